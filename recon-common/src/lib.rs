@@ -1,0 +1,32 @@
+//! What the kernel programs and the agent share, in `no_std`, so that one parser and one layout serve both.
+//!
+//! The data's way through this crate, a module a step:
+//!
+//! | step | module | gives |
+//! |---|---|---|
+//! | packet | [`packet`] | bounded reads of a frame, whatever holds it |
+//! | parse | [`parse`] | a [`Flow`] and a [`Sighting`], or a [`Loss`] |
+//! | signal | [`signal`], [`sighting`] | what the frame means, and on what condition it counts |
+//! | count | [`table`] | the [`Key`] under which it is counted |
+//!
+//! Every decision about a packet is taken here as a pure function; `recon-ebpf` only adds the maps and helpers.
+#![no_std]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod flow;
+pub mod loss;
+pub mod packet;
+pub mod parse;
+pub mod sighting;
+pub mod signal;
+pub mod table;
+
+pub use flow::{Address, Flow};
+pub use loss::Loss;
+pub use packet::Packet;
+pub use parse::{Direction, parse};
+pub use sighting::{Memory, Sighting};
+pub use signal::Signal;
+pub use table::{Counter, Key};

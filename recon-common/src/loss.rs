@@ -1,0 +1,39 @@
+//! Why a packet or a count was lost: nothing that the kernel could not count stays silent.
+//!
+//! In: the parser's and the counting step's failures. Out: an index into the per-CPU counters ([`crate::Counter`]), from where
+//! each reason reaches the metrics and marks the interval's alerts as lower bounds.
+
+/// A reason for which a packet could not be parsed or a signal not counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Loss {
+    /// The frame ends before a header that it announces, or the header lies where the hook can't read it.
+    Truncated = 0,
+    /// A header contradicts itself: an IPv4 header of under 20 bytes, a version that is neither 4 nor 6.
+    Malformed = 1,
+    /// More VLAN tags or IPv6 extension headers than the parser follows.
+    TooDeep = 2,
+    /// The live table had no room for a new key: the interval saw more keys than it holds.
+    TableFull = 3,
+}
+
+impl Loss {
+    /// Every reason, in the order of its number.
+    pub const ALL: [Self; 4] = [
+        Self::Truncated,
+        Self::Malformed,
+        Self::TooDeep,
+        Self::TableFull,
+    ];
+
+    /// The name under which metrics and alerts show the reason.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Truncated => "truncated",
+            Self::Malformed => "malformed",
+            Self::TooDeep => "too_deep",
+            Self::TableFull => "table_full",
+        }
+    }
+}

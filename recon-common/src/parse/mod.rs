@@ -1,0 +1,47 @@
+//! The one parser: from a frame to what it shows, for every hook and for the host.
+//!
+//! In: a [`Packet`] and the [`Direction`] it goes. Out: the [`Flow`] and the [`Sighting`], `None` for the packets that no rule
+//! asks about (all of an established connection among them), or the [`Loss`] for what can't be read.
+//! The decision held here: headers are read in the order in which they let a packet go early; addresses are copied last, since
+//! most packets are let go before.
+
+mod link;
+mod network;
+mod payload;
+mod transport;
+
+use crate::packet::Cursor;
+use crate::{Flow, Loss, Packet, Sighting};
+
+/// Which way a packet crosses the hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Into this host (or through it): its source is the remote end.
+    In,
+    /// Out of this host (or through it): its destination is the remote end.
+    Out,
+}
+
+/// What the frame shows, if it is one that counts or that must be remembered.
+///
+/// # Errors
+/// The [`Loss`] that says why the frame can't be read to the point where that is decided.
+#[inline(always)]
+pub fn parse<P: Packet + ?Sized>(
+    packet: &P,
+    direction: Direction,
+) -> Result<Option<(Flow, Sighting)>, Loss> {
+    let Some((family, cursor)) = link::ethernet(Cursor::new(packet), direction)? else {
+        return Ok(None);
+    };
+    let Some(datagram) = network::datagram(family, cursor)? else {
+        return Ok(None);
+    };
+    match direction {
+        Direction::In => transport::inbound(&datagram),
+        Direction::Out => transport::outbound(&datagram),
+    }
+}
+
+#[cfg(test)]
+mod tests;

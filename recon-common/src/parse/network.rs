@@ -1,0 +1,208 @@
+//! The network layer: IPv4 with options, IPv6 with a bounded chain of extension headers, fragments of both.
+//!
+//! In: a cursor at the network header. Out: a [`Datagram`] whose cursor is at the transport header; `None` for a fragment that
+//! is not the first one, since it shows no port.
+//! The decision held here: the datagram ends where its own header says, not where the frame does.
+
+use super::Direction;
+use crate::packet::Cursor;
+use crate::{Address, Flow, Loss, Packet};
+
+/// Which of the two IP versions the link layer announced.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    V4,
+    V6,
+}
+
+/// A datagram, or the first fragment of one.
+pub(super) struct Datagram<'a, P: ?Sized> {
+    family: Family,
+    /// At the network header.
+    header: Cursor<'a, P>,
+    /// At the transport header.
+    pub(super) payload: Cursor<'a, P>,
+    /// The protocol of the transport header, an IANA number.
+    pub(super) protocol: u8,
+    /// More fragments follow this first one.
+    pub(super) is_fragment: bool,
+}
+
+const IPV4_HEADER: usize = 20;
+const IPV4_SOURCE: usize = 12;
+const IPV4_MORE_FRAGMENTS: u16 = 0x2000;
+const IPV4_FRAGMENT_OFFSET: u16 = 0x1fff;
+/// Length of the unit in which IPv4 counts its header.
+const WORD: usize = 4;
+
+const IPV6_HEADER: usize = 40;
+const IPV6_SOURCE: usize = 8;
+const IPV6_FRAGMENT_OFFSET: u16 = 0xfff8;
+const IPV6_MORE_FRAGMENTS: u16 = 1;
+/// Extension headers that are followed. RFC 8200 (4.1) names six kinds, and scanners pad with a few more.
+const MAX_EXTENSIONS: usize = 8;
+
+const NEXT_HOP_BY_HOP: u8 = 0;
+const NEXT_ROUTING: u8 = 43;
+const NEXT_FRAGMENT: u8 = 44;
+const NEXT_AUTHENTICATION: u8 = 51;
+const NEXT_DESTINATION: u8 = 60;
+
+#[inline(always)]
+pub(super) fn datagram<P: Packet + ?Sized>(
+    family: Family,
+    cursor: Cursor<'_, P>,
+) -> Result<Option<Datagram<'_, P>>, Loss> {
+    match family {
+        Family::V4 => ipv4(cursor),
+        Family::V6 => ipv6(cursor),
+    }
+}
+
+/// The datagram that an ICMP error quotes. Extension headers are not followed there: what they hide is no refused probe.
+#[inline(always)]
+pub(super) fn quoted<P: Packet + ?Sized>(
+    family: Family,
+    cursor: Cursor<'_, P>,
+) -> Result<Option<Datagram<'_, P>>, Loss> {
+    match family {
+        Family::V4 => ipv4(cursor),
+        Family::V6 => ipv6_fixed(cursor).map(Some),
+    }
+}
+
+#[inline(always)]
+fn ipv4<P: Packet + ?Sized>(cursor: Cursor<'_, P>) -> Result<Option<Datagram<'_, P>>, Loss> {
+    let header = cursor.peek::<IPV4_HEADER>(0).ok_or(Loss::Truncated)?;
+    let length = usize::from(header[0] & 0x0f) * WORD;
+    if header[0] >> 4 != 4 || length < IPV4_HEADER {
+        return Err(Loss::Malformed);
+    }
+    let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
+    let fragment = u16::from_be_bytes([header[6], header[7]]);
+    if fragment & IPV4_FRAGMENT_OFFSET != 0 {
+        return Ok(None);
+    }
+    // Total length 0 is a segment above 64 KiB that the card will split (BIG TCP): the frame is its only end.
+    let payload = match total {
+        0 => cursor,
+        total if total < length => return Err(Loss::Malformed),
+        total => cursor.ending_after(total),
+    };
+    Ok(Some(Datagram {
+        family: Family::V4,
+        header: cursor,
+        payload: payload.skip(length),
+        protocol: header[9],
+        is_fragment: fragment & IPV4_MORE_FRAGMENTS != 0,
+    }))
+}
+
+#[inline(always)]
+fn ipv6<P: Packet + ?Sized>(cursor: Cursor<'_, P>) -> Result<Option<Datagram<'_, P>>, Loss> {
+    skip_extensions(ipv6_fixed(cursor)?)
+}
+
+/// The datagram with its cursor behind the fixed header, where an extension header may stand.
+#[inline(always)]
+fn ipv6_fixed<P: Packet + ?Sized>(cursor: Cursor<'_, P>) -> Result<Datagram<'_, P>, Loss> {
+    let header = cursor.peek::<7>(0).ok_or(Loss::Truncated)?;
+    if header[0] >> 4 != 6 {
+        return Err(Loss::Malformed);
+    }
+    // Payload length 0 is a jumbogram (RFC 2675) or BIG TCP: the frame is its only end.
+    let payload = match usize::from(u16::from_be_bytes([header[4], header[5]])) {
+        0 => cursor,
+        length => cursor.ending_after(IPV6_HEADER + length),
+    };
+    Ok(Datagram {
+        family: Family::V6,
+        header: cursor,
+        payload: payload.skip(IPV6_HEADER),
+        protocol: header[6],
+        is_fragment: false,
+    })
+}
+
+/// The same datagram behind its extension headers, or `None` for a fragment that is not the first.
+#[inline(always)]
+fn skip_extensions<P: Packet + ?Sized>(
+    mut datagram: Datagram<'_, P>,
+) -> Result<Option<Datagram<'_, P>>, Loss> {
+    for _ in 0..MAX_EXTENSIONS {
+        if !is_extension(datagram.protocol) {
+            return Ok(Some(datagram));
+        }
+        let [next, length, high, low] = datagram.payload.peek(0).ok_or(Loss::Truncated)?;
+        if datagram.protocol == NEXT_FRAGMENT {
+            let fragment = u16::from_be_bytes([high, low]);
+            if fragment & IPV6_FRAGMENT_OFFSET != 0 {
+                return Ok(None);
+            }
+            datagram.is_fragment |= fragment & IPV6_MORE_FRAGMENTS != 0;
+        }
+        let length = extension_length(datagram.protocol, length);
+        datagram.payload = datagram.payload.skip(length).forget();
+        datagram.protocol = next;
+    }
+    if is_extension(datagram.protocol) {
+        return Err(Loss::TooDeep);
+    }
+    Ok(Some(datagram))
+}
+
+#[inline(always)]
+fn is_extension(protocol: u8) -> bool {
+    matches!(
+        protocol,
+        NEXT_HOP_BY_HOP | NEXT_ROUTING | NEXT_FRAGMENT | NEXT_AUTHENTICATION | NEXT_DESTINATION
+    )
+}
+
+/// Bytes of an extension header, from its kind and length field: units of 8 bytes beyond the first (RFC 8200, 4.2), but
+/// units of 4 beyond the first two for authentication (RFC 4302, 2.2); a fragment header has no such field.
+#[inline(always)]
+fn extension_length(protocol: u8, field: u8) -> usize {
+    match protocol {
+        NEXT_FRAGMENT => 8,
+        NEXT_AUTHENTICATION => (usize::from(field) + 2) * 4,
+        _ => (usize::from(field) + 1) * 8,
+    }
+}
+
+impl<P: Packet + ?Sized> Datagram<'_, P> {
+    /// The flow of a datagram that goes `direction`, between the ports of its source and destination.
+    #[inline(always)]
+    pub(super) fn flow(&self, direction: Direction, ports: [u16; 2]) -> Result<Flow, Loss> {
+        let (source, destination) = self.addresses().ok_or(Loss::Truncated)?;
+        let [source_port, destination_port] = ports;
+        Ok(match direction {
+            Direction::In => Flow {
+                remote: source,
+                local: destination,
+                remote_port: source_port,
+                local_port: destination_port,
+            },
+            Direction::Out => Flow {
+                remote: destination,
+                local: source,
+                remote_port: destination_port,
+                local_port: source_port,
+            },
+        })
+    }
+
+    #[inline(always)]
+    fn addresses(&self) -> Option<(Address, Address)> {
+        Some(match self.family {
+            Family::V4 => (
+                Address::v4(self.header.peek(IPV4_SOURCE)?),
+                Address::v4(self.header.peek(IPV4_SOURCE + 4)?),
+            ),
+            Family::V6 => (
+                Address::v6(self.header.peek(IPV6_SOURCE)?),
+                Address::v6(self.header.peek(IPV6_SOURCE + 16)?),
+            ),
+        })
+    }
+}

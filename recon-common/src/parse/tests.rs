@@ -1,0 +1,92 @@
+//! The parser without a kernel: no bytes make it panic, and the common cases are what they are.
+//!
+//! The full table of frames is in the `tests` package, where the kernel programs run it too.
+
+use etherparse::PacketBuilder;
+use proptest::prelude::*;
+use std::vec::Vec;
+
+use super::*;
+use crate::{Address, Signal};
+
+const REMOTE: [u8; 4] = [198, 51, 100, 7];
+const LOCAL: [u8; 4] = [203, 0, 113, 1];
+
+fn frame(build: impl FnOnce(PacketBuilderIp, &mut Vec<u8>)) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    build(
+        PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4(REMOTE, LOCAL, 64),
+        &mut bytes,
+    );
+    bytes
+}
+
+type PacketBuilderIp = etherparse::PacketBuilderStep<etherparse::IpHeaders>;
+
+#[test]
+fn common_frames() {
+    let syn = frame(|ip, bytes| {
+        ip.tcp(40_000, 22, 1, 1024)
+            .syn()
+            .write(bytes, &[])
+            .expect("memory")
+    });
+    let ack = frame(|ip, bytes| {
+        ip.tcp(40_000, 22, 1, 1024)
+            .ack(1)
+            .write(bytes, &[])
+            .expect("memory")
+    });
+    let udp = frame(|ip, bytes| ip.udp(40_000, 161).write(bytes, &[7]).expect("memory"));
+    let ping = frame(|ip, bytes| {
+        ip.icmpv4_echo_request(1, 2)
+            .write(bytes, &[])
+            .expect("memory")
+    });
+    for (name, bytes, expected) in [
+        ("SYN", syn, Some((22, Sighting::Plain(Signal::Syn)))),
+        ("ACK", ack, None),
+        (
+            "UDP",
+            udp,
+            Some((161, Sighting::Unsolicited(Signal::Datagram))),
+        ),
+        (
+            "ping",
+            ping,
+            Some((0, Sighting::Plain(Signal::EchoRequest))),
+        ),
+    ] {
+        let seen = parse(&bytes[..], Direction::In).expect("whole frames");
+        assert_eq!(
+            seen.map(|(flow, sighting)| (flow.local_port, sighting)),
+            expected,
+            "{name}"
+        );
+        if let Some((flow, _)) = seen {
+            assert_eq!(
+                (flow.remote, flow.local),
+                (Address::v4(REMOTE), Address::v4(LOCAL)),
+                "{name}"
+            );
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_to_an_end(bytes in prop::collection::vec(any::<u8>(), 0..300), inward in any::<bool>()) {
+        let direction = if inward { Direction::In } else { Direction::Out };
+        // What it says is checked against the kernel elsewhere; here it must only not panic.
+        let _ = parse(&bytes[..], direction);
+    }
+
+    #[test]
+    fn a_cut_frame_is_lost_or_nothing(cut in 0_usize..54) {
+        let syn = frame(|ip, bytes| ip.tcp(40_000, 22, 1, 1024).syn().write(bytes, &[]).expect("memory"));
+        let seen = parse(&syn[..cut], Direction::In);
+        // TCP's flags end at byte 48: what is behind them is not needed.
+        let whole = cut >= 48;
+        prop_assert_eq!(seen == Err(Loss::Truncated), !whole);
+    }
+}

@@ -1,0 +1,221 @@
+//! The transport layer: TCP, UDP, ICMP and ICMPv6, each way.
+//!
+//! In: a [`Datagram`]. Out: its flow and what it shows, or `None` for what no rule asks about.
+//! The decision held here: what of a packet is a probe (DESIGN 'hit'). Inbound, a flag set that starts a connection, or that none
+//! starts with; SYN-ACK, RST and ICMP errors are answers or backscatter and never count. Outbound, only what tells how this
+//! host answered, what it asked of DNS, and which answers to expect.
+
+use super::network::{Datagram, Family, quoted};
+use super::{Direction, payload};
+use crate::packet::Cursor;
+use crate::{Flow, Loss, Packet, Sighting, Signal};
+
+const PROTOCOL_ICMP: u8 = 1;
+const PROTOCOL_TCP: u8 = 6;
+const PROTOCOL_UDP: u8 = 17;
+const PROTOCOL_ICMPV6: u8 = 58;
+
+const FIN: u8 = 0x01;
+const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
+const PSH: u8 = 0x08;
+const ACK: u8 = 0x10;
+const URG: u8 = 0x20;
+/// Without ECE and CWR: an ECN SYN (RFC 3168) is a SYN.
+const FLAGS: u8 = FIN | SYN | RST | PSH | ACK | URG;
+
+/// TCP's header up to and with its flags.
+const TCP_TO_FLAGS: usize = 14;
+const PORTS: usize = 4;
+const UDP_HEADER: usize = 8;
+const ICMP_HEADER: usize = 8;
+
+const PORT_DNS: u16 = 53;
+const PORT_HTTP: u16 = 80;
+
+type Seen = Result<Option<(Flow, Sighting)>, Loss>;
+
+#[inline(always)]
+pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Seen {
+    let (ports, sighting) = match datagram.protocol {
+        PROTOCOL_TCP => match datagram.payload.peek::<TCP_TO_FLAGS>(0) {
+            Some(header) => {
+                let Some(sighting) = segment_in(&datagram.payload, &header)? else {
+                    return Ok(None);
+                };
+                (ports(&header), sighting)
+            }
+            None => short_segment(datagram)?,
+        },
+        PROTOCOL_UDP => {
+            let header = datagram
+                .payload
+                .peek::<UDP_HEADER>(0)
+                .ok_or(Loss::Truncated)?;
+            let ports = ports(&header);
+            let sighting = if ports[1] == PORT_DNS && is_dns_query(datagram)? {
+                Sighting::Plain(Signal::DnsQueryUdp)
+            } else {
+                Sighting::Unsolicited(Signal::Datagram)
+            };
+            (ports, sighting)
+        }
+        PROTOCOL_ICMP | PROTOCOL_ICMPV6 => {
+            let [kind, _] = datagram.payload.peek::<2>(0).ok_or(Loss::Truncated)?;
+            if !is_echo_request(datagram.protocol, kind) {
+                return Ok(None);
+            }
+            ([0, 0], Sighting::Plain(Signal::EchoRequest))
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some((datagram.flow(Direction::In, ports)?, sighting)))
+}
+
+/// What an inbound segment shows. Segments of established connections leave here, after a look at their flags and port.
+#[inline(always)]
+fn segment_in<P: Packet + ?Sized>(
+    segment: &Cursor<'_, P>,
+    header: &[u8; TCP_TO_FLAGS],
+) -> Result<Option<Sighting>, Loss> {
+    let flags = header[13] & FLAGS;
+    if flags & ACK != 0 {
+        if flags & (SYN | RST) != 0 {
+            return Ok(None);
+        }
+        let asked = match ports(header)[1] {
+            PORT_HTTP if payload::is_http_get(segment, header[12])? => Some(Signal::HttpGet),
+            PORT_DNS if payload::is_tcp_dns_query(segment, header[12])? => {
+                Some(Signal::DnsQueryTcp)
+            }
+            _ => None,
+        };
+        return Ok(match asked {
+            Some(signal) => Some(Sighting::Plain(signal)),
+            None if flags == FIN | ACK => Some(Sighting::Unconnected(Signal::MaimonProbe)),
+            None => None,
+        });
+    }
+    let signal = match flags & (FIN | SYN | RST) {
+        SYN => Signal::Syn,
+        RST => return Ok(None),
+        _ => match flags {
+            0 => Signal::NullProbe,
+            FIN => Signal::FinProbe,
+            flags if flags == FIN | PSH | URG => Signal::XmasProbe,
+            _ => Signal::OddProbe,
+        },
+    };
+    Ok(Some(Sighting::Plain(signal)))
+}
+
+/// A segment that ends before its flags: a probe if it is a first fragment, since no stack cuts that short (RFC 1858).
+#[inline(always)]
+fn short_segment<P: Packet + ?Sized>(
+    datagram: &Datagram<'_, P>,
+) -> Result<([u16; 2], Sighting), Loss> {
+    if !datagram.is_fragment || datagram.payload.left() >= TCP_TO_FLAGS {
+        return Err(Loss::Truncated);
+    }
+    let header = datagram.payload.peek::<PORTS>(0).ok_or(Loss::Truncated)?;
+    Ok((ports(&header), Sighting::Plain(Signal::FragmentProbe)))
+}
+
+#[inline(always)]
+pub(super) fn outbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Seen {
+    let (ports, sighting) = match datagram.protocol {
+        PROTOCOL_TCP => {
+            let header = datagram
+                .payload
+                .peek::<TCP_TO_FLAGS>(0)
+                .ok_or(Loss::Truncated)?;
+            let Some(sighting) = segment_out(&datagram.payload, &header)? else {
+                return Ok(None);
+            };
+            (ports(&header), sighting)
+        }
+        PROTOCOL_UDP => {
+            let header = datagram
+                .payload
+                .peek::<UDP_HEADER>(0)
+                .ok_or(Loss::Truncated)?;
+            let ports = ports(&header);
+            let asks = ports[1] == PORT_DNS && is_dns_query(datagram)?;
+            (ports, Sighting::Sent(asks.then_some(Signal::DnsSentUdp)))
+        }
+        PROTOCOL_ICMP | PROTOCOL_ICMPV6 => return refusal(datagram),
+        _ => return Ok(None),
+    };
+    Ok(Some((datagram.flow(Direction::Out, ports)?, sighting)))
+}
+
+/// What an outbound segment shows: how this host refused, that it aborted, or that it asked a DNS server.
+///
+/// A reset that answers a segment without ACK carries sequence number 0 and an ACK (RFC 9293, 3.5.2): it refuses a
+/// probe. One with another sequence number aborts a connection, whose late FIN must not look like a Maimon probe.
+#[inline(always)]
+fn segment_out<P: Packet + ?Sized>(
+    segment: &Cursor<'_, P>,
+    header: &[u8; TCP_TO_FLAGS],
+) -> Result<Option<Sighting>, Loss> {
+    let flags = header[13] & FLAGS;
+    if flags & RST != 0 {
+        let sequence = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+        return Ok(match (flags & ACK != 0, sequence) {
+            (true, 0) => Some(Sighting::Plain(Signal::RefusedTcp)),
+            (true, _) => Some(Sighting::Sent(None)),
+            (false, _) => None,
+        });
+    }
+    if ports(header)[1] == PORT_DNS && payload::is_tcp_dns_query(segment, header[12])? {
+        // TCP's answers need no memory: only SYNs and odd flags count there.
+        return Ok(Some(Sighting::Plain(Signal::DnsSentTcp)));
+    }
+    Ok(None)
+}
+
+/// An ICMP error by which this host refuses a probe, as the flow of the probe that it quotes.
+///
+/// Port unreachable is the stack's answer, 'administratively prohibited' a firewall's. Errors about hosts and
+/// networks are a router's, and time exceeded is nobody's refusal.
+#[inline(always)]
+fn refusal<P: Packet + ?Sized>(error: &Datagram<'_, P>) -> Seen {
+    let [kind, code] = error.payload.peek::<2>(0).ok_or(Loss::Truncated)?;
+    let family = match (error.protocol, kind, code) {
+        (PROTOCOL_ICMP, 3, 3 | 9 | 10 | 13) => Family::V4,
+        (PROTOCOL_ICMPV6, 1, 1 | 4) => Family::V6,
+        _ => return Ok(None),
+    };
+    let Some(probe) = quoted(family, error.payload.skip(ICMP_HEADER))? else {
+        return Ok(None);
+    };
+    let sighting = match probe.protocol {
+        PROTOCOL_TCP => Sighting::Plain(Signal::RefusedIcmp),
+        // A reply that came after its asker had gone is refused as well, and is nobody's probe.
+        PROTOCOL_UDP => Sighting::Unsolicited(Signal::RefusedIcmp),
+        _ => return Ok(None),
+    };
+    let header = probe.payload.peek::<PORTS>(0).ok_or(Loss::Truncated)?;
+    Ok(Some((probe.flow(Direction::In, ports(&header))?, sighting)))
+}
+
+#[inline(always)]
+fn is_echo_request(protocol: u8, kind: u8) -> bool {
+    // RFC 792 and RFC 4443, 4.1.
+    (protocol, kind) == (PROTOCOL_ICMP, 8) || (protocol, kind) == (PROTOCOL_ICMPV6, 128)
+}
+
+#[inline(always)]
+fn is_dns_query<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Result<bool, Loss> {
+    payload::is_dns_query(&datagram.payload.skip(UDP_HEADER))
+}
+
+/// Source and destination port, which TCP and UDP have at the same place.
+#[inline(always)]
+fn ports<const N: usize>(header: &[u8; N]) -> [u16; 2] {
+    const { assert!(N >= PORTS) };
+    [
+        u16::from_be_bytes([header[0], header[1]]),
+        u16::from_be_bytes([header[2], header[3]]),
+    ]
+}

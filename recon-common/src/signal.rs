@@ -1,0 +1,159 @@
+//! What a counted packet means.
+//!
+//! In: nothing but names. Out: [`Signal`], the vocabulary in which the kernel counts and rules filter.
+//! The decision held here: one packet gives at most one signal, so one map update; what several signals have in common
+//! ('hit', 'inbound', the transport) is a property of the signal, not a second count.
+
+/// A protocol above IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// ICMP, or ICMPv6 above IPv6.
+    Icmp,
+}
+
+/// One kind of event that the kernel counts. The numbers are part of the table's layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Signal {
+    /// A TCP SYN without ACK, whatever its ECN bits (ECE, CWR): somebody connects or tries to.
+    Syn = 0,
+    /// A TCP segment without any flag (`nmap -sN`).
+    NullProbe = 1,
+    /// A TCP segment with FIN alone (`nmap -sF`).
+    FinProbe = 2,
+    /// A TCP segment with FIN, PSH and URG (`nmap -sX`).
+    XmasProbe = 3,
+    /// FIN and ACK to a connection that does not exist (`nmap -sM`, after Uriel Maimon).
+    MaimonProbe = 4,
+    /// Another flag set that no connection starts with: SYN with FIN or RST, or neither SYN, RST nor ACK.
+    OddProbe = 5,
+    /// The first fragment of a TCP segment, too short to show the flags (`nmap -f`).
+    FragmentProbe = 6,
+    /// A UDP datagram that answers nothing this host sent.
+    Datagram = 7,
+    /// A DNS query to local port 53 over UDP.
+    DnsQueryUdp = 8,
+    /// A DNS query to local port 53 over TCP.
+    DnsQueryTcp = 9,
+    /// An ICMP or ICMPv6 echo request.
+    EchoRequest = 10,
+    /// A GET request to local port 80.
+    HttpGet = 11,
+    /// This host answered a TCP probe with a reset: refused.
+    RefusedTcp = 12,
+    /// This host answered with ICMP 'port unreachable' or 'prohibited': refused.
+    RefusedIcmp = 13,
+    /// A DNS query from here to a remote's port 53 over UDP.
+    DnsSentUdp = 14,
+    /// A DNS query from here to a remote's port 53 over TCP.
+    DnsSentTcp = 15,
+}
+
+impl Signal {
+    /// Every signal, in the order of its number.
+    pub const ALL: [Self; 16] = [
+        Self::Syn,
+        Self::NullProbe,
+        Self::FinProbe,
+        Self::XmasProbe,
+        Self::MaimonProbe,
+        Self::OddProbe,
+        Self::FragmentProbe,
+        Self::Datagram,
+        Self::DnsQueryUdp,
+        Self::DnsQueryTcp,
+        Self::EchoRequest,
+        Self::HttpGet,
+        Self::RefusedTcp,
+        Self::RefusedIcmp,
+        Self::DnsSentUdp,
+        Self::DnsSentTcp,
+    ];
+
+    /// What a scanner sends to a port, as far as one packet shows it.
+    pub const HITS: &[Self] = &[
+        Self::Syn,
+        Self::NullProbe,
+        Self::FinProbe,
+        Self::XmasProbe,
+        Self::MaimonProbe,
+        Self::OddProbe,
+        Self::FragmentProbe,
+        Self::Datagram,
+        Self::DnsQueryUdp,
+    ];
+
+    /// The signal of that number, or `None` for a number of another layout.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+
+    /// The name that alerts show.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Syn => "syn",
+            Self::NullProbe => "null",
+            Self::FinProbe => "fin",
+            Self::XmasProbe => "xmas",
+            Self::MaimonProbe => "maimon",
+            Self::OddProbe => "odd-flags",
+            Self::FragmentProbe => "short-fragment",
+            Self::Datagram => "udp",
+            Self::DnsQueryUdp | Self::DnsQueryTcp => "dns-query",
+            Self::EchoRequest => "echo-request",
+            Self::HttpGet => "http-get",
+            Self::RefusedTcp => "refused-reset",
+            Self::RefusedIcmp => "refused-icmp",
+            Self::DnsSentUdp | Self::DnsSentTcp => "dns-query-sent",
+        }
+    }
+
+    /// The transport protocol that carried it, or `None` for a refusal by ICMP, which quotes either of two.
+    #[must_use]
+    pub const fn transport(self) -> Option<Transport> {
+        match self {
+            Self::Syn
+            | Self::NullProbe
+            | Self::FinProbe
+            | Self::XmasProbe
+            | Self::MaimonProbe
+            | Self::OddProbe
+            | Self::FragmentProbe
+            | Self::DnsQueryTcp
+            | Self::HttpGet
+            | Self::RefusedTcp
+            | Self::DnsSentTcp => Some(Transport::Tcp),
+            Self::Datagram | Self::DnsQueryUdp | Self::DnsSentUdp => Some(Transport::Udp),
+            Self::EchoRequest => Some(Transport::Icmp),
+            Self::RefusedIcmp => None,
+        }
+    }
+
+    /// Whether this host is the sender of what the rules judge: alerts then name it as the source.
+    ///
+    /// A refusal leaves this host too, but tells of what the remote tried.
+    #[must_use]
+    pub const fn is_outbound(self) -> bool {
+        matches!(self, Self::DnsSentUdp | Self::DnsSentTcp)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_positions() {
+        for (position, signal) in Signal::ALL.into_iter().enumerate() {
+            assert_eq!(signal as usize, position, "{}", signal.name());
+            assert_eq!(Signal::from_number(position as u8), Some(signal));
+        }
+        assert_eq!(Signal::from_number(Signal::ALL.len() as u8), None);
+    }
+}

@@ -1,0 +1,96 @@
+//! The layout of what the kernel counts: the table's key and value, the counters, and their sizes.
+//!
+//! In: a flow and a signal. Out: [`Key`], 36 bytes without padding, the same for the kernel and the agent.
+//! The decisions held here: the value is a count alone, since the drain empties the table every interval, which bounds
+//! 'last seen' to that interval for free (a timestamp costs 13 to 31 ns a packet); the port is the one the rules ask
+//! for (the local one, but the remote's for queries sent from here).
+
+use crate::{Address, Flow, Loss, Signal};
+
+/// Key of the table: who did what to which address and port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct Key {
+    /// The address out there.
+    pub remote: Address,
+    /// The address here.
+    pub local: Address,
+    /// The local port; for signals of outbound traffic the remote's port; 0 where there is none.
+    pub port: u16,
+    /// Number of the [`Signal`].
+    pub signal: u8,
+    /// Always 0: the key is compared byte by byte.
+    pub reserved: u8,
+}
+
+impl Key {
+    /// The key under which `signal` of `flow` is counted.
+    #[inline(always)]
+    #[must_use]
+    pub fn new(flow: &Flow, signal: Signal) -> Self {
+        let port = if signal.is_outbound() {
+            flow.remote_port
+        } else {
+            flow.local_port
+        };
+        Self {
+            remote: flow.remote,
+            local: flow.local,
+            port,
+            signal: signal as u8,
+            reserved: 0,
+        }
+    }
+}
+
+/// Keys that a generation of the table holds by default. Preallocated by the kernel, about 100 bytes a key.
+pub const TABLE_ENTRIES: u32 = 1 << 17;
+
+/// A per-CPU counter beside the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counter {
+    /// Frames that came in through a hook.
+    FramesIn,
+    /// Frames that went out through a hook.
+    FramesOut,
+    /// What could not be parsed or counted.
+    Lost(Loss),
+}
+
+impl Counter {
+    /// How many counters there are.
+    pub const COUNT: u32 = 2 + Loss::ALL.len() as u32;
+
+    /// The counter's place in the per-CPU array.
+    #[inline(always)]
+    #[must_use]
+    pub const fn index(self) -> u32 {
+        match self {
+            Self::FramesIn => 0,
+            Self::FramesOut => 1,
+            Self::Lost(loss) => 2 + loss as u32,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_has_no_padding() {
+        assert_eq!(size_of::<Key>(), 36);
+        assert_eq!(align_of::<Key>(), 4);
+    }
+
+    #[test]
+    fn counters_do_not_share_a_place() {
+        let places: std::collections::BTreeSet<u32> = Loss::ALL
+            .into_iter()
+            .map(Counter::Lost)
+            .chain([Counter::FramesIn, Counter::FramesOut])
+            .map(Counter::index)
+            .collect();
+        assert_eq!(places.into_iter().max(), Some(Counter::COUNT - 1));
+    }
+}

@@ -1,0 +1,80 @@
+//! TC, as TCX or under clsact: what goes out, and what comes in where XDP is not to be had.
+//!
+//! In: an skb. Out: `TCX_NEXT` (clsact calls it `TC_ACT_UNSPEC`), always: the next program or the stack goes on as without recon.
+
+use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::bindings::tcx_action_base::TCX_NEXT;
+use aya_ebpf::helpers::bpf_skb_load_bytes;
+use aya_ebpf::macros::classifier;
+use aya_ebpf::programs::TcContext;
+use recon_common::{Direction, Packet};
+
+use super::{forget, read_in_place};
+use crate::count;
+use crate::memory::Kernel;
+
+#[classifier]
+pub(crate) fn recon_egress(context: TcContext) -> i32 {
+    packet(context, Direction::Out)
+}
+
+#[classifier]
+pub(crate) fn recon_ingress(context: TcContext) -> i32 {
+    packet(context, Direction::In)
+}
+
+#[inline(always)]
+fn packet(context: TcContext, direction: Direction) -> i32 {
+    let skb: *mut __sk_buff = context.skb.skb;
+    let memory = Kernel {
+        context: skb.cast(),
+        // SAFETY: the pointer is the program's context.
+        interface: unsafe { (*skb).ifindex },
+    };
+    pull_headers(&context);
+    count::packet(&Frame(context), &memory, direction);
+    TCX_NEXT
+}
+
+/// Brings the headers into the first buffer where they are not: raw sockets and some drivers leave all in page fragments.
+/// The bytes stay as they are, and a packet whose TCP header is in place is left alone.
+#[inline(always)]
+fn pull_headers(context: &TcContext) {
+    const SHORTEST: usize = 14 + 20 + 20;
+    const LONGEST: u32 = 256;
+    let here = context.data_end() - context.data();
+    if here < SHORTEST && (here as u32) < context.len() {
+        // Where it fails, the parser counts the packet as truncated.
+        let _ = context.pull_data(context.len().min(LONGEST));
+    }
+}
+
+struct Frame(TcContext);
+
+impl Packet for Frame {
+    #[inline(always)]
+    fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        // SAFETY: both are the context's own.
+        unsafe { read_in_place(self.0.data(), self.0.data_end(), offset) }
+    }
+
+    #[inline(always)]
+    fn read_payload<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        let mut bytes = [0; N];
+        // SAFETY: the helper writes `N` bytes to a buffer of `N`.
+        let result = unsafe {
+            bpf_skb_load_bytes(
+                self.0.skb.skb.cast(),
+                offset as u32,
+                bytes.as_mut_ptr().cast(),
+                N as u32,
+            )
+        };
+        (result == 0).then_some(bytes)
+    }
+
+    #[inline(always)]
+    fn forget(offset: usize) -> usize {
+        forget(offset)
+    }
+}

@@ -1,0 +1,56 @@
+//! XDP: everything that comes in, before the stack sees it.
+//!
+//! In: the driver's buffer. Out: `XDP_PASS`, always. Accepts multi-buffer packets (jumbo frames), hence `frags`.
+
+use aya_ebpf::bindings::xdp_action::XDP_PASS;
+use aya_ebpf::helpers::bpf_xdp_load_bytes;
+use aya_ebpf::macros::xdp;
+use aya_ebpf::programs::XdpContext;
+use recon_common::{Direction, Packet};
+
+use super::{forget, read_in_place};
+use crate::count;
+use crate::memory::Kernel;
+
+#[xdp(frags)]
+pub(crate) fn recon_xdp(context: XdpContext) -> u32 {
+    let memory = Kernel {
+        context: context.ctx.cast(),
+        interface: context.ingress_ifindex() as u32,
+    };
+    count::packet(&Frame(context), &memory, Direction::In);
+    XDP_PASS
+}
+
+struct Frame(XdpContext);
+
+impl Packet for Frame {
+    #[inline(always)]
+    fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        // SAFETY: both are the context's own.
+        unsafe { read_in_place(self.0.data(), self.0.data_end(), offset) }
+    }
+
+    #[inline(always)]
+    fn read_payload<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        if let Some(bytes) = self.read(offset) {
+            return Some(bytes);
+        }
+        let mut bytes = [0; N];
+        // SAFETY: the helper writes `N` bytes to a buffer of `N`.
+        let result = unsafe {
+            bpf_xdp_load_bytes(
+                self.0.ctx,
+                offset as u32,
+                bytes.as_mut_ptr().cast(),
+                N as u32,
+            )
+        };
+        (result == 0).then_some(bytes)
+    }
+
+    #[inline(always)]
+    fn forget(offset: usize) -> usize {
+        forget(offset)
+    }
+}

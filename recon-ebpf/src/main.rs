@@ -1,0 +1,30 @@
+//! The kernel programs of recon: hook -> parse -> count.
+//!
+//! In: every frame that crosses a hook. Out: counts in the live generation of the table, and nothing else: each program
+//! returns the verdict 'go on' for every packet, so that recon never drops, delays or edits one.
+//!
+//! - [`hook`]: a thin file per hook, the only place that touches a packet's memory
+//! - [`memory`]: what the host sent before and which sockets it has, for the packets that can't be judged alone
+//! - [`count`]: one map update per interesting packet
+//!
+//! What a packet means is decided in `recon-common`, by the code that the host's tests run too.
+#![no_std]
+#![no_main]
+// For the one instruction that core does not offer on this target, see `count`.
+#![feature(asm_experimental_arch)]
+
+mod count;
+mod hook;
+mod memory;
+
+/// The kernel object's licence: the helpers used here are open to GPL-compatible programs alone.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // The verifier rejects a program that could come here.
+    loop {}
+}

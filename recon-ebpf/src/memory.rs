@@ -1,0 +1,147 @@
+//! What the kernel knows beyond the packet at hand: flows this host sent on, and its sockets.
+//!
+//! In: a [`Flow`]. Out: the answers that [`recon_common::Memory`] asks for, the same for every hook.
+//! The decision held here: FIN+ACK is looked up among the sockets (once a connection, about as dear as the stack's own look-up),
+//! and one that the host would forward is left alone, since a guest's sockets can't be seen from here.
+
+use core::ffi::c_void;
+
+use aya_ebpf::Global;
+use aya_ebpf::bindings::{
+    BPF_F_CURRENT_NETNS, BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_NO_NEIGH,
+    BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup as Route, bpf_sock_tuple as Tuple,
+    bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1 as TupleV4,
+    bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2 as TupleV6,
+};
+use aya_ebpf::helpers::{bpf_fib_lookup, bpf_sk_release, bpf_skc_lookup_tcp};
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::Array;
+use recon_common::flow::FLOW_SLOTS;
+use recon_common::{Flow, Memory};
+
+/// Fingerprints of the flows on which this host sent, by slot; see [`recon_common::flow`].
+#[map]
+static FLOWS: Array<u32> = Array::with_max_entries(FLOW_SLOTS, 0);
+
+/// Set by the agent before the programs are loaded.
+#[unsafe(no_mangle)]
+static FLOW_SEED: Global<u64> = Global::new(0);
+
+/// `TCP_LISTEN` of the kernel's net/tcp_states.h.
+const TCP_LISTEN: u32 = 10;
+/// `AF_INET` and `AF_INET6` of the kernel's linux/socket.h.
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+const PROTOCOL_TCP: u8 = 6;
+
+/// The kernel's memory, as asked from the hook that `context` belongs to.
+pub(crate) struct Kernel {
+    /// The program's context, which the look-up helpers take the network namespace from.
+    pub(crate) context: *mut c_void,
+    /// The interface that the packet came in on.
+    pub(crate) interface: u32,
+}
+
+impl Memory for Kernel {
+    #[inline(always)]
+    fn remember(&self, flow: &Flow) {
+        let (slot, fingerprint) = flow.fingerprint(FLOW_SEED.load());
+        if let Some(mark) = FLOWS.get_ptr_mut(slot) {
+            // SAFETY: the slot is 4 bytes, aligned and never freed. A race between two CPUs leaves one of two whole marks.
+            unsafe {
+                if mark.read_volatile() != fingerprint {
+                    mark.write_volatile(fingerprint);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn expects(&self, flow: &Flow) -> bool {
+        let (slot, fingerprint) = flow.fingerprint(FLOW_SEED.load());
+        // SAFETY: as above.
+        FLOWS
+            .get_ptr(slot)
+            .is_some_and(|mark| unsafe { mark.read_volatile() } == fingerprint)
+    }
+
+    #[inline(always)]
+    fn is_connected(&self, flow: &Flow) -> bool {
+        self.has_socket(flow) || self.is_forwarded(flow)
+    }
+}
+
+impl Kernel {
+    /// Whether a socket other than a listening one has the flow: open, half open, or in TIME-WAIT.
+    #[inline(always)]
+    fn has_socket(&self, flow: &Flow) -> bool {
+        // SAFETY: all bytes of the tuple are plain integers.
+        let mut tuple: Tuple = unsafe { core::mem::zeroed() };
+        let size = match (flow.remote.to_v4(), flow.local.to_v4()) {
+            (Some(remote), Some(local)) => {
+                tuple.__bindgen_anon_1.ipv4 = TupleV4 {
+                    saddr: remote,
+                    daddr: local,
+                    sport: flow.remote_port.to_be(),
+                    dport: flow.local_port.to_be(),
+                };
+                size_of::<TupleV4>()
+            }
+            _ => {
+                tuple.__bindgen_anon_1.ipv6 = TupleV6 {
+                    saddr: flow.remote.words(),
+                    daddr: flow.local.words(),
+                    sport: flow.remote_port.to_be(),
+                    dport: flow.local_port.to_be(),
+                };
+                size_of::<TupleV6>()
+            }
+        };
+        // SAFETY: the context is this program's own, the tuple lives on the stack and has `size` bytes; the socket is
+        // released on the one path on which there is one.
+        unsafe {
+            let socket = bpf_skc_lookup_tcp(
+                self.context,
+                &raw mut tuple,
+                size as u32,
+                BPF_F_CURRENT_NETNS as u64,
+                0,
+            );
+            if socket.is_null() {
+                return false;
+            }
+            let state = (*socket).state;
+            bpf_sk_release(socket.cast());
+            state != TCP_LISTEN
+        }
+    }
+
+    /// Whether the host's routes send the packet on: then its sockets are a guest's.
+    #[inline(always)]
+    fn is_forwarded(&self, flow: &Flow) -> bool {
+        // SAFETY: all bytes of the query are plain integers.
+        let mut route: Route = unsafe { core::mem::zeroed() };
+        route.l4_protocol = PROTOCOL_TCP;
+        route.ifindex = self.interface;
+        match (flow.remote.to_v4(), flow.local.to_v4()) {
+            (Some(remote), Some(local)) => {
+                route.family = AF_INET;
+                route.__bindgen_anon_3.ipv4_src = remote;
+                route.__bindgen_anon_4.ipv4_dst = local;
+            }
+            _ => {
+                route.family = AF_INET6;
+                route.__bindgen_anon_3.ipv6_src = flow.remote.words();
+                route.__bindgen_anon_4.ipv6_dst = flow.local.words();
+            }
+        }
+        // SAFETY: the context is this program's own, the query lives on the stack and has the size that is passed.
+        let verdict =
+            unsafe { bpf_fib_lookup(self.context, &raw mut route, size_of::<Route>() as i32, 0) };
+        // Anything else says 'local', 'dropped' or 'this interface does not forward'.
+        matches!(
+            u32::try_from(verdict),
+            Ok(BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH | BPF_FIB_LKUP_RET_FRAG_NEEDED)
+        )
+    }
+}
