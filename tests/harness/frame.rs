@@ -1,0 +1,152 @@
+//! Crafted frames from the attacker to the host, checksums right.
+//!
+//! In: addresses and what is to be said. Out: bytes for [`crate::Sender`]. One set of functions for both families.
+
+use std::net::IpAddr;
+
+use anyhow::{Result, bail};
+use etherparse::{IpHeaders, Ipv4Header, Ipv6Header, PacketBuilder, PacketBuilderStep, TcpHeader};
+
+use crate::lab::{ATTACKER_MAC, HOST_MAC};
+
+/// What most stacks start with.
+const TIME_TO_LIVE: u8 = 64;
+const WINDOW: u16 = 1024;
+/// A port from which clients call.
+pub const CLIENT_PORT: u16 = 40_000;
+
+/// Who sends a frame to whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Path {
+    /// The address it comes from, or claims to.
+    pub source: IpAddr,
+    /// The address it goes to.
+    pub destination: IpAddr,
+}
+
+impl Path {
+    /// From `source` to `destination`.
+    #[must_use]
+    pub fn new(source: impl Into<IpAddr>, destination: impl Into<IpAddr>) -> Self {
+        Self {
+            source: source.into(),
+            destination: destination.into(),
+        }
+    }
+
+    /// A TCP segment.
+    ///
+    /// # Errors
+    /// When the addresses are of two families, or the payload is too long.
+    pub fn tcp(&self, header: TcpHeader, payload: &[u8]) -> Result<Vec<u8>> {
+        let builder = self.network()?.tcp_header(header);
+        let mut bytes = Vec::with_capacity(builder.size(payload.len()));
+        builder.write(&mut bytes, payload)?;
+        Ok(bytes)
+    }
+
+    /// A UDP datagram.
+    ///
+    /// # Errors
+    /// As [`Path::tcp`].
+    pub fn udp(&self, [from, to]: [u16; 2], payload: &[u8]) -> Result<Vec<u8>> {
+        let builder = self.network()?.udp(from, to);
+        let mut bytes = Vec::with_capacity(builder.size(payload.len()));
+        builder.write(&mut bytes, payload)?;
+        Ok(bytes)
+    }
+
+    /// An echo request.
+    ///
+    /// # Errors
+    /// As [`Path::tcp`].
+    pub fn echo(&self, sequence: u16) -> Result<Vec<u8>> {
+        const IDENTIFIER: u16 = 7;
+        let network = self.network()?;
+        let mut bytes = Vec::new();
+        match self.source {
+            IpAddr::V4(_) => network
+                .icmpv4_echo_request(IDENTIFIER, sequence)
+                .write(&mut bytes, &[])?,
+            IpAddr::V6(_) => network
+                .icmpv6_echo_request(IDENTIFIER, sequence)
+                .write(&mut bytes, &[])?,
+        }
+        Ok(bytes)
+    }
+
+    /// An ICMP (not ICMPv6) error that quotes the start of a datagram.
+    ///
+    /// # Errors
+    /// As [`Path::tcp`].
+    pub fn icmp_error(&self, [kind, code]: [u8; 2], quoted: &[u8]) -> Result<Vec<u8>> {
+        const UNUSED: [u8; 4] = [0; 4];
+        let mut bytes = Vec::new();
+        self.network()?
+            .icmpv4_raw(kind, code, UNUSED)
+            .write(&mut bytes, quoted)?;
+        Ok(bytes)
+    }
+
+    fn network(&self) -> Result<PacketBuilderStep<IpHeaders>> {
+        let ethernet = PacketBuilder::ethernet2(ATTACKER_MAC.0, HOST_MAC.0);
+        Ok(ethernet.ip(match (self.source, self.destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => IpHeaders::Ipv4(
+                Ipv4Header {
+                    source: source.octets(),
+                    destination: destination.octets(),
+                    time_to_live: TIME_TO_LIVE,
+                    ..Ipv4Header::default()
+                },
+                Default::default(),
+            ),
+            (IpAddr::V6(source), IpAddr::V6(destination)) => IpHeaders::Ipv6(
+                Ipv6Header {
+                    source: source.octets(),
+                    destination: destination.octets(),
+                    hop_limit: TIME_TO_LIVE,
+                    ..Ipv6Header::default()
+                },
+                Default::default(),
+            ),
+            (source, destination) => bail!("{source} can't send to {destination}"),
+        }))
+    }
+}
+
+/// The header of a segment from port `from` to port `to`, without any flag.
+#[must_use]
+pub fn segment([from, to]: [u16; 2]) -> TcpHeader {
+    const SEQUENCE: u32 = 1000;
+    TcpHeader::new(from, to, SEQUENCE, WINDOW)
+}
+
+/// The header of a SYN to `port`.
+#[must_use]
+pub fn syn(port: u16) -> TcpHeader {
+    TcpHeader {
+        syn: true,
+        ..segment([CLIENT_PORT, port])
+    }
+}
+
+/// The header of a segment with data on a connection to `port`.
+#[must_use]
+pub fn data(port: u16) -> TcpHeader {
+    TcpHeader {
+        psh: true,
+        ack: true,
+        acknowledgment_number: 1,
+        ..segment([CLIENT_PORT, port])
+    }
+}
+
+/// The frame under two VLAN tags more, the provider's outside (802.1ad) and the customer's inside (802.1Q).
+#[must_use]
+pub fn double_tagged(frame: &[u8]) -> Vec<u8> {
+    const ADDRESSES: usize = 12;
+    const OUTER: [u8; 4] = [0x88, 0xa8, 0x00, 0x64];
+    const INNER: [u8; 4] = [0x81, 0x00, 0x00, 0x07];
+    let (addresses, rest) = frame.split_at(ADDRESSES);
+    [addresses, &OUTER, &INNER, rest].concat()
+}

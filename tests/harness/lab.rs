@@ -1,0 +1,164 @@
+//! Two namespaces joined by a veth pair: the host under watch and the attacker, with addresses, routes and neighbours.
+//!
+//! The decisions held here: all addresses are from the ranges set aside for documentation and benchmarks (RFC 5737, 2544, 3849),
+//! which count as public; the host's default route leads to the attacker, so that its answers to any source cross the pair;
+//! neighbours are permanent and link-local addresses off, so that no frame crosses that nobody sent.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::PATIENCE;
+use crate::namespace::Namespace;
+use crate::process::run;
+use crate::sender::Sender;
+
+/// The host's end of the pair, which the agent watches.
+pub const HOST_LINK: &str = "veth0";
+/// The attacker's end.
+pub const ATTACKER_LINK: &str = "veth1";
+
+/// The host's address.
+pub const HOST: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+/// The attacker's address.
+pub const ATTACKER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
+/// The host's IPv6 address.
+pub const HOST6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1);
+/// The attacker's IPv6 address.
+pub const ATTACKER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 2);
+
+/// Further addresses of the host, behind a route: nobody asks for them by ARP.
+pub const SPARES: &str = "198.18.0.0/26";
+/// How many those are.
+pub const SPARE_COUNT: u8 = 64;
+
+/// One of the host's further addresses, from 0 to [`SPARE_COUNT`] - 1.
+#[must_use]
+pub fn spare(number: u8) -> IpAddr {
+    assert!(number < SPARE_COUNT, "no spare address {number}");
+    Ipv4Addr::new(198, 18, 0, number).into()
+}
+
+/// A hardware address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mac(pub [u8; 6]);
+
+/// The host's, with the bit of locally given ones.
+pub const HOST_MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
+/// The attacker's.
+pub const ATTACKER_MAC: Mac = Mac([2, 0, 0, 0, 0, 2]);
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, last] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{last:02x}")
+    }
+}
+
+/// The two namespaces. Dropping it removes them and all that is in them.
+#[derive(Debug)]
+pub struct Lab {
+    host: Namespace,
+    attacker: Namespace,
+}
+
+impl Lab {
+    /// Builds it.
+    ///
+    /// # Errors
+    /// Without root, iproute2, or a kernel with veth.
+    pub fn new() -> Result<Self> {
+        let host = Namespace::create("host")?;
+        let attacker = Namespace::create("attacker")?;
+        for namespace in [&host, &attacker] {
+            silence(namespace)?;
+        }
+        host.ip(&format!(
+            "link add {HOST_LINK} address {HOST_MAC} type veth peer name {ATTACKER_LINK} address {ATTACKER_MAC} netns {}\n",
+            attacker.name()
+        ))?;
+        host.ip(&format!(
+            "link set lo up\n\
+             address add {HOST}/24 dev {HOST_LINK}\n\
+             address add {HOST6}/64 dev {HOST_LINK} nodad\n\
+             link set {HOST_LINK} up\n\
+             neighbor replace {ATTACKER} lladdr {ATTACKER_MAC} dev {HOST_LINK} nud permanent\n\
+             neighbor replace {ATTACKER6} lladdr {ATTACKER_MAC} dev {HOST_LINK} nud permanent\n\
+             route add local {SPARES} dev lo\n"
+        ))?;
+        attacker.ip(&format!(
+            "link set lo up\n\
+             address add {ATTACKER}/24 dev {ATTACKER_LINK}\n\
+             address add {ATTACKER6}/64 dev {ATTACKER_LINK} nodad\n\
+             link set {ATTACKER_LINK} up\n\
+             neighbor replace {HOST} lladdr {HOST_MAC} dev {ATTACKER_LINK} nud permanent\n\
+             neighbor replace {HOST6} lladdr {HOST_MAC} dev {ATTACKER_LINK} nud permanent\n\
+             route add {SPARES} via {HOST}\n"
+        ))?;
+        // After the links: a route needs its next hop to be reachable.
+        host.ip(&format!(
+            "route add default via {ATTACKER}\nroute add ::/0 via {ATTACKER6}\n"
+        ))?;
+        Ok(Self { host, attacker })
+    }
+
+    /// Where the agent runs.
+    #[must_use]
+    pub fn host(&self) -> &Namespace {
+        &self.host
+    }
+
+    /// Where the tools run.
+    #[must_use]
+    pub fn attacker(&self) -> &Namespace {
+        &self.attacker
+    }
+
+    /// A socket that puts frames on the attacker's end of the pair.
+    ///
+    /// # Errors
+    /// When the kernel offers no packet sockets.
+    pub fn sender(&self) -> Result<Sender> {
+        Sender::open(&self.attacker, ATTACKER_LINK)
+    }
+
+    /// What `ip -json -statistics link show` says of an interface.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn link(&self, namespace: &Namespace, interface: &str) -> Result<Value> {
+        let mut command = Command::new("ip");
+        command.args([
+            "-json",
+            "-details",
+            "-statistics",
+            "link",
+            "show",
+            "dev",
+            interface,
+        ]);
+        let output = run(namespace, command, PATIENCE)?.success()?;
+        let links: Value = serde_json::from_str(&output).with_context(|| output.clone())?;
+        let link = links.get(0).cloned().unwrap_or_default();
+        ensure!(link.is_object(), "{interface}: {output}");
+        Ok(link)
+    }
+}
+
+/// Keeps a namespace from sending what nobody asked for, and from dropping what comes from strange sources.
+fn silence(namespace: &Namespace) -> Result<()> {
+    /// 'none' of the kernel's enum in6_addr_gen_mode.
+    const NO_ADDRESS: u32 = 1;
+    for (parameter, value) in [
+        ("ipv6/conf/default/addr_gen_mode", NO_ADDRESS),
+        ("ipv6/conf/default/accept_ra", 0),
+        ("ipv4/conf/all/rp_filter", 0),
+        ("ipv4/conf/default/rp_filter", 0),
+    ] {
+        namespace.set(parameter, value)?;
+    }
+    Ok(())
+}

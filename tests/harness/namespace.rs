@@ -1,0 +1,156 @@
+//! A network namespace with a name, which is gone when its guard is.
+//!
+//! The decisions held here: names carry the process id, so that parallel runs don't meet and what a killed run left behind can
+//! be told from what is in use; a thread enters a namespace, never the whole process.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{self, Command, Stdio};
+use std::sync::Once;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use nix::sched::{CloneFlags, setns};
+use nix::unistd::geteuid;
+
+/// Where iproute2 keeps the names.
+const NAMED: &str = "/run/netns";
+const PREFIX: &str = "recon-";
+
+/// A network namespace. Dropping it removes its name, and with the last process in it the namespace goes.
+#[derive(Debug)]
+pub struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    /// A new one, whose name ends in `role`.
+    ///
+    /// # Errors
+    /// Without root, or without iproute2.
+    pub fn create(role: &str) -> Result<Self> {
+        static SWEEP: Once = Once::new();
+        static COUNTER: AtomicU32 = AtomicU32::new(0);
+        ensure!(
+            geteuid().is_root(),
+            "network namespaces need root: run the tests as root"
+        );
+        SWEEP.call_once(remove_stale);
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{PREFIX}{}-{number}-{role}", process::id());
+        ip(&["netns", "add", &name])?;
+        Ok(Self { name })
+    }
+
+    /// The name under which iproute2 knows it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// An open handle, with which a thread or a child process enters.
+    ///
+    /// # Errors
+    /// When somebody else has removed the name.
+    pub fn handle(&self) -> Result<File> {
+        let path = self.path();
+        File::open(&path).with_context(|| path.display().to_string())
+    }
+
+    /// Runs `work` inside, on a thread of its own. Sockets that it opens belong to the namespace for good.
+    ///
+    /// Not for starting processes: they would die with the thread. See [`crate::Process`].
+    ///
+    /// # Errors
+    /// When the namespace can't be entered, and whatever `work` returns.
+    pub fn enter<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let handle = self.handle()?;
+        thread::scope(|scope| {
+            let inside = scope.spawn(move || {
+                setns(&handle, CloneFlags::CLONE_NEWNET)?;
+                work()
+            });
+            inside
+                .join()
+                .map_err(|_| anyhow!("the work in {} panicked", self.name))?
+        })
+    }
+
+    /// Gives `lines` to `ip -batch` inside.
+    ///
+    /// # Errors
+    /// When `ip` refuses one of them.
+    pub fn ip(&self, lines: &str) -> Result<()> {
+        let net = format!("--net={}", self.path().display());
+        let mut child = Command::new("nsenter")
+            .args([&net, "ip", "-batch", "-"])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("nsenter (package util-linux)")?;
+        // Dropped at the end of the statement, which ends the batch.
+        child
+            .stdin
+            .take()
+            .context("a pipe to ip")?
+            .write_all(lines.as_bytes())?;
+        let output = child.wait_with_output()?;
+        ensure!(
+            output.status.success(),
+            "ip in {}: {}",
+            self.name,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(())
+    }
+
+    /// Sets a kernel parameter of the namespace, such as `ipv4/icmp_ratelimit`.
+    ///
+    /// # Errors
+    /// When this kernel has no such parameter under /proc/sys/net.
+    pub fn set(&self, parameter: &str, value: u32) -> Result<()> {
+        let path = Path::new("/proc/sys/net").join(parameter);
+        self.enter(|| {
+            fs::write(&path, value.to_string()).with_context(|| path.display().to_string())
+        })
+    }
+
+    fn path(&self) -> PathBuf {
+        Path::new(NAMED).join(&self.name)
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        if let Err(error) = ip(&["netns", "delete", &self.name]) {
+            eprintln!("{error:#}");
+        }
+    }
+}
+
+/// Removes what killed runs have left. Best effort: another run may be doing the same.
+fn remove_stale() {
+    let names = fs::read_dir(NAMED).into_iter().flatten().flatten();
+    for name in names.filter_map(|entry| entry.file_name().into_string().ok()) {
+        let owner = name
+            .strip_prefix(PREFIX)
+            .and_then(|rest| rest.split('-').next());
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            let _ = ip(&["netns", "delete", &name]);
+        }
+    }
+}
+
+fn ip(arguments: &[&str]) -> Result<()> {
+    let output = Command::new("ip")
+        .args(arguments)
+        .output()
+        .context("ip (package iproute2)")?;
+    if !output.status.success() {
+        let message = String::from_utf8_lossy(&output.stderr);
+        bail!("ip {}: {message}", arguments.join(" "));
+    }
+    Ok(())
+}

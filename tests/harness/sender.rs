@@ -1,0 +1,104 @@
+//! Puts frames on an interface, as they are, in order.
+//!
+//! The decision held here: a frame that the pair had no room for is sent again, not forgotten, so that what was sent is what
+//! arrived. A veth pair says so at once.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use nix::net::if_::if_nametoindex;
+
+use crate::PATIENCE;
+use crate::namespace::Namespace;
+
+/// A packet socket on one interface. Its frames never come back to it.
+#[derive(Debug)]
+pub struct Sender {
+    socket: File,
+}
+
+impl Sender {
+    /// A socket on `interface` of `namespace`.
+    ///
+    /// # Errors
+    /// Without root, or without such an interface.
+    pub fn open(namespace: &Namespace, interface: &str) -> Result<Self> {
+        let name = CString::new(interface)?;
+        let socket = namespace.enter(|| {
+            let index = if_nametoindex(name.as_c_str()).context("no such interface")?;
+            Ok(packet_socket(index.cast_signed())?)
+        });
+        Ok(Self {
+            socket: File::from(socket.with_context(|| format!("packet socket on {interface}"))?),
+        })
+    }
+
+    /// Sends one frame.
+    ///
+    /// # Errors
+    /// When the interface refuses it for another reason than want of room, or has no room for long.
+    pub fn send(&self, frame: &[u8]) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match (&self.socket).write(frame) {
+                Ok(written) => {
+                    ensure!(written == frame.len(), "a frame was cut to {written} bytes");
+                    return Ok(());
+                }
+                Err(error) if has_no_room(&error) && Instant::now() < deadline => {
+                    thread::yield_now()
+                }
+                Err(error) => return Err(error).context("sending a frame"),
+            }
+        }
+    }
+}
+
+fn has_no_room(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ENOBUFS)
+}
+
+/// A packet socket that sends on the interface of that index and receives nothing.
+fn packet_socket(interface: libc::c_int) -> io::Result<OwnedFd> {
+    /// Of no protocol, so that nothing is received.
+    const NOTHING: u16 = 0;
+    // SAFETY: three integers.
+    let socket = unsafe {
+        libc::socket(
+            libc::AF_PACKET,
+            libc::SOCK_RAW | libc::SOCK_CLOEXEC,
+            libc::c_int::from(NOTHING),
+        )
+    };
+    if socket < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just opened it for this process, and nothing else holds it.
+    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    let address = libc::sockaddr_ll {
+        sll_family: libc::AF_PACKET as u16,
+        sll_protocol: NOTHING,
+        sll_ifindex: interface,
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 0,
+        sll_addr: [0; 8],
+    };
+    // SAFETY: the address lives as long as the call, and its size is its own.
+    let bound = unsafe {
+        libc::bind(
+            socket.as_raw_fd(),
+            (&raw const address).cast(),
+            size_of_val(&address) as libc::socklen_t,
+        )
+    };
+    if bound < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(socket)
+}

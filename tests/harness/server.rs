@@ -1,0 +1,110 @@
+//! Real servers in a namespace: one that says when it is ready, and nginx and iperf3 in particular.
+//!
+//! In: a namespace. Out: a guard, once the server has written that it listens.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, PipeReader};
+use std::process::Command;
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use crate::namespace::Namespace;
+use crate::{PATIENCE, Process};
+
+/// The file that the web server offers, by name.
+pub const DOWNLOAD: &str = "download";
+
+/// A running server. Dropping it ends it.
+#[derive(Debug)]
+pub struct Server {
+    _process: Process,
+    /// What it serves from, gone after it.
+    _folder: Option<TempDir>,
+}
+
+impl Server {
+    /// Starts `command` and waits until it writes a line that contains `ready`.
+    ///
+    /// # Errors
+    /// When it can't be started, or does not write that.
+    pub fn start(namespace: &Namespace, command: Command, ready: &str) -> Result<Self> {
+        Self::start_in(namespace, command, ready, None)
+    }
+
+    /// nginx on port 80, which offers a [`DOWNLOAD`] of that many bytes.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn web(namespace: &Namespace, download: u64) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path();
+        let root = path.display();
+        fs::write(
+            path.join("nginx.conf"),
+            format!(
+                "daemon off; master_process off; pid {root}/pid; error_log stderr notice;\n\
+                 events {{}}\n\
+                 http {{ access_log off; server {{ listen 80; root {root}; }} }}\n"
+            ),
+        )?;
+        File::create(path.join("index.html"))?;
+        // Of zeros that take no room on the disk.
+        File::create(path.join(DOWNLOAD))?.set_len(download)?;
+        let mut command = Command::new("nginx");
+        command
+            .args(["-e", "stderr", "-p"])
+            .arg(path)
+            .args(["-c", "nginx.conf"]);
+        // Written after its sockets are open.
+        Self::start_in(namespace, command, "nginx/", Some(folder))
+    }
+
+    /// iperf3, for one test after the other.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn iperf(namespace: &Namespace) -> Result<Self> {
+        let mut command = Command::new("iperf3");
+        command.args(["--server", "--forceflush"]);
+        Self::start(namespace, command, "Server listening")
+    }
+
+    fn start_in(
+        namespace: &Namespace,
+        mut command: Command,
+        ready: &str,
+        folder: Option<TempDir>,
+    ) -> Result<Self> {
+        let (reader, writer) = std::io::pipe()?;
+        command.stdout(writer.try_clone()?).stderr(writer);
+        let what = format!("{command:?}");
+        let process = Process::spawn(namespace, command)?;
+        let (lines, written) = channel();
+        thread::spawn(move || forward(reader, &lines));
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let line = written
+                .recv_timeout(left)
+                .with_context(|| format!("{what} does not write {ready:?}"))?;
+            if line.contains(ready) {
+                break;
+            }
+        }
+        Ok(Self {
+            _process: process,
+            _folder: folder,
+        })
+    }
+}
+
+/// Reads to the end, whether or not anybody listens: a full pipe would stop the server.
+fn forward(reader: PipeReader, lines: &Sender<String>) {
+    for line in BufReader::new(reader).lines().map_while(Result::ok) {
+        let _ = lines.send(line);
+    }
+}
