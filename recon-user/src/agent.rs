@@ -1,0 +1,217 @@
+//! The agent: hook, then at every interval drain, judge and write; and an orderly end.
+//!
+//! In: the options of `recon run`. Out: alerts on stdout, everything else on stderr.
+//! The decisions held here: what fails at the start ends the agent with a message; once it runs, nothing but a signal or a reader that
+//! has gone does: a poll that fails is said, counted and tried again, and the kernel keeps the counts meanwhile.
+
+use std::io;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use recon_common::{Key, Signal};
+use tokio::signal::unix::{Signal as Unix, SignalKind, signal};
+use tokio::time::{Interval as Ticks, MissedTickBehavior, interval_at};
+
+use crate::alert;
+use crate::cli::RunOptions;
+use crate::drain::{Drain, DrainError, Grace, Tally};
+use crate::hook::{self, Egress, Hooks, Taken};
+use crate::judge::{Interval, Judge, Settings};
+use crate::rule::{CATALOGUE, SignalSet};
+use crate::sink::{Sink, Written};
+
+/// Runs until a signal or a closed stdout.
+///
+/// # Errors
+/// What keeps the agent from starting: interfaces, privileges, BPF. Nothing is left attached then.
+pub fn run(options: &RunOptions) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("can't start the runtime")?
+        .block_on(watch(options))
+}
+
+async fn watch(options: &RunOptions) -> anyhow::Result<()> {
+    let interfaces = hook::select(&options.interfaces)?;
+    // From here on a signal is taken note of and ends the agent in order.
+    let mut stops = Stops::new().context("can't listen for signals")?;
+    let mut hooks = Hooks::load(options.table_entries)?;
+    let drain = Drain::new(hooks.ebpf(), Grace::detect())?;
+    let sink = Sink::new(io::stdout()).context("can't write to stdout")?;
+    let taken = hooks.attach(&interfaces, options.xdp)?;
+    taken.iter().for_each(|taken| log::info!("{taken}"));
+    let mut agent = Agent {
+        drain,
+        judge: Judge::new(&Settings {
+            rules: CATALOGUE,
+            min_severity: options.min_severity,
+            include_private: options.include_private,
+            ignored: untrusted(&taken),
+        }),
+        sink,
+        host: host_name(),
+        last: now(),
+        totals: Totals::default(),
+    };
+    let names: Vec<&str> = taken.iter().map(|taken| taken.interface.as_str()).collect();
+    log::info!(
+        "watching {}, polling every {:?}; alerts go to stdout",
+        names.join(", "),
+        options.interval
+    );
+
+    let mut ticks = interval_at(
+        tokio::time::Instant::now() + options.interval,
+        options.interval,
+    );
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    agent.poll_until(&mut ticks, &mut stops).await;
+    drop(hooks);
+    agent.end();
+    Ok(())
+}
+
+/// The signals that ask for an end.
+struct Stops {
+    interrupt: Unix,
+    terminate: Unix,
+}
+
+impl Stops {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Signals that can't be trusted: without an outbound hook an answer looks like an unsolicited datagram.
+fn untrusted(taken: &[Taken]) -> SignalSet {
+    let blind = taken
+        .iter()
+        .any(|taken| matches!(taken.egress, Egress::Missing(_)));
+    if blind {
+        SignalSet::of(&[Signal::Datagram])
+    } else {
+        SignalSet::default()
+    }
+}
+
+/// The time, in whole milliseconds: finer than polls are, and as fine as Elastic's dates.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+}
+
+/// `host.name` of the alerts.
+fn host_name() -> String {
+    nix::unistd::gethostname()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_else(|_| "localhost".to_owned())
+}
+
+#[derive(Debug, Default)]
+struct Totals {
+    polls: u64,
+    failed_polls: u64,
+    tally: Tally,
+    evicted: u64,
+}
+
+struct Agent {
+    drain: Drain,
+    judge: Judge,
+    sink: Sink,
+    host: String,
+    /// The time of the poll before.
+    last: Timestamp,
+    totals: Totals,
+}
+
+impl Agent {
+    async fn poll_until(&mut self, ticks: &mut Ticks, stops: &mut Stops) {
+        loop {
+            tokio::select! {
+                biased;
+                () = stops.recv() => return,
+                _ = ticks.tick() => {}
+            }
+            self.poll(|drain, row| drain.poll(row));
+            if self.sink.is_closed() {
+                log::info!("stdout is closed: ending");
+                return;
+            }
+        }
+    }
+
+    /// One poll: drains, judges, writes.
+    fn poll(
+        &mut self,
+        drain: impl FnOnce(&mut Drain, &mut dyn FnMut(&Key, u64)) -> Result<Tally, DrainError>,
+    ) {
+        let interval = Interval {
+            from: self.last,
+            to: now(),
+        };
+        self.last = interval.to;
+        self.totals.polls += 1;
+        let judge = &mut self.judge;
+        let result = drain(&mut self.drain, &mut |key, count| {
+            judge.observe(key, count, interval)
+        });
+        let tally = result.unwrap_or_else(|error| {
+            self.totals.failed_polls += 1;
+            log::error!(
+                "poll {}: {error}; the counts stay in the kernel for the next one",
+                self.totals.polls
+            );
+            Tally::default()
+        });
+        self.report(&tally);
+        for finding in self.judge.findings(interval, tally.lost_total() > 0) {
+            match alert::line(&finding, &self.host) {
+                Ok(line) => self.sink.write(line),
+                Err(error) => log::error!("{}: can't write the alert: {error}", finding.rule.id),
+            }
+        }
+    }
+
+    fn report(&mut self, tally: &Tally) {
+        let evicted = self.judge.take_evicted();
+        let level = match tally.frames_in + tally.frames_out {
+            0 => log::Level::Trace,
+            _ => log::Level::Debug,
+        };
+        log::log!(
+            level,
+            "poll {}: {tally} evicted={evicted}",
+            self.totals.polls
+        );
+        self.totals.tally.add(tally);
+        self.totals.evicted += evicted;
+    }
+
+    /// The end, after the programs are detached: what they counted last is judged and written too.
+    fn end(mut self) {
+        self.poll(|drain, row| drain.finish(row));
+        let Totals {
+            polls,
+            failed_polls,
+            tally,
+            evicted,
+        } = self.totals;
+        let Written { written, dropped } = self.sink.finish();
+        log::info!(
+            "totals: polls={polls} failed_polls={failed_polls} {tally} evicted={evicted} alerts={written} alerts_dropped={dropped}"
+        );
+    }
+}

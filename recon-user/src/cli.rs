@@ -1,0 +1,130 @@
+//! The command line.
+//!
+//! In: arguments. Out: [`Cli`], checked: what parses here is well-formed, and what it names is checked before anything is attached.
+
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+use recon_common::table::TABLE_ENTRIES;
+
+use crate::hook::XdpChoice;
+use crate::rule::Severity;
+
+/// Says who scans or floods this host, from inside the kernel.
+///
+/// eBPF programs count SYNs, odd-flag probes, unsolicited datagrams, echo requests, refusals, DNS queries and GETs per remote
+/// address; an agent polls the counts and applies the detections of ATT&CK TA0043. Packets are never dropped, delayed or changed.
+#[derive(Parser, Debug)]
+#[command(name = "recon", version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Log every poll that saw packets; twice, every poll
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
+impl Cli {
+    /// The level that `-v` asks for.
+    #[must_use]
+    pub fn log_level(&self) -> log::LevelFilter {
+        match self.verbose {
+            0 => log::LevelFilter::Info,
+            1 => log::LevelFilter::Debug,
+            _ => log::LevelFilter::Trace,
+        }
+    }
+}
+
+/// The subcommands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Watch interfaces and write alerts to stdout, one JSON line (Elastic Common Schema) each
+    ///
+    /// Everything else goes to stderr. Ctrl-C or SIGTERM drains once more, writes the last alerts, detaches and exits.
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(RunOptions),
+}
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  recon run                                   every interface that is up, except loopback
+  recon run -i eth0 -i eth1                   these two
+  recon run -i eth0 --include-private         in a lab on private addresses
+  recon run --min-severity medium | jq .rule.id,.source.ip";
+
+/// Options of `recon run`.
+#[derive(Args, Debug, Clone)]
+pub struct RunOptions {
+    /// Interface to watch, may be repeated [default: all that are up, except loopback]
+    #[arg(short, long = "interface", value_name = "IFACE")]
+    pub interfaces: Vec<String>,
+
+    /// How often to drain the kernel's counts and judge them, 10ms to 60s
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
+    pub interval: Duration,
+
+    /// Judge private, loopback and link-local remotes too (most labs are private networks)
+    #[arg(long)]
+    pub include_private: bool,
+
+    /// Where to see inbound packets: XDP in the driver, generic XDP in the stack, or `off` for TC ingress
+    ///
+    /// `auto` takes native, else generic. A native attach resets the queues of some cards.
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = XdpChoice::Auto)]
+    pub xdp: XdpChoice,
+
+    /// Write alerts of this severity and above
+    #[arg(long, value_enum, value_name = "SEVERITY", default_value_t = Severity::Informational)]
+    pub min_severity: Severity,
+
+    /// Keys (remote, local, port, kind) that the kernel's table holds for one interval; what does not fit is counted as lost
+    #[arg(long, value_name = "N", default_value_t = TABLE_ENTRIES,
+          value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
+    pub table_entries: u32,
+}
+
+/// The polling interval: long enough for the kernel's grace period, short enough for the 60 s window.
+fn interval(text: &str) -> Result<Duration, String> {
+    const SHORTEST: Duration = Duration::from_millis(10);
+    const LONGEST: Duration = Duration::from_secs(60);
+    let hint = "want a time such as 500ms, 1s or 1m";
+    let parsed: jiff::SignedDuration = text.parse().map_err(|error| format!("{error}; {hint}"))?;
+    let interval =
+        Duration::try_from(parsed).map_err(|_| format!("must not be negative; {hint}"))?;
+    if !(SHORTEST..=LONGEST).contains(&interval) {
+        return Err(format!("must be from 10ms to 60s; {hint}"));
+    }
+    Ok(interval)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn intervals() {
+        for (text, millis) in [
+            ("1s", Some(1000)),
+            ("50ms", Some(50)),
+            ("1m", Some(60_000)),
+            ("9ms", None),
+            ("61s", None),
+            ("-1s", None),
+            ("soon", None),
+        ] {
+            assert_eq!(
+                interval(text).ok(),
+                millis.map(Duration::from_millis),
+                "{text}"
+            );
+        }
+    }
+}

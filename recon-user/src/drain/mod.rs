@@ -1,0 +1,248 @@
+//! Draining: exact counts of one interval out of the kernel's two generations.
+//!
+//! In: the maps that the programs fill. Out: each [`Key`] with its count since the last poll, once, and the counters' growth.
+//! The decision held here: the kernel writes to the live generation; a poll makes the other one live, waits until no program
+//! can still write to the old one ([`Grace`]), then reads and empties it in batches. No count is lost or doubled.
+
+mod batch;
+mod grace;
+
+use std::io;
+
+use aya::Ebpf;
+use aya::maps::{Array, Map, MapData, MapError, PerCpuArray};
+use recon_common::{Counter, Key, Loss};
+use thiserror::Error;
+
+use batch::Batch;
+pub use grace::Grace;
+
+/// Why the counts could not be read.
+#[derive(Debug, Error)]
+pub enum DrainError {
+    /// The kernel object lacks a map that this agent expects, or it has another type.
+    #[error("the kernel object has no usable map {name}: agent and object are of different builds")]
+    NoMap {
+        /// The map's name.
+        name: &'static str,
+    },
+    /// A map could not be read or written.
+    #[error("map {name}: {source}")]
+    Map {
+        /// The map's name.
+        name: &'static str,
+        /// What aya says.
+        source: MapError,
+    },
+    /// The kernel refused a batch.
+    #[error("draining map {name} in batches: {source}")]
+    Batch {
+        /// The map's name.
+        name: &'static str,
+        /// What the kernel says.
+        source: io::Error,
+    },
+    /// The grace period could not be waited for.
+    #[error("membarrier: {0}")]
+    Grace(io::Error),
+}
+
+const COUNTS: [&str; 2] = ["COUNTS_0", "COUNTS_1"];
+const GENERATION: &str = "GENERATION";
+const COUNTERS: &str = "COUNTERS";
+
+/// What one poll brought, beside the rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Frames that crossed an inbound hook.
+    pub frames_in: u64,
+    /// Frames that crossed an outbound hook.
+    pub frames_out: u64,
+    /// Sum of the counts of all rows.
+    pub signals: u64,
+    /// How many rows there were.
+    pub keys: u64,
+    /// What could not be counted, by [`Loss`].
+    pub lost: [u64; Loss::ALL.len()],
+}
+
+impl Tally {
+    /// All losses together.
+    #[must_use]
+    pub fn lost_total(&self) -> u64 {
+        self.lost.iter().sum()
+    }
+
+    /// Adds another tally to this one.
+    pub fn add(&mut self, other: &Self) {
+        self.frames_in += other.frames_in;
+        self.frames_out += other.frames_out;
+        self.signals += other.signals;
+        self.keys += other.keys;
+        for (sum, lost) in self.lost.iter_mut().zip(other.lost) {
+            *sum += lost;
+        }
+    }
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            frames_in,
+            frames_out,
+            signals,
+            keys,
+            lost: _,
+        } = self;
+        write!(
+            f,
+            "frames_in={frames_in} frames_out={frames_out} signals={signals} keys={keys} lost={}",
+            self.lost_total()
+        )?;
+        for (loss, count) in Loss::ALL.into_iter().zip(self.lost) {
+            if count > 0 {
+                write!(f, " lost_{}={count}", loss.name())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads what the kernel programs count.
+pub struct Drain {
+    counts: [MapData; 2],
+    generation: Array<MapData, u32>,
+    counters: PerCpuArray<MapData, u64>,
+    live: usize,
+    grace: Grace,
+    batch: Batch,
+    /// The counters at the last poll.
+    before: [u64; Counter::COUNT as usize],
+}
+
+impl Drain {
+    /// Takes the maps out of a loaded kernel object. They outlive its programs.
+    ///
+    /// # Errors
+    /// [`DrainError::NoMap`] if the object is not the one this agent was built with.
+    pub fn new(ebpf: &mut Ebpf, grace: Grace) -> Result<Self, DrainError> {
+        let mut take = |name| ebpf.take_map(name).ok_or(DrainError::NoMap { name });
+        let [first, second] = COUNTS;
+        let counts = [hash(take(first)?, first)?, hash(take(second)?, second)?];
+        Ok(Self {
+            counts,
+            generation: take(GENERATION)?
+                .try_into()
+                .map_err(|source| DrainError::Map {
+                    name: GENERATION,
+                    source,
+                })?,
+            counters: take(COUNTERS)?
+                .try_into()
+                .map_err(|source| DrainError::Map {
+                    name: COUNTERS,
+                    source,
+                })?,
+            live: 0,
+            grace,
+            batch: Batch::new(),
+            before: [0; Counter::COUNT as usize],
+        })
+    }
+
+    /// Gives every count since the last poll to `row`, once.
+    ///
+    /// # Errors
+    /// [`DrainError`] where the kernel refuses. What was not given to `row` stays in the kernel for a later poll.
+    pub fn poll(&mut self, row: impl FnMut(&Key, u64)) -> Result<Tally, DrainError> {
+        match self.grace {
+            Grace::Membarrier => {
+                let old = self.flip()?;
+                grace::wait().map_err(DrainError::Grace)?;
+                self.empty(&[old], row)
+            }
+            // The other generation has been idle for a whole interval: long enough for any program to end.
+            Grace::NextPoll => {
+                let tally = self.empty(&[1 - self.live], row)?;
+                self.flip()?;
+                Ok(tally)
+            }
+        }
+    }
+
+    /// Gives all that is left to `row`, of both generations. For the end, when no program is attached any more.
+    ///
+    /// # Errors
+    /// As [`Drain::poll`].
+    pub fn finish(&mut self, row: impl FnMut(&Key, u64)) -> Result<Tally, DrainError> {
+        self.empty(&[1 - self.live, self.live], row)
+    }
+
+    /// Makes the other generation live, and returns the one that was.
+    fn flip(&mut self) -> Result<usize, DrainError> {
+        let old = self.live;
+        let new = 1 - old;
+        self.generation
+            .set(0, new as u32, 0)
+            .map_err(|source| DrainError::Map {
+                name: GENERATION,
+                source,
+            })?;
+        self.live = new;
+        Ok(old)
+    }
+
+    fn empty(
+        &mut self,
+        generations: &[usize],
+        mut row: impl FnMut(&Key, u64),
+    ) -> Result<Tally, DrainError> {
+        let mut tally = self.count_frames()?;
+        for &generation in generations {
+            self.batch
+                .drain(self.counts[generation].fd(), |key, count| {
+                    tally.signals += count;
+                    tally.keys += 1;
+                    row(key, count);
+                })
+                .map_err(|source| DrainError::Batch {
+                    name: COUNTS[generation],
+                    source,
+                })?;
+        }
+        Ok(tally)
+    }
+
+    /// How far the counters have grown since the last call.
+    fn count_frames(&mut self) -> Result<Tally, DrainError> {
+        let mut growth = |counter: Counter| -> Result<u64, DrainError> {
+            let index = counter.index();
+            let values = self
+                .counters
+                .get(&index, 0)
+                .map_err(|source| DrainError::Map {
+                    name: COUNTERS,
+                    source,
+                })?;
+            let now = values.iter().sum();
+            let before = std::mem::replace(&mut self.before[index as usize], now);
+            Ok(now - before)
+        };
+        let mut tally = Tally {
+            frames_in: growth(Counter::FramesIn)?,
+            frames_out: growth(Counter::FramesOut)?,
+            ..Tally::default()
+        };
+        for loss in Loss::ALL {
+            tally.lost[loss as usize] = growth(Counter::Lost(loss))?;
+        }
+        Ok(tally)
+    }
+}
+
+fn hash(map: Map, name: &'static str) -> Result<MapData, DrainError> {
+    match map {
+        Map::HashMap(data) => Ok(data),
+        _ => Err(DrainError::NoMap { name }),
+    }
+}

@@ -1,0 +1,230 @@
+//! Attaching to one interface, with the fallbacks.
+//!
+//! In: a loaded object, an interface, the operator's choice. Out: which hook was taken.
+//! The decisions held here: inbound XDP in the driver, else generic XDP, else TC; where another XDP program is at home, TC, since
+//! replacing it would break what it does. TC as TCX, or under clsact before 6.6.
+
+use std::fmt;
+
+use aya::Ebpf;
+use aya::programs::tc::{NlOptions, TcAttachOptions, TcError};
+use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode, tc};
+use clap::ValueEnum;
+
+use super::{HookError, Interface, TC_EGRESS, TC_INGRESS, XDP};
+
+/// What `--xdp` asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum XdpChoice {
+    /// In the driver, else generic, else TC ingress
+    Auto,
+    /// In the driver, before the stack
+    Native,
+    /// In the stack, before anything else there
+    Generic,
+    /// Not at all: TC ingress
+    Off,
+}
+
+/// The hook that sees inbound packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ingress {
+    /// XDP in the driver.
+    XdpNative,
+    /// XDP in the stack.
+    XdpGeneric,
+    /// TC ingress.
+    Tc(TcKind),
+}
+
+/// The hook that sees outbound packets, or why there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Egress {
+    /// TC egress.
+    Tc(TcKind),
+    /// The kernel refused: no refusals, no DNS queries sent, and no way to tell an answer from an unsolicited datagram.
+    Missing(String),
+}
+
+/// How a TC program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TcKind {
+    /// By a link of its own (Linux 6.6 and later).
+    Tcx,
+    /// As a filter of the clsact qdisc.
+    Clsact,
+}
+
+/// The hooks that an interface got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Name of the interface.
+    pub interface: String,
+    /// Where inbound packets are seen.
+    pub ingress: Ingress,
+    /// Where outbound packets are seen.
+    pub egress: Egress,
+}
+
+impl fmt::Display for TcKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcx => "TCX",
+            Self::Clsact => "clsact",
+        })
+    }
+}
+
+impl fmt::Display for Taken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: inbound by ", self.interface)?;
+        match self.ingress {
+            Ingress::XdpNative => f.write_str("native XDP")?,
+            Ingress::XdpGeneric => f.write_str("generic XDP")?,
+            Ingress::Tc(kind) => write!(f, "{kind} ingress")?,
+        }
+        match &self.egress {
+            Egress::Tc(kind) => write!(f, ", outbound by {kind} egress"),
+            Egress::Missing(reason) => write!(
+                f,
+                ", outbound by nothing ({reason}): refused attempts, DNS queries sent and UDP hits are not counted"
+            ),
+        }
+    }
+}
+
+/// Refuses before anything is attached what would fail halfway.
+pub(super) fn check(interfaces: &[Interface], choice: XdpChoice) -> Result<(), HookError> {
+    for interface in interfaces {
+        if !interface.is_up {
+            log::warn!(
+                "{}: is down; its packets are counted once it is up",
+                interface.name
+            );
+        }
+        match (choice, interface.xdp_program) {
+            (XdpChoice::Native | XdpChoice::Generic, Some(program)) => {
+                return Err(HookError::XdpTaken {
+                    interface: interface.name.clone(),
+                    program,
+                });
+            }
+            (XdpChoice::Auto, Some(program)) => log::warn!(
+                "{}: another XDP program is there (id {program}): TC ingress takes over, and what that program drops is not seen",
+                interface.name
+            ),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Attaches the outbound program, or says why not.
+pub(super) fn egress(ebpf: &mut Ebpf, interface: &Interface) -> Egress {
+    match attach_tc(ebpf, TC_EGRESS, interface, TcAttachType::Egress) {
+        Ok(kind) => Egress::Tc(kind),
+        Err(error) => Egress::Missing(describe(&error)),
+    }
+}
+
+/// Attaches an inbound program, the best that can be had under `choice`.
+pub(super) fn ingress(
+    ebpf: &mut Ebpf,
+    interface: &Interface,
+    choice: XdpChoice,
+) -> Result<Ingress, HookError> {
+    let taken = interface.xdp_program.is_some();
+    let tries: &[XdpMode] = match choice {
+        XdpChoice::Auto if taken => &[],
+        XdpChoice::Auto => &[XdpMode::Driver, XdpMode::Skb],
+        XdpChoice::Native => &[XdpMode::Driver],
+        XdpChoice::Generic => &[XdpMode::Skb],
+        XdpChoice::Off => &[],
+    };
+    let mut reasons = Vec::new();
+    for &mode in tries {
+        match attach_xdp(ebpf, interface, mode) {
+            Ok(()) if mode == XdpMode::Driver => return Ok(Ingress::XdpNative),
+            Ok(()) => return Ok(Ingress::XdpGeneric),
+            Err(error) => reasons.push(format!("{} XDP: {}", mode_name(mode), describe(&error))),
+        }
+    }
+    if matches!(choice, XdpChoice::Auto | XdpChoice::Off) {
+        match attach_tc(ebpf, TC_INGRESS, interface, TcAttachType::Ingress) {
+            Ok(kind) => {
+                for reason in reasons {
+                    log::info!("{}: {reason}", interface.name);
+                }
+                return Ok(Ingress::Tc(kind));
+            }
+            Err(error) => reasons.push(format!("TC: {}", describe(&error))),
+        }
+    } else {
+        reasons.push("try --xdp auto".to_owned());
+    }
+    Err(HookError::NoIngress {
+        interface: interface.name.clone(),
+        reasons: reasons.join("; "),
+    })
+}
+
+fn mode_name(mode: XdpMode) -> &'static str {
+    match mode {
+        XdpMode::Driver => "native",
+        _ => "generic",
+    }
+}
+
+fn attach_xdp(ebpf: &mut Ebpf, interface: &Interface, mode: XdpMode) -> Result<(), ProgramError> {
+    let program: &mut Xdp = ebpf
+        .program_mut(XDP)
+        .ok_or(ProgramError::UnexpectedProgramType)?
+        .try_into()?;
+    program.attach_to_if_index(interface.index, mode).map(drop)
+}
+
+fn attach_tc(
+    ebpf: &mut Ebpf,
+    name: &str,
+    interface: &Interface,
+    direction: TcAttachType,
+) -> Result<TcKind, ProgramError> {
+    let program: &mut SchedClassifier = ebpf
+        .program_mut(name)
+        .ok_or(ProgramError::UnexpectedProgramType)?
+        .try_into()?;
+    let tcx = TcAttachOptions::TcxOrder(LinkOrder::default());
+    match program.attach_with_options(&interface.name, direction, tcx) {
+        Ok(_) => return Ok(TcKind::Tcx),
+        Err(error) => log::debug!(
+            "{}: no TCX, trying clsact: {}",
+            interface.name,
+            describe(&error)
+        ),
+    }
+    match tc::qdisc_add_clsact(&interface.name) {
+        Ok(()) | Err(TcError::AlreadyAttached) => {}
+        Err(error) => return Err(error.into()),
+    }
+    program
+        .attach_with_options(
+            &interface.name,
+            direction,
+            TcAttachOptions::Netlink(NlOptions::default()),
+        )
+        .map(|_| TcKind::Clsact)
+}
+
+/// The error with its causes, which aya keeps apart.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let reason = error.to_string();
+        if !text.contains(&reason) {
+            text = format!("{text}: {reason}");
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,181 @@
+//! Hooks: the kernel programs, loaded and attached.
+//!
+//! In: the kernel object built into this binary, and the interfaces to watch. Out: programs on their hooks, and for each
+//! interface a [`Taken`] that says which hooks it got.
+//! The decisions held here: everything that can be known to fail (names, privileges, BPF, a taken XDP hook) is told before anything
+//! is attached; a hook that still can't attach costs its own signals and no more. Outbound hooks attach first, so that the answers
+//! to what leaves in between are not taken for unsolicited datagrams.
+
+mod attach;
+mod interface;
+mod privilege;
+
+use std::io;
+
+use aya::programs::{Program, ProgramError};
+use aya::{Ebpf, EbpfError, EbpfLoader};
+use thiserror::Error;
+
+pub use attach::{Egress, Ingress, Taken, XdpChoice};
+pub use interface::{Interface, select};
+
+/// Why the hooks can't be had.
+#[derive(Debug, Error)]
+pub enum HookError {
+    /// rtnetlink did not answer.
+    #[error("can't list the network interfaces: {0}")]
+    ListInterfaces(io::Error),
+    /// A name that no interface has.
+    #[error("no interface is named {name}; there are: {known}")]
+    NoSuchInterface {
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// An interface whose frames the parser can't read.
+    #[error(
+        "{name} has no Ethernet header (a tunnel or point-to-point link), which recon can't read; watch the interface below it"
+    )]
+    NotEthernet {
+        /// The interface.
+        name: String,
+    },
+    /// No interface is up but loopback.
+    #[error("no interface to watch is up (there are: {known}); name one with -i")]
+    NothingToWatch {
+        /// The names there are.
+        known: String,
+    },
+    /// The process lacks capabilities.
+    #[error(
+        "loading programs into the kernel needs {missing}: run recon as root (sudo recon run ...) or grant these capabilities"
+    )]
+    NoPrivilege {
+        /// The capabilities that are missing.
+        missing: String,
+    },
+    /// The kernel has no BPF, or forbids it.
+    #[error(
+        "this kernel does not let recon create BPF maps: {source}; recon needs CONFIG_BPF_SYSCALL, a kernel that is not locked down for confidentiality, and a container or seccomp profile that allows bpf(2)"
+    )]
+    NoBpf {
+        /// What the kernel says.
+        source: Box<EbpfError>,
+    },
+    /// The verifier or the kernel refused a program.
+    #[error("the kernel refuses the program {program}: {source}")]
+    Load {
+        /// Name of the program.
+        program: &'static str,
+        /// What the kernel says, with the verifier's log.
+        source: ProgramError,
+    },
+    /// Another XDP program holds the interface and `--xdp` insists.
+    #[error(
+        "{interface} already has an XDP program (id {program}); detach that (ip link set dev {interface} xdp off), or let recon take TC ingress with --xdp auto or --xdp off"
+    )]
+    XdpTaken {
+        /// The interface.
+        interface: String,
+        /// Id of the program that is there.
+        program: u32,
+    },
+    /// No hook that sees inbound packets could be attached.
+    #[error("can't watch {interface}: no inbound hook attaches: {reasons}")]
+    NoIngress {
+        /// The interface.
+        interface: String,
+        /// What was tried, and what the kernel said.
+        reasons: String,
+    },
+}
+
+const XDP: &str = "recon_xdp";
+const TC_INGRESS: &str = "recon_ingress";
+const TC_EGRESS: &str = "recon_egress";
+const PROGRAMS: [&str; 3] = [XDP, TC_INGRESS, TC_EGRESS];
+
+/// The loaded kernel object. Dropping it detaches and unloads its programs.
+#[derive(Debug)]
+pub struct Hooks {
+    ebpf: Ebpf,
+}
+
+impl Hooks {
+    /// Loads the programs and has the kernel verify them, without attaching any.
+    ///
+    /// # Errors
+    /// [`HookError::NoPrivilege`], [`HookError::NoBpf`] or [`HookError::Load`].
+    pub fn load(table_entries: u32) -> Result<Self, HookError> {
+        let missing = privilege::missing();
+        if !missing.is_empty() {
+            return Err(HookError::NoPrivilege {
+                missing: missing.join(", "),
+            });
+        }
+        let seed = random_seed();
+        let mut ebpf = EbpfLoader::new()
+            .override_global("FLOW_SEED", &seed, true)
+            .map_max_entries("COUNTS_0", table_entries)
+            .map_max_entries("COUNTS_1", table_entries)
+            .load(aya::include_bytes_aligned!(concat!(
+                env!("OUT_DIR"),
+                "/recon-ebpf"
+            )))
+            .map_err(|source| HookError::NoBpf {
+                source: Box::new(source),
+            })?;
+        for name in PROGRAMS {
+            let loaded = match ebpf.program_mut(name) {
+                Some(Program::Xdp(program)) => program.load(),
+                Some(Program::SchedClassifier(program)) => program.load(),
+                _ => Err(ProgramError::UnexpectedProgramType),
+            };
+            loaded.map_err(|source| HookError::Load {
+                program: name,
+                source,
+            })?;
+        }
+        Ok(Self { ebpf })
+    }
+
+    /// The loaded object, whose maps the drain takes.
+    pub fn ebpf(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
+    }
+
+    /// Attaches to every interface, outbound hooks first.
+    ///
+    /// # Errors
+    /// [`HookError::XdpTaken`] before anything is attached; [`HookError::NoIngress`] when an interface can't be watched at all.
+    pub fn attach(
+        &mut self,
+        interfaces: &[Interface],
+        choice: XdpChoice,
+    ) -> Result<Vec<Taken>, HookError> {
+        attach::check(interfaces, choice)?;
+        let egress: Vec<Egress> = interfaces
+            .iter()
+            .map(|interface| attach::egress(&mut self.ebpf, interface))
+            .collect();
+        interfaces
+            .iter()
+            .zip(egress)
+            .map(|(interface, egress)| {
+                Ok(Taken {
+                    interface: interface.name.clone(),
+                    ingress: attach::ingress(&mut self.ebpf, interface, choice)?,
+                    egress,
+                })
+            })
+            .collect()
+    }
+}
+
+/// A number that nobody outside can know, for the kernel's flow memory. The standard library seeds its hashes from the system's
+/// random source, which spares a dependency here.
+fn random_seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0)
+}

@@ -1,0 +1,63 @@
+//! Privileges: whether this process may load and attach programs, told before it tries.
+//!
+//! In: the effective capabilities of `/proc/self/status`. Out: the names of those that are missing.
+
+use std::fs;
+
+/// Bit numbers of linux/capability.h.
+const CAP_NET_ADMIN: u32 = 12;
+const CAP_SYS_ADMIN: u32 = 21;
+const CAP_PERFMON: u32 = 38;
+const CAP_BPF: u32 = 39;
+
+/// The capabilities that are needed and missing, or an empty list. CAP_SYS_ADMIN includes BPF's two.
+pub(super) fn missing() -> Vec<&'static str> {
+    // A system without /proc is left to the kernel's own answer.
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    effective(&status).map_or_else(Vec::new, missing_of)
+}
+
+fn effective(status: &str) -> Option<u64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))?;
+    u64::from_str_radix(line.trim(), 16).ok()
+}
+
+fn missing_of(capabilities: u64) -> Vec<&'static str> {
+    let has = |capability: u32| capabilities & 1 << capability != 0;
+    [
+        (CAP_NET_ADMIN, "CAP_NET_ADMIN", false),
+        (CAP_BPF, "CAP_BPF", true),
+        (CAP_PERFMON, "CAP_PERFMON", true),
+    ]
+    .into_iter()
+    .filter(|&(capability, _, in_sys_admin)| {
+        !has(capability) && !(in_sys_admin && has(CAP_SYS_ADMIN))
+    })
+    .map(|(_, name, _)| name)
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities() {
+        for (status, expected) in [
+            ("Name:\tx\nCapEff:\t000001ffffffffff\n", ""),
+            (
+                "CapEff:\t0000000000000000\n",
+                "CAP_NET_ADMIN CAP_BPF CAP_PERFMON",
+            ),
+            ("CapEff:\t0000000000201000\n", ""),
+            ("CapEff:\t000000c000000000\n", "CAP_NET_ADMIN"),
+            ("CapEff:\t0000008000001000\n", "CAP_PERFMON"),
+        ] {
+            let missing = effective(status).map(missing_of).expect("a CapEff line");
+            assert_eq!(missing.join(" "), expected, "{status}");
+        }
+        assert_eq!(effective("Name: x\n"), None);
+    }
+}

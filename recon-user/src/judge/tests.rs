@@ -1,0 +1,175 @@
+//! The rules of the catalogue at their boundaries, without a kernel: rows in, findings out, the clock passed in.
+
+use std::time::Duration;
+
+use super::*;
+use crate::rule::{CATALOGUE, Measure};
+
+const REMOTE: Address = Address::v4([198, 51, 100, 7]);
+const OTHER: Address = Address::v4([198, 51, 100, 8]);
+const PRIVATE: Address = Address::v4([10, 0, 0, 9]);
+const LOCAL: [u8; 4] = [203, 0, 113, 1];
+
+fn judge(include_private: bool) -> Judge {
+    Judge::new(&Settings {
+        rules: CATALOGUE,
+        min_severity: Severity::Informational,
+        include_private,
+        ignored: SignalSet::default(),
+    })
+}
+
+fn at(time: Duration) -> Interval {
+    let to = Timestamp::UNIX_EPOCH + time;
+    Interval {
+        from: to - Duration::from_secs(1),
+        to,
+    }
+}
+
+/// The `number`th event from `remote` that `rule` measures.
+fn event(rule: &Rule, remote: Address, number: u64) -> Key {
+    let number = number as u16;
+    let signal = rule.signals.iter().next().expect("a rule has signals");
+    let [a, b, c, d] = LOCAL;
+    Key {
+        remote,
+        local: match rule.measure {
+            Measure::DistinctAddresses => Address::v4([a, b, c, d + number as u8]),
+            _ => Address::v4(LOCAL),
+        },
+        port: match (rule.ports, rule.measure) {
+            ([port, ..], _) => *port,
+            (_, Measure::DistinctPorts) => 1000 + number,
+            _ => 53,
+        },
+        signal: signal as u8,
+        reserved: 0,
+    }
+}
+
+/// How often `rule` fires for `events` of each remote, all in one poll.
+fn fires(
+    judge: &mut Judge,
+    rule: &Rule,
+    remotes: &[Address],
+    events: u64,
+    interval: Interval,
+) -> usize {
+    for &remote in remotes {
+        for number in 0..events {
+            judge.observe(&event(rule, remote, number), 1, interval);
+        }
+    }
+    let findings = judge.findings(interval, false);
+    findings
+        .iter()
+        .filter(|finding| std::ptr::eq(finding.rule, rule))
+        .count()
+}
+
+#[test]
+fn n_is_quiet_and_n_plus_1_fires() {
+    let now = at(Duration::from_secs(7200));
+    for rule in CATALOGUE {
+        let n = rule.threshold;
+        let private = usize::from(rule.private_remotes);
+        // (remotes, events of each, include private, findings)
+        for (remotes, events, include_private, expected) in [
+            (&[REMOTE][..], n, false, 0),
+            (&[REMOTE, OTHER], n, false, 0),
+            (&[REMOTE], n + 1, false, 1),
+            (&[REMOTE, OTHER], n + 1, false, 2),
+            (&[PRIVATE], n + 1, false, private),
+            (&[PRIVATE], n + 1, true, 1),
+        ] {
+            let found = fires(&mut judge(include_private), rule, remotes, events, now);
+            assert_eq!(
+                found, expected,
+                "{} {:?}, {events} events of {remotes:?}",
+                rule.id, rule.measure
+            );
+        }
+    }
+}
+
+#[test]
+fn windows_slide_over_the_hour() {
+    for rule in CATALOGUE
+        .iter()
+        .filter(|rule| rule.measure == Measure::Count)
+    {
+        let half = rule.threshold / 2 + 1;
+        // (second half after this much of the window, findings)
+        for (share, expected) in [(0.9, 1), (1.1, 0)] {
+            let mut judge = judge(false);
+            // Straddles the edge of a tumbling bin.
+            let start = Duration::from_secs(7200) - rule.window / 2;
+            assert_eq!(
+                fires(&mut judge, rule, &[REMOTE], half, at(start)),
+                0,
+                "{}",
+                rule.id
+            );
+            let later = at(start + rule.window.mul_f64(share));
+            assert_eq!(
+                fires(&mut judge, rule, &[REMOTE], half, later),
+                expected,
+                "{} after {share}",
+                rule.id
+            );
+        }
+    }
+}
+
+#[test]
+fn a_finding_tells_what_was_seen() {
+    let rule = &CATALOGUE[0];
+    let mut judge = judge(false);
+    for number in 0..30 {
+        judge.observe(
+            &event(rule, REMOTE, number),
+            2,
+            at(Duration::from_secs(7200)),
+        );
+    }
+    let findings = judge.findings(at(Duration::from_secs(7200)), true);
+    let finding = findings
+        .iter()
+        .find(|finding| std::ptr::eq(finding.rule, rule))
+        .expect("30 ports");
+    assert_eq!(
+        (finding.count, finding.remote, finding.port),
+        (30, REMOTE, None)
+    );
+    assert_eq!(finding.local, Some(Address::v4(LOCAL)));
+    assert_eq!(finding.ports, (1000..1016).collect::<Vec<u16>>());
+    assert!(finding.lower_bound, "the kernel lost something");
+    assert!(finding.start < finding.end);
+}
+
+#[test]
+fn ignored_signals_and_severities_are_not_judged() {
+    let mut ignored = SignalSet::default();
+    ignored.insert(Signal::Syn);
+    let settings = Settings {
+        rules: CATALOGUE,
+        min_severity: Severity::Informational,
+        include_private: false,
+        ignored,
+    };
+    let now = at(Duration::from_secs(7200));
+    let rule = &CATALOGUE[0];
+    assert_eq!(
+        fires(&mut Judge::new(&settings), rule, &[REMOTE], 99, now),
+        0
+    );
+    let settings = Settings {
+        min_severity: Severity::High,
+        ignored: SignalSet::default(),
+        ..settings
+    };
+    let mut judge = Judge::new(&settings);
+    assert_eq!(fires(&mut judge, &CATALOGUE[1], &[REMOTE], 99, now), 0);
+    assert_eq!(fires(&mut judge, rule, &[REMOTE], 99, now), 1);
+}

@@ -1,0 +1,25 @@
+//! The agent: from the kernel's counts to alerts.
+//!
+//! The data's way through this crate, a module a step:
+//!
+//! | step | module | takes | gives |
+//! |---|---|---|---|
+//! | hook | [`hook`] | interfaces | programs attached, maps filled by the kernel |
+//! | drain | [`drain`] | two generations of a map | exact counts of one interval |
+//! | window | [`window`] | counts with a time | what a sliding window holds |
+//! | rule | [`rule`] | - | the detections, one table of data |
+//! | judge | [`judge`] | counts, rules, the time | findings: a group over its threshold |
+//! | alert | [`alert`] | findings | lines in Elastic Common Schema |
+//! | sink | [`sink`] | lines | stdout, never waiting for its reader |
+//!
+//! [`agent`] strings them together. Everything from window to alert is a pure function of its input, the clock passed in.
+
+pub mod agent;
+pub mod alert;
+pub mod cli;
+pub mod drain;
+pub mod hook;
+pub mod judge;
+pub mod rule;
+pub mod sink;
+pub mod window;

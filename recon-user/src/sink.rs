@@ -1,0 +1,269 @@
+//! The sink: alert lines to stdout.
+//!
+//! In: lines. Out: bytes, in order. The decision held here: the agent never waits for its reader. Lines go through a bounded queue to
+//! a thread of their own; when the reader is slow and the queue full, or the disk is full, a line is dropped and counted. A
+//! reader that has gone (`| head -1`) ends the agent, cleanly.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// Lines that wait for a slow reader. An alert is about 1 KB.
+const QUEUE: usize = 4096;
+/// How long the end of the agent waits for the reader to take what is queued.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+
+/// What became of the lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Lines that the reader's side took.
+    pub written: u64,
+    /// Lines dropped: a full queue, a failed write, or a reader that has gone.
+    pub dropped: u64,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    written: AtomicU64,
+    failed: AtomicU64,
+    closed: AtomicBool,
+}
+
+/// A queue to the thread that writes.
+#[derive(Debug)]
+pub struct Sink {
+    lines: SyncSender<Vec<u8>>,
+    ended: Receiver<()>,
+    shared: Arc<Shared>,
+    /// A handle to the same file, to ask whether its reader has gone.
+    file: File,
+    sent: u64,
+    refused: u64,
+}
+
+impl Sink {
+    /// A sink that writes to `file`, stdout but for tests.
+    ///
+    /// # Errors
+    /// What the system says when the descriptor can't be duplicated or the thread not started.
+    pub fn new(file: impl AsFd) -> io::Result<Self> {
+        let file = File::from(file.as_fd().try_clone_to_owned()?);
+        let writer = file.try_clone()?;
+        let (lines, queue) = sync_channel(QUEUE);
+        let (end, ended) = sync_channel(1);
+        let shared = Arc::new(Shared::default());
+        let theirs = Arc::clone(&shared);
+        thread::Builder::new()
+            .name("alert-writer".into())
+            .spawn(move || {
+                write_all(&queue, writer, &theirs);
+                // Nobody waits any more if this fails.
+                let _ = end.send(());
+            })?;
+        Ok(Self {
+            lines,
+            ended,
+            shared,
+            file,
+            sent: 0,
+            refused: 0,
+        })
+    }
+
+    /// Queues a line, or counts it as dropped.
+    pub fn write(&mut self, line: Vec<u8>) {
+        match self.lines.try_send(line) {
+            Ok(()) => self.sent += 1,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.refused += 1,
+        }
+    }
+
+    /// Whether the reader has gone: a write has failed for it, or the pipe says so.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        let mut ask = [PollFd::new(self.file.as_fd(), PollFlags::empty())];
+        let gone = match poll(&mut ask, PollTimeout::ZERO) {
+            Ok(_) => ask[0]
+                .revents()
+                .is_some_and(|events| events.contains(PollFlags::POLLERR)),
+            Err(_) => false,
+        };
+        gone || self.shared.closed.load(Ordering::Relaxed)
+    }
+
+    /// Waits, not for ever, until the queue is written.
+    #[must_use]
+    pub fn finish(self) -> Written {
+        drop(self.lines);
+        if self.ended.recv_timeout(LAST_WAIT) == Err(RecvTimeoutError::Timeout) {
+            log::warn!(
+                "stdout: its reader does not read; alerts that were waiting for it are dropped"
+            );
+        }
+        let written = self.shared.written.load(Ordering::Relaxed);
+        Written {
+            written,
+            dropped: self.refused + self.sent - written,
+        }
+    }
+}
+
+/// The thread: writes lines until the agent ends or the reader has gone.
+fn write_all(queue: &Receiver<Vec<u8>>, mut file: File, shared: &Shared) {
+    let mut complaints = Complaints::default();
+    let mut torn = false;
+    for line in queue {
+        // The rest of a line that was cut off must not swallow the next one.
+        if torn && write_whole(&mut file, b"\n").is_err() {
+            shared.failed.fetch_add(1, Ordering::Relaxed);
+            continue;
+        }
+        torn = false;
+        match write_whole(&mut file, &line) {
+            Ok(()) => {
+                shared.written.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(Failed { error, .. }) if error.kind() == ErrorKind::BrokenPipe => {
+                shared.closed.store(true, Ordering::Relaxed);
+                return;
+            }
+            Err(Failed { error, after }) => {
+                torn = after > 0;
+                let failed = shared.failed.fetch_add(1, Ordering::Relaxed) + 1;
+                complaints.say(&error, failed);
+            }
+        }
+    }
+}
+
+struct Failed {
+    error: io::Error,
+    /// Bytes that were written before.
+    after: usize,
+}
+
+fn write_whole(file: &mut File, bytes: &[u8]) -> Result<(), Failed> {
+    let mut after = 0;
+    while after < bytes.len() {
+        match file.write(&bytes[after..]) {
+            Ok(0) => {
+                let error = ErrorKind::WriteZero.into();
+                return Err(Failed { error, after });
+            }
+            Ok(count) => after += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // Somebody has made the descriptor non-blocking.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => wait_writable(file),
+            Err(error) => return Err(Failed { error, after }),
+        }
+    }
+    Ok(())
+}
+
+fn wait_writable(file: &File) {
+    const TURN: u16 = 100;
+    let mut ask = [PollFd::new(file.as_fd(), PollFlags::POLLOUT)];
+    // Whatever it says, the next write finds out.
+    let _ = poll(&mut ask, TURN);
+}
+
+/// Says that writing fails, but not for every line.
+#[derive(Default)]
+struct Complaints {
+    last: Option<Instant>,
+}
+
+impl Complaints {
+    fn say(&mut self, error: &io::Error, failed: u64) {
+        const PAUSE: Duration = Duration::from_secs(60);
+        if self.last.is_none_or(|last| last.elapsed() >= PAUSE) {
+            self.last = Some(Instant::now());
+            log::error!("stdout: {error}; alerts dropped so far: {failed}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    fn line(number: u64) -> Vec<u8> {
+        format!("{number}\n").into_bytes()
+    }
+
+    #[test]
+    fn lines_arrive_in_order() {
+        let (mut reader, writer) = io::pipe().expect("a pipe");
+        let mut sink = Sink::new(&writer).expect("a sink");
+        drop(writer);
+        (0..100).for_each(|number| sink.write(line(number)));
+        assert!(!sink.is_closed());
+        assert_eq!(
+            sink.finish(),
+            Written {
+                written: 100,
+                dropped: 0
+            }
+        );
+        let mut text = String::new();
+        reader.read_to_string(&mut text).expect("text");
+        assert!(text.lines().eq((0..100).map(|number| number.to_string())));
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_closes_the_sink() {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        let mut sink = Sink::new(&writer).expect("a sink");
+        drop(reader);
+        assert!(sink.is_closed());
+        sink.write(line(1));
+        assert_eq!(
+            sink.finish(),
+            Written {
+                written: 0,
+                dropped: 1
+            }
+        );
+    }
+
+    #[test]
+    fn a_full_disk_drops_and_counts() {
+        let full = File::options()
+            .write(true)
+            .open("/dev/full")
+            .expect("Linux has it");
+        let mut sink = Sink::new(&full).expect("a sink");
+        (0..3).for_each(|number| sink.write(line(number)));
+        assert_eq!(
+            sink.finish(),
+            Written {
+                written: 0,
+                dropped: 3
+            }
+        );
+    }
+
+    #[test]
+    fn a_reader_that_does_not_read_is_not_waited_for() {
+        let (_reader, writer) = io::pipe().expect("a pipe");
+        let mut sink = Sink::new(&writer).expect("a sink");
+        // More than a pipe (64 KiB) and the queue hold.
+        let long = vec![b'x'; 1024];
+        let sent = QUEUE as u64 + 1000;
+        (0..sent).for_each(|_| sink.write(long.clone()));
+        let Written { written, dropped } = sink.finish();
+        assert_eq!(written + dropped, sent);
+        assert!(
+            dropped >= sent - QUEUE as u64 && written > 0,
+            "{written} written, {dropped} dropped"
+        );
+    }
+}

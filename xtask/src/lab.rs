@@ -1,0 +1,155 @@
+//! `cargo xtask lab`: recon and real attacks on this machine, side by side.
+//!
+//! In: the built agent. Out: on stdout, each attack and the alerts that it caused. The host under watch and the attacker are two
+//! network namespaces that the laboratory makes and removes, so nothing of it leaves this machine or touches its interfaces.
+//! Holds the list of attacks, each from an address of its own, so that each raises its own alerts.
+
+use std::{path::Path, process::Command, process::Stdio, time::Duration};
+
+use anyhow::{Result, ensure};
+use recon_tests::lab::{ATTACKER_LINK, HOST, HOST_LINK};
+use recon_tests::process::{run, shell};
+use recon_tests::{Agent, Alert, Lab};
+
+/// A tool's whole run; each takes a second or two.
+const DEADLINE: Duration = Duration::from_secs(20);
+/// Drains often, so that an attack's alerts are there soon after it has ended.
+const INTERVAL: &str = "300ms";
+/// Columns of the attack's side.
+const LEFT: usize = 44;
+
+struct Attack {
+    what: &'static str,
+    /// `{host}` is the address under attack, `{from}` where it comes from, `{link}` the attacker's interface.
+    command: &'static str,
+}
+
+const ATTACKS: &[Attack] = &[
+    Attack {
+        what: "TCP SYN scan, 1000 ports",
+        command: "nmap -n -Pn -sS -e {link} -S {from} {host}",
+    },
+    Attack {
+        what: "XMAS scan",
+        command: "nmap -n -Pn -sX -p1-100 -e {link} -S {from} {host}",
+    },
+    Attack {
+        what: "Maimon scan",
+        command: "nmap -n -Pn -sM -p1-100 -e {link} -S {from} {host}",
+    },
+    Attack {
+        what: "scan in tiny fragments",
+        command: "nmap -n -Pn -f -p1-100 -e {link} -S {from} {host}",
+    },
+    Attack {
+        what: "UDP scan, 40 ports",
+        command: "nmap -n -Pn -sU -p1-40 --max-retries 0 -e {link} -S {from} {host}",
+    },
+    Attack {
+        what: "ping sweep over 64 addresses",
+        command: "nmap -n -sn -PE -e {link} -S {from} 198.18.0.0/26",
+    },
+    Attack {
+        what: "ping flood",
+        command: "ping -n -q -f -c 200 -I {from} {host}",
+    },
+    Attack {
+        what: "SMB probes",
+        command: "hping3 -q -n -S -p 445 -c 15 -i u2000 -a {from} {host}",
+    },
+    Attack {
+        what: "SYN flood on port 443",
+        command: "hping3 -q -n -S -p 443 -c 800 -i u500 -a {from} {host}",
+    },
+];
+
+/// Runs the attacks one after the other.
+pub(crate) fn show(agent: &Path) -> Result<()> {
+    let lab = Lab::new()?;
+    let mut recon = Command::new(agent);
+    // The harness reads the polls' lines to know when all is drained.
+    recon.args(["run", "-vv", "-i", HOST_LINK, "--interval", INTERVAL]);
+    let agent = Agent::spawn(&lab, recon, Stdio::piped())?;
+    println!(
+        "{:LEFT$}recon run -i {HOST_LINK} --interval {INTERVAL}",
+        "attacker"
+    );
+    let mut shown = 0;
+    for (number, attack) in ATTACKS.iter().enumerate() {
+        let from = format!("198.51.100.{}", 11 + number);
+        lab.attacker()
+            .ip(&format!("address add {from}/24 dev {ATTACKER_LINK}\n"))?;
+        let command = attack
+            .command
+            .replace("{host}", &HOST.to_string())
+            .replace("{from}", &from)
+            .replace("{link}", ATTACKER_LINK);
+        // hping3 says by its exit code whether all its probes were answered, which is not the point here.
+        run(lab.attacker(), shell(&command), DEADLINE)?;
+        // One poll may have begun before the attack's last packet; the next one has it.
+        agent.wait_poll()?;
+        agent.wait_poll()?;
+        let alerts = agent.seen().alerts;
+        print(attack.what, &command, &alerts[shown..]);
+        shown = alerts.len();
+    }
+    let stopped = agent.stop()?;
+    println!("\n{}", stopped.seen.log.last().map_or("", String::as_str));
+    ensure!(
+        stopped.status.success(),
+        "recon ended with {}",
+        stopped.status
+    );
+    Ok(())
+}
+
+/// The attack on the left, its alerts on the right.
+fn print(what: &str, command: &str, alerts: &[Alert]) {
+    let mut left = wrap(&format!("$ {command}"), LEFT - 2);
+    left.insert(0, what.to_owned());
+    let mut right: Vec<String> = alerts.iter().map(describe).collect();
+    if right.is_empty() {
+        right.push("(no alert)".to_owned());
+    }
+    println!();
+    for line in 0..left.len().max(right.len()) {
+        let cell = |column: &[String]| column.get(line).cloned().unwrap_or_default();
+        println!("{:LEFT$}{}", cell(&left), cell(&right).trim_end());
+    }
+}
+
+fn describe(alert: &Alert) -> String {
+    let text = |name| alert.text(name).unwrap_or_default();
+    format!("{:14} {}", text("recon.severity"), text("message"))
+}
+
+/// The text in lines of at most `width`, broken at blanks.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.len() + 1 + word.len() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wrap;
+
+    #[test]
+    fn long_commands_wrap_at_blanks() {
+        for (text, expected) in [
+            ("a bb ccc", &["a bb", "ccc"][..]),
+            ("abcdef gh", &["abcdef", "gh"]),
+            ("", &[""]),
+        ] {
+            assert_eq!(wrap(text, 5), expected);
+        }
+    }
+}

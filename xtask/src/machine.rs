@@ -1,0 +1,140 @@
+//! What this machine has: the facts that a plan is made from.
+//!
+//! In: the toolchains, the file system, the user. Out: a [`Machine`], plain data.
+//! Holds the decision how presence is tested: by looking, in milliseconds, never by asking a package manager,
+//! so that a second run costs nothing and other distributions' packages count as well.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::toolchain::{self, CORE_SOURCES, Compiler, DEBIAN_ROOT, LLVM_MAJOR, NIGHTLY};
+
+/// What tells that systemd is the running init, as sd_booted(3) has it.
+const SYSTEMD: &str = "/run/systemd/system";
+/// Where Debian has root's programs: not on every user's PATH.
+const SBIN: [&str; 2] = ["/usr/sbin", "/sbin"];
+/// Where LLVM's library may be, under its prefix.
+const LLVM_LIBRARIES: [&str; 2] = ["lib/libLLVM.so", "lib64/libLLVM.so"];
+
+/// A program that the tests run, and the Debian package that brings it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tool {
+    pub(crate) program: &'static str,
+    pub(crate) package: &'static str,
+}
+
+/// The web server among the tools: the only one whose package starts a service.
+pub(crate) const WEB_SERVER: Tool = tool("nginx", "nginx");
+
+/// Real scanners, clients, servers and instruments.
+pub(crate) const TEST_TOOLS: [Tool; 12] = [
+    tool("nmap", "nmap"),
+    tool("hping3", "hping3"),
+    tool("masscan", "masscan"),
+    tool("dig", "bind9-dnsutils"),
+    tool("curl", "curl"),
+    WEB_SERVER,
+    tool("iperf3", "iperf3"),
+    tool("tcpdump", "tcpdump"),
+    tool("bpftool", "bpftool"),
+    tool("ping", "iputils-ping"),
+    tool("ip", "iproute2"),
+    tool("ethtool", "ethtool"),
+];
+
+const fn tool(program: &'static str, package: &'static str) -> Tool {
+    Tool { program, package }
+}
+
+/// The facts. The default is a machine that has nothing.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Machine {
+    pub(crate) root: bool,
+    pub(crate) apt: bool,
+    pub(crate) systemd: bool,
+    pub(crate) rustup: bool,
+    /// The toolchain that can build the kernel object.
+    pub(crate) toolchain: Option<&'static str>,
+    /// That toolchain, or Debian's where there is none yet, has clippy.
+    pub(crate) clippy: bool,
+    /// There is a nightly that lacks nothing but, perhaps, the sources of `core`.
+    pub(crate) nightly: bool,
+    /// Debian's compiler, its cargo and its sources are installed and new enough.
+    pub(crate) debian_compiler: bool,
+    /// The linker is built and works.
+    pub(crate) linker: bool,
+    /// Where LLVM is, or where Debian's package would put it.
+    pub(crate) llvm_prefix: PathBuf,
+    pub(crate) llvm: bool,
+    pub(crate) missing_tools: Vec<Tool>,
+}
+
+impl Machine {
+    /// Looks at everything once.
+    pub(crate) fn look(workspace: &Path) -> Self {
+        let rustup = toolchain::has_rustup();
+        let toolchain = toolchain::usable().map(|(name, _)| name);
+        let root = toolchain
+            .and_then(toolchain::root)
+            .unwrap_or_else(|| DEBIAN_ROOT.into());
+        let llvm_prefix = llvm_prefix();
+        Self {
+            root: nix::unistd::geteuid().is_root(),
+            apt: on_path("apt-get"),
+            systemd: Path::new(SYSTEMD).exists(),
+            rustup,
+            toolchain,
+            clippy: root.join("bin/cargo-clippy").exists(),
+            nightly: rustup && toolchain::inspect(NIGHTLY).is_some_and(|compiler| compiler.fits()),
+            debian_compiler: has_debian_compiler(),
+            linker: toolchain::linker_works(workspace),
+            llvm: LLVM_LIBRARIES
+                .iter()
+                .any(|library| llvm_prefix.join(library).exists()),
+            llvm_prefix,
+            missing_tools: TEST_TOOLS
+                .into_iter()
+                .filter(|tool| !on_path(tool.program))
+                .collect(),
+        }
+    }
+}
+
+/// Looked at where it lies: rustup may not know of it yet.
+fn has_debian_compiler() -> bool {
+    let root = Path::new(DEBIAN_ROOT);
+    toolchain::output(Command::new(root.join("bin/rustc")).arg("-vV"))
+        .and_then(|version| Compiler::parse(&version))
+        .is_some_and(|compiler| compiler.fits())
+        && root.join("bin/cargo").exists()
+        && root.join(CORE_SOURCES).exists()
+}
+
+/// Where LLVM is: what the contributor says, else where Debian puts it.
+fn llvm_prefix() -> PathBuf {
+    env::var_os("LLVM_PREFIX").map_or_else(
+        || format!("/usr/lib/llvm-{LLVM_MAJOR}").into(),
+        PathBuf::from,
+    )
+}
+
+fn on_path(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .chain(SBIN.map(PathBuf::from))
+        .any(|dir| dir.join(program).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_there_is_found_and_what_is_not_is_not() {
+        assert!(on_path("sh"));
+        assert!(!on_path("no-such-program"));
+    }
+}

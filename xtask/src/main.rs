@@ -1,0 +1,89 @@
+//! `cargo xtask`: everything a contributor types.
+//!
+//! In: a subcommand. Out: what it promises, on a machine that may have nothing but a stable Rust; stdout carries
+//! results only (alerts, the path of a binary), everything else goes to stderr.
+//! Holds the command line; each subcommand first makes sure of what it needs (setup.rs), then works (tasks.rs).
+
+mod lab;
+mod machine;
+mod plan;
+mod setup;
+mod step;
+mod tasks;
+mod toolchain;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::tasks::Profile;
+
+/// Set up, build, run, show, test and lint recon.
+///
+/// Every command first installs what it is missing, and says what and why before it does. Nothing missing, nothing
+/// done. Where it may not install something, it stops and prints the commands to type.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what the kernel programs need to be built: a compiler that can build `core`, and bpf-linker
+    ///
+    /// bpf-linker is built into the project's target folder. The compiler is a nightly toolchain with rust-src if
+    /// there is one, or if rustup can complete it; else Debian's packages, which takes root.
+    Setup,
+    /// Build recon and print where the binary is
+    Build {
+        /// Build without optimisation; the kernel programs are always optimised
+        #[arg(long)]
+        debug: bool,
+    },
+    /// Build recon and start it: alerts on stdout as JSON lines, everything else on stderr
+    ///
+    /// Without `-i` among ARGS it watches every interface that is up, except loopback. Ctrl-C and SIGTERM reach
+    /// recon itself, which detaches and exits. Loading programs into the kernel takes root:
+    /// sudo -E env "PATH=$PATH" cargo xtask run
+    Run {
+        /// Arguments for `recon run`, see `cargo xtask run -- --help`
+        #[arg(last = true)]
+        args: Vec<OsString>,
+    },
+    /// Run all tests, the ones with real kernel programs and real scanners too
+    ///
+    /// They work in network namespaces of their own and leave this machine's interfaces alone. Takes root.
+    Test {
+        /// Arguments for `cargo test`, such as `-p recon-common` or `NAME -- --nocapture`
+        #[arg(last = true)]
+        args: Vec<OsString>,
+    },
+    /// Show recon at work: real scans and floods between two network namespaces, and the alerts they cause
+    ///
+    /// Takes root and less than half a minute; leaves nothing behind.
+    Lab,
+    /// Check formatting and run clippy, warnings denied: for the host and for the kernel programs
+    Lint,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().task {
+        Task::Setup => tasks::setup(),
+        Task::Build { debug: true } => tasks::build(Profile::Dev),
+        Task::Build { debug: false } => tasks::build(Profile::Release),
+        Task::Run { args } => tasks::run(&args),
+        Task::Test { args } => tasks::test(&args),
+        Task::Lab => tasks::lab(),
+        Task::Lint => tasks::lint(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Not by returning it: the lines to type must not drown in a backtrace where RUST_BACKTRACE is set.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

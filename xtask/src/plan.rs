@@ -1,0 +1,202 @@
+//! What the set-up has to do, as data.
+//!
+//! In: the facts about the machine, and what for. Out: steps in their order, or the message why it cannot be done
+//! with the commands to type. Pure, so every kind of machine is tested on any one.
+//! Holds the order of preference: the contributor's own nightly, then Debian's packages; a package manager is
+//! asked only when something is missing.
+
+use std::{iter, path::Path};
+
+use crate::{
+    machine::{Machine, WEB_SERVER},
+    step::Step,
+    toolchain::{
+        DEBIAN, DEBIAN_ROOT, LINKER_VERSION, LLVM_MAJOR, NIGHTLY, PINNED_NIGHTLY, tools_dir,
+    },
+};
+
+/// A complete compiler with its sources. The plain `rustc` of a Debian release is too old.
+const COMPILER_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
+const CLIPPY_PACKAGE: &str = "rust-web-clippy";
+/// apt-get waits, in seconds, for another one to end: a new machine updates itself after its first boot.
+const APT_WAITS: [&str; 2] = ["-o", "DPkg::Lock::Timeout=300"];
+
+/// What the set-up is for. Each needs what `Build` needs, and some things more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Goal {
+    Build,
+    Test,
+    Lint,
+}
+
+/// The one step that may fail without harm: completing a nightly, which needs neither root nor a distribution.
+pub(crate) fn attempt(machine: &Machine) -> Option<Step> {
+    (machine.toolchain.is_none() && machine.nightly).then(|| {
+        Step::new(
+            "rust-src for the nightly toolchain: the BPF target has no prebuilt `core`, it is built from source",
+            format!("rustup component add rust-src --toolchain {NIGHTLY}").split(' '),
+        )
+    })
+}
+
+/// The steps that lead from this machine to one that can do `goal`; none if it can already.
+pub(crate) fn decide(machine: &Machine, goal: Goal, workspace: &Path) -> Vec<Step> {
+    let mut steps = apt_steps(machine, goal);
+    if machine.toolchain.is_none() && machine.rustup {
+        steps.push(Step::new(
+            format!(
+                "Debian's compiler becomes the rustup toolchain {DEBIAN}, so that builds find it"
+            ),
+            ["rustup", "toolchain", "link", DEBIAN, DEBIAN_ROOT],
+        ));
+    }
+    if let Some(toolchain) = machine
+        .toolchain
+        .filter(|&name| goal == Goal::Lint && name != DEBIAN && !machine.clippy)
+    {
+        steps.push(Step::new(
+            format!("clippy for the {toolchain} toolchain: it lints the kernel programs"),
+            format!("rustup component add clippy --toolchain {toolchain}").split(' '),
+        ));
+    }
+    if !machine.linker {
+        steps.push(linker_step(machine, workspace));
+    }
+    steps
+}
+
+/// Why the steps cannot be done here and what to type instead; nothing if they can.
+pub(crate) fn obstacle(machine: &Machine, goal: Goal, steps: &[Step]) -> Option<String> {
+    let as_root: Vec<_> = steps.iter().filter(|step| step.root).collect();
+    if as_root.is_empty() || (machine.apt && machine.root) {
+        return None;
+    }
+    if machine.apt {
+        let lines = as_root
+            .iter()
+            .map(|step| format!("\n    {}", step.with_sudo()));
+        return Some(format!(
+            "something is missing that only root can install. Type:{}\nand then the same cargo xtask command again",
+            lines.collect::<String>()
+        ));
+    }
+    Some(format!(
+        "packages are missing, and this machine has no apt-get. By hand:{}",
+        by_hand(machine, goal)
+    ))
+}
+
+/// How to get there without Debian's packages: lines to type, each after a line break.
+pub(crate) fn by_hand(machine: &Machine, goal: Goal) -> String {
+    let mut text = String::new();
+    if machine.toolchain.is_none() {
+        text += &format!(
+            "\n    rustup toolchain install {PINNED_NIGHTLY} --profile minimal --component rust-src --component clippy"
+        );
+    }
+    if !machine.linker {
+        text += &format!(
+            "\n    # install LLVM {LLVM_MAJOR} with its development files, whatever your distribution calls them\
+             \n    LLVM_PREFIX=\"$(llvm-config --prefix)\" cargo xtask setup"
+        );
+    }
+    if goal == Goal::Test && !machine.missing_tools.is_empty() {
+        let programs: Vec<_> = machine
+            .missing_tools
+            .iter()
+            .map(|tool| tool.program)
+            .collect();
+        text += &format!(
+            "\n    # install what has these programs: {}",
+            programs.join(", ")
+        );
+    }
+    text + "\nand then the same cargo xtask command again"
+}
+
+/// Everything that comes from apt-get, in one go.
+fn apt_steps(machine: &Machine, goal: Goal) -> Vec<Step> {
+    let wanted = wanted_packages(machine, goal);
+    if wanted.is_empty() {
+        return Vec::new();
+    }
+    let whys: Vec<_> = wanted
+        .iter()
+        .map(|(names, why)| format!("{}: {why}", names.join(", ")))
+        .collect();
+    // An unattended apt-get must not remove what the contributor has, such as Debian's own rustup or rustc.
+    let install = ["install", "--yes", "--no-install-recommends", "--no-remove"];
+    let packages = wanted
+        .iter()
+        .flat_map(|(names, _)| names.iter().map(String::as_str));
+    let mut steps = vec![
+        apt("the package lists, for what is installed next", ["update"]),
+        // In runlevel 1 a package's service is not started.
+        apt(whys.join("\nsetup: "), install.into_iter().chain(packages)).env("RUNLEVEL", "1"),
+    ];
+    if goal == Goal::Test && machine.systemd && machine.missing_tools.contains(&WEB_SERVER) {
+        let unit = format!("{}.service", WEB_SERVER.package);
+        let why = format!(
+            "{unit} is masked: the tests start their own, installing it must not open port 80"
+        );
+        steps.insert(0, Step::new(why, ["systemctl", "mask", &unit]).needs_root());
+    }
+    steps
+}
+
+/// Package names, and what they are for.
+fn wanted_packages(machine: &Machine, goal: Goal) -> Vec<(Vec<String>, &'static str)> {
+    let mut wanted = Vec::new();
+    if machine.toolchain.is_none() && !machine.debian_compiler {
+        wanted.push((
+            COMPILER_PACKAGES.map(String::from).to_vec(),
+            "a compiler that comes with the sources of `core`, which the BPF target has to be built from",
+        ));
+    }
+    let debian = machine.toolchain.is_none_or(|name| name == DEBIAN);
+    if goal == Goal::Lint && debian && !machine.clippy {
+        wanted.push((vec![CLIPPY_PACKAGE.to_owned()], "lints the kernel programs"));
+    }
+    if !machine.linker && !machine.llvm {
+        wanted.push((
+            vec![format!("llvm-{LLVM_MAJOR}-dev")],
+            "bpf-linker is built against it",
+        ));
+    }
+    if goal == Goal::Test && !machine.missing_tools.is_empty() {
+        let packages = machine
+            .missing_tools
+            .iter()
+            .map(|tool| tool.package.to_owned())
+            .collect();
+        wanted.push((
+            packages,
+            "the real scanners, clients and servers that the tests run",
+        ));
+    }
+    wanted
+}
+
+fn apt<'a>(why: impl Into<String>, args: impl IntoIterator<Item = &'a str>) -> Step {
+    let argv = iter::once("apt-get").chain(APT_WAITS).chain(args);
+    Step::new(why, argv)
+        .needs_root()
+        .env("DEBIAN_FRONTEND", "noninteractive")
+}
+
+fn linker_step(machine: &Machine, workspace: &Path) -> Step {
+    let prefix = machine.llvm_prefix.display().to_string();
+    let root = tools_dir(workspace).display().to_string();
+    let why =
+        format!("bpf-linker {LINKER_VERSION}, built into {root}: it links the kernel programs");
+    let install = format!(
+        "cargo install bpf-linker --version {LINKER_VERSION} --locked --no-default-features \
+         --features llvm-{LLVM_MAJOR}"
+    );
+    Step::new(why, install.split(' ').chain(["--root", &root]))
+        .env("LLVM_PREFIX", &prefix)
+        .env(&format!("LLVM_SYS_{LLVM_MAJOR}1_PREFIX"), &prefix)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,218 @@
+//! Plans for machines that this one is not.
+
+use super::*;
+use crate::machine::{TEST_TOOLS, Tool};
+
+const WORKSPACE: &str = "/w";
+
+/// Debian as it comes, plus rustup with a stable toolchain; root.
+fn debian() -> Machine {
+    Machine {
+        root: true,
+        apt: true,
+        rustup: true,
+        llvm_prefix: "/usr/lib/llvm-22".into(),
+        missing_tools: TEST_TOOLS.to_vec(),
+        ..Machine::default()
+    }
+}
+
+/// The same after set-up has run for every goal.
+fn ready() -> Machine {
+    Machine {
+        toolchain: Some(DEBIAN),
+        debian_compiler: true,
+        clippy: true,
+        linker: true,
+        llvm: true,
+        missing_tools: Vec::new(),
+        ..debian()
+    }
+}
+
+fn lines(machine: &Machine, goal: Goal) -> Vec<String> {
+    let steps = decide(machine, goal, Path::new(WORKSPACE));
+    steps.iter().map(Step::to_string).collect()
+}
+
+const UPDATE: &str = "DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 update";
+const LINK: &str = "rustup toolchain link recon-bpf /usr";
+const LINKER: &str = "LLVM_PREFIX=/usr/lib/llvm-22 LLVM_SYS_221_PREFIX=/usr/lib/llvm-22 cargo install \
+     bpf-linker --version 0.13.0 --locked --no-default-features --features llvm-22 --root /w/target/tools";
+
+fn install(packages: &str) -> String {
+    format!(
+        "DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -o DPkg::Lock::Timeout=300 install --yes \
+         --no-install-recommends --no-remove {packages}"
+    )
+}
+
+#[test]
+fn a_ready_machine_has_nothing_to_do() {
+    for goal in [Goal::Build, Goal::Test, Goal::Lint] {
+        assert_eq!(lines(&ready(), goal), [""; 0]);
+    }
+    assert_eq!(attempt(&ready()), None);
+}
+
+#[test]
+fn bare_debian_gets_everything_in_order() {
+    let packages = install("rustc-web cargo-web rust-web-src llvm-22-dev");
+    assert_eq!(
+        lines(&debian(), Goal::Build),
+        [UPDATE, &packages, LINK, LINKER]
+    );
+    let packages = install("rustc-web cargo-web rust-web-src rust-web-clippy llvm-22-dev");
+    assert_eq!(
+        lines(&debian(), Goal::Lint),
+        [UPDATE, &packages, LINK, LINKER]
+    );
+}
+
+/// A name, what is done to a ready machine, the goal, the lines that repair it.
+type Case<'a> = (&'a str, fn(&mut Machine), Goal, &'a [&'a str]);
+
+#[test]
+fn each_missing_part_costs_only_its_own_steps() {
+    let table: [Case<'_>; 8] = [
+        ("not linked", |m| m.toolchain = None, Goal::Build, &[LINK]),
+        (
+            "no rustup: Debian's cargo is used as it is",
+            |m| (m.toolchain, m.debian_compiler, m.rustup) = (None, false, false),
+            Goal::Build,
+            &[UPDATE, &install("rustc-web cargo-web rust-web-src")],
+        ),
+        ("no linker", |m| m.linker = false, Goal::Build, &[LINKER]),
+        (
+            "no linker, no LLVM",
+            |m| (m.linker, m.llvm) = (false, false),
+            Goal::Build,
+            &[UPDATE, &install("llvm-22-dev"), LINKER],
+        ),
+        (
+            "LLVM is gone, the linker still works",
+            |m| m.llvm = false,
+            Goal::Build,
+            &[],
+        ),
+        (
+            "no clippy",
+            |m| m.clippy = false,
+            Goal::Lint,
+            &[UPDATE, &install("rust-web-clippy")],
+        ),
+        (
+            "a nightly without clippy",
+            |m| (m.clippy, m.toolchain) = (false, Some(NIGHTLY)),
+            Goal::Lint,
+            &["rustup component add clippy --toolchain nightly"],
+        ),
+        (
+            "no clippy, but nothing to lint",
+            |m| m.clippy = false,
+            Goal::Test,
+            &[],
+        ),
+    ];
+    for (name, change, goal, expected) in table {
+        let mut machine = ready();
+        change(&mut machine);
+        assert_eq!(lines(&machine, goal), expected, "{name}");
+    }
+}
+
+#[test]
+fn the_web_server_is_masked_only_where_it_would_start() {
+    let nmap = Tool {
+        program: "nmap",
+        package: "nmap",
+    };
+    let machine = |systemd, tool| Machine {
+        systemd,
+        missing_tools: vec![tool],
+        ..ready()
+    };
+    let nginx = install("nginx");
+    assert_eq!(
+        lines(&machine(false, WEB_SERVER), Goal::Test),
+        [UPDATE, &nginx]
+    );
+    let mask = "systemctl mask nginx.service";
+    assert_eq!(
+        lines(&machine(true, WEB_SERVER), Goal::Test),
+        [mask, UPDATE, &nginx]
+    );
+    assert_eq!(
+        lines(&machine(true, nmap), Goal::Test),
+        [UPDATE, &install("nmap")]
+    );
+    assert_eq!(lines(&machine(true, nmap), Goal::Build), [""; 0]);
+}
+
+#[test]
+fn a_nightly_is_completed_before_debian_is_asked() {
+    let mut machine = Machine {
+        nightly: true,
+        ..debian()
+    };
+    let step = attempt(&machine).expect("a nightly without rust-src can be completed");
+    assert_eq!(
+        step.to_string(),
+        "rustup component add rust-src --toolchain nightly"
+    );
+    machine.toolchain = Some(NIGHTLY);
+    assert_eq!(attempt(&machine), None);
+    assert_eq!(
+        lines(&machine, Goal::Build),
+        [UPDATE, &install("llvm-22-dev"), LINKER]
+    );
+}
+
+#[test]
+fn obstacles_name_the_lines_to_type() {
+    let told = |machine: &Machine, goal| {
+        obstacle(machine, goal, &decide(machine, goal, Path::new(WORKSPACE)))
+    };
+    assert_eq!(told(&debian(), Goal::Test), None);
+
+    let user = Machine {
+        root: false,
+        ..debian()
+    };
+    let text = told(&user, Goal::Build).expect("a user cannot install packages");
+    assert!(
+        text.contains(&format!(
+            "\n    sudo env {UPDATE}\n    sudo env DEBIAN_FRONTEND"
+        )),
+        "{text}"
+    );
+    assert!(
+        !text.contains(LINKER),
+        "what the user can do is left to the next run: {text}"
+    );
+    assert_eq!(
+        told(
+            &Machine {
+                root: false,
+                linker: false,
+                ..ready()
+            },
+            Goal::Build
+        ),
+        None
+    );
+
+    let other = Machine {
+        apt: false,
+        ..debian()
+    };
+    let text = told(&other, Goal::Test).expect("no apt-get, no packages");
+    for line in [
+        "rustup toolchain install nightly-",
+        "LLVM 22",
+        "cargo xtask setup",
+        "nmap, hping3",
+    ] {
+        assert!(text.contains(line), "{line} in: {text}");
+    }
+}

@@ -1,0 +1,156 @@
+//! One step of the set-up, as data: what it is for and the command that does it.
+//!
+//! In: a purpose, a command line, variables. Out: the same as a line to type, or the command run.
+//! Holds the decision that whatever set-up starts writes to stderr, because stdout belongs to recon's alerts.
+
+use std::{fmt, io, path::Path, process::Command};
+
+use anyhow::{Context as _, Result, bail};
+
+/// Characters that a shell takes as they are.
+const PLAIN: &str = "-_./=:,@+%";
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Step {
+    /// What is installed and what for: printed before it is done.
+    pub(crate) why: String,
+    /// Writes outside of the workspace and the user's home.
+    pub(crate) root: bool,
+    env: Vec<(String, String)>,
+    argv: Vec<String>,
+}
+
+impl Step {
+    pub(crate) fn new<S: AsRef<str>>(
+        why: impl Into<String>,
+        argv: impl IntoIterator<Item = S>,
+    ) -> Self {
+        Self {
+            why: why.into(),
+            root: false,
+            env: Vec::new(),
+            argv: argv
+                .into_iter()
+                .map(|arg| arg.as_ref().to_owned())
+                .collect(),
+        }
+    }
+
+    pub(crate) fn needs_root(mut self) -> Self {
+        self.root = true;
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.env.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// The line to type for somebody who is not root.
+    pub(crate) fn with_sudo(&self) -> String {
+        match (self.root, self.env.is_empty()) {
+            (false, _) => self.to_string(),
+            (true, true) => format!("sudo {self}"),
+            // sudo drops variables that stand in front of it.
+            (true, false) => format!("sudo env {self}"),
+        }
+    }
+
+    /// Says what is about to happen, then does it.
+    pub(crate) fn run(&self, workspace: &Path) -> Result<()> {
+        run(&mut self.announce(workspace)?)
+    }
+
+    /// The same for a step that may fail: its own complaints are not shown.
+    pub(crate) fn try_out(&self, workspace: &Path) -> Result<bool> {
+        let done = self.announce(workspace)?.output();
+        Ok(done.is_ok_and(|done| done.status.success()))
+    }
+
+    fn announce(&self, workspace: &Path) -> Result<Command> {
+        eprintln!("setup: {}\nsetup: + {self}", self.why);
+        let (program, args) = self
+            .argv
+            .split_first()
+            .context("a step without a command")?;
+        let mut command = Command::new(program);
+        let env = self.env.iter().map(|(name, value)| (name, value));
+        command.args(args).envs(env).current_dir(workspace);
+        Ok(command)
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let env = self
+            .env
+            .iter()
+            .map(|(name, value)| format!("{name}={}", quoted(value)));
+        let argv = self.argv.iter().map(|arg| quoted(arg));
+        f.write_str(&env.chain(argv).collect::<Vec<_>>().join(" "))
+    }
+}
+
+/// Runs a command to its end, its stdout joined to stderr; fails if it fails.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let status = command
+        .stdout(io::stderr())
+        .status()
+        .with_context(|| format!("cannot start {}", command.get_program().display()))?;
+    if !status.success() {
+        bail!("{} failed: {status}", line(command));
+    }
+    Ok(())
+}
+
+/// A command as one would type it.
+pub(crate) fn line(command: &Command) -> String {
+    let program = command.get_program().to_string_lossy();
+    let args = command.get_args().map(|arg| quoted(&arg.to_string_lossy()));
+    std::iter::once(quoted(&program))
+        .chain(args)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn quoted(arg: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || PLAIN.contains(c);
+    if !arg.is_empty() && arg.chars().all(plain) {
+        arg.to_owned()
+    } else {
+        format!("'{}'", arg.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_reads_as_the_line_to_type() {
+        let step = Step::new("why", ["apt-get", "install", "a b"]);
+        assert_eq!(step.to_string(), "apt-get install 'a b'");
+        assert_eq!(step.with_sudo(), "apt-get install 'a b'");
+        let step = step.needs_root();
+        assert_eq!(step.with_sudo(), "sudo apt-get install 'a b'");
+        let step = step.env("RUNLEVEL", "1");
+        assert_eq!(
+            step.with_sudo(),
+            "sudo env RUNLEVEL=1 apt-get install 'a b'"
+        );
+    }
+
+    #[test]
+    fn a_failing_command_is_named() {
+        let error = run(&mut Command::new("false")).expect_err("false fails");
+        assert!(error.to_string().starts_with("false failed"), "{error}");
+    }
+
+    #[test]
+    fn quotes_survive_a_shell() {
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
+        assert_eq!(quoted("--root=/a/b"), "--root=/a/b");
+    }
+}

@@ -1,0 +1,144 @@
+//! What each subcommand does once the machine is ready.
+//!
+//! In: the arguments after the subcommand. Out: cargo's work done, or recon in this process's place.
+//! Holds the decision that the agent under test and under `run` is the release build, and that cargo's words
+//! never reach stdout.
+
+use std::{
+    env,
+    ffi::OsString,
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{
+    lab,
+    plan::Goal,
+    setup,
+    step::{line, run as run_to_end},
+    toolchain,
+};
+
+/// The package with the binary `recon`.
+const AGENT: &str = "recon-user";
+/// The package with the kernel programs: it compiles for the BPF target only.
+const KERNEL: &str = "recon-ebpf";
+/// The end of a `cargo clippy` line.
+const DENY_WARNINGS: &str = "-- -D warnings";
+
+/// How the agent is built.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Profile {
+    Dev,
+    Release,
+}
+
+impl Profile {
+    /// The profile's name for cargo, and the folder of its output.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Dev => ("dev", "debug"),
+            Self::Release => ("release", "release"),
+        }
+    }
+}
+
+pub(crate) fn setup() -> Result<()> {
+    let toolchain = setup::ensure(Goal::Build, workspace()?)?;
+    eprintln!("setup: complete; toolchain {toolchain} builds the kernel programs");
+    Ok(())
+}
+
+pub(crate) fn build(profile: Profile) -> Result<()> {
+    println!("{}", agent(Goal::Build, profile)?.display());
+    Ok(())
+}
+
+/// Replaces this process with recon, so that signals reach it and its exit code is the command's.
+pub(crate) fn run(args: &[OsString]) -> Result<()> {
+    let agent = agent(Goal::Build, Profile::Release)?;
+    let error = Command::new(&agent).arg("run").args(args).exec();
+    Err(error).with_context(|| format!("cannot start {}", agent.display()))
+}
+
+pub(crate) fn test(args: &[OsString]) -> Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        bail!(
+            "the tests load programs into the kernel and make network namespaces, which takes root. Type:\
+             \n    sudo -E env \"PATH=$PATH\" cargo xtask test"
+        );
+    }
+    let agent = agent(Goal::Test, Profile::Release)?;
+    // In the agent's profile, so that what both need is compiled once.
+    say_and_run(cargo("test --release")?.args(args).env("RECON_BIN", agent))
+}
+
+pub(crate) fn lab() -> Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        bail!(
+            "the laboratory loads programs into the kernel and makes network namespaces, which takes root. Type:\
+             \n    sudo -E env \"PATH=$PATH\" cargo xtask lab"
+        );
+    }
+    lab::show(&agent(Goal::Test, Profile::Release)?)
+}
+
+pub(crate) fn lint() -> Result<()> {
+    let toolchain = setup::ensure(Goal::Lint, workspace()?)?;
+    say_and_run(&mut cargo("fmt --all --check")?)?;
+    let host =
+        format!("clippy --release --workspace --exclude {KERNEL} --all-targets {DENY_WARNINGS}");
+    say_and_run(&mut cargo(&host)?)?;
+    say_and_run(
+        toolchain::command(toolchain, "cargo")
+            .args(["clippy", "--package", KERNEL, "--bins"])
+            .args("--target bpfel-unknown-none -Z build-std=core --target-dir".split(' '))
+            // Another cargo's folder layout may differ.
+            .arg(target_dir()?.join("bpf-lint"))
+            .args(DENY_WARNINGS.split(' '))
+            .current_dir(workspace()?)
+            // Lets the Debian compiler, which is a stable one, use -Z; a nightly does not mind.
+            .env("RUSTC_BOOTSTRAP", "1"),
+    )
+}
+
+/// Sets up for `goal`, builds the agent and says where it is.
+fn agent(goal: Goal, profile: Profile) -> Result<PathBuf> {
+    setup::ensure(goal, workspace()?)?;
+    let (name, folder) = profile.names();
+    say_and_run(&mut cargo(&format!(
+        "build --package {AGENT} --profile {name}"
+    ))?)?;
+    Ok(target_dir()?.join(folder).join("recon"))
+}
+
+/// The cargo that started this, in the workspace.
+fn cargo(words: &str) -> Result<Command> {
+    let program = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    command.args(words.split(' ')).current_dir(workspace()?);
+    Ok(command)
+}
+
+fn say_and_run(command: &mut Command) -> Result<()> {
+    eprintln!("+ {}", line(command));
+    run_to_end(command)
+}
+
+fn workspace() -> Result<&'static Path> {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package
+        .parent()
+        .with_context(|| format!("{} is not in a workspace", package.display()))
+}
+
+/// cargo put this program into `<target folder>/debug`: that holds for every way to choose the folder.
+fn target_dir() -> Result<PathBuf> {
+    let program = env::current_exe().context("cannot find this program's own path")?;
+    let dir = program.ancestors().nth(2);
+    dir.map(Path::to_path_buf)
+        .with_context(|| format!("{} is not in a target folder", program.display()))
+}
