@@ -1,0 +1,149 @@
+//! The kernel programs under `BPF_PROG_TEST_RUN`, and the host build of the parser on the same bytes.
+//!
+//! Each row is a frame, the way it goes, and what must be counted; both builds must agree with it and with each other, on
+//! random and truncated bytes too. The verdict is always 'go on'.
+
+#[path = "program_runs/exactness.rs"]
+mod exactness;
+#[path = "program_runs/inbound.rs"]
+mod inbound;
+#[path = "program_runs/kernel.rs"]
+mod kernel;
+#[path = "program_runs/mangle.rs"]
+mod mangle;
+#[path = "program_runs/model.rs"]
+mod model;
+#[path = "program_runs/outbound.rs"]
+mod outbound;
+#[path = "program_runs/stateful.rs"]
+mod stateful;
+
+use std::cell::RefCell;
+
+use anyhow::Result;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use recon_common::{Direction, Loss, Signal};
+
+use kernel::Kernel;
+use model::Model;
+
+/// What one frame must be counted as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counted {
+    /// Nothing.
+    Nothing,
+    /// A signal at a port.
+    As(Signal, u16),
+    /// Lost, for that reason.
+    Lost(Loss),
+}
+
+/// A frame and what is counted for it when nothing came before.
+struct Row {
+    name: &'static str,
+    direction: Direction,
+    frame: Vec<u8>,
+    counted: Counted,
+}
+
+fn rows() -> Result<Vec<Row>> {
+    let mut rows = inbound::rows()?;
+    rows.extend(outbound::rows()?);
+    Ok(rows)
+}
+
+#[test]
+fn each_frame_is_counted_as_its_row_says() -> Result<()> {
+    let mut kernel = Kernel::in_own_namespace()?;
+    for Row {
+        name,
+        direction,
+        frame,
+        counted,
+    } in rows()?
+    {
+        let model = Model::default().run(direction, &frame);
+        assert_eq!(model.counted, counted, "{name}: the host build");
+        for outcome in kernel.run(direction, &frame)? {
+            assert_eq!(outcome.unwrap_verdict(), model, "{name}: the kernel");
+        }
+        kernel.forget_flows()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn both_builds_agree_on_any_bytes() -> Result<()> {
+    const CASES: u32 = 4000;
+    // The runner wants a closure without state of its own.
+    let kernel = RefCell::new(Kernel::in_own_namespace()?);
+    let model = Model::default();
+    let frames: Vec<Vec<u8>> = rows()?.into_iter().map(|row| row.frame).collect();
+    let strategy = (prop_oneof![mangled(frames), random()], any::<bool>());
+    let mut runner = TestRunner::new(Config {
+        cases: CASES,
+        failure_persistence: None,
+        ..Config::default()
+    });
+    runner.run(&strategy, |(frame, inward)| {
+        let direction = if inward {
+            Direction::In
+        } else {
+            Direction::Out
+        };
+        let expected = model.run(direction, &frame);
+        let outcomes = kernel.borrow_mut().run(direction, &frame);
+        for outcome in outcomes.map_err(|error| TestCaseError::fail(error.to_string()))? {
+            prop_assert_eq!(&outcome.unwrap_verdict(), &expected);
+        }
+        Ok(())
+    })?;
+    Ok(())
+}
+
+/// The kernel takes no shorter frame for a test run than an Ethernet header and a byte.
+const SHORTEST: usize = 15;
+
+/// A frame of the rows with some bytes changed, and cut short.
+fn mangled(frames: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
+    let changes = prop::collection::vec((any::<Index>(), any::<u8>()), 0..4);
+    (
+        prop::sample::select(frames),
+        changes,
+        any::<bool>(),
+        any::<Index>(),
+    )
+        .prop_map(|(mut frame, changes, cut, length)| {
+            for (place, byte) in changes {
+                let place = place.index(frame.len());
+                frame[place] = byte;
+            }
+            if cut {
+                frame.truncate(SHORTEST + length.index(frame.len() - SHORTEST));
+            }
+            frame
+        })
+}
+
+/// Bytes that start like IPv4 or IPv6 over Ethernet half of the time, so that they get somewhere.
+fn random() -> impl Strategy<Value = Vec<u8>> {
+    let start = prop::sample::select(vec![
+        [0x08, 0x00, 0x45],
+        [0x86, 0xdd, 0x60],
+        [0x81, 0x00, 0x00],
+    ]);
+    (
+        prop::collection::vec(any::<u8>(), SHORTEST..200),
+        prop::option::of(start),
+    )
+        .prop_map(|(mut bytes, start)| {
+            const ETHERTYPE: usize = 12;
+            if let Some(start) = start {
+                bytes[0] &= !1;
+                bytes[ETHERTYPE..ETHERTYPE + start.len()].copy_from_slice(&start);
+            }
+            bytes
+        })
+}

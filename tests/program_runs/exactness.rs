@@ -1,0 +1,112 @@
+//! Exactness: what was drained plus what was counted as lost is what was sent, whatever the agent does meanwhile.
+//!
+//! Two threads run the XDP program on the same 50,000 keys, 200,000 times in all, while this one drains every 50 ms: both
+//! insert the same new keys, add to the same counts and cross every change of generation. Test runs and no wire, so that
+//! nothing but recon can lose a frame.
+
+use std::collections::HashMap;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use aya::programs::Program;
+use recon_common::{Key, Loss};
+use recon_tests::frame::{Path, syn};
+use recon_user::drain::{Grace, Tally};
+
+use crate::kernel::{Drained, Kernel, test_run};
+use crate::outbound::LOCAL_V4;
+
+const KEYS: u32 = 50_000;
+const THREADS: u64 = 2;
+const ROUNDS: u64 = 2;
+const SENT: u64 = KEYS as u64 * THREADS * ROUNDS;
+const POLL: Duration = Duration::from_millis(50);
+
+#[test]
+fn nothing_is_lost_or_doubled() -> Result<()> {
+    // (entries, how the drain waits, whether all fits)
+    for (entries, grace, fits) in [
+        (2 * KEYS, Grace::Membarrier, true),
+        (2 * KEYS, Grace::NextPoll, true),
+        (512, Grace::Membarrier, false),
+    ] {
+        let (tally, rows) = flood(entries, grace)?;
+        let drained: u64 = rows.iter().map(|(_, count)| count).sum();
+        let lost = tally.lost[Loss::TableFull as usize];
+        assert_eq!(
+            tally.frames_in, SENT,
+            "{grace:?}, {entries} entries: frames"
+        );
+        assert_eq!(
+            drained + lost,
+            SENT,
+            "{grace:?}, {entries} entries: {drained} drained, {lost} lost"
+        );
+        assert_eq!(lost == 0, fits, "{grace:?}, {entries} entries: {lost} lost");
+        if fits {
+            let mut by_key: HashMap<Key, u64> = HashMap::new();
+            rows.iter()
+                .for_each(|(key, count)| *by_key.entry(*key).or_default() += count);
+            assert_eq!(by_key.len() as u32, KEYS);
+            assert!(by_key.values().all(|&count| count == THREADS * ROUNDS));
+        }
+    }
+    Ok(())
+}
+
+/// Sends the flood while draining, and returns all that was drained.
+fn flood(entries: u32, grace: Grace) -> Result<Drained> {
+    let mut kernel = Kernel::load(entries, grace)?;
+    let (hooks, drain) = kernel.parts();
+    let program = hooks
+        .ebpf()
+        .program("recon_xdp")
+        .context("the XDP program")?;
+    let frames = frames()?;
+    let mut total = Tally::default();
+    let mut rows = Vec::new();
+    let mut polls = 0_u32;
+    thread::scope(|scope| -> Result<()> {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|_| scope.spawn(|| send(program, &frames)))
+            .collect();
+        while !threads.iter().all(thread::ScopedJoinHandle::is_finished) {
+            total.add(&drain.poll(|key, count| rows.push((*key, count)))?);
+            polls += 1;
+            thread::park_timeout(POLL);
+        }
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().expect("a flooding thread panicked"))
+    })?;
+    total.add(&drain.finish(|key, count| rows.push((*key, count)))?);
+    assert!(
+        polls > 2,
+        "the flood ended before it was polled: {polls} polls"
+    );
+    Ok((total, rows))
+}
+
+/// One thread's share. Frame by frame, since the kernel waits for a grace period before it repeats one.
+fn send(program: &Program, frames: &[Vec<u8>]) -> Result<()> {
+    for _ in 0..ROUNDS {
+        for frame in frames {
+            test_run(program, frame)?;
+        }
+    }
+    Ok(())
+}
+
+/// A SYN for each key: 1000 sources to 50 ports.
+fn frames() -> Result<Vec<Vec<u8>>> {
+    const PORTS: u32 = 50;
+    const FIRST_SOURCE: u32 = u32::from_be_bytes([198, 18, 0, 0]);
+    (0..KEYS)
+        .map(|number| {
+            let source = (FIRST_SOURCE + number / PORTS).to_be_bytes();
+            let port = 1 + (number % PORTS) as u16;
+            Path::new(source, LOCAL_V4).tcp(syn(port), &[])
+        })
+        .collect()
+}

@@ -1,0 +1,368 @@
+//! Inbound frames: what a scanner sends, what a peer sends, and what is broken.
+
+use anyhow::Result;
+use etherparse::TcpHeader;
+use recon_common::{Direction, Loss, Signal};
+use recon_tests::frame::{Path, data, segment, syn};
+
+use crate::Counted::{self, As, Lost, Nothing};
+use crate::mangle::{
+    first_fragment, later_fragment, padded, tagged, with, with_extensions, with_options,
+};
+use crate::outbound::{dns_query, dns_reply};
+use crate::{Row, outbound};
+
+const PORT: u16 = 8080;
+
+const VLAN: u16 = 0x8100;
+const VLAN_OUTER: u16 = 0x88a8;
+
+/// Offsets into an untagged frame.
+const IP: usize = 14;
+const TCP_V4: usize = IP + 20;
+const TCP_FLAGS: usize = 13;
+
+/// Extension headers without their first byte, the next header: 8 bytes of padding, and a fragment header.
+const PADDING: &[u8] = &[0, 1, 4, 0, 0, 0, 0];
+const FIRST_FRAGMENT: &[u8] = &[0, 0, 1, 0, 0, 0, 9];
+const LATER_FRAGMENT: &[u8] = &[0, 0, 8, 0, 0, 0, 9];
+/// An authentication header of 24 bytes: its length field counts words beyond the first two.
+const AUTHENTICATION: &[u8] = &[
+    4, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+];
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const AUTHENTICATED: u8 = 51;
+const DESTINATION: u8 = 60;
+
+pub(crate) fn rows() -> Result<Vec<Row>> {
+    let mut rows = segments()?;
+    rows.extend(other_protocols()?);
+    rows.extend(envelopes()?);
+    rows.extend(broken()?);
+    Ok(rows)
+}
+
+fn row(name: &'static str, frame: Vec<u8>, counted: Counted) -> Row {
+    Row {
+        name,
+        direction: Direction::In,
+        frame,
+        counted,
+    }
+}
+
+fn v4() -> Path {
+    Path::new(outbound::REMOTE_V4, outbound::LOCAL_V4)
+}
+
+fn v6() -> Path {
+    Path::new(outbound::REMOTE_V6, outbound::LOCAL_V6)
+}
+
+/// A segment to [`PORT`] with these flag bits.
+fn flags(bits: u8) -> Result<Vec<u8>> {
+    Ok(with(
+        &v4().tcp(segment([40_000, PORT]), &[])?,
+        TCP_V4 + TCP_FLAGS,
+        bits,
+    ))
+}
+
+fn segments() -> Result<Vec<Row>> {
+    const FIN: u8 = 1;
+    const SYN: u8 = 2;
+    const RST: u8 = 4;
+    const PSH: u8 = 8;
+    const ACK: u8 = 16;
+    const URG: u8 = 32;
+    const ECE: u8 = 64;
+    const CWR: u8 = 128;
+    let table = [
+        ("SYN", SYN, As(Signal::Syn, PORT)),
+        ("ECN SYN", SYN | ECE | CWR, As(Signal::Syn, PORT)),
+        ("SYN with PSH", SYN | PSH, As(Signal::Syn, PORT)),
+        ("NULL", 0, As(Signal::NullProbe, PORT)),
+        ("NULL with ECN bits", ECE | CWR, As(Signal::NullProbe, PORT)),
+        ("FIN", FIN, As(Signal::FinProbe, PORT)),
+        ("XMAS", FIN | PSH | URG, As(Signal::XmasProbe, PORT)),
+        (
+            "Maimon, no such connection",
+            FIN | ACK,
+            As(Signal::MaimonProbe, PORT),
+        ),
+        ("SYN and FIN", SYN | FIN, As(Signal::OddProbe, PORT)),
+        ("SYN and RST", SYN | RST, As(Signal::OddProbe, PORT)),
+        ("PSH alone", PSH, As(Signal::OddProbe, PORT)),
+        ("URG alone", URG, As(Signal::OddProbe, PORT)),
+        ("FIN and URG", FIN | URG, As(Signal::OddProbe, PORT)),
+        ("ACK", ACK, Nothing),
+        ("data", PSH | ACK, Nothing),
+        ("the usual end with data", FIN | PSH | ACK, Nothing),
+        ("SYN-ACK, an answer or backscatter", SYN | ACK, Nothing),
+        ("RST, an answer or backscatter", RST, Nothing),
+        ("RST-ACK", RST | ACK, Nothing),
+        ("RST with FIN", RST | FIN, As(Signal::OddProbe, PORT)),
+    ];
+    table
+        .into_iter()
+        .map(|(name, bits, counted)| Ok(row(name, flags(bits)?, counted)))
+        .collect()
+}
+
+fn other_protocols() -> Result<Vec<Row>> {
+    let query = dns_query();
+    let stream = [&(query.len() as u16).to_be_bytes()[..], &query].concat();
+    let with_timestamps = TcpHeader { ..data(80) };
+    let mut long_header = with_timestamps;
+    long_header.set_options_raw(&[1; 12])?;
+    let fin = TcpHeader {
+        fin: true,
+        psh: false,
+        ..data(80)
+    };
+    Ok(vec![
+        row(
+            "GET",
+            v4().tcp(data(80), b"GET / HTTP/1.1\r\n")?,
+            As(Signal::HttpGet, 80),
+        ),
+        row(
+            "GET behind TCP options",
+            v4().tcp(long_header, b"GET / HTTP/1.1\r\n")?,
+            As(Signal::HttpGet, 80),
+        ),
+        row(
+            "GET over IPv6",
+            v6().tcp(data(80), b"GET / HTTP/1.1\r\n")?,
+            As(Signal::HttpGet, 80),
+        ),
+        row(
+            "GET with FIN",
+            v4().tcp(fin, b"GET / HTTP/1.1\r\n")?,
+            As(Signal::HttpGet, 80),
+        ),
+        row("POST", v4().tcp(data(80), b"POST / HTTP/1.1\r\n")?, Nothing),
+        row(
+            "GET on another port",
+            v4().tcp(data(PORT), b"GET / HTTP/1.1\r\n")?,
+            Nothing,
+        ),
+        row(
+            "a word that starts like GET",
+            v4().tcp(data(80), b"GETTER")?,
+            Nothing,
+        ),
+        row(
+            "three bytes of GET",
+            padded(v4().tcp(data(80), b"GET")?),
+            Nothing,
+        ),
+        row(
+            "ACK to port 80 in a padded frame",
+            padded(v4().tcp(data(80), &[])?),
+            Nothing,
+        ),
+        row(
+            "UDP",
+            v4().udp([40_000, PORT], b"x")?,
+            As(Signal::Datagram, PORT),
+        ),
+        row(
+            "UDP without payload",
+            v4().udp([40_000, PORT], &[])?,
+            As(Signal::Datagram, PORT),
+        ),
+        row(
+            "UDP over IPv6",
+            v6().udp([40_000, PORT], b"x")?,
+            As(Signal::Datagram, PORT),
+        ),
+        row(
+            "DNS query",
+            v4().udp([40_000, 53], &query)?,
+            As(Signal::DnsQueryUdp, 53),
+        ),
+        row(
+            "DNS query over IPv6",
+            v6().udp([40_000, 53], &query)?,
+            As(Signal::DnsQueryUdp, 53),
+        ),
+        row(
+            "DNS reply to port 53",
+            v4().udp([53, 53], &dns_reply())?,
+            As(Signal::Datagram, 53),
+        ),
+        row(
+            "no DNS on port 53",
+            v4().udp([40_000, 53], b"hello")?,
+            As(Signal::Datagram, 53),
+        ),
+        row(
+            "DNS query over TCP",
+            v4().tcp(data(53), &stream)?,
+            As(Signal::DnsQueryTcp, 53),
+        ),
+        row(
+            "half a DNS query over TCP",
+            v4().tcp(data(53), &stream[..9])?,
+            Nothing,
+        ),
+        row("ping", v4().echo(1)?, As(Signal::EchoRequest, 0)),
+        row("ping over IPv6", v6().echo(1)?, As(Signal::EchoRequest, 0)),
+        row("echo reply", with(&v4().echo(1)?, TCP_V4, 0), Nothing),
+        row(
+            "ICMP error, backscatter",
+            v4().icmp_error([3, 3], &[0; 28])?,
+            Nothing,
+        ),
+        row("GRE", with(&v4().echo(1)?, IP + 9, 47), Nothing),
+        row("ARP", with(&v4().echo(1)?, 13, 6), Nothing),
+    ])
+}
+
+/// The same SYN in every envelope that the parser opens.
+fn envelopes() -> Result<Vec<Row>> {
+    let syn_v4 = v4().tcp(syn(PORT), &[])?;
+    let syn_v6 = v6().tcp(syn(PORT), &[])?;
+    let seen = As(Signal::Syn, PORT);
+    let chain = |length: usize| -> Vec<(u8, &[u8])> { vec![(DESTINATION, PADDING); length] };
+    Ok(vec![
+        row("SYN over IPv6", syn_v6.clone(), seen),
+        row("one tag", tagged(&syn_v4, &[VLAN]), seen),
+        row("two tags", tagged(&syn_v4, &[VLAN_OUTER, VLAN]), seen),
+        row("two tags over IPv6", tagged(&syn_v6, &[VLAN, VLAN]), seen),
+        row(
+            "three tags",
+            tagged(&syn_v4, &[VLAN_OUTER, VLAN, VLAN]),
+            Lost(Loss::TooDeep),
+        ),
+        row("IPv4 options", with_options(&syn_v4, 2), seen),
+        row("all IPv4 options", with_options(&syn_v4, 10), seen),
+        row("padding", padded(syn_v4.clone()), seen),
+        row(
+            "extension headers of all kinds",
+            with_extensions(
+                &syn_v6,
+                &[
+                    (HOP_BY_HOP, PADDING),
+                    (ROUTING, PADDING),
+                    (AUTHENTICATED, AUTHENTICATION),
+                    (DESTINATION, PADDING),
+                ],
+            ),
+            seen,
+        ),
+        row(
+            "as many extension headers as are followed",
+            with_extensions(&syn_v6, &chain(8)),
+            seen,
+        ),
+        row(
+            "one more",
+            with_extensions(&syn_v6, &chain(9)),
+            Lost(Loss::TooDeep),
+        ),
+        row(
+            "first fragment with the whole header",
+            first_fragment(&syn_v4, 16),
+            seen,
+        ),
+        row(
+            "tiny first fragment",
+            first_fragment(&syn_v4, 8),
+            As(Signal::FragmentProbe, PORT),
+        ),
+        row("later fragment", later_fragment(&syn_v4), Nothing),
+        row(
+            "first fragment over IPv6",
+            with_extensions(&syn_v6, &[(FRAGMENT, FIRST_FRAGMENT)]),
+            seen,
+        ),
+        row(
+            "later fragment over IPv6",
+            with_extensions(&syn_v6, &[(FRAGMENT, LATER_FRAGMENT)]),
+            Nothing,
+        ),
+        row(
+            "to a group address",
+            with(&v4().udp([5353, 5353], b"x")?, 0, 1),
+            Nothing,
+        ),
+    ])
+}
+
+fn broken() -> Result<Vec<Row>> {
+    let syn_v4 = v4().tcp(syn(PORT), &[])?;
+    let syn_v6 = v6().tcp(syn(PORT), &[])?;
+    let get = v4().tcp(data(80), b"GET / HTTP/1.1\r\n")?;
+    let cut = |frame: &[u8], length: usize| frame[..length].to_vec();
+    Ok(vec![
+        row(
+            "IPv4 header cut",
+            cut(&syn_v4, IP + 19),
+            Lost(Loss::Truncated),
+        ),
+        row(
+            "IPv6 header cut",
+            cut(&syn_v6, IP + 6),
+            Lost(Loss::Truncated),
+        ),
+        row(
+            "IPv6 addresses cut",
+            cut(&syn_v6, IP + 39),
+            Lost(Loss::Truncated),
+        ),
+        row(
+            "TCP flags cut",
+            cut(&syn_v4, TCP_V4 + 13),
+            Lost(Loss::Truncated),
+        ),
+        row(
+            "tag cut",
+            cut(&tagged(&syn_v4, &[VLAN]), 17),
+            Lost(Loss::Truncated),
+        ),
+        row("GET cut", cut(&get, TCP_V4 + 20 + 3), Lost(Loss::Truncated)),
+        row(
+            "extension header cut",
+            cut(
+                &with_extensions(&syn_v6, &[(DESTINATION, PADDING)]),
+                IP + 43,
+            ),
+            Lost(Loss::Truncated),
+        ),
+        row("version 5", with(&syn_v4, IP, 0x55), Lost(Loss::Malformed)),
+        row(
+            "version 4 under the type of IPv6",
+            with(&syn_v6, IP, 0x45),
+            Lost(Loss::Malformed),
+        ),
+        row(
+            "IPv4 header of 16 bytes",
+            with(&syn_v4, IP, 0x44),
+            Lost(Loss::Malformed),
+        ),
+        row(
+            "total length below the header's",
+            with(&with(&syn_v4, IP + 2, 0), IP + 3, 19),
+            Lost(Loss::Malformed),
+        ),
+        row(
+            "flags beyond the total length",
+            with(&syn_v4, IP + 3, 30),
+            Lost(Loss::Truncated),
+        ),
+        row(
+            "TCP header of 16 bytes",
+            with(&get, TCP_V4 + 12, 0x40),
+            Lost(Loss::Malformed),
+        ),
+        row(
+            "UDP header cut",
+            cut(&v4().udp([1, 2], &[])?, TCP_V4 + 7),
+            Lost(Loss::Truncated),
+        ),
+    ])
+}

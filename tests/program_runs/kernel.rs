@@ -1,0 +1,125 @@
+//! The real programs, run on bytes by the kernel.
+//!
+//! In: a frame and its direction. Out: for each program of that direction, its verdict and what it has counted.
+
+use anyhow::{Context, Result, bail};
+use aya::TestRunOptions;
+use aya::programs::{Program, TestRun};
+use nix::sched::{CloneFlags, unshare};
+use recon_common::{Direction, Key};
+use recon_user::drain::{Drain, Grace, Tally};
+use recon_user::hook::Hooks;
+
+use crate::model::{Result as Modelled, interpret};
+
+/// Keys that the tables hold here: few, since emptying them walks all places.
+const TABLE_ENTRIES: u32 = 64;
+/// `XDP_PASS` of linux/bpf.h.
+const XDP_PASS: u32 = 2;
+/// `TCX_NEXT` of linux/bpf.h, -1.
+const TCX_NEXT: u32 = u32::MAX;
+
+/// What a program did with a frame.
+pub(crate) struct Outcome {
+    program: &'static str,
+    verdict: u32,
+    result: Modelled,
+}
+
+impl Outcome {
+    /// What was counted, after making sure that the packet goes on.
+    pub(crate) fn unwrap_verdict(self) -> Modelled {
+        let go_on = if self.program == "recon_xdp" {
+            XDP_PASS
+        } else {
+            TCX_NEXT
+        };
+        assert_eq!(self.verdict, go_on, "{}: the verdict", self.program);
+        self.result
+    }
+}
+
+pub(crate) struct Kernel {
+    hooks: Hooks,
+    drain: Drain,
+}
+
+impl Kernel {
+    /// Moves this thread to a network namespace of its own, where no socket and no route can play a part, and loads the programs.
+    pub(crate) fn in_own_namespace() -> Result<Self> {
+        unshare(CloneFlags::CLONE_NEWNET).context("a network namespace: these tests need root")?;
+        Self::load(TABLE_ENTRIES, Grace::Membarrier)
+    }
+
+    pub(crate) fn load(table_entries: u32, grace: Grace) -> Result<Self> {
+        let mut hooks = Hooks::load(table_entries)?;
+        let drain = Drain::new(hooks.ebpf(), grace)?;
+        Ok(Self { hooks, drain })
+    }
+
+    /// Runs the frame through every program that sees frames of that direction.
+    pub(crate) fn run(&mut self, direction: Direction, frame: &[u8]) -> Result<Vec<Outcome>> {
+        let programs: &[&'static str] = match direction {
+            Direction::In => &["recon_xdp", "recon_ingress"],
+            Direction::Out => &["recon_egress"],
+        };
+        programs
+            .iter()
+            .filter(|&&name| name == "recon_xdp" || makes_an_skb(frame))
+            .map(|&name| {
+                let program = self
+                    .hooks
+                    .ebpf()
+                    .program(name)
+                    .with_context(|| format!("no program {name}"))?;
+                let verdict = test_run(program, frame)?;
+                let mut rows = Vec::new();
+                let tally = self.drain.finish(|key, count| rows.push((*key, count)))?;
+                Ok(Outcome {
+                    program: name,
+                    verdict,
+                    result: interpret(&tally, &rows),
+                })
+            })
+            .collect()
+    }
+
+    /// Starts with an empty flow memory: fresh programs with fresh maps.
+    pub(crate) fn forget_flows(&mut self) -> Result<()> {
+        *self = Self::load(TABLE_ENTRIES, Grace::Membarrier)?;
+        Ok(())
+    }
+
+    /// The parts, for tests that run programs and drain at the same time.
+    pub(crate) fn parts(&mut self) -> (&mut Hooks, &mut Drain) {
+        (&mut self.hooks, &mut self.drain)
+    }
+}
+
+/// Whether the kernel makes an skb of the frame for a test run: not if it ends inside its IP header.
+fn makes_an_skb(frame: &[u8]) -> bool {
+    const ETHERNET: usize = 14;
+    let network = match frame[ETHERNET - 2..ETHERNET] {
+        [0x08, 0x00] => 20,
+        [0x86, 0xdd] => 40,
+        _ => 1,
+    };
+    frame.len() >= ETHERNET + network
+}
+
+/// Runs one program on a frame and returns its verdict.
+pub(crate) fn test_run(program: &Program, frame: &[u8]) -> Result<u32> {
+    let options = TestRunOptions {
+        data_in: Some(frame),
+        ..TestRunOptions::default()
+    };
+    let result = match program {
+        Program::Xdp(program) => program.test_run(options),
+        Program::SchedClassifier(program) => program.test_run(options),
+        other => bail!("a program of an unexpected type: {other:?}"),
+    };
+    Ok(result.context("BPF_PROG_TEST_RUN")?.return_value)
+}
+
+/// Drained rows and the tally of a poll.
+pub(crate) type Drained = (Tally, Vec<(Key, u64)>);

@@ -1,0 +1,88 @@
+//! The host build of the parser with a memory like the kernel's, and what a run comes to, in one shape for both.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+
+use recon_common::{Address, Direction, Flow, Key, Loss, Memory, Signal, parse};
+use recon_user::drain::Tally;
+
+use crate::Counted;
+
+/// What a frame came to: what was counted and between whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Result {
+    pub(crate) counted: Counted,
+    /// Remote and local address, where a signal was counted.
+    pub(crate) ends: Option<(Address, Address)>,
+}
+
+/// What the programs counted for one frame.
+pub(crate) fn interpret(tally: &Tally, rows: &[(Key, u64)]) -> Result {
+    assert_eq!(
+        tally.frames_in + tally.frames_out,
+        1,
+        "the frame itself is counted"
+    );
+    assert!(
+        rows.len() as u64 + tally.lost_total() <= 1,
+        "one frame, at most one update: {rows:?}, {tally}"
+    );
+    let (counted, ends) = match rows {
+        [(key, count)] => {
+            assert_eq!(*count, 1, "{key:?}");
+            let signal = Signal::from_number(key.signal).expect("the kernel counts known signals");
+            (Counted::As(signal, key.port), Some((key.remote, key.local)))
+        }
+        _ => match Loss::ALL
+            .into_iter()
+            .find(|&loss| tally.lost[loss as usize] > 0)
+        {
+            Some(loss) => (Counted::Lost(loss), None),
+            None => (Counted::Nothing, None),
+        },
+    };
+    Result { counted, ends }
+}
+
+/// The parser with a memory of sent flows; it knows no sockets, as a fresh network namespace has none.
+#[derive(Default)]
+pub(crate) struct Model {
+    sent: RefCell<HashSet<(u32, u32)>>,
+}
+
+impl Model {
+    pub(crate) fn run(&self, direction: Direction, frame: &[u8]) -> Result {
+        let nothing = |counted| Result {
+            counted,
+            ends: None,
+        };
+        match parse(frame, direction) {
+            Err(loss) => nothing(Counted::Lost(loss)),
+            Ok(None) => nothing(Counted::Nothing),
+            Ok(Some((flow, sighting))) => match sighting.settle(&flow, self) {
+                None => nothing(Counted::Nothing),
+                Some(signal) => {
+                    let key = Key::new(&flow, signal);
+                    Result {
+                        counted: Counted::As(signal, key.port),
+                        ends: Some((key.remote, key.local)),
+                    }
+                }
+            },
+        }
+    }
+}
+
+impl Memory for Model {
+    fn remember(&self, flow: &Flow) {
+        self.sent.borrow_mut().insert(flow.fingerprint(0));
+    }
+
+    fn expects(&self, flow: &Flow) -> bool {
+        self.sent.borrow().contains(&flow.fingerprint(0))
+    }
+
+    fn is_connected(&self, _: &Flow) -> bool {
+        false
+    }
+}

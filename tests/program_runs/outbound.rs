@@ -1,0 +1,180 @@
+//! Outbound frames: how this host refuses, what it asks of DNS, and what tells nothing.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use anyhow::Result;
+use etherparse::{PacketBuilder, TcpHeader};
+use recon_common::{Direction, Loss, Signal};
+use recon_tests::frame::{Path, data, segment, syn};
+
+use crate::Counted::{self, As, Lost, Nothing};
+use crate::Row;
+
+pub(crate) const REMOTE_V4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
+pub(crate) const LOCAL_V4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+pub(crate) const REMOTE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 7);
+pub(crate) const LOCAL_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 1);
+
+/// A local port that nobody listens on.
+const CLOSED: u16 = 8080;
+const CLIENT: u16 = 40_000;
+const ETHERNET: usize = 14;
+
+fn row(name: &'static str, frame: Vec<u8>, counted: Counted) -> Row {
+    Row {
+        name,
+        direction: Direction::Out,
+        frame,
+        counted,
+    }
+}
+
+fn v4() -> Path {
+    Path::new(LOCAL_V4, REMOTE_V4)
+}
+
+fn v6() -> Path {
+    Path::new(LOCAL_V6, REMOTE_V6)
+}
+
+pub(crate) fn rows() -> Result<Vec<Row>> {
+    let query = dns_query();
+    let stream = [&(query.len() as u16).to_be_bytes()[..], &query].concat();
+    let mut rows = vec![
+        row(
+            "reset that refuses",
+            v4().tcp(reset(true, 0), &[])?,
+            As(Signal::RefusedTcp, CLOSED),
+        ),
+        row(
+            "reset that refuses, IPv6",
+            v6().tcp(reset(true, 0), &[])?,
+            As(Signal::RefusedTcp, CLOSED),
+        ),
+        row(
+            "reset that aborts",
+            v4().tcp(reset(true, 77), &[])?,
+            Nothing,
+        ),
+        row(
+            "reset that answers an ACK",
+            v4().tcp(reset(false, 77), &[])?,
+            Nothing,
+        ),
+        row(
+            "SYN-ACK",
+            v4().tcp(
+                TcpHeader {
+                    ack: true,
+                    ..syn(CLIENT)
+                },
+                &[],
+            )?,
+            Nothing,
+        ),
+        row("data", v4().tcp(data(CLIENT), b"HTTP/1.1 200 OK")?, Nothing),
+        row("SYN sent", v4().tcp(syn(443), &[])?, Nothing),
+        row("UDP sent", v4().udp([CLIENT, 443], b"x")?, Nothing),
+        row(
+            "DNS query sent",
+            v4().udp([CLIENT, 53], &query)?,
+            As(Signal::DnsSentUdp, 53),
+        ),
+        row(
+            "DNS query sent over IPv6",
+            v6().udp([CLIENT, 53], &query)?,
+            As(Signal::DnsSentUdp, 53),
+        ),
+        row(
+            "DNS query sent over TCP",
+            v4().tcp(data(53), &stream)?,
+            As(Signal::DnsSentTcp, 53),
+        ),
+        row(
+            "DNS answer sent",
+            v4().udp([53, CLIENT], &dns_reply())?,
+            Nothing,
+        ),
+        row("ping sent", v4().echo(1)?, Nothing),
+        row(
+            "TCP header cut",
+            v4().tcp(syn(1), &[])?[..ETHERNET + 25].to_vec(),
+            Lost(Loss::Truncated),
+        ),
+    ];
+    rows.extend(refusals()?);
+    Ok(rows)
+}
+
+fn reset(ack: bool, sequence: u32) -> TcpHeader {
+    TcpHeader {
+        rst: true,
+        ack,
+        sequence_number: sequence,
+        ..segment([CLOSED, CLIENT])
+    }
+}
+
+/// ICMP errors about a probe to [`CLOSED`].
+fn refusals() -> Result<Vec<Row>> {
+    let udp = probe(&Path::new(REMOTE_V4, LOCAL_V4).udp([CLIENT, CLOSED], b"x")?);
+    let tcp = probe(&Path::new(REMOTE_V4, LOCAL_V4).tcp(syn(CLOSED), &[])?);
+    let ping = probe(&Path::new(REMOTE_V4, LOCAL_V4).echo(1)?);
+    let refused = As(Signal::RefusedIcmp, CLOSED);
+    let mut rows = Vec::new();
+    for (name, kind_and_code, quoted, counted) in [
+        ("port unreachable, UDP", [3, 3], &udp, refused),
+        (
+            "port unreachable, TCP (a firewall's)",
+            [3, 3],
+            &tcp,
+            refused,
+        ),
+        ("network prohibited", [3, 9], &tcp, refused),
+        ("host prohibited", [3, 10], &tcp, refused),
+        ("communication prohibited", [3, 13], &udp, refused),
+        ("host unreachable, a router's", [3, 1], &udp, Nothing),
+        ("fragmentation needed", [3, 4], &tcp, Nothing),
+        ("time exceeded", [11, 0], &udp, Nothing),
+        ("port unreachable, ping", [3, 3], &ping, Nothing),
+    ] {
+        rows.push(row(name, v4().icmp_error(kind_and_code, quoted)?, counted));
+    }
+    let udp_v6 = probe(&Path::new(REMOTE_V6, LOCAL_V6).udp([CLIENT, CLOSED], b"x")?);
+    for (name, code, counted) in [
+        ("port unreachable, IPv6", 4, refused),
+        ("prohibited, IPv6", 1, refused),
+        ("no route, IPv6", 0, Nothing),
+    ] {
+        rows.push(row(name, icmpv6_unreachable(code, &udp_v6)?, counted));
+    }
+    Ok(rows)
+}
+
+/// What an ICMP error quotes of a frame: the datagram, or the start of it.
+fn probe(frame: &[u8]) -> Vec<u8> {
+    frame[ETHERNET..].to_vec()
+}
+
+fn icmpv6_unreachable(code: u8, quoted: &[u8]) -> Result<Vec<u8>> {
+    const UNREACHABLE: u8 = 1;
+    let mut bytes = Vec::new();
+    PacketBuilder::ethernet2([2; 6], [4; 6])
+        .ipv6(LOCAL_V6.octets(), REMOTE_V6.octets(), 64)
+        .icmpv6_raw(UNREACHABLE, code, [0; 4])
+        .write(&mut bytes, quoted)?;
+    Ok(bytes)
+}
+
+/// A standard query for the root's name servers.
+pub(crate) fn dns_query() -> Vec<u8> {
+    vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1]
+}
+
+/// A reply to [`dns_query`].
+pub(crate) fn dns_reply() -> Vec<u8> {
+    const RESPONSE: u8 = 0x80;
+    let mut message = dns_query();
+    message[2] |= RESPONSE;
+    message
+}

@@ -1,0 +1,149 @@
+//! What one frame can't tell: answers to this host's own datagrams, aborted and forwarded connections.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use etherparse::TcpHeader;
+use recon_common::Direction::{self, In, Out};
+use recon_common::Signal;
+use recon_tests::frame::{Path, segment};
+
+use crate::Counted::{self, As, Nothing};
+use crate::kernel::Kernel;
+use crate::model::Model;
+use crate::outbound::{LOCAL_V4, LOCAL_V6, REMOTE_V4, REMOTE_V6, dns_query, dns_reply};
+
+const PORT: u16 = 8080;
+const CLIENT: u16 = 40_000;
+
+fn inward() -> Path {
+    Path::new(REMOTE_V4, LOCAL_V4)
+}
+
+fn outward() -> Path {
+    Path::new(LOCAL_V4, REMOTE_V4)
+}
+
+fn fin() -> Result<Vec<u8>> {
+    inward().tcp(
+        TcpHeader {
+            fin: true,
+            ack: true,
+            ..segment([CLIENT, PORT])
+        },
+        &[],
+    )
+}
+
+#[test]
+fn answers_are_no_hits() -> Result<()> {
+    let abort = TcpHeader {
+        rst: true,
+        ack: true,
+        sequence_number: 77,
+        ..segment([PORT, CLIENT])
+    };
+    let late_reply = inward().udp([53, PORT], &dns_reply())?;
+    let late_reply_refused = outward().icmp_error([3, 3], &late_reply[14..])?;
+    let hit = As(Signal::Datagram, PORT);
+    let from_v6 = |ports| Path::new(REMOTE_V6, LOCAL_V6).udp(ports, b"x");
+    let to_v6 = |ports| Path::new(LOCAL_V6, REMOTE_V6).udp(ports, b"x");
+    // Each step of a story is a frame and what it counts as after the ones before.
+    let stories: Vec<(&str, Vec<(Direction, Vec<u8>, Counted)>)> = vec![
+        (
+            "a datagram's answer",
+            vec![
+                (In, inward().udp([53, PORT], b"x")?, hit),
+                (
+                    Out,
+                    outward().udp([PORT, 53], &dns_query())?,
+                    As(Signal::DnsSentUdp, 53),
+                ),
+                (In, late_reply, Nothing),
+                (In, inward().udp([54, PORT], b"x")?, hit),
+                (
+                    In,
+                    inward().udp([53, PORT + 1], b"x")?,
+                    As(Signal::Datagram, PORT + 1),
+                ),
+                (
+                    In,
+                    Path::new([198, 51, 100, 8], LOCAL_V4).udp([53, PORT], b"x")?,
+                    hit,
+                ),
+                (Out, late_reply_refused, Nothing),
+            ],
+        ),
+        (
+            "a client's second datagram, once it was answered",
+            vec![
+                (In, from_v6([CLIENT, PORT])?, hit),
+                (Out, to_v6([PORT, CLIENT])?, Nothing),
+                (In, from_v6([CLIENT, PORT])?, Nothing),
+            ],
+        ),
+        (
+            "the FIN that comes after this host has aborted",
+            vec![
+                (In, fin()?, As(Signal::MaimonProbe, PORT)),
+                (Out, outward().tcp(abort, &[])?, Nothing),
+                (In, fin()?, Nothing),
+            ],
+        ),
+    ];
+    let mut kernel = Kernel::in_own_namespace()?;
+    for (name, story) in stories {
+        let model = Model::default();
+        for (step, (direction, frame, counted)) in story.into_iter().enumerate() {
+            assert_eq!(
+                model.run(direction, &frame).counted,
+                counted,
+                "{name}, step {step}: the host build"
+            );
+            for outcome in kernel.run(direction, &frame)? {
+                assert_eq!(
+                    outcome.unwrap_verdict().counted,
+                    counted,
+                    "{name}, step {step}: the kernel"
+                );
+            }
+        }
+        kernel.forget_flows()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_guests_fin_is_no_probe() -> Result<()> {
+    let mut kernel = Kernel::in_own_namespace()?;
+    assert_counted(
+        &mut kernel,
+        As(Signal::MaimonProbe, PORT),
+        "no route to the guest",
+    )?;
+    // Routes of this thread's own namespace: a guest behind this host.
+    for command in [
+        "ip link set lo up",
+        "ip link add guests type veth peer name guest",
+        "ip addr add 203.0.113.254/24 dev guests",
+        "ip link set guest up",
+        "ip link set guests up",
+        "ip route add 198.51.100.0/24 dev guests",
+        "sysctl -q -w net.ipv4.conf.all.forwarding=1",
+    ] {
+        let words: Vec<&str> = command.split(' ').collect();
+        let status = Command::new(words[0])
+            .args(&words[1..])
+            .status()
+            .with_context(|| command.to_owned())?;
+        ensure!(status.success(), "{command}: {status}");
+    }
+    assert_counted(&mut kernel, Nothing, "forwarded to the guest")
+}
+
+fn assert_counted(kernel: &mut Kernel, counted: Counted, when: &str) -> Result<()> {
+    for outcome in kernel.run(In, &fin()?)? {
+        assert_eq!(outcome.unwrap_verdict().counted, counted, "{when}");
+    }
+    Ok(())
+}
