@@ -202,6 +202,9 @@ impl Agent {
 
     /// The end, after the programs are detached: what they counted last is judged and written too.
     fn end(mut self) {
+        if let Err(error) = self.drain.settle() {
+            log::warn!("{error}: what the programs counted last may be missing");
+        }
         self.poll(|drain, row| drain.finish(row));
         let Totals {
             polls,

@@ -27,20 +27,20 @@ pub enum DrainError {
         name: &'static str,
     },
     /// A map could not be read or written.
-    #[error("map {name}: {source}")]
+    #[error("map {name}: {reason}")]
     Map {
         /// The map's name.
         name: &'static str,
         /// What aya says.
-        source: MapError,
+        reason: MapError,
     },
     /// The kernel refused a batch.
-    #[error("draining map {name} in batches: {source}")]
+    #[error("draining map {name} in batches: {reason}")]
     Batch {
         /// The map's name.
         name: &'static str,
         /// What the kernel says.
-        source: io::Error,
+        reason: io::Error,
     },
     /// The grace period could not be waited for.
     #[error("membarrier: {0}")]
@@ -116,6 +116,8 @@ pub struct Drain {
     live: usize,
     grace: Grace,
     batch: Batch,
+    /// What an unfinished poll has given to its caller already: told of with the next one that succeeds.
+    pending: Tally,
     /// The counters at the last poll.
     before: [u64; Counter::COUNT as usize],
 }
@@ -133,19 +135,12 @@ impl Drain {
             counts,
             generation: take(GENERATION)?
                 .try_into()
-                .map_err(|source| DrainError::Map {
-                    name: GENERATION,
-                    source,
-                })?,
-            counters: take(COUNTERS)?
-                .try_into()
-                .map_err(|source| DrainError::Map {
-                    name: COUNTERS,
-                    source,
-                })?,
+                .map_err(map_error(GENERATION))?,
+            counters: take(COUNTERS)?.try_into().map_err(map_error(COUNTERS))?,
             live: 0,
             grace,
             batch: Batch::new(),
+            pending: Tally::default(),
             before: [0; Counter::COUNT as usize],
         })
     }
@@ -170,7 +165,19 @@ impl Drain {
         }
     }
 
-    /// Gives all that is left to `row`, of both generations. For the end, when no program is attached any more.
+    /// Waits until every program that is running now has ended. Where the kernel refuses to, a detached program may still
+    /// be at its last packet.
+    ///
+    /// # Errors
+    /// [`DrainError::Grace`].
+    pub fn settle(&self) -> Result<(), DrainError> {
+        match self.grace {
+            Grace::Membarrier => grace::wait().map_err(DrainError::Grace),
+            Grace::NextPoll => Ok(()),
+        }
+    }
+
+    /// Gives all that is left to `row`, of both generations. For when no program runs any more, see [`Drain::settle`].
     ///
     /// # Errors
     /// As [`Drain::poll`].
@@ -184,10 +191,7 @@ impl Drain {
         let new = 1 - old;
         self.generation
             .set(0, new as u32, 0)
-            .map_err(|source| DrainError::Map {
-                name: GENERATION,
-                source,
-            })?;
+            .map_err(map_error(GENERATION))?;
         self.live = new;
         Ok(old)
     }
@@ -197,47 +201,43 @@ impl Drain {
         generations: &[usize],
         mut row: impl FnMut(&Key, u64),
     ) -> Result<Tally, DrainError> {
-        let mut tally = self.count_frames()?;
+        self.count_frames()?;
+        let pending = &mut self.pending;
         for &generation in generations {
             self.batch
                 .drain(self.counts[generation].fd(), |key, count| {
-                    tally.signals += count;
-                    tally.keys += 1;
+                    pending.signals += count;
+                    pending.keys += 1;
                     row(key, count);
                 })
-                .map_err(|source| DrainError::Batch {
+                .map_err(|reason| DrainError::Batch {
                     name: COUNTS[generation],
-                    source,
+                    reason,
                 })?;
         }
-        Ok(tally)
+        Ok(std::mem::take(&mut self.pending))
     }
 
-    /// How far the counters have grown since the last call.
-    fn count_frames(&mut self) -> Result<Tally, DrainError> {
+    /// Adds to the pending tally how far the counters have grown since the last call.
+    fn count_frames(&mut self) -> Result<(), DrainError> {
         let mut growth = |counter: Counter| -> Result<u64, DrainError> {
             let index = counter.index();
-            let values = self
-                .counters
-                .get(&index, 0)
-                .map_err(|source| DrainError::Map {
-                    name: COUNTERS,
-                    source,
-                })?;
+            let values = self.counters.get(&index, 0).map_err(map_error(COUNTERS))?;
             let now = values.iter().sum();
             let before = std::mem::replace(&mut self.before[index as usize], now);
             Ok(now - before)
         };
-        let mut tally = Tally {
-            frames_in: growth(Counter::FramesIn)?,
-            frames_out: growth(Counter::FramesOut)?,
-            ..Tally::default()
-        };
+        self.pending.frames_in += growth(Counter::FramesIn)?;
+        self.pending.frames_out += growth(Counter::FramesOut)?;
         for loss in Loss::ALL {
-            tally.lost[loss as usize] = growth(Counter::Lost(loss))?;
+            self.pending.lost[loss as usize] += growth(Counter::Lost(loss))?;
         }
-        Ok(tally)
+        Ok(())
     }
+}
+
+fn map_error(name: &'static str) -> impl FnOnce(MapError) -> DrainError {
+    move |reason| DrainError::Map { name, reason }
 }
 
 fn hash(map: Map, name: &'static str) -> Result<MapData, DrainError> {

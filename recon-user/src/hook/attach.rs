@@ -11,7 +11,7 @@ use aya::programs::tc::{NlOptions, TcAttachOptions, TcError};
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode, tc};
 use clap::ValueEnum;
 
-use super::{HookError, Interface, TC_EGRESS, TC_INGRESS, XDP};
+use super::{HookError, Interface, TC_EGRESS, TC_INGRESS, XDP, describe};
 
 /// What `--xdp` asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -213,18 +213,4 @@ fn attach_tc(
             TcAttachOptions::Netlink(NlOptions::default()),
         )
         .map(|_| TcKind::Clsact)
-}
-
-/// The error with its causes, which aya keeps apart.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let reason = error.to_string();
-        if !text.contains(&reason) {
-            text = format!("{text}: {reason}");
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -13,7 +13,7 @@ mod privilege;
 use std::io;
 
 use aya::programs::{Program, ProgramError};
-use aya::{Ebpf, EbpfError, EbpfLoader};
+use aya::{Ebpf, EbpfLoader};
 use thiserror::Error;
 
 pub use attach::{Egress, Ingress, Taken, XdpChoice};
@@ -57,19 +57,19 @@ pub enum HookError {
     },
     /// The kernel has no BPF, or forbids it.
     #[error(
-        "this kernel does not let recon create BPF maps: {source}; recon needs CONFIG_BPF_SYSCALL, a kernel that is not locked down for confidentiality, and a container or seccomp profile that allows bpf(2)"
+        "this kernel does not let recon create BPF maps: {reason}; recon needs CONFIG_BPF_SYSCALL, a kernel that is not locked down for confidentiality, and a container or seccomp profile that allows bpf(2); where memory is short, a smaller --table-entries"
     )]
     NoBpf {
         /// What the kernel says.
-        source: Box<EbpfError>,
+        reason: String,
     },
     /// The verifier or the kernel refused a program.
-    #[error("the kernel refuses the program {program}: {source}")]
+    #[error("the kernel refuses the program {program}: {reason}")]
     Load {
         /// Name of the program.
         program: &'static str,
         /// What the kernel says, with the verifier's log.
-        source: ProgramError,
+        reason: String,
     },
     /// Another XDP program holds the interface and `--xdp` insists.
     #[error(
@@ -123,8 +123,8 @@ impl Hooks {
                 env!("OUT_DIR"),
                 "/recon-ebpf"
             )))
-            .map_err(|source| HookError::NoBpf {
-                source: Box::new(source),
+            .map_err(|error| HookError::NoBpf {
+                reason: describe(&error),
             })?;
         for name in PROGRAMS {
             let loaded = match ebpf.program_mut(name) {
@@ -132,9 +132,9 @@ impl Hooks {
                 Some(Program::SchedClassifier(program)) => program.load(),
                 _ => Err(ProgramError::UnexpectedProgramType),
             };
-            loaded.map_err(|source| HookError::Load {
+            loaded.map_err(|error| HookError::Load {
                 program: name,
-                source,
+                reason: describe(&error),
             })?;
         }
         Ok(Self { ebpf })
@@ -178,4 +178,18 @@ impl Hooks {
 fn random_seed() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(0)
+}
+
+/// The error with its causes, which aya keeps apart.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let reason = error.to_string();
+        if !text.contains(&reason) {
+            text = format!("{text}: {reason}");
+        }
+        cause = error.source();
+    }
+    text
 }

@@ -26,16 +26,14 @@ fn effective(status: &str) -> Option<u64> {
 
 fn missing_of(capabilities: u64) -> Vec<&'static str> {
     let has = |capability: u32| capabilities & 1 << capability != 0;
+    let has_bpf = |capability| has(capability) || has(CAP_SYS_ADMIN);
     [
-        (CAP_NET_ADMIN, "CAP_NET_ADMIN", false),
-        (CAP_BPF, "CAP_BPF", true),
-        (CAP_PERFMON, "CAP_PERFMON", true),
+        (has(CAP_NET_ADMIN), "CAP_NET_ADMIN"),
+        (has_bpf(CAP_BPF), "CAP_BPF"),
+        (has_bpf(CAP_PERFMON), "CAP_PERFMON"),
     ]
     .into_iter()
-    .filter(|&(capability, _, in_sys_admin)| {
-        !has(capability) && !(in_sys_admin && has(CAP_SYS_ADMIN))
-    })
-    .map(|(_, name, _)| name)
+    .filter_map(|(present, name)| (!present).then_some(name))
     .collect()
 }
 
