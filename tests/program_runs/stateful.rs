@@ -13,6 +13,9 @@ use crate::kernel::Kernel;
 use crate::model::Model;
 use crate::outbound::{LOCAL_V4, LOCAL_V6, REMOTE_V4, REMOTE_V6, dns_query, dns_reply};
 
+/// A frame, and what it counts as after the ones before.
+type Step = (Direction, Vec<u8>, Counted);
+
 const PORT: u16 = 8080;
 const CLIENT: u16 = 40_000;
 
@@ -48,8 +51,7 @@ fn answers_are_no_hits() -> Result<()> {
     let hit = As(Signal::Datagram, PORT);
     let from_v6 = |ports| Path::new(REMOTE_V6, LOCAL_V6).udp(ports, b"x");
     let to_v6 = |ports| Path::new(LOCAL_V6, REMOTE_V6).udp(ports, b"x");
-    // Each step of a story is a frame and what it counts as after the ones before.
-    let stories: Vec<(&str, Vec<(Direction, Vec<u8>, Counted)>)> = vec![
+    let stories: Vec<(&str, Vec<Step>)> = vec![
         (
             "a datagram's answer",
             vec![
