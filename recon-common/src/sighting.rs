@@ -3,7 +3,7 @@
 //! In: a [`Sighting`] of the parser and a [`Memory`] of earlier packets and open connections. Out: the [`Signal`] to count, if any.
 //! The decision held here: replies to this host's own traffic, backscatter and the ends of real connections are nobody's scan.
 //! A datagram is unsolicited unless this host sent one the other way; a FIN+ACK is a Maimon probe unless a socket knows the
-//! connection (or knew it: an abort by this host is remembered). The kernel's memory is in `recon-ebpf`, the tests have their own.
+//! connection (or knew it: that this host aborted or closed it is remembered). The kernel's memory is in `recon-ebpf`, the tests have their own.
 
 use crate::{Flow, Signal};
 
@@ -38,7 +38,7 @@ impl Sighting {
             Self::Plain(signal) => Some(signal),
             Self::Unsolicited(signal) => (!memory.expects(flow)).then_some(signal),
             Self::Unconnected(signal) => {
-                (!memory.is_connected(flow) && !memory.expects(flow)).then_some(signal)
+                (!memory.expects(flow) && !memory.is_connected(flow)).then_some(signal)
             }
             Self::Sent(signal) => {
                 memory.remember(flow);

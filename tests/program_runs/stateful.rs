@@ -46,6 +46,11 @@ fn answers_are_no_hits() -> Result<()> {
         sequence_number: 77,
         ..segment([PORT, CLIENT])
     };
+    let close = TcpHeader {
+        fin: true,
+        ack: true,
+        ..segment([PORT, CLIENT])
+    };
     let late_reply = inward().udp([53, PORT], &dns_reply())?;
     let late_reply_refused = outward().icmp_error([3, 3], &late_reply[14..])?;
     let hit = As(Signal::Datagram, PORT);
@@ -82,6 +87,14 @@ fn answers_are_no_hits() -> Result<()> {
                 (In, from_v6([CLIENT, PORT])?, hit),
                 (Out, to_v6([PORT, CLIENT])?, Nothing),
                 (In, from_v6([CLIENT, PORT])?, Nothing),
+            ],
+        ),
+        (
+            "the FIN that comes long after this host has closed",
+            vec![
+                (In, fin()?, As(Signal::MaimonProbe, PORT)),
+                (Out, outward().tcp(close, &[])?, Nothing),
+                (In, fin()?, Nothing),
             ],
         ),
         (

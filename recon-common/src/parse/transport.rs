@@ -149,10 +149,11 @@ pub(super) fn outbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Seen {
     Ok(Some((datagram.flow(Direction::Out, ports)?, sighting)))
 }
 
-/// What an outbound segment shows: how this host refused, that it aborted, or that it asked a DNS server.
+/// What an outbound segment shows: how this host refused, that it aborted or closed, or that it asked a DNS server.
 ///
 /// A reset that answers a segment without ACK carries sequence number 0 and an ACK (RFC 9293, 3.5.2): it refuses a
-/// probe. One with another sequence number aborts a connection, whose late FIN must not look like a Maimon probe.
+/// probe. One with another sequence number aborts a connection, and a FIN closes this host's half of it: where the peer's FIN
+/// comes after the socket is gone (FIN-WAIT-2 ends after a minute), it must not look like a Maimon probe.
 #[inline(always)]
 fn segment_out<P: Packet + ?Sized>(
     segment: &Cursor<'_, P>,
@@ -171,7 +172,7 @@ fn segment_out<P: Packet + ?Sized>(
         // TCP's answers need no memory: only SYNs and odd flags count there.
         return Ok(Some(Sighting::Plain(Signal::DnsSentTcp)));
     }
-    Ok(None)
+    Ok((flags & FIN != 0).then_some(Sighting::Sent(None)))
 }
 
 /// An ICMP error by which this host refuses a probe, as the flow of the probe that it quotes.
