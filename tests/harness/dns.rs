@@ -1,8 +1,9 @@
 //! A DNS responder that answers every query with 'no such data', and the bytes of a query.
 //!
-//! In: a namespace and an address. Out: answers, until the guard is dropped.
+//! In: a namespace and an address. Out: answers over UDP and TCP, until the guard is dropped.
 
-use std::net::{IpAddr, UdpSocket};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,9 +27,15 @@ pub const QUERY: &[u8] =
 /// Answers until it is dropped.
 #[derive(Debug)]
 pub struct Responder {
-    socket: Arc<UdpSocket>,
-    done: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    sockets: Arc<Sockets>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Sockets {
+    udp: UdpSocket,
+    tcp: TcpListener,
+    done: AtomicBool,
 }
 
 impl Responder {
@@ -38,62 +45,99 @@ impl Responder {
     /// When the port is taken.
     pub fn start(namespace: &Namespace, address: impl Into<IpAddr>) -> Result<Self> {
         let address = address.into();
-        let bind =
-            || UdpSocket::bind((address, PORT)).with_context(|| format!("{address} port {PORT}"));
-        let socket = Arc::new(namespace.enter(bind)?);
-        let done = Arc::new(AtomicBool::new(false));
-        let thread = thread::spawn({
-            let (socket, done) = (Arc::clone(&socket), Arc::clone(&done));
-            move || answer(&socket, &done)
-        });
-        Ok(Self {
-            socket,
-            done,
-            thread: Some(thread),
-        })
+        let sockets = namespace.enter(|| {
+            let taken = || format!("{address} port {PORT}");
+            Ok(Sockets {
+                udp: UdpSocket::bind((address, PORT)).with_context(taken)?,
+                tcp: TcpListener::bind((address, PORT)).with_context(taken)?,
+                done: AtomicBool::new(false),
+            })
+        })?;
+        let sockets = Arc::new(sockets);
+        let threads = [Sockets::answer_datagrams, Sockets::answer_connections]
+            .map(|answer| {
+                let sockets = Arc::clone(&sockets);
+                thread::spawn(move || answer(&sockets))
+            })
+            .into();
+        Ok(Self { sockets, threads })
     }
 }
 
 impl Drop for Responder {
     fn drop(&mut self) {
-        self.done.store(true, Ordering::Release);
-        // Wakes the thread. On a socket without a peer it does so and still says 'not connected'.
-        let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Both);
-        if let Some(thread) = self.thread.take() {
+        self.sockets.done.store(true, Ordering::Release);
+        // Wakes the threads. On a socket without a peer it does so and still says 'not connected'.
+        let _ = shutdown(self.sockets.udp.as_raw_fd(), Shutdown::Both);
+        let _ = shutdown(self.sockets.tcp.as_raw_fd(), Shutdown::Both);
+        for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
     }
 }
 
-fn answer(socket: &UdpSocket, done: &AtomicBool) {
+impl Sockets {
+    fn answer_datagrams(&self) {
+        /// What a query over UDP has room for (RFC 1035, 2.3.4).
+        const LONGEST: usize = 512;
+        let mut message = [0; LONGEST];
+        while let Ok((length, asker)) = self.udp.recv_from(&mut message) {
+            if self.done.load(Ordering::Acquire) {
+                return;
+            }
+            // An asker that has gone needs no answer.
+            let _ = self.udp.send_to(answer(&mut message[..length]), asker);
+        }
+    }
+
+    fn answer_connections(&self) {
+        for connection in self.tcp.incoming().map_while(Result::ok) {
+            // It ends with the asker's end.
+            let _ = answer_connection(connection);
+        }
+    }
+}
+
+fn answer_connection(mut connection: TcpStream) -> io::Result<()> {
+    let mut length = [0; 2];
+    loop {
+        connection.read_exact(&mut length)?;
+        let mut message = vec![0; usize::from(u16::from_be_bytes(length))];
+        connection.read_exact(&mut message)?;
+        connection.write_all(&framed(answer(&mut message)))?;
+    }
+}
+
+/// A message as TCP carries it: its length goes before it (RFC 1035, 4.2.2).
+///
+/// # Panics
+/// When the message is longer than that length can say.
+#[must_use]
+pub fn framed(message: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(message.len()).expect("a DNS message has at most 64 KiB");
+    [&length.to_be_bytes(), message].concat()
+}
+
+/// Makes a query its own answer, and returns what of it that is.
+fn answer(query: &mut [u8]) -> &[u8] {
     /// Response, recursion desired and available, no error.
     const FLAGS: [u8; 2] = [0x81, 0x80];
-    /// Offsets of the flags and of the number of additional records (dig asks with one, EDNS).
     const FLAGS_AT: usize = 2;
     const ADDITIONAL_AT: usize = 10;
-    /// What a query over UDP has room for (RFC 1035, 2.3.4).
-    const LONGEST: usize = 512;
-    let mut message = [0; LONGEST];
-    while let Ok((length, asker)) = socket.recv_from(&mut message) {
-        if done.load(Ordering::Acquire) {
-            return;
-        }
-        if length < HEADER {
-            continue;
-        }
-        message[FLAGS_AT..FLAGS_AT + FLAGS.len()].copy_from_slice(&FLAGS);
-        // The question stays; a record after it would have to be an answer's, so its count goes and its bytes with it.
-        message[ADDITIONAL_AT..HEADER].fill(0);
-        let end = question_end(&message[..length]);
-        // An asker that has gone needs no answer.
-        let _ = socket.send_to(&message[..end], asker);
+    if query.len() < HEADER {
+        return query;
     }
+    query[FLAGS_AT..FLAGS_AT + FLAGS.len()].copy_from_slice(&FLAGS);
+    // The question stays. The record after it, with which dig says what it can do, goes.
+    query[ADDITIONAL_AT..HEADER].fill(0);
+    let end = question_end(query);
+    &query[..end]
 }
 
 /// Where the first question ends: labels up to the empty one, then type and class.
 fn question_end(message: &[u8]) -> usize {
     const TYPE_AND_CLASS: usize = 4;
-    let name = message.get(HEADER..).unwrap_or_default();
-    let labels = name.iter().position(|&byte| byte == 0).unwrap_or(0) + 1;
-    (HEADER + labels + TYPE_AND_CLASS).min(message.len())
+    let labels = message[HEADER..].iter().position(|&byte| byte == 0);
+    let after_name = HEADER + labels.unwrap_or_default() + 1;
+    (after_name + TYPE_AND_CLASS).min(message.len())
 }

@@ -125,6 +125,17 @@ impl Lab {
         Sender::open(&self.attacker, ATTACKER_LINK)
     }
 
+    /// Sets the size of the frames that both ends take.
+    ///
+    /// # Errors
+    /// When veth does not take such frames.
+    pub fn set_mtu(&self, mtu: u16) -> Result<()> {
+        for (namespace, link) in [(&self.host, HOST_LINK), (&self.attacker, ATTACKER_LINK)] {
+            namespace.ip(&format!("link set {link} mtu {mtu}\n"))?;
+        }
+        Ok(())
+    }
+
     /// What `ip -json -statistics link show` says of an interface.
     ///
     /// # Errors

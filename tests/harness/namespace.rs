@@ -13,7 +13,8 @@ use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::sched::{CloneFlags, setns};
-use nix::unistd::geteuid;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, geteuid};
 
 /// Where iproute2 keeps the names.
 const NAMED: &str = "/run/netns";
@@ -138,12 +139,21 @@ fn remove_stale() {
             .strip_prefix(PREFIX)
             .and_then(|rest| rest.split('-').next());
         if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            let _ = end_processes(&name);
             let _ = ip(&["netns", "delete", &name]);
         }
     }
 }
 
-fn ip(arguments: &[&str]) -> Result<()> {
+/// Kills what a killed run's shells have left running in a namespace.
+fn end_processes(name: &str) -> Result<()> {
+    for pid in ip(&["netns", "pids", name])?.lines() {
+        kill(Pid::from_raw(pid.trim().parse()?), Signal::SIGKILL)?;
+    }
+    Ok(())
+}
+
+fn ip(arguments: &[&str]) -> Result<String> {
     let output = Command::new("ip")
         .args(arguments)
         .output()
@@ -152,5 +162,5 @@ fn ip(arguments: &[&str]) -> Result<()> {
         let message = String::from_utf8_lossy(&output.stderr);
         bail!("ip {}: {message}", arguments.join(" "));
     }
-    Ok(())
+    Ok(String::from_utf8(output.stdout)?)
 }

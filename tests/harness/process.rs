@@ -2,7 +2,7 @@
 //!
 //! The decisions held here: the child enters the namespace between fork and exec, so that its process id is the tool's own; it
 //! leads a process group, so that a shell's children end with it; it dies with the thread that started it, so that a killed
-//! test leaves nothing behind.
+//! test leaves no agent behind (what its shells had started ends at the next run, with its namespace).
 
 use std::fs::File;
 use std::io::{Read, Seek};

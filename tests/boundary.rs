@@ -1,0 +1,246 @@
+//! The boundary of every detection on real packets: N events are quiet, one more alerts.
+//!
+//! One row per rule and measure. The frames cross a real hook, the refusals and queries are this kernel's own. Other rules may
+//! fire on the same frames; a row asks about its own rule and measure alone.
+
+#[path = "boundary/table.rs"]
+mod table;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::ops::Range;
+
+use anyhow::{Context, Result, bail, ensure};
+use recon_tests::dns;
+use recon_tests::frame::{CLIENT_PORT, Path, data, syn};
+use recon_tests::lab::HOST;
+use recon_tests::{Agent, Alert, Lab, Sender, rows};
+
+use table::ROWS;
+
+const INTERVAL: &str = "--interval 100ms";
+
+/// Two public remotes and a private one, of each family.
+const REMOTES: [Ipv4Addr; 3] = [
+    Ipv4Addr::new(203, 0, 113, 10),
+    Ipv4Addr::new(203, 0, 113, 11),
+    Ipv4Addr::new(10, 0, 0, 9),
+];
+const REMOTES6: [Ipv6Addr; 3] = [
+    Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 0x10),
+    Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 0x11),
+    Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 9),
+];
+
+struct Row {
+    name: &'static str,
+    rule: &'static str,
+    measure: &'static str,
+    /// N.
+    threshold: u64,
+    window: &'static str,
+    /// Makes event number so and so of the remote.
+    event: fn(&Bench, IpAddr, u16) -> Result<()>,
+    /// Signals that an event gives: one, and one more where the host's refusal is one too.
+    signals: u64,
+    /// What the alert names beside the remote.
+    host: Option<IpAddr>,
+    port: Option<u16>,
+    direction: &'static str,
+    family: Family,
+    counts_private: bool,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Family {
+    V4,
+    V6,
+}
+
+/// What events are made with.
+struct Bench {
+    sender: Sender,
+    /// A socket of the host that asks.
+    resolver: UdpSocket,
+    /// Takes queries and says nothing, so that the host refuses none.
+    _nameserver: UdpSocket,
+}
+
+impl Bench {
+    fn new(lab: &Lab) -> Result<Self> {
+        const ANY_PORT: u16 = 0;
+        // Kinds of ICMP that the kernel limits, a bit each: none. 'Port unreachable' would be sent 50 times.
+        lab.host().set("ipv4/icmp_ratemask", 0)?;
+        let bind = |port| lab.host().enter(|| Ok(UdpSocket::bind((HOST, port))?));
+        Ok(Self {
+            sender: lab.sender()?,
+            resolver: bind(ANY_PORT)?,
+            _nameserver: bind(dns::PORT)?,
+        })
+    }
+
+    fn segment(&self, remote: IpAddr, host: impl Into<IpAddr>, port: u16) -> Result<()> {
+        self.sender
+            .send(&Path::new(remote, host).tcp(syn(port), &[])?)
+    }
+
+    fn payload(&self, remote: IpAddr, port: u16, payload: &[u8]) -> Result<()> {
+        self.sender
+            .send(&Path::new(remote, HOST).tcp(data(port), payload)?)
+    }
+
+    fn datagram(&self, remote: IpAddr, port: u16, payload: &[u8]) -> Result<()> {
+        self.sender
+            .send(&Path::new(remote, HOST).udp([CLIENT_PORT, port], payload)?)
+    }
+
+    fn echo(&self, remote: IpAddr, host: impl Into<IpAddr>, number: u16) -> Result<()> {
+        self.sender.send(&Path::new(remote, host).echo(number)?)
+    }
+
+    /// Makes events of these numbers, and returns how many signals they give.
+    fn make(&self, row: &Row, remote: IpAddr, numbers: Range<u64>) -> Result<u64> {
+        let signals = row.signals * (numbers.end - numbers.start);
+        for number in numbers {
+            (row.event)(self, remote, u16::try_from(number)?)?;
+        }
+        Ok(signals)
+    }
+}
+
+impl Row {
+    fn remotes(&self) -> [IpAddr; 3] {
+        match self.family {
+            Family::V4 => REMOTES.map(IpAddr::V4),
+            Family::V6 => REMOTES6.map(IpAddr::V6),
+        }
+    }
+
+    /// The ends that an alert about `remote` names.
+    fn ends(&self, remote: IpAddr) -> [Option<String>; 2] {
+        let (remote, host) = (Some(remote.to_string()), self.host.map(|ip| ip.to_string()));
+        match self.direction {
+            "egress" => [host, remote],
+            _ => [remote, host],
+        }
+    }
+
+    /// The alerts about `remote` among those of this row.
+    fn about<'a>(&'a self, remote: IpAddr, alerts: &'a [Alert]) -> impl Iterator<Item = &'a Alert> {
+        let end = match self.direction {
+            "egress" => "destination.ip",
+            _ => "source.ip",
+        };
+        alerts.iter().filter(move |alert| {
+            alert.is(self.rule, self.measure) && alert.text(end) == Some(remote.to_string())
+        })
+    }
+
+    /// At the threshold there must be no alert yet.
+    fn ensure_quiet(&self, remote: IpAddr, alerts: &[Alert]) -> Result<()> {
+        match self.about(remote, alerts).next() {
+            Some(early) => bail!("{} events of {remote}: {early}", self.threshold),
+            None => Ok(()),
+        }
+    }
+
+    fn check_alert(&self, alert: &Alert, remote: IpAddr) -> Result<()> {
+        let [source, destination] = self.ends(remote);
+        let text = |value: &str| Some(value.to_owned());
+        for (field, expected) in [
+            ("event.kind", text("alert")),
+            ("source.ip", source),
+            ("destination.ip", destination),
+            ("destination.port", self.port.map(|port| port.to_string())),
+            ("network.direction", text(self.direction)),
+            ("recon.count", Some((self.threshold + 1).to_string())),
+            ("recon.threshold", Some(self.threshold.to_string())),
+            ("recon.window", text(self.window)),
+            ("recon.lower_bound", text("false")),
+        ] {
+            let found = alert.text(field);
+            ensure!(
+                found == expected,
+                "{field} is {found:?}, not {expected:?}: {alert}"
+            );
+        }
+        Ok(())
+    }
+
+    /// One more event of a remote that has made N: an alert within two polls.
+    fn cross(&self, bench: &Bench, agent: &Agent, remote: IpAddr) -> Result<u64> {
+        const WITHIN: u64 = 2;
+        let before = agent.wait_poll()?;
+        let signals = bench.make(self, remote, self.threshold..self.threshold + 1)?;
+        let alert = agent.wait_for(&format!("an alert about {remote}"), |seen| {
+            self.about(remote, &seen.alerts).next().cloned()
+        })?;
+        ensure!(
+            alert.after_poll <= before + WITHIN,
+            "event after poll {before}, alert after poll {}",
+            alert.after_poll
+        );
+        self.check_alert(&alert, remote)?;
+        Ok(signals)
+    }
+}
+
+fn sources_are_counted_apart(row: &Row, lab: &Lab, bench: &Bench) -> Result<()> {
+    let [first, second, private] = row.remotes();
+    let agent = Agent::start(lab, INTERVAL)?;
+    let mut signals = bench.make(row, first, 0..row.threshold)?;
+    signals += bench.make(row, second, 0..row.threshold)?;
+    signals += bench.make(row, private, 0..row.threshold + 1)?;
+    agent.wait_drained(signals)?;
+    let alerts = agent.seen().alerts;
+    row.ensure_quiet(first, &alerts)?;
+    row.ensure_quiet(second, &alerts)?;
+
+    signals += row.cross(bench, &agent, first)?;
+    agent.wait_drained(signals)?;
+    let stopped = agent.stop()?;
+    let totals = stopped.totals()?;
+    ensure!(stopped.status.success(), "{}", stopped.status);
+    ensure!(
+        (totals.signals, totals.lost) == (signals, 0),
+        "{signals} signals, not {totals:?}"
+    );
+    let private_alerts = usize::from(row.counts_private);
+    for (remote, expected) in [(first, 1), (second, 0), (private, private_alerts)] {
+        let count = row.about(remote, &stopped.seen.alerts).count();
+        ensure!(
+            count == expected,
+            "{count} alerts about {remote}, not {expected}\n{}",
+            stopped.seen
+        );
+    }
+    if let Some(alert) = row.about(private, &stopped.seen.alerts).next() {
+        row.check_alert(alert, private)?;
+    }
+    Ok(())
+}
+
+fn private_sources_count_on_demand(row: &Row, lab: &Lab, bench: &Bench) -> Result<()> {
+    let [.., private] = row.remotes();
+    let agent = Agent::start(lab, &format!("{INTERVAL} --include-private"))?;
+    let signals = bench.make(row, private, 0..row.threshold)?;
+    agent.wait_drained(signals)?;
+    row.ensure_quiet(private, &agent.seen().alerts)?;
+    row.cross(bench, &agent, private)?;
+    let stopped = agent.stop()?;
+    ensure!(stopped.status.success(), "{}", stopped.status);
+    Ok(())
+}
+
+#[test]
+fn one_more_than_the_threshold_alerts() {
+    rows::check(
+        ROWS,
+        |row| row.name,
+        |row| {
+            let lab = Lab::new()?;
+            let bench = Bench::new(&lab)?;
+            sources_are_counted_apart(row, &lab, &bench).context("public sources")?;
+            private_sources_count_on_demand(row, &lab, &bench).context("with --include-private")
+        },
+    );
+}

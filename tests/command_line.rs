@@ -1,0 +1,368 @@
+//! How the agent starts, where it attaches, how it ends, and what a bad reader of its alerts does to it.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, TcpStream};
+use std::ops::Range;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::Signal;
+use recon_tests::agent::recon;
+use recon_tests::frame::{Path, syn};
+use recon_tests::hooks::attached;
+use recon_tests::lab::{ATTACKER, HOST, HOST_LINK};
+use recon_tests::process::run;
+use recon_tests::seen::Seen;
+use recon_tests::{Agent, Lab, PATIENCE, rows};
+
+const INTERVAL: &str = "--interval 100ms";
+
+/// One port more than the port scan rule lets pass. Nobody listens on them.
+const PORTS: Range<u16> = 2000..2021;
+/// A refused attempt is counted on its way in, and its reset on its way out.
+const SIGNALS_PER_PORT: u64 = 2;
+
+/// Connects to every port, and has been refused at all of them when it returns: the hooks have seen it all.
+fn scan(lab: &Lab, ports: Range<u16>) -> Result<()> {
+    lab.attacker().enter(|| {
+        for port in ports {
+            match TcpStream::connect((HOST, port)) {
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
+                other => bail!("port {port}: {other:?}"),
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The alert about [`scan`].
+fn has_alert(seen: &Seen) -> bool {
+    let mut scans = seen.fired("port-scan", "distinct_ports");
+    scans.any(|alert| alert.text("source.ip") == Some(ATTACKER.to_string()))
+}
+
+fn ensure_alert(agent: &Agent) -> Result<()> {
+    agent.wait_for("the alert about the scan", |seen| {
+        has_alert(seen).then_some(())
+    })
+}
+
+fn ensure_nothing_attached(lab: &Lab) -> Result<()> {
+    let left = attached(lab)?;
+    ensure!(left.is_empty(), "still attached: {left:?}");
+    Ok(())
+}
+
+struct Refusal {
+    name: &'static str,
+    arguments: &'static str,
+    has_privileges: bool,
+    /// What the message must say.
+    says: &'static [&'static str],
+}
+
+const REFUSAL: Refusal = Refusal {
+    name: "",
+    arguments: "",
+    has_privileges: true,
+    says: &[],
+};
+
+const REFUSALS: &[Refusal] = &[
+    Refusal {
+        name: "an interface that is not there",
+        arguments: "run -i nosuch0",
+        says: &["nosuch0", "veth0", "lo"],
+        ..REFUSAL
+    },
+    Refusal {
+        name: "one that is there and one that is not",
+        arguments: "run -i veth0 -i nosuch0",
+        says: &["nosuch0", "veth0", "lo"],
+        ..REFUSAL
+    },
+    Refusal {
+        name: "no privileges",
+        arguments: "run -i veth0",
+        has_privileges: false,
+        says: &["CAP_NET_ADMIN", "CAP_BPF", "CAP_PERFMON", "root"],
+    },
+    Refusal {
+        name: "an interval that is no time",
+        arguments: "run -i veth0 --interval soon",
+        says: &["--interval", "soon", "500ms"],
+        ..REFUSAL
+    },
+    Refusal {
+        name: "an interval of nothing",
+        arguments: "run -i veth0 --interval 0s",
+        says: &["--interval", "10ms"],
+        ..REFUSAL
+    },
+    Refusal {
+        name: "an interval longer than the shortest window",
+        arguments: "run -i veth0 --interval 2m",
+        says: &["--interval", "60s"],
+        ..REFUSAL
+    },
+    Refusal {
+        name: "no such XDP mode",
+        arguments: "run -i veth0 --xdp fast",
+        says: &["--xdp", "fast", "native", "generic", "off"],
+        ..REFUSAL
+    },
+];
+
+/// The same command as root without any capability.
+fn without_privileges(command: &Command) -> Command {
+    let mut stripped = Command::new("setpriv");
+    stripped
+        .args(["--inh-caps=-all", "--bounding-set=-all"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    stripped
+}
+
+#[test]
+fn what_cannot_start_says_why_and_attaches_nothing() {
+    rows::check(
+        REFUSALS,
+        |row| row.name,
+        |row| {
+            let lab = Lab::new()?;
+            let mut command = recon(row.arguments)?;
+            if !row.has_privileges {
+                command = without_privileges(&command);
+            }
+            let finished = run(lab.host(), command, PATIENCE)?;
+            ensure!(
+                !finished.status.success(),
+                "it ended well: {}",
+                finished.output
+            );
+            for &text in row.says {
+                ensure!(
+                    finished.output.contains(text),
+                    "no {text:?} in: {}",
+                    finished.output
+                );
+            }
+            ensure_nothing_attached(&lab)
+        },
+    );
+}
+
+struct Mode {
+    arguments: &'static str,
+    says: &'static str,
+    attached: [&'static str; 2],
+}
+
+const MODES: &[Mode] = &[
+    Mode {
+        // A veth pair has native XDP.
+        arguments: "--xdp auto",
+        says: "veth0: inbound by native XDP, outbound by TCX egress",
+        attached: ["xdp", "tcx egress"],
+    },
+    Mode {
+        arguments: "--xdp native",
+        says: "veth0: inbound by native XDP, outbound by TCX egress",
+        attached: ["xdp", "tcx egress"],
+    },
+    Mode {
+        arguments: "--xdp generic",
+        says: "veth0: inbound by generic XDP, outbound by TCX egress",
+        attached: ["xdp", "tcx egress"],
+    },
+    Mode {
+        arguments: "--xdp off",
+        says: "veth0: inbound by TCX ingress, outbound by TCX egress",
+        attached: ["tcx ingress", "tcx egress"],
+    },
+];
+
+#[test]
+fn each_mode_is_reported_sees_packets_and_leaves_nothing() {
+    rows::check(
+        MODES,
+        |row| row.arguments,
+        |row| {
+            let lab = Lab::new()?;
+            let agent = Agent::start(&lab, &format!("{INTERVAL} {}", row.arguments))?;
+            ensure!(agent.seen().has_logged(row.says), "{}", agent.seen());
+            let hooks = attached(&lab)?;
+            ensure!(hooks == row.attached, "attached: {hooks:?}");
+            scan(&lab, PORTS)?;
+            ensure_alert(&agent)?;
+            let stopped = agent.stop()?;
+            ensure!(stopped.status.success(), "{}", stopped.status);
+            let signals = SIGNALS_PER_PORT * PORTS.len() as u64;
+            ensure!(stopped.totals()?.signals == signals, "{}", stopped.seen);
+            ensure_nothing_attached(&lab)
+        },
+    );
+}
+
+#[test]
+fn without_a_name_every_interface_but_loopback_is_watched() -> Result<()> {
+    let lab = Lab::new()?;
+    let agent = Agent::spawn(&lab, recon(&format!("run {INTERVAL}"))?, Stdio::piped())?;
+    ensure!(
+        agent.seen().has_logged("veth0: inbound by "),
+        "{}",
+        agent.seen()
+    );
+    ensure!(
+        !agent.seen().has_logged("lo: inbound by "),
+        "{}",
+        agent.seen()
+    );
+    scan(&lab, PORTS)?;
+    ensure_alert(&agent)
+}
+
+#[test]
+fn another_xdp_program_keeps_its_place() -> Result<()> {
+    let lab = Lab::new()?;
+    let first = Agent::start(&lab, &format!("{INTERVAL} --xdp native"))?;
+
+    for mode in ["native", "generic"] {
+        let arguments = format!("run -i {HOST_LINK} --xdp {mode}");
+        let refused = run(lab.host(), recon(&arguments)?, PATIENCE)?;
+        ensure!(!refused.status.success(), "{}", refused.output);
+        for text in ["veth0 already has an XDP program", "--xdp auto"] {
+            ensure!(
+                refused.output.contains(text),
+                "no {text:?} in: {}",
+                refused.output
+            );
+        }
+    }
+    let second = Agent::start(&lab, &format!("{INTERVAL} --xdp auto"))?;
+    let says = "veth0: inbound by TCX ingress, outbound by TCX egress";
+    ensure!(second.seen().has_logged(says), "{}", second.seen());
+
+    scan(&lab, PORTS)?;
+    for agent in [first, second] {
+        ensure_alert(&agent)?;
+        ensure!(agent.stop()?.status.success());
+    }
+    ensure_nothing_attached(&lab)
+}
+
+#[test]
+fn a_signal_ends_it_after_the_last_alerts() {
+    /// Nothing is polled before the end.
+    const LONGEST: &str = "--interval 60s";
+    let signals = [Signal::SIGINT, Signal::SIGTERM];
+    rows::check(
+        &signals,
+        |signal| signal.as_str(),
+        |&signal| {
+            let lab = Lab::new()?;
+            let agent = Agent::start(&lab, LONGEST)?;
+            scan(&lab, PORTS)?;
+            agent.signal(signal)?;
+            let stopped = agent.wait()?;
+            ensure!(stopped.status.success(), "{}", stopped.status);
+            ensure!(has_alert(&stopped.seen), "no alert: {}", stopped.seen);
+            ensure!(
+                stopped.seen.has_logged("totals: polls=1 "),
+                "{}",
+                stopped.seen
+            );
+            ensure_nothing_attached(&lab)
+        },
+    );
+}
+
+#[test]
+fn a_reader_that_leaves_is_a_clean_end() -> Result<()> {
+    let lab = Lab::new()?;
+    let (reader, writer) = std::io::pipe()?;
+    let agent = Agent::start_into(&lab, INTERVAL, writer.into())?;
+    scan(&lab, PORTS)?;
+    // What `head -1` does.
+    let mut line = String::new();
+    BufReader::new(reader).read_line(&mut line)?;
+    ensure!(line.contains("port-scan"), "{line}");
+    let stopped = agent.wait()?;
+    ensure!(
+        stopped.status.success(),
+        "{}\n{}",
+        stopped.status,
+        stopped.seen
+    );
+    ensure_nothing_attached(&lab)
+}
+
+#[test]
+fn a_full_disk_costs_the_alerts_and_says_so() -> Result<()> {
+    let lab = Lab::new()?;
+    let full = File::options().write(true).open("/dev/full")?;
+    let agent = Agent::start_into(&lab, INTERVAL, full.into())?;
+    scan(&lab, PORTS)?;
+    agent.wait_for("the loss", |seen| {
+        (seen.has_logged("stdout: ") && seen.has_logged("dropped")).then_some(())
+    })?;
+    scan(&lab, PORTS)?;
+    agent.wait_drained(2 * SIGNALS_PER_PORT * PORTS.len() as u64)?;
+    let stopped = agent.stop()?;
+    ensure!(stopped.status.success(), "{}", stopped.status);
+    ensure!(
+        stopped.seen.has_logged("alerts=0 alerts_dropped=1"),
+        "{}",
+        stopped.seen
+    );
+    ensure_nothing_attached(&lab)
+}
+
+#[test]
+fn a_reader_that_does_not_read_is_not_waited_for() -> Result<()> {
+    /// Each causes an alert of some 700 bytes: more than the 64 KiB that a pipe holds.
+    const SCANNERS: u8 = 200;
+    let lab = Lab::new()?;
+    let (_reader, writer) = std::io::pipe()?;
+    let agent = Agent::start_into(&lab, INTERVAL, writer.into())?;
+    let sender = lab.sender()?;
+    for scanner in 0..SCANNERS {
+        let path = Path::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, scanner)), HOST);
+        PORTS
+            .clone()
+            .try_for_each(|port| sender.send(&path.tcp(syn(port), &[])?))?;
+    }
+    let signals = SIGNALS_PER_PORT * PORTS.len() as u64 * u64::from(SCANNERS);
+    agent.wait_drained(signals)?;
+    scan(&lab, PORTS)?;
+    agent.wait_drained(signals + SIGNALS_PER_PORT * PORTS.len() as u64)?;
+    let stopped = agent.stop()?;
+    ensure!(stopped.status.success(), "{}", stopped.status);
+    ensure!(
+        stopped.seen.has_logged("reader does not read"),
+        "{}",
+        stopped.seen
+    );
+    ensure_nothing_attached(&lab)
+}
+
+#[test]
+fn min_severity_keeps_the_lesser_alerts_back() -> Result<()> {
+    /// Enough for the rules that count hits on one port in an hour (informational) and in a minute (low).
+    const REPEATS: u16 = 51;
+    let lab = Lab::new()?;
+    let agent = Agent::start(&lab, &format!("{INTERVAL} --min-severity high"))?;
+    for _ in 0..REPEATS {
+        scan(&lab, PORTS.start..PORTS.start + 1)?;
+    }
+    scan(&lab, PORTS)?;
+    ensure_alert(&agent)?;
+    let seen = agent.stop()?.seen;
+    let alert = seen.alerts.first().context("the alert above")?;
+    ensure!(
+        seen.alerts.len() == 1 && alert.is("port-scan", "distinct_ports"),
+        "{seen}"
+    );
+    Ok(())
+}

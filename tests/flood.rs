@@ -1,0 +1,152 @@
+//! Exactness under a flood: what was drained and what was counted as lost add up to what was sent, to the packet.
+//!
+//! Two senders work at once, so that two processors count the same entries where the hook lets them (native XDP on a veth pair has
+//! one queue), while the agent swaps the generations under them.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::thread;
+
+use anyhow::{Result, anyhow, ensure};
+use recon_tests::frame::{Path, syn};
+use recon_tests::{Agent, Lab, Sender, Tally, rows};
+
+/// The keys: as many sources, on one port of one address.
+const KEYS: u32 = 50_000;
+const SYNS: u32 = 200_000;
+const SENDERS: u32 = 2;
+const ROUNDS: u32 = SYNS / KEYS / SENDERS;
+/// The first source.
+const SOURCES: Ipv4Addr = Ipv4Addr::new(198, 19, 0, 0);
+const PORT: u16 = 2000;
+/// An address that the host passes on but does not have, so that it answers nothing, which would count as well.
+const TARGET: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 200));
+
+/// One source that sends far more than the others, once after that many of their frames.
+const SCANNER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 10));
+const TURN: u32 = 100;
+
+struct Row {
+    name: &'static str,
+    arguments: &'static str,
+    /// Whether all the others send too. Alone, the scanner has two processors count under one key all the time.
+    has_others: bool,
+    /// Whether the table is too small for an interval.
+    overflows: bool,
+}
+
+const ROWS: &[Row] = &[
+    Row {
+        name: "native XDP",
+        arguments: "--interval 50ms --xdp native",
+        has_others: true,
+        overflows: false,
+    },
+    Row {
+        name: "generic XDP",
+        arguments: "--interval 50ms --xdp generic",
+        has_others: true,
+        overflows: false,
+    },
+    Row {
+        name: "TC",
+        arguments: "--interval 50ms --xdp off",
+        has_others: true,
+        overflows: false,
+    },
+    Row {
+        name: "one key, generic XDP",
+        arguments: "--interval 50ms --xdp generic",
+        has_others: false,
+        overflows: false,
+    },
+    Row {
+        name: "one key, TC",
+        arguments: "--interval 50ms --xdp off",
+        has_others: false,
+        overflows: false,
+    },
+    Row {
+        name: "a table of 1024 entries",
+        arguments: "--interval 500ms --table-entries 1024",
+        has_others: true,
+        overflows: true,
+    },
+];
+
+/// One round of one sender.
+fn frames(row: &Row) -> Result<Vec<Vec<u8>>> {
+    let syn_from = |source| Path::new(source, TARGET).tcp(syn(PORT), &[]);
+    let mut frames = Vec::new();
+    for key in 0..KEYS {
+        if row.has_others {
+            let source = Ipv4Addr::from(u32::from(SOURCES) + key);
+            frames.push(syn_from(IpAddr::V4(source))?);
+        }
+        if !row.has_others || key % TURN == 0 {
+            frames.push(syn_from(SCANNER)?);
+        }
+    }
+    Ok(frames)
+}
+
+fn flood(sender: &Sender, frames: &[Vec<u8>]) -> Result<()> {
+    (0..ROUNDS).try_for_each(|_| frames.iter().try_for_each(|frame| sender.send(frame)))
+}
+
+fn check(row: &Row) -> Result<()> {
+    let lab = Lab::new()?;
+    // Nothing but the flood crosses: no listener reports, which IPv6 sends by itself.
+    lab.attacker().set("ipv6/conf/all/disable_ipv6", 1)?;
+    let senders = [lab.sender()?, lab.sender()?];
+    let frames = frames(row)?;
+    let agent = Agent::start(&lab, row.arguments)?;
+    thread::scope(|scope| {
+        let floods = senders
+            .each_ref()
+            .map(|sender| scope.spawn(|| flood(sender, &frames)));
+        floods
+            .into_iter()
+            .try_for_each(|flood| flood.join().map_err(|_| anyhow!("a sender panicked"))?)
+    })?;
+    let sent = frames.len() as u64 * u64::from(ROUNDS * SENDERS);
+    agent.wait_drained(sent)?;
+    let polls = agent.seen().polls;
+    let stopped = agent.stop()?;
+    ensure!(stopped.status.success(), "{}", stopped.status);
+    ensure!(polls > 1, "all was drained in one poll");
+
+    let totals = stopped.totals()?;
+    let Tally {
+        frames_in,
+        signals,
+        lost,
+        lost_table_full,
+        ..
+    } = totals;
+    ensure!(frames_in == sent, "{sent} sent, {totals:?}");
+    ensure!(signals + lost == sent, "{sent} sent, {totals:?}");
+    ensure!(
+        lost == lost_table_full,
+        "lost for another reason: {totals:?}"
+    );
+    ensure!((lost > 0) == row.overflows, "{totals:?}");
+    for alert in &stopped.seen.alerts {
+        let source = alert.text("source.ip");
+        ensure!(
+            source == Some(SCANNER.to_string()),
+            "an alert about {source:?}"
+        );
+    }
+    let first = stopped.seen.fired("port-scan", "count").next();
+    let lower_bound = first.and_then(|alert| alert.text("recon.lower_bound"));
+    ensure!(
+        lower_bound == Some(row.overflows.to_string()),
+        "lower_bound of {first:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn nothing_is_lost_in_silence() {
+    rows::check(ROWS, |row| row.name, check);
+}

@@ -1,0 +1,182 @@
+//! Real tools against the host: which detections each causes, and no others.
+//!
+//! A row's alerts are all that may come: a rule, a measure and a source that it does not name are forbidden.
+
+#[path = "tools/table.rs"]
+mod table;
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use recon_tests::dns::Responder;
+use recon_tests::lab::{
+    ATTACKER, ATTACKER_LINK, ATTACKER_MAC, HOST, HOST_LINK, HOST_MAC, HOST6, SPARES,
+};
+use recon_tests::process::{run, shell};
+use recon_tests::{Agent, Alert, Lab, Server, rows};
+
+use table::ROWS;
+
+/// Rule, measure, source.
+type Fired = (&'static str, &'static str, &'static str);
+
+struct Row {
+    name: &'static str,
+    /// The agent's, beside the interval.
+    arguments: &'static str,
+    setup: Setup,
+    /// The shell's command line, run on `side`. Names in braces stand for what the lab is made of.
+    line: &'static str,
+    side: Side,
+    /// The alerts that must come, and no others.
+    expected: &'static [Fired],
+    /// What the first expected alert counted.
+    signals: &'static [&'static str],
+    /// Signals that the tool causes at the least.
+    at_least: u64,
+}
+
+#[derive(Clone, Copy)]
+enum Setup {
+    Nothing,
+    /// nginx on the host.
+    Web,
+    /// The same over a pair that takes jumbo frames.
+    WebJumbo,
+    /// A DNS responder there.
+    Nameserver(Side),
+    /// A VLAN interface on the host's end, where this kernel has such.
+    Vlan,
+}
+
+#[derive(Clone, Copy)]
+enum Side {
+    Host,
+    Attacker,
+}
+
+/// The command line with the lab's names in it.
+fn fill(line: &str) -> String {
+    // Its receiver ends on the first frame after the scan, and nothing else sends any.
+    let masscan = format!(
+        "ping -q -i 0.5 -c 40 {HOST} & masscan --interface {ATTACKER_LINK} --adapter-ip {ATTACKER} --adapter-mac {ATTACKER_MAC} --router-mac {HOST_MAC} \
+         --rate 1000 --wait 0"
+    );
+    [
+        ("{nmap}", "nmap -n -Pn -T4"),
+        ("{masscan}", &masscan),
+        (
+            "{questions}",
+            "for i in $(seq 210); do echo $i.example; done",
+        ),
+        ("{host}", &HOST.to_string()),
+        ("{host6}", &HOST6.to_string()),
+        ("{attacker}", &ATTACKER.to_string()),
+        ("{spares}", SPARES),
+    ]
+    .into_iter()
+    .fold(line.to_owned(), |line, (name, value)| {
+        line.replace(name, value)
+    })
+}
+
+/// What a row needs, for as long as it runs.
+enum Ready {
+    Nothing,
+    Web(#[expect(dead_code, reason = "a guard")] Server),
+    Nameserver(#[expect(dead_code, reason = "a guard")] Responder),
+    /// This kernel can't do it.
+    Never(String),
+}
+
+fn set_up(row: &Row, lab: &Lab) -> Result<Ready> {
+    const NO_DOWNLOAD: u64 = 0;
+    const JUMBO: u16 = 9000;
+    Ok(match row.setup {
+        Setup::Nothing => Ready::Nothing,
+        Setup::Web => Ready::Web(Server::web(lab.host(), NO_DOWNLOAD)?),
+        Setup::WebJumbo => {
+            lab.set_mtu(JUMBO)?;
+            Ready::Web(Server::web(lab.host(), NO_DOWNLOAD)?)
+        }
+        Setup::Nameserver(Side::Host) => Ready::Nameserver(Responder::start(lab.host(), HOST)?),
+        Setup::Nameserver(Side::Attacker) => {
+            Ready::Nameserver(Responder::start(lab.attacker(), ATTACKER)?)
+        }
+        Setup::Vlan => {
+            let interface = format!("link add link {HOST_LINK} name vlan7 up type vlan id 7\n");
+            match lab.host().ip(&interface) {
+                Ok(()) => Ready::Nothing,
+                Err(error) => Ready::Never(error.to_string()),
+            }
+        }
+    })
+}
+
+fn check(row: &Row) -> Result<()> {
+    /// The slowest row takes a tenth of it on two processors.
+    const DEADLINE: Duration = Duration::from_secs(60);
+    let lab = Lab::new()?;
+    let ready = set_up(row, &lab)?;
+    if let Ready::Never(reason) = ready {
+        eprintln!("left out: {}: {reason}", row.name);
+        return Ok(());
+    }
+    let agent = Agent::start(&lab, &format!("--interval 100ms {}", row.arguments))?;
+    let side = match row.side {
+        Side::Host => lab.host(),
+        Side::Attacker => lab.attacker(),
+    };
+    let command: Command = shell(&fill(row.line));
+    run(side, command, DEADLINE)?.success()?;
+    agent.wait_for("the expected alerts", |seen| {
+        let has = |&fired| seen.alerts.iter().any(|alert| is(alert, fired));
+        row.expected.iter().all(has).then_some(())
+    })?;
+    let stopped = agent.stop()?;
+    ensure!(stopped.status.success(), "{}", stopped.status);
+    let totals = stopped.totals()?;
+    ensure!(
+        totals.signals >= row.at_least,
+        "too few signals: {totals:?}"
+    );
+    ensure!(totals.lost == 0, "losses: {totals:?}");
+    only_the_expected(row, &stopped.seen.alerts).with_context(|| stopped.seen.to_string())
+}
+
+fn is(alert: &Alert, (rule, measure, source): Fired) -> bool {
+    alert.is(rule, measure) && alert.text("source.ip").as_deref() == Some(source)
+}
+
+fn only_the_expected(row: &Row, alerts: &[Alert]) -> Result<()> {
+    /// One when the threshold is crossed, one at ten times that.
+    const MOST_LINES: usize = 2;
+    for alert in alerts {
+        let known = row.expected.iter().any(|&fired| is(alert, fired));
+        ensure!(known, "this was not expected: {alert}");
+    }
+    for &fired in row.expected {
+        let lines = alerts.iter().filter(|alert| is(alert, fired)).count();
+        ensure!(
+            (1..=MOST_LINES).contains(&lines),
+            "{lines} lines of {fired:?}"
+        );
+    }
+    let Some(&(rule, measure, _)) = row.expected.first() else {
+        return Ok(());
+    };
+    for alert in alerts.iter().filter(|alert| alert.is(rule, measure)) {
+        ensure!(
+            alert.signals() == row.signals,
+            "it counted {:?}",
+            alert.signals()
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn each_tool_causes_its_alerts_and_no_others() {
+    rows::check(ROWS, |row| row.name, check);
+}
