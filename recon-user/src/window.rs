@@ -1,7 +1,7 @@
 //! Sliding windows: how much of a group lies in the last hour or minute.
 //!
 //! In: counts with the time they were drained at. Out: a sum ([`Counted`]) or a number of distinct members ([`Distinct`]).
-//! The decision held here: a window is [`SLICES`] slices that are dropped as they age, created when they are needed. A scan that
+//! The decision held here: a window is 60 slices that are dropped as they age, created when they are needed. A scan that
 //! straddles the edge of a fixed bin is seen whole; the price is that the window looks back between 59/60 of its length and
 //! all of it, never further, so what is older than the window never adds to an alert.
 

@@ -2,7 +2,7 @@
 //!
 //! In: rows of the drain with the interval they belong to. Out: [`Finding`]s, one for each group that has to be told of.
 //! The decisions held here: a row is tried only on rules that know its signal; a poll's work is linear in the rows it brings, not in
-//! the groups that are tracked; a group's state is created when it is needed, and bounded in number ([`groups`]).
+//! the groups that are tracked; a group's state is created when it is needed, and bounded in number (`groups`).
 
 mod alarm;
 mod groups;
