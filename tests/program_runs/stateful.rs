@@ -1,5 +1,6 @@
 //! What one frame can't tell: answers to this host's own datagrams, aborted and forwarded connections.
 
+use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -144,7 +145,6 @@ fn a_guests_fin_is_no_probe() -> Result<()> {
         "ip link set guest up",
         "ip link set guests up",
         "ip route add 198.51.100.0/24 dev guests",
-        "sysctl -q -w net.ipv4.conf.all.forwarding=1",
     ] {
         let words: Vec<&str> = command.split(' ').collect();
         let status = Command::new(words[0])
@@ -153,6 +153,7 @@ fn a_guests_fin_is_no_probe() -> Result<()> {
             .with_context(|| command.to_owned())?;
         ensure!(status.success(), "{command}: {status}");
     }
+    fs::write("/proc/sys/net/ipv4/conf/all/forwarding", "1").context("forwarding")?;
     assert_counted(&mut kernel, Nothing, "forwarded to the guest")
 }
 
