@@ -29,8 +29,8 @@ pub(crate) struct Tool {
 /// The web server among the tools: the only one whose package starts a service.
 pub(crate) const WEB_SERVER: Tool = tool("nginx", "nginx");
 
-/// Real scanners, clients, servers and instruments.
-pub(crate) const TEST_TOOLS: [Tool; 12] = [
+/// Real scanners, clients and servers.
+pub(crate) const TEST_TOOLS: [Tool; 9] = [
     tool("nmap", "nmap"),
     tool("hping3", "hping3"),
     tool("masscan", "masscan"),
@@ -38,11 +38,8 @@ pub(crate) const TEST_TOOLS: [Tool; 12] = [
     tool("curl", "curl"),
     WEB_SERVER,
     tool("iperf3", "iperf3"),
-    tool("tcpdump", "tcpdump"),
-    tool("bpftool", "bpftool"),
     tool("ping", "iputils-ping"),
     tool("ip", "iproute2"),
-    tool("ethtool", "ethtool"),
 ];
 
 const fn tool(program: &'static str, package: &'static str) -> Tool {

@@ -127,45 +127,59 @@ pub(super) fn egress(ebpf: &mut Ebpf, interface: &Interface) -> Egress {
     }
 }
 
-/// Attaches an inbound program, the best that can be had under `choice`.
+/// Attaches an inbound program, the best that can be had under `choice`, and says why not a better one.
 pub(super) fn ingress(
     ebpf: &mut Ebpf,
     interface: &Interface,
     choice: XdpChoice,
 ) -> Result<Ingress, HookError> {
-    let taken = interface.xdp_program.is_some();
+    let mut reasons = Vec::new();
+    match first_that_attaches(ebpf, interface, choice, &mut reasons) {
+        Some(ingress) => {
+            for reason in reasons {
+                log::info!("{}: {reason}", interface.name);
+            }
+            Ok(ingress)
+        }
+        None => {
+            if matches!(choice, XdpChoice::Native | XdpChoice::Generic) {
+                reasons.push("try --xdp auto".to_owned());
+            }
+            Err(HookError::NoIngress {
+                interface: interface.name.clone(),
+                reasons: reasons.join("; "),
+            })
+        }
+    }
+}
+
+fn first_that_attaches(
+    ebpf: &mut Ebpf,
+    interface: &Interface,
+    choice: XdpChoice,
+    reasons: &mut Vec<String>,
+) -> Option<Ingress> {
     let tries: &[XdpMode] = match choice {
-        XdpChoice::Auto if taken => &[],
+        XdpChoice::Auto if interface.xdp_program.is_some() => &[],
         XdpChoice::Auto => &[XdpMode::Driver, XdpMode::Skb],
         XdpChoice::Native => &[XdpMode::Driver],
         XdpChoice::Generic => &[XdpMode::Skb],
         XdpChoice::Off => &[],
     };
-    let mut reasons = Vec::new();
     for &mode in tries {
         match attach_xdp(ebpf, interface, mode) {
-            Ok(()) if mode == XdpMode::Driver => return Ok(Ingress::XdpNative),
-            Ok(()) => return Ok(Ingress::XdpGeneric),
+            Ok(()) if mode == XdpMode::Driver => return Some(Ingress::XdpNative),
+            Ok(()) => return Some(Ingress::XdpGeneric),
             Err(error) => reasons.push(format!("{} XDP: {}", mode_name(mode), describe(&error))),
         }
     }
     if matches!(choice, XdpChoice::Auto | XdpChoice::Off) {
         match attach_tc(ebpf, TC_INGRESS, interface, TcAttachType::Ingress) {
-            Ok(kind) => {
-                for reason in reasons {
-                    log::info!("{}: {reason}", interface.name);
-                }
-                return Ok(Ingress::Tc(kind));
-            }
+            Ok(kind) => return Some(Ingress::Tc(kind)),
             Err(error) => reasons.push(format!("TC: {}", describe(&error))),
         }
-    } else {
-        reasons.push("try --xdp auto".to_owned());
     }
-    Err(HookError::NoIngress {
-        interface: interface.name.clone(),
-        reasons: reasons.join("; "),
-    })
+    None
 }
 
 fn mode_name(mode: XdpMode) -> &'static str {

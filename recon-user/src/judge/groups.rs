@@ -27,7 +27,7 @@ const MAX_MEMBERS: usize = 1 << 16;
 const PORTS_SHOWN: usize = 16;
 const LOCALS_SHOWN: usize = 8;
 
-/// What a rule keeps its counts by. Parts that it does not group by are zero.
+/// What a rule keeps its counts by. Parts that it does not group by are `None`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct GroupKey {
     remote: Address,

@@ -11,7 +11,7 @@ mod sample;
 use jiff::Timestamp;
 use recon_common::{Address, Key, Signal};
 
-use crate::rule::{Rule, Severity, SignalSet};
+use crate::rule::{Rule, Severity, SignalSet, is_private};
 use groups::{Event, GroupKey, Groups};
 
 /// The time between two polls, in which a poll's events happened.
@@ -119,9 +119,11 @@ impl Judge {
             interval,
             poll: self.poll,
         };
+        // Asked once for all rules.
+        let excluded = !self.include_private && is_private(key.remote.to_ip());
         for &index in &self.by_signal[signal as usize] {
             let (rule, groups) = &mut self.rules[index];
-            if !rule.takes(key, self.include_private) {
+            if !rule.takes(key, excluded) {
                 continue;
             }
             let group = GroupKey::new(rule, key);

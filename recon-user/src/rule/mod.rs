@@ -146,10 +146,11 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Whether a row counts, once its signal is known to: its port and its remote.
+    /// Whether a row counts, once its signal is known to: its port, and its remote, which is
+    /// `excluded` where it is private and such remotes are not judged.
     #[must_use]
-    pub fn takes(&self, key: &Key, include_private: bool) -> bool {
+    pub fn takes(&self, key: &Key, excluded: bool) -> bool {
         (self.ports.is_empty() || self.ports.contains(&key.port))
-            && (self.private_remotes || include_private || !is_private(key.remote.to_ip()))
+            && (self.private_remotes || !excluded)
     }
 }
