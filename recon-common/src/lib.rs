@@ -8,6 +8,7 @@
 //! | parse | [`parse`] | a [`Flow`] and a [`Sighting`], or a [`Loss`] |
 //! | signal | [`signal`], [`sighting`] | what the frame means, and on what condition it counts |
 //! | count | [`table`] | the [`Key`] under which it is counted |
+//! | process | [`process`] | what the kernel tells of programs and connections of this host |
 //!
 //! Every decision about a packet is taken here as a pure function; `recon-ebpf` only adds the maps and helpers.
 #![no_std]
@@ -19,6 +20,7 @@ pub mod flow;
 pub mod loss;
 pub mod packet;
 pub mod parse;
+pub mod process;
 pub mod sighting;
 pub mod signal;
 pub mod table;
@@ -27,6 +29,7 @@ pub use flow::{Address, Flow};
 pub use loss::Loss;
 pub use packet::Packet;
 pub use parse::{Direction, parse};
+pub use process::{Asked, Executed};
 pub use sighting::{Memory, Sighting};
 pub use signal::Signal;
 pub use table::{Counter, Key};

@@ -8,6 +8,7 @@
 //! | drain | [`drain`] | two generations of a map | exact counts of one interval |
 //! | window | [`window`] | counts with a time | what a sliding window holds |
 //! | rule | [`rule`] | - | the detections, one table of data |
+//! | process | [`process`] | programs started, ids of processes, ports | who they are, and who listens |
 //! | judge | [`judge`] | counts, rules, the time | findings: a group over its threshold |
 //! | alert | [`alert`] | findings | lines in Elastic Common Schema |
 //! | sink | [`sink`] | lines | stdout, never waiting for its reader |
@@ -20,6 +21,7 @@ pub mod cli;
 pub mod drain;
 pub mod hook;
 pub mod judge;
+pub mod process;
 pub mod rule;
 pub mod sink;
 pub mod window;

@@ -1,0 +1,269 @@
+//! What /proc says of one process.
+//!
+//! In: the root of /proc and an id. Out: what could be read; of a process that is gone, nothing.
+//! The decision held here: the parts are read one by one, and each may be missing: the process may end meanwhile, or be another
+//! user's whose executable this one must not see (that takes CAP_SYS_PTRACE).
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use super::text::COMMAND_LINE_LENGTH;
+
+/// Bytes read of a file at most. A line of /proc/PID/cgroup has up to `PATH_MAX`, and there are some ten.
+const FILE_LENGTH: usize = 1 << 16;
+/// What the kernel adds to the name of a file or folder that is gone.
+pub(super) const DELETED: &str = " (deleted)";
+
+/// What /proc/PID/stat says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Stat {
+    /// The task's name.
+    pub(super) name: Vec<u8>,
+    /// The parent's id.
+    pub(super) parent: Option<u32>,
+    /// When it started, in clock ticks since the system did. With the id it tells a process from all others.
+    pub(super) start: u64,
+}
+
+/// What there is to know of a process.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) stat: Stat,
+    /// The executable's path.
+    pub(super) executable: Option<Vec<u8>>,
+    /// Its arguments, `argv[0]` first. None where it has none, as the kernel's own threads.
+    pub(super) arguments: Vec<Vec<u8>>,
+    /// The text of /proc/PID/cgroup.
+    pub(super) cgroups: Option<String>,
+}
+
+/// Reads all of a process that it has [`Found`].
+pub(super) fn read(root: &Path, pid: u32) -> Option<Found> {
+    let stat = stat(root, pid)?;
+    let folder = folder(root, pid);
+    let executable = fs::read_link(folder.join("exe")).ok();
+    let arguments = contents(&folder.join("cmdline"), COMMAND_LINE_LENGTH + 1);
+    let cgroups = contents(&folder.join("cgroup"), FILE_LENGTH);
+    Some(Found {
+        stat,
+        executable: executable.map(|path| without_deleted(path.into_os_string().into_vec())),
+        arguments: arguments.as_deref().map_or_else(Vec::new, parse_arguments),
+        cgroups: cgroups.map(|text| String::from_utf8_lossy(&text).into_owned()),
+    })
+}
+
+/// Reads when a process started, its name and parent.
+pub(super) fn stat(root: &Path, pid: u32) -> Option<Stat> {
+    parse_stat(&contents(&folder(root, pid).join("stat"), FILE_LENGTH)?)
+}
+
+/// Reads the real user id of a process.
+pub(super) fn user(root: &Path, pid: u32) -> Option<u32> {
+    parse_user(&contents(&folder(root, pid).join("status"), FILE_LENGTH)?)
+}
+
+/// The ids of all processes there are.
+pub(super) fn all(root: &Path) -> impl Iterator<Item = u32> {
+    fs::read_dir(root)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// The folder of a process.
+pub(super) fn folder(root: &Path, pid: u32) -> PathBuf {
+    root.join(pid.to_string())
+}
+
+fn contents(path: &Path, limit: usize) -> Option<Vec<u8>> {
+    // Most are short, and fit what is asked for first.
+    let mut contents = Vec::with_capacity(1024);
+    let file = File::open(path).ok()?;
+    file.take(limit as u64).read_to_end(&mut contents).ok()?;
+    Some(contents)
+}
+
+/// By proc_pid_stat(5). The name may hold anything, also `)` and line feeds: what follows its last `)` are numbers.
+fn parse_stat(text: &[u8]) -> Option<Stat> {
+    // Places behind the name, of fields 4 and 22.
+    const PARENT: usize = 4 - 3;
+    const START: usize = 22 - 3;
+    let from = text.iter().position(|&byte| byte == b'(')? + 1;
+    let to = text.iter().rposition(|&byte| byte == b')')?;
+    let name = text.get(from..to)?.to_vec();
+    let mut fields = str::from_utf8(text.get(to + 1..)?).ok()?.split_whitespace();
+    let parent = fields.nth(PARENT)?.parse().ok()?;
+    let start = fields.nth(START - PARENT - 1)?.parse().ok()?;
+    Some(Stat {
+        name,
+        // The first process and the kernel's first thread have none.
+        parent: Some(parent).filter(|&parent| parent != 0),
+        start,
+    })
+}
+
+/// By proc_pid_status(5): `Uid:` real, effective, saved, of the file system. The name before it has its line feeds escaped.
+fn parse_user(status: &[u8]) -> Option<u32> {
+    let line = status
+        .split(|&byte| byte == b'\n')
+        .find_map(|line| line.strip_prefix(b"Uid:"))?;
+    str::from_utf8(line)
+        .ok()?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
+}
+
+/// Arguments end with a 0 each. A process that writes its title over them leaves several at the end.
+fn parse_arguments(text: &[u8]) -> Vec<Vec<u8>> {
+    if text.is_empty() {
+        return Vec::new();
+    }
+    let text = text.strip_suffix(b"\0").unwrap_or(text);
+    let mut arguments: Vec<_> = text.split(|&byte| byte == 0).map(<[u8]>::to_vec).collect();
+    if arguments.ends_with(&[vec![], vec![]]) {
+        while arguments.pop_if(|argument| argument.is_empty()).is_some() {}
+    }
+    arguments
+}
+
+fn without_deleted(mut path: Vec<u8>) -> Vec<u8> {
+    if path.ends_with(DELETED.as_bytes()) {
+        path.truncate(path.len() - DELETED.len());
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stat_with_any_name() {
+        // The fields from the state on, the start being the last that is needed.
+        let rest = "S 77 5 5 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 4242 99 100";
+        for name in [
+            "nmap",
+            "",
+            "a b",
+            ")",
+            "a) R 1 1 1 (b",
+            "x\n1 (y) Z 1",
+            "((()))",
+            "\u{fffd}",
+        ] {
+            let stat = parse_stat(format!("12 ({name}) {rest}\n").as_bytes());
+            let expected = Stat {
+                name: name.as_bytes().to_vec(),
+                parent: Some(77),
+                start: 4242,
+            };
+            assert_eq!(stat, Some(expected), "{name:?}");
+        }
+        let not_utf8 = [b"12 (\xff\xc3) ", rest.as_bytes()].concat();
+        let stat = parse_stat(&not_utf8).expect("a stat");
+        assert_eq!(stat.name, b"\xff\xc3");
+        let first = format!("1 (init) {}", rest.replacen("77", "0", 1));
+        assert_eq!(
+            parse_stat(first.as_bytes()).map(|stat| stat.parent),
+            Some(None)
+        );
+    }
+
+    #[test]
+    fn garbage_is_no_stat() {
+        for text in [
+            &b""[..],
+            b"\0",
+            b"12",
+            b"12 (",
+            b"12 )(",
+            b")",
+            b"12 (a)",
+            b"12 (a) S",
+            b"12 (a) S 1 2 3",
+            b"12 (a) S x 5 5 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 4242",
+            b"12 (a) S 1 5 5 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 -4",
+            b"12 (a) S -1 5 5 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 4",
+            b"12 (a) S 1 5 5 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 99999999999999999999999",
+            b"12 (a) S 1 5 5 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 \xff",
+        ] {
+            assert_eq!(parse_stat(text), None, "{}", text.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn users() {
+        for (status, expected) in [
+            (&b"Name:\tx\nUid:\t1000\t0\t0\t0\nGid:\t5\n"[..], Some(1000)),
+            (b"Name:\tUid:\\n\nUid:\t0\t1\t1\t1\n", Some(0)),
+            (b"Uid:\t4294967295\n", Some(u32::MAX)),
+            (b"Uid:\t4294967296\n", None),
+            (b"Uid:\n", None),
+            (b"Uid:\t\xff\n", None),
+            (b"Name:\tx\n", None),
+            (b"", None),
+        ] {
+            assert_eq!(parse_user(status), expected, "{}", status.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn arguments() {
+        for (text, expected) in [
+            (&b""[..], &[][..]),
+            (b"a\0", &[&b"a"[..]]),
+            (b"a", &[b"a"]),
+            (b"a\0b c\0", &[b"a", b"b c"]),
+            (b"a\0\0b\0", &[b"a", b"", b"b"]),
+            (b"a\0\0", &[b"a", b""]),
+            (b"\0", &[b""]),
+            (b"sshd: x\0\0\0\0", &[b"sshd: x"]),
+            (b"\0\0\0", &[]),
+            (b"\x1b\n\xff\0", &[b"\x1b\n\xff"]),
+        ] {
+            assert_eq!(parse_arguments(text), expected, "{}", text.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn paths_of_deleted_files() {
+        for (path, expected) in [
+            ("/bin/nmap", "/bin/nmap"),
+            ("/bin/nmap (deleted)", "/bin/nmap"),
+            (" (deleted)", ""),
+            ("(deleted)", "(deleted)"),
+            ("", ""),
+        ] {
+            assert_eq!(without_deleted(path.into()), expected.as_bytes());
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_none() {
+        let root = tempfile::tempdir().expect("a folder");
+        assert!(read(root.path(), 1).is_none());
+        assert_eq!((user(root.path(), 1), all(root.path()).count()), (None, 0));
+        assert_eq!(all(&root.path().join("none")).count(), 0);
+        for name in ["1", "self", "02x", "4294967296", "-3"] {
+            fs::create_dir(root.path().join(name)).expect("a folder");
+        }
+        assert_eq!(all(root.path()).collect::<Vec<_>>(), [1]);
+        assert!(read(root.path(), 1).is_none());
+        // A folder in a file's place.
+        fs::create_dir(root.path().join("1/stat")).expect("a folder");
+        assert!(read(root.path(), 1).is_none());
+        fs::remove_dir(root.path().join("1/stat")).expect("a folder");
+        let stat = "1 (a) S 1 5 5 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 4";
+        fs::write(root.path().join("1/stat"), stat).expect("a file");
+        let found = read(root.path(), 1).expect("a stat is enough");
+        assert_eq!(
+            (found.executable, found.arguments.len(), found.cgroups),
+            (None, 0, None)
+        );
+    }
+}

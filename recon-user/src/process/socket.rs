@@ -1,0 +1,129 @@
+//! Rows of the kernel's tables of TCP sockets, and the names of open sockets.
+//!
+//! In: a line of /proc/net/tcp or tcp6, or where a link of /proc/PID/fd points to. Out: a [`Socket`], or its inode number.
+//! The decision held here: an IPv4 address is IPv4, also where an IPv6 socket has it mapped.
+
+use std::net::IpAddr;
+
+/// States of the kernel's include/net/tcp_states.h, as the tables show them.
+pub(super) const SYN_RECV: u8 = 3;
+pub(super) const LISTEN: u8 = 10;
+/// One end of a connection: an address and a port.
+pub(super) type End = (IpAddr, u16);
+
+/// A row of the table of sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Socket {
+    pub(super) local: End,
+    pub(super) remote: End,
+    pub(super) state: u8,
+    pub(super) inode: u64,
+}
+
+/// A row of the kernel's tables, by proc_pid_net(5). The heading is none.
+pub(super) fn parse(line: &[u8]) -> Option<Socket> {
+    // Columns between the state and the inode: queues, timer, retransmissions, user, probes.
+    const BETWEEN: usize = 5;
+    let mut columns = str::from_utf8(line).ok()?.split_ascii_whitespace().skip(1);
+    Some(Socket {
+        local: end(columns.next()?)?,
+        remote: end(columns.next()?)?,
+        state: u8::from_str_radix(columns.next()?, 16).ok()?,
+        inode: columns.nth(BETWEEN)?.parse().ok()?,
+    })
+}
+
+/// `ADDRESS:PORT`, the address as words of 32 bits in the machine's own order.
+fn end(text: &str) -> Option<End> {
+    const WORD_DIGITS: usize = 8;
+    const V6_DIGITS: usize = 4 * WORD_DIGITS;
+    let (address, port) = text.split_once(':')?;
+    let word = |index: usize| {
+        let digits = address.get(index * WORD_DIGITS..(index + 1) * WORD_DIGITS)?;
+        u32::from_str_radix(digits, 16).ok().map(u32::to_ne_bytes)
+    };
+    let address = match address.len() {
+        WORD_DIGITS => IpAddr::from(word(0)?),
+        V6_DIGITS => {
+            let words = [word(0)?, word(1)?, word(2)?, word(3)?];
+            let mut octets = [0; 16];
+            octets.copy_from_slice(words.as_flattened());
+            IpAddr::from(octets).to_canonical()
+        }
+        _ => return None,
+    };
+    Some((address, u16::from_str_radix(port, 16).ok()?))
+}
+
+/// The inode of `socket:[INODE]`.
+pub(super) fn inode(target: &[u8]) -> Option<u64> {
+    let inode = target.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
+    str::from_utf8(inode).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(address: &str) -> IpAddr {
+        address.parse().expect("an address")
+    }
+
+    #[test]
+    fn rows() {
+        let rest = "00000000:00000000 00:00000000 00000000  1000        0 4242 1 0 100 0 0 10 0";
+        for (ends, expected) in [
+            (
+                "0100007F:1F90 00000000:0000 0A",
+                Some(("127.0.0.1", 8080, "0.0.0.0", 0, LISTEN)),
+            ),
+            (
+                "0100007F:0016 076433C6:FFFF 01",
+                Some(("127.0.0.1", 22, "198.51.100.7", 65535, 1)),
+            ),
+            (
+                "00000000000000000000000001000000:0050 00000000000000000000000000000000:0000 0A",
+                Some(("::1", 80, "::", 0, LISTEN)),
+            ),
+            (
+                "0000000000000000FFFF00000100007F:0050 0000000000000000FFFF0000076433C6:0400 08",
+                Some(("127.0.0.1", 80, "198.51.100.7", 1024, 8)),
+            ),
+            ("local_address rem_address st", None),
+            ("0100007F 00000000:0000 0A", None),
+            ("0100007F:10000 00000000:0000 0A", None),
+            ("0100007:1F90 00000000:0000 0A", None),
+            ("0100007F01:1F90 00000000:0000 0A", None),
+            (":: :: 0A", None),
+            ("0100007G:1F90 00000000:0000 0A", None),
+            ("é00007F:1F90 00000000:0000 0A", None),
+            ("0100007F:1F90 00000000:0000 100", None),
+        ] {
+            let socket = parse(format!("   0: {ends} {rest}").as_bytes());
+            let expected = expected.map(|(local, local_port, remote, remote_port, state)| Socket {
+                local: (ip(local), local_port),
+                remote: (ip(remote), remote_port),
+                state,
+                inode: 4242,
+            });
+            assert_eq!(socket, expected, "{ends}");
+        }
+        for line in [
+            &b""[..],
+            b"0:",
+            b"\xff",
+            b"0: 0100007F:1F90 00000000:0000 0A 0 0 0 0 0 x",
+        ] {
+            assert_eq!(parse(line), None, "{}", line.escape_ascii());
+        }
+        for (target, inode) in [
+            ("socket:[12]", Some(12)),
+            ("socket:[]", None),
+            ("socket:[12", None),
+            ("pipe:[12]", None),
+            ("/tmp/socket:[12]", None),
+        ] {
+            assert_eq!(super::inode(target.as_bytes()), inode);
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! The names that a program goes by, to be compared with those of known tools.
+//!
+//! In: the file that was executed, the executable that runs, and the arguments. Out: names, without paths and `.exe`.
+//! The decision held here: `argv[0]` is not among them, since whoever starts a program can set it to anything. The other arguments
+//! count only where the program is an interpreter, which runs what they name.
+
+use super::text::visible;
+
+/// A program that runs a script.
+struct Interpreter {
+    /// Its file's name; a version may follow.
+    name: &'static str,
+    /// Options whose value is the next argument.
+    valued: &'static [&'static str],
+    /// Options that give the program itself, or that its text follows: then there is no script.
+    code: &'static [&'static str],
+}
+
+/// By python(1), perlrun(1), ruby(1), node(1), bash(1) and dash(1). dash is what `sh` is on Debian.
+const INTERPRETERS: [Interpreter; 8] = [
+    Interpreter {
+        name: "python",
+        valued: &["-W", "-X"],
+        code: &["-c"],
+    },
+    Interpreter {
+        name: "perl",
+        valued: &["-I"],
+        code: &["-e", "-E"],
+    },
+    Interpreter {
+        name: "ruby",
+        valued: &["-I", "-r", "-C"],
+        code: &["-e"],
+    },
+    NODE,
+    Interpreter {
+        name: "nodejs",
+        ..NODE
+    },
+    Interpreter {
+        name: "bash",
+        valued: &["-o", "-O", "--rcfile", "--init-file"],
+        code: &["-c"],
+    },
+    SH,
+    Interpreter { name: "dash", ..SH },
+];
+const NODE: Interpreter = Interpreter {
+    name: "node",
+    valued: &["-r", "--require", "--import", "-C", "--conditions"],
+    code: &["-e", "-p", "--eval", "--print"],
+};
+const SH: Interpreter = Interpreter {
+    name: "sh",
+    valued: &["-o"],
+    code: &["-c"],
+};
+/// Programs that run the jar after `-jar`.
+const JAVA: [&str; 2] = ["java", "javaw"];
+
+/// The names of a program: of `executed`, the file that was asked for (of a script that is the script's), and of `executable`, the
+/// one that runs; and where that is an interpreter, of what it runs by `arguments`, the first of which is `argv[0]`.
+pub(super) fn names(
+    executed: Option<&[u8]>,
+    executable: Option<&[u8]>,
+    arguments: &[Vec<u8>],
+) -> Vec<String> {
+    let executed = executed.map(base_name);
+    let mut names: Vec<String> = executable
+        .map(base_name)
+        .into_iter()
+        .chain(executed.clone())
+        .collect();
+    let interpreter = names.iter().find_map(|name| interpreter(name));
+    let is_java = names.iter().any(|name| JAVA.contains(&name.as_str()));
+    let arguments = arguments.get(1..).unwrap_or_default();
+    // A process that was gone too early to tell its executable may have been an interpreter.
+    if (interpreter.is_some() || executable.is_none())
+        && let Some(executed) = executed
+    {
+        names.push(before(&executed, &['.']));
+    }
+    if let Some(script) = interpreter.and_then(|interpreter| interpreter.script(arguments)) {
+        let script = base_name(script);
+        names.push(before(&script, &['.']));
+        names.push(script);
+    }
+    if is_java && let Some(jar) = jar(arguments) {
+        names.push(before(&base_name(jar), &['-', '.']));
+    }
+    for name in &mut names {
+        *name = without_exe(name).to_owned();
+    }
+    names.retain(|name| !name.is_empty());
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+impl Interpreter {
+    /// The script that the arguments behind `argv[0]` name. A module, as of `python -m`, counts as one.
+    fn script<'a>(&self, arguments: &'a [Vec<u8>]) -> Option<&'a [u8]> {
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            let is = |option: &&str| argument == option.as_bytes();
+            match argument.as_slice() {
+                // The program comes from stdin.
+                b"-" => return None,
+                b"--" => return arguments.next().map(Vec::as_slice),
+                _ if self.valued.iter().any(is) => {
+                    arguments.next();
+                }
+                option @ [b'-', rest @ ..] => {
+                    // As `-c` or, with others before it, `-xc`.
+                    let is_short = !rest.starts_with(b"-");
+                    let ends_with = |code: &&str| {
+                        is_short && code.len() == 2 && option.last() == code.as_bytes().last()
+                    };
+                    if self.code.iter().any(|code| is(code) || ends_with(code)) {
+                        return None;
+                    }
+                }
+                script => return Some(script),
+            }
+        }
+        None
+    }
+}
+
+/// The interpreter of that file name, such as `python3.11`.
+fn interpreter(name: &str) -> Option<&'static Interpreter> {
+    INTERPRETERS.iter().find(|interpreter| {
+        name.strip_prefix(interpreter.name).is_some_and(|version| {
+            version.is_empty() || version.starts_with(|c: char| c.is_ascii_digit() || c == '-')
+        })
+    })
+}
+
+fn jar(arguments: &[Vec<u8>]) -> Option<&[u8]> {
+    let option = arguments.iter().position(|argument| argument == b"-jar")?;
+    arguments.get(option + 1).map(Vec::as_slice)
+}
+
+/// What is behind the last `/`.
+fn base_name(path: &[u8]) -> String {
+    visible(path.rsplit(|&byte| byte == b'/').next().unwrap_or(path))
+}
+
+/// What is before the first of the `ends`.
+fn before(name: &str, ends: &[char]) -> String {
+    name.split(ends).next().unwrap_or(name).to_owned()
+}
+
+fn without_exe(name: &str) -> &str {
+    const EXE: &str = ".exe";
+    let start = name.len().saturating_sub(EXE.len());
+    match name.split_at_checked(start) {
+        Some((stem, end)) if end.eq_ignore_ascii_case(EXE) => stem,
+        _ => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_programs() {
+        // (the file executed, the executable, the arguments, the names)
+        for (executed, executable, arguments, expected) in [
+            ("/usr/bin/nmap", "/usr/bin/nmap", "nmap -sS", "nmap"),
+            ("./nmap", "", "", "nmap"),
+            ("/bin/scan", "/usr/bin/nmap", "scan", "nmap scan"),
+            ("", "/usr/bin/nmap", "cat", "nmap"),
+            // argv[0] neither hides nor fakes.
+            ("/bin/sleep", "/bin/sleep", "nmap 1", "sleep"),
+            ("/usr/bin/nmap", "/usr/bin/nmap", "[kworker]", "nmap"),
+            // Nor do arguments of what is no interpreter.
+            ("/bin/cat", "/bin/cat", "cat nmap.log", "cat"),
+            ("/bin/shred", "/bin/shred", "shred /x/nmap", "shred"),
+            ("/bin/nmap.log", "/bin/cat", "x", "cat nmap.log"),
+            ("/x/Scan.EXE", "/x/wine", "", "Scan wine"),
+            // Scripts: by `#!`, by argument, and of a process that was gone.
+            (
+                "/x/theHarvester.py",
+                "/bin/python3.11",
+                "python3 /x/theHarvester.py",
+                "python3.11 theHarvester theHarvester.py",
+            ),
+            (
+                "/bin/python3",
+                "/bin/python3.11",
+                "x -I -W ignore /x/theHarvester.py -d nmap",
+                "python3 python3.11 theHarvester theHarvester.py",
+            ),
+            ("/x/theHarvester.py", "", "", "theHarvester theHarvester.py"),
+            (
+                "",
+                "/bin/python3",
+                "x -m zmap.main",
+                "python3 zmap zmap.main",
+            ),
+            ("", "/bin/python3", "x -c nmap nmap", "python3"),
+            ("", "/bin/python3", "x -Ic nmap", "python3"),
+            ("", "/bin/python3", "x - nmap", "python3"),
+            ("", "/bin/python3", "x", "python3"),
+            ("", "/bin/python3", "", "python3"),
+            (
+                "",
+                "/bin/perl",
+                "x -w -- -nikto.pl",
+                "-nikto -nikto.pl perl",
+            ),
+            ("", "/bin/node", "x --print nmap", "node"),
+            ("", "/bin/nodejs", "x -r y scan.js", "nodejs scan scan.js"),
+            (
+                "/bin/sh",
+                "/bin/dash",
+                "sh -e scan.sh",
+                "dash scan scan.sh sh",
+            ),
+            ("/bin/sh", "/bin/busybox", "sh scan", "busybox scan sh"),
+            ("/bin/bash", "/bin/bash", "x -xc nmap", "bash"),
+            // Jars.
+            (
+                "/bin/java",
+                "/usr/lib/jvm/bin/java",
+                "java -Xmx1g -jar /opt/ipscan-linux64-3.9.1.jar",
+                "ipscan java",
+            ),
+            ("", "/bin/java", "java -jar ipscan.jar", "ipscan java"),
+            ("", "/bin/java", "java -jar", "java"),
+            ("", "/bin/cat", "cat -jar ipscan.jar", "cat"),
+            ("", "", "nmap", ""),
+            ("/", "/.exe", "", ""),
+        ] {
+            let some = |path: &'static str| (!path.is_empty()).then_some(path.as_bytes());
+            let arguments: Vec<_> = arguments
+                .split_terminator(' ')
+                .map(|argument| argument.as_bytes().to_vec())
+                .collect();
+            let names = names(some(executed), some(executable), &arguments);
+            assert_eq!(names.join(" "), expected, "{executed} {executable}");
+        }
+    }
+
+    #[test]
+    fn ends_of_names() {
+        for (name, expected) in [
+            ("nmap.exe", "nmap"),
+            ("nmap", "nmap"),
+            ("exe", "exe"),
+            (".exe", ""),
+            ("日.exe", "日"),
+            ("日本語", "日本語"),
+            ("", ""),
+        ] {
+            assert_eq!(without_exe(name), expected);
+        }
+    }
+}
