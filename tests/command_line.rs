@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
 use recon_tests::agent::recon;
 use recon_tests::frame::{Path, syn};
-use recon_tests::hooks::attached;
+use recon_tests::hooks::{attached, attached_to_cgroup};
 use recon_tests::lab::{ATTACKER, HOST, HOST_LINK};
 use recon_tests::process::run;
 use recon_tests::seen::Seen;
@@ -49,7 +49,7 @@ fn ensure_alert(agent: &Agent) -> Result<()> {
 }
 
 fn ensure_nothing_attached(lab: &Lab) -> Result<()> {
-    let left = attached(lab)?;
+    let left = [attached(lab)?, attached_to_cgroup(lab)?].concat();
     ensure!(left.is_empty(), "still attached: {left:?}");
     Ok(())
 }
@@ -107,6 +107,18 @@ const REFUSALS: &[Refusal] = &[
         ..REFUSAL
     },
     Refusal {
+        name: "a folder that is no cgroup",
+        arguments: "run -i veth0 --cgroup /proc",
+        says: &["/proc", "cgroup of version 2", "mounted at"],
+        ..REFUSAL
+    },
+    Refusal {
+        name: "a cgroup that is not there",
+        arguments: "run -i veth0 --cgroup /no/such/folder",
+        says: &["/no/such/folder"],
+        ..REFUSAL
+    },
+    Refusal {
         name: "no such XDP mode",
         arguments: "run -i veth0 --xdp fast",
         says: &["--xdp", "fast", "native", "generic", "off"],
@@ -159,6 +171,9 @@ struct Mode {
     attached: [&'static str; 2],
 }
 
+/// Whatever the mode.
+const SOCKET_HOOKS: [&str; 5] = ["connect4", "connect6", "sendmsg4", "sendmsg6", "sock_ops"];
+
 const MODES: &[Mode] = &[
     Mode {
         // A veth pair has native XDP.
@@ -194,6 +209,8 @@ fn each_mode_is_reported_sees_packets_and_leaves_nothing() {
             ensure!(agent.seen().has_logged(row.says), "{}", agent.seen());
             let hooks = attached(&lab)?;
             ensure!(hooks == row.attached, "attached: {hooks:?}");
+            let hooks = attached_to_cgroup(&lab)?;
+            ensure!(hooks == SOCKET_HOOKS, "attached: {hooks:?}");
             scan(&lab, PORTS)?;
             ensure_alert(&agent)?;
             let stopped = agent.stop()?;

@@ -16,11 +16,14 @@ impl Address {
     /// The third word of a mapped IPv4 address; the first two are 0 (RFC 4291, 2.5.5.2).
     const V4_MAPPED: u32 = 0xffff_u32.to_be();
 
+    /// No address (`::`): what a key has where the local end is not known.
+    pub const UNSPECIFIED: Self = Self([0; 4]);
+
     /// The address whose four bytes are `octets`.
     #[inline(always)]
     #[must_use]
     pub const fn v4(octets: [u8; 4]) -> Self {
-        Self([0, 0, Self::V4_MAPPED, u32::from_ne_bytes(octets)])
+        Self::from_v4_word(u32::from_ne_bytes(octets))
     }
 
     /// The address whose sixteen bytes are `octets`.
@@ -34,6 +37,20 @@ impl Address {
             u32::from_ne_bytes([i, j, k, l]),
             u32::from_ne_bytes([m, n, o, p]),
         ])
+    }
+
+    /// The IPv4 address of that word, in network byte order.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_v4_word(word: u32) -> Self {
+        Self([0, 0, Self::V4_MAPPED, word])
+    }
+
+    /// The address of these four words, each in network byte order, as the kernel's structures hold them.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_words(words: [u32; 4]) -> Self {
+        Self(words)
     }
 
     /// The word of an IPv4 address, or `None` for an IPv6 one.
@@ -84,9 +101,11 @@ pub struct Flow {
     pub remote_port: u16,
     /// The port here.
     pub local_port: u16,
+    /// The protocol above IP, an IANA number.
+    pub protocol: u8,
 }
 
-/// Slots of the flow memory, a power of two. Four bytes each: 4 MiB hold the flows of a busy resolver for minutes.
+/// Slots of each flow memory, a power of two. Four bytes each: 4 MiB hold the flows of a busy resolver for minutes.
 pub const FLOW_SLOTS: u32 = 1 << 20;
 
 /// An odd constant with well spread bits: 2^64 divided by the golden ratio (Knuth, TAOCP 3, 6.4).
@@ -108,7 +127,8 @@ impl Flow {
             mix(a, b);
             mix(c, d);
         }
-        mix(u32::from(self.remote_port), u32::from(self.local_port));
+        let local = u32::from(self.protocol) << 16 | u32::from(self.local_port);
+        mix(u32::from(self.remote_port), local);
         let fingerprint = (hash >> 32) as u32;
         (
             hash as u32 & (FLOW_SLOTS - 1),
@@ -139,6 +159,7 @@ mod tests {
             local: Address::v4([203, 0, 113, 1]),
             remote_port: 53,
             local_port: port,
+            protocol: 17,
         };
         let flows = || (0..100u16).flat_map(|port| (0..100u8).map(move |last| flow(port, last)));
         let slots: HashSet<u32> = flows().map(|flow| flow.fingerprint(7).0).collect();

@@ -15,16 +15,28 @@ pub enum Loss {
     TooDeep = 2,
     /// The live table had no room for a new key: the interval saw more keys than it holds.
     TableFull = 3,
+    /// More connections were being opened than could be watched: one of them, if it failed at once, is not counted.
+    AskedFull = 4,
+    /// More programs were started at once than there was room to tell of: alerts may lack their names.
+    ExecutedFull = 5,
 }
 
 impl Loss {
     /// Every reason, in the order of its number.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 6] = [
         Self::Truncated,
         Self::Malformed,
         Self::TooDeep,
         Self::TableFull,
+        Self::AskedFull,
+        Self::ExecutedFull,
     ];
+
+    /// Whether counts are too low by it. What is lost of started programs costs names alone.
+    #[must_use]
+    pub const fn lowers_counts(self) -> bool {
+        !matches!(self, Self::ExecutedFull)
+    }
 
     /// The name under which metrics and alerts show the reason.
     #[must_use]
@@ -34,6 +46,8 @@ impl Loss {
             Self::Malformed => "malformed",
             Self::TooDeep => "too_deep",
             Self::TableFull => "table_full",
+            Self::AskedFull => "asked_full",
+            Self::ExecutedFull => "executed_full",
         }
     }
 }

@@ -1,9 +1,11 @@
 //! From what a packet shows to what is counted, where one packet alone can't tell.
 //!
 //! In: a [`Sighting`] of the parser and a [`Memory`] of earlier packets and open connections. Out: the [`Signal`] to count, if any.
-//! The decision held here: replies to this host's own traffic, backscatter and the ends of real connections are nobody's scan.
+//! The decisions held here: replies to this host's own traffic, backscatter and the ends of real connections are nobody's scan.
 //! A datagram is unsolicited unless this host sent one the other way; a FIN+ACK is a Maimon probe unless a socket knows the
-//! connection (or knew it: that this host aborted or closed it is remembered). The kernel's memory is in `recon-ebpf`, the tests have their own.
+//! connection (or knew it: that this host aborted or closed it is remembered). A flow of datagrams from here counts once, as an
+//! answer where the remote began it: a server's answers are no fan-out, and a stream of datagrams costs one mark to look at.
+//! The kernel's memory is in `recon-ebpf`, the tests have their own.
 
 use crate::{Flow, Signal};
 
@@ -12,22 +14,38 @@ use crate::{Flow, Signal};
 pub enum Sighting {
     /// Counts by itself.
     Plain(Signal),
-    /// Counts unless this host has sent something the other way.
-    Unsolicited(Signal),
-    /// Counts unless the connection exists or existed.
-    Unconnected(Signal),
-    /// Sent by this host; answers to it are expected from now on.
-    Sent(Option<Signal>),
+    /// A DNS query over UDP: counts by itself, and what this host sends on the flow answers it.
+    Query,
+    /// A datagram: counts unless this host has sent one the other way.
+    Unsolicited,
+    /// This host's refusal of a datagram: counts unless that was a reply to this host, come too late.
+    Refusal,
+    /// A FIN+ACK: counts unless the connection exists or existed.
+    Unconnected,
+    /// This host's reset of a segment that had an ACK: refuses a probe, if that was one.
+    Reset,
+    /// This host has ended its half of a connection.
+    Closed,
+    /// This host asks a DNS server over UDP: counts each time.
+    Asked,
+    /// A datagram from this host: counts if it is the first of its flow.
+    Sent,
 }
 
-/// What is known about earlier packets and about this host's sockets.
+/// What is known about earlier packets, and about this host's sockets and processes.
 pub trait Memory {
-    /// Expect answers to this flow.
-    fn remember(&self, flow: &Flow);
+    /// Expect answers to this flow. Returns whether none were expected before.
+    fn remember(&self, flow: &Flow) -> bool;
     /// Whether answers to this flow are expected.
     fn expects(&self, flow: &Flow) -> bool;
+    /// Remember that the remote began this flow.
+    fn note_reached(&self, flow: &Flow);
+    /// Whether the remote began this flow.
+    fn was_reached(&self, flow: &Flow) -> bool;
     /// Whether a connected socket of this host has this flow, or the packet is only passing through.
     fn is_connected(&self, flow: &Flow) -> bool;
+    /// The process of this host that sends the packet at hand, 0 where that is not known.
+    fn sender(&self) -> u32;
 }
 
 impl Sighting {
@@ -36,13 +54,43 @@ impl Sighting {
     pub fn settle(self, flow: &Flow, memory: &impl Memory) -> Option<Signal> {
         match self {
             Self::Plain(signal) => Some(signal),
-            Self::Unsolicited(signal) => (!memory.expects(flow)).then_some(signal),
-            Self::Unconnected(signal) => {
-                (!memory.expects(flow) && !memory.is_connected(flow)).then_some(signal)
+            Self::Query => {
+                memory.note_reached(flow);
+                Some(Signal::DnsQueryUdp)
             }
-            Self::Sent(signal) => {
+            Self::Unsolicited => {
+                if memory.expects(flow) {
+                    return None;
+                }
+                memory.note_reached(flow);
+                Some(Signal::Datagram)
+            }
+            Self::Refusal => (!memory.expects(flow)).then_some(Signal::RefusedIcmp),
+            Self::Unconnected => {
+                if memory.expects(flow) || memory.is_connected(flow) {
+                    return None;
+                }
+                memory.note_reached(flow);
+                Some(Signal::MaimonProbe)
+            }
+            Self::Reset => memory.was_reached(flow).then_some(Signal::RefusedTcp),
+            Self::Closed => {
                 memory.remember(flow);
-                signal
+                None
+            }
+            Self::Asked => {
+                memory.remember(flow);
+                Some(Signal::DnsSentUdp)
+            }
+            Self::Sent => {
+                if !memory.remember(flow) {
+                    return None;
+                }
+                Some(if memory.was_reached(flow) {
+                    Signal::AnsweredUdp
+                } else {
+                    Signal::DatagramSent
+                })
             }
         }
     }

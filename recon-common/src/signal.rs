@@ -51,11 +51,27 @@ pub enum Signal {
     DnsSentUdp = 14,
     /// A DNS query from here to a remote's port 53 over TCP.
     DnsSentTcp = 15,
+    /// This host answered a SYN with a SYN-ACK: the port is open.
+    AnsweredTcp = 16,
+    /// This host answered a flow of datagrams that a remote began: the port is open.
+    AnsweredUdp = 17,
+    /// A connection that a remote opened, and this host accepted.
+    Accepted = 18,
+    /// A SYN from here: one of this host's processes connects or tries to.
+    SynSent = 19,
+    /// A TCP segment from here with a flag set that no connection starts with, or a first fragment too short to show the flags.
+    ProbeSent = 20,
+    /// The first datagram from here of a flow that no remote began.
+    DatagramSent = 21,
+    /// An ICMP or ICMPv6 echo request from here.
+    EchoSent = 22,
+    /// A TCP connection from here that did not come about: refused, timed out, unreachable, given up.
+    ConnectFailed = 23,
 }
 
 impl Signal {
     /// Every signal, in the order of its number.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 24] = [
         Self::Syn,
         Self::NullProbe,
         Self::FinProbe,
@@ -72,6 +88,14 @@ impl Signal {
         Self::RefusedIcmp,
         Self::DnsSentUdp,
         Self::DnsSentTcp,
+        Self::AnsweredTcp,
+        Self::AnsweredUdp,
+        Self::Accepted,
+        Self::SynSent,
+        Self::ProbeSent,
+        Self::DatagramSent,
+        Self::EchoSent,
+        Self::ConnectFailed,
     ];
 
     /// What a scanner sends to a port, as far as one packet shows it.
@@ -111,6 +135,14 @@ impl Signal {
             Self::RefusedTcp => "refused-reset",
             Self::RefusedIcmp => "refused-icmp",
             Self::DnsSentUdp | Self::DnsSentTcp => "dns-query-sent",
+            Self::AnsweredTcp => "answered-syn-ack",
+            Self::AnsweredUdp => "answered-udp",
+            Self::Accepted => "accepted",
+            Self::SynSent => "syn-sent",
+            Self::ProbeSent => "odd-flags-sent",
+            Self::DatagramSent => "udp-sent",
+            Self::EchoSent => "echo-request-sent",
+            Self::ConnectFailed => "connect-failed",
         }
     }
 
@@ -128,19 +160,39 @@ impl Signal {
             | Self::DnsQueryTcp
             | Self::HttpGet
             | Self::RefusedTcp
-            | Self::DnsSentTcp => Some(Transport::Tcp),
-            Self::Datagram | Self::DnsQueryUdp | Self::DnsSentUdp => Some(Transport::Udp),
-            Self::EchoRequest => Some(Transport::Icmp),
+            | Self::DnsSentTcp
+            | Self::AnsweredTcp
+            | Self::Accepted
+            | Self::SynSent
+            | Self::ProbeSent
+            | Self::ConnectFailed => Some(Transport::Tcp),
+            Self::Datagram
+            | Self::DnsQueryUdp
+            | Self::DnsSentUdp
+            | Self::AnsweredUdp
+            | Self::DatagramSent => Some(Transport::Udp),
+            Self::EchoRequest | Self::EchoSent => Some(Transport::Icmp),
             Self::RefusedIcmp => None,
         }
     }
 
     /// Whether this host is the sender of what the rules judge: alerts then name it as the source.
     ///
-    /// A refusal leaves this host too, but tells of what the remote tried.
+    /// Such a signal has the remote's port and a process of this host. A refusal or an answer leaves this host too, but
+    /// tells of what the remote tried.
+    #[inline(always)]
     #[must_use]
     pub const fn is_outbound(self) -> bool {
-        matches!(self, Self::DnsSentUdp | Self::DnsSentTcp)
+        matches!(
+            self,
+            Self::DnsSentUdp
+                | Self::DnsSentTcp
+                | Self::SynSent
+                | Self::ProbeSent
+                | Self::DatagramSent
+                | Self::EchoSent
+                | Self::ConnectFailed
+        )
     }
 }
 

@@ -1,11 +1,11 @@
 //! The layout of what the kernel counts: the table's key and value, the counters, and their sizes.
 //!
-//! In: a flow and a signal. Out: [`Key`], 36 bytes without padding, the same for the kernel and the agent.
+//! In: a flow, a signal and a process. Out: [`Key`], 40 bytes without padding, the same for the kernel and the agent.
 //! The decisions held here: the value is a count alone, since the drain empties the table every interval, which bounds
 //! 'last seen' to that interval for free (a timestamp costs 13 to 31 ns a packet); the port is the one the rules ask
 //! for (the local one, but the remote's for queries sent from here).
 
-use crate::{Address, Flow, Loss, Signal};
+use crate::{Address, Asked, Flow, Loss, Signal};
 
 /// Key of the table: who did what to which address and port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,8 +13,10 @@ use crate::{Address, Flow, Loss, Signal};
 pub struct Key {
     /// The address out there.
     pub remote: Address,
-    /// The address here.
+    /// The address here, [`Address::UNSPECIFIED`] for a connection that failed before it had one.
     pub local: Address,
+    /// The process of this host (its id in the kernel's own numbering) for signals of outbound traffic; 0 where it is not known.
+    pub process: u32,
     /// The local port; for signals of outbound traffic the remote's port; 0 where there is none.
     pub port: u16,
     /// Number of the [`Signal`].
@@ -24,10 +26,10 @@ pub struct Key {
 }
 
 impl Key {
-    /// The key under which `signal` of `flow` is counted.
+    /// The key under which `signal` of `flow` is counted, and of `process` where the signal is of outbound traffic.
     #[inline(always)]
     #[must_use]
-    pub fn new(flow: &Flow, signal: Signal) -> Self {
+    pub fn new(flow: &Flow, signal: Signal, process: u32) -> Self {
         let port = if signal.is_outbound() {
             flow.remote_port
         } else {
@@ -36,8 +38,22 @@ impl Key {
         Self {
             remote: flow.remote,
             local: flow.local,
+            process,
             port,
             signal: signal as u8,
+            reserved: 0,
+        }
+    }
+
+    /// The key of a connection that failed before its first packet.
+    #[must_use]
+    pub fn failed_at_once(asked: &Asked) -> Self {
+        Self {
+            remote: asked.remote,
+            local: Address::UNSPECIFIED,
+            process: asked.process,
+            port: asked.port,
+            signal: Signal::ConnectFailed as u8,
             reserved: 0,
         }
     }
@@ -79,7 +95,7 @@ mod tests {
 
     #[test]
     fn the_key_has_no_padding() {
-        assert_eq!(size_of::<Key>(), 36);
+        assert_eq!(size_of::<Key>(), 40);
         assert_eq!(align_of::<Key>(), 4);
     }
 

@@ -1,6 +1,6 @@
 //! Counting, the only writing to the tables.
 //!
-//! In: a packet and its direction. Out: one update of the live generation for an interesting packet, none for others, and
+//! In: a packet and its direction, or what a socket hook has seen. Out: one update of the live generation for an interesting packet, none for others, and
 //! a per-CPU counter for the frame and for what was lost.
 //! The decisions held here: the generation is read once a packet, so that after a grace period nobody writes to the old one;
 //! a plain preallocated hash refuses the key that does not fit, which is counted, where an LRU would evict in silence; the
@@ -38,15 +38,20 @@ pub(crate) fn packet(packet: &impl Packet, memory: &impl Memory, direction: Dire
         Ok(None) => {}
         Ok(Some((flow, sighting))) => {
             if let Some(signal) = sighting.settle(&flow, memory) {
-                add(&Key::new(&flow, signal));
+                let process = match direction {
+                    Direction::Out if signal.is_outbound() => memory.sender(),
+                    _ => 0,
+                };
+                add(&Key::new(&flow, signal, process));
             }
         }
         Err(loss) => advance(Counter::Lost(loss)),
     }
 }
 
+/// Adds one to the key's count in the live generation.
 #[inline(always)]
-fn add(key: &Key) {
+pub(crate) fn add(key: &Key) {
     let counts = match GENERATION.get(0) {
         Some(1) => &COUNTS_1,
         _ => &COUNTS_0,
@@ -73,10 +78,12 @@ fn increment(counts: &HashMap<Key, u64>, key: &Key) -> bool {
     true
 }
 
+/// Adds one to a counter.
 #[inline(always)]
-fn advance(counter: Counter) {
+pub(crate) fn advance(counter: Counter) {
     if let Some(value) = COUNTERS.get_ptr_mut(counter.index()) {
-        // SAFETY: the value belongs to this CPU, and no other program runs on it meanwhile: hooks run with bottom halves off.
+        // SAFETY: the value belongs to this CPU and lives as long as the program runs. Packet hooks run with bottom halves off; a socket
+        // hook that one of them interrupts can lose it one count, and counts nothing here but losses.
         unsafe { *value += 1 };
     }
 }

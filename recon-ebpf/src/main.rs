@@ -1,10 +1,11 @@
 //! The kernel programs of recon: hook -> parse -> count.
 //!
-//! In: every frame that crosses a hook. Out: counts in the live generation of the table, and nothing else: each program
-//! returns the verdict 'go on' for every packet, so that recon never drops, delays or edits one.
+//! In: every frame that crosses a hook, what processes ask of sockets, the programs they execute. Out: counts in the live generation
+//! of the table, and notes of who is who: each program returns the verdict 'go on', so that recon never drops, delays or edits anything.
 //!
 //! - [`hook`]: a thin file per hook, the only place that touches a packet's memory
 //! - [`memory`]: what the host sent before and which sockets it has, for the packets that can't be judged alone
+//! - [`sender`]: which process sends
 //! - [`count`]: one map update per interesting packet
 //!
 //! What a packet means is decided in `recon-common`, by the code that the host's tests run too.
@@ -16,6 +17,7 @@
 mod count;
 mod hook;
 mod memory;
+mod sender;
 
 /// The kernel object's licence: the helpers used here are open to GPL-compatible programs alone.
 #[unsafe(link_section = "license")]

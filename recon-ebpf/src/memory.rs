@@ -1,4 +1,4 @@
-//! What the kernel knows beyond the packet at hand: flows this host sent on, and its sockets.
+//! What the kernel knows beyond the packet at hand: flows of either side's making, and this host's sockets.
 //!
 //! In: a [`Flow`]. Out: the answers that [`recon_common::Memory`] asks for, the same for every hook.
 //! The decision held here: FIN+ACK is looked up among the sockets (once a connection, about as dear as the stack's own look-up),
@@ -19,9 +19,15 @@ use aya_ebpf::maps::Array;
 use recon_common::flow::FLOW_SLOTS;
 use recon_common::{Flow, Memory};
 
+use crate::sender;
+
 /// Fingerprints of the flows on which this host sent, by slot; see [`recon_common::flow`].
 #[map]
 static FLOWS: Array<u32> = Array::with_max_entries(FLOW_SLOTS, 0);
+
+/// Fingerprints of the flows that remotes began.
+#[map]
+static REACHED: Array<u32> = Array::with_max_entries(FLOW_SLOTS, 0);
 
 /// Set by the agent before the programs are loaded.
 #[unsafe(no_mangle)]
@@ -38,37 +44,69 @@ const PROTOCOL_TCP: u8 = 6;
 pub(crate) struct Kernel {
     /// The program's context, which the look-up helpers take the network namespace from.
     pub(crate) context: *mut c_void,
-    /// The interface that the packet came in on.
+    /// The interface that the packet came in on; 0 for one of this host's own.
     pub(crate) interface: u32,
 }
 
 impl Memory for Kernel {
     #[inline(always)]
-    fn remember(&self, flow: &Flow) {
-        let (slot, fingerprint) = flow.fingerprint(FLOW_SEED.load());
-        if let Some(mark) = FLOWS.get_ptr_mut(slot) {
-            // SAFETY: the slot is 4 bytes, aligned and never freed. A race between two CPUs leaves one of two whole marks.
-            unsafe {
-                if mark.read_volatile() != fingerprint {
-                    mark.write_volatile(fingerprint);
-                }
-            }
-        }
+    fn remember(&self, flow: &Flow) -> bool {
+        mark(&FLOWS, flow)
     }
 
     #[inline(always)]
     fn expects(&self, flow: &Flow) -> bool {
-        let (slot, fingerprint) = flow.fingerprint(FLOW_SEED.load());
-        // SAFETY: as above.
-        FLOWS
-            .get_ptr(slot)
-            .is_some_and(|mark| unsafe { mark.read_volatile() } == fingerprint)
+        is_marked(&FLOWS, flow)
+    }
+
+    #[inline(always)]
+    fn note_reached(&self, flow: &Flow) {
+        mark(&REACHED, flow);
+    }
+
+    #[inline(always)]
+    fn was_reached(&self, flow: &Flow) -> bool {
+        is_marked(&REACHED, flow)
     }
 
     #[inline(always)]
     fn is_connected(&self, flow: &Flow) -> bool {
         self.has_socket(flow) || self.is_forwarded(flow)
     }
+
+    #[inline(always)]
+    fn sender(&self) -> u32 {
+        match self.interface {
+            0 => sender::of_packet(self.context),
+            _ => 0,
+        }
+    }
+}
+
+/// Leaves the flow's mark in its slot. Returns whether it was not there.
+#[inline(always)]
+fn mark(marks: &Array<u32>, flow: &Flow) -> bool {
+    let (slot, fingerprint) = flow.fingerprint(FLOW_SEED.load());
+    let Some(mark) = marks.get_ptr_mut(slot) else {
+        return false;
+    };
+    // SAFETY: the slot is 4 bytes, aligned and never freed. A race between two CPUs leaves one of two whole marks.
+    unsafe {
+        let is_new = mark.read_volatile() != fingerprint;
+        if is_new {
+            mark.write_volatile(fingerprint);
+        }
+        is_new
+    }
+}
+
+#[inline(always)]
+fn is_marked(marks: &Array<u32>, flow: &Flow) -> bool {
+    let (slot, fingerprint) = flow.fingerprint(FLOW_SEED.load());
+    // SAFETY: as above.
+    marks
+        .get_ptr(slot)
+        .is_some_and(|mark| unsafe { mark.read_volatile() } == fingerprint)
 }
 
 impl Kernel {

@@ -2,6 +2,7 @@
 //!
 //! In: arguments. Out: [`Cli`], checked: what parses here is well-formed, and what it names is checked before anything is attached.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
@@ -10,10 +11,10 @@ use recon_common::table::TABLE_ENTRIES;
 use crate::hook::XdpChoice;
 use crate::rule::Severity;
 
-/// Says who scans or floods this host, from inside the kernel.
+/// Says who scans or floods this host, and which of its processes scan others, from inside the kernel.
 ///
-/// eBPF programs count SYNs, odd-flag probes, unsolicited datagrams, echo requests, refusals, DNS queries and GETs per remote
-/// address; an agent polls the counts and applies the detections of ATT&CK TA0043. Packets are never dropped, delayed or changed.
+/// eBPF programs count what scanners and flooders send, how this host answers, and which of its own processes reach out; an
+/// agent polls the counts and applies the detections of ATT&CK TA0043. Packets are never dropped, delayed or changed.
 #[derive(Parser, Debug)]
 #[command(name = "recon", version, max_term_width = 100)]
 pub struct Cli {
@@ -52,6 +53,7 @@ Examples:
   recon run                                   every interface that is up, except loopback
   recon run -i eth0 -i eth1                   these two
   recon run -i eth0 --include-private         in a lab on private addresses
+  recon run --cgroup /sys/fs/cgroup/system.slice   processes of services only
   recon run --min-severity medium | jq .rule.id,.source.ip";
 
 /// Options of `recon run`.
@@ -74,6 +76,18 @@ pub struct RunOptions {
     /// `auto` takes native, else generic. A native attach resets the queues of some cards.
     #[arg(long, value_enum, value_name = "MODE", default_value_t = XdpChoice::Auto)]
     pub xdp: XdpChoice,
+
+    /// Watch the sockets of the processes in this cgroup only [default: the root of cgroup2, all processes]
+    #[arg(long, value_name = "PATH")]
+    pub cgroup: Option<PathBuf>,
+
+    /// Take programs of this file name for scanning tools as well as nmap, masscan and the like; may be repeated
+    #[arg(long = "scanner", value_name = "NAME", value_parser = file_name)]
+    pub scanners: Vec<String>,
+
+    /// Do not take programs of this file name for scanning tools, may be repeated
+    #[arg(long = "not-scanner", value_name = "NAME", value_parser = file_name)]
+    pub not_scanners: Vec<String>,
 
     /// Write alerts of this severity and above
     #[arg(long, value_enum, value_name = "SEVERITY", default_value_t = Severity::Informational)]
@@ -99,6 +113,14 @@ fn interval(text: &str) -> Result<Duration, String> {
     Ok(interval)
 }
 
+/// The name of a program's file, without folders.
+fn file_name(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains('/') {
+        return Err("want a file name without folders, such as nmap".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +129,13 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn scanners_are_file_names() {
+        for (text, is_name) in [("nmap", true), ("", false), ("/usr/bin/nmap", false)] {
+            assert_eq!(file_name(text).is_ok(), is_name, "{text:?}");
+        }
     }
 
     #[test]

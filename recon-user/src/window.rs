@@ -22,14 +22,26 @@ impl Slice {
     /// The slice of a window of that length in which `time` lies.
     #[must_use]
     pub fn of(time: Timestamp, window: Duration) -> Self {
-        let width = (window.as_nanos() as i128 / SLICES).max(1);
-        Self(time.as_nanosecond().div_euclid(width))
+        Self(time.as_nanosecond().div_euclid(Self::width(window)))
+    }
+
+    /// The width of a slice, in nanoseconds.
+    fn width(window: Duration) -> i128 {
+        (window.as_nanos() as i128 / SLICES).max(1)
     }
 
     /// The oldest slice that is still in the window when this one is the newest.
     fn oldest(self) -> Self {
         Self(self.0 - (SLICES - 1))
     }
+}
+
+/// When a window of that length begins whose newest slice is that of `time`.
+#[must_use]
+pub fn begin(time: Timestamp, window: Duration) -> Timestamp {
+    let Slice(oldest) = Slice::of(time, window).oldest();
+    Timestamp::from_nanosecond(oldest.saturating_mul(Slice::width(window)))
+        .unwrap_or(Timestamp::MIN)
 }
 
 /// The sum of counts in a window.
@@ -163,6 +175,20 @@ mod tests {
         ] {
             window.add(slice(second), count);
             assert_eq!(window.total(), total, "at {second} s");
+        }
+    }
+
+    #[test]
+    fn a_window_begins_where_its_oldest_slice_does() {
+        let minute = Duration::from_secs(60);
+        for (second, window, expected) in [
+            (7200, HOUR, 3660),
+            (7259, HOUR, 3660),
+            (7260, HOUR, 3720),
+            (7200, minute, 7141),
+        ] {
+            let time = Timestamp::from_second(second).expect("in range");
+            assert_eq!(begin(time, window).as_second(), expected, "at {second} s");
         }
     }
 

@@ -71,7 +71,7 @@ pub fn recon(arguments: &str) -> Result<Command> {
 }
 
 impl Agent {
-    /// Starts `recon run` on the host's end of the pair, and waits until it watches. Every poll writes a line.
+    /// Starts `recon run` on the host's end of the pair and for its processes, and waits until it watches. Every poll writes a line.
     ///
     /// # Errors
     /// When it does not come that far.
@@ -84,11 +84,9 @@ impl Agent {
     /// # Errors
     /// As [`Agent::start`].
     pub fn start_into(lab: &Lab, arguments: &str, stdout: Stdio) -> Result<Self> {
-        Self::spawn(
-            lab,
-            recon(&format!("run -vv -i {HOST_LINK} {arguments}"))?,
-            stdout,
-        )
+        let mut command = recon(&format!("run -vv -i {HOST_LINK} {arguments}"))?;
+        command.args(lab.watched_sockets());
+        Self::spawn(lab, command, stdout)
     }
 
     /// Starts `command`, which is some `recon run`, and waits until it watches.

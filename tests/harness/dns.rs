@@ -81,10 +81,11 @@ impl Sockets {
         /// What a query over UDP has room for (RFC 1035, 2.3.4).
         const LONGEST: usize = 512;
         let mut message = [0; LONGEST];
-        while let Ok((length, asker)) = self.udp.recv_from(&mut message) {
-            if self.done.load(Ordering::Acquire) {
+        // Looked at first: what wakes this thread at the end is no datagram and has no sender.
+        while self.udp.peek(&mut message).is_ok() && !self.done.load(Ordering::Acquire) {
+            let Ok((length, asker)) = self.udp.recv_from(&mut message) else {
                 return;
-            }
+            };
             // An asker that has gone needs no answer.
             let _ = self.udp.send_to(answer(&mut message[..length]), asker);
         }

@@ -1,9 +1,11 @@
-//! What is attached to an interface, asked of the kernel and not of the agent.
+//! What is attached to an interface and to a cgroup, asked of the kernel and not of the agent.
 //!
 //! In: a lab. Out: names of the hooks that hold programs. bpftool before 7.3 does not know TCX, so the question is put by bpf(2).
 
 use std::ffi::CString;
+use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 
 use anyhow::{Context, Result, ensure};
 use nix::net::if_::if_nametoindex;
@@ -31,6 +33,32 @@ pub fn attached(lab: &Lab) -> Result<Vec<&'static str>> {
     })
 }
 
+/// The hooks of the host's cgroup on which programs are.
+///
+/// # Errors
+/// When the kernel does not answer.
+pub fn attached_to_cgroup(lab: &Lab) -> Result<Vec<&'static str>> {
+    let cgroup = lab.host().cgroup().context("the host has a cgroup")?;
+    let folder = File::open(cgroup.path())?;
+    let mut hooks = Vec::new();
+    for (hook, number) in CGROUP {
+        let target = folder.as_raw_fd().cast_unsigned();
+        if count_programs(target, number).context(hook)? > 0 {
+            hooks.push(hook);
+        }
+    }
+    Ok(hooks)
+}
+
+/// `BPF_CGROUP_INET4_CONNECT` and so on of enum bpf_attach_type, linux/bpf.h.
+const CGROUP: [(&str, u32); 5] = [
+    ("connect4", 10),
+    ("connect6", 11),
+    ("sendmsg4", 14),
+    ("sendmsg6", 15),
+    ("sock_ops", 3),
+];
+
 /// `BPF_TCX_INGRESS` and `BPF_TCX_EGRESS` of enum bpf_attach_type, linux/bpf.h.
 const TCX: [(&str, u32); 2] = [("tcx ingress", 46), ("tcx egress", 47)];
 
@@ -38,7 +66,8 @@ const TCX: [(&str, u32); 2] = [("tcx ingress", 46), ("tcx egress", 47)];
 #[repr(C)]
 #[derive(Debug, Default)]
 struct Query {
-    target_ifindex: u32,
+    /// An interface of this thread's network namespace, or a descriptor of a cgroup's folder.
+    target: u32,
     attach_type: u32,
     query_flags: u32,
     attach_flags: u32,
@@ -51,12 +80,12 @@ struct Query {
     revision: u64,
 }
 
-/// How many programs a hook of this thread's network namespace has.
-fn count_programs(interface: u32, attach_type: u32) -> Result<u32> {
+/// How many programs a hook of an interface or a cgroup has.
+fn count_programs(target: u32, attach_type: u32) -> Result<u32> {
     /// `BPF_PROG_QUERY` of enum bpf_cmd, linux/bpf.h.
     const PROGRAM_QUERY: libc::c_int = 16;
     let mut query = Query {
-        target_ifindex: interface,
+        target,
         attach_type,
         ..Query::default()
     };

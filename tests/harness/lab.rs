@@ -4,6 +4,7 @@
 //! which count as public; the host's default route leads to the attacker, so that its answers to any source cross the pair;
 //! neighbours are permanent and link-local addresses off, so that no frame crosses that nobody sent.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::Command;
@@ -71,7 +72,7 @@ impl Lab {
     /// # Errors
     /// Without root, iproute2, or a kernel with veth.
     pub fn new() -> Result<Self> {
-        let host = Namespace::create("host")?;
+        let host = Namespace::create("host")?.with_cgroup()?;
         let attacker = Namespace::create("attacker")?;
         for namespace in [&host, &attacker] {
             silence(namespace)?;
@@ -109,6 +110,13 @@ impl Lab {
     #[must_use]
     pub fn host(&self) -> &Namespace {
         &self.host
+    }
+
+    /// The arguments by which the agent watches the sockets of the host's processes alone.
+    #[must_use]
+    pub fn watched_sockets(&self) -> Vec<OsString> {
+        let cgroup = self.host.cgroup().map(|cgroup| cgroup.path().into());
+        cgroup.map_or_else(Vec::new, |path| vec!["--cgroup".into(), path])
     }
 
     /// Where the tools run.

@@ -3,10 +3,13 @@
 //! | module | gives |
 //! |---|---|
 //! | [`namespace`] | a network namespace that is gone when its guard is |
+//! | [`cgroup`] | a cgroup for the processes of one side, likewise |
 //! | [`process`] | a command in a namespace, with a deadline; dead when its guard is gone |
+//! | [`program`] | where a program's file is, and copies under other names |
+//! | [`puppet`] | a process that connects, sends and listens as it is told |
 //! | [`lab`] | two namespaces joined by a veth pair, with addresses and routes |
 //! | [`frame`], [`sender`] | crafted frames, put on the attacker's end of the pair |
-//! | [`dns`], [`server`] | a DNS responder, nginx and iperf3 |
+//! | [`dns`], [`server`] | a DNS responder, nginx, iperf3 and netcat |
 //! | [`agent`], [`seen`] | the agent as a process, and what it has written so far |
 //! | [`hooks`] | what is attached to an interface, asked of the kernel |
 //! | [`rows`] | a table's rows, checked side by side |
@@ -15,12 +18,15 @@
 //! writes. Everything needs root.
 
 pub mod agent;
+pub mod cgroup;
 pub mod dns;
 pub mod frame;
 pub mod hooks;
 pub mod lab;
 pub mod namespace;
 pub mod process;
+pub mod program;
+pub mod puppet;
 pub mod rows;
 pub mod seen;
 pub mod sender;
@@ -29,6 +35,7 @@ pub mod server;
 pub use agent::Agent;
 pub use lab::Lab;
 pub use process::Process;
+pub use puppet::Puppet;
 pub use seen::{Alert, Seen, Tally};
 pub use sender::Sender;
 pub use server::Server;

@@ -1,7 +1,7 @@
 //! A network namespace with a name, which is gone when its guard is.
 //!
 //! The decisions held here: names carry the process id, so that parallel runs don't meet and what a killed run left behind can
-//! be told from what is in use; a thread enters a namespace, never the whole process.
+//! be told from what is in use; a thread enters a namespace, never the whole process. The processes of one that has a cgroup are in it.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -16,6 +16,8 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 
+use crate::cgroup::{self, Cgroup};
+
 /// Where iproute2 keeps the names.
 const NAMED: &str = "/run/netns";
 const PREFIX: &str = "recon-";
@@ -24,6 +26,7 @@ const PREFIX: &str = "recon-";
 #[derive(Debug)]
 pub struct Namespace {
     name: String,
+    cgroup: Option<Cgroup>,
 }
 
 impl Namespace {
@@ -42,7 +45,22 @@ impl Namespace {
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let name = format!("{PREFIX}{}-{number}-{role}", process::id());
         ip(&["netns", "add", &name])?;
-        Ok(Self { name })
+        Ok(Self { name, cgroup: None })
+    }
+
+    /// The same with a cgroup for the processes that are started in it.
+    ///
+    /// # Errors
+    /// Where cgroup2 is not mounted.
+    pub fn with_cgroup(mut self) -> Result<Self> {
+        self.cgroup = Some(Cgroup::create(&self.name)?);
+        Ok(self)
+    }
+
+    /// The cgroup of its processes, if it has one.
+    #[must_use]
+    pub fn cgroup(&self) -> Option<&Cgroup> {
+        self.cgroup.as_ref()
     }
 
     /// The name under which iproute2 knows it.
@@ -134,15 +152,20 @@ impl Drop for Namespace {
 /// Removes what killed runs have left. Best effort: another run may be doing the same.
 fn remove_stale() {
     let names = fs::read_dir(NAMED).into_iter().flatten().flatten();
-    for name in names.filter_map(|entry| entry.file_name().into_string().ok()) {
-        let owner = name
-            .strip_prefix(PREFIX)
-            .and_then(|rest| rest.split('-').next());
-        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
-            let _ = end_processes(&name);
-            let _ = ip(&["netns", "delete", &name]);
-        }
+    let names = names.filter_map(|entry| entry.file_name().into_string().ok());
+    for name in names.filter(|name| is_stale(name)) {
+        let _ = end_processes(&name);
+        let _ = ip(&["netns", "delete", &name]);
     }
+    cgroup::remove_stale(is_stale);
+}
+
+/// Whether the name is one of these, and of a run that has ended.
+fn is_stale(name: &str) -> bool {
+    let owner = name
+        .strip_prefix(PREFIX)
+        .and_then(|rest| rest.split('-').next());
+    owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists())
 }
 
 /// Kills what a killed run's shells have left running in a namespace.

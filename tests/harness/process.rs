@@ -1,14 +1,14 @@
 //! A command inside a network namespace, with a deadline, which is dead when its guard is gone.
 //!
-//! The decisions held here: the child enters the namespace between fork and exec, so that its process id is the tool's own; it
+//! The decisions held here: the child enters the namespace and its cgroup between fork and exec, so that its process id is the tool's own; it
 //! leads a process group, so that a shell's children end with it; it dies with the thread that started it, so that a killed
 //! test leaves no agent behind (what its shells had started ends at the next run, with its namespace).
 
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::{Read, Seek, Write};
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -18,6 +18,7 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
+use crate::cgroup::Cgroup;
 use crate::namespace::Namespace;
 
 /// A running command. Dropping it kills it and the group it leads.
@@ -36,6 +37,8 @@ pub struct Finished {
     pub status: ExitStatus,
     /// What it wrote to stdout and stderr.
     pub output: String,
+    /// The number that its process had.
+    pub pid: u32,
     what: String,
 }
 
@@ -49,6 +52,7 @@ impl Finished {
             status,
             output,
             what,
+            ..
         } = self;
         ensure!(status.success(), "{what}: {status}\n{}", end_of(&output));
         Ok(output)
@@ -77,6 +81,7 @@ pub fn run(namespace: &Namespace, mut command: Command, deadline: Duration) -> R
     Ok(Finished {
         status: ended.with_context(|| end_of(&output).to_owned())?,
         output,
+        pid: process.id(),
         what: process.what.clone(),
     })
 }
@@ -99,16 +104,32 @@ impl Process {
     ///
     /// # Errors
     /// When there is no such program.
-    pub fn spawn(namespace: &Namespace, mut command: Command) -> Result<Self> {
+    pub fn spawn(namespace: &Namespace, command: Command) -> Result<Self> {
+        Self::start(namespace, command, Stdio::null())
+    }
+
+    /// The same with a pipe to its stdin, see [`Process::take_stdin`].
+    ///
+    /// # Errors
+    /// As [`Process::spawn`].
+    pub fn spawn_fed(namespace: &Namespace, command: Command) -> Result<Self> {
+        Self::start(namespace, command, Stdio::piped())
+    }
+
+    fn start(namespace: &Namespace, mut command: Command, stdin: Stdio) -> Result<Self> {
         let handle = namespace.handle()?;
+        let entrance = namespace.cgroup().map(Cgroup::entrance).transpose()?;
         let what = format!("{command:?}");
-        command.stdin(Stdio::null()).process_group(0);
+        command.stdin(stdin).process_group(0);
         let enter = move || {
             setns(&handle, CloneFlags::CLONE_NEWNET)?;
+            if let Some(mut entrance) = entrance.as_ref() {
+                entrance.write_all(b"0")?;
+            }
             set_pdeathsig(Signal::SIGKILL)?;
             Ok(())
         };
-        // SAFETY: two system calls on values made before the fork: nothing is allocated, no lock is taken.
+        // SAFETY: system calls on values made before the fork: nothing is allocated, no lock is taken.
         unsafe { command.pre_exec(enter) };
         let child = command.spawn().with_context(|| what.clone())?;
         let exit = watch_exit(&child)?;
@@ -118,6 +139,17 @@ impl Process {
             ended: None,
             what,
         })
+    }
+
+    /// The number of its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The pipe to its stdin, if it was given one and nobody has taken it.
+    pub fn take_stdin(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
     }
 
     /// The pipe from its stdout, if it was given one and nobody has taken it.
@@ -162,7 +194,7 @@ impl Process {
     }
 
     fn pid(&self) -> Pid {
-        Pid::from_raw(self.child.id().cast_signed())
+        Pid::from_raw(self.id().cast_signed())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Real servers in a namespace: one that says when it is ready, and nginx and iperf3 in particular.
+//! Real servers in a namespace: one that says when it is ready, and nginx, iperf3 and netcat in particular.
 //!
 //! In: a namespace. Out: a guard, once the server has written that it listens.
 
@@ -13,15 +13,18 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use crate::namespace::Namespace;
+use crate::program::{NETCAT, locate};
 use crate::{PATIENCE, Process};
 
 /// The file that the web server offers, by name.
 pub const DOWNLOAD: &str = "download";
+/// The folder of what it offers.
+const ROOT: &str = "root";
 
 /// A running server. Dropping it ends it.
 #[derive(Debug)]
 pub struct Server {
-    _process: Process,
+    process: Process,
     /// What it serves from, gone after it.
     _folder: Option<TempDir>,
 }
@@ -41,26 +44,56 @@ impl Server {
     /// As [`Server::start`].
     pub fn web(namespace: &Namespace, download: u64) -> Result<Self> {
         let folder = tempfile::tempdir()?;
+        let root = folder.path().join(ROOT);
+        fs::create_dir(&root)?;
+        File::create(root.join("index.html"))?;
+        // Of zeros that take no room on the disk.
+        File::create(root.join(DOWNLOAD))?.set_len(download)?;
+        Self::nginx(
+            namespace,
+            folder,
+            &format!("server {{ listen 80; root {ROOT}; }}"),
+        )
+    }
+
+    /// nginx with this in its `http` block. Files are named from `folder` on, which goes with it.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn nginx(namespace: &Namespace, folder: TempDir, http: &str) -> Result<Self> {
         let path = folder.path();
-        let root = path.display();
+        let prefix = path.display();
         fs::write(
             path.join("nginx.conf"),
             format!(
-                "daemon off; master_process off; pid {root}/pid; error_log stderr notice;\n\
-                 events {{}}\n\
-                 http {{ access_log off; server {{ listen 80; root {root}; }} }}\n"
+                "daemon off; master_process off; pid {prefix}/pid; error_log stderr notice;\n\
+                 events {{ worker_connections 1024; }}\n\
+                 http {{ access_log off; proxy_temp_path {prefix}/proxy; {http} }}\n"
             ),
         )?;
-        File::create(path.join("index.html"))?;
-        // Of zeros that take no room on the disk.
-        File::create(path.join(DOWNLOAD))?.set_len(download)?;
-        let mut command = Command::new("nginx");
+        let mut command = Command::new(locate("nginx")?);
         command
             .args(["-e", "stderr", "-p"])
             .arg(path)
             .args(["-c", "nginx.conf"]);
         // Written after its sockets are open.
         Self::start_in(namespace, command, "nginx/", Some(folder))
+    }
+
+    /// netcat on `port`, which accepts one connection after the other.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn netcat(namespace: &Namespace, port: u16) -> Result<Self> {
+        let mut command = Command::new(locate(NETCAT)?);
+        command.args(["-n", "-v", "-k", "-l", &port.to_string()]);
+        Self::start(namespace, command, "Listening")
+    }
+
+    /// The number of its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     /// iperf3, for one test after the other.
@@ -96,7 +129,7 @@ impl Server {
             }
         }
         Ok(Self {
-            _process: process,
+            process,
             _folder: folder,
         })
     }

@@ -1,4 +1,4 @@
-//! Outbound frames: how this host refuses, what it asks of DNS, and what tells nothing.
+//! Outbound frames: how this host answers and refuses, whom it reaches for, and what tells nothing.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -9,6 +9,7 @@ use recon_tests::frame::{Path, data, segment, syn};
 
 use crate::Counted::{self, As, Lost, Nothing};
 use crate::Row;
+use crate::mangle::{first_fragment, later_fragment, with};
 
 pub(crate) const REMOTE_V4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 pub(crate) const LOCAL_V4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
@@ -18,7 +19,15 @@ pub(crate) const LOCAL_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0
 /// A local port that nobody listens on.
 const CLOSED: u16 = 8080;
 const CLIENT: u16 = 40_000;
+/// A local port on which somebody listens.
+const OPEN: u16 = 22;
+/// A remote's port.
+const SERVICE: u16 = 443;
 const ETHERNET: usize = 14;
+/// Where the header above IPv4 starts.
+const TRANSPORT: usize = ETHERNET + 20;
+/// The bit of the first byte of a frame's destination that marks a group address.
+const GROUP: u8 = 1;
 
 fn row(name: &'static str, frame: Vec<u8>, counted: Counted) -> Row {
     Row {
@@ -63,18 +72,35 @@ pub(crate) fn rows() -> Result<Vec<Row>> {
         ),
         row(
             "SYN-ACK",
-            v4().tcp(
-                TcpHeader {
-                    ack: true,
-                    ..syn(CLIENT)
-                },
-                &[],
-            )?,
-            Nothing,
+            v4().tcp(syn_ack(), &[])?,
+            As(Signal::AnsweredTcp, OPEN),
+        ),
+        row(
+            "SYN-ACK, IPv6",
+            v6().tcp(syn_ack(), &[])?,
+            As(Signal::AnsweredTcp, OPEN),
         ),
         row("data", v4().tcp(data(CLIENT), b"HTTP/1.1 200 OK")?, Nothing),
-        row("SYN sent", v4().tcp(syn(443), &[])?, Nothing),
-        row("UDP sent", v4().udp([CLIENT, 443], b"x")?, Nothing),
+        row(
+            "UDP sent",
+            v4().udp([CLIENT, SERVICE], b"x")?,
+            As(Signal::DatagramSent, SERVICE),
+        ),
+        row(
+            "UDP sent over IPv6",
+            v6().udp([CLIENT, SERVICE], b"x")?,
+            As(Signal::DatagramSent, SERVICE),
+        ),
+        row(
+            "UDP sent to a group address",
+            with(&v4().udp([5353, 5353], b"x")?, 0, GROUP),
+            Nothing,
+        ),
+        row(
+            "no DNS sent to port 53",
+            v4().udp([CLIENT, 53], b"hello")?,
+            As(Signal::DatagramSent, 53),
+        ),
         row(
             "DNS query sent",
             v4().udp([CLIENT, 53], &query)?,
@@ -91,19 +117,86 @@ pub(crate) fn rows() -> Result<Vec<Row>> {
             As(Signal::DnsSentTcp, 53),
         ),
         row(
-            "DNS answer sent",
+            "DNS answer sent that nobody asked for",
             v4().udp([53, CLIENT], &dns_reply())?,
+            As(Signal::DatagramSent, CLIENT),
+        ),
+        row("ping sent", v4().echo(1)?, As(Signal::EchoSent, 0)),
+        row(
+            "ping sent over IPv6",
+            v6().echo(1)?,
+            As(Signal::EchoSent, 0),
+        ),
+        row(
+            "echo reply sent",
+            with(&v4().echo(1)?, TRANSPORT, 0),
             Nothing,
         ),
-        row("ping sent", v4().echo(1)?, Nothing),
         row(
             "TCP header cut",
             v4().tcp(syn(1), &[])?[..ETHERNET + 25].to_vec(),
             Lost(Loss::Truncated),
         ),
     ];
+    rows.extend(segments()?);
     rows.extend(refusals()?);
     Ok(rows)
+}
+
+/// Segments to [`SERVICE`] by their flags, whole and in pieces.
+fn segments() -> Result<Vec<Row>> {
+    const FIN: u8 = 1;
+    const SYN: u8 = 2;
+    const RST: u8 = 4;
+    const PSH: u8 = 8;
+    const ACK: u8 = 16;
+    const URG: u8 = 32;
+    const ECE: u8 = 64;
+    const CWR: u8 = 128;
+    /// The flags' place in a frame.
+    const FLAGS: usize = TRANSPORT + 13;
+    let asks = As(Signal::SynSent, SERVICE);
+    let probes = As(Signal::ProbeSent, SERVICE);
+    let plain = v4().tcp(segment([CLIENT, SERVICE]), &[])?;
+    let syn_v4 = v4().tcp(syn(SERVICE), &[])?;
+    let mut rows = vec![
+        row("SYN sent over IPv6", v6().tcp(syn(SERVICE), &[])?, asks),
+        row(
+            "first fragment sent with the whole header",
+            first_fragment(&syn_v4, 16),
+            asks,
+        ),
+        row(
+            "tiny first fragment sent",
+            first_fragment(&syn_v4, 8),
+            probes,
+        ),
+        row("later fragment sent", later_fragment(&syn_v4), Nothing),
+    ];
+    for (name, flags, counted) in [
+        ("SYN sent", SYN, asks),
+        ("ECN SYN sent", SYN | ECE | CWR, asks),
+        ("NULL sent", 0, probes),
+        ("FIN sent", FIN, probes),
+        ("XMAS sent", FIN | PSH | URG, probes),
+        ("SYN and FIN sent", SYN | FIN, probes),
+        ("SYN and RST sent", SYN | RST, probes),
+        ("PSH alone sent", PSH, probes),
+        ("RST sent, an abort", RST, Nothing),
+        ("ACK sent", ACK, Nothing),
+        ("FIN and ACK sent, the usual end", FIN | ACK, Nothing),
+    ] {
+        rows.push(row(name, with(&plain, FLAGS, flags), counted));
+    }
+    Ok(rows)
+}
+
+fn syn_ack() -> TcpHeader {
+    TcpHeader {
+        syn: true,
+        ack: true,
+        ..segment([OPEN, CLIENT])
+    }
 }
 
 fn reset(ack: bool, sequence: u32) -> TcpHeader {

@@ -40,10 +40,16 @@ fn fin() -> Result<Vec<u8>> {
 }
 
 #[test]
-fn answers_are_no_hits() -> Result<()> {
+fn a_flow_is_counted_as_what_came_before_says() -> Result<()> {
     let abort = TcpHeader {
         rst: true,
         ack: true,
+        sequence_number: 77,
+        ..segment([PORT, CLIENT])
+    };
+    // Answers a segment that had an ACK.
+    let reset = TcpHeader {
+        rst: true,
         sequence_number: 77,
         ..segment([PORT, CLIENT])
     };
@@ -55,6 +61,9 @@ fn answers_are_no_hits() -> Result<()> {
     let late_reply = inward().udp([53, PORT], &dns_reply())?;
     let late_reply_refused = outward().icmp_error([3, 3], &late_reply[14..])?;
     let hit = As(Signal::Datagram, PORT);
+    let sent = As(Signal::DatagramSent, PORT);
+    let asked = As(Signal::DnsQueryUdp, 53);
+    let asks = As(Signal::DnsSentUdp, 53);
     let from_v6 = |ports| Path::new(REMOTE_V6, LOCAL_V6).udp(ports, b"x");
     let to_v6 = |ports| Path::new(LOCAL_V6, REMOTE_V6).udp(ports, b"x");
     let stories: Vec<(&str, Vec<Step>)> = vec![
@@ -86,8 +95,65 @@ fn answers_are_no_hits() -> Result<()> {
             "a client's second datagram, once it was answered",
             vec![
                 (In, from_v6([CLIENT, PORT])?, hit),
-                (Out, to_v6([PORT, CLIENT])?, Nothing),
+                (Out, to_v6([PORT, CLIENT])?, As(Signal::AnsweredUdp, PORT)),
                 (In, from_v6([CLIENT, PORT])?, Nothing),
+                (Out, to_v6([PORT, CLIENT])?, Nothing),
+            ],
+        ),
+        (
+            "datagrams of a flow that this host began",
+            vec![
+                (Out, outward().udp([CLIENT, PORT], b"x")?, sent),
+                (Out, outward().udp([CLIENT, PORT], b"x")?, Nothing),
+                (In, inward().udp([PORT, CLIENT], b"x")?, Nothing),
+                (Out, outward().udp([CLIENT, PORT], b"x")?, Nothing),
+                (Out, outward().udp([CLIENT + 1, PORT], b"x")?, sent),
+                (
+                    Out,
+                    outward().udp([CLIENT, PORT + 1], b"x")?,
+                    As(Signal::DatagramSent, PORT + 1),
+                ),
+            ],
+        ),
+        (
+            "a name server's client",
+            vec![
+                (In, inward().udp([CLIENT, 53], &dns_query())?, asked),
+                (
+                    Out,
+                    outward().udp([53, CLIENT], &dns_reply())?,
+                    As(Signal::AnsweredUdp, 53),
+                ),
+                (In, inward().udp([CLIENT, 53], &dns_query())?, asked),
+                (Out, outward().udp([53, CLIENT], &dns_reply())?, Nothing),
+            ],
+        ),
+        (
+            "a resolver that asks from one port",
+            vec![
+                (Out, outward().udp([CLIENT, 53], &dns_query())?, asks),
+                (In, inward().udp([53, CLIENT], &dns_reply())?, Nothing),
+                (Out, outward().udp([CLIENT, 53], &dns_query())?, asks),
+                (Out, outward().udp([CLIENT, 53], b"hello")?, Nothing),
+            ],
+        ),
+        (
+            "a reset on the ports of a flow of datagrams",
+            vec![
+                (In, inward().udp([CLIENT, PORT], b"x")?, hit),
+                (Out, outward().tcp(reset.clone(), &[])?, Nothing),
+            ],
+        ),
+        (
+            "a Maimon probe, refused by a reset without ACK",
+            vec![
+                (Out, outward().tcp(reset.clone(), &[])?, Nothing),
+                (In, fin()?, As(Signal::MaimonProbe, PORT)),
+                (
+                    Out,
+                    outward().tcp(reset.clone(), &[])?,
+                    As(Signal::RefusedTcp, PORT),
+                ),
             ],
         ),
         (

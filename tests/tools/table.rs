@@ -10,7 +10,6 @@ const ROW: Row = Row {
     line: "",
     side: Side::Attacker,
     expected: &[],
-    signals: &["syn"],
     at_least: 1,
 };
 
@@ -19,113 +18,124 @@ const FROM_ATTACKER: &str = "198.51.100.2";
 const FROM_ATTACKER6: &str = "2001:db8:1::2";
 const FROM_HOST: &str = "198.51.100.1";
 
-const PORT_SCAN: &[Fired] = &[("port-scan", "distinct_ports", FROM_ATTACKER)];
+/// Ports hit by what counts as that signal.
+const fn port_scan(signal: &'static str) -> [Fired; 1] {
+    [("port-scan", "distinct_ports", signal, FROM_ATTACKER)]
+}
+
+const SYN_SCAN: &[Fired] = &port_scan("syn");
 
 const CURLS: &str = "for i in $(seq 110); do curl --silent --fail http://{host}/ || exit; done";
-/// The loop opens a connection each time.
+/// The loop opens a connection each time, which is accepted.
 const FROM_CURL: &[Fired] = &[
-    ("http-flood", "count", FROM_ATTACKER),
-    ("port-scan", "count", FROM_ATTACKER),
-    ("rapid-scan", "count", FROM_ATTACKER),
-    ("common-ports", "count", FROM_ATTACKER),
+    ("http-flood", "count", "http-get", FROM_ATTACKER),
+    ("http-flood", "count", "accepted", FROM_ATTACKER),
+    ("port-scan", "count", "syn", FROM_ATTACKER),
+    ("rapid-scan", "count", "syn", FROM_ATTACKER),
+    ("common-ports", "count", "syn", FROM_ATTACKER),
 ];
 
-/// A query is a hit on the port as well, and so is the SYN before one over TCP.
-const FROM_DIG: &[Fired] = &[
-    ("dns-flood", "count", FROM_ATTACKER),
-    ("port-scan", "count", FROM_ATTACKER),
-    ("rapid-scan", "count", FROM_ATTACKER),
+/// A query is a hit on the port as well.
+const DIG: &[Fired] = &[
+    ("dns-flood", "count", "dns-query", FROM_ATTACKER),
+    ("port-scan", "count", "dns-query", FROM_ATTACKER),
+    ("rapid-scan", "count", "dns-query", FROM_ATTACKER),
+];
+
+/// So is the SYN before one over TCP.
+const DIG_TCP: &[Fired] = &[
+    ("dns-flood", "count", "dns-query", FROM_ATTACKER),
+    ("port-scan", "count", "syn", FROM_ATTACKER),
+    ("rapid-scan", "count", "syn", FROM_ATTACKER),
 ];
 
 pub(super) const ROWS: &[Row] = &[
     Row {
         name: "nmap -sS",
         line: "{nmap} -sS -p 2000-2039 {host}",
-        expected: PORT_SCAN,
+        expected: SYN_SCAN,
         ..ROW
     },
     Row {
         name: "nmap -sT",
         line: "{nmap} -sT -p 2000-2039 {host}",
-        expected: PORT_SCAN,
+        expected: SYN_SCAN,
         ..ROW
     },
     Row {
         name: "nmap -sU",
         // Not sent again: the host says 'port unreachable' only so often.
         line: "{nmap} -sU --max-retries 0 -p 2000-2039 {host}",
-        expected: PORT_SCAN,
-        signals: &["udp"],
+        expected: &port_scan("udp"),
         ..ROW
     },
     Row {
         name: "nmap -sF",
         line: "{nmap} -sF -p 2000-2039 {host}",
-        expected: PORT_SCAN,
-        signals: &["fin"],
+        expected: &port_scan("fin"),
         ..ROW
     },
     Row {
         name: "nmap -sN",
         line: "{nmap} -sN -p 2000-2039 {host}",
-        expected: PORT_SCAN,
-        signals: &["null"],
+        expected: &port_scan("null"),
         ..ROW
     },
     Row {
         name: "nmap -sX",
         line: "{nmap} -sX -p 2000-2039 {host}",
-        expected: PORT_SCAN,
-        signals: &["xmas"],
+        expected: &port_scan("xmas"),
         ..ROW
     },
     Row {
         name: "nmap -sM",
         line: "{nmap} -sM -p 2000-2039 {host}",
-        expected: PORT_SCAN,
-        signals: &["maimon"],
+        expected: &port_scan("maimon"),
         ..ROW
     },
     Row {
         name: "nmap -f",
         line: "{nmap} -sS -f -p 2000-2039 {host}",
-        expected: PORT_SCAN,
-        signals: &["short-fragment"],
+        expected: &port_scan("short-fragment"),
         ..ROW
     },
     Row {
         name: "nmap -ff, fragments that show the flags",
         line: "{nmap} -sS -ff -p 2000-2039 {host}",
-        expected: PORT_SCAN,
+        expected: SYN_SCAN,
         ..ROW
     },
     Row {
         name: "nmap -6",
         line: "{nmap} -6 -sS -p 2000-2039 {host6}",
-        expected: &[("port-scan", "distinct_ports", FROM_ATTACKER6)],
+        expected: &[("port-scan", "distinct_ports", "syn", FROM_ATTACKER6)],
         ..ROW
     },
     Row {
         name: "nmap -sn over 64 addresses",
         line: "nmap -n -sn -PE {spares}",
-        expected: &[("icmp-sweep", "distinct_addresses", FROM_ATTACKER)],
-        signals: &["echo-request"],
+        expected: &[(
+            "icmp-sweep",
+            "distinct_addresses",
+            "echo-request",
+            FROM_ATTACKER,
+        )],
         ..ROW
     },
     Row {
         name: "nmap -D",
         line: "{nmap} -sS -p 2000-2039 -D 203.0.113.10,203.0.113.11,ME {host}",
         expected: &[
-            ("port-scan", "distinct_ports", FROM_ATTACKER),
-            ("port-scan", "distinct_ports", "203.0.113.10"),
-            ("port-scan", "distinct_ports", "203.0.113.11"),
+            ("port-scan", "distinct_ports", "syn", FROM_ATTACKER),
+            ("port-scan", "distinct_ports", "syn", "203.0.113.10"),
+            ("port-scan", "distinct_ports", "syn", "203.0.113.11"),
         ],
         ..ROW
     },
     Row {
         name: "nmap -p445, again and again",
         line: "for i in $(seq 11); do {nmap} -sS -p445 {host}; done",
-        expected: &[("smb-scan", "count", FROM_ATTACKER)],
+        expected: &[("smb-scan", "count", "syn", FROM_ATTACKER)],
         ..ROW
     },
     Row {
@@ -133,9 +143,14 @@ pub(super) const ROWS: &[Row] = &[
         line: "{nmap} -sS -p 1001-2000 {host}",
         // Past 500 SYNs it is a flood as well. The host refuses all.
         expected: &[
-            ("port-scan", "distinct_ports", FROM_ATTACKER),
-            ("failed-connections", "count", FROM_ATTACKER),
-            ("syn-flood", "count", FROM_ATTACKER),
+            ("port-scan", "distinct_ports", "syn", FROM_ATTACKER),
+            (
+                "failed-connections",
+                "count",
+                "refused-reset",
+                FROM_ATTACKER,
+            ),
+            ("syn-flood", "count", "syn", FROM_ATTACKER),
         ],
         at_least: 2000,
         ..ROW
@@ -143,20 +158,20 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "masscan",
         line: "{masscan} -p 2000-2039 {host}",
-        expected: PORT_SCAN,
+        expected: SYN_SCAN,
         ..ROW
     },
     Row {
         name: "masscan under a VLAN tag",
         line: "{masscan} --adapter-vlan 7 -p 2000-2039 {host}",
-        expected: PORT_SCAN,
+        expected: SYN_SCAN,
         ..ROW
     },
     Row {
         name: "masscan under the tag of a VLAN that the host has",
         setup: Setup::Vlan,
         line: "{masscan} --adapter-vlan 7 -p 2000-2039 {host}",
-        expected: PORT_SCAN,
+        expected: SYN_SCAN,
         ..ROW
     },
     Row {
@@ -170,10 +185,15 @@ pub(super) const ROWS: &[Row] = &[
         // hping3 calls the two bits xmas and ymas.
         line: "hping3 --quiet --syn --xmas --ymas --interval u200 --count 600 --destport 2000 --keep {host}",
         expected: &[
-            ("syn-flood", "count", FROM_ATTACKER),
-            ("port-scan", "count", FROM_ATTACKER),
-            ("rapid-scan", "count", FROM_ATTACKER),
-            ("failed-connections", "count", FROM_ATTACKER),
+            ("syn-flood", "count", "syn", FROM_ATTACKER),
+            ("port-scan", "count", "syn", FROM_ATTACKER),
+            ("rapid-scan", "count", "syn", FROM_ATTACKER),
+            (
+                "failed-connections",
+                "count",
+                "refused-reset",
+                FROM_ATTACKER,
+            ),
         ],
         at_least: 1200,
         ..ROW
@@ -181,8 +201,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "ping -f",
         line: "ping -q -f -c 60 {host}",
-        expected: &[("icmp-sweep", "count", FROM_ATTACKER)],
-        signals: &["echo-request"],
+        expected: &[("icmp-sweep", "count", "echo-request", FROM_ATTACKER)],
         ..ROW
     },
     Row {
@@ -190,7 +209,6 @@ pub(super) const ROWS: &[Row] = &[
         setup: Setup::Web,
         line: CURLS,
         expected: FROM_CURL,
-        signals: &["http-get"],
         ..ROW
     },
     Row {
@@ -199,7 +217,6 @@ pub(super) const ROWS: &[Row] = &[
         setup: Setup::Web,
         line: CURLS,
         expected: FROM_CURL,
-        signals: &["http-get"],
         ..ROW
     },
     Row {
@@ -208,7 +225,6 @@ pub(super) const ROWS: &[Row] = &[
         setup: Setup::Web,
         line: CURLS,
         expected: FROM_CURL,
-        signals: &["http-get"],
         ..ROW
     },
     Row {
@@ -217,23 +233,20 @@ pub(super) const ROWS: &[Row] = &[
         setup: Setup::WebJumbo,
         line: "for i in $(seq 110); do curl --silent --fail --header X:$(printf %07000d) http://{host}/ || exit; done",
         expected: FROM_CURL,
-        signals: &["http-get"],
         ..ROW
     },
     Row {
         name: "dig in a loop, at this host",
         setup: Setup::Nameserver(Side::Host),
         line: "{questions} | dig @{host} +tries=1 -f -",
-        expected: FROM_DIG,
-        signals: &["dns-query"],
+        expected: DIG,
         ..ROW
     },
     Row {
         name: "dig +tcp in a loop, at this host",
         setup: Setup::Nameserver(Side::Host),
         line: "{questions} | dig @{host} +tries=1 +tcp -f -",
-        expected: FROM_DIG,
-        signals: &["dns-query"],
+        expected: DIG_TCP,
         ..ROW
     },
     Row {
@@ -241,8 +254,7 @@ pub(super) const ROWS: &[Row] = &[
         setup: Setup::Nameserver(Side::Attacker),
         line: "{questions} | dig @{attacker} +tries=1 -f -",
         side: Side::Host,
-        expected: &[("dns-flood", "count", FROM_HOST)],
-        signals: &["dns-query-sent"],
+        expected: &[("dns-flood", "count", "dns-query-sent", FROM_HOST)],
         ..ROW
     },
     Row {
@@ -250,8 +262,7 @@ pub(super) const ROWS: &[Row] = &[
         setup: Setup::Nameserver(Side::Attacker),
         line: "{questions} | dig @{attacker} +tries=1 +tcp -f -",
         side: Side::Host,
-        expected: &[("dns-flood", "count", FROM_HOST)],
-        signals: &["dns-query-sent"],
+        expected: &[("dns-flood", "count", "dns-query-sent", FROM_HOST)],
         ..ROW
     },
 ];

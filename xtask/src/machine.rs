@@ -29,17 +29,20 @@ pub(crate) struct Tool {
 /// The web server among the tools: the only one whose package starts a service.
 pub(crate) const WEB_SERVER: Tool = tool("nginx", "nginx");
 
-/// Real scanners, clients and servers.
-pub(crate) const TEST_TOOLS: [Tool; 9] = [
+/// Real scanners, clients and servers. netcat goes by its full name, as there is another one; Python must be Debian's own.
+pub(crate) const TEST_TOOLS: [Tool; 12] = [
     tool("nmap", "nmap"),
     tool("hping3", "hping3"),
     tool("masscan", "masscan"),
     tool("dig", "bind9-dnsutils"),
     tool("curl", "curl"),
+    tool("wrk", "wrk"),
+    tool("nc.openbsd", "netcat-openbsd"),
     WEB_SERVER,
     tool("iperf3", "iperf3"),
     tool("ping", "iputils-ping"),
     tool("ip", "iproute2"),
+    tool("/usr/bin/python3", "python3"),
 ];
 
 const fn tool(program: &'static str, package: &'static str) -> Tool {

@@ -2,10 +2,9 @@
 //!
 //! In: a cursor at the first byte of the frame. Out: the family of the network header and a cursor at it; `None` for other
 //! protocols (ARP, LLDP, ...).
-//! The decision held here: an inbound frame to a group address (broadcast, multicast) is nobody's scan of this host. Neighbours'
-//! announcements would otherwise look like port hits, and a TCP stack does not answer such frames at all.
+//! The decision held here: a frame to a group address (broadcast, multicast) is nobody's scan, neither of this host nor by it.
+//! Neighbours' announcements would otherwise look like port hits, and a TCP stack does not answer such frames at all.
 
-use super::Direction;
 use super::network::Family;
 use crate::packet::Cursor;
 use crate::{Loss, Packet};
@@ -26,10 +25,9 @@ const GROUP_BIT: u8 = 1;
 #[inline(always)]
 pub(super) fn ethernet<P: Packet + ?Sized>(
     cursor: Cursor<'_, P>,
-    direction: Direction,
 ) -> Result<Option<(Family, Cursor<'_, P>)>, Loss> {
     let header = cursor.peek::<HEADER>(0).ok_or(Loss::Truncated)?;
-    if direction == Direction::In && header[0] & GROUP_BIT != 0 {
+    if header[0] & GROUP_BIT != 0 {
         return Ok(None);
     }
     let mut ethertype = u16::from_be_bytes([header[12], header[13]]);

@@ -31,7 +31,7 @@ pub fn parse<P: Packet + ?Sized>(
     packet: &P,
     direction: Direction,
 ) -> Result<Option<(Flow, Sighting)>, Loss> {
-    let Some((family, cursor)) = link::ethernet(Cursor::new(packet), direction)? else {
+    let Some((family, cursor)) = link::ethernet(Cursor::new(packet))? else {
         return Ok(None);
     };
     let Some(datagram) = network::datagram(family, cursor)? else {

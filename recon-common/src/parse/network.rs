@@ -182,12 +182,14 @@ impl<P: Packet + ?Sized> Datagram<'_, P> {
                 local: destination,
                 remote_port: source_port,
                 local_port: destination_port,
+                protocol: self.protocol,
             },
             Direction::Out => Flow {
                 remote: destination,
                 local: source,
                 remote_port: destination_port,
                 local_port: source_port,
+                protocol: self.protocol,
             },
         })
     }

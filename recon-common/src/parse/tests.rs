@@ -46,11 +46,7 @@ fn common_frames() {
     for (name, bytes, expected) in [
         ("SYN", syn, Some((22, Sighting::Plain(Signal::Syn)))),
         ("ACK", ack, None),
-        (
-            "UDP",
-            udp,
-            Some((161, Sighting::Unsolicited(Signal::Datagram))),
-        ),
+        ("UDP", udp, Some((161, Sighting::Unsolicited))),
         (
             "ping",
             ping,

@@ -2,8 +2,8 @@
 //!
 //! In: a [`Datagram`]. Out: its flow and what it shows, or `None` for what no rule asks about.
 //! The decision held here: what of a packet is a probe (DESIGN 'hit'). Inbound, a flag set that starts a connection, or that none
-//! starts with; SYN-ACK, RST and ICMP errors are answers or backscatter and never count. Outbound, only what tells how this
-//! host answered, what it asked of DNS, and which answers to expect.
+//! starts with; SYN-ACK, RST and ICMP errors are answers or backscatter and never count. Outbound, what tells how this
+//! host answered, whom it reaches for, and which answers to expect.
 
 use super::network::{Datagram, Family, quoted};
 use super::{Direction, payload};
@@ -45,7 +45,10 @@ pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Seen {
                 };
                 (ports(&header), sighting)
             }
-            None => short_segment(datagram)?,
+            None => (
+                short_segment(datagram)?,
+                Sighting::Plain(Signal::FragmentProbe),
+            ),
         },
         PROTOCOL_UDP => {
             let header = datagram
@@ -54,9 +57,9 @@ pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Seen {
                 .ok_or(Loss::Truncated)?;
             let ports = ports(&header);
             let sighting = if ports[1] == PORT_DNS && is_dns_query(datagram)? {
-                Sighting::Plain(Signal::DnsQueryUdp)
+                Sighting::Query
             } else {
-                Sighting::Unsolicited(Signal::Datagram)
+                Sighting::Unsolicited
             };
             (ports, sighting)
         }
@@ -92,7 +95,7 @@ fn segment_in<P: Packet + ?Sized>(
         };
         return Ok(match asked {
             Some(signal) => Some(Sighting::Plain(signal)),
-            None if flags == FIN | ACK => Some(Sighting::Unconnected(Signal::MaimonProbe)),
+            None if flags == FIN | ACK => Some(Sighting::Unconnected),
             None => None,
         });
     }
@@ -109,50 +112,57 @@ fn segment_in<P: Packet + ?Sized>(
     Ok(Some(Sighting::Plain(signal)))
 }
 
-/// A segment that ends before its flags: a probe if it is a first fragment, since no stack cuts that short (RFC 1858).
+/// The ports of a segment that ends before its flags: a probe if it is a first fragment, since no stack cuts that short (RFC 1858).
 #[inline(always)]
-fn short_segment<P: Packet + ?Sized>(
-    datagram: &Datagram<'_, P>,
-) -> Result<([u16; 2], Sighting), Loss> {
+fn short_segment<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Result<[u16; 2], Loss> {
     if !datagram.is_fragment || datagram.payload.left() >= TCP_TO_FLAGS {
         return Err(Loss::Truncated);
     }
     let header = datagram.payload.peek::<PORTS>(0).ok_or(Loss::Truncated)?;
-    Ok((ports(&header), Sighting::Plain(Signal::FragmentProbe)))
+    Ok(ports(&header))
 }
 
 #[inline(always)]
 pub(super) fn outbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Seen {
     let (ports, sighting) = match datagram.protocol {
-        PROTOCOL_TCP => {
-            let header = datagram
-                .payload
-                .peek::<TCP_TO_FLAGS>(0)
-                .ok_or(Loss::Truncated)?;
-            let Some(sighting) = segment_out(&datagram.payload, &header)? else {
-                return Ok(None);
-            };
-            (ports(&header), sighting)
-        }
+        PROTOCOL_TCP => match datagram.payload.peek::<TCP_TO_FLAGS>(0) {
+            Some(header) => {
+                let Some(sighting) = segment_out(&datagram.payload, &header)? else {
+                    return Ok(None);
+                };
+                (ports(&header), sighting)
+            }
+            None => (short_segment(datagram)?, Sighting::Plain(Signal::ProbeSent)),
+        },
         PROTOCOL_UDP => {
             let header = datagram
                 .payload
                 .peek::<UDP_HEADER>(0)
                 .ok_or(Loss::Truncated)?;
             let ports = ports(&header);
-            let asks = ports[1] == PORT_DNS && is_dns_query(datagram)?;
-            (ports, Sighting::Sent(asks.then_some(Signal::DnsSentUdp)))
+            let sighting = if ports[1] == PORT_DNS && is_dns_query(datagram)? {
+                Sighting::Asked
+            } else {
+                Sighting::Sent
+            };
+            (ports, sighting)
         }
-        PROTOCOL_ICMP | PROTOCOL_ICMPV6 => return refusal(datagram),
+        PROTOCOL_ICMP | PROTOCOL_ICMPV6 => {
+            let [kind, code] = datagram.payload.peek::<2>(0).ok_or(Loss::Truncated)?;
+            if !is_echo_request(datagram.protocol, kind) {
+                return refusal(datagram, kind, code);
+            }
+            ([0, 0], Sighting::Plain(Signal::EchoSent))
+        }
         _ => return Ok(None),
     };
     Ok(Some((datagram.flow(Direction::Out, ports)?, sighting)))
 }
 
-/// What an outbound segment shows: how this host refused, that it aborted or closed, or that it asked a DNS server.
+/// What an outbound segment shows: how this host answered, that it aborted or closed, that it connects, probes or asks.
 ///
 /// A reset that answers a segment without ACK carries sequence number 0 and an ACK (RFC 9293, 3.5.2): it refuses a
-/// probe. One with another sequence number aborts a connection, and a FIN closes this host's half of it: where the peer's FIN
+/// probe. One without ACK answers a segment that had one. One with another sequence number aborts a connection, and a FIN closes this host's half of it: where the peer's FIN
 /// comes after the socket is gone (FIN-WAIT-2 ends after a minute), it must not look like a Maimon probe.
 #[inline(always)]
 fn segment_out<P: Packet + ?Sized>(
@@ -160,19 +170,24 @@ fn segment_out<P: Packet + ?Sized>(
     header: &[u8; TCP_TO_FLAGS],
 ) -> Result<Option<Sighting>, Loss> {
     let flags = header[13] & FLAGS;
-    if flags & RST != 0 {
-        let sequence = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
-        return Ok(match (flags & ACK != 0, sequence) {
-            (true, 0) => Some(Sighting::Plain(Signal::RefusedTcp)),
-            (true, _) => Some(Sighting::Sent(None)),
-            (false, _) => None,
+    if flags & ACK == 0 {
+        return Ok(match flags & (FIN | SYN | RST) {
+            SYN => Some(Sighting::Plain(Signal::SynSent)),
+            RST => Some(Sighting::Reset),
+            _ => Some(Sighting::Plain(Signal::ProbeSent)),
         });
     }
-    if ports(header)[1] == PORT_DNS && payload::is_tcp_dns_query(segment, header[12])? {
-        // TCP's answers need no memory: only SYNs and odd flags count there.
-        return Ok(Some(Sighting::Plain(Signal::DnsSentTcp)));
+    if flags & (FIN | SYN | RST) != 0 {
+        let sequence = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+        return Ok(Some(match flags & (SYN | RST) {
+            RST if sequence == 0 => Sighting::Plain(Signal::RefusedTcp),
+            SYN => Sighting::Plain(Signal::AnsweredTcp),
+            _ => Sighting::Closed,
+        }));
     }
-    Ok((flags & FIN != 0).then_some(Sighting::Sent(None)))
+    // TCP's answers need no memory: only SYNs and odd flags count there.
+    let asks = ports(header)[1] == PORT_DNS && payload::is_tcp_dns_query(segment, header[12])?;
+    Ok(asks.then_some(Sighting::Plain(Signal::DnsSentTcp)))
 }
 
 /// An ICMP error by which this host refuses a probe, as the flow of the probe that it quotes.
@@ -180,8 +195,7 @@ fn segment_out<P: Packet + ?Sized>(
 /// Port unreachable is the stack's answer, 'administratively prohibited' a firewall's. Errors about hosts and
 /// networks are a router's, and time exceeded is nobody's refusal.
 #[inline(always)]
-fn refusal<P: Packet + ?Sized>(error: &Datagram<'_, P>) -> Seen {
-    let [kind, code] = error.payload.peek::<2>(0).ok_or(Loss::Truncated)?;
+fn refusal<P: Packet + ?Sized>(error: &Datagram<'_, P>, kind: u8, code: u8) -> Seen {
     let family = match (error.protocol, kind, code) {
         (PROTOCOL_ICMP, 3, 3 | 9 | 10 | 13) => Family::V4,
         (PROTOCOL_ICMPV6, 1, 1 | 4) => Family::V6,
@@ -193,7 +207,7 @@ fn refusal<P: Packet + ?Sized>(error: &Datagram<'_, P>) -> Seen {
     let sighting = match probe.protocol {
         PROTOCOL_TCP => Sighting::Plain(Signal::RefusedIcmp),
         // A reply that came after its asker had gone is refused as well, and is nobody's probe.
-        PROTOCOL_UDP => Sighting::Unsolicited(Signal::RefusedIcmp),
+        PROTOCOL_UDP => Sighting::Refusal,
         _ => return Ok(None),
     };
     let header = probe.payload.peek::<PORTS>(0).ok_or(Loss::Truncated)?;

@@ -1,4 +1,4 @@
-//! The hooks, a thin file each: from a program's context to a [`recon_common::Packet`].
+//! The hooks, a thin file each: from a program's context to a [`recon_common::Packet`], or to what a process does.
 //!
 //! The decision held here: headers are read in place, from the packet's first buffer; a payload that lies elsewhere (page fragments,
 //! a card that splits headers from data) is fetched by the kernel's copying helper. Were every read to have that second way,
@@ -6,6 +6,8 @@
 
 use core::arch::asm;
 
+mod exec;
+mod socket;
 mod tc;
 mod xdp;
 
@@ -21,7 +23,10 @@ unsafe fn read_in_place<const N: usize>(
 ) -> Option<[u8; N]> {
     // `bytes + 1 > end` would be compiled to `bytes >= end`, of which the verifier learns nothing.
     const { assert!(N > 1) };
-    let bytes = start + offset;
+    let mut bytes = start + offset;
+    // SAFETY: adds 0 to a number, which keeps the compiler from working the pointer out anew behind the check, where the verifier would
+    // not know it for the same.
+    unsafe { asm!("{bytes} += 0", bytes = inout(reg) bytes) };
     if bytes + N > end {
         return None;
     }

@@ -28,8 +28,12 @@ fn packet(context: TcContext, direction: Direction) -> i32 {
     let skb: *mut __sk_buff = context.skb.skb;
     let memory = Kernel {
         context: skb.cast(),
-        // SAFETY: the pointer is the program's context.
-        interface: unsafe { (*skb).ifindex },
+        interface: match direction {
+            // SAFETY: the pointer is the program's context.
+            Direction::In => unsafe { (*skb).ifindex },
+            // SAFETY: as above.
+            Direction::Out => unsafe { (*skb).ingress_ifindex },
+        },
     };
     pull_headers(&context);
     count::packet(&Frame(context), &memory, direction);

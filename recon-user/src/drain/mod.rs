@@ -1,10 +1,13 @@
 //! Draining: exact counts of one interval out of the kernel's two generations.
 //!
-//! In: the maps that the programs fill. Out: each [`Key`] with its count since the last poll, once, and the counters' growth.
+//! In: the maps that the programs fill. Out: each [`Key`] with its count since the last poll, once, and the counters' growth; and, as
+//! they are started, programs ([`Executions`]).
 //! The decision held here: the kernel writes to the live generation; a poll makes the other one live, waits until no program
 //! can still write to the old one ([`Grace`]), then reads and empties it in batches. No count is lost or doubled.
 
+mod asked;
 mod batch;
+mod executed;
 mod grace;
 
 use std::io;
@@ -14,7 +17,9 @@ use aya::maps::{Array, Map, MapData, MapError, PerCpuArray};
 use recon_common::{Counter, Key, Loss};
 use thiserror::Error;
 
+use asked::AskedDrain;
 use batch::Batch;
+pub use executed::Executions;
 pub use grace::Grace;
 
 /// Why the counts could not be read.
@@ -45,11 +50,23 @@ pub enum DrainError {
     /// The grace period could not be waited for.
     #[error("membarrier: {0}")]
     Grace(io::Error),
+    /// The kernel does not share the memory of a map.
+    #[error("map {name} can't be mapped into memory: {reason}")]
+    Shared {
+        /// The map's name.
+        name: &'static str,
+        /// What the kernel says.
+        reason: io::Error,
+    },
+    /// The ring of started programs can't be waited for.
+    #[error("can't wait for the ring of started programs: {0}")]
+    Ring(io::Error),
 }
 
 const COUNTS: [&str; 2] = ["COUNTS_0", "COUNTS_1"];
 const GENERATION: &str = "GENERATION";
 const COUNTERS: &str = "COUNTERS";
+const ASKED: &str = "ASKED";
 
 /// What one poll brought, beside the rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,6 +88,13 @@ impl Tally {
     #[must_use]
     pub fn lost_total(&self) -> u64 {
         self.lost.iter().sum()
+    }
+
+    /// Whether the counts are a lower bound.
+    #[must_use]
+    pub fn is_lower_bound(&self) -> bool {
+        let mut losses = Loss::ALL.into_iter().zip(self.lost);
+        losses.any(|(loss, count)| loss.lowers_counts() && count > 0)
     }
 
     /// Adds another tally to this one.
@@ -113,6 +137,7 @@ pub struct Drain {
     counts: [MapData; 2],
     generation: Array<MapData, u32>,
     counters: PerCpuArray<MapData, u64>,
+    asked: AskedDrain,
     live: usize,
     grace: Grace,
     batch: Batch,
@@ -137,6 +162,7 @@ impl Drain {
                 .try_into()
                 .map_err(map_error(GENERATION))?,
             counters: take(COUNTERS)?.try_into().map_err(map_error(COUNTERS))?,
+            asked: asked(take(ASKED)?)?,
             live: 0,
             grace,
             batch: Batch::new(),
@@ -154,11 +180,11 @@ impl Drain {
             Grace::Membarrier => {
                 let old = self.flip()?;
                 grace::wait().map_err(DrainError::Grace)?;
-                self.empty(&[old], row)
+                self.empty(&[old], false, row)
             }
             // The other generation has been idle for a whole interval: long enough for any program to end.
             Grace::NextPoll => {
-                let tally = self.empty(&[1 - self.live], row)?;
+                let tally = self.empty(&[1 - self.live], false, row)?;
                 self.flip()?;
                 Ok(tally)
             }
@@ -182,7 +208,7 @@ impl Drain {
     /// # Errors
     /// As [`Drain::poll`].
     pub fn finish(&mut self, row: impl FnMut(&Key, u64)) -> Result<Tally, DrainError> {
-        self.empty(&[1 - self.live, self.live], row)
+        self.empty(&[1 - self.live, self.live], true, row)
     }
 
     /// Makes the other generation live, and returns the one that was.
@@ -199,6 +225,7 @@ impl Drain {
     fn empty(
         &mut self,
         generations: &[usize],
+        at_end: bool,
         mut row: impl FnMut(&Key, u64),
     ) -> Result<Tally, DrainError> {
         self.count_frames()?;
@@ -215,6 +242,11 @@ impl Drain {
                     reason,
                 })?;
         }
+        self.asked.drain(at_end, |key| {
+            pending.signals += 1;
+            pending.keys += 1;
+            row(key, 1);
+        });
         Ok(std::mem::take(&mut self.pending))
     }
 
@@ -245,4 +277,14 @@ fn hash(map: Map, name: &'static str) -> Result<MapData, DrainError> {
         Map::HashMap(data) => Ok(data),
         _ => Err(DrainError::NoMap { name }),
     }
+}
+
+fn asked(map: Map) -> Result<AskedDrain, DrainError> {
+    let Map::Array(data) = map else {
+        return Err(DrainError::NoMap { name: ASKED });
+    };
+    AskedDrain::new(data).map_err(|reason| DrainError::Shared {
+        name: ASKED,
+        reason,
+    })
 }

@@ -42,7 +42,7 @@ pub enum Ingress {
 pub enum Egress {
     /// TC egress.
     Tc(TcKind),
-    /// The kernel refused: no refusals, no DNS queries sent, and no way to tell an answer from an unsolicited datagram.
+    /// The kernel refused: nothing of what this host sends, and no way to tell an answer from an unsolicited datagram.
     Missing(String),
 }
 
@@ -87,7 +87,7 @@ impl fmt::Display for Taken {
             Egress::Tc(kind) => write!(f, ", outbound by {kind} egress"),
             Egress::Missing(reason) => write!(
                 f,
-                ", outbound by nothing ({reason}): refused attempts, DNS queries sent and UDP hits are not counted"
+                ", outbound by nothing ({reason}): what this host answers and sends is not counted, nor are UDP hits"
             ),
         }
     }

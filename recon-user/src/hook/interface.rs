@@ -36,12 +36,8 @@ pub struct Interface {
     lower: Option<u32>,
 }
 
-/// The interfaces to watch: those of `names`, or by default every one that is up, but for loopback and those that show the
-/// packets of another one again.
-///
-/// # Errors
-/// [`HookError`] where a name is wrong, an interface can't be watched, or none is left.
-pub fn select(names: &[String]) -> Result<Vec<Interface>, HookError> {
+/// The interfaces of these names, or the default ones; see [`super::select`].
+pub(super) fn select(names: &[String]) -> Result<Vec<Interface>, HookError> {
     choose(list().map_err(HookError::ListInterfaces)?, names)
 }
 

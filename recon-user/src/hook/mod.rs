@@ -1,23 +1,28 @@
 //! Hooks: the kernel programs, loaded and attached.
 //!
-//! In: the kernel object built into this binary, and the interfaces to watch. Out: programs on their hooks, and for each
-//! interface a [`Taken`] that says which hooks it got.
+//! In: the kernel object built into this binary, the interfaces and the cgroup to watch. Out: programs on their hooks; for each
+//! interface a [`Taken`], and for the host's own processes [`Sockets`], which say what was to be had.
 //! The decisions held here: everything that can be known to fail (names, privileges, BPF, a taken XDP hook) is told before anything
-//! is attached; a hook that still can't attach costs its own signals and no more. Outbound hooks attach first, so that the answers
-//! to what leaves in between are not taken for unsolicited datagrams.
+//! is attached; a hook that still can't attach costs its own signals and no more. Socket hooks attach first and inbound hooks last:
+//! a sender is noted before its packet is seen, and answers to what leaves in between are not taken for unsolicited datagrams.
 
 mod attach;
+mod cgroup;
 mod interface;
 mod privilege;
+mod socket;
 
 use std::io;
 
 use aya::programs::{Program, ProgramError};
+use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfLoader};
 use thiserror::Error;
 
 pub use attach::{Egress, Ingress, Taken, XdpChoice};
-pub use interface::{Interface, select};
+pub use cgroup::Cgroup;
+pub use interface::Interface;
+pub use socket::{Missing, Sockets};
 
 /// Why the hooks can't be had.
 #[derive(Debug, Error)]
@@ -81,6 +86,14 @@ pub enum HookError {
         /// Id of the program that is there.
         program: u32,
     },
+    /// A folder that is no cgroup.
+    #[error("can't watch the sockets of {folder}: {reason}")]
+    NoCgroup {
+        /// The folder asked for.
+        folder: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// No hook that sees inbound packets could be attached.
     #[error("can't watch {interface}: no inbound hook attaches: {reasons}")]
     NoIngress {
@@ -94,16 +107,20 @@ pub enum HookError {
 const XDP: &str = "recon_xdp";
 const TC_INGRESS: &str = "recon_ingress";
 const TC_EGRESS: &str = "recon_egress";
+/// The programs without which there is nothing to watch. The others are loaded as they are attached.
 const PROGRAMS: [&str; 3] = [XDP, TC_INGRESS, TC_EGRESS];
 
-/// The loaded kernel object. Dropping it detaches and unloads its programs.
+/// The first kernel that lets TC programs ask for the current process.
+const TC_KNOWS_PROCESS_SINCE: KernelVersion = KernelVersion::new(6, 10, 0);
+
+/// The loaded kernel object. Dropping it detaches and unloads its programs, in any order; see [`Hooks::detach`].
 #[derive(Debug)]
 pub struct Hooks {
     ebpf: Ebpf,
 }
 
 impl Hooks {
-    /// Loads the programs and has the kernel verify them, without attaching any.
+    /// Loads the packet programs and has the kernel verify them, without attaching any.
     ///
     /// # Errors
     /// [`HookError::NoPrivilege`], [`HookError::NoBpf`] or [`HookError::Load`].
@@ -115,8 +132,13 @@ impl Hooks {
             });
         }
         let seed = random_seed();
+        let knows_process = u32::from(
+            KernelVersion::current().is_ok_and(|kernel| kernel >= TC_KNOWS_PROCESS_SINCE),
+        );
         let mut ebpf = EbpfLoader::new()
             .override_global("FLOW_SEED", &seed, true)
+            .override_global("TC_KNOWS_PROCESS", &knows_process, true)
+            .override_global("OWN_NETNS", &socket::own_network_namespace(), true)
             .map_max_entries("COUNTS_0", table_entries)
             .map_max_entries("COUNTS_1", table_entries)
             .load(aya::include_bytes_aligned!(concat!(
@@ -145,16 +167,21 @@ impl Hooks {
         &mut self.ebpf
     }
 
+    /// Attaches the socket hooks to a cgroup, and the one that tells of programs, as far as they are to be had. To be called before
+    /// [`Hooks::attach`].
+    pub fn attach_sockets(&mut self, cgroup: Option<&Cgroup>) -> Sockets {
+        socket::attach(&mut self.ebpf, cgroup)
+    }
+
     /// Attaches to every interface, outbound hooks first.
     ///
     /// # Errors
-    /// [`HookError::XdpTaken`] before anything is attached; [`HookError::NoIngress`] when an interface can't be watched at all.
+    /// [`HookError::NoIngress`] when an interface can't be watched at all.
     pub fn attach(
         &mut self,
         interfaces: &[Interface],
         choice: XdpChoice,
     ) -> Result<Vec<Taken>, HookError> {
-        attach::check(interfaces, choice)?;
         let egress: Vec<Egress> = interfaces
             .iter()
             .map(|interface| attach::egress(&mut self.ebpf, interface))
@@ -171,6 +198,22 @@ impl Hooks {
             })
             .collect()
     }
+
+    /// Detaches and unloads all programs, so that none is left that counts what another one would have taken back.
+    pub fn detach(mut self) {
+        socket::detach_connects(&mut self.ebpf);
+    }
+}
+
+/// The interfaces to watch: those of `names`, or by default every one that is up, but for loopback and those that show the
+/// packets of another one again.
+///
+/// # Errors
+/// [`HookError`] where a name is wrong, an interface can't be watched, none is left, or one has another XDP program where `choice` insists.
+pub fn select(names: &[String], choice: XdpChoice) -> Result<Vec<Interface>, HookError> {
+    let interfaces = interface::select(names)?;
+    attach::check(&interfaces, choice)?;
+    Ok(interfaces)
 }
 
 /// A number that nobody outside can know, for the kernel's flow memory. The standard library seeds its hashes from the system's

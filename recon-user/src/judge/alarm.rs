@@ -48,6 +48,12 @@ impl Alarm {
         self.suppressed += 1;
         None
     }
+
+    /// Whether it has sounded, and the count was over the threshold at `since` or later.
+    pub(super) fn was_over(&self, since: Timestamp) -> bool {
+        self.sounded
+            .is_some_and(|Sounded { over_at, .. }| over_at >= since)
+    }
 }
 
 // The rule above is stated for the catalogue's windows.

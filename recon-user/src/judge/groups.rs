@@ -15,7 +15,7 @@ use super::alarm::Alarm;
 use super::sample::Sample;
 use super::{Finding, Interval};
 use crate::rule::{Measure, Rule, SignalSet};
-use crate::window::{Counted, Distinct, Slice};
+use crate::window::{self, Counted, Distinct, Slice};
 
 /// Groups that a rule keeps.
 const MAX_GROUPS: usize = 1 << 16;
@@ -23,26 +23,44 @@ const MAX_GROUPS: usize = 1 << 16;
 const EVICTED_SHARE: usize = 8;
 /// Members of a distinct count that a group keeps: all ports there are.
 const MAX_MEMBERS: usize = 1 << 16;
-/// Ports and local addresses that an alert lists.
+/// Ports, and addresses and processes, that an alert lists.
 const PORTS_SHOWN: usize = 16;
-const LOCALS_SHOWN: usize = 8;
+const SHOWN: usize = 8;
 
-/// What a rule keeps its counts by. Parts that it does not group by are `None`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// What a rule keeps its counts by. Parts that it does not group by are `None`, and so is what is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct GroupKey {
-    remote: Address,
-    local: Option<Address>,
-    port: Option<u16>,
+    pub(super) remote: Option<Address>,
+    pub(super) local: Option<Address>,
+    pub(super) port: Option<u16>,
+    pub(super) process: Option<u32>,
 }
 
 impl GroupKey {
     pub(super) fn new(rule: &Rule, key: &Key) -> Self {
         Self {
-            remote: key.remote,
-            local: rule.by.local.then_some(key.local),
+            remote: rule.by.remote.then_some(key.remote),
+            local: known_local(key).filter(|_| rule.by.local),
             port: rule.by.port.then_some(key.port),
+            process: known_process(key).filter(|_| rule.by.process),
         }
     }
+
+    /// The group of a rule that groups by the remote alone.
+    pub(super) fn of_remote(remote: Address) -> Self {
+        Self {
+            remote: Some(remote),
+            ..Self::default()
+        }
+    }
+}
+
+fn known_local(key: &Key) -> Option<Address> {
+    (key.local != Address::UNSPECIFIED).then_some(key.local)
+}
+
+fn known_process(key: &Key) -> Option<u32> {
+    (key.process != 0).then_some(key.process)
 }
 
 /// A row of the drain, with the poll that brought it.
@@ -59,7 +77,8 @@ pub(super) struct Event<'a> {
 enum Window {
     Count(Counted),
     Ports(Distinct<u16>),
-    Addresses(Distinct<Address>),
+    Locals(Distinct<Address>),
+    Remotes(Distinct<Address>),
 }
 
 impl Window {
@@ -67,7 +86,8 @@ impl Window {
         match measure {
             Measure::Count => Self::Count(Counted::default()),
             Measure::DistinctPorts => Self::Ports(Distinct::default()),
-            Measure::DistinctAddresses => Self::Addresses(Distinct::default()),
+            Measure::DistinctAddresses => Self::Locals(Distinct::default()),
+            Measure::DistinctRemotes => Self::Remotes(Distinct::default()),
         }
     }
 
@@ -79,7 +99,8 @@ impl Window {
                 true
             }
             Self::Ports(distinct) => distinct.add(now, key.port, MAX_MEMBERS),
-            Self::Addresses(distinct) => distinct.add(now, key.local, MAX_MEMBERS),
+            Self::Locals(distinct) => distinct.add(now, key.local, MAX_MEMBERS),
+            Self::Remotes(distinct) => distinct.add(now, key.remote, MAX_MEMBERS),
         }
     }
 
@@ -87,7 +108,7 @@ impl Window {
         match self {
             Self::Count(counted) => counted.expire(now),
             Self::Ports(distinct) => distinct.expire(now),
-            Self::Addresses(distinct) => distinct.expire(now),
+            Self::Locals(distinct) | Self::Remotes(distinct) => distinct.expire(now),
         }
     }
 
@@ -95,7 +116,7 @@ impl Window {
         match self {
             Self::Count(counted) => counted.total(),
             Self::Ports(distinct) => distinct.total(),
-            Self::Addresses(distinct) => distinct.total(),
+            Self::Locals(distinct) | Self::Remotes(distinct) => distinct.total(),
         }
     }
 }
@@ -108,6 +129,8 @@ struct Group {
     seen: Seen,
     /// The poll that changed it last.
     changed_in: u64,
+    /// What the window held before that.
+    total_before: u64,
 }
 
 /// What was seen since the window was last empty.
@@ -116,7 +139,11 @@ struct Seen {
     since: Timestamp,
     signals: SignalSet,
     ports: Sample<u16, PORTS_SHOWN>,
-    locals: Sample<Address, LOCALS_SHOWN>,
+    locals: Sample<Address, SHOWN>,
+    /// Of groups that are not of one remote.
+    remotes: Sample<Address, SHOWN>,
+    /// Of groups that are not of one process.
+    processes: Sample<u32, SHOWN>,
     is_lossy: bool,
 }
 
@@ -127,7 +154,25 @@ impl Seen {
             signals: SignalSet::default(),
             ports: Sample::default(),
             locals: Sample::default(),
+            remotes: Sample::default(),
+            processes: Sample::default(),
             is_lossy: false,
+        }
+    }
+
+    fn note(&mut self, rule: &Rule, signal: Signal, key: &Key) {
+        self.signals.insert(signal);
+        self.ports.insert(key.port);
+        if let Some(local) = known_local(key) {
+            self.locals.insert(local);
+        }
+        if !rule.by.remote {
+            self.remotes.insert(key.remote);
+        }
+        if !rule.by.process
+            && let Some(process) = known_process(key)
+        {
+            self.processes.insert(process);
         }
     }
 }
@@ -173,6 +218,7 @@ impl Groups {
                     alarm: Alarm::default(),
                     seen: Seen::nothing(interval.from),
                     changed_in: poll,
+                    total_before: 0,
                 })
             }
         };
@@ -180,12 +226,30 @@ impl Groups {
         if group.window.total() == 0 {
             group.seen = Seen::nothing(interval.from);
         }
+        if outcome.is_first_change {
+            group.total_before = group.window.total();
+        }
         group.changed_in = poll;
         group.seen.is_lossy |= !group.window.add(now, key, count) || outcome.evicted > 0;
-        group.seen.signals.insert(signal);
-        group.seen.ports.insert(key.port);
-        group.seen.locals.insert(key.local);
+        group.seen.note(rule, signal, key);
         outcome
+    }
+
+    /// Whether a group was told of, and over its threshold within the rule's window, at the last poll that changed it or before.
+    pub(super) fn was_over(&self, rule: &Rule, group: &GroupKey, now: Timestamp) -> bool {
+        self.0
+            .get(group)
+            .is_some_and(|group| group.alarm.was_over(window::begin(now, rule.window)))
+    }
+
+    /// By how much `poll` has made the group's total grow.
+    pub(super) fn grown_in(&self, poll: u64, group: &GroupKey) -> Option<u64> {
+        let group = self.0.get(group)?;
+        Some(if group.changed_in == poll {
+            group.window.total() - group.total_before
+        } else {
+            0
+        })
     }
 
     /// The finding for a group that this poll has changed, if its alarm is due.
@@ -205,7 +269,8 @@ impl Groups {
         let reach = interval.to.checked_sub(window).unwrap_or(Timestamp::MIN);
         Some(Finding {
             rule,
-            remote: key.remote,
+            remote: key.remote.or(group.seen.remotes.only()),
+            remotes: shown(key.remote, &group.seen.remotes),
             port: key.port.or(group.seen.ports.only()),
             local: key.local.or(group.seen.locals.only()),
             count,
@@ -214,9 +279,17 @@ impl Groups {
             signals: group.seen.signals,
             ports: group.seen.ports.items().to_vec(),
             locals: group.seen.locals.items().to_vec(),
+            process: key.process.or(group.seen.processes.only()),
+            processes: shown(key.process, &group.seen.processes),
+            answers: None,
             suppressed,
             lower_bound: group.seen.is_lossy,
         })
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Drops groups until there is room again. Returns how many of them held something.
@@ -243,6 +316,11 @@ impl Groups {
     }
 }
 
+/// What an alert lists: what the group is of, or else some of what was seen.
+fn shown<T: Copy + Ord>(of: Option<T>, seen: &Sample<T, SHOWN>) -> Vec<T> {
+    of.map_or_else(|| seen.items().to_vec(), |one| vec![one])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,6 +340,7 @@ mod tests {
                 remote: Address::v4(remote.to_be_bytes()),
                 local: Address::v4([203, 0, 113, 1]),
                 port,
+                process: 0,
                 signal: Signal::Syn as u8,
                 reserved: 0,
             };

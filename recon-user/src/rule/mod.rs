@@ -1,11 +1,12 @@
 //! Rules: what is counted, for whom, and how much is too much.
 //!
 //! In: nothing; rules are data. Out: [`Rule`]s that the judge applies without code of their own.
-//! The decisions held here: the shape of a rule (filter, group, measure, threshold, window), and that the exclusion of private
-//! remotes is a property of the rule, applied here and not in the kernel.
+//! The decisions held here: the shape of a rule (filter, group, measure, threshold, window, and the rule it comes after), and that the
+//! exclusion of private remotes and of unknown processes is a property of the rule, applied here and not in the kernel.
 
 mod catalogue;
 mod remote;
+mod scanner;
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use recon_common::{Key, Signal};
 
 pub use catalogue::{CATALOGUE, TECHNIQUE};
 pub use remote::is_private;
+pub use scanner::{SCANNERS, scanners};
 
 /// How sure an alert is to mean harm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -61,6 +63,8 @@ pub enum Measure {
     DistinctPorts,
     /// How many different local addresses.
     DistinctAddresses,
+    /// How many different remote addresses.
+    DistinctRemotes,
 }
 
 impl Measure {
@@ -71,17 +75,33 @@ impl Measure {
             Self::Count => "count",
             Self::DistinctPorts => "distinct_ports",
             Self::DistinctAddresses => "distinct_addresses",
+            Self::DistinctRemotes => "distinct_remotes",
         }
     }
 }
 
-/// What a rule's counts are kept by, beside the remote address.
+/// What a rule's counts are kept by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupBy {
+    /// The remote address.
+    pub remote: bool,
     /// The local address.
     pub local: bool,
     /// The port.
     pub port: bool,
+    /// The process of this host.
+    pub process: bool,
+}
+
+/// Whose traffic counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Processes {
+    /// Anybody's, also where the process is not known.
+    Any,
+    /// That of processes which are known.
+    Known,
+    /// That of processes which are known scanning tools.
+    Tools,
 }
 
 /// A set of signals.
@@ -99,6 +119,12 @@ impl SignalSet {
             next += 1;
         }
         Self(bits)
+    }
+
+    /// Whether all members of this set are in `other` too.
+    #[must_use]
+    pub const fn is_subset(self, other: Self) -> bool {
+        self.0 & !other.0 == 0
     }
 
     /// Whether `signal` is in it.
@@ -135,7 +161,9 @@ pub struct Rule {
     pub ports: &'static [u16],
     /// Whether private remotes count too.
     pub private_remotes: bool,
-    /// What counts are kept by, beside the remote address.
+    /// Whose traffic counts.
+    pub processes: Processes,
+    /// What counts are kept by.
     pub by: GroupBy,
     /// What is measured in a group.
     pub measure: Measure,
@@ -143,14 +171,29 @@ pub struct Rule {
     pub threshold: u64,
     /// How far back a group's counts reach.
     pub window: Duration,
+    /// Only those remotes count of which the rule with this id has told in an earlier poll, by its distinct ports.
+    pub after: Option<&'static str>,
 }
 
 impl Rule {
-    /// Whether a row counts, once its signal is known to: its port, and its remote, which is
-    /// `excluded` where it is private and such remotes are not judged.
+    /// Whether a row counts, once its signal is known to: its port, its process, and its remote, which is `excluded` where it is
+    /// private and such remotes are not judged. Whether the process is a tool is the caller's to find out.
     #[must_use]
     pub fn takes(&self, key: &Key, excluded: bool) -> bool {
         (self.ports.is_empty() || self.ports.contains(&key.port))
             && (self.private_remotes || !excluded)
+            && (self.processes == Processes::Any || key.process != 0)
+    }
+
+    /// Whether this host is the sender of what it counts.
+    #[must_use]
+    pub fn is_outbound(&self) -> bool {
+        self.signals.iter().any(Signal::is_outbound)
+    }
+
+    /// Whether its alerts tell what this host answered: those on what one remote sends to ports.
+    #[must_use]
+    pub fn tells_answers(&self) -> bool {
+        self.by.remote && self.signals.is_subset(SignalSet::of(Signal::HITS))
     }
 }

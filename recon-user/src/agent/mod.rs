@@ -1,8 +1,10 @@
 //! The agent: hook, then at every interval drain, judge and write; and an orderly end.
 //!
-//! In: the options of `recon run`. Out: alerts on stdout, everything else on stderr.
+//! In: the options of `recon run`. Out: alerts on stdout, everything else on stderr. Who a process is, is [`actors`]' part.
 //! The decisions held here: what fails at the start ends the agent with a message; once it runs, nothing but a signal or a reader that
 //! has gone does: a poll that fails is said, counted and tried again, and the kernel keeps the counts meanwhile.
+
+mod actors;
 
 use std::io;
 
@@ -14,11 +16,12 @@ use tokio::time::{Interval as Ticks, MissedTickBehavior, interval_at};
 
 use crate::alert;
 use crate::cli::RunOptions;
-use crate::drain::{Drain, DrainError, Grace, Tally};
-use crate::hook::{self, Egress, Hooks, Taken};
+use crate::drain::{Drain, DrainError, Executions, Grace, Tally};
+use crate::hook::{self, Cgroup, Egress, Hooks, Sockets, Taken};
 use crate::judge::{Interval, Judge, Settings};
-use crate::rule::{CATALOGUE, SignalSet};
+use crate::rule::{CATALOGUE, SignalSet, scanners};
 use crate::sink::{Sink, Written};
+use actors::Actors;
 
 /// Runs until a signal or a closed stdout.
 ///
@@ -33,21 +36,29 @@ pub fn run(options: &RunOptions) -> anyhow::Result<()> {
 }
 
 async fn watch(options: &RunOptions) -> anyhow::Result<()> {
-    let interfaces = hook::select(&options.interfaces)?;
+    let interfaces = hook::select(&options.interfaces, options.xdp)?;
+    let cgroup = Cgroup::select(options.cgroup.as_deref())?;
     // From here on a signal is taken note of and ends the agent in order.
     let mut stops = Stops::new().context("can't listen for signals")?;
     let mut hooks = Hooks::load(options.table_entries)?;
     let drain = Drain::new(hooks.ebpf(), Grace::detect())?;
+    let executions = Executions::new(hooks.ebpf())?;
     let sink = Sink::new(io::stdout()).context("can't write to stdout")?;
+    let sockets = attach_sockets(&mut hooks, cgroup.as_ref());
+    let names = scanners(&options.scanners, &options.not_scanners);
+    // After the hook that tells of new ones, so that no process is missed.
+    let actors = Actors::new(names, cgroup.map(|cgroup| cgroup.root));
     let taken = hooks.attach(&interfaces, options.xdp)?;
     taken.iter().for_each(|taken| log::info!("{taken}"));
     let mut agent = Agent {
         drain,
+        executions,
+        actors,
         judge: Judge::new(&Settings {
             rules: CATALOGUE,
             min_severity: options.min_severity,
             include_private: options.include_private,
-            ignored: untrusted(&taken),
+            ignored: untrusted(&sockets, &taken),
         }),
         sink,
         host: host_name(),
@@ -67,9 +78,24 @@ async fn watch(options: &RunOptions) -> anyhow::Result<()> {
     );
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     agent.poll_until(&mut ticks, &mut stops).await;
-    drop(hooks);
+    hooks.detach();
     agent.end();
     Ok(())
+}
+
+/// Attaches what knows processes, and says what was to be had.
+fn attach_sockets(hooks: &mut Hooks, cgroup: Option<&Cgroup>) -> Sockets {
+    let sockets = hooks.attach_sockets(cgroup);
+    log::info!("{sockets}");
+    for missing in &sockets.missing {
+        log::warn!("{missing}");
+    }
+    if !actors::sees_all_processes() {
+        log::warn!(
+            "/proc is that of a pid namespace (a container's): processes are told of by wrong names or none; run recon in the host's (docker run --pid=host)"
+        );
+    }
+    sockets
 }
 
 /// The signals that ask for an end.
@@ -94,16 +120,18 @@ impl Stops {
     }
 }
 
-/// Signals that can't be trusted: without an outbound hook an answer looks like an unsolicited datagram.
-fn untrusted(taken: &[Taken]) -> SignalSet {
-    let blind = taken
-        .iter()
-        .any(|taken| matches!(taken.egress, Egress::Missing(_)));
-    if blind {
-        SignalSet::of(&[Signal::Datagram])
-    } else {
-        SignalSet::default()
+/// Signals that can't be trusted: without an outbound hook an answer looks like an unsolicited datagram, and without the hook that
+/// sees connections begin every one looks failed.
+fn untrusted(sockets: &Sockets, taken: &[Taken]) -> SignalSet {
+    let is_blind = |taken: &Taken| matches!(taken.egress, Egress::Missing(_));
+    let mut untrusted = SignalSet::default();
+    if taken.iter().any(is_blind) {
+        untrusted.insert(Signal::Datagram);
     }
+    if !sockets.tells_failures() {
+        untrusted.insert(Signal::ConnectFailed);
+    }
+    untrusted
 }
 
 /// The time, in whole milliseconds: finer than polls are, and as fine as Elastic's dates.
@@ -125,10 +153,13 @@ struct Totals {
     failed_polls: u64,
     tally: Tally,
     evicted: u64,
+    forgotten: u64,
 }
 
 struct Agent {
     drain: Drain,
+    executions: Executions,
+    actors: Actors,
     judge: Judge,
     sink: Sink,
     host: String,
@@ -144,6 +175,10 @@ impl Agent {
                 biased;
                 () = stops.recv() => return,
                 _ = ticks.tick() => {}
+                () = self.executions.wait() => {
+                    self.note_started();
+                    continue;
+                }
             }
             self.poll(|drain, row| drain.poll(row));
             if self.sink.is_closed() {
@@ -151,6 +186,11 @@ impl Agent {
                 return;
             }
         }
+    }
+
+    fn note_started(&mut self) {
+        let actors = &mut self.actors;
+        self.executions.drain(|executed| actors.executed(executed));
     }
 
     /// One poll: drains, judges, writes.
@@ -164,9 +204,12 @@ impl Agent {
         };
         self.last = interval.to;
         self.totals.polls += 1;
-        let judge = &mut self.judge;
+        // A program is told of before its first packet is counted.
+        self.note_started();
+        self.actors.begin_poll();
+        let (judge, actors) = (&mut self.judge, &mut self.actors);
         let result = drain(&mut self.drain, &mut |key, count| {
-            judge.observe(key, count, interval)
+            judge.observe(key, count, interval, &mut |pid| actors.is_tool(pid));
         });
         let tally = result.unwrap_or_else(|error| {
             self.totals.failed_polls += 1;
@@ -177,8 +220,9 @@ impl Agent {
             Tally::default()
         });
         self.report(&tally);
-        for finding in self.judge.findings(interval, tally.lost_total() > 0) {
-            match alert::line(&finding, &self.host) {
+        for finding in self.judge.findings(interval, tally.is_lower_bound()) {
+            let who = self.actors.of(&finding);
+            match alert::line(&finding, &self.host, &who) {
                 Ok(line) => self.sink.write(line),
                 Err(error) => log::error!("{}: can't write the alert: {error}", finding.rule.id),
             }
@@ -187,17 +231,19 @@ impl Agent {
 
     fn report(&mut self, tally: &Tally) {
         let evicted = self.judge.take_evicted();
+        let forgotten = self.actors.take_evicted();
         let level = match tally.frames_in + tally.frames_out {
             0 => log::Level::Trace,
             _ => log::Level::Debug,
         };
         log::log!(
             level,
-            "poll {}: {tally} evicted={evicted}",
+            "poll {}: {tally} evicted={evicted} processes_forgotten={forgotten}",
             self.totals.polls
         );
         self.totals.tally.add(tally);
         self.totals.evicted += evicted;
+        self.totals.forgotten += forgotten;
     }
 
     /// The end, after the programs are detached: what they counted last is judged and written too.
@@ -211,10 +257,11 @@ impl Agent {
             failed_polls,
             tally,
             evicted,
+            forgotten,
         } = self.totals;
         let Written { written, dropped } = self.sink.finish();
         log::info!(
-            "totals: polls={polls} failed_polls={failed_polls} {tally} evicted={evicted} alerts={written} alerts_dropped={dropped}"
+            "totals: polls={polls} failed_polls={failed_polls} {tally} evicted={evicted} processes_forgotten={forgotten} alerts={written} alerts_dropped={dropped}"
         );
     }
 }

@@ -1,0 +1,58 @@
+//! The tracepoint `sched_process_exec`: a process has started to execute a program.
+//!
+//! In: the tracepoint's record. Out: an [`Executed`] in the ring, with what is gone once the process is: a scanner may end before the
+//! agent has looked at it.
+
+use core::ptr::addr_of_mut;
+
+use aya_ebpf::EbpfContext;
+use aya_ebpf::helpers::bpf_get_current_uid_gid;
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_probe_read_kernel_str,
+};
+use aya_ebpf::macros::{map, tracepoint};
+use aya_ebpf::maps::RingBuf;
+use aya_ebpf::programs::TracePointContext;
+use recon_common::process::{EXECUTED_BYTES, Executed, FILENAME_LENGTH, NAME_LENGTH};
+use recon_common::{Counter, Loss};
+
+use crate::{count, sender};
+
+#[map]
+static EXECUTED: RingBuf = RingBuf::with_byte_size(EXECUTED_BYTES, 0);
+
+/// Where the record says where its `filename` is: behind the 8 bytes that every tracepoint's record starts with
+/// (/sys/kernel/tracing/events/sched/sched_process_exec/format).
+const FILENAME: usize = 8;
+/// The half of such a `__data_loc` word that holds the offset; the other one is the length.
+const DATA_OFFSET: u32 = 0xffff;
+
+#[tracepoint]
+pub(crate) fn recon_exec(context: TracePointContext) -> u32 {
+    let Some(mut entry) = EXECUTED.reserve::<Executed>(0) else {
+        count::advance(Counter::Lost(Loss::ExecutedFull));
+        return 0;
+    };
+    let executed = entry.as_mut_ptr();
+    // SAFETY: the entry has room for an `Executed`, all of whose fields are written below; the helpers write no more than they are told.
+    unsafe {
+        addr_of_mut!((*executed).cgroup).write(bpf_get_current_cgroup_id());
+        addr_of_mut!((*executed).process).write(sender::current());
+        addr_of_mut!((*executed).user).write(bpf_get_current_uid_gid() as u32);
+        let name = addr_of_mut!((*executed).name);
+        // Fills up with zeros.
+        bpf_get_current_comm(name.cast(), NAME_LENGTH as u32);
+        let filename = addr_of_mut!((*executed).filename).cast::<u8>();
+        // An empty name, for when the path can't be read.
+        filename.write(0);
+        if let Ok(place) = context.read_at::<u32>(FILENAME) {
+            let path = context
+                .as_ptr()
+                .cast::<u8>()
+                .add((place & DATA_OFFSET) as usize);
+            bpf_probe_read_kernel_str(filename.cast(), FILENAME_LENGTH as u32, path.cast());
+        }
+    }
+    entry.submit(0);
+    0
+}

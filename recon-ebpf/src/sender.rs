@@ -1,0 +1,94 @@
+//! Which of this host's processes sends.
+//!
+//! In: the cookies of sockets, noted by the socket hooks in the caller's own context. Out: the process of a packet on its way out.
+//! The decision held here: the socket's note goes before the current task. Raw and packet sockets, whose sends no hook sees, send in the
+//! caller's context; a SYN that is sent again runs under whatever task is current, and without a note is nobody's.
+
+use core::ffi::c_void;
+
+use aya_ebpf::Global;
+use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_socket_cookie, bpf_tcp_sock};
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::Array;
+use recon_common::process::SENDER_SLOTS;
+
+/// By socket, the low half of its cookie and the process: cookies are consecutive, so neighbours in time don't share a slot.
+#[map]
+static SENDERS: Array<u64> = Array::with_max_entries(SENDER_SLOTS, 0);
+
+/// Whether the kernel lets TC programs ask for the current process (Linux 6.10 and later). Set by the agent before the programs are
+/// loaded; the verifier does not look at the call where it is 0.
+#[unsafe(no_mangle)]
+static TC_KNOWS_PROCESS: Global<u32> = Global::new(0);
+
+/// The process that runs now: the caller's, in a hook on a system call.
+#[inline(always)]
+pub(crate) fn current() -> u32 {
+    (bpf_get_current_pid_tgid() >> 32) as u32
+}
+
+/// Notes that the current process sends on the socket of that cookie.
+#[inline(always)]
+pub(crate) fn note(cookie: u64) -> u32 {
+    let process = current();
+    if let Some(slot) = SENDERS.get_ptr_mut(slot(cookie)) {
+        let sender = cookie << 32 | u64::from(process);
+        // SAFETY: the slot is 8 bytes, aligned and never freed; one that is written in one go is whole for every reader.
+        unsafe {
+            // Most sockets send more than once.
+            if slot_read(slot) != sender {
+                slot.write_volatile(sender);
+            }
+        }
+    }
+    process
+}
+
+/// The process noted for the socket of that cookie.
+#[inline(always)]
+pub(crate) fn noted(cookie: u64) -> Option<u32> {
+    // SAFETY: as above.
+    let sender = unsafe { slot_read(SENDERS.get_ptr(slot(cookie))?) };
+    (sender >> 32 == cookie & u64::from(u32::MAX) && sender != 0).then_some(sender as u32)
+}
+
+/// The process that sends the skb of a TC program, 0 where it is not known.
+#[inline(always)]
+pub(crate) fn of_packet(skb: *mut c_void) -> u32 {
+    // SAFETY: the context is the program's own.
+    let cookie = unsafe { bpf_get_socket_cookie(skb) };
+    match noted(cookie) {
+        Some(process) => process,
+        None if TC_KNOWS_PROCESS.load() != 0 && !is_sent_again(skb) => current(),
+        None => 0,
+    }
+}
+
+/// Whether the skb is of a TCP socket that has sent something again.
+#[inline(always)]
+fn is_sent_again(skb: *mut c_void) -> bool {
+    // SAFETY: the context is the program's own. The socket, where there is one, outlives the program's run, and what the helper returns is
+    // read only where it is one of TCP.
+    unsafe {
+        let socket = (*skb.cast::<__sk_buff>()).__bindgen_anon_2.sk;
+        if socket.is_null() {
+            return false;
+        }
+        let tcp = bpf_tcp_sock(socket);
+        !tcp.is_null() && (*tcp).total_retrans > 0
+    }
+}
+
+#[inline(always)]
+fn slot(cookie: u64) -> u32 {
+    cookie as u32 & (SENDER_SLOTS - 1)
+}
+
+/// # Safety
+/// `slot` points to a value of the map.
+#[inline(always)]
+unsafe fn slot_read(slot: *const u64) -> u64 {
+    // SAFETY: as the caller says.
+    unsafe { slot.read_volatile() }
+}

@@ -1,0 +1,169 @@
+//! The shape of an alert: the fields of Elastic Common Schema that are used, and those under `recon`.
+//!
+//! In: nothing but names. Out: structures that serialize to what ECS calls things. What is not known is left out, never null.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::judge::Answers;
+
+#[derive(Serialize)]
+pub(super) struct Alert<'a> {
+    #[serde(rename = "@timestamp")]
+    pub(super) timestamp: Timestamp,
+    pub(super) message: String,
+    pub(super) ecs: Ecs,
+    pub(super) event: Event,
+    pub(super) rule: Named,
+    pub(super) threat: Threat,
+    #[serde(skip_serializing_if = "End::is_empty")]
+    pub(super) source: End,
+    #[serde(skip_serializing_if = "End::is_empty")]
+    pub(super) destination: End,
+    pub(super) network: Network,
+    pub(super) host: Host<'a>,
+    #[serde(flatten)]
+    pub(super) actor: Option<Actor<'a>>,
+    pub(super) recon: Recon<'a>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Ecs {
+    pub(super) version: &'static str,
+}
+
+#[derive(Serialize)]
+pub(super) struct Event {
+    pub(super) kind: &'static str,
+    pub(super) category: [&'static str; 2],
+    pub(super) r#type: [&'static str; 1],
+    pub(super) module: &'static str,
+    pub(super) dataset: &'static str,
+    pub(super) severity: u8,
+    pub(super) start: Timestamp,
+    pub(super) end: Timestamp,
+}
+
+#[derive(Serialize)]
+pub(super) struct Named {
+    pub(super) id: &'static str,
+    pub(super) name: &'static str,
+}
+
+impl Named {
+    pub(super) fn new([id, name]: [&'static str; 2]) -> Self {
+        Self { id, name }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct Technique {
+    #[serde(flatten)]
+    pub(super) technique: Named,
+    pub(super) subtechnique: Named,
+}
+
+#[derive(Serialize)]
+pub(super) struct Threat {
+    pub(super) framework: &'static str,
+    pub(super) tactic: Named,
+    pub(super) technique: Technique,
+}
+
+#[derive(Clone, Copy, Serialize)]
+pub(super) struct End {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ip: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) port: Option<u16>,
+}
+
+impl End {
+    fn is_empty(&self) -> bool {
+        self.ip.is_none() && self.port.is_none()
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct Network {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) transport: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) r#type: Option<&'static str>,
+    pub(super) direction: &'static str,
+}
+
+#[derive(Serialize)]
+pub(super) struct Host<'a> {
+    pub(super) name: &'a str,
+}
+
+/// The one process of this host that the alert is about, with its user and its container.
+#[derive(Serialize)]
+pub(super) struct Actor<'a> {
+    pub(super) process: ProcessFields<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) user: Option<User>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) container: Option<Container<'a>>,
+}
+
+#[derive(Serialize)]
+pub(super) struct ProcessFields<'a> {
+    #[serde(flatten)]
+    pub(super) brief: Brief<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) command_line: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) parent: Option<Parent>,
+}
+
+/// What is told of a process wherever it is named.
+#[derive(Serialize)]
+pub(super) struct Brief<'a> {
+    pub(super) pid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) executable: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Parent {
+    pub(super) pid: u32,
+}
+
+/// ECS has ids of users as text.
+#[derive(Serialize)]
+pub(super) struct User {
+    pub(super) id: String,
+}
+
+#[derive(Serialize)]
+pub(super) struct Container<'a> {
+    pub(super) id: &'a str,
+}
+
+#[derive(Serialize)]
+pub(super) struct Recon<'a> {
+    pub(super) severity: &'static str,
+    pub(super) measure: &'static str,
+    pub(super) count: u64,
+    pub(super) threshold: u64,
+    pub(super) window: String,
+    pub(super) signals: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) ports: Vec<u16>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) destinations: Vec<IpAddr>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) processes: Vec<Brief<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) unit: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) answers: Option<&'a Answers>,
+    pub(super) lower_bound: bool,
+    pub(super) suppressed: u64,
+}

@@ -1,0 +1,170 @@
+//! Alerts: findings as lines of Elastic Common Schema (ECS).
+//!
+//! In: a [`Finding`] and the processes it is about. Out: one line of JSON. What ECS has no name for is under `recon`.
+//! The decision held here: the reader's point of view. `source` is who sent what was counted: the remote, but this host for
+//! what its own processes sent; a field that several values would fit is left out, and a sample is under `recon`.
+
+mod actor;
+mod ecs;
+mod message;
+
+use std::net::IpAddr;
+
+use recon_common::Address;
+use recon_common::signal::Transport;
+
+use crate::judge::Finding;
+use crate::process::Process;
+use crate::rule::{Rule, TECHNIQUE};
+use ecs::{Alert, Ecs, End, Event, Host, Named, Network, Recon, Technique, Threat};
+
+/// The version of ECS that the fields are of.
+const ECS_VERSION: &str = "8.17.0";
+
+/// The line for `finding` on the host of that name, with its line feed. `who` are the processes of this host that it is about, as
+/// far as they are known: those that sent, or the one that accepted.
+///
+/// # Errors
+/// None but what `serde_json` could say of a structure that it can't write.
+pub fn line(finding: &Finding, host: &str, who: &[Process]) -> serde_json::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(&alert(finding, host, who))?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+fn alert<'a>(finding: &'a Finding, host: &'a str, who: &'a [Process]) -> Alert<'a> {
+    let rule = finding.rule;
+    let remote = finding.remote.map(Address::to_ip);
+    let local = finding.local.map(Address::to_ip);
+    let (source, destination) = if rule.is_outbound() {
+        (local, remote)
+    } else {
+        (remote, local)
+    };
+    // Remotes and local addresses are of one family.
+    let family = remote.or(local);
+    Alert {
+        timestamp: finding.end,
+        message: message::message(finding, who),
+        ecs: Ecs {
+            version: ECS_VERSION,
+        },
+        event: event(finding),
+        rule: Named {
+            id: rule.id,
+            name: rule.name,
+        },
+        threat: threat(),
+        source: End {
+            ip: source,
+            port: None,
+        },
+        destination: End {
+            ip: destination,
+            port: port(finding),
+        },
+        network: Network {
+            transport: transport(finding, family),
+            r#type: family.map(|ip| if ip.is_ipv4() { "ipv4" } else { "ipv6" }),
+            direction: if rule.is_outbound() {
+                "egress"
+            } else {
+                "ingress"
+            },
+        },
+        host: Host { name: host },
+        actor: actor::actor(who),
+        recon: recon(finding, who),
+    }
+}
+
+fn event(finding: &Finding) -> Event {
+    Event {
+        kind: "alert",
+        category: ["intrusion_detection", "network"],
+        r#type: ["info"],
+        module: "recon",
+        dataset: "recon.alert",
+        severity: finding.rule.severity.number(),
+        start: finding.start,
+        end: finding.end,
+    }
+}
+
+fn threat() -> Threat {
+    let [tactic, technique, subtechnique] = [
+        TECHNIQUE.tactic,
+        TECHNIQUE.technique,
+        TECHNIQUE.subtechnique,
+    ]
+    .map(Named::new);
+    Threat {
+        framework: "MITRE ATT&CK",
+        tactic,
+        technique: Technique {
+            technique,
+            subtechnique,
+        },
+    }
+}
+
+fn recon<'a>(finding: &'a Finding, who: &'a [Process]) -> Recon<'a> {
+    let rule: &Rule = finding.rule;
+    let ports = match port(finding) {
+        Some(_) => &[][..],
+        None => &finding.ports,
+    };
+    let (destination, destinations) = if rule.is_outbound() {
+        (finding.remote, &finding.remotes)
+    } else {
+        (finding.local, &finding.locals)
+    };
+    let destinations = match destination {
+        Some(_) => &[][..],
+        None => destinations,
+    };
+    Recon {
+        severity: rule.severity.name(),
+        measure: rule.measure.name(),
+        count: finding.count,
+        threshold: rule.threshold,
+        window: message::span(rule.window),
+        signals: signal_names(finding),
+        ports: ports.iter().copied().filter(|&port| port != 0).collect(),
+        destinations: destinations.iter().map(|ip| ip.to_ip()).collect(),
+        processes: actor::several(who),
+        unit: actor::only(who).and_then(|process| process.unit.as_deref()),
+        answers: finding.answers.as_ref(),
+        lower_bound: finding.lower_bound,
+        suppressed: finding.suppressed,
+    }
+}
+
+/// The port of the destination. Echo requests have none.
+fn port(finding: &Finding) -> Option<u16> {
+    finding.port.filter(|&port| port != 0)
+}
+
+fn signal_names(finding: &Finding) -> Vec<&'static str> {
+    let mut names: Vec<_> = finding.signals.iter().map(|signal| signal.name()).collect();
+    names.dedup();
+    names
+}
+
+/// The transport that all signals of the finding share, by its IANA name. That of echo requests depends on the family of addresses.
+fn transport(finding: &Finding, family: Option<IpAddr>) -> Option<&'static str> {
+    let mut signals = finding.signals.iter();
+    let first = signals.next()?.transport()?;
+    if signals.any(|signal| signal.transport() != Some(first)) {
+        return None;
+    }
+    Some(match first {
+        Transport::Tcp => "tcp",
+        Transport::Udp => "udp",
+        Transport::Icmp if family?.is_ipv4() => "icmp",
+        Transport::Icmp => "ipv6-icmp",
+    })
+}
+
+#[cfg(test)]
+mod tests;

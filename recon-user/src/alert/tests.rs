@@ -1,0 +1,331 @@
+//! Lines as readers see them: fields and messages for each kind of finding.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use recon_common::Signal;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::judge::Answers;
+use crate::rule::{CATALOGUE, Measure, SignalSet};
+
+const REMOTE: Address = Address::v4([198, 51, 100, 7]);
+const LOCAL: Address = Address::v4([203, 0, 113, 1]);
+
+/// A finding of the rule of that id that counts the first of `signals`.
+fn finding(id: &str, signals: &[Signal]) -> Finding {
+    let rule = CATALOGUE
+        .iter()
+        .find(|rule| rule.id == id && rule.signals.contains(signals[0]))
+        .expect("in the catalogue");
+    Finding {
+        rule,
+        remote: Some(REMOTE),
+        remotes: vec![REMOTE],
+        port: None,
+        local: Some(LOCAL),
+        count: 37,
+        start: Timestamp::from_second(1_700_000_000).expect("in range"),
+        end: Timestamp::from_second(1_700_000_001).expect("in range"),
+        signals: SignalSet::of(signals),
+        ports: vec![22, 80],
+        locals: vec![LOCAL],
+        process: None,
+        processes: Vec::new(),
+        answers: None,
+        suppressed: 2,
+        lower_bound: false,
+    }
+}
+
+fn nmap() -> Process {
+    Process {
+        pid: 77,
+        parent: Some(70),
+        user: Some(0),
+        name: Some("nmap".to_owned()),
+        executable: Some("/usr/bin/nmap".to_owned()),
+        command_line: Some("nmap -sS 198.51.100.7".to_owned()),
+        container: Some("4f1c".to_owned()),
+        unit: Some("session-3.scope".to_owned()),
+    }
+}
+
+fn unnamed() -> Process {
+    Process {
+        pid: 78,
+        ..Process::default()
+    }
+}
+
+fn parsed(finding: &Finding, who: &[Process]) -> Value {
+    let line = line(finding, "web1", who).expect("plain data");
+    assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1);
+    serde_json::from_slice(&line).expect("JSON")
+}
+
+#[test]
+fn a_line_is_ecs() {
+    assert_eq!(
+        parsed(&finding("port-scan", &[Signal::Syn]), &[]),
+        json!({
+            "@timestamp": "2023-11-14T22:13:21Z",
+            "message": "port-scan: 198.51.100.7 on 203.0.113.1: 37 distinct ports, over 20 in 1h",
+            "ecs": {"version": "8.17.0"},
+            "event": {
+                "kind": "alert", "category": ["intrusion_detection", "network"], "type": ["info"],
+                "module": "recon", "dataset": "recon.alert", "severity": 73,
+                "start": "2023-11-14T22:13:20Z", "end": "2023-11-14T22:13:21Z"
+            },
+            "rule": {"id": "port-scan", "name": "Multiple ports scanned from a single IP"},
+            "threat": {
+                "framework": "MITRE ATT&CK",
+                "tactic": {"id": "TA0043", "name": "Reconnaissance"},
+                "technique": {
+                    "id": "T1595", "name": "Active Scanning",
+                    "subtechnique": {"id": "T1595.001", "name": "Scanning IP Blocks"}
+                }
+            },
+            "source": {"ip": "198.51.100.7"},
+            "destination": {"ip": "203.0.113.1"},
+            "network": {"transport": "tcp", "type": "ipv4", "direction": "ingress"},
+            "host": {"name": "web1"},
+            "recon": {
+                "severity": "high", "measure": "distinct_ports", "count": 37, "threshold": 20, "window": "1h",
+                "signals": ["syn"], "ports": [22, 80], "lower_bound": false, "suppressed": 2
+            }
+        })
+    );
+}
+
+#[test]
+fn a_process_is_ecs() {
+    let mut finding = finding("outbound-scan-tool", &[Signal::SynSent]);
+    finding.process = Some(77);
+    finding.port = Some(443);
+    let mut alert = parsed(&finding, &[nmap()]);
+    for field in ["@timestamp", "ecs", "event", "threat", "host"] {
+        alert
+            .as_object_mut()
+            .expect("an object")
+            .remove(field)
+            .expect("as above");
+    }
+    assert_eq!(
+        alert,
+        json!({
+            "message": "outbound-scan-tool: nmap (pid 77) to 198.51.100.7 port 443: 37 syn-sent in 1h",
+            "rule": {"id": "outbound-scan-tool", "name": "Outbound traffic of a known scanning tool"},
+            "source": {"ip": "203.0.113.1"},
+            "destination": {"ip": "198.51.100.7", "port": 443},
+            "network": {"transport": "tcp", "type": "ipv4", "direction": "egress"},
+            "process": {
+                "pid": 77, "name": "nmap", "executable": "/usr/bin/nmap",
+                "command_line": "nmap -sS 198.51.100.7", "parent": {"pid": 70}
+            },
+            "user": {"id": "0"},
+            "container": {"id": "4f1c"},
+            "recon": {
+                "severity": "high", "measure": "count", "count": 37, "threshold": 0, "window": "1h",
+                "signals": ["syn-sent"], "unit": "session-3.scope", "lower_bound": false, "suppressed": 2
+            }
+        })
+    );
+}
+
+#[test]
+fn what_is_not_known_is_left_out() {
+    let finding = finding("outbound-scan-tool", &[Signal::SynSent]);
+    // (who, process, recon.processes, who the message names)
+    for (who, process, processes, named) in [
+        (vec![], json!(null), json!(null), "203.0.113.1 to"),
+        (
+            vec![unnamed()],
+            json!({"pid": 78}),
+            json!(null),
+            "pid 78 to",
+        ),
+        (
+            vec![nmap(), unnamed()],
+            json!(null),
+            json!([{"pid": 77, "name": "nmap", "executable": "/usr/bin/nmap"}, {"pid": 78}]),
+            "several processes to",
+        ),
+    ] {
+        let alert = parsed(&finding, &who);
+        let field = |field| alert.pointer(field).cloned().unwrap_or_default();
+        assert_eq!(field("/process"), process);
+        assert_eq!(field("/recon/processes"), processes);
+        for absent in ["/user", "/container", "/recon/unit"] {
+            assert_eq!(alert.pointer(absent), None, "{absent}");
+        }
+        let message = field("/message");
+        assert!(
+            message.as_str().is_some_and(|text| text.contains(named)),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn direction_transport_and_several_destinations() {
+    let mut sent = finding("dns-flood", &[Signal::DnsSentUdp, Signal::DnsSentTcp]);
+    sent.port = Some(53);
+    let mut swept = finding("icmp-sweep", &[Signal::EchoRequest]);
+    swept.local = None;
+    swept.remote = Some(Address::from(IpAddr::from([
+        0x2001, 0xdb8, 0, 0, 0, 0, 0, 7,
+    ])));
+    let mut accepted = finding("scan-then-connect", &[Signal::Accepted]);
+    accepted.port = Some(22);
+    let mut sweeping = finding("outbound-sweep", &[Signal::EchoSent]);
+    sweeping.remote = None;
+    sweeping.port = Some(0);
+    let mut unplaced = sweeping.clone();
+    unplaced.local = None;
+    // (finding, source, destination, network, signals, destinations)
+    for (finding, source, destination, network, signals, destinations) in [
+        (
+            sent,
+            json!({"ip": "203.0.113.1"}),
+            json!({"ip": "198.51.100.7", "port": 53}),
+            json!({"type": "ipv4", "direction": "egress"}),
+            json!(["dns-query-sent"]),
+            json!(null),
+        ),
+        (
+            swept,
+            json!({"ip": "2001:db8::7"}),
+            json!(null),
+            json!({"transport": "ipv6-icmp", "type": "ipv6", "direction": "ingress"}),
+            json!(["echo-request"]),
+            json!(["203.0.113.1"]),
+        ),
+        (
+            accepted,
+            json!({"ip": "198.51.100.7"}),
+            json!({"ip": "203.0.113.1", "port": 22}),
+            json!({"transport": "tcp", "type": "ipv4", "direction": "ingress"}),
+            json!(["accepted"]),
+            json!(null),
+        ),
+        (
+            sweeping,
+            json!({"ip": "203.0.113.1"}),
+            json!(null),
+            json!({"transport": "icmp", "type": "ipv4", "direction": "egress"}),
+            json!(["echo-request-sent"]),
+            json!(["198.51.100.7"]),
+        ),
+        (
+            unplaced,
+            json!(null),
+            json!(null),
+            json!({"direction": "egress"}),
+            json!(["echo-request-sent"]),
+            json!(["198.51.100.7"]),
+        ),
+    ] {
+        let alert = parsed(&finding, &[]);
+        let fields = [
+            "/source",
+            "/destination",
+            "/network",
+            "/recon/signals",
+            "/recon/destinations",
+        ]
+        .map(|field| alert.pointer(field).cloned().unwrap_or_default());
+        assert_eq!(
+            fields,
+            [source, destination, network, signals, destinations],
+            "{}",
+            finding.rule.id
+        );
+    }
+}
+
+#[test]
+fn answers_are_told() {
+    let mut finding = finding("port-scan", &[Signal::Syn]);
+    // (open ports, recon.answers, end of the message)
+    for (open_ports, answers, end) in [
+        (
+            vec![22, 80],
+            json!({"open": 2, "refused": 30, "silent": 5, "open_ports": [22, 80]}),
+            "over 20 in 1h; answered: 2 open (22, 80), 30 refused, 5 silent",
+        ),
+        (
+            vec![],
+            json!({"open": 0, "refused": 30, "silent": 5, "open_ports": []}),
+            "over 20 in 1h; answered: 0 open, 30 refused, 5 silent",
+        ),
+    ] {
+        finding.answers = Some(Answers {
+            open: open_ports.len() as u64,
+            refused: 30,
+            silent: 5,
+            open_ports,
+        });
+        let alert = parsed(&finding, &[]);
+        assert_eq!(alert["recon"]["answers"], answers);
+        let message = &alert["message"];
+        assert!(
+            message.as_str().is_some_and(|text| text.ends_with(end)),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn messages_say_who_did_what_to_whom() {
+    let port = |id, signal, port| {
+        let mut finding = finding(id, &[signal]);
+        finding.port = Some(port);
+        finding
+    };
+    let mut sweep = port("outbound-sweep", Signal::SynSent, 22);
+    assert_eq!(sweep.rule.measure, Measure::DistinctRemotes);
+    sweep.remote = None;
+    let mut pings = port("outbound-sweep", Signal::EchoSent, 0);
+    (pings.remote, pings.local) = (None, None);
+    for (finding, who, expected) in [
+        (
+            port("scan-then-connect", Signal::Accepted, 22),
+            vec![nmap()],
+            "scan-then-connect: 198.51.100.7 on 203.0.113.1 port 22: scanned this host, then was accepted by nmap (pid 77)",
+        ),
+        (
+            port("scan-then-connect", Signal::Accepted, 22),
+            vec![],
+            "scan-then-connect: 198.51.100.7 on 203.0.113.1 port 22: scanned this host, then was accepted",
+        ),
+        (
+            finding("outbound-port-scan", &[Signal::SynSent]),
+            vec![nmap()],
+            "outbound-port-scan: nmap (pid 77) on 198.51.100.7: 37 distinct ports, over 20 in 1h",
+        ),
+        (
+            sweep,
+            vec![nmap()],
+            "outbound-sweep: nmap (pid 77) on port 22: 37 distinct remotes, over 100 in 1h",
+        ),
+        (
+            pings,
+            vec![],
+            "outbound-sweep: this host: 37 distinct remotes, over 100 in 1h",
+        ),
+        (
+            port("failed-connections", Signal::ConnectFailed, 443),
+            vec![nmap(), unnamed()],
+            "failed-connections: several processes to 198.51.100.7 port 443: 37 connect-failed, over 100 in 1h",
+        ),
+        (
+            port("http-flood", Signal::Accepted, 80),
+            vec![],
+            "http-flood: 198.51.100.7 on 203.0.113.1 port 80: 37 accepted, over 100 in 1h",
+        ),
+    ] {
+        assert_eq!(parsed(&finding, &who)["message"], expected);
+    }
+}

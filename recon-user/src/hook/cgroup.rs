@@ -1,0 +1,134 @@
+//! Which cgroup's sockets are watched.
+//!
+//! In: the kernel's list of mounts, and the folder the operator gave. Out: a [`Cgroup`], or a message.
+//! The decision held here: the root of cgroup2, wherever it is mounted (/sys/fs/cgroup, or /sys/fs/cgroup/unified on hosts that run both
+//! versions), so that every process of the host counts; a folder given by name is checked before anything is attached.
+
+use std::fs::{self, File};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
+
+use super::HookError;
+
+/// A folder of cgroup2.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cgroup {
+    /// The folder whose processes' sockets are watched, and those of the folders below.
+    pub watched: PathBuf,
+    /// Where cgroup2 is mounted.
+    pub root: PathBuf,
+}
+
+impl Cgroup {
+    /// The cgroup of that folder, or the root of cgroup2; `None` where this host has none.
+    ///
+    /// # Errors
+    /// [`HookError::NoCgroup`] if a folder is named that is no cgroup of version 2.
+    pub fn select(folder: Option<&Path>) -> Result<Option<Self>, HookError> {
+        let root = root();
+        let Some(folder) = folder else {
+            return Ok(root.map(|root| Self {
+                watched: root.clone(),
+                root,
+            }));
+        };
+        let refuse = |reason: String| HookError::NoCgroup {
+            folder: folder.display().to_string(),
+            reason,
+        };
+        let kind = statfs(folder).map_err(|error| refuse(error.desc().to_owned()))?;
+        if kind.filesystem_type() != CGROUP2_SUPER_MAGIC || !folder.is_dir() {
+            let hint = root.map_or_else(
+                || "this host has no cgroup2 mounted".to_owned(),
+                |root| format!("cgroup2 is mounted at {}", root.display()),
+            );
+            return Err(refuse(format!("it is no cgroup of version 2; {hint}")));
+        }
+        Ok(Some(Self {
+            watched: folder.to_owned(),
+            root: root.unwrap_or_else(|| folder.to_owned()),
+        }))
+    }
+
+    pub(super) fn open(&self) -> std::io::Result<File> {
+        File::open(&self.watched)
+    }
+}
+
+/// Where cgroup2 is mounted.
+fn root() -> Option<PathBuf> {
+    // A system without /proc has no cgroups that could be found either.
+    mounted(&fs::read("/proc/self/mounts").ok()?)
+}
+
+fn mounted(mounts: &[u8]) -> Option<PathBuf> {
+    let lines = mounts.split(|&byte| byte == b'\n');
+    lines.into_iter().find_map(|line| {
+        let mut fields = line.split(|&byte| byte == b' ');
+        let (_, folder, kind) = (fields.next()?, fields.next()?, fields.next()?);
+        (kind == b"cgroup2").then(|| std::ffi::OsString::from_vec(unescaped(folder)).into())
+    })
+}
+
+/// A field of /proc/mounts, where blanks and the like are written as a backslash and three octal digits (fstab(5)).
+fn unescaped(field: &[u8]) -> Vec<u8> {
+    const DIGITS: usize = 3;
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let [byte, tail @ ..] = rest {
+        let code = tail
+            .get(..DIGITS)
+            .filter(|_| *byte == b'\\')
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        bytes.push(code.unwrap_or(*byte));
+        rest = &tail[code.map_or(0, |_| DIGITS)..];
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_is_found_among_the_mounts() {
+        let v1 = "cgroup /sys/fs/cgroup/cpu cgroup rw 0 0\n";
+        for (mounts, expected) in [
+            (
+                "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n".to_owned(),
+                Some("/sys/fs/cgroup"),
+            ),
+            (
+                format!("{v1}none /sys/fs/cgroup/unified cgroup2 rw 0 0\n"),
+                Some("/sys/fs/cgroup/unified"),
+            ),
+            (
+                "x /a\\040b\\134c\\ cgroup2 rw 0 0".to_owned(),
+                Some("/a b\\c\\"),
+            ),
+            (v1.to_owned(), None),
+            ("cgroup2".to_owned(), None),
+            (String::new(), None),
+        ] {
+            assert_eq!(
+                mounted(mounts.as_bytes()),
+                expected.map(PathBuf::from),
+                "{mounts}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_no_cgroup_is_refused() {
+        for folder in ["/proc", "/no/such/folder", "/etc/passwd"] {
+            let refused = Cgroup::select(Some(Path::new(folder)));
+            assert!(
+                matches!(&refused, Err(HookError::NoCgroup { folder: named, .. }) if named == folder),
+                "{refused:?}"
+            );
+        }
+    }
+}

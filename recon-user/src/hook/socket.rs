@@ -1,0 +1,220 @@
+//! The hooks that know processes: a cgroup's socket hooks, and the tracepoint of started programs.
+//!
+//! In: the loaded object and a [`Cgroup`]. Out: [`Sockets`], which says what is watched, and for each hook that is not to be had what
+//! that costs.
+//! The decisions held here: each of these hooks only adds to what packets tell, so none of them ends the agent; a host whose tracefs is
+//! not mounted gets it mounted for one thread of the agent, in a mount namespace that goes with the thread.
+
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use aya::Ebpf;
+use aya::programs::{CgroupAttachMode, CgroupSockAddr, Program, ProgramError, SockOps, TracePoint};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+
+use super::{Cgroup, describe};
+
+/// A hook of a cgroup: its program, its name, what is lost without it. In the order in which they attach: a connection that connect4
+/// has noted must be seen by sock_ops, or it would be taken for failed.
+const CGROUP_HOOKS: [(&str, &str, &str); 5] = [
+    (
+        "recon_sock_ops",
+        SOCK_OPS,
+        "connections accepted and connections that failed are not counted",
+    ),
+    (CONNECTS[0], "connect4", CONNECT_COSTS),
+    (CONNECTS[1], "connect6", CONNECT_COSTS),
+    ("recon_sendmsg4", "sendmsg4", SENDMSG_COSTS),
+    ("recon_sendmsg6", "sendmsg6", SENDMSG_COSTS),
+];
+const SOCK_OPS: &str = "sock_ops";
+const CONNECTS: [&str; 2] = ["recon_connect4", "recon_connect6"];
+const CONNECT_COSTS: &str =
+    "connections that fail at once are not counted, and of others the process may be unknown";
+const SENDMSG_COSTS: &str = "of datagrams sent the process may be unknown";
+
+const EXEC: &str = "recon_exec";
+const EXEC_NAME: &str = "sched_process_exec";
+const EXEC_COSTS: &str = "a process that ends within a poll may stay without a name";
+
+/// Where tracefs is looked for.
+const TRACEFS: &str = "/sys/kernel/tracing";
+
+/// A hook that is not to be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// The hook.
+    pub hook: &'static str,
+    /// What the kernel says.
+    pub reason: String,
+    /// What is lost by that.
+    pub costs: &'static str,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            hook,
+            reason,
+            costs,
+        } = self;
+        write!(f, "no {hook} hook ({reason}): {costs}")
+    }
+}
+
+/// What is watched of this host's own processes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sockets {
+    /// The cgroup whose sockets are watched.
+    pub cgroup: Option<PathBuf>,
+    /// The hooks that attached.
+    pub attached: Vec<&'static str>,
+    /// Those that did not.
+    pub missing: Vec<Missing>,
+}
+
+impl fmt::Display for Sockets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cgroup {
+            Some(folder) => write!(f, "sockets of {}: ", folder.display())?,
+            None => f.write_str("sockets: ")?,
+        }
+        match &self.attached[..] {
+            [] => f.write_str("no hook"),
+            attached => f.write_str(&attached.join(", ")),
+        }
+    }
+}
+
+impl Sockets {
+    /// Whether connections that failed are told from others.
+    #[must_use]
+    pub fn tells_failures(&self) -> bool {
+        self.attached.contains(&SOCK_OPS)
+    }
+
+    fn note(&mut self, hook: &'static str, costs: &'static str, result: Result<(), String>) {
+        match result {
+            Ok(()) => self.attached.push(hook),
+            Err(reason) => self.missing.push(Missing {
+                hook,
+                // A verifier's log has many lines, a hook has one.
+                reason: reason.split_whitespace().collect::<Vec<_>>().join(" "),
+                costs,
+            }),
+        }
+    }
+}
+
+/// Attaches all that can be had.
+pub(super) fn attach(ebpf: &mut Ebpf, cgroup: Option<&Cgroup>) -> Sockets {
+    let mut sockets = Sockets {
+        cgroup: cgroup.map(|cgroup| cgroup.watched.clone()),
+        ..Sockets::default()
+    };
+    for (program, hook, costs) in CGROUP_HOOKS {
+        let result = match cgroup {
+            Some(cgroup) => to_cgroup(ebpf, program, cgroup).map_err(|error| describe(&error)),
+            None => Err("cgroup2 is not mounted".to_owned()),
+        };
+        sockets.note(hook, costs, result);
+    }
+    sockets.note(EXEC_NAME, EXEC_COSTS, to_tracepoint(ebpf));
+    sockets
+}
+
+/// Detaches the hooks that note connections before the one that sees them begin.
+pub(super) fn detach_connects(ebpf: &mut Ebpf) {
+    for name in CONNECTS {
+        if let Some(Program::CgroupSockAddr(program)) = ebpf.program_mut(name) {
+            // One that was never loaded has nothing to detach.
+            let _ = program.unload();
+        }
+    }
+}
+
+/// The cookie by which the kernel tells this process's network namespace from others, or 0 where it has none (before Linux 5.14).
+pub(super) fn own_network_namespace() -> u64 {
+    let Ok(socket) = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)) else {
+        return 0;
+    };
+    let mut cookie = 0_u64;
+    let mut length = size_of_val(&cookie) as libc::socklen_t;
+    // SAFETY: the kernel writes `length` bytes, the size of the cookie, to the cookie.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    if result == 0 { cookie } else { 0 }
+}
+
+fn to_cgroup(ebpf: &mut Ebpf, name: &str, cgroup: &Cgroup) -> Result<(), ProgramError> {
+    let folder = cgroup.open().map_err(ProgramError::IOError)?;
+    // A link (Linux 5.7 and later) always stands beside other programs, of this cgroup and of those below, and takes no flag that
+    // says so: despite its name, this mode is the one without flags.
+    let mode = CgroupAttachMode::Single;
+    match ebpf.program_mut(name) {
+        Some(Program::CgroupSockAddr(program)) => {
+            let program: &mut CgroupSockAddr = program;
+            program.load()?;
+            program.attach(folder, mode).map(drop)
+        }
+        Some(Program::SockOps(program)) => {
+            let program: &mut SockOps = program;
+            program.load()?;
+            program.attach(folder, mode).map(drop)
+        }
+        _ => Err(ProgramError::UnexpectedProgramType),
+    }
+}
+
+/// Attaches to the tracepoint, on a thread that sees a tracefs.
+fn to_tracepoint(ebpf: &mut Ebpf) -> Result<(), String> {
+    let attach = || -> Result<(), String> {
+        if !Path::new(TRACEFS).join("events").exists() {
+            mount_tracefs().map_err(|error| format!("no tracefs can be mounted: {error}"))?;
+        }
+        let program: &mut TracePoint = ebpf
+            .program_mut(EXEC)
+            .ok_or(ProgramError::UnexpectedProgramType)
+            .and_then(TryInto::try_into)
+            .map_err(|error| describe(&error))?;
+        program
+            .load()
+            .and_then(|()| program.attach("sched", EXEC_NAME))
+            .map(drop)
+            .map_err(|error| describe(&error))
+    };
+    thread::scope(|scope| {
+        let inside = thread::Builder::new().spawn_scoped(scope, attach);
+        let joined = inside.map_err(|error| error.to_string())?.join();
+        joined.unwrap_or_else(|_| Err("the thread that attaches panicked".to_owned()))
+    })
+}
+
+/// Mounts tracefs for this thread alone.
+fn mount_tracefs() -> io::Result<()> {
+    const NOTHING: Option<&str> = None;
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    // Without it the mount would be seen by everybody.
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    mount(NOTHING, "/", NOTHING, private, NOTHING)?;
+    mount(
+        Some("tracefs"),
+        TRACEFS,
+        Some("tracefs"),
+        MsFlags::empty(),
+        NOTHING,
+    )?;
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! Which programs are scanning tools, by the file name of their executable.
+//!
+//! In: the names that the operator adds and takes away. Out: a [`BTreeSet`] to ask.
+//! The decision held here: tools whose purpose is to find hosts, ports and what answers there. What monitoring systems and
+//! administrators use every day (fping, nc, ncat, arping, traceroute) is not among them.
+
+use std::collections::BTreeSet;
+
+/// The names known from the start.
+pub const SCANNERS: &[&str] = &[
+    "amap",
+    "fscan",
+    "hping",
+    "hping2",
+    "hping3",
+    "ike-scan",
+    // Angry IP Scanner.
+    "ipscan",
+    "masscan",
+    "naabu",
+    "nbtscan",
+    "nikto",
+    "nmap",
+    "nping",
+    "nuclei",
+    "onesixtyone",
+    "pnscan",
+    "rustscan",
+    "scanrand",
+    "smbmap",
+    "unicornscan",
+    "xprobe2",
+    "zgrab",
+    "zgrab2",
+    "zmap",
+];
+
+/// The names in force: the known ones and `more`, without `less`.
+#[must_use]
+pub fn scanners(more: &[String], less: &[String]) -> BTreeSet<String> {
+    let known = SCANNERS.iter().map(|&name| name.to_owned());
+    known
+        .chain(more.iter().cloned())
+        .filter(|name| !less.contains(name))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_added_and_taken_away() {
+        let list =
+            |names: &[&str]| -> Vec<String> { names.iter().map(|&name| name.to_owned()).collect() };
+        let names = scanners(&list(&["probe"]), &list(&["nmap"]));
+        assert!(names.contains("probe") && names.contains("masscan"));
+        assert!(!names.contains("nmap"));
+        assert_eq!(names.len(), SCANNERS.len());
+    }
+}

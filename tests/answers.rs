@@ -1,0 +1,220 @@
+//! Real servers under real clients and scanners: an alert says what this host answered, and what was accepted after a scan.
+
+#[path = "answers/table.rs"]
+mod table;
+
+use std::any::Any;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::socket::{Backlog, listen};
+use recon_tests::lab::{ATTACKER, ATTACKER_LINK, HOST, HOST_LINK};
+use recon_tests::process::{run, shell};
+use recon_tests::program::{NETCAT, locate};
+use recon_tests::{Agent, Alert, Lab, Server, rows};
+use serde_json::json;
+
+use table::ROWS;
+
+/// The ports of the host's servers.
+const SSH: u16 = 22;
+/// A server that accepts nothing more, at which the kernel drops SYNs without a word.
+const FULL: u16 = 8025;
+/// Behind a rule that drops what comes in.
+const DROPPED: u16 = 8026;
+/// A UDP server that takes datagrams and says nothing.
+const MUTE: u16 = 2005;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+struct Row {
+    name: &'static str,
+    /// The servers, for as long as the row runs.
+    serve: fn(&Lab) -> Result<Guards>,
+    /// The shell's command line, run by the attacker. Names in braces stand for what the lab is made of.
+    line: &'static str,
+    measure: &'static str,
+    /// The port that the alert names, where it is about one.
+    port: Option<u16>,
+    /// How many ports of how many addresses answered how.
+    open: u64,
+    refused: u64,
+    silent: u64,
+    open_ports: &'static [u16],
+}
+
+/// What ends when it is dropped.
+type Guards = Vec<Box<dyn Any>>;
+
+/// Fills the queue of a server that does not accept: connections beyond it get no answer.
+fn serve_nobody(lab: &Lab) -> Result<Guards> {
+    lab.host()
+        .enter(|| {
+            let listener = TcpListener::bind((HOST, FULL))?;
+            // Room for one.
+            listen(&listener, Backlog::new(0)?)?;
+            let first = TcpStream::connect((HOST, FULL))?;
+            let second = TcpStream::connect_timeout(&(HOST, FULL).into(), Duration::from_millis(1));
+            ensure!(
+                second.is_err_and(|error| error.kind() == ErrorKind::TimedOut),
+                "the queue is not full"
+            );
+            Ok(vec![
+                Box::new(listener) as Box<dyn Any + Send>,
+                Box::new(first),
+            ])
+        })
+        .map(|guards| {
+            guards
+                .into_iter()
+                .map(|guard| guard as Box<dyn Any>)
+                .collect()
+        })
+}
+
+/// Has the host's rules drop what comes in for one port. They are asked before the table of its own addresses.
+fn drop_one_port(lab: &Lab) -> Result<()> {
+    lab.host().ip(&format!(
+        "rule add pref 1 iif {HOST_LINK} ipproto tcp dport {DROPPED} blackhole\n\
+         rule add pref 2 lookup local\n\
+         rule delete pref 0\n"
+    ))
+}
+
+/// nginx on 80, netcat on 22, a full queue, and a port behind a silent drop.
+fn serve_all(lab: &Lab) -> Result<Guards> {
+    const NO_DOWNLOAD: u64 = 0;
+    drop_one_port(lab)?;
+    let mut guards = serve_nobody(lab)?;
+    guards.push(Box::new(Server::web(lab.host(), NO_DOWNLOAD)?));
+    guards.push(Box::new(Server::netcat(lab.host(), SSH)?));
+    Ok(guards)
+}
+
+/// A UDP server that takes datagrams and says nothing.
+fn serve_mutely(lab: &Lab) -> Result<UdpSocket> {
+    lab.host().enter(|| Ok(UdpSocket::bind((HOST, MUTE))?))
+}
+
+/// The command line with the lab's names in it.
+fn fill(line: &str) -> String {
+    [
+        ("{nmap}", "nmap -n -Pn -T4 --max-retries 1"),
+        ("{nc}", "nc.openbsd -n -z -w 10"),
+        ("{host}", HOST.to_string().as_str()),
+    ]
+    .into_iter()
+    .fold(line.to_owned(), |line, (name, value)| {
+        line.replace(name, value)
+    })
+}
+
+fn check(row: &Row) -> Result<()> {
+    /// All is judged at once, at the end.
+    const LONGEST: &str = "--interval 60s";
+    let lab = Lab::new()?;
+    // 'Port unreachable' as often as it is due.
+    lab.host().set("ipv4/icmp_ratemask", 0)?;
+    let _guards = (row.serve)(&lab)?;
+    let agent = Agent::start(&lab, LONGEST)?;
+    let output = run(lab.attacker(), shell(&fill(row.line)), DEADLINE)?.success()?;
+    let stopped = agent.stop()?;
+    ensure!(stopped.status.success(), "{}", stopped.status);
+    let mut alerts = stopped.seen.fired("port-scan", row.measure);
+    let alert = alerts
+        .next()
+        .with_context(|| format!("no alert\n{}{output}", stopped.seen))?;
+    let answers = json!({
+        "open": row.open,
+        "refused": row.refused,
+        "silent": row.silent,
+        "open_ports": row.open_ports,
+    });
+    ensure!(
+        alert.field("recon.answers") == Some(&answers),
+        "not {answers}: {alert}\n{output}"
+    );
+    let port = alert.text("destination.port");
+    ensure!(
+        port == row.port.map(|port| port.to_string()),
+        "port {port:?}: {alert}"
+    );
+    ensure!(alerts.next().is_none(), "a second one\n{}", stopped.seen);
+    Ok(())
+}
+
+#[test]
+fn an_alert_says_what_was_answered() {
+    rows::check(ROWS, |row| row.name, check);
+}
+
+/// Another address of the attacker's, which scans nothing.
+const VISITOR: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+
+/// Connects to the host's port 22 from that address.
+fn connect(lab: &Lab, from: Ipv4Addr) -> Result<()> {
+    let mut command = Command::new(NETCAT);
+    command.args(["-n", "-z", "-w", "10", "-s", &from.to_string()]);
+    command.args([HOST.to_string(), SSH.to_string()]);
+    run(lab.attacker(), command, DEADLINE)?.success().map(drop)
+}
+
+fn accepted(alert: &Alert) -> bool {
+    alert.is("scan-then-connect", "count")
+}
+
+#[test]
+fn a_connection_after_a_scan_is_told_of_and_one_during_it_is_not() -> Result<()> {
+    let lab = Lab::new()?;
+    lab.attacker()
+        .ip(&format!("address add {VISITOR}/32 dev {ATTACKER_LINK}\n"))?;
+    let server = Server::netcat(lab.host(), SSH)?;
+    // Long enough for the scan to be over when it is told of.
+    let agent = Agent::start(&lab, "--interval 2s")?;
+    agent.wait_poll()?;
+    let scan = fill("{nmap} -sT -p 22,2000-2029 {host}");
+    run(lab.attacker(), shell(&scan), DEADLINE)?.success()?;
+    agent.wait_for("an alert about the scan", |seen| {
+        seen.fired("port-scan", "distinct_ports").next().cloned()
+    })?;
+    connect(&lab, VISITOR)?;
+    agent.wait_poll()?;
+    agent.wait_poll()?;
+    let seen = agent.seen();
+    ensure!(!seen.alerts.iter().any(accepted), "too early\n{seen}");
+
+    connect(&lab, ATTACKER)?;
+    let alert = agent.wait_for("an alert about the connection", |seen| {
+        seen.alerts.iter().find(|alert| accepted(alert)).cloned()
+    })?;
+    let text = |value: &str| Some(value.to_owned());
+    for (field, expected) in [
+        ("source.ip", Some(ATTACKER.to_string())),
+        ("destination.ip", Some(HOST.to_string())),
+        ("destination.port", Some(SSH.to_string())),
+        ("network.direction", text("ingress")),
+        ("recon.severity", text("high")),
+        ("recon.count", text("1")),
+        ("recon.threshold", text("0")),
+        ("process.pid", Some(server.pid().to_string())),
+        (
+            "process.executable",
+            Some(locate(NETCAT)?.display().to_string()),
+        ),
+    ] {
+        let found = alert.text(field);
+        ensure!(
+            found == expected,
+            "{field} is {found:?}, not {expected:?}: {alert}"
+        );
+    }
+    ensure!(alert.signals() == ["accepted"], "{alert}");
+    let stopped = agent.stop()?;
+    ensure!(stopped.status.success(), "{}", stopped.status);
+    let count = stopped.seen.alerts.iter().filter(|alert| accepted(alert));
+    ensure!(count.count() == 1, "more than one\n{}", stopped.seen);
+    Ok(())
+}

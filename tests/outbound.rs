@@ -1,0 +1,232 @@
+//! The boundary of the detections that know this host's processes, on real connections: N events are quiet, one more alerts.
+//!
+//! One row per rule and measure. Two processes of the host, and for connections that come in a third one, do what the row says to three places
+//! of the attacker's. Other rules may fire on the same connections; a row asks about its own rule, measure and signals alone.
+
+#[path = "outbound/bench.rs"]
+mod bench;
+#[path = "outbound/table.rs"]
+mod table;
+
+use std::net::IpAddr;
+
+use anyhow::{Context, Result, bail, ensure};
+use recon_tests::seen::Seen;
+use recon_tests::{Agent, Alert, Lab, rows};
+
+use bench::{Actor, Bench, Group, Place};
+use table::{FAILED, ROWS};
+
+const INTERVAL: &str = "--interval 100ms";
+const WINDOW: &str = "1h";
+
+struct Row {
+    name: &'static str,
+    rule: &'static str,
+    measure: &'static str,
+    /// What is counted.
+    signals: &'static [&'static str],
+    /// N.
+    threshold: u64,
+    direction: &'static str,
+    /// What the host's two processes are called.
+    programs: [&'static str; 2],
+    /// How many events of the second one at the first place must stay quiet: none where both are counted together.
+    others: u64,
+    /// Lines for `ip` on the host.
+    routes: &'static str,
+    /// Makes event number so and so of the group.
+    event: fn(&Bench, Group, u16) -> Result<()>,
+    /// Signals that an event gives, all kinds together.
+    gives: u64,
+    /// What an alert names of both ends.
+    ends: fn(Place) -> Ends,
+}
+
+/// What an alert names of source and destination.
+struct Ends {
+    source: Option<IpAddr>,
+    destination: Option<IpAddr>,
+    port: Option<u16>,
+}
+
+impl Row {
+    /// Makes events of these numbers, and returns how many signals they give.
+    fn make(&self, bench: &Bench, group: Group, numbers: std::ops::Range<u64>) -> Result<u64> {
+        let signals = self.gives * (numbers.end - numbers.start);
+        for number in numbers {
+            (self.event)(bench, group, u16::try_from(number)?)?;
+        }
+        Ok(signals)
+    }
+
+    /// What an alert about the group names: who did what to whom.
+    fn names(&self, bench: &Bench, group: Group) -> Vec<(&'static str, Option<String>)> {
+        let Ends {
+            source,
+            destination,
+            port,
+        } = (self.ends)(group.place);
+        let puppet = match self.direction {
+            "egress" => bench.actor(group.actor),
+            _ => &bench.server,
+        };
+        let ip = |ip: Option<IpAddr>| ip.map(|ip| ip.to_string());
+        vec![
+            ("source.ip", ip(source)),
+            ("destination.ip", ip(destination)),
+            ("destination.port", port.map(|port| port.to_string())),
+            ("process.pid", Some(puppet.pid().to_string())),
+        ]
+    }
+
+    /// The alerts of this row, about whichever group.
+    fn fired<'a>(&'a self, seen: &'a Seen) -> impl Iterator<Item = &'a Alert> {
+        seen.fired(self.rule, self.measure)
+            .filter(|alert| alert.signals() == self.signals)
+    }
+
+    /// The first one about the group.
+    fn about(&self, bench: &Bench, group: Group, seen: &Seen) -> Option<Alert> {
+        let names = self.names(bench, group);
+        let is_named =
+            |alert: &&Alert| names.iter().all(|(name, value)| alert.text(name) == *value);
+        self.fired(seen).find(is_named).cloned()
+    }
+
+    /// No group has more than N events.
+    fn ensure_quiet(&self, seen: &Seen) -> Result<()> {
+        match self.fired(seen).next() {
+            Some(early) => bail!("at {} events: {early}", self.threshold),
+            None => Ok(()),
+        }
+    }
+
+    fn check_alert(&self, bench: &Bench, group: Group, alert: &Alert) -> Result<()> {
+        /// The tests run as root.
+        const ROOT: &str = "0";
+        let puppet = match self.direction {
+            "egress" => bench.actor(group.actor),
+            _ => &bench.server,
+        };
+        let text = |value: &str| Some(value.to_owned());
+        let executable = puppet.executable();
+        let name = executable.file_name().map(|name| name.to_string_lossy());
+        for (field, expected) in [
+            ("event.kind", text("alert")),
+            ("network.direction", text(self.direction)),
+            ("network.transport", text("tcp")),
+            ("recon.count", Some((self.threshold + 1).to_string())),
+            ("recon.threshold", Some(self.threshold.to_string())),
+            ("recon.window", text(WINDOW)),
+            ("recon.lower_bound", text("false")),
+            ("process.name", name.map(Into::into)),
+            ("process.executable", Some(executable.display().to_string())),
+            ("process.command_line", text(puppet.command_line())),
+            ("process.parent.pid", Some(std::process::id().to_string())),
+            ("user.id", text(ROOT)),
+            ("container.id", None),
+        ] {
+            let found = alert.text(field);
+            ensure!(
+                found == expected,
+                "{field} is {found:?}, not {expected:?}: {alert}"
+            );
+        }
+        Ok(())
+    }
+
+    /// One more event of a group that has made N: an alert within two polls.
+    fn cross(&self, bench: &Bench, agent: &Agent, group: Group) -> Result<u64> {
+        const WITHIN: u64 = 2;
+        let signals = self.make(bench, group, self.threshold..self.threshold + 1)?;
+        let before = agent.seen().polls;
+        let alert = agent.wait_for(&format!("an alert about {group:?}"), |seen| {
+            self.about(bench, group, seen)
+        })?;
+        ensure!(
+            alert.after_poll <= before + WITHIN,
+            "event before poll {} ended, alert after poll {}",
+            before + 1,
+            alert.after_poll
+        );
+        self.check_alert(bench, group, &alert)?;
+        Ok(signals)
+    }
+}
+
+fn groups_are_counted_apart(row: &Row, lab: &Lab, bench: &Bench) -> Result<()> {
+    let [first, other, second, private] = Group::ALL;
+    let agent = Agent::start(lab, INTERVAL)?;
+    let mut signals = row.make(bench, first, 0..row.threshold)?;
+    signals += row.make(bench, other, 0..row.others)?;
+    signals += row.make(bench, second, 0..row.threshold)?;
+    signals += row.make(bench, private, 0..row.threshold + 1)?;
+    agent.wait_drained(signals)?;
+    row.ensure_quiet(&agent.seen())?;
+
+    signals += row.cross(bench, &agent, first)?;
+    agent.wait_drained(signals)?;
+    let stopped = agent.stop()?;
+    let totals = stopped.totals()?;
+    ensure!(stopped.status.success(), "{}", stopped.status);
+    ensure!(
+        (totals.signals, totals.lost) == (signals, 0),
+        "{signals} signals, not {totals:?}"
+    );
+    let count = row.fired(&stopped.seen).count();
+    ensure!(count == 1, "{count} alerts, not one\n{}", stopped.seen);
+    Ok(())
+}
+
+fn private_places_count_on_demand(row: &Row, lab: &Lab, bench: &Bench) -> Result<()> {
+    let [.., private] = Group::ALL;
+    let agent = Agent::start(lab, &format!("{INTERVAL} --include-private"))?;
+    let signals = row.make(bench, private, 0..row.threshold)?;
+    agent.wait_drained(signals)?;
+    row.ensure_quiet(&agent.seen())?;
+    row.cross(bench, &agent, private)?;
+    let stopped = agent.stop()?;
+    ensure!(stopped.status.success(), "{}", stopped.status);
+    Ok(())
+}
+
+#[test]
+fn one_more_than_the_threshold_alerts_and_names_the_process() {
+    rows::check(
+        ROWS,
+        |row| row.name,
+        |row| {
+            let lab = Lab::new()?;
+            let bench = Bench::new(&lab, row.programs, row.routes)?;
+            groups_are_counted_apart(row, &lab, &bench).context("public places")?;
+            private_places_count_on_demand(row, &lab, &bench).context("with --include-private")
+        },
+    );
+}
+
+#[test]
+fn several_processes_are_named_in_a_list() -> Result<()> {
+    let lab = Lab::new()?;
+    let bench = Bench::new(&lab, FAILED.programs, FAILED.routes)?;
+    let agent = Agent::start(&lab, INTERVAL)?;
+    let [first, other, ..] = Group::ALL;
+    let signals = FAILED.make(&bench, first, 0..FAILED.threshold)?;
+    agent.wait_drained(signals)?;
+    FAILED.make(&bench, other, 0..1)?;
+    let alert = agent.wait_for("an alert about both", |seen| {
+        seen.fired(FAILED.rule, FAILED.measure).next().cloned()
+    })?;
+    ensure!(alert.field("process").is_none(), "one of two: {alert}");
+    let processes = alert.field("recon.processes");
+    let processes = processes.and_then(|list| list.as_array());
+    let pids = processes.into_iter().flatten();
+    let mut pids: Vec<_> = pids
+        .filter_map(|process| process.get("pid")?.as_u64())
+        .collect();
+    pids.sort_unstable();
+    let mut expected = [Actor::One, Actor::Other].map(|actor| u64::from(bench.actor(actor).pid()));
+    expected.sort_unstable();
+    ensure!(pids == expected, "{expected:?} in {alert}");
+    Ok(())
+}

@@ -1,0 +1,309 @@
+//! Real tools on the host under watch: each alert names the process that did it, also when that is gone before anybody looks.
+//!
+//! A row's alerts are all that may come. Each row is checked twice: with polls while the tool runs, and with one poll long after its end.
+
+#[path = "processes/table.rs"]
+mod table;
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use recon_tests::dns::Responder;
+use recon_tests::lab::{ATTACKER, ATTACKER_MAC, HOST, HOST_LINK, HOST_MAC};
+use recon_tests::namespace::Namespace;
+use recon_tests::process::{Finished, run, shell};
+use recon_tests::program::{Renamed, locate, open_folder};
+use recon_tests::{Agent, Alert, Lab, Process, rows};
+use tempfile::TempDir;
+
+use table::ROWS;
+
+/// Rule and measure.
+type Fired = (&'static str, &'static str);
+
+struct Row {
+    name: &'static str,
+    program: &'static str,
+    /// The name of the copy that is run, if it is one.
+    alias: Option<&'static str>,
+    /// Separated by blanks. Names in braces stand for what the lab is made of.
+    arguments: &'static str,
+    runs: As,
+    /// The agent's arguments, beside the interval.
+    options: &'static str,
+    /// The alerts that must come, and no others.
+    expected: &'static [Fired],
+    /// What each of them counted.
+    signals: &'static [&'static str],
+}
+
+/// Under which circumstances a tool runs.
+#[derive(Clone, Copy, PartialEq)]
+enum As {
+    Root,
+    /// A user without privileges.
+    Nobody,
+    /// Root in a cgroup such as container runtimes make.
+    Container,
+    /// The same in a network namespace of its own, for which the host forwards.
+    Guest,
+}
+
+/// The user of Debian's that owns nothing.
+const NOBODY: &str = "65534";
+const ROOT: &str = "0";
+/// An id of a container, 64 hexadecimal digits.
+const CONTAINER: &str = "5f0c7d3a9b1e4f6289ab3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7081";
+
+/// Connects to port after port, without a pause.
+const CONNECT_LOOP: &str = "\
+import socket, sys
+address, first, last = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+for port in range(first, last + 1):
+    with socket.socket() as connection:
+        connection.connect_ex((address, port))
+";
+
+/// For a name server: enough for a flood.
+const QUESTIONS: u32 = 210;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// What a row runs.
+struct Tool {
+    path: PathBuf,
+    arguments: Vec<OsString>,
+    /// The copy that it may be, and the files that it reads.
+    _guards: (Option<Renamed>, TempDir),
+}
+
+impl Tool {
+    fn of(row: &Row) -> Result<Self> {
+        let copy = row
+            .alias
+            .map(|alias| Renamed::copy(row.program, alias))
+            .transpose()?;
+        let path = match &copy {
+            Some(copy) => copy.path().to_owned(),
+            None => locate(row.program)?,
+        };
+        let files = open_folder()?;
+        let script = files.path().join("loop.py");
+        fs::write(&script, CONNECT_LOOP)?;
+        let questions = files.path().join("questions");
+        let names: Vec<_> = (0..QUESTIONS)
+            .map(|number| format!("{number}.example\n"))
+            .collect();
+        fs::write(&questions, names.concat())?;
+        let masscan = format!(
+            "--interface {HOST_LINK} --adapter-ip {HOST} --adapter-mac {HOST_MAC} --router-mac {ATTACKER_MAC} \
+             --rate 1000 --wait 0"
+        );
+        let arguments = row
+            .arguments
+            .replace("{masscan}", &masscan)
+            .replace("{nmap}", "-n -Pn -T4 --max-retries 0")
+            .replace("{loop}", &script.display().to_string())
+            .replace("{questions}", &questions.display().to_string())
+            .replace("{attacker}", &ATTACKER.to_string());
+        Ok(Self {
+            path,
+            arguments: arguments.split_whitespace().map(OsString::from).collect(),
+            _guards: (copy, files),
+        })
+    }
+
+    /// The command that becomes the tool, without another process.
+    fn command(&self, row: &Row, lab: &Lab) -> Result<Command> {
+        let mut command = match row.runs {
+            As::Root => Command::new(&self.path),
+            As::Nobody => {
+                let mut setpriv = Command::new("setpriv");
+                setpriv
+                    .args(["--clear-groups", "--regid", NOBODY, "--reuid", NOBODY])
+                    .arg(&self.path);
+                setpriv
+            }
+            As::Container | As::Guest => {
+                let folder = container(lab)?;
+                let mut enter = shell("echo 0 > \"$0\"/cgroup.procs && exec \"$@\"");
+                enter.arg(folder).arg(&self.path);
+                enter
+            }
+        };
+        command.args(&self.arguments);
+        Ok(command)
+    }
+
+    fn command_line(&self) -> String {
+        let words = self.arguments.iter().map(|word| word.to_string_lossy());
+        let words: Vec<_> = [self.path.to_string_lossy()]
+            .into_iter()
+            .chain(words)
+            .collect();
+        words.join(" ")
+    }
+}
+
+/// A cgroup below the host's, named as systemd names those of Docker's containers.
+fn container(lab: &Lab) -> Result<PathBuf> {
+    let cgroup = lab.host().cgroup().context("the host has a cgroup")?;
+    let folder = cgroup.path().join(format!("docker-{CONTAINER}.scope"));
+    fs::create_dir(&folder).with_context(|| folder.display().to_string())?;
+    Ok(folder)
+}
+
+/// A network namespace behind the host.
+fn guest(lab: &Lab) -> Result<Namespace> {
+    const GATEWAY: &str = "192.0.2.1";
+    const ADDRESS: &str = "192.0.2.2";
+    let guest = Namespace::create("guest")?;
+    lab.host().ip(&format!(
+        "link add guests type veth peer name uplink netns {}\n\
+         address add {GATEWAY}/24 dev guests\nlink set guests up\n",
+        guest.name()
+    ))?;
+    guest.ip(&format!(
+        "address add {ADDRESS}/24 dev uplink\nlink set uplink up\nroute add default via {GATEWAY}\n"
+    ))?;
+    lab.host().set("ipv4/conf/all/forwarding", 1)?;
+    lab.attacker()
+        .ip(&format!("route add {ADDRESS}/32 via {HOST}\n"))?;
+    Ok(guest)
+}
+
+#[derive(Clone, Copy)]
+enum Look {
+    /// Every 100 ms.
+    Meanwhile,
+    /// Once, when it is long over.
+    Afterwards,
+}
+
+fn check(row: &Row, look: Look) -> Result<()> {
+    let lab = Lab::new()?;
+    // 'Port unreachable' as often as it is due.
+    lab.attacker().set("ipv4/icmp_ratemask", 0)?;
+    let _nameserver = Responder::start(lab.attacker(), ATTACKER)?;
+    let tool = Tool::of(row)?;
+    let command = tool.command(row, &lab)?;
+    let interval = match look {
+        Look::Meanwhile => "--interval 100ms",
+        Look::Afterwards => "--interval 60s",
+    };
+    let guest = match row.runs {
+        As::Guest => Some(guest(&lab)?),
+        _ => None,
+    };
+    let agent = Agent::start(&lab, &format!("{interval} {}", row.options))?;
+    let finished = {
+        let _frames = frames_for_receiver(&lab)?;
+        run(guest.as_ref().unwrap_or(lab.host()), command, DEADLINE)?
+    };
+    if matches!(look, Look::Meanwhile) {
+        agent.wait_for("the expected alerts", |seen| {
+            let has = |&fired| seen.alerts.iter().any(|alert| is(alert, fired));
+            row.expected.iter().all(has).then_some(())
+        })?;
+    }
+    let stopped = agent.stop()?;
+    ensure!(stopped.status.success(), "{}", stopped.status);
+    let totals = stopped.totals()?;
+    ensure!(totals.lost == 0, "losses: {totals:?}");
+    only_the_expected(row, &stopped.seen.alerts)
+        .and_then(|()| {
+            let mut alerts = stopped.seen.alerts.iter();
+            alerts.try_for_each(|alert| check_alert(row, &tool, &finished, alert))
+        })
+        .with_context(|| format!("{}{}", stopped.seen, finished.output))
+}
+
+/// masscan's receiver ends on the first frame after the scan, and nothing else sends any. Too few for a ping sweep.
+fn frames_for_receiver(lab: &Lab) -> Result<Process> {
+    let mut ping = Command::new("ping");
+    ping.args(["-q", "-i", "0.5", "-c", "40", &HOST.to_string()])
+        .stdout(std::process::Stdio::null());
+    Process::spawn(lab.attacker(), ping)
+}
+
+fn is(alert: &Alert, (rule, measure): Fired) -> bool {
+    alert.is(rule, measure)
+}
+
+fn only_the_expected(row: &Row, alerts: &[Alert]) -> Result<()> {
+    /// One when the threshold is crossed, one at ten times that.
+    const MOST_LINES: usize = 2;
+    for alert in alerts {
+        let known = row.expected.iter().any(|&fired| is(alert, fired));
+        ensure!(known, "this was not expected: {alert}");
+    }
+    for &fired in row.expected {
+        let lines = alerts.iter().filter(|alert| is(alert, fired)).count();
+        ensure!(
+            (1..=MOST_LINES).contains(&lines),
+            "{lines} lines of {fired:?}"
+        );
+    }
+    Ok(())
+}
+
+fn check_alert(row: &Row, tool: &Tool, finished: &Finished, alert: &Alert) -> Result<()> {
+    let text = |path: &Path| Some(path.to_string_lossy().into_owned());
+    let (user, container) = match row.runs {
+        As::Root => (ROOT, None),
+        As::Nobody => (NOBODY, None),
+        As::Container | As::Guest => (ROOT, Some(CONTAINER.to_owned())),
+    };
+    // A guest's address is not the host's.
+    let source = (row.runs != As::Guest).then(|| HOST.to_string());
+    for (field, expected) in [
+        ("network.direction", Some("egress".to_owned())),
+        ("source.ip", source),
+        ("destination.ip", Some(ATTACKER.to_string())),
+        ("process.pid", Some(finished.pid.to_string())),
+        ("process.executable", text(&tool.path)),
+        (
+            "process.name",
+            tool.path.file_name().and_then(|name| text(name.as_ref())),
+        ),
+        ("user.id", Some(user.to_owned())),
+        ("container.id", container),
+    ] {
+        let found = alert.text(field);
+        ensure!(
+            found == expected,
+            "{field} is {found:?}, not {expected:?}: {alert}"
+        );
+    }
+    // The process may have ended before these could be asked for.
+    for (field, expected) in [
+        ("process.command_line", tool.command_line()),
+        ("process.parent.pid", std::process::id().to_string()),
+    ] {
+        let found = alert.text(field);
+        ensure!(
+            found.is_none_or(|found| found == expected),
+            "{field} is not {expected:?}: {alert}"
+        );
+    }
+    ensure!(
+        alert.signals() == row.signals,
+        "it counted {:?}",
+        alert.signals()
+    );
+    Ok(())
+}
+
+#[test]
+fn a_process_is_named_while_it_runs() {
+    rows::check(ROWS, |row| row.name, |row| check(row, Look::Meanwhile));
+}
+
+#[test]
+fn a_process_is_named_after_its_end() {
+    rows::check(ROWS, |row| row.name, |row| check(row, Look::Afterwards));
+}
