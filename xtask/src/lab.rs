@@ -9,8 +9,10 @@ use std::{path::Path, process::Command, process::Stdio, time::Duration};
 use anyhow::{Result, ensure};
 use recon_tests::lab::{ATTACKER_LINK, HOST, HOST_LINK};
 use recon_tests::process::{run, shell};
-use recon_tests::{Agent, Alert, Lab};
+use recon_tests::{Agent, Alert, Lab, Server};
 
+/// What the host's web server offers for download: nothing.
+const NO_DOWNLOAD: u64 = 0;
 /// A tool's whole run; each takes a second or two.
 const DEADLINE: Duration = Duration::from_secs(20);
 /// Drains often, so that an attack's alerts are there soon after it has ended.
@@ -20,46 +22,81 @@ const LEFT: usize = 44;
 
 struct Attack {
     what: &'static str,
+    by: By,
     /// `{host}` is the address under attack, `{from}` where it comes from, `{link}` the attacker's interface.
     command: &'static str,
+}
+
+/// Who runs a command.
+#[derive(Clone, Copy)]
+enum By {
+    Attacker,
+    /// The one before, from the same address once more.
+    SameAttacker,
+    /// A process of the host itself; `{from}` is then whom it attacks.
+    Host,
 }
 
 const ATTACKS: &[Attack] = &[
     Attack {
         what: "TCP SYN scan, 1000 ports",
+        by: By::Attacker,
         command: "nmap -n -Pn -sS -e {link} -S {from} {host}",
     },
     Attack {
+        what: "what that one found is put to use",
+        by: By::SameAttacker,
+        command: "curl -sS -o /dev/null --interface {from} http://{host}/",
+    },
+    Attack {
         what: "XMAS scan",
+        by: By::Attacker,
         command: "nmap -n -Pn -sX -p1-100 -e {link} -S {from} {host}",
     },
     Attack {
         what: "Maimon scan",
+        by: By::Attacker,
         command: "nmap -n -Pn -sM -p1-100 -e {link} -S {from} {host}",
     },
     Attack {
         what: "scan in tiny fragments",
+        by: By::Attacker,
         command: "nmap -n -Pn -f -p1-100 -e {link} -S {from} {host}",
     },
     Attack {
         what: "UDP scan, 40 ports",
+        by: By::Attacker,
         command: "nmap -n -Pn -sU -p1-40 --max-retries 0 -e {link} -S {from} {host}",
     },
     Attack {
         what: "ping sweep over 64 addresses",
+        by: By::Attacker,
         command: "nmap -n -sn -PE -e {link} -S {from} 198.18.0.0/26",
     },
     Attack {
         what: "ping flood",
+        by: By::Attacker,
         command: "ping -n -q -f -c 200 -I {from} {host}",
     },
     Attack {
         what: "SMB probes",
+        by: By::Attacker,
         command: "hping3 -q -n -S -p 445 -c 15 -i u2000 -a {from} {host}",
     },
     Attack {
         what: "SYN flood on port 443",
+        by: By::Attacker,
         command: "hping3 -q -n -S -p 443 -c 800 -i u500 -a {from} {host}",
+    },
+    Attack {
+        what: "the host itself scans, under another name",
+        by: By::Host,
+        command: "d=$(mktemp -d); cp $(command -v nmap) $d/updater; $d/updater -n -Pn -sT -p1-100 {from}; rm -r $d",
+    },
+    Attack {
+        what: "the host itself scans",
+        by: By::Host,
+        command: "nmap -n -Pn -sS -p1-100 {from}",
     },
 ];
 
@@ -69,28 +106,37 @@ pub(crate) fn show(agent: &Path) -> Result<()> {
     let mut recon = Command::new(agent);
     // The harness reads the polls' lines to know when all is drained.
     recon.args(["run", "-vv", "-i", HOST_LINK, "--interval", INTERVAL]);
+    recon.args(lab.watched_sockets());
     let agent = Agent::spawn(&lab, recon, Stdio::piped())?;
+    let _server = Server::web(lab.host(), NO_DOWNLOAD)?;
     println!(
         "{:LEFT$}recon run -i {HOST_LINK} --interval {INTERVAL}",
         "attacker"
     );
     let mut shown = 0;
-    for (number, attack) in ATTACKS.iter().enumerate() {
-        let from = format!("198.51.100.{}", 11 + number);
-        lab.attacker()
-            .ip(&format!("address add {from}/24 dev {ATTACKER_LINK}\n"))?;
-        let command = attack
-            .command
+    let mut attackers = 0;
+    for Attack { what, by, command } in ATTACKS {
+        attackers += u8::from(!matches!(by, By::SameAttacker));
+        let from = format!("198.51.100.{}", 10 + attackers);
+        if !matches!(by, By::SameAttacker) {
+            lab.attacker()
+                .ip(&format!("address add {from}/24 dev {ATTACKER_LINK}\n"))?;
+        }
+        let command = command
             .replace("{host}", &HOST.to_string())
             .replace("{from}", &from)
             .replace("{link}", ATTACKER_LINK);
+        let side = match by {
+            By::Host => lab.host(),
+            By::Attacker | By::SameAttacker => lab.attacker(),
+        };
         // hping3 says by its exit code whether all its probes were answered, which is not the point here.
-        run(lab.attacker(), shell(&command), DEADLINE)?;
+        run(side, shell(&command), DEADLINE)?;
         // One poll may have begun before the attack's last packet; the next one has it.
         agent.wait_poll()?;
         agent.wait_poll()?;
         let alerts = agent.seen().alerts;
-        print(attack.what, &command, &alerts[shown..]);
+        print(what, &command, &alerts[shown..]);
         shown = alerts.len();
     }
     let stopped = agent.stop()?;
@@ -114,7 +160,8 @@ fn print(what: &str, command: &str, alerts: &[Alert]) {
     println!();
     for line in 0..left.len().max(right.len()) {
         let cell = |column: &[String]| column.get(line).cloned().unwrap_or_default();
-        println!("{:LEFT$}{}", cell(&left), cell(&right).trim_end());
+        let line = format!("{:LEFT$}{}", cell(&left), cell(&right));
+        println!("{}", line.trim_end());
     }
 }
 
