@@ -4,6 +4,7 @@
 //! results only (alerts, the path of a binary), everything else goes to stderr.
 //! Holds the command line; each subcommand first makes sure of what it needs (setup.rs), then works (tasks.rs).
 
+mod bench;
 mod lab;
 mod machine;
 mod plan;
@@ -12,7 +13,7 @@ mod step;
 mod tasks;
 mod toolchain;
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -64,6 +65,18 @@ enum Task {
     ///
     /// Takes root and less than half a minute; leaves nothing behind.
     Lab,
+    /// Measure what recon costs: connections over loopback without it and with it, side by side
+    ///
+    /// Figures vary with the machine and with what else runs on it: each comes with its spread over the rounds. Takes
+    /// root and about a minute; leaves nothing behind.
+    Bench {
+        /// Write the figures as JSON too
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
+    /// The process that `bench` measures
+    #[command(hide = true, subcommand)]
+    BenchWorker(bench::Work),
     /// Check formatting and run clippy, warnings denied: for the host and for the kernel programs
     Lint,
 }
@@ -76,6 +89,8 @@ fn main() -> ExitCode {
         Task::Run { args } => tasks::run(&args),
         Task::Test { args } => tasks::test(&args),
         Task::Lab => tasks::lab(),
+        Task::Bench { json } => tasks::bench(json.as_deref()),
+        Task::BenchWorker(work) => bench::work(&work),
         Task::Lint => tasks::lint(),
     };
     match done {

@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
-    lab,
+    bench, lab,
     plan::Goal,
     setup,
     step::{line, run as run_to_end},
@@ -65,25 +65,30 @@ pub(crate) fn run(args: &[OsString]) -> Result<()> {
 }
 
 pub(crate) fn test(args: &[OsString]) -> Result<()> {
-    if !nix::unistd::geteuid().is_root() {
-        bail!(
-            "the tests load programs into the kernel and make network namespaces, which takes root. Type:\
-             \n    sudo -E env \"PATH=$PATH\" cargo xtask test"
-        );
-    }
+    need_root("tests", "test")?;
     let agent = agent(Goal::Test, Profile::Release)?;
     // In the agent's profile, so that what both need is compiled once.
     say_and_run(cargo("test --release")?.args(args).env("RECON_BIN", agent))
 }
 
 pub(crate) fn lab() -> Result<()> {
+    need_root("laboratory's attacks", "lab")?;
+    lab::show(&agent(Goal::Test, Profile::Release)?)
+}
+
+pub(crate) fn bench(json: Option<&Path>) -> Result<()> {
+    need_root("benchmarks", "bench")?;
+    bench::show(&agent(Goal::Test, Profile::Release)?, json)
+}
+
+fn need_root(what: &str, task: &str) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!(
-            "the laboratory loads programs into the kernel and makes network namespaces, which takes root. Type:\
-             \n    sudo -E env \"PATH=$PATH\" cargo xtask lab"
+            "the {what} load programs into the kernel and make network namespaces, which takes root. Type:\
+             \n    sudo -E env \"PATH=$PATH\" cargo xtask {task}"
         );
     }
-    lab::show(&agent(Goal::Test, Profile::Release)?)
+    Ok(())
 }
 
 pub(crate) fn lint() -> Result<()> {

@@ -1,0 +1,182 @@
+//! What the socket hooks cost a connection, and a packet of an established one.
+//!
+//! In: the agent; a laboratory whose host has connections over loopback. Out: rows of nanoseconds without the agent and with it.
+//! The decisions held here: the agent watches the pair's end alone, so nothing but the socket hooks acts on loopback. Rounds without and
+//! with it take turns (ABBA), so that what drifts on the machine falls on both. That the hooks were at work is checked by what the
+//! agent says and counts.
+
+use std::env;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use recon_tests::lab::HOST_LINK;
+use recon_tests::process::run;
+use recon_tests::{Agent, Lab, Seen, cgroup};
+
+use super::row::{Rounds, Row};
+
+/// Even, so that each side comes first as often as the other.
+const ROUNDS: u32 = 40;
+/// 100,000 in all rounds, on each side.
+const CONNECTS: u32 = 2_500;
+/// 200,000 in all rounds, on each side.
+const ROUND_TRIPS: u32 = 5_000;
+/// A worker's run; each takes less than a second.
+const DEADLINE: Duration = Duration::from_secs(60);
+const UNIT: &str = "ns";
+/// What acts on the connections here.
+const HOOKS: [&str; 2] = ["connect4", "sock_ops"];
+
+/// One run of the worker.
+struct Load {
+    /// Whether the socket that connects is watched, and the one that listens; none where the load is one connection.
+    watched: Option<(bool, bool)>,
+    /// The figures that the worker prints.
+    figures: &'static [&'static str],
+}
+
+const LOADS: &[Load] = &[
+    Load {
+        watched: Some((true, false)),
+        figures: &[
+            "connect(2), client watched",
+            "socket to close, client watched",
+        ],
+    },
+    Load {
+        watched: Some((false, true)),
+        figures: &[
+            "connect(2), listener watched",
+            "socket to close, listener watched",
+        ],
+    },
+    Load {
+        watched: Some((true, true)),
+        figures: &["connect(2), both watched", "socket to close, both watched"],
+    },
+    Load {
+        watched: None,
+        figures: &["byte and answer, established"],
+    },
+];
+
+/// Measures all of them.
+pub(super) fn measure(agent: &Path) -> Result<Vec<Row>> {
+    let lab = Lab::new()?;
+    let watched = lab.host().cgroup().context("the host has no cgroup")?;
+    let mut bench = Bench {
+        lab: &lab,
+        agent,
+        running: None,
+        accepted: 0,
+        watched: watched.path(),
+        unwatched: &cgroup::root()?,
+    };
+    let mut rounds = LOADS
+        .iter()
+        .map(|load| vec![Rounds::default(); load.figures.len()])
+        .collect::<Vec<_>>();
+    for round in 0..ROUNDS {
+        eprintln!("round {} of {ROUNDS}", round + 1);
+        let with_first = round % 2 == 1;
+        for with in [with_first, !with_first] {
+            bench.switch(with)?;
+            for (load, rounds) in LOADS.iter().zip(&mut rounds) {
+                let figures = bench.run(load)?;
+                ensure!(figures.len() == rounds.len(), "figures: {figures:?}");
+                for (rounds, figure) in rounds.iter_mut().zip(figures) {
+                    rounds.push(with, figure);
+                }
+            }
+        }
+    }
+    bench.switch(false)?;
+    let names = LOADS.iter().flat_map(|load| load.figures);
+    let rows = names.zip(rounds.iter().flatten());
+    Ok(rows.map(|(name, rounds)| row(name, rounds)).collect())
+}
+
+fn row(what: &str, rounds: &Rounds) -> Row {
+    let added = rounds.differences();
+    let extra = format!(
+        "adds {:.0} {UNIT} ({:.0} to {:.0})",
+        added.median, added.least, added.greatest
+    );
+    rounds.row(what, UNIT, extra)
+}
+
+/// Whether the agent says that the hooks on connections are attached. It tells of those that are not by a line each.
+fn has_hooks(seen: &Seen) -> bool {
+    let attached = seen.log.iter().find(|line| line.contains("sockets of "));
+    attached.is_some_and(|line| HOOKS.iter().all(|hook| line.contains(hook)))
+}
+
+struct Bench<'a> {
+    lab: &'a Lab,
+    agent: &'a Path,
+    running: Option<Agent>,
+    /// Connections that this agent should have seen accepted.
+    accepted: u64,
+    watched: &'a Path,
+    /// The root of cgroup2, above what the agent watches.
+    unwatched: &'a Path,
+}
+
+impl Bench<'_> {
+    /// Starts the agent, or stops it.
+    fn switch(&mut self, with: bool) -> Result<()> {
+        match (with, self.running.take()) {
+            (true, None) => {
+                let mut recon = Command::new(self.agent);
+                recon.args(["run", "-i", HOST_LINK]);
+                recon.args(self.lab.watched_sockets());
+                let agent = Agent::spawn(self.lab, recon, Stdio::null())?;
+                let seen = agent.seen();
+                ensure!(has_hooks(&seen), "without the socket hooks\n{seen}");
+                self.running = Some(agent);
+            }
+            (false, Some(agent)) => {
+                let stopped = agent.stop()?;
+                let counted = stopped.totals()?.signals;
+                let accepted = std::mem::take(&mut self.accepted);
+                ensure!(
+                    stopped.status.success() && counted >= accepted,
+                    "the hooks counted {counted} of {accepted} connections\n{}",
+                    stopped.seen
+                );
+            }
+            (_, unchanged) => self.running = unchanged,
+        }
+        Ok(())
+    }
+
+    /// The figures of one worker.
+    fn run(&mut self, load: &Load) -> Result<Vec<f64>> {
+        let mut worker = Command::new(env::current_exe()?);
+        worker.arg("bench-worker");
+        match load.watched {
+            Some((client, listener)) => {
+                let cgroup = |watched| match watched {
+                    true => self.watched,
+                    false => self.unwatched,
+                };
+                worker.args(["connects", &CONNECTS.to_string()]);
+                worker.arg("--client").arg(cgroup(client));
+                worker.arg("--listener").arg(cgroup(listener));
+                if listener && self.running.is_some() {
+                    self.accepted += u64::from(CONNECTS);
+                }
+            }
+            None => {
+                worker.args(["round-trips", &ROUND_TRIPS.to_string()]);
+            }
+        }
+        let output = run(self.lab.host(), worker, DEADLINE)?.success()?;
+        let figures = output.lines().map(str::parse);
+        figures
+            .collect::<Result<_, _>>()
+            .with_context(|| format!("not figures: {output}"))
+    }
+}
