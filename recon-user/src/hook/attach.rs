@@ -7,10 +7,11 @@
 use std::fmt;
 
 use aya::Ebpf;
-use aya::programs::tc::{NlOptions, TcAttachOptions, TcError};
-use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode, tc};
+use aya::programs::tc::{NlOptions, TcAttachOptions};
+use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode};
 use clap::ValueEnum;
 
+use super::clsact;
 use super::{HookError, Interface, TC_EGRESS, TC_INGRESS, XDP, describe};
 
 /// What `--xdp` asks for.
@@ -216,10 +217,7 @@ fn attach_tc(
             describe(&error)
         ),
     }
-    match tc::qdisc_add_clsact(&interface.name) {
-        Ok(()) | Err(TcError::AlreadyAttached) => {}
-        Err(error) => return Err(error.into()),
-    }
+    clsact::prepare(interface, name, direction)?;
     program
         .attach_with_options(
             &interface.name,

@@ -8,6 +8,7 @@
 
 mod attach;
 mod cgroup;
+mod clsact;
 mod interface;
 mod privilege;
 mod socket;

@@ -103,8 +103,7 @@ impl Sockets {
             Ok(()) => self.attached.push(hook),
             Err(reason) => self.missing.push(Missing {
                 hook,
-                // A verifier's log has many lines, a hook has one.
-                reason: reason.split_whitespace().collect::<Vec<_>>().join(" "),
+                reason: one_line(&reason),
                 costs,
             }),
         }
@@ -126,6 +125,18 @@ pub(super) fn attach(ebpf: &mut Ebpf, cgroup: Option<&Cgroup>) -> Sockets {
     }
     sockets.note(EXEC_NAME, EXEC_COSTS, to_tracepoint(ebpf));
     sockets
+}
+
+/// The first line of a reason, and of a verifier's log the line that says what is wrong: the last one before its statistics.
+fn one_line(reason: &str) -> String {
+    const STATISTICS: [&str; 3] = ["verification time ", "stack depth ", "processed "];
+    let mut lines = reason.lines().map(str::trim);
+    let first = lines.next().unwrap_or_default();
+    let is_told = |line: &&str| !STATISTICS.iter().any(|start| line.starts_with(start));
+    match lines.filter(|line| !line.is_empty()).rfind(is_told) {
+        Some(last) => format!("{first} ... {last}"),
+        None => first.to_owned(),
+    }
 }
 
 /// Detaches the hooks that note connections before the one that sees them begin.
@@ -181,17 +192,19 @@ fn to_cgroup(ebpf: &mut Ebpf, name: &str, cgroup: &Cgroup) -> Result<(), Program
 /// Attaches to the tracepoint, on a thread that sees a tracefs.
 fn to_tracepoint(ebpf: &mut Ebpf) -> Result<(), String> {
     let attach = || -> Result<(), String> {
-        if !Path::new(TRACEFS).join("events").exists() {
-            mount_tracefs().map_err(|error| format!("no tracefs can be mounted: {error}"))?;
-        }
         let program: &mut TracePoint = ebpf
             .program_mut(EXEC)
             .ok_or(ProgramError::UnexpectedProgramType)
             .and_then(TryInto::try_into)
             .map_err(|error| describe(&error))?;
+        // Before tracefs is mounted: where the kernel is locked down for confidentiality, it refuses the program, and Linux 6.12
+        // there corrupts its own memory when a tracefs goes.
+        program.load().map_err(|error| describe(&error))?;
+        if !Path::new(TRACEFS).join("events").exists() {
+            mount_tracefs().map_err(|error| format!("no tracefs can be mounted: {error}"))?;
+        }
         program
-            .load()
-            .and_then(|()| program.attach("sched", EXEC_NAME))
+            .attach("sched", EXEC_NAME)
             .map(drop)
             .map_err(|error| describe(&error))
     };
@@ -217,4 +230,25 @@ fn mount_tracefs() -> io::Result<()> {
         NOTHING,
     )?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verifiers_log_is_told_in_a_line() {
+        let log = "refused: 0: R1=ctx()\n 0: (85) call bpf_probe_read#4\n unknown func bpf_probe_read#4\n processed 1 insns\n\n";
+        for (reason, expected) in [
+            (
+                log,
+                "refused: 0: R1=ctx() ... unknown func bpf_probe_read#4",
+            ),
+            ("no such file", "no such file"),
+            ("refused:\nprocessed 0 insns\n", "refused:"),
+            ("", ""),
+        ] {
+            assert_eq!(one_line(reason), expected);
+        }
+    }
 }

@@ -1,0 +1,57 @@
+//! The clsact qdisc, under which TC programs attach before Linux 6.6.
+//!
+//! In: an interface. Out: the qdisc is there, and no program of an earlier agent is left under it.
+//! The decision held here: a filter outlives an agent that is killed, and counts on for nobody. One is taken for such a leftover
+//! where no other agent holds the interface's name in this network namespace: a socket address that goes with the process. The qdisc
+//! itself stays, empty, since others may use it.
+
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+use aya::programs::tc::{TcError, qdisc_add_clsact, qdisc_detach_program};
+use aya::programs::{ProgramError, TcAttachType};
+
+use super::Interface;
+
+/// Makes the qdisc ready for the program of that name.
+pub(super) fn prepare(
+    interface: &Interface,
+    program: &str,
+    direction: TcAttachType,
+) -> Result<(), ProgramError> {
+    match qdisc_add_clsact(&interface.name) {
+        Ok(()) | Err(TcError::AlreadyAttached) => {}
+        Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    if is_the_only_agent(interface, program)? {
+        match qdisc_detach_program(&interface.name, direction, program) {
+            Ok(()) => log::info!(
+                "{}: removed a program that an agent has left which did not end in order",
+                interface.name
+            ),
+            Err(TcError::IoError(error)) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => log::warn!(
+                "{}: a program that an earlier agent has left can't be removed: {error}",
+                interface.name
+            ),
+        }
+    }
+    Ok(())
+}
+
+/// Takes the interface's name for this process, as long as it lives. Returns whether nobody else had it.
+fn is_the_only_agent(interface: &Interface, program: &str) -> io::Result<bool> {
+    // Abstract addresses are those of a network namespace, as interfaces' numbers are.
+    let name = format!("recon/{program}/{}", interface.index);
+    match UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name)?) {
+        Ok(socket) => {
+            // Held to the end of the process, whatever that is.
+            std::mem::forget(socket);
+            Ok(true)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(false),
+        Err(error) => Err(error),
+    }
+}
