@@ -7,7 +7,8 @@
 use std::{path::Path, process::Command, process::Stdio, time::Duration};
 
 use anyhow::{Result, ensure};
-use recon_tests::lab::{ATTACKER_LINK, HOST, HOST_LINK};
+use recon_tests::lab::{ATTACKER_LINK, HOST, HOST_LINK, HOST_MAC};
+use recon_tests::namespace::Namespace;
 use recon_tests::process::{run, shell};
 use recon_tests::{Agent, Alert, Lab, Server};
 
@@ -16,14 +17,15 @@ const NO_DOWNLOAD: u64 = 0;
 /// A tool's whole run; each takes a second or two.
 const DEADLINE: Duration = Duration::from_secs(20);
 /// Drains often, so that an attack's alerts are there soon after it has ended.
-const INTERVAL: &str = "300ms";
+pub(crate) const INTERVAL: &str = "300ms";
 /// Columns of the attack's side.
 const LEFT: usize = 44;
 
 struct Attack {
     what: &'static str,
     by: By,
-    /// `{host}` is the address under attack, `{from}` where it comes from, `{link}` the attacker's interface.
+    /// `{host}` is the address under attack, `{from}` where it comes from, `{link}` the attacker's interface,
+    /// `{mac}` the host's hardware address.
     command: &'static str,
 }
 
@@ -84,6 +86,11 @@ const ATTACKS: &[Attack] = &[
         command: "hping3 -q -n -S -p 445 -c 15 -i u2000 -a {from} {host}",
     },
     Attack {
+        what: "masscan of 200 ports",
+        by: By::Attacker,
+        command: "masscan -p1-200 --rate 1000 --wait 0 --adapter {link} --adapter-ip {from} --router-mac {mac} {host}",
+    },
+    Attack {
         what: "SYN flood on port 443",
         by: By::Attacker,
         command: "hping3 -q -n -S -p 443 -c 800 -i u500 -a {from} {host}",
@@ -109,10 +116,26 @@ pub(crate) fn show(agent: &Path) -> Result<()> {
     recon.args(lab.watched_sockets());
     let agent = Agent::spawn(&lab, recon, Stdio::piped())?;
     let _server = Server::web(lab.host(), NO_DOWNLOAD)?;
-    println!(
-        "{:LEFT$}recon run -i {HOST_LINK} --interval {INTERVAL}",
-        "attacker"
+    header(&format!("recon run -i {HOST_LINK} --interval {INTERVAL}"));
+    attack(&lab, &agent, Some(lab.host()))?;
+    let stopped = agent.stop()?;
+    println!("\n{}", stopped.seen.log.last().map_or("", String::as_str));
+    ensure!(
+        stopped.status.success(),
+        "recon ended with {}",
+        stopped.status
     );
+    Ok(())
+}
+
+/// The line above the two sides.
+pub(crate) fn header(watched: &str) {
+    println!("{:LEFT$}{watched}", "attacker");
+}
+
+/// Runs each attack and prints it with the alerts that it causes. Those of the host's own making need its processes, where they are
+/// to be had.
+pub(crate) fn attack(lab: &Lab, agent: &Agent, host: Option<&Namespace>) -> Result<()> {
     let mut shown = 0;
     let mut attackers = 0;
     for Attack { what, by, command } in ATTACKS {
@@ -125,10 +148,14 @@ pub(crate) fn show(agent: &Path) -> Result<()> {
         let command = command
             .replace("{host}", &HOST.to_string())
             .replace("{from}", &from)
+            .replace("{mac}", &HOST_MAC.to_string())
             .replace("{link}", ATTACKER_LINK);
         let side = match by {
-            By::Host => lab.host(),
             By::Attacker | By::SameAttacker => lab.attacker(),
+            By::Host => match host {
+                Some(host) => host,
+                None => continue,
+            },
         };
         // hping3 says by its exit code whether all its probes were answered, which is not the point here.
         run(side, shell(&command), DEADLINE)?;
@@ -139,13 +166,6 @@ pub(crate) fn show(agent: &Path) -> Result<()> {
         print(what, &command, &alerts[shown..]);
         shown = alerts.len();
     }
-    let stopped = agent.stop()?;
-    println!("\n{}", stopped.seen.log.last().map_or("", String::as_str));
-    ensure!(
-        stopped.status.success(),
-        "recon ended with {}",
-        stopped.status
-    );
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use crate::toolchain::{self, CORE_SOURCES, Compiler, DEBIAN_ROOT, LLVM_MAJOR, NI
 /// What tells that systemd is the running init, as sd_booted(3) has it.
 const SYSTEMD: &str = "/run/systemd/system";
 /// Where Debian has root's programs: not on every user's PATH.
-const SBIN: [&str; 2] = ["/usr/sbin", "/sbin"];
+pub(crate) const SBIN: [&str; 2] = ["/usr/sbin", "/sbin"];
 /// Where LLVM's library may be, under its prefix.
 const LLVM_LIBRARIES: [&str; 2] = ["lib/libLLVM.so", "lib64/libLLVM.so"];
 

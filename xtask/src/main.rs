@@ -12,6 +12,7 @@ mod setup;
 mod step;
 mod tasks;
 mod toolchain;
+mod vm;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
@@ -57,6 +58,9 @@ enum Task {
     ///
     /// They work in network namespaces of their own and leave this machine's interfaces alone. Takes root.
     Test {
+        /// Run the tests with real traffic in virtual machines with stock Debian kernels instead, without ARGS
+        #[arg(long, conflicts_with = "args")]
+        vm: bool,
         /// Arguments for `cargo test`, such as `-p recon-common` or `NAME -- --nocapture`
         #[arg(last = true)]
         args: Vec<OsString>,
@@ -64,7 +68,10 @@ enum Task {
     /// Show recon at work: real scans and floods between two network namespaces, and the alerts they cause
     ///
     /// Takes root and less than half a minute; leaves nothing behind.
-    Lab,
+    Lab {
+        #[command(subcommand)]
+        place: Option<Place>,
+    },
     /// Measure what recon costs: connections over loopback without it and with it, side by side
     ///
     /// Figures vary with the machine and with what else runs on it: each comes with its spread over the rounds. Takes
@@ -81,14 +88,34 @@ enum Task {
     Lint,
 }
 
+/// Where the laboratory is, if not in two network namespaces.
+#[derive(Subcommand)]
+enum Place {
+    /// Run recon in a virtual machine with a stock Debian kernel, and attack that over a virtio network card
+    ///
+    /// Fetches qemu and the kernel into the project's target folder at first. Takes root; leaves nothing behind.
+    Vm {
+        /// 6.1-cloud, 6.1, 6.12-cloud: the newest of these, or a release such as 6.1.0-50-cloud-amd64
+        #[arg(long, value_name = "VERSION", default_value = vm::kernel::DEFAULT)]
+        kernel: vm::Choice,
+        /// Attack nothing, and stay at the guest's prompt until its shell ends
+        #[arg(long)]
+        shell: bool,
+    },
+}
+
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Setup => tasks::setup(),
         Task::Build { debug: true } => tasks::build(Profile::Dev),
         Task::Build { debug: false } => tasks::build(Profile::Release),
         Task::Run { args } => tasks::run(&args),
-        Task::Test { args } => tasks::test(&args),
-        Task::Lab => tasks::lab(),
+        Task::Test { vm: true, .. } => tasks::test_vm(),
+        Task::Test { vm: false, args } => tasks::test(&args),
+        Task::Lab { place: None } => tasks::lab(),
+        Task::Lab {
+            place: Some(Place::Vm { kernel, shell }),
+        } => tasks::lab_vm(&kernel, shell),
         Task::Bench { json } => tasks::bench(json.as_deref()),
         Task::BenchWorker(work) => bench::work(&work),
         Task::Lint => tasks::lint(),

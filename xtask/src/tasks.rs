@@ -19,11 +19,15 @@ use crate::{
     plan::Goal,
     setup,
     step::{line, run as run_to_end},
-    toolchain,
+    toolchain, vm,
 };
 
 /// The package with the binary `recon`.
 const AGENT: &str = "recon-user";
+const BINARY: &str = "recon";
+/// Links the C runtime into the agent, so that one file runs on any distribution. Given to the binary alone: what it is made of is
+/// compiled once for it and for the tests, and procedural macros could not be built so.
+const STATIC: &str = "-C target-feature=+crt-static";
 /// The package with the kernel programs: it compiles for the BPF target only.
 const KERNEL: &str = "recon-ebpf";
 /// The end of a `cargo clippy` line.
@@ -71,9 +75,46 @@ pub(crate) fn test(args: &[OsString]) -> Result<()> {
     say_and_run(cargo("test --release")?.args(args).env("RECON_BIN", agent))
 }
 
+/// The packages' tests with real traffic, that a guest runs.
+const VM_TESTS: [&str; 4] = ["program_runs", "boundary", "quiet", "tools"];
+
+pub(crate) fn test_vm() -> Result<()> {
+    need_root("tests", "test --vm")?;
+    let agent = agent(Goal::Test, Profile::Release)?;
+    let tests = VM_TESTS.map(|test| format!("--test {test}")).join(" ");
+    let mut build = cargo(&format!(
+        "test --release --package recon-tests --no-run {tests}"
+    ))?;
+    eprintln!("+ {}", line(&build));
+    let output = build.output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        bail!("{said}");
+    }
+    let executables: Vec<PathBuf> = said.lines().filter_map(executable).collect();
+    vm::test(&agent, &executables, &target_dir()?.join("vm"))
+}
+
+/// The path in a line of cargo such as `  Executable tools.rs (target/release/deps/tools-89e02cc11a5a0cf4)`.
+fn executable(line: &str) -> Option<PathBuf> {
+    let (_, path) = line.trim().strip_prefix("Executable ")?.split_once(" (")?;
+    Some(workspace().ok()?.join(path.strip_suffix(')')?))
+}
+
 pub(crate) fn lab() -> Result<()> {
     need_root("laboratory's attacks", "lab")?;
     lab::show(&agent(Goal::Test, Profile::Release)?)
+}
+
+pub(crate) fn lab_vm(kernel: &vm::Choice, shell: bool) -> Result<()> {
+    need_root("laboratory's attacks", "lab vm")?;
+    let agent = agent(Goal::Test, Profile::Release)?;
+    let store = target_dir()?.join("vm");
+    if shell {
+        vm::prompt(&agent, kernel, &store)
+    } else {
+        vm::show(&agent, kernel, &store)
+    }
 }
 
 pub(crate) fn bench(json: Option<&Path>) -> Result<()> {
@@ -115,9 +156,9 @@ fn agent(goal: Goal, profile: Profile) -> Result<PathBuf> {
     setup::ensure(goal, workspace()?)?;
     let (name, folder) = profile.names();
     say_and_run(&mut cargo(&format!(
-        "build --package {AGENT} --profile {name}"
+        "rustc --package {AGENT} --bin {BINARY} --profile {name} -- {STATIC}"
     ))?)?;
-    Ok(target_dir()?.join(folder).join("recon"))
+    Ok(target_dir()?.join(folder).join(BINARY))
 }
 
 /// The cargo that started this, in the workspace.

@@ -1,0 +1,236 @@
+//! What a guest is made from: qemu, Debian's kernels and busybox, fetched once and kept in the target folder.
+//!
+//! In: the lists of apt-get. Out: folders with unpacked packages.
+//! The decision held here: packages are downloaded and unpacked, not installed: that takes no root, leaves the machine as it is, and
+//! does not fail where a package conflicts with another (qemu-system-x86 with a newer qemu-utils). A qemu that is installed is taken as it is.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{self, Command},
+};
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+
+use super::kernel::{self, Choice};
+use crate::step::{line, run};
+
+const QEMU: &str = "qemu-system-x86_64";
+const QEMU_PACKAGE: &str = "qemu-system-x86";
+const BUSYBOX_PACKAGE: &str = "busybox-static";
+/// Where the packages have qemu's firmware.
+const FIRMWARE: [&str; 3] = ["usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu"];
+/// Where they have libraries.
+const LIBRARIES: [&str; 2] = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"];
+const WHAT_TO_DO: &str = "if the package lists are old or missing, type: apt-get update; without a network, the lab needs what an earlier run has fetched";
+
+/// The folder of all that was fetched.
+#[derive(Debug)]
+pub(super) struct Store {
+    folder: PathBuf,
+}
+
+/// A kernel, unpacked.
+#[derive(Debug)]
+pub(super) struct Kernel {
+    /// As `uname -r` has it.
+    pub(super) release: String,
+    /// The file that qemu boots.
+    pub(super) image: PathBuf,
+    pub(super) modules: PathBuf,
+}
+
+/// A qemu that can be started.
+#[derive(Debug)]
+pub(super) struct Qemu {
+    /// The folder of its packages, or `None` for the one that is installed.
+    folder: Option<PathBuf>,
+}
+
+impl Qemu {
+    /// The command, without arguments but those that say where its own files are.
+    pub(super) fn command(&self) -> Command {
+        let Some(folder) = &self.folder else {
+            return Command::new(QEMU);
+        };
+        let mut command = Command::new(folder.join("usr/bin").join(QEMU));
+        for firmware in FIRMWARE {
+            command.arg("-L").arg(folder.join(firmware));
+        }
+        let libraries = LIBRARIES.map(|library| folder.join(library).display().to_string());
+        command.env("LD_LIBRARY_PATH", libraries.join(":"));
+        command
+    }
+}
+
+impl Store {
+    /// Everything is kept in `folder`, which need not be there yet.
+    pub(super) fn new(folder: PathBuf) -> Result<Self> {
+        ensure!(
+            cfg!(target_arch = "x86_64"),
+            "the lab's guests are x86-64 machines, and so must this one be: the agent is built for it"
+        );
+        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        Ok(Self { folder })
+    }
+
+    /// The installed qemu, or Debian's.
+    pub(super) fn qemu(&self) -> Result<Qemu> {
+        if is_on_path(QEMU) {
+            return Ok(Qemu { folder: None });
+        }
+        let folder = self.folder.join("qemu");
+        if !folder.exists() {
+            self.fetch(&folder, "qemu, which runs the guest", &missing_packages()?)?;
+        }
+        Ok(Qemu {
+            folder: Some(folder),
+        })
+    }
+
+    /// A busybox that needs no library: the guest's shell, and what unpacks modules here.
+    pub(super) fn busybox(&self) -> Result<PathBuf> {
+        let folder = self.folder.join("busybox");
+        if !folder.exists() {
+            let packages = [BUSYBOX_PACKAGE.to_owned()];
+            self.fetch(&folder, "busybox, the guest's shell", &packages)?;
+        }
+        Ok(folder.join("bin/busybox"))
+    }
+
+    /// The newest kernel of that choice: of those that apt-get lists, or where it lists none, of those that were fetched before.
+    pub(super) fn kernel(&self, choice: &Choice) -> Result<Kernel> {
+        let listed = choice.newest(listed_packages());
+        let release = match listed.or_else(|| choice.newest(self.fetched())) {
+            Some(release) => release,
+            None => bail!(
+                "apt-get lists no package {}: {WHAT_TO_DO}",
+                choice.package()
+            ),
+        };
+        let package = format!("{}{release}", kernel::PACKAGE);
+        let folder = self.folder.join(&package);
+        if !folder.exists() {
+            self.fetch(&folder, "the guest's kernel", &[package])?;
+        }
+        Ok(Kernel {
+            image: folder.join(format!("boot/vmlinuz-{release}")),
+            modules: folder.join("lib/modules").join(&release),
+            release,
+        })
+    }
+
+    /// The names of the folders here.
+    fn fetched(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        entries
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect()
+    }
+
+    /// Downloads packages and unpacks them into `folder`, which is there afterwards with all of them in it, or not at all.
+    fn fetch(&self, folder: &Path, why: &str, packages: &[String]) -> Result<()> {
+        let mut download = Command::new("apt-get");
+        // As the user that it runs as: the one apt-get would change to may not write here.
+        download
+            .args(["-o", "APT::Sandbox::User=root", "--quiet", "download"])
+            .args(packages);
+        eprintln!(
+            "lab: {why}: {} package(s) into {}",
+            packages.len(),
+            folder.display()
+        );
+        eprintln!("lab: + {}", line(&download));
+        let work = tempfile::Builder::new()
+            .prefix(&format!("fetch-{}-", process::id()))
+            .tempdir_in(&self.folder)?;
+        let (debs, root) = (work.path().join("debs"), work.path().join("root"));
+        fs::create_dir(&debs)?;
+        fs::create_dir(&root)?;
+        // The command is on the screen already, and apt-get has said which package it is about.
+        run(download.current_dir(&debs))
+            .map_err(|_| anyhow!("cannot download {why}; {WHAT_TO_DO}"))?;
+        for entry in fs::read_dir(&debs)? {
+            run(Command::new("dpkg-deb")
+                .arg("-x")
+                .arg(entry?.path())
+                .arg(&root))?;
+        }
+        match fs::rename(&root, folder) {
+            // Another run was faster.
+            Err(_) if folder.exists() => Ok(()),
+            renamed => renamed.with_context(|| folder.display().to_string()),
+        }
+    }
+}
+
+/// The kernels that apt-get could download.
+fn listed_packages() -> Vec<String> {
+    let output = Command::new("apt-cache")
+        .args(["pkgnames", kernel::PACKAGE])
+        .output();
+    let output = output.map(|output| output.stdout).unwrap_or_default();
+    let names = String::from_utf8_lossy(&output);
+    names.lines().map(str::to_owned).collect()
+}
+
+/// qemu, and what it needs that is not installed.
+fn missing_packages() -> Result<Vec<String>> {
+    let mut simulate = Command::new("apt-get");
+    simulate
+        .args(["install", "--simulate", "--no-install-recommends"])
+        .arg(QEMU_PACKAGE);
+    let output = simulate
+        .output()
+        .with_context(|| format!("no {QEMU} is installed, and there is no apt-get to fetch one"))?;
+    let steps = String::from_utf8_lossy(&output.stdout);
+    let packages: Vec<String> = steps.lines().filter_map(to_install).collect();
+    ensure!(
+        output.status.success() && !packages.is_empty(),
+        "{} failed: {}{WHAT_TO_DO}",
+        line(&simulate),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(packages)
+}
+
+/// The package in a line such as `Inst seabios (1.16.2-1 Debian:12.15/oldstable [all])`.
+fn to_install(line: &str) -> Option<String> {
+    let rest = line.strip_prefix("Inst ")?;
+    rest.split(' ').next().map(str::to_owned)
+}
+
+fn is_on_path(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_to_install_are_read() {
+        for (line, package) in [
+            (
+                "Inst seabios (1.16.2-1 Debian:12.15 [all])",
+                Some("seabios"),
+            ),
+            ("Inst a [1] (2 Debian:12 [amd64]) []", Some("a")),
+            ("Remv qemu-utils [1:10.0.2+ds-2]", None),
+            ("Conf seabios (1.16.2-1 Debian:12.15 [all])", None),
+            ("Reading package lists...", None),
+        ] {
+            assert_eq!(to_install(line).as_deref(), package, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_fetched_qemu_is_told_where_its_files_are() {
+        let folder = Some(PathBuf::from("/f"));
+        assert_eq!(
+            line(&Qemu { folder }.command()),
+            "/f/usr/bin/qemu-system-x86_64 -L /f/usr/share/qemu -L /f/usr/share/seabios -L /f/usr/lib/ipxe/qemu"
+        );
+    }
+}

@@ -1,0 +1,173 @@
+//! What a guest consists of: the agent, a shell, modules and the script that runs first.
+//!
+//! In: their files, a [`Task`]. Out: an archive that the kernel boots from.
+//! The decision held here: there is no C library in it, so that a guest shows what the agent carries by itself; the guest says on one
+//! serial line what the agent writes to stdout, on a second what it writes to stderr and what the kernel says, and reads on a
+//! third when to end it.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context as _, Result};
+use recon_tests::lab::{ATTACKER, ATTACKER6, HOST, HOST6, SPARES};
+
+use super::{cpio::Archive, module::Module};
+
+/// What a guest's network card, its entropy and its hooks need beyond the kernel itself.
+pub(super) const MODULES: [&str; 6] = [
+    "virtio_pci",
+    "virtio_net",
+    "virtio-rng",
+    "sch_ingress",
+    "cls_bpf",
+    "veth",
+];
+/// The guest's network card.
+pub(super) const GUEST_LINK: &str = "eth0";
+/// Where the modules are in a guest.
+const MODULE_FOLDER: &str = "modules";
+const FOLDERS: [&str; 6] = ["dev", "proc", "sys", "tmp", "run", "root"];
+const AGENT: &str = "bin/recon";
+/// The lines by which a guest tells that a test begins, and how it ended: its name, and for the second its exit code.
+const RUNS: &str = "guest: runs ";
+pub(super) const FINISHED: &str = "guest: finished ";
+/// The log line by which the guest tells how the agent ended; its exit code follows.
+pub(super) const ENDED: &str = "guest: recon ended with ";
+
+/// What a guest does once it is up.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Task<'a> {
+    /// Runs the agent with these arguments on a network card, until the third serial line says something.
+    Watch(&'a str),
+    /// Runs a shell beside a network card.
+    Shell,
+    /// Runs these programs one after the other, without a network card, and says how each ended.
+    Tests(&'a [&'a str]),
+}
+
+/// An archive with what every guest has.
+pub(super) fn build(
+    agent: &Path,
+    busybox: &Path,
+    modules: &[Module],
+    task: Task<'_>,
+) -> Result<Archive> {
+    let read = |path: &Path| fs::read(path).with_context(|| path.display().to_string());
+    let mut archive = Archive::default();
+    for folder in FOLDERS {
+        archive.folder(folder);
+    }
+    archive.program("bin/busybox", &read(busybox)?);
+    archive.program(AGENT, &read(agent)?);
+    for module in modules {
+        archive.program(
+            &format!("{MODULE_FOLDER}/{}.ko", module.name),
+            &module.content,
+        );
+    }
+    archive.program("init", script(modules, task).as_bytes());
+    Ok(archive)
+}
+
+/// The script that the kernel starts. When it ends, so does the machine.
+fn script(modules: &[Module], task: Task<'_>) -> String {
+    let names: Vec<&str> = modules.iter().map(|module| module.name.as_str()).collect();
+    let work = match task {
+        Task::Watch(arguments) => network() + &watch(arguments),
+        Task::Shell => network() + SHELL,
+        Task::Tests(programs) => tests(programs),
+    };
+    format!(
+        "#!/bin/busybox sh
+export PATH=/bin:/applets HOME=/root NO_COLOR=1
+/bin/busybox mkdir /applets
+/bin/busybox --install -s /applets
+mount -t devtmpfs devtmpfs /dev
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+for folder in /tmp /run; do mount -t tmpfs tmpfs $folder; done
+hostname guest
+# Before the card is there, which starts with the defaults.
+for side in all default; do
+    # No address but those given, no packet that nobody sent, none dropped for its strange source.
+    echo 1 >/proc/sys/net/ipv6/conf/$side/addr_gen_mode
+    echo 0 >/proc/sys/net/ipv6/conf/$side/accept_ra
+    echo 0 >/proc/sys/net/ipv6/conf/$side/accept_dad
+    echo 0 >/proc/sys/net/ipv4/conf/$side/rp_filter
+done
+for module in {modules}; do insmod /{MODULE_FOLDER}/$module.ko; done
+ip link set lo up
+{work}
+poweroff -f
+",
+        modules = names.join(" "),
+    )
+}
+
+/// Brings the network card up.
+fn network() -> String {
+    format!(
+        "ip link set {GUEST_LINK} up
+ip address add {HOST}/24 dev {GUEST_LINK}
+ip address add {HOST6}/64 dev {GUEST_LINK}
+# On the loopback interface an address makes its whole network local.
+ip address add {SPARES} dev lo
+ip route add default via {ATTACKER}
+ip -6 route add default via {ATTACKER6}
+"
+    )
+}
+
+/// The programs' output is on the console.
+fn tests(programs: &[&str]) -> String {
+    format!(
+        "export RECON_BIN=/{AGENT}
+for test in {}; do
+    echo \"{RUNS}$test\"
+    /$test --test-threads=1 2>&1
+    echo \"{FINISHED}$test $?\"
+done",
+        programs.join(" ")
+    )
+}
+
+/// Nothing of the guest's terminals may change what is written to them.
+fn watch(arguments: &str) -> String {
+    format!(
+        "for line in 0 1 2; do stty -F /dev/ttyS$line raw -echo; done
+# What a scanner finds.
+httpd -p 80 -h /root
+recon {arguments} >/dev/ttyS0 2>/dev/ttyS1 &
+read -r word </dev/ttyS2
+kill -TERM $!
+wait $!
+echo \"{ENDED}$?\" >/dev/ttyS1"
+    )
+}
+
+const SHELL: &str = "setsid cttyhack sh";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_script_is_one_that_a_shell_reads() {
+        let module = Module {
+            name: "virtio".to_owned(),
+            content: Vec::new(),
+        };
+        for task in [
+            Task::Watch("run -vv"),
+            Task::Shell,
+            Task::Tests(&["tests/a", "tests/b"]),
+        ] {
+            let script = script(std::slice::from_ref(&module), task);
+            let read = std::process::Command::new("sh")
+                .args(["-n", "-c", &script])
+                .status()
+                .expect("a shell");
+            assert!(read.success(), "{script}");
+        }
+    }
+}

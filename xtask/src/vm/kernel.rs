@@ -1,0 +1,164 @@
+//! Which kernel a guest runs.
+//!
+//! In: what the user asks for, the names of packages. Out: a release, as `uname -r` has it.
+//! The decision held here: the kinds are what Debian 12's users run, the cloud images' kernels and the one for hardware; a kind stands for
+//! its newest release, since security updates leave no other on a machine.
+
+use std::cmp::Ordering;
+use std::str::FromStr;
+
+/// What the name of a kernel's package starts with; the rest is its release.
+pub(super) const PACKAGE: &str = "linux-image-";
+/// How releases end on this machine, and those for virtual machines alone.
+const MACHINE: &str = "-amd64";
+const CLOUD: &str = "-cloud-amd64";
+
+/// A kind of kernel, or one release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Kind {
+    name: &'static str,
+    prefix: &'static str,
+    suffix: &'static str,
+}
+
+const KINDS: [Kind; 3] = [
+    kind("6.1-cloud", "6.1.", CLOUD),
+    kind("6.1", "6.1.", MACHINE),
+    kind("6.12-cloud", "6.12.", CLOUD),
+];
+
+/// The one that the lab takes where none is asked for: it boots fastest.
+pub(crate) const DEFAULT: &str = KINDS[0].name;
+
+const fn kind(name: &'static str, prefix: &'static str, suffix: &'static str) -> Kind {
+    Kind {
+        name,
+        prefix,
+        suffix,
+    }
+}
+
+/// The newest of each kind.
+pub(super) fn kinds() -> Vec<Choice> {
+    let kinds = KINDS.into_iter();
+    kinds.map(|kind| Choice(Wanted::Newest(kind))).collect()
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Choice(Wanted);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Wanted {
+    Newest(Kind),
+    Release(String),
+}
+
+impl FromStr for Choice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(&kind) = KINDS.iter().find(|kind| kind.name == text) {
+            return Ok(Self(Wanted::Newest(kind)));
+        }
+        if text.starts_with(|first: char| first.is_ascii_digit()) && text.ends_with(MACHINE) {
+            return Ok(Self(Wanted::Release(text.to_owned())));
+        }
+        let kinds = KINDS.map(|kind| kind.name).join(", ");
+        Err(format!(
+            "want one of {kinds}, or a release of Debian's such as 6.1.0-50-cloud-amd64"
+        ))
+    }
+}
+
+impl Choice {
+    /// The package, as a person would write it.
+    pub(super) fn package(&self) -> String {
+        match &self.0 {
+            Wanted::Newest(Kind { prefix, suffix, .. }) => format!("{PACKAGE}{prefix}*{suffix}"),
+            Wanted::Release(release) => format!("{PACKAGE}{release}"),
+        }
+    }
+
+    /// The newest release of this choice among the packages.
+    pub(super) fn newest(&self, packages: impl IntoIterator<Item = String>) -> Option<String> {
+        packages
+            .into_iter()
+            .filter_map(|package| Some(package.strip_prefix(PACKAGE)?.to_owned()))
+            .filter(|release| self.includes(release))
+            .max_by(|one, other| compare(one, other))
+    }
+
+    fn includes(&self, release: &str) -> bool {
+        match &self.0 {
+            Wanted::Release(wanted) => wanted == release,
+            Wanted::Newest(Kind { prefix, suffix, .. }) => {
+                let middle = release
+                    .strip_prefix(prefix)
+                    .and_then(|rest| rest.strip_suffix(suffix));
+                middle.is_some_and(is_plain)
+            }
+        }
+    }
+}
+
+/// Whether it is numbers and the mark of a Debian release: other builds, such as real-time ones, have words in between.
+fn is_plain(middle: &str) -> bool {
+    middle.split(['.', '-', '+']).all(|part| {
+        part.strip_prefix("deb")
+            .unwrap_or(part)
+            .parse::<u32>()
+            .is_ok()
+    })
+}
+
+/// By the numbers in it, so that 6.1.0-9 is older than 6.1.0-10.
+fn compare(one: &str, other: &str) -> Ordering {
+    let numbers = |release: &str| -> Vec<u64> {
+        release
+            .split(|c: char| !c.is_ascii_digit())
+            .filter_map(|number| number.parse().ok())
+            .collect()
+    };
+    numbers(one).cmp(&numbers(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LISTED: [&str; 10] = [
+        "linux-image-6.1.0-9-cloud-amd64",
+        "linux-image-6.1.0-50-cloud-amd64",
+        "linux-image-6.1.0-51-amd64",
+        "linux-image-6.1.0-52-rt-amd64",
+        "linux-image-6.12-amd64",
+        "linux-image-6.12.95+deb12-cloud-amd64",
+        "linux-image-6.12.107+deb12-cloud-amd64",
+        "linux-image-6.12.117+deb12-rt-amd64",
+        "linux-image-6.1.0-53-amd64-unsigned",
+        "qemu",
+    ];
+
+    #[test]
+    fn the_newest_of_a_kind_is_found() {
+        for (text, expected) in [
+            (DEFAULT, Some("6.1.0-50-cloud-amd64")),
+            ("6.1", Some("6.1.0-51-amd64")),
+            ("6.12-cloud", Some("6.12.107+deb12-cloud-amd64")),
+            ("6.1.0-9-cloud-amd64", Some("6.1.0-9-cloud-amd64")),
+            ("6.1.0-8-cloud-amd64", None),
+        ] {
+            let choice: Choice = text.parse().expect(text);
+            let newest = choice.newest(LISTED.map(str::to_owned));
+            assert_eq!(newest.as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_kernel_is_refused() {
+        for text in ["", "5.10", "latest", "6.1.0-9", "-amd64"] {
+            assert!(text.parse::<Choice>().is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The virtual machine's laboratory: a guest on one side, the attacker on the other, and the same attacks as without a machine.
+//!
+//! In: the agent, a kernel. Out: on stdout, each attack and the alerts that it caused; or the guest's prompt.
+//! The decision held here: the host of the two-namespace laboratory becomes a bridge, with the guest behind it under the host's own
+//! addresses, so that the attacks, their addresses and what reads the agent are the same ones.
+
+use std::{io::Write as _, os::unix::process::CommandExt as _, path::Path, process::Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+use nix::{
+    sched::{CloneFlags, setns},
+    sys::{prctl::set_pdeathsig, signal::Signal},
+};
+use recon_tests::lab::{HOST, HOST_LINK};
+use recon_tests::{Agent, Lab};
+
+use super::{
+    Choice,
+    fetch::Store,
+    guest::Guest,
+    initramfs::{self, GUEST_LINK, MODULES, Task},
+    module::Modules,
+};
+use crate::lab::{INTERVAL, attack, header};
+
+const TAP: &str = "tap0";
+const BRIDGE: &str = "br0";
+/// The bridge's end of the pair: the host's own hardware address is the guest's now, and a bridge keeps for itself what is for its ports.
+const BRIDGE_MAC: &str = "02:00:00:00:00:03";
+/// A guest's exit code of the agent.
+const SUCCESS: &str = "0";
+
+/// Runs the attacks against a guest, one after the other.
+pub(crate) fn show(agent: &Path, choice: &Choice, store: &Path) -> Result<()> {
+    let arguments = format!("run -vv -i {GUEST_LINK} --interval {INTERVAL}");
+    with_guest(
+        agent,
+        choice,
+        store,
+        Task::Watch(&arguments),
+        |lab, guest| {
+            let agent = Agent::spawn(lab, guest.watching(), Stdio::piped())?;
+            println!(
+                "guest: Linux {}, {HOST} on a virtio-net card",
+                guest.kernel.release
+            );
+            for line in agent.seen().log.iter().filter(|line| is_start(line)) {
+                println!("guest: {line}");
+            }
+            header(&format!("recon run -i {GUEST_LINK} --interval {INTERVAL}"));
+            // What the guest's own processes do is out of reach from here.
+            attack(lab, &agent, None)?;
+            Guest::stop(lab.host())?;
+            let stopped = agent.wait()?;
+            let totals = stopped
+                .seen
+                .log
+                .iter()
+                .find(|line| line.contains("totals: "));
+            println!("\n{}", totals.map_or("", String::as_str));
+            let ended = format!("{}{SUCCESS}", initramfs::ENDED);
+            ensure!(stopped.seen.has_logged(&ended), "{}", stopped.seen);
+            Ok(())
+        },
+    )
+}
+
+/// Leaves the user at the guest's prompt until the shell there ends.
+pub(crate) fn prompt(agent: &Path, choice: &Choice, store: &Path) -> Result<()> {
+    with_guest(agent, choice, store, Task::Shell, |lab, guest| {
+        eprintln!(
+            "lab: the guest is {HOST}, its card {GUEST_LINK}; type there: recon run\
+             \nlab: attack it from another terminal: ip netns exec {} nmap -sS {HOST}\
+             \nlab: all of it ends with the guest's shell: exit",
+            lab.attacker().name()
+        );
+        let namespace = lab.host().handle()?;
+        let mut command = guest.at_prompt();
+        let enter = move || {
+            setns(&namespace, CloneFlags::CLONE_NEWNET)?;
+            set_pdeathsig(Signal::SIGKILL)?;
+            Ok(())
+        };
+        // SAFETY: system calls on values made before the fork: nothing is allocated, no lock is taken.
+        unsafe { command.pre_exec(enter) };
+        let status = command.status().context("cannot start qemu")?;
+        ensure!(status.success(), "qemu ended with {status}");
+        Ok(())
+    })
+}
+
+/// Fetches what is missing, builds the network and the archive, and does `work` with a guest that has yet to be started.
+fn with_guest(
+    agent: &Path,
+    choice: &Choice,
+    store: &Path,
+    task: Task<'_>,
+    work: impl FnOnce(&Lab, &Guest<'_>) -> Result<()>,
+) -> Result<()> {
+    let store = Store::new(store.to_owned())?;
+    let (qemu, busybox) = (store.qemu()?, store.busybox()?);
+    let kernel = store.kernel(choice)?;
+    let modules = Modules::find(&kernel.modules, &busybox)?.closure(&MODULES)?;
+    let mut initramfs = tempfile::tempfile()?;
+    let archive = initramfs::build(agent, &busybox, &modules, task)?;
+    initramfs.write_all(&archive.finish())?;
+    let lab = Lab::new()?;
+    bridge(&lab)?;
+    work(
+        &lab,
+        &Guest {
+            qemu: &qemu,
+            kernel: &kernel,
+            initramfs: &initramfs,
+            tap: Some(TAP),
+        },
+    )
+}
+
+/// Makes the host's namespace a bridge between the pair and a tap.
+fn bridge(lab: &Lab) -> Result<()> {
+    lab.host().ip(&format!(
+        "address flush dev {HOST_LINK}\n\
+         link set {HOST_LINK} address {BRIDGE_MAC}\n\
+         link add {BRIDGE} type bridge mcast_snooping 0\n\
+         tuntap add dev {TAP} mode tap vnet_hdr\n\
+         link set {HOST_LINK} master {BRIDGE}\n\
+         link set {TAP} master {BRIDGE}\n\
+         link set {TAP} up\n\
+         link set {BRIDGE} up\n"
+    ))
+}
+
+/// What the agent says of its hooks, and of those that it did not get.
+fn is_start(line: &str) -> bool {
+    line.contains("INFO") || line.contains("WARN")
+}
