@@ -218,3 +218,33 @@ fn a_connection_after_a_scan_is_told_of_and_one_during_it_is_not() -> Result<()>
     ensure!(count.count() == 1, "more than one\n{}", stopped.seen);
     Ok(())
 }
+
+#[test]
+fn a_scan_of_all_ports_is_told_of_in_few_lines_and_with_its_exact_count() -> Result<()> {
+    const PORTS: u64 = 65_535;
+    /// When it begins and when it is over; one more is let pass for a scan that takes its time.
+    const MOST_LINES: usize = 3;
+    let lab = Lab::new()?;
+    let _server = Server::netcat(lab.host(), SSH)?;
+    let agent = Agent::start(&lab, "")?;
+    let scan = fill("{nmap} -sS -p- --min-rate 5000 {host}");
+    run(lab.attacker(), shell(&scan), DEADLINE)?.success()?;
+    let alert = agent.wait_for("the end of the scan", |seen| {
+        let mut scans = seen.fired("port-scan", "distinct_ports");
+        scans
+            .find(|alert| alert.text("recon.phase").as_deref() == Some("ended"))
+            .cloned()
+    })?;
+    let answers = json!({ "open": 1, "refused": PORTS - 1, "silent": 0, "open_ports": [SSH] });
+    ensure!(
+        alert.field("recon.count") == Some(&json!(PORTS))
+            && alert.field("recon.answers") == Some(&answers),
+        "{alert}"
+    );
+    let stopped = agent.stop()?;
+    ensure!(stopped.totals()?.lost == 0, "{}", stopped.seen);
+    let is_of_rule = |alert: &&Alert| alert.text("rule.id").as_deref() == Some("port-scan");
+    let lines = stopped.seen.alerts.iter().filter(is_of_rule).count();
+    ensure!(lines <= MOST_LINES, "{lines} lines\n{}", stopped.seen);
+    Ok(())
+}

@@ -149,6 +149,7 @@ pub(super) struct Container<'a> {
 #[derive(Serialize)]
 pub(super) struct Recon<'a> {
     pub(super) severity: &'static str,
+    pub(super) phase: &'static str,
     pub(super) measure: &'static str,
     pub(super) count: u64,
     pub(super) threshold: u64,

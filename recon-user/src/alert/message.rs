@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::{actor, signal_names};
-use crate::judge::{Answers, Finding};
+use crate::judge::{Answers, Finding, Phase};
 use crate::process::Process;
 use crate::rule::Measure;
 
@@ -19,7 +19,15 @@ pub(super) fn message(finding: &Finding, who: &[Process]) -> String {
         None => measured(finding),
     };
     let answers = finding.answers.as_ref().map_or_else(String::new, answered);
-    format!("{}: {}: {what}{answers}", rule.id, ends(finding, who))
+    let ended = match finding.phase {
+        Phase::Ended => " ended",
+        Phase::Began | Phase::Grew => "",
+    };
+    format!(
+        "{}{ended}: {}: {what}{answers}",
+        rule.id,
+        ends(finding, who)
+    )
 }
 
 /// Who, and what it was done to.

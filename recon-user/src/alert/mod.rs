@@ -44,7 +44,7 @@ fn alert<'a>(finding: &'a Finding, host: &'a str, who: &'a [Process]) -> Alert<'
     // Remotes and local addresses are of one family.
     let family = remote.or(local);
     Alert {
-        timestamp: finding.end,
+        timestamp: finding.at,
         message: message::message(finding, who),
         ecs: Ecs {
             version: ECS_VERSION,
@@ -125,6 +125,7 @@ fn recon<'a>(finding: &'a Finding, who: &'a [Process]) -> Recon<'a> {
     };
     Recon {
         severity: rule.severity.name(),
+        phase: finding.phase.name(),
         measure: rule.measure.name(),
         count: finding.count,
         threshold: rule.threshold,

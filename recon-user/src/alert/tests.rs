@@ -7,7 +7,7 @@ use recon_common::Signal;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::judge::Answers;
+use crate::judge::{Answers, Phase};
 use crate::rule::{CATALOGUE, Measure, SignalSet};
 
 const REMOTE: Address = Address::v4([198, 51, 100, 7]);
@@ -21,6 +21,8 @@ fn finding(id: &str, signals: &[Signal]) -> Finding {
         .expect("in the catalogue");
     Finding {
         rule,
+        phase: Phase::Began,
+        at: Timestamp::from_second(1_700_000_001).expect("in range"),
         remote: Some(REMOTE),
         remotes: vec![REMOTE],
         port: None,
@@ -92,7 +94,7 @@ fn a_line_is_ecs() {
             "network": {"transport": "tcp", "type": "ipv4", "direction": "ingress"},
             "host": {"name": "web1"},
             "recon": {
-                "severity": "high", "measure": "distinct_ports", "count": 37, "threshold": 20, "window": "1h",
+                "severity": "high", "phase": "began", "measure": "distinct_ports", "count": 37, "threshold": 20, "window": "1h",
                 "signals": ["syn"], "ports": [22, 80], "lower_bound": false, "suppressed": 2
             }
         })
@@ -127,7 +129,7 @@ fn a_process_is_ecs() {
             "user": {"id": "0"},
             "container": {"id": "4f1c"},
             "recon": {
-                "severity": "high", "measure": "count", "count": 37, "threshold": 0, "window": "1h",
+                "severity": "high", "phase": "began", "measure": "count", "count": 37, "threshold": 0, "window": "1h",
                 "signals": ["syn-sent"], "unit": "session-3.scope", "lower_bound": false, "suppressed": 2
             }
         })
@@ -289,7 +291,16 @@ fn messages_say_who_did_what_to_whom() {
     sweep.remote = None;
     let mut pings = port("outbound-sweep", Signal::EchoSent, 0);
     (pings.remote, pings.local) = (None, None);
+    let over = Finding {
+        phase: Phase::Ended,
+        ..finding("port-scan", &[Signal::Syn])
+    };
     for (finding, who, expected) in [
+        (
+            over,
+            vec![],
+            "port-scan ended: 198.51.100.7 on 203.0.113.1: 37 distinct ports, over 20 in 1h",
+        ),
         (
             port("scan-then-connect", Signal::Accepted, 22),
             vec![nmap()],

@@ -1,8 +1,9 @@
-//! When a group is told of again.
+//! When a group is told of, and when again.
 //!
-//! In: the count of a group at a poll that changed it. Out: whether to alert.
-//! The decision held here: one alert when the threshold is crossed, another when the count has grown tenfold since the last one, and
-//! anew after a quiet hour, so that one nmap run does not print sixty lines, and tomorrow's is told of again.
+//! In: the count of a group at a poll that changed it; later, how long it has been unchanged. Out: whether to alert.
+//! The decision held here: one alert when the threshold is crossed, another when the count has grown tenfold since the last one, but not
+//! within a minute; one more when the incident is over and has grown since, which has the exact count; and anew after a quiet hour.
+//! So one nmap run prints two lines and not sixty, and tomorrow's is told of again.
 
 use std::time::Duration;
 
@@ -11,6 +12,41 @@ use jiff::{SignedDuration, Timestamp};
 /// A group has to stay at or under its threshold for this long before it starts anew: the longest window of the catalogue.
 const QUIET: SignedDuration = SignedDuration::from_hours(1);
 const ESCALATION: u64 = 10;
+/// The shortest time between two alerts of a growing count.
+const PAUSE: SignedDuration = SignedDuration::from_secs(60);
+/// An incident that has been unchanged for this long is over: longer than scanners pause to wait for answers by themselves.
+const OVER: SignedDuration = SignedDuration::from_secs(10);
+
+/// Where in an incident an alert stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It has crossed the threshold.
+    Began,
+    /// It has grown tenfold since it was last told of.
+    Grew,
+    /// It is over, and has grown since it was last told of.
+    Ended,
+}
+
+impl Phase {
+    /// The name that alerts show as `recon.phase`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Began => "began",
+            Self::Grew => "grew",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// That a group has to be told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) phase: Phase,
+    /// How many polls were kept quiet before.
+    pub(super) suppressed: u64,
+}
 
 /// The alarm of one group.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,30 +59,67 @@ pub(super) struct Alarm {
 struct Sounded {
     /// When the group was last seen over its threshold.
     over_at: Timestamp,
+    /// When it was last told of, but for an end.
+    told_at: Timestamp,
+    /// The count that was told of last.
+    told: u64,
     /// The count that is told of next.
     next: u64,
 }
 
 impl Alarm {
-    /// Notes the count at `now`. Returns, where it has to be told, how many polls were kept quiet before.
-    pub(super) fn note(&mut self, count: u64, threshold: u64, now: Timestamp) -> Option<u64> {
+    /// Notes the count at `now`. Returns whether it has to be told.
+    pub(super) fn note(&mut self, count: u64, threshold: u64, now: Timestamp) -> Option<Told> {
         if count <= threshold {
             return None;
         }
-        let due = match self.sounded {
-            Some(Sounded { over_at, next }) => count >= next || now.duration_since(over_at) > QUIET,
-            None => true,
+        let phase = match &mut self.sounded {
+            Some(sounded) if now.duration_since(sounded.over_at) <= QUIET => {
+                sounded.over_at = now;
+                let may_tell = now.duration_since(sounded.told_at) >= PAUSE;
+                (count >= sounded.next && may_tell).then_some(Phase::Grew)
+            }
+            _ => Some(Phase::Began),
         };
-        let next = match self.sounded {
-            Some(Sounded { next, .. }) if !due => next,
-            _ => count.saturating_mul(ESCALATION),
+        let Some(phase) = phase else {
+            self.suppressed += 1;
+            return None;
         };
-        self.sounded = Some(Sounded { over_at: now, next });
-        if due {
-            return Some(std::mem::take(&mut self.suppressed));
+        self.sounded = Some(Sounded {
+            over_at: now,
+            told_at: now,
+            told: count,
+            next: count.saturating_mul(ESCALATION),
+        });
+        Some(self.told(phase))
+    }
+
+    /// Looks at a group that was told of and unchanged since `changed_at`. Returns what has to be told where its incident is over.
+    ///
+    /// # Errors
+    /// When to look again, where it is not over yet.
+    pub(super) fn end(
+        &mut self,
+        count: u64,
+        changed_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<Told>, Timestamp> {
+        let over_at = changed_at.checked_add(OVER).unwrap_or(Timestamp::MAX);
+        if now < over_at {
+            return Err(over_at);
         }
-        self.suppressed += 1;
-        None
+        let Some(sounded) = self.sounded.as_mut().filter(|sounded| count > sounded.told) else {
+            return Ok(None);
+        };
+        sounded.told = count;
+        Ok(Some(self.told(Phase::Ended)))
+    }
+
+    fn told(&mut self, phase: Phase) -> Told {
+        Told {
+            phase,
+            suppressed: std::mem::take(&mut self.suppressed),
+        }
     }
 
     /// Whether it has sounded, and the count was over the threshold at `since` or later.
@@ -70,25 +143,54 @@ const _: () = {
 mod tests {
     use super::*;
 
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("in range")
+    }
+
     #[test]
     fn crossing_tenfold_and_anew() {
         let mut alarm = Alarm::default();
-        // (minute, count, told with that many kept quiet)
+        // (minute, count, told as, with that many kept quiet)
         for (minute, count, told) in [
             (0, 20, None),
-            (1, 21, Some(0)),
+            (1, 21, Some((Phase::Began, 0))),
             (2, 22, None),
             (3, 209, None),
-            (4, 210, Some(2)),
+            (4, 210, Some((Phase::Grew, 2))),
             (5, 211, None),
             (6, 5, None),
             (60, 100, None),
             (120, 100, None),
-            (181, 21, Some(3)),
-            (182, 2_000, Some(0)),
+            (181, 21, Some((Phase::Began, 3))),
+            (182, 2_000, Some((Phase::Grew, 0))),
         ] {
-            let now = Timestamp::from_second(minute * 60).expect("in range");
-            assert_eq!(alarm.note(count, 20, now), told, "at minute {minute}");
+            let found = alarm.note(count, 20, at(minute * 60));
+            let found = found.map(|told| (told.phase, told.suppressed));
+            assert_eq!(found, told, "at minute {minute}");
         }
+    }
+
+    #[test]
+    fn a_growing_count_waits_a_minute_and_its_end_is_told_once() {
+        let mut alarm = Alarm::default();
+        let phase = |told: Option<Told>| told.map(|told| told.phase);
+        for (second, count, told) in [
+            (0, 30, Some(Phase::Began)),
+            (1, 3_000, None),
+            (3, 65_535, None),
+        ] {
+            assert_eq!(phase(alarm.note(count, 20, at(second))), told);
+        }
+        assert_eq!(alarm.end(65_535, at(3), at(12)), Err(at(13)));
+        let told = alarm.end(65_535, at(3), at(13)).expect("it is over");
+        assert_eq!(phase(told), Some(Phase::Ended));
+        assert_eq!(alarm.end(65_535, at(3), at(14)), Ok(None), "nothing new");
+        // It goes on.
+        assert_eq!(phase(alarm.note(65_600, 20, at(61))), Some(Phase::Grew));
+        assert_eq!(
+            alarm.end(65_600, at(61), at(99)),
+            Ok(None),
+            "as it was told"
+        );
     }
 }

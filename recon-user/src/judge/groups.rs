@@ -1,4 +1,4 @@
-//! The groups of one rule: windows, samples and alarms, bounded in number.
+//! The groups of one rule, bounded in number.
 //!
 //! In: rows that the rule takes. Out: the group's count, and a [`Finding`] where its alarm is due.
 //! The decision held here: at the bound, empty groups go first, then an eighth of them at once (so that room costs the same
@@ -8,61 +8,19 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use jiff::{SignedDuration, Timestamp};
-use recon_common::{Address, Key, Signal};
+use jiff::Timestamp;
+use recon_common::{Key, Signal};
 
 use super::alarm::Alarm;
-use super::sample::Sample;
+use super::group::{Group, GroupKey, Seen, Window};
 use super::{Finding, Interval};
-use crate::rule::{Measure, Rule, SignalSet};
-use crate::window::{self, Counted, Distinct, Slice};
+use crate::rule::Rule;
+use crate::window::{self, Slice};
 
 /// Groups that a rule keeps.
 const MAX_GROUPS: usize = 1 << 16;
 /// The share of them that makes room at once.
 const EVICTED_SHARE: usize = 8;
-/// Members of a distinct count that a group keeps: all ports there are.
-const MAX_MEMBERS: usize = 1 << 16;
-/// Ports, and addresses and processes, that an alert lists.
-const PORTS_SHOWN: usize = 16;
-const SHOWN: usize = 8;
-
-/// What a rule keeps its counts by. Parts that it does not group by are `None`, and so is what is not known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct GroupKey {
-    pub(super) remote: Option<Address>,
-    pub(super) local: Option<Address>,
-    pub(super) port: Option<u16>,
-    pub(super) process: Option<u32>,
-}
-
-impl GroupKey {
-    pub(super) fn new(rule: &Rule, key: &Key) -> Self {
-        Self {
-            remote: rule.by.remote.then_some(key.remote),
-            local: known_local(key).filter(|_| rule.by.local),
-            port: rule.by.port.then_some(key.port),
-            process: known_process(key).filter(|_| rule.by.process),
-        }
-    }
-
-    /// The group of a rule that groups by the remote alone.
-    pub(super) fn of_remote(remote: Address) -> Self {
-        Self {
-            remote: Some(remote),
-            ..Self::default()
-        }
-    }
-}
-
-fn known_local(key: &Key) -> Option<Address> {
-    (key.local != Address::UNSPECIFIED).then_some(key.local)
-}
-
-fn known_process(key: &Key) -> Option<u32> {
-    (key.process != 0).then_some(key.process)
-}
-
 /// A row of the drain, with the poll that brought it.
 #[derive(Clone, Copy)]
 pub(super) struct Event<'a> {
@@ -71,110 +29,6 @@ pub(super) struct Event<'a> {
     pub(super) count: u64,
     pub(super) interval: Interval,
     pub(super) poll: u64,
-}
-
-#[derive(Debug)]
-enum Window {
-    Count(Counted),
-    Ports(Distinct<u16>),
-    Locals(Distinct<Address>),
-    Remotes(Distinct<Address>),
-}
-
-impl Window {
-    fn new(measure: Measure) -> Self {
-        match measure {
-            Measure::Count => Self::Count(Counted::default()),
-            Measure::DistinctPorts => Self::Ports(Distinct::default()),
-            Measure::DistinctAddresses => Self::Locals(Distinct::default()),
-            Measure::DistinctRemotes => Self::Remotes(Distinct::default()),
-        }
-    }
-
-    /// Returns whether the event could be held.
-    fn add(&mut self, now: Slice, key: &Key, count: u64) -> bool {
-        match self {
-            Self::Count(counted) => {
-                counted.add(now, count);
-                true
-            }
-            Self::Ports(distinct) => distinct.add(now, key.port, MAX_MEMBERS),
-            Self::Locals(distinct) => distinct.add(now, key.local, MAX_MEMBERS),
-            Self::Remotes(distinct) => distinct.add(now, key.remote, MAX_MEMBERS),
-        }
-    }
-
-    fn expire(&mut self, now: Slice) {
-        match self {
-            Self::Count(counted) => counted.expire(now),
-            Self::Ports(distinct) => distinct.expire(now),
-            Self::Locals(distinct) | Self::Remotes(distinct) => distinct.expire(now),
-        }
-    }
-
-    fn total(&self) -> u64 {
-        match self {
-            Self::Count(counted) => counted.total(),
-            Self::Ports(distinct) => distinct.total(),
-            Self::Locals(distinct) | Self::Remotes(distinct) => distinct.total(),
-        }
-    }
-}
-
-/// What is known of one group.
-#[derive(Debug)]
-struct Group {
-    window: Window,
-    alarm: Alarm,
-    seen: Seen,
-    /// The poll that changed it last.
-    changed_in: u64,
-    /// What the window held before that.
-    total_before: u64,
-}
-
-/// What was seen since the window was last empty.
-#[derive(Debug)]
-struct Seen {
-    since: Timestamp,
-    signals: SignalSet,
-    ports: Sample<u16, PORTS_SHOWN>,
-    locals: Sample<Address, SHOWN>,
-    /// Of groups that are not of one remote.
-    remotes: Sample<Address, SHOWN>,
-    /// Of groups that are not of one process.
-    processes: Sample<u32, SHOWN>,
-    is_lossy: bool,
-}
-
-impl Seen {
-    fn nothing(since: Timestamp) -> Self {
-        Self {
-            since,
-            signals: SignalSet::default(),
-            ports: Sample::default(),
-            locals: Sample::default(),
-            remotes: Sample::default(),
-            processes: Sample::default(),
-            is_lossy: false,
-        }
-    }
-
-    fn note(&mut self, rule: &Rule, signal: Signal, key: &Key) {
-        self.signals.insert(signal);
-        self.ports.insert(key.port);
-        if let Some(local) = known_local(key) {
-            self.locals.insert(local);
-        }
-        if !rule.by.remote {
-            self.remotes.insert(key.remote);
-        }
-        if !rule.by.process
-            && let Some(process) = known_process(key)
-        {
-            self.processes.insert(process);
-        }
-    }
 }
 
 /// What counting a row did.
@@ -218,6 +72,7 @@ impl Groups {
                     alarm: Alarm::default(),
                     seen: Seen::nothing(interval.from),
                     changed_in: poll,
+                    changed_at: interval.to,
                     total_before: 0,
                 })
             }
@@ -230,6 +85,7 @@ impl Groups {
             group.total_before = group.window.total();
         }
         group.changed_in = poll;
+        group.changed_at = interval.to;
         group.seen.is_lossy |= !group.window.add(now, key, count) || outcome.evicted > 0;
         group.seen.note(rule, signal, key);
         outcome
@@ -252,39 +108,37 @@ impl Groups {
         })
     }
 
-    /// The finding for a group that this poll has changed, if its alarm is due.
+    /// The finding for a group that this poll has changed, if its alarm is due. Whether it is to be watched for its end comes with it.
     pub(super) fn judge(
         &mut self,
         rule: &'static Rule,
         key: GroupKey,
-        interval: Interval,
+        now: Timestamp,
         lossy: bool,
     ) -> Option<Finding> {
         let group = self.0.get_mut(&key)?;
-        let count = group.window.total();
         group.seen.is_lossy |= lossy;
-        let suppressed = group.alarm.note(count, rule.threshold, interval.to)?;
-        let window = SignedDuration::try_from(rule.window).unwrap_or(SignedDuration::MAX);
-        // Events that left the window are not told of, though the group may have begun with them.
-        let reach = interval.to.checked_sub(window).unwrap_or(Timestamp::MIN);
-        Some(Finding {
-            rule,
-            remote: key.remote.or(group.seen.remotes.only()),
-            remotes: shown(key.remote, &group.seen.remotes),
-            port: key.port.or(group.seen.ports.only()),
-            local: key.local.or(group.seen.locals.only()),
-            count,
-            start: group.seen.since.max(reach),
-            end: interval.to,
-            signals: group.seen.signals,
-            ports: group.seen.ports.items().to_vec(),
-            locals: group.seen.locals.items().to_vec(),
-            process: key.process.or(group.seen.processes.only()),
-            processes: shown(key.process, &group.seen.processes),
-            answers: None,
-            suppressed,
-            lower_bound: group.seen.is_lossy,
-        })
+        let count = group.window.total();
+        let told = group.alarm.note(count, rule.threshold, now)?;
+        Some(group.finding(rule, key, told, now))
+    }
+
+    /// Looks at a group that was told of. Returns the finding where its incident is over and has grown since, and when to look again
+    /// where it goes on.
+    pub(super) fn look(
+        &mut self,
+        rule: &'static Rule,
+        key: GroupKey,
+        now: Timestamp,
+    ) -> Result<Option<Finding>, Timestamp> {
+        let Some(group) = self.0.get_mut(&key) else {
+            return Ok(None);
+        };
+        group.window.expire(Slice::of(now, rule.window));
+        let told = group
+            .alarm
+            .end(group.window.total(), group.changed_at, now)?;
+        Ok(told.map(|told| group.finding(rule, key, told, now)))
     }
 
     #[cfg(test)]
@@ -316,13 +170,10 @@ impl Groups {
     }
 }
 
-/// What an alert lists: what the group is of, or else some of what was seen.
-fn shown<T: Copy + Ord>(of: Option<T>, seen: &Sample<T, SHOWN>) -> Vec<T> {
-    of.map_or_else(|| seen.items().to_vec(), |one| vec![one])
-}
-
 #[cfg(test)]
 mod tests {
+    use recon_common::Address;
+
     use super::*;
     use crate::rule::CATALOGUE;
 

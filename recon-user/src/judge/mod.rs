@@ -2,11 +2,12 @@
 //!
 //! In: rows of the drain with the interval they belong to. Out: [`Finding`]s, one for each group that has to be told of.
 //! The decisions held here: a row is tried only on rules that know its signal; a poll's work is linear in the rows it brings, not in
-//! the groups that are tracked; a group's state is created when it is needed, and bounded in number (`groups`). What depends on the whole
+//! the groups that are tracked, but for those whose incident goes on; a group's state is created when it is needed, and bounded in number (`groups`). What depends on the whole
 //! poll waits for its end: a poll's rows are in no order (`answers`, `later`).
 
 mod alarm;
 mod answers;
+mod group;
 mod groups;
 mod later;
 mod sample;
@@ -16,9 +17,11 @@ use recon_common::{Address, Key, Signal};
 
 use crate::rule::{Measure, Processes, Rule, Severity, SignalSet, is_private};
 use answers::{Answer, Probes};
-use groups::{Event, GroupKey, Groups};
+use group::GroupKey;
+use groups::{Event, Groups};
 use later::{Later, Row};
 
+pub use alarm::Phase;
 pub use answers::Answers;
 
 /// The time between two polls, in which a poll's events happened.
@@ -35,6 +38,10 @@ pub struct Interval {
 pub struct Finding {
     /// The rule that fired.
     pub rule: &'static Rule,
+    /// Whether the incident begins, grows or is over.
+    pub phase: Phase,
+    /// When this was found.
+    pub at: Timestamp,
     /// The address out there, where the rule groups by it or only one was seen.
     pub remote: Option<Address>,
     /// Some of the remote addresses seen, ascending.
@@ -47,7 +54,7 @@ pub struct Finding {
     pub count: u64,
     /// No event in the window is older.
     pub start: Timestamp,
-    /// No event in the window is younger.
+    /// The last poll that brought an event: none in the window is younger.
     pub end: Timestamp,
     /// Kinds of signals seen.
     pub signals: SignalSet,
@@ -108,6 +115,8 @@ struct Counts {
     rules: Vec<InForce>,
     /// Rules and groups that this poll has changed.
     changed: Vec<(usize, GroupKey)>,
+    /// Those that were told of and whose incident may be going on, with when to look at them.
+    told: Vec<(Timestamp, usize, GroupKey)>,
     evicted: u64,
 }
 
@@ -132,13 +141,32 @@ impl Counts {
     ) {
         for (index, group) in self.changed.drain(..) {
             let InForce { rule, groups, .. } = &mut self.rules[index];
-            if let Some(mut finding) = groups.judge(rule, group, interval, lossy) {
-                if rule.tells_answers() {
-                    finding.answers = probes.of(rule, &group, interval.to);
-                }
-                findings.push(finding);
+            if let Some(finding) = groups.judge(rule, group, interval.to, lossy) {
+                findings.push(with_answers(finding, &group, probes));
+                self.told.push((interval.to, index, group));
             }
         }
+    }
+
+    /// Adds what has to be told of incidents that are over.
+    fn end(&mut self, findings: &mut Vec<Finding>, probes: &Probes, now: Timestamp) {
+        let Self { rules, told, .. } = self;
+        told.retain_mut(|(due, index, group)| {
+            if *due > now {
+                return true;
+            }
+            let InForce { rule, groups, .. } = &mut rules[*index];
+            match groups.look(rule, *group, now) {
+                Ok(found) => {
+                    findings.extend(found.map(|finding| with_answers(finding, group, probes)));
+                    false
+                }
+                Err(again) => {
+                    *due = again;
+                    true
+                }
+            }
+        });
     }
 
     /// Whether the rule has told of that remote in an earlier poll, as long as its window is.
@@ -152,6 +180,13 @@ impl Counts {
         let before = &self.rules[self.rules[index].after?];
         before.groups.grown_in(poll, &GroupKey::of_remote(remote))
     }
+}
+
+fn with_answers(mut finding: Finding, group: &GroupKey, probes: &Probes) -> Finding {
+    if finding.rule.tells_answers() {
+        finding.answers = probes.of(finding.rule, group, finding.at);
+    }
+    finding
 }
 
 impl Judge {
@@ -192,6 +227,7 @@ impl Judge {
             counts: Counts {
                 rules,
                 changed: Vec::new(),
+                told: Vec::new(),
                 evicted: 0,
             },
             by_signal,
@@ -270,6 +306,7 @@ impl Judge {
         }
         self.counts
             .judge(&mut findings, &self.probes, interval, lossy);
+        self.counts.end(&mut findings, &self.probes, interval.to);
         self.poll += 1;
         findings
     }

@@ -127,6 +127,51 @@ fn n_is_quiet_and_n_plus_1_fires() {
 }
 
 #[test]
+fn a_scan_is_told_of_when_it_begins_and_with_its_exact_count_when_it_ends() {
+    /// All but port 0.
+    const PORTS: u16 = u16::MAX;
+    let rule = &CATALOGUE[0];
+    let mut judge = judge(false);
+    let mut hit = 0;
+    // (second, ports hit by then, what is told with what count)
+    for (second, ports, told) in [
+        (0, 20, None),
+        (1, 15_000, Some((Phase::Began, 15_000))),
+        (2, 40_000, None),
+        (3, PORTS, None),
+        (12, PORTS, None),
+        (13, PORTS, Some((Phase::Ended, 65_535))),
+        (14, PORTS, None),
+    ] {
+        let now = at(Duration::from_secs(7200 + second));
+        for port in hit..ports {
+            let key = Key {
+                port: port + 1,
+                ..event(rule, REMOTE, 0)
+            };
+            judge.observe(&key, 1, now, &mut |_| false);
+        }
+        hit = ports;
+        let findings = judge.findings(now, false);
+        let found = self::told(&findings, rule).next();
+        assert_eq!(
+            found.map(|finding| (finding.phase, finding.count)),
+            told,
+            "at {second} s"
+        );
+        if let Some(Finding {
+            phase: Phase::Ended,
+            at,
+            end,
+            ..
+        }) = found
+        {
+            assert_eq!(at.duration_since(*end).as_secs(), 10, "since the last hit");
+        }
+    }
+}
+
+#[test]
 fn windows_slide_over_the_hour() {
     for rule in CATALOGUE
         .iter()
