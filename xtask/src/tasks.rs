@@ -119,7 +119,16 @@ pub(crate) fn lab_vm(kernel: &vm::Choice, shell: bool) -> Result<()> {
 
 pub(crate) fn bench(json: Option<&Path>) -> Result<()> {
     need_root("benchmarks", "bench")?;
-    bench::show(&agent(Goal::Test, Profile::Release)?, json)
+    let agent = agent(Goal::Test, Profile::Release)?;
+    say_and_run(&mut cargo(
+        "build --release --package recon-tests --example packets",
+    )?)?;
+    let packets = target_dir()?.join("release/examples/packets");
+    let built = bench::Built {
+        agent: &agent,
+        packets: &packets,
+    };
+    bench::show(built, json)
 }
 
 fn need_root(what: &str, task: &str) -> Result<()> {

@@ -1,9 +1,10 @@
 //! `cargo xtask bench`: what recon costs the host that it watches.
 //!
-//! In: the built agent. Out: on stdout, a table for each part, and all rows as JSON where a file is named.
+//! In: the built agent, and the programs that measure it. Out: on stdout, a table for each part, and all rows as JSON where a file is named.
 //! Holds the list of parts. The decision held here: a benchmark tells figures and never judges them: what a machine takes depends on the
 //! machine, and on what else it does.
 
+mod packet;
 mod row;
 mod socket;
 mod worker;
@@ -16,23 +17,38 @@ use serde_json::Value;
 use row::{Row, Table};
 pub(crate) use worker::{Work, work};
 
-struct Part {
-    name: &'static str,
-    measure: fn(&Path) -> Result<Vec<Row>>,
+/// What the parts need built.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Built<'a> {
+    /// The agent.
+    pub(crate) agent: &'a Path,
+    /// The example `packets` of the tests' package.
+    pub(crate) packets: &'a Path,
 }
 
-const PARTS: &[Part] = &[Part {
-    name: "socket hooks",
-    measure: socket::measure,
-}];
+struct Part {
+    name: &'static str,
+    measure: fn(Built<'_>) -> Result<Vec<Row>>,
+}
+
+const PARTS: &[Part] = &[
+    Part {
+        name: "a frame",
+        measure: |built| packet::measure(built.packets),
+    },
+    Part {
+        name: "socket hooks",
+        measure: |built| socket::measure(built.agent),
+    },
+];
 
 /// Measures all parts, one after the other.
-pub(crate) fn show(agent: &Path, json: Option<&Path>) -> Result<()> {
+pub(crate) fn show(built: Built<'_>, json: Option<&Path>) -> Result<()> {
     let mut tables = Vec::new();
     for part in PARTS {
         let table = Table {
             part: part.name,
-            rows: (part.measure)(agent).context(part.name)?,
+            rows: (part.measure)(built).context(part.name)?,
         };
         println!("{table}");
         tables.push(table);
