@@ -1,5 +1,8 @@
 //! How the agent starts, where it attaches, how it ends, and what a bad reader of its alerts does to it.
 
+#[path = "command_line/modes.rs"]
+mod modes;
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, TcpStream};
@@ -15,6 +18,8 @@ use recon_tests::lab::{ATTACKER, HOST, HOST_LINK};
 use recon_tests::process::run;
 use recon_tests::seen::Seen;
 use recon_tests::{Agent, Lab, PATIENCE, rows};
+
+use modes::{MODES, SOCKET_HOOKS, tc, tell_hooks};
 
 const INTERVAL: &str = "--interval 100ms";
 
@@ -165,39 +170,6 @@ fn what_cannot_start_says_why_and_attaches_nothing() {
     );
 }
 
-struct Mode {
-    arguments: &'static str,
-    says: &'static str,
-    attached: [&'static str; 2],
-}
-
-/// Whatever the mode.
-const SOCKET_HOOKS: [&str; 5] = ["connect4", "connect6", "sendmsg4", "sendmsg6", "sock_ops"];
-
-const MODES: &[Mode] = &[
-    Mode {
-        // A veth pair has native XDP.
-        arguments: "--xdp auto",
-        says: "veth0: inbound by native XDP, outbound by TCX egress",
-        attached: ["xdp", "tcx egress"],
-    },
-    Mode {
-        arguments: "--xdp native",
-        says: "veth0: inbound by native XDP, outbound by TCX egress",
-        attached: ["xdp", "tcx egress"],
-    },
-    Mode {
-        arguments: "--xdp generic",
-        says: "veth0: inbound by generic XDP, outbound by TCX egress",
-        attached: ["xdp", "tcx egress"],
-    },
-    Mode {
-        arguments: "--xdp off",
-        says: "veth0: inbound by TCX ingress, outbound by TCX egress",
-        attached: ["tcx ingress", "tcx egress"],
-    },
-];
-
 #[test]
 fn each_mode_is_reported_sees_packets_and_leaves_nothing() {
     rows::check(
@@ -206,13 +178,18 @@ fn each_mode_is_reported_sees_packets_and_leaves_nothing() {
         |row| {
             let lab = Lab::new()?;
             let agent = Agent::start(&lab, &format!("{INTERVAL} {}", row.arguments))?;
-            ensure!(agent.seen().has_logged(row.says), "{}", agent.seen());
+            let [said, found] = tc()?;
+            let inbound = row.inbound.replace("TC", said);
+            let says = format!("veth0: inbound by {inbound}, outbound by {said} egress");
+            ensure!(agent.seen().has_logged(&says), "{}", agent.seen());
             let hooks = attached(&lab)?;
-            ensure!(hooks == row.attached, "attached: {hooks:?}");
+            let expected = [row.attached.replace("TC", found), format!("{found} egress")];
+            ensure!(hooks == expected, "attached: {hooks:?}");
             let hooks = attached_to_cgroup(&lab)?;
             ensure!(hooks == SOCKET_HOOKS, "attached: {hooks:?}");
             scan(&lab, PORTS)?;
             ensure_alert(&agent)?;
+            tell_hooks(row.arguments, &agent.seen());
             let stopped = agent.stop()?;
             ensure!(stopped.status.success(), "{}", stopped.status);
             let signals = SIGNALS_PER_PORT * PORTS.len() as u64;
@@ -258,8 +235,9 @@ fn another_xdp_program_keeps_its_place() -> Result<()> {
         }
     }
     let second = Agent::start(&lab, &format!("{INTERVAL} --xdp auto"))?;
-    let says = "veth0: inbound by TCX ingress, outbound by TCX egress";
-    ensure!(second.seen().has_logged(says), "{}", second.seen());
+    let [tc, _] = tc()?;
+    let says = format!("veth0: inbound by {tc} ingress, outbound by {tc} egress");
+    ensure!(second.seen().has_logged(&says), "{}", second.seen());
 
     scan(&lab, PORTS)?;
     for agent in [first, second] {

@@ -1,16 +1,21 @@
 //! What is attached to an interface and to a cgroup, asked of the kernel and not of the agent.
 //!
-//! In: a lab. Out: names of the hooks that hold programs. bpftool before 7.3 does not know TCX, so the question is put by bpf(2).
+//! In: a lab. Out: names of the hooks that hold programs. bpftool before 7.3 does not know TCX, so the question is put by bpf(2); of clsact tc
+//! knows.
 
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use nix::net::if_::if_nametoindex;
 
+use crate::PATIENCE;
+use crate::kernel::{self, Linux};
 use crate::lab::{HOST_LINK, Lab};
+use crate::process::run;
 
 /// The hooks of the host's end of the pair on which programs are.
 ///
@@ -20,6 +25,14 @@ pub fn attached(lab: &Lab) -> Result<Vec<&'static str>> {
     let mut hooks = Vec::new();
     if lab.link(lab.host(), HOST_LINK)?.get("xdp").is_some() {
         hooks.push("xdp");
+    }
+    if Linux::running()? < kernel::TCX {
+        for (hook, direction) in CLSACT {
+            if has_filter(lab, direction)? {
+                hooks.push(hook);
+            }
+        }
+        return Ok(hooks);
     }
     let name = CString::new(HOST_LINK)?;
     lab.host().enter(|| {
@@ -31,6 +44,14 @@ pub fn attached(lab: &Lab) -> Result<Vec<&'static str>> {
         }
         Ok(hooks)
     })
+}
+
+/// Whether clsact has a filter for what goes in that direction. Where it is not there at all, nothing is under it.
+fn has_filter(lab: &Lab, direction: &str) -> Result<bool> {
+    let mut command = Command::new("tc");
+    command.args(["filter", "show", "dev", HOST_LINK, direction]);
+    let output = run(lab.host(), command, PATIENCE)?.success()?;
+    Ok(output.contains("filter"))
 }
 
 /// The hooks of the host's cgroup on which programs are.
@@ -61,6 +82,9 @@ const CGROUP: [(&str, u32); 5] = [
 
 /// `BPF_TCX_INGRESS` and `BPF_TCX_EGRESS` of enum bpf_attach_type, linux/bpf.h.
 const TCX: [(&str, u32); 2] = [("tcx ingress", 46), ("tcx egress", 47)];
+
+/// Those of clsact, and what tc calls them.
+const CLSACT: [(&str, &str); 2] = [("clsact ingress", "ingress"), ("clsact egress", "egress")];
 
 /// The `query` member of union bpf_attr, linux/bpf.h, up to the last field that is used here.
 #[repr(C)]
@@ -99,8 +123,6 @@ fn count_programs(target: u32, attach_type: u32) -> Result<u32> {
         )
     };
     let error = io::Error::last_os_error();
-    // Before Linux 6.6 there is no such hook.
-    let unknown = result < 0 && error.raw_os_error() == Some(libc::EINVAL);
-    ensure!(result == 0 || unknown, "BPF_PROG_QUERY: {error}");
+    ensure!(result == 0, "BPF_PROG_QUERY: {error}");
     Ok(query.count)
 }

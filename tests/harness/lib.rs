@@ -11,8 +11,10 @@
 //! | [`frame`], [`sender`] | crafted frames, put on the attacker's end of the pair |
 //! | [`dns`], [`server`] | a DNS responder, nginx, iperf3 and netcat |
 //! | [`agent`], [`seen`] | the agent as a process, and what it has written so far |
+//! | [`kernel`] | which kernel runs, and which is the first that can do something |
 //! | [`hooks`] | what is attached to an interface, asked of the kernel |
 //! | [`rows`] | a table's rows, checked side by side |
+//! | [`report`] | what tests tell for tables of many kernels |
 //!
 //! Nothing here sleeps: waiting means a condition and a deadline. Nothing here knows the agent's code: it is judged by what it
 //! writes. Everything needs root.
@@ -22,11 +24,13 @@ pub mod cgroup;
 pub mod dns;
 pub mod frame;
 pub mod hooks;
+pub mod kernel;
 pub mod lab;
 pub mod namespace;
 pub mod process;
 pub mod program;
 pub mod puppet;
+pub mod report;
 pub mod rows;
 pub mod seen;
 pub mod sender;

@@ -1,5 +1,6 @@
 //! The rows of the processes test: a tool, how it is run, and the alerts that it must cause.
 
+use recon_tests::kernel::RAW_SENDERS;
 use recon_tests::program::PYTHON;
 
 use super::{As, Fired, Row};
@@ -14,6 +15,13 @@ const ROW: Row = Row {
     options: "",
     expected: TOOL_AND_SCAN,
     signals: &["syn-sent"],
+    since: None,
+};
+
+/// What sends through raw and packet sockets.
+const RAW: Row = Row {
+    since: Some(RAW_SENDERS),
+    ..ROW
 };
 
 const TOOL: Fired = ("outbound-scan-tool", "count");
@@ -31,47 +39,47 @@ pub(super) const ROWS: &[Row] = &[
         name: "nmap -sS",
         program: "nmap",
         arguments: "{nmap} -sS -p 2000-2039 {attacker}",
-        ..ROW
+        ..RAW
     },
     Row {
         name: "nmap -sU",
         program: "nmap",
         arguments: "{nmap} -sU -p 2000-2039 {attacker}",
         signals: &["udp-sent"],
-        ..ROW
+        ..RAW
     },
     Row {
         name: "nmap -sX",
         program: "nmap",
         arguments: "{nmap} -sX -p 2000-2039 {attacker}",
         signals: &["odd-flags-sent"],
-        ..ROW
+        ..RAW
     },
     Row {
         name: "masscan",
         program: "masscan",
         arguments: "{masscan} -p 2000-2039 {attacker}",
-        ..ROW
+        ..RAW
     },
     Row {
         name: "hping3",
         program: "hping3",
         arguments: "--quiet --syn --destport ++2000 --count 25 --interval u2000 {attacker}",
-        ..ROW
+        ..RAW
     },
     Row {
         name: "nmap of one port",
         program: "nmap",
         arguments: "{nmap} -sS -p 2000 {attacker}",
         expected: &[TOOL],
-        ..ROW
+        ..RAW
     },
     Row {
         name: "hping3, one packet",
         program: "hping3",
         arguments: "--quiet --syn --destport 2000 --count 1 {attacker}",
         expected: &[TOOL],
-        ..ROW
+        ..RAW
     },
     Row {
         name: "hping3, one ping",
@@ -79,14 +87,14 @@ pub(super) const ROWS: &[Row] = &[
         arguments: "--quiet --icmp --count 1 {attacker}",
         expected: &[TOOL],
         signals: &["echo-request-sent"],
-        ..ROW
+        ..RAW
     },
     Row {
         name: "hping3 in a container",
         program: "hping3",
         arguments: "--quiet --syn --destport ++2000 --count 25 --interval u2000 {attacker}",
         runs: As::Container,
-        ..ROW
+        ..RAW
     },
     Row {
         name: "nmap -sT in a container with a network of its own",
@@ -109,7 +117,7 @@ pub(super) const ROWS: &[Row] = &[
         alias: Some("updater"),
         arguments: "{nmap} -sS -p 2000-2039 {attacker}",
         expected: &[SCAN],
-        ..ROW
+        ..RAW
     },
     Row {
         name: "nmap under a name that the operator has given",
@@ -117,7 +125,7 @@ pub(super) const ROWS: &[Row] = &[
         alias: Some("updater"),
         arguments: "{nmap} -sS -p 2000-2039 {attacker}",
         options: "--scanner probe --scanner updater",
-        ..ROW
+        ..RAW
     },
     Row {
         name: "nmap, which the operator permits",
@@ -125,7 +133,7 @@ pub(super) const ROWS: &[Row] = &[
         arguments: "{nmap} -sS -p 2000-2039 {attacker}",
         options: "--not-scanner nmap",
         expected: &[SCAN],
-        ..ROW
+        ..RAW
     },
     Row {
         name: "another program under the name of a tool",

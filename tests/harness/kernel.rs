@@ -1,0 +1,60 @@
+//! Which kernel runs, and which is the first that can do something.
+//!
+//! In: /proc. Out: a [`Linux`], to compare. The decision held here: what an older kernel can't do is tested there as well, to be as
+//! it is said to be; no row is left out for its kernel's age.
+
+use std::fmt;
+use std::fs;
+
+use anyhow::{Context, Result};
+
+/// A version of Linux, by its first two numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Linux(pub u32, pub u32);
+
+/// TC programs attach by links of their own; before, as filters of clsact.
+pub const TCX: Linux = Linux(6, 6);
+/// TC programs may ask which process is current, as whose raw and packet sockets send.
+pub const RAW_SENDERS: Linux = Linux(6, 10);
+
+impl Linux {
+    /// The one that runs.
+    ///
+    /// # Errors
+    /// When it gives itself another name than one such as `6.1.0-56-cloud-amd64`.
+    pub fn running() -> Result<Self> {
+        let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+        Self::of_release(&release).context(release)
+    }
+
+    fn of_release(release: &str) -> Option<Self> {
+        let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+        let mut next = || numbers.next()?.parse().ok();
+        Some(Self(next()?, next()?))
+    }
+}
+
+impl fmt::Display for Linux {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0, self.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_are_read_and_in_order() {
+        for (release, expected) in [
+            ("6.1.0-56-cloud-amd64", Some(Linux(6, 1))),
+            ("6.12.95+deb12-cloud-amd64", Some(Linux(6, 12))),
+            ("7.0-rc1", Some(Linux(7, 0))),
+            ("7", None),
+            ("", None),
+        ] {
+            assert_eq!(Linux::of_release(release), expected, "{release}");
+        }
+        assert!(Linux(6, 6) < RAW_SENDERS && RAW_SENDERS < Linux(7, 0));
+    }
+}
