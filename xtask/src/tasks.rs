@@ -76,7 +76,16 @@ pub(crate) fn test(args: &[OsString]) -> Result<()> {
 }
 
 /// The packages' tests with real traffic, that a guest runs.
-const VM_TESTS: [&str; 4] = ["program_runs", "boundary", "quiet", "tools"];
+const VM_TESTS: [&str; 8] = [
+    "program_runs",
+    "boundary",
+    "quiet",
+    "tools",
+    "outbound",
+    "processes",
+    "answers",
+    "command_line",
+];
 
 pub(crate) fn test_vm() -> Result<()> {
     need_root("tests", "test --vm")?;

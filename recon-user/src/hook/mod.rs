@@ -114,6 +114,9 @@ const PROGRAMS: [&str; 3] = [XDP, TC_INGRESS, TC_EGRESS];
 /// The first kernel that lets TC programs ask for the current process.
 const TC_KNOWS_PROCESS_SINCE: KernelVersion = KernelVersion::new(6, 10, 0);
 
+/// The kernel object that build.rs has left.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/recon-ebpf"));
+
 /// The loaded kernel object. Dropping it detaches and unloads its programs, in any order; see [`Hooks::detach`].
 #[derive(Debug)]
 pub struct Hooks {
@@ -142,10 +145,7 @@ impl Hooks {
             .override_global("OWN_NETNS", &socket::own_network_namespace(), true)
             .map_max_entries("COUNTS_0", table_entries)
             .map_max_entries("COUNTS_1", table_entries)
-            .load(aya::include_bytes_aligned!(concat!(
-                env!("OUT_DIR"),
-                "/recon-ebpf"
-            )))
+            .load(OBJECT)
             .map_err(|error| HookError::NoBpf {
                 reason: describe(&error),
             })?;
@@ -161,6 +161,12 @@ impl Hooks {
             })?;
         }
         Ok(Self { ebpf })
+    }
+
+    /// The kernel object that this binary carries, an ELF file.
+    #[must_use]
+    pub fn object() -> &'static [u8] {
+        OBJECT
     }
 
     /// The loaded object, whose maps the drain takes.

@@ -125,7 +125,9 @@ fn tests(programs: &[&str]) -> String {
 for test in {}; do
     echo \"{RUNS}$test\"
     /$test --test-threads=1 2>&1
-    echo \"{FINISHED}$test $?\"
+    code=$?
+    read -r up idle </proc/uptime
+    echo \"{FINISHED}$test $code at $up\"
 done",
         programs.join(" ")
     )

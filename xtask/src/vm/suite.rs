@@ -15,7 +15,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use recon_tests::{namespace::Namespace, process};
+use recon_tests::{namespace::Namespace, process, program::PYTHON};
 
 use super::{
     cpio::Archive,
@@ -28,7 +28,7 @@ use super::{
 use crate::machine::{SBIN, TEST_TOOLS};
 
 /// What the tests need beside the tools: a shell whose own commands don't stand before the tools, and what enters namespaces.
-const MORE_TOOLS: [&str; 2] = ["dash", "nsenter"];
+const MORE_TOOLS: [&str; 3] = ["dash", "nsenter", "setpriv"];
 /// A shell's name, and which of these it is.
 const SHELL: (&str, &str) = ("bin/sh", "dash");
 /// What programs load by name, or read: where this machine has them.
@@ -51,7 +51,7 @@ const TEST_MODULES: [&str; 2] = ["8021q", "bridge"];
 /// Where the tests are in a guest.
 const TESTS: &str = "tests";
 /// All tests in an emulated processor that shares a real one.
-const DEADLINE: Duration = Duration::from_secs(600);
+const DEADLINE: Duration = Duration::from_secs(900);
 /// Guests at a time: each takes 1 GiB and a processor.
 const AT_ONCE: usize = 2;
 
@@ -147,7 +147,12 @@ fn run(
 /// What the guest's lines say.
 fn outcomes(output: &str) -> Vec<Outcome> {
     let ends = output.lines().filter_map(|line| {
-        let (test, code) = line.trim_end().strip_prefix(FINISHED)?.split_once(' ')?;
+        let (test, code) = line
+            .trim_end()
+            .strip_prefix(FINISHED)?
+            .split(" at ")
+            .next()?
+            .split_once(' ')?;
         let name = test.rsplit('/').next().unwrap_or(test);
         Some(Outcome {
             test: name.to_owned(),
@@ -182,10 +187,15 @@ fn add_tools(archive: &mut Archive) -> Result<()> {
     let tools = TEST_TOOLS.iter().map(|tool| tool.program);
     for tool in tools.chain(MORE_TOOLS) {
         let program = find(tool)?;
-        archive.program(&format!("bin/{tool}"), &fs::read(&program)?);
+        let inside = match tool.strip_prefix('/') {
+            Some(path) => path.to_owned(),
+            None => format!("bin/{tool}"),
+        };
+        archive.program(&inside, &fs::read(&program)?);
         add_libraries(archive, &program)?;
     }
     archive.link(SHELL.0, SHELL.1);
+    add_python(archive)?;
     for path in DATA {
         // Another distribution has some elsewhere, and a test that needs one says so.
         if Path::new(path).exists() {
@@ -194,6 +204,30 @@ fn add_tools(archive: &mut Archive) -> Result<()> {
     }
     for folder in FOLDERS {
         archive.folder(folder);
+    }
+    Ok(())
+}
+
+/// Adds the modules that the tests' scripts import, and those that Python imports by itself.
+fn add_python(archive: &mut Archive) -> Result<()> {
+    const LIST: &str = "import errno, socket, sys, threading
+for module in list(sys.modules.values()):
+    file = getattr(module, '__file__', None)
+    if file: print(file)";
+    let output = Command::new(PYTHON)
+        // As in a guest, whatever this machine's locale.
+        .env_clear()
+        .args(["-I", "-c", LIST])
+        .output()
+        .context(PYTHON)?;
+    let files = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.success(), "{PYTHON}: {}", output.status);
+    for file in files.lines() {
+        add_file(archive, file)?;
+        // What tells Python where its modules are.
+        if let Some(library) = file.strip_suffix("/os.py") {
+            archive.folder(&format!("{}/lib-dynload", library.trim_start_matches('/')));
+        }
     }
     Ok(())
 }

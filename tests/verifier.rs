@@ -1,0 +1,202 @@
+//! What the kernel's verifier says of each program: how far it is from the limits.
+//!
+//! In: the kernel object that the agent carries, the maps that the agent makes. Out: a line for each program with the instructions that
+//! the verifier has processed and the stack that the program takes, which `cargo xtask build --verify` reads; and a failure where one
+//! is near its limit. The decision held here: aya drops the verifier's log of a program that loads, so each is loaded once
+//! more by bpf(2) itself, with the agent's own maps, whose constants decide which branches there are to verify.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use anyhow::{Context, Result, bail, ensure};
+use aya::maps::Map;
+use aya_obj::generated::{BPF_F_XDP_HAS_FRAGS, bpf_attach_type, bpf_attr, bpf_cmd, bpf_prog_type};
+use aya_obj::{Object, Program, ProgramSection};
+use recon_user::hook::Hooks;
+
+/// `BPF_COMPLEXITY_LIMIT_INSNS` and `MAX_BPF_STACK` of the kernel's linux/bpf.h and linux/filter.h.
+const MOST_INSTRUCTIONS: u64 = 1_000_000;
+const MOST_STACK: u64 = 512;
+/// How many times as much as a program takes the limit must be.
+const HEADROOM: u64 = 2;
+/// How the lines start that others read.
+const VERIFIED: &str = "verified:";
+
+/// What the verifier says of a program.
+#[derive(Debug, PartialEq, Eq)]
+struct Statistics {
+    /// Instructions processed, each as often as a path leads there.
+    instructions: u64,
+    /// Bytes, those of all functions together.
+    stack: u64,
+}
+
+impl Statistics {
+    /// Reads the verifier's log, whose lines are such as `stack depth 96+8` and `processed 310 insns (limit 1000000) ...`.
+    fn of_log(log: &str) -> Option<Self> {
+        let after = |start| log.lines().find_map(|line| line.strip_prefix(start));
+        let depths = after("stack depth ")?.split('+');
+        let instructions = after("processed ")?.split(' ').next()?;
+        Some(Self {
+            instructions: instructions.parse().ok()?,
+            stack: depths
+                .map(|depth| depth.trim().parse::<u64>().ok())
+                .sum::<Option<u64>>()?,
+        })
+    }
+
+    fn has_headroom(&self) -> bool {
+        self.instructions * HEADROOM <= MOST_INSTRUCTIONS && self.stack * HEADROOM <= MOST_STACK
+    }
+}
+
+#[test]
+fn every_program_is_far_from_the_verifiers_limits() -> Result<()> {
+    /// As large as nothing needs to be: the verifier does not look at it.
+    const TABLE_ENTRIES: u32 = 64;
+    let mut hooks = Hooks::load(TABLE_ENTRIES)?;
+    let maps = descriptors(&mut hooks)?;
+    let object = relocated(&maps)?;
+    let mut names: Vec<_> = object.programs.keys().collect();
+    names.sort();
+    ensure!(!names.is_empty(), "the object has no programs");
+    let mut near = Vec::new();
+    for name in names {
+        let program = &object.programs[name];
+        let statistics = verify(&object, program).with_context(|| name.clone())?;
+        println!(
+            "{VERIFIED} {name} {} {}",
+            statistics.instructions, statistics.stack
+        );
+        if !statistics.has_headroom() {
+            near.push(name);
+        }
+    }
+    ensure!(
+        near.is_empty(),
+        "less than a factor of {HEADROOM} below the verifier's limits: {near:?}"
+    );
+    Ok(())
+}
+
+/// The agent's maps by name.
+fn descriptors(hooks: &mut Hooks) -> Result<HashMap<String, RawFd>> {
+    let named = hooks.ebpf().maps().map(|(name, map)| {
+        let (Map::Array(data) | Map::HashMap(data) | Map::PerCpuArray(data) | Map::RingBuf(data)) =
+            map
+        else {
+            bail!("{name} is a map of a kind that this test does not know");
+        };
+        Ok((name.to_owned(), data.fd().as_fd().as_raw_fd()))
+    });
+    named.collect()
+}
+
+/// The object, with those maps in its instructions.
+fn relocated(descriptors: &HashMap<String, RawFd>) -> Result<Object> {
+    let mut object = Object::parse(Hooks::object())?;
+    let maps = std::mem::take(&mut object.maps);
+    let code = object
+        .functions
+        .keys()
+        .map(|&(section, _)| section)
+        .collect();
+    let maps = maps.iter().filter_map(|(name, map)| {
+        let descriptor = descriptors.get(name)?;
+        Some((name.as_str(), *descriptor, map))
+    });
+    object.relocate_maps(maps, &code)?;
+    object.relocate_calls(&code)?;
+    Ok(object)
+}
+
+/// Has the kernel verify the program, and reads what it says of it.
+fn verify(object: &Object, program: &Program) -> Result<Statistics> {
+    /// `BPF_LOG_STATS` of the kernel's linux/bpf_verifier.h.
+    const LOG_STATISTICS: u32 = 4;
+    const LOG_BYTES: usize = 1 << 16;
+    let function = object.functions.get(&program.function_key());
+    let instructions = &function.context("no such function")?.instructions;
+    let (kind, attach, flags) = kind(&program.section)?;
+    let mut log = vec![0_u8; LOG_BYTES];
+    // SAFETY: all members of the union are integers, of which zero is one.
+    let mut attributes: bpf_attr = unsafe { std::mem::zeroed() };
+    // SAFETY: as above, and so is every pattern of bits.
+    let load = unsafe { &mut attributes.__bindgen_anon_3 };
+    load.prog_type = kind as u32;
+    load.expected_attach_type = attach.map_or(0, |attach| attach as u32);
+    load.prog_flags = flags;
+    load.insns = instructions.as_ptr() as u64;
+    load.insn_cnt = u32::try_from(instructions.len())?;
+    load.license = object.license.as_ptr() as u64;
+    load.log_level = LOG_STATISTICS;
+    load.log_buf = log.as_mut_ptr() as u64;
+    load.log_size = u32::try_from(log.len())?;
+    // SAFETY: the attributes are as long as is said; they, the instructions, the licence and the log outlive the call.
+    let descriptor = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            bpf_cmd::BPF_PROG_LOAD,
+            &raw mut attributes,
+            size_of::<bpf_attr>(),
+        )
+    };
+    let error = io::Error::last_os_error();
+    let text = String::from_utf8_lossy(&log);
+    let text = text.trim_end_matches('\0');
+    ensure!(descriptor >= 0, "BPF_PROG_LOAD: {error}\n{text}");
+    // SAFETY: the kernel has just opened it for this process, and nothing else holds it.
+    drop(unsafe { OwnedFd::from_raw_fd(RawFd::try_from(descriptor)?) });
+    Statistics::of_log(text).with_context(|| format!("no statistics in the log: {text:?}"))
+}
+
+/// How a program of that section is loaded: its type, where it attaches, its flags.
+fn kind(section: &ProgramSection) -> Result<(bpf_prog_type, Option<bpf_attach_type>, u32)> {
+    Ok(match section {
+        ProgramSection::Xdp { frags, .. } => (
+            bpf_prog_type::BPF_PROG_TYPE_XDP,
+            Some(bpf_attach_type::BPF_XDP),
+            if *frags { BPF_F_XDP_HAS_FRAGS } else { 0 },
+        ),
+        ProgramSection::SchedClassifier => (bpf_prog_type::BPF_PROG_TYPE_SCHED_CLS, None, 0),
+        ProgramSection::CgroupSockAddr { attach_type } => (
+            bpf_prog_type::BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
+            Some((*attach_type).into()),
+            0,
+        ),
+        ProgramSection::SockOps => (
+            bpf_prog_type::BPF_PROG_TYPE_SOCK_OPS,
+            Some(bpf_attach_type::BPF_CGROUP_SOCK_OPS),
+            0,
+        ),
+        ProgramSection::TracePoint => (bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT, None, 0),
+        other => bail!("a program of a kind that this test does not know: {other:?}"),
+    })
+}
+
+#[test]
+fn statistics_are_read_from_a_log() {
+    let log = "verification time 412 usec\nstack depth 96+8\nprocessed 310 insns (limit 1000000) max_states_per_insn 4 total_states 20\n";
+    let expected = Statistics {
+        instructions: 310,
+        stack: 104,
+    };
+    assert_eq!(Statistics::of_log(log), Some(expected));
+    assert_eq!(Statistics::of_log("processed 310 insns"), None);
+}
+
+#[test]
+fn headroom_is_a_factor_of_both_limits() {
+    for (instructions, stack, expected) in [
+        (MOST_INSTRUCTIONS / HEADROOM, MOST_STACK / HEADROOM, true),
+        (MOST_INSTRUCTIONS / HEADROOM + 1, 0, false),
+        (0, MOST_STACK / HEADROOM + 1, false),
+    ] {
+        let statistics = Statistics {
+            instructions,
+            stack,
+        };
+        assert_eq!(statistics.has_headroom(), expected, "{statistics:?}");
+    }
+}
