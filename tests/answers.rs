@@ -14,7 +14,7 @@ use nix::sys::socket::{Backlog, listen};
 use recon_tests::lab::{ATTACKER, ATTACKER_LINK, HOST, HOST_LINK};
 use recon_tests::process::{run, shell};
 use recon_tests::program::{NETCAT, locate};
-use recon_tests::{Agent, Alert, Lab, Server, rows};
+use recon_tests::{Agent, Alert, Lab, Server, report, rows};
 use serde_json::json;
 
 use table::ROWS;
@@ -162,12 +162,20 @@ fn connect(lab: &Lab, from: Ipv4Addr) -> Result<()> {
     run(lab.attacker(), command, DEADLINE)?.success().map(drop)
 }
 
+/// Rule and measure.
+const SCAN_THEN_CONNECT: (&str, &str) = ("scan-then-connect", "count");
+
 fn accepted(alert: &Alert) -> bool {
-    alert.is("scan-then-connect", "count")
+    let (rule, measure) = SCAN_THEN_CONNECT;
+    alert.is(rule, measure)
 }
 
 #[test]
 fn a_connection_after_a_scan_is_told_of_and_one_during_it_is_not() -> Result<()> {
+    report::detections([SCAN_THEN_CONNECT], check_connection_after_scan())
+}
+
+fn check_connection_after_scan() -> Result<()> {
     let lab = Lab::new()?;
     lab.attacker()
         .ip(&format!("address add {VISITOR}/32 dev {ATTACKER_LINK}\n"))?;

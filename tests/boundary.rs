@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use recon_tests::dns;
 use recon_tests::frame::{CLIENT_PORT, Path, data, syn};
 use recon_tests::lab::HOST;
-use recon_tests::{Agent, Alert, Lab, Sender, rows};
+use recon_tests::{Agent, Alert, Lab, Sender, report, rows};
 
 use table::ROWS;
 
@@ -231,16 +231,18 @@ fn private_sources_count_on_demand(row: &Row, lab: &Lab, bench: &Bench) -> Resul
     Ok(())
 }
 
+fn check(row: &Row) -> Result<()> {
+    let lab = Lab::new()?;
+    let bench = Bench::new(&lab)?;
+    sources_are_counted_apart(row, &lab, &bench).context("public sources")?;
+    private_sources_count_on_demand(row, &lab, &bench).context("with --include-private")
+}
+
 #[test]
 fn one_more_than_the_threshold_alerts() {
     rows::check(
         ROWS,
         |row| row.name,
-        |row| {
-            let lab = Lab::new()?;
-            let bench = Bench::new(&lab)?;
-            sources_are_counted_apart(row, &lab, &bench).context("public sources")?;
-            private_sources_count_on_demand(row, &lab, &bench).context("with --include-private")
-        },
+        |row| report::detections([(row.rule, row.measure)], check(row)),
     );
 }

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 use anyhow::{Context, Result, bail, ensure};
 use recon_tests::seen::Seen;
-use recon_tests::{Agent, Alert, Lab, rows};
+use recon_tests::{Agent, Alert, Lab, report, rows};
 
 use bench::{Actor, Bench, Group, Place};
 use table::{FAILED, ROWS};
@@ -191,17 +191,19 @@ fn private_places_count_on_demand(row: &Row, lab: &Lab, bench: &Bench) -> Result
     Ok(())
 }
 
+fn check(row: &Row) -> Result<()> {
+    let lab = Lab::new()?;
+    let bench = Bench::new(&lab, row.programs, row.routes)?;
+    groups_are_counted_apart(row, &lab, &bench).context("public places")?;
+    private_places_count_on_demand(row, &lab, &bench).context("with --include-private")
+}
+
 #[test]
 fn one_more_than_the_threshold_alerts_and_names_the_process() {
     rows::check(
         ROWS,
         |row| row.name,
-        |row| {
-            let lab = Lab::new()?;
-            let bench = Bench::new(&lab, row.programs, row.routes)?;
-            groups_are_counted_apart(row, &lab, &bench).context("public places")?;
-            private_places_count_on_demand(row, &lab, &bench).context("with --include-private")
-        },
+        |row| report::detections([(row.rule, row.measure)], check(row)),
     );
 }
 

@@ -18,7 +18,7 @@ use recon_tests::lab::{ATTACKER, ATTACKER_MAC, HOST, HOST_LINK, HOST_MAC};
 use recon_tests::namespace::Namespace;
 use recon_tests::process::{Finished, run, shell};
 use recon_tests::program::{Renamed, locate, open_folder};
-use recon_tests::{Agent, Alert, Lab, Process, rows};
+use recon_tests::{Agent, Alert, Lab, Process, report, rows};
 use tempfile::TempDir;
 
 use table::ROWS;
@@ -197,8 +197,7 @@ enum Look {
     Afterwards,
 }
 
-fn check(row: &Row, look: Look) -> Result<()> {
-    let expected = row.expected_on(Linux::running()?);
+fn check(row: &Row, expected: &[Fired], look: Look) -> Result<()> {
     let lab = Lab::new()?;
     // 'Port unreachable' as often as it is due.
     lab.attacker().set("ipv4/icmp_ratemask", 0)?;
@@ -315,12 +314,32 @@ fn check_alert(row: &Row, tool: &Tool, finished: &Finished, alert: &Alert) -> Re
     Ok(())
 }
 
+fn check_and_tell(row: &Row, look: Look) -> Result<()> {
+    let kernel = Linux::running()?;
+    for &(rule, measure) in row.expected {
+        if let Some(since) = row.since.filter(|&since| kernel < since) {
+            let subject = report::detection(rule, measure);
+            report::tell(report::DETECTION, &subject, &format!("from {since} on"));
+        }
+    }
+    let expected = row.expected_on(kernel);
+    report::detections(expected.iter().copied(), check(row, expected, look))
+}
+
 #[test]
 fn a_process_is_named_while_it_runs() {
-    rows::check(ROWS, |row| row.name, |row| check(row, Look::Meanwhile));
+    rows::check(
+        ROWS,
+        |row| row.name,
+        |row| check_and_tell(row, Look::Meanwhile),
+    );
 }
 
 #[test]
 fn a_process_is_named_after_its_end() {
-    rows::check(ROWS, |row| row.name, |row| check(row, Look::Afterwards));
+    rows::check(
+        ROWS,
+        |row| row.name,
+        |row| check_and_tell(row, Look::Afterwards),
+    );
 }

@@ -17,7 +17,7 @@ use recon_tests::lab::{ATTACKER, HOST};
 use recon_tests::process::{run, shell};
 use recon_tests::program::locate;
 use recon_tests::server::DOWNLOAD;
-use recon_tests::{Agent, Alert, Lab, Server, rows};
+use recon_tests::{Agent, Alert, Lab, Server, report, rows};
 
 use connections::{BACKSCATTER_PORTS, backscatter, forget, open_connections, use_and_close};
 use servers::{Mirror, proxy};
@@ -235,7 +235,7 @@ fn check(row: &Row) -> Result<()> {
     if let Some(program) = row.needs
         && let Err(error) = locate(program)
     {
-        eprintln!("left out: {}: {error}", row.name);
+        report::leave_out(row.name, &error.to_string());
         return Ok(());
     }
     let lab = Lab::new()?;

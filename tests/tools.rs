@@ -14,7 +14,7 @@ use recon_tests::lab::{
     ATTACKER, ATTACKER_LINK, ATTACKER_MAC, HOST, HOST_LINK, HOST_MAC, HOST6, SPARES,
 };
 use recon_tests::process::{run, shell};
-use recon_tests::{Agent, Alert, Lab, Server, rows};
+use recon_tests::{Agent, Alert, Lab, Server, report, rows};
 
 use table::ROWS;
 
@@ -118,7 +118,7 @@ fn check(row: &Row) -> Result<()> {
     let lab = Lab::new()?;
     let ready = set_up(row, &lab)?;
     if let Ready::Never(reason) = ready {
-        eprintln!("left out: {}: {reason}", row.name);
+        report::leave_out(row.name, &reason);
         return Ok(());
     }
     let agent = Agent::start(&lab, &format!("--interval 100ms {}", row.arguments))?;
@@ -168,5 +168,13 @@ fn only_the_expected(row: &Row, alerts: &[Alert]) -> Result<()> {
 
 #[test]
 fn each_tool_causes_its_alerts_and_no_others() {
-    rows::check(ROWS, |row| row.name, check);
+    rows::check(
+        ROWS,
+        |row| row.name,
+        |row| {
+            let fired = row.expected.iter();
+            let detections = fired.map(|&(rule, measure, ..)| (rule, measure));
+            report::detections(detections, check(row))
+        },
+    );
 }

@@ -13,15 +13,12 @@ use anyhow::{Context, Result, bail, ensure};
 use aya::maps::Map;
 use aya_obj::generated::{BPF_F_XDP_HAS_FRAGS, bpf_attach_type, bpf_attr, bpf_cmd, bpf_prog_type};
 use aya_obj::{Object, Program, ProgramSection};
+use recon_tests::kernel::{MOST_INSTRUCTIONS, MOST_STACK};
+use recon_tests::report;
 use recon_user::hook::Hooks;
 
-/// `BPF_COMPLEXITY_LIMIT_INSNS` and `MAX_BPF_STACK` of the kernel's linux/bpf.h and linux/filter.h.
-const MOST_INSTRUCTIONS: u64 = 1_000_000;
-const MOST_STACK: u64 = 512;
 /// How many times as much as a program takes the limit must be.
 const HEADROOM: u64 = 2;
-/// How the lines start that others read.
-const VERIFIED: &str = "verified:";
 
 /// What the verifier says of a program.
 #[derive(Debug, PartialEq, Eq)]
@@ -65,10 +62,11 @@ fn every_program_is_far_from_the_verifiers_limits() -> Result<()> {
     for name in names {
         let program = &object.programs[name];
         let statistics = verify(&object, program).with_context(|| name.clone())?;
-        println!(
-            "{VERIFIED} {name} {} {}",
-            statistics.instructions, statistics.stack
-        );
+        let Statistics {
+            instructions,
+            stack,
+        } = statistics;
+        report::tell(report::PROGRAM, name, &format!("{instructions} {stack}"));
         if !statistics.has_headroom() {
             near.push(name);
         }

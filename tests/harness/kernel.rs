@@ -17,6 +17,12 @@ pub const TCX: Linux = Linux(6, 6);
 /// TC programs may ask which process is current, as whose raw and packet sockets send.
 pub const RAW_SENDERS: Linux = Linux(6, 10);
 
+/// The verifier's limits: instructions that it processes, bytes of stack (`BPF_COMPLEXITY_LIMIT_INSNS` of linux/bpf.h, `MAX_BPF_STACK` of
+/// linux/filter.h).
+pub const MOST_INSTRUCTIONS: u64 = 1_000_000;
+/// The second of them.
+pub const MOST_STACK: u64 = 512;
+
 impl Linux {
     /// The one that runs.
     ///

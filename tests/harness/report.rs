@@ -3,6 +3,7 @@
 //! In: a kind, a subject and a result. Out: a line among the test's own output, and such lines read again, for tables of many kernels.
 //! The decision held here: tables are made from what tests have seen, never from a list that somebody keeps.
 
+use anyhow::Result;
 use serde_json::json;
 
 /// How such a line starts.
@@ -23,12 +24,45 @@ pub struct Fact {
 pub const HOOK: &str = "hook";
 /// How a row of a detection ended.
 pub const DETECTION: &str = "detection";
-/// What the verifier says of a program.
+/// The results of a detection's row, beside that it is not to be had before some kernel.
+pub const PASSED: &str = "passed";
+/// The other.
+pub const FAILED: &str = "FAILED";
+/// What the verifier says of a program: instructions processed, and bytes of stack, with a blank in between.
 pub const PROGRAM: &str = "program";
+
+/// How the line starts by which a test says that it leaves a row out.
+pub const LEFT_OUT: &str = "left out: ";
+
+/// Tells that a row is left out, and why.
+pub fn leave_out(row: &str, reason: &str) {
+    println!("{LEFT_OUT}{row}: {reason}");
+}
 
 /// Tells something. cargo test shows it with `--show-output` only.
 pub fn tell(kind: &str, subject: &str, result: &str) {
     println!("{START}{}", json!([kind, subject, result]));
+}
+
+/// Tells how a row of these detections, each a rule and a measure, has ended, and passes its result on.
+///
+/// # Errors
+/// The row's own.
+pub fn detections<'a, T>(
+    fired: impl IntoIterator<Item = (&'a str, &'a str)>,
+    result: Result<T>,
+) -> Result<T> {
+    let outcome = if result.is_ok() { PASSED } else { FAILED };
+    for (rule, measure) in fired {
+        tell(DETECTION, &detection(rule, measure), outcome);
+    }
+    result
+}
+
+/// The subject of a detection.
+#[must_use]
+pub fn detection(rule: &str, measure: &str) -> String {
+    format!("`{rule}` {measure}")
 }
 
 /// What a line tells.
