@@ -5,6 +5,7 @@
 //! Holds the command line; each subcommand first makes sure of what it needs (setup.rs), then works (tasks.rs).
 
 mod bench;
+mod guests;
 mod lab;
 mod machine;
 mod plan;
@@ -43,6 +44,11 @@ enum Task {
         /// Build without optimisation; the kernel programs are always optimised
         #[arg(long)]
         debug: bool,
+        /// Ask the verifier of this kernel and of Debian's how far each kernel program is from its limits, and fail where that is near
+        ///
+        /// Takes root.
+        #[arg(long, conflicts_with = "debug")]
+        verify: bool,
     },
     /// Build recon and start it: alerts on stdout as JSON lines, everything else on stderr
     ///
@@ -58,10 +64,16 @@ enum Task {
     ///
     /// They work in network namespaces of their own and leave this machine's interfaces alone. Takes root.
     Test {
-        /// Run the tests with real traffic in virtual machines with stock Debian kernels instead, without ARGS
-        #[arg(long, conflicts_with = "args")]
+        /// Run the tests with real traffic in virtual machines with stock Debian kernels instead
+        #[arg(long)]
         vm: bool,
-        /// Arguments for `cargo test`, such as `-p recon-common` or `NAME -- --nocapture`
+        /// With --vm, only on this kernel: 6.1-cloud, 6.1, 6.12-cloud, or a release; may be given several times
+        #[arg(long, value_name = "VERSION", requires = "vm")]
+        kernel: Vec<vm::Choice>,
+        /// With --vm, write the tables of hooks and detections into the README
+        #[arg(long, requires = "vm", conflicts_with_all = ["kernel", "args"])]
+        readme: bool,
+        /// Arguments for `cargo test`, such as `-p recon-common` or `NAME -- --nocapture`; with --vm, names of tests such as `tools`
         #[arg(last = true)]
         args: Vec<OsString>,
     },
@@ -107,11 +119,17 @@ enum Place {
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Setup => tasks::setup(),
-        Task::Build { debug: true } => tasks::build(Profile::Dev),
-        Task::Build { debug: false } => tasks::build(Profile::Release),
+        Task::Build { verify: true, .. } => guests::verify(),
+        Task::Build { debug: true, .. } => tasks::build(Profile::Dev),
+        Task::Build { debug: false, .. } => tasks::build(Profile::Release),
         Task::Run { args } => tasks::run(&args),
-        Task::Test { vm: true, .. } => tasks::test_vm(),
-        Task::Test { vm: false, args } => tasks::test(&args),
+        Task::Test {
+            vm: true,
+            kernel,
+            readme,
+            args,
+        } => guests::test(kernel, &args, readme),
+        Task::Test { args, .. } => tasks::test(&args),
         Task::Lab { place: None } => tasks::lab(),
         Task::Lab {
             place: Some(Place::Vm { kernel, shell }),

@@ -75,41 +75,6 @@ pub(crate) fn test(args: &[OsString]) -> Result<()> {
     say_and_run(cargo("test --release")?.args(args).env("RECON_BIN", agent))
 }
 
-/// The packages' tests with real traffic, that a guest runs.
-const VM_TESTS: [&str; 8] = [
-    "program_runs",
-    "boundary",
-    "quiet",
-    "tools",
-    "outbound",
-    "processes",
-    "answers",
-    "command_line",
-];
-
-pub(crate) fn test_vm() -> Result<()> {
-    need_root("tests", "test --vm")?;
-    let agent = agent(Goal::Test, Profile::Release)?;
-    let tests = VM_TESTS.map(|test| format!("--test {test}")).join(" ");
-    let mut build = cargo(&format!(
-        "test --release --package recon-tests --no-run {tests}"
-    ))?;
-    eprintln!("+ {}", line(&build));
-    let output = build.output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    if !output.status.success() {
-        bail!("{said}");
-    }
-    let executables: Vec<PathBuf> = said.lines().filter_map(executable).collect();
-    vm::test(&agent, &executables, &target_dir()?.join("vm"))
-}
-
-/// The path in a line of cargo such as `  Executable tools.rs (target/release/deps/tools-89e02cc11a5a0cf4)`.
-fn executable(line: &str) -> Option<PathBuf> {
-    let (_, path) = line.trim().strip_prefix("Executable ")?.split_once(" (")?;
-    Some(workspace().ok()?.join(path.strip_suffix(')')?))
-}
-
 pub(crate) fn lab() -> Result<()> {
     need_root("laboratory's attacks", "lab")?;
     lab::show(&agent(Goal::Test, Profile::Release)?)
@@ -140,7 +105,7 @@ pub(crate) fn bench(json: Option<&Path>) -> Result<()> {
     bench::show(built, json)
 }
 
-fn need_root(what: &str, task: &str) -> Result<()> {
+pub(crate) fn need_root(what: &str, task: &str) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!(
             "the {what} load programs into the kernel and make network namespaces, which takes root. Type:\
@@ -170,7 +135,7 @@ pub(crate) fn lint() -> Result<()> {
 }
 
 /// Sets up for `goal`, builds the agent and says where it is.
-fn agent(goal: Goal, profile: Profile) -> Result<PathBuf> {
+pub(crate) fn agent(goal: Goal, profile: Profile) -> Result<PathBuf> {
     setup::ensure(goal, workspace()?)?;
     let (name, folder) = profile.names();
     say_and_run(&mut cargo(&format!(
@@ -180,7 +145,7 @@ fn agent(goal: Goal, profile: Profile) -> Result<PathBuf> {
 }
 
 /// The cargo that started this, in the workspace.
-fn cargo(words: &str) -> Result<Command> {
+pub(crate) fn cargo(words: &str) -> Result<Command> {
     let program = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
     command.args(words.split(' ')).current_dir(workspace()?);
@@ -192,7 +157,7 @@ fn say_and_run(command: &mut Command) -> Result<()> {
     run_to_end(command)
 }
 
-fn workspace() -> Result<&'static Path> {
+pub(crate) fn workspace() -> Result<&'static Path> {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package
         .parent()
@@ -200,7 +165,7 @@ fn workspace() -> Result<&'static Path> {
 }
 
 /// cargo put this program into `<target folder>/debug`: that holds for every way to choose the folder.
-fn target_dir() -> Result<PathBuf> {
+pub(crate) fn target_dir() -> Result<PathBuf> {
     let program = env::current_exe().context("cannot find this program's own path")?;
     let dir = program.ancestors().nth(2);
     dir.map(Path::to_path_buf)

@@ -124,10 +124,8 @@ fn tests(programs: &[&str]) -> String {
         "export RECON_BIN=/{AGENT}
 for test in {}; do
     echo \"{RUNS}$test\"
-    /$test --test-threads=1 2>&1
-    code=$?
-    read -r up idle </proc/uptime
-    echo \"{FINISHED}$test $code at $up\"
+    /$test --test-threads=1 --show-output 2>&1
+    echo \"{FINISHED}$test $?\"
 done",
         programs.join(" ")
     )

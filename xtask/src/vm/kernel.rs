@@ -39,7 +39,7 @@ const fn kind(name: &'static str, prefix: &'static str, suffix: &'static str) ->
 }
 
 /// The newest of each kind.
-pub(super) fn kinds() -> Vec<Choice> {
+pub(crate) fn kinds() -> Vec<Choice> {
     let kinds = KINDS.into_iter();
     kinds.map(|kind| Choice(Wanted::Newest(kind))).collect()
 }

@@ -8,7 +8,8 @@
 //! | [`cpio`], [`initramfs`] | the archive that it boots from |
 //! | [`guest`] | the machine as a command |
 //! | [`lab`] | its network, and the attacks |
-//! | [`suite`] | the tests inside of guests: `cargo xtask test --vm` |
+//! | [`suite`], [`rootfs`] | the tests inside of guests, and what they need there: `cargo xtask test --vm` |
+//! | [`tables`] | what came of them |
 
 mod cpio;
 mod fetch;
@@ -17,8 +18,10 @@ mod initramfs;
 pub(crate) mod kernel;
 mod lab;
 mod module;
+mod rootfs;
 mod suite;
+pub(crate) mod tables;
 
-pub(crate) use kernel::Choice;
+pub(crate) use kernel::{Choice, kinds};
 pub(crate) use lab::{prompt, show};
-pub(crate) use suite::test;
+pub(crate) use suite::{Outcome, Tested, test};

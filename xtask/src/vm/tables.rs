@@ -1,0 +1,226 @@
+//! What tests have seen on several kernels, as tables of Markdown.
+//!
+//! In: what the tests on each kernel came to. Out: tables with a column for each kernel, to print and for the README between two markers.
+//! The decision held here: a cell holds what was seen there, and how often; nothing is known here of what there is to see.
+
+use std::fmt::Write as _;
+use std::{fs, path::Path};
+
+use anyhow::{Context as _, Result};
+use recon_tests::{
+    kernel::{MOST_INSTRUCTIONS, MOST_STACK},
+    report::{DETECTION, FAILED, HOOK, PASSED, PROGRAM},
+};
+
+use super::suite::Tested;
+
+/// Between these lines of the README are the tables.
+const BEGIN: &str = "<!-- written by: cargo xtask test --vm --readme -->\n";
+const END: &str = "<!-- end of what that writes -->\n";
+
+/// How each test ended.
+pub(crate) fn tests(tested: &[Tested]) -> String {
+    let names = distinct(
+        tested
+            .iter()
+            .flat_map(|kernel| kernel.outcomes.iter().map(|outcome| outcome.test.clone())),
+    );
+    table("test", tested, &names, |kernel, name| {
+        let outcome = kernel.outcomes.iter().find(|outcome| outcome.test == name);
+        match outcome.map(|outcome| outcome.passed) {
+            Some(true) => PASSED.to_owned(),
+            Some(false) => FAILED.to_owned(),
+            None => "not run".to_owned(),
+        }
+    })
+}
+
+/// Which hooks the agent got.
+pub(crate) fn hooks(tested: &[Tested]) -> String {
+    table(
+        "hook",
+        tested,
+        &subjects(HOOK, tested),
+        |kernel, subject| distinct(results(kernel, HOOK, subject)).join("; "),
+    )
+}
+
+/// How the rows of each detection ended, with the number of those that ended so.
+pub(crate) fn detections(tested: &[Tested]) -> String {
+    let subjects = subjects(DETECTION, tested);
+    table("detection", tested, &subjects, |kernel, subject| {
+        let all: Vec<String> = results(kernel, DETECTION, subject).collect();
+        let counted = distinct(all.iter().cloned()).into_iter().map(|result| {
+            let count = all.iter().filter(|&other| *other == result).count();
+            format!("{result} ({count})")
+        });
+        counted.collect::<Vec<_>>().join(", ")
+    })
+}
+
+/// What the verifier says of each program, and how many times as much it would take.
+pub(crate) fn programs(tested: &[Tested]) -> String {
+    let subjects = subjects(PROGRAM, tested);
+    table("program", tested, &subjects, |kernel, subject| {
+        let result = results(kernel, PROGRAM, subject).next();
+        result
+            .as_deref()
+            .and_then(statistics)
+            .unwrap_or_else(|| "not loaded".to_owned())
+    })
+}
+
+/// `28807 instructions (limit: 34 times that), 224 bytes of stack (2.2 times)` of `28807 224`, in short.
+fn statistics(result: &str) -> Option<String> {
+    let (instructions, stack) = result.split_once(' ')?;
+    let times = |limit: u64, taken: &str| {
+        // Tenths, rounded down: an integer of at most ten million.
+        let tenths = (limit * 10).checked_div(taken.parse().ok()?)?;
+        Some(format!("{}.{}x", tenths / 10, tenths % 10))
+    };
+    Some(format!(
+        "{instructions} ({}), {stack} B ({})",
+        times(MOST_INSTRUCTIONS, instructions)?,
+        times(MOST_STACK, stack)?
+    ))
+}
+
+/// The results of that subject on a kernel.
+fn results(kernel: &Tested, kind: &str, subject: &str) -> impl Iterator<Item = String> {
+    let facts = kernel.facts.iter();
+    let facts = facts.filter(move |fact| fact.kind == kind && fact.subject == subject);
+    facts.map(|fact| fact.result.clone())
+}
+
+/// The subjects of that kind on any kernel, in order of their names.
+fn subjects(kind: &str, tested: &[Tested]) -> Vec<String> {
+    let facts = tested.iter().flat_map(|kernel| &kernel.facts);
+    let facts = facts.filter(|fact| fact.kind == kind);
+    let mut subjects = distinct(facts.map(|fact| fact.subject.clone()));
+    subjects.sort();
+    subjects
+}
+
+/// Each one once, as they come.
+fn distinct(all: impl Iterator<Item = String>) -> Vec<String> {
+    let mut seen = Vec::new();
+    for one in all {
+        if !seen.contains(&one) {
+            seen.push(one);
+        }
+    }
+    seen
+}
+
+fn table(
+    what: &str,
+    tested: &[Tested],
+    rows: &[String],
+    cell: impl Fn(&Tested, &str) -> String,
+) -> String {
+    let mut text = String::new();
+    let mut line = |cells: Vec<String>| {
+        // A string takes everything.
+        let _ = writeln!(text, "| {} |", cells.join(" | "));
+    };
+    let releases = tested.iter().map(|kernel| kernel.release.clone());
+    line([what.to_owned()].into_iter().chain(releases).collect());
+    line(vec!["---".to_owned(); tested.len() + 1]);
+    for row in rows {
+        let cells = tested.iter().map(|kernel| cell(kernel, row));
+        line([row.clone()].into_iter().chain(cells).collect());
+    }
+    text
+}
+
+/// Puts the tables of hooks and detections into the README.
+pub(crate) fn write_readme(readme: &Path, tested: &[Tested]) -> Result<()> {
+    let name = || readme.display().to_string();
+    let old = fs::read_to_string(readme).with_context(name)?;
+    let new = [hooks(tested), detections(tested)].join("\n");
+    let new = between(&old, &new)
+        .with_context(|| format!("{} lacks the line {BEGIN} or {END}", name()))?;
+    fs::write(readme, new).with_context(name)
+}
+
+/// The text with `new` between the markers.
+fn between(old: &str, new: &str) -> Option<String> {
+    let (before, rest) = old.split_once(BEGIN)?;
+    let (_, after) = rest.split_once(END)?;
+    Some(format!("{before}{BEGIN}\n{new}\n{END}{after}"))
+}
+
+#[cfg(test)]
+mod checks {
+    use recon_tests::report::Fact;
+
+    use super::super::suite::Outcome;
+    use super::*;
+
+    fn tested(release: &str, facts: &[[&str; 3]]) -> Tested {
+        let facts = facts.iter().map(|fact| {
+            let [kind, subject, result] = fact.map(str::to_owned);
+            Fact {
+                kind,
+                subject,
+                result,
+            }
+        });
+        Tested {
+            release: release.to_owned(),
+            outcomes: vec![Outcome {
+                test: "tools".to_owned(),
+                passed: release == "6.1",
+            }],
+            facts: facts.collect(),
+            left_out: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_table_has_a_column_for_each_kernel() {
+        let both = [
+            tested(
+                "6.1",
+                &[
+                    [DETECTION, "b", PASSED],
+                    [DETECTION, "a", PASSED],
+                    [DETECTION, "a", "from 6.10 on"],
+                    [DETECTION, "a", PASSED],
+                    [HOOK, "out", "clsact"],
+                    [HOOK, "out", "clsact"],
+                ],
+            ),
+            tested("6.12", &[[HOOK, "out", "TCX"], [PROGRAM, "p", "1000 200"]]),
+        ];
+        for (table, expected) in [
+            (
+                tests(&both),
+                "| test | 6.1 | 6.12 |\n| --- | --- | --- |\n| tools | passed | FAILED |\n",
+            ),
+            (
+                hooks(&both),
+                "| hook | 6.1 | 6.12 |\n| --- | --- | --- |\n| out | clsact | TCX |\n",
+            ),
+            (
+                detections(&both),
+                "| detection | 6.1 | 6.12 |\n| --- | --- | --- |\n| a | passed (2), from 6.10 on (1) |  |\n| b | passed (1) |  |\n",
+            ),
+            (
+                programs(&both),
+                "| program | 6.1 | 6.12 |\n| --- | --- | --- |\n| p | not loaded | 1000 (1000.0x), 200 B (2.5x) |\n",
+            ),
+        ] {
+            assert_eq!(table, expected);
+        }
+    }
+
+    #[test]
+    fn the_readme_changes_between_the_markers_alone() {
+        let old = format!("a\n{BEGIN}old\n{END}b\n");
+        let new = between(&old, "new\n").expect("markers");
+        assert_eq!(new, format!("a\n{BEGIN}\nnew\n\n{END}b\n"));
+        assert_eq!(between(&new, "new\n"), Some(new.clone()));
+        assert_eq!(between("a\n", "new"), None);
+    }
+}
