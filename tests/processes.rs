@@ -74,11 +74,12 @@ const CONTAINER: &str = "5f0c7d3a9b1e4f6289ab3c4d5e6f708192a3b4c5d6e7f8091a2b3c4
 
 /// Connects to port after port, without a pause.
 const CONNECT_LOOP: &str = "\
-import socket, sys
+import _socket, sys
 address, first, last = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 for port in range(first, last + 1):
-    with socket.socket() as connection:
-        connection.connect_ex((address, port))
+    connection = _socket.socket()
+    connection.connect_ex((address, port))
+    connection.close()
 ";
 
 /// For a name server: enough for a flood.

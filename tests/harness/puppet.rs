@@ -20,6 +20,9 @@ use crate::{PATIENCE, Process};
 /// Reads commands from its stdin.
 const SCRIPT: &str = include_str!("puppet.py");
 
+/// Nothing of the machine's own set-up, nor what a distribution adds.
+const OPTIONS: [&str; 2] = ["-I", "-S"];
+
 /// A running puppet. Dropping it ends it.
 #[derive(Debug)]
 pub struct Puppet {
@@ -41,7 +44,7 @@ impl Puppet {
         fs::write(&script, SCRIPT)?;
         let mut command = Command::new(program.path());
         // Whatever the machine's Python is set up for.
-        command.arg("-I").arg(&script).stdout(Stdio::piped());
+        command.args(OPTIONS).arg(&script).stdout(Stdio::piped());
         let mut process = Process::spawn_fed(namespace, command)?;
         let commands = process.take_stdin().context("a pipe to stdin")?;
         let answers = process.take_stdout().context("a pipe from stdout")?;
@@ -49,7 +52,12 @@ impl Puppet {
             process,
             commands,
             answers: OwnedFd::from(answers).into(),
-            command_line: format!("{} -I {}", program.path().display(), script.display()),
+            command_line: format!(
+                "{} {} {}",
+                program.path().display(),
+                OPTIONS.join(" "),
+                script.display()
+            ),
             program,
         })
     }

@@ -3,7 +3,7 @@
 //! In: which kernels, which tests. Out: on stdout, tables with a column for each kernel; an error where something failed.
 //! The decision held here: the guests run the executables that cargo has built for `cargo test` on this machine.
 
-use std::{ffi::OsString, path::PathBuf, process::Command};
+use std::{ffi::OsString, path::PathBuf, process::Command, time::Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use recon_tests::report;
@@ -84,6 +84,7 @@ pub(crate) fn verify() -> Result<()> {
 /// Runs the verifier's test on this kernel.
 fn verify_here(tests: &[(String, PathBuf)]) -> Result<Tested> {
     let (name, path) = tests.first().context("cargo has built no test")?;
+    let start = Instant::now();
     let output = Command::new(path).arg("--show-output").output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
@@ -95,6 +96,7 @@ fn verify_here(tests: &[(String, PathBuf)]) -> Result<Tested> {
         outcomes: vec![vm::Outcome {
             test: name.clone(),
             passed: output.status.success(),
+            seconds: u32::try_from(start.elapsed().as_secs())?,
         }],
         facts: text.lines().filter_map(report::read).collect(),
         left_out: Vec::new(),

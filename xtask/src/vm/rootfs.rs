@@ -94,7 +94,7 @@ pub(super) fn add_tools(archive: &mut Archive) -> Result<()> {
 
 /// Adds the modules that the tests' scripts import, and those that Python imports by itself.
 fn add_python(archive: &mut Archive) -> Result<()> {
-    const LIST: &str = "import errno, socket, sys, threading
+    const LIST: &str = "import _socket, _thread, errno, sys
 for module in list(sys.modules.values()):
     file = getattr(module, '__file__', None)
     if file: print(file)";

@@ -48,6 +48,8 @@ const AT_ONCE: usize = 2;
 pub(crate) struct Outcome {
     pub(crate) test: String,
     pub(crate) passed: bool,
+    /// How long it took.
+    pub(crate) seconds: u32,
 }
 
 /// What the tests on one kernel came to.
@@ -162,11 +164,13 @@ fn run(tests: &Tests, qemu: &Qemu, kernel: &Kernel, initramfs: &File) -> Result<
     if !ended || tested.outcomes.iter().any(|outcome| !outcome.passed) {
         eprintln!("{}:\n{output}", kernel.release);
     }
+    let tests = tested.outcomes.iter();
+    let tests = tests.map(|outcome| format!("{} {} s", outcome.test, outcome.seconds));
     eprintln!(
-        "guest: Linux {}: {} tests in {} s",
+        "guest: Linux {} took {} s: {}",
         kernel.release,
-        tested.outcomes.len(),
-        start.elapsed().as_secs()
+        start.elapsed().as_secs(),
+        tests.collect::<Vec<_>>().join(", ")
     );
     Ok(tested)
 }
@@ -174,11 +178,12 @@ fn run(tests: &Tests, qemu: &Qemu, kernel: &Kernel, initramfs: &File) -> Result<
 /// How the tests ended, by the guest's lines.
 fn outcomes(output: &str) -> Vec<Outcome> {
     let ends = output.lines().filter_map(|line| {
-        let (test, code) = line.trim_end().strip_prefix(FINISHED)?.split_once(' ')?;
-        let name = test.rsplit('/').next().unwrap_or(test);
+        let mut words = line.trim_end().strip_prefix(FINISHED)?.split(' ');
+        let test = words.next()?;
         Some(Outcome {
-            test: name.to_owned(),
-            passed: code == "0",
+            test: test.rsplit('/').next().unwrap_or(test).to_owned(),
+            passed: words.next()? == "0",
+            seconds: words.next()?.parse().ok()?,
         })
     });
     ends.collect()
@@ -197,11 +202,12 @@ mod tests {
 
     #[test]
     fn a_guests_lines_say_how_tests_ended() {
-        let output = "guest: runs tests/a\r\ntest x ... ok\r\nleft out: y: no z\r\nguest: finished tests/a 0\r\n\
-                      guest: finished tests/b 101\r\nguest: finished tests/c";
-        let expected = [("a", true), ("b", false)].map(|(test, passed)| Outcome {
+        let output = "guest: runs tests/a\r\ntest x ... ok\r\nleft out: y: no z\r\nguest: finished tests/a 0 7\r\n\
+                      guest: finished tests/b 101 30\r\nguest: finished tests/c";
+        let expected = [("a", true, 7), ("b", false, 30)].map(|(test, passed, seconds)| Outcome {
             test: test.to_owned(),
             passed,
+            seconds,
         });
         assert_eq!(outcomes(output), expected);
         assert_eq!(left_out(output), ["left out: y: no z"]);
