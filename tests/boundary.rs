@@ -166,21 +166,15 @@ impl Row {
         Ok(())
     }
 
-    /// One more event of a remote that has made N: an alert within two polls.
-    fn cross(&self, bench: &Bench, agent: &Agent, remote: IpAddr) -> Result<u64> {
-        const WITHIN: u64 = 2;
-        let before = agent.wait_poll()?;
-        let signals = bench.make(self, remote, self.threshold..self.threshold + 1)?;
-        let alert = agent.wait_for(&format!("an alert about {remote}"), |seen| {
+    /// One more event of a remote that has made N, after `signals` in all: an alert by the poll that drains it.
+    fn cross(&self, bench: &Bench, agent: &Agent, remote: IpAddr, signals: u64) -> Result<u64> {
+        let more = bench.make(self, remote, self.threshold..self.threshold + 1)?;
+        let what = format!("an alert about {remote}");
+        let alert = agent.wait_alert(&what, signals + more, |seen| {
             self.about(remote, &seen.alerts).next().cloned()
         })?;
-        ensure!(
-            alert.after_poll <= before + WITHIN,
-            "event after poll {before}, alert after poll {}",
-            alert.after_poll
-        );
         self.check_alert(&alert, remote)?;
-        Ok(signals)
+        Ok(more)
     }
 }
 
@@ -195,7 +189,7 @@ fn sources_are_counted_apart(row: &Row, lab: &Lab, bench: &Bench) -> Result<()> 
     row.ensure_quiet(first, &alerts)?;
     row.ensure_quiet(second, &alerts)?;
 
-    signals += row.cross(bench, &agent, first)?;
+    signals += row.cross(bench, &agent, first, signals)?;
     agent.wait_drained(signals)?;
     let stopped = agent.stop()?;
     let totals = stopped.totals()?;
@@ -225,7 +219,7 @@ fn private_sources_count_on_demand(row: &Row, lab: &Lab, bench: &Bench) -> Resul
     let signals = bench.make(row, private, 0..row.threshold)?;
     agent.wait_drained(signals)?;
     row.ensure_quiet(private, &agent.seen().alerts)?;
-    row.cross(bench, &agent, private)?;
+    row.cross(bench, &agent, private, signals)?;
     let stopped = agent.stop()?;
     ensure!(stopped.status.success(), "{}", stopped.status);
     Ok(())

@@ -136,22 +136,14 @@ impl Row {
         Ok(())
     }
 
-    /// One more event of a group that has made N: an alert within two polls.
-    fn cross(&self, bench: &Bench, agent: &Agent, group: Group) -> Result<u64> {
-        const WITHIN: u64 = 2;
-        let signals = self.make(bench, group, self.threshold..self.threshold + 1)?;
-        let before = agent.seen().polls;
-        let alert = agent.wait_for(&format!("an alert about {group:?}"), |seen| {
-            self.about(bench, group, seen)
-        })?;
-        ensure!(
-            alert.after_poll <= before + WITHIN,
-            "event before poll {} ended, alert after poll {}",
-            before + 1,
-            alert.after_poll
-        );
+    /// One more event of a group that has made N, after `signals` in all: an alert by the poll that drains it.
+    fn cross(&self, bench: &Bench, agent: &Agent, group: Group, signals: u64) -> Result<u64> {
+        let more = self.make(bench, group, self.threshold..self.threshold + 1)?;
+        let what = format!("an alert about {group:?}");
+        let alert =
+            agent.wait_alert(&what, signals + more, |seen| self.about(bench, group, seen))?;
         self.check_alert(bench, group, &alert)?;
-        Ok(signals)
+        Ok(more)
     }
 }
 
@@ -165,7 +157,7 @@ fn groups_are_counted_apart(row: &Row, lab: &Lab, bench: &Bench) -> Result<()> {
     agent.wait_drained(signals)?;
     row.ensure_quiet(&agent.seen())?;
 
-    signals += row.cross(bench, &agent, first)?;
+    signals += row.cross(bench, &agent, first, signals)?;
     agent.wait_drained(signals)?;
     let stopped = agent.stop()?;
     let totals = stopped.totals()?;
@@ -185,7 +177,7 @@ fn private_places_count_on_demand(row: &Row, lab: &Lab, bench: &Bench) -> Result
     let signals = row.make(bench, private, 0..row.threshold)?;
     agent.wait_drained(signals)?;
     row.ensure_quiet(&agent.seen())?;
-    row.cross(bench, &agent, private)?;
+    row.cross(bench, &agent, private, signals)?;
     let stopped = agent.stop()?;
     ensure!(stopped.status.success(), "{}", stopped.status);
     Ok(())

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::sys::signal::Signal;
 
 use crate::lab::{HOST_LINK, Lab};
-use crate::seen::{Seen, Tally};
+use crate::seen::{Alert, Seen, Tally};
 use crate::{PATIENCE, Process};
 
 /// A running agent. Dropping it kills it, and the kernel detaches its programs.
@@ -159,6 +159,29 @@ impl Agent {
             (seen.polled.signals + seen.polled.lost >= signals).then_some(())
         })?;
         self.wait_poll().map(drop)
+    }
+
+    /// Waits for the alert that `find` finds, about an event with which `signals` have been made since the start. It must be told of
+    /// by the poll that drains the last of them: the event's own poll, or the one after where that cuts it in two.
+    ///
+    /// # Errors
+    /// As [`Agent::wait_for`], and when it is told of later.
+    pub fn wait_alert(
+        &self,
+        what: &str,
+        signals: u64,
+        mut find: impl FnMut(&Seen) -> Option<Alert>,
+    ) -> Result<Alert> {
+        let (alert, told, drained) = self.wait_for(what, |seen| {
+            let alert = find(seen)?;
+            let told = seen.told_in(&alert)?;
+            Some((alert, told, seen.drained_in(signals)?))
+        })?;
+        ensure!(
+            told <= drained,
+            "drained by poll {drained}, told of in poll {told}: {alert}"
+        );
+        Ok(alert)
     }
 
     /// Waits until the next poll is over, and returns its number.

@@ -10,8 +10,8 @@ use serde_json::Value;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alert {
     fields: Value,
-    /// The number of the last poll whose line had been read when this alert was.
-    pub after_poll: u64,
+    /// How many alerts came before.
+    number: usize,
 }
 
 impl Alert {
@@ -83,16 +83,7 @@ pub struct Tally {
 impl Tally {
     /// The tally of a line of `name=number` words.
     fn of_line(line: &str) -> Self {
-        let value = |name| {
-            let words = line
-                .split_whitespace()
-                .filter_map(|word| word.split_once('='));
-            let mut values = words.filter(|&(key, _)| key == name);
-            values
-                .next()
-                .and_then(|(_, value)| value.parse().ok())
-                .unwrap_or(0)
-        };
+        let value = |name| value(line, name);
         Self {
             frames_in: value("frames_in"),
             frames_out: value("frames_out"),
@@ -126,6 +117,8 @@ pub struct Seen {
     pub polls: u64,
     /// The polls' lines, added up.
     pub polled: Tally,
+    /// Of each poll that brought something its number, and the signals drained or lost and the alerts found by its end.
+    grown: Vec<(u64, u64, usize)>,
     /// The agent's own sum, written at its end.
     pub totals: Option<Tally>,
     /// Whether it watches.
@@ -140,7 +133,7 @@ impl Seen {
         match serde_json::from_str(line) {
             Ok(fields @ Value::Object(_)) => self.alerts.push(Alert {
                 fields,
-                after_poll: self.polls,
+                number: self.alerts.len(),
             }),
             _ => self.garbage.push(line.to_owned()),
         }
@@ -152,6 +145,10 @@ impl Seen {
         if let Some(number) = poll_number(line) {
             self.polls = number;
             self.polled.add(&Tally::of_line(line));
+            let before = self.grown.last().map_or(0, |&(_, _, alerts)| alerts);
+            let alerts = before + usize::try_from(value(line, "findings")).unwrap_or(0);
+            let signals = self.polled.signals + self.polled.lost;
+            self.grown.push((number, signals, alerts));
         } else if line.contains("totals: ") {
             self.totals = Some(Tally::of_line(line));
         }
@@ -163,6 +160,24 @@ impl Seen {
         self.alerts
             .iter()
             .filter(move |alert| alert.is(rule, measure))
+    }
+
+    /// The number of the poll that found what the alert tells of, once its line has been read.
+    #[must_use]
+    pub fn told_in(&self, alert: &Alert) -> Option<u64> {
+        let mut polls = self.grown.iter();
+        polls
+            .find(|&&(_, _, alerts)| alerts > alert.number)
+            .map(|&(poll, ..)| poll)
+    }
+
+    /// The number of the poll by which that many signals had been drained or lost since the start.
+    #[must_use]
+    pub fn drained_in(&self, signals: u64) -> Option<u64> {
+        let mut polls = self.grown.iter();
+        polls
+            .find(|&&(_, drained, _)| drained >= signals)
+            .map(|&(poll, ..)| poll)
     }
 
     /// Whether a line of the log contains `text`.
@@ -193,6 +208,14 @@ impl fmt::Display for Seen {
     }
 }
 
+/// The number of the word `name=number` in a line, or 0.
+fn value(line: &str, name: &str) -> u64 {
+    let words = line.split_whitespace();
+    let mut pairs = words.filter_map(|word| word.split_once('='));
+    let pair = pairs.find(|&(key, _)| key == name);
+    pair.and_then(|(_, value)| value.parse().ok()).unwrap_or(0)
+}
+
 /// The number in `poll 7: frames_in=...`.
 fn poll_number(line: &str) -> Option<u64> {
     let (_, rest) = line.split_once("poll ")?;
@@ -213,8 +236,8 @@ mod tests {
         let mut seen = Seen::default();
         for line in [
             "[INFO] watching 1 interface",
-            "[DEBUG] poll 3: frames_in=5 frames_out=2 signals=4 keys=3 lost=2 lost_table_full=1",
-            "[DEBUG] poll 4: frames_in=1 frames_out=0 signals=1 keys=1 lost=0",
+            "[DEBUG] poll 3: frames_in=5 frames_out=2 signals=4 keys=3 lost=2 lost_table_full=1 findings=0",
+            "[DEBUG] poll 4: frames_in=1 frames_out=0 signals=1 keys=1 lost=0 findings=1",
             "[INFO] totals: polls=4 frames_in=6 frames_out=2 signals=5 keys=4 lost=2 alerts=1",
         ] {
             seen.read_stderr(line);
@@ -243,7 +266,13 @@ mod tests {
             .fired("port-scan", "count")
             .next()
             .expect("the alert above");
-        assert_eq!((alert.signals(), alert.after_poll), (vec!["syn"], 4));
+        assert_eq!(
+            (alert.signals(), seen.told_in(alert)),
+            (vec!["syn"], Some(4))
+        );
+        for (signals, poll) in [(1, Some(3)), (6, Some(3)), (7, Some(4)), (8, None)] {
+            assert_eq!(seen.drained_in(signals), poll, "{signals} signals");
+        }
         assert_eq!(seen.garbage, ["hello"]);
     }
 }

@@ -219,8 +219,9 @@ impl Agent {
             );
             Tally::default()
         });
-        self.report(&tally);
-        for finding in self.judge.findings(interval, tally.is_lower_bound()) {
+        let findings = self.judge.findings(interval, tally.is_lower_bound());
+        self.report(&tally, findings.len());
+        for finding in findings {
             let who = self.actors.of(&finding);
             match alert::line(&finding, &self.host, &who) {
                 Ok(line) => self.sink.write(line),
@@ -229,7 +230,7 @@ impl Agent {
         }
     }
 
-    fn report(&mut self, tally: &Tally) {
+    fn report(&mut self, tally: &Tally, findings: usize) {
         let evicted = self.judge.take_evicted();
         let forgotten = self.actors.take_evicted();
         let level = match tally.frames_in + tally.frames_out {
@@ -238,7 +239,7 @@ impl Agent {
         };
         log::log!(
             level,
-            "poll {}: {tally} evicted={evicted} processes_forgotten={forgotten}",
+            "poll {}: {tally} evicted={evicted} processes_forgotten={forgotten} findings={findings}",
             self.totals.polls
         );
         self.totals.tally.add(tally);
