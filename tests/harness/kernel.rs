@@ -40,6 +40,18 @@ impl Linux {
     }
 }
 
+/// Whether this machine's processor is a program, twenty times as slow as a real one.
+///
+/// # Errors
+/// Without /proc.
+pub fn is_emulated() -> Result<bool> {
+    /// What qemu calls the processors that it emulates.
+    const EMULATED: &str = "QEMU TCG CPU";
+    const QEMU_DEFAULT: &str = "QEMU Virtual CPU";
+    let processors = fs::read_to_string("/proc/cpuinfo")?;
+    Ok(processors.contains(EMULATED) || processors.contains(QEMU_DEFAULT))
+}
+
 impl fmt::Display for Linux {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.0, self.1)

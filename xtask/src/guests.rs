@@ -12,45 +12,103 @@ use crate::{
     plan::Goal,
     step::line,
     tasks::{Profile, agent, cargo, need_root, target_dir, workspace},
-    vm::{self, Choice, Tested, tables},
+    vm::{self, Choice, Job, Tested, tables},
 };
 
-/// The tests with real traffic and real kernel programs.
-const TESTS: [&str; 10] = [
-    "answers",
-    "boundary",
-    "command_line",
-    "flood",
-    "outbound",
-    "processes",
-    "program_runs",
-    "quiet",
-    "tools",
-    VERIFIER,
+/// The tests with real traffic and real kernel programs, in two parts that take as long: a kernel's guests run side by side.
+const TESTS: [&[&str]; 2] = [
+    &["processes", "outbound", "flood", "boundary"],
+    &[
+        "tools",
+        "quiet",
+        "answers",
+        "program_runs",
+        "command_line",
+        VERIFIER,
+    ],
 ];
 /// The one that asks the verifier.
 const VERIFIER: &str = "verifier";
 
-/// Runs tests, all or those of these names, on these kernels or one of each kind, and may write what came of them into the README.
-pub(crate) fn test(kernels: Vec<Choice>, names: &[OsString], readme: bool) -> Result<()> {
-    need_root("tests", "test --vm")?;
-    let mut tests: Vec<&str> = TESTS.to_vec();
-    if !names.is_empty() {
-        for name in names {
+/// What continuous integration has time for: everything but the flood on one kernel, and on the others what depends on the kernel most. The
+/// longest first, since two run at a time.
+const BRIEF: [(Choice, &[&str]); 4] = [
+    (Choice::CLOUD, &["processes", "outbound", "boundary"]),
+    (
+        Choice::CLOUD,
+        &[
+            "tools",
+            "quiet",
+            "answers",
+            "program_runs",
+            "command_line",
+            VERIFIER,
+        ],
+    ),
+    (
+        Choice::NEWER_CLOUD,
+        &[
+            "processes",
+            "outbound",
+            "boundary",
+            "command_line",
+            VERIFIER,
+        ],
+    ),
+    (Choice::GENERIC, &["boundary", "command_line", VERIFIER]),
+];
+
+/// Which tests to run in guests.
+#[derive(Debug, Default)]
+pub(crate) struct Selection {
+    /// On these, or on one of each kind.
+    pub(crate) kernels: Vec<Choice>,
+    /// Of these names, or all.
+    pub(crate) names: Vec<OsString>,
+    /// What continuous integration has time for.
+    pub(crate) brief: bool,
+}
+
+impl Selection {
+    fn jobs(&self) -> Result<Vec<Job>> {
+        if self.brief {
+            let jobs = BRIEF.map(|(kernel, tests)| Job {
+                kernel,
+                tests: tests.to_vec(),
+            });
+            return Ok(jobs.to_vec());
+        }
+        for name in &self.names {
             ensure!(
-                tests.iter().any(|test| name == test),
+                TESTS.concat().iter().any(|test| name == test),
                 "no test {}; there are: {}",
                 name.display(),
-                tests.join(", ")
+                TESTS.concat().join(", ")
             );
         }
-        tests.retain(|test| names.iter().any(|name| name == test));
+        let is_wanted =
+            |test: &&str| self.names.is_empty() || self.names.iter().any(|name| name == test);
+        let parts = TESTS.map(|part| part.iter().copied().filter(is_wanted).collect::<Vec<_>>());
+        let kernels = match &self.kernels[..] {
+            [] => &vm::EACH,
+            kernels => kernels,
+        };
+        let jobs = kernels.iter().flat_map(|kernel| {
+            let parts = parts.iter().filter(|part| !part.is_empty());
+            parts.map(|part| Job {
+                kernel: kernel.clone(),
+                tests: part.clone(),
+            })
+        });
+        Ok(jobs.collect())
     }
-    let kernels = match kernels {
-        none if none.is_empty() => vm::kinds(),
-        kernels => kernels,
-    };
-    let tested = in_guests(&tests, &kernels)?;
+}
+
+/// Runs tests in guests, and may write what came of them into the README.
+pub(crate) fn test(selection: &Selection, readme: bool) -> Result<()> {
+    need_root("tests", "test --vm")?;
+    let jobs = selection.jobs()?;
+    let tested = in_guests(&jobs)?;
     for kernel in &tested {
         for line in &kernel.left_out {
             println!("{}: {line}", kernel.release);
@@ -63,7 +121,7 @@ pub(crate) fn test(kernels: Vec<Choice>, names: &[OsString], readme: bool) -> Re
         tables::tests(&tested),
     ];
     println!("{}", tables.join("\n"));
-    ensure_passed(&tests, &tested)?;
+    ensure_passed(&jobs, &tested)?;
     if readme {
         tables::write_readme(&workspace()?.join("README.md"), &tested)?;
     }
@@ -73,12 +131,17 @@ pub(crate) fn test(kernels: Vec<Choice>, names: &[OsString], readme: bool) -> Re
 /// Prints the verifier's statistics, of this kernel and of one of each kind.
 pub(crate) fn verify() -> Result<()> {
     need_root("verifier's statistics", "build --verify")?;
-    let tests = build(&[VERIFIER])?;
-    let here = verify_here(&tests)?;
-    let mut tested = vec![here];
-    tested.extend(in_guests(&[VERIFIER], &vm::kinds())?);
+    let here = verify_here(&build(&[VERIFIER])?)?;
+    let jobs = vm::EACH.map(|kernel| Job {
+        kernel,
+        tests: vec![VERIFIER],
+    });
+    let mut tested = in_guests(&jobs)?;
+    let passed = here.outcomes.iter().all(|outcome| outcome.passed);
+    tested.insert(0, here);
     println!("{}", tables::programs(&tested));
-    ensure_passed(&[VERIFIER], &tested)
+    ensure!(passed, "failed on this kernel");
+    ensure_passed(&jobs, &tested)
 }
 
 /// Runs the verifier's test on this kernel.
@@ -103,23 +166,32 @@ fn verify_here(tests: &[(String, PathBuf)]) -> Result<Tested> {
     })
 }
 
-fn in_guests(tests: &[&str], kernels: &[Choice]) -> Result<Vec<Tested>> {
+fn in_guests(jobs: &[Job]) -> Result<Vec<Tested>> {
     let agent = agent(Goal::Test, Profile::Release)?;
-    let tests = build(tests)?;
-    vm::test(&agent, &tests, kernels, &target_dir()?.join("vm"))
+    let mut tests: Vec<&str> = jobs.iter().flat_map(|job| job.tests.clone()).collect();
+    tests.sort_unstable();
+    tests.dedup();
+    let tests = build(&tests)?;
+    vm::test(&agent, &tests, jobs, &target_dir()?.join("vm"))
 }
 
-fn ensure_passed(tests: &[&str], tested: &[Tested]) -> Result<()> {
-    let mut failed = Vec::new();
-    for kernel in tested {
-        for test in tests {
-            let mut outcomes = kernel.outcomes.iter();
-            if !outcomes.any(|outcome| outcome.test == *test && outcome.passed) {
-                failed.push(format!("{test} on {}", kernel.release));
-            }
-        }
-    }
+/// A test that a guest has not come to has failed as well.
+fn ensure_passed(jobs: &[Job], tested: &[Tested]) -> Result<()> {
+    let wanted: usize = jobs.iter().map(|job| job.tests.len()).sum();
+    let outcomes = tested
+        .iter()
+        .flat_map(|kernel| kernel.outcomes.iter().map(move |outcome| (kernel, outcome)));
+    let (passed, failed): (Vec<_>, Vec<_>) = outcomes.partition(|(_, outcome)| outcome.passed);
+    let failed: Vec<_> = failed
+        .iter()
+        .map(|(kernel, outcome)| format!("{} on {}", outcome.test, kernel.release))
+        .collect();
     ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
+    ensure!(
+        passed.len() >= wanted,
+        "of {wanted} tests {} have ended",
+        passed.len()
+    );
     Ok(())
 }
 
@@ -152,6 +224,40 @@ fn executable(line: &str) -> Option<(String, PathBuf)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tests_are_selected_by_name_and_kernel() {
+        let jobs = |kernels: &[&str], names: &[&str]| {
+            let selection = Selection {
+                kernels: kernels
+                    .iter()
+                    .map(|kernel| kernel.parse().expect(kernel))
+                    .collect(),
+                names: names.iter().map(OsString::from).collect(),
+                brief: false,
+            };
+            selection.jobs().ok().map(|jobs| jobs.len())
+        };
+        for (kernels, names, expected) in [
+            (&[][..], &[][..], Some(6)),
+            (&["6.1"], &[], Some(2)),
+            (&["6.1", "6.12-cloud"], &["tools"], Some(2)),
+            (&["6.1"], &["tools", "boundary"], Some(2)),
+            (&[], &["nothing"], None),
+        ] {
+            assert_eq!(jobs(kernels, names), expected, "{kernels:?} {names:?}");
+        }
+    }
+
+    #[test]
+    fn continuous_integration_runs_known_tests_on_each_kind() {
+        for (_, tests) in BRIEF {
+            assert!(tests.iter().all(|test| TESTS.concat().contains(test)));
+        }
+        for kernel in vm::EACH {
+            assert!(BRIEF.iter().any(|(of, _)| *of == kernel), "{kernel:?}");
+        }
+    }
 
     #[test]
     fn executables_are_read_from_cargos_lines() {

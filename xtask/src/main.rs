@@ -71,8 +71,11 @@ enum Task {
         #[arg(long, value_name = "VERSION", requires = "vm")]
         kernel: Vec<vm::Choice>,
         /// With --vm, write the tables of hooks and detections into the README
-        #[arg(long, requires = "vm", conflicts_with_all = ["kernel", "args"])]
+        #[arg(long, requires = "vm", conflicts_with_all = ["kernel", "brief", "args"])]
         readme: bool,
+        /// With --vm, only as much as continuous integration has time for
+        #[arg(long, requires = "vm", conflicts_with_all = ["kernel", "args"])]
+        brief: bool,
         /// Arguments for `cargo test`, such as `-p recon-common` or `NAME -- --nocapture`; with --vm, names of tests such as `tools`
         #[arg(last = true)]
         args: Vec<OsString>,
@@ -127,8 +130,16 @@ fn main() -> ExitCode {
             vm: true,
             kernel,
             readme,
+            brief,
             args,
-        } => guests::test(kernel, &args, readme),
+        } => {
+            let selection = guests::Selection {
+                kernels: kernel,
+                names: args,
+                brief,
+            };
+            guests::test(&selection, readme)
+        }
         Task::Test { args, .. } => tasks::test(&args),
         Task::Lab { place: None } => tasks::lab(),
         Task::Lab {

@@ -79,7 +79,7 @@ fn script(modules: &[Module], task: Task<'_>) -> String {
     };
     format!(
         "#!/bin/busybox sh
-export PATH=/bin:/applets HOME=/root NO_COLOR=1
+export PATH=/bin:/usr/bin:/applets HOME=/root NO_COLOR=1
 /bin/busybox mkdir /applets
 /bin/busybox --install -s /applets
 mount -t devtmpfs devtmpfs /dev

@@ -39,10 +39,7 @@ const fn kind(name: &'static str, prefix: &'static str, suffix: &'static str) ->
 }
 
 /// The newest of each kind.
-pub(crate) fn kinds() -> Vec<Choice> {
-    let kinds = KINDS.into_iter();
-    kinds.map(|kind| Choice(Wanted::Newest(kind))).collect()
-}
+pub(crate) const EACH: [Choice; 3] = [Choice::CLOUD, Choice::GENERIC, Choice::NEWER_CLOUD];
 
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +49,15 @@ pub(crate) struct Choice(Wanted);
 enum Wanted {
     Newest(Kind),
     Release(String),
+}
+
+impl Choice {
+    /// The newest 6.1 for virtual machines.
+    pub(crate) const CLOUD: Self = Self(Wanted::Newest(KINDS[0]));
+    /// The newest 6.1 for hardware.
+    pub(crate) const GENERIC: Self = Self(Wanted::Newest(KINDS[1]));
+    /// The newest 6.12 for virtual machines.
+    pub(crate) const NEWER_CLOUD: Self = Self(Wanted::Newest(KINDS[2]));
 }
 
 impl FromStr for Choice {

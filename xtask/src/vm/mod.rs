@@ -22,6 +22,6 @@ mod rootfs;
 mod suite;
 pub(crate) mod tables;
 
-pub(crate) use kernel::{Choice, kinds};
+pub(crate) use kernel::{Choice, EACH};
 pub(crate) use lab::{prompt, show};
-pub(crate) use suite::{Outcome, Tested, test};
+pub(crate) use suite::{Job, Outcome, Tested, test};

@@ -63,30 +63,32 @@ pub(crate) struct Tested {
     pub(crate) left_out: Vec<String>,
 }
 
-/// The tests to run: each one's name, and its executable.
+/// Tests: each one's name, and its executable.
 pub(crate) type Tests = [(String, PathBuf)];
 
-/// Runs the tests in a guest with each of these kernels.
-pub(crate) fn test(
-    agent: &Path,
-    tests: &Tests,
-    kernels: &[Choice],
-    store: &Path,
-) -> Result<Vec<Tested>> {
+/// What a guest does: these tests on that kernel. Several may be of one kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Job {
+    pub(crate) kernel: Choice,
+    pub(crate) tests: Vec<&'static str>,
+}
+
+/// Does each job in a guest of its own, the first ones first, and returns what came of each kernel.
+pub(crate) fn test(agent: &Path, tests: &Tests, jobs: &[Job], store: &Path) -> Result<Vec<Tested>> {
     let store = Store::new(store.to_owned())?;
     // Here, so that guests at the same time don't both fetch it.
     let (qemu, busybox) = (store.qemu()?, store.busybox()?);
-    let kernels = kernels
+    let jobs = jobs
         .iter()
-        .map(|choice| store.kernel(choice))
+        .map(|job| Ok((store.kernel(&job.kernel)?, job)))
         .collect::<Result<Vec<_>>>()?;
     let common = common(tests)?;
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::new());
     let work = || {
-        while let Some((number, kernel)) = take(&kernels, &next) {
-            let result = archive(agent, tests, kernel, &busybox, &common)
-                .and_then(|initramfs| run(tests, &qemu, kernel, &initramfs));
+        while let Some((number, (kernel, job))) = take(&jobs, &next) {
+            let result = archive(agent, &job.tests, kernel, &busybox, &common)
+                .and_then(|initramfs| run(&job.tests, &qemu, kernel, &initramfs));
             let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
             results.push((number, result));
         }
@@ -101,7 +103,32 @@ pub(crate) fn test(
     })?;
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     results.sort_by_key(|&(number, _)| number);
-    results.into_iter().map(|(_, result)| result).collect()
+    let results: Result<Vec<_>> = results.into_iter().map(|(_, result)| result).collect();
+    Ok(by_kernel(results?))
+}
+
+/// The results of one kernel put together, in the order in which kernels come first.
+fn by_kernel(results: Vec<Tested>) -> Vec<Tested> {
+    let mut kernels: Vec<Tested> = Vec::new();
+    for result in results {
+        match kernels
+            .iter_mut()
+            .find(|kernel| kernel.release == result.release)
+        {
+            Some(kernel) => {
+                kernel.outcomes.extend(result.outcomes);
+                kernel.facts.extend(result.facts);
+                kernel.left_out.extend(result.left_out);
+            }
+            None => kernels.push(result),
+        }
+    }
+    for kernel in &mut kernels {
+        kernel
+            .outcomes
+            .sort_by(|one, other| one.test.cmp(&other.test));
+    }
+    kernels
 }
 
 /// The next one that nobody has taken, and its number.
@@ -123,14 +150,14 @@ fn common(tests: &Tests) -> Result<Vec<u8>> {
 /// A file to boot from, which has no name. The kernel unpacks one archive after the other.
 fn archive(
     agent: &Path,
-    tests: &Tests,
+    tests: &[&str],
     kernel: &Kernel,
     busybox: &Path,
     common: &[u8],
 ) -> Result<File> {
     let wanted = [&MODULES[..], &TEST_MODULES].concat();
     let modules = Modules::find(&kernel.modules, busybox)?.closure(&wanted)?;
-    let paths = tests.iter().map(|(name, _)| format!("{TESTS}/{name}"));
+    let paths = tests.iter().map(|name| format!("{TESTS}/{name}"));
     let paths: Vec<String> = paths.collect();
     let order: Vec<&str> = paths.iter().map(String::as_str).collect();
     let own = initramfs::build(agent, busybox, &modules, Task::Tests(&order))?;
@@ -141,7 +168,7 @@ fn archive(
 }
 
 /// Runs the tests in a guest, and shows its output where one failed.
-fn run(tests: &Tests, qemu: &Qemu, kernel: &Kernel, initramfs: &File) -> Result<Tested> {
+fn run(tests: &[&str], qemu: &Qemu, kernel: &Kernel, initramfs: &File) -> Result<Tested> {
     let guest = Guest {
         qemu,
         kernel,
@@ -199,6 +226,33 @@ fn left_out(output: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_came_of_a_kernels_guests_is_put_together() {
+        let tested = |release: &str, test: &str| Tested {
+            release: release.to_owned(),
+            outcomes: vec![Outcome {
+                test: test.to_owned(),
+                passed: true,
+                seconds: 1,
+            }],
+            facts: Vec::new(),
+            left_out: Vec::new(),
+        };
+        let kernels = by_kernel(vec![
+            tested("6.1", "b"),
+            tested("6.12", "b"),
+            tested("6.1", "a"),
+        ]);
+        let names: Vec<_> = kernels
+            .iter()
+            .map(|kernel| {
+                let tests = kernel.outcomes.iter().map(|outcome| outcome.test.as_str());
+                (kernel.release.as_str(), tests.collect::<Vec<_>>())
+            })
+            .collect();
+        assert_eq!(names, [("6.1", vec!["a", "b"]), ("6.12", vec!["b"])]);
+    }
 
     #[test]
     fn a_guests_lines_say_how_tests_ended() {
