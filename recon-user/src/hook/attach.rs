@@ -123,8 +123,24 @@ pub(super) fn check(interfaces: &[Interface], choice: XdpChoice) -> Result<(), H
 /// Attaches the outbound program, or says why not.
 pub(super) fn egress(ebpf: &mut Ebpf, interface: &Interface) -> Egress {
     match attach_tc(ebpf, TC_EGRESS, interface, TcAttachType::Egress) {
-        Ok(kind) => Egress::Tc(kind),
+        Ok(kind) => {
+            if kind == TcKind::Clsact {
+                clear_ingress(interface);
+            }
+            Egress::Tc(kind)
+        }
         Err(error) => Egress::Missing(describe(&error)),
+    }
+}
+
+/// An agent that was killed may have had TC ingress where this one takes XDP.
+fn clear_ingress(interface: &Interface) {
+    if let Err(error) = clsact::clear(interface, TC_INGRESS, TcAttachType::Ingress) {
+        log::warn!(
+            "{}: can't look for what an earlier agent has left: {}",
+            interface.name,
+            describe(&error)
+        );
     }
 }
 

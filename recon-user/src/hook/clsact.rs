@@ -14,7 +14,7 @@ use aya::programs::{ProgramError, TcAttachType};
 
 use super::Interface;
 
-/// Makes the qdisc ready for the program of that name.
+/// Makes the qdisc ready for the program of that name, and keeps it from being taken for a leftover as long as this process lives.
 pub(super) fn prepare(
     interface: &Interface,
     program: &str,
@@ -25,33 +25,48 @@ pub(super) fn prepare(
         Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => {}
         Err(error) => return Err(error.into()),
     }
-    if is_the_only_agent(interface, program)? {
-        match qdisc_detach_program(&interface.name, direction, program) {
-            Ok(()) => log::info!(
-                "{}: removed a program that an agent has left which did not end in order",
-                interface.name
-            ),
-            Err(TcError::IoError(error)) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => log::warn!(
-                "{}: a program that an earlier agent has left can't be removed: {error}",
-                interface.name
-            ),
-        }
+    if let Some(claim) = claim(interface, program)? {
+        remove_leftover(interface, program, direction);
+        // Held to the end of the process, whatever that is.
+        std::mem::forget(claim);
     }
     Ok(())
 }
 
-/// Takes the interface's name for this process, as long as it lives. Returns whether nobody else had it.
-fn is_the_only_agent(interface: &Interface, program: &str) -> io::Result<bool> {
+/// Removes what is left of a program that this agent may not attach itself: the one before may have had other hooks.
+pub(super) fn clear(
+    interface: &Interface,
+    program: &str,
+    direction: TcAttachType,
+) -> Result<(), ProgramError> {
+    let claim = claim(interface, program)?;
+    if claim.is_some() {
+        remove_leftover(interface, program, direction);
+    }
+    Ok(())
+}
+
+fn remove_leftover(interface: &Interface, program: &str, direction: TcAttachType) {
+    match qdisc_detach_program(&interface.name, direction, program) {
+        Ok(()) => log::info!(
+            "{}: removed a program that an agent has left which did not end in order",
+            interface.name
+        ),
+        Err(TcError::IoError(error)) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => log::warn!(
+            "{}: a program that an earlier agent has left can't be removed: {error}",
+            interface.name
+        ),
+    }
+}
+
+/// Takes the interface's name for this process, as long as the socket lives; `None` where another agent has it.
+fn claim(interface: &Interface, program: &str) -> io::Result<Option<UnixDatagram>> {
     // Abstract addresses are those of a network namespace, as interfaces' numbers are.
     let name = format!("recon/{program}/{}", interface.index);
     match UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name)?) {
-        Ok(socket) => {
-            // Held to the end of the process, whatever that is.
-            std::mem::forget(socket);
-            Ok(true)
-        }
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(false),
+        Ok(socket) => Ok(Some(socket)),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(None),
         Err(error) => Err(error),
     }
 }
