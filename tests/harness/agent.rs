@@ -93,7 +93,17 @@ impl Agent {
     ///
     /// # Errors
     /// As [`Agent::start`].
-    pub fn spawn(lab: &Lab, mut command: Command, stdout: Stdio) -> Result<Self> {
+    pub fn spawn(lab: &Lab, command: Command, stdout: Stdio) -> Result<Self> {
+        let agent = Self::launch(lab, command, stdout)?;
+        agent.wait_ready()?;
+        Ok(agent)
+    }
+
+    /// Starts `command`, which is something that starts `recon run`, be it once or several times.
+    ///
+    /// # Errors
+    /// When there is no such program.
+    pub fn launch(lab: &Lab, mut command: Command, stdout: Stdio) -> Result<Self> {
         command.stdout(stdout).stderr(Stdio::piped());
         let mut process = Process::spawn(lab.host(), command)?;
         let watch = Arc::<Watch>::default();
@@ -102,13 +112,27 @@ impl Agent {
         if let Some(stdout) = process.take_stdout() {
             readers.push(watch.follow(stdout, Seen::read_stdout, |_| {}));
         }
-        let agent = Self {
+        Ok(Self {
             process,
             watch,
             readers,
-        };
-        agent.wait_for("ready", |seen| seen.is_ready.then_some(()))?;
-        Ok(agent)
+        })
+    }
+
+    /// Waits until it watches.
+    ///
+    /// # Errors
+    /// As [`Agent::wait_for`].
+    pub fn wait_ready(&self) -> Result<()> {
+        self.wait_for("ready", |seen| seen.is_ready.then_some(()))
+    }
+
+    /// Forgets what it has written, before another one starts that writes to the same place.
+    pub fn forget(&self) {
+        let mut seen = self.watch.lock();
+        let is_over = seen.is_over;
+        *seen = Seen::default();
+        seen.is_over = is_over;
     }
 
     /// What it has written so far.

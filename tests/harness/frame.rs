@@ -12,6 +12,8 @@ use crate::lab::{ATTACKER_MAC, HOST_MAC};
 /// What most stacks start with.
 const TIME_TO_LIVE: u8 = 64;
 const WINDOW: u16 = 1024;
+/// Bytes of a frame's two hardware addresses.
+const ADDRESSES: usize = 12;
 /// A port from which clients call.
 pub const CLIENT_PORT: u16 = 40_000;
 
@@ -141,10 +143,17 @@ pub fn data(port: u16) -> TcpHeader {
     }
 }
 
+/// The frame under a VLAN tag more (802.1Q).
+#[must_use]
+pub fn tagged(frame: &[u8], vlan: u16) -> Vec<u8> {
+    const KIND: [u8; 2] = [0x81, 0x00];
+    let (addresses, rest) = frame.split_at(ADDRESSES);
+    [addresses, &KIND, &vlan.to_be_bytes(), rest].concat()
+}
+
 /// The frame under two VLAN tags more, the provider's outside (802.1ad) and the customer's inside (802.1Q).
 #[must_use]
 pub fn double_tagged(frame: &[u8]) -> Vec<u8> {
-    const ADDRESSES: usize = 12;
     const OUTER: [u8; 4] = [0x88, 0xa8, 0x00, 0x64];
     const INNER: [u8; 4] = [0x81, 0x00, 0x00, 0x07];
     let (addresses, rest) = frame.split_at(ADDRESSES);

@@ -128,6 +128,17 @@ pub(crate) fn test(selection: &Selection, readme: bool) -> Result<()> {
     Ok(())
 }
 
+/// Tries fallbacks and networks in guests, instead of running tests there.
+pub(crate) fn scenarios(kernels: &[Choice], only: &str) -> Result<()> {
+    need_root("scenarios", "test --vm --scenarios")?;
+    let agent = agent(Goal::Test, Profile::Release)?;
+    let kernels = match kernels {
+        [] => &vm::EACH,
+        kernels => kernels,
+    };
+    vm::scenarios(&agent, &target_dir()?.join("vm"), kernels, only)
+}
+
 /// Prints the verifier's statistics, of this kernel and of one of each kind.
 pub(crate) fn verify() -> Result<()> {
     need_root("verifier's statistics", "build --verify")?;

@@ -70,6 +70,9 @@ enum Task {
         /// With --vm, only on this kernel: 6.1-cloud, 6.1, 6.12-cloud, or a release; may be given several times
         #[arg(long, value_name = "VERSION", requires = "vm")]
         kernel: Vec<vm::Choice>,
+        /// With --vm, instead of the tests the scenarios whose names contain TEXT: fallbacks and networks
+        #[arg(long, requires = "vm", value_name = "TEXT", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["args", "readme", "brief"])]
+        scenarios: Option<String>,
         /// With --vm, write the tables of hooks and detections into the README
         #[arg(long, requires = "vm", conflicts_with_all = ["kernel", "brief", "args"])]
         readme: bool,
@@ -128,10 +131,17 @@ fn main() -> ExitCode {
         Task::Run { args } => tasks::run(&args),
         Task::Test {
             vm: true,
+            scenarios: Some(only),
+            kernel,
+            ..
+        } => guests::scenarios(&kernel, &only),
+        Task::Test {
+            vm: true,
             kernel,
             readme,
             brief,
             args,
+            ..
         } => {
             let selection = guests::Selection {
                 kernels: kernel,

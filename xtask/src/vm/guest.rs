@@ -35,6 +35,39 @@ const CONTROL: &str = "recon-guest";
 /// What the third line is told, of any content.
 const STOP: &[u8] = b"stop\n";
 
+/// A network card.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Card<'a> {
+    /// Its other end, in the namespace where the guest's command is run.
+    pub(super) tap: &'a str,
+    pub(super) mac: Mac,
+    /// Queues each way.
+    pub(super) queues: u8,
+    /// What is unlike qemu's defaults: properties of virtio-net-pci, with a comma before each.
+    pub(super) options: &'a str,
+}
+
+impl<'a> Card<'a> {
+    /// The host's card as qemu has it by default.
+    pub(super) const fn plain(tap: &'a str) -> Self {
+        Self {
+            tap,
+            mac: HOST_MAC,
+            queues: 1,
+            options: "",
+        }
+    }
+}
+
+/// What a guest has beside memory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hardware<'a> {
+    pub(super) processors: u8,
+    pub(super) cards: &'a [Card<'a>],
+    /// Added to the kernel's command line.
+    pub(super) kernel_options: &'a str,
+}
+
 /// A guest, described.
 #[derive(Debug)]
 pub(super) struct Guest<'a> {
@@ -49,7 +82,15 @@ pub(super) struct Guest<'a> {
 impl Guest<'_> {
     /// A guest that writes the agent's stdout to its own, and the agent's stderr likewise.
     pub(super) fn watching(&self) -> Command {
-        let mut command = self.machine(LOG);
+        Self::controlled(self.machine(LOG))
+    }
+
+    /// The same on other hardware.
+    pub(super) fn watching_on(&self, hardware: &Hardware<'_>) -> Command {
+        Self::controlled(self.machine_of(LOG, MEMORY, hardware))
+    }
+
+    fn controlled(mut command: Command) -> Command {
         command
             .args("-serial stdio -serial file:/dev/fd/2 -chardev".split(' '))
             .arg(format!(
@@ -77,22 +118,38 @@ impl Guest<'_> {
 
     /// Asks a guest that watches, and runs in that namespace, to end the agent and then itself.
     pub(super) fn stop(namespace: &Namespace) -> Result<()> {
+        Ok(Self::control(namespace)?.write_all(STOP)?)
+    }
+
+    /// The other end of the third serial line of a guest that watches.
+    pub(super) fn control(namespace: &Namespace) -> Result<UnixStream> {
         namespace.enter(|| {
             let address = SocketAddr::from_abstract_name(CONTROL)?;
-            let mut control = UnixStream::connect_addr(&address)
-                .context("the guest's third serial line is gone")?;
-            Ok(control.write_all(STOP)?)
+            UnixStream::connect_addr(&address).context("the guest's third serial line is gone")
         })
     }
 
     fn machine(&self, console: &str) -> Command {
-        let memory = match self.tap {
-            Some(_) => MEMORY,
-            None => TEST_MEMORY,
+        let card = self.tap.map(Card::plain);
+        let memory = card.map_or(TEST_MEMORY, |_| MEMORY);
+        let hardware = Hardware {
+            processors: 1,
+            cards: card.as_slice(),
+            kernel_options: "",
         };
+        self.machine_of(console, memory, &hardware)
+    }
+
+    fn machine_of(&self, console: &str, memory: u32, hardware: &Hardware<'_>) -> Command {
+        let Hardware {
+            processors,
+            cards,
+            kernel_options,
+        } = hardware;
         let mut command = self.qemu.command();
         command
-            .args("-nodefaults -no-reboot -display none -machine q35,accel=tcg -smp 1".split(' '))
+            .args("-nodefaults -no-reboot -display none -machine q35,accel=tcg".split(' '))
+            .args(["-smp", &processors.to_string()])
             .args(["-m", &memory.to_string(), "-kernel"])
             .arg(&self.kernel.image)
             .arg("-initrd")
@@ -102,22 +159,36 @@ impl Guest<'_> {
                 process::id(),
                 self.initramfs.as_raw_fd()
             ))
-            .args(["-append", &format!("console={console} {QUIET}")])
+            .arg("-append")
+            .arg(format!("console={console} {QUIET} {kernel_options}"))
             // A machine that has just started has no randomness of its own.
             .args("-object rng-random,id=random,filename=/dev/urandom".split(' '))
             .args("-device virtio-rng-pci,rng=random".split(' '));
-        if let Some(tap) = self.tap {
-            command
-                .arg("-netdev")
-                .arg(format!("tap,id=net,ifname={tap},script=no,downscript=no"))
-                .arg("-device")
-                .arg(card(HOST_MAC));
+        for card in *cards {
+            command.args(["-netdev", &netdev(card), "-device", &device(card)]);
         }
         command
     }
 }
 
-/// A virtio-net card without a boot ROM.
-fn card(mac: Mac) -> String {
-    format!("virtio-net-pci,netdev=net,mac={mac},romfile=")
+/// The host's side of a card.
+fn netdev(Card { tap, queues, .. }: &Card<'_>) -> String {
+    let queues = match queues {
+        1 => String::new(),
+        several => format!(",queues={several}"),
+    };
+    format!("tap,id={tap},ifname={tap},script=no,downscript=no{queues}")
+}
+
+/// The card itself, virtio's, without a boot ROM.
+fn device(card: &Card<'_>) -> String {
+    let Card {
+        tap, mac, options, ..
+    } = card;
+    let queues = match card.queues {
+        1 => String::new(),
+        // An interrupt for each queue and direction, for the configuration and for control.
+        several => format!(",mq=on,vectors={}", 2 * several + 2),
+    };
+    format!("virtio-net-pci,netdev={tap},mac={mac},romfile={queues}{options}")
 }

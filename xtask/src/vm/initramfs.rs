@@ -33,6 +33,8 @@ const RUNS: &str = "guest: runs ";
 pub(super) const FINISHED: &str = "guest: finished ";
 /// The log line by which the guest tells how the agent ended; its exit code follows.
 pub(super) const ENDED: &str = "guest: recon ended with ";
+/// The log line by which the guest tells that it takes commands.
+pub(super) const LISTENS: &str = "guest: takes commands";
 
 /// What a guest does once it is up.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +43,8 @@ pub(super) enum Task<'a> {
     Watch(&'a str),
     /// Runs a shell beside a network card.
     Shell,
+    /// Does what the third serial line says, beside a network card.
+    Commands,
     /// Runs these programs one after the other, without a network card, and says how each ended.
     Tests(&'a [&'a str]),
 }
@@ -73,8 +77,9 @@ pub(super) fn build(
 fn script(modules: &[Module], task: Task<'_>) -> String {
     let names: Vec<&str> = modules.iter().map(|module| module.name.as_str()).collect();
     let work = match task {
-        Task::Watch(arguments) => network() + &watch(arguments),
+        Task::Watch(arguments) => network() + TERMINALS + &watch(arguments),
         Task::Shell => network() + SHELL,
+        Task::Commands => network() + TERMINALS + &commands(),
         Task::Tests(programs) => tests(programs),
     };
     format!(
@@ -136,12 +141,20 @@ done",
 }
 
 /// Nothing of the guest's terminals may change what is written to them.
-fn watch(arguments: &str) -> String {
-    format!(
-        "for line in 0 1 2; do stty -F /dev/ttyS$line raw -echo; done
+const TERMINALS: &str = "for line in 0 1 2; do stty -F /dev/ttyS$line raw -echo; done
 # What a scanner finds.
 httpd -p 80 -h /root
-recon {arguments} >/dev/ttyS0 2>/dev/ttyS1 &
+";
+
+/// A shell whose output is no terminal does not take itself for interactive. It tells that it is there once the line is open: what
+/// comes before that is lost.
+fn commands() -> String {
+    format!("{{ echo \"{LISTENS}\" >/dev/ttyS1; sh 2>/dev/null; }} </dev/ttyS2 | cat >/dev/ttyS2")
+}
+
+fn watch(arguments: &str) -> String {
+    format!(
+        "recon {arguments} >/dev/ttyS0 2>/dev/ttyS1 &
 read -r word </dev/ttyS2
 kill -TERM $!
 wait $!
@@ -164,6 +177,7 @@ mod tests {
         for task in [
             Task::Watch("run -vv"),
             Task::Shell,
+            Task::Commands,
             Task::Tests(&["tests/a", "tests/b"]),
         ] {
             let script = script(std::slice::from_ref(&module), task);

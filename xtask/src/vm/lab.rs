@@ -17,13 +17,13 @@ use recon_tests::{Agent, Lab};
 use super::{
     Choice,
     fetch::Store,
-    guest::Guest,
+    guest::{Card, Guest},
     initramfs::{self, GUEST_LINK, MODULES, Task},
     module::Modules,
 };
 use crate::lab::{INTERVAL, attack, header};
 
-const TAP: &str = "tap0";
+pub(super) const TAP: &str = "tap0";
 const BRIDGE: &str = "br0";
 /// The bridge's end of the pair: the host's own hardware address is the guest's now, and a bridge keeps for itself what is for its ports.
 const BRIDGE_MAC: &str = "02:00:00:00:00:03";
@@ -105,7 +105,7 @@ fn with_guest(
     let archive = initramfs::build(agent, &busybox, &modules, task)?;
     initramfs.write_all(&archive.finish())?;
     let lab = Lab::new()?;
-    bridge(&lab)?;
+    bridge(&lab, &[Card::plain(TAP)])?;
     work(
         &lab,
         &Guest {
@@ -117,18 +117,23 @@ fn with_guest(
     )
 }
 
-/// Makes the host's namespace a bridge between the pair and a tap.
-fn bridge(lab: &Lab) -> Result<()> {
-    lab.host().ip(&format!(
+/// Makes the host's namespace a bridge between the pair and the cards' taps.
+pub(super) fn bridge(lab: &Lab, cards: &[Card<'_>]) -> Result<()> {
+    let mut lines = format!(
         "address flush dev {HOST_LINK}\n\
          link set {HOST_LINK} address {BRIDGE_MAC}\n\
          link add {BRIDGE} type bridge mcast_snooping 0\n\
-         tuntap add dev {TAP} mode tap vnet_hdr\n\
-         link set {HOST_LINK} master {BRIDGE}\n\
-         link set {TAP} master {BRIDGE}\n\
-         link set {TAP} up\n\
-         link set {BRIDGE} up\n"
-    ))
+         link set {HOST_LINK} master {BRIDGE}\n"
+    );
+    for Card { tap, queues, .. } in cards {
+        let queues = if *queues > 1 { "multi_queue" } else { "" };
+        lines += &format!(
+            "tuntap add dev {tap} mode tap vnet_hdr {queues}\n\
+             link set {tap} master {BRIDGE}\n\
+             link set {tap} up\n"
+        );
+    }
+    lab.host().ip(&format!("{lines}link set {BRIDGE} up\n"))
 }
 
 /// What the agent says of its hooks, and of those that it did not get.
