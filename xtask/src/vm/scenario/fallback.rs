@@ -37,9 +37,10 @@ pub(super) const SCAN: Attack = Attack {
         fields: "source.ip={attacker} destination.ip={host} recon.answers.refused>0 recon.lower_bound=false",
     }],
 };
-/// The host's own connection, of which it is known which process made it.
+/// The host's own connection, of which it is known which process made it. By its path: this shell starts what it has built in as
+/// `/proc/self/exe`, and of a process that ends within a poll no other name is known.
 const OWN_CONNECTION: Attack = Attack {
-    by: By::Guest("nc -w 1 {attacker} 99 || true"),
+    by: By::Guest("/bin/busybox nc -w 1 {attacker} 99 || true"),
     signals: None,
     alerts: &[Expected {
         rule: "outbound-scan-tool",
@@ -49,7 +50,7 @@ const OWN_CONNECTION: Attack = Attack {
 };
 /// One that nobody answers, so that the process lives for longer than a poll.
 const LONG_CONNECTION: Attack = Attack {
-    by: By::Guest("nc -w 1 203.0.113.9 99 || true"),
+    by: By::Guest("/bin/busybox nc -w 1 203.0.113.9 99 || true"),
     signals: None,
     alerts: &[Expected {
         rule: "outbound-scan-tool",
