@@ -172,7 +172,7 @@ const ROWS: &[Row] = &[
                 let _servers = servers;
                 from_attacker(
                     lab,
-                    "wrk --threads 1 --connections 20 --duration 3s http://{host}/",
+                    "wrk --threads 1 --connections 20 --duration 5s http://{host}/",
                 )
             }))
         },

@@ -22,18 +22,21 @@ const MORE_TOOLS: [&str; 4] = ["dash", "nsenter", "setpriv", "tc"];
 /// A shell's name, and which of these it is.
 const SHELL: (&str, &str) = ("bin/sh", "dash");
 /// Tools that not every distribution has, with the programs that they start. Tests do without.
-const OPTIONAL: [&str; 3] = [
+const OPTIONAL: [&str; 4] = [
     "/usr/bin/apt-get",
+    "/usr/bin/dpkg",
     "/usr/lib/apt/methods/http",
     "/usr/lib/apt/methods/store",
 ];
 /// What programs load by name, or read: where this machine has them.
-const DATA: [&str; 10] = [
+const DATA: [&str; 12] = [
     "/etc/passwd",
     "/etc/group",
     "/etc/hosts",
     "/etc/services",
     "/etc/protocols",
+    "/usr/share/dpkg/cputable",
+    "/usr/share/dpkg/tupletable",
     "/usr/share/nmap/nmap-services",
     "/usr/share/nmap/nmap-payloads",
     "/usr/share/nmap/nmap-protocols",
