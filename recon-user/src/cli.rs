@@ -46,7 +46,35 @@ pub enum Command {
     /// Everything else goes to stderr. Ctrl-C or SIGTERM drains once more, writes the last alerts, detaches and exits.
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunOptions),
+    /// Work with rules, which are KQL queries over DeviceNetworkEvents
+    #[command(subcommand)]
+    Rules(RulesCommand),
 }
+
+/// What to do with rules.
+#[derive(Subcommand, Debug)]
+pub enum RulesCommand {
+    /// Say what is wrong with rule files, and list the rules in those that are right
+    ///
+    /// Every error is told of on stderr, with its line and column. Nothing is attached, and no privileges are needed.
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check {
+        /// Files of KQL queries (.kql), or Markdown with queries in blocks fenced as kusto or kql (.md)
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+}
+
+const CHECK_EXAMPLES: &str = "\
+Example of a rule:
+  // id: smb-scan
+  // severity: medium
+  // technique: T1595.001
+  // window: 1h
+  DeviceNetworkEvents
+  | where LocalPort == 445 and not(ipv4_is_private(RemoteIP))
+  | summarize hits = count() by RemoteIP, LocalIP
+  | where hits > 10";
 
 const RUN_EXAMPLES: &str = "\
 Examples:

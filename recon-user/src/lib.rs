@@ -8,6 +8,7 @@
 //! | drain | [`drain`] | two generations of a map | exact counts of one interval |
 //! | window | [`window`] | counts with a time | what a sliding window holds |
 //! | rule | [`rule`] | - | the detections, one table of data |
+//! | kql | [`kql`] | rule files | the rules in them, checked, or what is wrong |
 //! | process | [`process`] | programs started, ids of processes, ports | who they are, and who listens |
 //! | judge | [`judge`] | counts, rules, the time | findings: a group over its threshold |
 //! | alert | [`alert`] | findings | lines in Elastic Common Schema |
@@ -21,6 +22,7 @@ pub mod cli;
 pub mod drain;
 pub mod hook;
 pub mod judge;
+pub mod kql;
 pub mod process;
 pub mod rule;
 pub mod sink;

@@ -1,0 +1,195 @@
+//! A plan as text.
+//!
+//! In: a [`Plan`]. Out: KQL with annotations that is read as the same plan. Operands that are operators themselves are in parentheses.
+
+use std::fmt::{self, Formatter, Result};
+
+use super::plan::{Aggregate, Expr, Named, Plan, Shown, SortKey, Threshold};
+use super::schema::TABLE;
+use super::value::{Literal, TICK_NANOS, comma_separated};
+
+impl fmt::Display for Plan {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> Result {
+        self.header(formatter)?;
+        write!(formatter, "{TABLE}")?;
+        step("extend", &self.extends, formatter)?;
+        for condition in &self.filter {
+            write!(formatter, "\n| where {condition}")?;
+        }
+        self.summarize(formatter)?;
+        step("extend", &self.computed, formatter)?;
+        if let Some(Threshold { aggregate, above }) = self.threshold {
+            let name = &self.aggregates[aggregate].outputs[0].name;
+            write!(formatter, "\n| where {name} > {above}")?;
+        }
+        for condition in &self.having {
+            write!(formatter, "\n| where {condition}")?;
+        }
+        step("order by", &self.order, formatter)?;
+        if let Some(limit) = self.limit {
+            write!(formatter, "\n| take {limit}")?;
+        }
+        step("project", &self.columns, formatter)
+    }
+}
+
+impl Plan {
+    fn header(&self, formatter: &mut Formatter<'_>) -> Result {
+        writeln!(formatter, "// id: {}\n// name: {}", self.id, self.name)?;
+        writeln!(formatter, "// severity: {}", self.severity.name())?;
+        if let Some(technique) = &self.technique {
+            writeln!(formatter, "// technique: {technique}")?;
+        }
+        writeln!(formatter, "// window: {}", span(self.window))?;
+        match self.cooldown {
+            Some(cooldown) => writeln!(formatter, "// cooldown: {}", span(cooldown)),
+            None => Ok(()),
+        }
+    }
+
+    fn summarize(&self, formatter: &mut Formatter<'_>) -> Result {
+        formatter.write_str("\n| summarize")?;
+        if !self.aggregates.is_empty() {
+            formatter.write_str(" ")?;
+            comma_separated(&self.aggregates, formatter)?;
+        }
+        if !self.groups.is_empty() || self.window_column.is_some() {
+            formatter.write_str(" by ")?;
+            comma_separated(&self.groups, formatter)?;
+        }
+        if let Some(name) = &self.window_column {
+            let comma = if self.groups.is_empty() { "" } else { ", " };
+            let window = span(self.window);
+            write!(formatter, "{comma}{name} = bin(TimeGenerated, {window})")?;
+        }
+        Ok(())
+    }
+}
+
+/// A duration as KQL writes a timespan.
+pub(super) fn span(duration: std::time::Duration) -> Literal {
+    let ticks = duration.as_nanos() / TICK_NANOS.unsigned_abs();
+    Literal::Timespan(i64::try_from(ticks).unwrap_or(i64::MAX))
+}
+
+/// A step of the pipeline, if it does anything.
+fn step<T: fmt::Display>(name: &str, items: &[T], formatter: &mut Formatter<'_>) -> Result {
+    if items.is_empty() {
+        return Ok(());
+    }
+    write!(formatter, "\n| {name} ")?;
+    comma_separated(items, formatter)
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> Result {
+        match &self.expr {
+            Expr::Column(column) if column.name == self.name => formatter.write_str(&self.name),
+            expr => write!(formatter, "{} = {expr}", self.name),
+        }
+    }
+}
+
+impl fmt::Display for Aggregate {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> Result {
+        match self.outputs.as_slice() {
+            [output] => formatter.write_str(&output.name)?,
+            outputs => {
+                formatter.write_str("(")?;
+                comma_separated(outputs.iter().map(|output| &output.name), formatter)?;
+                formatter.write_str(")")?;
+            }
+        }
+        write!(formatter, " = {}(", self.function)?;
+        comma_separated(&self.arguments, formatter)?;
+        formatter.write_str(")")
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> Result {
+        if self.column.name == self.name {
+            return formatter.write_str(&self.name);
+        }
+        write!(formatter, "{} = {}", self.name, self.column.name)
+    }
+}
+
+impl fmt::Display for SortKey {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> Result {
+        let direction = if self.is_descending { "desc" } else { "asc" };
+        write!(formatter, "{} {direction}", self.column.name)?;
+        // Those with the least values, where nothing else is said.
+        if self.are_nulls_first == self.is_descending {
+            let place = if self.are_nulls_first { "first" } else { "last" };
+            write!(formatter, " nulls {place}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Expr {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::Literal(literal) => write!(formatter, "{literal}"),
+            Self::Now(0) => formatter.write_str("now()"),
+            Self::Now(ticks) => write!(formatter, "ago({})", Literal::Timespan(-ticks)),
+            Self::Column(column) => formatter.write_str(&column.name),
+            Self::And(operands) => joined(operands, " and ", formatter),
+            Self::Or(operands) => joined(operands, " or ", formatter),
+            Self::Negate(operand) => write!(formatter, "-{}", Operand(operand)),
+            Self::Compare(operator, operands) => binary(operator, operands, formatter),
+            Self::Arithmetic(operator, operands) => binary(operator, operands, formatter),
+            Self::Text(operator, operands) => binary(operator, operands, formatter),
+            Self::In {
+                value,
+                list,
+                is_negated,
+                is_case_sensitive,
+            } => {
+                let negation = if *is_negated { "!" } else { "" };
+                let case = if *is_case_sensitive { "" } else { "~" };
+                write!(formatter, "{} {negation}in{case} (", Operand(value))?;
+                comma_separated(list.iter(), formatter)?;
+                formatter.write_str(")")
+            }
+            Self::Between { parts, is_negated } => {
+                let [value, least, greatest] = parts.as_ref().each_ref().map(Operand);
+                let negation = if *is_negated { "!" } else { "" };
+                write!(formatter, "{value} {negation}between ({least} .. {greatest})")
+            }
+            Self::Call(function, arguments) => {
+                write!(formatter, "{function}(")?;
+                comma_separated(arguments, formatter)?;
+                formatter.write_str(")")
+            }
+        }
+    }
+}
+
+fn binary(operator: &dyn fmt::Display, operands: &[Expr; 2], formatter: &mut Formatter<'_>) -> Result {
+    let [left, right] = operands.each_ref().map(Operand);
+    write!(formatter, "{left} {operator} {right}")
+}
+
+fn joined(operands: &[Expr], word: &str, formatter: &mut Formatter<'_>) -> Result {
+    for (index, operand) in operands.iter().enumerate() {
+        let word = if index > 0 { word } else { "" };
+        write!(formatter, "{word}{}", Operand(operand))?;
+    }
+    Ok(())
+}
+
+/// An expression within another.
+struct Operand<'a>(&'a Expr);
+
+impl fmt::Display for Operand<'_> {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> Result {
+        match self.0 {
+            Expr::Literal(_) | Expr::Now(_) | Expr::Column(_) | Expr::Call(..) => {
+                write!(formatter, "{}", self.0)
+            }
+            composite => write!(formatter, "({composite})"),
+        }
+    }
+}

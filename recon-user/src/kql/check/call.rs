@@ -1,0 +1,308 @@
+//! Calls of functions and aggregates.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use super::super::ast::{Expr as Written, ExprKind, Name};
+use super::super::function::{
+    AGGREGATES, AggregateFunction, FUNCTIONS, Function, Signature, Takes, by_name, names,
+};
+use super::super::plan::{Aggregate, Column, Expr, Output, Slot};
+use super::super::source::Span;
+use super::super::streamless;
+use super::super::value::{Literal, Type};
+use super::expr::Typed;
+use super::{Checker, Mode};
+
+const IPV4_BITS: u32 = 32;
+
+impl Checker<'_, '_> {
+    pub(super) fn call(&mut self, name: &Name<'_>, arguments: &[Written<'_>], span: Span) -> Option<Typed> {
+        if let Some(signature) = by_name(AGGREGATES, name.text) {
+            return self.nested_aggregate(signature, arguments, span);
+        }
+        match name.text {
+            "now" | "ago" => return self.clock(name, arguments, span),
+            _ => {}
+        }
+        let Some(signature) = by_name(FUNCTIONS, name.text) else {
+            return self.unknown_function(name);
+        };
+        let checked = self.arguments(signature, arguments, span)?;
+        let kind = self.result(signature.function, &checked, arguments)?;
+        let arguments = checked.into_iter().map(|typed| typed.expr).collect();
+        Typed::new(Expr::Call(signature.function, arguments), kind)
+    }
+
+    fn unknown_function(&mut self, name: &Name<'_>) -> Option<Typed> {
+        if let Some(reason) = streamless::reason(name.text) {
+            return self.error(name.span, reason, None);
+        }
+        let known = names(FUNCTIONS).chain(names(AGGREGATES)).chain(["now", "ago"]);
+        let hint = self.diagnostics.did_you_mean(name.text, known);
+        self.error(name.span, format!("no function `{}`", name.text), hint)
+    }
+
+    /// The arguments, as many as there must be and of the types that are taken.
+    fn arguments<F>(
+        &mut self,
+        signature: &Signature<F>,
+        arguments: &[Written<'_>],
+        span: Span,
+    ) -> Option<Vec<Typed>> {
+        let most = signature.takes.len();
+        let counts = most - signature.optional..=most;
+        if !counts.contains(&arguments.len()) {
+            return self.wrong_count(signature, arguments.len(), span);
+        }
+        let checked: Vec<_> = arguments.iter().map(|argument| self.expr(argument)).collect();
+        for ((typed, takes), written) in checked.iter().zip(signature.takes).zip(arguments) {
+            self.takes(signature, *takes, typed.as_ref()?, written.span)?;
+        }
+        checked.into_iter().collect()
+    }
+
+    fn wrong_count<T, F>(&mut self, signature: &Signature<F>, count: usize, span: Span) -> Option<T> {
+        let plural = if count == 1 { "" } else { "s" };
+        let message = format!("`{}` does not take {count} argument{plural}", signature.name);
+        self.error(span, message, Some(signature.usage.to_owned()))
+    }
+
+    fn takes<F>(&mut self, signature: &Signature<F>, takes: Takes, typed: &Typed, span: Span) -> Option<()> {
+        if takes.accepts(typed.kind) {
+            return Some(());
+        }
+        let message = format!("`{}` takes {takes} here, not {}", signature.name, typed.kind);
+        self.error(span, message, Some(signature.usage.to_owned()))
+    }
+
+    fn result(&mut self, function: Function, typed: &[Typed], written: &[Written<'_>]) -> Option<Type> {
+        Some(match (function, typed) {
+            (Function::Bin, [value, size]) => {
+                let span = written[1].span;
+                let is_time = matches!(value.kind, Type::DateTime | Type::Timespan);
+                if is_time != (size.kind == Type::Timespan) {
+                    let message = format!("can't round {} to {}", value.kind, size.kind);
+                    let hint = is_time.then(|| "write a timespan such as 1h".to_owned());
+                    return self.error(span, message, hint);
+                }
+                let is_positive = match &size.expr {
+                    Expr::Literal(Literal::Long(size) | Literal::Timespan(size)) => *size > 0,
+                    Expr::Literal(Literal::Real(size)) => *size > 0.0,
+                    _ => return self.error(span, "the size of a bin is a constant", None),
+                };
+                if !is_positive {
+                    return self.error(span, "the size of a bin is more than nothing", None);
+                }
+                match is_time {
+                    true => value.kind,
+                    false => value.kind.common(size.kind)?,
+                }
+            }
+            (Function::Iff, [_, then, otherwise]) => {
+                let Some(kind) = then.kind.common(otherwise.kind) else {
+                    let message = format!("iff gives {} or {}", then.kind, otherwise.kind);
+                    let span = written[1].span.to(written[2].span);
+                    return self.error(span, message, Some("both are of one type".to_owned()));
+                };
+                kind
+            }
+            (Function::Ipv4IsInRange, [_, range]) => {
+                if let Expr::Literal(Literal::String(text)) = &range.expr
+                    && !is_ipv4_range(text)
+                {
+                    let message = format!("`{text}` is no range of IPv4 addresses");
+                    let hint = "as in \"10.0.0.0/8\"".to_owned();
+                    return self.error(written[1].span, message, Some(hint));
+                }
+                Type::Bool
+            }
+            (Function::StrLen | Function::ToLong, _) => Type::Long,
+            (Function::ToInt, _) => Type::Int,
+            (Function::ToLower | Function::ToUpper | Function::ToString, _) => Type::String,
+            _ => Type::Bool,
+        })
+    }
+
+    /// `now()`, `now(offset)` and `ago(timespan)`.
+    fn clock(&mut self, name: &Name<'_>, arguments: &[Written<'_>], span: Span) -> Option<Typed> {
+        let is_now = name.text == "now";
+        let usage = match is_now {
+            true => "now takes nothing, or a constant timespan to add",
+            false => "ago takes a constant timespan such as 1h",
+        };
+        let ticks = match arguments {
+            [] if is_now => 0,
+            [offset] => match self.expr(offset)?.expr {
+                Expr::Literal(Literal::Timespan(ticks)) if is_now => ticks,
+                Expr::Literal(Literal::Timespan(ticks)) => -ticks,
+                _ => {
+                    let message = format!("`{}` takes a constant timespan", name.text);
+                    return self.error(offset.span, message, Some(usage.to_owned()));
+                }
+            },
+            _ => {
+                let message = format!("`{}` does not take {} arguments", name.text, arguments.len());
+                return self.error(span, message, Some(usage.to_owned()));
+            }
+        };
+        Typed::new(Expr::Now(ticks), Type::DateTime)
+    }
+
+    /// An aggregate within an expression of `summarize`: it is kept under a name of its own.
+    fn nested_aggregate(
+        &mut self,
+        signature: &'static Signature<AggregateFunction>,
+        arguments: &[Written<'_>],
+        span: Span,
+    ) -> Option<Typed> {
+        let name = signature.name;
+        match self.mode {
+            Mode::Rows => {
+                let message = format!("`{name}` counts rows of a group: it belongs into `summarize`");
+                return self.error(span, message, None);
+            }
+            Mode::WithinAggregate => {
+                return self.error(span, format!("`{name}` stands in another aggregate"), None);
+            }
+            Mode::Aggregates => {}
+        }
+        if signature.function == AggregateFunction::ArgMax {
+            return self.error(span, "`arg_max` gives several columns: it stands alone", None);
+        }
+        let index = self.aggregate(signature, arguments, &[], span)?;
+        let column = self.aggregate_column(index, 0);
+        let kind = column.kind;
+        Typed::new(Expr::Column(column), kind)
+    }
+
+    /// The column that an aggregate gives.
+    pub(super) fn aggregate_column(&self, index: usize, output: usize) -> Column {
+        let Output { name, kind } = &self.body.aggregates[index].outputs[output];
+        Column {
+            slot: Slot::Aggregate(index, output),
+            name: Arc::clone(name),
+            kind: *kind,
+        }
+    }
+
+    /// Adds an aggregate, and returns its index. `outputs` are the names that the query gives its columns.
+    pub(super) fn aggregate(
+        &mut self,
+        signature: &'static Signature<AggregateFunction>,
+        arguments: &[Written<'_>],
+        outputs: &[Name<'_>],
+        span: Span,
+    ) -> Option<usize> {
+        let mode = std::mem::replace(&mut self.mode, Mode::WithinAggregate);
+        let checked = match signature.function {
+            AggregateFunction::ArgMax => self.arg_max(signature, arguments, span),
+            _ => self.arguments(signature, arguments, span),
+        };
+        self.mode = mode;
+        let checked = checked?;
+        if let (AggregateFunction::MakeSet, [_, limit]) = (signature.function, checked.as_slice()) {
+            let is_limit = matches!(limit.expr, Expr::Literal(Literal::Long(limit)) if limit > 0);
+            if !is_limit {
+                let message = "the limit of a set is a constant above 0";
+                return self.error(arguments[1].span, message, None);
+            }
+        }
+        let function = signature.function;
+        let shown = match function {
+            AggregateFunction::ArgMax => checked.as_slice(),
+            _ => &checked[..checked.len().min(1)],
+        };
+        let count = shown.len().max(1);
+        if outputs.len() > count {
+            let message = format!("`{}` gives {count} column{}", signature.name, if count == 1 { "" } else { "s" });
+            return self.error(outputs[count].span, message, None);
+        }
+        let mut named = Vec::with_capacity(count);
+        for index in 0..count {
+            let kind = match shown.get(index) {
+                Some(typed) if function == AggregateFunction::ArgMax => typed.kind,
+                first => aggregate_type(function, first),
+            };
+            let name = match outputs.get(index) {
+                Some(name) => self.taken.unique(name.text),
+                None => self.taken.unique(&default_name(signature, shown.get(index))),
+            };
+            named.push(Output { name, kind });
+        }
+        self.body.aggregates.push(Aggregate {
+            outputs: named,
+            function,
+            arguments: checked.into_iter().map(|typed| typed.expr).collect(),
+        });
+        Some(self.body.aggregates.len() - 1)
+    }
+
+    /// The column to go by and those to show; `*` are all that the rows are not grouped by.
+    fn arg_max(
+        &mut self,
+        signature: &Signature<AggregateFunction>,
+        arguments: &[Written<'_>],
+        span: Span,
+    ) -> Option<Vec<Typed>> {
+        let [by, shown @ ..] = arguments else {
+            return self.wrong_count(signature, 0, span);
+        };
+        if shown.is_empty() {
+            return self.wrong_count(signature, 1, span);
+        }
+        let greatest = self.expr(by)?;
+        self.takes(signature, Takes::NumberOrTime, &greatest, by.span)?;
+        let mut columns = vec![greatest];
+        for written in shown {
+            if !matches!(written.kind, ExprKind::Star) {
+                let typed = self.expr(written)?;
+                self.takes(signature, Takes::Any, &typed, written.span)?;
+                columns.push(typed);
+                continue;
+            }
+            for (_, column) in self.scope.known() {
+                let expr = Expr::Column(column.clone());
+                let is_there = |typed: &Typed| typed.expr == expr;
+                let is_group = self.body.groups.iter().any(|group| group.expr == expr);
+                if !is_group && !columns.iter().any(is_there) {
+                    columns.extend(Typed::new(expr, column.kind));
+                }
+            }
+        }
+        Some(columns)
+    }
+}
+
+fn aggregate_type(function: AggregateFunction, value: Option<&Typed>) -> Type {
+    let kind = value.map_or(Type::Long, |value| value.kind);
+    match function {
+        AggregateFunction::Count
+        | AggregateFunction::CountIf
+        | AggregateFunction::DCount
+        | AggregateFunction::DCountIf => Type::Long,
+        AggregateFunction::Sum | AggregateFunction::SumIf if kind == Type::Int => Type::Long,
+        AggregateFunction::Avg if kind.is_number() => Type::Real,
+        AggregateFunction::MakeSet => Type::List,
+        _ => kind,
+    }
+}
+
+/// The name that Kusto gives an aggregate's column.
+fn default_name(signature: &Signature<AggregateFunction>, value: Option<&Typed>) -> String {
+    let column = match value.map(|value| &value.expr) {
+        Some(Expr::Column(column)) => &*column.name,
+        _ => "",
+    };
+    match signature.function {
+        AggregateFunction::CountIf => "countif_".to_owned(),
+        AggregateFunction::MakeSet => format!("set_{column}"),
+        AggregateFunction::ArgMax if !column.is_empty() => column.to_owned(),
+        _ => format!("{}_{column}", signature.name),
+    }
+}
+
+fn is_ipv4_range(text: &str) -> bool {
+    let (address, prefix) = text.split_once('/').unwrap_or((text, "32"));
+    address.parse::<Ipv4Addr>().is_ok() && prefix.parse::<u32>().is_ok_and(|prefix| prefix <= IPV4_BITS)
+}

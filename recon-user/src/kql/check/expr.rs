@@ -1,0 +1,240 @@
+//! The types of expressions.
+//!
+//! In: an expression as it is written. Out: one whose names are resolved and whose constants are computed, with its type; None where an error
+//! was told of.
+
+use std::sync::Arc;
+
+use super::super::ast::{Expr as Written, ExprKind};
+use super::super::operator::{Arithmetic, Comparison, TextOperator};
+use super::super::plan::Expr;
+use super::super::source::Span;
+use super::super::value::{Literal, Type};
+use super::{Checker, Mode, fold};
+
+/// An expression and its type.
+#[derive(Clone, Debug)]
+pub(super) struct Typed {
+    pub(super) expr: Expr,
+    pub(super) kind: Type,
+}
+
+impl Typed {
+    pub(super) fn new(expr: Expr, kind: Type) -> Option<Self> {
+        Some(Self { expr, kind })
+    }
+
+    pub(super) fn of(literal: Literal) -> Option<Self> {
+        let kind = literal.kind();
+        Self::new(Expr::Literal(literal), kind)
+    }
+}
+
+impl Checker<'_, '_> {
+    pub(super) fn expr(&mut self, written: &Written<'_>) -> Option<Typed> {
+        let span = written.span;
+        match &written.kind {
+            ExprKind::Literal(literal) => Typed::of(literal.clone()),
+            ExprKind::Name(name) => self.named(name, span),
+            ExprKind::Star => {
+                self.error(span, "`*` stands for all columns in arg_max only", None)
+            }
+            ExprKind::And(operands) => self.conditions(operands, Expr::And),
+            ExprKind::Or(operands) => self.conditions(operands, Expr::Or),
+            ExprKind::Negate(operand) => self.negate(operand),
+            ExprKind::Compare(comparison, operands) => self.compare(*comparison, operands),
+            ExprKind::Arithmetic(operator, operands) => self.arithmetic(*operator, operands, span),
+            ExprKind::Text(operator, operands) => self.text(*operator, operands),
+            ExprKind::In {
+                value,
+                list,
+                is_negated,
+                is_case_sensitive,
+            } => self.in_list(value, list, *is_negated, *is_case_sensitive),
+            ExprKind::Between { parts, is_negated } => self.between(parts, *is_negated),
+            ExprKind::Call { name, arguments } => self.call(name, arguments, span),
+        }
+    }
+
+    /// A column, or a constant that a `let` has named.
+    fn named(&mut self, name: &str, span: Span) -> Option<Typed> {
+        if let Some(column) = self.scope.get(name) {
+            let column = column.clone()?;
+            if self.mode == Mode::Aggregates {
+                let message = format!("`{name}` has many values in a group");
+                let hint = format!("group by it, or aggregate it as in dcount({name})");
+                return self.error(span, message, Some(hint));
+            }
+            let kind = column.kind;
+            return Typed::new(Expr::Column(column), kind);
+        }
+        if let Some(value) = self.lets.get(name) {
+            return value.clone();
+        }
+        let names = self.scope.names().chain(self.lets.keys().copied());
+        let hint = self.diagnostics.did_you_mean(name, names);
+        self.error(span, format!("no column `{name}`"), hint)
+    }
+
+    /// An expression that is a condition.
+    pub(super) fn condition(&mut self, written: &Written<'_>) -> Option<Expr> {
+        let typed = self.expr(written)?;
+        if typed.kind != Type::Bool {
+            let message = format!("expected a condition, found {}", typed.kind);
+            return self.error(written.span, message, None);
+        }
+        Some(typed.expr)
+    }
+
+    fn conditions(&mut self, operands: &[Written<'_>], join: fn(Vec<Expr>) -> Expr) -> Option<Typed> {
+        // All of them before any failure, so that each is told of.
+        let checked: Vec<_> = operands.iter().map(|operand| self.condition(operand)).collect();
+        let operands: Vec<_> = checked.into_iter().collect::<Option<_>>()?;
+        Typed::new(join(operands), Type::Bool)
+    }
+
+    fn negate(&mut self, operand: &Written<'_>) -> Option<Typed> {
+        let Typed { expr, kind } = self.expr(operand)?;
+        if !kind.is_number() && kind != Type::Timespan {
+            let message = format!("`-` takes a number or a timespan, not {kind}");
+            return self.error(operand.span, message, None);
+        }
+        let expr = match expr {
+            Expr::Literal(Literal::Long(value)) => Expr::Literal(Literal::Long(-value)),
+            Expr::Literal(Literal::Real(value)) => Expr::Literal(Literal::Real(-value)),
+            Expr::Literal(Literal::Timespan(ticks)) => Expr::Literal(Literal::Timespan(-ticks)),
+            expr => Expr::Negate(Box::new(expr)),
+        };
+        Typed::new(expr, kind)
+    }
+
+    fn both(&mut self, [left, right]: &[Written<'_>; 2]) -> Option<[Typed; 2]> {
+        let (left, right) = (self.expr(left), self.expr(right));
+        Some([left?, right?])
+    }
+
+    fn compare(&mut self, comparison: Comparison, operands: &[Written<'_>; 2]) -> Option<Typed> {
+        let [left, right] = self.both(operands)?;
+        let span = operands[0].span.to(operands[1].span);
+        let kind = self.comparable(&left, &right, span)?;
+        if comparison.needs_order() && !kind.is_ordered() {
+            let message = format!("`{comparison}` takes numbers, datetimes and timespans, not {kind}");
+            return self.error(span, message, None);
+        }
+        let operands = Box::new([left.expr, right.expr]);
+        Typed::new(Expr::Compare(comparison, operands), Type::Bool)
+    }
+
+    /// The type in which two values are compared.
+    fn comparable(&mut self, left: &Typed, right: &Typed, span: Span) -> Option<Type> {
+        let common = left.kind.common(right.kind);
+        if let Some(kind) = common.filter(|&kind| kind != Type::List) {
+            return Some(kind);
+        }
+        let message = format!("can't compare {} with {}", left.kind, right.kind);
+        let hint = match (left.kind, &right.expr) {
+            (kind, Expr::Literal(Literal::String(text)))
+                if kind.is_number() && text.parse::<i64>().is_ok() =>
+            {
+                Some(format!("write {text} without quotes"))
+            }
+            (Type::String, Expr::Literal(Literal::Long(value))) => Some(format!("write \"{value}\"")),
+            (_, Expr::Literal(Literal::List(_))) => Some("`in` looks for a value in a list".to_owned()),
+            _ => None,
+        };
+        self.error(span, message, hint)
+    }
+
+    fn arithmetic(&mut self, operator: Arithmetic, operands: &[Written<'_>; 2], span: Span) -> Option<Typed> {
+        let [left, right] = self.both(operands)?;
+        let Some(kind) = fold::result(operator, left.kind, right.kind) else {
+            let message = format!("`{operator}` does not take {} and {}", left.kind, right.kind);
+            return self.error(span, message, None);
+        };
+        match fold::fold(operator, &left.expr, &right.expr) {
+            Ok(Some(folded)) => Typed::new(folded, kind),
+            Ok(None) => {
+                let operands = Box::new([left.expr, right.expr]);
+                Typed::new(Expr::Arithmetic(operator, operands), kind)
+            }
+            Err(message) => self.error(span, message, None),
+        }
+    }
+
+    fn text(&mut self, operator: TextOperator, operands: &[Written<'_>; 2]) -> Option<Typed> {
+        let checked = self.both(operands)?;
+        for (typed, written) in checked.iter().zip(operands) {
+            if typed.kind != Type::String {
+                let message = format!("`{operator}` tests strings, and this is {}", typed.kind);
+                let hint = "tostring() makes a string of a value".to_owned();
+                let hint = (typed.kind != Type::List).then_some(hint);
+                return self.error(written.span, message, hint);
+            }
+        }
+        let operands = Box::new(checked.map(|typed| typed.expr));
+        Typed::new(Expr::Text(operator, operands), Type::Bool)
+    }
+
+    fn in_list(
+        &mut self,
+        written: &Written<'_>,
+        list: &[Written<'_>],
+        is_negated: bool,
+        is_case_sensitive: bool,
+    ) -> Option<Typed> {
+        let value = self.expr(written);
+        let items: Vec<_> = list.iter().map(|item| self.constants(item)).collect();
+        let value = value?;
+        if !is_case_sensitive && value.kind != Type::String {
+            let message = format!("`in~` tests strings, and this is {}", value.kind);
+            return self.error(written.span, message, Some("write `in`".to_owned()));
+        }
+        let mut literals = Vec::new();
+        for (constants, item) in items.into_iter().zip(list) {
+            for literal in constants?.iter() {
+                self.comparable(&value, &Typed::of(literal.clone())?, item.span)?;
+                literals.push(literal.clone());
+            }
+        }
+        let expr = Expr::In {
+            value: Box::new(value.expr),
+            list: literals.into(),
+            is_negated,
+            is_case_sensitive,
+        };
+        Typed::new(expr, Type::Bool)
+    }
+
+    /// The constants that an item of a list stands for: itself, or what it is a list of.
+    fn constants(&mut self, item: &Written<'_>) -> Option<Arc<[Literal]>> {
+        match self.expr(item)?.expr {
+            Expr::Literal(Literal::List(items)) => Some(items),
+            Expr::Literal(literal) => Some([literal].into()),
+            _ => self.error(item.span, "`in` takes constants", None),
+        }
+    }
+
+    fn between(&mut self, parts: &[Written<'_>; 3], is_negated: bool) -> Option<Typed> {
+        let checked = parts.each_ref().map(|part| self.expr(part));
+        let [value, least, greatest] = checked;
+        let (value, least, mut greatest) = (value?, least?, greatest?);
+        if !value.kind.is_ordered() {
+            let message = format!("`between` takes numbers, datetimes and timespans, not {}", value.kind);
+            return self.error(parts[0].span, message, None);
+        }
+        self.comparable(&value, &least, parts[1].span)?;
+        // `between (datetime .. timespan)`: so long after the first.
+        if value.kind == Type::DateTime && greatest.kind == Type::Timespan {
+            let both = [least.expr.clone(), greatest.expr];
+            let expr = match fold::fold(Arithmetic::Add, &both[0], &both[1]) {
+                Ok(Some(folded)) => folded,
+                Ok(None) => Expr::Arithmetic(Arithmetic::Add, Box::new(both)),
+                Err(message) => return self.error(parts[2].span, message, None),
+            };
+            greatest = Typed::new(expr, Type::DateTime)?;
+        }
+        self.comparable(&value, &greatest, parts[2].span)?;
+        let parts = Box::new([value.expr, least.expr, greatest.expr]);
+        Typed::new(Expr::Between { parts, is_negated }, Type::Bool)
+    }
+}

@@ -1,0 +1,196 @@
+//! What a query leaves unsaid: its window, what fires it, and the groups of one without `summarize`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::canonical::span as timespan;
+use super::super::function::AggregateFunction;
+use super::super::header::Header;
+use super::super::plan::{
+    Aggregate, Column, Expr, Named, Output, Plan, Shown, Slot, SortKey, Threshold,
+};
+use super::super::schema::Field;
+use super::super::source::Span;
+use super::super::value::{TICK_NANOS, Type};
+use super::scope::Taken;
+use super::{Body, Checker};
+
+/// The window of a rule that says nothing of it.
+const DEFAULT_WINDOW: Duration = Duration::from_secs(3_600);
+/// A window of less would end before a poll has brought its rows; one of more would be a log.
+pub(in super::super) const SHORTEST_WINDOW: Duration = Duration::from_secs(1);
+pub(in super::super) const LONGEST_WINDOW: Duration = Duration::from_secs(30 * 86_400);
+
+impl Checker<'_, '_> {
+    /// The whole of what was found. `table` is what to point at where nothing is written.
+    pub(super) fn finish(mut self, table: Span, header: &Header) -> Option<Body> {
+        self.window(header)?;
+        let columns: Vec<_> = self.scope.known().map(|(name, column)| (Arc::clone(name), column.clone())).collect();
+        if self.body.is_grouped {
+            let shown = |(name, column)| Shown { name, column };
+            self.body.columns = columns.into_iter().map(shown).collect();
+        } else {
+            self.group_rows(columns, table);
+        }
+        if self.body.threshold.is_none() && self.body.having.is_empty() {
+            self.fire_at_once(table);
+        }
+        Some(self.body)
+    }
+
+    fn window(&mut self, header: &Header) -> Option<()> {
+        let bin = self.body.bin.as_ref().map(|(_, ticks, span)| (duration(*ticks), *span));
+        let ago = self.body.ago.map(|(ticks, span)| (duration(ticks), span));
+        if let (Some((bin, _)), Some((annotated, span))) = (bin, header.window)
+            && bin != annotated
+        {
+            let message = format!(
+                "the window is {} here and {} in `bin`",
+                timespan(annotated),
+                timespan(bin)
+            );
+            let hint = "leave one of them out".to_owned();
+            return self.error(span, message, Some(hint));
+        }
+        self.body.window = match bin.or(header.window).or(ago) {
+            Some((window, _)) if (SHORTEST_WINDOW..=LONGEST_WINDOW).contains(&window) => window,
+            Some((window, span)) => {
+                let message = format!(
+                    "a window is from {} to {}, not {}",
+                    timespan(SHORTEST_WINDOW),
+                    timespan(LONGEST_WINDOW),
+                    timespan(window)
+                );
+                return self.error(span, message, None);
+            }
+            None => DEFAULT_WINDOW,
+        };
+        Some(())
+    }
+
+    /// A query without `summarize`: rows that look the same are one group. Their times and counts are no part of how they look: of the
+    /// times the last is shown, of `Count` the sum.
+    fn group_rows(&mut self, columns: Vec<(Arc<str>, Column)>, table: Span) {
+        self.taken = Taken::default();
+        let mut shown: Vec<(Shown, Slot)> = Vec::new();
+        for (name, column) in columns {
+            let unique = self.taken.unique(&name);
+            let before = column.slot;
+            let function = match (column.slot, column.kind) {
+                (_, Type::List) => {
+                    let message = format!("rows are not grouped by dynamic values such as `{name}`");
+                    self.diagnostics.error(table, message, None);
+                    continue;
+                }
+                (Slot::Field(Field::Count), _) => Some(AggregateFunction::Sum),
+                (_, Type::DateTime) => Some(AggregateFunction::Max),
+                _ => None,
+            };
+            let kind = column.kind;
+            let slot = match function {
+                Some(function) => self.push_aggregate(function, Some(column), &unique, kind),
+                None => {
+                    self.body.groups.push(Named {
+                        name: Arc::clone(&unique),
+                        expr: Expr::Column(column),
+                        kind,
+                    });
+                    Slot::Group(self.body.groups.len() - 1)
+                }
+            };
+            let column = Column {
+                slot,
+                name: unique,
+                kind,
+            };
+            shown.push((Shown { name, column }, before));
+        }
+        self.regroup_order(&shown, table);
+        self.body.columns = shown.into_iter().map(|(shown, _)| shown).collect();
+    }
+
+    /// The order of rows is one of groups now.
+    fn regroup_order(&mut self, shown: &[(Shown, Slot)], table: Span) {
+        let mut order = Vec::new();
+        for key in std::mem::take(&mut self.body.order) {
+            let found = shown.iter().find(|(_, before)| *before == key.column.slot);
+            match found {
+                Some((shown, _)) => order.push(SortKey {
+                    column: shown.column.clone(),
+                    ..key
+                }),
+                None => {
+                    let message = format!("ordered by `{}`, which is not shown", key.column.name);
+                    let hint = "add it to `project`".to_owned();
+                    self.diagnostics.error(table, message, Some(hint));
+                }
+            }
+        }
+        self.body.order = order;
+    }
+
+    fn push_aggregate(
+        &mut self,
+        function: AggregateFunction,
+        column: Option<Column>,
+        name: &Arc<str>,
+        kind: Type,
+    ) -> Slot {
+        self.body.aggregates.push(Aggregate {
+            outputs: vec![Output {
+                name: Arc::clone(name),
+                kind,
+            }],
+            function,
+            arguments: column.map(Expr::Column).into_iter().collect(),
+        });
+        Slot::Aggregate(self.body.aggregates.len() - 1, 0)
+    }
+
+    /// A query without a condition on its groups fires at a group's first event.
+    fn fire_at_once(&mut self, table: Span) {
+        if self.body.is_grouped {
+            let message = "no `where` after `summarize`: this fires at the first event of each group";
+            self.diagnostics.warning(table, message, None);
+        }
+        let is_count = |aggregate: &Aggregate| aggregate.function == AggregateFunction::Count;
+        let aggregate = match self.body.aggregates.iter().position(is_count) {
+            Some(index) => index,
+            None => {
+                let name = self.taken.unique("count_");
+                self.push_aggregate(AggregateFunction::Count, None, &name, Type::Long);
+                self.body.aggregates.len() - 1
+            }
+        };
+        self.body.threshold = Some(Threshold { aggregate, above: 0 });
+    }
+}
+
+fn duration(ticks: i64) -> Duration {
+    let nanos = i128::from(ticks) * TICK_NANOS;
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+impl Body {
+    pub(super) fn into_plan(self, header: Header) -> Plan {
+        Plan {
+            id: header.id,
+            name: header.name,
+            severity: header.severity,
+            technique: header.technique,
+            window: self.window,
+            cooldown: header.cooldown,
+            extends: self.extends,
+            filter: self.filter,
+            groups: self.groups,
+            window_column: self.bin.map(|(name, ..)| name),
+            aggregates: self.aggregates,
+            threshold: self.threshold,
+            computed: self.computed,
+            having: self.having,
+            columns: self.columns,
+            order: self.order,
+            limit: self.limit,
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Which columns there are at a step of a query.
+//!
+//! The decision held here: a column that an error kept from being known is there, but without a place, so that no second error is told
+//! where it is used.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::super::plan::{Column, Slot};
+use super::super::schema::Field;
+
+/// Columns at one step, more than any rule needs. A query that makes more is refused, so that its size bounds what checking costs.
+pub(super) const MAX_COLUMNS: usize = 128;
+
+/// The columns in their order, each with the name that the query knows it by.
+#[derive(Debug, Default)]
+pub(super) struct Scope {
+    columns: Vec<(Arc<str>, Option<Column>)>,
+}
+
+impl Scope {
+    /// The columns of the table.
+    pub(super) fn of_table() -> Self {
+        let columns = Field::ALL.map(|(field, name, kind)| {
+            let name: Arc<str> = name.into();
+            let column = Column {
+                slot: Slot::Field(field),
+                name: Arc::clone(&name),
+                kind,
+            };
+            (name, Some(column))
+        });
+        Self {
+            columns: columns.into(),
+        }
+    }
+
+    /// The column of that name: None where there is none, `Some(&None)` where it is not known what it is.
+    pub(super) fn get(&self, name: &str) -> Option<&Option<Column>> {
+        let (_, column) = self.columns.iter().find(|(other, _)| &**other == name)?;
+        Some(column)
+    }
+
+    /// Adds a column, or puts it in the place of the one that has its name.
+    pub(super) fn set(&mut self, name: Arc<str>, column: Option<Column>) {
+        match self.columns.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, place)) => *place = column,
+            None => self.columns.push((name, column)),
+        }
+    }
+
+    pub(super) fn remove(&mut self, name: &str) {
+        self.columns.retain(|(other, _)| &**other != name);
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.columns.len() >= MAX_COLUMNS
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.columns.is_empty()
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|(name, _)| &**name)
+    }
+
+    /// The columns that are known, each with its name.
+    pub(super) fn known(&self) -> impl Iterator<Item = (&Arc<str>, &Column)> {
+        self.columns
+            .iter()
+            .filter_map(|(name, column)| Some((name, column.as_ref()?)))
+    }
+}
+
+/// Names that are in use within a plan.
+#[derive(Debug, Default)]
+pub(super) struct Taken(HashSet<Arc<str>>);
+
+impl Taken {
+    /// Those of a row's fields.
+    pub(super) fn of_table() -> Self {
+        Self(Field::ALL.iter().map(|(_, name, _)| (*name).into()).collect())
+    }
+
+    /// `name`, with the first number at its end that makes it differ from all others.
+    pub(super) fn unique(&mut self, name: &str) -> Arc<str> {
+        let numbered = (1_usize..).map(|number| format!("{name}{number}"));
+        let mut candidates = std::iter::once(name.to_owned()).chain(numbered);
+        let is_free = |candidate: &String| !self.0.contains(candidate.as_str());
+        let free: Arc<str> = candidates.find(is_free).unwrap_or_default().into();
+        self.0.insert(Arc::clone(&free));
+        free
+    }
+}

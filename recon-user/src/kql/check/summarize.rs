@@ -1,0 +1,180 @@
+//! `summarize`: from rows to groups.
+
+use std::sync::Arc;
+
+use super::super::ast::{ExprKind, Item, Name};
+use super::super::function::{AGGREGATES, AggregateFunction, Function, by_name};
+use super::super::plan::{Aggregate, Column, Expr, Named, Slot};
+use super::super::source::Span;
+use super::super::value::{Literal, Type};
+use super::expr::Typed;
+use super::scope::{Scope, Taken};
+use super::{Checker, Mode, implied_name};
+
+impl Aggregate {
+    /// Whether it counts or adds, so that a threshold on it says how much is too much.
+    pub(super) fn is_measure(&self) -> bool {
+        matches!(
+            self.function,
+            AggregateFunction::Count
+                | AggregateFunction::CountIf
+                | AggregateFunction::DCount
+                | AggregateFunction::DCountIf
+                | AggregateFunction::Sum
+                | AggregateFunction::SumIf
+        ) && self.outputs[0].kind == Type::Long
+    }
+}
+
+impl<'a> Checker<'a, '_> {
+    pub(super) fn summarize(&mut self, name: &Name<'a>, aggregates: &[Item<'a>], by: &[Item<'a>]) {
+        if self.body.is_grouped {
+            let message = "a second `summarize` can't run as a stream: a rule groups its rows once";
+            self.diagnostics.error(name.span, message, None);
+            return;
+        }
+        if !self.body.order.is_empty() {
+            let message = "an order before `summarize` has no effect";
+            self.diagnostics.warning(name.span, message, None);
+            self.body.order.clear();
+        }
+        self.taken = Taken::default();
+        let mut groups = Scope::default();
+        let mut unnamed = 0;
+        for item in by {
+            if self.diagnostics.is_full() || self.is_group_crowded(&groups, item.expr.span) {
+                break;
+            }
+            self.group(item, &mut unnamed, &mut groups);
+        }
+        self.mode = Mode::Aggregates;
+        for item in aggregates {
+            if self.diagnostics.is_full() || self.is_group_crowded(&groups, item.expr.span) {
+                break;
+            }
+            self.aggregate_item(item, &mut unnamed, &mut groups);
+        }
+        self.mode = Mode::Rows;
+        self.scope = groups;
+        self.body.is_grouped = true;
+    }
+
+    /// Aggregates within expressions take no place among the columns, but they are bounded with them.
+    fn is_group_crowded(&mut self, groups: &Scope, span: Span) -> bool {
+        let kept = self.body.aggregates.len() + self.body.computed.len();
+        groups.is_full() && self.is_crowded(usize::MAX, span) || self.is_crowded(kept, span)
+    }
+
+    fn group(&mut self, item: &Item<'a>, unnamed: &mut usize, groups: &mut Scope) {
+        let typed = self.expr(&item.expr);
+        let (name, span) = self.name_of(item, unnamed);
+        if !self.is_new(&name, span, groups) {
+            return;
+        }
+        let column = typed.and_then(|typed| self.group_column(&name, typed, item.expr.span));
+        groups.set(name, column);
+    }
+
+    fn group_column(&mut self, name: &str, typed: Typed, span: Span) -> Option<Column> {
+        if let Some(ticks) = self.bin_of_time(&typed.expr) {
+            if self.body.bin.is_some() {
+                return self.error(span, "a rule has one window", None);
+            }
+            let name = self.taken.unique(name);
+            self.body.bin = Some((Arc::clone(&name), ticks, span));
+            let (slot, kind) = (Slot::Window, typed.kind);
+            return Some(Column { slot, name, kind });
+        }
+        if typed.kind == Type::DateTime {
+            let message = "rows grouped by their time are a group each";
+            let hint = "group by bin(TimeGenerated, 1h), which is the rule's window".to_owned();
+            return self.error(span, message, Some(hint));
+        }
+        if typed.kind == Type::List {
+            return self.error(span, "rows are not grouped by dynamic values", None);
+        }
+        let name = self.taken.unique(name);
+        let Typed { expr, kind } = typed;
+        let slot = Slot::Group(self.body.groups.len());
+        self.body.groups.push(Named {
+            name: Arc::clone(&name),
+            expr,
+            kind,
+        });
+        Some(Column { slot, name, kind })
+    }
+
+    /// The size in ticks, where an expression is `bin(TimeGenerated, size)` or a column that is.
+    fn bin_of_time(&self, expr: &Expr) -> Option<i64> {
+        let expr = match expr {
+            Expr::Column(Column {
+                slot: Slot::Extend(index),
+                ..
+            }) => &self.body.extends[*index].expr,
+            expr => expr,
+        };
+        let Expr::Call(Function::Bin, arguments) = expr else {
+            return None;
+        };
+        match arguments.as_slice() {
+            [
+                Expr::Column(Column {
+                    slot: Slot::Field(field),
+                    ..
+                }),
+                Expr::Literal(Literal::Timespan(ticks)),
+            ] if field.is_time() => Some(*ticks),
+            _ => None,
+        }
+    }
+
+    fn aggregate_item(&mut self, item: &Item<'a>, unnamed: &mut usize, groups: &mut Scope) {
+        if let ExprKind::Call { name, arguments } = &item.expr.kind
+            && let Some(signature) = by_name(AGGREGATES, name.text)
+        {
+            let index = self.aggregate(signature, arguments, &item.names, item.expr.span);
+            let Some(index) = index else {
+                for name in &item.names {
+                    groups.set(name.text.into(), None);
+                }
+                return;
+            };
+            for output in 0..self.body.aggregates[index].outputs.len() {
+                let column = self.aggregate_column(index, output);
+                let (visible, span) = match item.names.get(output) {
+                    Some(name) => (name.text.into(), name.span),
+                    None => (Arc::clone(&column.name), item.expr.span),
+                };
+                if self.is_new(&visible, span, groups) {
+                    groups.set(visible, Some(column));
+                }
+            }
+            return;
+        }
+        let typed = self.expr(&item.expr);
+        let (name, span) = self.name_of(item, unnamed);
+        if !self.is_new(&name, span, groups) {
+            return;
+        }
+        let column = typed.and_then(|typed| {
+            if implied_name(&item.expr).is_some() {
+                // A constant by its name: it says nothing of the group.
+                return self.error(item.expr.span, "expected an aggregate such as count()", None);
+            }
+            self.body.is_grouped = true;
+            let column = self.place(&name, typed);
+            self.body.is_grouped = false;
+            Some(column)
+        });
+        groups.set(name, column);
+    }
+
+    fn is_new(&mut self, name: &str, span: Span, groups: &Scope) -> bool {
+        let is_new = groups.get(name).is_none();
+        if !is_new {
+            let message = format!("two columns are called `{name}`");
+            self.diagnostics.error(span, message, None);
+        }
+        is_new
+    }
+}

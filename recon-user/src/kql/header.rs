@@ -1,0 +1,217 @@
+//! What stands before a query: its annotations and its title.
+//!
+//! In: the comments before a query. Out: the rule's [`Header`].
+//! The decisions held here: the block of comments right before the query counts. A line of it that is one word, a colon and a text is an
+//! annotation if the word is a known key or in lower case; other lines are prose. So a mistyped key is told of, and `Note: ...` is not. Where
+//! no `name` is annotated, the title is one: a numbered line, else what follows `Purpose:`, else the Markdown title before.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+use super::check::{LONGEST_WINDOW, SHORTEST_WINDOW};
+use super::diagnostic::Diagnostics;
+use super::lex::Comment;
+use super::literal;
+use super::nearest::nearest;
+use super::source::{Source, Span, numbered};
+use super::value::{Literal, TICK_NANOS};
+use crate::rule::Severity;
+
+/// The keys of annotations. `purpose` is prose, and a title where there is no other.
+const KEYS: [&str; 7] = ["id", "name", "severity", "technique", "window", "cooldown", "purpose"];
+const MAX_ID: usize = 64;
+const MAX_NAME: usize = 200;
+const DEFAULT_SEVERITY: Severity = Severity::Medium;
+
+/// What a rule is called, and what its query does not say.
+#[derive(Clone, Debug)]
+pub(super) struct Header {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) severity: Severity,
+    pub(super) technique: Option<String>,
+    pub(super) window: Option<(Duration, Span)>,
+    pub(super) cooldown: Option<Duration>,
+}
+
+/// Reads the comments before a query. `title` is what stands before its block in Markdown, `fallback` its id where there is no title.
+pub(super) fn read(
+    source: &Source,
+    comments: &[Comment],
+    title: Option<&str>,
+    fallback: &str,
+    diagnostics: &mut Diagnostics,
+) -> Header {
+    let block = comments.iter().rposition(|comment| comment.begins_block).unwrap_or(0);
+    let mut reader = Reader {
+        diagnostics,
+        seen: Vec::new(),
+        header: Header {
+            id: String::new(),
+            name: String::new(),
+            severity: DEFAULT_SEVERITY,
+            technique: None,
+            window: None,
+            cooldown: None,
+        },
+        title: None,
+        purpose: None,
+    };
+    for comment in &comments[block..] {
+        reader.line(source.slice(comment.text), comment.text);
+    }
+    let title = reader.title.or(reader.purpose).or(title);
+    let mut header = reader.header;
+    if header.name.is_empty() {
+        header.name = cut(title.unwrap_or(fallback), MAX_NAME).to_owned();
+    }
+    if header.id.is_empty() {
+        header.id = id_of(title.unwrap_or(&header.name));
+    }
+    if header.id.is_empty() {
+        fallback.clone_into(&mut header.id);
+    }
+    header
+}
+
+struct Reader<'a, 'd> {
+    diagnostics: &'d mut Diagnostics,
+    seen: Vec<&'static str>,
+    header: Header,
+    title: Option<&'a str>,
+    purpose: Option<&'a str>,
+}
+
+impl<'a> Reader<'a, '_> {
+    fn line(&mut self, line: &'a str, span: Span) {
+        if let Some(title) = numbered(line) {
+            self.title.get_or_insert(title);
+            return;
+        }
+        let Some((word, text)) = annotation(line) else {
+            return;
+        };
+        let key = KEYS.iter().copied().find(|key| key.eq_ignore_ascii_case(word));
+        let Some(key) = key else {
+            self.unknown(word, span);
+            return;
+        };
+        let start = span.start + line.len() - text.len();
+        let place = Span { start, end: span.end };
+        if self.seen.contains(&key) {
+            self.diagnostics.error(span, format!("a second `{key}`"), None);
+            return;
+        }
+        self.seen.push(key);
+        if let Err((message, hint)) = self.set(key, text, place) {
+            self.diagnostics.error(place, message, Some(hint.to_owned()));
+        }
+    }
+
+    /// A word that begins with a capital is taken for prose, unless it is nearly a key.
+    fn unknown(&mut self, word: &str, span: Span) {
+        let meant = nearest(word, KEYS);
+        if meant.is_none() && word.starts_with(|first: char| !first.is_lowercase()) {
+            return;
+        }
+        let hint = match meant {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("the annotations are {}", KEYS.join(", ")),
+        };
+        let end = span.start + word.len();
+        let span = Span { end, ..span };
+        self.diagnostics
+            .error(span, format!("no annotation `{word}`"), Some(hint));
+    }
+
+    fn set(&mut self, key: &str, text: &'a str, span: Span) -> Result<(), (String, &'static str)> {
+        let header = &mut self.header;
+        match key {
+            "id" if is_id(text) => text.clone_into(&mut header.id),
+            "id" => {
+                let hint = "an id is of lower-case letters, digits and hyphens, as in port-scan";
+                return Err((format!("`{text}` is no id"), hint));
+            }
+            "name" => cut(text, MAX_NAME).clone_into(&mut header.name),
+            "severity" => {
+                header.severity = Severity::from_str(text, true).map_err(|_| {
+                    let hint = "the severities are informational, low, medium and high";
+                    (format!("no severity `{text}`"), hint)
+                })?;
+            }
+            "technique" if is_technique(text) => header.technique = Some(text.to_owned()),
+            "technique" => {
+                let hint = "an ATT&CK technique is as in T1595 and T1595.001";
+                return Err((format!("`{text}` is no technique"), hint));
+            }
+            "window" => header.window = Some((duration(text)?, span)),
+            "cooldown" => header.cooldown = Some(duration(text)?),
+            _ => self.purpose = Some(text),
+        }
+        Ok(())
+    }
+}
+
+/// The word and the text of `word: text`.
+fn annotation(line: &str) -> Option<(&str, &str)> {
+    let (word, text) = line.split_once(':')?;
+    let is_word = word.starts_with(|first: char| first.is_alphabetic())
+        && word.chars().all(|letter| letter.is_alphanumeric() || "-_".contains(letter));
+    // Not an address of the web.
+    let is_annotation = is_word && !text.starts_with("//") && !text.trim().is_empty();
+    is_annotation.then_some((word, text.trim_start()))
+}
+
+fn is_id(text: &str) -> bool {
+    let is_part = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
+    text.len() <= MAX_ID && !text.starts_with('-') && !text.ends_with('-') && text.chars().all(is_part)
+}
+
+/// `T1595` or `T1595.001`.
+fn is_technique(text: &str) -> bool {
+    let (technique, sub) = text.split_once('.').unwrap_or((text, "000"));
+    let is_number = |text: &str, digits: usize| {
+        text.len() == digits && text.bytes().all(|digit| digit.is_ascii_digit())
+    };
+    technique.strip_prefix('T').is_some_and(|number| is_number(number, 4)) && is_number(sub, 3)
+}
+
+fn duration(text: &str) -> Result<Duration, (String, &'static str)> {
+    let hint = "a time from 1s to 30d, as in 10m";
+    let wrong = || (format!("`{text}` is no such time"), hint);
+    let (Ok(Literal::Timespan(ticks)), length) = number(text).ok_or_else(wrong)? else {
+        return Err(wrong());
+    };
+    let nanos = u64::try_from(i128::from(ticks) * TICK_NANOS).map_err(|_| wrong())?;
+    let duration = Duration::from_nanos(nanos);
+    let is_allowed = (SHORTEST_WINDOW..=LONGEST_WINDOW).contains(&duration);
+    (is_allowed && length == text.len()).then_some(duration).ok_or_else(wrong)
+}
+
+fn number(text: &str) -> Option<(Result<Literal, literal::Malformed>, usize)> {
+    let is_number = text.starts_with(|first: char| first.is_ascii_digit());
+    is_number.then(|| literal::number(text))
+}
+
+/// An id for a title: its words in lower case with hyphens between them, as many as fit. Empty where it has none.
+pub(super) fn id_of(title: &str) -> String {
+    let mut id = String::new();
+    for word in title.split(|letter: char| !letter.is_ascii_alphanumeric()) {
+        if word.is_empty() {
+            continue;
+        }
+        if id.len() + 1 + word.len() > MAX_ID {
+            break;
+        }
+        if !id.is_empty() {
+            id.push('-');
+        }
+        id.push_str(&word.to_ascii_lowercase());
+    }
+    id
+}
+
+fn cut(text: &str, length: usize) -> &str {
+    &text[..text.floor_char_boundary(length)]
+}

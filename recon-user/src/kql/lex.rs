@@ -1,0 +1,204 @@
+//! Letters to tokens.
+//!
+//! In: a span of a file. Out: tokens, and the comments between them.
+//! The decisions held here: a token knows whether a blank line or a comment's line stands before it, since that is what separates queries in
+//! a file. A constant is whole when it leaves here, its escapes resolved. An operator that is a word is one token with its `!`
+//! before and its `~` after, as in `!startswith` and `in~`.
+
+use super::diagnostic::Diagnostics;
+use super::literal;
+use super::source::{Source, Span};
+use super::value::Literal;
+
+/// What a token is.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Kind {
+    /// A name or an operator that is a word.
+    Word,
+    /// Punctuation, or an operator that is none.
+    Symbol(&'static str),
+    /// A constant.
+    Literal(Literal),
+    /// A constant that is not well-formed, which was told of.
+    Broken,
+}
+
+/// A word, a symbol or a constant.
+#[derive(Clone, Debug)]
+pub(super) struct Token {
+    pub(super) kind: Kind,
+    pub(super) span: Span,
+    /// Whether it begins a line and the line before is blank or a comment.
+    pub(super) after_gap: bool,
+}
+
+/// A comment that has its line for itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Comment {
+    /// Without the slashes and the blanks around.
+    pub(super) text: Span,
+    /// Whether the line before is not a comment.
+    pub(super) begins_block: bool,
+}
+
+/// What a text consists of.
+#[derive(Debug, Default)]
+pub(super) struct Lexed {
+    pub(super) tokens: Vec<Token>,
+    pub(super) comments: Vec<Comment>,
+}
+
+/// Those of two letters first. Some are none of KQL's: they are known so that they can be told of as a whole.
+const SYMBOLS: &[&str] = &[
+    "==", "=~", "!=", "!~", "<=", ">=", "<>", "..", "&&", "||", "=", "<", ">", "+", "-", "*", "/",
+    "%", "(", ")", "[", "]", "{", "}", ",", ";", "|", ":", ".", "!",
+];
+const TYPOGRAPHIC_QUOTES: [char; 6] = ['“', '”', '„', '‘', '’', '‚'];
+
+/// The tokens and comments of `span`. What is none is told of.
+pub(super) fn lex(source: &Source, span: Span, diagnostics: &mut Diagnostics) -> Lexed {
+    let mut lexer = Lexer {
+        text: &source.text()[..span.end],
+        at: span.start,
+        breaks: 1,
+        comment_breaks: 0,
+        is_gap: true,
+        lexed: Lexed::default(),
+        diagnostics,
+    };
+    while !lexer.diagnostics.is_full() && lexer.step() {}
+    lexer.lexed
+}
+
+struct Lexer<'a> {
+    text: &'a str,
+    at: usize,
+    /// Line ends since the last token or comment.
+    breaks: usize,
+    /// Line ends since the last comment with a line for itself, 0 where a token came later.
+    comment_breaks: usize,
+    /// Whether a blank line or a comment with a line for itself came since the last token.
+    is_gap: bool,
+    lexed: Lexed,
+    diagnostics: &'a mut Diagnostics,
+}
+
+impl<'a> Lexer<'a> {
+    fn rest(&self) -> &'a str {
+        &self.text[self.at..]
+    }
+
+    /// Goes on by one token, comment or run of blanks. False at the end.
+    fn step(&mut self) -> bool {
+        let rest = self.rest();
+        let Some(letter) = rest.chars().next() else {
+            return false;
+        };
+        if letter == '\n' {
+            self.at += 1;
+            self.breaks += 1;
+            self.is_gap |= self.breaks > 1;
+        } else if letter.is_whitespace() || letter == '\u{feff}' || letter == '\u{200b}' {
+            self.at += letter.len_utf8();
+        } else if rest.starts_with("//") {
+            self.comment(rest);
+        } else if letter.is_ascii_digit() {
+            let (read, length) = literal::number(rest);
+            self.constant(read, length);
+        } else if let Some((read, length)) = literal::string(rest) {
+            self.constant(read, length);
+        } else if is_word(letter) {
+            self.word(rest, 0);
+        } else if rest.starts_with('!') && rest[1..].starts_with(|next: char| is_word(next)) {
+            self.word(rest, 1);
+        } else if let Some(symbol) = SYMBOLS.iter().find(|symbol| rest.starts_with(**symbol)) {
+            self.push(Kind::Symbol(symbol), symbol.len());
+        } else {
+            self.unknown(letter);
+        }
+        true
+    }
+
+    fn push(&mut self, kind: Kind, length: usize) {
+        let span = Span {
+            start: self.at,
+            end: self.at + length,
+        };
+        self.lexed.tokens.push(Token {
+            kind,
+            span,
+            after_gap: self.is_gap && self.breaks > 0,
+        });
+        self.at = span.end;
+        self.breaks = 0;
+        self.comment_breaks = 0;
+        self.is_gap = false;
+    }
+
+    fn comment(&mut self, rest: &str) {
+        let line = &rest[..rest.find('\n').unwrap_or(rest.len())];
+        let has_line = self.breaks > 0;
+        if has_line {
+            let text = line.trim_start_matches('/');
+            let start = self.at + line.len() - text.trim_start().len();
+            let end = start + text.trim().len();
+            let begins_block = !(self.comment_breaks > 0 && self.breaks == 1);
+            self.lexed.comments.push(Comment {
+                text: Span { start, end },
+                begins_block,
+            });
+            self.comment_breaks = 1;
+            self.is_gap = true;
+            self.breaks = 0;
+        }
+        self.at += line.len();
+    }
+
+    fn word(&mut self, rest: &str, prefix: usize) {
+        let letters = &rest[prefix..];
+        let mut length = prefix
+            + letters
+                .find(|letter: char| !is_word(letter) && !letter.is_ascii_digit())
+                .unwrap_or(letters.len());
+        if rest[prefix..length] == *"in" && rest[length..].starts_with('~') {
+            length += 1;
+        }
+        match literal::typed(rest, length) {
+            Some((read, length)) => self.constant(read, length),
+            None => self.push(Kind::Word, length),
+        }
+    }
+
+    fn constant(&mut self, read: Result<Literal, literal::Malformed>, length: usize) {
+        let kind = match read {
+            Ok(literal) => Kind::Literal(literal),
+            Err(malformed) => {
+                let (start, end) = (self.at + malformed.at, self.at + malformed.end);
+                let hint = malformed.hint.map(str::to_owned);
+                self.diagnostics.error(Span { start, end }, malformed.message, hint);
+                Kind::Broken
+            }
+        };
+        self.push(kind, length);
+    }
+
+    /// One message for a run of the same letter, which stands where a token could be missing.
+    fn unknown(&mut self, letter: char) {
+        let rest = self.rest();
+        let length = rest.len() - rest.trim_start_matches(letter).len();
+        let span = Span {
+            start: self.at,
+            end: self.at + length,
+        };
+        let is_quote = TYPOGRAPHIC_QUOTES.contains(&letter);
+        let hint = is_quote.then(|| "strings have straight quotes: \"...\"".to_owned());
+        self.diagnostics
+            .error(span, format!("unexpected `{letter}`"), hint);
+        self.push(Kind::Broken, length);
+    }
+}
+
+/// Whether a word can begin with it. KQL's are of ASCII letters; others are taken along, so that a word is told of as a whole.
+fn is_word(letter: char) -> bool {
+    letter == '_' || letter.is_alphabetic()
+}

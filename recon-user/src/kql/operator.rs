@@ -1,0 +1,188 @@
+//! The operators between two operands.
+//!
+//! The decision held here: a test of strings is one of five, and whether it is negated and whether case matters are properties of it, as
+//! its name in KQL spells out: `!startswith_cs`.
+
+use std::fmt;
+
+/// A comparison of values of one kind. That of strings is exact; letters of the other case are other letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// `==`
+    Equal,
+    /// `!=`, also written `<>`.
+    NotEqual,
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
+}
+
+impl Comparison {
+    const ALL: [(&'static str, Self); 7] = [
+        ("==", Self::Equal),
+        ("!=", Self::NotEqual),
+        ("<>", Self::NotEqual),
+        ("<", Self::Less),
+        ("<=", Self::LessOrEqual),
+        (">", Self::Greater),
+        (">=", Self::GreaterOrEqual),
+    ];
+
+    pub(super) fn of(symbol: &str) -> Option<Self> {
+        by_symbol(&Self::ALL, symbol)
+    }
+
+    /// Whether it asks for the order of values, which strings and bools do not have.
+    pub(super) const fn needs_order(self) -> bool {
+        !matches!(self, Self::Equal | Self::NotEqual)
+    }
+
+    /// The same with its operands the other way round.
+    pub(super) const fn flipped(self) -> Self {
+        match self {
+            Self::Less => Self::Greater,
+            Self::LessOrEqual => Self::GreaterOrEqual,
+            Self::Greater => Self::Less,
+            Self::GreaterOrEqual => Self::LessOrEqual,
+            Self::Equal | Self::NotEqual => self,
+        }
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(symbol_of(&Self::ALL, *self))
+    }
+}
+
+/// Arithmetic. Of whole numbers the result is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arithmetic {
+    /// `+`
+    Add,
+    /// `-`
+    Subtract,
+    /// `*`
+    Multiply,
+    /// `/`
+    Divide,
+    /// `%`
+    Remainder,
+}
+
+impl Arithmetic {
+    const ALL: [(&'static str, Self); 5] = [
+        ("+", Self::Add),
+        ("-", Self::Subtract),
+        ("*", Self::Multiply),
+        ("/", Self::Divide),
+        ("%", Self::Remainder),
+    ];
+
+    pub(super) fn of(symbol: &str) -> Option<Self> {
+        by_symbol(&Self::ALL, symbol)
+    }
+}
+
+impl fmt::Display for Arithmetic {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(symbol_of(&Self::ALL, *self))
+    }
+}
+
+fn by_symbol<T: Copy>(all: &[(&'static str, T)], symbol: &str) -> Option<T> {
+    let (_, operator) = all.iter().find(|(name, _)| *name == symbol)?;
+    Some(*operator)
+}
+
+fn symbol_of<T: Copy + PartialEq>(all: &[(&'static str, T)], operator: T) -> &'static str {
+    let found = all.iter().find(|(_, other)| *other == operator);
+    found.map_or("", |(name, _)| name)
+}
+
+/// What a test of strings asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextTest {
+    /// Whether they are the same: `=~` (that where case matters is a [`Comparison`]).
+    Equals,
+    /// Whether the left begins with the right: `startswith`.
+    StartsWith,
+    /// Whether the left ends with the right: `endswith`.
+    EndsWith,
+    /// Whether the right is anywhere in the left: `contains`.
+    Contains,
+    /// Whether the right is in the left with no letter or digit next to it, as a whole term: `has`.
+    Has,
+}
+
+/// A test of two strings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextOperator {
+    /// What it asks.
+    pub test: TextTest,
+    /// Whether it is true where the test is not.
+    pub is_negated: bool,
+    /// Whether upper and lower case differ.
+    pub is_case_sensitive: bool,
+}
+
+impl TextOperator {
+    const WORDS: [(&'static str, TextTest); 4] = [
+        ("startswith", TextTest::StartsWith),
+        ("endswith", TextTest::EndsWith),
+        ("contains", TextTest::Contains),
+        ("has", TextTest::Has),
+    ];
+
+    /// The operator of that name.
+    pub(super) fn of(name: &str) -> Option<Self> {
+        if let "=~" | "!~" = name {
+            return Some(Self {
+                test: TextTest::Equals,
+                is_negated: name == "!~",
+                is_case_sensitive: false,
+            });
+        }
+        let positive = name.strip_prefix('!').unwrap_or(name);
+        let word = positive.strip_suffix("_cs").unwrap_or(positive);
+        Some(Self {
+            test: by_symbol(&Self::WORDS, word)?,
+            is_negated: positive.len() < name.len(),
+            is_case_sensitive: word.len() < positive.len(),
+        })
+    }
+}
+
+impl fmt::Display for TextOperator {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.test == TextTest::Equals {
+            return formatter.write_str(if self.is_negated { "!~" } else { "=~" });
+        }
+        let negation = if self.is_negated { "!" } else { "" };
+        let word = symbol_of(&Self::WORDS, self.test);
+        let case = if self.is_case_sensitive { "_cs" } else { "" };
+        write!(formatter, "{negation}{word}{case}")
+    }
+}
+
+/// Operators that are words, for hints.
+pub(super) const WORDS: &[&str] = &[
+    "and", "or", "in", "!in", "in~", "!in~", "between", "!between", "startswith", "!startswith",
+    "startswith_cs", "!startswith_cs", "endswith", "!endswith", "endswith_cs", "!endswith_cs",
+    "contains", "!contains", "contains_cs", "!contains_cs", "has", "!has", "has_cs", "!has_cs",
+];
+
+/// Operators of Kusto that are not known here, and what says the same.
+pub(super) const OTHERS: &[(&str, &str)] = &[
+    ("matches", "startswith, endswith, contains and has are known"),
+    ("has_any", "write has for each, with `or` between them"),
+    ("has_all", "write has for each, with `and` between them"),
+    ("hasprefix", "startswith and contains are known"),
+    ("hassuffix", "endswith and contains are known"),
+    ("like", "startswith, endswith, contains and has are known"),
+];

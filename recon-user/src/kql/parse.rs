@@ -1,0 +1,265 @@
+//! Tokens to a query: recursive descent.
+//!
+//! In: the tokens of one query. Out: its syntax tree, and all that is wrong with it as far as it can be told apart.
+//! The decisions held here: after an error reading goes on at the next comma of a list and the next pipe of the query, so that several
+//! errors are told of at once. An expression is nested to a limit, which makes the stack that is needed a constant.
+
+mod expr;
+mod operator;
+
+use super::ast::{Expr, Item, Key, Let, Name, Operator, OperatorKind, Query};
+use super::diagnostic::Diagnostics;
+use super::lex::{Kind, Token};
+use super::operator::WORDS;
+use super::source::{Source, Span};
+use super::streamless;
+
+/// How deeply expressions may be nested. The ten detections need two levels.
+pub(super) const MAX_DEPTH: usize = 64;
+
+/// An error was told of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reported;
+
+type Parsed<T> = Result<T, Reported>;
+
+/// Reads a query. None where it is not known what it reads from.
+pub(super) fn query<'a>(
+    source: &'a Source,
+    tokens: &'a [Token],
+    diagnostics: &mut Diagnostics,
+) -> Option<Query<'a>> {
+    let mut parser = Parser {
+        source,
+        tokens,
+        next: 0,
+        depth: 0,
+        diagnostics,
+    };
+    parser.query().ok()
+}
+
+struct Parser<'a, 'd> {
+    source: &'a Source,
+    tokens: &'a [Token],
+    next: usize,
+    depth: usize,
+    diagnostics: &'d mut Diagnostics,
+}
+
+impl<'a> Parser<'a, '_> {
+    fn query(&mut self) -> Parsed<Query<'a>> {
+        let mut lets = Vec::new();
+        while self.is_word("let") {
+            match self.let_statement() {
+                Ok(statement) => lets.push(statement),
+                Err(Reported) => self.skip(&[";"]),
+            }
+            if !self.eat(";") && !self.is_at_end() {
+                let hint = "a `let` ends with `;`";
+                self.unexpected("`;`", Some(hint.to_owned()));
+            }
+        }
+        let table = self.name("the table's name, DeviceNetworkEvents")?;
+        if let Some(reason) = streamless::reason(table.text) {
+            return Err(self.error(table.span, reason, None));
+        }
+        let mut operators = Vec::new();
+        while !self.is_at_end() && !self.diagnostics.is_full() {
+            if self.eat("|") {
+                operators.push(self.operator());
+            } else {
+                self.unexpected("`|`", None);
+                self.skip(&["|"]);
+                // What was left out may have belonged to the operator before.
+                if let Some(operator) = operators.last_mut() {
+                    operator.is_whole = false;
+                }
+            }
+        }
+        Ok(Query {
+            lets,
+            table,
+            operators,
+        })
+    }
+
+    fn let_statement(&mut self) -> Parsed<Let<'a>> {
+        self.next += 1;
+        let name = self.name("a name")?;
+        self.expect("=")?;
+        let value = self.expr()?;
+        if self.is("|") {
+            let message = "a `let` names a constant, not a table";
+            return Err(self.error(self.span(), message, None));
+        }
+        Ok(Let { name, value })
+    }
+
+    // Looking at tokens.
+
+    fn token(&self) -> Option<&'a Token> {
+        self.tokens.get(self.next)
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.next >= self.tokens.len()
+    }
+
+    /// The span of the next token, or the place after the last.
+    fn span(&self) -> Span {
+        match (self.token(), self.tokens.last()) {
+            (Some(token), _) => token.span,
+            (None, Some(last)) => Span {
+                start: last.span.end,
+                end: last.span.end,
+            },
+            (None, None) => Span::default(),
+        }
+    }
+
+    /// From `start` to the last token that was read.
+    fn since(&self, start: Span) -> Span {
+        let last = self.next.checked_sub(1).and_then(|last| self.tokens.get(last));
+        last.map_or(start, |last| start.to(last.span))
+    }
+
+    fn symbol(&self) -> Option<&'static str> {
+        match self.token()?.kind {
+            Kind::Symbol(symbol) => Some(symbol),
+            _ => None,
+        }
+    }
+
+    fn is(&self, symbol: &str) -> bool {
+        self.symbol() == Some(symbol)
+    }
+
+    fn word(&self) -> Option<&'a str> {
+        let token = self.token()?;
+        (token.kind == Kind::Word).then(|| self.source.slice(token.span))
+    }
+
+    fn is_word(&self, word: &str) -> bool {
+        self.word() == Some(word)
+    }
+
+    // Taking tokens.
+
+    fn eat(&mut self, symbol: &str) -> bool {
+        let is_there = self.is(symbol);
+        self.next += usize::from(is_there);
+        is_there
+    }
+
+    fn eat_word(&mut self, word: &str) -> bool {
+        let is_there = self.is_word(word);
+        self.next += usize::from(is_there);
+        is_there
+    }
+
+    fn expect(&mut self, symbol: &str) -> Parsed<()> {
+        match self.eat(symbol) {
+            true => Ok(()),
+            false => Err(self.unexpected(&format!("`{symbol}`"), None)),
+        }
+    }
+
+    /// A name, which is a word that means nothing else.
+    fn name(&mut self, expected: &str) -> Parsed<Name<'a>> {
+        const RESERVED: [&str; 7] = ["by", "true", "True", "TRUE", "false", "False", "FALSE"];
+        let is_name = |text: &str| {
+            !WORDS.contains(&text) && !RESERVED.contains(&text) && !text.starts_with('!')
+        };
+        match self.word() {
+            Some(text) if is_name(text) => {
+                let span = self.span();
+                self.next += 1;
+                Ok(Name { text, span })
+            }
+            _ => Err(self.unexpected(expected, None)),
+        }
+    }
+
+    // Telling of errors.
+
+    fn error(&mut self, span: Span, message: impl Into<String>, hint: Option<String>) -> Reported {
+        self.diagnostics.error(span, message, hint);
+        Reported
+    }
+
+    /// The next token is not what has to stand there. The message of a constant that is malformed was given when it was read.
+    fn unexpected(&mut self, expected: &str, hint: Option<String>) -> Reported {
+        let Some(token) = self.token() else {
+            let message = format!("expected {expected}, but the query ends here");
+            return self.error(self.span(), message, hint);
+        };
+        if token.kind == Kind::Broken {
+            return Reported;
+        }
+        let found = self.source.slice(token.span);
+        let hint = hint.or_else(|| {
+            let hint = match self.symbol() {
+                Some("=") => "`=` gives a column its name; `==` compares",
+                Some("&&") => "write `and`",
+                Some("||") => "write `or`",
+                Some("!") => "write `not(...)`",
+                Some("|") => "a pipe stands before each operator, and nowhere else",
+                Some("{") => "functions and objects are not known here",
+                None if token.after_gap || found == super::schema::TABLE => {
+                    "queries are separated by a blank line and by `;`"
+                }
+                _ => return None,
+            };
+            Some(hint.to_owned())
+        });
+        let message = format!("expected {expected}, found `{found}`");
+        self.error(token.span, message, hint)
+    }
+
+    // Going on after one.
+
+    /// Goes to the next of these symbols outside of parentheses, to the next pipe or semicolon anywhere, or to the end.
+    fn skip(&mut self, symbols: &[&str]) {
+        let mut open = 0_usize;
+        while let Some(token) = self.token() {
+            match token.kind {
+                Kind::Symbol("|" | ";") => return,
+                Kind::Symbol("(" | "[" | "{") => open += 1,
+                Kind::Symbol(")" | "]" | "}") => open = open.saturating_sub(1),
+                Kind::Symbol(symbol) if open == 0 && symbols.contains(&symbol) => return,
+                Kind::Word if open == 0 && symbols.contains(&",") && self.is_word("by") => return,
+                _ => {}
+            }
+            self.next += 1;
+        }
+    }
+
+    /// Items with commas between them, at least one, and whether all could be read.
+    fn list<T>(&mut self, item: fn(&mut Self) -> Parsed<T>) -> (Vec<T>, bool) {
+        let mut items = Vec::new();
+        let mut is_whole = true;
+        loop {
+            match item(self) {
+                Ok(item) => items.push(item),
+                Err(Reported) => {
+                    is_whole = false;
+                    self.skip(&[","]);
+                }
+            }
+            // What stands between an item and the next comma is wrong; but the item is read.
+            if !self.is_at_end() && !self.is_end_of_list() {
+                self.unexpected("`,` or `|`", None);
+                is_whole = false;
+                self.skip(&[","]);
+            }
+            if !self.eat(",") || self.diagnostics.is_full() {
+                return (items, is_whole);
+            }
+        }
+    }
+
+    fn is_end_of_list(&self) -> bool {
+        matches!(self.symbol(), Some("," | "|" | ";")) || self.is_word("by")
+    }
+}

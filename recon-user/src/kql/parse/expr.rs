@@ -1,0 +1,296 @@
+//! Expressions.
+//!
+//! From the loosest to the tightest, as in Kusto's own grammar: `or`; `and`; `==`, `!=`, `in` and `between`; `<`, `<=`, `>` and `>=`; `+`
+//! and `-`; `*`, `/` and `%`; `=~`, `startswith` and the other tests of strings; a sign. Comparisons don't chain. `not` is a function.
+
+use super::super::ast::ExprKind;
+use super::super::operator::{Arithmetic, Comparison, OTHERS, TextOperator, WORDS};
+use super::super::value::Literal;
+use super::{Expr, Kind, MAX_DEPTH, Parsed, Parser, Reported, Span};
+
+/// Words that may follow an operand without being an operator on it.
+const FOLLOWERS: [&str; 4] = ["by", "asc", "desc", "nulls"];
+
+type Level<'a, 'd> = fn(&mut Parser<'a, 'd>) -> Parsed<Expr<'a>>;
+
+impl<'a, 'd> Parser<'a, 'd> {
+    pub(super) fn expr(&mut self) -> Parsed<Expr<'a>> {
+        if self.depth == MAX_DEPTH {
+            return Err(self.too_deep(self.span()));
+        }
+        self.depth += 1;
+        let read = self.any_of("or", ExprKind::Or, |parser| {
+            parser.any_of("and", ExprKind::And, Self::equality)
+        });
+        self.depth -= 1;
+        read
+    }
+
+    fn too_deep(&mut self, span: Span) -> Reported {
+        let message = format!("an expression is nested at most {MAX_DEPTH} deep");
+        self.error(span, message, None)
+    }
+
+    /// Operands with `word` between them: one node however many there are.
+    fn any_of(
+        &mut self,
+        word: &str,
+        kind: fn(Vec<Expr<'a>>) -> ExprKind<'a>,
+        operand: Level<'a, 'd>,
+    ) -> Parsed<Expr<'a>> {
+        let first = operand(self)?;
+        if !self.is_word(word) {
+            return Ok(first);
+        }
+        let start = first.span;
+        let mut operands = vec![first];
+        while self.eat_word(word) {
+            operands.push(operand(self)?);
+        }
+        let depth = deepest(&operands);
+        self.node(kind(operands), start, depth)
+    }
+
+    /// An expression around others.
+    fn node(&mut self, kind: ExprKind<'a>, start: Span, inner: usize) -> Parsed<Expr<'a>> {
+        let (span, depth) = (self.since(start), inner + 1);
+        if depth > MAX_DEPTH {
+            return Err(self.too_deep(span));
+        }
+        Ok(Expr { kind, span, depth })
+    }
+
+    fn equality(&mut self) -> Parsed<Expr<'a>> {
+        let left = self.relation()?;
+        let comparison = self.symbol().and_then(Comparison::of);
+        if let Some(comparison) = comparison.filter(|comparison| !comparison.needs_order()) {
+            self.next += 1;
+            let right = self.relation()?;
+            return self.comparison(comparison, left, right);
+        }
+        let Some(word) = self.word() else {
+            return Ok(left);
+        };
+        let is_negated = word.starts_with('!');
+        match word.trim_start_matches('!') {
+            "in" | "in~" => self.in_list(left, is_negated, !word.ends_with('~')),
+            "between" => self.between(left, is_negated),
+            _ => self.end_of_operand(word, left),
+        }
+    }
+
+    /// After an operand a word that is no operator is one that was mistyped, or the end of the expression.
+    fn end_of_operand(&mut self, word: &str, left: Expr<'a>) -> Parsed<Expr<'a>> {
+        if WORDS.contains(&word) || FOLLOWERS.contains(&word) {
+            return Ok(left);
+        }
+        let positive = word.trim_start_matches('!');
+        let other = OTHERS.iter().find(|(name, _)| *name == positive);
+        let hint = match other {
+            Some((_, hint)) => Some((*hint).to_owned()),
+            None => self.diagnostics.did_you_mean(word, WORDS.iter().copied()),
+        };
+        if hint.is_none() && positive == word {
+            return Ok(left);
+        }
+        Err(self.error(self.span(), format!("no operator `{word}`"), hint))
+    }
+
+    fn relation(&mut self) -> Parsed<Expr<'a>> {
+        let left = self.sum()?;
+        let comparison = self.symbol().and_then(Comparison::of);
+        match comparison.filter(|comparison| comparison.needs_order()) {
+            Some(comparison) => {
+                self.next += 1;
+                let right = self.sum()?;
+                self.comparison(comparison, left, right)
+            }
+            None => Ok(left),
+        }
+    }
+
+    fn comparison(&mut self, comparison: Comparison, left: Expr<'a>, right: Expr<'a>) -> Parsed<Expr<'a>> {
+        let (start, depth) = (left.span, left.depth.max(right.depth));
+        let kind = ExprKind::Compare(comparison, Box::new([left, right]));
+        self.node(kind, start, depth)
+    }
+
+    fn sum(&mut self) -> Parsed<Expr<'a>> {
+        self.chain(&["+", "-"], |parser| {
+            parser.chain(&["*", "/", "%"], Self::text_test)
+        })
+    }
+
+    /// Operands with arithmetic between them, from left to right.
+    fn chain(&mut self, symbols: &[&str], operand: Level<'a, 'd>) -> Parsed<Expr<'a>> {
+        let mut left = operand(self)?;
+        loop {
+            let symbol = self.symbol().filter(|symbol| symbols.contains(symbol));
+            let Some(arithmetic) = symbol.and_then(Arithmetic::of) else {
+                return Ok(left);
+            };
+            self.next += 1;
+            let right = operand(self)?;
+            let (start, depth) = (left.span, left.depth.max(right.depth));
+            let kind = ExprKind::Arithmetic(arithmetic, Box::new([left, right]));
+            left = self.node(kind, start, depth)?;
+        }
+    }
+
+    fn text_test(&mut self) -> Parsed<Expr<'a>> {
+        let left = self.signed()?;
+        let name = self.symbol().or(self.word());
+        let Some(operator) = name.and_then(TextOperator::of) else {
+            return Ok(left);
+        };
+        self.next += 1;
+        let right = self.signed()?;
+        let (start, depth) = (left.span, left.depth.max(right.depth));
+        let kind = ExprKind::Text(operator, Box::new([left, right]));
+        self.node(kind, start, depth)
+    }
+
+    /// One sign at most, as in Kusto.
+    fn signed(&mut self) -> Parsed<Expr<'a>> {
+        let start = self.span();
+        if self.eat("-") {
+            let operand = self.primary()?;
+            let depth = operand.depth;
+            return self.node(ExprKind::Negate(Box::new(operand)), start, depth);
+        }
+        self.eat("+");
+        self.primary()
+    }
+
+    fn primary(&mut self) -> Parsed<Expr<'a>> {
+        let start = self.span();
+        let kind = match self.token().map(|token| &token.kind) {
+            Some(Kind::Literal(literal)) => ExprKind::Literal(literal.clone()),
+            Some(Kind::Symbol("(")) => {
+                self.next += 1;
+                let inner = self.expr()?;
+                self.expect(")")?;
+                let span = self.since(start);
+                return Ok(Expr { span, ..inner });
+            }
+            Some(Kind::Word) => return self.named(start),
+            _ => return Err(self.unexpected("a value", None)),
+        };
+        self.next += 1;
+        self.node(kind, start, 0)
+    }
+
+    /// A column, a constant that is a word, or a function.
+    fn named(&mut self, start: Span) -> Parsed<Expr<'a>> {
+        let constant = match self.word() {
+            Some("true" | "True" | "TRUE") => Some(true),
+            Some("false" | "False" | "FALSE") => Some(false),
+            _ => None,
+        };
+        if let Some(constant) = constant {
+            self.next += 1;
+            return self.node(ExprKind::Literal(Literal::Bool(constant)), start, 0);
+        }
+        let name = self.name("a value")?;
+        let kind = match name.text {
+            "dynamic" if self.is("(") => self.dynamic()?,
+            "not" if !self.is("(") => {
+                let hint = "`not` is a function".to_owned();
+                return Err(self.unexpected("`(` after `not`", Some(hint)));
+            }
+            _ if self.eat("(") => {
+                let arguments = self.arguments()?;
+                let depth = deepest(&arguments);
+                return self.node(ExprKind::Call { name, arguments }, start, depth);
+            }
+            text => ExprKind::Name(text),
+        };
+        self.node(kind, start, 0)
+    }
+
+    /// Arguments up to the closing parenthesis.
+    fn arguments(&mut self) -> Parsed<Vec<Expr<'a>>> {
+        let mut arguments = Vec::new();
+        if self.eat(")") {
+            return Ok(arguments);
+        }
+        loop {
+            let start = self.span();
+            arguments.push(match self.eat("*") {
+                true => self.node(ExprKind::Star, start, 0)?,
+                false => self.expr()?,
+            });
+            if self.eat(")") {
+                return Ok(arguments);
+            }
+            if !self.eat(",") {
+                return Err(self.unexpected("`,` or `)`", None));
+            }
+        }
+    }
+
+    /// `(["a", "b"])`, after `dynamic`.
+    fn dynamic(&mut self) -> Parsed<ExprKind<'a>> {
+        const HINT: &str = "a dynamic constant is a list of constants, as in dynamic([22, 23])";
+        let hint = || Some(HINT.to_owned());
+        self.expect("(")?;
+        if !self.eat("[") {
+            return Err(self.unexpected("`[`", hint()));
+        }
+        let mut items = Vec::new();
+        while !self.eat("]") {
+            let is_negative = self.eat("-");
+            let item = match self.token().map(|token| &token.kind) {
+                Some(Kind::Literal(Literal::Long(value))) if is_negative => Literal::Long(-value),
+                Some(Kind::Literal(Literal::Real(value))) if is_negative => Literal::Real(-value),
+                Some(Kind::Literal(literal)) if !is_negative => literal.clone(),
+                Some(Kind::Word) if self.is_word("true") => Literal::Bool(true),
+                Some(Kind::Word) if self.is_word("false") => Literal::Bool(false),
+                _ => return Err(self.unexpected("a constant", hint())),
+            };
+            items.push(item);
+            self.next += 1;
+            if !self.eat(",") && !self.is("]") {
+                return Err(self.unexpected("`,` or `]`", hint()));
+            }
+        }
+        self.expect(")")?;
+        Ok(ExprKind::Literal(Literal::List(items.into())))
+    }
+
+    fn in_list(&mut self, value: Expr<'a>, is_negated: bool, is_case_sensitive: bool) -> Parsed<Expr<'a>> {
+        self.next += 1;
+        self.expect("(")?;
+        let list = self.arguments()?;
+        let (start, depth) = (value.span, value.depth.max(deepest(&list)));
+        let kind = ExprKind::In {
+            value: Box::new(value),
+            list,
+            is_negated,
+            is_case_sensitive,
+        };
+        self.node(kind, start, depth)
+    }
+
+    fn between(&mut self, value: Expr<'a>, is_negated: bool) -> Parsed<Expr<'a>> {
+        const HINT: &str = "as in `between (1 .. 1023)`";
+        self.next += 1;
+        if !self.eat("(") {
+            return Err(self.unexpected("`(`", Some(HINT.to_owned())));
+        }
+        let least = self.sum()?;
+        if !self.eat("..") {
+            return Err(self.unexpected("`..`", Some(HINT.to_owned())));
+        }
+        let greatest = self.sum()?;
+        self.expect(")")?;
+        let parts = [value, least, greatest];
+        let (start, depth) = (parts[0].span, deepest(&parts));
+        let parts = Box::new(parts);
+        self.node(ExprKind::Between { parts, is_negated }, start, depth)
+    }
+}
+
+fn deepest(operands: &[Expr<'_>]) -> usize {
+    operands.iter().map(|operand| operand.depth).max().unwrap_or(0)
+}

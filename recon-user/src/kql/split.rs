@@ -1,0 +1,61 @@
+//! Where one query of a file ends and the next begins.
+//!
+//! In: the tokens of a block. Out: ranges of them, a query each.
+//! The decision held here: a query ends at a semicolon that does not end a `let`, and where after a blank line or a comment's line a word stands
+//! that can begin a query, and the token before leaves nothing open. So comments and blank lines may stand between the steps of
+//! a query, and a query that is broken does not take the next one with it.
+
+use std::ops::Range;
+
+use super::lex::{Kind, Token};
+use super::operator::WORDS;
+use super::source::Source;
+
+/// Words that want something after them, besides operators.
+const LEADING: [&str; 12] = [
+    "let", "where", "filter", "extend", "summarize", "project", "order", "sort", "top", "take", "limit", "by",
+];
+/// Words that go on with what stands before them, besides operators.
+const TRAILING: [&str; 4] = ["by", "asc", "desc", "nulls"];
+
+/// The queries, none of them empty.
+pub(super) fn queries(source: &Source, tokens: &[Token]) -> Vec<Range<usize>> {
+    let word = |index: usize| -> Option<&str> {
+        let token = tokens.get(index)?;
+        (token.kind == Kind::Word).then(|| source.slice(token.span))
+    };
+    let can_begin = |index| {
+        word(index).is_some_and(|word| !WORDS.contains(&word) && !TRAILING.contains(&word))
+    };
+    let leaves_open = |index: usize| match tokens[index].kind {
+        Kind::Symbol(symbol) => !matches!(symbol, ")" | "]"),
+        Kind::Word => word(index).is_some_and(|word| WORDS.contains(&word) || LEADING.contains(&word)),
+        _ => false,
+    };
+    let mut queries = Vec::new();
+    let mut query = 0;
+    let mut statement = 0;
+    for (index, token) in tokens.iter().enumerate() {
+        let is_let = word(statement) == Some("let");
+        if token.kind == Kind::Symbol(";") {
+            statement = index + 1;
+            if !is_let {
+                queries.push(query..index);
+                query = statement;
+            }
+        } else if is_let && token.kind == Kind::Symbol("|") {
+            // Its semicolon is missing, and what follows is a query already.
+            statement = index;
+        } else if index > statement && token.after_gap && can_begin(index) && !leaves_open(index - 1) {
+            statement = index;
+            // A `let` without its semicolon is told of when it is read.
+            if !is_let {
+                queries.push(query..index);
+                query = index;
+            }
+        }
+    }
+    queries.push(query..tokens.len());
+    queries.retain(|query| !query.is_empty());
+    queries
+}

@@ -1,0 +1,213 @@
+//! Rule files from end to end: what they mean, what is told of broken ones, and that no text is too much.
+
+mod accepted;
+mod refused;
+mod robust;
+
+use super::{Loaded, Loader};
+
+/// The ten queries, as their source writes them.
+pub(super) const DETECTIONS: &str = include_str!("detections.kql");
+
+fn load(name: &str, text: &str) -> Loaded {
+    Loader::default().load(name, text.as_bytes())
+}
+
+/// The messages of a file.
+fn messages(loaded: &Loaded) -> String {
+    loaded.diagnostics.render(&loaded.source)
+}
+
+/// The plans of a file without errors, as text.
+fn plans(name: &str, text: &str) -> Vec<String> {
+    let loaded = load(name, text);
+    assert_eq!(loaded.diagnostics.errors(), 0, "{text}\n{}", messages(&loaded));
+    loaded.plans.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn the_ten_detections_load_as_they_are() {
+    let loaded = load("detections.kql", DETECTIONS);
+    assert_eq!(messages(&loaded), "");
+    let found: Vec<_> = loaded
+        .plans
+        .iter()
+        .map(|plan| {
+            let groups: Vec<_> = plan.groups.iter().map(|group| &*group.name).collect();
+            let columns: Vec<_> = plan.columns.iter().map(|shown| &*shown.name).collect();
+            let threshold = plan.threshold.map(|threshold| threshold.above);
+            assert!(plan.having.is_empty(), "{plan}");
+            (plan.id.as_str(), plan.window.as_secs(), threshold, groups.join(" "), columns.join(" "))
+        })
+        .collect();
+    let expected = [
+        ("detect-multiple-ports-scanned-from-a-single-ip", 20, "RemoteIP LocalPort", "TimeGenerated RemoteIP LocalPort port_count"),
+        ("identify-rapid-scanning-behaviour", 50, "RemoteIP LocalPort LocalIP", "time_diff RemoteIP LocalPort LocalIP event_count"),
+        ("suspicious-network-scanning-patterns", 10, "RemoteIP LocalIP", "RemoteIP LocalIP event_count"),
+        ("identify-outbound-port-scanning", 0, "DeviceName RemoteIP LocalPort InitiatingProcessFileName", "TimeGenerated DeviceName RemoteIP LocalPort InitiatingProcessFileName"),
+        ("multiple-failed-connection-attempts", 100, "RemoteIP LocalIP", "RemoteIP LocalIP event_count"),
+        ("identify-icmp-echo-requests-ping-sweeps", 50, "RemoteIP LocalIP", "RemoteIP LocalIP event_count"),
+        ("scan-for-smb-shares", 10, "RemoteIP LocalIP", "RemoteIP LocalIP event_count"),
+        ("http-get-request-flooding", 100, "RemoteIP LocalIP", "RemoteIP LocalIP event_count"),
+        ("identify-dns-query-flooding", 200, "RemoteIP", "RemoteIP event_count"),
+        ("detecting-high-numbers-of-syn-packets", 500, "RemoteIP", "RemoteIP event_count"),
+    ]
+    .map(|(id, above, groups, columns)| (id, 3600, Some(above), groups.to_owned(), columns.to_owned()));
+    assert_eq!(found, expected);
+    let names = loaded.plans.iter().map(|plan| plan.name.as_str());
+    assert_eq!(names.last(), Some("Detecting high Numbers of SYN Packets"));
+}
+
+#[test]
+fn a_query_without_summarize_is_a_rule_on_its_rows() {
+    let plans = plans("detections.kql", DETECTIONS);
+    assert_eq!(
+        plans[3],
+        r#"// id: identify-outbound-port-scanning
+// name: Identify Outbound Port Scanning
+// severity: medium
+// window: 1h
+DeviceNetworkEvents
+| where InitiatingProcessFileName == "nmap.exe"
+| where RemoteIP !startswith "10."
+| where RemoteIP !startswith "192.168."
+| where RemoteIP !startswith "172.16."
+| summarize TimeGenerated = max(TimeGenerated), count_ = count() by DeviceName, RemoteIP, LocalPort, InitiatingProcessFileName
+| where count_ > 0
+| order by TimeGenerated desc
+| project TimeGenerated, DeviceName, RemoteIP, LocalPort, InitiatingProcessFileName"#
+    );
+}
+
+/// A whole plan as text is read as itself.
+#[test]
+fn plans_are_kql() {
+    for text in plans("detections.kql", DETECTIONS) {
+        assert_eq!(plans("one.kql", &text), [text]);
+    }
+}
+
+#[test]
+fn annotations_say_what_a_query_does_not() {
+    let text = "\
+// Written for the lab. See https://example.org/rules
+// id: slow-scan
+//name: Slow scan: one port at a time
+// Severity: HIGH
+// technique: T1595.001
+// window: 12h
+// cooldown: 90s
+// Note: prose may have a colon too
+DeviceNetworkEvents
+| summarize ports = dcount(LocalPort) by RemoteIP // id: not here
+// name: nor here
+| where ports >= 21
+";
+    let expected = "\
+// id: slow-scan
+// name: Slow scan: one port at a time
+// severity: high
+// technique: T1595.001
+// window: 12h
+// cooldown: 90s
+DeviceNetworkEvents
+| summarize ports = dcount(LocalPort) by RemoteIP
+| where ports > 20
+| project RemoteIP, ports";
+    assert_eq!(plans("a.kql", text), [expected]);
+}
+
+/// The id and the name that each query of a file gets.
+#[test]
+fn names_and_ids() {
+    const QUERY: &str = "DeviceNetworkEvents | where LocalPort == 1\n";
+    for (file, text, expected) in [
+        ("My rules.kql", format!("{QUERY}\n{QUERY};{QUERY}"), vec![("my-rules-1", "my-rules-1"), ("my-rules-2", "my-rules-2"), ("my-rules-3", "my-rules-3")]),
+        ("日本.kql", QUERY.to_owned(), vec![("rule-1", "rule-1")]),
+        ("a.kql", format!("// Purpose: Find it.\n{QUERY}"), vec![("find-it", "Find it.")]),
+        ("a.kql", format!("// Purpose: Find it.\n// 3) Three\n{QUERY}"), vec![("three", "Three")]),
+        ("a.kql", format!("// 1. One\n\n// id: two\n\n{QUERY}"), vec![("two", "a-1")]),
+        ("a.kql", format!("// 1. One\n// name: The first\n{QUERY}"), vec![("one", "The first")]),
+        ("a.kql", format!("// name: The first!\n{QUERY}"), vec![("the-first", "The first!")]),
+        ("a.kql", format!("// 1. ???\n{QUERY}"), vec![("a-1", "???")]),
+        ("a.kql", format!("\u{feff}// 1. Ones\r\n{QUERY}"), vec![("ones", "Ones")]),
+    ] {
+        let loaded = load(file, &text);
+        assert_eq!(messages(&loaded), "", "{text}");
+        let found: Vec<_> = loaded.plans.iter().map(|plan| (plan.id.as_str(), plan.name.as_str())).collect();
+        assert_eq!(found, expected, "{file}: {text}");
+    }
+}
+
+/// Where queries end: at semicolons, and before what begins one after a blank line or a comment.
+#[test]
+fn queries_of_a_file_are_told_apart() {
+    const QUERY: &str = "DeviceNetworkEvents | where LocalPort == 1";
+    for (text, count) in [
+        (format!("{QUERY}\n\n{QUERY}"), 2),
+        (format!("{QUERY}\n// next\n{QUERY}"), 2),
+        (format!("{QUERY}; {QUERY};\n;\n"), 2),
+        (format!("let a = 1;\n\nlet b = 2;\n// with them\n{QUERY} + a + b\n\n{QUERY}"), 2),
+        ("DeviceNetworkEvents\n\n// a step\n| where\n\n// more\nLocalPort == 1\n\n// and\nand\n// more\nRemotePort == 2".to_owned(), 1),
+        ("DeviceNetworkEvents | project\n// first\nLocalPort,\n// second\n\nRemoteIP".to_owned(), 1),
+        ("DeviceNetworkEvents | where LocalPort in (\n// web\n80,\n\n443\n)".to_owned(), 1),
+        ("DeviceNetworkEvents | summarize count()\n\nby\n\nRemoteIP | where count_ > 1".to_owned(), 1),
+    ] {
+        assert_eq!(plans("a.kql", &text).len(), count, "{text}");
+    }
+    // A broken query does not take the next one with it.
+    let loaded = load("a.kql", &format!("DeviceNetworkEvents | where (LocalPort == 1\n\n{QUERY}"));
+    assert_eq!((loaded.plans.len(), loaded.diagnostics.errors()), (1, 1));
+}
+
+const MARKDOWN: &str = "\
+# Detections
+
+Prose | where nothing == 1
+
+## Port scan
+
+```kusto
+DeviceNetworkEvents
+| summarize ports = dcount(LocalPort) by RemoteIP
+| where ports > 20
+```
+
+````md
+```kql
+not here
+```
+````
+
+**2. SMB**: no, rather this:
+
+2. SMB *scan*
+
+   ~~~ KQL
+   // severity: high
+   DeviceNetworkEvents | where LocalPort = 445
+   ~~~
+
+```sh
+recon run
+```
+> ```kql title=\"quoted\"
+DeviceNetworkEvents | where LocalPort == 446
+";
+
+#[test]
+fn markdown_is_read_with_its_own_lines() {
+    for name in ["rules.md", "RULES.Markdown"] {
+        let loaded = load(name, MARKDOWN);
+        let expected = format!(
+            "{name}:25:42: error: expected `|`, found `=`
+   DeviceNetworkEvents | where LocalPort = 445
+                                         ^
+hint: `=` gives a column its name; `==` compares
+"
+        );
+        assert_eq!(messages(&loaded), expected);
+        let found: Vec<_> = loaded.plans.iter().map(|plan| plan.id.as_str()).collect();
+        assert_eq!(found, ["port-scan", "rules-3"]);
+    }
+}
