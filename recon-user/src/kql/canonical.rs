@@ -12,12 +12,12 @@ impl fmt::Display for Plan {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> Result {
         self.header(formatter)?;
         write!(formatter, "{TABLE}")?;
-        step("extend", &self.extends, formatter)?;
+        extend(&self.extends, formatter)?;
         for condition in &self.filter {
             write!(formatter, "\n| where {condition}")?;
         }
         self.summarize(formatter)?;
-        step("extend", &self.computed, formatter)?;
+        extend(&self.computed, formatter)?;
         if let Some(Threshold { aggregate, above }) = self.threshold {
             let name = &self.aggregates[aggregate].outputs[0].name;
             write!(formatter, "\n| where {name} > {above}")?;
@@ -72,6 +72,13 @@ pub(super) fn span(duration: std::time::Duration) -> Literal {
     Literal::Timespan(i64::try_from(ticks).unwrap_or(i64::MAX))
 }
 
+/// A step for each column: those of one step do not know each other.
+fn extend(columns: &[Named], formatter: &mut Formatter<'_>) -> Result {
+    columns
+        .iter()
+        .try_for_each(|column| write!(formatter, "\n| extend {column}"))
+}
+
 /// A step of the pipeline, if it does anything.
 fn step<T: fmt::Display>(name: &str, items: &[T], formatter: &mut Formatter<'_>) -> Result {
     if items.is_empty() {
@@ -121,7 +128,11 @@ impl fmt::Display for SortKey {
         write!(formatter, "{} {direction}", self.column.name)?;
         // Those with the least values, where nothing else is said.
         if self.are_nulls_first == self.is_descending {
-            let place = if self.are_nulls_first { "first" } else { "last" };
+            let place = if self.are_nulls_first {
+                "first"
+            } else {
+                "last"
+            };
             write!(formatter, " nulls {place}")?;
         }
         Ok(())
@@ -156,7 +167,10 @@ impl fmt::Display for Expr {
             Self::Between { parts, is_negated } => {
                 let [value, least, greatest] = parts.as_ref().each_ref().map(Operand);
                 let negation = if *is_negated { "!" } else { "" };
-                write!(formatter, "{value} {negation}between ({least} .. {greatest})")
+                write!(
+                    formatter,
+                    "{value} {negation}between ({least} .. {greatest})"
+                )
             }
             Self::Call(function, arguments) => {
                 write!(formatter, "{function}(")?;
@@ -167,7 +181,11 @@ impl fmt::Display for Expr {
     }
 }
 
-fn binary(operator: &dyn fmt::Display, operands: &[Expr; 2], formatter: &mut Formatter<'_>) -> Result {
+fn binary(
+    operator: &dyn fmt::Display,
+    operands: &[Expr; 2],
+    formatter: &mut Formatter<'_>,
+) -> Result {
     let [left, right] = operands.each_ref().map(Operand);
     write!(formatter, "{left} {operator} {right}")
 }

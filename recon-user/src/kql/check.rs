@@ -8,6 +8,7 @@
 //!   annotation that says something else than `bin` is an error.
 
 mod call;
+mod columns;
 mod expr;
 mod finish;
 mod fold;
@@ -17,7 +18,7 @@ mod summarize;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::ast::{Expr as Written, ExprKind, Item, Key, Name, Operator, OperatorKind, Query};
+use super::ast::{Expr as Written, ExprKind, Key, Operator, OperatorKind, Query};
 use super::diagnostic::Diagnostics;
 use super::header::Header;
 use super::operator::Comparison;
@@ -31,7 +32,11 @@ use scope::{MAX_COLUMNS, Scope, Taken};
 pub(super) use finish::{LONGEST_WINDOW, SHORTEST_WINDOW};
 
 /// The plan of a query, where it has no error.
-pub(super) fn plan(query: &Query<'_>, header: Header, diagnostics: &mut Diagnostics) -> Option<Plan> {
+pub(super) fn plan(
+    query: &Query<'_>,
+    header: Header,
+    diagnostics: &mut Diagnostics,
+) -> Option<Plan> {
     let errors = diagnostics.errors();
     let mut checker = Checker {
         diagnostics,
@@ -39,10 +44,15 @@ pub(super) fn plan(query: &Query<'_>, header: Header, diagnostics: &mut Diagnost
         scope: Scope::of_table(),
         taken: Taken::of_table(),
         mode: Mode::Rows,
+        constants: 0,
         body: Body::default(),
     };
     checker.query(query);
-    let body = checker.finish(query.table.span, &header)?;
+    checker.window(&header)?;
+    if checker.diagnostics.errors() > errors {
+        return None;
+    }
+    let body = checker.finish(query.table.span);
     (diagnostics.errors() == errors).then(|| body.into_plan(header))
 }
 
@@ -85,12 +95,19 @@ struct Checker<'a, 'd> {
     scope: Scope,
     taken: Taken,
     mode: Mode,
+    /// Constants in the lists that were looked at.
+    constants: usize,
     body: Body,
 }
 
 impl<'a> Checker<'a, '_> {
     /// Tells of an error. None, for whoever has nothing to return then.
-    fn error<T>(&mut self, span: Span, message: impl Into<String>, hint: Option<String>) -> Option<T> {
+    fn error<T>(
+        &mut self,
+        span: Span,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) -> Option<T> {
         self.diagnostics.error(span, message, hint);
         None
     }
@@ -142,7 +159,10 @@ impl<'a> Checker<'a, '_> {
             OperatorKind::Project(items) => self.project(items),
             OperatorKind::ProjectAway(names) => self.project_away(names),
             _ if is_after_limit => {
-                let message = format!("`{}` after `take` or `top` can't run as a stream", name.text);
+                let message = format!(
+                    "`{}` after `take` or `top` can't run as a stream",
+                    name.text
+                );
                 let hint = "only extend, project and project-away may follow".to_owned();
                 self.diagnostics.error(name.span, message, Some(hint));
             }
@@ -189,7 +209,9 @@ impl<'a> Checker<'a, '_> {
             return None;
         };
         let (comparison, column, bound) = match operands.as_ref() {
-            [Expr::Column(column), Expr::Literal(Literal::Long(bound))] => (*comparison, column, *bound),
+            [Expr::Column(column), Expr::Literal(Literal::Long(bound))] => {
+                (*comparison, column, *bound)
+            }
             [Expr::Literal(Literal::Long(bound)), Expr::Column(column)] => {
                 (comparison.flipped(), column, *bound)
             }
@@ -205,100 +227,6 @@ impl<'a> Checker<'a, '_> {
         };
         let is_measure = self.body.aggregates[aggregate].is_measure();
         is_measure.then_some(Threshold { aggregate, above })
-    }
-
-    /// Where a computed column is to be had. A column that is just another one takes no place.
-    fn place(&mut self, name: &str, typed: Typed) -> Column {
-        let Typed { expr, kind } = typed;
-        if let Expr::Column(column) = expr {
-            return column;
-        }
-        let name = self.taken.unique(name);
-        let (list, slot): (_, fn(usize) -> Slot) = match self.body.is_grouped {
-            true => (&mut self.body.computed, Slot::Computed),
-            false => (&mut self.body.extends, Slot::Extend),
-        };
-        let slot = slot(list.len());
-        list.push(Named {
-            name: Arc::clone(&name),
-            expr,
-            kind,
-        });
-        Column { slot, name, kind }
-    }
-
-    /// The items' columns by their names. All are computed from the columns before; one that has no name gets the next `ColumnN`.
-    fn items(&mut self, items: &[Item<'a>]) -> Vec<(Arc<str>, Span, Option<Column>)> {
-        let mut columns: Vec<(Arc<str>, Span, Option<Column>)> = Vec::new();
-        let mut unnamed = 0;
-        for item in items {
-            if self.diagnostics.is_full() || self.is_crowded(columns.len(), item.expr.span) {
-                break;
-            }
-            let typed = self.expr(&item.expr);
-            let (name, span) = self.name_of(item, &mut unnamed);
-            if columns.iter().any(|(other, ..)| *other == name) {
-                let message = format!("two columns are called `{name}`");
-                self.diagnostics.error(span, message, None);
-            }
-            let column = typed.map(|typed| self.place(&name, typed));
-            columns.push((name, span, column));
-        }
-        columns
-    }
-
-    /// The name of an item's column.
-    fn name_of(&mut self, item: &Item<'a>, unnamed: &mut usize) -> (Arc<str>, Span) {
-        if let [first, rest @ ..] = item.names.as_slice() {
-            if let Some(second) = rest.first() {
-                let message = "an expression gives one column, but for arg_max in `summarize`";
-                self.diagnostics.error(second.span, message, None);
-            }
-            return (first.text.into(), first.span);
-        }
-        let name = match implied_name(&item.expr) {
-            Some(name) => name.into(),
-            None => {
-                *unnamed += 1;
-                format!("Column{unnamed}").into()
-            }
-        };
-        (name, item.expr.span)
-    }
-
-    fn is_crowded(&mut self, more: usize, span: Span) -> bool {
-        let is_crowded = self.scope.is_full() || more >= MAX_COLUMNS
-            || self.body.extends.len() + self.body.computed.len() >= MAX_COLUMNS;
-        if is_crowded {
-            let message = format!("a query has at most {MAX_COLUMNS} columns");
-            self.diagnostics.error(span, message, None);
-        }
-        is_crowded
-    }
-
-    fn extend(&mut self, items: &[Item<'a>]) {
-        for (name, _, column) in self.items(items) {
-            self.scope.set(name, column);
-        }
-    }
-
-    fn project(&mut self, items: &[Item<'a>]) {
-        let columns = self.items(items);
-        self.scope = Scope::default();
-        for (name, _, column) in columns {
-            self.scope.set(name, column);
-        }
-    }
-
-    fn project_away(&mut self, names: &[Name<'a>]) {
-        for name in names {
-            if self.scope.get(name.text).is_none() {
-                let hint = self.diagnostics.did_you_mean(name.text, self.scope.names());
-                let message = format!("no column `{}`", name.text);
-                self.diagnostics.error(name.span, message, hint);
-            }
-            self.scope.remove(name.text);
-        }
     }
 
     /// The last order is the one that counts.
@@ -345,33 +273,21 @@ impl<'a> Checker<'a, '_> {
     }
 }
 
-/// The name that a column has without being given one: its own, also where it is rounded or converted.
-fn implied_name<'a>(written: &Written<'a>) -> Option<&'a str> {
-    const KEEP_NAMES: [&str; 4] = ["bin", "tostring", "toint", "tolong"];
-    match &written.kind {
-        ExprKind::Name(name) => Some(name),
-        ExprKind::Call { name, arguments } if KEEP_NAMES.contains(&name.text) => {
-            match arguments.first().map(|argument| &argument.kind) {
-                Some(ExprKind::Name(name)) => Some(name),
-                _ => None,
-            }
-        }
-        _ => None,
-    }
-}
-
 /// How many ticks a condition on the row's time looks back, where it is one.
 fn looks_back(condition: &Expr) -> Option<i64> {
-    let is_time = |expr: &Expr| {
-        matches!(expr, Expr::Column(Column { slot: Slot::Field(field), .. }) if field.is_time())
-    };
+    let is_time = |expr: &Expr| matches!(expr, Expr::Column(Column { slot: Slot::Field(field), .. }) if field.is_time());
     let (time, ticks) = match condition {
         Expr::Compare(comparison, operands) => match (comparison, operands.as_ref()) {
             (Comparison::Greater | Comparison::GreaterOrEqual, [time, Expr::Now(ticks)])
-            | (Comparison::Less | Comparison::LessOrEqual, [Expr::Now(ticks), time]) => (time, ticks),
+            | (Comparison::Less | Comparison::LessOrEqual, [Expr::Now(ticks), time]) => {
+                (time, ticks)
+            }
             _ => return None,
         },
-        Expr::Between { parts, is_negated: false } => match parts.as_ref() {
+        Expr::Between {
+            parts,
+            is_negated: false,
+        } => match parts.as_ref() {
             [time, Expr::Now(ticks), _] => (time, ticks),
             _ => return None,
         },

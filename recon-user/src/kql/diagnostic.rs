@@ -13,14 +13,14 @@
 //! shown around the span. Tabs are shown as blanks, letters that take two columns get two marks, and what could play with the
 //! terminal is shown by its number.
 
-use std::fmt::Write;
-
 use super::nearest::nearest;
 use super::source::{Source, Span};
 use crate::process::visible;
 
-/// Diagnostics of one file that are kept. Those beyond are counted.
+/// Diagnostics of one file that are kept. What comes after is not read.
 const MAX_KEPT: usize = 100;
+/// Bytes of a message that are kept.
+const MAX_MESSAGE: usize = 300;
 /// Columns of a source line that are shown, and how many of them before the span.
 const MAX_SHOWN: usize = 160;
 const SHOWN_BEFORE: usize = 80;
@@ -58,7 +58,6 @@ pub struct Diagnostic {
 pub struct Diagnostics {
     kept: Vec<Diagnostic>,
     errors: usize,
-    dropped: usize,
 }
 
 impl Diagnostics {
@@ -73,14 +72,13 @@ impl Diagnostics {
 
     fn push(&mut self, level: Level, span: Span, message: String, hint: Option<String>) {
         if self.is_full() {
-            self.dropped += 1;
             return;
         }
         self.kept.push(Diagnostic {
             level,
             span,
-            message,
-            hint,
+            message: clipped(message),
+            hint: hint.map(clipped),
         });
     }
 
@@ -102,7 +100,7 @@ impl Diagnostics {
         Some(format!("did you mean `{meant}`?"))
     }
 
-    /// How many errors there are, those that are not kept among them.
+    /// How many errors were found.
     #[must_use]
     pub fn errors(&self) -> usize {
         self.errors
@@ -117,12 +115,23 @@ impl Diagnostics {
         for diagnostic in sorted {
             text.push_str(&diagnostic.render(source));
         }
-        if self.dropped > 0 {
-            // Writing to a string can't fail.
-            let _ = writeln!(text, "{}: and {} more", source.name(), self.dropped);
+        if self.is_full() {
+            let name = source.name();
+            text.push_str(&format!(
+                "{name}: no more than {MAX_KEPT} messages are shown\n"
+            ));
         }
         text
     }
+}
+
+/// A message, which may quote a word as long as the file.
+fn clipped(mut message: String) -> String {
+    if message.len() > MAX_MESSAGE {
+        message.truncate(message.floor_char_boundary(MAX_MESSAGE));
+        message.push_str(CUT);
+    }
+    message
 }
 
 impl Diagnostic {

@@ -89,7 +89,12 @@ pub(super) struct Signature<F: 'static> {
 }
 
 impl<F> Signature<F> {
-    const fn new(function: F, name: &'static str, takes: &'static [Takes], usage: &'static str) -> Self {
+    const fn new(
+        function: F,
+        name: &'static str,
+        takes: &'static [Takes],
+        usage: &'static str,
+    ) -> Self {
         Self {
             function,
             name,
@@ -111,19 +116,79 @@ use Takes::{Any, Bool, Number, NumberOrTime, String};
 /// Functions of values.
 pub(super) const FUNCTIONS: &[Signature<Function>] = &[
     Signature::new(Function::Not, "not", &[Bool], "not takes one condition"),
-    Signature::new(Function::Bin, "bin", &[NumberOrTime, Number], "bin takes a value and a size, as in bin(TimeGenerated, 1h)"),
-    Signature::new(Function::Iff, "iff", &[Bool, Any, Any], "iff takes a condition and two values"),
-    Signature::new(Function::Iff, "iif", &[Bool, Any, Any], "iif takes a condition and two values"),
-    Signature::new(Function::Ipv4IsInRange, "ipv4_is_in_range", &[String, String], "ipv4_is_in_range takes an address and a range such as \"10.0.0.0/8\""),
-    Signature::new(Function::Ipv4IsPrivate, "ipv4_is_private", &[String], "ipv4_is_private takes one address"),
-    Signature::new(Function::IsEmpty, "isempty", &[Any], "isempty takes one value"),
-    Signature::new(Function::IsNotEmpty, "isnotempty", &[Any], "isnotempty takes one value"),
+    Signature::new(
+        Function::Bin,
+        "bin",
+        &[NumberOrTime, Number],
+        "bin takes a value and a size, as in bin(TimeGenerated, 1h)",
+    ),
+    Signature::new(
+        Function::Iff,
+        "iff",
+        &[Bool, Any, Any],
+        "iff takes a condition and two values",
+    ),
+    Signature::new(
+        Function::Iff,
+        "iif",
+        &[Bool, Any, Any],
+        "iif takes a condition and two values",
+    ),
+    Signature::new(
+        Function::Ipv4IsInRange,
+        "ipv4_is_in_range",
+        &[String, String],
+        "ipv4_is_in_range takes an address and a range such as \"10.0.0.0/8\"",
+    ),
+    Signature::new(
+        Function::Ipv4IsPrivate,
+        "ipv4_is_private",
+        &[String],
+        "ipv4_is_private takes one address",
+    ),
+    Signature::new(
+        Function::IsEmpty,
+        "isempty",
+        &[Any],
+        "isempty takes one value",
+    ),
+    Signature::new(
+        Function::IsNotEmpty,
+        "isnotempty",
+        &[Any],
+        "isnotempty takes one value",
+    ),
     Signature::new(Function::IsNull, "isnull", &[Any], "isnull takes one value"),
-    Signature::new(Function::IsNotNull, "isnotnull", &[Any], "isnotnull takes one value"),
-    Signature::new(Function::StrLen, "strlen", &[String], "strlen takes one string"),
-    Signature::new(Function::ToLower, "tolower", &[String], "tolower takes one string"),
-    Signature::new(Function::ToUpper, "toupper", &[String], "toupper takes one string"),
-    Signature::new(Function::ToString, "tostring", &[Any], "tostring takes one value"),
+    Signature::new(
+        Function::IsNotNull,
+        "isnotnull",
+        &[Any],
+        "isnotnull takes one value",
+    ),
+    Signature::new(
+        Function::StrLen,
+        "strlen",
+        &[String],
+        "strlen takes one string",
+    ),
+    Signature::new(
+        Function::ToLower,
+        "tolower",
+        &[String],
+        "tolower takes one string",
+    ),
+    Signature::new(
+        Function::ToUpper,
+        "toupper",
+        &[String],
+        "toupper takes one string",
+    ),
+    Signature::new(
+        Function::ToString,
+        "tostring",
+        &[Any],
+        "tostring takes one value",
+    ),
     Signature::new(Function::ToInt, "toint", &[Any], "toint takes one value"),
     Signature::new(Function::ToLong, "tolong", &[Any], "tolong takes one value"),
 ];
@@ -163,18 +228,74 @@ pub enum AggregateFunction {
 
 /// Functions of groups.
 pub(super) const AGGREGATES: &[Signature<AggregateFunction>] = &[
-    Signature::new(AggregateFunction::Count, "count", &[], "count takes nothing: countif takes a condition, dcount a column"),
-    Signature::new(AggregateFunction::CountIf, "countif", &[Bool], "countif takes one condition"),
-    Signature::new(AggregateFunction::DCount, "dcount", &[Any], "dcount takes one column"),
-    Signature::new(AggregateFunction::DCountIf, "dcountif", &[Any, Bool], "dcountif takes a column and a condition"),
-    Signature::new(AggregateFunction::Sum, "sum", &[Number], "sum takes one column"),
-    Signature::new(AggregateFunction::SumIf, "sumif", &[Number, Bool], "sumif takes a column and a condition"),
-    Signature::new(AggregateFunction::Avg, "avg", &[Number], "avg takes one column"),
-    Signature::new(AggregateFunction::Min, "min", &[NumberOrTime], "min takes one column"),
-    Signature::new(AggregateFunction::Max, "max", &[NumberOrTime], "max takes one column"),
-    Signature::new(AggregateFunction::MakeSet, "make_set", &[Any, Number], "make_set takes a column and, if need be, how many values to keep").or_less(),
+    Signature::new(
+        AggregateFunction::Count,
+        "count",
+        &[],
+        "count takes nothing: countif takes a condition, dcount a column",
+    ),
+    Signature::new(
+        AggregateFunction::CountIf,
+        "countif",
+        &[Bool],
+        "countif takes one condition",
+    ),
+    Signature::new(
+        AggregateFunction::DCount,
+        "dcount",
+        &[Any],
+        "dcount takes one column",
+    ),
+    Signature::new(
+        AggregateFunction::DCountIf,
+        "dcountif",
+        &[Any, Bool],
+        "dcountif takes a column and a condition",
+    ),
+    Signature::new(
+        AggregateFunction::Sum,
+        "sum",
+        &[Number],
+        "sum takes one column",
+    ),
+    Signature::new(
+        AggregateFunction::SumIf,
+        "sumif",
+        &[Number, Bool],
+        "sumif takes a column and a condition",
+    ),
+    Signature::new(
+        AggregateFunction::Avg,
+        "avg",
+        &[Number],
+        "avg takes one column",
+    ),
+    Signature::new(
+        AggregateFunction::Min,
+        "min",
+        &[NumberOrTime],
+        "min takes one column",
+    ),
+    Signature::new(
+        AggregateFunction::Max,
+        "max",
+        &[NumberOrTime],
+        "max takes one column",
+    ),
+    Signature::new(
+        AggregateFunction::MakeSet,
+        "make_set",
+        &[Any, Number],
+        "make_set takes a column and, if need be, how many values to keep",
+    )
+    .or_less(),
     // Its arguments are checked apart: the second may be `*`, and more may follow.
-    Signature::new(AggregateFunction::ArgMax, "arg_max", &[NumberOrTime, Any], "arg_max takes a column and those to show of its greatest row, or *"),
+    Signature::new(
+        AggregateFunction::ArgMax,
+        "arg_max",
+        &[NumberOrTime, Any],
+        "arg_max takes a column and those to show of its greatest row, or *",
+    ),
 ];
 
 impl fmt::Display for AggregateFunction {
@@ -189,7 +310,10 @@ fn name_of<F: PartialEq>(all: &'static [Signature<F>], function: F) -> &'static 
 }
 
 /// The function of that name.
-pub(super) fn by_name<F>(all: &'static [Signature<F>], name: &str) -> Option<&'static Signature<F>> {
+pub(super) fn by_name<F>(
+    all: &'static [Signature<F>],
+    name: &str,
+) -> Option<&'static Signature<F>> {
     all.iter().find(|signature| signature.name == name)
 }
 

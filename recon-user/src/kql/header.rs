@@ -19,7 +19,15 @@ use super::value::{Literal, TICK_NANOS};
 use crate::rule::Severity;
 
 /// The keys of annotations. `purpose` is prose, and a title where there is no other.
-const KEYS: [&str; 7] = ["id", "name", "severity", "technique", "window", "cooldown", "purpose"];
+const KEYS: [&str; 7] = [
+    "id",
+    "name",
+    "severity",
+    "technique",
+    "window",
+    "cooldown",
+    "purpose",
+];
 const MAX_ID: usize = 64;
 const MAX_NAME: usize = 200;
 const DEFAULT_SEVERITY: Severity = Severity::Medium;
@@ -43,7 +51,10 @@ pub(super) fn read(
     fallback: &str,
     diagnostics: &mut Diagnostics,
 ) -> Header {
-    let block = comments.iter().rposition(|comment| comment.begins_block).unwrap_or(0);
+    let block = comments
+        .iter()
+        .rposition(|comment| comment.begins_block)
+        .unwrap_or(0);
     let mut reader = Reader {
         diagnostics,
         seen: Vec::new(),
@@ -92,20 +103,28 @@ impl<'a> Reader<'a, '_> {
         let Some((word, text)) = annotation(line) else {
             return;
         };
-        let key = KEYS.iter().copied().find(|key| key.eq_ignore_ascii_case(word));
+        let key = KEYS
+            .iter()
+            .copied()
+            .find(|key| key.eq_ignore_ascii_case(word));
         let Some(key) = key else {
             self.unknown(word, span);
             return;
         };
         let start = span.start + line.len() - text.len();
-        let place = Span { start, end: span.end };
+        let place = Span {
+            start,
+            end: span.end,
+        };
         if self.seen.contains(&key) {
-            self.diagnostics.error(span, format!("a second `{key}`"), None);
+            self.diagnostics
+                .error(span, format!("a second `{key}`"), None);
             return;
         }
         self.seen.push(key);
         if let Err((message, hint)) = self.set(key, text, place) {
-            self.diagnostics.error(place, message, Some(hint.to_owned()));
+            self.diagnostics
+                .error(place, message, Some(hint.to_owned()));
         }
     }
 
@@ -157,15 +176,21 @@ impl<'a> Reader<'a, '_> {
 fn annotation(line: &str) -> Option<(&str, &str)> {
     let (word, text) = line.split_once(':')?;
     let is_word = word.starts_with(|first: char| first.is_alphabetic())
-        && word.chars().all(|letter| letter.is_alphanumeric() || "-_".contains(letter));
+        && word
+            .chars()
+            .all(|letter| letter.is_alphanumeric() || "-_".contains(letter));
     // Not an address of the web.
     let is_annotation = is_word && !text.starts_with("//") && !text.trim().is_empty();
     is_annotation.then_some((word, text.trim_start()))
 }
 
 fn is_id(text: &str) -> bool {
-    let is_part = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
-    text.len() <= MAX_ID && !text.starts_with('-') && !text.ends_with('-') && text.chars().all(is_part)
+    let is_part =
+        |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
+    text.len() <= MAX_ID
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+        && text.chars().all(is_part)
 }
 
 /// `T1595` or `T1595.001`.
@@ -174,7 +199,10 @@ fn is_technique(text: &str) -> bool {
     let is_number = |text: &str, digits: usize| {
         text.len() == digits && text.bytes().all(|digit| digit.is_ascii_digit())
     };
-    technique.strip_prefix('T').is_some_and(|number| is_number(number, 4)) && is_number(sub, 3)
+    technique
+        .strip_prefix('T')
+        .is_some_and(|number| is_number(number, 4))
+        && is_number(sub, 3)
 }
 
 fn duration(text: &str) -> Result<Duration, (String, &'static str)> {
@@ -186,7 +214,9 @@ fn duration(text: &str) -> Result<Duration, (String, &'static str)> {
     let nanos = u64::try_from(i128::from(ticks) * TICK_NANOS).map_err(|_| wrong())?;
     let duration = Duration::from_nanos(nanos);
     let is_allowed = (SHORTEST_WINDOW..=LONGEST_WINDOW).contains(&duration);
-    (is_allowed && length == text.len()).then_some(duration).ok_or_else(wrong)
+    (is_allowed && length == text.len())
+        .then_some(duration)
+        .ok_or_else(wrong)
 }
 
 fn number(text: &str) -> Option<(Result<Literal, literal::Malformed>, usize)> {
@@ -213,5 +243,5 @@ pub(super) fn id_of(title: &str) -> String {
 }
 
 fn cut(text: &str, length: usize) -> &str {
-    &text[..text.floor_char_boundary(length)]
+    text[..text.floor_char_boundary(length)].trim_end()
 }

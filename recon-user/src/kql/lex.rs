@@ -175,7 +175,8 @@ impl<'a> Lexer<'a> {
             Err(malformed) => {
                 let (start, end) = (self.at + malformed.at, self.at + malformed.end);
                 let hint = malformed.hint.map(str::to_owned);
-                self.diagnostics.error(Span { start, end }, malformed.message, hint);
+                self.diagnostics
+                    .error(Span { start, end }, malformed.message, hint);
                 Kind::Broken
             }
         };

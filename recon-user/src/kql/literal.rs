@@ -47,7 +47,10 @@ fn is_digit(letter: char) -> bool {
 /// A number or a timespan, which begins with a digit.
 pub(super) fn number(text: &str) -> Read {
     let word = run(text, |letter| letter.is_alphanumeric() || letter == '_');
-    if let Some(digits) = text[..word].strip_prefix("0x").or(text[..word].strip_prefix("0X")) {
+    if let Some(digits) = text[..word]
+        .strip_prefix("0x")
+        .or(text[..word].strip_prefix("0X"))
+    {
         return match i64::from_str_radix(digits, 16) {
             Ok(value) => (Ok(Literal::Long(value)), word),
             Err(_) => malformed(word, format!("`{}` is no long", &text[..word]), None),
@@ -125,13 +128,19 @@ fn ticks(digits: &str, unit: i64) -> Option<i64> {
 pub(super) fn string(text: &str) -> Option<Read> {
     let is_verbatim = text.starts_with('@');
     let prefix = usize::from(is_verbatim);
-    let quote = text[prefix..].chars().next().filter(|&letter| letter == '"' || letter == '\'')?;
-    let line = &text[..run(text, |letter| letter != '\n' && letter != '\r')];
+    let quote = text[prefix..]
+        .chars()
+        .next()
+        .filter(|&letter| letter == '"' || letter == '\'')?;
     let mut value = String::new();
     let mut wrong: Option<Malformed> = None;
     let mut at = prefix + 1;
-    while let Some(letter) = line[at..].chars().next() {
-        let rest = &line[at..];
+    while let Some(letter) = text[at..]
+        .chars()
+        .next()
+        .filter(|letter| !"\r\n".contains(*letter))
+    {
+        let rest = &text[at..];
         if letter == quote {
             at += 1;
             if !(is_verbatim && rest[1..].starts_with(quote)) {
@@ -163,14 +172,16 @@ pub(super) fn string(text: &str) -> Option<Read> {
         }
     }
     let message = "this string does not end on its line".to_owned();
-    Some(malformed(line.len(), message, None))
+    Some(malformed(at, message, None))
 }
 
 /// The letter that is meant by what follows a backslash, and the bytes it takes. The bytes of what is no escape otherwise.
 fn escape(text: &str) -> Result<(char, usize), usize> {
-    let Some(letter) = text.chars().next() else {
-        return Err(0);
-    };
+    let letter = text
+        .chars()
+        .next()
+        .filter(|letter| !"\r\n".contains(*letter));
+    let letter = letter.ok_or(0_usize)?;
     let hexadecimal = |digits: usize| {
         let wrong = letter.len_utf8();
         let digits = text.get(1..=digits).ok_or(wrong)?;
@@ -262,7 +273,10 @@ fn clock(text: &str) -> Option<i64> {
     let (minutes, seconds) = rest.split_once(':').unwrap_or((rest, "0"));
     let mut total = ticks(days, unit("d")?)?;
     for (part, (limit, seconds)) in [hours, minutes].into_iter().zip(LIMITS) {
-        let value: i64 = part.parse().ok().filter(|value| (0..limit).contains(value))?;
+        let value: i64 = part
+            .parse()
+            .ok()
+            .filter(|value| (0..limit).contains(value))?;
         total = total.checked_add(value * seconds * TICKS_PER_SECOND)?;
     }
     total.checked_add(ticks(seconds, TICKS_PER_SECOND)?)

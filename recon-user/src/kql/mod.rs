@@ -49,9 +49,7 @@ pub use command::check;
 pub use diagnostic::{Diagnostic, Diagnostics, Level};
 pub use function::{AggregateFunction, Function};
 pub use operator::{Arithmetic, Comparison, TextOperator, TextTest};
-pub use plan::{
-    Aggregate, Column, Expr, Named, Output, Plan, Shown, Slot, SortKey, Threshold,
-};
+pub use plan::{Aggregate, Column, Expr, Named, Output, Plan, Shown, Slot, SortKey, Threshold};
 pub use schema::Field;
 pub use source::{Source, Span};
 pub use value::{Literal, TICK_NANOS, TICKS_PER_SECOND, Type};
@@ -105,16 +103,22 @@ impl Loader {
                     return plans;
                 }
                 number += 1;
+                let errors = diagnostics.errors();
                 let tokens = &lexed.tokens[query];
                 let before = comments_before(&mut comments, tokens);
                 let fallback = format!("{}-{number}", stem(source.name()));
                 let header = header::read(source, before, title.take(), &fallback, diagnostics);
-                plans.extend(self.query(source, tokens, header, diagnostics));
+                let plan = self.query(source, tokens, header, diagnostics);
+                plans.extend(plan.filter(|_| diagnostics.errors() == errors));
             }
         }
         if number == 0 && diagnostics.errors() == 0 {
             let hint = "Markdown has them in blocks fenced as kusto or kql".to_owned();
-            diagnostics.error(Span::default(), "there is no query in this file", Some(hint));
+            diagnostics.error(
+                Span::default(),
+                "there is no query in this file",
+                Some(hint),
+            );
         }
         plans
     }
@@ -127,17 +131,16 @@ impl Loader {
         diagnostics: &mut Diagnostics,
     ) -> Option<Plan> {
         let is_broken = tokens.iter().any(|token| token.kind == lex::Kind::Broken);
-        let errors = diagnostics.errors();
         let query = parse::query(source, tokens, diagnostics)?;
         let key = (header.id.clone(), header.name.clone());
         let plan = check::plan(&query, header, diagnostics);
-        let place = format!("{}:{}", source.name(), source.place(query.table.span.start));
+        let place = source.file_and_line(query.table.span.start);
         if let Some(other) = self.places.insert(key, place) {
             let message = "a rule of this id and name is there already";
             let hint = format!("it is at {other}");
             diagnostics.error(query.table.span, message, Some(hint));
         }
-        plan.filter(|_| !is_broken && diagnostics.errors() == errors)
+        plan.filter(|_| !is_broken)
     }
 }
 

@@ -172,14 +172,38 @@ impl fmt::Display for TextOperator {
 
 /// Operators that are words, for hints.
 pub(super) const WORDS: &[&str] = &[
-    "and", "or", "in", "!in", "in~", "!in~", "between", "!between", "startswith", "!startswith",
-    "startswith_cs", "!startswith_cs", "endswith", "!endswith", "endswith_cs", "!endswith_cs",
-    "contains", "!contains", "contains_cs", "!contains_cs", "has", "!has", "has_cs", "!has_cs",
+    "and",
+    "or",
+    "in",
+    "!in",
+    "in~",
+    "!in~",
+    "between",
+    "!between",
+    "startswith",
+    "!startswith",
+    "startswith_cs",
+    "!startswith_cs",
+    "endswith",
+    "!endswith",
+    "endswith_cs",
+    "!endswith_cs",
+    "contains",
+    "!contains",
+    "contains_cs",
+    "!contains_cs",
+    "has",
+    "!has",
+    "has_cs",
+    "!has_cs",
 ];
 
 /// Operators of Kusto that are not known here, and what says the same.
 pub(super) const OTHERS: &[(&str, &str)] = &[
-    ("matches", "startswith, endswith, contains and has are known"),
+    (
+        "matches",
+        "startswith, endswith, contains and has are known",
+    ),
     ("has_any", "write has for each, with `or` between them"),
     ("has_all", "write has for each, with `and` between them"),
     ("hasprefix", "startswith and contains are known"),

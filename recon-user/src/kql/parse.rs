@@ -53,7 +53,8 @@ impl<'a> Parser<'a, '_> {
         while self.is_word("let") {
             match self.let_statement() {
                 Ok(statement) => lets.push(statement),
-                Err(Reported) => self.skip(&[";"]),
+                // What follows without a semicolon may be of the constant still.
+                Err(Reported) => self.skip_to_semicolon()?,
             }
             if !self.eat(";") && !self.is_at_end() {
                 let hint = "a `let` ends with `;`";
@@ -120,7 +121,10 @@ impl<'a> Parser<'a, '_> {
 
     /// From `start` to the last token that was read.
     fn since(&self, start: Span) -> Span {
-        let last = self.next.checked_sub(1).and_then(|last| self.tokens.get(last));
+        let last = self
+            .next
+            .checked_sub(1)
+            .and_then(|last| self.tokens.get(last));
         last.map_or(start, |last| start.to(last.span))
     }
 
@@ -167,7 +171,9 @@ impl<'a> Parser<'a, '_> {
 
     /// A name, which is a word that means nothing else.
     fn name(&mut self, expected: &str) -> Parsed<Name<'a>> {
-        const RESERVED: [&str; 7] = ["by", "true", "True", "TRUE", "false", "False", "FALSE"];
+        const RESERVED: [&str; 8] = [
+            "by", "not", "true", "True", "TRUE", "false", "False", "FALSE",
+        ];
         let is_name = |text: &str| {
             !WORDS.contains(&text) && !RESERVED.contains(&text) && !text.starts_with('!')
         };
@@ -203,9 +209,9 @@ impl<'a> Parser<'a, '_> {
                 Some("=") => "`=` gives a column its name; `==` compares",
                 Some("&&") => "write `and`",
                 Some("||") => "write `or`",
-                Some("!") => "write `not(...)`",
                 Some("|") => "a pipe stands before each operator, and nowhere else",
                 Some("{") => "functions and objects are not known here",
+                _ if found.starts_with('!') => "write `not(...)`",
                 None if token.after_gap || found == super::schema::TABLE => {
                     "queries are separated by a blank line and by `;`"
                 }
@@ -218,6 +224,15 @@ impl<'a> Parser<'a, '_> {
     }
 
     // Going on after one.
+
+    fn skip_to_semicolon(&mut self) -> Parsed<()> {
+        let rest = &self.tokens[self.next..];
+        let ahead = rest
+            .iter()
+            .position(|token| token.kind == Kind::Symbol(";"));
+        self.next += ahead.ok_or(Reported)?;
+        Ok(())
+    }
 
     /// Goes to the next of these symbols outside of parentheses, to the next pipe or semicolon anywhere, or to the end.
     fn skip(&mut self, symbols: &[&str]) {

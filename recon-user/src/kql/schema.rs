@@ -61,12 +61,32 @@ impl Field {
         (Self::LocalIp, "LocalIP", Type::String),
         (Self::LocalPort, "LocalPort", Type::Int),
         (Self::RemoteIpType, "RemoteIPType", Type::String),
-        (Self::ProcessFileName, "InitiatingProcessFileName", Type::String),
+        (
+            Self::ProcessFileName,
+            "InitiatingProcessFileName",
+            Type::String,
+        ),
         (Self::ProcessId, "InitiatingProcessId", Type::Long),
-        (Self::ProcessCommandLine, "InitiatingProcessCommandLine", Type::String),
-        (Self::ProcessFolderPath, "InitiatingProcessFolderPath", Type::String),
-        (Self::ProcessAccountName, "InitiatingProcessAccountName", Type::String),
-        (Self::ProcessParentId, "InitiatingProcessParentId", Type::Long),
+        (
+            Self::ProcessCommandLine,
+            "InitiatingProcessCommandLine",
+            Type::String,
+        ),
+        (
+            Self::ProcessFolderPath,
+            "InitiatingProcessFolderPath",
+            Type::String,
+        ),
+        (
+            Self::ProcessAccountName,
+            "InitiatingProcessAccountName",
+            Type::String,
+        ),
+        (
+            Self::ProcessParentId,
+            "InitiatingProcessParentId",
+            Type::Long,
+        ),
         (Self::Count, "Count", Type::Long),
     ];
 

@@ -94,9 +94,9 @@ impl Source {
     pub(super) fn line(&self, at: usize) -> (usize, Span) {
         let number = self.lines.partition_point(|&start| start <= at) - 1;
         let start = self.lines[number];
-        let rest = &self.text[start..];
-        let length = rest.find('\n').unwrap_or(rest.len());
-        let end = start + rest[..length].trim_end_matches('\r').len();
+        let next = self.lines.get(number + 1).copied();
+        let line = &self.text[start..next.unwrap_or(self.text.len())];
+        let end = start + line.trim_end_matches(['\r', '\n']).len();
         (number, Span { start, end })
     }
 
@@ -106,6 +106,12 @@ impl Source {
         let before = span.start..at.min(span.end);
         let column = self.text[before].chars().count();
         format!("{}:{}", line + 1, column + 1)
+    }
+
+    /// `FILE:LINE` of a byte.
+    pub(super) fn file_and_line(&self, at: usize) -> String {
+        let (line, _) = self.line(at);
+        format!("{}:{}", self.name, line + 1)
     }
 
     fn is_markdown(&self) -> bool {
@@ -183,7 +189,10 @@ impl<'a> Fence<'a> {
 
     fn open(line: &'a str, content: usize) -> Option<Self> {
         let line = line.trim_start_matches([' ', '\t', '>']);
-        let letter = line.chars().next().filter(|letter| "`~".contains(*letter))?;
+        let letter = line
+            .chars()
+            .next()
+            .filter(|letter| "`~".contains(*letter))?;
         let after = line.trim_start_matches(letter);
         let mark = &line[..line.len() - after.len()];
         if mark.len() < Self::SHORTEST || letter == '`' && after.contains('`') {

@@ -13,7 +13,18 @@ use super::source::Source;
 
 /// Words that want something after them, besides operators.
 const LEADING: [&str; 12] = [
-    "let", "where", "filter", "extend", "summarize", "project", "order", "sort", "top", "take", "limit", "by",
+    "let",
+    "where",
+    "filter",
+    "extend",
+    "summarize",
+    "project",
+    "order",
+    "sort",
+    "top",
+    "take",
+    "limit",
+    "by",
 ];
 /// Words that go on with what stands before them, besides operators.
 const TRAILING: [&str; 4] = ["by", "asc", "desc", "nulls"];
@@ -24,12 +35,13 @@ pub(super) fn queries(source: &Source, tokens: &[Token]) -> Vec<Range<usize>> {
         let token = tokens.get(index)?;
         (token.kind == Kind::Word).then(|| source.slice(token.span))
     };
-    let can_begin = |index| {
-        word(index).is_some_and(|word| !WORDS.contains(&word) && !TRAILING.contains(&word))
-    };
+    let can_begin =
+        |index| word(index).is_some_and(|word| !WORDS.contains(&word) && !TRAILING.contains(&word));
     let leaves_open = |index: usize| match tokens[index].kind {
         Kind::Symbol(symbol) => !matches!(symbol, ")" | "]"),
-        Kind::Word => word(index).is_some_and(|word| WORDS.contains(&word) || LEADING.contains(&word)),
+        Kind::Word => {
+            word(index).is_some_and(|word| WORDS.contains(&word) || LEADING.contains(&word))
+        }
         _ => false,
     };
     let mut queries = Vec::new();
@@ -46,7 +58,11 @@ pub(super) fn queries(source: &Source, tokens: &[Token]) -> Vec<Range<usize>> {
         } else if is_let && token.kind == Kind::Symbol("|") {
             // Its semicolon is missing, and what follows is a query already.
             statement = index;
-        } else if index > statement && token.after_gap && can_begin(index) && !leaves_open(index - 1) {
+        } else if index > statement
+            && token.after_gap
+            && can_begin(index)
+            && !leaves_open(index - 1)
+        {
             statement = index;
             // A `let` without its semicolon is told of when it is read.
             if !is_let {

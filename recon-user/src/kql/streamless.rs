@@ -64,9 +64,15 @@ const STREAMLESS: &[(&str, &str)] = &[
 const LEFT_OUT: &[(&str, &str)] = &[
     ("distinct", "write `summarize by` and the columns"),
     ("count", "write `summarize count()`"),
-    ("project-rename", "write `extend` or `project` with the new name"),
+    (
+        "project-rename",
+        "write `extend` or `project` with the new name",
+    ),
     ("project-keep", "write `project` with the columns to keep"),
-    ("project-reorder", "write `project` with the columns in their order"),
+    (
+        "project-reorder",
+        "write `project` with the columns in their order",
+    ),
     ("getschema", "the columns are those of DeviceNetworkEvents"),
 ];
 

@@ -16,11 +16,21 @@ pub const TICK_NANOS: i128 = 100;
 /// Units of a timespan and their ticks, longest first. The first name of a unit is the one that is written.
 pub(super) const UNITS: &[(&[&str], i64)] = &[
     (&["d", "day", "days"], 86_400 * TICKS_PER_SECOND),
-    (&["h", "hr", "hrs", "hour", "hours"], 3_600 * TICKS_PER_SECOND),
+    (
+        &["h", "hr", "hrs", "hour", "hours"],
+        3_600 * TICKS_PER_SECOND,
+    ),
     (&["m", "min", "minute", "minutes"], 60 * TICKS_PER_SECOND),
     (&["s", "sec", "second", "seconds"], TICKS_PER_SECOND),
     (
-        &["ms", "milli", "millis", "millisec", "millisecond", "milliseconds"],
+        &[
+            "ms",
+            "milli",
+            "millis",
+            "millisec",
+            "millisecond",
+            "milliseconds",
+        ],
         TICKS_PER_SECOND / 1_000,
     ),
     (
@@ -158,7 +168,9 @@ pub(super) fn comma_separated<T: fmt::Display>(
 
 /// In the longest unit that divides it.
 fn timespan(ticks: i64, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let unit = UNITS.iter().find(|(_, size)| ticks % size == 0 && ticks != 0);
+    let unit = UNITS
+        .iter()
+        .find(|(_, size)| ticks % size == 0 && ticks != 0);
     match unit {
         Some((names, size)) => write!(formatter, "{}{}", ticks / size, names[0]),
         None => formatter.write_str("0s"),

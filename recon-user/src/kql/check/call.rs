@@ -17,7 +17,12 @@ use super::{Checker, Mode};
 const IPV4_BITS: u32 = 32;
 
 impl Checker<'_, '_> {
-    pub(super) fn call(&mut self, name: &Name<'_>, arguments: &[Written<'_>], span: Span) -> Option<Typed> {
+    pub(super) fn call(
+        &mut self,
+        name: &Name<'_>,
+        arguments: &[Written<'_>],
+        span: Span,
+    ) -> Option<Typed> {
         if let Some(signature) = by_name(AGGREGATES, name.text) {
             return self.nested_aggregate(signature, arguments, span);
         }
@@ -38,7 +43,9 @@ impl Checker<'_, '_> {
         if let Some(reason) = streamless::reason(name.text) {
             return self.error(name.span, reason, None);
         }
-        let known = names(FUNCTIONS).chain(names(AGGREGATES)).chain(["now", "ago"]);
+        let known = names(FUNCTIONS)
+            .chain(names(AGGREGATES))
+            .chain(["now", "ago"]);
         let hint = self.diagnostics.did_you_mean(name.text, known);
         self.error(name.span, format!("no function `{}`", name.text), hint)
     }
@@ -55,28 +62,53 @@ impl Checker<'_, '_> {
         if !counts.contains(&arguments.len()) {
             return self.wrong_count(signature, arguments.len(), span);
         }
-        let checked: Vec<_> = arguments.iter().map(|argument| self.expr(argument)).collect();
+        let checked: Vec<_> = arguments
+            .iter()
+            .map(|argument| self.expr(argument))
+            .collect();
         for ((typed, takes), written) in checked.iter().zip(signature.takes).zip(arguments) {
             self.takes(signature, *takes, typed.as_ref()?, written.span)?;
         }
         checked.into_iter().collect()
     }
 
-    fn wrong_count<T, F>(&mut self, signature: &Signature<F>, count: usize, span: Span) -> Option<T> {
+    fn wrong_count<T, F>(
+        &mut self,
+        signature: &Signature<F>,
+        count: usize,
+        span: Span,
+    ) -> Option<T> {
         let plural = if count == 1 { "" } else { "s" };
-        let message = format!("`{}` does not take {count} argument{plural}", signature.name);
+        let message = format!(
+            "`{}` does not take {count} argument{plural}",
+            signature.name
+        );
         self.error(span, message, Some(signature.usage.to_owned()))
     }
 
-    fn takes<F>(&mut self, signature: &Signature<F>, takes: Takes, typed: &Typed, span: Span) -> Option<()> {
+    fn takes<F>(
+        &mut self,
+        signature: &Signature<F>,
+        takes: Takes,
+        typed: &Typed,
+        span: Span,
+    ) -> Option<()> {
         if takes.accepts(typed.kind) {
             return Some(());
         }
-        let message = format!("`{}` takes {takes} here, not {}", signature.name, typed.kind);
+        let message = format!(
+            "`{}` takes {takes} here, not {}",
+            signature.name, typed.kind
+        );
         self.error(span, message, Some(signature.usage.to_owned()))
     }
 
-    fn result(&mut self, function: Function, typed: &[Typed], written: &[Written<'_>]) -> Option<Type> {
+    fn result(
+        &mut self,
+        function: Function,
+        typed: &[Typed],
+        written: &[Written<'_>],
+    ) -> Option<Type> {
         Some(match (function, typed) {
             (Function::Bin, [value, size]) => {
                 let span = written[1].span;
@@ -142,7 +174,11 @@ impl Checker<'_, '_> {
                 }
             },
             _ => {
-                let message = format!("`{}` does not take {} arguments", name.text, arguments.len());
+                let message = format!(
+                    "`{}` does not take {} arguments",
+                    name.text,
+                    arguments.len()
+                );
                 return self.error(span, message, Some(usage.to_owned()));
             }
         };
@@ -159,7 +195,7 @@ impl Checker<'_, '_> {
         let name = signature.name;
         match self.mode {
             Mode::Rows => {
-                let message = format!("`{name}` counts rows of a group: it belongs into `summarize`");
+                let message = format!("`{name}` is an aggregate: it belongs in `summarize`");
                 return self.error(span, message, None);
             }
             Mode::WithinAggregate => {
@@ -168,7 +204,11 @@ impl Checker<'_, '_> {
             Mode::Aggregates => {}
         }
         if signature.function == AggregateFunction::ArgMax {
-            return self.error(span, "`arg_max` gives several columns: it stands alone", None);
+            return self.error(
+                span,
+                "`arg_max` gives several columns: it stands alone",
+                None,
+            );
         }
         let index = self.aggregate(signature, arguments, &[], span)?;
         let column = self.aggregate_column(index, 0);
@@ -215,7 +255,11 @@ impl Checker<'_, '_> {
         };
         let count = shown.len().max(1);
         if outputs.len() > count {
-            let message = format!("`{}` gives {count} column{}", signature.name, if count == 1 { "" } else { "s" });
+            let message = format!(
+                "`{}` gives {count} column{}",
+                signature.name,
+                if count == 1 { "" } else { "s" }
+            );
             return self.error(outputs[count].span, message, None);
         }
         let mut named = Vec::with_capacity(count);
@@ -226,7 +270,9 @@ impl Checker<'_, '_> {
             };
             let name = match outputs.get(index) {
                 Some(name) => self.taken.unique(name.text),
-                None => self.taken.unique(&default_name(signature, shown.get(index))),
+                None => self
+                    .taken
+                    .unique(&default_name(signature, shown.get(index))),
             };
             named.push(Output { name, kind });
         }
@@ -304,5 +350,8 @@ fn default_name(signature: &Signature<AggregateFunction>, value: Option<&Typed>)
 
 fn is_ipv4_range(text: &str) -> bool {
     let (address, prefix) = text.split_once('/').unwrap_or((text, "32"));
-    address.parse::<Ipv4Addr>().is_ok() && prefix.parse::<u32>().is_ok_and(|prefix| prefix <= IPV4_BITS)
+    address.parse::<Ipv4Addr>().is_ok()
+        && prefix
+            .parse::<u32>()
+            .is_ok_and(|prefix| prefix <= IPV4_BITS)
 }

@@ -12,6 +12,9 @@ use super::super::source::Span;
 use super::super::value::{Literal, Type};
 use super::{Checker, Mode, fold};
 
+/// Constants that the lists of a query may have, each use of a list that `let` has named counted: enough for all ports.
+const MAX_CONSTANTS: usize = 1 << 16;
+
 /// An expression and its type.
 #[derive(Clone, Debug)]
 pub(super) struct Typed {
@@ -36,9 +39,7 @@ impl Checker<'_, '_> {
         match &written.kind {
             ExprKind::Literal(literal) => Typed::of(literal.clone()),
             ExprKind::Name(name) => self.named(name, span),
-            ExprKind::Star => {
-                self.error(span, "`*` stands for all columns in arg_max only", None)
-            }
+            ExprKind::Star => self.error(span, "`*` stands for all columns in arg_max only", None),
             ExprKind::And(operands) => self.conditions(operands, Expr::And),
             ExprKind::Or(operands) => self.conditions(operands, Expr::Or),
             ExprKind::Negate(operand) => self.negate(operand),
@@ -86,9 +87,16 @@ impl Checker<'_, '_> {
         Some(typed.expr)
     }
 
-    fn conditions(&mut self, operands: &[Written<'_>], join: fn(Vec<Expr>) -> Expr) -> Option<Typed> {
+    fn conditions(
+        &mut self,
+        operands: &[Written<'_>],
+        join: fn(Vec<Expr>) -> Expr,
+    ) -> Option<Typed> {
         // All of them before any failure, so that each is told of.
-        let checked: Vec<_> = operands.iter().map(|operand| self.condition(operand)).collect();
+        let checked: Vec<_> = operands
+            .iter()
+            .map(|operand| self.condition(operand))
+            .collect();
         let operands: Vec<_> = checked.into_iter().collect::<Option<_>>()?;
         Typed::new(join(operands), Type::Bool)
     }
@@ -118,7 +126,8 @@ impl Checker<'_, '_> {
         let span = operands[0].span.to(operands[1].span);
         let kind = self.comparable(&left, &right, span)?;
         if comparison.needs_order() && !kind.is_ordered() {
-            let message = format!("`{comparison}` takes numbers, datetimes and timespans, not {kind}");
+            let message =
+                format!("`{comparison}` takes numbers, datetimes and timespans, not {kind}");
             return self.error(span, message, None);
         }
         let operands = Box::new([left.expr, right.expr]);
@@ -138,17 +147,29 @@ impl Checker<'_, '_> {
             {
                 Some(format!("write {text} without quotes"))
             }
-            (Type::String, Expr::Literal(Literal::Long(value))) => Some(format!("write \"{value}\"")),
-            (_, Expr::Literal(Literal::List(_))) => Some("`in` looks for a value in a list".to_owned()),
+            (Type::String, Expr::Literal(Literal::Long(value))) => {
+                Some(format!("write \"{value}\""))
+            }
+            (_, Expr::Literal(Literal::List(_))) => {
+                Some("`in` looks for a value in a list".to_owned())
+            }
             _ => None,
         };
         self.error(span, message, hint)
     }
 
-    fn arithmetic(&mut self, operator: Arithmetic, operands: &[Written<'_>; 2], span: Span) -> Option<Typed> {
+    fn arithmetic(
+        &mut self,
+        operator: Arithmetic,
+        operands: &[Written<'_>; 2],
+        span: Span,
+    ) -> Option<Typed> {
         let [left, right] = self.both(operands)?;
         let Some(kind) = fold::result(operator, left.kind, right.kind) else {
-            let message = format!("`{operator}` does not take {} and {}", left.kind, right.kind);
+            let message = format!(
+                "`{operator}` does not take {} and {}",
+                left.kind, right.kind
+            );
             return self.error(span, message, None);
         };
         match fold::fold(operator, &left.expr, &right.expr) {
@@ -191,7 +212,14 @@ impl Checker<'_, '_> {
         }
         let mut literals = Vec::new();
         for (constants, item) in items.into_iter().zip(list) {
-            for literal in constants?.iter() {
+            let constants = constants?;
+            self.constants += constants.len();
+            if self.constants > MAX_CONSTANTS {
+                let message =
+                    format!("the lists of a query have at most {MAX_CONSTANTS} constants");
+                return self.error(item.span, message, None);
+            }
+            for literal in constants.iter() {
                 self.comparable(&value, &Typed::of(literal.clone())?, item.span)?;
                 literals.push(literal.clone());
             }
@@ -219,7 +247,10 @@ impl Checker<'_, '_> {
         let [value, least, greatest] = checked;
         let (value, least, mut greatest) = (value?, least?, greatest?);
         if !value.kind.is_ordered() {
-            let message = format!("`between` takes numbers, datetimes and timespans, not {}", value.kind);
+            let message = format!(
+                "`between` takes numbers, datetimes and timespans, not {}",
+                value.kind
+            );
             return self.error(parts[0].span, message, None);
         }
         self.comparable(&value, &least, parts[1].span)?;

@@ -23,9 +23,12 @@ pub(in super::super) const LONGEST_WINDOW: Duration = Duration::from_secs(30 * 8
 
 impl Checker<'_, '_> {
     /// The whole of what was found. `table` is what to point at where nothing is written.
-    pub(super) fn finish(mut self, table: Span, header: &Header) -> Option<Body> {
-        self.window(header)?;
-        let columns: Vec<_> = self.scope.known().map(|(name, column)| (Arc::clone(name), column.clone())).collect();
+    pub(super) fn finish(mut self, table: Span) -> Body {
+        let columns: Vec<_> = self
+            .scope
+            .known()
+            .map(|(name, column)| (Arc::clone(name), column.clone()))
+            .collect();
         if self.body.is_grouped {
             let shown = |(name, column)| Shown { name, column };
             self.body.columns = columns.into_iter().map(shown).collect();
@@ -35,11 +38,16 @@ impl Checker<'_, '_> {
         if self.body.threshold.is_none() && self.body.having.is_empty() {
             self.fire_at_once(table);
         }
-        Some(self.body)
+        self.body
     }
 
-    fn window(&mut self, header: &Header) -> Option<()> {
-        let bin = self.body.bin.as_ref().map(|(_, ticks, span)| (duration(*ticks), *span));
+    /// The window, from the first that says something of it. None where an error was told of.
+    pub(super) fn window(&mut self, header: &Header) -> Option<()> {
+        let bin = self
+            .body
+            .bin
+            .as_ref()
+            .map(|(_, ticks, span)| (duration(*ticks), *span));
         let ago = self.body.ago.map(|(ticks, span)| (duration(ticks), span));
         if let (Some((bin, _)), Some((annotated, span))) = (bin, header.window)
             && bin != annotated
@@ -78,7 +86,8 @@ impl Checker<'_, '_> {
             let before = column.slot;
             let function = match (column.slot, column.kind) {
                 (_, Type::List) => {
-                    let message = format!("rows are not grouped by dynamic values such as `{name}`");
+                    let message =
+                        format!("rows are not grouped by dynamic values such as `{name}`");
                     self.diagnostics.error(table, message, None);
                     continue;
                 }
@@ -150,7 +159,8 @@ impl Checker<'_, '_> {
     /// A query without a condition on its groups fires at a group's first event.
     fn fire_at_once(&mut self, table: Span) {
         if self.body.is_grouped {
-            let message = "no `where` after `summarize`: this fires at the first event of each group";
+            let message =
+                "no `where` after `summarize`: this fires at the first event of each group";
             self.diagnostics.warning(table, message, None);
         }
         let is_count = |aggregate: &Aggregate| aggregate.function == AggregateFunction::Count;
@@ -162,7 +172,10 @@ impl Checker<'_, '_> {
                 self.body.aggregates.len() - 1
             }
         };
-        self.body.threshold = Some(Threshold { aggregate, above: 0 });
+        self.body.threshold = Some(Threshold {
+            aggregate,
+            above: 0,
+        });
     }
 }
 

@@ -31,7 +31,11 @@ pub(super) fn result(operator: Arithmetic, left: Type, right: Type) -> Option<Ty
 ///
 /// # Errors
 /// What is wrong with a result that there is none of.
-pub(super) fn fold(operator: Arithmetic, left: &Expr, right: &Expr) -> Result<Option<Expr>, &'static str> {
+pub(super) fn fold(
+    operator: Arithmetic,
+    left: &Expr,
+    right: &Expr,
+) -> Result<Option<Expr>, &'static str> {
     const OVERFLOW: &str = "this is too large";
     const ZERO: &str = "this divides by zero";
     let is_zero = matches!(right, Expr::Literal(Long(0) | Timespan(0)))
@@ -68,11 +72,15 @@ fn literals(operator: Arithmetic, left: &Literal, right: &Literal) -> Option<Lit
             const LIMIT: f64 = i64::MAX as f64;
             Timespan((ticks.abs() < LIMIT).then_some(ticks as i64)?)
         }
-        (DateTime(left), DateTime(right)) => {
-            Timespan(i64::try_from((left.as_nanosecond() - right.as_nanosecond()) / TICK_NANOS).ok()?)
-        }
+        (DateTime(left), DateTime(right)) => Timespan(
+            i64::try_from((left.as_nanosecond() - right.as_nanosecond()) / TICK_NANOS).ok()?,
+        ),
         (DateTime(time), Timespan(ticks)) | (Timespan(ticks), DateTime(time)) => {
-            let ticks = if operator == Subtract { ticks.checked_neg()? } else { *ticks };
+            let ticks = if operator == Subtract {
+                ticks.checked_neg()?
+            } else {
+                *ticks
+            };
             let span = SignedDuration::from_nanos_i128(i128::from(ticks) * TICK_NANOS);
             DateTime(time.checked_add(span).ok()?)
         }

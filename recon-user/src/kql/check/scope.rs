@@ -80,7 +80,12 @@ pub(super) struct Taken(HashSet<Arc<str>>);
 impl Taken {
     /// Those of a row's fields.
     pub(super) fn of_table() -> Self {
-        Self(Field::ALL.iter().map(|(_, name, _)| (*name).into()).collect())
+        Self(
+            Field::ALL
+                .iter()
+                .map(|(_, name, _)| (*name).into())
+                .collect(),
+        )
     }
 
     /// `name`, with the first number at its end that makes it differ from all others.

@@ -7,9 +7,10 @@ use super::super::function::{AGGREGATES, AggregateFunction, Function, by_name};
 use super::super::plan::{Aggregate, Column, Expr, Named, Slot};
 use super::super::source::Span;
 use super::super::value::{Literal, Type};
+use super::columns::implied_name;
 use super::expr::Typed;
 use super::scope::{Scope, Taken};
-use super::{Checker, Mode, implied_name};
+use super::{Checker, Mode};
 
 impl Aggregate {
     /// Whether it counts or adds, so that a threshold on it says how much is too much.
@@ -159,7 +160,11 @@ impl<'a> Checker<'a, '_> {
         let column = typed.and_then(|typed| {
             if implied_name(&item.expr).is_some() {
                 // A constant by its name: it says nothing of the group.
-                return self.error(item.expr.span, "expected an aggregate such as count()", None);
+                return self.error(
+                    item.expr.span,
+                    "expected an aggregate such as count()",
+                    None,
+                );
             }
             self.body.is_grouped = true;
             let column = self.place(&name, typed);

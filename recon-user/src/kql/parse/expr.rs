@@ -6,7 +6,7 @@
 use super::super::ast::ExprKind;
 use super::super::operator::{Arithmetic, Comparison, OTHERS, TextOperator, WORDS};
 use super::super::value::Literal;
-use super::{Expr, Kind, MAX_DEPTH, Parsed, Parser, Reported, Span};
+use super::{Expr, Kind, MAX_DEPTH, Name, Parsed, Parser, Reported, Span};
 
 /// Words that may follow an operand without being an operator on it.
 const FOLLOWERS: [&str; 4] = ["by", "asc", "desc", "nulls"];
@@ -109,7 +109,12 @@ impl<'a, 'd> Parser<'a, 'd> {
         }
     }
 
-    fn comparison(&mut self, comparison: Comparison, left: Expr<'a>, right: Expr<'a>) -> Parsed<Expr<'a>> {
+    fn comparison(
+        &mut self,
+        comparison: Comparison,
+        left: Expr<'a>,
+        right: Expr<'a>,
+    ) -> Parsed<Expr<'a>> {
         let (start, depth) = (left.span, left.depth.max(right.depth));
         let kind = ExprKind::Compare(comparison, Box::new([left, right]));
         self.node(kind, start, depth)
@@ -191,7 +196,13 @@ impl<'a, 'd> Parser<'a, 'd> {
             self.next += 1;
             return self.node(ExprKind::Literal(Literal::Bool(constant)), start, 0);
         }
-        let name = self.name("a value")?;
+        let name = match self.eat_word("not") {
+            true => Name {
+                text: "not",
+                span: start,
+            },
+            false => self.name("a value")?,
+        };
         let kind = match name.text {
             "dynamic" if self.is("(") => self.dynamic()?,
             "not" if !self.is("(") => {
@@ -258,7 +269,12 @@ impl<'a, 'd> Parser<'a, 'd> {
         Ok(ExprKind::Literal(Literal::List(items.into())))
     }
 
-    fn in_list(&mut self, value: Expr<'a>, is_negated: bool, is_case_sensitive: bool) -> Parsed<Expr<'a>> {
+    fn in_list(
+        &mut self,
+        value: Expr<'a>,
+        is_negated: bool,
+        is_case_sensitive: bool,
+    ) -> Parsed<Expr<'a>> {
         self.next += 1;
         self.expect("(")?;
         let list = self.arguments()?;
@@ -292,5 +308,9 @@ impl<'a, 'd> Parser<'a, 'd> {
 }
 
 fn deepest(operands: &[Expr<'_>]) -> usize {
-    operands.iter().map(|operand| operand.depth).max().unwrap_or(0)
+    operands
+        .iter()
+        .map(|operand| operand.depth)
+        .max()
+        .unwrap_or(0)
 }

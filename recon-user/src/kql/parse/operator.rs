@@ -7,7 +7,16 @@ use super::{
 
 /// The operators that are known, for hints.
 const OPERATORS: [&str; 11] = [
-    "where", "filter", "extend", "summarize", "project", "project-away", "order", "sort", "top", "take",
+    "where",
+    "filter",
+    "extend",
+    "summarize",
+    "project",
+    "project-away",
+    "order",
+    "sort",
+    "top",
+    "take",
     "limit",
 ];
 
@@ -159,7 +168,8 @@ impl<'a> Parser<'a, '_> {
     fn is_followed_by(&self, symbol: &str) -> bool {
         let after = self.tokens.get(self.next + 1);
         self.word().is_some()
-            && after.is_some_and(|after| matches!(after.kind, Kind::Symbol(other) if other == symbol))
+            && after
+                .is_some_and(|after| matches!(after.kind, Kind::Symbol(other) if other == symbol))
     }
 
     /// `expr [asc | desc] [nulls first | nulls last]`. Without, the greatest comes first, and nulls count as the least.

@@ -13,6 +13,15 @@ fn load(name: &str, text: &str) -> Loaded {
     Loader::default().load(name, text.as_bytes())
 }
 
+/// The pairs of a text in which `=====` stands before each and `-----` between its two halves.
+fn cases(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let pairs = text.split("=====\n").skip(1);
+    pairs.map(|pair| {
+        let (left, right) = pair.split_once("\n-----\n").expect("two halves");
+        (left, right.trim_end())
+    })
+}
+
 /// The messages of a file.
 fn messages(loaded: &Loaded) -> String {
     loaded.diagnostics.render(&loaded.source)
@@ -21,7 +30,12 @@ fn messages(loaded: &Loaded) -> String {
 /// The plans of a file without errors, as text.
 fn plans(name: &str, text: &str) -> Vec<String> {
     let loaded = load(name, text);
-    assert_eq!(loaded.diagnostics.errors(), 0, "{text}\n{}", messages(&loaded));
+    assert_eq!(
+        loaded.diagnostics.errors(),
+        0,
+        "{text}\n{}",
+        messages(&loaded)
+    );
     loaded.plans.iter().map(ToString::to_string).collect()
 }
 
@@ -37,25 +51,83 @@ fn the_ten_detections_load_as_they_are() {
             let columns: Vec<_> = plan.columns.iter().map(|shown| &*shown.name).collect();
             let threshold = plan.threshold.map(|threshold| threshold.above);
             assert!(plan.having.is_empty(), "{plan}");
-            (plan.id.as_str(), plan.window.as_secs(), threshold, groups.join(" "), columns.join(" "))
+            (
+                plan.id.as_str(),
+                plan.window.as_secs(),
+                threshold,
+                groups.join(" "),
+                columns.join(" "),
+            )
         })
         .collect();
     let expected = [
-        ("detect-multiple-ports-scanned-from-a-single-ip", 20, "RemoteIP LocalPort", "TimeGenerated RemoteIP LocalPort port_count"),
-        ("identify-rapid-scanning-behaviour", 50, "RemoteIP LocalPort LocalIP", "time_diff RemoteIP LocalPort LocalIP event_count"),
-        ("suspicious-network-scanning-patterns", 10, "RemoteIP LocalIP", "RemoteIP LocalIP event_count"),
-        ("identify-outbound-port-scanning", 0, "DeviceName RemoteIP LocalPort InitiatingProcessFileName", "TimeGenerated DeviceName RemoteIP LocalPort InitiatingProcessFileName"),
-        ("multiple-failed-connection-attempts", 100, "RemoteIP LocalIP", "RemoteIP LocalIP event_count"),
-        ("identify-icmp-echo-requests-ping-sweeps", 50, "RemoteIP LocalIP", "RemoteIP LocalIP event_count"),
-        ("scan-for-smb-shares", 10, "RemoteIP LocalIP", "RemoteIP LocalIP event_count"),
-        ("http-get-request-flooding", 100, "RemoteIP LocalIP", "RemoteIP LocalIP event_count"),
-        ("identify-dns-query-flooding", 200, "RemoteIP", "RemoteIP event_count"),
-        ("detecting-high-numbers-of-syn-packets", 500, "RemoteIP", "RemoteIP event_count"),
+        (
+            "detect-multiple-ports-scanned-from-a-single-ip",
+            20,
+            "RemoteIP LocalPort",
+            "TimeGenerated RemoteIP LocalPort port_count",
+        ),
+        (
+            "identify-rapid-scanning-behaviour",
+            50,
+            "RemoteIP LocalPort LocalIP",
+            "time_diff RemoteIP LocalPort LocalIP event_count",
+        ),
+        (
+            "suspicious-network-scanning-patterns",
+            10,
+            "RemoteIP LocalIP",
+            "RemoteIP LocalIP event_count",
+        ),
+        (
+            "identify-outbound-port-scanning",
+            0,
+            "DeviceName RemoteIP LocalPort InitiatingProcessFileName",
+            "TimeGenerated DeviceName RemoteIP LocalPort InitiatingProcessFileName",
+        ),
+        (
+            "multiple-failed-connection-attempts",
+            100,
+            "RemoteIP LocalIP",
+            "RemoteIP LocalIP event_count",
+        ),
+        (
+            "identify-icmp-echo-requests-ping-sweeps",
+            50,
+            "RemoteIP LocalIP",
+            "RemoteIP LocalIP event_count",
+        ),
+        (
+            "scan-for-smb-shares",
+            10,
+            "RemoteIP LocalIP",
+            "RemoteIP LocalIP event_count",
+        ),
+        (
+            "http-get-request-flooding",
+            100,
+            "RemoteIP LocalIP",
+            "RemoteIP LocalIP event_count",
+        ),
+        (
+            "identify-dns-query-flooding",
+            200,
+            "RemoteIP",
+            "RemoteIP event_count",
+        ),
+        (
+            "detecting-high-numbers-of-syn-packets",
+            500,
+            "RemoteIP",
+            "RemoteIP event_count",
+        ),
     ]
-    .map(|(id, above, groups, columns)| (id, 3600, Some(above), groups.to_owned(), columns.to_owned()));
+    .map(|(id, above, groups, columns)| {
+        (id, 3600, Some(above), groups.to_owned(), columns.to_owned())
+    });
     assert_eq!(found, expected);
-    let names = loaded.plans.iter().map(|plan| plan.name.as_str());
-    assert_eq!(names.last(), Some("Detecting high Numbers of SYN Packets"));
+    let last = loaded.plans.last().map(|plan| plan.name.as_str());
+    assert_eq!(last, Some("Detecting high Numbers of SYN Packets"));
 }
 
 #[test]
@@ -122,20 +194,81 @@ DeviceNetworkEvents
 fn names_and_ids() {
     const QUERY: &str = "DeviceNetworkEvents | where LocalPort == 1\n";
     for (file, text, expected) in [
-        ("My rules.kql", format!("{QUERY}\n{QUERY};{QUERY}"), vec![("my-rules-1", "my-rules-1"), ("my-rules-2", "my-rules-2"), ("my-rules-3", "my-rules-3")]),
+        (
+            "My rules.kql",
+            format!("{QUERY}\n{QUERY};{QUERY}"),
+            vec![
+                ("my-rules-1", "my-rules-1"),
+                ("my-rules-2", "my-rules-2"),
+                ("my-rules-3", "my-rules-3"),
+            ],
+        ),
         ("日本.kql", QUERY.to_owned(), vec![("rule-1", "rule-1")]),
-        ("a.kql", format!("// Purpose: Find it.\n{QUERY}"), vec![("find-it", "Find it.")]),
-        ("a.kql", format!("// Purpose: Find it.\n// 3) Three\n{QUERY}"), vec![("three", "Three")]),
-        ("a.kql", format!("// 1. One\n\n// id: two\n\n{QUERY}"), vec![("two", "a-1")]),
-        ("a.kql", format!("// 1. One\n// name: The first\n{QUERY}"), vec![("one", "The first")]),
-        ("a.kql", format!("// name: The first!\n{QUERY}"), vec![("the-first", "The first!")]),
+        (
+            "a.kql",
+            format!("// Purpose: Find it.\n{QUERY}"),
+            vec![("find-it", "Find it.")],
+        ),
+        (
+            "a.kql",
+            format!("// Purpose: Find it.\n// 3) Three\n{QUERY}"),
+            vec![("three", "Three")],
+        ),
+        (
+            "a.kql",
+            format!("// 1. One\n\n// id: two\n\n{QUERY}"),
+            vec![("two", "a-1")],
+        ),
+        (
+            "a.kql",
+            format!("// 1. One\n// name: The first\n{QUERY}"),
+            vec![("one", "The first")],
+        ),
+        (
+            "a.kql",
+            format!("// name: The first!\n{QUERY}"),
+            vec![("the-first", "The first!")],
+        ),
         ("a.kql", format!("// 1. ???\n{QUERY}"), vec![("a-1", "???")]),
-        ("a.kql", format!("\u{feff}// 1. Ones\r\n{QUERY}"), vec![("ones", "Ones")]),
+        (
+            "a.kql",
+            format!("\u{feff}// 1. Ones\r\n{QUERY}"),
+            vec![("ones", "Ones")],
+        ),
     ] {
         let loaded = load(file, &text);
         assert_eq!(messages(&loaded), "", "{text}");
-        let found: Vec<_> = loaded.plans.iter().map(|plan| (plan.id.as_str(), plan.name.as_str())).collect();
+        let found: Vec<_> = loaded
+            .plans
+            .iter()
+            .map(|plan| (plan.id.as_str(), plan.name.as_str()))
+            .collect();
         assert_eq!(found, expected, "{file}: {text}");
+    }
+}
+
+/// What is a rule, but perhaps not the one that was meant.
+#[test]
+fn warnings() {
+    for (steps, expected) in [
+        (
+            "| summarize n = count() by RemoteIP",
+            "a.kql:1:1: warning: no `where` after `summarize`: this fires at the first event of each group
+DeviceNetworkEvents | summarize n = count() by RemoteIP
+^~~~~~~~~~~~~~~~~~~
+",
+        ),
+        (
+            "| order by LocalPort | summarize n = count() | where n > 1",
+            "a.kql:1:44: warning: an order before `summarize` has no effect
+DeviceNetworkEvents | order by LocalPort | summarize n = count() | where n > 1
+                                           ^~~~~~~~~
+",
+        ),
+    ] {
+        let loaded = load("a.kql", &format!("DeviceNetworkEvents {steps}"));
+        assert_eq!(messages(&loaded), expected);
+        assert_eq!((loaded.plans.len(), loaded.diagnostics.errors()), (1, 0));
     }
 }
 
@@ -156,7 +289,10 @@ fn queries_of_a_file_are_told_apart() {
         assert_eq!(plans("a.kql", &text).len(), count, "{text}");
     }
     // A broken query does not take the next one with it.
-    let loaded = load("a.kql", &format!("DeviceNetworkEvents | where (LocalPort == 1\n\n{QUERY}"));
+    let loaded = load(
+        "a.kql",
+        &format!("DeviceNetworkEvents | where (LocalPort == 1\n\n{QUERY}"),
+    );
     assert_eq!((loaded.plans.len(), loaded.diagnostics.errors()), (1, 1));
 }
 

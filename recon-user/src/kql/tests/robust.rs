@@ -1,1 +1,352 @@
-//! x
+//! No text makes it panic, hang or grow; and a plan that it gives is read from its text again.
+
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::{DETECTIONS, MARKDOWN, load, messages};
+use crate::kql::Loader;
+
+/// The longest that any of these files may take, in a build without optimisation on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// What the messages on one file may come to: a hundred, of four clipped lines each.
+const MAX_MESSAGES: usize = 300 << 10;
+
+/// Words that queries are made of, and some that they are not.
+const WORDS: &[&str] = &[
+    "DeviceNetworkEvents",
+    "|",
+    "where",
+    "extend",
+    "summarize",
+    "project",
+    "project-away",
+    "order by",
+    "top",
+    "take",
+    "let",
+    ";",
+    "by",
+    "and",
+    "or",
+    "not(",
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    ",",
+    "=",
+    "==",
+    "!=",
+    "<",
+    ">=",
+    "=~",
+    "!~",
+    "..",
+    "+",
+    "-",
+    "*",
+    "/",
+    "%",
+    "in",
+    "!in",
+    "in~",
+    "!in~",
+    "between",
+    "!between",
+    "has",
+    "!startswith_cs",
+    "contains",
+    "RemoteIP",
+    "LocalPort",
+    "TimeGenerated",
+    "Count",
+    "InitiatingProcessFileName",
+    "a",
+    "b",
+    "n",
+    "count_",
+    "count()",
+    "dcount(",
+    "arg_max(",
+    "make_set(",
+    "countif(",
+    "max(",
+    "bin(",
+    "ago(",
+    "now()",
+    "iff(",
+    "strlen(",
+    "tostring(",
+    "1h",
+    "5m",
+    "20",
+    "0",
+    "0.5",
+    "0x1F",
+    "9223372036854775807",
+    "\"10.\"",
+    "'x'",
+    "@\"c:\\\"",
+    "\"\\u00e9\"",
+    "\"",
+    "true",
+    "dynamic([1, \"a\"])",
+    "datetime(2026-01-31)",
+    "timespan(1.00:00:00)",
+    "asc",
+    "desc",
+    "nulls first",
+    "// id: a\n",
+    "// window: 1h\n",
+    "// 1. One\n",
+    "\n",
+    "\n\n",
+    "\t",
+    "é",
+    "日本",
+    "🦀",
+    "\u{202e}",
+    "$",
+    "join",
+    "has_any",
+    "&&",
+    "```kql\n",
+    "```\n",
+];
+
+/// Reads a file both ways, and what comes out once more.
+fn read(bytes: &[u8]) {
+    for name in ["a.kql", "a.md"] {
+        let loaded = Loader::default().load(name, bytes);
+        let messages = messages(&loaded);
+        assert!(
+            messages.len() < MAX_MESSAGES,
+            "{} bytes of messages",
+            messages.len()
+        );
+        assert_eq!(
+            loaded.diagnostics.errors() > 0,
+            messages.contains(": error: ")
+        );
+        for plan in &loaded.plans {
+            let text = plan.to_string();
+            let again = load("b.kql", &text);
+            assert_eq!(super::messages(&again), "", "{text}");
+            assert_eq!(again.plans[0].to_string(), text);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn bytes(bytes in prop::collection::vec(any::<u8>(), 0..2_000)) {
+        read(&bytes);
+    }
+
+    #[test]
+    fn letters(text in "\\PC{0,400}") {
+        read(text.as_bytes());
+    }
+
+    #[test]
+    fn words(words in prop::collection::vec(prop::sample::select(WORDS), 0..60)) {
+        read(words.join(" ").as_bytes());
+    }
+
+    /// Mostly well-formed: steps on a table.
+    #[test]
+    fn steps(steps in prop::collection::vec(prop::collection::vec(prop::sample::select(WORDS), 1..8), 1..6)) {
+        let mut text = "DeviceNetworkEvents".to_owned();
+        for (index, step) in steps.iter().enumerate() {
+            let operator = ["where LocalPort == 1 or", "extend n =", "project RemoteIP,", "summarize n = count() by"][index % 4];
+            let _ = write!(text, "\n| {operator} {}", step.join(" "));
+        }
+        read(text.as_bytes());
+    }
+}
+
+/// A small generator (Marsaglia's xorshift), so that a failure can be repeated from its number.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % limit.max(1) as u64) as usize
+    }
+
+    /// `text` with a few pieces cut out, doubled, moved or replaced by words.
+    fn mutate(&mut self, text: &str) -> Vec<u8> {
+        let mut bytes = text.as_bytes().to_vec();
+        for _ in 0..=self.below(6) {
+            let start = self.below(bytes.len());
+            let end = (start + self.below(24)).min(bytes.len());
+            let piece: Vec<u8> = match self.below(4) {
+                0 => Vec::new(),
+                1 => bytes[start..end].repeat(2),
+                2 => WORDS[self.below(WORDS.len())].into(),
+                _ => {
+                    let from = self.below(bytes.len());
+                    bytes[from..(from + end - start).min(bytes.len())].to_vec()
+                }
+            };
+            bytes.splice(start..end, piece);
+        }
+        bytes
+    }
+}
+
+/// Runs for a second, or as long as `RECON_FUZZ_SECONDS` says.
+#[test]
+fn mutated_detections() {
+    let seconds = std::env::var("RECON_FUZZ_SECONDS").ok();
+    let seconds = seconds.and_then(|text| text.parse().ok()).unwrap_or(1);
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let canonical: Vec<_> = load("a.kql", DETECTIONS)
+        .plans
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let accepted = include_str!("accepted.txt").replace("=====\n", "\nDeviceNetworkEvents\n");
+    let seeds = [DETECTIONS, MARKDOWN, &canonical.join("\n\n"), &accepted];
+    let mut number = 1_u64;
+    while Instant::now() < end {
+        let mut random = Random(number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        // A piece of a seed, so that one mistake does not hide the others.
+        let seed = seeds[random.below(seeds.len())];
+        let start = seed.floor_char_boundary(random.below(seed.len()));
+        let start = seed[..start].rfind("DeviceNetworkEvents").unwrap_or(0);
+        let length = 40 + random.below(600);
+        let piece = &seed[start..seed.floor_char_boundary((start + length).min(seed.len()))];
+        read(&random.mutate(piece));
+        number += 1;
+    }
+}
+
+/// What each file is made of, and a part of its message.
+#[test]
+fn large_texts_are_refused_or_read_in_time() {
+    const MANY: usize = 100_000;
+    let table = |steps: &str| format!("DeviceNetworkEvents {steps}");
+    // As often, or as a file has room for.
+    let many = |text: &str| text.repeat(MANY.min(1_000_000 / text.len()));
+    let deep = "an expression is nested at most 64 deep";
+    let columns = "a query has at most 128 columns";
+    for (text, says) in [
+        (table(&format!("| where {}", many("("))), deep),
+        (table(&format!("| where {}1", many("not("))), deep),
+        (
+            table(&format!("| where {}LocalPort{}", many("("), many(")"))),
+            deep,
+        ),
+        (
+            table(&format!("| where LocalPort {} == 1", many("+ 1"))),
+            deep,
+        ),
+        (table(&format!("| where strlen({}", many("tolower("))), deep),
+        (
+            table(&format!("| where - {}LocalPort", many("- "))),
+            "expected a value",
+        ),
+        (
+            table(&format!("| where LocalPort == 1 {}", many("or true "))),
+            "",
+        ),
+        (
+            table(&format!("| where LocalPort in (1{})", many(", 2"))),
+            "at most 65536 constants",
+        ),
+        (
+            table(&format!("| where LocalPort in (1{})", ", 2".repeat(65_535))),
+            "",
+        ),
+        (table(&many("| where true ")), ""),
+        (table(&many("| ")), "no more than 100 messages"),
+        (
+            table(&format!("| extend a = 1{}", many(", a"))),
+            "two columns are called `a`",
+        ),
+        (
+            table(&format!("| extend strlen(RemoteIP){}", many(", 1"))),
+            columns,
+        ),
+        (
+            table(&format!("| summarize count(){}", many(", count()"))),
+            columns,
+        ),
+        (
+            table(&format!("| summarize n = count(){}", many(" + count()"))),
+            deep,
+        ),
+        (
+            table(&many("| extend LocalPort = LocalPort + LocalPort")),
+            columns,
+        ),
+        (
+            table(&format!("| where LocalPort == 1{}", " ".repeat(1 << 20))),
+            "a rule file has at most 1024 KiB",
+        ),
+        (
+            table(&format!("| where RemoteIP == \"{}\"", many("\\\\"))),
+            "",
+        ),
+        (
+            table(&format!("| where RemoteIP == {}", many("\u{200d}\u{300}"))),
+            "unexpected",
+        ),
+        (many("let a = 1;"), "expected the table's name"),
+        (
+            format!("{}{}", many("let a=1;"), table("")),
+            "two `let`s name `a`",
+        ),
+        (
+            format!(
+                "let a = dynamic([{}]);{}",
+                "1, ".repeat(9_000),
+                table(&"| where LocalPort in (a) ".repeat(9_000))
+            ),
+            "at most 65536 constants",
+        ),
+        (table(&format!("| where {}", many("\"\" "))), "expected `|`"),
+        (many("DeviceNetworkEvents | where true;"), ""),
+        (many("```kql\nDeviceNetworkEvents\n```\n"), "unexpected"),
+        (many("time("), "has no `)` on its line"),
+        (many("$ "), "no more than 100 messages"),
+        (many("\"\n"), "no more than 100 messages"),
+        (many("// id: a\n"), "there is no query"),
+        (
+            format!("{}{}", many("// 1. a: b\n"), table("| where true")),
+            "",
+        ),
+        (many("a\n\n"), "no table `a`"),
+        (many("- "), "expected the table's name"),
+        (many("1 "), "expected the table's name"),
+        (many("0\n"), "expected the table's name"),
+        ("x".repeat(1 << 20), "no table"),
+    ] {
+        let begin = Instant::now();
+        let loaded = load("a.kql", &text);
+        let start: String = text.chars().take(60).collect();
+        assert!(
+            messages(&loaded).contains(says),
+            "{start}: {}",
+            messages(&loaded)
+        );
+        assert_eq!(loaded.diagnostics.errors() == 0, says.is_empty(), "{start}");
+        assert!(begin.elapsed() < PATIENCE, "{start}: {:?}", begin.elapsed());
+    }
+}
+
+#[test]
+fn what_is_not_utf8_has_a_place() {
+    let loaded = Loader::default().load("a.kql", b"DeviceNetworkEvents\n| where \xff\xfe == 1");
+    let expected = "a.kql:2:9: error: this is not UTF-8
+| where \u{fffd}\u{fffd} == 1
+        ^
+";
+    assert_eq!(messages(&loaded), expected);
+}

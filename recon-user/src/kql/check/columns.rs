@@ -1,0 +1,122 @@
+//! `extend`, `project` and `project-away`: which columns there are, and what they are called.
+
+use std::sync::Arc;
+
+use super::super::ast::{Expr as Written, ExprKind, Item, Name};
+use super::super::plan::{Column, Expr, Named, Slot};
+use super::super::source::Span;
+use super::Checker;
+use super::expr::Typed;
+use super::scope::{MAX_COLUMNS, Scope};
+
+impl<'a> Checker<'a, '_> {
+    /// Where a computed column is to be had. A column that is just another one takes no place.
+    pub(super) fn place(&mut self, name: &str, typed: Typed) -> Column {
+        let Typed { expr, kind } = typed;
+        if let Expr::Column(column) = expr {
+            return column;
+        }
+        let name = self.taken.unique(name);
+        let (list, slot): (_, fn(usize) -> Slot) = match self.body.is_grouped {
+            true => (&mut self.body.computed, Slot::Computed),
+            false => (&mut self.body.extends, Slot::Extend),
+        };
+        let slot = slot(list.len());
+        list.push(Named {
+            name: Arc::clone(&name),
+            expr,
+            kind,
+        });
+        Column { slot, name, kind }
+    }
+
+    /// The items' columns by their names. All are computed from the columns before; one that has no name gets the next `ColumnN`.
+    fn items(&mut self, items: &[Item<'a>]) -> Vec<(Arc<str>, Span, Option<Column>)> {
+        let mut columns: Vec<(Arc<str>, Span, Option<Column>)> = Vec::new();
+        let mut unnamed = 0;
+        for item in items {
+            if self.diagnostics.is_full() || self.is_crowded(columns.len(), item.expr.span) {
+                break;
+            }
+            let typed = self.expr(&item.expr);
+            let (name, span) = self.name_of(item, &mut unnamed);
+            if columns.iter().any(|(other, ..)| *other == name) {
+                let message = format!("two columns are called `{name}`");
+                self.diagnostics.error(span, message, None);
+            }
+            let column = typed.map(|typed| self.place(&name, typed));
+            columns.push((name, span, column));
+        }
+        columns
+    }
+
+    /// The name of an item's column.
+    pub(super) fn name_of(&mut self, item: &Item<'a>, unnamed: &mut usize) -> (Arc<str>, Span) {
+        if let [first, rest @ ..] = item.names.as_slice() {
+            if let Some(second) = rest.first() {
+                let message = "an expression gives one column, but for arg_max in `summarize`";
+                self.diagnostics.error(second.span, message, None);
+            }
+            return (first.text.into(), first.span);
+        }
+        let name = match implied_name(&item.expr) {
+            Some(name) => name.into(),
+            None => {
+                *unnamed += 1;
+                format!("Column{unnamed}").into()
+            }
+        };
+        (name, item.expr.span)
+    }
+
+    pub(super) fn is_crowded(&mut self, more: usize, span: Span) -> bool {
+        let is_crowded = self.scope.is_full()
+            || more >= MAX_COLUMNS
+            || self.body.extends.len() + self.body.computed.len() >= MAX_COLUMNS;
+        if is_crowded {
+            let message = format!("a query has at most {MAX_COLUMNS} columns");
+            self.diagnostics.error(span, message, None);
+        }
+        is_crowded
+    }
+
+    pub(super) fn extend(&mut self, items: &[Item<'a>]) {
+        for (name, _, column) in self.items(items) {
+            self.scope.set(name, column);
+        }
+    }
+
+    pub(super) fn project(&mut self, items: &[Item<'a>]) {
+        let columns = self.items(items);
+        self.scope = Scope::default();
+        for (name, _, column) in columns {
+            self.scope.set(name, column);
+        }
+    }
+
+    pub(super) fn project_away(&mut self, names: &[Name<'a>]) {
+        for name in names {
+            if self.scope.get(name.text).is_none() {
+                let hint = self.diagnostics.did_you_mean(name.text, self.scope.names());
+                let message = format!("no column `{}`", name.text);
+                self.diagnostics.error(name.span, message, hint);
+            }
+            self.scope.remove(name.text);
+        }
+    }
+}
+
+/// The name that a column has without being given one: its own, also where it is rounded or converted.
+pub(super) fn implied_name<'a>(written: &Written<'a>) -> Option<&'a str> {
+    const KEEP_NAMES: [&str; 4] = ["bin", "tostring", "toint", "tolong"];
+    match &written.kind {
+        ExprKind::Name(name) => Some(name),
+        ExprKind::Call { name, arguments } if KEEP_NAMES.contains(&name.text) => {
+            match arguments.first().map(|argument| &argument.kind) {
+                Some(ExprKind::Name(name)) => Some(name),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
