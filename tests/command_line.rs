@@ -124,6 +124,18 @@ const REFUSALS: &[Refusal] = &[
         ..REFUSAL
     },
     Refusal {
+        name: "rules that are not there",
+        arguments: "rules check /no/such/rules.kql",
+        has_privileges: false,
+        says: &["/no/such/rules.kql", "No such file"],
+    },
+    Refusal {
+        name: "a file that is no rules",
+        arguments: concat!("rules check ", env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+        has_privileges: false,
+        says: &["Cargo.toml:1:1: error: ", "^", "0 rules"],
+    },
+    Refusal {
         name: "no such XDP mode",
         arguments: "run -i veth0 --xdp fast",
         says: &["--xdp", "fast", "native", "generic", "off"],

@@ -3,10 +3,12 @@
 //! In: paths. Out: a table of the rules on one writer, all errors on the other.
 
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::canonical::span;
-use super::{Loader, Plan};
+use super::{Loader, Plan, source};
+use crate::process::visible;
 
 /// What each column of the table is headed by.
 const HEADINGS: [&str; 4] = ["id", "window", "threshold", "severity"];
@@ -19,8 +21,8 @@ pub fn check(files: &[PathBuf], out: &mut dyn Write, errors: &mut dyn Write) -> 
     let mut loader = Loader::default();
     let mut are_right = true;
     for file in files {
-        let name = file.display();
-        let bytes = match std::fs::read(file) {
+        let name = visible(file.as_os_str().as_bytes());
+        let bytes = match source::read(file) {
             Ok(bytes) => bytes,
             Err(error) => {
                 writeln!(errors, "{name}: error: {error}")?;
@@ -28,7 +30,7 @@ pub fn check(files: &[PathBuf], out: &mut dyn Write, errors: &mut dyn Write) -> 
                 continue;
             }
         };
-        let loaded = loader.load(&name.to_string(), &bytes);
+        let loaded = loader.load(&name, &bytes);
         write!(errors, "{}", loaded.diagnostics.render(&loaded.source))?;
         are_right &= loaded.diagnostics.errors() == 0;
         let count = loaded.plans.len();

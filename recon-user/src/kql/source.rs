@@ -5,6 +5,8 @@
 //! The decisions held here: a file whose name ends in .md or .markdown is Markdown, and its queries are in blocks fenced as kusto or
 //! kql; any other file is KQL from end to end. A file is UTF-8 and of limited size.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use super::diagnostic::Diagnostics;
@@ -49,6 +51,15 @@ pub(super) struct Block {
     pub(super) span: Span,
     /// The Markdown title that stands before it.
     pub(super) title: Option<Span>,
+}
+
+/// What is in a file, as far as it may be a rule file: one byte more tells that it is too large.
+pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(MAX_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 impl Source {

@@ -129,9 +129,10 @@ impl Checker<'_, '_> {
                     ..key
                 }),
                 None => {
-                    let message = format!("ordered by `{}`, which is not shown", key.column.name);
+                    let name = &key.column.name;
+                    let message = format!("an order by `{name}` has no effect: it is not shown");
                     let hint = "add it to `project`".to_owned();
-                    self.diagnostics.error(table, message, Some(hint));
+                    self.diagnostics.warning(table, message, Some(hint));
                 }
             }
         }

@@ -259,6 +259,14 @@ DeviceNetworkEvents | summarize n = count() by RemoteIP
 ",
         ),
         (
+            "| order by LocalPort | project RemoteIP",
+            "a.kql:1:1: warning: an order by `LocalPort` has no effect: it is not shown
+DeviceNetworkEvents | order by LocalPort | project RemoteIP
+^~~~~~~~~~~~~~~~~~~
+hint: add it to `project`
+",
+        ),
+        (
             "| order by LocalPort | summarize n = count() | where n > 1",
             "a.kql:1:44: warning: an order before `summarize` has no effect
 DeviceNetworkEvents | order by LocalPort | summarize n = count() | where n > 1
@@ -346,4 +354,60 @@ hint: `=` gives a column its name; `==` compares
         let found: Vec<_> = loaded.plans.iter().map(|plan| plan.id.as_str()).collect();
         assert_eq!(found, ["port-scan", "rules-3"]);
     }
+}
+
+#[test]
+fn the_command_tells_of_all_files() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        path
+    };
+    let files = [
+        write("ten.kql", DETECTIONS),
+        write("bad.kql", "DeviceNetworkEvents | where LocalPrt == 1"),
+        folder.path().join("none.kql"),
+        write(
+            "row.md",
+            "## A row\n```kql\n// severity: low\nDeviceNetworkEvents | summarize a = max(LocalPort), b = count() by RemoteIP | where a < b\n```\n",
+        ),
+    ];
+    let (mut out, mut errors) = (Vec::new(), Vec::new());
+    let are_right = super::check(&files, &mut out, &mut errors).expect("written");
+    assert!(!are_right);
+    let place = format!("{}/", folder.path().display());
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).replace(&place, "");
+    assert_eq!(
+        text(out),
+        "\
+ten.kql: 10 rules
+  id                                              window  threshold  severity
+  detect-multiple-ports-scanned-from-a-single-ip      1h         20  medium
+  identify-rapid-scanning-behaviour                   1h         50  medium
+  suspicious-network-scanning-patterns                1h         10  medium
+  identify-outbound-port-scanning                     1h          0  medium
+  multiple-failed-connection-attempts                 1h        100  medium
+  identify-icmp-echo-requests-ping-sweeps             1h         50  medium
+  scan-for-smb-shares                                 1h         10  medium
+  http-get-request-flooding                           1h        100  medium
+  identify-dns-query-flooding                         1h        200  medium
+  detecting-high-numbers-of-syn-packets               1h        500  medium
+bad.kql: 0 rules
+row.md: 1 rule
+  id     window  threshold  severity
+  a-row      1h          -  low
+"
+    );
+    assert_eq!(
+        text(errors),
+        "\
+bad.kql:1:29: error: no column `LocalPrt`
+DeviceNetworkEvents | where LocalPrt == 1
+                            ^~~~~~~~
+hint: did you mean `LocalPort`?
+none.kql: error: No such file or directory (os error 2)
+"
+    );
+    assert!(super::check(&files[..1], &mut Vec::new(), &mut Vec::new()).expect("written"));
 }
