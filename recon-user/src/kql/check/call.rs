@@ -234,6 +234,12 @@ impl Checker<'_, '_> {
         outputs: &[Name<'_>],
         span: Span,
     ) -> Option<usize> {
+        // Those within expressions are no columns of the query, and bounded all the same.
+        let outputs_of = |aggregate: &Aggregate| aggregate.outputs.len();
+        let kept: usize = self.body.aggregates.iter().map(outputs_of).sum();
+        if self.is_crowded(kept + arguments.len(), span) {
+            return None;
+        }
         let mode = std::mem::replace(&mut self.mode, Mode::WithinAggregate);
         let checked = match signature.function {
             AggregateFunction::ArgMax => self.arg_max(signature, arguments, span),

@@ -69,10 +69,12 @@ impl<'a> Checker<'a, '_> {
         (name, item.expr.span)
     }
 
-    pub(super) fn is_crowded(&mut self, more: usize, span: Span) -> bool {
-        let is_crowded = self.scope.is_full()
-            || more >= MAX_COLUMNS
-            || self.body.extends.len() + self.body.computed.len() >= MAX_COLUMNS;
+    /// Whether there are too many columns to take one more, `count` being those of this step. Tells of it.
+    pub(super) fn is_crowded(&mut self, count: usize, span: Span) -> bool {
+        let computed = self.body.extends.len() + self.body.computed.len();
+        let is_crowded = [count, computed, self.scope.len()]
+            .into_iter()
+            .any(|count| count >= MAX_COLUMNS);
         if is_crowded {
             let message = format!("a query has at most {MAX_COLUMNS} columns");
             self.diagnostics.error(span, message, None);

@@ -53,8 +53,8 @@ impl Scope {
         self.columns.retain(|(other, _)| &**other != name);
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.columns.len() >= MAX_COLUMNS
+    pub(super) fn len(&self) -> usize {
+        self.columns.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {

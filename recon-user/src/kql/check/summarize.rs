@@ -43,14 +43,14 @@ impl<'a> Checker<'a, '_> {
         let mut groups = Scope::default();
         let mut unnamed = 0;
         for item in by {
-            if self.diagnostics.is_full() || self.is_group_crowded(&groups, item.expr.span) {
+            if self.diagnostics.is_full() || self.is_crowded(groups.len(), item.expr.span) {
                 break;
             }
             self.group(item, &mut unnamed, &mut groups);
         }
         self.mode = Mode::Aggregates;
         for item in aggregates {
-            if self.diagnostics.is_full() || self.is_group_crowded(&groups, item.expr.span) {
+            if self.diagnostics.is_full() || self.is_crowded(groups.len(), item.expr.span) {
                 break;
             }
             self.aggregate_item(item, &mut unnamed, &mut groups);
@@ -58,12 +58,6 @@ impl<'a> Checker<'a, '_> {
         self.mode = Mode::Rows;
         self.scope = groups;
         self.body.is_grouped = true;
-    }
-
-    /// Aggregates within expressions take no place among the columns, but they are bounded with them.
-    fn is_group_crowded(&mut self, groups: &Scope, span: Span) -> bool {
-        let kept = self.body.aggregates.len() + self.body.computed.len();
-        groups.is_full() && self.is_crowded(usize::MAX, span) || self.is_crowded(kept, span)
     }
 
     fn group(&mut self, item: &Item<'a>, unnamed: &mut usize, groups: &mut Scope) {

@@ -298,6 +298,24 @@ fn large_texts_are_refused_or_read_in_time() {
             table(&format!("| where RemoteIP == {}", many("\u{200d}\u{300}"))),
             "unexpected",
         ),
+        (
+            table(&format!(
+                "| summarize n = count() > 0{}",
+                many(" and count() > 0")
+            )),
+            columns,
+        ),
+        (
+            table(&format!("| summarize arg_max(LocalPort{})", many(", *"))),
+            columns,
+        ),
+        (
+            table(&format!(
+                "| summarize by LocalPort{}",
+                many(", LocalPort + 1")
+            )),
+            columns,
+        ),
         (many("let a = 1;"), "expected the table's name"),
         (
             format!("{}{}", many("let a=1;"), table("")),
