@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::{DETECTIONS, MARKDOWN, load, messages};
+use super::files::MARKDOWN;
+use super::{DETECTIONS, load, messages};
 use crate::kql::Loader;
 
 /// The longest that any of these files may take, in a build without optimisation on a busy machine.
