@@ -149,7 +149,11 @@ impl Agent {
         self.wait_within(PATIENCE, what, condition)
     }
 
-    fn wait_within<T>(
+    /// The same with another deadline.
+    ///
+    /// # Errors
+    /// As [`Agent::wait_for`].
+    pub fn wait_within<T>(
         &self,
         deadline: Duration,
         what: &str,

@@ -28,6 +28,8 @@ use super::{
 const ARGUMENTS: &str = "-vv --interval 200ms";
 /// The largest frames of most switches.
 const JUMBO: u32 = 9000;
+/// A boot takes three to six seconds where the machine has nothing else to do.
+const BOOT: Duration = Duration::from_secs(120);
 /// The longest attack takes five seconds where the machine has nothing else to do.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// Has the kernel list its programs among its symbols.
@@ -57,7 +59,7 @@ impl Running {
         lab.host().ip(&jumbo(HOST_LINK, machine.hardware.cards))?;
         lab.attacker().ip(machine.outside)?;
         let agent = Agent::launch(&lab, guest.watching_on(&machine.hardware), Stdio::piped())?;
-        agent.wait_for("a guest that takes commands", |seen| {
+        agent.wait_within(BOOT, "a guest that takes commands", |seen| {
             seen.has_logged(LISTENS).then_some(())
         })?;
         let mut shell = Shell::of(lab.host())?;
@@ -139,7 +141,7 @@ impl Running {
             } => {
                 let path = Path::new(from.parse::<IpAddr>()?, to.parse::<IpAddr>()?);
                 let sender = self.lab.sender()?;
-                for port in 1..=*ports {
+                for port in ports.clone() {
                     sender.send(&tagged(&path.tcp(syn(port), &[])?, *vlan))?;
                 }
                 Ok(String::new())

@@ -34,7 +34,7 @@ const TAGGED_SCAN: Attack = Attack {
         vlan: 7,
         from: "203.0.113.2",
         to: "203.0.113.1",
-        ports: 100,
+        ports: 101..201,
     },
     signals: Some(200),
     alerts: &[port_scan(

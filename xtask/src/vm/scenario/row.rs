@@ -4,6 +4,8 @@
 //! The decision held here: a row says everything that `recon run` has to write at its start, line for line, and of each attack the
 //! alerts that must come, once each; what differs between kernels is a placeholder, so that one row serves them all.
 
+use std::ops::Range;
+
 use recon_tests::{
     Alert, Seen,
     lab::{ATTACKER, ATTACKER_LINK, ATTACKER6, HOST, HOST6},
@@ -99,12 +101,12 @@ pub(super) enum By {
     Attacker(&'static str),
     /// Shell lines in the guest.
     Guest(&'static str),
-    /// SYNs under a VLAN's tag, to the ports from 1 on.
+    /// SYNs under a VLAN's tag. Nobody acknowledges what answers them, so an open port's answer would be sent again.
     Tagged {
         vlan: u16,
         from: &'static str,
         to: &'static str,
-        ports: u16,
+        ports: Range<u16>,
     },
 }
 
