@@ -10,6 +10,8 @@ use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A /proc of files.
@@ -278,6 +280,16 @@ fn this_process() {
     assert!(process.name.is_some() && process.command_line.is_some());
 }
 
+/// `spawn` returns while the kernel still loads the program: its arguments come last.
+fn wait_for_arguments(pid: u32) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let path = format!("/proc/{pid}/cmdline");
+    while fs::read(&path).expect("a process").is_empty() {
+        assert!(Instant::now() < deadline, "{path} stays empty");
+        thread::yield_now();
+    }
+}
+
 #[test]
 fn argv0_neither_hides_nor_fakes() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -286,10 +298,11 @@ fn argv0_neither_hides_nor_fakes() {
     let mut copy = Command::new("/bin/cp");
     let copied = copy.arg("/bin/sleep").arg(&tool).status();
     assert!(copied.is_ok_and(|status| status.success()));
-    // `spawn` returns when the program is executed.
     let run = |program: &Path, argv0: &str| {
         let mut command = Command::new(program);
-        Guard(command.arg0(argv0).arg("600").spawn().expect("it runs"))
+        let child = Guard(command.arg0(argv0).arg("600").spawn().expect("it runs"));
+        wait_for_arguments(child.0.id());
+        child
     };
     let mut processes = Processes::new("/proc", 9);
     let hidden = run(&tool, "[kworker/0:1]");
