@@ -30,31 +30,12 @@ const TESTS: [&[&str]; 2] = [
 /// The one that asks the verifier.
 const VERIFIER: &str = "verifier";
 
-/// What continuous integration has time for: everything but the flood on one kernel, and on the others what depends on the kernel most. The
-/// longest first, since two run at a time.
+/// What continuous integration has time for: real tools, sockets, quiet and boundaries on one kernel, and on the others what depends on
+/// the kernel most. The longest first, since two run at a time.
 const BRIEF: [(Choice, &[&str]); 4] = [
-    (Choice::CLOUD, &["processes", "outbound", "boundary"]),
-    (
-        Choice::CLOUD,
-        &[
-            "tools",
-            "quiet",
-            "answers",
-            "program_runs",
-            "command_line",
-            VERIFIER,
-        ],
-    ),
-    (
-        Choice::NEWER_CLOUD,
-        &[
-            "processes",
-            "outbound",
-            "boundary",
-            "command_line",
-            VERIFIER,
-        ],
-    ),
+    (Choice::CLOUD, &["processes", "outbound", VERIFIER]),
+    (Choice::CLOUD, &["tools", "quiet", "boundary"]),
+    (Choice::NEWER_CLOUD, &["boundary", "command_line", VERIFIER]),
     (Choice::GENERIC, &["boundary", "command_line", VERIFIER]),
 ];
 

@@ -110,7 +110,12 @@ impl Running {
                 Ok(())
             }
             End::Killed => self.shell.ask("kill -KILL $agent; wait $agent").map(drop),
-            End::Stopped => self.stop(run.told.as_ref()),
+            End::Stopped => {
+                if let Some(told) = &run.told {
+                    self.wait_told(told)?;
+                }
+                self.stop()
+            }
         }
     }
 
@@ -184,27 +189,30 @@ impl Running {
         Ok(())
     }
 
+    /// Waits for the alert with the whole count, which may only come when the incident is over.
+    fn wait_told(&self, told: &Told) -> Result<()> {
+        self.agent.wait_for(&format!("{told:?}"), |seen| {
+            told.is_true(seen).then_some(())
+        })?;
+        let seen = self.agent.seen();
+        let of_rule = |alert: &&recon_tests::Alert| alert.fired().0 == told.rule;
+        let alerts = seen.alerts.iter().filter(of_rule).count();
+        ensure!(
+            alerts <= told.at_most,
+            "{alerts} alerts of {}\n{seen}",
+            told.rule
+        );
+        Ok(())
+    }
+
     /// Ends a run in order.
-    fn stop(&mut self, told: Option<&Told>) -> Result<()> {
+    fn stop(&mut self) -> Result<()> {
         let (_, code) = self.shell.ask("kill -TERM $agent; wait $agent")?;
         // Its last lines may still be on their way over the other serial lines.
         let totals = self.agent.wait_for("totals", |seen| seen.totals)?;
         let seen = self.agent.seen();
         ensure!(code == SUCCESS, "recon ended with {code}\n{seen}");
         ensure!(totals.lost == 0, "{} lost\n{seen}", totals.lost);
-        if let Some(told) = told {
-            self.agent.wait_for(&format!("{told:?}"), |seen| {
-                told.is_true(seen).then_some(())
-            })?;
-            let seen = self.agent.seen();
-            let of_rule = |alert: &&recon_tests::Alert| alert.fired().0 == told.rule;
-            let alerts = seen.alerts.iter().filter(of_rule).count();
-            ensure!(
-                alerts <= told.at_most,
-                "{alerts} alerts of {}\n{seen}",
-                told.rule
-            );
-        }
         Ok(())
     }
 }
