@@ -57,6 +57,8 @@ pub(super) fn tell_hooks(arguments: &str, seen: &Seen) {
             && let Some((inbound, outbound)) = hooks.split_once(", outbound by ")
         {
             report::tell(report::HOOK, &format!("inbound, `{arguments}`"), inbound);
+            // What follows says what that costs.
+            let outbound = outbound.split(';').next().unwrap_or(outbound);
             report::tell(report::HOOK, "outbound", outbound);
         }
         if let Some((_, hooks)) = line.split_once("sockets of ")

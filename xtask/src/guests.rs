@@ -1,4 +1,4 @@
-//! What runs in guests with Debian's kernels: `cargo xtask test --vm` and `cargo xtask build --verify`.
+//! What runs in guests with Debian's kernels: tests, scenarios (`cargo xtask test --vm`) and the verifier (`cargo xtask build --verify`).
 //!
 //! In: which kernels, which tests. Out: on stdout, tables with a column for each kernel; an error where something failed.
 //! The decision held here: the guests run the executables that cargo has built for `cargo test` on this machine.
@@ -51,6 +51,11 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
+    /// Whether all tests are wanted.
+    fn is_whole(&self) -> bool {
+        self.names.is_empty() && !self.brief
+    }
+
     fn jobs(&self) -> Result<Vec<Job>> {
         if self.brief {
             let jobs = BRIEF.map(|(kernel, tests)| Job {
@@ -85,7 +90,7 @@ impl Selection {
     }
 }
 
-/// Runs tests in guests, and may write what came of them into the README.
+/// Runs tests in guests, and the scenarios too where nothing less is asked for. May write what came of them into the README.
 pub(crate) fn test(selection: &Selection, readme: bool) -> Result<()> {
     need_root("tests", "test --vm")?;
     let jobs = selection.jobs()?;
@@ -103,8 +108,11 @@ pub(crate) fn test(selection: &Selection, readme: bool) -> Result<()> {
     ];
     println!("{}", tables.join("\n"));
     ensure_passed(&jobs, &tested)?;
-    if readme {
-        tables::write_readme(&workspace()?.join("README.md"), &tested)?;
+    if selection.is_whole() {
+        let tried = try_scenarios(&selection.kernels, "")?;
+        if readme {
+            tables::write_readme(&workspace()?.join("README.md"), &tested, &tried)?;
+        }
     }
     Ok(())
 }
@@ -112,12 +120,20 @@ pub(crate) fn test(selection: &Selection, readme: bool) -> Result<()> {
 /// Tries fallbacks and networks in guests, instead of running tests there.
 pub(crate) fn scenarios(kernels: &[Choice], only: &str) -> Result<()> {
     need_root("scenarios", "test --vm --scenarios")?;
+    try_scenarios(kernels, only).map(drop)
+}
+
+/// Tries those whose names contain `only`, and prints what came of them.
+fn try_scenarios(kernels: &[Choice], only: &str) -> Result<Vec<Tested>> {
     let agent = agent(Goal::Test, Profile::Release)?;
     let kernels = match kernels {
         [] => &vm::EACH,
         kernels => kernels,
     };
-    vm::scenarios(&agent, &target_dir()?.join("vm"), kernels, only)
+    let tried = vm::scenarios(&agent, &target_dir()?.join("vm"), kernels, only)?;
+    println!("{}", tables::scenarios(&tried));
+    ensure_passed(&[], &tried)?;
+    Ok(tried)
 }
 
 /// Prints the verifier's statistics, of this kernel and of one of each kind.

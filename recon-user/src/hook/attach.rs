@@ -76,6 +76,21 @@ impl fmt::Display for TcKind {
     }
 }
 
+impl Ingress {
+    /// What it costs where it is not the best.
+    const fn costs(self) -> Option<&'static str> {
+        match self {
+            Self::XdpNative => None,
+            Self::XdpGeneric => Some(
+                "a frame is a socket buffer before it is seen, so a flood takes more of the processor",
+            ),
+            Self::Tc(_) => Some(
+                "a frame is seen after XDP and the stack's first steps, so a flood takes more of the processor, and what an XDP program drops is not counted",
+            ),
+        }
+    }
+}
+
 impl fmt::Display for Taken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: inbound by ", self.interface)?;
@@ -85,11 +100,15 @@ impl fmt::Display for Taken {
             Ingress::Tc(kind) => write!(f, "{kind} ingress")?,
         }
         match &self.egress {
-            Egress::Tc(kind) => write!(f, ", outbound by {kind} egress"),
+            Egress::Tc(kind) => write!(f, ", outbound by {kind} egress")?,
             Egress::Missing(reason) => write!(
                 f,
                 ", outbound by nothing ({reason}): what this host answers and sends is not counted, nor are UDP hits"
-            ),
+            )?,
+        }
+        match self.ingress.costs() {
+            Some(costs) => write!(f, "; {costs}"),
+            None => Ok(()),
         }
     }
 }

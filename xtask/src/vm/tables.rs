@@ -20,17 +20,26 @@ const END: &str = "<!-- end of what that writes -->\n";
 
 /// How each test ended.
 pub(crate) fn tests(tested: &[Tested]) -> String {
+    outcomes("test", tested, "not run")
+}
+
+/// How each fallback and network was coped with.
+pub(crate) fn scenarios(tested: &[Tested]) -> String {
+    outcomes("scenario", tested, "not of this kernel")
+}
+
+fn outcomes(what: &str, tested: &[Tested], missing: &str) -> String {
     let names = distinct(
         tested
             .iter()
             .flat_map(|kernel| kernel.outcomes.iter().map(|outcome| outcome.test.clone())),
     );
-    table("test", tested, &names, |kernel, name| {
+    table(what, tested, &names, |kernel, name| {
         let outcome = kernel.outcomes.iter().find(|outcome| outcome.test == name);
         match outcome.map(|outcome| outcome.passed) {
             Some(true) => PASSED.to_owned(),
             Some(false) => FAILED.to_owned(),
-            None => "not run".to_owned(),
+            None => missing.to_owned(),
         }
     })
 }
@@ -133,11 +142,11 @@ fn table(
     text
 }
 
-/// Puts the tables of hooks and detections into the README.
-pub(crate) fn write_readme(readme: &Path, tested: &[Tested]) -> Result<()> {
+/// Puts the tables of hooks, detections and scenarios into the README.
+pub(crate) fn write_readme(readme: &Path, tested: &[Tested], tried: &[Tested]) -> Result<()> {
     let name = || readme.display().to_string();
     let old = fs::read_to_string(readme).with_context(name)?;
-    let new = [hooks(tested), detections(tested)].join("\n");
+    let new = [hooks(tested), detections(tested), scenarios(tried)].join("\n");
     let new = between(&old, &new)
         .with_context(|| format!("{} lacks the line {BEGIN} or {END}", name()))?;
     fs::write(readme, new).with_context(name)

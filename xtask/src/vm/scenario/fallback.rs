@@ -11,8 +11,8 @@ const ONE_CARD: &[Card<'static>] = &[Card::plain(TAP)];
 
 pub(super) const SOCKETS: &str = "[INFO ] sockets of /sys/fs/cgroup: sock_ops, connect4, connect6, sendmsg4, sendmsg6, sched_process_exec";
 pub(super) const NATIVE: &str = "[INFO ] eth0: inbound by native XDP, outbound by {tc} egress";
-const TC: &str = "[INFO ] eth0: inbound by {tc} ingress, outbound by {tc} egress";
-const GENERIC: &str = "[INFO ] eth0: inbound by generic XDP, outbound by {tc} egress";
+const TC: &str = "[INFO ] eth0: inbound by {tc} ingress, outbound by {tc} egress; *";
+const GENERIC: &str = "[INFO ] eth0: inbound by generic XDP, outbound by {tc} egress; *";
 const REMOVED: &str =
     "[INFO ] eth0: removed a program that an agent has left which did not end in order";
 /// All hooks.

@@ -151,7 +151,7 @@ arp -i eth0.7 -s 203.0.113.2 02:00:00:00:00:02",
                     says: &[
                         VLAN_IS_ABOVE,
                         SOCKETS,
-                        "[INFO ] eth0: inbound by generic XDP, outbound by {tc} egress",
+                        "[INFO ] eth0: inbound by generic XDP, outbound by {tc} egress; *",
                     ],
                     attacks: &[TAGGED_SCAN],
                     ..Run::PLAIN
@@ -161,7 +161,7 @@ arp -i eth0.7 -s 203.0.113.2 02:00:00:00:00:02",
                     says: &[
                         VLAN_IS_ABOVE,
                         SOCKETS,
-                        "[INFO ] eth0: inbound by {tc} ingress, outbound by {tc} egress",
+                        "[INFO ] eth0: inbound by {tc} ingress, outbound by {tc} egress; *",
                     ],
                     attacks: &[TAGGED_SCAN],
                     ..Run::PLAIN
@@ -172,7 +172,7 @@ arp -i eth0.7 -s 203.0.113.2 02:00:00:00:00:02",
                     says: &[
                         SOCKETS,
                         "[INFO ] eth0.7: native XDP: *",
-                        "[INFO ] eth0.7: inbound by generic XDP, outbound by {tc} egress",
+                        "[INFO ] eth0.7: inbound by generic XDP, outbound by {tc} egress; *",
                     ],
                     attacks: &[TAGGED_SCAN],
                     ..Run::PLAIN
@@ -188,7 +188,7 @@ arp -i eth0.7 -s 203.0.113.2 02:00:00:00:00:02",
                 says: &[
                     SOCKETS,
                     "[INFO ] eth0: native XDP: *MTU too large to enable XDP*",
-                    "[INFO ] eth0: inbound by generic XDP, outbound by {tc} egress",
+                    "[INFO ] eth0: inbound by generic XDP, outbound by {tc} egress; *",
                 ],
                 attacks: &[SCAN, JUMBO_PINGS],
                 ..Run::PLAIN
@@ -371,7 +371,7 @@ neighbor replace 192.0.2.1 lladdr 02:00:00:00:02:01 dev veth1 nud permanent
                         "[INFO ] eth2: native XDP: *",
                         NATIVE,
                         "[INFO ] eth1: inbound by native XDP, outbound by {tc} egress",
-                        "[INFO ] eth2: inbound by generic XDP, outbound by {tc} egress",
+                        "[INFO ] eth2: inbound by generic XDP, outbound by {tc} egress; *",
                     ],
                     attacks: &[
                         SCAN,
