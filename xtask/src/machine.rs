@@ -10,6 +10,7 @@ use std::{
     process::Command,
 };
 
+use crate::engine;
 use crate::toolchain::{self, CORE_SOURCES, Compiler, DEBIAN_ROOT, LLVM_MAJOR, NIGHTLY};
 
 /// What tells that systemd is the running init, as sd_booted(3) has it.
@@ -70,6 +71,10 @@ pub(crate) struct Machine {
     pub(crate) llvm_prefix: PathBuf,
     pub(crate) llvm: bool,
     pub(crate) missing_tools: Vec<Tool>,
+    /// The system's Python can make virtual environments.
+    pub(crate) venv: bool,
+    /// What runs KQL a second time is installed.
+    pub(crate) engine: bool,
 }
 
 impl Machine {
@@ -99,6 +104,8 @@ impl Machine {
                 .into_iter()
                 .filter(|tool| !on_path(tool.program))
                 .collect(),
+            venv: engine::has_venv(),
+            engine: engine::is_there(workspace),
         }
     }
 }

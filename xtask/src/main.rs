@@ -5,6 +5,7 @@
 //! Holds the command line; each subcommand first makes sure of what it needs (setup.rs), then works (tasks.rs).
 
 mod bench;
+mod engine;
 mod guests;
 mod lab;
 mod machine;
@@ -64,16 +65,16 @@ enum Task {
     ///
     /// They work in network namespaces of their own and leave this machine's interfaces alone. Takes root.
     Test {
-        /// Run the tests with real traffic in virtual machines with stock Debian kernels instead
+        /// Run the tests with real traffic in virtual machines with stock Debian kernels instead, and try fallbacks and networks there
         #[arg(long)]
         vm: bool,
         /// With --vm, only on this kernel: 6.1-cloud, 6.1, 6.12-cloud, or a release; may be given several times
         #[arg(long, value_name = "VERSION", requires = "vm")]
         kernel: Vec<vm::Choice>,
-        /// With --vm, instead of the tests the scenarios whose names contain TEXT: fallbacks and networks
+        /// With --vm, no tests, and only the scenarios whose names contain TEXT: fallbacks and networks
         #[arg(long, requires = "vm", value_name = "TEXT", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["args", "readme", "brief"])]
         scenarios: Option<String>,
-        /// With --vm, write the tables of hooks and detections into the README
+        /// With --vm, write the tables of hooks, detections and scenarios into the README
         #[arg(long, requires = "vm", conflicts_with_all = ["kernel", "brief", "args"])]
         readme: bool,
         /// With --vm, only as much as continuous integration has time for

@@ -8,6 +8,7 @@
 use std::{iter, path::Path};
 
 use crate::{
+    engine,
     machine::{Machine, WEB_SERVER},
     step::Step,
     toolchain::{
@@ -61,6 +62,9 @@ pub(crate) fn decide(machine: &Machine, goal: Goal, workspace: &Path) -> Vec<Ste
     }
     if !machine.linker {
         steps.push(linker_step(machine, workspace));
+    }
+    if goal == Goal::Test && !machine.engine {
+        steps.extend(engine::steps(workspace));
     }
     steps
 }
@@ -172,6 +176,12 @@ fn wanted_packages(machine: &Machine, goal: Goal) -> Vec<(Vec<String>, &'static 
         wanted.push((
             packages,
             "the real scanners, clients and servers that the tests run",
+        ));
+    }
+    if goal == Goal::Test && !machine.engine && !machine.venv {
+        wanted.push((
+            vec![engine::VENV_PACKAGE.to_owned()],
+            "what runs KQL a second time gets an environment of its own",
         ));
     }
     wanted

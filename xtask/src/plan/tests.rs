@@ -26,6 +26,8 @@ fn ready() -> Machine {
         linker: true,
         llvm: true,
         missing_tools: Vec::new(),
+        venv: true,
+        engine: true,
         ..debian()
     }
 }
@@ -39,6 +41,9 @@ const UPDATE: &str = "DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Time
 const LINK: &str = "rustup toolchain link recon-bpf /usr";
 const LINKER: &str = "LLVM_PREFIX=/usr/lib/llvm-22 LLVM_SYS_221_PREFIX=/usr/lib/llvm-22 cargo install \
      bpf-linker --version 0.13.0 --locked --no-default-features --features llvm-22 --root /w/target/tools";
+
+const VENV: &str = "/usr/bin/python3 -m venv /w/target/tools/kql";
+const PIP: &str = "/w/target/tools/kql/bin/pip install --disable-pip-version-check --quiet duckdb==2.0.0 duckdb-kql==1.1.2";
 
 fn install(packages: &str) -> String {
     format!(
@@ -74,7 +79,7 @@ type Case<'a> = (&'a str, fn(&mut Machine), Goal, &'a [&'a str]);
 
 #[test]
 fn each_missing_part_costs_only_its_own_steps() {
-    let table: [Case<'_>; 8] = [
+    let table: [Case<'_>; 11] = [
         ("not linked", |m| m.toolchain = None, Goal::Build, &[LINK]),
         (
             "no rustup: Debian's cargo is used as it is",
@@ -106,6 +111,24 @@ fn each_missing_part_costs_only_its_own_steps() {
             |m| (m.clippy, m.toolchain) = (false, Some(NIGHTLY)),
             Goal::Lint,
             &["rustup component add clippy --toolchain nightly"],
+        ),
+        (
+            "nothing that runs KQL",
+            |m| m.engine = false,
+            Goal::Test,
+            &[VENV, PIP],
+        ),
+        (
+            "nothing that runs KQL, and nowhere to put it",
+            |m| (m.engine, m.venv) = (false, false),
+            Goal::Test,
+            &[UPDATE, &install("python3-venv"), VENV, PIP],
+        ),
+        (
+            "nothing that runs KQL, but nothing to test",
+            |m| m.engine = false,
+            Goal::Build,
+            &[],
         ),
         (
             "no clippy, but nothing to lint",
