@@ -1,8 +1,8 @@
-//! The sink: alert lines to stdout.
+//! Sinks: lines to stdout or to a file.
 //!
-//! In: lines. Out: bytes, in order. The decision held here: the agent never waits for its reader. Lines go through a bounded queue to
-//! a thread of their own; when the reader is slow and the queue full, or the disk is full, a line is dropped and counted. A
-//! reader that has gone (`| head -1`) ends the agent, cleanly.
+//! In: lines, one or many at a time. Out: bytes, in order. The decision held here: the agent never waits for its reader. Lines go through a
+//! bounded queue to a thread of their own; when the reader is slow and the queue full, or the disk is full, a line is dropped and counted.
+//! A reader that has gone (`| head -1`) ends the agent, cleanly.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// Lines that wait for a slow reader. An alert is about 1 KB.
-const QUEUE: usize = 4096;
+/// Alerts that wait for a slow reader: about 1 KB each.
+const ALERTS: usize = 4096;
 /// How long the end of the agent waits for the reader to take what is queued.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 
@@ -36,10 +36,25 @@ struct Shared {
     closed: AtomicBool,
 }
 
+/// What a sink writes, and where to: for its messages.
+#[derive(Clone, Debug)]
+struct Label {
+    place: String,
+    what: &'static str,
+}
+
+/// Whole lines that are written at once.
+#[derive(Debug)]
+struct Batch {
+    bytes: Vec<u8>,
+    lines: u64,
+}
+
 /// A queue to the thread that writes.
 #[derive(Debug)]
 pub struct Sink {
-    lines: SyncSender<Vec<u8>>,
+    label: Label,
+    batches: SyncSender<Batch>,
     ended: Receiver<()>,
     shared: Arc<Shared>,
     /// A handle to the same file, to ask whether its reader has gone.
@@ -49,26 +64,40 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// A sink that writes to `file`, stdout but for tests.
+    /// A sink that writes alerts to `file`, stdout but for tests.
     ///
     /// # Errors
     /// What the system says when the descriptor can't be duplicated or the thread not started.
     pub fn new(file: impl AsFd) -> io::Result<Self> {
+        Self::of(file, "stdout", "alerts", ALERTS)
+    }
+
+    /// A sink that writes to `file`, and calls it `place` and its lines `what`. Up to `queue` batches wait.
+    ///
+    /// # Errors
+    /// As for [`Sink::new`].
+    pub fn of(file: impl AsFd, place: &str, what: &'static str, queue: usize) -> io::Result<Self> {
+        let label = Label {
+            place: place.to_owned(),
+            what,
+        };
         let file = File::from(file.as_fd().try_clone_to_owned()?);
         let writer = file.try_clone()?;
-        let (lines, queue) = sync_channel(QUEUE);
+        let (batches, queue) = sync_channel(queue);
         let (end, ended) = sync_channel(1);
         let shared = Arc::new(Shared::default());
-        let theirs = Arc::clone(&shared);
+        let theirs = (Arc::clone(&shared), label.clone());
         thread::Builder::new()
-            .name("alert-writer".into())
+            .name(format!("{what}-writer"))
             .spawn(move || {
-                write_all(&queue, writer, &theirs);
+                let (shared, label) = theirs;
+                write_all(&queue, writer, &shared, &label);
                 // Nobody waits any more if this fails.
                 let _ = end.send(());
             })?;
         Ok(Self {
-            lines,
+            label,
+            batches,
             ended,
             shared,
             file,
@@ -79,9 +108,14 @@ impl Sink {
 
     /// Queues a line, or counts it as dropped.
     pub fn write(&mut self, line: Vec<u8>) {
-        match self.lines.try_send(line) {
-            Ok(()) => self.sent += 1,
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.refused += 1,
+        self.write_lines(line, 1);
+    }
+
+    /// Queues that many lines, or counts them as dropped.
+    pub fn write_lines(&mut self, bytes: Vec<u8>, lines: u64) {
+        match self.batches.try_send(Batch { bytes, lines }) {
+            Ok(()) => self.sent += lines,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.refused += lines,
         }
     }
 
@@ -101,10 +135,11 @@ impl Sink {
     /// Waits, not for ever, until the queue is written.
     #[must_use]
     pub fn finish(self) -> Written {
-        drop(self.lines);
+        let Label { place, what } = &self.label;
+        drop(self.batches);
         if self.ended.recv_timeout(LAST_WAIT) == Err(RecvTimeoutError::Timeout) {
             log::warn!(
-                "stdout: its reader does not read; alerts that were waiting for it are dropped"
+                "{place}: its reader does not read; {what} that were waiting for it are dropped"
             );
         }
         let written = self.shared.written.load(Ordering::Relaxed);
@@ -116,19 +151,19 @@ impl Sink {
 }
 
 /// The thread: writes lines until the agent ends or the reader has gone.
-fn write_all(queue: &Receiver<Vec<u8>>, mut file: File, shared: &Shared) {
+fn write_all(queue: &Receiver<Batch>, mut file: File, shared: &Shared, label: &Label) {
     let mut complaints = Complaints::default();
     let mut torn = false;
-    for line in queue {
+    for Batch { bytes, lines } in queue {
         // The rest of a line that was cut off must not swallow the next one.
         if torn && write_whole(&mut file, b"\n").is_err() {
-            shared.failed.fetch_add(1, Ordering::Relaxed);
+            shared.failed.fetch_add(lines, Ordering::Relaxed);
             continue;
         }
         torn = false;
-        match write_whole(&mut file, &line) {
+        match write_whole(&mut file, &bytes) {
             Ok(()) => {
-                shared.written.fetch_add(1, Ordering::Relaxed);
+                shared.written.fetch_add(lines, Ordering::Relaxed);
             }
             Err(Failed { error, .. }) if error.kind() == ErrorKind::BrokenPipe => {
                 shared.closed.store(true, Ordering::Relaxed);
@@ -136,8 +171,8 @@ fn write_all(queue: &Receiver<Vec<u8>>, mut file: File, shared: &Shared) {
             }
             Err(Failed { error, after }) => {
                 torn = after > 0;
-                let failed = shared.failed.fetch_add(1, Ordering::Relaxed) + 1;
-                complaints.say(&error, failed);
+                let failed = shared.failed.fetch_add(lines, Ordering::Relaxed) + lines;
+                complaints.say(label, &error, failed);
             }
         }
     }
@@ -181,11 +216,11 @@ struct Complaints {
 }
 
 impl Complaints {
-    fn say(&mut self, error: &io::Error, failed: u64) {
+    fn say(&mut self, Label { place, what }: &Label, error: &io::Error, failed: u64) {
         const PAUSE: Duration = Duration::from_secs(60);
         if self.last.is_none_or(|last| last.elapsed() >= PAUSE) {
             self.last = Some(Instant::now());
-            log::error!("stdout: {error}; alerts dropped so far: {failed}");
+            log::error!("{place}: {error}; {what} dropped so far: {failed}");
         }
     }
 }
@@ -257,12 +292,12 @@ mod tests {
         let mut sink = Sink::new(&writer).expect("a sink");
         // More than a pipe (64 KiB) and the queue hold.
         let long = vec![b'x'; 1024];
-        let sent = QUEUE as u64 + 1000;
+        let sent = ALERTS as u64 + 1000;
         (0..sent).for_each(|_| sink.write(long.clone()));
         let Written { written, dropped } = sink.finish();
         assert_eq!(written + dropped, sent);
         assert!(
-            dropped >= sent - QUEUE as u64 && written > 0,
+            dropped >= sent - ALERTS as u64 && written > 0,
             "{written} written, {dropped} dropped"
         );
     }
