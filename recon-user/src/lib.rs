@@ -9,6 +9,7 @@
 //! | window | [`window`] | counts with a time | what a sliding window holds |
 //! | rule | [`rule`] | - | the detections, one table of data |
 //! | kql | [`kql`] | rule files | the rules in them, checked, or what is wrong |
+//! | row | [`row`] | a count, its process | a row of the table that rules read |
 //! | process | [`process`] | programs started, ids of processes, ports | who they are, and who listens |
 //! | judge | [`judge`] | counts, rules, the time | findings: a group over its threshold |
 //! | alert | [`alert`] | findings | lines in Elastic Common Schema |
@@ -24,6 +25,7 @@ pub mod hook;
 pub mod judge;
 pub mod kql;
 pub mod process;
+pub mod row;
 pub mod rule;
 pub mod sink;
 pub mod window;

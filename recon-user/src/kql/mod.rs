@@ -28,6 +28,7 @@ mod canonical;
 mod check;
 mod command;
 mod diagnostic;
+pub mod eval;
 mod function;
 mod header;
 mod lex;

@@ -1,7 +1,7 @@
 //! The table that rules read from.
 //!
 //! The decision held here: the columns are those of Microsoft Defender's `DeviceNetworkEvents` which the host can know, with its types.
-//! One more, `Count`: a row stands for that many events that are alike in everything else. So `count()` is the sum of `Count`, not
+//! Two more. `InitiatingProcessIsScanner` says what the agent finds out of a process beyond its file's name. `Count`: a row stands for that many events that are alike in everything else. So `count()` is the sum of `Count`, not
 //! the number of rows, and `countif()` likewise; a query that is not about `Count` means what it means where every event has a row.
 
 use super::value::Type;
@@ -44,13 +44,15 @@ pub enum Field {
     ProcessAccountName,
     /// The process that started it.
     ProcessParentId,
+    /// Whether it is a known scanning tool.
+    ProcessIsScanner,
     /// How many events the row stands for.
     Count,
 }
 
 impl Field {
     /// All of them, as a query without `project` shows them.
-    pub const ALL: [(Self, &'static str, Type); 17] = [
+    pub const ALL: [(Self, &'static str, Type); 18] = [
         (Self::TimeGenerated, "TimeGenerated", Type::DateTime),
         (Self::Timestamp, "Timestamp", Type::DateTime),
         (Self::DeviceName, "DeviceName", Type::String),
@@ -87,8 +89,20 @@ impl Field {
             "InitiatingProcessParentId",
             Type::Long,
         ),
+        (
+            Self::ProcessIsScanner,
+            "InitiatingProcessIsScanner",
+            Type::Bool,
+        ),
         (Self::Count, "Count", Type::Long),
     ];
+
+    /// Its name in a query.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        let found = Self::ALL.iter().find(|(field, ..)| *field == self);
+        found.map_or("", |(_, name, _)| name)
+    }
 
     /// Whether it says when.
     #[must_use]
