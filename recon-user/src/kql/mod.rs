@@ -52,6 +52,8 @@ pub use function::{AggregateFunction, Function};
 pub use operator::{Arithmetic, Comparison, TextOperator, TextTest};
 pub use plan::{Aggregate, Column, Expr, Named, Output, Plan, Shown, Slot, SortKey, Threshold};
 pub use schema::Field;
+pub(crate) use nearest::nearest;
+pub(crate) use schema::TABLE;
 pub use source::{Source, Span};
 pub use value::{Literal, TICK_NANOS, TICKS_PER_SECOND, Type};
 

@@ -7,7 +7,7 @@ const MAX_LENGTH: usize = 40;
 
 /// The candidate with the fewest edits to `name`, upper and lower case being the same. None where all of them take more than a third of
 /// the name's letters.
-pub(super) fn nearest<'a>(
+pub(crate) fn nearest<'a>(
     name: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {

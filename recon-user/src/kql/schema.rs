@@ -7,7 +7,7 @@
 use super::value::Type;
 
 /// The only table.
-pub(super) const TABLE: &str = "DeviceNetworkEvents";
+pub(crate) const TABLE: &str = "DeviceNetworkEvents";
 
 /// A column of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

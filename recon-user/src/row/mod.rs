@@ -1,6 +1,14 @@
 //! A count of the kernel's as a row of the table that rules read.
 //!
-//! In: a key with its count, the poll's time, and its process. Out: [`Row`], the value of each column.
+//! In: a key with its count, the poll's time, and its process. Out: [`Row`], the value of each column; [`json`], rows as lines.
+//! The decisions held here: which row a signal gives, as follows, and that no two give the same, so that a row tells its signal.
+//!
+#![doc = include_str!("signals.md")]
+
+pub mod json;
+
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -10,7 +18,7 @@ use recon_common::signal::Transport;
 use recon_common::{Address, Key, Signal};
 
 use crate::kql::eval::{Columns, Value};
-use crate::kql::{Field, Slot};
+use crate::kql::{Field, Slot, TABLE};
 use crate::process::Process;
 
 /// A row: what one key of the table counted in one poll.
@@ -121,8 +129,20 @@ pub enum PortColumn {
     Remote,
 }
 
-/// What the answers of this host are called, which are no rows of the table that rules read.
+/// What the answers of this host are called.
 pub const ANSWERED: &str = "PortAnswered";
+
+/// The table of what this host answered.
+const ANSWERS_TABLE: &str = "ReconAnswers";
+
+/// The table that a signal's row is in.
+#[must_use]
+pub const fn table(signal: Signal) -> &'static str {
+    match action_type(signal) {
+        Some(_) => TABLE,
+        None => ANSWERS_TABLE,
+    }
+}
 
 /// The `ActionType` of a signal. None for those that are no row of the table that rules read.
 #[must_use]

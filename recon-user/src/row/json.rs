@@ -1,0 +1,354 @@
+//! Rows as lines of JSON, and back.
+//!
+//! In: a row, or a line. Out: a line, or an [`OwnedRow`].
+//! The decisions held here:
+//! - A line has the table's name as `Type`, then the columns in their order, without those that are null or empty.
+//! - What is read back has the same columns. What no column tells of a process, its container and unit, is not in a line.
+//! - Keys that are no columns are ignored, so that lines with more are read too. A value that is no column's is an error, never a guess.
+
+use std::io::{self, Write};
+
+use jiff::Timestamp;
+use recon_common::{Address, Key, Signal};
+use serde::Serializer;
+use serde::ser::SerializeMap;
+use serde_json::{Map, Value as Json};
+
+use super::{ANSWERED, PortColumn, Row, action_type, port_column, protocol, table};
+use crate::kql::eval::Value;
+use crate::kql::{Field, TABLE, nearest};
+use crate::process::{Process, visible};
+
+/// The key of the table's name.
+const TYPE: &str = "Type";
+/// Letters of a wrong value that are shown.
+const MAX_SHOWN: usize = 80;
+
+/// Why a line is no row.
+#[derive(Debug, thiserror::Error)]
+pub enum LineError {
+    /// It is no JSON object.
+    #[error("line {line}: expected a JSON object: {source}")]
+    Json {
+        /// Its number, from 1.
+        line: usize,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// A column that must be there is not.
+    #[error("line {line}: no {column}: {hint}")]
+    Missing {
+        /// Its number, from 1.
+        line: usize,
+        /// The column.
+        column: &'static str,
+        /// What to do.
+        hint: String,
+    },
+    /// A column has a value that it can't have.
+    #[error("line {line}: {column} is {value}: {hint}")]
+    Wrong {
+        /// Its number, from 1.
+        line: usize,
+        /// The column.
+        column: &'static str,
+        /// The value, as JSON.
+        value: String,
+        /// What it may be.
+        hint: String,
+    },
+}
+
+/// A row with what it is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedRow {
+    /// Who did what to which address and port.
+    pub key: Key,
+    /// What was counted, the key's.
+    pub signal: Signal,
+    /// How many events.
+    pub count: u64,
+    /// When the poll was.
+    pub time: Timestamp,
+    /// The host's name.
+    pub device: String,
+    /// The key's process.
+    pub process: Option<Process>,
+    /// Whether that is a known scanning tool.
+    pub is_scanner: bool,
+}
+
+impl OwnedRow {
+    /// The row.
+    #[must_use]
+    pub fn row(&self) -> Row<'_> {
+        Row {
+            key: &self.key,
+            signal: self.signal,
+            count: self.count,
+            time: self.time,
+            device: &self.device,
+            process: self.process.as_ref(),
+            is_scanner: self.is_scanner,
+        }
+    }
+}
+
+/// Writes a row as a line.
+///
+/// # Errors
+/// Where `out` can't be written to.
+pub fn write(row: &Row<'_>, mut out: impl Write) -> io::Result<()> {
+    let mut serializer = serde_json::Serializer::new(&mut out);
+    let mut map = serializer.serialize_map(None)?;
+    map.serialize_entry(TYPE, table(row.signal))?;
+    for (field, name, _) in Field::ALL {
+        match row.value(field) {
+            Value::Bool(value) if row.key.process != 0 => map.serialize_entry(name, &value)?,
+            Value::Long(value) => map.serialize_entry(name, &value)?,
+            Value::DateTime(time) => map.serialize_entry(name, &time)?,
+            Value::String(text) if !text.is_empty() => map.serialize_entry(name, &text)?,
+            // Columns are not known or of these types.
+            _ => {}
+        }
+    }
+    map.end()?;
+    out.write_all(b"\n")
+}
+
+/// Reads a line; `number` is told of where it is no row.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse(line: &str, number: usize) -> Result<OwnedRow, LineError> {
+    let columns = serde_json::from_str(line).map_err(|source| LineError::Json {
+        line: number,
+        source,
+    })?;
+    let reader = Reader {
+        columns,
+        line: number,
+    };
+    let (signal, port) = reader.signal()?;
+    let process = reader.process()?;
+    let pid = process.as_ref().map_or(0, |process| process.pid);
+    let remote = reader
+        .address(Field::RemoteIp)?
+        .ok_or_else(|| reader.missing(Field::RemoteIp.name(), "it is the remote's address"))?;
+    Ok(OwnedRow {
+        key: Key {
+            remote,
+            local: reader
+                .address(Field::LocalIp)?
+                .unwrap_or(Address::UNSPECIFIED),
+            process: pid,
+            port,
+            signal: signal as u8,
+            reserved: 0,
+        },
+        signal,
+        count: reader.number(Field::Count)?.unwrap_or(1),
+        time: reader.time()?,
+        device: reader
+            .text(Field::DeviceName.name())?
+            .unwrap_or_default()
+            .to_owned(),
+        process,
+        is_scanner: reader.is_scanner(pid)?,
+    })
+}
+
+/// A line's columns.
+struct Reader {
+    columns: Map<String, Json>,
+    line: usize,
+}
+
+impl Reader {
+    /// A column's value, where it is there.
+    fn get(&self, column: &str) -> Option<&Json> {
+        self.columns.get(column).filter(|value| !value.is_null())
+    }
+
+    fn missing(&self, column: &'static str, hint: impl Into<String>) -> LineError {
+        LineError::Missing {
+            line: self.line,
+            column,
+            hint: hint.into(),
+        }
+    }
+
+    fn wrong(&self, column: &'static str, hint: impl Into<String>) -> LineError {
+        let value = self.columns.get(column).unwrap_or(&Json::Null).to_string();
+        LineError::Wrong {
+            line: self.line,
+            column,
+            value: visible(value.as_bytes()).chars().take(MAX_SHOWN).collect(),
+            hint: hint.into(),
+        }
+    }
+
+    /// A string that is there and not empty.
+    fn text(&self, column: &'static str) -> Result<Option<&str>, LineError> {
+        match self.get(column) {
+            None => Ok(None),
+            Some(Json::String(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
+            Some(_) => Err(self.wrong(column, "expected a string")),
+        }
+    }
+
+    fn number<T: TryFrom<u64>>(&self, field: Field) -> Result<Option<T>, LineError> {
+        let Some(value) = self.get(field.name()) else {
+            return Ok(None);
+        };
+        let number = value.as_u64().and_then(|value| T::try_from(value).ok());
+        match number {
+            Some(number) => Ok(Some(number)),
+            None => Err(self.wrong(
+                field.name(),
+                "expected a whole number that is not too large",
+            )),
+        }
+    }
+
+    fn address(&self, field: Field) -> Result<Option<Address>, LineError> {
+        let Some(text) = self.text(field.name())? else {
+            return Ok(None);
+        };
+        let address: std::net::IpAddr = text
+            .parse()
+            .map_err(|_| self.wrong(field.name(), "expected an IPv4 or IPv6 address"))?;
+        Ok(Some(address.into()))
+    }
+
+    /// `TimeGenerated`, or `Timestamp` where there is only that.
+    fn time(&self) -> Result<Timestamp, LineError> {
+        let hint = "expected a time such as 2026-01-31T10:20:30Z";
+        for field in [Field::TimeGenerated, Field::Timestamp] {
+            if let Some(text) = self.text(field.name())? {
+                return text.parse().map_err(|_| self.wrong(field.name(), hint));
+            }
+        }
+        Err(self.missing(Field::TimeGenerated.name(), hint))
+    }
+
+    /// The signal that the row was counted as, and its port.
+    fn signal(&self) -> Result<(Signal, u16), LineError> {
+        let mut candidates = Signal::ALL.to_vec();
+        let tables = candidates.iter().map(|&signal| table(signal)).collect();
+        let table_name = self.one_of(TYPE, tables, TABLE)?;
+        candidates.retain(|&signal| table(signal) == table_name);
+
+        let action = |signal| action_type(signal).unwrap_or(ANSWERED);
+        let actions = candidates.iter().map(|&signal| action(signal)).collect();
+        let name = self.one_of(Field::ActionType.name(), actions, "")?;
+        candidates.retain(|&signal| action(signal) == name);
+
+        let protocols = candidates.iter().map(|&signal| protocol(signal)).collect();
+        let name = self.one_of(Field::Protocol.name(), protocols, "")?;
+        candidates.retain(|&signal| protocol(signal) == name);
+        self.direction(&candidates)
+    }
+
+    /// A column's value, which must be one of those.
+    fn one_of<'a>(
+        &'a self,
+        column: &'static str,
+        mut known: Vec<&'static str>,
+        otherwise: &'static str,
+    ) -> Result<&'a str, LineError> {
+        known.sort_unstable();
+        known.dedup();
+        let text = self.text(column)?.unwrap_or(otherwise);
+        if known.contains(&text) {
+            return Ok(text);
+        }
+        known.retain(|name| !name.is_empty());
+        let list = known.join(", ");
+        if text.is_empty() {
+            return Err(self.missing(column, format!("expected one of {list}")));
+        }
+        let hint = match nearest(text, known) {
+            Some(meant) => format!("did you mean {meant}? Known are {list}"),
+            None => format!("known are {list}"),
+        };
+        Err(self.wrong(column, hint))
+    }
+
+    /// Which of the signals it is, by the column that the port is in. Of two that differ by it alone only one may be there.
+    fn direction(&self, candidates: &[Signal]) -> Result<(Signal, u16), LineError> {
+        let local = self.number(Field::LocalPort)?;
+        let remote = self.number(Field::RemotePort)?;
+        let port = |signal| match port_column(signal) {
+            Some(PortColumn::Local) => local,
+            Some(PortColumn::Remote) => remote,
+            None => Some(0),
+        };
+        let mut found = candidates
+            .iter()
+            .filter_map(|&signal| Some((signal, port(signal)?)));
+        let (first, second) = (found.next(), found.next());
+        match (first, second) {
+            (Some(found), None) => Ok(found),
+            (Some(_), Some(_)) => {
+                let hint = "with LocalPort it is a remote's doing, with RemotePort this host's: only one may be there";
+                Err(self.wrong(Field::RemotePort.name(), hint))
+            }
+            (None, _) => {
+                let is_local = |&signal: &Signal| port_column(signal) == Some(PortColumn::Local);
+                let column = match candidates.iter().any(is_local) {
+                    true => Field::LocalPort,
+                    false => Field::RemotePort,
+                };
+                let hint = "rows of this ActionType have a port";
+                Err(self.missing(column.name(), hint))
+            }
+        }
+    }
+
+    /// The process, where its id is there.
+    fn process(&self) -> Result<Option<Process>, LineError> {
+        let text = |field: Field| -> Result<Option<String>, LineError> {
+            Ok(self.text(field.name())?.map(str::to_owned))
+        };
+        let executable = text(Field::ProcessFolderPath)?;
+        let file_name = text(Field::ProcessFileName)?;
+        let user = match self.text(Field::ProcessAccountName.name())? {
+            None => None,
+            Some(text) => Some(text.parse().map_err(|_| {
+                let hint = "expected a user's number, as a string";
+                self.wrong(Field::ProcessAccountName.name(), hint)
+            })?),
+        };
+        let process = Process {
+            pid: self.number(Field::ProcessId)?.unwrap_or(0),
+            parent: self.number(Field::ProcessParentId)?,
+            user,
+            // The name of a file whose path is known is in the path.
+            name: file_name.filter(|_| executable.is_none()),
+            executable,
+            command_line: text(Field::ProcessCommandLine)?,
+            ..Process::default()
+        };
+        match process.pid {
+            0 if process == Process::default() => Ok(None),
+            0 => {
+                let hint = "what is told of a process needs its id, which is not 0";
+                Err(self.missing(Field::ProcessId.name(), hint))
+            }
+            _ => Ok(Some(process)),
+        }
+    }
+
+    fn is_scanner(&self, pid: u32) -> Result<bool, LineError> {
+        let column = Field::ProcessIsScanner.name();
+        match self.get(column) {
+            None => Ok(false),
+            Some(Json::Bool(is_scanner)) => Ok(*is_scanner && pid != 0),
+            Some(_) => Err(self.wrong(column, "expected true or false")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,230 @@
+use proptest::option;
+use proptest::prelude::*;
+
+use super::*;
+
+fn line(row: &Row<'_>) -> String {
+    let mut out = Vec::new();
+    write(row, &mut out).expect("written");
+    String::from_utf8(out).expect("text")
+}
+
+#[test]
+fn a_row_is_a_line() {
+    let process = Process {
+        pid: 4242,
+        parent: Some(17),
+        user: Some(1000),
+        name: Some("scan".to_owned()),
+        executable: Some("/usr/bin/nmap".to_owned()),
+        command_line: Some("nmap -sT \"a b\"".to_owned()),
+        ..Process::default()
+    };
+    let key = Key {
+        remote: Address::v4([198, 51, 100, 7]),
+        local: Address::UNSPECIFIED,
+        process: 4242,
+        port: 53,
+        signal: Signal::DnsSentTcp as u8,
+        reserved: 0,
+    };
+    let row = Row {
+        key: &key,
+        signal: Signal::DnsSentTcp,
+        count: 3,
+        time: "2026-01-31T10:20:30.5Z".parse().expect("a time"),
+        device: "web-01",
+        process: Some(&process),
+        is_scanner: true,
+    };
+    assert_eq!(
+        line(&row),
+        concat!(
+            r#"{"Type":"DeviceNetworkEvents","TimeGenerated":"2026-01-31T10:20:30.5Z","#,
+            r#""Timestamp":"2026-01-31T10:20:30.5Z","DeviceName":"web-01","ActionType":"Query","#,
+            r#""Protocol":"Tcp","RemoteIP":"198.51.100.7","RemotePort":53,"RemoteIPType":"Public","#,
+            r#""InitiatingProcessFileName":"nmap","InitiatingProcessId":4242,"#,
+            r#""InitiatingProcessCommandLine":"nmap -sT \"a b\"","#,
+            r#""InitiatingProcessFolderPath":"/usr/bin/nmap","InitiatingProcessAccountName":"1000","#,
+            r#""InitiatingProcessParentId":17,"InitiatingProcessIsScanner":true,"Count":3}"#,
+            "\n"
+        )
+    );
+}
+
+#[test]
+fn lines_that_are_no_rows() {
+    const HEAD: &str = r#""TimeGenerated":"2026-01-31T10:20:30Z","RemoteIP":"198.51.100.7""#;
+    for (columns, expected) in [
+        (
+            r#","ActionType":"SYM","Protocol":"Tcp""#,
+            "line 7: ActionType is \"SYM\": did you mean SYN? Known are ConnectionFailed, ConnectionRequest, ConnectionSuccess, Datagram, DatagramSent, EchoRequest, EchoSent, FinProbe, FragmentProbe, HttpGet, MaimonProbe, NullProbe, OddProbe, ProbeSent, Query, SYN, XmasProbe",
+        ),
+        (
+            r#","Type":"ReconAnswers","ActionType":"SYN""#,
+            "line 7: ActionType is \"SYN\": known are PortAnswered",
+        ),
+        (
+            r#","Type":"DeviceEvents""#,
+            "line 7: Type is \"DeviceEvents\": known are DeviceNetworkEvents, ReconAnswers",
+        ),
+        (
+            r#","ActionType":"SYN","LocalPort":1"#,
+            "line 7: no Protocol: expected one of Tcp",
+        ),
+        (
+            r#","ActionType":"Query","Protocol":"ICMP""#,
+            "line 7: Protocol is \"ICMP\": known are Tcp, Udp",
+        ),
+        (
+            r#","ActionType":"SYN","Protocol":"Tcp""#,
+            "line 7: no LocalPort: rows of this ActionType have a port",
+        ),
+        (
+            r#","ActionType":"SynSent","Protocol":"Tcp""#,
+            "line 7: ActionType is \"SynSent\"",
+        ),
+        (
+            r#","ActionType":"ProbeSent","Protocol":"Tcp","LocalPort":1"#,
+            "line 7: no RemotePort: ",
+        ),
+        (
+            r#","ActionType":"SYN","Protocol":"Tcp","LocalPort":65536"#,
+            "line 7: LocalPort is 65536: expected a whole number that is not too large",
+        ),
+        (
+            r#","ActionType":"SYN","Protocol":"Tcp","LocalPort":"1""#,
+            "line 7: LocalPort is \"1\": expected a whole number",
+        ),
+        (
+            r#","ActionType":"Query","Protocol":"Tcp","LocalPort":1,"RemotePort":2"#,
+            "line 7: RemotePort is 2: with LocalPort",
+        ),
+        (
+            r#","ActionType":7"#,
+            "line 7: ActionType is 7: expected a string",
+        ),
+        (
+            r#","ActionType":"EchoSent","Protocol":"ICMP","LocalIP":"x""#,
+            "line 7: LocalIP is \"x\": expected an IPv4 or IPv6 address",
+        ),
+        (
+            r#","ActionType":"EchoSent","Protocol":"ICMP","Count":-1"#,
+            "line 7: Count is -1: ",
+        ),
+        (
+            r#","ActionType":"EchoSent","Protocol":"ICMP","RemoteIP":null"#,
+            "line 7: no RemoteIP: ",
+        ),
+        (
+            r#","ActionType":"EchoSent","Protocol":"ICMP","TimeGenerated":"now""#,
+            "line 7: TimeGenerated is \"now\": expected a time such as",
+        ),
+        (
+            r#","ActionType":"EchoSent","Protocol":"ICMP","TimeGenerated":null"#,
+            "line 7: no TimeGenerated: ",
+        ),
+        (
+            r#","ActionType":"EchoSent","Protocol":"ICMP","InitiatingProcessFileName":"nmap""#,
+            "line 7: no InitiatingProcessId: ",
+        ),
+        (
+            r#","ActionType":"EchoSent","Protocol":"ICMP","InitiatingProcessAccountName":"root""#,
+            "line 7: InitiatingProcessAccountName is \"root\": expected a user's number",
+        ),
+        (
+            r#","ActionType":"EchoSent","Protocol":"ICMP","InitiatingProcessIsScanner":1"#,
+            "line 7: InitiatingProcessIsScanner is 1: expected true or false",
+        ),
+    ] {
+        let text = format!("{{{HEAD}{columns}}}");
+        let error = parse(&text, 7).expect_err(&text).to_string();
+        assert!(error.starts_with(expected), "{text}\n{error}");
+    }
+    for text in ["", "[]", "7", "{", "{}{}"] {
+        let error = parse(text, 1).expect_err(text).to_string();
+        assert!(
+            error.starts_with("line 1: expected a JSON object: "),
+            "{error}"
+        );
+    }
+}
+
+/// What is not there is not known, and what is no column is ignored.
+#[test]
+fn short_lines_are_rows() {
+    let text = r#"{"Timestamp":"2026-01-31T10:20:30Z","RemoteIP":"::1","ActionType":"SYN",
+        "Protocol":"Tcp","LocalPort":0,"RemotePort":40000,"ReportId":7,"Tags":[]}"#;
+    let row = parse(text, 1).expect("a row");
+    assert_eq!((row.signal, row.count, row.key.port), (Signal::Syn, 1, 0));
+    assert_eq!(
+        (row.device.as_str(), row.process, row.is_scanner),
+        ("", None, false)
+    );
+}
+
+prop_compose! {
+    fn processes()(
+        pid in 1..u32::MAX,
+        parent in option::of(any::<u32>()),
+        user in option::of(any::<u32>()),
+        name in option::of(".{1,8}"),
+        executable in option::of("(/.{1,8}){1,3}"),
+        command_line in option::of(".{1,20}"),
+    ) -> Process {
+        // Either tells the file's name.
+        let name = name.filter(|_| executable.is_none());
+        Process { pid, parent, user, name, executable, command_line, ..Process::default() }
+    }
+}
+
+prop_compose! {
+    fn rows()(
+        signal in proptest::sample::select(Signal::ALL.to_vec()),
+        (remote, local) in any::<([u32; 4], [u32; 4])>(),
+        (is_v4, has_local) in any::<(bool, bool)>(),
+        port in any::<u16>(),
+        count in 0..=i64::MAX as u64,
+        nanos in 0..i64::MAX,
+        device in ".{0,8}",
+        process in option::of(processes()),
+        is_scanner in any::<bool>(),
+    ) -> OwnedRow {
+        let address = |words: [u32; 4]| match is_v4 {
+            true => Address::from_v4_word(words[0]),
+            false => Address::from_words(words),
+        };
+        let pid = process.as_ref().map_or(0, |process| process.pid);
+        OwnedRow {
+            key: Key {
+                remote: address(remote),
+                local: if has_local { address(local) } else { Address::UNSPECIFIED },
+                process: pid,
+                port: port_column(signal).map_or(0, |_| port),
+                signal: signal as u8,
+                reserved: 0,
+            },
+            signal,
+            count,
+            time: Timestamp::from_nanosecond(i128::from(nanos)).expect("a time"),
+            device,
+            process,
+            is_scanner: is_scanner && pid != 0,
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn rows_are_read_as_they_were_written(row in rows()) {
+        let text = line(&row.row());
+        prop_assert_eq!(text.matches('\n').count(), 1);
+        prop_assert_eq!(parse(&text, 1).expect(&text), row);
+    }
+
+    #[test]
+    fn no_line_is_too_much(text in "\\{?.{0,40}\\}?") {
+        // It is read, or not.
+        let _ = parse(&text, 1);
+    }
+}

@@ -1,0 +1,96 @@
+//! That the document is right, and types of addresses.
+
+use std::collections::HashSet;
+
+use super::*;
+
+const DOCUMENT: &str = include_str!("signals.md");
+
+/// The cells of the document's first table below its head, without marks of code.
+fn documented() -> Vec<Vec<String>> {
+    let lines = DOCUMENT
+        .lines()
+        .skip_while(|line| !line.starts_with("|---"))
+        .skip(1);
+    let rows = lines.take_while(|line| line.starts_with('|'));
+    rows.map(|line| {
+        let cells = line.trim_matches('|').split('|');
+        cells
+            .map(|cell| cell.trim().trim_matches('`').to_owned())
+            .collect()
+    })
+    .collect()
+}
+
+#[test]
+fn the_document_is_what_signals_give() {
+    let given = Signal::ALL.map(|signal| {
+        let port = match port_column(signal) {
+            Some(PortColumn::Local) => "LocalPort",
+            Some(PortColumn::Remote) => "RemotePort",
+            None => "",
+        };
+        let action = action_type(signal).unwrap_or(ANSWERED);
+        vec![
+            format!("{signal:?}"),
+            table(signal).to_owned(),
+            action.to_owned(),
+            protocol(signal).to_owned(),
+            port.to_owned(),
+        ]
+    });
+    assert_eq!(documented(), given);
+    let different: HashSet<_> = given.iter().map(|row| &row[1..]).collect();
+    assert_eq!(different.len(), given.len(), "a row tells its signal");
+    for (_, name, _) in Field::ALL {
+        let is_named = DOCUMENT.contains(&format!("`{name}`"));
+        assert!(
+            is_named || matches!(name, "ActionType" | "Protocol"),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn types_of_remotes() {
+    for (address, expected) in [
+        ("198.51.100.7", "Public"),
+        ("10.1.2.3", "Private"),
+        ("172.31.255.255", "Private"),
+        ("172.32.0.0", "Public"),
+        ("192.168.0.1", "Private"),
+        ("127.0.0.1", "Loopback"),
+        ("169.254.3.4", "LinkLocal"),
+        ("0.0.0.0", "Unspecified"),
+        ("::", "Unspecified"),
+        ("::1", "Loopback"),
+        ("fe80::1", "LinkLocal"),
+        ("fd00::1", "Private"),
+        ("2001:db8::1", "Public"),
+    ] {
+        let address = address.parse().expect("an address");
+        assert_eq!(remote_type(address), expected, "{address}");
+        assert_eq!(
+            crate::rule::is_private(address),
+            expected != "Public",
+            "{address}"
+        );
+    }
+}
+
+#[test]
+fn names_of_files() {
+    for (executable, name, expected) in [
+        (Some("/usr/bin/nmap"), Some("scan"), "nmap"),
+        (Some("nmap"), None, "nmap"),
+        (None, Some("scan"), "scan"),
+        (None, None, ""),
+    ] {
+        let process = Process {
+            executable: executable.map(str::to_owned),
+            name: name.map(str::to_owned),
+            ..Process::default()
+        };
+        assert_eq!(file_name(&process), expected);
+    }
+}
