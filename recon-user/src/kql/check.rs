@@ -11,7 +11,7 @@ mod call;
 mod columns;
 mod expr;
 mod finish;
-mod fold;
+pub(super) mod fold;
 mod scope;
 mod summarize;
 

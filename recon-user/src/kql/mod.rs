@@ -11,7 +11,7 @@
 //! | parse | `parse`, `ast` | tokens | a syntax tree |
 //! | check | `check`, `function`, `schema` | a syntax tree | a [`Plan`], or why it can't run |
 //!
-//! [`diagnostic`](Diagnostic) tells of errors, `canonical` writes a plan as KQL, `command` is `recon rules check`.
+//! [`eval`] computes a plan's expressions. [`diagnostic`](Diagnostic) tells of errors, `canonical` writes a plan as KQL, `command` is `recon rules check`.
 //!
 //! What is known of Kusto, with its meaning there: `DeviceNetworkEvents`; `where`, `extend`, `summarize` (once), `project`, `project-away`,
 //! `order by`, `sort by`, `top`, `take`, `limit`, `let` for constants; the operators and functions in `operator` and `function`;
@@ -20,6 +20,9 @@
 //! - `top` and `take` keep alerts of one poll back, `order by` orders them. There is no end of a stream to look back from.
 //! - A row stands for `Count` events, and `count()` counts events.
 //! - `dcount` is exact, and takes no accuracy.
+//! - `ipv4_is_private` and `ipv4_is_in_range` are false, not null, of what is no IPv4 address: a negation keeps IPv6 remotes.
+//! - A constant that is compared with `InitiatingProcessFileName` is met without its `.exe` too.
+//! - What divides by zero or is too large is null, of reals too.
 //!
 //! Every text is read in bounded time and memory, without a panic: files, nesting, columns and messages are limited.
 
@@ -49,10 +52,10 @@ use std::path::Path;
 pub use command::check;
 pub use diagnostic::{Diagnostic, Diagnostics, Level};
 pub use function::{AggregateFunction, Function};
+pub(crate) use nearest::nearest;
 pub use operator::{Arithmetic, Comparison, TextOperator, TextTest};
 pub use plan::{Aggregate, Column, Expr, Named, Output, Plan, Shown, Slot, SortKey, Threshold};
 pub use schema::Field;
-pub(crate) use nearest::nearest;
 pub(crate) use schema::TABLE;
 pub use source::{Source, Span};
 pub use value::{Literal, TICK_NANOS, TICKS_PER_SECOND, Type};

@@ -8,7 +8,7 @@ use super::super::value::Literal::{self, DateTime, Long, Real, Timespan};
 use super::super::value::{TICK_NANOS, Type};
 
 /// The type of a result. None where the operator does not take such operands.
-pub(super) fn result(operator: Arithmetic, left: Type, right: Type) -> Option<Type> {
+pub(in crate::kql) fn result(operator: Arithmetic, left: Type, right: Type) -> Option<Type> {
     if left.is_number() && right.is_number() {
         return left.common(right);
     }
@@ -58,7 +58,12 @@ pub(super) fn fold(
     folded.map(Some).ok_or(OVERFLOW)
 }
 
-fn literals(operator: Arithmetic, left: &Literal, right: &Literal) -> Option<Literal> {
+/// The result of two constants. None where it is too large, or none that there is.
+pub(in crate::kql) fn literals(
+    operator: Arithmetic,
+    left: &Literal,
+    right: &Literal,
+) -> Option<Literal> {
     Some(match (left, right) {
         (Long(left), Long(right)) => Long(whole(operator, *left, *right)?),
         (Timespan(left), Timespan(right)) if operator == Divide => {

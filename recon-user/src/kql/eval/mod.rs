@@ -2,17 +2,34 @@
 //!
 //! In: an expression of a plan, and the columns of a row or a group. Out: a [`Value`], or whether a condition holds.
 //! The decisions held here:
-//! - What is not known makes what is computed from it not known, and a condition that is not known does not hold.
+//! - Null is as in Kusto: what is computed of it is null, and so is its order to others; but it is not equal to what is known. `and`, `or`
+//!   and `not` know three truths. A condition that is null does not hold.
+//! - A constant that is compared with `InitiatingProcessFileName` is met without its `.exe` too: rules are written for Windows.
+//! - No value is an error: what can't be computed is null.
 
+mod address;
+mod call;
+mod compare;
+mod number;
+mod partial;
+mod predicate;
+mod program;
+mod text;
 mod value;
+
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 
 use jiff::Timestamp;
 
+use super::operator::{Comparison, TextOperator};
 use super::plan::{Expr, Slot};
-use super::schema::Field;
+use super::value::Literal;
 
+pub use partial::partial;
+pub use predicate::Predicate;
 pub use value::Value;
 
 /// Where the values of columns are to be had.
@@ -28,22 +45,131 @@ pub trait Columns {
 
 /// The value of an expression at the time `now`.
 #[must_use]
-pub fn eval<'a>(expr: &'a Expr, columns: &'a dyn Columns, _now: Timestamp) -> Value<'a> {
-    match expr {
-        Expr::Literal(literal) => Value::of(literal),
-        Expr::Column(column) => columns.value(column.slot),
-        _ => Value::Null,
-    }
+pub fn eval<'a>(expr: &'a Expr, columns: &'a dyn Columns, now: Timestamp) -> Value<'a> {
+    Scope { columns, now }.eval(expr)
 }
 
 /// Whether a condition holds.
 #[must_use]
 pub fn holds(expr: &Expr, columns: &dyn Columns, now: Timestamp) -> bool {
-    eval(expr, columns, now) == Value::Bool(true)
+    Scope { columns, now }.truth(expr) == Some(true)
 }
 
-/// Whether a condition holds where only some columns are known: None where that depends on the others.
-#[must_use]
-pub fn partial(_expr: &Expr, _known: &dyn Fn(Field) -> Option<Value<'static>>) -> Option<bool> {
-    None
+/// What an expression is evaluated in.
+#[derive(Clone, Copy)]
+struct Scope<'a> {
+    columns: &'a dyn Columns,
+    now: Timestamp,
+}
+
+impl<'a> Scope<'a> {
+    fn eval(self, expr: &'a Expr) -> Value<'a> {
+        match expr {
+            Expr::Literal(literal) => Value::of(literal),
+            Expr::Now(ticks) => number::later(self.now, *ticks),
+            Expr::Column(column) => self.columns.value(column.slot),
+            Expr::And(operands) => {
+                Value::truth(all(operands.iter().map(|operand| self.truth(operand))))
+            }
+            Expr::Or(operands) => {
+                Value::truth(any(operands.iter().map(|operand| self.truth(operand))))
+            }
+            Expr::Negate(operand) => number::negated(&self.eval(operand)),
+            Expr::Compare(comparison, operands) => {
+                Value::truth(self.compare(*comparison, operands))
+            }
+            Expr::Arithmetic(operator, operands) => {
+                let [left, right] = operands.each_ref().map(|operand| self.eval(operand));
+                number::arithmetic(*operator, &left, &right)
+            }
+            Expr::Text(operator, operands) => Value::truth(self.text(*operator, operands)),
+            Expr::In {
+                value,
+                list,
+                is_negated,
+                is_case_sensitive,
+            } => {
+                let is_in = self.is_in(value, list, *is_case_sensitive);
+                Value::Bool(is_in != *is_negated)
+            }
+            Expr::Between { parts, is_negated } => {
+                let [value, least, greatest] = parts.each_ref().map(|part| self.eval(part));
+                let is_between = compare::between(&value, &least, &greatest);
+                Value::truth(is_between.map(|is_between| is_between != *is_negated))
+            }
+            Expr::Call(function, arguments) => call::call(*function, arguments, self),
+        }
+    }
+
+    /// Whether a condition holds. None where it is null.
+    fn truth(self, expr: &'a Expr) -> Option<bool> {
+        match self.eval(expr) {
+            Value::Bool(truth) => Some(truth),
+            _ => None,
+        }
+    }
+
+    fn compare(self, comparison: Comparison, operands: &'a [Expr; 2]) -> Option<bool> {
+        let [left, right] = operands.each_ref().map(|operand| self.eval(operand));
+        let plain = compare::compare(comparison, &left, &right);
+        // Strings are compared by `==` and `!=` alone.
+        let other = match program::other(operands) {
+            Some(program::Other::Left(name)) => compare::is_equal(&Value::text(name), &right),
+            Some(program::Other::Right(name)) => compare::is_equal(&left, &Value::text(name)),
+            None => false,
+        };
+        match other {
+            true => Some(comparison == Comparison::Equal),
+            false => plain,
+        }
+    }
+
+    /// None where an operand is no string, which no checked expression has.
+    fn text(self, operator: TextOperator, operands: &'a [Expr; 2]) -> Option<bool> {
+        let [Value::String(left), Value::String(right)] =
+            operands.each_ref().map(|operand| self.eval(operand))
+        else {
+            return None;
+        };
+        let is_met = text::test(operator, &left, &right)
+            || match program::other(operands) {
+                Some(program::Other::Left(name)) => text::test(operator, name, &right),
+                Some(program::Other::Right(name)) => text::test(operator, &left, name),
+                None => false,
+            };
+        Some(is_met != operator.is_negated)
+    }
+
+    fn is_in(self, expr: &'a Expr, list: &'a [Literal], is_case_sensitive: bool) -> bool {
+        let value = self.eval(expr);
+        let is_program = program::is_program(expr);
+        let is_same = |other: &Value<'_>| match (&value, other) {
+            (Value::String(left), Value::String(right)) if !is_case_sensitive => {
+                text::folded(left) == text::folded(right)
+            }
+            _ => compare::is_equal(&value, other),
+        };
+        list.iter().any(|literal| {
+            let other = program::without_exe(literal).filter(|_| is_program);
+            is_same(&Value::of(literal)) || other.is_some_and(|name| is_same(&Value::text(name)))
+        })
+    }
+}
+
+/// Whether all hold: false where one does not, else null where one is. What comes after the first that does not hold is not asked for.
+fn all(truths: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    any(truths.map(|truth| truth.map(|truth| !truth))).map(|truth| !truth)
+}
+
+/// Whether one holds, else null where one is.
+fn any(truths: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    let mut is_known = true;
+    for truth in truths {
+        match truth {
+            Some(true) => return Some(true),
+            Some(false) => {}
+            None => is_known = false,
+        }
+    }
+    is_known.then_some(false)
 }

@@ -58,6 +58,11 @@ impl<'a> Value<'a> {
         number.map_or(Self::Null, |number| Self::Long(number.into()))
     }
 
+    /// Whether a condition holds, which may not be known.
+    pub(super) fn truth(truth: Option<bool>) -> Self {
+        truth.map_or(Self::Null, Self::Bool)
+    }
+
     /// The value apart from what it was read from.
     #[must_use]
     pub fn into_owned(self) -> Value<'static> {

@@ -1,0 +1,53 @@
+//! Comparisons.
+//!
+//! The decision held here: null is not equal to what is known, and whether it is equal to null, or its order to anything, is null, as in
+//! Kusto.
+
+use std::cmp::Ordering;
+
+use super::super::operator::Comparison;
+use super::{Value, all};
+
+/// None where it is null.
+pub(super) fn compare(comparison: Comparison, left: &Value<'_>, right: &Value<'_>) -> Option<bool> {
+    if left.is_null() && right.is_null() {
+        return None;
+    }
+    let order = order(left, right);
+    match comparison {
+        Comparison::Equal => Some(order == Some(Ordering::Equal)),
+        Comparison::NotEqual => Some(order != Some(Ordering::Equal)),
+        Comparison::Less => order.map(Ordering::is_lt),
+        Comparison::LessOrEqual => order.map(Ordering::is_le),
+        Comparison::Greater => order.map(Ordering::is_gt),
+        Comparison::GreaterOrEqual => order.map(Ordering::is_ge),
+    }
+}
+
+pub(super) fn is_equal(left: &Value<'_>, right: &Value<'_>) -> bool {
+    compare(Comparison::Equal, left, right) == Some(true)
+}
+
+/// None where it is null.
+pub(super) fn between(value: &Value<'_>, least: &Value<'_>, greatest: &Value<'_>) -> Option<bool> {
+    let bounds = [
+        compare(Comparison::GreaterOrEqual, value, least),
+        compare(Comparison::LessOrEqual, value, greatest),
+    ];
+    all(bounds.into_iter())
+}
+
+/// The order of two values of one kind. None where one is not known or no number.
+fn order(left: &Value<'_>, right: &Value<'_>) -> Option<Ordering> {
+    match (left, right) {
+        (Value::Bool(left), Value::Bool(right)) => Some(left.cmp(right)),
+        (Value::Long(left), Value::Long(right))
+        | (Value::Timespan(left), Value::Timespan(right)) => Some(left.cmp(right)),
+        (Value::Long(left), Value::Real(right)) => (*left as f64).partial_cmp(right),
+        (Value::Real(left), Value::Long(right)) => left.partial_cmp(&(*right as f64)),
+        (Value::Real(left), Value::Real(right)) => left.partial_cmp(right),
+        (Value::DateTime(left), Value::DateTime(right)) => Some(left.cmp(right)),
+        (Value::String(left), Value::String(right)) => Some(left.cmp(right)),
+        _ => None,
+    }
+}

@@ -1,0 +1,150 @@
+//! Arithmetic of numbers and times.
+//!
+//! The decision held here: values come to what constants come to when a query is checked. What has no result is null.
+
+use jiff::Timestamp;
+
+use super::super::check::fold;
+use super::super::function::Function;
+use super::super::operator::Arithmetic;
+use super::super::plan::Expr;
+use super::super::value::{Literal, TICK_NANOS, TICKS_PER_SECOND, Type};
+use super::Value;
+
+/// Days from the begin of Kusto's calendar, 0001-01-01, to that of Unix time.
+const UNIX_DAY: i128 = 719_162;
+const DAY_TICKS: i128 = 86_400 * TICKS_PER_SECOND as i128;
+
+/// The time of so many ticks more.
+pub(super) fn later(time: Timestamp, ticks: i64) -> Value<'static> {
+    arithmetic(
+        Arithmetic::Add,
+        &Value::DateTime(time),
+        &Value::Timespan(ticks),
+    )
+}
+
+pub(super) fn arithmetic(
+    operator: Arithmetic,
+    left: &Value<'_>,
+    right: &Value<'_>,
+) -> Value<'static> {
+    // A timespan by a timespan is a real, which would be infinite.
+    if let (Arithmetic::Divide, Value::Timespan(0)) = (operator, right) {
+        return Value::Null;
+    }
+    let result = match (scalar(left), scalar(right)) {
+        (Some(left), Some(right)) => fold::literals(operator, &left, &right),
+        _ => None,
+    };
+    match result {
+        Some(Literal::Long(value)) => Value::Long(value),
+        Some(Literal::Real(value)) => Value::Real(value),
+        Some(Literal::DateTime(time)) => Value::DateTime(time),
+        Some(Literal::Timespan(ticks)) => Value::Timespan(ticks),
+        _ => Value::Null,
+    }
+}
+
+/// A number or a time as a constant.
+fn scalar(value: &Value<'_>) -> Option<Literal> {
+    Some(match value {
+        Value::Long(value) => Literal::Long(*value),
+        Value::Real(value) => Literal::Real(*value),
+        Value::DateTime(time) => Literal::DateTime(*time),
+        Value::Timespan(ticks) => Literal::Timespan(*ticks),
+        _ => return None,
+    })
+}
+
+pub(super) fn negated(value: &Value<'_>) -> Value<'static> {
+    match value {
+        Value::Long(value) => value.checked_neg().map_or(Value::Null, Value::Long),
+        Value::Real(value) => Value::Real(-value),
+        Value::Timespan(ticks) => ticks.checked_neg().map_or(Value::Null, Value::Timespan),
+        _ => Value::Null,
+    }
+}
+
+/// The multiple of `size` at or below. That of a time counts from the begin of the calendar.
+pub(super) fn bin(value: &Value<'_>, size: &Value<'_>) -> Value<'static> {
+    let result = match (value, size) {
+        (Value::Long(value), Value::Long(size)) => below(*value, *size).map(Value::Long),
+        (Value::Timespan(value), Value::Timespan(size)) => {
+            below(*value, *size).map(Value::Timespan)
+        }
+        (Value::DateTime(time), Value::Timespan(size)) => {
+            bin_of_time(*time, *size).map(Value::DateTime)
+        }
+        _ => real(value)
+            .zip(real(size))
+            .map(|(value, size)| (value / size).floor() * size)
+            .filter(|value| value.is_finite())
+            .map(Value::Real),
+    };
+    result.unwrap_or(Value::Null)
+}
+
+fn below(value: i64, size: i64) -> Option<i64> {
+    value.checked_div_euclid(size)?.checked_mul(size)
+}
+
+fn bin_of_time(time: Timestamp, size: i64) -> Option<Timestamp> {
+    let ticks = calendar_ticks(time);
+    let rest = ticks.checked_rem_euclid(i128::from(size))?;
+    let unix_ticks = ticks - rest - UNIX_DAY * DAY_TICKS;
+    Timestamp::from_nanosecond(unix_ticks * TICK_NANOS).ok()
+}
+
+/// Ticks from the begin of the calendar.
+fn calendar_ticks(time: Timestamp) -> i128 {
+    time.as_nanosecond().div_euclid(TICK_NANOS) + UNIX_DAY * DAY_TICKS
+}
+
+pub(super) fn real(value: &Value<'_>) -> Option<f64> {
+    match value {
+        Value::Long(value) => Some(*value as f64),
+        Value::Real(value) => Some(*value),
+        _ => None,
+    }
+}
+
+/// `tolong`: a real is cut, a time is its ticks. Null of a string that is no whole number.
+pub(super) fn long(value: &Value<'_>) -> Option<i64> {
+    /// 2^63, the least real that is too large.
+    const LIMIT: f64 = i64::MAX as f64;
+    match value {
+        Value::Bool(value) => Some(i64::from(*value)),
+        Value::Long(value) | Value::Timespan(value) => Some(*value),
+        Value::Real(value) => (value.abs() < LIMIT).then_some(*value as i64),
+        Value::DateTime(time) => i64::try_from(calendar_ticks(*time)).ok(),
+        Value::String(text) => text.trim().parse().ok(),
+        Value::Null | Value::List(_) => None,
+    }
+}
+
+/// The type of an expression, where it is a number; of others it is not asked for.
+pub(super) fn kind(expr: &Expr) -> Option<Type> {
+    match expr {
+        Expr::Literal(literal) => Some(literal.kind()),
+        Expr::Column(column) => Some(column.kind),
+        Expr::Now(_) => Some(Type::DateTime),
+        Expr::Negate(operand) => kind(operand),
+        Expr::Arithmetic(operator, operands) => {
+            let [left, right] = operands.each_ref().map(kind);
+            fold::result(*operator, left?, right?)
+        }
+        Expr::Call(Function::Bin, arguments) => match arguments.as_slice() {
+            [value, size] if kind(size) == Some(Type::Real) => kind(value).map(|_| Type::Real),
+            [value, _] => kind(value),
+            _ => None,
+        },
+        Expr::Call(Function::Iff, arguments) => match arguments.as_slice() {
+            [_, then, otherwise] => kind(then)?.common(kind(otherwise)?),
+            _ => None,
+        },
+        Expr::Call(Function::ToInt, _) => Some(Type::Int),
+        Expr::Call(Function::ToLong | Function::StrLen, _) => Some(Type::Long),
+        _ => None,
+    }
+}

@@ -1,0 +1,104 @@
+//! Tests of strings, and strings of values.
+//!
+//! The decision held here: a term, as `has` looks for it, ends where a letter or digit meets what is none. Where a test does not tell
+//! cases apart it compares letters in lower case, each by itself.
+
+use std::borrow::Cow;
+
+use super::super::operator::{TextOperator, TextTest};
+use super::super::value::TICKS_PER_SECOND;
+use super::Value;
+
+const MINUTE: i64 = 60;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+
+/// What the operator asks, before it is negated.
+pub(super) fn test(operator: TextOperator, left: &str, right: &str) -> bool {
+    let (left, right) = match operator.is_case_sensitive {
+        true => (Cow::Borrowed(left), Cow::Borrowed(right)),
+        false => (folded(left), folded(right)),
+    };
+    let right = right.as_ref();
+    match operator.test {
+        TextTest::Equals => left == right,
+        TextTest::StartsWith => left.starts_with(right),
+        TextTest::EndsWith => left.ends_with(right),
+        TextTest::Contains => left.contains(right),
+        TextTest::Has => has(&left, right),
+    }
+}
+
+/// In lower case.
+pub(super) fn folded(text: &str) -> Cow<'_, str> {
+    let is_folded = |letter: char| match letter.is_ascii() {
+        true => !letter.is_ascii_uppercase(),
+        false => letter.to_lowercase().eq([letter]),
+    };
+    match text.chars().all(is_folded) {
+        true => Cow::Borrowed(text),
+        false => Cow::Owned(text.chars().flat_map(char::to_lowercase).collect()),
+    }
+}
+
+/// Whether the term is there with no letter or digit next to it.
+fn has(text: &str, term: &str) -> bool {
+    let (Some(first), Some(last)) = (term.chars().next(), term.chars().next_back()) else {
+        return true;
+    };
+    let goes_on = |edge: char, next: Option<char>| {
+        edge.is_alphanumeric() && next.is_some_and(char::is_alphanumeric)
+    };
+    let mut from = 0;
+    while let Some(found) = text[from..].find(term) {
+        let start = from + found;
+        let end = start + term.len();
+        let is_whole = !goes_on(first, text[..start].chars().next_back())
+            && !goes_on(last, text[end..].chars().next());
+        if is_whole {
+            return true;
+        }
+        // Occurrences may overlap.
+        from = start + first.len_utf8();
+    }
+    false
+}
+
+/// `tostring`: nothing of null.
+pub(super) fn string(value: Value<'_>) -> Cow<'_, str> {
+    match value {
+        Value::String(text) => text,
+        Value::Null | Value::List(_) => Cow::Borrowed(""),
+        Value::Bool(value) => Cow::Borrowed(if value { "true" } else { "false" }),
+        Value::Long(value) => Cow::Owned(value.to_string()),
+        Value::Real(value) => Cow::Owned(value.to_string()),
+        // To the tick.
+        Value::DateTime(time) => Cow::Owned(format!("{time:.7}")),
+        Value::Timespan(ticks) => Cow::Owned(timespan(ticks)),
+    }
+}
+
+/// `[-][days.]hours:minutes:seconds[.ticks]`
+fn timespan(ticks: i64) -> String {
+    let sign = if ticks < 0 { "-" } else { "" };
+    let ticks_per_second = TICKS_PER_SECOND.unsigned_abs();
+    let (seconds, rest) = (
+        ticks.unsigned_abs() / ticks_per_second,
+        ticks.unsigned_abs() % ticks_per_second,
+    );
+    let [minute, hour, day] = [MINUTE, HOUR, DAY].map(i64::unsigned_abs);
+    let days = match seconds / day {
+        0 => String::new(),
+        days => format!("{days}."),
+    };
+    let fraction = match rest {
+        0 => String::new(),
+        rest => format!(".{rest:07}"),
+    };
+    format!(
+        "{sign}{days}{:02}:{:02}:{:02}{fraction}",
+        seconds % day / hour,
+        seconds % hour / minute,
+        seconds % minute
+    )
+}
