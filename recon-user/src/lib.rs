@@ -9,8 +9,8 @@
 //! | window | [`window`] | counts with a time | what a sliding window holds |
 //! | rule | [`rule`] | - | the detections, one table of data |
 //! | kql | [`kql`] | rule files | the rules in them, checked, or what is wrong |
-//! | row | [`row`] | a count, its process | a row of the table that rules read |
 //! | process | [`process`] | programs started, ids of processes, ports | who they are, and who listens |
+//! | row | [`row`] | a count, its process | a row of the table that rules read |
 //! | judge | [`judge`] | counts, rules, the time | findings: a group over its threshold |
 //! | alert | [`alert`] | findings | lines in Elastic Common Schema |
 //! | sink | [`sink`] | lines | stdout, never waiting for its reader |

@@ -1,5 +1,6 @@
 //! Conditions as rules write them, and whether they hold of a row.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -7,8 +8,8 @@ use proptest::prelude::*;
 use recon_common::{Address, Key, Signal};
 
 use super::number::{arithmetic, bin, long, negated};
-use super::{Predicate, Value, holds, partial};
-use crate::kql::{Arithmetic, Expr, Field, Loader};
+use super::{Columns, Predicate, Value, holds, partial};
+use crate::kql::{Arithmetic, Expr, Field, Loader, Slot};
 use crate::process::Process;
 use crate::row::Row;
 
@@ -231,6 +232,57 @@ fn what_has_no_result_is_null() {
     ] {
         assert_eq!(value, expected);
     }
+}
+
+/// Columns whose text nobody may ask for.
+struct Bits(IpAddr);
+
+impl Columns for Bits {
+    fn value(&self, slot: Slot) -> Value<'_> {
+        panic!("{slot:?} is written")
+    }
+
+    fn address(&self, _: Slot) -> Option<IpAddr> {
+        Some(self.0)
+    }
+}
+
+#[test]
+fn addresses_are_tested_by_their_bits() {
+    let columns = Bits("10.0.0.5".parse().expect("an address"));
+    for (condition, expected) in [
+        ("RemoteIP startswith '10.'", true),
+        ("RemoteIP !startswith '192.168.'", true),
+        ("not(ipv4_is_private(RemoteIP))", false),
+        ("ipv4_is_in_range(RemoteIP, '10.0.0.0/30')", false),
+        ("ipv4_is_in_range(LocalIP, '10.0.0.4/31')", true),
+        ("RemoteIP == '10.0.0.5' or RemoteIP == 'x'", true),
+        ("LocalIP in ('::1', '10.0.0.4')", false),
+    ] {
+        let predicate = Predicate::new(&filter(condition)[0]);
+        let holds = predicate.holds(&columns, Timestamp::UNIX_EPOCH);
+        assert_eq!(holds, expected, "{condition}");
+    }
+}
+
+/// Values that are the same are one group.
+#[test]
+fn values_can_be_hashed() {
+    let values = [
+        Value::Null,
+        Value::Real(0.0),
+        Value::Real(-0.0),
+        Value::Real(f64::NAN),
+        Value::Real(-f64::NAN),
+        Value::Long(0),
+        Value::Timespan(0),
+        Value::Bool(false),
+        Value::text(""),
+        Value::List(vec![Value::text("")]),
+        Value::List(vec![Value::text("").into_owned()]),
+    ];
+    let different: HashSet<_> = values.iter().collect();
+    assert_eq!(different.len(), values.len() - 3);
 }
 
 const COLUMNS: [&str; 4] = ["RemoteIP", "LocalIP", "DeviceName", "ActionType"];
