@@ -2,6 +2,8 @@
 
 #[path = "command_line/modes.rs"]
 mod modes;
+#[path = "command_line/refusals.rs"]
+mod refusals;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind};
@@ -20,6 +22,7 @@ use recon_tests::seen::Seen;
 use recon_tests::{Agent, Lab, PATIENCE, rows};
 
 use modes::{MODES, SOCKET_HOOKS, tc, tell_hooks};
+use refusals::REFUSALS;
 
 const INTERVAL: &str = "--interval 100ms";
 
@@ -59,90 +62,6 @@ fn ensure_nothing_attached(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-struct Refusal {
-    name: &'static str,
-    arguments: &'static str,
-    has_privileges: bool,
-    /// What the message must say.
-    says: &'static [&'static str],
-}
-
-const REFUSAL: Refusal = Refusal {
-    name: "",
-    arguments: "",
-    has_privileges: true,
-    says: &[],
-};
-
-const REFUSALS: &[Refusal] = &[
-    Refusal {
-        name: "an interface that is not there",
-        arguments: "run -i nosuch0",
-        says: &["nosuch0", "veth0", "lo"],
-        ..REFUSAL
-    },
-    Refusal {
-        name: "one that is there and one that is not",
-        arguments: "run -i veth0 -i nosuch0",
-        says: &["nosuch0", "veth0", "lo"],
-        ..REFUSAL
-    },
-    Refusal {
-        name: "no privileges",
-        arguments: "run -i veth0",
-        has_privileges: false,
-        says: &["CAP_NET_ADMIN", "CAP_BPF", "CAP_PERFMON", "root"],
-    },
-    Refusal {
-        name: "an interval that is no time",
-        arguments: "run -i veth0 --interval soon",
-        says: &["--interval", "soon", "500ms"],
-        ..REFUSAL
-    },
-    Refusal {
-        name: "an interval of nothing",
-        arguments: "run -i veth0 --interval 0s",
-        says: &["--interval", "10ms"],
-        ..REFUSAL
-    },
-    Refusal {
-        name: "an interval longer than the shortest window",
-        arguments: "run -i veth0 --interval 2m",
-        says: &["--interval", "60s"],
-        ..REFUSAL
-    },
-    Refusal {
-        name: "a folder that is no cgroup",
-        arguments: "run -i veth0 --cgroup /proc",
-        says: &["/proc", "cgroup of version 2", "mounted at"],
-        ..REFUSAL
-    },
-    Refusal {
-        name: "a cgroup that is not there",
-        arguments: "run -i veth0 --cgroup /no/such/folder",
-        says: &["/no/such/folder"],
-        ..REFUSAL
-    },
-    Refusal {
-        name: "rules that are not there",
-        arguments: "rules check /no/such/rules.kql",
-        has_privileges: false,
-        says: &["/no/such/rules.kql", "No such file"],
-    },
-    Refusal {
-        name: "a file that is no rules",
-        arguments: "rules check /proc/version",
-        has_privileges: false,
-        says: &["/proc/version:1:1: error: ", "^", "0 rules"],
-    },
-    Refusal {
-        name: "no such XDP mode",
-        arguments: "run -i veth0 --xdp fast",
-        says: &["--xdp", "fast", "native", "generic", "off"],
-        ..REFUSAL
-    },
-];
-
 /// The same command as root without any capability.
 fn without_privileges(command: &Command) -> Command {
     let mut stripped = Command::new("setpriv");
@@ -160,7 +79,12 @@ fn what_cannot_start_says_why_and_attaches_nothing() {
         |row| row.name,
         |row| {
             let lab = Lab::new()?;
-            let mut command = recon(row.arguments)?;
+            let folder = tempfile::tempdir()?;
+            for (name, text) in row.files {
+                std::fs::write(folder.path().join(name), text)?;
+            }
+            let folder = folder.path().to_str().context("a name that is no text")?;
+            let mut command = recon(&row.arguments.replace("{dir}", folder))?;
             if !row.has_privileges {
                 command = without_privileges(&command);
             }
@@ -369,6 +293,31 @@ fn min_severity_keeps_the_lesser_alerts_back() -> Result<()> {
     let alert = seen.alerts.first().context("the alert above")?;
     ensure!(
         seen.alerts.len() == 1 && alert.is("port-scan", "distinct_ports"),
+        "{seen}"
+    );
+    Ok(())
+}
+
+/// A rule of a file in place of the default ones, with a threshold that the settings lower.
+#[test]
+fn rules_and_settings_of_files_are_applied() -> Result<()> {
+    const RULE: &str = "// id: port-scan
+DeviceNetworkEvents | summarize ports = dcount(LocalPort) by RemoteIP | where ports > 1000";
+    const SETTINGS: &str = "[rules.port-scan]\nthreshold = 2\nseverity = 'low'\n";
+    let folder = tempfile::tempdir()?;
+    let [rules, settings] = ["a.kql", "recon.toml"].map(|name| folder.path().join(name));
+    std::fs::write(&rules, RULE)?;
+    std::fs::write(&settings, SETTINGS)?;
+    let lab = Lab::new()?;
+    let [rules, settings] = [rules.display(), settings.display()];
+    let arguments = format!("{INTERVAL} --rules {rules} --config {settings}");
+    let agent = Agent::start(&lab, &arguments)?;
+    scan(&lab, PORTS.start..PORTS.start + 3)?;
+    ensure_alert(&agent)?;
+    let seen = agent.stop()?.seen;
+    ensure!(seen.alerts.len() == 1, "{seen}");
+    ensure!(
+        seen.alerts[0].text("recon.severity").as_deref() == Some("low"),
         "{seen}"
     );
     Ok(())

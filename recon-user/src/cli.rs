@@ -46,13 +46,83 @@ pub enum Command {
     /// Everything else goes to stderr. Ctrl-C or SIGTERM drains once more, writes the last alerts, detaches and exits.
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunOptions),
-    /// Work with rules, which are KQL queries over DeviceNetworkEvents
+    /// Run the rules over rows that `recon run --events` has written, and write the same alerts
+    ///
+    /// The clock is that of the rows. Nothing is attached, and no privileges are needed.
+    #[command(after_help = JUDGE_EXAMPLES)]
+    Judge(JudgeOptions),
+    /// List the rules in force, which are KQL queries over DeviceNetworkEvents, or check files of them
+    #[command(args_conflicts_with_subcommands = true)]
+    Rules(RulesOptions),
+    /// Show the settings in force, as a file for --config
+    #[command(after_help = CONFIG_EXAMPLE)]
+    Config(RuleOptions),
+}
+
+/// Options of `recon judge`.
+#[derive(Args, Debug, Clone)]
+pub struct JudgeOptions {
+    /// Rows as JSON lines, in the order of their times; `-` is stdin
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// Which rules to run.
+    #[command(flatten)]
+    pub rule_options: RuleOptions,
+}
+
+const JUDGE_EXAMPLES: &str = "\
+Examples:
+  recon run --events - --no-alerts | recon judge -
+  recon judge events.jsonl --rules hunting.kql";
+
+/// Options of `recon rules`.
+#[derive(Args, Debug, Clone)]
+pub struct RulesOptions {
+    /// What else to do with rules.
     #[command(subcommand)]
-    Rules(RulesCommand),
+    pub command: Option<RulesCommand>,
+
+    /// Which rules to list.
+    #[command(flatten)]
+    pub rule_options: RuleOptions,
+
+    /// Write an array of JSON objects instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which rules are in force and what they take for normal: options that commands share.
+#[derive(Args, Debug, Clone, Default)]
+pub struct RuleOptions {
+    /// Rules to apply instead of the built-in ones: a file of KQL queries (.kql) or Markdown (.md), or a folder of such files; may be
+    /// repeated
+    #[arg(long, value_name = "FILE|DIR")]
+    pub rules: Vec<PathBuf>,
+
+    /// Settings for rules, see `recon config --help` [default: /etc/recon/recon.toml where that is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Judge private, loopback and link-local remotes too (most labs are private networks)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub include_private: Option<bool>,
+
+    /// Take programs of this file name for scanning tools as well as nmap, masscan and the like; may be repeated
+    #[arg(long = "scanner", value_name = "NAME", value_parser = file_name)]
+    pub scanners: Vec<String>,
+
+    /// Do not take programs of this file name for scanning tools, may be repeated
+    #[arg(long = "not-scanner", value_name = "NAME", value_parser = file_name)]
+    pub not_scanners: Vec<String>,
+
+    /// Write alerts of this severity and above [default: informational]
+    #[arg(long, value_enum, value_name = "SEVERITY")]
+    pub min_severity: Option<Severity>,
 }
 
 /// What to do with rules.
-#[derive(Subcommand, Debug)]
+#[derive(Subcommand, Debug, Clone)]
 pub enum RulesCommand {
     /// Say what is wrong with rule files, and list the rules in those that are right
     ///
@@ -76,6 +146,25 @@ Example of a rule:
   | summarize hits = count() by RemoteIP, LocalIP
   | where hits > 10";
 
+pub(crate) const CONFIG_EXAMPLE: &str = r#"Example of a file of settings, in TOML:
+  local_networks = ["198.51.100.0/24"]     # private here
+  allow = ["192.0.2.10"]                   # our own vulnerability scanner: no rule counts it
+  scanners = ["probe"]
+  not_scanners = ["nping"]
+  min_severity = "low"
+  include_private = false
+
+  [rules.smb-scan]                         # by its id; `recon rules` lists them
+  threshold = 20
+  window = "30m"
+  severity = "high"
+  cooldown = "1h"
+  allow = ["203.0.113.0/24"]
+  deny = ["203.0.113.7"]                   # counts nevertheless
+
+  [rules."port-scan/distinct_ports"]       # one of two measures
+  enabled = false"#;
+
 const RUN_EXAMPLES: &str = "\
 Examples:
   recon run                                   every interface that is up, except loopback
@@ -95,10 +184,6 @@ pub struct RunOptions {
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
     pub interval: Duration,
 
-    /// Judge private, loopback and link-local remotes too (most labs are private networks)
-    #[arg(long)]
-    pub include_private: bool,
-
     /// Where to see inbound packets: XDP in the driver, generic XDP in the stack, or `off` for TC ingress
     ///
     /// `auto` takes native, else generic. A native attach resets the queues of some cards.
@@ -109,17 +194,19 @@ pub struct RunOptions {
     #[arg(long, value_name = "PATH")]
     pub cgroup: Option<PathBuf>,
 
-    /// Take programs of this file name for scanning tools as well as nmap, masscan and the like; may be repeated
-    #[arg(long = "scanner", value_name = "NAME", value_parser = file_name)]
-    pub scanners: Vec<String>,
+    /// Which rules to apply.
+    #[command(flatten)]
+    pub rule_options: RuleOptions,
 
-    /// Do not take programs of this file name for scanning tools, may be repeated
-    #[arg(long = "not-scanner", value_name = "NAME", value_parser = file_name)]
-    pub not_scanners: Vec<String>,
+    /// Write the counted rows too, a JSON line for each poll and key, to this file or with `-` to stdout
+    ///
+    /// The columns are those of DeviceNetworkEvents, and `Count`: what a SIEM ingests, and what `recon judge` reads.
+    #[arg(long, value_name = "FILE")]
+    pub events: Option<PathBuf>,
 
-    /// Write alerts of this severity and above
-    #[arg(long, value_enum, value_name = "SEVERITY", default_value_t = Severity::Informational)]
-    pub min_severity: Severity,
+    /// Write no alerts
+    #[arg(long, requires = "events")]
+    pub no_alerts: bool,
 
     /// Keys (remote, local, port, kind) that the kernel's table holds for one interval; what does not fit is counted as lost
     #[arg(long, value_name = "N", default_value_t = TABLE_ENTRIES,
@@ -142,7 +229,7 @@ fn interval(text: &str) -> Result<Duration, String> {
 }
 
 /// The name of a program's file, without folders.
-fn file_name(text: &str) -> Result<String, String> {
+pub(crate) fn file_name(text: &str) -> Result<String, String> {
     if text.is_empty() || text.contains('/') {
         return Err("want a file name without folders, such as nmap".to_owned());
     }

@@ -9,13 +9,14 @@
 //! | window | [`window`] | counts with a time | what a sliding window holds |
 //! | rule | [`rule`] | - | the detections, one table of data |
 //! | kql | [`kql`] | rule files | the rules in them, checked, or what is wrong |
+//! | settings | [`settings`] | recon.toml, options, rule files | the rules in force |
 //! | process | [`process`] | programs started, ids of processes, ports | who they are, and who listens |
 //! | row | [`row`] | a count, its process | a row of the table that rules read |
 //! | judge | [`judge`] | counts, rules, the time | findings: a group over its threshold |
 //! | alert | [`alert`] | findings | lines in Elastic Common Schema |
 //! | sink | [`sink`] | lines | stdout, never waiting for its reader |
 //!
-//! [`agent`] strings them together. Everything from window to alert is a pure function of its input, the clock passed in.
+//! [`agent`] strings them together, and [`replay`] does for rows that were written before. Everything from window to alert is a pure function of its input, the clock passed in.
 
 pub mod agent;
 pub mod alert;
@@ -25,7 +26,9 @@ pub mod hook;
 pub mod judge;
 pub mod kql;
 pub mod process;
+pub mod replay;
 pub mod row;
 pub mod rule;
+pub mod settings;
 pub mod sink;
 pub mod window;

@@ -1,11 +1,13 @@
 //! The binary `recon`: reads the command line, starts the agent, turns an error into a message and an exit code.
 
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Parser;
-use recon_user::cli::{Cli, Command, RulesCommand};
-use recon_user::{agent, kql};
+use recon_user::cli::{Cli, Command, RuleOptions, RulesCommand};
+use recon_user::settings::{self, InForce, Refused};
+use recon_user::{agent, kql, replay, rule};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -15,19 +17,62 @@ fn main() -> ExitCode {
         .filter_module("recon", cli.log_level())
         .format_target(false)
         .init();
-    let result = match cli.command {
-        Command::Run(options) => agent::run(&options).map(|()| true),
-        Command::Rules(RulesCommand::Check { files }) => {
-            kql::check(&files, &mut io::stdout(), &mut io::stderr()).map_err(Into::into)
-        }
-    };
-    match result {
+    match act(cli.command) {
         Ok(true) => ExitCode::SUCCESS,
         // What is wrong was told of.
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            log::error!("{error:#}");
+            match error.downcast_ref::<Refused>() {
+                // Lines that name their file, as compilers have them.
+                Some(refused) => tell(&refused.to_string()),
+                None => log::error!("{error:#}"),
+            }
             ExitCode::FAILURE
         }
     }
+}
+
+/// Does it. Returns whether all was well, where what was not has been told of.
+fn act(command: Command) -> anyhow::Result<bool> {
+    match command {
+        Command::Run(options) => agent::run(&options, &in_force(&options.rule_options)?)?,
+        Command::Judge(options) => {
+            let in_force = in_force(&options.rule_options)?;
+            replay::run(&options.file, in_force, &mut io::stdout().lock())?;
+        }
+        Command::Rules(options) => match options.command {
+            Some(RulesCommand::Check { files }) => {
+                return Ok(kql::check(&files, &mut io::stdout(), &mut io::stderr())?);
+            }
+            None => {
+                let rules = in_force(&options.rule_options)?.rules;
+                show(|out| settings::list(&rules, options.json, out))?;
+            }
+        },
+        Command::Config(options) => {
+            let settings = in_force(&options)?.settings;
+            show(|out| write!(out, "{settings}"))?;
+        }
+    }
+    Ok(true)
+}
+
+/// The rules and settings that the options ask for. What may be wrong with them is told of.
+fn in_force(options: &RuleOptions) -> Result<InForce, Refused> {
+    let in_force = settings::in_force(options, rule::defaults)?;
+    tell(&in_force.warnings);
+    Ok(in_force)
+}
+
+/// Writes to stdout. A reader that has seen enough is no error.
+fn show(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
+    match write(&mut io::stdout()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("can't write to stdout"),
+    }
+}
+
+/// Writes lines to stderr as they are. Where that fails there is nobody to tell.
+fn tell(lines: &str) {
+    let _ = io::stderr().write_all(lines.as_bytes());
 }

@@ -29,13 +29,6 @@ pub struct Written {
     pub dropped: u64,
 }
 
-#[derive(Debug, Default)]
-struct Shared {
-    written: AtomicU64,
-    failed: AtomicU64,
-    closed: AtomicBool,
-}
-
 /// What a sink writes, and where to: for its messages.
 #[derive(Clone, Debug)]
 struct Label {
@@ -48,19 +41,80 @@ struct Label {
 struct Batch {
     bytes: Vec<u8>,
     lines: u64,
+    counted: Arc<Counted>,
+}
+
+/// What the thread has done with lines of one kind.
+#[derive(Debug, Default)]
+struct Counted {
+    written: AtomicU64,
+    failed: AtomicU64,
 }
 
 /// A queue to the thread that writes.
 #[derive(Debug)]
 pub struct Sink {
     label: Label,
-    batches: SyncSender<Batch>,
+    own: Beside,
     ended: Receiver<()>,
-    shared: Arc<Shared>,
+    closed: Arc<AtomicBool>,
     /// A handle to the same file, to ask whether its reader has gone.
     file: File,
+}
+
+/// Lines of another kind that go the same way.
+#[derive(Debug)]
+pub struct Beside {
+    batches: SyncSender<Batch>,
+    counted: Arc<Counted>,
     sent: u64,
     refused: u64,
+}
+
+impl Beside {
+    fn new(batches: SyncSender<Batch>) -> Self {
+        Self {
+            batches,
+            counted: Arc::default(),
+            sent: 0,
+            refused: 0,
+        }
+    }
+
+    /// Queues that many lines, or counts them as dropped.
+    pub fn write_lines(&mut self, bytes: Vec<u8>, lines: u64) {
+        let counted = Arc::clone(&self.counted);
+        match self.batches.try_send(Batch {
+            bytes,
+            lines,
+            counted,
+        }) {
+            Ok(()) => self.sent += lines,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.refused += lines,
+        }
+    }
+
+    /// Ends these lines. What has become of them is known once the sink is finished, by the function that this returns.
+    pub fn end(self) -> impl FnOnce() -> Written {
+        let Self {
+            batches,
+            counted,
+            sent,
+            refused,
+        } = self;
+        drop(batches);
+        move || Written::of(&counted, sent, refused)
+    }
+}
+
+impl Written {
+    fn of(counted: &Counted, sent: u64, refused: u64) -> Self {
+        let written = counted.written.load(Ordering::Relaxed);
+        Self {
+            written,
+            dropped: refused + sent - written,
+        }
+    }
 }
 
 impl Sink {
@@ -85,38 +139,34 @@ impl Sink {
         let writer = file.try_clone()?;
         let (batches, queue) = sync_channel(queue);
         let (end, ended) = sync_channel(1);
-        let shared = Arc::new(Shared::default());
-        let theirs = (Arc::clone(&shared), label.clone());
+        let closed = Arc::new(AtomicBool::new(false));
+        let theirs = (Arc::clone(&closed), label.clone());
         thread::Builder::new()
             .name(format!("{what}-writer"))
             .spawn(move || {
-                let (shared, label) = theirs;
-                write_all(&queue, writer, &shared, &label);
+                let (closed, label) = theirs;
+                write_all(&queue, writer, &closed, &label);
                 // Nobody waits any more if this fails.
                 let _ = end.send(());
             })?;
         Ok(Self {
             label,
-            batches,
+            own: Beside::new(batches),
             ended,
-            shared,
+            closed,
             file,
-            sent: 0,
-            refused: 0,
         })
+    }
+
+    /// A way for lines of another kind, which are counted apart.
+    #[must_use]
+    pub fn beside(&self) -> Beside {
+        Beside::new(self.own.batches.clone())
     }
 
     /// Queues a line, or counts it as dropped.
     pub fn write(&mut self, line: Vec<u8>) {
-        self.write_lines(line, 1);
-    }
-
-    /// Queues that many lines, or counts them as dropped.
-    pub fn write_lines(&mut self, bytes: Vec<u8>, lines: u64) {
-        match self.batches.try_send(Batch { bytes, lines }) {
-            Ok(()) => self.sent += lines,
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.refused += lines,
-        }
+        self.own.write_lines(line, 1);
     }
 
     /// Whether the reader has gone: a write has failed for it, or the pipe says so.
@@ -129,49 +179,50 @@ impl Sink {
                 .is_some_and(|events| events.contains(PollFlags::POLLERR)),
             Err(_) => false,
         };
-        gone || self.shared.closed.load(Ordering::Relaxed)
+        gone || self.closed.load(Ordering::Relaxed)
     }
 
     /// Waits, not for ever, until the queue is written.
     #[must_use]
     pub fn finish(self) -> Written {
         let Label { place, what } = &self.label;
-        drop(self.batches);
+        let written = self.own.end();
         if self.ended.recv_timeout(LAST_WAIT) == Err(RecvTimeoutError::Timeout) {
             log::warn!(
                 "{place}: its reader does not read; {what} that were waiting for it are dropped"
             );
         }
-        let written = self.shared.written.load(Ordering::Relaxed);
-        Written {
-            written,
-            dropped: self.refused + self.sent - written,
-        }
+        written()
     }
 }
 
 /// The thread: writes lines until the agent ends or the reader has gone.
-fn write_all(queue: &Receiver<Batch>, mut file: File, shared: &Shared, label: &Label) {
+fn write_all(queue: &Receiver<Batch>, mut file: File, closed: &AtomicBool, label: &Label) {
     let mut complaints = Complaints::default();
     let mut torn = false;
-    for Batch { bytes, lines } in queue {
+    for batch in queue {
+        let Batch {
+            bytes,
+            lines,
+            counted,
+        } = batch;
         // The rest of a line that was cut off must not swallow the next one.
         if torn && write_whole(&mut file, b"\n").is_err() {
-            shared.failed.fetch_add(lines, Ordering::Relaxed);
+            counted.failed.fetch_add(lines, Ordering::Relaxed);
             continue;
         }
         torn = false;
         match write_whole(&mut file, &bytes) {
             Ok(()) => {
-                shared.written.fetch_add(lines, Ordering::Relaxed);
+                counted.written.fetch_add(lines, Ordering::Relaxed);
             }
             Err(Failed { error, .. }) if error.kind() == ErrorKind::BrokenPipe => {
-                shared.closed.store(true, Ordering::Relaxed);
+                closed.store(true, Ordering::Relaxed);
                 return;
             }
             Err(Failed { error, after }) => {
                 torn = after > 0;
-                let failed = shared.failed.fetch_add(lines, Ordering::Relaxed) + lines;
+                let failed = counted.failed.fetch_add(lines, Ordering::Relaxed) + lines;
                 complaints.say(label, &error, failed);
             }
         }

@@ -31,7 +31,8 @@ impl Slice {
     }
 
     /// The oldest slice that is still in the window when this one is the newest.
-    fn oldest(self) -> Self {
+    #[must_use]
+    pub fn oldest(self) -> Self {
         Self(self.0 - (SLICES - 1))
     }
 }
@@ -110,7 +111,7 @@ impl<M> Default for Distinct<M> {
     }
 }
 
-impl<M: Copy + Eq + Hash> Distinct<M> {
+impl<M: Eq + Hash> Distinct<M> {
     /// Notes that `member` was seen at `now`. Returns whether it could be held: a new one can't where there are `limit` already.
     pub fn add(&mut self, now: Slice, member: M, limit: usize) -> bool {
         self.counted.expire(now);
@@ -145,6 +146,15 @@ impl<M: Copy + Eq + Hash> Distinct<M> {
     #[must_use]
     pub fn total(&self) -> u64 {
         self.counted.total()
+    }
+
+    /// The members that the window holds, in no order.
+    pub fn members(&self) -> impl Iterator<Item = &M> {
+        let oldest = self.counted.slices.front().map(|&(slice, _)| slice);
+        let is_held = move |last: Slice| oldest.is_some_and(|oldest| last >= oldest);
+        self.last
+            .iter()
+            .filter_map(move |(member, &last)| is_held(last).then_some(member))
     }
 }
 
@@ -236,6 +246,7 @@ mod tests {
                 let live = || history.iter().filter(|(then, ..)| *then >= slice(now).oldest());
                 prop_assert_eq!(counted.total(), live().map(|(_, count, _)| count).sum::<u64>());
                 let members: std::collections::HashSet<u16> = live().map(|&(_, _, member)| member).collect();
+                prop_assert_eq!(&distinct.members().copied().collect::<std::collections::HashSet<u16>>(), &members);
                 prop_assert_eq!(distinct.total(), members.len() as u64);
             }
         }

@@ -59,6 +59,15 @@ impl Actors {
         self.processes.is_tool(pid, &self.scanners)
     }
 
+    /// The process of that id, where there is one and it is `asked` for.
+    pub(super) fn known(&mut self, pid: u32, asked: bool) -> Option<&Process> {
+        if asked {
+            self.processes.known(pid)
+        } else {
+            None
+        }
+    }
+
     /// The processes that a finding is about: those that sent what was counted, or the one that accepts.
     pub(super) fn of(&mut self, finding: &Finding) -> Vec<Process> {
         let pids = if finding.signals.contains(Signal::Accepted) {

@@ -5,6 +5,7 @@
 //! has gone does: a poll that fails is said, counted and tried again, and the kernel keeps the counts meanwhile.
 
 mod actors;
+mod output;
 
 use std::io;
 
@@ -19,23 +20,27 @@ use crate::cli::RunOptions;
 use crate::drain::{Drain, DrainError, Executions, Grace, Tally};
 use crate::hook::{self, Cgroup, Egress, Hooks, Sockets, Taken};
 use crate::judge::{Interval, Judge, Settings};
-use crate::rule::{CATALOGUE, SignalSet, scanners};
-use crate::sink::{Sink, Written};
+use crate::row::Row;
+use crate::rule::SignalSet;
+use crate::settings::InForce;
+use crate::sink::Written;
 use actors::Actors;
+use output::{Output, Total};
 
 /// Runs until a signal or a closed stdout.
 ///
 /// # Errors
 /// What keeps the agent from starting: interfaces, privileges, BPF. Nothing is left attached then.
-pub fn run(options: &RunOptions) -> anyhow::Result<()> {
+pub fn run(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("can't start the runtime")?
-        .block_on(watch(options))
+        .block_on(watch(options, in_force))
 }
 
-async fn watch(options: &RunOptions) -> anyhow::Result<()> {
+async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
+    let settings = &in_force.settings;
     let interfaces = hook::select(&options.interfaces, options.xdp)?;
     let cgroup = Cgroup::select(options.cgroup.as_deref())?;
     // From here on a signal is taken note of and ends the agent in order.
@@ -43,9 +48,9 @@ async fn watch(options: &RunOptions) -> anyhow::Result<()> {
     let mut hooks = Hooks::load(options.table_entries)?;
     let drain = Drain::new(hooks.ebpf(), Grace::detect())?;
     let executions = Executions::new(hooks.ebpf())?;
-    let sink = Sink::new(io::stdout()).context("can't write to stdout")?;
+    let output = Output::new(options.events.as_deref(), !options.no_alerts)?;
     let sockets = attach_sockets(&mut hooks, cgroup.as_ref());
-    let names = scanners(&options.scanners, &options.not_scanners);
+    let names = settings.scanner_names();
     // After the hook that tells of new ones, so that no process is missed.
     let actors = Actors::new(names, cgroup.map(|cgroup| cgroup.root));
     let taken = hooks.attach(&interfaces, options.xdp)?;
@@ -54,13 +59,14 @@ async fn watch(options: &RunOptions) -> anyhow::Result<()> {
         drain,
         executions,
         actors,
-        judge: Judge::new(&Settings {
-            rules: CATALOGUE,
-            min_severity: options.min_severity,
-            include_private: options.include_private,
+        judge: Judge::new(Settings {
+            rules: in_force.rules.clone(),
+            min_severity: settings.min_severity,
+            include_private: settings.include_private,
+            local_networks: settings.local_networks.clone(),
             ignored: untrusted(&sockets, &taken),
         }),
-        sink,
+        output,
         host: host_name(),
         last: now(),
         totals: Totals::default(),
@@ -161,7 +167,7 @@ struct Agent {
     executions: Executions,
     actors: Actors,
     judge: Judge,
-    sink: Sink,
+    output: Output,
     host: String,
     /// The time of the poll before.
     last: Timestamp,
@@ -181,7 +187,7 @@ impl Agent {
                 }
             }
             self.poll(|drain, row| drain.poll(row));
-            if self.sink.is_closed() {
+            if self.output.is_closed() {
                 log::info!("stdout is closed: ending");
                 return;
             }
@@ -207,10 +213,33 @@ impl Agent {
         // A program is told of before its first packet is counted.
         self.note_started();
         self.actors.begin_poll();
-        let (judge, actors) = (&mut self.judge, &mut self.actors);
+        let Self {
+            judge,
+            actors,
+            output,
+            host,
+            ..
+        } = self;
         let result = drain(&mut self.drain, &mut |key, count| {
-            judge.observe(key, count, interval, &mut |pid| actors.is_tool(pid));
+            let Some(signal) = Signal::from_number(key.signal) else {
+                return;
+            };
+            let has_rows = output.has_rows();
+            let asked = judge.asks(signal);
+            let is_scanner = (asked.tool || has_rows) && actors.is_tool(key.process);
+            let row = Row {
+                key,
+                signal,
+                count,
+                time: interval.to,
+                device: host,
+                process: actors.known(key.process, asked.process || has_rows),
+                is_scanner,
+            };
+            judge.observe(&row, interval);
+            output.row(&row);
         });
+        self.output.end_rows();
         let tally = result.unwrap_or_else(|error| {
             self.totals.failed_polls += 1;
             log::error!(
@@ -224,8 +253,8 @@ impl Agent {
         for finding in findings {
             let who = self.actors.of(&finding);
             match alert::line(&finding, &self.host, &who) {
-                Ok(line) => self.sink.write(line),
-                Err(error) => log::error!("{}: can't write the alert: {error}", finding.rule.id),
+                Ok(line) => self.output.alert(line),
+                Err(error) => log::error!("{}: can't write the alert: {error}", finding.rule.id()),
             }
         }
     }
@@ -260,9 +289,13 @@ impl Agent {
             evicted,
             forgotten,
         } = self.totals;
-        let Written { written, dropped } = self.sink.finish();
+        let Total { alerts, rows } = self.output.finish();
+        let Written { written, dropped } = alerts;
+        let rows = rows.map_or_else(String::new, |Written { written, dropped }| {
+            format!(" events={written} events_dropped={dropped}")
+        });
         log::info!(
-            "totals: polls={polls} failed_polls={failed_polls} {tally} evicted={evicted} processes_forgotten={forgotten} alerts={written} alerts_dropped={dropped}"
+            "totals: polls={polls} failed_polls={failed_polls} {tally} evicted={evicted} processes_forgotten={forgotten} alerts={written} alerts_dropped={dropped}{rows}"
         );
     }
 }

@@ -3,11 +3,13 @@
 //! In: nothing but names. Out: structures that serialize to what ECS calls things. What is not known is left out, never null.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::judge::Answers;
+use crate::kql::eval::Value;
 
 #[derive(Serialize)]
 pub(super) struct Alert<'a> {
@@ -16,8 +18,8 @@ pub(super) struct Alert<'a> {
     pub(super) message: String,
     pub(super) ecs: Ecs,
     pub(super) event: Event,
-    pub(super) rule: Named,
-    pub(super) threat: Threat,
+    pub(super) rule: Named<'a>,
+    pub(super) threat: Threat<'a>,
     #[serde(skip_serializing_if = "End::is_empty")]
     pub(super) source: End,
     #[serde(skip_serializing_if = "End::is_empty")]
@@ -47,29 +49,42 @@ pub(super) struct Event {
 }
 
 #[derive(Serialize)]
-pub(super) struct Named {
-    pub(super) id: &'static str,
-    pub(super) name: &'static str,
+pub(super) struct Named<'a> {
+    pub(super) id: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(super) name: &'a str,
 }
 
-impl Named {
-    pub(super) fn new([id, name]: [&'static str; 2]) -> Self {
+impl<'a> Named<'a> {
+    pub(super) fn new([id, name]: [&'a str; 2]) -> Self {
         Self { id, name }
     }
 }
 
 #[derive(Serialize)]
-pub(super) struct Technique {
+pub(super) struct Technique<'a> {
     #[serde(flatten)]
-    pub(super) technique: Named,
-    pub(super) subtechnique: Named,
+    pub(super) technique: Named<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) subtechnique: Option<Named<'a>>,
 }
 
 #[derive(Serialize)]
-pub(super) struct Threat {
+pub(super) struct Threat<'a> {
     pub(super) framework: &'static str,
-    pub(super) tactic: Named,
-    pub(super) technique: Technique,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tactic: Option<Named<'a>>,
+    pub(super) technique: Technique<'a>,
+}
+
+/// The columns that a query shows, in its order.
+pub(super) struct Columns<'a>(pub(super) &'a [(Arc<str>, Value<'static>)]);
+
+impl Serialize for Columns<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let known = self.0.iter().filter(|(_, value)| !value.is_null());
+        serializer.collect_map(known.map(|(name, value)| (&**name, value)))
+    }
 }
 
 #[derive(Clone, Copy, Serialize)]
@@ -150,7 +165,7 @@ pub(super) struct Container<'a> {
 pub(super) struct Recon<'a> {
     pub(super) severity: &'static str,
     pub(super) phase: &'static str,
-    pub(super) measure: &'static str,
+    pub(super) measure: &'a str,
     pub(super) count: u64,
     pub(super) threshold: u64,
     pub(super) window: String,
@@ -165,6 +180,7 @@ pub(super) struct Recon<'a> {
     pub(super) unit: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) answers: Option<&'a Answers>,
+    pub(super) columns: Columns<'a>,
     pub(super) lower_bound: bool,
     pub(super) suppressed: u64,
 }

@@ -10,8 +10,8 @@ use crate::process::Process;
 use crate::rule::Measure;
 
 pub(super) fn message(finding: &Finding, who: &[Process]) -> String {
-    let rule = finding.rule;
-    let what = match rule.after {
+    let rule = &finding.rule;
+    let what = match rule.after() {
         Some(_) => {
             let by = actor::called(who).map_or_else(String::new, |who| format!(" by {who}"));
             format!("scanned this host, then was accepted{by}")
@@ -25,7 +25,7 @@ pub(super) fn message(finding: &Finding, who: &[Process]) -> String {
     };
     format!(
         "{}{ended}: {}: {what}{answers}",
-        rule.id,
+        rule.id(),
         ends(finding, who)
     )
 }
@@ -38,7 +38,7 @@ fn ends(finding: &Finding, who: &[Process]) -> String {
         Some(port) if port != 0 => format!(" port {port}"),
         _ => String::new(),
     };
-    if finding.rule.is_outbound() {
+    if finding.is_outbound() {
         let source = actor::called(who)
             .or_else(|| local.map(|local| local.to_string()))
             .unwrap_or_else(|| "this host".to_owned());
@@ -57,18 +57,19 @@ fn ends(finding: &Finding, who: &[Process]) -> String {
 }
 
 fn measured(finding: &Finding) -> String {
-    let rule = finding.rule;
+    let rule = &finding.rule;
     let what = match rule.measure {
         Measure::Count => signal_names(finding).join(", "),
         Measure::DistinctPorts => "distinct ports".to_owned(),
         Measure::DistinctAddresses => "distinct local addresses".to_owned(),
         Measure::DistinctRemotes => "distinct remotes".to_owned(),
+        Measure::Other => rule.measure_name().to_owned(),
     };
-    let over = match rule.threshold {
+    let over = match rule.threshold() {
         0 => String::new(),
         threshold => format!(", over {threshold}"),
     };
-    format!("{} {what}{over} in {}", finding.count, span(rule.window))
+    format!("{} {what}{over} in {}", finding.count, span(rule.window()))
 }
 
 fn answered(answers: &Answers) -> String {

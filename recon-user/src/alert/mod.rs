@@ -15,8 +15,8 @@ use recon_common::signal::Transport;
 
 use crate::judge::Finding;
 use crate::process::Process;
-use crate::rule::{Rule, TECHNIQUE};
-use ecs::{Alert, Ecs, End, Event, Host, Named, Network, Recon, Technique, Threat};
+use crate::rule::Technique as Known;
+use ecs::{Alert, Columns, Ecs, End, Event, Host, Named, Network, Recon, Technique, Threat};
 
 /// The version of ECS that the fields are of.
 const ECS_VERSION: &str = "8.17.0";
@@ -33,10 +33,10 @@ pub fn line(finding: &Finding, host: &str, who: &[Process]) -> serde_json::Resul
 }
 
 fn alert<'a>(finding: &'a Finding, host: &'a str, who: &'a [Process]) -> Alert<'a> {
-    let rule = finding.rule;
+    let rule = &finding.rule;
     let remote = finding.remote.map(Address::to_ip);
     let local = finding.local.map(Address::to_ip);
-    let (source, destination) = if rule.is_outbound() {
+    let (source, destination) = if finding.is_outbound() {
         (local, remote)
     } else {
         (remote, local)
@@ -51,10 +51,10 @@ fn alert<'a>(finding: &'a Finding, host: &'a str, who: &'a [Process]) -> Alert<'
         },
         event: event(finding),
         rule: Named {
-            id: rule.id,
-            name: rule.name,
+            id: rule.id(),
+            name: &rule.plan().name,
         },
-        threat: threat(),
+        threat: threat(finding),
         source: End {
             ip: source,
             port: None,
@@ -66,7 +66,7 @@ fn alert<'a>(finding: &'a Finding, host: &'a str, who: &'a [Process]) -> Alert<'
         network: Network {
             transport: transport(finding, family),
             r#type: family.map(|ip| if ip.is_ipv4() { "ipv4" } else { "ipv6" }),
-            direction: if rule.is_outbound() {
+            direction: if finding.is_outbound() {
                 "egress"
             } else {
                 "ingress"
@@ -85,36 +85,31 @@ fn event(finding: &Finding) -> Event {
         r#type: ["info"],
         module: "recon",
         dataset: "recon.alert",
-        severity: finding.rule.severity.number(),
+        severity: finding.rule.severity().number(),
         start: finding.start,
         end: finding.end,
     }
 }
 
-fn threat() -> Threat {
-    let [tactic, technique, subtechnique] = [
-        TECHNIQUE.tactic,
-        TECHNIQUE.technique,
-        TECHNIQUE.subtechnique,
-    ]
-    .map(Named::new);
+fn threat(finding: &Finding) -> Threat<'_> {
+    let known = Known::of(finding.rule.plan().technique.as_deref());
     Threat {
         framework: "MITRE ATT&CK",
-        tactic,
+        tactic: known.tactic.map(Named::new),
         technique: Technique {
-            technique,
-            subtechnique,
+            technique: Named::new(known.technique),
+            subtechnique: known.subtechnique.map(Named::new),
         },
     }
 }
 
 fn recon<'a>(finding: &'a Finding, who: &'a [Process]) -> Recon<'a> {
-    let rule: &Rule = finding.rule;
+    let rule = &finding.rule;
     let ports = match port(finding) {
         Some(_) => &[][..],
         None => &finding.ports,
     };
-    let (destination, destinations) = if rule.is_outbound() {
+    let (destination, destinations) = if finding.is_outbound() {
         (finding.remote, &finding.remotes)
     } else {
         (finding.local, &finding.locals)
@@ -124,18 +119,19 @@ fn recon<'a>(finding: &'a Finding, who: &'a [Process]) -> Recon<'a> {
         None => destinations,
     };
     Recon {
-        severity: rule.severity.name(),
+        severity: rule.severity().name(),
         phase: finding.phase.name(),
-        measure: rule.measure.name(),
+        measure: rule.measure_name(),
         count: finding.count,
-        threshold: rule.threshold,
-        window: message::span(rule.window),
+        threshold: rule.threshold(),
+        window: message::span(rule.window()),
         signals: signal_names(finding),
         ports: ports.iter().copied().filter(|&port| port != 0).collect(),
         destinations: destinations.iter().map(|ip| ip.to_ip()).collect(),
         processes: actor::several(who),
         unit: actor::only(who).and_then(|process| process.unit.as_deref()),
         answers: finding.answers.as_ref(),
+        columns: Columns(&finding.columns),
         lower_bound: finding.lower_bound,
         suppressed: finding.suppressed,
     }

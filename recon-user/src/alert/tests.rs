@@ -6,21 +6,26 @@ use jiff::Timestamp;
 use recon_common::Signal;
 use serde_json::{Value, json};
 
+use crate::kql::eval::Value as Column;
+
 use super::*;
 use crate::judge::{Answers, Phase};
-use crate::rule::{CATALOGUE, Measure, SignalSet};
+use crate::rule::{Configured, Measure, Rule, SignalSet, defaults};
 
 const REMOTE: Address = Address::v4([198, 51, 100, 7]);
 const LOCAL: Address = Address::v4([203, 0, 113, 1]);
 
 /// A finding of the rule of that id that counts the first of `signals`.
 fn finding(id: &str, signals: &[Signal]) -> Finding {
-    let rule = CATALOGUE
-        .iter()
-        .find(|rule| rule.id == id && rule.signals.contains(signals[0]))
-        .expect("in the catalogue");
+    let rule = defaults()
+        .into_iter()
+        .map(|plan| Rule::new(Configured::plain(plan)))
+        .find(|rule| rule.id() == id && rule.signals.contains(signals[0]))
+        .expect("one of the rules");
     Finding {
-        rule,
+        rule: rule.into(),
+        columns: vec![("RemoteIP".into(), Column::text("198.51.100.7"))],
+        sorted_by: Vec::new(),
         phase: Phase::Began,
         at: Timestamp::from_second(1_700_000_001).expect("in range"),
         remote: Some(REMOTE),
@@ -94,8 +99,9 @@ fn a_line_is_ecs() {
             "network": {"transport": "tcp", "type": "ipv4", "direction": "ingress"},
             "host": {"name": "web1"},
             "recon": {
+                "columns": {"RemoteIP": "198.51.100.7"},
                 "severity": "high", "phase": "began", "measure": "distinct_ports", "count": 37, "threshold": 20, "window": "1h",
-                "signals": ["syn"], "ports": [22, 80], "lower_bound": false, "suppressed": 2
+                "signals": ["syn"], "ports": [22, 80], "columns": {"RemoteIP": "198.51.100.7"}, "lower_bound": false, "suppressed": 2
             }
         })
     );
@@ -129,8 +135,9 @@ fn a_process_is_ecs() {
             "user": {"id": "0"},
             "container": {"id": "4f1c"},
             "recon": {
+                "columns": {"RemoteIP": "198.51.100.7"},
                 "severity": "high", "phase": "began", "measure": "count", "count": 37, "threshold": 0, "window": "1h",
-                "signals": ["syn-sent"], "unit": "session-3.scope", "lower_bound": false, "suppressed": 2
+                "signals": ["syn-sent"], "unit": "session-3.scope", "columns": {"RemoteIP": "198.51.100.7"}, "lower_bound": false, "suppressed": 2
             }
         })
     );
@@ -242,7 +249,7 @@ fn direction_transport_and_several_destinations() {
             fields,
             [source, destination, network, signals, destinations],
             "{}",
-            finding.rule.id
+            finding.rule.id()
         );
     }
 }

@@ -2,20 +2,23 @@
 //!
 //! In: the count of a group at a poll that changed it; later, how long it has been unchanged. Out: whether to alert.
 //! The decision held here: one alert when the threshold is crossed, another when the count has grown tenfold since the last one, but not
-//! within a minute; one more when the incident is over and has grown since, which has the exact count; and anew after a quiet hour.
+//! within a minute; one more when the incident is over and has grown since, which has the exact count; and anew after a quiet hour. A
+//! rule's cooldown keeps the first two back for as long as it says; what still goes on then is told of as if it began.
 //! So one nmap run prints two lines and not sixty, and tomorrow's is told of again.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-/// A group has to stay at or under its threshold for this long before it starts anew: the longest window of the catalogue.
+use crate::rule::Rule;
+
+/// A group has to stay at or under its threshold for this long before it starts anew, and for as long as its rule's window.
 const QUIET: SignedDuration = SignedDuration::from_hours(1);
 const ESCALATION: u64 = 10;
-/// The shortest time between two alerts of a growing count.
+/// The shortest time between two alerts of a growing count, where the rule says nothing of a cooldown.
 const PAUSE: SignedDuration = SignedDuration::from_secs(60);
 /// An incident that has been unchanged for this long is over: longer than scanners pause to wait for answers by themselves.
-const OVER: SignedDuration = SignedDuration::from_secs(10);
+pub(super) const OVER: SignedDuration = SignedDuration::from_secs(10);
 
 /// Where in an incident an alert stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +62,8 @@ pub(super) struct Alarm {
 struct Sounded {
     /// When the group was last seen over its threshold.
     over_at: Timestamp,
+    /// Whether it has begun anew since it was told of, and that was kept back.
+    is_held_back: bool,
     /// When it was last told of, but for an end.
     told_at: Timestamp,
     /// The count that was told of last.
@@ -69,17 +74,25 @@ struct Sounded {
 
 impl Alarm {
     /// Notes the count at `now`. Returns whether it has to be told.
-    pub(super) fn note(&mut self, count: u64, threshold: u64, now: Timestamp) -> Option<Told> {
-        if count <= threshold {
+    pub(super) fn note(&mut self, count: u64, rule: &Rule, now: Timestamp) -> Option<Told> {
+        if count <= rule.threshold() {
             return None;
         }
+        let signed = |time: Duration| SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
+        let quiet = signed(rule.window()).max(QUIET);
+        let pause = rule.plan().cooldown.map_or(PAUSE, signed);
         let phase = match &mut self.sounded {
-            Some(sounded) if now.duration_since(sounded.over_at) <= QUIET => {
+            Some(sounded) => {
+                let may_tell = now.duration_since(sounded.told_at) >= pause;
+                let is_new = sounded.is_held_back || now.duration_since(sounded.over_at) > quiet;
                 sounded.over_at = now;
-                let may_tell = now.duration_since(sounded.told_at) >= PAUSE;
-                (count >= sounded.next && may_tell).then_some(Phase::Grew)
+                sounded.is_held_back = is_new;
+                match is_new {
+                    true => may_tell.then_some(Phase::Began),
+                    false => (count >= sounded.next && may_tell).then_some(Phase::Grew),
+                }
             }
-            _ => Some(Phase::Began),
+            None => Some(Phase::Began),
         };
         let Some(phase) = phase else {
             self.suppressed += 1;
@@ -87,6 +100,7 @@ impl Alarm {
         };
         self.sounded = Some(Sounded {
             over_at: now,
+            is_held_back: false,
             told_at: now,
             told: count,
             next: count.saturating_mul(ESCALATION),
@@ -129,19 +143,16 @@ impl Alarm {
     }
 }
 
-// The rule above is stated for the catalogue's windows.
-const _: () = {
-    let mut next = 0;
-    while next < crate::rule::CATALOGUE.len() {
-        let window: Duration = crate::rule::CATALOGUE[next].window;
-        assert!(window.as_secs() <= QUIET.as_secs() as u64);
-        next += 1;
-    }
-};
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Over 20 in an hour.
+    fn rule() -> Rule {
+        let plan = crate::rule::defaults().swap_remove(0);
+        assert_eq!(plan.threshold.map(|threshold| threshold.above), Some(20));
+        Rule::new(crate::rule::Configured::plain(plan))
+    }
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).expect("in range")
@@ -164,9 +175,48 @@ mod tests {
             (181, 21, Some((Phase::Began, 3))),
             (182, 2_000, Some((Phase::Grew, 0))),
         ] {
-            let found = alarm.note(count, 20, at(minute * 60));
+            let found = alarm.note(count, &rule(), at(minute * 60));
             let found = found.map(|told| (told.phase, told.suppressed));
             assert_eq!(found, told, "at minute {minute}");
+        }
+    }
+
+    #[test]
+    fn a_cooldown_keeps_alerts_back() {
+        let mut rule = rule();
+        rule.configured.plan.cooldown = Some(Duration::from_secs(3 * 3600));
+        let mut alarm = Alarm::default();
+        // (minute, count, told as, with that many kept quiet)
+        for (minute, count, told) in [
+            (0, 21, Some((Phase::Began, 0))),
+            (2, 2_000, None),
+            (100, 21, None),
+            (179, 21, None),
+            (180, 22, Some((Phase::Began, 3))),
+            (239, 2_000, None),
+            (298, 2_000, None),
+            (357, 2_000, None),
+            (361, 2_000, Some((Phase::Grew, 3))),
+        ] {
+            let found = alarm.note(count, &rule, at(minute * 60));
+            let found = found.map(|told| (told.phase, told.suppressed));
+            assert_eq!(found, told, "at minute {minute}");
+        }
+    }
+
+    #[test]
+    fn a_long_window_is_as_long_quiet() {
+        const DAY: i64 = 86_400;
+        let mut rule = rule();
+        rule.configured.plan.window = Duration::from_secs(DAY as u64);
+        let mut alarm = Alarm::default();
+        for (time, told) in [
+            (0, Some(Phase::Began)),
+            (DAY, None),
+            (2 * DAY + 1, Some(Phase::Began)),
+        ] {
+            let found = alarm.note(21, &rule, at(time)).map(|told| told.phase);
+            assert_eq!(found, told, "at {time} s");
         }
     }
 
@@ -179,14 +229,17 @@ mod tests {
             (1, 3_000, None),
             (3, 65_535, None),
         ] {
-            assert_eq!(phase(alarm.note(count, 20, at(second))), told);
+            assert_eq!(phase(alarm.note(count, &rule(), at(second))), told);
         }
         assert_eq!(alarm.end(65_535, at(3), at(12)), Err(at(13)));
         let told = alarm.end(65_535, at(3), at(13)).expect("it is over");
         assert_eq!(phase(told), Some(Phase::Ended));
         assert_eq!(alarm.end(65_535, at(3), at(14)), Ok(None), "nothing new");
         // It goes on.
-        assert_eq!(phase(alarm.note(65_600, 20, at(61))), Some(Phase::Grew));
+        assert_eq!(
+            phase(alarm.note(65_600, &rule(), at(61))),
+            Some(Phase::Grew)
+        );
         assert_eq!(
             alarm.end(65_600, at(61), at(99)),
             Ok(None),

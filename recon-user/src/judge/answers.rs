@@ -29,7 +29,7 @@ const MAX_PROBED: usize = 1 << 16;
 const MAX_PROBED_BY_ALL: usize = 1 << 20;
 /// What a remote may have in any case.
 const FAIR_SHARE: usize = MAX_PROBED_BY_ALL / MAX_REMOTES;
-/// How long a port is kept after its last hit: the longest window of the catalogue.
+/// How long a port is kept after its last hit: the longest window of the rules that are there by themselves.
 const HORIZON: Duration = Duration::from_secs(3600);
 /// Seconds between two searches for what can go, since a search looks at everything.
 const SEARCH_INTERVAL: u32 = 60;
@@ -161,7 +161,7 @@ impl Probes {
     /// What was answered to the probes of a group of `rule`, if anything is known of them.
     pub(super) fn of(&self, rule: &Rule, group: &GroupKey, now: Timestamp) -> Option<Answers> {
         let targets = &self.remotes.get(&group.remote?)?.targets;
-        let oldest = second(window::begin(now, rule.window));
+        let oldest = second(window::begin(now, rule.window()));
         let mut answers = Answers::default();
         let mut add = |(&(port, local), probe): (&Target, &Probe)| {
             if probe.last < oldest || group.local.is_some_and(|only| only != local) {
@@ -179,7 +179,11 @@ impl Probes {
                 }
             }
         };
-        match group.port.as_ref().map_or(rule.ports, std::slice::from_ref) {
+        match group
+            .port
+            .as_ref()
+            .map_or(&rule.ports[..], std::slice::from_ref)
+        {
             [] => targets.iter().for_each(&mut add),
             ports => ports
                 .iter()
@@ -241,7 +245,7 @@ fn second(time: Timestamp) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::CATALOGUE;
+    use crate::rule::{Configured, Measure, defaults};
 
     const START: i64 = 100_000;
 
@@ -261,8 +265,13 @@ mod tests {
     }
 
     fn of(probes: &Probes, remote: u32, second: i64) -> Option<Answers> {
-        let rule = &CATALOGUE[0];
-        probes.of(rule, &GroupKey::new(rule, &key(remote, 0)), time(second))
+        let [rule, ..] = &defaults()[..] else {
+            panic!("there are rules")
+        };
+        let rule = Rule::new(Configured::plain(rule.clone()));
+        assert_eq!(rule.measure, Measure::DistinctPorts);
+        let group = GroupKey::of_remote(key(remote, 0).remote);
+        probes.of(&rule, &group, time(second))
     }
 
     #[test]

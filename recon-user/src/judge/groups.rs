@@ -7,11 +7,13 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use recon_common::{Key, Signal};
 
+use super::aggregate::Sliding;
 use super::alarm::Alarm;
+use super::columns::RowColumns;
 use super::group::{Group, GroupKey, Seen, Window};
 use super::{Finding, Interval};
 use crate::rule::Rule;
@@ -24,9 +26,7 @@ const EVICTED_SHARE: usize = 8;
 /// A row of the drain, with the poll that brought it.
 #[derive(Clone, Copy)]
 pub(super) struct Event<'a> {
-    pub(super) key: &'a Key,
-    pub(super) signal: Signal,
-    pub(super) count: u64,
+    pub(super) row: &'a RowColumns<'a>,
     pub(super) interval: Interval,
     pub(super) poll: u64,
 }
@@ -48,13 +48,11 @@ impl Groups {
     /// Counts a row that the rule takes.
     pub(super) fn count(&mut self, rule: &Rule, group: GroupKey, event: &Event<'_>) -> Outcome {
         let Event {
-            key,
-            signal,
-            count,
+            row,
             interval,
             poll,
         } = *event;
-        let now = Slice::of(interval.to, rule.window);
+        let now = Slice::of(interval.to, rule.window());
         let mut outcome = Outcome::default();
         if self.0.len() >= MAX_GROUPS && !self.0.contains_key(&group) {
             outcome.evicted = self.make_room(rule, now);
@@ -69,6 +67,11 @@ impl Groups {
                 outcome.is_first_change = true;
                 entry.insert(Group {
                     window: Window::new(rule.measure),
+                    aggregates: rule
+                        .kept
+                        .iter()
+                        .map(|&position| Sliding::new(rule.plan(), position))
+                        .collect(),
                     alarm: Alarm::default(),
                     seen: Seen::nothing(interval.from),
                     changed_in: poll,
@@ -77,17 +80,18 @@ impl Groups {
                 })
             }
         };
-        group.window.expire(now);
-        if group.window.total() == 0 {
-            group.seen = Seen::nothing(interval.from);
-        }
+        // A sum by an aggregate takes time, and is asked for once a poll.
         if outcome.is_first_change {
-            group.total_before = group.window.total();
+            group.expire(now);
+            group.total_before = group.total(rule);
+            if group.total_before == 0 {
+                group.seen = Seen::nothing(interval.from);
+            }
         }
         group.changed_in = poll;
         group.changed_at = interval.to;
-        group.seen.is_lossy |= !group.window.add(now, key, count) || outcome.evicted > 0;
-        group.seen.note(rule, signal, key);
+        group.seen.is_lossy |= !group.add(rule, now, row) || outcome.evicted > 0;
+        group.seen.note(rule, row.row.signal, row.row.key);
         outcome
     }
 
@@ -95,14 +99,14 @@ impl Groups {
     pub(super) fn was_over(&self, rule: &Rule, group: &GroupKey, now: Timestamp) -> bool {
         self.0
             .get(group)
-            .is_some_and(|group| group.alarm.was_over(window::begin(now, rule.window)))
+            .is_some_and(|group| group.alarm.was_over(window::begin(now, rule.window())))
     }
 
     /// By how much `poll` has made the group's total grow.
     pub(super) fn grown_in(&self, poll: u64, group: &GroupKey) -> Option<u64> {
         let group = self.0.get(group)?;
         Some(if group.changed_in == poll {
-            group.window.total() - group.total_before
+            group.window.total().saturating_sub(group.total_before)
         } else {
             0
         })
@@ -111,15 +115,18 @@ impl Groups {
     /// The finding for a group that this poll has changed, if its alarm is due. Whether it is to be watched for its end comes with it.
     pub(super) fn judge(
         &mut self,
-        rule: &'static Rule,
-        key: GroupKey,
+        rule: &Arc<Rule>,
+        key: &GroupKey,
         now: Timestamp,
         lossy: bool,
     ) -> Option<Finding> {
-        let group = self.0.get_mut(&key)?;
+        let group = self.0.get_mut(key)?;
         group.seen.is_lossy |= lossy;
-        let count = group.window.total();
-        let told = group.alarm.note(count, rule.threshold, now)?;
+        let count = group.total(rule);
+        if !group.is_wanted(rule, key, now) {
+            return None;
+        }
+        let told = group.alarm.note(count, rule, now)?;
         Some(group.finding(rule, key, told, now))
     }
 
@@ -127,18 +134,30 @@ impl Groups {
     /// where it goes on.
     pub(super) fn look(
         &mut self,
-        rule: &'static Rule,
-        key: GroupKey,
+        rule: &Arc<Rule>,
+        key: &GroupKey,
         now: Timestamp,
     ) -> Result<Option<Finding>, Timestamp> {
-        let Some(group) = self.0.get_mut(&key) else {
+        let Some(group) = self.0.get_mut(key) else {
             return Ok(None);
         };
-        group.window.expire(Slice::of(now, rule.window));
-        let told = group
-            .alarm
-            .end(group.window.total(), group.changed_at, now)?;
+        group.expire(Slice::of(now, rule.window()));
+        let total = group.total(rule);
+        let told = group.alarm.end(total, group.changed_at, now)?;
         Ok(told.map(|told| group.finding(rule, key, told, now)))
+    }
+
+    /// What has to be told of groups that were told of, if their incidents are over at `now`, whatever else is to come: in an order that
+    /// is the same for the same rows.
+    pub(super) fn end(&mut self, rule: &Arc<Rule>, now: Timestamp) -> Vec<(GroupKey, Finding)> {
+        let mut keys: Vec<GroupKey> = self.0.keys().cloned().collect();
+        keys.sort_unstable_by(GroupKey::order);
+        keys.into_iter()
+            .filter_map(|key| {
+                let finding = self.look(rule, &key, now).ok()??;
+                Some((key, finding))
+            })
+            .collect()
     }
 
     #[cfg(test)]
@@ -149,14 +168,14 @@ impl Groups {
     /// Drops groups until there is room again. Returns how many of them held something.
     fn make_room(&mut self, rule: &Rule, now: Slice) -> u64 {
         self.0.retain(|_, group| {
-            group.window.expire(now);
-            group.window.total() > 0
+            group.expire(now);
+            group.total(rule) > 0
         });
         let share = MAX_GROUPS / EVICTED_SHARE;
         if self.0.len() + share <= MAX_GROUPS {
             return 0;
         }
-        let rank = |group: &Group| (group.window.total() > rule.threshold / 2, group.changed_in);
+        let rank = |group: &Group| (group.total(rule) > rule.threshold() / 2, group.changed_in);
         let mut ranks: Vec<_> = self.0.values().map(rank).collect();
         let (_, &mut last_to_go, _) = ranks.select_nth_unstable(share - 1);
         let before = self.0.len();
@@ -172,17 +191,19 @@ impl Groups {
 
 #[cfg(test)]
 mod tests {
-    use recon_common::Address;
+    use recon_common::{Address, Key, Signal};
 
     use super::*;
-    use crate::rule::CATALOGUE;
+    use crate::row::Row;
+    use crate::rule::{Configured, defaults};
 
     #[test]
     fn a_flood_of_sources_does_not_push_out_a_scanner() {
-        let rule = CATALOGUE
-            .iter()
-            .find(|rule| rule.id == "port-scan")
-            .expect("in the catalogue");
+        let plan = defaults()
+            .into_iter()
+            .find(|plan| plan.id == "port-scan")
+            .expect("one of the rules");
+        let rule = Rule::new(Configured::plain(plan));
         let mut groups = Groups::default();
         let mut evicted = 0;
         let mut hit = |groups: &mut Groups, remote: u32, port: u16, second: i64| {
@@ -195,19 +216,27 @@ mod tests {
                 signal: Signal::Syn as u8,
                 reserved: 0,
             };
+            let row = Row {
+                key: &key,
+                signal: Signal::Syn,
+                count: 1,
+                time,
+                device: "",
+                process: None,
+                is_scanner: false,
+            };
+            let row = RowColumns::new(&row, rule.plan());
             let interval = Interval {
                 from: time,
                 to: time,
             };
             let event = Event {
-                key: &key,
-                signal: Signal::Syn,
-                count: 1,
+                row: &row,
                 interval,
                 poll: second as u64,
             };
-            let outcome = groups.count(rule, GroupKey::new(rule, &key), &event);
-            evicted += outcome.evicted;
+            let group = GroupKey::new(&rule, &row).expect("a remote is known");
+            evicted += groups.count(&rule, group, &event).evicted;
         };
         let scanner = u32::from_be_bytes([198, 51, 100, 1]);
         for port in 1..=15 {
@@ -219,7 +248,7 @@ mod tests {
         }
         assert!(groups.0.len() <= MAX_GROUPS, "{} groups", groups.0.len());
         assert!(
-            groups.0.values().any(|group| group.window.total() == 15),
+            groups.0.values().any(|group| group.total(&rule) == 15),
             "the scanner is gone"
         );
         assert_eq!(evicted + groups.0.len() as u64, u64::from(sources) + 1);

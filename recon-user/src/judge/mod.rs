@@ -5,24 +5,36 @@
 //! the groups that are tracked, but for those whose incident goes on; a group's state is created when it is needed, and bounded in number (`groups`). What depends on the whole
 //! poll waits for its end: a poll's rows are in no order (`answers`, `later`).
 
+mod aggregate;
 mod alarm;
 mod answers;
+mod candidates;
+mod columns;
 mod group;
 mod groups;
 mod later;
+mod order;
 mod sample;
 
-use jiff::Timestamp;
-use recon_common::{Address, Key, Signal};
+use std::net::IpAddr;
+use std::sync::Arc;
 
-use crate::rule::{Measure, Processes, Rule, Severity, SignalSet, is_private};
+use jiff::Timestamp;
+use recon_common::{Address, Signal};
+
+use crate::kql::eval::Value;
+use crate::row::Row;
+use crate::rule::{Configured, Network, Rule, Severity, SignalSet, is_private};
 use answers::{Answer, Probes};
+use candidates::Candidates;
+use columns::RowColumns;
 use group::GroupKey;
 use groups::{Event, Groups};
-use later::{Later, Row};
+use later::{Later, Waiting};
 
 pub use alarm::Phase;
 pub use answers::Answers;
+pub use candidates::Asked;
 
 /// The time between two polls, in which a poll's events happened.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +49,7 @@ pub struct Interval {
 #[derive(Clone, Debug)]
 pub struct Finding {
     /// The rule that fired.
-    pub rule: &'static Rule,
+    pub rule: Arc<Rule>,
     /// Whether the incident begins, grows or is over.
     pub phase: Phase,
     /// When this was found.
@@ -68,21 +80,35 @@ pub struct Finding {
     pub processes: Vec<u32>,
     /// What this host answered, for rules on what one remote sends to ports.
     pub answers: Option<Answers>,
+    /// The columns that the query shows, in its order.
+    pub columns: Vec<(Arc<str>, Value<'static>)>,
+    /// What one poll's findings are ordered by.
+    pub(crate) sorted_by: Vec<Value<'static>>,
     /// Polls since the group's last alert that were over the threshold and not told of.
     pub suppressed: u64,
     /// Whether something was lost while counting, so that the true count may be higher.
     pub lower_bound: bool,
 }
 
+impl Finding {
+    /// Whether this host is the sender of what was counted.
+    #[must_use]
+    pub fn is_outbound(&self) -> bool {
+        self.signals.iter().all(Signal::is_outbound)
+    }
+}
+
 /// What to judge, and how.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
-    /// The rules.
-    pub rules: &'static [Rule],
+    /// The rules. One that comes after another stands behind it.
+    pub rules: Vec<Configured>,
     /// Rules below are not applied.
     pub min_severity: Severity,
     /// Whether private remotes count for every rule.
     pub include_private: bool,
+    /// Networks that are private as well.
+    pub local_networks: Vec<Network>,
     /// Signals that can't be trusted on this host's hooks.
     pub ignored: SignalSet,
 }
@@ -91,9 +117,10 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Judge {
     include_private: bool,
+    local_networks: Vec<Network>,
     counts: Counts,
-    /// Which rules know each signal.
-    by_signal: [Vec<usize>; Signal::ALL.len()],
+    /// Which rules can count each signal.
+    by_signal: [Candidates; Signal::ALL.len()],
     probes: Probes,
     later: Later,
     /// The poll's number. Times can't tell polls apart when the clock is set back.
@@ -103,7 +130,7 @@ pub struct Judge {
 /// A rule in force.
 #[derive(Debug)]
 struct InForce {
-    rule: &'static Rule,
+    rule: Arc<Rule>,
     /// The rule that it comes after.
     after: Option<usize>,
     groups: Groups,
@@ -123,8 +150,10 @@ struct Counts {
 impl Counts {
     fn count(&mut self, index: usize, event: &Event<'_>) {
         let InForce { rule, groups, .. } = &mut self.rules[index];
-        let group = GroupKey::new(rule, event.key);
-        let outcome = groups.count(rule, group, event);
+        let Some(group) = GroupKey::new(rule, event.row) else {
+            return;
+        };
+        let outcome = groups.count(rule, group.clone(), event);
         self.evicted += outcome.evicted;
         if outcome.is_first_change {
             self.changed.push((index, group));
@@ -141,7 +170,7 @@ impl Counts {
     ) {
         for (index, group) in self.changed.drain(..) {
             let InForce { rule, groups, .. } = &mut self.rules[index];
-            if let Some(finding) = groups.judge(rule, group, interval.to, lossy) {
+            if let Some(finding) = groups.judge(rule, &group, interval.to, lossy) {
                 findings.push(with_answers(finding, &group, probes));
                 self.told.push((interval.to, index, group));
             }
@@ -156,7 +185,7 @@ impl Counts {
                 return true;
             }
             let InForce { rule, groups, .. } = &mut rules[*index];
-            match groups.look(rule, *group, now) {
+            match groups.look(rule, group, now) {
                 Ok(found) => {
                     findings.extend(found.map(|finding| with_answers(finding, group, probes)));
                     false
@@ -183,8 +212,8 @@ impl Counts {
 }
 
 fn with_answers(mut finding: Finding, group: &GroupKey, probes: &Probes) -> Finding {
-    if finding.rule.tells_answers() {
-        finding.answers = probes.of(finding.rule, group, finding.at);
+    if finding.rule.tells_answers {
+        finding.answers = probes.of(&finding.rule, group, finding.at);
     }
     finding
 }
@@ -192,22 +221,27 @@ fn with_answers(mut finding: Finding, group: &GroupKey, probes: &Probes) -> Find
 impl Judge {
     /// A judge that has seen nothing.
     #[must_use]
-    pub fn new(settings: &Settings) -> Self {
+    pub fn new(settings: Settings) -> Self {
+        let include_private = settings.include_private;
         let applied: Vec<_> = settings
             .rules
-            .iter()
-            .filter(|rule| rule.severity >= settings.min_severity)
+            .into_iter()
+            .filter(|rule| rule.plan.severity >= settings.min_severity)
+            .map(|mut rule| {
+                rule.include_private |= include_private;
+                Arc::new(Rule::new(rule))
+            })
             .collect();
-        let position = |id| {
+        let position = |id: &str| {
             applied
                 .iter()
-                .position(|rule| rule.id == id && rule.measure == Measure::DistinctPorts)
+                .position(|rule| rule.id() == id && rule.tells_of_scanners())
         };
         let rules: Vec<_> = applied
             .iter()
             .map(|rule| InForce {
-                rule,
-                after: rule.after.and_then(position),
+                rule: Arc::clone(rule),
+                after: rule.after().and_then(position),
                 groups: Groups::default(),
             })
             .collect();
@@ -216,14 +250,14 @@ impl Judge {
             let knows = |InForce { rule, after, .. }: &InForce| {
                 rule.signals.contains(signal)
                     && !settings.ignored.contains(signal)
-                    && after.is_some() == rule.after.is_some()
+                    && after.is_some() == rule.after().is_some()
             };
-            (0..rules.len())
-                .filter(|&index| knows(&rules[index]))
-                .collect()
+            let known = rules.iter().enumerate().filter(|(_, rule)| knows(rule));
+            Candidates::new(known.map(|(index, rule)| (index, &*rule.rule)))
         });
         Self {
-            include_private: settings.include_private,
+            include_private,
+            local_networks: settings.local_networks,
             counts: Counts {
                 rules,
                 changed: Vec::new(),
@@ -237,43 +271,49 @@ impl Judge {
         }
     }
 
-    /// Counts a row of the drain. `is_tool` says whether a process is a known scanning tool; it is asked only of a known process, and
-    /// where a rule depends on it.
-    pub fn observe(
-        &mut self,
-        key: &Key,
-        count: u64,
-        interval: Interval,
-        is_tool: &mut dyn FnMut(u32) -> bool,
-    ) {
-        let Some(signal) = Signal::from_number(key.signal) else {
-            return;
-        };
-        if let Some(answer) = Answer::of(signal) {
+    /// What the rules want to know of the process behind rows of that signal.
+    #[must_use]
+    pub fn asks(&self, signal: Signal) -> Asked {
+        self.by_signal[signal as usize].asked()
+    }
+
+    /// Counts a row of the drain.
+    pub fn observe(&mut self, row: &Row<'_>, interval: Interval) {
+        let key = row.key;
+        if let Some(answer) = Answer::of(row.signal) {
             self.probes.answered(key, answer);
         }
-        let event = self.event(key, signal, count, interval);
         // Asked once for all rules.
-        let excluded = !self.include_private && is_private(key.remote.to_ip());
+        let excluded = !self.include_private && self.is_private(key.remote.to_ip());
         let mut is_probe = false;
-        for &index in &self.by_signal[signal as usize] {
-            let InForce { rule, after, .. } = self.counts.rules[index];
-            if !rule.takes(key, excluded)
-                || rule.processes == Processes::Tools && !is_tool(key.process)
-            {
+        for &index in self.by_signal[row.signal as usize].of_port(key.port) {
+            let InForce { rule, after, .. } = &self.counts.rules[index];
+            if !rule.takes(row, excluded) {
                 continue;
             }
-            if let Some(before) = after {
+            let rule = Arc::clone(rule);
+            let columns = RowColumns::new(row, rule.plan());
+            if !rule.holds(&columns, row.time) {
+                continue;
+            }
+            if let Some(before) = *after {
                 if self.counts.has_told(before, key.remote, interval.to) {
-                    self.later.push(Row {
+                    self.later.push(Waiting {
                         rule: index,
                         key: *key,
-                        count,
+                        signal: row.signal,
+                        count: row.count,
+                        device: row.device.into(),
                     });
                 }
                 continue;
             }
-            is_probe |= rule.tells_answers();
+            is_probe |= rule.tells_answers;
+            let event = Event {
+                row: &columns,
+                interval,
+                poll: self.poll,
+            };
             self.counts.count(index, &event);
         }
         if is_probe {
@@ -281,14 +321,9 @@ impl Judge {
         }
     }
 
-    fn event<'a>(&self, key: &'a Key, signal: Signal, count: u64, interval: Interval) -> Event<'a> {
-        Event {
-            key,
-            signal,
-            count,
-            interval,
-            poll: self.poll,
-        }
+    fn is_private(&self, remote: IpAddr) -> bool {
+        let mut networks = self.local_networks.iter();
+        is_private(remote) || networks.any(|network| network.contains(remote))
     }
 
     /// Ends a poll: what has to be told, in the order in which it was first counted. `lossy` says that the kernel lost something.
@@ -297,18 +332,46 @@ impl Judge {
         let mut findings = Vec::new();
         self.counts
             .judge(&mut findings, &self.probes, interval, lossy);
-        let grown = |rule, remote| self.counts.grown_before(rule, remote, self.poll);
-        for Row { rule, key, count } in self.later.settle(grown) {
-            if let Some(signal) = Signal::from_number(key.signal) {
-                let event = self.event(&key, signal, count, interval);
-                self.counts.count(rule, &event);
-            }
-        }
+        self.count_waiting(interval);
         self.counts
             .judge(&mut findings, &self.probes, interval, lossy);
         self.counts.end(&mut findings, &self.probes, interval.to);
         self.poll += 1;
-        findings
+        order::arrange(findings)
+    }
+
+    fn count_waiting(&mut self, interval: Interval) {
+        let grown = |rule, remote| self.counts.grown_before(rule, remote, self.poll);
+        for waiting in self.later.settle(grown) {
+            let rule = Arc::clone(&self.counts.rules[waiting.rule].rule);
+            let row = Row {
+                key: &waiting.key,
+                signal: waiting.signal,
+                count: waiting.count,
+                time: interval.to,
+                device: &waiting.device,
+                process: None,
+                is_scanner: false,
+            };
+            let columns = RowColumns::new(&row, rule.plan());
+            let event = Event {
+                row: &columns,
+                interval,
+                poll: self.poll,
+            };
+            self.counts.count(waiting.rule, &event);
+        }
+    }
+
+    /// Ends all incidents, as nothing comes any more: tells of every group that has grown since it was told of.
+    pub fn finish(&mut self, now: Timestamp) -> Vec<Finding> {
+        let later = now.checked_add(alarm::OVER).unwrap_or(Timestamp::MAX);
+        let mut findings = Vec::new();
+        for InForce { rule, groups, .. } in &mut self.counts.rules {
+            let found = groups.end(rule, later).into_iter();
+            findings.extend(found.map(|(key, finding)| with_answers(finding, &key, &self.probes)));
+        }
+        order::arrange(findings)
     }
 
     /// Groups that were dropped for want of room since the last call.

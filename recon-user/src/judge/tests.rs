@@ -3,11 +3,15 @@
 mod after;
 mod answers;
 mod processes;
+mod queries;
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::*;
-use crate::rule::{CATALOGUE, Measure};
+use crate::kql::Plan;
+use crate::rule::{Measure, defaults};
+use recon_common::Key;
 
 const REMOTE: Address = Address::v4([198, 51, 100, 7]);
 const OTHER: Address = Address::v4([198, 51, 100, 8]);
@@ -15,11 +19,35 @@ const PRIVATE: Address = Address::v4([10, 0, 0, 9]);
 const LOCAL: [u8; 4] = [203, 0, 113, 1];
 const PROCESS: u32 = 4000;
 
+/// The rules that are there by themselves.
+static CATALOGUE: LazyLock<Vec<Rule>> =
+    LazyLock::new(|| plain(defaults()).into_iter().map(Rule::new).collect());
+
+fn plain(plans: Vec<Plan>) -> Vec<Configured> {
+    plans.into_iter().map(Configured::plain).collect()
+}
+
+fn observe(judge: &mut Judge, key: &Key, count: u64, interval: Interval, is_scanner: bool) {
+    judge.observe(
+        &Row {
+            key,
+            signal: Signal::from_number(key.signal).expect("a signal"),
+            count,
+            time: interval.to,
+            device: "web1",
+            process: None,
+            is_scanner,
+        },
+        interval,
+    );
+}
+
 fn judge(include_private: bool) -> Judge {
-    Judge::new(&Settings {
-        rules: CATALOGUE,
+    Judge::new(Settings {
+        rules: plain(defaults()),
         min_severity: Severity::Informational,
         include_private,
+        local_networks: Vec::new(),
         ignored: SignalSet::default(),
     })
 }
@@ -57,9 +85,10 @@ fn event(rule: &Rule, remote: Address, number: u64) -> Key {
         Measure::DistinctRemotes => (Address::v4(LOCAL), near(word)),
         _ => (Address::v4(LOCAL), remote),
     };
-    let port = match (rule.ports, rule.measure) {
+    let port = match (&rule.ports[..], rule.measure) {
         ([port, ..], _) => *port,
         (_, Measure::DistinctPorts) => 1000 + number,
+        _ if matches!(signal, Signal::EchoRequest | Signal::EchoSent) => 0,
         _ => 53,
     };
     let process = match signal.is_outbound() {
@@ -79,7 +108,7 @@ fn fires(
 ) -> usize {
     for &remote in remotes {
         for number in 0..events {
-            judge.observe(&event(rule, remote, number), 1, interval, &mut |_| true);
+            observe(judge, &event(rule, remote, number), 1, interval, true);
         }
     }
     told(&judge.findings(interval, false), rule).count()
@@ -89,14 +118,14 @@ fn fires(
 fn told<'a>(findings: &'a [Finding], rule: &Rule) -> impl Iterator<Item = &'a Finding> {
     findings
         .iter()
-        .filter(move |finding| std::ptr::eq(finding.rule, rule))
+        .filter(move |finding| finding.rule.plan().name == rule.plan().name)
 }
 
 /// The rule of that id and measure.
 fn rule(id: &str, measure: Measure) -> &'static Rule {
     CATALOGUE
         .iter()
-        .find(|rule| rule.id == id && rule.measure == measure)
+        .find(|rule| rule.id() == id && rule.measure == measure)
         .expect("in the catalogue")
 }
 
@@ -104,9 +133,9 @@ fn rule(id: &str, measure: Measure) -> &'static Rule {
 fn n_is_quiet_and_n_plus_1_fires() {
     let now = at(Duration::from_secs(7200));
     // What comes after another rule has tests of its own, in `after`.
-    for rule in CATALOGUE.iter().filter(|rule| rule.after.is_none()) {
-        let n = rule.threshold;
-        let private = usize::from(rule.private_remotes);
+    for rule in CATALOGUE.iter().filter(|rule| rule.after().is_none()) {
+        let n = rule.threshold();
+        let private = usize::from(!rule.is_for_public);
         // (remotes, events of each, include private, findings)
         for (remotes, events, include_private, expected) in [
             (&[REMOTE][..], n, false, 0),
@@ -118,9 +147,11 @@ fn n_is_quiet_and_n_plus_1_fires() {
         ] {
             let found = fires(&mut judge(include_private), rule, remotes, events, now);
             assert_eq!(
-                found, expected,
+                found,
+                expected,
                 "{} {:?}, {events} events of {remotes:?}",
-                rule.id, rule.measure
+                rule.id(),
+                rule.measure
             );
         }
     }
@@ -149,7 +180,7 @@ fn a_scan_is_told_of_when_it_begins_and_with_its_exact_count_when_it_ends() {
                 port: port + 1,
                 ..event(rule, REMOTE, 0)
             };
-            judge.observe(&key, 1, now, &mut |_| false);
+            observe(&mut judge, &key, 1, now, false);
         }
         hit = ports;
         let findings = judge.findings(now, false);
@@ -175,26 +206,26 @@ fn a_scan_is_told_of_when_it_begins_and_with_its_exact_count_when_it_ends() {
 fn windows_slide_over_the_hour() {
     for rule in CATALOGUE
         .iter()
-        .filter(|rule| rule.measure == Measure::Count && rule.threshold > 0)
+        .filter(|rule| rule.measure == Measure::Count && rule.threshold() > 0)
     {
-        let half = rule.threshold / 2 + 1;
+        let half = rule.threshold() / 2 + 1;
         // (second half after this much of the window, findings)
         for (share, expected) in [(0.9, 1), (1.1, 0)] {
             let mut judge = judge(false);
             // Straddles the edge of a tumbling bin.
-            let start = Duration::from_secs(7200) - rule.window / 2;
+            let start = Duration::from_secs(7200) - rule.window() / 2;
             assert_eq!(
                 fires(&mut judge, rule, &[REMOTE], half, at(start)),
                 0,
                 "{}",
-                rule.id
+                rule.id()
             );
-            let later = at(start + rule.window.mul_f64(share));
+            let later = at(start + rule.window().mul_f64(share));
             assert_eq!(
                 fires(&mut judge, rule, &[REMOTE], half, later),
                 expected,
                 "{} after {share}",
-                rule.id
+                rule.id()
             );
         }
     }
@@ -205,12 +236,8 @@ fn a_finding_tells_what_was_seen() {
     let rule = &CATALOGUE[0];
     let mut judge = judge(false);
     for number in 0..30 {
-        judge.observe(
-            &event(rule, REMOTE, number),
-            2,
-            at(Duration::from_secs(7200)),
-            &mut |_| false,
-        );
+        let now = at(Duration::from_secs(7200));
+        observe(&mut judge, &event(rule, REMOTE, number), 2, now, false);
     }
     let findings = judge.findings(at(Duration::from_secs(7200)), true);
     let finding = told(&findings, rule).next().expect("30 ports");
@@ -228,24 +255,18 @@ fn a_finding_tells_what_was_seen() {
 fn ignored_signals_and_severities_are_not_judged() {
     let mut ignored = SignalSet::default();
     ignored.insert(Signal::Syn);
-    let settings = Settings {
-        rules: CATALOGUE,
-        min_severity: Severity::Informational,
+    let settings = |min_severity, ignored| Settings {
+        rules: plain(defaults()),
+        min_severity,
         include_private: false,
+        local_networks: Vec::new(),
         ignored,
     };
     let now = at(Duration::from_secs(7200));
     let rule = &CATALOGUE[0];
-    assert_eq!(
-        fires(&mut Judge::new(&settings), rule, &[REMOTE], 99, now),
-        0
-    );
-    let settings = Settings {
-        min_severity: Severity::High,
-        ignored: SignalSet::default(),
-        ..settings
-    };
-    let mut judge = Judge::new(&settings);
+    let mut judge = Judge::new(settings(Severity::Informational, ignored));
+    assert_eq!(fires(&mut judge, rule, &[REMOTE], 99, now), 0);
+    let mut judge = Judge::new(settings(Severity::High, SignalSet::default()));
     assert_eq!(fires(&mut judge, &CATALOGUE[1], &[REMOTE], 99, now), 0);
     assert_eq!(fires(&mut judge, rule, &[REMOTE], 99, now), 1);
 }

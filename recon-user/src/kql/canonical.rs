@@ -41,8 +41,11 @@ impl Plan {
             writeln!(formatter, "// technique: {technique}")?;
         }
         writeln!(formatter, "// window: {}", span(self.window))?;
-        match self.cooldown {
-            Some(cooldown) => writeln!(formatter, "// cooldown: {}", span(cooldown)),
+        if let Some(cooldown) = self.cooldown {
+            writeln!(formatter, "// cooldown: {}", span(cooldown))?;
+        }
+        match &self.after {
+            Some(after) => writeln!(formatter, "// after: {after}"),
             None => Ok(()),
         }
     }
@@ -67,7 +70,7 @@ impl Plan {
 }
 
 /// A duration as KQL writes a timespan.
-pub(super) fn span(duration: std::time::Duration) -> Literal {
+pub(crate) fn span(duration: std::time::Duration) -> Literal {
     let ticks = duration.as_nanos() / TICK_NANOS.unsigned_abs();
     Literal::Timespan(i64::try_from(ticks).unwrap_or(i64::MAX))
 }

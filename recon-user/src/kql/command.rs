@@ -10,8 +10,13 @@ use super::canonical::span;
 use super::{Loader, Plan, source};
 use crate::process::visible;
 
-/// What each column of the table is headed by.
-const HEADINGS: [&str; 4] = ["id", "window", "threshold", "severity"];
+/// What each column of the table is headed by, and how it is aligned.
+const HEADINGS: [(&str, Align); 4] = [
+    ("  id", Align::Left),
+    ("window", Align::Right),
+    ("threshold", Align::Right),
+    ("severity", Align::Left),
+];
 
 /// Reads `files`, writes what they hold to `out` and what is wrong with them to `errors`. Returns whether all are right.
 ///
@@ -48,22 +53,43 @@ fn table(plans: &[Plan], out: &mut dyn Write) -> io::Result<()> {
     let row = |plan: &Plan| {
         let threshold = plan.threshold.map(|threshold| threshold.above.to_string());
         [
-            plan.id.clone(),
+            format!("  {}", plan.id),
             span(plan.window).to_string(),
             threshold.unwrap_or_else(|| "-".to_owned()),
             plan.severity.name().to_owned(),
         ]
     };
-    let mut rows = vec![HEADINGS.map(str::to_owned)];
-    rows.extend(plans.iter().map(row));
-    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let widths: [usize; 4] = std::array::from_fn(width);
-    for [id, window, threshold, severity] in &rows {
-        writeln!(
-            out,
-            "  {id:0$}  {window:>1$}  {threshold:>2$}  {severity}",
-            widths[0], widths[1], widths[2]
-        )?;
+    let rows: Vec<_> = plans.iter().map(row).collect();
+    aligned(HEADINGS, &rows, out)
+}
+
+/// To which side of its column a text goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Align {
+    Left,
+    Right,
+}
+
+/// Writes a table whose columns are as wide as they need to be.
+pub(crate) fn aligned<const N: usize>(
+    headings: [(&str, Align); N],
+    rows: &[[String; N]],
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let first = headings.map(|(heading, _)| heading.to_owned());
+    let all = || std::iter::once(&first).chain(rows);
+    let length = |row: &[String; N], column: usize| row[column].chars().count();
+    let widths: [usize; N] =
+        std::array::from_fn(|column| all().map(|row| length(row, column)).max().unwrap_or(0));
+    for row in all() {
+        let mut line = String::new();
+        for ((text, width), (_, align)) in row.iter().zip(widths).zip(headings) {
+            line.push_str(&match align {
+                Align::Left => format!("{text:<width$}  "),
+                Align::Right => format!("{text:>width$}  "),
+            });
+        }
+        writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
 }

@@ -61,7 +61,7 @@ pub struct Diagnostics {
 }
 
 impl Diagnostics {
-    pub(super) fn error(&mut self, span: Span, message: impl Into<String>, hint: Option<String>) {
+    pub(crate) fn error(&mut self, span: Span, message: impl Into<String>, hint: Option<String>) {
         self.errors += 1;
         self.push(Level::Error, span, message.into(), hint);
     }
@@ -88,7 +88,7 @@ impl Diagnostics {
     }
 
     /// The hint that names what was probably meant. Nothing is looked for where it would not be kept.
-    pub(super) fn did_you_mean<'a>(
+    pub(crate) fn did_you_mean<'a>(
         &self,
         name: &str,
         candidates: impl IntoIterator<Item = &'a str>,

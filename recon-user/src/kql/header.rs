@@ -19,13 +19,14 @@ use super::value::{Literal, TICK_NANOS};
 use crate::rule::Severity;
 
 /// The keys of annotations. `purpose` is prose, and a title where there is no other.
-const KEYS: [&str; 7] = [
+const KEYS: [&str; 8] = [
     "id",
     "name",
     "severity",
     "technique",
     "window",
     "cooldown",
+    "after",
     "purpose",
 ];
 const MAX_ID: usize = 64;
@@ -41,6 +42,7 @@ pub(super) struct Header {
     pub(super) technique: Option<String>,
     pub(super) window: Option<(Duration, Span)>,
     pub(super) cooldown: Option<Duration>,
+    pub(super) after: Option<String>,
 }
 
 /// Reads the comments before a query. `title` is what stands before its block in Markdown, `fallback` its id where there is no title.
@@ -65,6 +67,7 @@ pub(super) fn read(
             technique: None,
             window: None,
             cooldown: None,
+            after: None,
         },
         title: None,
         purpose: None,
@@ -148,7 +151,8 @@ impl<'a> Reader<'a, '_> {
         let header = &mut self.header;
         match key {
             "id" if is_id(text) => text.clone_into(&mut header.id),
-            "id" => {
+            "after" if is_id(text) => header.after = Some(text.to_owned()),
+            "id" | "after" => {
                 let hint = "an id is of lower-case letters, digits and hyphens, as in port-scan";
                 return Err((format!("`{text}` is no id"), hint));
             }
@@ -205,7 +209,8 @@ fn is_technique(text: &str) -> bool {
         && is_number(sub, 3)
 }
 
-fn duration(text: &str) -> Result<Duration, (String, &'static str)> {
+/// A time such as `10m`, else what is wrong with it and what is wanted.
+pub(crate) fn duration(text: &str) -> Result<Duration, (String, &'static str)> {
     let hint = "a time from 1s to 30d, as in 10m";
     let wrong = || (format!("`{text}` is no such time"), hint);
     let (Ok(Literal::Timespan(ticks)), length) = number(text).ok_or_else(wrong)? else {

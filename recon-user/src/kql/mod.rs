@@ -49,14 +49,18 @@ mod value;
 use std::collections::HashMap;
 use std::path::Path;
 
+pub(crate) use canonical::span;
 pub use command::check;
+pub(crate) use command::{Align, aligned};
 pub use diagnostic::{Diagnostic, Diagnostics, Level};
 pub use function::{AggregateFunction, Function};
+pub(crate) use header::duration;
 pub(crate) use nearest::nearest;
 pub use operator::{Arithmetic, Comparison, TextOperator, TextTest};
 pub use plan::{Aggregate, Column, Expr, Named, Output, Plan, Shown, Slot, SortKey, Threshold};
 pub use schema::Field;
 pub(crate) use schema::TABLE;
+pub(crate) use source::read;
 pub use source::{Source, Span};
 pub use value::{Literal, TICK_NANOS, TICKS_PER_SECOND, Type};
 

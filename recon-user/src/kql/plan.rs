@@ -32,6 +32,10 @@ pub struct Plan {
     pub window: Duration,
     /// How long a group's alert keeps others back, where the rule says so.
     pub cooldown: Option<Duration>,
+    /// Only those remotes count of which the rule with this id has told in an earlier poll, by its distinct ports.
+    pub after: Option<String>,
+    /// Whether the query has a `summarize`.
+    pub is_summary: bool,
     /// Columns of a row that are computed, each from the row and from those before it.
     pub extends: Vec<Named>,
     /// A row counts where all of these hold. They refer to the row and to `extends`.

@@ -104,6 +104,21 @@ impl Field {
         found.map_or("", |(_, name, _)| name)
     }
 
+    /// Whether it is about the process behind a row.
+    #[must_use]
+    pub const fn is_of_process(self) -> bool {
+        matches!(
+            self,
+            Self::ProcessFileName
+                | Self::ProcessId
+                | Self::ProcessCommandLine
+                | Self::ProcessFolderPath
+                | Self::ProcessAccountName
+                | Self::ProcessParentId
+                | Self::ProcessIsScanner
+        )
+    }
+
     /// Whether it says when.
     #[must_use]
     pub const fn is_time(self) -> bool {

@@ -54,7 +54,7 @@ pub(super) struct Block {
 }
 
 /// What is in a file, as far as it may be a rule file: one byte more tells that it is too large.
-pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?
         .take(MAX_BYTES as u64 + 1)
@@ -64,7 +64,7 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 impl Source {
     /// The file of that name. What is not UTF-8 or too large is told of, and then there is no text.
-    pub(super) fn new(name: &str, bytes: &[u8], diagnostics: &mut Diagnostics) -> Self {
+    pub(crate) fn new(name: &str, bytes: &[u8], diagnostics: &mut Diagnostics) -> Self {
         let mut text = String::new();
         if bytes.len() > MAX_BYTES {
             let message = format!("a rule file has at most {} KiB", MAX_BYTES >> 10);
@@ -86,13 +86,22 @@ impl Source {
         }
     }
 
+    /// A file of that name with nothing in it.
+    pub(crate) fn empty(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            text: String::new(),
+            lines: vec![0],
+        }
+    }
+
     /// The name, as it was given.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    pub(super) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.text
     }
 

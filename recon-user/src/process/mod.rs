@@ -143,6 +143,11 @@ impl Processes {
         }
     }
 
+    /// The process of that id, where something is known of it.
+    pub fn known(&mut self, pid: u32) -> Option<&Process> {
+        self.record(pid).map(|record| &record.process)
+    }
+
     /// Whether the program of that process is one of those names: by its executable's file name, by that of the file that was executed
     /// (of a script, the script's), or where it is an interpreter by the script or jar that it was told to run. `.exe` at the end does
     /// not count, nor what follows the first `.` of a script or the first `-` or `.` of a jar. `argv[0]` has no part in it.

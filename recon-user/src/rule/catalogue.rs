@@ -1,4 +1,4 @@
-//! The catalogue: the detections, one table of data.
+//! The catalogue: the detections that are there by themselves, as KQL.
 //!
 //! The source is ten KQL queries over `DeviceNetworkEvents` for ATT&CK TA0043, T1595.001. Where a query's stated purpose asks for
 //! something else than it literally counts, both are here under one id and an alert's `recon.measure` says which fired.
@@ -13,343 +13,218 @@
 //! - `outbound-port-scan`, `port-scan` the other way round, with its threshold. It is not of high severity: a traceroute over UDP and a
 //!   client of passive FTP reach for as many ports.
 //! - `outbound-sweep`: a worm's or a scanner's search for one service. DNS queries do not count, since a resolver that iterates asks
-//!   hundreds of name servers. It is of low severity: a mail relay, a web proxy and a browser reach for as many remotes.
+//!   hundreds of name servers. It is of low severity: a mail relay, a web proxy and a browser reach for as many remotes. Pings have no
+//!   port, so that they are a rule of their own.
 //! - `scan-then-connect`: the one who scanned found what it looked for.
 
-use std::time::Duration;
+use crate::kql::{Loader, Plan};
 
-use recon_common::Signal;
-
-use super::{GroupBy, Measure, Processes, Rule, Severity, SignalSet};
-
-/// ATT&CK's names for what all of them detect.
-pub struct Technique {
-    /// `threat.tactic.id` and `.name`.
-    pub tactic: [&'static str; 2],
-    /// `threat.technique.id` and `.name`.
-    pub technique: [&'static str; 2],
-    /// `threat.technique.subtechnique.id` and `.name`.
-    pub subtechnique: [&'static str; 2],
+/// ATT&CK's names for what a rule detects: an id and a name each. A name that is not known is empty.
+#[derive(Clone, Copy, Debug)]
+pub struct Technique<'a> {
+    /// `threat.tactic`
+    pub tactic: Option<[&'static str; 2]>,
+    /// `threat.technique`
+    pub technique: [&'a str; 2],
+    /// `threat.technique.subtechnique`
+    pub subtechnique: Option<[&'a str; 2]>,
 }
 
-/// The one sub-technique that the source names.
-pub const TECHNIQUE: Technique = Technique {
-    tactic: ["TA0043", "Reconnaissance"],
-    technique: ["T1595", "Active Scanning"],
-    subtechnique: ["T1595.001", "Scanning IP Blocks"],
-};
-
-const HOUR: Duration = Duration::from_secs(3600);
-const MINUTE: Duration = Duration::from_secs(60);
-
-const BY_NOTHING: GroupBy = GroupBy {
-    remote: false,
-    local: false,
-    port: false,
-    process: false,
-};
-const BY_REMOTE: GroupBy = GroupBy {
-    remote: true,
-    ..BY_NOTHING
-};
-const BY_REMOTE_LOCAL: GroupBy = GroupBy {
-    local: true,
-    ..BY_REMOTE
-};
-const BY_REMOTE_PORT: GroupBy = GroupBy {
-    port: true,
-    ..BY_REMOTE
-};
-const BY_REMOTE_LOCAL_PORT: GroupBy = GroupBy {
-    port: true,
-    ..BY_REMOTE_LOCAL
-};
-const BY_PROCESS_REMOTE: GroupBy = GroupBy {
-    process: true,
-    ..BY_REMOTE
-};
-const BY_PROCESS_PORT: GroupBy = GroupBy {
-    process: true,
-    port: true,
-    ..BY_NOTHING
-};
-
-const HITS: SignalSet = SignalSet::of(Signal::HITS);
-
-/// What most rules have in common.
-const HIT_COUNT: Rule = Rule {
-    id: "",
-    name: "",
-    severity: Severity::Medium,
-    signals: HITS,
-    ports: &[],
-    private_remotes: false,
-    processes: Processes::Any,
-    by: BY_REMOTE_LOCAL,
-    measure: Measure::Count,
-    threshold: 0,
-    window: HOUR,
-    after: None,
-};
-
-/// The detections in force.
-pub static CATALOGUE: &[Rule] = &[
-    // 1
-    Rule {
-        id: "port-scan",
-        name: "Multiple ports scanned from a single IP",
-        severity: Severity::High,
-        by: BY_REMOTE,
-        measure: Measure::DistinctPorts,
-        threshold: 20,
-        ..HIT_COUNT
-    },
-    Rule {
-        id: "port-scan",
-        name: "One port hit many times from a single IP",
-        severity: Severity::Informational,
-        by: BY_REMOTE_PORT,
-        threshold: 20,
-        ..HIT_COUNT
-    },
-    // 2
-    Rule {
-        id: "rapid-scan",
-        name: "Rapid scanning behaviour",
-        severity: Severity::Low,
-        by: BY_REMOTE_LOCAL_PORT,
-        threshold: 50,
-        window: MINUTE,
-        ..HIT_COUNT
-    },
-    // 3
-    Rule {
-        id: "common-ports",
-        name: "Scanning of commonly targeted ports",
-        severity: Severity::Informational,
-        ports: &[22, 23, 80, 443, 3389],
-        private_remotes: true,
-        threshold: 10,
-        ..HIT_COUNT
-    },
-    // 4
-    Rule {
-        id: "outbound-scan-tool",
-        name: "Outbound traffic of a known scanning tool",
-        severity: Severity::High,
-        signals: SignalSet::of(&[
-            Signal::SynSent,
-            Signal::ProbeSent,
-            Signal::DatagramSent,
-            Signal::EchoSent,
-            Signal::DnsSentUdp,
-            Signal::DnsSentTcp,
-        ]),
-        processes: Processes::Tools,
-        by: BY_PROCESS_REMOTE,
-        ..HIT_COUNT
-    },
-    // 5
-    Rule {
-        id: "failed-connections",
-        name: "Multiple failed connection attempts",
-        signals: SignalSet::of(&[Signal::RefusedTcp, Signal::RefusedIcmp]),
-        threshold: 100,
-        ..HIT_COUNT
-    },
-    Rule {
-        id: "failed-connections",
-        name: "Multiple failed connections made by this host",
-        signals: SignalSet::of(&[Signal::ConnectFailed]),
-        by: BY_REMOTE,
-        threshold: 100,
-        ..HIT_COUNT
-    },
-    // 6
-    Rule {
-        id: "icmp-sweep",
-        name: "ICMP echo requests",
-        severity: Severity::Low,
-        signals: SignalSet::of(&[Signal::EchoRequest]),
-        threshold: 50,
-        ..HIT_COUNT
-    },
-    Rule {
-        id: "icmp-sweep",
-        name: "ICMP ping sweep across multiple IP addresses",
-        signals: SignalSet::of(&[Signal::EchoRequest]),
-        by: BY_REMOTE,
-        measure: Measure::DistinctAddresses,
-        threshold: 50,
-        ..HIT_COUNT
-    },
-    // 7
-    Rule {
-        id: "smb-scan",
-        name: "Scan for SMB shares",
-        ports: &[445],
-        threshold: 10,
-        ..HIT_COUNT
-    },
-    // 8
-    Rule {
-        id: "http-flood",
-        name: "HTTP connections from a single IP",
-        severity: Severity::Informational,
-        signals: SignalSet::of(&[Signal::Accepted]),
-        ports: &[80],
-        threshold: 100,
-        ..HIT_COUNT
-    },
-    Rule {
-        id: "http-flood",
-        name: "HTTP GET request flooding",
-        severity: Severity::Low,
-        signals: SignalSet::of(&[Signal::HttpGet]),
-        threshold: 100,
-        ..HIT_COUNT
-    },
-    // 9
-    Rule {
-        id: "dns-flood",
-        name: "DNS query flooding: queries sent to one server",
-        severity: Severity::Informational,
-        signals: SignalSet::of(&[Signal::DnsSentUdp, Signal::DnsSentTcp]),
-        by: BY_REMOTE,
-        threshold: 200,
-        ..HIT_COUNT
-    },
-    Rule {
-        id: "dns-flood",
-        name: "DNS query flooding: queries from one client",
-        severity: Severity::Low,
-        signals: SignalSet::of(&[Signal::DnsQueryUdp, Signal::DnsQueryTcp]),
-        by: BY_REMOTE,
-        threshold: 200,
-        ..HIT_COUNT
-    },
-    // 10
-    Rule {
-        id: "syn-flood",
-        name: "High number of SYN packets",
-        signals: SignalSet::of(&[Signal::Syn]),
-        by: BY_REMOTE,
-        threshold: 500,
-        ..HIT_COUNT
-    },
-    // Beyond the ten
-    Rule {
-        id: "address-sweep",
-        name: "Many addresses of this host scanned from a single IP",
-        by: BY_REMOTE,
-        measure: Measure::DistinctAddresses,
-        threshold: 50,
-        ..HIT_COUNT
-    },
-    Rule {
-        id: "outbound-port-scan",
-        name: "Many ports of one remote reached for by one process",
-        signals: SignalSet::of(&[Signal::SynSent, Signal::ProbeSent, Signal::DatagramSent]),
-        processes: Processes::Known,
-        by: BY_PROCESS_REMOTE,
-        measure: Measure::DistinctPorts,
-        threshold: 20,
-        ..HIT_COUNT
-    },
-    Rule {
-        id: "outbound-sweep",
-        name: "Many remotes reached for on one port by one process",
-        severity: Severity::Low,
-        signals: SignalSet::of(&[
-            Signal::SynSent,
-            Signal::ProbeSent,
-            Signal::DatagramSent,
-            Signal::EchoSent,
-        ]),
-        processes: Processes::Known,
-        by: BY_PROCESS_PORT,
-        measure: Measure::DistinctRemotes,
-        threshold: 100,
-        ..HIT_COUNT
-    },
-    Rule {
-        id: "scan-then-connect",
-        name: "A source that scanned this host was accepted on a port",
-        severity: Severity::High,
-        signals: SignalSet::of(&[Signal::Accepted]),
-        by: BY_REMOTE_PORT,
-        after: Some("port-scan"),
-        ..HIT_COUNT
-    },
+const RECONNAISSANCE: [&str; 2] = ["TA0043", "Reconnaissance"];
+const DISCOVERY: [&str; 2] = ["TA0007", "Discovery"];
+/// Techniques that rules on network events are about, with their tactics.
+const TECHNIQUES: [([&str; 2], [&str; 2]); 2] = [
+    (["T1595", "Active Scanning"], RECONNAISSANCE),
+    (["T1046", "Network Service Discovery"], DISCOVERY),
 ];
+const SUBTECHNIQUES: [[&str; 2]; 3] = [
+    ["T1595.001", "Scanning IP Blocks"],
+    ["T1595.002", "Vulnerability Scanning"],
+    ["T1595.003", "Wordlist Scanning"],
+];
+/// That of a rule which names none: the one that the source is about.
+const DEFAULT: &str = "T1595.001";
+
+impl<'a> Technique<'a> {
+    /// What is known of the technique of that id, such as `T1595.001`.
+    #[must_use]
+    pub fn of(id: Option<&'a str>) -> Self {
+        let id = id.unwrap_or(DEFAULT);
+        let whole = id.split('.').next().unwrap_or(id);
+        let known = TECHNIQUES.iter().find(|([known, _], _)| *known == whole);
+        let name = |[known, name]: &[&'static str; 2]| (*known == id).then_some(*name);
+        Self {
+            tactic: known.map(|(_, tactic)| *tactic),
+            technique: [whole, known.map_or("", |([_, name], _)| name)],
+            subtechnique: (whole != id).then(|| {
+                let name = SUBTECHNIQUES.iter().find_map(name);
+                [id, name.unwrap_or_default()]
+            }),
+        }
+    }
+}
+
+/// The files, by their names.
+const FILES: [(&str, &str); 3] = [
+    ("inbound.kql", include_str!("default/inbound.kql")),
+    ("outbound.kql", include_str!("default/outbound.kql")),
+    ("beyond.kql", include_str!("default/beyond.kql")),
+];
+
+/// The detections. A rule comes after the one that it is `after`.
+#[must_use]
+pub fn defaults() -> Vec<Plan> {
+    let mut loader = Loader::default();
+    FILES
+        .iter()
+        .flat_map(|(name, text)| loader.load(name, text.as_bytes()).plans)
+        .collect()
+}
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::rule::{Configured, Measure, Processes, Rule, Severity};
+
+    fn rules() -> Vec<Rule> {
+        let plans = defaults().into_iter();
+        plans
+            .map(|plan| Rule::new(Configured::plain(plan)))
+            .collect()
+    }
 
     #[test]
-    fn every_rule_is_whole_and_its_direction_is_one() {
-        for rule in CATALOGUE {
-            let Rule { id, by, .. } = rule;
-            assert!(!id.is_empty() && !rule.name.is_empty(), "{rule:?}");
-            assert!(rule.signals.iter().count() > 0, "{id}: no signals");
-            assert!(by.remote || by.process, "{id}: nobody to name");
-            let outbound = |signal: Signal| signal.is_outbound();
+    fn files_are_without_a_mistake() {
+        let mut loader = Loader::default();
+        for (name, text) in FILES {
+            let loaded = loader.load(name, text.as_bytes());
+            let told = loaded.diagnostics.render(&loaded.source);
+            assert_eq!(told, "", "{name}");
+        }
+    }
+
+    #[test]
+    fn thresholds_are_the_sources() {
+        use Measure::{Count, DistinctAddresses, DistinctPorts, DistinctRemotes};
+        use Severity::{High, Informational, Low, Medium};
+        let found: Vec<_> = rules()
+            .iter()
+            .map(|rule| {
+                let id = rule.id().to_owned();
+                (id, rule.measure, rule.threshold(), rule.severity())
+            })
+            .collect();
+        let expected = [
+            ("port-scan", DistinctPorts, 20, High),
+            ("port-scan", Count, 20, Informational),
+            ("rapid-scan", Count, 50, Low),
+            ("common-ports", Count, 10, Informational),
+            ("failed-connections", Count, 100, Medium),
+            ("icmp-sweep", Count, 50, Low),
+            ("icmp-sweep", DistinctAddresses, 50, Medium),
+            ("smb-scan", Count, 10, Medium),
+            ("http-flood", Count, 100, Informational),
+            ("http-flood", Count, 100, Low),
+            ("dns-flood", Count, 200, Low),
+            ("syn-flood", Count, 500, Medium),
+            ("outbound-scan-tool", Count, 0, High),
+            ("failed-connections", Count, 100, Medium),
+            ("dns-flood", Count, 200, Informational),
+            ("address-sweep", DistinctAddresses, 50, Medium),
+            ("outbound-port-scan", DistinctPorts, 20, Medium),
+            ("outbound-sweep", DistinctRemotes, 100, Low),
+            ("outbound-sweep", DistinctRemotes, 100, Low),
+            ("scan-then-connect", Count, 0, High),
+        ];
+        let expected = expected
+            .map(|(id, measure, above, severity)| (id.to_owned(), measure, above, severity));
+        assert_eq!(found, expected);
+        for rule in rules() {
+            let seconds = if rule.id() == "rapid-scan" { 60 } else { 3600 };
+            assert_eq!(rule.window(), Duration::from_secs(seconds), "{}", rule.id());
+            assert_eq!(
+                rule.is_for_public,
+                rule.id() != "common-ports",
+                "{}",
+                rule.id()
+            );
+        }
+    }
+
+    #[test]
+    fn every_rule_has_one_direction_and_somebody_to_name() {
+        for rule in rules() {
+            let id = rule.id();
+            let is_outbound = |signal: recon_common::Signal| signal.is_outbound();
+            let signals = rule.signals;
+            assert!(signals.iter().count() > 0, "{id}: no signals");
             assert!(
-                rule.signals.iter().all(outbound) || !rule.signals.iter().any(outbound),
+                signals.iter().all(is_outbound) || !signals.iter().any(is_outbound),
                 "{id}: mixed directions"
             );
-            assert!(rule.ports.is_sorted(), "{id}: answers are told by port");
+            assert!(rule.by.remote || rule.by.process, "{id}: nobody to name");
+            assert!(rule.others.is_empty(), "{id}: groups take time");
+            assert!(rule.kept.is_empty(), "{id}: aggregates take time");
+            assert!(rule.conditions.is_empty(), "{id}: conditions take time");
+            assert!(!rule.asks_process(), "{id}: looks processes up");
             // One event is enough only where something else says that it is one too many.
             assert!(
-                rule.threshold > 0 || rule.processes == Processes::Tools || rule.after.is_some(),
+                rule.threshold() > 0
+                    || rule.processes == Processes::Tools
+                    || rule.after().is_some(),
                 "{id}: fires at everything"
             );
         }
     }
 
     #[test]
-    fn processes_are_asked_for_where_they_are_known() {
-        for rule in CATALOGUE {
-            let needs = rule.by.process || rule.processes != Processes::Any;
-            assert!(
-                !needs || rule.is_outbound(),
-                "{}: only outbound signals have a process",
-                rule.id
-            );
-            assert!(
-                !rule.by.process || rule.processes != Processes::Any,
-                "{}: those that are not known are no group",
-                rule.id
-            );
-        }
-    }
-
-    #[test]
-    fn a_measure_does_not_count_what_the_group_is_of() {
-        for rule in CATALOGUE {
-            let is_fixed = match rule.measure {
-                Measure::Count => false,
-                Measure::DistinctPorts => rule.by.port,
-                Measure::DistinctAddresses => rule.by.local,
-                Measure::DistinctRemotes => rule.by.remote,
-            };
-            assert!(!is_fixed, "{}: always one", rule.id);
-        }
-    }
-
-    #[test]
     fn a_rule_is_in_force_wherever_another_comes_after_it() {
-        for rule in CATALOGUE {
-            let Some(id) = rule.after else { continue };
-            let before = CATALOGUE
+        let rules = rules();
+        for (position, rule) in rules.iter().enumerate() {
+            let Some(id) = rule.after() else { continue };
+            let before = rules[..position]
                 .iter()
-                .find(|before| before.id == id && before.measure == Measure::DistinctPorts)
-                .expect("a rule of that id counts ports");
-            assert_eq!(before.by, BY_REMOTE, "{id}: looked up by remote");
-            assert_eq!(before.after, None, "{id}: judged first");
-            assert!(rule.severity <= before.severity, "{}", rule.id);
-            assert!(before.private_remotes || !rule.private_remotes, "{id}");
+                .find(|before| before.id() == id && before.tells_of_scanners())
+                .expect("a rule of that id counts ports, and stands before");
+            assert!(rule.severity() <= before.severity(), "{id}");
+        }
+    }
+
+    #[test]
+    fn techniques_have_names_as_far_as_they_are_known() {
+        let active = ["T1595", "Active Scanning"];
+        for (id, tactic, technique, subtechnique) in [
+            (
+                None,
+                Some(RECONNAISSANCE),
+                active,
+                Some(["T1595.001", "Scanning IP Blocks"]),
+            ),
+            (Some("T1595"), Some(RECONNAISSANCE), active, None),
+            (
+                Some("T1595.002"),
+                Some(RECONNAISSANCE),
+                active,
+                Some(["T1595.002", "Vulnerability Scanning"]),
+            ),
+            (
+                Some("T1046"),
+                Some(DISCOVERY),
+                ["T1046", "Network Service Discovery"],
+                None,
+            ),
+            (
+                Some("T1071.004"),
+                None,
+                ["T1071", ""],
+                Some(["T1071.004", ""]),
+            ),
+        ] {
+            let found = Technique::of(id);
+            let found = (found.tactic, found.technique, found.subtechnique);
+            assert_eq!(found, (tactic, technique, subtechnique), "{id:?}");
         }
     }
 }

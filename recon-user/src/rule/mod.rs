@@ -5,15 +5,28 @@
 //! exclusion of private remotes and of unknown processes is a property of the rule, applied here and not in the kernel.
 
 mod catalogue;
+mod compile;
+mod configured;
+mod exclusion;
+mod network;
 mod remote;
 mod scanner;
 
 use std::time::Duration;
 
 use clap::ValueEnum;
-use recon_common::{Key, Signal};
+use recon_common::Signal;
 
-pub use catalogue::{CATALOGUE, TECHNIQUE};
+use jiff::Timestamp;
+
+use crate::kql::eval::{Columns, Predicate};
+use crate::kql::{Expr, Field, Plan};
+use crate::row::Row;
+
+pub use catalogue::{Technique, defaults};
+pub(crate) use compile::{field, fields, measure};
+pub use configured::Configured;
+pub use network::{Network, NetworkError};
 pub use remote::is_private;
 pub use scanner::{SCANNERS, scanners};
 
@@ -65,6 +78,8 @@ pub enum Measure {
     DistinctAddresses,
     /// How many different remote addresses.
     DistinctRemotes,
+    /// What an aggregate of the plan comes to.
+    Other,
 }
 
 impl Measure {
@@ -76,12 +91,13 @@ impl Measure {
             Self::DistinctPorts => "distinct_ports",
             Self::DistinctAddresses => "distinct_addresses",
             Self::DistinctRemotes => "distinct_remotes",
+            Self::Other => "other",
         }
     }
 }
 
 /// What a rule's counts are kept by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GroupBy {
     /// The remote address.
     pub remote: bool,
@@ -93,8 +109,8 @@ pub struct GroupBy {
     pub process: bool,
 }
 
-/// Whose traffic counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whose traffic counts, the fewer the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Processes {
     /// Anybody's, also where the process is not known.
     Any,
@@ -146,54 +162,169 @@ impl SignalSet {
     }
 }
 
-/// A detection.
+impl FromIterator<Signal> for SignalSet {
+    fn from_iter<I: IntoIterator<Item = Signal>>(signals: I) -> Self {
+        let mut set = Self::default();
+        signals.into_iter().for_each(|signal| set.insert(signal));
+        set
+    }
+}
+
+/// Something that a row has to fulfil.
+#[derive(Clone, Debug)]
+pub struct Condition {
+    /// As the query has it.
+    pub written: Expr,
+    /// Ready to be asked.
+    pub ready: Predicate,
+}
+
+/// A rule, ready to be run.
 #[derive(Clone, Debug)]
 pub struct Rule {
-    /// `rule.id`; two measures of one detection share it.
-    pub id: &'static str,
-    /// `rule.name`.
-    pub name: &'static str,
-    /// How sure its alerts are.
-    pub severity: Severity,
-    /// The signals that count.
+    /// The plan, and what the settings make of it.
+    pub configured: Configured,
+    /// The signals that can count: whose rows fulfil what the query says of the signal.
     pub signals: SignalSet,
-    /// The ports that count; all where it is empty.
-    pub ports: &'static [u16],
-    /// Whether private remotes count too.
-    pub private_remotes: bool,
+    /// The ports that count, ascending; all where it is empty.
+    pub ports: Vec<u16>,
+    /// Whether only public remotes count.
+    pub is_for_public: bool,
     /// Whose traffic counts.
     pub processes: Processes,
+    /// What a row has to fulfil beside.
+    pub conditions: Vec<Condition>,
     /// What counts are kept by.
     pub by: GroupBy,
+    /// And what of the plan's groups they are kept by beside: positions.
+    pub others: Vec<usize>,
     /// What is measured in a group.
     pub measure: Measure,
-    /// Fires above this, not at it.
-    pub threshold: u64,
-    /// How far back a group's counts reach.
-    pub window: Duration,
-    /// Only those remotes count of which the rule with this id has told in an earlier poll, by its distinct ports.
-    pub after: Option<&'static str>,
+    /// The signals that the measure counts: a row without the port that it counts has no part in it.
+    pub measured_signals: SignalSet,
+    /// The plan's aggregates that are kept beside the measure: positions.
+    pub kept: Vec<usize>,
+    /// Whether its alerts tell what this host answered: those on what one remote sends to ports.
+    pub tells_answers: bool,
 }
 
 impl Rule {
+    /// `rule.id`; two measures of one detection share it.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.plan().id
+    }
+
+    /// What it was made from.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.configured.plan
+    }
+
+    /// How sure its alerts are.
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        self.plan().severity
+    }
+
+    /// Fires above this, not at it.
+    #[must_use]
+    pub fn threshold(&self) -> u64 {
+        self.plan().threshold.map_or(0, |threshold| threshold.above)
+    }
+
+    /// How far back a group's counts reach.
+    #[must_use]
+    pub fn window(&self) -> Duration {
+        self.plan().window
+    }
+
+    /// Only those remotes count of which the rule with this id has told in an earlier poll, by its distinct ports.
+    #[must_use]
+    pub fn after(&self) -> Option<&str> {
+        self.plan().after.as_deref()
+    }
+
+    /// Whether another rule can come after it: it counts the ports of one remote.
+    #[must_use]
+    pub fn tells_of_scanners(&self) -> bool {
+        const BY_REMOTE: GroupBy = GroupBy {
+            remote: true,
+            local: false,
+            port: false,
+            process: false,
+        };
+        self.measure == Measure::DistinctPorts
+            && self.by == BY_REMOTE
+            && self.others.is_empty()
+            && self.after().is_none()
+    }
+
     /// Whether a row counts, once its signal is known to: its port, its process, and its remote, which is `excluded` where it is
-    /// private and such remotes are not judged. Whether the process is a tool is the caller's to find out.
+    /// private and such remotes are not judged. Whether the conditions hold is asked after that.
     #[must_use]
-    pub fn takes(&self, key: &Key, excluded: bool) -> bool {
+    pub fn takes(&self, row: &Row<'_>, excluded: bool) -> bool {
+        let key = row.key;
+        let processes = match self.processes {
+            Processes::Any => true,
+            Processes::Known => key.process != 0,
+            Processes::Tools => key.process != 0 && row.is_scanner,
+        };
         (self.ports.is_empty() || self.ports.contains(&key.port))
-            && (self.private_remotes || !excluded)
-            && (self.processes == Processes::Any || key.process != 0)
+            && (!self.is_for_public || !excluded)
+            && processes
+            && !self.configured.allows(key.remote.to_ip())
     }
 
-    /// Whether this host is the sender of what it counts.
+    /// Whether the conditions on a row hold.
     #[must_use]
-    pub fn is_outbound(&self) -> bool {
-        self.signals.iter().any(Signal::is_outbound)
+    pub fn holds(&self, columns: &dyn Columns, now: Timestamp) -> bool {
+        let mut all = self.conditions.iter();
+        all.all(|condition| condition.ready.holds(columns, now))
     }
 
-    /// Whether its alerts tell what this host answered: those on what one remote sends to ports.
+    /// The aggregate that is the measure, where no window of the judge's own counts it.
     #[must_use]
-    pub fn tells_answers(&self) -> bool {
-        self.by.remote && self.signals.is_subset(SignalSet::of(Signal::HITS))
+    pub fn measured(&self) -> Option<usize> {
+        let threshold = self.plan().threshold?;
+        (self.measure == Measure::Other).then_some(threshold.aggregate)
+    }
+
+    /// The name that alerts show as `recon.measure`: that of the column, where it is an aggregate of the query's own.
+    #[must_use]
+    pub fn measure_name(&self) -> &str {
+        match self.measured() {
+            Some(position) => &self.plan().aggregates[position].outputs[0].name,
+            None => self.measure.name(),
+        }
+    }
+
+    /// Whether it asks who the process behind a row is.
+    #[must_use]
+    pub fn asks_process(&self) -> bool {
+        // The row itself knows the id.
+        let is_known = |field| matches!(field, Field::ProcessId | Field::ProcessIsScanner);
+        self.asks(|field| field.is_of_process() && !is_known(field))
+    }
+
+    /// Whether it asks whether the process behind a row is a known scanning tool.
+    #[must_use]
+    pub fn asks_tool(&self) -> bool {
+        self.asks(|field| field == Field::ProcessIsScanner)
+    }
+
+    fn asks(&self, of: impl Fn(Field) -> bool) -> bool {
+        let plan = self.plan();
+        let groups = self
+            .others
+            .iter()
+            .map(|&position| &plan.groups[position].expr);
+        let kept = self.kept.iter();
+        let kept = kept.flat_map(|&position| &plan.aggregates[position].arguments);
+        let conditions = self.conditions.iter().map(|condition| &condition.written);
+        groups
+            .chain(kept)
+            .chain(conditions)
+            .any(|expr| fields(expr, &plan.extends).any(&of))
     }
 }

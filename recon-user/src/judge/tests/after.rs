@@ -34,7 +34,7 @@ fn run(judge: &mut Judge, remote: Address, polls: &[Poll]) -> Vec<Option<u16>> {
                 .iter()
                 .map(accepted)
                 .chain(poll.probed.clone().map(probed))
-                .for_each(|key| judge.observe(&key, 1, interval, &mut |_| false));
+                .for_each(|key| observe(judge, &key, 1, interval, false));
             let findings = judge.findings(interval, false);
             told(&findings, after)
                 .map(|finding| finding.port)
@@ -135,7 +135,7 @@ fn those_who_did_not_scan_leave_no_trace() {
         .counts
         .rules
         .iter()
-        .find(|in_force| in_force.rule.after.is_some())
+        .find(|in_force| in_force.rule.after().is_some())
         .expect("in force");
     assert!(after.groups.is_empty());
     assert_eq!(run(&mut judge, REMOTE, &visit), [Some(22)]);
@@ -144,10 +144,11 @@ fn those_who_did_not_scan_leave_no_trace() {
 #[test]
 fn it_comes_after_the_scan_under_every_severity() {
     for min_severity in [Severity::Informational, Severity::Medium, Severity::High] {
-        let mut judge = Judge::new(&Settings {
-            rules: CATALOGUE,
+        let mut judge = Judge::new(Settings {
+            rules: plain(defaults()),
             min_severity,
             include_private: false,
+            local_networks: Vec::new(),
             ignored: SignalSet::default(),
         });
         let polls = [Poll::of(7200, 0..21, &[]), Poll::of(7260, 0..0, &[22])];

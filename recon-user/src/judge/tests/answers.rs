@@ -9,12 +9,8 @@ fn answers(id: &str, measure: Measure, rows: &[(Signal, Address, u16, u64)]) -> 
     let mut judge = judge(false);
     let now = at(Duration::from_secs(7200));
     for &(signal, local, port, count) in rows {
-        judge.observe(
-            &key(signal, REMOTE, local, port, 0),
-            count,
-            now,
-            &mut |_| false,
-        );
+        let key = key(signal, REMOTE, local, port, 0);
+        observe(&mut judge, &key, count, now, false);
     }
     let findings = judge.findings(now, false);
     told(&findings, rule(id, measure))
@@ -94,12 +90,8 @@ fn private_remotes_are_probed_where_a_rule_counts_them() {
         (Signal::AnsweredTcp, 22, 11),
         (Signal::Syn, 8081, 1),
     ] {
-        judge.observe(
-            &key(signal, PRIVATE, local, port, 0),
-            count,
-            now,
-            &mut |_| false,
-        );
+        let key = key(signal, PRIVATE, local, port, 0);
+        observe(&mut judge, &key, count, now, false);
     }
     let findings = judge.findings(now, false);
     let finding = told(&findings, rule("common-ports", Measure::Count))

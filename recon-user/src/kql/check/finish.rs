@@ -194,6 +194,8 @@ impl Body {
             technique: header.technique,
             window: self.window,
             cooldown: header.cooldown,
+            after: header.after,
+            is_summary: self.is_grouped,
             extends: self.extends,
             filter: self.filter,
             groups: self.groups,

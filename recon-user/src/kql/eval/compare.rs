@@ -9,7 +9,7 @@ use super::super::operator::Comparison;
 use super::{Value, all};
 
 /// None where it is null.
-pub(super) fn compare(comparison: Comparison, left: &Value<'_>, right: &Value<'_>) -> Option<bool> {
+pub(crate) fn compare(comparison: Comparison, left: &Value<'_>, right: &Value<'_>) -> Option<bool> {
     if left.is_null() && right.is_null() {
         return None;
     }

@@ -11,9 +11,9 @@ mod address;
 mod call;
 mod compare;
 mod number;
-mod partial;
 mod predicate;
 mod program;
+mod serialize;
 mod text;
 mod value;
 
@@ -28,7 +28,7 @@ use super::operator::{Comparison, TextOperator};
 use super::plan::{Expr, Slot};
 use super::value::Literal;
 
-pub use partial::partial;
+pub(crate) use compare::compare;
 pub use predicate::Predicate;
 pub use value::Value;
 

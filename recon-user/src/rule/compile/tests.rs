@@ -1,0 +1,236 @@
+//! What conditions come to before any row is seen.
+
+use super::*;
+use crate::kql::Loader;
+
+fn rule(text: &str) -> Rule {
+    let text = format!("DeviceNetworkEvents\n{text}");
+    let mut loaded = Loader::default().load("test.kql", text.as_bytes());
+    assert_eq!(loaded.plans.len(), 1, "{text}: {:?}", loaded.diagnostics);
+    Rule::new(Configured::plain(loaded.plans.swap_remove(0)))
+}
+
+/// A rule with that condition.
+fn with(condition: &str) -> Rule {
+    rule(&format!(
+        "| where {condition}\n| summarize n = count() by RemoteIP\n| where n > 1"
+    ))
+}
+
+fn names(rule: &Rule) -> Vec<&'static str> {
+    rule.signals.iter().map(Signal::name).collect()
+}
+
+#[test]
+fn signals_are_those_whose_rows_can_count() {
+    for (condition, expected) in [
+        ("ActionType == 'SYN'", &["syn"][..]),
+        ("ActionType =~ 'syn'", &["syn"]),
+        (
+            "ActionType == 'HttpGet' or ActionType == 'SYN'",
+            &["syn", "http-get"],
+        ),
+        ("Protocol == 'ICMP'", &["echo-request", "echo-request-sent"]),
+        (
+            "Protocol == 'ICMP' and ActionType != 'EchoSent'",
+            &["echo-request"],
+        ),
+        (
+            "ActionType == 'Query' and RemotePort == 53",
+            &["dns-query-sent", "dns-query-sent"],
+        ),
+        (
+            "ActionType == 'Query' and LocalPort == 53",
+            &["dns-query", "dns-query"],
+        ),
+        (
+            "ActionType == 'ConnectionFailed' and isnull(LocalPort)",
+            &["connect-failed"],
+        ),
+        (
+            "ActionType == 'ConnectionFailed'",
+            &["refused-reset", "refused-icmp", "connect-failed"],
+        ),
+        (
+            "ActionType == 'ConnectionSuccess' and LocalPort == 80",
+            &["accepted"],
+        ),
+        ("ActionType == 'PortAnswered'", &[]),
+        (
+            "ActionType == 'SYN' and InitiatingProcessFileName == 'nmap'",
+            &[],
+        ),
+        (
+            "InitiatingProcessFileName has 'nmap' and Protocol == 'Tcp'",
+            &[
+                "dns-query-sent",
+                "syn-sent",
+                "odd-flags-sent",
+                "connect-failed",
+            ],
+        ),
+    ] {
+        assert_eq!(names(&with(condition)), expected, "{condition}");
+    }
+}
+
+#[test]
+fn ports_and_processes_are_known_before_a_row_is() {
+    use Processes::{Any, Known, Tools};
+    // (condition, ports, processes, asks for the process, for the tool, for public remotes, conditions left)
+    for (condition, ports, processes, asks, is_for_public, left) in [
+        (
+            "LocalPort == 445",
+            &[445][..],
+            Any,
+            [false, false],
+            false,
+            0,
+        ),
+        (
+            "LocalPort in (80, 22, 80)",
+            &[22, 80],
+            Any,
+            [false, false],
+            false,
+            0,
+        ),
+        ("LocalPort > 80", &[], Any, [false, false], false, 1),
+        (
+            "LocalPort in (22, 99999)",
+            &[],
+            Any,
+            [false, false],
+            false,
+            1,
+        ),
+        (
+            "LocalPort == 22 or RemotePort == 22",
+            &[],
+            Any,
+            [false, false],
+            false,
+            1,
+        ),
+        (
+            "InitiatingProcessIsScanner",
+            &[],
+            Tools,
+            [false, false],
+            false,
+            0,
+        ),
+        (
+            "InitiatingProcessIsScanner == true",
+            &[],
+            Tools,
+            [false, false],
+            false,
+            0,
+        ),
+        (
+            "not(InitiatingProcessIsScanner)",
+            &[],
+            Any,
+            [false, true],
+            false,
+            1,
+        ),
+        (
+            "InitiatingProcessFileName == 'nc'",
+            &[],
+            Known,
+            [true, false],
+            false,
+            1,
+        ),
+        (
+            "InitiatingProcessFileName != 'nc'",
+            &[],
+            Any,
+            [true, false],
+            false,
+            1,
+        ),
+        (
+            "InitiatingProcessId > 1",
+            &[],
+            Known,
+            [false, false],
+            false,
+            1,
+        ),
+        (
+            "RemoteIPType == 'Public'",
+            &[],
+            Any,
+            [false, false],
+            true,
+            0,
+        ),
+        (
+            "RemoteIP !startswith '10.'",
+            &[],
+            Any,
+            [false, false],
+            false,
+            1,
+        ),
+        (
+            "RemoteIP startswith '198.' and LocalPort == 1",
+            &[1],
+            Any,
+            [false, false],
+            false,
+            1,
+        ),
+    ] {
+        let rule = with(condition);
+        assert_eq!(rule.ports, ports, "{condition}");
+        assert_eq!(rule.processes, processes, "{condition}");
+        assert_eq!([rule.asks_process(), rule.asks_tool()], asks, "{condition}");
+        assert_eq!(rule.is_for_public, is_for_public, "{condition}");
+        assert_eq!(rule.conditions.len(), left, "{condition}");
+    }
+}
+
+#[test]
+fn one_switch_turns_the_exclusion_of_private_remotes_off() {
+    for condition in [
+        "RemoteIPType == 'Public'",
+        "not(ipv4_is_private(RemoteIP))",
+        "RemoteIP !startswith '10.' and RemoteIP !startswith '192.168.' and RemoteIP !startswith '172.16.'",
+    ] {
+        let mut configured = with(condition).configured;
+        configured.include_private = true;
+        let rule = Rule::new(configured);
+        assert!(
+            !rule.is_for_public && rule.conditions.is_empty(),
+            "{condition}"
+        );
+    }
+}
+
+#[test]
+fn a_row_without_the_port_that_is_counted_has_no_part_in_the_measure() {
+    // (aggregates, whether rows without a local port are in the rule, and in its measure)
+    for (aggregates, in_rule, in_measure) in [
+        ("n = dcount(LocalPort)", false, false),
+        ("n = dcount(LocalPort), all = count()", true, false),
+        ("n = count()", true, true),
+        ("n = dcount(LocalIP)", true, true),
+    ] {
+        let rule = rule(&format!(
+            "| summarize {aggregates} by RemoteIP\n| where n > 1"
+        ));
+        for signal in [Signal::SynSent, Signal::EchoRequest] {
+            assert_eq!(rule.signals.contains(signal), in_rule, "{aggregates}");
+            assert_eq!(
+                rule.measured_signals.contains(signal),
+                in_measure,
+                "{aggregates}"
+            );
+        }
+        assert!(rule.measured_signals.contains(Signal::Syn), "{aggregates}");
+    }
+}

@@ -1,0 +1,113 @@
+//! Rule files.
+//!
+//! In: paths. Out: the rules in them, or all that is wrong with them.
+//! The decisions held here: of a folder, the files that end in .kql and .md count, in the order of their names, those that begin with a dot
+//! not. Links are followed. Whatever can't be read is a mistake: rules are not to be missing silently.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::Refused;
+use crate::kql::{self, Loader, Plan};
+use crate::process::visible;
+
+/// What the name of a folder's rule file ends in.
+const EXTENSIONS: [&str; 2] = ["kql", "md"];
+
+/// What rule files hold.
+#[derive(Debug)]
+pub struct Rules {
+    /// Their rules.
+    pub plans: Vec<Plan>,
+    /// What may be wrong with them, as lines to be shown as they are.
+    pub warnings: String,
+}
+
+/// Reads rule files, and those in folders.
+///
+/// # Errors
+/// All that is wrong with them.
+pub fn rules(paths: &[PathBuf]) -> Result<Rules, Refused> {
+    let mut loader = Loader::default();
+    let mut plans = Vec::new();
+    let mut messages = String::new();
+    let mut are_right = true;
+    for path in paths {
+        let files = match files(path) {
+            Ok(files) => files,
+            Err(Refused(message)) => {
+                messages.push_str(&message);
+                are_right = false;
+                continue;
+            }
+        };
+        for file in files {
+            let bytes = match file == *path {
+                true => kql::read(&file),
+                false => read_regular(&file),
+            };
+            match bytes {
+                Ok(bytes) => {
+                    let loaded = loader.load(&visible(file.as_os_str().as_bytes()), &bytes);
+                    messages.push_str(&loaded.diagnostics.render(&loaded.source));
+                    are_right &= loaded.diagnostics.errors() == 0;
+                    plans.extend(loaded.plans);
+                }
+                Err(error) => {
+                    messages.push_str(&Refused::unreadable(&file, &error).0);
+                    are_right = false;
+                }
+            }
+        }
+    }
+    match are_right {
+        true => Ok(Rules {
+            plans,
+            warnings: messages,
+        }),
+        false => Err(Refused(messages)),
+    }
+}
+
+/// The file, or those of the folder.
+fn files(path: &Path) -> Result<Vec<PathBuf>, Refused> {
+    let unreadable = |error| Refused::unreadable(path, &error);
+    if !fs::metadata(path).map_err(unreadable)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = fs::read_dir(path).map_err(unreadable)?;
+    let entries: io::Result<Vec<PathBuf>> = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect();
+    let mut files = entries.map_err(unreadable)?;
+    files.retain(|file| is_rule_file(file));
+    files.sort();
+    if files.is_empty() {
+        let message = "there is no file in this folder whose name ends in .kql or .md";
+        return Err(unreadable(io::Error::other(message)));
+    }
+    Ok(files)
+}
+
+/// What is in a file of a folder. To read from a pipe that lies there could take forever.
+fn read_regular(file: &Path) -> io::Result<Vec<u8>> {
+    match fs::metadata(file)?.is_file() {
+        true => kql::read(file),
+        false => Err(io::Error::other("this is no file")),
+    }
+}
+
+fn is_rule_file(file: &Path) -> bool {
+    let is_hidden = file
+        .file_name()
+        .is_some_and(|name| name.as_bytes().starts_with(b"."));
+    let is_known = |extension: &OsStr| {
+        EXTENSIONS
+            .iter()
+            .any(|known| extension.eq_ignore_ascii_case(known))
+    };
+    !is_hidden && file.extension().is_some_and(is_known)
+}

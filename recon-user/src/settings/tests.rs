@@ -1,0 +1,380 @@
+//! Settings and rule files from end to end: what they mean, what is told of broken ones, and that no text is too much.
+
+#[path = "tests/files.rs"]
+mod files;
+
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use proptest::prelude::*;
+
+use super::read::{KEYS, RULE_KEYS};
+use super::{InForce, Settings, list};
+use crate::cli::{CONFIG_EXAMPLE, Cli, Command, RuleOptions};
+use crate::kql::{Loader, Plan};
+use crate::rule::{Severity, defaults};
+
+/// Two measures of one id, a rule with a cooldown, and one without a threshold.
+const RULES: &str = "\
+// id: port-scan
+// name: Port scan
+// technique: T1595.001
+DeviceNetworkEvents | summarize ports = dcount(LocalPort) by RemoteIP | where ports > 20
+
+// id: port-scan
+// name: Hits on one port
+DeviceNetworkEvents | summarize count = count() by RemoteIP, LocalPort | where count > 20
+
+// id: smb-scan
+// severity: high
+// window: 10m
+// cooldown: 30m
+DeviceNetworkEvents | where LocalPort == 445 | summarize hits = count() by RemoteIP, LocalIP | where hits > 10
+
+// id: odd-sizes
+DeviceNetworkEvents | summarize n = count() by RemoteIP | where n between (3 .. 5)
+";
+
+fn plans() -> Vec<Plan> {
+    let loaded = Loader::default().load("rules.kql", RULES.as_bytes());
+    assert_eq!(loaded.diagnostics.render(&loaded.source), "");
+    loaded.plans
+}
+
+/// The rules in force as `recon rules` shows them, or what is wrong.
+fn applied(text: &str) -> String {
+    let rules =
+        Settings::parse("recon.toml", text.as_bytes()).and_then(|settings| settings.apply(plans()));
+    match rules {
+        Ok(rules) => {
+            let mut out = Vec::new();
+            list(&rules, false, &mut out).expect("memory");
+            String::from_utf8(out).expect("text")
+        }
+        Err(refused) => refused.to_string(),
+    }
+}
+
+/// A file's text, and what comes of it, apart as in the tests of KQL.
+#[test]
+fn files_and_what_comes_of_them() {
+    for case in include_str!("tests/cases.txt").split("=====\n").skip(1) {
+        let (text, expected) = case.split_once("-----\n").expect("two halves");
+        assert_eq!(applied(text).trim_end(), expected.trim_end(), "{text}");
+    }
+}
+
+#[test]
+fn every_known_key_is_taken() {
+    for key in KEYS {
+        assert!(
+            !applied(&format!("{key} = 1979-05-27")).contains("no setting"),
+            "{key}"
+        );
+    }
+    for key in RULE_KEYS {
+        let text = format!("[rules.smb-scan]\n{key} = 1979-05-27");
+        assert!(!applied(&text).contains("no setting"), "{key}");
+    }
+}
+
+#[test]
+fn what_is_no_text_is_told_of() {
+    for (bytes, expected) in [
+        (
+            vec![b'#'; (64 << 10) + 1],
+            "recon.toml:1:1: error: a file of settings has at most 64 KiB\n",
+        ),
+        (
+            b"# \xff\n".to_vec(),
+            "recon.toml:1:3: error: this is not UTF-8\n# \u{fffd}\n  ^\n",
+        ),
+    ] {
+        let refused = Settings::parse("recon.toml", &bytes).expect_err("not text");
+        assert_eq!(refused.to_string(), expected);
+    }
+}
+
+/// The example of the help is a file of settings, and what settings are written as is read as the same.
+#[test]
+fn settings_are_written_as_they_are_read() {
+    let everything = format!("{CONFIG_EXAMPLE}\n\n[rules.\"Hits on one port\"]\nenabled = true\n");
+    let example: Vec<_> = everything.lines().skip(1).collect();
+    for text in ["", &example.join("\n")] {
+        let settings = Settings::parse("recon.toml", text.as_bytes()).expect("settings");
+        settings.apply(plans()).expect("known rules");
+        let written = settings.to_string();
+        let again = Settings::parse("again.toml", written.as_bytes()).expect("settings");
+        assert_eq!(again, settings, "{written}");
+        assert_eq!(again.to_string(), written);
+    }
+    assert_eq!(
+        Settings::default(),
+        Settings::parse("", b"").expect("settings")
+    );
+}
+
+/// The default rules are listed by what their alerts say, and can be told apart by it.
+#[test]
+fn the_help_has_settings_for_default_rules() {
+    let example: Vec<_> = CONFIG_EXAMPLE.lines().skip(1).collect();
+    let settings = Settings::parse("recon.toml", example.join("\n").as_bytes());
+    let rules = settings
+        .and_then(|settings| settings.apply(defaults()))
+        .expect("rules");
+    assert_eq!(rules.len(), defaults().len() - 1);
+}
+
+fn options(arguments: &str) -> RuleOptions {
+    let arguments = std::iter::once("recon")
+        .chain(["config"])
+        .chain(arguments.split_whitespace());
+    match Cli::try_parse_from(arguments).expect("a command").command {
+        Command::Config(options) => options,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_command_line_wins() {
+    const FILE: &str = "include_private = true\nmin_severity = 'low'\nscanners = ['a', 'b']\nnot_scanners = ['nmap', 'zmap']";
+    for (arguments, private, severity, scanners, not_scanners) in [
+        ("", true, Severity::Low, "a b", "nmap zmap"),
+        (
+            "--include-private=false",
+            false,
+            Severity::Low,
+            "a b",
+            "nmap zmap",
+        ),
+        ("--include-private", true, Severity::Low, "a b", "nmap zmap"),
+        (
+            "--min-severity informational",
+            true,
+            Severity::Informational,
+            "a b",
+            "nmap zmap",
+        ),
+        (
+            "--scanner c --scanner nmap",
+            true,
+            Severity::Low,
+            "a b c nmap",
+            "zmap",
+        ),
+        (
+            "--not-scanner a --not-scanner masscan",
+            true,
+            Severity::Low,
+            "b",
+            "nmap zmap a masscan",
+        ),
+    ] {
+        let settings = Settings::parse("recon.toml", FILE.as_bytes()).expect("settings");
+        let settings = settings.with(&options(arguments));
+        assert_eq!(settings.include_private, private, "{arguments}");
+        assert_eq!(settings.min_severity, severity, "{arguments}");
+        assert_eq!(settings.scanners.join(" "), scanners, "{arguments}");
+        assert_eq!(settings.not_scanners.join(" "), not_scanners, "{arguments}");
+        let names = settings.scanner_names();
+        assert!(
+            settings.scanners.iter().all(|name| names.contains(name)),
+            "{arguments}"
+        );
+        assert!(
+            !settings
+                .not_scanners
+                .iter()
+                .any(|name| names.contains(name)),
+            "{arguments}"
+        );
+    }
+}
+
+/// The lists of remotes: whose rows count.
+#[test]
+fn lists_of_remotes_add_up() {
+    let text = "\
+allow = ['192.0.2.0/24']
+deny = ['192.0.2.66']
+include_private = true
+[rules.smb-scan]
+allow = ['2001:db8::/32', '192.0.2.66']
+deny = ['192.0.2.67']
+";
+    let settings = Settings::parse("recon.toml", text.as_bytes()).expect("settings");
+    let rules = settings.apply(plans()).expect("rules");
+    for (address, port_scan, smb_scan) in [
+        ("192.0.2.1", true, true),
+        ("192.0.2.66", false, false),
+        ("192.0.2.67", true, false),
+        ("2001:db8::1", false, true),
+        ("203.0.113.1", false, false),
+    ] {
+        let address = address.parse().expect("an address");
+        for rule in &rules {
+            let expected = if rule.plan.id == "smb-scan" {
+                smb_scan
+            } else {
+                port_scan
+            };
+            assert_eq!(rule.allows(address), expected, "{address} {}", rule.plan.id);
+            assert!(rule.include_private);
+        }
+    }
+}
+
+#[test]
+fn rules_are_listed_as_json() {
+    let settings = Settings::parse("recon.toml", b"[rules.smb-scan]\nallow = ['192.0.2.1']");
+    let rules = settings
+        .and_then(|settings| settings.apply(plans()))
+        .expect("rules");
+    let mut out = Vec::new();
+    list(&rules, true, &mut out).expect("memory");
+    let listed: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
+    assert_eq!(listed.as_array().map(Vec::len), Some(4));
+    let expected = serde_json::json!({
+        "id": "smb-scan",
+        "measure": "count",
+        "name": "rules-3",
+        "severity": "high",
+        "threshold": 10,
+        "window": "10m",
+        "cooldown": "30m",
+        "technique": null,
+        "groups": ["RemoteIP", "LocalIP"],
+        "allow": ["192.0.2.1/32"],
+        "deny": [],
+        "include_private": false,
+    });
+    assert_eq!(listed[2], expected);
+}
+
+/// The largest files of one piece: nested, broken or unknown all over.
+#[test]
+fn no_file_takes_long() {
+    /// In a build without optimisation on a busy machine.
+    const PATIENCE: Duration = Duration::from_secs(20);
+    const LARGEST: usize = 64 << 10;
+    for (head, piece) in [
+        ("", "["),
+        ("a = ", "["),
+        ("a = ", "{a="),
+        ("", "a."),
+        ("", "a=\n"),
+        ("", "\u{e9}\n"),
+        ("a = ", "\""),
+        ("allow = [", "1,"),
+        ("allow = [", "'x',"),
+        ("", "[[rules]]\n"),
+        ("", "[rules.NUMBER]\n"),
+        ("", "NUMBER = 1\n"),
+    ] {
+        let mut text = head.to_owned();
+        for number in 0.. {
+            let piece = piece.replace("NUMBER", &number.to_string());
+            if text.len() + piece.len() > LARGEST {
+                break;
+            }
+            text.push_str(&piece);
+        }
+        let start = Instant::now();
+        let settings = Settings::parse("recon.toml", text.as_bytes());
+        let _ = settings.and_then(|settings| settings.apply(plans()));
+        let taken = start.elapsed();
+        assert!(taken < PATIENCE, "{head}{piece}: {taken:?}");
+    }
+}
+
+/// Pieces that settings are made of, and some that they are not.
+const WORDS: &[&str] = &[
+    "rules",
+    "smb-scan",
+    "port-scan",
+    "enabled",
+    "threshold",
+    "window",
+    "severity",
+    "allow",
+    "deny",
+    "include_private",
+    "scanners",
+    "local_networks",
+    "[",
+    "]",
+    "[[",
+    "]]",
+    "[rules.",
+    "{",
+    "}",
+    ".",
+    "=",
+    ",",
+    "\n",
+    "\r\n",
+    "#",
+    "\"",
+    "'",
+    "\"\"\"",
+    "'''",
+    "true",
+    "1",
+    "-1",
+    "0x1F",
+    "1e9",
+    "nan",
+    "1979-05-27",
+    "\"10m\"",
+    "\"high\"",
+    "\"192.0.2.0/24\"",
+    "\"nmap\"",
+    "\\u00e9",
+    "é",
+    "日本",
+    "🦀",
+    "\u{feff}",
+    "\u{202e}",
+    "\0",
+    "\t",
+];
+
+/// What is taken is written and read as the same, and what is not is told of.
+fn read(bytes: &[u8]) {
+    match Settings::parse("recon.toml", bytes) {
+        Ok(settings) => {
+            let written = settings.to_string();
+            let again = Settings::parse("again.toml", written.as_bytes());
+            assert_eq!(again.expect("settings"), settings);
+            if let Err(refused) = settings.apply(plans()) {
+                assert!(refused.to_string().contains("recon.toml:"));
+            }
+        }
+        Err(refused) => assert!(refused.to_string().starts_with("recon.toml:")),
+    }
+}
+
+proptest! {
+    #[test]
+    fn bytes(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
+        read(&bytes);
+    }
+
+    #[test]
+    fn letters(text in "\\PC{0,200}") {
+        read(text.as_bytes());
+    }
+
+    #[test]
+    fn words(words in prop::collection::vec(prop::sample::select(WORDS), 0..40)) {
+        read(words.concat().as_bytes());
+        read(words.join(" ").as_bytes());
+    }
+
+    /// Mostly well-formed: values for keys.
+    #[test]
+    fn pairs(pairs in prop::collection::vec((prop::sample::select(WORDS), prop::sample::select(WORDS)), 0..12)) {
+        let pairs: Vec<_> = pairs.iter().map(|(key, value)| format!("{key} = [{value}]\n[rules.{value}]\n{key} = {value}\n")).collect();
+        read(pairs.concat().as_bytes());
+    }
+}

@@ -1,0 +1,169 @@
+//! Files: which are read, and what is told of those that can't be.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use super::*;
+use crate::settings::{in_force, rules};
+
+const QUERY: &str = "DeviceNetworkEvents | where LocalPort == 1\n";
+
+/// Makes a folder of files, and reads rules from these paths in it.
+fn read(make: impl Fn(&Path), paths: &[&str]) -> Result<String, String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path();
+    make(root);
+    let paths: Vec<_> = paths.iter().map(|path| root.join(path)).collect();
+    let without_root = |text: String| text.replace(&format!("{}/", root.display()), "");
+    match rules(&paths) {
+        Ok(read) => {
+            assert_eq!(read.warnings, "");
+            let ids: Vec<_> = read.plans.iter().map(|plan| plan.id.as_str()).collect();
+            Ok(ids.join(" "))
+        }
+        Err(refused) => Err(without_root(refused.to_string())),
+    }
+}
+
+fn write(path: impl AsRef<Path>, text: impl AsRef<[u8]>) {
+    fs::write(path, text).expect("a file");
+}
+
+/// A folder with all that may be in one.
+fn folder(root: &Path) {
+    let rules = root.join("rules");
+    fs::create_dir(&rules).expect("a folder");
+    write(rules.join("20-b.kql"), QUERY);
+    write(rules.join("10-a.md"), format!("```kql\n{QUERY}```\n"));
+    write(rules.join("30-c.KQL"), QUERY);
+    write(rules.join("notes.txt"), "not a rule");
+    write(rules.join(".40-d.kql"), "not a rule");
+    write(root.join("e.rules"), QUERY);
+    symlink("../e.rules", rules.join("50-e.kql")).expect("a link");
+    symlink("rules", root.join("link")).expect("a link");
+}
+
+#[test]
+fn files_and_folders_are_read_in_order() {
+    for (paths, expected) in [
+        (&["rules"] as &[&str], "10-a-1 20-b-1 30-c-1 50-e-1"),
+        (&["link"], "10-a-1 20-b-1 30-c-1 50-e-1"),
+        (&["e.rules", "rules/10-a.md"], "e-1 10-a-1"),
+    ] {
+        assert_eq!(read(folder, paths).as_deref(), Ok(expected), "{paths:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_told_of() {
+    let broken = |root: &Path| {
+        folder(root);
+        fs::create_dir_all(root.join("odd/a.kql")).expect("folders");
+        symlink("nowhere", root.join("odd/b.kql")).expect("a link");
+        symlink("c.kql", root.join("odd/c.kql")).expect("a link");
+        write(root.join("odd/d.kql"), "DeviceNetworkEvents | wher 1");
+        fs::create_dir(root.join("empty")).expect("a folder");
+        write(root.join("large.kql"), vec![b' '; (1 << 20) + 1]);
+        write(root.join("latin.kql"), b"// \xe9");
+    };
+    for (paths, expected) in [
+        (
+            &["nowhere"] as &[&str],
+            "nowhere: error: No such file or directory (os error 2)\n",
+        ),
+        (
+            &["empty"],
+            "empty: error: there is no file in this folder whose name ends in .kql or .md\n",
+        ),
+        (
+            &["odd", "nowhere"],
+            "odd/a.kql: error: this is no file
+odd/b.kql: error: No such file or directory (os error 2)
+odd/c.kql: error: Too many levels of symbolic links (os error 40)
+odd/d.kql:1:23: error: no operator `wher`
+DeviceNetworkEvents | wher 1
+                      ^~~~
+hint: did you mean `where`?
+nowhere: error: No such file or directory (os error 2)
+",
+        ),
+        (
+            &["large.kql"],
+            "large.kql:1:1: error: a rule file has at most 1024 KiB\n",
+        ),
+        (
+            &["latin.kql"],
+            "latin.kql:1:4: error: this is not UTF-8\n// \u{fffd}\n   ^\n",
+        ),
+        (
+            &["e.rules", "e.rules"],
+            "e.rules:1:1: error: a rule of this id and name is there already
+DeviceNetworkEvents | where LocalPort == 1
+^~~~~~~~~~~~~~~~~~~
+hint: it is at ROOT/e.rules:1
+",
+        ),
+    ] {
+        let found = read(broken, paths).expect_err("broken");
+        // The hint names the folder, whose name is by chance.
+        let expected = expected.replace("ROOT/", "");
+        assert_eq!(found, expected, "{paths:?}");
+    }
+}
+
+/// What is wrong with the settings and with the rules is told of at once, and a file of settings that is named must be there.
+#[test]
+fn settings_and_rules_are_read_together() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    write(path("good.toml"), "[rules.a-1]\nseverity = 'high'\n");
+    write(path("bad.toml"), "allow = 1\n");
+    write(path("a.kql"), QUERY);
+    write(path("bad.kql"), "nothing\n");
+    for (config, rules, says) in [
+        ("good.toml", "a.kql", &[] as &[&str]),
+        (
+            "bad.toml",
+            "a.kql",
+            &["bad.toml:1:9: error: expected networks"],
+        ),
+        ("good.toml", "bad.kql", &["bad.kql:1:1: error: "]),
+        (
+            "bad.toml",
+            "bad.kql",
+            &["bad.toml:1:9: error: ", "bad.kql:1:1: error: "],
+        ),
+        (
+            "nowhere.toml",
+            "a.kql",
+            &["nowhere.toml: error: No such file"],
+        ),
+    ] {
+        let options = RuleOptions {
+            rules: vec![path(rules)],
+            config: Some(path(config)),
+            ..RuleOptions::default()
+        };
+        match in_force(&options, Vec::new) {
+            Ok(InForce { rules, .. }) => {
+                assert!(says.is_empty(), "{config} {rules:?}");
+                assert_eq!(rules[0].plan.severity, Severity::High);
+            }
+            Err(refused) => {
+                let text = refused.to_string();
+                assert!(
+                    !says.is_empty() && says.iter().all(|say| text.contains(say)),
+                    "{text}"
+                );
+            }
+        }
+    }
+    let options = RuleOptions {
+        config: Some(path("good.toml")),
+        ..RuleOptions::default()
+    };
+    // The default rules: the settings' rule is not among them.
+    let refused = in_force(&options, plans).expect_err("another rule");
+    assert!(refused.to_string().contains("no rule `a-1`"), "{refused}");
+}
