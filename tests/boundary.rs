@@ -1,11 +1,16 @@
 //! The boundary of every detection on real packets: N events are quiet, one more alerts.
 //!
-//! One row per rule and measure. The frames cross a real hook, the refusals and queries are this kernel's own. Other rules may
-//! fire on the same frames; a row asks about its own rule and measure alone.
+//! One row per rule and measure, and one for each query of the rules' source, which runs as it is written. The frames cross a real
+//! hook, the refusals and queries are this kernel's own. Other rules may fire on the same frames; a row asks about its own rule and
+//! measure alone.
 
+#[path = "boundary/source.rs"]
+mod source;
 #[path = "boundary/table.rs"]
 mod table;
 
+use std::cell::OnceCell;
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::ops::Range;
 
@@ -13,6 +18,8 @@ use anyhow::{Context, Result, bail, ensure};
 use recon_tests::dns;
 use recon_tests::frame::{CLIENT_PORT, Path, data, syn};
 use recon_tests::lab::HOST;
+use recon_tests::puppet::Puppet;
+use recon_tests::server::Server;
 use recon_tests::{Agent, Alert, Lab, Sender, report, rows};
 
 use table::ROWS;
@@ -39,7 +46,7 @@ struct Row {
     threshold: u64,
     window: &'static str,
     /// Makes event number so and so of the remote.
-    event: fn(&Bench, IpAddr, u16) -> Result<()>,
+    event: fn(&Bench<'_>, IpAddr, u16) -> Result<()>,
     /// Signals that an event gives: one, and one more where the host's refusal is one too.
     signals: u64,
     /// What the alert names beside the remote.
@@ -57,16 +64,27 @@ enum Family {
 }
 
 /// What events are made with.
-struct Bench {
+struct Bench<'a> {
     sender: Sender,
     /// A socket of the host that asks.
     resolver: UdpSocket,
     /// Takes queries and says nothing, so that the host refuses none.
     _nameserver: UdpSocket,
+    /// What a row has asked for beside.
+    extra: OnceCell<Extra>,
+    lab: &'a Lab,
 }
 
-impl Bench {
-    fn new(lab: &Lab) -> Result<Self> {
+/// What few rows need.
+enum Extra {
+    /// A program of the host that is called as a scanner is.
+    Scanner(Puppet),
+    /// A web server of the host, which remotes can connect to. It runs as long as this is held.
+    Web { _server: Server },
+}
+
+impl<'a> Bench<'a> {
+    fn new(lab: &'a Lab) -> Result<Self> {
         const ANY_PORT: u16 = 0;
         // Kinds of ICMP that the kernel limits, a bit each: none. 'Port unreachable' would be sent 50 times.
         lab.host().set("ipv4/icmp_ratemask", 0)?;
@@ -75,6 +93,8 @@ impl Bench {
             sender: lab.sender()?,
             resolver: bind(ANY_PORT)?,
             _nameserver: bind(dns::PORT)?,
+            extra: OnceCell::new(),
+            lab,
         })
     }
 
@@ -167,7 +187,7 @@ impl Row {
     }
 
     /// One more event of a remote that has made N, after `signals` in all: an alert by the poll that drains it.
-    fn cross(&self, bench: &Bench, agent: &Agent, remote: IpAddr, signals: u64) -> Result<u64> {
+    fn cross(&self, bench: &Bench<'_>, agent: &Agent, remote: IpAddr, signals: u64) -> Result<u64> {
         let more = bench.make(self, remote, self.threshold..self.threshold + 1)?;
         let what = format!("an alert about {remote}");
         let alert = agent.wait_alert(&what, signals + more, |seen| {
@@ -178,9 +198,9 @@ impl Row {
     }
 }
 
-fn sources_are_counted_apart(row: &Row, lab: &Lab, bench: &Bench) -> Result<()> {
+fn sources_are_counted_apart(row: &Row, lab: &Lab, bench: &Bench<'_>, options: &str) -> Result<()> {
     let [first, second, private] = row.remotes();
-    let agent = Agent::start(lab, INTERVAL)?;
+    let agent = Agent::start(lab, &format!("{INTERVAL} {options}"))?;
     let mut signals = bench.make(row, first, 0..row.threshold)?;
     signals += bench.make(row, second, 0..row.threshold)?;
     signals += bench.make(row, private, 0..row.threshold + 1)?;
@@ -213,9 +233,14 @@ fn sources_are_counted_apart(row: &Row, lab: &Lab, bench: &Bench) -> Result<()> 
     Ok(())
 }
 
-fn private_sources_count_on_demand(row: &Row, lab: &Lab, bench: &Bench) -> Result<()> {
+fn private_sources_count_on_demand(
+    row: &Row,
+    lab: &Lab,
+    bench: &Bench<'_>,
+    options: &str,
+) -> Result<()> {
     let [.., private] = row.remotes();
-    let agent = Agent::start(lab, &format!("{INTERVAL} --include-private"))?;
+    let agent = Agent::start(lab, &format!("{INTERVAL} --include-private {options}"))?;
     let signals = bench.make(row, private, 0..row.threshold)?;
     agent.wait_drained(signals)?;
     row.ensure_quiet(private, &agent.seen().alerts)?;
@@ -225,11 +250,11 @@ fn private_sources_count_on_demand(row: &Row, lab: &Lab, bench: &Bench) -> Resul
     Ok(())
 }
 
-fn check(row: &Row) -> Result<()> {
+fn check(row: &Row, options: &str) -> Result<()> {
     let lab = Lab::new()?;
     let bench = Bench::new(&lab)?;
-    sources_are_counted_apart(row, &lab, &bench).context("public sources")?;
-    private_sources_count_on_demand(row, &lab, &bench).context("with --include-private")
+    sources_are_counted_apart(row, &lab, &bench, options).context("public sources")?;
+    private_sources_count_on_demand(row, &lab, &bench, options).context("with --include-private")
 }
 
 #[test]
@@ -237,6 +262,15 @@ fn one_more_than_the_threshold_alerts() {
     rows::check(
         ROWS,
         |row| row.name,
-        |row| report::detections([(row.rule, row.measure)], check(row)),
+        |row| report::detections([(row.rule, row.measure)], check(row, "")),
     );
+}
+
+#[test]
+fn the_queries_of_the_source_run_as_they_are() -> Result<()> {
+    let mut file = tempfile::Builder::new().suffix(".kql").tempfile()?;
+    file.write_all(source::QUERIES)?;
+    let options = format!("--rules {}", file.path().display());
+    rows::check(source::ROWS, |row| row.name, |row| check(row, &options));
+    Ok(())
 }

@@ -95,12 +95,14 @@ pub(crate) fn bench(json: Option<&Path>) -> Result<()> {
     need_root("benchmarks", "bench")?;
     let agent = agent(Goal::Test, Profile::Release)?;
     say_and_run(&mut cargo(
-        "build --release --package recon-tests --example packets",
+        "build --release --package recon-tests --example packets --example rules",
     )?)?;
-    let packets = target_dir()?.join("release/examples/packets");
+    let examples = target_dir()?.join("release/examples");
+    let [packets, rules] = ["packets", "rules"].map(|name| examples.join(name));
     let built = bench::Built {
         agent: &agent,
         packets: &packets,
+        rules: &rules,
     };
     bench::show(built, json)
 }

@@ -4,7 +4,7 @@
 //! Holds the list of parts. The decision held here: a benchmark tells figures and never judges them: what a machine takes depends on the
 //! machine, and on what else it does.
 
-mod packet;
+mod example;
 mod row;
 mod socket;
 mod worker;
@@ -22,8 +22,10 @@ pub(crate) use worker::{Work, work};
 pub(crate) struct Built<'a> {
     /// The agent.
     pub(crate) agent: &'a Path,
-    /// The example `packets` of the tests' package.
+    /// The example `packets` of the tests' package: the kernel programs on frames.
     pub(crate) packets: &'a Path,
+    /// The example `rules`: the judge on rows.
+    pub(crate) rules: &'a Path,
 }
 
 struct Part {
@@ -34,7 +36,11 @@ struct Part {
 const PARTS: &[Part] = &[
     Part {
         name: "a frame",
-        measure: |built| packet::measure(built.packets),
+        measure: |built| example::measure(built.packets),
+    },
+    Part {
+        name: "a row",
+        measure: |built| example::measure(built.rules),
     },
     Part {
         name: "socket hooks",

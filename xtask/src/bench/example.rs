@@ -1,7 +1,6 @@
-//! What a frame costs in the kernel programs.
+//! What is measured by an example of the tests' package: a frame in the kernel programs, a row under the rules.
 //!
-//! In: the built example `packets` of the tests' package, which has the kernel run the programs. Out: rows of nanoseconds a frame, against a
-//! program that lets every frame pass at once.
+//! In: the built example. Out: rows of nanoseconds, against what the example compares with.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -12,13 +11,14 @@ use super::row::{Rounds, Row};
 
 const UNIT: &str = "ns";
 
-/// Runs the example and reads its lines: what, nanoseconds without recon, nanoseconds with it.
-pub(super) fn measure(packets: &Path) -> Result<Vec<Row>> {
-    let output = Command::new(packets)
+/// Runs the example and reads its lines: what, nanoseconds of what it is compared with, nanoseconds of its own.
+pub(super) fn measure(example: &Path) -> Result<Vec<Row>> {
+    let name = || example.display().to_string();
+    let output = Command::new(example)
         .stderr(Stdio::inherit())
         .output()
-        .with_context(|| packets.display().to_string())?;
-    ensure!(output.status.success(), "packets: {}", output.status);
+        .with_context(name)?;
+    ensure!(output.status.success(), "{}: {}", name(), output.status);
     rows(&String::from_utf8_lossy(&output.stdout))
 }
 

@@ -1,0 +1,126 @@
+//! What rules cost: rows of one poll, judged by more rules and by fewer.
+//!
+//! In: nothing. Out: on stdout a line for each round of each comparison: what it is, nanoseconds a row with the fewer rules and with the
+//! more, between tabs. `cargo xtask bench` starts it and makes a table of it.
+//! The decision held here: both sides take turns on the same rows, each with a judge that has seen nothing.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use jiff::Timestamp;
+use recon_common::{Address, Key, Signal};
+use recon_user::judge::{Interval, Judge, Settings};
+use recon_user::kql::{Loader, Plan};
+use recon_user::row::Row;
+use recon_user::rule::{Configured, Severity, SignalSet, defaults};
+
+const ROUNDS: u32 = 5;
+const ROWS: u32 = 1_000_000;
+/// Rows of a remote, each on another port.
+const PORTS: u16 = 20;
+/// What the rows are of, in turn: mostly SYNs, as when many scan.
+const SIGNALS: [Signal; 8] = [
+    Signal::Syn,
+    Signal::Syn,
+    Signal::RefusedTcp,
+    Signal::Syn,
+    Signal::Datagram,
+    Signal::RefusedTcp,
+    Signal::EchoRequest,
+    Signal::DnsQueryUdp,
+];
+
+fn rows() -> Vec<Key> {
+    let row = |number: u32| {
+        let [_, high, middle, low] = (number / u32::from(PORTS)).to_be_bytes();
+        let signal = SIGNALS[number as usize % SIGNALS.len()];
+        Key {
+            remote: Address::v4([20 + high, middle, low, 1]),
+            local: Address::v4([203, 0, 113, 1]),
+            process: 0,
+            port: match signal {
+                Signal::EchoRequest => 0,
+                Signal::DnsQueryUdp => 53,
+                _ => 20 + (number % u32::from(PORTS)) as u16,
+            },
+            signal: signal as u8,
+            reserved: 0,
+        }
+    };
+    (0..ROWS).map(row).collect()
+}
+
+/// Rules on so many ports, a port each: what hunters write.
+fn on_ports(count: u16) -> Result<Vec<Plan>> {
+    let rules: String = (0..count)
+        .map(|number| {
+            let port = 20 + number;
+            format!(
+                "// id: knock-{port}\nDeviceNetworkEvents\n| where ActionType == \"SYN\" and LocalPort == {port} and RemoteIPType == \"Public\"\n\
+                 | summarize hits = count() by RemoteIP\n| where hits > 10\n\n"
+            )
+        })
+        .collect();
+    let loaded = Loader::default().load("rules.kql", rules.as_bytes());
+    ensure!(
+        loaded.plans.len() == usize::from(count),
+        "{:?}",
+        loaded.diagnostics
+    );
+    Ok(loaded.plans)
+}
+
+/// Nanoseconds a row.
+fn time(rows: &[Key], rules: &[Plan]) -> f64 {
+    let mut judge = Judge::new(Settings {
+        rules: rules.iter().cloned().map(Configured::plain).collect(),
+        min_severity: Severity::Informational,
+        include_private: false,
+        local_networks: Vec::new(),
+        ignored: SignalSet::default(),
+    });
+    let to = Timestamp::UNIX_EPOCH;
+    let interval = Interval { from: to, to };
+    let start = Instant::now();
+    for key in rows {
+        let Some(signal) = Signal::from_number(key.signal) else {
+            continue;
+        };
+        let row = Row {
+            key,
+            signal,
+            count: 1,
+            time: to,
+            device: "host",
+            process: None,
+            is_scanner: false,
+        };
+        judge.observe(&row, interval);
+    }
+    black_box(judge.findings(interval, false));
+    start.elapsed().as_nanos() as f64 / f64::from(ROWS)
+}
+
+fn main() -> Result<()> {
+    let rows = rows();
+    let all = defaults();
+    let comparisons = [
+        (
+            format!("a row, all {} rules, to none", all.len()),
+            Vec::new(),
+            all,
+        ),
+        (
+            "a row, 100 rules on a port each, to 10".to_owned(),
+            on_ports(10)?,
+            on_ports(100)?,
+        ),
+    ];
+    for (what, fewer, more) in &comparisons {
+        for _ in 0..ROUNDS {
+            println!("{what}\t{}\t{}", time(&rows, fewer), time(&rows, more));
+        }
+    }
+    Ok(())
+}
