@@ -17,8 +17,8 @@ const QUIET: SignedDuration = SignedDuration::from_hours(1);
 const ESCALATION: u64 = 10;
 /// The shortest time between two alerts of a growing count, where the rule says nothing of a cooldown.
 const PAUSE: SignedDuration = SignedDuration::from_secs(60);
-/// An incident that has been unchanged for this long is over: longer than scanners pause to wait for answers by themselves.
-pub(super) const OVER: SignedDuration = SignedDuration::from_secs(10);
+/// An incident that has been unchanged for this long is over, at first: longer than scanners pause to wait for answers by themselves.
+const OVER: SignedDuration = SignedDuration::from_secs(10);
 
 /// Where in an incident an alert stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +70,10 @@ struct Sounded {
     told: u64,
     /// The count that is told of next.
     next: u64,
+    /// How long it has to be unchanged to be over.
+    over_after: SignedDuration,
+    /// Whether its end is waited for.
+    is_watched: bool,
 }
 
 impl Alarm {
@@ -98,12 +102,15 @@ impl Alarm {
             self.suppressed += 1;
             return None;
         };
+        let before = self.sounded.filter(|_| phase == Phase::Grew);
         self.sounded = Some(Sounded {
             over_at: now,
             is_held_back: false,
             told_at: now,
             told: count,
             next: count.saturating_mul(ESCALATION),
+            over_after: before.map_or(OVER, |before| before.over_after),
+            is_watched: self.sounded.is_some_and(|before| before.is_watched),
         });
         Some(self.told(phase))
     }
@@ -118,15 +125,28 @@ impl Alarm {
         changed_at: Timestamp,
         now: Timestamp,
     ) -> Result<Option<Told>, Timestamp> {
-        let over_at = changed_at.checked_add(OVER).unwrap_or(Timestamp::MAX);
+        let Some(sounded) = &mut self.sounded else {
+            return Ok(None);
+        };
+        let over_at = changed_at
+            .checked_add(sounded.over_after)
+            .unwrap_or(Timestamp::MAX);
         if now < over_at {
             return Err(over_at);
         }
-        let Some(sounded) = self.sounded.as_mut().filter(|sounded| count > sounded.told) else {
+        sounded.is_watched = false;
+        if count <= sounded.told {
             return Ok(None);
-        };
+        }
         sounded.told = count;
+        sounded.over_after = (sounded.over_after * 2).min(QUIET);
         Ok(Some(self.told(Phase::Ended)))
+    }
+
+    /// Whether its end has to be waited for from now on: it was told of, and nobody waits yet.
+    pub(super) fn watch(&mut self) -> bool {
+        let before = self.sounded.as_mut();
+        before.is_some_and(|sounded| !std::mem::replace(&mut sounded.is_watched, true))
     }
 
     fn told(&mut self, phase: Phase) -> Told {
@@ -220,6 +240,35 @@ mod tests {
         }
     }
 
+    /// What is told, by second, of an incident that is watched as the judge does.
+    #[test]
+    fn an_incident_that_goes_on_is_told_of_again_when_it_is_over() {
+        let mut alarm = Alarm::default();
+        let rule = rule();
+        let (mut count, mut changed_at, mut told) = (0, at(0), Vec::new());
+        let mut is_watched = false;
+        for second in 0..400 {
+            // It goes on after 11 s, after 15 s more, and after 19 s more.
+            if let 0 | 11 | 26 | 45 = second {
+                count += 30;
+                changed_at = at(second);
+                let noted = alarm.note(count, &rule, at(second));
+                told.extend(noted.map(|told| (second, told.phase, count)));
+                is_watched |= alarm.watch();
+            }
+            if is_watched && let Ok(found) = alarm.end(count, changed_at, at(second)) {
+                told.extend(found.map(|told| (second, told.phase, count)));
+                is_watched = false;
+            }
+        }
+        let (began, ended) = (Phase::Began, Phase::Ended);
+        assert_eq!(
+            told,
+            [(0, began, 30), (21, ended, 60), (65, ended, 120)],
+            "the second end takes 20 s"
+        );
+    }
+
     #[test]
     fn a_growing_count_waits_a_minute_and_its_end_is_told_once() {
         let mut alarm = Alarm::default();
@@ -234,7 +283,7 @@ mod tests {
         assert_eq!(alarm.end(65_535, at(3), at(12)), Err(at(13)));
         let told = alarm.end(65_535, at(3), at(13)).expect("it is over");
         assert_eq!(phase(told), Some(Phase::Ended));
-        assert_eq!(alarm.end(65_535, at(3), at(14)), Ok(None), "nothing new");
+        assert_eq!(alarm.end(65_535, at(3), at(23)), Ok(None), "nothing new");
         // It goes on.
         assert_eq!(
             phase(alarm.note(65_600, &rule(), at(61))),

@@ -130,6 +130,11 @@ impl Groups {
         Some(group.finding(rule, key, told, now))
     }
 
+    /// Whether the end of the group's incident has to be looked for from now on.
+    pub(super) fn watch(&mut self, key: &GroupKey) -> bool {
+        self.0.get_mut(key).is_some_and(|group| group.alarm.watch())
+    }
+
     /// Looks at a group that was told of. Returns the finding where its incident is over and has grown since, and when to look again
     /// where it goes on.
     pub(super) fn look(
@@ -154,7 +159,10 @@ impl Groups {
         keys.sort_unstable_by(GroupKey::order);
         keys.into_iter()
             .filter_map(|key| {
-                let finding = self.look(rule, &key, now).ok()??;
+                let group = self.0.get_mut(&key)?;
+                let (total, changed_at) = (group.total(rule), group.changed_at);
+                let told = group.alarm.end(total, changed_at, Timestamp::MAX).ok()??;
+                let finding = group.finding(rule, &key, told, now);
                 Some((key, finding))
             })
             .collect()

@@ -170,8 +170,9 @@ impl Counts {
     ) {
         for (index, group) in self.changed.drain(..) {
             let InForce { rule, groups, .. } = &mut self.rules[index];
-            if let Some(finding) = groups.judge(rule, &group, interval.to, lossy) {
-                findings.push(with_answers(finding, &group, probes));
+            let finding = groups.judge(rule, &group, interval.to, lossy);
+            findings.extend(finding.map(|finding| with_answers(finding, &group, probes)));
+            if groups.watch(&group) {
                 self.told.push((interval.to, index, group));
             }
         }
@@ -365,10 +366,9 @@ impl Judge {
 
     /// Ends all incidents, as nothing comes any more: tells of every group that has grown since it was told of.
     pub fn finish(&mut self, now: Timestamp) -> Vec<Finding> {
-        let later = now.checked_add(alarm::OVER).unwrap_or(Timestamp::MAX);
         let mut findings = Vec::new();
         for InForce { rule, groups, .. } in &mut self.counts.rules {
-            let found = groups.end(rule, later).into_iter();
+            let found = groups.end(rule, now).into_iter();
             findings.extend(found.map(|(key, finding)| with_answers(finding, &key, &self.probes)));
         }
         order::arrange(findings)
