@@ -12,28 +12,16 @@ use recon_tests::lab::HOST;
 use recon_tests::process::{run, shell};
 use recon_tests::{PATIENCE, puppet::Puppet, server::Server};
 
-use super::{Bench, Extra, Family, REMOTES, Row};
+use super::table::{self, CLOSED, COMMON, HTTP, SMB};
+use super::{Bench, Extra, REMOTES, Row};
 
 pub(super) const QUERIES: &[u8] = include_bytes!("../second_opinion/detections.kql");
 
-/// A port that nobody listens on.
-const CLOSED: u16 = 8081;
-const SMB: u16 = 445;
-const HTTP: u16 = 80;
-
 const ROW: Row = Row {
-    name: "",
-    rule: "",
-    measure: "count",
-    threshold: 0,
-    window: "1h",
     event: |bench, remote, _| bench.unanswered(remote, CLOSED),
     signals: 1,
-    host: Some(IpAddr::V4(HOST)),
     port: Some(CLOSED),
-    direction: "ingress",
-    family: Family::V4,
-    counts_private: false,
+    ..table::ROW
 };
 
 pub(super) const ROWS: &[Row] = &[
@@ -54,7 +42,6 @@ pub(super) const ROWS: &[Row] = &[
         rule: "suspicious-network-scanning-patterns",
         threshold: 10,
         event: |bench, remote, number| {
-            const COMMON: [u16; 5] = [22, 23, 80, 443, 3389];
             bench.unanswered(remote, COMMON[usize::from(number) % COMMON.len()])
         },
         port: None,

@@ -9,12 +9,15 @@ use recon_tests::lab::{HOST, HOST6, spare};
 use super::{Family, Row};
 
 /// A port that nobody listens on.
-const CLOSED: u16 = 8081;
-const SMB: u16 = 445;
-const HTTP: u16 = 80;
+pub(super) const CLOSED: u16 = 8081;
+pub(super) const SMB: u16 = 445;
+pub(super) const HTTP: u16 = 80;
+
+/// Of the rule about common ports.
+pub(super) const COMMON: [u16; 5] = [22, 23, 80, 443, 3389];
 
 /// What most rows share.
-const ROW: Row = Row {
+pub(super) const ROW: Row = Row {
     name: "",
     rule: "",
     measure: "count",
@@ -81,7 +84,6 @@ pub(super) const ROWS: &[Row] = &[
         rule: "common-ports",
         threshold: 10,
         event: |bench, remote, number| {
-            const COMMON: [u16; 5] = [22, 23, 80, 443, 3389];
             bench.segment(remote, HOST, COMMON[usize::from(number) % COMMON.len()])
         },
         counts_private: true,

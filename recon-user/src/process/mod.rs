@@ -134,13 +134,10 @@ impl Processes {
 
     /// The process of that id. One of which nothing is known has only its id; 0 is the kernel's word for an unknown one.
     pub fn get(&mut self, pid: u32) -> Process {
-        match self.record(pid) {
-            Some(record) => record.process.clone(),
-            None => Process {
-                pid,
-                ..Process::default()
-            },
-        }
+        self.known(pid).cloned().unwrap_or(Process {
+            pid,
+            ..Process::default()
+        })
     }
 
     /// The process of that id, where something is known of it.
