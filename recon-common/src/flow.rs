@@ -70,6 +70,15 @@ impl Address {
         self.0
     }
 
+    /// A hash under a seed that an outsider can't know, so that nobody can choose addresses which share a slot or a register.
+    #[inline(always)]
+    #[must_use]
+    pub const fn hash(self, seed: u64) -> u64 {
+        let [a, b, c, d] = self.0;
+        // Once more without any input: the last word has to reach all bits.
+        mix(mix(mix(seed, a, b), c, d), 0, 0)
+    }
+
     /// The address as the standard library has it, IPv4 where it is mapped.
     #[must_use]
     pub fn to_ip(self) -> core::net::IpAddr {
@@ -111,6 +120,13 @@ pub const FLOW_SLOTS: u32 = 1 << 20;
 /// An odd constant with well spread bits: 2^64 divided by the golden ratio (Knuth, TAOCP 3, 6.4).
 const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
+/// Works two words into a hash.
+#[inline(always)]
+const fn mix(hash: u64, high: u32, low: u32) -> u64 {
+    let hash = (hash ^ ((high as u64) << 32 | low as u64)).wrapping_mul(MIX);
+    hash ^ hash >> 32
+}
+
 impl Flow {
     /// Slot and fingerprint of the flow under a seed that an outsider can't know, so that nobody can choose flows
     /// which share a slot. The fingerprint is never 0, which marks an empty slot.
@@ -118,17 +134,12 @@ impl Flow {
     #[must_use]
     pub fn fingerprint(&self, seed: u64) -> (u32, u32) {
         let mut hash = seed;
-        let mut mix = |high: u32, low: u32| {
-            hash = (hash ^ (u64::from(high) << 32 | u64::from(low))).wrapping_mul(MIX);
-            hash ^= hash >> 32;
-        };
         for address in [self.remote, self.local] {
             let [a, b, c, d] = address.words();
-            mix(a, b);
-            mix(c, d);
+            hash = mix(mix(hash, a, b), c, d);
         }
-        let local = u32::from(self.protocol) << 16 | u32::from(self.local_port);
-        mix(u32::from(self.remote_port), local);
+        let local = (self.protocol as u32) << 16 | self.local_port as u32;
+        hash = mix(hash, self.remote_port as u32, local);
         let fingerprint = (hash >> 32) as u32;
         (
             hash as u32 & (FLOW_SLOTS - 1),

@@ -8,6 +8,7 @@
 //! | parse | [`parse`] | a [`Flow`] and a [`Sighting`], or a [`Loss`] |
 //! | signal | [`signal`], [`sighting`] | what the frame means, and on what condition it counts |
 //! | count | [`table`] | the [`Key`] under which it is counted |
+//! | count | [`sources`] | how many sources are behind a count that names none |
 //! | process | [`process`] | what the kernel tells of programs and connections of this host |
 //!
 //! Every decision about a packet is taken here as a pure function; `recon-ebpf` only adds the maps and helpers.
@@ -23,6 +24,7 @@ pub mod parse;
 pub mod process;
 pub mod sighting;
 pub mod signal;
+pub mod sources;
 pub mod table;
 
 pub use flow::{Address, Flow};
@@ -32,4 +34,5 @@ pub use parse::{Direction, parse};
 pub use process::{Asked, Executed};
 pub use sighting::{Memory, Sighting};
 pub use signal::Signal;
+pub use sources::Registers;
 pub use table::{Counter, Key};

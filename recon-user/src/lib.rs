@@ -16,7 +16,7 @@
 //! | alert | [`alert`] | findings | lines in Elastic Common Schema |
 //! | sink | [`sink`] | lines | stdout, never waiting for its reader |
 //!
-//! [`agent`] strings them together, and [`replay`] does for rows that were written before. Everything from window to alert is a pure function of its input, the clock passed in.
+//! [`seed`] is what all of them hash addresses with. [`agent`] strings them together, and [`replay`] does for rows that were written before. Everything from window to alert is a pure function of its input, the clock passed in.
 
 pub mod agent;
 pub mod alert;
@@ -29,6 +29,7 @@ pub mod process;
 pub mod replay;
 pub mod row;
 pub mod rule;
+pub mod seed;
 pub mod settings;
 pub mod sink;
 pub mod window;

@@ -95,6 +95,7 @@ fn time(rows: &[Key], rules: &[Plan]) -> f64 {
             device: "host",
             process: None,
             is_scanner: false,
+            sources: None,
         };
         judge.observe(&row, interval);
     }

@@ -235,6 +235,7 @@ impl Agent {
                 device: host,
                 process: actors.known(key.process, asked.process || has_rows),
                 is_scanner,
+                sources: None,
             };
             judge.observe(&row, interval);
             output.row(&row);

@@ -20,6 +20,8 @@ use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfLoader};
 use thiserror::Error;
 
+use crate::seed::seed;
+
 pub use attach::{Egress, Ingress, Taken, XdpChoice};
 pub use cgroup::Cgroup;
 pub use interface::Interface;
@@ -135,7 +137,7 @@ impl Hooks {
                 missing: missing.join(", "),
             });
         }
-        let seed = random_seed();
+        let seed = seed();
         let knows_process = u32::from(
             KernelVersion::current().is_ok_and(|kernel| kernel >= TC_KNOWS_PROCESS_SINCE),
         );
@@ -221,13 +223,6 @@ pub fn select(names: &[String], choice: XdpChoice) -> Result<Vec<Interface>, Hoo
     let interfaces = interface::select(names)?;
     attach::check(&interfaces, choice)?;
     Ok(interfaces)
-}
-
-/// A number that nobody outside can know, for the kernel's flow memory. The standard library seeds its hashes from the system's
-/// random source, which spares a dependency here.
-fn random_seed() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(0)
 }
 
 /// The error with its causes, which aya keeps apart.

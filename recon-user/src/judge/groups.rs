@@ -232,6 +232,7 @@ mod tests {
                 device: "",
                 process: None,
                 is_scanner: false,
+                sources: None,
             };
             let row = RowColumns::new(&row, rule.plan());
             let interval = Interval {

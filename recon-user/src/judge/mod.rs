@@ -353,6 +353,7 @@ impl Judge {
                 device: &waiting.device,
                 process: None,
                 is_scanner: false,
+                sources: None,
             };
             let columns = RowColumns::new(&row, rule.plan());
             let event = Event {

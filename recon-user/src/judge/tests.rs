@@ -37,6 +37,7 @@ fn observe(judge: &mut Judge, key: &Key, count: u64, interval: Interval, is_scan
             device: "web1",
             process: None,
             is_scanner,
+            sources: None,
         },
         interval,
     );

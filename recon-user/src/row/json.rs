@@ -90,6 +90,7 @@ impl OwnedRow {
             device: &self.device,
             process: self.process.as_ref(),
             is_scanner: self.is_scanner,
+            sources: None,
         }
     }
 }

@@ -15,7 +15,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use recon_common::signal::Transport;
-use recon_common::{Address, Key, Signal};
+use recon_common::{Address, Key, Registers, Signal};
 
 use crate::kql::eval::{Columns, Value};
 use crate::kql::{Field, Slot, TABLE};
@@ -38,6 +38,9 @@ pub struct Row<'a> {
     pub process: Option<&'a Process>,
     /// Whether that is a known scanning tool.
     pub is_scanner: bool,
+    /// Which sources, where the row is of many that it does not name: its remote is [`Address::UNSPECIFIED`] then. None where only their
+    /// number of events is known.
+    pub sources: Option<&'a Registers>,
 }
 
 impl Row<'_> {

@@ -262,6 +262,7 @@ fn asked_of(signal: Signal, condition: &Expr) -> bool {
         device: "",
         process: None,
         is_scanner: false,
+        sources: None,
     };
     holds(condition, &row, Timestamp::UNIX_EPOCH)
 }

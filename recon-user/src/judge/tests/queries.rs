@@ -258,6 +258,7 @@ fn a_query_without_summarize_tells_of_every_row_that_looks_new() {
             device: "web1",
             process,
             is_scanner: false,
+            sources: None,
         };
         judge.observe(&row, interval);
         let found = judge.findings(interval, false);

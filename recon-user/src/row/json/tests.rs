@@ -36,6 +36,7 @@ fn a_row_is_a_line() {
         device: "web-01",
         process: Some(&process),
         is_scanner: true,
+        sources: None,
     };
     assert_eq!(
         line(&row),
