@@ -70,13 +70,19 @@ impl Address {
         self.0
     }
 
+    /// Its words in pairs, as memory of a little-endian machine holds them.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) const fn pairs(self) -> [u64; 2] {
+        let [a, b, c, d] = self.0;
+        [pair(a, b), pair(c, d)]
+    }
+
     /// A hash under a seed that an outsider can't know, so that nobody can choose addresses which share a slot or a register.
     #[inline(always)]
     #[must_use]
     pub const fn hash(self, seed: u64) -> u64 {
-        let [a, b, c, d] = self.0;
-        // Once more without any input: the last word has to reach all bits.
-        mix(mix(mix(seed, a, b), c, d), 0, 0)
+        hash(self.pairs(), seed)
     }
 
     /// The address as the standard library has it, IPv4 where it is mapped.
@@ -118,13 +124,25 @@ pub struct Flow {
 pub const FLOW_SLOTS: u32 = 1 << 20;
 
 /// An odd constant with well spread bits: 2^64 divided by the golden ratio (Knuth, TAOCP 3, 6.4).
-const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+pub(crate) const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Works two words into a hash.
 #[inline(always)]
-const fn mix(hash: u64, high: u32, low: u32) -> u64 {
-    let hash = (hash ^ ((high as u64) << 32 | low as u64)).wrapping_mul(MIX);
+pub(crate) const fn mix(hash: u64, words: u64) -> u64 {
+    let hash = (hash ^ words).wrapping_mul(MIX);
     hash ^ hash >> 32
+}
+
+/// The hash of an address in pairs of words.
+#[inline(always)]
+pub(crate) const fn hash([one, other]: [u64; 2], seed: u64) -> u64 {
+    // Once more without any input: the last words have to reach all bits.
+    mix(mix(mix(seed, one), other), 0)
+}
+
+#[inline(always)]
+pub(crate) const fn pair(first: u32, second: u32) -> u64 {
+    (second as u64) << u32::BITS | first as u64
 }
 
 impl Flow {
@@ -135,11 +153,11 @@ impl Flow {
     pub fn fingerprint(&self, seed: u64) -> (u32, u32) {
         let mut hash = seed;
         for address in [self.remote, self.local] {
-            let [a, b, c, d] = address.words();
-            hash = mix(mix(hash, a, b), c, d);
+            let [one, other] = address.pairs();
+            hash = mix(mix(hash, one), other);
         }
         let local = (self.protocol as u32) << 16 | self.local_port as u32;
-        hash = mix(hash, self.remote_port as u32, local);
+        hash = mix(hash, pair(local, self.remote_port as u32));
         let fingerprint = (hash >> 32) as u32;
         (
             hash as u32 & (FLOW_SLOTS - 1),

@@ -8,7 +8,10 @@
 //! | parse | [`parse`] | a [`Flow`] and a [`Sighting`], or a [`Loss`] |
 //! | signal | [`signal`], [`sighting`] | what the frame means, and on what condition it counts |
 //! | count | [`table`] | the [`Key`] under which it is counted |
+//! | count | [`packed`] | the same as words, and its hashes |
+//! | count | [`admission`] | whose packets get a key when room is short |
 //! | count | [`sources`] | how many sources are behind a count that names none |
+//! | count | [`recent`] | where the last ones are counted |
 //! | process | [`process`] | what the kernel tells of programs and connections of this host |
 //!
 //! Every decision about a packet is taken here as a pure function; `recon-ebpf` only adds the maps and helpers.
@@ -17,11 +20,14 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod admission;
 pub mod flow;
 pub mod loss;
+pub mod packed;
 pub mod packet;
 pub mod parse;
 pub mod process;
+pub mod recent;
 pub mod sighting;
 pub mod signal;
 pub mod sources;
@@ -29,6 +35,7 @@ pub mod table;
 
 pub use flow::{Address, Flow};
 pub use loss::Loss;
+pub use packed::Packed;
 pub use packet::Packet;
 pub use parse::{Direction, parse};
 pub use process::{Asked, Executed};

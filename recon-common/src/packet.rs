@@ -1,19 +1,47 @@
 //! Bounded reads of a frame, the first step of the data's way.
 //!
-//! In: a frame in a slice (host), in an XDP buffer or in an skb (kernel). Out: copies of its bytes, or `None` past its end.
-//! The decision held here: the parser never sees a pointer or a length, so it cannot read past the end, and the same
-//! code passes the verifier and runs in unit tests.
+//! In: a frame in a slice (host), in an XDP buffer or in an skb (kernel). Out: a header's fields, or `None` past the frame's end.
+//! The decisions held here: the parser never sees a pointer or a length, so it cannot read past the end, and the same
+//! code passes the verifier and runs in unit tests. Whether a header is there is asked once, and where its fields lie is checked when this is
+//! compiled; each field is one load, where a copy of the header would be put together from its bytes.
+
+/// The fields of `N` bytes that are there.
+pub trait Fields<const N: usize>: Copy {
+    /// The byte at `AT`.
+    fn u8<const AT: usize>(self) -> u8;
+    /// The 16-bit number at `AT`, which is in network byte order there.
+    fn u16<const AT: usize>(self) -> u16;
+    /// The 32-bit number at `AT`, likewise.
+    fn u32<const AT: usize>(self) -> u32;
+}
+
+impl<const N: usize> Fields<N> for [u8; N] {
+    fn u8<const AT: usize>(self) -> u8 {
+        const { assert!(AT < N) };
+        self[AT]
+    }
+
+    fn u16<const AT: usize>(self) -> u16 {
+        const { assert!(AT + 2 <= N) };
+        u16::from_be_bytes([self[AT], self[AT + 1]])
+    }
+
+    fn u32<const AT: usize>(self) -> u32 {
+        const { assert!(AT + 4 <= N) };
+        u32::from_be_bytes([self[AT], self[AT + 1], self[AT + 2], self[AT + 3]])
+    }
+}
 
 /// A frame that can be read at an offset.
 pub trait Packet {
-    /// The `N` bytes at `offset`, or `None` where the frame has fewer.
-    fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
+    /// `N` bytes of it.
+    type Header<const N: usize>: Fields<N>;
 
-    /// The same behind the headers, where a hook may have to fetch the bytes at a higher price.
-    #[inline(always)]
-    fn read_payload<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
-        self.read(offset)
-    }
+    /// The `N` bytes at `offset`, or `None` where the frame has fewer.
+    fn header<const N: usize>(&self, offset: usize) -> Option<Self::Header<N>>;
+
+    /// A copy of the `N` bytes at `offset` behind the headers, where a hook may have to fetch them at a higher price.
+    fn payload<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
 
     /// The same offset, without what is known of how it came about.
     ///
@@ -26,8 +54,14 @@ pub trait Packet {
 }
 
 impl Packet for [u8] {
-    fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+    type Header<const N: usize> = [u8; N];
+
+    fn header<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
         self.get(offset..)?.first_chunk().copied()
+    }
+
+    fn payload<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        self.header(offset)
     }
 }
 
@@ -67,22 +101,22 @@ impl<'a, P: Packet + ?Sized> Cursor<'a, P> {
         }
     }
 
-    /// The `N` bytes `ahead` of the cursor, or `None` where the datagram or the frame has fewer.
+    /// The `N` bytes at the cursor, or `None` where the datagram or the frame has fewer.
     #[inline(always)]
-    pub(crate) fn peek<const N: usize>(&self, ahead: usize) -> Option<[u8; N]> {
-        self.packet.read(self.readable(ahead, N)?)
+    pub(crate) fn peek<const N: usize>(&self) -> Option<P::Header<N>> {
+        self.packet.header(self.readable(N)?)
     }
 
     /// The same for a cursor behind the headers.
     #[inline(always)]
     pub(crate) fn peek_payload<const N: usize>(&self) -> Option<[u8; N]> {
-        self.packet.read_payload(self.readable(0, N)?)
+        self.packet.payload(self.readable(N)?)
     }
 
-    /// The offset `ahead` of the cursor, if `length` bytes there can belong to the datagram.
+    /// The offset of the cursor, if `length` bytes there can belong to the datagram.
     #[inline(always)]
-    fn readable(&self, ahead: usize, length: usize) -> Option<usize> {
-        let offset = self.offset + ahead;
+    fn readable(&self, length: usize) -> Option<usize> {
+        let offset = self.offset;
         (offset <= MAX_OFFSET && offset + length <= self.end).then_some(offset)
     }
 
@@ -136,11 +170,7 @@ mod tests {
             (9, 9, None),
         ] {
             let cursor = Cursor::new(frame).skip(skip).ending_after(length);
-            assert_eq!(
-                cursor.peek::<2>(0),
-                expected,
-                "skip {skip}, length {length}"
-            );
+            assert_eq!(cursor.peek::<2>(), expected, "skip {skip}, length {length}");
         }
     }
 }

@@ -176,6 +176,16 @@ impl Signal {
         }
     }
 
+    /// Whether this host itself made it, in answer to what a remote sent: it tells nothing of whether the remote is there.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_answer(self) -> bool {
+        matches!(
+            self,
+            Self::RefusedTcp | Self::RefusedIcmp | Self::AnsweredTcp | Self::AnsweredUdp
+        )
+    }
+
     /// Whether this host is the sender of what the rules judge: alerts then name it as the source.
     ///
     /// Such a signal has the remote's port and a process of this host. A refusal or an answer leaves this host too, but

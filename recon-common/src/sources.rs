@@ -10,9 +10,24 @@ pub const REGISTERS: usize = 1 << INDEX_BITS;
 /// Bits of a hash that choose the register. The standard error of the estimate is 1.04 / sqrt(2^10) = 3.25 %.
 const INDEX_BITS: u32 = 10;
 /// Where in a hash these bits begin: lower ones choose a slot of [`crate::admission`].
-const INDEX_SHIFT: u32 = 22;
+const INDEX_SHIFT: u32 = crate::admission::ADMISSION_SLOTS.ilog2();
 /// Where the bits begin that give the rank.
 const RANK_SHIFT: u32 = 32;
+
+/// Sketches that a generation has, a power of two: as many targets at once have the number of their sources told.
+pub const SKETCHES: u32 = 1 << 6;
+
+/// A sketch as the kernel has it: that of the first target to come by whose place this is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Sketch {
+    /// Whose it is ([`crate::Packed::sketch`]), 0 where it is nobody's.
+    pub tag: u32,
+    /// Always 0.
+    pub reserved: u32,
+    /// The sources.
+    pub registers: Registers,
+}
 
 /// A sketch: of every register, the ranks that were seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +85,11 @@ mod tests {
             let mut registers = Registers::default();
             registers.add(hash);
             registers.add(hash);
-            let set: u32 = registers.0.iter().map(|register| register.count_ones()).sum();
+            let set: u32 = registers
+                .0
+                .iter()
+                .map(|register| register.count_ones())
+                .sum();
             assert_eq!((registers.0[index], set), (bit, 1));
         }
     }

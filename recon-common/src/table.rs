@@ -9,9 +9,9 @@ use crate::{Address, Asked, Flow, Loss, Signal};
 
 /// Key of the table: who did what to which address and port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct Key {
-    /// The address out there.
+    /// The address out there, [`Address::UNSPECIFIED`] where it is of many; see [`crate::Packed::of_many`].
     pub remote: Address,
     /// The address here, [`Address::UNSPECIFIED`] for a connection that failed before it had one.
     pub local: Address,
@@ -45,6 +45,12 @@ impl Key {
         }
     }
 
+    /// Whether it is of many sources, whose packets get no keys of their own.
+    #[must_use]
+    pub fn is_of_many(&self) -> bool {
+        self.remote == Address::UNSPECIFIED
+    }
+
     /// The key of a connection that failed before its first packet.
     #[must_use]
     pub fn failed_at_once(asked: &Asked) -> Self {
@@ -69,13 +75,17 @@ pub enum Counter {
     FramesIn,
     /// Frames that went out through a hook.
     FramesOut,
+    /// Signals that were counted under the key of many sources.
+    Sketched,
     /// What could not be parsed or counted.
     Lost(Loss),
 }
 
 impl Counter {
     /// How many counters there are.
-    pub const COUNT: u32 = 2 + Loss::ALL.len() as u32;
+    pub const COUNT: u32 = Self::LOST + Loss::ALL.len() as u32;
+    /// Where the losses begin.
+    const LOST: u32 = 3;
 
     /// The counter's place in the per-CPU array.
     #[inline(always)]
@@ -84,7 +94,8 @@ impl Counter {
         match self {
             Self::FramesIn => 0,
             Self::FramesOut => 1,
-            Self::Lost(loss) => 2 + loss as u32,
+            Self::Sketched => 2,
+            Self::Lost(loss) => Self::LOST + loss as u32,
         }
     }
 }
@@ -96,7 +107,7 @@ mod tests {
     #[test]
     fn the_key_has_no_padding() {
         assert_eq!(size_of::<Key>(), 40);
-        assert_eq!(align_of::<Key>(), 4);
+        assert_eq!(align_of::<Key>(), 8);
     }
 
     #[test]
@@ -104,7 +115,7 @@ mod tests {
         let places: std::collections::BTreeSet<u32> = Loss::ALL
             .into_iter()
             .map(Counter::Lost)
-            .chain([Counter::FramesIn, Counter::FramesOut])
+            .chain([Counter::FramesIn, Counter::FramesOut, Counter::Sketched])
             .map(Counter::index)
             .collect();
         assert_eq!(places.into_iter().max(), Some(Counter::COUNT - 1));

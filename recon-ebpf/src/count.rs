@@ -4,7 +4,8 @@
 //! a per-CPU counter for the frame and for what was lost.
 //! The decisions held here: the generation is read once a packet, so that after a grace period nobody writes to the old one;
 //! a plain preallocated hash refuses the key that does not fit, which is counted, where an LRU would evict in silence; the
-//! increment is atomic, since `+= 1` on a shared table lost 5 to 11 % on two cores.
+//! increment is atomic, since `+= 1` on a shared table lost 5 to 11 % on two cores. Whose packets get a key is [`crate::admit`]'s part, and
+//! what was counted last is counted in [`crate::recent`] first.
 
 use core::arch::asm;
 
@@ -12,28 +13,101 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 use recon_common::table::TABLE_ENTRIES;
-use recon_common::{Counter, Direction, Key, Loss, Memory, Packet, parse};
+use recon_common::{Counter, Direction, Key, Loss, Memory, Packed, Packet, parse};
+
+use crate::admit;
+use crate::recent::Slot;
 
 /// Which of the two generations is live: 0 or 1. The agent flips it.
 #[map]
 static GENERATION: Array<u32> = Array::with_max_entries(1, 0);
 
 #[map]
-static COUNTS_0: HashMap<Key, u64> = HashMap::with_max_entries(TABLE_ENTRIES, 0);
+static COUNTS_0: HashMap<Packed, u64> = HashMap::with_max_entries(TABLE_ENTRIES, 0);
 
 #[map]
-static COUNTS_1: HashMap<Key, u64> = HashMap::with_max_entries(TABLE_ENTRIES, 0);
+static COUNTS_1: HashMap<Packed, u64> = HashMap::with_max_entries(TABLE_ENTRIES, 0);
+
+/// How many keys each generation has. The agent sets it to 0 when it has emptied one.
+#[map]
+static KEYS: Array<u64> = Array::with_max_entries(2, 0);
 
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT, 0);
 
+/// Room for a key; see [`conceal`].
+#[map]
+static KEY: PerCpuArray<Packed> = PerCpuArray::with_max_entries(1, 0);
+
+/// The generation that is written to.
+#[derive(Clone, Copy)]
+pub(crate) struct Live {
+    counts: &'static HashMap<Packed, u64>,
+    /// 0 or 1.
+    pub(crate) number: u32,
+}
+
+impl Live {
+    #[inline(always)]
+    fn now() -> Self {
+        match GENERATION.get(0) {
+            Some(1) => Self {
+                counts: &COUNTS_1,
+                number: 1,
+            },
+            _ => Self {
+                counts: &COUNTS_0,
+                number: 0,
+            },
+        }
+    }
+
+    /// How many keys it has.
+    #[inline(always)]
+    pub(crate) fn keys(self) -> u64 {
+        KEYS.get(self.number).copied().unwrap_or_default()
+    }
+
+    /// Adds to the key's count.
+    #[inline(always)]
+    fn add(self, key: &Packed, count: u64) {
+        if self.increase(key, count) {
+            return;
+        }
+        if self
+            .counts
+            .insert(key, count, u64::from(BPF_NOEXIST))
+            .is_ok()
+        {
+            if let Some(keys) = KEYS.get_ptr_mut(self.number) {
+                // SAFETY: a value of that map.
+                unsafe { increase(keys, 1) };
+            }
+        // Where two CPUs insert the same new key, one of them finds it there and adds to it.
+        } else if !self.increase(key, count) {
+            advance(Counter::Lost(Loss::TableFull), count);
+        }
+    }
+
+    #[inline(always)]
+    fn increase(self, key: &Packed, by: u64) -> bool {
+        let Some(count) = self.counts.get_ptr_mut(key) else {
+            return false;
+        };
+        // SAFETY: a value of that map.
+        unsafe { increase(count, by) };
+        true
+    }
+}
+
 /// Counts what `packet` shows, if anything.
 #[inline(always)]
 pub(crate) fn packet(packet: &impl Packet, memory: &impl Memory, direction: Direction) {
-    advance(match direction {
+    let frames = match direction {
         Direction::In => Counter::FramesIn,
         Direction::Out => Counter::FramesOut,
-    });
+    };
+    advance(frames, 1);
     match parse(packet, direction) {
         Ok(None) => {}
         Ok(Some((flow, sighting))) => {
@@ -42,48 +116,89 @@ pub(crate) fn packet(packet: &impl Packet, memory: &impl Memory, direction: Dire
                     Direction::Out if signal.is_outbound() => memory.sender(),
                     _ => 0,
                 };
-                add(&Key::new(&flow, signal, process));
+                add_recent(&Key::new(&flow, signal, process));
             }
         }
-        Err(loss) => advance(Counter::Lost(loss)),
+        Err(loss) => advance(Counter::Lost(loss), 1),
     }
 }
 
-/// Adds one to the key's count in the live generation.
+/// The key's words, of which the verifier knows nothing any more: it would walk what follows once for every way through the parser.
 #[inline(always)]
-pub(crate) fn add(key: &Key) {
-    let counts = match GENERATION.get(0) {
-        Some(1) => &COUNTS_1,
-        _ => &COUNTS_0,
+fn conceal(key: &Key) -> Option<Packed> {
+    let mut place = KEY.get_ptr_mut(0)?;
+    // SAFETY: the place is this CPU's, and packet hooks run with bottom halves off. The assembly does nothing but let the compiler believe that
+    // the words may have changed.
+    unsafe {
+        place.write(key.into());
+        asm!("", inout("r1") place);
+        Some(place.read())
+    }
+}
+
+/// Adds one to the count of a packet's key, or of the many whose sources get no key now.
+#[inline(always)]
+fn add_recent(key: &Key) {
+    let Some(mut key) = conceal(key) else {
+        return;
     };
-    if increment(counts, key) {
+    let live = Live::now();
+    let mut slot = Slot::of(&key, live.number);
+    // Who has the slot was let in before.
+    if slot.is_some_and(|slot| slot.add(&key)) {
         return;
     }
-    // Where two CPUs insert the same new key, one of them finds it there and adds to it.
-    if counts.insert(key, 1, u64::from(BPF_NOEXIST)).is_err() && !increment(counts, key) {
-        advance(Counter::Lost(Loss::TableFull));
+    if !admit::has_key(live, &key) {
+        key = key.of_many();
+        advance(Counter::Sketched, 1);
+        slot = Slot::of(&key, live.number);
+        if slot.is_some_and(|slot| slot.add(&key)) {
+            return;
+        }
+    }
+    match slot {
+        Some(slot) => {
+            let before = slot.replace(key);
+            if before.count > 0 {
+                live.add(&before.key, before.count);
+            }
+        }
+        // A processor that was not there when the agent started.
+        None => live.add(&key, 1),
     }
 }
 
+/// Adds one to the count of a system call's key, or of many.
 #[inline(always)]
-fn increment(counts: &HashMap<Key, u64>, key: &Key) -> bool {
-    let Some(count) = counts.get_ptr_mut(key) else {
-        return false;
-    };
+pub(crate) fn add(key: &Key) {
+    let mut key = Packed::from(key);
+    let live = Live::now();
+    if !admit::has_key(live, &key) {
+        key = key.of_many();
+        advance(Counter::Sketched, 1);
+    }
+    live.add(&key, 1);
+}
+
+/// Adds to a number that other processors add to as well.
+///
+/// # Safety
+/// `number` points to the value of a map: 8 bytes, aligned, that live as long as the program runs.
+#[inline(always)]
+unsafe fn increase(number: *mut u64, by: u64) {
     // Core's atomics lack fetch_add on BPF, which has no compare-and-swap in its base instruction set.
-    // SAFETY: the map's values are 8 bytes, aligned, and live as long as the program runs.
+    // SAFETY: as the caller says.
     unsafe {
-        asm!("lock *(u64 *)({count} + 0) += {one}", count = in(reg) count, one = in(reg) 1_u64);
+        asm!("lock *(u64 *)({number} + 0) += {by}", number = in(reg) number, by = in(reg) by);
     }
-    true
 }
 
-/// Adds one to a counter.
+/// Adds to a counter.
 #[inline(always)]
-pub(crate) fn advance(counter: Counter) {
+pub(crate) fn advance(counter: Counter, by: u64) {
     if let Some(value) = COUNTERS.get_ptr_mut(counter.index()) {
         // SAFETY: the value belongs to this CPU and lives as long as the program runs. Packet hooks run with bottom halves off; a socket
-        // hook that one of them interrupts can lose it one count, and counts nothing here but losses.
-        unsafe { *value += 1 };
+        // hook that one of them interrupts can lose it one count, and counts nothing here but losses and what is sketched.
+        unsafe { *value += by };
     }
 }

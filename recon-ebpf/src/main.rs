@@ -5,7 +5,9 @@
 //!
 //! - [`hook`]: a thin file per hook, the only place that touches a packet's memory
 //! - [`memory`]: what the host sent before and which sockets it has, for the packets that can't be judged alone
+//! - [`recent`]: the keys that a processor has counted last
 //! - [`sender`]: which process sends
+//! - [`admit`]: whose packets get a key, when room is short
 //! - [`count`]: one map update per interesting packet
 //!
 //! What a packet means is decided in `recon-common`, by the code that the host's tests run too.
@@ -14,9 +16,11 @@
 // For the one instruction that core does not offer on this target, see `count`.
 #![feature(asm_experimental_arch)]
 
+mod admit;
 mod count;
 mod hook;
 mod memory;
+mod recent;
 mod sender;
 
 /// The kernel object's licence: the helpers used here are open to GPL-compatible programs alone.

@@ -8,10 +8,10 @@ use core::ffi::c_void;
 
 use aya_ebpf::Global;
 use aya_ebpf::bindings::{
-    BPF_F_CURRENT_NETNS, BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_NO_NEIGH,
+    __sk_buff, BPF_F_CURRENT_NETNS, BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_NO_NEIGH,
     BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup as Route, bpf_sock_tuple as Tuple,
     bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1 as TupleV4,
-    bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2 as TupleV6,
+    bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2 as TupleV6, xdp_md,
 };
 use aya_ebpf::helpers::{bpf_fib_lookup, bpf_sk_release, bpf_skc_lookup_tcp};
 use aya_ebpf::macros::map;
@@ -29,9 +29,9 @@ static FLOWS: Array<u32> = Array::with_max_entries(FLOW_SLOTS, 0);
 #[map]
 static REACHED: Array<u32> = Array::with_max_entries(FLOW_SLOTS, 0);
 
-/// Set by the agent before the programs are loaded.
+/// What flows and addresses are hashed with. Set by the agent before the programs are loaded.
 #[unsafe(no_mangle)]
-static FLOW_SEED: Global<u64> = Global::new(0);
+pub(crate) static SEED: Global<u64> = Global::new(0);
 
 /// `TCP_LISTEN` of the kernel's net/tcp_states.h.
 const TCP_LISTEN: u32 = 10;
@@ -44,8 +44,16 @@ const PROTOCOL_TCP: u8 = 6;
 pub(crate) struct Kernel {
     /// The program's context, which the look-up helpers take the network namespace from.
     pub(crate) context: *mut c_void,
-    /// The interface that the packet came in on; 0 for one of this host's own.
-    pub(crate) interface: u32,
+    /// Which program that is.
+    pub(crate) hook: Hook,
+}
+
+/// The hooks on packets.
+#[derive(Clone, Copy)]
+pub(crate) enum Hook {
+    Xdp,
+    Ingress,
+    Egress,
 }
 
 impl Memory for Kernel {
@@ -76,7 +84,7 @@ impl Memory for Kernel {
 
     #[inline(always)]
     fn sender(&self) -> u32 {
-        match self.interface {
+        match self.interface() {
             0 => sender::of_packet(self.context),
             _ => 0,
         }
@@ -86,7 +94,7 @@ impl Memory for Kernel {
 /// Leaves the flow's mark in its slot. Returns whether it was not there.
 #[inline(always)]
 fn mark(marks: &Array<u32>, flow: &Flow) -> bool {
-    let (slot, fingerprint) = flow.fingerprint(FLOW_SEED.load());
+    let (slot, fingerprint) = flow.fingerprint(SEED.load());
     let Some(mark) = marks.get_ptr_mut(slot) else {
         return false;
     };
@@ -102,7 +110,7 @@ fn mark(marks: &Array<u32>, flow: &Flow) -> bool {
 
 #[inline(always)]
 fn is_marked(marks: &Array<u32>, flow: &Flow) -> bool {
-    let (slot, fingerprint) = flow.fingerprint(FLOW_SEED.load());
+    let (slot, fingerprint) = flow.fingerprint(SEED.load());
     // SAFETY: as above.
     marks
         .get_ptr(slot)
@@ -110,6 +118,19 @@ fn is_marked(marks: &Array<u32>, flow: &Flow) -> bool {
 }
 
 impl Kernel {
+    /// The interface that the packet came in on; 0 for one of this host's own. Asked when it is needed: few packets come to that.
+    #[inline(always)]
+    fn interface(&self) -> u32 {
+        // SAFETY: the pointer is the context of a program of that hook.
+        unsafe {
+            match self.hook {
+                Hook::Xdp => (*self.context.cast::<xdp_md>()).ingress_ifindex,
+                Hook::Ingress => (*self.context.cast::<__sk_buff>()).ifindex,
+                Hook::Egress => (*self.context.cast::<__sk_buff>()).ingress_ifindex,
+            }
+        }
+    }
+
     /// Whether a socket other than a listening one has the flow: open, half open, or in TIME-WAIT.
     #[inline(always)]
     fn has_socket(&self, flow: &Flow) -> bool {
@@ -160,7 +181,7 @@ impl Kernel {
         // SAFETY: all bytes of the query are plain integers.
         let mut route: Route = unsafe { core::mem::zeroed() };
         route.l4_protocol = PROTOCOL_TCP;
-        route.ifindex = self.interface;
+        route.ifindex = self.interface();
         match (flow.remote.to_v4(), flow.local.to_v4()) {
             (Some(remote), Some(local)) => {
                 route.family = AF_INET;

@@ -72,6 +72,8 @@ pub struct Tally {
     pub frames_out: u64,
     /// What was counted under the table's keys.
     pub signals: u64,
+    /// Of that, what was counted under keys of many sources.
+    pub sketched: u64,
     /// The keys that were drained.
     pub keys: u64,
     /// What could not be counted.
@@ -88,6 +90,7 @@ impl Tally {
             frames_in: value("frames_in"),
             frames_out: value("frames_out"),
             signals: value("signals"),
+            sketched: value("sketched"),
             keys: value("keys"),
             lost: value("lost"),
             lost_table_full: value("lost_table_full"),
@@ -98,6 +101,7 @@ impl Tally {
         self.frames_in += other.frames_in;
         self.frames_out += other.frames_out;
         self.signals += other.signals;
+        self.sketched += other.sketched;
         self.keys += other.keys;
         self.lost += other.lost;
         self.lost_table_full += other.lost_table_full;
@@ -236,9 +240,9 @@ mod tests {
         let mut seen = Seen::default();
         for line in [
             "[INFO] watching 1 interface",
-            "[DEBUG] poll 3: frames_in=5 frames_out=2 signals=4 keys=3 lost=2 lost_table_full=1 findings=0",
+            "[DEBUG] poll 3: frames_in=5 frames_out=2 signals=4 sketched=2 keys=3 lost=2 lost_table_full=1 findings=0",
             "[DEBUG] poll 4: frames_in=1 frames_out=0 signals=1 keys=1 lost=0 findings=1",
-            "[INFO] totals: polls=4 frames_in=6 frames_out=2 signals=5 keys=4 lost=2 alerts=1",
+            "[INFO] totals: polls=4 frames_in=6 frames_out=2 signals=5 sketched=2 keys=4 lost=2 alerts=1",
         ] {
             seen.read_stderr(line);
         }
@@ -250,6 +254,7 @@ mod tests {
             frames_in: 6,
             frames_out: 2,
             signals: 5,
+            sketched: 2,
             keys: 4,
             lost: 2,
             lost_table_full: 1,

@@ -74,7 +74,9 @@ impl Kernel {
                     .with_context(|| format!("no program {name}"))?;
                 let verdict = test_run(program, frame)?;
                 let mut rows = Vec::new();
-                let tally = self.drain.finish(|key, count| rows.push((*key, count)))?;
+                let tally = self
+                    .drain
+                    .finish(|key, count, _| rows.push((*key, count)))?;
                 Ok(Outcome {
                     program: name,
                     verdict,

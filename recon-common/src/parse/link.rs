@@ -6,7 +6,7 @@
 //! Neighbours' announcements would otherwise look like port hits, and a TCP stack does not answer such frames at all.
 
 use super::network::Family;
-use crate::packet::Cursor;
+use crate::packet::{Cursor, Fields};
 use crate::{Loss, Packet};
 
 const HEADER: usize = 14;
@@ -26,18 +26,18 @@ const GROUP_BIT: u8 = 1;
 pub(super) fn ethernet<P: Packet + ?Sized>(
     cursor: Cursor<'_, P>,
 ) -> Result<Option<(Family, Cursor<'_, P>)>, Loss> {
-    let header = cursor.peek::<HEADER>(0).ok_or(Loss::Truncated)?;
-    if header[0] & GROUP_BIT != 0 {
+    let header = cursor.peek::<HEADER>().ok_or(Loss::Truncated)?;
+    if header.u8::<0>() & GROUP_BIT != 0 {
         return Ok(None);
     }
-    let mut ethertype = u16::from_be_bytes([header[12], header[13]]);
+    let mut ethertype = header.u16::<12>();
     let mut cursor = cursor.skip(HEADER);
     for _ in 0..MAX_TAGS {
         if !is_tag(ethertype) {
             break;
         }
-        let tag = cursor.peek::<TAG>(0).ok_or(Loss::Truncated)?;
-        ethertype = u16::from_be_bytes([tag[2], tag[3]]);
+        let tag = cursor.peek::<TAG>().ok_or(Loss::Truncated)?;
+        ethertype = tag.u16::<2>();
         cursor = cursor.skip(TAG);
     }
     match ethertype {

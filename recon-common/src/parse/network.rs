@@ -5,7 +5,7 @@
 //! The decision held here: the datagram ends where its own header says, not where the frame does.
 
 use super::Direction;
-use crate::packet::Cursor;
+use crate::packet::{Cursor, Fields};
 use crate::{Address, Flow, Loss, Packet};
 
 /// Which of the two IP versions the link layer announced.
@@ -73,13 +73,14 @@ pub(super) fn quoted<P: Packet + ?Sized>(
 
 #[inline(always)]
 fn ipv4<P: Packet + ?Sized>(cursor: Cursor<'_, P>) -> Result<Option<Datagram<'_, P>>, Loss> {
-    let header = cursor.peek::<IPV4_HEADER>(0).ok_or(Loss::Truncated)?;
-    let length = usize::from(header[0] & 0x0f) * WORD;
-    if header[0] >> 4 != 4 || length < IPV4_HEADER {
+    let header = cursor.peek::<IPV4_HEADER>().ok_or(Loss::Truncated)?;
+    let version_and_length = header.u8::<0>();
+    let length = usize::from(version_and_length & 0x0f) * WORD;
+    if version_and_length >> 4 != 4 || length < IPV4_HEADER {
         return Err(Loss::Malformed);
     }
-    let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
-    let fragment = u16::from_be_bytes([header[6], header[7]]);
+    let total = usize::from(header.u16::<2>());
+    let fragment = header.u16::<6>();
     if fragment & IPV4_FRAGMENT_OFFSET != 0 {
         return Ok(None);
     }
@@ -93,7 +94,7 @@ fn ipv4<P: Packet + ?Sized>(cursor: Cursor<'_, P>) -> Result<Option<Datagram<'_,
         family: Family::V4,
         header: cursor,
         payload: payload.skip(length),
-        protocol: header[9],
+        protocol: header.u8::<9>(),
         is_fragment: fragment & IPV4_MORE_FRAGMENTS != 0,
     }))
 }
@@ -106,12 +107,12 @@ fn ipv6<P: Packet + ?Sized>(cursor: Cursor<'_, P>) -> Result<Option<Datagram<'_,
 /// The datagram with its cursor behind the fixed header, where an extension header may stand.
 #[inline(always)]
 fn ipv6_fixed<P: Packet + ?Sized>(cursor: Cursor<'_, P>) -> Result<Datagram<'_, P>, Loss> {
-    let header = cursor.peek::<7>(0).ok_or(Loss::Truncated)?;
-    if header[0] >> 4 != 6 {
+    let header = cursor.peek::<7>().ok_or(Loss::Truncated)?;
+    if header.u8::<0>() >> 4 != 6 {
         return Err(Loss::Malformed);
     }
     // Payload length 0 is a jumbogram (RFC 2675) or BIG TCP: the frame is its only end.
-    let payload = match usize::from(u16::from_be_bytes([header[4], header[5]])) {
+    let payload = match usize::from(header.u16::<4>()) {
         0 => cursor,
         length => cursor.ending_after(IPV6_HEADER + length),
     };
@@ -119,7 +120,7 @@ fn ipv6_fixed<P: Packet + ?Sized>(cursor: Cursor<'_, P>) -> Result<Datagram<'_, 
         family: Family::V6,
         header: cursor,
         payload: payload.skip(IPV6_HEADER),
-        protocol: header[6],
+        protocol: header.u8::<6>(),
         is_fragment: false,
     })
 }
@@ -133,17 +134,17 @@ fn skip_extensions<P: Packet + ?Sized>(
         if !is_extension(datagram.protocol) {
             return Ok(Some(datagram));
         }
-        let [next, length, high, low] = datagram.payload.peek(0).ok_or(Loss::Truncated)?;
+        let header = datagram.payload.peek::<4>().ok_or(Loss::Truncated)?;
         if datagram.protocol == NEXT_FRAGMENT {
-            let fragment = u16::from_be_bytes([high, low]);
+            let fragment = header.u16::<2>();
             if fragment & IPV6_FRAGMENT_OFFSET != 0 {
                 return Ok(None);
             }
             datagram.is_fragment |= fragment & IPV6_MORE_FRAGMENTS != 0;
         }
-        let length = extension_length(datagram.protocol, length);
+        let length = extension_length(datagram.protocol, header.u8::<1>());
         datagram.payload = datagram.payload.skip(length).forget();
-        datagram.protocol = next;
+        datagram.protocol = header.u8::<0>();
     }
     if is_extension(datagram.protocol) {
         return Err(Loss::TooDeep);
@@ -197,14 +198,33 @@ impl<P: Packet + ?Sized> Datagram<'_, P> {
     #[inline(always)]
     fn addresses(&self) -> Option<(Address, Address)> {
         Some(match self.family {
-            Family::V4 => (
-                Address::v4(self.header.peek(IPV4_SOURCE)?),
-                Address::v4(self.header.peek(IPV4_SOURCE + 4)?),
-            ),
-            Family::V6 => (
-                Address::v6(self.header.peek(IPV6_SOURCE)?),
-                Address::v6(self.header.peek(IPV6_SOURCE + 16)?),
-            ),
+            Family::V4 => {
+                let addresses = self.header.skip(IPV4_SOURCE).peek::<8>()?;
+                (
+                    Address::from_v4_word(addresses.u32::<0>().to_be()),
+                    Address::from_v4_word(addresses.u32::<4>().to_be()),
+                )
+            }
+            Family::V6 => {
+                let addresses = self.header.skip(IPV6_SOURCE).peek::<32>()?;
+                (
+                    v6::<_, 0, 4, 8, 12>(addresses),
+                    v6::<_, 16, 20, 24, 28>(addresses),
+                )
+            }
         })
     }
+}
+
+/// The IPv6 address whose words lie at `A` to `D`.
+#[inline(always)]
+fn v6<F: Fields<32>, const A: usize, const B: usize, const C: usize, const D: usize>(
+    addresses: F,
+) -> Address {
+    Address::from_words([
+        addresses.u32::<A>().to_be(),
+        addresses.u32::<B>().to_be(),
+        addresses.u32::<C>().to_be(),
+        addresses.u32::<D>().to_be(),
+    ])
 }

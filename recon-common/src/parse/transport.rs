@@ -7,7 +7,7 @@
 
 use super::network::{Datagram, Family, quoted};
 use super::{Direction, payload};
-use crate::packet::Cursor;
+use crate::packet::{Cursor, Fields};
 use crate::{Flow, Loss, Packet, Sighting, Signal};
 
 const PROTOCOL_ICMP: u8 = 1;
@@ -38,12 +38,12 @@ type Seen = Result<Option<(Flow, Sighting)>, Loss>;
 #[inline(always)]
 pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Seen {
     let (ports, sighting) = match datagram.protocol {
-        PROTOCOL_TCP => match datagram.payload.peek::<TCP_TO_FLAGS>(0) {
+        PROTOCOL_TCP => match datagram.payload.peek::<TCP_TO_FLAGS>() {
             Some(header) => {
-                let Some(sighting) = segment_in(&datagram.payload, &header)? else {
+                let Some(sighting) = segment_in(&datagram.payload, header)? else {
                     return Ok(None);
                 };
-                (ports(&header), sighting)
+                (ports(header), sighting)
             }
             None => (
                 short_segment(datagram)?,
@@ -53,9 +53,9 @@ pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Seen {
         PROTOCOL_UDP => {
             let header = datagram
                 .payload
-                .peek::<UDP_HEADER>(0)
+                .peek::<UDP_HEADER>()
                 .ok_or(Loss::Truncated)?;
-            let ports = ports(&header);
+            let ports = ports(header);
             let sighting = if ports[1] == PORT_DNS && is_dns_query(datagram)? {
                 Sighting::Query
             } else {
@@ -64,8 +64,8 @@ pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Seen {
             (ports, sighting)
         }
         PROTOCOL_ICMP | PROTOCOL_ICMPV6 => {
-            let [kind, _] = datagram.payload.peek::<2>(0).ok_or(Loss::Truncated)?;
-            if !is_echo_request(datagram.protocol, kind) {
+            let header = datagram.payload.peek::<2>().ok_or(Loss::Truncated)?;
+            if !is_echo_request(datagram.protocol, header.u8::<0>()) {
                 return Ok(None);
             }
             ([0, 0], Sighting::Plain(Signal::EchoRequest))
@@ -79,16 +79,16 @@ pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Seen {
 #[inline(always)]
 fn segment_in<P: Packet + ?Sized>(
     segment: &Cursor<'_, P>,
-    header: &[u8; TCP_TO_FLAGS],
+    header: P::Header<TCP_TO_FLAGS>,
 ) -> Result<Option<Sighting>, Loss> {
-    let flags = header[13] & FLAGS;
+    let flags = header.u8::<13>() & FLAGS;
     if flags & ACK != 0 {
         if flags & (SYN | RST) != 0 {
             return Ok(None);
         }
         let asked = match ports(header)[1] {
-            PORT_HTTP if payload::is_http_get(segment, header[12])? => Some(Signal::HttpGet),
-            PORT_DNS if payload::is_tcp_dns_query(segment, header[12])? => {
+            PORT_HTTP if payload::is_http_get(segment, header.u8::<12>())? => Some(Signal::HttpGet),
+            PORT_DNS if payload::is_tcp_dns_query(segment, header.u8::<12>())? => {
                 Some(Signal::DnsQueryTcp)
             }
             _ => None,
@@ -118,28 +118,28 @@ fn short_segment<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Result<[u16;
     if !datagram.is_fragment || datagram.payload.left() >= TCP_TO_FLAGS {
         return Err(Loss::Truncated);
     }
-    let header = datagram.payload.peek::<PORTS>(0).ok_or(Loss::Truncated)?;
-    Ok(ports(&header))
+    let header = datagram.payload.peek::<PORTS>().ok_or(Loss::Truncated)?;
+    Ok(ports(header))
 }
 
 #[inline(always)]
 pub(super) fn outbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Seen {
     let (ports, sighting) = match datagram.protocol {
-        PROTOCOL_TCP => match datagram.payload.peek::<TCP_TO_FLAGS>(0) {
+        PROTOCOL_TCP => match datagram.payload.peek::<TCP_TO_FLAGS>() {
             Some(header) => {
-                let Some(sighting) = segment_out(&datagram.payload, &header)? else {
+                let Some(sighting) = segment_out(&datagram.payload, header)? else {
                     return Ok(None);
                 };
-                (ports(&header), sighting)
+                (ports(header), sighting)
             }
             None => (short_segment(datagram)?, Sighting::Plain(Signal::ProbeSent)),
         },
         PROTOCOL_UDP => {
             let header = datagram
                 .payload
-                .peek::<UDP_HEADER>(0)
+                .peek::<UDP_HEADER>()
                 .ok_or(Loss::Truncated)?;
-            let ports = ports(&header);
+            let ports = ports(header);
             let sighting = if ports[1] == PORT_DNS && is_dns_query(datagram)? {
                 Sighting::Asked
             } else {
@@ -148,7 +148,8 @@ pub(super) fn outbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Seen {
             (ports, sighting)
         }
         PROTOCOL_ICMP | PROTOCOL_ICMPV6 => {
-            let [kind, code] = datagram.payload.peek::<2>(0).ok_or(Loss::Truncated)?;
+            let header = datagram.payload.peek::<2>().ok_or(Loss::Truncated)?;
+            let (kind, code) = (header.u8::<0>(), header.u8::<1>());
             if !is_echo_request(datagram.protocol, kind) {
                 return refusal(datagram, kind, code);
             }
@@ -167,9 +168,9 @@ pub(super) fn outbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Seen {
 #[inline(always)]
 fn segment_out<P: Packet + ?Sized>(
     segment: &Cursor<'_, P>,
-    header: &[u8; TCP_TO_FLAGS],
+    header: P::Header<TCP_TO_FLAGS>,
 ) -> Result<Option<Sighting>, Loss> {
-    let flags = header[13] & FLAGS;
+    let flags = header.u8::<13>() & FLAGS;
     if flags & ACK == 0 {
         return Ok(match flags & (FIN | SYN | RST) {
             SYN => Some(Sighting::Plain(Signal::SynSent)),
@@ -178,7 +179,7 @@ fn segment_out<P: Packet + ?Sized>(
         });
     }
     if flags & (FIN | SYN | RST) != 0 {
-        let sequence = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+        let sequence = header.u32::<4>();
         return Ok(Some(match flags & (SYN | RST) {
             RST if sequence == 0 => Sighting::Plain(Signal::RefusedTcp),
             SYN => Sighting::Plain(Signal::AnsweredTcp),
@@ -186,7 +187,8 @@ fn segment_out<P: Packet + ?Sized>(
         }));
     }
     // TCP's answers need no memory: only SYNs and odd flags count there.
-    let asks = ports(header)[1] == PORT_DNS && payload::is_tcp_dns_query(segment, header[12])?;
+    let asks =
+        ports(header)[1] == PORT_DNS && payload::is_tcp_dns_query(segment, header.u8::<12>())?;
     Ok(asks.then_some(Sighting::Plain(Signal::DnsSentTcp)))
 }
 
@@ -210,8 +212,8 @@ fn refusal<P: Packet + ?Sized>(error: &Datagram<'_, P>, kind: u8, code: u8) -> S
         PROTOCOL_UDP => Sighting::Refusal,
         _ => return Ok(None),
     };
-    let header = probe.payload.peek::<PORTS>(0).ok_or(Loss::Truncated)?;
-    Ok(Some((probe.flow(Direction::In, ports(&header))?, sighting)))
+    let header = probe.payload.peek::<PORTS>().ok_or(Loss::Truncated)?;
+    Ok(Some((probe.flow(Direction::In, ports(header))?, sighting)))
 }
 
 #[inline(always)]
@@ -227,10 +229,6 @@ fn is_dns_query<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Result<bool, 
 
 /// Source and destination port, which TCP and UDP have at the same place.
 #[inline(always)]
-fn ports<const N: usize>(header: &[u8; N]) -> [u16; 2] {
-    const { assert!(N >= PORTS) };
-    [
-        u16::from_be_bytes([header[0], header[1]]),
-        u16::from_be_bytes([header[2], header[3]]),
-    ]
+fn ports<const N: usize>(header: impl Fields<N>) -> [u16; 2] {
+    [header.u16::<0>(), header.u16::<2>()]
 }

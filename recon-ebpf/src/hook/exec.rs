@@ -30,7 +30,7 @@ const DATA_OFFSET: u32 = 0xffff;
 #[tracepoint]
 pub(crate) fn recon_exec(context: TracePointContext) -> u32 {
     let Some(mut entry) = EXECUTED.reserve::<Executed>(0) else {
-        count::advance(Counter::Lost(Loss::ExecutedFull));
+        count::advance(Counter::Lost(Loss::ExecutedFull), 1);
         return 0;
     };
     let executed = entry.as_mut_ptr();

@@ -6,32 +6,77 @@
 
 use core::arch::asm;
 
+use recon_common::packet::Fields;
+
 mod exec;
 mod socket;
 mod tc;
 mod xdp;
 
-/// Reads `N` bytes at `offset` of a packet's first buffer, or `None` where it ends before.
-///
-/// # Safety
-/// `start` and `end` are the context's own `data` and `data_end`, so that the verifier knows them as packet pointers.
-#[inline(always)]
-unsafe fn read_in_place<const N: usize>(
-    start: usize,
-    end: usize,
-    offset: usize,
-) -> Option<[u8; N]> {
-    // `bytes + 1 > end` would be compiled to `bytes >= end`, of which the verifier learns nothing.
-    const { assert!(N > 1) };
-    let mut bytes = start + offset;
-    // SAFETY: adds 0 to a number, which keeps the compiler from working the pointer out anew behind the check, where the verifier would
-    // not know it for the same.
-    unsafe { asm!("{bytes} += 0", bytes = inout(reg) bytes) };
-    if bytes + N > end {
-        return None;
+/// `N` bytes of a packet, where they lie.
+#[derive(Clone, Copy)]
+struct InPlace<const N: usize>(usize);
+
+/// A field of `N` bytes in place, as it lies there. The compiler takes no address for aligned that it knows nothing of, and would put a field together from
+/// its bytes; the verifier lets x86-64 and arm64, all that has efficient unaligned access, read it whole at any offset of a packet.
+macro_rules! load {
+    ($place:expr, $Word:ty, $load:literal) => {{
+        const { assert!(AT + size_of::<$Word>() <= N) };
+        let word: u64;
+        // SAFETY: reads within the `N` bytes, which were shown to lie in the packet when the place was made.
+        unsafe {
+            asm!(
+                $load,
+                word = out(reg) word,
+                address = in(reg) $place.0,
+                at = const AT,
+                options(pure, readonly, nostack),
+            );
+        }
+        <$Word>::from_be(word as $Word)
+    }};
+}
+
+impl<const N: usize> Fields<N> for InPlace<N> {
+    #[inline(always)]
+    fn u8<const AT: usize>(self) -> u8 {
+        load!(self, u8, "{word} = *(u8 *)({address} + {at})")
     }
-    // SAFETY: the bytes lie before `end`, which the line above has shown to the verifier as well.
-    Some(unsafe { *(bytes as *const [u8; N]) })
+
+    #[inline(always)]
+    fn u16<const AT: usize>(self) -> u16 {
+        load!(self, u16, "{word} = *(u16 *)({address} + {at})")
+    }
+
+    #[inline(always)]
+    fn u32<const AT: usize>(self) -> u32 {
+        load!(self, u32, "{word} = *(u32 *)({address} + {at})")
+    }
+}
+
+impl<const N: usize> InPlace<N> {
+    /// The `N` bytes at `offset` of a packet's first buffer, or `None` where it ends before.
+    ///
+    /// # Safety
+    /// `start` and `end` are the context's own `data` and `data_end`, so that the verifier knows them as packet pointers.
+    #[inline(always)]
+    unsafe fn find(start: usize, end: usize, offset: usize) -> Option<Self> {
+        // `bytes + 1 > end` would be compiled to `bytes >= end`, of which the verifier learns nothing.
+        const { assert!(N > 1) };
+        let mut bytes = start + offset;
+        // SAFETY: adds 0 to a number, which keeps the compiler from working the pointer out anew behind the check, where the verifier would
+        // not know it for the same.
+        unsafe { asm!("{bytes} += 0", bytes = inout(reg) bytes) };
+        // The comparison that the verifier takes for a proof.
+        (bytes + N <= end).then_some(Self(bytes))
+    }
+
+    /// A copy of the bytes.
+    #[inline(always)]
+    fn copy(self) -> [u8; N] {
+        // SAFETY: they lie in the packet, as above.
+        unsafe { *(self.0 as *const [u8; N]) }
+    }
 }
 
 /// `offset`, of which the verifier knows nothing afterwards; see [`recon_common::Packet::forget`].

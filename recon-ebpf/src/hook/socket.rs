@@ -179,7 +179,7 @@ fn note_asked(asked: &Asked) {
     unsafe {
         let before = (*slot).cookie;
         if before != 0 && before != asked.cookie {
-            count::advance(Counter::Lost(Loss::AskedFull));
+            count::advance(Counter::Lost(Loss::AskedFull), 1);
         }
         slot.write(*asked);
     }

@@ -2,16 +2,15 @@
 //!
 //! In: an skb. Out: `TCX_NEXT` (clsact calls it `TC_ACT_UNSPEC`), always: the next program or the stack goes on as without recon.
 
-use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::bindings::tcx_action_base::TCX_NEXT;
 use aya_ebpf::helpers::bpf_skb_load_bytes;
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
 use recon_common::{Direction, Packet};
 
-use super::{forget, read_in_place};
+use super::{InPlace, forget};
 use crate::count;
-use crate::memory::Kernel;
+use crate::memory::{Hook, Kernel};
 
 #[classifier]
 pub(crate) fn recon_egress(context: TcContext) -> i32 {
@@ -25,14 +24,11 @@ pub(crate) fn recon_ingress(context: TcContext) -> i32 {
 
 #[inline(always)]
 fn packet(context: TcContext, direction: Direction) -> i32 {
-    let skb: *mut __sk_buff = context.skb.skb;
     let memory = Kernel {
-        context: skb.cast(),
-        interface: match direction {
-            // SAFETY: the pointer is the program's context.
-            Direction::In => unsafe { (*skb).ifindex },
-            // SAFETY: as above.
-            Direction::Out => unsafe { (*skb).ingress_ifindex },
+        context: context.skb.skb.cast(),
+        hook: match direction {
+            Direction::In => Hook::Ingress,
+            Direction::Out => Hook::Egress,
         },
     };
     pull_headers(&context);
@@ -56,14 +52,16 @@ fn pull_headers(context: &TcContext) {
 struct Frame(TcContext);
 
 impl Packet for Frame {
+    type Header<const N: usize> = InPlace<N>;
+
     #[inline(always)]
-    fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+    fn header<const N: usize>(&self, offset: usize) -> Option<InPlace<N>> {
         // SAFETY: both are the context's own.
-        unsafe { read_in_place(self.0.data(), self.0.data_end(), offset) }
+        unsafe { InPlace::find(self.0.data(), self.0.data_end(), offset) }
     }
 
     #[inline(always)]
-    fn read_payload<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+    fn payload<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
         let mut bytes = [0; N];
         // SAFETY: the helper writes `N` bytes to a buffer of `N`.
         let result = unsafe {

@@ -8,15 +8,15 @@ use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use recon_common::{Direction, Packet};
 
-use super::{forget, read_in_place};
+use super::{InPlace, forget};
 use crate::count;
-use crate::memory::Kernel;
+use crate::memory::{Hook, Kernel};
 
 #[xdp(frags)]
 pub(crate) fn recon_xdp(context: XdpContext) -> u32 {
     let memory = Kernel {
         context: context.ctx.cast(),
-        interface: context.ingress_ifindex() as u32,
+        hook: Hook::Xdp,
     };
     count::packet(&Frame(context), &memory, Direction::In);
     XDP_PASS
@@ -25,16 +25,18 @@ pub(crate) fn recon_xdp(context: XdpContext) -> u32 {
 struct Frame(XdpContext);
 
 impl Packet for Frame {
+    type Header<const N: usize> = InPlace<N>;
+
     #[inline(always)]
-    fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+    fn header<const N: usize>(&self, offset: usize) -> Option<InPlace<N>> {
         // SAFETY: both are the context's own.
-        unsafe { read_in_place(self.0.data(), self.0.data_end(), offset) }
+        unsafe { InPlace::find(self.0.data(), self.0.data_end(), offset) }
     }
 
     #[inline(always)]
-    fn read_payload<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
-        if let Some(bytes) = self.read(offset) {
-            return Some(bytes);
+    fn payload<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        if let Some(bytes) = self.header(offset) {
+            return Some(bytes.copy());
         }
         let mut bytes = [0; N];
         // SAFETY: the helper writes `N` bytes to a buffer of `N`.

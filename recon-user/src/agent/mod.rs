@@ -11,7 +11,7 @@ use std::io;
 
 use anyhow::Context;
 use jiff::Timestamp;
-use recon_common::{Key, Signal};
+use recon_common::{Key, Registers, Signal};
 use tokio::signal::unix::{Signal as Unix, SignalKind, signal};
 use tokio::time::{Interval as Ticks, MissedTickBehavior, interval_at};
 
@@ -162,6 +162,9 @@ struct Totals {
     forgotten: u64,
 }
 
+/// What is done with each row of a poll.
+type ForEach<'a> = dyn FnMut(&Key, u64, Option<&Registers>) + 'a;
+
 struct Agent {
     drain: Drain,
     executions: Executions,
@@ -202,7 +205,7 @@ impl Agent {
     /// One poll: drains, judges, writes.
     fn poll(
         &mut self,
-        drain: impl FnOnce(&mut Drain, &mut dyn FnMut(&Key, u64)) -> Result<Tally, DrainError>,
+        drain: impl FnOnce(&mut Drain, &mut ForEach<'_>) -> Result<Tally, DrainError>,
     ) {
         let interval = Interval {
             from: self.last,
@@ -220,7 +223,7 @@ impl Agent {
             host,
             ..
         } = self;
-        let result = drain(&mut self.drain, &mut |key, count| {
+        let result = drain(&mut self.drain, &mut |key, count, sources| {
             let Some(signal) = Signal::from_number(key.signal) else {
                 return;
             };
@@ -235,7 +238,7 @@ impl Agent {
                 device: host,
                 process: actors.known(key.process, asked.process || has_rows),
                 is_scanner,
-                sources: None,
+                sources,
             };
             judge.observe(&row, interval);
             output.row(&row);

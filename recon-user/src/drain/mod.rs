@@ -9,18 +9,24 @@ mod asked;
 mod batch;
 mod executed;
 mod grace;
+mod recent;
+mod shared;
+mod sketches;
 
 use std::io;
 
 use aya::Ebpf;
 use aya::maps::{Array, Map, MapData, MapError, PerCpuArray};
-use recon_common::{Counter, Key, Loss};
+use recon_common::{Counter, Key, Loss, Registers};
 use thiserror::Error;
 
 use asked::AskedDrain;
 use batch::Batch;
 pub use executed::Executions;
 pub use grace::Grace;
+use recent::RecentDrain;
+pub(crate) use recent::slots as recent_slots;
+use sketches::Sketches;
 
 /// Why the counts could not be read.
 #[derive(Debug, Error)]
@@ -67,6 +73,9 @@ const COUNTS: [&str; 2] = ["COUNTS_0", "COUNTS_1"];
 const GENERATION: &str = "GENERATION";
 const COUNTERS: &str = "COUNTERS";
 const ASKED: &str = "ASKED";
+const KEYS: &str = "KEYS";
+const SKETCHED: &str = "SKETCHED";
+const RECENT: &str = "RECENT";
 
 /// What one poll brought, beside the rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,6 +86,8 @@ pub struct Tally {
     pub frames_out: u64,
     /// Sum of the counts of all rows.
     pub signals: u64,
+    /// Of these, the signals of sources that got no key of their own.
+    pub sketched: u64,
     /// How many rows there were.
     pub keys: u64,
     /// What could not be counted, by [`Loss`].
@@ -94,7 +105,7 @@ impl Tally {
     #[must_use]
     pub fn is_lower_bound(&self) -> bool {
         let mut losses = Loss::ALL.into_iter().zip(self.lost);
-        losses.any(|(loss, count)| loss.lowers_counts() && count > 0)
+        self.sketched > 0 || losses.any(|(loss, count)| loss.lowers_counts() && count > 0)
     }
 
     /// Adds another tally to this one.
@@ -102,6 +113,7 @@ impl Tally {
         self.frames_in += other.frames_in;
         self.frames_out += other.frames_out;
         self.signals += other.signals;
+        self.sketched += other.sketched;
         self.keys += other.keys;
         for (sum, lost) in self.lost.iter_mut().zip(other.lost) {
             *sum += lost;
@@ -115,12 +127,13 @@ impl std::fmt::Display for Tally {
             frames_in,
             frames_out,
             signals,
+            sketched,
             keys,
             lost: _,
         } = self;
         write!(
             f,
-            "frames_in={frames_in} frames_out={frames_out} signals={signals} keys={keys} lost={}",
+            "frames_in={frames_in} frames_out={frames_out} signals={signals} sketched={sketched} keys={keys} lost={}",
             self.lost_total()
         )?;
         for (loss, count) in Loss::ALL.into_iter().zip(self.lost) {
@@ -137,6 +150,9 @@ pub struct Drain {
     counts: [MapData; 2],
     generation: Array<MapData, u32>,
     counters: PerCpuArray<MapData, u64>,
+    keys: Array<MapData, u64>,
+    sketches: Sketches,
+    recent: RecentDrain,
     asked: AskedDrain,
     live: usize,
     grace: Grace,
@@ -162,7 +178,10 @@ impl Drain {
                 .try_into()
                 .map_err(map_error(GENERATION))?,
             counters: take(COUNTERS)?.try_into().map_err(map_error(COUNTERS))?,
-            asked: asked(take(ASKED)?)?,
+            keys: take(KEYS)?.try_into().map_err(map_error(KEYS))?,
+            sketches: shared(take(SKETCHED)?, SKETCHED, Sketches::new)?,
+            recent: shared(take(RECENT)?, RECENT, RecentDrain::new)?,
+            asked: shared(take(ASKED)?, ASKED, AskedDrain::new)?,
             live: 0,
             grace,
             batch: Batch::new(),
@@ -171,11 +190,14 @@ impl Drain {
         })
     }
 
-    /// Gives every count since the last poll to `row`, once.
+    /// Gives every count since the last poll to `row`, once; with it, where its key is of many sources, which those are.
     ///
     /// # Errors
     /// [`DrainError`] where the kernel refuses. What was not given to `row` stays in the kernel for a later poll.
-    pub fn poll(&mut self, row: impl FnMut(&Key, u64)) -> Result<Tally, DrainError> {
+    pub fn poll(
+        &mut self,
+        row: impl FnMut(&Key, u64, Option<&Registers>),
+    ) -> Result<Tally, DrainError> {
         match self.grace {
             Grace::Membarrier => {
                 let old = self.flip()?;
@@ -207,7 +229,10 @@ impl Drain {
     ///
     /// # Errors
     /// As [`Drain::poll`].
-    pub fn finish(&mut self, row: impl FnMut(&Key, u64)) -> Result<Tally, DrainError> {
+    pub fn finish(
+        &mut self,
+        row: impl FnMut(&Key, u64, Option<&Registers>),
+    ) -> Result<Tally, DrainError> {
         self.empty(&[1 - self.live, self.live], true, row)
     }
 
@@ -226,26 +251,37 @@ impl Drain {
         &mut self,
         generations: &[usize],
         at_end: bool,
-        mut row: impl FnMut(&Key, u64),
+        mut row: impl FnMut(&Key, u64, Option<&Registers>),
     ) -> Result<Tally, DrainError> {
         self.count_frames()?;
         let pending = &mut self.pending;
         for &generation in generations {
+            let sketches = self.sketches.of(generation);
+            let recent = &mut self.recent;
+            let mut give = |key: &Key, count| {
+                pending.signals += count;
+                pending.keys += 1;
+                row(key, count, sketches.get(key));
+            };
+            recent.read(generation);
             self.batch
                 .drain(self.counts[generation].fd(), |key, count| {
-                    pending.signals += count;
-                    pending.keys += 1;
-                    row(key, count);
+                    give(key, count + recent.take(key));
                 })
                 .map_err(|reason| DrainError::Batch {
                     name: COUNTS[generation],
                     reason,
                 })?;
+            recent.rest().for_each(|(key, count)| give(&key, count));
+            sketches.empty();
+            self.keys
+                .set(generation as u32, 0, 0)
+                .map_err(map_error(KEYS))?;
         }
         self.asked.drain(at_end, |key| {
             pending.signals += 1;
             pending.keys += 1;
-            row(key, 1);
+            row(key, 1, None);
         });
         Ok(std::mem::take(&mut self.pending))
     }
@@ -261,6 +297,7 @@ impl Drain {
         };
         self.pending.frames_in += growth(Counter::FramesIn)?;
         self.pending.frames_out += growth(Counter::FramesOut)?;
+        self.pending.sketched += growth(Counter::Sketched)?;
         for loss in Loss::ALL {
             self.pending.lost[loss as usize] += growth(Counter::Lost(loss))?;
         }
@@ -279,12 +316,14 @@ fn hash(map: Map, name: &'static str) -> Result<MapData, DrainError> {
     }
 }
 
-fn asked(map: Map) -> Result<AskedDrain, DrainError> {
+/// An array whose memory is shared with the kernel.
+fn shared<T>(
+    map: Map,
+    name: &'static str,
+    new: impl FnOnce(MapData) -> io::Result<T>,
+) -> Result<T, DrainError> {
     let Map::Array(data) = map else {
-        return Err(DrainError::NoMap { name: ASKED });
+        return Err(DrainError::NoMap { name });
     };
-    AskedDrain::new(data).map_err(|reason| DrainError::Shared {
-        name: ASKED,
-        reason,
-    })
+    new(data).map_err(|reason| DrainError::Shared { name, reason })
 }

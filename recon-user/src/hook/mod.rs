@@ -20,6 +20,7 @@ use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfLoader};
 use thiserror::Error;
 
+use crate::drain::recent_slots;
 use crate::seed::seed;
 
 pub use attach::{Egress, Ingress, Taken, XdpChoice};
@@ -142,11 +143,13 @@ impl Hooks {
             KernelVersion::current().is_ok_and(|kernel| kernel >= TC_KNOWS_PROCESS_SINCE),
         );
         let mut ebpf = EbpfLoader::new()
-            .override_global("FLOW_SEED", &seed, true)
+            .override_global("SEED", &seed, true)
+            .override_global("TABLE_ROOM", &table_entries, true)
             .override_global("TC_KNOWS_PROCESS", &knows_process, true)
             .override_global("OWN_NETNS", &socket::own_network_namespace(), true)
             .map_max_entries("COUNTS_0", table_entries)
             .map_max_entries("COUNTS_1", table_entries)
+            .map_max_entries("RECENT", recent_slots(processors()))
             .load(OBJECT)
             .map_err(|error| HookError::NoBpf {
                 reason: describe(&error),
@@ -223,6 +226,11 @@ pub fn select(names: &[String], choice: XdpChoice) -> Result<Vec<Interface>, Hoo
     let interfaces = interface::select(names)?;
     attach::check(&interfaces, choice)?;
     Ok(interfaces)
+}
+
+/// Processors that there can be, by their numbers.
+fn processors() -> u32 {
+    aya::util::nr_cpus().map_or(1, |processors| u32::try_from(processors).unwrap_or(1))
 }
 
 /// The error with its causes, which aya keeps apart.

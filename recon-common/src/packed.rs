@@ -1,0 +1,183 @@
+//! A key as the words that it is in memory: what the kernel's programs work with.
+//!
+//! In: a [`Key`]. Out: [`Packed`], and what is computed of it for every packet that counts.
+//! The decision held here: five words are compared and hashed as words. The compiler would do it for each field of a key, by calling functions.
+
+use crate::flow::{MIX, hash, mix};
+use crate::recent::RECENT_SLOTS;
+use crate::sources::SKETCHES;
+use crate::{Address, Key, Signal};
+
+/// A key's words, in the order of its fields on a little-endian machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Packed(pub [u64; 5]);
+
+/// Where in the last word the port and the signal are.
+const PORT_SHIFT: u32 = u32::BITS;
+const SIGNAL_SHIFT: u32 = PORT_SHIFT + u16::BITS;
+
+/// The bit of each signal that is an answer of this host.
+const ANSWERS: u32 = {
+    let mut bits = 0;
+    let mut next = 0;
+    while next < Signal::ALL.len() {
+        if Signal::ALL[next].is_answer() {
+            bits |= 1 << next;
+        }
+        next += 1;
+    }
+    bits
+};
+
+impl From<&Key> for Packed {
+    #[inline(always)]
+    fn from(key: &Key) -> Self {
+        let [a, b] = key.remote.pairs();
+        let [c, d] = key.local.pairs();
+        let last = u64::from(key.process)
+            | u64::from(key.port) << PORT_SHIFT
+            | u64::from(key.signal) << SIGNAL_SHIFT;
+        Self([a, b, c, d, last])
+    }
+}
+
+impl From<Packed> for Key {
+    fn from(Packed([a, b, c, d, last]): Packed) -> Self {
+        let address = |one: u64, other: u64| {
+            let words = [one, one >> u32::BITS, other, other >> u32::BITS];
+            Address::from_words(words.map(|word| word as u32))
+        };
+        Self {
+            remote: address(a, b),
+            local: address(c, d),
+            process: last as u32,
+            port: (last >> PORT_SHIFT) as u16,
+            signal: (last >> SIGNAL_SHIFT) as u8,
+            reserved: 0,
+        }
+    }
+}
+
+impl Packed {
+    /// Whether it is the same.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is(&self, other: &Self) -> bool {
+        let [a, b, c, d, e] = self.0;
+        let [f, g, h, i, j] = other.0;
+        (a ^ f) | (b ^ g) | (c ^ h) | (d ^ i) | (e ^ j) == 0
+    }
+
+    /// The key under which packets are counted whose sources get none of their own.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of_many(&self) -> Self {
+        let [_, _, c, d, e] = self.0;
+        Self([0, 0, c, d, e])
+    }
+
+    /// Whether its signal is an answer of this host; see [`Signal::is_answer`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_answer(&self) -> bool {
+        let signal = (self.0[4] >> SIGNAL_SHIFT) as u32 & (u32::BITS - 1);
+        ANSWERS >> signal & 1 != 0
+    }
+
+    /// The hash of its remote address, [`Address::hash`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn remote_hash(&self, seed: u64) -> u64 {
+        hash([self.0[0], self.0[1]], seed)
+    }
+
+    /// Which of a generation's sketches is that of this key's target, and the tag that it has there, which is never 0.
+    #[inline(always)]
+    #[must_use]
+    pub const fn sketch(&self, seed: u64) -> (u32, u32) {
+        let hash = mix(hash([self.0[2], self.0[3]], seed), self.0[4]);
+        (hash as u32 & (SKETCHES - 1), (hash >> u32::BITS) as u32 | 1)
+    }
+
+    /// Its slot among a processor's recent keys, under a seed that an outsider can't know, so that nobody can choose keys that take each other's.
+    #[inline(always)]
+    #[must_use]
+    pub const fn slot(&self, seed: u64) -> u32 {
+        let [a, b, c, d, e] = self.0;
+        // The sum of products of words with secrets added (NH, Black et al. 1999), of which the upper bits are good: no product waits for another.
+        let first = a.wrapping_add(seed).wrapping_mul(b ^ !seed);
+        let second = c
+            .wrapping_add(seed ^ MIX)
+            .wrapping_mul(d ^ seed.rotate_left(u32::BITS));
+        let third = (e ^ seed).wrapping_mul(MIX);
+        let hash = first.wrapping_add(second).wrapping_add(third);
+        (hash >> (u64::BITS - RECENT_SLOTS.ilog2())) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    fn key(last: u8, port: u16, signal: Signal) -> Key {
+        Key {
+            remote: Address::v4([198, 51, 100, last]),
+            local: Address::v6([0x20, 1, 0xd, 0xb8, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]),
+            process: 0x0102_0304,
+            port,
+            signal: signal as u8,
+            reserved: 0,
+        }
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn words_are_what_memory_holds() {
+        let key = key(7, 443, Signal::HttpGet);
+        // SAFETY: a key has no padding, and any bytes are words.
+        let words: [u64; 5] = unsafe { core::mem::transmute(key) };
+        let packed = Packed::from(&key);
+        assert_eq!(packed, Packed(words));
+        assert_eq!(Key::from(packed), key);
+        assert_eq!(packed.remote_hash(7), key.remote.hash(7));
+    }
+
+    #[test]
+    fn many_have_no_remote_and_all_else() {
+        let one = key(1, 80, Signal::Syn);
+        let many = Key::from(Packed::from(&one).of_many());
+        assert!(many.is_of_many());
+        let expected = Key {
+            remote: Address::UNSPECIFIED,
+            ..one
+        };
+        assert_eq!(many, expected);
+        let sketches = [1, 2].map(|last| Packed::from(&key(last, 80, Signal::Syn)).sketch(7));
+        assert_eq!(sketches[0], sketches[1], "of one target");
+    }
+
+    #[test]
+    fn answers_are_known() {
+        for signal in Signal::ALL {
+            let packed = Packed::from(&key(1, 1, signal));
+            assert_eq!(packed.is_answer(), signal.is_answer(), "{}", signal.name());
+            assert!(packed.is(&packed));
+            assert!(!packed.is(&Packed::from(&key(2, 1, signal))));
+        }
+    }
+
+    #[test]
+    fn a_scan_and_a_flood_use_most_slots() {
+        let slot = |last, port| Packed::from(&key(last, port, Signal::Syn)).slot(7);
+        let scan: HashSet<u32> = (0..4096).map(|port| slot(1, port)).collect();
+        let sources = (0..16).flat_map(|port| (0..=255).map(move |last| (last, port)));
+        let flood: HashSet<u32> = sources.map(|(last, port)| slot(last, port)).collect();
+        // 4096 keys leave chance one slot in 55 (e^-4) free of 1024.
+        for used in [scan, flood] {
+            assert!(used.len() > 950, "{} slots", used.len());
+            assert!(used.iter().all(|&slot| slot < RECENT_SLOTS));
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The keys that processors have counted last, which are not in the table.
+//!
+//! In: the kernel's slots of a generation that no program writes to. Out: a count for each key, to be put to what the table has of it.
+
+use std::collections::HashMap;
+use std::io;
+
+use aya::maps::MapData;
+use recon_common::Key;
+use recon_common::recent::{RECENT_SLOTS, Recent, first};
+
+use super::shared::Shared;
+
+/// How many slots processors have together.
+pub(crate) const fn slots(processors: u32) -> u32 {
+    first(processors, 0)
+}
+
+/// Reads the slots.
+#[derive(Debug)]
+pub(super) struct RecentDrain {
+    slots: Shared<Recent>,
+    processors: u32,
+    /// Of the generation that was read last.
+    counts: HashMap<Key, u64>,
+}
+
+impl RecentDrain {
+    /// Reads that array of slots.
+    ///
+    /// # Errors
+    /// What the kernel says when it does not share the array's memory.
+    pub(super) fn new(map: MapData) -> io::Result<Self> {
+        let length = map.info().map_err(io::Error::other)?.max_entries();
+        Ok(Self {
+            slots: Shared::new(map, length)?,
+            processors: length / slots(1),
+            counts: HashMap::new(),
+        })
+    }
+
+    /// Takes what a generation has, which no program writes to. What was not taken out of the counts before stays there.
+    pub(super) fn read(&mut self, generation: usize) {
+        for processor in 0..self.processors {
+            let first = first(processor, generation as u32);
+            for index in first..first + RECENT_SLOTS {
+                let slot = self.slots.value(index as usize);
+                // SAFETY: any bytes are a slot, and nobody else uses it now.
+                let recent = unsafe { &mut *slot.as_ptr() };
+                if recent.count > 0 {
+                    *self.counts.entry(recent.key.into()).or_default() += recent.count;
+                    recent.count = 0;
+                }
+            }
+        }
+    }
+
+    /// What was read of a key, once.
+    pub(super) fn take(&mut self, key: &Key) -> u64 {
+        // Most of a flood's keys are in the table alone, and at other times there are few.
+        if self.counts.is_empty() {
+            return 0;
+        }
+        self.counts.remove(key).unwrap_or_default()
+    }
+
+    /// All that was read and not taken.
+    pub(super) fn rest(&mut self) -> impl Iterator<Item = (Key, u64)> + '_ {
+        self.counts.drain()
+    }
+}

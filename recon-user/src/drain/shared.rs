@@ -1,0 +1,72 @@
+//! The memory of an array map, shared with the kernel: to ask for its values one by one takes milliseconds.
+//!
+//! In: an array that was made to be mapped (`BPF_F_MMAPABLE`). Out: pointers to its values, which the kernel's programs may write to meanwhile.
+
+use std::io;
+use std::marker::PhantomData;
+use std::num::NonZeroUsize;
+use std::ptr::NonNull;
+
+use aya::maps::MapData;
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+
+/// The values of an array, mapped into this process.
+#[derive(Debug)]
+pub(super) struct Shared<T> {
+    start: NonNull<T>,
+    length: usize,
+    /// Held open for the programs that are still to be loaded with it.
+    _map: MapData,
+    values: PhantomData<T>,
+}
+
+// SAFETY: the mapping belongs to this value alone, and is good on any thread.
+unsafe impl<T: Send> Send for Shared<T> {}
+
+impl<T> Shared<T> {
+    /// The bytes of so many values. The kernel rounds each up to 8, which the types that are shared are multiples of.
+    fn bytes(length: usize) -> Option<NonZeroUsize> {
+        const { assert!(size_of::<T>().is_multiple_of(8)) };
+        NonZeroUsize::new(length.checked_mul(size_of::<T>())?)
+    }
+
+    /// Maps the array, which has `length` values of that type.
+    ///
+    /// # Errors
+    /// What the kernel says when it does not share the array's memory.
+    pub(super) fn new(map: MapData, length: u32) -> io::Result<Self> {
+        let length = length as usize;
+        let bytes = Self::bytes(length).ok_or(io::ErrorKind::InvalidInput)?;
+        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: a mapping of its own, at an address of the kernel's choice.
+        let start = unsafe { mmap(None, bytes, access, MapFlags::MAP_SHARED, map.fd(), 0) }?;
+        Ok(Self {
+            start: start.cast(),
+            length,
+            _map: map,
+            values: PhantomData,
+        })
+    }
+
+    /// The value at that position, which has to be one of the array's.
+    pub(super) fn value(&self, position: usize) -> NonNull<T> {
+        assert!(position < self.length, "{position} of {}", self.length);
+        // SAFETY: the mapping has that many values.
+        unsafe { self.start.add(position) }
+    }
+
+    /// All values.
+    pub(super) fn values(&self) -> impl Iterator<Item = NonNull<T>> {
+        (0..self.length).map(|position| self.value(position))
+    }
+}
+
+impl<T> Drop for Shared<T> {
+    fn drop(&mut self) {
+        let Some(bytes) = Self::bytes(self.length) else {
+            return;
+        };
+        // SAFETY: the mapping as it was made; nothing points into it any more. Nothing can be done where it fails.
+        let _ = unsafe { munmap(self.start.cast(), bytes.get()) };
+    }
+}
