@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::alert;
-use crate::judge::{Finding, Interval, Judge, Settings};
+use crate::judge::{DEFAULT_MEMORY, Finding, Interval, Judge, Settings};
 use crate::process::Process;
 use crate::row::json::{self, OwnedRow};
 use crate::rule::SignalSet;
@@ -96,6 +96,7 @@ impl Replay {
                 include_private: settings.include_private,
                 local_networks: settings.local_networks,
                 ignored: SignalSet::default(),
+                memory: DEFAULT_MEMORY,
             }),
             poll: None,
             device: String::new(),

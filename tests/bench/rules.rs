@@ -10,7 +10,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use jiff::Timestamp;
 use recon_common::{Address, Key, Signal};
-use recon_user::judge::{Interval, Judge, Settings};
+use recon_user::judge::{DEFAULT_MEMORY, Interval, Judge, Settings};
 use recon_user::kql::{Loader, Plan};
 use recon_user::row::Row;
 use recon_user::rule::{Configured, Severity, SignalSet, defaults};
@@ -79,6 +79,7 @@ fn time(rows: &[Key], rules: &[Plan]) -> f64 {
         include_private: false,
         local_networks: Vec::new(),
         ignored: SignalSet::default(),
+        memory: DEFAULT_MEMORY,
     });
     let to = Timestamp::UNIX_EPOCH;
     let interval = Interval { from: to, to };

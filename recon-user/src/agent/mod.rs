@@ -19,7 +19,7 @@ use crate::alert;
 use crate::cli::RunOptions;
 use crate::drain::{Drain, DrainError, Executions, Grace, Tally};
 use crate::hook::{self, Cgroup, Egress, Hooks, Sockets, Taken};
-use crate::judge::{Interval, Judge, Settings};
+use crate::judge::{DEFAULT_MEMORY, Interval, Judge, Settings, Shed};
 use crate::row::Row;
 use crate::rule::SignalSet;
 use crate::settings::InForce;
@@ -65,6 +65,7 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
             include_private: settings.include_private,
             local_networks: settings.local_networks.clone(),
             ignored: untrusted(&sockets, &taken),
+            memory: DEFAULT_MEMORY,
         }),
         output,
         host: host_name(),
@@ -158,7 +159,7 @@ struct Totals {
     polls: u64,
     failed_polls: u64,
     tally: Tally,
-    evicted: u64,
+    shed: Shed,
     forgotten: u64,
 }
 
@@ -264,7 +265,7 @@ impl Agent {
     }
 
     fn report(&mut self, tally: &Tally, findings: usize) {
-        let evicted = self.judge.take_evicted();
+        let Shed { evicted, refused } = self.judge.take_shed();
         let forgotten = self.actors.take_evicted();
         let level = match tally.frames_in + tally.frames_out {
             0 => log::Level::Trace,
@@ -272,11 +273,12 @@ impl Agent {
         };
         log::log!(
             level,
-            "poll {}: {tally} evicted={evicted} processes_forgotten={forgotten} findings={findings}",
+            "poll {}: {tally} evicted={evicted} refused={refused} processes_forgotten={forgotten} findings={findings}",
             self.totals.polls
         );
         self.totals.tally.add(tally);
-        self.totals.evicted += evicted;
+        self.totals.shed.evicted += evicted;
+        self.totals.shed.refused += refused;
         self.totals.forgotten += forgotten;
     }
 
@@ -290,7 +292,7 @@ impl Agent {
             polls,
             failed_polls,
             tally,
-            evicted,
+            shed: Shed { evicted, refused },
             forgotten,
         } = self.totals;
         let Total { alerts, rows } = self.output.finish();
@@ -299,7 +301,7 @@ impl Agent {
             format!(" events={written} events_dropped={dropped}")
         });
         log::info!(
-            "totals: polls={polls} failed_polls={failed_polls} {tally} evicted={evicted} processes_forgotten={forgotten} alerts={written} alerts_dropped={dropped}{rows}"
+            "totals: polls={polls} failed_polls={failed_polls} {tally} evicted={evicted} refused={refused} processes_forgotten={forgotten} alerts={written} alerts_dropped={dropped}{rows}"
         );
     }
 }

@@ -5,105 +5,55 @@
 //! - Each slice has what its rows came to, and all are put together when they are asked for: once a poll, and when something is told.
 //! - Of different values each is kept once, up to a limit.
 //! - A sum counts each of a row's events, but where it is of `Count` itself, which has counted them already.
+//! - `dcount` of the remotes is exact up to a limit and an estimate beyond ([`Sources`]): a flood has millions of them. Kusto's own is an
+//!   estimate always.
 
-use std::collections::VecDeque;
+use std::borrow::Cow;
 
 use super::columns::RowColumns;
-use crate::kql::eval::{Value, compare, eval, holds};
-use crate::kql::{Aggregate, AggregateFunction, Comparison, Expr, Field, Literal, Plan, Type};
-use crate::rule::fields;
-use crate::window::{Distinct, Slice};
+use super::key::known_remote;
+use super::partial::{Partial, Slices, empty};
+use crate::kql::eval::{Value, eval, holds};
+use crate::kql::{Aggregate, AggregateFunction, Expr, Field, Literal, Plan};
+use crate::row::Row;
+use crate::rule::{field, fields};
+use crate::seed::seed;
+use crate::window::{Distinct, Member, Slice, Sources, allocated};
 
 /// Different values that a group keeps: all ports there are.
 const MAX_VALUES: usize = 1 << 16;
 
 /// One aggregate of one group.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Sliding {
     /// Whether a row counts for as many as its events are: not where a sum is of `Count` itself.
     is_weighted: bool,
     kept: Kept,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Kept {
     /// Different values.
     Set(Distinct<Value<'static>>),
-    /// What the rows of each slice came to, oldest first.
-    Slices(VecDeque<(Slice, Partial)>),
-}
-
-/// What some rows came to.
-#[derive(Clone, Debug)]
-enum Partial {
-    /// Events.
-    Count(u64),
-    /// The sum of a value over events, and how many have one.
-    Sum(Number, u64),
-    /// The least or the greatest.
-    One(Value<'static>),
-    /// The values of the row with the greatest first one.
-    Row(Vec<Value<'static>>),
-}
-
-/// A sum: whole as long as its parts are.
-#[derive(Clone, Copy, Debug)]
-enum Number {
-    Whole(i128),
-    Real(f64),
-}
-
-impl Number {
-    fn of(value: &Value<'_>) -> Option<Self> {
-        match value {
-            Value::Long(whole) | Value::Timespan(whole) => Some(Self::Whole(i128::from(*whole))),
-            Value::Real(real) => Some(Self::Real(*real)),
-            _ => None,
-        }
-    }
-
-    fn real(self) -> f64 {
-        match self {
-            Self::Whole(whole) => whole as f64,
-            Self::Real(real) => real,
-        }
-    }
-
-    fn times(self, count: u64) -> Self {
-        match self {
-            Self::Whole(whole) => Self::Whole(whole.saturating_mul(i128::from(count))),
-            Self::Real(real) => Self::Real(real * count as f64),
-        }
-    }
-
-    fn plus(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Whole(one), Self::Whole(other)) => Self::Whole(one.saturating_add(other)),
-            _ => Self::Real(self.real() + other.real()),
-        }
-    }
-
-    fn value(self, kind: Type) -> Value<'static> {
-        let whole = |whole: i128| i64::try_from(whole).ok();
-        match (self, kind) {
-            (Self::Whole(sum), Type::Timespan) => whole(sum).map_or(Value::Null, Value::Timespan),
-            (Self::Whole(sum), Type::Real) => Value::Real(sum as f64),
-            (Self::Whole(sum), _) => whole(sum).map_or(Value::Null, Value::Long),
-            (Self::Real(sum), Type::Timespan) => Value::Timespan(sum as i64),
-            (Self::Real(sum), _) => Value::Real(sum),
-        }
-    }
+    /// Different remotes.
+    Sources(Sources),
+    /// What rows came to.
+    Slices(Slices),
 }
 
 impl Sliding {
     /// That of a plan, at that position.
     pub(super) fn new(plan: &Plan, position: usize) -> Self {
         let aggregate = &plan.aggregates[position];
+        let is_of_remotes = aggregate.arguments.first().and_then(field) == Some(Field::RemoteIp);
         let kept = match aggregate.function {
+            AggregateFunction::DCount | AggregateFunction::DCountIf if is_of_remotes => {
+                Kept::Sources(Sources::default())
+            }
             AggregateFunction::DCount
             | AggregateFunction::DCountIf
             | AggregateFunction::MakeSet => Kept::Set(Distinct::default()),
-            _ => Kept::Slices(VecDeque::new()),
+            _ => Kept::Slices(Slices::default()),
         };
         let arguments = aggregate.arguments.iter();
         let mut fields = arguments.flat_map(|argument| fields(argument, &plan.extends));
@@ -113,26 +63,28 @@ impl Sliding {
         }
     }
 
-    /// Adds a row. Returns whether it could be held.
-    pub(super) fn add(&mut self, now: Slice, aggregate: &Aggregate, row: &RowColumns<'_>) -> bool {
-        self.expire(now);
+    /// Adds a row. Returns whether it is held for the whole window: where it takes more memory, `may_grow` has to allow it.
+    pub(super) fn add(
+        &mut self,
+        now: Slice,
+        aggregate: &Aggregate,
+        row: &RowColumns<'_>,
+        may_grow: bool,
+    ) -> bool {
         match &mut self.kept {
             Kept::Set(set) => match member(aggregate, row) {
-                Some(value) => set.add(now, value, MAX_VALUES),
+                Some(value) => set.add(now, value, MAX_VALUES, may_grow),
                 None => true,
             },
+            Kept::Sources(sources) => {
+                !is_met(aggregate, row) || add_sources(sources, now, row.row, may_grow)
+            }
             Kept::Slices(slices) => {
                 let count = if self.is_weighted { row.count() } else { 1 };
-                let Some(new) = Partial::of(aggregate, row, count) else {
-                    return true;
-                };
-                match slices.back_mut() {
-                    Some((slice, partial)) if *slice >= now => {
-                        partial.merge(new, aggregate.function);
-                    }
-                    _ => slices.push_back((now, new)),
+                match Partial::of(aggregate, row, count) {
+                    Some(new) => slices.add(now, new, aggregate.function, may_grow),
+                    None => true,
                 }
-                true
             }
         }
     }
@@ -141,13 +93,8 @@ impl Sliding {
     pub(super) fn expire(&mut self, now: Slice) {
         match &mut self.kept {
             Kept::Set(set) => set.expire(now),
-            Kept::Slices(slices) => {
-                while let Some((slice, _)) = slices.front()
-                    && *slice < now.oldest()
-                {
-                    slices.pop_front();
-                }
-            }
+            Kept::Sources(sources) => sources.expire(now),
+            Kept::Slices(slices) => slices.expire(now),
         }
     }
 
@@ -155,6 +102,7 @@ impl Sliding {
     pub(super) fn number(&self, aggregate: &Aggregate) -> Option<i64> {
         let value = match &self.kept {
             Kept::Set(set) => long(set.total()),
+            Kept::Sources(sources) => long(sources.total()),
             Kept::Slices(_) => self.values(aggregate).into_iter().next()?,
         };
         match value {
@@ -165,37 +113,67 @@ impl Sliding {
 
     /// What the window comes to: a value for each column that the aggregate gives.
     pub(super) fn values(&self, aggregate: &Aggregate) -> Vec<Value<'static>> {
-        let slices = match &self.kept {
+        match &self.kept {
             Kept::Set(set) if aggregate.function == AggregateFunction::MakeSet => {
-                return vec![Value::List(listed(set, aggregate.arguments.get(1)))];
+                vec![Value::List(listed(set, aggregate.arguments.get(1)))]
             }
-            Kept::Set(set) => return vec![long(set.total())],
-            Kept::Slices(slices) => slices,
-        };
-        let partials = slices.iter().map(|(_, partial)| partial.clone());
-        let whole = partials.reduce(|mut whole, partial| {
-            whole.merge(partial, aggregate.function);
-            whole
-        });
-        match whole {
-            Some(whole) => whole.values(aggregate),
-            None => empty(aggregate),
+            Kept::Set(set) => vec![long(set.total())],
+            Kept::Sources(sources) => vec![long(sources.total())],
+            Kept::Slices(slices) => match slices.whole(aggregate.function) {
+                Some(whole) => whole.values(aggregate),
+                None => empty(aggregate),
+            },
+        }
+    }
+
+    /// The bytes of heap that it takes.
+    pub(super) fn heap(&self) -> usize {
+        match &self.kept {
+            Kept::Set(set) => set.heap(),
+            Kept::Sources(sources) => sources.heap(),
+            Kept::Slices(slices) => slices.heap(),
+        }
+    }
+
+    /// The bytes that it may grow by at once, beside what any row takes.
+    pub(super) fn growth(&self) -> usize {
+        match &self.kept {
+            Kept::Set(set) => set.growth(),
+            Kept::Sources(sources) => sources.growth(),
+            Kept::Slices(_) => 0,
         }
     }
 }
 
-/// What no row comes to.
-fn empty(aggregate: &Aggregate) -> Vec<Value<'static>> {
-    let value = match (aggregate.function, aggregate.outputs[0].kind) {
-        (AggregateFunction::Count | AggregateFunction::CountIf, _) => Value::Long(0),
-        (AggregateFunction::Sum | AggregateFunction::SumIf, kind) => Number::Whole(0).value(kind),
-        _ => Value::Null,
-    };
-    vec![value; aggregate.outputs.len()]
+/// Adds the remote of a row, or those of its sketch. Returns whether all of them are held.
+fn add_sources(sources: &mut Sources, now: Slice, row: &Row<'_>, may_grow: bool) -> bool {
+    match (known_remote(row.key), row.sources) {
+        (Some(remote), _) => sources.add(now, remote.hash(seed()), may_grow),
+        (None, Some(sketched)) => sources.join(now, sketched, may_grow),
+        (None, None) => false,
+    }
+}
+
+impl Member for Value<'static> {
+    fn heap(&self) -> usize {
+        heap_of(self)
+    }
+}
+
+/// The bytes of heap that a value takes.
+pub(super) fn heap_of(value: &Value<'_>) -> usize {
+    match value {
+        Value::String(Cow::Owned(text)) => allocated(text.capacity()),
+        Value::List(items) => {
+            let held: usize = items.iter().map(heap_of).sum();
+            allocated(items.capacity() * size_of::<Value<'_>>()) + held
+        }
+        _ => 0,
+    }
 }
 
 /// The value of an argument. None where it is null.
-fn argument<'a>(
+pub(super) fn argument<'a>(
     aggregate: &'a Aggregate,
     position: usize,
     row: &'a RowColumns<'_>,
@@ -205,7 +183,7 @@ fn argument<'a>(
 }
 
 /// Whether the condition of an aggregate holds that has one.
-fn is_met(aggregate: &Aggregate, row: &RowColumns<'_>) -> bool {
+pub(super) fn is_met(aggregate: &Aggregate, row: &RowColumns<'_>) -> bool {
     let position = match aggregate.function {
         AggregateFunction::CountIf => 0,
         AggregateFunction::DCountIf | AggregateFunction::SumIf => 1,
@@ -221,77 +199,7 @@ fn member(aggregate: &Aggregate, row: &RowColumns<'_>) -> Option<Value<'static>>
     value.flatten().map(Value::into_owned)
 }
 
-impl Partial {
-    /// What one row of so many events comes to. None where it does not count.
-    fn of(aggregate: &Aggregate, row: &RowColumns<'_>, count: u64) -> Option<Self> {
-        if !is_met(aggregate, row) {
-            return None;
-        }
-        match aggregate.function {
-            AggregateFunction::Count | AggregateFunction::CountIf => Some(Self::Count(count)),
-            AggregateFunction::ArgMax => {
-                argument(aggregate, 0, row)?;
-                let arguments = aggregate.arguments.iter();
-                let values = arguments.map(|argument| eval(argument, row, row.now()).into_owned());
-                Some(Self::Row(values.collect()))
-            }
-            AggregateFunction::Sum | AggregateFunction::SumIf | AggregateFunction::Avg => {
-                let value = argument(aggregate, 0, row)?;
-                Some(Self::Sum(Number::of(&value)?.times(count), count))
-            }
-            AggregateFunction::Min | AggregateFunction::Max => {
-                Some(Self::One(argument(aggregate, 0, row)?.into_owned()))
-            }
-            // Those are sets.
-            AggregateFunction::DCount
-            | AggregateFunction::DCountIf
-            | AggregateFunction::MakeSet => None,
-        }
-    }
-
-    fn merge(&mut self, other: Self, function: AggregateFunction) {
-        match (self, other) {
-            (Self::Count(count), Self::Count(more)) => *count += more,
-            (Self::Sum(sum, count), Self::Sum(more, with)) => {
-                *sum = sum.plus(more);
-                *count += with;
-            }
-            (Self::One(one), Self::One(other)) => {
-                let wanted = match function {
-                    AggregateFunction::Min => Comparison::Less,
-                    _ => Comparison::Greater,
-                };
-                if compare(wanted, &other, one) == Some(true) {
-                    *one = other;
-                }
-            }
-            (Self::Row(row), Self::Row(other)) => {
-                let is_greater = compare(Comparison::Greater, &other[0], &row[0]);
-                if is_greater == Some(true) {
-                    *row = other;
-                }
-            }
-            // An aggregate has partials of one kind.
-            _ => {}
-        }
-    }
-
-    fn values(self, aggregate: &Aggregate) -> Vec<Value<'static>> {
-        let kind = aggregate.outputs[0].kind;
-        let value = match self {
-            Self::Count(count) => long(count),
-            Self::Sum(sum, count) if aggregate.function == AggregateFunction::Avg => {
-                Number::Real(sum.real() / count as f64).value(kind)
-            }
-            Self::Sum(sum, _) => sum.value(kind),
-            Self::One(value) => value,
-            Self::Row(values) => return values,
-        };
-        vec![value]
-    }
-}
-
-fn long(count: u64) -> Value<'static> {
+pub(super) fn long(count: u64) -> Value<'static> {
     Value::Long(i64::try_from(count).unwrap_or(i64::MAX))
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::rule::Rule;
+use crate::window::allocated;
 
 /// A group has to stay at or under its threshold for this long before it starts anew, and for as long as its rule's window.
 const QUIET: SignedDuration = SignedDuration::from_hours(1);
@@ -51,14 +52,11 @@ pub(super) struct Told {
     pub(super) suppressed: u64,
 }
 
-/// The alarm of one group.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Alarm {
-    sounded: Option<Sounded>,
-    suppressed: u64,
-}
+/// The alarm of one group. Most never sound: it takes heap once it has.
+#[derive(Debug, Default)]
+pub(super) struct Alarm(Option<Box<Sounded>>);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Sounded {
     /// When the group was last seen over its threshold.
     over_at: Timestamp,
@@ -74,6 +72,8 @@ struct Sounded {
     over_after: SignedDuration,
     /// Whether its end is waited for.
     is_watched: bool,
+    /// Polls that were over the threshold since it was told of, and kept quiet.
+    suppressed: u64,
 }
 
 impl Alarm {
@@ -85,34 +85,41 @@ impl Alarm {
         let signed = |time: Duration| SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
         let quiet = signed(rule.window()).max(QUIET);
         let pause = rule.plan().cooldown.map_or(PAUSE, signed);
-        let phase = match &mut self.sounded {
-            Some(sounded) => {
-                let may_tell = now.duration_since(sounded.told_at) >= pause;
-                let is_new = sounded.is_held_back || now.duration_since(sounded.over_at) > quiet;
-                sounded.over_at = now;
-                sounded.is_held_back = is_new;
-                match is_new {
-                    true => may_tell.then_some(Phase::Began),
-                    false => (count >= sounded.next && may_tell).then_some(Phase::Grew),
-                }
-            }
-            None => Some(Phase::Began),
+        let Some(sounded) = &mut self.0 else {
+            self.0 = Some(Box::new(Sounded {
+                over_at: now,
+                is_held_back: false,
+                told_at: now,
+                told: count,
+                next: count.saturating_mul(ESCALATION),
+                over_after: OVER,
+                is_watched: false,
+                suppressed: 0,
+            }));
+            return Some(Told {
+                phase: Phase::Began,
+                suppressed: 0,
+            });
+        };
+        let may_tell = now.duration_since(sounded.told_at) >= pause;
+        let is_new = sounded.is_held_back || now.duration_since(sounded.over_at) > quiet;
+        sounded.over_at = now;
+        sounded.is_held_back = is_new && !may_tell;
+        let phase = match is_new {
+            true => may_tell.then_some(Phase::Began),
+            false => (count >= sounded.next && may_tell).then_some(Phase::Grew),
         };
         let Some(phase) = phase else {
-            self.suppressed += 1;
+            sounded.suppressed += 1;
             return None;
         };
-        let before = self.sounded.filter(|_| phase == Phase::Grew);
-        self.sounded = Some(Sounded {
-            over_at: now,
-            is_held_back: false,
-            told_at: now,
-            told: count,
-            next: count.saturating_mul(ESCALATION),
-            over_after: before.map_or(OVER, |before| before.over_after),
-            is_watched: self.sounded.is_some_and(|before| before.is_watched),
-        });
-        Some(self.told(phase))
+        if phase == Phase::Began {
+            sounded.over_after = OVER;
+        }
+        sounded.told_at = now;
+        sounded.told = count;
+        sounded.next = count.saturating_mul(ESCALATION);
+        Some(sounded.tell(phase))
     }
 
     /// Looks at a group that was told of and unchanged since `changed_at`. Returns what has to be told where its incident is over.
@@ -125,7 +132,7 @@ impl Alarm {
         changed_at: Timestamp,
         now: Timestamp,
     ) -> Result<Option<Told>, Timestamp> {
-        let Some(sounded) = &mut self.sounded else {
+        let Some(sounded) = &mut self.0 else {
             return Ok(None);
         };
         let over_at = changed_at
@@ -140,26 +147,40 @@ impl Alarm {
         }
         sounded.told = count;
         sounded.over_after = (sounded.over_after * 2).min(QUIET);
-        Ok(Some(self.told(Phase::Ended)))
+        Ok(Some(sounded.tell(Phase::Ended)))
     }
 
     /// Whether its end has to be waited for from now on: it was told of, and nobody waits yet.
     pub(super) fn watch(&mut self) -> bool {
-        let before = self.sounded.as_mut();
-        before.is_some_and(|sounded| !std::mem::replace(&mut sounded.is_watched, true))
+        let sounded = self.0.as_mut();
+        sounded.is_some_and(|sounded| !std::mem::replace(&mut sounded.is_watched, true))
     }
 
-    fn told(&mut self, phase: Phase) -> Told {
-        Told {
-            phase,
-            suppressed: std::mem::take(&mut self.suppressed),
-        }
+    /// Whether it has ever sounded.
+    pub(super) fn has_sounded(&self) -> bool {
+        self.0.is_some()
     }
 
     /// Whether it has sounded, and the count was over the threshold at `since` or later.
     pub(super) fn was_over(&self, since: Timestamp) -> bool {
-        self.sounded
-            .is_some_and(|Sounded { over_at, .. }| over_at >= since)
+        let sounded = self.0.as_ref();
+        sounded.is_some_and(|sounded| sounded.over_at >= since)
+    }
+
+    /// The bytes of heap that it takes.
+    pub(super) fn heap(&self) -> usize {
+        self.0
+            .as_ref()
+            .map_or(0, |_| allocated(size_of::<Sounded>()))
+    }
+}
+
+impl Sounded {
+    fn tell(&mut self, phase: Phase) -> Told {
+        Told {
+            phase,
+            suppressed: std::mem::take(&mut self.suppressed),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use recon_common::{Address, Key, Signal};
 use serde::Serialize;
 
-use super::group::GroupKey;
+use super::key::GroupKey;
 use crate::rule::Rule;
 use crate::window;
 

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 
-use super::group::GroupKey;
+use super::key::GroupKey;
 use crate::kql::eval::{Columns, Value, eval};
 use crate::kql::{Field, Named, Plan, Slot};
 use crate::row::Row;

@@ -1,117 +1,35 @@
-//! One group of a rule: what it is of, its window, its alarm, and a sample of what was seen.
+//! One group of a rule: what it is of, its window, its alarm, and what was seen.
 //!
 //! In: rows that the rule takes. Out: the [`Finding`] that tells of it.
+//! The decision held here: a group holds the key of a row of its own instead of those parts of it that the rule groups by, and of its rows the
+//! first says what was seen until one differs. So a group of one event is 184 bytes and takes no heap.
 
-use std::cmp::Ordering;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use recon_common::{Address, Key, Signal};
+use recon_common::{Address, Key};
 
 use super::Finding;
-use super::aggregate::Sliding;
+use super::aggregate::{Sliding, heap_of};
 use super::alarm::{Alarm, Told};
 use super::columns::{GroupColumns, RowColumns};
-use super::order::order;
+use super::key::{GroupKey, Wanted, known_local, known_process, known_remote};
 use super::sample::Sample;
-use crate::kql::eval::{Columns, Value, eval, holds};
-use crate::rule::{Measure, Rule, SignalSet};
-use crate::window::{self, Counted, Distinct, Slice};
+use super::seen::Seen;
+use crate::kql::eval::{Columns, Value, holds};
+use crate::row::Row;
+use crate::rule::{GroupBy, Measure, Rule, SignalSet};
+use crate::window::{self, Counted, Distinct, Slice, allocated};
 
 /// Members of a distinct count that a group keeps: all ports there are.
 const MAX_MEMBERS: usize = 1 << 16;
-/// Ports, and addresses and processes, that an alert lists.
-const PORTS_SHOWN: usize = 16;
-const SHOWN: usize = 8;
-
-/// What a rule keeps its counts by. Parts that it does not group by are `None`, and so is what is not known.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct GroupKey {
-    pub(super) remote: Option<Address>,
-    pub(super) local: Option<Address>,
-    pub(super) port: Option<u16>,
-    pub(super) process: Option<u32>,
-    /// The values of what it is of beside: of few rules anything.
-    pub(super) others: Box<[Value<'static>]>,
-}
-
-/// At once, since every row of every rule that takes it is looked up by it. What is not known is hashed as its default.
-impl Hash for GroupKey {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let address = |address: Option<Address>| {
-            let [a, b, c, d] = address.unwrap_or(Address::UNSPECIFIED).words();
-            [
-                u64::from(a) << 32 | u64::from(b),
-                u64::from(c) << 32 | u64::from(d),
-            ]
-        };
-        let [[a, b], [c, d]] = [self.remote, self.local].map(address);
-        let process = u64::from(self.process.unwrap_or_default());
-        let ends = process << 32 | u64::from(self.port.unwrap_or_default());
-        [a, b, c, d, ends]
-            .into_iter()
-            .for_each(|part| state.write_u64(part));
-        if !self.others.is_empty() {
-            self.others.hash(state);
-        }
-    }
-}
-
-impl GroupKey {
-    /// The group of a row. None where something is not known that a summary groups by.
-    pub(super) fn new(rule: &Rule, row: &RowColumns<'_>) -> Option<Self> {
-        let key = row.row.key;
-        let mut others = Vec::new();
-        for &position in &rule.others {
-            let value = eval(&rule.plan().groups[position].expr, row, row.now());
-            if value.is_null() && rule.plan().is_summary {
-                return None;
-            }
-            others.push(value.into_owned());
-        }
-        Some(Self {
-            remote: rule.by.remote.then_some(key.remote),
-            local: known_local(key).filter(|_| rule.by.local),
-            port: rule.by.port.then_some(key.port),
-            process: known_process(key).filter(|_| rule.by.process),
-            others: others.into(),
-        })
-    }
-
-    /// An order of a rule's groups.
-    pub(super) fn order(&self, other: &Self) -> Ordering {
-        let plain = |key: &Self| (key.remote, key.local, key.port, key.process);
-        let others = self.others.iter().zip(&other.others);
-        let others = others.map(|(one, other)| order(one, other));
-        plain(self)
-            .cmp(&plain(other))
-            .then_with(|| others.fold(Ordering::Equal, Ordering::then))
-    }
-
-    /// The group of a rule that groups by the remote alone.
-    pub(super) fn of_remote(remote: Address) -> Self {
-        Self {
-            remote: Some(remote),
-            ..Self::default()
-        }
-    }
-}
-
-fn known_local(key: &Key) -> Option<Address> {
-    (key.local != Address::UNSPECIFIED).then_some(key.local)
-}
-
-fn known_process(key: &Key) -> Option<u32> {
-    (key.process != 0).then_some(key.process)
-}
 
 #[derive(Debug)]
 pub(super) enum Window {
     Count(Counted),
     Ports(Distinct<u16>),
-    Locals(Distinct<Address>),
-    Remotes(Distinct<Address>),
+    /// Local or remote ones.
+    Addresses(Distinct<Address>),
     /// Of rules that measure by an aggregate.
     None,
 }
@@ -121,31 +39,37 @@ impl Window {
         match measure {
             Measure::Count => Self::Count(Counted::default()),
             Measure::DistinctPorts => Self::Ports(Distinct::default()),
-            Measure::DistinctAddresses => Self::Locals(Distinct::default()),
-            Measure::DistinctRemotes => Self::Remotes(Distinct::default()),
+            Measure::DistinctAddresses | Measure::DistinctRemotes => {
+                Self::Addresses(Distinct::default())
+            }
             Measure::Other => Self::None,
         }
     }
 
-    /// Returns whether the event could be held.
-    pub(super) fn add(&mut self, now: Slice, key: &Key, count: u64) -> bool {
-        match self {
-            Self::Count(counted) => {
-                counted.add(now, count);
-                true
+    /// Returns whether the event is held for the whole window.
+    fn add(&mut self, measure: Measure, now: Slice, row: &RowColumns<'_>, may_grow: bool) -> bool {
+        let key = row.row.key;
+        let member = match measure {
+            Measure::DistinctRemotes => known_remote(key),
+            _ => Some(key.local),
+        };
+        match (self, member) {
+            (Self::Count(counted), _) => counted.add(now, row.count(), may_grow),
+            (Self::Ports(distinct), _) => distinct.add(now, key.port, MAX_MEMBERS, may_grow),
+            (Self::Addresses(distinct), Some(member)) => {
+                distinct.add(now, member, MAX_MEMBERS, may_grow)
             }
-            Self::Ports(distinct) => distinct.add(now, key.port, MAX_MEMBERS),
-            Self::Locals(distinct) => distinct.add(now, key.local, MAX_MEMBERS),
-            Self::Remotes(distinct) => distinct.add(now, key.remote, MAX_MEMBERS),
-            Self::None => true,
+            // Of the remotes that it is of none is known.
+            (Self::Addresses(_), None) => false,
+            (Self::None, _) => true,
         }
     }
 
-    pub(super) fn expire(&mut self, now: Slice) {
+    fn expire(&mut self, now: Slice) {
         match self {
             Self::Count(counted) => counted.expire(now),
             Self::Ports(distinct) => distinct.expire(now),
-            Self::Locals(distinct) | Self::Remotes(distinct) => distinct.expire(now),
+            Self::Addresses(distinct) => distinct.expire(now),
             Self::None => {}
         }
     }
@@ -154,8 +78,25 @@ impl Window {
         match self {
             Self::Count(counted) => counted.total(),
             Self::Ports(distinct) => distinct.total(),
-            Self::Locals(distinct) | Self::Remotes(distinct) => distinct.total(),
+            Self::Addresses(distinct) => distinct.total(),
             Self::None => 0,
+        }
+    }
+
+    fn heap(&self) -> usize {
+        match self {
+            Self::Count(counted) => counted.heap(),
+            Self::Ports(distinct) => distinct.heap(),
+            Self::Addresses(distinct) => distinct.heap(),
+            Self::None => 0,
+        }
+    }
+
+    fn growth(&self) -> usize {
+        match self {
+            Self::Ports(distinct) => distinct.growth(),
+            Self::Addresses(distinct) => distinct.growth(),
+            Self::Count(_) | Self::None => 0,
         }
     }
 }
@@ -163,9 +104,13 @@ impl Window {
 /// What is known of one group.
 #[derive(Debug)]
 pub(super) struct Group {
+    /// The key of its first row since the window was last empty.
+    of: Key,
+    /// What it is of beside.
+    others: Box<[Value<'static>]>,
     pub(super) window: Window,
     /// What is kept beside: an aggregate for each of the rule's `kept`.
-    pub(super) aggregates: Box<[Sliding]>,
+    aggregates: Box<[Sliding]>,
     pub(super) alarm: Alarm,
     pub(super) seen: Seen,
     /// The poll that changed it last.
@@ -174,61 +119,103 @@ pub(super) struct Group {
     pub(super) changed_at: Timestamp,
     /// What the window held before that.
     pub(super) total_before: u64,
-}
-
-/// What was seen since the window was last empty.
-#[derive(Debug)]
-pub(super) struct Seen {
-    since: Timestamp,
-    signals: SignalSet,
-    ports: Sample<u16, PORTS_SHOWN>,
-    locals: Sample<Address, SHOWN>,
-    /// Of groups that are not of one remote.
-    remotes: Sample<Address, SHOWN>,
-    /// Of groups that are not of one process.
-    processes: Sample<u32, SHOWN>,
-    pub(super) is_lossy: bool,
-}
-
-impl Seen {
-    pub(super) fn nothing(since: Timestamp) -> Self {
-        Self {
-            since,
-            signals: SignalSet::default(),
-            ports: Sample::default(),
-            locals: Sample::default(),
-            remotes: Sample::default(),
-            processes: Sample::default(),
-            is_lossy: false,
-        }
-    }
-
-    pub(super) fn note(&mut self, rule: &Rule, signal: Signal, key: &Key) {
-        self.signals.insert(signal);
-        self.ports.insert(key.port);
-        if let Some(local) = known_local(key) {
-            self.locals.insert(local);
-        }
-        if !rule.by.remote {
-            self.remotes.insert(key.remote);
-        }
-        if !rule.by.process
-            && let Some(process) = known_process(key)
-        {
-            self.processes.insert(process);
-        }
-    }
+    /// The bytes of heap that are accounted for.
+    pub(super) accounted: usize,
 }
 
 impl Group {
-    /// Adds a row. Returns whether all of it could be held.
-    pub(super) fn add(&mut self, rule: &Rule, now: Slice, row: &RowColumns<'_>) -> bool {
-        let is_measured = rule.measured_signals.contains(row.row.signal);
-        let mut is_held = !is_measured || self.window.add(now, row.row.key, row.count());
-        for (&position, sliding) in rule.kept.iter().zip(&mut self.aggregates) {
-            is_held &= sliding.add(now, &rule.plan().aggregates[position], row);
+    /// One that has seen nothing yet.
+    pub(super) fn new(
+        rule: &Rule,
+        wanted: &Wanted<'_>,
+        aggregates: Box<[Sliding]>,
+        poll: u64,
+        from: Timestamp,
+    ) -> Self {
+        let others = wanted.others.iter().cloned().map(Value::into_owned);
+        Self {
+            of: wanted.key,
+            others: others.collect(),
+            window: Window::new(rule.measure),
+            aggregates,
+            alarm: Alarm::default(),
+            seen: Seen::nothing(from),
+            changed_in: poll,
+            changed_at: from,
+            total_before: 0,
+            accounted: 0,
         }
-        is_held
+    }
+
+    /// Whether it is the one.
+    pub(super) fn is(&self, wanted: &Wanted<'_>) -> bool {
+        let Wanted { by, key, others } = wanted;
+        (!by.remote || self.of.remote == key.remote)
+            && (!by.local || self.of.local == key.local)
+            && (!by.port || self.of.port == key.port)
+            && (!by.process || self.of.process == key.process)
+            && *self.others == **others
+    }
+
+    /// Whether no row was added yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.seen.signals == SignalSet::default()
+    }
+
+    pub(super) fn key(&self, by: GroupBy) -> GroupKey {
+        GroupKey {
+            remote: known_remote(&self.of).filter(|_| by.remote),
+            local: known_local(&self.of).filter(|_| by.local),
+            port: by.port.then_some(self.of.port),
+            process: known_process(&self.of).filter(|_| by.process),
+            others: self.others.clone(),
+        }
+    }
+
+    /// Begins the first change of a poll: drops what has left the window, and what was seen with it once it is empty.
+    pub(super) fn turn(&mut self, rule: &Rule, now: Slice, row: &RowColumns<'_>, from: Timestamp) {
+        self.expire(now);
+        self.total_before = self.total(rule);
+        if self.total_before == 0 {
+            self.seen = Seen::nothing(from);
+            self.of = *row.row.key;
+        }
+    }
+
+    /// Adds a row.
+    pub(super) fn add(&mut self, rule: &Rule, now: Slice, row: &RowColumns<'_>, may_grow: bool) {
+        let is_measured = rule.measured_signals.contains(row.row.signal);
+        let mut is_held = !is_measured || self.window.add(rule.measure, now, row, may_grow);
+        for (&position, sliding) in rule.kept.iter().zip(&mut self.aggregates) {
+            is_held &= sliding.add(now, &rule.plan().aggregates[position], row, may_grow);
+        }
+        self.seen.is_lossy |= !is_held;
+        let Row { signal, key, .. } = row.row;
+        self.seen.note(rule.by, &self.of, *signal, key, may_grow);
+    }
+
+    /// The bytes of heap that it takes.
+    pub(super) fn heap(&self) -> usize {
+        let others = match &self.others[..] {
+            [] => 0,
+            others => allocated(size_of_val(others)) + others.iter().map(heap_of).sum::<usize>(),
+        };
+        let aggregates = match &self.aggregates[..] {
+            [] => 0,
+            all => allocated(size_of_val(all)) + all.iter().map(Sliding::heap).sum::<usize>(),
+        };
+        others + aggregates + self.window.heap() + self.alarm.heap() + self.seen.heap()
+    }
+
+    /// The bytes that a large set of it may grow by at once.
+    pub(super) fn growth(&self) -> usize {
+        let aggregates = self.aggregates.iter().map(Sliding::growth);
+        self.window.growth() + aggregates.sum::<usize>()
+    }
+
+    /// Whether it has come more than half the way to an alert, or had one in the window that begins then.
+    pub(super) fn is_suspicious(&self, rule: &Rule, total: u64, begin: Timestamp) -> bool {
+        total > rule.threshold() / 2 || self.alarm.was_over(begin)
     }
 
     /// Drops what has left the window.
@@ -290,6 +277,7 @@ impl Group {
         now: Timestamp,
     ) -> Finding {
         let seen = &self.seen;
+        let samples = seen.samples(rule.by, &self.of);
         let columns = GroupColumns::new(rule, key, self.values(rule), now);
         let plan = rule.plan();
         let shown = plan.columns.iter().map(|shown| {
@@ -301,19 +289,19 @@ impl Group {
             rule: Arc::clone(rule),
             phase: told.phase,
             at: now,
-            remote: key.remote.or(seen.remotes.only()),
-            remotes: self::shown(key.remote, &seen.remotes),
-            port: key.port.or(seen.ports.only()),
-            local: key.local.or(seen.locals.only()),
+            remote: key.remote.or(samples.remotes.only()),
+            remotes: self::shown(key.remote, &samples.remotes),
+            port: key.port.or(samples.ports.only()),
+            local: key.local.or(samples.locals.only()),
             count: self.total(rule),
             // Events that left the window are not told of, though the group may have begun with them.
             start: seen.since.max(window::begin(now, rule.window())),
             end: self.changed_at,
             signals: seen.signals,
-            ports: seen.ports.items().to_vec(),
-            locals: seen.locals.items().to_vec(),
-            process: key.process.or(seen.processes.only()),
-            processes: self::shown(key.process, &seen.processes),
+            ports: samples.ports.items().to_vec(),
+            locals: samples.locals.items().to_vec(),
+            process: key.process.or(samples.processes.only()),
+            processes: self::shown(key.process, &samples.processes),
             answers: None,
             columns: shown.collect(),
             sorted_by: sorted_by
@@ -326,6 +314,6 @@ impl Group {
 }
 
 /// What an alert lists: what the group is of, or else some of what was seen.
-fn shown<T: Copy + Ord>(of: Option<T>, seen: &Sample<T, SHOWN>) -> Vec<T> {
+fn shown<T: Copy + Ord, const LIMIT: usize>(of: Option<T>, seen: &Sample<T, LIMIT>) -> Vec<T> {
     of.map_or_else(|| seen.items().to_vec(), |one| vec![one])
 }

@@ -2,19 +2,24 @@
 //!
 //! In: rows of the drain with the interval they belong to. Out: [`Finding`]s, one for each group that has to be told of.
 //! The decisions held here: a row is tried only on rules that know its signal; a poll's work is linear in the rows it brings, not in
-//! the groups that are tracked, but for those whose incident goes on; a group's state is created when it is needed, and bounded in number (`groups`). What depends on the whole
-//! poll waits for its end: a poll's rows are in no order (`answers`, `later`).
+//! the groups that are tracked; a group's state is created when it is needed, and all of it is bounded in bytes (`counts`, `memory`). What depends on
+//! the whole poll waits for its end: a poll's rows are in no order (`answers`, `later`).
 
 mod aggregate;
 mod alarm;
 mod answers;
 mod candidates;
 mod columns;
+mod counts;
 mod group;
 mod groups;
+mod key;
 mod later;
+mod memory;
 mod order;
+mod partial;
 mod sample;
+mod seen;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,13 +33,17 @@ use crate::rule::{Configured, Network, Rule, Severity, SignalSet, is_private};
 use answers::{Answer, Probes};
 use candidates::Candidates;
 use columns::RowColumns;
-use group::GroupKey;
-use groups::{Event, Groups};
+use counts::Counts;
+use groups::Event;
 use later::{Later, Waiting};
 
 pub use alarm::Phase;
 pub use answers::Answers;
 pub use candidates::Asked;
+pub use counts::Shed;
+
+/// Memory for what rules count, where nothing else is said, in bytes.
+pub const DEFAULT_MEMORY: u64 = 128 << 20;
 
 /// The time between two polls, in which a poll's events happened.
 #[derive(Clone, Copy, Debug)]
@@ -111,6 +120,8 @@ pub struct Settings {
     pub local_networks: Vec<Network>,
     /// Signals that can't be trusted on this host's hooks.
     pub ignored: SignalSet,
+    /// The most that the state of all rules takes, in bytes.
+    pub memory: u64,
 }
 
 /// The state of all rules.
@@ -118,6 +129,7 @@ pub struct Settings {
 pub struct Judge {
     include_private: bool,
     local_networks: Vec<Network>,
+    rules: Vec<InForce>,
     counts: Counts,
     /// Which rules can count each signal.
     by_signal: [Candidates; Signal::ALL.len()],
@@ -133,90 +145,6 @@ struct InForce {
     rule: Arc<Rule>,
     /// The rule that it comes after.
     after: Option<usize>,
-    groups: Groups,
-}
-
-/// What is counted.
-#[derive(Debug)]
-struct Counts {
-    rules: Vec<InForce>,
-    /// Rules and groups that this poll has changed.
-    changed: Vec<(usize, GroupKey)>,
-    /// Those that were told of and whose incident may be going on, with when to look at them.
-    told: Vec<(Timestamp, usize, GroupKey)>,
-    evicted: u64,
-}
-
-impl Counts {
-    fn count(&mut self, index: usize, event: &Event<'_>) {
-        let InForce { rule, groups, .. } = &mut self.rules[index];
-        let Some(group) = GroupKey::new(rule, event.row) else {
-            return;
-        };
-        let outcome = groups.count(rule, group.clone(), event);
-        self.evicted += outcome.evicted;
-        if outcome.is_first_change {
-            self.changed.push((index, group));
-        }
-    }
-
-    /// Adds what has to be told of the groups that were changed.
-    fn judge(
-        &mut self,
-        findings: &mut Vec<Finding>,
-        probes: &Probes,
-        interval: Interval,
-        lossy: bool,
-    ) {
-        for (index, group) in self.changed.drain(..) {
-            let InForce { rule, groups, .. } = &mut self.rules[index];
-            let finding = groups.judge(rule, &group, interval.to, lossy);
-            findings.extend(finding.map(|finding| with_answers(finding, &group, probes)));
-            if groups.watch(&group) {
-                self.told.push((interval.to, index, group));
-            }
-        }
-    }
-
-    /// Adds what has to be told of incidents that are over.
-    fn end(&mut self, findings: &mut Vec<Finding>, probes: &Probes, now: Timestamp) {
-        let Self { rules, told, .. } = self;
-        told.retain_mut(|(due, index, group)| {
-            if *due > now {
-                return true;
-            }
-            let InForce { rule, groups, .. } = &mut rules[*index];
-            match groups.look(rule, group, now) {
-                Ok(found) => {
-                    findings.extend(found.map(|finding| with_answers(finding, group, probes)));
-                    false
-                }
-                Err(again) => {
-                    *due = again;
-                    true
-                }
-            }
-        });
-    }
-
-    /// Whether the rule has told of that remote in an earlier poll, as long as its window is.
-    fn has_told(&self, index: usize, remote: Address, now: Timestamp) -> bool {
-        let InForce { rule, groups, .. } = &self.rules[index];
-        groups.was_over(rule, &GroupKey::of_remote(remote), now)
-    }
-
-    /// By how much `poll` has made the scan grow that a rule comes after.
-    fn grown_before(&self, index: usize, remote: Address, poll: u64) -> Option<u64> {
-        let before = &self.rules[self.rules[index].after?];
-        before.groups.grown_in(poll, &GroupKey::of_remote(remote))
-    }
-}
-
-fn with_answers(mut finding: Finding, group: &GroupKey, probes: &Probes) -> Finding {
-    if finding.rule.tells_answers {
-        finding.answers = probes.of(&finding.rule, group, finding.at);
-    }
-    finding
 }
 
 impl Judge {
@@ -243,12 +171,11 @@ impl Judge {
             .map(|rule| InForce {
                 rule: Arc::clone(rule),
                 after: rule.after().and_then(position),
-                groups: Groups::default(),
             })
             .collect();
         let by_signal = Signal::ALL.map(|signal| {
             // A rule that comes after one which is not in force has nothing to go by.
-            let knows = |InForce { rule, after, .. }: &InForce| {
+            let knows = |InForce { rule, after }: &InForce| {
                 rule.signals.contains(signal)
                     && !settings.ignored.contains(signal)
                     && after.is_some() == rule.after().is_some()
@@ -259,12 +186,8 @@ impl Judge {
         Self {
             include_private,
             local_networks: settings.local_networks,
-            counts: Counts {
-                rules,
-                changed: Vec::new(),
-                told: Vec::new(),
-                evicted: 0,
-            },
+            counts: Counts::new(&rules, settings.memory),
+            rules,
             by_signal,
             probes: Probes::default(),
             later: Later::default(),
@@ -288,17 +211,17 @@ impl Judge {
         let excluded = !self.include_private && self.is_private(key.remote.to_ip());
         let mut is_probe = false;
         for &index in self.by_signal[row.signal as usize].of_port(key.port) {
-            let InForce { rule, after, .. } = &self.counts.rules[index];
+            let InForce { rule, after } = &self.rules[index];
             if !rule.takes(row, excluded) {
                 continue;
             }
-            let rule = Arc::clone(rule);
             let columns = RowColumns::new(row, rule.plan());
             if !rule.holds(&columns, row.time) {
                 continue;
             }
             if let Some(before) = *after {
-                if self.counts.has_told(before, key.remote, interval.to) {
+                let scans = &self.rules[before].rule;
+                if self.counts.has_told(scans, before, key.remote, interval.to) {
                     self.later.push(Waiting {
                         rule: index,
                         key: *key,
@@ -315,7 +238,7 @@ impl Judge {
                 interval,
                 poll: self.poll,
             };
-            self.counts.count(index, &event);
+            self.counts.count(&self.rules, index, &event);
         }
         if is_probe {
             self.probes.hit(key, interval.to);
@@ -332,19 +255,24 @@ impl Judge {
         self.probes.settle();
         let mut findings = Vec::new();
         self.counts
-            .judge(&mut findings, &self.probes, interval, lossy);
+            .judge(&self.rules, &mut findings, &self.probes, interval, lossy);
         self.count_waiting(interval);
         self.counts
-            .judge(&mut findings, &self.probes, interval, lossy);
-        self.counts.end(&mut findings, &self.probes, interval.to);
+            .judge(&self.rules, &mut findings, &self.probes, interval, lossy);
+        self.counts
+            .end(&self.rules, &mut findings, &self.probes, interval.to);
         self.poll += 1;
         order::arrange(findings)
     }
 
     fn count_waiting(&mut self, interval: Interval) {
-        let grown = |rule, remote| self.counts.grown_before(rule, remote, self.poll);
+        let grown = |rule: usize, remote| {
+            let before = self.rules[rule].after?;
+            let scans = &self.rules[before].rule;
+            self.counts.grown_in(scans, before, remote, self.poll)
+        };
         for waiting in self.later.settle(grown) {
-            let rule = Arc::clone(&self.counts.rules[waiting.rule].rule);
+            let rule = &self.rules[waiting.rule].rule;
             let row = Row {
                 key: &waiting.key,
                 signal: waiting.signal,
@@ -361,23 +289,18 @@ impl Judge {
                 interval,
                 poll: self.poll,
             };
-            self.counts.count(waiting.rule, &event);
+            self.counts.count(&self.rules, waiting.rule, &event);
         }
     }
 
     /// Ends all incidents, as nothing comes any more: tells of every group that has grown since it was told of.
     pub fn finish(&mut self, now: Timestamp) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        for InForce { rule, groups, .. } in &mut self.counts.rules {
-            let found = groups.end(rule, now).into_iter();
-            findings.extend(found.map(|(key, finding)| with_answers(finding, &key, &self.probes)));
-        }
-        order::arrange(findings)
+        order::arrange(self.counts.finish(&self.rules, &self.probes, now))
     }
 
-    /// Groups that were dropped for want of room since the last call.
-    pub fn take_evicted(&mut self) -> u64 {
-        std::mem::take(&mut self.counts.evicted)
+    /// What could not be kept for want of memory since the last call.
+    pub fn take_shed(&mut self) -> Shed {
+        self.counts.take_shed()
     }
 }
 

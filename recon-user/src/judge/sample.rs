@@ -2,6 +2,8 @@
 //!
 //! In: items. Out: up to a limit of different ones, ascending, and whether there was but one.
 
+use crate::window::allocated;
+
 /// Up to `LIMIT` different items.
 #[derive(Clone, Debug)]
 pub(super) struct Sample<T, const LIMIT: usize>(Vec<T>);
@@ -13,13 +15,20 @@ impl<T, const LIMIT: usize> Default for Sample<T, LIMIT> {
 }
 
 impl<T: Copy + Ord, const LIMIT: usize> Sample<T, LIMIT> {
-    /// Keeps `item`, if it is new and there is room.
-    pub(super) fn insert(&mut self, item: T) {
-        if let Err(place) = self.0.binary_search(&item)
-            && self.0.len() < LIMIT
+    /// Keeps `item`, if it is new and there is room: where it would take more memory, `may_grow` has to allow it.
+    pub(super) fn insert(&mut self, item: T, may_grow: bool) {
+        let held = self.0.len();
+        if held < LIMIT
+            && let Err(place) = self.0.binary_search(&item)
+            && (may_grow || held < self.0.capacity())
         {
             self.0.insert(place, item);
         }
+    }
+
+    /// The bytes of heap that it takes.
+    pub(super) fn heap(&self) -> usize {
+        allocated(self.0.capacity() * size_of::<T>())
     }
 
     /// The item, if no other was seen.
@@ -44,14 +53,15 @@ mod tests {
     fn keeps_a_few_in_order() {
         let mut sample = Sample::<u16, 3>::default();
         assert_eq!(sample.only(), None);
-        for (port, only, items) in [
-            (80, Some(80), &[80][..]),
-            (80, Some(80), &[80]),
-            (22, None, &[22, 80]),
-            (443, None, &[22, 80, 443]),
-            (1, None, &[22, 80, 443]),
+        for (port, may_grow, only, items) in [
+            (80, false, None, &[][..]),
+            (80, true, Some(80), &[80]),
+            (80, true, Some(80), &[80]),
+            (22, true, None, &[22, 80]),
+            (443, true, None, &[22, 80, 443]),
+            (1, true, None, &[22, 80, 443]),
         ] {
-            sample.insert(port);
+            sample.insert(port, may_grow);
             assert_eq!((sample.only(), sample.items()), (only, items));
         }
     }

@@ -43,13 +43,22 @@ fn observe(judge: &mut Judge, key: &Key, count: u64, interval: Interval, is_scan
     );
 }
 
-fn judge(include_private: bool) -> Judge {
-    Judge::new(Settings {
-        rules: plain(defaults()),
+/// All rules that are given are in force, and private remotes do not count.
+fn settings(rules: Vec<Configured>) -> Settings {
+    Settings {
+        rules,
         min_severity: Severity::Informational,
-        include_private,
+        include_private: false,
         local_networks: Vec::new(),
         ignored: SignalSet::default(),
+        memory: DEFAULT_MEMORY,
+    }
+}
+
+fn judge(include_private: bool) -> Judge {
+    Judge::new(Settings {
+        include_private,
+        ..settings(plain(defaults()))
     })
 }
 
@@ -257,11 +266,9 @@ fn ignored_signals_and_severities_are_not_judged() {
     let mut ignored = SignalSet::default();
     ignored.insert(Signal::Syn);
     let settings = |min_severity, ignored| Settings {
-        rules: plain(defaults()),
         min_severity,
-        include_private: false,
-        local_networks: Vec::new(),
         ignored,
+        ..settings(plain(defaults()))
     };
     let now = at(Duration::from_secs(7200));
     let rule = &CATALOGUE[0];

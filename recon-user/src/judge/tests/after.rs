@@ -131,13 +131,9 @@ fn those_who_did_not_scan_leave_no_trace() {
     run(&mut judge, REMOTE, &[Poll::of(7200, 0..21, &[])]);
     let visit = [Poll::of(7260, 22..23, &[22])];
     assert_eq!(run(&mut judge, OTHER, &visit), []);
-    let after = judge
-        .counts
-        .rules
-        .iter()
-        .find(|in_force| in_force.rule.after().is_some())
-        .expect("in force");
-    assert!(after.groups.is_empty());
+    let is_after = |in_force: &InForce| in_force.rule.after().is_some();
+    let after = judge.rules.iter().position(is_after).expect("in force");
+    assert!(judge.counts.groups()[after].is_empty());
     assert_eq!(run(&mut judge, REMOTE, &visit), [Some(22)]);
 }
 
@@ -145,11 +141,8 @@ fn those_who_did_not_scan_leave_no_trace() {
 fn it_comes_after_the_scan_under_every_severity() {
     for min_severity in [Severity::Informational, Severity::Medium, Severity::High] {
         let mut judge = Judge::new(Settings {
-            rules: plain(defaults()),
             min_severity,
-            include_private: false,
-            local_networks: Vec::new(),
-            ignored: SignalSet::default(),
+            ..settings(plain(defaults()))
         });
         let polls = [Poll::of(7200, 0..21, &[]), Poll::of(7260, 0..0, &[22])];
         assert_eq!(

@@ -17,13 +17,7 @@ fn rules(text: &str) -> Vec<Configured> {
 }
 
 fn judge_of(rules: Vec<Configured>) -> Judge {
-    Judge::new(Settings {
-        rules,
-        min_severity: Severity::Informational,
-        include_private: false,
-        local_networks: Vec::new(),
-        ignored: SignalSet::default(),
-    })
+    Judge::new(settings(rules))
 }
 
 /// A key with how many events it had.
