@@ -70,15 +70,19 @@ impl Counts {
         let mut found = self.groups[index].find(&wanted, hash);
         let mut may_grow = self.has_room(index, found);
         if !may_grow {
-            may_grow = self.make_room(rules, index, found, event);
+            self.make_room(rules, index, found, event);
             // It may be elsewhere now, or gone.
             found = self.groups[index].find(&wanted, hash);
+            may_grow = self.has_room(index, found);
         }
-        let room = self.memory.room(index).saturating_sub(MARGIN);
+        let room = self.memory.room(index);
         let groups = &mut self.groups[index];
         let position = match found {
             Some(position) => position,
-            None if may_grow => groups.insert(rule, &wanted, hash, event, room),
+            None if may_grow => {
+                let spare = room - (MARGIN + groups.growth(None));
+                groups.insert(rule, &wanted, hash, event, spare)
+            }
             None => {
                 groups.refuse(event.interval.to);
                 self.shed.refused += 1;
@@ -94,24 +98,24 @@ impl Counts {
         self.memory.room(index) >= MARGIN + self.groups[index].growth(found)
     }
 
-    /// Evicts groups until there is room for one more, or for the one that was found to grow. Returns whether there is.
+    /// Evicts groups until there is room for one more, or for the one that was found to grow, or no more can go.
     fn make_room(
         &mut self,
         rules: &[InForce],
         index: usize,
         found: Option<u32>,
         event: &Event<'_>,
-    ) -> bool {
+    ) {
         let (now, poll) = (event.interval.to, event.poll);
         let growth = found.map(|_| self.groups[index].growth(found));
         loop {
             let growth = growth.unwrap_or_else(|| self.groups[index].growth(None));
             if self.memory.room(index) >= MARGIN + growth {
-                return true;
+                return;
             }
             let may_give = |rule: usize| !self.groups[rule].is_searched(poll);
             let Some(greatest) = self.memory.greatest(index, may_give) else {
-                return false;
+                return;
             };
             let groups = &mut self.groups[greatest];
             self.shed.evicted += groups.evict(&rules[greatest].rule, now, poll);
@@ -219,6 +223,11 @@ impl Counts {
     #[cfg(test)]
     pub(super) fn groups(&self) -> &[Groups] {
         &self.groups
+    }
+
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
     }
 }
 

@@ -1,9 +1,7 @@
-//! The groups of one rule.
+//! The groups of one rule: what their rows count, when they are told of, and which go.
 //!
 //! In: rows that the rule takes. Out: the group's count, and a [`Finding`] where its alarm is due.
 //! The decisions held here:
-//! - Groups lie side by side, and an index has their positions: a hash table of the groups themselves would be half empty, and twice as
-//!   large whenever it grows.
 //! - Where room is needed, an eighth of them goes at once, so that room costs the same however many there are: empty ones, then those that
 //!   are not over half their threshold, the longest unchanged and the lowest first. A suspicious one never goes: a flood of one-packet
 //!   sources does not push out a scanner.
@@ -12,44 +10,25 @@
 use std::hash::RandomState;
 use std::sync::Arc;
 
-use hashbrown::HashTable;
 use jiff::Timestamp;
 
 use super::aggregate::Sliding;
 use super::columns::RowColumns;
 use super::group::Group;
 use super::key::{GroupKey, Wanted};
+use super::store::Store;
 use super::{Finding, Interval};
 use crate::rule::Rule;
-use crate::window::{self, Slice, allocated};
+use crate::window::{self, Slice};
 
 /// The share of groups that makes room at once.
 const EVICTED_SHARE: usize = 8;
-/// Slots are added by this share of those that there are, or by the least number; a quarter of that will do at the bound.
-const GROWN_SHARE: usize = 8;
-const LEAST_GROWTH: usize = 8;
-const AT_THE_BOUND: usize = 4;
-/// Where a group went that is gone.
-const GONE: u32 = u32::MAX;
-
 /// A row of the drain, with the poll that brought it.
 #[derive(Clone, Copy)]
 pub(super) struct Event<'a> {
     pub(super) row: &'a RowColumns<'a>,
     pub(super) interval: Interval,
     pub(super) poll: u64,
-}
-
-/// A group's hash, and where it is.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    hash: u32,
-    position: u32,
-}
-
-/// The table takes its bucket from the low bits and its tag from the high ones.
-fn widened(hash: u32) -> u64 {
-    u64::from(hash) << u32::BITS | u64::from(hash)
 }
 
 /// The time of a poll, as the rule's window has it.
@@ -73,10 +52,7 @@ impl Clock {
 /// The groups of one rule.
 #[derive(Debug)]
 pub(super) struct Groups {
-    slots: Vec<Group>,
-    index: HashTable<Entry>,
-    /// The bytes that groups hold on the heap.
-    heap: usize,
+    store: Store,
     /// The groups that this poll has changed, each with when it was in the order of all.
     changed: Vec<(u32, u32)>,
     /// What every group begins with.
@@ -92,9 +68,7 @@ impl Groups {
     pub(super) fn new(rule: &Rule) -> Self {
         let kept = rule.kept.iter();
         Self {
-            slots: Vec::new(),
-            index: HashTable::new(),
-            heap: 0,
+            store: Store::default(),
             changed: Vec::new(),
             aggregates: kept
                 .map(|&position| Sliding::new(rule.plan(), position))
@@ -107,16 +81,12 @@ impl Groups {
 
     /// The bytes that the groups take.
     pub(super) fn bytes(&self) -> usize {
-        allocated(self.slots.capacity() * size_of::<Group>())
-            + allocated(self.index.allocation_size())
-            + self.heap
+        self.store.bytes()
     }
 
+    /// Where the group is.
     pub(super) fn find(&self, wanted: &Wanted<'_>, hash: u32) -> Option<u32> {
-        let is_it =
-            |entry: &Entry| entry.hash == hash && self.slots[entry.position as usize].is(wanted);
-        let found = self.index.find(widened(hash), is_it);
-        found.map(|entry| entry.position)
+        self.store.find(wanted, hash)
     }
 
     fn get(&self, key: &GroupKey, rule: &Rule, hasher: &RandomState) -> Option<u32> {
@@ -126,46 +96,27 @@ impl Groups {
 
     /// The bytes that a row may add to the group there, or for another group, beside what any row takes.
     pub(super) fn growth(&self, position: Option<u32>) -> usize {
-        if let Some(position) = position {
-            return self.slots[position as usize].growth();
+        match position {
+            Some(position) => self.store.get(position).growth(),
+            None => self.store.growth() + size_of_val(&*self.aggregates),
         }
-        let held = self.slots.len();
-        let mut growth = self.aggregates.len() * size_of::<Sliding>();
-        if held == self.slots.capacity() {
-            growth += (more_slots(held) / AT_THE_BOUND).max(1) * size_of::<Group>();
-        }
-        if self.index.len() == self.index.capacity() {
-            growth += 2 * self.index.allocation_size();
-        }
-        growth
     }
 
-    /// Adds a group without any event. There has to be `room` for its [`Groups::growth`].
+    /// Adds a group without any event. There have to be as many bytes as its [`Groups::growth`], and as `spare`.
     pub(super) fn insert(
         &mut self,
         rule: &Rule,
         wanted: &Wanted<'_>,
         hash: u32,
         event: &Event<'_>,
-        room: usize,
+        spare: usize,
     ) -> u32 {
-        let held = self.slots.len();
-        if held == self.slots.capacity() {
-            let fit = room.saturating_sub(self.growth(None)) / size_of::<Group>();
-            let least = (more_slots(held) / AT_THE_BOUND).max(1);
-            self.slots.reserve_exact(more_slots(held).min(least + fit));
-        }
         let Interval { from, to } = event.interval;
         let aggregates = self.aggregates.clone();
         let mut group = Group::new(rule, wanted, aggregates, event.poll, from);
-        let clock = self.turn(rule, to);
-        group.seen.is_lossy = self.lost_at.is_some_and(|at| at >= clock.begin);
-        self.slots.push(group);
-        let position = held as u32;
-        let entry = Entry { hash, position };
-        let rehash = |entry: &Entry| widened(entry.hash);
-        self.index.insert_unique(widened(hash), entry, rehash);
-        position
+        let begin = self.turn(rule, to).begin;
+        group.seen.is_lossy = self.lost_at.is_some_and(|at| at >= begin);
+        self.store.insert(group, hash, spare)
     }
 
     /// Notes that a group could not be kept.
@@ -188,7 +139,7 @@ impl Groups {
             poll,
         } = *event;
         let now = self.turn(rule, interval.to).slice;
-        let group = &mut self.slots[position as usize];
+        let group = self.store.get_mut(position);
         let is_new = group.is_new();
         if is_new || group.changed_in != poll {
             self.changed.push((*order, position));
@@ -201,7 +152,7 @@ impl Groups {
         group.changed_in = poll;
         group.changed_at = interval.to;
         group.add(rule, now, row, may_grow);
-        self.account(position);
+        self.store.account(position);
     }
 
     /// The clock of a poll at that time.
@@ -210,14 +161,6 @@ impl Groups {
             self.clock = Clock::of(rule, now);
         }
         self.clock
-    }
-
-    /// Notes what a group takes now.
-    fn account(&mut self, position: u32) {
-        let group = &mut self.slots[position as usize];
-        let heap = group.heap();
-        self.heap = self.heap - group.accounted + heap;
-        group.accounted = heap;
     }
 
     /// Whether a group was told of, and over its threshold within the rule's window, at the last poll that changed it or before.
@@ -229,7 +172,7 @@ impl Groups {
         now: Timestamp,
     ) -> bool {
         self.get(key, rule, hasher).is_some_and(|position| {
-            let alarm = &self.slots[position as usize].alarm;
+            let alarm = &self.store.get(position).alarm;
             alarm.was_over(window::begin(now, rule.window()))
         })
     }
@@ -242,7 +185,7 @@ impl Groups {
         hasher: &RandomState,
         poll: u64,
     ) -> Option<u64> {
-        let group = &self.slots[self.get(key, rule, hasher)? as usize];
+        let group = self.store.get(self.get(key, rule, hasher)?);
         Some(if group.changed_in == poll {
             group.window.total().saturating_sub(group.total_before)
         } else {
@@ -264,7 +207,7 @@ impl Groups {
         now: Timestamp,
         lossy: bool,
     ) -> (Option<(GroupKey, Finding)>, Option<GroupKey>) {
-        let group = &mut self.slots[position as usize];
+        let group = self.store.get_mut(position);
         group.seen.is_lossy |= lossy;
         let total = group.total(rule);
         let mut finding = None;
@@ -278,7 +221,7 @@ impl Groups {
         }
         let watched = group.alarm.watch().then(|| group.key(rule.by));
         if finding.is_some() {
-            self.account(position);
+            self.store.account(position);
         }
         (finding, watched)
     }
@@ -295,19 +238,19 @@ impl Groups {
         let Some(position) = self.get(key, rule, hasher) else {
             return Ok(None);
         };
-        let group = &mut self.slots[position as usize];
+        let group = self.store.get_mut(position);
         group.expire(Slice::of(now, rule.window()));
         let total = group.total(rule);
         let told = group.alarm.end(total, group.changed_at, now);
         let found = told.map(|told| told.map(|told| group.finding(rule, key, told, now)));
-        self.account(position);
+        self.store.account(position);
         found
     }
 
     /// What has to be told of groups that were told of, if their incidents are over at `now`, whatever else is to come: in an order that
     /// is the same for the same rows.
     pub(super) fn end(&mut self, rule: &Arc<Rule>, now: Timestamp) -> Vec<(GroupKey, Finding)> {
-        let sounded = self.slots.iter_mut();
+        let sounded = self.store.iter_mut();
         let sounded = sounded.filter(|group| group.alarm.has_sounded());
         let mut keyed: Vec<_> = sounded.map(|group| (group.key(rule.by), group)).collect();
         keyed.sort_unstable_by(|(one, _), (other, _)| one.order(other));
@@ -329,36 +272,34 @@ impl Groups {
 
     /// Drops an eighth of the groups, as far as they can go. Returns how many of them held something.
     pub(super) fn evict(&mut self, rule: &Rule, now: Timestamp, poll: u64) -> u64 {
-        let clock = self.turn(rule, now);
-        let share = (self.slots.len() / EVICTED_SHARE).max(1);
+        let Clock { slice, begin, .. } = self.turn(rule, now);
+        let share = (self.store.len() / EVICTED_SHARE).max(1);
         let mut empty = 0;
         let mut ranks = Vec::new();
-        for position in 0..self.slots.len() as u32 {
-            self.slots[position as usize].expire(clock.slice);
-            self.account(position);
-            match rank(&self.slots[position as usize], rule, clock.begin) {
-                Rank::Empty => empty += 1,
-                Rank::Goes(rank) => ranks.push(rank),
-                Rank::Stays => {}
+        for position in 0..self.store.len() as u32 {
+            let group = self.store.get_mut(position);
+            group.expire(slice);
+            match Fate::of(group, rule, begin) {
+                Fate::Empty => empty += 1,
+                Fate::Goes(rank) => ranks.push(rank),
+                Fate::Stays => {}
             }
+            self.store.account(position);
         }
         let wanted = share.saturating_sub(empty).min(ranks.len());
-        let last_to_go = wanted.checked_sub(1).map(|last| {
-            let (_, &mut last_to_go, _) = ranks.select_nth_unstable(last);
-            last_to_go
-        });
-        drop(ranks);
-        let mut left = wanted;
-        self.keep(|group| match rank(group, rule, clock.begin) {
-            Rank::Empty => false,
-            Rank::Goes(rank) => {
-                let goes = left > 0 && Some(rank) <= last_to_go;
-                left -= usize::from(goes);
-                !goes
+        let (last, mut of_last) = last_to_go(ranks, wanted);
+        let moved = self.store.keep(|group| match Fate::of(group, rule, begin) {
+            Fate::Empty => false,
+            Fate::Goes(rank) if rank == last && of_last > 0 => {
+                of_last -= 1;
+                false
             }
-            Rank::Stays => true,
+            Fate::Goes(rank) => rank >= last,
+            Fate::Stays => true,
         });
-        if empty + wanted < share || self.slots.is_empty() {
+        let changed = &mut self.changed;
+        changed.retain_mut(|(_, position)| moved.follow(position));
+        if empty + wanted < share || self.store.len() == 0 {
             self.searched_in = Some(poll);
         }
         if wanted > 0 {
@@ -367,61 +308,63 @@ impl Groups {
         wanted as u64
     }
 
-    /// Drops all other groups, and gives their memory back.
-    fn keep(&mut self, mut is_kept: impl FnMut(&Group) -> bool) {
-        let mut kept = 0;
-        let mut moved = Vec::with_capacity(self.slots.len());
-        let heap = &mut self.heap;
-        self.slots.retain(|group| {
-            let stays = is_kept(group);
-            moved.push(if stays { kept } else { GONE });
-            if stays {
-                kept += 1;
-            } else {
-                *heap -= group.accounted;
-            }
-            stays
-        });
-        self.slots.shrink_to_fit();
-        let new_position = |position: &mut u32| {
-            *position = moved[*position as usize];
-            *position != GONE
-        };
-        self.index.retain(|entry| new_position(&mut entry.position));
-        self.changed
-            .retain_mut(|(_, position)| new_position(position));
-        if self.index.len() < self.index.capacity() / AT_THE_BOUND {
-            let rehash = |entry: &Entry| widened(entry.hash);
-            self.index.shrink_to_fit(rehash);
-        }
-    }
-
     #[cfg(test)]
-    pub(super) fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+    pub(super) fn store(&self) -> &Store {
+        &self.store
     }
 }
 
-/// By how many slots to grow.
-fn more_slots(held: usize) -> usize {
-    (held / GROWN_SHARE).max(LEAST_GROWTH)
-}
+/// The poll that changed a group last, and how many events it holds: the least goes first.
+type Rank = (u64, u64);
 
-/// How soon a group goes.
-enum Rank {
+/// Where there is no room.
+enum Fate {
     Empty,
-    /// Unchanged since that poll, with so many events: the least first.
-    Goes((u64, u64)),
+    Goes(Rank),
     Stays,
 }
 
-fn rank(group: &Group, rule: &Rule, begin: Timestamp) -> Rank {
-    let total = group.total(rule);
-    if group.is_suspicious(rule, total, begin) {
-        Rank::Stays
-    } else if total == 0 {
-        Rank::Empty
-    } else {
-        Rank::Goes((group.changed_in, total))
+impl Fate {
+    fn of(group: &Group, rule: &Rule, begin: Timestamp) -> Self {
+        let total = group.total(rule);
+        if group.is_suspicious(rule, total, begin) {
+            Self::Stays
+        } else if total == 0 {
+            Self::Empty
+        } else {
+            Self::Goes((group.changed_in, total))
+        }
+    }
+}
+
+/// Up to which rank groups go where so many are `wanted`, and how many of that rank.
+fn last_to_go(mut ranks: Vec<Rank>, wanted: usize) -> (Rank, usize) {
+    let Some(last) = wanted.checked_sub(1) else {
+        return ((0, 0), 0);
+    };
+    let (before, &mut rank, _) = ranks.select_nth_unstable(last);
+    let lower = before.iter().filter(|&&before| before < rank).count();
+    (rank, wanted - lower)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_unchanged_and_the_lowest_go_first() {
+        let ranks = vec![(3, 1), (1, 9), (2, 5), (1, 2), (2, 5), (2, 5), (2, 1)];
+        // (wanted, up to which rank, how many of it)
+        for (wanted, last, of_last) in [
+            (0, (0, 0), 0),
+            (1, (1, 2), 1),
+            (2, (1, 9), 1),
+            (3, (2, 1), 1),
+            (4, (2, 5), 1),
+            (6, (2, 5), 3),
+            (7, (3, 1), 1),
+        ] {
+            assert_eq!(last_to_go(ranks.clone(), wanted), (last, of_last));
+        }
     }
 }

@@ -64,6 +64,13 @@ impl Memory {
     pub(super) fn total(&self) -> usize {
         self.held.iter().sum()
     }
+
+    /// What is held or set aside, as it is kept and counted anew.
+    #[cfg(test)]
+    pub(super) fn claimed(&self) -> [usize; 2] {
+        let all = self.held.iter().map(|held| held.max(&self.aside));
+        [self.claimed, all.sum()]
+    }
 }
 
 #[cfg(test)]

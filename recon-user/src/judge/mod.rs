@@ -20,6 +20,7 @@ mod order;
 mod partial;
 mod sample;
 mod seen;
+mod store;
 
 use std::net::IpAddr;
 use std::sync::Arc;

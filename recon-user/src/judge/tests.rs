@@ -2,8 +2,10 @@
 
 mod after;
 mod answers;
+mod flood;
 mod processes;
 mod queries;
+mod sources;
 
 use std::sync::LazyLock;
 use std::time::Duration;
