@@ -128,6 +128,12 @@ impl Agent {
         self.wait_for("ready", |seen| seen.is_ready.then_some(()))
     }
 
+    /// The number of its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Forgets what it has written, before another one starts that writes to the same place.
     pub fn forget(&self) {
         let mut seen = self.watch.lock();

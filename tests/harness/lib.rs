@@ -15,6 +15,7 @@
 //! | [`hooks`] | what is attached to an interface, asked of the kernel |
 //! | [`rows`] | a table's rows, checked side by side |
 //! | [`report`] | what tests tell for tables of many kernels |
+//! | [`usage`] | what a process takes of processors and memory |
 //!
 //! Nothing here sleeps: waiting means a condition and a deadline. Nothing here knows the agent's code: it is judged by what it
 //! writes. Everything needs root.
@@ -35,6 +36,7 @@ pub mod rows;
 pub mod seen;
 pub mod sender;
 pub mod server;
+pub mod usage;
 
 pub use agent::Agent;
 pub use lab::Lab;

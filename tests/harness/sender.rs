@@ -44,17 +44,25 @@ impl Sender {
     /// When the interface refuses it for another reason than want of room, or has no room for long.
     pub fn send(&self, frame: &[u8]) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        loop {
-            match (&self.socket).write(frame) {
-                Ok(written) => {
-                    ensure!(written == frame.len(), "a frame was cut to {written} bytes");
-                    return Ok(());
-                }
-                Err(error) if has_no_room(&error) && Instant::now() < deadline => {
-                    thread::yield_now()
-                }
-                Err(error) => return Err(error).context("sending a frame"),
+        while !self.try_send(frame)? {
+            ensure!(Instant::now() < deadline, "no room for a frame");
+            thread::yield_now();
+        }
+        Ok(())
+    }
+
+    /// Sends one frame if there is room for it, and returns whether there was.
+    ///
+    /// # Errors
+    /// When the interface refuses it for another reason.
+    pub fn try_send(&self, frame: &[u8]) -> Result<bool> {
+        match (&self.socket).write(frame) {
+            Ok(written) => {
+                ensure!(written == frame.len(), "a frame was cut to {written} bytes");
+                Ok(true)
             }
+            Err(error) if has_no_room(&error) => Ok(false),
+            Err(error) => Err(error).context("sending a frame"),
         }
     }
 }
