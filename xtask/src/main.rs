@@ -10,13 +10,14 @@ mod guests;
 mod lab;
 mod machine;
 mod plan;
+mod readme;
 mod setup;
 mod step;
 mod tasks;
 mod toolchain;
 mod vm;
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -91,15 +92,11 @@ enum Task {
         #[command(subcommand)]
         place: Option<Place>,
     },
-    /// Measure what recon costs: connections over loopback without it and with it, side by side
+    /// Measure what recon costs: packets, connections, services and floods without it and with it, side by side
     ///
     /// Figures vary with the machine and with what else runs on it: each comes with its spread over the rounds. Takes
-    /// root and about a minute; leaves nothing behind.
-    Bench {
-        /// Write the figures as JSON too
-        #[arg(long, value_name = "FILE")]
-        json: Option<PathBuf>,
-    },
+    /// root and some eight minutes; leaves nothing behind.
+    Bench(bench::Options),
     /// The process that `bench` measures
     #[command(hide = true, subcommand)]
     BenchWorker(bench::Work),
@@ -156,7 +153,7 @@ fn main() -> ExitCode {
         Task::Lab {
             place: Some(Place::Vm { kernel, shell }),
         } => tasks::lab_vm(&kernel, shell),
-        Task::Bench { json } => tasks::bench(json.as_deref()),
+        Task::Bench(options) => tasks::bench(&options),
         Task::BenchWorker(work) => bench::work(&work),
         Task::Lint => tasks::lint(),
     };

@@ -91,20 +91,19 @@ pub(crate) fn lab_vm(kernel: &vm::Choice, shell: bool) -> Result<()> {
     }
 }
 
-pub(crate) fn bench(json: Option<&Path>) -> Result<()> {
+pub(crate) fn bench(options: &bench::Options) -> Result<()> {
     need_root("benchmarks", "bench")?;
     let agent = agent(Goal::Test, Profile::Release)?;
-    say_and_run(&mut cargo(
-        "build --release --package recon-tests --example packets --example rules",
-    )?)?;
-    let examples = target_dir()?.join("release/examples");
-    let [packets, rules] = ["packets", "rules"].map(|name| examples.join(name));
+    let mut build = cargo("build --release --package recon-tests")?;
+    for name in options.examples() {
+        build.args(["--example", name]);
+    }
+    say_and_run(&mut build)?;
     let built = bench::Built {
         agent: &agent,
-        packets: &packets,
-        rules: &rules,
+        examples: &target_dir()?.join("release/examples"),
     };
-    bench::show(built, json)
+    bench::show(built, options)
 }
 
 pub(crate) fn need_root(what: &str, task: &str) -> Result<()> {

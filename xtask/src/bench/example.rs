@@ -1,4 +1,4 @@
-//! What is measured by an example of the tests' package: a frame in the kernel programs, a row under the rules.
+//! What is measured by an example of the tests' package, where the kernel programs and the agent's modules are at hand.
 //!
 //! In: the built example. Out: rows of nanoseconds, against what the example compares with.
 
@@ -11,7 +11,8 @@ use super::row::{Rounds, Row};
 
 const UNIT: &str = "ns";
 
-/// Runs the example and reads its lines: what, nanoseconds of what it is compared with, nanoseconds of its own.
+/// Runs the example and reads its lines, a round of a row each: what, nanoseconds of what it is compared with, nanoseconds of its own, and
+/// facts such as `peak memory=12.5 MB`, between tabs.
 pub(super) fn measure(example: &Path) -> Result<Vec<Row>> {
     let name = || example.display().to_string();
     let output = Command::new(example)
@@ -25,23 +26,30 @@ pub(super) fn measure(example: &Path) -> Result<Vec<Row>> {
 fn rows(output: &str) -> Result<Vec<Row>> {
     let mut all: Vec<(&str, Rounds)> = Vec::new();
     for line in output.lines() {
-        let mut fields = line.split('\t');
-        let mut next = || {
-            fields
-                .next()
-                .with_context(|| format!("not figures: {line}"))
-        };
-        let (what, without, with) = (next()?, next()?.parse()?, next()?.parse()?);
-        if all.last().is_none_or(|(last, _)| *last != what) {
+        let what = line.split('\t').next().unwrap_or_default();
+        let known = all.iter().position(|(known, _)| *known == what);
+        let index = known.unwrap_or_else(|| {
             all.push((what, Rounds::default()));
-        }
-        if let Some((_, rounds)) = all.last_mut() {
-            rounds.push(false, without);
-            rounds.push(true, with);
-        }
+            all.len() - 1
+        });
+        read(line, &mut all[index].1).with_context(|| format!("not figures: {line}"))?;
     }
-    let row = |(what, rounds): (&str, Rounds)| rounds.row(what, UNIT, String::new());
-    Ok(all.into_iter().map(row).collect())
+    let row = |(what, rounds): &(&str, Rounds)| rounds.row(what, UNIT);
+    Ok(all.iter().map(row).collect())
+}
+
+/// Adds a line's figures.
+fn read(line: &str, rounds: &mut Rounds) -> Option<()> {
+    let mut fields = line.split('\t').skip(1);
+    for with in [false, true] {
+        rounds.push(with, fields.next()?.parse().ok()?);
+    }
+    for field in fields {
+        let (name, value) = field.split_once('=')?;
+        let (figure, unit) = value.split_once(' ')?;
+        rounds.note(name, unit, figure.parse().ok()?);
+    }
+    Some(())
 }
 
 #[cfg(test)]
@@ -49,17 +57,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_of_one_frame_are_the_rounds_of_a_row() {
-        let rows = rows("SYN\t20.0\t50\nSYN\t22\t44\nSYN\t21\t63\nUDP\t20\t30\n").expect("figures");
+    fn lines_of_one_name_are_the_rounds_of_a_row() {
+        let lines = "SYN\t20.0\t50\nSYN\t22\t44\nUDP\t20\t30\tpeak memory=7.5 MB\nSYN\t21\t63\n";
+        let rows = rows(lines).expect("figures");
         let [syn, udp] = &rows[..] else {
             panic!("{rows:?}")
         };
+        let compared = |row: &Row| row.compared.expect("a comparison");
         assert_eq!(
-            (syn.what.as_str(), syn.baseline, syn.with, syn.ratio.median),
-            ("SYN", 21.0, 50.0, 2.5)
+            (syn.what.as_str(), syn.figure, syn.facts.len()),
+            ("SYN", 50.0, 0)
         );
-        assert_eq!((udp.what.as_str(), udp.ratio.greatest), ("UDP", 1.5));
-        for broken in ["SYN", "SYN\tx\t1", "SYN\t1"] {
+        assert_eq!(
+            (compared(syn).baseline, compared(syn).ratio.median),
+            (21.0, 2.5)
+        );
+        assert_eq!(compared(udp).ratio.greatest, 1.5);
+        assert_eq!(udp.facts[0].to_string(), "peak memory 7.50 MB");
+        for broken in [
+            "SYN",
+            "SYN\tx\t1",
+            "SYN\t1",
+            "SYN\t1\t1\tmemory",
+            "SYN\t1\t1\tmemory=1",
+            "SYN\t1\t1\tmemory=x MB",
+        ] {
             assert!(super::rows(broken).is_err(), "{broken}");
         }
     }

@@ -7,61 +7,132 @@
 mod example;
 mod row;
 mod socket;
+mod table;
+mod watch;
 mod worker;
 
-use std::{fs, path::Path};
+use std::path::{Path, PathBuf};
+use std::{fs, time::Instant};
 
 use anyhow::{Context as _, Result};
+use clap::Args;
+use clap::builder::PossibleValuesParser;
 use serde_json::Value;
 
-use row::{Row, Table};
+use row::Row;
+use table::Table;
 pub(crate) use worker::{Work, work};
+
+/// What to measure, and where to write it.
+#[derive(Args, Debug)]
+pub(crate) struct Options {
+    /// Measure this only; may be given several times
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(PARTS.iter().map(|part| part.name)))]
+    part: Vec<String>,
+    /// Write the figures as JSON too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
 
 /// What the parts need built.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Built<'a> {
     /// The agent.
     pub(crate) agent: &'a Path,
-    /// The example `packets` of the tests' package: the kernel programs on frames.
-    pub(crate) packets: &'a Path,
-    /// The example `rules`: the judge on rows.
-    pub(crate) rules: &'a Path,
+    /// The folder of the tests' examples.
+    pub(crate) examples: &'a Path,
+}
+
+/// How rows come about.
+enum Step {
+    /// By the example of that name.
+    Example(&'static str),
+    /// By that function, which starts the agent.
+    Agent(fn(&Path) -> Result<Vec<Row>>),
 }
 
 struct Part {
+    /// For the command line.
     name: &'static str,
-    measure: fn(Built<'_>) -> Result<Vec<Row>>,
+    /// What its rows are.
+    title: &'static str,
+    /// What is done, in a sentence.
+    about: &'static str,
+    /// What figures are compared with, and what is compared.
+    sides: [&'static str; 2],
+    steps: &'static [Step],
 }
 
 const PARTS: &[Part] = &[
     Part {
-        name: "a frame",
-        measure: |built| example::measure(built.packets),
+        name: "frame",
+        title: "a frame",
+        about: "A frame in the kernel programs (`BPF_PROG_TEST_RUN`), against a program that lets every frame pass at once.",
+        sides: ["passed at once", "recon"],
+        steps: &[Step::Example("packets")],
     },
     Part {
-        name: "a row",
-        measure: |built| example::measure(built.rules),
+        name: "row",
+        title: "a row",
+        about: "A row under the rules: a million rows of one poll, judged by fewer rules and by more.",
+        sides: ["fewer", "more"],
+        steps: &[Step::Example("rules")],
     },
     Part {
-        name: "socket hooks",
-        measure: |built| socket::measure(built.agent),
+        name: "socket",
+        title: "socket hooks",
+        about: "TCP connections over loopback, and one byte and its answer over an established one.",
+        sides: ["without", "with"],
+        steps: &[Step::Agent(socket::measure)],
     },
 ];
 
-/// Measures all parts, one after the other.
-pub(crate) fn show(built: Built<'_>, json: Option<&Path>) -> Result<()> {
+impl Options {
+    fn parts(&self) -> impl Iterator<Item = &'static Part> {
+        let is_wanted =
+            |part: &&Part| self.part.is_empty() || self.part.iter().any(|name| name == part.name);
+        PARTS.iter().filter(is_wanted)
+    }
+
+    /// The examples that have to be built.
+    pub(crate) fn examples(&self) -> impl Iterator<Item = &'static str> {
+        let steps = self.parts().flat_map(|part| part.steps);
+        steps.filter_map(|step| match step {
+            Step::Example(name) => Some(*name),
+            Step::Agent(_) => None,
+        })
+    }
+}
+
+/// Measures the parts that are wanted, one after the other.
+pub(crate) fn show(built: Built<'_>, options: &Options) -> Result<()> {
     let mut tables = Vec::new();
-    for part in PARTS {
-        let table = Table {
-            part: part.name,
-            rows: (part.measure)(built).context(part.name)?,
-        };
+    for part in options.parts() {
+        let begin = Instant::now();
+        let table = measure(part, built).context(part.title)?;
+        eprintln!("{}: measured in {:.0?}", part.title, begin.elapsed());
         println!("{table}");
         tables.push(table);
     }
-    if let Some(path) = json {
+    if let Some(path) = &options.json {
         let rows: Value = tables.iter().flat_map(Table::json_rows).collect();
         fs::write(path, format!("{rows:#}\n")).with_context(|| path.display().to_string())?;
     }
     Ok(())
+}
+
+fn measure(part: &Part, built: Built<'_>) -> Result<Table> {
+    let mut rows = Vec::new();
+    for step in part.steps {
+        rows.extend(match step {
+            Step::Example(name) => example::measure(&built.examples.join(name))?,
+            Step::Agent(measure) => measure(built.agent)?,
+        });
+    }
+    Ok(Table {
+        title: part.title,
+        about: part.about,
+        sides: part.sides,
+        rows,
+    })
 }

@@ -1,12 +1,10 @@
-//! What a benchmark found, and the table of it.
+//! What a benchmark found of one thing.
 //!
-//! In: figures of rounds, each measured without recon and with it. Out: [`Row`]s, as lines of text and as JSON.
+//! In: figures of rounds, each measured on two sides: without recon and with it, or otherwise and as recon does. Out: [`Row`]s.
 //! The decision held here: a ratio is of two figures of one round, which lie close in time; the median over the rounds is shown
 //! together with the least and the greatest, so that a noisy machine shows.
 
 use std::fmt;
-
-use serde_json::{Value, json};
 
 /// The least, the middle and the greatest of some figures.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,21 +29,59 @@ impl Spread {
     }
 }
 
-/// One measurement in one unit, without recon and with it.
+/// The figure with three digits, or with all that stand before the point. A whole number stays one.
+pub(super) fn number(figure: f64) -> String {
+    let decimals = match figure.abs() {
+        whole if whole.fract() == 0.0 => 0,
+        ..10.0 => 2,
+        ..100.0 => 1,
+        _ => 0,
+    };
+    format!("{figure:.decimals$}")
+}
+
+/// What was measured beside a row's own figure.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Fact {
+    pub(crate) name: String,
+    pub(crate) unit: String,
+    pub(crate) spread: Spread,
+}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, unit, spread } = self;
+        let [least, median, greatest] = [spread.least, spread.median, spread.greatest].map(number);
+        write!(f, "{name} {median} {unit}")?;
+        match least == greatest {
+            true => Ok(()),
+            false => write!(f, " ({least} to {greatest})"),
+        }
+    }
+}
+
+/// What a row's figure is compared with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Compared {
+    /// The other side's figure: the median of the rounds.
+    pub(crate) baseline: f64,
+    /// The row's figure by the other side's, of each round.
+    pub(crate) ratio: Spread,
+}
+
+/// One measurement in one unit.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Row {
     /// What was measured.
     pub(crate) what: String,
-    /// The unit of `baseline` and `with`.
+    /// The unit of the figure and of what it is compared with.
     pub(crate) unit: &'static str,
-    /// Without recon: the median of the rounds.
-    pub(crate) baseline: f64,
-    /// With it, likewise.
-    pub(crate) with: f64,
-    /// `with` by `baseline`, of each round.
-    pub(crate) ratio: Spread,
+    /// What it is compared with, if it is.
+    pub(crate) compared: Option<Compared>,
+    /// With recon, or as recon does: the median of the rounds.
+    pub(crate) figure: f64,
     /// What else there is to say.
-    pub(crate) extra: String,
+    pub(crate) facts: Vec<Fact>,
 }
 
 /// The figures of the rounds, in their order.
@@ -53,6 +89,15 @@ pub(crate) struct Row {
 pub(crate) struct Rounds {
     baseline: Vec<f64>,
     with: Vec<f64>,
+    facts: Vec<Noted>,
+}
+
+/// The figures of a fact.
+#[derive(Clone, Debug)]
+struct Noted {
+    name: String,
+    unit: String,
+    figures: Vec<f64>,
 }
 
 impl Rounds {
@@ -64,103 +109,66 @@ impl Rounds {
         }
     }
 
+    /// Adds a figure to the fact of that name.
+    pub(crate) fn note(&mut self, name: &str, unit: &str, figure: f64) {
+        match self.facts.iter_mut().find(|fact| fact.name == name) {
+            Some(fact) => fact.figures.push(figure),
+            None => self.facts.push(Noted {
+                name: name.to_owned(),
+                unit: unit.to_owned(),
+                figures: vec![figure],
+            }),
+        }
+    }
+
     fn pairs(&self) -> impl Iterator<Item = (f64, f64)> {
         self.baseline.iter().copied().zip(self.with.iter().copied())
     }
 
-    /// `with` minus `baseline`, of each round.
-    pub(crate) fn differences(&self) -> Spread {
-        Spread::of(self.pairs().map(|(baseline, with)| with - baseline))
+    /// The side with recon minus the one without, of each round.
+    pub(crate) fn differences(&self) -> Vec<f64> {
+        self.pairs()
+            .map(|(baseline, with)| with - baseline)
+            .collect()
     }
 
-    /// The row of these rounds.
-    pub(crate) fn row(&self, what: &str, unit: &'static str, extra: String) -> Row {
+    /// The row of these rounds. Without figures of the other side it is compared with nothing.
+    pub(crate) fn row(&self, what: &str, unit: &'static str) -> Row {
+        let median = |figures: &[f64]| Spread::of(figures.iter().copied()).median;
+        let compared = || Compared {
+            baseline: median(&self.baseline),
+            ratio: Spread::of(self.pairs().map(|(baseline, with)| with / baseline)),
+        };
+        let fact = |noted: &Noted| Fact {
+            name: noted.name.clone(),
+            unit: noted.unit.clone(),
+            spread: Spread::of(noted.figures.iter().copied()),
+        };
         Row {
             what: what.to_owned(),
             unit,
-            baseline: Spread::of(self.baseline.iter().copied()).median,
-            with: Spread::of(self.with.iter().copied()).median,
-            ratio: Spread::of(self.pairs().map(|(baseline, with)| with / baseline)),
-            extra,
+            compared: (!self.baseline.is_empty()).then(compared),
+            figure: median(&self.with),
+            facts: self.facts.iter().map(fact).collect(),
         }
     }
-}
-
-/// What one part of the benchmark found.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Table {
-    pub(crate) part: &'static str,
-    pub(crate) rows: Vec<Row>,
-}
-
-impl Table {
-    /// Each row as an object.
-    pub(crate) fn json_rows(&self) -> Vec<Value> {
-        let row = |row: &Row| {
-            json!({
-                "part": self.part,
-                "what": row.what,
-                "unit": row.unit,
-                "baseline": row.baseline,
-                "with": row.with,
-                "ratio": row.ratio.median,
-                "ratio_least": row.ratio.least,
-                "ratio_greatest": row.ratio.greatest,
-                "extra": row.extra,
-            })
-        };
-        self.rows.iter().map(row).collect()
-    }
-}
-
-impl fmt::Display for Table {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let heads = [self.part, "without", "with", "ratio", "of rounds", ""];
-        let mut lines = vec![heads.map(str::to_owned)];
-        lines.extend(self.rows.iter().map(cells));
-        let width = |column: usize| {
-            let lengths = lines.iter().map(|line| line[column].chars().count());
-            lengths.max().unwrap_or_default()
-        };
-        let (a, b, c, d, e) = (width(0), width(1), width(2), width(3), width(4));
-        for [what, baseline, with, ratio, rounds, extra] in &lines {
-            let line =
-                format!("{what:a$}  {baseline:>b$}  {with:>c$}  {ratio:>d$}  {rounds:e$}  {extra}");
-            writeln!(f, "{}", line.trim_end())?;
-        }
-        Ok(())
-    }
-}
-
-/// The row's columns.
-fn cells(row: &Row) -> [String; 6] {
-    let Row {
-        what,
-        unit,
-        baseline,
-        with,
-        ratio,
-        extra,
-    } = row;
-    [
-        what.clone(),
-        format!("{baseline:.0} {unit}"),
-        format!("{with:.0} {unit}"),
-        format!("{:.3}", ratio.median),
-        format!("{:.3} to {:.3}", ratio.least, ratio.greatest),
-        extra.clone(),
-    ]
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn rounds() -> Rounds {
-        Rounds {
-            baseline: vec![1000.0, 2000.0, 1100.0],
-            with: vec![1100.0, 2100.0, 1100.0],
+    /// Three rounds, with a fact.
+    pub(crate) fn rounds() -> Rounds {
+        let mut rounds = Rounds::default();
+        for (baseline, with) in [(1000.0, 1100.0), (2000.0, 2100.0), (1100.0, 1100.0)] {
+            rounds.push(false, baseline);
+            rounds.push(true, with);
         }
+        for added in rounds.differences() {
+            rounds.note("adds", "ns", added);
+        }
+        rounds
     }
 
     #[test]
@@ -181,39 +189,43 @@ mod tests {
     }
 
     #[test]
-    fn ratios_and_differences_are_of_one_round() {
-        let differences = Spread {
-            least: 0.0,
-            median: 100.0,
-            greatest: 100.0,
-        };
-        assert_eq!(rounds().differences(), differences);
-        let row = rounds().row("connect", "ns", String::new());
-        assert_eq!((row.baseline, row.with), (1100.0, 1100.0));
-        let ratio = Spread {
-            least: 1.0,
-            median: 1.05,
-            greatest: 1.1,
-        };
-        assert_eq!(row.ratio, ratio);
+    fn numbers_have_three_digits() {
+        for (figure, expected) in [
+            (0.0, "0"),
+            (-9.994, "-9.99"),
+            (10.04, "10.0"),
+            (100.4, "100"),
+            (123_456.7, "123457"),
+        ] {
+            assert_eq!(number(figure), expected);
+        }
     }
 
     #[test]
-    fn the_table_has_columns() {
-        let table = Table {
-            part: "sockets",
-            rows: vec![
-                rounds().row("connect", "ns", "adds 100 ns".to_owned()),
-                rounds().row("a longer name", "ns", String::new()),
-            ],
+    fn ratios_and_differences_are_of_one_round() {
+        let row = rounds().row("connect", "ns");
+        let compared = Compared {
+            baseline: 1100.0,
+            ratio: Spread {
+                least: 1.0,
+                median: 1.05,
+                greatest: 1.1,
+            },
         };
-        let expected = "\
-sockets        without     with  ratio  of rounds
-connect        1100 ns  1100 ns  1.050  1.000 to 1.100  adds 100 ns
-a longer name  1100 ns  1100 ns  1.050  1.000 to 1.100
-";
-        assert_eq!(table.to_string(), expected);
-        assert_eq!(table.json_rows()[1]["what"], "a longer name");
-        assert_eq!(table.json_rows()[0]["ratio_greatest"], 1.1);
+        assert_eq!((row.compared, row.figure), (Some(compared), 1100.0));
+        let [adds] = &row.facts[..] else {
+            panic!("{row:?}")
+        };
+        assert_eq!(adds.to_string(), "adds 100 ns (0 to 100)");
+    }
+
+    #[test]
+    fn one_side_alone_is_compared_with_nothing() {
+        let mut rounds = Rounds::default();
+        rounds.push(true, 3.0);
+        rounds.note("peak memory", "MB", 12.5);
+        let row = rounds.row("idle", "%");
+        assert_eq!((row.compared, row.figure), (None, 3.0));
+        assert_eq!(row.facts[0].to_string(), "peak memory 12.5 MB");
     }
 }

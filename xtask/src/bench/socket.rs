@@ -7,7 +7,7 @@
 
 use std::env;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -16,6 +16,7 @@ use recon_tests::process::run;
 use recon_tests::{Agent, Lab, Seen, cgroup};
 
 use super::row::{Rounds, Row};
+use super::watch::watch;
 
 /// Even, so that each side comes first as often as the other.
 const ROUNDS: u32 = 40;
@@ -94,17 +95,15 @@ pub(super) fn measure(agent: &Path) -> Result<Vec<Row>> {
     }
     bench.switch(false)?;
     let names = LOADS.iter().flat_map(|load| load.figures);
-    let rows = names.zip(rounds.iter().flatten());
+    let rows = names.zip(rounds.iter_mut().flatten());
     Ok(rows.map(|(name, rounds)| row(name, rounds)).collect())
 }
 
-fn row(what: &str, rounds: &Rounds) -> Row {
-    let added = rounds.differences();
-    let extra = format!(
-        "adds {:.0} {UNIT} ({:.0} to {:.0})",
-        added.median, added.least, added.greatest
-    );
-    rounds.row(what, UNIT, extra)
+fn row(what: &str, rounds: &mut Rounds) -> Row {
+    for added in rounds.differences() {
+        rounds.note("adds", UNIT, added);
+    }
+    rounds.row(what, UNIT)
 }
 
 /// Whether the agent says that the hooks on connections are attached. It tells of those that are not by a line each.
@@ -129,10 +128,7 @@ impl Bench<'_> {
     fn switch(&mut self, with: bool) -> Result<()> {
         match (with, self.running.take()) {
             (true, None) => {
-                let mut recon = Command::new(self.agent);
-                recon.args(["run", "-i", HOST_LINK]);
-                recon.args(self.lab.watched_sockets());
-                let agent = Agent::spawn(self.lab, recon, Stdio::null())?;
+                let agent = watch(self.lab, self.agent, &["-i", HOST_LINK])?;
                 let seen = agent.seen();
                 ensure!(has_hooks(&seen), "without the socket hooks\n{seen}");
                 self.running = Some(agent);

@@ -1,22 +1,22 @@
 //! What tests have seen on several kernels, as tables of Markdown.
 //!
-//! In: what the tests on each kernel came to. Out: tables with a column for each kernel, to print and for the README between two markers.
+//! In: what the tests on each kernel came to. Out: tables with a column for each kernel, to print and for the README.
 //! The decision held here: a cell holds what was seen there, and how often; nothing is known here of what there is to see.
 
 use std::fmt::Write as _;
-use std::{fs, path::Path};
+use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use recon_tests::{
     kernel::{MOST_INSTRUCTIONS, MOST_STACK},
     report::{DETECTION, FAILED, HOOK, PASSED, PROGRAM},
 };
 
 use super::suite::Tested;
+use crate::readme;
 
-/// Between these lines of the README are the tables.
-const BEGIN: &str = "<!-- written by: cargo xtask test --vm --readme -->\n";
-const END: &str = "<!-- end of what that writes -->\n";
+/// What writes the tables into the README.
+const COMMAND: &str = "cargo xtask test --vm --readme";
 
 /// How each test ended.
 pub(crate) fn tests(tested: &[Tested]) -> String {
@@ -144,19 +144,8 @@ fn table(
 
 /// Puts the tables of hooks, detections and scenarios into the README.
 pub(crate) fn write_readme(readme: &Path, tested: &[Tested], tried: &[Tested]) -> Result<()> {
-    let name = || readme.display().to_string();
-    let old = fs::read_to_string(readme).with_context(name)?;
-    let new = [hooks(tested), detections(tested), scenarios(tried)].join("\n");
-    let new = between(&old, &new)
-        .with_context(|| format!("{} lacks the line {BEGIN} or {END}", name()))?;
-    fs::write(readme, new).with_context(name)
-}
-
-/// The text with `new` between the markers.
-fn between(old: &str, new: &str) -> Option<String> {
-    let (before, rest) = old.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n{new}\n{END}{after}"))
+    let tables = [hooks(tested), detections(tested), scenarios(tried)];
+    readme::write(readme, COMMAND, &tables.join("\n"))
 }
 
 #[cfg(test)]
@@ -223,14 +212,5 @@ mod checks {
         ] {
             assert_eq!(table, expected);
         }
-    }
-
-    #[test]
-    fn the_readme_changes_between_the_markers_alone() {
-        let old = format!("a\n{BEGIN}old\n{END}b\n");
-        let new = between(&old, "new\n").expect("markers");
-        assert_eq!(new, format!("a\n{BEGIN}\nnew\n\n{END}b\n"));
-        assert_eq!(between(&new, "new\n"), Some(new.clone()));
-        assert_eq!(between("a\n", "new"), None);
     }
 }

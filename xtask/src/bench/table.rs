@@ -1,0 +1,173 @@
+//! The rows of one part of the benchmark, as a table.
+//!
+//! In: [`Row`]s. Out: lines of text, Markdown and JSON. The decision held here: all three have the same cells.
+
+use std::fmt::{self, Write as _};
+
+use serde_json::{Value, json};
+
+use super::row::{Fact, Row, number};
+
+/// What one part found.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Table {
+    /// What the rows are.
+    pub(crate) title: &'static str,
+    /// What was done to get them, in a sentence.
+    pub(crate) about: &'static str,
+    /// What a figure is compared with, and what is compared.
+    pub(crate) sides: [&'static str; 2],
+    pub(crate) rows: Vec<Row>,
+}
+
+const COLUMNS: usize = 6;
+/// How Markdown aligns them.
+const ALIGNED: [&str; COLUMNS] = ["---", "---:", "---:", "---:", "---", "---"];
+
+impl Table {
+    /// Each row as an object.
+    pub(crate) fn json_rows(&self) -> Vec<Value> {
+        let fact = |fact: &Fact| {
+            json!({
+                "name": fact.name,
+                "unit": fact.unit,
+                "median": fact.spread.median,
+                "least": fact.spread.least,
+                "greatest": fact.spread.greatest,
+            })
+        };
+        let row = |row: &Row| {
+            json!({
+                "part": self.title,
+                "what": row.what,
+                "unit": row.unit,
+                "baseline": row.compared.map(|compared| compared.baseline),
+                "with": row.figure,
+                "ratio": row.compared.map(|compared| compared.ratio.median),
+                "ratio_least": row.compared.map(|compared| compared.ratio.least),
+                "ratio_greatest": row.compared.map(|compared| compared.ratio.greatest),
+                "facts": row.facts.iter().map(fact).collect::<Value>(),
+            })
+        };
+        self.rows.iter().map(row).collect()
+    }
+
+    /// The same for the README, under what was done.
+    pub(crate) fn markdown(&self) -> String {
+        let mut text = format!("{}\n\n", self.about);
+        let mut lines = self.lines();
+        lines.insert(1, ALIGNED.map(str::to_owned));
+        for line in lines {
+            // A string takes everything.
+            let _ = writeln!(text, "| {} |", line.join(" | "));
+        }
+        text
+    }
+
+    /// The head and the rows.
+    fn lines(&self) -> Vec<[String; COLUMNS]> {
+        let [baseline, with] = self.sides;
+        let head = [self.title, baseline, with, "ratio", "of rounds", ""];
+        let mut lines = vec![head.map(str::to_owned)];
+        lines.extend(self.rows.iter().map(cells));
+        lines
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines = self.lines();
+        let width = |column: usize| {
+            let lengths = lines.iter().map(|line| line[column].chars().count());
+            lengths.max().unwrap_or_default()
+        };
+        let (a, b, c, d, e) = (width(0), width(1), width(2), width(3), width(4));
+        for [what, baseline, with, ratio, rounds, facts] in &lines {
+            let line =
+                format!("{what:a$}  {baseline:>b$}  {with:>c$}  {ratio:>d$}  {rounds:e$}  {facts}");
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// The row's columns. Those of a comparison are empty where there is none.
+fn cells(row: &Row) -> [String; COLUMNS] {
+    let Row {
+        what,
+        unit,
+        compared,
+        figure,
+        facts,
+    } = row;
+    let [baseline, ratio, rounds] = compared.map_or_else(Default::default, |compared| {
+        let ratio = compared.ratio;
+        [
+            format!("{} {unit}", number(compared.baseline)),
+            format!("{:.3}", ratio.median),
+            format!("{:.3} to {:.3}", ratio.least, ratio.greatest),
+        ]
+    });
+    let facts: Vec<String> = facts.iter().map(Fact::to_string).collect();
+    [
+        what.clone(),
+        baseline,
+        format!("{} {unit}", number(*figure)),
+        ratio,
+        rounds,
+        facts.join(", "),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::row::Rounds;
+    use super::super::row::tests::rounds;
+    use super::*;
+
+    fn table() -> Table {
+        let mut alone = Rounds::default();
+        alone.push(true, 0.5);
+        Table {
+            title: "sockets",
+            about: "Connections.",
+            sides: ["without", "with"],
+            rows: vec![
+                rounds().row("connect", "ns"),
+                alone.row("a longer name", "%"),
+            ],
+        }
+    }
+
+    #[test]
+    fn the_table_has_columns() {
+        let expected = "\
+sockets        without     with  ratio  of rounds
+connect        1100 ns  1100 ns  1.050  1.000 to 1.100  adds 100 ns (0 to 100)
+a longer name            0.50 %
+";
+        assert_eq!(table().to_string(), expected);
+        let expected = "Connections.
+
+| sockets | without | with | ratio | of rounds |  |
+| --- | ---: | ---: | ---: | --- | --- |
+| connect | 1100 ns | 1100 ns | 1.050 | 1.000 to 1.100 | adds 100 ns (0 to 100) |
+| a longer name |  | 0.50 % |  |  |  |
+";
+        assert_eq!(table().markdown(), expected);
+    }
+
+    #[test]
+    fn json_has_all_figures() {
+        let [connect, alone] = &table().json_rows()[..] else {
+            panic!("two rows")
+        };
+        assert_eq!(connect["ratio_greatest"], 1.1);
+        assert_eq!(connect["facts"][0]["median"], 100.0);
+        assert_eq!(
+            (&alone["part"], &alone["with"]),
+            (&json!("sockets"), &json!(0.5))
+        );
+        assert_eq!(alone["ratio"], Value::Null);
+    }
+}

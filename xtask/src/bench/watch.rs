@@ -1,0 +1,17 @@
+//! The agent under measurement.
+//!
+//! In: a laboratory, options. Out: a running agent. The decision held here: its alerts go nowhere and its log is short, as for an operator
+//! who pipes them on; it watches the sockets of the laboratory's host alone.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::Result;
+use recon_tests::{Agent, Lab};
+
+/// Starts `recon run` with these options and waits until it watches.
+pub(super) fn watch(lab: &Lab, agent: &Path, options: &[&str]) -> Result<Agent> {
+    let mut recon = Command::new(agent);
+    recon.arg("run").args(options).args(lab.watched_sockets());
+    Agent::spawn(lab, recon, Stdio::null())
+}
