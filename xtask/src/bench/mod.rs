@@ -72,11 +72,25 @@ const PARTS: &[Part] = &[
         steps: &[Step::Example("packets")],
     },
     Part {
+        name: "entry",
+        title: "an entry drained",
+        about: "An entry of the kernel's table on its way into the agent: taken out in batches, against a walk over the same table that looks each key up. In time of the processor.",
+        sides: ["key by key", "in batches"],
+        steps: &[Step::Example("entries")],
+    },
+    Part {
         name: "row",
         title: "a row",
         about: "A row under the rules: a million rows of one poll, judged by fewer rules and by more.",
         sides: ["fewer", "more"],
         steps: &[Step::Example("rules")],
+    },
+    Part {
+        name: "alert",
+        title: "an alert",
+        about: "A finding made a line of ECS and handed through the sink to its reader, against write(2) of the same lines.",
+        sides: ["write(2)", "recon"],
+        steps: &[Step::Example("alerts")],
     },
     Part {
         name: "socket",
