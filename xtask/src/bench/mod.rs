@@ -5,6 +5,7 @@
 //! machine, and on what else it does.
 
 mod example;
+mod interfaces;
 mod row;
 mod socket;
 mod table;
@@ -98,6 +99,13 @@ const PARTS: &[Part] = &[
         about: "TCP connections over loopback, and one byte and its answer over an established one.",
         sides: ["without", "with"],
         steps: &[Step::Agent(socket::measure)],
+    },
+    Part {
+        name: "growth",
+        title: "growth",
+        about: "What a row takes under the rules where each is of a source of its own, polls of at most 131,072 rows; what a poll takes where nothing happens on several interfaces. In time of the processor, against the least number.",
+        sides: ["least", "this"],
+        steps: &[Step::Example("sources"), Step::Agent(interfaces::measure)],
     },
 ];
 

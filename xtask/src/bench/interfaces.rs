@@ -1,0 +1,98 @@
+//! What a poll costs where nothing happens, as the watched interfaces grow in number.
+//!
+//! In: the agent; a laboratory whose host has more interfaces. Out: rows of the processor's microseconds a poll, against one interface.
+//! The decision held here: the agent polls often, so that a short time has many polls; each measurement has an agent of its own.
+
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use recon_tests::Lab;
+use recon_tests::usage::Meter;
+
+use super::row::{Rounds, Row};
+use super::watch::watch;
+
+/// Even, so that each number comes first as often as last.
+const ROUNDS: u32 = 4;
+/// What they are called, and how many they are, ascending.
+const INTERFACES: [(&str, usize); 3] = [
+    ("an idle poll, 1 interface", 1),
+    ("an idle poll, 4 interfaces", 4),
+    ("an idle poll, 16 interfaces", 16),
+];
+const MOST: usize = 16;
+const INTERVAL: &str = "20ms";
+/// 100 polls.
+const TIME: Duration = Duration::from_secs(2);
+const UNIT: &str = "us";
+
+/// Measures all numbers of interfaces.
+pub(super) fn measure(agent: &Path) -> Result<Vec<Row>> {
+    let lab = Lab::new()?;
+    let names: Vec<String> = (0..MOST).map(|number| format!("quiet{number}")).collect();
+    for name in &names {
+        lab.host().ip(&format!(
+            "link add {name} type veth peer name {name}-peer\nlink set {name} up\nlink set {name}-peer up\n"
+        ))?;
+    }
+    let mut rounds = vec![Rounds::default(); INTERFACES.len()];
+    for round in 0..ROUNDS {
+        let mut figures = [0.0; INTERFACES.len()];
+        for place in 0..INTERFACES.len() {
+            let index = match round % 2 {
+                0 => place,
+                _ => INTERFACES.len() - 1 - place,
+            };
+            let (_, count) = INTERFACES[index];
+            figures[index] = poll(&lab, agent, &names[..count])?;
+        }
+        for (rounds, figure) in rounds.iter_mut().zip(figures) {
+            rounds.push(false, figures[0]);
+            rounds.push(true, figure);
+        }
+    }
+    let rows = INTERFACES.iter().zip(&rounds);
+    Ok(rows
+        .map(|((what, _), rounds)| rounds.row(what, UNIT))
+        .collect())
+}
+
+/// The processor's microseconds a poll.
+fn poll(lab: &Lab, agent: &Path, interfaces: &[String]) -> Result<f64> {
+    let mut options = vec!["--interval", INTERVAL];
+    for name in interfaces {
+        options.extend(["-i", name]);
+    }
+    let agent = watch(lab, agent, &options)?;
+    let meter = Meter::start(agent.pid())?;
+    sleep(TIME);
+    let spent = meter.spent()?;
+    let stopped = agent.stop()?;
+    ensure!(stopped.status.success(), "{}", stopped.seen);
+    let polls = stopped.seen.log.iter().find_map(|line| polls(line));
+    let polls = polls.with_context(|| format!("no polls\n{}", stopped.seen))?;
+    Ok(spent.as_secs_f64() * 1e6 / f64::from(polls))
+}
+
+/// The number in `totals: polls=7 failed_polls=0`.
+fn polls(line: &str) -> Option<u32> {
+    let (_, rest) = line.split_once("totals: polls=")?;
+    rest.split(' ').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::polls;
+
+    #[test]
+    fn polls_are_read() {
+        for (line, expected) in [
+            ("[INFO ] totals: polls=10 failed_polls=0", Some(10)),
+            ("[INFO ] watching va", None),
+        ] {
+            assert_eq!(polls(line), expected, "{line}");
+        }
+    }
+}
