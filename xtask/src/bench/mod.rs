@@ -5,9 +5,11 @@
 //! machine, and on what else it does.
 
 mod example;
+mod flood;
 mod interfaces;
 mod row;
 mod socket;
+mod system;
 mod table;
 mod watch;
 mod worker;
@@ -99,6 +101,13 @@ const PARTS: &[Part] = &[
         about: "TCP connections over loopback, and one byte and its answer over an established one.",
         sides: ["without", "with"],
         steps: &[Step::Agent(socket::measure)],
+    },
+    Part {
+        name: "system",
+        title: "the system",
+        about: "A host and its peer in two network namespaces, joined by a veth pair: what the host serves or takes without recon and with it, and what the agent takes of a processor and of memory meanwhile.",
+        sides: ["without", "with"],
+        steps: &[Step::Agent(system::measure)],
     },
     Part {
         name: "growth",

@@ -1,0 +1,201 @@
+//! What recon costs a whole host: what it serves and what it takes, without the agent and with it.
+//!
+//! In: the agent; a laboratory whose host has a web server and iperf3's, or is flooded. Out: rows of rates, with what the agent takes of
+//! a processor and of memory meanwhile; and what it takes on a quiet host.
+//! The decisions held here: each run has an agent of its own, so that none judges what the one before has left; sides take turns; the agent is
+//! the one of `recon run` without options but the interface.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use recon_tests::lab::{HOST, HOST_LINK};
+use recon_tests::process::run;
+use recon_tests::usage::{Meter, peak_memory};
+use recon_tests::{Agent, Lab, Server};
+use serde_json::Value;
+
+use super::flood::Flood;
+use super::row::{Rounds, Row};
+use super::watch::watch;
+
+/// Even, so that each side comes first as often as the other.
+const ROUNDS: u32 = 6;
+/// How long a run is: two of the agent's polls.
+const TIME: Duration = Duration::from_secs(2);
+/// What a tool may take beyond that.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// On a quiet host: 20 seconds in all.
+const QUIET_ROUNDS: u32 = 5;
+const QUIET_TIME: Duration = Duration::from_secs(4);
+/// Where the host has no address and, forwarding nothing, drops what comes.
+const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 9);
+/// Of one processor.
+const PERCENT: &str = "% of a processor";
+const MEGABYTES: &str = "MB";
+const PACKETS: &str = "packets/s";
+/// What the web server offers for download: nothing.
+const NO_DOWNLOAD: u64 = 0;
+
+/// What the host does, and at which rate.
+struct Load<'a> {
+    what: &'a str,
+    unit: &'static str,
+    work: &'a dyn Fn(&mut Rounds) -> Result<f64>,
+}
+
+/// Measures all of them.
+pub(super) fn measure(agent: &Path) -> Result<Vec<Row>> {
+    let lab = Lab::new()?;
+    let mut rows = vec![quiet(&lab, agent)?];
+    let _web = Server::web(lab.host(), NO_DOWNLOAD)?;
+    let _iperf = Server::iperf(lab.host())?;
+    let closed = Flood::new(&lab, HOST)?;
+    let elsewhere = Flood::new(&lab, ELSEWHERE)?;
+    let alone = Flood::new(&lab, HOST)?.at_stranger().run(TIME)?.offered;
+    let flood = |flood: &Flood<'_>, rounds: &mut Rounds| {
+        let rates = flood.run(TIME)?;
+        rounds.note("generator", PACKETS, rates.offered);
+        rounds.note("generator alone", PACKETS, alone);
+        Ok(rates.arrived)
+    };
+    for load in [
+        Load {
+            what: "nginx, kept connections",
+            unit: "requests/s",
+            work: &|_| requests(&lab, &[]),
+        },
+        Load {
+            what: "nginx, a connection each",
+            unit: "requests/s",
+            work: &|_| requests(&lab, &["-H", "Connection: close"]),
+        },
+        Load {
+            what: "iperf3, TCP",
+            unit: "Mbit/s",
+            work: &|_| throughput(&lab),
+        },
+        Load {
+            what: "SYN flood, closed port",
+            unit: PACKETS,
+            work: &|rounds| flood(&closed, rounds),
+        },
+        Load {
+            what: "SYN flood, dropped by routing",
+            unit: PACKETS,
+            work: &|rounds| flood(&elsewhere, rounds),
+        },
+    ] {
+        rows.push(rounds(&lab, agent, &load)?);
+    }
+    Ok(rows)
+}
+
+/// What the agent takes where nothing happens.
+fn quiet(lab: &Lab, agent: &Path) -> Result<Row> {
+    let agent = watch(lab, agent, &["-i", HOST_LINK])?;
+    let mut rounds = Rounds::default();
+    for _ in 0..QUIET_ROUNDS {
+        let meter = Meter::start(agent.pid())?;
+        sleep(QUIET_TIME);
+        rounds.push(true, meter.percent()?);
+    }
+    note_memory(&agent, &mut rounds)?;
+    stop(agent)?;
+    Ok(rounds.row("the agent, quiet host", PERCENT))
+}
+
+fn rounds(lab: &Lab, agent: &Path, load: &Load<'_>) -> Result<Row> {
+    let mut rounds = Rounds::default();
+    for round in 0..ROUNDS {
+        eprintln!("{}: round {} of {ROUNDS}", load.what, round + 1);
+        let with_first = round % 2 == 1;
+        for with in [with_first, !with_first] {
+            let figure = match with {
+                true => watched(lab, agent, load, &mut rounds)?,
+                false => (load.work)(&mut rounds)?,
+            };
+            rounds.push(with, figure);
+        }
+    }
+    Ok(rounds.row(load.what, load.unit))
+}
+
+/// The rate while an agent watches.
+fn watched(lab: &Lab, agent: &Path, load: &Load<'_>, rounds: &mut Rounds) -> Result<f64> {
+    let agent = watch(lab, agent, &["-i", HOST_LINK])?;
+    let meter = Meter::start(agent.pid())?;
+    let figure = (load.work)(rounds)?;
+    rounds.note("agent", PERCENT, meter.percent()?);
+    note_memory(&agent, rounds)?;
+    rounds.note("lost", "% of packets", stop(agent)?);
+    Ok(figure)
+}
+
+fn note_memory(agent: &Agent, rounds: &mut Rounds) -> Result<()> {
+    let peak = peak_memory(agent.pid())? as f64 / 1e6;
+    rounds.note("peak memory", MEGABYTES, peak);
+    Ok(())
+}
+
+/// Stops the agent, and returns how many of a hundred packets that came in it could not count.
+fn stop(agent: Agent) -> Result<f64> {
+    let stopped = agent.stop()?;
+    ensure!(stopped.status.success(), "{}", stopped.seen);
+    let totals = stopped.totals()?;
+    Ok(100.0 * totals.lost as f64 / totals.frames_in.max(1) as f64)
+}
+
+/// What wrk gets of the web server.
+fn requests(lab: &Lab, options: &[&str]) -> Result<f64> {
+    const CONNECTIONS: u32 = 16;
+    let mut wrk = Command::new("wrk");
+    wrk.args(["--threads", "1", "--connections", &CONNECTIONS.to_string()]);
+    wrk.args(["--duration", &format!("{}s", TIME.as_secs())]);
+    wrk.args(options).arg(format!("http://{HOST}/"));
+    let output = run(lab.attacker(), wrk, TIME + PATIENCE)?.success()?;
+    wrk_rate(&output).context(output)
+}
+
+fn wrk_rate(output: &str) -> Option<f64> {
+    let mut lines = output.lines();
+    let rate = lines.find_map(|line| line.strip_prefix("Requests/sec:"))?;
+    rate.trim().parse().ok()
+}
+
+/// What iperf3 gets through one TCP connection to the host.
+fn throughput(lab: &Lab) -> Result<f64> {
+    let mut iperf = Command::new("iperf3");
+    iperf.args(["--client", &HOST.to_string(), "--json"]);
+    iperf.args(["--time", &TIME.as_secs().to_string()]);
+    let output = run(lab.attacker(), iperf, TIME + PATIENCE)?.success()?;
+    iperf_rate(&output).context(output)
+}
+
+fn iperf_rate(output: &str) -> Option<f64> {
+    let report: Value = serde_json::from_str(output).ok()?;
+    let bits = report.pointer("/end/sum_received/bits_per_second")?;
+    Some(bits.as_f64()? / 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_read() {
+        let wrk = "  16 requests in 2.00s\nRequests/sec:  54321.09\nTransfer/sec: 1MB\n";
+        let iperf = r#"{"end": {"sum_received": {"bits_per_second": 2.5e9}}}"#;
+        for (rate, expected) in [
+            (wrk_rate(wrk), Some(54321.09)),
+            (wrk_rate("unable to connect"), None),
+            (iperf_rate(iperf), Some(2500.0)),
+            (iperf_rate(r#"{"error": "unable to connect"}"#), None),
+        ] {
+            assert_eq!(rate, expected);
+        }
+    }
+}
