@@ -103,7 +103,7 @@ pub(crate) fn bench(options: &bench::Options) -> Result<()> {
         agent: &agent,
         examples: &target_dir()?.join("release/examples"),
     };
-    bench::show(built, options)
+    bench::show(built, options, workspace()?)
 }
 
 pub(crate) fn need_root(what: &str, task: &str) -> Result<()> {

@@ -1,12 +1,15 @@
 //! `cargo xtask bench`: what recon costs the host that it watches.
 //!
-//! In: the built agent, and the programs that measure it. Out: on stdout, a table for each part, and all rows as JSON where a file is named.
+//! In: the built agent, and the programs that measure it. Out: on stdout, a table for each part; where they are asked for, all rows as JSON,
+//! and the README's tables and picture.
 //! Holds the list of parts. The decision held here: a benchmark tells figures and never judges them: what a machine takes depends on the
 //! machine, and on what else it does.
 
+mod chart;
 mod example;
 mod flood;
 mod interfaces;
+mod report;
 mod row;
 mod socket;
 mod system;
@@ -35,6 +38,9 @@ pub(crate) struct Options {
     /// Write the figures as JSON too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write the tables into the README, and the picture beside its source
+    #[arg(long, conflicts_with = "part")]
+    readme: bool,
 }
 
 /// What the parts need built.
@@ -136,7 +142,7 @@ impl Options {
 }
 
 /// Measures the parts that are wanted, one after the other.
-pub(crate) fn show(built: Built<'_>, options: &Options) -> Result<()> {
+pub(crate) fn show(built: Built<'_>, options: &Options, workspace: &Path) -> Result<()> {
     let mut tables = Vec::new();
     for part in options.parts() {
         let begin = Instant::now();
@@ -148,6 +154,9 @@ pub(crate) fn show(built: Built<'_>, options: &Options) -> Result<()> {
     if let Some(path) = &options.json {
         let rows: Value = tables.iter().flat_map(Table::json_rows).collect();
         fs::write(path, format!("{rows:#}\n")).with_context(|| path.display().to_string())?;
+    }
+    if options.readme {
+        report::write(workspace, &tables)?;
     }
     Ok(())
 }

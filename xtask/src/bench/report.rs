@@ -1,0 +1,78 @@
+//! What the README shows of the benchmark.
+//!
+//! In: the tables, the machine. Out: the README's tables, and the picture that it shows.
+//! The decision held here: of the machine only what a reader can compare with: the processor's model, how many there are, the kernel.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context as _, Result};
+use recon_tests::kernel::Linux;
+
+use super::chart::{self, Point};
+use super::table::Table;
+use crate::readme;
+
+/// What writes it.
+const COMMAND: &str = "cargo xtask bench --readme";
+const PICTURE: &str = "tests/bench/sources.svg";
+
+/// Writes tables and picture.
+pub(super) fn write(workspace: &Path, tables: &[Table]) -> Result<()> {
+    let processors = fs::read_to_string("/proc/cpuinfo").context("/proc/cpuinfo")?;
+    let mut parts = vec![machine(&processors, Linux::running()?)];
+    parts.extend(tables.iter().map(Table::markdown));
+    parts.push(format!(
+        "![What a row takes and what memory, as the sources grow in number]({PICTURE})\n"
+    ));
+    let rows = tables.iter().flat_map(|table| &table.rows);
+    let points: Vec<Point> = rows.filter_map(Point::of).collect();
+    fs::write(workspace.join(PICTURE), chart::draw(&points)).context(PICTURE)?;
+    readme::write(&workspace.join("README.md"), COMMAND, &parts.join("\n"))
+}
+
+/// A sentence on the machine, by what the kernel says of its processors.
+fn machine(processors: &str, kernel: Linux) -> String {
+    let values = |name: &'static str| {
+        let pairs = processors.lines().filter_map(|line| line.split_once(':'));
+        pairs.filter_map(move |(key, value)| (key.trim() == name).then_some(value.trim()))
+    };
+    let count = values("processor").count();
+    let model = values("model name").next().unwrap_or("of unknown model");
+    let is_virtual = values("flags").any(|flags| flags.split(' ').any(|flag| flag == "hypervisor"));
+    let kind = if is_virtual {
+        "A virtual machine"
+    } else {
+        "A machine"
+    };
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{kind} with {count} processor{plural} ({model}), Linux {kernel}:\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_has_a_place_for_it() {
+        let readme = include_str!("../../../README.md");
+        assert!(readme.contains(&format!("<!-- written by: {COMMAND} -->\n")));
+    }
+
+    #[test]
+    fn the_machine_is_told_of() {
+        let two =
+            "processor\t: 0\nmodel name\t: AMD EPYC\nflags\t\t: fpu hypervisor\n\nprocessor\t: 1\n";
+        for (processors, expected) in [
+            (
+                two,
+                "A virtual machine with 2 processors (AMD EPYC), Linux 6.12:\n",
+            ),
+            (
+                "processor\t: 0\n",
+                "A machine with 1 processor (of unknown model), Linux 6.12:\n",
+            ),
+        ] {
+            assert_eq!(machine(processors, Linux(6, 12)), expected);
+        }
+    }
+}
