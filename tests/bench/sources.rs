@@ -19,15 +19,33 @@ use recon_common::Key;
 use recon_common::table::TABLE_ENTRIES;
 use recon_tests::usage::{own_cpu_time, peak_memory};
 
+/// A number of sources.
+struct Size {
+    what: &'static str,
+    sources: u32,
+    rounds: u32,
+}
+
 const ROUNDS: u32 = 3;
-/// What they are called, and how many they are, ascending.
-const SOURCES: [(&str, u32); 5] = [
-    ("1,000 sources", 1_000),
-    ("10,000 sources", 10_000),
-    ("100,000 sources", 100_000),
-    ("1,000,000 sources", 1_000_000),
-    ("10,000,000 sources", 10_000_000),
+/// Ascending. The most take minutes: once is enough.
+const SIZES: [Size; 5] = [
+    Size::new("1,000 sources", 1_000, ROUNDS),
+    Size::new("10,000 sources", 10_000, ROUNDS),
+    Size::new("100,000 sources", 100_000, ROUNDS),
+    Size::new("1,000,000 sources", 1_000_000, ROUNDS),
+    Size::new("10,000,000 sources", 10_000_000, 1),
 ];
+
+impl Size {
+    const fn new(what: &'static str, sources: u32, rounds: u32) -> Self {
+        Self {
+            what,
+            sources,
+            rounds,
+        }
+    }
+}
+
 /// What one measurement sees at least.
 const LEAST_ROWS: u32 = 200_000;
 
@@ -62,34 +80,33 @@ fn measure(sources: u32) -> Result<()> {
 }
 
 /// The same in a process of its own.
-fn measured(sources: u32) -> Result<[f64; 2]> {
+fn measured(sources: u32) -> Result<(f64, f64)> {
     let output = Command::new(env::current_exe()?)
         .arg(sources.to_string())
         .output()?;
     let figures = String::from_utf8_lossy(&output.stdout);
     ensure!(output.status.success(), "{sources} sources: {output:?}");
     let (row, memory) = figures.trim().split_once('\t').context("two figures")?;
-    Ok([row.parse()?, memory.parse()?])
+    Ok((row.parse()?, memory.parse()?))
 }
 
 fn main() -> Result<()> {
     if let Some(sources) = env::args().nth(1) {
         return measure(sources.parse()?);
     }
+    let [least, ..] = &SIZES;
     for round in 0..ROUNDS {
-        let mut figures = [[0.0; 2]; SOURCES.len()];
-        for place in 0..SOURCES.len() {
-            // Up in one round, down in the next.
-            let index = match round % 2 {
-                0 => place,
-                _ => SOURCES.len() - 1 - place,
-            };
-            figures[index] = measured(SOURCES[index].1)?;
-        }
-        let [least, _] = figures[0];
-        for ((what, _), [row, memory]) in SOURCES.iter().zip(figures) {
-            println!("{what}\t{least}\t{row}\tpeak memory={memory} MB");
+        let (base, memory) = measured(least.sources)?;
+        print(least, base, base, memory);
+        for size in SIZES.iter().skip(1).filter(|size| round < size.rounds) {
+            let (row, memory) = measured(size.sources)?;
+            print(size, base, row, memory);
         }
     }
     Ok(())
+}
+
+/// Prints a round of a size: nanoseconds a row with the least number and with this one, megabytes.
+fn print(size: &Size, base: f64, row: f64, memory: f64) {
+    println!("{}\t{base}\t{row}\tpeak memory={memory} MB", size.what);
 }

@@ -1,14 +1,15 @@
-//! A SYN flood of spoofed sources, as fast as one processor makes it.
+//! A SYN flood of spoofed sources, as fast as the processors make it.
 //!
-//! In: a laboratory, an address of the host. Out: how many frames the pair took and refused.
-//! The decisions held here: the frames are made before and sent as they are, so that the generator takes little of the time; on a veth pair
-//! the receiver mostly works on the sender's processor, so that what the one takes is the other's loss. What the generator does alone is measured by
-//! frames for somebody else's hardware address, which the host throws away before it looks at them.
+//! In: a laboratory, an address of the host. Out: how many packets a second were sent, and how many arrived.
+//! The decisions held here: the frames are made before and sent as they are, by a thread for each processor, so that neither a slow
+//! generator nor an idle processor hides what the receiver takes: on a veth pair it works on the sender's processor. What the generator does
+//! alone is measured by frames for somebody else's hardware address, which the host throws away before it looks at them.
 
 use std::net::Ipv4Addr;
+use std::thread::{self, available_parallelism};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use recon_tests::frame::{Path, syn};
 use recon_tests::lab::{HOST_LINK, Mac};
 use recon_tests::{Lab, Sender};
@@ -26,7 +27,8 @@ const STRANGER: Mac = Mac([2, 0, 0, 0, 0, 99]);
 /// Frames of all sources, and where they go.
 pub(super) struct Flood<'a> {
     lab: &'a Lab,
-    sender: Sender,
+    /// For each thread.
+    senders: Vec<Sender>,
     frames: Vec<Vec<u8>>,
 }
 
@@ -46,7 +48,9 @@ impl<'a> Flood<'a> {
         let frame = |source| Path::new(Ipv4Addr::from_bits(source), target).tcp(syn(PORT), &[]);
         Ok(Self {
             lab,
-            sender: lab.sender()?,
+            senders: (0..available_parallelism()?.get())
+                .map(|_| lab.sender())
+                .collect::<Result<_>>()?,
             frames: sources.map(frame).collect::<Result<_>>()?,
         })
     }
@@ -64,19 +68,29 @@ impl<'a> Flood<'a> {
     pub(super) fn run(&self, time: Duration) -> Result<Rates> {
         let before = self.received()?;
         let begin = Instant::now();
-        let mut offered: u64 = 0;
-        let mut frames = self.frames.iter().cycle();
-        while begin.elapsed() < time {
-            for frame in frames.by_ref().take(BURST) {
-                self.sender.try_send(frame)?;
-            }
-            offered += BURST as u64;
-        }
+        let offered = self.send(begin + time)?;
         let seconds = begin.elapsed().as_secs_f64();
         let arrived = self.received()?.saturating_sub(before);
         Ok(Rates {
             offered: offered as f64 / seconds,
             arrived: arrived as f64 / seconds,
+        })
+    }
+
+    /// Sends until then, each thread its share of the sources, and returns how many frames that were.
+    fn send(&self, end: Instant) -> Result<usize> {
+        let share = self.frames.len().div_ceil(self.senders.len());
+        let shares = self.senders.iter().zip(self.frames.chunks(share));
+        thread::scope(|scope| {
+            let threads =
+                shares.map(|(sender, frames)| scope.spawn(move || send(sender, frames, end)));
+            // All are started before the first is waited for.
+            let threads: Vec<_> = threads.collect();
+            let sent = threads.into_iter().map(|thread| match thread.join() {
+                Ok(sent) => sent,
+                Err(_) => bail!("a thread that sends panicked"),
+            });
+            sent.sum()
         })
     }
 
@@ -87,4 +101,17 @@ impl<'a> Flood<'a> {
         let packets = packets.and_then(serde_json::Value::as_u64);
         packets.with_context(|| format!("no packets in {link}"))
     }
+}
+
+/// Sends the frames again and again until then, and returns how often.
+fn send(sender: &Sender, frames: &[Vec<u8>], end: Instant) -> Result<usize> {
+    let mut offered = 0;
+    let mut frames = frames.iter().cycle();
+    while Instant::now() < end {
+        for frame in frames.by_ref().take(BURST) {
+            sender.try_send(frame)?;
+        }
+        offered += BURST;
+    }
+    Ok(offered)
 }

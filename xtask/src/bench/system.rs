@@ -23,7 +23,7 @@ use super::row::{Rounds, Row};
 use super::watch::watch;
 
 /// Even, so that each side comes first as often as the other.
-const ROUNDS: u32 = 6;
+const ROUNDS: u32 = 4;
 /// How long a run is: two of the agent's polls.
 const TIME: Duration = Duration::from_secs(2);
 /// What a tool may take beyond that.
@@ -40,11 +40,28 @@ const PACKETS: &str = "packets/s";
 /// What the web server offers for download: nothing.
 const NO_DOWNLOAD: u64 = 0;
 
-/// What the host does, and at which rate.
+/// What the host does.
 struct Load<'a> {
     what: &'a str,
     unit: &'static str,
-    work: &'a dyn Fn(&mut Rounds) -> Result<f64>,
+    /// Further options of the agent.
+    options: &'a [&'a str],
+    work: &'a dyn Fn() -> Result<Done>,
+}
+
+/// At which rate it did, and what else there is to say.
+struct Done {
+    rate: f64,
+    facts: Vec<(&'static str, &'static str, f64)>,
+}
+
+impl From<f64> for Done {
+    fn from(rate: f64) -> Self {
+        Self {
+            rate,
+            facts: Vec::new(),
+        }
+    }
 }
 
 /// Measures all of them.
@@ -56,37 +73,50 @@ pub(super) fn measure(agent: &Path) -> Result<Vec<Row>> {
     let closed = Flood::new(&lab, HOST)?;
     let elsewhere = Flood::new(&lab, ELSEWHERE)?;
     let alone = Flood::new(&lab, HOST)?.at_stranger().run(TIME)?.offered;
-    let flood = |flood: &Flood<'_>, rounds: &mut Rounds| {
+    let flood = |flood: &Flood<'_>| {
         let rates = flood.run(TIME)?;
-        rounds.note("generator", PACKETS, rates.offered);
-        rounds.note("generator alone", PACKETS, alone);
-        Ok(rates.arrived)
+        let facts = [("generator", rates.offered), ("generator alone", alone)];
+        Ok(Done {
+            rate: rates.arrived,
+            facts: facts.map(|(name, rate)| (name, PACKETS, rate)).into(),
+        })
     };
     for load in [
         Load {
             what: "nginx, kept connections",
             unit: "requests/s",
-            work: &|_| requests(&lab, &[]),
+            options: &[],
+            work: &|| requests(&lab, &[]),
         },
         Load {
             what: "nginx, a connection each",
             unit: "requests/s",
-            work: &|_| requests(&lab, &["-H", "Connection: close"]),
+            options: &[],
+            work: &|| requests(&lab, &["-H", "Connection: close"]),
         },
         Load {
             what: "iperf3, TCP",
             unit: "Mbit/s",
-            work: &|_| throughput(&lab),
+            options: &[],
+            work: &|| throughput(&lab),
+        },
+        Load {
+            what: "iperf3, TCP, --xdp off",
+            unit: "Mbit/s",
+            options: &["--xdp", "off"],
+            work: &|| throughput(&lab),
         },
         Load {
             what: "SYN flood, closed port",
             unit: PACKETS,
-            work: &|rounds| flood(&closed, rounds),
+            options: &[],
+            work: &|| flood(&closed),
         },
         Load {
             what: "SYN flood, dropped by routing",
             unit: PACKETS,
-            work: &|rounds| flood(&elsewhere, rounds),
+            options: &[],
+            work: &|| flood(&elsewhere),
         },
     ] {
         rows.push(rounds(&lab, agent, &load)?);
@@ -116,7 +146,7 @@ fn rounds(lab: &Lab, agent: &Path, load: &Load<'_>) -> Result<Row> {
         for with in [with_first, !with_first] {
             let figure = match with {
                 true => watched(lab, agent, load, &mut rounds)?,
-                false => (load.work)(&mut rounds)?,
+                false => (load.work)()?.rate,
             };
             rounds.push(with, figure);
         }
@@ -126,13 +156,17 @@ fn rounds(lab: &Lab, agent: &Path, load: &Load<'_>) -> Result<Row> {
 
 /// The rate while an agent watches.
 fn watched(lab: &Lab, agent: &Path, load: &Load<'_>, rounds: &mut Rounds) -> Result<f64> {
-    let agent = watch(lab, agent, &["-i", HOST_LINK])?;
+    let options = [&["-i", HOST_LINK], load.options].concat();
+    let agent = watch(lab, agent, &options)?;
     let meter = Meter::start(agent.pid())?;
-    let figure = (load.work)(rounds)?;
+    let done = (load.work)()?;
     rounds.note("agent", PERCENT, meter.percent()?);
     note_memory(&agent, rounds)?;
     rounds.note("lost", "% of packets", stop(agent)?);
-    Ok(figure)
+    for (name, unit, figure) in done.facts {
+        rounds.note(name, unit, figure);
+    }
+    Ok(done.rate)
 }
 
 fn note_memory(agent: &Agent, rounds: &mut Rounds) -> Result<()> {
@@ -141,23 +175,24 @@ fn note_memory(agent: &Agent, rounds: &mut Rounds) -> Result<()> {
     Ok(())
 }
 
-/// Stops the agent, and returns how many of a hundred packets that came in it could not count.
+/// Stops the agent, and returns how many it could not count of a hundred packets that came in or went out.
 fn stop(agent: Agent) -> Result<f64> {
     let stopped = agent.stop()?;
     ensure!(stopped.status.success(), "{}", stopped.seen);
     let totals = stopped.totals()?;
-    Ok(100.0 * totals.lost as f64 / totals.frames_in.max(1) as f64)
+    let frames = totals.frames_in + totals.frames_out;
+    Ok(100.0 * totals.lost as f64 / frames.max(1) as f64)
 }
 
 /// What wrk gets of the web server.
-fn requests(lab: &Lab, options: &[&str]) -> Result<f64> {
+fn requests(lab: &Lab, options: &[&str]) -> Result<Done> {
     const CONNECTIONS: u32 = 16;
     let mut wrk = Command::new("wrk");
     wrk.args(["--threads", "1", "--connections", &CONNECTIONS.to_string()]);
     wrk.args(["--duration", &format!("{}s", TIME.as_secs())]);
     wrk.args(options).arg(format!("http://{HOST}/"));
     let output = run(lab.attacker(), wrk, TIME + PATIENCE)?.success()?;
-    wrk_rate(&output).context(output)
+    Ok(wrk_rate(&output).context(output)?.into())
 }
 
 fn wrk_rate(output: &str) -> Option<f64> {
@@ -167,12 +202,12 @@ fn wrk_rate(output: &str) -> Option<f64> {
 }
 
 /// What iperf3 gets through one TCP connection to the host.
-fn throughput(lab: &Lab) -> Result<f64> {
+fn throughput(lab: &Lab) -> Result<Done> {
     let mut iperf = Command::new("iperf3");
     iperf.args(["--client", &HOST.to_string(), "--json"]);
     iperf.args(["--time", &TIME.as_secs().to_string()]);
     let output = run(lab.attacker(), iperf, TIME + PATIENCE)?.success()?;
-    iperf_rate(&output).context(output)
+    Ok(iperf_rate(&output).context(output)?.into())
 }
 
 fn iperf_rate(output: &str) -> Option<f64> {
