@@ -136,8 +136,8 @@ pub(crate) const fn mix(hash: u64, words: u64) -> u64 {
 /// The hash of an address in pairs of words.
 #[inline(always)]
 pub(crate) const fn hash([one, other]: [u64; 2], seed: u64) -> u64 {
-    // Once more without any input: the last words have to reach all bits.
-    mix(mix(mix(seed, one), other), 0)
+    // A product spreads bits upwards alone: the last octets, by which neighbours differ, go down first, and all is mixed once more.
+    mix(mix(mix(seed, one), other.rotate_left(u32::BITS)), 0)
 }
 
 #[inline(always)]

@@ -81,7 +81,7 @@ impl Bench {
     fn poll(&mut self) -> Result<(u64, Duration)> {
         loop {
             let begin = own_cpu_time()?;
-            let tally = self.drain.poll(|key, count| {
+            let tally = self.drain.poll(|key, count, _| {
                 black_box((key, count));
             })?;
             let time = own_cpu_time()? - begin;

@@ -5,7 +5,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use recon_common::{Key, Signal};
-use recon_user::judge::{Interval, Judge, Settings};
+use recon_user::judge::{DEFAULT_MEMORY, Interval, Judge, Settings};
 use recon_user::row::Row;
 use recon_user::rule::{Configured, Severity, SignalSet, defaults};
 
@@ -21,6 +21,7 @@ pub(crate) fn judge() -> Judge {
         include_private: false,
         local_networks: Vec::new(),
         ignored: SignalSet::default(),
+        memory: DEFAULT_MEMORY,
     })
 }
 

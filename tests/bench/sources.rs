@@ -19,22 +19,24 @@ use recon_common::Key;
 use recon_common::table::TABLE_ENTRIES;
 use recon_tests::usage::{own_cpu_time, peak_memory};
 
+const ROUNDS: u32 = 3;
+/// What one measurement sees at least.
+const LEAST_ROWS: u32 = 200_000;
+/// Ascending. Millions take minutes, in which noise evens out: once is enough.
+const SIZES: [Size; 5] = [
+    Size::new("1,000 sources", 1_000, ROUNDS),
+    Size::new("10,000 sources", 10_000, ROUNDS),
+    Size::new("100,000 sources", 100_000, ROUNDS),
+    Size::new("1,000,000 sources", 1_000_000, 1),
+    Size::new("10,000,000 sources", 10_000_000, 1),
+];
+
 /// A number of sources.
 struct Size {
     what: &'static str,
     sources: u32,
     rounds: u32,
 }
-
-const ROUNDS: u32 = 3;
-/// Ascending. The most take minutes: once is enough.
-const SIZES: [Size; 5] = [
-    Size::new("1,000 sources", 1_000, ROUNDS),
-    Size::new("10,000 sources", 10_000, ROUNDS),
-    Size::new("100,000 sources", 100_000, ROUNDS),
-    Size::new("1,000,000 sources", 1_000_000, ROUNDS),
-    Size::new("10,000,000 sources", 10_000_000, 1),
-];
 
 impl Size {
     const fn new(what: &'static str, sources: u32, rounds: u32) -> Self {
@@ -45,9 +47,6 @@ impl Size {
         }
     }
 }
-
-/// What one measurement sees at least.
-const LEAST_ROWS: u32 = 200_000;
 
 /// Shows a new judge so many sources, and returns what that takes.
 fn judge_all(sources: u32) -> Result<Duration> {

@@ -4,7 +4,6 @@
 //! stdout that is no alert ends every wait at once.
 
 use std::env;
-use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -236,18 +235,6 @@ impl Agent {
         self.wait_for("another poll", |seen| {
             (seen.polls > before).then_some(seen.polls)
         })
-    }
-
-    /// The most memory that it has had so far, in bytes: `VmHWM` of proc_pid_status(5).
-    ///
-    /// # Errors
-    /// When it has ended.
-    pub fn peak_memory(&self) -> Result<u64> {
-        const KIBIBYTE: u64 = 1024;
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let peak = peak.context("no VmHWM")?.trim().trim_end_matches("kB");
-        Ok(peak.trim().parse::<u64>()? * KIBIBYTE)
     }
 
     /// Sends it a signal.

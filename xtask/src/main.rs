@@ -95,7 +95,7 @@ enum Task {
     /// Measure what recon costs: packets, connections, services and floods without it and with it, side by side
     ///
     /// Figures vary with the machine and with what else runs on it: each comes with its spread over the rounds. Takes
-    /// root and some eight minutes; leaves nothing behind.
+    /// root and some ten minutes; leaves nothing behind.
     Bench(bench::Options),
     /// The process that `bench` measures
     #[command(hide = true, subcommand)]

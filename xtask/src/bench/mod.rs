@@ -83,7 +83,7 @@ const PARTS: &[Part] = &[
     Part {
         name: "entry",
         title: "an entry drained",
-        about: "An entry of the kernel's table on its way into the agent: taken out in batches, against a walk over the same table that looks each key up. In time of the processor.",
+        about: "An entry of the kernel's table on its way into the agent: taken out in batches, against a walk over the same table that looks each key up. Times are the processor's.",
         sides: ["key by key", "in batches"],
         steps: &[Step::Example("entries")],
     },
@@ -118,7 +118,7 @@ const PARTS: &[Part] = &[
     Part {
         name: "growth",
         title: "growth",
-        about: "What a row takes under the rules where each is of a source of its own, polls of at most 131,072 rows; what a poll takes where nothing happens on several interfaces. In time of the processor, against the least number.",
+        about: "A row under the rules where each is of a source of its own, in polls of at most 131,072 rows, and a poll where nothing happens on several interfaces; against the least number. Times are the processor's.",
         sides: ["least", "this"],
         steps: &[Step::Example("sources"), Step::Agent(interfaces::measure)],
     },
