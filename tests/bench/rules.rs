@@ -17,7 +17,7 @@ use recon_user::rule::{Configured, Severity, SignalSet, defaults};
 
 const ROUNDS: u32 = 5;
 const ROWS: u32 = 1_000_000;
-/// Rows of a remote, each on another port.
+/// Rows of a remote that scans, each on another port.
 const PORTS: u16 = 20;
 /// What the rows are of, in turn: mostly SYNs, as when many scan.
 const SIGNALS: [Signal; 8] = [
@@ -31,9 +31,10 @@ const SIGNALS: [Signal; 8] = [
     Signal::DnsQueryUdp,
 ];
 
-fn rows() -> Vec<Key> {
+/// Rows of remotes with so many each.
+fn rows(of_each: u32) -> Vec<Key> {
     let row = |number: u32| {
-        let [_, high, middle, low] = (number / u32::from(PORTS)).to_be_bytes();
+        let [_, high, middle, low] = (number / of_each).to_be_bytes();
         let signal = SIGNALS[number as usize % SIGNALS.len()];
         Key {
             remote: Address::v4([20 + high, middle, low, 1]),
@@ -105,23 +106,35 @@ fn time(rows: &[Key], rules: &[Plan]) -> f64 {
 }
 
 fn main() -> Result<()> {
-    let rows = rows();
+    let of_scans = rows(PORTS.into());
+    let of_a_flood = rows(1);
     let all = defaults();
     let comparisons = [
         (
             format!("a row, all {} rules, to none", all.len()),
+            &of_scans,
             Vec::new(),
-            all,
+            all.clone(),
         ),
         (
             "a row, 100 rules on a port each, to 10".to_owned(),
+            &of_scans,
             on_ports(10)?,
             on_ports(100)?,
         ),
+        (
+            format!(
+                "a row of a source of its own, all {} rules, to none",
+                all.len()
+            ),
+            &of_a_flood,
+            Vec::new(),
+            all,
+        ),
     ];
-    for (what, fewer, more) in &comparisons {
+    for (what, rows, fewer, more) in &comparisons {
         for _ in 0..ROUNDS {
-            println!("{what}\t{}\t{}", time(&rows, fewer), time(&rows, more));
+            println!("{what}\t{}\t{}", time(rows, fewer), time(rows, more));
         }
     }
     Ok(())

@@ -284,7 +284,10 @@ impl Groups {
                 Fate::Goes(rank) => ranks.push(rank),
                 Fate::Stays => {}
             }
-            self.store.account(position);
+            // Most hold no heap.
+            if group.accounted > 0 {
+                self.store.account(position);
+            }
         }
         let wanted = share.saturating_sub(empty).min(ranks.len());
         let (last, mut of_last) = last_to_go(ranks, wanted);
