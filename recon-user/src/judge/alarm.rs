@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::counts::WAITING;
 use crate::rule::Rule;
 use crate::window::allocated;
 
@@ -77,6 +78,9 @@ struct Sounded {
 }
 
 impl Alarm {
+    /// The bytes of heap that it takes once it has sounded, and that waiting for its end does (see [`super::counts`]).
+    pub(super) const HEAP: usize = allocated(size_of::<Sounded>()) + WAITING;
+
     /// Notes the count at `now`. Returns whether it has to be told.
     pub(super) fn note(&mut self, count: u64, rule: &Rule, now: Timestamp) -> Option<Told> {
         if count <= rule.threshold() {
@@ -165,13 +169,6 @@ impl Alarm {
     pub(super) fn was_over(&self, since: Timestamp) -> bool {
         let sounded = self.0.as_ref();
         sounded.is_some_and(|sounded| sounded.over_at >= since)
-    }
-
-    /// The bytes of heap that it takes.
-    pub(super) fn heap(&self) -> usize {
-        self.0
-            .as_ref()
-            .map_or(0, |_| allocated(size_of::<Sounded>()))
     }
 }
 

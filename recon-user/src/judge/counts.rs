@@ -22,6 +22,11 @@ use crate::rule::Rule;
 /// What a row may take at most beside new slots, large tables and sketches: slices and samples, each of a kilobyte or less.
 const MARGIN: usize = 1 << 14;
 
+/// Those whose end is waited for, by when to look at them and in the order in which they were told of.
+type Told = BTreeMap<(Timestamp, u64), (usize, GroupKey)>;
+/// The bytes that one of them takes: nodes of the tree are full to two thirds on average.
+pub(super) const WAITING: usize = size_of::<((Timestamp, u64), (usize, GroupKey))>() * 3 / 2;
+
 /// What could not be kept for want of memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shed {
@@ -40,8 +45,8 @@ pub(super) struct Counts {
     hasher: RandomState,
     /// Groups that this poll has changed so far.
     changed: u32,
-    /// Those that were told of and whose incident may be going on, by when to look at them, and in the order in which they were told of.
-    told: BTreeMap<(Timestamp, u64), (usize, GroupKey)>,
+    /// Those that were told of and whose incident may be going on.
+    told: Told,
     /// How many were told of.
     told_of: u64,
     shed: Shed,
@@ -54,7 +59,7 @@ impl Counts {
             memory: Memory::new(memory, rules.len()),
             hasher: RandomState::new(),
             changed: 0,
-            told: BTreeMap::new(),
+            told: Told::new(),
             told_of: 0,
             shed: Shed::default(),
         }

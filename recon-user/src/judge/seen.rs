@@ -23,6 +23,8 @@ pub(super) struct Seen {
     more: Option<Box<Samples>>,
     pub(super) signals: SignalSet,
     pub(super) is_lossy: bool,
+    /// Whether it was over half its threshold: memory for its alarm is set aside then, so that there is some when all of a flood sound.
+    pub(super) is_near: bool,
 }
 
 /// Some of what rows had that a group is not of.
@@ -43,6 +45,7 @@ impl Seen {
             more: None,
             signals: SignalSet::default(),
             is_lossy: false,
+            is_near: false,
         }
     }
 

@@ -185,7 +185,9 @@ mod tests {
 
     #[test]
     fn a_group_of_one_event_is_small() {
+        // Half of it is in use just after it has grown.
         let index = 2 * (size_of::<Entry>() + 1);
-        assert!(size_of::<Group>() + index <= 256, "{}", size_of::<Group>());
+        let all = size_of::<Group>() + index;
+        assert!(all <= 208, "{all}");
     }
 }

@@ -35,7 +35,8 @@ pub struct Distinct<M>(Held<M>);
 /// Members with the slice in which each was last seen.
 #[derive(Clone, Debug)]
 enum Held<M> {
-    One(Option<(M, Slice)>),
+    None,
+    One((M, Slice)),
     Few(Vec<(M, Slice)>),
     Many(Box<Many<M>>),
 }
@@ -52,7 +53,7 @@ struct Many<M> {
 
 impl<M> Default for Distinct<M> {
     fn default() -> Self {
-        Self(Held::One(None))
+        Self(Held::None)
     }
 }
 
@@ -62,12 +63,11 @@ impl<M: Member> Distinct<M> {
     pub fn add(&mut self, now: Slice, member: M, limit: usize, may_grow: bool) -> bool {
         self.expire(now);
         match &mut self.0 {
-            Held::One(one @ None) => {
-                let fits = limit > 0;
-                *one = fits.then_some((member, now));
-                return fits;
+            Held::None if limit > 0 => {
+                self.0 = Held::One((member, now));
+                return true;
             }
-            Held::One(Some((known, last))) if *known == member => {
+            Held::One((known, last)) if *known == member => {
                 *last = now.max(*last);
                 return true;
             }
@@ -82,16 +82,15 @@ impl<M: Member> Distinct<M> {
                     return true;
                 }
             }
-            Held::One(Some(_)) => {}
+            Held::None | Held::One(_) => {}
         }
         if !may_grow || self.total() >= limit as u64 {
             return false;
         }
-        self.0 = match std::mem::replace(&mut self.0, Held::One(None)) {
+        self.0 = match std::mem::replace(&mut self.0, Held::None) {
             Held::One(one) => {
                 let mut few = Vec::with_capacity(FIRST_FEW);
-                few.extend(one);
-                few.push((member, now));
+                few.extend([one, (member, now)]);
                 Held::Few(few)
             }
             Held::Few(few) => {
@@ -99,8 +98,8 @@ impl<M: Member> Distinct<M> {
                 many.add(now, member, limit, may_grow);
                 Held::Many(Box::new(many))
             }
-            // It has added the member itself.
-            Held::Many(many) => Held::Many(many),
+            // Those have added the member themselves.
+            held @ (Held::None | Held::Many(_)) => held,
         };
         true
     }
@@ -109,7 +108,8 @@ impl<M: Member> Distinct<M> {
     pub fn expire(&mut self, now: Slice) {
         let oldest = now.oldest();
         let is_empty = match &mut self.0 {
-            Held::One(one) => one.as_ref().is_none_or(|(_, last)| *last < oldest),
+            Held::None => false,
+            Held::One((_, last)) => *last < oldest,
             Held::Few(few) => {
                 few.retain(|(_, last)| *last >= oldest);
                 few.is_empty()
@@ -128,7 +128,8 @@ impl<M: Member> Distinct<M> {
     #[must_use]
     pub fn total(&self) -> u64 {
         match &self.0 {
-            Held::One(one) => u64::from(one.is_some()),
+            Held::None => 0,
+            Held::One(_) => 1,
             Held::Few(few) => few.len() as u64,
             Held::Many(many) => many.counted.total(),
         }
@@ -142,7 +143,8 @@ impl<M: Member> Distinct<M> {
     /// The members that the window holds with the slice in which each was last seen, in no order.
     pub(super) fn last_seen(&self) -> impl Iterator<Item = (&M, Slice)> {
         let (few, many) = match &self.0 {
-            Held::One(one) => (one.as_slice(), None),
+            Held::None => (&[][..], None),
+            Held::One(one) => (std::slice::from_ref(one), None),
             Held::Few(few) => (&few[..], None),
             Held::Many(many) => (&[][..], Some(many)),
         };
@@ -154,7 +156,8 @@ impl<M: Member> Distinct<M> {
     #[must_use]
     pub fn heap(&self) -> usize {
         match &self.0 {
-            Held::One(one) => one.as_ref().map_or(0, |(member, _)| member.heap()),
+            Held::None => 0,
+            Held::One((member, _)) => member.heap(),
             Held::Few(few) => {
                 let members: usize = few.iter().map(|(member, _)| member.heap()).sum();
                 allocated(few.capacity() * size_of::<(M, Slice)>()) + members

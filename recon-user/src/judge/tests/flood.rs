@@ -171,6 +171,18 @@ fn members_count_into_the_bound_and_what_is_left_out_is_said() {
     }
 }
 
+#[test]
+fn there_is_memory_for_the_alarms_of_a_flood() {
+    let mut judge = ports(MIB);
+    for number in 0..10_000 {
+        (1..=21).for_each(|port| hit(&mut judge, source(number), port, NOW));
+    }
+    let findings = judge.findings(at(Duration::from_secs(NOW)), false);
+    assert!(findings.len() > 500, "{}", findings.len());
+    let total = judge.counts.memory().total();
+    assert!(total as u64 <= MIB, "{total}");
+}
+
 /// Rules of all kinds of state.
 const ALL_KINDS: &str = "// id: a\nDeviceNetworkEvents\n| summarize n = count() by RemoteIP, LocalPort\n| where n > 4;\n
 // id: b\n// window: 1m\nDeviceNetworkEvents\n| summarize n = dcount(LocalPort) by RemoteIP\n| where n > 8;\n
