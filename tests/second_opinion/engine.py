@@ -31,6 +31,7 @@ COLUMNS = {
     "InitiatingProcessAccountName": "VARCHAR",
     "InitiatingProcessParentId": "BIGINT",
     "InitiatingProcessIsScanner": "BOOLEAN",
+    "RemoteNetwork": "VARCHAR",
 }
 
 

@@ -173,7 +173,13 @@ pub(super) struct Recon<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) ports: Vec<u16>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) sources: Vec<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) source_network: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) destinations: Vec<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) destination_network: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) processes: Vec<Brief<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -4,9 +4,10 @@
 
 use std::time::Duration;
 
-use super::{actor, signal_names};
+use super::{actor, names};
 use crate::judge::{Answers, Finding, Phase};
 use crate::process::Process;
+use crate::row::network;
 use crate::rule::Measure;
 
 pub(super) fn message(finding: &Finding, who: &[Process]) -> String {
@@ -50,7 +51,11 @@ fn ends(finding: &Finding, who: &[Process]) -> String {
         };
         format!("{source}{to}")
     } else {
-        let source = remote.map_or_else(|| "several remotes".to_owned(), |ip| ip.to_string());
+        let source = match (remote, finding.network) {
+            (Some(remote), _) => remote.to_string(),
+            (None, Some(of)) => network::text(of),
+            (None, None) => "several remotes".to_owned(),
+        };
         let on = local.map_or_else(String::new, |local| format!(" on {local}"));
         format!("{source}{on}{port}")
     }
@@ -59,7 +64,10 @@ fn ends(finding: &Finding, who: &[Process]) -> String {
 fn measured(finding: &Finding) -> String {
     let rule = &finding.rule;
     let what = match rule.measure {
-        Measure::Count => signal_names(finding).join(", "),
+        Measure::Count => {
+            let signals = finding.signals.iter();
+            names(signals.filter(|&signal| rule.measured_signals.contains(signal))).join(", ")
+        }
         Measure::DistinctPorts => "distinct ports".to_owned(),
         Measure::DistinctAddresses => "distinct local addresses".to_owned(),
         Measure::DistinctRemotes => "distinct remotes".to_owned(),

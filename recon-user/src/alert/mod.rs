@@ -10,11 +10,12 @@ mod message;
 
 use std::net::IpAddr;
 
-use recon_common::Address;
 use recon_common::signal::Transport;
+use recon_common::{Address, Signal};
 
 use crate::judge::Finding;
 use crate::process::Process;
+use crate::row::network;
 use crate::rule::Technique as Known;
 use ecs::{Alert, Columns, Ecs, End, Event, Host, Named, Network, Recon, Technique, Threat};
 
@@ -109,14 +110,14 @@ fn recon<'a>(finding: &'a Finding, who: &'a [Process]) -> Recon<'a> {
         Some(_) => &[][..],
         None => &finding.ports,
     };
-    let (destination, destinations) = if finding.is_outbound() {
-        (finding.remote, &finding.remotes)
+    // Those that were seen, where there were several.
+    let remotes = several(finding.remote, &finding.remotes);
+    let network = finding.network.map(network::text);
+    let (sources, [source_network, destination_network], destinations) = if finding.is_outbound() {
+        (Vec::new(), [None, network], remotes)
     } else {
-        (finding.local, &finding.locals)
-    };
-    let destinations = match destination {
-        Some(_) => &[][..],
-        None => destinations,
+        let locals = several(finding.local, &finding.locals);
+        (remotes, [network, None], locals)
     };
     Recon {
         severity: rule.severity().name(),
@@ -125,9 +126,12 @@ fn recon<'a>(finding: &'a Finding, who: &'a [Process]) -> Recon<'a> {
         count: finding.count,
         threshold: rule.threshold(),
         window: message::span(rule.window()),
-        signals: signal_names(finding),
+        signals: names(finding.signals.iter()),
         ports: ports.iter().copied().filter(|&port| port != 0).collect(),
-        destinations: destinations.iter().map(|ip| ip.to_ip()).collect(),
+        sources,
+        source_network,
+        destinations,
+        destination_network,
         processes: actor::several(who),
         unit: actor::only(who).and_then(|process| process.unit.as_deref()),
         answers: finding.answers.as_ref(),
@@ -137,13 +141,20 @@ fn recon<'a>(finding: &'a Finding, who: &'a [Process]) -> Recon<'a> {
     }
 }
 
+/// The addresses that were seen, where not one is all.
+fn several(all: Option<Address>, seen: &[Address]) -> Vec<IpAddr> {
+    let seen = seen.iter().filter(|_| all.is_none());
+    seen.map(|address| address.to_ip()).collect()
+}
+
 /// The port of the destination. Echo requests have none.
 fn port(finding: &Finding) -> Option<u16> {
     finding.port.filter(|&port| port != 0)
 }
 
-fn signal_names(finding: &Finding) -> Vec<&'static str> {
-    let mut names: Vec<_> = finding.signals.iter().map(|signal| signal.name()).collect();
+/// The names of signals; two may share one.
+fn names(signals: impl Iterator<Item = Signal>) -> Vec<&'static str> {
+    let mut names: Vec<_> = signals.map(Signal::name).collect();
     names.dedup();
     names
 }

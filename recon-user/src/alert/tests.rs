@@ -29,6 +29,7 @@ fn finding(id: &str, signals: &[Signal]) -> Finding {
         phase: Phase::Began,
         at: Timestamp::from_second(1_700_000_001).expect("in range"),
         remote: Some(REMOTE),
+        network: None,
         remotes: vec![REMOTE],
         port: None,
         local: Some(LOCAL),

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::key::GroupKey;
 use crate::kql::eval::{Columns, Value, eval};
 use crate::kql::{Field, Named, Plan, Slot};
-use crate::row::Row;
+use crate::row::{Row, network};
 use crate::rule::{Rule, field};
 use crate::window;
 
@@ -121,6 +121,10 @@ impl<'a> GroupColumns<'a> {
         };
         match field(&self.rule.plan().groups[position].expr) {
             Some(Field::RemoteIp) => text(self.key.remote),
+            Some(Field::RemoteNetwork) => {
+                let network = self.key.remote.map(network::text);
+                Value::String(network.unwrap_or_default().into())
+            }
             Some(Field::LocalIp) => text(self.key.local),
             Some(Field::LocalPort | Field::RemotePort) => Value::number(self.key.port),
             Some(Field::ProcessId) => Value::number(self.key.process),

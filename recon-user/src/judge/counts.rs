@@ -16,7 +16,7 @@ use super::answers::Probes;
 use super::groups::{Event, Groups};
 use super::key::{GroupKey, Wanted};
 use super::memory::Memory;
-use super::{Finding, InForce, Interval};
+use super::{Finding, InForce, Interval, Phase};
 use crate::rule::Rule;
 
 /// What a row may take at most beside new slots, large tables and sketches: slices and samples, each of a kilobyte or less.
@@ -138,10 +138,22 @@ impl Counts {
         lossy: bool,
     ) {
         let mut found = Vec::new();
+        let mut began = Vec::new();
+        // A rule that leaves out whom another one tells of stands behind that.
         for (index, InForce { rule, .. }) in rules.iter().enumerate() {
             let groups = &mut self.groups[index];
             for (order, position) in groups.take_changed() {
                 let (finding, watched) = groups.judge(rule, position, interval.to, lossy);
+                if let Some((
+                    key,
+                    Finding {
+                        phase: Phase::Began,
+                        ..
+                    },
+                )) = &finding
+                {
+                    began.extend(key.remote);
+                }
                 found.extend(finding.map(|(key, finding)| (order, key, finding)));
                 if let Some(key) = watched {
                     self.told.insert((interval.to, self.told_of), (index, key));
@@ -149,11 +161,33 @@ impl Counts {
                 }
             }
             self.memory.note(index, groups.bytes());
+            self.leave_out(rules, index, &began);
+            began.clear();
         }
         found.sort_unstable_by_key(|&(order, ..)| order);
         let found = found.into_iter();
         findings.extend(found.map(|(_, key, finding)| with_answers(finding, &key, probes)));
         self.changed = 0;
+    }
+
+    /// Has rules forget what remotes did of whom the rule at `told` tells now, where they leave out its remotes. What their neighbours did
+    /// goes too: a group does not know who did what.
+    fn leave_out(&mut self, rules: &[InForce], told: usize, remotes: &[Address]) {
+        if remotes.is_empty() {
+            return;
+        }
+        for (index, InForce { rule, unless, .. }) in rules.iter().enumerate() {
+            if *unless != Some(told) {
+                continue;
+            }
+            let groups = &mut self.groups[index];
+            for &remote in remotes {
+                if let Some(key) = GroupKey::of_network(rule, remote) {
+                    groups.forget(rule, &key, &self.hasher);
+                }
+            }
+            self.memory.note(index, groups.bytes());
+        }
     }
 
     /// Adds what has to be told of incidents that are over.

@@ -150,7 +150,7 @@ impl Group {
     /// Whether it is the one.
     pub(super) fn is(&self, wanted: &Wanted<'_>) -> bool {
         let Wanted { by, key, others } = wanted;
-        (!by.remote || self.of.remote == key.remote)
+        (by.remote_of(&self.of) == by.remote_of(key))
             && (!by.local || self.of.local == key.local)
             && (!by.port || self.of.port == key.port)
             && (!by.process || self.of.process == key.process)
@@ -164,7 +164,7 @@ impl Group {
 
     pub(super) fn key(&self, by: GroupBy) -> GroupKey {
         GroupKey {
-            remote: known_remote(&self.of).filter(|_| by.remote),
+            remote: by.remote_of(&self.of),
             local: known_local(&self.of).filter(|_| by.local),
             port: by.port.then_some(self.of.port),
             process: known_process(&self.of).filter(|_| by.process),
@@ -224,6 +224,15 @@ impl Group {
     /// Whether it has come more than half the way to an alert, or had one in the window that begins then.
     pub(super) fn is_suspicious(&self, rule: &Rule, total: u64, begin: Timestamp) -> bool {
         total > rule.threshold() / 2 || self.alarm.was_over(begin)
+    }
+
+    /// Drops all that the window holds. That it was told of stays.
+    pub(super) fn forget(&mut self, rule: &Rule) {
+        self.window = Window::new(rule.measure);
+        let kept = rule.kept.iter();
+        self.aggregates = kept
+            .map(|&position| Sliding::new(rule.plan(), position))
+            .collect();
     }
 
     /// Drops what has left the window.
@@ -293,12 +302,14 @@ impl Group {
             (Arc::clone(&shown.name), value)
         });
         let sorted_by = plan.order.iter();
+        let remote = key.remote.filter(|_| rule.by.remote);
         Finding {
             rule: Arc::clone(rule),
             phase: told.phase,
             at: now,
-            remote: key.remote.or(samples.remotes.only()),
-            remotes: self::shown(key.remote, &samples.remotes),
+            remote: remote.or(samples.remotes.only().filter(|_| !samples.has_unnamed)),
+            network: key.remote.filter(|_| rule.by.network),
+            remotes: self::shown(remote, &samples.remotes),
             port: key.port.or(samples.ports.only()),
             local: key.local.or(samples.locals.only()),
             count: self.total(rule),

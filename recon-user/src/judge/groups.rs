@@ -226,6 +226,14 @@ impl Groups {
         (finding, watched)
     }
 
+    /// Has the group begin anew, if there is one.
+    pub(super) fn forget(&mut self, rule: &Rule, key: &GroupKey, hasher: &RandomState) {
+        if let Some(position) = self.get(key, rule, hasher) {
+            self.store.get_mut(position).forget(rule);
+            self.store.account(position);
+        }
+    }
+
     /// Looks at a group that was told of. Returns the finding where its incident is over and has grown since, and when to look again
     /// where it goes on.
     pub(super) fn look(

@@ -12,11 +12,13 @@ use recon_common::{Address, Key};
 use super::columns::RowColumns;
 use super::order::order;
 use crate::kql::eval::{Value, eval};
+use crate::row::network;
 use crate::rule::{GroupBy, Rule};
 
 /// What a rule keeps its counts by. Parts that it does not group by are `None`, and so is what is not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct GroupKey {
+    /// The first of its network's, where the rule groups by that alone.
     pub(super) remote: Option<Address>,
     pub(super) local: Option<Address>,
     pub(super) port: Option<u16>,
@@ -34,6 +36,19 @@ impl GroupKey {
         plain(self)
             .cmp(&plain(other))
             .then_with(|| others.fold(Ordering::Equal, Ordering::then))
+    }
+
+    /// The group that holds all rows of that remote, where the rule groups by its network alone.
+    pub(super) fn of_network(rule: &Rule, remote: Address) -> Option<Self> {
+        const BY_NETWORK: GroupBy = GroupBy {
+            remote: false,
+            network: true,
+            local: false,
+            port: false,
+            process: false,
+        };
+        let is_alone = rule.by == BY_NETWORK && rule.others.is_empty();
+        is_alone.then(|| Self::of_remote(network::first(remote)))
     }
 
     /// The group of a rule that groups by the remote alone.
@@ -56,7 +71,7 @@ impl<'a> Wanted<'a> {
     /// The group of a row. None where something is not known that a summary groups by, or the remote.
     pub(super) fn new(rule: &'a Rule, row: &'a RowColumns<'_>) -> Option<Self> {
         let key = *row.row.key;
-        if rule.by.remote && known_remote(&key).is_none() {
+        if (rule.by.remote || rule.by.network) && known_remote(&key).is_none() {
             return None;
         }
         // Of few rules anything: this takes no heap then.
@@ -102,8 +117,8 @@ impl Hash for Wanted<'_> {
             state.write_u64(u64::from(c) << 32 | u64::from(d));
         };
         let Self { by, key, others } = self;
-        if by.remote {
-            address(key.remote);
+        if let Some(remote) = by.remote_of(key) {
+            address(remote);
         }
         if by.local {
             address(key.local);
@@ -119,6 +134,18 @@ impl Hash for Wanted<'_> {
         }
         if !others.is_empty() {
             others.hash(state);
+        }
+    }
+}
+
+impl GroupBy {
+    /// What of a remote a rule groups by: its address, or the first one of its network. None where it is not known.
+    pub(super) fn remote_of(self, key: &Key) -> Option<Address> {
+        let remote = known_remote(key);
+        match self {
+            Self { remote: true, .. } => remote,
+            Self { network: true, .. } => remote.map(network::first),
+            _ => None,
         }
     }
 }

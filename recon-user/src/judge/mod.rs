@@ -11,6 +11,7 @@ mod answers;
 mod candidates;
 mod columns;
 mod counts;
+mod finding;
 mod group;
 mod groups;
 mod key;
@@ -26,9 +27,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use recon_common::{Address, Signal};
+use recon_common::Signal;
 
-use crate::kql::eval::Value;
 use crate::row::Row;
 use crate::rule::{Configured, Network, Rule, Severity, SignalSet, is_private};
 use answers::{Answer, Probes};
@@ -42,6 +42,7 @@ pub use alarm::Phase;
 pub use answers::Answers;
 pub use candidates::Asked;
 pub use counts::Shed;
+pub use finding::Finding;
 
 /// Memory for what rules count, where nothing else is said, in bytes.
 pub const DEFAULT_MEMORY: u64 = 128 << 20;
@@ -53,59 +54,6 @@ pub struct Interval {
     pub from: Timestamp,
     /// This poll.
     pub to: Timestamp,
-}
-
-/// A group that is over its threshold and has to be told of.
-#[derive(Clone, Debug)]
-pub struct Finding {
-    /// The rule that fired.
-    pub rule: Arc<Rule>,
-    /// Whether the incident begins, grows or is over.
-    pub phase: Phase,
-    /// When this was found.
-    pub at: Timestamp,
-    /// The address out there, where the rule groups by it or only one was seen.
-    pub remote: Option<Address>,
-    /// Some of the remote addresses seen, ascending.
-    pub remotes: Vec<Address>,
-    /// The port, where the rule groups by it or only one was seen.
-    pub port: Option<u16>,
-    /// The local address, where the rule groups by it or only one is known.
-    pub local: Option<Address>,
-    /// What the rule measured in its window.
-    pub count: u64,
-    /// No event in the window is older.
-    pub start: Timestamp,
-    /// The last poll that brought an event: none in the window is younger.
-    pub end: Timestamp,
-    /// Kinds of signals seen.
-    pub signals: SignalSet,
-    /// Some of the ports seen, ascending.
-    pub ports: Vec<u16>,
-    /// Some of the local addresses seen, ascending.
-    pub locals: Vec<Address>,
-    /// The process of this host, where the rule groups by it or only one is known. Never 0.
-    pub process: Option<u32>,
-    /// Some of the processes seen, ascending, without those that are not known.
-    pub processes: Vec<u32>,
-    /// What this host answered, for rules on what one remote sends to ports.
-    pub answers: Option<Answers>,
-    /// The columns that the query shows, in its order.
-    pub columns: Vec<(Arc<str>, Value<'static>)>,
-    /// What one poll's findings are ordered by.
-    pub(crate) sorted_by: Vec<Value<'static>>,
-    /// Polls since the group's last alert that were over the threshold and not told of.
-    pub suppressed: u64,
-    /// Whether something was lost while counting, so that the true count may be higher.
-    pub lower_bound: bool,
-}
-
-impl Finding {
-    /// Whether this host is the sender of what was counted.
-    #[must_use]
-    pub fn is_outbound(&self) -> bool {
-        self.signals.iter().all(Signal::is_outbound)
-    }
 }
 
 /// What to judge, and how.
@@ -146,6 +94,8 @@ struct InForce {
     rule: Arc<Rule>,
     /// The rule that it comes after.
     after: Option<usize>,
+    /// The rule whose remotes do not count.
+    unless: Option<usize>,
 }
 
 impl Judge {
@@ -172,11 +122,12 @@ impl Judge {
             .map(|rule| InForce {
                 rule: Arc::clone(rule),
                 after: rule.after().and_then(position),
+                unless: rule.unless().and_then(position),
             })
             .collect();
         let by_signal = Signal::ALL.map(|signal| {
             // A rule that comes after one which is not in force has nothing to go by.
-            let knows = |InForce { rule, after }: &InForce| {
+            let knows = |InForce { rule, after, .. }: &InForce| {
                 rule.signals.contains(signal)
                     && !settings.ignored.contains(signal)
                     && after.is_some() == rule.after().is_some()
@@ -205,14 +156,22 @@ impl Judge {
     /// Counts a row of the drain.
     pub fn observe(&mut self, row: &Row<'_>, interval: Interval) {
         let key = row.key;
-        if let Some(answer) = Answer::of(row.signal) {
+        if let Some(answer) = Answer::of(row.signal)
+            && row.remote().is_some()
+        {
             self.probes.answered(key, answer);
         }
         // Asked once for all rules.
-        let excluded = !self.include_private && self.is_private(key.remote.to_ip());
+        let remote = row.remote();
+        let excluded =
+            !self.include_private && remote.is_some_and(|remote| self.is_private(remote.to_ip()));
         let mut is_probe = false;
         for &index in self.by_signal[row.signal as usize].of_port(key.port) {
-            let InForce { rule, after } = &self.rules[index];
+            let InForce {
+                rule,
+                after,
+                unless,
+            } = &self.rules[index];
             if !rule.takes(row, excluded) {
                 continue;
             }
@@ -220,9 +179,15 @@ impl Judge {
             if !rule.holds(&columns, row.time) {
                 continue;
             }
-            if let Some(before) = *after {
+            let has_told = |before: usize| {
                 let scans = &self.rules[before].rule;
-                if self.counts.has_told(scans, before, key.remote, interval.to) {
+                self.counts.has_told(scans, before, key.remote, interval.to)
+            };
+            if unless.is_some_and(has_told) {
+                continue;
+            }
+            if let Some(before) = *after {
+                if has_told(before) {
                     self.later.push(Waiting {
                         rule: index,
                         key: *key,

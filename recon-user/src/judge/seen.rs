@@ -11,8 +11,9 @@ use super::sample::Sample;
 use crate::rule::{GroupBy, SignalSet};
 use crate::window::allocated;
 
-/// Ports, and addresses and processes, that an alert lists.
+/// Ports, remotes, and local addresses and processes, that an alert lists.
 const PORTS_SHOWN: usize = 16;
+const REMOTES_SHOWN: usize = 16;
 const SHOWN: usize = 8;
 
 /// What was seen since the window was last empty.
@@ -33,7 +34,9 @@ pub(super) struct Samples {
     pub(super) ports: Sample<u16, PORTS_SHOWN>,
     pub(super) locals: Sample<Address, SHOWN>,
     /// Of groups that are not of one remote.
-    pub(super) remotes: Sample<Address, SHOWN>,
+    pub(super) remotes: Sample<Address, REMOTES_SHOWN>,
+    /// Whether there were others, of which only the number is known.
+    pub(super) has_unnamed: bool,
     /// Of groups that are not of one process.
     pub(super) processes: Sample<u32, SHOWN>,
 }
@@ -104,10 +107,10 @@ impl Samples {
         if let Some(local) = known_local(key) {
             self.locals.insert(local, may_grow);
         }
-        if !by.remote
-            && let Some(remote) = known_remote(key)
-        {
-            self.remotes.insert(remote, may_grow);
+        match known_remote(key) {
+            Some(remote) if !by.remote => self.remotes.insert(remote, may_grow),
+            Some(_) => {}
+            None => self.has_unnamed = true,
         }
         if !by.process
             && let Some(process) = known_process(key)

@@ -6,6 +6,7 @@ mod flood;
 mod processes;
 mod queries;
 mod sources;
+mod unnamed;
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use super::*;
 use crate::kql::Plan;
 use crate::rule::{Measure, defaults};
-use recon_common::Key;
+use recon_common::{Address, Key};
 
 const REMOTE: Address = Address::v4([198, 51, 100, 7]);
 const OTHER: Address = Address::v4([198, 51, 100, 8]);
@@ -144,8 +145,9 @@ fn rule(id: &str, measure: Measure) -> &'static Rule {
 #[test]
 fn n_is_quiet_and_n_plus_1_fires() {
     let now = at(Duration::from_secs(7200));
-    // What comes after another rule has tests of its own, in `after`.
-    for rule in CATALOGUE.iter().filter(|rule| rule.after().is_none()) {
+    // What comes after another rule, or is not of one source alone, has tests of its own, in `after`, `split` and `floods`.
+    let is_of_one = |rule: &&Rule| rule.after().is_none() && (rule.by.remote || rule.by.process);
+    for rule in CATALOGUE.iter().filter(is_of_one) {
         let n = rule.threshold();
         let private = usize::from(!rule.is_for_public);
         // (remotes, events of each, include private, findings)

@@ -44,8 +44,11 @@ impl Plan {
         if let Some(cooldown) = self.cooldown {
             writeln!(formatter, "// cooldown: {}", span(cooldown))?;
         }
-        match &self.after {
-            Some(after) => writeln!(formatter, "// after: {after}"),
+        if let Some(after) = &self.after {
+            writeln!(formatter, "// after: {after}")?;
+        }
+        match &self.unless {
+            Some(unless) => writeln!(formatter, "// unless: {unless}"),
             None => Ok(()),
         }
     }

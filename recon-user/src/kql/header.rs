@@ -19,7 +19,7 @@ use super::value::{Literal, TICK_NANOS};
 use crate::rule::Severity;
 
 /// The keys of annotations. `purpose` is prose, and a title where there is no other.
-const KEYS: [&str; 8] = [
+const KEYS: [&str; 9] = [
     "id",
     "name",
     "severity",
@@ -27,6 +27,7 @@ const KEYS: [&str; 8] = [
     "window",
     "cooldown",
     "after",
+    "unless",
     "purpose",
 ];
 const MAX_ID: usize = 64;
@@ -43,6 +44,7 @@ pub(super) struct Header {
     pub(super) window: Option<(Duration, Span)>,
     pub(super) cooldown: Option<Duration>,
     pub(super) after: Option<String>,
+    pub(super) unless: Option<String>,
 }
 
 /// Reads the comments before a query. `title` is what stands before its block in Markdown, `fallback` its id where there is no title.
@@ -68,6 +70,7 @@ pub(super) fn read(
             window: None,
             cooldown: None,
             after: None,
+            unless: None,
         },
         title: None,
         purpose: None,
@@ -152,7 +155,8 @@ impl<'a> Reader<'a, '_> {
         match key {
             "id" if is_id(text) => text.clone_into(&mut header.id),
             "after" if is_id(text) => header.after = Some(text.to_owned()),
-            "id" | "after" => {
+            "unless" if is_id(text) => header.unless = Some(text.to_owned()),
+            "id" | "after" | "unless" => {
                 let hint = "an id is of lower-case letters, digits and hyphens, as in port-scan";
                 return Err((format!("`{text}` is no id"), hint));
             }

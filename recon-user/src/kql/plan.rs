@@ -34,6 +34,8 @@ pub struct Plan {
     pub cooldown: Option<Duration>,
     /// Only those remotes count of which the rule with this id has told in an earlier poll, by its distinct ports.
     pub after: Option<String>,
+    /// Those remotes do not count of which the rule with this id has told in its window, by its distinct ports.
+    pub unless: Option<String>,
     /// Whether the query has a `summarize`.
     pub is_summary: bool,
     /// Columns of a row that are computed, each from the row and from those before it.

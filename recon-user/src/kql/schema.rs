@@ -1,8 +1,10 @@
 //! The table that rules read from.
 //!
 //! The decision held here: the columns are those of Microsoft Defender's `DeviceNetworkEvents` which the host can know, with its types.
-//! Two more. `InitiatingProcessIsScanner` says what the agent finds out of a process beyond its file's name. `Count`: a row stands for that many events that are alike in everything else. So `count()` is the sum of `Count`, not
-//! the number of rows, and `countif()` likewise; a query that is not about `Count` means what it means where every event has a row.
+//! Three more. `InitiatingProcessIsScanner` says what the agent finds out of a process beyond its file's name, `RemoteNetwork` which remotes are
+//! neighbours (a /24, or a /64 of IPv6). `Count`: a row stands for that many events that are alike in everything else. So `count()` is the sum
+//! of `Count`, not the number of rows, and `countif()` likewise; a query that is not about `Count` means what it means where every event has a
+//! row.
 
 use super::value::Type;
 
@@ -46,13 +48,15 @@ pub enum Field {
     ProcessParentId,
     /// Whether it is a known scanning tool.
     ProcessIsScanner,
+    /// The network of the remote's neighbours.
+    RemoteNetwork,
     /// How many events the row stands for.
     Count,
 }
 
 impl Field {
     /// All of them, as a query without `project` shows them.
-    pub const ALL: [(Self, &'static str, Type); 18] = [
+    pub const ALL: [(Self, &'static str, Type); 19] = [
         (Self::TimeGenerated, "TimeGenerated", Type::DateTime),
         (Self::Timestamp, "Timestamp", Type::DateTime),
         (Self::DeviceName, "DeviceName", Type::String),
@@ -94,6 +98,7 @@ impl Field {
             "InitiatingProcessIsScanner",
             Type::Bool,
         ),
+        (Self::RemoteNetwork, "RemoteNetwork", Type::String),
         (Self::Count, "Count", Type::Long),
     ];
 

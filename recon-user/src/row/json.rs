@@ -133,12 +133,11 @@ pub fn parse(line: &str, number: usize) -> Result<OwnedRow, LineError> {
     let (signal, port) = reader.signal()?;
     let process = reader.process()?;
     let pid = process.as_ref().map_or(0, |process| process.pid);
-    let remote = reader
-        .address(Field::RemoteIp)?
-        .ok_or_else(|| reader.missing(Field::RemoteIp.name(), "it is the remote's address"))?;
     Ok(OwnedRow {
         key: Key {
-            remote,
+            remote: reader
+                .address(Field::RemoteIp)?
+                .unwrap_or(Address::UNSPECIFIED),
             local: reader
                 .address(Field::LocalIp)?
                 .unwrap_or(Address::UNSPECIFIED),

@@ -6,6 +6,7 @@
 #![doc = include_str!("signals.md")]
 
 pub mod json;
+pub mod network;
 
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,12 @@ pub struct Row<'a> {
 }
 
 impl Row<'_> {
+    /// The remote, but for rows of sources that are not named.
+    #[must_use]
+    pub fn remote(&self) -> Option<Address> {
+        (self.key.remote != Address::UNSPECIFIED).then_some(self.key.remote)
+    }
+
     /// The value of a column.
     #[must_use]
     pub fn value(&self, field: Field) -> Value<'_> {
@@ -54,8 +61,12 @@ impl Row<'_> {
             Field::DeviceName => Value::text(self.device),
             Field::ActionType => Value::text(action_type(self.signal).unwrap_or(ANSWERED)),
             Field::Protocol => Value::text(protocol(self.signal)),
-            Field::RemoteIp => Value::String(Cow::Owned(key.remote.to_ip().to_string())),
-            Field::RemoteIpType => Value::text(remote_type(key.remote.to_ip())),
+            Field::RemoteIp => owned(self.remote().map(|remote| remote.to_ip().to_string())),
+            Field::RemoteIpType => {
+                let remote = self.remote();
+                Value::text(remote.map_or("", |remote| remote_type(remote.to_ip())))
+            }
+            Field::RemoteNetwork => owned(self.remote().map(network::text)),
             Field::LocalIp if key.local == Address::UNSPECIFIED => Value::text(""),
             Field::LocalIp => Value::String(Cow::Owned(key.local.to_ip().to_string())),
             Field::RemotePort => Value::number(self.port(PortColumn::Remote)),
@@ -70,9 +81,7 @@ impl Row<'_> {
             }
             Field::ProcessAccountName => {
                 let user = process.and_then(|process| process.user);
-                user.map_or(Value::text(""), |user| {
-                    Value::String(Cow::Owned(user.to_string()))
-                })
+                owned(user.map(|user| user.to_string()))
             }
             Field::ProcessParentId => Value::number(process.and_then(|process| process.parent)),
             Field::ProcessIsScanner => Value::Bool(key.process != 0 && self.is_scanner),
@@ -96,13 +105,18 @@ impl Columns for Row<'_> {
 
     fn address(&self, slot: Slot) -> Option<IpAddr> {
         match slot {
-            Slot::Field(Field::RemoteIp) => Some(self.key.remote.to_ip()),
+            Slot::Field(Field::RemoteIp) => self.remote().map(Address::to_ip),
             Slot::Field(Field::LocalIp) if self.key.local != Address::UNSPECIFIED => {
                 Some(self.key.local.to_ip())
             }
             _ => None,
         }
     }
+}
+
+/// A string; empty where it is not known.
+fn owned(text: Option<String>) -> Value<'static> {
+    Value::String(Cow::Owned(text.unwrap_or_default()))
 }
 
 fn optional<'a>(

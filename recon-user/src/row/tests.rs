@@ -79,6 +79,46 @@ fn types_of_remotes() {
 }
 
 #[test]
+fn a_row_of_sources_without_a_name_has_no_remote() {
+    // (remote, RemoteIP, RemoteIPType, RemoteNetwork)
+    for (remote, expected) in [
+        (Address::UNSPECIFIED, ["", "", ""]),
+        (
+            Address::v4([10, 1, 2, 3]),
+            ["10.1.2.3", "Private", "10.1.2.0/24"],
+        ),
+        (
+            Address::v4([0; 4]),
+            ["0.0.0.0", "Unspecified", "0.0.0.0/24"],
+        ),
+    ] {
+        let key = Key {
+            remote,
+            local: Address::UNSPECIFIED,
+            process: 0,
+            port: 22,
+            signal: Signal::Syn as u8,
+            reserved: 0,
+        };
+        let row = Row {
+            key: &key,
+            signal: Signal::Syn,
+            count: 1,
+            time: Timestamp::UNIX_EPOCH,
+            device: "",
+            process: None,
+            is_scanner: false,
+            sources: None,
+        };
+        let fields = [Field::RemoteIp, Field::RemoteIpType, Field::RemoteNetwork];
+        let expected = expected.map(Value::text);
+        assert_eq!(fields.map(|field| row.value(field)), expected, "{remote:?}");
+        let address = row.address(Slot::Field(Field::RemoteIp));
+        assert_eq!(address.is_some(), remote != Address::UNSPECIFIED);
+    }
+}
+
+#[test]
 fn names_of_files() {
     for (executable, name, expected) in [
         (Some("/usr/bin/nmap"), Some("scan"), "nmap"),

@@ -12,11 +12,10 @@ use jiff::Timestamp;
 use recon_common::{Address, Key, Signal};
 
 use super::exclusion::{is_exclusion, is_public};
+use super::fields::{Fields, field, fields};
 use super::{Condition, Configured, GroupBy, Measure, Processes, Rule, SignalSet};
 use crate::kql::eval::{Predicate, holds};
-use crate::kql::{
-    AggregateFunction, Column, Comparison, Expr, Field, Function, Literal, Named, Plan, Slot,
-};
+use crate::kql::{Aggregate, AggregateFunction, Comparison, Expr, Field, Literal, Plan};
 use crate::row::{PortColumn, Row, action_type, port_column};
 
 impl Rule {
@@ -35,6 +34,7 @@ impl Rule {
             signals,
             ports: Vec::new(),
             is_for_public: false,
+            needs_remote: groups.by.remote || groups.by.network,
             processes: if groups.by.process {
                 Processes::Known
             } else {
@@ -58,14 +58,10 @@ impl Rule {
 
     /// Finds out what depends on all of it.
     fn finish(&mut self) {
-        self.measured_signals = self.signals;
-        if let Some(column) = self.measured_port() {
-            let signals = self.signals.iter();
-            let measured = signals.filter(|&signal| port_column(signal) == Some(column));
-            self.measured_signals = measured.collect();
-            if self.kept.is_empty() {
-                self.signals = self.measured_signals;
-            }
+        let signals = self.signals.iter();
+        self.measured_signals = signals.filter(|&signal| self.measures(signal)).collect();
+        if self.kept.is_empty() {
+            self.signals = self.measured_signals;
         }
         let asks_more = |condition: &Condition| {
             let mut fields = fields(&condition.written, &self.configured.plan.extends);
@@ -82,20 +78,18 @@ impl Rule {
             && !self.conditions.iter().any(asks_more);
     }
 
-    /// The column of the ports that the measure counts.
-    fn measured_port(&self) -> Option<PortColumn> {
+    /// Whether rows of that signal have a part in the measure: one of ports only those that have the port, one of events on a condition
+    /// only those that meet it.
+    fn measures(&self, signal: Signal) -> bool {
         let plan = &self.configured.plan;
-        let threshold = plan
+        let aggregate = plan
             .threshold
-            .filter(|_| self.measure == Measure::DistinctPorts)?;
-        match plan.aggregates[threshold.aggregate]
-            .arguments
-            .first()
-            .and_then(field)?
-        {
-            Field::LocalPort => Some(PortColumn::Local),
-            Field::RemotePort => Some(PortColumn::Remote),
-            _ => None,
+            .map(|threshold| &plan.aggregates[threshold.aggregate]);
+        let argument = aggregate.and_then(|aggregate| aggregate.arguments.first());
+        match (self.measure, argument) {
+            (Measure::DistinctPorts, Some(port)) => port_column(signal) == port_of(port),
+            (Measure::Count, Some(condition)) => asked_of(signal, condition),
+            _ => true,
         }
     }
 
@@ -107,6 +101,8 @@ impl Rule {
             return;
         }
         if is_exclusion(&condition) {
+            // Turned off or not, it says something of remotes.
+            self.needs_remote |= !asked_of(Signal::Syn, &condition);
             if self.configured.include_private {
                 return;
             }
@@ -175,6 +171,7 @@ impl Groups {
         for (position, group) in plan.groups.iter().enumerate() {
             match field(&group.expr) {
                 Some(Field::RemoteIp) => groups.by.remote = true,
+                Some(Field::RemoteNetwork) => groups.by.network = true,
                 Some(Field::LocalIp) => groups.by.local = true,
                 Some(Field::ProcessId) if plan.is_summary => groups.by.process = true,
                 Some(Field::LocalPort) if plan.is_summary => {
@@ -208,6 +205,7 @@ pub(crate) fn measure(plan: &Plan) -> Measure {
     let of = aggregate.arguments.first().and_then(field);
     match (aggregate.function, of) {
         (AggregateFunction::Count, _) => Measure::Count,
+        (AggregateFunction::CountIf, _) if is_of_the_signal(aggregate, plan) => Measure::Count,
         (AggregateFunction::DCount, Some(Field::LocalPort | Field::RemotePort)) => {
             Measure::DistinctPorts
         }
@@ -215,6 +213,12 @@ pub(crate) fn measure(plan: &Plan) -> Measure {
         (AggregateFunction::DCount, Some(Field::RemoteIp)) => Measure::DistinctRemotes,
         _ => Measure::Other,
     }
+}
+
+/// Whether an aggregate asks for nothing but what a row's signal says.
+fn is_of_the_signal(aggregate: &Aggregate, plan: &Plan) -> bool {
+    let mut arguments = aggregate.arguments.iter();
+    arguments.all(|argument| Fields::of(argument, &plan.extends).are_of_the_signal())
 }
 
 /// The aggregates that are not the measure, where a window of the judge's own counts that.
@@ -226,22 +230,6 @@ fn kept(plan: &Plan) -> Vec<usize> {
     (0..plan.aggregates.len())
         .filter(|&position| Some(position) != own)
         .collect()
-}
-
-/// The columns of a row that an expression depends on.
-pub(crate) fn fields(expr: &Expr, extends: &[Named]) -> impl Iterator<Item = Field> {
-    Fields::of(expr, extends).all.into_iter()
-}
-
-/// The column of the row that an expression is.
-pub(crate) fn field(expr: &Expr) -> Option<Field> {
-    match expr {
-        Expr::Column(Column {
-            slot: Slot::Field(field),
-            ..
-        }) => Some(*field),
-        _ => None,
-    }
 }
 
 /// What a condition holds of for a row of that signal of which nothing else is known.
@@ -267,81 +255,6 @@ fn asked_of(signal: Signal, condition: &Expr) -> bool {
     holds(condition, &row, Timestamp::UNIX_EPOCH)
 }
 
-/// The columns that an expression depends on.
-#[derive(Default)]
-struct Fields {
-    all: Vec<Field>,
-    /// Columns that are computed.
-    extends: Vec<usize>,
-    /// Whether ports are asked for more than whether there are any.
-    asks_for_ports: bool,
-}
-
-impl Fields {
-    fn of(expr: &Expr, extends: &[Named]) -> Self {
-        let mut fields = Self::default();
-        fields.add(expr);
-        // What is computed refers to what is computed before it: each is looked at once.
-        let mut next = 0;
-        while let Some(&position) = fields.extends.get(next) {
-            fields.add(&extends[position].expr);
-            next += 1;
-        }
-        fields
-    }
-
-    fn add(&mut self, expr: &Expr) {
-        match expr {
-            Expr::Literal(_) => {}
-            // The time is no property of the signal.
-            Expr::Now(_) => self.all.push(Field::TimeGenerated),
-            Expr::Column(column) => match column.slot {
-                Slot::Field(field) => {
-                    self.asks_for_ports |= matches!(field, Field::LocalPort | Field::RemotePort);
-                    self.all.push(field);
-                }
-                Slot::Extend(position) => {
-                    // What is computed is no part of the row that signals are asked of.
-                    self.all.push(Field::TimeGenerated);
-                    if !self.extends.contains(&position) {
-                        self.extends.push(position);
-                    }
-                }
-                _ => self.all.push(Field::TimeGenerated),
-            },
-            Expr::Call(
-                Function::IsNull | Function::IsNotNull | Function::IsEmpty | Function::IsNotEmpty,
-                arguments,
-            ) if arguments.iter().all(|argument| field(argument).is_some()) => {
-                self.all.extend(arguments.iter().filter_map(field));
-            }
-            Expr::And(parts) | Expr::Or(parts) | Expr::Call(_, parts) => {
-                parts.iter().for_each(|part| self.add(part));
-            }
-            Expr::Negate(part) => self.add(part),
-            Expr::Compare(_, parts) | Expr::Arithmetic(_, parts) | Expr::Text(_, parts) => {
-                parts.iter().for_each(|part| self.add(part));
-            }
-            Expr::In { value, .. } => self.add(value),
-            Expr::Between { parts, .. } => parts.iter().for_each(|part| self.add(part)),
-        }
-    }
-
-    fn are_of_the_signal(&self) -> bool {
-        !self.asks_for_ports
-            && self.all.iter().all(|field| {
-                matches!(
-                    field,
-                    Field::ActionType | Field::Protocol | Field::LocalPort | Field::RemotePort
-                )
-            })
-    }
-
-    fn are_of_the_process(&self) -> bool {
-        !self.all.is_empty() && self.all.iter().all(|field| field.is_of_process())
-    }
-}
-
 fn is_scanner(condition: &Expr) -> bool {
     match condition {
         Expr::Compare(Comparison::Equal, sides) => {
@@ -353,20 +266,24 @@ fn is_scanner(condition: &Expr) -> bool {
     }
 }
 
-/// The ports that a condition demands, in ascending order, and of which column.
-fn demanded_ports(condition: &Expr) -> Option<(PortColumn, Vec<u16>)> {
-    let of = |expr: &Expr| match field(expr)? {
+/// The port's column that an expression is.
+fn port_of(expr: &Expr) -> Option<PortColumn> {
+    match field(expr)? {
         Field::LocalPort => Some(PortColumn::Local),
         Field::RemotePort => Some(PortColumn::Remote),
         _ => None,
-    };
+    }
+}
+
+/// The ports that a condition demands, in ascending order, and of which column.
+fn demanded_ports(condition: &Expr) -> Option<(PortColumn, Vec<u16>)> {
     let port = |literal: &Literal| match literal {
         Literal::Long(number) => u16::try_from(*number).ok(),
         _ => None,
     };
     let (column, ports) = match condition {
         Expr::Compare(Comparison::Equal, sides) => match &**sides {
-            [value, Expr::Literal(literal)] => (of(value)?, vec![port(literal)?]),
+            [value, Expr::Literal(literal)] => (port_of(value)?, vec![port(literal)?]),
             _ => return None,
         },
         Expr::In {
@@ -375,7 +292,7 @@ fn demanded_ports(condition: &Expr) -> Option<(PortColumn, Vec<u16>)> {
             is_negated: false,
             ..
         } => (
-            of(value)?,
+            port_of(value)?,
             list.iter().map(port).collect::<Option<Vec<u16>>>()?,
         ),
         _ => return None,

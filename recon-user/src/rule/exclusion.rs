@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::compile::field;
+use super::fields::field;
 use super::is_private;
 use crate::kql::{Comparison, Expr, Field, Function, Literal, TextOperator, TextTest};
 

@@ -8,6 +8,7 @@ mod catalogue;
 mod compile;
 mod configured;
 mod exclusion;
+mod fields;
 mod network;
 mod remote;
 mod scanner;
@@ -24,8 +25,9 @@ use crate::kql::{Expr, Field, Plan};
 use crate::row::Row;
 
 pub use catalogue::{Technique, defaults};
-pub(crate) use compile::{field, fields, measure};
+pub(crate) use compile::measure;
 pub use configured::Configured;
+pub(crate) use fields::{field, fields};
 pub use network::{Network, NetworkError};
 pub use remote::is_private;
 pub use scanner::{SCANNERS, scanners};
@@ -101,6 +103,8 @@ impl Measure {
 pub struct GroupBy {
     /// The remote address.
     pub remote: bool,
+    /// The network of the remote's neighbours.
+    pub network: bool,
     /// The local address.
     pub local: bool,
     /// The port.
@@ -190,6 +194,8 @@ pub struct Rule {
     pub ports: Vec<u16>,
     /// Whether only public remotes count.
     pub is_for_public: bool,
+    /// Whether rows of sources that are not named do not count: it groups by the remote, or demands what only remotes have.
+    pub needs_remote: bool,
     /// Whose traffic counts.
     pub processes: Processes,
     /// What a row has to fulfil beside.
@@ -245,11 +251,18 @@ impl Rule {
         self.plan().after.as_deref()
     }
 
-    /// Whether another rule can come after it: it counts the ports of one remote.
+    /// Those remotes do not count of which the rule with this id has told in its window, by its distinct ports.
+    #[must_use]
+    pub fn unless(&self) -> Option<&str> {
+        self.plan().unless.as_deref()
+    }
+
+    /// Whether other rules can go by whom it tells of: it counts the ports of one remote.
     #[must_use]
     pub fn tells_of_scanners(&self) -> bool {
         const BY_REMOTE: GroupBy = GroupBy {
             remote: true,
+            network: false,
             local: false,
             port: false,
             process: false,
@@ -270,10 +283,13 @@ impl Rule {
             Processes::Known => key.process != 0,
             Processes::Tools => key.process != 0 && row.is_scanner,
         };
-        (self.ports.is_empty() || self.ports.contains(&key.port))
-            && (!self.is_for_public || !excluded)
-            && processes
-            && !self.configured.allows(key.remote.to_ip())
+        let has_right_remote = match row.remote() {
+            Some(remote) => {
+                (!self.is_for_public || !excluded) && !self.configured.allows(remote.to_ip())
+            }
+            None => !self.needs_remote,
+        };
+        (self.ports.is_empty() || self.ports.contains(&key.port)) && processes && has_right_remote
     }
 
     /// Whether the conditions on a row hold.

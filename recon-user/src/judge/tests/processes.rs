@@ -73,7 +73,7 @@ fn a_sweep_has_a_sample_of_remotes() {
         panic!("{findings:?}")
     };
     assert_eq!((finding.count, finding.remote), (101, None));
-    assert_eq!(finding.remotes.len(), 8);
+    assert_eq!(finding.remotes.len(), 16);
     assert_eq!(finding.remotes[0], REMOTE);
     assert_eq!(finding.port, Some(53));
     // A resolver's queries are none.

@@ -195,6 +195,7 @@ impl Body {
             window: self.window,
             cooldown: header.cooldown,
             after: header.after,
+            unless: header.unless,
             is_summary: self.is_grouped,
             extends: self.extends,
             filter: self.filter,

@@ -47,7 +47,7 @@ fn a_row_is_a_line() {
             r#""InitiatingProcessFileName":"nmap","InitiatingProcessId":4242,"#,
             r#""InitiatingProcessCommandLine":"nmap -sT \"a b\"","#,
             r#""InitiatingProcessFolderPath":"/usr/bin/nmap","InitiatingProcessAccountName":"1000","#,
-            r#""InitiatingProcessParentId":17,"InitiatingProcessIsScanner":true,"Count":3}"#,
+            r#""InitiatingProcessParentId":17,"InitiatingProcessIsScanner":true,"RemoteNetwork":"198.51.100.0/24","Count":3}"#,
             "\n"
         )
     );
@@ -114,8 +114,8 @@ fn lines_that_are_no_rows() {
             "line 7: Count is -1: ",
         ),
         (
-            r#","ActionType":"EchoSent","Protocol":"ICMP","RemoteIP":null"#,
-            "line 7: no RemoteIP: ",
+            r#","ActionType":"EchoSent","Protocol":"ICMP","RemoteIP":"198.51.100.0/24""#,
+            "line 7: RemoteIP is \"198.51.100.0/24\": expected an IPv4 or IPv6 address",
         ),
         (
             r#","ActionType":"EchoSent","Protocol":"ICMP","TimeGenerated":"now""#,
@@ -154,10 +154,11 @@ fn lines_that_are_no_rows() {
 /// What is not there is not known, and what is no column is ignored.
 #[test]
 fn short_lines_are_rows() {
-    let text = r#"{"Timestamp":"2026-01-31T10:20:30Z","RemoteIP":"::1","ActionType":"SYN",
+    let text = r#"{"Timestamp":"2026-01-31T10:20:30Z","ActionType":"SYN",
         "Protocol":"Tcp","LocalPort":0,"RemotePort":40000,"ReportId":7,"Tags":[]}"#;
     let row = parse(text, 1).expect("a row");
     assert_eq!((row.signal, row.count, row.key.port), (Signal::Syn, 1, 0));
+    assert_eq!(row.key.remote, Address::UNSPECIFIED);
     assert_eq!(
         (row.device.as_str(), row.process, row.is_scanner),
         ("", None, false)
@@ -183,7 +184,7 @@ prop_compose! {
     fn rows()(
         signal in proptest::sample::select(Signal::ALL.to_vec()),
         (remote, local) in any::<([u32; 4], [u32; 4])>(),
-        (is_v4, has_local) in any::<(bool, bool)>(),
+        (is_v4, has_remote, has_local) in any::<(bool, bool, bool)>(),
         port in any::<u16>(),
         count in 0..=i64::MAX as u64,
         nanos in 0..i64::MAX,
@@ -198,7 +199,7 @@ prop_compose! {
         let pid = process.as_ref().map_or(0, |process| process.pid);
         OwnedRow {
             key: Key {
-                remote: address(remote),
+                remote: if has_remote { address(remote) } else { Address::UNSPECIFIED },
                 local: if has_local { address(local) } else { Address::UNSPECIFIED },
                 process: pid,
                 port: port_column(signal).map_or(0, |_| port),

@@ -212,6 +212,57 @@ fn one_switch_turns_the_exclusion_of_private_remotes_off() {
 }
 
 #[test]
+fn events_on_a_condition_of_the_signal_are_counted_like_any() {
+    // (aggregate, measure, signals that it measures)
+    for (aggregate, measure, measured) in [
+        ("countif(ActionType == 'SYN')", Measure::Count, &["syn"][..]),
+        (
+            "countif(Protocol == 'Tcp' and isnotnull(LocalPort))",
+            Measure::Count,
+            &["syn", "dns-query"],
+        ),
+        (
+            "countif(LocalPort == 22)",
+            Measure::Other,
+            &["syn", "dns-query", "dns-query"],
+        ),
+    ] {
+        let rule = rule(&format!(
+            "| where ActionType == 'SYN' or ActionType == 'Query' and isnotnull(LocalPort)\n| summarize n = {aggregate}, all = count() by RemoteIP\n| where n > 1"
+        ));
+        let names: Vec<_> = rule.measured_signals.iter().map(Signal::name).collect();
+        assert_eq!(
+            (rule.measure, &names[..]),
+            (measure, measured),
+            "{aggregate}"
+        );
+    }
+}
+
+#[test]
+fn a_remote_is_needed_where_a_query_asks_for_what_only_remotes_have() {
+    for (text, expected) in [
+        ("| summarize n = count() by LocalIP", false),
+        ("| summarize n = count() by RemoteIP", true),
+        ("| summarize n = count() by RemoteNetwork", true),
+        (
+            "| where RemoteIPType == 'Public' | summarize n = count() by LocalIP",
+            true,
+        ),
+        (
+            "| where RemoteIPType != 'Private' | summarize n = count() by LocalIP",
+            false,
+        ),
+    ] {
+        for include_private in [false, true] {
+            let mut configured = rule(&format!("{text} | where n > 1")).configured;
+            configured.include_private = include_private;
+            assert_eq!(Rule::new(configured).needs_remote, expected, "{text}");
+        }
+    }
+}
+
+#[test]
 fn a_row_without_the_port_that_is_counted_has_no_part_in_the_measure() {
     // (aggregates, whether rows without a local port are in the rule, and in its measure)
     for (aggregates, in_rule, in_measure) in [

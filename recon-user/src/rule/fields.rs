@@ -1,0 +1,96 @@
+//! Which columns of a row an expression depends on.
+//!
+//! In: an expression of a plan, and what the plan computes of a row. Out: the columns, through what is computed of them too.
+
+use crate::kql::{Column, Expr, Field, Function, Named, Slot};
+
+/// The columns of a row that an expression depends on.
+pub(crate) fn fields(expr: &Expr, extends: &[Named]) -> impl Iterator<Item = Field> {
+    Fields::of(expr, extends).all.into_iter()
+}
+
+/// The column of the row that an expression is.
+pub(crate) fn field(expr: &Expr) -> Option<Field> {
+    match expr {
+        Expr::Column(Column {
+            slot: Slot::Field(field),
+            ..
+        }) => Some(*field),
+        _ => None,
+    }
+}
+
+/// The columns that an expression depends on.
+#[derive(Default)]
+pub(super) struct Fields {
+    all: Vec<Field>,
+    /// Columns that are computed.
+    extends: Vec<usize>,
+    /// Whether ports are asked for more than whether there are any.
+    asks_for_ports: bool,
+}
+
+impl Fields {
+    pub(super) fn of(expr: &Expr, extends: &[Named]) -> Self {
+        let mut fields = Self::default();
+        fields.add(expr);
+        // What is computed refers to what is computed before it: each is looked at once.
+        let mut next = 0;
+        while let Some(&position) = fields.extends.get(next) {
+            fields.add(&extends[position].expr);
+            next += 1;
+        }
+        fields
+    }
+
+    fn add(&mut self, expr: &Expr) {
+        match expr {
+            Expr::Literal(_) => {}
+            // The time is no property of the signal.
+            Expr::Now(_) => self.all.push(Field::TimeGenerated),
+            Expr::Column(column) => match column.slot {
+                Slot::Field(field) => {
+                    self.asks_for_ports |= matches!(field, Field::LocalPort | Field::RemotePort);
+                    self.all.push(field);
+                }
+                Slot::Extend(position) => {
+                    // What is computed is no part of the row that signals are asked of.
+                    self.all.push(Field::TimeGenerated);
+                    if !self.extends.contains(&position) {
+                        self.extends.push(position);
+                    }
+                }
+                _ => self.all.push(Field::TimeGenerated),
+            },
+            Expr::Call(
+                Function::IsNull | Function::IsNotNull | Function::IsEmpty | Function::IsNotEmpty,
+                arguments,
+            ) if arguments.iter().all(|argument| field(argument).is_some()) => {
+                self.all.extend(arguments.iter().filter_map(field));
+            }
+            Expr::And(parts) | Expr::Or(parts) | Expr::Call(_, parts) => {
+                parts.iter().for_each(|part| self.add(part));
+            }
+            Expr::Negate(part) => self.add(part),
+            Expr::Compare(_, parts) | Expr::Arithmetic(_, parts) | Expr::Text(_, parts) => {
+                parts.iter().for_each(|part| self.add(part));
+            }
+            Expr::In { value, .. } => self.add(value),
+            Expr::Between { parts, .. } => parts.iter().for_each(|part| self.add(part)),
+        }
+    }
+
+    pub(super) fn are_of_the_signal(&self) -> bool {
+        !self.asks_for_ports
+            && self.all.iter().all(|field| {
+                matches!(
+                    field,
+                    Field::ActionType | Field::Protocol | Field::LocalPort | Field::RemotePort
+                )
+            })
+    }
+
+    pub(super) fn are_of_the_process(&self) -> bool {
+        !self.all.is_empty() && self.all.iter().all(|field| field.is_of_process())
+    }
+}
