@@ -1,5 +1,7 @@
 //! Lines as readers see them: fields and messages for each kind of finding.
 
+mod several;
+
 use std::net::IpAddr;
 
 use jiff::Timestamp;

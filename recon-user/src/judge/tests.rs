@@ -3,9 +3,11 @@
 mod after;
 mod answers;
 mod flood;
+mod floods;
 mod processes;
 mod queries;
 mod sources;
+mod split;
 mod unnamed;
 
 use std::sync::LazyLock;

@@ -16,6 +16,14 @@
 //!   hundreds of name servers. It is of low severity: a mail relay, a web proxy and a browser reach for as many remotes. Pings have no
 //!   port, so that they are a rule of their own.
 //! - `scan-then-connect`: the one who scanned found what it looked for.
+//! - `split-scan`: `port-scan` by the network, for those who share one scan among neighbours. It is of less severity, since neighbours may have
+//!   nothing to do with each other: customers of one provider, or of one address translator.
+//! - Floods from many sources, by whom they are sent to: 10,000 in a minute are twenty times `syn-flood`'s threshold in a sixtieth of its
+//!   time. How sure they are differs: handshakes that do not come to an end and 167 pings a second are nobody's business (medium), a receiver
+//!   of logs or metrics gets as many datagrams (low), and a name server as many queries (informational).
+//!
+//! `split-scan` and the floods count sources, and one of them what was accepted, in aggregates beside the measure, which take more time than
+//! it does: of no other rule that is there by itself is that so.
 
 use crate::kql::{Loader, Plan};
 
@@ -32,15 +40,18 @@ pub struct Technique<'a> {
 
 const RECONNAISSANCE: [&str; 2] = ["TA0043", "Reconnaissance"];
 const DISCOVERY: [&str; 2] = ["TA0007", "Discovery"];
+const IMPACT: [&str; 2] = ["TA0040", "Impact"];
 /// Techniques that rules on network events are about, with their tactics.
-const TECHNIQUES: [([&str; 2], [&str; 2]); 2] = [
+const TECHNIQUES: [([&str; 2], [&str; 2]); 3] = [
     (["T1595", "Active Scanning"], RECONNAISSANCE),
     (["T1046", "Network Service Discovery"], DISCOVERY),
+    (["T1498", "Network Denial of Service"], IMPACT),
 ];
-const SUBTECHNIQUES: [[&str; 2]; 3] = [
+const SUBTECHNIQUES: [[&str; 2]; 4] = [
     ["T1595.001", "Scanning IP Blocks"],
     ["T1595.002", "Vulnerability Scanning"],
     ["T1595.003", "Wordlist Scanning"],
+    ["T1498.001", "Direct Network Flood"],
 ];
 /// That of a rule which names none: the one that the source is about.
 const DEFAULT: &str = "T1595.001";
@@ -65,10 +76,11 @@ impl<'a> Technique<'a> {
 }
 
 /// The files, by their names.
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 4] = [
     ("inbound.kql", include_str!("default/inbound.kql")),
     ("outbound.kql", include_str!("default/outbound.kql")),
     ("beyond.kql", include_str!("default/beyond.kql")),
+    ("floods.kql", include_str!("default/floods.kql")),
 ];
 
 /// The detections. A rule comes after the one that it is `after`.
@@ -93,6 +105,11 @@ mod tests {
         plans
             .map(|plan| Rule::new(Configured::plain(plan)))
             .collect()
+    }
+
+    /// Whether it is about all sources together.
+    fn is_flood(rule: &Rule) -> bool {
+        rule.id().ends_with("-flood-distributed")
     }
 
     #[test]
@@ -137,19 +154,23 @@ mod tests {
             ("outbound-sweep", DistinctRemotes, 100, Low),
             ("outbound-sweep", DistinctRemotes, 100, Low),
             ("scan-then-connect", Count, 0, High),
+            ("split-scan", DistinctPorts, 20, Medium),
+            ("syn-flood-distributed", Count, 10_000, Medium),
+            ("udp-flood-distributed", Count, 10_000, Low),
+            ("icmp-flood-distributed", Count, 10_000, Medium),
+            ("dns-flood-distributed", Count, 10_000, Informational),
         ];
         let expected = expected
             .map(|(id, measure, above, severity)| (id.to_owned(), measure, above, severity));
         assert_eq!(found, expected);
         for rule in rules() {
-            let seconds = if rule.id() == "rapid-scan" { 60 } else { 3600 };
-            assert_eq!(rule.window(), Duration::from_secs(seconds), "{}", rule.id());
-            assert_eq!(
-                rule.is_for_public,
-                rule.id() != "common-ports",
-                "{}",
-                rule.id()
-            );
+            let id = rule.id();
+            let is_short = id == "rapid-scan" || is_flood(&rule);
+            let seconds = if is_short { 60 } else { 3600 };
+            assert_eq!(rule.window(), Duration::from_secs(seconds), "{id}");
+            let is_of_all = id == "common-ports" || is_flood(&rule);
+            assert_eq!(rule.is_for_public, !is_of_all, "{id}");
+            assert_eq!(rule.needs_remote, !is_flood(&rule), "{id}");
         }
     }
 
@@ -164,9 +185,18 @@ mod tests {
                 signals.iter().all(is_outbound) || !signals.iter().any(is_outbound),
                 "{id}: mixed directions"
             );
-            assert!(rule.by.remote || rule.by.process, "{id}: nobody to name");
+            let names_sources = rule.by.network || is_flood(&rule);
+            assert!(
+                rule.by.remote || rule.by.process || names_sources,
+                "{id}: nobody to name"
+            );
             assert!(rule.others.is_empty(), "{id}: groups take time");
-            assert!(rule.kept.is_empty(), "{id}: aggregates take time");
+            let kept = match id {
+                // How many were accepted, and from how many sources.
+                "syn-flood-distributed" => 2,
+                _ => usize::from(names_sources),
+            };
+            assert_eq!(rule.kept.len(), kept, "{id}: aggregates take time");
             assert!(rule.conditions.is_empty(), "{id}: conditions take time");
             assert!(!rule.asks_process(), "{id}: looks processes up");
             // One event is enough only where something else says that it is one too many.
@@ -183,7 +213,9 @@ mod tests {
     fn a_rule_is_in_force_wherever_another_comes_after_it() {
         let rules = rules();
         for (position, rule) in rules.iter().enumerate() {
-            let Some(id) = rule.after() else { continue };
+            let Some(id) = rule.after().or(rule.unless()) else {
+                continue;
+            };
             let before = rules[..position]
                 .iter()
                 .find(|before| before.id() == id && before.tells_of_scanners())
@@ -214,6 +246,12 @@ mod tests {
                 Some(DISCOVERY),
                 ["T1046", "Network Service Discovery"],
                 None,
+            ),
+            (
+                Some("T1498.001"),
+                Some(IMPACT),
+                ["T1498", "Network Denial of Service"],
+                Some(["T1498.001", "Direct Network Flood"]),
             ),
             (
                 Some("T1071.004"),
