@@ -4,7 +4,8 @@
 //! The decisions held here:
 //! - A poll costs what it changes: the groups that it has changed are listed, and those whose incident goes on wait in the order of the
 //!   times at which they are to be looked at.
-//! - Where there is no room, the rule that holds the most makes some. Where nothing can go, what is new is refused, and said to be.
+//! - Where there is no room, the rule that holds the most makes some. Where nothing can go, what is new is refused, and said to be; each
+//!   rule is searched once a poll for what could.
 
 use std::collections::BTreeMap;
 use std::hash::RandomState;

@@ -282,31 +282,28 @@ impl Groups {
     pub(super) fn evict(&mut self, rule: &Rule, now: Timestamp, poll: u64) -> u64 {
         let Clock { slice, begin, .. } = self.turn(rule, now);
         let share = (self.store.len() / EVICTED_SHARE).max(1);
-        let mut empty = 0;
-        let mut ranks = Vec::new();
+        let mut ranks = Vec::with_capacity(self.store.len());
         for position in 0..self.store.len() as u32 {
             let group = self.store.get_mut(position);
             group.expire(slice);
-            match Fate::of(group, rule, begin) {
-                Fate::Empty => empty += 1,
-                Fate::Goes(rank) => ranks.push(rank),
-                Fate::Stays => {}
-            }
+            ranks.push(rank(group, rule, begin));
             // Most hold no heap.
             if group.accounted > 0 {
                 self.store.account(position);
             }
         }
-        let wanted = share.saturating_sub(empty).min(ranks.len());
-        let (last, mut of_last) = last_to_go(ranks, wanted);
-        let moved = self.store.keep(|group| match Fate::of(group, rule, begin) {
-            Fate::Empty => false,
-            Fate::Goes(rank) if rank == last && of_last > 0 => {
+        let empty = ranks.iter().filter(|&&rank| rank == EMPTY).count();
+        let held = ranks.iter().filter(|&&rank| rank != EMPTY && rank != STAYS);
+        let held: Vec<_> = held.copied().collect();
+        let wanted = share.saturating_sub(empty).min(held.len());
+        let (last, mut of_last) = last_to_go(held, wanted);
+        let moved = self.store.keep(|position| match ranks[position] {
+            EMPTY => false,
+            rank if rank == last && of_last > 0 => {
                 of_last -= 1;
                 false
             }
-            Fate::Goes(rank) => rank >= last,
-            Fate::Stays => true,
+            rank => rank >= last,
         });
         let changed = &mut self.changed;
         changed.retain_mut(|(_, position)| moved.follow(position));
@@ -325,33 +322,29 @@ impl Groups {
     }
 }
 
-/// The poll that changed a group last, and how many events it holds: the least goes first.
-type Rank = (u64, u64);
+/// How soon a group goes, the least first: the poll that changed it last, and in its low bits how many events it holds.
+type Rank = u64;
+const EVENT_BITS: u32 = 24;
+/// That of one without events.
+const EMPTY: Rank = 0;
+/// That of one that never goes.
+const STAYS: Rank = Rank::MAX;
 
-/// Where there is no room.
-enum Fate {
-    Empty,
-    Goes(Rank),
-    Stays,
-}
-
-impl Fate {
-    fn of(group: &Group, rule: &Rule, begin: Timestamp) -> Self {
-        let total = group.total(rule);
-        if group.is_suspicious(rule, total, begin) {
-            Self::Stays
-        } else if total == 0 {
-            Self::Empty
-        } else {
-            Self::Goes((group.changed_in, total))
-        }
+fn rank(group: &Group, rule: &Rule, begin: Timestamp) -> Rank {
+    let total = group.total(rule);
+    if group.is_suspicious(rule, total, begin) {
+        STAYS
+    } else if total == 0 {
+        EMPTY
+    } else {
+        group.changed_in << EVENT_BITS | total.min((1 << EVENT_BITS) - 1)
     }
 }
 
 /// Up to which rank groups go where so many are `wanted`, and how many of that rank.
 fn last_to_go(mut ranks: Vec<Rank>, wanted: usize) -> (Rank, usize) {
     let Some(last) = wanted.checked_sub(1) else {
-        return ((0, 0), 0);
+        return (EMPTY, 0);
     };
     let (before, &mut rank, _) = ranks.select_nth_unstable(last);
     let lower = before.iter().filter(|&&before| before < rank).count();
@@ -364,16 +357,16 @@ mod tests {
 
     #[test]
     fn the_longest_unchanged_and_the_lowest_go_first() {
-        let ranks = vec![(3, 1), (1, 9), (2, 5), (1, 2), (2, 5), (2, 5), (2, 1)];
+        let ranks = vec![31, 19, 25, 12, 25, 25, 21];
         // (wanted, up to which rank, how many of it)
         for (wanted, last, of_last) in [
-            (0, (0, 0), 0),
-            (1, (1, 2), 1),
-            (2, (1, 9), 1),
-            (3, (2, 1), 1),
-            (4, (2, 5), 1),
-            (6, (2, 5), 3),
-            (7, (3, 1), 1),
+            (0, EMPTY, 0),
+            (1, 12, 1),
+            (2, 19, 1),
+            (3, 21, 1),
+            (4, 25, 1),
+            (6, 25, 3),
+            (7, 31, 1),
         ] {
             assert_eq!(last_to_go(ranks.clone(), wanted), (last, of_last));
         }

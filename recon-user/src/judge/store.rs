@@ -142,21 +142,24 @@ impl Store {
         self.slots.iter_mut()
     }
 
-    /// Drops all groups that are not kept, and gives their memory back.
-    pub(super) fn keep(&mut self, mut is_kept: impl FnMut(&Group) -> bool) -> Moved {
-        let mut kept = 0;
-        let mut moved = Vec::with_capacity(self.slots.len());
-        let heap = &mut self.heap;
-        self.slots.retain(|group| {
-            let stays = is_kept(group);
-            moved.push(if stays { kept } else { GONE });
-            if stays {
-                kept += 1;
-            } else {
-                *heap -= group.accounted;
+    /// Drops all groups but those that were at positions which are kept, and gives their memory back. The last take the places of those
+    /// that go, so that no more are moved than go.
+    pub(super) fn keep(&mut self, mut is_kept: impl FnMut(usize) -> bool) -> Moved {
+        let mut moved = vec![GONE; self.slots.len()];
+        let mut position = 0;
+        while position < self.slots.len() {
+            // Where the group was that is there now.
+            let mut from = position;
+            while position < self.slots.len() && !is_kept(from) {
+                from = self.slots.len() - 1;
+                let gone = self.slots.swap_remove(position);
+                self.heap -= gone.accounted;
             }
-            stays
-        });
+            if position < self.slots.len() {
+                moved[from] = position as u32;
+            }
+            position += 1;
+        }
         self.slots.shrink_to_fit();
         let moved = Moved(moved);
         self.index.retain(|entry| moved.follow(&mut entry.position));
