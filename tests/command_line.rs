@@ -6,7 +6,7 @@ mod modes;
 mod refusals;
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind};
+use std::io::{BufRead, BufReader, ErrorKind, Write as _};
 use std::net::{IpAddr, Ipv4Addr, TcpStream};
 use std::ops::Range;
 use std::process::{Command, Stdio};
@@ -256,7 +256,11 @@ fn a_reader_that_does_not_read_is_not_waited_for() -> Result<()> {
     const SCANNERS: u8 = 200;
     let lab = Lab::new()?;
     let (_reader, writer) = std::io::pipe()?;
-    let agent = Agent::start_into(&lab, INTERVAL, writer.into())?;
+    // Which would not be by default: so many alerts of one rule.
+    let mut config = tempfile::NamedTempFile::new()?;
+    config.write_all(b"alerts.lines = 'unlimited'")?;
+    let options = format!("{INTERVAL} --config {}", config.path().display());
+    let agent = Agent::start_into(&lab, &options, writer.into())?;
     let sender = lab.sender()?;
     for scanner in 0..SCANNERS {
         let path = Path::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, scanner)), HOST);

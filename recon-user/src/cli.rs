@@ -154,6 +154,13 @@ pub(crate) const CONFIG_EXAMPLE: &str = r#"Example of a file of settings, in TOM
   min_severity = "low"
   include_private = false
 
+  [alerts]
+  lines = 20                               # of one rule, or "unlimited"; the greatest of one poll go first
+  per = "1m"                               # then a line says how many more there were
+
+  [limits]
+  memory = "256MiB"
+
   [rules.smb-scan]                         # by its id; `recon rules` lists them
   threshold = 20
   window = "30m"

@@ -12,8 +12,8 @@ use std::path::Path;
 use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::alert;
-use crate::judge::{DEFAULT_MEMORY, Finding, Interval, Judge, Settings};
+use crate::alert::{self, Limiter, Told};
+use crate::judge::{Interval, Judge, Settings};
 use crate::process::Process;
 use crate::row::json::{self, OwnedRow};
 use crate::rule::SignalSet;
@@ -77,6 +77,7 @@ fn ended_by(written: io::Result<()>) -> anyhow::Result<bool> {
 
 struct Replay {
     judge: Judge,
+    limiter: Limiter,
     /// The poll that is being read, once there is a row.
     poll: Option<Interval>,
     device: String,
@@ -90,13 +91,14 @@ impl Replay {
         }: InForce,
     ) -> Self {
         Self {
+            limiter: Limiter::new(settings.alerts),
             judge: Judge::new(Settings {
+                memory: settings.state_memory(),
                 rules,
                 min_severity: settings.min_severity,
                 include_private: settings.include_private,
                 local_networks: settings.local_networks,
                 ignored: SignalSet::default(),
-                memory: DEFAULT_MEMORY,
             }),
             poll: None,
             device: String::new(),
@@ -130,7 +132,8 @@ impl Replay {
 
     fn end_poll(&mut self, poll: Interval, out: &mut dyn Write) -> io::Result<()> {
         let findings = self.judge.findings(poll, false);
-        self.write(&findings, out)
+        let told = self.limiter.take(findings, poll.to);
+        self.write(&told, out)
     }
 
     fn finish(&mut self, out: &mut dyn Write) -> io::Result<()> {
@@ -139,17 +142,20 @@ impl Replay {
         };
         self.end_poll(poll, out)?;
         let findings = self.judge.finish(poll.to);
-        self.write(&findings, out)
+        let mut told = self.limiter.take(findings, poll.to);
+        told.extend(self.limiter.finish(poll.to));
+        self.write(&told, out)
     }
 
-    fn write(&self, findings: &[Finding], out: &mut dyn Write) -> io::Result<()> {
-        for finding in findings {
+    fn write(&self, told: &[Told], out: &mut dyn Write) -> io::Result<()> {
+        for told in told {
+            let finding = &told.finding;
             let pids = match finding.process {
                 Some(pid) => vec![pid],
                 None => finding.processes.clone(),
             };
             let who: Vec<Process> = pids.iter().map(|&pid| self.process(pid)).collect();
-            out.write_all(&alert::line(finding, &self.device, &who)?)?;
+            out.write_all(&alert::told(told, &self.device, &who)?)?;
         }
         Ok(())
     }
@@ -169,3 +175,6 @@ fn next_poll(before: Option<Interval>, to: Timestamp) -> Interval {
     let from = before.map_or(to, |before| before.to.clamp(earliest.min(to), to));
     Interval { from, to }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,11 +15,11 @@ use recon_common::{Key, Registers, Signal};
 use tokio::signal::unix::{Signal as Unix, SignalKind, signal};
 use tokio::time::{Interval as Ticks, MissedTickBehavior, interval_at};
 
-use crate::alert;
+use crate::alert::{self, Limiter, Told};
 use crate::cli::RunOptions;
 use crate::drain::{Drain, DrainError, Executions, Grace, Tally};
 use crate::hook::{self, Cgroup, Egress, Hooks, Sockets, Taken};
-use crate::judge::{DEFAULT_MEMORY, Interval, Judge, Settings, Shed};
+use crate::judge::{Interval, Judge, Settings, Shed};
 use crate::row::Row;
 use crate::rule::SignalSet;
 use crate::settings::InForce;
@@ -65,8 +65,9 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
             include_private: settings.include_private,
             local_networks: settings.local_networks.clone(),
             ignored: untrusted(&sockets, &taken),
-            memory: DEFAULT_MEMORY,
+            memory: settings.state_memory(),
         }),
+        limiter: Limiter::new(settings.alerts),
         output,
         host: host_name(),
         last: now(),
@@ -171,6 +172,7 @@ struct Agent {
     executions: Executions,
     actors: Actors,
     judge: Judge,
+    limiter: Limiter,
     output: Output,
     host: String,
     /// The time of the poll before.
@@ -254,12 +256,20 @@ impl Agent {
             Tally::default()
         });
         let findings = self.judge.findings(interval, tally.is_lower_bound());
-        self.report(&tally, findings.len());
-        for finding in findings {
-            let who = self.actors.of(&finding);
-            match alert::line(&finding, &self.host, &who) {
+        let told = self.limiter.take(findings, interval.to);
+        self.report(&tally, told.len());
+        self.write(&told);
+    }
+
+    fn write(&mut self, told: &[Told]) {
+        for told in told {
+            let who = self.actors.of(&told.finding);
+            match alert::told(told, &self.host, &who) {
                 Ok(line) => self.output.alert(line),
-                Err(error) => log::error!("{}: can't write the alert: {error}", finding.rule.id()),
+                Err(error) => {
+                    let id = told.finding.rule.id();
+                    log::error!("{id}: can't write the alert: {error}");
+                }
             }
         }
     }
@@ -288,6 +298,9 @@ impl Agent {
             log::warn!("{error}: what the programs counted last may be missing");
         }
         self.poll(|drain, row| drain.finish(row));
+        let told = self.limiter.finish(self.last);
+        self.write(&told);
+        let left_out = self.limiter.left_out();
         let Totals {
             polls,
             failed_polls,
@@ -301,7 +314,7 @@ impl Agent {
             format!(" events={written} events_dropped={dropped}")
         });
         log::info!(
-            "totals: polls={polls} failed_polls={failed_polls} {tally} evicted={evicted} refused={refused} processes_forgotten={forgotten} alerts={written} alerts_dropped={dropped}{rows}"
+            "totals: polls={polls} failed_polls={failed_polls} {tally} evicted={evicted} refused={refused} processes_forgotten={forgotten} alerts={written} alerts_dropped={dropped} left_out={left_out}{rows}"
         );
     }
 }

@@ -165,6 +165,8 @@ pub(super) struct Container<'a> {
 pub(super) struct Recon<'a> {
     pub(super) severity: &'static str,
     pub(super) phase: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) left_out: Option<u64>,
     pub(super) measure: &'a str,
     pub(super) count: u64,
     pub(super) threshold: u64,

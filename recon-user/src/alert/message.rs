@@ -4,13 +4,30 @@
 
 use std::time::Duration;
 
-use super::{actor, names};
+use super::{LeftOut, actor, names};
 use crate::judge::{Answers, Finding, Phase};
 use crate::process::Process;
 use crate::row::network;
 use crate::rule::Measure;
 
 pub(super) fn message(finding: &Finding, who: &[Process]) -> String {
+    let ended = match finding.phase {
+        Phase::Ended => " ended",
+        Phase::Began | Phase::Grew => "",
+    };
+    format!("{}{ended}: {}", finding.rule.id(), told(finding, who))
+}
+
+/// The sentence of what was left out.
+pub(super) fn left_out(greatest: &Finding, left_out: &LeftOut, who: &[Process]) -> String {
+    let LeftOut { count, per, .. } = left_out;
+    let (id, per) = (greatest.rule.id(), span(*per));
+    let greatest = told(greatest, who);
+    format!("{id}: {count} more left out in {per}, the greatest: {greatest}")
+}
+
+/// Who did what.
+fn told(finding: &Finding, who: &[Process]) -> String {
     let rule = &finding.rule;
     let what = match rule.after() {
         Some(_) => {
@@ -20,15 +37,7 @@ pub(super) fn message(finding: &Finding, who: &[Process]) -> String {
         None => measured(finding),
     };
     let answers = finding.answers.as_ref().map_or_else(String::new, answered);
-    let ended = match finding.phase {
-        Phase::Ended => " ended",
-        Phase::Began | Phase::Grew => "",
-    };
-    format!(
-        "{}{ended}: {}: {what}{answers}",
-        rule.id(),
-        ends(finding, who)
-    )
+    format!("{}: {what}{answers}", ends(finding, who))
 }
 
 /// Who, and what it was done to.

@@ -6,6 +6,7 @@
 
 mod actor;
 mod ecs;
+mod limit;
 mod message;
 
 use std::net::IpAddr;
@@ -19,6 +20,10 @@ use crate::row::network;
 use crate::rule::Technique as Known;
 use ecs::{Alert, Columns, Ecs, End, Event, Host, Named, Network, Recon, Technique, Threat};
 
+pub use limit::{LeftOut, Limit, Limiter, Told};
+
+/// `recon.phase` of what was left out.
+const LEFT_OUT: &str = "left_out";
 /// The version of ECS that the fields are of.
 const ECS_VERSION: &str = "8.17.0";
 
@@ -28,7 +33,28 @@ const ECS_VERSION: &str = "8.17.0";
 /// # Errors
 /// None but what `serde_json` could say of a structure that it can't write.
 pub fn line(finding: &Finding, host: &str, who: &[Process]) -> serde_json::Result<Vec<u8>> {
-    let mut line = serde_json::to_vec(&alert(finding, host, who))?;
+    written(&alert(finding, host, who))
+}
+
+/// The line of what is told of: a finding's, or that of the greatest finding that was left out with how many there were.
+///
+/// # Errors
+/// As for [`line`].
+pub fn told(told: &Told, host: &str, who: &[Process]) -> serde_json::Result<Vec<u8>> {
+    let mut alert = alert(&told.finding, host, who);
+    if let Some(left_out) = &told.left_out {
+        alert.timestamp = left_out.at;
+        alert.message = message::left_out(&told.finding, left_out, who);
+        alert.event.start = left_out.start;
+        alert.event.end = left_out.end;
+        alert.recon.phase = LEFT_OUT;
+        alert.recon.left_out = Some(left_out.count);
+    }
+    written(&alert)
+}
+
+fn written(alert: &Alert<'_>) -> serde_json::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(alert)?;
     line.push(b'\n');
     Ok(line)
 }
@@ -122,6 +148,7 @@ fn recon<'a>(finding: &'a Finding, who: &'a [Process]) -> Recon<'a> {
     Recon {
         severity: rule.severity().name(),
         phase: finding.phase.name(),
+        left_out: None,
         measure: rule.measure_name(),
         count: finding.count,
         threshold: rule.threshold(),

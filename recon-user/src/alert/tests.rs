@@ -1,5 +1,6 @@
 //! Lines as readers see them: fields and messages for each kind of finding.
 
+mod limit;
 mod several;
 
 use std::net::IpAddr;

@@ -44,7 +44,7 @@ pub use candidates::Asked;
 pub use counts::Shed;
 pub use finding::Finding;
 
-/// Memory for what rules count, where nothing else is said, in bytes.
+/// Memory for what rules count, where nothing else is said, in bytes: half of the agent's.
 pub const DEFAULT_MEMORY: u64 = 128 << 20;
 
 /// The time between two polls, in which a poll's events happened.

@@ -13,6 +13,7 @@
 //! for need not. A mistake in any file keeps the agent from starting, and all mistakes are told of at once.
 
 mod apply;
+mod bytes;
 mod files;
 mod list;
 mod read;
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::alert::Limit;
 use crate::cli::RuleOptions;
 use crate::kql::{self, Diagnostics, Plan, Source, Span};
 use crate::process::visible;
@@ -72,6 +74,10 @@ pub struct Settings {
     pub allow: Vec<Network>,
     /// Remotes that are counted although they may be in a list of those allowed.
     pub deny: Vec<Network>,
+    /// How many lines of a rule are written.
+    pub alerts: Limit,
+    /// The most memory that the agent takes, in bytes.
+    pub memory: u64,
     /// By a rule's id, its name, or its id and measure such as `port-scan/distinct_ports`.
     pub rules: BTreeMap<String, Override>,
     origin: Origin,
@@ -134,6 +140,8 @@ impl Settings {
             local_networks: Vec::new(),
             allow: Vec::new(),
             deny: Vec::new(),
+            alerts: Limit::default(),
+            memory: bytes::DEFAULT_MEMORY,
             rules: BTreeMap::new(),
             origin: Origin {
                 source,
@@ -170,6 +178,13 @@ impl Settings {
         self.scanners.extend_from_slice(&options.scanners);
         self.not_scanners.extend_from_slice(&options.not_scanners);
         self
+    }
+
+    /// What of the agent's memory is for the state of rules, in bytes: the rest is for a poll's rows, what is known of processes and what waits to be
+    /// written.
+    #[must_use]
+    pub fn state_memory(&self) -> u64 {
+        self.memory / 2
     }
 
     /// The file names of scanning tools.

@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
-use super::{Override, Places, Refused, Settings};
+use super::{Override, Places, Refused, Settings, bytes};
 use crate::cli::file_name;
 use crate::kql::{self, Diagnostics, Source, Span};
 use crate::rule::{Network, Severity};
@@ -18,7 +18,7 @@ use crate::rule::{Network, Severity};
 /// The largest file.
 const MAX_BYTES: usize = 64 << 10;
 /// What the file may say.
-pub(super) const KEYS: [&str; 8] = [
+pub(super) const KEYS: [&str; 10] = [
     "include_private",
     "min_severity",
     "scanners",
@@ -26,8 +26,16 @@ pub(super) const KEYS: [&str; 8] = [
     "local_networks",
     "allow",
     "deny",
+    "alerts",
+    "limits",
     "rules",
 ];
+/// What it may say of the lines that are written.
+pub(super) const ALERT_KEYS: [&str; 2] = ["lines", "per"];
+/// What it may say of what the agent takes.
+pub(super) const LIMIT_KEYS: [&str; 1] = ["memory"];
+/// The number of lines that is no limit.
+pub(super) const UNLIMITED: &str = "unlimited";
 /// What it may say of a rule.
 pub(super) const RULE_KEYS: [&str; 7] = [
     "enabled",
@@ -38,6 +46,9 @@ pub(super) const RULE_KEYS: [&str; 7] = [
     "allow",
     "deny",
 ];
+
+/// How a rule's settings begin.
+const EXAMPLE: &str = "[rules.port-scan]";
 
 type Value<'a> = Spanned<DeValue<'a>>;
 
@@ -104,9 +115,11 @@ impl Reader<'_> {
                 "local_networks" => self.settings.local_networks = self.networks(value),
                 "allow" => self.settings.allow = self.networks(value),
                 "deny" => self.settings.deny = self.networks(value),
+                "alerts" => self.alerts(value),
+                "limits" => self.limits(value),
                 "rules" => {
-                    for (key, value) in self.table(value).into_iter().flat_map(|table| table.iter())
-                    {
+                    let rules = self.table(value, EXAMPLE);
+                    for (key, value) in rules.into_iter().flat_map(|table| table.iter()) {
                         let place = self.span(key.span());
                         self.rule(key.get_ref(), place, value);
                     }
@@ -135,7 +148,8 @@ impl Reader<'_> {
             key: place,
             ..Places::default()
         };
-        for (key, value) in self.table(value).into_iter().flat_map(|table| table.iter()) {
+        let table = self.table(value, EXAMPLE);
+        for (key, value) in table.into_iter().flat_map(|table| table.iter()) {
             match key.get_ref().as_ref() {
                 "enabled" => rule.enabled = self.boolean(value),
                 "threshold" => {
@@ -155,6 +169,87 @@ impl Reader<'_> {
         }
         self.settings.origin.places.insert(id.to_owned(), places);
         self.settings.rules.insert(id.to_owned(), rule);
+    }
+
+    fn alerts(&mut self, value: &Value<'_>) {
+        let table = self.table(value, "[alerts]");
+        for (key, value) in table.into_iter().flat_map(|table| table.iter()) {
+            match key.get_ref().as_ref() {
+                "lines" => {
+                    if let Some(lines) = self.lines(value) {
+                        self.settings.alerts.lines = lines;
+                    }
+                }
+                "per" => {
+                    if let Some(per) = self.duration(value) {
+                        self.settings.alerts.per = per;
+                    }
+                }
+                name => {
+                    let place = self.span(key.span());
+                    self.unknown(name, place, &ALERT_KEYS, None);
+                }
+            }
+        }
+    }
+
+    fn limits(&mut self, value: &Value<'_>) {
+        let table = self.table(value, "[limits]");
+        for (key, value) in table.into_iter().flat_map(|table| table.iter()) {
+            match key.get_ref().as_ref() {
+                "memory" => {
+                    if let Some(memory) = self.memory(value) {
+                        self.settings.memory = memory;
+                    }
+                }
+                name => {
+                    let place = self.span(key.span());
+                    self.unknown(name, place, &LIMIT_KEYS, None);
+                }
+            }
+        }
+    }
+
+    /// How many lines: a number from 1 on, or all.
+    fn lines(&mut self, value: &Value<'_>) -> Option<Option<u64>> {
+        if value.get_ref().as_str() == Some(UNLIMITED) {
+            return Some(None);
+        }
+        let wanted = format!("a number of lines or \"{UNLIMITED}\"");
+        self.expect(value.get_ref().as_integer(), &wanted, value)?;
+        match self.number(value)? {
+            0 => {
+                let message = "no line of any rule would be written".to_owned();
+                let hint = format!("want a number from 1 on, or \"{UNLIMITED}\"");
+                self.error(self.span(value.span()), message, Some(hint));
+                None
+            }
+            lines => Some(Some(lines)),
+        }
+    }
+
+    /// An amount of memory, in bytes or as text with a unit.
+    fn memory(&mut self, value: &Value<'_>) -> Option<u64> {
+        let least = bytes::text(bytes::LEAST_MEMORY).unwrap_or_default();
+        let hint = format!("want {least} or more, with KiB, MiB or GiB");
+        let memory = match value.get_ref().is_integer() {
+            true => self.number(value)?,
+            false => self.text(value, "an amount in quotes, as in \"256MiB\"", |text| {
+                let wrong = || {
+                    (
+                        format!("`{text}` is no amount of memory"),
+                        Some(hint.clone()),
+                    )
+                };
+                bytes::parse(text).ok_or_else(wrong)
+            })?,
+        };
+        if memory < bytes::LEAST_MEMORY {
+            let message = format!("{memory} bytes are too little");
+            self.error(self.span(value.span()), message, Some(hint));
+            return None;
+        }
+        Some(memory)
     }
 
     fn unknown(&mut self, name: &str, place: Span, known: &[&str], hint: Option<String>) {
@@ -246,9 +341,9 @@ impl Reader<'_> {
         }
     }
 
-    fn table<'v, 'a>(&mut self, value: &'v Value<'a>) -> Option<&'v DeTable<'a>> {
+    fn table<'v, 'a>(&mut self, value: &'v Value<'a>, example: &str) -> Option<&'v DeTable<'a>> {
         let table = value.get_ref().as_table();
-        self.expect(table, "a table, as in [rules.port-scan]", value)
+        self.expect(table, &format!("a table, as in {example}"), value)
     }
 
     /// What a value was read as. That it is of another type is told of.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use proptest::prelude::*;
 
-use super::read::{KEYS, RULE_KEYS};
+use super::read::{ALERT_KEYS, KEYS, LIMIT_KEYS, RULE_KEYS};
 use super::{InForce, Settings, list};
 use crate::cli::{CONFIG_EXAMPLE, Cli, Command, RuleOptions};
 use crate::kql::{Loader, Plan};
@@ -72,9 +72,15 @@ fn every_known_key_is_taken() {
             "{key}"
         );
     }
-    for key in RULE_KEYS {
-        let text = format!("[rules.smb-scan]\n{key} = 1979-05-27");
-        assert!(!applied(&text).contains("no setting"), "{key}");
+    for (table, keys) in [
+        ("rules.smb-scan", &RULE_KEYS[..]),
+        ("alerts", &ALERT_KEYS),
+        ("limits", &LIMIT_KEYS),
+    ] {
+        for key in keys {
+            let text = format!("[{table}]\n{key} = 1979-05-27");
+            assert!(!applied(&text).contains("no setting"), "{key}");
+        }
     }
 }
 
@@ -100,7 +106,8 @@ fn what_is_no_text_is_told_of() {
 fn settings_are_written_as_they_are_read() {
     let everything = format!("{CONFIG_EXAMPLE}\n\n[rules.\"Hits on one port\"]\nenabled = true\n");
     let example: Vec<_> = everything.lines().skip(1).collect();
-    for text in ["", &example.join("\n")] {
+    let odd = "alerts = { lines = 'unlimited', per = '90s' }\nlimits.memory = 67_108_865";
+    for text in ["", &example.join("\n"), odd] {
         let settings = Settings::parse("recon.toml", text.as_bytes()).expect("settings");
         settings.apply(plans()).expect("known rules");
         let written = settings.to_string();

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Override, Settings};
+use super::read::UNLIMITED;
+use super::{Override, Settings, bytes};
 use crate::kql::span;
 use crate::rule::{Network, Severity};
 
@@ -21,8 +22,28 @@ struct File<'a> {
     local_networks: Vec<String>,
     allow: Vec<String>,
     deny: Vec<String>,
+    alerts: Alerts,
+    limits: Limits,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     rules: BTreeMap<&'a str, Rule>,
+}
+
+#[derive(Serialize)]
+struct Alerts {
+    lines: Amount,
+    per: String,
+}
+
+#[derive(Serialize)]
+struct Limits {
+    memory: Amount,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Amount {
+    Number(u64),
+    Text(String),
 }
 
 #[derive(Serialize)]
@@ -54,6 +75,19 @@ impl fmt::Display for Settings {
             local_networks: texts(&self.local_networks),
             allow: texts(&self.allow),
             deny: texts(&self.deny),
+            alerts: Alerts {
+                lines: match self.alerts.lines {
+                    Some(lines) => Amount::Number(lines),
+                    None => Amount::Text(UNLIMITED.to_owned()),
+                },
+                per: text(self.alerts.per),
+            },
+            limits: Limits {
+                memory: match bytes::text(self.memory) {
+                    Some(text) => Amount::Text(text),
+                    None => Amount::Number(self.memory),
+                },
+            },
             rules: rules.collect(),
         };
         let text = toml::to_string(&file).map_err(|_| fmt::Error)?;
