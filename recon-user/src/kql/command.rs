@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use super::canonical::span;
 use super::{Loader, Plan, source};
 use crate::process::visible;
+use crate::rule::unmet;
 
 /// What each column of the table is headed by, and how it is aligned.
 const HEADINGS: [(&str, Align); 4] = [
@@ -25,6 +26,7 @@ const HEADINGS: [(&str, Align); 4] = [
 pub fn check(files: &[PathBuf], out: &mut dyn Write, errors: &mut dyn Write) -> io::Result<bool> {
     let mut loader = Loader::default();
     let mut are_right = true;
+    let mut all = Vec::new();
     for file in files {
         let name = visible(file.as_os_str().as_bytes());
         let bytes = match source::read(file) {
@@ -42,6 +44,12 @@ pub fn check(files: &[PathBuf], out: &mut dyn Write, errors: &mut dyn Write) -> 
         let plural = if count == 1 { "" } else { "s" };
         writeln!(out, "{name}: {count} rule{plural}")?;
         table(&loaded.plans, out)?;
+        all.extend(loaded.plans);
+    }
+    // What a broken rule would be is not known.
+    if are_right {
+        let all: Vec<_> = all.iter().collect();
+        write!(errors, "{}", unmet(&all).concat())?;
     }
     Ok(are_right)
 }

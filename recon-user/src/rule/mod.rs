@@ -10,6 +10,7 @@ mod configured;
 mod exclusion;
 mod fields;
 mod network;
+mod reference;
 mod remote;
 mod scanner;
 
@@ -29,6 +30,7 @@ pub(crate) use compile::measure;
 pub use configured::Configured;
 pub(crate) use fields::{field, fields};
 pub use network::{Network, NetworkError};
+pub(crate) use reference::unmet;
 pub use remote::is_private;
 pub use scanner::{SCANNERS, scanners};
 

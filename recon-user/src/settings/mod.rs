@@ -31,7 +31,7 @@ use crate::alert::Limit;
 use crate::cli::RuleOptions;
 use crate::kql::{self, Diagnostics, Plan, Source, Span};
 use crate::process::visible;
-use crate::rule::{Configured, Network, Severity, scanners};
+use crate::rule::{self, Configured, Network, Severity, scanners};
 
 pub use files::{Rules, rules};
 pub use list::list;
@@ -221,12 +221,21 @@ pub fn in_force(
         }),
         paths => files::rules(paths),
     };
-    let (settings, Rules { plans, warnings }) = match (settings, rules) {
+    let (
+        settings,
+        Rules {
+            plans,
+            mut warnings,
+        },
+    ) = match (settings, rules) {
         (Ok(settings), Ok(rules)) => (settings.with(options), rules),
         (Err(Refused(settings)), Err(Refused(rules))) => return Err(Refused(settings + &rules)),
         (Err(refused), Ok(_)) | (Ok(_), Err(refused)) => return Err(refused),
     };
     let rules = settings.apply(plans)?;
+    let in_force = rules.iter().map(|rule| &rule.plan);
+    let in_force = in_force.filter(|plan| plan.severity >= settings.min_severity);
+    warnings.push_str(&rule::unmet(&in_force.collect::<Vec<_>>()).concat());
     Ok(InForce {
         settings,
         rules,

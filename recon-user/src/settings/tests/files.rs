@@ -163,6 +163,25 @@ fn settings_and_rules_are_read_together() {
         config: Some(path("good.toml")),
         ..RuleOptions::default()
     };
+    let warnings = |text: &str| {
+        write(path("some.toml"), text);
+        let options = RuleOptions {
+            config: Some(path("some.toml")),
+            ..RuleOptions::default()
+        };
+        in_force(&options, defaults).expect("settings").warnings
+    };
+    // What goes by a rule that is not in force is told of.
+    assert_eq!(warnings("min_severity = 'high'"), "");
+    let told = warnings("[rules.'port-scan/distinct_ports']\nenabled = false");
+    let expected = [
+        "`scan-then-connect` is after `port-scan`",
+        "`split-scan` is unless `port-scan`",
+    ];
+    assert!(
+        told.lines().count() == 2 && expected.iter().all(|rule| told.contains(rule)),
+        "{told}"
+    );
     // The default rules: the settings' rule is not among them.
     let refused = in_force(&options, plans).expect_err("another rule");
     assert!(refused.to_string().contains("no rule `a-1`"), "{refused}");

@@ -1,0 +1,62 @@
+//! Rules that go by whom another rule tells of: `after` and `unless`.
+//!
+//! In: the rules that are there together. Out: a warning for each that goes by one which is not.
+//! The decision held here: that is no error. Whoever turns a rule off may well leave those that go by it as they are, but has to know.
+
+use super::{Configured, Rule};
+use crate::kql::Plan;
+
+/// A line for each rule that goes by another which is not there, or does not tell of remotes by their distinct ports.
+pub(crate) fn unmet(plans: &[&Plan]) -> Vec<String> {
+    let is_met = |id: &str| {
+        let mut named = plans.iter().filter(|plan| plan.id == id);
+        named.any(|&plan| Rule::new(Configured::plain(plan.clone())).tells_of_scanners())
+    };
+    let of_plan = |plan: &&Plan| {
+        let after = plan.after.as_deref();
+        let unless = plan.unless.as_deref();
+        let references = [
+            ("after", after, "it never fires"),
+            ("unless", unless, "it leaves out nobody"),
+        ];
+        let unmet = references.into_iter().filter_map(|(key, id, so)| {
+            let id = id.filter(|id| !is_met(id))?;
+            Some(format!(
+                "warning: the rule `{}` is {key} `{id}`, and no rule here of that id counts distinct ports by RemoteIP: {so}\n",
+                plan.id
+            ))
+        });
+        unmet.collect::<Vec<_>>()
+    };
+    plans.iter().flat_map(of_plan).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kql::Loader;
+
+    #[test]
+    fn what_is_not_there_is_told_of() {
+        const PROBES: &str = "// id: probes\nDeviceNetworkEvents | summarize n = dcount(LocalPort) by RemoteIP | where n > 1\n\n";
+        const COUNTS: &str = "// id: probes\nDeviceNetworkEvents | summarize n = count() by RemoteIP | where n > 1\n\n";
+        const AFTER: &str = "warning: the rule `visit` is after `probes`, and no rule here of that id counts distinct ports by RemoteIP: it never fires\n";
+        const UNLESS: &str = "warning: the rule `visit` is unless `probes`, and no rule here of that id counts distinct ports by RemoteIP: it leaves out nobody\n";
+        for (before, key, expected) in [
+            (PROBES, "after", &[][..]),
+            (PROBES, "unless", &[]),
+            (COUNTS, "after", &[AFTER]),
+            (COUNTS, "unless", &[UNLESS]),
+            ("", "after", &[AFTER]),
+            ("", "unless", &[UNLESS]),
+        ] {
+            let text = format!(
+                "{before}// id: visit\n// {key}: probes\nDeviceNetworkEvents | where LocalPort == 1 | project RemoteIP"
+            );
+            let loaded = Loader::default().load("test.kql", text.as_bytes());
+            let plans: Vec<_> = loaded.plans.iter().collect();
+            assert_eq!(unmet(&plans), expected, "{text}: {:?}", loaded.diagnostics);
+        }
+        assert!(unmet(&crate::rule::defaults().iter().collect::<Vec<_>>()).is_empty());
+    }
+}
