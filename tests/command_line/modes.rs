@@ -20,10 +20,10 @@ pub(super) struct Mode {
 /// TC stands for TCX, and for clsact before that.
 pub(super) const MODES: &[Mode] = &[
     Mode {
-        // A veth pair has native XDP.
+        // A veth pair has native XDP, and pays for it.
         arguments: "--xdp auto",
-        inbound: "native XDP",
-        attached: "xdp",
+        inbound: "TC ingress",
+        attached: "TC ingress",
     },
     Mode {
         arguments: "--xdp native",

@@ -84,7 +84,12 @@ impl Agent {
     /// # Errors
     /// As [`Agent::start`].
     pub fn start_into(lab: &Lab, arguments: &str, stdout: Stdio) -> Result<Self> {
-        let mut command = recon(&format!("run -vv -i {HOST_LINK} {arguments}"))?;
+        // The hook of most hosts: by itself it would take the one that costs a veth pair the least.
+        let xdp = match arguments.contains("--xdp") {
+            true => "",
+            false => "--xdp native",
+        };
+        let mut command = recon(&format!("run -vv -i {HOST_LINK} {xdp} {arguments}"))?;
         command.args(lab.watched_sockets());
         Self::spawn(lab, command, stdout)
     }

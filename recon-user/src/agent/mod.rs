@@ -159,6 +159,8 @@ fn host_name() -> String {
 struct Totals {
     polls: u64,
     failed_polls: u64,
+    /// Polls whose time passed while another one was at work.
+    missed_polls: u64,
     tally: Tally,
     shed: Shed,
     forgotten: u64,
@@ -183,15 +185,17 @@ struct Agent {
 impl Agent {
     async fn poll_until(&mut self, ticks: &mut Ticks, stops: &mut Stops) {
         loop {
-            tokio::select! {
+            let due = tokio::select! {
                 biased;
                 () = stops.recv() => return,
-                _ = ticks.tick() => {}
+                due = ticks.tick() => due,
                 () = self.executions.wait() => {
                     self.note_started();
                     continue;
                 }
-            }
+            };
+            let late = due.elapsed().as_nanos() / ticks.period().as_nanos();
+            self.totals.missed_polls += u64::try_from(late).unwrap_or(u64::MAX);
             self.poll(|drain, row| drain.poll(row));
             if self.output.is_closed() {
                 log::info!("stdout is closed: ending");
@@ -304,6 +308,7 @@ impl Agent {
         let Totals {
             polls,
             failed_polls,
+            missed_polls,
             tally,
             shed: Shed { evicted, refused },
             forgotten,
@@ -314,7 +319,7 @@ impl Agent {
             format!(" events={written} events_dropped={dropped}")
         });
         log::info!(
-            "totals: polls={polls} failed_polls={failed_polls} {tally} evicted={evicted} refused={refused} processes_forgotten={forgotten} alerts={written} alerts_dropped={dropped} left_out={left_out}{rows}"
+            "totals: polls={polls} failed_polls={failed_polls} missed_polls={missed_polls} {tally} evicted={evicted} refused={refused} processes_forgotten={forgotten} alerts={written} alerts_dropped={dropped} left_out={left_out}{rows}"
         );
     }
 }

@@ -133,7 +133,8 @@ impl std::fmt::Display for Tally {
         } = self;
         write!(
             f,
-            "frames_in={frames_in} frames_out={frames_out} signals={signals} sketched={sketched} keys={keys} lost={}",
+            "frames_in={frames_in} frames_out={frames_out} signals={signals} admitted={} sketched={sketched} keys={keys} lost={}",
+            signals.saturating_sub(*sketched),
             self.lost_total()
         )?;
         for (loss, count) in Loss::ALL.into_iter().zip(self.lost) {

@@ -17,7 +17,7 @@ use super::{HookError, Interface, TC_EGRESS, TC_INGRESS, XDP, describe};
 /// What `--xdp` asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum XdpChoice {
-    /// In the driver, else generic, else TC ingress
+    /// In the driver, else generic, else TC ingress; TC ingress on a veth pair, which gives up segmentation offload for XDP
     Auto,
     /// In the driver, before the stack
     Native,
@@ -77,7 +77,7 @@ impl fmt::Display for TcKind {
 }
 
 impl Ingress {
-    /// What it costs where it is not the best.
+    /// What it costs where it is not the first to see a frame.
     const fn costs(self) -> Option<&'static str> {
         match self {
             Self::XdpNative => None,
@@ -196,7 +196,7 @@ fn first_that_attaches(
     reasons: &mut Vec<String>,
 ) -> Option<Ingress> {
     let tries: &[XdpMode] = match choice {
-        XdpChoice::Auto if interface.xdp_program.is_some() => &[],
+        XdpChoice::Auto if interface.xdp_program.is_some() || interface.is_veth => &[],
         XdpChoice::Auto => &[XdpMode::Driver, XdpMode::Skb],
         XdpChoice::Native => &[XdpMode::Driver],
         XdpChoice::Generic => &[XdpMode::Skb],

@@ -28,6 +28,8 @@ pub struct Interface {
     pub is_loopback: bool,
     /// Whether its frames start with an Ethernet header. The parser reads no other.
     pub is_ethernet: bool,
+    /// Whether it is one end of a veth pair.
+    pub is_veth: bool,
     /// Id of the XDP program that is already there.
     pub xdp_program: Option<u32>,
     /// Index of the bridge, bond or team that it belongs to.
@@ -160,7 +162,10 @@ fn describe(link: LinkMessage) -> Interface {
             LinkAttribute::Controller(index) => interface.controller = Some(index),
             // A veth names its peer here, which is another interface and not a lower one.
             LinkAttribute::Link(index) => parent = Some(index),
-            LinkAttribute::LinkInfo(infos) => shows_parent = infos.iter().any(is_stacked),
+            LinkAttribute::LinkInfo(infos) => {
+                shows_parent = infos.iter().any(is_stacked);
+                interface.is_veth = infos.contains(&LinkInfo::Kind(InfoKind::Veth));
+            }
             LinkAttribute::Xdp(state) => interface.xdp_program = state.iter().find_map(program),
             _ => {}
         }

@@ -65,7 +65,7 @@ const BRIDGED_SCAN: Attack = scan(
 );
 /// A SYN that comes in over one interface and goes out over another is a hit there, and one that is sent here, by no process.
 const FORWARDED_TWICE: Option<u64> = Some(300);
-const VETH: &str = "[INFO ] va: inbound by native XDP, outbound by {tc} egress";
+const VETH: &str = "[INFO ] va: inbound by {tc} ingress, outbound by {tc} egress; *";
 const VLAN_IS_ABOVE: &str =
     "[INFO ] eth0.7: not watched: its packets are seen on the interfaces below it";
 
