@@ -22,7 +22,7 @@ use crate::window;
 /// Remotes that are kept.
 const MAX_REMOTES: usize = 1 << 16;
 /// The share of them that makes room at once.
-const EVICTED_SHARE: usize = 8;
+const EVICTED_SHARE: usize = 4;
 /// Ports of local addresses that are kept of one remote.
 const MAX_PROBED: usize = 1 << 16;
 /// Ports of local addresses that are kept of all remotes, while each has its fair share: about 30 bytes each.
@@ -102,12 +102,10 @@ impl Probes {
         let oldest = second(window::begin(now, HORIZON));
         let now = second(now);
         if self.remotes.len() >= MAX_REMOTES && !self.remotes.contains_key(&key.remote) {
-            self.make_room(oldest);
+            self.make_room(now, oldest);
         }
         let has_room = self.hold(key, now, oldest);
-        if !has_room && now.abs_diff(self.searched) >= SEARCH_INTERVAL {
-            self.searched = now;
-            self.expire(oldest);
+        if !has_room && self.expire(now, oldest) {
             self.hold(key, now, oldest);
         }
     }
@@ -193,18 +191,25 @@ impl Probes {
         (answers.open + answers.refused + answers.silent > 0).then_some(answers)
     }
 
-    /// Drops what is older than `oldest`.
-    fn expire(&mut self, oldest: u32) {
+    /// Drops what is older than `oldest`, if that was not searched for a short time ago. Returns whether it was searched for.
+    fn expire(&mut self, now: u32, oldest: u32) -> bool {
+        if now.abs_diff(self.searched) < SEARCH_INTERVAL {
+            return false;
+        }
+        self.searched = now;
+        let mut left = 0;
         self.remotes.retain(|_, probed| {
             probed.targets.retain(|_, probe| probe.last >= oldest);
+            left += probed.targets.len();
             !probed.targets.is_empty()
         });
-        self.recount();
+        self.targets = left;
+        true
     }
 
     /// Drops remotes until there is room again.
-    fn make_room(&mut self, oldest: u32) {
-        self.expire(oldest);
+    fn make_room(&mut self, now: u32, oldest: u32) {
+        self.expire(now, oldest);
         let share = MAX_REMOTES / EVICTED_SHARE;
         if self.remotes.len() + share <= MAX_REMOTES {
             return;
@@ -213,20 +218,15 @@ impl Probes {
         let mut ranks: Vec<_> = self.remotes.values().map(rank).collect();
         let (_, &mut last_to_go, _) = ranks.select_nth_unstable(share - 1);
         let mut left = share;
+        let targets = &mut self.targets;
         self.remotes.retain(|_, probed| {
             let goes = left > 0 && rank(probed) <= last_to_go;
-            left -= usize::from(goes);
+            if goes {
+                left -= 1;
+                *targets -= probed.targets.len();
+            }
             !goes
         });
-        self.recount();
-    }
-
-    fn recount(&mut self) {
-        self.targets = self
-            .remotes
-            .values()
-            .map(|probed| probed.targets.len())
-            .sum();
     }
 }
 
