@@ -9,13 +9,13 @@ use super::network::Family;
 use crate::packet::{Cursor, Fields};
 use crate::{Loss, Packet};
 
-const HEADER: usize = 14;
+pub(super) const HEADER: usize = 14;
 const TAG: usize = 4;
 /// Tags that are followed: 802.1ad outside, 802.1Q inside.
 const MAX_TAGS: usize = 2;
 
-const ETHERTYPE_IPV4: u16 = 0x0800;
-const ETHERTYPE_IPV6: u16 = 0x86dd;
+pub(super) const ETHERTYPE_IPV4: u16 = 0x0800;
+pub(super) const ETHERTYPE_IPV6: u16 = 0x86dd;
 const ETHERTYPE_VLAN: u16 = 0x8100;
 const ETHERTYPE_VLAN_OUTER: u16 = 0x88a8;
 

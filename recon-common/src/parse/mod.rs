@@ -2,9 +2,10 @@
 //!
 //! In: a [`Packet`] and the [`Direction`] it goes. Out: the [`Flow`] and the [`Sighting`], `None` for the packets that no rule
 //! asks about (all of an established connection among them), or the [`Loss`] for what can't be read.
-//! The decision held here: headers are read in the order in which they let a packet go early; addresses are copied last, since
+//! The decision held here: most packets go at the first look ([`established`]), others as early as their headers let them; addresses are copied last, since
 //! most packets are let go before.
 
+mod established;
 mod link;
 mod network;
 mod payload;
@@ -28,6 +29,18 @@ pub enum Direction {
 /// The [`Loss`] that says why the frame can't be read to the point where that is decided.
 #[inline(always)]
 pub fn parse<P: Packet + ?Sized>(
+    packet: &P,
+    direction: Direction,
+) -> Result<Option<(Flow, Sighting)>, Loss> {
+    if established::is_of_established(packet, direction) {
+        return Ok(None);
+    }
+    parse_all(packet, direction)
+}
+
+/// The same header by header.
+#[inline(always)]
+fn parse_all<P: Packet + ?Sized>(
     packet: &P,
     direction: Direction,
 ) -> Result<Option<(Flow, Sighting)>, Loss> {

@@ -28,14 +28,14 @@ pub(super) struct Datagram<'a, P: ?Sized> {
     pub(super) is_fragment: bool,
 }
 
-const IPV4_HEADER: usize = 20;
+pub(super) const IPV4_HEADER: usize = 20;
 const IPV4_SOURCE: usize = 12;
 const IPV4_MORE_FRAGMENTS: u16 = 0x2000;
 const IPV4_FRAGMENT_OFFSET: u16 = 0x1fff;
 /// Length of the unit in which IPv4 counts its header.
 const WORD: usize = 4;
 
-const IPV6_HEADER: usize = 40;
+pub(super) const IPV6_HEADER: usize = 40;
 const IPV6_SOURCE: usize = 8;
 const IPV6_FRAGMENT_OFFSET: u16 = 0xfff8;
 const IPV6_MORE_FRAGMENTS: u16 = 1;

@@ -77,6 +77,41 @@ proptest! {
         let _ = parse(&bytes[..], direction);
     }
 
+    /// Segments of both families, with any of the bytes changed that the first look goes by, and some more.
+    #[test]
+    fn the_first_look_lets_nothing_go_that_counts(
+        is_v6 in any::<bool>(),
+        inward in any::<bool>(),
+        flags in any::<u8>(),
+        port in prop::sample::select(&[22, 53, 80, 443][..]),
+        changes in prop::collection::vec((12_usize..70, any::<u8>()), 0..3),
+        length in 40_usize..120,
+    ) {
+        let mut bytes = Vec::new();
+        let ethernet = PacketBuilder::ethernet2([2; 6], [4; 6]);
+        let ip = match is_v6 {
+            true => ethernet.ipv6([2; 16], [3; 16], 64),
+            false => ethernet.ipv4(REMOTE, LOCAL, 64),
+        };
+        ip.tcp(40_000, port, 1, 1024).ack(1).write(&mut bytes, b"GET / HTTP/1.1 and some more bytes").expect("memory");
+        bytes[if is_v6 { 67 } else { 47 }] = flags;
+        for (place, byte) in changes {
+            bytes[place] = byte;
+        }
+        bytes.truncate(length);
+        let direction = if inward { Direction::In } else { Direction::Out };
+        if established::is_of_established(&bytes[..], direction) {
+            prop_assert_eq!(parse_all(&bytes[..], direction), Ok(None));
+        }
+    }
+
+    #[test]
+    fn an_acknowledgement_goes_at_the_first_look(cut in 0_usize..54) {
+        let ack = frame(|ip, bytes| ip.tcp(40_000, 22, 1, 1024).ack(1).write(bytes, &[]).expect("memory"));
+        let goes = established::is_of_established(&ack[..cut], Direction::In);
+        prop_assert_eq!(goes, cut >= 48);
+    }
+
     #[test]
     fn a_cut_frame_is_lost_or_nothing(cut in 0_usize..54) {
         let syn = frame(|ip, bytes| ip.tcp(40_000, 22, 1, 1024).syn().write(bytes, &[]).expect("memory"));

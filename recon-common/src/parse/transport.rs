@@ -11,27 +11,27 @@ use crate::packet::{Cursor, Fields};
 use crate::{Flow, Loss, Packet, Sighting, Signal};
 
 const PROTOCOL_ICMP: u8 = 1;
-const PROTOCOL_TCP: u8 = 6;
+pub(super) const PROTOCOL_TCP: u8 = 6;
 const PROTOCOL_UDP: u8 = 17;
 const PROTOCOL_ICMPV6: u8 = 58;
 
-const FIN: u8 = 0x01;
-const SYN: u8 = 0x02;
-const RST: u8 = 0x04;
+pub(super) const FIN: u8 = 0x01;
+pub(super) const SYN: u8 = 0x02;
+pub(super) const RST: u8 = 0x04;
 const PSH: u8 = 0x08;
-const ACK: u8 = 0x10;
+pub(super) const ACK: u8 = 0x10;
 const URG: u8 = 0x20;
 /// Without ECE and CWR: an ECN SYN (RFC 3168) is a SYN.
 const FLAGS: u8 = FIN | SYN | RST | PSH | ACK | URG;
 
 /// TCP's header up to and with its flags.
-const TCP_TO_FLAGS: usize = 14;
+pub(super) const TCP_TO_FLAGS: usize = 14;
 const PORTS: usize = 4;
 const UDP_HEADER: usize = 8;
 const ICMP_HEADER: usize = 8;
 
-const PORT_DNS: u16 = 53;
-const PORT_HTTP: u16 = 80;
+pub(super) const PORT_DNS: u16 = 53;
+pub(super) const PORT_HTTP: u16 = 80;
 
 type Seen = Result<Option<(Flow, Sighting)>, Loss>;
 
