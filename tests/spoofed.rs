@@ -4,10 +4,11 @@
 //! are a flood as well. nmap scans at its usual speed meanwhile.
 
 use std::net::Ipv6Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use recon_tests::agent::Stopped;
 use recon_tests::frame::{Path, syn};
 use recon_tests::lab::{ATTACKER, HOST, HOST6};
@@ -15,10 +16,16 @@ use recon_tests::process::{run, shell};
 use recon_tests::usage::peak_memory;
 use recon_tests::{Agent, Alert, Lab, Seen, Sender};
 
-/// Sources, each with one SYN: all within one window of the rule on distributed floods.
-const SOURCES: u32 = 1_000_000;
-/// For over a minute.
-const MANY_SOURCES: u32 = 10_000_000;
+/// At a rate that leaves the host time to answer a scanner at its usual speed, and within one window of the rule on distributed floods.
+const PACED: Flood = Flood {
+    sources: 1_000_000,
+    rate: Some(60_000),
+};
+/// For over a minute, as fast as can be.
+const FULL: Flood = Flood {
+    sources: 10_000_000,
+    rate: None,
+};
 /// What is ahead of a source's number: none of the lab's own networks.
 const NETWORK: u128 = 0x2001_0db8_00ff_0000_0000_0000_0000_0000;
 /// A port that nobody listens on.
@@ -33,11 +40,33 @@ const MEMORY: u64 = 256 << 20;
 /// How long the flood and the end of its incident may take.
 const DEADLINE: Duration = Duration::from_secs(300);
 
-fn flood(sender: &Sender, sources: u32) -> Result<()> {
-    (0..sources).try_for_each(|number| {
+/// How a flood goes: so many sources, and more as long as the scan runs.
+#[derive(Clone, Copy)]
+struct Flood {
+    sources: u32,
+    /// Packets a second; what the machine can where it is none.
+    rate: Option<u32>,
+}
+
+/// Sends it, and returns how many sources there were.
+fn send(sender: &Sender, flood: Flood, is_scanned: &AtomicBool) -> Result<u32> {
+    /// Packets between two looks at the clock.
+    const BURST: u32 = 500;
+    let start = Instant::now();
+    for number in 0.. {
+        if number % BURST == 0 {
+            if number >= flood.sources && is_scanned.load(Ordering::Relaxed) {
+                return Ok(number);
+            }
+            let due = flood.rate.map_or(Duration::ZERO, |rate| {
+                Duration::from_secs(number.into()) / rate
+            });
+            thread::sleep(due.saturating_sub(start.elapsed()));
+        }
         let source = Ipv6Addr::from(NETWORK | u128::from(number));
-        sender.send(&Path::new(source, HOST6).tcp(syn(TARGET), &[])?)
-    })
+        sender.send(&Path::new(source, HOST6).tcp(syn(TARGET), &[])?)?;
+    }
+    bail!("no numbers are left")
 }
 
 fn number(alert: &Alert, name: &str) -> Option<u64> {
@@ -74,36 +103,39 @@ struct Outcome {
     scan: Alert,
     /// The most memory that the agent had, in bytes.
     memory: u64,
+    sources: u32,
     /// Packets that nmap says it has sent.
     by_nmap: u64,
     stopped: Stopped,
 }
 
 /// Floods and scans; `until` is waited for afterwards.
-fn attack(sources: u32, until: impl FnOnce(&Agent) -> Result<()>) -> Result<Outcome> {
+fn attack(flood: Flood, until: impl FnOnce(&Agent) -> Result<()>) -> Result<Outcome> {
     let lab = Lab::new()?;
     let sender = lab.sender()?;
     let agent = Agent::start(&lab, "")?;
     let nmap = format!("nmap -v -n -Pn -sS -p 1-{SCANNED} {HOST}");
-    let output = thread::scope(|scope| {
-        let flood = scope.spawn(|| flood(&sender, sources));
-        let output = run(lab.attacker(), shell(&nmap), DEADLINE)?.success()?;
-        ensure!(!flood.is_finished(), "the flood was over before: {output}");
-        flood.join().map_err(|_| anyhow!("the sender panicked"))??;
-        anyhow::Ok(output)
+    let is_scanned = AtomicBool::new(false);
+    let (output, sources) = thread::scope(|scope| {
+        let flood = scope.spawn(|| send(&sender, flood, &is_scanned));
+        let output = run(lab.attacker(), shell(&nmap), DEADLINE);
+        is_scanned.store(true, Ordering::Relaxed);
+        let sources = flood.join().map_err(|_| anyhow!("the sender panicked"))??;
+        anyhow::Ok((output?.success()?, sources))
     })?;
     agent.wait_drained(2 * (u64::from(sources) + SCANNED))?;
     until(&agent)?;
     Ok(Outcome {
         scan: agent.wait_within(DEADLINE, "the scan", scan)?,
         memory: peak_memory(agent.pid())?,
+        sources,
         by_nmap: sent_by_nmap(&output)?,
         stopped: agent.stop()?,
     })
 }
 
 /// Checks what holds of any flood.
-fn check(outcome: &Outcome, sources: u32) -> Result<()> {
+fn check(outcome: &Outcome) -> Result<()> {
     let Outcome {
         scan,
         memory,
@@ -119,7 +151,8 @@ fn check(outcome: &Outcome, sources: u32) -> Result<()> {
 
     // Every SYN was answered, and each of both is a signal. nmap counts the request for the host's hardware address too.
     let totals = stopped.totals()?;
-    let [least, most] = [SCANNED, outcome.by_nmap].map(|scan| 2 * (u64::from(sources) + scan));
+    let [least, most] =
+        [SCANNED, outcome.by_nmap].map(|scan| 2 * (u64::from(outcome.sources) + scan));
     ensure!(
         (least..=most).contains(&(totals.signals + totals.lost)),
         "{least} to {most} sent: {totals:?}"
@@ -141,11 +174,11 @@ fn a_scanner_inside_a_spoofed_flood_is_seen() -> Result<()> {
             .wait_within(DEADLINE, "the flood's end", flood_end)
             .map(drop)
     };
-    let outcome = attack(SOURCES, is_over)?;
-    check(&outcome, SOURCES)?;
+    let outcome = attack(PACED, is_over)?;
+    check(&outcome)?;
     let end = flood_end(&outcome.stopped.seen).context("the flood's end")?;
     let sources = number(&end, "recon.columns.source_count").context("an estimate")?;
-    let sent = u64::from(SOURCES);
+    let sent = u64::from(outcome.sources);
     let off = sources.abs_diff(sent) * 100 / sent;
     ensure!(off <= ERROR, "{sources} sources: {end}");
     ensure!(number(&end, "recon.count") == Some(sent), "{end}");
@@ -155,8 +188,8 @@ fn a_scanner_inside_a_spoofed_flood_is_seen() -> Result<()> {
 #[test]
 #[ignore = "takes two minutes of both processors"]
 fn memory_is_bounded_and_no_poll_missed_while_ten_million_sources_flood() -> Result<()> {
-    let outcome = attack(MANY_SOURCES, |_| Ok(()))?;
-    check(&outcome, MANY_SOURCES)?;
+    let outcome = attack(FULL, |_| Ok(()))?;
+    check(&outcome)?;
     let totals = outcome.stopped.seen.log.last().context("no totals")?;
     println!("{} bytes of memory; {totals}", outcome.memory);
     ensure!(totals.contains(" missed_polls=0 "), "{totals}");
