@@ -215,7 +215,7 @@ pub struct RunOptions {
     #[arg(long, requires = "events")]
     pub no_alerts: bool,
 
-    /// Keys (remote, local, port, kind) that the kernel's table holds for one interval; what does not fit is counted as lost
+    /// Keys (remote, local, port, kind) that the kernel's table holds for one interval; from half of it on, who was hardly seen gets none
     #[arg(long, value_name = "N", default_value_t = TABLE_ENTRIES,
           value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
     pub table_entries: u32,
