@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use recon_tests::dns::Responder;
+use recon_tests::kernel::is_emulated;
 use recon_tests::lab::{
     ATTACKER, ATTACKER_LINK, ATTACKER_MAC, HOST, HOST_LINK, HOST_MAC, HOST6, SPARES,
 };
@@ -18,7 +19,7 @@ use recon_tests::{Agent, Alert, Lab, Server, report, rows};
 
 use table::ROWS;
 
-/// Rule, measure, the signal that was counted, source.
+/// Rule, measure, the signal that was counted, source: an address, a network, or nothing where an alert names none.
 type Fired = (&'static str, &'static str, &'static str, &'static str);
 
 struct Row {
@@ -115,6 +116,12 @@ fn set_up(row: &Row, lab: &Lab) -> Result<Ready> {
 fn check(row: &Row) -> Result<()> {
     /// The slowest row takes a tenth of it on two processors.
     const DEADLINE: Duration = Duration::from_secs(60);
+    /// Packets that an emulated processor takes too long for.
+    const FLOOD: u64 = 10_000;
+    if row.at_least > FLOOD && is_emulated()? {
+        report::leave_out(row.name, "an emulated processor takes too long");
+        return Ok(());
+    }
     let lab = Lab::new()?;
     let ready = set_up(row, &lab)?;
     if let Ready::Never(reason) = ready {
@@ -146,7 +153,11 @@ fn check(row: &Row) -> Result<()> {
 fn is(alert: &Alert, (rule, measure, signal, source): Fired) -> bool {
     alert.is(rule, measure)
         && alert.signals() == [signal]
-        && alert.text("source.ip").as_deref() == Some(source)
+        && alert
+            .text("source.ip")
+            .or_else(|| alert.text("recon.source_network"))
+            .unwrap_or_default()
+            == source
 }
 
 fn only_the_expected(row: &Row, alerts: &[Alert]) -> Result<()> {

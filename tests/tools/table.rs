@@ -16,6 +16,8 @@ const ROW: Row = Row {
 // The addresses of the lab, as alerts write them.
 const FROM_ATTACKER: &str = "198.51.100.2";
 const FROM_ATTACKER6: &str = "2001:db8:1::2";
+/// Of sources that an alert does not name.
+const OF_ALL: &str = "";
 const FROM_HOST: &str = "198.51.100.1";
 
 /// Ports hit by what counts as that signal.
@@ -197,6 +199,44 @@ pub(super) const ROWS: &[Row] = &[
             ),
         ],
         at_least: 1200,
+        ..ROW
+    },
+    Row {
+        name: "hping3 from three neighbours, seven ports each",
+        line: "for last in 11 12 13; do hping3 --quiet --syn --spoof 198.51.100.$last --interval u1000 --count 7 \
+               --destport ++$((2000 + 7 * last)) {host} || test $? = 1; done",
+        expected: &[("split-scan", "distinct_ports", "syn", "198.51.100.0/24")],
+        ..ROW
+    },
+    Row {
+        name: "hping3, more SYNs of any sources than a server should get",
+        line: "hping3 --quiet --syn --rand-source --interval u20 --count 10500 --destport 2000 {host} || test $? = 1",
+        expected: &[("syn-flood-distributed", "count", "syn", OF_ALL)],
+        at_least: 10_500,
+        ..ROW
+    },
+    Row {
+        name: "hping3, datagrams of any sources",
+        line: "hping3 --quiet --udp --rand-source --interval u20 --count 10500 --destport 2000 {host} || test $? = 1",
+        expected: &[("udp-flood-distributed", "count", "udp", OF_ALL)],
+        at_least: 10_500,
+        ..ROW
+    },
+    Row {
+        name: "hping3, pings of any sources",
+        line: "hping3 --quiet --icmp --rand-source --interval u20 --count 10500 {host} || test $? = 1",
+        expected: &[("icmp-flood-distributed", "count", "echo-request", OF_ALL)],
+        at_least: 10_500,
+        ..ROW
+    },
+    Row {
+        name: "hping3, DNS queries of any sources",
+        // A standard query with one question, for the root.
+        line: "query=$(mktemp) && printf '\\0\\7\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0\\0\\0\\1\\0\\1' > $query; \
+               hping3 --quiet --udp --rand-source --interval u20 --count 10500 --destport 53 --file $query --data 17 {host}; \
+               test $? = 1 && rm $query",
+        expected: &[("dns-flood-distributed", "count", "dns-query", OF_ALL)],
+        at_least: 10_500,
         ..ROW
     },
     Row {
