@@ -150,6 +150,7 @@ impl Alarm {
             return Ok(None);
         }
         sounded.told = count;
+        sounded.next = count.saturating_mul(ESCALATION);
         sounded.over_after = (sounded.over_after * 2).min(QUIET);
         Ok(Some(sounded.tell(Phase::Ended)))
     }
@@ -302,13 +303,16 @@ mod tests {
         let told = alarm.end(65_535, at(3), at(13)).expect("it is over");
         assert_eq!(phase(told), Some(Phase::Ended));
         assert_eq!(alarm.end(65_535, at(3), at(23)), Ok(None), "nothing new");
-        // It goes on.
+        // It goes on, and is told of at ten times what was told last.
+        for (second, count, told) in [
+            (61, 65_536, None),
+            (62, 655_349, None),
+            (63, 655_350, Some(Phase::Grew)),
+        ] {
+            assert_eq!(phase(alarm.note(count, &rule(), at(second))), told);
+        }
         assert_eq!(
-            phase(alarm.note(65_600, &rule(), at(61))),
-            Some(Phase::Grew)
-        );
-        assert_eq!(
-            alarm.end(65_600, at(61), at(99)),
+            alarm.end(655_350, at(63), at(99)),
             Ok(None),
             "as it was told"
         );
