@@ -113,20 +113,21 @@ fn set_up(row: &Row, lab: &Lab) -> Result<Ready> {
     })
 }
 
-fn check(row: &Row) -> Result<()> {
+/// Returns whether it could be tried here.
+fn check(row: &Row) -> Result<bool> {
     /// The slowest row takes a tenth of it on two processors.
     const DEADLINE: Duration = Duration::from_secs(60);
     /// Packets that an emulated processor takes too long for.
     const FLOOD: u64 = 10_000;
     if row.at_least > FLOOD && is_emulated()? {
         report::leave_out(row.name, "an emulated processor takes too long");
-        return Ok(());
+        return Ok(false);
     }
     let lab = Lab::new()?;
     let ready = set_up(row, &lab)?;
     if let Ready::Never(reason) = ready {
         report::leave_out(row.name, &reason);
-        return Ok(());
+        return Ok(false);
     }
     let agent = Agent::start(&lab, &format!("--interval 100ms {}", row.arguments))?;
     let side = match row.side {
@@ -147,7 +148,8 @@ fn check(row: &Row) -> Result<()> {
         "too few signals: {totals:?}"
     );
     ensure!(totals.lost == 0, "losses: {totals:?}");
-    only_the_expected(row, &stopped.seen.alerts).with_context(|| stopped.seen.to_string())
+    only_the_expected(row, &stopped.seen.alerts).with_context(|| stopped.seen.to_string())?;
+    Ok(true)
 }
 
 fn is(alert: &Alert, (rule, measure, signal, source): Fired) -> bool {
@@ -185,7 +187,10 @@ fn each_tool_causes_its_alerts_and_no_others() {
         |row| {
             let fired = row.expected.iter();
             let detections = fired.map(|&(rule, measure, ..)| (rule, measure));
-            report::detections(detections, check(row))
+            match check(row) {
+                Ok(false) => Ok(()),
+                tried => report::detections(detections, tried).map(drop),
+            }
         },
     );
 }
