@@ -3,7 +3,7 @@
 //! In: the hashes of addresses. Out: [`Registers`], and which bit of which register a source sets.
 //! The decision held here: a register keeps a bit for every rank that was seen (Flajolet and Martin 1985), of which HyperLogLog (Flajolet et
 //! al. 2007) needs the highest alone. So the kernel adds a source by one OR, where a rank would have to be counted, for which its base instruction
-//! set has nothing, and compared; and two sketches are joined by OR.
+//! set has nothing, and compared.
 
 /// Registers of a sketch, a power of two.
 pub const REGISTERS: usize = 1 << INDEX_BITS;
@@ -56,13 +56,6 @@ impl Registers {
         let (index, bit) = Self::place(hash);
         self.0[index] |= bit;
     }
-
-    /// Adds all sources of another sketch.
-    pub fn join(&mut self, other: &Self) {
-        for (register, more) in self.0.iter_mut().zip(&other.0) {
-            *register |= more;
-        }
-    }
 }
 
 /// What a hash without any bit is taken for.
@@ -92,19 +85,5 @@ mod tests {
                 .sum();
             assert_eq!((registers.0[index], set), (bit, 1));
         }
-    }
-
-    #[test]
-    fn joined_sketches_have_the_sources_of_both() {
-        let of = |hashes: [u64; 2]| {
-            let mut registers = Registers::default();
-            hashes.into_iter().for_each(|hash| registers.add(hash));
-            registers
-        };
-        let mut joined = of([1 << 40, 7 << 50]);
-        joined.join(&of([3 << 33, 7 << 50]));
-        let mut all = of([1 << 40, 7 << 50]);
-        all.add(3 << 33);
-        assert_eq!(joined, all);
     }
 }

@@ -6,6 +6,7 @@
 //! spoofed SYN and the SYN-ACK to it do not count for two packets.
 
 use aya_ebpf::Global;
+use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
 use recon_common::admission::{ADMISSION_SLOTS, Slot, required};
@@ -26,8 +27,7 @@ static ADMISSION: Array<Slot> = Array::with_max_entries(ADMISSION_SLOTS, 0);
 
 /// The sketches of both generations, one after the other, in memory that the agent shares.
 #[map]
-static SKETCHED: Array<Sketch> =
-    Array::with_max_entries(2 * SKETCHES, aya_ebpf::bindings::BPF_F_MMAPABLE);
+static SKETCHED: Array<Sketch> = Array::with_max_entries(2 * SKETCHES, BPF_F_MMAPABLE);
 
 /// Whether a packet is counted under its own key. It is noted if it is not an answer of this host.
 #[inline(always)]
