@@ -12,12 +12,14 @@ use std::path::Path;
 use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::alert::{self, Limiter, Told};
-use crate::judge::{Interval, Judge, Settings};
+use crate::alert;
+use crate::incident::Notification;
+use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::process::Process;
+use crate::row::SignalSet;
 use crate::row::json::{self, OwnedRow};
-use crate::rule::SignalSet;
 use crate::settings::InForce;
+use crate::stream::Interval;
 
 /// Stdin, as the name of a file.
 const STDIN: &str = "-";
@@ -52,7 +54,7 @@ pub fn judge(
     in_force: InForce,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    let mut replay = Replay::new(in_force);
+    let mut replay = Replay::new(&in_force);
     for (position, line) in rows.lines().enumerate() {
         let line = line.with_context(|| format!("can't read {name}"))?;
         if line.trim().is_empty() {
@@ -76,8 +78,7 @@ fn ended_by(written: io::Result<()>) -> anyhow::Result<bool> {
 }
 
 struct Replay {
-    judge: Judge,
-    limiter: Limiter,
+    pipeline: Pipeline,
     /// The poll that is being read, once there is a row.
     poll: Option<Interval>,
     device: String,
@@ -85,21 +86,9 @@ struct Replay {
 }
 
 impl Replay {
-    fn new(
-        InForce {
-            settings, rules, ..
-        }: InForce,
-    ) -> Self {
+    fn new(in_force: &InForce) -> Self {
         Self {
-            limiter: Limiter::new(settings.alerts),
-            judge: Judge::new(Settings {
-                memory: settings.state_memory(),
-                rules,
-                min_severity: settings.min_severity,
-                include_private: settings.include_private,
-                local_networks: settings.local_networks,
-                ignored: SignalSet::default(),
-            }),
+            pipeline: Pipeline::new(PipelineSettings::new(in_force, SignalSet::default())),
             poll: None,
             device: String::new(),
             processes: HashMap::new(),
@@ -117,7 +106,7 @@ impl Replay {
             }
         };
         self.poll = Some(poll);
-        self.judge.observe(&row.row(), poll);
+        self.pipeline.push(&row.row(), poll);
         if let Some(process) = row.process {
             if self.processes.len() >= REMEMBERED {
                 self.processes.clear();
@@ -131,9 +120,8 @@ impl Replay {
     }
 
     fn end_poll(&mut self, poll: Interval, out: &mut dyn Write) -> io::Result<()> {
-        let findings = self.judge.findings(poll, false);
-        let told = self.limiter.take(findings, poll.to);
-        self.write(&told, out)
+        let notifications = self.pipeline.end_poll(poll, false);
+        self.write(&notifications, out)
     }
 
     fn finish(&mut self, out: &mut dyn Write) -> io::Result<()> {
@@ -141,21 +129,19 @@ impl Replay {
             return Ok(());
         };
         self.end_poll(poll, out)?;
-        let findings = self.judge.finish(poll.to);
-        let mut told = self.limiter.take(findings, poll.to);
-        told.extend(self.limiter.finish(poll.to));
-        self.write(&told, out)
+        let notifications = self.pipeline.finish(poll.to);
+        self.write(&notifications, out)
     }
 
-    fn write(&self, told: &[Told], out: &mut dyn Write) -> io::Result<()> {
-        for told in told {
-            let finding = &told.finding;
-            let pids = match finding.process {
+    fn write(&self, notifications: &[Notification], out: &mut dyn Write) -> io::Result<()> {
+        for notification in notifications {
+            let finding = &notification.finding;
+            let pids = match finding.pid {
                 Some(pid) => vec![pid],
-                None => finding.processes.clone(),
+                None => finding.pids.clone(),
             };
             let who: Vec<Process> = pids.iter().map(|&pid| self.process(pid)).collect();
-            out.write_all(&alert::told(told, &self.device, &who)?)?;
+            out.write_all(&alert::line(notification, &self.device, &who)?)?;
         }
         Ok(())
     }

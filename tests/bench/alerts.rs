@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use anyhow::{Result, anyhow, ensure};
 use recon_user::alert;
-use recon_user::judge::Finding;
+use recon_user::incident::Notification;
 use recon_user::sink::Sink;
 
 /// Even, so that each side comes first as often as the other.
@@ -35,16 +35,20 @@ enum Reader {
 }
 
 /// As many findings as there are alerts.
-fn findings() -> Result<Vec<Finding>> {
+fn notifications() -> Result<Vec<Notification>> {
     let interval = judging::interval(0);
-    let mut judge = judging::judge();
+    let mut pipeline = judging::pipeline();
     for source in 0..ALERTS as u32 {
-        judging::observe(&mut judge, &flood::key(source), SYNS, interval);
+        judging::push(&mut pipeline, &flood::key(source), SYNS, interval);
     }
-    let mut findings = judge.findings(interval, false);
+    let mut findings = pipeline.end_poll_unlimited(interval, false);
     findings.truncate(ALERTS);
     ensure!(findings.len() == ALERTS, "{} findings", findings.len());
-    Ok(findings)
+    let notifications = findings.into_iter().map(|finding| Notification {
+        finding,
+        suppressed: None,
+    });
+    Ok(notifications.collect())
 }
 
 /// Nanoseconds an alert of `write`, which gets a file to write to.
@@ -69,10 +73,10 @@ fn read_all(mut reader: PipeReader) -> io::Result<u64> {
     io::copy(&mut reader, &mut io::sink())
 }
 
-fn by_recon(findings: &[Finding], file: &File) -> Result<()> {
+fn by_recon(notifications: &[Notification], file: &File) -> Result<()> {
     let mut sink = Sink::new(file)?;
-    for finding in findings {
-        sink.write(alert::line(finding, judging::HOST, &[])?);
+    for notification in notifications {
+        sink.write(alert::line(notification, judging::HOST, &[])?);
     }
     let written = sink.finish();
     ensure!(written.dropped == 0, "{written:?}");
@@ -80,10 +84,10 @@ fn by_recon(findings: &[Finding], file: &File) -> Result<()> {
 }
 
 fn main() -> Result<()> {
-    let findings = findings()?;
-    let lines = findings
+    let notifications = notifications()?;
+    let lines = notifications
         .iter()
-        .map(|finding| alert::line(finding, judging::HOST, &[]));
+        .map(|notification| alert::line(notification, judging::HOST, &[]));
     let lines: Vec<Vec<u8>> = lines.collect::<Result<_, _>>()?;
     for (what, reader) in [
         ("to /dev/null", Reader::Nobody),
@@ -95,7 +99,7 @@ fn main() -> Result<()> {
                 Ok(lines.try_for_each(|line| file.write_all(line))?)
             })
         };
-        let by_recon = || time(reader, |file| by_recon(&findings, &file));
+        let by_recon = || time(reader, |file| by_recon(&notifications, &file));
         for round in 0..ROUNDS {
             let (written, told) = if round % 2 == 0 {
                 let written = by_write()?;

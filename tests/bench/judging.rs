@@ -1,27 +1,37 @@
-//! What the measurements of rules and alerts share: a judge, and how it is shown a flood.
+//! What the measurements of rules and alerts share: a pipeline, and how a flood is pushed into it.
 //!
-//! In: keys of SYNs. Out: findings of the rules that are there by themselves.
+//! In: rules, keys. Out: findings.
 //! The decision held here: polls are a second apart, by a clock of their own.
 
 use jiff::{SignedDuration, Timestamp};
-use recon_common::{Key, Signal};
-use recon_user::judge::{DEFAULT_MEMORY, Interval, Judge, Settings};
-use recon_user::row::Row;
-use recon_user::rule::{Configured, Severity, SignalSet, defaults};
+use recon_common::Key;
+use recon_user::incident::LineLimit;
+use recon_user::kql::Plan;
+use recon_user::pipeline::{Pipeline, PipelineSettings};
+use recon_user::row::{Row, RowKey, SignalSet};
+use recon_user::rule::{Configured, Severity, defaults};
+use recon_user::stream::{DEFAULT_MEMORY, Interval};
 
 const POLLING: SignedDuration = SignedDuration::from_secs(1);
 /// The host's name.
 pub(crate) const HOST: &str = "host";
 
-/// A judge of the rules that are there by themselves, which has seen nothing.
-pub(crate) fn judge() -> Judge {
-    Judge::new(Settings {
-        rules: defaults().into_iter().map(Configured::plain).collect(),
+/// A pipeline of the built-in rules that has seen nothing.
+#[allow(dead_code, reason = "shared by benchmarks")]
+pub(crate) fn pipeline() -> Pipeline {
+    pipeline_of(defaults())
+}
+
+/// A pipeline of these rules that has seen nothing.
+pub(crate) fn pipeline_of(plans: Vec<Plan>) -> Pipeline {
+    Pipeline::new(PipelineSettings {
+        rules: plans.into_iter().map(Configured::plain).collect(),
         min_severity: Severity::Informational,
         include_private: false,
         local_networks: Vec::new(),
         ignored: SignalSet::default(),
         memory: DEFAULT_MEMORY,
+        lines: LineLimit::default(),
     })
 }
 
@@ -35,11 +45,13 @@ pub(crate) fn interval(poll: u32) -> Interval {
     }
 }
 
-/// Shows the judge a row of that key.
-pub(crate) fn observe(judge: &mut Judge, key: &Key, count: u64, interval: Interval) {
+/// Pushes a row of that key.
+pub(crate) fn push(pipeline: &mut Pipeline, key: &Key, count: u64, interval: Interval) {
+    let Some(key) = RowKey::unpack(key) else {
+        return;
+    };
     let row = Row {
         key,
-        signal: Signal::Syn,
         count,
         time: interval.to,
         device: HOST,
@@ -47,5 +59,5 @@ pub(crate) fn observe(judge: &mut Judge, key: &Key, count: u64, interval: Interv
         is_scanner: false,
         sources: None,
     };
-    judge.observe(&row, interval);
+    pipeline.push(&row, interval);
 }

@@ -1,19 +1,18 @@
-//! What rules cost: rows of one poll, judged by more rules and by fewer.
+//! What rules cost: rows of one poll under more rules and under fewer.
 //!
 //! In: nothing. Out: on stdout a line for each round of each comparison: what it is, nanoseconds a row with the fewer rules and with the
 //! more, between tabs. `cargo xtask bench` starts it and makes a table of it.
-//! The decision held here: both sides take turns on the same rows, each with a judge that has seen nothing.
+//! The decision held here: both sides take turns on the same rows, each with a pipeline that has seen nothing.
+
+mod judging;
 
 use std::hint::black_box;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use jiff::Timestamp;
 use recon_common::{Address, Key, Signal};
-use recon_user::judge::{DEFAULT_MEMORY, Interval, Judge, Settings};
 use recon_user::kql::{Loader, Plan};
-use recon_user::row::Row;
-use recon_user::rule::{Configured, Severity, SignalSet, defaults};
+use recon_user::rule::defaults;
 
 const ROUNDS: u32 = 5;
 const ROWS: u32 = 1_000_000;
@@ -74,34 +73,13 @@ fn on_ports(count: u16) -> Result<Vec<Plan>> {
 
 /// Nanoseconds a row.
 fn time(rows: &[Key], rules: &[Plan]) -> f64 {
-    let mut judge = Judge::new(Settings {
-        rules: rules.iter().cloned().map(Configured::plain).collect(),
-        min_severity: Severity::Informational,
-        include_private: false,
-        local_networks: Vec::new(),
-        ignored: SignalSet::default(),
-        memory: DEFAULT_MEMORY,
-    });
-    let to = Timestamp::UNIX_EPOCH;
-    let interval = Interval { from: to, to };
+    let mut pipeline = judging::pipeline_of(rules.to_vec());
+    let interval = judging::interval(0);
     let start = Instant::now();
     for key in rows {
-        let Some(signal) = Signal::from_number(key.signal) else {
-            continue;
-        };
-        let row = Row {
-            key,
-            signal,
-            count: 1,
-            time: to,
-            device: "host",
-            process: None,
-            is_scanner: false,
-            sources: None,
-        };
-        judge.observe(&row, interval);
+        judging::push(&mut pipeline, key, 1, interval);
     }
-    black_box(judge.findings(interval, false));
+    black_box(pipeline.end_poll_unlimited(interval, false));
     start.elapsed().as_nanos() as f64 / f64::from(ROWS)
 }
 

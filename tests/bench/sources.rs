@@ -50,7 +50,7 @@ impl Size {
 
 /// Shows a new judge so many sources, and returns what that takes.
 fn judge_all(sources: u32) -> Result<Duration> {
-    let mut judge = judging::judge();
+    let mut pipeline = judging::pipeline();
     let mut time = Duration::ZERO;
     for (poll, first) in (0..sources).step_by(TABLE_ENTRIES as usize).enumerate() {
         let last = sources.min(first + TABLE_ENTRIES);
@@ -58,9 +58,9 @@ fn judge_all(sources: u32) -> Result<Duration> {
         let interval = judging::interval(poll as u32);
         let begin = own_cpu_time()?;
         for key in &keys {
-            judging::observe(&mut judge, key, 1, interval);
+            judging::push(&mut pipeline, key, 1, interval);
         }
-        black_box(judge.findings(interval, false));
+        black_box(pipeline.end_poll_unlimited(interval, false));
         time += own_cpu_time()? - begin;
     }
     Ok(time)

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use recon_common::{Executed, Signal};
 
-use crate::judge::Finding;
+use crate::incident::Finding;
 use crate::process::{Listeners, Process, Processes};
 
 const PROC: &str = "/proc";
@@ -59,23 +59,19 @@ impl Actors {
         self.processes.is_tool(pid, &self.scanners)
     }
 
-    /// The process of that id, where there is one and it is `asked` for.
-    pub(super) fn known(&mut self, pid: u32, asked: bool) -> Option<&Process> {
-        if asked {
-            self.processes.known(pid)
-        } else {
-            None
-        }
+    /// The process of that id, if it is known.
+    pub(super) fn known(&mut self, pid: u32) -> Option<&Process> {
+        self.processes.known(pid)
     }
 
     /// The processes that a finding is about: those that sent what was counted, or the one that accepts.
     pub(super) fn of(&mut self, finding: &Finding) -> Vec<Process> {
         let pids = if finding.signals.contains(Signal::Accepted) {
             self.accepting(finding).into_iter().collect()
-        } else if let Some(pid) = finding.process {
+        } else if let Some(pid) = finding.pid {
             vec![pid]
         } else {
-            finding.processes.clone()
+            finding.pids.clone()
         };
         pids.into_iter()
             .map(|pid| self.processes.get(pid))

@@ -15,15 +15,16 @@ use recon_common::{Key, Registers, Signal};
 use tokio::signal::unix::{Signal as Unix, SignalKind, signal};
 use tokio::time::{Interval as Ticks, MissedTickBehavior, interval_at};
 
-use crate::alert::{self, Limiter, Told};
+use crate::alert;
 use crate::cli::RunOptions;
 use crate::drain::{Drain, DrainError, Executions, Grace, Tally};
 use crate::hook::{self, Cgroup, Egress, Hooks, Sockets, Taken};
-use crate::judge::{Interval, Judge, Settings, Shed};
-use crate::row::Row;
-use crate::rule::SignalSet;
+use crate::incident::Notification;
+use crate::pipeline::{Pipeline, PipelineSettings};
+use crate::row::{Row, RowKey, SignalSet};
 use crate::settings::InForce;
 use crate::sink::Written;
+use crate::stream::{EvictionStats, Interval};
 use actors::Actors;
 use output::{Output, Total};
 
@@ -59,15 +60,7 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
         drain,
         executions,
         actors,
-        judge: Judge::new(Settings {
-            rules: in_force.rules.clone(),
-            min_severity: settings.min_severity,
-            include_private: settings.include_private,
-            local_networks: settings.local_networks.clone(),
-            ignored: untrusted(&sockets, &taken),
-            memory: settings.state_memory(),
-        }),
-        limiter: Limiter::new(settings.alerts),
+        pipeline: Pipeline::new(PipelineSettings::new(in_force, untrusted(&sockets, &taken))),
         output,
         host: host_name(),
         last: now(),
@@ -162,7 +155,7 @@ struct Totals {
     /// Polls whose time passed while another one was at work.
     missed_polls: u64,
     tally: Tally,
-    shed: Shed,
+    evictions: EvictionStats,
     forgotten: u64,
 }
 
@@ -173,8 +166,7 @@ struct Agent {
     drain: Drain,
     executions: Executions,
     actors: Actors,
-    judge: Judge,
-    limiter: Limiter,
+    pipeline: Pipeline,
     output: Output,
     host: String,
     /// The time of the poll before.
@@ -224,30 +216,33 @@ impl Agent {
         self.note_started();
         self.actors.begin_poll();
         let Self {
-            judge,
+            pipeline,
             actors,
             output,
             host,
             ..
         } = self;
         let result = drain(&mut self.drain, &mut |key, count, sources| {
-            let Some(signal) = Signal::from_number(key.signal) else {
+            let Some(key) = RowKey::unpack(key) else {
                 return;
             };
             let has_rows = output.has_rows();
-            let asked = judge.asks(signal);
-            let is_scanner = (asked.tool || has_rows) && actors.is_tool(key.process);
+            let needs = pipeline.process_needs(key.signal);
+            let is_tool =
+                |actors: &mut Actors, pid| (needs.tool || has_rows) && actors.is_tool(pid);
             let row = Row {
                 key,
-                signal,
                 count,
                 time: interval.to,
                 device: host,
-                process: actors.known(key.process, asked.process || has_rows),
-                is_scanner,
+                is_scanner: key.pid.is_some_and(|pid| is_tool(actors, pid)),
+                process: key
+                    .pid
+                    .filter(|_| needs.process || has_rows)
+                    .and_then(|pid| actors.known(pid)),
                 sources,
             };
-            judge.observe(&row, interval);
+            pipeline.push(&row, interval);
             output.row(&row);
         });
         self.output.end_rows();
@@ -259,19 +254,18 @@ impl Agent {
             );
             Tally::default()
         });
-        let findings = self.judge.findings(interval, tally.is_lower_bound());
-        let told = self.limiter.take(findings, interval.to);
-        self.report(&tally, told.len());
-        self.write(&told);
+        let notifications = self.pipeline.end_poll(interval, tally.is_lower_bound());
+        self.report(&tally, notifications.len());
+        self.write(&notifications);
     }
 
-    fn write(&mut self, told: &[Told]) {
-        for told in told {
-            let who = self.actors.of(&told.finding);
-            match alert::told(told, &self.host, &who) {
+    fn write(&mut self, notifications: &[Notification]) {
+        for notification in notifications {
+            let who = self.actors.of(&notification.finding);
+            match alert::line(notification, &self.host, &who) {
                 Ok(line) => self.output.alert(line),
                 Err(error) => {
-                    let id = told.finding.rule.id();
+                    let id = notification.finding.query.id();
                     log::error!("{id}: can't write the alert: {error}");
                 }
             }
@@ -279,7 +273,7 @@ impl Agent {
     }
 
     fn report(&mut self, tally: &Tally, findings: usize) {
-        let Shed { evicted, refused } = self.judge.take_shed();
+        let EvictionStats { evicted, refused } = self.pipeline.take_eviction_stats();
         let forgotten = self.actors.take_evicted();
         let level = match tally.frames_in + tally.frames_out {
             0 => log::Level::Trace,
@@ -291,8 +285,8 @@ impl Agent {
             self.totals.polls
         );
         self.totals.tally.add(tally);
-        self.totals.shed.evicted += evicted;
-        self.totals.shed.refused += refused;
+        self.totals.evictions.evicted += evicted;
+        self.totals.evictions.refused += refused;
         self.totals.forgotten += forgotten;
     }
 
@@ -302,15 +296,15 @@ impl Agent {
             log::warn!("{error}: what the programs counted last may be missing");
         }
         self.poll(|drain, row| drain.finish(row));
-        let told = self.limiter.finish(self.last);
-        self.write(&told);
-        let left_out = self.limiter.left_out();
+        let notifications = self.pipeline.finish(self.last);
+        self.write(&notifications);
+        let suppressed_lines = self.pipeline.suppressed();
         let Totals {
             polls,
             failed_polls,
             missed_polls,
             tally,
-            shed: Shed { evicted, refused },
+            evictions: EvictionStats { evicted, refused },
             forgotten,
         } = self.totals;
         let Total { alerts, rows } = self.output.finish();
@@ -319,7 +313,7 @@ impl Agent {
             format!(" events={written} events_dropped={dropped}")
         });
         log::info!(
-            "totals: polls={polls} failed_polls={failed_polls} missed_polls={missed_polls} {tally} evicted={evicted} refused={refused} processes_forgotten={forgotten} alerts={written} alerts_dropped={dropped} left_out={left_out}{rows}"
+            "totals: polls={polls} failed_polls={failed_polls} missed_polls={missed_polls} {tally} evicted={evicted} refused={refused} processes_forgotten={forgotten} alerts={written} alerts_dropped={dropped} suppressed_lines={suppressed_lines}{rows}"
         );
     }
 }

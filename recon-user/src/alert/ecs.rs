@@ -8,8 +8,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
-use crate::judge::Answers;
 use crate::kql::eval::Value;
+use crate::stream::Answers;
 
 #[derive(Serialize)]
 pub(super) struct Alert<'a> {

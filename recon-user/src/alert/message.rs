@@ -4,32 +4,31 @@
 
 use std::time::Duration;
 
-use super::{LeftOut, actor, names};
-use crate::judge::{Answers, Finding, Phase};
+use super::{actor, names};
+use crate::incident::{Finding, Phase, Suppressed};
 use crate::process::Process;
 use crate::row::network;
-use crate::rule::Measure;
+use crate::stream::{Answers, Measure};
 
 pub(super) fn message(finding: &Finding, who: &[Process]) -> String {
     let ended = match finding.phase {
         Phase::Ended => " ended",
         Phase::Began | Phase::Grew => "",
     };
-    format!("{}{ended}: {}", finding.rule.id(), told(finding, who))
+    format!("{}{ended}: {}", finding.query.id(), sentence(finding, who))
 }
 
-/// The sentence of what was left out.
-pub(super) fn left_out(greatest: &Finding, left_out: &LeftOut, who: &[Process]) -> String {
-    let LeftOut { count, per, .. } = left_out;
-    let (id, per) = (greatest.rule.id(), span(*per));
-    let greatest = told(greatest, who);
+/// The message about suppressed findings.
+pub(super) fn suppressed(greatest: &Finding, suppressed: &Suppressed, who: &[Process]) -> String {
+    let Suppressed { count, per, .. } = suppressed;
+    let (id, per) = (greatest.query.id(), span(*per));
+    let greatest = sentence(greatest, who);
     format!("{id}: {count} more left out in {per}, the greatest: {greatest}")
 }
 
 /// Who did what.
-fn told(finding: &Finding, who: &[Process]) -> String {
-    let rule = &finding.rule;
-    let what = match rule.after() {
+fn sentence(finding: &Finding, who: &[Process]) -> String {
+    let what = match finding.query.after() {
         Some(_) => {
             let by = actor::called(who).map_or_else(String::new, |who| format!(" by {who}"));
             format!("scanned this host, then was accepted{by}")
@@ -45,14 +44,14 @@ fn ends(finding: &Finding, who: &[Process]) -> String {
     let remote = finding.remote.map(|remote| remote.to_ip());
     let local = finding.local.map(|local| local.to_ip());
     let port = match finding.port {
-        Some(port) if port != 0 => format!(" port {port}"),
-        _ => String::new(),
+        Some(port) => format!(" port {port}"),
+        None => String::new(),
     };
     if finding.is_outbound() {
         let source = actor::called(who)
             .or_else(|| local.map(|local| local.to_string()))
             .unwrap_or_else(|| "this host".to_owned());
-        let to = match (finding.rule.measure, remote) {
+        let to = match (finding.query.measure, remote) {
             (Measure::Count, Some(remote)) => format!(" to {remote}{port}"),
             (_, Some(remote)) => format!(" on {remote}{port}"),
             (_, None) if port.is_empty() => port,
@@ -71,22 +70,22 @@ fn ends(finding: &Finding, who: &[Process]) -> String {
 }
 
 fn measured(finding: &Finding) -> String {
-    let rule = &finding.rule;
-    let what = match rule.measure {
+    let query = &finding.query;
+    let what = match query.measure {
         Measure::Count => {
             let signals = finding.signals.iter();
-            names(signals.filter(|&signal| rule.measured_signals.contains(signal))).join(", ")
+            names(signals.filter(|&signal| query.measured.signals.contains(signal))).join(", ")
         }
         Measure::DistinctPorts => "distinct ports".to_owned(),
         Measure::DistinctAddresses => "distinct local addresses".to_owned(),
         Measure::DistinctRemotes => "distinct remotes".to_owned(),
-        Measure::Other => rule.measure_name().to_owned(),
+        Measure::Other => query.measure_name().to_owned(),
     };
-    let over = match rule.threshold() {
+    let over = match query.threshold() {
         0 => String::new(),
         threshold => format!(", over {threshold}"),
     };
-    format!("{} {what}{over} in {}", finding.count, span(rule.window()))
+    format!("{} {what}{over} in {}", finding.count, span(query.window()))
 }
 
 fn answered(answers: &Answers) -> String {

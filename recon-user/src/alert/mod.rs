@@ -6,7 +6,6 @@
 
 mod actor;
 mod ecs;
-mod limit;
 mod message;
 
 use std::net::IpAddr;
@@ -14,53 +13,44 @@ use std::net::IpAddr;
 use recon_common::signal::Transport;
 use recon_common::{Address, Signal};
 
-use crate::judge::Finding;
+use crate::incident::{Finding, Notification};
 use crate::process::Process;
 use crate::row::network;
 use crate::rule::Technique as Known;
 use ecs::{Alert, Columns, Ecs, End, Event, Host, Named, Network, Recon, Technique, Threat};
 
-pub use limit::{LeftOut, Limit, Limiter, Told};
-
-/// `recon.phase` of what was left out.
-const LEFT_OUT: &str = "left_out";
+/// `recon.phase` of suppressed findings.
+const SUPPRESSED: &str = "left_out";
 /// The version of ECS that the fields are of.
 const ECS_VERSION: &str = "8.17.0";
 
-/// The line for `finding` on the host of that name, with its line feed. `who` are the processes of this host that it is about, as
-/// far as they are known: those that sent, or the one that accepted.
+/// The line of a notification on the host of that name, with its line feed: that of a finding, or of
+/// the greatest finding of those that were suppressed, with their number. `who` are the processes of
+/// this host that it is about, as far as they are known: those that sent, or the one that accepted.
 ///
 /// # Errors
-/// None but what `serde_json` could say of a structure that it can't write.
-pub fn line(finding: &Finding, host: &str, who: &[Process]) -> serde_json::Result<Vec<u8>> {
-    written(&alert(finding, host, who))
-}
-
-/// The line of what is told of: a finding's, or that of the greatest finding that was left out with how many there were.
-///
-/// # Errors
-/// As for [`line`].
-pub fn told(told: &Told, host: &str, who: &[Process]) -> serde_json::Result<Vec<u8>> {
-    let mut alert = alert(&told.finding, host, who);
-    if let Some(left_out) = &told.left_out {
-        alert.timestamp = left_out.at;
-        alert.message = message::left_out(&told.finding, left_out, who);
-        alert.event.start = left_out.start;
-        alert.event.end = left_out.end;
-        alert.recon.phase = LEFT_OUT;
-        alert.recon.left_out = Some(left_out.count);
+/// Only what `serde_json` reports about a structure that it can't write.
+pub fn line(
+    notification: &Notification,
+    host: &str,
+    who: &[Process],
+) -> serde_json::Result<Vec<u8>> {
+    let mut alert = alert(&notification.finding, host, who);
+    if let Some(suppressed) = &notification.suppressed {
+        alert.timestamp = suppressed.at;
+        alert.message = message::suppressed(&notification.finding, suppressed, who);
+        alert.event.start = suppressed.start;
+        alert.event.end = suppressed.end;
+        alert.recon.phase = SUPPRESSED;
+        alert.recon.left_out = Some(suppressed.count);
     }
-    written(&alert)
-}
-
-fn written(alert: &Alert<'_>) -> serde_json::Result<Vec<u8>> {
-    let mut line = serde_json::to_vec(alert)?;
+    let mut line = serde_json::to_vec(&alert)?;
     line.push(b'\n');
     Ok(line)
 }
 
 fn alert<'a>(finding: &'a Finding, host: &'a str, who: &'a [Process]) -> Alert<'a> {
-    let rule = &finding.rule;
+    let query = &finding.query;
     let remote = finding.remote.map(Address::to_ip);
     let local = finding.local.map(Address::to_ip);
     let (source, destination) = if finding.is_outbound() {
@@ -78,8 +68,8 @@ fn alert<'a>(finding: &'a Finding, host: &'a str, who: &'a [Process]) -> Alert<'
         },
         event: event(finding),
         rule: Named {
-            id: rule.id(),
-            name: &rule.plan().name,
+            id: query.id(),
+            name: &query.plan().name,
         },
         threat: threat(finding),
         source: End {
@@ -88,7 +78,7 @@ fn alert<'a>(finding: &'a Finding, host: &'a str, who: &'a [Process]) -> Alert<'
         },
         destination: End {
             ip: destination,
-            port: port(finding),
+            port: finding.port,
         },
         network: Network {
             transport: transport(finding, family),
@@ -112,14 +102,14 @@ fn event(finding: &Finding) -> Event {
         r#type: ["info"],
         module: "recon",
         dataset: "recon.alert",
-        severity: finding.rule.severity().number(),
+        severity: finding.query.severity().number(),
         start: finding.start,
         end: finding.end,
     }
 }
 
 fn threat(finding: &Finding) -> Threat<'_> {
-    let known = Known::of(finding.rule.plan().technique.as_deref());
+    let known = Known::of(finding.query.plan().technique.as_deref());
     Threat {
         framework: "MITRE ATT&CK",
         tactic: known.tactic.map(Named::new),
@@ -131,8 +121,8 @@ fn threat(finding: &Finding) -> Threat<'_> {
 }
 
 fn recon<'a>(finding: &'a Finding, who: &'a [Process]) -> Recon<'a> {
-    let rule = &finding.rule;
-    let ports = match port(finding) {
+    let query = &finding.query;
+    let ports = match finding.port {
         Some(_) => &[][..],
         None => &finding.ports,
     };
@@ -146,15 +136,15 @@ fn recon<'a>(finding: &'a Finding, who: &'a [Process]) -> Recon<'a> {
         (remotes, [network, None], locals)
     };
     Recon {
-        severity: rule.severity().name(),
+        severity: query.severity().name(),
         phase: finding.phase.name(),
         left_out: None,
-        measure: rule.measure_name(),
+        measure: query.measure_name(),
         count: finding.count,
-        threshold: rule.threshold(),
-        window: message::span(rule.window()),
+        threshold: query.threshold(),
+        window: message::span(query.window()),
         signals: names(finding.signals.iter()),
-        ports: ports.iter().copied().filter(|&port| port != 0).collect(),
+        ports: ports.to_vec(),
         sources,
         source_network,
         destinations,
@@ -172,11 +162,6 @@ fn recon<'a>(finding: &'a Finding, who: &'a [Process]) -> Recon<'a> {
 fn several(all: Option<Address>, seen: &[Address]) -> Vec<IpAddr> {
     let seen = seen.iter().filter(|_| all.is_none());
     seen.map(|address| address.to_ip()).collect()
-}
-
-/// The port of the destination. Echo requests have none.
-fn port(finding: &Finding) -> Option<u16> {
-    finding.port.filter(|&port| port != 0)
 }
 
 /// The names of signals; two may share one.
@@ -202,4 +187,4 @@ fn transport(finding: &Finding, family: Option<IpAddr>) -> Option<&'static str> 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

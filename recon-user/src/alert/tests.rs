@@ -1,6 +1,5 @@
 //! Lines as readers see them: fields and messages for each kind of finding.
 
-mod limit;
 mod several;
 
 use std::net::IpAddr;
@@ -12,21 +11,23 @@ use serde_json::{Value, json};
 use crate::kql::eval::Value as Column;
 
 use super::*;
-use crate::judge::{Answers, Phase};
-use crate::rule::{Configured, Measure, Rule, SignalSet, defaults};
+use crate::incident::Phase;
+use crate::row::SignalSet;
+use crate::rule::{Configured, defaults};
+use crate::stream::{Answers, Measure, Query};
 
-const REMOTE: Address = Address::v4([198, 51, 100, 7]);
-const LOCAL: Address = Address::v4([203, 0, 113, 1]);
+pub(crate) const REMOTE: Address = Address::v4([198, 51, 100, 7]);
+pub(crate) const LOCAL: Address = Address::v4([203, 0, 113, 1]);
 
 /// A finding of the rule of that id that counts the first of `signals`.
-fn finding(id: &str, signals: &[Signal]) -> Finding {
-    let rule = defaults()
+pub(crate) fn finding(id: &str, signals: &[Signal]) -> Finding {
+    let query = defaults()
         .into_iter()
-        .map(|plan| Rule::new(Configured::plain(plan)))
-        .find(|rule| rule.id() == id && rule.signals.contains(signals[0]))
+        .map(|plan| Query::new(Configured::plain(plan)))
+        .find(|query| query.id() == id && query.filter.signals.contains(signals[0]))
         .expect("one of the rules");
     Finding {
-        rule: rule.into(),
+        query: query.into(),
         columns: vec![("RemoteIP".into(), Column::text("198.51.100.7"))],
         sorted_by: Vec::new(),
         phase: Phase::Began,
@@ -42,8 +43,8 @@ fn finding(id: &str, signals: &[Signal]) -> Finding {
         signals: SignalSet::of(signals),
         ports: vec![22, 80],
         locals: vec![LOCAL],
-        process: None,
-        processes: Vec::new(),
+        pid: None,
+        pids: Vec::new(),
         answers: None,
         suppressed: 2,
         lower_bound: false,
@@ -70,8 +71,12 @@ fn unnamed() -> Process {
     }
 }
 
-fn parsed(finding: &Finding, who: &[Process]) -> Value {
-    let line = line(finding, "web1", who).expect("plain data");
+pub(crate) fn parsed(finding: &Finding, who: &[Process]) -> Value {
+    let notification = Notification {
+        finding: finding.clone(),
+        suppressed: None,
+    };
+    let line = line(&notification, "web1", who).expect("plain data");
     assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1);
     serde_json::from_slice(&line).expect("JSON")
 }
@@ -114,7 +119,7 @@ fn a_line_is_ecs() {
 #[test]
 fn a_process_is_ecs() {
     let mut finding = finding("outbound-scan-tool", &[Signal::SynSent]);
-    finding.process = Some(77);
+    finding.pid = Some(77);
     finding.port = Some(443);
     let mut alert = parsed(&finding, &[nmap()]);
     for field in ["@timestamp", "ecs", "event", "threat", "host"] {
@@ -194,7 +199,7 @@ fn direction_transport_and_several_destinations() {
     accepted.port = Some(22);
     let mut sweeping = finding("outbound-sweep", &[Signal::EchoSent]);
     sweeping.remote = None;
-    sweeping.port = Some(0);
+    sweeping.port = None;
     let mut unplaced = sweeping.clone();
     unplaced.local = None;
     // (finding, source, destination, network, signals, destinations)
@@ -253,7 +258,7 @@ fn direction_transport_and_several_destinations() {
             fields,
             [source, destination, network, signals, destinations],
             "{}",
-            finding.rule.id()
+            finding.query.id()
         );
     }
 }
@@ -294,11 +299,11 @@ fn answers_are_told() {
 fn messages_say_who_did_what_to_whom() {
     let port = |id, signal, port| {
         let mut finding = finding(id, &[signal]);
-        finding.port = Some(port);
+        finding.port = (port != 0).then_some(port);
         finding
     };
     let mut sweep = port("outbound-sweep", Signal::SynSent, 22);
-    assert_eq!(sweep.rule.measure, Measure::DistinctRemotes);
+    assert_eq!(sweep.query.measure, Measure::DistinctRemotes);
     sweep.remote = None;
     let mut pings = port("outbound-sweep", Signal::EchoSent, 0);
     (pings.remote, pings.local) = (None, None);

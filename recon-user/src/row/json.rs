@@ -9,12 +9,12 @@
 use std::io::{self, Write};
 
 use jiff::Timestamp;
-use recon_common::{Address, Key, Signal};
+use recon_common::{Address, Signal};
 use serde::Serializer;
 use serde::ser::SerializeMap;
 use serde_json::{Map, Value as Json};
 
-use super::{ANSWERED, PortColumn, Row, action_type, port_column, protocol, table};
+use super::{ANSWERED, PortColumn, Row, RowKey, action_type, port_column, protocol, table};
 use crate::kql::eval::Value;
 use crate::kql::{Field, TABLE, nearest};
 use crate::process::{Process, visible};
@@ -63,9 +63,7 @@ pub enum LineError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnedRow {
     /// Who did what to which address and port.
-    pub key: Key,
-    /// What was counted, the key's.
-    pub signal: Signal,
+    pub key: RowKey,
     /// How many events.
     pub count: u64,
     /// When the poll was.
@@ -83,8 +81,7 @@ impl OwnedRow {
     #[must_use]
     pub fn row(&self) -> Row<'_> {
         Row {
-            key: &self.key,
-            signal: self.signal,
+            key: self.key,
             count: self.count,
             time: self.time,
             device: &self.device,
@@ -102,10 +99,10 @@ impl OwnedRow {
 pub fn write(row: &Row<'_>, mut out: impl Write) -> io::Result<()> {
     let mut serializer = serde_json::Serializer::new(&mut out);
     let mut map = serializer.serialize_map(None)?;
-    map.serialize_entry(TYPE, table(row.signal))?;
+    map.serialize_entry(TYPE, table(row.key.signal))?;
     for (field, name, _) in Field::ALL {
         match row.value(field) {
-            Value::Bool(value) if row.key.process != 0 => map.serialize_entry(name, &value)?,
+            Value::Bool(value) if row.key.pid.is_some() => map.serialize_entry(name, &value)?,
             Value::Long(value) => map.serialize_entry(name, &value)?,
             Value::DateTime(time) => map.serialize_entry(name, &time)?,
             Value::String(text) if !text.is_empty() => map.serialize_entry(name, &text)?,
@@ -132,21 +129,15 @@ pub fn parse(line: &str, number: usize) -> Result<OwnedRow, LineError> {
     };
     let (signal, port) = reader.signal()?;
     let process = reader.process()?;
-    let pid = process.as_ref().map_or(0, |process| process.pid);
+    let pid = process.as_ref().map(|process| process.pid);
     Ok(OwnedRow {
-        key: Key {
-            remote: reader
-                .address(Field::RemoteIp)?
-                .unwrap_or(Address::UNSPECIFIED),
-            local: reader
-                .address(Field::LocalIp)?
-                .unwrap_or(Address::UNSPECIFIED),
-            process: pid,
+        key: RowKey {
+            remote: reader.address(Field::RemoteIp)?,
+            local: reader.address(Field::LocalIp)?,
             port,
-            signal: signal as u8,
-            reserved: 0,
+            pid,
+            signal,
         },
-        signal,
         count: reader.number(Field::Count)?.unwrap_or(1),
         time: reader.time()?,
         device: reader
@@ -218,7 +209,8 @@ impl Reader {
         let address: std::net::IpAddr = text
             .parse()
             .map_err(|_| self.wrong(field.name(), "expected an IPv4 or IPv6 address"))?;
-        Ok(Some(address.into()))
+        let address = Address::from(address);
+        Ok((address != Address::UNSPECIFIED).then_some(address))
     }
 
     /// `TimeGenerated`, or `Timestamp` where there is only that.
@@ -233,7 +225,7 @@ impl Reader {
     }
 
     /// The signal that the row was counted as, and its port.
-    fn signal(&self) -> Result<(Signal, u16), LineError> {
+    fn signal(&self) -> Result<(Signal, Option<u16>), LineError> {
         let mut candidates = Signal::ALL.to_vec();
         let tables = candidates.iter().map(|&signal| table(signal)).collect();
         let table_name = self.one_of(TYPE, tables, TABLE)?;
@@ -276,17 +268,15 @@ impl Reader {
     }
 
     /// Which of the signals it is, by the column that the port is in. Of two that differ by it alone only one may be there.
-    fn direction(&self, candidates: &[Signal]) -> Result<(Signal, u16), LineError> {
+    fn direction(&self, candidates: &[Signal]) -> Result<(Signal, Option<u16>), LineError> {
         let local = self.number(Field::LocalPort)?;
         let remote = self.number(Field::RemotePort)?;
-        let port = |signal| match port_column(signal) {
-            Some(PortColumn::Local) => local,
-            Some(PortColumn::Remote) => remote,
-            None => Some(0),
+        let fits = |&signal: &Signal| match port_column(signal) {
+            Some(PortColumn::Local) => local.map(|port| (signal, Some(port))),
+            Some(PortColumn::Remote) => remote.map(|port| (signal, Some(port))),
+            None => Some((signal, None)),
         };
-        let mut found = candidates
-            .iter()
-            .filter_map(|&signal| Some((signal, port(signal)?)));
+        let mut found = candidates.iter().filter_map(fits);
         let (first, second) = (found.next(), found.next());
         match (first, second) {
             (Some(found), None) => Ok(found),
@@ -340,11 +330,11 @@ impl Reader {
         }
     }
 
-    fn is_scanner(&self, pid: u32) -> Result<bool, LineError> {
+    fn is_scanner(&self, pid: Option<u32>) -> Result<bool, LineError> {
         let column = Field::ProcessIsScanner.name();
         match self.get(column) {
             None => Ok(false),
-            Some(Json::Bool(is_scanner)) => Ok(*is_scanner && pid != 0),
+            Some(Json::Bool(is_scanner)) => Ok(*is_scanner && pid.is_some()),
             Some(_) => Err(self.wrong(column, "expected true or false")),
         }
     }

@@ -7,6 +7,7 @@
 
 pub mod json;
 pub mod network;
+mod signal_set;
 
 #[cfg(test)]
 mod tests;
@@ -22,57 +23,88 @@ use crate::kql::eval::{Columns, Value};
 use crate::kql::{Field, Slot, TABLE};
 use crate::process::Process;
 
+pub use signal_set::SignalSet;
+
+/// Who did what to which address and port: what a key of the kernel's table says, with what is
+/// unknown as `None`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowKey {
+    /// The remote. Unknown for the overflow key, which stands for many sources.
+    pub remote: Option<Address>,
+    /// The address of this host. Unknown for a connection that failed before its first packet.
+    pub local: Option<Address>,
+    /// The port, in the column that [`port_column`] names.
+    pub port: Option<u16>,
+    /// The id of the process that sent it.
+    pub pid: Option<u32>,
+    /// What happened.
+    pub signal: Signal,
+}
+
+impl RowKey {
+    /// Reads a key of the map, where 0 stands for unknown. `None` for a signal of another layout.
+    #[must_use]
+    pub fn unpack(key: &Key) -> Option<Self> {
+        let signal = Signal::from_number(key.signal)?;
+        let known = |address: Address| (address != Address::UNSPECIFIED).then_some(address);
+        Some(Self {
+            remote: known(key.remote),
+            local: known(key.local),
+            port: port_column(signal).map(|_| key.port),
+            pid: (key.process != 0).then_some(key.process),
+            signal,
+        })
+    }
+}
+
 /// A row: what one key of the table counted in one poll.
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a> {
     /// Who did what to which address and port.
-    pub key: &'a Key,
-    /// What was counted, the key's.
-    pub signal: Signal,
+    pub key: RowKey,
     /// How many events.
     pub count: u64,
-    /// When the poll was.
+    /// The time of the poll.
     pub time: Timestamp,
     /// This host's name.
     pub device: &'a str,
-    /// The key's process, as far as it is known.
+    /// The process of the key, as far as it is known.
     pub process: Option<&'a Process>,
-    /// Whether that is a known scanning tool.
+    /// Whether that process is a known scanning tool.
     pub is_scanner: bool,
-    /// Which sources, where the row is of many that it does not name: its remote is [`Address::UNSPECIFIED`] then. None where only their
-    /// number of events is known.
+    /// A sketch of the sources, where the row aggregates many (its remote is unknown then). `None`
+    /// where only their number of events is known.
     pub sources: Option<&'a Registers>,
 }
 
 impl Row<'_> {
-    /// The remote, but for rows of sources that are not named.
-    #[must_use]
-    pub fn remote(&self) -> Option<Address> {
-        (self.key.remote != Address::UNSPECIFIED).then_some(self.key.remote)
-    }
-
     /// The value of a column.
     #[must_use]
     pub fn value(&self, field: Field) -> Value<'_> {
-        let key = self.key;
-        let process = self.process.filter(|_| key.process != 0);
+        let RowKey {
+            remote,
+            local,
+            port,
+            pid,
+            signal,
+        } = self.key;
+        let process = self.process.filter(|_| pid.is_some());
+        let port = |column| port.filter(|_| port_column(signal) == Some(column));
         match field {
             Field::TimeGenerated | Field::Timestamp => Value::DateTime(self.time),
             Field::DeviceName => Value::text(self.device),
-            Field::ActionType => Value::text(action_type(self.signal).unwrap_or(ANSWERED)),
-            Field::Protocol => Value::text(protocol(self.signal)),
-            Field::RemoteIp => owned(self.remote().map(|remote| remote.to_ip().to_string())),
+            Field::ActionType => Value::text(action_type(signal).unwrap_or(ANSWERED)),
+            Field::Protocol => Value::text(protocol(signal)),
+            Field::RemoteIp => owned(remote.map(|remote| remote.to_ip().to_string())),
             Field::RemoteIpType => {
-                let remote = self.remote();
                 Value::text(remote.map_or("", |remote| remote_type(remote.to_ip())))
             }
-            Field::RemoteNetwork => owned(self.remote().map(network::text)),
-            Field::LocalIp if key.local == Address::UNSPECIFIED => Value::text(""),
-            Field::LocalIp => Value::String(Cow::Owned(key.local.to_ip().to_string())),
-            Field::RemotePort => Value::number(self.port(PortColumn::Remote)),
-            Field::LocalPort => Value::number(self.port(PortColumn::Local)),
+            Field::RemoteNetwork => owned(remote.map(network::text)),
+            Field::LocalIp => owned(local.map(|local| local.to_ip().to_string())),
+            Field::RemotePort => Value::number(port(PortColumn::Remote)),
+            Field::LocalPort => Value::number(port(PortColumn::Local)),
             Field::ProcessFileName => Value::text(process.map_or("", file_name)),
-            Field::ProcessId => Value::number((key.process != 0).then_some(key.process)),
+            Field::ProcessId => Value::number(pid),
             Field::ProcessCommandLine => {
                 Value::text(optional(process, |process| &process.command_line))
             }
@@ -84,14 +116,9 @@ impl Row<'_> {
                 owned(user.map(|user| user.to_string()))
             }
             Field::ProcessParentId => Value::number(process.and_then(|process| process.parent)),
-            Field::ProcessIsScanner => Value::Bool(key.process != 0 && self.is_scanner),
+            Field::ProcessIsScanner => Value::Bool(pid.is_some() && self.is_scanner),
             Field::Count => Value::Long(i64::try_from(self.count).unwrap_or(i64::MAX)),
         }
-    }
-
-    /// The key's port, where that is the one.
-    fn port(&self, column: PortColumn) -> Option<u16> {
-        (port_column(self.signal) == Some(column)).then_some(self.key.port)
     }
 }
 
@@ -105,10 +132,8 @@ impl Columns for Row<'_> {
 
     fn address(&self, slot: Slot) -> Option<IpAddr> {
         match slot {
-            Slot::Field(Field::RemoteIp) => self.remote().map(Address::to_ip),
-            Slot::Field(Field::LocalIp) if self.key.local != Address::UNSPECIFIED => {
-                Some(self.key.local.to_ip())
-            }
+            Slot::Field(Field::RemoteIp) => self.key.remote.map(Address::to_ip),
+            Slot::Field(Field::LocalIp) => self.key.local.map(Address::to_ip),
             _ => None,
         }
     }

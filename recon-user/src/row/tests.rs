@@ -101,8 +101,7 @@ fn a_row_of_sources_without_a_name_has_no_remote() {
             reserved: 0,
         };
         let row = Row {
-            key: &key,
-            signal: Signal::Syn,
+            key: RowKey::unpack(&key).expect("a signal"),
             count: 1,
             time: Timestamp::UNIX_EPOCH,
             device: "",

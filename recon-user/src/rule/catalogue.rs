@@ -98,17 +98,18 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::rule::{Configured, Measure, Processes, Rule, Severity};
+    use crate::rule::{Configured, Severity};
+    use crate::stream::{KeyColumn, Measure, ProcessFilter, Query};
 
-    fn rules() -> Vec<Rule> {
+    fn rules() -> Vec<Query> {
         let plans = defaults().into_iter();
         plans
-            .map(|plan| Rule::new(Configured::plain(plan)))
+            .map(|plan| Query::new(Configured::plain(plan)))
             .collect()
     }
 
     /// Whether it is about all sources together.
-    fn is_flood(rule: &Rule) -> bool {
+    fn is_flood(rule: &Query) -> bool {
         rule.id().ends_with("-flood-distributed")
     }
 
@@ -169,8 +170,8 @@ mod tests {
             let seconds = if is_short { 60 } else { 3600 };
             assert_eq!(rule.window(), Duration::from_secs(seconds), "{id}");
             let is_of_all = id == "common-ports" || is_flood(&rule);
-            assert_eq!(rule.is_for_public, !is_of_all, "{id}");
-            assert_eq!(rule.needs_remote, !is_flood(&rule), "{id}");
+            assert_eq!(rule.filter.only_public, !is_of_all, "{id}");
+            assert_eq!(rule.filter.needs_remote, !is_flood(&rule), "{id}");
         }
     }
 
@@ -179,30 +180,33 @@ mod tests {
         for rule in rules() {
             let id = rule.id();
             let is_outbound = |signal: recon_common::Signal| signal.is_outbound();
-            let signals = rule.signals;
+            let signals = rule.filter.signals;
             assert!(signals.iter().count() > 0, "{id}: no signals");
             assert!(
                 signals.iter().all(is_outbound) || !signals.iter().any(is_outbound),
                 "{id}: mixed directions"
             );
-            let names_sources = rule.by.network || is_flood(&rule);
+            let names_sources = rule.key.has(KeyColumn::Network) || is_flood(&rule);
             assert!(
-                rule.by.remote || rule.by.process || names_sources,
+                rule.key.has(KeyColumn::Remote) || rule.key.has(KeyColumn::Pid) || names_sources,
                 "{id}: nobody to name"
             );
-            assert!(rule.others.is_empty(), "{id}: groups take time");
+            assert!(rule.key.computed.is_empty(), "{id}: groups take time");
             let kept = match id {
                 // How many were accepted, and from how many sources.
                 "syn-flood-distributed" => 2,
                 _ => usize::from(names_sources),
             };
-            assert_eq!(rule.kept.len(), kept, "{id}: aggregates take time");
-            assert!(rule.conditions.is_empty(), "{id}: conditions take time");
-            assert!(!rule.asks_process(), "{id}: looks processes up");
+            assert_eq!(rule.others.len(), kept, "{id}: aggregates take time");
+            assert!(
+                rule.filter.conditions.is_empty(),
+                "{id}: conditions take time"
+            );
+            assert!(!rule.needs_process(), "{id}: looks processes up");
             // One event is enough only where something else says that it is one too many.
             assert!(
                 rule.threshold() > 0
-                    || rule.processes == Processes::Tools
+                    || rule.filter.processes == ProcessFilter::Tools
                     || rule.after().is_some(),
                 "{id}: fires at everything"
             );
@@ -218,7 +222,7 @@ mod tests {
             };
             let before = rules[..position]
                 .iter()
-                .find(|before| before.id() == id && before.tells_of_scanners())
+                .find(|before| before.id() == id && before.reports_scanners())
                 .expect("a rule of that id counts ports, and stands before");
             assert!(rule.severity() <= before.severity(), "{id}");
         }

@@ -3,14 +3,15 @@
 //! In: the rules that are there together. Out: a warning for each that goes by one which is not.
 //! The decision held here: that is no error. Whoever turns a rule off may well leave those that go by it as they are, but has to know.
 
-use super::{Configured, Rule};
+use super::Configured;
 use crate::kql::Plan;
+use crate::stream::Query;
 
 /// A line for each rule that goes by another which is not there, or does not tell of remotes by their distinct ports.
 pub(crate) fn unmet(plans: &[&Plan]) -> Vec<String> {
     let is_met = |id: &str| {
         let mut named = plans.iter().filter(|plan| plan.id == id);
-        named.any(|&plan| Rule::new(Configured::plain(plan.clone())).tells_of_scanners())
+        named.any(|&plan| Query::new(Configured::plain(plan.clone())).reports_scanners())
     };
     let of_plan = |plan: &&Plan| {
         let after = plan.after.as_deref();

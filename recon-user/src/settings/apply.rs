@@ -6,7 +6,8 @@
 
 use super::{Override, Places, Refused, Settings};
 use crate::kql::{Diagnostics, Plan};
-use crate::rule::{self, Configured, Measure};
+use crate::rule::Configured;
+use crate::stream::{self, Measure};
 
 impl Settings {
     /// The rules that are enabled, as these settings want them.
@@ -69,7 +70,7 @@ fn keys(plan: &Plan) -> Vec<String> {
 /// What the rule compares with its threshold, as its alerts name it.
 pub(super) fn measure(plan: &Plan) -> Option<&str> {
     let aggregate = plan.aggregates.get(plan.threshold?.aggregate)?;
-    match rule::measure(plan) {
+    match stream::measure(plan) {
         Measure::Other => aggregate.outputs.first().map(|output| &*output.name),
         known => Some(known.name()),
     }

@@ -27,8 +27,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::alert::Limit;
 use crate::cli::RuleOptions;
+use crate::incident::LineLimit;
 use crate::kql::{self, Diagnostics, Plan, Source, Span};
 use crate::process::visible;
 use crate::rule::{self, Configured, Network, Severity, scanners};
@@ -75,7 +75,7 @@ pub struct Settings {
     /// Remotes that are counted although they may be in a list of those allowed.
     pub deny: Vec<Network>,
     /// How many lines of a rule are written.
-    pub alerts: Limit,
+    pub alerts: LineLimit,
     /// The most memory that the agent takes, in bytes.
     pub memory: u64,
     /// By a rule's id, its name, or its id and measure such as `port-scan/distinct_ports`.
@@ -140,7 +140,7 @@ impl Settings {
             local_networks: Vec::new(),
             allow: Vec::new(),
             deny: Vec::new(),
-            alerts: Limit::default(),
+            alerts: LineLimit::default(),
             memory: bytes::DEFAULT_MEMORY,
             rules: BTreeMap::new(),
             origin: Origin {

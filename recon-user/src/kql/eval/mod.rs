@@ -28,7 +28,7 @@ use super::operator::{Comparison, TextOperator};
 use super::plan::{Expr, Slot};
 use super::value::Literal;
 
-pub(crate) use compare::compare;
+pub(crate) use compare::{compare, total_order};
 pub use predicate::Predicate;
 pub use value::Value;
 

@@ -10,7 +10,7 @@ use super::number::{arithmetic, bin, long, negated};
 use super::{Predicate, Value, holds};
 use crate::kql::{Arithmetic, Expr, Loader};
 use crate::process::Process;
-use crate::row::Row;
+use crate::row::{Row, RowKey};
 
 /// Conditions that hold of a row and, after `!!`, such that do not. A line `# ` names the row.
 const CONDITIONS: &str = include_str!("tests/conditions.txt");
@@ -74,8 +74,7 @@ fn with_row<T>(name: &str, ask: impl FnOnce(&Row<'_>) -> T) -> T {
         reserved: 0,
     };
     ask(&Row {
-        key: &key,
-        signal,
+        key: RowKey::unpack(&key).expect("a signal"),
         count: 3,
         time: time("2026-01-31T10:20:30Z"),
         device: "Web-01.Example.org",
@@ -199,14 +198,14 @@ proptest! {
         let condition = format!("{column} {operator} \"{text}\"");
         let filter = filter(&condition);
         with_row("syn", |row| {
-            let mut key = *row.key;
-            key.remote = Address::v4([if small == 0 { 10 } else { remote[0] }, remote[1] % 12, small, remote[3]]);
-            let row = Row { key: &key, ..*row };
+            let remote = Address::v4([if small == 0 { 10 } else { remote[0] }, remote[1] % 12, small, remote[3]]);
+            let key = RowKey { remote: Some(remote), ..row.key };
+            let row = Row { key, ..*row };
             let now = row.time;
             prop_assert_eq!(
                 Predicate::new(&filter[0]).holds(&row, now),
                 holds(&filter[0], &row, now),
-                "{} of {}", condition, key.remote.to_ip()
+                "{} of {}", condition, remote.to_ip()
             );
             Ok(())
         })?;

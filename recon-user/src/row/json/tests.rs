@@ -20,17 +20,15 @@ fn a_row_is_a_line() {
         command_line: Some("nmap -sT \"a b\"".to_owned()),
         ..Process::default()
     };
-    let key = Key {
-        remote: Address::v4([198, 51, 100, 7]),
-        local: Address::UNSPECIFIED,
-        process: 4242,
-        port: 53,
-        signal: Signal::DnsSentTcp as u8,
-        reserved: 0,
+    let key = RowKey {
+        remote: Some(Address::v4([198, 51, 100, 7])),
+        local: None,
+        pid: Some(4242),
+        port: Some(53),
+        signal: Signal::DnsSentTcp,
     };
     let row = Row {
-        key: &key,
-        signal: Signal::DnsSentTcp,
+        key,
         count: 3,
         time: "2026-01-31T10:20:30.5Z".parse().expect("a time"),
         device: "web-01",
@@ -157,8 +155,16 @@ fn short_lines_are_rows() {
     let text = r#"{"Timestamp":"2026-01-31T10:20:30Z","ActionType":"SYN",
         "Protocol":"Tcp","LocalPort":0,"RemotePort":40000,"ReportId":7,"Tags":[]}"#;
     let row = parse(text, 1).expect("a row");
-    assert_eq!((row.signal, row.count, row.key.port), (Signal::Syn, 1, 0));
-    assert_eq!(row.key.remote, Address::UNSPECIFIED);
+    let RowKey {
+        signal,
+        port,
+        remote,
+        ..
+    } = row.key;
+    assert_eq!(
+        (signal, row.count, port, remote),
+        (Signal::Syn, 1, Some(0), None)
+    );
     assert_eq!(
         (row.device.as_str(), row.process, row.is_scanner),
         ("", None, false)
@@ -196,22 +202,21 @@ prop_compose! {
             true => Address::from_v4_word(words[0]),
             false => Address::from_words(words),
         };
-        let pid = process.as_ref().map_or(0, |process| process.pid);
+        let pid = process.as_ref().map(|process| process.pid);
+        let known = |address| (address != Address::UNSPECIFIED).then_some(address);
         OwnedRow {
-            key: Key {
-                remote: if has_remote { address(remote) } else { Address::UNSPECIFIED },
-                local: if has_local { address(local) } else { Address::UNSPECIFIED },
-                process: pid,
-                port: port_column(signal).map_or(0, |_| port),
-                signal: signal as u8,
-                reserved: 0,
+            key: RowKey {
+                remote: known(address(remote)).filter(|_| has_remote),
+                local: known(address(local)).filter(|_| has_local),
+                pid,
+                port: port_column(signal).map(|_| port),
+                signal,
             },
-            signal,
             count,
             time: Timestamp::from_nanosecond(i128::from(nanos)).expect("a time"),
             device,
             process,
-            is_scanner: is_scanner && pid != 0,
+            is_scanner: is_scanner && pid.is_some(),
         }
     }
 }

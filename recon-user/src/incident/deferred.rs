@@ -1,0 +1,80 @@
+//! Rows of rules that follow another rule: they count once that rule has reported their remote.
+//!
+//! In: rows of remotes that were reported in an earlier poll. Out: those of them that count, once the
+//! other rules are judged.
+//! The decision held here: what a scan itself connects to is part of the scan. While it goes on, the
+//! ports that it has probed in a poll outnumber those that accepted it; a connection for its own sake
+//! adds at most its one port.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use recon_common::Address;
+
+use crate::row::{Row, RowKey};
+
+/// A row that waits for the end of its poll.
+#[derive(Clone, Debug)]
+pub(super) struct DeferredRow {
+    /// The query that accepted it.
+    pub(super) query: usize,
+    remote: Address,
+    key: RowKey,
+    count: u64,
+    device: Arc<str>,
+}
+
+impl DeferredRow {
+    pub(super) fn new(query: usize, remote: Address, row: &Row<'_>) -> Self {
+        Self {
+            query,
+            remote,
+            key: row.key,
+            count: row.count,
+            device: row.device.into(),
+        }
+    }
+
+    /// The row, at the end of its poll.
+    pub(super) fn row(&self, time: Timestamp) -> Row<'_> {
+        Row {
+            key: self.key,
+            count: self.count,
+            time,
+            device: &self.device,
+            process: None,
+            is_scanner: false,
+            sources: None,
+        }
+    }
+}
+
+/// The rows that wait.
+#[derive(Debug, Default)]
+pub(super) struct Deferred(Vec<DeferredRow>);
+
+impl Deferred {
+    pub(super) fn push(&mut self, row: DeferredRow) {
+        self.0.push(row);
+    }
+
+    /// Takes the rows that the scan of their remote does not explain. `growth` says by how many ports
+    /// the scan has grown in this poll, as the query's followed rule counts it; `None` where that is no
+    /// longer known.
+    pub(super) fn take_unexplained(
+        &mut self,
+        growth: impl Fn(usize, Address) -> Option<u64>,
+    ) -> Vec<DeferredRow> {
+        let mut rows = std::mem::take(&mut self.0);
+        rows.sort_unstable_by_key(|row| (row.query, row.remote, row.key.port));
+        rows.chunk_by(|a, b| (a.query, a.remote) == (b.query, b.remote))
+            .filter(|rows| {
+                let ports = rows.chunk_by(|a, b| a.key.port == b.key.port);
+                let accepted = ports.count() as u64;
+                growth(rows[0].query, rows[0].remote).is_some_and(|growth| growth <= accepted)
+            })
+            .flatten()
+            .cloned()
+            .collect()
+    }
+}

@@ -1,0 +1,123 @@
+//! What is reported about a group.
+//!
+//! In: a group over its threshold. Out: [`Finding`], which alerts are made from.
+//! The decision held here: a field that several values would fit is `None`, and a sample stands in a
+//! list.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use recon_common::{Address, Signal};
+
+use super::begin;
+use super::state::{Phase, Report};
+use crate::kql::eval::{Columns, Value};
+use crate::row::SignalSet;
+use crate::stream::{Answers, Group, GroupKey, KeyColumn, Query};
+
+/// A group that is over its threshold and is reported.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// The query that fired.
+    pub query: Arc<Query>,
+    /// Whether the incident begins, grows or is over.
+    pub phase: Phase,
+    /// When this was found.
+    pub at: Timestamp,
+    /// The remote address, if the query groups by it or only one was seen.
+    pub remote: Option<Address>,
+    /// The network of the remotes, by its first address, if the query groups by it.
+    pub network: Option<Address>,
+    /// A sample of the remote addresses, ascending.
+    pub remotes: Vec<Address>,
+    /// The port, if the query groups by it or only one was seen.
+    pub port: Option<u16>,
+    /// The local address, if the query groups by it or only one is known.
+    pub local: Option<Address>,
+    /// The measure.
+    pub count: u64,
+    /// No event in the window is older.
+    pub start: Timestamp,
+    /// The last poll that brought an event: none in the window is younger.
+    pub end: Timestamp,
+    /// The signals seen.
+    pub signals: SignalSet,
+    /// A sample of the ports, ascending.
+    pub ports: Vec<u16>,
+    /// A sample of the local addresses, ascending.
+    pub locals: Vec<Address>,
+    /// The process of this host, if the query groups by it or only one is known.
+    pub pid: Option<u32>,
+    /// A sample of the known processes, ascending.
+    pub pids: Vec<u32>,
+    /// What this host answered, for rules on what one remote sends to ports.
+    pub answers: Option<Answers>,
+    /// The columns that the query projects, in its order.
+    pub columns: Vec<(Arc<str>, Value<'static>)>,
+    /// What the findings of one poll are ordered by.
+    pub(crate) sorted_by: Vec<Value<'static>>,
+    /// Polls over the threshold since the last report that were not reported.
+    pub suppressed: u64,
+    /// Whether something was lost while counting, so that the true count may be higher.
+    pub lower_bound: bool,
+}
+
+impl Finding {
+    /// What is reported about a group at `now`.
+    pub(super) fn new(
+        query: &Arc<Query>,
+        group: &Group,
+        key: &GroupKey,
+        report: Report,
+        now: Timestamp,
+    ) -> Self {
+        let samples = group.samples(query);
+        let columns = group.columns(query, key, now);
+        let plan = query.plan();
+        let shown = plan.columns.iter().map(|shown| {
+            let value = columns.value(shown.column.slot).into_owned();
+            (Arc::clone(&shown.name), value)
+        });
+        let sorted_by = plan.order.iter();
+        let sorted_by = sorted_by.map(|by| columns.value(by.column.slot).into_owned());
+        let remote = key.remote.filter(|_| query.key.has(KeyColumn::Remote));
+        let network = key.remote.filter(|_| query.key.has(KeyColumn::Network));
+        let only_remote = samples.remotes.only();
+        let only_port = samples.ports.only().filter(|_| !samples.has_portless);
+        Self {
+            query: Arc::clone(query),
+            phase: report.phase,
+            at: now,
+            remote: remote.or(only_remote.filter(|_| !samples.has_aggregated)),
+            network,
+            remotes: listed(remote, samples.remotes.items()),
+            port: key.port.or(only_port),
+            local: key.local.or(samples.locals.only()),
+            count: group.total(query),
+            // The group may have begun with events that have left the window.
+            start: group.evidence.since.max(begin(query, now)),
+            end: group.changed_at,
+            signals: group.evidence.signals,
+            ports: samples.ports.items().to_vec(),
+            locals: samples.locals.items().to_vec(),
+            pid: key.pid.or(samples.pids.only()),
+            pids: listed(key.pid, samples.pids.items()),
+            answers: None,
+            columns: shown.collect(),
+            sorted_by: sorted_by.collect(),
+            suppressed: report.suppressed,
+            lower_bound: group.evidence.is_lossy,
+        }
+    }
+
+    /// Whether this host is the sender of what was counted.
+    #[must_use]
+    pub fn is_outbound(&self) -> bool {
+        self.signals.iter().all(Signal::is_outbound)
+    }
+}
+
+/// What an alert lists: what the group is keyed by, or else a sample.
+fn listed<T: Copy>(key: Option<T>, sample: &[T]) -> Vec<T> {
+    key.map_or_else(|| sample.to_vec(), |one| vec![one])
+}

@@ -1,0 +1,220 @@
+//! How many lines a rule may write, so that forged alerts do not drown the others.
+//!
+//! In: the findings of each poll, and the time. Out: a [`Notification`] for each line.
+//! The decisions held here:
+//! - The limit applies to each rule apart: alerts that are forged for one cost no alert of another.
+//! - Of the findings of one poll the greatest are written. Only scans that are as large as a true one
+//!   drown it, and each of them takes as many packets.
+//! - What is suppressed is reported when the period is over: how many findings, and the greatest of
+//!   them in full.
+//! - The period of a rule begins with its first line, so that nothing is kept for rules without any.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Finding;
+use crate::stream::Query;
+
+/// How many lines a rule may write in a period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineLimit {
+    /// The lines, 1 or more. `None` for no limit.
+    pub lines: Option<u64>,
+    /// The period.
+    pub per: Duration,
+}
+
+impl Default for LineLimit {
+    fn default() -> Self {
+        Self {
+            lines: Some(20),
+            per: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What a line is written for.
+#[derive(Clone, Debug)]
+pub struct Notification {
+    /// What was found. The greatest of those that were suppressed.
+    pub finding: Finding,
+    /// Set if it stands for all findings that were suppressed in a period.
+    pub suppressed: Option<Suppressed>,
+}
+
+/// Findings of one rule that were suppressed in a period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Suppressed {
+    /// When they are reported.
+    pub at: Timestamp,
+    /// How many.
+    pub count: u64,
+    /// None of their events is older.
+    pub start: Timestamp,
+    /// None of their events is younger.
+    pub end: Timestamp,
+    /// The length of the period.
+    pub per: Duration,
+}
+
+/// The limit, and what each rule has written.
+#[derive(Debug)]
+pub struct LineLimiter {
+    limit: LineLimit,
+    /// The periods that are running, in the order in which they began.
+    periods: Vec<Period>,
+    suppressed: u64,
+}
+
+/// The period of one rule.
+#[derive(Debug)]
+struct Period {
+    query: Arc<Query>,
+    since: Timestamp,
+    written: u64,
+    suppressed: Option<Notification>,
+}
+
+impl LineLimiter {
+    /// A limiter that has seen nothing.
+    #[must_use]
+    pub fn new(limit: LineLimit) -> Self {
+        Self {
+            limit,
+            periods: Vec::new(),
+            suppressed: 0,
+        }
+    }
+
+    /// What is written at `now`: first what was suppressed in periods that are over, then as many of
+    /// the findings as may be, in their order.
+    pub fn limit_findings(&mut self, findings: Vec<Finding>, now: Timestamp) -> Vec<Notification> {
+        let mut notifications = self.end_due(now);
+        let suppressed_in = match self.limit.lines {
+            Some(lines) => self.choose(&findings, lines, now),
+            None => vec![None; findings.len()],
+        };
+        for (finding, period) in findings.into_iter().zip(suppressed_in) {
+            match period {
+                Some(period) => {
+                    self.suppressed += 1;
+                    self.periods[period].suppress(finding, self.limit.per);
+                }
+                None => notifications.push(Notification {
+                    finding,
+                    suppressed: None,
+                }),
+            }
+        }
+        notifications
+    }
+
+    /// Ends all periods: what was suppressed in them.
+    pub fn finish(&mut self, now: Timestamp) -> Vec<Notification> {
+        let periods = std::mem::take(&mut self.periods).into_iter();
+        periods.filter_map(|period| period.end(now)).collect()
+    }
+
+    /// How many findings were suppressed in all.
+    #[must_use]
+    pub fn suppressed(&self) -> u64 {
+        self.suppressed
+    }
+
+    fn end_due(&mut self, now: Timestamp) -> Vec<Notification> {
+        let per = SignedDuration::try_from(self.limit.per).unwrap_or(SignedDuration::MAX);
+        // A clock that was set back ends a period too.
+        let is_over = |period: &mut Period| {
+            !(SignedDuration::ZERO..per).contains(&now.duration_since(period.since))
+        };
+        let over = self.periods.extract_if(.., is_over);
+        over.filter_map(|period| {
+            let end = period.since.checked_add(per).unwrap_or(now);
+            period.end(end.min(now))
+        })
+        .collect()
+    }
+
+    /// For each finding that is suppressed, the position of its period.
+    fn choose(&mut self, findings: &[Finding], lines: u64, now: Timestamp) -> Vec<Option<usize>> {
+        let mut by_period: Vec<Vec<usize>> = vec![Vec::new(); self.periods.len()];
+        for (position, finding) in findings.iter().enumerate() {
+            let period = self.period_of(&finding.query, now);
+            if period == by_period.len() {
+                by_period.push(Vec::new());
+            }
+            by_period[period].push(position);
+        }
+        let mut suppressed_in = vec![None; findings.len()];
+        for (index, mut positions) in by_period.into_iter().enumerate() {
+            let period = &mut self.periods[index];
+            let room = usize::try_from(lines - period.written).unwrap_or(usize::MAX);
+            // Of equal counts the first stay.
+            positions.sort_by_key(|&position| Reverse(findings[position].count));
+            period.written += positions.len().min(room) as u64;
+            for position in positions.into_iter().skip(room) {
+                suppressed_in[position] = Some(index);
+            }
+        }
+        suppressed_in
+    }
+
+    /// The position of a rule's period, which begins now if none is running.
+    fn period_of(&mut self, query: &Arc<Query>, now: Timestamp) -> usize {
+        let is_it = |period: &Period| Arc::ptr_eq(&period.query, query);
+        self.periods.iter().position(is_it).unwrap_or_else(|| {
+            self.periods.push(Period {
+                query: Arc::clone(query),
+                since: now,
+                written: 0,
+                suppressed: None,
+            });
+            self.periods.len() - 1
+        })
+    }
+}
+
+impl Period {
+    fn suppress(&mut self, finding: Finding, per: Duration) {
+        let Finding { at, start, end, .. } = finding;
+        let Some(Notification {
+            finding: greatest,
+            suppressed: Some(all),
+        }) = &mut self.suppressed
+        else {
+            let suppressed = Some(Suppressed {
+                at,
+                count: 1,
+                start,
+                end,
+                per,
+            });
+            self.suppressed = Some(Notification {
+                finding,
+                suppressed,
+            });
+            return;
+        };
+        all.count += 1;
+        all.start = all.start.min(start);
+        all.end = all.end.max(end);
+        if finding.count > greatest.count {
+            *greatest = finding;
+        }
+    }
+
+    /// What was suppressed, at its end.
+    fn end(self, now: Timestamp) -> Option<Notification> {
+        let mut notification = self.suppressed?;
+        if let Some(suppressed) = &mut notification.suppressed {
+            suppressed.at = now;
+        }
+        Some(notification)
+    }
+}
+
+#[cfg(test)]
+mod tests;

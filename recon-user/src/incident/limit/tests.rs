@@ -1,0 +1,172 @@
+//! Which findings are written, and what is reported about the others.
+
+use recon_common::Signal;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::alert;
+use crate::alert::tests::{finding, parsed};
+use crate::incident::Phase;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_700_000_000 + second).expect("in range")
+}
+
+fn limiter(lines: Option<u64>) -> LineLimiter {
+    LineLimiter::new(LineLimit {
+        lines,
+        per: Duration::from_secs(60),
+    })
+}
+
+/// Findings of one rule with these counts.
+fn findings(of: &Finding, counts: &[u64]) -> Vec<Finding> {
+    let finding = |&count| Finding {
+        query: Arc::clone(&of.query),
+        count,
+        ..of.clone()
+    };
+    counts.iter().map(finding).collect()
+}
+
+/// The counts that are written, and how many findings each line says were suppressed.
+fn counts(written: &[Notification]) -> Vec<(u64, Option<u64>)> {
+    let suppressed = |line: &Notification| line.suppressed.map(|suppressed| suppressed.count);
+    written
+        .iter()
+        .map(|line| (line.finding.count, suppressed(line)))
+        .collect()
+}
+
+fn plain(counts: &[u64]) -> Vec<(u64, Option<u64>)> {
+    counts.iter().map(|&count| (count, None)).collect()
+}
+
+#[test]
+fn n_are_written_and_of_more_the_greatest_in_their_order() {
+    // (lines, counts of one poll, those that are written, how many are left out and the greatest of them)
+    for (lines, found, written, left_out) in [
+        (Some(3), &[][..], &[][..], None),
+        (Some(3), &[21, 22, 23], &[21, 22, 23], None),
+        (Some(3), &[21, 22, 23, 24], &[22, 23, 24], Some((1, 21))),
+        (
+            Some(3),
+            &[30, 21, 1000, 22, 25],
+            &[30, 1000, 25],
+            Some((2, 22)),
+        ),
+        (Some(3), &[21, 21, 21, 21], &[21, 21, 21], Some((1, 21))),
+        (Some(1), &[21, 22], &[22], Some((1, 21))),
+        (None, &[21, 22, 23, 24], &[21, 22, 23, 24], None),
+    ] {
+        let mut limiter = limiter(lines);
+        let of = finding("port-scan", &[Signal::Syn]);
+        let told = limiter.limit_findings(findings(&of, found), at(0));
+        assert_eq!(counts(&told), plain(written), "{lines:?} {found:?}");
+        let ended = counts(&limiter.finish(at(1)));
+        let expected = left_out.map(|(count, greatest)| (greatest, Some(count)));
+        assert_eq!(ended, Vec::from_iter(expected), "{lines:?} {found:?}");
+        let total = left_out.map_or(0, |(count, _)| count);
+        assert_eq!(limiter.suppressed(), total, "{lines:?} {found:?}");
+        assert!(limiter.finish(at(2)).is_empty(), "told of once");
+    }
+}
+
+#[test]
+fn default_limits_are_twenty_a_minute() {
+    for (found, left_out) in [(20, 0), (21, 1)] {
+        let mut limiter = LineLimiter::new(LineLimit::default());
+        let of = finding("port-scan", &[Signal::Syn]);
+        let told = limiter.limit_findings(findings(&of, &vec![21; found]), at(0));
+        assert_eq!((told.len(), limiter.suppressed()), (20, left_out));
+    }
+}
+
+#[test]
+fn a_time_begins_with_the_first_line_and_ends_with_what_was_left_out() {
+    let mut limiter = limiter(Some(2));
+    let of = finding("port-scan", &[Signal::Syn]);
+    // (second, counts, counts that are told with how many were left out)
+    for (second, found, expected) in [
+        (5, &[21][..], plain(&[21])),
+        (6, &[22, 90], plain(&[90])),
+        // Ends of incidents too.
+        (30, &[99], vec![]),
+        (64, &[30], vec![]),
+        (
+            65,
+            &[23, 24, 25],
+            vec![(99, Some(3)), (24, None), (25, None)],
+        ),
+        (124, &[], vec![]),
+        (125, &[], vec![(23, Some(1))]),
+        (300, &[26], plain(&[26])),
+        // The clock is set back.
+        (299, &[27, 28], plain(&[27, 28])),
+    ] {
+        let mut found = findings(&of, found);
+        if second == 30 {
+            found[0].phase = Phase::Ended;
+        }
+        let told = limiter.limit_findings(found, at(second));
+        assert_eq!(counts(&told), expected, "at {second} s");
+    }
+}
+
+#[test]
+fn rules_are_limited_apart() {
+    let mut limiter = limiter(Some(2));
+    let scan = finding("port-scan", &[Signal::Syn]);
+    let flood = finding("syn-flood", &[Signal::Syn]);
+    let mut found = findings(&scan, &[21, 22, 23]);
+    found.extend(findings(&flood, &[501]));
+    found.extend(findings(&scan, &[24]));
+    let told = limiter.limit_findings(found, at(0));
+    assert_eq!(counts(&told), plain(&[23, 501, 24]));
+    let told = limiter.limit_findings(findings(&flood, &[502, 503]), at(1));
+    assert_eq!(counts(&told), plain(&[503]));
+    let ended = limiter.finish(at(2));
+    let ids: Vec<_> = ended.iter().map(|told| told.finding.query.id()).collect();
+    assert_eq!(ids, ["port-scan", "syn-flood"]);
+    assert_eq!(counts(&ended), [(22, Some(2)), (502, Some(1))]);
+}
+
+#[test]
+fn what_was_left_out_is_a_line_about_the_greatest() {
+    let mut limiter = limiter(Some(1));
+    let scan = finding("port-scan", &[Signal::Syn]);
+    let mut found = findings(&scan, &[50, 21, 22]);
+    (found[1].start, found[1].end) = (at(-30), at(-20));
+    limiter.limit_findings(found, at(0));
+    let told = limiter.limit_findings(Vec::new(), at(60));
+    let [left_out] = &told[..] else {
+        panic!("{told:?}")
+    };
+    let line = alert::line(left_out, "web1", &[]).expect("plain data");
+    let mut line: Value = serde_json::from_slice(&line).expect("JSON");
+    let changed = [
+        ("/@timestamp", json!("2023-11-14T22:14:20Z")),
+        (
+            "/message",
+            json!(
+                "port-scan: 2 more left out in 1m, the greatest: 198.51.100.7 on 203.0.113.1: 22 distinct ports, over 20 in 1h"
+            ),
+        ),
+        ("/event/start", json!("2023-11-14T22:12:50Z")),
+        ("/event/end", json!("2023-11-14T22:13:21Z")),
+        ("/recon/phase", json!("left_out")),
+        ("/recon/left_out", json!(2)),
+    ];
+    for (field, expected) in &changed {
+        assert_eq!(line.pointer(field), Some(expected), "{field}");
+    }
+    // All else is the greatest's own.
+    let mut own = parsed(&findings(&scan, &[22])[0], &[]);
+    let recon = own["recon"].as_object_mut().expect("an object");
+    recon.insert("left_out".to_owned(), json!(null));
+    for (field, _) in &changed {
+        *own.pointer_mut(field).expect(field) = json!(null);
+        *line.pointer_mut(field).expect(field) = json!(null);
+    }
+    assert_eq!(line, own);
+}

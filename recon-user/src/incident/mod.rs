@@ -1,0 +1,333 @@
+//! Incidents: what is reported about groups over their threshold, and when.
+//!
+//! In: the groups that a poll has changed. Out: [`Notification`]s, in the order in which they are written.
+//!
+//! | step | module | holds |
+//! |---|---|---|
+//! | state | [`state`] | the life of one incident |
+//! | follow | `deferred`, `reported` | rules that depend on the remotes of another rule |
+//! | finding | [`finding`] | what is reported |
+//! | order | `order` | `order by` and `take` of a query |
+//! | limit | [`limit`] | how many lines a rule may write |
+//!
+//! The decisions held here:
+//! - The incident of a group lies here, under the tag that the stream keeps with the group. A group
+//!   whose incident is open is never evicted.
+//! - Ends are awaited in the order of the times at which they are due, so that a poll looks only at
+//!   what it has changed and at what is due.
+//! - It knows nothing of queries but their thresholds and conditions.
+
+mod deferred;
+pub mod finding;
+pub mod limit;
+mod order;
+mod reported;
+pub mod state;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use recon_common::Address;
+
+use crate::row::Row;
+use crate::stream::window::{self, allocated};
+use crate::stream::{Group, GroupKey, Interval, Query, Role, Running, Stream, Tag};
+use deferred::{Deferred, DeferredRow};
+use reported::Reported;
+use state::{Due, Incident, Report};
+
+pub use finding::Finding;
+pub use limit::{LineLimit, LineLimiter, Notification, Suppressed};
+pub use state::Phase;
+
+/// Incidents whose end is awaited, by the time at which it is due and the order in which they began.
+type Awaited = BTreeMap<(Timestamp, u64), (usize, GroupKey)>;
+/// The bytes of an awaited end: nodes of the tree are two thirds full on average.
+const AWAITED_BYTES: usize = size_of::<((Timestamp, u64), (usize, GroupKey))>() * 3 / 2;
+/// The bytes that an incident takes here, which its group reserves.
+pub(crate) const INCIDENT_BYTES: usize = allocated(size_of::<Incident>()) + AWAITED_BYTES;
+
+/// All incidents.
+#[derive(Debug)]
+pub(crate) struct Incidents {
+    /// By tag.
+    incidents: Vec<Option<Incident>>,
+    /// Tags that are free.
+    free: Vec<Tag>,
+    awaited: Awaited,
+    /// How many incidents have been awaited.
+    awaited_total: u64,
+    reported: Reported,
+    deferred: Deferred,
+}
+
+/// What one poll's judgement depends on.
+#[derive(Clone, Copy)]
+struct Poll {
+    interval: Interval,
+    /// Whether the kernel lost something.
+    is_lossy: bool,
+}
+
+impl Incidents {
+    pub(crate) fn new(queries: &[Arc<Query>]) -> Self {
+        Self {
+            incidents: Vec::new(),
+            free: Vec::new(),
+            awaited: Awaited::new(),
+            awaited_total: 0,
+            reported: Reported::new(queries),
+            deferred: Deferred::default(),
+        }
+    }
+
+    /// The role of each query in the stream: one that follows another which is not in force counts
+    /// nothing.
+    pub(crate) fn roles(&self, queries: &[Arc<Query>]) -> Vec<Running> {
+        let roles = queries.iter().enumerate().map(|(index, query)| {
+            let role = match (query.after(), self.reported.followed(index)) {
+                (None, _) => Role::Direct,
+                (Some(_), Some(_)) => Role::Deferred,
+                (Some(_), None) => Role::Idle,
+            };
+            Running {
+                query: Arc::clone(query),
+                role,
+            }
+        });
+        roles.collect()
+    }
+
+    /// Whether the incident of a tag was over its threshold at `since` or later.
+    pub(crate) fn protects(&self, tag: Tag, since: Timestamp) -> bool {
+        self.get(tag)
+            .is_some_and(|incident| incident.was_over(since))
+    }
+
+    fn get(&self, tag: Tag) -> Option<&Incident> {
+        self.incidents.get(tag.0 as usize)?.as_ref()
+    }
+
+    /// The queries that do not count this remote, as the rule of their `unless` has reported it.
+    pub(crate) fn skipped(&self, remote: Option<Address>, now: Timestamp) -> Vec<usize> {
+        let is_over = |tag, since| self.protects(tag, since);
+        match remote {
+            Some(remote) => self.reported.skipped(remote, now, &is_over),
+            None => Vec::new(),
+        }
+    }
+
+    /// Defers a row for the queries that follow a rule which has reported its remote.
+    pub(crate) fn defer(&mut self, stream: &Stream, row: &Row<'_>) {
+        let Some(remote) = row.key.remote else { return };
+        let is_over = |tag, since| self.protects(tag, since);
+        for index in self.reported.following(remote, row.time, &is_over) {
+            if stream.accepts(index, row) {
+                self.deferred.push(DeferredRow::new(index, remote, row));
+            }
+        }
+    }
+
+    /// Ends a poll: what is reported about the groups that it has changed, in the order in which
+    /// they were first changed, and about incidents that are over.
+    pub(crate) fn end_poll(
+        &mut self,
+        stream: &mut Stream,
+        interval: Interval,
+        is_lossy: bool,
+    ) -> Vec<Finding> {
+        let poll = Poll { interval, is_lossy };
+        stream.end_rows();
+        let mut findings = Vec::new();
+        self.judge_changed(stream, poll, &mut findings);
+        self.count_deferred(stream, interval);
+        self.judge_changed(stream, poll, &mut findings);
+        self.end_due(stream, interval.to, &mut findings);
+        stream.end_poll();
+        order::arrange(findings)
+    }
+
+    /// Judges the groups that the poll has changed. A rule with `unless` stands after the rule that it
+    /// names.
+    fn judge_changed(&mut self, stream: &mut Stream, poll: Poll, findings: &mut Vec<Finding>) {
+        self.release(stream);
+        let mut found = Vec::new();
+        for index in 0..stream.queries().len() {
+            let mut began = Vec::new();
+            for changed in stream.take_changed(index) {
+                if let Some((finding, remote)) = self.judge(stream, index, changed.position, poll) {
+                    if finding.phase == Phase::Began {
+                        began.extend(remote);
+                    }
+                    found.push((changed.order, finding));
+                }
+            }
+            for skipping in self.reported.skipping(index) {
+                // What the neighbours did goes too: the group does not know who did what.
+                for &remote in &began {
+                    stream.clear_network_of(skipping, remote);
+                }
+            }
+        }
+        found.sort_unstable_by_key(|&(order, _)| order);
+        findings.extend(found.into_iter().map(|(_, finding)| finding));
+    }
+
+    /// Judges one group. Returns what is reported about it, and the remote that it is keyed by.
+    fn judge(
+        &mut self,
+        stream: &mut Stream,
+        index: usize,
+        position: u32,
+        poll: Poll,
+    ) -> Option<(Finding, Option<Address>)> {
+        let query = Arc::clone(&stream.queries()[index].query);
+        if poll.is_lossy {
+            stream.mark_lossy(index, position);
+        }
+        let now = poll.interval.to;
+        let group = stream.group(index, position);
+        let (total, mut tag) = (group.total(&query), group.tag);
+        let mut found = None;
+        if total > query.threshold() {
+            let key = group.key(&query);
+            if group.meets_conditions(&query, &key, now) {
+                let report = match tag.and_then(|tag| self.incident_mut(tag)) {
+                    Some(incident) => incident.note_count(total, &query, now),
+                    None => {
+                        tag = Some(self.begin(index, &key, total, now));
+                        Some(Report::BEGAN)
+                    }
+                };
+                found = report.map(|report| (report, key));
+            }
+        }
+        let tag = tag?;
+        if stream.group(index, position).tag != Some(tag) {
+            stream.set_tag(index, position, tag);
+        }
+        if self.incident_mut(tag).is_some_and(Incident::await_end) {
+            let key = stream.group(index, position).key(&query);
+            self.awaited.insert((now, self.awaited_total), (index, key));
+            self.awaited_total += 1;
+        }
+        let (report, key) = found?;
+        let group = stream.group(index, position);
+        let mut finding = Finding::new(&query, group, &key, report, now);
+        finding.answers = stream.answers(index, &key, now);
+        Some((finding, key.remote))
+    }
+
+    /// Begins the incident of a group.
+    fn begin(&mut self, index: usize, key: &GroupKey, count: u64, now: Timestamp) -> Tag {
+        let incident = Some(Incident::begin(count, now));
+        let tag = match self.free.pop() {
+            Some(tag) => {
+                self.incidents[tag.0 as usize] = incident;
+                tag
+            }
+            None => {
+                self.incidents.push(incident);
+                Tag(self.incidents.len() as u32 - 1)
+            }
+        };
+        self.reported.add(index, key, tag);
+        tag
+    }
+
+    fn incident_mut(&mut self, tag: Tag) -> Option<&mut Incident> {
+        self.incidents.get_mut(tag.0 as usize)?.as_mut()
+    }
+
+    /// Drops the incidents of groups that were evicted.
+    fn release(&mut self, stream: &mut Stream) {
+        let released = stream.take_released();
+        for &tag in &released {
+            self.incidents[tag.0 as usize] = None;
+            self.reported.remove(tag);
+        }
+        self.free.extend(released);
+    }
+
+    /// Counts the deferred rows of remotes whose own scan does not explain them.
+    fn count_deferred(&mut self, stream: &mut Stream, interval: Interval) {
+        let rows = self.deferred.take_unexplained(|index, remote| {
+            let followed = self.reported.followed(index)?;
+            stream.growth(followed, &GroupKey::of_remote(remote))
+        });
+        for deferred in rows {
+            let protect = |tag, since| self.protects(tag, since);
+            let row = deferred.row(interval.to);
+            stream.count_in(deferred.query, &row, interval, &protect);
+        }
+    }
+
+    /// Reports the incidents that are over.
+    fn end_due(&mut self, stream: &mut Stream, now: Timestamp, findings: &mut Vec<Finding>) {
+        while let Some(first) = self.awaited.first_entry()
+            && first.key().0 <= now
+        {
+            let ((_, order), (index, key)) = first.remove_entry();
+            let Some(position) = stream.find(index, &key) else {
+                continue;
+            };
+            stream.expire(index, position, now);
+            match self.end(stream, index, position, &key, now, now) {
+                Ok(found) => findings.extend(found),
+                Err(Due(later)) => {
+                    self.awaited.insert((later, order), (index, key));
+                }
+            }
+        }
+    }
+
+    /// Ends the incident of a group, if it is over at `at`. Returns what is reported about it at
+    /// `now`.
+    fn end(
+        &mut self,
+        stream: &Stream,
+        index: usize,
+        position: u32,
+        key: &GroupKey,
+        at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<Finding>, Due> {
+        let query = &stream.queries()[index].query;
+        let group: &Group = stream.group(index, position);
+        let incident = group.tag.and_then(|tag| self.incident_mut(tag));
+        let Some(incident) = incident else {
+            return Ok(None);
+        };
+        let report = incident.end(group.total(query), group.changed_at, at)?;
+        Ok(report.map(|report| {
+            let mut finding = Finding::new(query, group, key, report, now);
+            finding.answers = stream.answers(index, key, now);
+            finding
+        }))
+    }
+
+    /// Ends all incidents, as there are no more rows: reports those that have grown since their last
+    /// report.
+    pub(crate) fn finish(&mut self, stream: &Stream, now: Timestamp) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for index in 0..stream.queries().len() {
+            let query = &stream.queries()[index].query;
+            let tagged = stream.tagged(index).into_iter();
+            let mut keyed: Vec<_> = tagged
+                .map(|position| (stream.group(index, position).key(query), position))
+                .collect();
+            keyed.sort_unstable_by(|(one, _), (other, _)| one.order(other));
+            for (key, position) in keyed {
+                let ended = self.end(stream, index, position, &key, Timestamp::MAX, now);
+                findings.extend(ended.unwrap_or(None));
+            }
+        }
+        order::arrange(findings)
+    }
+}
+
+/// When the window of a query begins.
+fn begin(query: &Query, now: Timestamp) -> Timestamp {
+    window::begin(now, query.window())
+}

@@ -1,0 +1,127 @@
+//! The remotes that a rule has reported, for the rules that follow it: `after` and `unless`.
+//!
+//! In: incidents of rules that count the ports of one remote. Out: which queries skip or defer the
+//! rows of a remote.
+//! The decision held here: a remote counts as reported while its incident was over the threshold
+//! within the window of the rule that reported it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use recon_common::Address;
+
+use super::begin;
+use crate::stream::{GroupKey, Query, Secrets, Tag};
+
+/// The remotes that rules have reported.
+#[derive(Debug)]
+pub(super) struct Reported {
+    queries: Vec<Follower>,
+    /// By query: the tags of the incidents of remotes. Only of queries that another one follows.
+    remotes: Vec<HashMap<Address, Tag, Secrets>>,
+}
+
+/// What a query depends on, by index.
+#[derive(Debug)]
+struct Follower {
+    query: Arc<Query>,
+    after: Option<usize>,
+    unless: Option<usize>,
+    /// Whether another query depends on it.
+    is_followed: bool,
+}
+
+impl Reported {
+    pub(super) fn new(queries: &[Arc<Query>]) -> Self {
+        let position = |id: &str| {
+            let is_it = |query: &Arc<Query>| query.id() == id && query.reports_scanners();
+            queries.iter().position(is_it)
+        };
+        let after = |query: &Query| query.after().and_then(position);
+        let unless = |query: &Query| query.unless().and_then(position);
+        let follows =
+            |query: &Query, index| after(query) == Some(index) || unless(query) == Some(index);
+        let follower = |(index, query): (usize, &Arc<Query>)| Follower {
+            after: after(query),
+            unless: unless(query),
+            is_followed: queries.iter().any(|other| follows(other, index)),
+            query: Arc::clone(query),
+        };
+        Self {
+            queries: queries.iter().enumerate().map(follower).collect(),
+            remotes: queries.iter().map(|_| HashMap::default()).collect(),
+        }
+    }
+
+    /// The query that a query is `after`, if that is in force.
+    pub(super) fn followed(&self, index: usize) -> Option<usize> {
+        self.queries[index].after
+    }
+
+    /// Notes the incident of a group.
+    pub(super) fn add(&mut self, index: usize, key: &GroupKey, tag: Tag) {
+        if self.queries[index].is_followed
+            && let Some(remote) = key.remote
+        {
+            self.remotes[index].insert(remote, tag);
+        }
+    }
+
+    /// Forgets an incident.
+    pub(super) fn remove(&mut self, tag: Tag) {
+        for remotes in &mut self.remotes {
+            remotes.retain(|_, of| *of != tag);
+        }
+    }
+
+    /// The queries that a query's reports make skip a remote.
+    pub(super) fn skipping(&self, index: usize) -> Vec<usize> {
+        let all = self.queries.iter().enumerate();
+        all.filter(|(_, follower)| follower.unless == Some(index))
+            .map(|(skipping, _)| skipping)
+            .collect()
+    }
+
+    /// The queries whose `unless` has reported a remote.
+    #[inline]
+    pub(super) fn skipped(
+        &self,
+        remote: Address,
+        now: Timestamp,
+        is_over: &dyn Fn(Tag, Timestamp) -> bool,
+    ) -> Vec<usize> {
+        self.depending(remote, now, is_over, |follower| follower.unless)
+    }
+
+    /// The queries whose `after` has reported a remote.
+    #[inline]
+    pub(super) fn following(
+        &self,
+        remote: Address,
+        now: Timestamp,
+        is_over: &dyn Fn(Tag, Timestamp) -> bool,
+    ) -> Vec<usize> {
+        self.depending(remote, now, is_over, |follower| follower.after)
+    }
+
+    fn depending(
+        &self,
+        remote: Address,
+        now: Timestamp,
+        is_over: &dyn Fn(Tag, Timestamp) -> bool,
+        on: impl Fn(&Follower) -> Option<usize>,
+    ) -> Vec<usize> {
+        if self.remotes.iter().all(HashMap::is_empty) {
+            return Vec::new();
+        }
+        let has_reported = |index: usize| {
+            let tag = self.remotes[index].get(&remote);
+            tag.is_some_and(|&tag| is_over(tag, begin(&self.queries[index].query, now)))
+        };
+        let all = self.queries.iter().enumerate();
+        all.filter(|(_, follower)| on(follower).is_some_and(has_reported))
+            .map(|(index, _)| index)
+            .collect()
+    }
+}

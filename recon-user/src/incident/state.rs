@@ -1,0 +1,367 @@
+//! The life of an incident: when it is reported, and when again.
+//!
+//! In: the count of a group at each poll that changed it; later, how long it has been unchanged.
+//! Out: a [`Report`], or none.
+//! The decision held here: one report when the threshold is crossed, another when the count has grown
+//! tenfold since the last report, but not within a minute; one more, with the exact count, when the
+//! incident is over and has grown since; and it begins anew after a quiet hour. A rule's cooldown
+//! withholds the first two for as long as it says; what is still going on then is reported as a
+//! beginning. So one nmap run is two lines and not sixty, and tomorrow's is reported again.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::stream::Query;
+
+/// A group has to stay at or under its threshold for this long, and for the window of its rule, before
+/// its incident begins anew.
+const QUIET: SignedDuration = SignedDuration::from_hours(1);
+const ESCALATION: u64 = 10;
+/// The shortest time between two reports of a growing count, if the rule has no cooldown.
+const PAUSE: SignedDuration = SignedDuration::from_secs(60);
+/// An incident that has been unchanged for this long is over, at first: scanners pause for less to
+/// wait for answers.
+const OVER: SignedDuration = SignedDuration::from_secs(10);
+
+/// The part of an incident that a report is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It has crossed the threshold.
+    Began,
+    /// It has grown tenfold since the last report.
+    Grew,
+    /// It is over, and has grown since the last report.
+    Ended,
+}
+
+impl Phase {
+    /// The name that alerts show as `recon.phase`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Began => "began",
+            Self::Grew => "grew",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// That an incident is reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Report {
+    pub(super) phase: Phase,
+    /// Polls over the threshold since the last report.
+    pub(super) suppressed: u64,
+}
+
+impl Report {
+    /// The first report of an incident.
+    pub(super) const BEGAN: Self = Self {
+        phase: Phase::Began,
+        suppressed: 0,
+    };
+}
+
+/// When the end of an incident is due, if it is not over yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Due(pub(super) Timestamp);
+
+/// Where an incident stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It goes on.
+    Open,
+    /// It has begun anew, but the cooldown withholds its report.
+    Withheld,
+}
+
+/// One incident.
+#[derive(Debug)]
+pub(crate) struct Incident {
+    state: State,
+    /// Whether its end is awaited.
+    is_awaited: bool,
+    /// When the count was last over the threshold.
+    over_at: Timestamp,
+    /// When it was last reported, its ends apart.
+    reported_at: Timestamp,
+    /// The count of the last report.
+    reported: u64,
+    /// The count of the next report.
+    next: u64,
+    /// How long it has to be unchanged to be over.
+    over_after: SignedDuration,
+    /// Polls over the threshold since the last report.
+    suppressed: u64,
+}
+
+impl Incident {
+    /// An incident whose count has just crossed the threshold, and is reported.
+    pub(super) fn begin(count: u64, now: Timestamp) -> Self {
+        Self {
+            state: State::Open,
+            is_awaited: false,
+            over_at: now,
+            reported_at: now,
+            reported: count,
+            next: count.saturating_mul(ESCALATION),
+            over_after: OVER,
+            suppressed: 0,
+        }
+    }
+
+    /// Notes a count over the threshold. Returns what is reported.
+    pub(super) fn note_count(
+        &mut self,
+        count: u64,
+        query: &Query,
+        now: Timestamp,
+    ) -> Option<Report> {
+        let signed = |time: Duration| SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
+        let quiet = signed(query.window()).max(QUIET);
+        let pause = query.plan().cooldown.map_or(PAUSE, signed);
+        let may_report = now.duration_since(self.reported_at) >= pause;
+        let is_new = self.state == State::Withheld || now.duration_since(self.over_at) > quiet;
+        self.over_at = now;
+        let phase = if is_new {
+            may_report.then_some(Phase::Began)
+        } else {
+            (count >= self.next && may_report).then_some(Phase::Grew)
+        };
+        self.state = if is_new && !may_report {
+            State::Withheld
+        } else {
+            State::Open
+        };
+        let Some(phase) = phase else {
+            self.suppressed += 1;
+            return None;
+        };
+        if phase == Phase::Began {
+            self.over_after = OVER;
+        }
+        self.reported_at = now;
+        self.set_reported(count);
+        Some(self.report(phase))
+    }
+
+    /// Ends the incident of a group that is unchanged since `changed_at`, if it is over. Returns what
+    /// is reported.
+    ///
+    /// # Errors
+    /// If it is not over yet: when its end is due.
+    pub(super) fn end(
+        &mut self,
+        count: u64,
+        changed_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<Report>, Due> {
+        let due = changed_at
+            .checked_add(self.over_after)
+            .unwrap_or(Timestamp::MAX);
+        if now < due {
+            return Err(Due(due));
+        }
+        self.is_awaited = false;
+        if count <= self.reported {
+            return Ok(None);
+        }
+        self.set_reported(count);
+        self.over_after = (self.over_after * 2).min(QUIET);
+        Ok(Some(self.report(Phase::Ended)))
+    }
+
+    /// Awaits its end. Returns whether nobody has awaited it yet.
+    pub(super) fn await_end(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_awaited, true)
+    }
+
+    /// Whether the count was over the threshold at `since` or later.
+    pub(super) fn was_over(&self, since: Timestamp) -> bool {
+        self.over_at >= since
+    }
+
+    fn set_reported(&mut self, count: u64) {
+        self.reported = count;
+        self.next = count.saturating_mul(ESCALATION);
+    }
+
+    fn report(&mut self, phase: Phase) -> Report {
+        Report {
+            phase,
+            suppressed: std::mem::take(&mut self.suppressed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Over 20 in an hour.
+    fn query() -> Query {
+        let plan = crate::rule::defaults().swap_remove(0);
+        assert_eq!(plan.threshold.map(|threshold| threshold.above), Some(20));
+        Query::new(crate::rule::Configured::plain(plan))
+    }
+
+    /// What a count brings about, as in [`super::super::Incidents`].
+    fn note(
+        incident: &mut Option<Incident>,
+        count: u64,
+        query: &Query,
+        now: Timestamp,
+    ) -> Option<Report> {
+        if count <= query.threshold() {
+            return None;
+        }
+        match incident {
+            Some(incident) => incident.note_count(count, query, now),
+            None => {
+                *incident = Some(Incident::begin(count, now));
+                Some(Report::BEGAN)
+            }
+        }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("in range")
+    }
+
+    #[test]
+    fn crossing_tenfold_and_anew() {
+        let mut incident = None;
+        // (minute, count, phase reported and polls suppressed before)
+        for (minute, count, reported) in [
+            (0, 20, None),
+            (1, 21, Some((Phase::Began, 0))),
+            (2, 22, None),
+            (3, 209, None),
+            (4, 210, Some((Phase::Grew, 2))),
+            (5, 211, None),
+            (6, 5, None),
+            (60, 100, None),
+            (120, 100, None),
+            (181, 21, Some((Phase::Began, 3))),
+            (182, 2_000, Some((Phase::Grew, 0))),
+        ] {
+            let found = note(&mut incident, count, &query(), at(minute * 60));
+            let found = found.map(|report| (report.phase, report.suppressed));
+            assert_eq!(found, reported, "at minute {minute}");
+        }
+    }
+
+    #[test]
+    fn a_cooldown_withholds_reports() {
+        let mut query = query();
+        query.rule.plan.cooldown = Some(Duration::from_secs(3 * 3600));
+        let mut incident = None;
+        // (minute, count, phase reported and polls suppressed before)
+        for (minute, count, reported) in [
+            (0, 21, Some((Phase::Began, 0))),
+            (2, 2_000, None),
+            (100, 21, None),
+            (179, 21, None),
+            (180, 22, Some((Phase::Began, 3))),
+            (239, 2_000, None),
+            (298, 2_000, None),
+            (357, 2_000, None),
+            (361, 2_000, Some((Phase::Grew, 3))),
+        ] {
+            let found = note(&mut incident, count, &query, at(minute * 60));
+            let found = found.map(|report| (report.phase, report.suppressed));
+            assert_eq!(found, reported, "at minute {minute}");
+        }
+    }
+
+    #[test]
+    fn a_long_window_is_as_long_quiet() {
+        const DAY: i64 = 86_400;
+        let mut query = query();
+        query.rule.plan.window = Duration::from_secs(DAY as u64);
+        let mut incident = None;
+        for (time, reported) in [
+            (0, Some(Phase::Began)),
+            (DAY, None),
+            (2 * DAY + 1, Some(Phase::Began)),
+        ] {
+            let found = note(&mut incident, 21, &query, at(time)).map(|report| report.phase);
+            assert_eq!(found, reported, "at {time} s");
+        }
+    }
+
+    /// The reports, by second, of an incident whose end is awaited.
+    #[test]
+    fn an_incident_that_goes_on_is_reported_again_when_it_is_over() {
+        let mut incident = None;
+        let query = query();
+        let (mut count, mut changed_at, mut reported) = (0, at(0), Vec::new());
+        let mut is_watched = false;
+        for second in 0..400 {
+            // It goes on after 11 s, after 15 s more, and after 19 s more.
+            if let 0 | 11 | 26 | 45 = second {
+                count += 30;
+                changed_at = at(second);
+                let noted = note(&mut incident, count, &query, at(second));
+                reported.extend(noted.map(|report| (second, report.phase, count)));
+                is_watched |= incident.as_mut().is_some_and(Incident::await_end);
+            }
+            if is_watched
+                && let Some(incident) = &mut incident
+                && let Ok(found) = incident.end(count, changed_at, at(second))
+            {
+                reported.extend(found.map(|report| (second, report.phase, count)));
+                is_watched = false;
+            }
+        }
+        let (began, ended) = (Phase::Began, Phase::Ended);
+        assert_eq!(
+            reported,
+            [(0, began, 30), (21, ended, 60), (65, ended, 120)],
+            "the second end takes 20 s"
+        );
+    }
+
+    #[test]
+    fn a_growing_count_waits_a_minute_and_its_end_is_reported_once() {
+        let mut incident = None;
+        let phase = |report: Option<Report>| report.map(|report| report.phase);
+        for (second, count, reported) in [
+            (0, 30, Some(Phase::Began)),
+            (1, 3_000, None),
+            (3, 65_535, None),
+        ] {
+            assert_eq!(
+                phase(note(&mut incident, count, &query(), at(second))),
+                reported
+            );
+        }
+        let incident_mut = incident.as_mut().expect("it has begun");
+        assert_eq!(incident_mut.end(65_535, at(3), at(12)), Err(Due(at(13))));
+        let reported = incident_mut.end(65_535, at(3), at(13)).expect("it is over");
+        assert_eq!(phase(reported), Some(Phase::Ended));
+        assert_eq!(
+            incident_mut.end(65_535, at(3), at(23)),
+            Ok(None),
+            "nothing new"
+        );
+        // It goes on, and is reported at ten times the last report.
+        for (second, count, reported) in [
+            (61, 65_536, None),
+            (62, 655_349, None),
+            (63, 655_350, Some(Phase::Grew)),
+        ] {
+            assert_eq!(
+                phase(note(&mut incident, count, &query(), at(second))),
+                reported
+            );
+        }
+        let incident = incident.as_mut().expect("it has begun");
+        assert_eq!(
+            incident.end(655_350, at(63), at(99)),
+            Ok(None),
+            "as reported"
+        );
+    }
+}

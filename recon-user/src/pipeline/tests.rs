@@ -1,0 +1,296 @@
+//! The rules of the catalogue at their boundaries, without a kernel: rows in, findings out, the clock passed in.
+
+mod after;
+mod answers;
+mod flood;
+mod floods;
+mod processes;
+mod queries;
+mod sources;
+mod split;
+mod unnamed;
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use super::*;
+use crate::incident::{Finding, Phase};
+use crate::kql::Plan;
+use crate::row::RowKey;
+use crate::rule::defaults;
+use crate::stream::{Answers, DEFAULT_MEMORY, KeyColumn, Measure};
+use recon_common::{Address, Key};
+
+const REMOTE: Address = Address::v4([198, 51, 100, 7]);
+const OTHER: Address = Address::v4([198, 51, 100, 8]);
+const PRIVATE: Address = Address::v4([10, 0, 0, 9]);
+const LOCAL: [u8; 4] = [203, 0, 113, 1];
+const PROCESS: u32 = 4000;
+
+/// The rules that are there by themselves.
+static CATALOGUE: LazyLock<Vec<Query>> =
+    LazyLock::new(|| plain(defaults()).into_iter().map(Query::new).collect());
+
+fn plain(plans: Vec<Plan>) -> Vec<Configured> {
+    plans.into_iter().map(Configured::plain).collect()
+}
+
+fn observe(judge: &mut Pipeline, key: &Key, count: u64, interval: Interval, is_scanner: bool) {
+    judge.push(
+        &Row {
+            key: RowKey::unpack(key).expect("a signal"),
+            count,
+            time: interval.to,
+            device: "web1",
+            process: None,
+            is_scanner,
+            sources: None,
+        },
+        interval,
+    );
+}
+
+/// All rules that are given are in force, and private remotes do not count.
+fn settings(rules: Vec<Configured>) -> PipelineSettings {
+    PipelineSettings {
+        rules,
+        min_severity: Severity::Informational,
+        include_private: false,
+        local_networks: Vec::new(),
+        ignored: SignalSet::default(),
+        memory: DEFAULT_MEMORY,
+        lines: LineLimit::default(),
+    }
+}
+
+fn judge(include_private: bool) -> Pipeline {
+    Pipeline::new(PipelineSettings {
+        include_private,
+        ..settings(plain(defaults()))
+    })
+}
+
+fn at(time: Duration) -> Interval {
+    let to = Timestamp::UNIX_EPOCH + time;
+    Interval {
+        from: to - Duration::from_secs(1),
+        to,
+    }
+}
+
+fn key(signal: Signal, remote: Address, local: Address, port: u16, process: u32) -> Key {
+    Key {
+        remote,
+        local,
+        process,
+        port,
+        signal: signal as u8,
+        reserved: 0,
+    }
+}
+
+/// The `number`th event from or to `remote` that `rule` measures. Where it measures remotes, they are neighbours of `remote`, and each has
+/// a process of its own.
+fn event(rule: &Query, remote: Address, number: u64) -> Key {
+    let number = number as u16;
+    let signal = rule
+        .filter
+        .signals
+        .iter()
+        .next()
+        .expect("a rule has signals");
+    let near = |word: u32| Address::v4((u32::from_be(word) + u32::from(number)).to_be_bytes());
+    let word = remote.to_v4().expect("IPv4");
+    let [.., last] = word.to_ne_bytes();
+    let [a, b, c, d] = LOCAL;
+    let (local, neighbour) = match rule.measure {
+        Measure::DistinctAddresses => (Address::v4([a, b, c, d + number as u8]), remote),
+        Measure::DistinctRemotes => (Address::v4(LOCAL), near(word)),
+        _ => (Address::v4(LOCAL), remote),
+    };
+    let port = match (&rule.filter.ports[..], rule.measure) {
+        ([port, ..], _) => *port,
+        (_, Measure::DistinctPorts) => 1000 + number,
+        _ if matches!(signal, Signal::EchoRequest | Signal::EchoSent) => 0,
+        _ => 53,
+    };
+    let process = match signal.is_outbound() {
+        true => PROCESS + u32::from(last),
+        false => 0,
+    };
+    key(signal, neighbour, local, port, process)
+}
+
+/// How often `rule` fires for `events` of each remote, all in one poll. Every process is a tool.
+fn fires(
+    judge: &mut Pipeline,
+    rule: &Query,
+    remotes: &[Address],
+    events: u64,
+    interval: Interval,
+) -> usize {
+    for &remote in remotes {
+        for number in 0..events {
+            observe(judge, &event(rule, remote, number), 1, interval, true);
+        }
+    }
+    told(&judge.end_poll_unlimited(interval, false), rule).count()
+}
+
+/// What was found by `rule`.
+fn told<'a>(findings: &'a [Finding], rule: &Query) -> impl Iterator<Item = &'a Finding> {
+    findings
+        .iter()
+        .filter(move |finding| finding.query.plan().name == rule.plan().name)
+}
+
+/// The rule of that id and measure.
+fn rule(id: &str, measure: Measure) -> &'static Query {
+    CATALOGUE
+        .iter()
+        .find(|rule| rule.id() == id && rule.measure == measure)
+        .expect("in the catalogue")
+}
+
+#[test]
+fn n_is_quiet_and_n_plus_1_fires() {
+    let now = at(Duration::from_secs(7200));
+    // What comes after another rule, or is not of one source alone, has tests of its own, in `after`, `split` and `floods`.
+    let is_of_one = |rule: &&Query| {
+        rule.after().is_none() && (rule.key.has(KeyColumn::Remote) || rule.key.has(KeyColumn::Pid))
+    };
+    for rule in CATALOGUE.iter().filter(is_of_one) {
+        let n = rule.threshold();
+        let private = usize::from(!rule.filter.only_public);
+        // (remotes, events of each, include private, findings)
+        for (remotes, events, include_private, expected) in [
+            (&[REMOTE][..], n, false, 0),
+            (&[REMOTE, OTHER], n, false, 0),
+            (&[REMOTE], n + 1, false, 1),
+            (&[REMOTE, OTHER], n + 1, false, 2),
+            (&[PRIVATE], n + 1, false, private),
+            (&[PRIVATE], n + 1, true, 1),
+        ] {
+            let found = fires(&mut judge(include_private), rule, remotes, events, now);
+            assert_eq!(
+                found,
+                expected,
+                "{} {:?}, {events} events of {remotes:?}",
+                rule.id(),
+                rule.measure
+            );
+        }
+    }
+}
+
+#[test]
+fn a_scan_is_told_of_when_it_begins_and_with_its_exact_count_when_it_ends() {
+    /// All but port 0.
+    const PORTS: u16 = u16::MAX;
+    let rule = &CATALOGUE[0];
+    let mut judge = judge(false);
+    let mut hit = 0;
+    // (second, ports hit by then, what is told with what count)
+    for (second, ports, told) in [
+        (0, 20, None),
+        (1, 15_000, Some((Phase::Began, 15_000))),
+        (2, 40_000, None),
+        (3, PORTS, None),
+        (12, PORTS, None),
+        (13, PORTS, Some((Phase::Ended, 65_535))),
+        (14, PORTS, None),
+    ] {
+        let now = at(Duration::from_secs(7200 + second));
+        for port in hit..ports {
+            let key = Key {
+                port: port + 1,
+                ..event(rule, REMOTE, 0)
+            };
+            observe(&mut judge, &key, 1, now, false);
+        }
+        hit = ports;
+        let findings = judge.end_poll_unlimited(now, false);
+        let found = self::told(&findings, rule).next();
+        assert_eq!(
+            found.map(|finding| (finding.phase, finding.count)),
+            told,
+            "at {second} s"
+        );
+        if let Some(Finding {
+            phase: Phase::Ended,
+            at,
+            end,
+            ..
+        }) = found
+        {
+            assert_eq!(at.duration_since(*end).as_secs(), 10, "since the last hit");
+        }
+    }
+}
+
+#[test]
+fn windows_slide_over_the_hour() {
+    for rule in CATALOGUE
+        .iter()
+        .filter(|rule| rule.measure == Measure::Count && rule.threshold() > 0)
+    {
+        let half = rule.threshold() / 2 + 1;
+        // (second half after this much of the window, findings)
+        for (share, expected) in [(0.9, 1), (1.1, 0)] {
+            let mut judge = judge(false);
+            // Straddles the edge of a tumbling bin.
+            let start = Duration::from_secs(7200) - rule.window() / 2;
+            assert_eq!(
+                fires(&mut judge, rule, &[REMOTE], half, at(start)),
+                0,
+                "{}",
+                rule.id()
+            );
+            let later = at(start + rule.window().mul_f64(share));
+            assert_eq!(
+                fires(&mut judge, rule, &[REMOTE], half, later),
+                expected,
+                "{} after {share}",
+                rule.id()
+            );
+        }
+    }
+}
+
+#[test]
+fn a_finding_tells_what_was_seen() {
+    let rule = &CATALOGUE[0];
+    let mut judge = judge(false);
+    for number in 0..30 {
+        let now = at(Duration::from_secs(7200));
+        observe(&mut judge, &event(rule, REMOTE, number), 2, now, false);
+    }
+    let findings = judge.end_poll_unlimited(at(Duration::from_secs(7200)), true);
+    let finding = told(&findings, rule).next().expect("30 ports");
+    assert_eq!(
+        (finding.count, finding.remote, finding.port),
+        (30, Some(REMOTE), None)
+    );
+    assert_eq!(finding.local, Some(Address::v4(LOCAL)));
+    assert_eq!(finding.ports, (1000..1016).collect::<Vec<u16>>());
+    assert!(finding.lower_bound, "the kernel lost something");
+    assert!(finding.start < finding.end);
+}
+
+#[test]
+fn ignored_signals_and_severities_are_not_judged() {
+    let mut ignored = SignalSet::default();
+    ignored.insert(Signal::Syn);
+    let settings = |min_severity, ignored| PipelineSettings {
+        min_severity,
+        ignored,
+        ..settings(plain(defaults()))
+    };
+    let now = at(Duration::from_secs(7200));
+    let rule = &CATALOGUE[0];
+    let mut judge = Pipeline::new(settings(Severity::Informational, ignored));
+    assert_eq!(fires(&mut judge, rule, &[REMOTE], 99, now), 0);
+    let mut judge = Pipeline::new(settings(Severity::High, SignalSet::default()));
+    assert_eq!(fires(&mut judge, &CATALOGUE[1], &[REMOTE], 99, now), 0);
+    assert_eq!(fires(&mut judge, rule, &[REMOTE], 99, now), 1);
+}

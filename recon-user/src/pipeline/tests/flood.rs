@@ -1,0 +1,224 @@
+//! Floods: what is kept, what goes, and how much memory it takes.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::kql::Loader;
+use crate::stream::EvictionStats;
+
+const NOW: u64 = 7200;
+const SCANNER: Address = Address::v4([198, 51, 100, 1]);
+const SERVER: Address = Address::v4(LOCAL);
+const MIB: u64 = 1 << 20;
+
+/// The rule of a file, in that much memory.
+fn judge_of(text: &str, memory: u64) -> Pipeline {
+    let loaded = Loader::default().load("test.kql", text.as_bytes());
+    assert!(!loaded.plans.is_empty(), "{:?}", loaded.diagnostics);
+    Pipeline::new(PipelineSettings {
+        memory,
+        ..settings(plain(loaded.plans))
+    })
+}
+
+/// One that fires over 20 ports.
+fn ports(memory: u64) -> Pipeline {
+    judge_of(
+        "DeviceNetworkEvents\n| summarize n = dcount(LocalPort) by RemoteIP\n| where n > 20",
+        memory,
+    )
+}
+
+/// The source of that number. None is the scanner.
+fn source(number: u32) -> Address {
+    Address::v4((0x1400_0000 + number).to_be_bytes())
+}
+
+fn hit(judge: &mut Pipeline, remote: Address, port: u16, second: u64) {
+    let key = key(Signal::Syn, remote, SERVER, port, 0);
+    observe(judge, &key, 1, at(Duration::from_secs(second)), false);
+}
+
+/// The counts and lower bounds of what a poll tells of the scanner.
+fn of_scanner(judge: &mut Pipeline, second: u64) -> Vec<(u64, bool)> {
+    let findings = judge.end_poll_unlimited(at(Duration::from_secs(second)), false);
+    findings
+        .iter()
+        .filter(|finding| finding.remote == Some(SCANNER))
+        .map(|finding| (finding.count, finding.lower_bound))
+        .collect()
+}
+
+/// The groups that are kept by all rules.
+fn held(judge: &Pipeline) -> usize {
+    judge.stream.held(None)
+}
+
+#[test]
+fn a_flood_of_sources_does_not_push_out_a_scanner() {
+    let mut judge = ports(MIB);
+    // (ports of the scanner before and after, what is told of it)
+    (1..=11).for_each(|port| hit(&mut judge, SCANNER, port, NOW));
+    assert_eq!(of_scanner(&mut judge, NOW), []);
+    let sources = 100_000;
+    for number in 0..sources {
+        let second = NOW + u64::from(number / 10_000);
+        hit(&mut judge, source(number), 80, second);
+        if number % 10_000 == 9_999 {
+            assert_eq!(of_scanner(&mut judge, second), []);
+        }
+    }
+    let EvictionStats { evicted, refused } = judge.take_eviction_stats();
+    assert_eq!(evicted + held(&judge) as u64, u64::from(sources) + 1);
+    assert_eq!(refused, 0);
+    (12..=21).for_each(|port| hit(&mut judge, SCANNER, port, NOW + 60));
+    assert_eq!(of_scanner(&mut judge, NOW + 60), [(21, false)]);
+    // Who comes after the flood may have been seen in it.
+    (1..=21).for_each(|port| hit(&mut judge, OTHER, port, NOW + 61));
+    let findings = judge.end_poll_unlimited(at(Duration::from_secs(NOW + 61)), false);
+    let [other] = &findings[..] else {
+        panic!("{findings:?}")
+    };
+    assert_eq!((other.count, other.lower_bound), (21, true));
+}
+
+#[test]
+fn what_is_suspicious_stays_and_what_is_new_is_refused() {
+    // (ports of each source, which is at or over half the threshold, whether the oldest stay)
+    for (hits, is_kept) in [(10, false), (11, true)] {
+        let mut judge = ports(MIB);
+        (1..=hits).for_each(|port| hit(&mut judge, SCANNER, port, NOW));
+        of_scanner(&mut judge, NOW);
+        for number in 0..10_000 {
+            (1..=hits).for_each(|port| hit(&mut judge, source(number), port, NOW + 1));
+        }
+        of_scanner(&mut judge, NOW + 1);
+        let EvictionStats { evicted, refused } = judge.take_eviction_stats();
+        // One may have been on its way there.
+        let some = (evicted > 1, refused > 0);
+        assert_eq!(some, (!is_kept, is_kept), "{hits}: {evicted} {refused}");
+        let next = hits + 1;
+        (next..=21).for_each(|port| hit(&mut judge, SCANNER, port, NOW + 2));
+        let told = of_scanner(&mut judge, NOW + 2);
+        assert_eq!(told.len(), usize::from(is_kept), "{hits}: {told:?}");
+        // An hour later they are empty, and there is room.
+        (1..=21).for_each(|port| hit(&mut judge, OTHER, port, NOW + 3660));
+        let told = judge.end_poll_unlimited(at(Duration::from_secs(NOW + 3660)), false);
+        let others = told.iter().filter(|finding| finding.remote == Some(OTHER));
+        assert_eq!(others.count(), 1, "{hits}");
+    }
+}
+
+#[test]
+fn a_flood_that_one_rule_suspects_leaves_the_others_room() {
+    let text = "// id: any\nDeviceNetworkEvents\n| summarize n = count() by RemoteIP\n| where n > 0;\n\n\
+        // id: ports\nDeviceNetworkEvents\n| summarize n = dcount(LocalPort) by RemoteIP\n| where n > 20";
+    let mut judge = judge_of(text, MIB);
+    for number in 0..20_000 {
+        hit(&mut judge, source(number), 80, NOW);
+    }
+    judge.end_poll_unlimited(at(Duration::from_secs(NOW)), false);
+    let shed = judge.take_eviction_stats();
+    assert!(shed.refused > 10_000, "{shed:?}");
+    (1..=21).for_each(|port| hit(&mut judge, SCANNER, port, NOW + 1));
+    assert_eq!(of_scanner(&mut judge, NOW + 1), [(21, true)]);
+}
+
+#[test]
+fn a_million_groups_stay_within_the_bound() {
+    const SOURCES: u32 = 1_000_000;
+    let memory = 16 * MIB;
+    let mut judge = Pipeline::new(PipelineSettings {
+        memory,
+        ..settings(plain(defaults()))
+    });
+    let mut most = 0;
+    for number in 0..SOURCES {
+        let second = NOW + u64::from(number / 100_000);
+        hit(&mut judge, source(number), 80, second);
+        most = most.max(judge.stream.bytes());
+        if number % 100_000 == 99_999 {
+            judge.end_poll_unlimited(at(Duration::from_secs(second)), false);
+        }
+    }
+    assert!(most as u64 <= memory, "{most}");
+    assert!(most as u64 > memory / 2, "{most}: it is put to use");
+    let EvictionStats { evicted, refused } = judge.take_eviction_stats();
+    // What counts SYNs to port 80 from anybody: a group for each source, for each network of theirs, or one for all.
+    const OF_NETWORK: u32 = 256;
+    let rules = CATALOGUE.iter().filter(|rule| {
+        rule.filter.signals.contains(Signal::Syn)
+            && (rule.filter.ports.is_empty() || rule.filter.ports.contains(&80))
+    });
+    let groups: u32 = rules
+        .map(|rule| match &rule.key {
+            key if key.has(KeyColumn::Remote) => SOURCES,
+            key if key.has(KeyColumn::Network) => SOURCES.div_ceil(OF_NETWORK),
+            _ => 1,
+        })
+        .sum();
+    assert_eq!(
+        (evicted + held(&judge) as u64, refused),
+        (u64::from(groups), 0)
+    );
+}
+
+#[test]
+fn members_count_into_the_bound_and_what_is_left_out_is_said() {
+    let mut judge = ports(MIB);
+    // Each has over half the threshold, and many ports.
+    let mut scanners = 0;
+    while judge.take_eviction_stats().refused == 0 {
+        scanners += 1;
+        assert!(scanners < 100, "there is no bound");
+        (0..20_000).for_each(|port| hit(&mut judge, source(scanners), port, NOW));
+    }
+    let total = judge.stream.bytes();
+    assert!(total as u64 <= MIB, "{total}");
+    let findings = judge.end_poll_unlimited(at(Duration::from_secs(NOW)), false);
+    assert!(findings.len() > 1);
+    for finding in findings {
+        assert_eq!(finding.lower_bound, finding.count < 20_000, "{finding:?}");
+    }
+}
+
+#[test]
+fn there_is_memory_for_the_alarms_of_a_flood() {
+    let mut judge = ports(MIB);
+    for number in 0..10_000 {
+        (1..=21).for_each(|port| hit(&mut judge, source(number), port, NOW));
+    }
+    let findings = judge.end_poll_unlimited(at(Duration::from_secs(NOW)), false);
+    assert!(findings.len() > 500, "{}", findings.len());
+    let total = judge.stream.bytes();
+    assert!(total as u64 <= MIB, "{total}");
+}
+
+/// Rules of all kinds of state.
+const ALL_KINDS: &str = "// id: a\nDeviceNetworkEvents\n| summarize n = count() by RemoteIP, LocalPort\n| where n > 4;\n
+// id: b\n// window: 1m\nDeviceNetworkEvents\n| summarize n = dcount(LocalPort) by RemoteIP\n| where n > 8;\n
+// id: c\nDeviceNetworkEvents\n| summarize n = dcount(RemoteIP) by LocalPort, x = strcat(ActionType, RemoteIP)\n| where n > 4;\n
+// id: d\nDeviceNetworkEvents\n| summarize n = countif(LocalPort > 9), s = dcount(RemoteIP), t = make_set(RemoteIP), l = min(RemoteIP), m = arg_max(Count, RemoteIP) by LocalIP\n| where n > 6";
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Adding, leaving the window, being told of, being evicted and being refused: what is accounted is what is there.
+    #[test]
+    fn what_is_accounted_is_what_is_there(
+        memory in prop::sample::select(vec![0, 1 << 16, 1 << 18, 1 << 19, MIB]),
+        steps in prop::collection::vec((0_u64..1200, 0_u32..400, 1_u16..20, 1_u16..60), 1..120),
+    ) {
+        let mut judge = judge_of(ALL_KINDS, memory);
+        let mut second = NOW;
+        for (ahead, first, sources, ports) in steps {
+            // Most polls follow one another.
+            second += ahead.saturating_sub(1000);
+            for number in first..first + u32::from(sources) {
+                (1..=ports).for_each(|port| hit(&mut judge, source(number), port, second));
+            }
+            judge.end_poll_unlimited(at(Duration::from_secs(second)), false);
+            judge.stream.check_accounting();
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Floods from many sources, each far below every other threshold.
+
+use super::*;
+use crate::kql::eval::Value;
+
+const START: u64 = 7200;
+const PORT: u16 = 443;
+/// Sources that the events come from in turn.
+const SOURCES: u64 = 50;
+
+fn source(number: u64) -> Address {
+    let [.., high, low] = (number % SOURCES).to_be_bytes();
+    // Each of a network of its own.
+    Address::v4([198, 18, high, low])
+}
+
+/// The flood's findings of so many events of each signal, all in one minute.
+fn flood(id: &str, events: &[(Signal, u64)], port: u16) -> Vec<Finding> {
+    let mut judge = judge(false);
+    let now = at(Duration::from_secs(START));
+    for &(signal, count) in events {
+        for number in 0..count {
+            let key = key(signal, source(number), Address::v4(LOCAL), port, 0);
+            observe(&mut judge, &key, 1, now, false);
+        }
+    }
+    let mut findings = judge.end_poll_unlimited(now, false);
+    findings.retain(|finding| finding.query.id() == id);
+    findings
+}
+
+#[test]
+fn ten_thousand_are_quiet_and_one_more_is_a_flood() {
+    use Signal::{Accepted, Datagram, DnsQueryTcp, DnsQueryUdp, EchoRequest, Syn};
+    const N: u64 = 10_000;
+    // (rule, signal and events, port, whether it fires)
+    for (id, events, port, fires) in [
+        ("syn-flood-distributed", &[(Syn, N)][..], PORT, false),
+        ("syn-flood-distributed", &[(Syn, N + 1)], PORT, true),
+        // Exactly half, and one less.
+        (
+            "syn-flood-distributed",
+            &[(Syn, N + 2), (Accepted, N / 2 + 1)],
+            PORT,
+            false,
+        ),
+        (
+            "syn-flood-distributed",
+            &[(Syn, N + 2), (Accepted, N / 2)],
+            PORT,
+            true,
+        ),
+        // What is accepted is no SYN.
+        (
+            "syn-flood-distributed",
+            &[(Syn, N), (Accepted, 1)],
+            PORT,
+            false,
+        ),
+        ("udp-flood-distributed", &[(Datagram, N)], PORT, false),
+        ("udp-flood-distributed", &[(Datagram, N + 1)], PORT, true),
+        ("icmp-flood-distributed", &[(EchoRequest, N)], 0, false),
+        ("icmp-flood-distributed", &[(EchoRequest, N + 1)], 0, true),
+        (
+            "dns-flood-distributed",
+            &[(DnsQueryUdp, N / 2), (DnsQueryTcp, N / 2)],
+            53,
+            false,
+        ),
+        (
+            "dns-flood-distributed",
+            &[(DnsQueryUdp, N / 2 + 1), (DnsQueryTcp, N / 2)],
+            53,
+            true,
+        ),
+    ] {
+        let found = flood(id, events, port);
+        assert_eq!(found.len(), usize::from(fires), "{id} {events:?}");
+        let Some(finding) = found.first() else {
+            continue;
+        };
+        assert_eq!(finding.local, Some(Address::v4(LOCAL)), "{id}");
+        assert_eq!((finding.remote, finding.remotes.len()), (None, 16), "{id}");
+        let port = (id != "icmp-flood-distributed").then_some(port);
+        assert_eq!(finding.port, port, "{id}");
+        let columns = finding.columns.iter();
+        let sources = columns.filter(|(name, _)| &**name == "source_count");
+        let sources: Vec<_> = sources.map(|(_, value)| value.clone()).collect();
+        assert_eq!(sources, [Value::Long(SOURCES as i64)], "{id}");
+        let measured: u64 = events
+            .iter()
+            .filter(|(signal, _)| *signal != Accepted)
+            .map(|(_, count)| count)
+            .sum();
+        assert_eq!(finding.count, measured, "{id}");
+    }
+}
+
+/// What is allowed does not count, as far as rows name a remote.
+#[test]
+fn allowed_sources_are_no_flood() {
+    let now = at(Duration::from_secs(START));
+    // (remote, whether it fires)
+    for (remote, fires) in [
+        (REMOTE, false),
+        (Address::v4([203, 0, 113, 9]), true),
+        (Address::UNSPECIFIED, true),
+    ] {
+        let mut rules = plain(defaults());
+        for rule in &mut rules {
+            rule.allow = ["198.51.100.0/24", "::/0"]
+                .map(|network| network.parse().expect("a network"))
+                .to_vec();
+        }
+        let mut judge = Pipeline::new(PipelineSettings {
+            rules,
+            min_severity: Severity::Informational,
+            include_private: false,
+            local_networks: Vec::new(),
+            ignored: SignalSet::default(),
+            memory: DEFAULT_MEMORY,
+            lines: LineLimit::default(),
+        });
+        let key = key(Signal::Syn, remote, Address::v4(LOCAL), PORT, 0);
+        observe(&mut judge, &key, 20_000, now, false);
+        let found = judge.end_poll_unlimited(now, false);
+        let is_flood = |finding: &&Finding| finding.query.id() == "syn-flood-distributed";
+        let found = found.iter().filter(is_flood).count();
+        assert_eq!(found, usize::from(fires), "{remote:?}");
+    }
+}

@@ -1,0 +1,396 @@
+//! Queries of any kind: what they count, compute, show, keep back and leave out.
+
+use serde_json::json;
+
+use super::*;
+use crate::kql::Loader;
+use crate::process::Process;
+
+const NOW: u64 = 7200;
+const SERVER: Address = Address::v4(LOCAL);
+
+/// The rules of a file, which is without a mistake.
+fn rules(text: &str) -> Vec<Configured> {
+    let loaded = Loader::default().load("test.kql", text.as_bytes());
+    assert!(!loaded.plans.is_empty(), "{text}: {:?}", loaded.diagnostics);
+    plain(loaded.plans)
+}
+
+fn judge_of(rules: Vec<Configured>) -> Pipeline {
+    Pipeline::new(settings(rules))
+}
+
+/// A key with how many events it had.
+type Counted = (Key, u64);
+
+fn poll(judge: &mut Pipeline, second: u64, rows: &[Counted]) -> Vec<Finding> {
+    let interval = at(Duration::from_secs(second));
+    for (key, count) in rows {
+        observe(judge, key, *count, interval, false);
+    }
+    judge.end_poll_unlimited(interval, false)
+}
+
+/// The columns of findings, as alerts have them.
+fn columns(findings: &[Finding]) -> Vec<serde_json::Value> {
+    let of = |finding: &Finding| {
+        let columns = finding.columns.iter();
+        let columns = columns.map(|(name, value)| (name.to_string(), json!(value)));
+        serde_json::Value::Object(columns.collect())
+    };
+    findings.iter().map(of).collect()
+}
+
+fn hit(remote: Address, port: u16, count: u64) -> Counted {
+    (key(Signal::Syn, remote, SERVER, port, 0), count)
+}
+
+fn sent(remote: Address, port: u16, process: u32, count: u64) -> Counted {
+    (key(Signal::SynSent, remote, SERVER, port, process), count)
+}
+
+#[test]
+fn aggregates_come_to_what_the_rows_do() {
+    let rows = [
+        hit(REMOTE, 22, 5),
+        hit(REMOTE, 80, 1),
+        hit(REMOTE, 443, 2),
+        (key(Signal::Datagram, REMOTE, SERVER, 53, 0), 4),
+        sent(REMOTE, 8080, 0, 3),
+    ];
+    for (aggregate, expected) in [
+        ("count()", json!(15)),
+        ("countif(LocalPort < 100)", json!(10)),
+        ("dcount(LocalPort)", json!(4)),
+        ("dcount(RemotePort)", json!(1)),
+        ("dcount(ActionType)", json!(3)),
+        ("dcountif(LocalPort, ActionType == 'SYN')", json!(3)),
+        ("sum(Count)", json!(15)),
+        ("sum(LocalPort)", json!(22 * 5 + 80 + 443 * 2 + 53 * 4)),
+        ("sumif(LocalPort, Protocol == 'Udp')", json!(53 * 4)),
+        ("max(Count)", json!(5)),
+        ("min(LocalPort)", json!(22)),
+        ("max(LocalPort)", json!(443)),
+        ("avg(Count)", json!(3.0)),
+        ("avg(RemotePort)", json!(8080.0)),
+        ("make_set(LocalPort)", json!([22, 53, 80, 443])),
+        ("make_set(LocalPort, 2)", json!([22, 53])),
+        (
+            "make_set(ActionType)",
+            json!(["ConnectionRequest", "Datagram", "SYN"]),
+        ),
+        ("sum(strlen(LocalIP))", json!(15 * "203.0.113.1".len())),
+    ] {
+        let mut judge = judge_of(rules(&format!(
+            "DeviceNetworkEvents\n| summarize n = count(), x = {aggregate} by RemoteIP\n| where n > 14\n| project x"
+        )));
+        let findings = poll(&mut judge, NOW, &rows);
+        assert_eq!(columns(&findings), [json!({"x": expected})], "{aggregate}");
+    }
+}
+
+#[test]
+fn thresholds_are_of_any_aggregate() {
+    let rows = [
+        hit(REMOTE, 22, 5),
+        hit(REMOTE, 80, 5),
+        sent(REMOTE, 9, 7, 5),
+        sent(REMOTE, 10, 7, 5),
+        sent(REMOTE, 11, 7, 5),
+    ];
+    // (aggregate, what it comes to, the measure's name)
+    for (aggregate, count, measure) in [
+        ("count()", 25, "count"),
+        ("dcount(LocalPort)", 2, "distinct_ports"),
+        ("dcount(RemotePort)", 3, "distinct_ports"),
+        ("dcount(LocalIP)", 1, "distinct_addresses"),
+        ("countif(LocalPort == 22)", 5, "x"),
+        ("dcountif(LocalPort, LocalPort < 80)", 1, "x"),
+        ("dcount(ActionType)", 2, "x"),
+        ("sum(Count)", 25, "x"),
+        ("sumif(Count, isnotnull(RemotePort))", 15, "x"),
+    ] {
+        for (threshold, is_told) in [(count - 1, true), (count, false)] {
+            let mut judge = judge_of(rules(&format!(
+                "DeviceNetworkEvents\n| summarize x = {aggregate} by RemoteIP\n| where x > {threshold}"
+            )));
+            let findings = poll(&mut judge, NOW, &rows);
+            let found: Vec<_> = findings
+                .iter()
+                .map(|finding| (finding.count, finding.query.measure_name()))
+                .collect();
+            let expected = is_told.then_some((count, measure));
+            assert_eq!(found, Vec::from_iter(expected), "{aggregate} > {threshold}");
+        }
+    }
+}
+
+#[test]
+fn aggregates_leave_the_window() {
+    let mut judge = judge_of(rules(
+        "// window: 1m\nDeviceNetworkEvents\n| summarize x = countif(LocalPort < 100), ports = make_set(LocalPort), least = min(LocalPort) by RemoteIP\n| where x > 1",
+    ));
+    // (second, ports, columns of what is told)
+    for (second, ports, expected) in [
+        (NOW, &[22][..], vec![]),
+        (NOW + 61, &[80], vec![]),
+        (
+            NOW + 62,
+            &[79, 99, 443],
+            vec![
+                json!({"RemoteIP": "198.51.100.7", "x": 3, "ports": [79, 80, 99, 443], "least": 79}),
+            ],
+        ),
+    ] {
+        let rows: Vec<_> = ports.iter().map(|&port| hit(REMOTE, port, 1)).collect();
+        let found = poll(&mut judge, second, &rows);
+        assert_eq!(columns(&found), expected, "at {second} s");
+    }
+}
+
+#[test]
+fn what_is_computed_is_compared_shown_and_ordered_by() {
+    let text = "DeviceNetworkEvents
+| extend is_low = LocalPort < 1024
+| summarize low = countif(is_low), all = count(), last = arg_max(LocalPort, ActionType) by RemoteIP, bin(TimeGenerated, 1h)
+| extend share = 100 * low / all
+| where all > 3 and share >= 50
+| project When = TimeGenerated, share, RemoteIP, ActionType
+| order by share asc";
+    let rows = [
+        hit(REMOTE, 22, 4),
+        hit(REMOTE, 8080, 1),
+        hit(OTHER, 22, 2),
+        hit(OTHER, 8080, 2),
+        hit(Address::v4([198, 51, 100, 9]), 22, 1),
+        hit(Address::v4([198, 51, 100, 9]), 8080, 9),
+    ];
+    let found = poll(&mut judge_of(rules(text)), NOW, &rows);
+    let of = |share, remote| json!({"When": "1970-01-01T01:01:00Z", "share": share, "RemoteIP": remote, "ActionType": "SYN"});
+    assert_eq!(
+        columns(&found),
+        [of(50, "198.51.100.8"), of(80, "198.51.100.7")]
+    );
+    let names: Vec<_> = found[0].columns.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(names, ["When", "share", "RemoteIP", "ActionType"]);
+}
+
+#[test]
+fn a_limit_is_of_one_poll_and_one_rule() {
+    let text = "DeviceNetworkEvents
+| summarize n = count() by RemoteIP
+| where n > 1
+| top 2 by n";
+    let remote = |last| Address::v4([198, 51, 100, last]);
+    let rows: Vec<_> = (1..=5)
+        .map(|last| hit(remote(last), 22, 1 + u64::from(last)))
+        .collect();
+    let found = poll(&mut judge_of(rules(text)), NOW, &rows);
+    let counts: Vec<_> = found.iter().map(|finding| finding.count).collect();
+    assert_eq!(counts, [6, 5]);
+}
+
+#[test]
+fn columns_that_refer_to_one_another_take_no_time() {
+    use std::fmt::Write;
+    let mut text = "DeviceNetworkEvents\n| extend a0 = LocalPort".to_owned();
+    for next in 1..60 {
+        let before = next - 1;
+        write!(
+            text,
+            "\n| extend a{next} = a{before} + a{before} - a{before}"
+        )
+        .expect("to a string");
+    }
+    text += "\n| where a59 == 22\n| summarize n = count() by RemoteIP\n| where n > 0";
+    let found = poll(
+        &mut judge_of(rules(&text)),
+        NOW,
+        &[hit(REMOTE, 22, 3), hit(REMOTE, 23, 1)],
+    );
+    assert_eq!(
+        columns(&found),
+        [json!({"RemoteIP": "198.51.100.7", "n": 3})]
+    );
+}
+
+#[test]
+fn a_query_without_summarize_tells_of_every_row_that_looks_new() {
+    let text = "DeviceNetworkEvents
+| where InitiatingProcessFileName == 'nmap.exe'
+| where RemoteIP !startswith '10.' and RemoteIP !startswith '192.168.' and RemoteIP !startswith '172.16.'
+| project TimeGenerated, DeviceName, RemoteIP, LocalPort, InitiatingProcessFileName
+| order by TimeGenerated desc";
+    let nmap = Process {
+        pid: 7,
+        name: Some("nmap".to_owned()),
+        ..Process::default()
+    };
+    let expected = json!({
+        "TimeGenerated": "1970-01-01T02:00:00Z", "DeviceName": "web1", "RemoteIP": "198.51.100.7",
+        "LocalPort": null, "InitiatingProcessFileName": "nmap"
+    });
+    // (remote, process, include private, columns)
+    for (remote, process, include_private, expected) in [
+        (REMOTE, Some(&nmap), false, vec![expected]),
+        (REMOTE, None, false, vec![]),
+        (PRIVATE, Some(&nmap), false, vec![]),
+        (PRIVATE, Some(&nmap), true, vec![json!(null)]),
+    ] {
+        let mut rules = rules(text);
+        rules[0].include_private = include_private;
+        let mut judge = judge_of(rules);
+        assert!(judge.process_needs(Signal::SynSent).process);
+        assert!(
+            !judge.process_needs(Signal::Syn).process,
+            "nobody sends it here"
+        );
+        let interval = at(Duration::from_secs(NOW));
+        let (key, count) = sent(remote, 443, process.map_or(0, |process| process.pid), 1);
+        let row = Row {
+            key: RowKey::unpack(&key).expect("a signal"),
+            count,
+            time: interval.to,
+            device: "web1",
+            process,
+            is_scanner: false,
+            sources: None,
+        };
+        judge.push(&row, interval);
+        let found = judge.end_poll_unlimited(interval, false);
+        assert_eq!(found.len(), expected.len(), "{remote:?} {include_private}");
+        if !include_private {
+            assert_eq!(columns(&found), expected);
+        }
+    }
+}
+
+#[test]
+fn rows_that_look_the_same_are_one_alert() {
+    let text = "DeviceNetworkEvents\n| where ActionType == 'SYN'\n| project RemoteIP, Count";
+    let mut judge = judge_of(rules(text));
+    let row = |count| json!({"RemoteIP": "198.51.100.7", "Count": count});
+    // (second, counts by port, columns)
+    for (second, counts, expected) in [
+        (NOW, &[(22, 3), (80, 4)][..], vec![row(7)]),
+        (NOW + 1, &[(22, 1)], vec![]),
+        (NOW + 11, &[], vec![row(8)]),
+    ] {
+        let rows: Vec<_> = counts
+            .iter()
+            .map(|&(port, count)| hit(REMOTE, port, count))
+            .collect();
+        let found = poll(&mut judge, second, &rows);
+        assert_eq!(columns(&found), expected, "at {second} s");
+    }
+}
+
+#[test]
+fn ends_are_told_of_whatever_the_limit() {
+    let text = "DeviceNetworkEvents\n| summarize n = count() by RemoteIP\n| where n > 0\n| take 2";
+    let mut judge = judge_of(rules(text));
+    let both = |count| [hit(REMOTE, 22, count), hit(OTHER, 22, count)];
+    assert_eq!(poll(&mut judge, NOW, &both(1)).len(), 2);
+    assert_eq!(poll(&mut judge, NOW + 1, &both(1)).len(), 0);
+    let third = Address::v4([198, 51, 100, 9]);
+    let phases: Vec<_> = poll(&mut judge, NOW + 11, &[hit(third, 22, 1)])
+        .iter()
+        .map(|finding| finding.phase)
+        .collect();
+    assert_eq!(phases, [Phase::Began, Phase::Ended, Phase::Ended]);
+}
+
+#[test]
+fn rows_without_what_is_grouped_by_do_not_count() {
+    let rows = [hit(REMOTE, 53, 2), sent(REMOTE, 53, 0, 5)];
+    for (by, expected) in [
+        ("LocalPort", vec![json!({"LocalPort": 53, "n": 2})]),
+        ("RemotePort", vec![json!({"RemotePort": 53, "n": 5})]),
+        ("LocalPort, RemotePort", vec![]),
+        ("InitiatingProcessId", vec![]),
+        ("x = LocalPort + 1", vec![json!({"x": 54, "n": 2})]),
+        (
+            "ActionType",
+            vec![
+                json!({"ActionType": "ConnectionRequest", "n": 5}),
+                json!({"ActionType": "SYN", "n": 2}),
+            ],
+        ),
+        (
+            "InitiatingProcessFileName",
+            vec![json!({"InitiatingProcessFileName": "", "n": 7})],
+        ),
+    ] {
+        let text = format!(
+            "DeviceNetworkEvents\n| summarize n = count() by {by}\n| where n > 0\n| order by n desc"
+        );
+        let found = poll(&mut judge_of(rules(&text)), NOW, &rows);
+        assert_eq!(columns(&found), expected, "{by}");
+    }
+}
+
+#[test]
+fn remotes_that_are_allowed_do_not_count_but_where_denied() {
+    let text = "DeviceNetworkEvents\n| summarize n = count() by RemoteIP\n| where n > 1";
+    let network = |text: &str| text.parse::<Network>().expect("a network");
+    for (allow, deny, expected) in [
+        (vec![], vec![], 2),
+        (vec!["198.51.100.0/24"], vec![], 0),
+        (vec!["198.51.100.7"], vec![], 1),
+        (vec!["198.51.100.0/24"], vec!["198.51.100.8"], 1),
+    ] {
+        let mut rules = rules(text);
+        rules[0].allow = allow.into_iter().map(network).collect();
+        rules[0].deny = deny.into_iter().map(network).collect();
+        let rows = [hit(REMOTE, 22, 2), hit(OTHER, 22, 2)];
+        let found = poll(&mut judge_of(rules), NOW, &rows);
+        assert_eq!(found.len(), expected);
+    }
+}
+
+#[test]
+fn answers_are_told_of_rules_on_what_a_remote_probes() {
+    for (condition, expected) in [
+        ("ActionType == 'SYN'", true),
+        ("ActionType == 'SYN' and LocalPort == 22", true),
+        ("ActionType == 'SYN' and LocalPort < 1024", false),
+        ("LocalPort == 22", false),
+    ] {
+        let text = format!(
+            "DeviceNetworkEvents\n| where {condition}\n| summarize n = count() by RemoteIP\n| where n > 0"
+        );
+        let found = poll(&mut judge_of(rules(&text)), NOW, &[hit(REMOTE, 22, 1)]);
+        assert_eq!(found[0].answers.is_some(), expected, "{condition}");
+    }
+}
+
+#[test]
+fn a_rule_comes_after_one_that_counts_the_ports_of_a_remote() {
+    let accepted = |port| (key(Signal::Accepted, REMOTE, SERVER, port, 0), 1);
+    let ports = "n = dcount(LocalPort) by RemoteIP";
+    // (id of the first rule, its aggregate and groups, whether the second fires)
+    for (id, summary, is_told) in [
+        ("probes", ports, true),
+        ("others", ports, false),
+        (
+            "probes",
+            "n = dcount(LocalPort) by RemoteIP, LocalIP",
+            false,
+        ),
+        ("probes", "n = count() by RemoteIP", false),
+    ] {
+        let mut judge = judge_of(rules(&format!(
+            "// id: {id}\n// name: first\nDeviceNetworkEvents\n| where ActionType == 'SYN'\n| summarize {summary}\n| where n > 1;\n\n\
+             // id: visit\n// name: second\n// after: probes\nDeviceNetworkEvents\n| where ActionType == 'ConnectionSuccess'\n\
+             | summarize n = count() by RemoteIP\n| where n > 0"
+        )));
+        poll(&mut judge, NOW, &[hit(REMOTE, 22, 1), hit(REMOTE, 80, 1)]);
+        let found = poll(&mut judge, NOW + 60, &[accepted(22)]);
+        let names: Vec<_> = found
+            .iter()
+            .map(|finding| &finding.query.plan().name[..])
+            .collect();
+        let expected: &[&str] = if is_told { &["second"] } else { &[] };
+        assert_eq!(names, expected, "{id}: {summary}");
+    }
+}

@@ -1,0 +1,188 @@
+//! Scans that neighbours share.
+
+use super::*;
+use crate::kql::eval::Value;
+
+/// Which source, of which network, hits which ports in one poll.
+type Hits<'a> = &'a [(Address, std::ops::Range<u16>)];
+
+const START: u64 = 7200;
+/// The /64 that [`v6`] is of.
+const V6_NETWORK: Address = v6(0, 0);
+
+const fn v6(subnet: u8, host: u8) -> Address {
+    Address::v6([
+        0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, subnet, 0, 0, 0, 0, 0, 0, 0, host,
+    ])
+}
+
+const fn v4(subnet: u8, host: u8) -> Address {
+    Address::v4([198, 51, subnet, host])
+}
+
+/// What `split-scan` and `port-scan` by its ports tell of polls, a second apart.
+fn told_of(polls: &[Hits<'_>]) -> Vec<Finding> {
+    let mut judge = judge(false);
+    let mut told = Vec::new();
+    for (second, hits) in polls.iter().enumerate() {
+        let now = at(Duration::from_secs(START + second as u64));
+        for (remote, ports) in *hits {
+            for port in ports.clone() {
+                let key = key(Signal::Syn, *remote, Address::v4(LOCAL), port, 0);
+                observe(&mut judge, &key, 1, now, false);
+            }
+        }
+        told.extend(judge.end_poll_unlimited(now, false));
+    }
+    told.retain(|finding| {
+        finding.query.measure == Measure::DistinctPorts && finding.phase == Phase::Began
+    });
+    told
+}
+
+#[test]
+fn neighbours_who_share_a_scan_are_told_of_as_one() {
+    let (split, alone) = ("split-scan", "port-scan");
+    // (what, polls, rules that tell of it)
+    for (what, polls, expected) in [
+        (
+            "seven ports each from three neighbours",
+            &[&[
+                (v4(100, 1), 0..7),
+                (v4(100, 2), 7..14),
+                (v4(100, 255), 14..21),
+            ][..]][..],
+            &[split][..],
+        ),
+        (
+            "the same of IPv6",
+            &[&[(v6(0, 1), 0..7), (v6(0, 2), 7..14), (v6(0, 255), 14..21)]],
+            &[split],
+        ),
+        (
+            "one port less",
+            &[&[
+                (v4(100, 1), 0..7),
+                (v4(100, 2), 7..14),
+                (v4(100, 3), 14..20),
+            ]],
+            &[],
+        ),
+        (
+            "a port twice",
+            &[&[
+                (v4(100, 1), 0..7),
+                (v4(100, 2), 6..14),
+                (v4(100, 3), 14..20),
+            ]],
+            &[],
+        ),
+        (
+            "over several polls",
+            &[
+                &[(v4(100, 1), 0..10)],
+                &[(v4(100, 2), 10..20)],
+                &[(v4(100, 3), 20..21)],
+            ],
+            &[split],
+        ),
+        (
+            "alone, a thousand ports",
+            &[&[(v4(100, 1), 0..1000)]],
+            &[alone],
+        ),
+        (
+            "alone, over several polls",
+            &[
+                &[(v4(100, 1), 0..20)],
+                &[(v4(100, 1), 20..500)],
+                &[(v4(100, 1), 500..1000)],
+            ],
+            &[alone],
+        ),
+        (
+            "a neighbour of one who is told of in the same poll, whichever comes first",
+            &[&[
+                (v4(100, 2), 2000..2001),
+                (v4(100, 1), 0..1000),
+                (v4(100, 3), 2001..2002),
+            ]],
+            &[alone],
+        ),
+        (
+            "a neighbour of one who was told of before",
+            &[
+                &[(v4(100, 1), 0..20)],
+                &[(v4(100, 1), 20..21)],
+                &[(v4(100, 2), 2000..2001)],
+            ],
+            &[alone],
+        ),
+        (
+            "a split scan by others of that network",
+            &[
+                &[(v4(100, 1), 0..21)],
+                &[(v4(100, 2), 100..110), (v4(100, 3), 110..121)],
+            ],
+            &[alone, split],
+        ),
+        (
+            "different networks",
+            &[&[
+                (v4(100, 1), 0..7),
+                (v4(101, 2), 7..14),
+                (v4(102, 3), 14..21),
+            ]],
+            &[],
+        ),
+        (
+            "different networks of IPv6",
+            &[&[(v6(0, 1), 0..7), (v6(1, 2), 7..14), (v6(2, 3), 14..21)]],
+            &[],
+        ),
+        (
+            "private neighbours",
+            &[&[(PRIVATE, 0..11), (Address::v4([10, 0, 0, 10]), 11..21)]],
+            &[],
+        ),
+    ] {
+        let told = told_of(polls);
+        let ids: Vec<_> = told.iter().map(|finding| finding.query.id()).collect();
+        assert_eq!(ids, expected, "{what}");
+    }
+}
+
+#[test]
+fn the_finding_names_the_network_and_its_members() {
+    for (network, text, of) in [
+        (v4(100, 0), "198.51.100.0/24", v4 as fn(u8, u8) -> Address),
+        (V6_NETWORK, "2001:db8::/64", v6),
+    ] {
+        let subnet = if of(0, 0) == network { 0 } else { 100 };
+        let members = |count: u8| (1..=count).map(move |host| of(subnet, host));
+        let hits: Vec<_> = members(21)
+            .map(|remote| {
+                let port = remote.words()[3].to_be() as u16;
+                (remote, port..port + 1)
+            })
+            .collect();
+        let told = told_of(&[&hits]);
+        let [finding] = &told[..] else {
+            panic!("{told:?}")
+        };
+        assert_eq!((finding.count, finding.remote), (21, None));
+        assert_eq!(finding.network, Some(network));
+        assert_eq!(finding.remotes, members(16).collect::<Vec<_>>());
+        let columns: Vec<_> = finding
+            .columns
+            .iter()
+            .map(|(name, value)| (&**name, value.clone()))
+            .collect();
+        let expected = [
+            ("RemoteNetwork", Value::text(text)),
+            ("port_count", Value::Long(21)),
+            ("source_count", Value::Long(21)),
+        ];
+        assert_eq!(columns, expected);
+    }
+}

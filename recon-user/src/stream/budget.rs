@@ -1,0 +1,121 @@
+//! How much memory the state of all queries takes together, and which query may take more.
+//!
+//! In: the bytes that the groups of each query take. Out: the room that is left for a query.
+//! The decisions held here:
+//! - One budget for all queries, since a flood makes groups of some of them and leaves others empty.
+//! - A quarter of it is reserved in equal parts, one for each query: a flood that one query suspects,
+//!   and so must not evict, leaves the others enough for the scanners of the day.
+//! - It covers what groups are made of: their slots, the index to them, and their heap. Lists of one
+//!   poll and the answers of this host ([`super::answers`]) have bounds of their own.
+
+/// The share of the budget that is reserved.
+const RESERVED_SHARE: usize = 4;
+
+/// The bytes that queries take.
+#[derive(Debug)]
+pub(super) struct MemoryBudget {
+    limit: usize,
+    /// Reserved for each query.
+    reserved: usize,
+    /// By query.
+    held: Vec<usize>,
+    /// What is held or reserved.
+    claimed: usize,
+}
+
+impl MemoryBudget {
+    pub(super) fn new(limit: u64, queries: usize) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let reserved = limit / RESERVED_SHARE / queries.max(1);
+        Self {
+            limit,
+            reserved,
+            held: vec![0; queries],
+            claimed: reserved * queries,
+        }
+    }
+
+    /// How many bytes more a query may take.
+    pub(super) fn room(&self, query: usize) -> usize {
+        let own = self.reserved.saturating_sub(self.held[query]);
+        self.limit.saturating_sub(self.claimed) + own
+    }
+
+    /// Sets what a query takes now.
+    pub(super) fn set(&mut self, query: usize, bytes: usize) {
+        let before = std::mem::replace(&mut self.held[query], bytes);
+        if before != bytes {
+            self.claimed = self.claimed - before.max(self.reserved) + bytes.max(self.reserved);
+        }
+    }
+
+    /// The query that holds the most, of those that `may_give`. What others hold within their own
+    /// reserve is no room for `query`.
+    pub(super) fn greatest(&self, query: usize, may_give: impl Fn(usize) -> bool) -> Option<usize> {
+        let gives = |&(other, &held): &(usize, &usize)| {
+            (other == query || held > self.reserved) && held > 0 && may_give(other)
+        };
+        let all = self.held.iter().enumerate();
+        let greatest = all.filter(gives).max_by_key(|&(_, held)| held);
+        greatest.map(|(other, _)| other)
+    }
+
+    /// What all queries take.
+    #[cfg(test)]
+    pub(super) fn total(&self) -> usize {
+        self.held.iter().sum()
+    }
+
+    /// What is held or reserved: as it is kept, and counted anew.
+    #[cfg(test)]
+    pub(super) fn claimed(&self) -> [usize; 2] {
+        let all = self.held.iter().map(|held| held.max(&self.reserved));
+        [self.claimed, all.sum()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_query_has_a_reserve_that_no_other_can_take() {
+        // 1000 bytes for five queries: 50 are set reserved for each.
+        let mut budget = MemoryBudget::new(1000, 5);
+        // (query, bytes it takes then, room of the first and of the last)
+        for (query, bytes, first, last) in [
+            (0, 0, 800, 800),
+            (0, 50, 750, 800),
+            (0, 800, 0, 50),
+            (4, 50, 0, 0),
+            (4, 10, 0, 40),
+            (0, 700, 100, 140),
+            (3, 150, 0, 40),
+            (0, 0, 700, 690),
+        ] {
+            budget.set(query, bytes);
+            let room = (budget.room(0), budget.room(4));
+            assert_eq!(room, (first, last), "query {query} has {bytes}");
+        }
+        assert_eq!(budget.total(), 160);
+    }
+
+    #[test]
+    fn the_greatest_gives_but_not_what_is_set_reserved() {
+        let mut budget = MemoryBudget::new(1000, 5);
+        for (query, bytes) in [(0, 300), (1, 400), (2, 50), (3, 20)] {
+            budget.set(query, bytes);
+        }
+        // (for which query, which may give, which does)
+        for (query, may_give, expected) in [
+            (0, &[0, 1, 2, 3, 4][..], Some(1)),
+            (1, &[0, 2, 3, 4], Some(0)),
+            (2, &[2, 3, 4], Some(2)),
+            (2, &[3, 4], None),
+            (4, &[4], None),
+        ] {
+            let found = budget.greatest(query, |other| may_give.contains(&other));
+            assert_eq!(found, expected, "{may_give:?} for {query}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What a group's rows showed, for the alert's reader.
+//!
+//! In: rows. Out: the signals, and samples of the ports, addresses and processes.
+//! The decision held here: as long as all rows of a group are alike, its first row says everything,
+//! so that what was seen once takes no heap.
+
+use jiff::Timestamp;
+use recon_common::Address;
+
+use super::key::{KeyColumn, KeyPlan};
+use super::sample::Sample;
+use super::window::allocated;
+use crate::row::{RowKey, SignalSet};
+
+/// Ports, remotes, and local addresses and processes, that an alert lists.
+const PORTS_SHOWN: usize = 16;
+const REMOTES_SHOWN: usize = 16;
+const SHOWN: usize = 8;
+
+/// What was seen since the window was last empty.
+#[derive(Debug)]
+pub(crate) struct Evidence {
+    /// No row is older.
+    pub(crate) since: Timestamp,
+    /// Set once a row differs from the first.
+    samples: Option<Box<Samples>>,
+    pub(crate) signals: SignalSet,
+    /// Whether rows were lost, so that the count is a lower bound.
+    pub(crate) is_lossy: bool,
+    /// Whether the group was over half of its threshold: memory for its incident is reserved then,
+    /// so that there is enough when all groups of a flood cross it.
+    pub(super) is_near: bool,
+}
+
+/// Samples of what the group is not keyed by.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Samples {
+    pub(crate) ports: Sample<u16, PORTS_SHOWN>,
+    /// Whether there were rows without a port.
+    pub(crate) has_portless: bool,
+    pub(crate) locals: Sample<Address, SHOWN>,
+    /// Only of groups that are not keyed by the remote.
+    pub(crate) remotes: Sample<Address, REMOTES_SHOWN>,
+    /// Whether there were aggregated sources, of which only the number is known.
+    pub(crate) has_aggregated: bool,
+    /// Only of groups that are not keyed by the process.
+    pub(crate) pids: Sample<u32, SHOWN>,
+}
+
+impl Evidence {
+    pub(super) fn since(since: Timestamp) -> Self {
+        Self {
+            since,
+            samples: None,
+            signals: SignalSet::default(),
+            is_lossy: false,
+            is_near: false,
+        }
+    }
+
+    /// Adds a row to a group whose first row was `first`. Where `may_grow` is false, what takes more
+    /// memory is left out.
+    #[inline]
+    pub(super) fn add(&mut self, key: &KeyPlan, first: &RowKey, row: &RowKey, may_grow: bool) {
+        self.signals.insert(row.signal);
+        if let Some(samples) = &mut self.samples {
+            samples.insert(key, row, may_grow);
+        } else if may_grow && !is_alike(first, row) {
+            let mut samples = Samples::of(key, first);
+            samples.insert(key, row, may_grow);
+            self.samples = Some(Box::new(samples));
+        }
+    }
+
+    /// The samples of a group whose first row was `first`.
+    pub(crate) fn samples(&self, key: &KeyPlan, first: &RowKey) -> Samples {
+        match &self.samples {
+            Some(samples) => (**samples).clone(),
+            None => Samples::of(key, first),
+        }
+    }
+
+    /// The bytes of heap that it takes.
+    #[inline]
+    pub(super) fn heap(&self) -> usize {
+        self.samples.as_ref().map_or(0, |samples| {
+            let held = samples.ports.heap() + samples.locals.heap();
+            let others = samples.remotes.heap() + samples.pids.heap();
+            allocated(size_of::<Samples>()) + held + others
+        })
+    }
+}
+
+#[inline]
+fn is_alike(one: &RowKey, other: &RowKey) -> bool {
+    one.port == other.port
+        && one.remote == other.remote
+        && one.local == other.local
+        && one.pid == other.pid
+}
+
+impl Samples {
+    fn of(key: &KeyPlan, row: &RowKey) -> Self {
+        let mut samples = Self::default();
+        samples.insert(key, row, true);
+        samples
+    }
+
+    fn insert(&mut self, key: &KeyPlan, row: &RowKey, may_grow: bool) {
+        match row.port {
+            Some(port) => self.ports.insert(port, may_grow),
+            None => self.has_portless = true,
+        }
+        if let Some(local) = row.local {
+            self.locals.insert(local, may_grow);
+        }
+        match row.remote {
+            Some(remote) if !key.has(KeyColumn::Remote) => self.remotes.insert(remote, may_grow),
+            Some(_) => {}
+            None => self.has_aggregated = true,
+        }
+        if !key.has(KeyColumn::Pid)
+            && let Some(pid) = row.pid
+        {
+            self.pids.insert(pid, may_grow);
+        }
+    }
+}

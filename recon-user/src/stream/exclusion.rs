@@ -1,0 +1,201 @@
+//! Conditions that do nothing but leave out private remotes.
+//!
+//! In: a condition of a query. Out: whether it is one, so that a switch can turn all of them off, however they are written.
+//! The decision held here: it is read from the condition's form. What a condition leaves out has to be private as a whole; one that may
+//! leave out a public address is none of these.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::fields::field;
+use crate::kql::{Comparison, Expr, Field, Function, Literal, TextOperator, TextTest};
+use crate::rule::is_private;
+
+/// The type of addresses that are not private.
+const PUBLIC: &str = "Public";
+/// How private IPv6 addresses begin: unique local ones and those of the link.
+const V6_STARTS: [&str; 3] = ["fc", "fd", "fe80:"];
+
+/// Whether a condition holds of every public remote.
+pub(super) fn is_exclusion(condition: &Expr) -> bool {
+    match condition {
+        Expr::And(parts) | Expr::Or(parts) => parts.iter().all(is_exclusion),
+        Expr::Call(Function::Not, of) => matches!(&of[..], [of] if is_of_private(of)),
+        Expr::Text(operator, sides) => operator.is_negated && is_start(*operator, sides),
+        Expr::Compare(Comparison::NotEqual, sides) => match &**sides {
+            [left, Expr::Literal(right)] => is_private_type(left, right),
+            _ => false,
+        },
+        Expr::In {
+            value,
+            list,
+            is_negated: true,
+            ..
+        } => list.iter().all(|literal| is_private_type(value, literal)),
+        _ => is_public(condition),
+    }
+}
+
+/// `RemoteIPType == "Public"`
+pub(super) fn is_public(condition: &Expr) -> bool {
+    let Expr::Compare(Comparison::Equal, sides) = condition else {
+        return false;
+    };
+    let [left, right] = &**sides;
+    field(left) == Some(Field::RemoteIpType) && text(right) == Some(PUBLIC)
+}
+
+/// Whether a condition holds of private remotes alone.
+fn is_of_private(condition: &Expr) -> bool {
+    match condition {
+        Expr::Or(parts) => parts.iter().all(is_of_private),
+        Expr::And(parts) => parts.iter().any(is_of_private),
+        Expr::Text(operator, sides) => !operator.is_negated && is_start(*operator, sides),
+        Expr::Call(Function::Ipv4IsPrivate, of) => {
+            matches!(&of[..], [of] if field(of) == Some(Field::RemoteIp))
+        }
+        Expr::Call(Function::Ipv4IsInRange, of) => match &of[..] {
+            [of, range] if field(of) == Some(Field::RemoteIp) => {
+                text(range).is_some_and(is_private_range)
+            }
+            _ => false,
+        },
+        Expr::Compare(Comparison::Equal, sides) => match &**sides {
+            [left, Expr::Literal(right)] => is_private_type(left, right),
+            _ => false,
+        },
+        Expr::In {
+            value,
+            list,
+            is_negated: false,
+            ..
+        } => list.iter().all(|literal| is_private_type(value, literal)),
+        _ => false,
+    }
+}
+
+fn text(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Literal(Literal::String(text)) => Some(text),
+        _ => None,
+    }
+}
+
+/// Whether it is the remote's type, and one that is not public.
+fn is_private_type(value: &Expr, kind: &Literal) -> bool {
+    field(value) == Some(Field::RemoteIpType)
+        && matches!(kind, Literal::String(kind) if !kind.eq_ignore_ascii_case(PUBLIC))
+}
+
+/// Whether it is a test of how the remote begins, and all that begin so are private.
+fn is_start(operator: TextOperator, sides: &[Expr; 2]) -> bool {
+    let [left, right] = sides;
+    operator.test == TextTest::StartsWith
+        && field(left) == Some(Field::RemoteIp)
+        && text(right).is_some_and(is_private_start)
+}
+
+/// Octets with their points: both ends of the block that they begin are private, and so is what lies between.
+fn is_private_start(start: &str) -> bool {
+    if V6_STARTS
+        .iter()
+        .any(|known| start.to_ascii_lowercase().starts_with(known))
+    {
+        return true;
+    }
+    let Some(octets) = start.strip_suffix('.') else {
+        return start.parse().is_ok_and(is_private);
+    };
+    let missing = 3_usize.checked_sub(octets.matches('.').count());
+    let end = |octet: &str| {
+        let whole = format!("{octets}{}", octet.repeat(missing?));
+        whole.parse::<Ipv4Addr>().ok()
+    };
+    are_private(end(".0"), end(".255"))
+}
+
+/// A range such as `10.0.0.0/8`.
+fn is_private_range(range: &str) -> bool {
+    let (address, length) = range.split_once('/').unwrap_or((range, "32"));
+    let (Ok(address), Ok(length)) = (address.parse::<Ipv4Addr>(), length.parse::<u32>()) else {
+        return false;
+    };
+    let Some(host) = u32::BITS.checked_sub(length) else {
+        return false;
+    };
+    let mask = u32::MAX.checked_shl(host).unwrap_or(0);
+    let first = address.to_bits() & mask;
+    are_private(Some(first.into()), Some((first | !mask).into()))
+}
+
+/// Whether a block of so many addresses is private. No block of public ones lies between two private ends, but the largest blocks.
+fn are_private(first: Option<Ipv4Addr>, last: Option<Ipv4Addr>) -> bool {
+    /// No private block begins with fewer bits.
+    const SHORTEST: u32 = 8;
+    let (Some(first), Some(last)) = (first, last) else {
+        return false;
+    };
+    let alike = (first.to_bits() ^ last.to_bits()).leading_zeros();
+    alike >= SHORTEST && [first, last].into_iter().map(IpAddr::V4).all(is_private)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kql::Loader;
+
+    fn conditions(text: &str) -> Vec<Expr> {
+        let query = format!("DeviceNetworkEvents\n| where {text}\n| project RemoteIP");
+        let mut loaded = Loader::default().load("test.kql", query.as_bytes());
+        assert_eq!(loaded.plans.len(), 1, "{text}: {:?}", loaded.diagnostics);
+        loaded.plans.swap_remove(0).filter
+    }
+
+    #[test]
+    fn what_leaves_out_private_remotes_alone_is_known() {
+        for (text, expected) in [
+            ("RemoteIPType == 'Public'", true),
+            ("RemoteIPType != 'Private'", true),
+            ("RemoteIPType !in ('Private', 'Loopback')", true),
+            ("RemoteIPType == 'Private'", false),
+            ("RemoteIPType != 'Public'", false),
+            ("RemoteIPType !in ('Private', 'Public')", false),
+            ("not(ipv4_is_private(RemoteIP))", true),
+            ("ipv4_is_private(RemoteIP)", false),
+            ("not(ipv4_is_private(LocalIP))", false),
+            ("RemoteIP !startswith '10.'", true),
+            ("RemoteIP !startswith '10.1.'", true),
+            ("RemoteIP !startswith '192.168.'", true),
+            ("RemoteIP !startswith '172.16.'", true),
+            ("RemoteIP !startswith '172.31.0.'", true),
+            ("RemoteIP !startswith '127.0.0.1'", true),
+            ("RemoteIP !startswith '169.254.'", true),
+            ("RemoteIP !startswith 'fe80:'", true),
+            ("RemoteIP !startswith '172.'", false),
+            ("RemoteIP !startswith '172.32.'", false),
+            ("RemoteIP !startswith '192.'", false),
+            ("RemoteIP !startswith '1'", false),
+            ("RemoteIP !startswith '10'", false),
+            ("RemoteIP !startswith '10.0.0.0.0.'", false),
+            ("RemoteIP startswith '10.'", false),
+            ("not(RemoteIP startswith '10.')", true),
+            (
+                "not(RemoteIP startswith '10.' or RemoteIP startswith '192.168.')",
+                true,
+            ),
+            (
+                "not(RemoteIP startswith '10.' or RemoteIP startswith '8.8.')",
+                false,
+            ),
+            ("not(ipv4_is_in_range(RemoteIP, '10.0.0.0/8'))", true),
+            ("not(ipv4_is_in_range(RemoteIP, '172.16.0.0/12'))", true),
+            ("not(ipv4_is_in_range(RemoteIP, '172.16.0.0/11'))", false),
+            ("not(ipv4_is_in_range(RemoteIP, '0.0.0.0/0'))", false),
+            ("RemoteIP != '10.0.0.1'", false),
+            ("LocalPort == 22", false),
+        ] {
+            for condition in conditions(text) {
+                assert_eq!(is_exclusion(&condition), expected, "{text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! What a group is keyed by, and how it is looked up.
+//!
+//! In: rows that a query accepts. Out: the parts of them that it groups by.
+//! The decision held here: a key is hashed by a 128-bit multiply-fold under secrets that nobody
+//! outside knows, since whoever sends packets chooses what is hashed; only the parts that the query
+//! groups by are hashed.
+
+use std::cmp::Ordering;
+use std::hash::{BuildHasher, Hash, Hasher};
+
+use recon_common::Address;
+
+use super::Secrets;
+use super::columns::RowColumns;
+use super::fields::field;
+use crate::kql::eval::{Value, eval, total_order};
+use crate::kql::{Field, Plan};
+use crate::row::{RowKey, network};
+
+/// A column of the row that queries group by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyColumn {
+    /// The remote address.
+    Remote,
+    /// The network of the remote's neighbours.
+    Network,
+    /// The local address.
+    Local,
+    /// The port.
+    Port,
+    /// The process of this host.
+    Pid,
+}
+
+/// What a query groups by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyPlan {
+    /// A bit for each column.
+    columns: u8,
+    /// The plan's groups that are computed from the row, by position.
+    pub computed: Vec<usize>,
+}
+
+impl KeyPlan {
+    /// That of a plan. Rows of a query without `summarize` are told apart by what it projects.
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let mut key = Self {
+            columns: 0,
+            computed: Vec::new(),
+        };
+        for (position, group) in plan.groups.iter().enumerate() {
+            let column = match field(&group.expr) {
+                Some(Field::RemoteIp) => Some(KeyColumn::Remote),
+                Some(Field::RemoteNetwork) => Some(KeyColumn::Network),
+                Some(Field::LocalIp) => Some(KeyColumn::Local),
+                Some(Field::ProcessId) if plan.is_summary => Some(KeyColumn::Pid),
+                Some(Field::LocalPort | Field::RemotePort) if plan.is_summary => {
+                    Some(KeyColumn::Port)
+                }
+                _ => None,
+            };
+            match column {
+                Some(column) => key.columns |= 1 << column as u8,
+                None => key.computed.push(position),
+            }
+        }
+        key
+    }
+
+    /// Whether it has that column.
+    #[inline]
+    #[must_use]
+    pub const fn has(&self, column: KeyColumn) -> bool {
+        self.columns & 1 << column as u8 != 0
+    }
+
+    /// Whether it has that column and nothing else.
+    #[must_use]
+    pub fn is_only(&self, column: KeyColumn) -> bool {
+        self.columns == 1 << column as u8 && self.computed.is_empty()
+    }
+
+    /// What of the remote it groups by: the address, or the first address of its network.
+    #[inline]
+    fn remote_of(&self, row: &RowKey) -> Option<Address> {
+        if self.has(KeyColumn::Remote) {
+            row.remote
+        } else if self.has(KeyColumn::Network) {
+            row.remote.map(network::first)
+        } else {
+            None
+        }
+    }
+
+    /// The key of a group that has counted this row.
+    pub(crate) fn group_key(&self, row: &RowKey, computed: &[Value<'static>]) -> GroupKey {
+        GroupKey {
+            remote: self.remote_of(row),
+            local: row.local.filter(|_| self.has(KeyColumn::Local)),
+            port: row.port.filter(|_| self.has(KeyColumn::Port)),
+            pid: row.pid.filter(|_| self.has(KeyColumn::Pid)),
+            computed: computed.into(),
+        }
+    }
+
+    /// The key of the group that holds all rows of that remote, if the query groups by its network
+    /// alone.
+    pub(crate) fn network_key(&self, remote: Address) -> Option<GroupKey> {
+        let is_network = self.is_only(KeyColumn::Network);
+        is_network.then(|| GroupKey::of_remote(network::first(remote)))
+    }
+}
+
+/// The key of a group. What the query does not group by is `None`, and so is what is unknown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct GroupKey {
+    /// The first address of the network, if the query groups by that.
+    pub(crate) remote: Option<Address>,
+    pub(crate) local: Option<Address>,
+    pub(crate) port: Option<u16>,
+    pub(crate) pid: Option<u32>,
+    /// The values of what is computed. Most queries have none.
+    pub(crate) computed: Box<[Value<'static>]>,
+}
+
+impl GroupKey {
+    /// A total order of a query's groups.
+    pub(crate) fn order(&self, other: &Self) -> Ordering {
+        let plain = |key: &Self| (key.remote, key.local, key.port, key.pid);
+        let computed = self.computed.iter().zip(&other.computed);
+        let mut computed = computed.map(|(one, other)| total_order(one, other));
+        plain(self).cmp(&plain(other)).then_with(|| {
+            computed
+                .find(|ordering| ordering.is_ne())
+                .unwrap_or(Ordering::Equal)
+        })
+    }
+
+    /// The group of a query that groups by the remote alone.
+    pub(crate) fn of_remote(remote: Address) -> Self {
+        Self {
+            remote: Some(remote),
+            ..Self::default()
+        }
+    }
+}
+
+/// What a group is looked up by: a row, of which only the query's key counts.
+pub(crate) struct GroupLookup<'a> {
+    pub(crate) plan: &'a KeyPlan,
+    pub(crate) row: RowKey,
+    pub(crate) computed: Vec<Value<'a>>,
+}
+
+impl<'a> GroupLookup<'a> {
+    /// The group of a row. `None` where the remote, or another part of a summary's key, is unknown.
+    #[inline]
+    pub(crate) fn of_row(
+        plan: &'a Plan,
+        key: &'a KeyPlan,
+        row: &'a RowColumns<'_>,
+    ) -> Option<Self> {
+        let of = row.row.key;
+        if (key.has(KeyColumn::Remote) || key.has(KeyColumn::Network)) && of.remote.is_none() {
+            return None;
+        }
+        let mut computed = Vec::with_capacity(key.computed.len());
+        for &position in &key.computed {
+            let value = eval(&plan.groups[position].expr, row, row.now());
+            if value.is_null() && plan.is_summary {
+                return None;
+            }
+            computed.push(value);
+        }
+        Some(Self {
+            plan: key,
+            row: of,
+            computed,
+        })
+    }
+
+    pub(crate) fn of_key(plan: &'a KeyPlan, key: &'a GroupKey) -> Self {
+        Self {
+            plan,
+            row: RowKey {
+                remote: key.remote,
+                local: key.local,
+                port: key.port,
+                pid: key.pid,
+                signal: recon_common::Signal::Syn,
+            },
+            computed: key.computed.to_vec(),
+        }
+    }
+
+    /// Whether a group is the one: `row` is one of its rows.
+    #[inline]
+    pub(crate) fn matches(&self, row: &RowKey, computed: &[Value<'static>]) -> bool {
+        let Self {
+            plan, row: wanted, ..
+        } = self;
+        plan.remote_of(row) == plan.remote_of(wanted)
+            && (!plan.has(KeyColumn::Local) || row.local == wanted.local)
+            && (!plan.has(KeyColumn::Port) || row.port == wanted.port)
+            && (!plan.has(KeyColumn::Pid) || row.pid == wanted.pid)
+            && *computed == *self.computed
+    }
+
+    /// Half of its hash, which is enough for as many groups as there can be.
+    #[inline]
+    pub(crate) fn hash(&self, secrets: &Secrets) -> u32 {
+        secrets.hash_one(self) as u32
+    }
+}
+
+/// Always the same parts for one query, in whole words: every row is looked up in every query that
+/// accepts it.
+impl Hash for GroupLookup<'_> {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self {
+            plan,
+            row,
+            computed,
+        } = self;
+        if let Some(remote) = plan.remote_of(row) {
+            write_address(remote, state);
+        }
+        if plan.has(KeyColumn::Local)
+            && let Some(local) = row.local
+        {
+            write_address(local, state);
+        }
+        let port = row.port.filter(|_| plan.has(KeyColumn::Port));
+        let pid = row.pid.filter(|_| plan.has(KeyColumn::Pid));
+        if port.is_some() || pid.is_some() {
+            let port = port.map_or(0, u64::from);
+            state.write_u64(pid.map_or(0, u64::from) << u32::BITS | port);
+        }
+        if !computed.is_empty() {
+            computed.hash(state);
+        }
+    }
+}
+
+#[inline]
+fn write_address(address: Address, state: &mut impl Hasher) {
+    let [a, b, c, d] = address.words();
+    state.write_u64(u64::from(a) << u32::BITS | u64::from(b));
+    state.write_u64(u64::from(c) << u32::BITS | u64::from(d));
+}

@@ -1,0 +1,227 @@
+//! Partial results, one for each pane of a window: sums, minima, maxima, whole rows.
+//!
+//! In: the partial result of a row. Out: that of the window.
+//! The decision held here: panes are merged only when the result is needed: once a poll, and when an
+//! incident is reported. The newest pane is part of the window itself, so that one row takes no heap
+//! beyond its values.
+
+use std::collections::VecDeque;
+
+use super::accumulator::{argument, heap_of};
+use super::columns::RowColumns;
+use super::window::{Slice, allocated};
+use crate::kql::eval::{Value, compare, eval};
+use crate::kql::{Aggregate, AggregateFunction, Comparison, Type};
+
+/// The partial results of the panes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Panes {
+    newest: Option<(Slice, Partial)>,
+    /// The other panes, oldest first.
+    older: VecDeque<(Slice, Partial)>,
+    /// The bytes of heap that their values take.
+    owned: usize,
+}
+
+/// What some rows come to.
+#[derive(Clone, Debug)]
+pub(super) enum Partial {
+    /// The sum of a value over events, and how many events have one.
+    Sum(Number, u64),
+    /// The minimum or the maximum.
+    One(Value<'static>),
+    /// The values of the row whose first value is the greatest.
+    Row(Vec<Value<'static>>),
+}
+
+/// A sum: a whole number as long as its parts are.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Number {
+    Whole(i128),
+    Real(f64),
+}
+
+impl Number {
+    fn of(value: &Value<'_>) -> Option<Self> {
+        match value {
+            Value::Long(whole) | Value::Timespan(whole) => Some(Self::Whole(i128::from(*whole))),
+            Value::Real(real) => Some(Self::Real(*real)),
+            _ => None,
+        }
+    }
+
+    fn real(self) -> f64 {
+        match self {
+            Self::Whole(whole) => whole as f64,
+            Self::Real(real) => real,
+        }
+    }
+
+    fn times(self, count: u64) -> Self {
+        match self {
+            Self::Whole(whole) => Self::Whole(whole.saturating_mul(i128::from(count))),
+            Self::Real(real) => Self::Real(real * count as f64),
+        }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Whole(one), Self::Whole(other)) => Self::Whole(one.saturating_add(other)),
+            _ => Self::Real(self.real() + other.real()),
+        }
+    }
+
+    fn value(self, kind: Type) -> Value<'static> {
+        let whole = |whole: i128| i64::try_from(whole).ok();
+        match (self, kind) {
+            (Self::Whole(sum), Type::Timespan) => whole(sum).map_or(Value::Null, Value::Timespan),
+            (Self::Whole(sum), Type::Real) => Value::Real(sum as f64),
+            (Self::Whole(sum), _) => whole(sum).map_or(Value::Null, Value::Long),
+            (Self::Real(sum), Type::Timespan) => Value::Timespan(sum as i64),
+            (Self::Real(sum), _) => Value::Real(sum),
+        }
+    }
+}
+
+impl Panes {
+    /// Adds the result of a row, after dropping what has left the window. Returns whether it stays
+    /// for the whole window: what has no pane of its own leaves with the newest one.
+    pub(super) fn add(
+        &mut self,
+        now: Slice,
+        new: Partial,
+        function: AggregateFunction,
+        may_grow: bool,
+    ) -> bool {
+        self.expire(now);
+        let has_room = may_grow || self.older.len() < self.older.capacity();
+        self.owned += new.heap();
+        match &mut self.newest {
+            Some((slice, partial)) if *slice >= now || !has_room => {
+                self.owned -= partial.heap() + new.heap();
+                partial.merge(new, function);
+                self.owned += partial.heap();
+                *slice >= now
+            }
+            newest => {
+                self.older.extend(newest.replace((now, new)));
+                true
+            }
+        }
+    }
+
+    pub(super) fn expire(&mut self, now: Slice) {
+        let is_over = |slice: &Slice| *slice < now.oldest();
+        while let Some((_, partial)) = self.older.pop_front_if(|(slice, _)| is_over(slice)) {
+            self.owned -= partial.heap();
+        }
+        if let Some((_, partial)) = self.newest.take_if(|(slice, _)| is_over(slice)) {
+            self.owned -= partial.heap();
+        }
+        if self.older.is_empty() && self.older.capacity() > 0 {
+            self.older = VecDeque::new();
+        }
+    }
+
+    /// The result of the window. `None` where nothing is held.
+    pub(super) fn merged(&self, function: AggregateFunction) -> Option<Partial> {
+        let panes = self.older.iter().chain(&self.newest);
+        panes
+            .map(|(_, partial)| partial.clone())
+            .reduce(|mut whole, partial| {
+                whole.merge(partial, function);
+                whole
+            })
+    }
+
+    pub(super) fn heap(&self) -> usize {
+        allocated(self.older.capacity() * size_of::<(Slice, Partial)>()) + self.owned
+    }
+}
+
+/// The result of no row.
+pub(super) fn empty(aggregate: &Aggregate) -> Vec<Value<'static>> {
+    let value = match (aggregate.function, aggregate.outputs[0].kind) {
+        (AggregateFunction::Sum | AggregateFunction::SumIf, kind) => Number::Whole(0).value(kind),
+        _ => Value::Null,
+    };
+    vec![value; aggregate.outputs.len()]
+}
+
+impl Partial {
+    /// The result of one row that stands for `count` events. `None` where it has no part.
+    pub(super) fn of(aggregate: &Aggregate, row: &RowColumns<'_>, count: u64) -> Option<Self> {
+        match aggregate.function {
+            AggregateFunction::ArgMax => {
+                argument(aggregate, 0, row)?;
+                let arguments = aggregate.arguments.iter();
+                let values = arguments.map(|argument| eval(argument, row, row.now()).into_owned());
+                Some(Self::Row(values.collect()))
+            }
+            AggregateFunction::Sum | AggregateFunction::SumIf | AggregateFunction::Avg => {
+                let value = argument(aggregate, 0, row)?;
+                Some(Self::Sum(Number::of(&value)?.times(count), count))
+            }
+            AggregateFunction::Min | AggregateFunction::Max => {
+                Some(Self::One(argument(aggregate, 0, row)?.into_owned()))
+            }
+            // Those have other operators.
+            AggregateFunction::Count
+            | AggregateFunction::CountIf
+            | AggregateFunction::DCount
+            | AggregateFunction::DCountIf
+            | AggregateFunction::MakeSet => None,
+        }
+    }
+
+    /// The bytes of heap that it takes.
+    fn heap(&self) -> usize {
+        match self {
+            Self::Sum(..) => 0,
+            Self::One(value) => heap_of(value),
+            Self::Row(values) => {
+                let held: usize = values.iter().map(heap_of).sum();
+                allocated(values.capacity() * size_of::<Value<'_>>()) + held
+            }
+        }
+    }
+
+    fn merge(&mut self, other: Self, function: AggregateFunction) {
+        match (self, other) {
+            (Self::Sum(sum, count), Self::Sum(more, with)) => {
+                *sum = sum.plus(more);
+                *count += with;
+            }
+            (Self::One(one), Self::One(other)) => {
+                let wanted = match function {
+                    AggregateFunction::Min => Comparison::Less,
+                    _ => Comparison::Greater,
+                };
+                if compare(wanted, &other, one) == Some(true) {
+                    *one = other;
+                }
+            }
+            (Self::Row(row), Self::Row(other)) => {
+                let is_greater = compare(Comparison::Greater, &other[0], &row[0]);
+                if is_greater == Some(true) {
+                    *row = other;
+                }
+            }
+            // The partial results of one aggregate are of one kind.
+            _ => {}
+        }
+    }
+
+    pub(super) fn values(self, aggregate: &Aggregate) -> Vec<Value<'static>> {
+        let kind = aggregate.outputs[0].kind;
+        let value = match self {
+            Self::Sum(sum, count) if aggregate.function == AggregateFunction::Avg => {
+                Number::Real(sum.real() / count as f64).value(kind)
+            }
+            Self::Sum(sum, _) => sum.value(kind),
+            Self::One(value) => value,
+            Self::Row(values) => return values,
+        };
+        vec![value]
+    }
+}

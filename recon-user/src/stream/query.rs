@@ -1,0 +1,397 @@
+//! From a rule to a query that the stream runs: the one physical plan.
+//!
+//! In: a [`Configured`] rule. Out: a [`Query`]: filter, key, one operator for each aggregate.
+//! The decisions held here:
+//! - What a condition says about the signal alone is evaluated once, on a synthetic row of each signal.
+//! - Ports that a query demands leave its conditions, so that a query is not tried on other ports.
+//! - Conditions that only exclude private remotes are recognised, so that one switch turns all off.
+//! - In a query with `summarize`, rows that lack a number it groups by do not count: they would form
+//!   one group of everything unknown.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use recon_common::Signal;
+
+use super::exclusion::{is_exclusion, is_public};
+use super::fields::{Fields, field, fields};
+use super::key::{KeyColumn, KeyPlan};
+use super::operator::{AggregatePlan, Measure, measure};
+use crate::kql::eval::{Columns, Predicate, holds};
+use crate::kql::{Comparison, Expr, Field, Literal, Plan};
+use crate::row::{PortColumn, Row, RowKey, SignalSet, action_type, port_column};
+use crate::rule::{Configured, Severity};
+
+/// Whose traffic counts, from the widest to the narrowest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ProcessFilter {
+    /// Any process, and traffic whose process is unknown.
+    Any,
+    /// Processes that are known.
+    Known,
+    /// Known scanning tools.
+    Tools,
+}
+
+/// A condition on a row.
+#[derive(Clone, Debug)]
+pub struct Condition {
+    /// As the query states it.
+    pub written: Expr,
+    /// Prepared for evaluation.
+    pub prepared: Predicate,
+}
+
+/// Which rows count.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    /// The signals whose rows can count.
+    pub signals: SignalSet,
+    /// The ports that count, ascending; all if empty.
+    pub ports: Vec<u16>,
+    /// Whether only public remotes count.
+    pub only_public: bool,
+    /// Whether rows without a remote do not count: the query groups by the remote, or demands what
+    /// only remotes have.
+    pub needs_remote: bool,
+    /// Whose traffic counts.
+    pub processes: ProcessFilter,
+    /// What else a row has to meet.
+    pub conditions: Vec<Condition>,
+}
+
+/// A rule in force, ready to run.
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// The plan, and what the settings make of it.
+    pub rule: Configured,
+    /// Which rows count.
+    pub filter: Filter,
+    /// What its groups are keyed by.
+    pub key: KeyPlan,
+    /// What its threshold is compared with.
+    pub measure: Measure,
+    /// How the measure is computed.
+    pub(crate) measured: AggregatePlan,
+    /// How the plan's other aggregates are computed.
+    pub(crate) others: Vec<AggregatePlan>,
+    /// Whether its alerts report what this host answered: rules on what one remote sends to ports.
+    pub reports_answers: bool,
+}
+
+impl Query {
+    /// Plans a rule.
+    #[must_use]
+    pub fn new(rule: Configured) -> Self {
+        let plan = &rule.plan;
+        let key = KeyPlan::new(plan);
+        let signals = Signal::ALL.into_iter();
+        let signals: SignalSet = signals
+            .filter(|&signal| action_type(signal).is_some() && has_key(plan, &key, signal))
+            .collect();
+        let mut filter = Filter {
+            signals,
+            ports: Vec::new(),
+            only_public: false,
+            needs_remote: key.has(KeyColumn::Remote) || key.has(KeyColumn::Network),
+            processes: if key.has(KeyColumn::Pid) {
+                ProcessFilter::Known
+            } else {
+                ProcessFilter::Any
+            },
+            conditions: Vec::new(),
+        };
+        for condition in conjuncts(plan) {
+            filter.add_condition(condition, &rule);
+        }
+        let (measured, others) = AggregatePlan::all(plan, filter.signals);
+        if others.is_empty() {
+            filter.signals = measured.signals;
+        }
+        Self {
+            reports_answers: reports_answers(plan, &key, &filter),
+            measure: measure(plan),
+            rule,
+            filter,
+            key,
+            measured,
+            others,
+        }
+    }
+
+    /// `rule.id`; two measures of one detection share it.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.plan().id
+    }
+
+    /// What it was planned from.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.rule.plan
+    }
+
+    /// How sure its alerts are.
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        self.plan().severity
+    }
+
+    /// It fires above this, not at it.
+    #[must_use]
+    pub fn threshold(&self) -> u64 {
+        self.plan().threshold.map_or(0, |threshold| threshold.above)
+    }
+
+    /// How far back a group's rows reach.
+    #[must_use]
+    pub fn window(&self) -> Duration {
+        self.plan().window
+    }
+
+    /// The id of the rule that must have reported a remote before its rows count.
+    #[must_use]
+    pub fn after(&self) -> Option<&str> {
+        self.plan().after.as_deref()
+    }
+
+    /// The id of the rule whose reported remotes do not count.
+    #[must_use]
+    pub fn unless(&self) -> Option<&str> {
+        self.plan().unless.as_deref()
+    }
+
+    /// Whether other rules can follow it: it counts the ports of one remote.
+    #[must_use]
+    pub fn reports_scanners(&self) -> bool {
+        self.measure == Measure::DistinctPorts
+            && self.key.is_only(KeyColumn::Remote)
+            && self.after().is_none()
+    }
+
+    /// The name that alerts show as `recon.measure`: that of the column, for an aggregate of the
+    /// query's own.
+    #[must_use]
+    pub fn measure_name(&self) -> &str {
+        match (self.measure, self.measured.position) {
+            (Measure::Other, Some(position)) => &self.plan().aggregates[position].outputs[0].name,
+            _ => self.measure.name(),
+        }
+    }
+
+    /// Whether it reads more of the process behind a row than its id.
+    #[must_use]
+    pub fn needs_process(&self) -> bool {
+        let is_known = |field| matches!(field, Field::ProcessId | Field::ProcessIsScanner);
+        self.reads(|field| field.is_of_process() && !is_known(field))
+    }
+
+    /// Whether it asks if the process behind a row is a known scanning tool.
+    #[must_use]
+    pub fn needs_tool(&self) -> bool {
+        self.filter.processes == ProcessFilter::Tools
+            || self.reads(|field| field == Field::ProcessIsScanner)
+    }
+
+    /// Whether something that is evaluated on rows reads such a column.
+    pub(crate) fn reads(&self, is_one: impl Fn(Field) -> bool) -> bool {
+        let plan = self.plan();
+        let groups = self.key.computed.iter();
+        let groups = groups.map(|&position| &plan.groups[position].expr);
+        let evaluated = [&self.measured].into_iter().chain(&self.others);
+        let evaluated = evaluated.filter(|aggregate| aggregate.is_evaluated());
+        let arguments = evaluated.filter_map(|aggregate| aggregate.of(plan));
+        let arguments = arguments.flat_map(|aggregate| &aggregate.arguments);
+        let conditions = self.filter.conditions.iter();
+        let conditions = conditions.map(|condition| &condition.written);
+        groups
+            .chain(arguments)
+            .chain(conditions)
+            .any(|expr| fields(expr, &plan.extends).any(&is_one))
+    }
+
+    /// Whether a row counts, its conditions apart. `is_private` says that the remote is private and
+    /// such remotes are not judged.
+    #[must_use]
+    pub fn accepts(&self, row: &Row<'_>, is_private: bool) -> bool {
+        let filter = &self.filter;
+        let RowKey {
+            remote, port, pid, ..
+        } = row.key;
+        let has_process = match filter.processes {
+            ProcessFilter::Any => true,
+            ProcessFilter::Known => pid.is_some(),
+            ProcessFilter::Tools => pid.is_some() && row.is_scanner,
+        };
+        let has_remote = match remote {
+            Some(remote) => {
+                !(filter.only_public && is_private) && !self.rule.allows(remote.to_ip())
+            }
+            None => !filter.needs_remote,
+        };
+        let has_port =
+            filter.ports.is_empty() || port.is_some_and(|port| filter.ports.contains(&port));
+        has_process && has_remote && has_port
+    }
+
+    /// Whether the conditions on a row hold.
+    #[must_use]
+    pub fn holds(&self, columns: &dyn Columns, now: Timestamp) -> bool {
+        let mut all = self.filter.conditions.iter();
+        all.all(|condition| condition.prepared.holds(columns, now))
+    }
+}
+
+impl Filter {
+    /// Adds a condition, in the cheapest form that it has.
+    fn add_condition(&mut self, condition: Expr, rule: &Configured) {
+        let fields = Fields::of(&condition, &rule.plan.extends);
+        if fields.are_of_the_signal() {
+            self.keep_signals(|signal| holds_for(signal, &condition));
+            return;
+        }
+        if is_exclusion(&condition) {
+            // Whether it is turned off or not, it is about remotes.
+            self.needs_remote |= !holds_for(Signal::Syn, &condition);
+            if rule.include_private {
+                return;
+            }
+            if is_public(&condition) {
+                self.only_public = true;
+                return;
+            }
+        }
+        if fields.are_of_the_process() && !holds_for(Signal::Syn, &condition) {
+            // Only what this host sends has a process.
+            self.keep_signals(Signal::is_outbound);
+            self.processes = self.processes.max(ProcessFilter::Known);
+            if is_scanner(&condition) {
+                self.processes = ProcessFilter::Tools;
+                return;
+            }
+        }
+        if let Some((column, ports)) = demanded_ports(&condition)
+            && self.ports.is_empty()
+        {
+            self.keep_signals(|signal| port_column(signal) == Some(column));
+            self.ports = ports;
+            return;
+        }
+        self.conditions.push(Condition {
+            prepared: Predicate::new(&condition),
+            written: condition,
+        });
+    }
+
+    fn keep_signals(&mut self, keep: impl Fn(Signal) -> bool) {
+        self.signals = self.signals.iter().filter(|&signal| keep(signal)).collect();
+    }
+}
+
+/// Whether rows of that signal have the port and the process that the query groups by.
+fn has_key(plan: &Plan, key: &KeyPlan, signal: Signal) -> bool {
+    let mut groups = plan.groups.iter();
+    !plan.is_summary
+        || groups.all(|group| match port_of(&group.expr) {
+            Some(column) => port_column(signal) == Some(column),
+            None => true,
+        }) && (!key.has(KeyColumn::Pid) || signal.is_outbound())
+}
+
+/// Whether the remote alone says which ports of which addresses its groups probed.
+fn reports_answers(plan: &Plan, key: &KeyPlan, filter: &Filter) -> bool {
+    let reads_more = |condition: &Condition| {
+        fields(&condition.written, &plan.extends).any(|field| {
+            !matches!(
+                field,
+                Field::RemoteIp | Field::RemoteIpType | Field::ActionType | Field::Protocol
+            )
+        })
+    };
+    key.has(KeyColumn::Remote)
+        && filter.signals.is_subset(SignalSet::of(Signal::HITS))
+        && !filter.conditions.iter().any(reads_more)
+}
+
+/// The conditions of a plan's filter, with those that `and` joins split up.
+fn conjuncts(plan: &Plan) -> Vec<Expr> {
+    fn flatten(expr: &Expr, all: &mut Vec<Expr>) {
+        match expr {
+            Expr::And(parts) => parts.iter().for_each(|part| flatten(part, all)),
+            _ => all.push(expr.clone()),
+        }
+    }
+    let mut all = Vec::new();
+    plan.filter.iter().for_each(|expr| flatten(expr, &mut all));
+    all
+}
+
+/// Evaluates `condition` on a synthetic row that carries only `signal`.
+pub(super) fn holds_for(signal: Signal, condition: &Expr) -> bool {
+    let row = Row {
+        key: RowKey {
+            remote: None,
+            local: None,
+            port: port_column(signal).map(|_| 1),
+            pid: None,
+            signal,
+        },
+        count: 1,
+        time: Timestamp::UNIX_EPOCH,
+        device: "",
+        process: None,
+        is_scanner: false,
+        sources: None,
+    };
+    holds(condition, &row, Timestamp::UNIX_EPOCH)
+}
+
+fn is_scanner(condition: &Expr) -> bool {
+    match condition {
+        Expr::Compare(Comparison::Equal, sides) => {
+            let [left, right] = &**sides;
+            field(left) == Some(Field::ProcessIsScanner)
+                && matches!(right, Expr::Literal(Literal::Bool(true)))
+        }
+        _ => field(condition) == Some(Field::ProcessIsScanner),
+    }
+}
+
+/// The port column that an expression is.
+pub(super) fn port_of(expr: &Expr) -> Option<PortColumn> {
+    match field(expr)? {
+        Field::LocalPort => Some(PortColumn::Local),
+        Field::RemotePort => Some(PortColumn::Remote),
+        _ => None,
+    }
+}
+
+/// The ports that a condition demands, in ascending order, and their column.
+fn demanded_ports(condition: &Expr) -> Option<(PortColumn, Vec<u16>)> {
+    let port = |literal: &Literal| match literal {
+        Literal::Long(number) => u16::try_from(*number).ok(),
+        _ => None,
+    };
+    let (column, mut ports) = match condition {
+        Expr::Compare(Comparison::Equal, sides) => match &**sides {
+            [value, Expr::Literal(literal)] => (port_of(value)?, vec![port(literal)?]),
+            _ => return None,
+        },
+        Expr::In {
+            value,
+            list,
+            is_negated: false,
+            ..
+        } => (
+            port_of(value)?,
+            list.iter().map(port).collect::<Option<Vec<u16>>>()?,
+        ),
+        _ => return None,
+    };
+    ports.sort_unstable();
+    ports.dedup();
+    (!ports.is_empty()).then_some((column, ports))
+}
+
+#[cfg(test)]
+mod tests;

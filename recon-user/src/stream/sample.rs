@@ -1,0 +1,69 @@
+//! A sample of distinct items, for the alert's reader.
+//!
+//! In: items. Out: up to a limit of distinct ones, ascending, and whether there was only one.
+
+use super::window::allocated;
+
+/// Up to `LIMIT` distinct items.
+#[derive(Clone, Debug)]
+pub(crate) struct Sample<T, const LIMIT: usize>(Vec<T>);
+
+impl<T, const LIMIT: usize> Default for Sample<T, LIMIT> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Copy + Ord, const LIMIT: usize> Sample<T, LIMIT> {
+    /// Keeps `item` if it is new and there is room: where it takes more memory, `may_grow` must
+    /// allow that.
+    pub(crate) fn insert(&mut self, item: T, may_grow: bool) {
+        let held = self.0.len();
+        if held < LIMIT
+            && let Err(place) = self.0.binary_search(&item)
+            && (may_grow || held < self.0.capacity())
+        {
+            self.0.insert(place, item);
+        }
+    }
+
+    /// The bytes of heap that it takes.
+    pub(crate) fn heap(&self) -> usize {
+        allocated(self.0.capacity() * size_of::<T>())
+    }
+
+    /// The item, if only one was seen.
+    pub(crate) fn only(&self) -> Option<T> {
+        match self.0[..] {
+            [item] => Some(item),
+            _ => None,
+        }
+    }
+
+    /// The items, ascending.
+    pub(crate) fn items(&self) -> &[T] {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_a_few_in_order() {
+        let mut sample = Sample::<u16, 3>::default();
+        assert_eq!(sample.only(), None);
+        for (port, may_grow, only, items) in [
+            (80, false, None, &[][..]),
+            (80, true, Some(80), &[80]),
+            (80, true, Some(80), &[80]),
+            (22, true, None, &[22, 80]),
+            (443, true, None, &[22, 80, 443]),
+            (1, true, None, &[22, 80, 443]),
+        ] {
+            sample.insert(port, may_grow);
+            assert_eq!((sample.only(), sample.items()), (only, items));
+        }
+    }
+}
