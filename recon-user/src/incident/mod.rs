@@ -138,7 +138,10 @@ impl Incidents {
         is_lossy: bool,
     ) -> Vec<Finding> {
         let poll = Poll { interval, is_lossy };
-        stream.end_rows();
+        {
+            let protect = |tag, since| self.protects(tag, since);
+            stream.end_rows(&protect);
+        }
         let mut findings = Vec::new();
         self.judge_changed(stream, poll, &mut findings);
         self.count_deferred(stream, interval);

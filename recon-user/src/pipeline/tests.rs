@@ -4,6 +4,7 @@ mod after;
 mod answers;
 mod flood;
 mod floods;
+mod nursery;
 mod processes;
 mod queries;
 mod sources;

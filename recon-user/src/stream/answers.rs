@@ -160,10 +160,41 @@ impl Probes {
 
     /// Matches the answers of the poll with what was probed, now that all its hits are known.
     pub(super) fn resolve_answers(&mut self) {
-        for (remote, target, answer) in self.answers.drain(..) {
-            let probed = self.remotes.get_mut(&remote);
-            if let Some(probe) = probed.and_then(|probed| probed.targets.get_mut(&target)) {
-                probe.answer = probe.answer.max(answer);
+        for (remote, target, answer) in std::mem::take(&mut self.answers) {
+            self.resolve(remote, target, answer);
+        }
+    }
+
+    fn resolve(&mut self, remote: Address, target: Target, answer: Answer) {
+        let probed = self.remotes.get_mut(&remote);
+        if let Some(probe) = probed.and_then(|probed| probed.targets.get_mut(&target)) {
+            probe.answer = probe.answer.max(answer);
+        }
+    }
+
+    /// Adds what a remote did in polls that are over but for `current`: for each row its poll, its
+    /// key and time, and whether it is a hit.
+    pub(super) fn add_late(
+        &mut self,
+        remote: Address,
+        rows: &[(u32, RowKey, Timestamp, bool)],
+        current: u32,
+    ) {
+        for of_poll in rows.chunk_by(|(one, ..), (other, ..)| one == other) {
+            for (_, key, time, is_hit) in of_poll {
+                if *is_hit {
+                    self.add_hit(remote, key, *time);
+                }
+            }
+            for (poll, key, ..) in of_poll {
+                let Some((answer, target)) = Answer::of(key.signal).zip(target(key)) else {
+                    continue;
+                };
+                if *poll == current {
+                    self.answers.push((remote, target, answer));
+                } else {
+                    self.resolve(remote, target, answer);
+                }
             }
         }
     }

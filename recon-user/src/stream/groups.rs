@@ -29,6 +29,12 @@ pub(super) struct Event<'a> {
     pub(super) poll: u64,
     /// Its place among the rows of all queries in its poll.
     pub(super) order: u64,
+    /// Whether it is counted late, in a later poll or later in its own: what it lost is known.
+    pub(super) is_late: bool,
+    /// Whether its poll is the one that goes on.
+    pub(super) is_current: bool,
+    /// When rows of its source may have been lost last, before the first that is known.
+    pub(super) lost_before: Option<Timestamp>,
 }
 
 /// The time of a poll, in terms of the query's window.
@@ -133,7 +139,8 @@ impl Groups {
         let Interval { from, to } = event.interval;
         let mut group = Group::new(lookup, &self.blank, event.poll, from);
         let begin = self.clock(query, to).begin;
-        group.evidence.is_lossy = self.lost_at.is_some_and(|at| at >= begin);
+        let own = self.lost_at.filter(|_| !event.is_late);
+        group.evidence.is_lossy = own.max(event.lost_before).is_some_and(|at| at >= begin);
         self.store.insert(group, hash, spare)
     }
 
@@ -155,10 +162,12 @@ impl Groups {
         let group = self.store.get_mut(position);
         let is_new = group.is_new();
         if is_new || group.changed_in != event.poll {
-            self.changed.push(Changed {
-                order: event.order,
-                position,
-            });
+            if event.is_current {
+                self.changed.push(Changed {
+                    order: event.order,
+                    position,
+                });
+            }
             if !is_new {
                 group.begin_poll(query, now, &event.row.row.key, event.interval.from);
             }
@@ -188,9 +197,11 @@ impl Groups {
         }
     }
 
-    /// Takes the groups that this poll has changed since the last call.
+    /// Takes the groups that this poll has changed since the last call, in the order in which it did.
     pub(super) fn take_changed(&mut self) -> Vec<Changed> {
-        std::mem::take(&mut self.changed)
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.sort_unstable_by_key(|changed| changed.order);
+        changed
     }
 
     /// Empties the group at `position`.

@@ -244,7 +244,7 @@ impl Hash for GroupLookup<'_> {
 }
 
 #[inline]
-fn write_address(address: Address, state: &mut impl Hasher) {
+pub(super) fn write_address(address: Address, state: &mut impl Hasher) {
     let [a, b, c, d] = address.words();
     state.write_u64(u64::from(a) << u32::BITS | u64::from(b));
     state.write_u64(u64::from(c) << u32::BITS | u64::from(d));

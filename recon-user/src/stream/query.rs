@@ -198,16 +198,20 @@ impl Query {
         let plan = self.plan();
         let groups = self.key.computed.iter();
         let groups = groups.map(|&position| &plan.groups[position].expr);
+        let conditions = self.filter.conditions.iter();
+        let conditions = conditions.map(|condition| &condition.written);
+        let mut read = groups.chain(conditions);
+        read.any(|expr| fields(expr, &plan.extends).any(&is_one)) || self.aggregates_read(is_one)
+    }
+
+    /// Whether an aggregate that is evaluated on rows reads such a column.
+    pub(crate) fn aggregates_read(&self, is_one: impl Fn(Field) -> bool) -> bool {
+        let plan = self.plan();
         let evaluated = [&self.measured].into_iter().chain(&self.others);
         let evaluated = evaluated.filter(|aggregate| aggregate.is_evaluated());
         let arguments = evaluated.filter_map(|aggregate| aggregate.of(plan));
-        let arguments = arguments.flat_map(|aggregate| &aggregate.arguments);
-        let conditions = self.filter.conditions.iter();
-        let conditions = conditions.map(|condition| &condition.written);
-        groups
-            .chain(arguments)
-            .chain(conditions)
-            .any(|expr| fields(expr, &plan.extends).any(&is_one))
+        let mut arguments = arguments.flat_map(|aggregate| &aggregate.arguments);
+        arguments.any(|expr| fields(expr, &plan.extends).any(&is_one))
     }
 
     /// Whether a row counts, its conditions apart. `is_private` says that the remote is private and
@@ -225,7 +229,8 @@ impl Query {
         };
         let has_remote = match remote {
             Some(remote) => {
-                !(filter.only_public && is_private) && !self.rule.allows(remote.to_ip())
+                !(filter.only_public && is_private)
+                    && (self.rule.allow.is_empty() || !self.rule.allows(remote.to_ip()))
             }
             None => !filter.needs_remote,
         };

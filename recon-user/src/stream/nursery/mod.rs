@@ -1,0 +1,523 @@
+//! The nursery: sources too small to matter, kept as the rows that they sent.
+//!
+//! In: rows of a remote, with the queries that accept them. Out: the rows of sources that may matter,
+//! which are counted in groups from then on.
+//! The decisions held here:
+//! - Most sources send a packet or two and are never seen again, a flood's above all. A group for each
+//!   query takes five times the memory and time of the rows themselves. So a source is a log of its
+//!   rows until they could carry a group over its threshold, or there are [`MAX_ROWS`]. Then it is
+//!   promoted: its rows are counted in all their groups, each at its own time, as if they had been from
+//!   the start. What is reported is exactly the same.
+//! - A log whose rows could make a group suspicious, and the mark of a promoted source, are never
+//!   evicted within the window. The others are evicted the longest unseen first.
+//! - Logs are kept by remote, and in a nursery of their own by network, as queries group.
+
+mod ring;
+mod row;
+mod sets;
+
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hashbrown::HashTable;
+use jiff::Timestamp;
+use recon_common::Address;
+
+use super::key::{KeyColumn, write_address};
+use super::operator::Operator;
+use super::query::Query;
+use super::window::{self, allocated};
+use super::{Role, Running, Secrets};
+use crate::kql::Field;
+use crate::row::network;
+use ring::Ring;
+use sets::QuerySets;
+
+pub(super) use ring::Number;
+pub(super) use row::PackedRow;
+pub(super) use sets::SetId;
+
+/// Rows of a log at most.
+pub(super) const MAX_ROWS: usize = 32;
+/// Queries with a lower threshold count rows as they come: their sources would hardly stay.
+const LEAST_THRESHOLD: u64 = 8;
+/// An index that is used less than this share is shrunk.
+const USED_SHARE: usize = 4;
+
+/// What logs are kept by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Root {
+    Remote,
+    Network,
+}
+
+impl Root {
+    pub(super) const ALL: [Self; 2] = [Self::Remote, Self::Network];
+
+    /// Where the rows of a query are kept, if they can be: it must group by the remote, its threshold
+    /// must be above a few events, its measure must not exceed the events of its rows, and it must read
+    /// nothing that a packed row lacks.
+    fn of(query: &Query) -> Option<Self> {
+        let root = if query.key.has(KeyColumn::Remote) {
+            Self::Remote
+        } else if query.key.is_only(KeyColumn::Network) {
+            Self::Network
+        } else {
+            return None;
+        };
+        let is_packed = |field: Field| {
+            !field.is_of_process() && field != Field::DeviceName || field == Field::ProcessId
+        };
+        let is_kept = query.threshold() >= LEAST_THRESHOLD
+            && query.key.computed.is_empty()
+            && query.measured.operator != Operator::Panes
+            && !query.aggregates_read(|field| !is_packed(field));
+        is_kept.then_some(root)
+    }
+
+    fn of_remote(self, remote: Address) -> Address {
+        match self {
+            Self::Remote => remote,
+            Self::Network => network::first(remote),
+        }
+    }
+}
+
+/// The rows of one source.
+#[derive(Debug)]
+struct Log {
+    first: PackedRow,
+    more: Vec<PackedRow>,
+    /// The events of its rows.
+    events: u64,
+    hash: u32,
+    /// The low bits of the number of the poll that changed it last.
+    changed_in: u32,
+    state: State,
+    /// The time of the poll that changed it last, in nanoseconds since 1970.
+    changed_at: i64,
+    /// When a log was last evicted, before this one began.
+    lost_before: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Its rows are far from any threshold.
+    Small,
+    /// Its rows could carry a group over half of its threshold.
+    Near,
+    /// Its rows are counted in groups.
+    Promoted,
+}
+
+impl Log {
+    /// The bytes of heap that it takes.
+    fn heap(&self) -> usize {
+        allocated(self.more.capacity() * size_of::<PackedRow>())
+    }
+
+    /// What its rows could come to. `bounds` has a zero for each query, before and after.
+    fn bounds(&self, sets: &QuerySets, queries: &[Running], bounds: &mut [u64]) -> Bounds {
+        let (mut is_near, mut is_due) = (false, false);
+        for row in self.rows() {
+            for &index in sets.queries(row.set) {
+                let query = &queries[index].query;
+                if query.measured.signals.contains(row.signal) {
+                    bounds[index] += match query.measured.operator {
+                        Operator::Count if query.measured.is_weighted => row.count,
+                        _ => 1,
+                    };
+                }
+                is_near |= bounds[index] > query.threshold() / 2;
+                is_due |= bounds[index] > query.threshold();
+            }
+        }
+        for row in self.rows() {
+            let of = sets.queries(row.set).iter();
+            of.for_each(|&index| bounds[index] = 0);
+        }
+        Bounds { is_near, is_due }
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &PackedRow> {
+        let first = (self.state != State::Promoted).then_some(&self.first);
+        first.into_iter().chain(&self.more)
+    }
+}
+
+/// What the rows of a log could come to, for one of its queries.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    /// More than half of the threshold.
+    is_near: bool,
+    /// More than the threshold.
+    is_due: bool,
+}
+
+/// A log's hash and number.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    hash: u32,
+    number: Number,
+}
+
+/// What became of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Placed {
+    /// It is in the log of its source.
+    Kept,
+    /// Its source has no room for it: it is to be promoted, and the row counted then.
+    Full(Number),
+    /// Its source is promoted: the row is to be counted.
+    Promoted(Option<Timestamp>),
+}
+
+/// The rows of a source that is promoted.
+#[derive(Debug)]
+pub(super) struct Promoted {
+    pub(super) rows: Vec<PackedRow>,
+    /// When a log was last evicted, before the source was first seen.
+    pub(super) lost_before: Option<Timestamp>,
+}
+
+/// The logs by remote, or by network.
+#[derive(Debug)]
+pub(super) struct Nursery {
+    root: Root,
+    /// A log with no more events can make no group suspicious.
+    harmless: u64,
+    /// The longest window of its queries.
+    window: Duration,
+    ring: Ring,
+    /// With entries of logs that are gone, which are purged all at once: to look for each would
+    /// cost a cache miss.
+    index: HashTable<Entry>,
+    /// Entries of logs that are gone.
+    stale: usize,
+    sets: QuerySets,
+    /// Logs that this poll has changed and that are not harmless.
+    changed: Vec<Number>,
+    /// The bytes of heap that logs take.
+    heap: usize,
+    lost_at: Option<Timestamp>,
+    /// Logs in succession that could not be evicted.
+    stayed: usize,
+    /// The poll that has found nothing more to evict.
+    exhausted_in: Option<u64>,
+}
+
+/// The nurseries, and which of them has the rows of each query.
+pub(super) fn nurseries(queries: &[Running]) -> ([Nursery; 2], Vec<Option<Root>>) {
+    let root = |running: &Running| match running.role {
+        Role::Direct => Root::of(&running.query),
+        Role::Deferred | Role::Idle => None,
+    };
+    let roots: Vec<_> = queries.iter().map(root).collect();
+    let nurseries = Root::ALL.map(|root| {
+        let of = queries.iter().zip(&roots);
+        let of = of.filter(|(_, of)| **of == Some(root));
+        Nursery::new(root, of.map(|(running, _)| &*running.query))
+    });
+    (nurseries, roots)
+}
+
+impl Nursery {
+    fn new<'a>(root: Root, queries: impl Iterator<Item = &'a Query> + Clone) -> Self {
+        let harmless = queries.clone().map(|query| query.threshold() / 2).min();
+        Self {
+            root,
+            harmless: harmless.unwrap_or(0),
+            window: queries.map(Query::window).max().unwrap_or_default(),
+            ring: Ring::default(),
+            index: HashTable::new(),
+            stale: 0,
+            sets: QuerySets::default(),
+            changed: Vec::new(),
+            heap: 0,
+            lost_at: None,
+            stayed: 0,
+            exhausted_in: None,
+        }
+    }
+
+    /// The bytes that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.ring.bytes() + allocated(self.index.allocation_size()) + self.heap
+    }
+
+    /// The bytes that a new log may take.
+    pub(super) fn growth(&self) -> usize {
+        let is_full = self.index.len() == self.index.capacity();
+        let index = if is_full && !self.is_worth_purging() {
+            // While the entries move to a larger index both exist.
+            2 * self.index.allocation_size()
+        } else {
+            0
+        };
+        self.ring.growth() + index
+    }
+
+    /// The set of these queries. `None` once there are too many sets.
+    pub(super) fn set_of(&mut self, queries: &[usize]) -> Option<SetId> {
+        self.sets.id_of(queries)
+    }
+
+    /// The queries of a set.
+    pub(super) fn queries(&self, set: SetId) -> Arc<[usize]> {
+        self.sets.shared(set)
+    }
+
+    #[inline]
+    pub(super) fn hash(&self, remote: Address, secrets: &Secrets) -> u32 {
+        let mut hasher = secrets.build_hasher();
+        write_address(self.root.of_remote(remote), &mut hasher);
+        hasher.finish() as u32
+    }
+
+    /// The log of a remote.
+    #[inline]
+    pub(super) fn find(&self, remote: Address, hash: u32) -> Option<Number> {
+        let root = self.root.of_remote(remote);
+        let is_it = |entry: &Entry| {
+            entry.hash == hash && self.ring.contains(entry.number) && {
+                let log = self.ring.get(entry.number);
+                self.root.of_remote(log.first.remote()) == root
+            }
+        };
+        let found = self.index.find(widened(hash), is_it);
+        found.map(|entry| entry.number)
+    }
+
+    /// Adds a row to a log, if it has a set. `may_grow` says whether there is memory.
+    #[inline]
+    pub(super) fn append(
+        &mut self,
+        number: Number,
+        row: PackedRow,
+        has_set: bool,
+        may_grow: bool,
+    ) -> Placed {
+        let log = self.ring.get_mut(number);
+        let is_new_in_poll = log.changed_in != row.poll;
+        log.changed_in = row.poll;
+        log.changed_at = row.at();
+        if log.state == State::Promoted {
+            return Placed::Promoted(log.lost_before);
+        }
+        let is_full = log.more.len() == log.more.capacity();
+        if !has_set || log.more.len() + 1 >= MAX_ROWS || is_full && !may_grow {
+            return Placed::Full(number);
+        }
+        let was_harmless = log.events <= self.harmless;
+        log.events = log.events.saturating_add(row.count);
+        if log.events > self.harmless && (is_new_in_poll || was_harmless) {
+            self.changed.push(number);
+        }
+        if is_full {
+            let heap = log.heap();
+            // Powers of two, with the first row.
+            log.more.reserve_exact(log.more.len() + 1);
+            self.heap = self.heap - heap + log.heap();
+        }
+        log.more.push(row);
+        Placed::Kept
+    }
+
+    /// Begins the log of a remote. There must be room for [`Nursery::growth`].
+    pub(super) fn insert(&mut self, row: PackedRow, hash: u32) -> Number {
+        let (events, changed_in, changed_at) = (row.count, row.poll, row.at());
+        let number = self.ring.push(Log {
+            first: row,
+            more: Vec::new(),
+            events,
+            hash,
+            changed_in,
+            state: State::Small,
+            changed_at,
+            lost_before: self.lost_at,
+        });
+        if self.index.len() == self.index.capacity() && self.is_worth_purging() {
+            self.purge_index();
+        }
+        let entry = Entry { hash, number };
+        let rehash = |entry: &Entry| widened(entry.hash);
+        self.index.insert_unique(widened(hash), entry, rehash);
+        if events > self.harmless {
+            self.changed.push(number);
+        }
+        number
+    }
+
+    /// Notes that a row could not be kept.
+    pub(super) fn mark_lossy(&mut self, now: Timestamp) {
+        self.lost_at = Some(now);
+    }
+
+    /// Takes the logs that this poll has changed and that are not harmless.
+    pub(super) fn take_changed(&mut self) -> Vec<Number> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Whether the rows of a log could carry a group over its threshold. `bounds` has a zero for each
+    /// query, before and after.
+    pub(super) fn is_due(
+        &mut self,
+        number: Number,
+        queries: &[Running],
+        bounds: &mut [u64],
+    ) -> bool {
+        if !self.ring.contains(number) {
+            // It was evicted, or has moved and has another number.
+            return false;
+        }
+        let log = self.ring.get_mut(number);
+        let Bounds { is_near, is_due } = log.bounds(&self.sets, queries, bounds);
+        if is_near {
+            log.state = State::Near;
+        }
+        is_due
+    }
+
+    /// Whether a source is promoted.
+    pub(super) fn is_promoted(&self, number: Number) -> bool {
+        self.ring.get(number).state == State::Promoted
+    }
+
+    /// Promotes a source: takes its rows. From now on its rows are counted.
+    pub(super) fn promote(&mut self, number: Number) -> Promoted {
+        let log = self.ring.get_mut(number);
+        self.heap -= log.heap();
+        let mut rows = vec![log.first.clone()];
+        rows.append(&mut log.more);
+        log.more = Vec::new();
+        log.state = State::Promoted;
+        Promoted {
+            rows,
+            lost_before: log.lost_before,
+        }
+    }
+
+    /// Takes a query out of the rows of a remote's log.
+    pub(super) fn forget(&mut self, remote: Address, hash: u32, query: usize) {
+        let Some(number) = self.find(remote, hash) else {
+            return;
+        };
+        let log = self.ring.get_mut(number);
+        for row in std::iter::once(&mut log.first).chain(&mut log.more) {
+            let kept = self.sets.queries(row.set).iter();
+            let kept: Vec<_> = kept.copied().filter(|&index| index != query).collect();
+            row.set = self.sets.id_of(&kept).unwrap_or(SetId::NONE);
+        }
+    }
+
+    /// Whether this poll has found nothing more to evict.
+    pub(super) fn is_exhausted(&self, poll: u64) -> bool {
+        self.exhausted_in == Some(poll)
+    }
+
+    /// Evicts the logs of the oldest chunk that may go. Returns how many of them held something.
+    /// `bounds` has a zero for each query, before and after.
+    pub(super) fn evict_chunk(
+        &mut self,
+        now: Timestamp,
+        poll: u64,
+        queries: &[Running],
+        bounds: &mut [u64],
+    ) -> u64 {
+        if !self.ring.has_chunk() {
+            self.exhausted_in = Some(poll);
+            return 0;
+        }
+        let oldest = window::begin(now, self.window).as_nanosecond();
+        let mut evicted = 0;
+        for (number, mut log) in self.ring.take_chunk() {
+            let is_live = i128::from(log.changed_at) >= oldest;
+            // What this poll has made of it is not known before its end.
+            if log.state == State::Small
+                && log.events > self.harmless
+                && log.changed_in == poll as u32
+                && log.bounds(&self.sets, queries, bounds).is_near
+            {
+                log.state = State::Near;
+            }
+            if is_live && log.state != State::Small {
+                self.stayed += 1;
+                let is_changed = log.changed_in == poll as u32;
+                let hash = widened(log.hash);
+                let moved = self.ring.push(log);
+                let is_it = |entry: &Entry| entry.number == number;
+                if let Some(entry) = self.index.find_mut(hash, is_it) {
+                    entry.number = moved;
+                }
+                if is_changed {
+                    self.changed.push(moved);
+                }
+                continue;
+            }
+            self.stayed = 0;
+            self.heap -= log.heap();
+            evicted += u64::from(is_live);
+            self.stale += 1;
+        }
+        if self.stayed >= self.index.len() - self.stale {
+            self.exhausted_in = Some(poll);
+            self.stayed = 0;
+        }
+        if evicted > 0 {
+            self.lost_at = Some(now);
+        }
+        evicted
+    }
+
+    /// Whether a quarter of the index is of logs that are gone.
+    fn is_worth_purging(&self) -> bool {
+        self.stale > self.index.len() / 4
+    }
+
+    fn purge_index(&mut self) {
+        let ring = &self.ring;
+        self.index.retain(|entry| ring.contains(entry.number));
+        self.stale = 0;
+    }
+
+    /// Frees what evicted logs took.
+    pub(super) fn free_spare(&mut self) {
+        self.ring.free_spare();
+        if self.is_worth_purging() {
+            self.purge_index();
+        }
+        if self.index.len() < self.index.capacity() / USED_SHARE {
+            self.index
+                .shrink_to_fit(|entry: &Entry| widened(entry.hash));
+        }
+    }
+}
+
+/// The table takes the bucket from the low bits and its tag from the high ones.
+fn widened(hash: u32) -> u64 {
+    u64::from(hash) << u32::BITS | u64::from(hash)
+}
+
+#[cfg(test)]
+impl Nursery {
+    /// The logs that are not promoted.
+    pub(super) fn held(&self) -> usize {
+        let logs = self.ring.logs();
+        logs.filter(|log| log.state != State::Promoted).count()
+    }
+
+    /// The bytes that it takes, counted anew. Checks that the index has every log once.
+    pub(super) fn recounted(&self) -> usize {
+        let live = self.index.iter();
+        let live = live.filter(|entry| self.ring.contains(entry.number));
+        let live: Vec<_> = live.collect();
+        assert_eq!(self.ring.logs().count(), live.len());
+        assert_eq!(self.index.len() - self.stale, live.len());
+        for entry in live {
+            assert_eq!(self.ring.get(entry.number).hash, entry.hash);
+        }
+        let heap: usize = self.ring.logs().map(Log::heap).sum();
+        self.ring.bytes() + allocated(self.index.allocation_size()) + heap
+    }
+}

@@ -1,0 +1,68 @@
+//! Sets of queries, by a number each.
+//!
+//! In: the queries that accept a row. Out: [`SetId`].
+//! The decision held here: few sets occur, so that two bytes name one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A set of queries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SetId(u16);
+
+impl SetId {
+    /// The empty set.
+    pub(crate) const NONE: Self = Self(0);
+}
+
+/// All sets that have occurred.
+#[derive(Debug)]
+pub(crate) struct QuerySets {
+    sets: Vec<Arc<[usize]>>,
+    ids: HashMap<Arc<[usize]>, SetId>,
+    /// The set that occurred last, since it often occurs again.
+    last: SetId,
+}
+
+impl Default for QuerySets {
+    fn default() -> Self {
+        Self {
+            sets: vec![Arc::default()],
+            ids: HashMap::from([(Arc::default(), SetId::NONE)]),
+            last: SetId::NONE,
+        }
+    }
+}
+
+impl QuerySets {
+    /// The number of a set, which is ascending. `None` once there are too many sets.
+    #[inline]
+    pub(crate) fn id_of(&mut self, queries: &[usize]) -> Option<SetId> {
+        if *queries == *self.queries(self.last) {
+            return Some(self.last);
+        }
+        let id = match self.ids.get(queries) {
+            Some(&id) => id,
+            None => {
+                let id = SetId(u16::try_from(self.sets.len()).ok()?);
+                let queries: Arc<[usize]> = queries.into();
+                self.sets.push(Arc::clone(&queries));
+                self.ids.insert(queries, id);
+                id
+            }
+        };
+        self.last = id;
+        Some(id)
+    }
+
+    /// The queries of a set, shared.
+    pub(crate) fn shared(&self, id: SetId) -> Arc<[usize]> {
+        Arc::clone(&self.sets[usize::from(id.0)])
+    }
+
+    /// The queries of a set.
+    #[inline]
+    pub(crate) fn queries(&self, id: SetId) -> &[usize] {
+        &self.sets[usize::from(id.0)]
+    }
+}
