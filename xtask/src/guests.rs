@@ -111,7 +111,7 @@ pub(crate) fn test(selection: &Selection, readme: bool) -> Result<()> {
     if selection.is_whole() {
         let tried = try_scenarios(&selection.kernels, "")?;
         if readme {
-            tables::write_readme(&workspace()?.join("README.md"), &tested, &tried)?;
+            tables::write_readme(&workspace()?.join(crate::readme::KERNELS), &tested, &tried)?;
         }
     }
     Ok(())

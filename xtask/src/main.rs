@@ -75,7 +75,7 @@ enum Task {
         /// With --vm, no tests, and only the scenarios whose names contain TEXT: fallbacks and networks
         #[arg(long, requires = "vm", value_name = "TEXT", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["args", "readme", "brief"])]
         scenarios: Option<String>,
-        /// With --vm, write the tables of hooks, detections and scenarios into the README
+        /// With --vm, write the tables of hooks, detections and scenarios into recon-user/docs/kernels.md
         #[arg(long, requires = "vm", conflicts_with_all = ["kernel", "brief", "args"])]
         readme: bool,
         /// With --vm, only as much as continuous integration has time for

@@ -1,21 +1,28 @@
-//! What commands write into the README, each between markers of its own.
+//! What commands write into documents, each between markers of its own.
 //!
-//! In: a command, a text. Out: the README with that text between the command's marker and the next end.
-//! The decision held here: the marker names the command, so that a reader knows where the text comes from.
+//! In: a document, a command, a text. Out: the document with that text between the command's marker
+//! and the next end marker.
+//! The decision held here: the marker names the command, so that a reader knows where the text comes
+//! from.
 
 use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result};
 
+/// Holds the tables of hooks, detections and scenarios on each kernel.
+pub(crate) const KERNELS: &str = "recon-user/docs/kernels.md";
+/// Holds the tables of the benchmark.
+pub(crate) const PERFORMANCE: &str = "recon-user/docs/performance.md";
+
 const END: &str = "<!-- end of what that writes -->\n";
 
-/// Puts `text` where `command` writes.
-pub(crate) fn write(readme: &Path, command: &str, text: &str) -> Result<()> {
-    let name = || readme.display().to_string();
-    let old = fs::read_to_string(readme).with_context(name)?;
+/// Replaces the text that `command` wrote into `document`.
+pub(crate) fn write(document: &Path, command: &str, text: &str) -> Result<()> {
+    let name = || document.display().to_string();
+    let old = fs::read_to_string(document).with_context(name)?;
     let new = between(&old, command, text)
         .with_context(|| format!("{} lacks the line {} or {END}", name(), marker(command)))?;
-    fs::write(readme, new).with_context(name)
+    fs::write(document, new).with_context(name)
 }
 
 /// The line after which `command` writes.
@@ -35,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_readme_changes_between_the_markers_alone() {
+    fn a_write_changes_only_the_text_between_its_markers() {
         let [first, second] = ["first", "second"].map(marker);
         let old = format!("a\n{first}old\n{END}b\n{second}{END}c\n");
         let new = between(&old, "first", "new\n").expect("markers");
@@ -49,5 +56,12 @@ mod tests {
         for lacking in ["a\n", &first] {
             assert_eq!(between(lacking, "first", "new"), None, "{lacking}");
         }
+    }
+
+    #[test]
+    fn the_document_of_kernels_has_a_place_for_its_tables() {
+        let document = include_str!("../../recon-user/docs/kernels.md");
+        let command = "cargo xtask test --vm --readme";
+        assert!(between(document, command, "").is_some());
     }
 }

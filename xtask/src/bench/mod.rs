@@ -38,7 +38,7 @@ pub(crate) struct Options {
     /// Write the figures as JSON too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write the tables into the README, and the picture beside its source
+    /// Write the tables into recon-user/docs/performance.md
     #[arg(long, conflicts_with = "part")]
     readme: bool,
 }

@@ -27,7 +27,11 @@ pub(super) fn write(workspace: &Path, tables: &[Table]) -> Result<()> {
     let rows = tables.iter().flat_map(|table| &table.rows);
     let points: Vec<Point> = rows.filter_map(Point::of).collect();
     fs::write(workspace.join(PICTURE), chart::draw(&points)).context(PICTURE)?;
-    readme::write(&workspace.join("README.md"), COMMAND, &parts.join("\n"))
+    readme::write(
+        &workspace.join(readme::PERFORMANCE),
+        COMMAND,
+        &parts.join("\n"),
+    )
 }
 
 /// A sentence on the machine, by what the kernel says of its processors.
@@ -54,7 +58,7 @@ mod tests {
 
     #[test]
     fn the_readme_has_a_place_for_it() {
-        let readme = include_str!("../../../README.md");
+        let readme = include_str!("../../../recon-user/docs/performance.md");
         assert!(readme.contains(&format!("<!-- written by: {COMMAND} -->\n")));
     }
 
