@@ -6,15 +6,15 @@
 //! |---|---|---|
 //! | plan | [`query`], `operator`, `exclusion`, `fields` | which rows count, how aggregates are computed |
 //! | dispatch | `dispatch` | the queries that a row is tried on |
+//! | place | `place`, `nursery` | small sources, kept as their rows |
 //! | key | `key`, `columns` | the group of a row |
 //! | aggregate | `accumulator`, `panes`, [`window`] | what rows come to over a sliding window |
 //! | evidence | `evidence`, `sample`, `answers` | what rows showed, and what this host answered |
-//! | store | `nursery`, `group`, `groups`, `store`, `budget` | sources and groups, in bounded memory |
+//! | store | `group`, `groups`, `store`, `room`, `budget` | groups, in bounded memory |
+//! | watch | `watch` | what the watcher of the groups sees |
 //!
 //! The decisions held here:
 //! - The work of a poll is linear in the rows that it brings, not in the groups that exist.
-//! - Where there is no room, the query that holds the most evicts. Where nothing may be evicted, new
-//!   groups are refused, and counted; each query is searched once a poll.
 //! - It knows nothing of alerts. Whoever watches the groups may keep a [`Tag`] with each, and is
 //!   asked which tagged groups must not be evicted.
 
@@ -32,9 +32,12 @@ mod key;
 mod nursery;
 mod operator;
 mod panes;
+mod place;
 pub mod query;
+mod room;
 mod sample;
 mod store;
+mod watch;
 pub mod window;
 
 use std::net::IpAddr;
@@ -45,13 +48,12 @@ use recon_common::{Address, Signal};
 
 use crate::row::{Row, SignalSet};
 use crate::rule::{Network, is_private};
-use answers::{Answer, Probes};
+use answers::Probes;
 use budget::MemoryBudget;
 use columns::RowColumns;
 use dispatch::Dispatch;
 use groups::{Event, Groups};
-use key::GroupLookup;
-use nursery::{Nursery, PackedRow, Placed, Promoted, Root, SetId};
+use nursery::{Nursery, Root};
 
 pub use answers::Answers;
 pub use dispatch::ProcessNeeds;
@@ -257,173 +259,6 @@ impl Stream {
         self.accepted.iter_mut().for_each(Vec::clear);
     }
 
-    /// Places a row of a remote in the logs of its source and of its network, or counts it where
-    /// these are promoted.
-    fn place(
-        &mut self,
-        remote: Address,
-        row: &Row<'_>,
-        interval: Interval,
-        is_hit: bool,
-        is_counted_hit: bool,
-        protect: &Protect<'_>,
-    ) {
-        let answer = Answer::of(row.key.signal);
-        for root in Root::ALL {
-            let is_of_remote = root == Root::Remote;
-            let is_wanted = answer.is_some() || is_counted_hit;
-            if self.accepted[root as usize].is_empty() && !(is_of_remote && is_wanted) {
-                continue;
-            }
-            let mut packed = PackedRow::new(remote, row, interval, self.poll, self.row_number);
-            packed.is_hit = is_hit && is_of_remote;
-            let promoted = self.place_in(root, remote, packed, interval, protect);
-            let promoted = match promoted {
-                Placed::Promoted(lost_before) => lost_before,
-                Placed::Full(number) => self.promote(root, number, protect),
-                Placed::Kept => continue,
-            };
-            if is_of_remote {
-                if is_hit {
-                    self.probes.add_hit(remote, &row.key, interval.to);
-                }
-                if let Some(answer) = answer {
-                    self.probes.add_answer(remote, &row.key, answer);
-                }
-            }
-            let program = Arc::clone(&self.program);
-            let accepted = std::mem::take(&mut self.accepted[root as usize]);
-            for &index in &accepted {
-                let query = &program.queries[index].query;
-                let columns = RowColumns::new(row, query.plan());
-                let event = self.event(index, &columns, interval, promoted);
-                self.count(index, query, &event, protect);
-            }
-            self.accepted[root as usize] = accepted;
-        }
-        if is_counted_hit {
-            // Its answers are needed before it is promoted by itself.
-            self.promote_remote(remote, protect);
-            self.probes.add_hit(remote, &row.key, interval.to);
-        }
-    }
-
-    /// Places a row in one log. There is none for it where there is no room: it is refused.
-    fn place_in(
-        &mut self,
-        root: Root,
-        remote: Address,
-        mut row: PackedRow,
-        interval: Interval,
-        protect: &Protect<'_>,
-    ) -> Placed {
-        let holder = self.holder(root);
-        let nursery = &mut self.nurseries[root as usize];
-        let hash = nursery.hash(remote, &self.secrets);
-        let set = nursery.set_of(&self.accepted[root as usize]);
-        row.set = set.unwrap_or(SetId::NONE);
-        if let Some(number) = nursery.find(remote, hash) {
-            let may_grow = set.is_some() && self.budget.room(holder) >= MARGIN;
-            let placed = nursery.append(number, row, set.is_some(), may_grow);
-            self.budget.set(holder, nursery.bytes());
-            return placed;
-        }
-        let growth = |stream: &Self| stream.nurseries[root as usize].growth();
-        self.make_room(holder, growth, interval.to, self.poll, protect);
-        let has_room = self.has_room(holder, growth(self));
-        let nursery = &mut self.nurseries[root as usize];
-        let placed = if !has_room {
-            nursery.mark_lossy(interval.to);
-            self.stats.refused += 1;
-            Placed::Kept
-        } else {
-            let number = nursery.insert(row, hash);
-            match set {
-                Some(_) => Placed::Kept,
-                None => Placed::Promoted(nursery.promote(number).lost_before),
-            }
-        };
-        self.budget
-            .set(holder, self.nurseries[root as usize].bytes());
-        placed
-    }
-
-    /// Promotes a source: counts the rows of its log. Returns when rows may have been lost before.
-    fn promote(
-        &mut self,
-        root: Root,
-        number: nursery::Number,
-        protect: &Protect<'_>,
-    ) -> Option<Timestamp> {
-        let program = Arc::clone(&self.program);
-        let nursery = &mut self.nurseries[root as usize];
-        let Promoted { rows, lost_before } = nursery.promote(number);
-        self.budget
-            .set(self.holder(root), self.nurseries[root as usize].bytes());
-        let (mut probed, mut remote) = (Vec::new(), None);
-        for packed in rows {
-            let (row, interval) = packed.unpack();
-            let age = (self.poll as u32).wrapping_sub(packed.poll);
-            for &index in &*self.nurseries[root as usize].queries(packed.set) {
-                let query = &program.queries[index].query;
-                let event = Event {
-                    row: &RowColumns::new(&row, query.plan()),
-                    interval,
-                    poll: self.poll.wrapping_sub(age.into()),
-                    order: order(packed.number.into(), index),
-                    is_late: true,
-                    is_current: age == 0,
-                    lost_before,
-                };
-                self.count(index, query, &event, protect);
-            }
-            if root == Root::Remote {
-                probed.push((packed.poll, row.key, interval.to, packed.is_hit));
-            }
-            remote = Some(packed.remote());
-        }
-        if let Some(remote) = remote {
-            self.probes.add_late(remote, &probed, self.poll as u32);
-        }
-        lost_before
-    }
-
-    /// Promotes a remote, if it is not yet.
-    fn promote_remote(&mut self, remote: Address, protect: &Protect<'_>) {
-        let nursery = &self.nurseries[Root::Remote as usize];
-        let hash = nursery.hash(remote, &self.secrets);
-        if let Some(number) = nursery
-            .find(remote, hash)
-            .filter(|&log| !nursery.is_promoted(log))
-        {
-            self.promote(Root::Remote, number, protect);
-        }
-    }
-
-    /// Promotes the sources whose rows could carry a group over its threshold.
-    fn promote_due(&mut self, protect: &Protect<'_>) {
-        for root in Root::ALL {
-            loop {
-                let changed = self.nurseries[root as usize].take_changed();
-                if changed.is_empty() {
-                    break;
-                }
-                for number in changed {
-                    let nursery = &mut self.nurseries[root as usize];
-                    if nursery.is_due(number, &self.program.queries, &mut self.bounds) {
-                        self.promote(root, number, protect);
-                    }
-                }
-                // Promoting may have moved logs, which stand in the list again.
-            }
-        }
-    }
-
-    /// The place of a nursery in the budget.
-    fn holder(&self, root: Root) -> usize {
-        self.groups.len() + root as usize
-    }
-
     /// Whether a query accepts a row.
     pub(crate) fn accepts(&self, index: usize, row: &Row<'_>) -> bool {
         let query = &self.program.queries[index].query;
@@ -479,85 +314,6 @@ impl Stream {
             })
     }
 
-    fn count(&mut self, index: usize, query: &Query, event: &Event<'_>, protect: &Protect<'_>) {
-        let Some(lookup) = GroupLookup::of_row(query.plan(), &query.key, event.row) else {
-            return;
-        };
-        let hash = lookup.hash(&self.secrets);
-        let mut found = self.groups[index].find(&lookup, hash);
-        let mut may_grow = self.has_room(index, self.groups[index].growth(found));
-        if !may_grow {
-            let growth = found.map(|_| self.groups[index].growth(found));
-            let growth =
-                |stream: &Self| growth.unwrap_or_else(|| stream.groups[index].growth(None));
-            self.make_room(index, growth, event.interval.to, event.poll, protect);
-            // It may have moved, or been evicted.
-            found = self.groups[index].find(&lookup, hash);
-            may_grow = self.has_room(index, self.groups[index].growth(found));
-        }
-        let room = self.budget.room(index);
-        let groups = &mut self.groups[index];
-        let position = match found {
-            Some(position) => position,
-            None if may_grow => {
-                let spare = room - (MARGIN + groups.growth(None));
-                groups.insert(query, &lookup, hash, event, spare)
-            }
-            None => {
-                groups.mark_lossy(event.interval.to);
-                self.stats.refused += 1;
-                return;
-            }
-        };
-        groups.count(query, position, event, may_grow);
-        self.budget.set(index, groups.bytes());
-    }
-
-    /// Whether a query or a nursery may grow by that much, and a row.
-    #[inline]
-    fn has_room(&self, holder: usize, growth: usize) -> bool {
-        self.budget.room(holder) >= MARGIN + growth
-    }
-
-    /// Evicts until a query or a nursery may grow, or nothing more may be evicted.
-    fn make_room(
-        &mut self,
-        holder: usize,
-        growth: impl Fn(&Self) -> usize,
-        now: Timestamp,
-        poll: u64,
-        protect: &Protect<'_>,
-    ) {
-        while !self.has_room(holder, growth(self)) {
-            let may_give = |other: usize| match self.groups.get(other) {
-                Some(groups) => !groups.is_exhausted(poll),
-                None => !self.nurseries[other - self.groups.len()].is_exhausted(poll),
-            };
-            let Some(greatest) = self.budget.greatest(holder, may_give) else {
-                return;
-            };
-            let bytes = match self.groups.get_mut(greatest) {
-                Some(groups) => {
-                    let query = &self.program.queries[greatest].query;
-                    let released = &mut self.released;
-                    self.stats.evicted += groups.evict(query, now, poll, protect, released);
-                    groups.bytes()
-                }
-                None => {
-                    let nursery = &mut self.nurseries[greatest - self.groups.len()];
-                    let queries = &self.program.queries;
-                    let bounds = &mut self.bounds;
-                    self.stats.evicted += nursery.evict_chunk(now, poll, queries, bounds);
-                    if greatest != holder {
-                        nursery.free_spare();
-                    }
-                    nursery.bytes()
-                }
-            };
-            self.budget.set(greatest, bytes);
-        }
-    }
-
     /// Ends the rows of a poll. What it has changed stands in [`Stream::take_changed`].
     pub(crate) fn end_rows(&mut self, protect: &Protect<'_>) {
         self.promote_due(protect);
@@ -569,86 +325,6 @@ impl Stream {
         self.poll += 1;
         self.row_number = 0;
     }
-
-    /// Takes the groups of a query that this poll has changed since the last call.
-    pub(crate) fn take_changed(&mut self, index: usize) -> Vec<Changed> {
-        self.groups[index].take_changed()
-    }
-
-    /// A group of a query.
-    pub(crate) fn group(&self, index: usize, position: u32) -> &Group {
-        self.groups[index].get(position)
-    }
-
-    /// The position of a group of a query.
-    pub(crate) fn find(&self, index: usize, key: &GroupKey) -> Option<u32> {
-        let query = &self.program.queries[index].query;
-        self.groups[index].find_key(query, key, &self.secrets)
-    }
-
-    /// Sets the tag of a group.
-    pub(crate) fn set_tag(&mut self, index: usize, position: u32, tag: Tag) {
-        self.groups[index].update(position, |group| group.tag = Some(tag));
-        self.budget.set(index, self.groups[index].bytes());
-    }
-
-    /// Notes that the kernel lost rows, so that the group's count is a lower bound.
-    pub(crate) fn mark_lossy(&mut self, index: usize, position: u32) {
-        self.groups[index].update(position, |group| group.evidence.is_lossy = true);
-    }
-
-    /// The positions of a query's groups that have a tag.
-    pub(crate) fn tagged(&self, index: usize) -> Vec<u32> {
-        self.groups[index].tagged()
-    }
-
-    /// Drops what has left the window of a group.
-    pub(crate) fn expire(&mut self, index: usize, position: u32, now: Timestamp) {
-        let query = &self.program.queries[index].query;
-        self.groups[index].expire(query, position, now);
-        self.groups[index].update(position, |_| ());
-        self.budget.set(index, self.groups[index].bytes());
-    }
-
-    /// Empties the group that holds the rows of a remote's network, if the query groups by that alone.
-    pub(crate) fn clear_network_of(&mut self, index: usize, remote: Address) {
-        let query = &self.program.queries[index].query;
-        let Some(key) = query.key.network_key(remote) else {
-            return;
-        };
-        let nursery = &mut self.nurseries[Root::Network as usize];
-        let hash = nursery.hash(remote, &self.secrets);
-        nursery.forget(remote, hash, index);
-        if let Some(position) = self.find(index, &key) {
-            self.groups[index].clear(position);
-            self.budget.set(index, self.groups[index].bytes());
-        }
-    }
-
-    /// By how much this poll has made the measure of a group grow. `None` where there is no such
-    /// group.
-    pub(crate) fn growth(&self, index: usize, key: &GroupKey) -> Option<u64> {
-        let position = self.find(index, key)?;
-        let query = &self.program.queries[index].query;
-        Some(self.groups[index].growth_in(query, position, self.poll))
-    }
-
-    /// What this host answered to the probes of a group, if its query reports that.
-    pub(crate) fn answers(&self, index: usize, key: &GroupKey, now: Timestamp) -> Option<Answers> {
-        let query = &self.program.queries[index].query;
-        let answers = || self.probes.answers_to(query, key, now);
-        query.reports_answers.then(answers).flatten()
-    }
-
-    /// Takes the tags of groups that were evicted since the last call.
-    pub(crate) fn take_released(&mut self) -> Vec<Tag> {
-        std::mem::take(&mut self.released)
-    }
-
-    /// Takes what was not kept since the last call.
-    pub(crate) fn take_stats(&mut self) -> EvictionStats {
-        std::mem::take(&mut self.stats)
-    }
 }
 
 /// The order of changes in a poll: by row, then by query.
@@ -657,43 +333,4 @@ fn order(row_number: u64, index: usize) -> u64 {
 }
 
 #[cfg(test)]
-impl Stream {
-    /// Counts every row in groups at once.
-    pub(crate) fn disable_nurseries(&mut self) {
-        let program = Arc::get_mut(&mut self.program).expect("it is not shared");
-        program.roots.fill(None);
-    }
-
-    /// The sources that are held in nurseries.
-    pub(crate) fn held_sources(&self) -> usize {
-        self.nurseries.iter().map(Nursery::held).sum()
-    }
-
-    /// The groups that are held: of one query, or of all.
-    pub(crate) fn held(&self, index: Option<usize>) -> usize {
-        let groups = self.groups.iter().enumerate();
-        let groups = groups.filter(|(of, _)| index.is_none_or(|index| *of == index));
-        groups.map(|(_, groups)| groups.store().len()).sum()
-    }
-
-    /// The bytes that all queries take.
-    pub(crate) fn bytes(&self) -> usize {
-        self.budget.total()
-    }
-
-    /// Checks that what is accounted for is what is there.
-    pub(crate) fn check_accounting(&self) {
-        let mut total = 0;
-        for groups in &self.groups {
-            assert_eq!(groups.bytes(), groups.store().recounted());
-            total += groups.bytes();
-        }
-        for nursery in &self.nurseries {
-            assert_eq!(nursery.bytes(), nursery.recounted());
-            total += nursery.bytes();
-        }
-        assert_eq!(self.budget.total(), total);
-        let [claimed, recounted] = self.budget.claimed();
-        assert_eq!(claimed, recounted);
-    }
-}
+mod checks;

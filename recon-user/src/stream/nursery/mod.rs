@@ -12,6 +12,8 @@
 //!   evicted within the window. The others are evicted the longest unseen first.
 //! - Logs are kept by remote, and in a nursery of their own by network, as queries group.
 
+mod evict;
+mod log;
 mod ring;
 mod row;
 mod sets;
@@ -27,10 +29,11 @@ use recon_common::Address;
 use super::key::{KeyColumn, write_address};
 use super::operator::Operator;
 use super::query::Query;
-use super::window::{self, allocated};
+use super::window::allocated;
 use super::{Role, Running, Secrets};
 use crate::kql::Field;
 use crate::row::network;
+use log::{Bounds, Log, State};
 use ring::Ring;
 use sets::QuerySets;
 
@@ -82,77 +85,6 @@ impl Root {
             Self::Network => network::first(remote),
         }
     }
-}
-
-/// The rows of one source.
-#[derive(Debug)]
-struct Log {
-    first: PackedRow,
-    more: Vec<PackedRow>,
-    /// The events of its rows.
-    events: u64,
-    hash: u32,
-    /// The low bits of the number of the poll that changed it last.
-    changed_in: u32,
-    state: State,
-    /// The time of the poll that changed it last, in nanoseconds since 1970.
-    changed_at: i64,
-    /// When a log was last evicted, before this one began.
-    lost_before: Option<Timestamp>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Its rows are far from any threshold.
-    Small,
-    /// Its rows could carry a group over half of its threshold.
-    Near,
-    /// Its rows are counted in groups.
-    Promoted,
-}
-
-impl Log {
-    /// The bytes of heap that it takes.
-    fn heap(&self) -> usize {
-        allocated(self.more.capacity() * size_of::<PackedRow>())
-    }
-
-    /// What its rows could come to. `bounds` has a zero for each query, before and after.
-    fn bounds(&self, sets: &QuerySets, queries: &[Running], bounds: &mut [u64]) -> Bounds {
-        let (mut is_near, mut is_due) = (false, false);
-        for row in self.rows() {
-            for &index in sets.queries(row.set) {
-                let query = &queries[index].query;
-                if query.measured.signals.contains(row.signal) {
-                    bounds[index] += match query.measured.operator {
-                        Operator::Count if query.measured.is_weighted => row.count,
-                        _ => 1,
-                    };
-                }
-                is_near |= bounds[index] > query.threshold() / 2;
-                is_due |= bounds[index] > query.threshold();
-            }
-        }
-        for row in self.rows() {
-            let of = sets.queries(row.set).iter();
-            of.for_each(|&index| bounds[index] = 0);
-        }
-        Bounds { is_near, is_due }
-    }
-
-    fn rows(&self) -> impl Iterator<Item = &PackedRow> {
-        let first = (self.state != State::Promoted).then_some(&self.first);
-        first.into_iter().chain(&self.more)
-    }
-}
-
-/// What the rows of a log could come to, for one of its queries.
-#[derive(Clone, Copy, Debug)]
-struct Bounds {
-    /// More than half of the threshold.
-    is_near: bool,
-    /// More than the threshold.
-    is_due: bool,
 }
 
 /// A log's hash and number.
@@ -408,88 +340,6 @@ impl Nursery {
             let kept = self.sets.queries(row.set).iter();
             let kept: Vec<_> = kept.copied().filter(|&index| index != query).collect();
             row.set = self.sets.id_of(&kept).unwrap_or(SetId::NONE);
-        }
-    }
-
-    /// Whether this poll has found nothing more to evict.
-    pub(super) fn is_exhausted(&self, poll: u64) -> bool {
-        self.exhausted_in == Some(poll)
-    }
-
-    /// Evicts the logs of the oldest chunk that may go. Returns how many of them held something.
-    /// `bounds` has a zero for each query, before and after.
-    pub(super) fn evict_chunk(
-        &mut self,
-        now: Timestamp,
-        poll: u64,
-        queries: &[Running],
-        bounds: &mut [u64],
-    ) -> u64 {
-        if !self.ring.has_chunk() {
-            self.exhausted_in = Some(poll);
-            return 0;
-        }
-        let oldest = window::begin(now, self.window).as_nanosecond();
-        let mut evicted = 0;
-        for (number, mut log) in self.ring.take_chunk() {
-            let is_live = i128::from(log.changed_at) >= oldest;
-            // What this poll has made of it is not known before its end.
-            if log.state == State::Small
-                && log.events > self.harmless
-                && log.changed_in == poll as u32
-                && log.bounds(&self.sets, queries, bounds).is_near
-            {
-                log.state = State::Near;
-            }
-            if is_live && log.state != State::Small {
-                self.stayed += 1;
-                let is_changed = log.changed_in == poll as u32;
-                let hash = widened(log.hash);
-                let moved = self.ring.push(log);
-                let is_it = |entry: &Entry| entry.number == number;
-                if let Some(entry) = self.index.find_mut(hash, is_it) {
-                    entry.number = moved;
-                }
-                if is_changed {
-                    self.changed.push(moved);
-                }
-                continue;
-            }
-            self.stayed = 0;
-            self.heap -= log.heap();
-            evicted += u64::from(is_live);
-            self.stale += 1;
-        }
-        if self.stayed >= self.index.len() - self.stale {
-            self.exhausted_in = Some(poll);
-            self.stayed = 0;
-        }
-        if evicted > 0 {
-            self.lost_at = Some(now);
-        }
-        evicted
-    }
-
-    /// Whether a quarter of the index is of logs that are gone.
-    fn is_worth_purging(&self) -> bool {
-        self.stale > self.index.len() / 4
-    }
-
-    fn purge_index(&mut self) {
-        let ring = &self.ring;
-        self.index.retain(|entry| ring.contains(entry.number));
-        self.stale = 0;
-    }
-
-    /// Frees what evicted logs took.
-    pub(super) fn free_spare(&mut self) {
-        self.ring.free_spare();
-        if self.is_worth_purging() {
-            self.purge_index();
-        }
-        if self.index.len() < self.index.capacity() / USED_SHARE {
-            self.index
-                .shrink_to_fit(|entry: &Entry| widened(entry.hash));
         }
     }
 }

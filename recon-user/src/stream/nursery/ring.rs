@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use super::super::window::allocated;
-use super::Log;
+use super::log::Log;
 
 /// Logs in a chunk: about 8 KiB.
 const CHUNK: usize = 1 << 6;

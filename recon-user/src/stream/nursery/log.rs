@@ -1,0 +1,87 @@
+//! The rows of one source, and what they could come to.
+//!
+//! In: rows. Out: whether they could carry a group near its threshold, or over it.
+
+use jiff::Timestamp;
+
+use super::super::Running;
+use super::super::operator::Operator;
+use super::super::window::allocated;
+use super::row::PackedRow;
+use super::sets::QuerySets;
+
+/// The rows of one source.
+#[derive(Debug)]
+pub(super) struct Log {
+    pub(super) first: PackedRow,
+    pub(super) more: Vec<PackedRow>,
+    /// The events of its rows.
+    pub(super) events: u64,
+    pub(super) hash: u32,
+    /// The low bits of the number of the poll that changed it last.
+    pub(super) changed_in: u32,
+    pub(super) state: State,
+    /// The time of the poll that changed it last, in nanoseconds since 1970.
+    pub(super) changed_at: i64,
+    /// When a log was last evicted, before this one began.
+    pub(super) lost_before: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Its rows are far from any threshold.
+    Small,
+    /// Its rows could carry a group over half of its threshold.
+    Near,
+    /// Its rows are counted in groups.
+    Promoted,
+}
+
+impl Log {
+    /// The bytes of heap that it takes.
+    pub(super) fn heap(&self) -> usize {
+        allocated(self.more.capacity() * size_of::<PackedRow>())
+    }
+
+    /// What its rows could come to. `bounds` has a zero for each query, before and after.
+    pub(super) fn bounds(
+        &self,
+        sets: &QuerySets,
+        queries: &[Running],
+        bounds: &mut [u64],
+    ) -> Bounds {
+        let (mut is_near, mut is_due) = (false, false);
+        for row in self.rows() {
+            for &index in sets.queries(row.set) {
+                let query = &queries[index].query;
+                if query.measured.signals.contains(row.signal) {
+                    bounds[index] += match query.measured.operator {
+                        Operator::Count if query.measured.is_weighted => row.count,
+                        _ => 1,
+                    };
+                }
+                is_near |= bounds[index] > query.threshold() / 2;
+                is_due |= bounds[index] > query.threshold();
+            }
+        }
+        for row in self.rows() {
+            let of = sets.queries(row.set).iter();
+            of.for_each(|&index| bounds[index] = 0);
+        }
+        Bounds { is_near, is_due }
+    }
+
+    pub(super) fn rows(&self) -> impl Iterator<Item = &PackedRow> {
+        let first = (self.state != State::Promoted).then_some(&self.first);
+        first.into_iter().chain(&self.more)
+    }
+}
+
+/// What the rows of a log could come to, for one of its queries.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// More than half of the threshold.
+    pub(super) is_near: bool,
+    /// More than the threshold.
+    pub(super) is_due: bool,
+}

@@ -1,0 +1,186 @@
+//! Where the rows of a remote go: into the log of its source, or into groups.
+//!
+//! In: a row with the queries that accept it. Out: logs, groups and what this host answered.
+//! The decision held here: a source is promoted when its rows could carry a group over its threshold,
+//! which is found out at the end of the poll, or at once when its log is full.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use recon_common::Address;
+
+use super::answers::Answer;
+use super::columns::RowColumns;
+use super::groups::Event;
+use super::nursery::{Number, PackedRow, Placed, Promoted, Root, SetId};
+use super::{Interval, MARGIN, Protect, Stream, order};
+use crate::row::Row;
+
+impl Stream {
+    /// Places a row of a remote in the logs of its source and of its network, or counts it where
+    /// these are promoted.
+    pub(super) fn place(
+        &mut self,
+        remote: Address,
+        row: &Row<'_>,
+        interval: Interval,
+        is_hit: bool,
+        is_counted_hit: bool,
+        protect: &Protect<'_>,
+    ) {
+        let answer = Answer::of(row.key.signal);
+        for root in Root::ALL {
+            let is_of_remote = root == Root::Remote;
+            let is_wanted = answer.is_some() || is_counted_hit;
+            if self.accepted[root as usize].is_empty() && !(is_of_remote && is_wanted) {
+                continue;
+            }
+            let mut packed = PackedRow::new(remote, row, interval, self.poll, self.row_number);
+            packed.is_hit = is_hit && is_of_remote;
+            let promoted = self.place_in(root, remote, packed, interval, protect);
+            let promoted = match promoted {
+                Placed::Promoted(lost_before) => lost_before,
+                Placed::Full(number) => self.promote(root, number, protect),
+                Placed::Kept => continue,
+            };
+            if is_of_remote {
+                if is_hit {
+                    self.probes.add_hit(remote, &row.key, interval.to);
+                }
+                if let Some(answer) = answer {
+                    self.probes.add_answer(remote, &row.key, answer);
+                }
+            }
+            let program = Arc::clone(&self.program);
+            let accepted = std::mem::take(&mut self.accepted[root as usize]);
+            for &index in &accepted {
+                let query = &program.queries[index].query;
+                let columns = RowColumns::new(row, query.plan());
+                let event = self.event(index, &columns, interval, promoted);
+                self.count(index, query, &event, protect);
+            }
+            self.accepted[root as usize] = accepted;
+        }
+        if is_counted_hit {
+            // Its answers are needed before it is promoted by itself.
+            self.promote_remote(remote, protect);
+            self.probes.add_hit(remote, &row.key, interval.to);
+        }
+    }
+
+    /// Places a row in one log. There is none for it where there is no room: it is refused.
+    pub(super) fn place_in(
+        &mut self,
+        root: Root,
+        remote: Address,
+        mut row: PackedRow,
+        interval: Interval,
+        protect: &Protect<'_>,
+    ) -> Placed {
+        let holder = self.holder(root);
+        let nursery = &mut self.nurseries[root as usize];
+        let hash = nursery.hash(remote, &self.secrets);
+        let set = nursery.set_of(&self.accepted[root as usize]);
+        row.set = set.unwrap_or(SetId::NONE);
+        if let Some(number) = nursery.find(remote, hash) {
+            let may_grow = set.is_some() && self.budget.room(holder) >= MARGIN;
+            let placed = nursery.append(number, row, set.is_some(), may_grow);
+            self.budget.set(holder, nursery.bytes());
+            return placed;
+        }
+        let growth = |stream: &Self| stream.nurseries[root as usize].growth();
+        self.make_room(holder, growth, interval.to, self.poll, protect);
+        let has_room = self.has_room(holder, growth(self));
+        let nursery = &mut self.nurseries[root as usize];
+        let placed = if !has_room {
+            nursery.mark_lossy(interval.to);
+            self.stats.refused += 1;
+            Placed::Kept
+        } else {
+            let number = nursery.insert(row, hash);
+            match set {
+                Some(_) => Placed::Kept,
+                None => Placed::Promoted(nursery.promote(number).lost_before),
+            }
+        };
+        self.budget
+            .set(holder, self.nurseries[root as usize].bytes());
+        placed
+    }
+
+    /// Promotes a source: counts the rows of its log. Returns when rows may have been lost before.
+    pub(super) fn promote(
+        &mut self,
+        root: Root,
+        number: Number,
+        protect: &Protect<'_>,
+    ) -> Option<Timestamp> {
+        let program = Arc::clone(&self.program);
+        let nursery = &mut self.nurseries[root as usize];
+        let Promoted { rows, lost_before } = nursery.promote(number);
+        self.budget
+            .set(self.holder(root), self.nurseries[root as usize].bytes());
+        let (mut probed, mut remote) = (Vec::new(), None);
+        for packed in rows {
+            let (row, interval) = packed.unpack();
+            let age = (self.poll as u32).wrapping_sub(packed.poll);
+            for &index in &*self.nurseries[root as usize].queries(packed.set) {
+                let query = &program.queries[index].query;
+                let event = Event {
+                    row: &RowColumns::new(&row, query.plan()),
+                    interval,
+                    poll: self.poll.wrapping_sub(age.into()),
+                    order: order(packed.number.into(), index),
+                    is_late: true,
+                    is_current: age == 0,
+                    lost_before,
+                };
+                self.count(index, query, &event, protect);
+            }
+            if root == Root::Remote {
+                probed.push((packed.poll, row.key, interval.to, packed.is_hit));
+            }
+            remote = Some(packed.remote());
+        }
+        if let Some(remote) = remote {
+            self.probes.add_late(remote, &probed, self.poll as u32);
+        }
+        lost_before
+    }
+
+    /// Promotes a remote, if it is not yet.
+    pub(super) fn promote_remote(&mut self, remote: Address, protect: &Protect<'_>) {
+        let nursery = &self.nurseries[Root::Remote as usize];
+        let hash = nursery.hash(remote, &self.secrets);
+        if let Some(number) = nursery
+            .find(remote, hash)
+            .filter(|&log| !nursery.is_promoted(log))
+        {
+            self.promote(Root::Remote, number, protect);
+        }
+    }
+
+    /// Promotes the sources whose rows could carry a group over its threshold.
+    pub(super) fn promote_due(&mut self, protect: &Protect<'_>) {
+        for root in Root::ALL {
+            loop {
+                let changed = self.nurseries[root as usize].take_changed();
+                if changed.is_empty() {
+                    break;
+                }
+                for number in changed {
+                    let nursery = &mut self.nurseries[root as usize];
+                    if nursery.is_due(number, &self.program.queries, &mut self.bounds) {
+                        self.promote(root, number, protect);
+                    }
+                }
+                // Promoting may have moved logs, which stand in the list again.
+            }
+        }
+    }
+
+    /// The place of a nursery in the budget.
+    pub(super) fn holder(&self, root: Root) -> usize {
+        self.groups.len() + root as usize
+    }
+}

@@ -1,0 +1,91 @@
+//! What the watcher of the groups sees of them, and may do to them.
+//!
+//! In: queries by their index, groups by position or key. Out: groups, what changed, what was evicted.
+
+use jiff::Timestamp;
+use recon_common::Address;
+
+use super::nursery::Root;
+use super::{Answers, Changed, EvictionStats, Group, GroupKey, Stream, Tag};
+
+impl Stream {
+    /// Takes the groups of a query that this poll has changed since the last call.
+    pub(crate) fn take_changed(&mut self, index: usize) -> Vec<Changed> {
+        self.groups[index].take_changed()
+    }
+
+    /// A group of a query.
+    pub(crate) fn group(&self, index: usize, position: u32) -> &Group {
+        self.groups[index].get(position)
+    }
+
+    /// The position of a group of a query.
+    pub(crate) fn find(&self, index: usize, key: &GroupKey) -> Option<u32> {
+        let query = &self.program.queries[index].query;
+        self.groups[index].find_key(query, key, &self.secrets)
+    }
+
+    /// Sets the tag of a group.
+    pub(crate) fn set_tag(&mut self, index: usize, position: u32, tag: Tag) {
+        self.groups[index].update(position, |group| group.tag = Some(tag));
+        self.budget.set(index, self.groups[index].bytes());
+    }
+
+    /// Notes that the kernel lost rows, so that the group's count is a lower bound.
+    pub(crate) fn mark_lossy(&mut self, index: usize, position: u32) {
+        self.groups[index].update(position, |group| group.evidence.is_lossy = true);
+    }
+
+    /// The positions of a query's groups that have a tag.
+    pub(crate) fn tagged(&self, index: usize) -> Vec<u32> {
+        self.groups[index].tagged()
+    }
+
+    /// Drops what has left the window of a group.
+    pub(crate) fn expire(&mut self, index: usize, position: u32, now: Timestamp) {
+        let query = &self.program.queries[index].query;
+        self.groups[index].expire(query, position, now);
+        self.groups[index].update(position, |_| ());
+        self.budget.set(index, self.groups[index].bytes());
+    }
+
+    /// Empties the group that holds the rows of a remote's network, if the query groups by that alone.
+    pub(crate) fn clear_network_of(&mut self, index: usize, remote: Address) {
+        let query = &self.program.queries[index].query;
+        let Some(key) = query.key.network_key(remote) else {
+            return;
+        };
+        let nursery = &mut self.nurseries[Root::Network as usize];
+        let hash = nursery.hash(remote, &self.secrets);
+        nursery.forget(remote, hash, index);
+        if let Some(position) = self.find(index, &key) {
+            self.groups[index].clear(position);
+            self.budget.set(index, self.groups[index].bytes());
+        }
+    }
+
+    /// By how much this poll has made the measure of a group grow. `None` where there is no such
+    /// group.
+    pub(crate) fn growth(&self, index: usize, key: &GroupKey) -> Option<u64> {
+        let position = self.find(index, key)?;
+        let query = &self.program.queries[index].query;
+        Some(self.groups[index].growth_in(query, position, self.poll))
+    }
+
+    /// What this host answered to the probes of a group, if its query reports that.
+    pub(crate) fn answers(&self, index: usize, key: &GroupKey, now: Timestamp) -> Option<Answers> {
+        let query = &self.program.queries[index].query;
+        let answers = || self.probes.answers_to(query, key, now);
+        query.reports_answers.then(answers).flatten()
+    }
+
+    /// Takes the tags of groups that were evicted since the last call.
+    pub(crate) fn take_released(&mut self) -> Vec<Tag> {
+        std::mem::take(&mut self.released)
+    }
+
+    /// Takes what was not kept since the last call.
+    pub(crate) fn take_stats(&mut self) -> EvictionStats {
+        std::mem::take(&mut self.stats)
+    }
+}
