@@ -90,19 +90,27 @@ impl Lab {
              neighbor replace {ATTACKER6} lladdr {ATTACKER_MAC} dev {HOST_LINK} nud permanent\n\
              route add local {SPARES} dev lo\n"
         ))?;
-        attacker.ip(&format!(
-            "link set lo up\n\
-             address add {ATTACKER}/24 dev {ATTACKER_LINK}\n\
-             address add {ATTACKER6}/64 dev {ATTACKER_LINK} nodad\n\
-             link set {ATTACKER_LINK} up\n\
-             neighbor replace {HOST} lladdr {HOST_MAC} dev {ATTACKER_LINK} nud permanent\n\
-             neighbor replace {HOST6} lladdr {HOST_MAC} dev {ATTACKER_LINK} nud permanent\n\
-             route add {SPARES} via {HOST}\n"
-        ))?;
+        configure_attacker(&attacker)?;
         // After the links: a route needs its next hop to be reachable.
         host.ip(&format!(
             "route add default via {ATTACKER}\nroute add ::/0 via {ATTACKER6}\n"
         ))?;
+        Ok(Self { host, attacker })
+    }
+
+    /// In a guest: the host is the guest itself, and the attacker is behind the network card that follows the host's own.
+    ///
+    /// # Errors
+    /// Without such a card.
+    pub fn in_guest(cards: usize) -> Result<Self> {
+        let host = Namespace::current();
+        let attacker = Namespace::create("attacker")?;
+        silence(&attacker)?;
+        host.ip(&format!(
+            "link set eth{cards} netns {} name {ATTACKER_LINK}\n",
+            attacker.name()
+        ))?;
+        configure_attacker(&attacker)?;
         Ok(Self { host, attacker })
     }
 
@@ -165,6 +173,19 @@ impl Lab {
         ensure!(link.is_object(), "{interface}: {output}");
         Ok(link)
     }
+}
+
+/// Gives the attacker's link its addresses, neighbours and routes.
+fn configure_attacker(attacker: &Namespace) -> Result<()> {
+    attacker.ip(&format!(
+        "link set lo up\n\
+         address add {ATTACKER}/24 dev {ATTACKER_LINK}\n\
+         address add {ATTACKER6}/64 dev {ATTACKER_LINK} nodad\n\
+         link set {ATTACKER_LINK} up\n\
+         neighbor replace {HOST} lladdr {HOST_MAC} dev {ATTACKER_LINK} nud permanent\n\
+         neighbor replace {HOST6} lladdr {HOST_MAC} dev {ATTACKER_LINK} nud permanent\n\
+         route add {SPARES} via {HOST}\n"
+    ))
 }
 
 /// Keeps a namespace from sending what nobody asked for, and from dropping what comes from strange sources.

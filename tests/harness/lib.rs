@@ -11,6 +11,7 @@
 //! | [`frame`], [`sender`] | crafted frames, put on the attacker's end of the pair |
 //! | [`dns`], [`server`] | a DNS responder, nginx, iperf3 and netcat |
 //! | [`agent`], [`seen`] | the agent as a process, and what it has written so far |
+//! | [`machine`] | what the guests of the scenarios have |
 //! | [`kernel`] | which kernel runs, and which is the first that can do something |
 //! | [`hooks`] | what is attached to an interface, asked of the kernel |
 //! | [`rows`] | a table's rows, checked side by side |
@@ -27,6 +28,7 @@ pub mod frame;
 pub mod hooks;
 pub mod kernel;
 pub mod lab;
+pub mod machine;
 pub mod namespace;
 pub mod process;
 pub mod program;

@@ -26,6 +26,8 @@ const PREFIX: &str = "recon-";
 #[derive(Debug)]
 pub struct Namespace {
     name: String,
+    path: PathBuf,
+    is_owned: bool,
     cgroup: Option<Cgroup>,
 }
 
@@ -45,7 +47,23 @@ impl Namespace {
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let name = format!("{PREFIX}{}-{number}-{role}", process::id());
         ip(&["netns", "add", &name])?;
-        Ok(Self { name, cgroup: None })
+        Ok(Self {
+            path: Path::new(NAMED).join(&name),
+            name,
+            is_owned: true,
+            cgroup: None,
+        })
+    }
+
+    /// The one that this process is in. It stays when this is dropped.
+    #[must_use]
+    pub fn current() -> Self {
+        Self {
+            name: "the current namespace".to_owned(),
+            path: PathBuf::from("/proc/self/ns/net"),
+            is_owned: false,
+            cgroup: None,
+        }
     }
 
     /// The same with a cgroup for the processes that are started in it.
@@ -74,8 +92,7 @@ impl Namespace {
     /// # Errors
     /// When somebody else has removed the name.
     pub fn handle(&self) -> Result<File> {
-        let path = self.path();
-        File::open(&path).with_context(|| path.display().to_string())
+        File::open(&self.path).with_context(|| self.path.display().to_string())
     }
 
     /// Runs `work` inside, on a thread of its own. Sockets that it opens belong to the namespace for good.
@@ -102,7 +119,7 @@ impl Namespace {
     /// # Errors
     /// When `ip` refuses one of them.
     pub fn ip(&self, lines: &str) -> Result<()> {
-        let net = format!("--net={}", self.path().display());
+        let net = format!("--net={}", self.path.display());
         let mut child = Command::new("nsenter")
             .args([&net, "ip", "-batch", "-"])
             .stdin(Stdio::piped())
@@ -135,14 +152,13 @@ impl Namespace {
             fs::write(&path, value.to_string()).with_context(|| path.display().to_string())
         })
     }
-
-    fn path(&self) -> PathBuf {
-        Path::new(NAMED).join(&self.name)
-    }
 }
 
 impl Drop for Namespace {
     fn drop(&mut self) {
+        if !self.is_owned {
+            return;
+        }
         if let Err(error) = ip(&["netns", "delete", &self.name]) {
             eprintln!("{error:#}");
         }

@@ -28,6 +28,10 @@ pub const DETECTION: &str = "detection";
 pub const PASSED: &str = "passed";
 /// The other.
 pub const FAILED: &str = "FAILED";
+/// The machine that a scenario needs, listed where this machine is none.
+pub const NEEDS: &str = "needs";
+/// How a scenario ended.
+pub const SCENARIO: &str = "scenario";
 /// What the verifier says of a program: instructions processed, and bytes of stack, with a blank in between.
 pub const PROGRAM: &str = "program";
 

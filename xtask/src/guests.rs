@@ -3,16 +3,24 @@
 //! In: which kernels, which tests. Out: on stdout, tables with a column for each kernel; an error where something failed.
 //! The decision held here: the guests run the executables that cargo has built for `cargo test` on this machine.
 
-use std::{ffi::OsString, path::PathBuf, process::Command, time::Instant};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Instant,
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use recon_tests::report;
+use recon_tests::{
+    machine::MACHINES,
+    report::{self, Fact, NEEDS},
+};
 
 use crate::{
     plan::Goal,
     step::line,
     tasks::{Profile, agent, cargo, need_root, target_dir, workspace},
-    vm::{self, Choice, Job, Tested, tables},
+    vm::{self, Choice, Job, Scenarios, Tested, tables},
 };
 
 /// The tests with real traffic and real kernel programs, in two parts that take as long: a kernel's guests run side by side.
@@ -29,6 +37,8 @@ const TESTS: [&[&str]; 2] = [
 ];
 /// The one that asks the verifier.
 const VERIFIER: &str = "verifier";
+/// The one that runs once on each machine.
+const SCENARIOS: &str = "scenarios";
 
 /// What continuous integration has time for: socket hooks and real tools on one kernel, boundaries and the verifier on the others. The
 /// longest first, since two run at a time.
@@ -48,19 +58,17 @@ pub(crate) struct Selection {
     pub(crate) names: Vec<OsString>,
     /// What continuous integration has time for.
     pub(crate) brief: bool,
+    /// No tests but the scenarios whose names contain this.
+    pub(crate) scenarios: Option<String>,
 }
 
 impl Selection {
-    /// Whether all tests are wanted.
-    fn is_whole(&self) -> bool {
-        self.names.is_empty() && !self.brief
-    }
-
     fn jobs(&self) -> Result<Vec<Job>> {
         if self.brief {
             let jobs = BRIEF.map(|(kernel, tests)| Job {
                 kernel,
                 tests: tests.to_vec(),
+                scenarios: None,
             });
             return Ok(jobs.to_vec());
         }
@@ -72,29 +80,41 @@ impl Selection {
                 TESTS.concat().join(", ")
             );
         }
-        let is_wanted =
-            |test: &&str| self.names.is_empty() || self.names.iter().any(|name| name == test);
+        let is_wanted = |test: &&str| match &self.names[..] {
+            [] => self.scenarios.is_none(),
+            names => names.iter().any(|name| name == test),
+        };
         let parts = TESTS.map(|part| part.iter().copied().filter(is_wanted).collect::<Vec<_>>());
         let kernels = match &self.kernels[..] {
             [] => &vm::EACH,
             kernels => kernels,
         };
-        let jobs = kernels.iter().flat_map(|kernel| {
+        let mut jobs = Vec::new();
+        for kernel in kernels {
             let parts = parts.iter().filter(|part| !part.is_empty());
-            parts.map(|part| Job {
+            jobs.extend(parts.map(|part| Job {
                 kernel: kernel.clone(),
                 tests: part.clone(),
-            })
-        });
-        Ok(jobs.collect())
+                scenarios: None,
+            }));
+            let machines = MACHINES.iter().filter(|_| self.names.is_empty());
+            jobs.extend(machines.map(|machine| Job {
+                kernel: kernel.clone(),
+                tests: vec![SCENARIOS],
+                scenarios: Some(Scenarios {
+                    machine,
+                    selected: self.scenarios.clone().unwrap_or_default(),
+                }),
+            }));
+        }
+        Ok(jobs)
     }
 }
 
-/// Runs tests in guests, and the scenarios too where nothing less is asked for. May write what came of them into the README.
+/// Runs tests and scenarios in guests. May write the results into the README.
 pub(crate) fn test(selection: &Selection, readme: bool) -> Result<()> {
     need_root("tests", "test --vm")?;
-    let jobs = selection.jobs()?;
-    let tested = in_guests(&jobs)?;
+    let (jobs, tested) = in_guests(selection.jobs()?)?;
     for kernel in &tested {
         for line in &kernel.left_out {
             println!("{}: {line}", kernel.release);
@@ -103,37 +123,18 @@ pub(crate) fn test(selection: &Selection, readme: bool) -> Result<()> {
     let tables = [
         tables::hooks(&tested),
         tables::detections(&tested),
+        tables::scenarios(&tested),
         tables::programs(&tested),
         tables::tests(&tested),
     ];
-    println!("{}", tables.join("\n"));
+    // A table without rows is two lines.
+    let filled = tables.iter().filter(|table| table.lines().count() > 2);
+    println!("{}", filled.cloned().collect::<Vec<_>>().join("\n"));
     ensure_passed(&jobs, &tested)?;
-    if selection.is_whole() {
-        let tried = try_scenarios(&selection.kernels, "")?;
-        if readme {
-            tables::write_readme(&workspace()?.join("README.md"), &tested, &tried)?;
-        }
+    if readme {
+        tables::write_readme(&workspace()?.join("README.md"), &tested)?;
     }
     Ok(())
-}
-
-/// Tries fallbacks and networks in guests, instead of running tests there.
-pub(crate) fn scenarios(kernels: &[Choice], only: &str) -> Result<()> {
-    need_root("scenarios", "test --vm --scenarios")?;
-    try_scenarios(kernels, only).map(drop)
-}
-
-/// Tries those whose names contain `only`, and prints what came of them.
-fn try_scenarios(kernels: &[Choice], only: &str) -> Result<Vec<Tested>> {
-    let agent = agent(Goal::Test, Profile::Release)?;
-    let kernels = match kernels {
-        [] => &vm::EACH,
-        kernels => kernels,
-    };
-    let tried = vm::scenarios(&agent, &target_dir()?.join("vm"), kernels, only)?;
-    println!("{}", tables::scenarios(&tried));
-    ensure_passed(&[], &tried)?;
-    Ok(tried)
 }
 
 /// Prints the verifier's statistics, of this kernel and of one of each kind.
@@ -143,8 +144,9 @@ pub(crate) fn verify() -> Result<()> {
     let jobs = vm::EACH.map(|kernel| Job {
         kernel,
         tests: vec![VERIFIER],
+        scenarios: None,
     });
-    let mut tested = in_guests(&jobs)?;
+    let (jobs, mut tested) = in_guests(jobs.to_vec())?;
     let passed = here.outcomes.iter().all(|outcome| outcome.passed);
     tested.insert(0, here);
     println!("{}", tables::programs(&tested));
@@ -174,13 +176,36 @@ fn verify_here(tests: &[(String, PathBuf)]) -> Result<Tested> {
     })
 }
 
-fn in_guests(jobs: &[Job]) -> Result<Vec<Tested>> {
+/// Does the jobs, without those for machines of which no scenario is selected. Returns the jobs done.
+fn in_guests(mut jobs: Vec<Job>) -> Result<(Vec<Job>, Vec<Tested>)> {
     let agent = agent(Goal::Test, Profile::Release)?;
     let mut tests: Vec<&str> = jobs.iter().flat_map(|job| job.tests.clone()).collect();
     tests.sort_unstable();
     tests.dedup();
     let tests = build(&tests)?;
-    vm::test(&agent, &tests, jobs, &target_dir()?.join("vm"))
+    if let Some((_, scenarios)) = tests.iter().find(|(name, _)| name == SCENARIOS) {
+        let rows = needed_machines(scenarios)?;
+        jobs.retain(|job| is_needed(job, &rows));
+    }
+    let tested = vm::test(&agent, &tests, &jobs, &target_dir()?.join("vm"))?;
+    Ok((jobs, tested))
+}
+
+/// The scenarios and the machine that each needs: what the test lists on a machine that is no guest.
+fn needed_machines(scenarios: &Path) -> Result<Vec<Fact>> {
+    let output = Command::new(scenarios).arg("--show-output").output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let facts = text.lines().filter_map(report::read);
+    Ok(facts.filter(|fact| fact.kind == NEEDS).collect())
+}
+
+fn is_needed(job: &Job, rows: &[Fact]) -> bool {
+    job.scenarios.as_ref().is_none_or(|scenarios| {
+        let mut rows = rows.iter();
+        rows.any(|row| {
+            row.result == scenarios.machine.name && row.subject.contains(&scenarios.selected)
+        })
+    })
 }
 
 /// A test that a guest has not come to has failed as well.
@@ -243,12 +268,13 @@ mod tests {
                     .collect(),
                 names: names.iter().map(OsString::from).collect(),
                 brief: false,
+                scenarios: None,
             };
             selection.jobs().ok().map(|jobs| jobs.len())
         };
         for (kernels, names, expected) in [
-            (&[][..], &[][..], Some(6)),
-            (&["6.1"], &[], Some(2)),
+            (&[][..], &[][..], Some(21)),
+            (&["6.1"], &[], Some(7)),
             (&["6.1", "6.12-cloud"], &["tools"], Some(2)),
             (&["6.1"], &["tools", "boundary"], Some(2)),
             (&[], &["nothing"], None),

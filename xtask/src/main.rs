@@ -129,22 +129,17 @@ fn main() -> ExitCode {
         Task::Run { args } => tasks::run(&args),
         Task::Test {
             vm: true,
-            scenarios: Some(only),
             kernel,
-            ..
-        } => guests::scenarios(&kernel, &only),
-        Task::Test {
-            vm: true,
-            kernel,
+            scenarios,
             readme,
             brief,
             args,
-            ..
         } => {
             let selection = guests::Selection {
                 kernels: kernel,
                 names: args,
                 brief,
+                scenarios,
             };
             guests::test(&selection, readme)
         }

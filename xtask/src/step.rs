@@ -114,7 +114,7 @@ pub(crate) fn line(command: &Command) -> String {
         .join(" ")
 }
 
-fn quoted(arg: &str) -> String {
+pub(crate) fn quoted(arg: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || PLAIN.contains(c);
     if !arg.is_empty() && arg.chars().all(plain) {
         arg.to_owned()

@@ -17,14 +17,14 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use recon_tests::lab::{HOST_MAC, Mac};
+use recon_tests::machine::Card;
 use recon_tests::namespace::Namespace;
 
 use super::fetch::{Kernel, Qemu};
 
-/// MiB: what a small server has, and what the tests take, whose programs are in memory as well.
-const MEMORY: u32 = 512;
-const TEST_MEMORY: u32 = 1024;
+pub(super) const BRIDGE: &str = "br0";
+/// The largest frames of most switches.
+const JUMBO: u32 = 9000;
 /// Turns the kernel's own messages off but for what is wrong; a panic ends the machine at once.
 const QUIET: &str = "quiet panic=-1";
 /// The serial line on which the kernel and the agent's log write, and the one of the prompt.
@@ -35,39 +35,6 @@ const CONTROL: &str = "recon-guest";
 /// What the third line is told, of any content.
 const STOP: &[u8] = b"stop\n";
 
-/// A network card.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Card<'a> {
-    /// Its other end, in the namespace where the guest's command is run.
-    pub(super) tap: &'a str,
-    pub(super) mac: Mac,
-    /// Queues each way.
-    pub(super) queues: u8,
-    /// What is unlike qemu's defaults: properties of virtio-net-pci, with a comma before each.
-    pub(super) options: &'a str,
-}
-
-impl<'a> Card<'a> {
-    /// The host's card as qemu has it by default.
-    pub(super) const fn plain(tap: &'a str) -> Self {
-        Self {
-            tap,
-            mac: HOST_MAC,
-            queues: 1,
-            options: "",
-        }
-    }
-}
-
-/// What a guest has beside memory.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Hardware<'a> {
-    pub(super) processors: u8,
-    pub(super) cards: &'a [Card<'a>],
-    /// Added to the kernel's command line.
-    pub(super) kernel_options: &'a str,
-}
-
 /// A guest, described.
 #[derive(Debug)]
 pub(super) struct Guest<'a> {
@@ -75,22 +42,38 @@ pub(super) struct Guest<'a> {
     pub(super) kernel: &'a Kernel,
     /// The archive to boot from.
     pub(super) initramfs: &'a File,
-    /// The tap that is its network card's other end, in the namespace where the command is run. Without, it has no card.
-    pub(super) tap: Option<&'a str>,
+    pub(super) processors: u8,
+    /// MiB.
+    pub(super) memory: u32,
+    /// The network cards. Their other ends are taps in the namespace where the command is run, see [`bridge`].
+    pub(super) cards: &'a [Card],
+    /// Added to the kernel's command line.
+    pub(super) kernel_options: &'a str,
+}
+
+/// Makes taps for these cards, and a bridge between them.
+pub(super) fn bridge(namespace: &Namespace, cards: &[Card]) -> Result<()> {
+    let mut lines = format!("link add {BRIDGE} type bridge mcast_snooping 0\n");
+    for (number, card) in cards.iter().enumerate() {
+        let tap = tap(number);
+        let queues = if card.queues > 1 { "multi_queue" } else { "" };
+        // The bridge passes on frames as large as its smallest port takes.
+        lines += &format!(
+            "tuntap add dev {tap} mode tap vnet_hdr {queues}\n\
+             link set {tap} mtu {JUMBO} master {BRIDGE} up\n"
+        );
+    }
+    namespace.ip(&format!("{lines}link set {BRIDGE} up\n"))
+}
+
+fn tap(number: usize) -> String {
+    format!("tap{number}")
 }
 
 impl Guest<'_> {
     /// A guest that writes the agent's stdout to its own, and the agent's stderr likewise.
     pub(super) fn watching(&self) -> Command {
-        Self::controlled(self.machine(LOG))
-    }
-
-    /// The same on other hardware.
-    pub(super) fn watching_on(&self, hardware: &Hardware<'_>) -> Command {
-        Self::controlled(self.machine_of(LOG, MEMORY, hardware))
-    }
-
-    fn controlled(mut command: Command) -> Command {
+        let mut command = self.machine(LOG);
         command
             .args("-serial stdio -serial file:/dev/fd/2 -chardev".split(' '))
             .arg(format!(
@@ -118,34 +101,21 @@ impl Guest<'_> {
 
     /// Asks a guest that watches, and runs in that namespace, to end the agent and then itself.
     pub(super) fn stop(namespace: &Namespace) -> Result<()> {
-        Ok(Self::control(namespace)?.write_all(STOP)?)
-    }
-
-    /// The other end of the third serial line of a guest that watches.
-    pub(super) fn control(namespace: &Namespace) -> Result<UnixStream> {
         namespace.enter(|| {
             let address = SocketAddr::from_abstract_name(CONTROL)?;
-            UnixStream::connect_addr(&address).context("the guest's third serial line is gone")
+            let line = UnixStream::connect_addr(&address);
+            let mut line = line.context("the guest's third serial line is gone")?;
+            Ok(line.write_all(STOP)?)
         })
     }
 
     fn machine(&self, console: &str) -> Command {
-        let card = self.tap.map(Card::plain);
-        let memory = card.map_or(TEST_MEMORY, |_| MEMORY);
-        let hardware = Hardware {
-            processors: 1,
-            cards: card.as_slice(),
-            kernel_options: "",
-        };
-        self.machine_of(console, memory, &hardware)
-    }
-
-    fn machine_of(&self, console: &str, memory: u32, hardware: &Hardware<'_>) -> Command {
-        let Hardware {
+        let Self {
             processors,
-            cards,
+            memory,
             kernel_options,
-        } = hardware;
+            ..
+        } = self;
         let mut command = self.qemu.command();
         command
             .args("-nodefaults -no-reboot -display none -machine q35,accel=tcg".split(' '))
@@ -164,16 +134,18 @@ impl Guest<'_> {
             // A machine that has just started has no randomness of its own.
             .args("-object rng-random,id=random,filename=/dev/urandom".split(' '))
             .args("-device virtio-rng-pci,rng=random".split(' '));
-        for card in *cards {
-            command.args(["-netdev", &netdev(card), "-device", &device(card)]);
+        for (number, card) in self.cards.iter().enumerate() {
+            let tap = tap(number);
+            command.args(["-netdev", &netdev(&tap, card)]);
+            command.args(["-device", &device(&tap, card)]);
         }
         command
     }
 }
 
 /// The host's side of a card.
-fn netdev(Card { tap, queues, .. }: &Card<'_>) -> String {
-    let queues = match queues {
+fn netdev(tap: &str, card: &Card) -> String {
+    let queues = match card.queues {
         1 => String::new(),
         several => format!(",queues={several}"),
     };
@@ -181,10 +153,8 @@ fn netdev(Card { tap, queues, .. }: &Card<'_>) -> String {
 }
 
 /// The card itself, virtio's, without a boot ROM.
-fn device(card: &Card<'_>) -> String {
-    let Card {
-        tap, mac, options, ..
-    } = card;
+fn device(tap: &str, card: &Card) -> String {
+    let Card { mac, options, .. } = card;
     let queues = match card.queues {
         1 => String::new(),
         // An interrupt for each queue and direction, for the configuration and for control.

@@ -33,8 +33,6 @@ const RUNS: &str = "guest: runs ";
 pub(super) const FINISHED: &str = "guest: finished ";
 /// The log line by which the guest tells how the agent ended; its exit code follows.
 pub(super) const ENDED: &str = "guest: recon ended with ";
-/// The log line by which the guest tells that it takes commands.
-pub(super) const LISTENS: &str = "guest: takes commands";
 
 /// What a guest does once it is up.
 #[derive(Debug, Clone, Copy)]
@@ -43,10 +41,10 @@ pub(super) enum Task<'a> {
     Watch(&'a str),
     /// Runs a shell beside a network card.
     Shell,
-    /// Does what the third serial line says, beside a network card.
-    Commands,
-    /// Runs these programs one after the other, without a network card, and says how each ended.
+    /// Runs these programs one after the other, and says how each ended.
     Tests(&'a [&'a str]),
+    /// The same beside network cards, with these variables of the shell.
+    Scenarios(&'a [&'a str], &'a str),
 }
 
 /// An archive with what every guest has.
@@ -79,8 +77,10 @@ fn script(modules: &[Module], task: Task<'_>) -> String {
     let work = match task {
         Task::Watch(arguments) => network() + TERMINALS + &watch(arguments),
         Task::Shell => network() + SHELL,
-        Task::Commands => network() + TERMINALS + &commands(),
-        Task::Tests(programs) => tests(programs),
+        Task::Tests(programs) => NO_TYPES.to_owned() + &tests(programs),
+        Task::Scenarios(programs, variables) => {
+            format!("{}export {variables}\n{}", network(), tests(programs))
+        }
     };
     format!(
         "#!/bin/busybox sh
@@ -120,6 +120,8 @@ ip address add {HOST6}/64 dev {GUEST_LINK}
 ip address add {SPARES} dev lo
 ip route add default via {ATTACKER}
 ip -6 route add default via {ATTACKER6}
+# What a scanner finds.
+httpd -p 80 -h /root
 "
     )
 }
@@ -128,8 +130,6 @@ ip -6 route add default via {ATTACKER6}
 fn tests(programs: &[&str]) -> String {
     format!(
         "export RECON_BIN=/{AGENT}
-# The kernel's own types, of which recon's programs have no use: aya reads them at each start, in an emulated processor for half a second.
-mount -t tmpfs none /sys/kernel/btf
 for test in {}; do
     echo \"{RUNS}$test\"
     start=$(date +%s)
@@ -141,16 +141,11 @@ done",
 }
 
 /// Nothing of the guest's terminals may change what is written to them.
-const TERMINALS: &str = "for line in 0 1 2; do stty -F /dev/ttyS$line raw -echo; done
-# What a scanner finds.
-httpd -p 80 -h /root
-";
+const TERMINALS: &str = "for line in 0 1 2; do stty -F /dev/ttyS$line raw -echo; done\n";
 
-/// A shell whose output is no terminal does not take itself for interactive. It tells that it is there once the line is open: what
-/// comes before that is lost.
-fn commands() -> String {
-    format!("{{ echo \"{LISTENS}\" >/dev/ttyS1; sh 2>/dev/null; }} </dev/ttyS2 | cat >/dev/ttyS2")
-}
+/// The kernel's own types, of which recon's programs have no use: aya reads them at each start, which takes an emulated processor half a
+/// second.
+const NO_TYPES: &str = "mount -t tmpfs none /sys/kernel/btf\n";
 
 fn watch(arguments: &str) -> String {
     format!(
@@ -177,8 +172,8 @@ mod tests {
         for task in [
             Task::Watch("run -vv"),
             Task::Shell,
-            Task::Commands,
             Task::Tests(&["tests/a", "tests/b"]),
+            Task::Scenarios(&["tests/a"], "A='b c'"),
         ] {
             let script = script(std::slice::from_ref(&module), task);
             let read = std::process::Command::new("sh")

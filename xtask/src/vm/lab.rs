@@ -11,20 +11,21 @@ use nix::{
     sched::{CloneFlags, setns},
     sys::{prctl::set_pdeathsig, signal::Signal},
 };
-use recon_tests::lab::{HOST, HOST_LINK};
+use recon_tests::lab::{HOST, HOST_LINK, HOST_MAC};
+use recon_tests::machine::Card;
 use recon_tests::{Agent, Lab};
 
 use super::{
     Choice,
     fetch::Store,
-    guest::{Card, Guest},
+    guest::{BRIDGE, Guest, bridge},
     initramfs::{self, GUEST_LINK, MODULES, Task},
     module::Modules,
 };
 use crate::lab::{INTERVAL, attack, header};
 
-pub(super) const TAP: &str = "tap0";
-const BRIDGE: &str = "br0";
+/// What a small server has, in MiB.
+const MEMORY: u32 = 512;
 /// The bridge's end of the pair: the host's own hardware address is the guest's now, and a bridge keeps for itself what is for its ports.
 const BRIDGE_MAC: &str = "02:00:00:00:00:03";
 /// A guest's exit code of the agent.
@@ -105,35 +106,25 @@ fn with_guest(
     let archive = initramfs::build(agent, &busybox, &modules, task)?;
     initramfs.write_all(&archive.finish())?;
     let lab = Lab::new()?;
-    bridge(&lab, &[Card::plain(TAP)])?;
+    let cards = [Card::plain(HOST_MAC)];
+    bridge(lab.host(), &cards)?;
+    lab.host().ip(&format!(
+        "address flush dev {HOST_LINK}\n\
+         link set {HOST_LINK} address {BRIDGE_MAC}\n\
+         link set {HOST_LINK} master {BRIDGE}\n"
+    ))?;
     work(
         &lab,
         &Guest {
             qemu: &qemu,
             kernel: &kernel,
             initramfs: &initramfs,
-            tap: Some(TAP),
+            processors: 1,
+            memory: MEMORY,
+            cards: &cards,
+            kernel_options: "",
         },
     )
-}
-
-/// Makes the host's namespace a bridge between the pair and the cards' taps.
-pub(super) fn bridge(lab: &Lab, cards: &[Card<'_>]) -> Result<()> {
-    let mut lines = format!(
-        "address flush dev {HOST_LINK}\n\
-         link set {HOST_LINK} address {BRIDGE_MAC}\n\
-         link add {BRIDGE} type bridge mcast_snooping 0\n\
-         link set {HOST_LINK} master {BRIDGE}\n"
-    );
-    for Card { tap, queues, .. } in cards {
-        let queues = if *queues > 1 { "multi_queue" } else { "" };
-        lines += &format!(
-            "tuntap add dev {tap} mode tap vnet_hdr {queues}\n\
-             link set {tap} master {BRIDGE}\n\
-             link set {tap} up\n"
-        );
-    }
-    lab.host().ip(&format!("{lines}link set {BRIDGE} up\n"))
 }
 
 /// What the agent says of its hooks, and of those that it did not get.

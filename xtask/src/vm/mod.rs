@@ -8,7 +8,6 @@
 //! | [`cpio`], [`initramfs`] | the archive that it boots from |
 //! | [`guest`] | the machine as a command |
 //! | [`lab`] | its network, and the attacks |
-//! | [`scenario`] | fallbacks and networks, each tried in a guest |
 //! | [`suite`], [`rootfs`] | the tests inside of guests, and what they need there: `cargo xtask test --vm` |
 //! | [`tables`] | what came of them |
 
@@ -20,11 +19,9 @@ pub(crate) mod kernel;
 mod lab;
 mod module;
 mod rootfs;
-mod scenario;
 mod suite;
 pub(crate) mod tables;
 
 pub(crate) use kernel::{Choice, EACH};
 pub(crate) use lab::{prompt, show};
-pub(crate) use scenario::only as scenarios;
-pub(crate) use suite::{Job, Outcome, Tested, test};
+pub(crate) use suite::{Job, Outcome, Scenarios, Tested, test};

@@ -19,6 +19,8 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow};
 use recon_tests::{
+    lab::ATTACKER_MAC,
+    machine::{Card, MACHINE, Machine, ONE_CARD, SELECTED},
     namespace::Namespace,
     process,
     report::{self, Fact},
@@ -28,11 +30,12 @@ use super::{
     Choice,
     cpio::Archive,
     fetch::{Kernel, Qemu, Store},
-    guest::Guest,
+    guest::{Guest, bridge},
     initramfs::{self, FINISHED, MODULES, Task},
     module::Modules,
     rootfs,
 };
+use crate::step::quoted;
 
 /// Modules that tests use.
 const TEST_MODULES: [&str; 2] = ["8021q", "bridge"];
@@ -40,8 +43,10 @@ const TEST_MODULES: [&str; 2] = ["8021q", "bridge"];
 const TESTS: &str = "tests";
 /// All tests in an emulated processor that shares a real one.
 const DEADLINE: Duration = Duration::from_secs(900);
-/// Guests at a time: each takes 1 GiB and a processor.
+/// Guests at a time.
 const AT_ONCE: usize = 2;
+/// What a guest takes whose programs are in memory as well, in MiB.
+const MEMORY: u32 = 1024;
 
 /// How a test ended in a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,10 +72,20 @@ pub(crate) struct Tested {
 pub(crate) type Tests = [(String, PathBuf)];
 
 /// What a guest does: these tests on that kernel. Several may be of one kernel.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Job {
     pub(crate) kernel: Choice,
     pub(crate) tests: Vec<&'static str>,
+    /// The machine for scenarios, without which a guest has no network card.
+    pub(crate) scenarios: Option<Scenarios>,
+}
+
+/// The scenarios of a machine.
+#[derive(Debug, Clone)]
+pub(crate) struct Scenarios {
+    pub(crate) machine: &'static Machine,
+    /// A part of their names.
+    pub(crate) selected: String,
 }
 
 /// Does each job in a guest of its own, the first ones first, and returns what came of each kernel.
@@ -87,8 +102,8 @@ pub(crate) fn test(agent: &Path, tests: &Tests, jobs: &[Job], store: &Path) -> R
     let results = Mutex::new(Vec::new());
     let work = || {
         while let Some((number, (kernel, job))) = take(&jobs, &next) {
-            let result = archive(agent, &job.tests, kernel, &busybox, &common)
-                .and_then(|initramfs| run(&job.tests, &qemu, kernel, &initramfs));
+            let result = archive(agent, job, kernel, &busybox, &common)
+                .and_then(|initramfs| run(job, &qemu, kernel, &initramfs));
             let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
             results.push((number, result));
         }
@@ -150,17 +165,30 @@ fn common(tests: &Tests) -> Result<Vec<u8>> {
 /// A file to boot from, which has no name. The kernel unpacks one archive after the other.
 fn archive(
     agent: &Path,
-    tests: &[&str],
+    job: &Job,
     kernel: &Kernel,
     busybox: &Path,
     common: &[u8],
 ) -> Result<File> {
-    let wanted = [&MODULES[..], &TEST_MODULES].concat();
-    let modules = Modules::find(&kernel.modules, busybox)?.closure(&wanted)?;
-    let paths = tests.iter().map(|name| format!("{TESTS}/{name}"));
+    let machine = job.scenarios.as_ref().map(|scenarios| scenarios.machine);
+    let more = machine.map_or(&TEST_MODULES[..], |machine| machine.modules);
+    let modules =
+        Modules::find(&kernel.modules, busybox)?.closure(&[&MODULES[..], more].concat())?;
+    let paths = job.tests.iter().map(|name| format!("{TESTS}/{name}"));
     let paths: Vec<String> = paths.collect();
     let order: Vec<&str> = paths.iter().map(String::as_str).collect();
-    let own = initramfs::build(agent, busybox, &modules, Task::Tests(&order))?;
+    let variables = job
+        .scenarios
+        .as_ref()
+        .map(|Scenarios { machine, selected }| {
+            let (name, selected) = (quoted(machine.name), quoted(selected));
+            format!("{MACHINE}={name} {SELECTED}={selected}")
+        });
+    let task = match &variables {
+        Some(variables) => Task::Scenarios(&order, variables),
+        None => Task::Tests(&order),
+    };
+    let own = initramfs::build(agent, busybox, &modules, task)?;
     let mut file = tempfile::tempfile()?;
     file.write_all(&own.finish())?;
     file.write_all(common)?;
@@ -168,26 +196,48 @@ fn archive(
 }
 
 /// Runs the tests in a guest, and shows its output where one failed.
-fn run(tests: &[&str], qemu: &Qemu, kernel: &Kernel, initramfs: &File) -> Result<Tested> {
+fn run(job: &Job, qemu: &Qemu, kernel: &Kernel, initramfs: &File) -> Result<Tested> {
+    let start = Instant::now();
+    let namespace = Namespace::create("guest")?;
+    let machine = job.scenarios.as_ref().map(|scenarios| scenarios.machine);
+    let mut cards = Vec::new();
+    if let Some(machine) = machine {
+        cards.extend(machine.cards);
+        cards.push(Card::plain(ATTACKER_MAC));
+        // The taps must send nothing of their own.
+        namespace.set("ipv6/conf/default/disable_ipv6", 1)?;
+        bridge(&namespace, &cards)?;
+    }
+    let Machine {
+        processors,
+        kernel_options,
+        ..
+    } = machine.unwrap_or(&ONE_CARD);
     let guest = Guest {
         qemu,
         kernel,
         initramfs,
-        tap: None,
+        processors: *processors,
+        memory: MEMORY,
+        cards: &cards,
+        kernel_options,
     };
-    let start = Instant::now();
-    // For its guard and its deadline: the guest has no network card.
-    let namespace = Namespace::create("guest")?;
     let output = process::run(&namespace, guest.testing(), DEADLINE)?
         .success()
         .with_context(|| kernel.release.clone())?;
+    let mut outcomes = outcomes(&output);
+    for outcome in &mut outcomes {
+        if let Some(machine) = machine {
+            outcome.test = format!("{}: {}", outcome.test, machine.name);
+        }
+    }
     let tested = Tested {
         release: kernel.release.clone(),
-        outcomes: outcomes(&output),
+        outcomes,
         facts: output.lines().filter_map(report::read).collect(),
         left_out: left_out(&output),
     };
-    let ended = tested.outcomes.len() == tests.len();
+    let ended = tested.outcomes.len() == job.tests.len();
     if !ended || tested.outcomes.iter().any(|outcome| !outcome.passed) {
         eprintln!("{}:\n{output}", kernel.release);
     }

@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::Result;
 use recon_tests::{
     kernel::{MOST_INSTRUCTIONS, MOST_STACK},
-    report::{DETECTION, FAILED, HOOK, PASSED, PROGRAM},
+    report::{DETECTION, FAILED, HOOK, PASSED, PROGRAM, SCENARIO},
 };
 
 use super::suite::Tested;
@@ -18,28 +18,30 @@ use crate::readme;
 /// What writes the tables into the README.
 const COMMAND: &str = "cargo xtask test --vm --readme";
 
+/// How each scenario ended, in the order in which they are tried.
+pub(crate) fn scenarios(tested: &[Tested]) -> String {
+    let facts = tested.iter().flat_map(|kernel| &kernel.facts);
+    let facts = facts.filter(|fact| fact.kind == SCENARIO);
+    let names = distinct(facts.map(|fact| fact.subject.clone()));
+    table("scenario", tested, &names, |kernel, name| {
+        let result = results(kernel, SCENARIO, name).next();
+        result.unwrap_or_else(|| "not of this kernel".to_owned())
+    })
+}
+
 /// How each test ended.
 pub(crate) fn tests(tested: &[Tested]) -> String {
-    outcomes("test", tested, "not run")
-}
-
-/// How each fallback and network was coped with.
-pub(crate) fn scenarios(tested: &[Tested]) -> String {
-    outcomes("scenario", tested, "not of this kernel")
-}
-
-fn outcomes(what: &str, tested: &[Tested], missing: &str) -> String {
     let names = distinct(
         tested
             .iter()
             .flat_map(|kernel| kernel.outcomes.iter().map(|outcome| outcome.test.clone())),
     );
-    table(what, tested, &names, |kernel, name| {
+    table("test", tested, &names, |kernel, name| {
         let outcome = kernel.outcomes.iter().find(|outcome| outcome.test == name);
         match outcome.map(|outcome| outcome.passed) {
             Some(true) => PASSED.to_owned(),
             Some(false) => FAILED.to_owned(),
-            None => missing.to_owned(),
+            None => "not run".to_owned(),
         }
     })
 }
@@ -143,8 +145,8 @@ fn table(
 }
 
 /// Puts the tables of hooks, detections and scenarios into the README.
-pub(crate) fn write_readme(readme: &Path, tested: &[Tested], tried: &[Tested]) -> Result<()> {
-    let tables = [hooks(tested), detections(tested), scenarios(tried)];
+pub(crate) fn write_readme(readme: &Path, tested: &[Tested]) -> Result<()> {
+    let tables = [hooks(tested), detections(tested), scenarios(tested)];
     readme::write(readme, COMMAND, &tables.join("\n"))
 }
 
@@ -188,6 +190,8 @@ mod checks {
                     [DETECTION, "a", PASSED],
                     [HOOK, "out", "clsact"],
                     [HOOK, "out", "clsact"],
+                    [SCENARIO, "s", PASSED],
+                    [SCENARIO, "r", FAILED],
                 ],
             ),
             tested("6.12", &[[HOOK, "out", "TCX"], [PROGRAM, "p", "1000 200"]]),
@@ -200,6 +204,10 @@ mod checks {
             (
                 hooks(&both),
                 "| hook | 6.1 | 6.12 |\n| --- | --- | --- |\n| out | clsact | TCX |\n",
+            ),
+            (
+                scenarios(&both),
+                "| scenario | 6.1 | 6.12 |\n| --- | --- | --- |\n| s | passed | not of this kernel |\n| r | FAILED | not of this kernel |\n",
             ),
             (
                 detections(&both),

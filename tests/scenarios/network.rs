@@ -1,15 +1,13 @@
 //! Rows: networks that are more than one plain card.
 //!
-//! In: nothing. Out: machines with their rows.
-//! The decision held here: whoever is behind the watched host is a network namespace in the same guest, joined by a veth pair: its
-//! packets take the way that those of a second machine would.
+//! In: nothing. Out: tables of rows.
+//! The decision held here: a host behind the watched one is a network namespace in the same guest, joined by a veth pair: its
+//! packets take the path that those of another machine would.
 
-use recon_tests::lab::{HOST_MAC, Mac};
+use recon_tests::machine::{self, OTHER_NETWORKS};
 
-use super::super::guest::{Card, Hardware};
-use super::super::lab::TAP;
 use super::fallback::{BEST, NATIVE, SCAN, SOCKETS};
-use super::row::{Attack, By, End, Expected, Kernels, Machine, Row, Run, Told};
+use super::row::{Attack, By, End, Expected, Kernels, Row, Run, Table, Total};
 
 /// A hundred SYNs from one host to another, which refuses all but those for a web server.
 const fn scan(command: &'static str, alert: &'static [Expected]) -> Attack {
@@ -92,14 +90,8 @@ rm /tmp/behind
 while [ -e /sys/class/net/va ]; do usleep 10000; done
 ";
 
-pub(super) const NETWORKS: Machine = Machine {
-    name: "other networks",
-    hardware: Hardware {
-        processors: 1,
-        cards: &[Card::plain(TAP)],
-        kernel_options: "",
-    },
-    modules: &["8021q", "bridge"],
+pub(super) const NETWORKS: Table = Table {
+    machine: &OTHER_NETWORKS,
     inside: "",
     outside: "route add 192.0.2.0/24 via 198.51.100.1
 neighbor replace 198.51.100.3 lladdr 02:00:00:00:00:05 dev veth1 nud permanent
@@ -217,7 +209,7 @@ arp -i eth0.7 -s 203.0.113.2 02:00:00:00:00:02",
                     signals: None,
                     alerts: &[],
                 }],
-                told: Some(Told {
+                total: Some(Total {
                     rule: "port-scan",
                     measure: "distinct_ports",
                     at_most: 3,
@@ -289,36 +281,8 @@ behind ping -c 1 {attacker}"
     ],
 };
 
-const SECOND_MAC: Mac = Mac([2, 0, 0, 0, 1, 1]);
-const THIRD_MAC: Mac = Mac([2, 0, 0, 0, 2, 1]);
-
-pub(super) const SEVERAL_CARDS: Machine = Machine {
-    name: "three cards, two processors",
-    hardware: Hardware {
-        processors: 2,
-        cards: &[
-            Card {
-                tap: TAP,
-                mac: HOST_MAC,
-                queues: 2,
-                options: "",
-            },
-            Card {
-                tap: "tap1",
-                mac: SECOND_MAC,
-                queues: 2,
-                options: "",
-            },
-            Card {
-                tap: "tap2",
-                mac: THIRD_MAC,
-                queues: 1,
-                options: ",ctrl_guest_offloads=off",
-            },
-        ],
-        kernel_options: "",
-    },
-    modules: &[],
+pub(super) const SEVERAL_CARDS: Table = Table {
+    machine: &machine::SEVERAL_CARDS,
     inside: "ip address add 203.0.113.1/24 dev eth1
 ip address add 192.0.2.1/24 dev eth2
 ip link set eth1 up",

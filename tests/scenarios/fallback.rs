@@ -1,13 +1,11 @@
-//! Rows: what recon does where a hook is not to be had.
+//! Rows: what recon does where a hook is not available.
 //!
-//! In: nothing. Out: machines with their rows.
-//! The decision held here: the first row of a machine sees it as it has booted, so what is about a first start comes first.
+//! In: nothing. Out: tables of rows.
+//! The decision held here: the first row of a table sees its guest as it has booted, so rows about a first start come first.
 
-use super::super::guest::{Card, Hardware};
-use super::super::lab::TAP;
-use super::row::{Attack, By, End, Expected, Kernels, Machine, Row, Run};
+use recon_tests::machine::{LOCKED_FOR_CONFIDENTIALITY, LOCKED_FOR_INTEGRITY, ONE_CARD};
 
-const ONE_CARD: &[Card<'static>] = &[Card::plain(TAP)];
+use super::row::{Attack, By, End, Expected, Kernels, Row, Run, Table};
 
 pub(super) const SOCKETS: &str = "[INFO ] sockets of /sys/fs/cgroup: sock_ops, connect4, connect6, sendmsg4, sendmsg6, sched_process_exec";
 pub(super) const NATIVE: &str = "[INFO ] eth0: inbound by native XDP, outbound by {tc} egress";
@@ -40,7 +38,7 @@ pub(super) const SCAN: Attack = Attack {
 /// The host's own connection, of which it is known which process made it. By its path: this shell starts what it has built in as
 /// `/proc/self/exe`, and of a process that ends within a poll no other name is known.
 const OWN_CONNECTION: Attack = Attack {
-    by: By::Guest("/bin/busybox nc -w 1 {attacker} 99 || true"),
+    by: By::Host("/bin/busybox nc -w 1 {attacker} 99 || true"),
     signals: None,
     alerts: &[Expected {
         rule: "outbound-scan-tool",
@@ -50,7 +48,7 @@ const OWN_CONNECTION: Attack = Attack {
 };
 /// One that nobody answers, so that the process lives for longer than a poll.
 const LONG_CONNECTION: Attack = Attack {
-    by: By::Guest("/bin/busybox nc -w 1 203.0.113.9 99 || true"),
+    by: By::Host("/bin/busybox nc -w 1 203.0.113.9 99 || true"),
     signals: None,
     alerts: &[Expected {
         rule: "outbound-scan-tool",
@@ -95,14 +93,8 @@ const NO_TRACEFS: &str = "[ -z \"$(grep tracefs /proc/mounts)\" ]";
 /// The qdisc stays. That no program does is looked at after every row.
 const CLSACT: &str = "tc qdisc show dev eth0 | grep clsact";
 
-pub(super) const HOOKS: Machine = Machine {
-    name: "one card",
-    hardware: Hardware {
-        processors: 1,
-        cards: ONE_CARD,
-        kernel_options: "",
-    },
-    modules: &[],
+pub(super) const HOOKS: Table = Table {
+    machine: &ONE_CARD,
     inside: "",
     outside: "",
     rows: &[
@@ -256,7 +248,7 @@ grep port-scan /tmp/alerts",
             kernels: Kernels::BeforeTcx,
             before: "umount /sys/fs/cgroup",
             runs: &[WITHOUT_CGROUP],
-            after: "mount -t cgroup2 cgroup2 /sys/fs/cgroup",
+            after: mount_host_cgroup!("/sys/fs/cgroup"),
         },
         Row {
             name: "no cgroup2: packets, and who sends them",
@@ -267,16 +259,19 @@ grep port-scan /tmp/alerts",
                 attacks: &[SCAN, OWN_CONNECTION],
                 ..WITHOUT_CGROUP
             }],
-            after: "mount -t cgroup2 cgroup2 /sys/fs/cgroup",
+            after: mount_host_cgroup!("/sys/fs/cgroup"),
         },
         Row {
             name: "cgroups of both versions",
             kernels: Kernels::All,
-            before: "umount /sys/fs/cgroup
+            before: concat!(
+                "umount /sys/fs/cgroup
 mount -t tmpfs tmpfs /sys/fs/cgroup
 mkdir /sys/fs/cgroup/cpu /sys/fs/cgroup/unified
 mount -t cgroup -o cpu cgroup /sys/fs/cgroup/cpu
-mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified",
+",
+                mount_host_cgroup!("/sys/fs/cgroup/unified")
+            ),
             runs: &[Run {
                 says: &[
                     "[INFO ] sockets of /sys/fs/cgroup/unified: sock_ops, connect4, connect6, sendmsg4, sendmsg6, sched_process_exec",
@@ -284,10 +279,13 @@ mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified",
                 ],
                 ..BOTH_WAYS
             }],
-            after: "umount /sys/fs/cgroup/cpu
+            after: concat!(
+                "umount /sys/fs/cgroup/cpu
 umount /sys/fs/cgroup/unified
 umount /sys/fs/cgroup
-mount -t cgroup2 cgroup2 /sys/fs/cgroup",
+",
+                mount_host_cgroup!("/sys/fs/cgroup")
+            ),
         },
         // No kernel of Debian's is without BTF: this is as near as one comes.
         Row {
@@ -300,14 +298,8 @@ mount -t cgroup2 cgroup2 /sys/fs/cgroup",
     ],
 };
 
-pub(super) const LOCKED_FOR_INTEGRITY: Machine = Machine {
-    name: "lockdown for integrity",
-    hardware: Hardware {
-        processors: 1,
-        cards: ONE_CARD,
-        kernel_options: "lockdown=integrity",
-    },
-    modules: &[],
+pub(super) const INTEGRITY: Table = Table {
+    machine: &LOCKED_FOR_INTEGRITY,
     inside: LOOK_AT_LOCKDOWN,
     outside: "",
     rows: &[Row {
@@ -319,13 +311,8 @@ pub(super) const LOCKED_FOR_INTEGRITY: Machine = Machine {
     }],
 };
 
-pub(super) const LOCKED_FOR_CONFIDENTIALITY: Machine = Machine {
-    name: "lockdown for confidentiality",
-    hardware: Hardware {
-        kernel_options: "lockdown=confidentiality",
-        ..LOCKED_FOR_INTEGRITY.hardware
-    },
-    modules: &[],
+pub(super) const CONFIDENTIALITY: Table = Table {
+    machine: &LOCKED_FOR_CONFIDENTIALITY,
     inside: LOOK_AT_LOCKDOWN,
     outside: "",
     rows: &[Row {
