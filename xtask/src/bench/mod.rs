@@ -1,11 +1,10 @@
 //! `cargo xtask bench`: what recon costs the host that it watches.
 //!
 //! In: the built agent, and the programs that measure it. Out: on stdout, a table for each part; where they are asked for, all rows as JSON,
-//! and the README's tables and picture.
+//! and the README's tables.
 //! Holds the list of parts. The decision held here: a benchmark tells figures and never judges them: what a machine takes depends on the
 //! machine, and on what else it does.
 
-mod chart;
 mod example;
 mod flood;
 mod interfaces;
@@ -38,7 +37,7 @@ pub(crate) struct Options {
     /// Write the figures as JSON too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write the tables into the README, and the picture beside its source
+    /// Write the tables into the README
     #[arg(long, conflicts_with = "part")]
     readme: bool,
 }

@@ -1,6 +1,6 @@
 //! What the README shows of the benchmark.
 //!
-//! In: the tables, the machine. Out: the README's tables, and the picture that it shows.
+//! In: the tables, the machine. Out: the README's tables.
 //! The decision held here: of the machine only what a reader can compare with: the processor's model, how many there are, the kernel.
 
 use std::{fs, path::Path};
@@ -8,25 +8,17 @@ use std::{fs, path::Path};
 use anyhow::{Context as _, Result};
 use recon_tests::kernel::Linux;
 
-use super::chart::{self, Point};
 use super::table::Table;
 use crate::readme;
 
 /// What writes it.
 const COMMAND: &str = "cargo xtask bench --readme";
-const PICTURE: &str = "tests/bench/sources.svg";
 
-/// Writes tables and picture.
+/// Writes the tables.
 pub(super) fn write(workspace: &Path, tables: &[Table]) -> Result<()> {
     let processors = fs::read_to_string("/proc/cpuinfo").context("/proc/cpuinfo")?;
     let mut parts = vec![machine(&processors, Linux::running()?)];
     parts.extend(tables.iter().map(Table::markdown));
-    parts.push(format!(
-        "![What a row takes and what memory, as the sources grow in number]({PICTURE})\n"
-    ));
-    let rows = tables.iter().flat_map(|table| &table.rows);
-    let points: Vec<Point> = rows.filter_map(Point::of).collect();
-    fs::write(workspace.join(PICTURE), chart::draw(&points)).context(PICTURE)?;
     readme::write(&workspace.join("README.md"), COMMAND, &parts.join("\n"))
 }
 
