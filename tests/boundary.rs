@@ -18,9 +18,8 @@ use anyhow::{Context, Result, bail, ensure};
 use recon_tests::dns;
 use recon_tests::frame::{CLIENT_PORT, Path, data, syn};
 use recon_tests::lab::HOST;
-use recon_tests::puppet::Puppet;
 use recon_tests::server::Server;
-use recon_tests::{Agent, Alert, Lab, Sender, kernel, report, rows};
+use recon_tests::{Agent, Alert, Lab, Sender, TestProcess, kernel, report, rows};
 
 use table::ROWS;
 
@@ -78,7 +77,7 @@ struct Bench<'a> {
 /// What few rows need.
 enum Extra {
     /// A program of the host that is called as a scanner is.
-    Scanner(Puppet),
+    Scanner(TestProcess),
     /// A web server of the host, which remotes can connect to. It runs as long as this is held.
     Web { _server: Server },
 }
@@ -270,7 +269,7 @@ fn one_more_than_the_threshold_alerts() {
 fn the_queries_of_the_source_run_as_they_are() -> Result<()> {
     if kernel::is_emulated()? {
         // They take minutes there, and no kernel makes a difference to them.
-        report::leave_out("the queries of the source", "the processor is emulated");
+        report::skip("the queries of the source", "the processor is emulated");
         return Ok(());
     }
     let mut file = tempfile::Builder::new().suffix(".kql").tempfile()?;

@@ -67,7 +67,7 @@ impl Row {
             destination,
             port,
         } = (self.ends)(group.place);
-        let puppet = match self.direction {
+        let process = match self.direction {
             "egress" => bench.actor(group.actor),
             _ => &bench.server,
         };
@@ -76,7 +76,7 @@ impl Row {
             ("source.ip", ip(source)),
             ("destination.ip", ip(destination)),
             ("destination.port", port.map(|port| port.to_string())),
-            ("process.pid", Some(puppet.pid().to_string())),
+            ("process.pid", Some(process.pid().to_string())),
         ]
     }
 
@@ -105,12 +105,12 @@ impl Row {
     fn check_alert(&self, bench: &Bench, group: Group, alert: &Alert) -> Result<()> {
         /// The tests run as root.
         const ROOT: &str = "0";
-        let puppet = match self.direction {
+        let process = match self.direction {
             "egress" => bench.actor(group.actor),
             _ => &bench.server,
         };
         let text = |value: &str| Some(value.to_owned());
-        let executable = puppet.executable();
+        let executable = process.executable();
         let name = executable.file_name().map(|name| name.to_string_lossy());
         for (field, expected) in [
             ("event.kind", text("alert")),
@@ -122,7 +122,7 @@ impl Row {
             ("recon.lower_bound", text("false")),
             ("process.name", name.map(Into::into)),
             ("process.executable", Some(executable.display().to_string())),
-            ("process.command_line", text(puppet.command_line())),
+            ("process.command_line", text(process.command_line())),
             ("process.parent.pid", Some(std::process::id().to_string())),
             ("user.id", text(ROOT)),
             ("container.id", None),

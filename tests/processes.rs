@@ -320,7 +320,7 @@ fn check_and_tell(row: &Row, look: Look) -> Result<()> {
     for &(rule, measure) in row.expected {
         if let Some(since) = row.since.filter(|&since| kernel < since) {
             let subject = report::detection(rule, measure);
-            report::tell(report::DETECTION, &subject, &format!("from {since} on"));
+            report::record(report::DETECTION, &subject, &format!("from {since} on"));
         }
     }
     let expected = row.expected_on(kernel);

@@ -236,7 +236,7 @@ fn check(row: &Row) -> Result<()> {
     if let Some(program) = row.needs
         && let Err(error) = locate(program)
     {
-        report::leave_out(row.name, &error.to_string());
+        report::skip(row.name, &error.to_string());
         return Ok(());
     }
     let lab = Lab::new()?;

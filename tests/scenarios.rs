@@ -60,10 +60,10 @@ fn recon_copes_with_every_scenario() -> Result<()> {
     let Ok(machine) = env::var(MACHINE) else {
         for table in TABLES {
             for row in table.rows {
-                report::tell(NEEDS, row.name, table.machine.name);
+                report::record(NEEDS, row.name, table.machine.name);
             }
         }
-        report::leave_out("scenarios", "they need guests: cargo xtask test --vm");
+        report::skip("scenarios", "they need guests: cargo xtask test --vm");
         return Ok(());
     };
     let selected = env::var(SELECTED).unwrap_or_default();
@@ -83,10 +83,10 @@ fn recon_copes_with_every_scenario() -> Result<()> {
         let done = guest.carry_out(row);
         println!("{}: {:.1?}", row.name, start.elapsed());
         let result = if done.is_ok() { PASSED } else { FAILED };
-        report::tell(SCENARIO, row.name, result);
+        report::record(SCENARIO, row.name, result);
         if done.is_err() {
             for row in &rows[number + 1..] {
-                report::tell(SCENARIO, row.name, "not tried");
+                report::record(SCENARIO, row.name, "not tried");
             }
         }
         done.context(row.name)?;

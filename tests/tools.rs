@@ -120,13 +120,13 @@ fn check(row: &Row) -> Result<bool> {
     /// Packets that an emulated processor takes too long for.
     const FLOOD: u64 = 10_000;
     if row.at_least > FLOOD && is_emulated()? {
-        report::leave_out(row.name, "an emulated processor takes too long");
+        report::skip(row.name, "an emulated processor takes too long");
         return Ok(false);
     }
     let lab = Lab::new()?;
     let ready = set_up(row, &lab)?;
     if let Ready::Never(reason) = ready {
-        report::leave_out(row.name, &reason);
+        report::skip(row.name, &reason);
         return Ok(false);
     }
     let agent = Agent::start(&lab, &format!("--interval 100ms {}", row.arguments))?;

@@ -10,7 +10,7 @@ use recon_tests::dns::{self, QUERY};
 use recon_tests::frame::{Path, double_tagged, syn};
 use recon_tests::lab::HOST;
 use recon_tests::process::{run, shell};
-use recon_tests::{PATIENCE, puppet::Puppet, server::Server};
+use recon_tests::{PATIENCE, TestProcess, server::Server};
 
 use super::table::{self, CLOSED, COMMON, HTTP, SMB};
 use super::{Bench, Extra, REMOTES, Row};
@@ -120,7 +120,7 @@ impl Bench<'_> {
     /// A datagram of a program that is called nmap.
     fn scan(&self, remote: IpAddr, port: u16) -> Result<()> {
         if self.extra.get().is_none() {
-            let scanner = Puppet::start(self.lab.host(), "nmap")?;
+            let scanner = TestProcess::start(self.lab.host(), "nmap")?;
             let _ = self.extra.set(Extra::Scanner(scanner));
         }
         let Some(Extra::Scanner(scanner)) = self.extra.get() else {

@@ -132,10 +132,10 @@ impl Agent {
         self.wait_for("ready", |seen| seen.is_ready.then_some(()))
     }
 
-    /// The number of its process.
+    /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.process.id()
+        self.process.pid()
     }
 
     /// Forgets what it has written, before another one starts that writes to the same place.
@@ -219,14 +219,14 @@ impl Agent {
         signals: u64,
         mut find: impl FnMut(&Seen) -> Option<Alert>,
     ) -> Result<Alert> {
-        let (alert, told, drained) = self.wait_for(what, |seen| {
+        let (alert, reported, drained) = self.wait_for(what, |seen| {
             let alert = find(seen)?;
-            let told = seen.told_in(&alert)?;
-            Some((alert, told, seen.drained_in(signals)?))
+            let reported = seen.reported_in(&alert)?;
+            Some((alert, reported, seen.drained_in(signals)?))
         })?;
         ensure!(
-            told <= drained,
-            "drained by poll {drained}, told of in poll {told}: {alert}"
+            reported <= drained,
+            "drained by poll {drained}, reported in poll {reported}: {alert}"
         );
         Ok(alert)
     }

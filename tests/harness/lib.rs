@@ -6,7 +6,7 @@
 //! | [`cgroup`] | a cgroup for the processes of one side, likewise |
 //! | [`process`] | a command in a namespace, with a deadline; dead when its guard is gone |
 //! | [`program`] | where a program's file is, and copies under other names |
-//! | [`puppet`] | a process that connects, sends and listens as it is told |
+//! | [`test_process`] | a process that connects, sends and listens on command |
 //! | [`lab`] | two namespaces joined by a veth pair, with addresses and routes |
 //! | [`frame`], [`sender`] | crafted frames, put on the attacker's end of the pair |
 //! | [`dns`], [`server`] | a DNS responder, nginx, iperf3 and netcat |
@@ -32,21 +32,21 @@ pub mod machine;
 pub mod namespace;
 pub mod process;
 pub mod program;
-pub mod puppet;
 pub mod report;
 pub mod rows;
 pub mod seen;
 pub mod sender;
 pub mod server;
+pub mod test_process;
 pub mod usage;
 
 pub use agent::Agent;
 pub use lab::Lab;
 pub use process::Process;
-pub use puppet::Puppet;
 pub use seen::{Alert, Seen, Tally};
 pub use sender::Sender;
 pub use server::Server;
+pub use test_process::TestProcess;
 
 use std::time::Duration;
 

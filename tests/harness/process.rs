@@ -81,7 +81,7 @@ pub fn run(namespace: &Namespace, mut command: Command, deadline: Duration) -> R
     Ok(Finished {
         status: ended.with_context(|| end_of(&output).to_owned())?,
         output,
-        pid: process.id(),
+        pid: process.pid(),
         what: process.what.clone(),
     })
 }
@@ -141,9 +141,9 @@ impl Process {
         })
     }
 
-    /// The number of its process.
+    /// Its process id.
     #[must_use]
-    pub fn id(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
@@ -167,7 +167,7 @@ impl Process {
     /// # Errors
     /// When it has ended and been waited for.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        kill(self.pid(), signal).with_context(|| format!("{signal} to {}", self.what))
+        kill(self.raw_pid(), signal).with_context(|| format!("{signal} to {}", self.what))
     }
 
     /// Waits for its end.
@@ -187,14 +187,14 @@ impl Process {
         if let Some(status) = self.ended {
             return Ok(status);
         }
-        killpg(self.pid(), Signal::SIGKILL)?;
+        killpg(self.raw_pid(), Signal::SIGKILL)?;
         let status = self.child.wait()?;
         self.ended = Some(status);
         Ok(status)
     }
 
-    fn pid(&self) -> Pid {
-        Pid::from_raw(self.id().cast_signed())
+    fn raw_pid(&self) -> Pid {
+        Pid::from_raw(self.pid().cast_signed())
     }
 }
 

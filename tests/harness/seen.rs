@@ -168,7 +168,7 @@ impl Seen {
 
     /// The number of the poll that found what the alert tells of, once its line has been read.
     #[must_use]
-    pub fn told_in(&self, alert: &Alert) -> Option<u64> {
+    pub fn reported_in(&self, alert: &Alert) -> Option<u64> {
         let mut polls = self.grown.iter();
         polls
             .find(|&&(_, _, alerts)| alerts > alert.number)
@@ -272,7 +272,7 @@ mod tests {
             .next()
             .expect("the alert above");
         assert_eq!(
-            (alert.signals(), seen.told_in(alert)),
+            (alert.signals(), seen.reported_in(alert)),
             (vec!["syn"], Some(4))
         );
         for (signals, poll) in [(1, Some(3)), (6, Some(3)), (7, Some(4)), (8, None)] {

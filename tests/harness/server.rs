@@ -90,10 +90,10 @@ impl Server {
         Self::start(namespace, command, "Listening")
     }
 
-    /// The number of its process.
+    /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.process.id()
+        self.process.pid()
     }
 
     /// iperf3, for one test after the other.

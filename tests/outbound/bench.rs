@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Result, ensure};
 use recon_tests::lab::{ATTACKER_LINK, HOST, HOST6};
-use recon_tests::{Lab, Puppet};
+use recon_tests::{Lab, TestProcess};
 
 /// The port of the host's web server.
 pub(super) const HTTP: u16 = 80;
@@ -78,12 +78,12 @@ impl Place {
 
 /// The processes. All but the client are the host's.
 pub(super) struct Bench {
-    one: Puppet,
-    other: Puppet,
+    one: TestProcess,
+    other: TestProcess,
     /// Accepts on port 80.
-    pub(super) server: Puppet,
+    pub(super) server: TestProcess,
     /// The attacker's.
-    client: Puppet,
+    client: TestProcess,
 }
 
 impl Bench {
@@ -100,17 +100,17 @@ impl Bench {
         lab.attacker().ip(&(remotes.concat() + &many.concat()))?;
         lab.host().ip(routes)?;
         let bench = Self {
-            one: Puppet::start(lab.host(), one)?,
-            other: Puppet::start(lab.host(), other)?,
-            server: Puppet::start(lab.host(), "server")?,
-            client: Puppet::start(lab.attacker(), "client")?,
+            one: TestProcess::start(lab.host(), one)?,
+            other: TestProcess::start(lab.host(), other)?,
+            server: TestProcess::start(lab.host(), "server")?,
+            client: TestProcess::start(lab.attacker(), "client")?,
         };
         bench.server.listen(HOST, HTTP)?;
         bench.server.listen(HOST6, HTTP)?;
         Ok(bench)
     }
 
-    pub(super) fn actor(&self, actor: Actor) -> &Puppet {
+    pub(super) fn actor(&self, actor: Actor) -> &TestProcess {
         match actor {
             Actor::One => &self.one,
             Actor::Other => &self.other,

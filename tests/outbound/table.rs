@@ -35,7 +35,7 @@ const ROW: Row = Row {
     signals: &["syn-sent"],
     threshold: 0,
     direction: "egress",
-    programs: ["puppet", "puppet"],
+    programs: ["worker", "worker"],
     others: 0,
     routes: "",
     event: |bench, group, _| bench.connect(group.actor, group.place.remote(), CLOSED, REFUSED),
@@ -61,7 +61,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "a scanning tool's first packet",
         rule: "outbound-scan-tool",
-        programs: ["zmap", "puppet"],
+        programs: ["zmap", "worker"],
         // Of a process that is no tool.
         others: 20,
         ..ROW

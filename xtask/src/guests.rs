@@ -116,7 +116,7 @@ pub(crate) fn test(selection: &Selection, readme: bool) -> Result<()> {
     need_root("tests", "test --vm")?;
     let (jobs, tested) = in_guests(selection.jobs()?)?;
     for kernel in &tested {
-        for line in &kernel.left_out {
+        for line in &kernel.skipped {
             println!("{}: {line}", kernel.release);
         }
     }
@@ -171,8 +171,8 @@ fn verify_here(tests: &[(String, PathBuf)]) -> Result<Tested> {
             passed: output.status.success(),
             seconds: u32::try_from(start.elapsed().as_secs())?,
         }],
-        facts: text.lines().filter_map(report::read).collect(),
-        left_out: Vec::new(),
+        facts: text.lines().filter_map(report::parse_fact).collect(),
+        skipped: Vec::new(),
     })
 }
 
@@ -195,7 +195,7 @@ fn in_guests(mut jobs: Vec<Job>) -> Result<(Vec<Job>, Vec<Tested>)> {
 fn needed_machines(scenarios: &Path) -> Result<Vec<Fact>> {
     let output = Command::new(scenarios).arg("--show-output").output()?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let facts = text.lines().filter_map(report::read);
+    let facts = text.lines().filter_map(report::parse_fact);
     Ok(facts.filter(|fact| fact.kind == NEEDS).collect())
 }
 

@@ -65,7 +65,7 @@ pub(crate) struct Tested {
     pub(crate) outcomes: Vec<Outcome>,
     pub(crate) facts: Vec<Fact>,
     /// Rows that were left out, with the reason.
-    pub(crate) left_out: Vec<String>,
+    pub(crate) skipped: Vec<String>,
 }
 
 /// Tests: each one's name, and its executable.
@@ -133,7 +133,7 @@ fn by_kernel(results: Vec<Tested>) -> Vec<Tested> {
             Some(kernel) => {
                 kernel.outcomes.extend(result.outcomes);
                 kernel.facts.extend(result.facts);
-                kernel.left_out.extend(result.left_out);
+                kernel.skipped.extend(result.skipped);
             }
             None => kernels.push(result),
         }
@@ -234,8 +234,8 @@ fn run(job: &Job, qemu: &Qemu, kernel: &Kernel, initramfs: &File) -> Result<Test
     let tested = Tested {
         release: kernel.release.clone(),
         outcomes,
-        facts: output.lines().filter_map(report::read).collect(),
-        left_out: left_out(&output),
+        facts: output.lines().filter_map(report::parse_fact).collect(),
+        skipped: skipped(&output),
     };
     let ended = tested.outcomes.len() == job.tests.len();
     if !ended || tested.outcomes.iter().any(|outcome| !outcome.passed) {
@@ -267,9 +267,9 @@ fn outcomes(output: &str) -> Vec<Outcome> {
 }
 
 /// What the tests have not done, by their own lines.
-fn left_out(output: &str) -> Vec<String> {
+fn skipped(output: &str) -> Vec<String> {
     let lines = output.lines().map(str::trim_end);
-    let lines = lines.filter(|line| line.starts_with(report::LEFT_OUT));
+    let lines = lines.filter(|line| line.starts_with(report::SKIPPED));
     lines.map(str::to_owned).collect()
 }
 
@@ -287,7 +287,7 @@ mod tests {
                 seconds: 1,
             }],
             facts: Vec::new(),
-            left_out: Vec::new(),
+            skipped: Vec::new(),
         };
         let kernels = by_kernel(vec![
             tested("6.1", "b"),
@@ -306,7 +306,7 @@ mod tests {
 
     #[test]
     fn a_guests_lines_say_how_tests_ended() {
-        let output = "guest: runs tests/a\r\ntest x ... ok\r\nleft out: y: no z\r\nguest: finished tests/a 0 7\r\n\
+        let output = "guest: runs tests/a\r\ntest x ... ok\r\nskipped: y: no z\r\nguest: finished tests/a 0 7\r\n\
                       guest: finished tests/b 101 30\r\nguest: finished tests/c";
         let expected = [("a", true, 7), ("b", false, 30)].map(|(test, passed, seconds)| Outcome {
             test: test.to_owned(),
@@ -314,6 +314,6 @@ mod tests {
             seconds,
         });
         assert_eq!(outcomes(output), expected);
-        assert_eq!(left_out(output), ["left out: y: no z"]);
+        assert_eq!(skipped(output), ["skipped: y: no z"]);
     }
 }

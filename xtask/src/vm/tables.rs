@@ -174,7 +174,7 @@ mod checks {
                 seconds: 1,
             }],
             facts: facts.collect(),
-            left_out: Vec::new(),
+            skipped: Vec::new(),
         }
     }
 
