@@ -7,9 +7,10 @@
 use std::{
     env,
     ffi::OsString,
+    io::{self, BufRead as _, BufReader},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -28,6 +29,8 @@ const BINARY: &str = "recon";
 /// Links the C runtime into the agent, so that one file runs on any distribution. Given to the binary alone: what it is made of is
 /// compiled once for it and for the tests, and procedural macros could not be built so.
 const STATIC: &str = "-C target-feature=+crt-static";
+/// The start of a line that cargo repeats from the agent's build script, which compiles the kernel programs.
+const KERNEL_BUILD: &str = "warning: recon-user@";
 /// The package with the kernel programs: it compiles for the BPF target only.
 const KERNEL: &str = "recon-ebpf";
 /// The end of a `cargo clippy` line.
@@ -139,9 +142,8 @@ pub(crate) fn lint() -> Result<()> {
 pub(crate) fn agent(goal: Goal, profile: Profile) -> Result<PathBuf> {
     setup::ensure(goal, workspace()?)?;
     let (name, folder) = profile.names();
-    say_and_run(&mut cargo(&format!(
-        "rustc --package {AGENT} --bin {BINARY} --profile {name} -- {STATIC}"
-    ))?)?;
+    let build = format!("rustc --package {AGENT} --bin {BINARY} --profile {name} -- {STATIC}");
+    build_quietly(&mut cargo(&build)?)?;
     Ok(target_dir()?.join(folder).join(BINARY))
 }
 
@@ -156,6 +158,28 @@ pub(crate) fn cargo(words: &str) -> Result<Command> {
 fn say_and_run(command: &mut Command) -> Result<()> {
     eprintln!("+ {}", line(command));
     run_to_end(command)
+}
+
+/// Runs cargo without the warnings that repeat the output of the kernel programs' build. Where that build fails, cargo shows
+/// its output in full all the same.
+fn build_quietly(command: &mut Command) -> Result<()> {
+    eprintln!("+ {}", line(command));
+    let mut child = command
+        .stdout(io::stderr())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let stderr = child.stderr.take().context("a pipe from cargo")?;
+    for text in BufReader::new(stderr).lines() {
+        let text = text?;
+        if !text.starts_with(KERNEL_BUILD) {
+            eprintln!("{text}");
+        }
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("{} failed: {status}", line(command));
+    }
+    Ok(())
 }
 
 pub(crate) fn workspace() -> Result<&'static Path> {
