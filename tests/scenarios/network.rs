@@ -205,7 +205,7 @@ arp -i eth0.7 -s 203.0.113.2 02:00:00:00:00:02",
             runs: &[Run {
                 says: BEST,
                 attacks: &[Attack {
-                    by: By::Attacker("nmap -n -Pn -sS -p- --min-rate 5000 {host}"),
+                    by: By::Attacker("hping3 -q -n -S -p ++1 -c 65535 -i u200 {host}"),
                     signals: None,
                     alerts: &[],
                 }],
