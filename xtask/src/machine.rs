@@ -10,13 +10,13 @@ use std::{
     process::Command,
 };
 
+use recon_tests::program::locate;
+
 use crate::engine;
 use crate::toolchain::{self, CORE_SOURCES, Compiler, DEBIAN_ROOT, LLVM_MAJOR, NIGHTLY};
 
 /// What tells that systemd is the running init, as sd_booted(3) has it.
 const SYSTEMD: &str = "/run/systemd/system";
-/// Where Debian has root's programs: not on every user's PATH.
-pub(crate) const SBIN: [&str; 2] = ["/usr/sbin", "/sbin"];
 /// Where LLVM's library may be, under its prefix.
 const LLVM_LIBRARIES: [&str; 2] = ["lib/libLLVM.so", "lib64/libLLVM.so"];
 
@@ -129,10 +129,7 @@ fn llvm_prefix() -> PathBuf {
 }
 
 fn on_path(program: &str) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path)
-        .chain(SBIN.map(PathBuf::from))
-        .any(|dir| dir.join(program).is_file())
+    locate(program).is_ok()
 }
 
 #[cfg(test)]

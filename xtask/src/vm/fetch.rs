@@ -5,12 +5,14 @@
 //! does not fail where a package conflicts with another (qemu-system-x86 with a newer qemu-utils). A qemu that is installed is taken as it is.
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     process::{self, Command},
 };
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+
+use recon_tests::program::locate;
 
 use super::kernel::{self, Choice};
 use crate::step::{line, run};
@@ -76,7 +78,7 @@ impl Store {
 
     /// The installed qemu, or Debian's.
     pub(super) fn qemu(&self) -> Result<Qemu> {
-        if is_on_path(QEMU) {
+        if locate(QEMU).is_ok() {
             return Ok(Qemu { folder: None });
         }
         let folder = self.folder.join("qemu");
@@ -198,11 +200,6 @@ fn missing_packages() -> Result<Vec<String>> {
 fn to_install(line: &str) -> Option<String> {
     let rest = line.strip_prefix("Inst ")?;
     rest.split(' ').next().map(str::to_owned)
-}
-
-fn is_on_path(program: &str) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 #[cfg(test)]

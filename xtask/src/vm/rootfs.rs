@@ -4,17 +4,13 @@
 //! The decision held here: what is needed is asked of the programs themselves (ldd of their libraries, Python of its modules), so that
 //! another distribution's files do as well.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use recon_tests::program::PYTHON;
+use recon_tests::program::{PYTHON, locate};
 
 use super::cpio::Archive;
-use crate::machine::{SBIN, TEST_TOOLS};
+use crate::machine::TEST_TOOLS;
 
 /// What the tests need beside the tools: a shell whose own commands don't stand before the tools, what enters namespaces, what gives
 /// up privileges, what tells of clsact.
@@ -69,7 +65,7 @@ fn stripped(program: &Path) -> Result<Vec<u8>> {
 pub(super) fn add_tools(archive: &mut Archive) -> Result<()> {
     let tools = TEST_TOOLS.iter().map(|tool| tool.program);
     for tool in tools.chain(MORE_TOOLS) {
-        let program = find(tool)?;
+        let program = locate(tool)?;
         // One that has to be a certain file stays where it is, the others are on the guest's PATH.
         let inside = match tool.strip_prefix('/') {
             Some(path) => path.to_owned(),
@@ -117,16 +113,6 @@ for module in list(sys.modules.values()):
         }
     }
     Ok(())
-}
-
-/// Where this machine has the program.
-fn find(program: &str) -> Result<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let found = env::split_paths(&path)
-        .chain(SBIN.map(PathBuf::from))
-        .map(|folder| folder.join(program))
-        .find(|path| path.is_file());
-    found.with_context(|| format!("{program} is not on the PATH"))
 }
 
 /// Adds the libraries of a program, and the loader, under the paths that they have here.
