@@ -1,9 +1,11 @@
 //! A running guest.
 //!
-//! In: a qemu, a kernel, an archive to boot from. Out: a command whose stdout and stderr are the agent's own, and a way to end it.
-//! The decision held here: the processor is emulated, since a lab has to run inside of machines that offer no virtualisation to their
-//! guests; the network card is a tap with virtio's header, so that offloads cross it as they do on a real host. Nothing of it has a
-//! name on the disk: a run that is killed leaves no file.
+//! In: a qemu, a kernel, an archive to boot from. Out: a command whose stdout and stderr are the
+//! agent's own, and a way to end it.
+//! The decision held here: the processor is emulated, since a lab must run inside of machines that
+//! offer no virtualisation to their guests. A network card is a tap with virtio's header, so that
+//! offloads cross it as they do on a real host. A guest leaves no file on the disk, even if it is
+//! killed.
 
 use std::{
     fs::File,
@@ -25,17 +27,19 @@ use super::fetch::{Kernel, Qemu};
 pub(super) const BRIDGE: &str = "br0";
 /// The largest frames of most switches.
 const JUMBO: u32 = 9000;
-/// Turns the kernel's own messages off but for what is wrong; a panic ends the machine at once.
+/// Hides the kernel's messages except for warnings and errors; a panic ends the machine
+/// immediately.
 const QUIET: &str = "quiet panic=-1";
-/// The serial line on which the kernel and the agent's log write, and the one of the prompt.
+/// The serial line of the kernel's and the agent's log, and the line of the prompt.
 const LOG: &str = "ttyS1";
 const PROMPT: &str = "ttyS0";
-/// The third line's other end, a socket in the abstract names of the guest's network namespace (unix(7)).
+/// The other end of the third serial line: an abstract socket in the guest's network namespace
+/// (unix(7)).
 const CONTROL: &str = "recon-guest";
-/// What the third line is told, of any content.
+/// Any line on the third serial line ends the agent.
 const STOP: &[u8] = b"stop\n";
 
-/// A guest, described.
+/// The description of a guest.
 #[derive(Debug)]
 pub(super) struct Guest<'a> {
     pub(super) qemu: &'a Qemu,
@@ -45,19 +49,19 @@ pub(super) struct Guest<'a> {
     pub(super) processors: u8,
     /// MiB.
     pub(super) memory: u32,
-    /// The network cards. Their other ends are taps in the namespace where the command is run, see [`bridge`].
+    /// The network cards. Their other ends are taps in the namespace of qemu, see [`bridge`].
     pub(super) cards: &'a [Card],
-    /// Added to the kernel's command line.
+    /// Appended to the kernel's command line.
     pub(super) kernel_options: &'a str,
 }
 
-/// Makes taps for these cards, and a bridge between them.
+/// Creates a tap for each card, and a bridge between the taps.
 pub(super) fn bridge(namespace: &Namespace, cards: &[Card]) -> Result<()> {
     let mut lines = format!("link add {BRIDGE} type bridge mcast_snooping 0\n");
     for (number, card) in cards.iter().enumerate() {
         let tap = tap(number);
         let queues = if card.queues > 1 { "multi_queue" } else { "" };
-        // The bridge passes on frames as large as its smallest port takes.
+        // The bridge forwards frames up to its smallest port's MTU.
         lines += &format!(
             "tuntap add dev {tap} mode tap vnet_hdr {queues}\n\
              link set {tap} mtu {JUMBO} master {BRIDGE} up\n"
@@ -71,7 +75,7 @@ fn tap(number: usize) -> String {
 }
 
 impl Guest<'_> {
-    /// A guest that writes the agent's stdout to its own, and the agent's stderr likewise.
+    /// A guest that runs the agent, and passes on its stdout and its stderr.
     pub(super) fn watching(&self) -> Command {
         let mut command = self.machine(LOG);
         command
@@ -92,14 +96,14 @@ impl Guest<'_> {
         command
     }
 
-    /// A guest that runs tests and writes what they write, and what its kernel says.
+    /// A guest that runs tests, and writes their output and the kernel's messages.
     pub(super) fn testing(&self) -> Command {
         let mut command = self.machine(PROMPT);
         command.args(["-serial", "stdio"]);
         command
     }
 
-    /// Asks a guest that watches, and runs in that namespace, to end the agent and then itself.
+    /// Asks a watching guest in that namespace to end the agent and then itself.
     pub(super) fn stop(namespace: &Namespace) -> Result<()> {
         namespace.enter(|| {
             let address = SocketAddr::from_abstract_name(CONTROL)?;
@@ -123,7 +127,7 @@ impl Guest<'_> {
             .args(["-m", &memory.to_string(), "-kernel"])
             .arg(&self.kernel.image)
             .arg("-initrd")
-            // By this process's descriptor: the file has no name.
+            // The file has no name, so qemu opens this process's descriptor.
             .arg(format!(
                 "/proc/{}/fd/{}",
                 process::id(),
@@ -131,7 +135,7 @@ impl Guest<'_> {
             ))
             .arg("-append")
             .arg(format!("console={console} {QUIET} {kernel_options}"))
-            // A machine that has just started has no randomness of its own.
+            // A machine that has just booted has no entropy of its own.
             .args("-object rng-random,id=random,filename=/dev/urandom".split(' '))
             .args("-device virtio-rng-pci,rng=random".split(' '));
         for (number, card) in self.cards.iter().enumerate() {
@@ -152,7 +156,7 @@ fn netdev(tap: &str, card: &Card) -> String {
     format!("tap,id={tap},ifname={tap},script=no,downscript=no{queues}")
 }
 
-/// The card itself, virtio's, without a boot ROM.
+/// The card itself, without a boot ROM.
 fn device(tap: &str, card: &Card) -> String {
     let Card { mac, options, .. } = card;
     let queues = match card.queues {

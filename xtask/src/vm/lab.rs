@@ -1,8 +1,10 @@
-//! The virtual machine's laboratory: a guest on one side, the attacker on the other, and the same attacks as without a machine.
+//! `cargo xtask lab vm`: a guest on one side, the attacker on the other, and the same attacks as
+//! without a guest.
 //!
-//! In: the agent, a kernel. Out: on stdout, each attack and the alerts that it caused; or the guest's prompt.
-//! The decision held here: the host of the two-namespace laboratory becomes a bridge, with the guest behind it under the host's own
-//! addresses, so that the attacks, their addresses and what reads the agent are the same ones.
+//! In: the agent, a kernel. Out: on stdout, each attack and the alerts that it caused; or the
+//! guest's prompt.
+//! The decision held here: the lab's host becomes a bridge, and the guest behind it has the host's
+//! addresses, so that the attacks, their addresses and the code that reads the agent stay the same.
 
 use std::{io::Write as _, os::unix::process::CommandExt as _, path::Path, process::Stdio};
 
@@ -24,11 +26,12 @@ use super::{
 };
 use crate::lab::{INTERVAL, attack, header};
 
-/// What a small server has, in MiB.
+/// The memory of a small server, in MiB.
 const MEMORY: u32 = 512;
-/// The bridge's end of the pair: the host's own hardware address is the guest's now, and a bridge keeps for itself what is for its ports.
+/// The hardware address of the bridge's end of the pair: the guest has the host's own, and a bridge
+/// does not forward frames for its ports' addresses.
 const BRIDGE_MAC: &str = "02:00:00:00:00:03";
-/// A guest's exit code of the agent.
+/// The agent's exit code, as the guest reports it.
 const SUCCESS: &str = "0";
 
 /// Runs the attacks against a guest, one after the other.
@@ -49,7 +52,7 @@ pub(crate) fn show(agent: &Path, choice: &Choice, store: &Path) -> Result<()> {
                 println!("guest: {line}");
             }
             header(&format!("recon run -i {GUEST_LINK} --interval {INTERVAL}"));
-            // What the guest's own processes do is out of reach from here.
+            // The guest's own processes cannot be controlled from here.
             attack(lab, &agent, None)?;
             Guest::stop(lab.host())?;
             let stopped = agent.wait()?;
@@ -66,7 +69,7 @@ pub(crate) fn show(agent: &Path, choice: &Choice, store: &Path) -> Result<()> {
     )
 }
 
-/// Leaves the user at the guest's prompt until the shell there ends.
+/// Opens the guest's prompt until its shell ends.
 pub(crate) fn prompt(agent: &Path, choice: &Choice, store: &Path) -> Result<()> {
     with_guest(agent, choice, store, Task::Shell, |lab, guest| {
         eprintln!(
@@ -82,7 +85,8 @@ pub(crate) fn prompt(agent: &Path, choice: &Choice, store: &Path) -> Result<()> 
             set_pdeathsig(Signal::SIGKILL)?;
             Ok(())
         };
-        // SAFETY: system calls on values made before the fork: nothing is allocated, no lock is taken.
+        // SAFETY: system calls on values made before the fork: nothing is allocated, no lock is
+        // taken.
         unsafe { command.pre_exec(enter) };
         let status = command.status().context("cannot start qemu")?;
         ensure!(status.success(), "qemu ended with {status}");
@@ -90,7 +94,8 @@ pub(crate) fn prompt(agent: &Path, choice: &Choice, store: &Path) -> Result<()> 
     })
 }
 
-/// Fetches what is missing, builds the network and the archive, and does `work` with a guest that has yet to be started.
+/// Downloads what is missing, builds the network and the archive, and calls `work` with a guest
+/// that has not been started.
 fn with_guest(
     agent: &Path,
     choice: &Choice,
@@ -127,7 +132,7 @@ fn with_guest(
     )
 }
 
-/// What the agent says of its hooks, and of those that it did not get.
+/// Whether the line reports an attached or a missing hook.
 fn is_start(line: &str) -> bool {
     line.contains("INFO") || line.contains("WARN")
 }

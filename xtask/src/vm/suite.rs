@@ -1,9 +1,10 @@
-//! `cargo xtask test --vm`: the tests inside of guests, some for each kernel.
+//! `cargo xtask test --vm`: the tests in guests, several for each kernel.
 //!
-//! In: the agent, the tests' executables, the kernels. Out: how each test ended on each kernel, and what it told beyond that.
-//! The decision held here: the laboratory of two namespaces is built inside of the guest, so that the tests are the same ones, and a
-//! kernel differs from this machine's in nothing but itself. The agent in there is the static one; the tools that attack it, and the
-//! tests, are this machine's, with the libraries that they need.
+//! In: the agent, the tests' executables, the kernels. Out: how each test ended on each kernel, and
+//! the facts that it recorded.
+//! The decision held here: the tests build their lab inside of the guest, so that they are the same
+//! as on this machine, and only the kernel differs. The guest runs the static agent; the tests and
+//! the tools are this machine's, with their libraries.
 
 use std::{
     fs::File,
@@ -37,15 +38,15 @@ use super::{
 };
 use crate::step::quoted;
 
-/// Modules that tests use.
+/// Modules that the tests use.
 const TEST_MODULES: [&str; 2] = ["8021q", "bridge"];
-/// Where the tests are in a guest.
+/// The folder of the tests in a guest.
 const TESTS: &str = "tests";
-/// All tests in an emulated processor that shares a real one.
+/// The deadline for all tests of a guest, on an emulated processor that shares a real one.
 const DEADLINE: Duration = Duration::from_secs(900);
-/// Guests at a time.
+/// Guests that run at a time.
 const AT_ONCE: usize = 2;
-/// What a guest takes whose programs are in memory as well, in MiB.
+/// The memory of a guest, which holds its programs as well, in MiB.
 const MEMORY: u32 = 1024;
 
 /// How a test ended in a guest.
@@ -57,26 +58,26 @@ pub(crate) struct Outcome {
     pub(crate) seconds: u32,
 }
 
-/// What the tests on one kernel came to.
+/// The results of the tests on one kernel.
 #[derive(Debug)]
 pub(crate) struct Tested {
-    /// The kernel, as `uname -r` has it.
+    /// The kernel, as printed by `uname -r`.
     pub(crate) release: String,
     pub(crate) outcomes: Vec<Outcome>,
     pub(crate) facts: Vec<Fact>,
-    /// Rows that were left out, with the reason.
+    /// Rows that were skipped, with the reason.
     pub(crate) skipped: Vec<String>,
 }
 
-/// Tests: each one's name, and its executable.
+/// The name and the executable of each test.
 pub(crate) type Tests = [(String, PathBuf)];
 
-/// What a guest does: these tests on that kernel. Several may be of one kernel.
+/// The work of one guest: these tests on that kernel. A kernel may have several jobs.
 #[derive(Debug, Clone)]
 pub(crate) struct Job {
     pub(crate) kernel: Choice,
     pub(crate) tests: Vec<&'static str>,
-    /// The machine for scenarios, without which a guest has no network card.
+    /// The scenarios to run; without them, the guest has no network card.
     pub(crate) scenarios: Option<Scenarios>,
 }
 
@@ -84,14 +85,14 @@ pub(crate) struct Job {
 #[derive(Debug, Clone)]
 pub(crate) struct Scenarios {
     pub(crate) machine: &'static Machine,
-    /// A part of their names.
+    /// A part of their names; empty for all.
     pub(crate) selected: String,
 }
 
-/// Does each job in a guest of its own, the first ones first, and returns what came of each kernel.
+/// Does each job in a guest of its own, the first ones first, and returns the results by kernel.
 pub(crate) fn test(agent: &Path, tests: &Tests, jobs: &[Job], store: &Path) -> Result<Vec<Tested>> {
     let store = Store::new(store.to_owned())?;
-    // Here, so that guests at the same time don't both fetch it.
+    // Before the guests start, so that two of them do not download it at a time.
     let (qemu, busybox) = (store.qemu()?, store.busybox()?);
     let jobs = jobs
         .iter()
@@ -122,7 +123,7 @@ pub(crate) fn test(agent: &Path, tests: &Tests, jobs: &[Job], store: &Path) -> R
     Ok(by_kernel(results?))
 }
 
-/// The results of one kernel put together, in the order in which kernels come first.
+/// Merges the results of each kernel, in the order of first appearance.
 fn by_kernel(results: Vec<Tested>) -> Vec<Tested> {
     let mut kernels: Vec<Tested> = Vec::new();
     for result in results {
@@ -146,13 +147,13 @@ fn by_kernel(results: Vec<Tested>) -> Vec<Tested> {
     kernels
 }
 
-/// The next one that nobody has taken, and its number.
+/// The next job that no worker has taken, and its number.
 fn take<'a, T>(all: &'a [T], next: &AtomicUsize) -> Option<(usize, &'a T)> {
     let number = next.fetch_add(1, Ordering::Relaxed);
     Some((number, all.get(number)?))
 }
 
-/// What all guests have in common: the tests and the tools.
+/// The files of all guests: the tests and the tools.
 fn common(tests: &Tests) -> Result<Vec<u8>> {
     let mut archive = Archive::default();
     for (name, test) in tests {
@@ -162,7 +163,7 @@ fn common(tests: &Tests) -> Result<Vec<u8>> {
     Ok(archive.finish())
 }
 
-/// A file to boot from, which has no name. The kernel unpacks one archive after the other.
+/// An unnamed file to boot from. The kernel unpacks one archive after the other.
 fn archive(
     agent: &Path,
     job: &Job,
@@ -195,7 +196,7 @@ fn archive(
     Ok(file)
 }
 
-/// Runs the tests in a guest, and shows its output where one failed.
+/// Runs a job in a guest, and prints its output if a test failed.
 fn run(job: &Job, qemu: &Qemu, kernel: &Kernel, initramfs: &File) -> Result<Tested> {
     let start = Instant::now();
     let namespace = Namespace::create("guest")?;
@@ -204,7 +205,7 @@ fn run(job: &Job, qemu: &Qemu, kernel: &Kernel, initramfs: &File) -> Result<Test
     if let Some(machine) = machine {
         cards.extend(machine.cards);
         cards.push(Card::plain(ATTACKER_MAC));
-        // The taps must send nothing of their own.
+        // The taps must not send anything of their own.
         namespace.set("ipv6/conf/default/disable_ipv6", 1)?;
         bridge(&namespace, &cards)?;
     }
@@ -252,7 +253,7 @@ fn run(job: &Job, qemu: &Qemu, kernel: &Kernel, initramfs: &File) -> Result<Test
     Ok(tested)
 }
 
-/// How the tests ended, by the guest's lines.
+/// How the tests ended, from the guest's lines.
 fn outcomes(output: &str) -> Vec<Outcome> {
     let ends = output.lines().filter_map(|line| {
         let mut words = line.trim_end().strip_prefix(FINISHED)?.split(' ');
@@ -266,7 +267,7 @@ fn outcomes(output: &str) -> Vec<Outcome> {
     ends.collect()
 }
 
-/// What the tests have not done, by their own lines.
+/// The lines by which the tests report skipped rows.
 fn skipped(output: &str) -> Vec<String> {
     let lines = output.lines().map(str::trim_end);
     let lines = lines.filter(|line| line.starts_with(report::SKIPPED));
@@ -278,7 +279,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_came_of_a_kernels_guests_is_put_together() {
+    fn results_are_merged_by_kernel() {
         let tested = |release: &str, test: &str| Tested {
             release: release.to_owned(),
             outcomes: vec![Outcome {
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guests_lines_say_how_tests_ended() {
+    fn results_are_parsed_from_a_guests_lines() {
         let output = "guest: runs tests/a\r\ntest x ... ok\r\nskipped: y: no z\r\nguest: finished tests/a 0 7\r\n\
                       guest: finished tests/b 101 30\r\nguest: finished tests/c";
         let expected = [("a", true, 7), ("b", false, 30)].map(|(test, passed, seconds)| Outcome {

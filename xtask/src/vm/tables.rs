@@ -1,7 +1,9 @@
-//! What tests have seen on several kernels, as tables of Markdown.
+//! The tests' results on several kernels, as Markdown tables.
 //!
-//! In: what the tests on each kernel came to. Out: tables with a column for each kernel, to print and for the README.
-//! The decision held here: a cell holds what was seen there, and how often; nothing is known here of what there is to see.
+//! In: the results of each kernel. Out: tables with a column for each kernel, to print and for the
+//! README.
+//! The decision held here: a cell holds what the tests have seen, and how often; this module has no
+//! list of what to expect.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -15,10 +17,10 @@ use recon_tests::{
 use super::suite::Tested;
 use crate::readme;
 
-/// What writes the tables into the README.
+/// The command that writes the tables into the README.
 const COMMAND: &str = "cargo xtask test --vm --readme";
 
-/// How each scenario ended, in the order in which they are tried.
+/// How each scenario ended, in the order in which they run.
 pub(crate) fn scenarios(tested: &[Tested]) -> String {
     let facts = tested.iter().flat_map(|kernel| &kernel.facts);
     let facts = facts.filter(|fact| fact.kind == SCENARIO);
@@ -46,7 +48,7 @@ pub(crate) fn tests(tested: &[Tested]) -> String {
     })
 }
 
-/// Which hooks the agent got.
+/// The hooks that the agent attached.
 pub(crate) fn hooks(tested: &[Tested]) -> String {
     table(
         "hook",
@@ -56,7 +58,7 @@ pub(crate) fn hooks(tested: &[Tested]) -> String {
     )
 }
 
-/// How the rows of each detection ended, with the number of those that ended so.
+/// How the rows of each detection ended, with the number of rows.
 pub(crate) fn detections(tested: &[Tested]) -> String {
     let subjects = subjects(DETECTION, tested);
     table("detection", tested, &subjects, |kernel, subject| {
@@ -69,7 +71,7 @@ pub(crate) fn detections(tested: &[Tested]) -> String {
     })
 }
 
-/// What the verifier says of each program, and how many times as much it would take.
+/// The verifier's figures for each program, and its distance from the limits.
 pub(crate) fn programs(tested: &[Tested]) -> String {
     let subjects = subjects(PROGRAM, tested);
     table("program", tested, &subjects, |kernel, subject| {
@@ -81,11 +83,12 @@ pub(crate) fn programs(tested: &[Tested]) -> String {
     })
 }
 
-/// `28807 instructions (limit: 34 times that), 224 bytes of stack (2.2 times)` of `28807 224`, in short.
+/// Turns `28807 224` into `28807 instructions (limit: 34 times that), 224 bytes of stack (2.2
+/// times)`, in short.
 fn statistics(result: &str) -> Option<String> {
     let (instructions, stack) = result.split_once(' ')?;
     let times = |limit: u64, taken: &str| {
-        // Tenths, rounded down: an integer of at most ten million.
+        // In tenths, rounded down.
         let tenths = (limit * 10).checked_div(taken.parse().ok()?)?;
         Some(format!("{}.{}x", tenths / 10, tenths % 10))
     };
@@ -103,7 +106,7 @@ fn results(kernel: &Tested, kind: &str, subject: &str) -> impl Iterator<Item = S
     facts.map(|fact| fact.result.clone())
 }
 
-/// The subjects of that kind on any kernel, in order of their names.
+/// The subjects of that kind on any kernel, sorted by name.
 fn subjects(kind: &str, tested: &[Tested]) -> Vec<String> {
     let facts = tested.iter().flat_map(|kernel| &kernel.facts);
     let facts = facts.filter(|fact| fact.kind == kind);
@@ -112,7 +115,7 @@ fn subjects(kind: &str, tested: &[Tested]) -> Vec<String> {
     subjects
 }
 
-/// Each one once, as they come.
+/// Each distinct value once, in order of first appearance.
 fn distinct(all: impl Iterator<Item = String>) -> Vec<String> {
     let mut seen = Vec::new();
     for one in all {
@@ -131,7 +134,7 @@ fn table(
 ) -> String {
     let mut text = String::new();
     let mut line = |cells: Vec<String>| {
-        // A string takes everything.
+        // Writing to a string cannot fail.
         let _ = writeln!(text, "| {} |", cells.join(" | "));
     };
     let releases = tested.iter().map(|kernel| kernel.release.clone());
