@@ -1,7 +1,10 @@
-//! What runs in guests with Debian's kernels: tests, scenarios (`cargo xtask test --vm`) and the verifier (`cargo xtask build --verify`).
+//! Work in guests with Debian's kernels: tests and scenarios (`cargo xtask test --vm`), the
+//! verifier (`cargo xtask build --verify`).
 //!
-//! In: which kernels, which tests. Out: on stdout, tables with a column for each kernel; an error where something failed.
-//! The decision held here: the guests run the executables that cargo has built for `cargo test` on this machine.
+//! In: kernels and names of tests. Out: on stdout, tables with a column for each kernel; an error
+//! where something failed.
+//! The decision held here: the guests run the executables that cargo builds for `cargo test` on
+//! this machine.
 
 use std::{
     ffi::OsString,
@@ -23,7 +26,8 @@ use crate::{
     vm::{self, Choice, Job, Scenarios, Tested, tables},
 };
 
-/// The tests with real traffic and real kernel programs, in two parts that take as long: a kernel's guests run side by side.
+/// The tests with real traffic and real kernel programs, in two parts of about equal length: two
+/// guests of a kernel run in parallel.
 const TESTS: [&[&str]; 2] = [
     &["processes", "outbound", "flood", "boundary"],
     &[
@@ -35,13 +39,13 @@ const TESTS: [&[&str]; 2] = [
         VERIFIER,
     ],
 ];
-/// The one that asks the verifier.
+/// The test that asks the verifier.
 const VERIFIER: &str = "verifier";
-/// The one that runs once on each machine.
+/// The test that runs once on each machine.
 const SCENARIOS: &str = "scenarios";
 
-/// What continuous integration has time for: socket hooks and real tools on one kernel, boundaries and the verifier on the others. The
-/// longest first, since two run at a time.
+/// The tests that continuous integration has time for: socket hooks and real tools on one kernel,
+/// boundaries and the verifier on the others. The longest job comes first, since two run at a time.
 const BRIEF: [(Choice, &[&str]); 4] = [
     (Choice::CLOUD, &["processes", VERIFIER]),
     (Choice::CLOUD, &["tools"]),
@@ -49,16 +53,16 @@ const BRIEF: [(Choice, &[&str]); 4] = [
     (Choice::GENERIC, &["boundary", VERIFIER]),
 ];
 
-/// Which tests to run in guests.
+/// The tests to run in guests.
 #[derive(Debug, Default)]
 pub(crate) struct Selection {
-    /// On these, or on one of each kind.
+    /// The kernels; empty for one of each kind.
     pub(crate) kernels: Vec<Choice>,
-    /// Of these names, or all.
+    /// The names of the tests; empty for all.
     pub(crate) names: Vec<OsString>,
-    /// What continuous integration has time for.
+    /// Only what continuous integration has time for.
     pub(crate) brief: bool,
-    /// No tests but the scenarios whose names contain this.
+    /// No tests, and only the scenarios whose names contain this.
     pub(crate) scenarios: Option<String>,
 }
 
@@ -75,7 +79,7 @@ impl Selection {
         for name in &self.names {
             ensure!(
                 TESTS.concat().iter().any(|test| name == test),
-                "no test {}; there are: {}",
+                "unknown test {}; the tests are: {}",
                 name.display(),
                 TESTS.concat().join(", ")
             );
@@ -111,7 +115,7 @@ impl Selection {
     }
 }
 
-/// Runs tests and scenarios in guests. May write the results into the README.
+/// Runs tests and scenarios in guests. Writes the results into the README if `readme` is set.
 pub(crate) fn test(selection: &Selection, readme: bool) -> Result<()> {
     need_root("tests", "test --vm")?;
     let (jobs, tested) = in_guests(selection.jobs()?)?;
@@ -127,7 +131,7 @@ pub(crate) fn test(selection: &Selection, readme: bool) -> Result<()> {
         tables::programs(&tested),
         tables::tests(&tested),
     ];
-    // A table without rows is two lines.
+    // A table without rows has two lines.
     let filled = tables.iter().filter(|table| table.lines().count() > 2);
     println!("{}", filled.cloned().collect::<Vec<_>>().join("\n"));
     ensure_passed(&jobs, &tested)?;
@@ -137,7 +141,7 @@ pub(crate) fn test(selection: &Selection, readme: bool) -> Result<()> {
     Ok(())
 }
 
-/// Prints the verifier's statistics, of this kernel and of one of each kind.
+/// Prints the verifier's statistics, for this kernel and one of each kind.
 pub(crate) fn verify() -> Result<()> {
     need_root("verifier's statistics", "build --verify")?;
     let here = verify_here(&build(&[VERIFIER])?)?;
@@ -156,7 +160,7 @@ pub(crate) fn verify() -> Result<()> {
 
 /// Runs the verifier's test on this kernel.
 fn verify_here(tests: &[(String, PathBuf)]) -> Result<Tested> {
-    let (name, path) = tests.first().context("cargo has built no test")?;
+    let (name, path) = tests.first().context("cargo built no test")?;
     let start = Instant::now();
     let output = Command::new(path).arg("--show-output").output()?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -176,7 +180,8 @@ fn verify_here(tests: &[(String, PathBuf)]) -> Result<Tested> {
     })
 }
 
-/// Does the jobs, without those for machines of which no scenario is selected. Returns the jobs done.
+/// Does the jobs, without those for machines that no selected scenario needs. Returns the jobs
+/// done.
 fn in_guests(mut jobs: Vec<Job>) -> Result<(Vec<Job>, Vec<Tested>)> {
     let agent = agent(Goal::Test, Profile::Release)?;
     let mut tests: Vec<&str> = jobs.iter().flat_map(|job| job.tests.clone()).collect();
@@ -191,7 +196,7 @@ fn in_guests(mut jobs: Vec<Job>) -> Result<(Vec<Job>, Vec<Tested>)> {
     Ok((jobs, tested))
 }
 
-/// The scenarios and the machine that each needs: what the test lists on a machine that is no guest.
+/// The scenarios and the machine that each needs, as the test lists them outside of guests.
 fn needed_machines(scenarios: &Path) -> Result<Vec<Fact>> {
     let output = Command::new(scenarios).arg("--show-output").output()?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -208,7 +213,7 @@ fn is_needed(job: &Job, rows: &[Fact]) -> bool {
     })
 }
 
-/// A test that a guest has not come to has failed as well.
+/// A test that a guest never started counts as failed.
 fn ensure_passed(jobs: &[Job], tested: &[Tested]) -> Result<()> {
     let wanted: usize = jobs.iter().map(|job| job.tests.len()).sum();
     let outcomes = tested
@@ -222,7 +227,7 @@ fn ensure_passed(jobs: &[Job], tested: &[Tested]) -> Result<()> {
     ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
     ensure!(
         passed.len() >= wanted,
-        "of {wanted} tests {} have ended",
+        "only {} of {wanted} tests have ended",
         passed.len()
     );
     Ok(())
@@ -237,17 +242,18 @@ fn build(tests: &[&str]) -> Result<Vec<(String, PathBuf)>> {
     ))?;
     eprintln!("+ {}", line(&build));
     let output = build.output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
+    let log = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
-        bail!("{said}");
+        bail!("{log}");
     }
-    said.lines()
+    log.lines()
         .filter_map(executable)
         .map(|(name, path)| Ok((name, workspace()?.join(path))))
         .collect()
 }
 
-/// The name and the path in a line of cargo such as `  Executable tools.rs (target/release/deps/tools-89e02cc11a5a0cf4)`.
+/// The name and the path in one of cargo's lines, such as `  Executable tools.rs
+/// (target/release/deps/tools-89e02cc11a5a0cf4)`.
 fn executable(line: &str) -> Option<(String, PathBuf)> {
     let (source, path) = line.trim().strip_prefix("Executable ")?.split_once(" (")?;
     let name = source.strip_suffix(".rs")?;

@@ -1,7 +1,9 @@
-//! What commands write into the README, each between markers of its own.
+//! The parts of the README that commands write, each between its own markers.
 //!
-//! In: a command, a text. Out: the README with that text between the command's marker and the next end.
-//! The decision held here: the marker names the command, so that a reader knows where the text comes from.
+//! In: a command, a text. Out: the README with that text between the command's marker and the next
+//! end.
+//! The decision held here: the marker names the command, so that a reader knows where the text
+//! comes from.
 
 use std::{fs, path::Path};
 
@@ -9,7 +11,7 @@ use anyhow::{Context as _, Result};
 
 const END: &str = "<!-- end of what that writes -->\n";
 
-/// Puts `text` where `command` writes.
+/// Replaces the text that `command` writes.
 pub(crate) fn write(readme: &Path, command: &str, text: &str) -> Result<()> {
     let name = || readme.display().to_string();
     let old = fs::read_to_string(readme).with_context(name)?;
@@ -18,7 +20,7 @@ pub(crate) fn write(readme: &Path, command: &str, text: &str) -> Result<()> {
     fs::write(readme, new).with_context(name)
 }
 
-/// The line after which `command` writes.
+/// The line after which the text of `command` begins.
 fn marker(command: &str) -> String {
     format!("<!-- written by: {command} -->\n")
 }
@@ -35,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_readme_changes_between_the_markers_alone() {
+    fn only_the_text_between_the_markers_changes() {
         let [first, second] = ["first", "second"].map(marker);
         let old = format!("a\n{first}old\n{END}b\n{second}{END}c\n");
         let new = between(&old, "first", "new\n").expect("markers");

@@ -1,8 +1,9 @@
-//! Makes the machine ready: looks, plans, says, does, and looks again.
+//! Prepares the machine: look, plan, announce, do, and look again.
 //!
-//! In: what for. Out: the toolchain that builds the kernel object, everything in its place; or an error with the
-//! commands to type. Holds the decision to judge by the outcome: a step that succeeded counts only if what it
-//! should have brought is there.
+//! In: a goal. Out: the toolchain that builds the kernel object, with everything installed; or an
+//! error with the commands to type.
+//! The decision held here: the outcome counts. A step that succeeded is done only if what it
+//! installs is there.
 
 use std::path::Path;
 
@@ -13,12 +14,13 @@ use crate::{
     plan::{self, Goal},
 };
 
-/// Brings what `goal` needs and names the toolchain for the kernel object. Without a word when nothing is missing.
+/// Installs what `goal` needs and returns the toolchain for the kernel object. Silent when nothing
+/// is missing.
 pub(crate) fn ensure(goal: Goal, workspace: &Path) -> Result<&'static str> {
     let mut machine = Machine::look(workspace);
     if let Some(step) = plan::attempt(&machine) {
         if !step.try_out(workspace)? {
-            eprintln!("setup: rustup cannot get it, going on with Debian's packages");
+            eprintln!("setup: rustup cannot install it; trying Debian's packages");
         }
         machine = Machine::look(workspace);
     }
@@ -29,7 +31,7 @@ pub(crate) fn ensure(goal: Goal, workspace: &Path) -> Result<&'static str> {
     for step in &steps {
         step.run(workspace).map_err(|error| {
             anyhow!(
-                "{error:#}\nIf that cannot be mended, by hand:{}",
+                "{error:#}\nIf you cannot fix that, type:{}",
                 plan::by_hand(&machine, goal)
             )
         })?;
@@ -40,10 +42,10 @@ pub(crate) fn ensure(goal: Goal, workspace: &Path) -> Result<&'static str> {
     }
     machine
         .toolchain
-        .context("no toolchain can build the kernel object, though set-up found nothing to do")
+        .context("no toolchain can build the kernel object, although nothing is missing")
 }
 
-/// Complains about what is missing even now.
+/// Fails if something is still missing.
 fn check(machine: &Machine, goal: Goal, workspace: &Path) -> Result<()> {
     let missing = plan::decide(machine, goal, workspace);
     if missing.is_empty() {
@@ -51,7 +53,7 @@ fn check(machine: &Machine, goal: Goal, workspace: &Path) -> Result<()> {
     }
     let lines = missing.iter().map(|step| format!("\n    {step}"));
     bail!(
-        "every step succeeded, yet what these bring is still missing or too old:{}\nBy hand:{}",
+        "every step succeeded, but what these install is still missing or too old:{}\nType:{}",
         lines.collect::<String>(),
         plan::by_hand(machine, goal)
     )

@@ -1,8 +1,9 @@
-//! What each subcommand does once the machine is ready.
+//! The work of each subcommand, once the machine is ready.
 //!
-//! In: the arguments after the subcommand. Out: cargo's work done, or recon in this process's place.
-//! Holds the decision that the agent under test and under `run` is the release build, and that cargo's words
-//! never reach stdout.
+//! In: the arguments after the subcommand. Out: cargo's work done, or recon in place of this
+//! process.
+//! The decision held here: the tests and `run` use the release build of the agent, and cargo's
+//! output never reaches stdout.
 
 use std::{
     env,
@@ -26,12 +27,14 @@ use crate::{
 /// The package with the binary `recon`.
 const AGENT: &str = "recon-user";
 const BINARY: &str = "recon";
-/// Links the C runtime into the agent, so that one file runs on any distribution. Given to the binary alone: what it is made of is
-/// compiled once for it and for the tests, and procedural macros could not be built so.
+/// Links the C runtime into the agent, so that one file runs on any distribution. Only the binary
+/// gets the flag: its dependencies are compiled once for it and for the tests, and procedural
+/// macros do not support it.
 const STATIC: &str = "-C target-feature=+crt-static";
-/// The start of a line that cargo repeats from the agent's build script, which compiles the kernel programs.
+/// The start of a line in which cargo repeats the output of the agent's build script, which
+/// compiles the kernel programs.
 const KERNEL_BUILD: &str = "warning: recon-user@";
-/// The package with the kernel programs: it compiles for the BPF target only.
+/// The package with the kernel programs, which compiles for the BPF target only.
 const KERNEL: &str = "recon-ebpf";
 /// The end of a `cargo clippy` line.
 const DENY_WARNINGS: &str = "-- -D warnings";
@@ -74,7 +77,7 @@ pub(crate) fn run(args: &[OsString]) -> Result<()> {
 pub(crate) fn test(args: &[OsString]) -> Result<()> {
     need_root("tests", "test")?;
     let agent = agent(Goal::Test, Profile::Release)?;
-    // In the agent's profile, so that what both need is compiled once.
+    // The agent's profile, so that shared dependencies are compiled once.
     say_and_run(cargo("test --release")?.args(args).env("RECON_BIN", agent))
 }
 
@@ -112,7 +115,7 @@ pub(crate) fn bench(options: &bench::Options) -> Result<()> {
 pub(crate) fn need_root(what: &str, task: &str) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!(
-            "the {what} load programs into the kernel and make network namespaces, which takes root. Type:\
+            "the {what} load programs into the kernel and create network namespaces, which needs root. Type:\
              \n    sudo -E env \"PATH=$PATH\" cargo xtask {task}"
         );
     }
@@ -129,16 +132,16 @@ pub(crate) fn lint() -> Result<()> {
         toolchain::command(toolchain, "cargo")
             .args(["clippy", "--package", KERNEL, "--bins"])
             .args("--target bpfel-unknown-none -Z build-std=core --target-dir".split(' '))
-            // Another cargo's folder layout may differ.
+            // The other toolchain's cargo may lay out this folder differently.
             .arg(target_dir()?.join("bpf-lint"))
             .args(DENY_WARNINGS.split(' '))
             .current_dir(workspace()?)
-            // Lets the Debian compiler, which is a stable one, use -Z; a nightly does not mind.
+            // Allows Debian's stable compiler to use -Z; a nightly ignores it.
             .env("RUSTC_BOOTSTRAP", "1"),
     )
 }
 
-/// Sets up for `goal`, builds the agent and says where it is.
+/// Prepares for `goal`, builds the agent and returns its path.
 pub(crate) fn agent(goal: Goal, profile: Profile) -> Result<PathBuf> {
     setup::ensure(goal, workspace()?)?;
     let (name, folder) = profile.names();
@@ -147,7 +150,7 @@ pub(crate) fn agent(goal: Goal, profile: Profile) -> Result<PathBuf> {
     Ok(target_dir()?.join(folder).join(BINARY))
 }
 
-/// The cargo that started this, in the workspace.
+/// The cargo that started this process, in the workspace.
 pub(crate) fn cargo(words: &str) -> Result<Command> {
     let program = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
@@ -160,8 +163,8 @@ fn say_and_run(command: &mut Command) -> Result<()> {
     run_to_end(command)
 }
 
-/// Runs cargo without the warnings that repeat the output of the kernel programs' build. Where that build fails, cargo shows
-/// its output in full all the same.
+/// Runs cargo and hides the warnings that repeat the output of the kernel programs' build. If that
+/// build fails, cargo still shows its output in full.
 fn build_quietly(command: &mut Command) -> Result<()> {
     eprintln!("+ {}", line(command));
     let mut child = command
@@ -189,7 +192,7 @@ pub(crate) fn workspace() -> Result<&'static Path> {
         .with_context(|| format!("{} is not in a workspace", package.display()))
 }
 
-/// cargo put this program into `<target folder>/debug`: that holds for every way to choose the folder.
+/// cargo has put this program into `<target folder>/debug`, whichever way the folder was chosen.
 pub(crate) fn target_dir() -> Result<PathBuf> {
     let program = env::current_exe().context("cannot find this program's own path")?;
     let dir = program.ancestors().nth(2);

@@ -1,7 +1,8 @@
-//! What the README shows of the benchmark.
+//! The benchmark's tables in the README.
 //!
 //! In: the tables, the machine. Out: the README's tables.
-//! The decision held here: of the machine only what a reader can compare with: the processor's model, how many there are, the kernel.
+//! The decision held here: of the machine it names only what a reader can compare: the processor's
+//! model, the number of processors, the kernel.
 
 use std::{fs, path::Path};
 
@@ -11,7 +12,7 @@ use recon_tests::kernel::Linux;
 use super::table::Table;
 use crate::readme;
 
-/// What writes it.
+/// The command that writes the tables.
 const COMMAND: &str = "cargo xtask bench --readme";
 
 /// Writes the tables.
@@ -22,7 +23,7 @@ pub(super) fn write(workspace: &Path, tables: &[Table]) -> Result<()> {
     readme::write(&workspace.join("README.md"), COMMAND, &parts.join("\n"))
 }
 
-/// A sentence on the machine, by what the kernel says of its processors.
+/// A sentence on the machine, from the kernel's description of its processors.
 fn machine(processors: &str, kernel: Linux) -> String {
     let values = |name: &'static str| {
         let pairs = processors.lines().filter_map(|line| line.split_once(':'));
@@ -45,13 +46,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_readme_has_a_place_for_it() {
+    fn the_readme_has_the_marker() {
         let readme = include_str!("../../../README.md");
         assert!(readme.contains(&format!("<!-- written by: {COMMAND} -->\n")));
     }
 
     #[test]
-    fn the_machine_is_told_of() {
+    fn the_machine_is_described() {
         let two =
             "processor\t: 0\nmodel name\t: AMD EPYC\nflags\t\t: fpu hypervisor\n\nprocessor\t: 1\n";
         for (processors, expected) in [
