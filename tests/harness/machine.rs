@@ -1,7 +1,7 @@
-//! The machines of the scenarios: what a guest has to offer beyond one plain network card.
+//! The machines of the scenarios: the hardware and the kernel options of their guests.
 //!
-//! In: nothing. Out: descriptions, from which `cargo xtask test --vm` builds guests.
-//! The decision held here: a row of the scenarios names its machine, the machine knows nothing of rows.
+//! In: nothing. Out: descriptions, from which `cargo xtask test --vm` builds guests. The decision
+//! held here: a row of the scenarios names its machine, the machine knows nothing of rows.
 
 use crate::lab::{HOST_MAC, Mac};
 

@@ -1,7 +1,8 @@
 //! What a test records beyond whether it passed: the state of a hook, of a detection, of a program.
 //!
-//! In: a kind, a subject and a result. Out: a line among the test's own output, and such lines parsed again, for tables of many
-//! kernels. The decision held here: tables are made from what tests have seen, never from a list that somebody maintains.
+//! In: a kind, a subject and a result. Out: a line among the test's own output, and such lines
+//! parsed again, for tables of many kernels. The decision held here: tables are made from what
+//! tests have seen, never from a list that somebody maintains.
 
 use anyhow::Result;
 use serde_json::json;
@@ -48,7 +49,8 @@ pub fn record(kind: &str, subject: &str, result: &str) {
     println!("{PREFIX}{}", json!([kind, subject, result]));
 }
 
-/// Records how a row of these detections, each a rule and a measure, has ended, and passes its result on.
+/// Records how a row of these detections, each a rule and a measure, has ended, and passes its
+/// result on.
 ///
 /// # Errors
 /// The row's own.

@@ -1,4 +1,4 @@
-//! A table's rows, checked side by side: a row mostly waits, and each has a lab of its own.
+//! Checks a table's rows in parallel: a row mostly waits, and each has a lab of its own.
 
 use std::fmt::Write;
 use std::sync::Mutex;
@@ -7,7 +7,7 @@ use std::thread;
 
 use anyhow::Result;
 
-/// Checks every row, and panics with the names and reasons of all that failed.
+/// Checks every row, and panics with the name and the error of each that failed.
 ///
 /// # Panics
 /// When a row fails.
@@ -16,7 +16,7 @@ pub fn check<Row: Sync>(
     name: impl Fn(&Row) -> &str + Sync,
     check: impl Fn(&Row) -> Result<()> + Sync,
 ) {
-    /// More would fight for the processor, and a busy one makes scanners send again.
+    /// More workers would compete for the processor, and on a busy one scanners retransmit.
     const WORKERS: usize = 4;
     let next = AtomicUsize::new(0);
     let failures = Mutex::new(String::new());
@@ -27,7 +27,7 @@ pub fn check<Row: Sync>(
                     if let Err(error) = check(row) {
                         let mut failures = failures.lock().expect("no holder panics");
                         writeln!(failures, "\n== {}: {error:#}", name(row))
-                            .expect("text takes text");
+                            .expect("writing to a string cannot fail");
                     }
                 }
             });

@@ -1,7 +1,7 @@
 //! A process that connects, sends and listens on command, under any name.
 //!
-//! In: a namespace, a name, then one command at a time. Out: the result of each.
-//! The decision held here: it is a copy of Python's interpreter, so that the kernel knows it by that name.
+//! In: a namespace, a name, then one command at a time. Out: the result of each. The decision held
+//! here: it is a copy of Python's interpreter, so that the kernel knows it by that name.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -79,8 +79,8 @@ impl TestProcess {
         &self.command_line
     }
 
-    /// Connects by TCP, shuts down its own side, waits until the other end has closed, and returns `connected` or
-    /// an error's name such as `ECONNREFUSED`.
+    /// Connects by TCP, shuts down its own side, waits until the other end has closed, and returns
+    /// `connected` or an error's name such as `ECONNREFUSED`.
     ///
     /// # Errors
     /// When the process has ended, or does not answer.
