@@ -1,9 +1,10 @@
-//! Scenarios: what recon has to cope with on its users' hosts, each tried in a guest.
+//! Scenarios: unusual hosts that recon must support, each tried in a guest.
 //!
 //! In: the machine that this guest is, by [`MACHINE`]. Out: how each of its rows ended, as facts.
-//! The decisions held here: rows share a guest, since a start of recon takes a second and a boot several; the rows after one that
-//! fails are not tried, since they would find the guest as that one left it. No row may leave an oops or a warning in the kernel's
-//! log. On a machine that is no guest, the test only lists which row needs which machine.
+//! The decisions held here: rows share a guest, since a start of recon takes a second and a boot
+//! several; the rows after one that fails are not tried, since they would find the guest as that
+//! one left it. No row may leave an oops or a warning in the kernel's log. On a machine that is no
+//! guest, the test only lists which row needs which machine.
 //!
 //! | module | holds |
 //! |---|---|
@@ -56,7 +57,7 @@ const TABLES: [&Table; 5] = [
 ];
 
 #[test]
-fn recon_copes_with_every_scenario() -> Result<()> {
+fn recon_passes_every_scenario() -> Result<()> {
     let Ok(machine) = env::var(MACHINE) else {
         for table in TABLES {
             for row in table.rows {

@@ -1,7 +1,7 @@
 //! Rows: what recon does where a hook is not available.
 //!
-//! In: nothing. Out: tables of rows.
-//! The decision held here: the first row of a table sees its guest as it has booted, so rows about a first start come first.
+//! In: nothing. Out: tables of rows. The decision held here: the first row of a table sees its
+//! guest as it has booted, so rows about a first start come first.
 
 use recon_tests::machine::{LOCKED_FOR_CONFIDENTIALITY, LOCKED_FOR_INTEGRITY, ONE_CARD};
 
@@ -35,8 +35,9 @@ pub(super) const SCAN: Attack = Attack {
         fields: "source.ip={attacker} destination.ip={host} recon.answers.refused>0 recon.lower_bound=false",
     }],
 };
-/// The host's own connection, of which it is known which process made it. By its path: this shell starts what it has built in as
-/// `/proc/self/exe`, and of a process that ends within a poll no other name is known.
+/// A connection of the host's own, from a known process. By its full path: busybox's shell starts
+/// its applets as `/proc/self/exe`, and of a process that ends within a poll no other name is
+/// known.
 const OWN_CONNECTION: Attack = Attack {
     by: By::Host("/bin/busybox nc -w 1 {attacker} 99 || true"),
     signals: None,
@@ -46,7 +47,7 @@ const OWN_CONNECTION: Attack = Attack {
         fields: "source.ip={host} destination.ip={attacker} process.executable=/bin/busybox",
     }],
 };
-/// One that nobody answers, so that the process lives for longer than a poll.
+/// A connection that nobody answers, so that the process outlives a poll.
 const LONG_CONNECTION: Attack = Attack {
     by: By::Host("/bin/busybox nc -w 1 203.0.113.9 99 || true"),
     signals: None,
@@ -56,7 +57,7 @@ const LONG_CONNECTION: Attack = Attack {
         fields: "source.ip={host} destination.ip=203.0.113.9 process.executable=/bin/busybox",
     }],
 };
-/// The option by which that process is one that scans.
+/// The option that makes busybox a scanner.
 const BUSYBOX: &str = "--scanner busybox";
 
 /// A scan and a connection under the best hooks.
@@ -90,7 +91,7 @@ const WITHOUT_CGROUP: Run = Run {
 
 const NO_CLSACT: &str = "[ -z \"$(tc qdisc show dev eth0 | grep clsact)\" ]";
 const NO_TRACEFS: &str = "[ -z \"$(grep tracefs /proc/mounts)\" ]";
-/// The qdisc stays. That no program does is looked at after every row.
+/// The qdisc stays. That no program stays is checked after every row.
 const CLSACT: &str = "tc qdisc show dev eth0 | grep clsact";
 
 pub(super) const HOOKS: Table = Table {
@@ -196,7 +197,7 @@ until grep watching /tmp/log; do usleep 100000; done",
                 attacks: &[SCAN],
                 ..Run::PLAIN
             }],
-            // The other one has counted as well.
+            // The other agent has counted the scan as well.
             after: "kill -TERM $(cat /tmp/other)
 until grep totals: /tmp/log; do usleep 100000; done
 grep 'signals=200 ' /tmp/log
@@ -287,7 +288,7 @@ umount /sys/fs/cgroup
                 mount_host_cgroup!("/sys/fs/cgroup")
             ),
         },
-        // No kernel of Debian's is without BTF: this is as near as one comes.
+        // All of Debian's kernels have BTF: this is as near as a test can come.
         Row {
             name: "the kernel's BTF is out of sight",
             kernels: Kernels::All,

@@ -1,9 +1,9 @@
 //! How a row is carried out in the guest that this test runs in.
 //!
-//! In: a [`Row`]. Out: nothing, or what differed from the row.
-//! The decision held here: the guest itself is the watched host, and the attacker is a network namespace with a card of its own,
-//! which qemu joins to the host's cards. An attack is over when its signals are counted, its alerts are there, and two more polls
-//! have shown that no others come.
+//! In: a [`Row`]. Out: nothing, or what differed from the row. The decision held here: the guest
+//! itself is the watched host, and the attacker is a network namespace with a card of its own,
+//! which qemu joins to the host's cards. An attack is over when its signals are counted, its alerts
+//! are there, and two more polls have shown that no others come.
 
 use std::{
     io::{Read as _, Seek as _},
@@ -26,7 +26,7 @@ use super::row::{Attack, By, End, Row, Run, Table, Total, alerts_since, fill, ma
 
 /// The arguments of every run: frequent polls, and a log line for each.
 const ARGUMENTS: &str = "-vv --interval 200ms";
-/// The longest attack takes a quarter of this on an emulated processor that has a real one to itself.
+/// The longest attack takes a quarter of this on an emulated processor.
 const DEADLINE: Duration = Duration::from_secs(120);
 /// Makes the kernel list its BPF programs among its symbols.
 const LIST_PROGRAMS: &str = "echo 1 >/proc/sys/net/core/bpf_jit_kallsyms";
@@ -128,7 +128,8 @@ impl Guest {
     fn make(&self, attack: &Attack) -> Result<String> {
         match &attack.by {
             By::Attacker(command) => {
-                // hping3's exit code says whether all its probes were answered, which does not matter here.
+                // hping3's exit code says whether all its probes were answered, which does not
+                // matter here.
                 let command = shell(&fill(command, self.kernel));
                 return Ok(run(self.lab.attacker(), command, DEADLINE)?.output);
             }
@@ -167,7 +168,7 @@ fn check_attack(agent: &Agent, attack: &Attack, kernel: Linux, before: &Seen) ->
                 .then_some(())
         })?;
     }
-    // One poll may have begun before; the next one has whatever else there is.
+    // One poll may have begun before; the next one has everything else.
     agent.wait_poll()?;
     agent.wait_poll()?;
     let seen = agent.seen();
@@ -229,7 +230,8 @@ fn check_start(seen: &Seen, run: &Run, kernel: Linux) -> Result<()> {
     Ok(())
 }
 
-/// Runs lines in a shell, each of which must succeed. Processes that they leave in the background stay.
+/// Runs lines in a shell, each of which must succeed. Processes that they leave in the background
+/// stay.
 fn script(lines: &str) -> Result<()> {
     const SECONDS: &str = "60";
     // A file and not a pipe: a process in the background would keep a pipe open.

@@ -1,15 +1,15 @@
-//! Rows: networks that are more than one plain card.
+//! Rows: networks with more than one plain card.
 //!
-//! In: nothing. Out: tables of rows.
-//! The decision held here: a host behind the watched one is a network namespace in the same guest, joined by a veth pair: its
-//! packets take the path that those of another machine would.
+//! In: nothing. Out: tables of rows. The decision held here: a host behind the watched one is a
+//! network namespace in the same guest, joined by a veth pair: its packets take the path that those
+//! of another machine would.
 
 use recon_tests::machine::{self, OTHER_NETWORKS};
 
 use super::fallback::{BEST, NATIVE, SCAN, SOCKETS};
 use super::row::{Attack, By, End, Expected, Kernels, Row, Run, Table, Total};
 
-/// A hundred SYNs from one host to another, which refuses all but those for a web server.
+/// A hundred SYNs from one host to another, which refuses all but the one to its web server.
 const fn scan(command: &'static str, alert: &'static [Expected]) -> Attack {
     Attack {
         by: By::Attacker(command),
@@ -61,13 +61,14 @@ const BRIDGED_SCAN: Attack = scan(
         "source.ip={attacker} destination.ip=198.51.100.3 recon.answers.refused>0",
     )],
 );
-/// A SYN that comes in over one interface and goes out over another is a hit there, and one that is sent here, by no process.
+/// A SYN that is forwarded is a hit on the interface where it comes in, and, where it goes out, a
+/// sent one without a process.
 const FORWARDED_TWICE: Option<u64> = Some(300);
 const VETH: &str = "[INFO ] va: inbound by {tc} ingress, outbound by {tc} egress; *";
 const VLAN_IS_ABOVE: &str =
     "[INFO ] eth0.7: not watched: its packets are seen on the interfaces below it";
 
-/// Makes a namespace with one end of a veth pair, and names its process in /tmp/behind.
+/// Creates a namespace with one end of a veth pair, and writes its process id to /tmp/behind.
 macro_rules! behind {
     ($rest:literal) => {
         concat!(
@@ -158,7 +159,7 @@ arp -i eth0.7 -s 203.0.113.2 02:00:00:00:00:02",
                     attacks: &[TAGGED_SCAN],
                     ..Run::PLAIN
                 },
-                // By its name it is watched in its own right.
+                // An interface that is named is watched in its own right.
                 Run {
                     arguments: "-i eth0.7",
                     says: &[
@@ -239,7 +240,7 @@ ip -4 address flush dev lo
             after: "ip address add {host}/24 dev eth0
 ip route add default via {attacker}",
         },
-        // It leaves the card under a bridge.
+        // This row leaves the card in a bridge, so it comes last.
         Row {
             name: "a bridged host behind: it is the destination",
             kernels: Kernels::All,
@@ -349,7 +350,8 @@ neighbor replace 192.0.2.1 lladdr 02:00:00:00:02:01 dev veth1 nud permanent
                     ..Run::PLAIN
                 },
             ],
-            // Generic XDP asks the driver to stop merging packets, which this one can't: the kernel says so, with a trace.
+            // Generic XDP asks the driver to stop merging packets, which this one can't: the kernel
+            // says so, with a trace.
             after: "dmesg -c >/tmp/known
 grep 'failed to disable' /tmp/known
 [ $(grep -cE 'WARNING:|BUG:|Oops' /tmp/known) = 1 ]",

@@ -1,8 +1,9 @@
 //! What a row of the scenarios consists of.
 //!
-//! In: nothing. Out: types of constants, and what a row's texts mean on a kernel.
-//! The decision held here: a row lists every line that `recon run` writes at its start, and for each attack the alerts that must
-//! come, once each; what differs between kernels is a placeholder, so that one row serves them all.
+//! In: nothing. Out: types of constants, and what a row's texts mean on a kernel. The decision held
+//! here: a row lists every line that `recon run` writes at its start, and for each attack the
+//! alerts that must come, once each; what differs between kernels is a placeholder, so that one row
+//! serves them all.
 
 use std::ops::Range;
 
@@ -24,12 +25,13 @@ pub(super) struct Table {
     pub(super) rows: &'static [Row],
 }
 
-/// Something that recon has to cope with.
+/// A situation that recon must handle.
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) name: &'static str,
     pub(super) kernels: Kernels,
-    /// Shell lines in the guest; each must succeed. No line may start with `!`: `sh -e` ignores its exit code.
+    /// Shell lines in the guest; each must succeed. No line may start with `!`: `sh -e` ignores its
+    /// exit code.
     pub(super) before: &'static str,
     pub(super) runs: &'static [Run],
     /// Shell lines that check what is left and restore the guest; each must succeed.
@@ -98,7 +100,8 @@ pub(super) enum By {
     Attacker(&'static str),
     /// Shell lines on the host.
     Host(&'static str),
-    /// SYNs under a VLAN's tag. Nobody acknowledges the answers, so an open port would send its own again.
+    /// SYNs under a VLAN's tag. Nobody acknowledges the answers, so an open port would send its own
+    /// again.
     Tagged {
         vlan: u16,
         from: &'static str,
