@@ -191,6 +191,7 @@ fn in_guests(mut jobs: Vec<Job>) -> Result<(Vec<Job>, Vec<Tested>)> {
     if let Some((_, scenarios)) = tests.iter().find(|(name, _)| name == SCENARIOS) {
         let rows = needed_machines(scenarios)?;
         jobs.retain(|job| is_needed(job, &rows));
+        ensure!(!jobs.is_empty(), "no scenario's name contains that text");
     }
     let tested = vm::test(&agent, &tests, &jobs, &target_dir()?.join("vm"))?;
     Ok((jobs, tested))
