@@ -12,7 +12,7 @@ pub const SELECTED: &str = "RECON_SCENARIOS";
 
 /// A guest's hardware, kernel modules and kernel options.
 #[derive(Debug)]
-pub struct Machine {
+pub struct GuestMachine {
     /// Identifies the machine in [`MACHINE`] and in messages.
     pub name: &'static str,
     /// How many processors it has.
@@ -49,7 +49,7 @@ impl Card {
 }
 
 /// One card, one processor.
-pub const ONE_CARD: Machine = Machine {
+pub const ONE_CARD: GuestMachine = GuestMachine {
     name: "one card",
     processors: 1,
     cards: &[Card::plain(HOST_MAC)],
@@ -58,14 +58,14 @@ pub const ONE_CARD: Machine = Machine {
 };
 
 /// One card, with the modules for VLANs and bridges.
-pub const OTHER_NETWORKS: Machine = Machine {
+pub const OTHER_NETWORKS: GuestMachine = GuestMachine {
     name: "other networks",
     modules: &["8021q", "bridge"],
     ..ONE_CARD
 };
 
 /// Two cards with a queue for each processor, and one whose driver refuses native XDP.
-pub const SEVERAL_CARDS: Machine = Machine {
+pub const SEVERAL_CARDS: GuestMachine = GuestMachine {
     name: "three cards, two processors",
     processors: 2,
     cards: &[
@@ -86,21 +86,21 @@ pub const SEVERAL_CARDS: Machine = Machine {
 };
 
 /// A kernel that protects its own integrity.
-pub const LOCKED_FOR_INTEGRITY: Machine = Machine {
+pub const LOCKED_FOR_INTEGRITY: GuestMachine = GuestMachine {
     name: "lockdown for integrity",
     kernel_options: "lockdown=integrity",
     ..ONE_CARD
 };
 
 /// A kernel that also keeps its memory confidential.
-pub const LOCKED_FOR_CONFIDENTIALITY: Machine = Machine {
+pub const LOCKED_FOR_CONFIDENTIALITY: GuestMachine = GuestMachine {
     name: "lockdown for confidentiality",
     kernel_options: "lockdown=confidentiality",
     ..ONE_CARD
 };
 
 /// All machines, those with the most rows first.
-pub const MACHINES: [&Machine; 5] = [
+pub const MACHINES: [&GuestMachine; 5] = [
     &ONE_CARD,
     &OTHER_NETWORKS,
     &SEVERAL_CARDS,

@@ -11,13 +11,13 @@ use recon_tests::{
     Alert, Seen,
     kernel::{self, Linux},
     lab::{ATTACKER, ATTACKER_LINK, ATTACKER6, HOST, HOST6},
-    machine::Machine,
+    machine::GuestMachine,
 };
 
 /// The rows of a machine. They share a guest, one after the other.
 #[derive(Debug)]
 pub(super) struct Table {
-    pub(super) machine: &'static Machine,
+    pub(super) machine: &'static GuestMachine,
     /// Shell lines that prepare the guest.
     pub(super) inside: &'static str,
     /// Lines of `ip -batch` in the attacker's namespace.

@@ -116,9 +116,9 @@ impl Selection {
 }
 
 /// Runs tests and scenarios in guests. Writes the results into the README if `readme` is set.
-pub(crate) fn test(selection: &Selection, readme: bool) -> Result<()> {
+pub(crate) fn run_tests(selection: &Selection, readme: bool) -> Result<()> {
     need_root("tests", "test --vm")?;
-    let (jobs, tested) = in_guests(selection.jobs()?)?;
+    let (jobs, tested) = run_in_guests(selection.jobs()?)?;
     for kernel in &tested {
         for line in &kernel.skipped {
             println!("{}: {line}", kernel.release);
@@ -142,15 +142,15 @@ pub(crate) fn test(selection: &Selection, readme: bool) -> Result<()> {
 }
 
 /// Prints the verifier's statistics, for this kernel and one of each kind.
-pub(crate) fn verify() -> Result<()> {
+pub(crate) fn print_verifier() -> Result<()> {
     need_root("verifier's statistics", "build --verify")?;
-    let here = verify_here(&build(&[VERIFIER])?)?;
+    let here = verify_here(&build_tests(&[VERIFIER])?)?;
     let jobs = vm::EACH.map(|kernel| Job {
         kernel,
         tests: vec![VERIFIER],
         scenarios: None,
     });
-    let (jobs, mut tested) = in_guests(jobs.to_vec())?;
+    let (jobs, mut tested) = run_in_guests(jobs.to_vec())?;
     let passed = here.outcomes.iter().all(|outcome| outcome.passed);
     tested.insert(0, here);
     println!("{}", tables::programs(&tested));
@@ -182,18 +182,18 @@ fn verify_here(tests: &[(String, PathBuf)]) -> Result<Tested> {
 
 /// Does the jobs, without those for machines that no selected scenario needs. Returns the jobs
 /// done.
-fn in_guests(mut jobs: Vec<Job>) -> Result<(Vec<Job>, Vec<Tested>)> {
+fn run_in_guests(mut jobs: Vec<Job>) -> Result<(Vec<Job>, Vec<Tested>)> {
     let agent = agent(Goal::Test, Profile::Release)?;
     let mut tests: Vec<&str> = jobs.iter().flat_map(|job| job.tests.clone()).collect();
     tests.sort_unstable();
     tests.dedup();
-    let tests = build(&tests)?;
+    let tests = build_tests(&tests)?;
     if let Some((_, scenarios)) = tests.iter().find(|(name, _)| name == SCENARIOS) {
         let rows = needed_machines(scenarios)?;
         jobs.retain(|job| is_needed(job, &rows));
         ensure!(!jobs.is_empty(), "no scenario's name contains that text");
     }
-    let tested = vm::test(&agent, &tests, &jobs, &target_dir()?.join("vm"))?;
+    let tested = vm::run_jobs(&agent, &tests, &jobs, &target_dir()?.join("vm"))?;
     Ok((jobs, tested))
 }
 
@@ -235,7 +235,7 @@ fn ensure_passed(jobs: &[Job], tested: &[Tested]) -> Result<()> {
 }
 
 /// Builds these tests, and returns the name and the executable of each.
-fn build(tests: &[&str]) -> Result<Vec<(String, PathBuf)>> {
+fn build_tests(tests: &[&str]) -> Result<Vec<(String, PathBuf)>> {
     let names: Vec<String> = tests.iter().map(|test| format!("--test {test}")).collect();
     let mut build = cargo(&format!(
         "test --release --package recon-tests --no-run {}",

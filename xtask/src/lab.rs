@@ -110,7 +110,7 @@ const ATTACKS: &[Attack] = &[
 ];
 
 /// Runs the attacks one after the other.
-pub(crate) fn show(agent: &Path) -> Result<()> {
+pub(crate) fn run_lab(agent: &Path) -> Result<()> {
     let lab = Lab::new()?;
     let mut recon = Command::new(agent);
     // The harness waits for the log lines of polls.
@@ -118,8 +118,8 @@ pub(crate) fn show(agent: &Path) -> Result<()> {
     recon.args(lab.watched_sockets());
     let agent = Agent::spawn(&lab, recon, Stdio::piped())?;
     let _server = Server::web(lab.host(), NO_DOWNLOAD)?;
-    header(&format!("recon run -i {HOST_LINK} --interval {INTERVAL}"));
-    attack(&lab, &agent, Some(lab.host()))?;
+    print_header(&format!("recon run -i {HOST_LINK} --interval {INTERVAL}"));
+    run_attacks(&lab, &agent, Some(lab.host()))?;
     let stopped = agent.stop()?;
     println!("\n{}", stopped.seen.log.last().map_or("", String::as_str));
     ensure!(
@@ -131,13 +131,13 @@ pub(crate) fn show(agent: &Path) -> Result<()> {
 }
 
 /// Prints the line above the two columns.
-pub(crate) fn header(watched: &str) {
+pub(crate) fn print_header(watched: &str) {
     println!("{:LEFT$}{watched}", "attacker");
 }
 
 /// Runs each attack and prints it with the alerts that it causes. Without `host`, skips the attacks
 /// that the host's own processes make.
-pub(crate) fn attack(lab: &Lab, agent: &Agent, host: Option<&Namespace>) -> Result<()> {
+pub(crate) fn run_attacks(lab: &Lab, agent: &Agent, host: Option<&Namespace>) -> Result<()> {
     let mut shown = 0;
     let mut attackers = 0;
     for Attack { what, by, command } in ATTACKS {
@@ -165,17 +165,17 @@ pub(crate) fn attack(lab: &Lab, agent: &Agent, host: Option<&Namespace>) -> Resu
         agent.wait_poll()?;
         agent.wait_poll()?;
         let alerts = agent.seen().alerts;
-        print(what, &command, &alerts[shown..]);
+        print_attack(what, &command, &alerts[shown..]);
         shown = alerts.len();
     }
     Ok(())
 }
 
 /// Prints the attack on the left, its alerts on the right.
-fn print(what: &str, command: &str, alerts: &[Alert]) {
+fn print_attack(what: &str, command: &str, alerts: &[Alert]) {
     let mut left = wrap(&format!("$ {command}"), LEFT - 2);
     left.insert(0, what.to_owned());
-    let mut right: Vec<String> = alerts.iter().map(describe).collect();
+    let mut right: Vec<String> = alerts.iter().map(describe_alert).collect();
     if right.is_empty() {
         right.push("(no alert)".to_owned());
     }
@@ -187,7 +187,7 @@ fn print(what: &str, command: &str, alerts: &[Alert]) {
     }
 }
 
-fn describe(alert: &Alert) -> String {
+fn describe_alert(alert: &Alert) -> String {
     let text = |name| alert.text(name).unwrap_or_default();
     format!("{:14} {}", text("recon.severity"), text("message"))
 }

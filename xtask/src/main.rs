@@ -137,7 +137,7 @@ enum Place {
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Setup => tasks::setup(),
-        Task::Build { verify: true, .. } => guests::verify(),
+        Task::Build { verify: true, .. } => guests::print_verifier(),
         Task::Build { debug: true, .. } => tasks::build(Profile::Dev),
         Task::Build { debug: false, .. } => tasks::build(Profile::Release),
         Task::Run { args } => tasks::run(&args),
@@ -155,7 +155,7 @@ fn main() -> ExitCode {
                 brief,
                 scenarios,
             };
-            guests::test(&selection, readme)
+            guests::run_tests(&selection, readme)
         }
         Task::Test { args, .. } => tasks::test(&args),
         Task::Lab { place: None } => tasks::lab(),
@@ -163,7 +163,7 @@ fn main() -> ExitCode {
             place: Some(Place::Vm { kernel, shell }),
         } => tasks::lab_vm(&kernel, shell),
         Task::Bench(options) => tasks::bench(&options),
-        Task::BenchWorker(work) => bench::work(&work),
+        Task::BenchWorker(work) => bench::run_worker(&work),
         Task::Lint => tasks::lint(),
     };
     match done {

@@ -34,7 +34,7 @@ pub(crate) enum Goal {
 
 /// The one step that may fail without harm: it completes a nightly, which needs neither root nor a
 /// distribution.
-pub(crate) fn attempt(machine: &Machine) -> Option<Step> {
+pub(crate) fn optional_step(machine: &Machine) -> Option<Step> {
     (machine.toolchain.is_none() && machine.nightly).then(|| {
         Step::new(
             "rust-src for the nightly toolchain: the BPF target has no prebuilt `core`, so it is built from source",
@@ -44,7 +44,7 @@ pub(crate) fn attempt(machine: &Machine) -> Option<Step> {
 }
 
 /// The steps that make this machine able to do `goal`; none if it is able already.
-pub(crate) fn decide(machine: &Machine, goal: Goal, workspace: &Path) -> Vec<Step> {
+pub(crate) fn plan_steps(machine: &Machine, goal: Goal, workspace: &Path) -> Vec<Step> {
     let mut steps = apt_steps(machine, goal);
     if machine.toolchain.is_none() && machine.rustup {
         steps.push(Step::new(

@@ -16,15 +16,15 @@ use crate::{
 
 /// Installs what `goal` needs and returns the toolchain for the kernel object. Silent when nothing
 /// is missing.
-pub(crate) fn ensure(goal: Goal, workspace: &Path) -> Result<&'static str> {
+pub(crate) fn ensure_ready(goal: Goal, workspace: &Path) -> Result<&'static str> {
     let mut machine = Machine::look(workspace);
-    if let Some(step) = plan::attempt(&machine) {
+    if let Some(step) = plan::optional_step(&machine) {
         if !step.try_out(workspace)? {
             eprintln!("setup: rustup cannot install it; trying Debian's packages");
         }
         machine = Machine::look(workspace);
     }
-    let steps = plan::decide(&machine, goal, workspace);
+    let steps = plan::plan_steps(&machine, goal, workspace);
     if let Some(obstacle) = plan::obstacle(&machine, goal, &steps) {
         bail!("{obstacle}");
     }
@@ -38,7 +38,7 @@ pub(crate) fn ensure(goal: Goal, workspace: &Path) -> Result<&'static str> {
     }
     if !steps.is_empty() {
         machine = Machine::look(workspace);
-        check(&machine, goal, workspace)?;
+        check_complete(&machine, goal, workspace)?;
     }
     machine
         .toolchain
@@ -46,8 +46,8 @@ pub(crate) fn ensure(goal: Goal, workspace: &Path) -> Result<&'static str> {
 }
 
 /// Fails if something is still missing.
-fn check(machine: &Machine, goal: Goal, workspace: &Path) -> Result<()> {
-    let missing = plan::decide(machine, goal, workspace);
+fn check_complete(machine: &Machine, goal: Goal, workspace: &Path) -> Result<()> {
+    let missing = plan::plan_steps(machine, goal, workspace);
     if missing.is_empty() {
         return Ok(());
     }

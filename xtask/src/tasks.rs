@@ -57,7 +57,7 @@ impl Profile {
 }
 
 pub(crate) fn setup() -> Result<()> {
-    let toolchain = setup::ensure(Goal::Build, workspace()?)?;
+    let toolchain = setup::ensure_ready(Goal::Build, workspace()?)?;
     eprintln!("setup: complete; toolchain {toolchain} builds the kernel programs");
     Ok(())
 }
@@ -83,7 +83,7 @@ pub(crate) fn test(args: &[OsString]) -> Result<()> {
 
 pub(crate) fn lab() -> Result<()> {
     need_root("laboratory's attacks", "lab")?;
-    lab::show(&agent(Goal::Test, Profile::Release)?)
+    lab::run_lab(&agent(Goal::Test, Profile::Release)?)
 }
 
 pub(crate) fn lab_vm(kernel: &vm::Choice, shell: bool) -> Result<()> {
@@ -91,9 +91,9 @@ pub(crate) fn lab_vm(kernel: &vm::Choice, shell: bool) -> Result<()> {
     let agent = agent(Goal::Test, Profile::Release)?;
     let store = target_dir()?.join("vm");
     if shell {
-        vm::prompt(&agent, kernel, &store)
+        vm::open_prompt(&agent, kernel, &store)
     } else {
-        vm::show(&agent, kernel, &store)
+        vm::run_lab(&agent, kernel, &store)
     }
 }
 
@@ -109,7 +109,7 @@ pub(crate) fn bench(options: &bench::Options) -> Result<()> {
         agent: &agent,
         examples: &target_dir()?.join("release/examples"),
     };
-    bench::show(built, options, workspace()?)
+    bench::run_parts(built, options, workspace()?)
 }
 
 pub(crate) fn need_root(what: &str, task: &str) -> Result<()> {
@@ -123,7 +123,7 @@ pub(crate) fn need_root(what: &str, task: &str) -> Result<()> {
 }
 
 pub(crate) fn lint() -> Result<()> {
-    let toolchain = setup::ensure(Goal::Lint, workspace()?)?;
+    let toolchain = setup::ensure_ready(Goal::Lint, workspace()?)?;
     say_and_run(&mut cargo("fmt --all --check")?)?;
     let host =
         format!("clippy --release --workspace --exclude {KERNEL} --all-targets {DENY_WARNINGS}");
@@ -143,7 +143,7 @@ pub(crate) fn lint() -> Result<()> {
 
 /// Prepares for `goal`, builds the agent and returns its path.
 pub(crate) fn agent(goal: Goal, profile: Profile) -> Result<PathBuf> {
-    setup::ensure(goal, workspace()?)?;
+    setup::ensure_ready(goal, workspace()?)?;
     let (name, folder) = profile.names();
     let build = format!("rustc --package {AGENT} --bin {BINARY} --profile {name} -- {STATIC}");
     build_quietly(&mut cargo(&build)?)?;

@@ -26,7 +26,7 @@ use serde_json::Value;
 
 use row::Row;
 use table::Table;
-pub(crate) use worker::{Work, work};
+pub(crate) use worker::{Work, run_worker};
 
 /// What to measure, and where to write the results.
 #[derive(Args, Debug)]
@@ -52,7 +52,7 @@ pub(crate) struct Built<'a> {
 }
 
 /// How rows are measured.
-enum Step {
+enum Measurement {
     /// By the example with this name.
     Example(&'static str),
     /// By this function, which starts the agent.
@@ -68,7 +68,7 @@ struct Part {
     about: &'static str,
     /// The names of the baseline and of the compared side.
     sides: [&'static str; 2],
-    steps: &'static [Step],
+    measurements: &'static [Measurement],
 }
 
 const PARTS: &[Part] = &[
@@ -77,49 +77,52 @@ const PARTS: &[Part] = &[
         title: "a frame",
         about: "A frame in the kernel programs (`BPF_PROG_TEST_RUN`), compared with a program that passes every frame immediately.",
         sides: ["passed at once", "recon"],
-        steps: &[Step::Example("packets")],
+        measurements: &[Measurement::Example("packets")],
     },
     Part {
         name: "entry",
         title: "an entry drained",
         about: "Moving an entry of the kernel's table into the agent in batches, compared with a lookup of each key of the same table. Times are processor time.",
         sides: ["key by key", "in batches"],
-        steps: &[Step::Example("entries")],
+        measurements: &[Measurement::Example("entries")],
     },
     Part {
         name: "row",
         title: "a row",
         about: "A row under the rules: a million rows of one poll, judged by fewer and by more rules.",
         sides: ["fewer", "more"],
-        steps: &[Step::Example("rules")],
+        measurements: &[Measurement::Example("rules")],
     },
     Part {
         name: "alert",
         title: "an alert",
         about: "Formatting a finding as a line of ECS and passing it through the sink to its reader, compared with write(2) of the same lines.",
         sides: ["write(2)", "recon"],
-        steps: &[Step::Example("alerts")],
+        measurements: &[Measurement::Example("alerts")],
     },
     Part {
         name: "socket",
         title: "socket hooks",
         about: "TCP connections over loopback, and one byte each way over an established one.",
         sides: ["without", "with"],
-        steps: &[Step::Agent(socket::measure)],
+        measurements: &[Measurement::Agent(socket::measure)],
     },
     Part {
         name: "system",
         title: "the system",
         about: "A host and its peer in two network namespaces, joined by a veth pair: the rate at which the host serves or receives without recon and with it, and the agent's use of processor and memory.",
         sides: ["without", "with"],
-        steps: &[Step::Agent(system::measure)],
+        measurements: &[Measurement::Agent(system::measure)],
     },
     Part {
         name: "growth",
         title: "growth",
         about: "A row under the rules where each row has a source of its own, in polls of at most 131,072 rows, and an idle poll on several interfaces; compared with the least number. Times are processor time.",
         sides: ["least", "this"],
-        steps: &[Step::Example("sources"), Step::Agent(interfaces::measure)],
+        measurements: &[
+            Measurement::Example("sources"),
+            Measurement::Agent(interfaces::measure),
+        ],
     },
 ];
 
@@ -132,20 +135,20 @@ impl Options {
 
     /// The examples to build.
     pub(crate) fn examples(&self) -> impl Iterator<Item = &'static str> {
-        let steps = self.parts().flat_map(|part| part.steps);
-        steps.filter_map(|step| match step {
-            Step::Example(name) => Some(*name),
-            Step::Agent(_) => None,
+        let measurements = self.parts().flat_map(|part| part.measurements);
+        measurements.filter_map(|measurement| match measurement {
+            Measurement::Example(name) => Some(*name),
+            Measurement::Agent(_) => None,
         })
     }
 }
 
 /// Measures the selected parts, one after the other.
-pub(crate) fn show(built: Built<'_>, options: &Options, workspace: &Path) -> Result<()> {
+pub(crate) fn run_parts(built: Built<'_>, options: &Options, workspace: &Path) -> Result<()> {
     let mut tables = Vec::new();
     for part in options.parts() {
         let begin = Instant::now();
-        let table = measure(part, built).context(part.title)?;
+        let table = measure_part(part, built).context(part.title)?;
         eprintln!("{}: measured in {:.0?}", part.title, begin.elapsed());
         println!("{table}");
         tables.push(table);
@@ -160,12 +163,12 @@ pub(crate) fn show(built: Built<'_>, options: &Options, workspace: &Path) -> Res
     Ok(())
 }
 
-fn measure(part: &Part, built: Built<'_>) -> Result<Table> {
+fn measure_part(part: &Part, built: Built<'_>) -> Result<Table> {
     let mut rows = Vec::new();
-    for step in part.steps {
-        rows.extend(match step {
-            Step::Example(name) => example::measure(&built.examples.join(name))?,
-            Step::Agent(measure) => measure(built.agent)?,
+    for measurement in part.measurements {
+        rows.extend(match measurement {
+            Measurement::Example(name) => example::measure(&built.examples.join(name))?,
+            Measurement::Agent(measure) => measure(built.agent)?,
         });
     }
     Ok(Table {

@@ -32,7 +32,7 @@ const UNIT: &str = "ns";
 const HOOKS: [&str; 2] = ["connect4", "sock_ops"];
 
 /// One run of the worker.
-struct Load {
+struct SocketLoad {
     /// Whether the connecting socket and the listening one are watched; `None` where the load is a
     /// single connection.
     watched: Option<(bool, bool)>,
@@ -40,26 +40,26 @@ struct Load {
     figures: &'static [&'static str],
 }
 
-const LOADS: &[Load] = &[
-    Load {
+const LOADS: &[SocketLoad] = &[
+    SocketLoad {
         watched: Some((true, false)),
         figures: &[
             "connect(2), client watched",
             "socket to close, client watched",
         ],
     },
-    Load {
+    SocketLoad {
         watched: Some((false, true)),
         figures: &[
             "connect(2), listener watched",
             "socket to close, listener watched",
         ],
     },
-    Load {
+    SocketLoad {
         watched: Some((true, true)),
         figures: &["connect(2), both watched", "socket to close, both watched"],
     },
-    Load {
+    SocketLoad {
         watched: None,
         figures: &["byte and answer, established"],
     },
@@ -155,7 +155,7 @@ impl Bench<'_> {
     }
 
     /// The figures of one worker.
-    fn run(&mut self, load: &Load) -> Result<Vec<f64>> {
+    fn run(&mut self, load: &SocketLoad) -> Result<Vec<f64>> {
         let mut worker = Command::new(env::current_exe()?);
         worker.arg("bench-worker");
         match load.watched {

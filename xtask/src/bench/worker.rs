@@ -55,7 +55,7 @@ pub(crate) enum Work {
 }
 
 /// Does it.
-pub(crate) fn work(work: &Work) -> Result<()> {
+pub(crate) fn run_worker(work: &Work) -> Result<()> {
     stay_on_one_cpu()?;
     match work {
         Work::Connects {

@@ -33,7 +33,7 @@ fn ready() -> Machine {
 }
 
 fn lines(machine: &Machine, goal: Goal) -> Vec<String> {
-    let steps = decide(machine, goal, Path::new(WORKSPACE));
+    let steps = plan_steps(machine, goal, Path::new(WORKSPACE));
     steps.iter().map(Step::to_string).collect()
 }
 
@@ -57,7 +57,7 @@ fn a_ready_machine_has_nothing_to_do() {
     for goal in [Goal::Build, Goal::Test, Goal::Lint] {
         assert_eq!(lines(&ready(), goal), [""; 0]);
     }
-    assert_eq!(attempt(&ready()), None);
+    assert_eq!(optional_step(&ready()), None);
 }
 
 #[test]
@@ -178,13 +178,13 @@ fn a_nightly_is_completed_before_debian_packages_are_used() {
         nightly: true,
         ..debian()
     };
-    let step = attempt(&machine).expect("a nightly without rust-src can be completed");
+    let step = optional_step(&machine).expect("a nightly without rust-src can be completed");
     assert_eq!(
         step.to_string(),
         "rustup component add rust-src --toolchain nightly"
     );
     machine.toolchain = Some(NIGHTLY);
-    assert_eq!(attempt(&machine), None);
+    assert_eq!(optional_step(&machine), None);
     assert_eq!(
         lines(&machine, Goal::Build),
         [UPDATE, &install("llvm-22-dev"), LINKER]
@@ -194,7 +194,11 @@ fn a_nightly_is_completed_before_debian_packages_are_used() {
 #[test]
 fn obstacles_name_the_lines_to_type() {
     let obstacle_text = |machine: &Machine, goal| {
-        obstacle(machine, goal, &decide(machine, goal, Path::new(WORKSPACE)))
+        obstacle(
+            machine,
+            goal,
+            &plan_steps(machine, goal, Path::new(WORKSPACE)),
+        )
     };
     assert_eq!(obstacle_text(&debian(), Goal::Test), None);
 

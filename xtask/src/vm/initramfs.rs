@@ -1,6 +1,6 @@
 //! The content of a guest: the agent, a shell, modules and the init script.
 //!
-//! In: their files, a [`Task`]. Out: an archive that the kernel boots from.
+//! In: their files, a [`GuestTask`]. Out: an archive that the kernel boots from.
 //! The decision held here: it has no C library, so that a guest shows that the agent needs none. A
 //! watching guest writes the agent's stdout to one serial line, its stderr and the kernel's
 //! messages to a second, and waits on a third for its end.
@@ -36,7 +36,7 @@ pub(super) const ENDED: &str = "guest: recon ended with ";
 
 /// The task of a guest once it is up.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Task<'a> {
+pub(super) enum GuestTask<'a> {
     /// Runs the agent with these arguments on a network card, until the third serial line has a
     /// line.
     Watch(&'a str),
@@ -53,7 +53,7 @@ pub(super) fn build(
     agent: &Path,
     busybox: &Path,
     modules: &[Module],
-    task: Task<'_>,
+    task: GuestTask<'_>,
 ) -> Result<Archive> {
     let read = |path: &Path| fs::read(path).with_context(|| path.display().to_string());
     let mut archive = Archive::default();
@@ -73,13 +73,13 @@ pub(super) fn build(
 }
 
 /// The script that the kernel starts. When it ends, the machine powers off.
-fn script(modules: &[Module], task: Task<'_>) -> String {
+fn script(modules: &[Module], task: GuestTask<'_>) -> String {
     let names: Vec<&str> = modules.iter().map(|module| module.name.as_str()).collect();
     let work = match task {
-        Task::Watch(arguments) => network() + TERMINALS + &watch(arguments),
-        Task::Shell => network() + SHELL,
-        Task::Tests(programs) => NO_TYPES.to_owned() + &tests(programs),
-        Task::Scenarios(programs, variables) => {
+        GuestTask::Watch(arguments) => network() + TERMINALS + &watch(arguments),
+        GuestTask::Shell => network() + SHELL,
+        GuestTask::Tests(programs) => NO_TYPES.to_owned() + &tests(programs),
+        GuestTask::Scenarios(programs, variables) => {
             format!("{}export {variables}\n{}", network(), tests(programs))
         }
     };
@@ -171,10 +171,10 @@ mod tests {
             content: Vec::new(),
         };
         for task in [
-            Task::Watch("run -vv"),
-            Task::Shell,
-            Task::Tests(&["tests/a", "tests/b"]),
-            Task::Scenarios(&["tests/a"], "A='b c'"),
+            GuestTask::Watch("run -vv"),
+            GuestTask::Shell,
+            GuestTask::Tests(&["tests/a", "tests/b"]),
+            GuestTask::Scenarios(&["tests/a"], "A='b c'"),
         ] {
             let script = script(std::slice::from_ref(&module), task);
             let read = std::process::Command::new("sh")

@@ -21,10 +21,10 @@ use super::{
     Choice,
     fetch::Store,
     guest::{BRIDGE, Guest, bridge},
-    initramfs::{self, GUEST_LINK, MODULES, Task},
+    initramfs::{self, GUEST_LINK, GuestTask, MODULES},
     module::Modules,
 };
-use crate::lab::{INTERVAL, attack, header};
+use crate::lab::{INTERVAL, print_header, run_attacks};
 
 /// The memory of a small server, in MiB.
 const MEMORY: u32 = 512;
@@ -35,13 +35,13 @@ const BRIDGE_MAC: &str = "02:00:00:00:00:03";
 const SUCCESS: &str = "0";
 
 /// Runs the attacks against a guest, one after the other.
-pub(crate) fn show(agent: &Path, choice: &Choice, store: &Path) -> Result<()> {
+pub(crate) fn run_lab(agent: &Path, choice: &Choice, store: &Path) -> Result<()> {
     let arguments = format!("run -vv -i {GUEST_LINK} --interval {INTERVAL}");
     with_guest(
         agent,
         choice,
         store,
-        Task::Watch(&arguments),
+        GuestTask::Watch(&arguments),
         |lab, guest| {
             let agent = Agent::spawn(lab, guest.watching(), Stdio::piped())?;
             println!(
@@ -51,9 +51,9 @@ pub(crate) fn show(agent: &Path, choice: &Choice, store: &Path) -> Result<()> {
             for line in agent.seen().log.iter().filter(|line| is_start(line)) {
                 println!("guest: {line}");
             }
-            header(&format!("recon run -i {GUEST_LINK} --interval {INTERVAL}"));
+            print_header(&format!("recon run -i {GUEST_LINK} --interval {INTERVAL}"));
             // The guest's own processes cannot be controlled from here.
-            attack(lab, &agent, None)?;
+            run_attacks(lab, &agent, None)?;
             Guest::stop(lab.host())?;
             let stopped = agent.wait()?;
             let totals = stopped
@@ -70,8 +70,8 @@ pub(crate) fn show(agent: &Path, choice: &Choice, store: &Path) -> Result<()> {
 }
 
 /// Opens the guest's prompt until its shell ends.
-pub(crate) fn prompt(agent: &Path, choice: &Choice, store: &Path) -> Result<()> {
-    with_guest(agent, choice, store, Task::Shell, |lab, guest| {
+pub(crate) fn open_prompt(agent: &Path, choice: &Choice, store: &Path) -> Result<()> {
+    with_guest(agent, choice, store, GuestTask::Shell, |lab, guest| {
         eprintln!(
             "lab: the guest is {HOST}, its card {GUEST_LINK}; type there: recon run\
              \nlab: attack it from another terminal: ip netns exec {} nmap -sS {HOST}\
@@ -100,7 +100,7 @@ fn with_guest(
     agent: &Path,
     choice: &Choice,
     store: &Path,
-    task: Task<'_>,
+    task: GuestTask<'_>,
     work: impl FnOnce(&Lab, &Guest<'_>) -> Result<()>,
 ) -> Result<()> {
     let store = Store::new(store.to_owned())?;

@@ -24,5 +24,5 @@ mod suite;
 pub(crate) mod tables;
 
 pub(crate) use kernel::{Choice, EACH};
-pub(crate) use lab::{prompt, show};
-pub(crate) use suite::{Job, Outcome, Scenarios, Tested, test};
+pub(crate) use lab::{open_prompt, run_lab};
+pub(crate) use suite::{Job, Outcome, Scenarios, Tested, run_jobs};

@@ -21,7 +21,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use recon_tests::{
     lab::ATTACKER_MAC,
-    machine::{Card, MACHINE, Machine, ONE_CARD, SELECTED},
+    machine::{Card, GuestMachine, MACHINE, ONE_CARD, SELECTED},
     namespace::Namespace,
     process,
     report::{self, Fact},
@@ -32,7 +32,7 @@ use super::{
     cpio::Archive,
     fetch::{Kernel, Qemu, Store},
     guest::{Guest, bridge},
-    initramfs::{self, FINISHED, MODULES, Task},
+    initramfs::{self, FINISHED, GuestTask, MODULES},
     module::Modules,
     rootfs,
 };
@@ -84,13 +84,18 @@ pub(crate) struct Job {
 /// The scenarios of a machine.
 #[derive(Debug, Clone)]
 pub(crate) struct Scenarios {
-    pub(crate) machine: &'static Machine,
+    pub(crate) machine: &'static GuestMachine,
     /// A part of their names; empty for all.
     pub(crate) selected: String,
 }
 
 /// Does each job in a guest of its own, the first ones first, and returns the results by kernel.
-pub(crate) fn test(agent: &Path, tests: &Tests, jobs: &[Job], store: &Path) -> Result<Vec<Tested>> {
+pub(crate) fn run_jobs(
+    agent: &Path,
+    tests: &Tests,
+    jobs: &[Job],
+    store: &Path,
+) -> Result<Vec<Tested>> {
     let store = Store::new(store.to_owned())?;
     // Before the guests start, so that two of them do not download it at a time.
     let (qemu, busybox) = (store.qemu()?, store.busybox()?);
@@ -98,13 +103,13 @@ pub(crate) fn test(agent: &Path, tests: &Tests, jobs: &[Job], store: &Path) -> R
         .iter()
         .map(|job| Ok((store.kernel(&job.kernel)?, job)))
         .collect::<Result<Vec<_>>>()?;
-    let common = common(tests)?;
+    let common = archive_tests(tests)?;
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::new());
     let work = || {
-        while let Some((number, (kernel, job))) = take(&jobs, &next) {
-            let result = archive(agent, job, kernel, &busybox, &common)
-                .and_then(|initramfs| run(job, &qemu, kernel, &initramfs));
+        while let Some((number, (kernel, job))) = take_next(&jobs, &next) {
+            let result = write_initramfs(agent, job, kernel, &busybox, &common)
+                .and_then(|initramfs| run_job(job, &qemu, kernel, &initramfs));
             let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
             results.push((number, result));
         }
@@ -120,11 +125,11 @@ pub(crate) fn test(agent: &Path, tests: &Tests, jobs: &[Job], store: &Path) -> R
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     results.sort_by_key(|&(number, _)| number);
     let results: Result<Vec<_>> = results.into_iter().map(|(_, result)| result).collect();
-    Ok(by_kernel(results?))
+    Ok(merge_by_kernel(results?))
 }
 
 /// Merges the results of each kernel, in the order of first appearance.
-fn by_kernel(results: Vec<Tested>) -> Vec<Tested> {
+fn merge_by_kernel(results: Vec<Tested>) -> Vec<Tested> {
     let mut kernels: Vec<Tested> = Vec::new();
     for result in results {
         match kernels
@@ -148,13 +153,13 @@ fn by_kernel(results: Vec<Tested>) -> Vec<Tested> {
 }
 
 /// The next job that no worker has taken, and its number.
-fn take<'a, T>(all: &'a [T], next: &AtomicUsize) -> Option<(usize, &'a T)> {
+fn take_next<'a, T>(all: &'a [T], next: &AtomicUsize) -> Option<(usize, &'a T)> {
     let number = next.fetch_add(1, Ordering::Relaxed);
     Some((number, all.get(number)?))
 }
 
 /// The files of all guests: the tests and the tools.
-fn common(tests: &Tests) -> Result<Vec<u8>> {
+fn archive_tests(tests: &Tests) -> Result<Vec<u8>> {
     let mut archive = Archive::default();
     for (name, test) in tests {
         rootfs::add_test(&mut archive, &format!("{TESTS}/{name}"), test)?;
@@ -164,7 +169,7 @@ fn common(tests: &Tests) -> Result<Vec<u8>> {
 }
 
 /// An unnamed file to boot from. The kernel unpacks one archive after the other.
-fn archive(
+fn write_initramfs(
     agent: &Path,
     job: &Job,
     kernel: &Kernel,
@@ -186,8 +191,8 @@ fn archive(
             format!("{MACHINE}={name} {SELECTED}={selected}")
         });
     let task = match &variables {
-        Some(variables) => Task::Scenarios(&order, variables),
-        None => Task::Tests(&order),
+        Some(variables) => GuestTask::Scenarios(&order, variables),
+        None => GuestTask::Tests(&order),
     };
     let own = initramfs::build(agent, busybox, &modules, task)?;
     let mut file = tempfile::tempfile()?;
@@ -197,7 +202,7 @@ fn archive(
 }
 
 /// Runs a job in a guest, and prints its output if a test failed.
-fn run(job: &Job, qemu: &Qemu, kernel: &Kernel, initramfs: &File) -> Result<Tested> {
+fn run_job(job: &Job, qemu: &Qemu, kernel: &Kernel, initramfs: &File) -> Result<Tested> {
     let start = Instant::now();
     let namespace = Namespace::create("guest")?;
     let machine = job.scenarios.as_ref().map(|scenarios| scenarios.machine);
@@ -209,7 +214,7 @@ fn run(job: &Job, qemu: &Qemu, kernel: &Kernel, initramfs: &File) -> Result<Test
         namespace.set("ipv6/conf/default/disable_ipv6", 1)?;
         bridge(&namespace, &cards)?;
     }
-    let Machine {
+    let GuestMachine {
         processors,
         kernel_options,
         ..
@@ -226,7 +231,7 @@ fn run(job: &Job, qemu: &Qemu, kernel: &Kernel, initramfs: &File) -> Result<Test
     let output = process::run(&namespace, guest.testing(), DEADLINE)?
         .success()
         .with_context(|| kernel.release.clone())?;
-    let mut outcomes = outcomes(&output);
+    let mut outcomes = parse_outcomes(&output);
     for outcome in &mut outcomes {
         if let Some(machine) = machine {
             outcome.test = format!("{}: {}", outcome.test, machine.name);
@@ -236,7 +241,7 @@ fn run(job: &Job, qemu: &Qemu, kernel: &Kernel, initramfs: &File) -> Result<Test
         release: kernel.release.clone(),
         outcomes,
         facts: output.lines().filter_map(report::parse_fact).collect(),
-        skipped: skipped(&output),
+        skipped: parse_skipped(&output),
     };
     let ended = tested.outcomes.len() == job.tests.len();
     if !ended || tested.outcomes.iter().any(|outcome| !outcome.passed) {
@@ -254,7 +259,7 @@ fn run(job: &Job, qemu: &Qemu, kernel: &Kernel, initramfs: &File) -> Result<Test
 }
 
 /// How the tests ended, from the guest's lines.
-fn outcomes(output: &str) -> Vec<Outcome> {
+fn parse_outcomes(output: &str) -> Vec<Outcome> {
     let ends = output.lines().filter_map(|line| {
         let mut words = line.trim_end().strip_prefix(FINISHED)?.split(' ');
         let test = words.next()?;
@@ -268,7 +273,7 @@ fn outcomes(output: &str) -> Vec<Outcome> {
 }
 
 /// The lines by which the tests report skipped rows.
-fn skipped(output: &str) -> Vec<String> {
+fn parse_skipped(output: &str) -> Vec<String> {
     let lines = output.lines().map(str::trim_end);
     let lines = lines.filter(|line| line.starts_with(report::SKIPPED));
     lines.map(str::to_owned).collect()
@@ -290,7 +295,7 @@ mod tests {
             facts: Vec::new(),
             skipped: Vec::new(),
         };
-        let kernels = by_kernel(vec![
+        let kernels = merge_by_kernel(vec![
             tested("6.1", "b"),
             tested("6.12", "b"),
             tested("6.1", "a"),
@@ -314,7 +319,7 @@ mod tests {
             passed,
             seconds,
         });
-        assert_eq!(outcomes(output), expected);
-        assert_eq!(skipped(output), ["skipped: y: no z"]);
+        assert_eq!(parse_outcomes(output), expected);
+        assert_eq!(parse_skipped(output), ["skipped: y: no z"]);
     }
 }
