@@ -10,21 +10,17 @@ use std::{
     fs::File,
     io::Write as _,
     path::{Path, PathBuf},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use recon_tests::{
     lab::ATTACKER_MAC,
     machine::{Card, GuestMachine, MACHINE, ONE_CARD, SELECTED},
     namespace::Namespace,
     process,
     report::{self, Fact},
+    rows::map_in_parallel,
 };
 
 use super::{
@@ -104,27 +100,11 @@ pub(crate) fn run_jobs(
         .map(|job| Ok((store.kernel(&job.kernel)?, job)))
         .collect::<Result<Vec<_>>>()?;
     let common = archive_tests(tests)?;
-    let next = AtomicUsize::new(0);
-    let results = Mutex::new(Vec::new());
-    let work = || {
-        while let Some((number, (kernel, job))) = take_next(&jobs, &next) {
-            let result = write_initramfs(agent, job, kernel, &busybox, &common)
-                .and_then(|initramfs| run_job(job, &qemu, kernel, &initramfs));
-            let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
-            results.push((number, result));
-        }
-    };
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| {
-            worker
-                .join()
-                .map_err(|_| anyhow!("a guest's thread panicked"))
-        })
-    })?;
-    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    results.sort_by_key(|&(number, _)| number);
-    let results: Result<Vec<_>> = results.into_iter().map(|(_, result)| result).collect();
+    let results = map_in_parallel(&jobs, AT_ONCE, |(kernel, job)| {
+        let initramfs = write_initramfs(agent, job, kernel, &busybox, &common)?;
+        run_job(job, &qemu, kernel, &initramfs)
+    });
+    let results: Result<Vec<_>> = results.into_iter().collect();
     Ok(merge_by_kernel(results?))
 }
 
@@ -150,12 +130,6 @@ fn merge_by_kernel(results: Vec<Tested>) -> Vec<Tested> {
             .sort_by(|one, other| one.test.cmp(&other.test));
     }
     kernels
-}
-
-/// The next job that no worker has taken, and its number.
-fn take_next<'a, T>(all: &'a [T], next: &AtomicUsize) -> Option<(usize, &'a T)> {
-    let number = next.fetch_add(1, Ordering::Relaxed);
-    Some((number, all.get(number)?))
 }
 
 /// The files of all guests: the tests and the tools.
