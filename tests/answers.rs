@@ -20,7 +20,7 @@ use serde_json::json;
 
 use table::ROWS;
 
-/// The ports of the host's servers.
+/// The port of netcat.
 const SSH: u16 = 22;
 /// The port of a server with a full queue: the kernel silently drops further SYNs.
 const FULL: u16 = 8025;
