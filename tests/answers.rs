@@ -1,4 +1,5 @@
-//! Real servers under real clients and scanners: an alert says what this host answered, and what was accepted after a scan.
+//! Real servers under real clients and scanners: an alert says what this host answered, and what it
+//! accepted after a scan.
 
 #[path = "answers/table.rs"]
 mod table;
@@ -19,44 +20,45 @@ use serde_json::json;
 
 use table::ROWS;
 
-/// The ports of the host's servers.
+/// The port of netcat.
 const SSH: u16 = 22;
-/// A server that accepts nothing more, at which the kernel drops SYNs without a word.
+/// The port of a server with a full queue: the kernel silently drops further SYNs.
 const FULL: u16 = 8025;
-/// Behind a rule that drops what comes in.
+/// The port behind a firewall rule that drops packets.
 const DROPPED: u16 = 8026;
-/// A UDP server that takes datagrams and says nothing.
+/// The port of a UDP server that receives datagrams and never answers.
 const MUTE: u16 = 2005;
 
 const DEADLINE: Duration = Duration::from_secs(60);
-/// A scan of all ports takes seconds, but most of a minute where the processor is a program.
+/// The deadline of a scan of all ports, which takes seconds, but most of a minute on an emulated
+/// processor.
 const ALL_PORTS_DEADLINE: Duration = Duration::from_secs(240);
 
 struct Row {
     name: &'static str,
-    /// The servers, for as long as the row runs.
+    /// Starts the servers, which run as long as the row.
     serve: fn(&Lab) -> Result<Guards>,
-    /// The shell's command line, run by the attacker. Names in braces stand for what the lab is made of.
+    /// The attacker's shell command. Names in braces are placeholders for parts of the lab.
     line: &'static str,
     measure: &'static str,
-    /// The port that the alert names, where it is about one.
+    /// The port in the alert, if the alert is about one port.
     port: Option<u16>,
-    /// How many ports of how many addresses answered how.
+    /// The number of ports and addresses for each kind of answer.
     open: u64,
     refused: u64,
     silent: u64,
     open_ports: &'static [u16],
 }
 
-/// What ends when it is dropped.
+/// A guard, which ends its server when it is dropped.
 type Guards = Vec<Box<dyn Any>>;
 
-/// Fills the queue of a server that does not accept: connections beyond it get no answer.
+/// Fills the queue of a server that never accepts: further connections get no answer.
 fn serve_nobody(lab: &Lab) -> Result<Guards> {
     lab.host()
         .enter(|| {
             let listener = TcpListener::bind((HOST, FULL))?;
-            // Room for one.
+            // The size of the queue.
             listen(&listener, Backlog::new(0)?)?;
             let first = TcpStream::connect((HOST, FULL))?;
             let second = TcpStream::connect_timeout(&(HOST, FULL).into(), Duration::from_millis(1));
@@ -77,7 +79,8 @@ fn serve_nobody(lab: &Lab) -> Result<Guards> {
         })
 }
 
-/// Has the host's rules drop what comes in for one port. They are asked before the table of its own addresses.
+/// Makes the host's routing rules drop packets for one port. The kernel applies them before its
+/// table of local addresses.
 fn drop_one_port(lab: &Lab) -> Result<()> {
     lab.host().ip(&format!(
         "rule add pref 1 iif {HOST_LINK} ipproto tcp dport {DROPPED} blackhole\n\
@@ -96,12 +99,12 @@ fn serve_all(lab: &Lab) -> Result<Guards> {
     Ok(guards)
 }
 
-/// A UDP server that takes datagrams and says nothing.
+/// A UDP server that receives datagrams and never answers.
 fn serve_mutely(lab: &Lab) -> Result<UdpSocket> {
     lab.host().enter(|| Ok(UdpSocket::bind((HOST, MUTE))?))
 }
 
-/// The command line with the lab's names in it.
+/// The command with the lab's names filled in.
 fn fill(line: &str) -> String {
     [
         ("{nmap}", "nmap -n -Pn -T4 --max-retries 1"),
@@ -115,10 +118,10 @@ fn fill(line: &str) -> String {
 }
 
 fn check(row: &Row) -> Result<()> {
-    /// All is judged at once, at the end.
+    /// One poll at the end judges all packets.
     const LONGEST: &str = "--interval 60s";
     let lab = Lab::new()?;
-    // 'Port unreachable' as often as it is due.
+    // No limit on 'port unreachable'.
     lab.host().set("ipv4/icmp_ratemask", 0)?;
     let _guards = (row.serve)(&lab)?;
     let agent = Agent::start(&lab, LONGEST)?;
@@ -144,16 +147,16 @@ fn check(row: &Row) -> Result<()> {
         port == row.port.map(|port| port.to_string()),
         "port {port:?}: {alert}"
     );
-    ensure!(alerts.next().is_none(), "a second one\n{}", stopped.seen);
+    ensure!(alerts.next().is_none(), "a second alert\n{}", stopped.seen);
     Ok(())
 }
 
 #[test]
-fn an_alert_says_what_was_answered() {
+fn an_alert_says_what_the_host_answered() {
     rows::check(ROWS, |row| row.name, check);
 }
 
-/// Another address of the attacker's, which scans nothing.
+/// Another address of the attacker's, which does not scan.
 const VISITOR: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 
 /// Connects to the host's port 22 from that address.
@@ -173,7 +176,7 @@ fn accepted(alert: &Alert) -> bool {
 }
 
 #[test]
-fn a_connection_after_a_scan_is_told_of_and_one_during_it_is_not() -> Result<()> {
+fn only_a_connection_after_a_scan_is_reported() -> Result<()> {
     report::detections([SCAN_THEN_CONNECT], check_connection_after_scan())
 }
 
@@ -182,7 +185,7 @@ fn check_connection_after_scan() -> Result<()> {
     lab.attacker()
         .ip(&format!("address add {VISITOR}/32 dev {ATTACKER_LINK}\n"))?;
     let server = Server::netcat(lab.host(), SSH)?;
-    // Long enough for the scan to be over when it is told of.
+    // Long enough for the scan to end before the report.
     let agent = Agent::start(&lab, "--interval 2s")?;
     agent.wait_poll()?;
     let scan = fill("{nmap} -sT -p 22,2000-2029 {host}");
@@ -225,22 +228,22 @@ fn check_connection_after_scan() -> Result<()> {
     let stopped = agent.stop()?;
     ensure!(stopped.status.success(), "{}", stopped.status);
     let count = stopped.seen.alerts.iter().filter(|alert| accepted(alert));
-    ensure!(count.count() == 1, "more than one\n{}", stopped.seen);
+    ensure!(count.count() == 1, "more than one alert\n{}", stopped.seen);
     Ok(())
 }
 
 #[test]
-fn a_scan_of_all_ports_is_told_of_in_few_lines_and_with_its_exact_count() -> Result<()> {
+fn a_scan_of_all_ports_has_few_lines_and_its_exact_count() -> Result<()> {
     const PORTS: u64 = 65_535;
-    /// When it begins and when it is over; one more is let pass for a scan that takes its time.
+    /// One line at the start and one at the end; one more is allowed for a slow scan.
     const MOST_LINES: usize = 3;
     let lab = Lab::new()?;
     let _server = Server::netcat(lab.host(), SSH)?;
-    // Each port is hit and refused, perhaps all within one poll.
+    // Each port is hit and refused, perhaps all in one poll.
     let agent = Agent::start(&lab, "--table-entries 200000")?;
     let scan = fill("{nmap} -sS -p- --min-rate 5000 {host}");
     run(lab.attacker(), shell(&scan), ALL_PORTS_DEADLINE)?.success()?;
-    // The first alert has it where the scan was over by then.
+    // The first alert has it if the scan was over by then.
     let alert = agent.wait_for("an alert with the exact count", |seen| {
         let mut scans = seen.fired("port-scan", "distinct_ports");
         scans

@@ -1,8 +1,8 @@
-//! The boundary of every detection on real packets: N events are quiet, one more alerts.
+//! The boundary of every detection on real packets: N events raise no alert, one more does.
 //!
-//! One row per rule and measure, and one for each query of the rules' source, which runs as it is written. The frames cross a real
-//! hook, the refusals and queries are this kernel's own. Other rules may fire on the same frames; a row asks about its own rule and
-//! measure alone.
+//! One row for each rule and measure, and one for each query of the rules' source, which runs
+//! unchanged. The frames cross a real hook; the refusals and queries are this kernel's own. Other
+//! rules may fire on the same frames: a row checks only its own rule and measure.
 
 #[path = "boundary/source.rs"]
 mod source;
@@ -18,9 +18,8 @@ use anyhow::{Context, Result, bail, ensure};
 use recon_tests::dns;
 use recon_tests::frame::{CLIENT_PORT, Path, data, syn};
 use recon_tests::lab::HOST;
-use recon_tests::puppet::Puppet;
 use recon_tests::server::Server;
-use recon_tests::{Agent, Alert, Lab, Sender, kernel, report, rows};
+use recon_tests::{Agent, Alert, Lab, Sender, TestProcess, kernel, report, rows};
 
 use table::ROWS;
 
@@ -42,14 +41,14 @@ struct Row {
     name: &'static str,
     rule: &'static str,
     measure: &'static str,
-    /// N.
+    /// N, the last quiet number of events.
     threshold: u64,
     window: &'static str,
-    /// Makes event number so and so of the remote.
+    /// Makes the event with this number for the remote.
     event: fn(&Bench<'_>, IpAddr, u16) -> Result<()>,
-    /// Signals that an event gives: one, and one more where the host's refusal is one too.
+    /// Signals of an event: one, or two where the host's refusal is one too.
     signals: u64,
-    /// What the alert names beside the remote.
+    /// What the alert names in addition to the remote.
     host: Option<IpAddr>,
     port: Option<u16>,
     direction: &'static str,
@@ -63,30 +62,31 @@ enum Family {
     V6,
 }
 
-/// What events are made with.
+/// The means to make events.
 struct Bench<'a> {
     sender: Sender,
-    /// A socket of the host that asks.
+    /// A socket of the host that sends queries.
     resolver: UdpSocket,
-    /// Takes queries and says nothing, so that the host refuses none.
+    /// Receives queries and never answers, so that the host refuses none.
     _nameserver: UdpSocket,
-    /// What a row has asked for beside.
+    /// What a row needs in addition, once it has asked for it.
     extra: OnceCell<Extra>,
     lab: &'a Lab,
 }
 
-/// What few rows need.
+/// The needs of few rows.
 enum Extra {
-    /// A program of the host that is called as a scanner is.
-    Scanner(Puppet),
-    /// A web server of the host, which remotes can connect to. It runs as long as this is held.
+    /// A program of the host with a scanner's name.
+    Scanner(TestProcess),
+    /// A web server of the host, open to remotes as long as this value lives.
     Web { _server: Server },
 }
 
 impl<'a> Bench<'a> {
     fn new(lab: &'a Lab) -> Result<Self> {
         const ANY_PORT: u16 = 0;
-        // Kinds of ICMP that the kernel limits, a bit each: none. 'Port unreachable' would be sent 50 times.
+        // The mask of ICMP types that the kernel limits, here none. Otherwise it would send 'port
+        // unreachable' only 50 times.
         lab.host().set("ipv4/icmp_ratemask", 0)?;
         let bind = |port| lab.host().enter(|| Ok(UdpSocket::bind((HOST, port))?));
         Ok(Self {
@@ -117,7 +117,7 @@ impl<'a> Bench<'a> {
         self.sender.send(&Path::new(remote, host).echo(number)?)
     }
 
-    /// Makes events of these numbers, and returns how many signals they give.
+    /// Makes the events with these numbers, and returns how many signals they cause.
     fn make(&self, row: &Row, remote: IpAddr, numbers: Range<u64>) -> Result<u64> {
         let signals = row.signals * (numbers.end - numbers.start);
         for number in numbers {
@@ -135,7 +135,7 @@ impl Row {
         }
     }
 
-    /// The ends that an alert about `remote` names.
+    /// The source and the destination in an alert about `remote`.
     fn ends(&self, remote: IpAddr) -> [Option<String>; 2] {
         let (remote, host) = (Some(remote.to_string()), self.host.map(|ip| ip.to_string()));
         match self.direction {
@@ -144,7 +144,7 @@ impl Row {
         }
     }
 
-    /// The alerts about `remote` among those of this row.
+    /// The row's own alerts about `remote`.
     fn about<'a>(&'a self, remote: IpAddr, alerts: &'a [Alert]) -> impl Iterator<Item = &'a Alert> {
         let end = match self.direction {
             "egress" => "destination.ip",
@@ -155,7 +155,7 @@ impl Row {
         })
     }
 
-    /// At the threshold there must be no alert yet.
+    /// Fails if there is an alert at the threshold.
     fn ensure_quiet(&self, remote: IpAddr, alerts: &[Alert]) -> Result<()> {
         match self.about(remote, alerts).next() {
             Some(early) => bail!("{} events of {remote}: {early}", self.threshold),
@@ -186,7 +186,8 @@ impl Row {
         Ok(())
     }
 
-    /// One more event of a remote that has made N, after `signals` in all: an alert by the poll that drains it.
+    /// Makes one more event for a remote with N, after `signals` in all, and expects an alert from
+    /// the poll that drains it.
     fn cross(&self, bench: &Bench<'_>, agent: &Agent, remote: IpAddr, signals: u64) -> Result<u64> {
         let more = bench.make(self, remote, self.threshold..self.threshold + 1)?;
         let what = format!("an alert about {remote}");
@@ -267,10 +268,10 @@ fn one_more_than_the_threshold_alerts() {
 }
 
 #[test]
-fn the_queries_of_the_source_run_as_they_are() -> Result<()> {
+fn the_queries_of_the_source_run_unchanged() -> Result<()> {
     if kernel::is_emulated()? {
-        // They take minutes there, and no kernel makes a difference to them.
-        report::leave_out("the queries of the source", "the processor is emulated");
+        // They take minutes there, and their results do not depend on the kernel.
+        report::skip("the queries of the source", "the processor is emulated");
         return Ok(());
     }
     let mut file = tempfile::Builder::new().suffix(".kql").tempfile()?;

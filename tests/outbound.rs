@@ -1,7 +1,9 @@
-//! The boundary of the detections that know this host's processes, on real connections: N events are quiet, one more alerts.
+//! The boundary of the detections that know this host's processes, on real connections: N events
+//! raise no alert, one more does.
 //!
-//! One row per rule and measure. Two processes of the host, and for connections that come in a third one, do what the row says to three places
-//! of the attacker's. Other rules may fire on the same connections; a row asks about its own rule, measure and signals alone.
+//! One row for each rule and measure. Two processes of the host, and a third one for inbound
+//! connections, do what the row says with three remotes of the attacker's. Other rules may fire on
+//! the same connections: a row checks only its own rule, measure and signals.
 
 #[path = "outbound/bench.rs"]
 mod bench;
@@ -24,26 +26,27 @@ struct Row {
     name: &'static str,
     rule: &'static str,
     measure: &'static str,
-    /// What is counted.
+    /// The counted signals.
     signals: &'static [&'static str],
-    /// N.
+    /// N, the last quiet number of events.
     threshold: u64,
     direction: &'static str,
-    /// What the host's two processes are called.
+    /// The names of the host's two processes.
     programs: [&'static str; 2],
-    /// How many events of the second one at the first place must stay quiet: none where both are counted together.
+    /// Events of the second process at the first remote that must raise no alert: none if both
+    /// processes count together.
     others: u64,
-    /// Lines for `ip` on the host.
+    /// Lines of `ip -batch` on the host.
     routes: &'static str,
-    /// Makes event number so and so of the group.
+    /// Makes the event with this number for the group.
     event: fn(&Bench, Group, u16) -> Result<()>,
-    /// Signals that an event gives, all kinds together.
+    /// Signals of an event, of all kinds together.
     gives: u64,
-    /// What an alert names of both ends.
+    /// The ends that an alert names.
     ends: fn(Place) -> Ends,
 }
 
-/// What an alert names of source and destination.
+/// The source and the destination that an alert names.
 struct Ends {
     source: Option<IpAddr>,
     destination: Option<IpAddr>,
@@ -51,7 +54,7 @@ struct Ends {
 }
 
 impl Row {
-    /// Makes events of these numbers, and returns how many signals they give.
+    /// Makes the events with these numbers, and returns how many signals they cause.
     fn make(&self, bench: &Bench, group: Group, numbers: std::ops::Range<u64>) -> Result<u64> {
         let signals = self.gives * (numbers.end - numbers.start);
         for number in numbers {
@@ -60,14 +63,14 @@ impl Row {
         Ok(signals)
     }
 
-    /// What an alert about the group names: who did what to whom.
+    /// The fields of an alert about the group.
     fn names(&self, bench: &Bench, group: Group) -> Vec<(&'static str, Option<String>)> {
         let Ends {
             source,
             destination,
             port,
         } = (self.ends)(group.place);
-        let puppet = match self.direction {
+        let process = match self.direction {
             "egress" => bench.actor(group.actor),
             _ => &bench.server,
         };
@@ -76,17 +79,17 @@ impl Row {
             ("source.ip", ip(source)),
             ("destination.ip", ip(destination)),
             ("destination.port", port.map(|port| port.to_string())),
-            ("process.pid", Some(puppet.pid().to_string())),
+            ("process.pid", Some(process.pid().to_string())),
         ]
     }
 
-    /// The alerts of this row, about whichever group.
+    /// This row's alerts, about any group.
     fn fired<'a>(&'a self, seen: &'a Seen) -> impl Iterator<Item = &'a Alert> {
         seen.fired(self.rule, self.measure)
             .filter(|alert| alert.signals() == self.signals)
     }
 
-    /// The first one about the group.
+    /// The first alert about the group.
     fn about(&self, bench: &Bench, group: Group, seen: &Seen) -> Option<Alert> {
         let names = self.names(bench, group);
         let is_named =
@@ -94,7 +97,7 @@ impl Row {
         self.fired(seen).find(is_named).cloned()
     }
 
-    /// No group has more than N events.
+    /// Fails if there is any alert: no group has more than N events.
     fn ensure_quiet(&self, seen: &Seen) -> Result<()> {
         match self.fired(seen).next() {
             Some(early) => bail!("at {} events: {early}", self.threshold),
@@ -105,12 +108,12 @@ impl Row {
     fn check_alert(&self, bench: &Bench, group: Group, alert: &Alert) -> Result<()> {
         /// The tests run as root.
         const ROOT: &str = "0";
-        let puppet = match self.direction {
+        let process = match self.direction {
             "egress" => bench.actor(group.actor),
             _ => &bench.server,
         };
         let text = |value: &str| Some(value.to_owned());
-        let executable = puppet.executable();
+        let executable = process.executable();
         let name = executable.file_name().map(|name| name.to_string_lossy());
         for (field, expected) in [
             ("event.kind", text("alert")),
@@ -122,7 +125,7 @@ impl Row {
             ("recon.lower_bound", text("false")),
             ("process.name", name.map(Into::into)),
             ("process.executable", Some(executable.display().to_string())),
-            ("process.command_line", text(puppet.command_line())),
+            ("process.command_line", text(process.command_line())),
             ("process.parent.pid", Some(std::process::id().to_string())),
             ("user.id", text(ROOT)),
             ("container.id", None),
@@ -136,7 +139,8 @@ impl Row {
         Ok(())
     }
 
-    /// One more event of a group that has made N, after `signals` in all: an alert by the poll that drains it.
+    /// Makes one more event for a group with N, after `signals` in all, and expects an alert from
+    /// the poll that drains it.
     fn cross(&self, bench: &Bench, agent: &Agent, group: Group, signals: u64) -> Result<u64> {
         let more = self.make(bench, group, self.threshold..self.threshold + 1)?;
         let what = format!("an alert about {group:?}");
@@ -211,7 +215,10 @@ fn several_processes_are_named_in_a_list() -> Result<()> {
     let alert = agent.wait_for("an alert about both", |seen| {
         seen.fired(FAILED.rule, FAILED.measure).next().cloned()
     })?;
-    ensure!(alert.field("process").is_none(), "one of two: {alert}");
+    ensure!(
+        alert.field("process").is_none(),
+        "names one of two processes: {alert}"
+    );
     let processes = alert.field("recon.processes");
     let processes = processes.and_then(|list| list.as_array());
     let pids = processes.into_iter().flatten();

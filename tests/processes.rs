@@ -1,6 +1,8 @@
-//! Real tools on the host under watch: each alert names the process that did it, also when that is gone before anybody looks.
+//! Real tools on the watched host: each alert names the process that caused it, even if it has
+//! ended before anybody looks.
 //!
-//! A row's alerts are all that may come. Each row is checked twice: with polls while the tool runs, and with one poll long after its end.
+//! A row lists all alerts that may come. Each row is checked twice: with polls while the tool runs,
+//! and with one poll long after its end.
 
 #[path = "processes/table.rs"]
 mod table;
@@ -29,18 +31,19 @@ type Fired = (&'static str, &'static str);
 struct Row {
     name: &'static str,
     program: &'static str,
-    /// The name of the copy that is run, if it is one.
+    /// The name of the tool's copy, if the row runs a copy.
     alias: Option<&'static str>,
-    /// Separated by blanks. Names in braces stand for what the lab is made of.
+    /// The arguments, separated by blanks. Names in braces are placeholders for parts of the lab.
     arguments: &'static str,
     runs: As,
-    /// The agent's arguments, beside the interval.
+    /// The agent's arguments, in addition to the interval.
     options: &'static str,
     /// The alerts that must come, and no others.
     expected: &'static [Fired],
-    /// What each of them counted.
+    /// The signal that each alert counts.
     signals: &'static [&'static str],
-    /// The first kernel that says who sends so. On an older one the same is counted, but is no process's.
+    /// The first kernel that knows the sending process. An older one counts the same without a
+    /// process.
     since: Option<Linux>,
 }
 
@@ -54,25 +57,25 @@ impl Row {
     }
 }
 
-/// Under which circumstances a tool runs.
+/// The environment of the tool.
 #[derive(Clone, Copy, PartialEq)]
 enum As {
     Root,
     /// A user without privileges.
     Nobody,
-    /// Root in a cgroup such as container runtimes make.
+    /// Root in a cgroup like those of container runtimes.
     Container,
     /// The same in a network namespace of its own, for which the host forwards.
     Guest,
 }
 
-/// The user of Debian's that owns nothing.
+/// Debian's user without files.
 const NOBODY: &str = "65534";
 const ROOT: &str = "0";
 /// An id of a container, 64 hexadecimal digits.
 const CONTAINER: &str = "5f0c7d3a9b1e4f6289ab3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7081";
 
-/// Connects to port after port, without a pause.
+/// Connects to one port after the other without a pause.
 const CONNECT_LOOP: &str = "\
 import _socket, sys
 address, first, last = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -82,16 +85,16 @@ for port in range(first, last + 1):
     connection.close()
 ";
 
-/// For a name server: enough for a flood.
+/// Queries for a name server, enough for a flood.
 const QUESTIONS: u32 = 210;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// What a row runs.
+/// The files of a row.
 struct Tool {
     path: PathBuf,
     arguments: Vec<OsString>,
-    /// The copy that it may be, and the files that it reads.
+    /// The tool's copy, if any, and its input files.
     _guards: (Option<Renamed>, TempDir),
 }
 
@@ -131,7 +134,7 @@ impl Tool {
         })
     }
 
-    /// The command that becomes the tool, without another process.
+    /// The command that executes the tool in the same process.
     fn command(&self, row: &Row, lab: &Lab) -> Result<Command> {
         let mut command = match row.runs {
             As::Root => Command::new(&self.path),
@@ -163,7 +166,7 @@ impl Tool {
     }
 }
 
-/// A cgroup below the host's, named as systemd names those of Docker's containers.
+/// A cgroup below the host's, with a name such as systemd gives to Docker's containers.
 fn container(lab: &Lab) -> Result<PathBuf> {
     let cgroup = lab.host().cgroup().context("the host has a cgroup")?;
     let folder = cgroup.path().join(format!("docker-{CONTAINER}.scope"));
@@ -192,15 +195,15 @@ fn guest(lab: &Lab) -> Result<Namespace> {
 
 #[derive(Clone, Copy)]
 enum Look {
-    /// Every 100 ms.
+    /// Polls every 100 ms.
     Meanwhile,
-    /// Once, when it is long over.
+    /// Polls once, long after the end.
     Afterwards,
 }
 
 fn check(row: &Row, expected: &[Fired], look: Look) -> Result<()> {
     let lab = Lab::new()?;
-    // 'Port unreachable' as often as it is due.
+    // No limit on 'port unreachable'.
     lab.attacker().set("ipv4/icmp_ratemask", 0)?;
     let _nameserver = Responder::start(lab.attacker(), ATTACKER)?;
     let tool = Tool::of(row)?;
@@ -239,7 +242,8 @@ fn check(row: &Row, expected: &[Fired], look: Look) -> Result<()> {
         .with_context(|| format!("{}{}", stopped.seen, finished.output))
 }
 
-/// masscan's receiver ends on the first frame after the scan, and nothing else sends any. Too few for a ping sweep.
+/// masscan's receiver ends on the first frame after the scan, so pings send some. They are too few
+/// for a ping sweep.
 fn frames_for_receiver(lab: &Lab) -> Result<Process> {
     let mut ping = Command::new("ping");
     ping.args(["-q", "-i", "0.5", "-c", "40", &HOST.to_string()])
@@ -252,11 +256,11 @@ fn is(alert: &Alert, (rule, measure): Fired) -> bool {
 }
 
 fn only_the_expected(expected: &[Fired], alerts: &[Alert]) -> Result<()> {
-    /// One when the threshold is crossed, one at ten times that.
+    /// One alert at the threshold, one at ten times that.
     const MOST_LINES: usize = 2;
     for alert in alerts {
         let known = expected.iter().any(|&fired| is(alert, fired));
-        ensure!(known, "this was not expected: {alert}");
+        ensure!(known, "unexpected alert: {alert}");
     }
     for &fired in expected {
         let lines = alerts.iter().filter(|alert| is(alert, fired)).count();
@@ -296,7 +300,7 @@ fn check_alert(row: &Row, tool: &Tool, finished: &Finished, alert: &Alert) -> Re
             "{field} is {found:?}, not {expected:?}: {alert}"
         );
     }
-    // The process may have ended before these could be asked for.
+    // The process may have ended before recon could read these.
     for (field, expected) in [
         ("process.command_line", tool.command_line()),
         ("process.parent.pid", std::process::id().to_string()),
@@ -320,7 +324,7 @@ fn check_and_tell(row: &Row, look: Look) -> Result<()> {
     for &(rule, measure) in row.expected {
         if let Some(since) = row.since.filter(|&since| kernel < since) {
             let subject = report::detection(rule, measure);
-            report::tell(report::DETECTION, &subject, &format!("from {since} on"));
+            report::record(report::DETECTION, &subject, &format!("from {since} on"));
         }
     }
     let expected = row.expected_on(kernel);
@@ -328,7 +332,7 @@ fn check_and_tell(row: &Row, look: Look) -> Result<()> {
 }
 
 #[test]
-fn a_process_is_named_while_it_runs() {
+fn alerts_name_a_process_while_it_runs() {
     rows::check(
         ROWS,
         |row| row.name,
@@ -337,7 +341,7 @@ fn a_process_is_named_while_it_runs() {
 }
 
 #[test]
-fn a_process_is_named_after_its_end() {
+fn alerts_name_a_process_after_its_end() {
     rows::check(
         ROWS,
         |row| row.name,

@@ -1,6 +1,8 @@
-//! What is nobody's scan stays quiet: busy, old, answered and strayed traffic causes no alert, and the counters show that it was seen.
+//! Traffic that is no scan raises no alert: busy, old, answered and stray traffic. The counters
+//! show that recon saw it.
 //!
-//! Each row also says how many signals its traffic gives. A threshold would hide a few that should not be.
+//! Each row also says how many signals its traffic causes, since a threshold would hide a few wrong
+//! ones.
 
 #[path = "quiet/connections.rs"]
 mod connections;
@@ -22,19 +24,19 @@ use recon_tests::{Agent, Alert, Lab, Server, report, rows};
 use connections::{BACKSCATTER_PORTS, backscatter, forget, open_connections, use_and_close};
 use servers::{Mirror, proxy};
 
-/// What happens while the agent runs. What has to happen before is done when this is made.
+/// The traffic while the agent runs. Constructing it does what must happen before.
 type Traffic<'lab> = Box<dyn FnOnce() -> Result<()> + 'lab>;
 
 struct Row {
     name: &'static str,
-    /// A program that other systems than Debian do without.
+    /// A program that only Debian has.
     needs: Option<&'static str>,
     traffic: for<'lab> fn(&'lab Lab) -> Result<Traffic<'lab>>,
-    /// At least as many frames cross in and out.
+    /// The least number of frames in each direction.
     frames: [u64; 2],
-    /// The signals among them: connections that are opened, questions that are asked.
+    /// The signals among them: opened connections and sent queries.
     signals: RangeInclusive<u64>,
-    /// Whether it may be too much of what comes in. This host's own processes cause no alert in any row.
+    /// Whether inbound traffic may raise an alert. The host's own processes raise none in any row.
     is_busy: bool,
 }
 
@@ -57,9 +59,9 @@ const ROWS: &[Row] = &[
                 from_attacker(lab, "iperf3 -c {host} -n 100M --bidir")
             }))
         },
-        // Of up to 64 KiB each; whichever way is through first ends both.
+        // Of up to 64 KiB each; the direction that finishes first ends both.
         frames: [800, 800],
-        // A connection to talk and one for the data each way: asked for, answered, accepted.
+        // A control connection and a data connection each way: opened, answered, accepted.
         signals: 9..=9,
         ..ROW
     },
@@ -73,7 +75,8 @@ const ROWS: &[Row] = &[
             }))
         },
         frames: [7_000, 7_000],
-        // A connection to talk, and on each of two flows a datagram before the first answer, and that answer.
+        // A control connection, and on each of two flows a datagram before the first answer, and
+        // that answer.
         signals: 7..=7,
         ..ROW
     },
@@ -87,7 +90,7 @@ const ROWS: &[Row] = &[
             }))
         },
         frames: [7_000, 10],
-        // A SYN, and a datagram that nobody has asked for.
+        // A SYN and an unsolicited datagram.
         signals: 2..=2,
         ..ROW
     },
@@ -104,7 +107,8 @@ const ROWS: &[Row] = &[
     Row {
         name: "connections that this host has closed and forgotten",
         traffic: |lab| {
-            // As after a minute in FIN-WAIT-2: nothing is kept of a connection whose end was acknowledged.
+            // The state after a minute in FIN-WAIT-2: recon keeps nothing of a connection whose end
+            // was acknowledged.
             lab.host().set("ipv4/tcp_max_tw_buckets", 0)?;
             let connections = open_connections(lab)?;
             Ok(Box::new(move || {
@@ -128,12 +132,12 @@ const ROWS: &[Row] = &[
             }))
         },
         frames: [150, 150],
-        // The questions; the answers, to 150 ports, are none.
+        // The queries count; the answers, to 150 ports, do not.
         signals: 150..=150,
         ..ROW
     },
     Row {
-        name: "a resolver of which each look-up is a process",
+        name: "a resolver with a process for each look-up",
         traffic: |lab| {
             let upstream = Responder::start(lab.attacker(), ATTACKER)?;
             Ok(Box::new(move || {
@@ -161,7 +165,7 @@ const ROWS: &[Row] = &[
             }))
         },
         frames: [5, 5],
-        // A connection or a few.
+        // One or a few connections.
         signals: 1..=10,
         ..ROW
     },
@@ -186,7 +190,7 @@ const ROWS: &[Row] = &[
     Row {
         name: "backscatter",
         traffic: |lab| Ok(Box::new(|| backscatter(lab))),
-        // The host resets the connections that it never asked for.
+        // The host resets connections that it did not open.
         frames: [5 * BACKSCATTER_PORTS as u64, BACKSCATTER_PORTS as u64],
         signals: 0..=0,
         ..ROW
@@ -212,7 +216,7 @@ const ROWS: &[Row] = &[
             }))
         },
         frames: [3_200, 3_200],
-        // One connection asked for, answered, accepted, and a GET; one SYN sent.
+        // One connection opened, answered, accepted, and a GET; one SYN sent.
         signals: 5..=5,
         ..ROW
     },
@@ -236,7 +240,7 @@ fn check(row: &Row) -> Result<()> {
     if let Some(program) = row.needs
         && let Err(error) = locate(program)
     {
-        report::leave_out(row.name, &error.to_string());
+        report::skip(row.name, &error.to_string());
         return Ok(());
     }
     let lab = Lab::new()?;
@@ -264,6 +268,6 @@ fn check(row: &Row) -> Result<()> {
 }
 
 #[test]
-fn what_is_nobodys_scan_stays_quiet() {
+fn traffic_that_is_no_scan_raises_no_alert() {
     rows::check(ROWS, |row| row.name, check);
 }

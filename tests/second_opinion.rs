@@ -1,8 +1,9 @@
-//! A second opinion: what recon's rules say of rows is what another engine says that runs KQL itself.
+//! A second opinion: recon's rules report the same of rows as another engine that runs KQL itself.
 //!
-//! The source's ten queries run unchanged in both, over a thousand random sets of rows and over rows that `recon run --events` has written
-//! of real traffic. The two differ in what is a stream's: recon tells of a group again as it grows, and of times it knows windows, so
-//! the last alert of each group counts, and columns that are times do not.
+//! The source's ten queries run unchanged in both engines, over a thousand random sets of rows and
+//! over rows that `recon run --events` has written from real traffic. The two differ where recon
+//! works on a stream: recon reports a group again as it grows, and its times are windows. So the
+//! last alert of each group counts, and columns with times do not.
 
 #[path = "second_opinion/engine.rs"]
 mod engine;
@@ -32,9 +33,9 @@ use engine::Engine;
 const SETS: u64 = 1000;
 const INTERVAL: &str = "--interval 200ms";
 const DEADLINE: Duration = Duration::from_secs(60);
-/// Bytes of the web server's page.
+/// The size of the web server's page in bytes.
 const PAGE: u64 = 100;
-/// What goes on while rows are counted, in this order, by the attacker or by the host itself.
+/// The traffic while rows are counted, in this order, from the attacker or from the host itself.
 const TRAFFIC: [&str; 7] = [
     "nmap -n -Pn -sS -p1-300 --max-retries 0 {host}",
     "hping3 -q -n -S -p 443 -c 800 -i u500 -a 198.51.100.20 {host}",
@@ -45,7 +46,7 @@ const TRAFFIC: [&str; 7] = [
     "host: nmap -n -Pn -sT -p1-30 --max-retries 0 {attacker}",
 ];
 
-/// The ten queries as their source has them.
+/// The ten queries, unchanged from their source.
 const SOURCE: &str = include_str!("second_opinion/detections.kql");
 
 fn source_file() -> PathBuf {
@@ -58,7 +59,7 @@ fn source_file() -> PathBuf {
 /// A query of the source.
 struct Query {
     text: String,
-    /// The columns that tell its groups apart, but for times.
+    /// The columns that identify its groups, without times.
     groups: Vec<String>,
 }
 
@@ -92,8 +93,9 @@ impl Query {
         }
     }
 
-    /// The query for the other engine. Two things that recon documents are said in KQL: rows do not count where what they are grouped
-    /// by is no port of theirs, and a name that ends in `.exe` is one without that too.
+    /// The query for the other engine. Two documented properties of recon are added in KQL: rows do
+    /// not count if the column that they are grouped by is not a port of theirs, and a name that
+    /// ends in `.exe` also matches without it.
     fn for_engine(&self) -> String {
         let mut text = self.text.replace("nmap.exe", "nmap");
         if self.groups.iter().any(|name| name == "LocalPort") && text.contains("| summarize") {
@@ -103,10 +105,10 @@ impl Query {
     }
 }
 
-/// What is told of a group: its columns, but for times.
-type Told = BTreeMap<String, String>;
+/// The reported columns of a group, without times.
+type Report = BTreeMap<String, String>;
 
-fn told(columns: &Map<String, Value>) -> Told {
+fn reported_columns(columns: &Map<String, Value>) -> Report {
     let times = ["TimeGenerated", "time_diff"];
     columns
         .iter()
@@ -115,7 +117,7 @@ fn told(columns: &Map<String, Value>) -> Told {
         .collect()
 }
 
-/// The source's rules, in their order.
+/// The source's rules, in order.
 fn in_force() -> Result<InForce> {
     let options = RuleOptions {
         rules: vec![source_file()],
@@ -124,8 +126,8 @@ fn in_force() -> Result<InForce> {
     settings::in_force(&options, Vec::new).map_err(|refused| anyhow!("{refused}"))
 }
 
-/// What recon says of rows, for each rule in the order of the file: the last that was told of each group.
-fn judged(rows: &[Value], queries: &[Query]) -> Result<Vec<BTreeSet<Told>>> {
+/// recon's result for rows: for each rule in the order of the file, the last report of each group.
+fn judged(rows: &[Value], queries: &[Query]) -> Result<Vec<BTreeSet<Report>>> {
     let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
     let in_force = in_force()?;
     let ids: Vec<String> = in_force
@@ -135,25 +137,25 @@ fn judged(rows: &[Value], queries: &[Query]) -> Result<Vec<BTreeSet<Told>>> {
         .collect();
     let mut alerts = Vec::new();
     replay::judge("rows", lines.as_bytes(), in_force, &mut alerts)?;
-    told_last(&String::from_utf8(alerts)?, &ids, queries)
+    last_reports(&String::from_utf8(alerts)?, &ids, queries)
 }
 
-/// The last that was told of each group of each rule.
-fn told_last(alerts: &str, ids: &[String], queries: &[Query]) -> Result<Vec<BTreeSet<Told>>> {
+/// The last report of each group of each rule.
+fn last_reports(alerts: &str, ids: &[String], queries: &[Query]) -> Result<Vec<BTreeSet<Report>>> {
     let mut last = vec![BTreeMap::new(); queries.len()];
     for line in alerts.lines() {
         let alert: Value = serde_json::from_str(line)?;
         let id = alert.pointer("/rule/id").and_then(Value::as_str);
         let rule = ids.iter().position(|known| Some(known.as_str()) == id);
-        let rule = rule.with_context(|| format!("no such rule: {line}"))?;
+        let rule = rule.with_context(|| format!("unknown rule in {line}"))?;
         let columns = alert.pointer("/recon/columns").and_then(Value::as_object);
-        let told = told(columns.with_context(|| format!("no columns: {line}"))?);
+        let report = reported_columns(columns.with_context(|| format!("no columns: {line}"))?);
         let group: Vec<_> = queries[rule]
             .groups
             .iter()
-            .map(|name| told.get(name).cloned())
+            .map(|name| report.get(name).cloned())
             .collect();
-        last[rule].insert(group, told);
+        last[rule].insert(group, report);
     }
     Ok(last
         .into_iter()
@@ -161,12 +163,16 @@ fn told_last(alerts: &str, ids: &[String], queries: &[Query]) -> Result<Vec<BTre
         .collect())
 }
 
-/// Ensures that both say the same of some rows, and returns how many groups they tell of.
-fn compare(rows: &[Value], ours: &[BTreeSet<Told>], theirs: &[BTreeSet<Told>]) -> Result<usize> {
+/// Checks that both engines agree on some rows, and returns the number of reported groups.
+fn compare(
+    rows: &[Value],
+    ours: &[BTreeSet<Report>],
+    theirs: &[BTreeSet<Report>],
+) -> Result<usize> {
     for ((query, ours), theirs) in Query::all().iter().zip(ours).zip(theirs) {
         ensure!(
             ours == theirs,
-            "{}\nrecon says {ours:#?}\nthe other engine {theirs:#?}\nof {}",
+            "{}\nrecon reports {ours:#?}\nthe other engine {theirs:#?}\nfor {}",
             query.text,
             Value::from(rows.to_vec())
         );
@@ -183,7 +189,7 @@ fn random_rows() -> Result<()> {
     let queries = Query::all();
     ensure!((queries.len(), in_force()?.rules.len()) == (10, 10));
     let sets: Vec<Vec<Value>> = (0..SETS).map(random::rows).collect();
-    // Every query groups by the remote, and no two sets have one in common: so one question is enough for all of them.
+    // Every query groups by the remote, and no two sets share one: so one call serves all sets.
     let mut engine = Engine::start(queries.iter().map(Query::for_engine))?;
     let theirs = engine.ask(&sets.concat())?;
     let mut groups = 0;
@@ -195,17 +201,23 @@ fn random_rows() -> Result<()> {
         };
         let theirs: Vec<_> = theirs
             .iter()
-            .map(|found| found.iter().filter(is_of_set).map(told).collect())
+            .map(|found| {
+                found
+                    .iter()
+                    .filter(is_of_set)
+                    .map(reported_columns)
+                    .collect()
+            })
             .collect();
         groups += compare(rows, &judged(rows, &queries)?, &theirs)
             .with_context(|| format!("set {number}"))?;
     }
-    // Sets of which nothing is told would agree as well.
+    // Sets without reports would agree as well.
     ensure!(groups as u64 > 5 * SETS, "{groups} groups in {SETS} sets");
     Ok(())
 }
 
-/// A scan, a flood, failures and visits, as `recon run --events` has counted them.
+/// A scan, a flood, failures and visits, as counted by `recon run --events`.
 #[test]
 fn rows_of_real_traffic() -> Result<()> {
     let lab = Lab::new()?;
@@ -243,29 +255,31 @@ fn rows_of_real_traffic() -> Result<()> {
     let theirs: Vec<_> = engine.ask(&rows)?;
     let theirs: Vec<_> = theirs
         .iter()
-        .map(|found| found.iter().map(told).collect())
+        .map(|found| found.iter().map(reported_columns).collect())
         .collect();
     let ours = judged(&rows, &queries)?;
     compare(&rows, &ours, &theirs)?;
-    // All but those on DNS and SMB, which this traffic has none of.
+    // All rules except those on DNS and SMB, which this traffic lacks.
     let firing = ours.iter().filter(|groups| !groups.is_empty()).count();
     ensure!(firing >= queries.len() - 2, "{firing} rules: {ours:#?}");
-    ensure_told_as_it_ran(&stopped.seen, &ours)
+    ensure_reported_live(&stopped.seen, &ours)
 }
 
-/// What the agent has told of while it ran are the same groups.
-fn ensure_told_as_it_ran(seen: &Seen, judged: &[BTreeSet<Told>]) -> Result<()> {
+/// The agent's reports while it ran are about the same groups.
+fn ensure_reported_live(seen: &Seen, judged: &[BTreeSet<Report>]) -> Result<()> {
     for ((query, rule), judged) in Query::all().iter().zip(in_force()?.rules).zip(judged) {
-        let group = |told: &Told| -> Vec<Option<String>> {
+        let group = |report: &Report| -> Vec<Option<String>> {
             let names = query.groups.iter();
-            names.map(|name| told.get(name).cloned()).collect()
+            names.map(|name| report.get(name).cloned()).collect()
         };
         let of_rule = seen
             .alerts
             .iter()
             .filter(|alert| alert.text("rule.id").as_deref() == Some(rule.plan.id.as_str()));
         let columns = of_rule.filter_map(|alert| alert.field("recon.columns")?.as_object());
-        let live: BTreeSet<_> = columns.map(|columns| group(&told(columns))).collect();
+        let live: BTreeSet<_> = columns
+            .map(|columns| group(&reported_columns(columns)))
+            .collect();
         let judged: BTreeSet<_> = judged.iter().map(group).collect();
         ensure!(
             live == judged,
@@ -276,7 +290,7 @@ fn ensure_told_as_it_ran(seen: &Seen, judged: &[BTreeSet<Told>]) -> Result<()> {
     Ok(())
 }
 
-/// The rows of an agent's file, their times moved so that the first is that of a full hour.
+/// The rows of an agent's file, with their times shifted so that the first is at a full hour.
 fn rows_of_an_hour(lines: &str) -> Result<Vec<Value>> {
     const HOUR: i64 = 3600;
     let mut rows: Vec<Value> = lines

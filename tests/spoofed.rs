@@ -1,7 +1,9 @@
-//! A scanner inside a flood of a million spoofed sources: both are told of, nothing is lost in silence, and memory is bounded.
+//! A scanner inside of a flood from a million spoofed sources: recon reports both, loses nothing
+//! silently, and its memory is bounded.
 //!
-//! The flood is of IPv6, since the ranges set aside for tests have too few IPv4 addresses; the host answers each SYN with a reset, so that its answers
-//! are a flood as well. nmap scans at its usual speed meanwhile.
+//! The flood is IPv6, since the ranges reserved for tests have too few IPv4 addresses. The host
+//! answers each SYN with a reset, so its answers are a flood as well. nmap scans at its usual speed
+//! in the meantime.
 
 use std::net::Ipv6Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,41 +18,42 @@ use recon_tests::process::{run, shell};
 use recon_tests::usage::peak_memory;
 use recon_tests::{Agent, Alert, Lab, Seen, Sender};
 
-/// At a rate that leaves the host time to answer a scanner at its usual speed, and within one window of the rule on distributed floods.
+/// At a rate at which the host can answer a scanner at its usual speed, and within one window of
+/// the rule on distributed floods.
 const PACED: Flood = Flood {
     sources: 1_000_000,
     rate: Some(60_000),
 };
-/// For over a minute, as fast as can be.
+/// For over a minute, as fast as the machine can.
 const FULL: Flood = Flood {
     sources: 10_000_000,
     rate: None,
 };
-/// What is ahead of a source's number: none of the lab's own networks.
+/// The prefix of the sources, in none of the lab's own networks.
 const NETWORK: u128 = 0x2001_0db8_00ff_0000_0000_0000_0000_0000;
-/// A port that nobody listens on.
+/// A closed port.
 const TARGET: u16 = 443;
-/// Ports that nmap scans, and how many of them have to be counted.
+/// Ports that nmap scans, and how many of them recon must count.
 const SCANNED: u64 = 1000;
 const COUNTED: u64 = SCANNED * 95 / 100;
-/// Three standard errors of the estimate of sources, in per cent.
+/// Three standard errors of the estimated number of sources, in percent.
 const ERROR: u64 = 10;
-/// The bound by default.
+/// The default limit.
 const MEMORY: u64 = 256 << 20;
-/// How long the flood and the end of its incident may take.
+/// The deadline of the flood and the end of its incident.
 const DEADLINE: Duration = Duration::from_secs(300);
 
-/// How a flood goes: so many sources, and more as long as the scan runs.
+/// A flood: this many sources, and more as long as the scan runs.
 #[derive(Clone, Copy)]
 struct Flood {
     sources: u32,
-    /// Packets a second; what the machine can where it is none.
+    /// Packets a second; `None` for as many as the machine can send.
     rate: Option<u32>,
 }
 
-/// Sends it, and returns how many sources there were.
+/// Sends the flood, and returns the number of sources.
 fn send(sender: &Sender, flood: Flood, is_scanned: &AtomicBool) -> Result<u32> {
-    /// Packets between two looks at the clock.
+    /// Packets between two readings of the clock.
     const BURST: u32 = 500;
     let start = Instant::now();
     for number in 0.. {
@@ -66,14 +69,14 @@ fn send(sender: &Sender, flood: Flood, is_scanned: &AtomicBool) -> Result<u32> {
         let source = Ipv6Addr::from(NETWORK | u128::from(number));
         sender.send(&Path::new(source, HOST6).tcp(syn(TARGET), &[])?)?;
     }
-    bail!("no numbers are left")
+    bail!("there are no more sources")
 }
 
 fn number(alert: &Alert, name: &str) -> Option<u64> {
     alert.text(name)?.parse().ok()
 }
 
-/// How many packets nmap says that it has sent.
+/// The number of packets that nmap reports as sent.
 fn sent_by_nmap(output: &str) -> Result<u64> {
     let (_, rest) = output
         .split_once("Raw packets sent: ")
@@ -82,14 +85,14 @@ fn sent_by_nmap(output: &str) -> Result<u64> {
     Ok(sent.parse()?)
 }
 
-/// The alert that tells of all of nmap's ports but a few.
+/// The alert about all of nmap's ports but a few.
 fn scan(seen: &Seen) -> Option<Alert> {
     seen.fired("port-scan", "distinct_ports")
         .find(|alert| number(alert, "recon.count") >= Some(COUNTED))
         .cloned()
 }
 
-/// The alert that the flood is over.
+/// The alert about the end of the flood.
 fn flood_end(seen: &Seen) -> Option<Alert> {
     seen.alerts
         .iter()
@@ -98,18 +101,18 @@ fn flood_end(seen: &Seen) -> Option<Alert> {
         .cloned()
 }
 
-/// What came of a flood with a scan in it.
+/// The result of a flood with a scan in it.
 struct Outcome {
     scan: Alert,
-    /// The most memory that the agent had, in bytes.
+    /// The agent's peak memory in bytes.
     memory: u64,
     sources: u32,
-    /// Packets that nmap says it has sent.
+    /// Packets that nmap reports as sent.
     by_nmap: u64,
     stopped: Stopped,
 }
 
-/// Floods and scans; `until` is waited for afterwards.
+/// Floods and scans, then waits for `until`.
 fn attack(flood: Flood, until: impl FnOnce(&Agent) -> Result<()>) -> Result<Outcome> {
     let lab = Lab::new()?;
     let sender = lab.sender()?;
@@ -134,7 +137,7 @@ fn attack(flood: Flood, until: impl FnOnce(&Agent) -> Result<()>) -> Result<Outc
     })
 }
 
-/// Checks what holds of any flood.
+/// Checks the properties of any flood.
 fn check(outcome: &Outcome) -> Result<()> {
     let Outcome {
         scan,
@@ -149,7 +152,8 @@ fn check(outcome: &Outcome) -> Result<()> {
     ensure!(number(scan, "recon.count") <= Some(SCANNED), "{scan}");
     ensure!(*memory < MEMORY, "{memory} bytes of memory");
 
-    // Every SYN was answered, and each of both is a signal. nmap counts the request for the host's hardware address too.
+    // Every SYN was answered, and both are signals. nmap also counts the request for the host's
+    // hardware address.
     let totals = stopped.totals()?;
     let [least, most] =
         [SCANNED, outcome.by_nmap].map(|scan| 2 * (u64::from(outcome.sources) + scan));
@@ -158,7 +162,7 @@ fn check(outcome: &Outcome) -> Result<()> {
         "{least} to {most} sent: {totals:?}"
     );
     ensure!(totals.sketched > 0, "nothing was sketched: {totals:?}");
-    // Nobody is told of who sent but one packet.
+    // A source with a single packet is never reported.
     for alert in &stopped.seen.alerts {
         let source = alert.text("source.ip");
         let is_flood = alert.text("rule.id").as_deref() == Some("syn-flood-distributed");
@@ -168,7 +172,7 @@ fn check(outcome: &Outcome) -> Result<()> {
 }
 
 #[test]
-fn a_scanner_inside_a_spoofed_flood_is_seen() -> Result<()> {
+fn a_scanner_inside_of_a_spoofed_flood_is_reported() -> Result<()> {
     let is_over = |agent: &Agent| {
         agent
             .wait_within(DEADLINE, "the flood's end", flood_end)
@@ -187,7 +191,7 @@ fn a_scanner_inside_a_spoofed_flood_is_seen() -> Result<()> {
 
 #[test]
 #[ignore = "takes two minutes of both processors"]
-fn memory_is_bounded_and_no_poll_missed_while_ten_million_sources_flood() -> Result<()> {
+fn ten_million_sources_exceed_no_memory_bound_and_delay_no_poll() -> Result<()> {
     let outcome = attack(FULL, |_| Ok(()))?;
     check(&outcome)?;
     let totals = outcome.stopped.seen.log.last().context("no totals")?;

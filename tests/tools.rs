@@ -1,6 +1,6 @@
-//! Real tools against the host: which detections each causes, and no others.
+//! Real tools against the host: each causes these detections, and no others.
 //!
-//! A row's alerts are all that may come: a rule, a measure, a signal and a source that it does not name are forbidden.
+//! A row lists all alerts that may come: other rules, measures, signals and sources are forbidden.
 
 #[path = "tools/table.rs"]
 mod table;
@@ -19,20 +19,21 @@ use recon_tests::{Agent, Alert, Lab, Server, report, rows};
 
 use table::ROWS;
 
-/// Rule, measure, the signal that was counted, source: an address, a network, or nothing where an alert names none.
+/// Rule, measure, the counted signal, source: an address, a network, or empty where an alert names
+/// none.
 type Fired = (&'static str, &'static str, &'static str, &'static str);
 
 struct Row {
     name: &'static str,
-    /// The agent's, beside the interval.
+    /// The agent's arguments, in addition to the interval.
     arguments: &'static str,
     setup: Setup,
-    /// The shell's command line, run on `side`. Names in braces stand for what the lab is made of.
+    /// The shell command, run on `side`. Names in braces are placeholders for parts of the lab.
     line: &'static str,
     side: Side,
     /// The alerts that must come, and no others.
     expected: &'static [Fired],
-    /// Signals that the tool causes at the least.
+    /// The least number of signals that the tool causes.
     at_least: u64,
 }
 
@@ -41,11 +42,11 @@ enum Setup {
     Nothing,
     /// nginx on the host.
     Web,
-    /// The same over a pair that takes jumbo frames.
+    /// nginx on the host, and jumbo frames on the pair.
     WebJumbo,
     /// A DNS responder there.
     Nameserver(Side),
-    /// A VLAN interface on the host's end, where this kernel has such.
+    /// A VLAN interface on the host's end, if this kernel supports it.
     Vlan,
 }
 
@@ -55,9 +56,9 @@ enum Side {
     Attacker,
 }
 
-/// The command line with the lab's names in it.
+/// The command with the lab's names filled in.
 fn fill(line: &str) -> String {
-    // Its receiver ends on the first frame after the scan, and nothing else sends any.
+    // Its receiver ends on the first frame after the scan, so pings send some.
     let masscan = format!(
         "ping -q -i 0.5 -c 40 {HOST} & masscan --interface {ATTACKER_LINK} --adapter-ip {ATTACKER} --adapter-mac {ATTACKER_MAC} --router-mac {HOST_MAC} \
          --rate 1000 --wait 0"
@@ -80,12 +81,12 @@ fn fill(line: &str) -> String {
     })
 }
 
-/// What a row needs, for as long as it runs.
+/// What a row needs while it runs.
 enum Ready {
     Nothing,
     Web(#[expect(dead_code, reason = "a guard")] Server),
     Nameserver(#[expect(dead_code, reason = "a guard")] Responder),
-    /// This kernel can't do it.
+    /// This kernel does not support the row.
     Never(String),
 }
 
@@ -113,20 +114,20 @@ fn set_up(row: &Row, lab: &Lab) -> Result<Ready> {
     })
 }
 
-/// Returns whether it could be tried here.
+/// Returns whether the row could be tried here.
 fn check(row: &Row) -> Result<bool> {
     /// The slowest row takes a tenth of it on two processors.
     const DEADLINE: Duration = Duration::from_secs(60);
-    /// Packets that an emulated processor takes too long for.
+    /// Packets that take an emulated processor too long.
     const FLOOD: u64 = 10_000;
     if row.at_least > FLOOD && is_emulated()? {
-        report::leave_out(row.name, "an emulated processor takes too long");
+        report::skip(row.name, "it takes an emulated processor too long");
         return Ok(false);
     }
     let lab = Lab::new()?;
     let ready = set_up(row, &lab)?;
     if let Ready::Never(reason) = ready {
-        report::leave_out(row.name, &reason);
+        report::skip(row.name, &reason);
         return Ok(false);
     }
     let agent = Agent::start(&lab, &format!("--interval 100ms {}", row.arguments))?;
@@ -163,11 +164,11 @@ fn is(alert: &Alert, (rule, measure, signal, source): Fired) -> bool {
 }
 
 fn only_the_expected(row: &Row, alerts: &[Alert]) -> Result<()> {
-    /// One when the threshold is crossed, one at ten times that.
+    /// One alert at the threshold, one at ten times that.
     const MOST_LINES: usize = 2;
     for alert in alerts {
         let known = row.expected.iter().any(|&fired| is(alert, fired));
-        ensure!(known, "this was not expected: {alert}");
+        ensure!(known, "unexpected alert: {alert}");
     }
     for &fired in row.expected {
         let lines = alerts.iter().filter(|alert| is(alert, fired)).count();

@@ -66,7 +66,7 @@ fn every_program_is_far_from_the_verifiers_limits() -> Result<()> {
             instructions,
             stack,
         } = statistics;
-        report::tell(report::PROGRAM, name, &format!("{instructions} {stack}"));
+        report::record(report::PROGRAM, name, &format!("{instructions} {stack}"));
         if !statistics.has_headroom() {
             near.push(name);
         }

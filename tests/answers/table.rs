@@ -1,4 +1,4 @@
-//! The rows of the answers test: servers of the host, what is done to them, and what they answered.
+//! The rows of the answers test: the host's servers, the attack, and the answers.
 
 use recon_tests::Server;
 use recon_tests::dns::{PORT as DNS, Responder};
@@ -8,7 +8,7 @@ use super::{FULL, Row, SSH, drop_one_port, serve_all, serve_mutely, serve_nobody
 
 const HTTP: u16 = 80;
 
-/// What most rows share: a scan of all.
+/// The common parts of most rows: a scan of all ports.
 const ROW: Row = Row {
     name: "",
     serve: serve_all,
@@ -21,7 +21,7 @@ const ROW: Row = Row {
     open_ports: &[SSH, HTTP],
 };
 
-/// Connections to one port, which is open.
+/// Connections to one open port.
 const CALLS: Row = Row {
     measure: "count",
     port: Some(HTTP),
@@ -68,7 +68,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         name: "nmap -sS of four addresses",
-        // netcat and nginx serve all of them, the full queue is the first one's.
+        // netcat and nginx serve all of them; the full queue belongs to the first one.
         line: "{nmap} -sS -p 22,80,2000-2029 198.18.0.0/30",
         open: 8,
         refused: 120,
@@ -108,7 +108,7 @@ pub(super) const ROWS: &[Row] = &[
         ..CALLS
     },
     Row {
-        name: "netcat at nobody on 22",
+        name: "netcat at closed port 22",
         serve: |_| Ok(Vec::new()),
         line: "for i in $(seq 25); do ! {nc} {host} 22 || exit; done",
         port: Some(SSH),
@@ -120,7 +120,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "hping3 at a full queue",
         serve: serve_nobody,
-        // It fails where nothing is received.
+        // It fails if it receives nothing.
         line: "! hping3 --quiet --syn --count 25 --interval u2000 --keep --destport 8025 {host}",
         port: Some(FULL),
         open: 0,

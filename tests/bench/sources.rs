@@ -1,7 +1,7 @@
 //! What a row costs as the sources grow in number: a flood of one-packet sources under the rules that are there by themselves.
 //!
 //! In: nothing. Out: on stdout a line for each round of each number of sources: what it is, nanoseconds a row with the least number and with
-//! this one, and the most memory that it took, between tabs. `cargo xtask bench` starts it and makes a table and a picture of it.
+//! this one, and the most memory that it took, between tabs. `cargo xtask bench` starts it and makes a table of it.
 //! The decisions held here: every row is of a source not seen before, in polls as large as the kernel's table; few sources are shown to a
 //! new judge again and again, so that a clock has something to measure. Each number has a process of its own, whose memory nobody
 //! else has grown.

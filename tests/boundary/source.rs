@@ -1,7 +1,9 @@
-//! The rows for the rules' source: ten queries, copied, that count every row which they literally match.
+//! The rows for the rules' source: ten queries, copied, which count every row that they literally
+//! match.
 //!
-//! A SYN that is refused is two events, and so counts twice where a query asks for no `ActionType`. The rows therefore send what the host
-//! does not answer, where they can: frames under tags that it does not know.
+//! A refused SYN is two events, and counts twice where a query does not filter by `ActionType`. So
+//! where they can, the rows send frames that the host does not answer: frames with unknown VLAN
+//! tags.
 
 use std::net::IpAddr;
 
@@ -10,7 +12,7 @@ use recon_tests::dns::{self, QUERY};
 use recon_tests::frame::{Path, double_tagged, syn};
 use recon_tests::lab::HOST;
 use recon_tests::process::{run, shell};
-use recon_tests::{PATIENCE, puppet::Puppet, server::Server};
+use recon_tests::{PATIENCE, TestProcess, server::Server};
 
 use super::table::{self, CLOSED, COMMON, HTTP, SMB};
 use super::{Bench, Extra, REMOTES, Row};
@@ -60,7 +62,7 @@ pub(super) const ROWS: &[Row] = &[
         rule: "multiple-failed-connection-attempts",
         threshold: 100,
         event: |bench, remote, _| bench.segment(remote, HOST, CLOSED),
-        // The SYN, and its reset.
+        // The SYN and its reset.
         signals: 2,
         ..ROW
     },
@@ -111,25 +113,25 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 impl Bench<'_> {
-    /// A SYN that the host counts and does not answer.
+    /// Sends a SYN that the host counts and does not answer.
     fn unanswered(&self, remote: IpAddr, port: u16) -> Result<()> {
         let frame = Path::new(remote, HOST).tcp(syn(port), &[])?;
         self.sender.send(&double_tagged(&frame))
     }
 
-    /// A datagram of a program that is called nmap.
+    /// Sends a datagram from a program named nmap.
     fn scan(&self, remote: IpAddr, port: u16) -> Result<()> {
         if self.extra.get().is_none() {
-            let scanner = Puppet::start(self.lab.host(), "nmap")?;
+            let scanner = TestProcess::start(self.lab.host(), "nmap")?;
             let _ = self.extra.set(Extra::Scanner(scanner));
         }
         let Some(Extra::Scanner(scanner)) = self.extra.get() else {
-            unreachable!("a row asks for one kind");
+            unreachable!("a row needs one kind");
         };
         scanner.send(remote, port).map(drop)
     }
 
-    /// A visit to the host's web server.
+    /// Visits the host's web server.
     fn visit(&self, remote: IpAddr) -> Result<()> {
         if self.extra.get().is_none() {
             const PAGE: u64 = 100;

@@ -1,4 +1,5 @@
-//! The rows of the boundary test: one per rule and measure, and the families and tags that a parser could get wrong.
+//! The rows of the boundary test: one for each rule and measure, and for the address families and
+//! tags that a parser could get wrong.
 
 use std::net::IpAddr;
 
@@ -8,15 +9,15 @@ use recon_tests::lab::{HOST, HOST6, spare};
 
 use super::{Family, Row};
 
-/// A port that nobody listens on.
+/// A closed port.
 pub(super) const CLOSED: u16 = 8081;
 pub(super) const SMB: u16 = 445;
 pub(super) const HTTP: u16 = 80;
 
-/// Of the rule about common ports.
+/// The ports of the rule about common ports.
 pub(super) const COMMON: [u16; 5] = [22, 23, 80, 443, 3389];
 
-/// What most rows share.
+/// The common parts of most rows.
 pub(super) const ROW: Row = Row {
     name: "",
     rule: "",
@@ -147,7 +148,7 @@ pub(super) const ROWS: &[Row] = &[
         event: |bench, remote, _| {
             bench.payload(remote, HTTP, b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
         },
-        // The reset that answers an acknowledgment refuses nothing.
+        // The reset that answers an acknowledgment is not a refusal.
         signals: 1,
         port: Some(HTTP),
         ..ROW

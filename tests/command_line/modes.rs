@@ -56,15 +56,15 @@ pub(super) fn tell_hooks(arguments: &str, seen: &Seen) {
         if let Some((_, hooks)) = line.split_once("inbound by ")
             && let Some((inbound, outbound)) = hooks.split_once(", outbound by ")
         {
-            report::tell(report::HOOK, &format!("inbound, `{arguments}`"), inbound);
+            report::record(report::HOOK, &format!("inbound, `{arguments}`"), inbound);
             // What follows says what that costs.
             let outbound = outbound.split(';').next().unwrap_or(outbound);
-            report::tell(report::HOOK, "outbound", outbound);
+            report::record(report::HOOK, "outbound", outbound);
         }
         if let Some((_, hooks)) = line.split_once("sockets of ")
             && let Some((_, sockets)) = hooks.split_once(": ")
         {
-            report::tell(report::HOOK, "sockets and programs", sockets);
+            report::record(report::HOOK, "sockets and programs", sockets);
         }
     }
 }

@@ -1,7 +1,7 @@
-//! The agent as a process in the lab's host, judged by what it writes.
+//! The agent as a process in the lab's host, observed through its output.
 //!
-//! The decision held here: whoever waits names a condition on what was read, and is woken by each line; a dead agent or a line on
-//! stdout that is no alert ends every wait at once.
+//! The decision held here: a wait names a condition on the output and re-checks it at each line; it
+//! fails immediately when the agent ends or writes a line to stdout that is no alert.
 
 use std::env;
 use std::io::{BufRead, BufReader, Read};
@@ -26,7 +26,7 @@ pub struct Agent {
     readers: Vec<JoinHandle<()>>,
 }
 
-/// What an agent left that was asked to stop.
+/// The state of an agent that was asked to stop.
 #[derive(Debug)]
 pub struct Stopped {
     /// How it ended.
@@ -36,10 +36,10 @@ pub struct Stopped {
 }
 
 impl Stopped {
-    /// The sum it wrote last.
+    /// The totals that it logged at its end.
     ///
     /// # Errors
-    /// When it wrote none.
+    /// When it logged none.
     pub fn totals(&self) -> Result<Tally> {
         self.seen
             .totals
@@ -53,7 +53,7 @@ struct Watch {
     changed: Condvar,
 }
 
-/// `recon ARGUMENTS`, these separated by blanks.
+/// `recon ARGUMENTS`, with the arguments separated by blanks.
 ///
 /// # Errors
 /// When it has not been built.
@@ -62,7 +62,7 @@ pub fn recon(arguments: &str) -> Result<Command> {
     let binary = env::var_os("RECON_BIN").map_or(built, PathBuf::from);
     ensure!(
         binary.exists(),
-        "{} is not there: run cargo build --release -p recon-user, or name the binary in RECON_BIN",
+        "{} does not exist: run cargo build --release -p recon-user, or set RECON_BIN to the binary",
         binary.display()
     );
     let mut command = Command::new(binary);
@@ -71,20 +71,22 @@ pub fn recon(arguments: &str) -> Result<Command> {
 }
 
 impl Agent {
-    /// Starts `recon run` on the host's end of the pair and for its processes, and waits until it watches. Every poll writes a line.
+    /// Starts `recon run` on the host's end of the pair and for the host's processes, and waits
+    /// until it watches. It logs every poll.
     ///
     /// # Errors
-    /// When it does not come that far.
+    /// When it does not start to watch.
     pub fn start(lab: &Lab, arguments: &str) -> Result<Self> {
         Self::start_into(lab, arguments, Stdio::piped())
     }
 
-    /// The same with its stdout going elsewhere, so that no alert is seen here.
+    /// Like [`Agent::start`], with its stdout redirected, so that no alert is seen here.
     ///
     /// # Errors
     /// As [`Agent::start`].
     pub fn start_into(lab: &Lab, arguments: &str, stdout: Stdio) -> Result<Self> {
-        // The hook of most hosts: by itself it would take the one that costs a veth pair the least.
+        // Native XDP, which most hosts use: by default recon would choose the hook that costs a
+        // veth pair the least.
         let xdp = match arguments.contains("--xdp") {
             true => "",
             false => "--xdp native",
@@ -94,7 +96,7 @@ impl Agent {
         Self::spawn(lab, command, stdout)
     }
 
-    /// Starts `command`, which is some `recon run`, and waits until it watches.
+    /// Starts `command`, a `recon run` of any kind, and waits until it watches.
     ///
     /// # Errors
     /// As [`Agent::start`].
@@ -104,7 +106,7 @@ impl Agent {
         Ok(agent)
     }
 
-    /// Starts `command`, which is something that starts `recon run`, be it once or several times.
+    /// Starts `command`, which runs `recon run`.
     ///
     /// # Errors
     /// When there is no such program.
@@ -132,35 +134,27 @@ impl Agent {
         self.wait_for("ready", |seen| seen.is_ready.then_some(()))
     }
 
-    /// The number of its process.
+    /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.process.id()
+        self.process.pid()
     }
 
-    /// Forgets what it has written, before another one starts that writes to the same place.
-    pub fn forget(&self) {
-        let mut seen = self.watch.lock();
-        let is_over = seen.is_over;
-        *seen = Seen::default();
-        seen.is_over = is_over;
-    }
-
-    /// What it has written so far.
+    /// A copy of what it has written so far.
     #[must_use]
     pub fn seen(&self) -> Seen {
         self.watch.lock().clone()
     }
 
-    /// Waits until `condition` gives something.
+    /// Waits until `condition` returns a value.
     ///
     /// # Errors
-    /// When that takes too long, the agent ends, or it writes garbage; with what it has written.
+    /// When the deadline passes, the agent ends, or it writes garbage. The error has its output.
     pub fn wait_for<T>(&self, what: &str, condition: impl FnMut(&Seen) -> Option<T>) -> Result<T> {
         self.wait_within(PATIENCE, what, condition)
     }
 
-    /// The same with another deadline.
+    /// Like [`Agent::wait_for`], with another deadline.
     ///
     /// # Errors
     /// As [`Agent::wait_for`].
@@ -189,10 +183,11 @@ impl Agent {
         }
     }
 
-    /// Waits until that many signals have been drained or counted as lost since the start, and the alerts they caused are out.
+    /// Waits until that many signals since the start are drained or counted as lost, and their
+    /// alerts are written.
     ///
     /// # Errors
-    /// As [`Agent::wait_for`]; what takes too long is a time without any more.
+    /// As [`Agent::wait_for`]; the deadline starts anew with each further signal.
     pub fn wait_drained(&self, signals: u64) -> Result<()> {
         let drained = |seen: &Seen| seen.polled.signals + seen.polled.lost;
         loop {
@@ -208,30 +203,31 @@ impl Agent {
         }
     }
 
-    /// Waits for the alert that `find` finds, about an event with which `signals` have been made since the start. It must be told of
-    /// by the poll that drains the last of them: the event's own poll, or the one after where that cuts it in two.
+    /// Waits for the alert that `find` returns, about an event after which there are `signals`
+    /// since the start. It must be reported by the poll that drains the last of them: the event's
+    /// own poll, or the next one if a poll splits the event.
     ///
     /// # Errors
-    /// As [`Agent::wait_for`], and when it is told of later.
+    /// As [`Agent::wait_for`], and when the alert is reported later.
     pub fn wait_alert(
         &self,
         what: &str,
         signals: u64,
         mut find: impl FnMut(&Seen) -> Option<Alert>,
     ) -> Result<Alert> {
-        let (alert, told, drained) = self.wait_for(what, |seen| {
+        let (alert, reported, drained) = self.wait_for(what, |seen| {
             let alert = find(seen)?;
-            let told = seen.told_in(&alert)?;
-            Some((alert, told, seen.drained_in(signals)?))
+            let reported = seen.reported_in(&alert)?;
+            Some((alert, reported, seen.drained_in(signals)?))
         })?;
         ensure!(
-            told <= drained,
-            "drained by poll {drained}, told of in poll {told}: {alert}"
+            reported <= drained,
+            "drained by poll {drained}, reported in poll {reported}: {alert}"
         );
         Ok(alert)
     }
 
-    /// Waits until the next poll is over, and returns its number.
+    /// Waits for the end of the next poll, and returns its number.
     ///
     /// # Errors
     /// As [`Agent::wait_for`].
@@ -259,7 +255,7 @@ impl Agent {
         self.wait()
     }
 
-    /// Waits for its end, of whatever cause.
+    /// Waits for its end, whatever the cause.
     ///
     /// # Errors
     /// As [`Agent::stop`].
@@ -272,19 +268,19 @@ impl Agent {
         let seen = self.seen();
         ensure!(
             seen.garbage.is_empty(),
-            "stdout is for alerts alone\n{seen}"
+            "stdout has a line that is no alert\n{seen}"
         );
         Ok(Stopped { status, seen })
     }
 }
 
 impl Watch {
-    /// A panicking test must not hide what was seen.
+    /// A panicking test must not hide the output.
     fn lock(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Feeds the lines of `pipe` to `take` on a thread, and calls `end` after the last.
+    /// Passes the lines of `pipe` to `take` on a thread, and calls `end` after the last one.
     fn follow(
         self: &Arc<Self>,
         pipe: impl Read + Send + 'static,

@@ -1,7 +1,8 @@
-//! A cgroup of a namespace's processes, which is gone when its guard is, and they with it.
+//! A cgroup for the processes of a namespace. Dropping its guard ends these processes and removes
+//! it.
 //!
-//! The decision held here: the host's processes are told from the attacker's, on the same machine, by a cgroup of their own, whose
-//! sockets the agent is asked to watch.
+//! The decision held here: a cgroup of their own distinguishes the host's processes from the
+//! attacker's on the same machine; the agent watches only its sockets.
 
 use std::fs::{self, File};
 use std::os::fd::AsFd;
@@ -20,10 +21,10 @@ pub struct Cgroup {
 }
 
 impl Cgroup {
-    /// A new one of that name, below the root.
+    /// Creates a cgroup with that name, below the root.
     ///
     /// # Errors
-    /// Without root, or where cgroup2 is not mounted.
+    /// Without root, or if cgroup2 is not mounted.
     pub fn create(name: &str) -> Result<Self> {
         let path = root()?.join(name);
         fs::create_dir(&path).with_context(|| path.display().to_string())?;
@@ -36,7 +37,7 @@ impl Cgroup {
         &self.path
     }
 
-    /// The file through which a process enters, by writing `0` to it.
+    /// The file that moves a process into the cgroup when it writes `0`.
     ///
     /// # Errors
     /// When somebody else has removed the folder.
@@ -74,7 +75,8 @@ pub fn root() -> Result<PathBuf> {
         .context("cgroup2 is not mounted")
 }
 
-/// Removes the folders of killed runs, by the names that `is_stale` knows. Best effort: another run may be doing the same.
+/// Removes the folders of killed runs, which `is_stale` recognises by name. Errors are ignored:
+/// another run may remove them too.
 pub(crate) fn remove_stale(is_stale: impl Fn(&str) -> bool) {
     let folders = root().and_then(|root| Ok(fs::read_dir(root)?));
     for folder in folders.into_iter().flatten().flatten() {
@@ -84,7 +86,7 @@ pub(crate) fn remove_stale(is_stale: impl Fn(&str) -> bool) {
     }
 }
 
-/// Kills the processes in it and removes it, with the folders that were made below.
+/// Kills its processes and removes it, with all folders below.
 fn remove(path: &Path) -> Result<()> {
     fs::write(path.join("cgroup.kill"), "1")?;
     wait_empty(path)?;
@@ -96,7 +98,7 @@ fn remove(path: &Path) -> Result<()> {
     Ok(fs::remove_dir(path)?)
 }
 
-/// Waits until no process is left, which the kernel tells of by an event.
+/// Waits until no process is left, which the kernel signals by an event.
 fn wait_empty(path: &Path) -> Result<()> {
     const LOOK_AGAIN_MS: u8 = 100;
     let events = path.join("cgroup.events");
@@ -108,7 +110,7 @@ fn wait_empty(path: &Path) -> Result<()> {
         }
         let left = end.saturating_duration_since(Instant::now());
         let mut watched = [PollFd::new(file.as_fd(), PollFlags::POLLPRI)];
-        // Read anew in between, so that an event before the call is not waited for in vain.
+        // Read again after a while, in case the event came before the call.
         if left.is_zero() {
             bail!("its processes do not end");
         }

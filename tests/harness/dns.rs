@@ -17,14 +17,15 @@ use crate::namespace::Namespace;
 /// The port that queries go to.
 pub const PORT: u16 = 53;
 
-/// Bytes of a message's header (RFC 1035, 4.1.1).
+/// Bytes of a message header (RFC 1035, 4.1.1).
 const HEADER: usize = 12;
 
-/// A standard query for the address of `a.example` (RFC 1035, 4.1): number 1, recursion desired, one question.
+/// A standard query for the address of `a.example` (RFC 1035, 4.1): number 1, recursion desired,
+/// one question.
 pub const QUERY: &[u8] =
     b"\x00\x01\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01a\x07example\x00\x00\x01\x00\x01";
 
-/// Answers until it is dropped.
+/// A running responder. Dropping it ends it.
 #[derive(Debug)]
 pub struct Responder {
     sockets: Arc<Sockets>,
@@ -67,7 +68,7 @@ impl Responder {
 impl Drop for Responder {
     fn drop(&mut self) {
         self.sockets.done.store(true, Ordering::Release);
-        // Wakes the threads. On a socket without a peer it does so and still says 'not connected'.
+        // Wakes the threads. A socket without a peer is woken too, and returns 'not connected'.
         let _ = shutdown(self.sockets.udp.as_raw_fd(), Shutdown::Both);
         let _ = shutdown(self.sockets.tcp.as_raw_fd(), Shutdown::Both);
         for thread in self.threads.drain(..) {
@@ -78,22 +79,22 @@ impl Drop for Responder {
 
 impl Sockets {
     fn answer_datagrams(&self) {
-        /// What a query over UDP has room for (RFC 1035, 2.3.4).
+        /// The maximum size of a query over UDP (RFC 1035, 2.3.4).
         const LONGEST: usize = 512;
         let mut message = [0; LONGEST];
-        // Looked at first: what wakes this thread at the end is no datagram and has no sender.
+        // Checked first: the shutdown that wakes this thread is no datagram and has no sender.
         while self.udp.peek(&mut message).is_ok() && !self.done.load(Ordering::Acquire) {
             let Ok((length, asker)) = self.udp.recv_from(&mut message) else {
                 return;
             };
-            // An asker that has gone needs no answer.
+            // A client that has gone needs no answer.
             let _ = self.udp.send_to(answer(&mut message[..length]), asker);
         }
     }
 
     fn answer_connections(&self) {
         for connection in self.tcp.incoming().map_while(Result::ok) {
-            // It ends with the asker's end.
+            // The thread ends when the client closes.
             let _ = answer_connection(connection);
         }
     }
@@ -109,17 +110,17 @@ fn answer_connection(mut connection: TcpStream) -> io::Result<()> {
     }
 }
 
-/// A message as TCP carries it: its length goes before it (RFC 1035, 4.2.2).
+/// A message as TCP carries it, with its length in front (RFC 1035, 4.2.2).
 ///
 /// # Panics
-/// When the message is longer than that length can say.
+/// When the message is too long for that length field.
 #[must_use]
 pub fn framed(message: &[u8]) -> Vec<u8> {
     let length = u16::try_from(message.len()).expect("a DNS message has at most 64 KiB");
     [&length.to_be_bytes(), message].concat()
 }
 
-/// Makes a query its own answer, and returns what of it that is.
+/// Turns a query into its answer in place, and returns the answer's part of the buffer.
 fn answer(query: &mut [u8]) -> &[u8] {
     /// Response, recursion desired and available, no error.
     const FLAGS: [u8; 2] = [0x81, 0x80];
@@ -129,13 +130,13 @@ fn answer(query: &mut [u8]) -> &[u8] {
         return query;
     }
     query[FLAGS_AT..FLAGS_AT + FLAGS.len()].copy_from_slice(&FLAGS);
-    // The question stays. The record after it, with which dig says what it can do, goes.
+    // The question stays. The record after it, dig's EDNS options, is dropped.
     query[ADDITIONAL_AT..HEADER].fill(0);
     let end = question_end(query);
     &query[..end]
 }
 
-/// Where the first question ends: labels up to the empty one, then type and class.
+/// The end of the first question: labels up to the empty one, then type and class.
 fn question_end(message: &[u8]) -> usize {
     const TYPE_AND_CLASS: usize = 4;
     let labels = message[HEADER..].iter().position(|&byte| byte == 0);

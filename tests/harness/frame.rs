@@ -1,6 +1,7 @@
-//! Crafted frames from the attacker to the host, checksums right.
+//! Crafted frames from the attacker to the host, with correct checksums.
 //!
-//! In: addresses and what is to be said. Out: bytes for [`crate::Sender`]. One set of functions for both families.
+//! In: addresses and content. Out: bytes for [`crate::Sender`]. The same functions serve both
+//! address families.
 
 use std::net::IpAddr;
 
@@ -9,20 +10,20 @@ use etherparse::{IpHeaders, Ipv4Header, Ipv6Header, PacketBuilder, PacketBuilder
 
 use crate::lab::{ATTACKER_MAC, HOST_MAC};
 
-/// What most stacks start with.
+/// The initial value of most stacks.
 const TIME_TO_LIVE: u8 = 64;
 const WINDOW: u16 = 1024;
 /// Bytes of a frame's two hardware addresses.
 const ADDRESSES: usize = 12;
-/// A port from which clients call.
+/// The source port of clients.
 pub const CLIENT_PORT: u16 = 40_000;
 
-/// Who sends a frame to whom.
+/// The two ends of a frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Path {
-    /// The address it comes from, or claims to.
+    /// The source address, which may be forged.
     pub source: IpAddr,
-    /// The address it goes to.
+    /// The destination address.
     pub destination: IpAddr,
 }
 
@@ -39,7 +40,7 @@ impl Path {
     /// A TCP segment.
     ///
     /// # Errors
-    /// When the addresses are of two families, or the payload is too long.
+    /// When the two addresses are of different families, or the payload is too long.
     pub fn tcp(&self, header: TcpHeader, payload: &[u8]) -> Result<Vec<u8>> {
         let builder = self.network()?.tcp_header(header);
         let mut bytes = Vec::with_capacity(builder.size(payload.len()));
@@ -116,7 +117,7 @@ impl Path {
     }
 }
 
-/// The header of a segment from port `from` to port `to`, without any flag.
+/// The header of a segment from port `from` to port `to`, without flags.
 #[must_use]
 pub fn segment([from, to]: [u16; 2]) -> TcpHeader {
     const SEQUENCE: u32 = 1000;
@@ -132,7 +133,7 @@ pub fn syn(port: u16) -> TcpHeader {
     }
 }
 
-/// The header of a segment with data on a connection to `port`.
+/// The header of a data segment on a connection to `port`.
 #[must_use]
 pub fn data(port: u16) -> TcpHeader {
     TcpHeader {
@@ -143,7 +144,7 @@ pub fn data(port: u16) -> TcpHeader {
     }
 }
 
-/// The frame under a VLAN tag more (802.1Q).
+/// The frame with a VLAN tag (802.1Q).
 #[must_use]
 pub fn tagged(frame: &[u8], vlan: u16) -> Vec<u8> {
     const KIND: [u8; 2] = [0x81, 0x00];
@@ -151,7 +152,7 @@ pub fn tagged(frame: &[u8], vlan: u16) -> Vec<u8> {
     [addresses, &KIND, &vlan.to_be_bytes(), rest].concat()
 }
 
-/// The frame under two VLAN tags more, the provider's outside (802.1ad) and the customer's inside (802.1Q).
+/// The frame with two VLAN tags, the provider's (802.1ad) outside the customer's (802.1Q).
 #[must_use]
 pub fn double_tagged(frame: &[u8]) -> Vec<u8> {
     const OUTER: [u8; 4] = [0x88, 0xa8, 0x00, 0x64];

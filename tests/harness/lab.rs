@@ -1,8 +1,10 @@
-//! Two namespaces joined by a veth pair: the host under watch and the attacker, with addresses, routes and neighbours.
+//! Two namespaces joined by a veth pair: the watched host and the attacker, with addresses, routes
+//! and neighbours.
 //!
-//! The decisions held here: all addresses are from the ranges set aside for documentation and benchmarks (RFC 5737, 2544, 3849),
-//! which count as public; the host's default route leads to the attacker, so that its answers to any source cross the pair;
-//! neighbours are permanent and link-local addresses off, so that no frame crosses that nobody sent.
+//! The decisions held here: all addresses are from ranges reserved for documentation and benchmarks
+//! (RFC 5737, 2544, 3849), which count as public. The host's default route leads to the attacker,
+//! so that its answers to any source cross the pair. Neighbours are permanent and link-local
+//! addresses are off, so that no frame crosses that a test did not cause.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -31,9 +33,9 @@ pub const HOST6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1);
 /// The attacker's IPv6 address.
 pub const ATTACKER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 2);
 
-/// Further addresses of the host, behind a route: nobody asks for them by ARP.
+/// Further addresses of the host. They are routed, so nobody asks for them by ARP.
 pub const SPARES: &str = "198.18.0.0/26";
-/// How many those are.
+/// The number of these addresses.
 pub const SPARE_COUNT: u8 = 64;
 
 /// One of the host's further addresses, from 0 to [`SPARE_COUNT`] - 1.
@@ -47,7 +49,7 @@ pub fn spare(number: u8) -> IpAddr {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mac(pub [u8; 6]);
 
-/// The host's, with the bit of locally given ones.
+/// The host's address, with the bit for locally administered ones.
 pub const HOST_MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
 /// The attacker's.
 pub const ATTACKER_MAC: Mac = Mac([2, 0, 0, 0, 0, 2]);
@@ -67,7 +69,7 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Builds it.
+    /// Builds the lab.
     ///
     /// # Errors
     /// Without root, iproute2, or a kernel with veth.
@@ -90,19 +92,28 @@ impl Lab {
              neighbor replace {ATTACKER6} lladdr {ATTACKER_MAC} dev {HOST_LINK} nud permanent\n\
              route add local {SPARES} dev lo\n"
         ))?;
-        attacker.ip(&format!(
-            "link set lo up\n\
-             address add {ATTACKER}/24 dev {ATTACKER_LINK}\n\
-             address add {ATTACKER6}/64 dev {ATTACKER_LINK} nodad\n\
-             link set {ATTACKER_LINK} up\n\
-             neighbor replace {HOST} lladdr {HOST_MAC} dev {ATTACKER_LINK} nud permanent\n\
-             neighbor replace {HOST6} lladdr {HOST_MAC} dev {ATTACKER_LINK} nud permanent\n\
-             route add {SPARES} via {HOST}\n"
-        ))?;
-        // After the links: a route needs its next hop to be reachable.
+        configure_attacker(&attacker)?;
+        // Set last: a route needs a reachable next hop.
         host.ip(&format!(
             "route add default via {ATTACKER}\nroute add ::/0 via {ATTACKER6}\n"
         ))?;
+        Ok(Self { host, attacker })
+    }
+
+    /// The lab inside of a guest: the host is the guest itself, and the attacker gets the network
+    /// card after the host's own.
+    ///
+    /// # Errors
+    /// If that card is missing.
+    pub fn in_guest(cards: usize) -> Result<Self> {
+        let host = Namespace::current();
+        let attacker = Namespace::create("attacker")?;
+        silence(&attacker)?;
+        host.ip(&format!(
+            "link set eth{cards} netns {} name {ATTACKER_LINK}\n",
+            attacker.name()
+        ))?;
+        configure_attacker(&attacker)?;
         Ok(Self { host, attacker })
     }
 
@@ -112,7 +123,7 @@ impl Lab {
         &self.host
     }
 
-    /// The arguments by which the agent watches the sockets of the host's processes alone.
+    /// The arguments that restrict the agent to the sockets of the host's processes.
     #[must_use]
     pub fn watched_sockets(&self) -> Vec<OsString> {
         let cgroup = self.host.cgroup().map(|cgroup| cgroup.path().into());
@@ -125,7 +136,7 @@ impl Lab {
         &self.attacker
     }
 
-    /// A socket that puts frames on the attacker's end of the pair.
+    /// A socket that sends frames from the attacker's end of the pair.
     ///
     /// # Errors
     /// When the kernel offers no packet sockets.
@@ -133,10 +144,10 @@ impl Lab {
         Sender::open(&self.attacker, ATTACKER_LINK)
     }
 
-    /// Sets the size of the frames that both ends take.
+    /// Sets the MTU of both ends.
     ///
     /// # Errors
-    /// When veth does not take such frames.
+    /// When veth refuses this MTU.
     pub fn set_mtu(&self, mtu: u16) -> Result<()> {
         for (namespace, link) in [(&self.host, HOST_LINK), (&self.attacker, ATTACKER_LINK)] {
             namespace.ip(&format!("link set {link} mtu {mtu}\n"))?;
@@ -144,10 +155,10 @@ impl Lab {
         Ok(())
     }
 
-    /// What `ip -json -statistics link show` says of an interface.
+    /// The output of `ip -json -statistics link show` for an interface.
     ///
     /// # Errors
-    /// When it is not there.
+    /// When there is no such interface.
     pub fn link(&self, namespace: &Namespace, interface: &str) -> Result<Value> {
         let mut command = Command::new("ip");
         command.args([
@@ -167,7 +178,21 @@ impl Lab {
     }
 }
 
-/// Keeps a namespace from sending what nobody asked for, and from dropping what comes from strange sources.
+/// Gives the attacker's link its addresses, neighbours and routes.
+fn configure_attacker(attacker: &Namespace) -> Result<()> {
+    attacker.ip(&format!(
+        "link set lo up\n\
+         address add {ATTACKER}/24 dev {ATTACKER_LINK}\n\
+         address add {ATTACKER6}/64 dev {ATTACKER_LINK} nodad\n\
+         link set {ATTACKER_LINK} up\n\
+         neighbor replace {HOST} lladdr {HOST_MAC} dev {ATTACKER_LINK} nud permanent\n\
+         neighbor replace {HOST6} lladdr {HOST_MAC} dev {ATTACKER_LINK} nud permanent\n\
+         route add {SPARES} via {HOST}\n"
+    ))
+}
+
+/// Prevents a namespace from sending packets of its own, and from dropping packets with unexpected
+/// sources.
 fn silence(namespace: &Namespace) -> Result<()> {
     /// 'none' of the kernel's enum in6_addr_gen_mode.
     const NO_ADDRESS: u32 = 1;

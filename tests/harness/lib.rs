@@ -1,24 +1,26 @@
-//! The laboratory: a host under watch and an attacker, each in a network namespace of its own, with the agent in between.
+//! The lab: a watched host and an attacker, each in a network namespace of its own, and the agent
+//! between them.
 //!
 //! | module | gives |
 //! |---|---|
-//! | [`namespace`] | a network namespace that is gone when its guard is |
-//! | [`cgroup`] | a cgroup for the processes of one side, likewise |
-//! | [`process`] | a command in a namespace, with a deadline; dead when its guard is gone |
-//! | [`program`] | where a program's file is, and copies under other names |
-//! | [`puppet`] | a process that connects, sends and listens as it is told |
+//! | [`namespace`] | a network namespace, removed with its guard |
+//! | [`cgroup`] | a cgroup for the processes of one side, removed with its guard |
+//! | [`process`] | a command in a namespace, with a deadline; killed with its guard |
+//! | [`program`] | the path of a program, and copies with other names |
+//! | [`test_process`] | a process that connects, sends and listens on command |
 //! | [`lab`] | two namespaces joined by a veth pair, with addresses and routes |
-//! | [`frame`], [`sender`] | crafted frames, put on the attacker's end of the pair |
+//! | [`frame`], [`sender`] | crafted frames, sent from the attacker's end of the pair |
 //! | [`dns`], [`server`] | a DNS responder, nginx, iperf3 and netcat |
-//! | [`agent`], [`seen`] | the agent as a process, and what it has written so far |
-//! | [`kernel`] | which kernel runs, and which is the first that can do something |
-//! | [`hooks`] | what is attached to an interface, asked of the kernel |
-//! | [`rows`] | a table's rows, checked side by side |
-//! | [`report`] | what tests tell for tables of many kernels |
-//! | [`usage`] | what a process takes of processors and memory |
+//! | [`agent`], [`seen`] | the agent as a process, and its output so far |
+//! | [`machine`] | the machines of the scenarios |
+//! | [`kernel`] | the running kernel, and the first kernels with some features |
+//! | [`hooks`] | the hooks attached to an interface, from the kernel |
+//! | [`rows`] | a table's rows, checked in parallel |
+//! | [`report`] | facts that tests record for tables of many kernels |
+//! | [`usage`] | the processor time and memory of a process |
 //!
-//! Nothing here sleeps: waiting means a condition and a deadline. Nothing here knows the agent's code: it is judged by what it
-//! writes. Everything needs root.
+//! Nothing here sleeps: a wait has a condition and a deadline. Nothing here uses the agent's code:
+//! tests judge its output. Everything needs root.
 
 pub mod agent;
 pub mod cgroup;
@@ -27,26 +29,27 @@ pub mod frame;
 pub mod hooks;
 pub mod kernel;
 pub mod lab;
+pub mod machine;
 pub mod namespace;
 pub mod process;
 pub mod program;
-pub mod puppet;
 pub mod report;
 pub mod rows;
 pub mod seen;
 pub mod sender;
 pub mod server;
+pub mod test_process;
 pub mod usage;
 
 pub use agent::Agent;
 pub use lab::Lab;
 pub use process::Process;
-pub use puppet::Puppet;
 pub use seen::{Alert, Seen, Tally};
 pub use sender::Sender;
 pub use server::Server;
+pub use test_process::TestProcess;
 
 use std::time::Duration;
 
-/// How long a condition may take to come true. Far beyond what any does, so that only a hang or a bug reaches it.
+/// The deadline of a condition. Far beyond what any takes, so that only a hang or a bug reaches it.
 pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,7 +1,8 @@
-//! A network namespace with a name, which is gone when its guard is.
+//! A named network namespace. Dropping its guard removes it.
 //!
-//! The decisions held here: names carry the process id, so that parallel runs don't meet and what a killed run left behind can
-//! be told from what is in use; a thread enters a namespace, never the whole process. The processes of one that has a cgroup are in it.
+//! The decisions held here: names contain the process id, so that parallel runs do not collide and
+//! the remains of a killed run can be recognised. A thread enters a namespace, never the whole
+//! process. If the namespace has a cgroup, its processes are in that cgroup.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -18,19 +19,22 @@ use nix::unistd::{Pid, geteuid};
 
 use crate::cgroup::{self, Cgroup};
 
-/// Where iproute2 keeps the names.
+/// The folder of iproute2's names.
 const NAMED: &str = "/run/netns";
 const PREFIX: &str = "recon-";
 
-/// A network namespace. Dropping it removes its name, and with the last process in it the namespace goes.
+/// A network namespace. Dropping it removes its name, and the kernel frees it with its last
+/// process.
 #[derive(Debug)]
 pub struct Namespace {
     name: String,
+    path: PathBuf,
+    is_owned: bool,
     cgroup: Option<Cgroup>,
 }
 
 impl Namespace {
-    /// A new one, whose name ends in `role`.
+    /// Creates a namespace whose name ends in `role`.
     ///
     /// # Errors
     /// Without root, or without iproute2.
@@ -45,13 +49,29 @@ impl Namespace {
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let name = format!("{PREFIX}{}-{number}-{role}", process::id());
         ip(&["netns", "add", &name])?;
-        Ok(Self { name, cgroup: None })
+        Ok(Self {
+            path: Path::new(NAMED).join(&name),
+            name,
+            is_owned: true,
+            cgroup: None,
+        })
     }
 
-    /// The same with a cgroup for the processes that are started in it.
+    /// The namespace of this process. Dropping the value keeps it.
+    #[must_use]
+    pub fn current() -> Self {
+        Self {
+            name: "the current namespace".to_owned(),
+            path: PathBuf::from("/proc/self/ns/net"),
+            is_owned: false,
+            cgroup: None,
+        }
+    }
+
+    /// Adds a cgroup for the processes that are started in it.
     ///
     /// # Errors
-    /// Where cgroup2 is not mounted.
+    /// If cgroup2 is not mounted.
     pub fn with_cgroup(mut self) -> Result<Self> {
         self.cgroup = Some(Cgroup::create(&self.name)?);
         Ok(self)
@@ -69,21 +89,20 @@ impl Namespace {
         &self.name
     }
 
-    /// An open handle, with which a thread or a child process enters.
+    /// An open handle, by which a thread or a child process enters.
     ///
     /// # Errors
     /// When somebody else has removed the name.
     pub fn handle(&self) -> Result<File> {
-        let path = self.path();
-        File::open(&path).with_context(|| path.display().to_string())
+        File::open(&self.path).with_context(|| self.path.display().to_string())
     }
 
-    /// Runs `work` inside, on a thread of its own. Sockets that it opens belong to the namespace for good.
+    /// Runs `work` inside, on a thread of its own. Sockets that it opens stay in the namespace.
     ///
-    /// Not for starting processes: they would die with the thread. See [`crate::Process`].
+    /// Not for starting processes, which would die with the thread. See [`crate::Process`].
     ///
     /// # Errors
-    /// When the namespace can't be entered, and whatever `work` returns.
+    /// When the namespace can't be entered, and any error of `work`.
     pub fn enter<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         let handle = self.handle()?;
         thread::scope(|scope| {
@@ -97,19 +116,19 @@ impl Namespace {
         })
     }
 
-    /// Gives `lines` to `ip -batch` inside.
+    /// Runs `ip -batch` inside, with `lines` as its input.
     ///
     /// # Errors
     /// When `ip` refuses one of them.
     pub fn ip(&self, lines: &str) -> Result<()> {
-        let net = format!("--net={}", self.path().display());
+        let net = format!("--net={}", self.path.display());
         let mut child = Command::new("nsenter")
             .args([&net, "ip", "-batch", "-"])
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .context("nsenter (package util-linux)")?;
-        // Dropped at the end of the statement, which ends the batch.
+        // The pipe closes at the end of the statement, which ends the batch.
         child
             .stdin
             .take()
@@ -128,28 +147,27 @@ impl Namespace {
     /// Sets a kernel parameter of the namespace, such as `ipv4/icmp_ratelimit`.
     ///
     /// # Errors
-    /// When this kernel has no such parameter under /proc/sys/net.
+    /// When this kernel has no such parameter in /proc/sys/net.
     pub fn set(&self, parameter: &str, value: u32) -> Result<()> {
         let path = Path::new("/proc/sys/net").join(parameter);
         self.enter(|| {
             fs::write(&path, value.to_string()).with_context(|| path.display().to_string())
         })
     }
-
-    fn path(&self) -> PathBuf {
-        Path::new(NAMED).join(&self.name)
-    }
 }
 
 impl Drop for Namespace {
     fn drop(&mut self) {
+        if !self.is_owned {
+            return;
+        }
         if let Err(error) = ip(&["netns", "delete", &self.name]) {
             eprintln!("{error:#}");
         }
     }
 }
 
-/// Removes what killed runs have left. Best effort: another run may be doing the same.
+/// Removes the namespaces of killed runs. Errors are ignored: another run may remove them too.
 fn remove_stale() {
     let names = fs::read_dir(NAMED).into_iter().flatten().flatten();
     let names = names.filter_map(|entry| entry.file_name().into_string().ok());
@@ -160,7 +178,7 @@ fn remove_stale() {
     cgroup::remove_stale(is_stale);
 }
 
-/// Whether the name is one of these, and of a run that has ended.
+/// Whether the name belongs to a lab whose run has ended.
 fn is_stale(name: &str) -> bool {
     let owner = name
         .strip_prefix(PREFIX)
@@ -168,7 +186,7 @@ fn is_stale(name: &str) -> bool {
     owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists())
 }
 
-/// Kills what a killed run's shells have left running in a namespace.
+/// Kills the processes that a killed run's shells left in a namespace.
 fn end_processes(name: &str) -> Result<()> {
     for pid in ip(&["netns", "pids", name])?.lines() {
         kill(Pid::from_raw(pid.trim().parse()?), Signal::SIGKILL)?;

@@ -1,8 +1,9 @@
-//! A command inside a network namespace, with a deadline, which is dead when its guard is gone.
+//! A command inside a network namespace, with a deadline. Dropping its guard kills it.
 //!
-//! The decisions held here: the child enters the namespace and its cgroup between fork and exec, so that its process id is the tool's own; it
-//! leads a process group, so that a shell's children end with it; it dies with the thread that started it, so that a killed
-//! test leaves no agent behind (what its shells had started ends at the next run, with its namespace).
+//! The decisions held here: the child enters the namespace and its cgroup between fork and exec, so
+//! that its process id is the tool's own. It leads a process group, so that a shell's children end
+//! with it. It dies with the thread that started it, so that a killed test leaves no agent behind;
+//! the next run ends what a shell has left, with its namespace.
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
@@ -21,7 +22,7 @@ use nix::unistd::Pid;
 use crate::cgroup::Cgroup;
 use crate::namespace::Namespace;
 
-/// A running command. Dropping it kills it and the group it leads.
+/// A running command. Dropping it kills its process group.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -30,23 +31,23 @@ pub struct Process {
     what: String,
 }
 
-/// What a command left.
+/// The result of a command.
 #[derive(Debug)]
 pub struct Finished {
-    /// How it ended.
+    /// Its exit status.
     pub status: ExitStatus,
-    /// What it wrote to stdout and stderr.
+    /// Its stdout and stderr.
     pub output: String,
-    /// The number that its process had.
+    /// Its process id.
     pub pid: u32,
     what: String,
 }
 
 impl Finished {
-    /// The output of a command that succeeded.
+    /// The output of a command, if it succeeded.
     ///
     /// # Errors
-    /// When it did not, with its output.
+    /// If it did not succeed, with its output.
     pub fn success(self) -> Result<String> {
         let Self {
             status,
@@ -72,7 +73,7 @@ pub fn shell(line: &str) -> Command {
 /// # Errors
 /// When it can't be started, or has not ended after `deadline`.
 pub fn run(namespace: &Namespace, mut command: Command, deadline: Duration) -> Result<Finished> {
-    // A file and not a pipe: a full pipe would stop the command.
+    // A file and not a pipe: a full pipe would block the command.
     let mut file = tempfile::tempfile()?;
     command.stdout(file.try_clone()?).stderr(file.try_clone()?);
     let mut process = Process::spawn(namespace, command)?;
@@ -81,12 +82,12 @@ pub fn run(namespace: &Namespace, mut command: Command, deadline: Duration) -> R
     Ok(Finished {
         status: ended.with_context(|| end_of(&output).to_owned())?,
         output,
-        pid: process.id(),
+        pid: process.pid(),
         what: process.what.clone(),
     })
 }
 
-/// As much of a long output as a message has room for.
+/// The end of a long output, short enough for a message.
 fn end_of(output: &str) -> &str {
     const ROOM: usize = 2000;
     &output[output.floor_char_boundary(output.len().saturating_sub(ROOM))..]
@@ -100,7 +101,7 @@ fn read_back(file: &mut File) -> Result<String> {
 }
 
 impl Process {
-    /// Starts `command` inside `namespace`. It reads nothing, and lives no longer than the calling thread.
+    /// Starts `command` inside `namespace`, with no input. It does not outlive the calling thread.
     ///
     /// # Errors
     /// When there is no such program.
@@ -108,7 +109,7 @@ impl Process {
         Self::start(namespace, command, Stdio::null())
     }
 
-    /// The same with a pipe to its stdin, see [`Process::take_stdin`].
+    /// Like [`Process::spawn`], with a pipe to its stdin, see [`Process::take_stdin`].
     ///
     /// # Errors
     /// As [`Process::spawn`].
@@ -129,7 +130,8 @@ impl Process {
             set_pdeathsig(Signal::SIGKILL)?;
             Ok(())
         };
-        // SAFETY: system calls on values made before the fork: nothing is allocated, no lock is taken.
+        // SAFETY: system calls on values made before the fork: nothing is allocated, no lock is
+        // taken.
         unsafe { command.pre_exec(enter) };
         let child = command.spawn().with_context(|| what.clone())?;
         let exit = watch_exit(&child)?;
@@ -141,23 +143,23 @@ impl Process {
         })
     }
 
-    /// The number of its process.
+    /// Its process id.
     #[must_use]
-    pub fn id(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// The pipe to its stdin, if it was given one and nobody has taken it.
+    /// The pipe to its stdin, if it has one and nobody has taken it.
     pub fn take_stdin(&mut self) -> Option<ChildStdin> {
         self.child.stdin.take()
     }
 
-    /// The pipe from its stdout, if it was given one and nobody has taken it.
+    /// The pipe from its stdout, if it has one and nobody has taken it.
     pub fn take_stdout(&mut self) -> Option<ChildStdout> {
         self.child.stdout.take()
     }
 
-    /// The pipe from its stderr, likewise.
+    /// The pipe from its stderr, if it has one and nobody has taken it.
     pub fn take_stderr(&mut self) -> Option<ChildStderr> {
         self.child.stderr.take()
     }
@@ -165,9 +167,9 @@ impl Process {
     /// Sends it a signal.
     ///
     /// # Errors
-    /// When it has ended and been waited for.
+    /// When it has ended and been reaped.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        kill(self.pid(), signal).with_context(|| format!("{signal} to {}", self.what))
+        kill(self.raw_pid(), signal).with_context(|| format!("{signal} to {}", self.what))
     }
 
     /// Waits for its end.
@@ -182,19 +184,19 @@ impl Process {
         self.end()
     }
 
-    /// Ends the group and reaps its leader, in this order: until then the number is nobody else's.
+    /// Kills the group and then reaps its leader: until then no other process can get its id.
     fn end(&mut self) -> Result<ExitStatus> {
         if let Some(status) = self.ended {
             return Ok(status);
         }
-        killpg(self.pid(), Signal::SIGKILL)?;
+        killpg(self.raw_pid(), Signal::SIGKILL)?;
         let status = self.child.wait()?;
         self.ended = Some(status);
         Ok(status)
     }
 
-    fn pid(&self) -> Pid {
-        Pid::from_raw(self.id().cast_signed())
+    fn raw_pid(&self) -> Pid {
+        Pid::from_raw(self.pid().cast_signed())
     }
 }
 
@@ -209,7 +211,7 @@ impl Drop for Process {
 /// A descriptor that is readable once the child has ended.
 fn watch_exit(child: &Child) -> Result<OwnedFd> {
     const NO_FLAGS: libc::c_uint = 0;
-    // SAFETY: two integers; the child has not been waited for, so its number is its own.
+    // SAFETY: two integers; the child has not been reaped, so no other process has its id.
     let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, child.id(), NO_FLAGS) };
     ensure!(
         descriptor >= 0,

@@ -1,50 +1,56 @@
-//! What a test tells beyond whether it passed: what became of a hook, of a detection, of a program.
+//! What a test records beyond whether it passed: the state of a hook, of a detection, of a program.
 //!
-//! In: a kind, a subject and a result. Out: a line among the test's own output, and such lines read again, for tables of many kernels.
-//! The decision held here: tables are made from what tests have seen, never from a list that somebody keeps.
+//! In: a kind, a subject and a result. Out: a line among the test's own output, and such lines
+//! parsed again, for tables of many kernels. The decision held here: tables are made from what
+//! tests have seen, never from a list that somebody maintains.
 
 use anyhow::Result;
 use serde_json::json;
 
-/// How such a line starts.
-const START: &str = "fact: ";
+/// The prefix of such a line.
+const PREFIX: &str = "fact: ";
 
 /// One thing that a test has seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fact {
-    /// Which table it belongs to: [`HOOK`], [`DETECTION`] or [`PROGRAM`].
+    /// The table that it belongs to: [`HOOK`], [`DETECTION`], [`SCENARIO`] or [`PROGRAM`].
     pub kind: String,
-    /// Its row there, such as `outbound`.
+    /// The table's row, such as `outbound`.
     pub subject: String,
-    /// What is there, such as `TCX egress`.
+    /// The cell, such as `TCX egress`.
     pub result: String,
 }
 
-/// What an agent got, by its own start lines.
+/// The hook that an agent got, by its own start lines.
 pub const HOOK: &str = "hook";
 /// How a row of a detection ended.
 pub const DETECTION: &str = "detection";
-/// The results of a detection's row, beside that it is not to be had before some kernel.
+/// The result of a row that passed.
 pub const PASSED: &str = "passed";
-/// The other.
+/// The result of a row that failed.
 pub const FAILED: &str = "FAILED";
-/// What the verifier says of a program: instructions processed, and bytes of stack, with a blank in between.
+/// The machine that a scenario needs, listed where this machine is none.
+pub const NEEDS: &str = "needs";
+/// How a scenario ended.
+pub const SCENARIO: &str = "scenario";
+/// What the verifier says of a program: instructions processed, a blank, bytes of stack.
 pub const PROGRAM: &str = "program";
 
-/// How the line starts by which a test says that it leaves a row out.
-pub const LEFT_OUT: &str = "left out: ";
+/// The prefix of a line by which a test says that it skips a row.
+pub const SKIPPED: &str = "skipped: ";
 
-/// Tells that a row is left out, and why.
-pub fn leave_out(row: &str, reason: &str) {
-    println!("{LEFT_OUT}{row}: {reason}");
+/// Says that a row is skipped, and why.
+pub fn skip(row: &str, reason: &str) {
+    println!("{SKIPPED}{row}: {reason}");
 }
 
-/// Tells something. cargo test shows it with `--show-output` only.
-pub fn tell(kind: &str, subject: &str, result: &str) {
-    println!("{START}{}", json!([kind, subject, result]));
+/// Writes a fact. cargo test shows it with `--show-output` only.
+pub fn record(kind: &str, subject: &str, result: &str) {
+    println!("{PREFIX}{}", json!([kind, subject, result]));
 }
 
-/// Tells how a row of these detections, each a rule and a measure, has ended, and passes its result on.
+/// Records how a row of these detections, each a rule and a measure, has ended, and passes its
+/// result on.
 ///
 /// # Errors
 /// The row's own.
@@ -54,7 +60,7 @@ pub fn detections<'a, T>(
 ) -> Result<T> {
     let outcome = if result.is_ok() { PASSED } else { FAILED };
     for (rule, measure) in fired {
-        tell(DETECTION, &detection(rule, measure), outcome);
+        record(DETECTION, &detection(rule, measure), outcome);
     }
     result
 }
@@ -65,10 +71,10 @@ pub fn detection(rule: &str, measure: &str) -> String {
     format!("`{rule}` {measure}")
 }
 
-/// What a line tells.
+/// The fact in a line, if it has one.
 #[must_use]
-pub fn read(line: &str) -> Option<Fact> {
-    let (_, fact) = line.split_once(START)?;
+pub fn parse_fact(line: &str) -> Option<Fact> {
+    let (_, fact) = line.split_once(PREFIX)?;
     let [kind, subject, result] = serde_json::from_str(fact.trim_end()).ok()?;
     Some(Fact {
         kind,
@@ -82,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_read() {
+    fn facts_are_parsed() {
         let fact = Fact {
             kind: HOOK.to_owned(),
             subject: "a \"b\"".to_owned(),
@@ -95,7 +101,7 @@ mod tests {
             (r#"["hook","a","b"]"#, None),
             ("", None),
         ] {
-            assert_eq!(read(line).as_ref(), expected, "{line}");
+            assert_eq!(parse_fact(line).as_ref(), expected, "{line}");
         }
     }
 }

@@ -1,6 +1,6 @@
-//! What the agent has written so far: alerts on stdout, and on stderr how many packets each poll saw.
+//! The agent's output so far: alerts on stdout, and the packet counts of each poll on stderr.
 //!
-//! In: lines. Out: [`Seen`], which conditions are asked of. Pure: no process, no clock.
+//! In: lines. Out: [`Seen`], which conditions examine. Pure: no process, no clock.
 
 use std::fmt;
 
@@ -10,19 +10,19 @@ use serde_json::Value;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alert {
     fields: Value,
-    /// How many alerts came before.
+    /// The number of alerts before it.
     number: usize,
 }
 
 impl Alert {
-    /// The field of a dotted name, such as `source.ip`.
+    /// The value of a dotted field name, such as `source.ip`.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&Value> {
         name.split('.')
             .try_fold(&self.fields, |object, key| object.get(key))
     }
 
-    /// The same as text; numbers as they are written.
+    /// The value as text; numbers as they are written.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<String> {
         Some(match self.field(name)? {
@@ -45,7 +45,7 @@ impl Alert {
         fired_rule == rule && fired_measure == measure
     }
 
-    /// Names of the signals that were counted.
+    /// The names of the counted signals.
     #[must_use]
     pub fn signals(&self) -> Vec<&str> {
         let signals = self.field("recon.signals").and_then(Value::as_array);
@@ -63,27 +63,27 @@ impl fmt::Display for Alert {
     }
 }
 
-/// What one poll counted, or all of them.
+/// The counts of one poll, or of all polls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Frames that crossed an inbound hook.
     pub frames_in: u64,
     /// Frames that crossed an outbound hook.
     pub frames_out: u64,
-    /// What was counted under the table's keys.
+    /// Signals counted in the table.
     pub signals: u64,
-    /// Of that, what was counted under keys of many sources.
+    /// Signals counted under keys of aggregated sources.
     pub sketched: u64,
-    /// The keys that were drained.
+    /// Drained keys.
     pub keys: u64,
-    /// What could not be counted.
+    /// Signals that could not be counted.
     pub lost: u64,
-    /// Of that, for want of room in the table.
+    /// Signals that were not counted because the table was full.
     pub lost_table_full: u64,
 }
 
 impl Tally {
-    /// The tally of a line of `name=number` words.
+    /// Parses a line of `name=number` words.
     fn of_line(line: &str) -> Self {
         let value = |name| value(line, name);
         Self {
@@ -108,31 +108,32 @@ impl Tally {
     }
 }
 
-/// Everything that has been read of the agent.
+/// The agent's output so far.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     /// The alerts, in order.
     pub alerts: Vec<Alert>,
     /// The lines of stderr.
     pub log: Vec<String>,
-    /// Lines of stdout that are no JSON object. There must be none.
+    /// Lines of stdout that are not a JSON object. There must be none.
     pub garbage: Vec<String>,
     /// The number of the last poll.
     pub polls: u64,
-    /// The polls' lines, added up.
+    /// The sum of all polls.
     pub polled: Tally,
-    /// Of each poll that brought something its number, and the signals drained or lost and the alerts found by its end.
+    /// For each poll with results: its number, and the signals drained or lost and the alerts found
+    /// by its end.
     grown: Vec<(u64, u64, usize)>,
-    /// The agent's own sum, written at its end.
+    /// The agent's own totals, which it logs at its end.
     pub totals: Option<Tally>,
     /// Whether it watches.
     pub is_ready: bool,
-    /// Whether stderr has ended, as it does when the process has.
+    /// Whether stderr is closed, as it is once the process has ended.
     pub is_over: bool,
 }
 
 impl Seen {
-    /// Takes a line of stdout.
+    /// Adds a line of stdout.
     pub fn read_stdout(&mut self, line: &str) {
         match serde_json::from_str(line) {
             Ok(fields @ Value::Object(_)) => self.alerts.push(Alert {
@@ -143,7 +144,7 @@ impl Seen {
         }
     }
 
-    /// Takes a line of stderr.
+    /// Adds a line of stderr.
     pub fn read_stderr(&mut self, line: &str) {
         self.is_ready |= line.contains("watching");
         if let Some(number) = poll_number(line) {
@@ -166,16 +167,16 @@ impl Seen {
             .filter(move |alert| alert.is(rule, measure))
     }
 
-    /// The number of the poll that found what the alert tells of, once its line has been read.
+    /// The number of the poll that found the alert, once that poll's line is here.
     #[must_use]
-    pub fn told_in(&self, alert: &Alert) -> Option<u64> {
+    pub fn reported_in(&self, alert: &Alert) -> Option<u64> {
         let mut polls = self.grown.iter();
         polls
             .find(|&&(_, _, alerts)| alerts > alert.number)
             .map(|&(poll, ..)| poll)
     }
 
-    /// The number of the poll by which that many signals had been drained or lost since the start.
+    /// The number of the poll by which that many signals since the start were drained or lost.
     #[must_use]
     pub fn drained_in(&self, signals: u64) -> Option<u64> {
         let mut polls = self.grown.iter();
@@ -184,7 +185,7 @@ impl Seen {
             .map(|&(poll, ..)| poll)
     }
 
-    /// Whether a line of the log contains `text`.
+    /// Whether a log line contains `text`.
     #[must_use]
     pub fn has_logged(&self, text: &str) -> bool {
         self.log.iter().any(|line| line.contains(text))
@@ -193,7 +194,7 @@ impl Seen {
 
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// The end of the log says enough.
+        /// The last lines of the log suffice.
         const LINES: usize = 30;
         let busy: Vec<_> = self.log.iter().filter(|line| !is_idle_poll(line)).collect();
         let tail = busy.len().saturating_sub(LINES);
@@ -203,7 +204,7 @@ impl fmt::Display for Seen {
             writeln!(f, "alert: {message} {:?}", alert.signals())?;
         }
         for line in self.garbage.iter().take(LINES) {
-            writeln!(f, "no alert: {line}")?;
+            writeln!(f, "garbage: {line}")?;
         }
         for line in &busy[tail..] {
             writeln!(f, "log: {line}")?;
@@ -212,7 +213,7 @@ impl fmt::Display for Seen {
     }
 }
 
-/// The number of the word `name=number` in a line, or 0.
+/// The number in the word `name=number` of a line, or 0.
 fn value(line: &str, name: &str) -> u64 {
     let words = line.split_whitespace();
     let mut pairs = words.filter_map(|word| word.split_once('='));
@@ -272,7 +273,7 @@ mod tests {
             .next()
             .expect("the alert above");
         assert_eq!(
-            (alert.signals(), seen.told_in(alert)),
+            (alert.signals(), seen.reported_in(alert)),
             (vec!["syn"], Some(4))
         );
         for (signals, poll) in [(1, Some(3)), (6, Some(3)), (7, Some(4)), (8, None)] {

@@ -1,7 +1,7 @@
-//! Puts frames on an interface, as they are, in order.
+//! Sends frames on an interface, unchanged and in order.
 //!
-//! The decision held here: a frame that the pair had no room for is sent again, not forgotten, so that what was sent is what
-//! arrived. A veth pair says so at once.
+//! The decision held here: a frame for which the pair has no room is sent again, so that every sent
+//! frame arrives. A veth pair reports this immediately.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -16,17 +16,17 @@ use nix::net::if_::if_nametoindex;
 use crate::PATIENCE;
 use crate::namespace::Namespace;
 
-/// A packet socket on one interface. Its frames never come back to it.
+/// A packet socket on one interface. It does not receive its own frames.
 #[derive(Debug)]
 pub struct Sender {
     socket: File,
 }
 
 impl Sender {
-    /// A socket on `interface` of `namespace`.
+    /// Opens a socket on `interface` of `namespace`.
     ///
     /// # Errors
-    /// Without root, or without such an interface.
+    /// Without root, or if there is no such interface.
     pub fn open(namespace: &Namespace, interface: &str) -> Result<Self> {
         let name = CString::new(interface)?;
         let socket = namespace.enter(|| {
@@ -41,7 +41,7 @@ impl Sender {
     /// Sends one frame.
     ///
     /// # Errors
-    /// When the interface refuses it for another reason than want of room, or has no room for long.
+    /// When the interface refuses it for a reason other than lack of room, or has no room for long.
     pub fn send(&self, frame: &[u8]) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while !self.try_send(frame)? {
@@ -51,14 +51,17 @@ impl Sender {
         Ok(())
     }
 
-    /// Sends one frame if there is room for it, and returns whether there was.
+    /// Sends one frame if there is room, and returns whether it was sent.
     ///
     /// # Errors
-    /// When the interface refuses it for another reason.
+    /// When the interface refuses it for any other reason.
     pub fn try_send(&self, frame: &[u8]) -> Result<bool> {
         match (&self.socket).write(frame) {
             Ok(written) => {
-                ensure!(written == frame.len(), "a frame was cut to {written} bytes");
+                ensure!(
+                    written == frame.len(),
+                    "only {written} bytes of a frame were sent"
+                );
                 Ok(true)
             }
             Err(error) if has_no_room(&error) => Ok(false),
@@ -71,9 +74,9 @@ fn has_no_room(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ENOBUFS)
 }
 
-/// A packet socket that sends on the interface of that index and receives nothing.
+/// A packet socket that sends on the interface with that index and receives nothing.
 fn packet_socket(interface: libc::c_int) -> io::Result<OwnedFd> {
-    /// Of no protocol, so that nothing is received.
+    /// No protocol, so that it receives nothing.
     const NOTHING: u16 = 0;
     // SAFETY: three integers.
     let socket = unsafe {

@@ -1,6 +1,6 @@
-//! Real servers in a namespace: one that says when it is ready, and nginx, iperf3 and netcat in particular.
+//! Real servers in a namespace: any that logs when it is ready, and nginx, iperf3 and netcat.
 //!
-//! In: a namespace. Out: a guard, once the server has written that it listens.
+//! In: a namespace. Out: a guard, once the server has logged that it listens.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, PipeReader};
@@ -16,16 +16,16 @@ use crate::namespace::Namespace;
 use crate::program::{NETCAT, locate};
 use crate::{PATIENCE, Process};
 
-/// The file that the web server offers, by name.
+/// The name of the file that the web server offers.
 pub const DOWNLOAD: &str = "download";
-/// The folder of what it offers.
+/// The folder of the offered files.
 const ROOT: &str = "root";
 
 /// A running server. Dropping it ends it.
 #[derive(Debug)]
 pub struct Server {
     process: Process,
-    /// What it serves from, gone after it.
+    /// The server's files, removed after it has ended.
     _folder: Option<TempDir>,
 }
 
@@ -33,12 +33,12 @@ impl Server {
     /// Starts `command` and waits until it writes a line that contains `ready`.
     ///
     /// # Errors
-    /// When it can't be started, or does not write that.
+    /// When it can't be started, or does not write such a line.
     pub fn start(namespace: &Namespace, command: Command, ready: &str) -> Result<Self> {
         Self::start_in(namespace, command, ready, None)
     }
 
-    /// nginx on port 80, which offers a [`DOWNLOAD`] of that many bytes.
+    /// nginx on port 80, which offers a [`DOWNLOAD`] of that size in bytes.
     ///
     /// # Errors
     /// As [`Server::start`].
@@ -47,7 +47,7 @@ impl Server {
         let root = folder.path().join(ROOT);
         fs::create_dir(&root)?;
         File::create(root.join("index.html"))?;
-        // Of zeros that take no room on the disk.
+        // A sparse file.
         File::create(root.join(DOWNLOAD))?.set_len(download)?;
         Self::nginx(
             namespace,
@@ -56,7 +56,8 @@ impl Server {
         )
     }
 
-    /// nginx with this in its `http` block. Files are named from `folder` on, which goes with it.
+    /// nginx with this `http` block. File names are relative to `folder`, which is removed with the
+    /// server.
     ///
     /// # Errors
     /// As [`Server::start`].
@@ -76,11 +77,11 @@ impl Server {
             .args(["-e", "stderr", "-p"])
             .arg(path)
             .args(["-c", "nginx.conf"]);
-        // Written after its sockets are open.
+        // nginx logs this line after it has opened its sockets.
         Self::start_in(namespace, command, "nginx/", Some(folder))
     }
 
-    /// netcat on `port`, which accepts one connection after the other.
+    /// netcat on `port`, which serves one connection after the other.
     ///
     /// # Errors
     /// As [`Server::start`].
@@ -90,13 +91,13 @@ impl Server {
         Self::start(namespace, command, "Listening")
     }
 
-    /// The number of its process.
+    /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.process.id()
+        self.process.pid()
     }
 
-    /// iperf3, for one test after the other.
+    /// iperf3, which serves one test after the other.
     ///
     /// # Errors
     /// As [`Server::start`].
@@ -135,7 +136,7 @@ impl Server {
     }
 }
 
-/// Reads to the end, whether or not anybody listens: a full pipe would stop the server.
+/// Reads to the end, even without a receiver: a full pipe would block the server.
 fn forward(reader: PipeReader, lines: &Sender<String>) {
     for line in BufReader::new(reader).lines().map_while(Result::ok) {
         let _ = lines.send(line);

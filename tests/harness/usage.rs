@@ -1,7 +1,8 @@
-//! What a process has taken of the processors and of memory.
+//! The processor time and the memory of a process.
 //!
-//! In: the number of a process. Out: times and sizes, as the kernel counts them.
-//! The decision held here: the process's own clock, which counts nanoseconds, where /proc's utime and stime count hundredths of a second.
+//! In: a process id. Out: times and sizes from the kernel.
+//! The decision held here: the process's own clock has a resolution of nanoseconds, utime and stime
+//! in /proc one of ten milliseconds.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use anyhow::{Context, Result};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
-/// The time that processors have worked for a process, all its threads together.
+/// The processor time of a process, all its threads together.
 ///
 /// # Errors
 /// When it has ended.
@@ -19,15 +20,15 @@ pub fn cpu_time(pid: u32) -> Result<Duration> {
     Ok(clock_gettime(clock)?.into())
 }
 
-/// The same of the thread that asks, for measuring what it does however busy the machine is.
+/// The processor time of the calling thread, which does not depend on the machine's other load.
 ///
 /// # Errors
-/// None that Linux has.
+/// None on Linux.
 pub fn own_cpu_time() -> Result<Duration> {
     Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into())
 }
 
-/// The most memory that a process has had so far, in bytes: `VmHWM` of proc_pid_status(5).
+/// The peak memory of a process in bytes: `VmHWM` of proc_pid_status(5).
 ///
 /// # Errors
 /// When it has ended.
@@ -45,7 +46,7 @@ fn peak(status: &str) -> Option<u64> {
     Some(number * UNIT)
 }
 
-/// What a process takes from the meter's start on.
+/// Measures the processor time of a process from the meter's start on.
 #[derive(Debug)]
 pub struct Meter {
     pid: u32,
@@ -54,7 +55,7 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Starts one.
+    /// Starts a meter.
     ///
     /// # Errors
     /// When the process has ended.
@@ -66,7 +67,7 @@ impl Meter {
         })
     }
 
-    /// The time that processors have worked for it.
+    /// Its processor time since the start.
     ///
     /// # Errors
     /// When it has ended.
@@ -74,7 +75,8 @@ impl Meter {
         Ok(cpu_time(self.pid)?.saturating_sub(self.before))
     }
 
-    /// The same in hundredths of the time that has passed: 100 is one processor, all the time.
+    /// Its processor time in percent of the time that has passed: 100 is one processor, all the
+    /// time.
     ///
     /// # Errors
     /// When it has ended.

@@ -1,15 +1,16 @@
-//! What the outbound test's events are made with: processes of the host, and places of the attacker's to which they connect.
+//! The means to make the outbound test's events: processes of the host, and remotes of the
+//! attacker's.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Result, ensure};
 use recon_tests::lab::{ATTACKER_LINK, HOST, HOST6};
-use recon_tests::{Lab, Puppet};
+use recon_tests::{Lab, TestProcess};
 
 /// The port of the host's web server.
 pub(super) const HTTP: u16 = 80;
 
-/// Which of three remotes, or of three groups of them.
+/// One of three remotes, or of three groups of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Place {
     First,
@@ -17,14 +18,14 @@ pub(super) enum Place {
     Private,
 }
 
-/// Which of the host's two processes.
+/// One of the host's two processes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Actor {
     One,
     Other,
 }
 
-/// What is counted apart.
+/// A remote and a process, counted on their own.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Group {
     pub(super) place: Place,
@@ -32,7 +33,7 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// The one that crosses the threshold, and three that must not be counted with it.
+    /// The group that crosses the threshold, and three that must not count with it.
     pub(super) const ALL: [Self; 4] = [
         Self::of(Place::First, Actor::One),
         Self::of(Place::First, Actor::Other),
@@ -57,7 +58,7 @@ impl Place {
         })
     }
 
-    /// The same of the other family.
+    /// The same for IPv6.
     pub(super) const fn remote6(self) -> IpAddr {
         IpAddr::V6(match self {
             Self::First => Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 0x10),
@@ -66,7 +67,7 @@ impl Place {
         })
     }
 
-    /// One of many addresses that the attacker answers for, private ones for [`Place::Private`].
+    /// One of many addresses that the attacker answers for, private for [`Place::Private`].
     pub(super) const fn of_many(self, number: u16) -> IpAddr {
         let [high, low] = number.to_be_bytes();
         IpAddr::V4(match self {
@@ -76,19 +77,19 @@ impl Place {
     }
 }
 
-/// The processes. All but the client are the host's.
+/// The test processes. All but the client are the host's.
 pub(super) struct Bench {
-    one: Puppet,
-    other: Puppet,
+    one: TestProcess,
+    other: TestProcess,
     /// Accepts on port 80.
-    pub(super) server: Puppet,
-    /// The attacker's.
-    client: Puppet,
+    pub(super) server: TestProcess,
+    /// The attacker's process.
+    client: TestProcess,
 }
 
 impl Bench {
     pub(super) fn new(lab: &Lab, [one, other]: [&str; 2], routes: &str) -> Result<Self> {
-        /// Where [`Place::of_many`] is.
+        /// The networks of [`Place::of_many`].
         const MANY: [&str; 2] = ["198.19.0.0/16", "10.19.0.0/16"];
         let remotes = Place::ALL.map(|place| {
             let (remote, remote6) = (place.remote(), place.remote6());
@@ -100,31 +101,31 @@ impl Bench {
         lab.attacker().ip(&(remotes.concat() + &many.concat()))?;
         lab.host().ip(routes)?;
         let bench = Self {
-            one: Puppet::start(lab.host(), one)?,
-            other: Puppet::start(lab.host(), other)?,
-            server: Puppet::start(lab.host(), "server")?,
-            client: Puppet::start(lab.attacker(), "client")?,
+            one: TestProcess::start(lab.host(), one)?,
+            other: TestProcess::start(lab.host(), other)?,
+            server: TestProcess::start(lab.host(), "server")?,
+            client: TestProcess::start(lab.attacker(), "client")?,
         };
         bench.server.listen(HOST, HTTP)?;
         bench.server.listen(HOST6, HTTP)?;
         Ok(bench)
     }
 
-    pub(super) fn actor(&self, actor: Actor) -> &Puppet {
+    pub(super) fn actor(&self, actor: Actor) -> &TestProcess {
         match actor {
             Actor::One => &self.one,
             Actor::Other => &self.other,
         }
     }
 
-    /// Has the group's process connect, which must come to `outcome`.
+    /// Connects from the group's process, and expects `outcome`.
     pub(super) fn connect(&self, actor: Actor, to: IpAddr, port: u16, outcome: &str) -> Result<()> {
         let found = self.actor(actor).connect(to, port)?;
         ensure!(found == outcome, "{to} port {port}: {found}");
         Ok(())
     }
 
-    /// Has the attacker connect to the host's web server.
+    /// Connects from the attacker to the host's web server.
     pub(super) fn visit(&self, from: IpAddr) -> Result<()> {
         let host = match from {
             IpAddr::V4(_) => IpAddr::V4(HOST),

@@ -1,4 +1,5 @@
-//! The rows of the outbound test: one per rule and measure, and the ways in which a connection fails.
+//! The rows of the outbound test: one for each rule and measure, and for the ways in which a
+//! connection fails.
 
 use std::net::IpAddr;
 
@@ -7,7 +8,7 @@ use recon_tests::lab::{HOST, HOST6};
 use super::bench::{HTTP, Place};
 use super::{Ends, Row};
 
-/// A port of the attacker's that nobody listens on.
+/// A closed port of the attacker's.
 const CLOSED: u16 = 8081;
 const REFUSED: &str = "ECONNREFUSED";
 
@@ -19,7 +20,7 @@ const fn port(number: u16) -> u16 {
     CLOSED + number
 }
 
-/// The port that a sweep looks for, one for each group.
+/// The port of a sweep, a different one for each group.
 const fn swept(place: Place) -> u16 {
     match place {
         Place::First | Place::Private => CLOSED,
@@ -27,7 +28,7 @@ const fn swept(place: Place) -> u16 {
     }
 }
 
-/// What most rows share: refused connections to one remote.
+/// The common parts of most rows: refused connections to one remote.
 const ROW: Row = Row {
     name: "",
     rule: "",
@@ -35,11 +36,11 @@ const ROW: Row = Row {
     signals: &["syn-sent"],
     threshold: 0,
     direction: "egress",
-    programs: ["puppet", "puppet"],
+    programs: ["worker", "worker"],
     others: 0,
     routes: "",
     event: |bench, group, _| bench.connect(group.actor, group.place.remote(), CLOSED, REFUSED),
-    // A SYN, and what became of it.
+    // A SYN and its outcome.
     gives: 2,
     ends: |place| Ends {
         source: V4,
@@ -61,8 +62,8 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "a scanning tool's first packet",
         rule: "outbound-scan-tool",
-        programs: ["zmap", "puppet"],
-        // Of a process that is no tool.
+        programs: ["zmap", "worker"],
+        // From a process that is no scanner.
         others: 20,
         ..ROW
     },
@@ -79,13 +80,13 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         name: "connections that fail at once, without a route",
-        // As if the table had no default route.
+        // Acts like a missing default route.
         routes: "route add throw 203.0.113.0/24\nroute add throw 10.0.0.0/8\n",
         event: |bench, group, _| {
             bench.connect(group.actor, group.place.remote(), CLOSED, "ENETUNREACH")
         },
         gives: 1,
-        // No address of this host was chosen.
+        // The kernel has not chosen an address of this host.
         ends: |place| Ends {
             source: None,
             destination: Some(place.remote()),

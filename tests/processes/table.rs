@@ -1,11 +1,11 @@
-//! The rows of the processes test: a tool, how it is run, and the alerts that it must cause.
+//! The rows of the processes test: a tool, its environment, and the alerts that it must cause.
 
 use recon_tests::kernel::RAW_SENDERS;
 use recon_tests::program::PYTHON;
 
 use super::{As, Fired, Row};
 
-/// What most rows share.
+/// The common parts of most rows.
 const ROW: Row = Row {
     name: "",
     program: "",
@@ -18,7 +18,7 @@ const ROW: Row = Row {
     since: None,
 };
 
-/// What sends through raw and packet sockets.
+/// Tools that send through raw and packet sockets.
 const RAW: Row = Row {
     since: Some(RAW_SENDERS),
     ..ROW
@@ -136,7 +136,7 @@ pub(super) const ROWS: &[Row] = &[
         ..RAW
     },
     Row {
-        name: "another program under the name of a tool",
+        name: "another program with the name of a tool",
         program: PYTHON,
         alias: Some("zmap"),
         arguments: "-I {loop} {attacker} 2000 2000",

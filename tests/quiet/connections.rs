@@ -1,4 +1,4 @@
-//! Connections that were there before the agent, and answers that nobody asked for.
+//! Connections that are older than the agent, and unsolicited answers.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
@@ -33,7 +33,7 @@ pub(super) fn open_connections(lab: &Lab) -> Result<Vec<Connection>> {
     })
 }
 
-/// Sends something each way over each connection, then ends it in one of three ways.
+/// Sends data each way over each connection, then ends it in one of three ways.
 pub(super) fn use_and_close(connections: Vec<Connection>) -> Result<()> {
     const MESSAGE: &[u8] = b"are you still there?";
     let mut read = [0; MESSAGE.len()];
@@ -50,7 +50,7 @@ pub(super) fn use_and_close(connections: Vec<Connection>) -> Result<()> {
             0 => end(attacker, host)?,
             1 => end(host, attacker)?,
             _ => {
-                // The host closes with something unread, which aborts the connection.
+                // The host closes with unread data, which aborts the connection.
                 attacker.write_all(MESSAGE)?;
                 host.peek(&mut read)?;
                 drop(host);
@@ -62,24 +62,26 @@ pub(super) fn use_and_close(connections: Vec<Connection>) -> Result<()> {
     Ok(())
 }
 
-/// Closes `first` and then the other end, and says whether that one had reached the end of what was sent.
+/// Closes `first` and then the other end, and returns whether that one had reached the end of the
+/// stream.
 fn end(first: TcpStream, mut second: TcpStream) -> Result<bool> {
     drop(first);
     Ok(second.read(&mut [0])? == 0)
 }
 
-/// Closes the host's end, acknowledges that, and only then closes the other.
+/// Closes the host's end, acknowledges that, and then closes the other end.
 pub(super) fn forget(Connection { host, mut attacker }: Connection) -> Result<()> {
     drop(host);
     ensure!(attacker.read(&mut [0])? == 0, "the host has not closed");
-    // Sends the acknowledgment that the kernel would rather put into the next segment.
+    // Sends the acknowledgment that the kernel would delay into the next segment.
     attacker.set_quickack(true)?;
     Ok(())
 }
 
 pub(super) const BACKSCATTER_PORTS: u16 = 300;
 
-/// Answers to what somebody else sent under this host's address: SYN-ACKs, resets, ICMP errors.
+/// Answers to packets that somebody else sent with this host's address: SYN-ACKs, resets, ICMP
+/// errors.
 pub(super) fn backscatter(lab: &Lab) -> Result<()> {
     const VICTIM: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 20));
     const SERVICE: u16 = 443;

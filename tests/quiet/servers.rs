@@ -1,4 +1,4 @@
-//! Servers that busy hosts talk to: a mirror of packages, and the backends of a reverse proxy.
+//! Servers that busy hosts use: a package mirror, and the backends of a reverse proxy.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,14 +11,15 @@ use recon_tests::namespace::Namespace;
 use recon_tests::{Lab, Server};
 use tempfile::TempDir;
 
-/// A mirror of a distribution with a few components, and a client's set-up that touches nothing of this machine's.
+/// A mirror of a distribution with a few components, and a client configuration that leaves this
+/// machine's alone.
 pub(super) struct Mirror {
     _server: Server,
     client: TempDir,
 }
 
 impl Mirror {
-    /// What the distribution is made of.
+    /// The distribution's components.
     const COMPONENTS: [&str; 5] = ["main", "contrib", "non-free", "updates", "backports"];
 
     pub(super) fn start(namespace: &Namespace, address: impl Into<IpAddr>) -> Result<Self> {
@@ -43,7 +44,7 @@ impl Mirror {
         self.client.path().join("apt.conf")
     }
 
-    /// The lists must have come.
+    /// The lists must have arrived.
     pub(super) fn check(&self, output: &str) -> Result<()> {
         let lists = fs::read_dir(self.client.path().join("state/lists"))?;
         let names = lists.flatten().map(|list| list.file_name());
@@ -55,7 +56,7 @@ impl Mirror {
     }
 }
 
-/// The folders and files that apt-get would else take from this machine.
+/// The folders and files that apt-get would otherwise use of this machine.
 fn client(mirror: IpAddr) -> Result<TempDir> {
     let folder = tempfile::tempdir()?;
     let path = folder.path();
@@ -84,7 +85,7 @@ fn client(mirror: IpAddr) -> Result<TempDir> {
         ("Dir::Cache", "cache"),
         ("Dir::Etc", "etc"),
         ("Dir::Log", "log"),
-        // The folder is root's alone.
+        // Only root may read the folder.
         ("APT::Sandbox::User", "root"),
         ("APT::Architecture", "all"),
         ("Acquire::Languages", "none"),
@@ -104,7 +105,8 @@ fn package(name: &str) -> String {
     )
 }
 
-/// nginx on the host, which passes each request on to one of three servers of the attacker's, over a connection of its own.
+/// nginx on the host, which forwards each request to one of three servers of the attacker's, over a
+/// new connection.
 pub(super) fn proxy(lab: &Lab) -> Result<[Server; 2]> {
     const BACKENDS: [Ipv4Addr; 3] = [
         Ipv4Addr::new(203, 0, 113, 10),

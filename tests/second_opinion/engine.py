@@ -1,10 +1,11 @@
-"""Runs KQL queries over sets of rows: DuckDB does, and a translator from KQL to its SQL.
+"""Runs KQL queries over sets of rows, by DuckDB and a translator from KQL to its SQL.
 
-In, on stdin: a line with a JSON array of queries; then a line with a JSON array of rows for each set, as `recon run --events` writes them.
-Out, on stdout: for each set a line with a JSON array that has an array of rows for each query.
+In, on stdin: a line with a JSON array of queries; then, for each set, a line with a JSON array of
+rows as `recon run --events` writes them.
+Out, on stdout: for each set, a line with a JSON array that has an array of rows for each query.
 
-The decision held here: nothing of recon is known here but its columns. A row stands for `Count` events that are alike, so the table has it
-that many times; strings are never null, as in Kusto.
+The decision held here: this script knows only recon's columns. A row stands for `Count` equal
+events, so the table has it that many times; strings are never null, as in Kusto.
 """
 
 import datetime
@@ -36,7 +37,7 @@ COLUMNS = {
 
 
 def column(name, kind):
-    """The value of a column, as the table has it."""
+    """The SQL of a column's value."""
     value = f"value ->> '$.{name}'"
     if kind == "VARCHAR":
         return f'coalesce({value}, \'\') AS "{name}"'
@@ -58,7 +59,7 @@ SELECT counted.* EXCLUDE (events) FROM counted, range(events)
 
 
 def plain(value):
-    """A value as JSON has it; times are in UTC."""
+    """A value for JSON; times are in UTC."""
     if isinstance(value, datetime.datetime):
         return value.isoformat() + "Z"
     return value
@@ -72,7 +73,7 @@ def main():
     database.execute(f"CREATE TABLE DeviceNetworkEvents ({table})")
     queries = json.loads(sys.stdin.readline())
     for number, query in enumerate(queries):
-        # To plan one takes longer than to run it.
+        # Planning a query takes longer than running it.
         database.execute(f"PREPARE query_{number} AS {duckdb_kql.to_sql(query)}")
     for rows in sys.stdin:
         database.execute("DELETE FROM DeviceNetworkEvents")

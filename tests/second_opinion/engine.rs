@@ -1,6 +1,7 @@
-//! The other engine, as a process.
+//! The second KQL engine, as a process.
 //!
-//! The decision held here: one process answers for all sets of rows, since it takes a second to start.
+//! The decision held here: one process answers for all sets of rows, since its start takes a
+//! second.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -9,7 +10,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Map, Value};
 
-/// Where `cargo xtask setup` has put it, from this package's folder.
+/// The path where `cargo xtask setup` installs it, relative to this package.
 const PYTHON: &str = "../target/tools/kql/bin/python";
 
 /// A running engine. Dropping it ends it.
@@ -39,7 +40,7 @@ impl Engine {
         Ok(engine)
     }
 
-    /// The rows that each query gives.
+    /// The result rows of each query.
     pub(crate) fn ask(&mut self, rows: &[Value]) -> Result<Vec<Vec<Map<String, Value>>>> {
         self.write(&Value::from(rows.to_vec()))?;
         let mut line = String::new();

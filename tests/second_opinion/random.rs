@@ -1,11 +1,12 @@
 //! Random sets of rows, as `recon run --events` writes them.
 //!
-//! The decision held here: few remotes, ports and processes, and counts around every threshold, so that groups meet and cross; times in
-//! one hour of the clock, where windows that slide and windows of the clock are the same.
+//! The decision held here: few remotes, ports and processes, and counts around every threshold, so
+//! that groups collide and cross it. All times are in one hour of the clock, where sliding windows
+//! and windows of the clock are the same.
 
 use serde_json::{Value, json};
 
-/// What happened, by which protocol, and whose port the row has.
+/// The row's action, its protocol, and whose port the row has.
 const KINDS: [(&str, &str, Port); 16] = [
     ("SYN", "Tcp", Port::Local),
     ("SYN", "Tcp", Port::Local),
@@ -32,7 +33,7 @@ enum Port {
     None,
 }
 
-/// The remotes of a set: nobody else's, so that one engine can be asked of many sets at once.
+/// The remotes of a set, which no other set has, so that one engine can judge many sets at once.
 fn remotes(set: u64) -> [(String, &'static str); 8] {
     let [high, low] = [set / 256, set % 256];
     [
@@ -50,17 +51,17 @@ fn remotes(set: u64) -> [(String, &'static str); 8] {
 const LOCALS: [&str; 2] = ["192.0.2.1", "192.0.2.2"];
 const PORTS: [u16; 6] = [22, 53, 80, 443, 445, 8080];
 const PROCESSES: [(&str, u32); 3] = [("nmap", 700), ("curl", 701), ("Nmap", 702)];
-/// At, above and below the thresholds of the source, and parts of them.
+/// Counts at, above and below the thresholds of the source, and parts of them.
 const COUNTS: [u64; 14] = [1, 1, 1, 2, 2, 3, 5, 9, 10, 11, 20, 21, 50, 51];
 const LARGE_COUNTS: [u64; 4] = [100, 101, 200, 300];
-/// One row in so many has a large count.
+/// One row in this many has a large count.
 const LARGE: u64 = 24;
-/// Less than an hour, in seconds.
+/// The time span, less than an hour, in seconds.
 const SPAN: u64 = 3_000;
-/// When it begins: a full hour.
+/// The start, a full hour.
 const START: u64 = 1_767_225_600;
 
-/// Rows of one set, in the order of their times.
+/// The rows of one set, in the order of their times.
 pub(crate) fn rows(set: u64) -> Vec<Value> {
     let mut random = Random(set + 1);
     let remotes = remotes(set);
@@ -116,7 +117,7 @@ fn row(random: &mut Random, remotes: &[(String, &str)], second: u64) -> Value {
     row
 }
 
-/// A time of the day that [`START`] begins.
+/// A time of the day that begins at [`START`].
 fn clock(second: u64) -> String {
     let of_day = second - START;
     format!(
@@ -127,7 +128,8 @@ fn clock(second: u64) -> String {
     )
 }
 
-/// xorshift64*, after Vigna, "An experimental exploration of Marsaglia's xorshift generators" (2016).
+/// xorshift64*, after Vigna, "An experimental exploration of Marsaglia's xorshift generators"
+/// (2016).
 struct Random(u64);
 
 impl Random {

@@ -1,8 +1,8 @@
-//! The rows of the tools test: a command line, and the alerts that it must cause.
+//! The rows of the tools test: a command, and the alerts that it must cause.
 
 use super::{Fired, Row, Setup, Side};
 
-/// What most rows share.
+/// The common parts of most rows.
 const ROW: Row = Row {
     name: "",
     arguments: "",
@@ -13,21 +13,21 @@ const ROW: Row = Row {
     at_least: 1,
 };
 
-// The addresses of the lab, as alerts write them.
+// The lab's addresses, as alerts write them.
 const FROM_ATTACKER: &str = "198.51.100.2";
 const FROM_ATTACKER6: &str = "2001:db8:1::2";
-/// Of sources that an alert does not name.
+/// For sources that an alert does not name.
 const OF_ALL: &str = "";
 const FROM_HOST: &str = "198.51.100.1";
 
-/// Ports hit by what counts as that signal.
+/// Ports hit by that signal.
 const fn port_scan(signal: &'static str) -> [Fired; 1] {
     [("port-scan", "distinct_ports", signal, FROM_ATTACKER)]
 }
 
 const SYN_SCAN: &[Fired] = &port_scan("syn");
 
-/// A connection for each request, which is accepted.
+/// One accepted connection for each request.
 const CURLS: &str = "curl --silent --fail --header Connection:close 'http://{host}/?[1-110]'";
 const FROM_CURL: &[Fired] = &[
     ("http-flood", "count", "http-get", FROM_ATTACKER),
@@ -37,14 +37,14 @@ const FROM_CURL: &[Fired] = &[
     ("common-ports", "count", "syn", FROM_ATTACKER),
 ];
 
-/// A query is a hit on the port as well.
+/// A query also hits the port.
 const DIG: &[Fired] = &[
     ("dns-flood", "count", "dns-query", FROM_ATTACKER),
     ("port-scan", "count", "dns-query", FROM_ATTACKER),
     ("rapid-scan", "count", "dns-query", FROM_ATTACKER),
 ];
 
-/// So is the SYN before one over TCP.
+/// So does the SYN before a query over TCP.
 const DIG_TCP: &[Fired] = &[
     ("dns-flood", "count", "dns-query", FROM_ATTACKER),
     ("port-scan", "count", "syn", FROM_ATTACKER),
@@ -66,7 +66,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         name: "nmap -sU",
-        // Not sent again: the host says 'port unreachable' only so often.
+        // Without retransmissions: the host limits 'port unreachable'.
         line: "{nmap} -sU --max-retries 0 -p 2000-2039 {host}",
         expected: &port_scan("udp"),
         ..ROW
@@ -143,7 +143,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "nmap of a thousand ports, in few lines",
         line: "{nmap} -sS -p 1001-2000 {host}",
-        // Past 500 SYNs it is a flood as well. The host refuses all.
+        // More than 500 SYNs are a flood as well. The host refuses all.
         expected: &[
             ("port-scan", "distinct_ports", "syn", FROM_ATTACKER),
             (
@@ -178,7 +178,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         name: "hping3, 5000 SYNs from as many sources",
-        // It says 1 where no answer reached it: those are for others.
+        // It exits with 1 if it got no answer: the answers go to others.
         line: "hping3 --quiet --syn --rand-source --interval u50 --count 5000 --destport 2000 {host} || test $? = 1",
         at_least: 5000,
         ..ROW

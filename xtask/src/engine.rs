@@ -1,8 +1,9 @@
-//! The second engine that runs KQL: DuckDB with a translator, against which the tests hold recon's own.
+//! The second KQL engine, DuckDB with a translator: the tests compare its results with those of
+//! recon's own engine.
 //!
-//! In: the workspace. Out: whether it is there, and the steps that install it.
-//! Holds the decision that it lives in a virtual environment of the target folder, in the versions that were tried: nothing of it gets
-//! into the system's Python.
+//! In: the workspace. Out: whether the engine is installed, and the steps that install it.
+//! The decision held here: it lives in a virtual environment of the target folder, in versions that
+//! have been tried, and adds nothing to the system's Python.
 
 use std::{
     path::{Path, PathBuf},
@@ -14,11 +15,12 @@ use crate::{
     toolchain::{output, tools_dir},
 };
 
-/// Debian's own, since another one on the path may lack the means to make a virtual environment.
+/// Debian's own Python: another one on the PATH may be unable to make a virtual environment.
 const PYTHON: &str = "/usr/bin/python3";
-/// What Debian leaves out of it.
+/// The package that Debian splits off its Python.
 pub(crate) const VENV_PACKAGE: &str = "python3-venv";
-/// Name and version of each package. The translator needs no certain database, and names none.
+/// Name and version of each package. The translator depends on no database, and does not install
+/// one.
 const PACKAGES: [[&str; 2]; 2] = [["duckdb", "2.0.0"], ["duckdb-kql", "1.1.2"]];
 
 fn folder(workspace: &Path) -> PathBuf {
@@ -30,7 +32,7 @@ pub(crate) fn has_venv() -> bool {
     output(Command::new(PYTHON).args(["-c", "import ensurepip"])).is_some()
 }
 
-/// Whether it is there, in these versions.
+/// Whether the engine is installed in these versions.
 pub(crate) fn is_there(workspace: &Path) -> bool {
     let versions = "from importlib.metadata import version; import sys; print(*(version(name) for name in sys.argv[1:]))";
     let python = folder(workspace).join("bin/python");
@@ -46,7 +48,7 @@ pub(crate) fn is_there(workspace: &Path) -> bool {
     })
 }
 
-/// What installs it.
+/// The steps that install the engine.
 pub(crate) fn steps(workspace: &Path) -> [Step; 2] {
     let folder = folder(workspace);
     let pip = folder.join("bin/pip").display().to_string();
@@ -54,11 +56,11 @@ pub(crate) fn steps(workspace: &Path) -> [Step; 2] {
     let install = ["install", "--disable-pip-version-check", "--quiet"];
     [
         Step::new(
-            "a virtual environment for what runs KQL a second time, so that the tests can compare",
+            "a virtual environment for the second KQL engine, with which the tests compare results",
             [PYTHON, "-m", "venv", &folder.display().to_string()],
         ),
         Step::new(
-            format!("{}: they run KQL", packages.join(" and ")),
+            format!("{}: the second KQL engine", packages.join(" and ")),
             [pip.as_str()]
                 .into_iter()
                 .chain(install)

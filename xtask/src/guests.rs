@@ -1,21 +1,33 @@
-//! What runs in guests with Debian's kernels: tests, scenarios (`cargo xtask test --vm`) and the verifier (`cargo xtask build --verify`).
+//! Work in guests with Debian's kernels: tests and scenarios (`cargo xtask test --vm`), the
+//! verifier (`cargo xtask build --verify`).
 //!
-//! In: which kernels, which tests. Out: on stdout, tables with a column for each kernel; an error where something failed.
-//! The decision held here: the guests run the executables that cargo has built for `cargo test` on this machine.
+//! In: kernels and names of tests. Out: on stdout, tables with a column for each kernel; an error
+//! where something failed.
+//! The decision held here: the guests run the executables that cargo builds for `cargo test` on
+//! this machine.
 
-use std::{ffi::OsString, path::PathBuf, process::Command, time::Instant};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Instant,
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use recon_tests::report;
+use recon_tests::{
+    machine::MACHINES,
+    report::{self, Fact, NEEDS},
+};
 
 use crate::{
     plan::Goal,
     step::line,
     tasks::{Profile, agent, cargo, need_root, target_dir, workspace},
-    vm::{self, Choice, Job, Tested, tables},
+    vm::{self, Choice, Job, Scenarios, Tested, tables},
 };
 
-/// The tests with real traffic and real kernel programs, in two parts that take as long: a kernel's guests run side by side.
+/// The tests with real traffic and real kernel programs, in two parts of about equal length: two
+/// guests of a kernel run in parallel.
 const TESTS: [&[&str]; 2] = [
     &["processes", "outbound", "flood", "boundary"],
     &[
@@ -27,11 +39,13 @@ const TESTS: [&[&str]; 2] = [
         VERIFIER,
     ],
 ];
-/// The one that asks the verifier.
+/// The test that asks the verifier.
 const VERIFIER: &str = "verifier";
+/// The test that runs once on each machine.
+const SCENARIOS: &str = "scenarios";
 
-/// What continuous integration has time for: socket hooks and real tools on one kernel, boundaries and the verifier on the others. The
-/// longest first, since two run at a time.
+/// The tests that continuous integration has time for: socket hooks and real tools on one kernel,
+/// boundaries and the verifier on the others. The longest job comes first, since two run at a time.
 const BRIEF: [(Choice, &[&str]); 4] = [
     (Choice::CLOUD, &["processes", VERIFIER]),
     (Choice::CLOUD, &["tools"]),
@@ -39,112 +53,104 @@ const BRIEF: [(Choice, &[&str]); 4] = [
     (Choice::GENERIC, &["boundary", VERIFIER]),
 ];
 
-/// Which tests to run in guests.
+/// The tests to run in guests.
 #[derive(Debug, Default)]
 pub(crate) struct Selection {
-    /// On these, or on one of each kind.
+    /// The kernels; empty for one of each kind.
     pub(crate) kernels: Vec<Choice>,
-    /// Of these names, or all.
+    /// The names of the tests; empty for all.
     pub(crate) names: Vec<OsString>,
-    /// What continuous integration has time for.
+    /// Only what continuous integration has time for.
     pub(crate) brief: bool,
+    /// No tests, and only the scenarios whose names contain this.
+    pub(crate) scenarios: Option<String>,
 }
 
 impl Selection {
-    /// Whether all tests are wanted.
-    fn is_whole(&self) -> bool {
-        self.names.is_empty() && !self.brief
-    }
-
     fn jobs(&self) -> Result<Vec<Job>> {
         if self.brief {
             let jobs = BRIEF.map(|(kernel, tests)| Job {
                 kernel,
                 tests: tests.to_vec(),
+                scenarios: None,
             });
             return Ok(jobs.to_vec());
         }
         for name in &self.names {
             ensure!(
                 TESTS.concat().iter().any(|test| name == test),
-                "no test {}; there are: {}",
+                "unknown test {}; the tests are: {}",
                 name.display(),
                 TESTS.concat().join(", ")
             );
         }
-        let is_wanted =
-            |test: &&str| self.names.is_empty() || self.names.iter().any(|name| name == test);
+        let is_wanted = |test: &&str| match &self.names[..] {
+            [] => self.scenarios.is_none(),
+            names => names.iter().any(|name| name == test),
+        };
         let parts = TESTS.map(|part| part.iter().copied().filter(is_wanted).collect::<Vec<_>>());
         let kernels = match &self.kernels[..] {
             [] => &vm::EACH,
             kernels => kernels,
         };
-        let jobs = kernels.iter().flat_map(|kernel| {
+        let mut jobs = Vec::new();
+        for kernel in kernels {
             let parts = parts.iter().filter(|part| !part.is_empty());
-            parts.map(|part| Job {
+            jobs.extend(parts.map(|part| Job {
                 kernel: kernel.clone(),
                 tests: part.clone(),
-            })
-        });
-        Ok(jobs.collect())
+                scenarios: None,
+            }));
+            let machines = MACHINES.iter().filter(|_| self.names.is_empty());
+            jobs.extend(machines.map(|machine| Job {
+                kernel: kernel.clone(),
+                tests: vec![SCENARIOS],
+                scenarios: Some(Scenarios {
+                    machine,
+                    selected: self.scenarios.clone().unwrap_or_default(),
+                }),
+            }));
+        }
+        Ok(jobs)
     }
 }
 
-/// Runs tests in guests, and the scenarios too where nothing less is asked for. May write what came of them into the README.
-pub(crate) fn test(selection: &Selection, readme: bool) -> Result<()> {
+/// Runs tests and scenarios in guests. Writes the results into the README if `readme` is set.
+pub(crate) fn run_tests(selection: &Selection, readme: bool) -> Result<()> {
     need_root("tests", "test --vm")?;
-    let jobs = selection.jobs()?;
-    let tested = in_guests(&jobs)?;
+    let (jobs, tested) = run_in_guests(selection.jobs()?)?;
     for kernel in &tested {
-        for line in &kernel.left_out {
+        for line in &kernel.skipped {
             println!("{}: {line}", kernel.release);
         }
     }
     let tables = [
         tables::hooks(&tested),
         tables::detections(&tested),
+        tables::scenarios(&tested),
         tables::programs(&tested),
         tables::tests(&tested),
     ];
-    println!("{}", tables.join("\n"));
+    // A table without rows has two lines.
+    let filled = tables.iter().filter(|table| table.lines().count() > 2);
+    println!("{}", filled.cloned().collect::<Vec<_>>().join("\n"));
     ensure_passed(&jobs, &tested)?;
-    if selection.is_whole() {
-        let tried = try_scenarios(&selection.kernels, "")?;
-        if readme {
-            tables::write_readme(&workspace()?.join(crate::readme::KERNELS), &tested, &tried)?;
-        }
+    if readme {
+        tables::write_readme(&workspace()?.join(crate::readme::KERNELS), &tested)?;
     }
     Ok(())
 }
 
-/// Tries fallbacks and networks in guests, instead of running tests there.
-pub(crate) fn scenarios(kernels: &[Choice], only: &str) -> Result<()> {
-    need_root("scenarios", "test --vm --scenarios")?;
-    try_scenarios(kernels, only).map(drop)
-}
-
-/// Tries those whose names contain `only`, and prints what came of them.
-fn try_scenarios(kernels: &[Choice], only: &str) -> Result<Vec<Tested>> {
-    let agent = agent(Goal::Test, Profile::Release)?;
-    let kernels = match kernels {
-        [] => &vm::EACH,
-        kernels => kernels,
-    };
-    let tried = vm::scenarios(&agent, &target_dir()?.join("vm"), kernels, only)?;
-    println!("{}", tables::scenarios(&tried));
-    ensure_passed(&[], &tried)?;
-    Ok(tried)
-}
-
-/// Prints the verifier's statistics, of this kernel and of one of each kind.
-pub(crate) fn verify() -> Result<()> {
+/// Prints the verifier's statistics, for this kernel and one of each kind.
+pub(crate) fn print_verifier() -> Result<()> {
     need_root("verifier's statistics", "build --verify")?;
-    let here = verify_here(&build(&[VERIFIER])?)?;
+    let here = verify_here(&build_tests(&[VERIFIER])?)?;
     let jobs = vm::EACH.map(|kernel| Job {
         kernel,
         tests: vec![VERIFIER],
+        scenarios: None,
     });
-    let mut tested = in_guests(&jobs)?;
+    let (jobs, mut tested) = run_in_guests(jobs.to_vec())?;
     let passed = here.outcomes.iter().all(|outcome| outcome.passed);
     tested.insert(0, here);
     println!("{}", tables::programs(&tested));
@@ -154,7 +160,7 @@ pub(crate) fn verify() -> Result<()> {
 
 /// Runs the verifier's test on this kernel.
 fn verify_here(tests: &[(String, PathBuf)]) -> Result<Tested> {
-    let (name, path) = tests.first().context("cargo has built no test")?;
+    let (name, path) = tests.first().context("cargo built no test")?;
     let start = Instant::now();
     let output = Command::new(path).arg("--show-output").output()?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -169,21 +175,46 @@ fn verify_here(tests: &[(String, PathBuf)]) -> Result<Tested> {
             passed: output.status.success(),
             seconds: u32::try_from(start.elapsed().as_secs())?,
         }],
-        facts: text.lines().filter_map(report::read).collect(),
-        left_out: Vec::new(),
+        facts: text.lines().filter_map(report::parse_fact).collect(),
+        skipped: Vec::new(),
     })
 }
 
-fn in_guests(jobs: &[Job]) -> Result<Vec<Tested>> {
+/// Does the jobs, without those for machines that no selected scenario needs. Returns the jobs
+/// done.
+fn run_in_guests(mut jobs: Vec<Job>) -> Result<(Vec<Job>, Vec<Tested>)> {
     let agent = agent(Goal::Test, Profile::Release)?;
     let mut tests: Vec<&str> = jobs.iter().flat_map(|job| job.tests.clone()).collect();
     tests.sort_unstable();
     tests.dedup();
-    let tests = build(&tests)?;
-    vm::test(&agent, &tests, jobs, &target_dir()?.join("vm"))
+    let tests = build_tests(&tests)?;
+    if let Some((_, scenarios)) = tests.iter().find(|(name, _)| name == SCENARIOS) {
+        let rows = needed_machines(scenarios)?;
+        jobs.retain(|job| is_needed(job, &rows));
+        ensure!(!jobs.is_empty(), "no scenario's name contains that text");
+    }
+    let tested = vm::run_jobs(&agent, &tests, &jobs, &target_dir()?.join("vm"))?;
+    Ok((jobs, tested))
 }
 
-/// A test that a guest has not come to has failed as well.
+/// The scenarios and the machine that each needs, as the test lists them outside of guests.
+fn needed_machines(scenarios: &Path) -> Result<Vec<Fact>> {
+    let output = Command::new(scenarios).arg("--show-output").output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let facts = text.lines().filter_map(report::parse_fact);
+    Ok(facts.filter(|fact| fact.kind == NEEDS).collect())
+}
+
+fn is_needed(job: &Job, rows: &[Fact]) -> bool {
+    job.scenarios.as_ref().is_none_or(|scenarios| {
+        let mut rows = rows.iter();
+        rows.any(|row| {
+            row.result == scenarios.machine.name && row.subject.contains(&scenarios.selected)
+        })
+    })
+}
+
+/// A test that a guest never started counts as failed.
 fn ensure_passed(jobs: &[Job], tested: &[Tested]) -> Result<()> {
     let wanted: usize = jobs.iter().map(|job| job.tests.len()).sum();
     let outcomes = tested
@@ -197,14 +228,14 @@ fn ensure_passed(jobs: &[Job], tested: &[Tested]) -> Result<()> {
     ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
     ensure!(
         passed.len() >= wanted,
-        "of {wanted} tests {} have ended",
+        "only {} of {wanted} tests have ended",
         passed.len()
     );
     Ok(())
 }
 
 /// Builds these tests, and returns the name and the executable of each.
-fn build(tests: &[&str]) -> Result<Vec<(String, PathBuf)>> {
+fn build_tests(tests: &[&str]) -> Result<Vec<(String, PathBuf)>> {
     let names: Vec<String> = tests.iter().map(|test| format!("--test {test}")).collect();
     let mut build = cargo(&format!(
         "test --release --package recon-tests --no-run {}",
@@ -212,17 +243,18 @@ fn build(tests: &[&str]) -> Result<Vec<(String, PathBuf)>> {
     ))?;
     eprintln!("+ {}", line(&build));
     let output = build.output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
+    let log = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
-        bail!("{said}");
+        bail!("{log}");
     }
-    said.lines()
+    log.lines()
         .filter_map(executable)
         .map(|(name, path)| Ok((name, workspace()?.join(path))))
         .collect()
 }
 
-/// The name and the path in a line of cargo such as `  Executable tools.rs (target/release/deps/tools-89e02cc11a5a0cf4)`.
+/// The name and the path in one of cargo's lines, such as `  Executable tools.rs
+/// (target/release/deps/tools-89e02cc11a5a0cf4)`.
 fn executable(line: &str) -> Option<(String, PathBuf)> {
     let (source, path) = line.trim().strip_prefix("Executable ")?.split_once(" (")?;
     let name = source.strip_suffix(".rs")?;
@@ -243,12 +275,13 @@ mod tests {
                     .collect(),
                 names: names.iter().map(OsString::from).collect(),
                 brief: false,
+                scenarios: None,
             };
             selection.jobs().ok().map(|jobs| jobs.len())
         };
         for (kernels, names, expected) in [
-            (&[][..], &[][..], Some(6)),
-            (&["6.1"], &[], Some(2)),
+            (&[][..], &[][..], Some(21)),
+            (&["6.1"], &[], Some(7)),
             (&["6.1", "6.12-cloud"], &["tools"], Some(2)),
             (&["6.1"], &["tools", "boundary"], Some(2)),
             (&[], &["nothing"], None),

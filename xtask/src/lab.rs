@@ -1,8 +1,10 @@
 //! `cargo xtask lab`: recon and real attacks on this machine, side by side.
 //!
-//! In: the built agent. Out: on stdout, each attack and the alerts that it caused. The host under watch and the attacker are two
-//! network namespaces that the laboratory makes and removes, so nothing of it leaves this machine or touches its interfaces.
-//! Holds the list of attacks, each from an address of its own, so that each raises its own alerts.
+//! In: the built agent. Out: on stdout, each attack and the alerts that it caused. The watched host
+//! and the attacker are two network namespaces that the lab creates and removes, so nothing leaves
+//! this machine or touches its interfaces.
+//! The decision held here: each attack comes from an address of its own, so that each raises its
+//! own alerts.
 
 use std::{path::Path, process::Command, process::Stdio, time::Duration};
 
@@ -12,20 +14,20 @@ use recon_tests::namespace::Namespace;
 use recon_tests::process::{run, shell};
 use recon_tests::{Agent, Alert, Lab, Server};
 
-/// What the host's web server offers for download: nothing.
+/// The web server offers no download.
 const NO_DOWNLOAD: u64 = 0;
-/// A tool's whole run; each takes a second or two.
+/// The deadline of a tool; each takes a second or two.
 const DEADLINE: Duration = Duration::from_secs(20);
-/// Drains often, so that an attack's alerts are there soon after it has ended.
+/// Short, so that an attack's alerts appear soon after it has ended.
 pub(crate) const INTERVAL: &str = "300ms";
-/// Columns of the attack's side.
+/// The width of the attack's column.
 const LEFT: usize = 44;
 
 struct Attack {
     what: &'static str,
     by: By,
-    /// `{host}` is the address under attack, `{from}` where it comes from, `{link}` the attacker's interface,
-    /// `{mac}` the host's hardware address.
+    /// `{host}` is the attacked address, `{from}` the attacking one, `{link}` the attacker's
+    /// interface, `{mac}` the host's hardware address.
     command: &'static str,
 }
 
@@ -33,9 +35,9 @@ struct Attack {
 #[derive(Clone, Copy)]
 enum By {
     Attacker,
-    /// The one before, from the same address once more.
+    /// The attacker of the row before, from the same address.
     SameAttacker,
-    /// A process of the host itself; `{from}` is then whom it attacks.
+    /// A process of the host itself; `{from}` is then the attacked address.
     Host,
 }
 
@@ -108,16 +110,16 @@ const ATTACKS: &[Attack] = &[
 ];
 
 /// Runs the attacks one after the other.
-pub(crate) fn show(agent: &Path) -> Result<()> {
+pub(crate) fn run_lab(agent: &Path) -> Result<()> {
     let lab = Lab::new()?;
     let mut recon = Command::new(agent);
-    // The harness reads the polls' lines to know when all is drained.
+    // The harness waits for the log lines of polls.
     recon.args(["run", "-vv", "-i", HOST_LINK, "--interval", INTERVAL]);
     recon.args(lab.watched_sockets());
     let agent = Agent::spawn(&lab, recon, Stdio::piped())?;
     let _server = Server::web(lab.host(), NO_DOWNLOAD)?;
-    header(&format!("recon run -i {HOST_LINK} --interval {INTERVAL}"));
-    attack(&lab, &agent, Some(lab.host()))?;
+    print_header(&format!("recon run -i {HOST_LINK} --interval {INTERVAL}"));
+    run_attacks(&lab, &agent, Some(lab.host()))?;
     let stopped = agent.stop()?;
     println!("\n{}", stopped.seen.log.last().map_or("", String::as_str));
     ensure!(
@@ -128,14 +130,14 @@ pub(crate) fn show(agent: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The line above the two sides.
-pub(crate) fn header(watched: &str) {
+/// Prints the line above the two columns.
+pub(crate) fn print_header(watched: &str) {
     println!("{:LEFT$}{watched}", "attacker");
 }
 
-/// Runs each attack and prints it with the alerts that it causes. Those of the host's own making need its processes, where they are
-/// to be had.
-pub(crate) fn attack(lab: &Lab, agent: &Agent, host: Option<&Namespace>) -> Result<()> {
+/// Runs each attack and prints it with the alerts that it causes. Without `host`, skips the attacks
+/// that the host's own processes make.
+pub(crate) fn run_attacks(lab: &Lab, agent: &Agent, host: Option<&Namespace>) -> Result<()> {
     let mut shown = 0;
     let mut attackers = 0;
     for Attack { what, by, command } in ATTACKS {
@@ -157,23 +159,23 @@ pub(crate) fn attack(lab: &Lab, agent: &Agent, host: Option<&Namespace>) -> Resu
                 None => continue,
             },
         };
-        // hping3 says by its exit code whether all its probes were answered, which is not the point here.
+        // hping3's exit code says whether all its probes were answered, which does not matter here.
         run(side, shell(&command), DEADLINE)?;
         // One poll may have begun before the attack's last packet; the next one has it.
         agent.wait_poll()?;
         agent.wait_poll()?;
         let alerts = agent.seen().alerts;
-        print(what, &command, &alerts[shown..]);
+        print_attack(what, &command, &alerts[shown..]);
         shown = alerts.len();
     }
     Ok(())
 }
 
-/// The attack on the left, its alerts on the right.
-fn print(what: &str, command: &str, alerts: &[Alert]) {
+/// Prints the attack on the left, its alerts on the right.
+fn print_attack(what: &str, command: &str, alerts: &[Alert]) {
     let mut left = wrap(&format!("$ {command}"), LEFT - 2);
     left.insert(0, what.to_owned());
-    let mut right: Vec<String> = alerts.iter().map(describe).collect();
+    let mut right: Vec<String> = alerts.iter().map(describe_alert).collect();
     if right.is_empty() {
         right.push("(no alert)".to_owned());
     }
@@ -185,12 +187,12 @@ fn print(what: &str, command: &str, alerts: &[Alert]) {
     }
 }
 
-fn describe(alert: &Alert) -> String {
+fn describe_alert(alert: &Alert) -> String {
     let text = |name| alert.text(name).unwrap_or_default();
     format!("{:14} {}", text("recon.severity"), text("message"))
 }
 
-/// The text in lines of at most `width`, broken at blanks.
+/// Wraps the text at blanks into lines of at most `width`.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {

@@ -1,8 +1,9 @@
-//! What this machine has: the facts that a plan is made from.
+//! The state of this machine: the facts that a plan is made from.
 //!
 //! In: the toolchains, the file system, the user. Out: a [`Machine`], plain data.
-//! Holds the decision how presence is tested: by looking, in milliseconds, never by asking a package manager,
-//! so that a second run costs nothing and other distributions' packages count as well.
+//! The decision held here: presence is tested by looking at files, in milliseconds, never by asking
+//! a package manager, so that a second run costs nothing and other distributions' packages count as
+//! well.
 
 use std::{
     env,
@@ -10,27 +11,28 @@ use std::{
     process::Command,
 };
 
+use recon_tests::program::locate;
+
 use crate::engine;
 use crate::toolchain::{self, CORE_SOURCES, Compiler, DEBIAN_ROOT, LLVM_MAJOR, NIGHTLY};
 
-/// What tells that systemd is the running init, as sd_booted(3) has it.
+/// Exists while systemd is the running init, see sd_booted(3).
 const SYSTEMD: &str = "/run/systemd/system";
-/// Where Debian has root's programs: not on every user's PATH.
-pub(crate) const SBIN: [&str; 2] = ["/usr/sbin", "/sbin"];
-/// Where LLVM's library may be, under its prefix.
+/// Where LLVM's library may be, below its prefix.
 const LLVM_LIBRARIES: [&str; 2] = ["lib/libLLVM.so", "lib64/libLLVM.so"];
 
-/// A program that the tests run, and the Debian package that brings it.
+/// A program that the tests run, and the Debian package that contains it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tool {
     pub(crate) program: &'static str,
     pub(crate) package: &'static str,
 }
 
-/// The web server among the tools: the only one whose package starts a service.
+/// The only tool whose package starts a service.
 pub(crate) const WEB_SERVER: Tool = tool("nginx", "nginx");
 
-/// Real scanners, clients and servers. netcat goes by its full name, as there is another one; Python must be Debian's own.
+/// Real scanners, clients and servers. netcat has its full name here, since there is another one;
+/// Python must be Debian's own.
 pub(crate) const TEST_TOOLS: [Tool; 12] = [
     tool("nmap", "nmap"),
     tool("hping3", "hping3"),
@@ -59,26 +61,26 @@ pub(crate) struct Machine {
     pub(crate) rustup: bool,
     /// The toolchain that can build the kernel object.
     pub(crate) toolchain: Option<&'static str>,
-    /// That toolchain, or Debian's where there is none yet, has clippy.
+    /// That toolchain has clippy, or Debian's has it where there is none yet.
     pub(crate) clippy: bool,
-    /// There is a nightly that lacks nothing but, perhaps, the sources of `core`.
+    /// There is a nightly that lacks at most the sources of `core`.
     pub(crate) nightly: bool,
     /// Debian's compiler, its cargo and its sources are installed and new enough.
     pub(crate) debian_compiler: bool,
     /// The linker is built and works.
     pub(crate) linker: bool,
-    /// Where LLVM is, or where Debian's package would put it.
+    /// Where LLVM is, or where Debian's package would install it.
     pub(crate) llvm_prefix: PathBuf,
     pub(crate) llvm: bool,
     pub(crate) missing_tools: Vec<Tool>,
     /// The system's Python can make virtual environments.
     pub(crate) venv: bool,
-    /// What runs KQL a second time is installed.
+    /// The second KQL engine is installed.
     pub(crate) engine: bool,
 }
 
 impl Machine {
-    /// Looks at everything once.
+    /// Collects all facts.
     pub(crate) fn look(workspace: &Path) -> Self {
         let rustup = toolchain::has_rustup();
         let toolchain = toolchain::usable().map(|(name, _)| name);
@@ -110,7 +112,7 @@ impl Machine {
     }
 }
 
-/// Looked at where it lies: rustup may not know of it yet.
+/// Looks at the files: rustup may not know this compiler yet.
 fn has_debian_compiler() -> bool {
     let root = Path::new(DEBIAN_ROOT);
     toolchain::output(Command::new(root.join("bin/rustc")).arg("-vV"))
@@ -120,7 +122,7 @@ fn has_debian_compiler() -> bool {
         && root.join(CORE_SOURCES).exists()
 }
 
-/// Where LLVM is: what the contributor says, else where Debian puts it.
+/// Where LLVM is: what the contributor says, else Debian's folder.
 fn llvm_prefix() -> PathBuf {
     env::var_os("LLVM_PREFIX").map_or_else(
         || format!("/usr/lib/llvm-{LLVM_MAJOR}").into(),
@@ -129,10 +131,7 @@ fn llvm_prefix() -> PathBuf {
 }
 
 fn on_path(program: &str) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path)
-        .chain(SBIN.map(PathBuf::from))
-        .any(|dir| dir.join(program).is_file())
+    locate(program).is_ok()
 }
 
 #[cfg(test)]
@@ -140,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_there_is_found_and_what_is_not_is_not() {
+    fn only_installed_programs_are_found() {
         assert!(on_path("sh"));
         assert!(!on_path("no-such-program"));
     }

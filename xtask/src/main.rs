@@ -1,8 +1,9 @@
-//! `cargo xtask`: everything a contributor types.
+//! `cargo xtask`: the commands of a contributor.
 //!
-//! In: a subcommand. Out: what it promises, on a machine that may have nothing but a stable Rust; stdout carries
+//! In: a subcommand. Out: its result, on a machine that may have only a stable Rust. stdout carries
 //! results only (alerts, the path of a binary), everything else goes to stderr.
-//! Holds the command line; each subcommand first makes sure of what it needs (setup.rs), then works (tasks.rs).
+//! Holds the command line; each subcommand first installs what it needs (setup.rs), then does its
+//! work (tasks.rs).
 
 mod bench;
 mod engine;
@@ -25,8 +26,8 @@ use crate::tasks::Profile;
 
 /// Set up, build, run, show, test and lint recon.
 ///
-/// Every command first installs what it is missing, and says what and why before it does. Nothing missing, nothing
-/// done. Where it may not install something, it stops and prints the commands to type.
+/// Every command first installs what it needs and is missing, and says what and why before it does.
+/// Where it may not install something, it stops and prints the commands to type.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
 struct Cli {
@@ -36,85 +37,98 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Install what the kernel programs need to be built: a compiler that can build `core`, and bpf-linker
+    /// Install what the build of the kernel programs needs: a compiler that can build `core`, and
+    /// bpf-linker
     ///
-    /// bpf-linker is built into the project's target folder. The compiler is a nightly toolchain with rust-src if
-    /// there is one, or if rustup can complete it; else Debian's packages, which takes root.
+    /// bpf-linker is built into the project's target folder. The compiler is a nightly toolchain
+    /// with rust-src if there is one or rustup can complete one; otherwise it comes from Debian's
+    /// packages, which needs root.
     Setup,
-    /// Build recon and print where the binary is
+    /// Build recon and print the path of the binary
     Build {
         /// Build without optimisation; the kernel programs are always optimised
         #[arg(long)]
         debug: bool,
-        /// Ask the verifier of this kernel and of Debian's how far each kernel program is from its limits, and fail where that is near
+        /// Print how far each kernel program is from the verifier's limits, on this kernel and on
+        /// Debian's, and fail where one is close
         ///
-        /// Takes root.
+        /// Needs root.
         #[arg(long, conflicts_with = "debug")]
         verify: bool,
     },
     /// Build recon and start it: alerts on stdout as JSON lines, everything else on stderr
     ///
-    /// Without `-i` among ARGS it watches every interface that is up, except loopback. Ctrl-C and SIGTERM reach
-    /// recon itself, which detaches and exits. Loading programs into the kernel takes root:
-    /// sudo -E env "PATH=$PATH" cargo xtask run
+    /// Without `-i` among ARGS, recon watches every interface that is up, except loopback. Ctrl-C
+    /// and SIGTERM reach recon itself, which detaches and exits. Loading programs into the kernel
+    /// needs root: sudo -E env "PATH=$PATH" cargo xtask run
     Run {
         /// Arguments for `recon run`, see `cargo xtask run -- --help`
         #[arg(last = true)]
         args: Vec<OsString>,
     },
-    /// Run all tests, the ones with real kernel programs and real scanners too
+    /// Run all tests, including those with real kernel programs and real scanners
     ///
-    /// They work in network namespaces of their own and leave this machine's interfaces alone. Takes root.
+    /// They work in network namespaces of their own and leave this machine's interfaces alone.
+    /// Needs root.
     Test {
-        /// Run the tests with real traffic in virtual machines with stock Debian kernels instead, and try fallbacks and networks there
+        /// Run the tests with real traffic in virtual machines with stock Debian kernels instead,
+        /// and the scenarios: fallbacks and networks
         #[arg(long)]
         vm: bool,
-        /// With --vm, only on this kernel: 6.1-cloud, 6.1, 6.12-cloud, or a release; may be given several times
+        /// With --vm, only on this kernel: 6.1-cloud, 6.1, 6.12-cloud, or a release; may be given
+        /// several times
         #[arg(long, value_name = "VERSION", requires = "vm")]
         kernel: Vec<vm::Choice>,
-        /// With --vm, no tests, and only the scenarios whose names contain TEXT: fallbacks and networks
+        /// With --vm, run no tests, and only the scenarios whose names contain TEXT
         #[arg(long, requires = "vm", value_name = "TEXT", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["args", "readme", "brief"])]
         scenarios: Option<String>,
         /// With --vm, write the tables of hooks, detections and scenarios into recon-user/docs/kernels.md
         #[arg(long, requires = "vm", conflicts_with_all = ["kernel", "brief", "args"])]
         readme: bool,
-        /// With --vm, only as much as continuous integration has time for
+        /// With --vm, run only what continuous integration has time for
         #[arg(long, requires = "vm", conflicts_with_all = ["kernel", "args"])]
         brief: bool,
-        /// Arguments for `cargo test`, such as `-p recon-common` or `NAME -- --nocapture`; with --vm, names of tests such as `tools`
+        /// Arguments for `cargo test`, such as `-p recon-common` or `NAME -- --nocapture`; with
+        /// --vm, names of tests such as `tools`
         #[arg(last = true)]
         args: Vec<OsString>,
     },
-    /// Show recon at work: real scans and floods between two network namespaces, and the alerts they cause
+    /// Show recon at work: real scans and floods between two network namespaces, and the alerts
+    /// that they cause
     ///
-    /// Takes root and less than half a minute; leaves nothing behind.
+    /// Needs root and less than half a minute; leaves nothing behind.
     Lab {
         #[command(subcommand)]
         place: Option<Place>,
     },
-    /// Measure what recon costs: packets, connections, services and floods without it and with it, side by side
+    /// Measure the cost of recon: packets, connections, services and floods without it and with it,
+    /// side by side
     ///
-    /// Figures vary with the machine and with what else runs on it: each comes with its spread over the rounds. Takes
-    /// root and some ten minutes; leaves nothing behind.
+    /// Figures depend on the machine and on its other load, so each comes with its spread over the
+    /// rounds. Needs root and some ten minutes; leaves nothing behind.
     Bench(bench::Options),
-    /// The process that `bench` measures
+    /// The process whose connections `bench` measures
     #[command(hide = true, subcommand)]
     BenchWorker(bench::Work),
-    /// Check formatting and run clippy, warnings denied: for the host and for the kernel programs
+    /// Check formatting and run clippy with warnings denied, for the host and for the kernel
+    /// programs
     Lint,
 }
 
-/// Where the laboratory is, if not in two network namespaces.
+/// Where the lab runs, if not in two network namespaces.
 #[derive(Subcommand)]
 enum Place {
-    /// Run recon in a virtual machine with a stock Debian kernel, and attack that over a virtio network card
+    /// Run recon in a virtual machine with a stock Debian kernel, and attack it over a virtio
+    /// network card
     ///
-    /// Fetches qemu and the kernel into the project's target folder at first. Takes root; leaves nothing behind.
+    /// Downloads qemu and the kernel into the project's target folder the first time. Needs root;
+    /// leaves nothing behind.
     Vm {
-        /// 6.1-cloud, 6.1, 6.12-cloud: the newest of these, or a release such as 6.1.0-50-cloud-amd64
+        /// 6.1-cloud, 6.1, 6.12-cloud: the newest of that kind; or a release such as
+        /// 6.1.0-50-cloud-amd64
         #[arg(long, value_name = "VERSION", default_value = vm::kernel::DEFAULT)]
         kernel: vm::Choice,
-        /// Attack nothing, and stay at the guest's prompt until its shell ends
+        /// Run no attack, and open the guest's prompt until its shell ends
         #[arg(long)]
         shell: bool,
     },
@@ -123,30 +137,25 @@ enum Place {
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Setup => tasks::setup(),
-        Task::Build { verify: true, .. } => guests::verify(),
+        Task::Build { verify: true, .. } => guests::print_verifier(),
         Task::Build { debug: true, .. } => tasks::build(Profile::Dev),
         Task::Build { debug: false, .. } => tasks::build(Profile::Release),
         Task::Run { args } => tasks::run(&args),
         Task::Test {
             vm: true,
-            scenarios: Some(only),
             kernel,
-            ..
-        } => guests::scenarios(&kernel, &only),
-        Task::Test {
-            vm: true,
-            kernel,
+            scenarios,
             readme,
             brief,
             args,
-            ..
         } => {
             let selection = guests::Selection {
                 kernels: kernel,
                 names: args,
                 brief,
+                scenarios,
             };
-            guests::test(&selection, readme)
+            guests::run_tests(&selection, readme)
         }
         Task::Test { args, .. } => tasks::test(&args),
         Task::Lab { place: None } => tasks::lab(),
@@ -154,13 +163,14 @@ fn main() -> ExitCode {
             place: Some(Place::Vm { kernel, shell }),
         } => tasks::lab_vm(&kernel, shell),
         Task::Bench(options) => tasks::bench(&options),
-        Task::BenchWorker(work) => bench::work(&work),
+        Task::BenchWorker(work) => bench::run_worker(&work),
         Task::Lint => tasks::lint(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Not by returning it: the lines to type must not drown in a backtrace where RUST_BACKTRACE is set.
+            // Not returned from main: with RUST_BACKTRACE set, a backtrace would bury the commands
+            // to type.
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }

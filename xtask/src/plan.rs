@@ -1,9 +1,10 @@
-//! What the set-up has to do, as data.
+//! The steps of the set-up, as data.
 //!
-//! In: the facts about the machine, and what for. Out: steps in their order, or the message why it cannot be done
-//! with the commands to type. Pure, so every kind of machine is tested on any one.
-//! Holds the order of preference: the contributor's own nightly, then Debian's packages; a package manager is
-//! asked only when something is missing.
+//! In: the facts about the machine, and the goal. Out: steps in order, or a message that says why
+//! they are impossible and what to type. Pure, so that every kind of machine is tested on any
+//! machine.
+//! The decision held here: the order of preference is the contributor's own nightly, then Debian's
+//! packages; a package manager is used only when something is missing.
 
 use std::{iter, path::Path};
 
@@ -19,10 +20,11 @@ use crate::{
 /// A complete compiler with its sources. The plain `rustc` of a Debian release is too old.
 const COMPILER_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 const CLIPPY_PACKAGE: &str = "rust-web-clippy";
-/// apt-get waits, in seconds, for another one to end: a new machine updates itself after its first boot.
+/// apt-get waits this many seconds for another one to end: a new machine updates itself after its
+/// first boot.
 const APT_WAITS: [&str; 2] = ["-o", "DPkg::Lock::Timeout=300"];
 
-/// What the set-up is for. Each needs what `Build` needs, and some things more.
+/// The purpose of the set-up. Each goal needs everything that `Build` needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Goal {
     Build,
@@ -30,18 +32,19 @@ pub(crate) enum Goal {
     Lint,
 }
 
-/// The one step that may fail without harm: completing a nightly, which needs neither root nor a distribution.
-pub(crate) fn attempt(machine: &Machine) -> Option<Step> {
+/// The one step that may fail without harm: it completes a nightly, which needs neither root nor a
+/// distribution.
+pub(crate) fn optional_step(machine: &Machine) -> Option<Step> {
     (machine.toolchain.is_none() && machine.nightly).then(|| {
         Step::new(
-            "rust-src for the nightly toolchain: the BPF target has no prebuilt `core`, it is built from source",
+            "rust-src for the nightly toolchain: the BPF target has no prebuilt `core`, so it is built from source",
             format!("rustup component add rust-src --toolchain {NIGHTLY}").split(' '),
         )
     })
 }
 
-/// The steps that lead from this machine to one that can do `goal`; none if it can already.
-pub(crate) fn decide(machine: &Machine, goal: Goal, workspace: &Path) -> Vec<Step> {
+/// The steps that make this machine able to do `goal`; none if it is able already.
+pub(crate) fn plan_steps(machine: &Machine, goal: Goal, workspace: &Path) -> Vec<Step> {
     let mut steps = apt_steps(machine, goal);
     if machine.toolchain.is_none() && machine.rustup {
         steps.push(Step::new(
@@ -69,7 +72,7 @@ pub(crate) fn decide(machine: &Machine, goal: Goal, workspace: &Path) -> Vec<Ste
     steps
 }
 
-/// Why the steps cannot be done here and what to type instead; nothing if they can.
+/// Why the steps are impossible here, and what to type instead; `None` if they are possible.
 pub(crate) fn obstacle(machine: &Machine, goal: Goal, steps: &[Step]) -> Option<String> {
     let as_root: Vec<_> = steps.iter().filter(|step| step.root).collect();
     if as_root.is_empty() || (machine.apt && machine.root) {
@@ -80,12 +83,12 @@ pub(crate) fn obstacle(machine: &Machine, goal: Goal, steps: &[Step]) -> Option<
             .iter()
             .map(|step| format!("\n    {}", step.with_sudo()));
         return Some(format!(
-            "something is missing that only root can install. Type:{}\nand then the same cargo xtask command again",
+            "only root can install what is missing. Type:{}\nand then the same cargo xtask command again",
             lines.collect::<String>()
         ));
     }
     Some(format!(
-        "packages are missing, and this machine has no apt-get. By hand:{}",
+        "packages are missing, and this machine has no apt-get. Type:{}",
         by_hand(machine, goal)
     ))
 }
@@ -111,7 +114,7 @@ pub(crate) fn by_hand(machine: &Machine, goal: Goal) -> String {
             .map(|tool| tool.program)
             .collect();
         text += &format!(
-            "\n    # install what has these programs: {}",
+            "\n    # install the packages with these programs: {}",
             programs.join(", ")
         );
     }
@@ -128,33 +131,34 @@ fn apt_steps(machine: &Machine, goal: Goal) -> Vec<Step> {
         .iter()
         .map(|(names, why)| format!("{}: {why}", names.join(", ")))
         .collect();
-    // An unattended apt-get must not remove what the contributor has, such as Debian's own rustup or rustc.
+    // An unattended apt-get must not remove the contributor's packages, such as Debian's own rustup
+    // or rustc.
     let install = ["install", "--yes", "--no-install-recommends", "--no-remove"];
     let packages = wanted
         .iter()
         .flat_map(|(names, _)| names.iter().map(String::as_str));
     let mut steps = vec![
-        apt("the package lists, for what is installed next", ["update"]),
-        // In runlevel 1 a package's service is not started.
+        apt("the package lists, for the next step", ["update"]),
+        // In runlevel 1, installing a package does not start its service.
         apt(whys.join("\nsetup: "), install.into_iter().chain(packages)).env("RUNLEVEL", "1"),
     ];
     if goal == Goal::Test && machine.systemd && machine.missing_tools.contains(&WEB_SERVER) {
         let unit = format!("{}.service", WEB_SERVER.package);
         let why = format!(
-            "{unit} is masked: the tests start their own, installing it must not open port 80"
+            "{unit} is masked: the tests start a server of their own, and the installed one must not open port 80"
         );
         steps.insert(0, Step::new(why, ["systemctl", "mask", &unit]).needs_root());
     }
     steps
 }
 
-/// Package names, and what they are for.
+/// Package names and their purpose.
 fn wanted_packages(machine: &Machine, goal: Goal) -> Vec<(Vec<String>, &'static str)> {
     let mut wanted = Vec::new();
     if machine.toolchain.is_none() && !machine.debian_compiler {
         wanted.push((
             COMPILER_PACKAGES.map(String::from).to_vec(),
-            "a compiler that comes with the sources of `core`, which the BPF target has to be built from",
+            "a compiler with the sources of `core`: the BPF target has no prebuilt one",
         ));
     }
     let debian = machine.toolchain.is_none_or(|name| name == DEBIAN);
@@ -181,7 +185,7 @@ fn wanted_packages(machine: &Machine, goal: Goal) -> Vec<(Vec<String>, &'static 
     if goal == Goal::Test && !machine.engine && !machine.venv {
         wanted.push((
             vec![engine::VENV_PACKAGE.to_owned()],
-            "what runs KQL a second time gets an environment of its own",
+            "the second KQL engine gets a virtual environment of its own",
         ));
     }
     wanted

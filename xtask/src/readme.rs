@@ -25,7 +25,7 @@ pub(crate) fn write(document: &Path, command: &str, text: &str) -> Result<()> {
     fs::write(document, new).with_context(name)
 }
 
-/// The line after which `command` writes.
+/// The line after which the text of `command` begins.
 fn marker(command: &str) -> String {
     format!("<!-- written by: {command} -->\n")
 }

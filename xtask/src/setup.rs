@@ -1,8 +1,9 @@
-//! Makes the machine ready: looks, plans, says, does, and looks again.
+//! Prepares the machine: look, plan, announce, do, and look again.
 //!
-//! In: what for. Out: the toolchain that builds the kernel object, everything in its place; or an error with the
-//! commands to type. Holds the decision to judge by the outcome: a step that succeeded counts only if what it
-//! should have brought is there.
+//! In: a goal. Out: the toolchain that builds the kernel object, with everything installed; or an
+//! error with the commands to type.
+//! The decision held here: the outcome counts. A step that succeeded is done only if what it
+//! installs is there.
 
 use std::path::Path;
 
@@ -13,45 +14,46 @@ use crate::{
     plan::{self, Goal},
 };
 
-/// Brings what `goal` needs and names the toolchain for the kernel object. Without a word when nothing is missing.
-pub(crate) fn ensure(goal: Goal, workspace: &Path) -> Result<&'static str> {
+/// Installs what `goal` needs and returns the toolchain for the kernel object. Silent when nothing
+/// is missing.
+pub(crate) fn ensure_ready(goal: Goal, workspace: &Path) -> Result<&'static str> {
     let mut machine = Machine::look(workspace);
-    if let Some(step) = plan::attempt(&machine) {
+    if let Some(step) = plan::optional_step(&machine) {
         if !step.try_out(workspace)? {
-            eprintln!("setup: rustup cannot get it, going on with Debian's packages");
+            eprintln!("setup: rustup cannot install it; trying Debian's packages");
         }
         machine = Machine::look(workspace);
     }
-    let steps = plan::decide(&machine, goal, workspace);
+    let steps = plan::plan_steps(&machine, goal, workspace);
     if let Some(obstacle) = plan::obstacle(&machine, goal, &steps) {
         bail!("{obstacle}");
     }
     for step in &steps {
         step.run(workspace).map_err(|error| {
             anyhow!(
-                "{error:#}\nIf that cannot be mended, by hand:{}",
+                "{error:#}\nIf you cannot fix that, type:{}",
                 plan::by_hand(&machine, goal)
             )
         })?;
     }
     if !steps.is_empty() {
         machine = Machine::look(workspace);
-        check(&machine, goal, workspace)?;
+        check_complete(&machine, goal, workspace)?;
     }
     machine
         .toolchain
-        .context("no toolchain can build the kernel object, though set-up found nothing to do")
+        .context("no toolchain can build the kernel object, although nothing is missing")
 }
 
-/// Complains about what is missing even now.
-fn check(machine: &Machine, goal: Goal, workspace: &Path) -> Result<()> {
-    let missing = plan::decide(machine, goal, workspace);
+/// Fails if something is still missing.
+fn check_complete(machine: &Machine, goal: Goal, workspace: &Path) -> Result<()> {
+    let missing = plan::plan_steps(machine, goal, workspace);
     if missing.is_empty() {
         return Ok(());
     }
     let lines = missing.iter().map(|step| format!("\n    {step}"));
     bail!(
-        "every step succeeded, yet what these bring is still missing or too old:{}\nBy hand:{}",
+        "every step succeeded, but what these install is still missing or too old:{}\nType:{}",
         lines.collect::<String>(),
         plan::by_hand(machine, goal)
     )

@@ -1,21 +1,22 @@
-//! One step of the set-up, as data: what it is for and the command that does it.
+//! One step of the set-up, as data: its purpose and its command.
 //!
-//! In: a purpose, a command line, variables. Out: the same as a line to type, or the command run.
-//! Holds the decision that whatever set-up starts writes to stderr, because stdout belongs to recon's alerts.
+//! In: a purpose, a command line, variables. Out: the command as a line to type, or run.
+//! The decision held here: whatever the set-up starts writes to stderr, because stdout belongs to
+//! recon's alerts.
 
 use std::{fmt, io, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, bail};
 
-/// Characters that a shell takes as they are.
+/// Characters that a shell does not interpret.
 const PLAIN: &str = "-_./=:,@+%";
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Step {
-    /// What is installed and what for: printed before it is done.
+    /// What is installed and why: printed before it is done.
     pub(crate) why: String,
-    /// Writes outside of the workspace and the user's home.
+    /// Whether it writes outside of the workspace and the user's home.
     pub(crate) root: bool,
     env: Vec<(String, String)>,
     argv: Vec<String>,
@@ -47,22 +48,22 @@ impl Step {
         self
     }
 
-    /// The line to type for somebody who is not root.
+    /// The line to type for a user who is not root.
     pub(crate) fn with_sudo(&self) -> String {
         match (self.root, self.env.is_empty()) {
             (false, _) => self.to_string(),
             (true, true) => format!("sudo {self}"),
-            // sudo drops variables that stand in front of it.
+            // sudo drops variables that precede it.
             (true, false) => format!("sudo env {self}"),
         }
     }
 
-    /// Says what is about to happen, then does it.
+    /// Announces the step, then runs it.
     pub(crate) fn run(&self, workspace: &Path) -> Result<()> {
         run(&mut self.announce(workspace)?)
     }
 
-    /// The same for a step that may fail: its own complaints are not shown.
+    /// Runs a step that may fail, and hides its output.
     pub(crate) fn try_out(&self, workspace: &Path) -> Result<bool> {
         let done = self.announce(workspace)?.output();
         Ok(done.is_ok_and(|done| done.status.success()))
@@ -92,7 +93,7 @@ impl fmt::Display for Step {
     }
 }
 
-/// Runs a command to its end, its stdout joined to stderr; fails if it fails.
+/// Runs a command to its end, with its stdout joined to stderr. Fails if the command fails.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command
         .stdout(io::stderr())
@@ -104,7 +105,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// A command as one would type it.
+/// A command as a user would type it.
 pub(crate) fn line(command: &Command) -> String {
     let program = command.get_program().to_string_lossy();
     let args = command.get_args().map(|arg| quoted(&arg.to_string_lossy()));
@@ -114,7 +115,7 @@ pub(crate) fn line(command: &Command) -> String {
         .join(" ")
 }
 
-fn quoted(arg: &str) -> String {
+pub(crate) fn quoted(arg: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || PLAIN.contains(c);
     if !arg.is_empty() && arg.chars().all(plain) {
         arg.to_owned()

@@ -1,15 +1,17 @@
-//! What each subcommand does once the machine is ready.
+//! The work of each subcommand, once the machine is ready.
 //!
-//! In: the arguments after the subcommand. Out: cargo's work done, or recon in this process's place.
-//! Holds the decision that the agent under test and under `run` is the release build, and that cargo's words
-//! never reach stdout.
+//! In: the arguments after the subcommand. Out: cargo's work done, or recon in place of this
+//! process.
+//! The decision held here: the tests and `run` use the release build of the agent, and cargo's
+//! output never reaches stdout.
 
 use std::{
     env,
     ffi::OsString,
+    io::{self, BufRead as _, BufReader},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -25,10 +27,14 @@ use crate::{
 /// The package with the binary `recon`.
 const AGENT: &str = "recon-user";
 const BINARY: &str = "recon";
-/// Links the C runtime into the agent, so that one file runs on any distribution. Given to the binary alone: what it is made of is
-/// compiled once for it and for the tests, and procedural macros could not be built so.
+/// Links the C runtime into the agent, so that one file runs on any distribution. Only the binary
+/// gets the flag: its dependencies are compiled once for it and for the tests, and procedural
+/// macros do not support it.
 const STATIC: &str = "-C target-feature=+crt-static";
-/// The package with the kernel programs: it compiles for the BPF target only.
+/// The start of a line in which cargo repeats the output of the agent's build script, which
+/// compiles the kernel programs.
+const KERNEL_BUILD: &str = "warning: recon-user@";
+/// The package with the kernel programs, which compiles for the BPF target only.
 const KERNEL: &str = "recon-ebpf";
 /// The end of a `cargo clippy` line.
 const DENY_WARNINGS: &str = "-- -D warnings";
@@ -51,7 +57,7 @@ impl Profile {
 }
 
 pub(crate) fn setup() -> Result<()> {
-    let toolchain = setup::ensure(Goal::Build, workspace()?)?;
+    let toolchain = setup::ensure_ready(Goal::Build, workspace()?)?;
     eprintln!("setup: complete; toolchain {toolchain} builds the kernel programs");
     Ok(())
 }
@@ -71,13 +77,13 @@ pub(crate) fn run(args: &[OsString]) -> Result<()> {
 pub(crate) fn test(args: &[OsString]) -> Result<()> {
     need_root("tests", "test")?;
     let agent = agent(Goal::Test, Profile::Release)?;
-    // In the agent's profile, so that what both need is compiled once.
+    // The agent's profile, so that shared dependencies are compiled once.
     say_and_run(cargo("test --release")?.args(args).env("RECON_BIN", agent))
 }
 
 pub(crate) fn lab() -> Result<()> {
     need_root("laboratory's attacks", "lab")?;
-    lab::show(&agent(Goal::Test, Profile::Release)?)
+    lab::run_lab(&agent(Goal::Test, Profile::Release)?)
 }
 
 pub(crate) fn lab_vm(kernel: &vm::Choice, shell: bool) -> Result<()> {
@@ -85,9 +91,9 @@ pub(crate) fn lab_vm(kernel: &vm::Choice, shell: bool) -> Result<()> {
     let agent = agent(Goal::Test, Profile::Release)?;
     let store = target_dir()?.join("vm");
     if shell {
-        vm::prompt(&agent, kernel, &store)
+        vm::open_prompt(&agent, kernel, &store)
     } else {
-        vm::show(&agent, kernel, &store)
+        vm::run_lab(&agent, kernel, &store)
     }
 }
 
@@ -103,13 +109,13 @@ pub(crate) fn bench(options: &bench::Options) -> Result<()> {
         agent: &agent,
         examples: &target_dir()?.join("release/examples"),
     };
-    bench::show(built, options, workspace()?)
+    bench::run_parts(built, options, workspace()?)
 }
 
 pub(crate) fn need_root(what: &str, task: &str) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!(
-            "the {what} load programs into the kernel and make network namespaces, which takes root. Type:\
+            "the {what} load programs into the kernel and create network namespaces, which needs root. Type:\
              \n    sudo -E env \"PATH=$PATH\" cargo xtask {task}"
         );
     }
@@ -117,7 +123,7 @@ pub(crate) fn need_root(what: &str, task: &str) -> Result<()> {
 }
 
 pub(crate) fn lint() -> Result<()> {
-    let toolchain = setup::ensure(Goal::Lint, workspace()?)?;
+    let toolchain = setup::ensure_ready(Goal::Lint, workspace()?)?;
     say_and_run(&mut cargo("fmt --all --check")?)?;
     let host =
         format!("clippy --release --workspace --exclude {KERNEL} --all-targets {DENY_WARNINGS}");
@@ -126,26 +132,25 @@ pub(crate) fn lint() -> Result<()> {
         toolchain::command(toolchain, "cargo")
             .args(["clippy", "--package", KERNEL, "--bins"])
             .args("--target bpfel-unknown-none -Z build-std=core --target-dir".split(' '))
-            // Another cargo's folder layout may differ.
+            // The other toolchain's cargo may lay out this folder differently.
             .arg(target_dir()?.join("bpf-lint"))
             .args(DENY_WARNINGS.split(' '))
             .current_dir(workspace()?)
-            // Lets the Debian compiler, which is a stable one, use -Z; a nightly does not mind.
+            // Allows Debian's stable compiler to use -Z; a nightly ignores it.
             .env("RUSTC_BOOTSTRAP", "1"),
     )
 }
 
-/// Sets up for `goal`, builds the agent and says where it is.
+/// Prepares for `goal`, builds the agent and returns its path.
 pub(crate) fn agent(goal: Goal, profile: Profile) -> Result<PathBuf> {
-    setup::ensure(goal, workspace()?)?;
+    setup::ensure_ready(goal, workspace()?)?;
     let (name, folder) = profile.names();
-    say_and_run(&mut cargo(&format!(
-        "rustc --package {AGENT} --bin {BINARY} --profile {name} -- {STATIC}"
-    ))?)?;
+    let build = format!("rustc --package {AGENT} --bin {BINARY} --profile {name} -- {STATIC}");
+    build_quietly(&mut cargo(&build)?)?;
     Ok(target_dir()?.join(folder).join(BINARY))
 }
 
-/// The cargo that started this, in the workspace.
+/// The cargo that started this process, in the workspace.
 pub(crate) fn cargo(words: &str) -> Result<Command> {
     let program = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
@@ -158,6 +163,28 @@ fn say_and_run(command: &mut Command) -> Result<()> {
     run_to_end(command)
 }
 
+/// Runs cargo and hides the warnings that repeat the output of the kernel programs' build. If that
+/// build fails, cargo still shows its output in full.
+fn build_quietly(command: &mut Command) -> Result<()> {
+    eprintln!("+ {}", line(command));
+    let mut child = command
+        .stdout(io::stderr())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let stderr = child.stderr.take().context("a pipe from cargo")?;
+    for text in BufReader::new(stderr).lines() {
+        let text = text?;
+        if !text.starts_with(KERNEL_BUILD) {
+            eprintln!("{text}");
+        }
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("{} failed: {status}", line(command));
+    }
+    Ok(())
+}
+
 pub(crate) fn workspace() -> Result<&'static Path> {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package
@@ -165,7 +192,7 @@ pub(crate) fn workspace() -> Result<&'static Path> {
         .with_context(|| format!("{} is not in a workspace", package.display()))
 }
 
-/// cargo put this program into `<target folder>/debug`: that holds for every way to choose the folder.
+/// cargo has put this program into `<target folder>/debug`, whichever way the folder was chosen.
 pub(crate) fn target_dir() -> Result<PathBuf> {
     let program = env::current_exe().context("cannot find this program's own path")?;
     let dir = program.ancestors().nth(2);

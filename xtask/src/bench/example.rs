@@ -1,6 +1,7 @@
-//! What is measured by an example of the tests' package, where the kernel programs and the agent's modules are at hand.
+//! Measurements by an example of the tests' package, which can use the kernel programs and the
+//! agent's modules.
 //!
-//! In: the built example. Out: rows of nanoseconds, against what the example compares with.
+//! In: the built example. Out: rows of nanoseconds, compared with the example's baseline.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -11,8 +12,8 @@ use super::row::{Rounds, Row};
 
 const UNIT: &str = "ns";
 
-/// Runs the example and reads its lines, a round of a row each: what, nanoseconds of what it is compared with, nanoseconds of its own, and
-/// facts such as `peak memory=12.5 MB`, between tabs.
+/// Runs the example and parses its lines. Each is one round of a row, tab-separated: the name,
+/// nanoseconds of the baseline, nanoseconds of the row, and facts such as `peak memory=12.5 MB`.
 pub(super) fn measure(example: &Path) -> Result<Vec<Row>> {
     let name = || example.display().to_string();
     let output = Command::new(example)
@@ -38,7 +39,7 @@ fn rows(output: &str) -> Result<Vec<Row>> {
     Ok(all.iter().map(row).collect())
 }
 
-/// Adds a line's figures.
+/// Adds the figures of a line.
 fn read(line: &str, rounds: &mut Rounds) -> Option<()> {
     let mut fields = line.split('\t').skip(1);
     for with in [false, true] {

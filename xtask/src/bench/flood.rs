@@ -1,9 +1,11 @@
-//! A SYN flood of spoofed sources, as fast as the processors make it.
+//! A SYN flood from spoofed sources, as fast as the processors can send.
 //!
-//! In: a laboratory, an address of the host. Out: how many packets a second were sent, and how many arrived.
-//! The decisions held here: the frames are made before and sent as they are, by a thread for each processor, so that neither a slow
-//! generator nor an idle processor hides what the receiver takes: on a veth pair it works on the sender's processor. What the generator does
-//! alone is measured by frames for somebody else's hardware address, which the host throws away before it looks at them.
+//! In: a lab, an address of the host. Out: packets sent and packets received, a second.
+//! The decisions held here: the frames are built in advance and sent unchanged, by one thread for
+//! each processor, so that neither a slow generator nor an idle processor hides the receiver's
+//! cost: on a veth pair the receiver runs on the sender's processor. The generator's own cost is
+//! measured with frames for a stranger's hardware address, which the host drops before it parses
+//! them.
 
 use std::net::Ipv4Addr;
 use std::thread::{self, available_parallelism};
@@ -14,30 +16,30 @@ use recon_tests::frame::{Path, syn};
 use recon_tests::lab::{HOST_LINK, Mac};
 use recon_tests::{Lab, Sender};
 
-/// The first source behind the host's own spare addresses, and the one after the last of 198.18.0.0/15 (RFC 2544).
+/// The first source after the host's own spare addresses, and the end of 198.18.0.0/15 (RFC 2544).
 const FIRST_SOURCE: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 64);
 const END_OF_SOURCES: Ipv4Addr = Ipv4Addr::new(198, 20, 0, 0);
-/// A port that is closed.
+/// A closed port.
 const PORT: u16 = 9;
-/// Frames between two looks at the clock.
+/// Frames between two readings of the clock.
 const BURST: usize = 64;
-/// Nobody's.
+/// No interface has this address.
 const STRANGER: Mac = Mac([2, 0, 0, 0, 0, 99]);
 
-/// Frames of all sources, and where they go.
+/// One frame for each source, and the senders.
 pub(super) struct Flood<'a> {
     lab: &'a Lab,
-    /// For each thread.
+    /// One for each thread.
     senders: Vec<Sender>,
     frames: Vec<Vec<u8>>,
 }
 
-/// What came of a flood, in packets a second.
+/// The result of a flood, in packets a second.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rates {
-    /// What the generator put on the pair or found no room for.
+    /// Frames that the generator sent or found no room for.
     pub(super) offered: f64,
-    /// What the host's end counted.
+    /// Frames that the host's end counted.
     pub(super) arrived: f64,
 }
 
@@ -55,7 +57,7 @@ impl<'a> Flood<'a> {
         })
     }
 
-    /// The same for nobody.
+    /// The same flood, sent to the stranger's hardware address.
     pub(super) fn at_stranger(mut self) -> Self {
         for frame in &mut self.frames {
             let (destination, _) = frame.split_at_mut(STRANGER.0.len());
@@ -64,7 +66,7 @@ impl<'a> Flood<'a> {
         self
     }
 
-    /// Sends for that long.
+    /// Sends for `time`.
     pub(super) fn run(&self, time: Duration) -> Result<Rates> {
         let before = self.received()?;
         let begin = Instant::now();
@@ -77,33 +79,34 @@ impl<'a> Flood<'a> {
         })
     }
 
-    /// Sends until then, each thread its share of the sources, and returns how many frames that were.
+    /// Sends until `end`, with a share of the sources for each thread, and returns the number of
+    /// frames.
     fn send(&self, end: Instant) -> Result<usize> {
         let share = self.frames.len().div_ceil(self.senders.len());
         let shares = self.senders.iter().zip(self.frames.chunks(share));
         thread::scope(|scope| {
             let threads =
                 shares.map(|(sender, frames)| scope.spawn(move || send(sender, frames, end)));
-            // All are started before the first is waited for.
+            // Starts all threads before it waits for the first.
             let threads: Vec<_> = threads.collect();
             let sent = threads.into_iter().map(|thread| match thread.join() {
                 Ok(sent) => sent,
-                Err(_) => bail!("a thread that sends panicked"),
+                Err(_) => bail!("a sending thread panicked"),
             });
             sent.sum()
         })
     }
 
-    /// Frames that the host's end has counted so far.
+    /// The number of frames that the host's end has received.
     fn received(&self) -> Result<u64> {
         let link = self.lab.link(self.lab.host(), HOST_LINK)?;
         let packets = link.pointer("/stats64/rx/packets");
         let packets = packets.and_then(serde_json::Value::as_u64);
-        packets.with_context(|| format!("no packets in {link}"))
+        packets.with_context(|| format!("no count of packets in {link}"))
     }
 }
 
-/// Sends the frames again and again until then, and returns how often.
+/// Sends the frames repeatedly until `end`, and returns how many were sent.
 fn send(sender: &Sender, frames: &[Vec<u8>], end: Instant) -> Result<usize> {
     let mut offered = 0;
     let mut frames = frames.iter().cycle();

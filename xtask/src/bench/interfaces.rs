@@ -1,7 +1,9 @@
-//! What a poll costs where nothing happens, as the watched interfaces grow in number.
+//! The cost of an idle poll, by the number of watched interfaces.
 //!
-//! In: the agent; a laboratory whose host has more interfaces. Out: rows of the processor's microseconds a poll, against one interface.
-//! The decision held here: the agent polls often, so that a short time has many polls; each measurement has an agent of its own.
+//! In: the agent; a lab whose host has more interfaces. Out: rows of processor microseconds a poll,
+//! compared with one interface.
+//! The decision held here: the agent polls often, so that a short time has many polls; each
+//! measurement has an agent of its own.
 
 use std::path::Path;
 use std::thread::sleep;
@@ -14,9 +16,9 @@ use recon_tests::usage::Meter;
 use super::row::{Rounds, Row};
 use super::watch::watch;
 
-/// Even, so that each number comes first as often as last.
+/// Even, so that each size comes first as often as last.
 const ROUNDS: u32 = 4;
-/// What they are called, and how many they are, ascending.
+/// Names and numbers of interfaces, ascending.
 const INTERFACES: [(&str, usize); 3] = [
     ("an idle poll, 1 interface", 1),
     ("an idle poll, 4 interfaces", 4),
@@ -59,7 +61,7 @@ pub(super) fn measure(agent: &Path) -> Result<Vec<Row>> {
         .collect())
 }
 
-/// The processor's microseconds a poll.
+/// Processor microseconds a poll.
 fn poll(lab: &Lab, agent: &Path, interfaces: &[String]) -> Result<f64> {
     let mut options = vec!["--interval", INTERVAL];
     for name in interfaces {
@@ -76,7 +78,7 @@ fn poll(lab: &Lab, agent: &Path, interfaces: &[String]) -> Result<f64> {
     Ok(spent.as_secs_f64() * 1e6 / f64::from(polls))
 }
 
-/// The number in `totals: polls=7 failed_polls=0`.
+/// The number of polls in `totals: polls=7 failed_polls=0`.
 fn polls(line: &str) -> Option<u32> {
     let (_, rest) = line.split_once("totals: polls=")?;
     rest.split(' ').next()?.parse().ok()

@@ -1,11 +1,10 @@
-//! `cargo xtask bench`: what recon costs the host that it watches.
+//! `cargo xtask bench`: the cost of recon for the host that it watches.
 //!
-//! In: the built agent, and the programs that measure it. Out: on stdout, a table for each part; where they are asked for, all rows as JSON,
-//! and the README's tables and picture.
-//! Holds the list of parts. The decision held here: a benchmark tells figures and never judges them: what a machine takes depends on the
-//! machine, and on what else it does.
+//! In: the built agent, and the programs that measure it. Out: on stdout, a table for each part; on
+//! request, all rows as JSON, and the README's tables.
+//! Holds the list of parts. The decision held here: a benchmark reports figures and never judges
+//! them, since they depend on the machine and its other load.
 
-mod chart;
 mod example;
 mod flood;
 mod interfaces;
@@ -27,9 +26,9 @@ use serde_json::Value;
 
 use row::Row;
 use table::Table;
-pub(crate) use worker::{Work, work};
+pub(crate) use worker::{Work, run_worker};
 
-/// What to measure, and where to write it.
+/// What to measure, and where to write the results.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     /// Measure this only; may be given several times
@@ -43,7 +42,7 @@ pub(crate) struct Options {
     readme: bool,
 }
 
-/// What the parts need built.
+/// The programs that the parts need.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Built<'a> {
     /// The agent.
@@ -52,75 +51,78 @@ pub(crate) struct Built<'a> {
     pub(crate) examples: &'a Path,
 }
 
-/// How rows come about.
-enum Step {
-    /// By the example of that name.
+/// How rows are measured.
+enum Measurement {
+    /// By the example with this name.
     Example(&'static str),
-    /// By that function, which starts the agent.
+    /// By this function, which starts the agent.
     Agent(fn(&Path) -> Result<Vec<Row>>),
 }
 
 struct Part {
-    /// For the command line.
+    /// The value of `--part`.
     name: &'static str,
-    /// What its rows are.
+    /// The name of a row's subject, and the table's title.
     title: &'static str,
-    /// What is done, in a sentence.
+    /// What is measured, in a sentence.
     about: &'static str,
-    /// What figures are compared with, and what is compared.
+    /// The names of the baseline and of the compared side.
     sides: [&'static str; 2],
-    steps: &'static [Step],
+    measurements: &'static [Measurement],
 }
 
 const PARTS: &[Part] = &[
     Part {
         name: "frame",
         title: "a frame",
-        about: "A frame in the kernel programs (`BPF_PROG_TEST_RUN`), against a program that lets every frame pass at once.",
+        about: "A frame in the kernel programs (`BPF_PROG_TEST_RUN`), compared with a program that passes every frame immediately.",
         sides: ["passed at once", "recon"],
-        steps: &[Step::Example("packets")],
+        measurements: &[Measurement::Example("packets")],
     },
     Part {
         name: "entry",
         title: "an entry drained",
-        about: "An entry of the kernel's table on its way into the agent: taken out in batches, against a walk over the same table that looks each key up. Times are the processor's.",
+        about: "Moving an entry of the kernel's table into the agent in batches, compared with a lookup of each key of the same table. Times are processor time.",
         sides: ["key by key", "in batches"],
-        steps: &[Step::Example("entries")],
+        measurements: &[Measurement::Example("entries")],
     },
     Part {
         name: "row",
         title: "a row",
-        about: "A row under the rules: a million rows of one poll, judged by fewer rules and by more.",
+        about: "A row under the rules: a million rows of one poll, judged by fewer and by more rules.",
         sides: ["fewer", "more"],
-        steps: &[Step::Example("rules")],
+        measurements: &[Measurement::Example("rules")],
     },
     Part {
         name: "alert",
         title: "an alert",
-        about: "A finding made a line of ECS and handed through the sink to its reader, against write(2) of the same lines.",
+        about: "Formatting a finding as a line of ECS and passing it through the sink to its reader, compared with write(2) of the same lines.",
         sides: ["write(2)", "recon"],
-        steps: &[Step::Example("alerts")],
+        measurements: &[Measurement::Example("alerts")],
     },
     Part {
         name: "socket",
         title: "socket hooks",
-        about: "TCP connections over loopback, and one byte and its answer over an established one.",
+        about: "TCP connections over loopback, and one byte each way over an established one.",
         sides: ["without", "with"],
-        steps: &[Step::Agent(socket::measure)],
+        measurements: &[Measurement::Agent(socket::measure)],
     },
     Part {
         name: "system",
         title: "the system",
-        about: "A host and its peer in two network namespaces, joined by a veth pair: what the host serves or takes without recon and with it, and what the agent takes of a processor and of memory meanwhile.",
+        about: "A host and its peer in two network namespaces, joined by a veth pair: the rate at which the host serves or receives without recon and with it, and the agent's use of processor and memory.",
         sides: ["without", "with"],
-        steps: &[Step::Agent(system::measure)],
+        measurements: &[Measurement::Agent(system::measure)],
     },
     Part {
         name: "growth",
         title: "growth",
-        about: "A row under the rules where each is of a source of its own, in polls of at most 131,072 rows, and a poll where nothing happens on several interfaces; against the least number. Times are the processor's.",
+        about: "A row under the rules where each row has a source of its own, in polls of at most 131,072 rows, and an idle poll on several interfaces; compared with the least number. Times are processor time.",
         sides: ["least", "this"],
-        steps: &[Step::Example("sources"), Step::Agent(interfaces::measure)],
+        measurements: &[
+            Measurement::Example("sources"),
+            Measurement::Agent(interfaces::measure),
+        ],
     },
 ];
 
@@ -131,22 +133,22 @@ impl Options {
         PARTS.iter().filter(is_wanted)
     }
 
-    /// The examples that have to be built.
+    /// The examples to build.
     pub(crate) fn examples(&self) -> impl Iterator<Item = &'static str> {
-        let steps = self.parts().flat_map(|part| part.steps);
-        steps.filter_map(|step| match step {
-            Step::Example(name) => Some(*name),
-            Step::Agent(_) => None,
+        let measurements = self.parts().flat_map(|part| part.measurements);
+        measurements.filter_map(|measurement| match measurement {
+            Measurement::Example(name) => Some(*name),
+            Measurement::Agent(_) => None,
         })
     }
 }
 
-/// Measures the parts that are wanted, one after the other.
-pub(crate) fn show(built: Built<'_>, options: &Options, workspace: &Path) -> Result<()> {
+/// Measures the selected parts, one after the other.
+pub(crate) fn run_parts(built: Built<'_>, options: &Options, workspace: &Path) -> Result<()> {
     let mut tables = Vec::new();
     for part in options.parts() {
         let begin = Instant::now();
-        let table = measure(part, built).context(part.title)?;
+        let table = measure_part(part, built).context(part.title)?;
         eprintln!("{}: measured in {:.0?}", part.title, begin.elapsed());
         println!("{table}");
         tables.push(table);
@@ -161,12 +163,12 @@ pub(crate) fn show(built: Built<'_>, options: &Options, workspace: &Path) -> Res
     Ok(())
 }
 
-fn measure(part: &Part, built: Built<'_>) -> Result<Table> {
+fn measure_part(part: &Part, built: Built<'_>) -> Result<Table> {
     let mut rows = Vec::new();
-    for step in part.steps {
-        rows.extend(match step {
-            Step::Example(name) => example::measure(&built.examples.join(name))?,
-            Step::Agent(measure) => measure(built.agent)?,
+    for measurement in part.measurements {
+        rows.extend(match measurement {
+            Measurement::Example(name) => example::measure(&built.examples.join(name))?,
+            Measurement::Agent(measure) => measure(built.agent)?,
         });
     }
     Ok(Table {

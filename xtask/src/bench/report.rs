@@ -1,40 +1,30 @@
-//! What the README shows of the benchmark.
+//! The benchmark's tables in the README.
 //!
-//! In: the tables, the machine. Out: the README's tables, and the picture that it shows.
-//! The decision held here: of the machine only what a reader can compare with: the processor's model, how many there are, the kernel.
+//! In: the tables, the machine. Out: the README's tables.
+//! The decision held here: of the machine it names only what a reader can compare: the processor's
+//! model, the number of processors, the kernel.
 
 use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result};
 use recon_tests::kernel::Linux;
 
-use super::chart::{self, Point};
 use super::table::Table;
 use crate::readme;
 
-/// What writes it.
+/// The command that writes the tables.
 const COMMAND: &str = "cargo xtask bench --readme";
-const PICTURE: &str = "tests/bench/sources.svg";
 
-/// Writes tables and picture.
+/// Writes the tables.
 pub(super) fn write(workspace: &Path, tables: &[Table]) -> Result<()> {
     let processors = fs::read_to_string("/proc/cpuinfo").context("/proc/cpuinfo")?;
     let mut parts = vec![machine(&processors, Linux::running()?)];
     parts.extend(tables.iter().map(Table::markdown));
-    parts.push(format!(
-        "![What a row takes and what memory, as the sources grow in number]({PICTURE})\n"
-    ));
-    let rows = tables.iter().flat_map(|table| &table.rows);
-    let points: Vec<Point> = rows.filter_map(Point::of).collect();
-    fs::write(workspace.join(PICTURE), chart::draw(&points)).context(PICTURE)?;
-    readme::write(
-        &workspace.join(readme::PERFORMANCE),
-        COMMAND,
-        &parts.join("\n"),
-    )
+    let document = workspace.join(readme::PERFORMANCE);
+    readme::write(&document, COMMAND, &parts.join("\n"))
 }
 
-/// A sentence on the machine, by what the kernel says of its processors.
+/// A sentence on the machine, from the kernel's description of its processors.
 fn machine(processors: &str, kernel: Linux) -> String {
     let values = |name: &'static str| {
         let pairs = processors.lines().filter_map(|line| line.split_once(':'));
@@ -57,13 +47,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_readme_has_a_place_for_it() {
+    fn the_document_has_the_marker() {
         let readme = include_str!("../../../recon-user/docs/performance.md");
         assert!(readme.contains(&format!("<!-- written by: {COMMAND} -->\n")));
     }
 
     #[test]
-    fn the_machine_is_told_of() {
+    fn the_machine_is_described() {
         let two =
             "processor\t: 0\nmodel name\t: AMD EPYC\nflags\t\t: fpu hypervisor\n\nprocessor\t: 1\n";
         for (processors, expected) in [

@@ -1,12 +1,13 @@
-//! What a benchmark found of one thing.
+//! The result of one measurement.
 //!
-//! In: figures of rounds, each measured on two sides: without recon and with it, or otherwise and as recon does. Out: [`Row`]s.
-//! The decision held here: a ratio is of two figures of one round, which lie close in time; the median over the rounds is shown
-//! together with the least and the greatest, so that a noisy machine shows.
+//! In: figures of rounds, each measured on two sides: a baseline, and recon. Out: [`Row`]s.
+//! The decision held here: a ratio compares two figures of one round, which are close in time; the
+//! median over the rounds is shown with the least and the greatest, so that a noisy machine is
+//! visible.
 
 use std::fmt;
 
-/// The least, the middle and the greatest of some figures.
+/// The least, the median and the greatest of some figures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Spread {
     pub(crate) least: f64,
@@ -15,7 +16,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// Of at least one figure, else of zeros.
+    /// The spread of the figures, or zeros for none.
     pub(crate) fn of(figures: impl IntoIterator<Item = f64>) -> Self {
         let mut sorted: Vec<f64> = figures.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
@@ -29,7 +30,8 @@ impl Spread {
     }
 }
 
-/// The figure with three digits, or with all that stand before the point. A whole number stays one.
+/// Formats a figure with three digits, or with all those before the point. A whole number keeps no
+/// decimals.
 pub(super) fn number(figure: f64) -> String {
     let decimals = match figure.abs() {
         whole if whole.fract() == 0.0 => 0,
@@ -40,7 +42,7 @@ pub(super) fn number(figure: f64) -> String {
     format!("{figure:.decimals$}")
 }
 
-/// What was measured beside a row's own figure.
+/// A further figure of a row.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Fact {
     pub(crate) name: String,
@@ -60,12 +62,12 @@ impl fmt::Display for Fact {
     }
 }
 
-/// What a row's figure is compared with.
+/// The comparison of a row's figure with the baseline.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Compared {
-    /// The other side's figure: the median of the rounds.
+    /// The median of the baseline's rounds.
     pub(crate) baseline: f64,
-    /// The row's figure by the other side's, of each round.
+    /// The row's figure divided by the baseline's, for each round.
     pub(crate) ratio: Spread,
 }
 
@@ -74,17 +76,17 @@ pub(crate) struct Compared {
 pub(crate) struct Row {
     /// What was measured.
     pub(crate) what: String,
-    /// The unit of the figure and of what it is compared with.
+    /// The unit of the figure and of the baseline.
     pub(crate) unit: &'static str,
-    /// What it is compared with, if it is.
+    /// The comparison, if there is a baseline.
     pub(crate) compared: Option<Compared>,
-    /// With recon, or as recon does: the median of the rounds.
+    /// The median of recon's rounds.
     pub(crate) figure: f64,
-    /// What else there is to say.
+    /// Further figures.
     pub(crate) facts: Vec<Fact>,
 }
 
-/// The figures of the rounds, in their order.
+/// The figures of the rounds, in order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rounds {
     baseline: Vec<f64>,
@@ -101,7 +103,7 @@ struct Noted {
 }
 
 impl Rounds {
-    /// Adds a figure to the side without recon or with it.
+    /// Adds a figure, with recon or to the baseline.
     pub(crate) fn push(&mut self, with: bool, figure: f64) {
         match with {
             true => self.with.push(figure),
@@ -109,7 +111,7 @@ impl Rounds {
         }
     }
 
-    /// Adds a figure to the fact of that name.
+    /// Adds a figure to the fact with this name.
     pub(crate) fn note(&mut self, name: &str, unit: &str, figure: f64) {
         match self.facts.iter_mut().find(|fact| fact.name == name) {
             Some(fact) => fact.figures.push(figure),
@@ -125,14 +127,14 @@ impl Rounds {
         self.baseline.iter().copied().zip(self.with.iter().copied())
     }
 
-    /// The side with recon minus the one without, of each round.
+    /// The difference between recon and the baseline, for each round.
     pub(crate) fn differences(&self) -> Vec<f64> {
         self.pairs()
             .map(|(baseline, with)| with - baseline)
             .collect()
     }
 
-    /// The row of these rounds. Without figures of the other side it is compared with nothing.
+    /// The row of these rounds. It has no comparison without baseline figures.
     pub(crate) fn row(&self, what: &str, unit: &'static str) -> Row {
         let median = |figures: &[f64]| Spread::of(figures.iter().copied()).median;
         let compared = || Compared {

@@ -1,9 +1,10 @@
-//! What the socket hooks cost a connection, and a packet of an established one.
+//! The cost of the socket hooks for a connection, and for a packet of an established one.
 //!
-//! In: the agent; a laboratory whose host has connections over loopback. Out: rows of nanoseconds without the agent and with it.
-//! The decisions held here: the agent watches the pair's end alone, so nothing but the socket hooks acts on loopback. Rounds without and
-//! with it take turns (ABBA), so that what drifts on the machine falls on both. That the hooks were at work is checked by what the
-//! agent says and counts.
+//! In: the agent; a lab whose host has connections over loopback. Out: rows of nanoseconds without
+//! the agent and with it.
+//! The decisions held here: the agent watches only the pair's end, so that nothing but the socket
+//! hooks acts on loopback. Rounds without and with it alternate (ABBA), so that drift affects both
+//! sides. The agent's log and counts must show that the hooks were active.
 
 use std::env;
 use std::path::Path;
@@ -24,46 +25,47 @@ const ROUNDS: u32 = 40;
 const CONNECTS: u32 = 2_500;
 /// 200,000 in all rounds, on each side.
 const ROUND_TRIPS: u32 = 5_000;
-/// A worker's run; each takes less than a second.
+/// The deadline of a worker, which takes less than a second.
 const DEADLINE: Duration = Duration::from_secs(60);
 const UNIT: &str = "ns";
-/// What acts on the connections here.
+/// The hooks that act on these connections.
 const HOOKS: [&str; 2] = ["connect4", "sock_ops"];
 
 /// One run of the worker.
-struct Load {
-    /// Whether the socket that connects is watched, and the one that listens; none where the load is one connection.
+struct SocketLoad {
+    /// Whether the connecting socket and the listening one are watched; `None` where the load is a
+    /// single connection.
     watched: Option<(bool, bool)>,
     /// The figures that the worker prints.
     figures: &'static [&'static str],
 }
 
-const LOADS: &[Load] = &[
-    Load {
+const LOADS: &[SocketLoad] = &[
+    SocketLoad {
         watched: Some((true, false)),
         figures: &[
             "connect(2), client watched",
             "socket to close, client watched",
         ],
     },
-    Load {
+    SocketLoad {
         watched: Some((false, true)),
         figures: &[
             "connect(2), listener watched",
             "socket to close, listener watched",
         ],
     },
-    Load {
+    SocketLoad {
         watched: Some((true, true)),
         figures: &["connect(2), both watched", "socket to close, both watched"],
     },
-    Load {
+    SocketLoad {
         watched: None,
         figures: &["byte and answer, established"],
     },
 ];
 
-/// Measures all of them.
+/// Measures all loads.
 pub(super) fn measure(agent: &Path) -> Result<Vec<Row>> {
     let lab = Lab::new()?;
     let watched = lab.host().cgroup().context("the host has no cgroup")?;
@@ -106,7 +108,8 @@ fn row(what: &str, rounds: &mut Rounds) -> Row {
     rounds.row(what, UNIT)
 }
 
-/// Whether the agent says that the hooks on connections are attached. It tells of those that are not by a line each.
+/// Whether the agent has attached the hooks on connections. It logs a line for each that is
+/// missing.
 fn has_hooks(seen: &Seen) -> bool {
     let attached = seen.log.iter().find(|line| line.contains("sockets of "));
     attached.is_some_and(|line| HOOKS.iter().all(|hook| line.contains(hook)))
@@ -116,21 +119,24 @@ struct Bench<'a> {
     lab: &'a Lab,
     agent: &'a Path,
     running: Option<Agent>,
-    /// Connections that this agent should have seen accepted.
+    /// The accepted connections that this agent should have counted.
     accepted: u64,
     watched: &'a Path,
-    /// The root of cgroup2, above what the agent watches.
+    /// The root of cgroup2, above the watched cgroup.
     unwatched: &'a Path,
 }
 
 impl Bench<'_> {
-    /// Starts the agent, or stops it.
+    /// Starts or stops the agent.
     fn switch(&mut self, with: bool) -> Result<()> {
         match (with, self.running.take()) {
             (true, None) => {
                 let agent = watch(self.lab, self.agent, &["-i", HOST_LINK])?;
                 let seen = agent.seen();
-                ensure!(has_hooks(&seen), "without the socket hooks\n{seen}");
+                ensure!(
+                    has_hooks(&seen),
+                    "the socket hooks are not attached\n{seen}"
+                );
                 self.running = Some(agent);
             }
             (false, Some(agent)) => {
@@ -149,7 +155,7 @@ impl Bench<'_> {
     }
 
     /// The figures of one worker.
-    fn run(&mut self, load: &Load) -> Result<Vec<f64>> {
+    fn run(&mut self, load: &SocketLoad) -> Result<Vec<f64>> {
         let mut worker = Command::new(env::current_exe()?);
         worker.arg("bench-worker");
         match load.watched {

@@ -1,9 +1,10 @@
-//! What recon costs a whole host: what it serves and what it takes, without the agent and with it.
+//! The cost of recon for a whole host: the load that it serves or receives, without the agent and
+//! with it.
 //!
-//! In: the agent; a laboratory whose host has a web server and iperf3's, or is flooded. Out: rows of rates, with what the agent takes of
-//! a processor and of memory meanwhile; and what it takes on a quiet host.
-//! The decisions held here: each run has an agent of its own, so that none judges what the one before has left; sides take turns; the agent is
-//! the one of `recon run` without options but the interface.
+//! In: the agent; a lab whose host has a web server and iperf3's, or is flooded. Out: rows of
+//! rates, with the agent's use of processor and memory; and its use on an idle host.
+//! The decisions held here: each run has a new agent, so that none sees the load of the one before;
+//! the sides alternate; the agent has the default options of `recon run`, except for the interface.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -22,36 +23,38 @@ use super::flood::Flood;
 use super::row::{Rounds, Row};
 use super::watch::watch;
 
-/// Even, so that each side comes first as often as the other; two processors that do everything differ by a tenth from one to the next.
+/// Even, so that each side comes first as often as the other; on two busy processors, one run
+/// differs from the next by a tenth.
 const ROUNDS: u32 = 6;
-/// How long a run is: two of the agent's polls.
+/// The length of a run: two of the agent's polls.
 const TIME: Duration = Duration::from_secs(2);
-/// What a tool may take beyond that.
+/// A tool may take this much longer.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// On a quiet host: 20 seconds in all.
+/// The length of a run on an idle host: 20 seconds in all.
 const QUIET_ROUNDS: u32 = 5;
 const QUIET_TIME: Duration = Duration::from_secs(4);
-/// Where the host has no address and, forwarding nothing, drops what comes.
+/// The host does not have this address and drops the packets, since it does not forward.
 const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 9);
-/// Of one processor.
+/// In percent of one processor.
 const PERCENT: &str = "% of a processor";
 const MEGABYTES: &str = "MB";
 const PACKETS: &str = "packets/s";
-/// The hook of most cards. By itself the agent takes TC ingress on a veth pair, which gives up segmentation offload where XDP is on it.
+/// The hook of most cards. By default the agent uses TC ingress on a veth pair, which loses
+/// segmentation offload under XDP.
 const NATIVE: &[&str] = &["--xdp", "native"];
-/// What the web server offers for download: nothing.
+/// The web server offers no download.
 const NO_DOWNLOAD: u64 = 0;
 
-/// What the host does.
+/// The load on the host.
 struct Load<'a> {
     what: &'a str,
     unit: &'static str,
-    /// Further options of the agent.
+    /// Additional options of the agent.
     options: &'a [&'a str],
     work: &'a dyn Fn() -> Result<Done>,
 }
 
-/// At which rate it did, and what else there is to say.
+/// The measured rate, and further figures.
 struct Done {
     rate: f64,
     facts: Vec<(&'static str, &'static str, f64)>,
@@ -66,7 +69,7 @@ impl From<f64> for Done {
     }
 }
 
-/// Measures all of them.
+/// Measures all loads.
 pub(super) fn measure(agent: &Path) -> Result<Vec<Row>> {
     let lab = Lab::new()?;
     let mut rows = vec![quiet(&lab, agent)?];
@@ -126,7 +129,7 @@ pub(super) fn measure(agent: &Path) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// What the agent takes where nothing happens.
+/// The agent's use of processor and memory on an idle host.
 fn quiet(lab: &Lab, agent: &Path) -> Result<Row> {
     let agent = watch(lab, agent, &["-i", HOST_LINK])?;
     let mut rounds = Rounds::default();
@@ -177,7 +180,7 @@ fn note_memory(agent: &Agent, rounds: &mut Rounds) -> Result<()> {
     Ok(())
 }
 
-/// Stops the agent, and returns how many it could not count of a hundred packets that came in or went out.
+/// Stops the agent, and returns the percentage of packets that it could not count.
 fn stop(agent: Agent) -> Result<f64> {
     let stopped = agent.stop()?;
     ensure!(stopped.status.success(), "{}", stopped.seen);
@@ -186,7 +189,7 @@ fn stop(agent: Agent) -> Result<f64> {
     Ok(100.0 * totals.lost as f64 / frames.max(1) as f64)
 }
 
-/// What wrk gets of the web server.
+/// The rate of wrk's requests to the web server.
 fn requests(lab: &Lab, options: &[&str]) -> Result<Done> {
     const CONNECTIONS: u32 = 16;
     let mut wrk = Command::new("wrk");
@@ -203,7 +206,7 @@ fn wrk_rate(output: &str) -> Option<f64> {
     rate.trim().parse().ok()
 }
 
-/// What iperf3 gets through one TCP connection to the host.
+/// The rate of one TCP connection from iperf3 to the host.
 fn throughput(lab: &Lab) -> Result<Done> {
     let mut iperf = Command::new("iperf3");
     iperf.args(["--client", &HOST.to_string(), "--json"]);

@@ -1,6 +1,7 @@
 //! The rows of one part of the benchmark, as a table.
 //!
-//! In: [`Row`]s. Out: lines of text, Markdown and JSON. The decision held here: all three have the same cells.
+//! In: [`Row`]s. Out: lines of text, Markdown and JSON. The decision held here: all three have the
+//! same cells.
 
 use std::fmt::{self, Write as _};
 
@@ -8,20 +9,20 @@ use serde_json::{Value, json};
 
 use super::row::{Fact, Row, number};
 
-/// What one part found.
+/// The result of one part.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Table {
-    /// What the rows are.
+    /// The name of a row's subject.
     pub(crate) title: &'static str,
-    /// What was done to get them, in a sentence.
+    /// What was measured, in a sentence.
     pub(crate) about: &'static str,
-    /// What a figure is compared with, and what is compared.
+    /// The names of the baseline and of the compared side.
     pub(crate) sides: [&'static str; 2],
     pub(crate) rows: Vec<Row>,
 }
 
 const COLUMNS: usize = 6;
-/// How Markdown aligns them.
+/// The columns' alignment in Markdown.
 const ALIGNED: [&str; COLUMNS] = ["---", "---:", "---:", "---:", "---", "---"];
 
 impl Table {
@@ -52,19 +53,19 @@ impl Table {
         self.rows.iter().map(row).collect()
     }
 
-    /// The same for the README, under what was done.
+    /// The table in Markdown, below the sentence on what was measured.
     pub(crate) fn markdown(&self) -> String {
         let mut text = format!("{}\n\n", self.about);
         let mut lines = self.lines();
         lines.insert(1, ALIGNED.map(str::to_owned));
         for line in lines {
-            // A string takes everything.
+            // Writing to a string cannot fail.
             let _ = writeln!(text, "| {} |", line.join(" | "));
         }
         text
     }
 
-    /// The head and the rows.
+    /// The header and the rows.
     fn lines(&self) -> Vec<[String; COLUMNS]> {
         let [baseline, with] = self.sides;
         let head = [self.title, baseline, with, "ratio", "of rounds", ""];
@@ -91,7 +92,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// The row's columns. Those of a comparison are empty where there is none.
+/// The columns of a row. Those of the comparison are empty where there is none.
 fn cells(row: &Row) -> [String; COLUMNS] {
     let Row {
         what,

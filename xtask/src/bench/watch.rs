@@ -1,7 +1,8 @@
 //! The agent under measurement.
 //!
-//! In: a laboratory, options. Out: a running agent. The decision held here: its alerts go nowhere and its log is short, as for an operator
-//! who pipes them on; it watches the sockets of the laboratory's host alone.
+//! In: a lab, options. Out: a running agent.
+//! The decision held here: its alerts go to /dev/null and its log is short, as if an operator piped
+//! them on; it watches only the sockets of the lab's host.
 
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -1,10 +1,12 @@
-//! The process that is measured: TCP connections over loopback, as cheap as they can be.
+//! The measured process: TCP connections over loopback at the lowest possible cost.
 //!
-//! In: what to do, how often, and the cgroups that its sockets belong to. Out: on stdout, a line for each figure, in nanoseconds.
-//! The decisions held here: one thread holds both ends, since loopback hands a segment over before the system call that sends it
-//! returns: nobody is woken, nothing but the calls is timed. A connection ends with a reset, which leaves no port waiting. A socket
-//! belongs to the cgroup that its process is in when it makes it, so each end can be watched without the other. A figure is the median of many short batches, so that what interrupts one does
-//! not count.
+//! In: the work, the count, and the cgroups of the sockets. Out: on stdout, a line for each figure,
+//! in nanoseconds.
+//! The decisions held here: one thread holds both ends, since loopback delivers a segment before
+//! the system call that sends it returns: nobody is woken, and only the calls are timed. A
+//! connection ends with a reset, which leaves no port in TIME_WAIT. A socket belongs to the cgroup
+//! that its process is in when it creates the socket, so each end can be watched without the other.
+//! A figure is the median of many short batches, so that an interruption of one does not count.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -24,35 +26,36 @@ use nix::unistd::Pid;
 
 use super::row::Spread;
 
-/// What is timed together: a few milliseconds, which mostly pass between two interruptions.
+/// The size of a batch: a few milliseconds, which mostly fit between two interruptions.
 const BATCH: u32 = 100;
-/// Batches before the first that counts: they fill the caches and the kernel's pools.
+/// Batches before the first counted one: they fill the caches and the kernel's pools.
 const WARM_UP: u32 = 10;
-/// Closes with a reset, at once.
+/// Closes with a reset, immediately.
 const RESET: linger = linger {
     l_onoff: 1,
     l_linger: 0,
 };
 
-/// What the worker does.
+/// The worker's task.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Work {
-    /// Connect, accept, close both ends; prints what connect(2) takes, then what a connection takes from its socket to its close
+    /// Connect, accept, close both ends; print the time of connect(2), then of a connection from
+    /// its socket to its close
     Connects {
         count: u32,
-        /// Cgroup of the sockets that connect
+        /// Cgroup of the connecting sockets
         #[arg(long)]
         client: PathBuf,
-        /// Cgroup of the socket that listens, and of what it accepts
+        /// Cgroup of the listening socket and of the accepted ones
         #[arg(long)]
         listener: PathBuf,
     },
-    /// Send a byte and its answer over one connection; prints what both take
+    /// Send a byte each way over one connection; print the time of both
     RoundTrips { count: u32 },
 }
 
 /// Does it.
-pub(crate) fn work(work: &Work) -> Result<()> {
+pub(crate) fn run_worker(work: &Work) -> Result<()> {
     stay_on_one_cpu()?;
     match work {
         Work::Connects {
@@ -69,7 +72,7 @@ pub(crate) fn work(work: &Work) -> Result<()> {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
             let client = TcpStream::connect(listener.local_addr()?)?;
             let (server, _) = listener.accept()?;
-            // What is sent is on its way when the call returns.
+            // The data has arrived when the call returns.
             client.set_nodelay(true)?;
             server.set_nodelay(true)?;
             measure(*count, || round_trips(&client, &server))
@@ -77,7 +80,7 @@ pub(crate) fn work(work: &Work) -> Result<()> {
     }
 }
 
-/// Does `batch` until `count` is done, and prints the median of each of its figures.
+/// Runs `batch` until `count` is reached, and prints the median of each of its figures.
 fn measure<const N: usize>(
     count: u32,
     mut batch: impl FnMut() -> Result<[Duration; N]>,
@@ -97,13 +100,13 @@ fn measure<const N: usize>(
     Ok(())
 }
 
-/// The last of the CPUs that it may use: interrupts mostly go to the first.
+/// The last of the allowed CPUs: interrupts mostly go to the first.
 fn stay_on_one_cpu() -> Result<()> {
     let this = Pid::from_raw(0);
     let allowed = sched_getaffinity(this)?;
     let last = (0..CpuSet::count()).rfind(|&cpu| allowed.is_set(cpu) == Ok(true));
     let mut chosen = CpuSet::new();
-    chosen.set(last.context("a process without a CPU")?)?;
+    chosen.set(last.context("this process may use no CPU")?)?;
     Ok(sched_setaffinity(this, &chosen)?)
 }
 
@@ -113,7 +116,8 @@ fn enter(cgroup: &Path) -> Result<()> {
     fs::write(&entrance, "0").with_context(|| entrance.display().to_string())
 }
 
-/// A batch of connections, one after the other: the time in connect(2), and from the sockets to their close.
+/// A batch of connections, one after the other: the time in connect(2), and from the sockets to
+/// their close.
 fn connections(listener: &TcpListener) -> Result<[Duration; 2]> {
     let port = listener.local_addr()?.port();
     let remote = SockaddrIn::from(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port));
@@ -142,7 +146,7 @@ fn client() -> Result<OwnedFd> {
     Ok(client)
 }
 
-/// A batch of bytes sent forth and back, one after the other.
+/// A batch of bytes sent each way, one after the other.
 fn round_trips(mut client: &TcpStream, mut server: &TcpStream) -> Result<[Duration; 1]> {
     let mut byte = [0];
     let start = Instant::now();

@@ -5,7 +5,7 @@ use crate::machine::{TEST_TOOLS, Tool};
 
 const WORKSPACE: &str = "/w";
 
-/// Debian as it comes, plus rustup with a stable toolchain; root.
+/// A fresh Debian with rustup and a stable toolchain; the user is root.
 fn debian() -> Machine {
     Machine {
         root: true,
@@ -17,7 +17,7 @@ fn debian() -> Machine {
     }
 }
 
-/// The same after set-up has run for every goal.
+/// The same machine after the set-up for every goal.
 fn ready() -> Machine {
     Machine {
         toolchain: Some(DEBIAN),
@@ -33,7 +33,7 @@ fn ready() -> Machine {
 }
 
 fn lines(machine: &Machine, goal: Goal) -> Vec<String> {
-    let steps = decide(machine, goal, Path::new(WORKSPACE));
+    let steps = plan_steps(machine, goal, Path::new(WORKSPACE));
     steps.iter().map(Step::to_string).collect()
 }
 
@@ -57,7 +57,7 @@ fn a_ready_machine_has_nothing_to_do() {
     for goal in [Goal::Build, Goal::Test, Goal::Lint] {
         assert_eq!(lines(&ready(), goal), [""; 0]);
     }
-    assert_eq!(attempt(&ready()), None);
+    assert_eq!(optional_step(&ready()), None);
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn bare_debian_gets_everything_in_order() {
     );
 }
 
-/// A name, what is done to a ready machine, the goal, the lines that repair it.
+/// A name, a change to a ready machine, the goal, the lines that repair it.
 type Case<'a> = (&'a str, fn(&mut Machine), Goal, &'a [&'a str]);
 
 #[test]
@@ -113,19 +113,19 @@ fn each_missing_part_costs_only_its_own_steps() {
             &["rustup component add clippy --toolchain nightly"],
         ),
         (
-            "nothing that runs KQL",
+            "no second KQL engine",
             |m| m.engine = false,
             Goal::Test,
             &[VENV, PIP],
         ),
         (
-            "nothing that runs KQL, and nowhere to put it",
+            "no second KQL engine, and no virtual environments",
             |m| (m.engine, m.venv) = (false, false),
             Goal::Test,
             &[UPDATE, &install("python3-venv"), VENV, PIP],
         ),
         (
-            "nothing that runs KQL, but nothing to test",
+            "no second KQL engine, but nothing to test",
             |m| m.engine = false,
             Goal::Build,
             &[],
@@ -173,18 +173,18 @@ fn the_web_server_is_masked_only_where_it_would_start() {
 }
 
 #[test]
-fn a_nightly_is_completed_before_debian_is_asked() {
+fn a_nightly_is_completed_before_debian_packages_are_used() {
     let mut machine = Machine {
         nightly: true,
         ..debian()
     };
-    let step = attempt(&machine).expect("a nightly without rust-src can be completed");
+    let step = optional_step(&machine).expect("a nightly without rust-src can be completed");
     assert_eq!(
         step.to_string(),
         "rustup component add rust-src --toolchain nightly"
     );
     machine.toolchain = Some(NIGHTLY);
-    assert_eq!(attempt(&machine), None);
+    assert_eq!(optional_step(&machine), None);
     assert_eq!(
         lines(&machine, Goal::Build),
         [UPDATE, &install("llvm-22-dev"), LINKER]
@@ -193,16 +193,20 @@ fn a_nightly_is_completed_before_debian_is_asked() {
 
 #[test]
 fn obstacles_name_the_lines_to_type() {
-    let told = |machine: &Machine, goal| {
-        obstacle(machine, goal, &decide(machine, goal, Path::new(WORKSPACE)))
+    let obstacle_text = |machine: &Machine, goal| {
+        obstacle(
+            machine,
+            goal,
+            &plan_steps(machine, goal, Path::new(WORKSPACE)),
+        )
     };
-    assert_eq!(told(&debian(), Goal::Test), None);
+    assert_eq!(obstacle_text(&debian(), Goal::Test), None);
 
     let user = Machine {
         root: false,
         ..debian()
     };
-    let text = told(&user, Goal::Build).expect("a user cannot install packages");
+    let text = obstacle_text(&user, Goal::Build).expect("a user cannot install packages");
     assert!(
         text.contains(&format!(
             "\n    sudo env {UPDATE}\n    sudo env DEBIAN_FRONTEND"
@@ -211,10 +215,10 @@ fn obstacles_name_the_lines_to_type() {
     );
     assert!(
         !text.contains(LINKER),
-        "what the user can do is left to the next run: {text}"
+        "the next run does what the user may do: {text}"
     );
     assert_eq!(
-        told(
+        obstacle_text(
             &Machine {
                 root: false,
                 linker: false,
@@ -229,7 +233,7 @@ fn obstacles_name_the_lines_to_type() {
         apt: false,
         ..debian()
     };
-    let text = told(&other, Goal::Test).expect("no apt-get, no packages");
+    let text = obstacle_text(&other, Goal::Test).expect("no apt-get, no packages");
     for line in [
         "rustup toolchain install nightly-",
         "LLVM 22",

@@ -1,20 +1,21 @@
 //! An initramfs archive: the `newc` format of cpio, as the kernel reads it.
 //!
 //! In: folders, links and files with their content. Out: the bytes of an archive.
-//! The decision held here: written here and not by cpio(1), which a new machine lacks and which takes the owners of files from the disk;
-//! the format is a header of hexadecimal numbers (Documentation/driver-api/early-userspace/buffer-format.rst), and the archive is not
-//! compressed, since an emulated processor takes longer to unpack one than to read it.
+//! The decision held here: recon writes the format itself instead of calling cpio(1), which a new
+//! machine lacks and which copies the files' owners from the disk. An entry is a header of
+//! hexadecimal numbers (Documentation/driver-api/early-userspace/buffer-format.rst). The archive is
+//! not compressed, since an emulated processor reads it faster than it unpacks one.
 
 use std::collections::BTreeSet;
 
 /// Starts every header.
 const MAGIC: &str = "070701";
-/// Names and contents are filled up to a multiple of this.
+/// Names and contents are padded to a multiple of this.
 const ALIGNMENT: usize = 4;
 /// The name of the last entry.
 const END: &str = "TRAILER!!!";
 
-/// File types of inode(7), with the permissions that everything here has.
+/// File types of inode(7), with the permissions of all entries.
 const FOLDER: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
 const LINK: u32 = 0o120_777;
@@ -28,7 +29,7 @@ pub(super) struct Archive {
 }
 
 impl Archive {
-    /// Adds a folder, where it is not there yet, and those around it.
+    /// Adds a folder with its parents, unless it exists.
     pub(super) fn folder(&mut self, path: &str) {
         if path.is_empty() || self.has(path) {
             return;
@@ -37,19 +38,19 @@ impl Archive {
         self.entry(path, FOLDER, &[]);
     }
 
-    /// Adds a file that can be executed, and the folders around it.
+    /// Adds an executable file, and its parent folders.
     pub(super) fn program(&mut self, path: &str, content: &[u8]) {
         self.around(path);
         self.entry(path, PROGRAM, content);
     }
 
-    /// Adds a symbolic link, and the folders around it.
+    /// Adds a symbolic link, and its parent folders.
     pub(super) fn link(&mut self, path: &str, target: &str) {
         self.around(path);
         self.entry(path, LINK, target.as_bytes());
     }
 
-    /// Whether there is something of that path.
+    /// Whether the archive has this path.
     pub(super) fn has(&self, path: &str) -> bool {
         self.paths.contains(path)
     }
@@ -80,7 +81,7 @@ impl Archive {
             0,
             0,
             0,
-            // With the zero that ends the name.
+            // Includes the zero byte that ends the name.
             length(path.len() + 1),
             0, // checksum, which this format has none of
         ];
@@ -102,7 +103,7 @@ impl Archive {
     }
 }
 
-/// The format has 32 bits for a length; nothing here comes near 4 GiB.
+/// The format has 32 bits for a length; no file here comes near 4 GiB.
 fn length(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }

@@ -1,16 +1,20 @@
-//! What a guest is made from: qemu, Debian's kernels and busybox, fetched once and kept in the target folder.
+//! The parts of a guest: qemu, Debian's kernels and busybox, downloaded once and kept in the target
+//! folder.
 //!
-//! In: the lists of apt-get. Out: folders with unpacked packages.
-//! The decision held here: packages are downloaded and unpacked, not installed: that takes no root, leaves the machine as it is, and
-//! does not fail where a package conflicts with another (qemu-system-x86 with a newer qemu-utils). A qemu that is installed is taken as it is.
+//! In: the package lists of apt-get. Out: folders with unpacked packages.
+//! The decision held here: packages are downloaded and unpacked, not installed: that needs no root,
+//! does not change the machine, and works where a package conflicts with an installed one
+//! (qemu-system-x86 with a newer qemu-utils). An installed qemu is used as it is.
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     process::{self, Command},
 };
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+
+use recon_tests::program::locate;
 
 use super::kernel::{self, Choice};
 use crate::step::{line, run};
@@ -18,13 +22,13 @@ use crate::step::{line, run};
 const QEMU: &str = "qemu-system-x86_64";
 const QEMU_PACKAGE: &str = "qemu-system-x86";
 const BUSYBOX_PACKAGE: &str = "busybox-static";
-/// Where the packages have qemu's firmware.
+/// The folders of qemu's firmware in the packages.
 const FIRMWARE: [&str; 3] = ["usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu"];
-/// Where they have libraries.
+/// The folders of libraries in the packages.
 const LIBRARIES: [&str; 2] = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"];
-const WHAT_TO_DO: &str = "if the package lists are old or missing, type: apt-get update; without a network, the lab needs what an earlier run has fetched";
+const WHAT_TO_DO: &str = "if the package lists are old or missing, type: apt-get update; without a network, the lab needs the downloads of an earlier run";
 
-/// The folder of all that was fetched.
+/// The folder of all downloads.
 #[derive(Debug)]
 pub(super) struct Store {
     folder: PathBuf,
@@ -33,7 +37,7 @@ pub(super) struct Store {
 /// A kernel, unpacked.
 #[derive(Debug)]
 pub(super) struct Kernel {
-    /// As `uname -r` has it.
+    /// The release, as printed by `uname -r`.
     pub(super) release: String,
     /// The file that qemu boots.
     pub(super) image: PathBuf,
@@ -43,12 +47,12 @@ pub(super) struct Kernel {
 /// A qemu that can be started.
 #[derive(Debug)]
 pub(super) struct Qemu {
-    /// The folder of its packages, or `None` for the one that is installed.
+    /// The folder of its packages, or `None` for the installed qemu.
     folder: Option<PathBuf>,
 }
 
 impl Qemu {
-    /// The command, without arguments but those that say where its own files are.
+    /// The command, with the arguments that locate qemu's own files.
     pub(super) fn command(&self) -> Command {
         let Some(folder) = &self.folder else {
             return Command::new(QEMU);
@@ -64,11 +68,11 @@ impl Qemu {
 }
 
 impl Store {
-    /// Everything is kept in `folder`, which need not be there yet.
+    /// Keeps everything in `folder`, which is created if needed.
     pub(super) fn new(folder: PathBuf) -> Result<Self> {
         ensure!(
             cfg!(target_arch = "x86_64"),
-            "the lab's guests are x86-64 machines, and so must this one be: the agent is built for it"
+            "the lab's guests are x86-64 machines, and the agent is built for this machine: it must be x86-64 too"
         );
         fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
         Ok(Self { folder })
@@ -76,7 +80,7 @@ impl Store {
 
     /// The installed qemu, or Debian's.
     pub(super) fn qemu(&self) -> Result<Qemu> {
-        if is_on_path(QEMU) {
+        if locate(QEMU).is_ok() {
             return Ok(Qemu { folder: None });
         }
         let folder = self.folder.join("qemu");
@@ -88,7 +92,7 @@ impl Store {
         })
     }
 
-    /// A busybox that needs no library: the guest's shell, and what unpacks modules here.
+    /// A static busybox: the guest's shell, and the program that unpacks modules here.
     pub(super) fn busybox(&self) -> Result<PathBuf> {
         let folder = self.folder.join("busybox");
         if !folder.exists() {
@@ -98,7 +102,8 @@ impl Store {
         Ok(folder.join("bin/busybox"))
     }
 
-    /// The newest kernel of that choice: of those that apt-get lists, or where it lists none, of those that were fetched before.
+    /// The newest kernel of that choice that apt-get lists, or, if it lists none, the newest
+    /// downloaded one.
     pub(super) fn kernel(&self, choice: &Choice) -> Result<Kernel> {
         let listed = choice.newest(listed_packages());
         let release = match listed.or_else(|| choice.newest(self.fetched())) {
@@ -120,7 +125,7 @@ impl Store {
         })
     }
 
-    /// The names of the folders here.
+    /// The names of the downloaded folders.
     fn fetched(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         entries
@@ -128,10 +133,11 @@ impl Store {
             .collect()
     }
 
-    /// Downloads packages and unpacks them into `folder`, which is there afterwards with all of them in it, or not at all.
+    /// Downloads packages and unpacks them into `folder`, which then has all of them or does not
+    /// exist.
     fn fetch(&self, folder: &Path, why: &str, packages: &[String]) -> Result<()> {
         let mut download = Command::new("apt-get");
-        // As the user that it runs as: the one apt-get would change to may not write here.
+        // The user that apt-get would change to may not write here.
         download
             .args(["-o", "APT::Sandbox::User=root", "--quiet", "download"])
             .args(packages);
@@ -147,7 +153,7 @@ impl Store {
         let (debs, root) = (work.path().join("debs"), work.path().join("root"));
         fs::create_dir(&debs)?;
         fs::create_dir(&root)?;
-        // The command is on the screen already, and apt-get has said which package it is about.
+        // apt-get has already printed which package failed.
         run(download.current_dir(&debs))
             .map_err(|_| anyhow!("cannot download {why}; {WHAT_TO_DO}"))?;
         for entry in fs::read_dir(&debs)? {
@@ -164,7 +170,7 @@ impl Store {
     }
 }
 
-/// The kernels that apt-get could download.
+/// The kernels that apt-get can download.
 fn listed_packages() -> Vec<String> {
     let output = Command::new("apt-cache")
         .args(["pkgnames", kernel::PACKAGE])
@@ -174,15 +180,15 @@ fn listed_packages() -> Vec<String> {
     names.lines().map(str::to_owned).collect()
 }
 
-/// qemu, and what it needs that is not installed.
+/// qemu, and its dependencies that are not installed.
 fn missing_packages() -> Result<Vec<String>> {
     let mut simulate = Command::new("apt-get");
     simulate
         .args(["install", "--simulate", "--no-install-recommends"])
         .arg(QEMU_PACKAGE);
-    let output = simulate
-        .output()
-        .with_context(|| format!("no {QEMU} is installed, and there is no apt-get to fetch one"))?;
+    let output = simulate.output().with_context(|| {
+        format!("{QEMU} is not installed, and this machine has no apt-get to download it")
+    })?;
     let steps = String::from_utf8_lossy(&output.stdout);
     let packages: Vec<String> = steps.lines().filter_map(to_install).collect();
     ensure!(
@@ -198,11 +204,6 @@ fn missing_packages() -> Result<Vec<String>> {
 fn to_install(line: &str) -> Option<String> {
     let rest = line.strip_prefix("Inst ")?;
     rest.split(' ').next().map(str::to_owned)
-}
-
-fn is_on_path(program: &str) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 #[cfg(test)]
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fetched_qemu_is_told_where_its_files_are() {
+    fn a_downloaded_qemu_finds_its_own_files() {
         let folder = Some(PathBuf::from("/f"));
         assert_eq!(
             line(&Qemu { folder }.command()),

@@ -1,9 +1,11 @@
 //! A running guest.
 //!
-//! In: a qemu, a kernel, an archive to boot from. Out: a command whose stdout and stderr are the agent's own, and a way to end it.
-//! The decision held here: the processor is emulated, since a lab has to run inside of machines that offer no virtualisation to their
-//! guests; the network card is a tap with virtio's header, so that offloads cross it as they do on a real host. Nothing of it has a
-//! name on the disk: a run that is killed leaves no file.
+//! In: a qemu, a kernel, an archive to boot from. Out: a command whose stdout and stderr are the
+//! agent's own, and a way to end it.
+//! The decision held here: the processor is emulated, since a lab must run inside of machines that
+//! offer no virtualisation to their guests. A network card is a tap with virtio's header, so that
+//! offloads cross it as they do on a real host. A guest leaves no file on the disk, even if it is
+//! killed.
 
 use std::{
     fs::File,
@@ -17,80 +19,65 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use recon_tests::lab::{HOST_MAC, Mac};
+use recon_tests::machine::Card;
 use recon_tests::namespace::Namespace;
 
 use super::fetch::{Kernel, Qemu};
 
-/// MiB: what a small server has, and what the tests take, whose programs are in memory as well.
-const MEMORY: u32 = 512;
-const TEST_MEMORY: u32 = 1024;
-/// Turns the kernel's own messages off but for what is wrong; a panic ends the machine at once.
+pub(super) const BRIDGE: &str = "br0";
+/// The largest frames of most switches.
+const JUMBO: u32 = 9000;
+/// Hides the kernel's messages except for warnings and errors; a panic ends the machine
+/// immediately.
 const QUIET: &str = "quiet panic=-1";
-/// The serial line on which the kernel and the agent's log write, and the one of the prompt.
+/// The serial line of the kernel's and the agent's log, and the line of the prompt.
 const LOG: &str = "ttyS1";
 const PROMPT: &str = "ttyS0";
-/// The third line's other end, a socket in the abstract names of the guest's network namespace (unix(7)).
+/// The other end of the third serial line: an abstract socket in the guest's network namespace
+/// (unix(7)).
 const CONTROL: &str = "recon-guest";
-/// What the third line is told, of any content.
+/// Any line on the third serial line ends the agent.
 const STOP: &[u8] = b"stop\n";
 
-/// A network card.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Card<'a> {
-    /// Its other end, in the namespace where the guest's command is run.
-    pub(super) tap: &'a str,
-    pub(super) mac: Mac,
-    /// Queues each way.
-    pub(super) queues: u8,
-    /// What is unlike qemu's defaults: properties of virtio-net-pci, with a comma before each.
-    pub(super) options: &'a str,
-}
-
-impl<'a> Card<'a> {
-    /// The host's card as qemu has it by default.
-    pub(super) const fn plain(tap: &'a str) -> Self {
-        Self {
-            tap,
-            mac: HOST_MAC,
-            queues: 1,
-            options: "",
-        }
-    }
-}
-
-/// What a guest has beside memory.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Hardware<'a> {
-    pub(super) processors: u8,
-    pub(super) cards: &'a [Card<'a>],
-    /// Added to the kernel's command line.
-    pub(super) kernel_options: &'a str,
-}
-
-/// A guest, described.
+/// The description of a guest.
 #[derive(Debug)]
 pub(super) struct Guest<'a> {
     pub(super) qemu: &'a Qemu,
     pub(super) kernel: &'a Kernel,
     /// The archive to boot from.
     pub(super) initramfs: &'a File,
-    /// The tap that is its network card's other end, in the namespace where the command is run. Without, it has no card.
-    pub(super) tap: Option<&'a str>,
+    pub(super) processors: u8,
+    /// MiB.
+    pub(super) memory: u32,
+    /// The network cards. Their other ends are taps in the namespace of qemu, see [`bridge`].
+    pub(super) cards: &'a [Card],
+    /// Appended to the kernel's command line.
+    pub(super) kernel_options: &'a str,
+}
+
+/// Creates a tap for each card, and a bridge between the taps.
+pub(super) fn bridge(namespace: &Namespace, cards: &[Card]) -> Result<()> {
+    let mut lines = format!("link add {BRIDGE} type bridge mcast_snooping 0\n");
+    for (number, card) in cards.iter().enumerate() {
+        let tap = tap(number);
+        let queues = if card.queues > 1 { "multi_queue" } else { "" };
+        // The bridge forwards frames up to its smallest port's MTU.
+        lines += &format!(
+            "tuntap add dev {tap} mode tap vnet_hdr {queues}\n\
+             link set {tap} mtu {JUMBO} master {BRIDGE} up\n"
+        );
+    }
+    namespace.ip(&format!("{lines}link set {BRIDGE} up\n"))
+}
+
+fn tap(number: usize) -> String {
+    format!("tap{number}")
 }
 
 impl Guest<'_> {
-    /// A guest that writes the agent's stdout to its own, and the agent's stderr likewise.
+    /// A guest that runs the agent, and passes on its stdout and its stderr.
     pub(super) fn watching(&self) -> Command {
-        Self::controlled(self.machine(LOG))
-    }
-
-    /// The same on other hardware.
-    pub(super) fn watching_on(&self, hardware: &Hardware<'_>) -> Command {
-        Self::controlled(self.machine_of(LOG, MEMORY, hardware))
-    }
-
-    fn controlled(mut command: Command) -> Command {
+        let mut command = self.machine(LOG);
         command
             .args("-serial stdio -serial file:/dev/fd/2 -chardev".split(' '))
             .arg(format!(
@@ -109,43 +96,30 @@ impl Guest<'_> {
         command
     }
 
-    /// A guest that runs tests and writes what they write, and what its kernel says.
+    /// A guest that runs tests, and writes their output and the kernel's messages.
     pub(super) fn testing(&self) -> Command {
         let mut command = self.machine(PROMPT);
         command.args(["-serial", "stdio"]);
         command
     }
 
-    /// Asks a guest that watches, and runs in that namespace, to end the agent and then itself.
+    /// Asks a watching guest in that namespace to end the agent and then itself.
     pub(super) fn stop(namespace: &Namespace) -> Result<()> {
-        Ok(Self::control(namespace)?.write_all(STOP)?)
-    }
-
-    /// The other end of the third serial line of a guest that watches.
-    pub(super) fn control(namespace: &Namespace) -> Result<UnixStream> {
         namespace.enter(|| {
             let address = SocketAddr::from_abstract_name(CONTROL)?;
-            UnixStream::connect_addr(&address).context("the guest's third serial line is gone")
+            let line = UnixStream::connect_addr(&address);
+            let mut line = line.context("the guest's third serial line is gone")?;
+            Ok(line.write_all(STOP)?)
         })
     }
 
     fn machine(&self, console: &str) -> Command {
-        let card = self.tap.map(Card::plain);
-        let memory = card.map_or(TEST_MEMORY, |_| MEMORY);
-        let hardware = Hardware {
-            processors: 1,
-            cards: card.as_slice(),
-            kernel_options: "",
-        };
-        self.machine_of(console, memory, &hardware)
-    }
-
-    fn machine_of(&self, console: &str, memory: u32, hardware: &Hardware<'_>) -> Command {
-        let Hardware {
+        let Self {
             processors,
-            cards,
+            memory,
             kernel_options,
-        } = hardware;
+            ..
+        } = self;
         let mut command = self.qemu.command();
         command
             .args("-nodefaults -no-reboot -display none -machine q35,accel=tcg".split(' '))
@@ -153,7 +127,7 @@ impl Guest<'_> {
             .args(["-m", &memory.to_string(), "-kernel"])
             .arg(&self.kernel.image)
             .arg("-initrd")
-            // By this process's descriptor: the file has no name.
+            // The file has no name, so qemu opens this process's descriptor.
             .arg(format!(
                 "/proc/{}/fd/{}",
                 process::id(),
@@ -161,30 +135,30 @@ impl Guest<'_> {
             ))
             .arg("-append")
             .arg(format!("console={console} {QUIET} {kernel_options}"))
-            // A machine that has just started has no randomness of its own.
+            // A machine that has just booted has no entropy of its own.
             .args("-object rng-random,id=random,filename=/dev/urandom".split(' '))
             .args("-device virtio-rng-pci,rng=random".split(' '));
-        for card in *cards {
-            command.args(["-netdev", &netdev(card), "-device", &device(card)]);
+        for (number, card) in self.cards.iter().enumerate() {
+            let tap = tap(number);
+            command.args(["-netdev", &netdev(&tap, card)]);
+            command.args(["-device", &device(&tap, card)]);
         }
         command
     }
 }
 
 /// The host's side of a card.
-fn netdev(Card { tap, queues, .. }: &Card<'_>) -> String {
-    let queues = match queues {
+fn netdev(tap: &str, card: &Card) -> String {
+    let queues = match card.queues {
         1 => String::new(),
         several => format!(",queues={several}"),
     };
     format!("tap,id={tap},ifname={tap},script=no,downscript=no{queues}")
 }
 
-/// The card itself, virtio's, without a boot ROM.
-fn device(card: &Card<'_>) -> String {
-    let Card {
-        tap, mac, options, ..
-    } = card;
+/// The card itself, without a boot ROM.
+fn device(tap: &str, card: &Card) -> String {
+    let Card { mac, options, .. } = card;
     let queues = match card.queues {
         1 => String::new(),
         // An interrupt for each queue and direction, for the configuration and for control.

@@ -1,9 +1,9 @@
-//! What a guest consists of: the agent, a shell, modules and the script that runs first.
+//! The content of a guest: the agent, a shell, modules and the init script.
 //!
-//! In: their files, a [`Task`]. Out: an archive that the kernel boots from.
-//! The decision held here: there is no C library in it, so that a guest shows what the agent carries by itself; the guest says on one
-//! serial line what the agent writes to stdout, on a second what it writes to stderr and what the kernel says, and reads on a
-//! third when to end it.
+//! In: their files, a [`GuestTask`]. Out: an archive that the kernel boots from.
+//! The decision held here: it has no C library, so that a guest shows that the agent needs none. A
+//! watching guest writes the agent's stdout to one serial line, its stderr and the kernel's
+//! messages to a second, and waits on a third for its end.
 
 use std::{fs, path::Path};
 
@@ -12,7 +12,7 @@ use recon_tests::lab::{ATTACKER, ATTACKER6, HOST, HOST6, SPARES};
 
 use super::{cpio::Archive, module::Module};
 
-/// What a guest's network card, its entropy and its hooks need beyond the kernel itself.
+/// The modules for a guest's network card, its entropy and its hooks.
 pub(super) const MODULES: [&str; 6] = [
     "virtio_pci",
     "virtio_net",
@@ -23,38 +23,37 @@ pub(super) const MODULES: [&str; 6] = [
 ];
 /// The guest's network card.
 pub(super) const GUEST_LINK: &str = "eth0";
-/// Where the modules are in a guest.
+/// The folder of the modules in a guest.
 const MODULE_FOLDER: &str = "modules";
 const FOLDERS: [&str; 6] = ["dev", "proc", "sys", "tmp", "run", "root"];
 const AGENT: &str = "bin/recon";
-/// The lines by which a guest tells that a test begins, and how it ended: its name, and for the second its exit code and how many
-/// seconds it took.
+/// The lines by which a guest reports that a test starts and how it ended. The name follows, and in
+/// the second line the exit code and the seconds that it took.
 const RUNS: &str = "guest: runs ";
 pub(super) const FINISHED: &str = "guest: finished ";
-/// The log line by which the guest tells how the agent ended; its exit code follows.
+/// The log line by which the guest reports how the agent ended; the exit code follows.
 pub(super) const ENDED: &str = "guest: recon ended with ";
-/// The log line by which the guest tells that it takes commands.
-pub(super) const LISTENS: &str = "guest: takes commands";
 
-/// What a guest does once it is up.
+/// The task of a guest once it is up.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Task<'a> {
-    /// Runs the agent with these arguments on a network card, until the third serial line says something.
+pub(super) enum GuestTask<'a> {
+    /// Runs the agent with these arguments on a network card, until the third serial line has a
+    /// line.
     Watch(&'a str),
-    /// Runs a shell beside a network card.
+    /// Runs a shell, with a network card.
     Shell,
-    /// Does what the third serial line says, beside a network card.
-    Commands,
-    /// Runs these programs one after the other, without a network card, and says how each ended.
+    /// Runs these programs one after the other, and reports how each ended.
     Tests(&'a [&'a str]),
+    /// The same, with network cards and these variables in the environment.
+    Scenarios(&'a [&'a str], &'a str),
 }
 
-/// An archive with what every guest has.
+/// An archive with the files of every guest.
 pub(super) fn build(
     agent: &Path,
     busybox: &Path,
     modules: &[Module],
-    task: Task<'_>,
+    task: GuestTask<'_>,
 ) -> Result<Archive> {
     let read = |path: &Path| fs::read(path).with_context(|| path.display().to_string());
     let mut archive = Archive::default();
@@ -73,14 +72,16 @@ pub(super) fn build(
     Ok(archive)
 }
 
-/// The script that the kernel starts. When it ends, so does the machine.
-fn script(modules: &[Module], task: Task<'_>) -> String {
+/// The script that the kernel starts. When it ends, the machine powers off.
+fn script(modules: &[Module], task: GuestTask<'_>) -> String {
     let names: Vec<&str> = modules.iter().map(|module| module.name.as_str()).collect();
     let work = match task {
-        Task::Watch(arguments) => network() + TERMINALS + &watch(arguments),
-        Task::Shell => network() + SHELL,
-        Task::Commands => network() + TERMINALS + &commands(),
-        Task::Tests(programs) => tests(programs),
+        GuestTask::Watch(arguments) => network() + TERMINALS + &watch(arguments),
+        GuestTask::Shell => network() + SHELL,
+        GuestTask::Tests(programs) => NO_TYPES.to_owned() + &tests(programs),
+        GuestTask::Scenarios(programs, variables) => {
+            format!("{}export {variables}\n{}", network(), tests(programs))
+        }
     };
     format!(
         "#!/bin/busybox sh
@@ -93,9 +94,9 @@ mount -t sysfs sysfs /sys
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 for folder in /tmp /run; do mount -t tmpfs tmpfs $folder; done
 hostname guest
-# Before the card is there, which starts with the defaults.
+# Before the card appears, which takes over the defaults.
 for side in all default; do
-    # No address but those given, no packet that nobody sent, none dropped for its strange source.
+    # Only the given addresses, no packets of the kernel's own, and no reverse path filter.
     echo 1 >/proc/sys/net/ipv6/conf/$side/addr_gen_mode
     echo 0 >/proc/sys/net/ipv6/conf/$side/accept_ra
     echo 0 >/proc/sys/net/ipv6/conf/$side/accept_dad
@@ -110,26 +111,26 @@ poweroff -f
     )
 }
 
-/// Brings the network card up.
+/// Configures the network card.
 fn network() -> String {
     format!(
         "ip link set {GUEST_LINK} up
 ip address add {HOST}/24 dev {GUEST_LINK}
 ip address add {HOST6}/64 dev {GUEST_LINK}
-# On the loopback interface an address makes its whole network local.
+# On the loopback interface, an address makes its whole network local.
 ip address add {SPARES} dev lo
 ip route add default via {ATTACKER}
 ip -6 route add default via {ATTACKER6}
+# An open port for scanners.
+httpd -p 80 -h /root
 "
     )
 }
 
-/// The programs' output is on the console.
+/// The programs write to the console.
 fn tests(programs: &[&str]) -> String {
     format!(
         "export RECON_BIN=/{AGENT}
-# The kernel's own types, of which recon's programs have no use: aya reads them at each start, in an emulated processor for half a second.
-mount -t tmpfs none /sys/kernel/btf
 for test in {}; do
     echo \"{RUNS}$test\"
     start=$(date +%s)
@@ -140,17 +141,12 @@ done",
     )
 }
 
-/// Nothing of the guest's terminals may change what is written to them.
-const TERMINALS: &str = "for line in 0 1 2; do stty -F /dev/ttyS$line raw -echo; done
-# What a scanner finds.
-httpd -p 80 -h /root
-";
+/// The terminals must not change what is written to them.
+const TERMINALS: &str = "for line in 0 1 2; do stty -F /dev/ttyS$line raw -echo; done\n";
 
-/// A shell whose output is no terminal does not take itself for interactive. It tells that it is there once the line is open: what
-/// comes before that is lost.
-fn commands() -> String {
-    format!("{{ echo \"{LISTENS}\" >/dev/ttyS1; sh 2>/dev/null; }} </dev/ttyS2 | cat >/dev/ttyS2")
-}
+/// Hides the kernel's own types, which recon's programs do not need: aya reads them at each start,
+/// which takes an emulated processor half a second.
+const NO_TYPES: &str = "mount -t tmpfs none /sys/kernel/btf\n";
 
 fn watch(arguments: &str) -> String {
     format!(
@@ -169,16 +165,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_script_is_one_that_a_shell_reads() {
+    fn a_shell_parses_the_script() {
         let module = Module {
             name: "virtio".to_owned(),
             content: Vec::new(),
         };
         for task in [
-            Task::Watch("run -vv"),
-            Task::Shell,
-            Task::Commands,
-            Task::Tests(&["tests/a", "tests/b"]),
+            GuestTask::Watch("run -vv"),
+            GuestTask::Shell,
+            GuestTask::Tests(&["tests/a", "tests/b"]),
+            GuestTask::Scenarios(&["tests/a"], "A='b c'"),
         ] {
             let script = script(std::slice::from_ref(&module), task);
             let read = std::process::Command::new("sh")

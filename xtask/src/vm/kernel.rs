@@ -1,15 +1,16 @@
-//! Which kernel a guest runs.
+//! The choice of a guest's kernel.
 //!
-//! In: what the user asks for, the names of packages. Out: a release, as `uname -r` has it.
-//! The decision held here: the kinds are what Debian 12's users run, the cloud images' kernels and the one for hardware; a kind stands for
-//! its newest release, since security updates leave no other on a machine.
+//! In: the user's choice, the names of packages. Out: a release, as printed by `uname -r`.
+//! The decision held here: the kinds are those that Debian 12's users run, the kernels for cloud
+//! images and for hardware; a kind stands for its newest release, since security updates leave no
+//! other on a machine.
 
 use std::cmp::Ordering;
 use std::str::FromStr;
 
-/// What the name of a kernel's package starts with; the rest is its release.
+/// The prefix of a kernel package's name; the release follows.
 pub(super) const PACKAGE: &str = "linux-image-";
-/// How releases end on this machine, and those for virtual machines alone.
+/// The suffix of releases for this machine, and of those for virtual machines only.
 const MACHINE: &str = "-amd64";
 const CLOUD: &str = "-cloud-amd64";
 
@@ -27,7 +28,7 @@ const KINDS: [Kind; 3] = [
     kind("6.12-cloud", "6.12.", CLOUD),
 ];
 
-/// The one that the lab takes where none is asked for: it boots fastest.
+/// The default of the lab: it boots fastest.
 pub(crate) const DEFAULT: &str = KINDS[0].name;
 
 const fn kind(name: &'static str, prefix: &'static str, suffix: &'static str) -> Kind {
@@ -41,7 +42,7 @@ const fn kind(name: &'static str, prefix: &'static str, suffix: &'static str) ->
 /// The newest of each kind.
 pub(crate) const EACH: [Choice; 3] = [Choice::CLOUD, Choice::GENERIC, Choice::NEWER_CLOUD];
 
-/// What was asked for.
+/// The user's choice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Choice(Wanted);
 
@@ -72,13 +73,13 @@ impl FromStr for Choice {
         }
         let kinds = KINDS.map(|kind| kind.name).join(", ");
         Err(format!(
-            "want one of {kinds}, or a release of Debian's such as 6.1.0-50-cloud-amd64"
+            "expected one of {kinds}, or a release of Debian's such as 6.1.0-50-cloud-amd64"
         ))
     }
 }
 
 impl Choice {
-    /// The package, as a person would write it.
+    /// The package's name, with a `*` for the unknown part.
     pub(super) fn package(&self) -> String {
         match &self.0 {
             Wanted::Newest(Kind { prefix, suffix, .. }) => format!("{PACKAGE}{prefix}*{suffix}"),
@@ -108,7 +109,8 @@ impl Choice {
     }
 }
 
-/// Whether it is numbers and the mark of a Debian release: other builds, such as real-time ones, have words in between.
+/// Whether it consists of numbers and Debian's mark: other builds, such as real-time ones, have
+/// words in between.
 fn is_plain(middle: &str) -> bool {
     middle.split(['.', '-', '+']).all(|part| {
         part.strip_prefix("deb")
@@ -118,7 +120,7 @@ fn is_plain(middle: &str) -> bool {
     })
 }
 
-/// By the numbers in it, so that 6.1.0-9 is older than 6.1.0-10.
+/// Compares the numbers, so that 6.1.0-9 is older than 6.1.0-10.
 fn compare(one: &str, other: &str) -> Ordering {
     let numbers = |release: &str| -> Vec<u64> {
         release
@@ -147,7 +149,7 @@ mod tests {
     ];
 
     #[test]
-    fn the_newest_of_a_kind_is_found() {
+    fn the_newest_of_a_kind_is_chosen() {
         for (text, expected) in [
             (DEFAULT, Some("6.1.0-50-cloud-amd64")),
             ("6.1", Some("6.1.0-51-amd64")),
@@ -162,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_kernel_is_refused() {
+    fn other_texts_are_refused() {
         for text in ["", "5.10", "latest", "6.1.0-9", "-amd64"] {
             assert!(text.parse::<Choice>().is_err(), "{text:?}");
         }

@@ -1,8 +1,10 @@
-//! The virtual machine's laboratory: a guest on one side, the attacker on the other, and the same attacks as without a machine.
+//! `cargo xtask lab vm`: a guest on one side, the attacker on the other, and the same attacks as
+//! without a guest.
 //!
-//! In: the agent, a kernel. Out: on stdout, each attack and the alerts that it caused; or the guest's prompt.
-//! The decision held here: the host of the two-namespace laboratory becomes a bridge, with the guest behind it under the host's own
-//! addresses, so that the attacks, their addresses and what reads the agent are the same ones.
+//! In: the agent, a kernel. Out: on stdout, each attack and the alerts that it caused; or the
+//! guest's prompt.
+//! The decision held here: the lab's host becomes a bridge, and the guest behind it has the host's
+//! addresses, so that the attacks, their addresses and the code that reads the agent stay the same.
 
 use std::{io::Write as _, os::unix::process::CommandExt as _, path::Path, process::Stdio};
 
@@ -11,33 +13,35 @@ use nix::{
     sched::{CloneFlags, setns},
     sys::{prctl::set_pdeathsig, signal::Signal},
 };
-use recon_tests::lab::{HOST, HOST_LINK};
+use recon_tests::lab::{HOST, HOST_LINK, HOST_MAC};
+use recon_tests::machine::Card;
 use recon_tests::{Agent, Lab};
 
 use super::{
     Choice,
     fetch::Store,
-    guest::{Card, Guest},
-    initramfs::{self, GUEST_LINK, MODULES, Task},
+    guest::{BRIDGE, Guest, bridge},
+    initramfs::{self, GUEST_LINK, GuestTask, MODULES},
     module::Modules,
 };
-use crate::lab::{INTERVAL, attack, header};
+use crate::lab::{INTERVAL, print_header, run_attacks};
 
-pub(super) const TAP: &str = "tap0";
-const BRIDGE: &str = "br0";
-/// The bridge's end of the pair: the host's own hardware address is the guest's now, and a bridge keeps for itself what is for its ports.
+/// The memory of a small server, in MiB.
+const MEMORY: u32 = 512;
+/// The hardware address of the bridge's end of the pair: the guest has the host's own, and a bridge
+/// does not forward frames for its ports' addresses.
 const BRIDGE_MAC: &str = "02:00:00:00:00:03";
-/// A guest's exit code of the agent.
+/// The agent's exit code, as the guest reports it.
 const SUCCESS: &str = "0";
 
 /// Runs the attacks against a guest, one after the other.
-pub(crate) fn show(agent: &Path, choice: &Choice, store: &Path) -> Result<()> {
+pub(crate) fn run_lab(agent: &Path, choice: &Choice, store: &Path) -> Result<()> {
     let arguments = format!("run -vv -i {GUEST_LINK} --interval {INTERVAL}");
     with_guest(
         agent,
         choice,
         store,
-        Task::Watch(&arguments),
+        GuestTask::Watch(&arguments),
         |lab, guest| {
             let agent = Agent::spawn(lab, guest.watching(), Stdio::piped())?;
             println!(
@@ -47,9 +51,9 @@ pub(crate) fn show(agent: &Path, choice: &Choice, store: &Path) -> Result<()> {
             for line in agent.seen().log.iter().filter(|line| is_start(line)) {
                 println!("guest: {line}");
             }
-            header(&format!("recon run -i {GUEST_LINK} --interval {INTERVAL}"));
-            // What the guest's own processes do is out of reach from here.
-            attack(lab, &agent, None)?;
+            print_header(&format!("recon run -i {GUEST_LINK} --interval {INTERVAL}"));
+            // The guest's own processes cannot be controlled from here.
+            run_attacks(lab, &agent, None)?;
             Guest::stop(lab.host())?;
             let stopped = agent.wait()?;
             let totals = stopped
@@ -65,9 +69,9 @@ pub(crate) fn show(agent: &Path, choice: &Choice, store: &Path) -> Result<()> {
     )
 }
 
-/// Leaves the user at the guest's prompt until the shell there ends.
-pub(crate) fn prompt(agent: &Path, choice: &Choice, store: &Path) -> Result<()> {
-    with_guest(agent, choice, store, Task::Shell, |lab, guest| {
+/// Opens the guest's prompt until its shell ends.
+pub(crate) fn open_prompt(agent: &Path, choice: &Choice, store: &Path) -> Result<()> {
+    with_guest(agent, choice, store, GuestTask::Shell, |lab, guest| {
         eprintln!(
             "lab: the guest is {HOST}, its card {GUEST_LINK}; type there: recon run\
              \nlab: attack it from another terminal: ip netns exec {} nmap -sS {HOST}\
@@ -81,7 +85,8 @@ pub(crate) fn prompt(agent: &Path, choice: &Choice, store: &Path) -> Result<()> 
             set_pdeathsig(Signal::SIGKILL)?;
             Ok(())
         };
-        // SAFETY: system calls on values made before the fork: nothing is allocated, no lock is taken.
+        // SAFETY: system calls on values made before the fork: nothing is allocated, no lock is
+        // taken.
         unsafe { command.pre_exec(enter) };
         let status = command.status().context("cannot start qemu")?;
         ensure!(status.success(), "qemu ended with {status}");
@@ -89,12 +94,13 @@ pub(crate) fn prompt(agent: &Path, choice: &Choice, store: &Path) -> Result<()> 
     })
 }
 
-/// Fetches what is missing, builds the network and the archive, and does `work` with a guest that has yet to be started.
+/// Downloads what is missing, builds the network and the archive, and calls `work` with a guest
+/// that has not been started.
 fn with_guest(
     agent: &Path,
     choice: &Choice,
     store: &Path,
-    task: Task<'_>,
+    task: GuestTask<'_>,
     work: impl FnOnce(&Lab, &Guest<'_>) -> Result<()>,
 ) -> Result<()> {
     let store = Store::new(store.to_owned())?;
@@ -105,38 +111,28 @@ fn with_guest(
     let archive = initramfs::build(agent, &busybox, &modules, task)?;
     initramfs.write_all(&archive.finish())?;
     let lab = Lab::new()?;
-    bridge(&lab, &[Card::plain(TAP)])?;
+    let cards = [Card::plain(HOST_MAC)];
+    bridge(lab.host(), &cards)?;
+    lab.host().ip(&format!(
+        "address flush dev {HOST_LINK}\n\
+         link set {HOST_LINK} address {BRIDGE_MAC}\n\
+         link set {HOST_LINK} master {BRIDGE}\n"
+    ))?;
     work(
         &lab,
         &Guest {
             qemu: &qemu,
             kernel: &kernel,
             initramfs: &initramfs,
-            tap: Some(TAP),
+            processors: 1,
+            memory: MEMORY,
+            cards: &cards,
+            kernel_options: "",
         },
     )
 }
 
-/// Makes the host's namespace a bridge between the pair and the cards' taps.
-pub(super) fn bridge(lab: &Lab, cards: &[Card<'_>]) -> Result<()> {
-    let mut lines = format!(
-        "address flush dev {HOST_LINK}\n\
-         link set {HOST_LINK} address {BRIDGE_MAC}\n\
-         link add {BRIDGE} type bridge mcast_snooping 0\n\
-         link set {HOST_LINK} master {BRIDGE}\n"
-    );
-    for Card { tap, queues, .. } in cards {
-        let queues = if *queues > 1 { "multi_queue" } else { "" };
-        lines += &format!(
-            "tuntap add dev {tap} mode tap vnet_hdr {queues}\n\
-             link set {tap} master {BRIDGE}\n\
-             link set {tap} up\n"
-        );
-    }
-    lab.host().ip(&format!("{lines}link set {BRIDGE} up\n"))
-}
-
-/// What the agent says of its hooks, and of those that it did not get.
+/// Whether the line reports an attached or a missing hook.
 fn is_start(line: &str) -> bool {
     line.contains("INFO") || line.contains("WARN")
 }

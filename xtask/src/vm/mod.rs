@@ -1,16 +1,16 @@
-//! `cargo xtask lab vm`: a guest with a stock Debian kernel runs recon, and real attacks reach it over a virtio network card.
+//! Guests with stock Debian kernels: recon runs in them, and real attacks reach it over a virtio
+//! network card.
 //!
 //! | module | gives |
 //! |---|---|
-//! | [`kernel`] | which kernel |
+//! | [`kernel`] | the choice of a kernel |
 //! | [`fetch`] | qemu, kernels and busybox, downloaded once |
 //! | [`module`] | the kernel modules that a guest loads |
 //! | [`cpio`], [`initramfs`] | the archive that it boots from |
 //! | [`guest`] | the machine as a command |
-//! | [`lab`] | its network, and the attacks |
-//! | [`scenario`] | fallbacks and networks, each tried in a guest |
-//! | [`suite`], [`rootfs`] | the tests inside of guests, and what they need there: `cargo xtask test --vm` |
-//! | [`tables`] | what came of them |
+//! | [`lab`] | `cargo xtask lab vm` |
+//! | [`suite`], [`rootfs`] | the tests in guests and their files: `cargo xtask test --vm` |
+//! | [`tables`] | their results as tables |
 
 mod cpio;
 mod fetch;
@@ -20,11 +20,9 @@ pub(crate) mod kernel;
 mod lab;
 mod module;
 mod rootfs;
-mod scenario;
 mod suite;
 pub(crate) mod tables;
 
 pub(crate) use kernel::{Choice, EACH};
-pub(crate) use lab::{prompt, show};
-pub(crate) use scenario::only as scenarios;
-pub(crate) use suite::{Job, Outcome, Tested, test};
+pub(crate) use lab::{open_prompt, run_lab};
+pub(crate) use suite::{Job, Outcome, Scenarios, Tested, run_jobs};

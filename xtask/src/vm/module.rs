@@ -1,8 +1,10 @@
-//! Kernel modules: which files a guest has to load, in which order.
+//! Kernel modules: the files that a guest loads, in order.
 //!
-//! In: the folder of a kernel's modules, names. Out: the content of the files, each after those that it needs.
-//! The decision held here: what a module needs is read from the module itself (the `depends=` of its modinfo), since the package has no
-//! modules.dep, which depmod(8) makes at installation; a module that the kernel has built in has no file and is left out.
+//! In: the folder of a kernel's modules, names. Out: the contents of the files, each after its
+//! dependencies.
+//! The decision held here: dependencies are read from the module itself (the `depends=` of its
+//! modinfo), since the package has no modules.dep, which depmod(8) creates at installation. A
+//! built-in module has no file and is skipped.
 
 use std::{
     collections::BTreeMap,
@@ -13,9 +15,9 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-/// Starts the field of a module that names those it needs, with commas in between; a zero ends it.
+/// The field of a module that names its dependencies, separated by commas and ended by a zero byte.
 const DEPENDS: &[u8] = b"depends=";
-/// What a module's file may be called behind its name: as it is, and compressed.
+/// The suffixes of a module's file, plain and compressed.
 const PLAIN: &str = ".ko";
 const COMPRESSED: &str = ".ko.xz";
 
@@ -47,7 +49,7 @@ impl<'a> Modules<'a> {
         Ok(Self { files, busybox })
     }
 
-    /// Those modules and what they need, in the order in which to load them.
+    /// These modules and their dependencies, in load order.
     pub(super) fn closure(&self, names: &[&str]) -> Result<Vec<Module>> {
         let mut loaded = Vec::new();
         for name in names {
@@ -97,7 +99,7 @@ fn collect(folder: &Path, files: &mut BTreeMap<String, PathBuf>) -> Result<()> {
     let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
     for entry in entries {
         let entry = entry?;
-        // Not followed where it is a link: a kernel's modules may have one to its sources.
+        // Links are not followed: a kernel's modules may have one to the kernel's sources.
         if entry.file_type()?.is_dir() {
             collect(&entry.path(), files)?;
             continue;
@@ -114,14 +116,14 @@ fn collect(folder: &Path, files: &mut BTreeMap<String, PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// The kernel takes both for the same.
+/// The kernel treats both characters as equal.
 fn normal(name: &str) -> String {
     name.replace('-', "_")
 }
 
 /// The names in the module's `depends=`.
 fn depends(module: &[u8]) -> Vec<String> {
-    // At the start of a string, or it is the end of another field's name.
+    // Only after a zero byte: elsewhere it is the end of another field's name.
     let start = module
         .windows(DEPENDS.len() + 1)
         .position(|bytes| bytes[0] == 0 && &bytes[1..] == DEPENDS)
@@ -139,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_module_needs_is_loaded_before_it() {
+    fn dependencies_are_loaded_first() {
         let folder = tempfile::tempdir().expect("a folder");
         let below = folder.path().join("kernel/net");
         fs::create_dir_all(&below).expect("folders");

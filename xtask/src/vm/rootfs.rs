@@ -1,34 +1,33 @@
-//! What the tests need in a guest beside the agent: their executables, the tools that attack, and what those load.
+//! The tests' root file system in a guest: their executables, the attacking tools, and the files
+//! that those load.
 //!
-//! In: this machine's programs. Out: the same under the same paths in an archive, with the libraries that they need.
-//! The decision held here: what is needed is asked of the programs themselves (ldd of their libraries, Python of its modules), so that
-//! another distribution's files do as well.
+//! In: this machine's programs. Out: an archive with the same paths, and the libraries that they
+//! need.
+//! The decision held here: the programs themselves say what they need (ldd lists libraries, Python
+//! lists modules), so that this works on other distributions.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use recon_tests::program::PYTHON;
+use recon_tests::program::{PYTHON, locate};
 
 use super::cpio::Archive;
-use crate::machine::{SBIN, TEST_TOOLS};
+use crate::machine::TEST_TOOLS;
 
-/// What the tests need beside the tools: a shell whose own commands don't stand before the tools, what enters namespaces, what gives
-/// up privileges, what tells of clsact.
+/// Programs that the tests need besides the tools: a shell without built-in applets that hide the
+/// tools, and the programs that enter namespaces, drop privileges and list clsact filters.
 const MORE_TOOLS: [&str; 4] = ["dash", "nsenter", "setpriv", "tc"];
-/// A shell's name, and which of these it is.
+/// The shell's path, and its program.
 const SHELL: (&str, &str) = ("bin/sh", "dash");
-/// Tools that not every distribution has, with the programs that they start. Tests do without.
+/// Tools that not every distribution has, with the programs that they start. The tests skip what
+/// needs them.
 const OPTIONAL: [&str; 4] = [
     "/usr/bin/apt-get",
     "/usr/bin/dpkg",
     "/usr/lib/apt/methods/http",
     "/usr/lib/apt/methods/store",
 ];
-/// What programs load by name, or read: where this machine has them.
+/// Files that programs load by name or read, if this machine has them.
 const DATA: [&str; 12] = [
     "/etc/passwd",
     "/etc/group",
@@ -43,7 +42,7 @@ const DATA: [&str; 12] = [
     "/usr/lib/x86_64-linux-gnu/libpcap.so.0.8",
     "/lib/x86_64-linux-gnu/libgcc_s.so.1",
 ];
-/// What nginx and apt-get want to be there.
+/// Folders that nginx and apt-get need.
 const FOLDERS: [&str; 3] = ["var/log/nginx", "var/lib/nginx", "etc/apt/apt.conf.d"];
 
 /// Adds a test under that path.
@@ -52,7 +51,7 @@ pub(super) fn add_test(archive: &mut Archive, path: &str, test: &Path) -> Result
     add_libraries(archive, test)
 }
 
-/// The program without its debug information, of which there is ten times as much.
+/// The program without its debug information, which is ten times as large as the rest.
 fn stripped(program: &Path) -> Result<Vec<u8>> {
     let file = tempfile::NamedTempFile::new()?;
     let done = Command::new("strip")
@@ -65,12 +64,12 @@ fn stripped(program: &Path) -> Result<Vec<u8>> {
     Ok(fs::read(file.path())?)
 }
 
-/// Adds the tools, and all that they load and read.
+/// Adds the tools, and all files that they load and read.
 pub(super) fn add_tools(archive: &mut Archive) -> Result<()> {
     let tools = TEST_TOOLS.iter().map(|tool| tool.program);
     for tool in tools.chain(MORE_TOOLS) {
-        let program = find(tool)?;
-        // One that has to be a certain file stays where it is, the others are on the guest's PATH.
+        let program = locate(tool)?;
+        // A tool with an absolute path keeps it, the others are on the guest's PATH.
         let inside = match tool.strip_prefix('/') {
             Some(path) => path.to_owned(),
             None => format!("bin/{tool}"),
@@ -85,7 +84,7 @@ pub(super) fn add_tools(archive: &mut Archive) -> Result<()> {
         add_file(archive, path)?;
         add_libraries(archive, Path::new(path))?;
     }
-    // Another distribution has some elsewhere, and a test that needs one says so.
+    // Other distributions have some of these elsewhere; a test that needs one says so.
     for path in DATA.into_iter().filter(exists) {
         add_file(archive, path)?;
     }
@@ -95,14 +94,14 @@ pub(super) fn add_tools(archive: &mut Archive) -> Result<()> {
     Ok(())
 }
 
-/// Adds the modules that the tests' scripts import, and those that Python imports by itself.
+/// Adds the modules that the tests' scripts import, and those of Python's start.
 fn add_python(archive: &mut Archive) -> Result<()> {
     const LIST: &str = "import _socket, _thread, errno, sys
 for module in list(sys.modules.values()):
     file = getattr(module, '__file__', None)
     if file: print(file)";
     let output = Command::new(PYTHON)
-        // As in a guest, whatever this machine's locale.
+        // An empty environment, as in a guest.
         .env_clear()
         .args(["-I", "-c", LIST])
         .output()
@@ -111,7 +110,7 @@ for module in list(sys.modules.values()):
     let files = String::from_utf8_lossy(&output.stdout).into_owned();
     for file in files.lines() {
         add_file(archive, file)?;
-        // By which Python finds its modules.
+        // Python locates its modules by this folder.
         if let Some(library) = file.strip_suffix("/os.py") {
             archive.folder(&format!("{}/lib-dynload", inside(library)));
         }
@@ -119,17 +118,7 @@ for module in list(sys.modules.values()):
     Ok(())
 }
 
-/// Where this machine has the program.
-fn find(program: &str) -> Result<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let found = env::split_paths(&path)
-        .chain(SBIN.map(PathBuf::from))
-        .map(|folder| folder.join(program))
-        .find(|path| path.is_file());
-    found.with_context(|| format!("{program} is not on the PATH"))
-}
-
-/// Adds the libraries of a program, and the loader, under the paths that they have here.
+/// Adds the libraries of a program and the loader under their own paths.
 fn add_libraries(archive: &mut Archive, program: &Path) -> Result<()> {
     let output = Command::new("ldd").arg(program).output().context("ldd")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -1,47 +1,49 @@
-//! `cargo xtask test --vm`: the tests inside of guests, some for each kernel.
+//! `cargo xtask test --vm`: the tests in guests, several for each kernel.
 //!
-//! In: the agent, the tests' executables, the kernels. Out: how each test ended on each kernel, and what it told beyond that.
-//! The decision held here: the laboratory of two namespaces is built inside of the guest, so that the tests are the same ones, and a
-//! kernel differs from this machine's in nothing but itself. The agent in there is the static one; the tools that attack it, and the
-//! tests, are this machine's, with the libraries that they need.
+//! In: the agent, the tests' executables, the kernels. Out: how each test ended on each kernel, and
+//! the facts that it recorded.
+//! The decision held here: the tests build their lab inside of the guest, so that they are the same
+//! as on this machine, and only the kernel differs. The guest runs the static agent; the tests and
+//! the tools are this machine's, with their libraries.
 
 use std::{
     fs::File,
     io::Write as _,
     path::{Path, PathBuf},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use recon_tests::{
+    lab::ATTACKER_MAC,
+    machine::{Card, GuestMachine, MACHINE, ONE_CARD, SELECTED},
     namespace::Namespace,
     process,
     report::{self, Fact},
+    rows::map_in_parallel,
 };
 
 use super::{
     Choice,
     cpio::Archive,
     fetch::{Kernel, Qemu, Store},
-    guest::Guest,
-    initramfs::{self, FINISHED, MODULES, Task},
+    guest::{Guest, bridge},
+    initramfs::{self, FINISHED, GuestTask, MODULES},
     module::Modules,
     rootfs,
 };
+use crate::step::quoted;
 
-/// Modules that tests use.
+/// Modules that the tests use.
 const TEST_MODULES: [&str; 2] = ["8021q", "bridge"];
-/// Where the tests are in a guest.
+/// The folder of the tests in a guest.
 const TESTS: &str = "tests";
-/// All tests in an emulated processor that shares a real one.
+/// The deadline for all tests of a guest, on an emulated processor that shares a real one.
 const DEADLINE: Duration = Duration::from_secs(900);
-/// Guests at a time: each takes 1 GiB and a processor.
+/// Guests that run at a time.
 const AT_ONCE: usize = 2;
+/// The memory of a guest, which holds its programs as well, in MiB.
+const MEMORY: u32 = 1024;
 
 /// How a test ended in a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,63 +54,62 @@ pub(crate) struct Outcome {
     pub(crate) seconds: u32,
 }
 
-/// What the tests on one kernel came to.
+/// The results of the tests on one kernel.
 #[derive(Debug)]
 pub(crate) struct Tested {
-    /// The kernel, as `uname -r` has it.
+    /// The kernel, as printed by `uname -r`.
     pub(crate) release: String,
     pub(crate) outcomes: Vec<Outcome>,
     pub(crate) facts: Vec<Fact>,
-    /// Rows that were left out, with the reason.
-    pub(crate) left_out: Vec<String>,
+    /// Rows that were skipped, with the reason.
+    pub(crate) skipped: Vec<String>,
 }
 
-/// Tests: each one's name, and its executable.
+/// The name and the executable of each test.
 pub(crate) type Tests = [(String, PathBuf)];
 
-/// What a guest does: these tests on that kernel. Several may be of one kernel.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The work of one guest: these tests on that kernel. A kernel may have several jobs.
+#[derive(Debug, Clone)]
 pub(crate) struct Job {
     pub(crate) kernel: Choice,
     pub(crate) tests: Vec<&'static str>,
+    /// The scenarios to run; without them, the guest has no network card.
+    pub(crate) scenarios: Option<Scenarios>,
 }
 
-/// Does each job in a guest of its own, the first ones first, and returns what came of each kernel.
-pub(crate) fn test(agent: &Path, tests: &Tests, jobs: &[Job], store: &Path) -> Result<Vec<Tested>> {
+/// The scenarios of a machine.
+#[derive(Debug, Clone)]
+pub(crate) struct Scenarios {
+    pub(crate) machine: &'static GuestMachine,
+    /// A part of their names; empty for all.
+    pub(crate) selected: String,
+}
+
+/// Does each job in a guest of its own, the first ones first, and returns the results by kernel.
+pub(crate) fn run_jobs(
+    agent: &Path,
+    tests: &Tests,
+    jobs: &[Job],
+    store: &Path,
+) -> Result<Vec<Tested>> {
     let store = Store::new(store.to_owned())?;
-    // Here, so that guests at the same time don't both fetch it.
+    // Before the guests start, so that two of them do not download it at a time.
     let (qemu, busybox) = (store.qemu()?, store.busybox()?);
     let jobs = jobs
         .iter()
         .map(|job| Ok((store.kernel(&job.kernel)?, job)))
         .collect::<Result<Vec<_>>>()?;
-    let common = common(tests)?;
-    let next = AtomicUsize::new(0);
-    let results = Mutex::new(Vec::new());
-    let work = || {
-        while let Some((number, (kernel, job))) = take(&jobs, &next) {
-            let result = archive(agent, &job.tests, kernel, &busybox, &common)
-                .and_then(|initramfs| run(&job.tests, &qemu, kernel, &initramfs));
-            let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
-            results.push((number, result));
-        }
-    };
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| {
-            worker
-                .join()
-                .map_err(|_| anyhow!("a guest's thread panicked"))
-        })
-    })?;
-    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    results.sort_by_key(|&(number, _)| number);
-    let results: Result<Vec<_>> = results.into_iter().map(|(_, result)| result).collect();
-    Ok(by_kernel(results?))
+    let common = archive_tests(tests)?;
+    let results = map_in_parallel(&jobs, AT_ONCE, |(kernel, job)| {
+        let initramfs = write_initramfs(agent, job, kernel, &busybox, &common)?;
+        run_job(job, &qemu, kernel, &initramfs)
+    });
+    let results: Result<Vec<_>> = results.into_iter().collect();
+    Ok(merge_by_kernel(results?))
 }
 
-/// The results of one kernel put together, in the order in which kernels come first.
-fn by_kernel(results: Vec<Tested>) -> Vec<Tested> {
+/// Merges the results of each kernel, in the order of first appearance.
+fn merge_by_kernel(results: Vec<Tested>) -> Vec<Tested> {
     let mut kernels: Vec<Tested> = Vec::new();
     for result in results {
         match kernels
@@ -118,7 +119,7 @@ fn by_kernel(results: Vec<Tested>) -> Vec<Tested> {
             Some(kernel) => {
                 kernel.outcomes.extend(result.outcomes);
                 kernel.facts.extend(result.facts);
-                kernel.left_out.extend(result.left_out);
+                kernel.skipped.extend(result.skipped);
             }
             None => kernels.push(result),
         }
@@ -131,14 +132,8 @@ fn by_kernel(results: Vec<Tested>) -> Vec<Tested> {
     kernels
 }
 
-/// The next one that nobody has taken, and its number.
-fn take<'a, T>(all: &'a [T], next: &AtomicUsize) -> Option<(usize, &'a T)> {
-    let number = next.fetch_add(1, Ordering::Relaxed);
-    Some((number, all.get(number)?))
-}
-
-/// What all guests have in common: the tests and the tools.
-fn common(tests: &Tests) -> Result<Vec<u8>> {
+/// The files of all guests: the tests and the tools.
+fn archive_tests(tests: &Tests) -> Result<Vec<u8>> {
     let mut archive = Archive::default();
     for (name, test) in tests {
         rootfs::add_test(&mut archive, &format!("{TESTS}/{name}"), test)?;
@@ -147,47 +142,82 @@ fn common(tests: &Tests) -> Result<Vec<u8>> {
     Ok(archive.finish())
 }
 
-/// A file to boot from, which has no name. The kernel unpacks one archive after the other.
-fn archive(
+/// An unnamed file to boot from. The kernel unpacks one archive after the other.
+fn write_initramfs(
     agent: &Path,
-    tests: &[&str],
+    job: &Job,
     kernel: &Kernel,
     busybox: &Path,
     common: &[u8],
 ) -> Result<File> {
-    let wanted = [&MODULES[..], &TEST_MODULES].concat();
-    let modules = Modules::find(&kernel.modules, busybox)?.closure(&wanted)?;
-    let paths = tests.iter().map(|name| format!("{TESTS}/{name}"));
+    let machine = job.scenarios.as_ref().map(|scenarios| scenarios.machine);
+    let more = machine.map_or(&TEST_MODULES[..], |machine| machine.modules);
+    let modules =
+        Modules::find(&kernel.modules, busybox)?.closure(&[&MODULES[..], more].concat())?;
+    let paths = job.tests.iter().map(|name| format!("{TESTS}/{name}"));
     let paths: Vec<String> = paths.collect();
     let order: Vec<&str> = paths.iter().map(String::as_str).collect();
-    let own = initramfs::build(agent, busybox, &modules, Task::Tests(&order))?;
+    let variables = job
+        .scenarios
+        .as_ref()
+        .map(|Scenarios { machine, selected }| {
+            let (name, selected) = (quoted(machine.name), quoted(selected));
+            format!("{MACHINE}={name} {SELECTED}={selected}")
+        });
+    let task = match &variables {
+        Some(variables) => GuestTask::Scenarios(&order, variables),
+        None => GuestTask::Tests(&order),
+    };
+    let own = initramfs::build(agent, busybox, &modules, task)?;
     let mut file = tempfile::tempfile()?;
     file.write_all(&own.finish())?;
     file.write_all(common)?;
     Ok(file)
 }
 
-/// Runs the tests in a guest, and shows its output where one failed.
-fn run(tests: &[&str], qemu: &Qemu, kernel: &Kernel, initramfs: &File) -> Result<Tested> {
+/// Runs a job in a guest, and prints its output if a test failed.
+fn run_job(job: &Job, qemu: &Qemu, kernel: &Kernel, initramfs: &File) -> Result<Tested> {
+    let start = Instant::now();
+    let namespace = Namespace::create("guest")?;
+    let machine = job.scenarios.as_ref().map(|scenarios| scenarios.machine);
+    let mut cards = Vec::new();
+    if let Some(machine) = machine {
+        cards.extend(machine.cards);
+        cards.push(Card::plain(ATTACKER_MAC));
+        // The taps must not send anything of their own.
+        namespace.set("ipv6/conf/default/disable_ipv6", 1)?;
+        bridge(&namespace, &cards)?;
+    }
+    let GuestMachine {
+        processors,
+        kernel_options,
+        ..
+    } = machine.unwrap_or(&ONE_CARD);
     let guest = Guest {
         qemu,
         kernel,
         initramfs,
-        tap: None,
+        processors: *processors,
+        memory: MEMORY,
+        cards: &cards,
+        kernel_options,
     };
-    let start = Instant::now();
-    // For its guard and its deadline: the guest has no network card.
-    let namespace = Namespace::create("guest")?;
     let output = process::run(&namespace, guest.testing(), DEADLINE)?
         .success()
         .with_context(|| kernel.release.clone())?;
+    let mut outcomes = parse_outcomes(&output);
+    for outcome in &mut outcomes {
+        if let Some(machine) = machine {
+            outcome.test = format!("{}: {}", outcome.test, machine.name);
+        }
+    }
     let tested = Tested {
         release: kernel.release.clone(),
-        outcomes: outcomes(&output),
-        facts: output.lines().filter_map(report::read).collect(),
-        left_out: left_out(&output),
+        outcomes,
+        facts: output.lines().filter_map(report::parse_fact).collect(),
+        skipped: parse_skipped(&output),
     };
-    let ended = tested.outcomes.len() == tests.len();
+    let ended = tested.outcomes.len() == job.tests.len();
     if !ended || tested.outcomes.iter().any(|outcome| !outcome.passed) {
         eprintln!("{}:\n{output}", kernel.release);
     }
@@ -202,8 +232,8 @@ fn run(tests: &[&str], qemu: &Qemu, kernel: &Kernel, initramfs: &File) -> Result
     Ok(tested)
 }
 
-/// How the tests ended, by the guest's lines.
-fn outcomes(output: &str) -> Vec<Outcome> {
+/// How the tests ended, from the guest's lines.
+fn parse_outcomes(output: &str) -> Vec<Outcome> {
     let ends = output.lines().filter_map(|line| {
         let mut words = line.trim_end().strip_prefix(FINISHED)?.split(' ');
         let test = words.next()?;
@@ -216,10 +246,10 @@ fn outcomes(output: &str) -> Vec<Outcome> {
     ends.collect()
 }
 
-/// What the tests have not done, by their own lines.
-fn left_out(output: &str) -> Vec<String> {
+/// The lines by which the tests report skipped rows.
+fn parse_skipped(output: &str) -> Vec<String> {
     let lines = output.lines().map(str::trim_end);
-    let lines = lines.filter(|line| line.starts_with(report::LEFT_OUT));
+    let lines = lines.filter(|line| line.starts_with(report::SKIPPED));
     lines.map(str::to_owned).collect()
 }
 
@@ -228,7 +258,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_came_of_a_kernels_guests_is_put_together() {
+    fn results_are_merged_by_kernel() {
         let tested = |release: &str, test: &str| Tested {
             release: release.to_owned(),
             outcomes: vec![Outcome {
@@ -237,9 +267,9 @@ mod tests {
                 seconds: 1,
             }],
             facts: Vec::new(),
-            left_out: Vec::new(),
+            skipped: Vec::new(),
         };
-        let kernels = by_kernel(vec![
+        let kernels = merge_by_kernel(vec![
             tested("6.1", "b"),
             tested("6.12", "b"),
             tested("6.1", "a"),
@@ -255,15 +285,15 @@ mod tests {
     }
 
     #[test]
-    fn a_guests_lines_say_how_tests_ended() {
-        let output = "guest: runs tests/a\r\ntest x ... ok\r\nleft out: y: no z\r\nguest: finished tests/a 0 7\r\n\
+    fn results_are_parsed_from_a_guests_lines() {
+        let output = "guest: runs tests/a\r\ntest x ... ok\r\nskipped: y: no z\r\nguest: finished tests/a 0 7\r\n\
                       guest: finished tests/b 101 30\r\nguest: finished tests/c";
         let expected = [("a", true, 7), ("b", false, 30)].map(|(test, passed, seconds)| Outcome {
             test: test.to_owned(),
             passed,
             seconds,
         });
-        assert_eq!(outcomes(output), expected);
-        assert_eq!(left_out(output), ["left out: y: no z"]);
+        assert_eq!(parse_outcomes(output), expected);
+        assert_eq!(parse_skipped(output), ["skipped: y: no z"]);
     }
 }

@@ -1,7 +1,9 @@
-//! What tests have seen on several kernels, as tables of Markdown.
+//! The tests' results on several kernels, as Markdown tables.
 //!
-//! In: what the tests on each kernel came to. Out: tables with a column for each kernel, to print and for the README.
-//! The decision held here: a cell holds what was seen there, and how often; nothing is known here of what there is to see.
+//! In: the results of each kernel. Out: tables with a column for each kernel, to print and for the
+//! README.
+//! The decision held here: a cell holds what the tests have seen, and how often; this module has no
+//! list of what to expect.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,42 +11,44 @@ use std::path::Path;
 use anyhow::Result;
 use recon_tests::{
     kernel::{MOST_INSTRUCTIONS, MOST_STACK},
-    report::{DETECTION, FAILED, HOOK, PASSED, PROGRAM},
+    report::{DETECTION, FAILED, HOOK, PASSED, PROGRAM, SCENARIO},
 };
 
 use super::suite::Tested;
 use crate::readme;
 
-/// What writes the tables into the README.
+/// The command that writes the tables into the README.
 const COMMAND: &str = "cargo xtask test --vm --readme";
+
+/// How each scenario ended, in the order in which they run.
+pub(crate) fn scenarios(tested: &[Tested]) -> String {
+    let facts = tested.iter().flat_map(|kernel| &kernel.facts);
+    let facts = facts.filter(|fact| fact.kind == SCENARIO);
+    let names = distinct(facts.map(|fact| fact.subject.clone()));
+    table("scenario", tested, &names, |kernel, name| {
+        let result = results(kernel, SCENARIO, name).next();
+        result.unwrap_or_else(|| "not of this kernel".to_owned())
+    })
+}
 
 /// How each test ended.
 pub(crate) fn tests(tested: &[Tested]) -> String {
-    outcomes("test", tested, "not run")
-}
-
-/// How each fallback and network was coped with.
-pub(crate) fn scenarios(tested: &[Tested]) -> String {
-    outcomes("scenario", tested, "not of this kernel")
-}
-
-fn outcomes(what: &str, tested: &[Tested], missing: &str) -> String {
     let names = distinct(
         tested
             .iter()
             .flat_map(|kernel| kernel.outcomes.iter().map(|outcome| outcome.test.clone())),
     );
-    table(what, tested, &names, |kernel, name| {
+    table("test", tested, &names, |kernel, name| {
         let outcome = kernel.outcomes.iter().find(|outcome| outcome.test == name);
         match outcome.map(|outcome| outcome.passed) {
             Some(true) => PASSED.to_owned(),
             Some(false) => FAILED.to_owned(),
-            None => missing.to_owned(),
+            None => "not run".to_owned(),
         }
     })
 }
 
-/// Which hooks the agent got.
+/// The hooks that the agent attached.
 pub(crate) fn hooks(tested: &[Tested]) -> String {
     table(
         "hook",
@@ -54,7 +58,7 @@ pub(crate) fn hooks(tested: &[Tested]) -> String {
     )
 }
 
-/// How the rows of each detection ended, with the number of those that ended so.
+/// How the rows of each detection ended, with the number of rows.
 pub(crate) fn detections(tested: &[Tested]) -> String {
     let subjects = subjects(DETECTION, tested);
     table("detection", tested, &subjects, |kernel, subject| {
@@ -67,7 +71,7 @@ pub(crate) fn detections(tested: &[Tested]) -> String {
     })
 }
 
-/// What the verifier says of each program, and how many times as much it would take.
+/// The verifier's figures for each program, and its distance from the limits.
 pub(crate) fn programs(tested: &[Tested]) -> String {
     let subjects = subjects(PROGRAM, tested);
     table("program", tested, &subjects, |kernel, subject| {
@@ -79,11 +83,12 @@ pub(crate) fn programs(tested: &[Tested]) -> String {
     })
 }
 
-/// `28807 instructions (limit: 34 times that), 224 bytes of stack (2.2 times)` of `28807 224`, in short.
+/// Turns `28807 224` into `28807 instructions (limit: 34 times that), 224 bytes of stack (2.2
+/// times)`, in short.
 fn statistics(result: &str) -> Option<String> {
     let (instructions, stack) = result.split_once(' ')?;
     let times = |limit: u64, taken: &str| {
-        // Tenths, rounded down: an integer of at most ten million.
+        // In tenths, rounded down.
         let tenths = (limit * 10).checked_div(taken.parse().ok()?)?;
         Some(format!("{}.{}x", tenths / 10, tenths % 10))
     };
@@ -101,7 +106,7 @@ fn results(kernel: &Tested, kind: &str, subject: &str) -> impl Iterator<Item = S
     facts.map(|fact| fact.result.clone())
 }
 
-/// The subjects of that kind on any kernel, in order of their names.
+/// The subjects of that kind on any kernel, sorted by name.
 fn subjects(kind: &str, tested: &[Tested]) -> Vec<String> {
     let facts = tested.iter().flat_map(|kernel| &kernel.facts);
     let facts = facts.filter(|fact| fact.kind == kind);
@@ -110,7 +115,7 @@ fn subjects(kind: &str, tested: &[Tested]) -> Vec<String> {
     subjects
 }
 
-/// Each one once, as they come.
+/// Each distinct value once, in order of first appearance.
 fn distinct(all: impl Iterator<Item = String>) -> Vec<String> {
     let mut seen = Vec::new();
     for one in all {
@@ -129,7 +134,7 @@ fn table(
 ) -> String {
     let mut text = String::new();
     let mut line = |cells: Vec<String>| {
-        // A string takes everything.
+        // Writing to a string cannot fail.
         let _ = writeln!(text, "| {} |", cells.join(" | "));
     };
     let releases = tested.iter().map(|kernel| kernel.release.clone());
@@ -143,8 +148,8 @@ fn table(
 }
 
 /// Puts the tables of hooks, detections and scenarios into the README.
-pub(crate) fn write_readme(readme: &Path, tested: &[Tested], tried: &[Tested]) -> Result<()> {
-    let tables = [hooks(tested), detections(tested), scenarios(tried)];
+pub(crate) fn write_readme(readme: &Path, tested: &[Tested]) -> Result<()> {
+    let tables = [hooks(tested), detections(tested), scenarios(tested)];
     readme::write(readme, COMMAND, &tables.join("\n"))
 }
 
@@ -172,7 +177,7 @@ mod checks {
                 seconds: 1,
             }],
             facts: facts.collect(),
-            left_out: Vec::new(),
+            skipped: Vec::new(),
         }
     }
 
@@ -188,6 +193,8 @@ mod checks {
                     [DETECTION, "a", PASSED],
                     [HOOK, "out", "clsact"],
                     [HOOK, "out", "clsact"],
+                    [SCENARIO, "s", PASSED],
+                    [SCENARIO, "r", FAILED],
                 ],
             ),
             tested("6.12", &[[HOOK, "out", "TCX"], [PROGRAM, "p", "1000 200"]]),
@@ -200,6 +207,10 @@ mod checks {
             (
                 hooks(&both),
                 "| hook | 6.1 | 6.12 |\n| --- | --- | --- |\n| out | clsact | TCX |\n",
+            ),
+            (
+                scenarios(&both),
+                "| scenario | 6.1 | 6.12 |\n| --- | --- | --- |\n| s | passed | not of this kernel |\n| r | FAILED | not of this kernel |\n",
             ),
             (
                 detections(&both),

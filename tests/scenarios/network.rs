@@ -1,17 +1,15 @@
-//! Rows: networks that are more than one plain card.
+//! Rows: networks with more than one plain card.
 //!
-//! In: nothing. Out: machines with their rows.
-//! The decision held here: whoever is behind the watched host is a network namespace in the same guest, joined by a veth pair: its
-//! packets take the way that those of a second machine would.
+//! In: nothing. Out: tables of rows. The decision held here: a host behind the watched one is a
+//! network namespace in the same guest, joined by a veth pair: its packets take the path that those
+//! of another machine would.
 
-use recon_tests::lab::{HOST_MAC, Mac};
+use recon_tests::machine::{self, OTHER_NETWORKS};
 
-use super::super::guest::{Card, Hardware};
-use super::super::lab::TAP;
 use super::fallback::{BEST, NATIVE, SCAN, SOCKETS};
-use super::row::{Attack, By, End, Expected, Kernels, Machine, Row, Run, Told};
+use super::row::{Attack, By, End, Expected, Kernels, Row, Run, Table, Total};
 
-/// A hundred SYNs from one host to another, which refuses all but those for a web server.
+/// A hundred SYNs from one host to another, which refuses all but the one to its web server.
 const fn scan(command: &'static str, alert: &'static [Expected]) -> Attack {
     Attack {
         by: By::Attacker(command),
@@ -63,13 +61,14 @@ const BRIDGED_SCAN: Attack = scan(
         "source.ip={attacker} destination.ip=198.51.100.3 recon.answers.refused>0",
     )],
 );
-/// A SYN that comes in over one interface and goes out over another is a hit there, and one that is sent here, by no process.
+/// A SYN that is forwarded is a hit on the interface where it comes in, and, where it goes out, a
+/// sent one without a process.
 const FORWARDED_TWICE: Option<u64> = Some(300);
 const VETH: &str = "[INFO ] va: inbound by {tc} ingress, outbound by {tc} egress; *";
 const VLAN_IS_ABOVE: &str =
     "[INFO ] eth0.7: not watched: its packets are seen on the interfaces below it";
 
-/// Makes a namespace with one end of a veth pair, and names its process in /tmp/behind.
+/// Creates a namespace with one end of a veth pair, and writes its process id to /tmp/behind.
 macro_rules! behind {
     ($rest:literal) => {
         concat!(
@@ -92,14 +91,8 @@ rm /tmp/behind
 while [ -e /sys/class/net/va ]; do usleep 10000; done
 ";
 
-pub(super) const NETWORKS: Machine = Machine {
-    name: "other networks",
-    hardware: Hardware {
-        processors: 1,
-        cards: &[Card::plain(TAP)],
-        kernel_options: "",
-    },
-    modules: &["8021q", "bridge"],
+pub(super) const NETWORKS: Table = Table {
+    machine: &OTHER_NETWORKS,
     inside: "",
     outside: "route add 192.0.2.0/24 via 198.51.100.1
 neighbor replace 198.51.100.3 lladdr 02:00:00:00:00:05 dev veth1 nud permanent
@@ -166,7 +159,7 @@ arp -i eth0.7 -s 203.0.113.2 02:00:00:00:00:02",
                     attacks: &[TAGGED_SCAN],
                     ..Run::PLAIN
                 },
-                // By its name it is watched in its own right.
+                // An interface that is named is watched in its own right.
                 Run {
                     arguments: "-i eth0.7",
                     says: &[
@@ -213,11 +206,11 @@ arp -i eth0.7 -s 203.0.113.2 02:00:00:00:00:02",
             runs: &[Run {
                 says: BEST,
                 attacks: &[Attack {
-                    by: By::Attacker("nmap -n -Pn -sS -p- --min-rate 5000 {host}"),
+                    by: By::Attacker("hping3 -q -n -S -p ++1 -c 65535 -i u200 {host}"),
                     signals: None,
                     alerts: &[],
                 }],
-                told: Some(Told {
+                total: Some(Total {
                     rule: "port-scan",
                     measure: "distinct_ports",
                     at_most: 3,
@@ -247,7 +240,7 @@ ip -4 address flush dev lo
             after: "ip address add {host}/24 dev eth0
 ip route add default via {attacker}",
         },
-        // It leaves the card under a bridge.
+        // This row leaves the card in a bridge, so it comes last.
         Row {
             name: "a bridged host behind: it is the destination",
             kernels: Kernels::All,
@@ -289,36 +282,8 @@ behind ping -c 1 {attacker}"
     ],
 };
 
-const SECOND_MAC: Mac = Mac([2, 0, 0, 0, 1, 1]);
-const THIRD_MAC: Mac = Mac([2, 0, 0, 0, 2, 1]);
-
-pub(super) const SEVERAL_CARDS: Machine = Machine {
-    name: "three cards, two processors",
-    hardware: Hardware {
-        processors: 2,
-        cards: &[
-            Card {
-                tap: TAP,
-                mac: HOST_MAC,
-                queues: 2,
-                options: "",
-            },
-            Card {
-                tap: "tap1",
-                mac: SECOND_MAC,
-                queues: 2,
-                options: "",
-            },
-            Card {
-                tap: "tap2",
-                mac: THIRD_MAC,
-                queues: 1,
-                options: ",ctrl_guest_offloads=off",
-            },
-        ],
-        kernel_options: "",
-    },
-    modules: &[],
+pub(super) const SEVERAL_CARDS: Table = Table {
+    machine: &machine::SEVERAL_CARDS,
     inside: "ip address add 203.0.113.1/24 dev eth1
 ip address add 192.0.2.1/24 dev eth2
 ip link set eth1 up",
@@ -385,7 +350,8 @@ neighbor replace 192.0.2.1 lladdr 02:00:00:00:02:01 dev veth1 nud permanent
                     ..Run::PLAIN
                 },
             ],
-            // Generic XDP asks the driver to stop merging packets, which this one can't: the kernel says so, with a trace.
+            // Generic XDP asks the driver to stop merging packets, which this one can't: the kernel
+            // says so, with a trace.
             after: "dmesg -c >/tmp/known
 grep 'failed to disable' /tmp/known
 [ $(grep -cE 'WARNING:|BUG:|Oops' /tmp/known) = 1 ]",

@@ -1,13 +1,11 @@
-//! Rows: what recon does where a hook is not to be had.
+//! Rows: what recon does where a hook is not available.
 //!
-//! In: nothing. Out: machines with their rows.
-//! The decision held here: the first row of a machine sees it as it has booted, so what is about a first start comes first.
+//! In: nothing. Out: tables of rows. The decision held here: the first row of a table sees its
+//! guest as it has booted, so rows about a first start come first.
 
-use super::super::guest::{Card, Hardware};
-use super::super::lab::TAP;
-use super::row::{Attack, By, End, Expected, Kernels, Machine, Row, Run};
+use recon_tests::machine::{LOCKED_FOR_CONFIDENTIALITY, LOCKED_FOR_INTEGRITY, ONE_CARD};
 
-const ONE_CARD: &[Card<'static>] = &[Card::plain(TAP)];
+use super::row::{Attack, By, End, Expected, Kernels, Row, Run, Table};
 
 pub(super) const SOCKETS: &str = "[INFO ] sockets of /sys/fs/cgroup: sock_ops, connect4, connect6, sendmsg4, sendmsg6, sched_process_exec";
 pub(super) const NATIVE: &str = "[INFO ] eth0: inbound by native XDP, outbound by {tc} egress";
@@ -37,10 +35,11 @@ pub(super) const SCAN: Attack = Attack {
         fields: "source.ip={attacker} destination.ip={host} recon.answers.refused>0 recon.lower_bound=false",
     }],
 };
-/// The host's own connection, of which it is known which process made it. By its path: this shell starts what it has built in as
-/// `/proc/self/exe`, and of a process that ends within a poll no other name is known.
+/// A connection of the host's own, from a known process. By its full path: busybox's shell starts
+/// its applets as `/proc/self/exe`, and of a process that ends within a poll no other name is
+/// known.
 const OWN_CONNECTION: Attack = Attack {
-    by: By::Guest("/bin/busybox nc -w 1 {attacker} 99 || true"),
+    by: By::Host("/bin/busybox nc -w 1 {attacker} 99 || true"),
     signals: None,
     alerts: &[Expected {
         rule: "outbound-scan-tool",
@@ -48,9 +47,9 @@ const OWN_CONNECTION: Attack = Attack {
         fields: "source.ip={host} destination.ip={attacker} process.executable=/bin/busybox",
     }],
 };
-/// One that nobody answers, so that the process lives for longer than a poll.
+/// A connection that nobody answers, so that the process outlives a poll.
 const LONG_CONNECTION: Attack = Attack {
-    by: By::Guest("/bin/busybox nc -w 1 203.0.113.9 99 || true"),
+    by: By::Host("/bin/busybox nc -w 1 203.0.113.9 99 || true"),
     signals: None,
     alerts: &[Expected {
         rule: "outbound-scan-tool",
@@ -58,7 +57,7 @@ const LONG_CONNECTION: Attack = Attack {
         fields: "source.ip={host} destination.ip=203.0.113.9 process.executable=/bin/busybox",
     }],
 };
-/// The option by which that process is one that scans.
+/// The option that makes busybox a scanner.
 const BUSYBOX: &str = "--scanner busybox";
 
 /// A scan and a connection under the best hooks.
@@ -92,17 +91,11 @@ const WITHOUT_CGROUP: Run = Run {
 
 const NO_CLSACT: &str = "[ -z \"$(tc qdisc show dev eth0 | grep clsact)\" ]";
 const NO_TRACEFS: &str = "[ -z \"$(grep tracefs /proc/mounts)\" ]";
-/// The qdisc stays. That no program does is looked at after every row.
+/// The qdisc stays. That no program stays is checked after every row.
 const CLSACT: &str = "tc qdisc show dev eth0 | grep clsact";
 
-pub(super) const HOOKS: Machine = Machine {
-    name: "one card",
-    hardware: Hardware {
-        processors: 1,
-        cards: ONE_CARD,
-        kernel_options: "",
-    },
-    modules: &[],
+pub(super) const HOOKS: Table = Table {
+    machine: &ONE_CARD,
     inside: "",
     outside: "",
     rows: &[
@@ -204,7 +197,7 @@ until grep watching /tmp/log; do usleep 100000; done",
                 attacks: &[SCAN],
                 ..Run::PLAIN
             }],
-            // The other one has counted as well.
+            // The other agent has counted the scan as well.
             after: "kill -TERM $(cat /tmp/other)
 until grep totals: /tmp/log; do usleep 100000; done
 grep 'signals=200 ' /tmp/log
@@ -256,7 +249,7 @@ grep port-scan /tmp/alerts",
             kernels: Kernels::BeforeTcx,
             before: "umount /sys/fs/cgroup",
             runs: &[WITHOUT_CGROUP],
-            after: "mount -t cgroup2 cgroup2 /sys/fs/cgroup",
+            after: mount_host_cgroup!("/sys/fs/cgroup"),
         },
         Row {
             name: "no cgroup2: packets, and who sends them",
@@ -267,16 +260,19 @@ grep port-scan /tmp/alerts",
                 attacks: &[SCAN, OWN_CONNECTION],
                 ..WITHOUT_CGROUP
             }],
-            after: "mount -t cgroup2 cgroup2 /sys/fs/cgroup",
+            after: mount_host_cgroup!("/sys/fs/cgroup"),
         },
         Row {
             name: "cgroups of both versions",
             kernels: Kernels::All,
-            before: "umount /sys/fs/cgroup
+            before: concat!(
+                "umount /sys/fs/cgroup
 mount -t tmpfs tmpfs /sys/fs/cgroup
 mkdir /sys/fs/cgroup/cpu /sys/fs/cgroup/unified
 mount -t cgroup -o cpu cgroup /sys/fs/cgroup/cpu
-mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified",
+",
+                mount_host_cgroup!("/sys/fs/cgroup/unified")
+            ),
             runs: &[Run {
                 says: &[
                     "[INFO ] sockets of /sys/fs/cgroup/unified: sock_ops, connect4, connect6, sendmsg4, sendmsg6, sched_process_exec",
@@ -284,12 +280,15 @@ mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified",
                 ],
                 ..BOTH_WAYS
             }],
-            after: "umount /sys/fs/cgroup/cpu
+            after: concat!(
+                "umount /sys/fs/cgroup/cpu
 umount /sys/fs/cgroup/unified
 umount /sys/fs/cgroup
-mount -t cgroup2 cgroup2 /sys/fs/cgroup",
+",
+                mount_host_cgroup!("/sys/fs/cgroup")
+            ),
         },
-        // No kernel of Debian's is without BTF: this is as near as one comes.
+        // All of Debian's kernels have BTF: this is as near as a test can come.
         Row {
             name: "the kernel's BTF is out of sight",
             kernels: Kernels::All,
@@ -300,14 +299,8 @@ mount -t cgroup2 cgroup2 /sys/fs/cgroup",
     ],
 };
 
-pub(super) const LOCKED_FOR_INTEGRITY: Machine = Machine {
-    name: "lockdown for integrity",
-    hardware: Hardware {
-        processors: 1,
-        cards: ONE_CARD,
-        kernel_options: "lockdown=integrity",
-    },
-    modules: &[],
+pub(super) const INTEGRITY: Table = Table {
+    machine: &LOCKED_FOR_INTEGRITY,
     inside: LOOK_AT_LOCKDOWN,
     outside: "",
     rows: &[Row {
@@ -319,13 +312,8 @@ pub(super) const LOCKED_FOR_INTEGRITY: Machine = Machine {
     }],
 };
 
-pub(super) const LOCKED_FOR_CONFIDENTIALITY: Machine = Machine {
-    name: "lockdown for confidentiality",
-    hardware: Hardware {
-        kernel_options: "lockdown=confidentiality",
-        ..LOCKED_FOR_INTEGRITY.hardware
-    },
-    modules: &[],
+pub(super) const CONFIDENTIALITY: Table = Table {
+    machine: &LOCKED_FOR_CONFIDENTIALITY,
     inside: LOOK_AT_LOCKDOWN,
     outside: "",
     rows: &[Row {

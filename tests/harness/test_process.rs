@@ -1,7 +1,7 @@
-//! A process of its own that connects, sends and listens as it is told, under any name.
+//! A process that connects, sends and listens on command, under any name.
 //!
-//! In: a namespace, a name, then one command at a time. Out: what became of each. It is Python's interpreter, copied, so that the kernel knows it
-//! by that name.
+//! In: a namespace, a name, then one command at a time. Out: the result of each. The decision held
+//! here: it is a copy of Python's interpreter, so that the kernel knows it by that name.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -18,14 +18,14 @@ use crate::program::{PYTHON, Renamed};
 use crate::{PATIENCE, Process};
 
 /// Reads commands from its stdin.
-const SCRIPT: &str = include_str!("puppet.py");
+const SCRIPT: &str = include_str!("test_process.py");
 
-/// Nothing of the machine's own set-up, nor what a distribution adds.
+/// Ignore the machine's own Python set-up and the distribution's packages.
 const OPTIONS: [&str; 2] = ["-I", "-S"];
 
-/// A running puppet. Dropping it ends it.
+/// A running test process. Dropping it ends it.
 #[derive(Debug)]
-pub struct Puppet {
+pub struct TestProcess {
     process: Process,
     commands: ChildStdin,
     answers: File,
@@ -33,17 +33,16 @@ pub struct Puppet {
     program: Renamed,
 }
 
-impl Puppet {
+impl TestProcess {
     /// Starts one whose executable has that name.
     ///
     /// # Errors
     /// Without Python.
     pub fn start(namespace: &Namespace, name: &str) -> Result<Self> {
         let program = Renamed::copy(PYTHON, name)?;
-        let script = program.folder().join("puppet.py");
+        let script = program.folder().join("test_process.py");
         fs::write(&script, SCRIPT)?;
         let mut command = Command::new(program.path());
-        // Whatever the machine's Python is set up for.
         command.args(OPTIONS).arg(&script).stdout(Stdio::piped());
         let mut process = Process::spawn_fed(namespace, command)?;
         let commands = process.take_stdin().context("a pipe to stdin")?;
@@ -62,10 +61,10 @@ impl Puppet {
         })
     }
 
-    /// The number of its process.
+    /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.process.id()
+        self.process.pid()
     }
 
     /// The file that it executes.
@@ -80,49 +79,50 @@ impl Puppet {
         &self.command_line
     }
 
-    /// Connects by TCP, says no more, waits until the other end has closed, and returns what became of it: `connected`, or an error's name such as `ECONNREFUSED`.
+    /// Connects by TCP, shuts down its own side, waits until the other end has closed, and returns
+    /// `connected` or an error's name such as `ECONNREFUSED`.
     ///
     /// # Errors
-    /// When the puppet has ended, or does not answer.
+    /// When the process has ended, or does not answer.
     pub fn connect(&self, to: impl Into<IpAddr>, port: u16) -> Result<String> {
-        self.tell(&format!("connect {} {port}", to.into()))
+        self.execute(&format!("connect {} {port}", to.into()))
     }
 
-    /// The same from an address that its namespace has.
+    /// Like [`TestProcess::connect`], from an address that its namespace has.
     ///
     /// # Errors
-    /// As [`Puppet::connect`].
+    /// As [`TestProcess::connect`].
     pub fn connect_from(&self, from: IpAddr, to: impl Into<IpAddr>, port: u16) -> Result<String> {
-        self.tell(&format!("connect {} {port} {from}", to.into()))
+        self.execute(&format!("connect {} {port} {from}", to.into()))
     }
 
-    /// Sends a datagram from a socket of its own, and returns `sent` or an error's name.
+    /// Sends a datagram from a new socket, and returns `sent` or an error's name.
     ///
     /// # Errors
-    /// As [`Puppet::connect`].
+    /// As [`TestProcess::connect`].
     pub fn send(&self, to: impl Into<IpAddr>, port: u16) -> Result<String> {
-        self.tell(&format!("send {} {port}", to.into()))
+        self.execute(&format!("send {} {port}", to.into()))
     }
 
-    /// Accepts connections from now on, and keeps each as long as the client does.
+    /// Accepts connections from now on, and keeps each until the client closes it.
     ///
     /// # Errors
-    /// As [`Puppet::connect`], and when the port is taken.
+    /// As [`TestProcess::connect`], and when the port is taken.
     pub fn listen(&self, at: impl Into<IpAddr>, port: u16) -> Result<()> {
-        let answer = self.tell(&format!("listen {} {port}", at.into()))?;
+        let answer = self.execute(&format!("listen {} {port}", at.into()))?;
         ensure!(answer == "listening", "port {port}: {answer}");
         Ok(())
     }
 
-    fn tell(&self, command: &str) -> Result<String> {
+    fn execute(&self, command: &str) -> Result<String> {
         writeln!(&self.commands, "{command}")?;
         let mut watched = [PollFd::new(self.answers.as_fd(), PollFlags::POLLIN)];
         let count = poll(&mut watched, PollTimeout::try_from(PATIENCE)?)?;
         ensure!(count > 0, "{command}: no answer");
         let mut answer = String::new();
-        // There is one line for each command, so nothing beyond it is read and lost.
+        // Each command has one line of answer, so the buffer holds nothing beyond it.
         BufReader::new(&self.answers).read_line(&mut answer)?;
-        ensure!(!answer.is_empty(), "the puppet has ended");
+        ensure!(!answer.is_empty(), "the test process has ended");
         Ok(answer.trim_end().to_owned())
     }
 }

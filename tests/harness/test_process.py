@@ -1,6 +1,6 @@
-"""Does what it is told, a line at a time, and answers each with a line: VERB ADDRESS PORT [SOURCE].
+"""Executes commands, one a line, and answers each with a line: VERB ADDRESS PORT [SOURCE].
 
-What the interpreter has built in is all that is imported: the modules around it take most of a start, in an emulated machine a second.
+It imports built-in modules only: the others take most of a start, a second on an emulated machine.
 """
 
 import _socket
@@ -8,7 +8,7 @@ import _thread
 import errno
 import sys
 
-# In seconds. A connection that nobody answers is given up.
+# In seconds, for a connection that nobody answers.
 TIMEOUT = 10
 
 
@@ -25,7 +25,7 @@ def connect(address, port, *source):
             connection.bind((*source, 0))
         connection.connect((address, port))
         connection.shutdown(_socket.SHUT_WR)
-        # A server that is called faster than it accepts would drop some calls.
+        # A server drops connections that come faster than it accepts them.
         while connection.recv(4096):
             pass
     finally:
@@ -56,7 +56,7 @@ def serve(listener):
         descriptor, _ = listener._accept()
         connection = _socket.socket(fileno=descriptor)
         try:
-            # To its end, so that the client closes first.
+            # Read to the end, so that the client closes first.
             while connection.recv(4096):
                 pass
         except OSError:
