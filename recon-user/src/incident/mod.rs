@@ -34,7 +34,7 @@ use crate::row::Row;
 use crate::stream::window::{self, allocated};
 use crate::stream::{Group, GroupKey, Interval, Query, Role, Running, Stream, Tag};
 use deferred::{Deferred, DeferredRow};
-use reported::Reported;
+use reported::ReportedRemotes;
 use state::{Due, Incident, Report};
 
 pub use finding::Finding;
@@ -58,7 +58,7 @@ pub(crate) struct Incidents {
     awaited: Awaited,
     /// How many incidents have been awaited.
     awaited_total: u64,
-    reported: Reported,
+    reported: ReportedRemotes,
     deferred: Deferred,
 }
 
@@ -77,7 +77,7 @@ impl Incidents {
             free: Vec::new(),
             awaited: Awaited::new(),
             awaited_total: 0,
-            reported: Reported::new(queries),
+            reported: ReportedRemotes::new(queries),
             deferred: Deferred::default(),
         }
     }

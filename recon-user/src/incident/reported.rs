@@ -16,7 +16,7 @@ use crate::stream::{GroupKey, Query, Secrets, Tag};
 
 /// The remotes that rules have reported.
 #[derive(Debug)]
-pub(super) struct Reported {
+pub(super) struct ReportedRemotes {
     queries: Vec<Follower>,
     /// By query: the tags of the incidents of remotes. Only of queries that another one follows.
     remotes: Vec<HashMap<Address, Tag, Secrets>>,
@@ -32,7 +32,7 @@ struct Follower {
     is_followed: bool,
 }
 
-impl Reported {
+impl ReportedRemotes {
     pub(super) fn new(queries: &[Arc<Query>]) -> Self {
         let position = |id: &str| {
             let is_it = |query: &Arc<Query>| query.id() == id && query.reports_scanners();

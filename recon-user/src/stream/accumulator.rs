@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use recon_common::Address;
 
 use super::columns::RowColumns;
-use super::operator::{AggregatePlan, Operator, condition};
+use super::operator::{AggregateOperator, AggregatePlan, condition};
 use super::panes::{Panes, Partial, empty};
 use super::window::{Counted, Distinct, Member, Slice, Sources, allocated};
 use crate::kql::eval::{Value, eval, holds, total_order};
@@ -35,16 +35,16 @@ pub(super) enum Accumulator {
 
 impl Accumulator {
     /// An empty one.
-    pub(super) fn new(operator: Operator) -> Self {
+    pub(super) fn new(operator: AggregateOperator) -> Self {
         match operator {
-            Operator::Count => Self::Count(Counted::default()),
-            Operator::Ports => Self::Ports(Distinct::default()),
-            Operator::LocalAddresses | Operator::RemoteAddresses => {
+            AggregateOperator::Count => Self::Count(Counted::default()),
+            AggregateOperator::Ports => Self::Ports(Distinct::default()),
+            AggregateOperator::LocalAddresses | AggregateOperator::RemoteAddresses => {
                 Self::Addresses(Distinct::default())
             }
-            Operator::Sources => Self::Sources(Box::default()),
-            Operator::Values => Self::Values(Box::default()),
-            Operator::Panes => Self::Panes(Box::default()),
+            AggregateOperator::Sources => Self::Sources(Box::default()),
+            AggregateOperator::Values => Self::Values(Box::default()),
+            AggregateOperator::Panes => Self::Panes(Box::default()),
         }
     }
 
@@ -76,7 +76,7 @@ impl Accumulator {
             },
             Self::Addresses(distinct) => {
                 let address = match plan.operator {
-                    Operator::RemoteAddresses => key.remote,
+                    AggregateOperator::RemoteAddresses => key.remote,
                     // What is unknown is one more value, as an empty string is in Kusto.
                     _ => Some(key.local.unwrap_or(Address::UNSPECIFIED)),
                 };

@@ -45,7 +45,7 @@ impl Measure {
 
 /// How an aggregate is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Operator {
+pub(crate) enum AggregateOperator {
     /// Adds events up.
     Count,
     /// Counts distinct ports.
@@ -65,7 +65,7 @@ pub(crate) enum Operator {
 /// One aggregate of a query.
 #[derive(Clone, Debug)]
 pub(crate) struct AggregatePlan {
-    pub(crate) operator: Operator,
+    pub(crate) operator: AggregateOperator,
     /// Which of the plan's aggregates it is. `None` for the events of a query that has no threshold.
     pub(crate) position: Option<usize>,
     /// The signals whose rows have a part in it.
@@ -83,7 +83,7 @@ impl AggregatePlan {
         let measured = match threshold {
             Some(position) => Self::new(plan, position, signals, true),
             None => Self {
-                operator: Operator::Count,
+                operator: AggregateOperator::Count,
                 position: None,
                 signals,
                 is_conditional: false,
@@ -103,7 +103,7 @@ impl AggregatePlan {
         let is_of_signal = |condition| Fields::of(condition, &plan.extends).are_of_the_signal();
         let column = aggregate.arguments.first().and_then(port_of);
         let has_part = |&signal: &Signal| {
-            (operator != Operator::Ports || port_column(signal) == column)
+            (operator != AggregateOperator::Ports || port_column(signal) == column)
                 && condition.is_none_or(|condition| {
                     !is_of_signal(condition) || holds_for(signal, condition)
                 })
@@ -126,7 +126,11 @@ impl AggregatePlan {
 
     /// Whether its arguments are evaluated on every row.
     pub(crate) fn is_evaluated(&self) -> bool {
-        self.is_conditional || matches!(self.operator, Operator::Values | Operator::Panes)
+        self.is_conditional
+            || matches!(
+                self.operator,
+                AggregateOperator::Values | AggregateOperator::Panes
+            )
     }
 }
 
@@ -140,17 +144,17 @@ pub(crate) fn condition(aggregate: &Aggregate) -> Option<&Expr> {
     }
 }
 
-fn operator(aggregate: &Aggregate, is_threshold: bool) -> Operator {
+fn operator(aggregate: &Aggregate, is_threshold: bool) -> AggregateOperator {
     use AggregateFunction::{Count, CountIf, DCount, DCountIf, MakeSet};
     let of = aggregate.arguments.first().and_then(field);
     match (aggregate.function, of) {
-        (Count | CountIf, _) => Operator::Count,
-        (DCount | DCountIf, Some(Field::LocalPort | Field::RemotePort)) => Operator::Ports,
-        (DCount | DCountIf, Some(Field::LocalIp)) => Operator::LocalAddresses,
-        (DCount, Some(Field::RemoteIp)) if is_threshold => Operator::RemoteAddresses,
-        (DCount | DCountIf, Some(Field::RemoteIp)) => Operator::Sources,
-        (DCount | DCountIf | MakeSet, _) => Operator::Values,
-        _ => Operator::Panes,
+        (Count | CountIf, _) => AggregateOperator::Count,
+        (DCount | DCountIf, Some(Field::LocalPort | Field::RemotePort)) => AggregateOperator::Ports,
+        (DCount | DCountIf, Some(Field::LocalIp)) => AggregateOperator::LocalAddresses,
+        (DCount, Some(Field::RemoteIp)) if is_threshold => AggregateOperator::RemoteAddresses,
+        (DCount | DCountIf, Some(Field::RemoteIp)) => AggregateOperator::Sources,
+        (DCount | DCountIf | MakeSet, _) => AggregateOperator::Values,
+        _ => AggregateOperator::Panes,
     }
 }
 

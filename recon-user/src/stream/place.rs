@@ -12,7 +12,7 @@ use recon_common::Address;
 use super::answers::Answer;
 use super::columns::RowColumns;
 use super::groups::Event;
-use super::nursery::{Number, PackedRow, Placed, Promoted, Root, SetId};
+use super::nursery::{LogNumber, PackedRow, Placed, Promoted, Root, SetId};
 use super::{Interval, MARGIN, Protect, Stream, order};
 use crate::row::Row;
 
@@ -112,7 +112,7 @@ impl Stream {
     pub(super) fn promote(
         &mut self,
         root: Root,
-        number: Number,
+        number: LogNumber,
         protect: &Protect<'_>,
     ) -> Option<Timestamp> {
         let program = Arc::clone(&self.program);

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 
 use super::super::Running;
 use super::super::window;
-use super::log::State;
-use super::{Entry, Nursery, USED_SHARE, widened};
+use super::log::Stage;
+use super::{LogEntry, Nursery, USED_SHARE, widened};
 
 impl Nursery {
     /// Whether this poll has found nothing more to evict.
@@ -35,19 +35,19 @@ impl Nursery {
         for (number, mut log) in self.ring.take_chunk() {
             let is_live = i128::from(log.changed_at) >= oldest;
             // What this poll has made of it is not known before its end.
-            if log.state == State::Small
+            if log.stage == Stage::Small
                 && log.events > self.harmless
                 && log.changed_in == poll as u32
                 && log.bounds(&self.sets, queries, bounds).is_near
             {
-                log.state = State::Near;
+                log.stage = Stage::Near;
             }
-            if is_live && log.state != State::Small {
+            if is_live && log.stage != Stage::Small {
                 self.stayed += 1;
                 let is_changed = log.changed_in == poll as u32;
                 let hash = widened(log.hash);
                 let moved = self.ring.push(log);
-                let is_it = |entry: &Entry| entry.number == number;
+                let is_it = |entry: &LogEntry| entry.number == number;
                 if let Some(entry) = self.index.find_mut(hash, is_it) {
                     entry.number = moved;
                 }
@@ -90,7 +90,7 @@ impl Nursery {
         }
         if self.index.len() < self.index.capacity() / USED_SHARE {
             self.index
-                .shrink_to_fit(|entry: &Entry| widened(entry.hash));
+                .shrink_to_fit(|entry: &LogEntry| widened(entry.hash));
         }
     }
 }

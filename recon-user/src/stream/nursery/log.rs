@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 
 use super::super::Running;
-use super::super::operator::Operator;
+use super::super::operator::AggregateOperator;
 use super::super::window::allocated;
 use super::row::PackedRow;
 use super::sets::QuerySets;
@@ -20,7 +20,7 @@ pub(super) struct Log {
     pub(super) hash: u32,
     /// The low bits of the number of the poll that changed it last.
     pub(super) changed_in: u32,
-    pub(super) state: State,
+    pub(super) stage: Stage,
     /// The time of the poll that changed it last, in nanoseconds since 1970.
     pub(super) changed_at: i64,
     /// When a log was last evicted, before this one began.
@@ -28,7 +28,7 @@ pub(super) struct Log {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum Stage {
     /// Its rows are far from any threshold.
     Small,
     /// Its rows could carry a group over half of its threshold.
@@ -56,7 +56,7 @@ impl Log {
                 let query = &queries[index].query;
                 if query.measured.signals.contains(row.signal) {
                     bounds[index] += match query.measured.operator {
-                        Operator::Count if query.measured.is_weighted => row.count,
+                        AggregateOperator::Count if query.measured.is_weighted => row.count,
                         _ => 1,
                     };
                 }
@@ -72,7 +72,7 @@ impl Log {
     }
 
     pub(super) fn rows(&self) -> impl Iterator<Item = &PackedRow> {
-        let first = (self.state != State::Promoted).then_some(&self.first);
+        let first = (self.stage != Stage::Promoted).then_some(&self.first);
         first.into_iter().chain(&self.more)
     }
 }

@@ -27,17 +27,17 @@ use jiff::Timestamp;
 use recon_common::Address;
 
 use super::key::{KeyColumn, write_address};
-use super::operator::Operator;
+use super::operator::AggregateOperator;
 use super::query::Query;
 use super::window::allocated;
 use super::{Role, Running, Secrets};
 use crate::kql::Field;
 use crate::row::network;
-use log::{Bounds, Log, State};
+use log::{Bounds, Log, Stage};
 use ring::Ring;
 use sets::QuerySets;
 
-pub(super) use ring::Number;
+pub(super) use ring::LogNumber;
 pub(super) use row::PackedRow;
 pub(super) use sets::SetId;
 
@@ -74,7 +74,7 @@ impl Root {
         };
         let is_kept = query.threshold() >= LEAST_THRESHOLD
             && query.key.computed.is_empty()
-            && query.measured.operator != Operator::Panes
+            && query.measured.operator != AggregateOperator::Panes
             && !query.aggregates_read(|field| !is_packed(field));
         is_kept.then_some(root)
     }
@@ -89,9 +89,9 @@ impl Root {
 
 /// A log's hash and number.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct LogEntry {
     hash: u32,
-    number: Number,
+    number: LogNumber,
 }
 
 /// What became of a row.
@@ -100,7 +100,7 @@ pub(super) enum Placed {
     /// It is in the log of its source.
     Kept,
     /// Its source has no room for it: it is to be promoted, and the row counted then.
-    Full(Number),
+    Full(LogNumber),
     /// Its source is promoted: the row is to be counted.
     Promoted(Option<Timestamp>),
 }
@@ -124,12 +124,12 @@ pub(super) struct Nursery {
     ring: Ring,
     /// With entries of logs that are gone, which are purged all at once: to look for each would
     /// cost a cache miss.
-    index: HashTable<Entry>,
+    index: HashTable<LogEntry>,
     /// Entries of logs that are gone.
     stale: usize,
     sets: QuerySets,
     /// Logs that this poll has changed and that are not harmless.
-    changed: Vec<Number>,
+    changed: Vec<LogNumber>,
     /// The bytes of heap that logs take.
     heap: usize,
     lost_at: Option<Timestamp>,
@@ -209,9 +209,9 @@ impl Nursery {
 
     /// The log of a remote.
     #[inline]
-    pub(super) fn find(&self, remote: Address, hash: u32) -> Option<Number> {
+    pub(super) fn find(&self, remote: Address, hash: u32) -> Option<LogNumber> {
         let root = self.root.of_remote(remote);
-        let is_it = |entry: &Entry| {
+        let is_it = |entry: &LogEntry| {
             entry.hash == hash && self.ring.contains(entry.number) && {
                 let log = self.ring.get(entry.number);
                 self.root.of_remote(log.first.remote()) == root
@@ -225,7 +225,7 @@ impl Nursery {
     #[inline]
     pub(super) fn append(
         &mut self,
-        number: Number,
+        number: LogNumber,
         row: PackedRow,
         has_set: bool,
         may_grow: bool,
@@ -233,8 +233,9 @@ impl Nursery {
         let log = self.ring.get_mut(number);
         let is_new_in_poll = log.changed_in != row.poll;
         log.changed_in = row.poll;
-        log.changed_at = row.at();
-        if log.state == State::Promoted {
+        // A clock that was set back does not make it look idle.
+        log.changed_at = log.changed_at.max(row.at());
+        if log.stage == Stage::Promoted {
             return Placed::Promoted(log.lost_before);
         }
         let is_full = log.more.len() == log.more.capacity();
@@ -257,7 +258,7 @@ impl Nursery {
     }
 
     /// Begins the log of a remote. There must be room for [`Nursery::growth`].
-    pub(super) fn insert(&mut self, row: PackedRow, hash: u32) -> Number {
+    pub(super) fn insert(&mut self, row: PackedRow, hash: u32) -> LogNumber {
         let (events, changed_in, changed_at) = (row.count, row.poll, row.at());
         let number = self.ring.push(Log {
             first: row,
@@ -265,15 +266,15 @@ impl Nursery {
             events,
             hash,
             changed_in,
-            state: State::Small,
+            stage: Stage::Small,
             changed_at,
             lost_before: self.lost_at,
         });
         if self.index.len() == self.index.capacity() && self.is_worth_purging() {
             self.purge_index();
         }
-        let entry = Entry { hash, number };
-        let rehash = |entry: &Entry| widened(entry.hash);
+        let entry = LogEntry { hash, number };
+        let rehash = |entry: &LogEntry| widened(entry.hash);
         self.index.insert_unique(widened(hash), entry, rehash);
         if events > self.harmless {
             self.changed.push(number);
@@ -287,7 +288,7 @@ impl Nursery {
     }
 
     /// Takes the logs that this poll has changed and that are not harmless.
-    pub(super) fn take_changed(&mut self) -> Vec<Number> {
+    pub(super) fn take_changed(&mut self) -> Vec<LogNumber> {
         std::mem::take(&mut self.changed)
     }
 
@@ -295,7 +296,7 @@ impl Nursery {
     /// query, before and after.
     pub(super) fn is_due(
         &mut self,
-        number: Number,
+        number: LogNumber,
         queries: &[Running],
         bounds: &mut [u64],
     ) -> bool {
@@ -306,24 +307,24 @@ impl Nursery {
         let log = self.ring.get_mut(number);
         let Bounds { is_near, is_due } = log.bounds(&self.sets, queries, bounds);
         if is_near {
-            log.state = State::Near;
+            log.stage = Stage::Near;
         }
         is_due
     }
 
     /// Whether a source is promoted.
-    pub(super) fn is_promoted(&self, number: Number) -> bool {
-        self.ring.get(number).state == State::Promoted
+    pub(super) fn is_promoted(&self, number: LogNumber) -> bool {
+        self.ring.get(number).stage == Stage::Promoted
     }
 
     /// Promotes a source: takes its rows. From now on its rows are counted.
-    pub(super) fn promote(&mut self, number: Number) -> Promoted {
+    pub(super) fn promote(&mut self, number: LogNumber) -> Promoted {
         let log = self.ring.get_mut(number);
         self.heap -= log.heap();
         let mut rows = vec![log.first.clone()];
         rows.append(&mut log.more);
         log.more = Vec::new();
-        log.state = State::Promoted;
+        log.stage = Stage::Promoted;
         Promoted {
             rows,
             lost_before: log.lost_before,
@@ -354,7 +355,7 @@ impl Nursery {
     /// The logs that are not promoted.
     pub(super) fn held(&self) -> usize {
         let logs = self.ring.logs();
-        logs.filter(|log| log.state != State::Promoted).count()
+        logs.filter(|log| log.stage != Stage::Promoted).count()
     }
 
     /// The bytes that it takes, counted anew. Checks that the index has every log once.

@@ -13,7 +13,7 @@ use super::log::Log;
 const CHUNK: usize = 1 << 6;
 
 /// The number of a log. Numbers wrap: what lives is far less than half of them.
-pub(in crate::stream) type Number = u32;
+pub(in crate::stream) type LogNumber = u32;
 
 /// The queue.
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ pub(super) struct Ring {
     chunks: VecDeque<Vec<Log>>,
     spare: Option<Vec<Log>>,
     /// The number of the first log of the first chunk.
-    first: Number,
+    first: LogNumber,
 }
 
 impl Ring {
@@ -44,26 +44,26 @@ impl Ring {
     }
 
     /// Whether there is a log of that number.
-    pub(super) fn contains(&self, number: Number) -> bool {
+    pub(super) fn contains(&self, number: LogNumber) -> bool {
         let offset = number.wrapping_sub(self.first) as usize;
         let chunk = self.chunks.get(offset / CHUNK);
         chunk.is_some_and(|chunk| offset % CHUNK < chunk.len())
     }
 
     #[inline]
-    pub(super) fn get(&self, number: Number) -> &Log {
+    pub(super) fn get(&self, number: LogNumber) -> &Log {
         let offset = number.wrapping_sub(self.first) as usize;
         &self.chunks[offset / CHUNK][offset % CHUNK]
     }
 
     #[inline]
-    pub(super) fn get_mut(&mut self, number: Number) -> &mut Log {
+    pub(super) fn get_mut(&mut self, number: LogNumber) -> &mut Log {
         let offset = number.wrapping_sub(self.first) as usize;
         &mut self.chunks[offset / CHUNK][offset % CHUNK]
     }
 
     /// Adds a log at the back and returns its number.
-    pub(super) fn push(&mut self, log: Log) -> Number {
+    pub(super) fn push(&mut self, log: Log) -> LogNumber {
         if self.chunks.back().is_none_or(|last| last.len() == CHUNK) {
             let chunk = self.spare.take();
             self.chunks
@@ -75,7 +75,7 @@ impl Ring {
             offset += last.len();
             last.push(log);
         }
-        self.first.wrapping_add(offset as Number)
+        self.first.wrapping_add(offset as LogNumber)
     }
 
     /// Whether there is a chunk to take.
@@ -84,14 +84,14 @@ impl Ring {
     }
 
     /// Takes the logs of the first chunk, each with its number. Its memory is the spare then.
-    pub(super) fn take_chunk(&mut self) -> Vec<(Number, Log)> {
+    pub(super) fn take_chunk(&mut self) -> Vec<(LogNumber, Log)> {
         let Some(mut chunk) = self.chunks.pop_front() else {
             return Vec::new();
         };
         let first = self.first;
-        let numbers = (0..chunk.len()).map(|offset| first.wrapping_add(offset as Number));
+        let numbers = (0..chunk.len()).map(|offset| first.wrapping_add(offset as LogNumber));
         let logs = numbers.zip(chunk.drain(..)).collect();
-        self.first = first.wrapping_add(CHUNK as Number);
+        self.first = first.wrapping_add(CHUNK as LogNumber);
         self.spare = Some(chunk);
         logs
     }
