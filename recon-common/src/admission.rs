@@ -1,7 +1,7 @@
 //! Who gets a key when room is short: the filter in front of the table.
 //!
 //! In: how full the live table is, and what a slot remembers of a source. Out: whether a packet is counted under its source's own key. Where it is
-//! not, it is counted under its target's ([`crate::Packed::of_many`]) and its source goes into a sketch ([`crate::sources`]).
+//! not, it is counted under its target's ([`crate::PackedKey::overflow_key`]) and its source goes into a sketch ([`crate::sources`]).
 //! The decisions held here:
 //! - Up to half of the table everybody gets in: what is counted is exact as long as there is room for all, and a slow scan's single
 //!   packets are never lost to a filter. From there on a source has to have been seen more often the less room is left, so that a flood of
@@ -20,7 +20,7 @@ const PARTS: u64 = 8;
 /// Packets that a source has to have sent for a key of its own, where the table has `keys` and room for `room`.
 #[inline(always)]
 #[must_use]
-pub const fn required(keys: u64, room: u32) -> u32 {
+pub const fn required_packets(keys: u64, room: u32) -> u32 {
     // Not a loop, which the verifier would walk.
     let [(full, many), (fuller, some), (half, two)] = STEPS;
     let room = room as u64;
@@ -38,13 +38,13 @@ pub const fn required(keys: u64, room: u32) -> u32 {
 /// What a slot remembers: a source's fingerprint, and how many of its packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(transparent)]
-pub struct Slot(pub u32);
+pub struct AdmissionSlot(pub u32);
 
 /// Bits of a slot that hold the number of packets.
 const COUNT_BITS: u32 = 8;
 const COUNT_MASK: u32 = (1 << COUNT_BITS) - 1;
 
-impl Slot {
+impl AdmissionSlot {
     /// The slot of a source of that hash (see [`crate::Address::hash`]).
     #[inline(always)]
     #[must_use]
@@ -72,7 +72,7 @@ impl Slot {
     /// The slot after one more packet of that source.
     #[inline(always)]
     #[must_use]
-    pub const fn after(self, hash: u64) -> Self {
+    pub const fn after_packet(self, hash: u64) -> Self {
         let count = self.0 & COUNT_MASK;
         if self.0 & !COUNT_MASK == Self::fingerprint(hash) {
             Self(if count == COUNT_MASK {
@@ -108,7 +108,7 @@ mod tests {
             (0, 1, 1),
             (1, 1, 32),
         ] {
-            assert_eq!(required(keys, room), packets, "{keys} of {room}");
+            assert_eq!(required_packets(keys, room), packets, "{keys} of {room}");
         }
     }
 
@@ -117,9 +117,9 @@ mod tests {
 
     #[test]
     fn packets_are_counted_up_to_what_fits() {
-        let mut slot = Slot::default();
+        let mut slot = AdmissionSlot::default();
         for packets in 1..=300 {
-            slot = slot.after(ONE);
+            slot = slot.after_packet(ONE);
             assert_eq!(slot.count(ONE), packets.min(COUNT_MASK), "{packets}");
             assert_eq!(slot.count(OTHER), 0);
         }
@@ -127,23 +127,23 @@ mod tests {
 
     #[test]
     fn strangers_wear_a_source_down_and_replace_it() {
-        let mut slot = (0..5).fold(Slot::default(), |slot, _| slot.after(ONE));
+        let mut slot = (0..5).fold(AdmissionSlot::default(), |slot, _| slot.after_packet(ONE));
         for left in [4, 3, 2, 1] {
-            slot = slot.after(OTHER);
+            slot = slot.after_packet(OTHER);
             assert_eq!((slot.count(ONE), slot.count(OTHER)), (left, 0));
         }
-        slot = slot.after(OTHER);
+        slot = slot.after_packet(OTHER);
         assert_eq!((slot.count(ONE), slot.count(OTHER)), (0, 1));
     }
 
     #[test]
     fn a_scanner_among_strangers_is_remembered() {
         // As many strangers as slots between two of the scanner's packets: one of them is in its slot.
-        let mut slot = Slot::default();
+        let mut slot = AdmissionSlot::default();
         let mut admitted = 0;
         for stranger in 0..1000_u64 {
-            slot = slot.after(ONE).after((stranger + 3) << 40);
-            slot = slot.after(ONE);
+            slot = slot.after_packet(ONE).after_packet((stranger + 3) << 40);
+            slot = slot.after_packet(ONE);
             admitted += u32::from(slot.count(ONE) >= 2);
         }
         assert!(admitted > 990, "{admitted} of 1000");

@@ -75,14 +75,14 @@ impl Address {
     #[must_use]
     pub(crate) const fn pairs(self) -> [u64; 2] {
         let [a, b, c, d] = self.0;
-        [pair(a, b), pair(c, d)]
+        [pair_words(a, b), pair_words(c, d)]
     }
 
     /// A hash under a seed that an outsider can't know, so that nobody can choose addresses which share a slot or a register.
     #[inline(always)]
     #[must_use]
     pub const fn hash(self, seed: u64) -> u64 {
-        hash(self.pairs(), seed)
+        hash_pairs(self.pairs(), seed)
     }
 
     /// The address as the standard library has it, IPv4 where it is mapped.
@@ -128,20 +128,23 @@ pub(crate) const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Works two words into a hash.
 #[inline(always)]
-pub(crate) const fn mix(hash: u64, words: u64) -> u64 {
+pub(crate) const fn mix_words(hash: u64, words: u64) -> u64 {
     let hash = (hash ^ words).wrapping_mul(MIX);
     hash ^ hash >> 32
 }
 
 /// The hash of an address in pairs of words.
 #[inline(always)]
-pub(crate) const fn hash([one, other]: [u64; 2], seed: u64) -> u64 {
+pub(crate) const fn hash_pairs([one, other]: [u64; 2], seed: u64) -> u64 {
     // A product spreads bits upwards alone: the last octets, by which neighbours differ, go down first, and all is mixed once more.
-    mix(mix(mix(seed, one), other.rotate_left(u32::BITS)), 0)
+    mix_words(
+        mix_words(mix_words(seed, one), other.rotate_left(u32::BITS)),
+        0,
+    )
 }
 
 #[inline(always)]
-pub(crate) const fn pair(first: u32, second: u32) -> u64 {
+pub(crate) const fn pair_words(first: u32, second: u32) -> u64 {
     (second as u64) << u32::BITS | first as u64
 }
 
@@ -154,10 +157,10 @@ impl Flow {
         let mut hash = seed;
         for address in [self.remote, self.local] {
             let [one, other] = address.pairs();
-            hash = mix(mix(hash, one), other);
+            hash = mix_words(mix_words(hash, one), other);
         }
         let local = (self.protocol as u32) << 16 | self.local_port as u32;
-        hash = mix(hash, pair(local, self.remote_port as u32));
+        hash = mix_words(hash, pair_words(local, self.remote_port as u32));
         let fingerprint = (hash >> 32) as u32;
         (
             hash as u32 & (FLOW_SLOTS - 1),

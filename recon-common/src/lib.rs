@@ -5,8 +5,8 @@
 //! | step | module | gives |
 //! |---|---|---|
 //! | packet | [`packet`] | bounded reads of a frame, whatever holds it |
-//! | parse | [`parse`] | a [`Flow`] and a [`Sighting`], or a [`Loss`] |
-//! | signal | [`signal`], [`sighting`] | what the frame means, and on what condition it counts |
+//! | parse | [`parse`] | a [`Flow`] and a [`Observation`], or a [`Loss`] |
+//! | signal | [`signal`], [`observation`] | what the frame means, and on what condition it counts |
 //! | count | [`table`] | the [`Key`] under which it is counted |
 //! | count | [`packed`] | the same as words, and its hashes |
 //! | count | [`admission`] | whose packets get a key when room is short |
@@ -23,23 +23,23 @@ extern crate std;
 pub mod admission;
 pub mod flow;
 pub mod loss;
+pub mod observation;
 pub mod packed;
 pub mod packet;
 pub mod parse;
 pub mod process;
 pub mod recent;
-pub mod sighting;
 pub mod signal;
 pub mod sources;
 pub mod table;
 
 pub use flow::{Address, Flow};
 pub use loss::Loss;
-pub use packed::Packed;
+pub use observation::{FlowState, Observation};
+pub use packed::PackedKey;
 pub use packet::Packet;
 pub use parse::{Direction, parse};
-pub use process::{Asked, Executed};
-pub use sighting::{Memory, Sighting};
+pub use process::{ExecEvent, PendingConnect};
 pub use signal::Signal;
 pub use sources::Registers;
 pub use table::{Counter, Key};

@@ -16,9 +16,9 @@ pub enum Loss {
     /// The live table had no room for a new key: the interval saw more keys than it holds.
     TableFull = 3,
     /// More connections were being opened than could be watched: one of them, if it failed at once, is not counted.
-    AskedFull = 4,
+    PendingConnectsFull = 4,
     /// More programs were started at once than there was room to tell of: alerts may lack their names.
-    ExecutedFull = 5,
+    ExecEventsFull = 5,
 }
 
 impl Loss {
@@ -28,14 +28,14 @@ impl Loss {
         Self::Malformed,
         Self::TooDeep,
         Self::TableFull,
-        Self::AskedFull,
-        Self::ExecutedFull,
+        Self::PendingConnectsFull,
+        Self::ExecEventsFull,
     ];
 
     /// Whether counts are too low by it. What is lost of started programs costs names alone.
     #[must_use]
     pub const fn lowers_counts(self) -> bool {
-        !matches!(self, Self::ExecutedFull)
+        !matches!(self, Self::ExecEventsFull)
     }
 
     /// The name under which metrics and alerts show the reason.
@@ -46,8 +46,8 @@ impl Loss {
             Self::Malformed => "malformed",
             Self::TooDeep => "too_deep",
             Self::TableFull => "table_full",
-            Self::AskedFull => "asked_full",
-            Self::ExecutedFull => "executed_full",
+            Self::PendingConnectsFull => "asked_full",
+            Self::ExecEventsFull => "executed_full",
         }
     }
 }

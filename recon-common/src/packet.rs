@@ -48,7 +48,7 @@ pub trait Packet {
     /// The verifier walks the rest of a program once for every range of offsets that it can tell apart, and a chain
     /// of extension headers makes very many. The kernel's packets hide the number from it; elsewhere nothing happens.
     #[inline(always)]
-    fn forget(offset: usize) -> usize {
+    fn hide_offset(offset: usize) -> usize {
         offset
     }
 }
@@ -129,11 +129,11 @@ impl<'a, P: Packet + ?Sized> Cursor<'a, P> {
         }
     }
 
-    /// The same place, as [`Packet::forget`] describes it.
+    /// The same place, as [`Packet::hide_offset`] describes it.
     #[inline(always)]
-    pub(crate) fn forget(self) -> Self {
+    pub(crate) fn hide_offset(self) -> Self {
         Self {
-            offset: P::forget(self.offset),
+            offset: P::hide_offset(self.offset),
             ..self
         }
     }

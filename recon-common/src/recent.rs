@@ -5,7 +5,7 @@
 //! processor has a direct-mapped array of its own for them, which takes neither a lock nor an atomic addition, and the table gets a key with all of its
 //! count when another one takes its slot: 50 ns a packet became 15. The agent reads both and puts a key's counts together.
 
-use crate::Packed;
+use crate::PackedKey;
 
 /// Slots of each processor and generation, a power of two: 12 KiB, so that they stay in its nearest cache, and a host of hundreds of processors
 /// is read in less than a millisecond.
@@ -16,7 +16,7 @@ pub const RECENT_SLOTS: u32 = 1 << 8;
 #[repr(C)]
 pub struct Recent {
     /// The key.
-    pub key: Packed,
+    pub key: PackedKey,
     /// Its count.
     pub count: u64,
 }
@@ -24,7 +24,7 @@ pub struct Recent {
 /// The first of the slots of that processor and generation.
 #[inline(always)]
 #[must_use]
-pub const fn first(processor: u32, generation: u32) -> u32 {
+pub const fn first_slot(processor: u32, generation: u32) -> u32 {
     (2 * processor + generation) * RECENT_SLOTS
 }
 
@@ -36,7 +36,7 @@ mod tests {
     #[test]
     fn processors_and_generations_have_their_own() {
         let firsts: HashSet<u32> = (0..8)
-            .flat_map(|processor| [0, 1].map(|generation| first(processor, generation)))
+            .flat_map(|processor| [0, 1].map(|generation| first_slot(processor, generation)))
             .collect();
         assert_eq!(firsts.len(), 16);
         assert!(firsts.iter().all(|first| first % RECENT_SLOTS == 0));

@@ -21,7 +21,7 @@ pub const SKETCHES: u32 = 1 << 6;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Sketch {
-    /// Whose it is ([`crate::Packed::sketch`]), 0 where it is nobody's.
+    /// Whose it is ([`crate::PackedKey::sketch_place`]), 0 where it is nobody's.
     pub tag: u32,
     /// Always 0.
     pub reserved: u32,
@@ -44,7 +44,7 @@ impl Registers {
     /// The register of a source of that hash (see [`crate::Address::hash`]), and the bit to set there.
     #[inline(always)]
     #[must_use]
-    pub const fn place(hash: u64) -> (usize, u32) {
+    pub const fn locate(hash: u64) -> (usize, u32) {
         let index = (hash >> INDEX_SHIFT) as usize & (REGISTERS - 1);
         let rest = (hash >> RANK_SHIFT) as u32 | LAST_RANK;
         // The lowest bit that is set: each is half as likely as the one before.
@@ -52,8 +52,8 @@ impl Registers {
     }
 
     /// Adds a source of that hash.
-    pub fn add(&mut self, hash: u64) {
-        let (index, bit) = Self::place(hash);
+    pub fn add_source(&mut self, hash: u64) {
+        let (index, bit) = Self::locate(hash);
         self.0[index] |= bit;
     }
 }
@@ -74,10 +74,10 @@ mod tests {
             (6 << RANK_SHIFT | 5 << INDEX_SHIFT, 5, 2),
             (u64::MAX, REGISTERS - 1, 1),
         ] {
-            assert_eq!(Registers::place(hash), (index, bit), "{hash:#x}");
+            assert_eq!(Registers::locate(hash), (index, bit), "{hash:#x}");
             let mut registers = Registers::default();
-            registers.add(hash);
-            registers.add(hash);
+            registers.add_source(hash);
+            registers.add_source(hash);
             let set: u32 = registers
                 .0
                 .iter()

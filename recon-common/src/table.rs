@@ -5,13 +5,13 @@
 //! 'last seen' to that interval for free (a timestamp costs 13 to 31 ns a packet); the port is the one the rules ask
 //! for (the local one, but the remote's for queries sent from here).
 
-use crate::{Address, Asked, Flow, Loss, Signal};
+use crate::{Address, Flow, Loss, PendingConnect, Signal};
 
 /// Key of the table: who did what to which address and port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(C, align(8))]
 pub struct Key {
-    /// The address out there, [`Address::UNSPECIFIED`] where it is of many; see [`crate::Packed::of_many`].
+    /// The address out there, [`Address::UNSPECIFIED`] where it is of many; see [`crate::PackedKey::overflow_key`].
     pub remote: Address,
     /// The address here, [`Address::UNSPECIFIED`] for a connection that failed before it had one.
     pub local: Address,
@@ -29,7 +29,7 @@ impl Key {
     /// The key under which `signal` of `flow` is counted, and of `process` where the signal is of outbound traffic.
     #[inline(always)]
     #[must_use]
-    pub fn new(flow: &Flow, signal: Signal, process: u32) -> Self {
+    pub fn for_flow(flow: &Flow, signal: Signal, process: u32) -> Self {
         let port = if signal.is_outbound() {
             flow.remote_port
         } else {
@@ -47,18 +47,18 @@ impl Key {
 
     /// Whether it is of many sources, whose packets get no keys of their own.
     #[must_use]
-    pub fn is_of_many(&self) -> bool {
+    pub fn is_overflow(&self) -> bool {
         self.remote == Address::UNSPECIFIED
     }
 
     /// The key of a connection that failed before its first packet.
     #[must_use]
-    pub fn failed_at_once(asked: &Asked) -> Self {
+    pub fn for_failed_connect(pending: &PendingConnect) -> Self {
         Self {
-            remote: asked.remote,
+            remote: pending.remote,
             local: Address::UNSPECIFIED,
-            process: asked.process,
-            port: asked.port,
+            process: pending.pid,
+            port: pending.port,
             signal: Signal::ConnectFailed as u8,
             reserved: 0,
         }

@@ -4,7 +4,7 @@
 //! of the table, and notes of who is who: each program returns the verdict 'go on', so that recon never drops, delays or edits anything.
 //!
 //! - [`hook`]: a thin file per hook, the only place that touches a packet's memory
-//! - [`memory`]: what the host sent before and which sockets it has, for the packets that can't be judged alone
+//! - [`flow_state`]: what the host sent before and which sockets it has, for the packets that can't be judged alone
 //! - [`recent`]: the keys that a processor has counted last
 //! - [`sender`]: which process sends
 //! - [`admit`]: whose packets get a key, when room is short
@@ -18,8 +18,8 @@
 
 mod admit;
 mod count;
+mod flow_state;
 mod hook;
-mod memory;
 mod recent;
 mod sender;
 

@@ -24,50 +24,50 @@ static TC_KNOWS_PROCESS: Global<u32> = Global::new(0);
 
 /// The process that runs now: the caller's, in a hook on a system call.
 #[inline(always)]
-pub(crate) fn current() -> u32 {
+pub(crate) fn current_pid() -> u32 {
     (bpf_get_current_pid_tgid() >> 32) as u32
 }
 
 /// Notes that the current process sends on the socket of that cookie.
 #[inline(always)]
-pub(crate) fn note(cookie: u64) -> u32 {
-    let process = current();
-    if let Some(slot) = SENDERS.get_ptr_mut(slot(cookie)) {
-        let sender = cookie << 32 | u64::from(process);
+pub(crate) fn record_sender(cookie: u64) -> u32 {
+    let pid = current_pid();
+    if let Some(slot) = SENDERS.get_ptr_mut(sender_slot(cookie)) {
+        let sender = cookie << 32 | u64::from(pid);
         // SAFETY: the slot is 8 bytes, aligned and never freed; one that is written in one go is whole for every reader.
         unsafe {
             // Most sockets send more than once.
-            if slot_read(slot) != sender {
+            if read_slot(slot) != sender {
                 slot.write_volatile(sender);
             }
         }
     }
-    process
+    pid
 }
 
 /// The process noted for the socket of that cookie.
 #[inline(always)]
-pub(crate) fn noted(cookie: u64) -> Option<u32> {
+pub(crate) fn recorded_sender(cookie: u64) -> Option<u32> {
     // SAFETY: as above.
-    let sender = unsafe { slot_read(SENDERS.get_ptr(slot(cookie))?) };
+    let sender = unsafe { read_slot(SENDERS.get_ptr(sender_slot(cookie))?) };
     (sender >> 32 == cookie & u64::from(u32::MAX) && sender != 0).then_some(sender as u32)
 }
 
 /// The process that sends the skb of a TC program, 0 where it is not known.
 #[inline(always)]
-pub(crate) fn of_packet(skb: *mut c_void) -> u32 {
+pub(crate) fn packet_sender(skb: *mut c_void) -> u32 {
     // SAFETY: the context is the program's own.
     let cookie = unsafe { bpf_get_socket_cookie(skb) };
-    match noted(cookie) {
-        Some(process) => process,
-        None if TC_KNOWS_PROCESS.load() != 0 && !is_sent_again(skb) => current(),
+    match recorded_sender(cookie) {
+        Some(pid) => pid,
+        None if TC_KNOWS_PROCESS.load() != 0 && !is_retransmission(skb) => current_pid(),
         None => 0,
     }
 }
 
 /// Whether the skb is of a TCP socket that has sent something again.
 #[inline(always)]
-fn is_sent_again(skb: *mut c_void) -> bool {
+fn is_retransmission(skb: *mut c_void) -> bool {
     // SAFETY: the context is the program's own. The socket, where there is one, outlives the program's run, and what the helper returns is
     // read only where it is one of TCP.
     unsafe {
@@ -81,14 +81,14 @@ fn is_sent_again(skb: *mut c_void) -> bool {
 }
 
 #[inline(always)]
-fn slot(cookie: u64) -> u32 {
+fn sender_slot(cookie: u64) -> u32 {
     cookie as u32 & (SENDER_SLOTS - 1)
 }
 
 /// # Safety
 /// `slot` points to a value of the map.
 #[inline(always)]
-unsafe fn slot_read(slot: *const u64) -> u64 {
+unsafe fn read_slot(slot: *const u64) -> u64 {
     // SAFETY: as the caller says.
     unsafe { slot.read_volatile() }
 }

@@ -31,22 +31,22 @@ pub struct Written {
 
 /// What a sink writes, and where to: for its messages.
 #[derive(Clone, Debug)]
-struct Label {
+struct SinkLabel {
     place: String,
     what: &'static str,
 }
 
 /// Whole lines that are written at once.
 #[derive(Debug)]
-struct Batch {
+struct LineBatch {
     bytes: Vec<u8>,
     lines: u64,
-    counted: Arc<Counted>,
+    counters: Arc<LineCounters>,
 }
 
 /// What the thread has done with lines of one kind.
 #[derive(Debug, Default)]
-struct Counted {
+struct LineCounters {
     written: AtomicU64,
     failed: AtomicU64,
 }
@@ -54,8 +54,8 @@ struct Counted {
 /// A queue to the thread that writes.
 #[derive(Debug)]
 pub struct Sink {
-    label: Label,
-    own: Beside,
+    label: SinkLabel,
+    own: LineQueue,
     ended: Receiver<()>,
     closed: Arc<AtomicBool>,
     /// A handle to the same file, to ask whether its reader has gone.
@@ -64,18 +64,18 @@ pub struct Sink {
 
 /// Lines of another kind that go the same way.
 #[derive(Debug)]
-pub struct Beside {
-    batches: SyncSender<Batch>,
-    counted: Arc<Counted>,
+pub struct LineQueue {
+    batches: SyncSender<LineBatch>,
+    counters: Arc<LineCounters>,
     sent: u64,
     refused: u64,
 }
 
-impl Beside {
-    fn new(batches: SyncSender<Batch>) -> Self {
+impl LineQueue {
+    fn new(batches: SyncSender<LineBatch>) -> Self {
         Self {
             batches,
-            counted: Arc::default(),
+            counters: Arc::default(),
             sent: 0,
             refused: 0,
         }
@@ -83,11 +83,11 @@ impl Beside {
 
     /// Queues that many lines, or counts them as dropped.
     pub fn write_lines(&mut self, bytes: Vec<u8>, lines: u64) {
-        let counted = Arc::clone(&self.counted);
-        match self.batches.try_send(Batch {
+        let counters = Arc::clone(&self.counters);
+        match self.batches.try_send(LineBatch {
             bytes,
             lines,
-            counted,
+            counters,
         }) {
             Ok(()) => self.sent += lines,
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.refused += lines,
@@ -95,21 +95,21 @@ impl Beside {
     }
 
     /// Ends these lines. What has become of them is known once the sink is finished, by the function that this returns.
-    pub fn end(self) -> impl FnOnce() -> Written {
+    pub fn close(self) -> impl FnOnce() -> Written {
         let Self {
             batches,
-            counted,
+            counters,
             sent,
             refused,
         } = self;
         drop(batches);
-        move || Written::of(&counted, sent, refused)
+        move || Written::from_counters(&counters, sent, refused)
     }
 }
 
 impl Written {
-    fn of(counted: &Counted, sent: u64, refused: u64) -> Self {
-        let written = counted.written.load(Ordering::Relaxed);
+    fn from_counters(counters: &LineCounters, sent: u64, refused: u64) -> Self {
+        let written = counters.written.load(Ordering::Relaxed);
         Self {
             written,
             dropped: refused + sent - written,
@@ -123,15 +123,20 @@ impl Sink {
     /// # Errors
     /// What the system says when the descriptor can't be duplicated or the thread not started.
     pub fn new(file: impl AsFd) -> io::Result<Self> {
-        Self::of(file, "stdout", "alerts", ALERTS)
+        Self::named(file, "stdout", "alerts", ALERTS)
     }
 
     /// A sink that writes to `file`, and calls it `place` and its lines `what`. Up to `queue` batches wait.
     ///
     /// # Errors
     /// As for [`Sink::new`].
-    pub fn of(file: impl AsFd, place: &str, what: &'static str, queue: usize) -> io::Result<Self> {
-        let label = Label {
+    pub fn named(
+        file: impl AsFd,
+        place: &str,
+        what: &'static str,
+        queue: usize,
+    ) -> io::Result<Self> {
+        let label = SinkLabel {
             place: place.to_owned(),
             what,
         };
@@ -151,7 +156,7 @@ impl Sink {
             })?;
         Ok(Self {
             label,
-            own: Beside::new(batches),
+            own: LineQueue::new(batches),
             ended,
             closed,
             file,
@@ -160,8 +165,8 @@ impl Sink {
 
     /// A way for lines of another kind, which are counted apart.
     #[must_use]
-    pub fn beside(&self) -> Beside {
-        Beside::new(self.own.batches.clone())
+    pub fn another_queue(&self) -> LineQueue {
+        LineQueue::new(self.own.batches.clone())
     }
 
     /// Queues a line, or counts it as dropped.
@@ -185,8 +190,8 @@ impl Sink {
     /// Waits, not for ever, until the queue is written.
     #[must_use]
     pub fn finish(self) -> Written {
-        let Label { place, what } = &self.label;
-        let written = self.own.end();
+        let SinkLabel { place, what } = &self.label;
+        let written = self.own.close();
         if self.ended.recv_timeout(LAST_WAIT) == Err(RecvTimeoutError::Timeout) {
             log::warn!(
                 "{place}: its reader does not read; {what} that were waiting for it are dropped"
@@ -197,57 +202,57 @@ impl Sink {
 }
 
 /// The thread: writes lines until the agent ends or the reader has gone.
-fn write_all(queue: &Receiver<Batch>, mut file: File, closed: &AtomicBool, label: &Label) {
-    let mut complaints = Complaints::default();
+fn write_all(queue: &Receiver<LineBatch>, mut file: File, closed: &AtomicBool, label: &SinkLabel) {
+    let mut errors = ErrorLog::default();
     let mut torn = false;
     for batch in queue {
-        let Batch {
+        let LineBatch {
             bytes,
             lines,
-            counted,
+            counters,
         } = batch;
         // The rest of a line that was cut off must not swallow the next one.
         if torn && write_whole(&mut file, b"\n").is_err() {
-            counted.failed.fetch_add(lines, Ordering::Relaxed);
+            counters.failed.fetch_add(lines, Ordering::Relaxed);
             continue;
         }
         torn = false;
         match write_whole(&mut file, &bytes) {
             Ok(()) => {
-                counted.written.fetch_add(lines, Ordering::Relaxed);
+                counters.written.fetch_add(lines, Ordering::Relaxed);
             }
-            Err(Failed { error, .. }) if error.kind() == ErrorKind::BrokenPipe => {
+            Err(WriteFailure { error, .. }) if error.kind() == ErrorKind::BrokenPipe => {
                 closed.store(true, Ordering::Relaxed);
                 return;
             }
-            Err(Failed { error, after }) => {
+            Err(WriteFailure { error, after }) => {
                 torn = after > 0;
-                let failed = counted.failed.fetch_add(lines, Ordering::Relaxed) + lines;
-                complaints.say(label, &error, failed);
+                let failed = counters.failed.fetch_add(lines, Ordering::Relaxed) + lines;
+                errors.report(label, &error, failed);
             }
         }
     }
 }
 
-struct Failed {
+struct WriteFailure {
     error: io::Error,
     /// Bytes that were written before.
     after: usize,
 }
 
-fn write_whole(file: &mut File, bytes: &[u8]) -> Result<(), Failed> {
+fn write_whole(file: &mut File, bytes: &[u8]) -> Result<(), WriteFailure> {
     let mut after = 0;
     while after < bytes.len() {
         match file.write(&bytes[after..]) {
             Ok(0) => {
                 let error = ErrorKind::WriteZero.into();
-                return Err(Failed { error, after });
+                return Err(WriteFailure { error, after });
             }
             Ok(count) => after += count,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             // Somebody has made the descriptor non-blocking.
             Err(error) if error.kind() == ErrorKind::WouldBlock => wait_writable(file),
-            Err(error) => return Err(Failed { error, after }),
+            Err(error) => return Err(WriteFailure { error, after }),
         }
     }
     Ok(())
@@ -262,12 +267,12 @@ fn wait_writable(file: &File) {
 
 /// Says that writing fails, but not for every line.
 #[derive(Default)]
-struct Complaints {
+struct ErrorLog {
     last: Option<Instant>,
 }
 
-impl Complaints {
-    fn say(&mut self, Label { place, what }: &Label, error: &io::Error, failed: u64) {
+impl ErrorLog {
+    fn report(&mut self, SinkLabel { place, what }: &SinkLabel, error: &io::Error, failed: u64) {
         const PAUSE: Duration = Duration::from_secs(60);
         if self.last.is_none_or(|last| last.elapsed() >= PAUSE) {
             self.last = Some(Instant::now());

@@ -45,7 +45,7 @@ impl Bench {
         let [first, second] = GENERATIONS;
         let generations = [open(hooks.ebpf(), first)?, open(hooks.ebpf(), second)?];
         Ok(Self {
-            drain: Drain::new(hooks.ebpf(), Grace::detect())?,
+            drain: Drain::open(hooks.ebpf(), Grace::detect())?,
             generations,
             polls: 0,
         })

@@ -53,7 +53,7 @@ impl Kernel {
 
     pub(crate) fn load(table_entries: u32, grace: Grace) -> Result<Self> {
         let mut hooks = Hooks::load(table_entries)?;
-        let drain = Drain::new(hooks.ebpf(), grace)?;
+        let drain = Drain::open(hooks.ebpf(), grace)?;
         Ok(Self { hooks, drain })
     }
 

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 
-use recon_common::{Address, Direction, Flow, Key, Loss, Memory, Signal, parse};
+use recon_common::{Address, Direction, Flow, FlowState, Key, Loss, Signal, parse};
 use recon_user::drain::Tally;
 
 use crate::Counted;
@@ -64,10 +64,10 @@ impl Model {
         match parse(frame, direction) {
             Err(loss) => nothing(Counted::Lost(loss)),
             Ok(None) => nothing(Counted::Nothing),
-            Ok(Some((flow, sighting))) => match sighting.settle(&flow, self) {
+            Ok(Some((flow, observation))) => match observation.resolve(&flow, self) {
                 None => nothing(Counted::Nothing),
                 Some(signal) => {
-                    let key = Key::new(&flow, signal, 0);
+                    let key = Key::for_flow(&flow, signal, 0);
                     Result {
                         counted: Counted::As(signal, key.port),
                         ends: Some((key.remote, key.local)),
@@ -78,16 +78,16 @@ impl Model {
     }
 }
 
-impl Memory for Model {
-    fn remember(&self, flow: &Flow) -> bool {
+impl FlowState for Model {
+    fn expect_answers(&self, flow: &Flow) -> bool {
         self.sent.borrow_mut().insert(flow.fingerprint(0))
     }
 
-    fn expects(&self, flow: &Flow) -> bool {
+    fn expects_answers(&self, flow: &Flow) -> bool {
         self.sent.borrow().contains(&flow.fingerprint(0))
     }
 
-    fn note_reached(&self, flow: &Flow) {
+    fn mark_reached(&self, flow: &Flow) {
         self.reached.borrow_mut().insert(flow.fingerprint(0));
     }
 
@@ -99,7 +99,7 @@ impl Memory for Model {
         false
     }
 
-    fn sender(&self) -> u32 {
+    fn sender_pid(&self) -> u32 {
         0
     }
 }

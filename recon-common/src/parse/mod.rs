@@ -1,6 +1,6 @@
 //! The one parser: from a frame to what it shows, for every hook and for the host.
 //!
-//! In: a [`Packet`] and the [`Direction`] it goes. Out: the [`Flow`] and the [`Sighting`], `None` for the packets that no rule
+//! In: a [`Packet`] and the [`Direction`] it goes. Out: the [`Flow`] and the [`Observation`], `None` for the packets that no rule
 //! asks about (all of an established connection among them), or the [`Loss`] for what can't be read.
 //! The decision held here: most packets go at the first look ([`established`]), others as early as their headers let them; addresses are copied last, since
 //! most packets are let go before.
@@ -12,7 +12,7 @@ mod payload;
 mod transport;
 
 use crate::packet::Cursor;
-use crate::{Flow, Loss, Packet, Sighting};
+use crate::{Flow, Loss, Observation, Packet};
 
 /// Which way a packet crosses the hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub enum Direction {
 pub fn parse<P: Packet + ?Sized>(
     packet: &P,
     direction: Direction,
-) -> Result<Option<(Flow, Sighting)>, Loss> {
+) -> Result<Option<(Flow, Observation)>, Loss> {
     if established::is_of_established(packet, direction) {
         return Ok(None);
     }
@@ -43,7 +43,7 @@ pub fn parse<P: Packet + ?Sized>(
 fn parse_all<P: Packet + ?Sized>(
     packet: &P,
     direction: Direction,
-) -> Result<Option<(Flow, Sighting)>, Loss> {
+) -> Result<Option<(Flow, Observation)>, Loss> {
     let Some((family, cursor)) = link::ethernet(Cursor::new(packet))? else {
         return Ok(None);
     };

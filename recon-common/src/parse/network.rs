@@ -143,7 +143,7 @@ fn skip_extensions<P: Packet + ?Sized>(
             datagram.is_fragment |= fragment & IPV6_MORE_FRAGMENTS != 0;
         }
         let length = extension_length(datagram.protocol, header.u8::<1>());
-        datagram.payload = datagram.payload.skip(length).forget();
+        datagram.payload = datagram.payload.skip(length).hide_offset();
         datagram.protocol = header.u8::<0>();
     }
     if is_extension(datagram.protocol) {

@@ -44,18 +44,18 @@ fn common_frames() {
             .expect("memory")
     });
     for (name, bytes, expected) in [
-        ("SYN", syn, Some((22, Sighting::Plain(Signal::Syn)))),
+        ("SYN", syn, Some((22, Observation::Plain(Signal::Syn)))),
         ("ACK", ack, None),
-        ("UDP", udp, Some((161, Sighting::Unsolicited))),
+        ("UDP", udp, Some((161, Observation::Unsolicited))),
         (
             "ping",
             ping,
-            Some((0, Sighting::Plain(Signal::EchoRequest))),
+            Some((0, Observation::Plain(Signal::EchoRequest))),
         ),
     ] {
         let seen = parse(&bytes[..], Direction::In).expect("whole frames");
         assert_eq!(
-            seen.map(|(flow, sighting)| (flow.local_port, sighting)),
+            seen.map(|(flow, observation)| (flow.local_port, observation)),
             expected,
             "{name}"
         );

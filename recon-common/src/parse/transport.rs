@@ -8,7 +8,7 @@
 use super::network::{Datagram, Family, quoted};
 use super::{Direction, payload};
 use crate::packet::{Cursor, Fields};
-use crate::{Flow, Loss, Packet, Sighting, Signal};
+use crate::{Flow, Loss, Observation, Packet, Signal};
 
 const PROTOCOL_ICMP: u8 = 1;
 pub(super) const PROTOCOL_TCP: u8 = 6;
@@ -33,21 +33,21 @@ const ICMP_HEADER: usize = 8;
 pub(super) const PORT_DNS: u16 = 53;
 pub(super) const PORT_HTTP: u16 = 80;
 
-type Seen = Result<Option<(Flow, Sighting)>, Loss>;
+type Parsed = Result<Option<(Flow, Observation)>, Loss>;
 
 #[inline(always)]
-pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Seen {
-    let (ports, sighting) = match datagram.protocol {
+pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsed {
+    let (ports, observation) = match datagram.protocol {
         PROTOCOL_TCP => match datagram.payload.peek::<TCP_TO_FLAGS>() {
             Some(header) => {
-                let Some(sighting) = segment_in(&datagram.payload, header)? else {
+                let Some(observation) = segment_in(&datagram.payload, header)? else {
                     return Ok(None);
                 };
-                (ports(header), sighting)
+                (ports(header), observation)
             }
             None => (
                 short_segment(datagram)?,
-                Sighting::Plain(Signal::FragmentProbe),
+                Observation::Plain(Signal::FragmentProbe),
             ),
         },
         PROTOCOL_UDP => {
@@ -56,23 +56,23 @@ pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Seen {
                 .peek::<UDP_HEADER>()
                 .ok_or(Loss::Truncated)?;
             let ports = ports(header);
-            let sighting = if ports[1] == PORT_DNS && is_dns_query(datagram)? {
-                Sighting::Query
+            let observation = if ports[1] == PORT_DNS && is_dns_query(datagram)? {
+                Observation::Query
             } else {
-                Sighting::Unsolicited
+                Observation::Unsolicited
             };
-            (ports, sighting)
+            (ports, observation)
         }
         PROTOCOL_ICMP | PROTOCOL_ICMPV6 => {
             let header = datagram.payload.peek::<2>().ok_or(Loss::Truncated)?;
             if !is_echo_request(datagram.protocol, header.u8::<0>()) {
                 return Ok(None);
             }
-            ([0, 0], Sighting::Plain(Signal::EchoRequest))
+            ([0, 0], Observation::Plain(Signal::EchoRequest))
         }
         _ => return Ok(None),
     };
-    Ok(Some((datagram.flow(Direction::In, ports)?, sighting)))
+    Ok(Some((datagram.flow(Direction::In, ports)?, observation)))
 }
 
 /// What an inbound segment shows. Segments of established connections leave here, after a look at their flags and port.
@@ -80,7 +80,7 @@ pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Seen {
 fn segment_in<P: Packet + ?Sized>(
     segment: &Cursor<'_, P>,
     header: P::Header<TCP_TO_FLAGS>,
-) -> Result<Option<Sighting>, Loss> {
+) -> Result<Option<Observation>, Loss> {
     let flags = header.u8::<13>() & FLAGS;
     if flags & ACK != 0 {
         if flags & (SYN | RST) != 0 {
@@ -94,8 +94,8 @@ fn segment_in<P: Packet + ?Sized>(
             _ => None,
         };
         return Ok(match asked {
-            Some(signal) => Some(Sighting::Plain(signal)),
-            None if flags == FIN | ACK => Some(Sighting::Unconnected),
+            Some(signal) => Some(Observation::Plain(signal)),
+            None if flags == FIN | ACK => Some(Observation::Unconnected),
             None => None,
         });
     }
@@ -109,7 +109,7 @@ fn segment_in<P: Packet + ?Sized>(
             _ => Signal::OddProbe,
         },
     };
-    Ok(Some(Sighting::Plain(signal)))
+    Ok(Some(Observation::Plain(signal)))
 }
 
 /// The ports of a segment that ends before its flags: a probe if it is a first fragment, since no stack cuts that short (RFC 1858).
@@ -123,16 +123,19 @@ fn short_segment<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Result<[u16;
 }
 
 #[inline(always)]
-pub(super) fn outbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Seen {
-    let (ports, sighting) = match datagram.protocol {
+pub(super) fn outbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsed {
+    let (ports, observation) = match datagram.protocol {
         PROTOCOL_TCP => match datagram.payload.peek::<TCP_TO_FLAGS>() {
             Some(header) => {
-                let Some(sighting) = segment_out(&datagram.payload, header)? else {
+                let Some(observation) = segment_out(&datagram.payload, header)? else {
                     return Ok(None);
                 };
-                (ports(header), sighting)
+                (ports(header), observation)
             }
-            None => (short_segment(datagram)?, Sighting::Plain(Signal::ProbeSent)),
+            None => (
+                short_segment(datagram)?,
+                Observation::Plain(Signal::ProbeSent),
+            ),
         },
         PROTOCOL_UDP => {
             let header = datagram
@@ -140,12 +143,12 @@ pub(super) fn outbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Seen {
                 .peek::<UDP_HEADER>()
                 .ok_or(Loss::Truncated)?;
             let ports = ports(header);
-            let sighting = if ports[1] == PORT_DNS && is_dns_query(datagram)? {
-                Sighting::Asked
+            let observation = if ports[1] == PORT_DNS && is_dns_query(datagram)? {
+                Observation::QuerySent
             } else {
-                Sighting::Sent
+                Observation::DatagramSent
             };
-            (ports, sighting)
+            (ports, observation)
         }
         PROTOCOL_ICMP | PROTOCOL_ICMPV6 => {
             let header = datagram.payload.peek::<2>().ok_or(Loss::Truncated)?;
@@ -153,11 +156,11 @@ pub(super) fn outbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Seen {
             if !is_echo_request(datagram.protocol, kind) {
                 return refusal(datagram, kind, code);
             }
-            ([0, 0], Sighting::Plain(Signal::EchoSent))
+            ([0, 0], Observation::Plain(Signal::EchoSent))
         }
         _ => return Ok(None),
     };
-    Ok(Some((datagram.flow(Direction::Out, ports)?, sighting)))
+    Ok(Some((datagram.flow(Direction::Out, ports)?, observation)))
 }
 
 /// What an outbound segment shows: how this host answered, that it aborted or closed, that it connects, probes or asks.
@@ -169,27 +172,27 @@ pub(super) fn outbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Seen {
 fn segment_out<P: Packet + ?Sized>(
     segment: &Cursor<'_, P>,
     header: P::Header<TCP_TO_FLAGS>,
-) -> Result<Option<Sighting>, Loss> {
+) -> Result<Option<Observation>, Loss> {
     let flags = header.u8::<13>() & FLAGS;
     if flags & ACK == 0 {
         return Ok(match flags & (FIN | SYN | RST) {
-            SYN => Some(Sighting::Plain(Signal::SynSent)),
-            RST => Some(Sighting::Reset),
-            _ => Some(Sighting::Plain(Signal::ProbeSent)),
+            SYN => Some(Observation::Plain(Signal::SynSent)),
+            RST => Some(Observation::Reset),
+            _ => Some(Observation::Plain(Signal::ProbeSent)),
         });
     }
     if flags & (FIN | SYN | RST) != 0 {
         let sequence = header.u32::<4>();
         return Ok(Some(match flags & (SYN | RST) {
-            RST if sequence == 0 => Sighting::Plain(Signal::RefusedTcp),
-            SYN => Sighting::Plain(Signal::AnsweredTcp),
-            _ => Sighting::Closed,
+            RST if sequence == 0 => Observation::Plain(Signal::RefusedTcp),
+            SYN => Observation::Plain(Signal::AnsweredTcp),
+            _ => Observation::Closed,
         }));
     }
     // TCP's answers need no memory: only SYNs and odd flags count there.
     let asks =
         ports(header)[1] == PORT_DNS && payload::is_tcp_dns_query(segment, header.u8::<12>())?;
-    Ok(asks.then_some(Sighting::Plain(Signal::DnsSentTcp)))
+    Ok(asks.then_some(Observation::Plain(Signal::DnsSentTcp)))
 }
 
 /// An ICMP error by which this host refuses a probe, as the flow of the probe that it quotes.
@@ -197,7 +200,7 @@ fn segment_out<P: Packet + ?Sized>(
 /// Port unreachable is the stack's answer, 'administratively prohibited' a firewall's. Errors about hosts and
 /// networks are a router's, and time exceeded is nobody's refusal.
 #[inline(always)]
-fn refusal<P: Packet + ?Sized>(error: &Datagram<'_, P>, kind: u8, code: u8) -> Seen {
+fn refusal<P: Packet + ?Sized>(error: &Datagram<'_, P>, kind: u8, code: u8) -> Parsed {
     let family = match (error.protocol, kind, code) {
         (PROTOCOL_ICMP, 3, 3 | 9 | 10 | 13) => Family::V4,
         (PROTOCOL_ICMPV6, 1, 1 | 4) => Family::V6,
@@ -206,14 +209,17 @@ fn refusal<P: Packet + ?Sized>(error: &Datagram<'_, P>, kind: u8, code: u8) -> S
     let Some(probe) = quoted(family, error.payload.skip(ICMP_HEADER))? else {
         return Ok(None);
     };
-    let sighting = match probe.protocol {
-        PROTOCOL_TCP => Sighting::Plain(Signal::RefusedIcmp),
+    let observation = match probe.protocol {
+        PROTOCOL_TCP => Observation::Plain(Signal::RefusedIcmp),
         // A reply that came after its asker had gone is refused as well, and is nobody's probe.
-        PROTOCOL_UDP => Sighting::Refusal,
+        PROTOCOL_UDP => Observation::Refusal,
         _ => return Ok(None),
     };
     let header = probe.payload.peek::<PORTS>().ok_or(Loss::Truncated)?;
-    Ok(Some((probe.flow(Direction::In, ports(header))?, sighting)))
+    Ok(Some((
+        probe.flow(Direction::In, ports(header))?,
+        observation,
+    )))
 }
 
 #[inline(always)]

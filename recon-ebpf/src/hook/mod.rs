@@ -60,7 +60,7 @@ impl<const N: usize> InPlace<N> {
     /// # Safety
     /// `start` and `end` are the context's own `data` and `data_end`, so that the verifier knows them as packet pointers.
     #[inline(always)]
-    unsafe fn find(start: usize, end: usize, offset: usize) -> Option<Self> {
+    unsafe fn locate(start: usize, end: usize, offset: usize) -> Option<Self> {
         // `bytes + 1 > end` would be compiled to `bytes >= end`, of which the verifier learns nothing.
         const { assert!(N > 1) };
         let mut bytes = start + offset;
@@ -73,15 +73,15 @@ impl<const N: usize> InPlace<N> {
 
     /// A copy of the bytes.
     #[inline(always)]
-    fn copy(self) -> [u8; N] {
+    fn to_array(self) -> [u8; N] {
         // SAFETY: they lie in the packet, as above.
         unsafe { *(self.0 as *const [u8; N]) }
     }
 }
 
-/// `offset`, of which the verifier knows nothing afterwards; see [`recon_common::Packet::forget`].
+/// `offset`, of which the verifier knows nothing afterwards; see [`recon_common::Packet::hide_offset`].
 #[inline(always)]
-fn forget(offset: usize) -> usize {
+fn hide_offset(offset: usize) -> usize {
     let mut hidden = offset as u64;
     // SAFETY: adds 0 to a number on this program's stack. The verifier does not follow atomic additions.
     unsafe {

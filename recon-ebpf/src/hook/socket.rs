@@ -20,14 +20,15 @@ use aya_ebpf::helpers::{bpf_get_netns_cookie, bpf_get_socket_cookie};
 use aya_ebpf::macros::{cgroup_sock_addr, map, sock_ops};
 use aya_ebpf::maps::Array;
 use aya_ebpf::programs::{SockAddrContext, SockOpsContext};
-use recon_common::process::ASKED_SLOTS;
-use recon_common::{Address, Asked, Counter, Flow, Key, Loss, Signal};
+use recon_common::process::PENDING_CONNECT_SLOTS;
+use recon_common::{Address, Counter, Flow, Key, Loss, PendingConnect, Signal};
 
 use crate::{count, sender};
 
-/// By socket cookie. The agent maps it into its memory.
+/// By socket cookie. The agent maps it into its state.
 #[map]
-static ASKED: Array<Asked> = Array::with_max_entries(ASKED_SLOTS, BPF_F_MMAPABLE);
+static PENDING_CONNECT: Array<PendingConnect> =
+    Array::with_max_entries(PENDING_CONNECT_SLOTS, BPF_F_MMAPABLE);
 
 /// Cookie of the agent's network namespace, 0 where the kernel does not tell (before Linux 5.14). Set by the agent before the programs
 /// are loaded.
@@ -76,22 +77,22 @@ macro_rules! address {
 
 #[cgroup_sock_addr(connect4)]
 pub(crate) fn recon_connect4(context: SockAddrContext) -> i32 {
-    connect(&Call::v4(context.sock_addr))
+    handle_connect(&Call::v4(context.sock_addr))
 }
 
 #[cgroup_sock_addr(connect6)]
 pub(crate) fn recon_connect6(context: SockAddrContext) -> i32 {
-    connect(&Call::v6(context.sock_addr))
+    handle_connect(&Call::v6(context.sock_addr))
 }
 
 #[cgroup_sock_addr(sendmsg4)]
 pub(crate) fn recon_sendmsg4(context: SockAddrContext) -> i32 {
-    sendmsg(&Call::v4(context.sock_addr))
+    handle_sendmsg(&Call::v4(context.sock_addr))
 }
 
 #[cgroup_sock_addr(sendmsg6)]
 pub(crate) fn recon_sendmsg6(context: SockAddrContext) -> i32 {
-    sendmsg(&Call::v6(context.sock_addr))
+    handle_sendmsg(&Call::v6(context.sock_addr))
 }
 
 /// A system call on a socket, with the remote end that it names.
@@ -135,7 +136,7 @@ impl Call {
 
     /// Counts the call as what it sends, where its packets can't be told to be this process's.
     #[inline(always)]
-    fn count_in_container(&self, signal: Signal, process: u32) {
+    fn count_in_container(&self, signal: Signal, pid: u32) {
         let own = OWN_NETNS.load();
         // SAFETY: the context is the program's own.
         if own == 0 || unsafe { bpf_get_netns_cookie(self.context.cast()) } == own {
@@ -148,54 +149,54 @@ impl Call {
             local_port: 0,
             protocol: self.protocol() as u8,
         };
-        count::add(&Key::new(&flow, signal, process));
+        count::count_key(&Key::for_flow(&flow, signal, pid));
     }
 }
 
 #[inline(always)]
-fn connect(call: &Call) -> i32 {
+fn handle_connect(call: &Call) -> i32 {
     let cookie = call.cookie();
-    let process = sender::note(cookie);
+    let pid = sender::record_sender(cookie);
     // MPTCP connects by sockets of its own, of which TCP tells. A datagram socket's connect sends nothing.
     if call.protocol() == PROTOCOL_TCP {
-        note_asked(&Asked {
+        record_pending(&PendingConnect {
             cookie,
             remote: call.remote,
-            process,
+            pid,
             port: call.port(),
             reserved: 0,
         });
-        call.count_in_container(Signal::SynSent, process);
+        call.count_in_container(Signal::SynSent, pid);
     }
     GO_ON as i32
 }
 
 #[inline(always)]
-fn note_asked(asked: &Asked) {
-    let Some(slot) = ASKED.get_ptr_mut(slot(asked.cookie)) else {
+fn record_pending(pending: &PendingConnect) {
+    let Some(slot) = PENDING_CONNECT.get_ptr_mut(pending_slot(pending.cookie)) else {
         return;
     };
-    // SAFETY: the slot has the size and alignment of an `Asked` and is never freed. Who reads it in between waits for a second look.
+    // SAFETY: the slot has the size and alignment of an `PendingConnect` and is never freed. Who reads it in between waits for a second look.
     unsafe {
         let before = (*slot).cookie;
-        if before != 0 && before != asked.cookie {
-            count::advance(Counter::Lost(Loss::AskedFull), 1);
+        if before != 0 && before != pending.cookie {
+            count::add_to_counter(Counter::Lost(Loss::PendingConnectsFull), 1);
         }
-        slot.write(*asked);
+        slot.write(*pending);
     }
 }
 
 #[inline(always)]
-fn slot(cookie: u64) -> u32 {
-    cookie as u32 & (ASKED_SLOTS - 1)
+fn pending_slot(cookie: u64) -> u32 {
+    cookie as u32 & (PENDING_CONNECT_SLOTS - 1)
 }
 
 #[inline(always)]
-fn sendmsg(call: &Call) -> i32 {
-    let process = sender::note(call.cookie());
+fn handle_sendmsg(call: &Call) -> i32 {
+    let pid = sender::record_sender(call.cookie());
     // Whether it is a DNS query is not to be seen here, and a resolver's are no fan-out.
     if call.protocol() == PROTOCOL_UDP && call.port() != PORT_DNS {
-        call.count_in_container(Signal::DatagramSent, process);
+        call.count_in_container(Signal::DatagramSent, pid);
     }
     GO_ON as i32
 }
@@ -203,10 +204,14 @@ fn sendmsg(call: &Call) -> i32 {
 #[sock_ops]
 pub(crate) fn recon_sock_ops(context: SockOpsContext) -> u32 {
     match field!(context.ops, SockOps, op) {
-        BPF_SOCK_OPS_TCP_CONNECT_CB => connecting(&context),
-        BPF_SOCK_OPS_STATE_CB => state_changed(&context),
+        BPF_SOCK_OPS_TCP_CONNECT_CB => tcp_connect_started(&context),
+        BPF_SOCK_OPS_STATE_CB => tcp_state_changed(&context),
         BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => {
-            count::add(&Key::new(&flow(&context), Signal::Accepted, 0));
+            count::count_key(&Key::for_flow(
+                &connection_flow(&context),
+                Signal::Accepted,
+                0,
+            ));
         }
         _ => {}
     }
@@ -216,13 +221,13 @@ pub(crate) fn recon_sock_ops(context: SockOpsContext) -> u32 {
 
 /// TCP starts to connect: from here on its states tell how that ends.
 #[inline(always)]
-fn connecting(context: &SockOpsContext) {
-    let cookie = cookie(context);
-    if let Some(asked) = ASKED.get_ptr_mut(slot(cookie)) {
-        // SAFETY: as in `note_asked`.
+fn tcp_connect_started(context: &SockOpsContext) {
+    let cookie = socket_cookie(context);
+    if let Some(pending) = PENDING_CONNECT.get_ptr_mut(pending_slot(cookie)) {
+        // SAFETY: as in `record_pending`.
         unsafe {
-            if (*asked).cookie == cookie {
-                (*asked).cookie = 0;
+            if (*pending).cookie == cookie {
+                (*pending).cookie = 0;
             }
         }
     }
@@ -233,19 +238,23 @@ fn connecting(context: &SockOpsContext) {
 }
 
 #[inline(always)]
-fn state_changed(context: &SockOpsContext) {
+fn tcp_state_changed(context: &SockOpsContext) {
     let (old, new) = (
         field!(context.ops, SockOps, __bindgen_anon_1),
         field!(context.ops, SockOps, __bindgen_anon_1, 1),
     );
     if old == BPF_TCP_SYN_SENT && new == BPF_TCP_CLOSE {
-        let process = sender::noted(cookie(context)).unwrap_or(0);
-        count::add(&Key::new(&flow(context), Signal::ConnectFailed, process));
+        let pid = sender::recorded_sender(socket_cookie(context)).unwrap_or(0);
+        count::count_key(&Key::for_flow(
+            &connection_flow(context),
+            Signal::ConnectFailed,
+            pid,
+        ));
     }
 }
 
 #[inline(always)]
-fn cookie(context: &SockOpsContext) -> u64 {
+fn socket_cookie(context: &SockOpsContext) -> u64 {
     // SAFETY: the context is the program's own.
     unsafe { bpf_get_socket_cookie(context.ops.cast()) }
 }
@@ -253,7 +262,7 @@ fn cookie(context: &SockOpsContext) -> u64 {
 /// The connection, as this host sees it. The kernel's structure has the remote port in network byte order, in the upper half of
 /// its word on a little-endian machine, and the local one in the host's.
 #[inline(always)]
-fn flow(context: &SockOpsContext) -> Flow {
+fn connection_flow(context: &SockOpsContext) -> Flow {
     let ops = context.ops;
     let (remote, local) = if field!(ops, SockOps, family) == AF_INET {
         (

@@ -8,31 +8,31 @@ use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
 use recon_common::{Direction, Packet};
 
-use super::{InPlace, forget};
+use super::{InPlace, hide_offset};
 use crate::count;
-use crate::memory::{Hook, Kernel};
+use crate::flow_state::{KernelFlowState, PacketHook};
 
 #[classifier]
 pub(crate) fn recon_egress(context: TcContext) -> i32 {
-    packet(context, Direction::Out)
+    count_frame(context, Direction::Out)
 }
 
 #[classifier]
 pub(crate) fn recon_ingress(context: TcContext) -> i32 {
-    packet(context, Direction::In)
+    count_frame(context, Direction::In)
 }
 
 #[inline(always)]
-fn packet(context: TcContext, direction: Direction) -> i32 {
-    let memory = Kernel {
+fn count_frame(context: TcContext, direction: Direction) -> i32 {
+    let state = KernelFlowState {
         context: context.skb.skb.cast(),
         hook: match direction {
-            Direction::In => Hook::Ingress,
-            Direction::Out => Hook::Egress,
+            Direction::In => PacketHook::Ingress,
+            Direction::Out => PacketHook::Egress,
         },
     };
     pull_headers(&context);
-    count::packet(&Frame(context), &memory, direction);
+    count::count_packet(&SkbFrame(context), &state, direction);
     TCX_NEXT
 }
 
@@ -49,15 +49,15 @@ fn pull_headers(context: &TcContext) {
     }
 }
 
-struct Frame(TcContext);
+struct SkbFrame(TcContext);
 
-impl Packet for Frame {
+impl Packet for SkbFrame {
     type Header<const N: usize> = InPlace<N>;
 
     #[inline(always)]
     fn header<const N: usize>(&self, offset: usize) -> Option<InPlace<N>> {
         // SAFETY: both are the context's own.
-        unsafe { InPlace::find(self.0.data(), self.0.data_end(), offset) }
+        unsafe { InPlace::locate(self.0.data(), self.0.data_end(), offset) }
     }
 
     #[inline(always)]
@@ -76,7 +76,7 @@ impl Packet for Frame {
     }
 
     #[inline(always)]
-    fn forget(offset: usize) -> usize {
-        forget(offset)
+    fn hide_offset(offset: usize) -> usize {
+        hide_offset(offset)
     }
 }

@@ -29,7 +29,7 @@ impl Grace {
 }
 
 /// Returns when every program that was running at the call has ended.
-pub(super) fn wait() -> io::Result<()> {
+pub(super) fn wait_for_programs() -> io::Result<()> {
     membarrier(libc::MEMBARRIER_CMD_GLOBAL).map(drop)
 }
 

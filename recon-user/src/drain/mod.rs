@@ -1,16 +1,16 @@
 //! Draining: exact counts of one interval out of the kernel's two generations.
 //!
 //! In: the maps that the programs fill. Out: each [`Key`] with its count since the last poll, once, and the counters' growth; and, as
-//! they are started, programs ([`Executions`]).
+//! they are started, programs ([`ExecEvents`]).
 //! The decision held here: the kernel writes to the live generation; a poll makes the other one live, waits until no program
 //! can still write to the old one ([`Grace`]), then reads and empties it in batches. No count is lost or doubled.
 
-mod asked;
 mod batch;
-mod executed;
+mod exec_events;
 mod grace;
+mod pending_connect;
 mod recent;
-mod shared;
+mod shared_array;
 mod sketches;
 
 use std::io;
@@ -20,12 +20,12 @@ use aya::maps::{Array, Map, MapData, MapError, PerCpuArray};
 use recon_common::{Counter, Key, Loss, Registers};
 use thiserror::Error;
 
-use asked::AskedDrain;
 use batch::Batch;
-pub use executed::Executions;
+pub use exec_events::ExecEvents;
 pub use grace::Grace;
-use recent::RecentDrain;
-pub(crate) use recent::slots as recent_slots;
+use pending_connect::PendingConnects;
+use recent::RecentKeys;
+pub(crate) use recent::slot_count as recent_slot_count;
 use sketches::Sketches;
 
 /// Why the counts could not be read.
@@ -72,7 +72,7 @@ pub enum DrainError {
 const COUNTS: [&str; 2] = ["COUNTS_0", "COUNTS_1"];
 const GENERATION: &str = "GENERATION";
 const COUNTERS: &str = "COUNTERS";
-const ASKED: &str = "ASKED";
+const PENDING_CONNECT: &str = "PENDING_CONNECT";
 const KEYS: &str = "KEYS";
 const SKETCHED: &str = "SKETCHED";
 const RECENT: &str = "RECENT";
@@ -153,8 +153,8 @@ pub struct Drain {
     counters: PerCpuArray<MapData, u64>,
     keys: Array<MapData, u64>,
     sketches: Sketches,
-    recent: RecentDrain,
-    asked: AskedDrain,
+    recent: RecentKeys,
+    pending_connects: PendingConnects,
     live: usize,
     grace: Grace,
     batch: Batch,
@@ -169,10 +169,13 @@ impl Drain {
     ///
     /// # Errors
     /// [`DrainError::NoMap`] if the object is not the one this agent was built with.
-    pub fn new(ebpf: &mut Ebpf, grace: Grace) -> Result<Self, DrainError> {
+    pub fn open(ebpf: &mut Ebpf, grace: Grace) -> Result<Self, DrainError> {
         let mut take = |name| ebpf.take_map(name).ok_or(DrainError::NoMap { name });
         let [first, second] = COUNTS;
-        let counts = [hash(take(first)?, first)?, hash(take(second)?, second)?];
+        let counts = [
+            hash_map_data(take(first)?, first)?,
+            hash_map_data(take(second)?, second)?,
+        ];
         Ok(Self {
             counts,
             generation: take(GENERATION)?
@@ -180,9 +183,13 @@ impl Drain {
                 .map_err(map_error(GENERATION))?,
             counters: take(COUNTERS)?.try_into().map_err(map_error(COUNTERS))?,
             keys: take(KEYS)?.try_into().map_err(map_error(KEYS))?,
-            sketches: shared(take(SKETCHED)?, SKETCHED, Sketches::new)?,
-            recent: shared(take(RECENT)?, RECENT, RecentDrain::new)?,
-            asked: shared(take(ASKED)?, ASKED, AskedDrain::new)?,
+            sketches: map_shared(take(SKETCHED)?, SKETCHED, Sketches::map)?,
+            recent: map_shared(take(RECENT)?, RECENT, RecentKeys::map)?,
+            pending_connects: map_shared(
+                take(PENDING_CONNECT)?,
+                PENDING_CONNECT,
+                PendingConnects::map,
+            )?,
             live: 0,
             grace,
             batch: Batch::new(),
@@ -201,14 +208,14 @@ impl Drain {
     ) -> Result<Tally, DrainError> {
         match self.grace {
             Grace::Membarrier => {
-                let old = self.flip()?;
-                grace::wait().map_err(DrainError::Grace)?;
-                self.empty(&[old], false, row)
+                let old = self.flip_generation()?;
+                grace::wait_for_programs().map_err(DrainError::Grace)?;
+                self.drain_generations(&[old], false, row)
             }
             // The other generation has been idle for a whole interval: long enough for any program to end.
             Grace::NextPoll => {
-                let tally = self.empty(&[1 - self.live], false, row)?;
-                self.flip()?;
+                let tally = self.drain_generations(&[1 - self.live], false, row)?;
+                self.flip_generation()?;
                 Ok(tally)
             }
         }
@@ -219,14 +226,14 @@ impl Drain {
     ///
     /// # Errors
     /// [`DrainError::Grace`].
-    pub fn settle(&self) -> Result<(), DrainError> {
+    pub fn wait_for_programs(&self) -> Result<(), DrainError> {
         match self.grace {
-            Grace::Membarrier => grace::wait().map_err(DrainError::Grace),
+            Grace::Membarrier => grace::wait_for_programs().map_err(DrainError::Grace),
             Grace::NextPoll => Ok(()),
         }
     }
 
-    /// Gives all that is left to `row`, of both generations. For when no program runs any more, see [`Drain::settle`].
+    /// Gives all that is left to `row`, of both generations. For when no program runs any more, see [`Drain::wait_for_programs`].
     ///
     /// # Errors
     /// As [`Drain::poll`].
@@ -234,11 +241,11 @@ impl Drain {
         &mut self,
         row: impl FnMut(&Key, u64, Option<&Registers>),
     ) -> Result<Tally, DrainError> {
-        self.empty(&[1 - self.live, self.live], true, row)
+        self.drain_generations(&[1 - self.live, self.live], true, row)
     }
 
     /// Makes the other generation live, and returns the one that was.
-    fn flip(&mut self) -> Result<usize, DrainError> {
+    fn flip_generation(&mut self) -> Result<usize, DrainError> {
         let old = self.live;
         let new = 1 - old;
         self.generation
@@ -248,38 +255,40 @@ impl Drain {
         Ok(old)
     }
 
-    fn empty(
+    fn drain_generations(
         &mut self,
         generations: &[usize],
         at_end: bool,
         mut row: impl FnMut(&Key, u64, Option<&Registers>),
     ) -> Result<Tally, DrainError> {
-        self.count_frames()?;
+        self.read_counters()?;
         let pending = &mut self.pending;
         for &generation in generations {
-            let sketches = self.sketches.of(generation);
+            let sketches = self.sketches.of_generation(generation);
             let recent = &mut self.recent;
             let mut give = |key: &Key, count| {
                 pending.signals += count;
                 pending.keys += 1;
-                row(key, count, sketches.get(key));
+                row(key, count, sketches.find(key));
             };
-            recent.read(generation);
+            recent.read_generation(generation);
             self.batch
                 .drain(self.counts[generation].fd(), |key, count| {
-                    give(key, count + recent.take(key));
+                    give(key, count + recent.take_count(key));
                 })
                 .map_err(|reason| DrainError::Batch {
                     name: COUNTS[generation],
                     reason,
                 })?;
-            recent.rest().for_each(|(key, count)| give(&key, count));
-            sketches.empty();
+            recent
+                .drain_rest()
+                .for_each(|(key, count)| give(&key, count));
+            sketches.clear();
             self.keys
                 .set(generation as u32, 0, 0)
                 .map_err(map_error(KEYS))?;
         }
-        self.asked.drain(at_end, |key| {
+        self.pending_connects.drain_failed(at_end, |key| {
             pending.signals += 1;
             pending.keys += 1;
             row(key, 1, None);
@@ -288,7 +297,7 @@ impl Drain {
     }
 
     /// Adds to the pending tally how far the counters have grown since the last call.
-    fn count_frames(&mut self) -> Result<(), DrainError> {
+    fn read_counters(&mut self) -> Result<(), DrainError> {
         let mut growth = |counter: Counter| -> Result<u64, DrainError> {
             let index = counter.index();
             let values = self.counters.get(&index, 0).map_err(map_error(COUNTERS))?;
@@ -310,7 +319,7 @@ fn map_error(name: &'static str) -> impl FnOnce(MapError) -> DrainError {
     move |reason| DrainError::Map { name, reason }
 }
 
-fn hash(map: Map, name: &'static str) -> Result<MapData, DrainError> {
+fn hash_map_data(map: Map, name: &'static str) -> Result<MapData, DrainError> {
     match map {
         Map::HashMap(data) => Ok(data),
         _ => Err(DrainError::NoMap { name }),
@@ -318,7 +327,7 @@ fn hash(map: Map, name: &'static str) -> Result<MapData, DrainError> {
 }
 
 /// An array whose memory is shared with the kernel.
-fn shared<T>(
+fn map_shared<T>(
     map: Map,
     name: &'static str,
     new: impl FnOnce(MapData) -> io::Result<T>,

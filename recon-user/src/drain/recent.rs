@@ -7,42 +7,42 @@ use std::io;
 
 use aya::maps::MapData;
 use recon_common::Key;
-use recon_common::recent::{RECENT_SLOTS, Recent, first};
+use recon_common::recent::{RECENT_SLOTS, Recent, first_slot};
 
-use super::shared::Shared;
+use super::shared_array::SharedArray;
 
 /// How many slots processors have together.
-pub(crate) const fn slots(processors: u32) -> u32 {
-    first(processors, 0)
+pub(crate) const fn slot_count(processors: u32) -> u32 {
+    first_slot(processors, 0)
 }
 
 /// Reads the slots.
 #[derive(Debug)]
-pub(super) struct RecentDrain {
-    slots: Shared<Recent>,
+pub(super) struct RecentKeys {
+    slots: SharedArray<Recent>,
     processors: u32,
     /// Of the generation that was read last.
     counts: HashMap<Key, u64>,
 }
 
-impl RecentDrain {
+impl RecentKeys {
     /// Reads that array of slots.
     ///
     /// # Errors
     /// What the kernel says when it does not share the array's memory.
-    pub(super) fn new(map: MapData) -> io::Result<Self> {
+    pub(super) fn map(map: MapData) -> io::Result<Self> {
         let length = map.info().map_err(io::Error::other)?.max_entries();
         Ok(Self {
-            slots: Shared::new(map, length)?,
-            processors: length / slots(1),
+            slots: SharedArray::map(map, length)?,
+            processors: length / slot_count(1),
             counts: HashMap::new(),
         })
     }
 
     /// Takes what a generation has, which no program writes to. What was not taken out of the counts before stays there.
-    pub(super) fn read(&mut self, generation: usize) {
+    pub(super) fn read_generation(&mut self, generation: usize) {
         for processor in 0..self.processors {
-            let first = first(processor, generation as u32);
+            let first = first_slot(processor, generation as u32);
             for index in first..first + RECENT_SLOTS {
                 let slot = self.slots.value(index as usize);
                 // SAFETY: any bytes are a slot, and nobody else uses it now.
@@ -56,7 +56,7 @@ impl RecentDrain {
     }
 
     /// What was read of a key, once.
-    pub(super) fn take(&mut self, key: &Key) -> u64 {
+    pub(super) fn take_count(&mut self, key: &Key) -> u64 {
         // Most of a flood's keys are in the table alone, and at other times there are few.
         if self.counts.is_empty() {
             return 0;
@@ -65,7 +65,7 @@ impl RecentDrain {
     }
 
     /// All that was read and not taken.
-    pub(super) fn rest(&mut self) -> impl Iterator<Item = (Key, u64)> + '_ {
+    pub(super) fn drain_rest(&mut self) -> impl Iterator<Item = (Key, u64)> + '_ {
         self.counts.drain()
     }
 }

@@ -12,7 +12,7 @@ use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp,
 use clap::ValueEnum;
 
 use super::clsact;
-use super::{HookError, Interface, TC_EGRESS, TC_INGRESS, XDP, describe};
+use super::{HookError, Interface, TC_EGRESS, TC_INGRESS, XDP, error_chain};
 
 /// What `--xdp` asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -58,7 +58,7 @@ pub enum TcKind {
 
 /// The hooks that an interface got.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Taken {
+pub struct AttachedHooks {
     /// Name of the interface.
     pub interface: String,
     /// Where inbound packets are seen.
@@ -91,7 +91,7 @@ impl Ingress {
     }
 }
 
-impl fmt::Display for Taken {
+impl fmt::Display for AttachedHooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: inbound by ", self.interface)?;
         match self.ingress {
@@ -114,7 +114,10 @@ impl fmt::Display for Taken {
 }
 
 /// Refuses before anything is attached what would fail halfway.
-pub(super) fn check(interfaces: &[Interface], choice: XdpChoice) -> Result<(), HookError> {
+pub(super) fn check_conflicts(
+    interfaces: &[Interface],
+    choice: XdpChoice,
+) -> Result<(), HookError> {
     for interface in interfaces {
         if !interface.is_up {
             log::warn!(
@@ -140,37 +143,37 @@ pub(super) fn check(interfaces: &[Interface], choice: XdpChoice) -> Result<(), H
 }
 
 /// Attaches the outbound program, or says why not.
-pub(super) fn egress(ebpf: &mut Ebpf, interface: &Interface) -> Egress {
+pub(super) fn attach_egress(ebpf: &mut Ebpf, interface: &Interface) -> Egress {
     match attach_tc(ebpf, TC_EGRESS, interface, TcAttachType::Egress) {
         Ok(kind) => {
             if kind == TcKind::Clsact {
-                clear_ingress(interface);
+                clear_leftover_ingress(interface);
             }
             Egress::Tc(kind)
         }
-        Err(error) => Egress::Missing(describe(&error)),
+        Err(error) => Egress::Missing(error_chain(&error)),
     }
 }
 
 /// An agent that was killed may have had TC ingress where this one takes XDP.
-fn clear_ingress(interface: &Interface) {
-    if let Err(error) = clsact::clear(interface, TC_INGRESS, TcAttachType::Ingress) {
+fn clear_leftover_ingress(interface: &Interface) {
+    if let Err(error) = clsact::clear_leftover(interface, TC_INGRESS, TcAttachType::Ingress) {
         log::warn!(
             "{}: can't look for what an earlier agent has left: {}",
             interface.name,
-            describe(&error)
+            error_chain(&error)
         );
     }
 }
 
 /// Attaches an inbound program, the best that can be had under `choice`, and says why not a better one.
-pub(super) fn ingress(
+pub(super) fn attach_ingress(
     ebpf: &mut Ebpf,
     interface: &Interface,
     choice: XdpChoice,
 ) -> Result<Ingress, HookError> {
     let mut reasons = Vec::new();
-    match first_that_attaches(ebpf, interface, choice, &mut reasons) {
+    match attach_first_possible(ebpf, interface, choice, &mut reasons) {
         Some(ingress) => {
             for reason in reasons {
                 log::info!("{}: {reason}", interface.name);
@@ -189,7 +192,7 @@ pub(super) fn ingress(
     }
 }
 
-fn first_that_attaches(
+fn attach_first_possible(
     ebpf: &mut Ebpf,
     interface: &Interface,
     choice: XdpChoice,
@@ -206,13 +209,13 @@ fn first_that_attaches(
         match attach_xdp(ebpf, interface, mode) {
             Ok(()) if mode == XdpMode::Driver => return Some(Ingress::XdpNative),
             Ok(()) => return Some(Ingress::XdpGeneric),
-            Err(error) => reasons.push(format!("{} XDP: {}", mode_name(mode), describe(&error))),
+            Err(error) => reasons.push(format!("{} XDP: {}", mode_name(mode), error_chain(&error))),
         }
     }
     if matches!(choice, XdpChoice::Auto | XdpChoice::Off) {
         match attach_tc(ebpf, TC_INGRESS, interface, TcAttachType::Ingress) {
             Ok(kind) => return Some(Ingress::Tc(kind)),
-            Err(error) => reasons.push(format!("TC: {}", describe(&error))),
+            Err(error) => reasons.push(format!("TC: {}", error_chain(&error))),
         }
     }
     None
@@ -249,10 +252,10 @@ fn attach_tc(
         Err(error) => log::debug!(
             "{}: no TCX, trying clsact: {}",
             interface.name,
-            describe(&error)
+            error_chain(&error)
         ),
     }
-    clsact::prepare(interface, name, direction)?;
+    clsact::prepare_qdisc(interface, name, direction)?;
     program
         .attach_with_options(
             &interface.name,

@@ -27,7 +27,7 @@ impl Cgroup {
     /// # Errors
     /// [`HookError::NoCgroup`] if a folder is named that is no cgroup of version 2.
     pub fn select(folder: Option<&Path>) -> Result<Option<Self>, HookError> {
-        let root = root();
+        let root = mount_point();
         let Some(folder) = folder else {
             return Ok(root.map(|root| Self {
                 watched: root.clone(),
@@ -58,22 +58,22 @@ impl Cgroup {
 }
 
 /// Where cgroup2 is mounted.
-fn root() -> Option<PathBuf> {
+fn mount_point() -> Option<PathBuf> {
     // A system without /proc has no cgroups that could be found either.
-    mounted(&fs::read("/proc/self/mounts").ok()?)
+    find_cgroup2(&fs::read("/proc/self/mounts").ok()?)
 }
 
-fn mounted(mounts: &[u8]) -> Option<PathBuf> {
+fn find_cgroup2(mounts: &[u8]) -> Option<PathBuf> {
     let lines = mounts.split(|&byte| byte == b'\n');
     lines.into_iter().find_map(|line| {
         let mut fields = line.split(|&byte| byte == b' ');
         let (_, folder, kind) = (fields.next()?, fields.next()?, fields.next()?);
-        (kind == b"cgroup2").then(|| std::ffi::OsString::from_vec(unescaped(folder)).into())
+        (kind == b"cgroup2").then(|| std::ffi::OsString::from_vec(unescape_octal(folder)).into())
     })
 }
 
 /// A field of /proc/mounts, where blanks and the like are written as a backslash and three octal digits (fstab(5)).
-fn unescaped(field: &[u8]) -> Vec<u8> {
+fn unescape_octal(field: &[u8]) -> Vec<u8> {
     const DIGITS: usize = 3;
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
@@ -114,7 +114,7 @@ mod tests {
             (String::new(), None),
         ] {
             assert_eq!(
-                mounted(mounts.as_bytes()),
+                find_cgroup2(mounts.as_bytes()),
                 expected.map(PathBuf::from),
                 "{mounts}"
             );

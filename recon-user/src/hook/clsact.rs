@@ -15,7 +15,7 @@ use aya::programs::{ProgramError, TcAttachType};
 use super::Interface;
 
 /// Makes the qdisc ready for the program of that name, and keeps it from being taken for a leftover as long as this process lives.
-pub(super) fn prepare(
+pub(super) fn prepare_qdisc(
     interface: &Interface,
     program: &str,
     direction: TcAttachType,
@@ -25,7 +25,7 @@ pub(super) fn prepare(
         Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => {}
         Err(error) => return Err(error.into()),
     }
-    if let Some(claim) = claim(interface, program)? {
+    if let Some(claim) = claim_interface(interface, program)? {
         remove_leftover(interface, program, direction);
         // Held to the end of the process, whatever that is.
         std::mem::forget(claim);
@@ -34,12 +34,12 @@ pub(super) fn prepare(
 }
 
 /// Removes what is left of a program that this agent may not attach itself: the one before may have had other hooks.
-pub(super) fn clear(
+pub(super) fn clear_leftover(
     interface: &Interface,
     program: &str,
     direction: TcAttachType,
 ) -> Result<(), ProgramError> {
-    let claim = claim(interface, program)?;
+    let claim = claim_interface(interface, program)?;
     if claim.is_some() {
         remove_leftover(interface, program, direction);
     }
@@ -61,7 +61,7 @@ fn remove_leftover(interface: &Interface, program: &str, direction: TcAttachType
 }
 
 /// Takes the interface's name for this process, as long as the socket lives; `None` where another agent has it.
-fn claim(interface: &Interface, program: &str) -> io::Result<Option<UnixDatagram>> {
+fn claim_interface(interface: &Interface, program: &str) -> io::Result<Option<UnixDatagram>> {
     // Abstract addresses are those of a network namespace, as interfaces' numbers are.
     let name = format!("recon/{program}/{}", interface.index);
     match UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name)?) {

@@ -39,11 +39,11 @@ pub struct Interface {
 }
 
 /// The interfaces of these names, or the default ones; see [`super::select`].
-pub(super) fn select(names: &[String]) -> Result<Vec<Interface>, HookError> {
-    choose(list().map_err(HookError::ListInterfaces)?, names)
+pub(super) fn select_interfaces(names: &[String]) -> Result<Vec<Interface>, HookError> {
+    choose_interfaces(list_interfaces().map_err(HookError::ListInterfaces)?, names)
 }
 
-fn choose(all: Vec<Interface>, names: &[String]) -> Result<Vec<Interface>, HookError> {
+fn choose_interfaces(all: Vec<Interface>, names: &[String]) -> Result<Vec<Interface>, HookError> {
     if names.is_empty() {
         return choose_default(all);
     }
@@ -52,7 +52,7 @@ fn choose(all: Vec<Interface>, names: &[String]) -> Result<Vec<Interface>, HookE
         let Some(interface) = all.iter().find(|interface| interface.name == *name) else {
             return Err(HookError::NoSuchInterface {
                 name: name.clone(),
-                known: join(&all),
+                known: join_names(&all),
             });
         };
         if !interface.is_ethernet {
@@ -92,12 +92,14 @@ fn choose_default(all: Vec<Interface>) -> Result<Vec<Interface>, HookError> {
         }
     }
     if chosen.is_empty() {
-        return Err(HookError::NothingToWatch { known: join(&all) });
+        return Err(HookError::NothingToWatch {
+            known: join_names(&all),
+        });
     }
     Ok(chosen)
 }
 
-fn join(all: &[Interface]) -> String {
+fn join_names(all: &[Interface]) -> String {
     let names: Vec<&str> = all
         .iter()
         .map(|interface| interface.name.as_str())
@@ -106,7 +108,7 @@ fn join(all: &[Interface]) -> String {
 }
 
 /// Asks the kernel for all interfaces of this network namespace.
-fn list() -> io::Result<Vec<Interface>> {
+fn list_interfaces() -> io::Result<Vec<Interface>> {
     /// The kernel fills at most this much per message of a dump (NLMSG_GOODSIZE caps it at 32 KiB).
     const DUMP_BUFFER: usize = 32 * 1024;
     let mut socket = Socket::new(NETLINK_ROUTE)?;
@@ -131,7 +133,7 @@ fn list() -> io::Result<Vec<Interface>> {
                 NetlinkPayload::Done(_) => return Ok(interfaces),
                 NetlinkPayload::Error(error) => return Err(error.to_io()),
                 NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
-                    interfaces.push(describe(link))
+                    interfaces.push(interface_from_link(link))
                 }
                 _ => {}
             }
@@ -142,7 +144,7 @@ fn list() -> io::Result<Vec<Interface>> {
     }
 }
 
-fn describe(link: LinkMessage) -> Interface {
+fn interface_from_link(link: LinkMessage) -> Interface {
     let mut interface = Interface {
         index: link.header.index,
         is_up: link.header.flags.contains(LinkFlags::Up),
@@ -166,7 +168,9 @@ fn describe(link: LinkMessage) -> Interface {
                 shows_parent = infos.iter().any(is_stacked);
                 interface.is_veth = infos.contains(&LinkInfo::Kind(InfoKind::Veth));
             }
-            LinkAttribute::Xdp(state) => interface.xdp_program = state.iter().find_map(program),
+            LinkAttribute::Xdp(state) => {
+                interface.xdp_program = state.iter().find_map(xdp_program_id)
+            }
             _ => {}
         }
     }
@@ -187,7 +191,7 @@ fn is_stacked(info: &LinkInfo) -> bool {
     )
 }
 
-fn program(state: &LinkXdp) -> Option<u32> {
+fn xdp_program_id(state: &LinkXdp) -> Option<u32> {
     match state {
         LinkXdp::ProgId(id)
         | LinkXdp::DrvProgId(id)
@@ -213,7 +217,7 @@ mod tests {
 
     fn names(chosen: Result<Vec<Interface>, HookError>) -> String {
         match chosen {
-            Ok(chosen) => join(&chosen),
+            Ok(chosen) => join_names(&chosen),
             Err(error) => format!("error: {error}"),
         }
     }
@@ -247,7 +251,7 @@ mod tests {
                 ..interface(7, "wg0")
             },
         ];
-        assert_eq!(names(choose(all, &[])), "eth0, eth1.7");
+        assert_eq!(names(choose_interfaces(all, &[])), "eth0, eth1.7");
     }
 
     #[test]
@@ -273,13 +277,13 @@ mod tests {
             ),
         ] {
             let asked: Vec<String> = asked.iter().map(|&name| name.to_owned()).collect();
-            assert_eq!(names(choose(all(), &asked)), expected);
+            assert_eq!(names(choose_interfaces(all(), &asked)), expected);
         }
     }
 
     #[test]
     fn the_kernel_lists_loopback() {
-        let all = list().expect("rtnetlink answers everybody");
+        let all = list_interfaces().expect("rtnetlink answers everybody");
         assert!(
             all.iter()
                 .any(|interface| interface.is_loopback && interface.is_ethernet),

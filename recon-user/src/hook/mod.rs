@@ -1,7 +1,7 @@
 //! Hooks: the kernel programs, loaded and attached.
 //!
 //! In: the kernel object built into this binary, the interfaces and the cgroup to watch. Out: programs on their hooks; for each
-//! interface a [`Taken`], and for the host's own processes [`Sockets`], which say what was to be had.
+//! interface a [`AttachedHooks`], and for the host's own processes [`SocketHooks`], which say what was to be had.
 //! The decisions held here: everything that can be known to fail (names, privileges, BPF, a taken XDP hook) is told before anything
 //! is attached; a hook that still can't attach costs its own signals and no more. Socket hooks attach first and inbound hooks last:
 //! a sender is noted before its packet is seen, and answers to what leaves in between are not taken for unsolicited datagrams.
@@ -20,13 +20,13 @@ use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfLoader};
 use thiserror::Error;
 
-use crate::drain::recent_slots;
+use crate::drain::recent_slot_count;
 use crate::seed::seed;
 
-pub use attach::{Egress, Ingress, Taken, XdpChoice};
+pub use attach::{AttachedHooks, Egress, Ingress, XdpChoice};
 pub use cgroup::Cgroup;
 pub use interface::Interface;
-pub use socket::{Missing, Sockets};
+pub use socket::{MissingHook, SocketHooks};
 
 /// Why the hooks can't be had.
 #[derive(Debug, Error)]
@@ -132,7 +132,7 @@ impl Hooks {
     /// # Errors
     /// [`HookError::NoPrivilege`], [`HookError::NoBpf`] or [`HookError::Load`].
     pub fn load(table_entries: u32) -> Result<Self, HookError> {
-        let missing = privilege::missing();
+        let missing = privilege::missing_capabilities();
         if !missing.is_empty() {
             return Err(HookError::NoPrivilege {
                 missing: missing.join(", "),
@@ -146,13 +146,13 @@ impl Hooks {
             .override_global("SEED", &seed, true)
             .override_global("TABLE_ROOM", &table_entries, true)
             .override_global("TC_KNOWS_PROCESS", &knows_process, true)
-            .override_global("OWN_NETNS", &socket::own_network_namespace(), true)
+            .override_global("OWN_NETNS", &socket::own_netns_cookie(), true)
             .map_max_entries("COUNTS_0", table_entries)
             .map_max_entries("COUNTS_1", table_entries)
-            .map_max_entries("RECENT", recent_slots(processors()))
+            .map_max_entries("RECENT", recent_slot_count(processors()))
             .load(OBJECT)
             .map_err(|error| HookError::NoBpf {
-                reason: describe(&error),
+                reason: error_chain(&error),
             })?;
         for name in PROGRAMS {
             let loaded = match ebpf.program_mut(name) {
@@ -162,7 +162,7 @@ impl Hooks {
             };
             loaded.map_err(|error| HookError::Load {
                 program: name,
-                reason: describe(&error),
+                reason: error_chain(&error),
             })?;
         }
         Ok(Self { ebpf })
@@ -181,8 +181,8 @@ impl Hooks {
 
     /// Attaches the socket hooks to a cgroup, and the one that tells of programs, as far as they are to be had. To be called before
     /// [`Hooks::attach`].
-    pub fn attach_sockets(&mut self, cgroup: Option<&Cgroup>) -> Sockets {
-        socket::attach(&mut self.ebpf, cgroup)
+    pub fn attach_sockets(&mut self, cgroup: Option<&Cgroup>) -> SocketHooks {
+        socket::attach_socket_hooks(&mut self.ebpf, cgroup)
     }
 
     /// Attaches to every interface, outbound hooks first.
@@ -193,18 +193,18 @@ impl Hooks {
         &mut self,
         interfaces: &[Interface],
         choice: XdpChoice,
-    ) -> Result<Vec<Taken>, HookError> {
+    ) -> Result<Vec<AttachedHooks>, HookError> {
         let egress: Vec<Egress> = interfaces
             .iter()
-            .map(|interface| attach::egress(&mut self.ebpf, interface))
+            .map(|interface| attach::attach_egress(&mut self.ebpf, interface))
             .collect();
         interfaces
             .iter()
             .zip(egress)
             .map(|(interface, egress)| {
-                Ok(Taken {
+                Ok(AttachedHooks {
                     interface: interface.name.clone(),
-                    ingress: attach::ingress(&mut self.ebpf, interface, choice)?,
+                    ingress: attach::attach_ingress(&mut self.ebpf, interface, choice)?,
                     egress,
                 })
             })
@@ -223,8 +223,8 @@ impl Hooks {
 /// # Errors
 /// [`HookError`] where a name is wrong, an interface can't be watched, none is left, or one has another XDP program where `choice` insists.
 pub fn select(names: &[String], choice: XdpChoice) -> Result<Vec<Interface>, HookError> {
-    let interfaces = interface::select(names)?;
-    attach::check(&interfaces, choice)?;
+    let interfaces = interface::select_interfaces(names)?;
+    attach::check_conflicts(&interfaces, choice)?;
     Ok(interfaces)
 }
 
@@ -234,7 +234,7 @@ fn processors() -> u32 {
 }
 
 /// The error with its causes, which aya keeps apart.
-fn describe(error: &dyn std::error::Error) -> String {
+fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

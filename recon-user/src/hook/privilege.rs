@@ -11,20 +11,20 @@ const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
 
 /// The capabilities that are needed and missing, or an empty list. CAP_SYS_ADMIN includes BPF's two.
-pub(super) fn missing() -> Vec<&'static str> {
+pub(super) fn missing_capabilities() -> Vec<&'static str> {
     // A system without /proc is left to the kernel's own answer.
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    effective(&status).map_or_else(Vec::new, missing_of)
+    parse_effective(&status).map_or_else(Vec::new, missing_from)
 }
 
-fn effective(status: &str) -> Option<u64> {
+fn parse_effective(status: &str) -> Option<u64> {
     let line = status
         .lines()
         .find_map(|line| line.strip_prefix("CapEff:"))?;
     u64::from_str_radix(line.trim(), 16).ok()
 }
 
-fn missing_of(capabilities: u64) -> Vec<&'static str> {
+fn missing_from(capabilities: u64) -> Vec<&'static str> {
     let has = |capability: u32| capabilities & 1 << capability != 0;
     let has_bpf = |capability| has(capability) || has(CAP_SYS_ADMIN);
     [
@@ -53,9 +53,11 @@ mod tests {
             ("CapEff:\t000000c000000000\n", "CAP_NET_ADMIN"),
             ("CapEff:\t0000008000001000\n", "CAP_PERFMON"),
         ] {
-            let missing = effective(status).map(missing_of).expect("a CapEff line");
+            let missing = parse_effective(status)
+                .map(missing_from)
+                .expect("a CapEff line");
             assert_eq!(missing.join(" "), expected, "{status}");
         }
-        assert_eq!(effective("Name: x\n"), None);
+        assert_eq!(parse_effective("Name: x\n"), None);
     }
 }

@@ -1,6 +1,6 @@
 //! The hooks that know processes: a cgroup's socket hooks, and the tracepoint of started programs.
 //!
-//! In: the loaded object and a [`Cgroup`]. Out: [`Sockets`], which says what is watched, and for each hook that is not to be had what
+//! In: the loaded object and a [`Cgroup`]. Out: [`SocketHooks`], which says what is watched, and for each hook that is not to be had what
 //! that costs.
 //! The decisions held here: each of these hooks only adds to what packets tell, so none of them ends the agent; a host whose tracefs is
 //! not mounted gets it mounted for one thread of the agent, in a mount namespace that goes with the thread.
@@ -17,7 +17,7 @@ use aya::programs::{CgroupAttachMode, CgroupSockAddr, Program, ProgramError, Soc
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
-use super::{Cgroup, describe};
+use super::{Cgroup, error_chain};
 
 /// A hook of a cgroup: its program, its name, what is lost without it. In the order in which they attach: a connection that connect4
 /// has noted must be seen by sock_ops, or it would be taken for failed.
@@ -47,7 +47,7 @@ const TRACEFS: &str = "/sys/kernel/tracing";
 
 /// A hook that is not to be had.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Missing {
+pub struct MissingHook {
     /// The hook.
     pub hook: &'static str,
     /// What the kernel says.
@@ -56,7 +56,7 @@ pub struct Missing {
     pub costs: &'static str,
 }
 
-impl fmt::Display for Missing {
+impl fmt::Display for MissingHook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             hook,
@@ -69,16 +69,16 @@ impl fmt::Display for Missing {
 
 /// What is watched of this host's own processes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sockets {
+pub struct SocketHooks {
     /// The cgroup whose sockets are watched.
     pub cgroup: Option<PathBuf>,
     /// The hooks that attached.
     pub attached: Vec<&'static str>,
     /// Those that did not.
-    pub missing: Vec<Missing>,
+    pub missing: Vec<MissingHook>,
 }
 
-impl fmt::Display for Sockets {
+impl fmt::Display for SocketHooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cgroup {
             Some(folder) => write!(f, "sockets of {}: ", folder.display())?,
@@ -91,19 +91,24 @@ impl fmt::Display for Sockets {
     }
 }
 
-impl Sockets {
+impl SocketHooks {
     /// Whether connections that failed are told from others.
     #[must_use]
     pub fn tells_failures(&self) -> bool {
         self.attached.contains(&SOCK_OPS)
     }
 
-    fn note(&mut self, hook: &'static str, costs: &'static str, result: Result<(), String>) {
+    fn record_outcome(
+        &mut self,
+        hook: &'static str,
+        costs: &'static str,
+        result: Result<(), String>,
+    ) {
         match result {
             Ok(()) => self.attached.push(hook),
-            Err(reason) => self.missing.push(Missing {
+            Err(reason) => self.missing.push(MissingHook {
                 hook,
-                reason: one_line(&reason),
+                reason: summarise_reason(&reason),
                 costs,
             }),
         }
@@ -111,24 +116,26 @@ impl Sockets {
 }
 
 /// Attaches all that can be had.
-pub(super) fn attach(ebpf: &mut Ebpf, cgroup: Option<&Cgroup>) -> Sockets {
-    let mut sockets = Sockets {
+pub(super) fn attach_socket_hooks(ebpf: &mut Ebpf, cgroup: Option<&Cgroup>) -> SocketHooks {
+    let mut sockets = SocketHooks {
         cgroup: cgroup.map(|cgroup| cgroup.watched.clone()),
-        ..Sockets::default()
+        ..SocketHooks::default()
     };
     for (program, hook, costs) in CGROUP_HOOKS {
         let result = match cgroup {
-            Some(cgroup) => to_cgroup(ebpf, program, cgroup).map_err(|error| describe(&error)),
+            Some(cgroup) => {
+                attach_to_cgroup(ebpf, program, cgroup).map_err(|error| error_chain(&error))
+            }
             None => Err("cgroup2 is not mounted".to_owned()),
         };
-        sockets.note(hook, costs, result);
+        sockets.record_outcome(hook, costs, result);
     }
-    sockets.note(EXEC_NAME, EXEC_COSTS, to_tracepoint(ebpf));
+    sockets.record_outcome(EXEC_NAME, EXEC_COSTS, attach_to_tracepoint(ebpf));
     sockets
 }
 
 /// The first line of a reason, and of a verifier's log the line that says what is wrong: the last one before its statistics.
-fn one_line(reason: &str) -> String {
+fn summarise_reason(reason: &str) -> String {
     const STATISTICS: [&str; 3] = ["verification time ", "stack depth ", "processed "];
     let mut lines = reason.lines().map(str::trim);
     let first = lines.next().unwrap_or_default();
@@ -150,7 +157,7 @@ pub(super) fn detach_connects(ebpf: &mut Ebpf) {
 }
 
 /// The cookie by which the kernel tells this process's network namespace from others, or 0 where it has none (before Linux 5.14).
-pub(super) fn own_network_namespace() -> u64 {
+pub(super) fn own_netns_cookie() -> u64 {
     let Ok(socket) = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)) else {
         return 0;
     };
@@ -169,7 +176,7 @@ pub(super) fn own_network_namespace() -> u64 {
     if result == 0 { cookie } else { 0 }
 }
 
-fn to_cgroup(ebpf: &mut Ebpf, name: &str, cgroup: &Cgroup) -> Result<(), ProgramError> {
+fn attach_to_cgroup(ebpf: &mut Ebpf, name: &str, cgroup: &Cgroup) -> Result<(), ProgramError> {
     let folder = cgroup.open().map_err(ProgramError::IOError)?;
     // A link (Linux 5.7 and later) always stands beside other programs, of this cgroup and of those below, and takes no flag that
     // says so: despite its name, this mode is the one without flags.
@@ -190,23 +197,23 @@ fn to_cgroup(ebpf: &mut Ebpf, name: &str, cgroup: &Cgroup) -> Result<(), Program
 }
 
 /// Attaches to the tracepoint, on a thread that sees a tracefs.
-fn to_tracepoint(ebpf: &mut Ebpf) -> Result<(), String> {
+fn attach_to_tracepoint(ebpf: &mut Ebpf) -> Result<(), String> {
     let attach = || -> Result<(), String> {
         let program: &mut TracePoint = ebpf
             .program_mut(EXEC)
             .ok_or(ProgramError::UnexpectedProgramType)
             .and_then(TryInto::try_into)
-            .map_err(|error| describe(&error))?;
+            .map_err(|error| error_chain(&error))?;
         // Before tracefs is mounted: where the kernel is locked down for confidentiality, it refuses the program, and Linux 6.12
         // there corrupts its own memory when a tracefs goes.
-        program.load().map_err(|error| describe(&error))?;
+        program.load().map_err(|error| error_chain(&error))?;
         if !Path::new(TRACEFS).join("events").exists() {
             mount_tracefs().map_err(|error| format!("no tracefs can be mounted: {error}"))?;
         }
         program
             .attach("sched", EXEC_NAME)
             .map(drop)
-            .map_err(|error| describe(&error))
+            .map_err(|error| error_chain(&error))
     };
     thread::scope(|scope| {
         let inside = thread::Builder::new().spawn_scoped(scope, attach);
@@ -248,7 +255,7 @@ mod tests {
             ("refused:\nprocessed 0 insns\n", "refused:"),
             ("", ""),
         ] {
-            assert_eq!(one_line(reason), expected);
+            assert_eq!(summarise_reason(reason), expected);
         }
     }
 }

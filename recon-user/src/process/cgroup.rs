@@ -37,7 +37,7 @@ pub struct Membership {
 pub fn membership(path: &str) -> Membership {
     let mut membership = Membership::default();
     for folder in path.strip_suffix(DELETED).unwrap_or(path).split('/') {
-        if let Some(id) = container(folder) {
+        if let Some(id) = container_id(folder) {
             membership.container = Some(id.to_owned());
             break;
         }
@@ -52,7 +52,7 @@ pub fn membership(path: &str) -> Membership {
 }
 
 /// The id of the container whose folder it is.
-fn container(folder: &str) -> Option<&str> {
+fn container_id(folder: &str) -> Option<&str> {
     let name = folder.strip_suffix(".scope").unwrap_or(folder);
     let (runtime, id) = name.split_at_checked(name.len().checked_sub(ID_LENGTH)?)?;
     // containerd names folders `SLICE:cri-containerd:ID` where it was told to use systemd and does not.
@@ -65,8 +65,8 @@ fn container(folder: &str) -> Option<&str> {
 
 /// What a process belongs to, by its /proc/PID/cgroup: the first line that tells of a container, or else of a unit. Version 2 comes
 /// first, then systemd's own hierarchy, then the others of version 1.
-pub(super) fn of_process(text: &str) -> Membership {
-    let mut lines: Vec<_> = text.lines().filter_map(line).collect();
+pub(super) fn membership_of_process(text: &str) -> Membership {
+    let mut lines: Vec<_> = text.lines().filter_map(parse_line).collect();
     lines.sort_by_key(|&(controllers, _)| match controllers {
         "" => 0,
         "name=systemd" => 1,
@@ -86,14 +86,14 @@ pub(super) fn of_process(text: &str) -> Membership {
 }
 
 /// The path of version 2 in a /proc/PID/cgroup.
-pub(super) fn unified(text: &str) -> Option<&str> {
+pub(super) fn unified_path(text: &str) -> Option<&str> {
     text.lines()
-        .filter_map(line)
+        .filter_map(parse_line)
         .find_map(|(controllers, path)| controllers.is_empty().then_some(path))
 }
 
 /// A line `ID:CONTROLLERS:PATH`, as controllers and path, by cgroups(7).
-fn line(line: &str) -> Option<(&str, &str)> {
+fn parse_line(line: &str) -> Option<(&str, &str)> {
     let (_, rest) = line.split_once(':')?;
     rest.split_once(':')
         .filter(|(_, path)| path.starts_with('/'))
@@ -255,7 +255,7 @@ mod tests {
                 container: is_container.then(|| ID.to_owned()),
                 unit: (!unit.is_empty()).then(|| unit.to_owned()),
             };
-            assert_eq!(of_process(&filled(text)), expected, "{text}");
+            assert_eq!(membership_of_process(&filled(text)), expected, "{text}");
         }
     }
 }

@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::cgroup::{Membership, membership, unified};
+use super::cgroup::{Membership, membership, unified_path};
 
 /// Cgroups that are remembered, and folders that one walk sees.
 const MAX_CGROUPS: usize = 1 << 14;
@@ -38,15 +38,17 @@ impl Cgroups {
     }
 
     /// Learns the path of a cgroup from the /proc/PID/cgroup of a process that was there when it executed a program.
-    pub(super) fn learn(&mut self, id: u64, text: &str) {
+    pub(super) fn learn_path(&mut self, id: u64, text: &str) {
         let Some(root) = &self.root else { return };
         if self.known.contains_key(&id) {
             return;
         }
-        let Some(path) = unified(text) else { return };
+        let Some(path) = unified_path(text) else {
+            return;
+        };
         // The process may have been moved since.
         let folder = root.join(path.trim_start_matches('/'));
-        if inode(&folder) == Some(id) {
+        if inode_of(&folder) == Some(id) {
             self.make_room();
             self.known.insert(id, membership(path));
         }
@@ -64,7 +66,7 @@ impl Cgroups {
         if begin < self.rested {
             return Membership::default();
         }
-        let found = walk(root);
+        let found = walk_tree(root);
         self.rested = Instant::now() + begin.elapsed() * WALK_SHARE;
         self.make_room();
         let sought = found
@@ -96,8 +98,8 @@ impl Cgroups {
 }
 
 /// Inode numbers and paths below `root` of all folders, up to a limit.
-fn walk(root: &Path) -> Vec<(u64, String)> {
-    let mut found: Vec<(u64, String)> = inode(root)
+fn walk_tree(root: &Path) -> Vec<(u64, String)> {
+    let mut found: Vec<(u64, String)> = inode_of(root)
         .map(|inode| (inode, String::new()))
         .into_iter()
         .collect();
@@ -125,7 +127,7 @@ fn walk(root: &Path) -> Vec<(u64, String)> {
     found
 }
 
-fn inode(folder: &Path) -> Option<u64> {
+fn inode_of(folder: &Path) -> Option<u64> {
     fs::metadata(folder).ok().map(|metadata| metadata.ino())
 }
 
@@ -142,7 +144,7 @@ mod tests {
         let make = |path: &str| {
             let folder = root.join(path);
             fs::create_dir_all(&folder).expect("a folder");
-            inode(&folder).expect("it is there")
+            inode_of(&folder).expect("it is there")
         };
         let service = make("system.slice/nginx.service");
         let scope = make(&format!("system.slice/docker-{ID}.scope/init.scope"));
@@ -172,14 +174,14 @@ mod tests {
     fn paths_are_learnt_from_processes() {
         let root = tempfile::tempdir().expect("a folder");
         fs::create_dir(root.path().join("a.service")).expect("a folder");
-        let id = inode(&root.path().join("a.service")).expect("it is there");
+        let id = inode_of(&root.path().join("a.service")).expect("it is there");
         let mut cgroups = Cgroups::new(Some(root.path().to_owned()));
         // Processes that were moved meanwhile, to a cgroup that is there or not.
         for text in ["0::/b.service\n", "0::/\n", "1:cpu:/a.service\n", ""] {
-            cgroups.learn(id, text);
+            cgroups.learn_path(id, text);
             assert!(cgroups.known.is_empty(), "{text}");
         }
-        cgroups.learn(id, "0::/a.service\n");
+        cgroups.learn_path(id, "0::/a.service\n");
         fs::remove_dir(root.path().join("a.service")).expect("gone");
         assert_eq!(cgroups.membership(id).unit.as_deref(), Some("a.service"));
     }

@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::proc;
-use super::socket::{End, LISTEN, SYN_RECV, Socket, inode, parse};
+use super::socket::{Endpoint, LISTEN, SYN_RECV, TcpSocket, parse_row, parse_socket_inode};
 
 /// The tables of TCP's sockets below /proc. `net` is the network namespace of the agent: `self/net`.
 const TABLES: [&str; 2] = ["net/tcp", "net/tcp6"];
@@ -37,12 +37,15 @@ impl Listeners {
     /// The process that accepts connections to that address and port: by a socket of the address itself, else of all of IPv4 (for an
     /// IPv4 address), else of all of IPv6, which serves IPv4 as well. Costs a look at what every process has open.
     #[must_use]
-    pub fn listener(&self, local: IpAddr, port: u16) -> Option<u32> {
+    pub fn find_listener(&self, local: IpAddr, port: u16) -> Option<u32> {
         let local = local.to_canonical();
         let mut best = None;
         let mut inodes = Vec::new();
-        for socket in TABLES.iter().flat_map(|table| self.listening(table)) {
-            let fit = fit(socket.local, local, port);
+        for socket in TABLES
+            .iter()
+            .flat_map(|table| self.listening_sockets(table))
+        {
+            let fit = rank_fit(socket.local, local, port);
             if fit.is_none() || fit < best {
                 continue;
             }
@@ -52,67 +55,67 @@ impl Listeners {
             best = fit;
             inodes.push(socket.inode);
         }
-        self.holder(&inodes)
+        self.find_holder(&inodes)
     }
 
     /// The process that has the connection between these two ends, in whatever state. None while the server has not accepted it.
     #[must_use]
     pub fn owner(&self, local: (IpAddr, u16), remote: (IpAddr, u16)) -> Option<u32> {
-        let canonical = |(address, port): End| (address.to_canonical(), port);
+        let canonical = |(address, port): Endpoint| (address.to_canonical(), port);
         let ends = (canonical(local), canonical(remote));
         let socket = TABLES
             .iter()
-            .flat_map(|table| self.sockets(table))
+            .flat_map(|table| self.read_sockets(table))
             .find(|socket| {
                 (socket.local, socket.remote) == ends && socket.state != LISTEN && socket.inode != 0
             })?;
-        self.holder(&[socket.inode])
+        self.find_holder(&[socket.inode])
     }
 
     /// The sockets that listen. The kernel tells of them first, and there can be a hundred thousand others behind.
-    fn listening(&self, table: &str) -> impl Iterator<Item = Socket> {
-        self.sockets(table)
+    fn listening_sockets(&self, table: &str) -> impl Iterator<Item = TcpSocket> {
+        self.read_sockets(table)
             .take_while(|socket| matches!(socket.state, LISTEN | SYN_RECV))
             .filter(|socket| socket.state == LISTEN)
     }
 
-    fn sockets(&self, table: &str) -> impl Iterator<Item = Socket> {
+    fn read_sockets(&self, table: &str) -> impl Iterator<Item = TcpSocket> {
         File::open(self.proc_root.join(table))
             .into_iter()
             .flat_map(|file| BufReader::new(file).split(b'\n').map_while(Result::ok))
-            .filter_map(|line| parse(&line))
+            .filter_map(|line| parse_row(&line))
     }
 
     /// The process that one of the sockets is for.
-    fn holder(&self, inodes: &[u64]) -> Option<u32> {
+    fn find_holder(&self, inodes: &[u64]) -> Option<u32> {
         if inodes.is_empty() {
             return None;
         }
-        let holders = proc::all(&self.proc_root)
+        let holders = proc::list_pids(&self.proc_root)
             .filter(|&pid| self.holds(pid, inodes))
             .collect();
-        self.choose(holders)
+        self.choose_holder(holders)
     }
 
     /// Whether the process has one of the sockets open.
     fn holds(&self, pid: u32, inodes: &[u64]) -> bool {
-        fs::read_dir(proc::folder(&self.proc_root, pid).join("fd"))
+        fs::read_dir(proc::pid_folder(&self.proc_root, pid).join("fd"))
             .into_iter()
             .flatten()
             .flatten()
             .filter_map(|entry| fs::read_link(entry.path()).ok())
-            .filter_map(|target| inode(target.as_os_str().as_bytes()))
+            .filter_map(|target| parse_socket_inode(target.as_os_str().as_bytes()))
             .any(|inode| inodes.contains(&inode))
     }
 
     /// Of processes that hold a socket: none that passes it on, none that has it from its parent, and then the lowest id.
-    fn choose(&self, holders: Vec<u32>) -> Option<u32> {
+    fn choose_holder(&self, holders: Vec<u32>) -> Option<u32> {
         if let [only] = holders[..] {
             return Some(only);
         }
         let stats: Vec<_> = holders
             .iter()
-            .map(|&pid| (pid, proc::stat(&self.proc_root, pid)))
+            .map(|&pid| (pid, proc::read_stat(&self.proc_root, pid)))
             .collect();
         let is_manager = |pid: u32| {
             pid == 1
@@ -135,22 +138,22 @@ impl Listeners {
 
 /// How well a listening socket fits the address that is asked for, the best last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Fit {
+enum ListenerFit {
     AllOfV6,
     AllOfV4,
     Address,
 }
 
-fn fit(socket: End, local: IpAddr, port: u16) -> Option<Fit> {
+fn rank_fit(socket: Endpoint, local: IpAddr, port: u16) -> Option<ListenerFit> {
     let (address, socket_port) = socket;
     if socket_port != port {
         None
     } else if address == local {
-        Some(Fit::Address)
+        Some(ListenerFit::Address)
     } else if address == Ipv4Addr::UNSPECIFIED && local.is_ipv4() {
-        Some(Fit::AllOfV4)
+        Some(ListenerFit::AllOfV4)
     } else if address == Ipv6Addr::UNSPECIFIED {
-        Some(Fit::AllOfV6)
+        Some(ListenerFit::AllOfV6)
     } else {
         None
     }
@@ -223,7 +226,7 @@ mod tests {
             ("127.0.0.1", 82, None),
             ("127.0.0.1", 9, None),
         ] {
-            let listener = listeners.listener(ip(address), port);
+            let listener = listeners.find_listener(ip(address), port);
             assert_eq!(listener, pid, "{address} {port}");
         }
         let owner =
@@ -267,7 +270,7 @@ mod tests {
                 tree.link(&format!("{pid}/fd/0"), "/dev/null");
                 tree.link(&format!("{pid}/fd/3"), "socket:[7]");
             }
-            let listener = Listeners::new(tree.path()).listener(ip("127.0.0.1"), 80);
+            let listener = Listeners::new(tree.path()).find_listener(ip("127.0.0.1"), 80);
             assert_eq!(listener, Some(expected), "{holders:?}");
         }
     }
@@ -276,11 +279,11 @@ mod tests {
     fn nothing_and_garbage() {
         let tree = Tree::new();
         let listeners = Listeners::new(tree.path());
-        assert_eq!(listeners.listener(ip("127.0.0.1"), 80), None);
+        assert_eq!(listeners.find_listener(ip("127.0.0.1"), 80), None);
         tree.write("net/tcp", b"\xff\0\n\n: : : :\nsl local");
         tree.write("net/tcp6/file", b"");
         tree.write("5/fd", b"no folder");
-        assert_eq!(listeners.listener(ip("127.0.0.1"), 80), None);
+        assert_eq!(listeners.find_listener(ip("127.0.0.1"), 80), None);
         assert_eq!(listeners.owner((ip("::1"), 1), (ip("::1"), 2)), None);
     }
 
@@ -296,7 +299,7 @@ mod tests {
             let port = listener.local_addr().expect("it is bound").port();
             for address in asked {
                 assert_eq!(
-                    listeners.listener(ip(address), port),
+                    listeners.find_listener(ip(address), port),
                     this,
                     "{bound} {address}"
                 );

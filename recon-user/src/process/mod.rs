@@ -19,7 +19,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use recon_common::Executed;
+use recon_common::ExecEvent;
 use recon_common::process::FILENAME_LENGTH;
 
 pub use cgroup::{Membership, membership};
@@ -27,7 +27,7 @@ pub use listener::Listeners;
 pub use text::visible;
 
 use hierarchy::Cgroups;
-use proc::Found;
+use proc::ProcFiles;
 
 /// The share of the records that makes room at once.
 const EVICTED_SHARE: usize = 8;
@@ -58,9 +58,9 @@ pub struct Process {
 
 /// What is kept of one id.
 #[derive(Debug)]
-struct Record {
+struct ProcessRecord {
     process: Process,
-    /// What its program may be called, see [`tool::names`].
+    /// What its program may be called, see [`tool::program_names`].
     names: Vec<String>,
     /// When it started. None for one that was gone before it could be read.
     start: Option<u64>,
@@ -72,18 +72,18 @@ struct Record {
 
 /// The processes of this host, with those that are gone, bounded in number. Most take up to 1 KiB each.
 #[derive(Debug)]
-pub struct Processes {
+pub struct ProcessTable {
     proc_root: PathBuf,
     limit: usize,
     cgroups: Cgroups,
-    records: HashMap<u32, Record>,
+    records: HashMap<u32, ProcessRecord>,
     /// How many uses there have been.
     uses: u64,
     evicted: u64,
     trusted_for: Duration,
 }
 
-impl Processes {
+impl ProcessTable {
     /// Looks up below that root of /proc and keeps up to `limit` processes, at least one.
     #[must_use]
     pub fn new(proc_root: impl Into<PathBuf>, limit: usize) -> Self {
@@ -106,20 +106,20 @@ impl Processes {
     }
 
     /// Notes that a process has executed a program, which replaces what was known of it.
-    pub fn executed(&mut self, executed: &Executed) {
-        let pid = executed.process;
-        let found = proc::read(&self.proc_root, pid);
+    pub fn record_exec(&mut self, executed: &ExecEvent) {
+        let pid = executed.pid;
+        let found = proc::read_process(&self.proc_root, pid);
         let membership = match found.as_ref().and_then(|found| found.cgroups.as_deref()) {
             Some(cgroups) => {
-                self.cgroups.learn(executed.cgroup, cgroups);
-                cgroup::of_process(cgroups)
+                self.cgroups.learn_path(executed.cgroup, cgroups);
+                cgroup::membership_of_process(cgroups)
             }
             None => self.cgroups.membership(executed.cgroup),
         };
         let filename = until_zero(&executed.filename);
         // The end of a path that was cut is not a file's name.
         let file = Some(filename).filter(|path| path.len() + 1 < FILENAME_LENGTH);
-        let mut record = Record::new(pid, found, membership, file);
+        let mut record = ProcessRecord::new(pid, found, membership, file);
         let process = &mut record.process;
         process.user = Some(executed.user);
         let text = |bytes: &[u8]| (!bytes.is_empty()).then(|| visible(bytes));
@@ -134,14 +134,14 @@ impl Processes {
 
     /// The process of that id. One of which nothing is known has only its id; 0 is the kernel's word for an unknown one.
     pub fn get(&mut self, pid: u32) -> Process {
-        self.known(pid).cloned().unwrap_or(Process {
+        self.find(pid).cloned().unwrap_or(Process {
             pid,
             ..Process::default()
         })
     }
 
     /// The process of that id, where something is known of it.
-    pub fn known(&mut self, pid: u32) -> Option<&Process> {
+    pub fn find(&mut self, pid: u32) -> Option<&Process> {
         self.record(pid).map(|record| &record.process)
     }
 
@@ -159,7 +159,7 @@ impl Processes {
     }
 
     /// The record of the process that has or had that id last, read anew where it is not.
-    fn record(&mut self, pid: u32) -> Option<&Record> {
+    fn record(&mut self, pid: u32) -> Option<&ProcessRecord> {
         if pid == 0 {
             return None;
         }
@@ -169,19 +169,20 @@ impl Processes {
                 return true;
             }
             record.checked = now;
-            proc::stat(&self.proc_root, pid).is_none_or(|stat| record.start == Some(stat.start))
+            proc::read_stat(&self.proc_root, pid)
+                .is_none_or(|stat| record.start == Some(stat.start))
         });
         if !is_same {
-            let found = proc::read(&self.proc_root, pid);
+            let found = proc::read_process(&self.proc_root, pid);
             let membership = found
                 .as_ref()
                 .and_then(|found| found.cgroups.as_deref())
-                .map(cgroup::of_process)
+                .map(cgroup::membership_of_process)
                 .unwrap_or_default();
             let is_there = found.is_some();
-            let mut record = Record::new(pid, found, membership, None);
+            let mut record = ProcessRecord::new(pid, found, membership, None);
             if is_there {
-                record.process.user = proc::user(&self.proc_root, pid);
+                record.process.user = proc::read_user(&self.proc_root, pid);
             }
             self.keep(record);
         }
@@ -191,7 +192,7 @@ impl Processes {
         Some(record)
     }
 
-    fn keep(&mut self, mut record: Record) {
+    fn keep(&mut self, mut record: ProcessRecord) {
         let pid = record.process.pid;
         if self.records.len() >= self.limit && !self.records.contains_key(&pid) {
             self.make_room();
@@ -204,9 +205,10 @@ impl Processes {
     /// Drops an eighth of the records: those that tell nothing first, then those of processes that are gone, then the others, and of
     /// each the longest unused.
     fn make_room(&mut self) {
-        let alive: HashSet<u32> = proc::all(&self.proc_root).collect();
-        let rank =
-            |pid: &u32, record: &Record| (record.is_known(), alive.contains(pid), record.used);
+        let alive: HashSet<u32> = proc::list_pids(&self.proc_root).collect();
+        let rank = |pid: &u32, record: &ProcessRecord| {
+            (record.is_known(), alive.contains(pid), record.used)
+        };
         let mut ranks: Vec<_> = self
             .records
             .iter()
@@ -222,9 +224,14 @@ impl Processes {
     }
 }
 
-impl Record {
+impl ProcessRecord {
     /// What was found of the process, where it executed `file`.
-    fn new(pid: u32, found: Option<Found>, membership: Membership, file: Option<&[u8]>) -> Self {
+    fn new(
+        pid: u32,
+        found: Option<ProcFiles>,
+        membership: Membership,
+        file: Option<&[u8]>,
+    ) -> Self {
         let mut process = Process {
             pid,
             container: membership.container,
@@ -247,7 +254,7 @@ impl Record {
             arguments = found.arguments;
         }
         Self {
-            names: tool::names(file, executable.as_deref(), &arguments),
+            names: tool::program_names(file, executable.as_deref(), &arguments),
             process,
             start,
             checked: Instant::now(),

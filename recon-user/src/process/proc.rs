@@ -18,7 +18,7 @@ pub(super) const DELETED: &str = " (deleted)";
 
 /// What /proc/PID/stat says.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Stat {
+pub(super) struct ProcStat {
     /// The task's name.
     pub(super) name: Vec<u8>,
     /// The parent's id.
@@ -29,8 +29,8 @@ pub(super) struct Stat {
 
 /// What there is to know of a process.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) stat: Stat,
+pub(super) struct ProcFiles {
+    pub(super) stat: ProcStat,
     /// The executable's path.
     pub(super) executable: Option<Vec<u8>>,
     /// Its arguments, `argv[0]` first. None where it has none, as the kernel's own threads.
@@ -39,33 +39,39 @@ pub(super) struct Found {
     pub(super) cgroups: Option<String>,
 }
 
-/// Reads all of a process that it has [`Found`].
-pub(super) fn read(root: &Path, pid: u32) -> Option<Found> {
-    let stat = stat(root, pid)?;
-    let folder = folder(root, pid);
+/// Reads all of a process that it has [`ProcFiles`].
+pub(super) fn read_process(root: &Path, pid: u32) -> Option<ProcFiles> {
+    let stat = read_stat(root, pid)?;
+    let folder = pid_folder(root, pid);
     let executable = fs::read_link(folder.join("exe")).ok();
-    let arguments = contents(&folder.join("cmdline"), COMMAND_LINE_LENGTH + 1);
-    let cgroups = contents(&folder.join("cgroup"), FILE_LENGTH);
-    Some(Found {
+    let arguments = read_limited(&folder.join("cmdline"), COMMAND_LINE_LENGTH + 1);
+    let cgroups = read_limited(&folder.join("cgroup"), FILE_LENGTH);
+    Some(ProcFiles {
         stat,
-        executable: executable.map(|path| without_deleted(path.into_os_string().into_vec())),
+        executable: executable.map(|path| strip_deleted(path.into_os_string().into_vec())),
         arguments: arguments.as_deref().map_or_else(Vec::new, parse_arguments),
         cgroups: cgroups.map(|text| String::from_utf8_lossy(&text).into_owned()),
     })
 }
 
 /// Reads when a process started, its name and parent.
-pub(super) fn stat(root: &Path, pid: u32) -> Option<Stat> {
-    parse_stat(&contents(&folder(root, pid).join("stat"), FILE_LENGTH)?)
+pub(super) fn read_stat(root: &Path, pid: u32) -> Option<ProcStat> {
+    parse_stat(&read_limited(
+        &pid_folder(root, pid).join("stat"),
+        FILE_LENGTH,
+    )?)
 }
 
 /// Reads the real user id of a process.
-pub(super) fn user(root: &Path, pid: u32) -> Option<u32> {
-    parse_user(&contents(&folder(root, pid).join("status"), FILE_LENGTH)?)
+pub(super) fn read_user(root: &Path, pid: u32) -> Option<u32> {
+    parse_user(&read_limited(
+        &pid_folder(root, pid).join("status"),
+        FILE_LENGTH,
+    )?)
 }
 
 /// The ids of all processes there are.
-pub(super) fn all(root: &Path) -> impl Iterator<Item = u32> {
+pub(super) fn list_pids(root: &Path) -> impl Iterator<Item = u32> {
     fs::read_dir(root)
         .into_iter()
         .flatten()
@@ -74,11 +80,11 @@ pub(super) fn all(root: &Path) -> impl Iterator<Item = u32> {
 }
 
 /// The folder of a process.
-pub(super) fn folder(root: &Path, pid: u32) -> PathBuf {
+pub(super) fn pid_folder(root: &Path, pid: u32) -> PathBuf {
     root.join(pid.to_string())
 }
 
-fn contents(path: &Path, limit: usize) -> Option<Vec<u8>> {
+fn read_limited(path: &Path, limit: usize) -> Option<Vec<u8>> {
     // Most are short, and fit what is asked for first.
     let mut contents = Vec::with_capacity(1024);
     let file = File::open(path).ok()?;
@@ -87,7 +93,7 @@ fn contents(path: &Path, limit: usize) -> Option<Vec<u8>> {
 }
 
 /// By proc_pid_stat(5). The name may hold anything, also `)` and line feeds: what follows its last `)` are numbers.
-fn parse_stat(text: &[u8]) -> Option<Stat> {
+fn parse_stat(text: &[u8]) -> Option<ProcStat> {
     // Places behind the name, of fields 4 and 22.
     const PARENT: usize = 4 - 3;
     const START: usize = 22 - 3;
@@ -97,7 +103,7 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
     let mut fields = str::from_utf8(text.get(to + 1..)?).ok()?.split_whitespace();
     let parent = fields.nth(PARENT)?.parse().ok()?;
     let start = fields.nth(START - PARENT - 1)?.parse().ok()?;
-    Some(Stat {
+    Some(ProcStat {
         name,
         // The first process and the kernel's first thread have none.
         parent: Some(parent).filter(|&parent| parent != 0),
@@ -131,7 +137,7 @@ fn parse_arguments(text: &[u8]) -> Vec<Vec<u8>> {
     arguments
 }
 
-fn without_deleted(mut path: Vec<u8>) -> Vec<u8> {
+fn strip_deleted(mut path: Vec<u8>) -> Vec<u8> {
     if path.ends_with(DELETED.as_bytes()) {
         path.truncate(path.len() - DELETED.len());
     }
@@ -157,7 +163,7 @@ mod tests {
             "\u{fffd}",
         ] {
             let stat = parse_stat(format!("12 ({name}) {rest}\n").as_bytes());
-            let expected = Stat {
+            let expected = ProcStat {
                 name: name.as_bytes().to_vec(),
                 parent: Some(77),
                 start: 4242,
@@ -239,28 +245,31 @@ mod tests {
             ("(deleted)", "(deleted)"),
             ("", ""),
         ] {
-            assert_eq!(without_deleted(path.into()), expected.as_bytes());
+            assert_eq!(strip_deleted(path.into()), expected.as_bytes());
         }
     }
 
     #[test]
     fn what_is_missing_is_none() {
         let root = tempfile::tempdir().expect("a folder");
-        assert!(read(root.path(), 1).is_none());
-        assert_eq!((user(root.path(), 1), all(root.path()).count()), (None, 0));
-        assert_eq!(all(&root.path().join("none")).count(), 0);
+        assert!(read_process(root.path(), 1).is_none());
+        assert_eq!(
+            (read_user(root.path(), 1), list_pids(root.path()).count()),
+            (None, 0)
+        );
+        assert_eq!(list_pids(&root.path().join("none")).count(), 0);
         for name in ["1", "self", "02x", "4294967296", "-3"] {
             fs::create_dir(root.path().join(name)).expect("a folder");
         }
-        assert_eq!(all(root.path()).collect::<Vec<_>>(), [1]);
-        assert!(read(root.path(), 1).is_none());
+        assert_eq!(list_pids(root.path()).collect::<Vec<_>>(), [1]);
+        assert!(read_process(root.path(), 1).is_none());
         // A folder in a file's place.
         fs::create_dir(root.path().join("1/stat")).expect("a folder");
-        assert!(read(root.path(), 1).is_none());
+        assert!(read_process(root.path(), 1).is_none());
         fs::remove_dir(root.path().join("1/stat")).expect("a folder");
         let stat = "1 (a) S 1 5 5 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 4";
         fs::write(root.path().join("1/stat"), stat).expect("a file");
-        let found = read(root.path(), 1).expect("a stat is enough");
+        let found = read_process(root.path(), 1).expect("a stat is enough");
         assert_eq!(
             (found.executable, found.arguments.len(), found.cgroups),
             (None, 0, None)

@@ -1,6 +1,6 @@
 //! Rows of the kernel's tables of TCP sockets, and the names of open sockets.
 //!
-//! In: a line of /proc/net/tcp or tcp6, or where a link of /proc/PID/fd points to. Out: a [`Socket`], or its inode number.
+//! In: a line of /proc/net/tcp or tcp6, or where a link of /proc/PID/fd points to. Out: a [`TcpSocket`], or its inode number.
 //! The decision held here: an IPv4 address is IPv4, also where an IPv6 socket has it mapped.
 
 use std::net::IpAddr;
@@ -9,32 +9,32 @@ use std::net::IpAddr;
 pub(super) const SYN_RECV: u8 = 3;
 pub(super) const LISTEN: u8 = 10;
 /// One end of a connection: an address and a port.
-pub(super) type End = (IpAddr, u16);
+pub(super) type Endpoint = (IpAddr, u16);
 
 /// A row of the table of sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Socket {
-    pub(super) local: End,
-    pub(super) remote: End,
+pub(super) struct TcpSocket {
+    pub(super) local: Endpoint,
+    pub(super) remote: Endpoint,
     pub(super) state: u8,
     pub(super) inode: u64,
 }
 
 /// A row of the kernel's tables, by proc_pid_net(5). The heading is none.
-pub(super) fn parse(line: &[u8]) -> Option<Socket> {
+pub(super) fn parse_row(line: &[u8]) -> Option<TcpSocket> {
     // Columns between the state and the inode: queues, timer, retransmissions, user, probes.
     const BETWEEN: usize = 5;
     let mut columns = str::from_utf8(line).ok()?.split_ascii_whitespace().skip(1);
-    Some(Socket {
-        local: end(columns.next()?)?,
-        remote: end(columns.next()?)?,
+    Some(TcpSocket {
+        local: parse_endpoint(columns.next()?)?,
+        remote: parse_endpoint(columns.next()?)?,
         state: u8::from_str_radix(columns.next()?, 16).ok()?,
         inode: columns.nth(BETWEEN)?.parse().ok()?,
     })
 }
 
 /// `ADDRESS:PORT`, the address as words of 32 bits in the machine's own order.
-fn end(text: &str) -> Option<End> {
+fn parse_endpoint(text: &str) -> Option<Endpoint> {
     const WORD_DIGITS: usize = 8;
     const V6_DIGITS: usize = 4 * WORD_DIGITS;
     let (address, port) = text.split_once(':')?;
@@ -56,7 +56,7 @@ fn end(text: &str) -> Option<End> {
 }
 
 /// The inode of `socket:[INODE]`.
-pub(super) fn inode(target: &[u8]) -> Option<u64> {
+pub(super) fn parse_socket_inode(target: &[u8]) -> Option<u64> {
     let inode = target.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
     str::from_utf8(inode).ok()?.parse().ok()
 }
@@ -99,13 +99,16 @@ mod tests {
             ("é00007F:1F90 00000000:0000 0A", None),
             ("0100007F:1F90 00000000:0000 100", None),
         ] {
-            let socket = parse(format!("   0: {ends} {rest}").as_bytes());
-            let expected = expected.map(|(local, local_port, remote, remote_port, state)| Socket {
-                local: (ip(local), local_port),
-                remote: (ip(remote), remote_port),
-                state,
-                inode: 4242,
-            });
+            let socket = parse_row(format!("   0: {ends} {rest}").as_bytes());
+            let expected =
+                expected.map(
+                    |(local, local_port, remote, remote_port, state)| TcpSocket {
+                        local: (ip(local), local_port),
+                        remote: (ip(remote), remote_port),
+                        state,
+                        inode: 4242,
+                    },
+                );
             assert_eq!(socket, expected, "{ends}");
         }
         for line in [
@@ -114,7 +117,7 @@ mod tests {
             b"\xff",
             b"0: 0100007F:1F90 00000000:0000 0A 0 0 0 0 0 x",
         ] {
-            assert_eq!(parse(line), None, "{}", line.escape_ascii());
+            assert_eq!(parse_row(line), None, "{}", line.escape_ascii());
         }
         for (target, inode) in [
             ("socket:[12]", Some(12)),
@@ -123,7 +126,7 @@ mod tests {
             ("pipe:[12]", None),
             ("/tmp/socket:[12]", None),
         ] {
-            assert_eq!(super::inode(target.as_bytes()), inode);
+            assert_eq!(parse_socket_inode(target.as_bytes()), inode);
         }
     }
 }

@@ -61,7 +61,7 @@ const JAVA: [&str; 2] = ["java", "javaw"];
 
 /// The names of a program: of `executed`, the file that was asked for (of a script that is the script's), and of `executable`, the
 /// one that runs; and where that is an interpreter, of what it runs by `arguments`, the first of which is `argv[0]`.
-pub(super) fn names(
+pub(super) fn program_names(
     executed: Option<&[u8]>,
     executable: Option<&[u8]>,
     arguments: &[Vec<u8>],
@@ -72,25 +72,25 @@ pub(super) fn names(
         .into_iter()
         .chain(executed.clone())
         .collect();
-    let interpreter = names.iter().find_map(|name| interpreter(name));
+    let interpreter = names.iter().find_map(|name| find_interpreter(name));
     let is_java = names.iter().any(|name| JAVA.contains(&name.as_str()));
     let arguments = arguments.get(1..).unwrap_or_default();
     // A process that was gone too early to tell its executable may have been an interpreter.
     if (interpreter.is_some() || executable.is_none())
         && let Some(executed) = executed
     {
-        names.push(before(&executed, &['.']));
+        names.push(text_before(&executed, &['.']));
     }
-    if let Some(script) = interpreter.and_then(|interpreter| interpreter.script(arguments)) {
+    if let Some(script) = interpreter.and_then(|interpreter| interpreter.find_script(arguments)) {
         let script = base_name(script);
-        names.push(before(&script, &['.']));
+        names.push(text_before(&script, &['.']));
         names.push(script);
     }
-    if is_java && let Some(jar) = jar(arguments) {
-        names.push(before(&base_name(jar), &['-', '.']));
+    if is_java && let Some(jar) = find_jar(arguments) {
+        names.push(text_before(&base_name(jar), &['-', '.']));
     }
     for name in &mut names {
-        *name = without_exe(name).to_owned();
+        *name = strip_exe(name).to_owned();
     }
     names.retain(|name| !name.is_empty());
     names.sort_unstable();
@@ -100,7 +100,7 @@ pub(super) fn names(
 
 impl Interpreter {
     /// The script that the arguments behind `argv[0]` name. A module, as of `python -m`, counts as one.
-    fn script<'a>(&self, arguments: &'a [Vec<u8>]) -> Option<&'a [u8]> {
+    fn find_script<'a>(&self, arguments: &'a [Vec<u8>]) -> Option<&'a [u8]> {
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
             let is = |option: &&str| argument == option.as_bytes();
@@ -129,7 +129,7 @@ impl Interpreter {
 }
 
 /// The interpreter of that file name, such as `python3.11`.
-fn interpreter(name: &str) -> Option<&'static Interpreter> {
+fn find_interpreter(name: &str) -> Option<&'static Interpreter> {
     INTERPRETERS.iter().find(|interpreter| {
         name.strip_prefix(interpreter.name).is_some_and(|version| {
             version.is_empty() || version.starts_with(|c: char| c.is_ascii_digit() || c == '-')
@@ -137,7 +137,7 @@ fn interpreter(name: &str) -> Option<&'static Interpreter> {
     })
 }
 
-fn jar(arguments: &[Vec<u8>]) -> Option<&[u8]> {
+fn find_jar(arguments: &[Vec<u8>]) -> Option<&[u8]> {
     let option = arguments.iter().position(|argument| argument == b"-jar")?;
     arguments.get(option + 1).map(Vec::as_slice)
 }
@@ -148,11 +148,11 @@ fn base_name(path: &[u8]) -> String {
 }
 
 /// What is before the first of the `ends`.
-fn before(name: &str, ends: &[char]) -> String {
+fn text_before(name: &str, ends: &[char]) -> String {
     name.split(ends).next().unwrap_or(name).to_owned()
 }
 
-fn without_exe(name: &str) -> &str {
+fn strip_exe(name: &str) -> &str {
     const EXE: &str = ".exe";
     let start = name.len().saturating_sub(EXE.len());
     match name.split_at_checked(start) {
@@ -240,7 +240,7 @@ mod tests {
                 .split_terminator(' ')
                 .map(|argument| argument.as_bytes().to_vec())
                 .collect();
-            let names = names(some(executed), some(executable), &arguments);
+            let names = program_names(some(executed), some(executable), &arguments);
             assert_eq!(names.join(" "), expected, "{executed} {executable}");
         }
     }
@@ -256,7 +256,7 @@ mod tests {
             ("日本語", "日本語"),
             ("", ""),
         ] {
-            assert_eq!(without_exe(name), expected);
+            assert_eq!(strip_exe(name), expected);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the kernel knows beyond the packet at hand: flows of either side's making, and this host's sockets.
 //!
-//! In: a [`Flow`]. Out: the answers that [`recon_common::Memory`] asks for, the same for every hook.
+//! In: a [`Flow`]. Out: the answers that [`recon_common::FlowState`] asks for, the same for every hook.
 //! The decision held here: FIN+ACK is looked up among the sockets (once a connection, about as dear as the stack's own look-up),
 //! and one that the host would forward is left alone, since a guest's sockets can't be seen from here.
 
@@ -17,7 +17,7 @@ use aya_ebpf::helpers::{bpf_fib_lookup, bpf_sk_release, bpf_skc_lookup_tcp};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
 use recon_common::flow::FLOW_SLOTS;
-use recon_common::{Flow, Memory};
+use recon_common::{Flow, FlowState};
 
 use crate::sender;
 
@@ -41,35 +41,35 @@ const AF_INET6: u8 = 10;
 const PROTOCOL_TCP: u8 = 6;
 
 /// The kernel's memory, as asked from the hook that `context` belongs to.
-pub(crate) struct Kernel {
+pub(crate) struct KernelFlowState {
     /// The program's context, which the look-up helpers take the network namespace from.
     pub(crate) context: *mut c_void,
     /// Which program that is.
-    pub(crate) hook: Hook,
+    pub(crate) hook: PacketHook,
 }
 
 /// The hooks on packets.
 #[derive(Clone, Copy)]
-pub(crate) enum Hook {
+pub(crate) enum PacketHook {
     Xdp,
     Ingress,
     Egress,
 }
 
-impl Memory for Kernel {
+impl FlowState for KernelFlowState {
     #[inline(always)]
-    fn remember(&self, flow: &Flow) -> bool {
-        mark(&FLOWS, flow)
+    fn expect_answers(&self, flow: &Flow) -> bool {
+        set_mark(&FLOWS, flow)
     }
 
     #[inline(always)]
-    fn expects(&self, flow: &Flow) -> bool {
+    fn expects_answers(&self, flow: &Flow) -> bool {
         is_marked(&FLOWS, flow)
     }
 
     #[inline(always)]
-    fn note_reached(&self, flow: &Flow) {
-        mark(&REACHED, flow);
+    fn mark_reached(&self, flow: &Flow) {
+        set_mark(&REACHED, flow);
     }
 
     #[inline(always)]
@@ -83,9 +83,9 @@ impl Memory for Kernel {
     }
 
     #[inline(always)]
-    fn sender(&self) -> u32 {
+    fn sender_pid(&self) -> u32 {
         match self.interface() {
-            0 => sender::of_packet(self.context),
+            0 => sender::packet_sender(self.context),
             _ => 0,
         }
     }
@@ -93,7 +93,7 @@ impl Memory for Kernel {
 
 /// Leaves the flow's mark in its slot. Returns whether it was not there.
 #[inline(always)]
-fn mark(marks: &Array<u32>, flow: &Flow) -> bool {
+fn set_mark(marks: &Array<u32>, flow: &Flow) -> bool {
     let (slot, fingerprint) = flow.fingerprint(SEED.load());
     let Some(mark) = marks.get_ptr_mut(slot) else {
         return false;
@@ -117,16 +117,16 @@ fn is_marked(marks: &Array<u32>, flow: &Flow) -> bool {
         .is_some_and(|mark| unsafe { mark.read_volatile() } == fingerprint)
 }
 
-impl Kernel {
+impl KernelFlowState {
     /// The interface that the packet came in on; 0 for one of this host's own. Asked when it is needed: few packets come to that.
     #[inline(always)]
     fn interface(&self) -> u32 {
         // SAFETY: the pointer is the context of a program of that hook.
         unsafe {
             match self.hook {
-                Hook::Xdp => (*self.context.cast::<xdp_md>()).ingress_ifindex,
-                Hook::Ingress => (*self.context.cast::<__sk_buff>()).ifindex,
-                Hook::Egress => (*self.context.cast::<__sk_buff>()).ingress_ifindex,
+                PacketHook::Xdp => (*self.context.cast::<xdp_md>()).ingress_ifindex,
+                PacketHook::Ingress => (*self.context.cast::<__sk_buff>()).ifindex,
+                PacketHook::Egress => (*self.context.cast::<__sk_buff>()).ingress_ifindex,
             }
         }
     }

@@ -1,30 +1,30 @@
 //! Programs that were started.
 //!
-//! In: the kernel's ring. Out: each [`Executed`], once, as soon as it is there: a scanner may be gone a moment later.
+//! In: the kernel's ring. Out: each [`ExecEvent`], once, as soon as it is there: a scanner may be gone a moment later.
 
 use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
-use recon_common::Executed;
+use recon_common::ExecEvent;
 use recon_common::process::{FILENAME_LENGTH, NAME_LENGTH};
 use tokio::io::unix::AsyncFd;
 
 use super::{DrainError, map_error};
 
-const EXECUTED: &str = "EXECUTED";
+const EXEC_EVENTS: &str = "EXEC_EVENTS";
 
 /// Reads the ring of started programs.
-pub struct Executions(AsyncFd<RingBuf<MapData>>);
+pub struct ExecEvents(AsyncFd<RingBuf<MapData>>);
 
-impl Executions {
+impl ExecEvents {
     /// Takes the ring out of a loaded kernel object. To be called inside a runtime.
     ///
     /// # Errors
     /// [`DrainError::NoMap`] if the object is not the one this agent was built with; [`DrainError::Ring`] if it can't be waited for.
-    pub fn new(ebpf: &mut Ebpf) -> Result<Self, DrainError> {
+    pub fn open(ebpf: &mut Ebpf) -> Result<Self, DrainError> {
         let map = ebpf
-            .take_map(EXECUTED)
-            .ok_or(DrainError::NoMap { name: EXECUTED })?;
-        let ring = map.try_into().map_err(map_error(EXECUTED))?;
+            .take_map(EXEC_EVENTS)
+            .ok_or(DrainError::NoMap { name: EXEC_EVENTS })?;
+        let ring = map.try_into().map_err(map_error(EXEC_EVENTS))?;
         // SAFETY: the ring owns its descriptor until it is dropped, and never changes it.
         let ring = unsafe { AsyncFd::register(ring) };
         ring.map(Self)
@@ -41,11 +41,11 @@ impl Executions {
     }
 
     /// Gives all that are there to `program`.
-    pub fn drain(&mut self, mut program: impl FnMut(&Executed)) {
+    pub fn drain(&mut self, mut program: impl FnMut(&ExecEvent)) {
         let ring = self.0.get_mut();
         while let Some(entry) = ring.next() {
             // One of another size is of another build's object, which `Drain` has refused.
-            if let Some(executed) = read(&entry) {
+            if let Some(executed) = parse_event(&entry) {
                 program(&executed);
             }
         }
@@ -53,15 +53,15 @@ impl Executions {
 }
 
 /// The bytes as the kernel program has written them.
-fn read(bytes: &[u8]) -> Option<Executed> {
+fn parse_event(bytes: &[u8]) -> Option<ExecEvent> {
     let (cgroup, rest) = bytes.split_first_chunk()?;
-    let (process, rest) = rest.split_first_chunk()?;
+    let (pid, rest) = rest.split_first_chunk()?;
     let (user, rest) = rest.split_first_chunk()?;
     let (name, rest) = rest.split_first_chunk::<NAME_LENGTH>()?;
     let (filename, _) = rest.split_first_chunk::<FILENAME_LENGTH>()?;
-    Some(Executed {
+    Some(ExecEvent {
         cgroup: u64::from_ne_bytes(*cgroup),
-        process: u32::from_ne_bytes(*process),
+        pid: u32::from_ne_bytes(*pid),
         user: u32::from_ne_bytes(*user),
         name: *name,
         filename: *filename,

@@ -12,7 +12,7 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 /// The values of an array, mapped into this process.
 #[derive(Debug)]
-pub(super) struct Shared<T> {
+pub(super) struct SharedArray<T> {
     start: NonNull<T>,
     length: usize,
     /// Held open for the programs that are still to be loaded with it.
@@ -21,9 +21,9 @@ pub(super) struct Shared<T> {
 }
 
 // SAFETY: the mapping belongs to this value alone, and is good on any thread.
-unsafe impl<T: Send> Send for Shared<T> {}
+unsafe impl<T: Send> Send for SharedArray<T> {}
 
-impl<T> Shared<T> {
+impl<T> SharedArray<T> {
     /// The bytes of so many values. The kernel rounds each up to 8, which the types that are shared are multiples of.
     fn bytes(length: usize) -> Option<NonZeroUsize> {
         const { assert!(size_of::<T>().is_multiple_of(8)) };
@@ -34,7 +34,7 @@ impl<T> Shared<T> {
     ///
     /// # Errors
     /// What the kernel says when it does not share the array's memory.
-    pub(super) fn new(map: MapData, length: u32) -> io::Result<Self> {
+    pub(super) fn map(map: MapData, length: u32) -> io::Result<Self> {
         let length = length as usize;
         let bytes = Self::bytes(length).ok_or(io::ErrorKind::InvalidInput)?;
         let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
@@ -61,7 +61,7 @@ impl<T> Shared<T> {
     }
 }
 
-impl<T> Drop for Shared<T> {
+impl<T> Drop for SharedArray<T> {
     fn drop(&mut self) {
         let Some(bytes) = Self::bytes(self.length) else {
             return;

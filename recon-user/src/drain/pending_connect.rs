@@ -1,0 +1,67 @@
+//! Connections that failed at once.
+//!
+//! In: the kernel's notes of what connect(2) was asked for and TCP has not begun. Out: those that nothing came of.
+//! The decisions held here: a connect is there for the microseconds between the system call's hook and TCP's start. One that two polls
+//! in a row have found has failed before its first packet: no route, no local port left, forbidden. That also makes up for notes that are
+//! read while they are written.
+
+use std::collections::HashSet;
+use std::io;
+
+use aya::maps::MapData;
+use recon_common::process::PENDING_CONNECT_SLOTS;
+use recon_common::{Key, PendingConnect};
+
+use super::shared_array::SharedArray;
+
+/// Reads the notes.
+#[derive(Debug)]
+pub(super) struct PendingConnects {
+    slots: SharedArray<PendingConnect>,
+    /// What was found at the poll before.
+    seen: HashSet<FoundConnect>,
+}
+
+/// A connect that was found. Its key says who asked whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct FoundConnect {
+    cookie: u64,
+    key: Key,
+}
+
+impl PendingConnects {
+    /// Reads that array of notes.
+    ///
+    /// # Errors
+    /// What the kernel says when it does not share the array's memory.
+    pub(super) fn map(map: MapData) -> io::Result<Self> {
+        Ok(Self {
+            slots: SharedArray::map(map, PENDING_CONNECT_SLOTS)?,
+            seen: HashSet::new(),
+        })
+    }
+
+    /// Gives the key of each failed connection to `row`. `at_end` says that no connection is in the making any more.
+    pub(super) fn drain_failed(&mut self, at_end: bool, mut row: impl FnMut(&Key)) {
+        let mut found = HashSet::new();
+        for slot in self.slots.values() {
+            // SAFETY: the slot is within the mapping, and any bytes are an `PendingConnect`. The kernel may write to it meanwhile.
+            let pending = unsafe { slot.read_volatile() };
+            if pending.cookie == 0 {
+                continue;
+            }
+            let connect = FoundConnect {
+                cookie: pending.cookie,
+                key: Key::for_failed_connect(&pending),
+            };
+            if at_end || self.seen.contains(&connect) {
+                row(&connect.key);
+                // SAFETY: as above. Where the socket is being asked again at this moment, that connect is lost.
+                unsafe { (&raw mut (*slot.as_ptr()).cookie).write_volatile(0) };
+            } else {
+                found.insert(connect);
+            }
+        }
+        self.seen = found;
+    }
+}
