@@ -172,6 +172,7 @@ impl Flow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::ip_protocol;
     use std::collections::HashSet;
     use std::net::IpAddr;
 
@@ -191,7 +192,7 @@ mod tests {
             local: Address::v4([203, 0, 113, 1]),
             remote_port: 53,
             local_port: port,
-            protocol: 17,
+            protocol: ip_protocol::UDP,
         };
         let flows = || (0..100u16).flat_map(|port| (0..100u8).map(move |last| flow(port, last)));
         let slots: HashSet<u32> = flows().map(|flow| flow.fingerprint(7).0).collect();

@@ -13,6 +13,7 @@
 //! | count | [`sources`] | how many sources are behind a count that names none |
 //! | count | [`recent`] | where the last ones are counted |
 //! | process | [`process`] | what the kernel tells of programs and connections of this host |
+//! | - | [`protocol`] | the numbers that standards assign |
 //!
 //! Every decision about a packet is taken here as a pure function; `recon-ebpf` only adds the maps and helpers.
 #![no_std]
@@ -28,6 +29,7 @@ pub mod packed;
 pub mod packet;
 pub mod parse;
 pub mod process;
+pub mod protocol;
 pub mod recent;
 pub mod signal;
 pub mod sources;

@@ -17,6 +17,8 @@ use aya_ebpf::helpers::{bpf_fib_lookup, bpf_sk_release, bpf_skc_lookup_tcp};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
 use recon_common::flow::FLOW_SLOTS;
+use recon_common::protocol::ip_protocol;
+use recon_common::protocol::linux::{AF_INET, AF_INET6, TCP_LISTEN};
 use recon_common::{Flow, FlowState};
 
 use crate::sender;
@@ -32,13 +34,6 @@ static REACHED: Array<u32> = Array::with_max_entries(FLOW_SLOTS, 0);
 /// What flows and addresses are hashed with. Set by the agent before the programs are loaded.
 #[unsafe(no_mangle)]
 pub(crate) static SEED: Global<u64> = Global::new(0);
-
-/// `TCP_LISTEN` of the kernel's net/tcp_states.h.
-const TCP_LISTEN: u32 = 10;
-/// `AF_INET` and `AF_INET6` of the kernel's linux/socket.h.
-const AF_INET: u8 = 2;
-const AF_INET6: u8 = 10;
-const PROTOCOL_TCP: u8 = 6;
 
 /// The kernel's memory, as asked from the hook that `context` belongs to.
 pub(crate) struct KernelFlowState {
@@ -171,7 +166,7 @@ impl KernelFlowState {
             }
             let state = (*socket).state;
             bpf_sk_release(socket.cast());
-            state != TCP_LISTEN
+            state != u32::from(TCP_LISTEN)
         }
     }
 
@@ -180,7 +175,7 @@ impl KernelFlowState {
     fn is_forwarded(&self, flow: &Flow) -> bool {
         // SAFETY: all bytes of the query are plain integers.
         let mut route: Route = unsafe { core::mem::zeroed() };
-        route.l4_protocol = PROTOCOL_TCP;
+        route.l4_protocol = ip_protocol::TCP;
         route.ifindex = self.interface();
         match (flow.remote.to_v4(), flow.local.to_v4()) {
             (Some(remote), Some(local)) => {

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use aya::TestRunOptions;
 use aya::programs::{Program, TestRun};
 use nix::sched::{CloneFlags, unshare};
+use recon_common::protocol::{ETHERNET_HEADER, IPV4_HEADER, IPV6_HEADER, ethertype};
 use recon_common::{Direction, Key};
 use recon_user::drain::{Drain, Grace, Tally};
 use recon_user::hook::Hooks;
@@ -100,13 +101,13 @@ impl Kernel {
 
 /// Whether the kernel makes an skb of the frame for a test run: not if it ends inside its IP header.
 fn makes_an_skb(frame: &[u8]) -> bool {
-    const ETHERNET: usize = 14;
-    let network = match frame[ETHERNET - 2..ETHERNET] {
-        [0x08, 0x00] => 20,
-        [0x86, 0xdd] => 40,
+    let kind = u16::from_be_bytes([frame[ETHERNET_HEADER - 2], frame[ETHERNET_HEADER - 1]]);
+    let network = match kind {
+        ethertype::IPV4 => IPV4_HEADER,
+        ethertype::IPV6 => IPV6_HEADER,
         _ => 1,
     };
-    frame.len() >= ETHERNET + network
+    frame.len() >= ETHERNET_HEADER + network
 }
 
 /// Runs one program on a frame and returns its verdict.

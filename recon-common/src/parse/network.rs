@@ -6,6 +6,8 @@
 
 use super::Direction;
 use crate::packet::{Cursor, Fields};
+use crate::protocol::ip_protocol::{AUTHENTICATION, DESTINATION, FRAGMENT, HOP_BY_HOP, ROUTING};
+use crate::protocol::{IPV4_HEADER, IPV6_HEADER};
 use crate::{Address, Flow, Loss, Packet};
 
 /// Which of the two IP versions the link layer announced.
@@ -28,25 +30,17 @@ pub(super) struct Datagram<'a, P: ?Sized> {
     pub(super) is_fragment: bool,
 }
 
-pub(super) const IPV4_HEADER: usize = 20;
 const IPV4_SOURCE: usize = 12;
 const IPV4_MORE_FRAGMENTS: u16 = 0x2000;
 const IPV4_FRAGMENT_OFFSET: u16 = 0x1fff;
 /// Length of the unit in which IPv4 counts its header.
 const WORD: usize = 4;
 
-pub(super) const IPV6_HEADER: usize = 40;
 const IPV6_SOURCE: usize = 8;
 const IPV6_FRAGMENT_OFFSET: u16 = 0xfff8;
 const IPV6_MORE_FRAGMENTS: u16 = 1;
 /// Extension headers that are followed. RFC 8200 (4.1) names six kinds, and scanners pad with a few more.
 const MAX_EXTENSIONS: usize = 8;
-
-const NEXT_HOP_BY_HOP: u8 = 0;
-const NEXT_ROUTING: u8 = 43;
-const NEXT_FRAGMENT: u8 = 44;
-const NEXT_AUTHENTICATION: u8 = 51;
-const NEXT_DESTINATION: u8 = 60;
 
 #[inline(always)]
 pub(super) fn datagram<P: Packet + ?Sized>(
@@ -135,7 +129,7 @@ fn skip_extensions<P: Packet + ?Sized>(
             return Ok(Some(datagram));
         }
         let header = datagram.payload.peek::<4>().ok_or(Loss::Truncated)?;
-        if datagram.protocol == NEXT_FRAGMENT {
+        if datagram.protocol == FRAGMENT {
             let fragment = header.u16::<2>();
             if fragment & IPV6_FRAGMENT_OFFSET != 0 {
                 return Ok(None);
@@ -156,7 +150,7 @@ fn skip_extensions<P: Packet + ?Sized>(
 fn is_extension(protocol: u8) -> bool {
     matches!(
         protocol,
-        NEXT_HOP_BY_HOP | NEXT_ROUTING | NEXT_FRAGMENT | NEXT_AUTHENTICATION | NEXT_DESTINATION
+        HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION
     )
 }
 
@@ -165,8 +159,8 @@ fn is_extension(protocol: u8) -> bool {
 #[inline(always)]
 fn extension_length(protocol: u8, field: u8) -> usize {
     match protocol {
-        NEXT_FRAGMENT => 8,
-        NEXT_AUTHENTICATION => (usize::from(field) + 2) * 4,
+        FRAGMENT => 8,
+        AUTHENTICATION => (usize::from(field) + 2) * 4,
         _ => (usize::from(field) + 1) * 8,
     }
 }

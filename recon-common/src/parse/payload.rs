@@ -5,10 +5,9 @@
 //! counts once: floods are undercounted by pipelining, never overcounted.
 
 use crate::packet::Cursor;
+use crate::protocol::{DNS_HEADER, TCP_HEADER};
 use crate::{Loss, Packet};
 
-const TCP_HEADER: usize = 20;
-const DNS_HEADER: usize = 12;
 /// DNS over TCP puts the message's length before it (RFC 1035, 4.2.2).
 const DNS_LENGTH: usize = 2;
 

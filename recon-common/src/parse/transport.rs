@@ -8,37 +8,23 @@
 use super::network::{Datagram, Family, quoted};
 use super::{Direction, payload};
 use crate::packet::{Cursor, Fields};
+use crate::protocol::tcp_flag::{ACK, FIN, PSH, RST, SYN, URG};
+use crate::protocol::{ICMP_HEADER, UDP_HEADER, icmp, icmpv6, ip_protocol, port};
 use crate::{Flow, Loss, Observation, Packet, Signal};
 
-const PROTOCOL_ICMP: u8 = 1;
-pub(super) const PROTOCOL_TCP: u8 = 6;
-const PROTOCOL_UDP: u8 = 17;
-const PROTOCOL_ICMPV6: u8 = 58;
-
-pub(super) const FIN: u8 = 0x01;
-pub(super) const SYN: u8 = 0x02;
-pub(super) const RST: u8 = 0x04;
-const PSH: u8 = 0x08;
-pub(super) const ACK: u8 = 0x10;
-const URG: u8 = 0x20;
 /// Without ECE and CWR: an ECN SYN (RFC 3168) is a SYN.
 const FLAGS: u8 = FIN | SYN | RST | PSH | ACK | URG;
 
 /// TCP's header up to and with its flags.
 pub(super) const TCP_TO_FLAGS: usize = 14;
 const PORTS: usize = 4;
-const UDP_HEADER: usize = 8;
-const ICMP_HEADER: usize = 8;
-
-pub(super) const PORT_DNS: u16 = 53;
-pub(super) const PORT_HTTP: u16 = 80;
 
 type Parsed = Result<Option<(Flow, Observation)>, Loss>;
 
 #[inline(always)]
 pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsed {
     let (ports, observation) = match datagram.protocol {
-        PROTOCOL_TCP => match datagram.payload.peek::<TCP_TO_FLAGS>() {
+        ip_protocol::TCP => match datagram.payload.peek::<TCP_TO_FLAGS>() {
             Some(header) => {
                 let Some(observation) = segment_in(&datagram.payload, header)? else {
                     return Ok(None);
@@ -50,20 +36,20 @@ pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsed 
                 Observation::Plain(Signal::FragmentProbe),
             ),
         },
-        PROTOCOL_UDP => {
+        ip_protocol::UDP => {
             let header = datagram
                 .payload
                 .peek::<UDP_HEADER>()
                 .ok_or(Loss::Truncated)?;
             let ports = ports(header);
-            let observation = if ports[1] == PORT_DNS && is_dns_query(datagram)? {
+            let observation = if ports[1] == port::DNS && is_dns_query(datagram)? {
                 Observation::Query
             } else {
                 Observation::Unsolicited
             };
             (ports, observation)
         }
-        PROTOCOL_ICMP | PROTOCOL_ICMPV6 => {
+        ip_protocol::ICMP | ip_protocol::ICMPV6 => {
             let header = datagram.payload.peek::<2>().ok_or(Loss::Truncated)?;
             if !is_echo_request(datagram.protocol, header.u8::<0>()) {
                 return Ok(None);
@@ -87,8 +73,10 @@ fn segment_in<P: Packet + ?Sized>(
             return Ok(None);
         }
         let asked = match ports(header)[1] {
-            PORT_HTTP if payload::is_http_get(segment, header.u8::<12>())? => Some(Signal::HttpGet),
-            PORT_DNS if payload::is_tcp_dns_query(segment, header.u8::<12>())? => {
+            port::HTTP if payload::is_http_get(segment, header.u8::<12>())? => {
+                Some(Signal::HttpGet)
+            }
+            port::DNS if payload::is_tcp_dns_query(segment, header.u8::<12>())? => {
                 Some(Signal::DnsQueryTcp)
             }
             _ => None,
@@ -125,7 +113,7 @@ fn short_segment<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Result<[u16;
 #[inline(always)]
 pub(super) fn outbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsed {
     let (ports, observation) = match datagram.protocol {
-        PROTOCOL_TCP => match datagram.payload.peek::<TCP_TO_FLAGS>() {
+        ip_protocol::TCP => match datagram.payload.peek::<TCP_TO_FLAGS>() {
             Some(header) => {
                 let Some(observation) = segment_out(&datagram.payload, header)? else {
                     return Ok(None);
@@ -137,20 +125,20 @@ pub(super) fn outbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsed
                 Observation::Plain(Signal::ProbeSent),
             ),
         },
-        PROTOCOL_UDP => {
+        ip_protocol::UDP => {
             let header = datagram
                 .payload
                 .peek::<UDP_HEADER>()
                 .ok_or(Loss::Truncated)?;
             let ports = ports(header);
-            let observation = if ports[1] == PORT_DNS && is_dns_query(datagram)? {
+            let observation = if ports[1] == port::DNS && is_dns_query(datagram)? {
                 Observation::QuerySent
             } else {
                 Observation::DatagramSent
             };
             (ports, observation)
         }
-        PROTOCOL_ICMP | PROTOCOL_ICMPV6 => {
+        ip_protocol::ICMP | ip_protocol::ICMPV6 => {
             let header = datagram.payload.peek::<2>().ok_or(Loss::Truncated)?;
             let (kind, code) = (header.u8::<0>(), header.u8::<1>());
             if !is_echo_request(datagram.protocol, kind) {
@@ -191,7 +179,7 @@ fn segment_out<P: Packet + ?Sized>(
     }
     // TCP's answers need no memory: only SYNs and odd flags count there.
     let asks =
-        ports(header)[1] == PORT_DNS && payload::is_tcp_dns_query(segment, header.u8::<12>())?;
+        ports(header)[1] == port::DNS && payload::is_tcp_dns_query(segment, header.u8::<12>())?;
     Ok(asks.then_some(Observation::Plain(Signal::DnsSentTcp)))
 }
 
@@ -202,17 +190,28 @@ fn segment_out<P: Packet + ?Sized>(
 #[inline(always)]
 fn refusal<P: Packet + ?Sized>(error: &Datagram<'_, P>, kind: u8, code: u8) -> Parsed {
     let family = match (error.protocol, kind, code) {
-        (PROTOCOL_ICMP, 3, 3 | 9 | 10 | 13) => Family::V4,
-        (PROTOCOL_ICMPV6, 1, 1 | 4) => Family::V6,
+        (
+            ip_protocol::ICMP,
+            icmp::UNREACHABLE,
+            icmp::PORT_UNREACHABLE
+            | icmp::NETWORK_PROHIBITED
+            | icmp::HOST_PROHIBITED
+            | icmp::COMMUNICATION_PROHIBITED,
+        ) => Family::V4,
+        (
+            ip_protocol::ICMPV6,
+            icmpv6::UNREACHABLE,
+            icmpv6::PROHIBITED | icmpv6::PORT_UNREACHABLE,
+        ) => Family::V6,
         _ => return Ok(None),
     };
     let Some(probe) = quoted(family, error.payload.skip(ICMP_HEADER))? else {
         return Ok(None);
     };
     let observation = match probe.protocol {
-        PROTOCOL_TCP => Observation::Plain(Signal::RefusedIcmp),
+        ip_protocol::TCP => Observation::Plain(Signal::RefusedIcmp),
         // A reply that came after its asker had gone is refused as well, and is nobody's probe.
-        PROTOCOL_UDP => Observation::Refusal,
+        ip_protocol::UDP => Observation::Refusal,
         _ => return Ok(None),
     };
     let header = probe.payload.peek::<PORTS>().ok_or(Loss::Truncated)?;
@@ -224,8 +223,10 @@ fn refusal<P: Packet + ?Sized>(error: &Datagram<'_, P>, kind: u8, code: u8) -> P
 
 #[inline(always)]
 fn is_echo_request(protocol: u8, kind: u8) -> bool {
-    // RFC 792 and RFC 4443, 4.1.
-    (protocol, kind) == (PROTOCOL_ICMP, 8) || (protocol, kind) == (PROTOCOL_ICMPV6, 128)
+    matches!(
+        (protocol, kind),
+        (ip_protocol::ICMP, icmp::ECHO_REQUEST) | (ip_protocol::ICMPV6, icmpv6::ECHO_REQUEST)
+    )
 }
 
 #[inline(always)]

@@ -21,6 +21,8 @@ use aya_ebpf::macros::{cgroup_sock_addr, map, sock_ops};
 use aya_ebpf::maps::Array;
 use aya_ebpf::programs::{SockAddrContext, SockOpsContext};
 use recon_common::process::PENDING_CONNECT_SLOTS;
+use recon_common::protocol::linux::AF_INET;
+use recon_common::protocol::{ip_protocol, port};
 use recon_common::{Address, Counter, Flow, Key, Loss, PendingConnect, Signal};
 
 use crate::{count, sender};
@@ -37,11 +39,6 @@ static OWN_NETNS: Global<u64> = Global::new(0);
 
 /// The verdict 'go on'.
 const GO_ON: u32 = 1;
-const PROTOCOL_TCP: u32 = 6;
-const PROTOCOL_UDP: u32 = 17;
-const PORT_DNS: u16 = 53;
-/// `AF_INET` of the kernel's linux/socket.h.
-const AF_INET: u32 = 2;
 
 /// A 32-bit field of a context. The verifier takes no other access to one than at a constant offset from its start, and LLVM likes
 /// to compute pointers into it.
@@ -124,8 +121,8 @@ impl Call {
     }
 
     #[inline(always)]
-    fn protocol(&self) -> u32 {
-        field!(self.context, SockAddr, protocol)
+    fn protocol(&self) -> u8 {
+        field!(self.context, SockAddr, protocol) as u8
     }
 
     #[inline(always)]
@@ -147,7 +144,7 @@ impl Call {
             local: Address::UNSPECIFIED,
             remote_port: self.port(),
             local_port: 0,
-            protocol: self.protocol() as u8,
+            protocol: self.protocol(),
         };
         count::count_key(&Key::for_flow(&flow, signal, pid));
     }
@@ -158,7 +155,7 @@ fn handle_connect(call: &Call) -> i32 {
     let cookie = call.cookie();
     let pid = sender::record_sender(cookie);
     // MPTCP connects by sockets of its own, of which TCP tells. A datagram socket's connect sends nothing.
-    if call.protocol() == PROTOCOL_TCP {
+    if call.protocol() == ip_protocol::TCP {
         record_pending(&PendingConnect {
             cookie,
             remote: call.remote,
@@ -195,7 +192,7 @@ fn pending_slot(cookie: u64) -> u32 {
 fn handle_sendmsg(call: &Call) -> i32 {
     let pid = sender::record_sender(call.cookie());
     // Whether it is a DNS query is not to be seen here, and a resolver's are no fan-out.
-    if call.protocol() == PROTOCOL_UDP && call.port() != PORT_DNS {
+    if call.protocol() == ip_protocol::UDP && call.port() != port::DNS {
         call.count_in_container(Signal::DatagramSent, pid);
     }
     GO_ON as i32
@@ -264,7 +261,7 @@ fn socket_cookie(context: &SockOpsContext) -> u64 {
 #[inline(always)]
 fn connection_flow(context: &SockOpsContext) -> Flow {
     let ops = context.ops;
-    let (remote, local) = if field!(ops, SockOps, family) == AF_INET {
+    let (remote, local) = if field!(ops, SockOps, family) == u32::from(AF_INET) {
         (
             Address::from_v4_word(field!(ops, SockOps, remote_ip4)),
             Address::from_v4_word(field!(ops, SockOps, local_ip4)),
@@ -281,6 +278,6 @@ fn connection_flow(context: &SockOpsContext) -> Flow {
         local,
         remote_port: u32::from_be(field!(ops, SockOps, remote_port)) as u16,
         local_port: field!(ops, SockOps, local_port) as u16,
-        protocol: PROTOCOL_TCP as u8,
+        protocol: ip_protocol::TCP,
     }
 }

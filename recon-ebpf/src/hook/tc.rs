@@ -6,6 +6,7 @@ use aya_ebpf::bindings::tcx_action_base::TCX_NEXT;
 use aya_ebpf::helpers::bpf_skb_load_bytes;
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
+use recon_common::protocol::{ETHERNET_HEADER, IPV4_HEADER, TCP_HEADER};
 use recon_common::{Direction, Packet};
 
 use super::{InPlace, hide_offset};
@@ -40,7 +41,7 @@ fn count_frame(context: TcContext, direction: Direction) -> i32 {
 /// The bytes stay as they are, and a packet whose TCP header is in place is left alone.
 #[inline(always)]
 fn pull_headers(context: &TcContext) {
-    const SHORTEST: usize = 14 + 20 + 20;
+    const SHORTEST: usize = ETHERNET_HEADER + IPV4_HEADER + TCP_HEADER;
     const LONGEST: u32 = 256;
     let here = context.data_end() - context.data();
     if here < SHORTEST && (here as u32) < context.len() {

@@ -10,8 +10,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use recon_common::protocol::linux::{TCP_LISTEN, TCP_SYN_RECV};
+
 use super::proc;
-use super::socket::{Endpoint, LISTEN, SYN_RECV, TcpSocket, parse_row, parse_socket_inode};
+use super::socket::{Endpoint, TcpSocket, parse_row, parse_socket_inode};
 
 /// The tables of TCP's sockets below /proc. `net` is the network namespace of the agent: `self/net`.
 const TABLES: [&str; 2] = ["net/tcp", "net/tcp6"];
@@ -67,7 +69,9 @@ impl Listeners {
             .iter()
             .flat_map(|table| self.read_sockets(table))
             .find(|socket| {
-                (socket.local, socket.remote) == ends && socket.state != LISTEN && socket.inode != 0
+                (socket.local, socket.remote) == ends
+                    && socket.state != TCP_LISTEN
+                    && socket.inode != 0
             })?;
         self.find_holder(&[socket.inode])
     }
@@ -75,8 +79,8 @@ impl Listeners {
     /// The sockets that listen. The kernel tells of them first, and there can be a hundred thousand others behind.
     fn listening_sockets(&self, table: &str) -> impl Iterator<Item = TcpSocket> {
         self.read_sockets(table)
-            .take_while(|socket| matches!(socket.state, LISTEN | SYN_RECV))
-            .filter(|socket| socket.state == LISTEN)
+            .take_while(|socket| matches!(socket.state, TCP_LISTEN | TCP_SYN_RECV))
+            .filter(|socket| socket.state == TCP_LISTEN)
     }
 
     fn read_sockets(&self, table: &str) -> impl Iterator<Item = TcpSocket> {
@@ -189,23 +193,28 @@ mod tests {
         tree.write(
             "net/tcp",
             table(&[
-                ("0100007F:0050", none, LISTEN, 10),
-                ("00000000:0050", none, LISTEN, 20),
-                ("0100007F:0051", "0200007F:0400", SYN_RECV, 0),
-                ("00000000:0016", none, LISTEN, 30),
-                ("00000000:0016", none, LISTEN, 40),
+                ("0100007F:0050", none, TCP_LISTEN, 10),
+                ("00000000:0050", none, TCP_LISTEN, 20),
+                ("0100007F:0051", "0200007F:0400", TCP_SYN_RECV, 0),
+                ("00000000:0016", none, TCP_LISTEN, 30),
+                ("00000000:0016", none, TCP_LISTEN, 40),
                 ("0100007F:0016", "076433C6:0400", 1, 50),
                 ("0100007F:0016", "076433C6:0401", 6, 0),
-                ("0100007F:0052", none, LISTEN, 99),
+                ("0100007F:0052", none, TCP_LISTEN, 99),
             ])
             .as_bytes(),
         );
         tree.write(
             "net/tcp6",
             table(&[
-                (&format!("{ALL}:0050"), &none6, LISTEN, 60),
-                (&format!("{ALL}:0051"), &none6, LISTEN, 70),
-                ("0000000000000000FFFF000009000A0A:0050", &none6, LISTEN, 80),
+                (&format!("{ALL}:0050"), &none6, TCP_LISTEN, 60),
+                (&format!("{ALL}:0051"), &none6, TCP_LISTEN, 70),
+                (
+                    "0000000000000000FFFF000009000A0A:0050",
+                    &none6,
+                    TCP_LISTEN,
+                    80,
+                ),
             ])
             .as_bytes(),
         );
@@ -263,7 +272,7 @@ mod tests {
             let tree = Tree::new();
             tree.write(
                 "net/tcp",
-                table(&[("00000000:0050", "00000000:0000", LISTEN, 7)]).as_bytes(),
+                table(&[("00000000:0050", "00000000:0000", TCP_LISTEN, 7)]).as_bytes(),
             );
             for &(pid, parent, name) in holders {
                 tree.process(pid, parent, name, 1);

@@ -5,9 +5,6 @@
 
 use std::net::IpAddr;
 
-/// States of the kernel's include/net/tcp_states.h, as the tables show them.
-pub(super) const SYN_RECV: u8 = 3;
-pub(super) const LISTEN: u8 = 10;
 /// One end of a connection: an address and a port.
 pub(super) type Endpoint = (IpAddr, u16);
 
@@ -64,6 +61,7 @@ pub(super) fn parse_socket_inode(target: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use recon_common::protocol::linux::TCP_LISTEN;
 
     fn ip(address: &str) -> IpAddr {
         address.parse().expect("an address")
@@ -75,7 +73,7 @@ mod tests {
         for (ends, expected) in [
             (
                 "0100007F:1F90 00000000:0000 0A",
-                Some(("127.0.0.1", 8080, "0.0.0.0", 0, LISTEN)),
+                Some(("127.0.0.1", 8080, "0.0.0.0", 0, TCP_LISTEN)),
             ),
             (
                 "0100007F:0016 076433C6:FFFF 01",
@@ -83,7 +81,7 @@ mod tests {
             ),
             (
                 "00000000000000000000000001000000:0050 00000000000000000000000000000000:0000 0A",
-                Some(("::1", 80, "::", 0, LISTEN)),
+                Some(("::1", 80, "::", 0, TCP_LISTEN)),
             ),
             (
                 "0000000000000000FFFF00000100007F:0050 0000000000000000FFFF0000076433C6:0400 08",
