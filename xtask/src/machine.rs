@@ -81,7 +81,7 @@ impl Machine {
     /// Looks at everything once.
     pub(crate) fn look(workspace: &Path) -> Self {
         let rustup = toolchain::has_rustup();
-        let toolchain = toolchain::usable().map(|(name, _)| name);
+        let toolchain = toolchain::usable();
         let root = toolchain
             .and_then(toolchain::root)
             .unwrap_or_else(|| DEBIAN_ROOT.into());

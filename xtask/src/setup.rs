@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use crate::{
     machine::Machine,
     plan::{self, Goal},
+    toolchain,
 };
 
 /// Brings what `goal` needs and names the toolchain for the kernel object. Without a word when nothing is missing.
@@ -38,9 +39,11 @@ pub(crate) fn ensure(goal: Goal, workspace: &Path) -> Result<&'static str> {
         machine = Machine::look(workspace);
         check(&machine, goal, workspace)?;
     }
-    machine
+    let toolchain = machine
         .toolchain
-        .context("no toolchain can build the kernel object, though set-up found nothing to do")
+        .context("no toolchain can build the kernel object, though set-up found nothing to do")?;
+    toolchain::record(toolchain, workspace)?;
+    Ok(toolchain)
 }
 
 /// Complains about what is missing even now.
