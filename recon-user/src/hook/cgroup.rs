@@ -25,7 +25,7 @@ impl Cgroup {
     /// The cgroup of that folder, or the root of cgroup2; `None` where this host has none.
     ///
     /// # Errors
-    /// [`HookError::NoCgroup`] if a folder is named that is no cgroup of version 2.
+    /// [`HookError::ReadCgroup`] or [`HookError::NotCgroup2`] if `folder` is no cgroup of version 2.
     pub fn select(folder: Option<&Path>) -> Result<Option<Self>, HookError> {
         let root = mount_point();
         let Some(folder) = folder else {
@@ -34,17 +34,22 @@ impl Cgroup {
                 root,
             }));
         };
-        let refuse = |reason: String| HookError::NoCgroup {
-            folder: folder.display().to_string(),
-            reason,
+        let name = folder.display().to_string();
+        let kind = match statfs(folder) {
+            Ok(kind) => kind,
+            Err(error) => {
+                return Err(HookError::ReadCgroup {
+                    folder: name,
+                    source: error.into(),
+                });
+            }
         };
-        let kind = statfs(folder).map_err(|error| refuse(error.desc().to_owned()))?;
         if kind.filesystem_type() != CGROUP2_SUPER_MAGIC || !folder.is_dir() {
             let hint = root.map_or_else(
                 || "this host has no cgroup2 mounted".to_owned(),
                 |root| format!("cgroup2 is mounted at {}", root.display()),
             );
-            return Err(refuse(format!("it is no cgroup of version 2; {hint}")));
+            return Err(HookError::NotCgroup2 { folder: name, hint });
         }
         Ok(Some(Self {
             watched: folder.to_owned(),
@@ -126,7 +131,11 @@ mod tests {
         for folder in ["/proc", "/no/such/folder", "/etc/passwd"] {
             let refused = Cgroup::select(Some(Path::new(folder)));
             assert!(
-                matches!(&refused, Err(HookError::NoCgroup { folder: named, .. }) if named == folder),
+                matches!(
+                    &refused,
+                    Err(HookError::ReadCgroup { folder: named, .. }
+                        | HookError::NotCgroup2 { folder: named, .. }) if named == folder
+                ),
                 "{refused:?}"
             );
         }

@@ -9,104 +9,24 @@
 mod attach;
 mod cgroup;
 mod clsact;
+mod error;
 mod interface;
 mod privilege;
 mod socket;
 
-use std::io;
-
 use aya::programs::{Program, ProgramError};
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfLoader};
-use thiserror::Error;
 
 use crate::drain::recent_slot_count;
 use crate::seed::seed;
 
 pub use attach::{AttachedHooks, Egress, Ingress, XdpChoice};
 pub use cgroup::Cgroup;
+pub use error::HookError;
+pub(crate) use error::error_chain;
 pub use interface::Interface;
 pub use socket::{MissingHook, SocketHooks};
-
-/// Why the hooks can't be had.
-#[derive(Debug, Error)]
-pub enum HookError {
-    /// rtnetlink did not answer.
-    #[error("can't list the network interfaces: {0}")]
-    ListInterfaces(io::Error),
-    /// A name that no interface has.
-    #[error("no interface is named {name}; there are: {known}")]
-    NoSuchInterface {
-        /// The name asked for.
-        name: String,
-        /// The names there are.
-        known: String,
-    },
-    /// An interface whose frames the parser can't read.
-    #[error(
-        "{name} has no Ethernet header (a tunnel or point-to-point link), which recon can't read; watch the interface below it"
-    )]
-    NotEthernet {
-        /// The interface.
-        name: String,
-    },
-    /// No interface is up but loopback.
-    #[error("no interface to watch is up (there are: {known}); name one with -i")]
-    NothingToWatch {
-        /// The names there are.
-        known: String,
-    },
-    /// The process lacks capabilities.
-    #[error(
-        "loading programs into the kernel needs {missing}: run recon as root (sudo recon run ...) or grant these capabilities"
-    )]
-    NoPrivilege {
-        /// The capabilities that are missing.
-        missing: String,
-    },
-    /// The kernel has no BPF, or forbids it.
-    #[error(
-        "this kernel does not let recon create BPF maps: {reason}; recon needs CONFIG_BPF_SYSCALL, a kernel that is not locked down for confidentiality, and a container or seccomp profile that allows bpf(2); where memory is short, a smaller --table-entries"
-    )]
-    NoBpf {
-        /// What the kernel says.
-        reason: String,
-    },
-    /// The verifier or the kernel refused a program.
-    #[error("the kernel refuses the program {program}: {reason}")]
-    Load {
-        /// Name of the program.
-        program: &'static str,
-        /// What the kernel says, with the verifier's log.
-        reason: String,
-    },
-    /// Another XDP program holds the interface and `--xdp` insists.
-    #[error(
-        "{interface} already has an XDP program (id {program}); detach that (ip link set dev {interface} xdp off), or let recon take TC ingress with --xdp auto or --xdp off"
-    )]
-    XdpTaken {
-        /// The interface.
-        interface: String,
-        /// Id of the program that is there.
-        program: u32,
-    },
-    /// A folder that is no cgroup.
-    #[error("can't watch the sockets of {folder}: {reason}")]
-    NoCgroup {
-        /// The folder asked for.
-        folder: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// No hook that sees inbound packets could be attached.
-    #[error("can't watch {interface}: no inbound hook attaches: {reasons}")]
-    NoIngress {
-        /// The interface.
-        interface: String,
-        /// What was tried, and what the kernel said.
-        reasons: String,
-    },
-}
 
 const XDP: &str = "recon_xdp";
 const TC_INGRESS: &str = "recon_ingress";
@@ -130,7 +50,8 @@ impl Hooks {
     /// Loads the packet programs and has the kernel verify them, without attaching any.
     ///
     /// # Errors
-    /// [`HookError::NoPrivilege`], [`HookError::NoBpf`] or [`HookError::Load`].
+    /// [`HookError`] if capabilities are missing, the object is broken, or the kernel refuses a map or a
+    /// program.
     pub fn load(table_entries: u32) -> Result<Self, HookError> {
         let missing = privilege::missing_capabilities();
         if !missing.is_empty() {
@@ -150,20 +71,14 @@ impl Hooks {
             .map_max_entries("COUNTS_0", table_entries)
             .map_max_entries("COUNTS_1", table_entries)
             .map_max_entries("RECENT", recent_slot_count(processors()))
-            .load(OBJECT)
-            .map_err(|error| HookError::NoBpf {
-                reason: error_chain(&error),
-            })?;
+            .load(OBJECT)?;
         for name in PROGRAMS {
             let loaded = match ebpf.program_mut(name) {
                 Some(Program::Xdp(program)) => program.load(),
                 Some(Program::SchedClassifier(program)) => program.load(),
                 _ => Err(ProgramError::UnexpectedProgramType),
             };
-            loaded.map_err(|error| HookError::Load {
-                program: name,
-                reason: error_chain(&error),
-            })?;
+            loaded.map_err(|error| HookError::of_program(name, error))?;
         }
         Ok(Self { ebpf })
     }
@@ -231,18 +146,4 @@ pub fn select(names: &[String], choice: XdpChoice) -> Result<Vec<Interface>, Hoo
 /// Processors that there can be, by their numbers.
 fn processors() -> u32 {
     aya::util::nr_cpus().map_or(1, |processors| u32::try_from(processors).unwrap_or(1))
-}
-
-/// The error with its causes, which aya keeps apart.
-fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let reason = error.to_string();
-        if !text.contains(&reason) {
-            text = format!("{text}: {reason}");
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -17,6 +17,7 @@ use aya::programs::{CgroupAttachMode, CgroupSockAddr, Program, ProgramError, Soc
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
+use super::error::summarise_reason;
 use super::{Cgroup, error_chain};
 
 /// A hook of a cgroup: its program, its name, what is lost without it. In the order in which they attach: a connection that connect4
@@ -134,18 +135,6 @@ pub(super) fn attach_socket_hooks(ebpf: &mut Ebpf, cgroup: Option<&Cgroup>) -> S
     sockets
 }
 
-/// The first line of a reason, and of a verifier's log the line that says what is wrong: the last one before its statistics.
-fn summarise_reason(reason: &str) -> String {
-    const STATISTICS: [&str; 3] = ["verification time ", "stack depth ", "processed "];
-    let mut lines = reason.lines().map(str::trim);
-    let first = lines.next().unwrap_or_default();
-    let is_told = |line: &&str| !STATISTICS.iter().any(|start| line.starts_with(start));
-    match lines.filter(|line| !line.is_empty()).rfind(is_told) {
-        Some(last) => format!("{first} ... {last}"),
-        None => first.to_owned(),
-    }
-}
-
 /// Detaches the hooks that note connections before the one that sees them begin.
 pub(super) fn detach_connects(ebpf: &mut Ebpf) {
     for name in CONNECTS {
@@ -237,25 +226,4 @@ fn mount_tracefs() -> io::Result<()> {
         NOTHING,
     )?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_verifiers_log_is_told_in_a_line() {
-        let log = "refused: 0: R1=ctx()\n 0: (85) call bpf_probe_read#4\n unknown func bpf_probe_read#4\n processed 1 insns\n\n";
-        for (reason, expected) in [
-            (
-                log,
-                "refused: 0: R1=ctx() ... unknown func bpf_probe_read#4",
-            ),
-            ("no such file", "no such file"),
-            ("refused:\nprocessed 0 insns\n", "refused:"),
-            ("", ""),
-        ] {
-            assert_eq!(summarise_reason(reason), expected);
-        }
-    }
 }
