@@ -30,12 +30,12 @@ struct Attributes {
 
 /// Buffers for the entries of one call, kept from poll to poll.
 #[derive(Debug)]
-pub(super) struct Batch {
+pub(super) struct BatchBuffer {
     keys: Vec<Key>,
     values: Vec<u64>,
 }
 
-impl Batch {
+impl BatchBuffer {
     pub(super) fn new() -> Self {
         Self {
             keys: Vec::with_capacity(PLACES),

@@ -8,7 +8,8 @@ use recon_common::ExecEvent;
 use recon_common::process::{FILENAME_LENGTH, NAME_LENGTH};
 use tokio::io::unix::AsyncFd;
 
-use super::{DrainError, map_error};
+use super::DrainError;
+use super::error::map_error;
 
 const EXEC_EVENTS: &str = "EXEC_EVENTS";
 

@@ -35,10 +35,15 @@ impl PendingConnects {
     /// # Errors
     /// What the kernel says when it does not share the array's memory.
     pub(super) fn map(map: MapData) -> io::Result<Self> {
-        Ok(Self {
-            slots: SharedArray::map(map, PENDING_CONNECT_SLOTS)?,
+        SharedArray::map(map, PENDING_CONNECT_SLOTS).map(Self::new)
+    }
+
+    /// Reads slots that are mapped already.
+    pub(super) fn new(slots: SharedArray<PendingConnect>) -> Self {
+        Self {
+            slots,
             seen: HashSet::new(),
-        })
+        }
     }
 
     /// Gives the key of each failed connection to `row`. `at_end` says that no connection is in the making any more.
@@ -63,5 +68,11 @@ impl PendingConnects {
             }
         }
         self.seen = found;
+    }
+
+    /// The slot at that position.
+    #[cfg(test)]
+    pub(super) fn slot(&self, position: usize) -> std::ptr::NonNull<PendingConnect> {
+        self.slots.value(position)
     }
 }

@@ -32,11 +32,17 @@ impl RecentKeys {
     /// What the kernel says when it does not share the array's memory.
     pub(super) fn map(map: MapData) -> io::Result<Self> {
         let length = map.info().map_err(io::Error::other)?.max_entries();
-        Ok(Self {
-            slots: SharedArray::map(map, length)?,
-            processors: length / slot_count(1),
+        let slots = SharedArray::map(map, length)?;
+        Ok(Self::new(slots, length / slot_count(1)))
+    }
+
+    /// Reads the slots of so many processors.
+    pub(super) fn new(slots: SharedArray<Recent>, processors: u32) -> Self {
+        Self {
+            slots,
+            processors,
             counts: HashMap::new(),
-        })
+        }
     }
 
     /// Takes what a generation has, which no program writes to. What was not taken out of the counts before stays there.
@@ -67,5 +73,23 @@ impl RecentKeys {
     /// All that was read and not taken.
     pub(super) fn drain_rest(&mut self) -> impl Iterator<Item = (Key, u64)> + '_ {
         self.counts.drain()
+    }
+
+    /// The slot at that position.
+    #[cfg(test)]
+    pub(super) fn slot(&self, position: u32) -> std::ptr::NonNull<Recent> {
+        self.slots.value(position as usize)
+    }
+
+    /// Whether no slot of that generation has a count.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self, generation: usize) -> bool {
+        (0..self.processors).all(|processor| {
+            let first = first_slot(processor, generation as u32);
+            (first..first + RECENT_SLOTS).all(|position| {
+                // SAFETY: the slot is mapped, and nothing writes to it now.
+                unsafe { self.slot(position).as_ref() }.count == 0
+            })
+        })
     }
 }

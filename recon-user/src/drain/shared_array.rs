@@ -8,6 +8,8 @@ use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 
 use aya::maps::MapData;
+#[cfg(test)]
+use nix::sys::mman::mmap_anonymous;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 /// The values of an array, mapped into this process.
@@ -15,8 +17,8 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 pub(super) struct SharedArray<T> {
     start: NonNull<T>,
     length: usize,
-    /// Held open for the programs that are still to be loaded with it.
-    _map: MapData,
+    /// Held open for the programs that are still to be loaded with it. A test has no map.
+    _map: Option<MapData>,
     values: PhantomData<T>,
 }
 
@@ -43,9 +45,25 @@ impl<T> SharedArray<T> {
         Ok(Self {
             start: start.cast(),
             length,
-            _map: map,
+            _map: Some(map),
             values: PhantomData,
         })
+    }
+
+    /// Zeroed memory that no kernel program writes to.
+    #[cfg(test)]
+    pub(super) fn zeroed(length: u32) -> Self {
+        let length = length as usize;
+        let bytes = Self::bytes(length).expect("a length");
+        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: a mapping of its own, at an address that the kernel chooses.
+        let start = unsafe { mmap_anonymous(None, bytes, access, MapFlags::MAP_PRIVATE) };
+        Self {
+            start: start.expect("memory").cast(),
+            length,
+            _map: None,
+            values: PhantomData,
+        }
     }
 
     /// The value at that position, which has to be one of the array's.

@@ -25,6 +25,18 @@ impl Sketches {
         SharedArray::map(map, 2 * SKETCHES).map(Self)
     }
 
+    /// Reads sketches that are mapped already.
+    #[cfg(test)]
+    pub(super) fn new(sketches: SharedArray<Sketch>) -> Self {
+        Self(sketches)
+    }
+
+    /// The sketch at that position.
+    #[cfg(test)]
+    pub(super) fn sketch(&self, position: usize) -> std::ptr::NonNull<Sketch> {
+        self.0.value(position)
+    }
+
     /// Those of a generation that no program writes to.
     pub(super) fn of_generation(&mut self, generation: usize) -> IdleSketches<'_> {
         IdleSketches {
