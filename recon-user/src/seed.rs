@@ -11,6 +11,6 @@ static SEED: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0));
 
 /// The seed of this process.
 #[must_use]
-pub fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     *SEED
 }

@@ -64,7 +64,7 @@ pub struct Sink {
 
 /// Lines of another kind that go the same way.
 #[derive(Debug)]
-pub struct LineQueue {
+pub(crate) struct LineQueue {
     batches: SyncSender<LineBatch>,
     counters: Arc<LineCounters>,
     sent: u64,
@@ -82,7 +82,7 @@ impl LineQueue {
     }
 
     /// Queues that many lines, or counts them as dropped.
-    pub fn write_lines(&mut self, bytes: Vec<u8>, lines: u64) {
+    pub(crate) fn write_lines(&mut self, bytes: Vec<u8>, lines: u64) {
         let counters = Arc::clone(&self.counters);
         match self.batches.try_send(LineBatch {
             bytes,
@@ -95,7 +95,7 @@ impl LineQueue {
     }
 
     /// Ends these lines. What has become of them is known once the sink is finished, by the function that this returns.
-    pub fn close(self) -> impl FnOnce() -> Written {
+    pub(crate) fn close(self) -> impl FnOnce() -> Written {
         let Self {
             batches,
             counters,
@@ -130,7 +130,7 @@ impl Sink {
     ///
     /// # Errors
     /// As for [`Sink::new`].
-    pub fn named(
+    pub(crate) fn named(
         file: impl AsFd,
         place: &str,
         what: &'static str,
@@ -165,7 +165,7 @@ impl Sink {
 
     /// A way for lines of another kind, which are counted apart.
     #[must_use]
-    pub fn another_queue(&self) -> LineQueue {
+    pub(crate) fn another_queue(&self) -> LineQueue {
         LineQueue::new(self.own.batches.clone())
     }
 
@@ -176,7 +176,7 @@ impl Sink {
 
     /// Whether the reader has gone: a write has failed for it, or the pipe says so.
     #[must_use]
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         let mut ask = [PollFd::new(self.file.as_fd(), PollFlags::empty())];
         let gone = match poll(&mut ask, PollTimeout::ZERO) {
             Ok(_) => ask[0]

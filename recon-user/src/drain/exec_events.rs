@@ -14,14 +14,14 @@ use super::error::map_error;
 const EXEC_EVENTS: &str = "EXEC_EVENTS";
 
 /// Reads the ring of started programs.
-pub struct ExecEvents(AsyncFd<RingBuf<MapData>>);
+pub(crate) struct ExecEvents(AsyncFd<RingBuf<MapData>>);
 
 impl ExecEvents {
     /// Takes the ring out of a loaded kernel object. To be called inside a runtime.
     ///
     /// # Errors
     /// [`DrainError::NoMap`] if the object is not the one this agent was built with; [`DrainError::Ring`] if it can't be waited for.
-    pub fn open(ebpf: &mut Ebpf) -> Result<Self, DrainError> {
+    pub(crate) fn open(ebpf: &mut Ebpf) -> Result<Self, DrainError> {
         let map = ebpf
             .take_map(EXEC_EVENTS)
             .ok_or(DrainError::NoMap { name: EXEC_EVENTS })?;
@@ -33,7 +33,7 @@ impl ExecEvents {
     }
 
     /// Waits until there is one.
-    pub async fn wait(&mut self) {
+    pub(crate) async fn wait(&mut self) {
         match self.0.readable_mut().await {
             Ok(mut ready) => ready.clear_ready(),
             // The runtime ends: each poll looks here as well.
@@ -42,7 +42,7 @@ impl ExecEvents {
     }
 
     /// Gives all that are there to `program`.
-    pub fn drain(&mut self, mut program: impl FnMut(&ExecEvent)) {
+    pub(crate) fn drain(&mut self, mut program: impl FnMut(&ExecEvent)) {
         let ring = self.0.get_mut();
         while let Some(entry) = ring.next() {
             // One of another size is of another build's object, which `Drain` has refused.

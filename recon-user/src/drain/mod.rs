@@ -27,7 +27,7 @@ use aya::maps::{Map, MapData};
 use recon_common::{Counter, Key, Loss, Registers};
 
 pub use error::DrainError;
-pub use exec_events::ExecEvents;
+pub(crate) use exec_events::ExecEvents;
 pub use grace::Grace;
 use maps::{CountMaps, KernelMaps, take_map};
 use pending_connect::PendingConnects;
@@ -136,7 +136,7 @@ impl<M: CountMaps> Drain<M> {
     ///
     /// # Errors
     /// [`DrainError::Grace`].
-    pub fn wait_for_programs(&mut self) -> Result<(), DrainError> {
+    pub(crate) fn wait_for_programs(&mut self) -> Result<(), DrainError> {
         match self.grace {
             Grace::Membarrier => self.maps.wait_for_programs(),
             Grace::NextPoll => Ok(()),

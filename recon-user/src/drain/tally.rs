@@ -30,7 +30,7 @@ impl Tally {
 
     /// Whether the counts are a lower bound.
     #[must_use]
-    pub fn is_lower_bound(&self) -> bool {
+    pub(crate) fn is_lower_bound(&self) -> bool {
         let mut losses = Loss::ALL.into_iter().zip(self.lost);
         self.sketched > 0 || losses.any(|(loss, count)| loss.lowers_counts() && count > 0)
     }

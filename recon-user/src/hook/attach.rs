@@ -29,7 +29,7 @@ pub enum XdpChoice {
 
 /// The hook that sees inbound packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ingress {
+pub(crate) enum Ingress {
     /// XDP in the driver.
     XdpNative,
     /// XDP in the stack.
@@ -40,7 +40,7 @@ pub enum Ingress {
 
 /// The hook that sees outbound packets, or why there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Egress {
+pub(crate) enum Egress {
     /// TC egress.
     Tc(TcKind),
     /// The kernel refused: nothing of what this host sends, and no way to tell an answer from an unsolicited datagram.
@@ -49,7 +49,7 @@ pub enum Egress {
 
 /// How a TC program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TcKind {
+pub(crate) enum TcKind {
     /// By a link of its own (Linux 6.6 and later).
     Tcx,
     /// As a filter of the clsact qdisc.
@@ -58,13 +58,13 @@ pub enum TcKind {
 
 /// The hooks that an interface got.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AttachedHooks {
+pub(crate) struct AttachedHooks {
     /// Name of the interface.
-    pub interface: String,
+    pub(crate) interface: String,
     /// Where inbound packets are seen.
-    pub ingress: Ingress,
+    pub(crate) ingress: Ingress,
     /// Where outbound packets are seen.
-    pub egress: Egress,
+    pub(crate) egress: Egress,
 }
 
 impl fmt::Display for TcKind {

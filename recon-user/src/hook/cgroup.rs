@@ -14,11 +14,11 @@ use super::HookError;
 
 /// A folder of cgroup2.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cgroup {
+pub(crate) struct Cgroup {
     /// The folder whose processes' sockets are watched, and those of the folders below.
-    pub watched: PathBuf,
+    pub(crate) watched: PathBuf,
     /// Where cgroup2 is mounted.
-    pub root: PathBuf,
+    pub(crate) root: PathBuf,
 }
 
 impl Cgroup {
@@ -26,7 +26,7 @@ impl Cgroup {
     ///
     /// # Errors
     /// [`HookError::ReadCgroup`] or [`HookError::NotCgroup2`] if `folder` is no cgroup of version 2.
-    pub fn select(folder: Option<&Path>) -> Result<Option<Self>, HookError> {
+    pub(crate) fn select(folder: Option<&Path>) -> Result<Option<Self>, HookError> {
         let root = mount_point();
         let Some(folder) = folder else {
             return Ok(root.map(|root| Self {

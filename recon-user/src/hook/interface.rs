@@ -17,21 +17,21 @@ use super::HookError;
 
 /// A network interface, as far as attaching to it goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Interface {
+pub(crate) struct Interface {
     /// Name, such as `eth0`.
-    pub name: String,
+    pub(crate) name: String,
     /// The kernel's number for it.
-    pub index: u32,
+    pub(crate) index: u32,
     /// Whether it is administratively up.
-    pub is_up: bool,
+    pub(crate) is_up: bool,
     /// Whether it is loopback.
-    pub is_loopback: bool,
+    pub(crate) is_loopback: bool,
     /// Whether its frames start with an Ethernet header. The parser reads no other.
-    pub is_ethernet: bool,
+    pub(crate) is_ethernet: bool,
     /// Whether it is one end of a veth pair.
-    pub is_veth: bool,
+    pub(crate) is_veth: bool,
     /// Id of the XDP program that is already there.
-    pub xdp_program: Option<u32>,
+    pub(crate) xdp_program: Option<u32>,
     /// Index of the bridge, bond or team that it belongs to.
     controller: Option<u32>,
     /// Index of the interface whose packets it shows again (VLAN, macvlan, ipvlan).

@@ -21,12 +21,13 @@ use aya::{Ebpf, EbpfLoader};
 use crate::drain::recent_slot_count;
 use crate::seed::seed;
 
-pub use attach::{AttachedHooks, Egress, Ingress, XdpChoice};
-pub use cgroup::Cgroup;
+pub use attach::XdpChoice;
+pub(crate) use attach::{AttachedHooks, Egress};
+pub(crate) use cgroup::Cgroup;
 pub use error::HookError;
 pub(crate) use error::error_chain;
-pub use interface::Interface;
-pub use socket::{MissingHook, SocketHooks};
+pub(crate) use interface::Interface;
+pub(crate) use socket::SocketHooks;
 
 const XDP: &str = "recon_xdp";
 const TC_INGRESS: &str = "recon_ingress";
@@ -96,7 +97,7 @@ impl Hooks {
 
     /// Attaches the socket hooks to a cgroup, and the one that tells of programs, as far as they are to be had. To be called before
     /// [`Hooks::attach`].
-    pub fn attach_sockets(&mut self, cgroup: Option<&Cgroup>) -> SocketHooks {
+    pub(crate) fn attach_sockets(&mut self, cgroup: Option<&Cgroup>) -> SocketHooks {
         socket::attach_socket_hooks(&mut self.ebpf, cgroup)
     }
 
@@ -104,7 +105,7 @@ impl Hooks {
     ///
     /// # Errors
     /// [`HookError::NoIngress`] when an interface can't be watched at all.
-    pub fn attach(
+    pub(crate) fn attach(
         &mut self,
         interfaces: &[Interface],
         choice: XdpChoice,
@@ -127,7 +128,7 @@ impl Hooks {
     }
 
     /// Detaches and unloads all programs, so that none is left that counts what another one would have taken back.
-    pub fn detach(mut self) {
+    pub(crate) fn detach(mut self) {
         socket::detach_connects(&mut self.ebpf);
     }
 }
@@ -137,7 +138,7 @@ impl Hooks {
 ///
 /// # Errors
 /// [`HookError`] where a name is wrong, an interface can't be watched, none is left, or one has another XDP program where `choice` insists.
-pub fn select(names: &[String], choice: XdpChoice) -> Result<Vec<Interface>, HookError> {
+pub(crate) fn select(names: &[String], choice: XdpChoice) -> Result<Vec<Interface>, HookError> {
     let interfaces = interface::select_interfaces(names)?;
     attach::check_conflicts(&interfaces, choice)?;
     Ok(interfaces)

@@ -48,13 +48,13 @@ const TRACEFS: &str = "/sys/kernel/tracing";
 
 /// A hook that is not to be had.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MissingHook {
+pub(crate) struct MissingHook {
     /// The hook.
-    pub hook: &'static str,
+    pub(crate) hook: &'static str,
     /// What the kernel says.
-    pub reason: String,
+    pub(crate) reason: String,
     /// What is lost by that.
-    pub costs: &'static str,
+    pub(crate) costs: &'static str,
 }
 
 impl fmt::Display for MissingHook {
@@ -70,13 +70,13 @@ impl fmt::Display for MissingHook {
 
 /// What is watched of this host's own processes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SocketHooks {
+pub(crate) struct SocketHooks {
     /// The cgroup whose sockets are watched.
-    pub cgroup: Option<PathBuf>,
+    pub(crate) cgroup: Option<PathBuf>,
     /// The hooks that attached.
-    pub attached: Vec<&'static str>,
+    pub(crate) attached: Vec<&'static str>,
     /// Those that did not.
-    pub missing: Vec<MissingHook>,
+    pub(crate) missing: Vec<MissingHook>,
 }
 
 impl fmt::Display for SocketHooks {
@@ -95,7 +95,7 @@ impl fmt::Display for SocketHooks {
 impl SocketHooks {
     /// Whether connections that failed are told from others.
     #[must_use]
-    pub fn tells_failures(&self) -> bool {
+    pub(crate) fn tells_failures(&self) -> bool {
         self.attached.contains(&SOCK_OPS)
     }
 

@@ -25,16 +25,16 @@ const UNITS: [&str; 4] = [".service", ".scope", ".socket", ".slice"];
 
 /// What a cgroup belongs to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Membership {
+pub(crate) struct Membership {
     /// The container's id, 64 hexadecimal digits.
-    pub container: Option<String>,
+    pub(crate) container: Option<String>,
     /// The innermost systemd unit outside of the container.
-    pub unit: Option<String>,
+    pub(crate) unit: Option<String>,
 }
 
 /// What the cgroup of that path belongs to, by its folders' names.
 #[must_use]
-pub fn membership(path: &str) -> Membership {
+pub(crate) fn membership(path: &str) -> Membership {
     let mut membership = Membership::default();
     for folder in path.strip_suffix(DELETED).unwrap_or(path).split('/') {
         if let Some(id) = container_id(folder) {

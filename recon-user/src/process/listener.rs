@@ -1,4 +1,4 @@
-//! Who listens on a port of this host, and who owns a connection.
+//! Who listens on a port of this host.
 //!
 //! In: addresses. Out: the id of a process, by /proc/net/tcp and tcp6 and by the sockets that each process holds.
 //! The decision held here: of several processes that hold one socket, the one that was started for it is told of. That is not a
@@ -23,14 +23,14 @@ const MANAGER: &[u8] = b"systemd";
 /// Looks up processes by their TCP sockets. Those of other users take CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; without them they
 /// are not found.
 #[derive(Clone, Debug)]
-pub struct Listeners {
+pub(crate) struct Listeners {
     proc_root: PathBuf,
 }
 
 impl Listeners {
     /// Looks up below that root of /proc.
     #[must_use]
-    pub fn new(proc_root: impl Into<PathBuf>) -> Self {
+    pub(crate) fn new(proc_root: impl Into<PathBuf>) -> Self {
         Self {
             proc_root: proc_root.into(),
         }
@@ -39,7 +39,7 @@ impl Listeners {
     /// The process that accepts connections to that address and port: by a socket of the address itself, else of all of IPv4 (for an
     /// IPv4 address), else of all of IPv6, which serves IPv4 as well. Costs a look at what every process has open.
     #[must_use]
-    pub fn find_listener(&self, local: IpAddr, port: u16) -> Option<u32> {
+    pub(crate) fn find_listener(&self, local: IpAddr, port: u16) -> Option<u32> {
         let local = local.to_canonical();
         let mut best = None;
         let mut inodes = Vec::new();
@@ -58,22 +58,6 @@ impl Listeners {
             inodes.push(socket.inode);
         }
         self.find_holder(&inodes)
-    }
-
-    /// The process that has the connection between these two ends, in whatever state. None while the server has not accepted it.
-    #[must_use]
-    pub fn owner(&self, local: (IpAddr, u16), remote: (IpAddr, u16)) -> Option<u32> {
-        let canonical = |(address, port): Endpoint| (address.to_canonical(), port);
-        let ends = (canonical(local), canonical(remote));
-        let socket = TABLES
-            .iter()
-            .flat_map(|table| self.read_sockets(table))
-            .find(|socket| {
-                (socket.local, socket.remote) == ends
-                    && socket.state != TCP_LISTEN
-                    && socket.inode != 0
-            })?;
-        self.find_holder(&[socket.inode])
     }
 
     /// The sockets that listen. The kernel tells of them first, and there can be a hundred thousand others behind.
@@ -167,7 +151,7 @@ fn rank_fit(socket: Endpoint, local: IpAddr, port: u16) -> Option<ListenerFit> {
 mod tests {
     use super::*;
     use crate::process::tests::Tree;
-    use std::net::{TcpListener, TcpStream};
+    use std::net::TcpListener;
 
     const PROC: &str = "/proc";
 
@@ -238,12 +222,6 @@ mod tests {
             let listener = listeners.find_listener(ip(address), port);
             assert_eq!(listener, pid, "{address} {port}");
         }
-        let owner =
-            |address: &str, port| listeners.owner((ip("127.0.0.1"), 22), (ip(address), port));
-        assert_eq!(owner("198.51.100.7", 1024), Some(50));
-        assert_eq!(owner("::ffff:198.51.100.7", 1024), Some(50));
-        assert_eq!(owner("198.51.100.7", 1025), None);
-        assert_eq!(owner("0.0.0.0", 0), None);
     }
 
     #[test]
@@ -293,7 +271,6 @@ mod tests {
         tree.write("net/tcp6/file", b"");
         tree.write("5/fd", b"no folder");
         assert_eq!(listeners.find_listener(ip("127.0.0.1"), 80), None);
-        assert_eq!(listeners.owner((ip("::1"), 1), (ip("::1"), 2)), None);
     }
 
     #[test]
@@ -312,12 +289,6 @@ mod tests {
                     this,
                     "{bound} {address}"
                 );
-                let client = TcpStream::connect((ip(address), port)).expect("it listens");
-                let client = client.local_addr().expect("it is connected");
-                let (server, _) = listener.accept().expect("it was connected");
-                let here = server.local_addr().expect("it is connected");
-                let owner = listeners.owner((here.ip(), port), (client.ip(), client.port()));
-                assert_eq!(owner, this, "{bound} {address}");
             }
         }
     }

@@ -22,9 +22,9 @@ use std::time::{Duration, Instant};
 use recon_common::ExecEvent;
 use recon_common::process::FILENAME_LENGTH;
 
-pub use cgroup::{Membership, membership};
-pub use listener::Listeners;
-pub use text::visible;
+use cgroup::Membership;
+pub(crate) use listener::Listeners;
+pub(crate) use text::visible;
 
 use hierarchy::Cgroups;
 use proc::ProcFiles;
@@ -72,7 +72,7 @@ struct ProcessRecord {
 
 /// The processes of this host, with those that are gone, bounded in number. Most take up to 1 KiB each.
 #[derive(Debug)]
-pub struct ProcessTable {
+pub(crate) struct ProcessTable {
     proc_root: PathBuf,
     limit: usize,
     cgroups: Cgroups,
@@ -86,7 +86,7 @@ pub struct ProcessTable {
 impl ProcessTable {
     /// Looks up below that root of /proc and keeps up to `limit` processes, at least one.
     #[must_use]
-    pub fn new(proc_root: impl Into<PathBuf>, limit: usize) -> Self {
+    pub(crate) fn new(proc_root: impl Into<PathBuf>, limit: usize) -> Self {
         Self {
             proc_root: proc_root.into(),
             limit: limit.max(1),
@@ -100,13 +100,13 @@ impl ProcessTable {
 
     /// Looks up the cgroups of processes that are gone below `root`, where version 2 is mounted.
     #[must_use]
-    pub fn with_cgroups(mut self, root: Option<PathBuf>) -> Self {
+    pub(crate) fn with_cgroups(mut self, root: Option<PathBuf>) -> Self {
         self.cgroups = Cgroups::new(root);
         self
     }
 
     /// Notes that a process has executed a program, which replaces what was known of it.
-    pub fn record_exec(&mut self, executed: &ExecEvent) {
+    pub(crate) fn record_exec(&mut self, executed: &ExecEvent) {
         let pid = executed.pid;
         let found = proc::read_process(&self.proc_root, pid);
         let membership = match found.as_ref().and_then(|found| found.cgroups.as_deref()) {
@@ -133,7 +133,7 @@ impl ProcessTable {
     }
 
     /// The process of that id. One of which nothing is known has only its id; 0 is the kernel's word for an unknown one.
-    pub fn get(&mut self, pid: u32) -> Process {
+    pub(crate) fn get(&mut self, pid: u32) -> Process {
         self.find(pid).cloned().unwrap_or(Process {
             pid,
             ..Process::default()
@@ -141,20 +141,20 @@ impl ProcessTable {
     }
 
     /// The process of that id, where something is known of it.
-    pub fn find(&mut self, pid: u32) -> Option<&Process> {
+    pub(crate) fn find(&mut self, pid: u32) -> Option<&Process> {
         self.record(pid).map(|record| &record.process)
     }
 
     /// Whether the program of that process is one of those names: by its executable's file name, by that of the file that was executed
     /// (of a script, the script's), or where it is an interpreter by the script or jar that it was told to run. `.exe` at the end does
     /// not count, nor what follows the first `.` of a script or the first `-` or `.` of a jar. `argv[0]` has no part in it.
-    pub fn is_tool(&mut self, pid: u32, names: &BTreeSet<String>) -> bool {
+    pub(crate) fn is_tool(&mut self, pid: u32, names: &BTreeSet<String>) -> bool {
         self.record(pid)
             .is_some_and(|record| record.names.iter().any(|name| names.contains(name)))
     }
 
     /// How many records had to go since the last call, though they told something.
-    pub fn take_evicted(&mut self) -> u64 {
+    pub(crate) fn take_evicted(&mut self) -> u64 {
         std::mem::take(&mut self.evicted)
     }
 

@@ -11,7 +11,7 @@ const CUT: char = '…';
 
 /// `bytes` as text: what is not UTF-8 is U+FFFD, controls are shown by their number.
 #[must_use]
-pub fn visible(bytes: &[u8]) -> String {
+pub(crate) fn visible(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut shown = String::with_capacity(text.len());
     for letter in text.chars() {
