@@ -1,7 +1,8 @@
-//! A key as the words that it is in memory: what the kernel's programs work with.
+//! A key as the words that it is in memory: what the kernel programs work with.
 //!
-//! In: a [`Key`]. Out: [`PackedKey`], and what is computed of it for every packet that counts.
-//! The decision held here: five words are compared and hashed as words. The compiler would do it for each field of a key, by calling functions.
+//! In: a [`Key`]. Out: [`PackedKey`], and what is computed from it for every packet that counts.
+//! The decision held here: five words are compared and hashed as words. The compiler would call
+//! functions for each field of a key.
 
 use crate::flow::{MIX, hash_pairs, mix_words};
 use crate::recent::RECENT_SLOTS;
@@ -13,7 +14,7 @@ use crate::{Address, Key, Signal};
 #[repr(transparent)]
 pub struct PackedKey(pub [u64; 5]);
 
-/// Where in the last word the port and the signal are.
+/// Where the last word holds the port and the signal.
 const PORT_SHIFT: u32 = u32::BITS;
 const SIGNAL_SHIFT: u32 = PORT_SHIFT + u16::BITS;
 
@@ -60,7 +61,7 @@ impl From<PackedKey> for Key {
 }
 
 impl PackedKey {
-    /// Whether it is the same.
+    /// Whether both keys are equal.
     #[inline(always)]
     #[must_use]
     pub const fn equals(&self, other: &Self) -> bool {
@@ -69,7 +70,7 @@ impl PackedKey {
         (a ^ f) | (b ^ g) | (c ^ h) | (d ^ i) | (e ^ j) == 0
     }
 
-    /// The key under which packets are counted whose sources get none of their own.
+    /// The overflow key: counts packets whose sources get no key of their own.
     #[inline(always)]
     #[must_use]
     pub const fn overflow_key(&self) -> Self {
@@ -85,14 +86,15 @@ impl PackedKey {
         ANSWERS >> signal & 1 != 0
     }
 
-    /// The hash of its remote address, [`Address::hash`].
+    /// The hash of the remote address, [`Address::hash`].
     #[inline(always)]
     #[must_use]
     pub const fn remote_hash(&self, seed: u64) -> u64 {
         hash_pairs([self.0[0], self.0[1]], seed)
     }
 
-    /// Which of a generation's sketches is that of this key's target, and the tag that it has there, which is never 0.
+    /// Which sketch of a generation belongs to this key's target, and the tag of the target there,
+    /// which is never 0.
     #[inline(always)]
     #[must_use]
     pub const fn sketch_place(&self, seed: u64) -> (u32, u32) {
@@ -100,12 +102,14 @@ impl PackedKey {
         (hash as u32 & (SKETCHES - 1), (hash >> u32::BITS) as u32 | 1)
     }
 
-    /// Its slot among a processor's recent keys, under a seed that an outsider can't know, so that nobody can choose keys that take each other's.
+    /// The slot among a processor's recent keys, under a seed that an outsider can't know, so that
+    /// nobody can choose keys that evict each other.
     #[inline(always)]
     #[must_use]
     pub const fn recent_slot(&self, seed: u64) -> u32 {
         let [a, b, c, d, e] = self.0;
-        // The sum of products of words with secrets added (NH, Black et al. 1999), of which the upper bits are good: no product waits for another.
+        // A sum of products of words with secrets added (NH, Black et al. 1999), whose upper bits
+        // are good: no product waits for another.
         let first = a.wrapping_add(seed).wrapping_mul(b ^ !seed);
         let second = c
             .wrapping_add(seed ^ MIX)
@@ -175,7 +179,7 @@ mod tests {
         let scan: HashSet<u32> = (0..1024).map(|port| slot(1, port)).collect();
         let sources = (0..4).flat_map(|port| (0..=255).map(move |last| (last, port)));
         let flood: HashSet<u32> = sources.map(|(last, port)| slot(last, port)).collect();
-        // 1024 keys leave chance one slot in 55 (e^-4) free of 256.
+        // 1024 keys leave one slot in 55 (e^-4) of 256 free by chance.
         for used in [scan, flood] {
             assert!(used.len() > 235, "{} slots", used.len());
             assert!(used.iter().all(|&slot| slot < RECENT_SLOTS));

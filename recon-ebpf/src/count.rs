@@ -1,11 +1,13 @@
-//! Counting, the only writing to the tables.
+//! Counting: the only writer of the tables.
 //!
-//! In: a packet and its direction, or what a socket hook has seen. Out: one update of the live generation for an interesting packet, none for others, and
-//! a per-CPU counter for the frame and for what was lost.
-//! The decisions held here: the generation is read once a packet, so that after a grace period nobody writes to the old one;
-//! a plain preallocated hash refuses the key that does not fit, which is counted, where an LRU would evict in silence; the
-//! increment is atomic, since `+= 1` on a shared table lost 5 to 11 % on two cores. Whose packets get a key is [`crate::admit`]'s part, and
-//! what was counted last is counted in [`crate::recent`] first.
+//! In: a packet and its direction, or what a socket hook has seen. Out: one update of the live
+//! generation for an interesting packet, none for others, and a per-CPU counter for the frame and
+//! for losses.
+//! The decisions held here: the generation is read once per packet, so that after a grace period
+//! nobody writes to the old one. A plain preallocated hash refuses a key that does not fit, which
+//! is counted; an LRU would evict one silently. The increment is atomic, since `+= 1` on a shared
+//! table lost 5 to 11 % on two cores. [`crate::admit`] decides which packets get a key, and
+//! [`crate::recent`] counts the latest keys first.
 
 use core::arch::asm;
 
@@ -35,11 +37,11 @@ static KEYS: Array<u64> = Array::with_max_entries(2, 0);
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT, 0);
 
-/// Room for a key; see [`hide_from_verifier`].
+/// Space for one key; see [`hide_from_verifier`].
 #[map]
 static KEY: PerCpuArray<PackedKey> = PerCpuArray::with_max_entries(1, 0);
 
-/// The generation that is written to.
+/// The generation that the programs write to.
 #[derive(Clone, Copy)]
 pub(crate) struct Live {
     counts: &'static HashMap<PackedKey, u64>,
@@ -62,7 +64,7 @@ impl Live {
         }
     }
 
-    /// How many keys it has.
+    /// How many keys it holds.
     #[inline(always)]
     pub(crate) fn key_count(self) -> u64 {
         KEYS.get(self.number).copied().unwrap_or_default()
@@ -83,7 +85,7 @@ impl Live {
                 // SAFETY: a value of that map.
                 unsafe { atomic_add(keys, 1) };
             }
-        // Where two CPUs insert the same new key, one of them finds it there and adds to it.
+        // If two CPUs insert the same new key, the second one finds it and adds to it.
         } else if !self.increase_existing(key, count) {
             add_to_counter(Counter::Lost(Loss::TableFull), count);
         }
@@ -123,12 +125,13 @@ pub(crate) fn count_packet(packet: &impl Packet, state: &impl FlowState, directi
     }
 }
 
-/// The key's words, of which the verifier knows nothing any more: it would walk what follows once for every way through the parser.
+/// The key's words without what the verifier knows of them: it would walk the rest of the program
+/// once for every path through the parser.
 #[inline(always)]
 fn hide_from_verifier(key: &Key) -> Option<PackedKey> {
     let mut place = KEY.get_ptr_mut(0)?;
-    // SAFETY: the place is this CPU's, and packet hooks run with bottom halves off. The assembly does nothing but let the compiler believe that
-    // the words may have changed.
+    // SAFETY: the value belongs to this CPU, and packet hooks run with bottom halves off. The
+    // assembly is empty; it makes the compiler believe that the words may have changed.
     unsafe {
         place.write(key.into());
         asm!("", inout("r1") place);
@@ -136,7 +139,7 @@ fn hide_from_verifier(key: &Key) -> Option<PackedKey> {
     }
 }
 
-/// Adds one to the count of a packet's key, or of the many whose sources get no key now.
+/// Adds one to the count of a packet's key, or of the overflow key if its source gets none.
 #[inline(always)]
 fn count_recent(key: &Key) {
     let Some(mut key) = hide_from_verifier(key) else {
@@ -144,7 +147,7 @@ fn count_recent(key: &Key) {
     };
     let live = Live::load();
     let mut slot = RecentSlot::find(&key, live.number);
-    // Who has the slot was let in before.
+    // The slot's owner has already been admitted.
     if slot.is_some_and(|slot| slot.increment_if_owner(&key)) {
         return;
     }
@@ -163,12 +166,12 @@ fn count_recent(key: &Key) {
                 live.add_count(&before.key, before.count);
             }
         }
-        // A processor that was not there when the agent started.
+        // A processor that was not present when the agent started.
         None => live.add_count(&key, 1),
     }
 }
 
-/// Adds one to the count of a system call's key, or of many.
+/// Adds one to the count of a system call's key, or of the overflow key.
 #[inline(always)]
 pub(crate) fn count_key(key: &Key) {
     let mut key = PackedKey::from(key);
@@ -186,8 +189,8 @@ pub(crate) fn count_key(key: &Key) {
 /// `number` points to the value of a map: 8 bytes, aligned, that live as long as the program runs.
 #[inline(always)]
 unsafe fn atomic_add(number: *mut u64, by: u64) {
-    // Core's atomics lack fetch_add on BPF, which has no compare-and-swap in its base instruction set.
-    // SAFETY: as the caller says.
+    // Core's atomics lack fetch_add on BPF, which has no compare-and-swap in its base instruction
+    // set. SAFETY: as the caller says.
     unsafe {
         asm!("lock *(u64 *)({number} + 0) += {by}", number = in(reg) number, by = in(reg) by);
     }
@@ -197,8 +200,9 @@ unsafe fn atomic_add(number: *mut u64, by: u64) {
 #[inline(always)]
 pub(crate) fn add_to_counter(counter: Counter, by: u64) {
     if let Some(value) = COUNTERS.get_ptr_mut(counter.index()) {
-        // SAFETY: the value belongs to this CPU and lives as long as the program runs. Packet hooks run with bottom halves off; a socket
-        // hook that one of them interrupts can lose it one count, and counts nothing here but losses and what is sketched.
+        // SAFETY: the value belongs to this CPU and lives as long as the program runs. Packet hooks
+        // run with bottom halves off. A packet hook that interrupts a socket hook can lose it one
+        // count, but a socket hook only counts losses and sketched signals here.
         unsafe { *value += by };
     }
 }

@@ -1,8 +1,10 @@
-//! What the kernel knows beyond the packet at hand: flows of either side's making, and this host's sockets.
+//! What the kernel knows beyond the current packet: flows that either side began, and this host's
+//! sockets.
 //!
-//! In: a [`Flow`]. Out: the answers that [`recon_common::FlowState`] asks for, the same for every hook.
-//! The decision held here: FIN+ACK is looked up among the sockets (once a connection, about as dear as the stack's own look-up),
-//! and one that the host would forward is left alone, since a guest's sockets can't be seen from here.
+//! In: a [`Flow`]. Out: an implementation of [`recon_common::FlowState`], the same for every hook.
+//! The decision held here: a FIN+ACK is looked up among the sockets (once per connection, at about
+//! the cost of the stack's own look-up). One that the host would forward never counts, since a
+//! guest's sockets are not visible here.
 
 use core::ffi::c_void;
 
@@ -31,15 +33,15 @@ static FLOWS: Array<u32> = Array::with_max_entries(FLOW_SLOTS, 0);
 #[map]
 static REACHED: Array<u32> = Array::with_max_entries(FLOW_SLOTS, 0);
 
-/// What flows and addresses are hashed with. Set by the agent before the programs are loaded.
+/// The seed of all hashes of flows and addresses. The agent sets it before it loads the programs.
 #[unsafe(no_mangle)]
 pub(crate) static SEED: Global<u64> = Global::new(0);
 
-/// The kernel's memory, as asked from the hook that `context` belongs to.
+/// The kernel's flow state, as seen from the hook that `context` belongs to.
 pub(crate) struct KernelFlowState {
-    /// The program's context, which the look-up helpers take the network namespace from.
+    /// The program's context: the look-up helpers take the network namespace from it.
     pub(crate) context: *mut c_void,
-    /// Which program that is.
+    /// The hook of that program.
     pub(crate) hook: PacketHook,
 }
 
@@ -86,14 +88,15 @@ impl FlowState for KernelFlowState {
     }
 }
 
-/// Leaves the flow's mark in its slot. Returns whether it was not there.
+/// Writes the flow's mark into its slot. Returns whether it was not there before.
 #[inline(always)]
 fn set_mark(marks: &Array<u32>, flow: &Flow) -> bool {
     let (slot, fingerprint) = flow.fingerprint(SEED.load());
     let Some(mark) = marks.get_ptr_mut(slot) else {
         return false;
     };
-    // SAFETY: the slot is 4 bytes, aligned and never freed. A race between two CPUs leaves one of two whole marks.
+    // SAFETY: the slot is 4 bytes, aligned and never freed. A race between two CPUs leaves one of
+    // two whole marks.
     unsafe {
         let is_new = mark.read_volatile() != fingerprint;
         if is_new {
@@ -113,7 +116,8 @@ fn is_marked(marks: &Array<u32>, flow: &Flow) -> bool {
 }
 
 impl KernelFlowState {
-    /// The interface that the packet came in on; 0 for one of this host's own. Asked when it is needed: few packets come to that.
+    /// The interface that the packet came in on; 0 for a packet of this host. Read on demand, since
+    /// few packets need it.
     #[inline(always)]
     fn interface(&self) -> u32 {
         // SAFETY: the pointer is the context of a program of that hook.
@@ -126,7 +130,7 @@ impl KernelFlowState {
         }
     }
 
-    /// Whether a socket other than a listening one has the flow: open, half open, or in TIME-WAIT.
+    /// Whether a socket that does not listen has the flow: open, half open, or in TIME-WAIT.
     #[inline(always)]
     fn has_socket(&self, flow: &Flow) -> bool {
         // SAFETY: all bytes of the tuple are plain integers.
@@ -151,8 +155,8 @@ impl KernelFlowState {
                 size_of::<TupleV6>()
             }
         };
-        // SAFETY: the context is this program's own, the tuple lives on the stack and has `size` bytes; the socket is
-        // released on the one path on which there is one.
+        // SAFETY: the context is this program's own, the tuple is on the stack and has `size`
+        // bytes; the socket is released on the one path that has one.
         unsafe {
             let socket = bpf_skc_lookup_tcp(
                 self.context,
@@ -170,7 +174,7 @@ impl KernelFlowState {
         }
     }
 
-    /// Whether the host's routes send the packet on: then its sockets are a guest's.
+    /// Whether the host's routes forward the packet: then the sockets are a guest's.
     #[inline(always)]
     fn is_forwarded(&self, flow: &Flow) -> bool {
         // SAFETY: all bytes of the query are plain integers.
@@ -189,10 +193,11 @@ impl KernelFlowState {
                 route.__bindgen_anon_4.ipv6_dst = flow.local.words();
             }
         }
-        // SAFETY: the context is this program's own, the query lives on the stack and has the size that is passed.
+        // SAFETY: the context is this program's own, the query is on the stack and has the size
+        // that is passed.
         let verdict =
             unsafe { bpf_fib_lookup(self.context, &raw mut route, size_of::<Route>() as i32, 0) };
-        // Anything else says 'local', 'dropped' or 'this interface does not forward'.
+        // Any other verdict means 'local', 'dropped' or 'this interface does not forward'.
         matches!(
             u32::try_from(verdict),
             Ok(BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH | BPF_FIB_LKUP_RET_FRAG_NEEDED)

@@ -1,8 +1,10 @@
-//! The keys that this processor has counted last; see [`recon_common::recent`].
+//! The keys that this processor counted last; see [`recon_common::recent`].
 //!
-//! In: a key of a packet hook. Out: one more in its slot, and the key that it takes the slot from.
-//! The decision held here: packet hooks alone use it. They run with bottom halves off, so that none interrupts another on its processor; hooks on
-//! system calls may be interrupted, and count in the table.
+//! In: a key from a packet hook. Out: its slot's count plus one, or the key that it evicts from the
+//! slot.
+//! The decision held here: only packet hooks use it. They run with bottom halves off, so none
+//! interrupts another on its processor. A hook on a system call may be interrupted, and counts in
+//! the table.
 
 use core::ptr::NonNull;
 
@@ -15,7 +17,8 @@ use recon_common::recent::{RECENT_SLOTS, Recent, first_slot};
 
 use crate::flow_state::SEED;
 
-/// The slots of both generations of every processor, in memory that the agent shares. It sets their number.
+/// The slots of both generations of every processor, in memory that the agent shares. The agent
+/// sets their number.
 #[map]
 static RECENT: Array<Recent> = Array::with_max_entries(2 * RECENT_SLOTS, BPF_F_MMAPABLE);
 
@@ -27,13 +30,13 @@ impl RecentSlot {
     /// The slot of that key in a generation.
     #[inline(always)]
     pub(crate) fn find(key: &PackedKey, generation: u32) -> Option<Self> {
-        // SAFETY: it takes nothing.
+        // SAFETY: the helper takes no argument.
         let processor = unsafe { bpf_get_smp_processor_id() };
         let index = first_slot(processor, generation) + key.recent_slot(SEED.load());
         RECENT.get_ptr_mut(index).and_then(NonNull::new).map(Self)
     }
 
-    /// Adds one to the key's count, if it has the slot.
+    /// Adds one to the count if the key owns the slot.
     #[inline(always)]
     pub(crate) fn increment_if_owner(self, key: &PackedKey) -> bool {
         // SAFETY: the slot is this processor's, aligned and never freed; see above.
@@ -45,7 +48,7 @@ impl RecentSlot {
         is_same
     }
 
-    /// Gives the slot to the key, with a count of one. Returns what was there.
+    /// Gives the slot to the key, with a count of one. Returns the previous contents.
     #[inline(always)]
     pub(crate) fn replace_owner(self, key: PackedKey) -> Recent {
         // SAFETY: as above.

@@ -1,9 +1,11 @@
-//! The way out for most packets: data and acknowledgements of established connections.
+//! The fast path for most packets: data and acknowledgements of established connections.
 //!
-//! In: a frame. Out: whether it is surely one that no rule asks about, by a look at places where its fields are in nearly every frame: Ethernet without
-//! tags, IP without options or extension headers, TCP with ACK and without SYN, FIN and RST, to a port whose payload nobody reads.
-//! The decision held here: one check that the bytes are there and one load a field, at offsets that are known when this is compiled. What is not
-//! sure takes the way of all others, so that nothing is decided here that is not decided there as well.
+//! In: a frame. Out: whether it is certainly one that no rule asks about. Looks at fixed places,
+//! where nearly every frame has its fields: Ethernet without tags, IP without options or extension
+//! headers, TCP with ACK and without SYN, FIN and RST, to a port whose payload nobody reads.
+//! The decision held here: one check that the bytes exist, and one load per field at an offset that
+//! is known at compile time. Any other packet takes the full parser, so this decides nothing that
+//! the parser does not decide as well.
 
 use super::Direction;
 use super::transport::TCP_TO_FLAGS;
@@ -16,7 +18,7 @@ use crate::protocol::{
 
 /// Version 4 and a header of five words.
 const IPV4_PLAIN: u8 = 0x45;
-/// That more fragments follow, and where this one belongs.
+/// The bits of 'more fragments' and of the fragment's offset.
 const IPV4_FRAGMENT: u16 = 0x3fff;
 /// Where a TCP header has the destination's port, and the flags.
 const PORT: usize = 2;

@@ -1,16 +1,17 @@
 //! The link layer: Ethernet with up to two VLAN tags.
 //!
-//! In: a cursor at the first byte of the frame. Out: the family of the network header and a cursor at it; `None` for other
-//! protocols (ARP, LLDP, ...).
-//! The decision held here: a frame to a group address (broadcast, multicast) is nobody's scan, neither of this host nor by it.
-//! Neighbours' announcements would otherwise look like port hits, and a TCP stack does not answer such frames at all.
+//! In: a cursor at the first byte of the frame. Out: the family of the network header and a cursor
+//! at it; `None` for other protocols (ARP, LLDP, ...).
+//! The decision held here: a frame to a group address (broadcast, multicast) is never a scan,
+//! neither of this host nor by it. Otherwise neighbours' announcements would look like port hits,
+//! and a TCP stack does not answer such frames at all.
 
 use super::network::Family;
 use crate::packet::{Cursor, Fields};
 use crate::protocol::{ETHERNET_HEADER, VLAN_TAG, ethertype};
 use crate::{Loss, Packet};
 
-/// Tags that are followed: 802.1ad outside, 802.1Q inside.
+/// Tags that the parser follows: 802.1ad outside, 802.1Q inside.
 const MAX_TAGS: usize = 2;
 
 /// The bit of the first destination byte that marks a group address (IEEE 802.3, 3.2.3).

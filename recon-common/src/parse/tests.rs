@@ -1,4 +1,4 @@
-//! The parser without a kernel: no bytes make it panic, and the common cases are what they are.
+//! The parser without a kernel: no bytes make it panic, and common frames show what they should.
 //!
 //! The full table of frames is in the `tests` package, where the kernel programs run it too.
 
@@ -73,11 +73,12 @@ proptest! {
     #[test]
     fn any_bytes_are_read_to_an_end(bytes in prop::collection::vec(any::<u8>(), 0..300), inward in any::<bool>()) {
         let direction = if inward { Direction::In } else { Direction::Out };
-        // What it says is checked against the kernel elsewhere; here it must only not panic.
+        // Other tests compare the result with the kernel's; this one checks that it does not panic.
         let _ = parse(&bytes[..], direction);
     }
 
-    /// Segments of both families, with any of the bytes changed that the first look goes by, and some more.
+    /// Segments of both families, with changes to the bytes that the fast path looks at, and to
+    /// others.
     #[test]
     fn the_first_look_lets_nothing_go_that_counts(
         is_v6 in any::<bool>(),
@@ -116,7 +117,7 @@ proptest! {
     fn a_cut_frame_is_lost_or_nothing(cut in 0_usize..54) {
         let syn = frame(|ip, bytes| ip.tcp(40_000, 22, 1, 1024).syn().write(bytes, &[]).expect("memory"));
         let seen = parse(&syn[..cut], Direction::In);
-        // TCP's flags end at byte 48: what is behind them is not needed.
+        // TCP's flags end at byte 48; the parser does not need what follows.
         let whole = cut >= 48;
         prop_assert_eq!(seen == Err(Loss::Truncated), !whole);
     }

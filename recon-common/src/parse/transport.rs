@@ -1,9 +1,10 @@
-//! The transport layer: TCP, UDP, ICMP and ICMPv6, each way.
+//! The transport layer: TCP, UDP, ICMP and ICMPv6, in both directions.
 //!
-//! In: a [`Datagram`]. Out: its flow and what it shows, or `None` for what no rule asks about.
-//! The decision held here: what of a packet is a probe (DESIGN 'hit'). Inbound, a flag set that starts a connection, or that none
-//! starts with; SYN-ACK, RST and ICMP errors are answers or backscatter and never count. Outbound, what tells how this
-//! host answered, whom it reaches for, and which answers to expect.
+//! In: a [`Datagram`]. Out: its flow and what it shows, or `None` if no rule asks about it.
+//! The decision held here: which packets are probes. Inbound, a flag set that starts a connection,
+//! or that no connection starts with; SYN-ACK, RST and ICMP errors are answers or backscatter and
+//! never count. Outbound, what shows how this host answered, whom it contacts, and which answers to
+//! expect.
 
 use super::network::{Datagram, Family, quoted};
 use super::{Direction, payload};
@@ -15,7 +16,7 @@ use crate::{Flow, Loss, Observation, Packet, Signal};
 /// Without ECE and CWR: an ECN SYN (RFC 3168) is a SYN.
 const FLAGS: u8 = FIN | SYN | RST | PSH | ACK | URG;
 
-/// TCP's header up to and with its flags.
+/// TCP's header up to and including its flags.
 pub(super) const TCP_TO_FLAGS: usize = 14;
 const PORTS: usize = 4;
 
@@ -61,7 +62,8 @@ pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsed 
     Ok(Some((datagram.flow(Direction::In, ports)?, observation)))
 }
 
-/// What an inbound segment shows. Segments of established connections leave here, after a look at their flags and port.
+/// What an inbound segment shows. Segments of established connections leave here, after a look at
+/// their flags and port.
 #[inline(always)]
 fn segment_in<P: Packet + ?Sized>(
     segment: &Cursor<'_, P>,
@@ -100,7 +102,8 @@ fn segment_in<P: Packet + ?Sized>(
     Ok(Some(Observation::Plain(signal)))
 }
 
-/// The ports of a segment that ends before its flags: a probe if it is a first fragment, since no stack cuts that short (RFC 1858).
+/// The ports of a segment that ends before its flags: a probe if it is a first fragment, since no
+/// stack cuts that short (RFC 1858).
 #[inline(always)]
 fn short_segment<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Result<[u16; 2], Loss> {
     if !datagram.is_fragment || datagram.payload.left() >= TCP_TO_FLAGS {
@@ -151,11 +154,14 @@ pub(super) fn outbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsed
     Ok(Some((datagram.flow(Direction::Out, ports)?, observation)))
 }
 
-/// What an outbound segment shows: how this host answered, that it aborted or closed, that it connects, probes or asks.
+/// What an outbound segment shows: how this host answered, that it aborted or closed, that it
+/// connects, probes or asks.
 ///
-/// A reset that answers a segment without ACK carries sequence number 0 and an ACK (RFC 9293, 3.5.2): it refuses a
-/// probe. One without ACK answers a segment that had one. One with another sequence number aborts a connection, and a FIN closes this host's half of it: where the peer's FIN
-/// comes after the socket is gone (FIN-WAIT-2 ends after a minute), it must not look like a Maimon probe.
+/// A reset that answers a segment without ACK carries sequence number 0 and an ACK (RFC 9293,
+/// 3.5.2): it refuses a probe. A reset without ACK answers a segment that had one. A reset with
+/// another sequence number aborts a connection, and a FIN closes this host's half of it. The peer's
+/// FIN may come after the socket is gone (FIN-WAIT-2 ends after a minute) and must not look like a
+/// Maimon probe.
 #[inline(always)]
 fn segment_out<P: Packet + ?Sized>(
     segment: &Cursor<'_, P>,
@@ -177,7 +183,7 @@ fn segment_out<P: Packet + ?Sized>(
             _ => Observation::Closed,
         }));
     }
-    // TCP's answers need no memory: only SYNs and odd flags count there.
+    // TCP's answers need no state: only SYNs and odd flags count in that direction.
     let asks =
         ports(header)[1] == port::DNS && payload::is_tcp_dns_query(segment, header.u8::<12>())?;
     Ok(asks.then_some(Observation::Plain(Signal::DnsSentTcp)))
@@ -185,8 +191,8 @@ fn segment_out<P: Packet + ?Sized>(
 
 /// An ICMP error by which this host refuses a probe, as the flow of the probe that it quotes.
 ///
-/// Port unreachable is the stack's answer, 'administratively prohibited' a firewall's. Errors about hosts and
-/// networks are a router's, and time exceeded is nobody's refusal.
+/// Port unreachable is the stack's answer, 'administratively prohibited' is a firewall's. A router
+/// sends errors about hosts and networks, and time exceeded refuses nothing.
 #[inline(always)]
 fn refusal<P: Packet + ?Sized>(error: &Datagram<'_, P>, kind: u8, code: u8) -> Parsed {
     let family = match (error.protocol, kind, code) {
@@ -210,7 +216,7 @@ fn refusal<P: Packet + ?Sized>(error: &Datagram<'_, P>, kind: u8, code: u8) -> P
     };
     let observation = match probe.protocol {
         ip_protocol::TCP => Observation::Plain(Signal::RefusedIcmp),
-        // A reply that came after its asker had gone is refused as well, and is nobody's probe.
+        // A reply that arrives after its asker has gone is refused as well, and is no probe.
         ip_protocol::UDP => Observation::Refusal,
         _ => return Ok(None),
     };

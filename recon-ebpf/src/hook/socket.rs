@@ -1,11 +1,15 @@
-//! The socket hooks of a cgroup: what processes ask of sockets, and what becomes of the connections.
+//! The socket hooks of a cgroup: what processes do with sockets, and what becomes of the
+//! connections.
 //!
-//! In: connect(2), sendmsg(2) on datagram sockets, and TCP's states. Out: who sends on which socket, connections accepted, connections that
-//! failed. `connect` and `sendmsg` return 1, always: the call goes on as without recon.
-//! The decision held here: TCP's states tell how a connection ended (6 of 6 kinds of failure), but not of a connect(2) that fails before its
-//! first packet, such as one to an unreachable network. So connect notes what was asked for, TCP's start takes the note away, and
-//! what the agent finds there at two polls has failed. What a container's process sends leaves this host as a forwarded packet, without its
-//! socket: in another network namespace than the agent's, the system call itself counts.
+//! In: connect(2), sendmsg(2) on datagram sockets, and TCP's states. Out: who sends on which
+//! socket, accepted connections, failed connections. `connect` and `sendmsg` always return 1: the
+//! call goes on as without recon.
+//! The decision held here: TCP's states show how a connection ended (6 of 6 kinds of failure), but
+//! not a connect(2) that fails before its first packet, such as one to an unreachable network. So
+//! connect records a pending connect, TCP's start removes it, and one that the agent finds at two
+//! polls has failed. What a container's process sends leaves this host as a forwarded packet,
+//! without its socket: in another network namespace than the agent's, the system call itself
+//! counts.
 
 use core::arch::asm;
 use core::mem::offset_of;
@@ -27,26 +31,26 @@ use recon_common::{Address, Counter, Flow, Key, Loss, PendingConnect, Signal};
 
 use crate::{count, sender};
 
-/// By socket cookie. The agent maps it into its state.
+/// By socket cookie. The agent maps it into its memory.
 #[map]
 static PENDING_CONNECT: Array<PendingConnect> =
     Array::with_max_entries(PENDING_CONNECT_SLOTS, BPF_F_MMAPABLE);
 
-/// Cookie of the agent's network namespace, 0 where the kernel does not tell (before Linux 5.14). Set by the agent before the programs
-/// are loaded.
+/// Cookie of the agent's network namespace, 0 if the kernel does not report it (before Linux 5.14).
+/// The agent sets it before it loads the programs.
 #[unsafe(no_mangle)]
 static OWN_NETNS: Global<u64> = Global::new(0);
 
 /// The verdict 'go on'.
 const GO_ON: u32 = 1;
 
-/// A 32-bit field of a context. The verifier takes no other access to one than at a constant offset from its start, and LLVM likes
-/// to compute pointers into it.
+/// A 32-bit field of a context. The verifier only accepts access at a constant offset from the
+/// context's start, and LLVM likes to compute pointers into it.
 macro_rules! field {
     ($context:expr, $Context:ty, $field:ident $(, $word:literal)?) => {{
         const OFFSET: usize = offset_of!($Context, $field) $(+ 4 * $word)?;
         let value: u64;
-        // SAFETY: reads 4 bytes of the program's own context, inside of it.
+        // SAFETY: reads 4 bytes inside the program's own context.
         unsafe {
             asm!(
                 "{value} = *(u32 *)({context} + {offset})",
@@ -60,7 +64,7 @@ macro_rules! field {
     }};
 }
 
-/// The IPv6 address of four such fields.
+/// The IPv6 address in four such fields.
 macro_rules! address {
     ($context:expr, $Context:ty, $field:ident) => {
         Address::from_words([
@@ -131,7 +135,7 @@ impl Call {
         unsafe { bpf_get_socket_cookie(self.context.cast()) }
     }
 
-    /// Counts the call as what it sends, where its packets can't be told to be this process's.
+    /// Counts the call as what it sends, if its packets can't be attributed to this process.
     #[inline(always)]
     fn count_in_container(&self, signal: Signal, pid: u32) {
         let own = OWN_NETNS.load();
@@ -154,7 +158,8 @@ impl Call {
 fn handle_connect(call: &Call) -> i32 {
     let cookie = call.cookie();
     let pid = sender::record_sender(cookie);
-    // MPTCP connects by sockets of its own, of which TCP tells. A datagram socket's connect sends nothing.
+    // MPTCP connects through sockets of its own, which TCP reports. connect on a datagram socket
+    // sends nothing.
     if call.protocol() == ip_protocol::TCP {
         record_pending(&PendingConnect {
             cookie,
@@ -173,7 +178,8 @@ fn record_pending(pending: &PendingConnect) {
     let Some(slot) = PENDING_CONNECT.get_ptr_mut(pending_slot(pending.cookie)) else {
         return;
     };
-    // SAFETY: the slot has the size and alignment of an `PendingConnect` and is never freed. Who reads it in between waits for a second look.
+    // SAFETY: the slot has the size and alignment of a `PendingConnect` and is never freed. A
+    // reader that sees it half written looks a second time.
     unsafe {
         let before = (*slot).cookie;
         if before != 0 && before != pending.cookie {
@@ -191,7 +197,7 @@ fn pending_slot(cookie: u64) -> u32 {
 #[inline(always)]
 fn handle_sendmsg(call: &Call) -> i32 {
     let pid = sender::record_sender(call.cookie());
-    // Whether it is a DNS query is not to be seen here, and a resolver's are no fan-out.
+    // Whether it is a DNS query is not visible here, and a resolver's queries are no fan-out.
     if call.protocol() == ip_protocol::UDP && call.port() != port::DNS {
         call.count_in_container(Signal::DatagramSent, pid);
     }
@@ -212,11 +218,11 @@ pub(crate) fn recon_sock_ops(context: SockOpsContext) -> u32 {
         }
         _ => {}
     }
-    // With no reply set, what the kernel or another program would have done without recon.
+    // Without a reply, the kernel does what it or another program would have done without recon.
     GO_ON
 }
 
-/// TCP starts to connect: from here on its states tell how that ends.
+/// TCP starts to connect: from here on its states show how that ends.
 #[inline(always)]
 fn tcp_connect_started(context: &SockOpsContext) {
     let cookie = socket_cookie(context);
@@ -228,9 +234,9 @@ fn tcp_connect_started(context: &SockOpsContext) {
             }
         }
     }
-    // All programs of the socket's cgroups share its flags, so they are only ever added to.
+    // All programs of the socket's cgroups share its flags, so recon only adds to them.
     let flags = field!(context.ops, SockOps, bpf_sock_ops_cb_flags) | BPF_SOCK_OPS_STATE_CB_FLAG;
-    // Where it fails, so does what it asks for: nothing else can be done here.
+    // If it fails, so does the count of this connection: nothing else can be done here.
     let _ = context.set_cb_flags(flags as i32);
 }
 
@@ -256,8 +262,9 @@ fn socket_cookie(context: &SockOpsContext) -> u64 {
     unsafe { bpf_get_socket_cookie(context.ops.cast()) }
 }
 
-/// The connection, as this host sees it. The kernel's structure has the remote port in network byte order, in the upper half of
-/// its word on a little-endian machine, and the local one in the host's.
+/// The connection, as this host sees it. The kernel's structure holds the remote port in network
+/// byte order, in the upper half of its word on a little-endian machine, and the local port in host
+/// byte order.
 #[inline(always)]
 fn connection_flow(context: &SockOpsContext) -> Flow {
     let ops = context.ops;

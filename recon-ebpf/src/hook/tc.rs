@@ -1,6 +1,7 @@
-//! TC, as TCX or under clsact: what goes out, and what comes in where XDP is not to be had.
+//! TC, as TCX or under clsact: what goes out, and what comes in where XDP is not available.
 //!
-//! In: an skb. Out: `TCX_NEXT` (clsact calls it `TC_ACT_UNSPEC`), always: the next program or the stack goes on as without recon.
+//! In: an skb. Out: always `TCX_NEXT` (clsact calls it `TC_ACT_UNSPEC`): the next program or the
+//! stack goes on as without recon.
 
 use aya_ebpf::bindings::tcx_action_base::TCX_NEXT;
 use aya_ebpf::helpers::bpf_skb_load_bytes;
@@ -37,15 +38,16 @@ fn count_frame(context: TcContext, direction: Direction) -> i32 {
     TCX_NEXT
 }
 
-/// Brings the headers into the first buffer where they are not: raw sockets and some drivers leave all in page fragments.
-/// The bytes stay as they are, and a packet whose TCP header is in place is left alone.
+/// Pulls the headers into the first buffer if they are elsewhere: raw sockets and some drivers
+/// leave everything in page fragments. The bytes stay as they are, and a packet whose TCP header is
+/// in place is left alone.
 #[inline(always)]
 fn pull_headers(context: &TcContext) {
     const SHORTEST: usize = ETHERNET_HEADER + IPV4_HEADER + TCP_HEADER;
     const LONGEST: u32 = 256;
     let here = context.data_end() - context.data();
     if here < SHORTEST && (here as u32) < context.len() {
-        // Where it fails, the parser counts the packet as truncated.
+        // If it fails, the parser counts the packet as truncated.
         let _ = context.pull_data(context.len().min(LONGEST));
     }
 }

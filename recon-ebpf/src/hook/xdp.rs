@@ -1,6 +1,7 @@
 //! XDP: everything that comes in, before the stack sees it.
 //!
-//! In: the driver's buffer. Out: `XDP_PASS`, always. Accepts multi-buffer packets (jumbo frames), hence `frags`.
+//! In: the driver's buffer. Out: always `XDP_PASS`. Accepts multi-buffer packets (jumbo frames),
+//! hence `frags`.
 
 use aya_ebpf::bindings::xdp_action::XDP_PASS;
 use aya_ebpf::helpers::bpf_xdp_load_bytes;
