@@ -1,8 +1,9 @@
 //! Sinks: lines to stdout or to a file.
 //!
-//! In: lines, one or many at a time. Out: bytes, in order. The decision held here: the agent never waits for its reader. Lines go through a
-//! bounded queue to a thread of their own; when the reader is slow and the queue full, or the disk is full, a line is dropped and counted.
-//! A reader that has gone (`| head -1`) ends the agent, cleanly.
+//! In: lines, one or many at a time. Out: bytes, in order.
+//! The decision held here: the agent never waits for its reader. Lines go through a bounded queue
+//! to a thread. When the reader is slow and the queue is full, or the disk is full, a line is
+//! dropped and counted. A closed reader (`| head -1`) ends the agent cleanly.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -15,28 +16,28 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// Alerts that wait for a slow reader: about 1 KB each.
+/// Alerts that may wait for a slow reader: about 1 KB each.
 const ALERTS: usize = 4096;
-/// How long the end of the agent waits for the reader to take what is queued.
+/// How long the agent's end waits for the reader to take the queued lines.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 
 /// What became of the lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Written {
-    /// Lines that the reader's side took.
+    /// Lines that were written.
     pub written: u64,
-    /// Lines dropped: a full queue, a failed write, or a reader that has gone.
+    /// Lines that were dropped: a full queue, a failed write, or a closed reader.
     pub dropped: u64,
 }
 
-/// What a sink writes, and where to: for its messages.
+/// What a sink writes and where to, for its messages.
 #[derive(Clone, Debug)]
 struct SinkLabel {
     place: String,
     what: &'static str,
 }
 
-/// Whole lines that are written at once.
+/// Whole lines that are written together.
 #[derive(Debug)]
 struct LineBatch {
     bytes: Vec<u8>,
@@ -44,25 +45,25 @@ struct LineBatch {
     counters: Arc<LineCounters>,
 }
 
-/// What the thread has done with lines of one kind.
+/// What the thread has done with the lines of one queue.
 #[derive(Debug, Default)]
 struct LineCounters {
     written: AtomicU64,
     failed: AtomicU64,
 }
 
-/// A queue to the thread that writes.
+/// The queue to the thread that writes.
 #[derive(Debug)]
 pub struct Sink {
     label: SinkLabel,
     own: LineQueue,
     ended: Receiver<()>,
     closed: Arc<AtomicBool>,
-    /// A handle to the same file, to ask whether its reader has gone.
+    /// A handle to the same file, to ask whether its reader has closed it.
     file: File,
 }
 
-/// Lines of another kind that go the same way.
+/// A queue to the same thread, whose lines are counted separately.
 #[derive(Debug)]
 pub(crate) struct LineQueue {
     batches: SyncSender<LineBatch>,
@@ -94,7 +95,8 @@ impl LineQueue {
         }
     }
 
-    /// Ends these lines. What has become of them is known once the sink is finished, by the function that this returns.
+    /// Closes the queue. The returned function says what became of its lines once the sink is
+    /// finished.
     pub(crate) fn close(self) -> impl FnOnce() -> Written {
         let Self {
             batches,
@@ -118,15 +120,16 @@ impl Written {
 }
 
 impl Sink {
-    /// A sink that writes alerts to `file`, stdout but for tests.
+    /// A sink that writes alerts to `file`: stdout, except in tests.
     ///
     /// # Errors
-    /// What the system says when the descriptor can't be duplicated or the thread not started.
+    /// What the system says if the descriptor can't be duplicated or the thread can't be started.
     pub fn new(file: impl AsFd) -> io::Result<Self> {
         Self::named(file, "stdout", "alerts", ALERTS)
     }
 
-    /// A sink that writes to `file`, and calls it `place` and its lines `what`. Up to `queue` batches wait.
+    /// A sink that writes to `file`, and calls it `place` and its lines `what` in messages. Up to
+    /// `queue` batches wait.
     ///
     /// # Errors
     /// As for [`Sink::new`].
@@ -151,7 +154,7 @@ impl Sink {
             .spawn(move || {
                 let (closed, label) = theirs;
                 write_all(&queue, writer, &closed, &label);
-                // Nobody waits any more if this fails.
+                // If this fails, nobody waits any more.
                 let _ = end.send(());
             })?;
         Ok(Self {
@@ -163,7 +166,7 @@ impl Sink {
         })
     }
 
-    /// A way for lines of another kind, which are counted apart.
+    /// A queue to the same file, whose lines are counted separately.
     #[must_use]
     pub(crate) fn another_queue(&self) -> LineQueue {
         LineQueue::new(self.own.batches.clone())
@@ -174,7 +177,8 @@ impl Sink {
         self.own.write_lines(line, 1);
     }
 
-    /// Whether the reader has gone: a write has failed for it, or the pipe says so.
+    /// Whether the reader has closed its end: a write has failed for that reason, or the pipe says
+    /// so.
     #[must_use]
     pub(crate) fn is_closed(&self) -> bool {
         let mut ask = [PollFd::new(self.file.as_fd(), PollFlags::empty())];
@@ -187,7 +191,7 @@ impl Sink {
         gone || self.closed.load(Ordering::Relaxed)
     }
 
-    /// Waits, not for ever, until the queue is written.
+    /// Waits until the queue is written, but not forever.
     #[must_use]
     pub fn finish(self) -> Written {
         let SinkLabel { place, what } = &self.label;
@@ -201,7 +205,7 @@ impl Sink {
     }
 }
 
-/// The thread: writes lines until the agent ends or the reader has gone.
+/// The thread: writes lines until the agent ends or the reader has closed its end.
 fn write_all(queue: &Receiver<LineBatch>, mut file: File, closed: &AtomicBool, label: &SinkLabel) {
     let mut errors = ErrorLog::default();
     let mut torn = false;
@@ -211,7 +215,7 @@ fn write_all(queue: &Receiver<LineBatch>, mut file: File, closed: &AtomicBool, l
             lines,
             counters,
         } = batch;
-        // The rest of a line that was cut off must not swallow the next one.
+        // The rest of a truncated line must not swallow the next one.
         if torn && write_whole(&mut file, b"\n").is_err() {
             counters.failed.fetch_add(lines, Ordering::Relaxed);
             continue;
@@ -236,7 +240,7 @@ fn write_all(queue: &Receiver<LineBatch>, mut file: File, closed: &AtomicBool, l
 
 struct WriteFailure {
     error: io::Error,
-    /// Bytes that were written before.
+    /// Bytes that were written before the failure.
     after: usize,
 }
 
@@ -250,7 +254,7 @@ fn write_whole(file: &mut File, bytes: &[u8]) -> Result<(), WriteFailure> {
             }
             Ok(count) => after += count,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // Somebody has made the descriptor non-blocking.
+            // Another process has made the descriptor non-blocking.
             Err(error) if error.kind() == ErrorKind::WouldBlock => wait_writable(file),
             Err(error) => return Err(WriteFailure { error, after }),
         }
@@ -261,11 +265,11 @@ fn write_whole(file: &mut File, bytes: &[u8]) -> Result<(), WriteFailure> {
 fn wait_writable(file: &File) {
     const TURN: u16 = 100;
     let mut ask = [PollFd::new(file.as_fd(), PollFlags::POLLOUT)];
-    // Whatever it says, the next write finds out.
+    // The next write finds out whether it can go on.
     let _ = poll(&mut ask, TURN);
 }
 
-/// Says that writing fails, but not for every line.
+/// Logs that writing fails, but not for every line.
 #[derive(Default)]
 struct ErrorLog {
     last: Option<Instant>,

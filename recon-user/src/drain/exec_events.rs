@@ -1,6 +1,7 @@
-//! Programs that were started.
+//! Programs as they are started.
 //!
-//! In: the kernel's ring. Out: each [`ExecEvent`], once, as soon as it is there: a scanner may be gone a moment later.
+//! In: the kernel's ring. Out: each [`ExecEvent`], once, as soon as it arrives: a scanner may be
+//! gone a moment later.
 
 use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
@@ -17,10 +18,11 @@ const EXEC_EVENTS: &str = "EXEC_EVENTS";
 pub(crate) struct ExecEvents(AsyncFd<RingBuf<MapData>>);
 
 impl ExecEvents {
-    /// Takes the ring out of a loaded kernel object. To be called inside a runtime.
+    /// Takes the ring out of a loaded kernel object. Needs a tokio runtime.
     ///
     /// # Errors
-    /// [`DrainError::NoMap`] if the object is not the one this agent was built with; [`DrainError::Ring`] if it can't be waited for.
+    /// [`DrainError::NoMap`] if the object is not the one this agent was built with;
+    /// [`DrainError::Ring`] if it can't be waited for.
     pub(crate) fn open(ebpf: &mut Ebpf) -> Result<Self, DrainError> {
         let map = ebpf
             .take_map(EXEC_EVENTS)
@@ -32,20 +34,21 @@ impl ExecEvents {
             .map_err(|error| DrainError::Ring(error.into()))
     }
 
-    /// Waits until there is one.
+    /// Waits for an event.
     pub(crate) async fn wait(&mut self) {
         match self.0.readable_mut().await {
             Ok(mut ready) => ready.clear_ready(),
-            // The runtime ends: each poll looks here as well.
+            // The runtime ends. Each poll reads the ring as well.
             Err(_) => std::future::pending().await,
         }
     }
 
-    /// Gives all that are there to `program`.
+    /// Gives all events in the ring to `program`.
     pub(crate) fn drain(&mut self, mut program: impl FnMut(&ExecEvent)) {
         let ring = self.0.get_mut();
         while let Some(entry) = ring.next() {
-            // One of another size is of another build's object, which `Drain` has refused.
+            // An event of another size comes from another build's object, which `Drain` has
+            // refused.
             if let Some(executed) = parse_event(&entry) {
                 program(&executed);
             }
@@ -53,7 +56,7 @@ impl ExecEvents {
     }
 }
 
-/// The bytes as the kernel program has written them.
+/// Parses the bytes that the kernel program has written.
 fn parse_event(bytes: &[u8]) -> Option<ExecEvent> {
     let (cgroup, rest) = bytes.split_first_chunk()?;
     let (pid, rest) = rest.split_first_chunk()?;

@@ -1,9 +1,10 @@
 //! Connections that failed at once.
 //!
-//! In: the kernel's notes of what connect(2) was asked for and TCP has not begun. Out: those that nothing came of.
-//! The decisions held here: a connect is there for the microseconds between the system call's hook and TCP's start. One that two polls
-//! in a row have found has failed before its first packet: no route, no local port left, forbidden. That also makes up for notes that are
-//! read while they are written.
+//! In: the kernel's pending connects, which TCP has not started. Out: those that failed.
+//! The decision held here: a connect is pending for the microseconds between the system call's hook
+//! and TCP's start. One that two polls in a row have found has failed before its first packet: no
+//! route, no local port left, forbidden. Two polls also make up for slots that are read while they
+//! are written.
 
 use std::collections::HashSet;
 use std::io;
@@ -14,15 +15,15 @@ use recon_common::{Key, PendingConnect};
 
 use super::shared_array::SharedArray;
 
-/// Reads the notes.
+/// Reads the pending connects.
 #[derive(Debug)]
 pub(super) struct PendingConnects {
     slots: SharedArray<PendingConnect>,
-    /// What was found at the poll before.
+    /// What the previous poll found.
     seen: HashSet<FoundConnect>,
 }
 
-/// A connect that was found. Its key says who asked whom.
+/// A pending connect that a poll found. Its key says who connects where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct FoundConnect {
     cookie: u64,
@@ -30,10 +31,10 @@ struct FoundConnect {
 }
 
 impl PendingConnects {
-    /// Reads that array of notes.
+    /// Maps the array of slots.
     ///
     /// # Errors
-    /// What the kernel says when it does not share the array's memory.
+    /// What the kernel says if it does not share the array's memory.
     pub(super) fn map(map: MapData) -> io::Result<Self> {
         SharedArray::map(map, PENDING_CONNECT_SLOTS).map(Self::new)
     }
@@ -46,11 +47,13 @@ impl PendingConnects {
         }
     }
 
-    /// Gives the key of each failed connection to `row`. `at_end` says that no connection is in the making any more.
+    /// Gives the key of each failed connection to `row`. `at_end` says that none is pending any
+    /// more.
     pub(super) fn drain_failed(&mut self, at_end: bool, mut row: impl FnMut(&Key)) {
         let mut found = HashSet::new();
         for slot in self.slots.values() {
-            // SAFETY: the slot is within the mapping, and any bytes are an `PendingConnect`. The kernel may write to it meanwhile.
+            // SAFETY: the slot is within the mapping, and any bytes are a `PendingConnect`. The
+            // kernel may write to it meanwhile.
             let pending = unsafe { slot.read_volatile() };
             if pending.cookie == 0 {
                 continue;
@@ -61,7 +64,8 @@ impl PendingConnects {
             };
             if at_end || self.seen.contains(&connect) {
                 row(&connect.key);
-                // SAFETY: as above. Where the socket is being asked again at this moment, that connect is lost.
+                // SAFETY: as above. If the socket connects again at this moment, that connect is
+                // lost.
                 unsafe { (&raw mut (*slot.as_ptr()).cookie).write_volatile(0) };
             } else {
                 found.insert(connect);

@@ -1,6 +1,7 @@
-//! The keys that processors have counted last, which are not in the table.
+//! The keys that processors counted last, which are not in the table.
 //!
-//! In: the kernel's slots of a generation that no program writes to. Out: a count for each key, to be put to what the table has of it.
+//! In: the kernel's slots of a generation that no program writes to. Out: a count for each key, to
+//! be added to the table's count.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,7 +12,7 @@ use recon_common::recent::{RECENT_SLOTS, Recent, first_slot};
 
 use super::shared_array::SharedArray;
 
-/// How many slots processors have together.
+/// Slots of that many processors together.
 pub(crate) const fn slot_count(processors: u32) -> u32 {
     first_slot(processors, 0)
 }
@@ -21,22 +22,22 @@ pub(crate) const fn slot_count(processors: u32) -> u32 {
 pub(super) struct RecentKeys {
     slots: SharedArray<Recent>,
     processors: u32,
-    /// Of the generation that was read last.
+    /// What was read and not taken yet.
     counts: HashMap<Key, u64>,
 }
 
 impl RecentKeys {
-    /// Reads that array of slots.
+    /// Maps the array of slots.
     ///
     /// # Errors
-    /// What the kernel says when it does not share the array's memory.
+    /// What the kernel says if it does not share the array's memory.
     pub(super) fn map(map: MapData) -> io::Result<Self> {
         let length = map.info().map_err(io::Error::other)?.max_entries();
         let slots = SharedArray::map(map, length)?;
         Ok(Self::new(slots, length / slot_count(1)))
     }
 
-    /// Reads the slots of so many processors.
+    /// Reads the slots of that many processors.
     pub(super) fn new(slots: SharedArray<Recent>, processors: u32) -> Self {
         Self {
             slots,
@@ -45,7 +46,8 @@ impl RecentKeys {
         }
     }
 
-    /// Takes what a generation has, which no program writes to. What was not taken out of the counts before stays there.
+    /// Empties the slots of a generation that no program writes to. Counts that nobody has taken
+    /// yet stay.
     pub(super) fn read_generation(&mut self, generation: usize) {
         for processor in 0..self.processors {
             let first = first_slot(processor, generation as u32);
@@ -61,16 +63,16 @@ impl RecentKeys {
         }
     }
 
-    /// What was read of a key, once.
+    /// Takes what was read of a key.
     pub(super) fn take_count(&mut self, key: &Key) -> u64 {
-        // Most of a flood's keys are in the table alone, and at other times there are few.
+        // Most keys of a flood are only in the table, and at other times there are few.
         if self.counts.is_empty() {
             return 0;
         }
         self.counts.remove(key).unwrap_or_default()
     }
 
-    /// All that was read and not taken.
+    /// Takes everything else that was read.
     pub(super) fn drain_rest(&mut self) -> impl Iterator<Item = (Key, u64)> + '_ {
         self.counts.drain()
     }

@@ -1,6 +1,8 @@
-//! The memory of an array map, shared with the kernel: to ask for its values one by one takes milliseconds.
+//! The memory of an array map, shared with the kernel: reading its values one by one takes
+//! milliseconds.
 //!
-//! In: an array that was made to be mapped (`BPF_F_MMAPABLE`). Out: pointers to its values, which the kernel's programs may write to meanwhile.
+//! In: an array created with `BPF_F_MMAPABLE`. Out: pointers to its values, which the kernel
+//! programs may write to meanwhile.
 
 use std::io;
 use std::marker::PhantomData;
@@ -22,11 +24,12 @@ pub(super) struct SharedArray<T> {
     values: PhantomData<T>,
 }
 
-// SAFETY: the mapping belongs to this value alone, and is good on any thread.
+// SAFETY: the mapping belongs to this value alone and is valid on any thread.
 unsafe impl<T: Send> Send for SharedArray<T> {}
 
 impl<T> SharedArray<T> {
-    /// The bytes of so many values. The kernel rounds each up to 8, which the types that are shared are multiples of.
+    /// The bytes of that many values. The kernel rounds each up to 8, of which the shared types are
+    /// multiples.
     fn bytes(length: usize) -> Option<NonZeroUsize> {
         const { assert!(size_of::<T>().is_multiple_of(8)) };
         NonZeroUsize::new(length.checked_mul(size_of::<T>())?)
@@ -35,12 +38,12 @@ impl<T> SharedArray<T> {
     /// Maps the array, which has `length` values of that type.
     ///
     /// # Errors
-    /// What the kernel says when it does not share the array's memory.
+    /// What the kernel says if it does not share the array's memory.
     pub(super) fn map(map: MapData, length: u32) -> io::Result<Self> {
         let length = length as usize;
         let bytes = Self::bytes(length).ok_or(io::ErrorKind::InvalidInput)?;
         let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        // SAFETY: a mapping of its own, at an address of the kernel's choice.
+        // SAFETY: a new mapping, at an address that the kernel chooses.
         let start = unsafe { mmap(None, bytes, access, MapFlags::MAP_SHARED, map.fd(), 0) }?;
         Ok(Self {
             start: start.cast(),
@@ -56,7 +59,7 @@ impl<T> SharedArray<T> {
         let length = length as usize;
         let bytes = Self::bytes(length).expect("a length");
         let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        // SAFETY: a mapping of its own, at an address that the kernel chooses.
+        // SAFETY: a new mapping, at an address that the kernel chooses.
         let start = unsafe { mmap_anonymous(None, bytes, access, MapFlags::MAP_PRIVATE) };
         Self {
             start: start.expect("memory").cast(),
@@ -66,7 +69,7 @@ impl<T> SharedArray<T> {
         }
     }
 
-    /// The value at that position, which has to be one of the array's.
+    /// The value at that position, which must be inside the array.
     pub(super) fn value(&self, position: usize) -> NonNull<T> {
         assert!(position < self.length, "{position} of {}", self.length);
         // SAFETY: the mapping has that many values.
@@ -84,7 +87,8 @@ impl<T> Drop for SharedArray<T> {
         let Some(bytes) = Self::bytes(self.length) else {
             return;
         };
-        // SAFETY: the mapping as it was made; nothing points into it any more. Nothing can be done where it fails.
+        // SAFETY: the mapping as it was made; nothing points into it any more. Nothing can be done
+        // if it fails.
         let _ = unsafe { munmap(self.start.cast(), bytes.get()) };
     }
 }

@@ -1,8 +1,9 @@
 //! Attaching to one interface, with the fallbacks.
 //!
-//! In: a loaded object, an interface, the operator's choice. Out: which hook was taken.
-//! The decisions held here: inbound XDP in the driver, else generic XDP, else TC; where another XDP program is at home, TC, since
-//! replacing it would break what it does. TC as TCX, or under clsact before 6.6.
+//! In: a loaded object, an interface, the operator's choice. Out: the hooks that attached.
+//! The decisions held here: inbound, XDP in the driver, else generic XDP, else TC. On an interface
+//! with another XDP program recon takes TC, since replacing that program would break what it does.
+//! TC attaches as TCX, or under clsact before Linux 6.6.
 
 use std::fmt;
 
@@ -17,11 +18,12 @@ use super::{HookError, Interface, TC_EGRESS, TC_INGRESS, XDP, error_chain};
 /// What `--xdp` asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum XdpChoice {
-    /// In the driver, else generic, else TC ingress; TC ingress on a veth pair, which gives up segmentation offload for XDP
+    /// In the driver, else generic, else TC ingress; TC ingress on a veth pair, which gives up
+    /// segmentation offload for XDP
     Auto,
     /// In the driver, before the stack
     Native,
-    /// In the stack, before anything else there
+    /// In the stack, before anything else in it
     Generic,
     /// Not at all: TC ingress
     Off,
@@ -43,27 +45,28 @@ pub(crate) enum Ingress {
 pub(crate) enum Egress {
     /// TC egress.
     Tc(TcKind),
-    /// The kernel refused: nothing of what this host sends, and no way to tell an answer from an unsolicited datagram.
+    /// The kernel refused: recon sees nothing of what this host sends, and can't tell an answer
+    /// from an unsolicited datagram.
     Missing(String),
 }
 
 /// How a TC program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TcKind {
-    /// By a link of its own (Linux 6.6 and later).
+    /// By a link (Linux 6.6 and later).
     Tcx,
     /// As a filter of the clsact qdisc.
     Clsact,
 }
 
-/// The hooks that an interface got.
+/// The hooks on an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AttachedHooks {
     /// Name of the interface.
     pub(crate) interface: String,
-    /// Where inbound packets are seen.
+    /// The hook that sees inbound packets.
     pub(crate) ingress: Ingress,
-    /// Where outbound packets are seen.
+    /// The hook that sees outbound packets.
     pub(crate) egress: Egress,
 }
 
@@ -77,7 +80,7 @@ impl fmt::Display for TcKind {
 }
 
 impl Ingress {
-    /// What it costs where it is not the first to see a frame.
+    /// What it costs that this hook is not the first to see a frame.
     const fn costs(self) -> Option<&'static str> {
         match self {
             Self::XdpNative => None,
@@ -113,7 +116,7 @@ impl fmt::Display for AttachedHooks {
     }
 }
 
-/// Refuses before anything is attached what would fail halfway.
+/// Fails before anything is attached if attaching would fail halfway.
 pub(super) fn check_conflicts(
     interfaces: &[Interface],
     choice: XdpChoice,
@@ -142,7 +145,7 @@ pub(super) fn check_conflicts(
     Ok(())
 }
 
-/// Attaches the outbound program, or says why not.
+/// Attaches the outbound program, or says why it can't.
 pub(super) fn attach_egress(ebpf: &mut Ebpf, interface: &Interface) -> Egress {
     match attach_tc(ebpf, TC_EGRESS, interface, TcAttachType::Egress) {
         Ok(kind) => {
@@ -155,7 +158,7 @@ pub(super) fn attach_egress(ebpf: &mut Ebpf, interface: &Interface) -> Egress {
     }
 }
 
-/// An agent that was killed may have had TC ingress where this one takes XDP.
+/// A killed agent may have left TC ingress where this one takes XDP.
 fn clear_leftover_ingress(interface: &Interface) {
     if let Err(error) = clsact::clear_leftover(interface, TC_INGRESS, TcAttachType::Ingress) {
         log::warn!(
@@ -166,7 +169,8 @@ fn clear_leftover_ingress(interface: &Interface) {
     }
 }
 
-/// Attaches an inbound program, the best that can be had under `choice`, and says why not a better one.
+/// Attaches the best inbound program that `choice` allows, and logs why a better one does not
+/// attach.
 pub(super) fn attach_ingress(
     ebpf: &mut Ebpf,
     interface: &Interface,

@@ -1,8 +1,9 @@
-//! Which cgroup's sockets are watched.
+//! The cgroup whose sockets are watched.
 //!
-//! In: the kernel's list of mounts, and the folder the operator gave. Out: a [`Cgroup`], or a message.
-//! The decision held here: the root of cgroup2, wherever it is mounted (/sys/fs/cgroup, or /sys/fs/cgroup/unified on hosts that run both
-//! versions), so that every process of the host counts; a folder given by name is checked before anything is attached.
+//! In: the kernel's list of mounts, and the operator's folder. Out: a [`Cgroup`], or an error.
+//! The decision held here: the default is the root of cgroup2, wherever it is mounted
+//! (/sys/fs/cgroup, or /sys/fs/cgroup/unified on hosts with both versions), so that every process
+//! of the host counts. A folder given by name is checked before anything is attached.
 
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStringExt;
@@ -15,17 +16,18 @@ use super::HookError;
 /// A folder of cgroup2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cgroup {
-    /// The folder whose processes' sockets are watched, and those of the folders below.
+    /// The watched folder: the sockets of its processes count, and those of the folders below.
     pub(crate) watched: PathBuf,
     /// Where cgroup2 is mounted.
     pub(crate) root: PathBuf,
 }
 
 impl Cgroup {
-    /// The cgroup of that folder, or the root of cgroup2; `None` where this host has none.
+    /// The cgroup of that folder, or the root of cgroup2; `None` if this host has none.
     ///
     /// # Errors
-    /// [`HookError::ReadCgroup`] or [`HookError::NotCgroup2`] if `folder` is no cgroup of version 2.
+    /// [`HookError::ReadCgroup`] or [`HookError::NotCgroup2`] if `folder` is no cgroup of version
+    /// 2.
     pub(crate) fn select(folder: Option<&Path>) -> Result<Option<Self>, HookError> {
         let root = mount_point();
         let Some(folder) = folder else {
@@ -64,7 +66,7 @@ impl Cgroup {
 
 /// Where cgroup2 is mounted.
 fn mount_point() -> Option<PathBuf> {
-    // A system without /proc has no cgroups that could be found either.
+    // Without /proc, no cgroup can be found either.
     find_cgroup2(&fs::read("/proc/self/mounts").ok()?)
 }
 
@@ -77,7 +79,8 @@ fn find_cgroup2(mounts: &[u8]) -> Option<PathBuf> {
     })
 }
 
-/// A field of /proc/mounts, where blanks and the like are written as a backslash and three octal digits (fstab(5)).
+/// A field of /proc/mounts, where blanks and the like are a backslash and three octal digits
+/// (fstab(5)).
 fn unescape_octal(field: &[u8]) -> Vec<u8> {
     const DIGITS: usize = 3;
     let mut bytes = Vec::with_capacity(field.len());

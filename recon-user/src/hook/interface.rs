@@ -1,8 +1,10 @@
-//! Interfaces: which there are, and which of them to watch.
+//! Interfaces: which exist, and which of them to watch.
 //!
-//! In: the kernel's list over rtnetlink, and the names the operator gave. Out: the [`Interface`]s to attach to, or a message.
-//! The decision held here: by default a packet is watched at the lowest place. A bridge, a bond or a VLAN interface shows the
-//! packets of its members once more, and counting them twice would halve every threshold.
+//! In: the kernel's list over rtnetlink, and the operator's names. Out: the [`Interface`]s to
+//! attach to, or an error.
+//! The decision held here: by default a packet is watched at the lowest interface. A bridge, a bond
+//! or a VLAN interface shows its members' packets again, and counting them twice would halve every
+//! threshold.
 
 use std::io;
 
@@ -15,12 +17,12 @@ use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 use super::HookError;
 
-/// A network interface, as far as attaching to it goes.
+/// A network interface, as far as attaching needs it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Interface {
     /// Name, such as `eth0`.
     pub(crate) name: String,
-    /// The kernel's number for it.
+    /// The kernel's index of it.
     pub(crate) index: u32,
     /// Whether it is administratively up.
     pub(crate) is_up: bool,
@@ -30,7 +32,7 @@ pub(crate) struct Interface {
     pub(crate) is_ethernet: bool,
     /// Whether it is one end of a veth pair.
     pub(crate) is_veth: bool,
-    /// Id of the XDP program that is already there.
+    /// Id of the XDP program that is attached to it.
     pub(crate) xdp_program: Option<u32>,
     /// Index of the bridge, bond or team that it belongs to.
     controller: Option<u32>,
@@ -109,7 +111,8 @@ fn join_names(all: &[Interface]) -> String {
 
 /// Asks the kernel for all interfaces of this network namespace.
 fn list_interfaces() -> io::Result<Vec<Interface>> {
-    /// The kernel fills at most this much per message of a dump (NLMSG_GOODSIZE caps it at 32 KiB).
+    /// The kernel puts at most this much into a message of a dump (NLMSG_GOODSIZE caps it at 32
+    /// KiB).
     const DUMP_BUFFER: usize = 32 * 1024;
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.bind_auto()?;

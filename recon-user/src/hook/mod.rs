@@ -1,10 +1,13 @@
 //! Hooks: the kernel programs, loaded and attached.
 //!
-//! In: the kernel object built into this binary, the interfaces and the cgroup to watch. Out: programs on their hooks; for each
-//! interface a [`AttachedHooks`], and for the host's own processes [`SocketHooks`], which say what was to be had.
-//! The decisions held here: everything that can be known to fail (names, privileges, BPF, a taken XDP hook) is told before anything
-//! is attached; a hook that still can't attach costs its own signals and no more. Socket hooks attach first and inbound hooks last:
-//! a sender is noted before its packet is seen, and answers to what leaves in between are not taken for unsolicited datagrams.
+//! In: the kernel object built into this binary, the interfaces and the cgroup to watch. Out:
+//! programs on their hooks; [`AttachedHooks`] for each interface and [`SocketHooks`] for the host's
+//! own processes, which say which hooks are available.
+//! The decisions held here: everything that can be checked beforehand (names, privileges, BPF, a
+//! taken XDP hook) is reported before anything is attached. A hook that still can't attach costs
+//! only its own signals. Socket hooks attach first and inbound hooks last: a sender is recorded
+//! before its packet is seen, and answers to what leaves in between are not taken for unsolicited
+//! datagrams.
 
 mod attach;
 mod cgroup;
@@ -32,27 +35,29 @@ pub(crate) use socket::SocketHooks;
 const XDP: &str = "recon_xdp";
 const TC_INGRESS: &str = "recon_ingress";
 const TC_EGRESS: &str = "recon_egress";
-/// The programs without which there is nothing to watch. The others are loaded as they are attached.
+/// The programs without which recon can't watch anything. The others are loaded when they are
+/// attached.
 const PROGRAMS: [&str; 3] = [XDP, TC_INGRESS, TC_EGRESS];
 
 /// The first kernel that lets TC programs ask for the current process.
 const TC_KNOWS_PROCESS_SINCE: KernelVersion = KernelVersion::new(6, 10, 0);
 
-/// The kernel object that build.rs has left.
+/// The kernel object that build.rs has built.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/recon-ebpf"));
 
-/// The loaded kernel object. Dropping it detaches and unloads its programs, in any order; see [`Hooks::detach`].
+/// The loaded kernel object. Dropping it detaches and unloads its programs in any order; see
+/// [`Hooks::detach`].
 #[derive(Debug)]
 pub struct Hooks {
     ebpf: Ebpf,
 }
 
 impl Hooks {
-    /// Loads the packet programs and has the kernel verify them, without attaching any.
+    /// Loads the packet programs, so that the kernel verifies them, without attaching any.
     ///
     /// # Errors
-    /// [`HookError`] if capabilities are missing, the object is broken, or the kernel refuses a map or a
-    /// program.
+    /// [`HookError`] if capabilities are missing, the object is broken, or the kernel refuses a map
+    /// or a program.
     pub fn load(table_entries: u32) -> Result<Self, HookError> {
         let missing = privilege::missing_capabilities();
         if !missing.is_empty() {
@@ -84,19 +89,19 @@ impl Hooks {
         Ok(Self { ebpf })
     }
 
-    /// The kernel object that this binary carries, an ELF file.
+    /// The kernel object in this binary, an ELF file.
     #[must_use]
     pub fn object() -> &'static [u8] {
         OBJECT
     }
 
-    /// The loaded object, whose maps the drain takes.
+    /// The loaded object, from which the drain takes the maps.
     pub fn ebpf(&mut self) -> &mut Ebpf {
         &mut self.ebpf
     }
 
-    /// Attaches the socket hooks to a cgroup, and the one that tells of programs, as far as they are to be had. To be called before
-    /// [`Hooks::attach`].
+    /// Attaches the available socket hooks to a cgroup, and the hook on started programs. To be
+    /// called before [`Hooks::attach`].
     pub(crate) fn attach_sockets(&mut self, cgroup: Option<&Cgroup>) -> SocketHooks {
         socket::attach_socket_hooks(&mut self.ebpf, cgroup)
     }
@@ -104,7 +109,7 @@ impl Hooks {
     /// Attaches to every interface, outbound hooks first.
     ///
     /// # Errors
-    /// [`HookError::NoIngress`] when an interface can't be watched at all.
+    /// [`HookError::NoIngress`] if an interface can't be watched at all.
     pub(crate) fn attach(
         &mut self,
         interfaces: &[Interface],
@@ -127,24 +132,26 @@ impl Hooks {
             .collect()
     }
 
-    /// Detaches and unloads all programs, so that none is left that counts what another one would have taken back.
+    /// Detaches and unloads all programs, in an order in which no pending connect is left that
+    /// looks failed.
     pub(crate) fn detach(mut self) {
         socket::detach_connects(&mut self.ebpf);
     }
 }
 
-/// The interfaces to watch: those of `names`, or by default every one that is up, but for loopback and those that show the
-/// packets of another one again.
+/// Selects the interfaces to watch: those of `names`, or by default every interface that is up,
+/// except loopback and those that show another one's packets again.
 ///
 /// # Errors
-/// [`HookError`] where a name is wrong, an interface can't be watched, none is left, or one has another XDP program where `choice` insists.
+/// [`HookError`] if a name is wrong, an interface can't be watched, none is left, or one has
+/// another XDP program and `choice` allows no other hook.
 pub(crate) fn select(names: &[String], choice: XdpChoice) -> Result<Vec<Interface>, HookError> {
     let interfaces = interface::select_interfaces(names)?;
     attach::check_conflicts(&interfaces, choice)?;
     Ok(interfaces)
 }
 
-/// Processors that there can be, by their numbers.
+/// The highest number of processors that this kernel can have.
 fn processors() -> u32 {
     aya::util::nr_cpus().map_or(1, |processors| u32::try_from(processors).unwrap_or(1))
 }

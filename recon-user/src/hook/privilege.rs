@@ -1,6 +1,6 @@
-//! Privileges: whether this process may load and attach programs, told before it tries.
+//! Privileges: whether this process may load and attach programs, checked before it tries.
 //!
-//! In: the effective capabilities of `/proc/self/status`. Out: the names of those that are missing.
+//! In: the effective capabilities in `/proc/self/status`. Out: the names of the missing ones.
 
 use std::fs;
 
@@ -10,9 +10,9 @@ const CAP_SYS_ADMIN: u32 = 21;
 const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
 
-/// The capabilities that are needed and missing, or an empty list. CAP_SYS_ADMIN includes BPF's two.
+/// The required capabilities that are missing. CAP_SYS_ADMIN includes the two for BPF.
 pub(super) fn missing_capabilities() -> Vec<&'static str> {
-    // A system without /proc is left to the kernel's own answer.
+    // Without /proc, the kernel's own answer decides.
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     parse_effective(&status).map_or_else(Vec::new, missing_from)
 }

@@ -1,9 +1,10 @@
-//! The hooks that know processes: a cgroup's socket hooks, and the tracepoint of started programs.
+//! The hooks that see processes: a cgroup's socket hooks, and the tracepoint of started programs.
 //!
-//! In: the loaded object and a [`Cgroup`]. Out: [`SocketHooks`], which says what is watched, and for each hook that is not to be had what
-//! that costs.
-//! The decisions held here: each of these hooks only adds to what packets tell, so none of them ends the agent; a host whose tracefs is
-//! not mounted gets it mounted for one thread of the agent, in a mount namespace that goes with the thread.
+//! In: the loaded object and a [`Cgroup`]. Out: [`SocketHooks`], which says what is watched, and
+//! what each unavailable hook costs.
+//! The decisions held here: each of these hooks only adds to what packets show, so none of them
+//! ends the agent. If tracefs is not mounted, one thread of the agent mounts it in a mount
+//! namespace that ends with the thread.
 
 use std::fmt;
 use std::io;
@@ -20,8 +21,8 @@ use nix::sched::{CloneFlags, unshare};
 use super::error::summarise_reason;
 use super::{Cgroup, error_chain};
 
-/// A hook of a cgroup: its program, its name, what is lost without it. In the order in which they attach: a connection that connect4
-/// has noted must be seen by sock_ops, or it would be taken for failed.
+/// The hooks of a cgroup: program, name, and what is lost without it. In the order in which they
+/// attach: sock_ops must see a connection that connect4 has recorded, or it would look failed.
 const CGROUP_HOOKS: [(&str, &str, &str); 5] = [
     (
         "recon_sock_ops",
@@ -43,17 +44,17 @@ const EXEC: &str = "recon_exec";
 const EXEC_NAME: &str = "sched_process_exec";
 const EXEC_COSTS: &str = "a process that ends within a poll may stay without a name";
 
-/// Where tracefs is looked for.
+/// Where tracefs is expected.
 const TRACEFS: &str = "/sys/kernel/tracing";
 
-/// A hook that is not to be had.
+/// A hook that is not available.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MissingHook {
     /// The hook.
     pub(crate) hook: &'static str,
     /// What the kernel says.
     pub(crate) reason: String,
-    /// What is lost by that.
+    /// What is lost without it.
     pub(crate) costs: &'static str,
 }
 
@@ -93,7 +94,7 @@ impl fmt::Display for SocketHooks {
 }
 
 impl SocketHooks {
-    /// Whether connections that failed are told from others.
+    /// Whether failed connections can be told from others.
     #[must_use]
     pub(crate) fn tells_failures(&self) -> bool {
         self.attached.contains(&SOCK_OPS)
@@ -116,7 +117,7 @@ impl SocketHooks {
     }
 }
 
-/// Attaches all that can be had.
+/// Attaches all available hooks.
 pub(super) fn attach_socket_hooks(ebpf: &mut Ebpf, cgroup: Option<&Cgroup>) -> SocketHooks {
     let mut sockets = SocketHooks {
         cgroup: cgroup.map(|cgroup| cgroup.watched.clone()),
@@ -135,17 +136,17 @@ pub(super) fn attach_socket_hooks(ebpf: &mut Ebpf, cgroup: Option<&Cgroup>) -> S
     sockets
 }
 
-/// Detaches the hooks that note connections before the one that sees them begin.
+/// Detaches the hooks that record connects before the hook that sees them start.
 pub(super) fn detach_connects(ebpf: &mut Ebpf) {
     for name in CONNECTS {
         if let Some(Program::CgroupSockAddr(program)) = ebpf.program_mut(name) {
-            // One that was never loaded has nothing to detach.
+            // A program that was never loaded has nothing to detach.
             let _ = program.unload();
         }
     }
 }
 
-/// The cookie by which the kernel tells this process's network namespace from others, or 0 where it has none (before Linux 5.14).
+/// The cookie of this process's network namespace, or 0 if the kernel has none (before Linux 5.14).
 pub(super) fn own_netns_cookie() -> u64 {
     let Ok(socket) = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)) else {
         return 0;
@@ -167,8 +168,8 @@ pub(super) fn own_netns_cookie() -> u64 {
 
 fn attach_to_cgroup(ebpf: &mut Ebpf, name: &str, cgroup: &Cgroup) -> Result<(), ProgramError> {
     let folder = cgroup.open().map_err(ProgramError::IOError)?;
-    // A link (Linux 5.7 and later) always stands beside other programs, of this cgroup and of those below, and takes no flag that
-    // says so: despite its name, this mode is the one without flags.
+    // A link (Linux 5.7 and later) always coexists with other programs, of this cgroup and of those
+    // below, and takes no flag for that: despite its name, this mode is the one without flags.
     let mode = CgroupAttachMode::Single;
     match ebpf.program_mut(name) {
         Some(Program::CgroupSockAddr(program)) => {
@@ -193,8 +194,8 @@ fn attach_to_tracepoint(ebpf: &mut Ebpf) -> Result<(), String> {
             .ok_or(ProgramError::UnexpectedProgramType)
             .and_then(TryInto::try_into)
             .map_err(|error| error_chain(&error))?;
-        // Before tracefs is mounted: where the kernel is locked down for confidentiality, it refuses the program, and Linux 6.12
-        // there corrupts its own memory when a tracefs goes.
+        // Load before mounting: a kernel that is locked down for confidentiality refuses the
+        // program, and Linux 6.12 there corrupts its own memory when a tracefs is unmounted.
         program.load().map_err(|error| error_chain(&error))?;
         if !Path::new(TRACEFS).join("events").exists() {
             mount_tracefs().map_err(|error| format!("no tracefs can be mounted: {error}"))?;
@@ -211,11 +212,11 @@ fn attach_to_tracepoint(ebpf: &mut Ebpf) -> Result<(), String> {
     })
 }
 
-/// Mounts tracefs for this thread alone.
+/// Mounts tracefs for this thread only.
 fn mount_tracefs() -> io::Result<()> {
     const NOTHING: Option<&str> = None;
     unshare(CloneFlags::CLONE_NEWNS)?;
-    // Without it the mount would be seen by everybody.
+    // Otherwise every process would see the mount.
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(NOTHING, "/", NOTHING, private, NOTHING)?;
     mount(

@@ -1,16 +1,18 @@
 //! Containers and systemd units, by control groups.
 //!
-//! In: the path of a cgroup, as container runtimes and systemd name their folders. Out: the container, and the unit.
-//! The decision held here: the outermost container counts, and the unit that holds it. What is below a container's folder is named by
-//! those within, who could otherwise pass for another container or for a service of this host.
+//! In: the path of a cgroup, as container runtimes and systemd name their folders. Out: the
+//! container and the unit.
+//! The decision held here: the outermost container counts, and the unit that holds it. Processes
+//! inside a container choose the names below its folder, and could otherwise pass for another
+//! container or for a service of this host.
 
 use super::proc::DELETED;
 use super::text::visible;
 
 /// Digits of a container's id.
 const ID_LENGTH: usize = 64;
-/// What stands before the id in the name of a container's folder. Podman's and CRI-O's `conmon` is not among them: it is the monitor
-/// of a container, and runs outside.
+/// The prefixes of the id in the name of a container's folder. `conmon` of Podman and CRI-O is not
+/// among them: it monitors a container and runs outside of it.
 const RUNTIMES: [&str; 7] = [
     "",
     "docker-",
@@ -20,7 +22,7 @@ const RUNTIMES: [&str; 7] = [
     "crio-",
     "nerdctl-",
 ];
-/// How the names of systemd's units end, of those kinds that have a cgroup.
+/// The suffixes of systemd's units that have a cgroup.
 const UNITS: [&str; 4] = [".service", ".scope", ".socket", ".slice"];
 
 /// What a cgroup belongs to.
@@ -32,7 +34,7 @@ pub(crate) struct Membership {
     pub(crate) unit: Option<String>,
 }
 
-/// What the cgroup of that path belongs to, by its folders' names.
+/// What the cgroup at that path belongs to, by its folders' names.
 #[must_use]
 pub(crate) fn membership(path: &str) -> Membership {
     let mut membership = Membership::default();
@@ -55,7 +57,8 @@ pub(crate) fn membership(path: &str) -> Membership {
 fn container_id(folder: &str) -> Option<&str> {
     let name = folder.strip_suffix(".scope").unwrap_or(folder);
     let (runtime, id) = name.split_at_checked(name.len().checked_sub(ID_LENGTH)?)?;
-    // containerd names folders `SLICE:cri-containerd:ID` where it was told to use systemd and does not.
+    // containerd names folders `SLICE:cri-containerd:ID` if it is configured for systemd but does
+    // not use it.
     let is_runtime = RUNTIMES.contains(&runtime) || runtime.ends_with(':');
     let is_id = id
         .bytes()
@@ -63,8 +66,8 @@ fn container_id(folder: &str) -> Option<&str> {
     (is_runtime && is_id).then_some(id)
 }
 
-/// What a process belongs to, by its /proc/PID/cgroup: the first line that tells of a container, or else of a unit. Version 2 comes
-/// first, then systemd's own hierarchy, then the others of version 1.
+/// What a process belongs to, by its /proc/PID/cgroup: the first line with a container, or else
+/// with a unit. Version 2 comes first, then systemd's own hierarchy, then the others of version 1.
 pub(super) fn membership_of_process(text: &str) -> Membership {
     let mut lines: Vec<_> = text.lines().filter_map(parse_line).collect();
     lines.sort_by_key(|&(controllers, _)| match controllers {
@@ -226,7 +229,7 @@ mod tests {
                 true,
                 "",
             ),
-            // A container of version 1 whose process is the runtime's to version 2.
+            // A container of version 1 whose process belongs to the runtime in version 2.
             (
                 "4:memory:/docker/ID\n0::/system.slice/docker.service\n",
                 true,

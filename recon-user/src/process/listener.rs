@@ -1,8 +1,9 @@
 //! Who listens on a port of this host.
 //!
-//! In: addresses. Out: the id of a process, by /proc/net/tcp and tcp6 and by the sockets that each process holds.
-//! The decision held here: of several processes that hold one socket, the one that was started for it is told of. That is not a
-//! manager that passes sockets on (systemd), and of a server with its workers it is the server. Nothing is kept from call to call.
+//! In: addresses. Out: a pid, by /proc/net/tcp and tcp6 and by the sockets that each process holds.
+//! The decision held here: of several processes that hold one socket, recon reports the one that
+//! was started for it. That is not a manager that passes sockets on (systemd), and of a server with
+//! workers it is the server. Nothing is kept between calls.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -15,13 +16,13 @@ use recon_common::protocol::linux::{TCP_LISTEN, TCP_SYN_RECV};
 use super::proc;
 use super::socket::{Endpoint, TcpSocket, parse_row, parse_socket_inode};
 
-/// The tables of TCP's sockets below /proc. `net` is the network namespace of the agent: `self/net`.
+/// The tables of TCP's sockets below /proc. `net` is `self/net`, the agent's network namespace.
 const TABLES: [&str; 2] = ["net/tcp", "net/tcp6"];
-/// The name of the tasks that listen for others, systemd's for the system and for each user.
+/// The name of the tasks that listen for others: systemd's for the system and for each user.
 const MANAGER: &[u8] = b"systemd";
 
-/// Looks up processes by their TCP sockets. Those of other users take CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; without them they
-/// are not found.
+/// Looks up processes by their TCP sockets. Those of other users take CAP_SYS_PTRACE and
+/// CAP_DAC_READ_SEARCH; without them they are not found.
 #[derive(Clone, Debug)]
 pub(crate) struct Listeners {
     proc_root: PathBuf,
@@ -36,8 +37,9 @@ impl Listeners {
         }
     }
 
-    /// The process that accepts connections to that address and port: by a socket of the address itself, else of all of IPv4 (for an
-    /// IPv4 address), else of all of IPv6, which serves IPv4 as well. Costs a look at what every process has open.
+    /// The process that accepts connections to that address and port: by a socket of the address
+    /// itself, else of all of IPv4 (for an IPv4 address), else of all of IPv6, which serves IPv4 as
+    /// well. Costs a look at every process's open files.
     #[must_use]
     pub(crate) fn find_listener(&self, local: IpAddr, port: u16) -> Option<u32> {
         let local = local.to_canonical();
@@ -60,7 +62,8 @@ impl Listeners {
         self.find_holder(&inodes)
     }
 
-    /// The sockets that listen. The kernel tells of them first, and there can be a hundred thousand others behind.
+    /// The listening sockets. The kernel lists them first, and up to a hundred thousand others may
+    /// follow.
     fn listening_sockets(&self, table: &str) -> impl Iterator<Item = TcpSocket> {
         self.read_sockets(table)
             .take_while(|socket| matches!(socket.state, TCP_LISTEN | TCP_SYN_RECV))
@@ -96,7 +99,8 @@ impl Listeners {
             .any(|inode| inodes.contains(&inode))
     }
 
-    /// Of processes that hold a socket: none that passes it on, none that has it from its parent, and then the lowest id.
+    /// Chooses among processes that hold a socket: none that passes it on, none that inherited it
+    /// from its parent, then the lowest pid.
     fn choose_holder(&self, holders: Vec<u32>) -> Option<u32> {
         if let [only] = holders[..] {
             return Some(only);
@@ -124,7 +128,7 @@ impl Listeners {
     }
 }
 
-/// How well a listening socket fits the address that is asked for, the best last.
+/// How well a listening socket fits the requested address, the best last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum ListenerFit {
     AllOfV6,
@@ -226,14 +230,14 @@ mod tests {
 
     #[test]
     fn of_several_holders_the_server_is_taken() {
-        // (id, parent, name) of the processes that hold the socket, and who is taken.
+        // (pid, parent, name) of the processes that hold the socket, and the one that is chosen.
         for (holders, expected) in [
             (&[(1, 0, "systemd")][..], 1),
             (
                 &[(1, 0, "systemd"), (900, 1, "nginx"), (901, 900, "nginx")],
                 900,
             ),
-            // Ids have begun anew between the server and its workers.
+            // Pids have wrapped around between the server and its workers.
             (
                 &[(900, 1, "nginx"), (30, 900, "nginx"), (31, 900, "nginx")],
                 900,

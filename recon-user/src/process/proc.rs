@@ -1,8 +1,8 @@
 //! What /proc says of one process.
 //!
-//! In: the root of /proc and an id. Out: what could be read; of a process that is gone, nothing.
-//! The decision held here: the parts are read one by one, and each may be missing: the process may end meanwhile, or be another
-//! user's whose executable this one must not see (that takes CAP_SYS_PTRACE).
+//! In: the root of /proc and a pid. Out: what could be read; nothing for a process that is gone.
+//! The decision held here: the parts are read one by one, and each may be missing: the process may
+//! end meanwhile, or belong to another user, whose executable takes CAP_SYS_PTRACE to see.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 
 use super::text::COMMAND_LINE_LENGTH;
 
-/// Bytes read of a file at most. A line of /proc/PID/cgroup has up to `PATH_MAX`, and there are some ten.
+/// The most bytes read of a file. A line of /proc/PID/cgroup has up to `PATH_MAX`, and there are
+/// about ten.
 const FILE_LENGTH: usize = 1 << 16;
-/// What the kernel adds to the name of a file or folder that is gone.
+/// What the kernel appends to the name of a deleted file or folder.
 pub(super) const DELETED: &str = " (deleted)";
 
 /// What /proc/PID/stat says.
@@ -23,23 +24,23 @@ pub(super) struct ProcStat {
     pub(super) name: Vec<u8>,
     /// The parent's id.
     pub(super) parent: Option<u32>,
-    /// When it started, in clock ticks since the system did. With the id it tells a process from all others.
+    /// When it started, in clock ticks since boot. Together with the pid it identifies a process.
     pub(super) start: u64,
 }
 
-/// What there is to know of a process.
+/// What /proc has of a process.
 #[derive(Debug)]
 pub(super) struct ProcFiles {
     pub(super) stat: ProcStat,
     /// The executable's path.
     pub(super) executable: Option<Vec<u8>>,
-    /// Its arguments, `argv[0]` first. None where it has none, as the kernel's own threads.
+    /// Its arguments, `argv[0]` first. Empty if it has none, as the kernel's own threads.
     pub(super) arguments: Vec<Vec<u8>>,
     /// The text of /proc/PID/cgroup.
     pub(super) cgroups: Option<String>,
 }
 
-/// Reads all of a process that it has [`ProcFiles`].
+/// Reads everything in [`ProcFiles`].
 pub(super) fn read_process(root: &Path, pid: u32) -> Option<ProcFiles> {
     let stat = read_stat(root, pid)?;
     let folder = pid_folder(root, pid);
@@ -70,7 +71,7 @@ pub(super) fn read_user(root: &Path, pid: u32) -> Option<u32> {
     )?)
 }
 
-/// The ids of all processes there are.
+/// The pids of all processes.
 pub(super) fn list_pids(root: &Path) -> impl Iterator<Item = u32> {
     fs::read_dir(root)
         .into_iter()
@@ -85,16 +86,17 @@ pub(super) fn pid_folder(root: &Path, pid: u32) -> PathBuf {
 }
 
 fn read_limited(path: &Path, limit: usize) -> Option<Vec<u8>> {
-    // Most are short, and fit what is asked for first.
+    // Most files are short and fit the first allocation.
     let mut contents = Vec::with_capacity(1024);
     let file = File::open(path).ok()?;
     file.take(limit as u64).read_to_end(&mut contents).ok()?;
     Some(contents)
 }
 
-/// By proc_pid_stat(5). The name may hold anything, also `)` and line feeds: what follows its last `)` are numbers.
+/// By proc_pid_stat(5). The name may hold anything, also `)` and line feeds; only numbers follow
+/// its last `)`.
 fn parse_stat(text: &[u8]) -> Option<ProcStat> {
-    // Places behind the name, of fields 4 and 22.
+    // Positions of fields 4 and 22 behind the name.
     const PARENT: usize = 4 - 3;
     const START: usize = 22 - 3;
     let from = text.iter().position(|&byte| byte == b'(')? + 1;
@@ -111,7 +113,8 @@ fn parse_stat(text: &[u8]) -> Option<ProcStat> {
     })
 }
 
-/// By proc_pid_status(5): `Uid:` real, effective, saved, of the file system. The name before it has its line feeds escaped.
+/// By proc_pid_status(5): `Uid:` real, effective, saved, file system. The kernel escapes line feeds
+/// in the name before it.
 fn parse_user(status: &[u8]) -> Option<u32> {
     let line = status
         .split(|&byte| byte == b'\n')
@@ -124,7 +127,8 @@ fn parse_user(status: &[u8]) -> Option<u32> {
         .ok()
 }
 
-/// Arguments end with a 0 each. A process that writes its title over them leaves several at the end.
+/// Each argument ends with a 0. A process that writes its title over them leaves several at the
+/// end.
 fn parse_arguments(text: &[u8]) -> Vec<Vec<u8>> {
     if text.is_empty() {
         return Vec::new();
@@ -150,7 +154,7 @@ mod tests {
 
     #[test]
     fn stat_with_any_name() {
-        // The fields from the state on, the start being the last that is needed.
+        // The fields from the state on; the start is the last one that is needed.
         let rest = "S 77 5 5 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 4242 99 100";
         for name in [
             "nmap",
@@ -263,7 +267,7 @@ mod tests {
         }
         assert_eq!(list_pids(root.path()).collect::<Vec<_>>(), [1]);
         assert!(read_process(root.path(), 1).is_none());
-        // A folder in a file's place.
+        // A folder in place of a file.
         fs::create_dir(root.path().join("1/stat")).expect("a folder");
         assert!(read_process(root.path(), 1).is_none());
         fs::remove_dir(root.path().join("1/stat")).expect("a folder");

@@ -1,7 +1,8 @@
 //! Rows of the kernel's tables of TCP sockets, and the names of open sockets.
 //!
-//! In: a line of /proc/net/tcp or tcp6, or where a link of /proc/PID/fd points to. Out: a [`TcpSocket`], or its inode number.
-//! The decision held here: an IPv4 address is IPv4, also where an IPv6 socket has it mapped.
+//! In: a line of /proc/net/tcp or tcp6, or the target of a link in /proc/PID/fd. Out: a
+//! [`TcpSocket`], or its inode number.
+//! The decision held here: an IPv4 address is IPv4, also if an IPv6 socket has it mapped.
 
 use std::net::IpAddr;
 
@@ -16,7 +17,7 @@ pub(super) struct TcpSocket {
     pub(super) inode: u64,
 }
 
-/// A row of the kernel's tables, by proc_pid_net(5). The heading is none.
+/// A row of the kernel's tables, by proc_pid_net(5). The heading is not a row.
 pub(super) fn parse_row(line: &[u8]) -> Option<TcpSocket> {
     // Columns between the state and the inode: queues, timer, retransmissions, user, probes.
     const BETWEEN: usize = 5;

@@ -1,8 +1,10 @@
-//! The names that a program goes by, to be compared with those of known tools.
+//! The names of a program, to be compared with those of known tools.
 //!
-//! In: the file that was executed, the executable that runs, and the arguments. Out: names, without paths and `.exe`.
-//! The decision held here: `argv[0]` is not among them, since whoever starts a program can set it to anything. The other arguments
-//! count only where the program is an interpreter, which runs what they name.
+//! In: the executed file, the running executable, and the arguments. Out: names, without paths and
+//! `.exe`.
+//! The decision held here: `argv[0]` is not among them, since whoever starts a program can set it
+//! to anything. The other arguments count only if the program is an interpreter, which runs what
+//! they name.
 
 use super::text::visible;
 
@@ -12,11 +14,11 @@ struct Interpreter {
     name: &'static str,
     /// Options whose value is the next argument.
     valued: &'static [&'static str],
-    /// Options that give the program itself, or that its text follows: then there is no script.
+    /// Options that contain the program's text or are followed by it: then there is no script.
     code: &'static [&'static str],
 }
 
-/// By python(1), perlrun(1), ruby(1), node(1), bash(1) and dash(1). dash is what `sh` is on Debian.
+/// By python(1), perlrun(1), ruby(1), node(1), bash(1) and dash(1). `sh` is dash on Debian.
 const INTERPRETERS: [Interpreter; 8] = [
     Interpreter {
         name: "python",
@@ -59,8 +61,9 @@ const SH: Interpreter = Interpreter {
 /// Programs that run the jar after `-jar`.
 const JAVA: [&str; 2] = ["java", "javaw"];
 
-/// The names of a program: of `executed`, the file that was asked for (of a script that is the script's), and of `executable`, the
-/// one that runs; and where that is an interpreter, of what it runs by `arguments`, the first of which is `argv[0]`.
+/// The names of a program: of `executed`, the requested file (for a script, the script's), of
+/// `executable`, the running file, and for an interpreter of what it runs by `arguments`, which
+/// start with `argv[0]`.
 pub(super) fn program_names(
     executed: Option<&[u8]>,
     executable: Option<&[u8]>,
@@ -75,7 +78,7 @@ pub(super) fn program_names(
     let interpreter = names.iter().find_map(|name| find_interpreter(name));
     let is_java = names.iter().any(|name| JAVA.contains(&name.as_str()));
     let arguments = arguments.get(1..).unwrap_or_default();
-    // A process that was gone too early to tell its executable may have been an interpreter.
+    // A process that ended before its executable could be read may have been an interpreter.
     if (interpreter.is_some() || executable.is_none())
         && let Some(executed) = executed
     {
@@ -99,7 +102,8 @@ pub(super) fn program_names(
 }
 
 impl Interpreter {
-    /// The script that the arguments behind `argv[0]` name. A module, as of `python -m`, counts as one.
+    /// The script that the arguments after `argv[0]` name. A module, as in `python -m`, counts as
+    /// one.
     fn find_script<'a>(&self, arguments: &'a [Vec<u8>]) -> Option<&'a [u8]> {
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
@@ -128,7 +132,7 @@ impl Interpreter {
     }
 }
 
-/// The interpreter of that file name, such as `python3.11`.
+/// The interpreter with that file name, such as `python3.11`.
 fn find_interpreter(name: &str) -> Option<&'static Interpreter> {
     INTERPRETERS.iter().find(|interpreter| {
         name.strip_prefix(interpreter.name).is_some_and(|version| {
@@ -142,12 +146,12 @@ fn find_jar(arguments: &[Vec<u8>]) -> Option<&[u8]> {
     arguments.get(option + 1).map(Vec::as_slice)
 }
 
-/// What is behind the last `/`.
+/// What follows the last `/`.
 fn base_name(path: &[u8]) -> String {
     visible(path.rsplit(|&byte| byte == b'/').next().unwrap_or(path))
 }
 
-/// What is before the first of the `ends`.
+/// What precedes the first of the `ends`.
 fn text_before(name: &str, ends: &[char]) -> String {
     name.split(ends).next().unwrap_or(name).to_owned()
 }
@@ -167,7 +171,7 @@ mod tests {
 
     #[test]
     fn names_of_programs() {
-        // (the file executed, the executable, the arguments, the names)
+        // (executed file, executable, arguments, names)
         for (executed, executable, arguments, expected) in [
             ("/usr/bin/nmap", "/usr/bin/nmap", "nmap -sS", "nmap"),
             ("./nmap", "", "", "nmap"),
@@ -176,12 +180,12 @@ mod tests {
             // argv[0] neither hides nor fakes.
             ("/bin/sleep", "/bin/sleep", "nmap 1", "sleep"),
             ("/usr/bin/nmap", "/usr/bin/nmap", "[kworker]", "nmap"),
-            // Nor do arguments of what is no interpreter.
+            // Nor do arguments of a program that is no interpreter.
             ("/bin/cat", "/bin/cat", "cat nmap.log", "cat"),
             ("/bin/shred", "/bin/shred", "shred /x/nmap", "shred"),
             ("/bin/nmap.log", "/bin/cat", "x", "cat nmap.log"),
             ("/x/Scan.EXE", "/x/wine", "", "Scan wine"),
-            // Scripts: by `#!`, by argument, and of a process that was gone.
+            // Scripts: by `#!`, by argument, and of a process that has ended.
             (
                 "/x/theHarvester.py",
                 "/bin/python3.11",
