@@ -197,9 +197,7 @@ impl Sink {
         let SinkLabel { place, what } = &self.label;
         let written = self.own.close();
         if self.ended.recv_timeout(LAST_WAIT) == Err(RecvTimeoutError::Timeout) {
-            log::warn!(
-                "{place}: its reader does not read; {what} that were waiting for it are dropped"
-            );
+            log::warn!("{place}: the reader does not read; queued {what} are dropped");
         }
         written()
     }

@@ -85,10 +85,10 @@ impl Ingress {
         match self {
             Self::XdpNative => None,
             Self::XdpGeneric => Some(
-                "a frame is a socket buffer before it is seen, so a flood takes more of the processor",
+                "a frame becomes a socket buffer before recon sees it, so a flood costs more CPU",
             ),
             Self::Tc(_) => Some(
-                "a frame is seen after XDP and the stack's first steps, so a flood takes more of the processor, and what an XDP program drops is not counted",
+                "recon sees a frame after XDP and the stack's first steps, so a flood costs more CPU, and what an XDP program drops is not counted",
             ),
         }
     }
@@ -106,7 +106,7 @@ impl fmt::Display for AttachedHooks {
             Egress::Tc(kind) => write!(f, ", outbound by {kind} egress")?,
             Egress::Missing(reason) => write!(
                 f,
-                ", outbound by nothing ({reason}): what this host answers and sends is not counted, nor are UDP hits"
+                ", outbound by nothing ({reason}): answers and traffic of this host are not counted, nor are UDP hits"
             )?,
         }
         match self.ingress.costs() {
@@ -124,7 +124,7 @@ pub(super) fn check_conflicts(
     for interface in interfaces {
         if !interface.is_up {
             log::warn!(
-                "{}: is down; its packets are counted once it is up",
+                "{}: is down; recon counts its packets once it is up",
                 interface.name
             );
         }
@@ -136,7 +136,7 @@ pub(super) fn check_conflicts(
                 });
             }
             (XdpChoice::Auto, Some(program)) => log::warn!(
-                "{}: another XDP program is there (id {program}): TC ingress takes over, and what that program drops is not seen",
+                "{}: another XDP program is attached (id {program}): recon uses TC ingress and does not see what that program drops",
                 interface.name
             ),
             _ => {}
@@ -162,7 +162,7 @@ pub(super) fn attach_egress(ebpf: &mut Ebpf, interface: &Interface) -> Egress {
 fn clear_leftover_ingress(interface: &Interface) {
     if let Err(error) = clsact::clear_leftover(interface, TC_INGRESS, TcAttachType::Ingress) {
         log::warn!(
-            "{}: can't look for what an earlier agent has left: {}",
+            "{}: can't look for programs of an earlier agent: {}",
             interface.name,
             error_chain(&error)
         );

@@ -51,12 +51,12 @@ pub(super) fn clear_leftover(
 fn remove_leftover(interface: &Interface, program: &str, direction: TcAttachType) {
     match qdisc_detach_program(&interface.name, direction, program) {
         Ok(()) => log::info!(
-            "{}: removed a program that an agent has left which did not end in order",
+            "{}: removed a program of an earlier agent that did not end cleanly",
             interface.name
         ),
         Err(TcError::IoError(error)) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => log::warn!(
-            "{}: a program that an earlier agent has left can't be removed: {error}",
+            "{}: can't remove a program of an earlier agent: {error}",
             interface.name
         ),
     }

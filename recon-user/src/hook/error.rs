@@ -31,7 +31,7 @@ pub enum HookError {
     },
     /// An interface whose frames the parser can't read.
     #[error(
-        "{name} has no Ethernet header (a tunnel or point-to-point link), which recon can't read; watch the interface below it"
+        "{name} has no Ethernet header (a tunnel or point-to-point link), and recon reads no other frames; watch the interface below it"
     )]
     NotEthernet {
         /// The interface.
@@ -134,7 +134,7 @@ pub enum HookError {
         source: io::Error,
     },
     /// A folder that is not a cgroup.
-    #[error("can't watch the sockets of {folder}: it is no cgroup of version 2; {hint}")]
+    #[error("can't watch the sockets of {folder}: it is not a cgroup of version 2; {hint}")]
     NotCgroup2 {
         /// The folder asked for.
         folder: String,

@@ -81,12 +81,12 @@ fn choose_default(all: Vec<Interface>) -> Result<Vec<Interface>, HookError> {
             .any(|member| member.controller == Some(interface.index));
         if !interface.is_ethernet {
             log::warn!(
-                "{}: not watched: it has no Ethernet header, which recon can't read",
+                "{}: not watched: its frames have no Ethernet header, and recon reads no others",
                 interface.name
             );
         } else if has_members || interface.lower.is_some_and(is_candidate) {
             log::info!(
-                "{}: not watched: its packets are seen on the interfaces below it",
+                "{}: not watched: recon sees its packets on the interfaces below it",
                 interface.name
             );
         } else {
@@ -276,7 +276,7 @@ mod tests {
             ),
             (
                 &["wg0"],
-                "error: wg0 has no Ethernet header (a tunnel or point-to-point link), which recon can't read; watch the interface below it",
+                "error: wg0 has no Ethernet header (a tunnel or point-to-point link), and recon reads no other frames; watch the interface below it",
             ),
         ] {
             let asked: Vec<String> = asked.iter().map(|&name| name.to_owned()).collect();

@@ -27,7 +27,7 @@ const CGROUP_HOOKS: [(&str, &str, &str); 5] = [
     (
         "recon_sock_ops",
         SOCK_OPS,
-        "connections accepted and connections that failed are not counted",
+        "accepted and failed connections are not counted",
     ),
     (CONNECTS[0], "connect4", CONNECT_COSTS),
     (CONNECTS[1], "connect6", CONNECT_COSTS),
@@ -37,12 +37,12 @@ const CGROUP_HOOKS: [(&str, &str, &str); 5] = [
 const SOCK_OPS: &str = "sock_ops";
 const CONNECTS: [&str; 2] = ["recon_connect4", "recon_connect6"];
 const CONNECT_COSTS: &str =
-    "connections that fail at once are not counted, and of others the process may be unknown";
-const SENDMSG_COSTS: &str = "of datagrams sent the process may be unknown";
+    "connections that fail at once are not counted, and the process of others may be unknown";
+const SENDMSG_COSTS: &str = "the process that sends a datagram may be unknown";
 
 const EXEC: &str = "recon_exec";
 const EXEC_NAME: &str = "sched_process_exec";
-const EXEC_COSTS: &str = "a process that ends within a poll may stay without a name";
+const EXEC_COSTS: &str = "a process that ends within a poll may have no name";
 
 /// Where tracefs is expected.
 const TRACEFS: &str = "/sys/kernel/tracing";
@@ -198,7 +198,7 @@ fn attach_to_tracepoint(ebpf: &mut Ebpf) -> Result<(), String> {
         // program, and Linux 6.12 there corrupts its own memory when a tracefs is unmounted.
         program.load().map_err(|error| error_chain(&error))?;
         if !Path::new(TRACEFS).join("events").exists() {
-            mount_tracefs().map_err(|error| format!("no tracefs can be mounted: {error}"))?;
+            mount_tracefs().map_err(|error| format!("can't mount tracefs: {error}"))?;
         }
         program
             .attach("sched", EXEC_NAME)
