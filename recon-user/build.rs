@@ -1,10 +1,11 @@
-//! Builds the kernel object (package recon-ebpf) and leaves it in `OUT_DIR` for the agent to include.
+//! Builds the kernel object (package recon-ebpf) and leaves it in `OUT_DIR` for the agent to
+//! include.
 //!
 //! In: the sources of recon-ebpf and recon-common, and what `cargo xtask setup` recorded about the
 //! tool chain. Out: `OUT_DIR/recon-ebpf`, an ELF file for the BPF target.
-//! The decision held here: set-up chooses the toolchain and this script only checks that it is still
-//! the recorded one. So the product builds without the sources of the tool, and a plain `cargo build`
-//! uses what set-up has tested.
+//! The decision held here: set-up chooses the toolchain and this script only checks that it is
+//! still the recorded one. So the product builds without the sources of the tool, and a plain
+//! `cargo build` uses what set-up has tested.
 
 use std::collections::HashMap;
 use std::env;
@@ -17,8 +18,8 @@ use aya_build::{Package, Toolchain, build_ebpf};
 
 /// Sources of the kernel object outside its own package, which aya-build watches itself.
 const ALSO_WATCHED: [&str; 3] = ["recon-common", "Cargo.toml", "Cargo.lock"];
-/// Where set-up puts its tools: always the workspace's own `target`, since a build script does not see
-/// `--target-dir`.
+/// Where set-up puts its tools: always the workspace's own `target`, since a build script does not
+/// see `--target-dir`.
 const TOOLS: &str = "target/tools";
 /// The file in that folder that `cargo xtask setup` writes (xtask/src/toolchain.rs).
 const RECORD: &str = "toolchain";
@@ -30,7 +31,8 @@ fn main() -> ExitCode {
     match build_kernel_object() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // cargo shows this line alone; a returned error would come with all of the script's output.
+            // cargo shows this line alone; a returned error would come with all of the script's
+            // output.
             println!("cargo::error={error:#}");
             ExitCode::FAILURE
         }
@@ -111,8 +113,8 @@ impl RecordedToolchain {
         })
     }
 
-    /// Fails if the compiler has changed since set-up has tested it: its bitcode may be too new for the
-    /// linker.
+    /// Fails if the compiler has changed since set-up has tested it: its bitcode may be too new for
+    /// the linker.
     fn check(&self) -> Result<()> {
         let rustc = self.rustc.display();
         let output = Command::new(&self.rustc)
@@ -130,7 +132,8 @@ impl RecordedToolchain {
         Ok(())
     }
 
-    /// Sets what the inner cargo inherits from this process: aya-build has no other way to pass it on.
+    /// Sets what the inner cargo inherits from this process: aya-build has no other way to pass it
+    /// on.
     fn set_environment(&self, linker_folder: &Path) -> Result<()> {
         let old = env::var_os("PATH").unwrap_or_default();
         let folders = [Some(linker_folder), self.cargo_folder.as_deref()];

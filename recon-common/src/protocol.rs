@@ -1,5 +1,5 @@
-//! Numbers that protocols and the kernel assign, in one place for the parser, the kernel programs, the
-//! agent and the tests.
+//! Numbers that protocols and the kernel assign, in one place for the parser, the kernel programs,
+//! the agent and the tests.
 //!
 //! In: nothing. Out: constants. The decision held here: a number that a standard assigns is written
 //! once, under the standard's name; a unit test compares them with another implementation's.

@@ -1,4 +1,4 @@
-//! Inbound frames: what a scanner sends, what a peer sends, and what is broken.
+//! Inbound frames: what a scanner sends, what a peer sends, and broken frames.
 
 use anyhow::Result;
 use etherparse::TcpHeader;
@@ -11,7 +11,7 @@ use recon_tests::frame::{Path, data, segment, syn};
 
 use crate::Counted::{self, As, Lost, Nothing};
 use crate::mangle::{
-    first_fragment, later_fragment, padded, tagged, with, with_extensions, with_options,
+    first_fragment, later_fragment, padded, tagged, with_byte, with_extensions, with_options,
 };
 use crate::outbound::{dns_query, dns_reply};
 use crate::{Row, outbound};
@@ -23,7 +23,8 @@ const IP: usize = ETHERNET_HEADER;
 const TCP_V4: usize = IP + IPV4_HEADER;
 const TCP_FLAGS: usize = 13;
 
-/// Extension headers without their first byte, the next header: 8 bytes of padding, and a fragment header.
+/// Extension headers without their first byte, the next header: 8 bytes of padding, and a fragment
+/// header.
 const PADDING: &[u8] = &[0, 1, 4, 0, 0, 0, 0];
 const FIRST_FRAGMENT: &[u8] = &[0, 0, 1, 0, 0, 0, 9];
 const LATER_FRAGMENT: &[u8] = &[0, 0, 8, 0, 0, 0, 9];
@@ -58,8 +59,8 @@ fn v6() -> Path {
 }
 
 /// A segment to [`PORT`] with these flag bits.
-fn flags(bits: u8) -> Result<Vec<u8>> {
-    Ok(with(
+fn segment_with_flags(bits: u8) -> Result<Vec<u8>> {
+    Ok(with_byte(
         &v4().tcp(segment([40_000, PORT]), &[])?,
         TCP_V4 + TCP_FLAGS,
         bits,
@@ -95,7 +96,7 @@ fn segments() -> Result<Vec<Row>> {
     ];
     table
         .into_iter()
-        .map(|(name, bits, counted)| Ok(row(name, flags(bits)?, counted)))
+        .map(|(name, bits, counted)| Ok(row(name, segment_with_flags(bits)?, counted)))
         .collect()
 }
 
@@ -203,18 +204,18 @@ fn other_protocols() -> Result<Vec<Row>> {
         ),
         row("ping", v4().echo(1)?, As(Signal::EchoRequest, 0)),
         row("ping over IPv6", v6().echo(1)?, As(Signal::EchoRequest, 0)),
-        row("echo reply", with(&v4().echo(1)?, TCP_V4, 0), Nothing),
+        row("echo reply", with_byte(&v4().echo(1)?, TCP_V4, 0), Nothing),
         row(
             "ICMP error, backscatter",
             v4().icmp_error([icmp::UNREACHABLE, icmp::PORT_UNREACHABLE], &[0; 28])?,
             Nothing,
         ),
-        row("GRE", with(&v4().echo(1)?, IP + 9, 47), Nothing),
-        row("ARP", with(&v4().echo(1)?, 13, 6), Nothing),
+        row("GRE", with_byte(&v4().echo(1)?, IP + 9, 47), Nothing),
+        row("ARP", with_byte(&v4().echo(1)?, 13, 6), Nothing),
     ])
 }
 
-/// The same SYN in every envelope that the parser opens.
+/// The same SYN in every encapsulation that the parser follows.
 fn envelopes() -> Result<Vec<Row>> {
     let syn_v4 = v4().tcp(syn(PORT), &[])?;
     let syn_v6 = v6().tcp(syn(PORT), &[])?;
@@ -279,7 +280,7 @@ fn envelopes() -> Result<Vec<Row>> {
         ),
         row(
             "to a group address",
-            with(&v4().udp([5353, 5353], b"x")?, 0, 1),
+            with_byte(&v4().udp([5353, 5353], b"x")?, 0, 1),
             Nothing,
         ),
     ])
@@ -325,30 +326,34 @@ fn broken() -> Result<Vec<Row>> {
             ),
             Lost(Loss::Truncated),
         ),
-        row("version 5", with(&syn_v4, IP, 0x55), Lost(Loss::Malformed)),
+        row(
+            "version 5",
+            with_byte(&syn_v4, IP, 0x55),
+            Lost(Loss::Malformed),
+        ),
         row(
             "version 4 under the type of IPv6",
-            with(&syn_v6, IP, 0x45),
+            with_byte(&syn_v6, IP, 0x45),
             Lost(Loss::Malformed),
         ),
         row(
             "IPv4 header of 16 bytes",
-            with(&syn_v4, IP, 0x44),
+            with_byte(&syn_v4, IP, 0x44),
             Lost(Loss::Malformed),
         ),
         row(
             "total length below the header's",
-            with(&with(&syn_v4, IP + 2, 0), IP + 3, 19),
+            with_byte(&with_byte(&syn_v4, IP + 2, 0), IP + 3, 19),
             Lost(Loss::Malformed),
         ),
         row(
             "flags beyond the total length",
-            with(&syn_v4, IP + 3, 30),
+            with_byte(&syn_v4, IP + 3, 30),
             Lost(Loss::Truncated),
         ),
         row(
             "TCP header of 16 bytes",
-            with(&get, TCP_V4 + 12, 0x40),
+            with_byte(&get, TCP_V4 + 12, 0x40),
             Lost(Loss::Malformed),
         ),
         row(

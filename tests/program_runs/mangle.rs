@@ -1,8 +1,8 @@
-//! Frames that no builder makes: tags, options, extension headers, fragments, and lies about lengths.
+//! Frames that no builder makes: tags, options, extension headers, fragments, and wrong lengths.
 
 use recon_common::protocol::{ETHERNET_HEADER, IPV4_HEADER, IPV6_HEADER};
 
-/// What Ethernet pads short frames to.
+/// The length to which Ethernet pads short frames.
 const SHORTEST_FRAME: usize = 60;
 
 /// The frame under VLAN tags with these ethertypes, outermost first.
@@ -22,7 +22,7 @@ pub(crate) fn tagged(frame: &[u8], ethertypes: &[u16]) -> Vec<u8> {
 }
 
 /// The frame with one byte set.
-pub(crate) fn with(frame: &[u8], place: usize, byte: u8) -> Vec<u8> {
+pub(crate) fn with_byte(frame: &[u8], place: usize, byte: u8) -> Vec<u8> {
     let mut frame = frame.to_vec();
     frame[place] = byte;
     frame
@@ -43,7 +43,8 @@ pub(crate) fn with_options(frame: &[u8], words: u8) -> Vec<u8> {
     frame
 }
 
-/// The IPv6 frame with these extension headers, `(kind, bytes from the second on)`, before its payload.
+/// The IPv6 frame with these extension headers, `(kind, bytes from the second on)`, before its
+/// payload.
 pub(crate) fn with_extensions(frame: &[u8], extensions: &[(u8, &[u8])]) -> Vec<u8> {
     const NEXT_HEADER: usize = ETHERNET_HEADER + 6;
     let protocol = frame[NEXT_HEADER];
@@ -80,7 +81,7 @@ pub(crate) fn first_fragment(frame: &[u8], payload: usize) -> Vec<u8> {
 
 /// A fragment of an IPv4 frame that is not the first.
 pub(crate) fn later_fragment(frame: &[u8]) -> Vec<u8> {
-    with(frame, ETHERNET_HEADER + 7, 1)
+    with_byte(frame, ETHERNET_HEADER + 7, 1)
 }
 
 /// The frame with zeros up to Ethernet's shortest length.

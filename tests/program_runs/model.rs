@@ -1,4 +1,5 @@
-//! The host build of the parser with a memory like the kernel's, and what a run comes to, in one shape for both.
+//! The host build of the parser with flow state like the kernel's, and the result of a run in one
+//! shape for both.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -8,16 +9,16 @@ use recon_user::drain::Tally;
 
 use crate::Counted;
 
-/// What a frame came to: what was counted and between whom.
+/// The result of a frame: what was counted and between whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Result {
+pub(crate) struct FrameResult {
     pub(crate) counted: Counted,
-    /// Remote and local address, where a signal was counted.
+    /// Remote and local address, if a signal was counted.
     pub(crate) ends: Option<(Address, Address)>,
 }
 
 /// What the programs counted for one frame.
-pub(crate) fn interpret(tally: &Tally, rows: &[(Key, u64)]) -> Result {
+pub(crate) fn interpret(tally: &Tally, rows: &[(Key, u64)]) -> FrameResult {
     assert_eq!(
         tally.frames_in + tally.frames_out,
         1,
@@ -31,7 +32,7 @@ pub(crate) fn interpret(tally: &Tally, rows: &[(Key, u64)]) -> Result {
         [(key, count)] => {
             assert_eq!(*count, 1, "{key:?}");
             let signal = Signal::from_number(key.signal).expect("the kernel counts known signals");
-            // A test run sends for this process, which not every kernel lets a TC program see.
+            // A test run sends for this process, but not every kernel lets a TC program see it.
             let unknown_or_this = [0, std::process::id()];
             let senders = &unknown_or_this[..1 + usize::from(signal.is_outbound())];
             assert!(senders.contains(&key.process), "{key:?}");
@@ -45,10 +46,11 @@ pub(crate) fn interpret(tally: &Tally, rows: &[(Key, u64)]) -> Result {
             None => (Counted::Nothing, None),
         },
     };
-    Result { counted, ends }
+    FrameResult { counted, ends }
 }
 
-/// The parser with a memory of sent flows; it knows no sockets, as a fresh network namespace has none.
+/// The parser with a memory of sent flows. It knows no sockets, as a fresh network namespace has
+/// none.
 #[derive(Default)]
 pub(crate) struct Model {
     sent: RefCell<HashSet<(u32, u32)>>,
@@ -56,8 +58,8 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    pub(crate) fn run(&self, direction: Direction, frame: &[u8]) -> Result {
-        let nothing = |counted| Result {
+    pub(crate) fn run(&self, direction: Direction, frame: &[u8]) -> FrameResult {
+        let nothing = |counted| FrameResult {
             counted,
             ends: None,
         };
@@ -68,7 +70,7 @@ impl Model {
                 None => nothing(Counted::Nothing),
                 Some(signal) => {
                     let key = Key::for_flow(&flow, signal, 0);
-                    Result {
+                    FrameResult {
                         counted: Counted::As(signal, key.port),
                         ends: Some((key.remote, key.local)),
                     }

@@ -1,4 +1,4 @@
-//! Outbound frames: how this host answers and refuses, whom it reaches for, and what tells nothing.
+//! Outbound frames: how this host answers and refuses, whom it contacts, and what says nothing.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -11,7 +11,7 @@ use recon_tests::frame::{Path, data, segment, syn};
 
 use crate::Counted::{self, As, Lost, Nothing};
 use crate::Row;
-use crate::mangle::{first_fragment, later_fragment, with};
+use crate::mangle::{first_fragment, later_fragment, with_byte};
 
 pub(crate) const REMOTE_V4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 pub(crate) const LOCAL_V4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
@@ -25,7 +25,7 @@ const CLIENT: u16 = 40_000;
 const OPEN: u16 = 22;
 /// A remote's port.
 const SERVICE: u16 = 443;
-/// Where the header above IPv4 starts.
+/// Where the header after IPv4 starts.
 const TRANSPORT: usize = ETHERNET_HEADER + IPV4_HEADER;
 /// The bit of the first byte of a frame's destination that marks a group address.
 const GROUP: u8 = 1;
@@ -94,7 +94,7 @@ pub(crate) fn rows() -> Result<Vec<Row>> {
         ),
         row(
             "UDP sent to a group address",
-            with(&v4().udp([5353, 5353], b"x")?, 0, GROUP),
+            with_byte(&v4().udp([5353, 5353], b"x")?, 0, GROUP),
             Nothing,
         ),
         row(
@@ -130,7 +130,7 @@ pub(crate) fn rows() -> Result<Vec<Row>> {
         ),
         row(
             "echo reply sent",
-            with(&v4().echo(1)?, TRANSPORT, 0),
+            with_byte(&v4().echo(1)?, TRANSPORT, 0),
             Nothing,
         ),
         row(
@@ -146,7 +146,7 @@ pub(crate) fn rows() -> Result<Vec<Row>> {
 
 /// Segments to [`SERVICE`] by their flags, whole and in pieces.
 fn segments() -> Result<Vec<Row>> {
-    /// The flags' place in a frame.
+    /// Where a frame has the flags.
     const FLAGS: usize = TRANSPORT + 13;
     let asks = As(Signal::SynSent, SERVICE);
     let probes = As(Signal::ProbeSent, SERVICE);
@@ -179,7 +179,7 @@ fn segments() -> Result<Vec<Row>> {
         ("ACK sent", ACK, Nothing),
         ("FIN and ACK sent, the usual end", FIN | ACK, Nothing),
     ] {
-        rows.push(row(name, with(&plain, FLAGS, flags), counted));
+        rows.push(row(name, with_byte(&plain, FLAGS, flags), counted));
     }
     Ok(rows)
 }
@@ -237,7 +237,7 @@ fn refusals() -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// What an ICMP error quotes of a frame: the datagram, or the start of it.
+/// What an ICMP error quotes of a frame: the datagram, or its start.
 fn probe(frame: &[u8]) -> Vec<u8> {
     frame[ETHERNET_HEADER..].to_vec()
 }

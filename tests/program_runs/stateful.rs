@@ -1,4 +1,5 @@
-//! What one frame can't tell: answers to this host's own datagrams, aborted and forwarded connections.
+//! What one frame can't show: answers to this host's own datagrams, aborted and forwarded
+//! connections.
 
 use std::fs;
 use std::process::Command;
@@ -15,7 +16,7 @@ use crate::kernel::Kernel;
 use crate::model::Model;
 use crate::outbound::{LOCAL_V4, LOCAL_V6, REMOTE_V4, REMOTE_V6, dns_query, dns_reply};
 
-/// A frame, and what it counts as after the ones before.
+/// A frame, and what it counts as after the previous ones.
 type Step = (Direction, Vec<u8>, Counted);
 
 const PORT: u16 = 8080;
@@ -215,7 +216,7 @@ fn a_guests_fin_is_no_probe() -> Result<()> {
         As(Signal::MaimonProbe, PORT),
         "no route to the guest",
     )?;
-    // Routes of this thread's own namespace: a guest behind this host.
+    // Routes in this thread's own namespace: a guest behind this host.
     for command in [
         "ip link set lo up",
         "ip link add guests type veth peer name guest",

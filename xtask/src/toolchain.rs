@@ -1,10 +1,11 @@
-//! The BPF tool chain: which compiler and which linker build the kernel object, and where the linker is.
+//! The BPF tool chain: which compiler and which linker build the kernel object, and where the
+//! linker is.
 //!
-//! In: the toolchains that rustup knows, or the compiler under /usr; the workspace's folder.
-//! Out: the toolchain to use, commands that run its programs, whether the linker works; and a record of
+//! In: the toolchains that rustup knows, or the compiler under /usr; the workspace's folder. Out:
+//! the toolchain to use, commands that run its programs, whether the linker works; and a record of
 //! the choice in the tools' folder.
-//! The decision held here: this module alone decides which compiler is usable. recon-user/build.rs reads
-//! the record, so the product's build needs no source of this tool.
+//! The decision held here: this module alone decides which compiler is usable. recon-user/build.rs
+//! reads the record, so the product's build needs no source of this tool.
 
 use std::{
     env, fs,
@@ -20,7 +21,8 @@ pub(crate) const LLVM_MAJOR: u32 = 22;
 pub(crate) const LINKER_VERSION: &str = "0.13.0";
 /// Any installed nightly.
 pub(crate) const NIGHTLY: &str = "nightly";
-/// A nightly from before the compiler moved to LLVM 23, to install where today's nightly is too new.
+/// A nightly from before the compiler moved to LLVM 23, to install where today's nightly is too
+/// new.
 pub(crate) const PINNED_NIGHTLY: &str = "nightly-2026-05-20";
 /// The name under which set-up links Debian's compiler.
 pub(crate) const DEBIAN: &str = "recon-bpf";
@@ -82,8 +84,8 @@ pub(crate) fn usable() -> Option<&'static str> {
     })
 }
 
-/// Records the toolchain for recon-user/build.rs. A record that says the same already stays untouched,
-/// since a newer one makes cargo build the kernel object again.
+/// Records the toolchain for recon-user/build.rs. A record that says the same already stays
+/// untouched, since a newer one makes cargo build the kernel object again.
 pub(crate) fn record(toolchain: &str, workspace: &Path) -> Result<()> {
     let text = describe(toolchain)
         .with_context(|| format!("the compiler of the toolchain {toolchain} does not run"))?;
@@ -97,8 +99,8 @@ pub(crate) fn record(toolchain: &str, workspace: &Path) -> Result<()> {
         .with_context(|| format!("can't write {}", file.display()))
 }
 
-/// The lines of the record: what an inner cargo needs to build the kernel object, and the compiler's
-/// version, by which the build script sees that it has changed.
+/// The lines of the record: what an inner cargo needs to build the kernel object, and the
+/// compiler's version, by which the build script sees that it has changed.
 fn describe(toolchain: &str) -> Option<String> {
     let compiler = inspect(toolchain)?;
     let rustc = root(toolchain)?.join("bin").join("rustc");
@@ -131,7 +133,8 @@ pub(crate) fn root(toolchain: &str) -> Option<PathBuf> {
     Some(PathBuf::from(path.trim_end()))
 }
 
-/// A command that runs a program of a toolchain. Without rustup only Debian's compiler is available.
+/// A command that runs a program of a toolchain. Without rustup only Debian's compiler is
+/// available.
 pub(crate) fn command(toolchain: &str, program: &str) -> Command {
     let mut command;
     if has_rustup() {
@@ -157,9 +160,9 @@ pub(crate) fn has_rustup() -> bool {
         .any(|dir| dir.join("rustup").is_file())
 }
 
-/// Where set-up puts what it builds. Always the workspace's own `target`, whatever `CARGO_TARGET_DIR`
-/// says: a build script does not see `--target-dir`, and one linker serves every target folder of a
-/// checkout.
+/// Where set-up puts what it builds. Always the workspace's own `target`, whatever
+/// `CARGO_TARGET_DIR` says: a build script does not see `--target-dir`, and one linker serves every
+/// target folder of a checkout.
 pub(crate) fn tools_dir(workspace: &Path) -> PathBuf {
     workspace.join("target").join("tools")
 }

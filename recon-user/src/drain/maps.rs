@@ -1,7 +1,8 @@
 //! The maps of the two generations, as far as the drain reads them by system calls.
 //!
-//! In: a loaded kernel object. Out: [`CountMaps`], which the drain is generic over: [`KernelMaps`] here, a
-//! fake one in the tests. The maps whose memory the kernel shares are [`super::shared_array`]'s.
+//! In: a loaded kernel object. Out: [`CountMaps`], which the drain is generic over: [`KernelMaps`]
+//! here, a fake one in the tests. The maps whose memory the kernel shares are
+//! [`super::shared_array`]'s.
 
 use aya::Ebpf;
 use aya::maps::{Array, Map, MapData, PerCpuArray};

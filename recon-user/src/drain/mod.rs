@@ -1,10 +1,10 @@
 //! Draining: exact counts of one interval from the kernel's two generations.
 //!
-//! In: the maps that the programs fill. Out: each [`Key`] with its count since the last poll, once, and
-//! the growth of the counters; and programs as they are started ([`ExecEvents`]).
-//! The decision held here: the kernel writes to the live generation. A poll makes the other one live,
-//! waits until no program can still write to the old one ([`Grace`]), then reads and empties it in
-//! batches. No count is lost or doubled, also when a poll fails halfway.
+//! In: the maps that the programs fill. Out: each [`Key`] with its count since the last poll, once,
+//! and the growth of the counters; and programs as they are started ([`ExecEvents`]).
+//! The decision held here: the kernel writes to the live generation. A poll makes the other one
+//! live, waits until no program can still write to the old one ([`Grace`]), then reads and empties
+//! it in batches. No count is lost or doubled, also when a poll fails halfway.
 
 mod batch;
 mod error;
@@ -101,8 +101,8 @@ impl<M: CountMaps> Drain<M> {
     /// Gives every count since the last poll to `row`, once; with an overflow key its sources too.
     ///
     /// # Errors
-    /// [`DrainError`] where the kernel refuses. What was not given to `row` stays in the kernel for a
-    /// later poll.
+    /// [`DrainError`] where the kernel refuses. What was not given to `row` stays in the kernel for
+    /// a later poll.
     pub fn poll(
         &mut self,
         mut row: impl FnMut(&Key, u64, Option<&Registers>),
@@ -191,7 +191,8 @@ impl<M: CountMaps> Drain<M> {
         self.maps.reset_key_count(generation)
     }
 
-    /// Gives the connections that failed at once to `row`, and returns the sums since the last tally.
+    /// Gives the connections that failed at once to `row`, and returns the sums since the last
+    /// tally.
     fn finish_tally(
         &mut self,
         at_end: bool,

@@ -231,8 +231,8 @@ fn last_lines(log: &str) -> String {
     lines.join(" | ")
 }
 
-/// The first line of a reason and, of a verifier's log, the line that says what is wrong: the last one
-/// before its statistics.
+/// The first line of a reason and, of a verifier's log, the line that says what is wrong: the last
+/// one before its statistics.
 pub(super) fn summarise_reason(reason: &str) -> String {
     let (first, rest) = reason.split_once('\n').unwrap_or((reason, ""));
     let first = first.trim();

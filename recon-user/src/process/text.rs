@@ -50,8 +50,9 @@ pub(super) fn command_line<'a>(arguments: impl IntoIterator<Item = &'a [u8]>) ->
     line
 }
 
-/// Appends an argument, quoted as for a shell if it is empty or has a blank or a quote in it. xtask has
-/// its own quoting for command lines to type: it sets up this crate's build and can't depend on it.
+/// Appends an argument, quoted as for a shell if it is empty or has a blank or a quote in it. xtask
+/// has its own quoting for command lines to type: it sets up this crate's build and can't depend on
+/// it.
 fn push_quoted(line: &mut String, argument: &str) {
     let needs_quotes = |letter: char| letter == '\'' || letter.is_whitespace();
     if argument.is_empty() || argument.contains(needs_quotes) {
