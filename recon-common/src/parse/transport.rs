@@ -229,10 +229,8 @@ fn refusal<P: Packet + ?Sized>(error: &Datagram<'_, P>, kind: u8, code: u8) -> P
 
 #[inline(always)]
 fn is_echo_request(protocol: u8, kind: u8) -> bool {
-    matches!(
-        (protocol, kind),
-        (ip_protocol::ICMP, icmp::ECHO_REQUEST) | (ip_protocol::ICMPV6, icmpv6::ECHO_REQUEST)
-    )
+    (protocol, kind) == (ip_protocol::ICMP, icmp::ECHO_REQUEST)
+        || (protocol, kind) == (ip_protocol::ICMPV6, icmpv6::ECHO_REQUEST)
 }
 
 #[inline(always)]
