@@ -157,6 +157,6 @@ fn check(row: &Row) -> Result<()> {
 }
 
 #[test]
-fn nothing_is_lost_in_silence() {
+fn no_frame_is_lost_silently() {
     rows::check(ROWS, |row| row.name, check);
 }

@@ -56,7 +56,7 @@ fn rows() -> Result<Vec<Row>> {
 }
 
 #[test]
-fn each_frame_is_counted_as_its_row_says() -> Result<()> {
+fn each_frame_counts_as_its_row_says() -> Result<()> {
     let mut kernel = Kernel::in_own_namespace()?;
     for Row {
         name,

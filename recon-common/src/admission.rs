@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_less_room_the_more_is_required() {
+    fn less_room_requires_more_packets() {
         // (keys, room, required)
         for (keys, room, packets) in [
             (0, 1024, 1),
@@ -121,7 +121,7 @@ mod tests {
     const OTHER: u64 = 2 << 50;
 
     #[test]
-    fn packets_are_counted_up_to_what_fits() {
+    fn a_slot_counts_packets_up_to_its_maximum() {
         let mut slot = AdmissionSlot::default();
         for packets in 1..=300 {
             slot = slot.after_packet(ONE);
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_wear_a_source_down_and_replace_it() {
+    fn other_sources_wear_a_source_down_and_replace_it() {
         let mut slot = (0..5).fold(AdmissionSlot::default(), |slot, _| slot.after_packet(ONE));
         for left in [4, 3, 2, 1] {
             slot = slot.after_packet(OTHER);
@@ -142,13 +142,13 @@ mod tests {
     }
 
     #[test]
-    fn a_scanner_among_strangers_is_remembered() {
+    fn a_scanner_among_other_sources_is_remembered() {
         // As many other sources as slots between two of the scanner's packets: one of them hits its
         // slot.
         let mut slot = AdmissionSlot::default();
         let mut admitted = 0;
-        for stranger in 0..1000_u64 {
-            slot = slot.after_packet(ONE).after_packet((stranger + 3) << 40);
+        for other in 0..1000_u64 {
+            slot = slot.after_packet(ONE).after_packet((other + 3) << 40);
             slot = slot.after_packet(ONE);
             admitted += u32::from(slot.count(ONE) >= 2);
         }

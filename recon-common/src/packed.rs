@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     #[cfg(target_endian = "little")]
-    fn words_are_what_memory_holds() {
+    fn words_are_the_keys_memory() {
         let key = key(7, 443, Signal::HttpGet);
         // SAFETY: a key has no padding, and any bytes are words.
         let words: [u64; 5] = unsafe { core::mem::transmute(key) };
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn many_have_no_remote_and_all_else() {
+    fn an_overflow_key_keeps_everything_but_the_remote() {
         let one = key(1, 80, Signal::Syn);
         let many = Key::from(PackedKey::from(&one).overflow_key());
         assert!(many.is_overflow());
@@ -160,11 +160,11 @@ mod tests {
         assert_eq!(many, expected);
         let sketches =
             [1, 2].map(|last| PackedKey::from(&key(last, 80, Signal::Syn)).sketch_place(7));
-        assert_eq!(sketches[0], sketches[1], "of one target");
+        assert_eq!(sketches[0], sketches[1], "one target has one sketch");
     }
 
     #[test]
-    fn answers_are_known() {
+    fn answers_are_recognised() {
         for signal in Signal::ALL {
             let packed = PackedKey::from(&key(1, 1, signal));
             assert_eq!(packed.is_answer(), signal.is_answer(), "{}", signal.name());

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_shapes_have_no_padding() {
+    fn the_layouts_have_no_padding() {
         assert_eq!(size_of::<ExecEvent>(), 16 + NAME_LENGTH + FILENAME_LENGTH);
         assert_eq!(size_of::<PendingConnect>(), size_of::<Address>() + 16);
     }

@@ -36,7 +36,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn processors_and_generations_have_their_own() {
+    fn processors_and_generations_have_their_own_slots() {
         let firsts: HashSet<u32> = (0..8)
             .flat_map(|processor| [0, 1].map(|generation| first_slot(processor, generation)))
             .collect();

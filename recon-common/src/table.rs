@@ -116,13 +116,13 @@ mod tests {
     }
 
     #[test]
-    fn counters_do_not_share_a_place() {
-        let places: std::collections::BTreeSet<u32> = Loss::ALL
+    fn counters_do_not_share_an_index() {
+        let indices: std::collections::BTreeSet<u32> = Loss::ALL
             .into_iter()
             .map(Counter::Lost)
             .chain([Counter::FramesIn, Counter::FramesOut, Counter::Sketched])
             .map(Counter::index)
             .collect();
-        assert_eq!(places.into_iter().max(), Some(Counter::COUNT - 1));
+        assert_eq!(indices.into_iter().max(), Some(Counter::COUNT - 1));
     }
 }

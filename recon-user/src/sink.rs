@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_has_gone_closes_the_sink() {
+    fn a_closed_reader_closes_the_sink() {
         let (reader, writer) = io::pipe().expect("a pipe");
         let mut sink = Sink::new(&writer).expect("a sink");
         drop(reader);
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_does_not_read_is_not_waited_for() {
+    fn a_slow_reader_is_not_waited_for() {
         let (_reader, writer) = io::pipe().expect("a pipe");
         let mut sink = Sink::new(&writer).expect("a sink");
         // More than a pipe (64 KiB) and the queue hold.

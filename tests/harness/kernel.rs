@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn releases_are_read_and_in_order() {
+    fn releases_are_parsed_and_ordered() {
         for (release, expected) in [
             ("6.1.0-56-cloud-amd64", Some(Linux(6, 1))),
             ("6.12.95+deb12-cloud-amd64", Some(Linux(6, 12))),

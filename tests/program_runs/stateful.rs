@@ -42,7 +42,7 @@ fn fin() -> Result<Vec<u8>> {
 }
 
 #[test]
-fn a_flow_is_counted_as_what_came_before_says() -> Result<()> {
+fn a_frame_counts_by_what_came_before() -> Result<()> {
     let abort = TcpHeader {
         rst: true,
         ack: true,
@@ -209,7 +209,7 @@ fn a_flow_is_counted_as_what_came_before_says() -> Result<()> {
 }
 
 #[test]
-fn a_guests_fin_is_no_probe() -> Result<()> {
+fn the_fin_of_a_guests_connection_is_not_a_probe() -> Result<()> {
     let mut kernel = Kernel::in_own_namespace()?;
     assert_counted(
         &mut kernel,

@@ -53,13 +53,13 @@ fn common_frames() {
             Some((0, Observation::Plain(Signal::EchoRequest))),
         ),
     ] {
-        let seen = parse(&bytes[..], Direction::In).expect("whole frames");
+        let parsed = parse(&bytes[..], Direction::In).expect("whole frames");
         assert_eq!(
-            seen.map(|(flow, observation)| (flow.local_port, observation)),
+            parsed.map(|(flow, observation)| (flow.local_port, observation)),
             expected,
             "{name}"
         );
-        if let Some((flow, _)) = seen {
+        if let Some((flow, _)) = parsed {
             assert_eq!(
                 (flow.remote, flow.local),
                 (Address::v4(REMOTE), Address::v4(LOCAL)),
@@ -71,7 +71,7 @@ fn common_frames() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_read_to_an_end(bytes in prop::collection::vec(any::<u8>(), 0..300), inward in any::<bool>()) {
+    fn no_bytes_make_the_parser_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), inward in any::<bool>()) {
         let direction = if inward { Direction::In } else { Direction::Out };
         // Other tests compare the result with the kernel's; this one checks that it does not panic.
         let _ = parse(&bytes[..], direction);
@@ -80,7 +80,7 @@ proptest! {
     /// Segments of both families, with changes to the bytes that the fast path looks at, and to
     /// others.
     #[test]
-    fn the_first_look_lets_nothing_go_that_counts(
+    fn the_fast_path_drops_nothing_that_counts(
         is_v6 in any::<bool>(),
         inward in any::<bool>(),
         flags in any::<u8>(),
@@ -107,18 +107,18 @@ proptest! {
     }
 
     #[test]
-    fn an_acknowledgement_goes_at_the_first_look(cut in 0_usize..54) {
+    fn an_acknowledgement_takes_the_fast_path(cut in 0_usize..54) {
         let ack = frame(|ip, bytes| ip.tcp(40_000, 22, 1, 1024).ack(1).write(bytes, &[]).expect("memory"));
-        let goes = established::is_of_established(&ack[..cut], Direction::In);
-        prop_assert_eq!(goes, cut >= 48);
+        let is_fast = established::is_of_established(&ack[..cut], Direction::In);
+        prop_assert_eq!(is_fast, cut >= 48);
     }
 
     #[test]
-    fn a_cut_frame_is_lost_or_nothing(cut in 0_usize..54) {
+    fn a_truncated_frame_is_a_loss(cut in 0_usize..54) {
         let syn = frame(|ip, bytes| ip.tcp(40_000, 22, 1, 1024).syn().write(bytes, &[]).expect("memory"));
-        let seen = parse(&syn[..cut], Direction::In);
+        let parsed = parse(&syn[..cut], Direction::In);
         // TCP's flags end at byte 48; the parser does not need what follows.
         let whole = cut >= 48;
-        prop_assert_eq!(seen == Err(Loss::Truncated), !whole);
+        prop_assert_eq!(parsed == Err(Loss::Truncated), !whole);
     }
 }

@@ -238,9 +238,6 @@ fn a_failed_poll_leaves_its_counts_to_the_next_one() {
                 continue;
             }
             let mut drain = drain(grace);
-            if grace == Grace::NextPoll {
-                poll(&mut drain, &mut Rows::new()).expect("nothing fails");
-            }
             count(&mut drain, 22, 1);
             count(&mut drain, 23, 2);
             if grace == Grace::NextPoll {

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_no_cgroup_is_refused() {
+    fn a_folder_that_is_not_a_cgroup_is_refused() {
         for folder in ["/proc", "/no/such/folder", "/etc/passwd"] {
             let refused = Cgroup::select(Some(Path::new(folder)));
             assert!(

@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_checked() {
+    fn unknown_and_unreadable_interfaces_are_refused() {
         let all = || {
             vec![
                 interface(2, "eth0"),

@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn capabilities() {
+    fn missing_capabilities_are_named() {
         for (status, expected) in [
             ("Name:\tx\nCapEff:\t000001ffffffffff\n", ""),
             (

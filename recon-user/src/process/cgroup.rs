@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn memberships() {
+    fn a_path_shows_its_container_and_unit() {
         const POD: &str = "kubepods-besteffort-pod1234_5678.slice";
         // (path, whether it is the container `ID`, unit)
         for (path, is_container, unit) in [
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_a_process() {
+    fn the_first_hierarchy_with_a_container_or_unit_counts() {
         for (text, is_container, unit) in [
             ("0::/system.slice/nginx.service\n", false, "nginx.service"),
             ("0::/\n", false, ""),

@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn the_number_of_remembered_cgroups_is_bounded() {
         let root = tempfile::tempdir().expect("a folder");
         let mut cgroups = Cgroups::new(Some(root.path().to_owned()));
         for id in 0..2 * MAX_CGROUPS as u64 {

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_socket_is_taken() {
+    fn the_best_fitting_socket_is_chosen() {
         const ALL: &str = "00000000000000000000000000000000";
         let tree = Tree::new();
         let none = "00000000:0000";
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_holders_the_server_is_taken() {
+    fn of_several_holders_the_server_is_chosen() {
         // (pid, parent, name) of the processes that hold the socket, and the one that is chosen.
         for (holders, expected) in [
             (&[(1, 0, "systemd")][..], 1),
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_and_garbage() {
+    fn missing_and_broken_tables_have_no_listener() {
         let tree = Tree::new();
         let listeners = Listeners::new(tree.path());
         assert_eq!(listeners.find_listener(ip("127.0.0.1"), 80), None);
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn this_process_listens() {
+    fn this_process_is_found_as_listener() {
         let listeners = Listeners::new(PROC);
         let this = Some(std::process::id());
         for (bound, asked) in [

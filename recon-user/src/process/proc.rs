@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stat_with_any_name() {
+    fn a_stat_with_any_name_is_parsed() {
         // The fields from the state on; the start is the last one that is needed.
         let rest = "S 77 5 5 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 4242 99 100";
         for name in [
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_no_stat() {
+    fn a_broken_stat_is_none() {
         for text in [
             &b""[..],
             b"\0",
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn users() {
+    fn the_real_user_is_parsed() {
         for (status, expected) in [
             (&b"Name:\tx\nUid:\t1000\t0\t0\t0\nGid:\t5\n"[..], Some(1000)),
             (b"Name:\tUid:\\n\nUid:\t0\t1\t1\t1\n", Some(0)),
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments() {
+    fn arguments_are_split() {
         for (text, expected) in [
             (&b""[..], &[][..]),
             (b"a\0", &[&b"a"[..]]),
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_of_deleted_files() {
+    fn the_mark_of_deleted_files_is_stripped() {
         for (path, expected) in [
             ("/bin/nmap", "/bin/nmap"),
             ("/bin/nmap (deleted)", "/bin/nmap"),
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_none() {
+    fn missing_files_are_none() {
         let root = tempfile::tempdir().expect("a folder");
         assert!(read_process(root.path(), 1).is_none());
         assert_eq!(

@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn rows() {
+    fn rows_are_parsed() {
         let rest = "00000000:00000000 00:00000000 00000000  1000        0 4242 1 0 100 0 0 10 0";
         for (ends, expected) in [
             (

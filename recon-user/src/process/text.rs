@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shown() {
+    fn controls_are_shown_by_their_number() {
         for (bytes, expected) in [
             (&b"nmap"[..], "nmap"),
             (b"", ""),

@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_programs() {
+    fn programs_have_the_names_of_what_they_run() {
         // (executed file, executable, arguments, names)
         for (executed, executable, arguments, expected) in [
             ("/usr/bin/nmap", "/usr/bin/nmap", "nmap -sS", "nmap"),
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn ends_of_names() {
+    fn a_final_exe_is_stripped() {
         for (name, expected) in [
             ("nmap.exe", "nmap"),
             ("nmap", "nmap"),
