@@ -136,7 +136,7 @@ fn untrusted(sockets: &SocketHooks, taken: &[AttachedHooks]) -> SignalSet {
     if taken.iter().any(is_blind) {
         untrusted.insert(Signal::Datagram);
     }
-    if !sockets.tells_failures() {
+    if !sockets.sees_failures() {
         untrusted.insert(Signal::ConnectFailed);
     }
     untrusted

@@ -18,6 +18,8 @@ mod sketches;
 mod tally;
 
 #[cfg(test)]
+pub(crate) mod fake;
+#[cfg(test)]
 mod tests;
 
 use std::io;
@@ -29,7 +31,8 @@ use recon_common::{Counter, Key, Loss, Registers};
 pub use error::DrainError;
 pub(crate) use exec_events::ExecEvents;
 pub use grace::Grace;
-use maps::{CountMaps, KernelMaps, take_map};
+pub(crate) use maps::CountMaps;
+use maps::{KernelMaps, take_map};
 use pending_connect::PendingConnects;
 use recent::RecentKeys;
 pub(crate) use recent::slot_count as recent_slot_count;

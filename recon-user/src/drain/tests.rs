@@ -1,128 +1,16 @@
 //! The drain over fake maps: what it gives of what the programs have counted, also when polls fail.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::ptr::NonNull;
 
 use proptest::prelude::*;
-use recon_common::process::PENDING_CONNECT_SLOTS;
 use recon_common::recent::{RECENT_SLOTS, Recent, first_slot};
-use recon_common::sources::{SKETCHES, Sketch};
+use recon_common::sources::Sketch;
 use recon_common::{Address, PackedKey, PendingConnect, Signal};
 
-use super::shared_array::SharedArray;
+use super::fake::{FAILURES, Failure, FakeMaps, PROCESSORS, drain};
 use super::*;
 use crate::seed::seed;
-
-const PROCESSORS: u32 = 2;
-
-/// The system call that fails at the next poll.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Failure {
-    SetLive,
-    Wait,
-    /// After so many keys.
-    Table(usize),
-    ResetKeyCount,
-    Counter,
-}
-
-const FAILURES: [Failure; 6] = [
-    Failure::SetLive,
-    Failure::Wait,
-    Failure::Table(0),
-    Failure::Table(1),
-    Failure::ResetKeyCount,
-    Failure::Counter,
-];
-
-/// Maps in memory, with programs that write to them.
-#[derive(Default)]
-struct FakeMaps {
-    tables: [Vec<(Key, u64)>; 2],
-    key_counts: [u64; 2],
-    counters: [u64; Counter::COUNT as usize],
-    live: usize,
-    /// What a program that read the generation's number before it changed adds until it ends.
-    in_flight: Option<(Key, u64)>,
-    failure: Option<Failure>,
-}
-
-impl FakeMaps {
-    /// Counts as a kernel program does.
-    fn count(&mut self, generation: usize, key: Key, count: u64) {
-        let table = &mut self.tables[generation];
-        match table.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, sum)) => *sum += count,
-            None => {
-                table.push((key, count));
-                self.key_counts[generation] += 1;
-            }
-        }
-        self.counters[Counter::FramesIn.index() as usize] += count;
-    }
-
-    fn fail(&self, failure: Failure) -> Result<(), DrainError> {
-        if self.failure == Some(failure) {
-            return Err(DrainError::Grace(io::ErrorKind::Other.into()));
-        }
-        Ok(())
-    }
-}
-
-impl CountMaps for FakeMaps {
-    fn set_live(&mut self, generation: usize) -> Result<(), DrainError> {
-        self.fail(Failure::SetLive)?;
-        self.live = generation;
-        Ok(())
-    }
-
-    fn wait_for_programs(&mut self) -> Result<(), DrainError> {
-        self.fail(Failure::Wait)?;
-        if let Some((key, count)) = self.in_flight.take() {
-            self.count(1 - self.live, key, count);
-        }
-        Ok(())
-    }
-
-    fn drain_table(
-        &mut self,
-        generation: usize,
-        mut entry: impl FnMut(&Key, u64),
-    ) -> Result<(), DrainError> {
-        let mut given = 0;
-        while let Some((key, count)) = self.tables[generation].pop() {
-            if let Err(error) = self.fail(Failure::Table(given)) {
-                self.tables[generation].push((key, count));
-                return Err(error);
-            }
-            entry(&key, count);
-            given += 1;
-        }
-        Ok(())
-    }
-
-    fn reset_key_count(&mut self, generation: usize) -> Result<(), DrainError> {
-        self.fail(Failure::ResetKeyCount)?;
-        self.key_counts[generation] = 0;
-        Ok(())
-    }
-
-    fn read_counter(&self, counter: Counter) -> Result<u64, DrainError> {
-        self.fail(Failure::Counter)?;
-        Ok(self.counters[counter.index() as usize])
-    }
-}
-
-fn drain(grace: Grace) -> Drain<FakeMaps> {
-    Drain::from_parts(
-        FakeMaps::default(),
-        Sketches::new(SharedArray::zeroed(2 * SKETCHES)),
-        RecentKeys::new(SharedArray::zeroed(first_slot(PROCESSORS, 0)), PROCESSORS),
-        PendingConnects::new(SharedArray::zeroed(PENDING_CONNECT_SLOTS)),
-        grace,
-    )
-}
 
 fn key(port: u16) -> Key {
     Key {
@@ -137,8 +25,7 @@ fn key(port: u16) -> Key {
 
 /// Counts in the live generation of the table.
 fn count(drain: &mut Drain<FakeMaps>, port: u16, count: u64) {
-    let live = drain.maps.live;
-    drain.maps.count(live, key(port), count);
+    drain.count(key(port), count);
 }
 
 /// Counts in a slot of a processor, where the programs count first.
@@ -243,10 +130,10 @@ fn a_failed_poll_leaves_its_counts_to_the_next_one() {
             if grace == Grace::NextPoll {
                 poll(&mut drain, &mut Rows::new()).expect("nothing fails");
             }
-            drain.maps.failure = Some(failure);
+            drain.fail_at(Some(failure));
             let mut given = Rows::new();
             poll(&mut drain, &mut given).expect_err("a call fails");
-            drain.maps.failure = None;
+            drain.fail_at(None);
             count(&mut drain, 24, 4);
             let tally = poll(&mut drain, &mut given).expect("nothing fails");
             let mut expected = rows([(22, 1), (23, 2)]);
@@ -270,10 +157,10 @@ fn the_end_drains_both_generations_once() {
         let mut drain = drain(grace);
         let mut given = Rows::new();
         count(&mut drain, 22, 1);
-        drain.maps.failure = Some(Failure::Table(0));
+        drain.fail_at(Some(Failure::Table(0)));
         let polled = poll(&mut drain, &mut given);
         assert_eq!(polled.is_err(), grace == Grace::Membarrier);
-        drain.maps.failure = None;
+        drain.fail_at(None);
         count(&mut drain, 23, 2);
         drain.wait_for_programs().expect("nothing fails");
         let tally = finish(&mut drain, &mut given).expect("nothing fails");
@@ -334,7 +221,7 @@ fn an_overflow_key_comes_with_its_sources_once() {
         (*sketch.as_ptr()).registers.add_source(hash);
     }
     for round in 0..3 {
-        drain.maps.count(drain.maps.live, overflow.into(), 9);
+        drain.count(overflow.into(), 9);
         count(&mut drain, 23, 1);
         let mut sketches = Vec::new();
         let polled = drain.poll(|key, _, sources| {
@@ -385,12 +272,12 @@ proptest! {
                 count_recent(&drain, 1, port, number);
                 *counted.entry(port).or_default() += number;
             }
-            drain.maps.failure = failure;
+            drain.fail_at(failure);
             if let Ok(tally) = poll(&mut drain, &mut given) {
                 total.add(&tally);
             }
         }
-        drain.maps.failure = None;
+        drain.fail_at(None);
         total.add(&finish(&mut drain, &mut given).expect("nothing fails"));
         prop_assert_eq!(total.signals, given.values().sum::<u64>());
         prop_assert_eq!(given, counted);

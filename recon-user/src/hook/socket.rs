@@ -96,7 +96,7 @@ impl fmt::Display for SocketHooks {
 impl SocketHooks {
     /// Whether failed connections can be told from others.
     #[must_use]
-    pub(crate) fn tells_failures(&self) -> bool {
+    pub(crate) fn sees_failures(&self) -> bool {
         self.attached.contains(&SOCK_OPS)
     }
 
