@@ -36,7 +36,7 @@ impl From<&Key> for PackedKey {
     fn from(key: &Key) -> Self {
         let [a, b] = key.remote.pairs();
         let [c, d] = key.local.pairs();
-        let last = u64::from(key.process)
+        let last = u64::from(key.pid)
             | u64::from(key.port) << PORT_SHIFT
             | u64::from(key.signal) << SIGNAL_SHIFT;
         Self([a, b, c, d, last])
@@ -52,7 +52,7 @@ impl From<PackedKey> for Key {
         Self {
             remote: address(a, b),
             local: address(c, d),
-            process: last as u32,
+            pid: last as u32,
             port: (last >> PORT_SHIFT) as u16,
             signal: (last >> SIGNAL_SHIFT) as u8,
             reserved: 0,
@@ -129,7 +129,7 @@ mod tests {
         Key {
             remote: Address::v4([198, 51, 100, last]),
             local: Address::v6([0x20, 1, 0xd, 0xb8, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]),
-            process: 0x0102_0304,
+            pid: 0x0102_0304,
             port,
             signal: signal as u8,
             reserved: 0,

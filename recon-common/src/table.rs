@@ -20,7 +20,7 @@ pub struct Key {
     pub local: Address,
     /// The pid of this host's process (in the initial pid namespace) for signals of outbound
     /// traffic; 0 if unknown.
-    pub process: u32,
+    pub pid: u32,
     /// The local port, or the remote's port for signals of outbound traffic; 0 if there is none.
     pub port: u16,
     /// Number of the [`Signal`].
@@ -30,11 +30,11 @@ pub struct Key {
 }
 
 impl Key {
-    /// The key under which `signal` of `flow` counts. `process` is the sender of outbound traffic,
+    /// The key under which `signal` of `flow` counts. `pid` is the sender of outbound traffic,
     /// else 0.
     #[inline(always)]
     #[must_use]
-    pub fn for_flow(flow: &Flow, signal: Signal, process: u32) -> Self {
+    pub fn for_flow(flow: &Flow, signal: Signal, pid: u32) -> Self {
         let port = if signal.is_outbound() {
             flow.remote_port
         } else {
@@ -43,7 +43,7 @@ impl Key {
         Self {
             remote: flow.remote,
             local: flow.local,
-            process,
+            pid,
             port,
             signal: signal as u8,
             reserved: 0,
@@ -62,7 +62,7 @@ impl Key {
         Self {
             remote: pending.remote,
             local: Address::UNSPECIFIED,
-            process: pending.pid,
+            pid: pending.pid,
             port: pending.port,
             signal: Signal::ConnectFailed as u8,
             reserved: 0,

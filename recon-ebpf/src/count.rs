@@ -114,11 +114,11 @@ pub(crate) fn count_packet(packet: &impl Packet, state: &impl FlowState, directi
         Ok(None) => {}
         Ok(Some((flow, observation))) => {
             if let Some(signal) = observation.resolve(&flow, state) {
-                let process = match direction {
+                let pid = match direction {
                     Direction::Out if signal.is_outbound() => state.sender_pid(),
                     _ => 0,
                 };
-                count_recent(&Key::for_flow(&flow, signal, process));
+                count_recent(&Key::for_flow(&flow, signal, pid));
             }
         }
         Err(loss) => add_to_counter(Counter::Lost(loss), 1),

@@ -35,7 +35,7 @@ pub(crate) fn interpret(tally: &Tally, rows: &[(Key, u64)]) -> FrameResult {
             // A test run sends for this process, but not every kernel lets a TC program see it.
             let unknown_or_this = [0, std::process::id()];
             let senders = &unknown_or_this[..1 + usize::from(signal.is_outbound())];
-            assert!(senders.contains(&key.process), "{key:?}");
+            assert!(senders.contains(&key.pid), "{key:?}");
             (Counted::As(signal, key.port), Some((key.remote, key.local)))
         }
         _ => match Loss::ALL

@@ -236,14 +236,14 @@ impl Agent {
             };
             let has_rows = output.has_rows();
             let asked = judge.asks(signal);
-            let is_scanner = (asked.tool || has_rows) && actors.is_tool(key.process);
+            let is_scanner = (asked.tool || has_rows) && actors.is_tool(key.pid);
             let row = Row {
                 key,
                 signal,
                 count,
                 time: interval.to,
                 device: host,
-                process: actors.known(key.process, asked.process || has_rows),
+                process: actors.known(key.pid, asked.process || has_rows),
                 is_scanner,
                 sources,
             };

@@ -16,7 +16,7 @@ fn key(port: u16) -> Key {
     Key {
         remote: Address::v4([198, 51, 100, 7]),
         local: Address::v4([203, 0, 113, 1]),
-        process: 0,
+        pid: 0,
         port,
         signal: Signal::Syn as u8,
         reserved: 0,

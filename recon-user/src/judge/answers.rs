@@ -253,7 +253,7 @@ mod tests {
         Key {
             remote: Address::v4(remote.to_be_bytes()),
             local: Address::v4([203, 0, 113, 1]),
-            process: 0,
+            pid: 0,
             port,
             signal: Signal::Syn as u8,
             reserved: 0,

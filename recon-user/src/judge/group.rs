@@ -153,7 +153,7 @@ impl Group {
         (by.remote_of(&self.of) == by.remote_of(key))
             && (!by.local || self.of.local == key.local)
             && (!by.port || self.of.port == key.port)
-            && (!by.process || self.of.process == key.process)
+            && (!by.process || self.of.pid == key.pid)
             && *self.others == **others
     }
 

@@ -93,7 +93,7 @@ impl<'a> Wanted<'a> {
             key: Key {
                 remote: group.remote.unwrap_or(Address::UNSPECIFIED),
                 local: group.local.unwrap_or(Address::UNSPECIFIED),
-                process: group.process.unwrap_or_default(),
+                pid: group.process.unwrap_or_default(),
                 port: group.port.unwrap_or_default(),
                 signal: 0,
                 reserved: 0,
@@ -125,11 +125,7 @@ impl Hash for Wanted<'_> {
         }
         if by.port || by.process {
             let port = if by.port { u64::from(key.port) } else { 0 };
-            let process = if by.process {
-                u64::from(key.process)
-            } else {
-                0
-            };
+            let process = if by.process { u64::from(key.pid) } else { 0 };
             state.write_u64(process << 32 | port);
         }
         if !others.is_empty() {
@@ -159,5 +155,5 @@ pub(super) fn known_local(key: &Key) -> Option<Address> {
 }
 
 pub(super) fn known_process(key: &Key) -> Option<u32> {
-    (key.process != 0).then_some(key.process)
+    (key.pid != 0).then_some(key.pid)
 }

@@ -92,7 +92,7 @@ fn is_alike(one: &Key, other: &Key) -> bool {
     one.port == other.port
         && one.remote == other.remote
         && one.local == other.local
-        && one.process == other.process
+        && one.pid == other.pid
 }
 
 impl Samples {

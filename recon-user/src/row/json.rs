@@ -105,7 +105,7 @@ pub fn write(row: &Row<'_>, mut out: impl Write) -> io::Result<()> {
     map.serialize_entry(TYPE, table(row.signal))?;
     for (field, name, _) in Field::ALL {
         match row.value(field) {
-            Value::Bool(value) if row.key.process != 0 => map.serialize_entry(name, &value)?,
+            Value::Bool(value) if row.key.pid != 0 => map.serialize_entry(name, &value)?,
             Value::Long(value) => map.serialize_entry(name, &value)?,
             Value::DateTime(time) => map.serialize_entry(name, &time)?,
             Value::String(text) if !text.is_empty() => map.serialize_entry(name, &text)?,
@@ -141,7 +141,7 @@ pub fn parse(line: &str, number: usize) -> Result<OwnedRow, LineError> {
             local: reader
                 .address(Field::LocalIp)?
                 .unwrap_or(Address::UNSPECIFIED),
-            process: pid,
+            pid,
             port,
             signal: signal as u8,
             reserved: 0,

@@ -55,7 +55,7 @@ impl Row<'_> {
     #[must_use]
     pub fn value(&self, field: Field) -> Value<'_> {
         let key = self.key;
-        let process = self.process.filter(|_| key.process != 0);
+        let process = self.process.filter(|_| key.pid != 0);
         match field {
             Field::TimeGenerated | Field::Timestamp => Value::DateTime(self.time),
             Field::DeviceName => Value::text(self.device),
@@ -72,7 +72,7 @@ impl Row<'_> {
             Field::RemotePort => Value::number(self.port(PortColumn::Remote)),
             Field::LocalPort => Value::number(self.port(PortColumn::Local)),
             Field::ProcessFileName => Value::text(process.map_or("", file_name)),
-            Field::ProcessId => Value::number((key.process != 0).then_some(key.process)),
+            Field::ProcessId => Value::number((key.pid != 0).then_some(key.pid)),
             Field::ProcessCommandLine => {
                 Value::text(optional(process, |process| &process.command_line))
             }
@@ -84,7 +84,7 @@ impl Row<'_> {
                 owned(user.map(|user| user.to_string()))
             }
             Field::ProcessParentId => Value::number(process.and_then(|process| process.parent)),
-            Field::ProcessIsScanner => Value::Bool(key.process != 0 && self.is_scanner),
+            Field::ProcessIsScanner => Value::Bool(key.pid != 0 && self.is_scanner),
             Field::Count => Value::Long(i64::try_from(self.count).unwrap_or(i64::MAX)),
         }
     }

@@ -237,7 +237,7 @@ fn asked_of(signal: Signal, condition: &Expr) -> bool {
     let key = Key {
         remote: Address::UNSPECIFIED,
         local: Address::UNSPECIFIED,
-        process: 0,
+        pid: 0,
         port: 1,
         signal: signal as u8,
         reserved: 0,

@@ -282,8 +282,8 @@ impl Rule {
         let key = row.key;
         let processes = match self.processes {
             Processes::Any => true,
-            Processes::Known => key.process != 0,
-            Processes::Tools => key.process != 0 && row.is_scanner,
+            Processes::Known => key.pid != 0,
+            Processes::Tools => key.pid != 0 && row.is_scanner,
         };
         let has_right_remote = match row.remote() {
             Some(remote) => {

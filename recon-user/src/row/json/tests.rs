@@ -23,7 +23,7 @@ fn a_row_is_a_line() {
     let key = Key {
         remote: Address::v4([198, 51, 100, 7]),
         local: Address::UNSPECIFIED,
-        process: 4242,
+        pid: 4242,
         port: 53,
         signal: Signal::DnsSentTcp as u8,
         reserved: 0,
@@ -201,7 +201,7 @@ prop_compose! {
             key: Key {
                 remote: if has_remote { address(remote) } else { Address::UNSPECIFIED },
                 local: if has_local { address(local) } else { Address::UNSPECIFIED },
-                process: pid,
+                pid,
                 port: port_column(signal).map_or(0, |_| port),
                 signal: signal as u8,
                 reserved: 0,
