@@ -34,7 +34,7 @@ struct Statistics {
 impl Statistics {
     /// Reads the verifier's log, with lines such as `stack depth 96+8` and `processed 310 insns
     /// (limit 1000000) ...`.
-    fn of_log(log: &str) -> Option<Self> {
+    fn parse_log(log: &str) -> Option<Self> {
         let after = |start| log.lines().find_map(|line| line.strip_prefix(start));
         let depths = after("stack depth ")?.split('+');
         let instructions = after("processed ")?.split(' ').next()?;
@@ -56,15 +56,15 @@ fn every_program_is_far_from_the_verifiers_limits() -> Result<()> {
     /// Any size will do: the verifier does not look at it.
     const TABLE_ENTRIES: u32 = 64;
     let mut hooks = Hooks::load(TABLE_ENTRIES)?;
-    let maps = descriptors(&mut hooks)?;
-    let object = relocated(&maps)?;
+    let maps = map_descriptors(&mut hooks)?;
+    let object = relocate_object(&maps)?;
     let mut names: Vec<_> = object.programs.keys().collect();
     names.sort();
     ensure!(!names.is_empty(), "the object has no programs");
     let mut near = Vec::new();
     for name in names {
         let program = &object.programs[name];
-        let statistics = verify(&object, program).with_context(|| name.clone())?;
+        let statistics = verify_program(&object, program).with_context(|| name.clone())?;
         let Statistics {
             instructions,
             stack,
@@ -82,7 +82,7 @@ fn every_program_is_far_from_the_verifiers_limits() -> Result<()> {
 }
 
 /// The agent's maps by name.
-fn descriptors(hooks: &mut Hooks) -> Result<HashMap<String, RawFd>> {
+fn map_descriptors(hooks: &mut Hooks) -> Result<HashMap<String, RawFd>> {
     let named = hooks.ebpf().maps().map(|(name, map)| {
         let (Map::Array(data) | Map::HashMap(data) | Map::PerCpuArray(data) | Map::RingBuf(data)) =
             map
@@ -95,7 +95,7 @@ fn descriptors(hooks: &mut Hooks) -> Result<HashMap<String, RawFd>> {
 }
 
 /// The object, with these maps in its instructions.
-fn relocated(descriptors: &HashMap<String, RawFd>) -> Result<Object> {
+fn relocate_object(descriptors: &HashMap<String, RawFd>) -> Result<Object> {
     let mut object = Object::parse(Hooks::object())?;
     let maps = std::mem::take(&mut object.maps);
     let code = object
@@ -113,13 +113,13 @@ fn relocated(descriptors: &HashMap<String, RawFd>) -> Result<Object> {
 }
 
 /// Has the kernel verify the program, and reads the verifier's log.
-fn verify(object: &Object, program: &Program) -> Result<Statistics> {
+fn verify_program(object: &Object, program: &Program) -> Result<Statistics> {
     /// `BPF_LOG_STATS` of the kernel's linux/bpf_verifier.h.
     const LOG_STATISTICS: u32 = 4;
     const LOG_BYTES: usize = 1 << 16;
     let function = object.functions.get(&program.function_key());
     let instructions = &function.context("no such function")?.instructions;
-    let (kind, attach, flags) = kind(&program.section)?;
+    let (kind, attach, flags) = load_parameters(&program.section)?;
     let mut log = vec![0_u8; LOG_BYTES];
     // SAFETY: all members of the union are integers, of which zero is valid.
     let mut attributes: bpf_attr = unsafe { std::mem::zeroed() };
@@ -150,11 +150,13 @@ fn verify(object: &Object, program: &Program) -> Result<Statistics> {
     ensure!(descriptor >= 0, "BPF_PROG_LOAD: {error}\n{text}");
     // SAFETY: the kernel has just opened it for this process, and nothing else holds it.
     drop(unsafe { OwnedFd::from_raw_fd(RawFd::try_from(descriptor)?) });
-    Statistics::of_log(text).with_context(|| format!("no statistics in the log: {text:?}"))
+    Statistics::parse_log(text).with_context(|| format!("no statistics in the log: {text:?}"))
 }
 
 /// How a program of that section is loaded: its type, attach type and flags.
-fn kind(section: &ProgramSection) -> Result<(bpf_prog_type, Option<bpf_attach_type>, u32)> {
+fn load_parameters(
+    section: &ProgramSection,
+) -> Result<(bpf_prog_type, Option<bpf_attach_type>, u32)> {
     Ok(match section {
         ProgramSection::Xdp { frags, .. } => (
             bpf_prog_type::BPF_PROG_TYPE_XDP,
@@ -184,8 +186,8 @@ fn statistics_are_read_from_a_log() {
         instructions: 310,
         stack: 104,
     };
-    assert_eq!(Statistics::of_log(log), Some(expected));
-    assert_eq!(Statistics::of_log("processed 310 insns"), None);
+    assert_eq!(Statistics::parse_log(log), Some(expected));
+    assert_eq!(Statistics::parse_log("processed 310 insns"), None);
 }
 
 #[test]

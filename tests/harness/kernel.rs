@@ -30,10 +30,10 @@ impl Linux {
     /// If its name is not one such as `6.1.0-56-cloud-amd64`.
     pub fn running() -> Result<Self> {
         let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-        Self::of_release(&release).context(release)
+        Self::parse_release(&release).context(release)
     }
 
-    fn of_release(release: &str) -> Option<Self> {
+    fn parse_release(release: &str) -> Option<Self> {
         let mut numbers = release.split(|c: char| !c.is_ascii_digit());
         let mut next = || numbers.next()?.parse().ok();
         Some(Self(next()?, next()?))
@@ -71,7 +71,7 @@ mod tests {
             ("7", None),
             ("", None),
         ] {
-            assert_eq!(Linux::of_release(release), expected, "{release}");
+            assert_eq!(Linux::parse_release(release), expected, "{release}");
         }
         assert!(Linux(6, 6) < RAW_SENDERS && RAW_SENDERS < Linux(7, 0));
     }

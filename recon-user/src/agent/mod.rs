@@ -41,7 +41,7 @@ pub fn run(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
 
 async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     let settings = &in_force.settings;
-    let interfaces = hook::select(&options.interfaces, options.xdp)?;
+    let interfaces = hook::select_interfaces(&options.interfaces, options.xdp)?;
     let cgroup = Cgroup::select(options.cgroup.as_deref())?;
     // From here on a signal is taken note of and ends the agent in order.
     let mut stops = Stops::new().context("can't listen for signals")?;
@@ -53,7 +53,7 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     let names = settings.scanner_names();
     // After the hook that tells of new ones, so that no process is missed.
     let actors = Actors::new(names, cgroup.map(|cgroup| cgroup.root));
-    let taken = hooks.attach(&interfaces, options.xdp)?;
+    let taken = hooks.attach_interfaces(&interfaces, options.xdp)?;
     taken.iter().for_each(|taken| log::info!("{taken}"));
     let mut agent = Agent {
         drain,

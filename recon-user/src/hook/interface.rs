@@ -40,8 +40,8 @@ pub(crate) struct Interface {
     lower: Option<u32>,
 }
 
-/// The interfaces of these names, or the default ones; see [`super::select`].
-pub(super) fn select_interfaces(names: &[String]) -> Result<Vec<Interface>, HookError> {
+/// The interfaces of these names, or the default ones; see [`super::select_interfaces`].
+pub(super) fn find_selected(names: &[String]) -> Result<Vec<Interface>, HookError> {
     choose_interfaces(list_interfaces().map_err(HookError::ListInterfaces)?, names)
 }
 

@@ -101,7 +101,7 @@ impl Hooks {
     }
 
     /// Attaches the available socket hooks to a cgroup, and the hook on started programs. To be
-    /// called before [`Hooks::attach`].
+    /// called before [`Hooks::attach_interfaces`].
     pub(crate) fn attach_sockets(&mut self, cgroup: Option<&Cgroup>) -> SocketHooks {
         socket::attach_socket_hooks(&mut self.ebpf, cgroup)
     }
@@ -110,7 +110,7 @@ impl Hooks {
     ///
     /// # Errors
     /// [`HookError::NoIngress`] if an interface can't be watched at all.
-    pub(crate) fn attach(
+    pub(crate) fn attach_interfaces(
         &mut self,
         interfaces: &[Interface],
         choice: XdpChoice,
@@ -145,8 +145,11 @@ impl Hooks {
 /// # Errors
 /// [`HookError`] if a name is wrong, an interface can't be watched, none is left, or one has
 /// another XDP program and `choice` allows no other hook.
-pub(crate) fn select(names: &[String], choice: XdpChoice) -> Result<Vec<Interface>, HookError> {
-    let interfaces = interface::select_interfaces(names)?;
+pub(crate) fn select_interfaces(
+    names: &[String],
+    choice: XdpChoice,
+) -> Result<Vec<Interface>, HookError> {
+    let interfaces = interface::find_selected(names)?;
     attach::check_conflicts(&interfaces, choice)?;
     Ok(interfaces)
 }
