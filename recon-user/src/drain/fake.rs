@@ -1,4 +1,5 @@
-//! Fake maps for tests of the drain and of what polls it: the programs' side and failures of the kernel.
+//! Fake maps for tests of the drain and of what polls it: the programs' side and failures of the
+//! kernel.
 
 use std::io;
 
