@@ -1,58 +1,67 @@
-//! Builds the kernel object (package recon-ebpf) and leaves it in `OUT_DIR` for the agent to include.
+//! Builds the kernel object (package recon-ebpf) and leaves it in `OUT_DIR` for the agent to
+//! include.
 //!
-//! In: the sources of recon-ebpf and recon-common, the tool chain that `cargo xtask setup` brought.
-//! Out: `OUT_DIR/recon-ebpf`, an ELF file for the BPF target.
-//! Holds the decision to build it with another toolchain than the agent, found the way set-up finds it.
+//! In: the sources of recon-ebpf and recon-common, and what `cargo xtask setup` recorded about the
+//! tool chain. Out: `OUT_DIR/recon-ebpf`, an ELF file for the BPF target.
+//! The decision held here: set-up chooses the toolchain and this script only checks that it is
+//! still the recorded one. So the product builds without the sources of the tool, and a plain
+//! `cargo build` uses what set-up has tested.
 
-#[path = "../xtask/src/toolchain.rs"]
-mod toolchain;
+use std::collections::HashMap;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 
-use std::{
-    env, iter,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
-
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use aya_build::{Package, Toolchain, build_ebpf};
 
-/// What the kernel object is made from besides its own package, which aya-build watches itself.
+/// Sources of the kernel object outside its own package, which aya-build watches itself.
 const ALSO_WATCHED: [&str; 3] = ["recon-common", "Cargo.toml", "Cargo.lock"];
-/// The end of a message about a missing tool.
-const WHAT_TO_DO: &str = "the kernel programs cannot be built without; run: cargo xtask setup";
+/// Where set-up puts its tools: always the workspace's own `target`, since a build script does not
+/// see `--target-dir`.
+const TOOLS: &str = "target/tools";
+/// The file in that folder that `cargo xtask setup` writes (xtask/src/toolchain.rs).
+const RECORD: &str = "toolchain";
+const LINKER: &str = "bin/bpf-linker";
+/// The end of every message about the tool chain.
+const WHAT_TO_DO: &str = "recon's kernel programs can't be built like this; run: cargo xtask setup";
 
 fn main() -> ExitCode {
-    match kernel_object() {
+    match build_kernel_object() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Not by returning it: cargo shows this line by itself, without the script's other output.
+            // cargo shows this line alone; a returned error would come with all of the script's
+            // output.
             println!("cargo::error={error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn kernel_object() -> Result<()> {
+fn build_kernel_object() -> Result<()> {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let workspace = package
         .parent()
         .context("recon-user is not in a workspace")?;
-    for watched in ALSO_WATCHED {
-        println!(
-            "cargo::rerun-if-changed={}",
-            workspace.join(watched).display()
-        );
+    let tools = workspace.join(TOOLS);
+    let record = tools.join(RECORD);
+    let linker = tools.join(LINKER);
+    for path in ALSO_WATCHED
+        .map(|watched| workspace.join(watched))
+        .iter()
+        .chain([&record, &linker])
+    {
+        println!("cargo::rerun-if-changed={}", path.display());
     }
-    let linker_dir = toolchain::tools_dir(workspace).join("bin");
-    println!("cargo::rerun-if-changed={}", linker_dir.display());
 
-    let Some((name, compiler)) = toolchain::usable() else {
-        bail!("no toolchain with rust-src, which {WHAT_TO_DO}");
-    };
-    if !toolchain::linker_works(workspace) {
-        bail!("no working bpf-linker, which {WHAT_TO_DO}");
+    let toolchain = RecordedToolchain::read(&record)?;
+    toolchain.check()?;
+    if !linker.is_file() {
+        bail!("{} is missing; {WHAT_TO_DO}", linker.display());
     }
-    prepare_environment(linker_dir, compiler.nightly)?;
+    let linker_folder = tools.join("bin");
+    toolchain.set_environment(&linker_folder)?;
 
     let root_dir = workspace.join("recon-ebpf");
     let package = Package {
@@ -62,23 +71,84 @@ fn kernel_object() -> Result<()> {
             .with_context(|| format!("{} is not UTF-8", root_dir.display()))?,
         ..Package::default()
     };
-    build_ebpf([package], Toolchain::Custom(name))
+    build_ebpf([package], Toolchain::Custom(&toolchain.name))
 }
 
-/// What the inner cargo inherits from this process: aya-build offers no other way to hand it down.
-fn prepare_environment(linker_dir: PathBuf, nightly: bool) -> Result<()> {
-    // Without rustup, aya-build takes the first cargo on the PATH: that has to be Debian's.
-    let debian = (!toolchain::has_rustup()).then(|| Path::new(toolchain::DEBIAN_ROOT).join("bin"));
-    let old = env::var_os("PATH").unwrap_or_default();
-    let dirs = iter::once(linker_dir)
-        .chain(debian)
-        .chain(env::split_paths(&old));
-    let path = env::join_paths(dirs).context("the workspace's own path cannot be on the PATH")?;
-    // SAFETY: this process has one thread here; aya-build starts its own later and joins it.
-    unsafe { env::set_var("PATH", path) };
-    if !nightly {
-        // SAFETY: as above.
-        unsafe { env::set_var("RUSTC_BOOTSTRAP", "1") };
+/// The toolchain that set-up has chosen.
+struct RecordedToolchain {
+    /// The name by which rustup knows it.
+    name: String,
+    rustc: PathBuf,
+    /// What that compiler prints for `-V`.
+    version: String,
+    /// A stable compiler: it takes `-Z` only with `RUSTC_BOOTSTRAP=1`.
+    needs_bootstrap: bool,
+    /// The folder of the cargo to use, where no rustup chooses one.
+    cargo_folder: Option<PathBuf>,
+}
+
+impl RecordedToolchain {
+    /// Reads the lines `NAME = VALUE` of set-up's record.
+    fn read(record: &Path) -> Result<Self> {
+        let shown = record.display();
+        let text = fs::read_to_string(record)
+            .map_err(|error| anyhow!("{shown}: {error}; {WHAT_TO_DO}"))?;
+        let fields: HashMap<&str, &str> = text
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .map(|(name, value)| (name.trim(), value.trim()))
+            .collect();
+        let field = |name: &str| {
+            fields
+                .get(name)
+                .copied()
+                .with_context(|| format!("{shown} has no field {name}; {WHAT_TO_DO}"))
+        };
+        Ok(Self {
+            name: field("toolchain")?.to_owned(),
+            rustc: field("rustc")?.into(),
+            version: field("version")?.to_owned(),
+            needs_bootstrap: field("needs_bootstrap")? == "true",
+            cargo_folder: fields.get("cargo_folder").map(PathBuf::from),
+        })
     }
-    Ok(())
+
+    /// Fails if the compiler has changed since set-up has tested it: its bitcode may be too new for
+    /// the linker.
+    fn check(&self) -> Result<()> {
+        let rustc = self.rustc.display();
+        let output = Command::new(&self.rustc)
+            .arg("-V")
+            .output()
+            .map_err(|error| anyhow!("{rustc}: {error}; {WHAT_TO_DO}"))?;
+        let version = String::from_utf8_lossy(&output.stdout);
+        let version = version.trim();
+        if version != self.version {
+            bail!(
+                "{rustc} is now {version:?}, set-up has tested {:?}; {WHAT_TO_DO}",
+                self.version
+            );
+        }
+        Ok(())
+    }
+
+    /// Sets what the inner cargo inherits from this process: aya-build has no other way to pass it
+    /// on.
+    fn set_environment(&self, linker_folder: &Path) -> Result<()> {
+        let old = env::var_os("PATH").unwrap_or_default();
+        let folders = [Some(linker_folder), self.cargo_folder.as_deref()];
+        let folders = folders
+            .into_iter()
+            .flatten()
+            .map(Path::to_path_buf)
+            .chain(env::split_paths(&old));
+        let path = env::join_paths(folders).context("the workspace's path can't be on the PATH")?;
+        // SAFETY: this process has one thread here; aya-build starts its own later and joins it.
+        unsafe { env::set_var("PATH", path) };
+        if self.needs_bootstrap {
+            // SAFETY: as above.
+            unsafe { env::set_var("RUSTC_BOOTSTRAP", "1") };
+        }
+        Ok(())
+    }
 }

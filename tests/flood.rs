@@ -1,7 +1,8 @@
-//! Exactness under a flood: what was drained and what was counted as lost add up to what was sent, to the packet.
+//! Exactness under a flood: what was drained and what was counted as lost add up to what was sent,
+//! to the packet.
 //!
-//! Two senders work at once, so that two processors count the same entries where the hook lets them (native XDP on a veth pair has
-//! one queue), while the agent swaps the generations under them.
+//! Two senders work at once, so that two processors count the same keys if the hook lets them
+//! (native XDP on a veth pair has one queue), while the agent swaps the generations under them.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::thread;
@@ -11,29 +12,31 @@ use recon_tests::frame::{Path, syn};
 use recon_tests::kernel::is_emulated;
 use recon_tests::{Agent, Lab, Sender, Tally, rows};
 
-/// The keys: as many sources, on one port of one address.
+/// The keys: that many sources, on one port of one address.
 const KEYS: u32 = 50_000;
 /// What an emulated processor sends in the same time.
 const FEW_KEYS: u32 = 10_000;
 const SENDERS: u32 = 2;
-/// How often a sender goes through all keys.
+/// How often a sender sends all keys.
 const ROUNDS: u32 = 2;
 /// The first source.
 const SOURCES: Ipv4Addr = Ipv4Addr::new(198, 19, 0, 0);
 const PORT: u16 = 2000;
-/// An address that the host passes on but does not have, so that it answers nothing, which would count as well.
+/// An address that the host forwards to but does not have: an answer of the host would count as
+/// well.
 const TARGET: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 200));
 
-/// One source that sends far more than the others, once after that many of their frames.
+/// One source that sends far more than the others: a frame after every `TURN` of theirs.
 const SCANNER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 10));
 const TURN: u32 = 100;
 
 struct Row {
     name: &'static str,
     arguments: &'static str,
-    /// Whether all the others send too. Alone, the scanner has two processors count under one key all the time.
+    /// Whether all the others send too. Without them, two processors count under the scanner's key
+    /// all the time.
     has_others: bool,
-    /// Whether the table is too small to give every source of an interval a key.
+    /// Whether the table is too small for a key for every source of an interval.
     is_short: bool,
 }
 
@@ -99,7 +102,7 @@ fn flood(sender: &Sender, frames: &[Vec<u8>]) -> Result<()> {
 
 fn check(row: &Row) -> Result<()> {
     let lab = Lab::new()?;
-    // Nothing but the flood crosses: no listener reports, which IPv6 sends by itself.
+    // Only the flood crosses: IPv6 would send listener reports.
     lab.attacker().set("ipv6/conf/all/disable_ipv6", 1)?;
     let senders = [lab.sender()?, lab.sender()?];
     let frames = frames(row)?;
@@ -137,7 +140,7 @@ fn check(row: &Row) -> Result<()> {
     ensure!((sketched + lost > 0) == row.is_short, "{totals:?}");
     for alert in &stopped.seen.alerts {
         let source = alert.text("source.ip");
-        // What all of them are together is a flood of nobody's.
+        // An alert about all sources together names none.
         let is_of_all = row.has_others && alert.is("syn-flood-distributed", "count");
         ensure!(
             source == (!is_of_all).then(|| SCANNER.to_string()),
@@ -154,6 +157,6 @@ fn check(row: &Row) -> Result<()> {
 }
 
 #[test]
-fn nothing_is_lost_in_silence() {
+fn no_frame_is_lost_silently() {
     rows::check(ROWS, |row| row.name, check);
 }

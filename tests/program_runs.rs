@@ -1,7 +1,8 @@
-//! The kernel programs under `BPF_PROG_TEST_RUN`, and the host build of the parser on the same bytes.
+//! The kernel programs under `BPF_PROG_TEST_RUN`, and the host build of the parser on the same
+//! bytes.
 //!
-//! Each row is a frame, the way it goes, and what must be counted; both builds must agree with it and with each other, on
-//! random and truncated bytes too. The verdict is always 'go on'.
+//! Each row is a frame, its direction, and what it must count as. Both builds must agree with the
+//! row and with each other, on random and truncated bytes too. The verdict is always 'go on'.
 
 #[path = "program_runs/exactness.rs"]
 mod exactness;
@@ -29,7 +30,7 @@ use recon_common::{Direction, Loss, Signal};
 use kernel::Kernel;
 use model::Model;
 
-/// What one frame must be counted as.
+/// What a frame must count as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Counted {
     /// Nothing.
@@ -40,7 +41,7 @@ enum Counted {
     Lost(Loss),
 }
 
-/// A frame and what is counted for it when nothing came before.
+/// A frame, and what it counts as when nothing came before.
 struct Row {
     name: &'static str,
     direction: Direction,
@@ -55,7 +56,7 @@ fn rows() -> Result<Vec<Row>> {
 }
 
 #[test]
-fn each_frame_is_counted_as_its_row_says() -> Result<()> {
+fn each_frame_counts_as_its_row_says() -> Result<()> {
     let mut kernel = Kernel::in_own_namespace()?;
     for Row {
         name,
@@ -77,7 +78,7 @@ fn each_frame_is_counted_as_its_row_says() -> Result<()> {
 #[test]
 fn both_builds_agree_on_any_bytes() -> Result<()> {
     const CASES: u32 = 4000;
-    // The runner wants a closure without state of its own.
+    // The runner takes a closure without state of its own.
     let kernel = RefCell::new(Kernel::in_own_namespace()?);
     let model = Model::default();
     let frames: Vec<Vec<u8>> = rows()?.into_iter().map(|row| row.frame).collect();
@@ -103,10 +104,10 @@ fn both_builds_agree_on_any_bytes() -> Result<()> {
     Ok(())
 }
 
-/// The kernel takes no shorter frame for a test run than an Ethernet header and a byte.
+/// For a test run the kernel takes no frame shorter than an Ethernet header and a byte.
 const SHORTEST: usize = 15;
 
-/// A frame of the rows with some bytes changed, and cut short.
+/// A frame of the rows with some bytes changed, perhaps truncated.
 fn mangled(frames: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     let changes = prop::collection::vec((any::<Index>(), any::<u8>()), 0..4);
     (
@@ -127,7 +128,8 @@ fn mangled(frames: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
         })
 }
 
-/// Bytes that start like IPv4 or IPv6 over Ethernet half of the time, so that they get somewhere.
+/// Bytes that half of the time start like IPv4 or IPv6 over Ethernet, so that the parser does not
+/// stop at once.
 fn random() -> impl Strategy<Value = Vec<u8>> {
     let start = prop::sample::select(vec![
         [0x08, 0x00, 0x45],

@@ -1,9 +1,11 @@
 //! What the kernel's verifier says of each program: how far it is from the limits.
 //!
-//! In: the kernel object that the agent carries, the maps that the agent makes. Out: a line for each program with the instructions that
-//! the verifier has processed and the stack that the program takes, which `cargo xtask build --verify` reads; and a failure where one
-//! is near its limit. The decision held here: aya drops the verifier's log of a program that loads, so each is loaded once
-//! more by bpf(2) itself, with the agent's own maps, whose constants decide which branches there are to verify.
+//! In: the kernel object in the agent, and the maps that the agent creates. Out: a line for each
+//! program with the instructions that the verifier processed and the program's stack, which `cargo
+//! xtask build --verify` reads; a failure if one is near its limit.
+//! The decision held here: aya drops the verifier's log of a program that loads, so each is loaded
+//! once more with bpf(2) itself and the agent's own maps, whose constants decide which branches the
+//! verifier sees.
 
 use std::collections::HashMap;
 use std::io;
@@ -17,21 +19,22 @@ use recon_tests::kernel::{MOST_INSTRUCTIONS, MOST_STACK};
 use recon_tests::report;
 use recon_user::hook::Hooks;
 
-/// How many times as much as a program takes the limit must be.
+/// The limit must be at least this many times what a program takes.
 const HEADROOM: u64 = 2;
 
 /// What the verifier says of a program.
 #[derive(Debug, PartialEq, Eq)]
 struct Statistics {
-    /// Instructions processed, each as often as a path leads there.
+    /// Processed instructions, each once per path that leads to it.
     instructions: u64,
-    /// Bytes, those of all functions together.
+    /// Bytes of all functions together.
     stack: u64,
 }
 
 impl Statistics {
-    /// Reads the verifier's log, whose lines are such as `stack depth 96+8` and `processed 310 insns (limit 1000000) ...`.
-    fn of_log(log: &str) -> Option<Self> {
+    /// Reads the verifier's log, with lines such as `stack depth 96+8` and `processed 310 insns
+    /// (limit 1000000) ...`.
+    fn parse_log(log: &str) -> Option<Self> {
         let after = |start| log.lines().find_map(|line| line.strip_prefix(start));
         let depths = after("stack depth ")?.split('+');
         let instructions = after("processed ")?.split(' ').next()?;
@@ -50,18 +53,18 @@ impl Statistics {
 
 #[test]
 fn every_program_is_far_from_the_verifiers_limits() -> Result<()> {
-    /// As large as nothing needs to be: the verifier does not look at it.
+    /// Any size will do: the verifier does not look at it.
     const TABLE_ENTRIES: u32 = 64;
     let mut hooks = Hooks::load(TABLE_ENTRIES)?;
-    let maps = descriptors(&mut hooks)?;
-    let object = relocated(&maps)?;
+    let maps = map_descriptors(&mut hooks)?;
+    let object = relocate_object(&maps)?;
     let mut names: Vec<_> = object.programs.keys().collect();
     names.sort();
     ensure!(!names.is_empty(), "the object has no programs");
     let mut near = Vec::new();
     for name in names {
         let program = &object.programs[name];
-        let statistics = verify(&object, program).with_context(|| name.clone())?;
+        let statistics = verify_program(&object, program).with_context(|| name.clone())?;
         let Statistics {
             instructions,
             stack,
@@ -79,7 +82,7 @@ fn every_program_is_far_from_the_verifiers_limits() -> Result<()> {
 }
 
 /// The agent's maps by name.
-fn descriptors(hooks: &mut Hooks) -> Result<HashMap<String, RawFd>> {
+fn map_descriptors(hooks: &mut Hooks) -> Result<HashMap<String, RawFd>> {
     let named = hooks.ebpf().maps().map(|(name, map)| {
         let (Map::Array(data) | Map::HashMap(data) | Map::PerCpuArray(data) | Map::RingBuf(data)) =
             map
@@ -91,8 +94,8 @@ fn descriptors(hooks: &mut Hooks) -> Result<HashMap<String, RawFd>> {
     named.collect()
 }
 
-/// The object, with those maps in its instructions.
-fn relocated(descriptors: &HashMap<String, RawFd>) -> Result<Object> {
+/// The object, with these maps in its instructions.
+fn relocate_object(descriptors: &HashMap<String, RawFd>) -> Result<Object> {
     let mut object = Object::parse(Hooks::object())?;
     let maps = std::mem::take(&mut object.maps);
     let code = object
@@ -109,18 +112,18 @@ fn relocated(descriptors: &HashMap<String, RawFd>) -> Result<Object> {
     Ok(object)
 }
 
-/// Has the kernel verify the program, and reads what it says of it.
-fn verify(object: &Object, program: &Program) -> Result<Statistics> {
+/// Has the kernel verify the program, and reads the verifier's log.
+fn verify_program(object: &Object, program: &Program) -> Result<Statistics> {
     /// `BPF_LOG_STATS` of the kernel's linux/bpf_verifier.h.
     const LOG_STATISTICS: u32 = 4;
     const LOG_BYTES: usize = 1 << 16;
     let function = object.functions.get(&program.function_key());
     let instructions = &function.context("no such function")?.instructions;
-    let (kind, attach, flags) = kind(&program.section)?;
+    let (kind, attach, flags) = load_parameters(&program.section)?;
     let mut log = vec![0_u8; LOG_BYTES];
-    // SAFETY: all members of the union are integers, of which zero is one.
+    // SAFETY: all members of the union are integers, of which zero is valid.
     let mut attributes: bpf_attr = unsafe { std::mem::zeroed() };
-    // SAFETY: as above, and so is every pattern of bits.
+    // SAFETY: as above, and so is every bit pattern.
     let load = unsafe { &mut attributes.__bindgen_anon_3 };
     load.prog_type = kind as u32;
     load.expected_attach_type = attach.map_or(0, |attach| attach as u32);
@@ -131,7 +134,8 @@ fn verify(object: &Object, program: &Program) -> Result<Statistics> {
     load.log_level = LOG_STATISTICS;
     load.log_buf = log.as_mut_ptr() as u64;
     load.log_size = u32::try_from(log.len())?;
-    // SAFETY: the attributes are as long as is said; they, the instructions, the licence and the log outlive the call.
+    // SAFETY: the attributes have the size that is passed; they, the instructions, the licence and
+    // the log outlive the call.
     let descriptor = unsafe {
         libc::syscall(
             libc::SYS_bpf,
@@ -146,11 +150,13 @@ fn verify(object: &Object, program: &Program) -> Result<Statistics> {
     ensure!(descriptor >= 0, "BPF_PROG_LOAD: {error}\n{text}");
     // SAFETY: the kernel has just opened it for this process, and nothing else holds it.
     drop(unsafe { OwnedFd::from_raw_fd(RawFd::try_from(descriptor)?) });
-    Statistics::of_log(text).with_context(|| format!("no statistics in the log: {text:?}"))
+    Statistics::parse_log(text).with_context(|| format!("no statistics in the log: {text:?}"))
 }
 
-/// How a program of that section is loaded: its type, where it attaches, its flags.
-fn kind(section: &ProgramSection) -> Result<(bpf_prog_type, Option<bpf_attach_type>, u32)> {
+/// How a program of that section is loaded: its type, attach type and flags.
+fn load_parameters(
+    section: &ProgramSection,
+) -> Result<(bpf_prog_type, Option<bpf_attach_type>, u32)> {
     Ok(match section {
         ProgramSection::Xdp { frags, .. } => (
             bpf_prog_type::BPF_PROG_TYPE_XDP,
@@ -180,8 +186,8 @@ fn statistics_are_read_from_a_log() {
         instructions: 310,
         stack: 104,
     };
-    assert_eq!(Statistics::of_log(log), Some(expected));
-    assert_eq!(Statistics::of_log("processed 310 insns"), None);
+    assert_eq!(Statistics::parse_log(log), Some(expected));
+    assert_eq!(Statistics::parse_log("processed 310 insns"), None);
 }
 
 #[test]

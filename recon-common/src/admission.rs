@@ -1,27 +1,32 @@
-//! Who gets a key when room is short: the filter in front of the table.
+//! Decides who gets a key when room is short: the filter in front of the table.
 //!
-//! In: how full the live table is, and what a slot remembers of a source. Out: whether a packet is counted under its source's own key. Where it is
-//! not, it is counted under its target's ([`crate::Packed::of_many`]) and its source goes into a sketch ([`crate::sources`]).
+//! In: how full the live table is, and what a slot remembers of a source. Out: whether a packet is
+//! counted under its source's own key. Otherwise it counts under its target's overflow key
+//! ([`crate::PackedKey::overflow_key`]), and its source goes into a sketch ([`crate::sources`]).
 //! The decisions held here:
-//! - Up to half of the table everybody gets in: what is counted is exact as long as there is room for all, and a slow scan's single
-//!   packets are never lost to a filter. From there on a source has to have been seen more often the less room is left, so that a flood of
-//!   sources with one packet each (or with a few) can't fill what a scanner needs.
-//! - Sources are remembered in a direct-mapped array by a fingerprint and a number of packets. A stranger takes one packet from the one who
-//!   has the slot, and gets it at none (HeavyKeeper, Yang et al. 2018, without its dice): who sends much stays remembered however many
-//!   strangers pass, and who has gone is forgotten without anybody sweeping. A Bloom filter would have to be emptied, and fills up.
+//! - Every source gets a key until half of the table is full: counts are exact as long as there is
+//!   room for all, and a slow scan's single packets never fall to a filter. From there on, the less
+//!   room is left, the more packets a source must have sent, so that a flood of sources with few
+//!   packets each can't fill the room that a scanner needs.
+//! - Sources are remembered in a direct-mapped array by a fingerprint and a packet count. Another
+//!   source's packet takes one from the slot's owner, and takes the slot at zero (HeavyKeeper, Yang
+//!   et al. 2018, without its dice). A source that sends much stays remembered, one that stopped is
+//!   forgotten, and nobody sweeps. A Bloom filter fills up and would have to be emptied.
 
-/// Slots, a power of two, of four bytes each: 1 MiB, which mostly stays in the processor's cache.
+/// Slots, a power of two, of four bytes each: 1 MiB, most of which stays in the processor's cache.
 pub const ADMISSION_SLOTS: u32 = 1 << 18;
 
-/// How full the table is, in eighths, and how often a source has to have been seen from there on, this packet included.
+/// How full the table is, in eighths, and how many packets a source must have sent from there on,
+/// this one included.
 const STEPS: [(u64, u32); 3] = [(7, 32), (6, 8), (4, 2)];
 const PARTS: u64 = 8;
 
-/// Packets that a source has to have sent for a key of its own, where the table has `keys` and room for `room`.
+/// Packets that a source must have sent to get a key of its own when the table holds `keys` of
+/// `room`.
 #[inline(always)]
 #[must_use]
-pub const fn required(keys: u64, room: u32) -> u32 {
-    // Not a loop, which the verifier would walk.
+pub const fn required_packets(keys: u64, room: u32) -> u32 {
+    // No loop: the verifier would walk it.
     let [(full, many), (fuller, some), (half, two)] = STEPS;
     let room = room as u64;
     if keys * PARTS < room * half {
@@ -35,24 +40,24 @@ pub const fn required(keys: u64, room: u32) -> u32 {
     }
 }
 
-/// What a slot remembers: a source's fingerprint, and how many of its packets.
+/// What a slot remembers: a source's fingerprint and its number of packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(transparent)]
-pub struct Slot(pub u32);
+pub struct AdmissionSlot(pub u32);
 
 /// Bits of a slot that hold the number of packets.
 const COUNT_BITS: u32 = 8;
 const COUNT_MASK: u32 = (1 << COUNT_BITS) - 1;
 
-impl Slot {
-    /// The slot of a source of that hash (see [`crate::Address::hash`]).
+impl AdmissionSlot {
+    /// The slot of the source with that hash (see [`crate::Address::hash`]).
     #[inline(always)]
     #[must_use]
     pub const fn index(hash: u64) -> u32 {
         hash as u32 & (ADMISSION_SLOTS - 1)
     }
 
-    /// The fingerprint: of the hash's upper half, which has no part in the index.
+    /// The fingerprint: from the hash's upper half, which the index does not use.
     #[inline(always)]
     const fn fingerprint(hash: u64) -> u32 {
         (hash >> 32) as u32 & !COUNT_MASK
@@ -69,10 +74,10 @@ impl Slot {
         }
     }
 
-    /// The slot after one more packet of that source.
+    /// The slot after another packet of that source.
     #[inline(always)]
     #[must_use]
-    pub const fn after(self, hash: u64) -> Self {
+    pub const fn after_packet(self, hash: u64) -> Self {
         let count = self.0 & COUNT_MASK;
         if self.0 & !COUNT_MASK == Self::fingerprint(hash) {
             Self(if count == COUNT_MASK {
@@ -93,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_less_room_the_more_is_required() {
+    fn less_room_requires_more_packets() {
         // (keys, room, required)
         for (keys, room, packets) in [
             (0, 1024, 1),
@@ -108,7 +113,7 @@ mod tests {
             (0, 1, 1),
             (1, 1, 32),
         ] {
-            assert_eq!(required(keys, room), packets, "{keys} of {room}");
+            assert_eq!(required_packets(keys, room), packets, "{keys} of {room}");
         }
     }
 
@@ -116,34 +121,35 @@ mod tests {
     const OTHER: u64 = 2 << 50;
 
     #[test]
-    fn packets_are_counted_up_to_what_fits() {
-        let mut slot = Slot::default();
+    fn a_slot_counts_packets_up_to_its_maximum() {
+        let mut slot = AdmissionSlot::default();
         for packets in 1..=300 {
-            slot = slot.after(ONE);
+            slot = slot.after_packet(ONE);
             assert_eq!(slot.count(ONE), packets.min(COUNT_MASK), "{packets}");
             assert_eq!(slot.count(OTHER), 0);
         }
     }
 
     #[test]
-    fn strangers_wear_a_source_down_and_replace_it() {
-        let mut slot = (0..5).fold(Slot::default(), |slot, _| slot.after(ONE));
+    fn other_sources_wear_a_source_down_and_replace_it() {
+        let mut slot = (0..5).fold(AdmissionSlot::default(), |slot, _| slot.after_packet(ONE));
         for left in [4, 3, 2, 1] {
-            slot = slot.after(OTHER);
+            slot = slot.after_packet(OTHER);
             assert_eq!((slot.count(ONE), slot.count(OTHER)), (left, 0));
         }
-        slot = slot.after(OTHER);
+        slot = slot.after_packet(OTHER);
         assert_eq!((slot.count(ONE), slot.count(OTHER)), (0, 1));
     }
 
     #[test]
-    fn a_scanner_among_strangers_is_remembered() {
-        // As many strangers as slots between two of the scanner's packets: one of them is in its slot.
-        let mut slot = Slot::default();
+    fn a_scanner_among_other_sources_is_remembered() {
+        // As many other sources as slots between two of the scanner's packets: one of them hits its
+        // slot.
+        let mut slot = AdmissionSlot::default();
         let mut admitted = 0;
-        for stranger in 0..1000_u64 {
-            slot = slot.after(ONE).after((stranger + 3) << 40);
-            slot = slot.after(ONE);
+        for other in 0..1000_u64 {
+            slot = slot.after_packet(ONE).after_packet((other + 3) << 40);
+            slot = slot.after_packet(ONE);
             admitted += u32::from(slot.count(ONE) >= 2);
         }
         assert!(admitted > 990, "{admitted} of 1000");

@@ -1,13 +1,17 @@
-//! Who talks to whom: addresses of both families in one shape, and the flow that a packet belongs to.
+//! Who talks to whom: addresses of both families in one shape, and the flow that a packet belongs
+//! to.
 //!
-//! In: header bytes. Out: [`Flow`], seen from this host (remote and local, not source and destination), and its fingerprint.
-//! The decision held here: a flow is remembered as a 32-bit fingerprint in a direct-mapped array, not as an entry of an LRU hash.
-//! A newer flow overwrites an older one in the same slot, so the memory is bounded, writing costs the same full or empty, and no
-//! lock is taken; an insert into a full LRU of this size costs 325 to 850 ns, which a flood of answers would make us pay.
+//! In: header bytes. Out: [`Flow`], seen from this host (remote and local, not source and
+//! destination), and its fingerprint.
+//! The decision held here: a flow is remembered as a 32-bit fingerprint in a direct-mapped array,
+//! not as an entry of an LRU hash. A newer flow overwrites an older one in the same slot, so the
+//! memory is bounded, a write costs the same when full or empty, and takes no lock. An insert into
+//! a full LRU of this size costs 325 to 850 ns, which a flood of answers would make recon pay.
 
-/// An IPv6 address, or an IPv4 one mapped into IPv6 (`::ffff:a.b.c.d`): 16 bytes in network byte order.
+/// An IPv6 address, or an IPv4 address mapped into IPv6 (`::ffff:a.b.c.d`): 16 bytes in network
+/// byte order.
 ///
-/// Held as four words, so that the kernel programs copy words and not bytes.
+/// Stored as four words, so that the kernel programs copy words and not bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(transparent)]
 pub struct Address([u32; 4]);
@@ -16,7 +20,7 @@ impl Address {
     /// The third word of a mapped IPv4 address; the first two are 0 (RFC 4291, 2.5.5.2).
     const V4_MAPPED: u32 = 0xffff_u32.to_be();
 
-    /// No address (`::`): what a key has where the local end is not known.
+    /// No address (`::`): what a key has when the local end is unknown.
     pub const UNSPECIFIED: Self = Self([0; 4]);
 
     /// The address whose four bytes are `octets`.
@@ -39,14 +43,15 @@ impl Address {
         ])
     }
 
-    /// The IPv4 address of that word, in network byte order.
+    /// The IPv4 address in that word, which is in network byte order.
     #[inline(always)]
     #[must_use]
     pub const fn from_v4_word(word: u32) -> Self {
         Self([0, 0, Self::V4_MAPPED, word])
     }
 
-    /// The address of these four words, each in network byte order, as the kernel's structures hold them.
+    /// The address in these four words, each in network byte order, as the kernel's structures hold
+    /// them.
     #[inline(always)]
     #[must_use]
     pub const fn from_words(words: [u32; 4]) -> Self {
@@ -70,22 +75,23 @@ impl Address {
         self.0
     }
 
-    /// Its words in pairs, as memory of a little-endian machine holds them.
+    /// Its words in pairs, as the memory of a little-endian machine holds them.
     #[inline(always)]
     #[must_use]
     pub(crate) const fn pairs(self) -> [u64; 2] {
         let [a, b, c, d] = self.0;
-        [pair(a, b), pair(c, d)]
+        [pair_words(a, b), pair_words(c, d)]
     }
 
-    /// A hash under a seed that an outsider can't know, so that nobody can choose addresses which share a slot or a register.
+    /// A hash under a seed that an outsider can't know, so that nobody can choose addresses that
+    /// share a slot or a register.
     #[inline(always)]
     #[must_use]
     pub const fn hash(self, seed: u64) -> u64 {
-        hash(self.pairs(), seed)
+        hash_pairs(self.pairs(), seed)
     }
 
-    /// The address as the standard library has it, IPv4 where it is mapped.
+    /// The address as the standard library has it: IPv4 if it is mapped.
     #[must_use]
     pub fn to_ip(self) -> core::net::IpAddr {
         let mut octets = [0; 16];
@@ -105,59 +111,65 @@ impl From<core::net::IpAddr> for Address {
     }
 }
 
-/// Both ends of what a packet belongs to, as this host sees them. Ports are 0 where the protocol has none.
+/// Both ends of what a packet belongs to, as this host sees them. A port is 0 if the protocol has
+/// none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flow {
-    /// The address out there.
+    /// The other end's address.
     pub remote: Address,
-    /// The address here, or of a guest this host forwards to.
+    /// The address of this host, or of a guest that it forwards to.
     pub local: Address,
-    /// The port out there.
+    /// The other end's port.
     pub remote_port: u16,
-    /// The port here.
+    /// This host's port.
     pub local_port: u16,
     /// The protocol above IP, an IANA number.
     pub protocol: u8,
 }
 
-/// Slots of each flow memory, a power of two. Four bytes each: 4 MiB hold the flows of a busy resolver for minutes.
+/// Slots of each array of flows, a power of two. Four bytes each: 4 MiB hold the flows of a busy
+/// resolver for minutes.
 pub const FLOW_SLOTS: u32 = 1 << 20;
 
 /// An odd constant with well spread bits: 2^64 divided by the golden ratio (Knuth, TAOCP 3, 6.4).
 pub(crate) const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Works two words into a hash.
+/// Mixes two words into a hash.
 #[inline(always)]
-pub(crate) const fn mix(hash: u64, words: u64) -> u64 {
+pub(crate) const fn mix_words(hash: u64, words: u64) -> u64 {
     let hash = (hash ^ words).wrapping_mul(MIX);
     hash ^ hash >> 32
 }
 
 /// The hash of an address in pairs of words.
 #[inline(always)]
-pub(crate) const fn hash([one, other]: [u64; 2], seed: u64) -> u64 {
-    // A product spreads bits upwards alone: the last octets, by which neighbours differ, go down first, and all is mixed once more.
-    mix(mix(mix(seed, one), other.rotate_left(u32::BITS)), 0)
+pub(crate) const fn hash_pairs([one, other]: [u64; 2], seed: u64) -> u64 {
+    // A product spreads bits upwards only. The last octets, in which neighbours differ, go to the
+    // low bits first, and the result is mixed once more.
+    mix_words(
+        mix_words(mix_words(seed, one), other.rotate_left(u32::BITS)),
+        0,
+    )
 }
 
 #[inline(always)]
-pub(crate) const fn pair(first: u32, second: u32) -> u64 {
+pub(crate) const fn pair_words(first: u32, second: u32) -> u64 {
     (second as u64) << u32::BITS | first as u64
 }
 
 impl Flow {
-    /// Slot and fingerprint of the flow under a seed that an outsider can't know, so that nobody can choose flows
-    /// which share a slot. The fingerprint is never 0, which marks an empty slot.
+    /// Slot and fingerprint of the flow under a seed that an outsider can't know, so that nobody
+    /// can choose flows that share a slot. The fingerprint is never 0, which marks an empty slot.
     #[inline(always)]
     #[must_use]
     pub fn fingerprint(&self, seed: u64) -> (u32, u32) {
         let mut hash = seed;
         for address in [self.remote, self.local] {
             let [one, other] = address.pairs();
-            hash = mix(mix(hash, one), other);
+            hash = mix_words(mix_words(hash, one), other);
         }
         let local = (self.protocol as u32) << 16 | self.local_port as u32;
-        hash = mix(hash, pair(local, self.remote_port as u32));
+        hash = mix_words(hash, pair_words(local, self.remote_port as u32));
         let fingerprint = (hash >> 32) as u32;
         (
             hash as u32 & (FLOW_SLOTS - 1),
@@ -169,6 +181,7 @@ impl Flow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::ip_protocol;
     use std::collections::HashSet;
     use std::net::IpAddr;
 
@@ -188,12 +201,13 @@ mod tests {
             local: Address::v4([203, 0, 113, 1]),
             remote_port: 53,
             local_port: port,
-            protocol: 17,
+            protocol: ip_protocol::UDP,
         };
         let flows = || (0..100u16).flat_map(|port| (0..100u8).map(move |last| flow(port, last)));
         let slots: HashSet<u32> = flows().map(|flow| flow.fingerprint(7).0).collect();
         let marks: HashSet<u32> = flows().map(|flow| flow.fingerprint(7).1).collect();
-        // 10,000 flows over 2^20 slots: chance lets about 48 pairs meet, and one pair of fingerprints in 10^2 runs.
+        // 10,000 flows over 2^20 slots: about 48 pairs share a slot by chance, and one pair of
+        // fingerprints in 10^2 runs is equal.
         assert!(slots.len() > 9_850, "{} slots", slots.len());
         assert!(marks.len() > 9_990, "{} fingerprints", marks.len());
         assert_ne!(flow(1, 1).fingerprint(7), flow(1, 1).fingerprint(8));

@@ -1,20 +1,21 @@
-//! What the kernel programs and the agent share, in `no_std`, so that one parser and one layout serve both.
+//! What the kernel programs and the agent share, in `no_std`: one parser and one layout for both.
 //!
-//! The data's way through this crate, a module a step:
+//! The path of the data through this crate, one module per step:
 //!
 //! | step | module | gives |
 //! |---|---|---|
-//! | packet | [`packet`] | bounded reads of a frame, whatever holds it |
-//! | parse | [`parse`] | a [`Flow`] and a [`Sighting`], or a [`Loss`] |
-//! | signal | [`signal`], [`sighting`] | what the frame means, and on what condition it counts |
-//! | count | [`table`] | the [`Key`] under which it is counted |
-//! | count | [`packed`] | the same as words, and its hashes |
-//! | count | [`admission`] | whose packets get a key when room is short |
-//! | count | [`sources`] | how many sources are behind a count that names none |
-//! | count | [`recent`] | where the last ones are counted |
-//! | process | [`process`] | what the kernel tells of programs and connections of this host |
+//! | packet | [`packet`] | bounded reads of a frame, wherever it is stored |
+//! | parse | [`parse`] | a [`Flow`] and an [`Observation`], or a [`Loss`] |
+//! | signal | [`signal`], [`observation`] | what the frame means, and on what condition it counts |
+//! | count | [`table`] | the [`Key`] under which it counts |
+//! | count | [`packed`] | the key as words, and its hashes |
+//! | count | [`admission`] | which sources get keys when room is short |
+//! | count | [`sources`] | how many sources are behind an overflow key |
+//! | count | [`recent`] | where the latest keys are counted |
+//! | process | [`process`] | what the kernel reports of this host's programs and connections |
+//! | - | [`protocol`] | the numbers that standards assign |
 //!
-//! Every decision about a packet is taken here as a pure function; `recon-ebpf` only adds the maps and helpers.
+//! Every decision about a packet is a pure function here; `recon-ebpf` only adds maps and helpers.
 #![no_std]
 
 #[cfg(test)]
@@ -23,23 +24,24 @@ extern crate std;
 pub mod admission;
 pub mod flow;
 pub mod loss;
+pub mod observation;
 pub mod packed;
 pub mod packet;
 pub mod parse;
 pub mod process;
+pub mod protocol;
 pub mod recent;
-pub mod sighting;
 pub mod signal;
 pub mod sources;
 pub mod table;
 
 pub use flow::{Address, Flow};
 pub use loss::Loss;
-pub use packed::Packed;
+pub use observation::{FlowState, Observation};
+pub use packed::PackedKey;
 pub use packet::Packet;
 pub use parse::{Direction, parse};
-pub use process::{Asked, Executed};
-pub use sighting::{Memory, Sighting};
+pub use process::{ExecEvent, PendingConnect};
 pub use signal::Signal;
 pub use sources::Registers;
 pub use table::{Counter, Key};

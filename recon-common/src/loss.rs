@@ -1,24 +1,29 @@
-//! Why a packet or a count was lost: nothing that the kernel could not count stays silent.
+//! Why a packet or a count was lost: the kernel programs count whatever they can't count as a
+//! signal.
 //!
-//! In: the parser's and the counting step's failures. Out: an index into the per-CPU counters ([`crate::Counter`]), from where
-//! each reason reaches the metrics and marks the interval's alerts as lower bounds.
+//! In: failures of the parser and of counting. Out: an index into the per-CPU counters
+//! ([`crate::Counter`]). From there each reason reaches the metrics and marks the interval's alerts
+//! as lower bounds.
 
-/// A reason for which a packet could not be parsed or a signal not counted.
+/// A reason why a packet could not be parsed or a signal not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Loss {
-    /// The frame ends before a header that it announces, or the header lies where the hook can't read it.
+    /// The frame ends before a header that it announces, or the hook can't read the header where it
+    /// is.
     Truncated = 0,
-    /// A header contradicts itself: an IPv4 header of under 20 bytes, a version that is neither 4 nor 6.
+    /// A header contradicts itself: an IPv4 header of under 20 bytes, a version that is neither 4
+    /// nor 6.
     Malformed = 1,
-    /// More VLAN tags or IPv6 extension headers than the parser follows.
+    /// The frame has more VLAN tags or IPv6 extension headers than the parser follows.
     TooDeep = 2,
-    /// The live table had no room for a new key: the interval saw more keys than it holds.
+    /// The live table had no room for a new key: the interval has more keys than it holds.
     TableFull = 3,
-    /// More connections were being opened than could be watched: one of them, if it failed at once, is not counted.
-    AskedFull = 4,
-    /// More programs were started at once than there was room to tell of: alerts may lack their names.
-    ExecutedFull = 5,
+    /// More connections were pending than there are slots: one of them, if it failed at once, is
+    /// not counted.
+    PendingConnectsFull = 4,
+    /// More programs started at once than the ring holds: alerts may lack their names.
+    ExecEventsFull = 5,
 }
 
 impl Loss {
@@ -28,14 +33,14 @@ impl Loss {
         Self::Malformed,
         Self::TooDeep,
         Self::TableFull,
-        Self::AskedFull,
-        Self::ExecutedFull,
+        Self::PendingConnectsFull,
+        Self::ExecEventsFull,
     ];
 
-    /// Whether counts are too low by it. What is lost of started programs costs names alone.
+    /// Whether it makes counts too low. A lost start of a program costs only its name.
     #[must_use]
     pub const fn lowers_counts(self) -> bool {
-        !matches!(self, Self::ExecutedFull)
+        !matches!(self, Self::ExecEventsFull)
     }
 
     /// The name under which metrics and alerts show the reason.
@@ -46,8 +51,8 @@ impl Loss {
             Self::Malformed => "malformed",
             Self::TooDeep => "too_deep",
             Self::TableFull => "table_full",
-            Self::AskedFull => "asked_full",
-            Self::ExecutedFull => "executed_full",
+            Self::PendingConnectsFull => "asked_full",
+            Self::ExecEventsFull => "executed_full",
         }
     }
 }

@@ -1,9 +1,10 @@
-//! A key as the words that it is in memory: what the kernel's programs work with.
+//! A key as the words that it is in memory: what the kernel programs work with.
 //!
-//! In: a [`Key`]. Out: [`Packed`], and what is computed of it for every packet that counts.
-//! The decision held here: five words are compared and hashed as words. The compiler would do it for each field of a key, by calling functions.
+//! In: a [`Key`]. Out: [`PackedKey`], and what is computed from it for every packet that counts.
+//! The decision held here: five words are compared and hashed as words. The compiler would call
+//! functions for each field of a key.
 
-use crate::flow::{MIX, hash, mix};
+use crate::flow::{MIX, hash_pairs, mix_words};
 use crate::recent::RECENT_SLOTS;
 use crate::sources::SKETCHES;
 use crate::{Address, Key, Signal};
@@ -11,9 +12,9 @@ use crate::{Address, Key, Signal};
 /// A key's words, in the order of its fields on a little-endian machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
-pub struct Packed(pub [u64; 5]);
+pub struct PackedKey(pub [u64; 5]);
 
-/// Where in the last word the port and the signal are.
+/// Where the last word holds the port and the signal.
 const PORT_SHIFT: u32 = u32::BITS;
 const SIGNAL_SHIFT: u32 = PORT_SHIFT + u16::BITS;
 
@@ -30,20 +31,20 @@ const ANSWERS: u32 = {
     bits
 };
 
-impl From<&Key> for Packed {
+impl From<&Key> for PackedKey {
     #[inline(always)]
     fn from(key: &Key) -> Self {
         let [a, b] = key.remote.pairs();
         let [c, d] = key.local.pairs();
-        let last = u64::from(key.process)
+        let last = u64::from(key.pid)
             | u64::from(key.port) << PORT_SHIFT
             | u64::from(key.signal) << SIGNAL_SHIFT;
         Self([a, b, c, d, last])
     }
 }
 
-impl From<Packed> for Key {
-    fn from(Packed([a, b, c, d, last]): Packed) -> Self {
+impl From<PackedKey> for Key {
+    fn from(PackedKey([a, b, c, d, last]): PackedKey) -> Self {
         let address = |one: u64, other: u64| {
             let words = [one, one >> u32::BITS, other, other >> u32::BITS];
             Address::from_words(words.map(|word| word as u32))
@@ -51,7 +52,7 @@ impl From<Packed> for Key {
         Self {
             remote: address(a, b),
             local: address(c, d),
-            process: last as u32,
+            pid: last as u32,
             port: (last >> PORT_SHIFT) as u16,
             signal: (last >> SIGNAL_SHIFT) as u8,
             reserved: 0,
@@ -59,20 +60,20 @@ impl From<Packed> for Key {
     }
 }
 
-impl Packed {
-    /// Whether it is the same.
+impl PackedKey {
+    /// Whether both keys are equal.
     #[inline(always)]
     #[must_use]
-    pub const fn is(&self, other: &Self) -> bool {
+    pub const fn equals(&self, other: &Self) -> bool {
         let [a, b, c, d, e] = self.0;
         let [f, g, h, i, j] = other.0;
         (a ^ f) | (b ^ g) | (c ^ h) | (d ^ i) | (e ^ j) == 0
     }
 
-    /// The key under which packets are counted whose sources get none of their own.
+    /// The overflow key: counts packets whose sources get no key of their own.
     #[inline(always)]
     #[must_use]
-    pub const fn of_many(&self) -> Self {
+    pub const fn overflow_key(&self) -> Self {
         let [_, _, c, d, e] = self.0;
         Self([0, 0, c, d, e])
     }
@@ -85,27 +86,30 @@ impl Packed {
         ANSWERS >> signal & 1 != 0
     }
 
-    /// The hash of its remote address, [`Address::hash`].
+    /// The hash of the remote address, [`Address::hash`].
     #[inline(always)]
     #[must_use]
     pub const fn remote_hash(&self, seed: u64) -> u64 {
-        hash([self.0[0], self.0[1]], seed)
+        hash_pairs([self.0[0], self.0[1]], seed)
     }
 
-    /// Which of a generation's sketches is that of this key's target, and the tag that it has there, which is never 0.
+    /// Which sketch of a generation belongs to this key's target, and the tag of the target there,
+    /// which is never 0.
     #[inline(always)]
     #[must_use]
-    pub const fn sketch(&self, seed: u64) -> (u32, u32) {
-        let hash = mix(hash([self.0[2], self.0[3]], seed), self.0[4]);
+    pub const fn sketch_place(&self, seed: u64) -> (u32, u32) {
+        let hash = mix_words(hash_pairs([self.0[2], self.0[3]], seed), self.0[4]);
         (hash as u32 & (SKETCHES - 1), (hash >> u32::BITS) as u32 | 1)
     }
 
-    /// Its slot among a processor's recent keys, under a seed that an outsider can't know, so that nobody can choose keys that take each other's.
+    /// The slot among a processor's recent keys, under a seed that an outsider can't know, so that
+    /// nobody can choose keys that evict each other.
     #[inline(always)]
     #[must_use]
-    pub const fn slot(&self, seed: u64) -> u32 {
+    pub const fn recent_slot(&self, seed: u64) -> u32 {
         let [a, b, c, d, e] = self.0;
-        // The sum of products of words with secrets added (NH, Black et al. 1999), of which the upper bits are good: no product waits for another.
+        // A sum of products of words with secrets added (NH, Black et al. 1999), whose upper bits
+        // are good: no product waits for another.
         let first = a.wrapping_add(seed).wrapping_mul(b ^ !seed);
         let second = c
             .wrapping_add(seed ^ MIX)
@@ -125,7 +129,7 @@ mod tests {
         Key {
             remote: Address::v4([198, 51, 100, last]),
             local: Address::v6([0x20, 1, 0xd, 0xb8, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]),
-            process: 0x0102_0304,
+            pid: 0x0102_0304,
             port,
             signal: signal as u8,
             reserved: 0,
@@ -134,47 +138,48 @@ mod tests {
 
     #[test]
     #[cfg(target_endian = "little")]
-    fn words_are_what_memory_holds() {
+    fn words_are_the_keys_memory() {
         let key = key(7, 443, Signal::HttpGet);
         // SAFETY: a key has no padding, and any bytes are words.
         let words: [u64; 5] = unsafe { core::mem::transmute(key) };
-        let packed = Packed::from(&key);
-        assert_eq!(packed, Packed(words));
+        let packed = PackedKey::from(&key);
+        assert_eq!(packed, PackedKey(words));
         assert_eq!(Key::from(packed), key);
         assert_eq!(packed.remote_hash(7), key.remote.hash(7));
     }
 
     #[test]
-    fn many_have_no_remote_and_all_else() {
+    fn an_overflow_key_keeps_everything_but_the_remote() {
         let one = key(1, 80, Signal::Syn);
-        let many = Key::from(Packed::from(&one).of_many());
-        assert!(many.is_of_many());
+        let many = Key::from(PackedKey::from(&one).overflow_key());
+        assert!(many.is_overflow());
         let expected = Key {
             remote: Address::UNSPECIFIED,
             ..one
         };
         assert_eq!(many, expected);
-        let sketches = [1, 2].map(|last| Packed::from(&key(last, 80, Signal::Syn)).sketch(7));
-        assert_eq!(sketches[0], sketches[1], "of one target");
+        let sketches =
+            [1, 2].map(|last| PackedKey::from(&key(last, 80, Signal::Syn)).sketch_place(7));
+        assert_eq!(sketches[0], sketches[1], "one target has one sketch");
     }
 
     #[test]
-    fn answers_are_known() {
+    fn answers_are_recognised() {
         for signal in Signal::ALL {
-            let packed = Packed::from(&key(1, 1, signal));
+            let packed = PackedKey::from(&key(1, 1, signal));
             assert_eq!(packed.is_answer(), signal.is_answer(), "{}", signal.name());
-            assert!(packed.is(&packed));
-            assert!(!packed.is(&Packed::from(&key(2, 1, signal))));
+            assert!(packed.equals(&packed));
+            assert!(!packed.equals(&PackedKey::from(&key(2, 1, signal))));
         }
     }
 
     #[test]
     fn a_scan_and_a_flood_use_most_slots() {
-        let slot = |last, port| Packed::from(&key(last, port, Signal::Syn)).slot(7);
+        let slot = |last, port| PackedKey::from(&key(last, port, Signal::Syn)).recent_slot(7);
         let scan: HashSet<u32> = (0..1024).map(|port| slot(1, port)).collect();
         let sources = (0..4).flat_map(|port| (0..=255).map(move |last| (last, port)));
         let flood: HashSet<u32> = sources.map(|(last, port)| slot(last, port)).collect();
-        // 1024 keys leave chance one slot in 55 (e^-4) free of 256.
+        // 1024 keys leave one slot in 55 (e^-4) of 256 free by chance.
         for used in [scan, flood] {
             assert!(used.len() > 235, "{} slots", used.len());
             assert!(used.iter().all(|&slot| slot < RECENT_SLOTS));

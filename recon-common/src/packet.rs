@@ -1,17 +1,19 @@
-//! Bounded reads of a frame, the first step of the data's way.
+//! Bounded reads of a frame, the first step of the data's path.
 //!
-//! In: a frame in a slice (host), in an XDP buffer or in an skb (kernel). Out: a header's fields, or `None` past the frame's end.
-//! The decisions held here: the parser never sees a pointer or a length, so it cannot read past the end, and the same
-//! code passes the verifier and runs in unit tests. Whether a header is there is asked once, and where its fields lie is checked when this is
-//! compiled; each field is one load, where a copy of the header would be put together from its bytes.
+//! In: a frame in a slice (host), in an XDP buffer or in an skb (kernel). Out: a header's fields,
+//! or `None` past the frame's end.
+//! The decisions held here: the parser never sees a pointer or a length, so it can't read past the
+//! end, and the same code passes the verifier and runs in unit tests. One check covers a whole
+//! header, and the places of its fields are checked at compile time. Each field is one load; a copy
+//! of the header would be built from single bytes.
 
-/// The fields of `N` bytes that are there.
+/// The fields of `N` bytes that are known to exist.
 pub trait Fields<const N: usize>: Copy {
     /// The byte at `AT`.
     fn u8<const AT: usize>(self) -> u8;
-    /// The 16-bit number at `AT`, which is in network byte order there.
+    /// The 16-bit number at `AT`, which is in network byte order in the frame.
     fn u16<const AT: usize>(self) -> u16;
-    /// The 32-bit number at `AT`, likewise.
+    /// The 32-bit number at `AT`, which is in network byte order in the frame.
     fn u32<const AT: usize>(self) -> u32;
 }
 
@@ -34,21 +36,23 @@ impl<const N: usize> Fields<N> for [u8; N] {
 
 /// A frame that can be read at an offset.
 pub trait Packet {
-    /// `N` bytes of it.
+    /// `N` bytes of the frame.
     type Header<const N: usize>: Fields<N>;
 
-    /// The `N` bytes at `offset`, or `None` where the frame has fewer.
+    /// The `N` bytes at `offset`, or `None` if the frame has fewer.
     fn header<const N: usize>(&self, offset: usize) -> Option<Self::Header<N>>;
 
-    /// A copy of the `N` bytes at `offset` behind the headers, where a hook may have to fetch them at a higher price.
+    /// A copy of the `N` bytes at `offset`, behind the headers: a hook may have to fetch them at a
+    /// higher cost.
     fn payload<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
 
-    /// The same offset, without what is known of how it came about.
+    /// The same offset, without what the verifier knows of it.
     ///
-    /// The verifier walks the rest of a program once for every range of offsets that it can tell apart, and a chain
-    /// of extension headers makes very many. The kernel's packets hide the number from it; elsewhere nothing happens.
+    /// The verifier walks the rest of a program once for every range of offsets that it can tell
+    /// apart, and a chain of extension headers makes very many. Packets in the kernel hide the
+    /// number from it; others do nothing.
     #[inline(always)]
-    fn forget(offset: usize) -> usize {
+    fn hide_offset(offset: usize) -> usize {
         offset
     }
 }
@@ -65,11 +69,13 @@ impl Packet for [u8] {
     }
 }
 
-/// Offset from which on no header is looked for. The longest chain of headers that the parser follows ends at about 17 KB;
-/// the verifier wants the bound spelled out, as it lets an offset into a packet grow to 64 KiB only.
+/// The largest offset at which a header is read. The longest chain of headers that the parser
+/// follows ends at about 17 KB. The verifier needs the bound, since it lets an offset into a packet
+/// grow to 64 KiB only.
 const MAX_OFFSET: usize = 0x7fff;
 
-/// Reads a frame from its start or from a later header on, up to where that header's own length says it ends.
+/// Reads a frame from its start or from a later header, up to where that header's own length says
+/// it ends.
 ///
 /// Ethernet pads short frames: without the end, padding would be read as TCP flags or as a payload.
 pub(crate) struct Cursor<'a, P: ?Sized> {
@@ -80,7 +86,7 @@ pub(crate) struct Cursor<'a, P: ?Sized> {
     end: usize,
 }
 
-// Not derived: a copy of the cursor asks nothing of the frame's type.
+// Not derived: copying the cursor needs nothing of the frame's type.
 impl<P: ?Sized> Clone for Cursor<'_, P> {
     #[inline(always)]
     fn clone(&self) -> Self {
@@ -91,7 +97,7 @@ impl<P: ?Sized> Clone for Cursor<'_, P> {
 impl<P: ?Sized> Copy for Cursor<'_, P> {}
 
 impl<'a, P: Packet + ?Sized> Cursor<'a, P> {
-    /// A cursor at the first byte of the frame. No end is known before the network header.
+    /// A cursor at the first byte of the frame. The end is unknown before the network header.
     #[inline(always)]
     pub(crate) fn new(packet: &'a P) -> Self {
         Self {
@@ -101,26 +107,26 @@ impl<'a, P: Packet + ?Sized> Cursor<'a, P> {
         }
     }
 
-    /// The `N` bytes at the cursor, or `None` where the datagram or the frame has fewer.
+    /// The `N` bytes at the cursor, or `None` if the datagram or the frame has fewer.
     #[inline(always)]
     pub(crate) fn peek<const N: usize>(&self) -> Option<P::Header<N>> {
         self.packet.header(self.readable(N)?)
     }
 
-    /// The same for a cursor behind the headers.
+    /// The `N` bytes at a cursor behind the headers.
     #[inline(always)]
     pub(crate) fn peek_payload<const N: usize>(&self) -> Option<[u8; N]> {
         self.packet.payload(self.readable(N)?)
     }
 
-    /// The offset of the cursor, if `length` bytes there can belong to the datagram.
+    /// The offset of the cursor, if `length` bytes there can be part of the datagram.
     #[inline(always)]
     fn readable(&self, length: usize) -> Option<usize> {
         let offset = self.offset;
         (offset <= MAX_OFFSET && offset + length <= self.end).then_some(offset)
     }
 
-    /// The same frame, `length` bytes further on.
+    /// The cursor moved on by `length` bytes.
     #[inline(always)]
     pub(crate) fn skip(self, length: usize) -> Self {
         Self {
@@ -129,16 +135,16 @@ impl<'a, P: Packet + ?Sized> Cursor<'a, P> {
         }
     }
 
-    /// The same place, as [`Packet::forget`] describes it.
+    /// The same place, with its offset hidden as [`Packet::hide_offset`] describes.
     #[inline(always)]
-    pub(crate) fn forget(self) -> Self {
+    pub(crate) fn hide_offset(self) -> Self {
         Self {
-            offset: P::forget(self.offset),
+            offset: P::hide_offset(self.offset),
             ..self
         }
     }
 
-    /// The same place, with the datagram ending `length` bytes after it.
+    /// The same place in a datagram that ends `length` bytes after it.
     #[inline(always)]
     pub(crate) fn ending_after(self, length: usize) -> Self {
         Self {
@@ -147,7 +153,7 @@ impl<'a, P: Packet + ?Sized> Cursor<'a, P> {
         }
     }
 
-    /// Bytes from here to the end that the datagram's own header names.
+    /// Bytes from here to the end that the datagram's header names.
     #[inline(always)]
     pub(crate) fn left(&self) -> usize {
         self.end.saturating_sub(self.offset)

@@ -1,8 +1,9 @@
 //! What a counted packet means.
 //!
-//! In: nothing but names. Out: [`Signal`], the vocabulary in which the kernel counts and rules filter.
-//! The decision held here: one packet gives at most one signal, so one map update; what several signals have in common
-//! ('hit', 'inbound', the transport) is a property of the signal, not a second count.
+//! In: nothing. Out: [`Signal`], the vocabulary in which the kernel counts and rules filter.
+//! The decision held here: a packet gives at most one signal, so one map update. What several
+//! signals have in common ('hit', 'inbound', the transport) is a property of the signal, not a
+//! second count.
 
 /// A protocol above IP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,17 +20,18 @@ pub enum Transport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Signal {
-    /// A TCP SYN without ACK, whatever its ECN bits (ECE, CWR): somebody connects or tries to.
+    /// A TCP SYN without ACK, whatever its ECN bits (ECE, CWR): a remote connects or tries to.
     Syn = 0,
     /// A TCP segment without any flag (`nmap -sN`).
     NullProbe = 1,
-    /// A TCP segment with FIN alone (`nmap -sF`).
+    /// A TCP segment with only FIN (`nmap -sF`).
     FinProbe = 2,
     /// A TCP segment with FIN, PSH and URG (`nmap -sX`).
     XmasProbe = 3,
     /// FIN and ACK to a connection that does not exist (`nmap -sM`, after Uriel Maimon).
     MaimonProbe = 4,
-    /// Another flag set that no connection starts with: SYN with FIN or RST, or neither SYN, RST nor ACK.
+    /// Another flag set that no connection starts with: SYN with FIN or RST, or neither SYN, RST
+    /// nor ACK.
     OddProbe = 5,
     /// The first fragment of a TCP segment, too short to show the flags (`nmap -f`).
     FragmentProbe = 6,
@@ -47,30 +49,32 @@ pub enum Signal {
     RefusedTcp = 12,
     /// This host answered with ICMP 'port unreachable' or 'prohibited': refused.
     RefusedIcmp = 13,
-    /// A DNS query from here to a remote's port 53 over UDP.
+    /// A DNS query from this host to a remote's port 53 over UDP.
     DnsSentUdp = 14,
-    /// A DNS query from here to a remote's port 53 over TCP.
+    /// A DNS query from this host to a remote's port 53 over TCP.
     DnsSentTcp = 15,
     /// This host answered a SYN with a SYN-ACK: the port is open.
     AnsweredTcp = 16,
     /// This host answered a flow of datagrams that a remote began: the port is open.
     AnsweredUdp = 17,
-    /// A connection that a remote opened, and this host accepted.
+    /// A connection that a remote opened and this host accepted.
     Accepted = 18,
-    /// A SYN from here: one of this host's processes connects or tries to.
+    /// A SYN from this host: one of its processes connects or tries to.
     SynSent = 19,
-    /// A TCP segment from here with a flag set that no connection starts with, or a first fragment too short to show the flags.
+    /// A TCP segment from this host with a flag set that no connection starts with, or a first
+    /// fragment too short to show the flags.
     ProbeSent = 20,
-    /// The first datagram from here of a flow that no remote began.
+    /// The first datagram from this host on a flow that no remote began.
     DatagramSent = 21,
-    /// An ICMP or ICMPv6 echo request from here.
+    /// An ICMP or ICMPv6 echo request from this host.
     EchoSent = 22,
-    /// A TCP connection from here that did not come about: refused, timed out, unreachable, given up.
+    /// A TCP connection from this host that was not established: refused, timed out, unreachable,
+    /// given up.
     ConnectFailed = 23,
 }
 
 impl Signal {
-    /// Every signal, in the order of its number.
+    /// All signals, in the order of their numbers.
     pub const ALL: [Self; 24] = [
         Self::Syn,
         Self::NullProbe,
@@ -111,7 +115,7 @@ impl Signal {
         Self::DnsQueryUdp,
     ];
 
-    /// The signal of that number, or `None` for a number of another layout.
+    /// The signal with that number, or `None` for a number of another layout.
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.get(usize::from(number)).copied()
@@ -146,7 +150,8 @@ impl Signal {
         }
     }
 
-    /// The transport protocol that carried it, or `None` for a refusal by ICMP, which quotes either of two.
+    /// The transport protocol that carried it, or `None` for a refusal by ICMP, which quotes either
+    /// of two.
     #[must_use]
     pub const fn transport(self) -> Option<Transport> {
         match self {
@@ -176,7 +181,8 @@ impl Signal {
         }
     }
 
-    /// Whether this host itself made it, in answer to what a remote sent: it tells nothing of whether the remote is there.
+    /// Whether this host made it in answer to a remote's packet: it says nothing about whether the
+    /// remote exists.
     #[inline(always)]
     #[must_use]
     pub const fn is_answer(self) -> bool {
@@ -186,10 +192,10 @@ impl Signal {
         )
     }
 
-    /// Whether this host is the sender of what the rules judge: alerts then name it as the source.
+    /// Whether this host is the sender of what the rules judge. Alerts then name it as the source.
     ///
-    /// Such a signal has the remote's port and a process of this host. A refusal or an answer leaves this host too, but
-    /// tells of what the remote tried.
+    /// Such a signal has the remote's port and a process of this host. A refusal or an answer
+    /// leaves this host too, but is about what the remote tried.
     #[inline(always)]
     #[must_use]
     pub const fn is_outbound(self) -> bool {

@@ -1,35 +1,40 @@
 //! The layout of what the kernel counts: the table's key and value, the counters, and their sizes.
 //!
-//! In: a flow, a signal and a process. Out: [`Key`], 40 bytes without padding, the same for the kernel and the agent.
-//! The decisions held here: the value is a count alone, since the drain empties the table every interval, which bounds
-//! 'last seen' to that interval for free (a timestamp costs 13 to 31 ns a packet); the port is the one the rules ask
-//! for (the local one, but the remote's for queries sent from here).
+//! In: a flow, a signal and a pid. Out: [`Key`], 40 bytes without padding, the same for the kernel
+//! and the agent.
+//! The decisions held here: the value is only a count, since the drain empties the table every
+//! interval, which bounds 'last seen' to that interval for free (a timestamp costs 13 to 31 ns per
+//! packet). The port is the one that rules ask for: the local one, but the remote's for signals of
+//! outbound traffic.
 
-use crate::{Address, Asked, Flow, Loss, Signal};
+use crate::{Address, Flow, Loss, PendingConnect, Signal};
 
 /// Key of the table: who did what to which address and port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(C, align(8))]
 pub struct Key {
-    /// The address out there, [`Address::UNSPECIFIED`] where it is of many; see [`crate::Packed::of_many`].
+    /// The remote address, [`Address::UNSPECIFIED`] in an overflow key; see
+    /// [`crate::PackedKey::overflow_key`].
     pub remote: Address,
-    /// The address here, [`Address::UNSPECIFIED`] for a connection that failed before it had one.
+    /// The local address, [`Address::UNSPECIFIED`] for a connection that failed before it had one.
     pub local: Address,
-    /// The process of this host (its id in the kernel's own numbering) for signals of outbound traffic; 0 where it is not known.
-    pub process: u32,
-    /// The local port; for signals of outbound traffic the remote's port; 0 where there is none.
+    /// The pid of this host's process (in the initial pid namespace) for signals of outbound
+    /// traffic; 0 if unknown.
+    pub pid: u32,
+    /// The local port, or the remote's port for signals of outbound traffic; 0 if there is none.
     pub port: u16,
     /// Number of the [`Signal`].
     pub signal: u8,
-    /// Always 0: the key is compared byte by byte.
+    /// Always 0: the kernel compares keys byte by byte.
     pub reserved: u8,
 }
 
 impl Key {
-    /// The key under which `signal` of `flow` is counted, and of `process` where the signal is of outbound traffic.
+    /// The key under which `signal` of `flow` counts. `pid` is the sender of outbound traffic,
+    /// else 0.
     #[inline(always)]
     #[must_use]
-    pub fn new(flow: &Flow, signal: Signal, process: u32) -> Self {
+    pub fn for_flow(flow: &Flow, signal: Signal, pid: u32) -> Self {
         let port = if signal.is_outbound() {
             flow.remote_port
         } else {
@@ -38,56 +43,56 @@ impl Key {
         Self {
             remote: flow.remote,
             local: flow.local,
-            process,
+            pid,
             port,
             signal: signal as u8,
             reserved: 0,
         }
     }
 
-    /// Whether it is of many sources, whose packets get no keys of their own.
+    /// Whether it is an overflow key, which counts the packets of sources without keys.
     #[must_use]
-    pub fn is_of_many(&self) -> bool {
+    pub fn is_overflow(&self) -> bool {
         self.remote == Address::UNSPECIFIED
     }
 
     /// The key of a connection that failed before its first packet.
     #[must_use]
-    pub fn failed_at_once(asked: &Asked) -> Self {
+    pub fn for_failed_connect(pending: &PendingConnect) -> Self {
         Self {
-            remote: asked.remote,
+            remote: pending.remote,
             local: Address::UNSPECIFIED,
-            process: asked.process,
-            port: asked.port,
+            pid: pending.pid,
+            port: pending.port,
             signal: Signal::ConnectFailed as u8,
             reserved: 0,
         }
     }
 }
 
-/// Keys that a generation of the table holds by default. Preallocated by the kernel, about 100 bytes a key.
+/// Keys per generation of the table by default. The kernel preallocates about 100 bytes per key.
 pub const TABLE_ENTRIES: u32 = 1 << 17;
 
-/// A per-CPU counter beside the table.
+/// A per-CPU counter besides the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counter {
     /// Frames that came in through a hook.
     FramesIn,
     /// Frames that went out through a hook.
     FramesOut,
-    /// Signals that were counted under the key of many sources.
+    /// Signals that were counted under an overflow key.
     Sketched,
     /// What could not be parsed or counted.
     Lost(Loss),
 }
 
 impl Counter {
-    /// How many counters there are.
+    /// Number of counters.
     pub const COUNT: u32 = Self::LOST + Loss::ALL.len() as u32;
-    /// Where the losses begin.
+    /// The index of the first loss.
     const LOST: u32 = 3;
 
-    /// The counter's place in the per-CPU array.
+    /// The counter's index in the per-CPU array.
     #[inline(always)]
     #[must_use]
     pub const fn index(self) -> u32 {
@@ -111,13 +116,13 @@ mod tests {
     }
 
     #[test]
-    fn counters_do_not_share_a_place() {
-        let places: std::collections::BTreeSet<u32> = Loss::ALL
+    fn counters_do_not_share_an_index() {
+        let indices: std::collections::BTreeSet<u32> = Loss::ALL
             .into_iter()
             .map(Counter::Lost)
             .chain([Counter::FramesIn, Counter::FramesOut, Counter::Sketched])
             .map(Counter::index)
             .collect();
-        assert_eq!(places.into_iter().max(), Some(Counter::COUNT - 1));
+        assert_eq!(indices.into_iter().max(), Some(Counter::COUNT - 1));
     }
 }

@@ -1,11 +1,13 @@
-//! Counting, the only writing to the tables.
+//! Counting: the only writer of the tables.
 //!
-//! In: a packet and its direction, or what a socket hook has seen. Out: one update of the live generation for an interesting packet, none for others, and
-//! a per-CPU counter for the frame and for what was lost.
-//! The decisions held here: the generation is read once a packet, so that after a grace period nobody writes to the old one;
-//! a plain preallocated hash refuses the key that does not fit, which is counted, where an LRU would evict in silence; the
-//! increment is atomic, since `+= 1` on a shared table lost 5 to 11 % on two cores. Whose packets get a key is [`crate::admit`]'s part, and
-//! what was counted last is counted in [`crate::recent`] first.
+//! In: a packet and its direction, or what a socket hook has seen. Out: one update of the live
+//! generation for an interesting packet, none for others, and a per-CPU counter for the frame and
+//! for losses.
+//! The decisions held here: the generation is read once per packet, so that after a grace period
+//! nobody writes to the old one. A plain preallocated hash refuses a key that does not fit, which
+//! is counted; an LRU would evict one silently. The increment is atomic, since `+= 1` on a shared
+//! table lost 5 to 11 % on two cores. [`crate::admit`] decides which packets get a key, and
+//! [`crate::recent`] counts the latest keys first.
 
 use core::arch::asm;
 
@@ -13,20 +15,20 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 use recon_common::table::TABLE_ENTRIES;
-use recon_common::{Counter, Direction, Key, Loss, Memory, Packed, Packet, parse};
+use recon_common::{Counter, Direction, FlowState, Key, Loss, PackedKey, Packet, parse};
 
 use crate::admit;
-use crate::recent::Slot;
+use crate::recent::RecentSlot;
 
 /// Which of the two generations is live: 0 or 1. The agent flips it.
 #[map]
 static GENERATION: Array<u32> = Array::with_max_entries(1, 0);
 
 #[map]
-static COUNTS_0: HashMap<Packed, u64> = HashMap::with_max_entries(TABLE_ENTRIES, 0);
+static COUNTS_0: HashMap<PackedKey, u64> = HashMap::with_max_entries(TABLE_ENTRIES, 0);
 
 #[map]
-static COUNTS_1: HashMap<Packed, u64> = HashMap::with_max_entries(TABLE_ENTRIES, 0);
+static COUNTS_1: HashMap<PackedKey, u64> = HashMap::with_max_entries(TABLE_ENTRIES, 0);
 
 /// How many keys each generation has. The agent sets it to 0 when it has emptied one.
 #[map]
@@ -35,21 +37,21 @@ static KEYS: Array<u64> = Array::with_max_entries(2, 0);
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT, 0);
 
-/// Room for a key; see [`conceal`].
+/// Space for one key; see [`hide_from_verifier`].
 #[map]
-static KEY: PerCpuArray<Packed> = PerCpuArray::with_max_entries(1, 0);
+static KEY: PerCpuArray<PackedKey> = PerCpuArray::with_max_entries(1, 0);
 
-/// The generation that is written to.
+/// The generation that the programs write to.
 #[derive(Clone, Copy)]
 pub(crate) struct Live {
-    counts: &'static HashMap<Packed, u64>,
+    counts: &'static HashMap<PackedKey, u64>,
     /// 0 or 1.
     pub(crate) number: u32,
 }
 
 impl Live {
     #[inline(always)]
-    fn now() -> Self {
+    fn load() -> Self {
         match GENERATION.get(0) {
             Some(1) => Self {
                 counts: &COUNTS_1,
@@ -62,16 +64,16 @@ impl Live {
         }
     }
 
-    /// How many keys it has.
+    /// How many keys it holds.
     #[inline(always)]
-    pub(crate) fn keys(self) -> u64 {
+    pub(crate) fn key_count(self) -> u64 {
         KEYS.get(self.number).copied().unwrap_or_default()
     }
 
     /// Adds to the key's count.
     #[inline(always)]
-    fn add(self, key: &Packed, count: u64) {
-        if self.increase(key, count) {
+    fn add_count(self, key: &PackedKey, count: u64) {
+        if self.increase_existing(key, count) {
             return;
         }
         if self
@@ -81,54 +83,55 @@ impl Live {
         {
             if let Some(keys) = KEYS.get_ptr_mut(self.number) {
                 // SAFETY: a value of that map.
-                unsafe { increase(keys, 1) };
+                unsafe { atomic_add(keys, 1) };
             }
-        // Where two CPUs insert the same new key, one of them finds it there and adds to it.
-        } else if !self.increase(key, count) {
-            advance(Counter::Lost(Loss::TableFull), count);
+        // If two CPUs insert the same new key, the second one finds it and adds to it.
+        } else if !self.increase_existing(key, count) {
+            add_to_counter(Counter::Lost(Loss::TableFull), count);
         }
     }
 
     #[inline(always)]
-    fn increase(self, key: &Packed, by: u64) -> bool {
+    fn increase_existing(self, key: &PackedKey, by: u64) -> bool {
         let Some(count) = self.counts.get_ptr_mut(key) else {
             return false;
         };
         // SAFETY: a value of that map.
-        unsafe { increase(count, by) };
+        unsafe { atomic_add(count, by) };
         true
     }
 }
 
 /// Counts what `packet` shows, if anything.
 #[inline(always)]
-pub(crate) fn packet(packet: &impl Packet, memory: &impl Memory, direction: Direction) {
+pub(crate) fn count_packet(packet: &impl Packet, state: &impl FlowState, direction: Direction) {
     let frames = match direction {
         Direction::In => Counter::FramesIn,
         Direction::Out => Counter::FramesOut,
     };
-    advance(frames, 1);
+    add_to_counter(frames, 1);
     match parse(packet, direction) {
         Ok(None) => {}
-        Ok(Some((flow, sighting))) => {
-            if let Some(signal) = sighting.settle(&flow, memory) {
-                let process = match direction {
-                    Direction::Out if signal.is_outbound() => memory.sender(),
+        Ok(Some((flow, observation))) => {
+            if let Some(signal) = observation.resolve(&flow, state) {
+                let pid = match direction {
+                    Direction::Out if signal.is_outbound() => state.sender_pid(),
                     _ => 0,
                 };
-                add_recent(&Key::new(&flow, signal, process));
+                count_recent(&Key::for_flow(&flow, signal, pid));
             }
         }
-        Err(loss) => advance(Counter::Lost(loss), 1),
+        Err(loss) => add_to_counter(Counter::Lost(loss), 1),
     }
 }
 
-/// The key's words, of which the verifier knows nothing any more: it would walk what follows once for every way through the parser.
+/// The key's words without what the verifier knows of them: it would walk the rest of the program
+/// once for every path through the parser.
 #[inline(always)]
-fn conceal(key: &Key) -> Option<Packed> {
+fn hide_from_verifier(key: &Key) -> Option<PackedKey> {
     let mut place = KEY.get_ptr_mut(0)?;
-    // SAFETY: the place is this CPU's, and packet hooks run with bottom halves off. The assembly does nothing but let the compiler believe that
-    // the words may have changed.
+    // SAFETY: the value belongs to this CPU, and packet hooks run with bottom halves off. The
+    // assembly is empty; it makes the compiler believe that the words may have changed.
     unsafe {
         place.write(key.into());
         asm!("", inout("r1") place);
@@ -136,48 +139,48 @@ fn conceal(key: &Key) -> Option<Packed> {
     }
 }
 
-/// Adds one to the count of a packet's key, or of the many whose sources get no key now.
+/// Adds one to the count of a packet's key, or of the overflow key if its source gets none.
 #[inline(always)]
-fn add_recent(key: &Key) {
-    let Some(mut key) = conceal(key) else {
+fn count_recent(key: &Key) {
+    let Some(mut key) = hide_from_verifier(key) else {
         return;
     };
-    let live = Live::now();
-    let mut slot = Slot::of(&key, live.number);
-    // Who has the slot was let in before.
-    if slot.is_some_and(|slot| slot.add(&key)) {
+    let live = Live::load();
+    let mut slot = RecentSlot::find(&key, live.number);
+    // The slot's owner has already been admitted.
+    if slot.is_some_and(|slot| slot.increment_if_owner(&key)) {
         return;
     }
-    if !admit::has_key(live, &key) {
-        key = key.of_many();
-        advance(Counter::Sketched, 1);
-        slot = Slot::of(&key, live.number);
-        if slot.is_some_and(|slot| slot.add(&key)) {
+    if !admit::admit_source(live, &key) {
+        key = key.overflow_key();
+        add_to_counter(Counter::Sketched, 1);
+        slot = RecentSlot::find(&key, live.number);
+        if slot.is_some_and(|slot| slot.increment_if_owner(&key)) {
             return;
         }
     }
     match slot {
         Some(slot) => {
-            let before = slot.replace(key);
+            let before = slot.replace_owner(key);
             if before.count > 0 {
-                live.add(&before.key, before.count);
+                live.add_count(&before.key, before.count);
             }
         }
-        // A processor that was not there when the agent started.
-        None => live.add(&key, 1),
+        // A processor that was not present when the agent started.
+        None => live.add_count(&key, 1),
     }
 }
 
-/// Adds one to the count of a system call's key, or of many.
+/// Adds one to the count of a system call's key, or of the overflow key.
 #[inline(always)]
-pub(crate) fn add(key: &Key) {
-    let mut key = Packed::from(key);
-    let live = Live::now();
-    if !admit::has_key(live, &key) {
-        key = key.of_many();
-        advance(Counter::Sketched, 1);
+pub(crate) fn count_key(key: &Key) {
+    let mut key = PackedKey::from(key);
+    let live = Live::load();
+    if !admit::admit_source(live, &key) {
+        key = key.overflow_key();
+        add_to_counter(Counter::Sketched, 1);
     }
-    live.add(&key, 1);
+    live.add_count(&key, 1);
 }
 
 /// Adds to a number that other processors add to as well.
@@ -185,9 +188,9 @@ pub(crate) fn add(key: &Key) {
 /// # Safety
 /// `number` points to the value of a map: 8 bytes, aligned, that live as long as the program runs.
 #[inline(always)]
-unsafe fn increase(number: *mut u64, by: u64) {
-    // Core's atomics lack fetch_add on BPF, which has no compare-and-swap in its base instruction set.
-    // SAFETY: as the caller says.
+unsafe fn atomic_add(number: *mut u64, by: u64) {
+    // Core's atomics lack fetch_add on BPF, which has no compare-and-swap in its base instruction
+    // set. SAFETY: as the caller says.
     unsafe {
         asm!("lock *(u64 *)({number} + 0) += {by}", number = in(reg) number, by = in(reg) by);
     }
@@ -195,10 +198,11 @@ unsafe fn increase(number: *mut u64, by: u64) {
 
 /// Adds to a counter.
 #[inline(always)]
-pub(crate) fn advance(counter: Counter, by: u64) {
+pub(crate) fn add_to_counter(counter: Counter, by: u64) {
     if let Some(value) = COUNTERS.get_ptr_mut(counter.index()) {
-        // SAFETY: the value belongs to this CPU and lives as long as the program runs. Packet hooks run with bottom halves off; a socket
-        // hook that one of them interrupts can lose it one count, and counts nothing here but losses and what is sketched.
+        // SAFETY: the value belongs to this CPU and lives as long as the program runs. Packet hooks
+        // run with bottom halves off. A packet hook that interrupts a socket hook can lose it one
+        // count, but a socket hook only counts losses and sketched signals here.
         unsafe { *value += by };
     }
 }

@@ -1,16 +1,18 @@
 //! The kernel programs of recon: hook -> parse -> count.
 //!
-//! In: every frame that crosses a hook, what processes ask of sockets, the programs they execute. Out: counts in the live generation
-//! of the table, and notes of who is who: each program returns the verdict 'go on', so that recon never drops, delays or edits anything.
+//! In: every frame that crosses a hook, what processes do with sockets, the programs they execute.
+//! Out: counts in the live generation of the table, and notes about processes. Each program returns
+//! the verdict 'go on': recon never drops, delays or edits anything.
 //!
 //! - [`hook`]: a thin file per hook, the only place that touches a packet's memory
-//! - [`memory`]: what the host sent before and which sockets it has, for the packets that can't be judged alone
-//! - [`recent`]: the keys that a processor has counted last
+//! - [`flow_state`]: what the host sent before and which sockets it has, for packets that need
+//!   state
+//! - [`recent`]: the keys that a processor counted last
 //! - [`sender`]: which process sends
-//! - [`admit`]: whose packets get a key, when room is short
+//! - [`admit`]: which packets get a key when room is short
 //! - [`count`]: one map update per interesting packet
 //!
-//! What a packet means is decided in `recon-common`, by the code that the host's tests run too.
+//! `recon-common` decides what a packet means, with the code that the host's tests run too.
 #![no_std]
 #![no_main]
 // For the one instruction that core does not offer on this target, see `count`.
@@ -18,12 +20,13 @@
 
 mod admit;
 mod count;
+mod flow_state;
 mod hook;
-mod memory;
 mod recent;
 mod sender;
 
-/// The kernel object's licence: the helpers used here are open to GPL-compatible programs alone.
+/// The kernel object's licence: the helpers used here are only available to GPL-compatible
+/// programs.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
@@ -31,6 +34,6 @@ static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 #[cfg(not(test))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    // The verifier rejects a program that could come here.
+    // The verifier rejects a program that can reach this.
     loop {}
 }

@@ -1,8 +1,10 @@
-//! The keys that this processor has counted last; see [`recon_common::recent`].
+//! The keys that this processor counted last; see [`recon_common::recent`].
 //!
-//! In: a key of a packet hook. Out: one more in its slot, and the key that it takes the slot from.
-//! The decision held here: packet hooks alone use it. They run with bottom halves off, so that none interrupts another on its processor; hooks on
-//! system calls may be interrupted, and count in the table.
+//! In: a key from a packet hook. Out: its slot's count plus one, or the key that it evicts from the
+//! slot.
+//! The decision held here: only packet hooks use it. They run with bottom halves off, so none
+//! interrupts another on its processor. A hook on a system call may be interrupted, and counts in
+//! the table.
 
 use core::ptr::NonNull;
 
@@ -10,44 +12,45 @@ use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
-use recon_common::Packed;
-use recon_common::recent::{RECENT_SLOTS, Recent, first};
+use recon_common::PackedKey;
+use recon_common::recent::{RECENT_SLOTS, Recent, first_slot};
 
-use crate::memory::SEED;
+use crate::flow_state::SEED;
 
-/// The slots of both generations of every processor, in memory that the agent shares. It sets their number.
+/// The slots of both generations of every processor, in memory that the agent shares. The agent
+/// sets their number.
 #[map]
 static RECENT: Array<Recent> = Array::with_max_entries(2 * RECENT_SLOTS, BPF_F_MMAPABLE);
 
 /// A key's slot.
 #[derive(Clone, Copy)]
-pub(crate) struct Slot(NonNull<Recent>);
+pub(crate) struct RecentSlot(NonNull<Recent>);
 
-impl Slot {
+impl RecentSlot {
     /// The slot of that key in a generation.
     #[inline(always)]
-    pub(crate) fn of(key: &Packed, generation: u32) -> Option<Self> {
-        // SAFETY: it takes nothing.
+    pub(crate) fn find(key: &PackedKey, generation: u32) -> Option<Self> {
+        // SAFETY: the helper takes no argument.
         let processor = unsafe { bpf_get_smp_processor_id() };
-        let index = first(processor, generation) + key.slot(SEED.load());
+        let index = first_slot(processor, generation) + key.recent_slot(SEED.load());
         RECENT.get_ptr_mut(index).and_then(NonNull::new).map(Self)
     }
 
-    /// Adds one to the key's count, if it has the slot.
+    /// Adds one to the count if the key owns the slot.
     #[inline(always)]
-    pub(crate) fn add(self, key: &Packed) -> bool {
+    pub(crate) fn increment_if_owner(self, key: &PackedKey) -> bool {
         // SAFETY: the slot is this processor's, aligned and never freed; see above.
         let recent = unsafe { &mut *self.0.as_ptr() };
-        let is_same = recent.key.is(key);
+        let is_same = recent.key.equals(key);
         if is_same {
             recent.count += 1;
         }
         is_same
     }
 
-    /// Gives the slot to the key, with a count of one. Returns what was there.
+    /// Gives the slot to the key, with a count of one. Returns the previous contents.
     #[inline(always)]
-    pub(crate) fn replace(self, key: Packed) -> Recent {
+    pub(crate) fn replace_owner(self, key: PackedKey) -> Recent {
         // SAFETY: as above.
         unsafe { self.0.replace(Recent { key, count: 1 }) }
     }

@@ -1,8 +1,10 @@
 //! Which of this host's processes sends.
 //!
-//! In: the cookies of sockets, noted by the socket hooks in the caller's own context. Out: the process of a packet on its way out.
-//! The decision held here: the socket's note goes before the current task. Raw and packet sockets, whose sends no hook sees, send in the
-//! caller's context; a SYN that is sent again runs under whatever task is current, and without a note is nobody's.
+//! In: the cookies of sockets, recorded by the socket hooks in the caller's own context. Out: the
+//! pid behind an outgoing packet.
+//! The decision held here: the socket's record takes precedence over the current task. Raw and
+//! packet sockets, whose sends no hook sees, send in the caller's context. A retransmitted SYN runs
+//! under whatever task is current, and without a record it has no sender.
 
 use core::ffi::c_void;
 
@@ -13,63 +15,65 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
 use recon_common::process::SENDER_SLOTS;
 
-/// By socket, the low half of its cookie and the process: cookies are consecutive, so neighbours in time don't share a slot.
+/// By socket, the low half of its cookie and the pid. Cookies are consecutive, so sockets of one
+/// time do not share a slot.
 #[map]
 static SENDERS: Array<u64> = Array::with_max_entries(SENDER_SLOTS, 0);
 
-/// Whether the kernel lets TC programs ask for the current process (Linux 6.10 and later). Set by the agent before the programs are
-/// loaded; the verifier does not look at the call where it is 0.
+/// Whether TC programs may ask for the current process (Linux 6.10 and later). The agent sets it
+/// before it loads the programs; the verifier skips the call if it is 0.
 #[unsafe(no_mangle)]
 static TC_KNOWS_PROCESS: Global<u32> = Global::new(0);
 
-/// The process that runs now: the caller's, in a hook on a system call.
+/// The current pid: the caller's, in a hook on a system call.
 #[inline(always)]
-pub(crate) fn current() -> u32 {
+pub(crate) fn current_pid() -> u32 {
     (bpf_get_current_pid_tgid() >> 32) as u32
 }
 
-/// Notes that the current process sends on the socket of that cookie.
+/// Records that the current process sends on the socket with that cookie, and returns its pid.
 #[inline(always)]
-pub(crate) fn note(cookie: u64) -> u32 {
-    let process = current();
-    if let Some(slot) = SENDERS.get_ptr_mut(slot(cookie)) {
-        let sender = cookie << 32 | u64::from(process);
-        // SAFETY: the slot is 8 bytes, aligned and never freed; one that is written in one go is whole for every reader.
+pub(crate) fn record_sender(cookie: u64) -> u32 {
+    let pid = current_pid();
+    if let Some(slot) = SENDERS.get_ptr_mut(sender_slot(cookie)) {
+        let sender = cookie << 32 | u64::from(pid);
+        // SAFETY: the slot is 8 bytes, aligned and never freed; a single write of 8 bytes is whole
+        // for every reader.
         unsafe {
             // Most sockets send more than once.
-            if slot_read(slot) != sender {
+            if read_slot(slot) != sender {
                 slot.write_volatile(sender);
             }
         }
     }
-    process
+    pid
 }
 
-/// The process noted for the socket of that cookie.
+/// The pid recorded for the socket with that cookie.
 #[inline(always)]
-pub(crate) fn noted(cookie: u64) -> Option<u32> {
+pub(crate) fn recorded_sender(cookie: u64) -> Option<u32> {
     // SAFETY: as above.
-    let sender = unsafe { slot_read(SENDERS.get_ptr(slot(cookie))?) };
+    let sender = unsafe { read_slot(SENDERS.get_ptr(sender_slot(cookie))?) };
     (sender >> 32 == cookie & u64::from(u32::MAX) && sender != 0).then_some(sender as u32)
 }
 
-/// The process that sends the skb of a TC program, 0 where it is not known.
+/// The pid that sends the skb of a TC program, 0 if unknown.
 #[inline(always)]
-pub(crate) fn of_packet(skb: *mut c_void) -> u32 {
+pub(crate) fn packet_sender(skb: *mut c_void) -> u32 {
     // SAFETY: the context is the program's own.
     let cookie = unsafe { bpf_get_socket_cookie(skb) };
-    match noted(cookie) {
-        Some(process) => process,
-        None if TC_KNOWS_PROCESS.load() != 0 && !is_sent_again(skb) => current(),
+    match recorded_sender(cookie) {
+        Some(pid) => pid,
+        None if TC_KNOWS_PROCESS.load() != 0 && !is_retransmission(skb) => current_pid(),
         None => 0,
     }
 }
 
-/// Whether the skb is of a TCP socket that has sent something again.
+/// Whether the skb belongs to a TCP socket that has retransmitted something.
 #[inline(always)]
-fn is_sent_again(skb: *mut c_void) -> bool {
-    // SAFETY: the context is the program's own. The socket, where there is one, outlives the program's run, and what the helper returns is
-    // read only where it is one of TCP.
+fn is_retransmission(skb: *mut c_void) -> bool {
+    // SAFETY: the context is the program's own. The socket, if there is one, outlives the program's
+    // run, and the helper's result is only read if the socket is TCP's.
     unsafe {
         let socket = (*skb.cast::<__sk_buff>()).__bindgen_anon_2.sk;
         if socket.is_null() {
@@ -81,14 +85,14 @@ fn is_sent_again(skb: *mut c_void) -> bool {
 }
 
 #[inline(always)]
-fn slot(cookie: u64) -> u32 {
+fn sender_slot(cookie: u64) -> u32 {
     cookie as u32 & (SENDER_SLOTS - 1)
 }
 
 /// # Safety
 /// `slot` points to a value of the map.
 #[inline(always)]
-unsafe fn slot_read(slot: *const u64) -> u64 {
+unsafe fn read_slot(slot: *const u64) -> u64 {
     // SAFETY: as the caller says.
     unsafe { slot.read_volatile() }
 }

@@ -1,8 +1,9 @@
 //! Sinks: lines to stdout or to a file.
 //!
-//! In: lines, one or many at a time. Out: bytes, in order. The decision held here: the agent never waits for its reader. Lines go through a
-//! bounded queue to a thread of their own; when the reader is slow and the queue full, or the disk is full, a line is dropped and counted.
-//! A reader that has gone (`| head -1`) ends the agent, cleanly.
+//! In: lines, one or many at a time. Out: bytes, in order.
+//! The decision held here: the agent never waits for its reader. Lines go through a bounded queue
+//! to a thread. When the reader is slow and the queue is full, or the disk is full, a line is
+//! dropped and counted. A closed reader (`| head -1`) ends the agent cleanly.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -15,101 +16,102 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// Alerts that wait for a slow reader: about 1 KB each.
+/// Alerts that may wait for a slow reader: about 1 KB each.
 const ALERTS: usize = 4096;
-/// How long the end of the agent waits for the reader to take what is queued.
+/// How long the agent's end waits for the reader to take the queued lines.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 
 /// What became of the lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Written {
-    /// Lines that the reader's side took.
+    /// Lines that were written.
     pub written: u64,
-    /// Lines dropped: a full queue, a failed write, or a reader that has gone.
+    /// Lines that were dropped: a full queue, a failed write, or a closed reader.
     pub dropped: u64,
 }
 
-/// What a sink writes, and where to: for its messages.
+/// What a sink writes and where to, for its messages.
 #[derive(Clone, Debug)]
-struct Label {
+struct SinkLabel {
     place: String,
     what: &'static str,
 }
 
-/// Whole lines that are written at once.
+/// Whole lines that are written together.
 #[derive(Debug)]
-struct Batch {
+struct LineBatch {
     bytes: Vec<u8>,
     lines: u64,
-    counted: Arc<Counted>,
+    counters: Arc<LineCounters>,
 }
 
-/// What the thread has done with lines of one kind.
+/// What the thread has done with the lines of one queue.
 #[derive(Debug, Default)]
-struct Counted {
+struct LineCounters {
     written: AtomicU64,
     failed: AtomicU64,
 }
 
-/// A queue to the thread that writes.
+/// The queue to the thread that writes.
 #[derive(Debug)]
 pub struct Sink {
-    label: Label,
-    own: Beside,
+    label: SinkLabel,
+    own: LineQueue,
     ended: Receiver<()>,
     closed: Arc<AtomicBool>,
-    /// A handle to the same file, to ask whether its reader has gone.
+    /// A handle to the same file, to ask whether its reader has closed it.
     file: File,
 }
 
-/// Lines of another kind that go the same way.
+/// A queue to the same thread, whose lines are counted separately.
 #[derive(Debug)]
-pub struct Beside {
-    batches: SyncSender<Batch>,
-    counted: Arc<Counted>,
+pub(crate) struct LineQueue {
+    batches: SyncSender<LineBatch>,
+    counters: Arc<LineCounters>,
     sent: u64,
     refused: u64,
 }
 
-impl Beside {
-    fn new(batches: SyncSender<Batch>) -> Self {
+impl LineQueue {
+    fn new(batches: SyncSender<LineBatch>) -> Self {
         Self {
             batches,
-            counted: Arc::default(),
+            counters: Arc::default(),
             sent: 0,
             refused: 0,
         }
     }
 
     /// Queues that many lines, or counts them as dropped.
-    pub fn write_lines(&mut self, bytes: Vec<u8>, lines: u64) {
-        let counted = Arc::clone(&self.counted);
-        match self.batches.try_send(Batch {
+    pub(crate) fn write_lines(&mut self, bytes: Vec<u8>, lines: u64) {
+        let counters = Arc::clone(&self.counters);
+        match self.batches.try_send(LineBatch {
             bytes,
             lines,
-            counted,
+            counters,
         }) {
             Ok(()) => self.sent += lines,
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.refused += lines,
         }
     }
 
-    /// Ends these lines. What has become of them is known once the sink is finished, by the function that this returns.
-    pub fn end(self) -> impl FnOnce() -> Written {
+    /// Closes the queue. The returned function says what became of its lines once the sink is
+    /// finished.
+    pub(crate) fn close(self) -> impl FnOnce() -> Written {
         let Self {
             batches,
-            counted,
+            counters,
             sent,
             refused,
         } = self;
         drop(batches);
-        move || Written::of(&counted, sent, refused)
+        move || Written::from_counters(&counters, sent, refused)
     }
 }
 
 impl Written {
-    fn of(counted: &Counted, sent: u64, refused: u64) -> Self {
-        let written = counted.written.load(Ordering::Relaxed);
+    fn from_counters(counters: &LineCounters, sent: u64, refused: u64) -> Self {
+        let written = counters.written.load(Ordering::Relaxed);
         Self {
             written,
             dropped: refused + sent - written,
@@ -118,20 +120,26 @@ impl Written {
 }
 
 impl Sink {
-    /// A sink that writes alerts to `file`, stdout but for tests.
+    /// A sink that writes alerts to `file`: stdout, except in tests.
     ///
     /// # Errors
-    /// What the system says when the descriptor can't be duplicated or the thread not started.
+    /// What the system says if the descriptor can't be duplicated or the thread can't be started.
     pub fn new(file: impl AsFd) -> io::Result<Self> {
-        Self::of(file, "stdout", "alerts", ALERTS)
+        Self::named(file, "stdout", "alerts", ALERTS)
     }
 
-    /// A sink that writes to `file`, and calls it `place` and its lines `what`. Up to `queue` batches wait.
+    /// A sink that writes to `file`, and calls it `place` and its lines `what` in messages. Up to
+    /// `queue` batches wait.
     ///
     /// # Errors
     /// As for [`Sink::new`].
-    pub fn of(file: impl AsFd, place: &str, what: &'static str, queue: usize) -> io::Result<Self> {
-        let label = Label {
+    pub(crate) fn named(
+        file: impl AsFd,
+        place: &str,
+        what: &'static str,
+        queue: usize,
+    ) -> io::Result<Self> {
+        let label = SinkLabel {
             place: place.to_owned(),
             what,
         };
@@ -146,22 +154,22 @@ impl Sink {
             .spawn(move || {
                 let (closed, label) = theirs;
                 write_all(&queue, writer, &closed, &label);
-                // Nobody waits any more if this fails.
+                // If this fails, nobody waits any more.
                 let _ = end.send(());
             })?;
         Ok(Self {
             label,
-            own: Beside::new(batches),
+            own: LineQueue::new(batches),
             ended,
             closed,
             file,
         })
     }
 
-    /// A way for lines of another kind, which are counted apart.
+    /// A queue to the same file, whose lines are counted separately.
     #[must_use]
-    pub fn beside(&self) -> Beside {
-        Beside::new(self.own.batches.clone())
+    pub(crate) fn another_queue(&self) -> LineQueue {
+        LineQueue::new(self.own.batches.clone())
     }
 
     /// Queues a line, or counts it as dropped.
@@ -169,9 +177,10 @@ impl Sink {
         self.own.write_lines(line, 1);
     }
 
-    /// Whether the reader has gone: a write has failed for it, or the pipe says so.
+    /// Whether the reader has closed its end: a write has failed for that reason, or the pipe says
+    /// so.
     #[must_use]
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         let mut ask = [PollFd::new(self.file.as_fd(), PollFlags::empty())];
         let gone = match poll(&mut ask, PollTimeout::ZERO) {
             Ok(_) => ask[0]
@@ -182,72 +191,70 @@ impl Sink {
         gone || self.closed.load(Ordering::Relaxed)
     }
 
-    /// Waits, not for ever, until the queue is written.
+    /// Waits until the queue is written, but not forever.
     #[must_use]
     pub fn finish(self) -> Written {
-        let Label { place, what } = &self.label;
-        let written = self.own.end();
+        let SinkLabel { place, what } = &self.label;
+        let written = self.own.close();
         if self.ended.recv_timeout(LAST_WAIT) == Err(RecvTimeoutError::Timeout) {
-            log::warn!(
-                "{place}: its reader does not read; {what} that were waiting for it are dropped"
-            );
+            log::warn!("{place}: the reader does not read; queued {what} are dropped");
         }
         written()
     }
 }
 
-/// The thread: writes lines until the agent ends or the reader has gone.
-fn write_all(queue: &Receiver<Batch>, mut file: File, closed: &AtomicBool, label: &Label) {
-    let mut complaints = Complaints::default();
+/// The thread: writes lines until the agent ends or the reader has closed its end.
+fn write_all(queue: &Receiver<LineBatch>, mut file: File, closed: &AtomicBool, label: &SinkLabel) {
+    let mut errors = ErrorLog::default();
     let mut torn = false;
     for batch in queue {
-        let Batch {
+        let LineBatch {
             bytes,
             lines,
-            counted,
+            counters,
         } = batch;
-        // The rest of a line that was cut off must not swallow the next one.
+        // The rest of a truncated line must not swallow the next one.
         if torn && write_whole(&mut file, b"\n").is_err() {
-            counted.failed.fetch_add(lines, Ordering::Relaxed);
+            counters.failed.fetch_add(lines, Ordering::Relaxed);
             continue;
         }
         torn = false;
         match write_whole(&mut file, &bytes) {
             Ok(()) => {
-                counted.written.fetch_add(lines, Ordering::Relaxed);
+                counters.written.fetch_add(lines, Ordering::Relaxed);
             }
-            Err(Failed { error, .. }) if error.kind() == ErrorKind::BrokenPipe => {
+            Err(WriteFailure { error, .. }) if error.kind() == ErrorKind::BrokenPipe => {
                 closed.store(true, Ordering::Relaxed);
                 return;
             }
-            Err(Failed { error, after }) => {
+            Err(WriteFailure { error, after }) => {
                 torn = after > 0;
-                let failed = counted.failed.fetch_add(lines, Ordering::Relaxed) + lines;
-                complaints.say(label, &error, failed);
+                let failed = counters.failed.fetch_add(lines, Ordering::Relaxed) + lines;
+                errors.report(label, &error, failed);
             }
         }
     }
 }
 
-struct Failed {
+struct WriteFailure {
     error: io::Error,
-    /// Bytes that were written before.
+    /// Bytes that were written before the failure.
     after: usize,
 }
 
-fn write_whole(file: &mut File, bytes: &[u8]) -> Result<(), Failed> {
+fn write_whole(file: &mut File, bytes: &[u8]) -> Result<(), WriteFailure> {
     let mut after = 0;
     while after < bytes.len() {
         match file.write(&bytes[after..]) {
             Ok(0) => {
                 let error = ErrorKind::WriteZero.into();
-                return Err(Failed { error, after });
+                return Err(WriteFailure { error, after });
             }
             Ok(count) => after += count,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // Somebody has made the descriptor non-blocking.
+            // Another process has made the descriptor non-blocking.
             Err(error) if error.kind() == ErrorKind::WouldBlock => wait_writable(file),
-            Err(error) => return Err(Failed { error, after }),
+            Err(error) => return Err(WriteFailure { error, after }),
         }
     }
     Ok(())
@@ -256,18 +263,18 @@ fn write_whole(file: &mut File, bytes: &[u8]) -> Result<(), Failed> {
 fn wait_writable(file: &File) {
     const TURN: u16 = 100;
     let mut ask = [PollFd::new(file.as_fd(), PollFlags::POLLOUT)];
-    // Whatever it says, the next write finds out.
+    // The next write finds out whether it can go on.
     let _ = poll(&mut ask, TURN);
 }
 
-/// Says that writing fails, but not for every line.
+/// Logs that writing fails, but not for every line.
 #[derive(Default)]
-struct Complaints {
+struct ErrorLog {
     last: Option<Instant>,
 }
 
-impl Complaints {
-    fn say(&mut self, Label { place, what }: &Label, error: &io::Error, failed: u64) {
+impl ErrorLog {
+    fn report(&mut self, SinkLabel { place, what }: &SinkLabel, error: &io::Error, failed: u64) {
         const PAUSE: Duration = Duration::from_secs(60);
         if self.last.is_none_or(|last| last.elapsed() >= PAUSE) {
             self.last = Some(Instant::now());
@@ -305,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_has_gone_closes_the_sink() {
+    fn a_closed_reader_closes_the_sink() {
         let (reader, writer) = io::pipe().expect("a pipe");
         let mut sink = Sink::new(&writer).expect("a sink");
         drop(reader);
@@ -338,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_does_not_read_is_not_waited_for() {
+    fn a_slow_reader_is_not_waited_for() {
         let (_reader, writer) = io::pipe().expect("a pipe");
         let mut sink = Sink::new(&writer).expect("a sink");
         // More than a pipe (64 KiB) and the queue hold.

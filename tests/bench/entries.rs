@@ -45,7 +45,7 @@ impl Bench {
         let [first, second] = GENERATIONS;
         let generations = [open(hooks.ebpf(), first)?, open(hooks.ebpf(), second)?];
         Ok(Self {
-            drain: Drain::new(hooks.ebpf(), Grace::detect())?,
+            drain: Drain::open(hooks.ebpf(), Grace::detect())?,
             generations,
             polls: 0,
         })
@@ -108,7 +108,7 @@ fn words(key: &Key) -> Words {
     let [e, f, g, h] = key.local.words();
     let [high, low] = key.port.to_ne_bytes();
     let last = u32::from_ne_bytes([high, low, key.signal, key.reserved]);
-    [a, b, c, d, e, f, g, h, key.process, last]
+    [a, b, c, d, e, f, g, h, key.pid, last]
 }
 
 /// Reads all entries, one by one.

@@ -15,7 +15,7 @@ pub(crate) fn key(source: u32) -> Key {
     Key {
         remote: Address::from_v4_word((FIRST_SOURCE + source).to_be()),
         local: LOCAL,
-        process: 0,
+        pid: 0,
         port: SERVICE,
         signal: Signal::Syn as u8,
         reserved: 0,

@@ -115,7 +115,7 @@ fn main() -> Result<()> {
     for case in cases()? {
         let mut hooks = Hooks::load(TABLE_ENTRIES)?;
         // Its maps must outlive the runs.
-        let mut drain = Drain::new(hooks.ebpf(), Grace::detect())?;
+        let mut drain = Drain::open(hooks.ebpf(), Grace::detect())?;
         let program = descriptor(&mut hooks, case.program)?;
         let baseline = baselines.iter().find(|(name, _)| *name == case.program);
         let baseline = baseline.context("a baseline")?.1.as_raw_fd();

@@ -1,7 +1,7 @@
-//! What is attached to an interface and to a cgroup, asked of the kernel and not of the agent.
+//! What is attached to an interface and to a cgroup, as the kernel reports it, not the agent.
 //!
-//! In: a lab. Out: names of the hooks that hold programs. bpftool before 7.3 does not know TCX, so the question is put by bpf(2); of clsact tc
-//! knows.
+//! In: a lab. Out: names of the hooks that hold programs. bpftool before 7.3 does not know TCX, so
+//! bpf(2) answers for TCX and tc for clsact.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -17,10 +17,10 @@ use crate::kernel::{self, Linux};
 use crate::lab::{HOST_LINK, Lab};
 use crate::process::run;
 
-/// The hooks of the host's end of the pair on which programs are.
+/// The hooks with programs on the host's end of the pair.
 ///
 /// # Errors
-/// When the kernel does not answer.
+/// If the kernel does not answer.
 pub fn attached(lab: &Lab) -> Result<Vec<&'static str>> {
     let mut hooks = Vec::new();
     if lab.link(lab.host(), HOST_LINK)?.get("xdp").is_some() {
@@ -46,7 +46,7 @@ pub fn attached(lab: &Lab) -> Result<Vec<&'static str>> {
     })
 }
 
-/// Whether clsact has a filter for what goes in that direction. Where it is not there at all, nothing is under it.
+/// Whether clsact has a filter in that direction. Without the qdisc there is none.
 fn has_filter(lab: &Lab, direction: &str) -> Result<bool> {
     let mut command = Command::new("tc");
     command.args(["filter", "show", "dev", HOST_LINK, direction]);
@@ -54,10 +54,10 @@ fn has_filter(lab: &Lab, direction: &str) -> Result<bool> {
     Ok(output.contains("filter"))
 }
 
-/// The hooks of the host's cgroup on which programs are.
+/// The hooks with programs on the host's cgroup.
 ///
 /// # Errors
-/// When the kernel does not answer.
+/// If the kernel does not answer.
 pub fn attached_to_cgroup(lab: &Lab) -> Result<Vec<&'static str>> {
     let cgroup = lab.host().cgroup().context("the host has a cgroup")?;
     let folder = File::open(cgroup.path())?;
@@ -83,7 +83,7 @@ const CGROUP: [(&str, u32); 5] = [
 /// `BPF_TCX_INGRESS` and `BPF_TCX_EGRESS` of enum bpf_attach_type, linux/bpf.h.
 const TCX: [(&str, u32); 2] = [("tcx ingress", 46), ("tcx egress", 47)];
 
-/// Those of clsact, and what tc calls them.
+/// The hooks of clsact, and tc's names for them.
 const CLSACT: [(&str, &str); 2] = [("clsact ingress", "ingress"), ("clsact egress", "egress")];
 
 /// The `query` member of union bpf_attr, linux/bpf.h, up to the last field that is used here.
@@ -104,7 +104,7 @@ struct Query {
     revision: u64,
 }
 
-/// How many programs a hook of an interface or a cgroup has.
+/// Number of programs on a hook of an interface or a cgroup.
 fn count_programs(target: u32, attach_type: u32) -> Result<u32> {
     /// `BPF_PROG_QUERY` of enum bpf_cmd, linux/bpf.h.
     const PROGRAM_QUERY: libc::c_int = 16;
@@ -113,7 +113,8 @@ fn count_programs(target: u32, attach_type: u32) -> Result<u32> {
         attach_type,
         ..Query::default()
     };
-    // SAFETY: the attributes are as long as is said and outlive the call; without a buffer the kernel writes the count alone.
+    // SAFETY: the attributes have the size that is passed and outlive the call; without a buffer
+    // the kernel only writes the count.
     let result = unsafe {
         libc::syscall(
             libc::SYS_bpf,

@@ -1,51 +1,51 @@
-//! Which kernel runs, and which is the first that can do something.
+//! Which kernel runs, and the first kernel with a feature.
 //!
-//! In: /proc. Out: a [`Linux`], to compare. The decision held here: what an older kernel can't do is tested there as well, to be as
-//! it is said to be; no row is left out for its kernel's age.
+//! In: /proc. Out: a [`Linux`], to compare.
+//! The decision held here: tests run on older kernels too and expect there what the documentation
+//! says of them; no row is skipped for a kernel's age.
 
 use std::fmt;
 use std::fs;
 
 use anyhow::{Context, Result};
 
-/// A version of Linux, by its first two numbers.
+/// A version of Linux: its first two numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Linux(pub u32, pub u32);
 
-/// TC programs attach by links of their own; before, as filters of clsact.
+/// TC programs attach by links; on older kernels, as filters of clsact.
 pub const TCX: Linux = Linux(6, 6);
-/// TC programs may ask which process is current, as whose raw and packet sockets send.
+/// TC programs may ask for the current process, which sends on raw and packet sockets.
 pub const RAW_SENDERS: Linux = Linux(6, 10);
 
-/// The verifier's limits: instructions that it processes, bytes of stack (`BPF_COMPLEXITY_LIMIT_INSNS` of linux/bpf.h, `MAX_BPF_STACK` of
-/// linux/filter.h).
+/// The verifier's limit of processed instructions (`BPF_COMPLEXITY_LIMIT_INSNS` of linux/bpf.h).
 pub const MOST_INSTRUCTIONS: u64 = 1_000_000;
-/// The second of them.
+/// The verifier's limit of stack, in bytes (`MAX_BPF_STACK` of linux/filter.h).
 pub const MOST_STACK: u64 = 512;
 
 impl Linux {
-    /// The one that runs.
+    /// The running kernel.
     ///
     /// # Errors
-    /// When it gives itself another name than one such as `6.1.0-56-cloud-amd64`.
+    /// If its name is not one such as `6.1.0-56-cloud-amd64`.
     pub fn running() -> Result<Self> {
         let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-        Self::of_release(&release).context(release)
+        Self::parse_release(&release).context(release)
     }
 
-    fn of_release(release: &str) -> Option<Self> {
+    fn parse_release(release: &str) -> Option<Self> {
         let mut numbers = release.split(|c: char| !c.is_ascii_digit());
         let mut next = || numbers.next()?.parse().ok();
         Some(Self(next()?, next()?))
     }
 }
 
-/// Whether this machine's processor is a program, twenty times as slow as a real one.
+/// Whether this machine's processor is emulated in software, twenty times slower than a real one.
 ///
 /// # Errors
 /// Without /proc.
 pub fn is_emulated() -> Result<bool> {
-    /// What qemu calls the processors that it emulates.
+    /// qemu's names of the processors that it emulates.
     const EMULATED: &str = "QEMU TCG CPU";
     const QEMU_DEFAULT: &str = "QEMU Virtual CPU";
     let processors = fs::read_to_string("/proc/cpuinfo")?;
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn releases_are_read_and_in_order() {
+    fn releases_are_parsed_and_ordered() {
         for (release, expected) in [
             ("6.1.0-56-cloud-amd64", Some(Linux(6, 1))),
             ("6.12.95+deb12-cloud-amd64", Some(Linux(6, 12))),
@@ -71,7 +71,7 @@ mod tests {
             ("7", None),
             ("", None),
         ] {
-            assert_eq!(Linux::of_release(release), expected, "{release}");
+            assert_eq!(Linux::parse_release(release), expected, "{release}");
         }
         assert!(Linux(6, 6) < RAW_SENDERS && RAW_SENDERS < Linux(7, 0));
     }

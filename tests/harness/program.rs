@@ -1,7 +1,8 @@
 //! The files of real programs: where one is, and copies of it under other names.
 //!
-//! The decision held here: a copy is made by a process of its own. Were this one to write it, a child that another thread starts meanwhile
-//! would hold the file open for writing for a moment, and nobody could execute it.
+//! The decision held here: another process makes a copy. If this process wrote it, a child that
+//! another thread starts meanwhile would hold the file open for writing for a moment, and nobody
+//! could execute it.
 
 use std::env;
 use std::fs::Permissions;
@@ -12,18 +13,18 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
-/// Debian's interpreter, whatever else the machine has.
+/// Debian's interpreter, also if the machine has others.
 pub const PYTHON: &str = "/usr/bin/python3";
 
-/// OpenBSD's netcat, by the name that no other has.
+/// OpenBSD's netcat, by the name that only it has.
 pub const NETCAT: &str = "nc.openbsd";
 
-/// The file that a program's name stands for, behind all links: what the kernel says of its processes.
+/// The file behind a program's name and all links: what the kernel reports for its processes.
 ///
 /// # Errors
-/// When it is not installed.
+/// If it is not installed.
 pub fn locate(name: &str) -> Result<PathBuf> {
-    /// Where Debian has root's programs: not on every user's PATH.
+    /// Where Debian has root's programs, which is not on every user's PATH.
     const SBIN: &str = "/usr/sbin";
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path)
@@ -38,7 +39,7 @@ pub fn locate(name: &str) -> Result<PathBuf> {
 /// A temporary folder that all users may enter.
 ///
 /// # Errors
-/// When there is no room for one.
+/// If it can't be created.
 pub fn open_folder() -> Result<TempDir> {
     const FOR_ALL: u32 = 0o755;
     let permissions = Permissions::from_mode(FOR_ALL);
@@ -58,11 +59,11 @@ impl Renamed {
     /// A copy of `program`, which [`locate`] finds, in an [`open_folder`].
     ///
     /// # Errors
-    /// When it is not installed, or can't be copied.
+    /// If it is not installed or can't be copied.
     pub fn copy(program: &str, name: &str) -> Result<Self> {
         let original = locate(program)?;
         let folder = open_folder()?;
-        // What the kernel calls it.
+        // The path that the kernel reports.
         let path = folder.path().canonicalize()?.join(name);
         let status = Command::new("cp").arg(&original).arg(&path).status()?;
         ensure!(status.success(), "cp {}: {status}", original.display());
@@ -75,7 +76,7 @@ impl Renamed {
         &self.path
     }
 
-    /// The folder that it is alone in.
+    /// The folder that contains only the copy.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()

@@ -1,8 +1,9 @@
-//! Exactness: what was drained, of sources with keys and of those without, plus what was counted as lost is what was sent, whatever the agent does meanwhile.
+//! Exactness: what was drained, with and without keys of the sources' own, plus what was counted as
+//! lost is what was sent, whatever the agent does meanwhile.
 //!
-//! Two threads run the XDP program on the same 50,000 keys, 200,000 times in all, while this one drains every 50 ms: both
-//! insert the same new keys, add to the same counts and cross every change of generation. Test runs and no wire, so that
-//! nothing but recon can lose a frame.
+//! Two threads run the XDP program on the same 50,000 keys, 200,000 times in all, while this one
+//! drains every 50 ms: both insert the same new keys, add to the same counts and cross every change
+//! of generation. These are test runs without a wire, so only recon can lose a frame.
 
 use std::collections::HashMap;
 use std::thread;
@@ -89,7 +90,8 @@ fn flood(entries: u32, grace: Grace) -> Result<Drained> {
     Ok((total, rows))
 }
 
-/// One thread's share. Frame by frame, since the kernel waits for a grace period before it repeats one.
+/// One thread's share. Frame by frame, since the kernel waits for a grace period before it repeats
+/// a frame.
 fn send(program: &Program, frames: &[Vec<u8>]) -> Result<()> {
     for _ in 0..ROUNDS {
         for frame in frames {

@@ -1,28 +1,30 @@
-//! Inbound frames: what a scanner sends, what a peer sends, and what is broken.
+//! Inbound frames: what a scanner sends, what a peer sends, and broken frames.
 
 use anyhow::Result;
 use etherparse::TcpHeader;
+use recon_common::protocol::ethertype::{VLAN, VLAN_OUTER};
+use recon_common::protocol::ip_protocol::{self, DESTINATION, FRAGMENT, HOP_BY_HOP, ROUTING};
+use recon_common::protocol::tcp_flag::{ACK, CWR, ECE, FIN, PSH, RST, SYN, URG};
+use recon_common::protocol::{ETHERNET_HEADER, IPV4_HEADER, icmp, port};
 use recon_common::{Direction, Loss, Signal};
 use recon_tests::frame::{Path, data, segment, syn};
 
 use crate::Counted::{self, As, Lost, Nothing};
 use crate::mangle::{
-    first_fragment, later_fragment, padded, tagged, with, with_extensions, with_options,
+    first_fragment, later_fragment, padded, tagged, with_byte, with_extensions, with_options,
 };
 use crate::outbound::{dns_query, dns_reply};
 use crate::{Row, outbound};
 
 const PORT: u16 = 8080;
 
-const VLAN: u16 = 0x8100;
-const VLAN_OUTER: u16 = 0x88a8;
-
 /// Offsets into an untagged frame.
-const IP: usize = 14;
-const TCP_V4: usize = IP + 20;
+const IP: usize = ETHERNET_HEADER;
+const TCP_V4: usize = IP + IPV4_HEADER;
 const TCP_FLAGS: usize = 13;
 
-/// Extension headers without their first byte, the next header: 8 bytes of padding, and a fragment header.
+/// Extension headers without their first byte, the next header: 8 bytes of padding, and a fragment
+/// header.
 const PADDING: &[u8] = &[0, 1, 4, 0, 0, 0, 0];
 const FIRST_FRAGMENT: &[u8] = &[0, 0, 1, 0, 0, 0, 9];
 const LATER_FRAGMENT: &[u8] = &[0, 0, 8, 0, 0, 0, 9];
@@ -30,11 +32,6 @@ const LATER_FRAGMENT: &[u8] = &[0, 0, 8, 0, 0, 0, 9];
 const AUTHENTICATION: &[u8] = &[
     4, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 ];
-const HOP_BY_HOP: u8 = 0;
-const ROUTING: u8 = 43;
-const FRAGMENT: u8 = 44;
-const AUTHENTICATED: u8 = 51;
-const DESTINATION: u8 = 60;
 
 pub(crate) fn rows() -> Result<Vec<Row>> {
     let mut rows = segments()?;
@@ -62,8 +59,8 @@ fn v6() -> Path {
 }
 
 /// A segment to [`PORT`] with these flag bits.
-fn flags(bits: u8) -> Result<Vec<u8>> {
-    Ok(with(
+fn segment_with_flags(bits: u8) -> Result<Vec<u8>> {
+    Ok(with_byte(
         &v4().tcp(segment([40_000, PORT]), &[])?,
         TCP_V4 + TCP_FLAGS,
         bits,
@@ -71,14 +68,6 @@ fn flags(bits: u8) -> Result<Vec<u8>> {
 }
 
 fn segments() -> Result<Vec<Row>> {
-    const FIN: u8 = 1;
-    const SYN: u8 = 2;
-    const RST: u8 = 4;
-    const PSH: u8 = 8;
-    const ACK: u8 = 16;
-    const URG: u8 = 32;
-    const ECE: u8 = 64;
-    const CWR: u8 = 128;
     let table = [
         ("SYN", SYN, As(Signal::Syn, PORT)),
         ("ECN SYN", SYN | ECE | CWR, As(Signal::Syn, PORT)),
@@ -107,43 +96,47 @@ fn segments() -> Result<Vec<Row>> {
     ];
     table
         .into_iter()
-        .map(|(name, bits, counted)| Ok(row(name, flags(bits)?, counted)))
+        .map(|(name, bits, counted)| Ok(row(name, segment_with_flags(bits)?, counted)))
         .collect()
 }
 
 fn other_protocols() -> Result<Vec<Row>> {
     let query = dns_query();
     let stream = [&(query.len() as u16).to_be_bytes()[..], &query].concat();
-    let with_timestamps = TcpHeader { ..data(80) };
+    let with_timestamps = TcpHeader { ..data(port::HTTP) };
     let mut long_header = with_timestamps;
     long_header.set_options_raw(&[1; 12])?;
     let fin = TcpHeader {
         fin: true,
         psh: false,
-        ..data(80)
+        ..data(port::HTTP)
     };
     Ok(vec![
         row(
             "GET",
-            v4().tcp(data(80), b"GET / HTTP/1.1\r\n")?,
-            As(Signal::HttpGet, 80),
+            v4().tcp(data(port::HTTP), b"GET / HTTP/1.1\r\n")?,
+            As(Signal::HttpGet, port::HTTP),
         ),
         row(
             "GET behind TCP options",
             v4().tcp(long_header, b"GET / HTTP/1.1\r\n")?,
-            As(Signal::HttpGet, 80),
+            As(Signal::HttpGet, port::HTTP),
         ),
         row(
             "GET over IPv6",
-            v6().tcp(data(80), b"GET / HTTP/1.1\r\n")?,
-            As(Signal::HttpGet, 80),
+            v6().tcp(data(port::HTTP), b"GET / HTTP/1.1\r\n")?,
+            As(Signal::HttpGet, port::HTTP),
         ),
         row(
             "GET with FIN",
             v4().tcp(fin, b"GET / HTTP/1.1\r\n")?,
-            As(Signal::HttpGet, 80),
+            As(Signal::HttpGet, port::HTTP),
         ),
-        row("POST", v4().tcp(data(80), b"POST / HTTP/1.1\r\n")?, Nothing),
+        row(
+            "POST",
+            v4().tcp(data(port::HTTP), b"POST / HTTP/1.1\r\n")?,
+            Nothing,
+        ),
         row(
             "GET on another port",
             v4().tcp(data(PORT), b"GET / HTTP/1.1\r\n")?,
@@ -151,17 +144,17 @@ fn other_protocols() -> Result<Vec<Row>> {
         ),
         row(
             "a word that starts like GET",
-            v4().tcp(data(80), b"GETTER")?,
+            v4().tcp(data(port::HTTP), b"GETTER")?,
             Nothing,
         ),
         row(
             "three bytes of GET",
-            padded(v4().tcp(data(80), b"GET")?),
+            padded(v4().tcp(data(port::HTTP), b"GET")?),
             Nothing,
         ),
         row(
             "ACK to port 80 in a padded frame",
-            padded(v4().tcp(data(80), &[])?),
+            padded(v4().tcp(data(port::HTTP), &[])?),
             Nothing,
         ),
         row(
@@ -181,48 +174,48 @@ fn other_protocols() -> Result<Vec<Row>> {
         ),
         row(
             "DNS query",
-            v4().udp([40_000, 53], &query)?,
-            As(Signal::DnsQueryUdp, 53),
+            v4().udp([40_000, port::DNS], &query)?,
+            As(Signal::DnsQueryUdp, port::DNS),
         ),
         row(
             "DNS query over IPv6",
-            v6().udp([40_000, 53], &query)?,
-            As(Signal::DnsQueryUdp, 53),
+            v6().udp([40_000, port::DNS], &query)?,
+            As(Signal::DnsQueryUdp, port::DNS),
         ),
         row(
             "DNS reply to port 53",
-            v4().udp([53, 53], &dns_reply())?,
-            As(Signal::Datagram, 53),
+            v4().udp([port::DNS, port::DNS], &dns_reply())?,
+            As(Signal::Datagram, port::DNS),
         ),
         row(
             "no DNS on port 53",
-            v4().udp([40_000, 53], b"hello")?,
-            As(Signal::Datagram, 53),
+            v4().udp([40_000, port::DNS], b"hello")?,
+            As(Signal::Datagram, port::DNS),
         ),
         row(
             "DNS query over TCP",
-            v4().tcp(data(53), &stream)?,
-            As(Signal::DnsQueryTcp, 53),
+            v4().tcp(data(port::DNS), &stream)?,
+            As(Signal::DnsQueryTcp, port::DNS),
         ),
         row(
             "half a DNS query over TCP",
-            v4().tcp(data(53), &stream[..9])?,
+            v4().tcp(data(port::DNS), &stream[..9])?,
             Nothing,
         ),
         row("ping", v4().echo(1)?, As(Signal::EchoRequest, 0)),
         row("ping over IPv6", v6().echo(1)?, As(Signal::EchoRequest, 0)),
-        row("echo reply", with(&v4().echo(1)?, TCP_V4, 0), Nothing),
+        row("echo reply", with_byte(&v4().echo(1)?, TCP_V4, 0), Nothing),
         row(
             "ICMP error, backscatter",
-            v4().icmp_error([3, 3], &[0; 28])?,
+            v4().icmp_error([icmp::UNREACHABLE, icmp::PORT_UNREACHABLE], &[0; 28])?,
             Nothing,
         ),
-        row("GRE", with(&v4().echo(1)?, IP + 9, 47), Nothing),
-        row("ARP", with(&v4().echo(1)?, 13, 6), Nothing),
+        row("GRE", with_byte(&v4().echo(1)?, IP + 9, 47), Nothing),
+        row("ARP", with_byte(&v4().echo(1)?, 13, 6), Nothing),
     ])
 }
 
-/// The same SYN in every envelope that the parser opens.
+/// The same SYN in every encapsulation that the parser follows.
 fn envelopes() -> Result<Vec<Row>> {
     let syn_v4 = v4().tcp(syn(PORT), &[])?;
     let syn_v6 = v6().tcp(syn(PORT), &[])?;
@@ -248,7 +241,7 @@ fn envelopes() -> Result<Vec<Row>> {
                 &[
                     (HOP_BY_HOP, PADDING),
                     (ROUTING, PADDING),
-                    (AUTHENTICATED, AUTHENTICATION),
+                    (ip_protocol::AUTHENTICATION, AUTHENTICATION),
                     (DESTINATION, PADDING),
                 ],
             ),
@@ -287,7 +280,7 @@ fn envelopes() -> Result<Vec<Row>> {
         ),
         row(
             "to a group address",
-            with(&v4().udp([5353, 5353], b"x")?, 0, 1),
+            with_byte(&v4().udp([5353, 5353], b"x")?, 0, 1),
             Nothing,
         ),
     ])
@@ -296,7 +289,7 @@ fn envelopes() -> Result<Vec<Row>> {
 fn broken() -> Result<Vec<Row>> {
     let syn_v4 = v4().tcp(syn(PORT), &[])?;
     let syn_v6 = v6().tcp(syn(PORT), &[])?;
-    let get = v4().tcp(data(80), b"GET / HTTP/1.1\r\n")?;
+    let get = v4().tcp(data(port::HTTP), b"GET / HTTP/1.1\r\n")?;
     let cut = |frame: &[u8], length: usize| frame[..length].to_vec();
     Ok(vec![
         row(
@@ -333,30 +326,34 @@ fn broken() -> Result<Vec<Row>> {
             ),
             Lost(Loss::Truncated),
         ),
-        row("version 5", with(&syn_v4, IP, 0x55), Lost(Loss::Malformed)),
+        row(
+            "version 5",
+            with_byte(&syn_v4, IP, 0x55),
+            Lost(Loss::Malformed),
+        ),
         row(
             "version 4 under the type of IPv6",
-            with(&syn_v6, IP, 0x45),
+            with_byte(&syn_v6, IP, 0x45),
             Lost(Loss::Malformed),
         ),
         row(
             "IPv4 header of 16 bytes",
-            with(&syn_v4, IP, 0x44),
+            with_byte(&syn_v4, IP, 0x44),
             Lost(Loss::Malformed),
         ),
         row(
             "total length below the header's",
-            with(&with(&syn_v4, IP + 2, 0), IP + 3, 19),
+            with_byte(&with_byte(&syn_v4, IP + 2, 0), IP + 3, 19),
             Lost(Loss::Malformed),
         ),
         row(
             "flags beyond the total length",
-            with(&syn_v4, IP + 3, 30),
+            with_byte(&syn_v4, IP + 3, 30),
             Lost(Loss::Truncated),
         ),
         row(
             "TCP header of 16 bytes",
-            with(&get, TCP_V4 + 12, 0x40),
+            with_byte(&get, TCP_V4 + 12, 0x40),
             Lost(Loss::Malformed),
         ),
         row(

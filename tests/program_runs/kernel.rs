@@ -1,18 +1,20 @@
 //! The real programs, run on bytes by the kernel.
 //!
-//! In: a frame and its direction. Out: for each program of that direction, its verdict and what it has counted.
+//! In: a frame and its direction. Out: for each program of that direction, its verdict and what it
+//! counted.
 
 use anyhow::{Context, Result, bail};
 use aya::TestRunOptions;
 use aya::programs::{Program, TestRun};
 use nix::sched::{CloneFlags, unshare};
+use recon_common::protocol::{ETHERNET_HEADER, IPV4_HEADER, IPV6_HEADER, ethertype};
 use recon_common::{Direction, Key};
 use recon_user::drain::{Drain, Grace, Tally};
 use recon_user::hook::Hooks;
 
-use crate::model::{Result as Modelled, interpret};
+use crate::model::{FrameResult, interpret};
 
-/// Keys that the tables hold here: few, since emptying them walks all places.
+/// Keys that the tables hold here: few, since emptying them walks all entries.
 const TABLE_ENTRIES: u32 = 64;
 /// `XDP_PASS` of linux/bpf.h.
 const XDP_PASS: u32 = 2;
@@ -23,12 +25,12 @@ const TCX_NEXT: u32 = u32::MAX;
 pub(crate) struct Outcome {
     program: &'static str,
     verdict: u32,
-    result: Modelled,
+    result: FrameResult,
 }
 
 impl Outcome {
-    /// What was counted, after making sure that the packet goes on.
-    pub(crate) fn unwrap_verdict(self) -> Modelled {
+    /// What was counted, after checking that the packet goes on.
+    pub(crate) fn unwrap_verdict(self) -> FrameResult {
         let go_on = if self.program == "recon_xdp" {
             XDP_PASS
         } else {
@@ -45,7 +47,8 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
-    /// Moves this thread to a network namespace of its own, where no socket and no route can play a part, and loads the programs.
+    /// Moves this thread to a new network namespace, without sockets and routes that could matter,
+    /// and loads the programs.
     pub(crate) fn in_own_namespace() -> Result<Self> {
         unshare(CloneFlags::CLONE_NEWNET).context("a network namespace: these tests need root")?;
         Self::load(TABLE_ENTRIES, Grace::Membarrier)
@@ -53,7 +56,7 @@ impl Kernel {
 
     pub(crate) fn load(table_entries: u32, grace: Grace) -> Result<Self> {
         let mut hooks = Hooks::load(table_entries)?;
-        let drain = Drain::new(hooks.ebpf(), grace)?;
+        let drain = Drain::open(hooks.ebpf(), grace)?;
         Ok(Self { hooks, drain })
     }
 
@@ -86,27 +89,28 @@ impl Kernel {
             .collect()
     }
 
-    /// Starts with an empty flow memory: fresh programs with fresh maps.
+    /// Starts with empty flow state: fresh programs with fresh maps.
     pub(crate) fn forget_flows(&mut self) -> Result<()> {
         *self = Self::load(TABLE_ENTRIES, Grace::Membarrier)?;
         Ok(())
     }
 
-    /// The parts, for tests that run programs and drain at the same time.
+    /// Both parts, for tests that run programs and drain at the same time.
     pub(crate) fn parts(&mut self) -> (&mut Hooks, &mut Drain) {
         (&mut self.hooks, &mut self.drain)
     }
 }
 
-/// Whether the kernel makes an skb of the frame for a test run: not if it ends inside its IP header.
+/// Whether the kernel makes an skb of the frame for a test run: not if the frame ends inside its IP
+/// header.
 fn makes_an_skb(frame: &[u8]) -> bool {
-    const ETHERNET: usize = 14;
-    let network = match frame[ETHERNET - 2..ETHERNET] {
-        [0x08, 0x00] => 20,
-        [0x86, 0xdd] => 40,
+    let kind = u16::from_be_bytes([frame[ETHERNET_HEADER - 2], frame[ETHERNET_HEADER - 1]]);
+    let network = match kind {
+        ethertype::IPV4 => IPV4_HEADER,
+        ethertype::IPV6 => IPV6_HEADER,
         _ => 1,
     };
-    frame.len() >= ETHERNET + network
+    frame.len() >= ETHERNET_HEADER + network
 }
 
 /// Runs one program on a frame and returns its verdict.

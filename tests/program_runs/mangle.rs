@@ -1,9 +1,8 @@
-//! Frames that no builder makes: tags, options, extension headers, fragments, and lies about lengths.
+//! Frames that no builder makes: tags, options, extension headers, fragments, and wrong lengths.
 
-const ETHERNET: usize = 14;
-const IPV4: usize = 20;
-const IPV6: usize = 40;
-/// What Ethernet pads short frames to.
+use recon_common::protocol::{ETHERNET_HEADER, IPV4_HEADER, IPV6_HEADER};
+
+/// The length to which Ethernet pads short frames.
 const SHORTEST_FRAME: usize = 60;
 
 /// The frame under VLAN tags with these ethertypes, outermost first.
@@ -23,7 +22,7 @@ pub(crate) fn tagged(frame: &[u8], ethertypes: &[u16]) -> Vec<u8> {
 }
 
 /// The frame with one byte set.
-pub(crate) fn with(frame: &[u8], place: usize, byte: u8) -> Vec<u8> {
+pub(crate) fn with_byte(frame: &[u8], place: usize, byte: u8) -> Vec<u8> {
     let mut frame = frame.to_vec();
     frame[place] = byte;
     frame
@@ -34,19 +33,20 @@ pub(crate) fn with_options(frame: &[u8], words: u8) -> Vec<u8> {
     const NO_OPERATION: u8 = 1;
     let options = vec![NO_OPERATION; usize::from(words) * 4];
     let mut frame = [
-        &frame[..ETHERNET + IPV4],
+        &frame[..ETHERNET_HEADER + IPV4_HEADER],
         &options,
-        &frame[ETHERNET + IPV4..],
+        &frame[ETHERNET_HEADER + IPV4_HEADER..],
     ]
     .concat();
-    frame[ETHERNET] += words;
-    add_length(&mut frame, ETHERNET + 2, options.len());
+    frame[ETHERNET_HEADER] += words;
+    add_length(&mut frame, ETHERNET_HEADER + 2, options.len());
     frame
 }
 
-/// The IPv6 frame with these extension headers, `(kind, bytes from the second on)`, before its payload.
+/// The IPv6 frame with these extension headers, `(kind, bytes from the second on)`, before its
+/// payload.
 pub(crate) fn with_extensions(frame: &[u8], extensions: &[(u8, &[u8])]) -> Vec<u8> {
-    const NEXT_HEADER: usize = ETHERNET + 6;
+    const NEXT_HEADER: usize = ETHERNET_HEADER + 6;
     let protocol = frame[NEXT_HEADER];
     let mut chain = Vec::new();
     for (position, (_, rest)) in extensions.iter().enumerate() {
@@ -56,27 +56,32 @@ pub(crate) fn with_extensions(frame: &[u8], extensions: &[(u8, &[u8])]) -> Vec<u
         chain.push(next);
         chain.extend_from_slice(rest);
     }
-    let mut frame = [&frame[..ETHERNET + IPV6], &chain, &frame[ETHERNET + IPV6..]].concat();
+    let mut frame = [
+        &frame[..ETHERNET_HEADER + IPV6_HEADER],
+        &chain,
+        &frame[ETHERNET_HEADER + IPV6_HEADER..],
+    ]
+    .concat();
     if let Some((first, _)) = extensions.first() {
         frame[NEXT_HEADER] = *first;
     }
-    add_length(&mut frame, ETHERNET + 4, chain.len());
+    add_length(&mut frame, ETHERNET_HEADER + 4, chain.len());
     frame
 }
 
 /// The first fragment of an IPv4 frame that carries `payload` bytes of it, padded as Ethernet does.
 pub(crate) fn first_fragment(frame: &[u8], payload: usize) -> Vec<u8> {
     const MORE_FRAGMENTS: u8 = 0x20;
-    let mut frame = frame[..ETHERNET + IPV4 + payload].to_vec();
-    frame[ETHERNET + 6] |= MORE_FRAGMENTS;
-    let total = (IPV4 + payload) as u16;
-    frame[ETHERNET + 2..ETHERNET + 4].copy_from_slice(&total.to_be_bytes());
+    let mut frame = frame[..ETHERNET_HEADER + IPV4_HEADER + payload].to_vec();
+    frame[ETHERNET_HEADER + 6] |= MORE_FRAGMENTS;
+    let total = (IPV4_HEADER + payload) as u16;
+    frame[ETHERNET_HEADER + 2..ETHERNET_HEADER + 4].copy_from_slice(&total.to_be_bytes());
     padded(frame)
 }
 
 /// A fragment of an IPv4 frame that is not the first.
 pub(crate) fn later_fragment(frame: &[u8]) -> Vec<u8> {
-    with(frame, ETHERNET + 7, 1)
+    with_byte(frame, ETHERNET_HEADER + 7, 1)
 }
 
 /// The frame with zeros up to Ethernet's shortest length.

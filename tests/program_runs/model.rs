@@ -1,23 +1,24 @@
-//! The host build of the parser with a memory like the kernel's, and what a run comes to, in one shape for both.
+//! The host build of the parser with flow state like the kernel's, and the result of a run in one
+//! shape for both.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
 
-use recon_common::{Address, Direction, Flow, Key, Loss, Memory, Signal, parse};
+use recon_common::{Address, Direction, Flow, FlowState, Key, Loss, Signal, parse};
 use recon_user::drain::Tally;
 
 use crate::Counted;
 
-/// What a frame came to: what was counted and between whom.
+/// The result of a frame: what was counted and between whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Result {
+pub(crate) struct FrameResult {
     pub(crate) counted: Counted,
-    /// Remote and local address, where a signal was counted.
+    /// Remote and local address, if a signal was counted.
     pub(crate) ends: Option<(Address, Address)>,
 }
 
 /// What the programs counted for one frame.
-pub(crate) fn interpret(tally: &Tally, rows: &[(Key, u64)]) -> Result {
+pub(crate) fn interpret(tally: &Tally, rows: &[(Key, u64)]) -> FrameResult {
     assert_eq!(
         tally.frames_in + tally.frames_out,
         1,
@@ -31,10 +32,10 @@ pub(crate) fn interpret(tally: &Tally, rows: &[(Key, u64)]) -> Result {
         [(key, count)] => {
             assert_eq!(*count, 1, "{key:?}");
             let signal = Signal::from_number(key.signal).expect("the kernel counts known signals");
-            // A test run sends for this process, which not every kernel lets a TC program see.
+            // A test run sends for this process, but not every kernel lets a TC program see it.
             let unknown_or_this = [0, std::process::id()];
             let senders = &unknown_or_this[..1 + usize::from(signal.is_outbound())];
-            assert!(senders.contains(&key.process), "{key:?}");
+            assert!(senders.contains(&key.pid), "{key:?}");
             (Counted::As(signal, key.port), Some((key.remote, key.local)))
         }
         _ => match Loss::ALL
@@ -45,10 +46,11 @@ pub(crate) fn interpret(tally: &Tally, rows: &[(Key, u64)]) -> Result {
             None => (Counted::Nothing, None),
         },
     };
-    Result { counted, ends }
+    FrameResult { counted, ends }
 }
 
-/// The parser with a memory of sent flows; it knows no sockets, as a fresh network namespace has none.
+/// The parser with a memory of sent flows. It knows no sockets, as a fresh network namespace has
+/// none.
 #[derive(Default)]
 pub(crate) struct Model {
     sent: RefCell<HashSet<(u32, u32)>>,
@@ -56,19 +58,19 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    pub(crate) fn run(&self, direction: Direction, frame: &[u8]) -> Result {
-        let nothing = |counted| Result {
+    pub(crate) fn run(&self, direction: Direction, frame: &[u8]) -> FrameResult {
+        let nothing = |counted| FrameResult {
             counted,
             ends: None,
         };
         match parse(frame, direction) {
             Err(loss) => nothing(Counted::Lost(loss)),
             Ok(None) => nothing(Counted::Nothing),
-            Ok(Some((flow, sighting))) => match sighting.settle(&flow, self) {
+            Ok(Some((flow, observation))) => match observation.resolve(&flow, self) {
                 None => nothing(Counted::Nothing),
                 Some(signal) => {
-                    let key = Key::new(&flow, signal, 0);
-                    Result {
+                    let key = Key::for_flow(&flow, signal, 0);
+                    FrameResult {
                         counted: Counted::As(signal, key.port),
                         ends: Some((key.remote, key.local)),
                     }
@@ -78,16 +80,16 @@ impl Model {
     }
 }
 
-impl Memory for Model {
-    fn remember(&self, flow: &Flow) -> bool {
+impl FlowState for Model {
+    fn expect_answers(&self, flow: &Flow) -> bool {
         self.sent.borrow_mut().insert(flow.fingerprint(0))
     }
 
-    fn expects(&self, flow: &Flow) -> bool {
+    fn expects_answers(&self, flow: &Flow) -> bool {
         self.sent.borrow().contains(&flow.fingerprint(0))
     }
 
-    fn note_reached(&self, flow: &Flow) {
+    fn mark_reached(&self, flow: &Flow) {
         self.reached.borrow_mut().insert(flow.fingerprint(0));
     }
 
@@ -99,7 +101,7 @@ impl Memory for Model {
         false
     }
 
-    fn sender(&self) -> u32 {
+    fn sender_pid(&self) -> u32 {
         0
     }
 }

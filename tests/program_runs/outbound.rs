@@ -1,15 +1,17 @@
-//! Outbound frames: how this host answers and refuses, whom it reaches for, and what tells nothing.
+//! Outbound frames: how this host answers and refuses, whom it contacts, and what says nothing.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use anyhow::Result;
 use etherparse::{PacketBuilder, TcpHeader};
+use recon_common::protocol::tcp_flag::{ACK, CWR, ECE, FIN, PSH, RST, SYN, URG};
+use recon_common::protocol::{ETHERNET_HEADER, IPV4_HEADER, icmpv6, port};
 use recon_common::{Direction, Loss, Signal};
 use recon_tests::frame::{Path, data, segment, syn};
 
 use crate::Counted::{self, As, Lost, Nothing};
 use crate::Row;
-use crate::mangle::{first_fragment, later_fragment, with};
+use crate::mangle::{first_fragment, later_fragment, with_byte};
 
 pub(crate) const REMOTE_V4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 pub(crate) const LOCAL_V4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
@@ -23,9 +25,8 @@ const CLIENT: u16 = 40_000;
 const OPEN: u16 = 22;
 /// A remote's port.
 const SERVICE: u16 = 443;
-const ETHERNET: usize = 14;
-/// Where the header above IPv4 starts.
-const TRANSPORT: usize = ETHERNET + 20;
+/// Where the header after IPv4 starts.
+const TRANSPORT: usize = ETHERNET_HEADER + IPV4_HEADER;
 /// The bit of the first byte of a frame's destination that marks a group address.
 const GROUP: u8 = 1;
 
@@ -93,32 +94,32 @@ pub(crate) fn rows() -> Result<Vec<Row>> {
         ),
         row(
             "UDP sent to a group address",
-            with(&v4().udp([5353, 5353], b"x")?, 0, GROUP),
+            with_byte(&v4().udp([5353, 5353], b"x")?, 0, GROUP),
             Nothing,
         ),
         row(
             "no DNS sent to port 53",
-            v4().udp([CLIENT, 53], b"hello")?,
-            As(Signal::DatagramSent, 53),
+            v4().udp([CLIENT, port::DNS], b"hello")?,
+            As(Signal::DatagramSent, port::DNS),
         ),
         row(
             "DNS query sent",
-            v4().udp([CLIENT, 53], &query)?,
-            As(Signal::DnsSentUdp, 53),
+            v4().udp([CLIENT, port::DNS], &query)?,
+            As(Signal::DnsSentUdp, port::DNS),
         ),
         row(
             "DNS query sent over IPv6",
-            v6().udp([CLIENT, 53], &query)?,
-            As(Signal::DnsSentUdp, 53),
+            v6().udp([CLIENT, port::DNS], &query)?,
+            As(Signal::DnsSentUdp, port::DNS),
         ),
         row(
             "DNS query sent over TCP",
-            v4().tcp(data(53), &stream)?,
-            As(Signal::DnsSentTcp, 53),
+            v4().tcp(data(port::DNS), &stream)?,
+            As(Signal::DnsSentTcp, port::DNS),
         ),
         row(
             "DNS answer sent that nobody asked for",
-            v4().udp([53, CLIENT], &dns_reply())?,
+            v4().udp([port::DNS, CLIENT], &dns_reply())?,
             As(Signal::DatagramSent, CLIENT),
         ),
         row("ping sent", v4().echo(1)?, As(Signal::EchoSent, 0)),
@@ -129,12 +130,12 @@ pub(crate) fn rows() -> Result<Vec<Row>> {
         ),
         row(
             "echo reply sent",
-            with(&v4().echo(1)?, TRANSPORT, 0),
+            with_byte(&v4().echo(1)?, TRANSPORT, 0),
             Nothing,
         ),
         row(
             "TCP header cut",
-            v4().tcp(syn(1), &[])?[..ETHERNET + 25].to_vec(),
+            v4().tcp(syn(1), &[])?[..ETHERNET_HEADER + 25].to_vec(),
             Lost(Loss::Truncated),
         ),
     ];
@@ -145,15 +146,7 @@ pub(crate) fn rows() -> Result<Vec<Row>> {
 
 /// Segments to [`SERVICE`] by their flags, whole and in pieces.
 fn segments() -> Result<Vec<Row>> {
-    const FIN: u8 = 1;
-    const SYN: u8 = 2;
-    const RST: u8 = 4;
-    const PSH: u8 = 8;
-    const ACK: u8 = 16;
-    const URG: u8 = 32;
-    const ECE: u8 = 64;
-    const CWR: u8 = 128;
-    /// The flags' place in a frame.
+    /// Where a frame has the flags.
     const FLAGS: usize = TRANSPORT + 13;
     let asks = As(Signal::SynSent, SERVICE);
     let probes = As(Signal::ProbeSent, SERVICE);
@@ -186,7 +179,7 @@ fn segments() -> Result<Vec<Row>> {
         ("ACK sent", ACK, Nothing),
         ("FIN and ACK sent, the usual end", FIN | ACK, Nothing),
     ] {
-        rows.push(row(name, with(&plain, FLAGS, flags), counted));
+        rows.push(row(name, with_byte(&plain, FLAGS, flags), counted));
     }
     Ok(rows)
 }
@@ -235,8 +228,8 @@ fn refusals() -> Result<Vec<Row>> {
     }
     let udp_v6 = probe(&Path::new(REMOTE_V6, LOCAL_V6).udp([CLIENT, CLOSED], b"x")?);
     for (name, code, counted) in [
-        ("port unreachable, IPv6", 4, refused),
-        ("prohibited, IPv6", 1, refused),
+        ("port unreachable, IPv6", icmpv6::PORT_UNREACHABLE, refused),
+        ("prohibited, IPv6", icmpv6::PROHIBITED, refused),
         ("no route, IPv6", 0, Nothing),
     ] {
         rows.push(row(name, icmpv6_unreachable(code, &udp_v6)?, counted));
@@ -244,17 +237,16 @@ fn refusals() -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// What an ICMP error quotes of a frame: the datagram, or the start of it.
+/// What an ICMP error quotes of a frame: the datagram, or its start.
 fn probe(frame: &[u8]) -> Vec<u8> {
-    frame[ETHERNET..].to_vec()
+    frame[ETHERNET_HEADER..].to_vec()
 }
 
 fn icmpv6_unreachable(code: u8, quoted: &[u8]) -> Result<Vec<u8>> {
-    const UNREACHABLE: u8 = 1;
     let mut bytes = Vec::new();
     PacketBuilder::ethernet2([2; 6], [4; 6])
         .ipv6(LOCAL_V6.octets(), REMOTE_V6.octets(), 64)
-        .icmpv6_raw(UNREACHABLE, code, [0; 4])
+        .icmpv6_raw(icmpv6::UNREACHABLE, code, [0; 4])
         .write(&mut bytes, quoted)?;
     Ok(bytes)
 }

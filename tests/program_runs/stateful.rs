@@ -1,4 +1,5 @@
-//! What one frame can't tell: answers to this host's own datagrams, aborted and forwarded connections.
+//! What one frame can't show: answers to this host's own datagrams, aborted and forwarded
+//! connections.
 
 use std::fs;
 use std::process::Command;
@@ -7,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use etherparse::TcpHeader;
 use recon_common::Direction::{self, In, Out};
 use recon_common::Signal;
+use recon_common::protocol::{ETHERNET_HEADER, icmp, port};
 use recon_tests::frame::{Path, segment};
 
 use crate::Counted::{self, As, Nothing};
@@ -14,7 +16,7 @@ use crate::kernel::Kernel;
 use crate::model::Model;
 use crate::outbound::{LOCAL_V4, LOCAL_V6, REMOTE_V4, REMOTE_V6, dns_query, dns_reply};
 
-/// A frame, and what it counts as after the ones before.
+/// A frame, and what it counts as after the previous ones.
 type Step = (Direction, Vec<u8>, Counted);
 
 const PORT: u16 = 8080;
@@ -40,7 +42,7 @@ fn fin() -> Result<Vec<u8>> {
 }
 
 #[test]
-fn a_flow_is_counted_as_what_came_before_says() -> Result<()> {
+fn a_frame_counts_by_what_came_before() -> Result<()> {
     let abort = TcpHeader {
         rst: true,
         ack: true,
@@ -58,34 +60,37 @@ fn a_flow_is_counted_as_what_came_before_says() -> Result<()> {
         ack: true,
         ..segment([PORT, CLIENT])
     };
-    let late_reply = inward().udp([53, PORT], &dns_reply())?;
-    let late_reply_refused = outward().icmp_error([3, 3], &late_reply[14..])?;
+    let late_reply = inward().udp([port::DNS, PORT], &dns_reply())?;
+    let late_reply_refused = outward().icmp_error(
+        [icmp::UNREACHABLE, icmp::PORT_UNREACHABLE],
+        &late_reply[ETHERNET_HEADER..],
+    )?;
     let hit = As(Signal::Datagram, PORT);
     let sent = As(Signal::DatagramSent, PORT);
-    let asked = As(Signal::DnsQueryUdp, 53);
-    let asks = As(Signal::DnsSentUdp, 53);
+    let asked = As(Signal::DnsQueryUdp, port::DNS);
+    let asks = As(Signal::DnsSentUdp, port::DNS);
     let from_v6 = |ports| Path::new(REMOTE_V6, LOCAL_V6).udp(ports, b"x");
     let to_v6 = |ports| Path::new(LOCAL_V6, REMOTE_V6).udp(ports, b"x");
     let stories: Vec<(&str, Vec<Step>)> = vec![
         (
             "a datagram's answer",
             vec![
-                (In, inward().udp([53, PORT], b"x")?, hit),
+                (In, inward().udp([port::DNS, PORT], b"x")?, hit),
                 (
                     Out,
-                    outward().udp([PORT, 53], &dns_query())?,
-                    As(Signal::DnsSentUdp, 53),
+                    outward().udp([PORT, port::DNS], &dns_query())?,
+                    As(Signal::DnsSentUdp, port::DNS),
                 ),
                 (In, late_reply, Nothing),
-                (In, inward().udp([54, PORT], b"x")?, hit),
+                (In, inward().udp([port::DNS + 1, PORT], b"x")?, hit),
                 (
                     In,
-                    inward().udp([53, PORT + 1], b"x")?,
+                    inward().udp([port::DNS, PORT + 1], b"x")?,
                     As(Signal::Datagram, PORT + 1),
                 ),
                 (
                     In,
-                    Path::new([198, 51, 100, 8], LOCAL_V4).udp([53, PORT], b"x")?,
+                    Path::new([198, 51, 100, 8], LOCAL_V4).udp([port::DNS, PORT], b"x")?,
                     hit,
                 ),
                 (Out, late_reply_refused, Nothing),
@@ -118,23 +123,31 @@ fn a_flow_is_counted_as_what_came_before_says() -> Result<()> {
         (
             "a name server's client",
             vec![
-                (In, inward().udp([CLIENT, 53], &dns_query())?, asked),
+                (In, inward().udp([CLIENT, port::DNS], &dns_query())?, asked),
                 (
                     Out,
-                    outward().udp([53, CLIENT], &dns_reply())?,
-                    As(Signal::AnsweredUdp, 53),
+                    outward().udp([port::DNS, CLIENT], &dns_reply())?,
+                    As(Signal::AnsweredUdp, port::DNS),
                 ),
-                (In, inward().udp([CLIENT, 53], &dns_query())?, asked),
-                (Out, outward().udp([53, CLIENT], &dns_reply())?, Nothing),
+                (In, inward().udp([CLIENT, port::DNS], &dns_query())?, asked),
+                (
+                    Out,
+                    outward().udp([port::DNS, CLIENT], &dns_reply())?,
+                    Nothing,
+                ),
             ],
         ),
         (
             "a resolver that asks from one port",
             vec![
-                (Out, outward().udp([CLIENT, 53], &dns_query())?, asks),
-                (In, inward().udp([53, CLIENT], &dns_reply())?, Nothing),
-                (Out, outward().udp([CLIENT, 53], &dns_query())?, asks),
-                (Out, outward().udp([CLIENT, 53], b"hello")?, Nothing),
+                (Out, outward().udp([CLIENT, port::DNS], &dns_query())?, asks),
+                (
+                    In,
+                    inward().udp([port::DNS, CLIENT], &dns_reply())?,
+                    Nothing,
+                ),
+                (Out, outward().udp([CLIENT, port::DNS], &dns_query())?, asks),
+                (Out, outward().udp([CLIENT, port::DNS], b"hello")?, Nothing),
             ],
         ),
         (
@@ -196,14 +209,14 @@ fn a_flow_is_counted_as_what_came_before_says() -> Result<()> {
 }
 
 #[test]
-fn a_guests_fin_is_no_probe() -> Result<()> {
+fn the_fin_of_a_guests_connection_is_not_a_probe() -> Result<()> {
     let mut kernel = Kernel::in_own_namespace()?;
     assert_counted(
         &mut kernel,
         As(Signal::MaimonProbe, PORT),
         "no route to the guest",
     )?;
-    // Routes of this thread's own namespace: a guest behind this host.
+    // Routes in this thread's own namespace: a guest behind this host.
     for command in [
         "ip link set lo up",
         "ip link add guests type veth peer name guest",

@@ -12,16 +12,17 @@ pub(super) const NATIVE: &str = "[INFO ] eth0: inbound by native XDP, outbound b
 const TC: &str = "[INFO ] eth0: inbound by {tc} ingress, outbound by {tc} egress; *";
 const GENERIC: &str = "[INFO ] eth0: inbound by generic XDP, outbound by {tc} egress; *";
 const REMOVED: &str =
-    "[INFO ] eth0: removed a program that an agent has left which did not end in order";
+    "[INFO ] eth0: removed a program of an earlier agent that did not end cleanly";
 /// All hooks.
 pub(super) const BEST: &[&str] = &[SOCKETS, NATIVE];
 
-const NO_CONNECT4: &str = "[WARN ] no connect4 hook (cgroup2 is not mounted): connections that fail at once are not counted, and of others the process may be unknown";
-const NO_CONNECT6: &str = "[WARN ] no connect6 hook (cgroup2 is not mounted): connections that fail at once are not counted, and of others the process may be unknown";
-const NO_SENDMSG4: &str = "[WARN ] no sendmsg4 hook (cgroup2 is not mounted): of datagrams sent the process may be unknown";
-const NO_SENDMSG6: &str = "[WARN ] no sendmsg6 hook (cgroup2 is not mounted): of datagrams sent the process may be unknown";
-const NO_SOCK_OPS: &str = "[WARN ] no sock_ops hook (cgroup2 is not mounted): connections accepted and connections that failed are not counted";
-const NO_EXEC: &str = "[WARN ] no sched_process_exec hook (*): a process that ends within a poll may stay without a name";
+const NO_CONNECT4: &str = "[WARN ] no connect4 hook (cgroup2 is not mounted): connections that fail at once are not counted, and the process of others may be unknown";
+const NO_CONNECT6: &str = "[WARN ] no connect6 hook (cgroup2 is not mounted): connections that fail at once are not counted, and the process of others may be unknown";
+const NO_SENDMSG4: &str = "[WARN ] no sendmsg4 hook (cgroup2 is not mounted): the process that sends a datagram may be unknown";
+const NO_SENDMSG6: &str = "[WARN ] no sendmsg6 hook (cgroup2 is not mounted): the process that sends a datagram may be unknown";
+const NO_SOCK_OPS: &str = "[WARN ] no sock_ops hook (cgroup2 is not mounted): accepted and failed connections are not counted";
+const NO_EXEC: &str =
+    "[WARN ] no sched_process_exec hook (*): a process that ends within a poll may have no name";
 const NO_EXEC_SOCKETS: &str =
     "[INFO ] sockets of /sys/fs/cgroup: sock_ops, connect4, connect6, sendmsg4, sendmsg6";
 
@@ -190,7 +191,7 @@ echo $! >/tmp/other
 until grep watching /tmp/log; do usleep 100000; done",
             runs: &[Run {
                 says: &[
-                    "[WARN ] eth0: another XDP program is there (id *): TC ingress takes over, and what that program drops is not seen",
+                    "[WARN ] eth0: another XDP program is attached (id *): recon uses TC ingress and does not see what that program drops",
                     SOCKETS,
                     TC,
                 ],

@@ -66,7 +66,7 @@ const BRIDGED_SCAN: Attack = scan(
 const FORWARDED_TWICE: Option<u64> = Some(300);
 const VETH: &str = "[INFO ] va: inbound by {tc} ingress, outbound by {tc} egress; *";
 const VLAN_IS_ABOVE: &str =
-    "[INFO ] eth0.7: not watched: its packets are seen on the interfaces below it";
+    "[INFO ] eth0.7: not watched: recon sees its packets on the interfaces below it";
 
 /// Creates a namespace with one end of a veth pair, and writes its process id to /tmp/behind.
 macro_rules! behind {
@@ -265,7 +265,7 @@ behind ping -c 1 {attacker}"
                 },
                 Run {
                     says: &[
-                        "[INFO ] br0: not watched: its packets are seen on the interfaces below it",
+                        "[INFO ] br0: not watched: recon sees its packets on the interfaces below it",
                         SOCKETS,
                         NATIVE,
                         VETH,

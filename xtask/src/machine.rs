@@ -83,7 +83,7 @@ impl Machine {
     /// Collects all facts.
     pub(crate) fn look(workspace: &Path) -> Self {
         let rustup = toolchain::has_rustup();
-        let toolchain = toolchain::usable().map(|(name, _)| name);
+        let toolchain = toolchain::usable();
         let root = toolchain
             .and_then(toolchain::root)
             .unwrap_or_else(|| DEBIAN_ROOT.into());

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use crate::{
     machine::Machine,
     plan::{self, Goal},
+    toolchain,
 };
 
 /// Installs what `goal` needs and returns the toolchain for the kernel object. Silent when nothing
@@ -40,9 +41,11 @@ pub(crate) fn ensure_ready(goal: Goal, workspace: &Path) -> Result<&'static str>
         machine = Machine::look(workspace);
         check_complete(&machine, goal, workspace)?;
     }
-    machine
+    let toolchain = machine
         .toolchain
-        .context("no toolchain can build the kernel object, although nothing is missing")
+        .context("no toolchain can build the kernel object, though set-up found nothing to do")?;
+    toolchain::record(toolchain, workspace)?;
+    Ok(toolchain)
 }
 
 /// Fails if something is still missing.

@@ -1,29 +1,31 @@
-//! The way out for most packets: data and acknowledgements of established connections.
+//! The fast path for most packets: data and acknowledgements of established connections.
 //!
-//! In: a frame. Out: whether it is surely one that no rule asks about, by a look at places where its fields are in nearly every frame: Ethernet without
-//! tags, IP without options or extension headers, TCP with ACK and without SYN, FIN and RST, to a port whose payload nobody reads.
-//! The decision held here: one check that the bytes are there and one load a field, at offsets that are known when this is compiled. What is not
-//! sure takes the way of all others, so that nothing is decided here that is not decided there as well.
+//! In: a frame. Out: whether it is certainly one that no rule asks about. Looks at fixed places,
+//! where nearly every frame has its fields: Ethernet without tags, IP without options or extension
+//! headers, TCP with ACK and without SYN, FIN and RST, to a port whose payload nobody reads.
+//! The decision held here: one check that the bytes exist, and one load per field at an offset that
+//! is known at compile time. Any other packet takes the full parser, so this decides nothing that
+//! the parser does not decide as well.
 
 use super::Direction;
-use super::transport::{ACK, FIN, PORT_DNS, PORT_HTTP, PROTOCOL_TCP, RST, SYN, TCP_TO_FLAGS};
+use super::transport::TCP_TO_FLAGS;
 use crate::Packet;
 use crate::packet::Fields;
-use crate::parse::link::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, HEADER as ETHERNET};
-use crate::parse::network::{IPV4_HEADER, IPV6_HEADER};
+use crate::protocol::tcp_flag::{ACK, FIN, RST, SYN};
+use crate::protocol::{
+    ETHERNET_HEADER, IPV4_HEADER, IPV6_HEADER, TCP_HEADER, ethertype, ip_protocol, port,
+};
 
-/// A TCP header without options.
-const TCP_HEADER: u16 = 20;
 /// Version 4 and a header of five words.
 const IPV4_PLAIN: u8 = 0x45;
-/// That more fragments follow, and where this one belongs.
+/// The bits of 'more fragments' and of the fragment's offset.
 const IPV4_FRAGMENT: u16 = 0x3fff;
 /// Where a TCP header has the destination's port, and the flags.
 const PORT: usize = 2;
 const FLAGS: usize = TCP_TO_FLAGS - 1;
 
-const TCP_OVER_IPV4: usize = ETHERNET + IPV4_HEADER;
-const TCP_OVER_IPV6: usize = ETHERNET + IPV6_HEADER;
+const TCP_OVER_IPV4: usize = ETHERNET_HEADER + IPV4_HEADER;
+const TCP_OVER_IPV6: usize = ETHERNET_HEADER + IPV6_HEADER;
 
 #[inline(always)]
 pub(super) fn is_of_established<P: Packet + ?Sized>(packet: &P, direction: Direction) -> bool {
@@ -31,24 +33,24 @@ pub(super) fn is_of_established<P: Packet + ?Sized>(packet: &P, direction: Direc
         return false;
     };
     match frame.u16::<12>() {
-        ETHERTYPE_IPV4 => {
-            frame.u8::<ETHERNET>() == IPV4_PLAIN
-                && frame.u16::<{ ETHERNET + 6 }>() & IPV4_FRAGMENT == 0
-                && frame.u8::<{ ETHERNET + 9 }>() == PROTOCOL_TCP
-                && frame.u16::<{ ETHERNET + 2 }>() >= IPV4_HEADER as u16 + TCP_HEADER
+        ethertype::IPV4 => {
+            frame.u8::<ETHERNET_HEADER>() == IPV4_PLAIN
+                && frame.u16::<{ ETHERNET_HEADER + 6 }>() & IPV4_FRAGMENT == 0
+                && frame.u8::<{ ETHERNET_HEADER + 9 }>() == ip_protocol::TCP
+                && frame.u16::<{ ETHERNET_HEADER + 2 }>() >= (IPV4_HEADER + TCP_HEADER) as u16
                 && is_data(
                     frame.u8::<{ TCP_OVER_IPV4 + FLAGS }>(),
                     frame.u16::<{ TCP_OVER_IPV4 + PORT }>(),
                     direction,
                 )
         }
-        ETHERTYPE_IPV6 => {
+        ethertype::IPV6 => {
             let Some(frame) = packet.header::<{ TCP_OVER_IPV6 + TCP_TO_FLAGS }>(0) else {
                 return false;
             };
-            frame.u8::<ETHERNET>() >> 4 == 6
-                && frame.u8::<{ ETHERNET + 6 }>() == PROTOCOL_TCP
-                && frame.u16::<{ ETHERNET + 4 }>() >= TCP_HEADER
+            frame.u8::<ETHERNET_HEADER>() >> 4 == 6
+                && frame.u8::<{ ETHERNET_HEADER + 6 }>() == ip_protocol::TCP
+                && frame.u16::<{ ETHERNET_HEADER + 4 }>() >= TCP_HEADER as u16
                 && is_data(
                     frame.u8::<{ TCP_OVER_IPV6 + FLAGS }>(),
                     frame.u16::<{ TCP_OVER_IPV6 + PORT }>(),
@@ -60,10 +62,10 @@ pub(super) fn is_of_established<P: Packet + ?Sized>(packet: &P, direction: Direc
 }
 
 #[inline(always)]
-fn is_data(flags: u8, port: u16, direction: Direction) -> bool {
+fn is_data(flags: u8, destination: u16, direction: Direction) -> bool {
     let is_read = match direction {
-        Direction::In => port == PORT_HTTP || port == PORT_DNS,
-        Direction::Out => port == PORT_DNS,
+        Direction::In => destination == port::HTTP || destination == port::DNS,
+        Direction::Out => destination == port::DNS,
     };
     flags & (ACK | SYN | FIN | RST) == ACK && !is_read
 }

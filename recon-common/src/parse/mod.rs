@@ -1,9 +1,11 @@
-//! The one parser: from a frame to what it shows, for every hook and for the host.
+//! The only parser: from a frame to what it shows, for every hook and for the host.
 //!
-//! In: a [`Packet`] and the [`Direction`] it goes. Out: the [`Flow`] and the [`Sighting`], `None` for the packets that no rule
-//! asks about (all of an established connection among them), or the [`Loss`] for what can't be read.
-//! The decision held here: most packets go at the first look ([`established`]), others as early as their headers let them; addresses are copied last, since
-//! most packets are let go before.
+//! In: a [`Packet`] and its [`Direction`]. Out: the [`Flow`] and the [`Observation`], `None` for
+//! packets that no rule asks about (data of established connections among them), or the [`Loss`] if
+//! it can't be read.
+//! The decision held here: established TCP leaves after one look ([`established`]), other packets
+//! as early as their headers allow. Addresses are copied last, since most packets have left by
+//! then.
 
 mod established;
 mod link;
@@ -12,7 +14,7 @@ mod payload;
 mod transport;
 
 use crate::packet::Cursor;
-use crate::{Flow, Loss, Packet, Sighting};
+use crate::{Flow, Loss, Observation, Packet};
 
 /// Which way a packet crosses the hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,27 +25,27 @@ pub enum Direction {
     Out,
 }
 
-/// What the frame shows, if it is one that counts or that must be remembered.
+/// Returns what the frame shows, if it counts or must be remembered.
 ///
 /// # Errors
-/// The [`Loss`] that says why the frame can't be read to the point where that is decided.
+/// The [`Loss`] that says why the frame can't be read far enough to decide that.
 #[inline(always)]
 pub fn parse<P: Packet + ?Sized>(
     packet: &P,
     direction: Direction,
-) -> Result<Option<(Flow, Sighting)>, Loss> {
+) -> Result<Option<(Flow, Observation)>, Loss> {
     if established::is_of_established(packet, direction) {
         return Ok(None);
     }
     parse_all(packet, direction)
 }
 
-/// The same header by header.
+/// Parses header by header.
 #[inline(always)]
 fn parse_all<P: Packet + ?Sized>(
     packet: &P,
     direction: Direction,
-) -> Result<Option<(Flow, Sighting)>, Loss> {
+) -> Result<Option<(Flow, Observation)>, Loss> {
     let Some((family, cursor)) = link::ethernet(Cursor::new(packet))? else {
         return Ok(None);
     };

@@ -1,14 +1,17 @@
-//! The network layer: IPv4 with options, IPv6 with a bounded chain of extension headers, fragments of both.
+//! The network layer: IPv4 with options, IPv6 with a bounded chain of extension headers, fragments
+//! of both.
 //!
-//! In: a cursor at the network header. Out: a [`Datagram`] whose cursor is at the transport header; `None` for a fragment that
-//! is not the first one, since it shows no port.
+//! In: a cursor at the network header. Out: a [`Datagram`] whose cursor is at the transport header;
+//! `None` for a fragment that is not the first one, since it shows no port.
 //! The decision held here: the datagram ends where its own header says, not where the frame does.
 
 use super::Direction;
 use crate::packet::{Cursor, Fields};
+use crate::protocol::ip_protocol::{AUTHENTICATION, DESTINATION, FRAGMENT, HOP_BY_HOP, ROUTING};
+use crate::protocol::{IPV4_HEADER, IPV6_HEADER};
 use crate::{Address, Flow, Loss, Packet};
 
-/// Which of the two IP versions the link layer announced.
+/// The IP version that the link layer announced.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Family {
     V4,
@@ -24,29 +27,22 @@ pub(super) struct Datagram<'a, P: ?Sized> {
     pub(super) payload: Cursor<'a, P>,
     /// The protocol of the transport header, an IANA number.
     pub(super) protocol: u8,
-    /// More fragments follow this first one.
+    /// Whether more fragments follow this first one.
     pub(super) is_fragment: bool,
 }
 
-pub(super) const IPV4_HEADER: usize = 20;
 const IPV4_SOURCE: usize = 12;
 const IPV4_MORE_FRAGMENTS: u16 = 0x2000;
 const IPV4_FRAGMENT_OFFSET: u16 = 0x1fff;
-/// Length of the unit in which IPv4 counts its header.
+/// The unit in which IPv4 counts its header's length.
 const WORD: usize = 4;
 
-pub(super) const IPV6_HEADER: usize = 40;
 const IPV6_SOURCE: usize = 8;
 const IPV6_FRAGMENT_OFFSET: u16 = 0xfff8;
 const IPV6_MORE_FRAGMENTS: u16 = 1;
-/// Extension headers that are followed. RFC 8200 (4.1) names six kinds, and scanners pad with a few more.
+/// Extension headers that the parser follows. RFC 8200 (4.1) names six kinds, and scanners pad with
+/// a few more.
 const MAX_EXTENSIONS: usize = 8;
-
-const NEXT_HOP_BY_HOP: u8 = 0;
-const NEXT_ROUTING: u8 = 43;
-const NEXT_FRAGMENT: u8 = 44;
-const NEXT_AUTHENTICATION: u8 = 51;
-const NEXT_DESTINATION: u8 = 60;
 
 #[inline(always)]
 pub(super) fn datagram<P: Packet + ?Sized>(
@@ -59,7 +55,8 @@ pub(super) fn datagram<P: Packet + ?Sized>(
     }
 }
 
-/// The datagram that an ICMP error quotes. Extension headers are not followed there: what they hide is no refused probe.
+/// The datagram that an ICMP error quotes. Its extension headers are not followed: what they hide
+/// is no refused probe.
 #[inline(always)]
 pub(super) fn quoted<P: Packet + ?Sized>(
     family: Family,
@@ -84,7 +81,8 @@ fn ipv4<P: Packet + ?Sized>(cursor: Cursor<'_, P>) -> Result<Option<Datagram<'_,
     if fragment & IPV4_FRAGMENT_OFFSET != 0 {
         return Ok(None);
     }
-    // Total length 0 is a segment above 64 KiB that the card will split (BIG TCP): the frame is its only end.
+    // Total length 0 means a segment above 64 KiB that the card will split (BIG TCP): it ends with
+    // the frame.
     let payload = match total {
         0 => cursor,
         total if total < length => return Err(Loss::Malformed),
@@ -104,14 +102,14 @@ fn ipv6<P: Packet + ?Sized>(cursor: Cursor<'_, P>) -> Result<Option<Datagram<'_,
     skip_extensions(ipv6_fixed(cursor)?)
 }
 
-/// The datagram with its cursor behind the fixed header, where an extension header may stand.
+/// The datagram with its cursor behind the fixed header, where an extension header may follow.
 #[inline(always)]
 fn ipv6_fixed<P: Packet + ?Sized>(cursor: Cursor<'_, P>) -> Result<Datagram<'_, P>, Loss> {
     let header = cursor.peek::<7>().ok_or(Loss::Truncated)?;
     if header.u8::<0>() >> 4 != 6 {
         return Err(Loss::Malformed);
     }
-    // Payload length 0 is a jumbogram (RFC 2675) or BIG TCP: the frame is its only end.
+    // Payload length 0 means a jumbogram (RFC 2675) or BIG TCP: it ends with the frame.
     let payload = match usize::from(header.u16::<4>()) {
         0 => cursor,
         length => cursor.ending_after(IPV6_HEADER + length),
@@ -125,7 +123,8 @@ fn ipv6_fixed<P: Packet + ?Sized>(cursor: Cursor<'_, P>) -> Result<Datagram<'_, 
     })
 }
 
-/// The same datagram behind its extension headers, or `None` for a fragment that is not the first.
+/// Moves the datagram's cursor behind its extension headers; `None` for a fragment that is not the
+/// first.
 #[inline(always)]
 fn skip_extensions<P: Packet + ?Sized>(
     mut datagram: Datagram<'_, P>,
@@ -135,7 +134,7 @@ fn skip_extensions<P: Packet + ?Sized>(
             return Ok(Some(datagram));
         }
         let header = datagram.payload.peek::<4>().ok_or(Loss::Truncated)?;
-        if datagram.protocol == NEXT_FRAGMENT {
+        if datagram.protocol == FRAGMENT {
             let fragment = header.u16::<2>();
             if fragment & IPV6_FRAGMENT_OFFSET != 0 {
                 return Ok(None);
@@ -143,7 +142,7 @@ fn skip_extensions<P: Packet + ?Sized>(
             datagram.is_fragment |= fragment & IPV6_MORE_FRAGMENTS != 0;
         }
         let length = extension_length(datagram.protocol, header.u8::<1>());
-        datagram.payload = datagram.payload.skip(length).forget();
+        datagram.payload = datagram.payload.skip(length).hide_offset();
         datagram.protocol = header.u8::<0>();
     }
     if is_extension(datagram.protocol) {
@@ -156,23 +155,24 @@ fn skip_extensions<P: Packet + ?Sized>(
 fn is_extension(protocol: u8) -> bool {
     matches!(
         protocol,
-        NEXT_HOP_BY_HOP | NEXT_ROUTING | NEXT_FRAGMENT | NEXT_AUTHENTICATION | NEXT_DESTINATION
+        HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION
     )
 }
 
-/// Bytes of an extension header, from its kind and length field: units of 8 bytes beyond the first (RFC 8200, 4.2), but
-/// units of 4 beyond the first two for authentication (RFC 4302, 2.2); a fragment header has no such field.
+/// Bytes of an extension header, from its kind and length field: units of 8 bytes beyond the first
+/// (RFC 8200, 4.2), but units of 4 beyond the first two for authentication (RFC 4302, 2.2). A
+/// fragment header has no length field.
 #[inline(always)]
 fn extension_length(protocol: u8, field: u8) -> usize {
     match protocol {
-        NEXT_FRAGMENT => 8,
-        NEXT_AUTHENTICATION => (usize::from(field) + 2) * 4,
+        FRAGMENT => 8,
+        AUTHENTICATION => (usize::from(field) + 2) * 4,
         _ => (usize::from(field) + 1) * 8,
     }
 }
 
 impl<P: Packet + ?Sized> Datagram<'_, P> {
-    /// The flow of a datagram that goes `direction`, between the ports of its source and destination.
+    /// The flow of a datagram in that direction, between the ports of its source and destination.
     #[inline(always)]
     pub(super) fn flow(&self, direction: Direction, ports: [u16; 2]) -> Result<Flow, Loss> {
         let (source, destination) = self.addresses().ok_or(Loss::Truncated)?;
@@ -216,7 +216,7 @@ impl<P: Packet + ?Sized> Datagram<'_, P> {
     }
 }
 
-/// The IPv6 address whose words lie at `A` to `D`.
+/// The IPv6 address whose words are at `A` to `D`.
 #[inline(always)]
 fn v6<F: Fields<32>, const A: usize, const B: usize, const C: usize, const D: usize>(
     addresses: F,

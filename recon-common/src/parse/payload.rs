@@ -1,18 +1,17 @@
 //! The first bytes of a payload: a DNS query, an HTTP GET.
 //!
-//! In: a cursor at the transport header or at the payload. Out: whether the question is asked.
-//! The decision held here: only the start of a segment is looked at, so a request that shares its segment with an earlier one
-//! counts once: floods are undercounted by pipelining, never overcounted.
+//! In: a cursor at the transport header or at the payload. Out: whether that request starts there.
+//! The decision held here: only the start of a segment is read, so a request that shares its
+//! segment with an earlier one is not counted: pipelining makes floods look smaller, never larger.
 
 use crate::packet::Cursor;
+use crate::protocol::{DNS_HEADER, TCP_HEADER};
 use crate::{Loss, Packet};
 
-const TCP_HEADER: usize = 20;
-const DNS_HEADER: usize = 12;
-/// DNS over TCP puts the message's length before it (RFC 1035, 4.2.2).
+/// DNS over TCP puts the message's length in front of it (RFC 1035, 4.2.2).
 const DNS_LENGTH: usize = 2;
 
-/// Whether a DNS message starts here that is a standard query with a question (RFC 1035, 4.1.1).
+/// Whether a standard DNS query with a question starts here (RFC 1035, 4.1.1).
 #[inline(always)]
 pub(super) fn is_dns_query<P: Packet + ?Sized>(message: &Cursor<'_, P>) -> Result<bool, Loss> {
     if message.left() < DNS_HEADER {
@@ -26,7 +25,8 @@ pub(super) fn is_dns_query<P: Packet + ?Sized>(message: &Cursor<'_, P>) -> Resul
     Ok(header[2] & RESPONSE_AND_OPCODE == 0 && questions > 0)
 }
 
-/// Whether the segment's payload starts with a DNS query. `offset` is the byte of the TCP header that holds its length.
+/// Whether the segment's payload starts with a DNS query. `offset` is the byte of the TCP header
+/// that holds the header's length.
 #[inline(always)]
 pub(super) fn is_tcp_dns_query<P: Packet + ?Sized>(
     segment: &Cursor<'_, P>,

@@ -1,4 +1,4 @@
-//! The parser without a kernel: no bytes make it panic, and the common cases are what they are.
+//! The parser without a kernel: no bytes make it panic, and common frames show what they should.
 //!
 //! The full table of frames is in the `tests` package, where the kernel programs run it too.
 
@@ -44,22 +44,22 @@ fn common_frames() {
             .expect("memory")
     });
     for (name, bytes, expected) in [
-        ("SYN", syn, Some((22, Sighting::Plain(Signal::Syn)))),
+        ("SYN", syn, Some((22, Observation::Plain(Signal::Syn)))),
         ("ACK", ack, None),
-        ("UDP", udp, Some((161, Sighting::Unsolicited))),
+        ("UDP", udp, Some((161, Observation::Unsolicited))),
         (
             "ping",
             ping,
-            Some((0, Sighting::Plain(Signal::EchoRequest))),
+            Some((0, Observation::Plain(Signal::EchoRequest))),
         ),
     ] {
-        let seen = parse(&bytes[..], Direction::In).expect("whole frames");
+        let parsed = parse(&bytes[..], Direction::In).expect("whole frames");
         assert_eq!(
-            seen.map(|(flow, sighting)| (flow.local_port, sighting)),
+            parsed.map(|(flow, observation)| (flow.local_port, observation)),
             expected,
             "{name}"
         );
-        if let Some((flow, _)) = seen {
+        if let Some((flow, _)) = parsed {
             assert_eq!(
                 (flow.remote, flow.local),
                 (Address::v4(REMOTE), Address::v4(LOCAL)),
@@ -71,15 +71,16 @@ fn common_frames() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_read_to_an_end(bytes in prop::collection::vec(any::<u8>(), 0..300), inward in any::<bool>()) {
+    fn no_bytes_make_the_parser_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), inward in any::<bool>()) {
         let direction = if inward { Direction::In } else { Direction::Out };
-        // What it says is checked against the kernel elsewhere; here it must only not panic.
+        // Other tests compare the result with the kernel's; this one checks that it does not panic.
         let _ = parse(&bytes[..], direction);
     }
 
-    /// Segments of both families, with any of the bytes changed that the first look goes by, and some more.
+    /// Segments of both families, with changes to the bytes that the fast path looks at, and to
+    /// others.
     #[test]
-    fn the_first_look_lets_nothing_go_that_counts(
+    fn the_fast_path_drops_nothing_that_counts(
         is_v6 in any::<bool>(),
         inward in any::<bool>(),
         flags in any::<u8>(),
@@ -106,18 +107,18 @@ proptest! {
     }
 
     #[test]
-    fn an_acknowledgement_goes_at_the_first_look(cut in 0_usize..54) {
+    fn an_acknowledgement_takes_the_fast_path(cut in 0_usize..54) {
         let ack = frame(|ip, bytes| ip.tcp(40_000, 22, 1, 1024).ack(1).write(bytes, &[]).expect("memory"));
-        let goes = established::is_of_established(&ack[..cut], Direction::In);
-        prop_assert_eq!(goes, cut >= 48);
+        let is_fast = established::is_of_established(&ack[..cut], Direction::In);
+        prop_assert_eq!(is_fast, cut >= 48);
     }
 
     #[test]
-    fn a_cut_frame_is_lost_or_nothing(cut in 0_usize..54) {
+    fn a_truncated_frame_is_a_loss(cut in 0_usize..54) {
         let syn = frame(|ip, bytes| ip.tcp(40_000, 22, 1, 1024).syn().write(bytes, &[]).expect("memory"));
-        let seen = parse(&syn[..cut], Direction::In);
-        // TCP's flags end at byte 48: what is behind them is not needed.
+        let parsed = parse(&syn[..cut], Direction::In);
+        // TCP's flags end at byte 48; the parser does not need what follows.
         let whole = cut >= 48;
-        prop_assert_eq!(seen == Err(Loss::Truncated), !whole);
+        prop_assert_eq!(parsed == Err(Loss::Truncated), !whole);
     }
 }

@@ -1,101 +1,91 @@
-//! The transport layer: TCP, UDP, ICMP and ICMPv6, each way.
+//! The transport layer: TCP, UDP, ICMP and ICMPv6, in both directions.
 //!
-//! In: a [`Datagram`]. Out: its flow and what it shows, or `None` for what no rule asks about.
-//! The decision held here: what of a packet is a probe (DESIGN 'hit'). Inbound, a flag set that starts a connection, or that none
-//! starts with; SYN-ACK, RST and ICMP errors are answers or backscatter and never count. Outbound, what tells how this
-//! host answered, whom it reaches for, and which answers to expect.
+//! In: a [`Datagram`]. Out: its flow and what it shows, or `None` if no rule asks about it.
+//! The decision held here: which packets are probes. Inbound, a flag set that starts a connection,
+//! or that no connection starts with; SYN-ACK, RST and ICMP errors are answers or backscatter and
+//! never count. Outbound, what shows how this host answered, whom it contacts, and which answers to
+//! expect.
 
 use super::network::{Datagram, Family, quoted};
 use super::{Direction, payload};
 use crate::packet::{Cursor, Fields};
-use crate::{Flow, Loss, Packet, Sighting, Signal};
+use crate::protocol::tcp_flag::{ACK, FIN, PSH, RST, SYN, URG};
+use crate::protocol::{ICMP_HEADER, UDP_HEADER, icmp, icmpv6, ip_protocol, port};
+use crate::{Flow, Loss, Observation, Packet, Signal};
 
-const PROTOCOL_ICMP: u8 = 1;
-pub(super) const PROTOCOL_TCP: u8 = 6;
-const PROTOCOL_UDP: u8 = 17;
-const PROTOCOL_ICMPV6: u8 = 58;
-
-pub(super) const FIN: u8 = 0x01;
-pub(super) const SYN: u8 = 0x02;
-pub(super) const RST: u8 = 0x04;
-const PSH: u8 = 0x08;
-pub(super) const ACK: u8 = 0x10;
-const URG: u8 = 0x20;
 /// Without ECE and CWR: an ECN SYN (RFC 3168) is a SYN.
 const FLAGS: u8 = FIN | SYN | RST | PSH | ACK | URG;
 
-/// TCP's header up to and with its flags.
+/// TCP's header up to and including its flags.
 pub(super) const TCP_TO_FLAGS: usize = 14;
 const PORTS: usize = 4;
-const UDP_HEADER: usize = 8;
-const ICMP_HEADER: usize = 8;
 
-pub(super) const PORT_DNS: u16 = 53;
-pub(super) const PORT_HTTP: u16 = 80;
-
-type Seen = Result<Option<(Flow, Sighting)>, Loss>;
+type Parsed = Result<Option<(Flow, Observation)>, Loss>;
 
 #[inline(always)]
-pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Seen {
-    let (ports, sighting) = match datagram.protocol {
-        PROTOCOL_TCP => match datagram.payload.peek::<TCP_TO_FLAGS>() {
+pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsed {
+    let (ports, observation) = match datagram.protocol {
+        ip_protocol::TCP => match datagram.payload.peek::<TCP_TO_FLAGS>() {
             Some(header) => {
-                let Some(sighting) = segment_in(&datagram.payload, header)? else {
+                let Some(observation) = segment_in(&datagram.payload, header)? else {
                     return Ok(None);
                 };
-                (ports(header), sighting)
+                (ports(header), observation)
             }
             None => (
                 short_segment(datagram)?,
-                Sighting::Plain(Signal::FragmentProbe),
+                Observation::Plain(Signal::FragmentProbe),
             ),
         },
-        PROTOCOL_UDP => {
+        ip_protocol::UDP => {
             let header = datagram
                 .payload
                 .peek::<UDP_HEADER>()
                 .ok_or(Loss::Truncated)?;
             let ports = ports(header);
-            let sighting = if ports[1] == PORT_DNS && is_dns_query(datagram)? {
-                Sighting::Query
+            let observation = if ports[1] == port::DNS && is_dns_query(datagram)? {
+                Observation::Query
             } else {
-                Sighting::Unsolicited
+                Observation::Unsolicited
             };
-            (ports, sighting)
+            (ports, observation)
         }
-        PROTOCOL_ICMP | PROTOCOL_ICMPV6 => {
+        ip_protocol::ICMP | ip_protocol::ICMPV6 => {
             let header = datagram.payload.peek::<2>().ok_or(Loss::Truncated)?;
             if !is_echo_request(datagram.protocol, header.u8::<0>()) {
                 return Ok(None);
             }
-            ([0, 0], Sighting::Plain(Signal::EchoRequest))
+            ([0, 0], Observation::Plain(Signal::EchoRequest))
         }
         _ => return Ok(None),
     };
-    Ok(Some((datagram.flow(Direction::In, ports)?, sighting)))
+    Ok(Some((datagram.flow(Direction::In, ports)?, observation)))
 }
 
-/// What an inbound segment shows. Segments of established connections leave here, after a look at their flags and port.
+/// What an inbound segment shows. Segments of established connections leave here, after a look at
+/// their flags and port.
 #[inline(always)]
 fn segment_in<P: Packet + ?Sized>(
     segment: &Cursor<'_, P>,
     header: P::Header<TCP_TO_FLAGS>,
-) -> Result<Option<Sighting>, Loss> {
+) -> Result<Option<Observation>, Loss> {
     let flags = header.u8::<13>() & FLAGS;
     if flags & ACK != 0 {
         if flags & (SYN | RST) != 0 {
             return Ok(None);
         }
         let asked = match ports(header)[1] {
-            PORT_HTTP if payload::is_http_get(segment, header.u8::<12>())? => Some(Signal::HttpGet),
-            PORT_DNS if payload::is_tcp_dns_query(segment, header.u8::<12>())? => {
+            port::HTTP if payload::is_http_get(segment, header.u8::<12>())? => {
+                Some(Signal::HttpGet)
+            }
+            port::DNS if payload::is_tcp_dns_query(segment, header.u8::<12>())? => {
                 Some(Signal::DnsQueryTcp)
             }
             _ => None,
         };
         return Ok(match asked {
-            Some(signal) => Some(Sighting::Plain(signal)),
-            None if flags == FIN | ACK => Some(Sighting::Unconnected),
+            Some(signal) => Some(Observation::Plain(signal)),
+            None if flags == FIN | ACK => Some(Observation::Unconnected),
             None => None,
         });
     }
@@ -109,10 +99,11 @@ fn segment_in<P: Packet + ?Sized>(
             _ => Signal::OddProbe,
         },
     };
-    Ok(Some(Sighting::Plain(signal)))
+    Ok(Some(Observation::Plain(signal)))
 }
 
-/// The ports of a segment that ends before its flags: a probe if it is a first fragment, since no stack cuts that short (RFC 1858).
+/// The ports of a segment that ends before its flags: a probe if it is a first fragment, since no
+/// stack cuts that short (RFC 1858).
 #[inline(always)]
 fn short_segment<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Result<[u16; 2], Loss> {
     if !datagram.is_fragment || datagram.payload.left() >= TCP_TO_FLAGS {
@@ -123,103 +114,123 @@ fn short_segment<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Result<[u16;
 }
 
 #[inline(always)]
-pub(super) fn outbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Seen {
-    let (ports, sighting) = match datagram.protocol {
-        PROTOCOL_TCP => match datagram.payload.peek::<TCP_TO_FLAGS>() {
+pub(super) fn outbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsed {
+    let (ports, observation) = match datagram.protocol {
+        ip_protocol::TCP => match datagram.payload.peek::<TCP_TO_FLAGS>() {
             Some(header) => {
-                let Some(sighting) = segment_out(&datagram.payload, header)? else {
+                let Some(observation) = segment_out(&datagram.payload, header)? else {
                     return Ok(None);
                 };
-                (ports(header), sighting)
+                (ports(header), observation)
             }
-            None => (short_segment(datagram)?, Sighting::Plain(Signal::ProbeSent)),
+            None => (
+                short_segment(datagram)?,
+                Observation::Plain(Signal::ProbeSent),
+            ),
         },
-        PROTOCOL_UDP => {
+        ip_protocol::UDP => {
             let header = datagram
                 .payload
                 .peek::<UDP_HEADER>()
                 .ok_or(Loss::Truncated)?;
             let ports = ports(header);
-            let sighting = if ports[1] == PORT_DNS && is_dns_query(datagram)? {
-                Sighting::Asked
+            let observation = if ports[1] == port::DNS && is_dns_query(datagram)? {
+                Observation::QuerySent
             } else {
-                Sighting::Sent
+                Observation::DatagramSent
             };
-            (ports, sighting)
+            (ports, observation)
         }
-        PROTOCOL_ICMP | PROTOCOL_ICMPV6 => {
+        ip_protocol::ICMP | ip_protocol::ICMPV6 => {
             let header = datagram.payload.peek::<2>().ok_or(Loss::Truncated)?;
             let (kind, code) = (header.u8::<0>(), header.u8::<1>());
             if !is_echo_request(datagram.protocol, kind) {
                 return refusal(datagram, kind, code);
             }
-            ([0, 0], Sighting::Plain(Signal::EchoSent))
+            ([0, 0], Observation::Plain(Signal::EchoSent))
         }
         _ => return Ok(None),
     };
-    Ok(Some((datagram.flow(Direction::Out, ports)?, sighting)))
+    Ok(Some((datagram.flow(Direction::Out, ports)?, observation)))
 }
 
-/// What an outbound segment shows: how this host answered, that it aborted or closed, that it connects, probes or asks.
+/// What an outbound segment shows: how this host answered, that it aborted or closed, that it
+/// connects, probes or asks.
 ///
-/// A reset that answers a segment without ACK carries sequence number 0 and an ACK (RFC 9293, 3.5.2): it refuses a
-/// probe. One without ACK answers a segment that had one. One with another sequence number aborts a connection, and a FIN closes this host's half of it: where the peer's FIN
-/// comes after the socket is gone (FIN-WAIT-2 ends after a minute), it must not look like a Maimon probe.
+/// A reset that answers a segment without ACK carries sequence number 0 and an ACK (RFC 9293,
+/// 3.5.2): it refuses a probe. A reset without ACK answers a segment that had one. A reset with
+/// another sequence number aborts a connection, and a FIN closes this host's half of it. The peer's
+/// FIN may come after the socket is gone (FIN-WAIT-2 ends after a minute) and must not look like a
+/// Maimon probe.
 #[inline(always)]
 fn segment_out<P: Packet + ?Sized>(
     segment: &Cursor<'_, P>,
     header: P::Header<TCP_TO_FLAGS>,
-) -> Result<Option<Sighting>, Loss> {
+) -> Result<Option<Observation>, Loss> {
     let flags = header.u8::<13>() & FLAGS;
     if flags & ACK == 0 {
         return Ok(match flags & (FIN | SYN | RST) {
-            SYN => Some(Sighting::Plain(Signal::SynSent)),
-            RST => Some(Sighting::Reset),
-            _ => Some(Sighting::Plain(Signal::ProbeSent)),
+            SYN => Some(Observation::Plain(Signal::SynSent)),
+            RST => Some(Observation::Reset),
+            _ => Some(Observation::Plain(Signal::ProbeSent)),
         });
     }
     if flags & (FIN | SYN | RST) != 0 {
         let sequence = header.u32::<4>();
         return Ok(Some(match flags & (SYN | RST) {
-            RST if sequence == 0 => Sighting::Plain(Signal::RefusedTcp),
-            SYN => Sighting::Plain(Signal::AnsweredTcp),
-            _ => Sighting::Closed,
+            RST if sequence == 0 => Observation::Plain(Signal::RefusedTcp),
+            SYN => Observation::Plain(Signal::AnsweredTcp),
+            _ => Observation::Closed,
         }));
     }
-    // TCP's answers need no memory: only SYNs and odd flags count there.
+    // TCP's answers need no state: only SYNs and odd flags count in that direction.
     let asks =
-        ports(header)[1] == PORT_DNS && payload::is_tcp_dns_query(segment, header.u8::<12>())?;
-    Ok(asks.then_some(Sighting::Plain(Signal::DnsSentTcp)))
+        ports(header)[1] == port::DNS && payload::is_tcp_dns_query(segment, header.u8::<12>())?;
+    Ok(asks.then_some(Observation::Plain(Signal::DnsSentTcp)))
 }
 
 /// An ICMP error by which this host refuses a probe, as the flow of the probe that it quotes.
 ///
-/// Port unreachable is the stack's answer, 'administratively prohibited' a firewall's. Errors about hosts and
-/// networks are a router's, and time exceeded is nobody's refusal.
+/// Port unreachable is the stack's answer, 'administratively prohibited' is a firewall's. A router
+/// sends errors about hosts and networks, and time exceeded refuses nothing.
 #[inline(always)]
-fn refusal<P: Packet + ?Sized>(error: &Datagram<'_, P>, kind: u8, code: u8) -> Seen {
+fn refusal<P: Packet + ?Sized>(error: &Datagram<'_, P>, kind: u8, code: u8) -> Parsed {
     let family = match (error.protocol, kind, code) {
-        (PROTOCOL_ICMP, 3, 3 | 9 | 10 | 13) => Family::V4,
-        (PROTOCOL_ICMPV6, 1, 1 | 4) => Family::V6,
+        (
+            ip_protocol::ICMP,
+            icmp::UNREACHABLE,
+            icmp::PORT_UNREACHABLE
+            | icmp::NETWORK_PROHIBITED
+            | icmp::HOST_PROHIBITED
+            | icmp::COMMUNICATION_PROHIBITED,
+        ) => Family::V4,
+        (
+            ip_protocol::ICMPV6,
+            icmpv6::UNREACHABLE,
+            icmpv6::PROHIBITED | icmpv6::PORT_UNREACHABLE,
+        ) => Family::V6,
         _ => return Ok(None),
     };
     let Some(probe) = quoted(family, error.payload.skip(ICMP_HEADER))? else {
         return Ok(None);
     };
-    let sighting = match probe.protocol {
-        PROTOCOL_TCP => Sighting::Plain(Signal::RefusedIcmp),
-        // A reply that came after its asker had gone is refused as well, and is nobody's probe.
-        PROTOCOL_UDP => Sighting::Refusal,
+    let observation = match probe.protocol {
+        ip_protocol::TCP => Observation::Plain(Signal::RefusedIcmp),
+        // A reply that arrives after its asker has gone is refused as well, and is no probe.
+        ip_protocol::UDP => Observation::Refusal,
         _ => return Ok(None),
     };
     let header = probe.payload.peek::<PORTS>().ok_or(Loss::Truncated)?;
-    Ok(Some((probe.flow(Direction::In, ports(header))?, sighting)))
+    Ok(Some((
+        probe.flow(Direction::In, ports(header))?,
+        observation,
+    )))
 }
 
 #[inline(always)]
 fn is_echo_request(protocol: u8, kind: u8) -> bool {
-    // RFC 792 and RFC 4443, 4.1.
-    (protocol, kind) == (PROTOCOL_ICMP, 8) || (protocol, kind) == (PROTOCOL_ICMPV6, 128)
+    (protocol, kind) == (ip_protocol::ICMP, icmp::ECHO_REQUEST)
+        || (protocol, kind) == (ip_protocol::ICMPV6, icmpv6::ECHO_REQUEST)
 }
 
 #[inline(always)]

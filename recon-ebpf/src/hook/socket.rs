@@ -1,11 +1,15 @@
-//! The socket hooks of a cgroup: what processes ask of sockets, and what becomes of the connections.
+//! The socket hooks of a cgroup: what processes do with sockets, and what becomes of the
+//! connections.
 //!
-//! In: connect(2), sendmsg(2) on datagram sockets, and TCP's states. Out: who sends on which socket, connections accepted, connections that
-//! failed. `connect` and `sendmsg` return 1, always: the call goes on as without recon.
-//! The decision held here: TCP's states tell how a connection ended (6 of 6 kinds of failure), but not of a connect(2) that fails before its
-//! first packet, such as one to an unreachable network. So connect notes what was asked for, TCP's start takes the note away, and
-//! what the agent finds there at two polls has failed. What a container's process sends leaves this host as a forwarded packet, without its
-//! socket: in another network namespace than the agent's, the system call itself counts.
+//! In: connect(2), sendmsg(2) on datagram sockets, and TCP's states. Out: who sends on which
+//! socket, accepted connections, failed connections. `connect` and `sendmsg` always return 1: the
+//! call goes on as without recon.
+//! The decision held here: TCP's states show how a connection ended (6 of 6 kinds of failure), but
+//! not a connect(2) that fails before its first packet, such as one to an unreachable network. So
+//! connect records a pending connect, TCP's start removes it, and one that the agent finds at two
+//! polls has failed. What a container's process sends leaves this host as a forwarded packet,
+//! without its socket: in another network namespace than the agent's, the system call itself
+//! counts.
 
 use core::arch::asm;
 use core::mem::offset_of;
@@ -20,35 +24,33 @@ use aya_ebpf::helpers::{bpf_get_netns_cookie, bpf_get_socket_cookie};
 use aya_ebpf::macros::{cgroup_sock_addr, map, sock_ops};
 use aya_ebpf::maps::Array;
 use aya_ebpf::programs::{SockAddrContext, SockOpsContext};
-use recon_common::process::ASKED_SLOTS;
-use recon_common::{Address, Asked, Counter, Flow, Key, Loss, Signal};
+use recon_common::process::PENDING_CONNECT_SLOTS;
+use recon_common::protocol::linux::AF_INET;
+use recon_common::protocol::{ip_protocol, port};
+use recon_common::{Address, Counter, Flow, Key, Loss, PendingConnect, Signal};
 
 use crate::{count, sender};
 
 /// By socket cookie. The agent maps it into its memory.
 #[map]
-static ASKED: Array<Asked> = Array::with_max_entries(ASKED_SLOTS, BPF_F_MMAPABLE);
+static PENDING_CONNECT: Array<PendingConnect> =
+    Array::with_max_entries(PENDING_CONNECT_SLOTS, BPF_F_MMAPABLE);
 
-/// Cookie of the agent's network namespace, 0 where the kernel does not tell (before Linux 5.14). Set by the agent before the programs
-/// are loaded.
+/// Cookie of the agent's network namespace, 0 if the kernel does not report it (before Linux 5.14).
+/// The agent sets it before it loads the programs.
 #[unsafe(no_mangle)]
 static OWN_NETNS: Global<u64> = Global::new(0);
 
 /// The verdict 'go on'.
 const GO_ON: u32 = 1;
-const PROTOCOL_TCP: u32 = 6;
-const PROTOCOL_UDP: u32 = 17;
-const PORT_DNS: u16 = 53;
-/// `AF_INET` of the kernel's linux/socket.h.
-const AF_INET: u32 = 2;
 
-/// A 32-bit field of a context. The verifier takes no other access to one than at a constant offset from its start, and LLVM likes
-/// to compute pointers into it.
+/// A 32-bit field of a context. The verifier only accepts access at a constant offset from the
+/// context's start, and LLVM likes to compute pointers into it.
 macro_rules! field {
     ($context:expr, $Context:ty, $field:ident $(, $word:literal)?) => {{
         const OFFSET: usize = offset_of!($Context, $field) $(+ 4 * $word)?;
         let value: u64;
-        // SAFETY: reads 4 bytes of the program's own context, inside of it.
+        // SAFETY: reads 4 bytes inside the program's own context.
         unsafe {
             asm!(
                 "{value} = *(u32 *)({context} + {offset})",
@@ -62,7 +64,7 @@ macro_rules! field {
     }};
 }
 
-/// The IPv6 address of four such fields.
+/// The IPv6 address in four such fields.
 macro_rules! address {
     ($context:expr, $Context:ty, $field:ident) => {
         Address::from_words([
@@ -76,22 +78,22 @@ macro_rules! address {
 
 #[cgroup_sock_addr(connect4)]
 pub(crate) fn recon_connect4(context: SockAddrContext) -> i32 {
-    connect(&Call::v4(context.sock_addr))
+    handle_connect(&Call::v4(context.sock_addr))
 }
 
 #[cgroup_sock_addr(connect6)]
 pub(crate) fn recon_connect6(context: SockAddrContext) -> i32 {
-    connect(&Call::v6(context.sock_addr))
+    handle_connect(&Call::v6(context.sock_addr))
 }
 
 #[cgroup_sock_addr(sendmsg4)]
 pub(crate) fn recon_sendmsg4(context: SockAddrContext) -> i32 {
-    sendmsg(&Call::v4(context.sock_addr))
+    handle_sendmsg(&Call::v4(context.sock_addr))
 }
 
 #[cgroup_sock_addr(sendmsg6)]
 pub(crate) fn recon_sendmsg6(context: SockAddrContext) -> i32 {
-    sendmsg(&Call::v6(context.sock_addr))
+    handle_sendmsg(&Call::v6(context.sock_addr))
 }
 
 /// A system call on a socket, with the remote end that it names.
@@ -123,8 +125,8 @@ impl Call {
     }
 
     #[inline(always)]
-    fn protocol(&self) -> u32 {
-        field!(self.context, SockAddr, protocol)
+    fn protocol(&self) -> u8 {
+        field!(self.context, SockAddr, protocol) as u8
     }
 
     #[inline(always)]
@@ -133,9 +135,9 @@ impl Call {
         unsafe { bpf_get_socket_cookie(self.context.cast()) }
     }
 
-    /// Counts the call as what it sends, where its packets can't be told to be this process's.
+    /// Counts the call as what it sends, if its packets can't be attributed to this process.
     #[inline(always)]
-    fn count_in_container(&self, signal: Signal, process: u32) {
+    fn count_in_container(&self, signal: Signal, pid: u32) {
         let own = OWN_NETNS.load();
         // SAFETY: the context is the program's own.
         if own == 0 || unsafe { bpf_get_netns_cookie(self.context.cast()) } == own {
@@ -146,56 +148,58 @@ impl Call {
             local: Address::UNSPECIFIED,
             remote_port: self.port(),
             local_port: 0,
-            protocol: self.protocol() as u8,
+            protocol: self.protocol(),
         };
-        count::add(&Key::new(&flow, signal, process));
+        count::count_key(&Key::for_flow(&flow, signal, pid));
     }
 }
 
 #[inline(always)]
-fn connect(call: &Call) -> i32 {
+fn handle_connect(call: &Call) -> i32 {
     let cookie = call.cookie();
-    let process = sender::note(cookie);
-    // MPTCP connects by sockets of its own, of which TCP tells. A datagram socket's connect sends nothing.
-    if call.protocol() == PROTOCOL_TCP {
-        note_asked(&Asked {
+    let pid = sender::record_sender(cookie);
+    // MPTCP connects through sockets of its own, which TCP reports. connect on a datagram socket
+    // sends nothing.
+    if call.protocol() == ip_protocol::TCP {
+        record_pending(&PendingConnect {
             cookie,
             remote: call.remote,
-            process,
+            pid,
             port: call.port(),
             reserved: 0,
         });
-        call.count_in_container(Signal::SynSent, process);
+        call.count_in_container(Signal::SynSent, pid);
     }
     GO_ON as i32
 }
 
 #[inline(always)]
-fn note_asked(asked: &Asked) {
-    let Some(slot) = ASKED.get_ptr_mut(slot(asked.cookie)) else {
+fn record_pending(pending: &PendingConnect) {
+    let Some(slot) = PENDING_CONNECT.get_ptr_mut(pending_slot(pending.cookie)) else {
         return;
     };
-    // SAFETY: the slot has the size and alignment of an `Asked` and is never freed. Who reads it in between waits for a second look.
+    // SAFETY: the slot has the size and alignment of a `PendingConnect` and is never freed. A
+    // reader that sees it half written looks a second time.
     unsafe {
         let before = (*slot).cookie;
-        if before != 0 && before != asked.cookie {
-            count::advance(Counter::Lost(Loss::AskedFull), 1);
+        if before != 0 && before != pending.cookie {
+            count::add_to_counter(Counter::Lost(Loss::PendingConnectsFull), 1);
         }
-        slot.write(*asked);
+        slot.write(*pending);
     }
 }
 
 #[inline(always)]
-fn slot(cookie: u64) -> u32 {
-    cookie as u32 & (ASKED_SLOTS - 1)
+fn pending_slot(cookie: u64) -> u32 {
+    cookie as u32 & (PENDING_CONNECT_SLOTS - 1)
 }
 
 #[inline(always)]
-fn sendmsg(call: &Call) -> i32 {
-    let process = sender::note(call.cookie());
-    // Whether it is a DNS query is not to be seen here, and a resolver's are no fan-out.
-    if call.protocol() == PROTOCOL_UDP && call.port() != PORT_DNS {
-        call.count_in_container(Signal::DatagramSent, process);
+fn handle_sendmsg(call: &Call) -> i32 {
+    let pid = sender::record_sender(call.cookie());
+    // Whether it is a DNS query is not visible here, and a resolver's queries are no fan-out.
+    if call.protocol() == ip_protocol::UDP && call.port() != port::DNS {
+        call.count_in_container(Signal::DatagramSent, pid);
     }
     GO_ON as i32
 }
@@ -203,59 +207,68 @@ fn sendmsg(call: &Call) -> i32 {
 #[sock_ops]
 pub(crate) fn recon_sock_ops(context: SockOpsContext) -> u32 {
     match field!(context.ops, SockOps, op) {
-        BPF_SOCK_OPS_TCP_CONNECT_CB => connecting(&context),
-        BPF_SOCK_OPS_STATE_CB => state_changed(&context),
+        BPF_SOCK_OPS_TCP_CONNECT_CB => tcp_connect_started(&context),
+        BPF_SOCK_OPS_STATE_CB => tcp_state_changed(&context),
         BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => {
-            count::add(&Key::new(&flow(&context), Signal::Accepted, 0));
+            count::count_key(&Key::for_flow(
+                &connection_flow(&context),
+                Signal::Accepted,
+                0,
+            ));
         }
         _ => {}
     }
-    // With no reply set, what the kernel or another program would have done without recon.
+    // Without a reply, the kernel does what it or another program would have done without recon.
     GO_ON
 }
 
-/// TCP starts to connect: from here on its states tell how that ends.
+/// TCP starts to connect: from here on its states show how that ends.
 #[inline(always)]
-fn connecting(context: &SockOpsContext) {
-    let cookie = cookie(context);
-    if let Some(asked) = ASKED.get_ptr_mut(slot(cookie)) {
-        // SAFETY: as in `note_asked`.
+fn tcp_connect_started(context: &SockOpsContext) {
+    let cookie = socket_cookie(context);
+    if let Some(pending) = PENDING_CONNECT.get_ptr_mut(pending_slot(cookie)) {
+        // SAFETY: as in `record_pending`.
         unsafe {
-            if (*asked).cookie == cookie {
-                (*asked).cookie = 0;
+            if (*pending).cookie == cookie {
+                (*pending).cookie = 0;
             }
         }
     }
-    // All programs of the socket's cgroups share its flags, so they are only ever added to.
+    // All programs of the socket's cgroups share its flags, so recon only adds to them.
     let flags = field!(context.ops, SockOps, bpf_sock_ops_cb_flags) | BPF_SOCK_OPS_STATE_CB_FLAG;
-    // Where it fails, so does what it asks for: nothing else can be done here.
+    // If it fails, so does the count of this connection: nothing else can be done here.
     let _ = context.set_cb_flags(flags as i32);
 }
 
 #[inline(always)]
-fn state_changed(context: &SockOpsContext) {
+fn tcp_state_changed(context: &SockOpsContext) {
     let (old, new) = (
         field!(context.ops, SockOps, __bindgen_anon_1),
         field!(context.ops, SockOps, __bindgen_anon_1, 1),
     );
     if old == BPF_TCP_SYN_SENT && new == BPF_TCP_CLOSE {
-        let process = sender::noted(cookie(context)).unwrap_or(0);
-        count::add(&Key::new(&flow(context), Signal::ConnectFailed, process));
+        let pid = sender::recorded_sender(socket_cookie(context)).unwrap_or(0);
+        count::count_key(&Key::for_flow(
+            &connection_flow(context),
+            Signal::ConnectFailed,
+            pid,
+        ));
     }
 }
 
 #[inline(always)]
-fn cookie(context: &SockOpsContext) -> u64 {
+fn socket_cookie(context: &SockOpsContext) -> u64 {
     // SAFETY: the context is the program's own.
     unsafe { bpf_get_socket_cookie(context.ops.cast()) }
 }
 
-/// The connection, as this host sees it. The kernel's structure has the remote port in network byte order, in the upper half of
-/// its word on a little-endian machine, and the local one in the host's.
+/// The connection, as this host sees it. The kernel's structure holds the remote port in network
+/// byte order, in the upper half of its word on a little-endian machine, and the local port in host
+/// byte order.
 #[inline(always)]
-fn flow(context: &SockOpsContext) -> Flow {
+fn connection_flow(context: &SockOpsContext) -> Flow {
     let ops = context.ops;
-    let (remote, local) = if field!(ops, SockOps, family) == AF_INET {
+    let (remote, local) = if field!(ops, SockOps, family) == u32::from(AF_INET) {
         (
             Address::from_v4_word(field!(ops, SockOps, remote_ip4)),
             Address::from_v4_word(field!(ops, SockOps, local_ip4)),
@@ -272,6 +285,6 @@ fn flow(context: &SockOpsContext) -> Flow {
         local,
         remote_port: u32::from_be(field!(ops, SockOps, remote_port)) as u16,
         local_port: field!(ops, SockOps, local_port) as u16,
-        protocol: PROTOCOL_TCP as u8,
+        protocol: ip_protocol::TCP,
     }
 }

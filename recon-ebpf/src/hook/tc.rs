@@ -1,63 +1,66 @@
-//! TC, as TCX or under clsact: what goes out, and what comes in where XDP is not to be had.
+//! TC, as TCX or under clsact: what goes out, and what comes in where XDP is not available.
 //!
-//! In: an skb. Out: `TCX_NEXT` (clsact calls it `TC_ACT_UNSPEC`), always: the next program or the stack goes on as without recon.
+//! In: an skb. Out: always `TCX_NEXT` (clsact calls it `TC_ACT_UNSPEC`): the next program or the
+//! stack goes on as without recon.
 
 use aya_ebpf::bindings::tcx_action_base::TCX_NEXT;
 use aya_ebpf::helpers::bpf_skb_load_bytes;
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
+use recon_common::protocol::{ETHERNET_HEADER, IPV4_HEADER, TCP_HEADER};
 use recon_common::{Direction, Packet};
 
-use super::{InPlace, forget};
+use super::{InPlace, hide_offset};
 use crate::count;
-use crate::memory::{Hook, Kernel};
+use crate::flow_state::{KernelFlowState, PacketHook};
 
 #[classifier]
 pub(crate) fn recon_egress(context: TcContext) -> i32 {
-    packet(context, Direction::Out)
+    count_frame(context, Direction::Out)
 }
 
 #[classifier]
 pub(crate) fn recon_ingress(context: TcContext) -> i32 {
-    packet(context, Direction::In)
+    count_frame(context, Direction::In)
 }
 
 #[inline(always)]
-fn packet(context: TcContext, direction: Direction) -> i32 {
-    let memory = Kernel {
+fn count_frame(context: TcContext, direction: Direction) -> i32 {
+    let state = KernelFlowState {
         context: context.skb.skb.cast(),
         hook: match direction {
-            Direction::In => Hook::Ingress,
-            Direction::Out => Hook::Egress,
+            Direction::In => PacketHook::Ingress,
+            Direction::Out => PacketHook::Egress,
         },
     };
     pull_headers(&context);
-    count::packet(&Frame(context), &memory, direction);
+    count::count_packet(&SkbFrame(context), &state, direction);
     TCX_NEXT
 }
 
-/// Brings the headers into the first buffer where they are not: raw sockets and some drivers leave all in page fragments.
-/// The bytes stay as they are, and a packet whose TCP header is in place is left alone.
+/// Pulls the headers into the first buffer if they are elsewhere: raw sockets and some drivers
+/// leave everything in page fragments. The bytes stay as they are, and a packet whose TCP header is
+/// in place is left alone.
 #[inline(always)]
 fn pull_headers(context: &TcContext) {
-    const SHORTEST: usize = 14 + 20 + 20;
+    const SHORTEST: usize = ETHERNET_HEADER + IPV4_HEADER + TCP_HEADER;
     const LONGEST: u32 = 256;
     let here = context.data_end() - context.data();
     if here < SHORTEST && (here as u32) < context.len() {
-        // Where it fails, the parser counts the packet as truncated.
+        // If it fails, the parser counts the packet as truncated.
         let _ = context.pull_data(context.len().min(LONGEST));
     }
 }
 
-struct Frame(TcContext);
+struct SkbFrame(TcContext);
 
-impl Packet for Frame {
+impl Packet for SkbFrame {
     type Header<const N: usize> = InPlace<N>;
 
     #[inline(always)]
     fn header<const N: usize>(&self, offset: usize) -> Option<InPlace<N>> {
         // SAFETY: both are the context's own.
-        unsafe { InPlace::find(self.0.data(), self.0.data_end(), offset) }
+        unsafe { InPlace::locate(self.0.data(), self.0.data_end(), offset) }
     }
 
     #[inline(always)]
@@ -76,7 +79,7 @@ impl Packet for Frame {
     }
 
     #[inline(always)]
-    fn forget(offset: usize) -> usize {
-        forget(offset)
+    fn hide_offset(offset: usize) -> usize {
+        hide_offset(offset)
     }
 }

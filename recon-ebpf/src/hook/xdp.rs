@@ -1,6 +1,7 @@
 //! XDP: everything that comes in, before the stack sees it.
 //!
-//! In: the driver's buffer. Out: `XDP_PASS`, always. Accepts multi-buffer packets (jumbo frames), hence `frags`.
+//! In: the driver's buffer. Out: always `XDP_PASS`. Accepts multi-buffer packets (jumbo frames),
+//! hence `frags`.
 
 use aya_ebpf::bindings::xdp_action::XDP_PASS;
 use aya_ebpf::helpers::bpf_xdp_load_bytes;
@@ -8,35 +9,35 @@ use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use recon_common::{Direction, Packet};
 
-use super::{InPlace, forget};
+use super::{InPlace, hide_offset};
 use crate::count;
-use crate::memory::{Hook, Kernel};
+use crate::flow_state::{KernelFlowState, PacketHook};
 
 #[xdp(frags)]
 pub(crate) fn recon_xdp(context: XdpContext) -> u32 {
-    let memory = Kernel {
+    let state = KernelFlowState {
         context: context.ctx.cast(),
-        hook: Hook::Xdp,
+        hook: PacketHook::Xdp,
     };
-    count::packet(&Frame(context), &memory, Direction::In);
+    count::count_packet(&XdpFrame(context), &state, Direction::In);
     XDP_PASS
 }
 
-struct Frame(XdpContext);
+struct XdpFrame(XdpContext);
 
-impl Packet for Frame {
+impl Packet for XdpFrame {
     type Header<const N: usize> = InPlace<N>;
 
     #[inline(always)]
     fn header<const N: usize>(&self, offset: usize) -> Option<InPlace<N>> {
         // SAFETY: both are the context's own.
-        unsafe { InPlace::find(self.0.data(), self.0.data_end(), offset) }
+        unsafe { InPlace::locate(self.0.data(), self.0.data_end(), offset) }
     }
 
     #[inline(always)]
     fn payload<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
         if let Some(bytes) = self.header(offset) {
-            return Some(bytes.copy());
+            return Some(bytes.to_array());
         }
         let mut bytes = [0; N];
         // SAFETY: the helper writes `N` bytes to a buffer of `N`.
@@ -52,7 +53,7 @@ impl Packet for Frame {
     }
 
     #[inline(always)]
-    fn forget(offset: usize) -> usize {
-        forget(offset)
+    fn hide_offset(offset: usize) -> usize {
+        hide_offset(offset)
     }
 }

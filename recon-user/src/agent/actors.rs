@@ -11,10 +11,10 @@ use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use recon_common::{Executed, Signal};
+use recon_common::{ExecEvent, Signal};
 
 use crate::incident::Finding;
-use crate::process::{Listeners, Process, Processes};
+use crate::process::{Listeners, Process, ProcessTable};
 
 const PROC: &str = "/proc";
 /// Processes that are remembered: half of what a 64-bit kernel can have by default (`pid_max` is 32,768 or more).
@@ -22,7 +22,7 @@ const REMEMBERED: usize = 1 << 14;
 
 /// Resolves ids of processes.
 pub(super) struct Actors {
-    processes: Processes,
+    processes: ProcessTable,
     listeners: Listeners,
     scanners: BTreeSet<String>,
     /// What was looked up in this poll.
@@ -32,7 +32,7 @@ pub(super) struct Actors {
 impl Actors {
     /// Knows the processes that run now. `cgroups` is where cgroup2 is mounted.
     pub(super) fn new(scanners: BTreeSet<String>, cgroups: Option<PathBuf>) -> Self {
-        let mut processes = Processes::new(PROC, REMEMBERED).with_cgroups(cgroups);
+        let mut processes = ProcessTable::new(PROC, REMEMBERED).with_cgroups(cgroups);
         for pid in running() {
             processes.get(pid);
         }
@@ -45,8 +45,8 @@ impl Actors {
     }
 
     /// Notes a started program.
-    pub(super) fn executed(&mut self, executed: &Executed) {
-        self.processes.executed(executed);
+    pub(super) fn executed(&mut self, executed: &ExecEvent) {
+        self.processes.record_exec(executed);
     }
 
     /// Begins a poll: what was looked up in the one before may have changed.
@@ -61,7 +61,7 @@ impl Actors {
 
     /// The process of that id, if it is known.
     pub(super) fn known(&mut self, pid: u32) -> Option<&Process> {
-        self.processes.known(pid)
+        self.processes.find(pid)
     }
 
     /// The processes that a finding is about: those that sent what was counted, or the one that accepts.
@@ -88,7 +88,7 @@ impl Actors {
         } = self;
         *accepting
             .entry((local, port))
-            .or_insert_with(|| listeners.listener(local, port))
+            .or_insert_with(|| listeners.find_listener(local, port))
     }
 
     /// Processes that were forgotten for want of room since the last call.

@@ -17,8 +17,8 @@ use tokio::time::{Interval as Ticks, MissedTickBehavior, interval_at};
 
 use crate::alert;
 use crate::cli::RunOptions;
-use crate::drain::{Drain, DrainError, Executions, Grace, Tally};
-use crate::hook::{self, Cgroup, Egress, Hooks, Sockets, Taken};
+use crate::drain::{Drain, DrainError, ExecEvents, Grace, Tally};
+use crate::hook::{self, AttachedHooks, Cgroup, Egress, Hooks, SocketHooks};
 use crate::incident::Notification;
 use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::row::{Row, RowKey, SignalSet};
@@ -42,19 +42,19 @@ pub fn run(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
 
 async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     let settings = &in_force.settings;
-    let interfaces = hook::select(&options.interfaces, options.xdp)?;
+    let interfaces = hook::select_interfaces(&options.interfaces, options.xdp)?;
     let cgroup = Cgroup::select(options.cgroup.as_deref())?;
     // From here on a signal is taken note of and ends the agent in order.
     let mut stops = Stops::new().context("can't listen for signals")?;
     let mut hooks = Hooks::load(options.table_entries)?;
-    let drain = Drain::new(hooks.ebpf(), Grace::detect())?;
-    let executions = Executions::new(hooks.ebpf())?;
+    let drain = Drain::open(hooks.ebpf(), Grace::detect())?;
+    let executions = ExecEvents::open(hooks.ebpf())?;
     let output = Output::new(options.events.as_deref(), !options.no_alerts)?;
     let sockets = attach_sockets(&mut hooks, cgroup.as_ref());
     let names = settings.scanner_names();
     // After the hook that tells of new ones, so that no process is missed.
     let actors = Actors::new(names, cgroup.map(|cgroup| cgroup.root));
-    let taken = hooks.attach(&interfaces, options.xdp)?;
+    let taken = hooks.attach_interfaces(&interfaces, options.xdp)?;
     taken.iter().for_each(|taken| log::info!("{taken}"));
     let mut agent = Agent {
         drain,
@@ -85,7 +85,7 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
 }
 
 /// Attaches what knows processes, and says what was to be had.
-fn attach_sockets(hooks: &mut Hooks, cgroup: Option<&Cgroup>) -> Sockets {
+fn attach_sockets(hooks: &mut Hooks, cgroup: Option<&Cgroup>) -> SocketHooks {
     let sockets = hooks.attach_sockets(cgroup);
     log::info!("{sockets}");
     for missing in &sockets.missing {
@@ -123,13 +123,13 @@ impl Stops {
 
 /// Signals that can't be trusted: without an outbound hook an answer looks like an unsolicited datagram, and without the hook that
 /// sees connections begin every one looks failed.
-fn untrusted(sockets: &Sockets, taken: &[Taken]) -> SignalSet {
-    let is_blind = |taken: &Taken| matches!(taken.egress, Egress::Missing(_));
+fn untrusted(sockets: &SocketHooks, taken: &[AttachedHooks]) -> SignalSet {
+    let is_blind = |taken: &AttachedHooks| matches!(taken.egress, Egress::Missing(_));
     let mut untrusted = SignalSet::default();
     if taken.iter().any(is_blind) {
         untrusted.insert(Signal::Datagram);
     }
-    if !sockets.tells_failures() {
+    if !sockets.sees_failures() {
         untrusted.insert(Signal::ConnectFailed);
     }
     untrusted
@@ -164,7 +164,7 @@ type ForEach<'a> = dyn FnMut(&Key, u64, Option<&Registers>) + 'a;
 
 struct Agent {
     drain: Drain,
-    executions: Executions,
+    executions: ExecEvents,
     actors: Actors,
     pipeline: Pipeline,
     output: Output,
@@ -292,7 +292,7 @@ impl Agent {
 
     /// The end, after the programs are detached: what they counted last is judged and written too.
     fn end(mut self) {
-        if let Err(error) = self.drain.settle() {
+        if let Err(error) = self.drain.wait_for_programs() {
             log::warn!("{error}: what the programs counted last may be missing");
         }
         self.poll(|drain, row| drain.finish(row));

@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use crate::row::{Row, json};
-use crate::sink::{Beside, Sink, Written};
+use crate::sink::{LineQueue, Sink, Written};
 
 /// Bytes after which rows are handed on.
 const BATCH: usize = 1 << 16;
@@ -31,7 +31,7 @@ enum Way {
 #[derive(Debug)]
 struct Rows {
     way: Way,
-    lines: Beside,
+    lines: LineQueue,
     batch: Vec<u8>,
     batched: u64,
 }
@@ -56,13 +56,13 @@ impl Output {
     pub(super) fn new(events: Option<&Path>, has_alerts: bool) -> anyhow::Result<Self> {
         let stdout = Sink::new(io::stdout()).context("can't write to stdout")?;
         let rows = match events {
-            Some(path) if path == Path::new(STDOUT) => Some((Way::Stdout, stdout.beside())),
+            Some(path) if path == Path::new(STDOUT) => Some((Way::Stdout, stdout.another_queue())),
             Some(path) => {
                 let name = path.display().to_string();
                 let file =
                     File::create(path).with_context(|| format!("can't write events to {name}"))?;
-                let sink = Sink::of(&file, &name, "events", ROWS)?;
-                let lines = sink.beside();
+                let sink = Sink::named(&file, &name, "events", ROWS)?;
+                let lines = sink.another_queue();
                 Some((Way::File(sink), lines))
             }
             None => None,
@@ -123,7 +123,7 @@ impl Output {
                 rows: None,
             };
         };
-        let written = rows.lines.end();
+        let written = rows.lines.close();
         if let Way::File(sink) = rows.way {
             // It has no lines of its own.
             let _ = sink.finish();

@@ -1,22 +1,22 @@
 //! The wait after which no program can still write to the old generation.
 //!
-//! The decision held here: membarrier's GLOBAL command returns after an RCU grace period, and every program runs inside an RCU
-//! read section, so one call is exact. Kernels booted with nohz_full refuse it; there a generation is drained one
-//! interval after it was retired.
+//! The decision held here: membarrier's GLOBAL command returns after an RCU grace period, and every
+//! program runs inside an RCU read section, so one call is exact. Kernels booted with nohz_full
+//! refuse it; there a generation is drained one interval after it was retired.
 
 use std::io;
 
 /// How to wait for programs that have read the old generation's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grace {
-    /// One membarrier call a poll.
+    /// One membarrier call per poll.
     Membarrier,
     /// Drain each generation one poll later.
     NextPoll,
 }
 
 impl Grace {
-    /// What this kernel offers.
+    /// What this kernel supports.
     #[must_use]
     pub fn detect() -> Self {
         match membarrier(libc::MEMBARRIER_CMD_QUERY) {
@@ -29,7 +29,7 @@ impl Grace {
 }
 
 /// Returns when every program that was running at the call has ended.
-pub(super) fn wait() -> io::Result<()> {
+pub(super) fn wait_for_programs() -> io::Result<()> {
     membarrier(libc::MEMBARRIER_CMD_GLOBAL).map(drop)
 }
 

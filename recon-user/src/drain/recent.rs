@@ -1,48 +1,56 @@
-//! The keys that processors have counted last, which are not in the table.
+//! The keys that processors counted last, which are not in the table.
 //!
-//! In: the kernel's slots of a generation that no program writes to. Out: a count for each key, to be put to what the table has of it.
+//! In: the kernel's slots of a generation that no program writes to. Out: a count for each key, to
+//! be added to the table's count.
 
 use std::collections::HashMap;
 use std::io;
 
 use aya::maps::MapData;
 use recon_common::Key;
-use recon_common::recent::{RECENT_SLOTS, Recent, first};
+use recon_common::recent::{RECENT_SLOTS, Recent, first_slot};
 
-use super::shared::Shared;
+use super::shared_array::SharedArray;
 
-/// How many slots processors have together.
-pub(crate) const fn slots(processors: u32) -> u32 {
-    first(processors, 0)
+/// Slots of that many processors together.
+pub(crate) const fn slot_count(processors: u32) -> u32 {
+    first_slot(processors, 0)
 }
 
 /// Reads the slots.
 #[derive(Debug)]
-pub(super) struct RecentDrain {
-    slots: Shared<Recent>,
+pub(super) struct RecentKeys {
+    slots: SharedArray<Recent>,
     processors: u32,
-    /// Of the generation that was read last.
+    /// What was read and not taken yet.
     counts: HashMap<Key, u64>,
 }
 
-impl RecentDrain {
-    /// Reads that array of slots.
+impl RecentKeys {
+    /// Maps the array of slots.
     ///
     /// # Errors
-    /// What the kernel says when it does not share the array's memory.
-    pub(super) fn new(map: MapData) -> io::Result<Self> {
+    /// What the kernel says if it does not share the array's memory.
+    pub(super) fn map(map: MapData) -> io::Result<Self> {
         let length = map.info().map_err(io::Error::other)?.max_entries();
-        Ok(Self {
-            slots: Shared::new(map, length)?,
-            processors: length / slots(1),
-            counts: HashMap::new(),
-        })
+        let slots = SharedArray::map(map, length)?;
+        Ok(Self::new(slots, length / slot_count(1)))
     }
 
-    /// Takes what a generation has, which no program writes to. What was not taken out of the counts before stays there.
-    pub(super) fn read(&mut self, generation: usize) {
+    /// Reads the slots of that many processors.
+    pub(super) fn new(slots: SharedArray<Recent>, processors: u32) -> Self {
+        Self {
+            slots,
+            processors,
+            counts: HashMap::new(),
+        }
+    }
+
+    /// Empties the slots of a generation that no program writes to. Counts that nobody has taken
+    /// yet stay.
+    pub(super) fn read_generation(&mut self, generation: usize) {
         for processor in 0..self.processors {
-            let first = first(processor, generation as u32);
+            let first = first_slot(processor, generation as u32);
             for index in first..first + RECENT_SLOTS {
                 let slot = self.slots.value(index as usize);
                 // SAFETY: any bytes are a slot, and nobody else uses it now.
@@ -55,17 +63,35 @@ impl RecentDrain {
         }
     }
 
-    /// What was read of a key, once.
-    pub(super) fn take(&mut self, key: &Key) -> u64 {
-        // Most of a flood's keys are in the table alone, and at other times there are few.
+    /// Takes what was read of a key.
+    pub(super) fn take_count(&mut self, key: &Key) -> u64 {
+        // Most keys of a flood are only in the table, and at other times there are few.
         if self.counts.is_empty() {
             return 0;
         }
         self.counts.remove(key).unwrap_or_default()
     }
 
-    /// All that was read and not taken.
-    pub(super) fn rest(&mut self) -> impl Iterator<Item = (Key, u64)> + '_ {
+    /// Takes everything else that was read.
+    pub(super) fn drain_rest(&mut self) -> impl Iterator<Item = (Key, u64)> + '_ {
         self.counts.drain()
+    }
+
+    /// The slot at that position.
+    #[cfg(test)]
+    pub(super) fn slot(&self, position: u32) -> std::ptr::NonNull<Recent> {
+        self.slots.value(position as usize)
+    }
+
+    /// Whether no slot of that generation has a count.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self, generation: usize) -> bool {
+        (0..self.processors).all(|processor| {
+            let first = first_slot(processor, generation as u32);
+            (first..first + RECENT_SLOTS).all(|position| {
+                // SAFETY: the slot is mapped, and nothing writes to it now.
+                unsafe { self.slot(position).as_ref() }.count == 0
+            })
+        })
     }
 }

@@ -1,8 +1,9 @@
 //! Attaching to one interface, with the fallbacks.
 //!
-//! In: a loaded object, an interface, the operator's choice. Out: which hook was taken.
-//! The decisions held here: inbound XDP in the driver, else generic XDP, else TC; where another XDP program is at home, TC, since
-//! replacing it would break what it does. TC as TCX, or under clsact before 6.6.
+//! In: a loaded object, an interface, the operator's choice. Out: the hooks that attached.
+//! The decisions held here: inbound, XDP in the driver, else generic XDP, else TC. On an interface
+//! with another XDP program recon takes TC, since replacing that program would break what it does.
+//! TC attaches as TCX, or under clsact before Linux 6.6.
 
 use std::fmt;
 
@@ -12,16 +13,17 @@ use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp,
 use clap::ValueEnum;
 
 use super::clsact;
-use super::{HookError, Interface, TC_EGRESS, TC_INGRESS, XDP, describe};
+use super::{HookError, Interface, TC_EGRESS, TC_INGRESS, XDP, error_chain};
 
 /// What `--xdp` asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum XdpChoice {
-    /// In the driver, else generic, else TC ingress; TC ingress on a veth pair, which gives up segmentation offload for XDP
+    /// In the driver, else generic, else TC ingress; TC ingress on a veth pair, which gives up
+    /// segmentation offload for XDP
     Auto,
     /// In the driver, before the stack
     Native,
-    /// In the stack, before anything else there
+    /// In the stack, before anything else in it
     Generic,
     /// Not at all: TC ingress
     Off,
@@ -29,7 +31,7 @@ pub enum XdpChoice {
 
 /// The hook that sees inbound packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ingress {
+pub(crate) enum Ingress {
     /// XDP in the driver.
     XdpNative,
     /// XDP in the stack.
@@ -40,31 +42,32 @@ pub enum Ingress {
 
 /// The hook that sees outbound packets, or why there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Egress {
+pub(crate) enum Egress {
     /// TC egress.
     Tc(TcKind),
-    /// The kernel refused: nothing of what this host sends, and no way to tell an answer from an unsolicited datagram.
+    /// The kernel refused: recon sees nothing of what this host sends, and can't tell an answer
+    /// from an unsolicited datagram.
     Missing(String),
 }
 
 /// How a TC program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TcKind {
-    /// By a link of its own (Linux 6.6 and later).
+pub(crate) enum TcKind {
+    /// By a link (Linux 6.6 and later).
     Tcx,
     /// As a filter of the clsact qdisc.
     Clsact,
 }
 
-/// The hooks that an interface got.
+/// The hooks on an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Taken {
+pub(crate) struct AttachedHooks {
     /// Name of the interface.
-    pub interface: String,
-    /// Where inbound packets are seen.
-    pub ingress: Ingress,
-    /// Where outbound packets are seen.
-    pub egress: Egress,
+    pub(crate) interface: String,
+    /// The hook that sees inbound packets.
+    pub(crate) ingress: Ingress,
+    /// The hook that sees outbound packets.
+    pub(crate) egress: Egress,
 }
 
 impl fmt::Display for TcKind {
@@ -77,21 +80,21 @@ impl fmt::Display for TcKind {
 }
 
 impl Ingress {
-    /// What it costs where it is not the first to see a frame.
+    /// What it costs that this hook is not the first to see a frame.
     const fn costs(self) -> Option<&'static str> {
         match self {
             Self::XdpNative => None,
             Self::XdpGeneric => Some(
-                "a frame is a socket buffer before it is seen, so a flood takes more of the processor",
+                "a frame becomes a socket buffer before recon sees it, so a flood costs more CPU",
             ),
             Self::Tc(_) => Some(
-                "a frame is seen after XDP and the stack's first steps, so a flood takes more of the processor, and what an XDP program drops is not counted",
+                "recon sees a frame after XDP and the stack's first steps, so a flood costs more CPU, and what an XDP program drops is not counted",
             ),
         }
     }
 }
 
-impl fmt::Display for Taken {
+impl fmt::Display for AttachedHooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: inbound by ", self.interface)?;
         match self.ingress {
@@ -103,7 +106,7 @@ impl fmt::Display for Taken {
             Egress::Tc(kind) => write!(f, ", outbound by {kind} egress")?,
             Egress::Missing(reason) => write!(
                 f,
-                ", outbound by nothing ({reason}): what this host answers and sends is not counted, nor are UDP hits"
+                ", outbound by nothing ({reason}): answers and traffic of this host are not counted, nor are UDP hits"
             )?,
         }
         match self.ingress.costs() {
@@ -113,12 +116,15 @@ impl fmt::Display for Taken {
     }
 }
 
-/// Refuses before anything is attached what would fail halfway.
-pub(super) fn check(interfaces: &[Interface], choice: XdpChoice) -> Result<(), HookError> {
+/// Fails before anything is attached if attaching would fail halfway.
+pub(super) fn check_conflicts(
+    interfaces: &[Interface],
+    choice: XdpChoice,
+) -> Result<(), HookError> {
     for interface in interfaces {
         if !interface.is_up {
             log::warn!(
-                "{}: is down; its packets are counted once it is up",
+                "{}: is down; recon counts its packets once it is up",
                 interface.name
             );
         }
@@ -130,7 +136,7 @@ pub(super) fn check(interfaces: &[Interface], choice: XdpChoice) -> Result<(), H
                 });
             }
             (XdpChoice::Auto, Some(program)) => log::warn!(
-                "{}: another XDP program is there (id {program}): TC ingress takes over, and what that program drops is not seen",
+                "{}: another XDP program is attached (id {program}): recon uses TC ingress and does not see what that program drops",
                 interface.name
             ),
             _ => {}
@@ -139,38 +145,39 @@ pub(super) fn check(interfaces: &[Interface], choice: XdpChoice) -> Result<(), H
     Ok(())
 }
 
-/// Attaches the outbound program, or says why not.
-pub(super) fn egress(ebpf: &mut Ebpf, interface: &Interface) -> Egress {
+/// Attaches the outbound program, or says why it can't.
+pub(super) fn attach_egress(ebpf: &mut Ebpf, interface: &Interface) -> Egress {
     match attach_tc(ebpf, TC_EGRESS, interface, TcAttachType::Egress) {
         Ok(kind) => {
             if kind == TcKind::Clsact {
-                clear_ingress(interface);
+                clear_leftover_ingress(interface);
             }
             Egress::Tc(kind)
         }
-        Err(error) => Egress::Missing(describe(&error)),
+        Err(error) => Egress::Missing(error_chain(&error)),
     }
 }
 
-/// An agent that was killed may have had TC ingress where this one takes XDP.
-fn clear_ingress(interface: &Interface) {
-    if let Err(error) = clsact::clear(interface, TC_INGRESS, TcAttachType::Ingress) {
+/// A killed agent may have left TC ingress where this one takes XDP.
+fn clear_leftover_ingress(interface: &Interface) {
+    if let Err(error) = clsact::clear_leftover(interface, TC_INGRESS, TcAttachType::Ingress) {
         log::warn!(
-            "{}: can't look for what an earlier agent has left: {}",
+            "{}: can't look for programs of an earlier agent: {}",
             interface.name,
-            describe(&error)
+            error_chain(&error)
         );
     }
 }
 
-/// Attaches an inbound program, the best that can be had under `choice`, and says why not a better one.
-pub(super) fn ingress(
+/// Attaches the best inbound program that `choice` allows, and logs why a better one does not
+/// attach.
+pub(super) fn attach_ingress(
     ebpf: &mut Ebpf,
     interface: &Interface,
     choice: XdpChoice,
 ) -> Result<Ingress, HookError> {
     let mut reasons = Vec::new();
-    match first_that_attaches(ebpf, interface, choice, &mut reasons) {
+    match attach_first_possible(ebpf, interface, choice, &mut reasons) {
         Some(ingress) => {
             for reason in reasons {
                 log::info!("{}: {reason}", interface.name);
@@ -189,7 +196,7 @@ pub(super) fn ingress(
     }
 }
 
-fn first_that_attaches(
+fn attach_first_possible(
     ebpf: &mut Ebpf,
     interface: &Interface,
     choice: XdpChoice,
@@ -206,13 +213,13 @@ fn first_that_attaches(
         match attach_xdp(ebpf, interface, mode) {
             Ok(()) if mode == XdpMode::Driver => return Some(Ingress::XdpNative),
             Ok(()) => return Some(Ingress::XdpGeneric),
-            Err(error) => reasons.push(format!("{} XDP: {}", mode_name(mode), describe(&error))),
+            Err(error) => reasons.push(format!("{} XDP: {}", mode_name(mode), error_chain(&error))),
         }
     }
     if matches!(choice, XdpChoice::Auto | XdpChoice::Off) {
         match attach_tc(ebpf, TC_INGRESS, interface, TcAttachType::Ingress) {
             Ok(kind) => return Some(Ingress::Tc(kind)),
-            Err(error) => reasons.push(format!("TC: {}", describe(&error))),
+            Err(error) => reasons.push(format!("TC: {}", error_chain(&error))),
         }
     }
     None
@@ -249,10 +256,10 @@ fn attach_tc(
         Err(error) => log::debug!(
             "{}: no TCX, trying clsact: {}",
             interface.name,
-            describe(&error)
+            error_chain(&error)
         ),
     }
-    clsact::prepare(interface, name, direction)?;
+    clsact::prepare_qdisc(interface, name, direction)?;
     program
         .attach_with_options(
             &interface.name,

@@ -1,8 +1,9 @@
-//! Which cgroup's sockets are watched.
+//! The cgroup whose sockets are watched.
 //!
-//! In: the kernel's list of mounts, and the folder the operator gave. Out: a [`Cgroup`], or a message.
-//! The decision held here: the root of cgroup2, wherever it is mounted (/sys/fs/cgroup, or /sys/fs/cgroup/unified on hosts that run both
-//! versions), so that every process of the host counts; a folder given by name is checked before anything is attached.
+//! In: the kernel's list of mounts, and the operator's folder. Out: a [`Cgroup`], or an error.
+//! The decision held here: the default is the root of cgroup2, wherever it is mounted
+//! (/sys/fs/cgroup, or /sys/fs/cgroup/unified on hosts with both versions), so that every process
+//! of the host counts. A folder given by name is checked before anything is attached.
 
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStringExt;
@@ -14,37 +15,43 @@ use super::HookError;
 
 /// A folder of cgroup2.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cgroup {
-    /// The folder whose processes' sockets are watched, and those of the folders below.
-    pub watched: PathBuf,
+pub(crate) struct Cgroup {
+    /// The watched folder: the sockets of its processes count, and those of the folders below.
+    pub(crate) watched: PathBuf,
     /// Where cgroup2 is mounted.
-    pub root: PathBuf,
+    pub(crate) root: PathBuf,
 }
 
 impl Cgroup {
-    /// The cgroup of that folder, or the root of cgroup2; `None` where this host has none.
+    /// The cgroup of that folder, or the root of cgroup2; `None` if this host has none.
     ///
     /// # Errors
-    /// [`HookError::NoCgroup`] if a folder is named that is no cgroup of version 2.
-    pub fn select(folder: Option<&Path>) -> Result<Option<Self>, HookError> {
-        let root = root();
+    /// [`HookError::ReadCgroup`] or [`HookError::NotCgroup2`] if `folder` is no cgroup of version
+    /// 2.
+    pub(crate) fn select(folder: Option<&Path>) -> Result<Option<Self>, HookError> {
+        let root = mount_point();
         let Some(folder) = folder else {
             return Ok(root.map(|root| Self {
                 watched: root.clone(),
                 root,
             }));
         };
-        let refuse = |reason: String| HookError::NoCgroup {
-            folder: folder.display().to_string(),
-            reason,
+        let name = folder.display().to_string();
+        let kind = match statfs(folder) {
+            Ok(kind) => kind,
+            Err(error) => {
+                return Err(HookError::ReadCgroup {
+                    folder: name,
+                    source: error.into(),
+                });
+            }
         };
-        let kind = statfs(folder).map_err(|error| refuse(error.desc().to_owned()))?;
         if kind.filesystem_type() != CGROUP2_SUPER_MAGIC || !folder.is_dir() {
             let hint = root.map_or_else(
                 || "this host has no cgroup2 mounted".to_owned(),
                 |root| format!("cgroup2 is mounted at {}", root.display()),
             );
-            return Err(refuse(format!("it is no cgroup of version 2; {hint}")));
+            return Err(HookError::NotCgroup2 { folder: name, hint });
         }
         Ok(Some(Self {
             watched: folder.to_owned(),
@@ -58,22 +65,23 @@ impl Cgroup {
 }
 
 /// Where cgroup2 is mounted.
-fn root() -> Option<PathBuf> {
-    // A system without /proc has no cgroups that could be found either.
-    mounted(&fs::read("/proc/self/mounts").ok()?)
+fn mount_point() -> Option<PathBuf> {
+    // Without /proc, no cgroup can be found either.
+    find_cgroup2(&fs::read("/proc/self/mounts").ok()?)
 }
 
-fn mounted(mounts: &[u8]) -> Option<PathBuf> {
+fn find_cgroup2(mounts: &[u8]) -> Option<PathBuf> {
     let lines = mounts.split(|&byte| byte == b'\n');
     lines.into_iter().find_map(|line| {
         let mut fields = line.split(|&byte| byte == b' ');
         let (_, folder, kind) = (fields.next()?, fields.next()?, fields.next()?);
-        (kind == b"cgroup2").then(|| std::ffi::OsString::from_vec(unescaped(folder)).into())
+        (kind == b"cgroup2").then(|| std::ffi::OsString::from_vec(unescape_octal(folder)).into())
     })
 }
 
-/// A field of /proc/mounts, where blanks and the like are written as a backslash and three octal digits (fstab(5)).
-fn unescaped(field: &[u8]) -> Vec<u8> {
+/// A field of /proc/mounts, where blanks and the like are a backslash and three octal digits
+/// (fstab(5)).
+fn unescape_octal(field: &[u8]) -> Vec<u8> {
     const DIGITS: usize = 3;
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
@@ -114,7 +122,7 @@ mod tests {
             (String::new(), None),
         ] {
             assert_eq!(
-                mounted(mounts.as_bytes()),
+                find_cgroup2(mounts.as_bytes()),
                 expected.map(PathBuf::from),
                 "{mounts}"
             );
@@ -122,11 +130,15 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_no_cgroup_is_refused() {
+    fn a_folder_that_is_not_a_cgroup_is_refused() {
         for folder in ["/proc", "/no/such/folder", "/etc/passwd"] {
             let refused = Cgroup::select(Some(Path::new(folder)));
             assert!(
-                matches!(&refused, Err(HookError::NoCgroup { folder: named, .. }) if named == folder),
+                matches!(
+                    &refused,
+                    Err(HookError::ReadCgroup { folder: named, .. }
+                        | HookError::NotCgroup2 { folder: named, .. }) if named == folder
+                ),
                 "{refused:?}"
             );
         }

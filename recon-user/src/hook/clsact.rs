@@ -1,9 +1,9 @@
 //! The clsact qdisc, under which TC programs attach before Linux 6.6.
 //!
-//! In: an interface. Out: the qdisc is there, and no program of an earlier agent is left under it.
-//! The decision held here: a filter outlives an agent that is killed, and counts on for nobody. One is taken for such a leftover
-//! where no other agent holds the interface's name in this network namespace: a socket address that goes with the process. The qdisc
-//! itself stays, empty, since others may use it.
+//! In: an interface. Out: the qdisc exists, and no program of an earlier agent is left under it.
+//! The decision held here: a filter outlives a killed agent and counts for nobody. A filter is such
+//! a leftover if no other agent holds the interface's name in this network namespace: a socket
+//! address that ends with the process. The empty qdisc stays, since others may use it.
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;
@@ -14,8 +14,9 @@ use aya::programs::{ProgramError, TcAttachType};
 
 use super::Interface;
 
-/// Makes the qdisc ready for the program of that name, and keeps it from being taken for a leftover as long as this process lives.
-pub(super) fn prepare(
+/// Creates the qdisc for the program of that name, and claims the program as long as this process
+/// lives.
+pub(super) fn prepare_qdisc(
     interface: &Interface,
     program: &str,
     direction: TcAttachType,
@@ -25,21 +26,22 @@ pub(super) fn prepare(
         Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => {}
         Err(error) => return Err(error.into()),
     }
-    if let Some(claim) = claim(interface, program)? {
+    if let Some(claim) = claim_interface(interface, program)? {
         remove_leftover(interface, program, direction);
-        // Held to the end of the process, whatever that is.
+        // Held until the process ends, in whatever way.
         std::mem::forget(claim);
     }
     Ok(())
 }
 
-/// Removes what is left of a program that this agent may not attach itself: the one before may have had other hooks.
-pub(super) fn clear(
+/// Removes a leftover of a program that this agent may not attach itself: the earlier agent may
+/// have had other hooks.
+pub(super) fn clear_leftover(
     interface: &Interface,
     program: &str,
     direction: TcAttachType,
 ) -> Result<(), ProgramError> {
-    let claim = claim(interface, program)?;
+    let claim = claim_interface(interface, program)?;
     if claim.is_some() {
         remove_leftover(interface, program, direction);
     }
@@ -49,20 +51,21 @@ pub(super) fn clear(
 fn remove_leftover(interface: &Interface, program: &str, direction: TcAttachType) {
     match qdisc_detach_program(&interface.name, direction, program) {
         Ok(()) => log::info!(
-            "{}: removed a program that an agent has left which did not end in order",
+            "{}: removed a program of an earlier agent that did not end cleanly",
             interface.name
         ),
         Err(TcError::IoError(error)) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => log::warn!(
-            "{}: a program that an earlier agent has left can't be removed: {error}",
+            "{}: can't remove a program of an earlier agent: {error}",
             interface.name
         ),
     }
 }
 
-/// Takes the interface's name for this process, as long as the socket lives; `None` where another agent has it.
-fn claim(interface: &Interface, program: &str) -> io::Result<Option<UnixDatagram>> {
-    // Abstract addresses are those of a network namespace, as interfaces' numbers are.
+/// Claims the interface for this process as long as the socket lives; `None` if another agent has
+/// it.
+fn claim_interface(interface: &Interface, program: &str) -> io::Result<Option<UnixDatagram>> {
+    // Abstract addresses belong to a network namespace, as interface indices do.
     let name = format!("recon/{program}/{}", interface.index);
     match UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name)?) {
         Ok(socket) => Ok(Some(socket)),

@@ -1,8 +1,10 @@
-//! Interfaces: which there are, and which of them to watch.
+//! Interfaces: which exist, and which of them to watch.
 //!
-//! In: the kernel's list over rtnetlink, and the names the operator gave. Out: the [`Interface`]s to attach to, or a message.
-//! The decision held here: by default a packet is watched at the lowest place. A bridge, a bond or a VLAN interface shows the
-//! packets of its members once more, and counting them twice would halve every threshold.
+//! In: the kernel's list over rtnetlink, and the operator's names. Out: the [`Interface`]s to
+//! attach to, or an error.
+//! The decision held here: by default a packet is watched at the lowest interface. A bridge, a bond
+//! or a VLAN interface shows its members' packets again, and counting them twice would halve every
+//! threshold.
 
 use std::io;
 
@@ -15,35 +17,35 @@ use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 use super::HookError;
 
-/// A network interface, as far as attaching to it goes.
+/// A network interface, as far as attaching needs it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Interface {
+pub(crate) struct Interface {
     /// Name, such as `eth0`.
-    pub name: String,
-    /// The kernel's number for it.
-    pub index: u32,
+    pub(crate) name: String,
+    /// The kernel's index of it.
+    pub(crate) index: u32,
     /// Whether it is administratively up.
-    pub is_up: bool,
+    pub(crate) is_up: bool,
     /// Whether it is loopback.
-    pub is_loopback: bool,
+    pub(crate) is_loopback: bool,
     /// Whether its frames start with an Ethernet header. The parser reads no other.
-    pub is_ethernet: bool,
+    pub(crate) is_ethernet: bool,
     /// Whether it is one end of a veth pair.
-    pub is_veth: bool,
-    /// Id of the XDP program that is already there.
-    pub xdp_program: Option<u32>,
+    pub(crate) is_veth: bool,
+    /// Id of the XDP program that is attached to it.
+    pub(crate) xdp_program: Option<u32>,
     /// Index of the bridge, bond or team that it belongs to.
     controller: Option<u32>,
     /// Index of the interface whose packets it shows again (VLAN, macvlan, ipvlan).
     lower: Option<u32>,
 }
 
-/// The interfaces of these names, or the default ones; see [`super::select`].
-pub(super) fn select(names: &[String]) -> Result<Vec<Interface>, HookError> {
-    choose(list().map_err(HookError::ListInterfaces)?, names)
+/// The interfaces of these names, or the default ones; see [`super::select_interfaces`].
+pub(super) fn find_selected(names: &[String]) -> Result<Vec<Interface>, HookError> {
+    choose_interfaces(list_interfaces().map_err(HookError::ListInterfaces)?, names)
 }
 
-fn choose(all: Vec<Interface>, names: &[String]) -> Result<Vec<Interface>, HookError> {
+fn choose_interfaces(all: Vec<Interface>, names: &[String]) -> Result<Vec<Interface>, HookError> {
     if names.is_empty() {
         return choose_default(all);
     }
@@ -52,7 +54,7 @@ fn choose(all: Vec<Interface>, names: &[String]) -> Result<Vec<Interface>, HookE
         let Some(interface) = all.iter().find(|interface| interface.name == *name) else {
             return Err(HookError::NoSuchInterface {
                 name: name.clone(),
-                known: join(&all),
+                known: join_names(&all),
             });
         };
         if !interface.is_ethernet {
@@ -79,12 +81,12 @@ fn choose_default(all: Vec<Interface>) -> Result<Vec<Interface>, HookError> {
             .any(|member| member.controller == Some(interface.index));
         if !interface.is_ethernet {
             log::warn!(
-                "{}: not watched: it has no Ethernet header, which recon can't read",
+                "{}: not watched: its frames have no Ethernet header, and recon reads no others",
                 interface.name
             );
         } else if has_members || interface.lower.is_some_and(is_candidate) {
             log::info!(
-                "{}: not watched: its packets are seen on the interfaces below it",
+                "{}: not watched: recon sees its packets on the interfaces below it",
                 interface.name
             );
         } else {
@@ -92,12 +94,14 @@ fn choose_default(all: Vec<Interface>) -> Result<Vec<Interface>, HookError> {
         }
     }
     if chosen.is_empty() {
-        return Err(HookError::NothingToWatch { known: join(&all) });
+        return Err(HookError::NothingToWatch {
+            known: join_names(&all),
+        });
     }
     Ok(chosen)
 }
 
-fn join(all: &[Interface]) -> String {
+fn join_names(all: &[Interface]) -> String {
     let names: Vec<&str> = all
         .iter()
         .map(|interface| interface.name.as_str())
@@ -106,8 +110,9 @@ fn join(all: &[Interface]) -> String {
 }
 
 /// Asks the kernel for all interfaces of this network namespace.
-fn list() -> io::Result<Vec<Interface>> {
-    /// The kernel fills at most this much per message of a dump (NLMSG_GOODSIZE caps it at 32 KiB).
+fn list_interfaces() -> io::Result<Vec<Interface>> {
+    /// The kernel puts at most this much into a message of a dump (NLMSG_GOODSIZE caps it at 32
+    /// KiB).
     const DUMP_BUFFER: usize = 32 * 1024;
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.bind_auto()?;
@@ -131,7 +136,7 @@ fn list() -> io::Result<Vec<Interface>> {
                 NetlinkPayload::Done(_) => return Ok(interfaces),
                 NetlinkPayload::Error(error) => return Err(error.to_io()),
                 NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
-                    interfaces.push(describe(link))
+                    interfaces.push(interface_from_link(link))
                 }
                 _ => {}
             }
@@ -142,7 +147,7 @@ fn list() -> io::Result<Vec<Interface>> {
     }
 }
 
-fn describe(link: LinkMessage) -> Interface {
+fn interface_from_link(link: LinkMessage) -> Interface {
     let mut interface = Interface {
         index: link.header.index,
         is_up: link.header.flags.contains(LinkFlags::Up),
@@ -166,7 +171,9 @@ fn describe(link: LinkMessage) -> Interface {
                 shows_parent = infos.iter().any(is_stacked);
                 interface.is_veth = infos.contains(&LinkInfo::Kind(InfoKind::Veth));
             }
-            LinkAttribute::Xdp(state) => interface.xdp_program = state.iter().find_map(program),
+            LinkAttribute::Xdp(state) => {
+                interface.xdp_program = state.iter().find_map(xdp_program_id)
+            }
             _ => {}
         }
     }
@@ -187,7 +194,7 @@ fn is_stacked(info: &LinkInfo) -> bool {
     )
 }
 
-fn program(state: &LinkXdp) -> Option<u32> {
+fn xdp_program_id(state: &LinkXdp) -> Option<u32> {
     match state {
         LinkXdp::ProgId(id)
         | LinkXdp::DrvProgId(id)
@@ -213,7 +220,7 @@ mod tests {
 
     fn names(chosen: Result<Vec<Interface>, HookError>) -> String {
         match chosen {
-            Ok(chosen) => join(&chosen),
+            Ok(chosen) => join_names(&chosen),
             Err(error) => format!("error: {error}"),
         }
     }
@@ -247,11 +254,11 @@ mod tests {
                 ..interface(7, "wg0")
             },
         ];
-        assert_eq!(names(choose(all, &[])), "eth0, eth1.7");
+        assert_eq!(names(choose_interfaces(all, &[])), "eth0, eth1.7");
     }
 
     #[test]
-    fn names_are_checked() {
+    fn unknown_and_unreadable_interfaces_are_refused() {
         let all = || {
             vec![
                 interface(2, "eth0"),
@@ -269,17 +276,17 @@ mod tests {
             ),
             (
                 &["wg0"],
-                "error: wg0 has no Ethernet header (a tunnel or point-to-point link), which recon can't read; watch the interface below it",
+                "error: wg0 has no Ethernet header (a tunnel or point-to-point link), and recon reads no other frames; watch the interface below it",
             ),
         ] {
             let asked: Vec<String> = asked.iter().map(|&name| name.to_owned()).collect();
-            assert_eq!(names(choose(all(), &asked)), expected);
+            assert_eq!(names(choose_interfaces(all(), &asked)), expected);
         }
     }
 
     #[test]
     fn the_kernel_lists_loopback() {
-        let all = list().expect("rtnetlink answers everybody");
+        let all = list_interfaces().expect("rtnetlink answers everybody");
         assert!(
             all.iter()
                 .any(|interface| interface.is_loopback && interface.is_ethernet),

@@ -1,138 +1,65 @@
 //! Hooks: the kernel programs, loaded and attached.
 //!
-//! In: the kernel object built into this binary, the interfaces and the cgroup to watch. Out: programs on their hooks; for each
-//! interface a [`Taken`], and for the host's own processes [`Sockets`], which say what was to be had.
-//! The decisions held here: everything that can be known to fail (names, privileges, BPF, a taken XDP hook) is told before anything
-//! is attached; a hook that still can't attach costs its own signals and no more. Socket hooks attach first and inbound hooks last:
-//! a sender is noted before its packet is seen, and answers to what leaves in between are not taken for unsolicited datagrams.
+//! In: the kernel object built into this binary, the interfaces and the cgroup to watch. Out:
+//! programs on their hooks; [`AttachedHooks`] for each interface and [`SocketHooks`] for the host's
+//! own processes, which say which hooks are available.
+//! The decisions held here: everything that can be checked beforehand (names, privileges, BPF, a
+//! taken XDP hook) is reported before anything is attached. A hook that still can't attach costs
+//! only its own signals. Socket hooks attach first and inbound hooks last: a sender is recorded
+//! before its packet is seen, and answers to what leaves in between are not taken for unsolicited
+//! datagrams.
 
 mod attach;
 mod cgroup;
 mod clsact;
+mod error;
 mod interface;
 mod privilege;
 mod socket;
 
-use std::io;
-
 use aya::programs::{Program, ProgramError};
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfLoader};
-use thiserror::Error;
 
-use crate::drain::recent_slots;
+use crate::drain::recent_slot_count;
 use crate::seed::seed;
 
-pub use attach::{Egress, Ingress, Taken, XdpChoice};
-pub use cgroup::Cgroup;
-pub use interface::Interface;
-pub use socket::{Missing, Sockets};
-
-/// Why the hooks can't be had.
-#[derive(Debug, Error)]
-pub enum HookError {
-    /// rtnetlink did not answer.
-    #[error("can't list the network interfaces: {0}")]
-    ListInterfaces(io::Error),
-    /// A name that no interface has.
-    #[error("no interface is named {name}; there are: {known}")]
-    NoSuchInterface {
-        /// The name asked for.
-        name: String,
-        /// The names there are.
-        known: String,
-    },
-    /// An interface whose frames the parser can't read.
-    #[error(
-        "{name} has no Ethernet header (a tunnel or point-to-point link), which recon can't read; watch the interface below it"
-    )]
-    NotEthernet {
-        /// The interface.
-        name: String,
-    },
-    /// No interface is up but loopback.
-    #[error("no interface to watch is up (there are: {known}); name one with -i")]
-    NothingToWatch {
-        /// The names there are.
-        known: String,
-    },
-    /// The process lacks capabilities.
-    #[error(
-        "loading programs into the kernel needs {missing}: run recon as root (sudo recon run ...) or grant these capabilities"
-    )]
-    NoPrivilege {
-        /// The capabilities that are missing.
-        missing: String,
-    },
-    /// The kernel has no BPF, or forbids it.
-    #[error(
-        "this kernel does not let recon create BPF maps: {reason}; recon needs CONFIG_BPF_SYSCALL, a kernel that is not locked down for confidentiality, and a container or seccomp profile that allows bpf(2); where memory is short, a smaller --table-entries"
-    )]
-    NoBpf {
-        /// What the kernel says.
-        reason: String,
-    },
-    /// The verifier or the kernel refused a program.
-    #[error("the kernel refuses the program {program}: {reason}")]
-    Load {
-        /// Name of the program.
-        program: &'static str,
-        /// What the kernel says, with the verifier's log.
-        reason: String,
-    },
-    /// Another XDP program holds the interface and `--xdp` insists.
-    #[error(
-        "{interface} already has an XDP program (id {program}); detach that (ip link set dev {interface} xdp off), or let recon take TC ingress with --xdp auto or --xdp off"
-    )]
-    XdpTaken {
-        /// The interface.
-        interface: String,
-        /// Id of the program that is there.
-        program: u32,
-    },
-    /// A folder that is no cgroup.
-    #[error("can't watch the sockets of {folder}: {reason}")]
-    NoCgroup {
-        /// The folder asked for.
-        folder: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// No hook that sees inbound packets could be attached.
-    #[error("can't watch {interface}: no inbound hook attaches: {reasons}")]
-    NoIngress {
-        /// The interface.
-        interface: String,
-        /// What was tried, and what the kernel said.
-        reasons: String,
-    },
-}
+pub use attach::XdpChoice;
+pub(crate) use attach::{AttachedHooks, Egress};
+pub(crate) use cgroup::Cgroup;
+pub use error::HookError;
+pub(crate) use error::error_chain;
+pub(crate) use interface::Interface;
+pub(crate) use socket::SocketHooks;
 
 const XDP: &str = "recon_xdp";
 const TC_INGRESS: &str = "recon_ingress";
 const TC_EGRESS: &str = "recon_egress";
-/// The programs without which there is nothing to watch. The others are loaded as they are attached.
+/// The programs without which recon can't watch anything. The others are loaded when they are
+/// attached.
 const PROGRAMS: [&str; 3] = [XDP, TC_INGRESS, TC_EGRESS];
 
 /// The first kernel that lets TC programs ask for the current process.
 const TC_KNOWS_PROCESS_SINCE: KernelVersion = KernelVersion::new(6, 10, 0);
 
-/// The kernel object that build.rs has left.
+/// The kernel object that build.rs has built.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/recon-ebpf"));
 
-/// The loaded kernel object. Dropping it detaches and unloads its programs, in any order; see [`Hooks::detach`].
+/// The loaded kernel object. Dropping it detaches and unloads its programs in any order; see
+/// [`Hooks::detach`].
 #[derive(Debug)]
 pub struct Hooks {
     ebpf: Ebpf,
 }
 
 impl Hooks {
-    /// Loads the packet programs and has the kernel verify them, without attaching any.
+    /// Loads the packet programs, so that the kernel verifies them, without attaching any.
     ///
     /// # Errors
-    /// [`HookError::NoPrivilege`], [`HookError::NoBpf`] or [`HookError::Load`].
+    /// [`HookError`] if capabilities are missing, the object is broken, or the kernel refuses a map
+    /// or a program.
     pub fn load(table_entries: u32) -> Result<Self, HookError> {
-        let missing = privilege::missing();
+        let missing = privilege::missing_capabilities();
         if !missing.is_empty() {
             return Err(HookError::NoPrivilege {
                 missing: missing.join(", "),
@@ -146,103 +73,88 @@ impl Hooks {
             .override_global("SEED", &seed, true)
             .override_global("TABLE_ROOM", &table_entries, true)
             .override_global("TC_KNOWS_PROCESS", &knows_process, true)
-            .override_global("OWN_NETNS", &socket::own_network_namespace(), true)
+            .override_global("OWN_NETNS", &socket::own_netns_cookie(), true)
             .map_max_entries("COUNTS_0", table_entries)
             .map_max_entries("COUNTS_1", table_entries)
-            .map_max_entries("RECENT", recent_slots(processors()))
-            .load(OBJECT)
-            .map_err(|error| HookError::NoBpf {
-                reason: describe(&error),
-            })?;
+            .map_max_entries("RECENT", recent_slot_count(processors()))
+            .load(OBJECT)?;
         for name in PROGRAMS {
             let loaded = match ebpf.program_mut(name) {
                 Some(Program::Xdp(program)) => program.load(),
                 Some(Program::SchedClassifier(program)) => program.load(),
                 _ => Err(ProgramError::UnexpectedProgramType),
             };
-            loaded.map_err(|error| HookError::Load {
-                program: name,
-                reason: describe(&error),
-            })?;
+            loaded.map_err(|error| HookError::of_program(name, error))?;
         }
         Ok(Self { ebpf })
     }
 
-    /// The kernel object that this binary carries, an ELF file.
+    /// The kernel object in this binary, an ELF file.
     #[must_use]
     pub fn object() -> &'static [u8] {
         OBJECT
     }
 
-    /// The loaded object, whose maps the drain takes.
+    /// The loaded object, from which the drain takes the maps.
     pub fn ebpf(&mut self) -> &mut Ebpf {
         &mut self.ebpf
     }
 
-    /// Attaches the socket hooks to a cgroup, and the one that tells of programs, as far as they are to be had. To be called before
-    /// [`Hooks::attach`].
-    pub fn attach_sockets(&mut self, cgroup: Option<&Cgroup>) -> Sockets {
-        socket::attach(&mut self.ebpf, cgroup)
+    /// Attaches the available socket hooks to a cgroup, and the hook on started programs. To be
+    /// called before [`Hooks::attach_interfaces`].
+    pub(crate) fn attach_sockets(&mut self, cgroup: Option<&Cgroup>) -> SocketHooks {
+        socket::attach_socket_hooks(&mut self.ebpf, cgroup)
     }
 
     /// Attaches to every interface, outbound hooks first.
     ///
     /// # Errors
-    /// [`HookError::NoIngress`] when an interface can't be watched at all.
-    pub fn attach(
+    /// [`HookError::NoIngress`] if an interface can't be watched at all.
+    pub(crate) fn attach_interfaces(
         &mut self,
         interfaces: &[Interface],
         choice: XdpChoice,
-    ) -> Result<Vec<Taken>, HookError> {
+    ) -> Result<Vec<AttachedHooks>, HookError> {
         let egress: Vec<Egress> = interfaces
             .iter()
-            .map(|interface| attach::egress(&mut self.ebpf, interface))
+            .map(|interface| attach::attach_egress(&mut self.ebpf, interface))
             .collect();
         interfaces
             .iter()
             .zip(egress)
             .map(|(interface, egress)| {
-                Ok(Taken {
+                Ok(AttachedHooks {
                     interface: interface.name.clone(),
-                    ingress: attach::ingress(&mut self.ebpf, interface, choice)?,
+                    ingress: attach::attach_ingress(&mut self.ebpf, interface, choice)?,
                     egress,
                 })
             })
             .collect()
     }
 
-    /// Detaches and unloads all programs, so that none is left that counts what another one would have taken back.
-    pub fn detach(mut self) {
+    /// Detaches and unloads all programs, in an order in which no pending connect is left that
+    /// looks failed.
+    pub(crate) fn detach(mut self) {
         socket::detach_connects(&mut self.ebpf);
     }
 }
 
-/// The interfaces to watch: those of `names`, or by default every one that is up, but for loopback and those that show the
-/// packets of another one again.
+/// Selects the interfaces to watch: those of `names`, or by default every interface that is up,
+/// except loopback and those that show another one's packets again.
 ///
 /// # Errors
-/// [`HookError`] where a name is wrong, an interface can't be watched, none is left, or one has another XDP program where `choice` insists.
-pub fn select(names: &[String], choice: XdpChoice) -> Result<Vec<Interface>, HookError> {
-    let interfaces = interface::select(names)?;
-    attach::check(&interfaces, choice)?;
+/// [`HookError`] if a name is wrong, an interface can't be watched, none is left, or one has
+/// another XDP program and `choice` allows no other hook.
+pub(crate) fn select_interfaces(
+    names: &[String],
+    choice: XdpChoice,
+) -> Result<Vec<Interface>, HookError> {
+    let interfaces = interface::find_selected(names)?;
+    attach::check_conflicts(&interfaces, choice)?;
     Ok(interfaces)
 }
 
-/// Processors that there can be, by their numbers.
+/// The highest number of processors that this kernel can have.
 fn processors() -> u32 {
     aya::util::nr_cpus().map_or(1, |processors| u32::try_from(processors).unwrap_or(1))
-}
-
-/// The error with its causes, which aya keeps apart.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let reason = error.to_string();
-        if !text.contains(&reason) {
-            text = format!("{text}: {reason}");
-        }
-        cause = error.source();
-    }
-    text
 }

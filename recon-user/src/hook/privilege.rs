@@ -1,6 +1,6 @@
-//! Privileges: whether this process may load and attach programs, told before it tries.
+//! Privileges: whether this process may load and attach programs, checked before it tries.
 //!
-//! In: the effective capabilities of `/proc/self/status`. Out: the names of those that are missing.
+//! In: the effective capabilities in `/proc/self/status`. Out: the names of the missing ones.
 
 use std::fs;
 
@@ -10,21 +10,21 @@ const CAP_SYS_ADMIN: u32 = 21;
 const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
 
-/// The capabilities that are needed and missing, or an empty list. CAP_SYS_ADMIN includes BPF's two.
-pub(super) fn missing() -> Vec<&'static str> {
-    // A system without /proc is left to the kernel's own answer.
+/// The required capabilities that are missing. CAP_SYS_ADMIN includes the two for BPF.
+pub(super) fn missing_capabilities() -> Vec<&'static str> {
+    // Without /proc, the kernel's own answer decides.
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    effective(&status).map_or_else(Vec::new, missing_of)
+    parse_effective(&status).map_or_else(Vec::new, missing_from)
 }
 
-fn effective(status: &str) -> Option<u64> {
+fn parse_effective(status: &str) -> Option<u64> {
     let line = status
         .lines()
         .find_map(|line| line.strip_prefix("CapEff:"))?;
     u64::from_str_radix(line.trim(), 16).ok()
 }
 
-fn missing_of(capabilities: u64) -> Vec<&'static str> {
+fn missing_from(capabilities: u64) -> Vec<&'static str> {
     let has = |capability: u32| capabilities & 1 << capability != 0;
     let has_bpf = |capability| has(capability) || has(CAP_SYS_ADMIN);
     [
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn capabilities() {
+    fn missing_capabilities_are_named() {
         for (status, expected) in [
             ("Name:\tx\nCapEff:\t000001ffffffffff\n", ""),
             (
@@ -53,9 +53,11 @@ mod tests {
             ("CapEff:\t000000c000000000\n", "CAP_NET_ADMIN"),
             ("CapEff:\t0000008000001000\n", "CAP_PERFMON"),
         ] {
-            let missing = effective(status).map(missing_of).expect("a CapEff line");
+            let missing = parse_effective(status)
+                .map(missing_from)
+                .expect("a CapEff line");
             assert_eq!(missing.join(" "), expected, "{status}");
         }
-        assert_eq!(effective("Name: x\n"), None);
+        assert_eq!(parse_effective("Name: x\n"), None);
     }
 }

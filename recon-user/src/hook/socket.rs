@@ -1,9 +1,10 @@
-//! The hooks that know processes: a cgroup's socket hooks, and the tracepoint of started programs.
+//! The hooks that see processes: a cgroup's socket hooks, and the tracepoint of started programs.
 //!
-//! In: the loaded object and a [`Cgroup`]. Out: [`Sockets`], which says what is watched, and for each hook that is not to be had what
-//! that costs.
-//! The decisions held here: each of these hooks only adds to what packets tell, so none of them ends the agent; a host whose tracefs is
-//! not mounted gets it mounted for one thread of the agent, in a mount namespace that goes with the thread.
+//! In: the loaded object and a [`Cgroup`]. Out: [`SocketHooks`], which says what is watched, and
+//! what each unavailable hook costs.
+//! The decisions held here: each of these hooks only adds to what packets show, so none of them
+//! ends the agent. If tracefs is not mounted, one thread of the agent mounts it in a mount
+//! namespace that ends with the thread.
 
 use std::fmt;
 use std::io;
@@ -17,15 +18,16 @@ use aya::programs::{CgroupAttachMode, CgroupSockAddr, Program, ProgramError, Soc
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
-use super::{Cgroup, describe};
+use super::error::summarise_reason;
+use super::{Cgroup, error_chain};
 
-/// A hook of a cgroup: its program, its name, what is lost without it. In the order in which they attach: a connection that connect4
-/// has noted must be seen by sock_ops, or it would be taken for failed.
+/// The hooks of a cgroup: program, name, and what is lost without it. In the order in which they
+/// attach: sock_ops must see a connection that connect4 has recorded, or it would look failed.
 const CGROUP_HOOKS: [(&str, &str, &str); 5] = [
     (
         "recon_sock_ops",
         SOCK_OPS,
-        "connections accepted and connections that failed are not counted",
+        "accepted and failed connections are not counted",
     ),
     (CONNECTS[0], "connect4", CONNECT_COSTS),
     (CONNECTS[1], "connect6", CONNECT_COSTS),
@@ -35,28 +37,28 @@ const CGROUP_HOOKS: [(&str, &str, &str); 5] = [
 const SOCK_OPS: &str = "sock_ops";
 const CONNECTS: [&str; 2] = ["recon_connect4", "recon_connect6"];
 const CONNECT_COSTS: &str =
-    "connections that fail at once are not counted, and of others the process may be unknown";
-const SENDMSG_COSTS: &str = "of datagrams sent the process may be unknown";
+    "connections that fail at once are not counted, and the process of others may be unknown";
+const SENDMSG_COSTS: &str = "the process that sends a datagram may be unknown";
 
 const EXEC: &str = "recon_exec";
 const EXEC_NAME: &str = "sched_process_exec";
-const EXEC_COSTS: &str = "a process that ends within a poll may stay without a name";
+const EXEC_COSTS: &str = "a process that ends within a poll may have no name";
 
-/// Where tracefs is looked for.
+/// Where tracefs is expected.
 const TRACEFS: &str = "/sys/kernel/tracing";
 
-/// A hook that is not to be had.
+/// A hook that is not available.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Missing {
+pub(crate) struct MissingHook {
     /// The hook.
-    pub hook: &'static str,
+    pub(crate) hook: &'static str,
     /// What the kernel says.
-    pub reason: String,
-    /// What is lost by that.
-    pub costs: &'static str,
+    pub(crate) reason: String,
+    /// What is lost without it.
+    pub(crate) costs: &'static str,
 }
 
-impl fmt::Display for Missing {
+impl fmt::Display for MissingHook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             hook,
@@ -69,16 +71,16 @@ impl fmt::Display for Missing {
 
 /// What is watched of this host's own processes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sockets {
+pub(crate) struct SocketHooks {
     /// The cgroup whose sockets are watched.
-    pub cgroup: Option<PathBuf>,
+    pub(crate) cgroup: Option<PathBuf>,
     /// The hooks that attached.
-    pub attached: Vec<&'static str>,
+    pub(crate) attached: Vec<&'static str>,
     /// Those that did not.
-    pub missing: Vec<Missing>,
+    pub(crate) missing: Vec<MissingHook>,
 }
 
-impl fmt::Display for Sockets {
+impl fmt::Display for SocketHooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cgroup {
             Some(folder) => write!(f, "sockets of {}: ", folder.display())?,
@@ -91,66 +93,61 @@ impl fmt::Display for Sockets {
     }
 }
 
-impl Sockets {
-    /// Whether connections that failed are told from others.
+impl SocketHooks {
+    /// Whether failed connections can be told from others.
     #[must_use]
-    pub fn tells_failures(&self) -> bool {
+    pub(crate) fn sees_failures(&self) -> bool {
         self.attached.contains(&SOCK_OPS)
     }
 
-    fn note(&mut self, hook: &'static str, costs: &'static str, result: Result<(), String>) {
+    fn record_outcome(
+        &mut self,
+        hook: &'static str,
+        costs: &'static str,
+        result: Result<(), String>,
+    ) {
         match result {
             Ok(()) => self.attached.push(hook),
-            Err(reason) => self.missing.push(Missing {
+            Err(reason) => self.missing.push(MissingHook {
                 hook,
-                reason: one_line(&reason),
+                reason: summarise_reason(&reason),
                 costs,
             }),
         }
     }
 }
 
-/// Attaches all that can be had.
-pub(super) fn attach(ebpf: &mut Ebpf, cgroup: Option<&Cgroup>) -> Sockets {
-    let mut sockets = Sockets {
+/// Attaches all available hooks.
+pub(super) fn attach_socket_hooks(ebpf: &mut Ebpf, cgroup: Option<&Cgroup>) -> SocketHooks {
+    let mut sockets = SocketHooks {
         cgroup: cgroup.map(|cgroup| cgroup.watched.clone()),
-        ..Sockets::default()
+        ..SocketHooks::default()
     };
     for (program, hook, costs) in CGROUP_HOOKS {
         let result = match cgroup {
-            Some(cgroup) => to_cgroup(ebpf, program, cgroup).map_err(|error| describe(&error)),
+            Some(cgroup) => {
+                attach_to_cgroup(ebpf, program, cgroup).map_err(|error| error_chain(&error))
+            }
             None => Err("cgroup2 is not mounted".to_owned()),
         };
-        sockets.note(hook, costs, result);
+        sockets.record_outcome(hook, costs, result);
     }
-    sockets.note(EXEC_NAME, EXEC_COSTS, to_tracepoint(ebpf));
+    sockets.record_outcome(EXEC_NAME, EXEC_COSTS, attach_to_tracepoint(ebpf));
     sockets
 }
 
-/// The first line of a reason, and of a verifier's log the line that says what is wrong: the last one before its statistics.
-fn one_line(reason: &str) -> String {
-    const STATISTICS: [&str; 3] = ["verification time ", "stack depth ", "processed "];
-    let mut lines = reason.lines().map(str::trim);
-    let first = lines.next().unwrap_or_default();
-    let is_told = |line: &&str| !STATISTICS.iter().any(|start| line.starts_with(start));
-    match lines.filter(|line| !line.is_empty()).rfind(is_told) {
-        Some(last) => format!("{first} ... {last}"),
-        None => first.to_owned(),
-    }
-}
-
-/// Detaches the hooks that note connections before the one that sees them begin.
+/// Detaches the hooks that record connects before the hook that sees them start.
 pub(super) fn detach_connects(ebpf: &mut Ebpf) {
     for name in CONNECTS {
         if let Some(Program::CgroupSockAddr(program)) = ebpf.program_mut(name) {
-            // One that was never loaded has nothing to detach.
+            // A program that was never loaded has nothing to detach.
             let _ = program.unload();
         }
     }
 }
 
-/// The cookie by which the kernel tells this process's network namespace from others, or 0 where it has none (before Linux 5.14).
-pub(super) fn own_network_namespace() -> u64 {
+/// The cookie of this process's network namespace, or 0 if the kernel has none (before Linux 5.14).
+pub(super) fn own_netns_cookie() -> u64 {
     let Ok(socket) = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)) else {
         return 0;
     };
@@ -169,10 +166,10 @@ pub(super) fn own_network_namespace() -> u64 {
     if result == 0 { cookie } else { 0 }
 }
 
-fn to_cgroup(ebpf: &mut Ebpf, name: &str, cgroup: &Cgroup) -> Result<(), ProgramError> {
+fn attach_to_cgroup(ebpf: &mut Ebpf, name: &str, cgroup: &Cgroup) -> Result<(), ProgramError> {
     let folder = cgroup.open().map_err(ProgramError::IOError)?;
-    // A link (Linux 5.7 and later) always stands beside other programs, of this cgroup and of those below, and takes no flag that
-    // says so: despite its name, this mode is the one without flags.
+    // A link (Linux 5.7 and later) always coexists with other programs, of this cgroup and of those
+    // below, and takes no flag for that: despite its name, this mode is the one without flags.
     let mode = CgroupAttachMode::Single;
     match ebpf.program_mut(name) {
         Some(Program::CgroupSockAddr(program)) => {
@@ -190,23 +187,23 @@ fn to_cgroup(ebpf: &mut Ebpf, name: &str, cgroup: &Cgroup) -> Result<(), Program
 }
 
 /// Attaches to the tracepoint, on a thread that sees a tracefs.
-fn to_tracepoint(ebpf: &mut Ebpf) -> Result<(), String> {
+fn attach_to_tracepoint(ebpf: &mut Ebpf) -> Result<(), String> {
     let attach = || -> Result<(), String> {
         let program: &mut TracePoint = ebpf
             .program_mut(EXEC)
             .ok_or(ProgramError::UnexpectedProgramType)
             .and_then(TryInto::try_into)
-            .map_err(|error| describe(&error))?;
-        // Before tracefs is mounted: where the kernel is locked down for confidentiality, it refuses the program, and Linux 6.12
-        // there corrupts its own memory when a tracefs goes.
-        program.load().map_err(|error| describe(&error))?;
+            .map_err(|error| error_chain(&error))?;
+        // Load before mounting: a kernel that is locked down for confidentiality refuses the
+        // program, and Linux 6.12 there corrupts its own memory when a tracefs is unmounted.
+        program.load().map_err(|error| error_chain(&error))?;
         if !Path::new(TRACEFS).join("events").exists() {
-            mount_tracefs().map_err(|error| format!("no tracefs can be mounted: {error}"))?;
+            mount_tracefs().map_err(|error| format!("can't mount tracefs: {error}"))?;
         }
         program
             .attach("sched", EXEC_NAME)
             .map(drop)
-            .map_err(|error| describe(&error))
+            .map_err(|error| error_chain(&error))
     };
     thread::scope(|scope| {
         let inside = thread::Builder::new().spawn_scoped(scope, attach);
@@ -215,11 +212,11 @@ fn to_tracepoint(ebpf: &mut Ebpf) -> Result<(), String> {
     })
 }
 
-/// Mounts tracefs for this thread alone.
+/// Mounts tracefs for this thread only.
 fn mount_tracefs() -> io::Result<()> {
     const NOTHING: Option<&str> = None;
     unshare(CloneFlags::CLONE_NEWNS)?;
-    // Without it the mount would be seen by everybody.
+    // Otherwise every process would see the mount.
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(NOTHING, "/", NOTHING, private, NOTHING)?;
     mount(
@@ -230,25 +227,4 @@ fn mount_tracefs() -> io::Result<()> {
         NOTHING,
     )?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_verifiers_log_is_told_in_a_line() {
-        let log = "refused: 0: R1=ctx()\n 0: (85) call bpf_probe_read#4\n unknown func bpf_probe_read#4\n processed 1 insns\n\n";
-        for (reason, expected) in [
-            (
-                log,
-                "refused: 0: R1=ctx() ... unknown func bpf_probe_read#4",
-            ),
-            ("no such file", "no such file"),
-            ("refused:\nprocessed 0 insns\n", "refused:"),
-            ("", ""),
-        ] {
-            assert_eq!(one_line(reason), expected);
-        }
-    }
 }

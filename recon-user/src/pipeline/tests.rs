@@ -83,7 +83,7 @@ fn key(signal: Signal, remote: Address, local: Address, port: u16, process: u32)
     Key {
         remote,
         local,
-        process,
+        pid: process,
         port,
         signal: signal as u8,
         reserved: 0,

@@ -1,16 +1,18 @@
 //! Containers and systemd units, by control groups.
 //!
-//! In: the path of a cgroup, as container runtimes and systemd name their folders. Out: the container, and the unit.
-//! The decision held here: the outermost container counts, and the unit that holds it. What is below a container's folder is named by
-//! those within, who could otherwise pass for another container or for a service of this host.
+//! In: the path of a cgroup, as container runtimes and systemd name their folders. Out: the
+//! container and the unit.
+//! The decision held here: the outermost container counts, and the unit that holds it. Processes
+//! inside a container choose the names below its folder, and could otherwise pass for another
+//! container or for a service of this host.
 
 use super::proc::DELETED;
 use super::text::visible;
 
 /// Digits of a container's id.
 const ID_LENGTH: usize = 64;
-/// What stands before the id in the name of a container's folder. Podman's and CRI-O's `conmon` is not among them: it is the monitor
-/// of a container, and runs outside.
+/// The prefixes of the id in the name of a container's folder. `conmon` of Podman and CRI-O is not
+/// among them: it monitors a container and runs outside of it.
 const RUNTIMES: [&str; 7] = [
     "",
     "docker-",
@@ -20,24 +22,24 @@ const RUNTIMES: [&str; 7] = [
     "crio-",
     "nerdctl-",
 ];
-/// How the names of systemd's units end, of those kinds that have a cgroup.
+/// The suffixes of systemd's units that have a cgroup.
 const UNITS: [&str; 4] = [".service", ".scope", ".socket", ".slice"];
 
 /// What a cgroup belongs to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Membership {
+pub(crate) struct Membership {
     /// The container's id, 64 hexadecimal digits.
-    pub container: Option<String>,
+    pub(crate) container: Option<String>,
     /// The innermost systemd unit outside of the container.
-    pub unit: Option<String>,
+    pub(crate) unit: Option<String>,
 }
 
-/// What the cgroup of that path belongs to, by its folders' names.
+/// What the cgroup at that path belongs to, by its folders' names.
 #[must_use]
-pub fn membership(path: &str) -> Membership {
+pub(crate) fn membership(path: &str) -> Membership {
     let mut membership = Membership::default();
     for folder in path.strip_suffix(DELETED).unwrap_or(path).split('/') {
-        if let Some(id) = container(folder) {
+        if let Some(id) = container_id(folder) {
             membership.container = Some(id.to_owned());
             break;
         }
@@ -52,10 +54,11 @@ pub fn membership(path: &str) -> Membership {
 }
 
 /// The id of the container whose folder it is.
-fn container(folder: &str) -> Option<&str> {
+fn container_id(folder: &str) -> Option<&str> {
     let name = folder.strip_suffix(".scope").unwrap_or(folder);
     let (runtime, id) = name.split_at_checked(name.len().checked_sub(ID_LENGTH)?)?;
-    // containerd names folders `SLICE:cri-containerd:ID` where it was told to use systemd and does not.
+    // containerd names folders `SLICE:cri-containerd:ID` if it is configured for systemd but does
+    // not use it.
     let is_runtime = RUNTIMES.contains(&runtime) || runtime.ends_with(':');
     let is_id = id
         .bytes()
@@ -63,10 +66,10 @@ fn container(folder: &str) -> Option<&str> {
     (is_runtime && is_id).then_some(id)
 }
 
-/// What a process belongs to, by its /proc/PID/cgroup: the first line that tells of a container, or else of a unit. Version 2 comes
-/// first, then systemd's own hierarchy, then the others of version 1.
-pub(super) fn of_process(text: &str) -> Membership {
-    let mut lines: Vec<_> = text.lines().filter_map(line).collect();
+/// What a process belongs to, by its /proc/PID/cgroup: the first line with a container, or else
+/// with a unit. Version 2 comes first, then systemd's own hierarchy, then the others of version 1.
+pub(super) fn membership_of_process(text: &str) -> Membership {
+    let mut lines: Vec<_> = text.lines().filter_map(parse_line).collect();
     lines.sort_by_key(|&(controllers, _)| match controllers {
         "" => 0,
         "name=systemd" => 1,
@@ -86,14 +89,14 @@ pub(super) fn of_process(text: &str) -> Membership {
 }
 
 /// The path of version 2 in a /proc/PID/cgroup.
-pub(super) fn unified(text: &str) -> Option<&str> {
+pub(super) fn unified_path(text: &str) -> Option<&str> {
     text.lines()
-        .filter_map(line)
+        .filter_map(parse_line)
         .find_map(|(controllers, path)| controllers.is_empty().then_some(path))
 }
 
 /// A line `ID:CONTROLLERS:PATH`, as controllers and path, by cgroups(7).
-fn line(line: &str) -> Option<(&str, &str)> {
+fn parse_line(line: &str) -> Option<(&str, &str)> {
     let (_, rest) = line.split_once(':')?;
     rest.split_once(':')
         .filter(|(_, path)| path.starts_with('/'))
@@ -112,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn memberships() {
+    fn a_path_shows_its_container_and_unit() {
         const POD: &str = "kubepods-besteffort-pod1234_5678.slice";
         // (path, whether it is the container `ID`, unit)
         for (path, is_container, unit) in [
@@ -217,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_a_process() {
+    fn the_first_hierarchy_with_a_container_or_unit_counts() {
         for (text, is_container, unit) in [
             ("0::/system.slice/nginx.service\n", false, "nginx.service"),
             ("0::/\n", false, ""),
@@ -226,7 +229,7 @@ mod tests {
                 true,
                 "",
             ),
-            // A container of version 1 whose process is the runtime's to version 2.
+            // A container of version 1 whose process belongs to the runtime in version 2.
             (
                 "4:memory:/docker/ID\n0::/system.slice/docker.service\n",
                 true,
@@ -255,7 +258,7 @@ mod tests {
                 container: is_container.then(|| ID.to_owned()),
                 unit: (!unit.is_empty()).then(|| unit.to_owned()),
             };
-            assert_eq!(of_process(&filled(text)), expected, "{text}");
+            assert_eq!(membership_of_process(&filled(text)), expected, "{text}");
         }
     }
 }

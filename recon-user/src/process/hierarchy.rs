@@ -1,8 +1,10 @@
-//! What cgroups belong to, by the id that the kernel gives to each.
+//! What cgroups belong to, by the kernel's id of each.
 //!
-//! In: ids, which are the inode numbers of the cgroups' folders. Out: what is told of by the folder's path.
-//! The decision held here: the kernel has no call from an id to a path that needs no further privilege, so a path is learnt from
-//! processes that are still there, and only for one that is gone is the tree walked: all of it at once, and seldom.
+//! In: ids, which are the inode numbers of the cgroups' folders. Out: the membership that the
+//! folder's path shows.
+//! The decision held here: the kernel has no call from an id to a path that needs no further
+//! privilege. So a path is learnt from processes that still exist, and only for one that is gone is
+//! the tree walked: all of it at once, and seldom.
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,11 +12,11 @@ use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::cgroup::{Membership, membership, unified};
+use super::cgroup::{Membership, membership, unified_path};
 
-/// Cgroups that are remembered, and folders that one walk sees.
+/// Cgroups that are remembered, and folders that one walk visits.
 const MAX_CGROUPS: usize = 1 << 14;
-/// Walks take up to about one part in so many of the time.
+/// Walks take at most about one part in this many of the time.
 const WALK_SHARE: u32 = 10;
 
 /// The cgroups of one hierarchy of version 2.
@@ -22,9 +24,9 @@ const WALK_SHARE: u32 = 10;
 pub(super) struct Cgroups {
     /// Where version 2 is mounted.
     root: Option<PathBuf>,
-    /// Those that were looked up, with those that are gone. An id is not given a second time.
+    /// Those that were looked up, also after their end. The kernel never reuses an id.
     known: HashMap<u64, Membership>,
-    /// When there may be a walk again.
+    /// When the next walk is allowed.
     rested: Instant,
 }
 
@@ -37,22 +39,25 @@ impl Cgroups {
         }
     }
 
-    /// Learns the path of a cgroup from the /proc/PID/cgroup of a process that was there when it executed a program.
-    pub(super) fn learn(&mut self, id: u64, text: &str) {
+    /// Learns the path of a cgroup from the /proc/PID/cgroup of a process that was in it when it
+    /// executed a program.
+    pub(super) fn learn_path(&mut self, id: u64, text: &str) {
         let Some(root) = &self.root else { return };
         if self.known.contains_key(&id) {
             return;
         }
-        let Some(path) = unified(text) else { return };
+        let Some(path) = unified_path(text) else {
+            return;
+        };
         // The process may have been moved since.
         let folder = root.join(path.trim_start_matches('/'));
-        if inode(&folder) == Some(id) {
+        if inode_of(&folder) == Some(id) {
             self.make_room();
             self.known.insert(id, membership(path));
         }
     }
 
-    /// What the cgroup belongs to. Where it is not known, the tree is walked, which makes all of it known.
+    /// What the cgroup belongs to. If it is unknown, walks the tree, which makes all of it known.
     pub(super) fn membership(&mut self, id: u64) -> Membership {
         let Some(root) = &self.root else {
             return Membership::default();
@@ -64,7 +69,7 @@ impl Cgroups {
         if begin < self.rested {
             return Membership::default();
         }
-        let found = walk(root);
+        let found = walk_tree(root);
         self.rested = Instant::now() + begin.elapsed() * WALK_SHARE;
         self.make_room();
         let sought = found
@@ -81,7 +86,7 @@ impl Cgroups {
         sought
     }
 
-    /// All goes at once: one walk brings back what is still there.
+    /// Forgets all of them: one walk brings back those that exist.
     fn make_room(&mut self) {
         if self.known.len() >= MAX_CGROUPS {
             self.known.clear();
@@ -96,8 +101,8 @@ impl Cgroups {
 }
 
 /// Inode numbers and paths below `root` of all folders, up to a limit.
-fn walk(root: &Path) -> Vec<(u64, String)> {
-    let mut found: Vec<(u64, String)> = inode(root)
+fn walk_tree(root: &Path) -> Vec<(u64, String)> {
+    let mut found: Vec<(u64, String)> = inode_of(root)
         .map(|inode| (inode, String::new()))
         .into_iter()
         .collect();
@@ -116,7 +121,8 @@ fn walk(root: &Path) -> Vec<(u64, String)> {
             if found.len() >= MAX_CGROUPS {
                 return found;
             }
-            // Not Unicode: such a folder is none of systemd's nor of a container's, and neither are those below it.
+            // Not Unicode: neither systemd nor a container runtime made such a folder or those
+            // below it.
             if let Some(name) = entry.file_name().to_str() {
                 found.push((entry.ino(), format!("{path}/{name}")));
             }
@@ -125,7 +131,7 @@ fn walk(root: &Path) -> Vec<(u64, String)> {
     found
 }
 
-fn inode(folder: &Path) -> Option<u64> {
+fn inode_of(folder: &Path) -> Option<u64> {
     fs::metadata(folder).ok().map(|metadata| metadata.ino())
 }
 
@@ -142,7 +148,7 @@ mod tests {
         let make = |path: &str| {
             let folder = root.join(path);
             fs::create_dir_all(&folder).expect("a folder");
-            inode(&folder).expect("it is there")
+            inode_of(&folder).expect("it is there")
         };
         let service = make("system.slice/nginx.service");
         let scope = make(&format!("system.slice/docker-{ID}.scope/init.scope"));
@@ -152,10 +158,10 @@ mod tests {
             unit(&mut cgroups, service).as_deref(),
             Some("nginx.service")
         );
-        // That walk has seen all.
+        // That walk has seen everything.
         fs::rename(&root, folder.path().join("gone")).expect("gone");
         assert_eq!(cgroups.membership(scope).container.as_deref(), Some(ID));
-        // There is none of that id, and no second walk for it.
+        // No cgroup has that id, and there is no second walk for it.
         cgroups.rest();
         assert_eq!(unit(&mut cgroups, u64::MAX), None);
         assert!(cgroups.known.contains_key(&u64::MAX));
@@ -172,20 +178,20 @@ mod tests {
     fn paths_are_learnt_from_processes() {
         let root = tempfile::tempdir().expect("a folder");
         fs::create_dir(root.path().join("a.service")).expect("a folder");
-        let id = inode(&root.path().join("a.service")).expect("it is there");
+        let id = inode_of(&root.path().join("a.service")).expect("it is there");
         let mut cgroups = Cgroups::new(Some(root.path().to_owned()));
-        // Processes that were moved meanwhile, to a cgroup that is there or not.
+        // Processes that were moved meanwhile, to a cgroup that exists or not.
         for text in ["0::/b.service\n", "0::/\n", "1:cpu:/a.service\n", ""] {
-            cgroups.learn(id, text);
+            cgroups.learn_path(id, text);
             assert!(cgroups.known.is_empty(), "{text}");
         }
-        cgroups.learn(id, "0::/a.service\n");
+        cgroups.learn_path(id, "0::/a.service\n");
         fs::remove_dir(root.path().join("a.service")).expect("gone");
         assert_eq!(cgroups.membership(id).unit.as_deref(), Some("a.service"));
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn the_number_of_remembered_cgroups_is_bounded() {
         let root = tempfile::tempdir().expect("a folder");
         let mut cgroups = Cgroups::new(Some(root.path().to_owned()));
         for id in 0..2 * MAX_CGROUPS as u64 {

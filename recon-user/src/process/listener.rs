@@ -1,8 +1,9 @@
-//! Who listens on a port of this host, and who owns a connection.
+//! Who listens on a port of this host.
 //!
-//! In: addresses. Out: the id of a process, by /proc/net/tcp and tcp6 and by the sockets that each process holds.
-//! The decision held here: of several processes that hold one socket, the one that was started for it is told of. That is not a
-//! manager that passes sockets on (systemd), and of a server with its workers it is the server. Nothing is kept from call to call.
+//! In: addresses. Out: a pid, by /proc/net/tcp and tcp6 and by the sockets that each process holds.
+//! The decision held here: of several processes that hold one socket, recon reports the one that
+//! was started for it. That is not a manager that passes sockets on (systemd), and of a server with
+//! workers it is the server. Nothing is kept between calls.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -10,39 +11,45 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use super::proc;
-use super::socket::{End, LISTEN, SYN_RECV, Socket, inode, parse};
+use recon_common::protocol::linux::{TCP_LISTEN, TCP_SYN_RECV};
 
-/// The tables of TCP's sockets below /proc. `net` is the network namespace of the agent: `self/net`.
+use super::proc;
+use super::socket::{Endpoint, TcpSocket, parse_row, parse_socket_inode};
+
+/// The tables of TCP's sockets below /proc. `net` is `self/net`, the agent's network namespace.
 const TABLES: [&str; 2] = ["net/tcp", "net/tcp6"];
-/// The name of the tasks that listen for others, systemd's for the system and for each user.
+/// The name of the tasks that listen for others: systemd's for the system and for each user.
 const MANAGER: &[u8] = b"systemd";
 
-/// Looks up processes by their TCP sockets. Those of other users take CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; without them they
-/// are not found.
+/// Looks up processes by their TCP sockets. Those of other users take CAP_SYS_PTRACE and
+/// CAP_DAC_READ_SEARCH; without them they are not found.
 #[derive(Clone, Debug)]
-pub struct Listeners {
+pub(crate) struct Listeners {
     proc_root: PathBuf,
 }
 
 impl Listeners {
     /// Looks up below that root of /proc.
     #[must_use]
-    pub fn new(proc_root: impl Into<PathBuf>) -> Self {
+    pub(crate) fn new(proc_root: impl Into<PathBuf>) -> Self {
         Self {
             proc_root: proc_root.into(),
         }
     }
 
-    /// The process that accepts connections to that address and port: by a socket of the address itself, else of all of IPv4 (for an
-    /// IPv4 address), else of all of IPv6, which serves IPv4 as well. Costs a look at what every process has open.
+    /// The process that accepts connections to that address and port: by a socket of the address
+    /// itself, else of all of IPv4 (for an IPv4 address), else of all of IPv6, which serves IPv4 as
+    /// well. Costs a look at every process's open files.
     #[must_use]
-    pub fn listener(&self, local: IpAddr, port: u16) -> Option<u32> {
+    pub(crate) fn find_listener(&self, local: IpAddr, port: u16) -> Option<u32> {
         let local = local.to_canonical();
         let mut best = None;
         let mut inodes = Vec::new();
-        for socket in TABLES.iter().flat_map(|table| self.listening(table)) {
-            let fit = fit(socket.local, local, port);
+        for socket in TABLES
+            .iter()
+            .flat_map(|table| self.listening_sockets(table))
+        {
+            let fit = rank_fit(socket.local, local, port);
             if fit.is_none() || fit < best {
                 continue;
             }
@@ -52,67 +59,55 @@ impl Listeners {
             best = fit;
             inodes.push(socket.inode);
         }
-        self.holder(&inodes)
+        self.find_holder(&inodes)
     }
 
-    /// The process that has the connection between these two ends, in whatever state. None while the server has not accepted it.
-    #[must_use]
-    pub fn owner(&self, local: (IpAddr, u16), remote: (IpAddr, u16)) -> Option<u32> {
-        let canonical = |(address, port): End| (address.to_canonical(), port);
-        let ends = (canonical(local), canonical(remote));
-        let socket = TABLES
-            .iter()
-            .flat_map(|table| self.sockets(table))
-            .find(|socket| {
-                (socket.local, socket.remote) == ends && socket.state != LISTEN && socket.inode != 0
-            })?;
-        self.holder(&[socket.inode])
+    /// The listening sockets. The kernel lists them first, and up to a hundred thousand others may
+    /// follow.
+    fn listening_sockets(&self, table: &str) -> impl Iterator<Item = TcpSocket> {
+        self.read_sockets(table)
+            .take_while(|socket| matches!(socket.state, TCP_LISTEN | TCP_SYN_RECV))
+            .filter(|socket| socket.state == TCP_LISTEN)
     }
 
-    /// The sockets that listen. The kernel tells of them first, and there can be a hundred thousand others behind.
-    fn listening(&self, table: &str) -> impl Iterator<Item = Socket> {
-        self.sockets(table)
-            .take_while(|socket| matches!(socket.state, LISTEN | SYN_RECV))
-            .filter(|socket| socket.state == LISTEN)
-    }
-
-    fn sockets(&self, table: &str) -> impl Iterator<Item = Socket> {
+    fn read_sockets(&self, table: &str) -> impl Iterator<Item = TcpSocket> {
         File::open(self.proc_root.join(table))
             .into_iter()
             .flat_map(|file| BufReader::new(file).split(b'\n').map_while(Result::ok))
-            .filter_map(|line| parse(&line))
+            .filter_map(|line| parse_row(&line))
     }
 
     /// The process that one of the sockets is for.
-    fn holder(&self, inodes: &[u64]) -> Option<u32> {
+    fn find_holder(&self, inodes: &[u64]) -> Option<u32> {
         if inodes.is_empty() {
             return None;
         }
-        let holders = proc::all(&self.proc_root)
+        let holders = proc::list_pids(&self.proc_root)
             .filter(|&pid| self.holds(pid, inodes))
             .collect();
-        self.choose(holders)
+        self.choose_holder(holders)
     }
 
     /// Whether the process has one of the sockets open.
     fn holds(&self, pid: u32, inodes: &[u64]) -> bool {
-        fs::read_dir(proc::folder(&self.proc_root, pid).join("fd"))
+        fs::read_dir(proc::pid_folder(&self.proc_root, pid).join("fd"))
             .into_iter()
             .flatten()
             .flatten()
             .filter_map(|entry| fs::read_link(entry.path()).ok())
-            .filter_map(|target| inode(target.as_os_str().as_bytes()))
+            .filter_map(|target| parse_socket_inode(target.as_os_str().as_bytes()))
             .any(|inode| inodes.contains(&inode))
     }
 
-    /// Of processes that hold a socket: none that passes it on, none that has it from its parent, and then the lowest id.
-    fn choose(&self, holders: Vec<u32>) -> Option<u32> {
+    /// Chooses among processes that hold a socket: none that passes it on, none that inherited it
+    /// from its parent, then the lowest pid.
+    fn choose_holder(&self, holders: Vec<u32>) -> Option<u32> {
         if let [only] = holders[..] {
             return Some(only);
         }
         let stats: Vec<_> = holders
             .iter()
-            .map(|&pid| (pid, proc::stat(&self.proc_root, pid)))
+            .map(|&pid| (pid, proc::read_stat(&self.proc_root, pid)))
             .collect();
         let is_manager = |pid: u32| {
             pid == 1
@@ -133,24 +128,24 @@ impl Listeners {
     }
 }
 
-/// How well a listening socket fits the address that is asked for, the best last.
+/// How well a listening socket fits the requested address, the best last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Fit {
+enum ListenerFit {
     AllOfV6,
     AllOfV4,
     Address,
 }
 
-fn fit(socket: End, local: IpAddr, port: u16) -> Option<Fit> {
+fn rank_fit(socket: Endpoint, local: IpAddr, port: u16) -> Option<ListenerFit> {
     let (address, socket_port) = socket;
     if socket_port != port {
         None
     } else if address == local {
-        Some(Fit::Address)
+        Some(ListenerFit::Address)
     } else if address == Ipv4Addr::UNSPECIFIED && local.is_ipv4() {
-        Some(Fit::AllOfV4)
+        Some(ListenerFit::AllOfV4)
     } else if address == Ipv6Addr::UNSPECIFIED {
-        Some(Fit::AllOfV6)
+        Some(ListenerFit::AllOfV6)
     } else {
         None
     }
@@ -160,7 +155,7 @@ fn fit(socket: End, local: IpAddr, port: u16) -> Option<Fit> {
 mod tests {
     use super::*;
     use crate::process::tests::Tree;
-    use std::net::{TcpListener, TcpStream};
+    use std::net::TcpListener;
 
     const PROC: &str = "/proc";
 
@@ -178,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_socket_is_taken() {
+    fn the_best_fitting_socket_is_chosen() {
         const ALL: &str = "00000000000000000000000000000000";
         let tree = Tree::new();
         let none = "00000000:0000";
@@ -186,23 +181,28 @@ mod tests {
         tree.write(
             "net/tcp",
             table(&[
-                ("0100007F:0050", none, LISTEN, 10),
-                ("00000000:0050", none, LISTEN, 20),
-                ("0100007F:0051", "0200007F:0400", SYN_RECV, 0),
-                ("00000000:0016", none, LISTEN, 30),
-                ("00000000:0016", none, LISTEN, 40),
+                ("0100007F:0050", none, TCP_LISTEN, 10),
+                ("00000000:0050", none, TCP_LISTEN, 20),
+                ("0100007F:0051", "0200007F:0400", TCP_SYN_RECV, 0),
+                ("00000000:0016", none, TCP_LISTEN, 30),
+                ("00000000:0016", none, TCP_LISTEN, 40),
                 ("0100007F:0016", "076433C6:0400", 1, 50),
                 ("0100007F:0016", "076433C6:0401", 6, 0),
-                ("0100007F:0052", none, LISTEN, 99),
+                ("0100007F:0052", none, TCP_LISTEN, 99),
             ])
             .as_bytes(),
         );
         tree.write(
             "net/tcp6",
             table(&[
-                (&format!("{ALL}:0050"), &none6, LISTEN, 60),
-                (&format!("{ALL}:0051"), &none6, LISTEN, 70),
-                ("0000000000000000FFFF000009000A0A:0050", &none6, LISTEN, 80),
+                (&format!("{ALL}:0050"), &none6, TCP_LISTEN, 60),
+                (&format!("{ALL}:0051"), &none6, TCP_LISTEN, 70),
+                (
+                    "0000000000000000FFFF000009000A0A:0050",
+                    &none6,
+                    TCP_LISTEN,
+                    80,
+                ),
             ])
             .as_bytes(),
         );
@@ -223,27 +223,21 @@ mod tests {
             ("127.0.0.1", 82, None),
             ("127.0.0.1", 9, None),
         ] {
-            let listener = listeners.listener(ip(address), port);
+            let listener = listeners.find_listener(ip(address), port);
             assert_eq!(listener, pid, "{address} {port}");
         }
-        let owner =
-            |address: &str, port| listeners.owner((ip("127.0.0.1"), 22), (ip(address), port));
-        assert_eq!(owner("198.51.100.7", 1024), Some(50));
-        assert_eq!(owner("::ffff:198.51.100.7", 1024), Some(50));
-        assert_eq!(owner("198.51.100.7", 1025), None);
-        assert_eq!(owner("0.0.0.0", 0), None);
     }
 
     #[test]
-    fn of_several_holders_the_server_is_taken() {
-        // (id, parent, name) of the processes that hold the socket, and who is taken.
+    fn of_several_holders_the_server_is_chosen() {
+        // (pid, parent, name) of the processes that hold the socket, and the one that is chosen.
         for (holders, expected) in [
             (&[(1, 0, "systemd")][..], 1),
             (
                 &[(1, 0, "systemd"), (900, 1, "nginx"), (901, 900, "nginx")],
                 900,
             ),
-            // Ids have begun anew between the server and its workers.
+            // Pids have wrapped around between the server and its workers.
             (
                 &[(900, 1, "nginx"), (30, 900, "nginx"), (31, 900, "nginx")],
                 900,
@@ -260,32 +254,31 @@ mod tests {
             let tree = Tree::new();
             tree.write(
                 "net/tcp",
-                table(&[("00000000:0050", "00000000:0000", LISTEN, 7)]).as_bytes(),
+                table(&[("00000000:0050", "00000000:0000", TCP_LISTEN, 7)]).as_bytes(),
             );
             for &(pid, parent, name) in holders {
                 tree.process(pid, parent, name, 1);
                 tree.link(&format!("{pid}/fd/0"), "/dev/null");
                 tree.link(&format!("{pid}/fd/3"), "socket:[7]");
             }
-            let listener = Listeners::new(tree.path()).listener(ip("127.0.0.1"), 80);
+            let listener = Listeners::new(tree.path()).find_listener(ip("127.0.0.1"), 80);
             assert_eq!(listener, Some(expected), "{holders:?}");
         }
     }
 
     #[test]
-    fn nothing_and_garbage() {
+    fn missing_and_broken_tables_have_no_listener() {
         let tree = Tree::new();
         let listeners = Listeners::new(tree.path());
-        assert_eq!(listeners.listener(ip("127.0.0.1"), 80), None);
+        assert_eq!(listeners.find_listener(ip("127.0.0.1"), 80), None);
         tree.write("net/tcp", b"\xff\0\n\n: : : :\nsl local");
         tree.write("net/tcp6/file", b"");
         tree.write("5/fd", b"no folder");
-        assert_eq!(listeners.listener(ip("127.0.0.1"), 80), None);
-        assert_eq!(listeners.owner((ip("::1"), 1), (ip("::1"), 2)), None);
+        assert_eq!(listeners.find_listener(ip("127.0.0.1"), 80), None);
     }
 
     #[test]
-    fn this_process_listens() {
+    fn this_process_is_found_as_listener() {
         let listeners = Listeners::new(PROC);
         let this = Some(std::process::id());
         for (bound, asked) in [
@@ -296,16 +289,10 @@ mod tests {
             let port = listener.local_addr().expect("it is bound").port();
             for address in asked {
                 assert_eq!(
-                    listeners.listener(ip(address), port),
+                    listeners.find_listener(ip(address), port),
                     this,
                     "{bound} {address}"
                 );
-                let client = TcpStream::connect((ip(address), port)).expect("it listens");
-                let client = client.local_addr().expect("it is connected");
-                let (server, _) = listener.accept().expect("it was connected");
-                let here = server.local_addr().expect("it is connected");
-                let owner = listeners.owner((here.ip(), port), (client.ip(), client.port()));
-                assert_eq!(owner, this, "{bound} {address}");
             }
         }
     }

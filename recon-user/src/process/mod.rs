@@ -1,8 +1,10 @@
-//! Processes of this host: who is behind an id, and who listens on a port.
+//! Processes of this host: who is behind a pid, and who listens on a port.
 //!
-//! In: programs that the kernel says were executed, ids, the root of /proc. Out: a [`Process`] as an alert tells of it.
-//! The decision held here: /proc is read at once when a program starts, since a scanner may be gone by the time of its alert, and what
-//! was read is kept beyond the process's end. An id alone does not name a process: its start time has to be the same.
+//! In: programs that the kernel reports as executed, pids, the root of /proc. Out: a [`Process`] as
+//! an alert shows it.
+//! The decision held here: /proc is read as soon as a program starts, since a scanner may be gone
+//! by the time of its alert, and the result is kept beyond the process's end. A pid alone does not
+//! identify a process: its start time must match.
 
 mod cgroup;
 mod hierarchy;
@@ -19,20 +21,20 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use recon_common::Executed;
+use recon_common::ExecEvent;
 use recon_common::process::FILENAME_LENGTH;
 
-pub use cgroup::{Membership, membership};
-pub use listener::Listeners;
-pub use text::visible;
+use cgroup::Membership;
+pub(crate) use listener::Listeners;
+pub(crate) use text::visible;
 
 use hierarchy::Cgroups;
-use proc::Found;
+use proc::ProcFiles;
 
-/// The share of the records that makes room at once.
+/// The share of the records that is evicted at once.
 const EVICTED_SHARE: usize = 8;
-/// How long a record is taken for that of its id without a look at /proc: an id is given anew only when all others have been, which
-/// takes longer. A scan brings thousands of rows of one process at once.
+/// How long a record is trusted without a look at /proc: the kernel reuses a pid only after all
+/// others, which takes longer. A scan brings thousands of rows of one process at once.
 const TRUSTED_FOR: Duration = Duration::from_millis(100);
 
 /// A process, as far as it is known. All text is [`visible`].
@@ -40,53 +42,55 @@ const TRUSTED_FOR: Duration = Duration::from_millis(100);
 pub struct Process {
     /// Its id.
     pub pid: u32,
-    /// The id of the parent that it had when it was first seen.
+    /// The pid of the parent when the process was first seen.
     pub parent: Option<u32>,
     /// Real user id, when it executed its program or was first seen.
     pub user: Option<u32>,
-    /// The task's name, which it can choose.
+    /// The task's name, which the process can choose.
     pub name: Option<String>,
-    /// The path of the file that runs; where that could not be read, the path that was executed, as it was given.
+    /// The path of the running file, or the executed path as it was given if that could not be
+    /// read.
     pub executable: Option<String>,
-    /// Its arguments in one line of up to 4096 bytes, quoted as a shell would. It can choose them.
+    /// The arguments in one line of up to 4096 bytes, quoted as for a shell. The process can choose
+    /// them.
     pub command_line: Option<String>,
-    /// The id of the container that it is in, 64 hexadecimal digits.
+    /// The id of its container, 64 hexadecimal digits.
     pub container: Option<String>,
-    /// The systemd unit that it is in, or that its container is in.
+    /// The systemd unit of the process or of its container.
     pub unit: Option<String>,
 }
 
-/// What is kept of one id.
+/// What is kept of one pid.
 #[derive(Debug)]
-struct Record {
+struct ProcessRecord {
     process: Process,
-    /// What its program may be called, see [`tool::names`].
+    /// The names of its program, see [`tool::program_names`].
     names: Vec<String>,
-    /// When it started. None for one that was gone before it could be read.
+    /// When it started. `None` for a process that was gone before it could be read.
     start: Option<u64>,
-    /// When it was last seen to be of that process.
+    /// When the pid was last checked to belong to that process.
     checked: Instant,
-    /// The use that was its last one.
+    /// The number of its last use.
     used: u64,
 }
 
-/// The processes of this host, with those that are gone, bounded in number. Most take up to 1 KiB each.
+/// The processes of this host, also after their end, bounded in number. Most take up to 1 KiB each.
 #[derive(Debug)]
-pub struct Processes {
+pub(crate) struct ProcessTable {
     proc_root: PathBuf,
     limit: usize,
     cgroups: Cgroups,
-    records: HashMap<u32, Record>,
-    /// How many uses there have been.
+    records: HashMap<u32, ProcessRecord>,
+    /// Number of uses so far.
     uses: u64,
     evicted: u64,
     trusted_for: Duration,
 }
 
-impl Processes {
+impl ProcessTable {
     /// Looks up below that root of /proc and keeps up to `limit` processes, at least one.
     #[must_use]
-    pub fn new(proc_root: impl Into<PathBuf>, limit: usize) -> Self {
+    pub(crate) fn new(proc_root: impl Into<PathBuf>, limit: usize) -> Self {
         Self {
             proc_root: proc_root.into(),
             limit: limit.max(1),
@@ -98,28 +102,28 @@ impl Processes {
         }
     }
 
-    /// Looks up the cgroups of processes that are gone below `root`, where version 2 is mounted.
+    /// Looks up the cgroups of ended processes below `root`, where version 2 is mounted.
     #[must_use]
-    pub fn with_cgroups(mut self, root: Option<PathBuf>) -> Self {
+    pub(crate) fn with_cgroups(mut self, root: Option<PathBuf>) -> Self {
         self.cgroups = Cgroups::new(root);
         self
     }
 
-    /// Notes that a process has executed a program, which replaces what was known of it.
-    pub fn executed(&mut self, executed: &Executed) {
-        let pid = executed.process;
-        let found = proc::read(&self.proc_root, pid);
+    /// Records that a process has executed a program, which replaces what was known of it.
+    pub(crate) fn record_exec(&mut self, executed: &ExecEvent) {
+        let pid = executed.pid;
+        let found = proc::read_process(&self.proc_root, pid);
         let membership = match found.as_ref().and_then(|found| found.cgroups.as_deref()) {
             Some(cgroups) => {
-                self.cgroups.learn(executed.cgroup, cgroups);
-                cgroup::of_process(cgroups)
+                self.cgroups.learn_path(executed.cgroup, cgroups);
+                cgroup::membership_of_process(cgroups)
             }
             None => self.cgroups.membership(executed.cgroup),
         };
         let filename = until_zero(&executed.filename);
-        // The end of a path that was cut is not a file's name.
+        // The end of a truncated path is not a file's name.
         let file = Some(filename).filter(|path| path.len() + 1 < FILENAME_LENGTH);
-        let mut record = Record::new(pid, found, membership, file);
+        let mut record = ProcessRecord::new(pid, found, membership, file);
         let process = &mut record.process;
         process.user = Some(executed.user);
         let text = |bytes: &[u8]| (!bytes.is_empty()).then(|| visible(bytes));
@@ -132,34 +136,37 @@ impl Processes {
         self.keep(record);
     }
 
-    /// The process of that id. One of which nothing is known has only its id; 0 is the kernel's word for an unknown one.
-    pub fn get(&mut self, pid: u32) -> Process {
-        self.known(pid).cloned().unwrap_or(Process {
+    /// The process with that pid. An unknown one has only its pid; the kernel programs write 0 for
+    /// an unknown pid.
+    pub(crate) fn get(&mut self, pid: u32) -> Process {
+        self.find(pid).cloned().unwrap_or(Process {
             pid,
             ..Process::default()
         })
     }
 
-    /// The process of that id, where something is known of it.
-    pub fn known(&mut self, pid: u32) -> Option<&Process> {
+    /// The process with that pid, if anything is known of it.
+    pub(crate) fn find(&mut self, pid: u32) -> Option<&Process> {
         self.record(pid).map(|record| &record.process)
     }
 
-    /// Whether the program of that process is one of those names: by its executable's file name, by that of the file that was executed
-    /// (of a script, the script's), or where it is an interpreter by the script or jar that it was told to run. `.exe` at the end does
-    /// not count, nor what follows the first `.` of a script or the first `-` or `.` of a jar. `argv[0]` has no part in it.
-    pub fn is_tool(&mut self, pid: u32, names: &BTreeSet<String>) -> bool {
+    /// Whether the program of that process has one of those names: by its executable's file name,
+    /// by that of the executed file (for a script, the script's), or for an interpreter by the
+    /// script or jar that it runs. A final `.exe` does not count, nor what follows the first `.` of
+    /// a script or the first `-` or `.` of a jar. `argv[0]` does not count.
+    pub(crate) fn is_tool(&mut self, pid: u32, names: &BTreeSet<String>) -> bool {
         self.record(pid)
             .is_some_and(|record| record.names.iter().any(|name| names.contains(name)))
     }
 
-    /// How many records had to go since the last call, though they told something.
-    pub fn take_evicted(&mut self) -> u64 {
+    /// How many known processes were evicted since the last call.
+    pub(crate) fn take_evicted(&mut self) -> u64 {
         std::mem::take(&mut self.evicted)
     }
 
-    /// The record of the process that has or had that id last, read anew where it is not.
-    fn record(&mut self, pid: u32) -> Option<&Record> {
+    /// The record of the process that has or last had that pid. Reads /proc if the record is of
+    /// another one.
+    fn record(&mut self, pid: u32) -> Option<&ProcessRecord> {
         if pid == 0 {
             return None;
         }
@@ -169,19 +176,20 @@ impl Processes {
                 return true;
             }
             record.checked = now;
-            proc::stat(&self.proc_root, pid).is_none_or(|stat| record.start == Some(stat.start))
+            proc::read_stat(&self.proc_root, pid)
+                .is_none_or(|stat| record.start == Some(stat.start))
         });
         if !is_same {
-            let found = proc::read(&self.proc_root, pid);
+            let found = proc::read_process(&self.proc_root, pid);
             let membership = found
                 .as_ref()
                 .and_then(|found| found.cgroups.as_deref())
-                .map(cgroup::of_process)
+                .map(cgroup::membership_of_process)
                 .unwrap_or_default();
             let is_there = found.is_some();
-            let mut record = Record::new(pid, found, membership, None);
+            let mut record = ProcessRecord::new(pid, found, membership, None);
             if is_there {
-                record.process.user = proc::user(&self.proc_root, pid);
+                record.process.user = proc::read_user(&self.proc_root, pid);
             }
             self.keep(record);
         }
@@ -191,7 +199,7 @@ impl Processes {
         Some(record)
     }
 
-    fn keep(&mut self, mut record: Record) {
+    fn keep(&mut self, mut record: ProcessRecord) {
         let pid = record.process.pid;
         if self.records.len() >= self.limit && !self.records.contains_key(&pid) {
             self.make_room();
@@ -201,12 +209,13 @@ impl Processes {
         self.records.insert(pid, record);
     }
 
-    /// Drops an eighth of the records: those that tell nothing first, then those of processes that are gone, then the others, and of
-    /// each the longest unused.
+    /// Evicts an eighth of the records: first unknown processes, then those that have ended, then
+    /// the others, and of each the longest unused.
     fn make_room(&mut self) {
-        let alive: HashSet<u32> = proc::all(&self.proc_root).collect();
-        let rank =
-            |pid: &u32, record: &Record| (record.is_known(), alive.contains(pid), record.used);
+        let alive: HashSet<u32> = proc::list_pids(&self.proc_root).collect();
+        let rank = |pid: &u32, record: &ProcessRecord| {
+            (record.is_known(), alive.contains(pid), record.used)
+        };
         let mut ranks: Vec<_> = self
             .records
             .iter()
@@ -222,9 +231,14 @@ impl Processes {
     }
 }
 
-impl Record {
-    /// What was found of the process, where it executed `file`.
-    fn new(pid: u32, found: Option<Found>, membership: Membership, file: Option<&[u8]>) -> Self {
+impl ProcessRecord {
+    /// A record of what was found of the process, which executed `file`.
+    fn new(
+        pid: u32,
+        found: Option<ProcFiles>,
+        membership: Membership,
+        file: Option<&[u8]>,
+    ) -> Self {
         let mut process = Process {
             pid,
             container: membership.container,
@@ -247,7 +261,7 @@ impl Record {
             arguments = found.arguments;
         }
         Self {
-            names: tool::names(file, executable.as_deref(), &arguments),
+            names: tool::program_names(file, executable.as_deref(), &arguments),
             process,
             start,
             checked: Instant::now(),
@@ -255,13 +269,13 @@ impl Record {
         }
     }
 
-    /// Whether it tells more than the id.
+    /// Whether more than the pid is known.
     fn is_known(&self) -> bool {
         self.start.is_some() || self.process.user.is_some()
     }
 }
 
-/// What is before the first 0.
+/// The bytes before the first 0.
 fn until_zero(bytes: &[u8]) -> &[u8] {
     bytes.split(|&byte| byte == 0).next().unwrap_or(bytes)
 }

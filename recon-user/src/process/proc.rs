@@ -1,8 +1,8 @@
 //! What /proc says of one process.
 //!
-//! In: the root of /proc and an id. Out: what could be read; of a process that is gone, nothing.
-//! The decision held here: the parts are read one by one, and each may be missing: the process may end meanwhile, or be another
-//! user's whose executable this one must not see (that takes CAP_SYS_PTRACE).
+//! In: the root of /proc and a pid. Out: what could be read; nothing for a process that is gone.
+//! The decision held here: the parts are read one by one, and each may be missing: the process may
+//! end meanwhile, or belong to another user, whose executable takes CAP_SYS_PTRACE to see.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -11,61 +11,68 @@ use std::path::{Path, PathBuf};
 
 use super::text::COMMAND_LINE_LENGTH;
 
-/// Bytes read of a file at most. A line of /proc/PID/cgroup has up to `PATH_MAX`, and there are some ten.
+/// The most bytes read of a file. A line of /proc/PID/cgroup has up to `PATH_MAX`, and there are
+/// about ten.
 const FILE_LENGTH: usize = 1 << 16;
-/// What the kernel adds to the name of a file or folder that is gone.
+/// What the kernel appends to the name of a deleted file or folder.
 pub(super) const DELETED: &str = " (deleted)";
 
 /// What /proc/PID/stat says.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Stat {
+pub(super) struct ProcStat {
     /// The task's name.
     pub(super) name: Vec<u8>,
     /// The parent's id.
     pub(super) parent: Option<u32>,
-    /// When it started, in clock ticks since the system did. With the id it tells a process from all others.
+    /// When it started, in clock ticks since boot. Together with the pid it identifies a process.
     pub(super) start: u64,
 }
 
-/// What there is to know of a process.
+/// What /proc has of a process.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) stat: Stat,
+pub(super) struct ProcFiles {
+    pub(super) stat: ProcStat,
     /// The executable's path.
     pub(super) executable: Option<Vec<u8>>,
-    /// Its arguments, `argv[0]` first. None where it has none, as the kernel's own threads.
+    /// Its arguments, `argv[0]` first. Empty if it has none, as the kernel's own threads.
     pub(super) arguments: Vec<Vec<u8>>,
     /// The text of /proc/PID/cgroup.
     pub(super) cgroups: Option<String>,
 }
 
-/// Reads all of a process that it has [`Found`].
-pub(super) fn read(root: &Path, pid: u32) -> Option<Found> {
-    let stat = stat(root, pid)?;
-    let folder = folder(root, pid);
+/// Reads everything in [`ProcFiles`].
+pub(super) fn read_process(root: &Path, pid: u32) -> Option<ProcFiles> {
+    let stat = read_stat(root, pid)?;
+    let folder = pid_folder(root, pid);
     let executable = fs::read_link(folder.join("exe")).ok();
-    let arguments = contents(&folder.join("cmdline"), COMMAND_LINE_LENGTH + 1);
-    let cgroups = contents(&folder.join("cgroup"), FILE_LENGTH);
-    Some(Found {
+    let arguments = read_limited(&folder.join("cmdline"), COMMAND_LINE_LENGTH + 1);
+    let cgroups = read_limited(&folder.join("cgroup"), FILE_LENGTH);
+    Some(ProcFiles {
         stat,
-        executable: executable.map(|path| without_deleted(path.into_os_string().into_vec())),
+        executable: executable.map(|path| strip_deleted(path.into_os_string().into_vec())),
         arguments: arguments.as_deref().map_or_else(Vec::new, parse_arguments),
         cgroups: cgroups.map(|text| String::from_utf8_lossy(&text).into_owned()),
     })
 }
 
 /// Reads when a process started, its name and parent.
-pub(super) fn stat(root: &Path, pid: u32) -> Option<Stat> {
-    parse_stat(&contents(&folder(root, pid).join("stat"), FILE_LENGTH)?)
+pub(super) fn read_stat(root: &Path, pid: u32) -> Option<ProcStat> {
+    parse_stat(&read_limited(
+        &pid_folder(root, pid).join("stat"),
+        FILE_LENGTH,
+    )?)
 }
 
 /// Reads the real user id of a process.
-pub(super) fn user(root: &Path, pid: u32) -> Option<u32> {
-    parse_user(&contents(&folder(root, pid).join("status"), FILE_LENGTH)?)
+pub(super) fn read_user(root: &Path, pid: u32) -> Option<u32> {
+    parse_user(&read_limited(
+        &pid_folder(root, pid).join("status"),
+        FILE_LENGTH,
+    )?)
 }
 
-/// The ids of all processes there are.
-pub(super) fn all(root: &Path) -> impl Iterator<Item = u32> {
+/// The pids of all processes.
+pub(super) fn list_pids(root: &Path) -> impl Iterator<Item = u32> {
     fs::read_dir(root)
         .into_iter()
         .flatten()
@@ -74,21 +81,22 @@ pub(super) fn all(root: &Path) -> impl Iterator<Item = u32> {
 }
 
 /// The folder of a process.
-pub(super) fn folder(root: &Path, pid: u32) -> PathBuf {
+pub(super) fn pid_folder(root: &Path, pid: u32) -> PathBuf {
     root.join(pid.to_string())
 }
 
-fn contents(path: &Path, limit: usize) -> Option<Vec<u8>> {
-    // Most are short, and fit what is asked for first.
+fn read_limited(path: &Path, limit: usize) -> Option<Vec<u8>> {
+    // Most files are short and fit the first allocation.
     let mut contents = Vec::with_capacity(1024);
     let file = File::open(path).ok()?;
     file.take(limit as u64).read_to_end(&mut contents).ok()?;
     Some(contents)
 }
 
-/// By proc_pid_stat(5). The name may hold anything, also `)` and line feeds: what follows its last `)` are numbers.
-fn parse_stat(text: &[u8]) -> Option<Stat> {
-    // Places behind the name, of fields 4 and 22.
+/// By proc_pid_stat(5). The name may hold anything, also `)` and line feeds; only numbers follow
+/// its last `)`.
+fn parse_stat(text: &[u8]) -> Option<ProcStat> {
+    // Positions of fields 4 and 22 behind the name.
     const PARENT: usize = 4 - 3;
     const START: usize = 22 - 3;
     let from = text.iter().position(|&byte| byte == b'(')? + 1;
@@ -97,7 +105,7 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
     let mut fields = str::from_utf8(text.get(to + 1..)?).ok()?.split_whitespace();
     let parent = fields.nth(PARENT)?.parse().ok()?;
     let start = fields.nth(START - PARENT - 1)?.parse().ok()?;
-    Some(Stat {
+    Some(ProcStat {
         name,
         // The first process and the kernel's first thread have none.
         parent: Some(parent).filter(|&parent| parent != 0),
@@ -105,7 +113,8 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
     })
 }
 
-/// By proc_pid_status(5): `Uid:` real, effective, saved, of the file system. The name before it has its line feeds escaped.
+/// By proc_pid_status(5): `Uid:` real, effective, saved, file system. The kernel escapes line feeds
+/// in the name before it.
 fn parse_user(status: &[u8]) -> Option<u32> {
     let line = status
         .split(|&byte| byte == b'\n')
@@ -118,7 +127,8 @@ fn parse_user(status: &[u8]) -> Option<u32> {
         .ok()
 }
 
-/// Arguments end with a 0 each. A process that writes its title over them leaves several at the end.
+/// Each argument ends with a 0. A process that writes its title over them leaves several at the
+/// end.
 fn parse_arguments(text: &[u8]) -> Vec<Vec<u8>> {
     if text.is_empty() {
         return Vec::new();
@@ -131,7 +141,7 @@ fn parse_arguments(text: &[u8]) -> Vec<Vec<u8>> {
     arguments
 }
 
-fn without_deleted(mut path: Vec<u8>) -> Vec<u8> {
+fn strip_deleted(mut path: Vec<u8>) -> Vec<u8> {
     if path.ends_with(DELETED.as_bytes()) {
         path.truncate(path.len() - DELETED.len());
     }
@@ -143,8 +153,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stat_with_any_name() {
-        // The fields from the state on, the start being the last that is needed.
+    fn a_stat_with_any_name_is_parsed() {
+        // The fields from the state on; the start is the last one that is needed.
         let rest = "S 77 5 5 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 4242 99 100";
         for name in [
             "nmap",
@@ -157,7 +167,7 @@ mod tests {
             "\u{fffd}",
         ] {
             let stat = parse_stat(format!("12 ({name}) {rest}\n").as_bytes());
-            let expected = Stat {
+            let expected = ProcStat {
                 name: name.as_bytes().to_vec(),
                 parent: Some(77),
                 start: 4242,
@@ -175,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_no_stat() {
+    fn a_broken_stat_is_none() {
         for text in [
             &b""[..],
             b"\0",
@@ -197,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn users() {
+    fn the_real_user_is_parsed() {
         for (status, expected) in [
             (&b"Name:\tx\nUid:\t1000\t0\t0\t0\nGid:\t5\n"[..], Some(1000)),
             (b"Name:\tUid:\\n\nUid:\t0\t1\t1\t1\n", Some(0)),
@@ -213,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments() {
+    fn arguments_are_split() {
         for (text, expected) in [
             (&b""[..], &[][..]),
             (b"a\0", &[&b"a"[..]]),
@@ -231,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_of_deleted_files() {
+    fn the_mark_of_deleted_files_is_stripped() {
         for (path, expected) in [
             ("/bin/nmap", "/bin/nmap"),
             ("/bin/nmap (deleted)", "/bin/nmap"),
@@ -239,28 +249,31 @@ mod tests {
             ("(deleted)", "(deleted)"),
             ("", ""),
         ] {
-            assert_eq!(without_deleted(path.into()), expected.as_bytes());
+            assert_eq!(strip_deleted(path.into()), expected.as_bytes());
         }
     }
 
     #[test]
-    fn what_is_missing_is_none() {
+    fn missing_files_are_none() {
         let root = tempfile::tempdir().expect("a folder");
-        assert!(read(root.path(), 1).is_none());
-        assert_eq!((user(root.path(), 1), all(root.path()).count()), (None, 0));
-        assert_eq!(all(&root.path().join("none")).count(), 0);
+        assert!(read_process(root.path(), 1).is_none());
+        assert_eq!(
+            (read_user(root.path(), 1), list_pids(root.path()).count()),
+            (None, 0)
+        );
+        assert_eq!(list_pids(&root.path().join("none")).count(), 0);
         for name in ["1", "self", "02x", "4294967296", "-3"] {
             fs::create_dir(root.path().join(name)).expect("a folder");
         }
-        assert_eq!(all(root.path()).collect::<Vec<_>>(), [1]);
-        assert!(read(root.path(), 1).is_none());
-        // A folder in a file's place.
+        assert_eq!(list_pids(root.path()).collect::<Vec<_>>(), [1]);
+        assert!(read_process(root.path(), 1).is_none());
+        // A folder in place of a file.
         fs::create_dir(root.path().join("1/stat")).expect("a folder");
-        assert!(read(root.path(), 1).is_none());
+        assert!(read_process(root.path(), 1).is_none());
         fs::remove_dir(root.path().join("1/stat")).expect("a folder");
         let stat = "1 (a) S 1 5 5 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 4";
         fs::write(root.path().join("1/stat"), stat).expect("a file");
-        let found = read(root.path(), 1).expect("a stat is enough");
+        let found = read_process(root.path(), 1).expect("a stat is enough");
         assert_eq!(
             (found.executable, found.arguments.len(), found.cgroups),
             (None, 0, None)

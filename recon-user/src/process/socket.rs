@@ -1,40 +1,38 @@
 //! Rows of the kernel's tables of TCP sockets, and the names of open sockets.
 //!
-//! In: a line of /proc/net/tcp or tcp6, or where a link of /proc/PID/fd points to. Out: a [`Socket`], or its inode number.
-//! The decision held here: an IPv4 address is IPv4, also where an IPv6 socket has it mapped.
+//! In: a line of /proc/net/tcp or tcp6, or the target of a link in /proc/PID/fd. Out: a
+//! [`TcpSocket`], or its inode number.
+//! The decision held here: an IPv4 address is IPv4, also if an IPv6 socket has it mapped.
 
 use std::net::IpAddr;
 
-/// States of the kernel's include/net/tcp_states.h, as the tables show them.
-pub(super) const SYN_RECV: u8 = 3;
-pub(super) const LISTEN: u8 = 10;
 /// One end of a connection: an address and a port.
-pub(super) type End = (IpAddr, u16);
+pub(super) type Endpoint = (IpAddr, u16);
 
 /// A row of the table of sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Socket {
-    pub(super) local: End,
-    pub(super) remote: End,
+pub(super) struct TcpSocket {
+    pub(super) local: Endpoint,
     pub(super) state: u8,
     pub(super) inode: u64,
 }
 
-/// A row of the kernel's tables, by proc_pid_net(5). The heading is none.
-pub(super) fn parse(line: &[u8]) -> Option<Socket> {
+/// A row of the kernel's tables, by proc_pid_net(5). The heading is not a row.
+pub(super) fn parse_row(line: &[u8]) -> Option<TcpSocket> {
     // Columns between the state and the inode: queues, timer, retransmissions, user, probes.
     const BETWEEN: usize = 5;
     let mut columns = str::from_utf8(line).ok()?.split_ascii_whitespace().skip(1);
-    Some(Socket {
-        local: end(columns.next()?)?,
-        remote: end(columns.next()?)?,
+    let local = parse_endpoint(columns.next()?)?;
+    let _remote = columns.next()?;
+    Some(TcpSocket {
+        local,
         state: u8::from_str_radix(columns.next()?, 16).ok()?,
         inode: columns.nth(BETWEEN)?.parse().ok()?,
     })
 }
 
 /// `ADDRESS:PORT`, the address as words of 32 bits in the machine's own order.
-fn end(text: &str) -> Option<End> {
+fn parse_endpoint(text: &str) -> Option<Endpoint> {
     const WORD_DIGITS: usize = 8;
     const V6_DIGITS: usize = 4 * WORD_DIGITS;
     let (address, port) = text.split_once(':')?;
@@ -56,7 +54,7 @@ fn end(text: &str) -> Option<End> {
 }
 
 /// The inode of `socket:[INODE]`.
-pub(super) fn inode(target: &[u8]) -> Option<u64> {
+pub(super) fn parse_socket_inode(target: &[u8]) -> Option<u64> {
     let inode = target.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
     str::from_utf8(inode).ok()?.parse().ok()
 }
@@ -64,30 +62,28 @@ pub(super) fn inode(target: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use recon_common::protocol::linux::TCP_LISTEN;
 
     fn ip(address: &str) -> IpAddr {
         address.parse().expect("an address")
     }
 
     #[test]
-    fn rows() {
+    fn rows_are_parsed() {
         let rest = "00000000:00000000 00:00000000 00000000  1000        0 4242 1 0 100 0 0 10 0";
         for (ends, expected) in [
             (
                 "0100007F:1F90 00000000:0000 0A",
-                Some(("127.0.0.1", 8080, "0.0.0.0", 0, LISTEN)),
+                Some(("127.0.0.1", 8080, TCP_LISTEN)),
             ),
-            (
-                "0100007F:0016 076433C6:FFFF 01",
-                Some(("127.0.0.1", 22, "198.51.100.7", 65535, 1)),
-            ),
+            ("0100007F:0016 076433C6:FFFF 01", Some(("127.0.0.1", 22, 1))),
             (
                 "00000000000000000000000001000000:0050 00000000000000000000000000000000:0000 0A",
-                Some(("::1", 80, "::", 0, LISTEN)),
+                Some(("::1", 80, TCP_LISTEN)),
             ),
             (
                 "0000000000000000FFFF00000100007F:0050 0000000000000000FFFF0000076433C6:0400 08",
-                Some(("127.0.0.1", 80, "198.51.100.7", 1024, 8)),
+                Some(("127.0.0.1", 80, 8)),
             ),
             ("local_address rem_address st", None),
             ("0100007F 00000000:0000 0A", None),
@@ -99,10 +95,9 @@ mod tests {
             ("é00007F:1F90 00000000:0000 0A", None),
             ("0100007F:1F90 00000000:0000 100", None),
         ] {
-            let socket = parse(format!("   0: {ends} {rest}").as_bytes());
-            let expected = expected.map(|(local, local_port, remote, remote_port, state)| Socket {
-                local: (ip(local), local_port),
-                remote: (ip(remote), remote_port),
+            let socket = parse_row(format!("   0: {ends} {rest}").as_bytes());
+            let expected = expected.map(|(local, port, state)| TcpSocket {
+                local: (ip(local), port),
                 state,
                 inode: 4242,
             });
@@ -114,7 +109,7 @@ mod tests {
             b"\xff",
             b"0: 0100007F:1F90 00000000:0000 0A 0 0 0 0 0 x",
         ] {
-            assert_eq!(parse(line), None, "{}", line.escape_ascii());
+            assert_eq!(parse_row(line), None, "{}", line.escape_ascii());
         }
         for (target, inode) in [
             ("socket:[12]", Some(12)),
@@ -123,7 +118,7 @@ mod tests {
             ("pipe:[12]", None),
             ("/tmp/socket:[12]", None),
         ] {
-            assert_eq!(super::inode(target.as_bytes()), inode);
+            assert_eq!(parse_socket_inode(target.as_bytes()), inode);
         }
     }
 }

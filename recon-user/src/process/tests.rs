@@ -1,4 +1,4 @@
-//! The store, over a /proc of files and over the real one.
+//! The process table, over a /proc made of files and over the real one.
 
 use super::*;
 
@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// A /proc of files.
+/// A /proc made of files.
 pub(super) struct Tree(TempDir);
 
 impl Tree {
@@ -35,7 +35,7 @@ impl Tree {
         symlink(target, self.made(path)).expect("a link");
     }
 
-    /// A process with a stat alone.
+    /// A process with only a stat.
     pub(super) fn process(&self, pid: u64, parent: u32, name: &str, start: u64) {
         let stat =
             format!("{pid} ({name}) S {parent} 5 5 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 {start} 9\n");
@@ -52,16 +52,16 @@ impl Tree {
         path
     }
 
-    /// Processes by this /proc, each looked at whenever it is asked for.
-    fn processes(&self, limit: usize) -> Processes {
-        Processes {
+    /// A table over this /proc that trusts no record without a look.
+    fn processes(&self, limit: usize) -> ProcessTable {
+        ProcessTable {
             trusted_for: Duration::ZERO,
-            ..Processes::new(self.path(), limit)
+            ..ProcessTable::new(self.path(), limit)
         }
     }
 }
 
-/// A child that is ended with its test.
+/// A child process that is killed at the end of its test.
 struct Guard(Child);
 
 impl Drop for Guard {
@@ -71,10 +71,10 @@ impl Drop for Guard {
     }
 }
 
-fn event(process: u32, filename: &str) -> Executed {
-    let mut event = Executed {
+fn event(pid: u32, filename: &str) -> ExecEvent {
+    let mut event = ExecEvent {
         cgroup: 0,
-        process,
+        pid,
         user: 1000,
         name: [0; NAME_LENGTH],
         filename: [0; FILENAME_LENGTH],
@@ -103,7 +103,7 @@ fn a_program_that_is_there() {
     tree.write("70/cmdline", b"nmap\0-e x\0\x1b[2J\0");
     tree.write("70/cgroup", b"0::/system.slice/cron.service\n");
     let mut processes = tree.processes(9);
-    processes.executed(&event(70, "/usr/local/bin/scan"));
+    processes.record_exec(&event(70, "/usr/local/bin/scan"));
     let expected = Process {
         pid: 70,
         parent: Some(60),
@@ -119,13 +119,13 @@ fn a_program_that_is_there() {
         assert!(processes.is_tool(70, &names(&["x", name])), "{name}");
     }
     assert!(!processes.is_tool(70, &names(&["nm\nap)", "-e x", "70"])));
-    // It stays what it was: with another parent, and when it is gone.
+    // It stays the same process: with another parent, and after its end.
     tree.process(70, 1, "nmap", 5);
     assert_eq!(processes.get(70), expected);
     tree.end(70);
     assert_eq!(processes.get(70), expected);
     assert!(processes.is_tool(70, &names(&["nmap"])));
-    // Another process of that id, which began without a program of its own.
+    // Another process with that pid, which was forked without executing a program.
     tree.process(70, 2, "cat", 6);
     tree.write("70/status", b"Uid:\t0\t1\t1\t1\n");
     let other = Process {
@@ -137,8 +137,8 @@ fn a_program_that_is_there() {
     };
     assert_eq!(processes.get(70), other);
     assert!(!processes.is_tool(70, &names(&["nmap"])));
-    // A program replaces the one before it.
-    processes.executed(&event(70, "/bin/dog"));
+    // A program replaces the previous one.
+    processes.record_exec(&event(70, "/bin/dog"));
     assert!(processes.is_tool(70, &names(&["dog"])));
 }
 
@@ -153,7 +153,7 @@ fn a_program_that_was_gone() {
     let mut processes = tree
         .processes(9)
         .with_cgroups(Some(cgroups.path().to_owned()));
-    processes.executed(&Executed {
+    processes.record_exec(&ExecEvent {
         cgroup: folder.ino(),
         ..event(70, "./the\nHarvester.py")
     });
@@ -168,12 +168,12 @@ fn a_program_that_was_gone() {
         unit: some("system.slice"),
     };
     assert_eq!(processes.get(70), expected);
-    processes.executed(&event(71, "/x/masscan"));
-    processes.executed(&event(
+    processes.record_exec(&event(71, "/x/masscan"));
+    processes.record_exec(&event(
         72,
         &format!("/{}/masscan", "x".repeat(FILENAME_LENGTH)),
     ));
-    processes.executed(&event(73, ""));
+    processes.record_exec(&event(73, ""));
     for (pid, is_tool) in [
         (70, false),
         (71, true),
@@ -183,7 +183,7 @@ fn a_program_that_was_gone() {
     ] {
         assert_eq!(processes.is_tool(pid, &names(&["masscan", ""])), is_tool);
     }
-    // Whatever has that id now is another process.
+    // That pid now belongs to another process.
     tree.process(71, 1, "cat", 5);
     assert!(!processes.is_tool(71, &names(&["masscan"])));
 }
@@ -214,7 +214,7 @@ fn what_is_not_known_has_but_an_id() {
 fn the_rows_of_one_scan_cost_one_look() {
     let tree = Tree::new();
     tree.process(70, 1, "a", 5);
-    let mut processes = Processes {
+    let mut processes = ProcessTable {
         trusted_for: Duration::MAX,
         ..tree.processes(9)
     };
@@ -230,28 +230,29 @@ fn who_is_gone_makes_room_first() {
     const LIMIT: u32 = 80;
     let tree = Tree::new();
     let mut processes = tree.processes(LIMIT as usize);
-    // The oldest half is there, then come those that are gone, one of which is asked for again; and one that tells nothing.
+    // The oldest half exists, then follow ended ones, one of which is used again, and an unknown
+    // one.
     for pid in 1..LIMIT {
         if pid < LIMIT / 2 {
             tree.process(pid.into(), 1, "server", 5);
         }
-        processes.executed(&event(pid, "/bin/true"));
+        processes.record_exec(&event(pid, "/bin/true"));
     }
     processes.get(LIMIT);
     let asked = LIMIT / 2;
     processes.get(asked);
     assert_eq!((processes.records.len(), processes.take_evicted()), (80, 0));
-    processes.executed(&event(500, "/bin/true"));
-    // An eighth of them, one of which told nothing.
+    processes.record_exec(&event(500, "/bin/true"));
+    // An eighth was evicted, one of them unknown.
     assert_eq!(processes.records.len(), 71);
     assert_eq!((processes.take_evicted(), processes.take_evicted()), (9, 0));
-    let kept = |processes: &Processes, pid| processes.records.contains_key(&pid);
+    let kept = |processes: &ProcessTable, pid| processes.records.contains_key(&pid);
     for pid in 1..LIMIT {
         let went = pid > asked && pid <= asked + 9;
         assert_eq!(kept(&processes, pid), !went, "{pid}");
     }
     for pid in 1000..3000 {
-        processes.executed(&event(pid, "/bin/true"));
+        processes.record_exec(&event(pid, "/bin/true"));
         assert!(processes.records.len() <= LIMIT as usize);
     }
     assert!(
@@ -259,19 +260,19 @@ fn who_is_gone_makes_room_first() {
         "those still there"
     );
     assert!(kept(&processes, 2999) && !kept(&processes, asked));
-    // A program of a process that is known needs no room; and there is room for one at least.
+    // A program of a known process needs no room, and there is room for at least one.
     let mut one = tree.processes(0);
     for filename in ["/bin/a", "/bin/b"] {
-        one.executed(&event(1, filename));
+        one.record_exec(&event(1, filename));
     }
     assert_eq!(one.take_evicted(), 0);
-    one.executed(&event(2, "/bin/c"));
+    one.record_exec(&event(2, "/bin/c"));
     assert_eq!((one.take_evicted(), one.records.len()), (1, 1));
 }
 
 #[test]
 fn this_process() {
-    let mut processes = Processes::new("/proc", 9);
+    let mut processes = ProcessTable::new("/proc", 9);
     let process = processes.get(std::process::id());
     let executable = std::env::current_exe().expect("a path");
     assert_eq!(process.executable.as_deref(), executable.to_str());
@@ -294,7 +295,8 @@ fn wait_for_arguments(pid: u32) {
 fn argv0_neither_hides_nor_fakes() {
     let folder = tempfile::tempdir().expect("a folder");
     let tool = folder.path().join("nmap");
-    // Another process copies: a file open for writing can't be executed, not even while a child of this one inherits it.
+    // Another process makes the copy: a file open for writing can't be executed, not even while a
+    // child of this process inherits it.
     let mut copy = Command::new("/bin/cp");
     let copied = copy.arg("/bin/sleep").arg(&tool).status();
     assert!(copied.is_ok_and(|status| status.success()));
@@ -304,7 +306,7 @@ fn argv0_neither_hides_nor_fakes() {
         wait_for_arguments(child.0.id());
         child
     };
-    let mut processes = Processes::new("/proc", 9);
+    let mut processes = ProcessTable::new("/proc", 9);
     let hidden = run(&tool, "[kworker/0:1]");
     let faked = run(Path::new("/bin/sleep"), "nmap");
     let tools = names(&["nmap"]);
@@ -313,9 +315,9 @@ fn argv0_neither_hides_nor_fakes() {
         (&faked, Path::new("/bin/sleep"), false),
     ] {
         let pid = child.0.id();
-        // As a process that was there before, and as a program that starts.
+        // As a process that existed before, and as a program that starts.
         assert_eq!(processes.is_tool(pid, &tools), is_tool, "{path:?}");
-        processes.executed(&event(pid, path.to_str().expect("text")));
+        processes.record_exec(&event(pid, path.to_str().expect("text")));
         assert_eq!(processes.is_tool(pid, &tools), is_tool, "{path:?}");
     }
     let pid = hidden.0.id();
@@ -343,7 +345,7 @@ fn a_script_is_a_tool() {
     let stdout = child.0.stdout.take().expect("a pipe");
     BufReader::new(stdout).read_line(&mut line).expect("text");
     assert_eq!(line, "ready\n");
-    let mut processes = Processes::new("/proc", 9);
+    let mut processes = ProcessTable::new("/proc", 9);
     let pid = child.0.id();
     for (tools, is_tool) in [(["scan"], true), (["scan.sh"], true), (["read"], false)] {
         assert_eq!(processes.is_tool(pid, &names(&tools)), is_tool, "{tools:?}");

@@ -1,17 +1,18 @@
-//! Text that a process has chosen itself, made fit for a line in a log.
+//! Text that a process has chosen itself, made safe for a line in a log.
 //!
-//! In: bytes. Out: text that can neither break nor forge a line, nor play with the terminal that shows it.
-//! The decision held here: controls are shown by their number (`\u{1b}`), and the rest of Unicode stays as it is. A backslash is
-//! not doubled: so `\u{1b}` may also have been written just so, which does no harm.
+//! In: bytes. Out: text that can't break or forge a line, nor control the terminal that shows it.
+//! The decision held here: control characters are shown by their number (`\u{1b}`), and the rest of
+//! Unicode stays as it is. A backslash is not doubled, so the process may have written `\u{1b}`
+//! literally, which is harmless.
 
 /// Bytes that a command line is cut to.
 pub(super) const COMMAND_LINE_LENGTH: usize = 4096;
-/// What follows a text that was cut.
+/// What marks a truncated text.
 const CUT: char = '…';
 
-/// `bytes` as text: what is not UTF-8 is U+FFFD, controls are shown by their number.
+/// `bytes` as text: invalid UTF-8 becomes U+FFFD, control characters are shown by their number.
 #[must_use]
-pub fn visible(bytes: &[u8]) -> String {
+pub(crate) fn visible(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut shown = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -24,8 +25,8 @@ pub fn visible(bytes: &[u8]) -> String {
     shown
 }
 
-/// C0, DEL and C1; the separators that some readers take for line ends; and what has Unicode's property `Bidi_Control`, which
-/// changes the order that text is shown in (Unicode's annex 9, table 3).
+/// C0, DEL and C1; the separators that some readers take for line ends; and Unicode's
+/// `Bidi_Control`, which changes the order of the shown text (Unicode's annex 9, table 3).
 fn is_control(letter: char) -> bool {
     letter.is_control()
         || matches!(letter,
@@ -33,26 +34,14 @@ fn is_control(letter: char) -> bool {
             | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Arguments as one line, of at most [`COMMAND_LINE_LENGTH`] bytes. One that is empty, or that has a blank or a quote in it, is
-/// quoted as a shell would.
+/// Arguments as one line, of at most [`COMMAND_LINE_LENGTH`] bytes.
 pub(super) fn command_line<'a>(arguments: impl IntoIterator<Item = &'a [u8]>) -> String {
     let mut line = String::new();
     for argument in arguments {
         if !line.is_empty() {
             line.push(' ');
         }
-        let argument = visible(argument);
-        let is_plain = !argument.is_empty()
-            && !argument
-                .chars()
-                .any(|letter| letter == '\'' || letter.is_whitespace());
-        if is_plain {
-            line.push_str(&argument);
-        } else {
-            line.push('\'');
-            line.push_str(&argument.replace('\'', r"'\''"));
-            line.push('\'');
-        }
+        push_quoted(&mut line, &visible(argument));
     }
     if line.len() > COMMAND_LINE_LENGTH {
         line.truncate(line.floor_char_boundary(COMMAND_LINE_LENGTH - CUT.len_utf8()));
@@ -61,12 +50,26 @@ pub(super) fn command_line<'a>(arguments: impl IntoIterator<Item = &'a [u8]>) ->
     line
 }
 
+/// Appends an argument, quoted as for a shell if it is empty or has a blank or a quote in it. xtask
+/// has its own quoting for command lines to type: it sets up this crate's build and can't depend on
+/// it.
+fn push_quoted(line: &mut String, argument: &str) {
+    let needs_quotes = |letter: char| letter == '\'' || letter.is_whitespace();
+    if argument.is_empty() || argument.contains(needs_quotes) {
+        line.push('\'');
+        line.push_str(&argument.replace('\'', r"'\''"));
+        line.push('\'');
+    } else {
+        line.push_str(argument);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shown() {
+    fn controls_are_shown_by_their_number() {
         for (bytes, expected) in [
             (&b"nmap"[..], "nmap"),
             (b"", ""),

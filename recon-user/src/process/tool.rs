@@ -1,8 +1,10 @@
-//! The names that a program goes by, to be compared with those of known tools.
+//! The names of a program, to be compared with those of known tools.
 //!
-//! In: the file that was executed, the executable that runs, and the arguments. Out: names, without paths and `.exe`.
-//! The decision held here: `argv[0]` is not among them, since whoever starts a program can set it to anything. The other arguments
-//! count only where the program is an interpreter, which runs what they name.
+//! In: the executed file, the running executable, and the arguments. Out: names, without paths and
+//! `.exe`.
+//! The decision held here: `argv[0]` is not among them, since whoever starts a program can set it
+//! to anything. The other arguments count only if the program is an interpreter, which runs what
+//! they name.
 
 use super::text::visible;
 
@@ -12,11 +14,11 @@ struct Interpreter {
     name: &'static str,
     /// Options whose value is the next argument.
     valued: &'static [&'static str],
-    /// Options that give the program itself, or that its text follows: then there is no script.
+    /// Options that contain the program's text or are followed by it: then there is no script.
     code: &'static [&'static str],
 }
 
-/// By python(1), perlrun(1), ruby(1), node(1), bash(1) and dash(1). dash is what `sh` is on Debian.
+/// By python(1), perlrun(1), ruby(1), node(1), bash(1) and dash(1). `sh` is dash on Debian.
 const INTERPRETERS: [Interpreter; 8] = [
     Interpreter {
         name: "python",
@@ -59,9 +61,10 @@ const SH: Interpreter = Interpreter {
 /// Programs that run the jar after `-jar`.
 const JAVA: [&str; 2] = ["java", "javaw"];
 
-/// The names of a program: of `executed`, the file that was asked for (of a script that is the script's), and of `executable`, the
-/// one that runs; and where that is an interpreter, of what it runs by `arguments`, the first of which is `argv[0]`.
-pub(super) fn names(
+/// The names of a program: of `executed`, the requested file (for a script, the script's), of
+/// `executable`, the running file, and for an interpreter of what it runs by `arguments`, which
+/// start with `argv[0]`.
+pub(super) fn program_names(
     executed: Option<&[u8]>,
     executable: Option<&[u8]>,
     arguments: &[Vec<u8>],
@@ -72,25 +75,25 @@ pub(super) fn names(
         .into_iter()
         .chain(executed.clone())
         .collect();
-    let interpreter = names.iter().find_map(|name| interpreter(name));
+    let interpreter = names.iter().find_map(|name| find_interpreter(name));
     let is_java = names.iter().any(|name| JAVA.contains(&name.as_str()));
     let arguments = arguments.get(1..).unwrap_or_default();
-    // A process that was gone too early to tell its executable may have been an interpreter.
+    // A process that ended before its executable could be read may have been an interpreter.
     if (interpreter.is_some() || executable.is_none())
         && let Some(executed) = executed
     {
-        names.push(before(&executed, &['.']));
+        names.push(text_before(&executed, &['.']));
     }
-    if let Some(script) = interpreter.and_then(|interpreter| interpreter.script(arguments)) {
+    if let Some(script) = interpreter.and_then(|interpreter| interpreter.find_script(arguments)) {
         let script = base_name(script);
-        names.push(before(&script, &['.']));
+        names.push(text_before(&script, &['.']));
         names.push(script);
     }
-    if is_java && let Some(jar) = jar(arguments) {
-        names.push(before(&base_name(jar), &['-', '.']));
+    if is_java && let Some(jar) = find_jar(arguments) {
+        names.push(text_before(&base_name(jar), &['-', '.']));
     }
     for name in &mut names {
-        *name = without_exe(name).to_owned();
+        *name = strip_exe(name).to_owned();
     }
     names.retain(|name| !name.is_empty());
     names.sort_unstable();
@@ -99,8 +102,9 @@ pub(super) fn names(
 }
 
 impl Interpreter {
-    /// The script that the arguments behind `argv[0]` name. A module, as of `python -m`, counts as one.
-    fn script<'a>(&self, arguments: &'a [Vec<u8>]) -> Option<&'a [u8]> {
+    /// The script that the arguments after `argv[0]` name. A module, as in `python -m`, counts as
+    /// one.
+    fn find_script<'a>(&self, arguments: &'a [Vec<u8>]) -> Option<&'a [u8]> {
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
             let is = |option: &&str| argument == option.as_bytes();
@@ -128,8 +132,8 @@ impl Interpreter {
     }
 }
 
-/// The interpreter of that file name, such as `python3.11`.
-fn interpreter(name: &str) -> Option<&'static Interpreter> {
+/// The interpreter with that file name, such as `python3.11`.
+fn find_interpreter(name: &str) -> Option<&'static Interpreter> {
     INTERPRETERS.iter().find(|interpreter| {
         name.strip_prefix(interpreter.name).is_some_and(|version| {
             version.is_empty() || version.starts_with(|c: char| c.is_ascii_digit() || c == '-')
@@ -137,22 +141,22 @@ fn interpreter(name: &str) -> Option<&'static Interpreter> {
     })
 }
 
-fn jar(arguments: &[Vec<u8>]) -> Option<&[u8]> {
+fn find_jar(arguments: &[Vec<u8>]) -> Option<&[u8]> {
     let option = arguments.iter().position(|argument| argument == b"-jar")?;
     arguments.get(option + 1).map(Vec::as_slice)
 }
 
-/// What is behind the last `/`.
+/// What follows the last `/`.
 fn base_name(path: &[u8]) -> String {
     visible(path.rsplit(|&byte| byte == b'/').next().unwrap_or(path))
 }
 
-/// What is before the first of the `ends`.
-fn before(name: &str, ends: &[char]) -> String {
+/// What precedes the first of the `ends`.
+fn text_before(name: &str, ends: &[char]) -> String {
     name.split(ends).next().unwrap_or(name).to_owned()
 }
 
-fn without_exe(name: &str) -> &str {
+fn strip_exe(name: &str) -> &str {
     const EXE: &str = ".exe";
     let start = name.len().saturating_sub(EXE.len());
     match name.split_at_checked(start) {
@@ -166,8 +170,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_programs() {
-        // (the file executed, the executable, the arguments, the names)
+    fn programs_have_the_names_of_what_they_run() {
+        // (executed file, executable, arguments, names)
         for (executed, executable, arguments, expected) in [
             ("/usr/bin/nmap", "/usr/bin/nmap", "nmap -sS", "nmap"),
             ("./nmap", "", "", "nmap"),
@@ -176,12 +180,12 @@ mod tests {
             // argv[0] neither hides nor fakes.
             ("/bin/sleep", "/bin/sleep", "nmap 1", "sleep"),
             ("/usr/bin/nmap", "/usr/bin/nmap", "[kworker]", "nmap"),
-            // Nor do arguments of what is no interpreter.
+            // Nor do arguments of a program that is no interpreter.
             ("/bin/cat", "/bin/cat", "cat nmap.log", "cat"),
             ("/bin/shred", "/bin/shred", "shred /x/nmap", "shred"),
             ("/bin/nmap.log", "/bin/cat", "x", "cat nmap.log"),
             ("/x/Scan.EXE", "/x/wine", "", "Scan wine"),
-            // Scripts: by `#!`, by argument, and of a process that was gone.
+            // Scripts: by `#!`, by argument, and of a process that has ended.
             (
                 "/x/theHarvester.py",
                 "/bin/python3.11",
@@ -240,13 +244,13 @@ mod tests {
                 .split_terminator(' ')
                 .map(|argument| argument.as_bytes().to_vec())
                 .collect();
-            let names = names(some(executed), some(executable), &arguments);
+            let names = program_names(some(executed), some(executable), &arguments);
             assert_eq!(names.join(" "), expected, "{executed} {executable}");
         }
     }
 
     #[test]
-    fn ends_of_names() {
+    fn a_final_exe_is_stripped() {
         for (name, expected) in [
             ("nmap.exe", "nmap"),
             ("nmap", "nmap"),
@@ -256,7 +260,7 @@ mod tests {
             ("日本語", "日本語"),
             ("", ""),
         ] {
-            assert_eq!(without_exe(name), expected);
+            assert_eq!(strip_exe(name), expected);
         }
     }
 }

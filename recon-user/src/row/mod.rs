@@ -51,7 +51,7 @@ impl RowKey {
             remote: known(key.remote),
             local: known(key.local),
             port: port_column(signal).map(|_| key.port),
-            pid: (key.process != 0).then_some(key.process),
+            pid: (key.pid != 0).then_some(key.pid),
             signal,
         })
     }

@@ -95,7 +95,7 @@ fn a_row_of_sources_without_a_name_has_no_remote() {
         let key = Key {
             remote,
             local: Address::UNSPECIFIED,
-            process: 0,
+            pid: 0,
             port: 22,
             signal: Signal::Syn as u8,
             reserved: 0,

@@ -68,7 +68,7 @@ fn with_row<T>(name: &str, ask: impl FnOnce(&Row<'_>) -> T) -> T {
     let key = Key {
         remote,
         local,
-        process: pid,
+        pid,
         port,
         signal: signal as u8,
         reserved: 0,

@@ -8,7 +8,7 @@ const NOW: Duration = Duration::from_secs(7200);
 fn found(rows: &[Key]) -> Vec<Finding> {
     let mut judge = judge(false);
     for row in rows {
-        observe(&mut judge, row, 1, at(NOW), row.process == PROCESS);
+        observe(&mut judge, row, 1, at(NOW), row.pid == PROCESS);
     }
     judge.end_poll_unlimited(at(NOW), false)
 }
@@ -85,7 +85,7 @@ fn a_sweep_has_a_sample_of_remotes() {
         .iter()
         .map(|row| Key {
             signal: Signal::DnsSentUdp as u8,
-            process: PROCESS + 1,
+            pid: PROCESS + 1,
             ..*row
         })
         .collect();

@@ -51,7 +51,7 @@ fn see(judge: &mut Pipeline, second: u64, seen: &Seen) {
         Seen::Sketched(first, count) => {
             let mut registers = Registers::default();
             let hashes = (first..first + count).map(|number| source(number).hash(seed()));
-            hashes.for_each(|hash| registers.add(hash));
+            hashes.for_each(|hash| registers.add_source(hash));
             row(Address::UNSPECIFIED, count.into(), Some(&registers));
         }
         Seen::Counted(count) => row(Address::UNSPECIFIED, count, None),

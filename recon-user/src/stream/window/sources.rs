@@ -171,7 +171,7 @@ impl Ranks {
     }
 
     fn add(&mut self, hash: u64) {
-        let (register, bit) = Registers::place(hash);
+        let (register, bit) = Registers::locate(hash);
         let rank = bit.trailing_zeros() as u8 + 1;
         self.0[register] = self.0[register].max(rank);
     }
@@ -272,7 +272,7 @@ mod tests {
                     sources.add(slice(0), hash(source, seed), true);
                 });
                 let hashes = sketched.clone().map(|source| hash(source, seed));
-                hashes.for_each(|hash| registers.add(hash));
+                hashes.for_each(|hash| registers.add_source(hash));
                 assert!(sources.join(slice(60), &registers, true));
                 let total = sources.total();
                 assert!(is_near(total, union), "{total} of {union}, seed {seed}");

@@ -1,8 +1,10 @@
-//! What the kernel knows beyond the packet at hand: flows of either side's making, and this host's sockets.
+//! What the kernel knows beyond the current packet: flows that either side began, and this host's
+//! sockets.
 //!
-//! In: a [`Flow`]. Out: the answers that [`recon_common::Memory`] asks for, the same for every hook.
-//! The decision held here: FIN+ACK is looked up among the sockets (once a connection, about as dear as the stack's own look-up),
-//! and one that the host would forward is left alone, since a guest's sockets can't be seen from here.
+//! In: a [`Flow`]. Out: an implementation of [`recon_common::FlowState`], the same for every hook.
+//! The decision held here: a FIN+ACK is looked up among the sockets (once per connection, at about
+//! the cost of the stack's own look-up). One that the host would forward never counts, since a
+//! guest's sockets are not visible here.
 
 use core::ffi::c_void;
 
@@ -17,7 +19,9 @@ use aya_ebpf::helpers::{bpf_fib_lookup, bpf_sk_release, bpf_skc_lookup_tcp};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
 use recon_common::flow::FLOW_SLOTS;
-use recon_common::{Flow, Memory};
+use recon_common::protocol::ip_protocol;
+use recon_common::protocol::linux::{AF_INET, AF_INET6, TCP_LISTEN};
+use recon_common::{Flow, FlowState};
 
 use crate::sender;
 
@@ -29,47 +33,40 @@ static FLOWS: Array<u32> = Array::with_max_entries(FLOW_SLOTS, 0);
 #[map]
 static REACHED: Array<u32> = Array::with_max_entries(FLOW_SLOTS, 0);
 
-/// What flows and addresses are hashed with. Set by the agent before the programs are loaded.
+/// The seed of all hashes of flows and addresses. The agent sets it before it loads the programs.
 #[unsafe(no_mangle)]
 pub(crate) static SEED: Global<u64> = Global::new(0);
 
-/// `TCP_LISTEN` of the kernel's net/tcp_states.h.
-const TCP_LISTEN: u32 = 10;
-/// `AF_INET` and `AF_INET6` of the kernel's linux/socket.h.
-const AF_INET: u8 = 2;
-const AF_INET6: u8 = 10;
-const PROTOCOL_TCP: u8 = 6;
-
-/// The kernel's memory, as asked from the hook that `context` belongs to.
-pub(crate) struct Kernel {
-    /// The program's context, which the look-up helpers take the network namespace from.
+/// The kernel's flow state, as seen from the hook that `context` belongs to.
+pub(crate) struct KernelFlowState {
+    /// The program's context: the look-up helpers take the network namespace from it.
     pub(crate) context: *mut c_void,
-    /// Which program that is.
-    pub(crate) hook: Hook,
+    /// The hook of that program.
+    pub(crate) hook: PacketHook,
 }
 
 /// The hooks on packets.
 #[derive(Clone, Copy)]
-pub(crate) enum Hook {
+pub(crate) enum PacketHook {
     Xdp,
     Ingress,
     Egress,
 }
 
-impl Memory for Kernel {
+impl FlowState for KernelFlowState {
     #[inline(always)]
-    fn remember(&self, flow: &Flow) -> bool {
-        mark(&FLOWS, flow)
+    fn expect_answers(&self, flow: &Flow) -> bool {
+        set_mark(&FLOWS, flow)
     }
 
     #[inline(always)]
-    fn expects(&self, flow: &Flow) -> bool {
+    fn expects_answers(&self, flow: &Flow) -> bool {
         is_marked(&FLOWS, flow)
     }
 
     #[inline(always)]
-    fn note_reached(&self, flow: &Flow) {
-        mark(&REACHED, flow);
+    fn mark_reached(&self, flow: &Flow) {
+        set_mark(&REACHED, flow);
     }
 
     #[inline(always)]
@@ -83,22 +80,23 @@ impl Memory for Kernel {
     }
 
     #[inline(always)]
-    fn sender(&self) -> u32 {
+    fn sender_pid(&self) -> u32 {
         match self.interface() {
-            0 => sender::of_packet(self.context),
+            0 => sender::packet_sender(self.context),
             _ => 0,
         }
     }
 }
 
-/// Leaves the flow's mark in its slot. Returns whether it was not there.
+/// Writes the flow's mark into its slot. Returns whether it was not there before.
 #[inline(always)]
-fn mark(marks: &Array<u32>, flow: &Flow) -> bool {
+fn set_mark(marks: &Array<u32>, flow: &Flow) -> bool {
     let (slot, fingerprint) = flow.fingerprint(SEED.load());
     let Some(mark) = marks.get_ptr_mut(slot) else {
         return false;
     };
-    // SAFETY: the slot is 4 bytes, aligned and never freed. A race between two CPUs leaves one of two whole marks.
+    // SAFETY: the slot is 4 bytes, aligned and never freed. A race between two CPUs leaves one of
+    // two whole marks.
     unsafe {
         let is_new = mark.read_volatile() != fingerprint;
         if is_new {
@@ -117,21 +115,22 @@ fn is_marked(marks: &Array<u32>, flow: &Flow) -> bool {
         .is_some_and(|mark| unsafe { mark.read_volatile() } == fingerprint)
 }
 
-impl Kernel {
-    /// The interface that the packet came in on; 0 for one of this host's own. Asked when it is needed: few packets come to that.
+impl KernelFlowState {
+    /// The interface that the packet came in on; 0 for a packet of this host. Read on demand, since
+    /// few packets need it.
     #[inline(always)]
     fn interface(&self) -> u32 {
         // SAFETY: the pointer is the context of a program of that hook.
         unsafe {
             match self.hook {
-                Hook::Xdp => (*self.context.cast::<xdp_md>()).ingress_ifindex,
-                Hook::Ingress => (*self.context.cast::<__sk_buff>()).ifindex,
-                Hook::Egress => (*self.context.cast::<__sk_buff>()).ingress_ifindex,
+                PacketHook::Xdp => (*self.context.cast::<xdp_md>()).ingress_ifindex,
+                PacketHook::Ingress => (*self.context.cast::<__sk_buff>()).ifindex,
+                PacketHook::Egress => (*self.context.cast::<__sk_buff>()).ingress_ifindex,
             }
         }
     }
 
-    /// Whether a socket other than a listening one has the flow: open, half open, or in TIME-WAIT.
+    /// Whether a socket that does not listen has the flow: open, half open, or in TIME-WAIT.
     #[inline(always)]
     fn has_socket(&self, flow: &Flow) -> bool {
         // SAFETY: all bytes of the tuple are plain integers.
@@ -156,8 +155,8 @@ impl Kernel {
                 size_of::<TupleV6>()
             }
         };
-        // SAFETY: the context is this program's own, the tuple lives on the stack and has `size` bytes; the socket is
-        // released on the one path on which there is one.
+        // SAFETY: the context is this program's own, the tuple is on the stack and has `size`
+        // bytes; the socket is released on the one path that has one.
         unsafe {
             let socket = bpf_skc_lookup_tcp(
                 self.context,
@@ -171,16 +170,16 @@ impl Kernel {
             }
             let state = (*socket).state;
             bpf_sk_release(socket.cast());
-            state != TCP_LISTEN
+            state != u32::from(TCP_LISTEN)
         }
     }
 
-    /// Whether the host's routes send the packet on: then its sockets are a guest's.
+    /// Whether the host's routes forward the packet: then the sockets are a guest's.
     #[inline(always)]
     fn is_forwarded(&self, flow: &Flow) -> bool {
         // SAFETY: all bytes of the query are plain integers.
         let mut route: Route = unsafe { core::mem::zeroed() };
-        route.l4_protocol = PROTOCOL_TCP;
+        route.l4_protocol = ip_protocol::TCP;
         route.ifindex = self.interface();
         match (flow.remote.to_v4(), flow.local.to_v4()) {
             (Some(remote), Some(local)) => {
@@ -194,10 +193,11 @@ impl Kernel {
                 route.__bindgen_anon_4.ipv6_dst = flow.local.words();
             }
         }
-        // SAFETY: the context is this program's own, the query lives on the stack and has the size that is passed.
+        // SAFETY: the context is this program's own, the query is on the stack and has the size
+        // that is passed.
         let verdict =
             unsafe { bpf_fib_lookup(self.context, &raw mut route, size_of::<Route>() as i32, 0) };
-        // Anything else says 'local', 'dropped' or 'this interface does not forward'.
+        // Any other verdict means 'local', 'dropped' or 'this interface does not forward'.
         matches!(
             u32::try_from(verdict),
             Ok(BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH | BPF_FIB_LKUP_RET_FRAG_NEEDED)

@@ -1,0 +1,208 @@
+//! Numbers that protocols and the kernel assign, in one place for the parser, the kernel programs,
+//! the agent and the tests.
+//!
+//! In: nothing. Out: constants. The decision held here: a number that a standard assigns is written
+//! once, under the standard's name; a unit test compares them with another implementation's.
+
+/// Ethernet without tags: two addresses and a type.
+pub const ETHERNET_HEADER: usize = 14;
+/// A VLAN tag (802.1Q): its contents and the next type.
+pub const VLAN_TAG: usize = 4;
+/// IPv4 without options.
+pub const IPV4_HEADER: usize = 20;
+/// The fixed header of IPv6.
+pub const IPV6_HEADER: usize = 40;
+/// TCP without options.
+pub const TCP_HEADER: usize = 20;
+/// UDP.
+pub const UDP_HEADER: usize = 8;
+/// ICMP and ICMPv6 up to the body.
+pub const ICMP_HEADER: usize = 8;
+/// A DNS message up to its questions (RFC 1035, 4.1.1).
+pub const DNS_HEADER: usize = 12;
+
+/// EtherTypes (IEEE 802 numbers).
+pub mod ethertype {
+    /// IPv4.
+    pub const IPV4: u16 = 0x0800;
+    /// IPv6.
+    pub const IPV6: u16 = 0x86dd;
+    /// An 802.1Q tag follows.
+    pub const VLAN: u16 = 0x8100;
+    /// An 802.1ad tag follows, the provider's outer tag.
+    pub const VLAN_OUTER: u16 = 0x88a8;
+}
+
+/// Protocols above IP, and IPv6 extension headers (IANA numbers).
+pub mod ip_protocol {
+    /// Hop-by-hop options of IPv6.
+    pub const HOP_BY_HOP: u8 = 0;
+    /// ICMP.
+    pub const ICMP: u8 = 1;
+    /// TCP.
+    pub const TCP: u8 = 6;
+    /// UDP.
+    pub const UDP: u8 = 17;
+    /// Routing header of IPv6.
+    pub const ROUTING: u8 = 43;
+    /// Fragment header of IPv6.
+    pub const FRAGMENT: u8 = 44;
+    /// Authentication header.
+    pub const AUTHENTICATION: u8 = 51;
+    /// ICMPv6.
+    pub const ICMPV6: u8 = 58;
+    /// Destination options of IPv6.
+    pub const DESTINATION: u8 = 60;
+}
+
+/// Flags in byte 13 of a TCP header (RFC 9293, 3.1).
+pub mod tcp_flag {
+    /// The sender has sent all its data.
+    pub const FIN: u8 = 0x01;
+    /// Starts a connection.
+    pub const SYN: u8 = 0x02;
+    /// Aborts or refuses a connection.
+    pub const RST: u8 = 0x04;
+    /// Push.
+    pub const PSH: u8 = 0x08;
+    /// The acknowledgement number is valid.
+    pub const ACK: u8 = 0x10;
+    /// The urgent pointer is valid.
+    pub const URG: u8 = 0x20;
+    /// ECN echo (RFC 3168).
+    pub const ECE: u8 = 0x40;
+    /// Congestion window reduced (RFC 3168).
+    pub const CWR: u8 = 0x80;
+}
+
+/// Types and codes of ICMP (RFC 792, RFC 1812).
+pub mod icmp {
+    /// Destination unreachable.
+    pub const UNREACHABLE: u8 = 3;
+    /// Code of [`UNREACHABLE`]: nobody has that port.
+    pub const PORT_UNREACHABLE: u8 = 3;
+    /// Code of [`UNREACHABLE`]: the network is administratively prohibited.
+    pub const NETWORK_PROHIBITED: u8 = 9;
+    /// Code of [`UNREACHABLE`]: the host is administratively prohibited.
+    pub const HOST_PROHIBITED: u8 = 10;
+    /// Code of [`UNREACHABLE`]: communication is administratively prohibited.
+    pub const COMMUNICATION_PROHIBITED: u8 = 13;
+    /// Echo request.
+    pub const ECHO_REQUEST: u8 = 8;
+}
+
+/// Types and codes of ICMPv6 (RFC 4443).
+pub mod icmpv6 {
+    /// Destination unreachable.
+    pub const UNREACHABLE: u8 = 1;
+    /// Code of [`UNREACHABLE`]: communication is administratively prohibited.
+    pub const PROHIBITED: u8 = 1;
+    /// Code of [`UNREACHABLE`]: nobody has that port.
+    pub const PORT_UNREACHABLE: u8 = 4;
+    /// Echo request.
+    pub const ECHO_REQUEST: u8 = 128;
+}
+
+/// Ports of services (IANA).
+pub mod port {
+    /// DNS.
+    pub const DNS: u16 = 53;
+    /// HTTP.
+    pub const HTTP: u16 = 80;
+}
+
+/// Numbers of the Linux UAPI that no header exports to BPF or to Rust in the type that is needed.
+pub mod linux {
+    /// `AF_INET` of linux/socket.h.
+    pub const AF_INET: u8 = 2;
+    /// `AF_INET6` of linux/socket.h.
+    pub const AF_INET6: u8 = 10;
+    /// `TCP_SYN_RECV` of net/tcp_states.h.
+    pub const TCP_SYN_RECV: u8 = 3;
+    /// `TCP_LISTEN` of net/tcp_states.h.
+    pub const TCP_LISTEN: u8 = 10;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use etherparse::{
+        EtherType, Ethernet2Header, IpNumber, Ipv4Header, Ipv6Header, SingleVlanHeader, TcpHeader,
+        UdpHeader, icmpv4, icmpv6 as v6,
+    };
+
+    #[test]
+    fn numbers_are_those_of_another_implementation() {
+        for (ours, theirs) in [
+            (ETHERNET_HEADER, Ethernet2Header::LEN),
+            (VLAN_TAG, SingleVlanHeader::LEN),
+            (IPV4_HEADER, Ipv4Header::MIN_LEN),
+            (IPV6_HEADER, Ipv6Header::LEN),
+            (TCP_HEADER, TcpHeader::MIN_LEN),
+            (UDP_HEADER, UdpHeader::LEN),
+        ] {
+            assert_eq!(ours, theirs);
+        }
+        for (ours, theirs) in [
+            (ethertype::IPV4, EtherType::IPV4),
+            (ethertype::IPV6, EtherType::IPV6),
+            (ethertype::VLAN, EtherType::VLAN_TAGGED_FRAME),
+            (ethertype::VLAN_OUTER, EtherType::PROVIDER_BRIDGING),
+        ] {
+            assert_eq!(ours, theirs.0);
+        }
+        for (ours, theirs) in [
+            (ip_protocol::HOP_BY_HOP, IpNumber::IPV6_HEADER_HOP_BY_HOP),
+            (ip_protocol::ICMP, IpNumber::ICMP),
+            (ip_protocol::TCP, IpNumber::TCP),
+            (ip_protocol::UDP, IpNumber::UDP),
+            (ip_protocol::ROUTING, IpNumber::IPV6_ROUTE_HEADER),
+            (ip_protocol::FRAGMENT, IpNumber::IPV6_FRAGMENTATION_HEADER),
+            (ip_protocol::AUTHENTICATION, IpNumber::AUTHENTICATION_HEADER),
+            (ip_protocol::ICMPV6, IpNumber::IPV6_ICMP),
+            (ip_protocol::DESTINATION, IpNumber::IPV6_DESTINATION_OPTIONS),
+        ] {
+            assert_eq!(ours, theirs.0);
+        }
+        for (ours, theirs) in [
+            (icmp::UNREACHABLE, icmpv4::TYPE_DEST_UNREACH),
+            (icmp::PORT_UNREACHABLE, icmpv4::CODE_DST_UNREACH_PORT),
+            (
+                icmp::NETWORK_PROHIBITED,
+                icmpv4::CODE_DST_UNREACH_NET_PROHIB,
+            ),
+            (icmp::HOST_PROHIBITED, icmpv4::CODE_DST_UNREACH_HOST_PROHIB),
+            (
+                icmp::COMMUNICATION_PROHIBITED,
+                icmpv4::CODE_DST_UNREACH_FILTER_PROHIB,
+            ),
+            (icmp::ECHO_REQUEST, icmpv4::TYPE_ECHO_REQUEST),
+            (icmpv6::UNREACHABLE, v6::TYPE_DST_UNREACH),
+            (icmpv6::PROHIBITED, v6::CODE_DST_UNREACH_PROHIBITED),
+            (icmpv6::PORT_UNREACHABLE, v6::CODE_DST_UNREACH_PORT),
+            (icmpv6::ECHO_REQUEST, v6::TYPE_ECHO_REQUEST),
+        ] {
+            assert_eq!(ours, theirs);
+        }
+    }
+
+    #[test]
+    fn flags_are_the_bits_that_another_implementation_writes() {
+        type Set = fn(&mut TcpHeader);
+        let setters: [(u8, Set); 8] = [
+            (tcp_flag::FIN, |header| header.fin = true),
+            (tcp_flag::SYN, |header| header.syn = true),
+            (tcp_flag::RST, |header| header.rst = true),
+            (tcp_flag::PSH, |header| header.psh = true),
+            (tcp_flag::ACK, |header| header.ack = true),
+            (tcp_flag::URG, |header| header.urg = true),
+            (tcp_flag::ECE, |header| header.ece = true),
+            (tcp_flag::CWR, |header| header.cwr = true),
+        ];
+        for (flag, set) in setters {
+            let mut header = TcpHeader::default();
+            set(&mut header);
+            assert_eq!(header.to_bytes()[13], flag);
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Why the counts could not be read.
+
+use std::io;
+
+use aya::maps::MapError;
+use thiserror::Error;
+
+use crate::hook::error_chain;
+
+/// Why the counts could not be read.
+///
+/// Each message contains its causes, since a poll that fails is logged in one line and tried again.
+#[derive(Debug, Error)]
+pub enum DrainError {
+    /// The kernel object lacks a map that this agent expects, or it has another type.
+    #[error("the kernel object has no usable map {name}: agent and object are of different builds")]
+    NoMap {
+        /// The map's name.
+        name: &'static str,
+    },
+    /// A map could not be read or written.
+    #[error("map {name}: {}", error_chain(.reason))]
+    Map {
+        /// The map's name.
+        name: &'static str,
+        /// What aya says.
+        reason: MapError,
+    },
+    /// The kernel refused a batch.
+    #[error("draining map {name} in batches: {reason}")]
+    Batch {
+        /// The map's name.
+        name: &'static str,
+        /// What the kernel says.
+        reason: io::Error,
+    },
+    /// The grace period could not be waited for.
+    #[error("membarrier: {0}")]
+    Grace(io::Error),
+    /// The kernel does not share the memory of a map.
+    #[error("map {name} can't be mapped into memory: {reason}")]
+    Shared {
+        /// The map's name.
+        name: &'static str,
+        /// What the kernel says.
+        reason: io::Error,
+    },
+    /// The ring of started programs can't be waited for.
+    #[error("can't wait for the ring of started programs: {0}")]
+    Ring(io::Error),
+}
+
+/// Makes aya's error one about the map of that name.
+pub(super) fn map_error(name: &'static str) -> impl FnOnce(MapError) -> DrainError {
+    move |reason| DrainError::Map { name, reason }
+}

@@ -1,0 +1,137 @@
+//! Fake maps for tests of the drain and of what polls it: the programs' side and failures of the
+//! kernel.
+
+use std::io;
+
+use recon_common::process::PENDING_CONNECT_SLOTS;
+use recon_common::recent::first_slot;
+use recon_common::sources::SKETCHES;
+
+use super::shared_array::SharedArray;
+use super::*;
+
+pub(super) const PROCESSORS: u32 = 2;
+
+/// The system call that fails at the next poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    SetLive,
+    Wait,
+    /// After so many keys.
+    Table(usize),
+    ResetKeyCount,
+    Counter,
+}
+
+/// All of them.
+pub(super) const FAILURES: [Failure; 6] = [
+    Failure::SetLive,
+    Failure::Wait,
+    Failure::Table(0),
+    Failure::Table(1),
+    Failure::ResetKeyCount,
+    Failure::Counter,
+];
+
+/// Maps in memory, with programs that write to them.
+#[derive(Default)]
+pub(crate) struct FakeMaps {
+    tables: [Vec<(Key, u64)>; 2],
+    pub(super) key_counts: [u64; 2],
+    counters: [u64; Counter::COUNT as usize],
+    pub(super) live: usize,
+    /// What a program that read the generation's number before it changed adds until it ends.
+    pub(super) in_flight: Option<(Key, u64)>,
+    /// The call that fails, until it is taken back.
+    pub(super) failure: Option<Failure>,
+}
+
+impl FakeMaps {
+    /// Counts as a kernel program does.
+    pub(super) fn count(&mut self, generation: usize, key: Key, count: u64) {
+        let table = &mut self.tables[generation];
+        match table.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, sum)) => *sum += count,
+            None => {
+                table.push((key, count));
+                self.key_counts[generation] += 1;
+            }
+        }
+        self.counters[Counter::FramesIn.index() as usize] += count;
+    }
+
+    /// Fails if that call is to fail.
+    fn fail(&self, failure: Failure) -> Result<(), DrainError> {
+        if self.failure == Some(failure) {
+            return Err(DrainError::Grace(io::ErrorKind::Other.into()));
+        }
+        Ok(())
+    }
+}
+
+impl CountMaps for FakeMaps {
+    fn set_live(&mut self, generation: usize) -> Result<(), DrainError> {
+        self.fail(Failure::SetLive)?;
+        self.live = generation;
+        Ok(())
+    }
+
+    fn wait_for_programs(&mut self) -> Result<(), DrainError> {
+        self.fail(Failure::Wait)?;
+        if let Some((key, count)) = self.in_flight.take() {
+            self.count(1 - self.live, key, count);
+        }
+        Ok(())
+    }
+
+    fn drain_table(
+        &mut self,
+        generation: usize,
+        mut entry: impl FnMut(&Key, u64),
+    ) -> Result<(), DrainError> {
+        let mut given = 0;
+        while let Some((key, count)) = self.tables[generation].pop() {
+            if let Err(error) = self.fail(Failure::Table(given)) {
+                self.tables[generation].push((key, count));
+                return Err(error);
+            }
+            entry(&key, count);
+            given += 1;
+        }
+        Ok(())
+    }
+
+    fn reset_key_count(&mut self, generation: usize) -> Result<(), DrainError> {
+        self.fail(Failure::ResetKeyCount)?;
+        self.key_counts[generation] = 0;
+        Ok(())
+    }
+
+    fn read_counter(&self, counter: Counter) -> Result<u64, DrainError> {
+        self.fail(Failure::Counter)?;
+        Ok(self.counters[counter.index() as usize])
+    }
+}
+
+/// A drain over empty fake maps.
+pub(crate) fn drain(grace: Grace) -> Drain<FakeMaps> {
+    Drain::from_parts(
+        FakeMaps::default(),
+        Sketches::new(SharedArray::zeroed(2 * SKETCHES)),
+        RecentKeys::new(SharedArray::zeroed(first_slot(PROCESSORS, 0)), PROCESSORS),
+        PendingConnects::new(SharedArray::zeroed(PENDING_CONNECT_SLOTS)),
+        grace,
+    )
+}
+
+impl Drain<FakeMaps> {
+    /// Counts in the live generation of the table, as a kernel program does.
+    pub(crate) fn count(&mut self, key: Key, count: u64) {
+        self.maps.count(self.maps.live, key, count);
+    }
+
+    /// Makes a call fail from now on, or none.
+    pub(crate) fn fail_at(&mut self, failure: Option<Failure>) {
+        self.maps.failure = failure;
+    }
+}

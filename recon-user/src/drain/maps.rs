@@ -1,0 +1,128 @@
+//! The maps of the two generations, as far as the drain reads them by system calls.
+//!
+//! In: a loaded kernel object. Out: [`CountMaps`], which the drain is generic over: [`KernelMaps`]
+//! here, a fake one in the tests. The maps whose memory the kernel shares are
+//! [`super::shared_array`]'s.
+
+use aya::Ebpf;
+use aya::maps::{Array, Map, MapData, PerCpuArray};
+use recon_common::{Counter, Key};
+
+use super::batch::BatchBuffer;
+use super::error::map_error;
+use super::{DrainError, grace};
+
+const COUNTS: [&str; 2] = ["COUNTS_0", "COUNTS_1"];
+const GENERATION: &str = "GENERATION";
+const COUNTERS: &str = "COUNTERS";
+const KEYS: &str = "KEYS";
+
+/// What the drain does with the kernel's maps.
+pub trait CountMaps {
+    /// Makes the programs write to that generation.
+    ///
+    /// # Errors
+    /// [`DrainError`] where the kernel refuses.
+    fn set_live(&mut self, generation: usize) -> Result<(), DrainError>;
+
+    /// Returns when every program that was running at the call has ended.
+    ///
+    /// # Errors
+    /// [`DrainError`] where the kernel refuses.
+    fn wait_for_programs(&mut self) -> Result<(), DrainError>;
+
+    /// Empties the table of that generation into `entry`, each key once.
+    ///
+    /// # Errors
+    /// [`DrainError`] where the kernel refuses. What was not given to `entry` stays in the table.
+    fn drain_table(
+        &mut self,
+        generation: usize,
+        entry: impl FnMut(&Key, u64),
+    ) -> Result<(), DrainError>;
+
+    /// Tells the programs that the table of that generation is empty.
+    ///
+    /// # Errors
+    /// [`DrainError`] where the kernel refuses.
+    fn reset_key_count(&mut self, generation: usize) -> Result<(), DrainError>;
+
+    /// A counter's sum over all processors since the programs were loaded.
+    ///
+    /// # Errors
+    /// [`DrainError`] where the kernel refuses.
+    fn read_counter(&self, counter: Counter) -> Result<u64, DrainError>;
+}
+
+/// The maps of a loaded kernel object.
+pub struct KernelMaps {
+    counts: [MapData; 2],
+    generation: Array<MapData, u32>,
+    counters: PerCpuArray<MapData, u64>,
+    keys: Array<MapData, u64>,
+    batch: BatchBuffer,
+}
+
+impl KernelMaps {
+    /// Takes the maps out of a loaded kernel object.
+    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, DrainError> {
+        let [first, second] = COUNTS;
+        let counts = [take_hash(ebpf, first)?, take_hash(ebpf, second)?];
+        Ok(Self {
+            counts,
+            generation: take_map(ebpf, GENERATION)?
+                .try_into()
+                .map_err(map_error(GENERATION))?,
+            counters: take_map(ebpf, COUNTERS)?
+                .try_into()
+                .map_err(map_error(COUNTERS))?,
+            keys: take_map(ebpf, KEYS)?.try_into().map_err(map_error(KEYS))?,
+            batch: BatchBuffer::new(),
+        })
+    }
+}
+
+impl CountMaps for KernelMaps {
+    fn set_live(&mut self, generation: usize) -> Result<(), DrainError> {
+        let set = self.generation.set(0, generation as u32, 0);
+        set.map_err(map_error(GENERATION))
+    }
+
+    fn wait_for_programs(&mut self) -> Result<(), DrainError> {
+        grace::wait_for_programs().map_err(DrainError::Grace)
+    }
+
+    fn drain_table(
+        &mut self,
+        generation: usize,
+        entry: impl FnMut(&Key, u64),
+    ) -> Result<(), DrainError> {
+        let drained = self.batch.drain(self.counts[generation].fd(), entry);
+        drained.map_err(|reason| DrainError::Batch {
+            name: COUNTS[generation],
+            reason,
+        })
+    }
+
+    fn reset_key_count(&mut self, generation: usize) -> Result<(), DrainError> {
+        let set = self.keys.set(generation as u32, 0, 0);
+        set.map_err(map_error(KEYS))
+    }
+
+    fn read_counter(&self, counter: Counter) -> Result<u64, DrainError> {
+        let values = self.counters.get(&counter.index(), 0);
+        Ok(values.map_err(map_error(COUNTERS))?.iter().sum())
+    }
+}
+
+/// Takes a map out of a loaded kernel object.
+pub(super) fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, DrainError> {
+    ebpf.take_map(name).ok_or(DrainError::NoMap { name })
+}
+
+fn take_hash(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, DrainError> {
+    match take_map(ebpf, name)? {
+        Map::HashMap(data) => Ok(data),
+        _ => Err(DrainError::NoMap { name }),
+    }
+}
