@@ -1,7 +1,7 @@
-//! Where the columns of a query come from: a row and what is computed from it, or a group's key and
+//! The values of columns: those of a row and its computed columns, or those of a group's key and
 //! aggregates.
 //!
-//! In: a row, or a group. Out: [`Columns`], for expressions to be evaluated on.
+//! In: a row, or a group. Out: [`Columns`], on which expressions are evaluated.
 
 use std::cell::OnceCell;
 use std::net::IpAddr;
@@ -16,13 +16,13 @@ use crate::kql::eval::{Columns, Value, eval};
 use crate::kql::{Field, Named, Plan, Slot};
 use crate::row::{Row, network};
 
-/// Columns that are computed when they are first read, and once: a chain of columns that refer to
-/// one another would take exponential time otherwise.
+/// Columns that are computed on first read, and only once. Without this, a chain of columns that
+/// refer to one another would take exponential time.
 #[derive(Default)]
 struct Computed(OnceCell<Box<[OnceCell<Value<'static>>]>>);
 
 impl Computed {
-    /// The value of the column at that position. It depends only on columns before it.
+    /// The value of the column at `position`. A column depends only on earlier columns.
     fn value(
         &self,
         of: &[Named],
@@ -33,7 +33,7 @@ impl Computed {
         let values = self
             .0
             .get_or_init(|| of.iter().map(|_| OnceCell::new()).collect());
-        // In order, so that no column recurses into a long chain of others.
+        // In order, so that evaluation never recurses through a long chain of columns.
         for (column, value) in of.iter().zip(values).take(position + 1) {
             value.get_or_init(|| eval(&column.expr, columns, now).into_owned());
         }
@@ -45,7 +45,7 @@ impl Computed {
     }
 }
 
-/// A row, with the columns that a plan computes from it.
+/// A row and the columns that a plan computes from it.
 pub(crate) struct RowColumns<'a> {
     pub(super) row: &'a Row<'a>,
     plan: &'a Plan,
@@ -86,12 +86,12 @@ impl Columns for RowColumns<'_> {
     }
 }
 
-/// A group, with the results of its aggregates.
+/// A group and the results of its aggregates.
 pub(crate) struct GroupColumns<'a> {
     query: &'a Query,
     key: &'a GroupKey,
     now: Timestamp,
-    /// The results of each of the plan's aggregates.
+    /// The results of the plan's aggregates, one list for each aggregate.
     aggregates: Vec<Vec<Value<'static>>>,
     computed: Computed,
 }
@@ -155,7 +155,7 @@ impl Columns for GroupColumns<'_> {
                 let computed = &self.query.plan().computed;
                 self.computed.value(computed, position, self, self.now)
             }
-            // A group has no row.
+            // A group has no single row.
             Slot::Field(_) | Slot::Extend(_) => Value::Null,
         }
     }

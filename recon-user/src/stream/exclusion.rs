@@ -1,8 +1,9 @@
-//! Conditions that do nothing but leave out private remotes.
+//! Recognizes conditions that only exclude private remotes.
 //!
-//! In: a condition of a query. Out: whether it is one, so that a switch can turn all of them off, however they are written.
-//! The decision held here: it is read from the condition's form. What a condition leaves out has to be private as a whole; one that may
-//! leave out a public address is none of these.
+//! In: a condition of a query. Out: whether it is such a condition, so that one switch can turn all
+//! of them off, however they are written.
+//! The decision held here: the form of the condition decides, and everything that it excludes must
+//! be private. A condition that could exclude a public address is not one.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -10,12 +11,12 @@ use super::fields::field;
 use crate::kql::{Comparison, Expr, Field, Function, Literal, TextOperator, TextTest};
 use crate::rule::is_private;
 
-/// The type of addresses that are not private.
+/// The `RemoteIPType` of public addresses.
 const PUBLIC: &str = "Public";
-/// How private IPv6 addresses begin: unique local ones and those of the link.
+/// Prefixes of private IPv6 addresses: unique local and link-local.
 const V6_STARTS: [&str; 3] = ["fc", "fd", "fe80:"];
 
-/// Whether a condition holds of every public remote.
+/// Whether `condition` excludes private remotes and nothing else.
 pub(super) fn is_exclusion(condition: &Expr) -> bool {
     match condition {
         Expr::And(parts) | Expr::Or(parts) => parts.iter().all(is_exclusion),
@@ -44,7 +45,7 @@ pub(super) fn is_public(condition: &Expr) -> bool {
     field(left) == Some(Field::RemoteIpType) && text(right) == Some(PUBLIC)
 }
 
-/// Whether a condition holds of private remotes alone.
+/// Whether `condition` holds only for private remotes.
 fn is_of_private(condition: &Expr) -> bool {
     match condition {
         Expr::Or(parts) => parts.iter().all(is_of_private),
@@ -80,13 +81,13 @@ fn text(expr: &Expr) -> Option<&str> {
     }
 }
 
-/// Whether it is the remote's type, and one that is not public.
+/// Whether `value` is the `RemoteIPType` column and `kind` names a type other than `Public`.
 fn is_private_type(value: &Expr, kind: &Literal) -> bool {
     field(value) == Some(Field::RemoteIpType)
         && matches!(kind, Literal::String(kind) if !kind.eq_ignore_ascii_case(PUBLIC))
 }
 
-/// Whether it is a test of how the remote begins, and all that begin so are private.
+/// Whether this is a prefix test on `RemoteIP` whose prefix covers only private addresses.
 fn is_start(operator: TextOperator, sides: &[Expr; 2]) -> bool {
     let [left, right] = sides;
     operator.test == TextTest::StartsWith
@@ -94,7 +95,7 @@ fn is_start(operator: TextOperator, sides: &[Expr; 2]) -> bool {
         && text(right).is_some_and(is_private_start)
 }
 
-/// Octets with their points: both ends of the block that they begin are private, and so is what lies between.
+/// Whether a textual prefix, such as `10.1.`, covers only private addresses.
 fn is_private_start(start: &str) -> bool {
     if V6_STARTS
         .iter()
@@ -113,7 +114,7 @@ fn is_private_start(start: &str) -> bool {
     are_private(end(".0"), end(".255"))
 }
 
-/// A range such as `10.0.0.0/8`.
+/// Whether a range, such as `10.0.0.0/8`, covers only private addresses.
 fn is_private_range(range: &str) -> bool {
     let (address, length) = range.split_once('/').unwrap_or((range, "32"));
     let (Ok(address), Ok(length)) = (address.parse::<Ipv4Addr>(), length.parse::<u32>()) else {
@@ -127,15 +128,16 @@ fn is_private_range(range: &str) -> bool {
     are_private(Some(first.into()), Some((first | !mask).into()))
 }
 
-/// Whether a block of so many addresses is private. No block of public ones lies between two private ends, but the largest blocks.
+/// Whether the block from `first` to `last` is private. Testing both ends is enough for blocks of
+/// /8 and smaller.
 fn are_private(first: Option<Ipv4Addr>, last: Option<Ipv4Addr>) -> bool {
-    /// No private block begins with fewer bits.
+    /// The prefix length of the largest private block.
     const SHORTEST: u32 = 8;
     let (Some(first), Some(last)) = (first, last) else {
         return false;
     };
-    let alike = (first.to_bits() ^ last.to_bits()).leading_zeros();
-    alike >= SHORTEST && [first, last].into_iter().map(IpAddr::V4).all(is_private)
+    let common_prefix = (first.to_bits() ^ last.to_bits()).leading_zeros();
+    common_prefix >= SHORTEST && [first, last].into_iter().map(IpAddr::V4).all(is_private)
 }
 
 #[cfg(test)]
@@ -151,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_leaves_out_private_remotes_alone_is_known() {
+    fn conditions_that_only_exclude_private_remotes_are_recognized() {
         for (text, expected) in [
             ("RemoteIPType == 'Public'", true),
             ("RemoteIPType != 'Private'", true),

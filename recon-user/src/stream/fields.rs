@@ -1,6 +1,7 @@
-//! Which columns of a row an expression depends on.
+//! The columns of a row that an expression depends on.
 //!
-//! In: an expression of a plan, and what the plan computes of a row. Out: the columns, through what is computed of them too.
+//! In: an expression of a plan, and the columns that the plan computes. Out: the columns of the
+//! row, including those behind computed columns.
 
 use crate::kql::{Column, Expr, Field, Function, Named, Slot};
 
@@ -9,7 +10,7 @@ pub(crate) fn fields(expr: &Expr, extends: &[Named]) -> impl Iterator<Item = Fie
     Fields::of(expr, extends).all.into_iter()
 }
 
-/// The column of the row that an expression is.
+/// The column of the row that an expression reads, if the expression is nothing else.
 pub(crate) fn field(expr: &Expr) -> Option<Field> {
     match expr {
         Expr::Column(Column {
@@ -24,9 +25,9 @@ pub(crate) fn field(expr: &Expr) -> Option<Field> {
 #[derive(Default)]
 pub(super) struct Fields {
     all: Vec<Field>,
-    /// Columns that are computed.
+    /// The positions of the computed columns.
     extends: Vec<usize>,
-    /// Whether ports are asked for more than whether there are any.
+    /// Whether the expression reads a port, and does not only test whether there is one.
     asks_for_ports: bool,
 }
 
@@ -34,7 +35,7 @@ impl Fields {
     pub(super) fn of(expr: &Expr, extends: &[Named]) -> Self {
         let mut fields = Self::default();
         fields.add(expr);
-        // What is computed refers to what is computed before it: each is looked at once.
+        // A computed column refers only to earlier ones, so each is visited once.
         let mut next = 0;
         while let Some(&position) = fields.extends.get(next) {
             fields.add(&extends[position].expr);
@@ -46,7 +47,7 @@ impl Fields {
     fn add(&mut self, expr: &Expr) {
         match expr {
             Expr::Literal(_) => {}
-            // The time is no property of the signal.
+            // The signal does not determine the time.
             Expr::Now(_) => self.all.push(Field::TimeGenerated),
             Expr::Column(column) => match column.slot {
                 Slot::Field(field) => {
@@ -54,7 +55,7 @@ impl Fields {
                     self.all.push(field);
                 }
                 Slot::Extend(position) => {
-                    // What is computed is no part of the row that signals are asked of.
+                    // The synthetic row of a signal has no computed columns.
                     self.all.push(Field::TimeGenerated);
                     if !self.extends.contains(&position) {
                         self.extends.push(position);

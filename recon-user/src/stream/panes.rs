@@ -1,9 +1,10 @@
-//! Partial results, one for each pane of a window: sums, minima, maxima, whole rows.
+//! Aggregates that keep one accumulator for each pane of a window: sums, minima, maxima, whole
+//! rows.
 //!
-//! In: the partial result of a row. Out: that of the window.
-//! The decision held here: panes are merged only when the result is needed: once a poll, and when an
-//! incident is reported. The newest pane is part of the window itself, so that one row takes no heap
-//! beyond its values.
+//! In: the accumulator of a row. Out: the accumulator of the window.
+//! The decision held here: panes are merged only when the result is needed: once a poll, and when
+//! an incident is reported. The newest pane is part of the window itself, so that one row takes no
+//! heap beyond its values.
 
 use std::collections::VecDeque;
 
@@ -13,20 +14,20 @@ use super::window::{Slice, allocated};
 use crate::kql::eval::{Value, compare, eval};
 use crate::kql::{Aggregate, AggregateFunction, Comparison, Type};
 
-/// The partial results of the panes.
+/// The accumulators of the panes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Panes {
     newest: Option<(Slice, Partial)>,
     /// The other panes, oldest first.
     older: VecDeque<(Slice, Partial)>,
-    /// The bytes of heap that their values take.
+    /// The bytes of heap that the values take.
     owned: usize,
 }
 
-/// What some rows come to.
+/// The accumulated value of one or more rows.
 #[derive(Clone, Debug)]
 pub(super) enum Partial {
-    /// The sum of a value over events, and how many events have one.
+    /// The sum of a value over events, and the number of events that have the value.
     Sum(Number, u64),
     /// The minimum or the maximum.
     One(Value<'static>),
@@ -34,7 +35,7 @@ pub(super) enum Partial {
     Row(Vec<Value<'static>>),
 }
 
-/// A sum: a whole number as long as its parts are.
+/// A sum: a whole number as long as all of its terms are.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Number {
     Whole(i128),
@@ -84,8 +85,8 @@ impl Number {
 }
 
 impl Panes {
-    /// Adds the result of a row, after dropping what has left the window. Returns whether it stays
-    /// for the whole window: what has no pane of its own leaves with the newest one.
+    /// Adds the accumulator of a row, after dropping expired panes. Returns whether the row stays
+    /// for the whole window: a row without a pane of its own expires with the newest pane.
     pub(super) fn add(
         &mut self,
         now: Slice,
@@ -97,11 +98,11 @@ impl Panes {
         let has_room = may_grow || self.older.len() < self.older.capacity();
         self.owned += new.heap();
         match &mut self.newest {
-            Some((slice, partial)) if *slice >= now || !has_room => {
-                self.owned -= partial.heap() + new.heap();
-                partial.merge(new, function);
-                self.owned += partial.heap();
-                *slice >= now
+            Some((pane, accumulator)) if *pane >= now || !has_room => {
+                self.owned -= accumulator.heap() + new.heap();
+                accumulator.merge(new, function);
+                self.owned += accumulator.heap();
+                *pane >= now
             }
             newest => {
                 self.older.extend(newest.replace((now, new)));
@@ -111,25 +112,25 @@ impl Panes {
     }
 
     pub(super) fn expire(&mut self, now: Slice) {
-        let is_over = |slice: &Slice| *slice < now.oldest();
-        while let Some((_, partial)) = self.older.pop_front_if(|(slice, _)| is_over(slice)) {
-            self.owned -= partial.heap();
+        let is_over = |pane: &Slice| *pane < now.oldest();
+        while let Some((_, accumulator)) = self.older.pop_front_if(|(pane, _)| is_over(pane)) {
+            self.owned -= accumulator.heap();
         }
-        if let Some((_, partial)) = self.newest.take_if(|(slice, _)| is_over(slice)) {
-            self.owned -= partial.heap();
+        if let Some((_, accumulator)) = self.newest.take_if(|(pane, _)| is_over(pane)) {
+            self.owned -= accumulator.heap();
         }
         if self.older.is_empty() && self.older.capacity() > 0 {
             self.older = VecDeque::new();
         }
     }
 
-    /// The result of the window. `None` where nothing is held.
+    /// The accumulator of the window. `None` if the window is empty.
     pub(super) fn merged(&self, function: AggregateFunction) -> Option<Partial> {
         let panes = self.older.iter().chain(&self.newest);
         panes
-            .map(|(_, partial)| partial.clone())
-            .reduce(|mut whole, partial| {
-                whole.merge(partial, function);
+            .map(|(_, accumulator)| accumulator.clone())
+            .reduce(|mut whole, accumulator| {
+                whole.merge(accumulator, function);
                 whole
             })
     }
@@ -139,7 +140,7 @@ impl Panes {
     }
 }
 
-/// The result of no row.
+/// The result over no rows.
 pub(super) fn empty(aggregate: &Aggregate) -> Vec<Value<'static>> {
     let value = match (aggregate.function, aggregate.outputs[0].kind) {
         (AggregateFunction::Sum | AggregateFunction::SumIf, kind) => Number::Whole(0).value(kind),
@@ -149,7 +150,8 @@ pub(super) fn empty(aggregate: &Aggregate) -> Vec<Value<'static>> {
 }
 
 impl Partial {
-    /// The result of one row that stands for `count` events. `None` where it has no part.
+    /// The accumulator of one row that stands for `count` events. `None` if the row does not take
+    /// part in the aggregate.
     pub(super) fn of(aggregate: &Aggregate, row: &RowColumns<'_>, count: u64) -> Option<Self> {
         match aggregate.function {
             AggregateFunction::ArgMax => {
@@ -165,7 +167,7 @@ impl Partial {
             AggregateFunction::Min | AggregateFunction::Max => {
                 Some(Self::One(argument(aggregate, 0, row)?.into_owned()))
             }
-            // Those have other operators.
+            // These have operators of their own.
             AggregateFunction::Count
             | AggregateFunction::CountIf
             | AggregateFunction::DCount
@@ -174,7 +176,7 @@ impl Partial {
         }
     }
 
-    /// The bytes of heap that it takes.
+    /// The bytes of heap that the accumulator takes.
     fn heap(&self) -> usize {
         match self {
             Self::Sum(..) => 0,
@@ -207,7 +209,7 @@ impl Partial {
                     *row = other;
                 }
             }
-            // The partial results of one aggregate are of one kind.
+            // All accumulators of one aggregate are of the same kind.
             _ => {}
         }
     }

@@ -1,6 +1,7 @@
-//! A sample of distinct items, for the alert's reader.
+//! A bounded sample of distinct items, shown in alerts.
 //!
-//! In: items. Out: up to a limit of distinct ones, ascending, and whether there was only one.
+//! In: items. Out: distinct items in ascending order, up to a limit, and whether there was only
+//! one.
 
 use super::window::allocated;
 
@@ -15,8 +16,7 @@ impl<T, const LIMIT: usize> Default for Sample<T, LIMIT> {
 }
 
 impl<T: Copy + Ord, const LIMIT: usize> Sample<T, LIMIT> {
-    /// Keeps `item` if it is new and there is room: where it takes more memory, `may_grow` must
-    /// allow that.
+    /// Keeps `item` if it is new and there is room. Takes more memory only if `may_grow`.
     pub(crate) fn insert(&mut self, item: T, may_grow: bool) {
         let held = self.0.len();
         if held < LIMIT
@@ -27,12 +27,12 @@ impl<T: Copy + Ord, const LIMIT: usize> Sample<T, LIMIT> {
         }
     }
 
-    /// The bytes of heap that it takes.
+    /// The bytes of heap that the sample takes.
     pub(crate) fn heap(&self) -> usize {
         allocated(self.0.capacity() * size_of::<T>())
     }
 
-    /// The item, if only one was seen.
+    /// The only item, if exactly one was seen.
     pub(crate) fn only(&self) -> Option<T> {
         match self.0[..] {
             [item] => Some(item),
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keeps_a_few_in_order() {
+    fn a_sample_keeps_a_few_items_in_order() {
         let mut sample = Sample::<u16, 3>::default();
         assert_eq!(sample.only(), None);
         for (port, may_grow, only, items) in [

@@ -1,10 +1,10 @@
-//! Where the groups of a query are stored, and how much memory they take.
+//! The storage of a query's groups, and the memory that it takes.
 //!
-//! In: groups. Out: their positions, and the bytes of all of them.
+//! In: groups. Out: their positions, and the bytes that all groups take.
 //! The decisions held here:
-//! - Groups lie side by side, and an index holds their positions: a hash table of the groups
-//!   themselves would be half empty, and double its size whenever it grows.
-//! - The heap of a group is accounted for when the group has changed, as a difference.
+//! - Groups are stored in one array, and an index holds their positions. A hash table of the groups
+//!   themselves would be half empty, and would double whenever it grows.
+//! - When a group changes, the difference in its heap is added to the total.
 
 use hashbrown::HashTable;
 
@@ -12,12 +12,12 @@ use super::group::Group;
 use super::key::GroupLookup;
 use super::window::allocated;
 
-/// Slots are added by this share of the existing ones, and by `LEAST_GROWTH` at least; near the
-/// bound a quarter of that is enough.
+/// The array grows by this share of its slots, and by at least `LEAST_GROWTH`. Near the memory
+/// bound, a quarter of that is enough.
 const GROWN_SHARE: usize = 8;
 const LEAST_GROWTH: usize = 8;
 const AT_THE_BOUND: usize = 4;
-/// An index that is used less than this share is shrunk.
+/// An index shrinks when less than this share of it is used.
 const USED_SHARE: usize = 4;
 /// The position of a group that was dropped.
 const GONE: u32 = u32::MAX;
@@ -30,7 +30,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// The table takes the bucket from the low bits and its tag from the high ones.
+    /// The table derives the bucket from the low bits and the tag from the high bits.
     fn hash(&self) -> u64 {
         widened(self.hash)
     }
@@ -40,12 +40,12 @@ fn widened(hash: u32) -> u64 {
     u64::from(hash) << u32::BITS | u64::from(hash)
 }
 
-/// The new positions of groups, by their old ones.
+/// The new positions of groups, indexed by their old positions.
 #[derive(Debug)]
 pub(super) struct Moved(Vec<u32>);
 
 impl Moved {
-    /// Follows a group. Returns whether it still exists.
+    /// Updates the position of a group. Returns whether the group still exists.
     pub(super) fn follow(&self, position: &mut u32) -> bool {
         *position = self.0[*position as usize];
         *position != GONE
@@ -64,7 +64,7 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// An empty one, where a group near its threshold reserves that many bytes.
+    /// An empty store, in which a group near its threshold reserves `reserve` bytes.
     pub(super) fn new(reserve: usize) -> Self {
         Self {
             slots: Vec::new(),
@@ -74,7 +74,7 @@ impl Store {
         }
     }
 
-    /// How many groups there are.
+    /// The number of groups.
     pub(super) fn len(&self) -> usize {
         self.slots.len()
     }
@@ -86,14 +86,14 @@ impl Store {
             + self.heap
     }
 
-    /// The bytes that one more group takes, its heap apart.
+    /// The bytes that one more group takes, without its heap.
     pub(super) fn growth(&self) -> usize {
         let mut growth = 0;
         if self.is_full() {
             growth += self.least_growth() * size_of::<Group>();
         }
         if self.index.len() == self.index.capacity() {
-            // While the entries move to a larger index both exist.
+            // The old and the new index both exist while entries move.
             growth += 2 * self.index.allocation_size();
         }
         growth
@@ -103,7 +103,7 @@ impl Store {
         self.slots.len() == self.slots.capacity()
     }
 
-    /// By how many slots to grow.
+    /// The number of slots to grow by.
     fn best_growth(&self) -> usize {
         (self.slots.len() / GROWN_SHARE).max(LEAST_GROWTH)
     }
@@ -120,7 +120,8 @@ impl Store {
         found.map(|entry| entry.position)
     }
 
-    /// Adds a new group and returns its position. There must be room for it and for `spare` bytes.
+    /// Adds a new group and returns its position. The budget must have room for the group and for
+    /// `spare` more bytes.
     pub(super) fn insert(&mut self, group: Group, hash: u32, spare: usize) -> u32 {
         if self.is_full() {
             let fit = self.least_growth() + spare / size_of::<Group>();
@@ -138,12 +139,12 @@ impl Store {
         &self.slots[position as usize]
     }
 
-    /// The caller accounts for it afterwards.
+    /// The caller must call [`Self::account`] afterwards.
     pub(super) fn get_mut(&mut self, position: u32) -> &mut Group {
         &mut self.slots[position as usize]
     }
 
-    /// Accounts for what a group takes now.
+    /// Updates the total by what a group takes now.
     pub(super) fn account(&mut self, position: u32) {
         let group = &mut self.slots[position as usize];
         let heap = group.heap(self.reserve);
@@ -151,8 +152,9 @@ impl Store {
         group.accounted = heap;
     }
 
-    /// Keeps the groups at positions for which `is_kept` holds, passes the others to `drop_group`, and
-    /// frees their memory. The last groups fill the gaps, so that no more move than go.
+    /// Keeps the groups whose positions satisfy `is_kept`, passes the others to `drop_group`, and
+    /// frees their memory. The last groups fill the gaps, so that no more groups move than are
+    /// dropped.
     pub(super) fn keep(
         &mut self,
         mut is_kept: impl FnMut(usize) -> bool,
@@ -161,7 +163,7 @@ impl Store {
         let mut moved = vec![GONE; self.slots.len()];
         let mut position = 0;
         while position < self.slots.len() {
-            // The old position of the group that is there now.
+            // The old position of the group that is now at `position`.
             let mut from = position;
             while position < self.slots.len() && !is_kept(from) {
                 from = self.slots.len() - 1;
@@ -183,7 +185,7 @@ impl Store {
         moved
     }
 
-    /// The bytes that the groups take, counted anew. Checks that the index has every group once.
+    /// Recounts the bytes that the groups take. Checks that the index holds every group once.
     #[cfg(test)]
     pub(super) fn recounted(&self) -> usize {
         let mut positions: Vec<_> = self.index.iter().map(|entry| entry.position).collect();
@@ -206,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_group_of_one_event_is_small() {
-        // Half of it is in use just after it has grown.
+        // Half of the index is in use just after it has grown.
         let index = 2 * (size_of::<Entry>() + 1);
         let all = size_of::<Group>() + index;
         assert!(all <= 208, "{all}");

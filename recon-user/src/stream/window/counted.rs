@@ -1,7 +1,8 @@
 //! The sum of counts in a window.
 //!
-//! In: counts, a slice at a time. Out: their sum. The decision held here: the newest slice is a part of the window itself, so that what was
-//! seen once takes no heap.
+//! In: counts, one pane at a time. Out: their sum.
+//! The decision held here: the newest pane is part of the window itself, so that a single event
+//! takes no heap.
 
 use std::collections::VecDeque;
 
@@ -10,17 +11,17 @@ use super::{Slice, allocated};
 /// The sum of counts in a window.
 #[derive(Clone, Debug)]
 pub struct Counted {
-    /// [`Slice::NEVER`] where nothing is held.
+    /// The newest pane, [`Slice::NEVER`] if the window is empty.
     newest: Slice,
-    /// What the newest slice holds.
+    /// The count of the newest pane.
     count: u64,
     older: Option<Box<Older>>,
 }
 
-/// Slices before the newest that hold something, oldest first.
+/// The earlier panes that are not empty, oldest first.
 #[derive(Clone, Debug, Default)]
 struct Older {
-    slices: VecDeque<(Slice, u64)>,
+    panes: VecDeque<(Slice, u64)>,
     total: u64,
 }
 
@@ -35,9 +36,10 @@ impl Default for Counted {
 }
 
 impl Counted {
-    /// Adds `count` at `now`, after dropping what has left the window. A clock that was set back counts into the newest slice. Returns
-    /// whether all of it stays for the whole window: where a slice would take more memory and `may_grow` is false, the newest one takes it,
-    /// which leaves earlier.
+    /// Adds `count` at `now`, after dropping expired panes. After the clock was set back, the
+    /// newest pane takes the count. Returns whether the count stays for the whole window: if a new
+    /// pane would take more memory and `may_grow` is false, the newest pane takes it and expires
+    /// earlier.
     pub fn add(&mut self, now: Slice, count: u64, may_grow: bool) -> bool {
         self.expire(now);
         if now > self.newest {
@@ -47,7 +49,7 @@ impl Counted {
                     return false;
                 }
                 let older = self.older.get_or_insert_default();
-                older.slices.push_back((self.newest, self.count));
+                older.panes.push_back((self.newest, self.count));
                 older.total = older.total.saturating_add(self.count);
                 self.count = 0;
             }
@@ -57,25 +59,25 @@ impl Counted {
         true
     }
 
-    /// Whether what is added at `now` takes no more memory.
+    /// Whether adding at `now` takes no more memory.
     pub(super) fn has_room_for(&self, now: Slice) -> bool {
         let older = self.older.as_ref();
         now <= self.newest
             || self.count == 0
-            || older.is_some_and(|older| older.slices.len() < older.slices.capacity())
+            || older.is_some_and(|older| older.panes.len() < older.panes.capacity())
     }
 
-    /// Drops what has left the window at `now`.
+    /// Drops the panes that have left the window at `now`.
     pub fn expire(&mut self, now: Slice) {
         let oldest = now.oldest();
         if let Some(older) = &mut self.older {
-            while let Some(&(slice, count)) = older.slices.front()
-                && slice < oldest
+            while let Some(&(pane, count)) = older.panes.front()
+                && pane < oldest
             {
                 older.total = older.total.saturating_sub(count);
-                older.slices.pop_front();
+                older.panes.pop_front();
             }
-            if older.slices.is_empty() {
+            if older.panes.is_empty() {
                 self.older = None;
             }
         }
@@ -84,44 +86,42 @@ impl Counted {
         }
     }
 
-    /// What the window holds.
+    /// The sum over the window.
     #[must_use]
     pub fn total(&self) -> u64 {
         let older = self.older.as_ref().map_or(0, |older| older.total);
         older.saturating_add(self.count)
     }
 
-    /// The bytes of heap that it takes.
+    /// The bytes of heap that the window takes.
     #[must_use]
     pub fn heap(&self) -> usize {
         self.older.as_ref().map_or(0, |older| {
-            let slices = older.slices.capacity() * size_of::<(Slice, u64)>();
-            allocated(size_of::<Older>()) + allocated(slices)
+            let panes = older.panes.capacity() * size_of::<(Slice, u64)>();
+            allocated(size_of::<Older>()) + allocated(panes)
         })
     }
 
-    /// The newest slice that holds something, or did.
+    /// The newest pane that has been counted into.
     pub(super) fn newest(&self) -> Slice {
         self.newest
     }
 
-    /// The oldest slice that is held.
+    /// The oldest pane in the window.
     pub(super) fn oldest(&self) -> Slice {
         let older = self.older.as_ref();
-        let oldest = older.and_then(|older| older.slices.front());
-        oldest.map_or(self.newest, |&(slice, _)| slice)
+        let oldest = older.and_then(|older| older.panes.front());
+        oldest.map_or(self.newest, |&(pane, _)| pane)
     }
 
-    /// Takes one event out of `slice`, where it is counted.
-    pub(super) fn take_one(&mut self, slice: Slice) {
-        if slice == self.newest {
+    /// Removes one event from `pane`, which has counted it.
+    pub(super) fn take_one(&mut self, pane: Slice) {
+        if pane == self.newest {
             self.count -= 1;
         } else if let Some(older) = &mut self.older
-            && let Ok(place) = older
-                .slices
-                .binary_search_by_key(&slice, |&(slice, _)| slice)
+            && let Ok(place) = older.panes.binary_search_by_key(&pane, |&(pane, _)| pane)
         {
-            older.slices[place].1 -= 1;
+            older.panes[place].1 -= 1;
             older.total -= 1;
         }
     }
@@ -129,7 +129,7 @@ impl Counted {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::slice;
+    use super::super::tests::pane;
     use super::*;
 
     #[test]
@@ -147,26 +147,26 @@ mod tests {
             (3660, 0, 1),
             (90_000, 0, 0),
         ] {
-            assert!(window.add(slice(second), count, true));
+            assert!(window.add(pane(second), count, true));
             assert_eq!(window.total(), total, "at {second} s");
         }
         assert_eq!(window.heap(), 0, "empty");
     }
 
     #[test]
-    fn one_slice_takes_no_heap_and_another_waits_for_memory() {
+    fn one_pane_takes_no_heap_and_a_second_must_be_allowed_to_grow() {
         let mut window = Counted::default();
-        // (second, may grow, held, takes heap, total)
+        // (second, may grow, stays for the whole window, takes heap, total)
         for (second, may_grow, held, takes_heap, total) in [
             (0, false, true, false, 1),
             (59, false, true, false, 2),
             (60, false, false, false, 3),
             (60, true, true, true, 4),
             (120, false, true, true, 5),
-            // Three were counted in the first minute, as it was said that they might leave early.
+            // The pane of the first minute took three of them, which therefore expire early.
             (3600, false, true, true, 3),
         ] {
-            let found = window.add(slice(second), 1, may_grow);
+            let found = window.add(pane(second), 1, may_grow);
             assert_eq!(
                 (found, window.heap() > 0, window.total()),
                 (held, takes_heap, total),

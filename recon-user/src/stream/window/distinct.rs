@@ -1,8 +1,9 @@
-//! How many different members were seen in a window.
+//! The number of distinct members in a window.
 //!
-//! In: members, a slice at a time. Out: how many there are, and which.
-//! The decision held here: one member is a part of the window itself, a few are a list that is searched from its begin, and only more are a
-//! hash table: a flood makes many windows of a member or two.
+//! In: members, one pane at a time. Out: how many distinct members there are, and which.
+//! The decision held here: one member is part of the window itself, a few are a list that is
+//! searched linearly, and only more become a hash table. A flood creates many windows of one or two
+//! members.
 
 use std::hash::Hash;
 
@@ -12,14 +13,14 @@ use recon_common::Address;
 use super::{Counted, Slice, allocated};
 use crate::stream::Secrets;
 
-/// Members that are a list at most.
+/// The most members that a list holds.
 const FEW: usize = 16;
-/// Members that a list has room for at first.
+/// The first capacity of a list.
 const FIRST_FEW: usize = 4;
 
-/// What is counted by its difference.
+/// A value whose distinct values are counted.
 pub trait Member: Eq + Hash {
-    /// The bytes of heap that it takes.
+    /// The bytes of heap that the member takes.
     fn heap(&self) -> usize {
         0
     }
@@ -29,13 +30,13 @@ impl Member for u16 {}
 impl Member for u64 {}
 impl Member for Address {}
 
-/// How many different members were seen in a window.
+/// The distinct members in a window.
 #[derive(Clone, Debug)]
-pub struct Distinct<M>(Held<M>);
+pub struct Distinct<M>(MemberSet<M>);
 
-/// Members with the slice in which each was last seen.
+/// Members, each with the pane in which it was last seen.
 #[derive(Clone, Debug)]
-enum Held<M> {
+enum MemberSet<M> {
     None,
     One((M, Slice)),
     Few(Vec<(M, Slice)>),
@@ -44,36 +45,37 @@ enum Held<M> {
 
 #[derive(Clone, Debug)]
 struct Many<M> {
-    /// The slice in which each member was last seen. Some may have left the window.
+    /// The pane in which each member was last seen. Some members may have left the window.
     last: HashMap<M, Slice, Secrets>,
-    /// How many members were last seen in each slice.
+    /// The number of members that were last seen in each pane.
     counted: Counted,
-    /// The bytes of heap that members take by themselves.
+    /// The bytes of heap that the members own.
     owned: usize,
 }
 
 impl<M> Default for Distinct<M> {
     fn default() -> Self {
-        Self(Held::None)
+        Self(MemberSet::None)
     }
 }
 
 impl<M: Member> Distinct<M> {
-    /// Notes that `member` was seen at `now`. Returns whether it is held for the whole window: a new one can't be where there are `limit`
-    /// already, or where it would take more memory and `may_grow` is false.
+    /// Records that `member` was seen at `now`. Returns whether it stays for the whole window. A
+    /// new member does not if the window has `limit` members already, or if it would take more
+    /// memory and `may_grow` is false.
     pub fn add(&mut self, now: Slice, member: M, limit: usize, may_grow: bool) -> bool {
         self.expire(now);
         match &mut self.0 {
-            Held::None if limit > 0 => {
-                self.0 = Held::One((member, now));
+            MemberSet::None if limit > 0 => {
+                self.0 = MemberSet::One((member, now));
                 return true;
             }
-            Held::One((known, last)) if *known == member => {
+            MemberSet::One((known, last)) if *known == member => {
                 *last = now.max(*last);
                 return true;
             }
-            Held::Many(many) => return many.add(now, member, limit, may_grow),
-            Held::Few(few) => {
+            MemberSet::Many(many) => return many.add(now, member, limit, may_grow),
+            MemberSet::Few(few) => {
                 if let Some((_, last)) = few.iter_mut().find(|(known, _)| *known == member) {
                     *last = now.max(*last);
                     return true;
@@ -83,39 +85,39 @@ impl<M: Member> Distinct<M> {
                     return true;
                 }
             }
-            Held::None | Held::One(_) => {}
+            MemberSet::None | MemberSet::One(_) => {}
         }
         if !may_grow || self.total() >= limit as u64 {
             return false;
         }
-        self.0 = match std::mem::replace(&mut self.0, Held::None) {
-            Held::One(one) => {
+        self.0 = match std::mem::replace(&mut self.0, MemberSet::None) {
+            MemberSet::One(one) => {
                 let mut few = Vec::with_capacity(FIRST_FEW);
                 few.extend([one, (member, now)]);
-                Held::Few(few)
+                MemberSet::Few(few)
             }
-            Held::Few(few) => {
+            MemberSet::Few(few) => {
                 let mut many = Many::of(few);
                 many.add(now, member, limit, may_grow);
-                Held::Many(Box::new(many))
+                MemberSet::Many(Box::new(many))
             }
-            // Those have added the member themselves.
-            held @ (Held::None | Held::Many(_)) => held,
+            // These have added the member above.
+            held @ (MemberSet::None | MemberSet::Many(_)) => held,
         };
         true
     }
 
-    /// Drops what has left the window at `now`.
+    /// Drops the members that have left the window at `now`.
     pub fn expire(&mut self, now: Slice) {
         let oldest = now.oldest();
         let is_empty = match &mut self.0 {
-            Held::None => false,
-            Held::One((_, last)) => *last < oldest,
-            Held::Few(few) => {
+            MemberSet::None => false,
+            MemberSet::One((_, last)) => *last < oldest,
+            MemberSet::Few(few) => {
                 few.retain(|(_, last)| *last >= oldest);
                 few.is_empty()
             }
-            Held::Many(many) => {
+            MemberSet::Many(many) => {
                 many.counted.expire(now);
                 many.counted.total() == 0
             }
@@ -125,56 +127,57 @@ impl<M: Member> Distinct<M> {
         }
     }
 
-    /// How many members the window holds.
+    /// The number of members in the window.
     #[must_use]
     pub fn total(&self) -> u64 {
         match &self.0 {
-            Held::None => 0,
-            Held::One(_) => 1,
-            Held::Few(few) => few.len() as u64,
-            Held::Many(many) => many.counted.total(),
+            MemberSet::None => 0,
+            MemberSet::One(_) => 1,
+            MemberSet::Few(few) => few.len() as u64,
+            MemberSet::Many(many) => many.counted.total(),
         }
     }
 
-    /// The members that the window holds, in no order.
+    /// The members in the window, in no particular order.
     pub fn members(&self) -> impl Iterator<Item = &M> {
         self.last_seen().map(|(member, _)| member)
     }
 
-    /// The members that the window holds with the slice in which each was last seen, in no order.
+    /// The members in the window and the pane in which each was last seen, in no particular order.
     pub(super) fn last_seen(&self) -> impl Iterator<Item = (&M, Slice)> {
         let (few, many) = match &self.0 {
-            Held::None => (&[][..], None),
-            Held::One(one) => (std::slice::from_ref(one), None),
-            Held::Few(few) => (&few[..], None),
-            Held::Many(many) => (&[][..], Some(many)),
+            MemberSet::None => (&[][..], None),
+            MemberSet::One(one) => (std::slice::from_ref(one), None),
+            MemberSet::Few(few) => (&few[..], None),
+            MemberSet::Many(many) => (&[][..], Some(many)),
         };
         let few = few.iter().map(|(member, last)| (member, *last));
         few.chain(many.into_iter().flat_map(|many| many.last_seen()))
     }
 
-    /// The bytes of heap that it takes. Those of large sets are known, not walked.
+    /// The bytes of heap that the window takes. Large sets keep a running total.
     #[must_use]
     pub fn heap(&self) -> usize {
         match &self.0 {
-            Held::None => 0,
-            Held::One((member, _)) => member.heap(),
-            Held::Few(few) => {
+            MemberSet::None => 0,
+            MemberSet::One((member, _)) => member.heap(),
+            MemberSet::Few(few) => {
                 let members: usize = few.iter().map(|(member, _)| member.heap()).sum();
                 allocated(few.capacity() * size_of::<(M, Slice)>()) + members
             }
-            Held::Many(many) => {
+            MemberSet::Many(many) => {
                 let table = allocated(many.last.allocation_size());
                 allocated(size_of::<Many<M>>()) + table + many.owned + many.counted.heap()
             }
         }
     }
 
-    /// The bytes that the next member may take while a large table is copied to one of twice its size.
+    /// The bytes that the next member may take, while a large table is copied to one of twice its
+    /// size.
     #[must_use]
     pub fn growth(&self) -> usize {
         match &self.0 {
-            Held::Many(many) if many.is_full() => 2 * many.last.allocation_size(),
+            MemberSet::Many(many) if many.is_full() => 2 * many.last.allocation_size(),
             _ => 0,
         }
     }
@@ -182,7 +185,7 @@ impl<M: Member> Distinct<M> {
 
 impl<M: Member> Many<M> {
     fn of(mut few: Vec<(M, Slice)>) -> Self {
-        // Slices are counted in their order. A clock that was set back has seen some of them out of it.
+        // `Counted` takes panes in order. They are out of order if the clock was set back.
         few.sort_unstable_by_key(|&(_, last)| last);
         let mut counted = Counted::default();
         for &(_, last) in &few {
@@ -201,12 +204,12 @@ impl<M: Member> Many<M> {
 
     fn add(&mut self, now: Slice, member: M, limit: usize, may_grow: bool) -> bool {
         let newest = self.counted.newest();
-        let has_slice = may_grow || self.counted.has_room_for(now);
-        // What a clock that was set back brings is counted in the newest slice, and so is what has none of its own.
-        let now = if has_slice { now.max(newest) } else { newest };
+        let has_pane = may_grow || self.counted.has_room_for(now);
+        // The newest pane takes the member if the clock was set back or if no new pane is allowed.
+        let now = if has_pane { now.max(newest) } else { newest };
         if let Some(last) = self.last.get_mut(&member) {
             if *last == now {
-                return has_slice;
+                return has_pane;
             }
             self.counted.take_one(*last);
             *last = now;
@@ -221,16 +224,16 @@ impl<M: Member> Many<M> {
             self.last.insert(member, now);
         }
         self.counted.add(now, 1, true);
-        // Members that have left the window go in bulk, so that each costs the same however many there are.
+        // Expired members are removed in bulk, so that the cost per member is constant.
         const SPARE: u64 = 64;
         if self.last.len() as u64 > 2 * self.counted.total() + SPARE {
             self.forget();
             self.last.shrink_to(2 * self.last.len());
         }
-        has_slice
+        has_pane
     }
 
-    /// Drops members that have left the window: once a slice at most, as none leaves in between.
+    /// Drops expired members. This does work at most once a pane, since none expire in between.
     fn forget(&mut self) {
         if self.last.len() as u64 == self.counted.total() {
             return;
@@ -255,11 +258,11 @@ impl<M: Member> Many<M> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::slice;
+    use super::super::tests::pane;
     use super::*;
 
     #[test]
-    fn members_count_once_and_leave() {
+    fn members_count_once_and_expire() {
         let mut window = Distinct::default();
         for (second, member, total) in [
             (0, 1_u16, 1),
@@ -270,59 +273,62 @@ mod tests {
             (3660, 3, 2),
             (3720, 3, 1),
         ] {
-            assert!(window.add(slice(second), member, 10, true));
+            assert!(window.add(pane(second), member, 10, true));
             assert_eq!(window.total(), total, "at {second} s");
         }
     }
 
     #[test]
-    fn members_are_bounded_and_room_comes_back() {
+    fn members_are_bounded_and_expiry_makes_room() {
         for limit in [1, 2, FEW, FEW + 1, 100] {
             let mut window = Distinct::default();
             let members = limit as u16;
-            assert!((0..members).all(|member| window.add(slice(0), member, limit, true)));
-            assert!(!window.add(slice(60), members, limit, true), "{limit}");
+            assert!((0..members).all(|member| window.add(pane(0), member, limit, true)));
+            assert!(!window.add(pane(60), members, limit, true), "{limit}");
             assert!(
-                window.add(slice(60), 0, limit, true),
-                "a member that is held is still seen"
+                window.add(pane(60), 0, limit, true),
+                "a known member is still recorded"
             );
             assert_eq!(window.total(), limit as u64);
-            // All but the one that was seen later have left.
+            // All but the member that was seen later have expired.
             for member in 0..members - 1 {
                 assert!(
-                    window.add(slice(3600), 1000 + member, limit, true),
+                    window.add(pane(3600), 1000 + member, limit, true),
                     "{limit}"
                 );
             }
-            assert!(!window.add(slice(3600), members, limit, true), "{limit}");
+            assert!(!window.add(pane(3600), members, limit, true), "{limit}");
             assert_eq!(window.total(), limit as u64);
         }
     }
 
     #[test]
-    fn what_takes_memory_waits_for_it() {
+    fn members_that_need_memory_are_refused_unless_the_window_may_grow() {
         let mut window = Distinct::default();
         let mut refused = 0;
         for member in 0..1000_u16 {
             let before = window.heap();
-            if !window.add(slice(0), member, usize::MAX, false) {
+            if !window.add(pane(0), member, usize::MAX, false) {
                 assert_eq!(window.heap(), before);
                 refused += 1;
-                assert!(window.add(slice(0), member, usize::MAX, true));
+                assert!(window.add(pane(0), member, usize::MAX, true));
             }
         }
         assert_eq!(window.total(), 1000);
-        assert!((5..20).contains(&refused), "as often as it grew: {refused}");
-        window.expire(slice(3600));
+        assert!(
+            (5..20).contains(&refused),
+            "once for each growth: {refused}"
+        );
+        window.expire(pane(3600));
         assert_eq!((window.total(), window.heap()), (0, 0));
     }
 
     #[test]
-    fn a_clock_that_is_set_back_counts_each_once() {
+    fn members_count_once_after_the_clock_is_set_back() {
         let mut window = Distinct::default();
         for second in [600, 0, 660, 60] {
             for member in 0..50_u16 {
-                assert!(window.add(slice(second), member, usize::MAX, true));
+                assert!(window.add(pane(second), member, usize::MAX, true));
             }
             assert_eq!(window.total(), 50, "at {second} s");
         }

@@ -1,14 +1,16 @@
 //! Sliding windows: how much of a group lies in the last hour or minute.
 //!
-//! In: counts with the time they were drained at. Out: a sum ([`Counted`]), a number of distinct members ([`Distinct`]) or of sources
-//! ([`Sources`]), and the heap that each takes.
+//! In: counts with the time at which they were drained. Out: a sum ([`Counted`]), the number of
+//! distinct members ([`Distinct`]) or of sources ([`Sources`]), and the heap that each takes.
 //! The decisions held here:
-//! - A window is 60 slices that are dropped as they age, created when they are needed. A scan that straddles the edge of a fixed bin is seen
-//!   whole; the price is that the window looks back between 59/60 of its length and all of it, never further, so what is older than the
-//!   window never adds to an alert.
-//! - What a flood makes most, windows with one event, takes no heap: a second slice or member does.
-//! - Whoever keeps windows says whether they may grow. One that may not takes what it can without any more memory, and says what it could not:
-//!   the count is a lower bound then.
+//! - A window is 60 panes, which are created when needed and dropped as they age. A scan that
+//!   straddles the edge of a fixed bin is seen whole. The price: the window looks back between
+//!   59/60 of its length and its full length, never further, so that events older than the window
+//!   never add to an alert.
+//! - Windows with one event, which a flood creates most, take no heap. A second pane or member
+//!   does.
+//! - The owner of a window says whether it may grow. A window that may not grow takes what it can
+//!   without more memory and reports what it could not take; its count is then a lower bound.
 
 mod counted;
 mod distinct;
@@ -22,39 +24,39 @@ pub use counted::Counted;
 pub use distinct::{Distinct, Member};
 pub use sources::Sources;
 
-/// Slices of a window: one minute of an hour, one second of a minute.
-const SLICES: i64 = 60;
+/// Panes of a window: a minute each for an hour, a second each for a minute.
+const PANES: i64 = 60;
 
-/// A slice's number: the time divided by the slice's width.
+/// The number of a pane: the time divided by the width of a pane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Slice(i64);
 
 impl Slice {
-    /// Before any other.
+    /// Before any pane.
     const NEVER: Self = Self(i64::MIN);
 
-    /// The slice of a window of that length in which `time` lies.
+    /// The pane in which `time` lies, for a window of length `window`.
     #[must_use]
     pub fn of(time: Timestamp, window: Duration) -> Self {
         let number = time.as_nanosecond().div_euclid(Self::width(window));
-        // Only windows of microseconds have numbers that are greater.
+        // Only windows of microseconds reach these bounds.
         let bounded = number.clamp(i64::MIN.into(), i64::MAX.into());
         Self(bounded as i64)
     }
 
-    /// The width of a slice, in nanoseconds.
+    /// The width of a pane, in nanoseconds.
     fn width(window: Duration) -> i128 {
-        (window.as_nanos() as i128 / i128::from(SLICES)).max(1)
+        (window.as_nanos() as i128 / i128::from(PANES)).max(1)
     }
 
-    /// The oldest slice that is still in the window when this one is the newest.
+    /// The oldest pane that is still in the window when this pane is the newest.
     #[must_use]
     pub fn oldest(self) -> Self {
-        Self(self.0.saturating_sub(SLICES - 1))
+        Self(self.0.saturating_sub(PANES - 1))
     }
 }
 
-/// When a window of that length begins whose newest slice is that of `time`.
+/// The begin of a window of length `window` whose newest pane contains `time`.
 #[must_use]
 pub fn begin(time: Timestamp, window: Duration) -> Timestamp {
     let Slice(oldest) = Slice::of(time, window).oldest();
@@ -62,7 +64,7 @@ pub fn begin(time: Timestamp, window: Duration) -> Timestamp {
         .unwrap_or(Timestamp::MIN)
 }
 
-/// What an allocation of so many bytes takes of the heap: glibc puts a word before each and rounds to two.
+/// The heap that an allocation of `bytes` takes: glibc adds a word and rounds up to two words.
 #[must_use]
 pub(crate) const fn allocated(bytes: usize) -> usize {
     const WORD: usize = size_of::<usize>();
@@ -79,12 +81,12 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    pub(super) fn slice(second: i64) -> Slice {
+    pub(super) fn pane(second: i64) -> Slice {
         Slice::of(Timestamp::from_second(second).expect("in range"), HOUR)
     }
 
     #[test]
-    fn a_window_begins_where_its_oldest_slice_does() {
+    fn a_window_begins_with_its_oldest_pane() {
         let minute = Duration::from_secs(60);
         for (second, window, expected) in [
             (7200, HOUR, 3660),
@@ -98,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn slices_of_the_shortest_window_and_the_longest_time_have_numbers() {
+    fn pane_numbers_are_bounded_for_the_shortest_window() {
         for (time, expected) in [
             (Timestamp::MAX, Slice(i64::MAX)),
             (Timestamp::UNIX_EPOCH, Slice(0)),
@@ -111,17 +113,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn sums_equal_those_of_a_full_history(steps in prop::collection::vec((0_i64..400, 0_u64..9, 0_u16..40), 1..200)) {
+        fn windows_equal_a_full_history(steps in prop::collection::vec((0_i64..400, 0_u64..9, 0_u16..40), 1..200)) {
             let mut now = 0;
             let mut history = Vec::new();
             let mut counted = Counted::default();
             let mut distinct = Distinct::default();
             for (ahead, count, member) in steps {
                 now += ahead;
-                prop_assert!(counted.add(slice(now), count, true));
-                prop_assert!(distinct.add(slice(now), member, usize::MAX, true));
-                history.push((slice(now), count, member));
-                let live = || history.iter().filter(|(then, ..)| *then >= slice(now).oldest());
+                prop_assert!(counted.add(pane(now), count, true));
+                prop_assert!(distinct.add(pane(now), member, usize::MAX, true));
+                history.push((pane(now), count, member));
+                let live = || history.iter().filter(|(then, ..)| *then >= pane(now).oldest());
                 prop_assert_eq!(counted.total(), live().map(|(_, count, _)| count).sum::<u64>());
                 let members: std::collections::HashSet<u16> = live().map(|&(_, _, member)| member).collect();
                 prop_assert_eq!(&distinct.members().copied().collect::<std::collections::HashSet<u16>>(), &members);
@@ -130,7 +132,7 @@ mod tests {
         }
 
         #[test]
-        fn what_may_not_grow_takes_no_more_heap_and_counts_no_more_than_there_was(
+        fn windows_that_may_not_grow_take_no_more_heap_and_never_overcount(
             steps in prop::collection::vec((0_i64..400, 0_u16..40, any::<bool>()), 1..200)
         ) {
             let mut now = 0;
@@ -140,12 +142,12 @@ mod tests {
             for (ahead, member, may_grow) in steps {
                 now += ahead;
                 let before = (counted.heap(), distinct.heap());
-                counted.add(slice(now), 1, may_grow);
-                distinct.add(slice(now), member, usize::MAX, may_grow);
+                counted.add(pane(now), 1, may_grow);
+                distinct.add(pane(now), member, usize::MAX, may_grow);
                 let after = (counted.heap(), distinct.heap());
                 prop_assert!(may_grow || after.0 <= before.0 && after.1 <= before.1, "{before:?} {after:?}");
-                history.push((slice(now), member));
-                let live = || history.iter().filter(|(then, _)| *then >= slice(now).oldest());
+                history.push((pane(now), member));
+                let live = || history.iter().filter(|(then, _)| *then >= pane(now).oldest());
                 let members: std::collections::HashSet<u16> = live().map(|&(_, member)| member).collect();
                 prop_assert!(counted.total() <= live().count() as u64);
                 prop_assert!(distinct.members().all(|member| members.contains(member)));

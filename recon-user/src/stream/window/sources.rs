@@ -1,46 +1,47 @@
-//! How many different sources were seen in a window: an estimate once there are many.
+//! The number of distinct sources in a window: an estimate once there are many.
 //!
-//! In: hashes of addresses (see [`recon_common::Address::hash`]), or sketches of many of them that the kernel has filled. Out: how many
-//! different ones there are.
+//! In: hashes of addresses (see [`recon_common::Address::hash`]), or sketches of many sources that
+//! the kernel has filled. Out: the number of distinct sources.
 //! The decisions held here:
-//! - Up to `EXACT` sources are known by their hashes, and their number is exact.
-//! - Beyond that a slice is a HyperLogLog (Flajolet, Fusy, Gandouet and Meunier 2007) of 1024 registers, which hold the greatest rank that was
-//!   seen: a kibibyte a slice, however many sources there are. Those of all slices are joined when they are asked for. The standard error
-//!   is 1.04 / sqrt(1024) = 3.25 %.
+//! - Up to `EXACT` sources are kept as hashes, and their number is exact.
+//! - Beyond that, each pane is a HyperLogLog (Flajolet, Fusy, Gandouet and Meunier 2007) of 1024
+//!   registers, each of which holds the greatest rank seen: a kibibyte a pane, however many sources
+//!   there are. The panes are merged when the number is read. The standard error is 1.04 /
+//!   sqrt(1024) = 3.25 %.
 
 use std::collections::VecDeque;
 
 use recon_common::Registers;
 use recon_common::sources::REGISTERS;
 
-use super::{Distinct, SLICES, Slice, allocated};
+use super::{Distinct, PANES, Slice, allocated};
 
-/// Sources whose number is exact.
+/// Up to this many sources, the number is exact.
 const EXACT: usize = 128;
 
-/// How many different sources were seen in a window.
+/// The distinct sources in a window.
 #[derive(Clone, Debug)]
-pub struct Sources(Held);
+pub struct Sources(SourceSet);
 
 #[derive(Clone, Debug)]
-enum Held {
+enum SourceSet {
     Hashes(Distinct<u64>),
-    /// Slices that hold something, oldest first.
+    /// The panes that are not empty, oldest first.
     Sketches(VecDeque<(Slice, Box<Ranks>)>),
 }
 
 impl Default for Sources {
     fn default() -> Self {
-        Self(Held::Hashes(Distinct::default()))
+        Self(SourceSet::Hashes(Distinct::default()))
     }
 }
 
 impl Sources {
-    /// Notes that the source of that hash was seen at `now`. Returns whether it is held for the whole window, which it may not be where it
-    /// takes more memory and `may_grow` is false.
+    /// Records that the source with this hash was seen at `now`. Returns whether it stays for the
+    /// whole window. It may not if it takes more memory and `may_grow` is false.
     pub fn add(&mut self, now: Slice, hash: u64, may_grow: bool) -> bool {
         self.expire(now);
-        if let Held::Hashes(hashes) = &mut self.0 {
+        if let SourceSet::Hashes(hashes) = &mut self.0 {
             if hashes.add(now, hash, EXACT, may_grow) {
                 return true;
             }
@@ -55,7 +56,7 @@ impl Sources {
         is_whole
     }
 
-    /// Adds the sources of a sketch. Returns the same.
+    /// Adds the sources of a sketch. Returns the same as [`Self::add`].
     pub fn join(&mut self, now: Slice, registers: &Registers, may_grow: bool) -> bool {
         self.expire(now);
         let (ranks, is_whole) = self.ranks(now, may_grow);
@@ -65,83 +66,85 @@ impl Sources {
         is_whole
     }
 
-    /// The ranks of the slice of `now`, or of the newest one where there may be no other; and whether it is the slice itself.
+    /// The ranks of the pane of `now`, or of the newest pane if no new one is allowed, and whether
+    /// they are those of `now`.
     fn ranks(&mut self, now: Slice, may_grow: bool) -> (Option<&mut Ranks>, bool) {
-        if let Held::Hashes(hashes) = &self.0 {
+        if let SourceSet::Hashes(hashes) = &self.0 {
             if !may_grow {
                 return (None, false);
             }
-            self.0 = Held::Sketches(sketched(hashes));
+            self.0 = SourceSet::Sketches(sketched(hashes));
         }
-        let Held::Sketches(slices) = &mut self.0 else {
+        let SourceSet::Sketches(panes) = &mut self.0 else {
             return (None, false);
         };
-        let is_there = slices.back().is_some_and(|(slice, _)| *slice >= now);
+        let is_there = panes.back().is_some_and(|(pane, _)| *pane >= now);
         if !is_there && may_grow {
-            slices.push_back((now, Box::default()));
+            panes.push_back((now, Box::default()));
         }
-        let ranks = slices.back_mut().map(|(_, ranks)| &mut **ranks);
+        let ranks = panes.back_mut().map(|(_, ranks)| &mut **ranks);
         (ranks, is_there || may_grow)
     }
 
-    /// Drops what has left the window at `now`.
+    /// Drops the sources that have left the window at `now`.
     pub fn expire(&mut self, now: Slice) {
         match &mut self.0 {
-            Held::Hashes(hashes) => hashes.expire(now),
-            Held::Sketches(slices) => {
-                while slices
-                    .pop_front_if(|(slice, _)| *slice < now.oldest())
+            SourceSet::Hashes(hashes) => hashes.expire(now),
+            SourceSet::Sketches(panes) => {
+                while panes
+                    .pop_front_if(|(pane, _)| *pane < now.oldest())
                     .is_some()
                 {}
-                if slices.is_empty() {
+                if panes.is_empty() {
                     *self = Self::default();
                 }
             }
         }
     }
 
-    /// How many sources the window holds.
+    /// The number of sources in the window.
     #[must_use]
     pub fn total(&self) -> u64 {
         match &self.0 {
-            Held::Hashes(hashes) => hashes.total(),
-            Held::Sketches(slices) => {
+            SourceSet::Hashes(hashes) => hashes.total(),
+            SourceSet::Sketches(panes) => {
                 let mut all = Ranks::default();
-                slices.iter().for_each(|(_, ranks)| all.join(ranks));
+                panes.iter().for_each(|(_, ranks)| all.join(ranks));
                 all.estimate()
             }
         }
     }
 
-    /// The bytes of heap that it takes.
+    /// The bytes of heap that the window takes.
     #[must_use]
     pub fn heap(&self) -> usize {
         match &self.0 {
-            Held::Hashes(hashes) => hashes.heap(),
-            Held::Sketches(slices) => {
-                let held = slices.capacity() * size_of::<(Slice, Box<Ranks>)>();
-                allocated(held) + slices.len() * allocated(size_of::<Ranks>())
+            SourceSet::Hashes(hashes) => hashes.heap(),
+            SourceSet::Sketches(panes) => {
+                let held = panes.capacity() * size_of::<(Slice, Box<Ranks>)>();
+                allocated(held) + panes.len() * allocated(size_of::<Ranks>())
             }
         }
     }
 
-    /// The bytes that it may grow by at once: where hashes become sketches, by one for each slice that a source was last seen in.
+    /// The bytes by which one source may grow the window. Hashes become one sketch for each pane in
+    /// which a source was last seen.
     #[must_use]
     pub fn growth(&self) -> usize {
         match &self.0 {
-            Held::Hashes(hashes) => {
-                let slices = hashes.total().min(SLICES as u64) as usize + 1;
-                slices * (allocated(size_of::<Ranks>()) + size_of::<(Slice, Box<Ranks>)>())
+            SourceSet::Hashes(hashes) => {
+                let panes = hashes.total().min(PANES as u64) as usize + 1;
+                panes * (allocated(size_of::<Ranks>()) + size_of::<(Slice, Box<Ranks>)>())
             }
-            Held::Sketches(_) => allocated(size_of::<Ranks>()),
+            SourceSet::Sketches(_) => allocated(size_of::<Ranks>()),
         }
     }
 }
 
-/// Hashes as sketches of the slices in which they were last seen.
+/// Turns hashes into sketches of the panes in which they were last seen.
 fn sketched(hashes: &Distinct<u64>) -> VecDeque<(Slice, Box<Ranks>)> {
     let mut all: Vec<_> = hashes.last_seen().collect();
-    all.sort_unstable_by_key(|&(_, slice)| slice);
+    all.sort_unstable_by_key(|&(_, pane)| pane);
     all.chunk_by(|(_, one), (_, other)| one == other)
         .map(|chunk| {
             let mut ranks = Box::<Ranks>::default();
@@ -151,7 +154,7 @@ fn sketched(hashes: &Distinct<u64>) -> VecDeque<(Slice, Box<Ranks>)> {
         .collect()
 }
 
-/// Of every register the greatest rank that was seen, from 1; 0 where none was.
+/// The greatest rank that each register has seen, from 1. 0 for none.
 #[derive(Clone, Debug)]
 struct Ranks([u8; REGISTERS]);
 
@@ -182,11 +185,11 @@ impl Ranks {
         }
     }
 
-    /// The estimate of Flajolet et al. 2007, figure 3, with its correction for few sources. That for many is for hashes of 32 bits; these
-    /// have ten more.
+    /// The estimate of Flajolet et al. 2007, figure 3, with its correction for few sources. The
+    /// correction for many applies to hashes of 32 bits; these have ten more.
     fn estimate(&self) -> u64 {
         const REGISTER_COUNT: f64 = REGISTERS as f64;
-        /// What makes up for the bias of the harmonic mean: their formula for 128 registers and more.
+        /// Corrects the bias of the harmonic mean: their formula for 128 registers and more.
         const ALPHA: f64 = 0.7213 / (1.0 + 1.079 / REGISTER_COUNT);
         /// Estimates up to this many registers are corrected.
         const FEW: f64 = 2.5 * REGISTER_COUNT;
@@ -207,7 +210,7 @@ impl Ranks {
 mod tests {
     use recon_common::Address;
 
-    use super::super::tests::slice;
+    use super::super::tests::pane;
     use super::*;
 
     const SEEDS: [u64; 4] = [0, 1, 0x5eed, u64::MAX];
@@ -224,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn few_sources_are_exact_and_many_estimated() {
+    fn few_sources_are_exact_and_many_are_estimated() {
         for seed in SEEDS {
             let mut sources = Sources::default();
             let mut count = 0;
@@ -239,9 +242,9 @@ mod tests {
                 (1_000_000, false),
             ] {
                 for source in count..truth {
-                    // Some are seen again.
-                    assert!(sources.add(slice(0), hash(source, seed), true));
-                    assert!(sources.add(slice(0), hash(source / 2, seed), true));
+                    // Some sources repeat.
+                    assert!(sources.add(pane(0), hash(source, seed), true));
+                    assert!(sources.add(pane(0), hash(source / 2, seed), true));
                 }
                 count = truth;
                 let (total, truth) = (sources.total(), u64::from(truth));
@@ -257,8 +260,8 @@ mod tests {
     }
 
     #[test]
-    fn joined_sketches_count_the_union() {
-        // (sources seen one by one, of the kernel's sketch, union)
+    fn merged_sketches_count_the_union() {
+        // (sources added one by one, sources in the kernel's sketch, union)
         for (own, sketched, union) in [
             (0..0, 0..10_000, 10_000),
             (0..100, 50..10_000, 10_000),
@@ -269,11 +272,11 @@ mod tests {
                 let mut sources = Sources::default();
                 let mut registers = Registers::default();
                 own.clone().for_each(|source| {
-                    sources.add(slice(0), hash(source, seed), true);
+                    sources.add(pane(0), hash(source, seed), true);
                 });
                 let hashes = sketched.clone().map(|source| hash(source, seed));
                 hashes.for_each(|hash| registers.add_source(hash));
-                assert!(sources.join(slice(60), &registers, true));
+                assert!(sources.join(pane(60), &registers, true));
                 let total = sources.total();
                 assert!(is_near(total, union), "{total} of {union}, seed {seed}");
             }
@@ -281,33 +284,33 @@ mod tests {
     }
 
     #[test]
-    fn sources_leave_with_their_slices() {
+    fn sources_expire_with_their_panes() {
         let mut sources = Sources::default();
-        // (second, sources, in the window)
+        // (second, sources, number in the window)
         for (second, seen, held) in [
             (0, 0..100, 100),
             (60, 50..150, 150),
             (120, 10_000..30_000, 20_150),
-            // Those that were last seen in the first minute leave, and then those of the second.
+            // Sources last seen in the first minute expire, then those of the second.
             (3600, 0..0, 20_100),
             (3660, 0..1, 20_001),
             (3720, 0..0, 1),
         ] {
             for source in seen {
-                sources.add(slice(second), hash(source, 1), true);
+                sources.add(pane(second), hash(source, 1), true);
             }
-            sources.expire(slice(second));
+            sources.expire(pane(second));
             let total = sources.total();
             assert!(is_near(total, held), "{total} of {held} at {second} s");
         }
-        sources.expire(slice(7320));
+        sources.expire(pane(7320));
         assert_eq!((sources.total(), sources.heap()), (0, 0));
     }
 
     #[test]
-    fn what_may_not_grow_takes_no_more_heap() {
+    fn a_window_that_may_not_grow_takes_no_more_heap() {
         let mut sources = Sources::default();
-        // (second, may grow, first source, held)
+        // (second, may grow, first source, all stay)
         for (second, may_grow, first, held) in [
             (0, false, 0, false),
             (0, true, 0, true),
@@ -317,7 +320,7 @@ mod tests {
         ] {
             let before = sources.heap();
             let refused = (first..first + 500)
-                .filter(|&source| !sources.add(slice(second), hash(source, 1), may_grow))
+                .filter(|&source| !sources.add(pane(second), hash(source, 1), may_grow))
                 .count();
             assert_eq!(refused == 0, held, "{first} at {second} s");
             assert!(may_grow || sources.heap() == before);
