@@ -1,33 +1,19 @@
-//! The catalogue: the detections that are there by themselves, as KQL.
+//! The built-in detections, as KQL.
 //!
-//! The source is ten KQL queries over `DeviceNetworkEvents` for ATT&CK TA0043, T1595.001. Where a query's stated purpose asks for
-//! something else than it literally counts, both are here under one id and an alert's `recon.measure` says which fired.
-//! `bin(TimeGenerated, 1h)` is the only window in the source, so an hour is the window of all but the rule for 'a short
-//! time span'. One departure: 5's outbound half is by remote alone, where the query has the local address too. A connection that fails
-//! before its first packet has none, and belongs with the others to that remote; a host has one address towards most remotes anyway.
-//!
-//! Beyond the ten:
-//! - `icmp-sweep` by distinct addresses (its purpose says 'across multiple IP addresses', its query counts the pings of one), and
-//!   `address-sweep`, the same for port hits. 50 is `icmp-sweep`'s own threshold: a client of one host's many addresses seldom needs
-//!   as many.
-//! - `outbound-port-scan`, `port-scan` the other way round, with its threshold. It is not of high severity: a traceroute over UDP and a
-//!   client of passive FTP reach for as many ports.
-//! - `outbound-sweep`: a worm's or a scanner's search for one service. DNS queries do not count, since a resolver that iterates asks
-//!   hundreds of name servers. It is of low severity: a mail relay, a web proxy and a browser reach for as many remotes. Pings have no
-//!   port, so that they are a rule of their own.
-//! - `scan-then-connect`: the one who scanned found what it looked for.
-//! - `split-scan`: `port-scan` by the network, for those who share one scan among neighbours. It is of less severity, since neighbours may have
-//!   nothing to do with each other: customers of one provider, or of one address translator.
-//! - Floods from many sources, by whom they are sent to: 10,000 in a minute are twenty times `syn-flood`'s threshold in a sixtieth of its
-//!   time. How sure they are differs: handshakes that do not come to an end and 167 pings a second are nobody's business (medium), a receiver
-//!   of logs or metrics gets as many datagrams (low), and a name server as many queries (informational).
-//!
-//! `split-scan` and the floods count sources, and one of them what was accepted, in aggregates beside the measure, which take more time than
-//! it does: of no other rule that is there by itself is that so.
+//! In: nothing. Out: the plans of the files under `default/`, and ATT&CK's names for techniques.
+//! The decisions held here:
+//! - The source is ten KQL queries over `DeviceNetworkEvents` for ATT&CK TA0043, T1595.001. Where
+//!   the stated purpose of a query differs from what it literally counts, both are rules, under one
+//!   id; `recon.measure` of an alert says which one reported it. Rules that go beyond the ten have
+//!   files of their own. Each file explains the thresholds and severities of its rules.
+//! - `bin(TimeGenerated, 1h)` is the only window in the source, so every rule has a window of an
+//!   hour, except the rule for 'a short time span' and the floods.
+//! - Aggregates besides the measure cost more time than the measure does. Only `split-scan` and the
+//!   floods have any: they count sources, and one flood also counts accepted connections.
 
 use crate::kql::{Loader, Plan};
 
-/// ATT&CK's names for what a rule detects: an id and a name each. A name that is not known is empty.
+/// ATT&CK's ids and names for what a rule detects. An unknown name is empty.
 #[derive(Clone, Copy, Debug)]
 pub struct Technique<'a> {
     /// `threat.tactic`
@@ -41,7 +27,7 @@ pub struct Technique<'a> {
 const RECONNAISSANCE: [&str; 2] = ["TA0043", "Reconnaissance"];
 const DISCOVERY: [&str; 2] = ["TA0007", "Discovery"];
 const IMPACT: [&str; 2] = ["TA0040", "Impact"];
-/// Techniques that rules on network events are about, with their tactics.
+/// The techniques of network events, with their tactics.
 const TECHNIQUES: [([&str; 2], [&str; 2]); 3] = [
     (["T1595", "Active Scanning"], RECONNAISSANCE),
     (["T1046", "Network Service Discovery"], DISCOVERY),
@@ -53,11 +39,11 @@ const SUBTECHNIQUES: [[&str; 2]; 4] = [
     ["T1595.003", "Wordlist Scanning"],
     ["T1498.001", "Direct Network Flood"],
 ];
-/// That of a rule which names none: the one that the source is about.
+/// The technique of a rule that names none: that of the source queries.
 const DEFAULT: &str = "T1595.001";
 
 impl<'a> Technique<'a> {
-    /// What is known of the technique of that id, such as `T1595.001`.
+    /// Looks up the technique with the given id, such as `T1595.001`.
     #[must_use]
     pub fn of(id: Option<&'a str>) -> Self {
         let id = id.unwrap_or(DEFAULT);
@@ -75,7 +61,7 @@ impl<'a> Technique<'a> {
     }
 }
 
-/// The files, by their names.
+/// The rule files: name and content.
 const FILES: [(&str, &str); 4] = [
     ("inbound.kql", include_str!("default/inbound.kql")),
     ("outbound.kql", include_str!("default/outbound.kql")),
@@ -83,7 +69,7 @@ const FILES: [(&str, &str); 4] = [
     ("floods.kql", include_str!("default/floods.kql")),
 ];
 
-/// The detections. A rule comes after the one that it is `after`.
+/// The built-in detections. A rule follows the rule that it names in `after` or `unless`.
 #[must_use]
 pub fn defaults() -> Vec<Plan> {
     let mut loader = Loader::default();
@@ -108,23 +94,23 @@ mod tests {
             .collect()
     }
 
-    /// Whether it is about all sources together.
+    /// Whether the rule counts all sources together.
     fn is_flood(rule: &Query) -> bool {
         rule.id().ends_with("-flood-distributed")
     }
 
     #[test]
-    fn files_are_without_a_mistake() {
+    fn the_files_have_no_diagnostics() {
         let mut loader = Loader::default();
         for (name, text) in FILES {
             let loaded = loader.load(name, text.as_bytes());
-            let told = loaded.diagnostics.render(&loaded.source);
-            assert_eq!(told, "", "{name}");
+            let diagnostics = loaded.diagnostics.render(&loaded.source);
+            assert_eq!(diagnostics, "", "{name}");
         }
     }
 
     #[test]
-    fn thresholds_are_the_sources() {
+    fn rules_have_their_measures_thresholds_and_windows() {
         use Measure::{Count, DistinctAddresses, DistinctPorts, DistinctRemotes};
         use Severity::{High, Informational, Low, Medium};
         let found: Vec<_> = rules()
@@ -169,14 +155,14 @@ mod tests {
             let is_short = id == "rapid-scan" || is_flood(&rule);
             let seconds = if is_short { 60 } else { 3600 };
             assert_eq!(rule.window(), Duration::from_secs(seconds), "{id}");
-            let is_of_all = id == "common-ports" || is_flood(&rule);
-            assert_eq!(rule.filter.only_public, !is_of_all, "{id}");
+            let counts_private = id == "common-ports" || is_flood(&rule);
+            assert_eq!(rule.filter.only_public, !counts_private, "{id}");
             assert_eq!(rule.filter.needs_remote, !is_flood(&rule), "{id}");
         }
     }
 
     #[test]
-    fn every_rule_has_one_direction_and_somebody_to_name() {
+    fn every_rule_has_one_direction_and_names_somebody() {
         for rule in rules() {
             let id = rule.id();
             let is_outbound = |signal: recon_common::Signal| signal.is_outbound();
@@ -189,32 +175,35 @@ mod tests {
             let names_sources = rule.key.has(KeyColumn::Network) || is_flood(&rule);
             assert!(
                 rule.key.has(KeyColumn::Remote) || rule.key.has(KeyColumn::Pid) || names_sources,
-                "{id}: nobody to name"
+                "{id}: names nobody"
             );
-            assert!(rule.key.computed.is_empty(), "{id}: groups take time");
+            assert!(
+                rule.key.computed.is_empty(),
+                "{id}: a computed group costs time"
+            );
             let kept = match id {
-                // How many were accepted, and from how many sources.
+                // The accepted connections and the sources.
                 "syn-flood-distributed" => 2,
                 _ => usize::from(names_sources),
             };
-            assert_eq!(rule.others.len(), kept, "{id}: aggregates take time");
+            assert_eq!(rule.others.len(), kept, "{id}: more aggregates cost time");
             assert!(
                 rule.filter.conditions.is_empty(),
-                "{id}: conditions take time"
+                "{id}: conditions cost time"
             );
-            assert!(!rule.needs_process(), "{id}: looks processes up");
-            // One event is enough only where something else says that it is one too many.
+            assert!(!rule.needs_process(), "{id}: looks up processes");
+            // One event may be enough only if the tool or an earlier scan makes it suspicious.
             assert!(
                 rule.threshold() > 0
                     || rule.filter.processes == ProcessFilter::Tools
                     || rule.after().is_some(),
-                "{id}: fires at everything"
+                "{id}: reports everything"
             );
         }
     }
 
     #[test]
-    fn a_rule_is_in_force_wherever_another_comes_after_it() {
+    fn a_rule_that_others_follow_is_at_least_as_severe() {
         let rules = rules();
         for (position, rule) in rules.iter().enumerate() {
             let Some(id) = rule.after().or(rule.unless()) else {
@@ -223,13 +212,13 @@ mod tests {
             let before = rules[..position]
                 .iter()
                 .find(|before| before.id() == id && before.reports_scanners())
-                .expect("a rule of that id counts ports, and stands before");
+                .expect("an earlier rule with that id that reports scanners");
             assert!(rule.severity() <= before.severity(), "{id}");
         }
     }
 
     #[test]
-    fn techniques_have_names_as_far_as_they_are_known() {
+    fn known_techniques_have_names() {
         let active = ["T1595", "Active Scanning"];
         for (id, tactic, technique, subtechnique) in [
             (
