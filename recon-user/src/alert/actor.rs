@@ -1,11 +1,12 @@
 //! The processes of this host that an alert is about.
 //!
-//! In: [`Process`]es. Out: ECS's fields for the one, or a list for several, and how the message names them.
+//! In: [`Process`]es. Out: the ECS fields of a single process or a list of several, and how the
+//! message names them.
 
 use super::ecs::{Actor, Brief, Container, Parent, ProcessFields, User};
 use crate::process::Process;
 
-/// The fields of the one process. Of several, none is the alert's.
+/// The fields of the process, if there is exactly one.
 pub(super) fn actor(who: &[Process]) -> Option<Actor<'_>> {
     let process = only(who)?;
     Some(Actor {
@@ -19,7 +20,7 @@ pub(super) fn actor(who: &[Process]) -> Option<Actor<'_>> {
     })
 }
 
-/// The processes, where there are several.
+/// The processes, if there are several.
 pub(super) fn several(who: &[Process]) -> Vec<Brief<'_>> {
     match who {
         [_] => Vec::new(),
@@ -27,7 +28,7 @@ pub(super) fn several(who: &[Process]) -> Vec<Brief<'_>> {
     }
 }
 
-/// The one process.
+/// The process, if there is exactly one.
 pub(super) fn only(who: &[Process]) -> Option<&Process> {
     match who {
         [process] => Some(process),
@@ -35,7 +36,7 @@ pub(super) fn only(who: &[Process]) -> Option<&Process> {
     }
 }
 
-/// What a message calls them, if there are any.
+/// How a message names the processes, if there are any.
 pub(super) fn called(who: &[Process]) -> Option<String> {
     match who {
         [] => None,

@@ -1,6 +1,8 @@
-//! The shape of an alert: the fields of Elastic Common Schema that are used, and those under `recon`.
+//! The structure of an alert: the fields of Elastic Common Schema (ECS) in use, and those under
+//! `recon`.
 //!
-//! In: nothing but names. Out: structures that serialize to what ECS calls things. What is not known is left out, never null.
+//! In: nothing. Out: structures that serialize under the names of ECS. Unknown values are omitted,
+//! never null.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,14 +19,14 @@ pub(super) struct Alert<'a> {
     pub(super) timestamp: Timestamp,
     pub(super) message: String,
     pub(super) ecs: Ecs,
-    pub(super) event: Event,
-    pub(super) rule: Named<'a>,
+    pub(super) event: EcsEvent,
+    pub(super) rule: IdAndName<'a>,
     pub(super) threat: Threat<'a>,
-    #[serde(skip_serializing_if = "End::is_empty")]
-    pub(super) source: End,
-    #[serde(skip_serializing_if = "End::is_empty")]
-    pub(super) destination: End,
-    pub(super) network: Network,
+    #[serde(skip_serializing_if = "Endpoint::is_empty")]
+    pub(super) source: Endpoint,
+    #[serde(skip_serializing_if = "Endpoint::is_empty")]
+    pub(super) destination: Endpoint,
+    pub(super) network: NetworkFields,
     pub(super) host: Host<'a>,
     #[serde(flatten)]
     pub(super) actor: Option<Actor<'a>>,
@@ -37,7 +39,7 @@ pub(super) struct Ecs {
 }
 
 #[derive(Serialize)]
-pub(super) struct Event {
+pub(super) struct EcsEvent {
     pub(super) kind: &'static str,
     pub(super) category: [&'static str; 2],
     pub(super) r#type: [&'static str; 1],
@@ -49,38 +51,38 @@ pub(super) struct Event {
 }
 
 #[derive(Serialize)]
-pub(super) struct Named<'a> {
+pub(super) struct IdAndName<'a> {
     pub(super) id: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(super) name: &'a str,
 }
 
-impl<'a> Named<'a> {
+impl<'a> IdAndName<'a> {
     pub(super) fn new([id, name]: [&'a str; 2]) -> Self {
         Self { id, name }
     }
 }
 
 #[derive(Serialize)]
-pub(super) struct Technique<'a> {
+pub(super) struct ThreatTechnique<'a> {
     #[serde(flatten)]
-    pub(super) technique: Named<'a>,
+    pub(super) technique: IdAndName<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) subtechnique: Option<Named<'a>>,
+    pub(super) subtechnique: Option<IdAndName<'a>>,
 }
 
 #[derive(Serialize)]
 pub(super) struct Threat<'a> {
     pub(super) framework: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) tactic: Option<Named<'a>>,
-    pub(super) technique: Technique<'a>,
+    pub(super) tactic: Option<IdAndName<'a>>,
+    pub(super) technique: ThreatTechnique<'a>,
 }
 
-/// The columns that a query shows, in its order.
-pub(super) struct Columns<'a>(pub(super) &'a [(Arc<str>, Value<'static>)]);
+/// The columns that a query projects, in its order.
+pub(super) struct EcsColumns<'a>(pub(super) &'a [(Arc<str>, Value<'static>)]);
 
-impl Serialize for Columns<'_> {
+impl Serialize for EcsColumns<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let known = self.0.iter().filter(|(_, value)| !value.is_null());
         serializer.collect_map(known.map(|(name, value)| (&**name, value)))
@@ -88,21 +90,21 @@ impl Serialize for Columns<'_> {
 }
 
 #[derive(Clone, Copy, Serialize)]
-pub(super) struct End {
+pub(super) struct Endpoint {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ip: Option<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) port: Option<u16>,
 }
 
-impl End {
+impl Endpoint {
     fn is_empty(&self) -> bool {
         self.ip.is_none() && self.port.is_none()
     }
 }
 
 #[derive(Serialize)]
-pub(super) struct Network {
+pub(super) struct NetworkFields {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) transport: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,7 +117,7 @@ pub(super) struct Host<'a> {
     pub(super) name: &'a str,
 }
 
-/// The one process of this host that the alert is about, with its user and its container.
+/// The single process of this host that the alert is about, with its user and container.
 #[derive(Serialize)]
 pub(super) struct Actor<'a> {
     pub(super) process: ProcessFields<'a>,
@@ -135,7 +137,7 @@ pub(super) struct ProcessFields<'a> {
     pub(super) parent: Option<Parent>,
 }
 
-/// What is told of a process wherever it is named.
+/// The fields of a process in every place that names it.
 #[derive(Serialize)]
 pub(super) struct Brief<'a> {
     pub(super) pid: u32,
@@ -150,7 +152,7 @@ pub(super) struct Parent {
     pub(super) pid: u32,
 }
 
-/// ECS has ids of users as text.
+/// ECS declares user ids as text.
 #[derive(Serialize)]
 pub(super) struct User {
     pub(super) id: String,
@@ -188,7 +190,7 @@ pub(super) struct Recon<'a> {
     pub(super) unit: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) answers: Option<&'a Answers>,
-    pub(super) columns: Columns<'a>,
+    pub(super) columns: EcsColumns<'a>,
     pub(super) lower_bound: bool,
     pub(super) suppressed: u64,
 }

@@ -1,6 +1,6 @@
-//! The sentence of an alert, for a person: who did what to whom, how often, and how much is too much.
+//! The message of an alert, for a human reader: who did what to whom, how often, and the threshold.
 //!
-//! In: a finding and its processes. Out: one line. What a process calls itself is made visible before it comes here.
+//! In: a finding and its processes. Out: one line. Process names are already printable here.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ fn sentence(finding: &Finding, who: &[Process]) -> String {
     format!("{}: {what}{answers}", ends(finding, who))
 }
 
-/// Who, and what it was done to.
+/// Who did it, and to what.
 fn ends(finding: &Finding, who: &[Process]) -> String {
     let remote = finding.remote.map(|remote| remote.to_ip());
     let local = finding.local.map(|local| local.to_ip());
@@ -103,7 +103,7 @@ fn answered(answers: &Answers) -> String {
     format!("; answered: {open} open{ports}, {refused} refused, {silent} silent")
 }
 
-/// A window as KQL writes timespans: `1h`, `5m`, `90s`.
+/// A window in the notation of KQL timespans: `1h`, `5m`, `90s`.
 pub(super) fn span(window: Duration) -> String {
     match window.as_secs() {
         seconds if seconds % 3600 == 0 => format!("{}h", seconds / 3600),

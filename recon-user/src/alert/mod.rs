@@ -1,8 +1,10 @@
 //! Alerts: findings as lines of Elastic Common Schema (ECS).
 //!
-//! In: a [`Finding`] and the processes it is about. Out: one line of JSON. What ECS has no name for is under `recon`.
-//! The decision held here: the reader's point of view. `source` is who sent what was counted: the remote, but this host for
-//! what its own processes sent; a field that several values would fit is left out, and a sample is under `recon`.
+//! In: a [`Notification`] and the processes it is about. Out: one line of JSON. Fields that ECS
+//! does not have are under `recon`.
+//! The decision held here: fields follow the reader's point of view. `source` is the sender of what
+//! was counted: the remote, or this host for traffic of its own processes. A field that would need
+//! several values is omitted, and a sample of them is under `recon`.
 
 mod actor;
 mod ecs;
@@ -16,20 +18,23 @@ use recon_common::{Address, Signal};
 use crate::incident::{Finding, Notification};
 use crate::process::Process;
 use crate::row::network;
-use crate::rule::Technique as Known;
-use ecs::{Alert, Columns, Ecs, End, Event, Host, Named, Network, Recon, Technique, Threat};
+use crate::rule::Technique;
+use ecs::{
+    Alert, Ecs, EcsColumns, EcsEvent, Endpoint, Host, IdAndName, NetworkFields, Recon, Threat,
+    ThreatTechnique,
+};
 
 /// `recon.phase` of suppressed findings.
 const SUPPRESSED: &str = "left_out";
-/// The version of ECS that the fields are of.
+/// The version of ECS that the fields follow.
 const ECS_VERSION: &str = "8.17.0";
 
-/// The line of a notification on the host of that name, with its line feed: that of a finding, or of
-/// the greatest finding of those that were suppressed, with their number. `who` are the processes of
-/// this host that it is about, as far as they are known: those that sent, or the one that accepted.
+/// The line of a notification, with its line feed: a finding, or the greatest of the suppressed
+/// findings with their number. `host` is the name of this host. `who` are the processes of this
+/// host that sent the packets, or the one that accepted the connections, as far as they are known.
 ///
 /// # Errors
-/// Only what `serde_json` reports about a structure that it can't write.
+/// Those of `serde_json`.
 pub fn line(
     notification: &Notification,
     host: &str,
@@ -58,7 +63,7 @@ fn alert<'a>(finding: &'a Finding, host: &'a str, who: &'a [Process]) -> Alert<'
     } else {
         (remote, local)
     };
-    // Remotes and local addresses are of one family.
+    // The remote and the local address are of the same family.
     let family = remote.or(local);
     Alert {
         timestamp: finding.at,
@@ -67,20 +72,20 @@ fn alert<'a>(finding: &'a Finding, host: &'a str, who: &'a [Process]) -> Alert<'
             version: ECS_VERSION,
         },
         event: event(finding),
-        rule: Named {
+        rule: IdAndName {
             id: query.id(),
             name: &query.plan().name,
         },
         threat: threat(finding),
-        source: End {
+        source: Endpoint {
             ip: source,
             port: None,
         },
-        destination: End {
+        destination: Endpoint {
             ip: destination,
             port: finding.port,
         },
-        network: Network {
+        network: NetworkFields {
             transport: transport(finding, family),
             r#type: family.map(|ip| if ip.is_ipv4() { "ipv4" } else { "ipv6" }),
             direction: if finding.is_outbound() {
@@ -95,8 +100,8 @@ fn alert<'a>(finding: &'a Finding, host: &'a str, who: &'a [Process]) -> Alert<'
     }
 }
 
-fn event(finding: &Finding) -> Event {
-    Event {
+fn event(finding: &Finding) -> EcsEvent {
+    EcsEvent {
         kind: "alert",
         category: ["intrusion_detection", "network"],
         r#type: ["info"],
@@ -109,13 +114,13 @@ fn event(finding: &Finding) -> Event {
 }
 
 fn threat(finding: &Finding) -> Threat<'_> {
-    let known = Known::of(finding.query.plan().technique.as_deref());
+    let known = Technique::of(finding.query.plan().technique.as_deref());
     Threat {
         framework: "MITRE ATT&CK",
-        tactic: known.tactic.map(Named::new),
-        technique: Technique {
-            technique: Named::new(known.technique),
-            subtechnique: known.subtechnique.map(Named::new),
+        tactic: known.tactic.map(IdAndName::new),
+        technique: ThreatTechnique {
+            technique: IdAndName::new(known.technique),
+            subtechnique: known.subtechnique.map(IdAndName::new),
         },
     }
 }
@@ -126,7 +131,6 @@ fn recon<'a>(finding: &'a Finding, who: &'a [Process]) -> Recon<'a> {
         Some(_) => &[][..],
         None => &finding.ports,
     };
-    // Those that were seen, where there were several.
     let remotes = several(finding.remote, &finding.remotes);
     let network = finding.network.map(network::text);
     let (sources, [source_network, destination_network], destinations) = if finding.is_outbound() {
@@ -152,26 +156,27 @@ fn recon<'a>(finding: &'a Finding, who: &'a [Process]) -> Recon<'a> {
         processes: actor::several(who),
         unit: actor::only(who).and_then(|process| process.unit.as_deref()),
         answers: finding.answers.as_ref(),
-        columns: Columns(&finding.columns),
+        columns: EcsColumns(&finding.columns),
         lower_bound: finding.lower_bound,
         suppressed: finding.suppressed,
     }
 }
 
-/// The addresses that were seen, where not one is all.
+/// The addresses that were seen, unless `all` is the only one.
 fn several(all: Option<Address>, seen: &[Address]) -> Vec<IpAddr> {
     let seen = seen.iter().filter(|_| all.is_none());
     seen.map(|address| address.to_ip()).collect()
 }
 
-/// The names of signals; two may share one.
+/// The names of signals. Signals with the same name give it once.
 fn names(signals: impl Iterator<Item = Signal>) -> Vec<&'static str> {
     let mut names: Vec<_> = signals.map(Signal::name).collect();
     names.dedup();
     names
 }
 
-/// The transport that all signals of the finding share, by its IANA name. That of echo requests depends on the family of addresses.
+/// The IANA name of the transport that all signals of the finding share. For echo requests, it
+/// depends on the address family.
 fn transport(finding: &Finding, family: Option<IpAddr>) -> Option<&'static str> {
     let mut signals = finding.signals.iter();
     let first = signals.next()?.transport()?;

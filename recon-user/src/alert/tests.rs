@@ -1,4 +1,4 @@
-//! Lines as readers see them: fields and messages for each kind of finding.
+//! Alert lines: fields and messages for each kind of finding.
 
 mod several;
 
@@ -19,13 +19,13 @@ use crate::stream::{Answers, Measure, Query};
 pub(crate) const REMOTE: Address = Address::v4([198, 51, 100, 7]);
 pub(crate) const LOCAL: Address = Address::v4([203, 0, 113, 1]);
 
-/// A finding of the rule of that id that counts the first of `signals`.
+/// A finding of the rule with this id that counts the first of `signals`.
 pub(crate) fn finding(id: &str, signals: &[Signal]) -> Finding {
     let query = defaults()
         .into_iter()
         .map(|plan| Query::new(Configured::plain(plan)))
         .find(|query| query.id() == id && query.filter.signals.contains(signals[0]))
-        .expect("one of the rules");
+        .expect("a built-in rule");
     Finding {
         query: query.into(),
         columns: vec![("RemoteIP".into(), Column::text("198.51.100.7"))],
@@ -64,7 +64,7 @@ fn nmap() -> Process {
     }
 }
 
-fn unnamed() -> Process {
+fn process_without_name() -> Process {
     Process {
         pid: 78,
         ..Process::default()
@@ -82,7 +82,7 @@ pub(crate) fn parsed(finding: &Finding, who: &[Process]) -> Value {
 }
 
 #[test]
-fn a_line_is_ecs() {
+fn a_finding_is_written_as_ecs() {
     assert_eq!(
         parsed(&finding("port-scan", &[Signal::Syn]), &[]),
         json!({
@@ -117,7 +117,7 @@ fn a_line_is_ecs() {
 }
 
 #[test]
-fn a_process_is_ecs() {
+fn the_process_of_a_finding_is_written_as_ecs() {
     let mut finding = finding("outbound-scan-tool", &[Signal::SynSent]);
     finding.pid = Some(77);
     finding.port = Some(443);
@@ -127,7 +127,7 @@ fn a_process_is_ecs() {
             .as_object_mut()
             .expect("an object")
             .remove(field)
-            .expect("as above");
+            .expect("checked above");
     }
     assert_eq!(
         alert,
@@ -153,19 +153,19 @@ fn a_process_is_ecs() {
 }
 
 #[test]
-fn what_is_not_known_is_left_out() {
+fn unknown_fields_are_omitted() {
     let finding = finding("outbound-scan-tool", &[Signal::SynSent]);
-    // (who, process, recon.processes, who the message names)
+    // (processes, process, recon.processes, subject of the message)
     for (who, process, processes, named) in [
         (vec![], json!(null), json!(null), "203.0.113.1 to"),
         (
-            vec![unnamed()],
+            vec![process_without_name()],
             json!({"pid": 78}),
             json!(null),
             "pid 78 to",
         ),
         (
-            vec![nmap(), unnamed()],
+            vec![nmap(), process_without_name()],
             json!(null),
             json!([{"pid": 77, "name": "nmap", "executable": "/usr/bin/nmap"}, {"pid": 78}]),
             "several processes to",
@@ -187,7 +187,7 @@ fn what_is_not_known_is_left_out() {
 }
 
 #[test]
-fn direction_transport_and_several_destinations() {
+fn direction_and_transport_follow_the_signals() {
     let mut sent = finding("dns-flood", &[Signal::DnsSentUdp, Signal::DnsSentTcp]);
     sent.port = Some(53);
     let mut swept = finding("icmp-sweep", &[Signal::EchoRequest]);
@@ -264,7 +264,7 @@ fn direction_transport_and_several_destinations() {
 }
 
 #[test]
-fn answers_are_told() {
+fn answers_are_in_the_fields_and_the_message() {
     let mut finding = finding("port-scan", &[Signal::Syn]);
     // (open ports, recon.answers, end of the message)
     for (open_ports, answers, end) in [
@@ -307,13 +307,13 @@ fn messages_say_who_did_what_to_whom() {
     sweep.remote = None;
     let mut pings = port("outbound-sweep", Signal::EchoSent, 0);
     (pings.remote, pings.local) = (None, None);
-    let over = Finding {
+    let ended = Finding {
         phase: Phase::Ended,
         ..finding("port-scan", &[Signal::Syn])
     };
     for (finding, who, expected) in [
         (
-            over,
+            ended,
             vec![],
             "port-scan ended: 198.51.100.7 on 203.0.113.1: 37 distinct ports, over 20 in 1h",
         ),
@@ -344,7 +344,7 @@ fn messages_say_who_did_what_to_whom() {
         ),
         (
             port("failed-connections", Signal::ConnectFailed, 443),
-            vec![nmap(), unnamed()],
+            vec![nmap(), process_without_name()],
             "failed-connections: several processes to 198.51.100.7 port 443: 37 connect-failed, over 100 in 1h",
         ),
         (

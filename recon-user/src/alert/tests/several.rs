@@ -1,4 +1,4 @@
-//! Alerts of groups that are not of one remote.
+//! Alerts about groups with several remotes.
 
 use super::*;
 
@@ -28,7 +28,7 @@ fn sources_are_listed_and_their_network_is_named() {
             json!(null),
             "split-scan: 198.51.100.0/24 on 203.0.113.1: 37 distinct ports, over 20 in 1h",
         ),
-        // Only one was seen, and is the source.
+        // Only one remote was seen, so it is the source.
         (
             with("split-scan", &[Signal::Syn], |finding| {
                 finding.network = network;
@@ -54,7 +54,7 @@ fn sources_are_listed_and_their_network_is_named() {
             json!(null),
             "syn-flood-distributed: several remotes on 203.0.113.1 port 443: 37 syn, over 10000 in 1m",
         ),
-        // None is known.
+        // No remote is known.
         (
             with(
                 "icmp-flood-distributed",
