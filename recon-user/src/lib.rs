@@ -1,22 +1,31 @@
-//! The agent: from the kernel's counts to alerts.
+//! The recon agent: from the kernel's counts to alerts.
 //!
-//! The data's way through this crate, a module a step:
+//! The modules, in the order in which data passes through them:
 //!
-//! | step | module | takes | gives |
-//! |---|---|---|---|
-//! | hook | [`hook`] | interfaces | programs attached, maps filled by the kernel |
-//! | drain | [`drain`] | two generations of a map | exact counts of one interval |
-//! | window | [`window`] | counts with a time | what a sliding window holds |
-//! | rule | [`rule`] | - | the detections, one table of data |
-//! | kql | [`kql`] | rule files | the rules in them, checked, or what is wrong |
-//! | settings | [`settings`] | recon.toml, options, rule files | the rules in force |
-//! | process | [`process`] | programs started, ids of processes, ports | who they are, and who listens |
-//! | row | [`row`] | a count, its process | a row of the table that rules read |
-//! | judge | [`judge`] | counts, rules, the time | findings: a group over its threshold |
-//! | alert | [`alert`] | findings | lines in Elastic Common Schema |
-//! | sink | [`sink`] | lines | stdout, never waiting for its reader |
+//! | module | takes | gives |
+//! |---|---|---|
+//! | [`hook`] | interfaces, a cgroup | attached programs, whose maps the kernel fills |
+//! | [`drain`] | the two generations of a map | the exact counts of one interval |
+//! | [`process`] | started programs, pids, ports | processes, and who listens on a port |
+//! | [`row`] | a count and its process | a row of the table that rules read |
+//! | [`pipeline`] | rows, ends of polls | notifications, by way of `stream` and `incident` |
+//! | [`stream`] | rows, queries, a memory budget | groups, aggregated over sliding windows |
+//! | [`incident`] | changed groups | findings when an incident begins, grows or ends |
+//! | [`alert`] | findings, processes | lines in Elastic Common Schema |
+//! | [`sink`] | lines | stdout, without waiting for its reader |
 //!
-//! [`seed`] is what all of them hash addresses with. [`agent`] strings them together, and [`replay`] does for rows that were written before. Everything from window to alert is a pure function of its input, the clock passed in.
+//! The modules that decide what the pipeline looks for:
+//!
+//! | module | takes | gives |
+//! |---|---|---|
+//! | [`kql`] | rule files | the plan of each query, or diagnostics |
+//! | [`rule`] | plans | the built-in detections, and rules as the settings configure them |
+//! | [`settings`] | recon.toml, options, rule files | the rules in force |
+//!
+//! [`agent`] connects all of them, [`replay`] runs the pipeline over rows that were written
+//! earlier, and [`cli`] declares the options of both. [`seed`] is the secret with which all of them
+//! hash addresses. Everything from `row` to `alert` is a pure function of its input; the caller
+//! passes the clock.
 
 pub mod agent;
 pub mod alert;

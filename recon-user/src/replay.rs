@@ -1,8 +1,10 @@
-//! `recon judge`: the rules over rows that were written before.
+//! `recon judge`: runs the rules over rows that were written earlier.
 //!
-//! In: rows as JSON lines, in the order of their times. Out: the alerts that the agent would have written.
-//! The decisions held here: rows of one time are one poll, and the clock is theirs: an incident is over when the rows say so, or there
-//! are no more of them. A line that is no row ends it, since what would be left out could be what matters.
+//! In: rows as JSON lines, in the order of their times. Out: the alerts that the agent would have
+//! written.
+//! The decisions held here: rows with the same time are one poll, and the rows are the clock. An
+//! incident ends when the rows show that it ended, or when there are no more rows. A line that is
+//! not a row ends the run with an error, since a skipped row could be the one that matters.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -23,15 +25,16 @@ use crate::stream::Interval;
 
 /// Stdin, as the name of a file.
 const STDIN: &str = "-";
-/// The longest poll that rows are taken to be of, where the one before is further away: `recon run --interval` goes no further.
+/// The longest poll that is assumed when the previous rows are further away: the longest interval
+/// that `recon run --interval` accepts.
 const LONGEST_POLL: SignedDuration = SignedDuration::from_secs(60);
-/// Processes that are remembered for alerts: as many as a 64-bit kernel has at once by default.
+/// How many processes are remembered for alerts: as many as a 64-bit kernel runs by default.
 const REMEMBERED: usize = 1 << 15;
 
-/// Runs the rules over the rows in a file, and writes alerts to `out`. A reader of them that has gone is no error.
+/// Runs the rules over the rows in a file and writes alerts to `out`. A closed `out` is no error.
 ///
 /// # Errors
-/// A file that can't be read, a line that is no row, or an `out` that can't be written.
+/// The file can't be read, a line is not a row, or `out` can't be written.
 pub fn run(file: &Path, in_force: InForce, out: &mut dyn Write) -> anyhow::Result<()> {
     let name = file.display().to_string();
     let rows: Box<dyn BufRead> = match file == Path::new(STDIN) {
@@ -44,10 +47,10 @@ pub fn run(file: &Path, in_force: InForce, out: &mut dyn Write) -> anyhow::Resul
     judge(&name, rows, in_force, out)
 }
 
-/// The same for rows from a reader, which messages call `name`.
+/// Runs the rules over rows from a reader. Messages refer to the reader as `name`.
 ///
 /// # Errors
-/// As for [`run`].
+/// The same as for [`run`].
 pub fn judge(
     name: &str,
     rows: impl BufRead,
@@ -68,7 +71,7 @@ pub fn judge(
     ended_by(replay.finish(out)).map(drop)
 }
 
-/// Whether to go on: a reader that has gone has seen enough.
+/// Whether to continue. A closed output ends the run without an error.
 fn ended_by(written: io::Result<()>) -> anyhow::Result<bool> {
     match written {
         Ok(()) => Ok(true),
@@ -79,7 +82,7 @@ fn ended_by(written: io::Result<()>) -> anyhow::Result<bool> {
 
 struct Replay {
     pipeline: Pipeline,
-    /// The poll that is being read, once there is a row.
+    /// The poll that is being read. `None` before the first row.
     poll: Option<Interval>,
     device: String,
     processes: HashMap<u32, Process>,
@@ -155,7 +158,7 @@ impl Replay {
     }
 }
 
-/// The poll that a row of that time begins.
+/// The poll that begins with a row of the time `to`.
 fn next_poll(before: Option<Interval>, to: Timestamp) -> Interval {
     let earliest = to.checked_sub(LONGEST_POLL).unwrap_or(Timestamp::MIN);
     let from = before.map_or(to, |before| before.to.clamp(earliest.min(to), to));

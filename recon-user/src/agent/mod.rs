@@ -1,8 +1,10 @@
-//! The agent: hook, then at every interval drain, judge and write; and an orderly end.
+//! The agent: attaches the hooks, then drains, evaluates and writes at every interval.
 //!
-//! In: the options of `recon run`. Out: alerts on stdout, everything else on stderr. Who a process is, is [`actors`]' part.
-//! The decisions held here: what fails at the start ends the agent with a message; once it runs, nothing but a signal or a reader that
-//! has gone does: a poll that fails is said, counted and tried again, and the kernel keeps the counts meanwhile.
+//! In: the options of `recon run`. Out: alerts on stdout, everything else on stderr. [`actors`]
+//! resolves processes.
+//! The decisions held here: a failure at the start ends the agent with a message. Once the agent
+//! runs, only a signal or a closed stdout ends it. A failed poll is logged, counted and tried
+//! again; the kernel keeps the counts meanwhile.
 
 mod actors;
 mod output;
@@ -26,12 +28,12 @@ use crate::settings::InForce;
 use crate::sink::Written;
 use crate::stream::{EvictionStats, Interval};
 use actors::Actors;
-use output::{Output, Total};
+use output::{AgentOutput, Total};
 
 /// Runs until a signal or a closed stdout.
 ///
 /// # Errors
-/// What keeps the agent from starting: interfaces, privileges, BPF. Nothing is left attached then.
+/// The agent can't start: interfaces, privileges, BPF. No program stays attached.
 pub fn run(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -44,15 +46,15 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     let settings = &in_force.settings;
     let interfaces = hook::select_interfaces(&options.interfaces, options.xdp)?;
     let cgroup = Cgroup::select(options.cgroup.as_deref())?;
-    // From here on a signal is taken note of and ends the agent in order.
+    // From here on, a signal ends the agent cleanly.
     let mut stops = Stops::new().context("can't listen for signals")?;
     let mut hooks = Hooks::load(options.table_entries)?;
     let drain = Drain::open(hooks.ebpf(), Grace::detect())?;
     let executions = ExecEvents::open(hooks.ebpf())?;
-    let output = Output::new(options.events.as_deref(), !options.no_alerts)?;
+    let output = AgentOutput::new(options.events.as_deref(), !options.no_alerts)?;
     let sockets = attach_sockets(&mut hooks, cgroup.as_ref());
     let names = settings.scanner_names();
-    // After the hook that tells of new ones, so that no process is missed.
+    // After the hook that reports new processes, so that none is missed.
     let actors = Actors::new(names, cgroup.map(|cgroup| cgroup.root));
     let taken = hooks.attach_interfaces(&interfaces, options.xdp)?;
     taken.iter().for_each(|taken| log::info!("{taken}"));
@@ -84,7 +86,7 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Attaches what knows processes, and says what was to be had.
+/// Attaches the hooks that identify processes, and logs which are available.
 fn attach_sockets(hooks: &mut Hooks, cgroup: Option<&Cgroup>) -> SocketHooks {
     let sockets = hooks.attach_sockets(cgroup);
     log::info!("{sockets}");
@@ -93,13 +95,13 @@ fn attach_sockets(hooks: &mut Hooks, cgroup: Option<&Cgroup>) -> SocketHooks {
     }
     if !actors::sees_all_processes() {
         log::warn!(
-            "/proc is that of a pid namespace (a container's): processes are told of by wrong names or none; run recon in the host's (docker run --pid=host)"
+            "/proc belongs to the pid namespace of a container: alerts name wrong processes or none; run recon in the host's pid namespace (docker run --pid=host)"
         );
     }
     sockets
 }
 
-/// The signals that ask for an end.
+/// The signals that end the agent.
 struct Stops {
     interrupt: Unix,
     terminate: Unix,
@@ -121,8 +123,9 @@ impl Stops {
     }
 }
 
-/// Signals that can't be trusted: without an outbound hook an answer looks like an unsolicited datagram, and without the hook that
-/// sees connections begin every one looks failed.
+/// The signals to ignore because hooks are missing. Without an outbound hook, an answer looks like
+/// an unsolicited datagram. Without the hook that sees connections begin, every connection looks
+/// failed.
 fn untrusted(sockets: &SocketHooks, taken: &[AttachedHooks]) -> SignalSet {
     let is_blind = |taken: &AttachedHooks| matches!(taken.egress, Egress::Missing(_));
     let mut untrusted = SignalSet::default();
@@ -135,7 +138,7 @@ fn untrusted(sockets: &SocketHooks, taken: &[AttachedHooks]) -> SignalSet {
     untrusted
 }
 
-/// The time, in whole milliseconds: finer than polls are, and as fine as Elastic's dates.
+/// The time in whole milliseconds: finer than polls, and as fine as the dates of Elastic.
 fn now() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
@@ -152,14 +155,14 @@ fn host_name() -> String {
 struct Totals {
     polls: u64,
     failed_polls: u64,
-    /// Polls whose time passed while another one was at work.
+    /// Polls that were due while another poll was running.
     missed_polls: u64,
     tally: Tally,
     evictions: EvictionStats,
     forgotten: u64,
 }
 
-/// What is done with each row of a poll.
+/// The callback for each row of a poll.
 type ForEach<'a> = dyn FnMut(&Key, u64, Option<&Registers>) + 'a;
 
 struct Agent {
@@ -167,9 +170,9 @@ struct Agent {
     executions: ExecEvents,
     actors: Actors,
     pipeline: Pipeline,
-    output: Output,
+    output: AgentOutput,
     host: String,
-    /// The time of the poll before.
+    /// The time of the previous poll.
     last: Timestamp,
     totals: Totals,
 }
@@ -201,7 +204,7 @@ impl Agent {
         self.executions.drain(|executed| actors.executed(executed));
     }
 
-    /// One poll: drains, judges, writes.
+    /// One poll: drains the counts, evaluates the rules, writes alerts.
     fn poll(
         &mut self,
         drain: impl FnOnce(&mut Drain, &mut ForEach<'_>) -> Result<Tally, DrainError>,
@@ -212,7 +215,7 @@ impl Agent {
         };
         self.last = interval.to;
         self.totals.polls += 1;
-        // A program is told of before its first packet is counted.
+        // The kernel reports a program before it counts its first packet.
         self.note_started();
         self.actors.begin_poll();
         let Self {
@@ -290,7 +293,7 @@ impl Agent {
         self.totals.forgotten += forgotten;
     }
 
-    /// The end, after the programs are detached: what they counted last is judged and written too.
+    /// Ends the agent after the programs are detached. Evaluates and writes their last counts.
     fn end(mut self) {
         if let Err(error) = self.drain.wait_for_programs() {
             log::warn!("{error}: what the programs counted last may be missing");

@@ -1,7 +1,9 @@
-//! What the agent writes: alerts, and the counted rows where they are asked for.
+//! The agent's output: alerts, and the counted rows if requested.
 //!
-//! In: lines of alerts, rows. Out: stdout and a file; at the end, what became of all lines.
-//! The decision held here: a poll's rows go in batches, since there may be a hundred thousand; alerts go one by one, so that none waits.
+//! In: lines of alerts, rows. Out: stdout and a file; at the end, the numbers of lines written and
+//! dropped.
+//! The decision held here: the rows of a poll are written in batches, since there may be a hundred
+//! thousand; alerts are written one by one, so that none waits.
 
 use std::fs::File;
 use std::io;
@@ -12,16 +14,16 @@ use anyhow::Context as _;
 use crate::row::{Row, json};
 use crate::sink::{LineQueue, Sink, Written};
 
-/// Bytes after which rows are handed on.
+/// The size of a batch of rows, in bytes.
 const BATCH: usize = 1 << 16;
-/// Batches of rows that wait for a slow disk.
+/// How many batches of rows may wait for a slow disk.
 const ROWS: usize = 1024;
 /// Stdout, as the name of a file.
 const STDOUT: &str = "-";
 
-/// Where rows go.
+/// Where rows are written.
 #[derive(Debug)]
-enum Way {
+enum RowTarget {
     /// To stdout, with the alerts.
     Stdout,
     /// To a file.
@@ -30,47 +32,49 @@ enum Way {
 
 #[derive(Debug)]
 struct Rows {
-    way: Way,
+    target: RowTarget,
     lines: LineQueue,
     batch: Vec<u8>,
     batched: u64,
 }
 
-/// What became of all lines.
+/// The numbers of lines written and dropped.
 #[derive(Debug, Default)]
 pub(super) struct Total {
     pub(super) alerts: Written,
     pub(super) rows: Option<Written>,
 }
 
-/// Where the agent writes.
+/// Where the agent writes its lines.
 #[derive(Debug)]
-pub(super) struct Output {
+pub(super) struct AgentOutput {
     stdout: Sink,
     rows: Option<Rows>,
     has_alerts: bool,
 }
 
-impl Output {
-    /// Alerts go to stdout if there `has_alerts`, and rows to the file of that name, if there is one.
+impl AgentOutput {
+    /// Alerts go to stdout if `has_alerts`. Rows go to the file `events`; `-` is stdout.
     pub(super) fn new(events: Option<&Path>, has_alerts: bool) -> anyhow::Result<Self> {
         let stdout = Sink::new(io::stdout()).context("can't write to stdout")?;
         let rows = match events {
-            Some(path) if path == Path::new(STDOUT) => Some((Way::Stdout, stdout.another_queue())),
+            Some(path) if path == Path::new(STDOUT) => {
+                Some((RowTarget::Stdout, stdout.another_queue()))
+            }
             Some(path) => {
                 let name = path.display().to_string();
                 let file =
                     File::create(path).with_context(|| format!("can't write events to {name}"))?;
                 let sink = Sink::named(&file, &name, "events", ROWS)?;
                 let lines = sink.another_queue();
-                Some((Way::File(sink), lines))
+                Some((RowTarget::File(sink), lines))
             }
             None => None,
         };
         Ok(Self {
             stdout,
-            rows: rows.map(|(way, lines)| Rows {
-                way,
+            rows: rows.map(|(target, lines)| Rows {
+                target,
                 lines,
                 batch: Vec::with_capacity(BATCH),
                 batched: 0,
@@ -84,7 +88,7 @@ impl Output {
         self.rows.is_some()
     }
 
-    /// Writes a row, where rows are written.
+    /// Writes a row, if rows are requested.
     pub(super) fn row(&mut self, row: &Row<'_>) {
         let Some(rows) = &mut self.rows else { return };
         match json::write(row, &mut rows.batch) {
@@ -103,19 +107,19 @@ impl Output {
         }
     }
 
-    /// Writes an alert's line, where alerts are written.
+    /// Writes the line of an alert, if alerts are requested.
     pub(super) fn alert(&mut self, line: Vec<u8>) {
         if self.has_alerts {
             self.stdout.write(line);
         }
     }
 
-    /// Whether the reader of stdout has gone.
+    /// Whether stdout is closed.
     pub(super) fn is_closed(&self) -> bool {
         self.stdout.is_closed()
     }
 
-    /// Waits, not for ever, until all is written.
+    /// Waits until all lines are written, up to a time limit.
     pub(super) fn finish(self) -> Total {
         let Some(rows) = self.rows else {
             return Total {
@@ -124,8 +128,8 @@ impl Output {
             };
         };
         let written = rows.lines.close();
-        if let Way::File(sink) = rows.way {
-            // It has no lines of its own.
+        if let RowTarget::File(sink) = rows.target {
+            // All lines of this sink are in `rows.lines`.
             let _ = sink.finish();
         }
         Total {

@@ -1,8 +1,8 @@
 //! The order of a rule's findings in one poll, as its query states it: `order by`, `top`, `take`.
 //!
-//! In: findings with the values that they are ordered by. Out: those that are reported, in order.
-//! The decision held here: the end of an incident is reported whatever the limit, since it is reported
-//! once.
+//! In: findings with the values that they are ordered by. Out: the findings to report, in order.
+//! The decision held here: the end of an incident is reported whatever the limit, since it is
+//! reported only once.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use super::{Finding, Phase};
 use crate::kql::SortKey;
 use crate::kql::eval::{Value, total_order};
 
-/// Orders the findings of one poll whose queries ask for an order, and takes as many of each query as
-/// it asks for. Queries stay in the order of their first findings.
+/// Orders the findings of one poll and applies the limit of each query. Queries stay in the order
+/// of their first findings.
 pub(super) fn arrange(findings: Vec<Finding>) -> Vec<Finding> {
     let is_arranged = |finding: &Finding| {
         let plan = finding.query.plan();

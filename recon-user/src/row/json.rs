@@ -2,9 +2,12 @@
 //!
 //! In: a row, or a line. Out: a line, or an [`OwnedRow`].
 //! The decisions held here:
-//! - A line has the table's name as `Type`, then the columns in their order, without those that are null or empty.
-//! - What is read back has the same columns. What no column tells of a process, its container and unit, is not in a line.
-//! - Keys that are no columns are ignored, so that lines with more are read too. A value that is no column's is an error, never a guess.
+//! - A line has the name of the table as `Type`, then the columns in their order, without those
+//!   that are null or empty.
+//! - A row that is read back has the same columns. What no column holds, such as the container and
+//!   the unit of a process, is not in a line.
+//! - Keys that are not columns are ignored, so that lines with more keys can be read. A value that
+//!   a column can't have is an error, never a guess.
 
 use std::io::{self, Write};
 
@@ -19,65 +22,65 @@ use crate::kql::eval::Value;
 use crate::kql::{Field, TABLE, nearest};
 use crate::process::{Process, visible};
 
-/// The key of the table's name.
+/// The key that holds the name of the table.
 const TYPE: &str = "Type";
-/// Letters of a wrong value that are shown.
+/// How many characters of a wrong value a message shows.
 const MAX_SHOWN: usize = 80;
 
-/// Why a line is no row.
+/// Why a line is not a row.
 #[derive(Debug, thiserror::Error)]
 pub enum LineError {
-    /// It is no JSON object.
+    /// The line is not a JSON object.
     #[error("line {line}: expected a JSON object: {source}")]
     Json {
-        /// Its number, from 1.
+        /// The number of the line, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// What the parser reports.
         source: serde_json::Error,
     },
-    /// A column that must be there is not.
+    /// A required column is missing.
     #[error("line {line}: no {column}: {hint}")]
     Missing {
-        /// Its number, from 1.
+        /// The number of the line, from 1.
         line: usize,
         /// The column.
         column: &'static str,
-        /// What to do.
+        /// What to add.
         hint: String,
     },
-    /// A column has a value that it can't have.
+    /// A column has an invalid value.
     #[error("line {line}: {column} is {value}: {hint}")]
     Wrong {
-        /// Its number, from 1.
+        /// The number of the line, from 1.
         line: usize,
         /// The column.
         column: &'static str,
         /// The value, as JSON.
         value: String,
-        /// What it may be.
+        /// Which values are valid.
         hint: String,
     },
 }
 
-/// A row with what it is made of.
+/// A row that owns its device name and process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnedRow {
     /// Who did what to which address and port.
     pub key: RowKey,
-    /// How many events.
+    /// The number of events.
     pub count: u64,
-    /// When the poll was.
+    /// The time of the poll.
     pub time: Timestamp,
-    /// The host's name.
+    /// The name of the host.
     pub device: String,
-    /// The key's process.
+    /// The process of the key.
     pub process: Option<Process>,
-    /// Whether that is a known scanning tool.
+    /// Whether that process is a known scanning tool.
     pub is_scanner: bool,
 }
 
 impl OwnedRow {
-    /// The row.
+    /// Borrows the row.
     #[must_use]
     pub fn row(&self) -> Row<'_> {
         Row {
@@ -95,7 +98,7 @@ impl OwnedRow {
 /// Writes a row as a line.
 ///
 /// # Errors
-/// Where `out` can't be written to.
+/// `out` can't be written.
 pub fn write(row: &Row<'_>, mut out: impl Write) -> io::Result<()> {
     let mut serializer = serde_json::Serializer::new(&mut out);
     let mut map = serializer.serialize_map(None)?;
@@ -106,7 +109,7 @@ pub fn write(row: &Row<'_>, mut out: impl Write) -> io::Result<()> {
             Value::Long(value) => map.serialize_entry(name, &value)?,
             Value::DateTime(time) => map.serialize_entry(name, &time)?,
             Value::String(text) if !text.is_empty() => map.serialize_entry(name, &text)?,
-            // Columns are not known or of these types.
+            // Unknown values. Columns have no other types.
             _ => {}
         }
     }
@@ -114,16 +117,16 @@ pub fn write(row: &Row<'_>, mut out: impl Write) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
-/// Reads a line; `number` is told of where it is no row.
+/// Reads a line. Errors name the line by `number`.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The line is not a row.
 pub fn parse(line: &str, number: usize) -> Result<OwnedRow, LineError> {
     let columns = serde_json::from_str(line).map_err(|source| LineError::Json {
         line: number,
         source,
     })?;
-    let reader = Reader {
+    let reader = LineReader {
         columns,
         line: number,
     };
@@ -149,14 +152,14 @@ pub fn parse(line: &str, number: usize) -> Result<OwnedRow, LineError> {
     })
 }
 
-/// A line's columns.
-struct Reader {
+/// Reads the columns of one line.
+struct LineReader {
     columns: Map<String, Json>,
     line: usize,
 }
 
-impl Reader {
-    /// A column's value, where it is there.
+impl LineReader {
+    /// The value of a column, unless it is missing or null.
     fn get(&self, column: &str) -> Option<&Json> {
         self.columns.get(column).filter(|value| !value.is_null())
     }
@@ -179,7 +182,7 @@ impl Reader {
         }
     }
 
-    /// A string that is there and not empty.
+    /// The string in a column, unless it is missing or empty.
     fn text(&self, column: &'static str) -> Result<Option<&str>, LineError> {
         match self.get(column) {
             None => Ok(None),
@@ -213,7 +216,7 @@ impl Reader {
         Ok((address != Address::UNSPECIFIED).then_some(address))
     }
 
-    /// `TimeGenerated`, or `Timestamp` where there is only that.
+    /// `TimeGenerated`, or `Timestamp` if there is only that.
     fn time(&self) -> Result<Timestamp, LineError> {
         let hint = "expected a time such as 2026-01-31T10:20:30Z";
         for field in [Field::TimeGenerated, Field::Timestamp] {
@@ -224,7 +227,7 @@ impl Reader {
         Err(self.missing(Field::TimeGenerated.name(), hint))
     }
 
-    /// The signal that the row was counted as, and its port.
+    /// The signal of the row, and its port.
     fn signal(&self) -> Result<(Signal, Option<u16>), LineError> {
         let mut candidates = Signal::ALL.to_vec();
         let tables = candidates.iter().map(|&signal| table(signal)).collect();
@@ -242,7 +245,7 @@ impl Reader {
         self.direction(&candidates)
     }
 
-    /// A column's value, which must be one of those.
+    /// The value of a column, which must be one of `known`.
     fn one_of<'a>(
         &'a self,
         column: &'static str,
@@ -267,7 +270,8 @@ impl Reader {
         Err(self.wrong(column, hint))
     }
 
-    /// Which of the signals it is, by the column that the port is in. Of two that differ by it alone only one may be there.
+    /// Selects the signal by the column that holds the port. If two signals differ only in that
+    /// column, the line may have only one of the two.
     fn direction(&self, candidates: &[Signal]) -> Result<(Signal, Option<u16>), LineError> {
         let local = self.number(Field::LocalPort)?;
         let remote = self.number(Field::RemotePort)?;
@@ -281,7 +285,7 @@ impl Reader {
         match (first, second) {
             (Some(found), None) => Ok(found),
             (Some(_), Some(_)) => {
-                let hint = "with LocalPort it is a remote's doing, with RemotePort this host's: only one may be there";
+                let hint = "LocalPort means that the remote sent it, RemotePort that this host did; keep only one of them";
                 Err(self.wrong(Field::RemotePort.name(), hint))
             }
             (None, _) => {
@@ -296,7 +300,7 @@ impl Reader {
         }
     }
 
-    /// The process, where its id is there.
+    /// The process, if the line has its id.
     fn process(&self) -> Result<Option<Process>, LineError> {
         let text = |field: Field| -> Result<Option<String>, LineError> {
             Ok(self.text(field.name())?.map(str::to_owned))
@@ -314,7 +318,7 @@ impl Reader {
             pid: self.number(Field::ProcessId)?.unwrap_or(0),
             parent: self.number(Field::ProcessParentId)?,
             user,
-            // The name of a file whose path is known is in the path.
+            // A known path contains the file name.
             name: file_name.filter(|_| executable.is_none()),
             executable,
             command_line: text(Field::ProcessCommandLine)?,
@@ -323,7 +327,7 @@ impl Reader {
         match process.pid {
             0 if process == Process::default() => Ok(None),
             0 => {
-                let hint = "what is told of a process needs its id, which is not 0";
+                let hint = "columns of a process need its id, which is not 0";
                 Err(self.missing(Field::ProcessId.name(), hint))
             }
             _ => Ok(Some(process)),

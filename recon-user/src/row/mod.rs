@@ -1,7 +1,9 @@
-//! A count of the kernel's as a row of the table that rules read.
+//! A count of the kernel as a row of the table that rules read.
 //!
-//! In: a key with its count, the poll's time, and its process. Out: [`Row`], the value of each column; [`json`], rows as lines.
-//! The decisions held here: which row a signal gives, as follows, and that no two give the same, so that a row tells its signal.
+//! In: a key with its count, the time of the poll, and the process. Out: [`Row`], the value of each
+//! column; [`json`], rows as lines.
+//! The decision held here: the row that each signal gives, listed below. No two signals give the
+//! same row, so that a row determines its signal.
 //!
 #![doc = include_str!("signals.md")]
 
@@ -62,18 +64,18 @@ impl RowKey {
 pub struct Row<'a> {
     /// Who did what to which address and port.
     pub key: RowKey,
-    /// How many events.
+    /// The number of events.
     pub count: u64,
     /// The time of the poll.
     pub time: Timestamp,
     /// This host's name.
     pub device: &'a str,
-    /// The process of the key, as far as it is known.
+    /// The process of the key, if known.
     pub process: Option<&'a Process>,
     /// Whether that process is a known scanning tool.
     pub is_scanner: bool,
-    /// A sketch of the sources, where the row aggregates many (its remote is unknown then). `None`
-    /// where only their number of events is known.
+    /// A sketch of the aggregated sources; the remote of such a row is unknown. `None` if only the
+    /// number of events is known.
     pub sources: Option<&'a Registers>,
 }
 
@@ -139,7 +141,7 @@ impl Columns for Row<'_> {
     }
 }
 
-/// A string; empty where it is not known.
+/// A string, empty if unknown.
 fn owned(text: Option<String>) -> Value<'static> {
     Value::String(Cow::Owned(text.unwrap_or_default()))
 }
@@ -153,7 +155,7 @@ fn optional<'a>(
         .unwrap_or_default()
 }
 
-/// The name of the file that runs, else the name that the task goes by.
+/// The name of the executable file, or else the name of the task.
 fn file_name(process: &Process) -> &str {
     match (&process.executable, &process.name) {
         (Some(path), _) => path.rsplit('/').next().unwrap_or(path),
@@ -162,7 +164,7 @@ fn file_name(process: &Process) -> &str {
     }
 }
 
-/// Which column the key's port is in.
+/// The column that holds the port of the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PortColumn {
     /// `LocalPort`
@@ -171,13 +173,13 @@ pub enum PortColumn {
     Remote,
 }
 
-/// What the answers of this host are called.
+/// The `ActionType` of answers of this host.
 pub const ANSWERED: &str = "PortAnswered";
 
-/// The table of what this host answered.
+/// The table of the answers of this host.
 const ANSWERS_TABLE: &str = "ReconAnswers";
 
-/// The table that a signal's row is in.
+/// The table of a signal's row.
 #[must_use]
 pub const fn table(signal: Signal) -> &'static str {
     match action_type(signal) {
@@ -186,7 +188,7 @@ pub const fn table(signal: Signal) -> &'static str {
     }
 }
 
-/// The `ActionType` of a signal. None for those that are no row of the table that rules read.
+/// The `ActionType` of a signal. `None` for signals that are not in the table that rules read.
 #[must_use]
 pub const fn action_type(signal: Signal) -> Option<&'static str> {
     Some(match signal {
@@ -213,7 +215,7 @@ pub const fn action_type(signal: Signal) -> Option<&'static str> {
     })
 }
 
-/// The `Protocol` of a signal: empty for a refusal by ICMP, which quotes either of two.
+/// The `Protocol` of a signal. Empty for a refusal by ICMP, which may quote TCP or UDP.
 #[must_use]
 pub const fn protocol(signal: Signal) -> &'static str {
     match signal.transport() {
@@ -224,7 +226,7 @@ pub const fn protocol(signal: Signal) -> &'static str {
     }
 }
 
-/// Which column a signal's port is in. None where it has none.
+/// The column that holds the port of a signal. `None` if the signal has no port.
 #[must_use]
 pub const fn port_column(signal: Signal) -> Option<PortColumn> {
     match signal.transport() {

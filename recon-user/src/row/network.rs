@@ -1,17 +1,18 @@
-//! Which network a remote is of: its neighbours, which may be in one hand.
+//! The network of a remote. One party may control all of its addresses.
 //!
-//! In: an address. Out: the first of its network's, or the network as text.
-//! The decision held here: a network is a /24 of IPv4, the least that is routed between providers (RFC 7454, 6.1.3), and a /64 of IPv6, which
-//! is one link (RFC 4291, 2.5.1): whoever has a host there may take all of its addresses.
+//! In: an address. Out: the first address of its network, or the network as text.
+//! The decision held here: a network is a /24 for IPv4, the smallest block that is routed between
+//! providers (RFC 7454, 6.1.3), and a /64 for IPv6, which is one link (RFC 4291, 2.5.1). A host on
+//! that link may use all of its addresses.
 
 use recon_common::Address;
 
 const V4_LENGTH: u32 = 24;
 const V6_LENGTH: u32 = 64;
-/// The bits of an IPv4 address that its network has too, in network byte order.
+/// The network bits of an IPv4 address, in network byte order.
 const V4_MASK: u32 = (u32::MAX << (u32::BITS - V4_LENGTH)).to_be();
 
-/// The first address of the network that `address` is of.
+/// The first address of the network of `address`.
 #[must_use]
 pub fn first(address: Address) -> Address {
     match address.to_v4() {
@@ -23,7 +24,7 @@ pub fn first(address: Address) -> Address {
     }
 }
 
-/// The network that `address` is of, such as `198.51.100.0/24`.
+/// The network of `address`, such as `198.51.100.0/24`.
 #[must_use]
 pub fn text(address: Address) -> String {
     let length = match address.to_v4() {
@@ -38,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neighbours_are_of_one_network() {
+    fn neighbours_share_a_network() {
         for (address, network) in [
             ("198.51.100.0", "198.51.100.0/24"),
             ("198.51.100.255", "198.51.100.0/24"),

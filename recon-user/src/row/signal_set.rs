@@ -1,6 +1,6 @@
 //! Sets of signals.
 //!
-//! In: signals. Out: [`SignalSet`], a bit for each.
+//! In: signals. Out: [`SignalSet`], one bit for each signal.
 
 use recon_common::Signal;
 
@@ -9,7 +9,7 @@ use recon_common::Signal;
 pub struct SignalSet(u32);
 
 impl SignalSet {
-    /// The set of these.
+    /// The set of `signals`.
     #[must_use]
     pub const fn of(signals: &[Signal]) -> Self {
         let mut bits = 0;
@@ -21,13 +21,13 @@ impl SignalSet {
         Self(bits)
     }
 
-    /// Whether all members of this set are in `other` too.
+    /// Whether `other` contains all members of this set.
     #[must_use]
     pub const fn is_subset(self, other: Self) -> bool {
         self.0 & !other.0 == 0
     }
 
-    /// Whether `signal` is in it.
+    /// Whether the set contains `signal`.
     #[must_use]
     pub const fn contains(self, signal: Signal) -> bool {
         self.0 & 1 << signal as u32 != 0
@@ -38,7 +38,7 @@ impl SignalSet {
         self.0 |= 1 << signal as u32;
     }
 
-    /// The members, by number.
+    /// The members, in the order of their numbers.
     pub fn iter(self) -> impl Iterator<Item = Signal> {
         Signal::ALL
             .into_iter()

@@ -1,4 +1,4 @@
-//! That the document is right, and types of addresses.
+//! The document matches the code; types of addresses, names of files.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use super::*;
 
 const DOCUMENT: &str = include_str!("signals.md");
 
-/// The cells of the document's first table below its head, without marks of code.
+/// The cells of the document's first table below its head, without backticks.
 fn documented() -> Vec<Vec<String>> {
     let lines = DOCUMENT
         .lines()
@@ -23,7 +23,7 @@ fn documented() -> Vec<Vec<String>> {
 }
 
 #[test]
-fn the_document_is_what_signals_give() {
+fn the_document_matches_the_signals() {
     let given = Signal::ALL.map(|signal| {
         let port = match port_column(signal) {
             Some(PortColumn::Local) => "LocalPort",
@@ -41,7 +41,11 @@ fn the_document_is_what_signals_give() {
     });
     assert_eq!(documented(), given);
     let different: HashSet<_> = given.iter().map(|row| &row[1..]).collect();
-    assert_eq!(different.len(), given.len(), "a row tells its signal");
+    assert_eq!(
+        different.len(),
+        given.len(),
+        "two signals give the same row"
+    );
     for (_, name, _) in Field::ALL {
         let is_named = DOCUMENT.contains(&format!("`{name}`"));
         assert!(
@@ -52,7 +56,7 @@ fn the_document_is_what_signals_give() {
 }
 
 #[test]
-fn types_of_remotes() {
+fn remotes_have_types() {
     for (address, expected) in [
         ("198.51.100.7", "Public"),
         ("10.1.2.3", "Private"),
@@ -79,7 +83,7 @@ fn types_of_remotes() {
 }
 
 #[test]
-fn a_row_of_sources_without_a_name_has_no_remote() {
+fn a_row_of_aggregated_sources_has_no_remote() {
     // (remote, RemoteIP, RemoteIPType, RemoteNetwork)
     for (remote, expected) in [
         (Address::UNSPECIFIED, ["", "", ""]),
@@ -118,7 +122,7 @@ fn a_row_of_sources_without_a_name_has_no_remote() {
 }
 
 #[test]
-fn names_of_files() {
+fn file_names_come_from_the_executable_or_else_the_task() {
     for (executable, name, expected) in [
         (Some("/usr/bin/nmap"), Some("scan"), "nmap"),
         (Some("nmap"), None, "nmap"),

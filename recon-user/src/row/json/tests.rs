@@ -1,3 +1,5 @@
+//! Rows are written as lines, and lines are read as rows or refused with a reason.
+
 use proptest::option;
 use proptest::prelude::*;
 
@@ -10,7 +12,7 @@ fn line(row: &Row<'_>) -> String {
 }
 
 #[test]
-fn a_row_is_a_line() {
+fn a_row_is_written_as_one_line() {
     let process = Process {
         pid: 4242,
         parent: Some(17),
@@ -52,7 +54,7 @@ fn a_row_is_a_line() {
 }
 
 #[test]
-fn lines_that_are_no_rows() {
+fn lines_that_are_not_rows_are_refused() {
     const HEAD: &str = r#""TimeGenerated":"2026-01-31T10:20:30Z","RemoteIP":"198.51.100.7""#;
     for (columns, expected) in [
         (
@@ -97,7 +99,7 @@ fn lines_that_are_no_rows() {
         ),
         (
             r#","ActionType":"Query","Protocol":"Tcp","LocalPort":1,"RemotePort":2"#,
-            "line 7: RemotePort is 2: with LocalPort",
+            "line 7: RemotePort is 2: LocalPort means",
         ),
         (
             r#","ActionType":7"#,
@@ -149,9 +151,9 @@ fn lines_that_are_no_rows() {
     }
 }
 
-/// What is not there is not known, and what is no column is ignored.
+/// Missing columns are unknown, and keys that are not columns are ignored.
 #[test]
-fn short_lines_are_rows() {
+fn lines_with_few_columns_are_rows() {
     let text = r#"{"Timestamp":"2026-01-31T10:20:30Z","ActionType":"SYN",
         "Protocol":"Tcp","LocalPort":0,"RemotePort":40000,"ReportId":7,"Tags":[]}"#;
     let row = parse(text, 1).expect("a row");
@@ -180,7 +182,7 @@ prop_compose! {
         executable in option::of("(/.{1,8}){1,3}"),
         command_line in option::of(".{1,20}"),
     ) -> Process {
-        // Either tells the file's name.
+        // The executable and the name both give the file name.
         let name = name.filter(|_| executable.is_none());
         Process { pid, parent, user, name, executable, command_line, ..Process::default() }
     }
@@ -223,15 +225,15 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn rows_are_read_as_they_were_written(row in rows()) {
+    fn rows_survive_writing_and_reading(row in rows()) {
         let text = line(&row.row());
         prop_assert_eq!(text.matches('\n').count(), 1);
         prop_assert_eq!(parse(&text, 1).expect(&text), row);
     }
 
     #[test]
-    fn no_line_is_too_much(text in "\\{?.{0,40}\\}?") {
-        // It is read, or not.
+    fn no_line_makes_the_parser_panic(text in "\\{?.{0,40}\\}?") {
+        // Both outcomes are fine.
         let _ = parse(&text, 1);
     }
 }
