@@ -1,4 +1,5 @@
-//! The rules of the catalogue at their boundaries, without a kernel: rows in, findings out, the clock passed in.
+//! The built-in rules at their thresholds, without a kernel: rows in, findings out, the clock
+//! passed in.
 
 mod after;
 mod answers;
@@ -28,16 +29,16 @@ const PRIVATE: Address = Address::v4([10, 0, 0, 9]);
 const LOCAL: [u8; 4] = [203, 0, 113, 1];
 const PROCESS: u32 = 4000;
 
-/// The rules that are there by themselves.
-static CATALOGUE: LazyLock<Vec<Query>> =
+/// The built-in rules.
+static BUILT_IN: LazyLock<Vec<Query>> =
     LazyLock::new(|| plain(defaults()).into_iter().map(Query::new).collect());
 
 fn plain(plans: Vec<Plan>) -> Vec<Configured> {
     plans.into_iter().map(Configured::plain).collect()
 }
 
-fn observe(judge: &mut Pipeline, key: &Key, count: u64, interval: Interval, is_scanner: bool) {
-    judge.push(
+fn observe(pipeline: &mut Pipeline, key: &Key, count: u64, interval: Interval, is_scanner: bool) {
+    pipeline.push(
         &Row {
             key: RowKey::unpack(key).expect("a signal"),
             count,
@@ -51,7 +52,7 @@ fn observe(judge: &mut Pipeline, key: &Key, count: u64, interval: Interval, is_s
     );
 }
 
-/// All rules that are given are in force, and private remotes do not count.
+/// Settings under which all `rules` are in force and private remotes do not count.
 fn settings(rules: Vec<Configured>) -> PipelineSettings {
     PipelineSettings {
         rules,
@@ -64,7 +65,7 @@ fn settings(rules: Vec<Configured>) -> PipelineSettings {
     }
 }
 
-fn judge(include_private: bool) -> Pipeline {
+fn built_in_pipeline(include_private: bool) -> Pipeline {
     Pipeline::new(PipelineSettings {
         include_private,
         ..settings(plain(defaults()))
@@ -90,8 +91,8 @@ fn key(signal: Signal, remote: Address, local: Address, port: u16, process: u32)
     }
 }
 
-/// The `number`th event from or to `remote` that `rule` measures. Where it measures remotes, they are neighbours of `remote`, and each has
-/// a process of its own.
+/// The `number`th event from or to `remote` that `rule` measures. If the rule measures remotes,
+/// they are neighbours of `remote`, and each has a process of its own.
 fn event(rule: &Query, remote: Address, number: u64) -> Key {
     let number = number as u16;
     let signal = rule
@@ -99,7 +100,7 @@ fn event(rule: &Query, remote: Address, number: u64) -> Key {
         .signals
         .iter()
         .next()
-        .expect("a rule has signals");
+        .expect("every rule has signals");
     let near = |word: u32| Address::v4((u32::from_be(word) + u32::from(number)).to_be_bytes());
     let word = remote.to_v4().expect("IPv4");
     let [.., last] = word.to_ne_bytes();
@@ -122,9 +123,10 @@ fn event(rule: &Query, remote: Address, number: u64) -> Key {
     key(signal, neighbour, local, port, process)
 }
 
-/// How often `rule` fires for `events` of each remote, all in one poll. Every process is a tool.
-fn fires(
-    judge: &mut Pipeline,
+/// The number of findings of `rule` for `events` events of each remote, all in one poll. Every
+/// process is a scanning tool.
+fn count_findings(
+    pipeline: &mut Pipeline,
     rule: &Query,
     remotes: &[Address],
     events: u64,
@@ -132,35 +134,36 @@ fn fires(
 ) -> usize {
     for &remote in remotes {
         for number in 0..events {
-            observe(judge, &event(rule, remote, number), 1, interval, true);
+            observe(pipeline, &event(rule, remote, number), 1, interval, true);
         }
     }
-    told(&judge.end_poll_unlimited(interval, false), rule).count()
+    findings_of(&pipeline.end_poll_unlimited(interval, false), rule).count()
 }
 
-/// What was found by `rule`.
-fn told<'a>(findings: &'a [Finding], rule: &Query) -> impl Iterator<Item = &'a Finding> {
+/// The findings of `rule`.
+fn findings_of<'a>(findings: &'a [Finding], rule: &Query) -> impl Iterator<Item = &'a Finding> {
     findings
         .iter()
         .filter(move |finding| finding.query.plan().name == rule.plan().name)
 }
 
-/// The rule of that id and measure.
+/// The built-in rule with this id and measure.
 fn rule(id: &str, measure: Measure) -> &'static Query {
-    CATALOGUE
+    BUILT_IN
         .iter()
         .find(|rule| rule.id() == id && rule.measure == measure)
-        .expect("in the catalogue")
+        .expect("a built-in rule")
 }
 
 #[test]
-fn n_is_quiet_and_n_plus_1_fires() {
+fn the_threshold_is_silent_and_one_more_is_reported() {
     let now = at(Duration::from_secs(7200));
-    // What comes after another rule, or is not of one source alone, has tests of its own, in `after`, `split` and `floods`.
-    let is_of_one = |rule: &&Query| {
+    // Rules that follow another rule, and rules on several sources, have tests of their own:
+    // `after`, `split` and `floods`.
+    let has_one_source = |rule: &&Query| {
         rule.after().is_none() && (rule.key.has(KeyColumn::Remote) || rule.key.has(KeyColumn::Pid))
     };
-    for rule in CATALOGUE.iter().filter(is_of_one) {
+    for rule in BUILT_IN.iter().filter(has_one_source) {
         let n = rule.threshold();
         let private = usize::from(!rule.filter.only_public);
         // (remotes, events of each, include private, findings)
@@ -172,7 +175,8 @@ fn n_is_quiet_and_n_plus_1_fires() {
             (&[PRIVATE], n + 1, false, private),
             (&[PRIVATE], n + 1, true, 1),
         ] {
-            let found = fires(&mut judge(include_private), rule, remotes, events, now);
+            let mut pipeline = built_in_pipeline(include_private);
+            let found = count_findings(&mut pipeline, rule, remotes, events, now);
             assert_eq!(
                 found,
                 expected,
@@ -185,14 +189,14 @@ fn n_is_quiet_and_n_plus_1_fires() {
 }
 
 #[test]
-fn a_scan_is_told_of_when_it_begins_and_with_its_exact_count_when_it_ends() {
+fn a_scan_is_reported_when_it_begins_and_with_its_exact_count_when_it_ends() {
     /// All but port 0.
     const PORTS: u16 = u16::MAX;
-    let rule = &CATALOGUE[0];
-    let mut judge = judge(false);
+    let rule = &BUILT_IN[0];
+    let mut pipeline = built_in_pipeline(false);
     let mut hit = 0;
-    // (second, ports hit by then, what is told with what count)
-    for (second, ports, told) in [
+    // (second, ports hit by then, phase and count of the finding)
+    for (second, ports, expected) in [
         (0, 20, None),
         (1, 15_000, Some((Phase::Began, 15_000))),
         (2, 40_000, None),
@@ -207,14 +211,14 @@ fn a_scan_is_told_of_when_it_begins_and_with_its_exact_count_when_it_ends() {
                 port: port + 1,
                 ..event(rule, REMOTE, 0)
             };
-            observe(&mut judge, &key, 1, now, false);
+            observe(&mut pipeline, &key, 1, now, false);
         }
         hit = ports;
-        let findings = judge.end_poll_unlimited(now, false);
-        let found = self::told(&findings, rule).next();
+        let findings = pipeline.end_poll_unlimited(now, false);
+        let found = findings_of(&findings, rule).next();
         assert_eq!(
             found.map(|finding| (finding.phase, finding.count)),
-            told,
+            expected,
             "at {second} s"
         );
         if let Some(Finding {
@@ -231,25 +235,25 @@ fn a_scan_is_told_of_when_it_begins_and_with_its_exact_count_when_it_ends() {
 
 #[test]
 fn windows_slide_over_the_hour() {
-    for rule in CATALOGUE
+    for rule in BUILT_IN
         .iter()
         .filter(|rule| rule.measure == Measure::Count && rule.threshold() > 0)
     {
         let half = rule.threshold() / 2 + 1;
-        // (second half after this much of the window, findings)
+        // (share of the window after which the second half comes, findings)
         for (share, expected) in [(0.9, 1), (1.1, 0)] {
-            let mut judge = judge(false);
-            // Straddles the edge of a tumbling bin.
+            let mut pipeline = built_in_pipeline(false);
+            // The two halves straddle the edge of a fixed bin.
             let start = Duration::from_secs(7200) - rule.window() / 2;
             assert_eq!(
-                fires(&mut judge, rule, &[REMOTE], half, at(start)),
+                count_findings(&mut pipeline, rule, &[REMOTE], half, at(start)),
                 0,
                 "{}",
                 rule.id()
             );
             let later = at(start + rule.window().mul_f64(share));
             assert_eq!(
-                fires(&mut judge, rule, &[REMOTE], half, later),
+                count_findings(&mut pipeline, rule, &[REMOTE], half, later),
                 expected,
                 "{} after {share}",
                 rule.id()
@@ -259,27 +263,27 @@ fn windows_slide_over_the_hour() {
 }
 
 #[test]
-fn a_finding_tells_what_was_seen() {
-    let rule = &CATALOGUE[0];
-    let mut judge = judge(false);
+fn a_finding_describes_what_was_seen() {
+    let rule = &BUILT_IN[0];
+    let mut pipeline = built_in_pipeline(false);
     for number in 0..30 {
         let now = at(Duration::from_secs(7200));
-        observe(&mut judge, &event(rule, REMOTE, number), 2, now, false);
+        observe(&mut pipeline, &event(rule, REMOTE, number), 2, now, false);
     }
-    let findings = judge.end_poll_unlimited(at(Duration::from_secs(7200)), true);
-    let finding = told(&findings, rule).next().expect("30 ports");
+    let findings = pipeline.end_poll_unlimited(at(Duration::from_secs(7200)), true);
+    let finding = findings_of(&findings, rule).next().expect("30 ports");
     assert_eq!(
         (finding.count, finding.remote, finding.port),
         (30, Some(REMOTE), None)
     );
     assert_eq!(finding.local, Some(Address::v4(LOCAL)));
     assert_eq!(finding.ports, (1000..1016).collect::<Vec<u16>>());
-    assert!(finding.lower_bound, "the kernel lost something");
+    assert!(finding.lower_bound, "the kernel lost events");
     assert!(finding.start < finding.end);
 }
 
 #[test]
-fn ignored_signals_and_severities_are_not_judged() {
+fn ignored_signals_and_lower_severities_are_not_reported() {
     let mut ignored = SignalSet::default();
     ignored.insert(Signal::Syn);
     let settings = |min_severity, ignored| PipelineSettings {
@@ -288,10 +292,13 @@ fn ignored_signals_and_severities_are_not_judged() {
         ..settings(plain(defaults()))
     };
     let now = at(Duration::from_secs(7200));
-    let rule = &CATALOGUE[0];
-    let mut judge = Pipeline::new(settings(Severity::Informational, ignored));
-    assert_eq!(fires(&mut judge, rule, &[REMOTE], 99, now), 0);
-    let mut judge = Pipeline::new(settings(Severity::High, SignalSet::default()));
-    assert_eq!(fires(&mut judge, &CATALOGUE[1], &[REMOTE], 99, now), 0);
-    assert_eq!(fires(&mut judge, rule, &[REMOTE], 99, now), 1);
+    let rule = &BUILT_IN[0];
+    let mut pipeline = Pipeline::new(settings(Severity::Informational, ignored));
+    assert_eq!(count_findings(&mut pipeline, rule, &[REMOTE], 99, now), 0);
+    let mut pipeline = Pipeline::new(settings(Severity::High, SignalSet::default()));
+    assert_eq!(
+        count_findings(&mut pipeline, &BUILT_IN[1], &[REMOTE], 99, now),
+        0
+    );
+    assert_eq!(count_findings(&mut pipeline, rule, &[REMOTE], 99, now), 1);
 }

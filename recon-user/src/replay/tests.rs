@@ -1,4 +1,4 @@
-//! The limit on lines, from rows to lines.
+//! The limit on lines, from rows to alert lines.
 
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
@@ -8,15 +8,15 @@ use serde_json::Value;
 use super::*;
 use crate::rule::{Configured, defaults};
 
-/// The alerts of the rule of that name on rows.
-fn told(rows: &str, name: &str) -> Vec<Value> {
+/// The alerts of the rule named `name` for `rows`.
+fn alerts_for(rows: &str, name: &str) -> Vec<Value> {
     let in_force = InForce {
         settings: crate::settings::Settings::default(),
         rules: defaults().into_iter().map(Configured::plain).collect(),
         warnings: String::new(),
     };
     let mut out = Vec::new();
-    judge("rows", rows.as_bytes(), in_force, &mut out).expect("rows");
+    judge("rows", rows.as_bytes(), in_force, &mut out).expect("valid rows");
     let lines = String::from_utf8(out).expect("text");
     let alerts = lines
         .lines()
@@ -26,8 +26,8 @@ fn told(rows: &str, name: &str) -> Vec<Value> {
         .collect()
 }
 
-/// So many SYNs of a remote to one port, at that second.
-fn row(rows: &mut String, second: u32, remote: Ipv4Addr, count: u32) {
+/// Adds a row: `count` SYNs of a remote to one port.
+fn add_row(rows: &mut String, second: u32, remote: Ipv4Addr, count: u32) {
     writeln!(
         rows,
         r#"{{"TimeGenerated":"2026-01-31T10:{:02}:{:02}Z","ActionType":"SYN","Protocol":"Tcp","RemoteIP":"{remote}","LocalIP":"203.0.113.1","LocalPort":81,"Count":{count}}}"#,
@@ -38,10 +38,10 @@ fn row(rows: &mut String, second: u32, remote: Ipv4Addr, count: u32) {
 }
 
 #[test]
-fn forged_sources_do_not_drown_the_true_one() {
+fn forged_sources_do_not_hide_the_real_scanner() {
     const POLLS: u32 = 10;
     const SCANNER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
-    // (forged sources, second of the last row, when what was left out is told of)
+    // (forged sources, second of the last row, time of the line about suppressed findings)
     for (forged, last, at) in [
         (100_000, 90, "2026-01-31T10:01:00Z"),
         (1_000, POLLS, "2026-01-31T10:00:10Z"),
@@ -49,24 +49,24 @@ fn forged_sources_do_not_drown_the_true_one() {
         let mut rows = String::new();
         for number in 0..forged {
             let second = number / (forged / POLLS);
-            row(
+            add_row(
                 &mut rows,
                 second,
                 Ipv4Addr::from_bits(0x1400_0000 + number),
                 21,
             );
-            // In the midst of the first poll, and of another.
+            // In the middle of the first poll, and of a later one.
             if number == forged / POLLS / 2 {
-                row(&mut rows, second, SCANNER, 22);
+                add_row(&mut rows, second, SCANNER, 22);
             }
             if number == forged / 2 {
-                row(&mut rows, second, Ipv4Addr::new(198, 51, 100, 8), 99);
+                add_row(&mut rows, second, Ipv4Addr::new(198, 51, 100, 8), 99);
             }
         }
-        row(&mut rows, last, Ipv4Addr::new(198, 51, 100, 9), 1);
-        let told = told(&rows, "One port hit many times from a single IP");
-        assert_eq!(told.len(), 20 + 1);
-        let (left_out, written) = told.split_last().expect("some");
+        add_row(&mut rows, last, Ipv4Addr::new(198, 51, 100, 9), 1);
+        let alerts = alerts_for(&rows, "One port hit many times from a single IP");
+        assert_eq!(alerts.len(), 20 + 1);
+        let (suppressed, written) = alerts.split_last().expect("some");
         assert!(
             written
                 .iter()
@@ -76,21 +76,21 @@ fn forged_sources_do_not_drown_the_true_one() {
         let scanner = written
             .iter()
             .position(|alert| alert["source"]["ip"] == SCANNER.to_string());
-        // The query orders by the count.
+        // The query orders by count, so the scanner comes first.
         assert_eq!(scanner, Some(0));
-        assert_eq!(left_out["@timestamp"], at);
-        assert_eq!(left_out["recon"]["phase"], "left_out");
-        assert_eq!(left_out["recon"]["left_out"], forged + 2 - 20);
-        assert_eq!(left_out["recon"]["count"], 99);
-        assert_eq!(left_out["source"]["ip"], "198.51.100.8");
+        assert_eq!(suppressed["@timestamp"], at);
+        assert_eq!(suppressed["recon"]["phase"], "left_out");
+        assert_eq!(suppressed["recon"]["left_out"], forged + 2 - 20);
+        assert_eq!(suppressed["recon"]["count"], 99);
+        assert_eq!(suppressed["source"]["ip"], "198.51.100.8");
         assert_eq!(
-            left_out["message"],
+            suppressed["message"],
             format!(
                 "port-scan: {} more left out in 1m, the greatest: 198.51.100.8 on 203.0.113.1 port 81: 99 syn, over 20 in 1h; answered: 0 open, 0 refused, 1 silent",
                 forged + 2 - 20
             )
         );
-        assert_eq!(left_out["event"]["start"], "2026-01-31T10:00:00Z");
-        assert_eq!(left_out["event"]["end"], "2026-01-31T10:00:09Z");
+        assert_eq!(suppressed["event"]["start"], "2026-01-31T10:00:00Z");
+        assert_eq!(suppressed["event"]["end"], "2026-01-31T10:00:09Z");
     }
 }

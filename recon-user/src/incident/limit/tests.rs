@@ -1,4 +1,4 @@
-//! Which findings are written, and what is reported about the others.
+//! Which findings are written, and what is reported about the suppressed ones.
 
 use recon_common::Signal;
 use serde_json::{Value, json};
@@ -43,9 +43,9 @@ fn plain(counts: &[u64]) -> Vec<(u64, Option<u64>)> {
 }
 
 #[test]
-fn n_are_written_and_of_more_the_greatest_in_their_order() {
-    // (lines, counts of one poll, those that are written, how many are left out and the greatest of them)
-    for (lines, found, written, left_out) in [
+fn the_greatest_findings_are_written_in_their_order() {
+    // (lines, counts of one poll, written counts, number and greatest of the suppressed)
+    for (lines, found, written, suppressed) in [
         (Some(3), &[][..], &[][..], None),
         (Some(3), &[21, 22, 23], &[21, 22, 23], None),
         (Some(3), &[21, 22, 23, 24], &[22, 23, 24], Some((1, 21))),
@@ -61,36 +61,40 @@ fn n_are_written_and_of_more_the_greatest_in_their_order() {
     ] {
         let mut limiter = limiter(lines);
         let of = finding("port-scan", &[Signal::Syn]);
-        let told = limiter.limit_findings(findings(&of, found), at(0));
-        assert_eq!(counts(&told), plain(written), "{lines:?} {found:?}");
+        let lines_written = limiter.limit_findings(findings(&of, found), at(0));
+        assert_eq!(
+            counts(&lines_written),
+            plain(written),
+            "{lines:?} {found:?}"
+        );
         let ended = counts(&limiter.finish(at(1)));
-        let expected = left_out.map(|(count, greatest)| (greatest, Some(count)));
+        let expected = suppressed.map(|(count, greatest)| (greatest, Some(count)));
         assert_eq!(ended, Vec::from_iter(expected), "{lines:?} {found:?}");
-        let total = left_out.map_or(0, |(count, _)| count);
+        let total = suppressed.map_or(0, |(count, _)| count);
         assert_eq!(limiter.suppressed(), total, "{lines:?} {found:?}");
-        assert!(limiter.finish(at(2)).is_empty(), "told of once");
+        assert!(limiter.finish(at(2)).is_empty(), "reported once");
     }
 }
 
 #[test]
 fn default_limits_are_twenty_a_minute() {
-    for (found, left_out) in [(20, 0), (21, 1)] {
+    for (found, suppressed) in [(20, 0), (21, 1)] {
         let mut limiter = LineLimiter::new(LineLimit::default());
         let of = finding("port-scan", &[Signal::Syn]);
-        let told = limiter.limit_findings(findings(&of, &vec![21; found]), at(0));
-        assert_eq!((told.len(), limiter.suppressed()), (20, left_out));
+        let written = limiter.limit_findings(findings(&of, &vec![21; found]), at(0));
+        assert_eq!((written.len(), limiter.suppressed()), (20, suppressed));
     }
 }
 
 #[test]
-fn a_time_begins_with_the_first_line_and_ends_with_what_was_left_out() {
+fn a_period_begins_with_the_first_line_and_ends_with_the_suppressed() {
     let mut limiter = limiter(Some(2));
     let of = finding("port-scan", &[Signal::Syn]);
-    // (second, counts, counts that are told with how many were left out)
+    // (second, counts, written counts, each with the number of suppressed findings)
     for (second, found, expected) in [
         (5, &[21][..], plain(&[21])),
         (6, &[22, 90], plain(&[90])),
-        // Ends of incidents too.
+        // The ends of incidents are limited too.
         (30, &[99], vec![]),
         (64, &[30], vec![]),
         (
@@ -108,41 +112,41 @@ fn a_time_begins_with_the_first_line_and_ends_with_what_was_left_out() {
         if second == 30 {
             found[0].phase = Phase::Ended;
         }
-        let told = limiter.limit_findings(found, at(second));
-        assert_eq!(counts(&told), expected, "at {second} s");
+        let written = limiter.limit_findings(found, at(second));
+        assert_eq!(counts(&written), expected, "at {second} s");
     }
 }
 
 #[test]
-fn rules_are_limited_apart() {
+fn each_rule_has_its_own_limit() {
     let mut limiter = limiter(Some(2));
     let scan = finding("port-scan", &[Signal::Syn]);
     let flood = finding("syn-flood", &[Signal::Syn]);
     let mut found = findings(&scan, &[21, 22, 23]);
     found.extend(findings(&flood, &[501]));
     found.extend(findings(&scan, &[24]));
-    let told = limiter.limit_findings(found, at(0));
-    assert_eq!(counts(&told), plain(&[23, 501, 24]));
-    let told = limiter.limit_findings(findings(&flood, &[502, 503]), at(1));
-    assert_eq!(counts(&told), plain(&[503]));
+    let written = limiter.limit_findings(found, at(0));
+    assert_eq!(counts(&written), plain(&[23, 501, 24]));
+    let written = limiter.limit_findings(findings(&flood, &[502, 503]), at(1));
+    assert_eq!(counts(&written), plain(&[503]));
     let ended = limiter.finish(at(2));
-    let ids: Vec<_> = ended.iter().map(|told| told.finding.query.id()).collect();
+    let ids: Vec<_> = ended.iter().map(|line| line.finding.query.id()).collect();
     assert_eq!(ids, ["port-scan", "syn-flood"]);
     assert_eq!(counts(&ended), [(22, Some(2)), (502, Some(1))]);
 }
 
 #[test]
-fn what_was_left_out_is_a_line_about_the_greatest() {
+fn suppressed_findings_are_one_line_about_the_greatest() {
     let mut limiter = limiter(Some(1));
     let scan = finding("port-scan", &[Signal::Syn]);
     let mut found = findings(&scan, &[50, 21, 22]);
     (found[1].start, found[1].end) = (at(-30), at(-20));
     limiter.limit_findings(found, at(0));
-    let told = limiter.limit_findings(Vec::new(), at(60));
-    let [left_out] = &told[..] else {
-        panic!("{told:?}")
+    let written = limiter.limit_findings(Vec::new(), at(60));
+    let [suppressed] = &written[..] else {
+        panic!("{written:?}")
     };
-    let line = alert::line(left_out, "web1", &[]).expect("plain data");
+    let line = alert::line(suppressed, "web1", &[]).expect("plain data");
     let mut line: Value = serde_json::from_slice(&line).expect("JSON");
     let changed = [
         ("/@timestamp", json!("2023-11-14T22:14:20Z")),
@@ -160,7 +164,7 @@ fn what_was_left_out_is_a_line_about_the_greatest() {
     for (field, expected) in &changed {
         assert_eq!(line.pointer(field), Some(expected), "{field}");
     }
-    // All else is the greatest's own.
+    // All other fields are those of the greatest.
     let mut own = parsed(&findings(&scan, &[22])[0], &[]);
     let recon = own["recon"].as_object_mut().expect("an object");
     recon.insert("left_out".to_owned(), json!(null));

@@ -1,8 +1,8 @@
-//! Connections of those who scanned before.
+//! Connections of remotes that scanned before.
 
 use super::*;
 
-/// One poll's traffic of a remote: the ports it probes, and those it is accepted on.
+/// The traffic of a remote in one poll: the ports that it probes, and those that accept it.
 struct Poll {
     at: u64,
     probed: std::ops::Range<u16>,
@@ -20,23 +20,23 @@ impl Poll {
 }
 
 /// The ports of `scan-then-connect`'s findings.
-fn run(judge: &mut Pipeline, remote: Address, polls: &[Poll]) -> Vec<Option<u16>> {
+fn run(pipeline: &mut Pipeline, remote: Address, polls: &[Poll]) -> Vec<Option<u16>> {
     let after = rule("scan-then-connect", Measure::Count);
     let local = Address::v4(LOCAL);
     polls
         .iter()
         .flat_map(|poll| {
             let interval = at(Duration::from_secs(poll.at));
-            // The kernel's rows are in no order.
+            // The kernel's rows come in no particular order.
             let accepted = |&port| key(Signal::Accepted, remote, local, port, 0);
             let probed = |port| key(Signal::Syn, remote, local, port, 0);
             poll.accepted
                 .iter()
                 .map(accepted)
                 .chain(poll.probed.clone().map(probed))
-                .for_each(|key| observe(judge, &key, 1, interval, false));
-            let findings = judge.end_poll_unlimited(interval, false);
-            told(&findings, after)
+                .for_each(|key| observe(pipeline, &key, 1, interval, false));
+            let findings = pipeline.end_poll_unlimited(interval, false);
+            findings_of(&findings, after)
                 .map(|finding| finding.port)
                 .collect::<Vec<_>>()
         })
@@ -44,10 +44,10 @@ fn run(judge: &mut Pipeline, remote: Address, polls: &[Poll]) -> Vec<Option<u16>
 }
 
 #[test]
-fn whoever_scanned_before_is_told_of_when_accepted() {
+fn a_scanner_that_is_accepted_later_is_reported() {
     const START: u64 = 100_000;
     let scan = Poll::of(START, 0..21, &[]);
-    // (what happens, remote, polls, ports told of)
+    // (case, remote, polls, reported ports)
     for (what, remote, polls, expected) in [
         (
             "accepted after the scan",
@@ -56,7 +56,7 @@ fn whoever_scanned_before_is_told_of_when_accepted() {
             vec![Some(10)],
         ),
         (
-            "accepted on ports that were not probed before",
+            "accepted on ports that it had not probed",
             REMOTE,
             vec![
                 Poll::of(START, 0..21, &[]),
@@ -74,7 +74,7 @@ fn whoever_scanned_before_is_told_of_when_accepted() {
             vec![Some(22)],
         ),
         (
-            "told of once, and not in every poll",
+            "reported once, and not in every poll",
             REMOTE,
             vec![
                 Poll::of(START, 0..21, &[]),
@@ -94,7 +94,7 @@ fn whoever_scanned_before_is_told_of_when_accepted() {
             vec![],
         ),
         (
-            "a scanner that is not over the threshold",
+            "a scanner at the threshold",
             REMOTE,
             vec![
                 Poll::of(START, 0..20, &[]),
@@ -121,34 +121,38 @@ fn whoever_scanned_before_is_told_of_when_accepted() {
             vec![],
         ),
     ] {
-        assert_eq!(run(&mut judge(false), remote, &polls), expected, "{what}");
+        assert_eq!(
+            run(&mut built_in_pipeline(false), remote, &polls),
+            expected,
+            "{what}"
+        );
     }
 }
 
 #[test]
-fn those_who_did_not_scan_leave_no_trace() {
-    let mut judge = judge(false);
-    run(&mut judge, REMOTE, &[Poll::of(7200, 0..21, &[])]);
+fn remotes_that_did_not_scan_take_no_memory() {
+    let mut pipeline = built_in_pipeline(false);
+    run(&mut pipeline, REMOTE, &[Poll::of(7200, 0..21, &[])]);
     let visit = [Poll::of(7260, 22..23, &[22])];
-    assert_eq!(run(&mut judge, OTHER, &visit), []);
-    let mut queries = judge.stream.queries().iter();
+    assert_eq!(run(&mut pipeline, OTHER, &visit), []);
+    let mut queries = pipeline.stream.queries().iter();
     let after = queries
         .position(|running| running.query.after().is_some())
         .expect("in force");
-    assert_eq!(judge.stream.held(Some(after)), 0);
-    assert_eq!(run(&mut judge, REMOTE, &visit), [Some(22)]);
+    assert_eq!(pipeline.stream.held(Some(after)), 0);
+    assert_eq!(run(&mut pipeline, REMOTE, &visit), [Some(22)]);
 }
 
 #[test]
-fn it_comes_after_the_scan_under_every_severity() {
+fn the_rule_follows_the_scan_under_every_minimum_severity() {
     for min_severity in [Severity::Informational, Severity::Medium, Severity::High] {
-        let mut judge = Pipeline::new(PipelineSettings {
+        let mut pipeline = Pipeline::new(PipelineSettings {
             min_severity,
             ..settings(plain(defaults()))
         });
         let polls = [Poll::of(7200, 0..21, &[]), Poll::of(7260, 0..0, &[22])];
         assert_eq!(
-            run(&mut judge, REMOTE, &polls),
+            run(&mut pipeline, REMOTE, &polls),
             [Some(22)],
             "{min_severity:?}"
         );

@@ -1,19 +1,19 @@
-//! What this host answered to the groups that are told of.
+//! The answers of this host to the groups that are reported.
 
 use super::*;
 
 const SECOND_LOCAL: Address = Address::v4([203, 0, 113, 2]);
 
-/// What the finding of that rule tells, for these rows in one poll.
+/// The answers in the finding of one rule, for `rows` in one poll.
 fn answers(id: &str, measure: Measure, rows: &[(Signal, Address, u16, u64)]) -> Option<Answers> {
-    let mut judge = judge(false);
+    let mut pipeline = built_in_pipeline(false);
     let now = at(Duration::from_secs(7200));
     for &(signal, local, port, count) in rows {
         let key = key(signal, REMOTE, local, port, 0);
-        observe(&mut judge, &key, count, now, false);
+        observe(&mut pipeline, &key, count, now, false);
     }
-    let findings = judge.end_poll_unlimited(now, false);
-    told(&findings, rule(id, measure))
+    let findings = pipeline.end_poll_unlimited(now, false);
+    findings_of(&findings, rule(id, measure))
         .next()
         .expect("over the threshold")
         .answers
@@ -21,9 +21,9 @@ fn answers(id: &str, measure: Measure, rows: &[(Signal, Address, u16, u64)]) -> 
 }
 
 #[test]
-fn each_group_has_its_own() {
+fn each_group_has_its_own_answers() {
     let local = Address::v4(LOCAL);
-    // Answers come before the hits they answer, and one to a port that was not probed.
+    // Answers come before the hits that they answer, and one is from a port that was not probed.
     let mut rows = vec![
         (Signal::AnsweredTcp, local, 22, 1),
         (Signal::RefusedTcp, local, 22, 1),
@@ -66,7 +66,7 @@ fn each_group_has_its_own() {
 }
 
 #[test]
-fn rules_on_answers_and_on_processes_have_none() {
+fn rules_on_refusals_and_pings_have_no_answers() {
     let local = Address::v4(LOCAL);
     let refused = [
         (Signal::Syn, local, 22, 101),
@@ -81,8 +81,8 @@ fn rules_on_answers_and_on_processes_have_none() {
 }
 
 #[test]
-fn private_remotes_are_probed_where_a_rule_counts_them() {
-    let mut judge = judge(false);
+fn answers_to_private_remotes_count_if_a_rule_counts_them() {
+    let mut pipeline = built_in_pipeline(false);
     let now = at(Duration::from_secs(7200));
     let local = Address::v4(LOCAL);
     for (signal, port, count) in [
@@ -91,10 +91,10 @@ fn private_remotes_are_probed_where_a_rule_counts_them() {
         (Signal::Syn, 8081, 1),
     ] {
         let key = key(signal, PRIVATE, local, port, 0);
-        observe(&mut judge, &key, count, now, false);
+        observe(&mut pipeline, &key, count, now, false);
     }
-    let findings = judge.end_poll_unlimited(now, false);
-    let finding = told(&findings, rule("common-ports", Measure::Count))
+    let findings = pipeline.end_poll_unlimited(now, false);
+    let finding = findings_of(&findings, rule("common-ports", Measure::Count))
         .next()
         .expect("over the threshold");
     let answers = finding.answers.as_ref().expect("probed");

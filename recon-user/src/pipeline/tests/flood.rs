@@ -1,4 +1,4 @@
-//! Floods: what is kept, what goes, and how much memory it takes.
+//! Floods: which groups are kept, which are evicted or refused, and how much memory they take.
 
 use proptest::prelude::*;
 
@@ -11,8 +11,8 @@ const SCANNER: Address = Address::v4([198, 51, 100, 1]);
 const SERVER: Address = Address::v4(LOCAL);
 const MIB: u64 = 1 << 20;
 
-/// The rule of a file, in that much memory.
-fn judge_of(text: &str, memory: u64) -> Pipeline {
+/// A pipeline with the rules of a file and a memory budget.
+fn pipeline_of(text: &str, memory: u64) -> Pipeline {
     let loaded = Loader::default().load("test.kql", text.as_bytes());
     assert!(!loaded.plans.is_empty(), "{:?}", loaded.diagnostics);
     Pipeline::new(PipelineSettings {
@@ -21,27 +21,27 @@ fn judge_of(text: &str, memory: u64) -> Pipeline {
     })
 }
 
-/// One that fires over 20 ports.
+/// A pipeline whose rule reports more than 20 ports.
 fn ports(memory: u64) -> Pipeline {
-    judge_of(
+    pipeline_of(
         "DeviceNetworkEvents\n| summarize n = dcount(LocalPort) by RemoteIP\n| where n > 20",
         memory,
     )
 }
 
-/// The source of that number. None is the scanner.
+/// The source with the given number. None of them is the scanner.
 fn source(number: u32) -> Address {
     Address::v4((0x1400_0000 + number).to_be_bytes())
 }
 
-fn hit(judge: &mut Pipeline, remote: Address, port: u16, second: u64) {
+fn hit(pipeline: &mut Pipeline, remote: Address, port: u16, second: u64) {
     let key = key(Signal::Syn, remote, SERVER, port, 0);
-    observe(judge, &key, 1, at(Duration::from_secs(second)), false);
+    observe(pipeline, &key, 1, at(Duration::from_secs(second)), false);
 }
 
-/// The counts and lower bounds of what a poll tells of the scanner.
-fn of_scanner(judge: &mut Pipeline, second: u64) -> Vec<(u64, bool)> {
-    let findings = judge.end_poll_unlimited(at(Duration::from_secs(second)), false);
+/// Ends a poll and returns the count and the lower bound of each finding about the scanner.
+fn of_scanner(pipeline: &mut Pipeline, second: u64) -> Vec<(u64, bool)> {
+    let findings = pipeline.end_poll_unlimited(at(Duration::from_secs(second)), false);
     findings
         .iter()
         .filter(|finding| finding.remote == Some(SCANNER))
@@ -49,33 +49,32 @@ fn of_scanner(judge: &mut Pipeline, second: u64) -> Vec<(u64, bool)> {
         .collect()
 }
 
-/// The sources and the groups that are held.
-fn held(judge: &Pipeline) -> usize {
-    judge.stream.held(None) + judge.stream.held_sources()
+/// The number of sources and groups in memory.
+fn held(pipeline: &Pipeline) -> usize {
+    pipeline.stream.held(None) + pipeline.stream.held_sources()
 }
 
 #[test]
-fn a_flood_of_sources_does_not_push_out_a_scanner() {
-    let mut judge = ports(MIB);
-    // (ports of the scanner before and after, what is told of it)
-    (1..=11).for_each(|port| hit(&mut judge, SCANNER, port, NOW));
-    assert_eq!(of_scanner(&mut judge, NOW), []);
+fn a_flood_of_sources_does_not_evict_a_scanner() {
+    let mut pipeline = ports(MIB);
+    (1..=11).for_each(|port| hit(&mut pipeline, SCANNER, port, NOW));
+    assert_eq!(of_scanner(&mut pipeline, NOW), []);
     let sources = 100_000;
     for number in 0..sources {
         let second = NOW + u64::from(number / 10_000);
-        hit(&mut judge, source(number), 80, second);
+        hit(&mut pipeline, source(number), 80, second);
         if number % 10_000 == 9_999 {
-            assert_eq!(of_scanner(&mut judge, second), []);
+            assert_eq!(of_scanner(&mut pipeline, second), []);
         }
     }
-    let EvictionStats { evicted, refused } = judge.take_eviction_stats();
-    assert_eq!(evicted + held(&judge) as u64, u64::from(sources) + 1);
+    let EvictionStats { evicted, refused } = pipeline.take_eviction_stats();
+    assert_eq!(evicted + held(&pipeline) as u64, u64::from(sources) + 1);
     assert_eq!(refused, 0);
-    (12..=21).for_each(|port| hit(&mut judge, SCANNER, port, NOW + 60));
-    assert_eq!(of_scanner(&mut judge, NOW + 60), [(21, false)]);
-    // Who comes after the flood may have been seen in it.
-    (1..=21).for_each(|port| hit(&mut judge, OTHER, port, NOW + 61));
-    let findings = judge.end_poll_unlimited(at(Duration::from_secs(NOW + 61)), false);
+    (12..=21).for_each(|port| hit(&mut pipeline, SCANNER, port, NOW + 60));
+    assert_eq!(of_scanner(&mut pipeline, NOW + 60), [(21, false)]);
+    // A source that appears after the flood may have been evicted during it.
+    (1..=21).for_each(|port| hit(&mut pipeline, OTHER, port, NOW + 61));
+    let findings = pipeline.end_poll_unlimited(at(Duration::from_secs(NOW + 61)), false);
     let [other] = &findings[..] else {
         panic!("{findings:?}")
     };
@@ -83,45 +82,47 @@ fn a_flood_of_sources_does_not_push_out_a_scanner() {
 }
 
 #[test]
-fn what_is_suspicious_stays_and_what_is_new_is_refused() {
-    // (ports of each source, which is at or over half the threshold, whether the oldest stay)
+fn suspicious_groups_are_kept_and_new_ones_refused() {
+    // (ports of each source: at or over half the threshold; whether the oldest are kept)
     for (hits, is_kept) in [(10, false), (11, true)] {
-        let mut judge = ports(MIB);
-        (1..=hits).for_each(|port| hit(&mut judge, SCANNER, port, NOW));
-        of_scanner(&mut judge, NOW);
+        let mut pipeline = ports(MIB);
+        (1..=hits).for_each(|port| hit(&mut pipeline, SCANNER, port, NOW));
+        of_scanner(&mut pipeline, NOW);
         for number in 0..10_000 {
-            (1..=hits).for_each(|port| hit(&mut judge, source(number), port, NOW + 1));
+            (1..=hits).for_each(|port| hit(&mut pipeline, source(number), port, NOW + 1));
         }
-        of_scanner(&mut judge, NOW + 1);
-        let EvictionStats { evicted, refused } = judge.take_eviction_stats();
-        // One may have been on its way there.
+        of_scanner(&mut pipeline, NOW + 1);
+        let EvictionStats { evicted, refused } = pipeline.take_eviction_stats();
+        // One group may have been evicted before it had all of its ports.
         let some = (evicted > 1, refused > 0);
         assert_eq!(some, (!is_kept, is_kept), "{hits}: {evicted} {refused}");
         let next = hits + 1;
-        (next..=21).for_each(|port| hit(&mut judge, SCANNER, port, NOW + 2));
-        let told = of_scanner(&mut judge, NOW + 2);
-        assert_eq!(told.len(), usize::from(is_kept), "{hits}: {told:?}");
-        // An hour later they are empty, and there is room.
-        (1..=21).for_each(|port| hit(&mut judge, OTHER, port, NOW + 3660));
-        let told = judge.end_poll_unlimited(at(Duration::from_secs(NOW + 3660)), false);
-        let others = told.iter().filter(|finding| finding.remote == Some(OTHER));
+        (next..=21).for_each(|port| hit(&mut pipeline, SCANNER, port, NOW + 2));
+        let reported = of_scanner(&mut pipeline, NOW + 2);
+        assert_eq!(reported.len(), usize::from(is_kept), "{hits}: {reported:?}");
+        // An hour later they have expired, and there is room.
+        (1..=21).for_each(|port| hit(&mut pipeline, OTHER, port, NOW + 3660));
+        let findings = pipeline.end_poll_unlimited(at(Duration::from_secs(NOW + 3660)), false);
+        let others = findings
+            .iter()
+            .filter(|finding| finding.remote == Some(OTHER));
         assert_eq!(others.count(), 1, "{hits}");
     }
 }
 
 #[test]
-fn a_flood_that_one_rule_suspects_leaves_the_others_room() {
+fn a_flood_that_one_rule_suspects_leaves_room_for_the_others() {
     let text = "// id: any\nDeviceNetworkEvents\n| summarize n = count() by RemoteIP\n| where n > 0;\n\n\
         // id: ports\nDeviceNetworkEvents\n| summarize n = dcount(LocalPort) by RemoteIP\n| where n > 20";
-    let mut judge = judge_of(text, MIB);
+    let mut pipeline = pipeline_of(text, MIB);
     for number in 0..20_000 {
-        hit(&mut judge, source(number), 80, NOW);
+        hit(&mut pipeline, source(number), 80, NOW);
     }
-    judge.end_poll_unlimited(at(Duration::from_secs(NOW)), false);
-    let shed = judge.take_eviction_stats();
-    assert!(shed.refused > 10_000, "{shed:?}");
-    (1..=21).for_each(|port| hit(&mut judge, SCANNER, port, NOW + 1));
-    let mut findings = judge.end_poll_unlimited(at(Duration::from_secs(NOW + 1)), false);
+    pipeline.end_poll_unlimited(at(Duration::from_secs(NOW)), false);
+    let evictions = pipeline.take_eviction_stats();
+    assert!(evictions.refused > 10_000, "{evictions:?}");
+    (1..=21).for_each(|port| hit(&mut pipeline, SCANNER, port, NOW + 1));
+    let mut findings = pipeline.end_poll_unlimited(at(Duration::from_secs(NOW + 1)), false);
     findings.retain(|finding| finding.query.id() == "ports");
     let found = findings
         .iter()
@@ -130,46 +131,49 @@ fn a_flood_that_one_rule_suspects_leaves_the_others_room() {
 }
 
 #[test]
-fn a_million_groups_stay_within_the_bound() {
+fn a_million_groups_stay_within_the_budget() {
     const SOURCES: u32 = 1_000_000;
     let memory = 16 * MIB;
-    let mut judge = Pipeline::new(PipelineSettings {
+    let mut pipeline = Pipeline::new(PipelineSettings {
         memory,
         ..settings(plain(defaults()))
     });
     let mut most = 0;
     for number in 0..SOURCES {
         let second = NOW + u64::from(number / 100_000);
-        hit(&mut judge, source(number), 80, second);
-        most = most.max(judge.stream.bytes());
+        hit(&mut pipeline, source(number), 80, second);
+        most = most.max(pipeline.stream.bytes());
         if number % 100_000 == 99_999 {
-            judge.end_poll_unlimited(at(Duration::from_secs(second)), false);
+            pipeline.end_poll_unlimited(at(Duration::from_secs(second)), false);
         }
     }
     assert!(most as u64 <= memory, "{most}");
-    assert!(most as u64 > memory / 2, "{most}: it is put to use");
-    let EvictionStats { evicted, refused } = judge.take_eviction_stats();
+    assert!(
+        most as u64 > memory / 2,
+        "{most}: the budget is hardly used"
+    );
+    let EvictionStats { evicted, refused } = pipeline.take_eviction_stats();
     // A source is a log of one row. Its network sends so many that it is promoted, and the rule on
     // networks has a group for it. The rule on the port has one.
     const OF_NETWORK: u32 = 256;
-    let held_or_evicted = evicted + held(&judge) as u64;
+    let held_or_evicted = evicted + held(&pipeline) as u64;
     let expected = SOURCES + SOURCES.div_ceil(OF_NETWORK) + 1;
     assert_eq!((held_or_evicted, refused), (expected.into(), 0));
 }
 
 #[test]
-fn members_count_into_the_bound_and_what_is_left_out_is_said() {
-    let mut judge = ports(MIB);
-    // Each has over half the threshold, and many ports.
+fn members_count_towards_the_budget_and_missing_ones_are_reported() {
+    let mut pipeline = ports(MIB);
+    // Each source has over half the threshold, and many ports.
     let mut scanners = 0;
-    while judge.take_eviction_stats().refused == 0 {
+    while pipeline.take_eviction_stats().refused == 0 {
         scanners += 1;
-        assert!(scanners < 100, "there is no bound");
-        (0..20_000).for_each(|port| hit(&mut judge, source(scanners), port, NOW));
+        assert!(scanners < 100, "no member was refused");
+        (0..20_000).for_each(|port| hit(&mut pipeline, source(scanners), port, NOW));
     }
-    let total = judge.stream.bytes();
+    let total = pipeline.stream.bytes();
     assert!(total as u64 <= MIB, "{total}");
-    let findings = judge.end_poll_unlimited(at(Duration::from_secs(NOW)), false);
+    let findings = pipeline.end_poll_unlimited(at(Duration::from_secs(NOW)), false);
     assert!(findings.len() > 1);
     for finding in findings {
         assert_eq!(finding.lower_bound, finding.count < 20_000, "{finding:?}");
@@ -177,19 +181,19 @@ fn members_count_into_the_bound_and_what_is_left_out_is_said() {
 }
 
 #[test]
-fn there_is_memory_for_the_incidents_of_a_flood() {
+fn the_incidents_of_a_flood_stay_within_the_budget() {
     let memory = 2 * MIB;
-    let mut judge = ports(memory);
+    let mut pipeline = ports(memory);
     for number in 0..10_000 {
-        (1..=21).for_each(|port| hit(&mut judge, source(number), port, NOW));
+        (1..=21).for_each(|port| hit(&mut pipeline, source(number), port, NOW));
     }
-    let findings = judge.end_poll_unlimited(at(Duration::from_secs(NOW)), false);
+    let findings = pipeline.end_poll_unlimited(at(Duration::from_secs(NOW)), false);
     assert!(findings.len() > 500, "{}", findings.len());
-    let total = judge.stream.bytes();
+    let total = pipeline.stream.bytes();
     assert!(total as u64 <= memory, "{total}");
 }
 
-/// Rules of all kinds of state.
+/// Rules with every kind of state.
 const ALL_KINDS: &str = "// id: a\nDeviceNetworkEvents\n| summarize n = count() by RemoteIP, LocalPort\n| where n > 4;\n
 // id: b\n// window: 1m\nDeviceNetworkEvents\n| summarize n = dcount(LocalPort) by RemoteIP\n| where n > 8;\n
 // id: c\nDeviceNetworkEvents\n| summarize n = dcount(RemoteIP) by LocalPort, x = strcat(ActionType, RemoteIP)\n| where n > 4;\n
@@ -198,22 +202,23 @@ const ALL_KINDS: &str = "// id: a\nDeviceNetworkEvents\n| summarize n = count() 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Adding, leaving the window, being told of, being evicted and being refused: what is accounted is what is there.
+    /// The accounted memory is the memory in use, as groups are added, expire, are reported,
+    /// evicted and refused.
     #[test]
-    fn what_is_accounted_is_what_is_there(
+    fn accounted_memory_equals_memory_in_use(
         memory in prop::sample::select(vec![0, 1 << 16, 1 << 18, 1 << 19, MIB]),
         steps in prop::collection::vec((0_u64..1200, 0_u32..400, 1_u16..20, 1_u16..60), 1..120),
     ) {
-        let mut judge = judge_of(ALL_KINDS, memory);
+        let mut pipeline = pipeline_of(ALL_KINDS, memory);
         let mut second = NOW;
         for (ahead, first, sources, ports) in steps {
-            // Most polls follow one another.
+            // Most polls have the time of the previous one.
             second += ahead.saturating_sub(1000);
             for number in first..first + u32::from(sources) {
-                (1..=ports).for_each(|port| hit(&mut judge, source(number), port, second));
+                (1..=ports).for_each(|port| hit(&mut pipeline, source(number), port, second));
             }
-            judge.end_poll_unlimited(at(Duration::from_secs(second)), false);
-            judge.stream.check_accounting();
+            pipeline.end_poll_unlimited(at(Duration::from_secs(second)), false);
+            pipeline.stream.check_accounting();
         }
     }
 }

@@ -1,43 +1,43 @@
-//! Floods from many sources, each far below every other threshold.
+//! Floods from many sources, each of which is far below every other threshold.
 
 use super::*;
 use crate::kql::eval::Value;
 
 const START: u64 = 7200;
 const PORT: u16 = 443;
-/// Sources that the events come from in turn.
+/// The number of sources that send the events in turn.
 const SOURCES: u64 = 50;
 
 fn source(number: u64) -> Address {
     let [.., high, low] = (number % SOURCES).to_be_bytes();
-    // Each of a network of its own.
+    // Each source is in a network of its own.
     Address::v4([198, 18, high, low])
 }
 
-/// The flood's findings of so many events of each signal, all in one minute.
+/// The findings of the rule `id` for a number of events of each signal, all in one poll.
 fn flood(id: &str, events: &[(Signal, u64)], port: u16) -> Vec<Finding> {
-    let mut judge = judge(false);
+    let mut pipeline = built_in_pipeline(false);
     let now = at(Duration::from_secs(START));
     for &(signal, count) in events {
         for number in 0..count {
             let key = key(signal, source(number), Address::v4(LOCAL), port, 0);
-            observe(&mut judge, &key, 1, now, false);
+            observe(&mut pipeline, &key, 1, now, false);
         }
     }
-    let mut findings = judge.end_poll_unlimited(now, false);
+    let mut findings = pipeline.end_poll_unlimited(now, false);
     findings.retain(|finding| finding.query.id() == id);
     findings
 }
 
 #[test]
-fn ten_thousand_are_quiet_and_one_more_is_a_flood() {
+fn ten_thousand_events_are_silent_and_one_more_is_a_flood() {
     use Signal::{Accepted, Datagram, DnsQueryTcp, DnsQueryUdp, EchoRequest, Syn};
     const N: u64 = 10_000;
-    // (rule, signal and events, port, whether it fires)
-    for (id, events, port, fires) in [
+    // (rule, signal and events, port, whether it is reported)
+    for (id, events, port, is_reported) in [
         ("syn-flood-distributed", &[(Syn, N)][..], PORT, false),
         ("syn-flood-distributed", &[(Syn, N + 1)], PORT, true),
-        // Exactly half, and one less.
+        // Exactly half of the SYNs are accepted, and one less.
         (
             "syn-flood-distributed",
             &[(Syn, N + 2), (Accepted, N / 2 + 1)],
@@ -50,7 +50,7 @@ fn ten_thousand_are_quiet_and_one_more_is_a_flood() {
             PORT,
             true,
         ),
-        // What is accepted is no SYN.
+        // An accepted connection is not a SYN.
         (
             "syn-flood-distributed",
             &[(Syn, N), (Accepted, 1)],
@@ -75,7 +75,7 @@ fn ten_thousand_are_quiet_and_one_more_is_a_flood() {
         ),
     ] {
         let found = flood(id, events, port);
-        assert_eq!(found.len(), usize::from(fires), "{id} {events:?}");
+        assert_eq!(found.len(), usize::from(is_reported), "{id} {events:?}");
         let Some(finding) = found.first() else {
             continue;
         };
@@ -96,12 +96,12 @@ fn ten_thousand_are_quiet_and_one_more_is_a_flood() {
     }
 }
 
-/// What is allowed does not count, as far as rows name a remote.
+/// Rows of allowed remotes do not count. Rows without a remote do.
 #[test]
-fn allowed_sources_are_no_flood() {
+fn allowed_sources_do_not_count_as_a_flood() {
     let now = at(Duration::from_secs(START));
-    // (remote, whether it fires)
-    for (remote, fires) in [
+    // (remote, whether the flood is reported)
+    for (remote, is_reported) in [
         (REMOTE, false),
         (Address::v4([203, 0, 113, 9]), true),
         (Address::UNSPECIFIED, true),
@@ -112,7 +112,7 @@ fn allowed_sources_are_no_flood() {
                 .map(|network| network.parse().expect("a network"))
                 .to_vec();
         }
-        let mut judge = Pipeline::new(PipelineSettings {
+        let mut pipeline = Pipeline::new(PipelineSettings {
             rules,
             min_severity: Severity::Informational,
             include_private: false,
@@ -122,10 +122,10 @@ fn allowed_sources_are_no_flood() {
             lines: LineLimit::default(),
         });
         let key = key(Signal::Syn, remote, Address::v4(LOCAL), PORT, 0);
-        observe(&mut judge, &key, 20_000, now, false);
-        let found = judge.end_poll_unlimited(now, false);
+        observe(&mut pipeline, &key, 20_000, now, false);
+        let found = pipeline.end_poll_unlimited(now, false);
         let is_flood = |finding: &&Finding| finding.query.id() == "syn-flood-distributed";
         let found = found.iter().filter(is_flood).count();
-        assert_eq!(found, usize::from(fires), "{remote:?}");
+        assert_eq!(found, usize::from(is_reported), "{remote:?}");
     }
 }

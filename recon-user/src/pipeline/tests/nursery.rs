@@ -1,11 +1,11 @@
-//! Small sources kept as rows: what is reported is what groups of their own would have reported.
+//! Small sources are kept as rows. The findings are the same as if each had groups of its own.
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::kql::Loader;
 
-/// Rules of all kinds of keys and aggregates, with and without a nursery.
+/// Rules with every kind of key and aggregate, with and without a nursery.
 const MORE: &str = "// id: a\n// window: 1m\nDeviceNetworkEvents\n| summarize n = dcount(LocalPort), first = min(TimeGenerated), last = arg_max(LocalPort, ActionType), ips = make_set(RemoteIP) by RemoteIP, LocalIP\n| where n > 8 and n < 30;\n
 // id: b\nDeviceNetworkEvents\n| where LocalPort < 30\n| summarize n = countif(ActionType == 'SYN'), all = count(), s = sum(LocalPort) by RemoteNetwork\n| where n > 9;\n
 // id: c\nDeviceNetworkEvents\n| summarize n = sum(Count) by RemoteIP\n| where n > 40;\n
@@ -43,7 +43,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec((ahead, rows), 1..25)
 }
 
-/// Two networks of neighbours, a remote that is alone and one that is private.
+/// Two networks of neighbours, a lone remote and a private remote.
 fn remote(number: u8) -> Address {
     match number {
         0 | 6.. => Address::v4([198, 51, 100, number]),
@@ -61,7 +61,7 @@ fn pipeline() -> Pipeline {
     Pipeline::new(settings(plain(plans)))
 }
 
-/// All that is found, as text.
+/// All findings, as text.
 fn found(mut pipeline: Pipeline, steps: &[Step]) -> Vec<String> {
     let mut milliseconds = 7_200_000;
     let mut found = Vec::new();
@@ -86,7 +86,7 @@ fn found(mut pipeline: Pipeline, steps: &[Step]) -> Vec<String> {
     found
 }
 
-/// A finding without its rule's plan.
+/// A finding as text, without the plan of its rule.
 fn text(finding: &Finding) -> String {
     let id = format!("{} {}", finding.query.id(), finding.query.measure_name());
     let all = format!("{finding:?}");
@@ -98,7 +98,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn nurseries_change_nothing_that_is_found(steps in steps()) {
+    fn nurseries_do_not_change_findings(steps in steps()) {
         let mut without = pipeline();
         without.stream.disable_nurseries();
         let expected = found(without, &steps);
@@ -110,7 +110,7 @@ proptest! {
 }
 
 #[test]
-fn the_strategy_finds_something_of_most_rules() {
+fn the_random_rows_trigger_most_rules() {
     use proptest::strategy::ValueTree;
     use proptest::test_runner::TestRunner;
 

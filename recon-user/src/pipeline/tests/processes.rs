@@ -1,16 +1,16 @@
-//! Rules on what this host's processes do.
+//! Rules on traffic of this host's processes.
 
 use super::*;
 
 const NOW: Duration = Duration::from_secs(7200);
 
-/// What `rules` find in `rows`, with one process that is a tool.
+/// The findings of the built-in rules in `rows`. One process is a scanning tool.
 fn found(rows: &[Key]) -> Vec<Finding> {
-    let mut judge = judge(false);
+    let mut pipeline = built_in_pipeline(false);
     for row in rows {
-        observe(&mut judge, row, 1, at(NOW), row.pid == PROCESS);
+        observe(&mut pipeline, row, 1, at(NOW), row.pid == PROCESS);
     }
-    judge.end_poll_unlimited(at(NOW), false)
+    pipeline.end_poll_unlimited(at(NOW), false)
 }
 
 /// `count` SYNs of a process, each to the next port of `remote`.
@@ -22,7 +22,7 @@ fn syns(process: u32, count: u16) -> Vec<Key> {
 }
 
 #[test]
-fn who_sends_matters() {
+fn findings_depend_on_the_sending_process() {
     let (tool, scan) = ("outbound-scan-tool", "outbound-port-scan");
     for (process, count, expected) in [
         (PROCESS, 1, &[tool][..]),
@@ -49,8 +49,8 @@ fn who_sends_matters() {
 }
 
 #[test]
-fn processes_are_asked_for_only_where_it_matters() {
-    let judge = judge(false);
+fn processes_are_looked_up_only_for_signals_that_need_it() {
+    let pipeline = built_in_pipeline(false);
     for (signal, tool) in [
         (Signal::SynSent, true),
         (Signal::ConnectFailed, false),
@@ -58,7 +58,7 @@ fn processes_are_asked_for_only_where_it_matters() {
     ] {
         let process = false;
         assert_eq!(
-            judge.process_needs(signal),
+            pipeline.process_needs(signal),
             ProcessNeeds { process, tool },
             "{signal:?}"
         );
@@ -66,7 +66,7 @@ fn processes_are_asked_for_only_where_it_matters() {
 }
 
 #[test]
-fn a_sweep_has_a_sample_of_remotes() {
+fn a_sweep_reports_a_sample_of_remotes() {
     let sweep = rule("outbound-sweep", Measure::DistinctRemotes);
     let rows: Vec<_> = (0..=sweep.threshold())
         .map(|number| event(sweep, REMOTE, number))
@@ -80,7 +80,7 @@ fn a_sweep_has_a_sample_of_remotes() {
     assert_eq!(finding.remotes.len(), 16);
     assert_eq!(finding.remotes[0], REMOTE);
     assert_eq!(finding.port, Some(53));
-    // A resolver's queries are none.
+    // The queries of a resolver are not a sweep.
     let queries: Vec<_> = rows
         .iter()
         .map(|row| Key {
@@ -96,8 +96,8 @@ fn a_sweep_has_a_sample_of_remotes() {
 fn failures_without_a_local_address_count_with_the_others() {
     let local = Address::v4(LOCAL);
     let failed = |local, process| key(Signal::ConnectFailed, REMOTE, local, 443, process);
-    // (half of the rows, the other half, local address, process, processes)
-    for (one, other, told_local, process, processes) in [
+    // (half of the rows, the other half, reported local address, process and processes)
+    for (one, other, expected_local, process, processes) in [
         (
             failed(local, 7),
             failed(Address::UNSPECIFIED, 8),
@@ -126,8 +126,8 @@ fn failures_without_a_local_address_count_with_the_others() {
             panic!("{findings:?}")
         };
         assert_eq!(finding.query.id(), "failed-connections");
-        assert_eq!((finding.local, finding.pid), (told_local, process));
-        assert_eq!(finding.locals, Vec::from_iter(told_local));
+        assert_eq!((finding.local, finding.pid), (expected_local, process));
+        assert_eq!(finding.locals, Vec::from_iter(expected_local));
         assert_eq!(finding.pids, processes);
         assert!(found(&rows[..100]).is_empty());
     }

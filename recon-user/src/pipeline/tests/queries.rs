@@ -1,4 +1,4 @@
-//! Queries of any kind: what they count, compute, show, keep back and leave out.
+//! User-written queries: what they count, compute, project, order, limit and exclude.
 
 use serde_json::json;
 
@@ -9,29 +9,29 @@ use crate::process::Process;
 const NOW: u64 = 7200;
 const SERVER: Address = Address::v4(LOCAL);
 
-/// The rules of a file, which is without a mistake.
+/// The rules of a file that has no errors.
 fn rules(text: &str) -> Vec<Configured> {
     let loaded = Loader::default().load("test.kql", text.as_bytes());
     assert!(!loaded.plans.is_empty(), "{text}: {:?}", loaded.diagnostics);
     plain(loaded.plans)
 }
 
-fn judge_of(rules: Vec<Configured>) -> Pipeline {
+fn pipeline_of(rules: Vec<Configured>) -> Pipeline {
     Pipeline::new(settings(rules))
 }
 
-/// A key with how many events it had.
+/// A key with its number of events.
 type Counted = (Key, u64);
 
-fn poll(judge: &mut Pipeline, second: u64, rows: &[Counted]) -> Vec<Finding> {
+fn poll(pipeline: &mut Pipeline, second: u64, rows: &[Counted]) -> Vec<Finding> {
     let interval = at(Duration::from_secs(second));
     for (key, count) in rows {
-        observe(judge, key, *count, interval, false);
+        observe(pipeline, key, *count, interval, false);
     }
-    judge.end_poll_unlimited(interval, false)
+    pipeline.end_poll_unlimited(interval, false)
 }
 
-/// The columns of findings, as alerts have them.
+/// The columns of findings, as in alerts.
 fn columns(findings: &[Finding]) -> Vec<serde_json::Value> {
     let of = |finding: &Finding| {
         let columns = finding.columns.iter();
@@ -50,7 +50,7 @@ fn sent(remote: Address, port: u16, process: u32, count: u64) -> Counted {
 }
 
 #[test]
-fn aggregates_come_to_what_the_rows_do() {
+fn aggregates_have_the_values_of_the_rows() {
     let rows = [
         hit(REMOTE, 22, 5),
         hit(REMOTE, 80, 1),
@@ -81,16 +81,16 @@ fn aggregates_come_to_what_the_rows_do() {
         ),
         ("sum(strlen(LocalIP))", json!(15 * "203.0.113.1".len())),
     ] {
-        let mut judge = judge_of(rules(&format!(
+        let mut pipeline = pipeline_of(rules(&format!(
             "DeviceNetworkEvents\n| summarize n = count(), x = {aggregate} by RemoteIP\n| where n > 14\n| project x"
         )));
-        let findings = poll(&mut judge, NOW, &rows);
+        let findings = poll(&mut pipeline, NOW, &rows);
         assert_eq!(columns(&findings), [json!({"x": expected})], "{aggregate}");
     }
 }
 
 #[test]
-fn thresholds_are_of_any_aggregate() {
+fn a_threshold_may_be_on_any_aggregate() {
     let rows = [
         hit(REMOTE, 22, 5),
         hit(REMOTE, 80, 5),
@@ -98,7 +98,7 @@ fn thresholds_are_of_any_aggregate() {
         sent(REMOTE, 10, 7, 5),
         sent(REMOTE, 11, 7, 5),
     ];
-    // (aggregate, what it comes to, the measure's name)
+    // (aggregate, its value, the name of the measure)
     for (aggregate, count, measure) in [
         ("count()", 25, "count"),
         ("dcount(LocalPort)", 2, "distinct_ports"),
@@ -110,27 +110,27 @@ fn thresholds_are_of_any_aggregate() {
         ("sum(Count)", 25, "x"),
         ("sumif(Count, isnotnull(RemotePort))", 15, "x"),
     ] {
-        for (threshold, is_told) in [(count - 1, true), (count, false)] {
-            let mut judge = judge_of(rules(&format!(
+        for (threshold, is_reported) in [(count - 1, true), (count, false)] {
+            let mut pipeline = pipeline_of(rules(&format!(
                 "DeviceNetworkEvents\n| summarize x = {aggregate} by RemoteIP\n| where x > {threshold}"
             )));
-            let findings = poll(&mut judge, NOW, &rows);
+            let findings = poll(&mut pipeline, NOW, &rows);
             let found: Vec<_> = findings
                 .iter()
                 .map(|finding| (finding.count, finding.query.measure_name()))
                 .collect();
-            let expected = is_told.then_some((count, measure));
+            let expected = is_reported.then_some((count, measure));
             assert_eq!(found, Vec::from_iter(expected), "{aggregate} > {threshold}");
         }
     }
 }
 
 #[test]
-fn aggregates_leave_the_window() {
-    let mut judge = judge_of(rules(
+fn aggregates_expire_with_the_window() {
+    let mut pipeline = pipeline_of(rules(
         "// window: 1m\nDeviceNetworkEvents\n| summarize x = countif(LocalPort < 100), ports = make_set(LocalPort), least = min(LocalPort) by RemoteIP\n| where x > 1",
     ));
-    // (second, ports, columns of what is told)
+    // (second, ports, columns of the findings)
     for (second, ports, expected) in [
         (NOW, &[22][..], vec![]),
         (NOW + 61, &[80], vec![]),
@@ -143,13 +143,13 @@ fn aggregates_leave_the_window() {
         ),
     ] {
         let rows: Vec<_> = ports.iter().map(|&port| hit(REMOTE, port, 1)).collect();
-        let found = poll(&mut judge, second, &rows);
+        let found = poll(&mut pipeline, second, &rows);
         assert_eq!(columns(&found), expected, "at {second} s");
     }
 }
 
 #[test]
-fn what_is_computed_is_compared_shown_and_ordered_by() {
+fn computed_columns_can_be_compared_projected_and_ordered_by() {
     let text = "DeviceNetworkEvents
 | extend is_low = LocalPort < 1024
 | summarize low = countif(is_low), all = count(), last = arg_max(LocalPort, ActionType) by RemoteIP, bin(TimeGenerated, 1h)
@@ -165,7 +165,7 @@ fn what_is_computed_is_compared_shown_and_ordered_by() {
         hit(Address::v4([198, 51, 100, 9]), 22, 1),
         hit(Address::v4([198, 51, 100, 9]), 8080, 9),
     ];
-    let found = poll(&mut judge_of(rules(text)), NOW, &rows);
+    let found = poll(&mut pipeline_of(rules(text)), NOW, &rows);
     let of = |share, remote| json!({"When": "1970-01-01T01:01:00Z", "share": share, "RemoteIP": remote, "ActionType": "SYN"});
     assert_eq!(
         columns(&found),
@@ -176,7 +176,7 @@ fn what_is_computed_is_compared_shown_and_ordered_by() {
 }
 
 #[test]
-fn a_limit_is_of_one_poll_and_one_rule() {
+fn a_limit_applies_to_one_poll_of_one_rule() {
     let text = "DeviceNetworkEvents
 | summarize n = count() by RemoteIP
 | where n > 1
@@ -185,13 +185,13 @@ fn a_limit_is_of_one_poll_and_one_rule() {
     let rows: Vec<_> = (1..=5)
         .map(|last| hit(remote(last), 22, 1 + u64::from(last)))
         .collect();
-    let found = poll(&mut judge_of(rules(text)), NOW, &rows);
+    let found = poll(&mut pipeline_of(rules(text)), NOW, &rows);
     let counts: Vec<_> = found.iter().map(|finding| finding.count).collect();
     assert_eq!(counts, [6, 5]);
 }
 
 #[test]
-fn columns_that_refer_to_one_another_take_no_time() {
+fn columns_that_refer_to_one_another_are_computed_once() {
     use std::fmt::Write;
     let mut text = "DeviceNetworkEvents\n| extend a0 = LocalPort".to_owned();
     for next in 1..60 {
@@ -204,7 +204,7 @@ fn columns_that_refer_to_one_another_take_no_time() {
     }
     text += "\n| where a59 == 22\n| summarize n = count() by RemoteIP\n| where n > 0";
     let found = poll(
-        &mut judge_of(rules(&text)),
+        &mut pipeline_of(rules(&text)),
         NOW,
         &[hit(REMOTE, 22, 3), hit(REMOTE, 23, 1)],
     );
@@ -215,7 +215,7 @@ fn columns_that_refer_to_one_another_take_no_time() {
 }
 
 #[test]
-fn a_query_without_summarize_tells_of_every_row_that_looks_new() {
+fn a_query_without_summarize_reports_every_distinct_row() {
     let text = "DeviceNetworkEvents
 | where InitiatingProcessFileName == 'nmap.exe'
 | where RemoteIP !startswith '10.' and RemoteIP !startswith '192.168.' and RemoteIP !startswith '172.16.'
@@ -239,11 +239,11 @@ fn a_query_without_summarize_tells_of_every_row_that_looks_new() {
     ] {
         let mut rules = rules(text);
         rules[0].include_private = include_private;
-        let mut judge = judge_of(rules);
-        assert!(judge.process_needs(Signal::SynSent).process);
+        let mut pipeline = pipeline_of(rules);
+        assert!(pipeline.process_needs(Signal::SynSent).process);
         assert!(
-            !judge.process_needs(Signal::Syn).process,
-            "nobody sends it here"
+            !pipeline.process_needs(Signal::Syn).process,
+            "no process of this host sends it"
         );
         let interval = at(Duration::from_secs(NOW));
         let (key, count) = sent(remote, 443, process.map_or(0, |process| process.pid), 1);
@@ -256,8 +256,8 @@ fn a_query_without_summarize_tells_of_every_row_that_looks_new() {
             is_scanner: false,
             sources: None,
         };
-        judge.push(&row, interval);
-        let found = judge.end_poll_unlimited(interval, false);
+        pipeline.push(&row, interval);
+        let found = pipeline.end_poll_unlimited(interval, false);
         assert_eq!(found.len(), expected.len(), "{remote:?} {include_private}");
         if !include_private {
             assert_eq!(columns(&found), expected);
@@ -266,9 +266,9 @@ fn a_query_without_summarize_tells_of_every_row_that_looks_new() {
 }
 
 #[test]
-fn rows_that_look_the_same_are_one_alert() {
+fn rows_with_the_same_columns_are_one_alert() {
     let text = "DeviceNetworkEvents\n| where ActionType == 'SYN'\n| project RemoteIP, Count";
-    let mut judge = judge_of(rules(text));
+    let mut pipeline = pipeline_of(rules(text));
     let row = |count| json!({"RemoteIP": "198.51.100.7", "Count": count});
     // (second, counts by port, columns)
     for (second, counts, expected) in [
@@ -280,20 +280,20 @@ fn rows_that_look_the_same_are_one_alert() {
             .iter()
             .map(|&(port, count)| hit(REMOTE, port, count))
             .collect();
-        let found = poll(&mut judge, second, &rows);
+        let found = poll(&mut pipeline, second, &rows);
         assert_eq!(columns(&found), expected, "at {second} s");
     }
 }
 
 #[test]
-fn ends_are_told_of_whatever_the_limit() {
+fn ends_are_reported_whatever_the_limit() {
     let text = "DeviceNetworkEvents\n| summarize n = count() by RemoteIP\n| where n > 0\n| take 2";
-    let mut judge = judge_of(rules(text));
+    let mut pipeline = pipeline_of(rules(text));
     let both = |count| [hit(REMOTE, 22, count), hit(OTHER, 22, count)];
-    assert_eq!(poll(&mut judge, NOW, &both(1)).len(), 2);
-    assert_eq!(poll(&mut judge, NOW + 1, &both(1)).len(), 0);
+    assert_eq!(poll(&mut pipeline, NOW, &both(1)).len(), 2);
+    assert_eq!(poll(&mut pipeline, NOW + 1, &both(1)).len(), 0);
     let third = Address::v4([198, 51, 100, 9]);
-    let phases: Vec<_> = poll(&mut judge, NOW + 11, &[hit(third, 22, 1)])
+    let phases: Vec<_> = poll(&mut pipeline, NOW + 11, &[hit(third, 22, 1)])
         .iter()
         .map(|finding| finding.phase)
         .collect();
@@ -301,7 +301,7 @@ fn ends_are_told_of_whatever_the_limit() {
 }
 
 #[test]
-fn rows_without_what_is_grouped_by_do_not_count() {
+fn rows_without_a_value_to_group_by_do_not_count() {
     let rows = [hit(REMOTE, 53, 2), sent(REMOTE, 53, 0, 5)];
     for (by, expected) in [
         ("LocalPort", vec![json!({"LocalPort": 53, "n": 2})]),
@@ -324,13 +324,13 @@ fn rows_without_what_is_grouped_by_do_not_count() {
         let text = format!(
             "DeviceNetworkEvents\n| summarize n = count() by {by}\n| where n > 0\n| order by n desc"
         );
-        let found = poll(&mut judge_of(rules(&text)), NOW, &rows);
+        let found = poll(&mut pipeline_of(rules(&text)), NOW, &rows);
         assert_eq!(columns(&found), expected, "{by}");
     }
 }
 
 #[test]
-fn remotes_that_are_allowed_do_not_count_but_where_denied() {
+fn allowed_remotes_do_not_count_unless_they_are_denied() {
     let text = "DeviceNetworkEvents\n| summarize n = count() by RemoteIP\n| where n > 1";
     let network = |text: &str| text.parse::<Network>().expect("a network");
     for (allow, deny, expected) in [
@@ -343,13 +343,13 @@ fn remotes_that_are_allowed_do_not_count_but_where_denied() {
         rules[0].allow = allow.into_iter().map(network).collect();
         rules[0].deny = deny.into_iter().map(network).collect();
         let rows = [hit(REMOTE, 22, 2), hit(OTHER, 22, 2)];
-        let found = poll(&mut judge_of(rules), NOW, &rows);
+        let found = poll(&mut pipeline_of(rules), NOW, &rows);
         assert_eq!(found.len(), expected);
     }
 }
 
 #[test]
-fn answers_are_told_of_rules_on_what_a_remote_probes() {
+fn findings_of_rules_on_probes_have_answers() {
     for (condition, expected) in [
         ("ActionType == 'SYN'", true),
         ("ActionType == 'SYN' and LocalPort == 22", true),
@@ -359,17 +359,17 @@ fn answers_are_told_of_rules_on_what_a_remote_probes() {
         let text = format!(
             "DeviceNetworkEvents\n| where {condition}\n| summarize n = count() by RemoteIP\n| where n > 0"
         );
-        let found = poll(&mut judge_of(rules(&text)), NOW, &[hit(REMOTE, 22, 1)]);
+        let found = poll(&mut pipeline_of(rules(&text)), NOW, &[hit(REMOTE, 22, 1)]);
         assert_eq!(found[0].answers.is_some(), expected, "{condition}");
     }
 }
 
 #[test]
-fn a_rule_comes_after_one_that_counts_the_ports_of_a_remote() {
+fn a_rule_can_follow_a_rule_that_counts_the_ports_of_a_remote() {
     let accepted = |port| (key(Signal::Accepted, REMOTE, SERVER, port, 0), 1);
     let ports = "n = dcount(LocalPort) by RemoteIP";
-    // (id of the first rule, its aggregate and groups, whether the second fires)
-    for (id, summary, is_told) in [
+    // (id of the first rule, its aggregate and groups, whether the second reports)
+    for (id, summary, is_reported) in [
         ("probes", ports, true),
         ("others", ports, false),
         (
@@ -379,18 +379,22 @@ fn a_rule_comes_after_one_that_counts_the_ports_of_a_remote() {
         ),
         ("probes", "n = count() by RemoteIP", false),
     ] {
-        let mut judge = judge_of(rules(&format!(
+        let mut pipeline = pipeline_of(rules(&format!(
             "// id: {id}\n// name: first\nDeviceNetworkEvents\n| where ActionType == 'SYN'\n| summarize {summary}\n| where n > 1;\n\n\
              // id: visit\n// name: second\n// after: probes\nDeviceNetworkEvents\n| where ActionType == 'ConnectionSuccess'\n\
              | summarize n = count() by RemoteIP\n| where n > 0"
         )));
-        poll(&mut judge, NOW, &[hit(REMOTE, 22, 1), hit(REMOTE, 80, 1)]);
-        let found = poll(&mut judge, NOW + 60, &[accepted(22)]);
+        poll(
+            &mut pipeline,
+            NOW,
+            &[hit(REMOTE, 22, 1), hit(REMOTE, 80, 1)],
+        );
+        let found = poll(&mut pipeline, NOW + 60, &[accepted(22)]);
         let names: Vec<_> = found
             .iter()
             .map(|finding| &finding.query.plan().name[..])
             .collect();
-        let expected: &[&str] = if is_told { &["second"] } else { &[] };
+        let expected: &[&str] = if is_reported { &["second"] } else { &[] };
         assert_eq!(names, expected, "{id}: {summary}");
     }
 }

@@ -1,4 +1,4 @@
-//! Rows of many sources that they do not name, and estimates of how many there are.
+//! Rows that aggregate many sources, and estimates of the number of sources.
 
 use serde_json::json;
 
@@ -10,19 +10,19 @@ use recon_common::Registers;
 const NOW: u64 = 7200;
 const SERVER: Address = Address::v4(LOCAL);
 
-fn judge_of(text: &str) -> Pipeline {
+fn pipeline_of(text: &str) -> Pipeline {
     let loaded = Loader::default().load("test.kql", text.as_bytes());
     assert!(!loaded.plans.is_empty(), "{:?}", loaded.diagnostics);
     Pipeline::new(settings(plain(loaded.plans)))
 }
 
-/// What is seen of sources in one poll.
+/// The rows of sources in one poll.
 enum Seen {
-    /// A row for each of that many, from the first.
+    /// One row for each source: the first source, and how many.
     Named(u32, u32),
-    /// One row with a sketch of them.
+    /// One row with a sketch of the sources: the first source, and how many.
     Sketched(u32, u32),
-    /// One row of so many events, of which nothing else is known.
+    /// One row with a number of events, and no sketch.
     Counted(u64),
 }
 
@@ -30,7 +30,7 @@ fn source(number: u32) -> Address {
     Address::v4((0x1400_0000 + number).to_be_bytes())
 }
 
-fn see(judge: &mut Pipeline, second: u64, seen: &Seen) {
+fn push_rows(pipeline: &mut Pipeline, second: u64, seen: &Seen) {
     let interval = at(Duration::from_secs(second));
     let mut row = |remote, count, sources: Option<&Registers>| {
         let row = Row {
@@ -42,7 +42,7 @@ fn see(judge: &mut Pipeline, second: u64, seen: &Seen) {
             is_scanner: false,
             sources,
         };
-        judge.push(&row, interval);
+        pipeline.push(&row, interval);
     };
     match *seen {
         Seen::Named(first, count) => {
@@ -59,9 +59,9 @@ fn see(judge: &mut Pipeline, second: u64, seen: &Seen) {
 }
 
 #[test]
-fn sources_beside_a_measure_are_exact_while_few_and_estimated_then() {
+fn a_second_aggregate_counts_few_sources_exactly_and_estimates_many() {
     const ERROR: f64 = 3.0 * 0.0325;
-    // (polls, SYNs, sources, exact, lower bound)
+    // (rows, SYNs, sources, whether their number is exact, whether the count is a lower bound)
     for (polls, count, sources, is_exact, lower_bound) in [
         (vec![Seen::Named(0, 100)], 100, 100, true, false),
         (
@@ -94,14 +94,14 @@ fn sources_beside_a_measure_are_exact_while_few_and_estimated_then() {
             true,
         ),
     ] {
-        let mut judge = judge_of(
+        let mut pipeline = pipeline_of(
             "DeviceNetworkEvents\n| summarize syns = countif(ActionType == 'SYN'), sources = dcount(RemoteIP) by LocalIP, LocalPort\n\
              | where syns > 10 and sources > 10",
         );
         for poll in &polls {
-            see(&mut judge, NOW, poll);
+            push_rows(&mut pipeline, NOW, poll);
         }
-        let findings = judge.end_poll_unlimited(at(Duration::from_secs(NOW)), false);
+        let findings = pipeline.end_poll_unlimited(at(Duration::from_secs(NOW)), false);
         let [finding] = &findings[..] else {
             panic!("{findings:?}")
         };
@@ -125,8 +125,8 @@ fn sources_beside_a_measure_are_exact_while_few_and_estimated_then() {
 }
 
 #[test]
-fn sources_that_are_the_measure_are_exact_and_those_without_a_name_leave_a_lower_bound() {
-    // (polls, sources, lower bound)
+fn a_measure_of_sources_is_exact_and_a_lower_bound_with_aggregated_sources() {
+    // (rows, sources, whether the count is a lower bound)
     for (polls, count, lower_bound) in [
         (vec![Seen::Named(0, 20_000)], 20_000, false),
         (
@@ -136,13 +136,13 @@ fn sources_that_are_the_measure_are_exact_and_those_without_a_name_leave_a_lower
         ),
         (vec![Seen::Named(0, 30), Seen::Counted(9)], 30, true),
     ] {
-        let mut judge = judge_of(
+        let mut pipeline = pipeline_of(
             "DeviceNetworkEvents\n| summarize n = dcount(RemoteIP) by LocalPort\n| where n > 10",
         );
         for poll in &polls {
-            see(&mut judge, NOW, poll);
+            push_rows(&mut pipeline, NOW, poll);
         }
-        let findings = judge.end_poll_unlimited(at(Duration::from_secs(NOW)), false);
+        let findings = pipeline.end_poll_unlimited(at(Duration::from_secs(NOW)), false);
         let found: Vec<_> = findings
             .iter()
             .map(|finding| (finding.count, finding.lower_bound))
@@ -152,15 +152,15 @@ fn sources_that_are_the_measure_are_exact_and_those_without_a_name_leave_a_lower
 }
 
 #[test]
-fn no_group_of_a_remote_counts_rows_without_one() {
+fn groups_by_remote_do_not_count_rows_without_a_remote() {
     for by in ["RemoteIP", "RemoteIP, LocalPort"] {
-        let mut judge = judge_of(&format!(
+        let mut pipeline = pipeline_of(&format!(
             "DeviceNetworkEvents\n| summarize n = count() by {by}\n| where n > 0"
         ));
-        see(&mut judge, NOW, &Seen::Sketched(0, 100));
-        see(&mut judge, NOW, &Seen::Counted(100));
+        push_rows(&mut pipeline, NOW, &Seen::Sketched(0, 100));
+        push_rows(&mut pipeline, NOW, &Seen::Counted(100));
         assert!(
-            judge
+            pipeline
                 .end_poll_unlimited(at(Duration::from_secs(NOW)), false)
                 .is_empty(),
             "{by}"

@@ -3,11 +3,11 @@
 use super::*;
 use crate::kql::eval::Value;
 
-/// Which source, of which network, hits which ports in one poll.
+/// The sources of one poll, each with the ports that it hits.
 type Hits<'a> = &'a [(Address, std::ops::Range<u16>)];
 
 const START: u64 = 7200;
-/// The /64 that [`v6`] is of.
+/// The /64 network of [`v6`].
 const V6_NETWORK: Address = v6(0, 0);
 
 const fn v6(subnet: u8, host: u8) -> Address {
@@ -20,30 +20,30 @@ const fn v4(subnet: u8, host: u8) -> Address {
     Address::v4([198, 51, subnet, host])
 }
 
-/// What `split-scan` and `port-scan` by its ports tell of polls, a second apart.
-fn told_of(polls: &[Hits<'_>]) -> Vec<Finding> {
-    let mut judge = judge(false);
-    let mut told = Vec::new();
+/// The first findings of `split-scan` and `port-scan` over polls that are a second apart.
+fn scans_in(polls: &[Hits<'_>]) -> Vec<Finding> {
+    let mut pipeline = built_in_pipeline(false);
+    let mut findings = Vec::new();
     for (second, hits) in polls.iter().enumerate() {
         let now = at(Duration::from_secs(START + second as u64));
         for (remote, ports) in *hits {
             for port in ports.clone() {
                 let key = key(Signal::Syn, *remote, Address::v4(LOCAL), port, 0);
-                observe(&mut judge, &key, 1, now, false);
+                observe(&mut pipeline, &key, 1, now, false);
             }
         }
-        told.extend(judge.end_poll_unlimited(now, false));
+        findings.extend(pipeline.end_poll_unlimited(now, false));
     }
-    told.retain(|finding| {
+    findings.retain(|finding| {
         finding.query.measure == Measure::DistinctPorts && finding.phase == Phase::Began
     });
-    told
+    findings
 }
 
 #[test]
-fn neighbours_who_share_a_scan_are_told_of_as_one() {
+fn neighbours_that_share_a_scan_are_reported_as_one() {
     let (split, alone) = ("split-scan", "port-scan");
-    // (what, polls, rules that tell of it)
+    // (case, polls, rules that report it)
     for (what, polls, expected) in [
         (
             "seven ports each from three neighbours",
@@ -55,7 +55,7 @@ fn neighbours_who_share_a_scan_are_told_of_as_one() {
             &[split][..],
         ),
         (
-            "the same of IPv6",
+            "the same over IPv6",
             &[&[(v6(0, 1), 0..7), (v6(0, 2), 7..14), (v6(0, 255), 14..21)]],
             &[split],
         ),
@@ -101,7 +101,7 @@ fn neighbours_who_share_a_scan_are_told_of_as_one() {
             &[alone],
         ),
         (
-            "a neighbour of one who is told of in the same poll, whichever comes first",
+            "a neighbour of a source that is reported in the same poll, in either order",
             &[&[
                 (v4(100, 2), 2000..2001),
                 (v4(100, 1), 0..1000),
@@ -110,7 +110,7 @@ fn neighbours_who_share_a_scan_are_told_of_as_one() {
             &[alone],
         ),
         (
-            "a neighbour of one who was told of before",
+            "a neighbour of a source that was reported before",
             &[
                 &[(v4(100, 1), 0..20)],
                 &[(v4(100, 1), 20..21)],
@@ -119,7 +119,7 @@ fn neighbours_who_share_a_scan_are_told_of_as_one() {
             &[alone],
         ),
         (
-            "a split scan by others of that network",
+            "a split scan by other sources of that network",
             &[
                 &[(v4(100, 1), 0..21)],
                 &[(v4(100, 2), 100..110), (v4(100, 3), 110..121)],
@@ -136,7 +136,7 @@ fn neighbours_who_share_a_scan_are_told_of_as_one() {
             &[],
         ),
         (
-            "different networks of IPv6",
+            "different networks over IPv6",
             &[&[(v6(0, 1), 0..7), (v6(1, 2), 7..14), (v6(2, 3), 14..21)]],
             &[],
         ),
@@ -146,8 +146,8 @@ fn neighbours_who_share_a_scan_are_told_of_as_one() {
             &[],
         ),
     ] {
-        let told = told_of(polls);
-        let ids: Vec<_> = told.iter().map(|finding| finding.query.id()).collect();
+        let findings = scans_in(polls);
+        let ids: Vec<_> = findings.iter().map(|finding| finding.query.id()).collect();
         assert_eq!(ids, expected, "{what}");
     }
 }
@@ -166,9 +166,9 @@ fn the_finding_names_the_network_and_its_members() {
                 (remote, port..port + 1)
             })
             .collect();
-        let told = told_of(&[&hits]);
-        let [finding] = &told[..] else {
-            panic!("{told:?}")
+        let findings = scans_in(&[&hits]);
+        let [finding] = &findings[..] else {
+            panic!("{findings:?}")
         };
         assert_eq!((finding.count, finding.remote), (21, None));
         assert_eq!(finding.network, Some(network));

@@ -1,4 +1,4 @@
-//! Rows of sources that are not named.
+//! Rows of aggregated sources, which have no remote.
 
 use super::*;
 use crate::kql::Loader;
@@ -9,9 +9,9 @@ fn rules(text: &str) -> Vec<Configured> {
     plain(loaded.plans)
 }
 
-/// What a rule tells of rows without a remote, and of one that has one where that is wanted.
+/// The findings of `rules` for rows without a remote, and for one row with a remote if `is_named`.
 fn found(rules: Vec<Configured>, include_private: bool, is_named: bool) -> Vec<Finding> {
-    let mut judge = Pipeline::new(PipelineSettings {
+    let mut pipeline = Pipeline::new(PipelineSettings {
         rules,
         min_severity: Severity::Informational,
         include_private,
@@ -23,16 +23,22 @@ fn found(rules: Vec<Configured>, include_private: bool, is_named: bool) -> Vec<F
     let now = at(Duration::from_secs(7200));
     let row = |remote, port| key(Signal::Syn, remote, Address::v4(LOCAL), port, 0);
     for port in 0..30 {
-        observe(&mut judge, &row(Address::UNSPECIFIED, port), 9, now, false);
+        observe(
+            &mut pipeline,
+            &row(Address::UNSPECIFIED, port),
+            9,
+            now,
+            false,
+        );
     }
     if is_named {
-        observe(&mut judge, &row(REMOTE, 0), 1, now, false);
+        observe(&mut pipeline, &row(REMOTE, 0), 1, now, false);
     }
-    judge.end_poll_unlimited(now, false)
+    pipeline.end_poll_unlimited(now, false)
 }
 
 #[test]
-fn they_count_where_no_remote_is_asked_for() {
+fn rows_without_a_remote_count_if_the_query_needs_no_remote() {
     for (query, counts) in [
         ("| summarize n = count() by RemoteIP", false),
         ("| summarize n = dcount(LocalPort) by RemoteIP", false),
@@ -60,7 +66,7 @@ fn they_count_where_no_remote_is_asked_for() {
             "| where isempty(RemoteNetwork) and isempty(RemoteIPType) | summarize n = count() by LocalIP",
             true,
         ),
-        // As KQL has it of what is empty.
+        // KQL evaluates these to true for an empty value.
         (
             "| where RemoteIPType != 'Private' | summarize n = count() by LocalIP",
             true,
@@ -83,7 +89,7 @@ fn they_count_where_no_remote_is_asked_for() {
 }
 
 #[test]
-fn one_remote_among_them_is_not_the_only_one() {
+fn a_remote_among_rows_without_one_is_not_the_only_remote() {
     let rules = rules("DeviceNetworkEvents | summarize n = count() by LocalIP | where n > 8");
     let found = found(rules, false, true);
     assert_eq!(found.len(), 1);
@@ -95,7 +101,7 @@ fn one_remote_among_them_is_not_the_only_one() {
 }
 
 #[test]
-fn they_are_nobodys_scan() {
+fn rows_without_a_remote_are_not_a_scan() {
     for include_private in [false, true] {
         let found = found(plain(defaults()), include_private, false);
         assert!(found.is_empty(), "{include_private} {found:?}");

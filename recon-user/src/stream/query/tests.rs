@@ -1,4 +1,4 @@
-//! What a plan knows about conditions before it sees a row.
+//! What a query derives from its conditions before it sees a row.
 
 use super::*;
 use crate::kql::Loader;
@@ -10,7 +10,7 @@ fn query(text: &str) -> Query {
     Query::new(Configured::plain(loaded.plans.swap_remove(0)))
 }
 
-/// A rule with that condition.
+/// A query with the given condition.
 fn with(condition: &str) -> Query {
     query(&format!(
         "| where {condition}\n| summarize n = count() by RemoteIP\n| where n > 1"
@@ -75,10 +75,11 @@ fn signals_are_those_whose_rows_can_count() {
 }
 
 #[test]
-fn ports_and_processes_are_known_before_a_row_is() {
+fn ports_and_processes_are_derived_from_conditions() {
     use ProcessFilter::{Any, Known, Tools};
-    // (condition, ports, processes, asks for the process, for the tool, for public remotes, conditions left)
-    for (condition, ports, processes, asks, only_public, left) in [
+    // (condition, ports, processes, needs the process and the tool, only public remotes, conditions
+    // left)
+    for (condition, ports, processes, needs, only_public, left) in [
         (
             "LocalPort == 445",
             &[445][..],
@@ -190,7 +191,7 @@ fn ports_and_processes_are_known_before_a_row_is() {
         assert_eq!(query.filter.processes, processes, "{condition}");
         assert_eq!(
             [query.needs_process(), query.needs_tool()],
-            asks,
+            needs,
             "{condition}"
         );
         assert_eq!(query.filter.only_public, only_public, "{condition}");
@@ -199,7 +200,7 @@ fn ports_and_processes_are_known_before_a_row_is() {
 }
 
 #[test]
-fn one_switch_turns_the_exclusion_of_private_remotes_off() {
+fn include_private_drops_every_exclusion_of_private_remotes() {
     for condition in [
         "RemoteIPType == 'Public'",
         "not(ipv4_is_private(RemoteIP))",
@@ -216,8 +217,8 @@ fn one_switch_turns_the_exclusion_of_private_remotes_off() {
 }
 
 #[test]
-fn events_on_a_condition_of_the_signal_are_counted_like_any() {
-    // (aggregate, measure, signals that it measures)
+fn countif_on_the_signal_is_measured_like_count() {
+    // (aggregate, measure, measured signals)
     for (aggregate, measure, measured) in [
         ("countif(ActionType == 'SYN')", Measure::Count, &["syn"][..]),
         (
@@ -244,7 +245,7 @@ fn events_on_a_condition_of_the_signal_are_counted_like_any() {
 }
 
 #[test]
-fn a_remote_is_needed_where_a_query_asks_for_what_only_remotes_have() {
+fn a_query_needs_a_remote_if_it_reads_a_property_of_remotes() {
     for (text, expected) in [
         ("| summarize n = count() by LocalIP", false),
         ("| summarize n = count() by RemoteIP", true),
@@ -267,8 +268,8 @@ fn a_remote_is_needed_where_a_query_asks_for_what_only_remotes_have() {
 }
 
 #[test]
-fn a_row_without_the_port_that_is_counted_has_no_part_in_the_measure() {
-    // (aggregates, whether rows without a local port are in the rule, and in its measure)
+fn rows_without_the_counted_port_are_not_measured() {
+    // (aggregates, whether the rule counts rows without a local port, whether the measure does)
     for (aggregates, in_rule, in_measure) in [
         ("n = dcount(LocalPort)", false, false),
         ("n = dcount(LocalPort), all = count()", true, false),
