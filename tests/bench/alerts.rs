@@ -1,12 +1,15 @@
-//! What an alert costs: findings made lines and handed through the sink to a reader, against write(2) of the same lines.
+//! Measures the cost of an alert: findings serialized to lines and written through the sink to a
+//! reader, against write(2) of the same lines.
 //!
-//! In: nothing. Out: on stdout a line for each round of each reader: what it is, nanoseconds an alert by write(2) and by recon, and how many a
-//! second recon so writes, between tabs. `cargo xtask bench` starts it and makes a table of it.
-//! The decision held here: as many alerts as one poll may bring before the sink drops some; a round ends when the last of them is written, and
-//! read where somebody reads. The findings are those of a flood, which names no process.
+//! In: nothing. Out: on stdout, a line for each round of each reader, separated by tabs: the
+//! reader, the nanoseconds per alert with write(2) and with recon, and the alerts per second of
+//! recon. `cargo xtask bench` runs this and formats a table.
+//! The decisions held here: a round has as many alerts as one poll may bring before the sink drops
+//! any. It ends when the last alert is written and, if there is a reader, read. The findings are
+//! those of a flood, which names no process.
 
+mod driver;
 mod flood;
-mod judging;
 
 use std::fs::File;
 use std::io::{self, PipeReader, Write as _};
@@ -19,11 +22,12 @@ use recon_user::alert;
 use recon_user::incident::Notification;
 use recon_user::sink::Sink;
 
-/// Even, so that each side comes first as often as the other.
+/// Even, so that each side comes first equally often.
 const ROUNDS: u32 = 20;
-/// What the sink's queue holds.
+/// The capacity of the sink's queue.
 const ALERTS: usize = 4096;
-/// SYNs of a source: over all thresholds that count them, so that a source is found by several rules.
+/// SYNs of each source: over every threshold that counts them, so that several rules report a
+/// source.
 const SYNS: u64 = 1000;
 
 #[derive(Clone, Copy)]
@@ -34,12 +38,12 @@ enum Reader {
     Thread,
 }
 
-/// As many findings as there are alerts.
+/// Findings for `ALERTS` alerts.
 fn notifications() -> Result<Vec<Notification>> {
-    let interval = judging::interval(0);
-    let mut pipeline = judging::pipeline();
+    let interval = driver::interval(0);
+    let mut pipeline = driver::pipeline();
     for source in 0..ALERTS as u32 {
-        judging::push(&mut pipeline, &flood::key(source), SYNS, interval);
+        driver::push(&mut pipeline, &flood::key(source), SYNS, interval);
     }
     let mut findings = pipeline.end_poll_unlimited(interval, false);
     findings.truncate(ALERTS);
@@ -51,7 +55,7 @@ fn notifications() -> Result<Vec<Notification>> {
     Ok(notifications.collect())
 }
 
-/// Nanoseconds an alert of `write`, which gets a file to write to.
+/// Nanoseconds per alert that `write` takes. `write` gets the file to write to.
 fn time(reader: Reader, write: impl FnOnce(File) -> Result<()>) -> Result<f64> {
     let (file, read) = match reader {
         Reader::Nobody => (File::options().write(true).open("/dev/null")?, None),
@@ -76,7 +80,7 @@ fn read_all(mut reader: PipeReader) -> io::Result<u64> {
 fn by_recon(notifications: &[Notification], file: &File) -> Result<()> {
     let mut sink = Sink::new(file)?;
     for notification in notifications {
-        sink.write(alert::line(notification, judging::HOST, &[])?);
+        sink.write(alert::line(notification, driver::HOST, &[])?);
     }
     let written = sink.finish();
     ensure!(written.dropped == 0, "{written:?}");
@@ -87,7 +91,7 @@ fn main() -> Result<()> {
     let notifications = notifications()?;
     let lines = notifications
         .iter()
-        .map(|notification| alert::line(notification, judging::HOST, &[]));
+        .map(|notification| alert::line(notification, driver::HOST, &[]));
     let lines: Vec<Vec<u8>> = lines.collect::<Result<_, _>>()?;
     for (what, reader) in [
         ("to /dev/null", Reader::Nobody),
@@ -101,14 +105,17 @@ fn main() -> Result<()> {
         };
         let by_recon = || time(reader, |file| by_recon(&notifications, &file));
         for round in 0..ROUNDS {
-            let (written, told) = if round % 2 == 0 {
+            let (write_time, recon_time) = if round % 2 == 0 {
                 let written = by_write()?;
                 (written, by_recon()?)
             } else {
-                let told = by_recon()?;
-                (by_write()?, told)
+                let recon = by_recon()?;
+                (by_write()?, recon)
             };
-            println!("{what}\t{written}\t{told}\trate={} alerts/s", 1e9 / told);
+            println!(
+                "{what}\t{write_time}\t{recon_time}\trate={} alerts/s",
+                1e9 / recon_time
+            );
         }
     }
     Ok(())

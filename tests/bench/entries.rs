@@ -1,10 +1,12 @@
-//! What an entry costs that is drained: the agent's batches, against a walk over the same table.
+//! Measures the cost of draining an entry: the agent's batches, against a walk over the same table.
 //!
-//! In: nothing. Out: on stdout a line for each round of each size: what it is, nanoseconds an entry of the walk and of the batches, between
-//! tabs. `cargo xtask bench` starts it and makes a table of it.
-//! The decisions held here: the walk is what aya offers, a system call for the next key and one for its value; it empties nothing, so that it
-//! is the least that an agent without batches does. Each side has the table filled anew, in turn. A figure is of the thread's own time: the
-//! wait for programs that are still running, some milliseconds a poll, takes nobody's processor.
+//! In: nothing. Out: on stdout, a line for each round of each size, separated by tabs: the size,
+//! and the nanoseconds per entry of the walk and of the batches. `cargo xtask bench` runs this and
+//! formats a table.
+//! The decisions held here: the walk is what aya offers, one system call for the next key and one
+//! for its value. It does not empty the table, so it is the least that an agent without batches
+//! does. The table is filled again for each side, in turn. A figure is the CPU time of this thread:
+//! the wait for programs that are still running, some milliseconds a poll, uses no CPU.
 
 mod flood;
 
@@ -21,21 +23,22 @@ use recon_user::drain::{Drain, Grace};
 use recon_user::hook::Hooks;
 
 const ROUNDS: u32 = 5;
-/// What they are called, entries, and how many the table has room for: as many as by default, and as the greatest number of them needs.
+/// Label, entries, and the capacity of the table: the default, and what the largest size needs.
 const SIZES: [(&str, u32, u32); 3] = [
     ("10,000 entries", 10_000, TABLE_ENTRIES),
     ("100,000 entries", 100_000, TABLE_ENTRIES),
     ("1,000,000 entries", 1_000_000, 1 << 20),
 ];
 const GENERATIONS: [&str; 2] = ["COUNTS_0", "COUNTS_1"];
-/// The words of a [`Key`], in the kernel's order: aya takes arrays of numbers as they are, but no type of somebody else's.
+/// The words of a [`Key`], in the kernel's order: aya accepts arrays of numbers, but not a foreign
+/// type.
 type Words = [u32; 10];
 type Table = HashMap<MapData, Words, u64>;
 
 struct Bench {
     drain: Drain,
     generations: [Table; 2],
-    /// Each makes the other generation live.
+    /// The number of polls. Each makes the other generation live.
     polls: usize,
 }
 
@@ -51,14 +54,14 @@ impl Bench {
         })
     }
 
-    /// Nanoseconds an entry.
+    /// Nanoseconds per entry.
     fn measure(&mut self, entries: u32, in_batches: bool) -> Result<f64> {
         self.fill(entries)?;
         let walked = match in_batches {
             true => None,
             false => Some(walk(&self.generations[self.live()])?),
         };
-        // Empties the table, whichever is measured.
+        // Empties the table, whichever side is measured.
         let drained = self.poll()?;
         let (count, time) = walked.unwrap_or(drained);
         ensure!(count == u64::from(entries), "{count} of {entries} entries");
@@ -77,7 +80,8 @@ impl Bench {
         Ok(())
     }
 
-    /// The poll that brings what is in the table: the next one or, where a generation is drained a poll later, the one after.
+    /// Polls until the entries of the table arrive: at the next poll or, if a generation is drained
+    /// one poll later, at the one after.
     fn poll(&mut self) -> Result<(u64, Duration)> {
         loop {
             let begin = own_cpu_time()?;
@@ -93,7 +97,7 @@ impl Bench {
     }
 }
 
-/// Another handle to a map that the drain takes.
+/// A second handle to a map that the drain owns.
 fn open(ebpf: &Ebpf, name: &str) -> Result<Table> {
     let map = ebpf.map(name).with_context(|| name.to_owned())?;
     let Map::HashMap(data) = map else {
@@ -111,7 +115,7 @@ fn words(key: &Key) -> Words {
     [a, b, c, d, e, f, g, h, key.pid, last]
 }
 
-/// Reads all entries, one by one.
+/// Reads all entries one by one.
 fn walk(table: &Table) -> Result<(u64, Duration)> {
     let begin = own_cpu_time()?;
     let mut entries = 0;

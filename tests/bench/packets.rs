@@ -1,10 +1,13 @@
-//! What a frame costs: the kernel programs as they are shipped, against ones that let every frame pass at once.
+//! Measures the cost of a frame: the shipped kernel programs, against programs that pass every
+//! frame.
 //!
-//! In: nothing. Out: on stdout a line for each round of each frame: what it is, nanoseconds a run without recon and with it, between tabs.
-//! `cargo xtask bench` starts it and makes a table of it.
-//! The decision held here: the kernel repeats a run by itself (`BPF_PROG_TEST_RUN`), so that system calls don't count; the two programs take
-//! turns on the same frame, so that what drifts on the machine falls on both. Where every packet is to have a new source, a program changes it and
-//! calls the one that is measured; what that takes alone is measured beside, and taken away.
+//! In: nothing. Out: on stdout, a line for each round of each frame, separated by tabs: the frame,
+//! and the nanoseconds per run without recon and with it. `cargo xtask bench` runs this and formats
+//! a table.
+//! The decisions held here: the kernel repeats a run itself (`BPF_PROG_TEST_RUN`), so that system
+//! calls do not count. The two programs take turns on the same frame, so that drift of the machine
+//! affects both. If every packet needs a new source, a program changes the source and calls the
+//! measured program; its own cost is measured separately and subtracted.
 
 #[path = "packets/raw.rs"]
 mod raw;
@@ -25,9 +28,10 @@ use recon_user::hook::Hooks;
 use raw::{Verdict, pass, run, time, with_new_sources};
 
 const ROUNDS: u32 = 9;
-/// As many that a tick of the kernel's, in which its waiting is measured, does not show.
+/// Enough runs that the tick of the kernel's clock does not show.
 const REPEAT: u32 = 4_000_000;
-/// Packets of new sources before the first that counts: from a few tables' full on, a flood goes on as it will.
+/// Packets with new sources before the measurement: after a few full tables, a flood is in its
+/// steady state.
 const FLOOD: u32 = 4 * TABLE_ENTRIES;
 
 const REMOTE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
@@ -37,12 +41,12 @@ const LOCAL6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 1);
 const SERVICE: u16 = 443;
 const HTTP: u16 = 80;
 
-/// A frame and the program that sees it.
+/// A frame and the program that receives it.
 struct Case {
     what: &'static str,
     program: &'static str,
     frame: Vec<u8>,
-    /// Whether each packet is of a source that was not there before, and the table has no room for more of them.
+    /// Whether each packet has a new source and the table is full.
     has_new_sources: bool,
 }
 
@@ -114,7 +118,7 @@ fn main() -> Result<()> {
     let baselines = [(XDP, pass(Verdict::Xdp)?), (EGRESS, pass(Verdict::Tc)?)];
     for case in cases()? {
         let mut hooks = Hooks::load(TABLE_ENTRIES)?;
-        // Its maps must outlive the runs.
+        // The maps must outlive the runs.
         let mut drain = Drain::open(hooks.ebpf(), Grace::detect())?;
         let program = descriptor(&mut hooks, case.program)?;
         let baseline = baselines.iter().find(|(name, _)| *name == case.program);
@@ -122,7 +126,7 @@ fn main() -> Result<()> {
         if case.has_new_sources {
             measure_flood(&case, baseline, program)?;
             let tally = drain.finish(|_, _, _| {})?;
-            // A program that could not be called would look fast.
+            // A program that is never called would look fast.
             ensure!(
                 tally.sketched > u64::from(ROUNDS * REPEAT / 2),
                 "{}: {tally}",
@@ -138,7 +142,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Prints a line for each round of figures, without recon and with it.
+/// Prints a line for each round: the figures without recon and with it.
 fn measure(case: &Case, figure: impl Fn(bool) -> Result<f64>) -> Result<()> {
     for round in 0..ROUNDS {
         let with_first = round % 2 == 1;
@@ -154,7 +158,7 @@ fn measure(case: &Case, figure: impl Fn(bool) -> Result<f64>) -> Result<()> {
     Ok(())
 }
 
-/// The same where each packet has a new source.
+/// The same for packets that each have a new source.
 fn measure_flood(case: &Case, baseline: RawFd, program: RawFd) -> Result<()> {
     let flooding = with_new_sources(program)?;
     let changing = with_new_sources(baseline)?;

@@ -1,10 +1,11 @@
-//! What rules cost: rows of one poll under more rules and under fewer.
+//! Measures the cost of rules: the rows of one poll under more rules and under fewer.
 //!
-//! In: nothing. Out: on stdout a line for each round of each comparison: what it is, nanoseconds a row with the fewer rules and with the
-//! more, between tabs. `cargo xtask bench` starts it and makes a table of it.
-//! The decision held here: both sides take turns on the same rows, each with a pipeline that has seen nothing.
+//! In: nothing. Out: on stdout, a line for each round of each comparison, separated by tabs: the
+//! comparison, and the nanoseconds per row with fewer and with more rules. `cargo xtask bench` runs
+//! this and formats a table.
+//! The decision held here: both sides take turns on the same rows, each with a new pipeline.
 
-mod judging;
+mod driver;
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -16,9 +17,9 @@ use recon_user::rule::defaults;
 
 const ROUNDS: u32 = 5;
 const ROWS: u32 = 1_000_000;
-/// Rows of a remote that scans, each on another port.
+/// Rows of a scanning remote, each on another port.
 const PORTS: u16 = 20;
-/// What the rows are of, in turn: mostly SYNs, as when many scan.
+/// The signals of the rows, in turn: mostly SYNs, as when many remotes scan.
 const SIGNALS: [Signal; 8] = [
     Signal::Syn,
     Signal::Syn,
@@ -30,7 +31,7 @@ const SIGNALS: [Signal; 8] = [
     Signal::DnsQueryUdp,
 ];
 
-/// Rows of remotes with so many each.
+/// `ROWS` rows, `of_each` rows for each remote.
 fn rows(of_each: u32) -> Vec<Key> {
     let row = |number: u32| {
         let [_, high, middle, low] = (number / of_each).to_be_bytes();
@@ -51,7 +52,7 @@ fn rows(of_each: u32) -> Vec<Key> {
     (0..ROWS).map(row).collect()
 }
 
-/// Rules on so many ports, a port each: what hunters write.
+/// `count` rules on one port each, as users write them.
 fn on_ports(count: u16) -> Result<Vec<Plan>> {
     let rules: String = (0..count)
         .map(|number| {
@@ -71,13 +72,13 @@ fn on_ports(count: u16) -> Result<Vec<Plan>> {
     Ok(loaded.plans)
 }
 
-/// Nanoseconds a row.
+/// Nanoseconds per row.
 fn time(rows: &[Key], rules: &[Plan]) -> f64 {
-    let mut pipeline = judging::pipeline_of(rules.to_vec());
-    let interval = judging::interval(0);
+    let mut pipeline = driver::pipeline_of(rules.to_vec());
+    let interval = driver::interval(0);
     let start = Instant::now();
     for key in rows {
-        judging::push(&mut pipeline, key, 1, interval);
+        driver::push(&mut pipeline, key, 1, interval);
     }
     black_box(pipeline.end_poll_unlimited(interval, false));
     start.elapsed().as_nanos() as f64 / f64::from(ROWS)

@@ -1,13 +1,15 @@
-//! What a row costs as the sources grow in number: a flood of one-packet sources under the rules that are there by themselves.
+//! Measures the cost of a row as the number of sources grows: a flood of one-packet sources under
+//! the built-in rules.
 //!
-//! In: nothing. Out: on stdout a line for each round of each number of sources: what it is, nanoseconds a row with the least number and with
-//! this one, and the most memory that it took, between tabs. `cargo xtask bench` starts it and makes a table of it.
-//! The decisions held here: every row is of a source not seen before, in polls as large as the kernel's table; few sources are shown to a
-//! new judge again and again, so that a clock has something to measure. Each number has a process of its own, whose memory nobody
-//! else has grown.
+//! In: nothing. Out: on stdout, a line for each round of each number of sources, separated by tabs:
+//! the label, the nanoseconds per row with the smallest number and with this number, and the peak
+//! memory. `cargo xtask bench` runs this and formats a table.
+//! The decisions held here: every row has a new source, and polls are as large as the kernel's
+//! table. Small numbers are repeated with new pipelines, so that there is enough time to measure.
+//! Each number has a process of its own, so that no other measurement has grown its memory.
 
+mod driver;
 mod flood;
-mod judging;
 
 use std::env;
 use std::hint::black_box;
@@ -20,9 +22,9 @@ use recon_common::table::TABLE_ENTRIES;
 use recon_tests::usage::{own_cpu_time, peak_memory};
 
 const ROUNDS: u32 = 3;
-/// What one measurement sees at least.
+/// The least number of rows in one measurement.
 const LEAST_ROWS: u32 = 200_000;
-/// Ascending. Millions take minutes, in which noise evens out: once is enough.
+/// Ascending. Millions take minutes, over which noise evens out, so one round is enough.
 const SIZES: [Size; 5] = [
     Size::new("1,000 sources", 1_000, ROUNDS),
     Size::new("10,000 sources", 10_000, ROUNDS),
@@ -31,7 +33,7 @@ const SIZES: [Size; 5] = [
     Size::new("10,000,000 sources", 10_000_000, 1),
 ];
 
-/// A number of sources.
+/// A number of sources to measure.
 struct Size {
     what: &'static str,
     sources: u32,
@@ -48,17 +50,17 @@ impl Size {
     }
 }
 
-/// Shows a new judge so many sources, and returns what that takes.
-fn judge_all(sources: u32) -> Result<Duration> {
-    let mut pipeline = judging::pipeline();
+/// Pushes that many sources into a new pipeline and returns the CPU time.
+fn push_sources(sources: u32) -> Result<Duration> {
+    let mut pipeline = driver::pipeline();
     let mut time = Duration::ZERO;
     for (poll, first) in (0..sources).step_by(TABLE_ENTRIES as usize).enumerate() {
         let last = sources.min(first + TABLE_ENTRIES);
         let keys: Vec<Key> = (first..last).map(flood::key).collect();
-        let interval = judging::interval(poll as u32);
+        let interval = driver::interval(poll as u32);
         let begin = own_cpu_time()?;
         for key in &keys {
-            judging::push(&mut pipeline, key, 1, interval);
+            driver::push(&mut pipeline, key, 1, interval);
         }
         black_box(pipeline.end_poll_unlimited(interval, false));
         time += own_cpu_time()? - begin;
@@ -66,19 +68,19 @@ fn judge_all(sources: u32) -> Result<Duration> {
     Ok(time)
 }
 
-/// Prints nanoseconds a row, and the process's peak of memory in megabytes.
+/// Prints the nanoseconds per row and the peak memory of this process in megabytes.
 fn measure(sources: u32) -> Result<()> {
     let repeat = LEAST_ROWS.div_ceil(sources);
     let mut time = Duration::ZERO;
     for _ in 0..repeat {
-        time += judge_all(sources)?;
+        time += push_sources(sources)?;
     }
     let row = time.as_nanos() as f64 / f64::from(sources * repeat);
     println!("{row}\t{}", peak_memory(process::id())? as f64 / 1e6);
     Ok(())
 }
 
-/// The same in a process of its own.
+/// Runs [`measure`] in a process of its own.
 fn measured(sources: u32) -> Result<(f64, f64)> {
     let output = Command::new(env::current_exe()?)
         .arg(sources.to_string())
@@ -105,7 +107,8 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Prints a round of a size: nanoseconds a row with the least number and with this one, megabytes.
+/// Prints one round of a size: nanoseconds per row with the smallest number and with this one, and
+/// megabytes.
 fn print(size: &Size, base: f64, row: f64, memory: f64) {
     println!("{}\t{base}\t{row}\tpeak memory={memory} MB", size.what);
 }

@@ -1,5 +1,7 @@
-//! Some of bpf(2)'s commands: to load a program that lets every packet pass, one that gives every packet a new source before another one runs, and to
-//! have the kernel run a program again and again.
+//! The commands of bpf(2) that the benchmark of frames needs.
+//!
+//! In: a frame, a program. Out: programs that pass every packet, programs that give every packet a
+//! new source and then call another program, and the time that the kernel takes to repeat a run.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -13,7 +15,7 @@ const MAP_UPDATE_ELEM: libc::c_int = 2;
 const PROG_LOAD: libc::c_int = 5;
 const PROG_TEST_RUN: libc::c_int = 10;
 
-/// What a program that lets every packet pass says, and what its type is in enum bpf_prog_type.
+/// The verdict that passes a packet, for each type of program.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Verdict {
     /// `XDP_PASS`.
@@ -40,7 +42,7 @@ struct Instruction {
     value: i32,
 }
 
-/// The start of what `BPF_PROG_LOAD` takes.
+/// The first attributes of `BPF_PROG_LOAD`.
 #[repr(C)]
 struct Load {
     kind: u32,
@@ -57,7 +59,7 @@ struct Load {
     attach_type: u32,
 }
 
-/// The start of what `BPF_MAP_CREATE` takes.
+/// The first attributes of `BPF_MAP_CREATE`.
 #[repr(C)]
 struct Create {
     kind: u32,
@@ -67,7 +69,7 @@ struct Create {
     flags: u32,
 }
 
-/// What `BPF_MAP_UPDATE_ELEM` takes.
+/// The attributes of `BPF_MAP_UPDATE_ELEM`.
 #[repr(C)]
 struct Update {
     map: u64,
@@ -76,7 +78,7 @@ struct Update {
     flags: u64,
 }
 
-/// What `BPF_PROG_TEST_RUN` takes.
+/// The attributes of `BPF_PROG_TEST_RUN`.
 #[repr(C)]
 #[derive(Default)]
 struct TestRun {
@@ -114,14 +116,14 @@ const fn instruction(code: u8, registers: u8, offset: i16, value: i32) -> Instru
     }
 }
 
-/// Loads a program that says `verdict` and nothing else.
+/// Loads a program that only returns `verdict`.
 pub(crate) fn pass(verdict: Verdict) -> Result<OwnedFd> {
     let (kind, value) = verdict.kind_and_value();
     let program = [instruction(MOVE, 0, 0, value), instruction(EXIT, 0, 0, 0)];
     load(kind, &program).context("loading a program that passes all")
 }
 
-/// A program that calls another one.
+/// A program that calls another program.
 pub(crate) struct Caller {
     program: OwnedFd,
     /// The kernel empties a map of programs that no process holds.
@@ -134,7 +136,7 @@ impl Caller {
     }
 }
 
-/// Loads an XDP program that adds to the source of an IPv4 frame, so that it is one that was not there before, and then lets `program` run on it.
+/// Loads an XDP program that gives an IPv4 frame a new source and then calls `program` on it.
 pub(crate) fn with_new_sources(program: RawFd) -> Result<Caller> {
     /// `BPF_LDX | BPF_MEM | BPF_W`, `BPF_STX | BPF_MEM | BPF_W`, `BPF_LD | BPF_DW | BPF_IMM`.
     const LOAD: u8 = 0x61;
@@ -147,10 +149,11 @@ pub(crate) fn with_new_sources(program: RawFd) -> Result<Caller> {
     /// `BPF_PSEUDO_MAP_FD`, as the source register of a wide load.
     const MAP: u8 = 1 << 4;
     const TAIL_CALL: i32 = 12;
-    /// Where an IPv4 source lies in an Ethernet frame, and where it ends.
+    /// The offsets of the begin and the end of the IPv4 source in an Ethernet frame.
     const SOURCE: i16 = 14 + 12;
     const SOURCE_END: i32 = 14 + 16;
-    /// Odd, so that it takes 2^32 packets until a source comes again, and with bits in all octets: 2^32 divided by the golden ratio.
+    /// 2^32 divided by the golden ratio: odd, so that a source repeats after 2^32 packets, and with
+    /// bits in all octets.
     const STEP: i32 = 0x9e37_79b1_u32.cast_signed();
 
     let (kind, verdict) = Verdict::Xdp.kind_and_value();
@@ -180,7 +183,7 @@ pub(crate) fn with_new_sources(program: RawFd) -> Result<Caller> {
     })
 }
 
-/// A map with one program in it, to be called from another.
+/// A map that holds one program, for another program to call.
 fn programs(program: RawFd) -> Result<OwnedFd> {
     /// `BPF_MAP_TYPE_PROG_ARRAY`
     const PROGRAM_ARRAY: u32 = 3;
@@ -205,7 +208,8 @@ fn programs(program: RawFd) -> Result<OwnedFd> {
 }
 
 fn load(kind: u32, program: &[Instruction]) -> Result<OwnedFd> {
-    /// `BPF_F_XDP_HAS_FRAGS` and `BPF_XDP` of enum bpf_attach_type, as recon's own program has them: others can't call it.
+    /// `BPF_F_XDP_HAS_FRAGS` and `BPF_XDP` of enum bpf_attach_type. They must be those of recon's
+    /// program, or this program can't call it.
     const HAS_FRAGS: u32 = 1 << 5;
     const XDP: u32 = 37;
     let is_xdp = kind == Verdict::Xdp.kind_and_value().0;
@@ -228,12 +232,13 @@ fn load(kind: u32, program: &[Instruction]) -> Result<OwnedFd> {
 }
 
 fn descriptor(number: libc::c_long) -> Result<OwnedFd> {
-    // SAFETY: the kernel has just opened it for this process, and nothing else holds it.
+    // SAFETY: the kernel has just opened the descriptor for this process, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(RawFd::try_from(number)?) })
 }
 
-/// Nanoseconds that a run on `frame` takes, of `repeat` runs by one system call. What the call itself takes, up to 20 ms of waiting for
-/// other processors, is measured by a call for two runs (for one it would not wait) and taken away.
+/// Nanoseconds per run on `frame`, over `repeat` runs in one system call. The cost of the call
+/// itself, up to 20 ms of waiting for other processors, is measured with a call for two runs and
+/// subtracted. A call for one run would not wait.
 pub(crate) fn time(program: RawFd, frame: &[u8], repeat: u32) -> Result<f64> {
     const FEWEST: u32 = 2;
     let call = run(program, frame, FEWEST)?;
@@ -241,7 +246,7 @@ pub(crate) fn time(program: RawFd, frame: &[u8], repeat: u32) -> Result<f64> {
     Ok(runs.as_nanos() as f64 / f64::from(repeat - FEWEST))
 }
 
-/// How long the call for `repeat` runs takes.
+/// The duration of the call for `repeat` runs.
 pub(crate) fn run(program: RawFd, frame: &[u8], repeat: u32) -> Result<Duration> {
     let mut run = TestRun {
         program: program.cast_unsigned(),
@@ -256,7 +261,8 @@ pub(crate) fn run(program: RawFd, frame: &[u8], repeat: u32) -> Result<Duration>
 }
 
 fn bpf<T>(command: libc::c_int, attributes: &mut T) -> io::Result<libc::c_long> {
-    // SAFETY: the attributes are as the command takes them, with their own size, and what they point to outlives the call.
+    // SAFETY: the attributes have the layout and the size that the command expects, and the memory
+    // that they point to outlives the call.
     let result =
         unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut *attributes, size_of::<T>()) };
     match result {

@@ -1,4 +1,4 @@
-//! What the measurements of rules and alerts share: a pipeline, and how a flood is pushed into it.
+//! Shared by the benchmarks of rules and alerts: a pipeline, and how a flood is pushed into it.
 //!
 //! In: rules, keys. Out: findings.
 //! The decision held here: polls are a second apart, by a clock of their own.
@@ -13,16 +13,16 @@ use recon_user::rule::{Configured, Severity, defaults};
 use recon_user::stream::{DEFAULT_MEMORY, Interval};
 
 const POLLING: SignedDuration = SignedDuration::from_secs(1);
-/// The host's name.
+/// The name of the host.
 pub(crate) const HOST: &str = "host";
 
-/// A pipeline of the built-in rules that has seen nothing.
+/// A new pipeline with the built-in rules.
 #[allow(dead_code, reason = "shared by benchmarks")]
 pub(crate) fn pipeline() -> Pipeline {
     pipeline_of(defaults())
 }
 
-/// A pipeline of these rules that has seen nothing.
+/// A new pipeline with the rules `plans`.
 pub(crate) fn pipeline_of(plans: Vec<Plan>) -> Pipeline {
     Pipeline::new(PipelineSettings {
         rules: plans.into_iter().map(Configured::plain).collect(),
@@ -35,7 +35,7 @@ pub(crate) fn pipeline_of(plans: Vec<Plan>) -> Pipeline {
     })
 }
 
-/// The time before the poll of that number, from 0 on.
+/// The interval of a poll. The first poll has the number 0.
 pub(crate) fn interval(poll: u32) -> Interval {
     let at = |poll: i32| Timestamp::UNIX_EPOCH + POLLING * poll;
     let poll = poll.cast_signed();
@@ -45,7 +45,7 @@ pub(crate) fn interval(poll: u32) -> Interval {
     }
 }
 
-/// Pushes a row of that key.
+/// Pushes a row with the given key.
 pub(crate) fn push(pipeline: &mut Pipeline, key: &Key, count: u64, interval: Interval) {
     let Some(key) = RowKey::unpack(key) else {
         return;
