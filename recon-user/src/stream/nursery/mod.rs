@@ -312,11 +312,6 @@ impl Nursery {
         is_due
     }
 
-    /// Whether a source is promoted.
-    pub(super) fn is_promoted(&self, number: LogNumber) -> bool {
-        self.ring.get(number).stage == Stage::Promoted
-    }
-
     /// Promotes a source: takes its rows. From now on its rows are counted.
     pub(super) fn promote(&mut self, number: LogNumber) -> Promoted {
         let log = self.ring.get_mut(number);
