@@ -120,7 +120,7 @@ impl Stream {
         let holder = self.holder(root);
         let nursery = &mut self.nurseries[root as usize];
         let hash = nursery.hash(remote, &self.secrets);
-        let set = nursery.set_of(&self.accepted[root as usize]);
+        let set = nursery.set_of(row.signal, &self.accepted[root as usize]);
         row.set = set.unwrap_or(SetId::NONE);
         if let Some(number) = nursery.find(remote, hash) {
             let may_grow = set.is_some() && self.budget.room(holder) >= MARGIN;

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use hashbrown::HashTable;
 use jiff::Timestamp;
-use recon_common::Address;
+use recon_common::{Address, Signal};
 
 use super::key::{KeyColumn, write_address};
 use super::operator::AggregateOperator;
@@ -190,9 +190,9 @@ impl Nursery {
         self.ring.growth() + index
     }
 
-    /// The set of these queries. `None` once there are too many sets.
-    pub(super) fn set_of(&mut self, queries: &[usize]) -> Option<SetId> {
-        self.sets.id_of(queries)
+    /// The set of queries that have accepted a row of that signal. `None` once there are too many sets.
+    pub(super) fn set_of(&mut self, signal: Signal, queries: &[usize]) -> Option<SetId> {
+        self.sets.id_of(signal, queries)
     }
 
     /// The queries of a set.
@@ -335,7 +335,7 @@ impl Nursery {
         for row in std::iter::once(&mut log.first).chain(&mut log.more) {
             let kept = self.sets.queries(row.set).iter();
             let kept: Vec<_> = kept.copied().filter(|&index| index != query).collect();
-            row.set = self.sets.id_of(&kept).unwrap_or(SetId::NONE);
+            row.set = self.sets.id_of(row.signal, &kept).unwrap_or(SetId::NONE);
         }
     }
 }
