@@ -9,6 +9,7 @@
 //! | window | [`window`] | counts with a time | what a sliding window holds |
 //! | rule | [`rule`] | - | the detections, one table of data |
 //! | kql | [`kql`] | rule files | the rules in them, checked, or what is wrong |
+//! | diagnostic | [`diagnostic`] | errors with their spans | text for a terminal |
 //! | settings | [`settings`] | recon.toml, options, rule files | the rules in force |
 //! | process | [`process`] | programs started, ids of processes, ports | who they are, and who listens |
 //! | row | [`row`] | a count, its process | a row of the table that rules read |
@@ -21,6 +22,7 @@
 pub mod agent;
 pub mod alert;
 pub mod cli;
+pub mod diagnostic;
 pub mod drain;
 pub mod hook;
 pub mod judge;

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Parser;
 use recon_user::cli::{Cli, Command, RuleOptions, RulesCommand};
 use recon_user::settings::{self, InForce, Refused};
-use recon_user::{agent, kql, replay, rule};
+use recon_user::{agent, replay, rule};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -42,7 +42,11 @@ fn act(command: Command) -> anyhow::Result<bool> {
         }
         Command::Rules(options) => match options.command {
             Some(RulesCommand::Check { files }) => {
-                return Ok(kql::check(&files, &mut io::stdout(), &mut io::stderr())?);
+                return Ok(settings::check(
+                    &files,
+                    &mut io::stdout(),
+                    &mut io::stderr(),
+                )?);
             }
             None => {
                 let rules = in_force(&options.rule_options)?.rules;

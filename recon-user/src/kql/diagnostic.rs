@@ -15,7 +15,7 @@
 
 use super::nearest::nearest;
 use super::source::{Source, Span};
-use crate::process::visible;
+use crate::diagnostic::visible;
 
 /// Diagnostics of one file that are kept. What comes after is not read.
 const MAX_KEPT: usize = 100;

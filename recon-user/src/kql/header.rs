@@ -14,9 +14,9 @@ use super::diagnostic::Diagnostics;
 use super::lex::Comment;
 use super::literal;
 use super::nearest::nearest;
+use super::severity::Severity;
 use super::source::{Source, Span, numbered};
 use super::value::{Literal, TICK_NANOS};
-use crate::rule::Severity;
 
 /// The keys of annotations. `purpose` is prose, and a title where there is no other.
 const KEYS: [&str; 9] = [

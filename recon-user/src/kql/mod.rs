@@ -11,7 +11,7 @@
 //! | parse | `parse`, `ast` | tokens | a syntax tree |
 //! | check | `check`, `function`, `schema` | a syntax tree | a [`Plan`], or why it can't run |
 //!
-//! [`eval`] computes a plan's expressions. [`diagnostic`](Diagnostic) tells of errors, `canonical` writes a plan as KQL, `command` is `recon rules check`.
+//! [`eval`] computes a plan's expressions. [`diagnostic`](Diagnostic) tells of errors, `canonical` writes a plan as KQL.
 //!
 //! What is known of Kusto, with its meaning there: `DeviceNetworkEvents`; `where`, `extend`, `summarize` (once), `project`, `project-away`,
 //! `order by`, `sort by`, `top`, `take`, `limit`, `let` for constants; the operators and functions in `operator` and `function`;
@@ -29,7 +29,6 @@
 mod ast;
 mod canonical;
 mod check;
-mod command;
 mod diagnostic;
 pub mod eval;
 mod function;
@@ -41,6 +40,7 @@ mod operator;
 mod parse;
 mod plan;
 mod schema;
+mod severity;
 mod source;
 mod split;
 mod streamless;
@@ -50,8 +50,6 @@ use std::collections::HashMap;
 use std::path::Path;
 
 pub(crate) use canonical::span;
-pub use command::check;
-pub(crate) use command::{Align, aligned};
 pub use diagnostic::{Diagnostic, Diagnostics, Level};
 pub use function::{AggregateFunction, Function};
 pub(crate) use header::duration;
@@ -60,6 +58,7 @@ pub use operator::{Arithmetic, Comparison, TextOperator, TextTest};
 pub use plan::{Aggregate, Column, Expr, Named, Output, Plan, Shown, Slot, SortKey, Threshold};
 pub use schema::Field;
 pub(crate) use schema::TABLE;
+pub use severity::Severity;
 pub(crate) use source::read;
 pub use source::{Source, Span};
 pub use value::{Literal, TICK_NANOS, TICKS_PER_SECOND, Type};

@@ -14,8 +14,8 @@ use std::time::Duration;
 use super::function::{AggregateFunction, Function};
 use super::operator::{Arithmetic, Comparison, TextOperator};
 use super::schema::Field;
+use super::severity::Severity;
 use super::value::{Literal, Type};
-use crate::rule::Severity;
 
 /// A rule.
 #[derive(Clone, Debug)]

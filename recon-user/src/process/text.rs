@@ -4,34 +4,12 @@
 //! The decision held here: controls are shown by their number (`\u{1b}`), and the rest of Unicode stays as it is. A backslash is
 //! not doubled: so `\u{1b}` may also have been written just so, which does no harm.
 
+pub use crate::diagnostic::visible;
+
 /// Bytes that a command line is cut to.
 pub(super) const COMMAND_LINE_LENGTH: usize = 4096;
 /// What follows a text that was cut.
 const CUT: char = '…';
-
-/// `bytes` as text: what is not UTF-8 is U+FFFD, controls are shown by their number.
-#[must_use]
-pub fn visible(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let mut shown = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if is_control(letter) {
-            shown.extend(letter.escape_unicode());
-        } else {
-            shown.push(letter);
-        }
-    }
-    shown
-}
-
-/// C0, DEL and C1; the separators that some readers take for line ends; and what has Unicode's property `Bidi_Control`, which
-/// changes the order that text is shown in (Unicode's annex 9, table 3).
-fn is_control(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter,
-            '\u{2028}' | '\u{2029}'
-            | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
 
 /// Arguments as one line, of at most [`COMMAND_LINE_LENGTH`] bytes. One that is empty, or that has a blank or a quote in it, is
 /// quoted as a shell would.
@@ -64,28 +42,6 @@ pub(super) fn command_line<'a>(arguments: impl IntoIterator<Item = &'a [u8]>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_shown() {
-        for (bytes, expected) in [
-            (&b"nmap"[..], "nmap"),
-            (b"", ""),
-            ("Grüße 日本 🦀 שלום".as_bytes(), "Grüße 日本 🦀 שלום"),
-            (b"a\nb\r\tc\0", r"a\u{a}b\u{d}\u{9}c\u{0}"),
-            (b"\x1b[2Jx\x7f", r"\u{1b}[2Jx\u{7f}"),
-            ("\u{85}\u{9b}".as_bytes(), r"\u{85}\u{9b}"),
-            ("\u{2028}\u{2029}".as_bytes(), r"\u{2028}\u{2029}"),
-            (
-                "\u{202a}\u{202e}\u{2066}\u{2069}\u{200f}".as_bytes(),
-                r"\u{202a}\u{202e}\u{2066}\u{2069}\u{200f}",
-            ),
-            (b"a\xffb\xc3", "a\u{fffd}b\u{fffd}"),
-            (b"\x9b", "\u{fffd}"),
-            (br"\x2d", r"\x2d"),
-        ] {
-            assert_eq!(visible(bytes), expected, "{bytes:?}");
-        }
-    }
 
     #[test]
     fn arguments_are_quoted() {

@@ -16,11 +16,11 @@ mod scanner;
 
 use std::time::Duration;
 
-use clap::ValueEnum;
 use recon_common::Signal;
 
 use jiff::Timestamp;
 
+pub use crate::kql::Severity;
 use crate::kql::eval::{Columns, Predicate};
 use crate::kql::{Expr, Field, Plan};
 use crate::row::Row;
@@ -33,43 +33,6 @@ pub use network::{Network, NetworkError};
 pub(crate) use reference::unmet;
 pub use remote::is_private;
 pub use scanner::{SCANNERS, scanners};
-
-/// How sure an alert is to mean harm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub enum Severity {
-    /// A busy legitimate client does it too.
-    Informational,
-    /// Seldom legitimate.
-    Low,
-    /// A scan or a flood.
-    Medium,
-    /// A scan without any other explanation.
-    High,
-}
-
-impl Severity {
-    /// The number of `event.severity`: Elastic Security's scale of 0 to 100.
-    #[must_use]
-    pub const fn number(self) -> u8 {
-        match self {
-            Self::Informational => 1,
-            Self::Low => 21,
-            Self::Medium => 47,
-            Self::High => 73,
-        }
-    }
-
-    /// The name, as `--min-severity` takes it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Informational => "informational",
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-        }
-    }
-}
 
 /// What is measured within a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::Refused;
+use crate::diagnostic::visible;
 use crate::kql::{self, Loader, Plan};
-use crate::process::visible;
 
 /// What the name of a folder's rule file ends in.
 const EXTENSIONS: [&str; 2] = ["kql", "md"];

@@ -7,9 +7,9 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::apply::measure;
+use super::table::{Align, write_table};
 use super::write::{text, texts};
-use crate::kql::{Align, aligned};
-use crate::process::visible;
+use crate::diagnostic::visible;
 use crate::rule::Configured;
 
 /// What each column of the table is headed by, and how it is aligned.
@@ -55,7 +55,7 @@ pub fn list(rules: &[Configured], as_json: bool, out: &mut dyn Write) -> io::Res
         return writeln!(out);
     }
     let rows: Vec<_> = listed.iter().map(row).collect();
-    aligned(HEADINGS, &rows, out)
+    write_table(HEADINGS, &rows, out)
 }
 
 fn listed(rule: &Configured) -> Listed<'_> {

@@ -14,9 +14,11 @@
 
 mod apply;
 mod bytes;
+mod check;
 mod files;
 mod list;
 mod read;
+mod table;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,10 +31,11 @@ use thiserror::Error;
 
 use crate::alert::Limit;
 use crate::cli::RuleOptions;
+use crate::diagnostic::visible;
 use crate::kql::{self, Diagnostics, Plan, Source, Span};
-use crate::process::visible;
 use crate::rule::{self, Configured, Network, Severity, scanners};
 
+pub use check::check;
 pub use files::{Rules, rules};
 pub use list::list;
 

@@ -1,5 +1,7 @@
 //! Settings and rule files from end to end: what they mean, what is told of broken ones, and that no text is too much.
 
+#[path = "tests/check.rs"]
+mod check;
 #[path = "tests/files.rs"]
 mod files;
 

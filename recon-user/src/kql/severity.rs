@@ -1,0 +1,40 @@
+//! How sure a rule is that what it reports is an attack.
+
+use clap::ValueEnum;
+
+/// How sure an alert is to mean harm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Severity {
+    /// A busy legitimate client does it too.
+    Informational,
+    /// Seldom legitimate.
+    Low,
+    /// A scan or a flood.
+    Medium,
+    /// A scan without any other explanation.
+    High,
+}
+
+impl Severity {
+    /// The number of `event.severity`: Elastic Security's scale of 0 to 100.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Informational => 1,
+            Self::Low => 21,
+            Self::Medium => 47,
+            Self::High => 73,
+        }
+    }
+
+    /// The name, as `--min-severity` takes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Informational => "informational",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+}
