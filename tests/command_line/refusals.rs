@@ -92,7 +92,7 @@ pub(super) const REFUSALS: &[Refusal] = &[
         )],
         says: &[
             "/broken.kql:2:3: error: no operator `wher`",
-            "  ^~~~\n",
+            "  |   ^^^^\n",
             "did you mean `where`?",
         ],
         ..REFUSAL
@@ -123,7 +123,7 @@ pub(super) const REFUSALS: &[Refusal] = &[
         files: &[("recon.toml", "include_privat = true\n")],
         says: &[
             "/recon.toml:1:1: error: no setting `include_privat`",
-            "^~~~",
+            "^^^^",
             "did you mean `include_private`?",
         ],
         ..REFUSAL

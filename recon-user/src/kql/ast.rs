@@ -4,8 +4,8 @@
 //! that it ends before the stack does.
 
 use super::operator::{Arithmetic, Comparison, TextOperator};
-use super::source::Span;
 use super::value::Literal;
+use crate::diagnostic::Span;
 
 /// A name.
 #[derive(Clone, Debug)]

@@ -19,13 +19,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::ast::{Expr as Written, ExprKind, Key, Operator, OperatorKind, Query};
-use super::diagnostic::Diagnostics;
 use super::header::Header;
 use super::operator::Comparison;
 use super::plan::{Aggregate, Column, Expr, Named, Plan, Shown, Slot, SortKey, Threshold};
 use super::schema::TABLE;
-use super::source::Span;
 use super::value::Literal;
+use crate::diagnostic::Diagnostics;
+use crate::diagnostic::Span;
 use expr::Typed;
 use scope::{MAX_COLUMNS, Scope, Taken};
 

@@ -10,13 +10,14 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use super::check::{LONGEST_WINDOW, SHORTEST_WINDOW};
-use super::diagnostic::Diagnostics;
 use super::lex::Comment;
 use super::literal;
-use super::nearest::nearest;
+use super::markdown::numbered;
 use super::severity::Severity;
-use super::source::{Source, Span, numbered};
 use super::value::{Literal, TICK_NANOS};
+use crate::diagnostic::Diagnostics;
+use crate::diagnostic::nearest;
+use crate::diagnostic::{Source, Span};
 
 /// The keys of annotations. `purpose` is prose, and a title where there is no other.
 const KEYS: [&str; 9] = [

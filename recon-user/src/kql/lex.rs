@@ -5,10 +5,10 @@
 //! a file. A constant is whole when it leaves here, its escapes resolved. An operator that is a word is one token with its `!`
 //! before and its `~` after, as in `!startswith` and `in~`.
 
-use super::diagnostic::Diagnostics;
 use super::literal;
-use super::source::{Source, Span};
 use super::value::Literal;
+use crate::diagnostic::Diagnostics;
+use crate::diagnostic::{Source, Span};
 
 /// What a token is.
 #[derive(Clone, Debug, PartialEq)]

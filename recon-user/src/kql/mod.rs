@@ -29,19 +29,17 @@
 mod ast;
 mod canonical;
 mod check;
-mod diagnostic;
 pub mod eval;
 mod function;
 mod header;
 mod lex;
 mod literal;
-mod nearest;
+mod markdown;
 mod operator;
 mod parse;
 mod plan;
 mod schema;
 mod severity;
-mod source;
 mod split;
 mod streamless;
 mod value;
@@ -50,21 +48,27 @@ use std::collections::HashMap;
 use std::path::Path;
 
 pub(crate) use canonical::span;
-pub use diagnostic::{Diagnostic, Diagnostics, Level};
 pub use function::{AggregateFunction, Function};
 pub(crate) use header::duration;
-pub(crate) use nearest::nearest;
 pub use operator::{Arithmetic, Comparison, TextOperator, TextTest};
 pub use plan::{Aggregate, Column, Expr, Named, Output, Plan, Shown, Slot, SortKey, Threshold};
 pub use schema::Field;
 pub(crate) use schema::TABLE;
 pub use severity::Severity;
-pub(crate) use source::read;
-pub use source::{Source, Span};
 pub use value::{Literal, TICK_NANOS, TICKS_PER_SECOND, Type};
 
+pub(crate) use crate::diagnostic::nearest;
+pub use crate::diagnostic::{Diagnostic, Diagnostics, Level, Source, Span};
+
+use crate::diagnostic::FileKind;
 use header::Header;
 use lex::Comment;
+
+/// The ten detections take 4 KiB.
+const RULE_FILE: FileKind = FileKind {
+    name: "a rule file",
+    max_kib: 1024,
+};
 
 /// What a rule file holds.
 #[derive(Debug)]
@@ -88,7 +92,7 @@ impl Loader {
     /// Reads a file of that name. Queries with errors are told of and left out.
     pub fn load(&mut self, name: &str, bytes: &[u8]) -> Loaded {
         let mut diagnostics = Diagnostics::default();
-        let source = Source::new(name, bytes, &mut diagnostics);
+        let source = Source::new(name, bytes, RULE_FILE, &mut diagnostics);
         let plans = match diagnostics.errors() {
             0 => self.queries(&source, &mut diagnostics),
             _ => Vec::new(),
@@ -103,7 +107,7 @@ impl Loader {
     fn queries(&mut self, source: &Source, diagnostics: &mut Diagnostics) -> Vec<Plan> {
         let mut plans = Vec::new();
         let mut number = 0;
-        for block in source.blocks() {
+        for block in markdown::blocks(source) {
             let lexed = lex::lex(source, block.span, diagnostics);
             let mut title = block.title.map(|title| source.slice(title));
             let mut comments = lexed.comments.as_slice();

@@ -8,11 +8,11 @@ mod expr;
 mod operator;
 
 use super::ast::{Expr, Item, Key, Let, Name, Operator, OperatorKind, Query};
-use super::diagnostic::Diagnostics;
 use super::lex::{Kind, Token};
 use super::operator::WORDS;
-use super::source::{Source, Span};
 use super::streamless;
+use crate::diagnostic::Diagnostics;
+use crate::diagnostic::{Source, Span};
 
 /// How deeply expressions may be nested. The ten detections need two levels.
 pub(super) const MAX_DEPTH: usize = 64;

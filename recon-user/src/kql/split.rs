@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::lex::{Kind, Token};
 use super::operator::WORDS;
-use super::source::Source;
+use crate::diagnostic::Source;
 
 /// Words that want something after them, besides operators.
 const LEADING: [&str; 12] = [

@@ -5,7 +5,8 @@
 //! an id with a measure before both. Lists of networks add up. Settings that no rule has a use for are a mistake.
 
 use super::{Override, Places, Refused, Settings};
-use crate::kql::{Diagnostics, Plan};
+use crate::diagnostic::Diagnostics;
+use crate::kql::Plan;
 use crate::rule::{self, Configured, Measure};
 
 impl Settings {

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use super::Refused;
 use super::table::{Align, write_table};
 use super::write::text;
-use crate::diagnostic::visible;
-use crate::kql::{self, Loader, Plan};
+use crate::diagnostic::{read_file, visible};
+use crate::kql::{Loader, Plan};
 use crate::rule::unmet;
 
 /// The table's columns and their alignment.
@@ -31,7 +31,7 @@ pub fn check(files: &[PathBuf], out: &mut dyn Write, errors: &mut dyn Write) -> 
     let mut are_right = true;
     let mut all = Vec::new();
     for file in files {
-        let bytes = match kql::read(file) {
+        let bytes = match read_file(file) {
             Ok(bytes) => bytes,
             Err(error) => {
                 write!(errors, "{}", Refused::unreadable(file, &error))?;

@@ -11,8 +11,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::Refused;
-use crate::diagnostic::visible;
-use crate::kql::{self, Loader, Plan};
+use crate::diagnostic::{read_file, visible};
+use crate::kql::{Loader, Plan};
 
 /// What the name of a folder's rule file ends in.
 const EXTENSIONS: [&str; 2] = ["kql", "md"];
@@ -46,7 +46,7 @@ pub fn rules(paths: &[PathBuf]) -> Result<Rules, Refused> {
         };
         for file in files {
             let bytes = match file == *path {
-                true => kql::read(&file),
+                true => read_file(&file),
                 false => read_regular(&file),
             };
             match bytes {
@@ -95,7 +95,7 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, Refused> {
 /// What is in a file of a folder. To read from a pipe that lies there could take forever.
 fn read_regular(file: &Path) -> io::Result<Vec<u8>> {
     match fs::metadata(file)?.is_file() {
-        true => kql::read(file),
+        true => read_file(file),
         false => Err(io::Error::other("this is no file")),
     }
 }

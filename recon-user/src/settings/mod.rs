@@ -31,8 +31,8 @@ use thiserror::Error;
 
 use crate::alert::Limit;
 use crate::cli::RuleOptions;
-use crate::diagnostic::visible;
-use crate::kql::{self, Diagnostics, Plan, Source, Span};
+use crate::diagnostic::{Diagnostics, Source, Span, read_file, visible};
+use crate::kql::Plan;
 use crate::rule::{self, Configured, Network, Severity, scanners};
 
 pub use check::check;
@@ -128,7 +128,7 @@ impl PartialEq for Origin {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self::new(Source::empty("settings"))
+        Self::new(Source::default())
     }
 }
 
@@ -159,7 +159,7 @@ impl Settings {
     /// What is wrong with the file, or that it can't be read.
     pub fn load(file: Option<&Path>) -> Result<Self, Refused> {
         let path = file.unwrap_or(Path::new(DEFAULT_FILE));
-        match kql::read(path) {
+        match read_file(path) {
             Ok(bytes) => Self::parse(&visible(path.as_os_str().as_bytes()), &bytes),
             Err(error) if file.is_none() && error.kind() == io::ErrorKind::NotFound => {
                 Ok(Self::default())

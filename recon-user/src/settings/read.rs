@@ -12,11 +12,14 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 use super::{Override, Places, Refused, Settings, bytes};
 use crate::cli::file_name;
-use crate::kql::{self, Diagnostics, Source, Span};
+use crate::diagnostic::{Diagnostics, FileKind, Source, Span};
+use crate::kql;
 use crate::rule::{Network, Severity};
 
-/// The largest file.
-const MAX_BYTES: usize = 64 << 10;
+const SETTINGS_FILE: FileKind = FileKind {
+    name: "a file of settings",
+    max_kib: 64,
+};
 /// What the file may say.
 pub(super) const KEYS: [&str; 10] = [
     "include_private",
@@ -59,13 +62,7 @@ impl Settings {
     /// All that is wrong with it. Of what is wrong with its syntax, the first.
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Self, Refused> {
         let mut diagnostics = Diagnostics::default();
-        let is_too_large = bytes.len() > MAX_BYTES;
-        if is_too_large {
-            let message = format!("a file of settings has at most {} KiB", MAX_BYTES >> 10);
-            diagnostics.error(Span::default(), message, None);
-        }
-        let bytes = if is_too_large { &[] } else { bytes };
-        let source = Source::new(name, bytes, &mut diagnostics);
+        let source = Source::new(name, bytes, SETTINGS_FILE, &mut diagnostics);
         if let Some(refused) = Refused::of(&diagnostics, &source) {
             return Err(refused);
         }

@@ -95,7 +95,7 @@ fn what_is_no_text_is_told_of() {
         ),
         (
             b"# \xff\n".to_vec(),
-            "recon.toml:1:3: error: this is not UTF-8\n# \u{fffd}\n  ^\n",
+            "recon.toml:1:3: error: this is not UTF-8\n  |\n1 | # \u{fffd}\n  |   ^\n",
         ),
     ] {
         let refused = Settings::parse("recon.toml", &bytes).expect_err("not text");

@@ -8,11 +8,11 @@ use super::super::function::{
     AGGREGATES, AggregateFunction, FUNCTIONS, Function, Signature, Takes, by_name, names,
 };
 use super::super::plan::{Aggregate, Column, Expr, Output, Slot};
-use super::super::source::Span;
 use super::super::streamless;
 use super::super::value::{Literal, Type};
 use super::expr::Typed;
 use super::{Checker, Mode};
+use crate::diagnostic::Span;
 
 const IPV4_BITS: u32 = 32;
 

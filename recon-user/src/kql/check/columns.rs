@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::super::ast::{Expr as Written, ExprKind, Item, Name};
 use super::super::plan::{Column, Expr, Named, Slot};
-use super::super::source::Span;
 use super::Checker;
 use super::expr::Typed;
 use super::scope::{MAX_COLUMNS, Scope};
+use crate::diagnostic::Span;
 
 impl<'a> Checker<'a, '_> {
     /// Where a computed column is to be had. A column that is just another one takes no place.

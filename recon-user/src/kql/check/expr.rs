@@ -8,9 +8,9 @@ use std::sync::Arc;
 use super::super::ast::{Expr as Written, ExprKind};
 use super::super::operator::{Arithmetic, Comparison, TextOperator};
 use super::super::plan::Expr;
-use super::super::source::Span;
 use super::super::value::{Literal, Type};
 use super::{Checker, Mode, fold};
+use crate::diagnostic::Span;
 
 /// Constants that the lists of a query may have, each use of a list that `let` has named counted: enough for all ports.
 const MAX_CONSTANTS: usize = 1 << 16;

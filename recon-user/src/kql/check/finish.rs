@@ -10,10 +10,10 @@ use super::super::plan::{
     Aggregate, Column, Expr, Named, Output, Plan, Shown, Slot, SortKey, Threshold,
 };
 use super::super::schema::Field;
-use super::super::source::Span;
 use super::super::value::{TICK_NANOS, Type};
 use super::scope::Taken;
 use super::{Body, Checker};
+use crate::diagnostic::Span;
 
 /// The window of a rule that says nothing of it.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(3_600);

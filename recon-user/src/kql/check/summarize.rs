@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::super::ast::{ExprKind, Item, Name};
 use super::super::function::{AGGREGATES, AggregateFunction, Function, by_name};
 use super::super::plan::{Aggregate, Column, Expr, Named, Slot};
-use super::super::source::Span;
 use super::super::value::{Literal, Type};
 use super::columns::implied_name;
 use super::expr::Typed;
 use super::scope::{Scope, Taken};
 use super::{Checker, Mode};
+use crate::diagnostic::Span;
 
 impl Aggregate {
     /// Whether it counts or adds, so that a threshold on it says how much is too much.

@@ -125,9 +125,11 @@ fn markdown_is_read_with_its_own_lines() {
         let loaded = load(name, MARKDOWN);
         let expected = format!(
             "{name}:25:42: error: expected `|`, found `=`
-   DeviceNetworkEvents | where LocalPort = 445
-                                         ^
-hint: `=` gives a column its name; `==` compares
+   |
+25 |    DeviceNetworkEvents | where LocalPort = 445
+   |                                          ^
+   |
+   = hint: `=` gives a column its name; `==` compares
 "
         );
         assert_eq!(messages(&loaded), expected);

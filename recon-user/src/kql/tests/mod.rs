@@ -197,23 +197,27 @@ fn warnings() {
         (
             "| summarize n = count() by RemoteIP",
             "a.kql:1:1: warning: no `where` after `summarize`: this fires at the first event of each group
-DeviceNetworkEvents | summarize n = count() by RemoteIP
-^~~~~~~~~~~~~~~~~~~
+  |
+1 | DeviceNetworkEvents | summarize n = count() by RemoteIP
+  | ^^^^^^^^^^^^^^^^^^^
 ",
         ),
         (
             "| order by LocalPort | project RemoteIP",
             "a.kql:1:1: warning: an order by `LocalPort` has no effect: it is not shown
-DeviceNetworkEvents | order by LocalPort | project RemoteIP
-^~~~~~~~~~~~~~~~~~~
-hint: add it to `project`
+  |
+1 | DeviceNetworkEvents | order by LocalPort | project RemoteIP
+  | ^^^^^^^^^^^^^^^^^^^
+  |
+  = hint: add it to `project`
 ",
         ),
         (
             "| order by LocalPort | summarize n = count() | where n > 1",
             "a.kql:1:44: warning: an order before `summarize` has no effect
-DeviceNetworkEvents | order by LocalPort | summarize n = count() | where n > 1
-                                           ^~~~~~~~~
+  |
+1 | DeviceNetworkEvents | order by LocalPort | summarize n = count() | where n > 1
+  |                                            ^^^^^^^^^
 ",
         ),
     ] {

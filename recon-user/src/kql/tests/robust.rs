@@ -364,8 +364,9 @@ fn large_texts_are_refused_or_read_in_time() {
 fn what_is_not_utf8_has_a_place() {
     let loaded = Loader::default().load("a.kql", b"DeviceNetworkEvents\n| where \xff\xfe == 1");
     let expected = "a.kql:2:9: error: this is not UTF-8
-| where \u{fffd}\u{fffd} == 1
-        ^
+  |
+2 | | where \u{fffd}\u{fffd} == 1
+  |         ^
 ";
     assert_eq!(messages(&loaded), expected);
 }

@@ -52,9 +52,11 @@ row.md: 1 rule
         text(errors),
         "\
 bad.kql:1:29: error: no column `LocalPrt`
-DeviceNetworkEvents | where LocalPrt == 1
-                            ^~~~~~~~
-hint: did you mean `LocalPort`?
+  |
+1 | DeviceNetworkEvents | where LocalPrt == 1
+  |                             ^^^^^^^^
+  |
+  = hint: did you mean `LocalPort`?
 none.kql: error: No such file or directory (os error 2)
 "
     );

@@ -82,9 +82,11 @@ fn what_cannot_be_read_is_told_of() {
 odd/b.kql: error: No such file or directory (os error 2)
 odd/c.kql: error: Too many levels of symbolic links (os error 40)
 odd/d.kql:1:23: error: no operator `wher`
-DeviceNetworkEvents | wher 1
-                      ^~~~
-hint: did you mean `where`?
+  |
+1 | DeviceNetworkEvents | wher 1
+  |                       ^^^^
+  |
+  = hint: did you mean `where`?
 nowhere: error: No such file or directory (os error 2)
 ",
         ),
@@ -94,14 +96,16 @@ nowhere: error: No such file or directory (os error 2)
         ),
         (
             &["latin.kql"],
-            "latin.kql:1:4: error: this is not UTF-8\n// \u{fffd}\n   ^\n",
+            "latin.kql:1:4: error: this is not UTF-8\n  |\n1 | // \u{fffd}\n  |    ^\n",
         ),
         (
             &["e.rules", "e.rules"],
             "e.rules:1:1: error: a rule of this id and name is there already
-DeviceNetworkEvents | where LocalPort == 1
-^~~~~~~~~~~~~~~~~~~
-hint: it is at ROOT/e.rules:1
+  |
+1 | DeviceNetworkEvents | where LocalPort == 1
+  | ^^^^^^^^^^^^^^^^^^^
+  |
+  = hint: it is at ROOT/e.rules:1
 ",
         ),
     ] {
