@@ -19,6 +19,7 @@
 //!
 //! [`seed`] is what all of them hash addresses with. [`agent`] strings them together, and [`replay`] does for rows that were written before. Everything from window to alert is a pure function of its input, the clock passed in.
 
+pub mod address;
 pub mod agent;
 pub mod alert;
 pub mod cli;

@@ -157,7 +157,7 @@ pub(super) const REFUSALS: &[Refusal] = &[
         files: &[("recon.toml", "allow = ['192.0.2.1/24']\n")],
         says: &[
             "/recon.toml:1:10: error: `192.0.2.1/24`",
-            "want 192.0.2.0/24",
+            "use 192.0.2.0/24",
         ],
         ..REFUSAL
     },

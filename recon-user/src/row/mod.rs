@@ -212,15 +212,5 @@ pub const fn port_column(signal: Signal) -> Option<PortColumn> {
 /// The `RemoteIPType` of an address.
 #[must_use]
 pub fn remote_type(remote: IpAddr) -> &'static str {
-    let (is_private, is_link_local) = match remote {
-        IpAddr::V4(v4) => (v4.is_private(), v4.is_link_local()),
-        IpAddr::V6(v6) => (v6.is_unique_local(), v6.is_unicast_link_local()),
-    };
-    match remote {
-        _ if remote.is_loopback() => "Loopback",
-        _ if remote.is_unspecified() => "Unspecified",
-        _ if is_private => "Private",
-        _ if is_link_local => "LinkLocal",
-        _ => "Public",
-    }
+    crate::address::Scope::of(remote).name()
 }

@@ -9,9 +9,7 @@ mod compile;
 mod configured;
 mod exclusion;
 mod fields;
-mod network;
 mod reference;
-mod remote;
 mod scanner;
 
 use std::time::Duration;
@@ -20,6 +18,7 @@ use recon_common::Signal;
 
 use jiff::Timestamp;
 
+pub use crate::address::{Network, NetworkError, is_private};
 pub use crate::kql::Severity;
 use crate::kql::eval::{Columns, Predicate};
 use crate::kql::{Expr, Field, Plan};
@@ -29,9 +28,7 @@ pub use catalogue::{Technique, defaults};
 pub(crate) use compile::measure;
 pub use configured::Configured;
 pub(crate) use fields::{field, fields};
-pub use network::{Network, NetworkError};
 pub(crate) use reference::unmet;
-pub use remote::is_private;
 pub use scanner::{SCANNERS, scanners};
 
 /// What is measured within a group.

@@ -1,6 +1,5 @@
 //! Calls of functions and aggregates.
 
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::super::ast::{Expr as Written, ExprKind, Name};
@@ -12,9 +11,8 @@ use super::super::streamless;
 use super::super::value::{Literal, Type};
 use super::expr::Typed;
 use super::{Checker, Mode};
+use crate::address::ipv4_range;
 use crate::diagnostic::Span;
-
-const IPV4_BITS: u32 = 32;
 
 impl Checker<'_, '_> {
     pub(super) fn call(
@@ -141,9 +139,9 @@ impl Checker<'_, '_> {
             }
             (Function::Ipv4IsInRange, [_, range]) => {
                 if let Expr::Literal(Literal::String(text)) = &range.expr
-                    && !is_ipv4_range(text)
+                    && ipv4_range(text).is_none()
                 {
-                    let message = format!("`{text}` is no range of IPv4 addresses");
+                    let message = format!("`{text}` is not a range of IPv4 addresses");
                     let hint = "as in \"10.0.0.0/8\"".to_owned();
                     return self.error(written[1].span, message, Some(hint));
                 }
@@ -352,12 +350,4 @@ fn default_name(signature: &Signature<AggregateFunction>, value: Option<&Typed>)
         AggregateFunction::ArgMax if !column.is_empty() => column.to_owned(),
         _ => format!("{}_{column}", signature.name),
     }
-}
-
-fn is_ipv4_range(text: &str) -> bool {
-    let (address, prefix) = text.split_once('/').unwrap_or((text, "32"));
-    address.parse::<Ipv4Addr>().is_ok()
-        && prefix
-            .parse::<u32>()
-            .is_ok_and(|prefix| prefix <= IPV4_BITS)
 }

@@ -13,8 +13,9 @@ use super::super::operator::{Comparison, TextTest};
 use super::super::plan::{Column, Expr, Slot};
 use super::super::schema::Field;
 use super::super::value::{Literal, Type};
-use super::address::{Block, PRIVATE};
+use super::address::{Block, private_blocks};
 use super::{Columns, Scope, Value, all, any};
+use crate::address::ipv4_range;
 
 /// A condition made ready.
 #[derive(Clone, Debug)]
@@ -108,10 +109,14 @@ impl Test {
                 is_case_sensitive: true,
             } => (value.as_ref(), Addresses::among(list), *is_negated),
             Expr::Call(function, arguments) => match (function, arguments.as_slice()) {
-                (Function::Ipv4IsPrivate, [value]) => (value, Addresses::blocks(&PRIVATE), false),
-                (Function::Ipv4IsInRange, [value, Expr::Literal(Literal::String(range))]) => {
-                    (value, Addresses::blocks(&[Block::of_range(range)?]), false)
+                (Function::Ipv4IsPrivate, [value]) => {
+                    (value, Addresses::blocks(&private_blocks()), false)
                 }
+                (Function::Ipv4IsInRange, [value, Expr::Literal(Literal::String(range))]) => (
+                    value,
+                    Addresses::blocks(&[ipv4_range(range)?.into()]),
+                    false,
+                ),
                 _ => return None,
             },
             _ => return None,
