@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use recon_common::table::TABLE_ENTRIES;
 
+use crate::duration::Range;
 use crate::hook::XdpChoice;
 use crate::rule::Severity;
 
@@ -187,7 +188,7 @@ pub struct RunOptions {
     #[arg(short, long = "interface", value_name = "IFACE")]
     pub interfaces: Vec<String>,
 
-    /// How often to drain the kernel's counts and judge them, 10ms to 60s
+    /// How often to drain the kernel's counts and judge them, from 10ms to 1m
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
     pub interval: Duration,
 
@@ -221,18 +222,16 @@ pub struct RunOptions {
     pub table_entries: u32,
 }
 
-/// The polling interval: long enough for the kernel's grace period, short enough for the 60 s window.
+/// The kernel's grace period must fit into the interval, and the interval into a 60 s window.
+const INTERVAL: Range = Range {
+    least: Duration::from_millis(10),
+    most: Duration::from_secs(60),
+    example: "500ms",
+};
+
 fn interval(text: &str) -> Result<Duration, String> {
-    const SHORTEST: Duration = Duration::from_millis(10);
-    const LONGEST: Duration = Duration::from_secs(60);
-    let hint = "want a time such as 500ms, 1s or 1m";
-    let parsed: jiff::SignedDuration = text.parse().map_err(|error| format!("{error}; {hint}"))?;
-    let interval =
-        Duration::try_from(parsed).map_err(|_| format!("must not be negative; {hint}"))?;
-    if !(SHORTEST..=LONGEST).contains(&interval) {
-        return Err(format!("must be from 10ms to 60s; {hint}"));
-    }
-    Ok(interval)
+    let interval = INTERVAL.parse(text);
+    interval.map_err(|(message, hint)| format!("{message}: {hint}"))
 }
 
 /// The name of a program's file, without folders.

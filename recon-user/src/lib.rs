@@ -25,6 +25,7 @@ pub mod alert;
 pub mod cli;
 pub mod diagnostic;
 pub mod drain;
+pub mod duration;
 pub mod hook;
 pub mod judge;
 pub mod kql;

@@ -54,7 +54,7 @@ pub(super) const REFUSALS: &[Refusal] = &[
     Refusal {
         name: "an interval longer than the shortest window",
         arguments: "run -i veth0 --interval 2m",
-        says: &["--interval", "60s"],
+        says: &["--interval", "1m"],
         ..REFUSAL
     },
     Refusal {

@@ -6,7 +6,8 @@ use std::fmt::{self, Formatter, Result};
 
 use super::plan::{Aggregate, Expr, Named, Plan, Shown, SortKey, Threshold};
 use super::schema::TABLE;
-use super::value::{Literal, TICK_NANOS, comma_separated};
+use super::value::{Literal, comma_separated};
+use crate::duration::text;
 
 impl fmt::Display for Plan {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> Result {
@@ -40,9 +41,9 @@ impl Plan {
         if let Some(technique) = &self.technique {
             writeln!(formatter, "// technique: {technique}")?;
         }
-        writeln!(formatter, "// window: {}", span(self.window))?;
+        writeln!(formatter, "// window: {}", text(self.window))?;
         if let Some(cooldown) = self.cooldown {
-            writeln!(formatter, "// cooldown: {}", span(cooldown))?;
+            writeln!(formatter, "// cooldown: {}", text(cooldown))?;
         }
         if let Some(after) = &self.after {
             writeln!(formatter, "// after: {after}")?;
@@ -65,17 +66,11 @@ impl Plan {
         }
         if let Some(name) = &self.window_column {
             let comma = if self.groups.is_empty() { "" } else { ", " };
-            let window = span(self.window);
+            let window = text(self.window);
             write!(formatter, "{comma}{name} = bin(TimeGenerated, {window})")?;
         }
         Ok(())
     }
-}
-
-/// A duration as KQL writes a timespan.
-pub(crate) fn span(duration: std::time::Duration) -> Literal {
-    let ticks = duration.as_nanos() / TICK_NANOS.unsigned_abs();
-    Literal::Timespan(i64::try_from(ticks).unwrap_or(i64::MAX))
 }
 
 /// A step for each column: those of one step do not know each other.

@@ -29,7 +29,7 @@ use crate::diagnostic::Span;
 use expr::Typed;
 use scope::{MAX_COLUMNS, Scope, Taken};
 
-pub(super) use finish::{LONGEST_WINDOW, SHORTEST_WINDOW};
+pub(crate) use finish::WINDOW;
 
 /// The plan of a query, where it has no error.
 pub(super) fn plan(

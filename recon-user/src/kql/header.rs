@@ -9,12 +9,10 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-use super::check::{LONGEST_WINDOW, SHORTEST_WINDOW};
+use super::check::WINDOW;
 use super::lex::Comment;
-use super::literal;
 use super::markdown::numbered;
 use super::severity::Severity;
-use super::value::{Literal, TICK_NANOS};
 use crate::diagnostic::Diagnostics;
 use crate::diagnostic::nearest;
 use crate::diagnostic::{Source, Span};
@@ -130,8 +128,7 @@ impl<'a> Reader<'a, '_> {
         }
         self.seen.push(key);
         if let Err((message, hint)) = self.set(key, text, place) {
-            self.diagnostics
-                .error(place, message, Some(hint.to_owned()));
+            self.diagnostics.error(place, message, Some(hint));
         }
     }
 
@@ -151,7 +148,7 @@ impl<'a> Reader<'a, '_> {
             .error(span, format!("no annotation `{word}`"), Some(hint));
     }
 
-    fn set(&mut self, key: &str, text: &'a str, span: Span) -> Result<(), (String, &'static str)> {
+    fn set(&mut self, key: &str, text: &'a str, span: Span) -> Result<(), (String, String)> {
         let header = &mut self.header;
         match key {
             "id" if is_id(text) => text.clone_into(&mut header.id),
@@ -159,22 +156,22 @@ impl<'a> Reader<'a, '_> {
             "unless" if is_id(text) => header.unless = Some(text.to_owned()),
             "id" | "after" | "unless" => {
                 let hint = "an id is of lower-case letters, digits and hyphens, as in port-scan";
-                return Err((format!("`{text}` is no id"), hint));
+                return Err((format!("`{text}` is no id"), hint.to_owned()));
             }
             "name" => cut(text, MAX_NAME).clone_into(&mut header.name),
             "severity" => {
                 header.severity = Severity::from_str(text, true).map_err(|_| {
                     let hint = "the severities are informational, low, medium and high";
-                    (format!("no severity `{text}`"), hint)
+                    (format!("no severity `{text}`"), hint.to_owned())
                 })?;
             }
             "technique" if is_technique(text) => header.technique = Some(text.to_owned()),
             "technique" => {
                 let hint = "an ATT&CK technique is as in T1595 and T1595.001";
-                return Err((format!("`{text}` is no technique"), hint));
+                return Err((format!("`{text}` is no technique"), hint.to_owned()));
             }
-            "window" => header.window = Some((duration(text)?, span)),
-            "cooldown" => header.cooldown = Some(duration(text)?),
+            "window" => header.window = Some((WINDOW.parse(text)?, span)),
+            "cooldown" => header.cooldown = Some(WINDOW.parse(text)?),
             _ => self.purpose = Some(text),
         }
         Ok(())
@@ -212,26 +209,6 @@ fn is_technique(text: &str) -> bool {
         .strip_prefix('T')
         .is_some_and(|number| is_number(number, 4))
         && is_number(sub, 3)
-}
-
-/// A time such as `10m`, else what is wrong with it and what is wanted.
-pub(crate) fn duration(text: &str) -> Result<Duration, (String, &'static str)> {
-    let hint = "a time from 1s to 30d, as in 10m";
-    let wrong = || (format!("`{text}` is no such time"), hint);
-    let (Ok(Literal::Timespan(ticks)), length) = number(text).ok_or_else(wrong)? else {
-        return Err(wrong());
-    };
-    let nanos = u64::try_from(i128::from(ticks) * TICK_NANOS).map_err(|_| wrong())?;
-    let duration = Duration::from_nanos(nanos);
-    let is_allowed = (SHORTEST_WINDOW..=LONGEST_WINDOW).contains(&duration);
-    (is_allowed && length == text.len())
-        .then_some(duration)
-        .ok_or_else(wrong)
-}
-
-fn number(text: &str) -> Option<(Result<Literal, literal::Malformed>, usize)> {
-    let is_number = text.starts_with(|first: char| first.is_ascii_digit());
-    is_number.then(|| literal::number(text))
 }
 
 /// An id for a title: its words in lower case with hyphens between them, as many as fit. Empty where it has none.

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use super::value::{Literal, TICKS_PER_SECOND, UNITS};
+use super::value::Literal;
+use crate::duration::{self, TICKS_PER_SECOND, ticks, unit};
 
 /// What is wrong with a constant, and where, in bytes from its beginning.
 #[derive(Debug)]
@@ -67,7 +68,7 @@ pub(super) fn number(text: &str) -> Read {
     let unit = &unit[..run(unit, |letter| letter.is_alphanumeric() || letter == '_')];
     let whole = length + unit.len();
     if !unit.is_empty() {
-        return match (self::unit(unit), digits.contains(['e', 'E'])) {
+        return match (duration::unit(unit), digits.contains(['e', 'E'])) {
             (Some(size), false) => match ticks(digits, size) {
                 Some(ticks) => (Ok(Literal::Timespan(ticks)), whole),
                 None => malformed(whole, format!("`{}` is too long", &text[..whole]), None),
@@ -100,28 +101,6 @@ fn exponent(text: &str) -> usize {
         0 => 0,
         length => text.len() - digits.len() + length,
     }
-}
-
-/// The ticks of a unit.
-fn unit(name: &str) -> Option<i64> {
-    let (_, size) = UNITS.iter().find(|(names, _)| names.contains(&name))?;
-    Some(*size)
-}
-
-/// The ticks of a number, which may have a fraction, of a unit. What is left of a tick is dropped.
-fn ticks(digits: &str, unit: i64) -> Option<i64> {
-    /// Beyond these a day's fraction is less than a tick.
-    const MAX_FRACTION: usize = 12;
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let is_number = |text: &str| text.bytes().all(|digit| digit.is_ascii_digit());
-    if whole.is_empty() || !is_number(whole) || !is_number(fraction) {
-        return None;
-    }
-    let fraction = &fraction[..fraction.len().min(MAX_FRACTION)];
-    let divisor = 10_i128.pow(fraction.len() as u32);
-    let scaled: i128 = format!("{whole}{fraction}").parse().ok()?;
-    let ticks = scaled.checked_mul(i128::from(unit))? / divisor;
-    i64::try_from(ticks).ok()
 }
 
 /// A string, if the text begins with one: in double or single quotes, with escapes or, after `@`, without.

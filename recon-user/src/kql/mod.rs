@@ -47,15 +47,14 @@ mod value;
 use std::collections::HashMap;
 use std::path::Path;
 
-pub(crate) use canonical::span;
+pub(crate) use check::WINDOW;
 pub use function::{AggregateFunction, Function};
-pub(crate) use header::duration;
 pub use operator::{Arithmetic, Comparison, TextOperator, TextTest};
 pub use plan::{Aggregate, Column, Expr, Named, Output, Plan, Shown, Slot, SortKey, Threshold};
 pub use schema::Field;
 pub(crate) use schema::TABLE;
 pub use severity::Severity;
-pub use value::{Literal, TICK_NANOS, TICKS_PER_SECOND, Type};
+pub use value::{Literal, Type};
 
 pub(crate) use crate::diagnostic::nearest;
 pub use crate::diagnostic::{Diagnostic, Diagnostics, Level, Source, Span};

@@ -8,37 +8,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-/// Ticks of a second.
-pub const TICKS_PER_SECOND: i64 = 10_000_000;
-/// Nanoseconds of a tick.
-pub const TICK_NANOS: i128 = 100;
-
-/// Units of a timespan and their ticks, longest first. The first name of a unit is the one that is written.
-pub(super) const UNITS: &[(&[&str], i64)] = &[
-    (&["d", "day", "days"], 86_400 * TICKS_PER_SECOND),
-    (
-        &["h", "hr", "hrs", "hour", "hours"],
-        3_600 * TICKS_PER_SECOND,
-    ),
-    (&["m", "min", "minute", "minutes"], 60 * TICKS_PER_SECOND),
-    (&["s", "sec", "second", "seconds"], TICKS_PER_SECOND),
-    (
-        &[
-            "ms",
-            "milli",
-            "millis",
-            "millisec",
-            "millisecond",
-            "milliseconds",
-        ],
-        TICKS_PER_SECOND / 1_000,
-    ),
-    (
-        &["microsecond", "micro", "micros", "microsec", "microseconds"],
-        TICKS_PER_SECOND / 1_000_000,
-    ),
-    (&["tick", "ticks"], 1),
-];
+use crate::duration::Ticks;
 
 /// The type of an expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +113,7 @@ impl fmt::Display for Literal {
             // With a point or an exponent, so that it is read as a real again.
             Self::Real(value) => write!(formatter, "{value:?}"),
             Self::DateTime(value) => write!(formatter, "datetime({value})"),
-            Self::Timespan(ticks) => timespan(*ticks, formatter),
+            Self::Timespan(ticks) => Ticks(*ticks).fmt(formatter),
             Self::String(text) => quoted(text, formatter),
             Self::List(items) => {
                 formatter.write_str("dynamic([")?;
@@ -164,17 +134,6 @@ pub(super) fn comma_separated<T: fmt::Display>(
         write!(formatter, "{comma}{item}")?;
     }
     Ok(())
-}
-
-/// In the longest unit that divides it.
-fn timespan(ticks: i64, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let unit = UNITS
-        .iter()
-        .find(|(_, size)| ticks % size == 0 && ticks != 0);
-    match unit {
-        Some((names, size)) => write!(formatter, "{}{}", ticks / size, names[0]),
-        None => formatter.write_str("0s"),
-    }
 }
 
 fn quoted(text: &str, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

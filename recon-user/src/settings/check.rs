@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use super::Refused;
 use super::table::{Align, write_table};
-use super::write::text;
 use crate::diagnostic::{read_file, visible};
+use crate::duration::text;
 use crate::kql::{Loader, Plan};
 use crate::rule::unmet;
 

@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use super::apply::measure;
 use super::table::{Align, write_table};
-use super::write::{text, texts};
+use super::write::texts;
 use crate::diagnostic::visible;
+use crate::duration::text;
 use crate::rule::Configured;
 
 /// What each column of the table is headed by, and how it is aligned.

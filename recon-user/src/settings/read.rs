@@ -13,7 +13,7 @@ use toml::de::{DeArray, DeTable, DeValue};
 use super::{Override, Places, Refused, Settings, bytes};
 use crate::cli::file_name;
 use crate::diagnostic::{Diagnostics, FileKind, Source, Span};
-use crate::kql;
+use crate::kql::WINDOW;
 use crate::rule::{Network, Severity};
 
 const SETTINGS_FILE: FileKind = FileKind {
@@ -278,7 +278,9 @@ impl Reader<'_> {
 
     fn duration(&mut self, value: &Value<'_>) -> Option<Duration> {
         self.text(value, "a time in quotes, as in \"10m\"", |text| {
-            kql::duration(text).map_err(|(message, hint)| (message, Some(format!("want {hint}"))))
+            WINDOW
+                .parse(text)
+                .map_err(|(message, hint)| (message, Some(hint)))
         })
     }
 

@@ -4,13 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
 
 use serde::Serialize;
 
 use super::read::UNLIMITED;
 use super::{Override, Settings, bytes};
-use crate::kql::span;
+use crate::duration::text;
 use crate::rule::{Network, Severity};
 
 #[derive(Serialize)]
@@ -105,10 +104,6 @@ fn of(rule: &Override) -> Rule {
         allow: texts(&rule.allow),
         deny: texts(&rule.deny),
     }
-}
-
-pub(super) fn text(duration: Duration) -> String {
-    span(duration).to_string()
 }
 
 pub(super) fn texts(networks: &[Network]) -> Vec<String> {

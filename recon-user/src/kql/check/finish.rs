@@ -3,23 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::canonical::span as timespan;
 use super::super::function::AggregateFunction;
 use super::super::header::Header;
 use super::super::plan::{
     Aggregate, Column, Expr, Named, Output, Plan, Shown, Slot, SortKey, Threshold,
 };
 use super::super::schema::Field;
-use super::super::value::{TICK_NANOS, Type};
+use super::super::value::Type;
 use super::scope::Taken;
 use super::{Body, Checker};
 use crate::diagnostic::Span;
+use crate::duration::{self, Range};
 
 /// The window of a rule that says nothing of it.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(3_600);
-/// A window of less would end before a poll has brought its rows; one of more would be a log.
-pub(in super::super) const SHORTEST_WINDOW: Duration = Duration::from_secs(1);
-pub(in super::super) const LONGEST_WINDOW: Duration = Duration::from_secs(30 * 86_400);
+/// A shorter window would end before a poll has brought its rows, a longer one would be a log.
+pub(crate) const WINDOW: Range = Range {
+    least: Duration::from_secs(1),
+    most: Duration::from_secs(30 * 86_400),
+    example: "10m",
+};
 
 impl Checker<'_, '_> {
     /// The whole of what was found. `table` is what to point at where nothing is written.
@@ -47,27 +50,30 @@ impl Checker<'_, '_> {
             .body
             .bin
             .as_ref()
-            .map(|(_, ticks, span)| (duration(*ticks), *span));
-        let ago = self.body.ago.map(|(ticks, span)| (duration(ticks), span));
+            .map(|(_, ticks, span)| (duration::of_ticks(*ticks), *span));
+        let ago = self
+            .body
+            .ago
+            .map(|(ticks, span)| (duration::of_ticks(ticks), span));
         if let (Some((bin, _)), Some((annotated, span))) = (bin, header.window)
             && bin != annotated
         {
             let message = format!(
                 "the window is {} here and {} in `bin`",
-                timespan(annotated),
-                timespan(bin)
+                duration::text(annotated),
+                duration::text(bin)
             );
             let hint = "leave one of them out".to_owned();
             return self.error(span, message, Some(hint));
         }
         self.body.window = match bin.or(header.window).or(ago) {
-            Some((window, _)) if (SHORTEST_WINDOW..=LONGEST_WINDOW).contains(&window) => window,
+            Some((window, _)) if WINDOW.contains(window) => window,
             Some((window, span)) => {
                 let message = format!(
                     "a window is from {} to {}, not {}",
-                    timespan(SHORTEST_WINDOW),
-                    timespan(LONGEST_WINDOW),
-                    timespan(window)
+                    duration::text(WINDOW.least),
+                    duration::text(WINDOW.most),
+                    duration::text(window)
                 );
                 return self.error(span, message, None);
             }
@@ -178,11 +184,6 @@ impl Checker<'_, '_> {
             above: 0,
         });
     }
-}
-
-fn duration(ticks: i64) -> Duration {
-    let nanos = i128::from(ticks) * TICK_NANOS;
-    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 impl Body {

@@ -5,7 +5,8 @@ use jiff::SignedDuration;
 use super::super::operator::Arithmetic::{self, Add, Divide, Multiply, Remainder, Subtract};
 use super::super::plan::Expr;
 use super::super::value::Literal::{self, DateTime, Long, Real, Timespan};
-use super::super::value::{TICK_NANOS, Type};
+use super::super::value::Type;
+use crate::duration::TICK_NANOS;
 
 /// The type of a result. None where the operator does not take such operands.
 pub(in crate::kql) fn result(operator: Arithmetic, left: Type, right: Type) -> Option<Type> {

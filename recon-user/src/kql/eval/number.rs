@@ -8,8 +8,9 @@ use super::super::check::fold;
 use super::super::function::Function;
 use super::super::operator::Arithmetic;
 use super::super::plan::Expr;
-use super::super::value::{Literal, TICK_NANOS, TICKS_PER_SECOND, Type};
+use super::super::value::{Literal, Type};
 use super::Value;
+use crate::duration::{TICK_NANOS, TICKS_PER_SECOND};
 
 /// Days from the begin of Kusto's calendar, 0001-01-01, to that of Unix time.
 const UNIX_DAY: i128 = 719_162;

@@ -6,8 +6,8 @@
 use std::borrow::Cow;
 
 use super::super::operator::{TextOperator, TextTest};
-use super::super::value::TICKS_PER_SECOND;
 use super::Value;
+use crate::duration::TICKS_PER_SECOND;
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
