@@ -173,6 +173,7 @@ impl fmt::Display for Expr {
                     "{value} {negation}between ({least} .. {greatest})"
                 )
             }
+            Self::Prepared(prepared) => prepared.written.fmt(formatter),
             Self::Call(function, arguments) => {
                 write!(formatter, "{function}(")?;
                 comma_separated(arguments, formatter)?;

@@ -11,6 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::eval::Prepared;
 use super::function::{AggregateFunction, Function};
 use super::operator::{Arithmetic, Comparison, TextOperator};
 use super::schema::Field;
@@ -191,4 +192,6 @@ pub enum Expr {
     },
     /// A function's value.
     Call(Function, Vec<Expr>),
+    /// A condition made fast. No plan has one, only the evaluator's own expressions.
+    Prepared(Box<Prepared>),
 }

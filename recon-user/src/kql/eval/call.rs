@@ -8,7 +8,7 @@ use super::super::value::Type;
 use super::{Scope, Value, address, number, text};
 
 /// The value of a function, which is null where an argument is missing.
-pub(super) fn call<'a>(function: Function, arguments: &'a [Expr], scope: Scope<'a>) -> Value<'a> {
+pub(super) fn call<'a>(function: Function, arguments: &'a [Expr], scope: &Scope<'a>) -> Value<'a> {
     match (function, arguments) {
         (Function::Iff, [condition, then, otherwise]) => iff(condition, then, otherwise, scope),
         (_, [argument]) => of_one(function, scope.eval(argument)),
@@ -22,7 +22,7 @@ fn iff<'a>(
     condition: &'a Expr,
     then: &'a Expr,
     otherwise: &'a Expr,
-    scope: Scope<'a>,
+    scope: &Scope<'a>,
 ) -> Value<'a> {
     let (taken, left) = match scope.truth(condition) {
         Some(true) => (then, otherwise),
@@ -40,10 +40,6 @@ fn of_one(function: Function, value: Value<'_>) -> Value<'_> {
         value => value.is_null(),
     };
     match function {
-        Function::Not => match value {
-            Value::Bool(truth) => Value::Bool(!truth),
-            _ => Value::Null,
-        },
         Function::IsEmpty => Value::Bool(is_empty(&value)),
         Function::IsNotEmpty => Value::Bool(!is_empty(&value)),
         Function::IsNull => Value::Bool(value.is_null()),

@@ -11,7 +11,7 @@ mod address;
 mod call;
 mod compare;
 mod number;
-mod predicate;
+mod prepare;
 mod program;
 mod serialize;
 mod text;
@@ -24,12 +24,13 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 
+use super::function::Function;
 use super::operator::{Comparison, TextOperator};
 use super::plan::{Expr, Slot};
 use super::value::Literal;
 
 pub(crate) use compare::compare;
-pub use predicate::Predicate;
+pub use prepare::{Predicate, Prepared};
 pub use value::Value;
 
 /// Where the values of columns are to be had.
@@ -63,53 +64,70 @@ struct Scope<'a> {
 }
 
 impl<'a> Scope<'a> {
-    fn eval(self, expr: &'a Expr) -> Value<'a> {
+    fn eval(&self, expr: &'a Expr) -> Value<'a> {
         match expr {
             Expr::Literal(literal) => Value::of(literal),
             Expr::Now(ticks) => number::later(self.now, *ticks),
             Expr::Column(column) => self.columns.value(column.slot),
-            Expr::And(operands) => {
-                Value::truth(all(operands.iter().map(|operand| self.truth(operand))))
-            }
-            Expr::Or(operands) => {
-                Value::truth(any(operands.iter().map(|operand| self.truth(operand))))
-            }
             Expr::Negate(operand) => number::negated(&self.eval(operand)),
-            Expr::Compare(comparison, operands) => {
-                Value::truth(self.compare(*comparison, operands))
-            }
             Expr::Arithmetic(operator, operands) => {
                 let [left, right] = operands.each_ref().map(|operand| self.eval(operand));
                 number::arithmetic(*operator, &left, &right)
             }
-            Expr::Text(operator, operands) => Value::truth(self.text(*operator, operands)),
+            Expr::Call(function, arguments) if *function != Function::Not => {
+                call::call(*function, arguments, self)
+            }
+            Expr::Call(..)
+            | Expr::And(_)
+            | Expr::Or(_)
+            | Expr::Compare(..)
+            | Expr::Text(..)
+            | Expr::In { .. }
+            | Expr::Between { .. }
+            | Expr::Prepared(_) => Value::truth(self.truth(expr)),
+        }
+    }
+
+    /// Whether a condition holds. None if it is null.
+    fn truth(&self, expr: &'a Expr) -> Option<bool> {
+        match expr {
+            Expr::And(operands) => all(operands.iter().map(|operand| self.truth(operand))),
+            Expr::Or(operands) => any(operands.iter().map(|operand| self.truth(operand))),
+            Expr::Call(Function::Not, operands) => {
+                let operand = operands.first()?;
+                self.truth(operand).map(|truth| !truth)
+            }
+            Expr::Prepared(prepared) => prepared.truth(self),
+            _ => self.written_truth(expr),
+        }
+    }
+
+    /// Whether a condition without a fast test holds. Apart from [`Self::truth`], whose frame
+    /// stays small: rows are asked mostly for what is prepared.
+    #[inline(never)]
+    fn written_truth(&self, expr: &'a Expr) -> Option<bool> {
+        match expr {
+            Expr::Compare(comparison, operands) => self.compare(*comparison, operands),
+            Expr::Text(operator, operands) => self.text(*operator, operands),
             Expr::In {
                 value,
                 list,
                 is_negated,
                 is_case_sensitive,
-            } => {
-                let is_in = self.is_in(value, list, *is_case_sensitive);
-                Value::Bool(is_in != *is_negated)
-            }
+            } => Some(self.is_in(value, list, *is_case_sensitive) != *is_negated),
             Expr::Between { parts, is_negated } => {
                 let [value, least, greatest] = parts.each_ref().map(|part| self.eval(part));
-                let is_between = compare::between(&value, &least, &greatest);
-                Value::truth(is_between.map(|is_between| is_between != *is_negated))
+                let is_between = compare::between(&value, &least, &greatest)?;
+                Some(is_between != *is_negated)
             }
-            Expr::Call(function, arguments) => call::call(*function, arguments, self),
+            _ => match self.eval(expr) {
+                Value::Bool(truth) => Some(truth),
+                _ => None,
+            },
         }
     }
 
-    /// Whether a condition holds. None where it is null.
-    fn truth(self, expr: &'a Expr) -> Option<bool> {
-        match self.eval(expr) {
-            Value::Bool(truth) => Some(truth),
-            _ => None,
-        }
-    }
-
-    fn compare(self, comparison: Comparison, operands: &'a [Expr; 2]) -> Option<bool> {
+    fn compare(&self, comparison: Comparison, operands: &'a [Expr; 2]) -> Option<bool> {
         let [left, right] = operands.each_ref().map(|operand| self.eval(operand));
         let plain = compare::compare(comparison, &left, &right);
         // Strings are compared by `==` and `!=` alone.
@@ -125,7 +143,7 @@ impl<'a> Scope<'a> {
     }
 
     /// None where an operand is no string, which no checked expression has.
-    fn text(self, operator: TextOperator, operands: &'a [Expr; 2]) -> Option<bool> {
+    fn text(&self, operator: TextOperator, operands: &'a [Expr; 2]) -> Option<bool> {
         let [Value::String(left), Value::String(right)] =
             operands.each_ref().map(|operand| self.eval(operand))
         else {
@@ -140,7 +158,7 @@ impl<'a> Scope<'a> {
         Some(is_met != operator.is_negated)
     }
 
-    fn is_in(self, expr: &'a Expr, list: &'a [Literal], is_case_sensitive: bool) -> bool {
+    fn is_in(&self, expr: &'a Expr, list: &'a [Literal], is_case_sensitive: bool) -> bool {
         let value = self.eval(expr);
         let is_program = program::is_program(expr);
         let is_same = |other: &Value<'_>| match (&value, other) {
