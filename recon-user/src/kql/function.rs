@@ -193,12 +193,6 @@ pub(super) const FUNCTIONS: &[Signature<Function>] = &[
     Signature::new(Function::ToLong, "tolong", &[Any], "tolong takes one value"),
 ];
 
-impl fmt::Display for Function {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(name_of(FUNCTIONS, *self))
-    }
-}
-
 /// A function of the rows of a group. Each event counts, so a row counts `Count` times where that matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AggregateFunction {
@@ -297,17 +291,6 @@ pub(super) const AGGREGATES: &[Signature<AggregateFunction>] = &[
         "arg_max takes a column and those to show of its greatest row, or *",
     ),
 ];
-
-impl fmt::Display for AggregateFunction {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(name_of(AGGREGATES, *self))
-    }
-}
-
-fn name_of<F: PartialEq>(all: &'static [Signature<F>], function: F) -> &'static str {
-    let found = all.iter().find(|signature| signature.function == function);
-    found.map_or("", |signature| signature.name)
-}
 
 /// The function of that name.
 pub(super) fn by_name<F>(

@@ -27,7 +27,6 @@
 //! Every text is read in bounded time and memory, without a panic: files, nesting, columns and messages are limited.
 
 mod ast;
-mod canonical;
 mod check;
 pub mod eval;
 mod function;

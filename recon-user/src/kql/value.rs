@@ -3,12 +3,10 @@
 //! The decision held here: Kusto's int, long and real are three types and one kind of number: they can be compared and added, and the wider
 //! type is the result's. A timespan is a number of ticks of 100 ns, as in Kusto.
 
-use std::fmt::{self, Write};
+use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-
-use crate::duration::Ticks;
 
 /// The type of an expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,51 +100,4 @@ impl Literal {
             Self::List(_) => Type::List,
         }
     }
-}
-
-/// As KQL writes it.
-impl fmt::Display for Literal {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bool(value) => write!(formatter, "{value}"),
-            Self::Long(value) => write!(formatter, "{value}"),
-            // With a point or an exponent, so that it is read as a real again.
-            Self::Real(value) => write!(formatter, "{value:?}"),
-            Self::DateTime(value) => write!(formatter, "datetime({value})"),
-            Self::Timespan(ticks) => Ticks(*ticks).fmt(formatter),
-            Self::String(text) => quoted(text, formatter),
-            Self::List(items) => {
-                formatter.write_str("dynamic([")?;
-                comma_separated(items.iter(), formatter)?;
-                formatter.write_str("])")
-            }
-        }
-    }
-}
-
-/// Items with commas between them.
-pub(super) fn comma_separated<T: fmt::Display>(
-    items: impl IntoIterator<Item = T>,
-    formatter: &mut fmt::Formatter<'_>,
-) -> fmt::Result {
-    for (index, item) in items.into_iter().enumerate() {
-        let comma = if index > 0 { ", " } else { "" };
-        write!(formatter, "{comma}{item}")?;
-    }
-    Ok(())
-}
-
-fn quoted(text: &str, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-    formatter.write_char('"')?;
-    for letter in text.chars() {
-        match letter {
-            '"' | '\\' => write!(formatter, "\\{letter}")?,
-            '\n' => formatter.write_str("\\n")?,
-            '\t' => formatter.write_str("\\t")?,
-            // All controls are below U+00A0.
-            _ if letter.is_control() => write!(formatter, "\\u{:04x}", u32::from(letter))?,
-            _ => formatter.write_char(letter)?,
-        }
-    }
-    formatter.write_char('"')
 }

@@ -1,6 +1,7 @@
 //! Rule files from end to end: what they mean, what is told of broken ones, and that no text is too much.
 
 mod accepted;
+mod canonical;
 mod files;
 mod refused;
 mod robust;

@@ -2,12 +2,14 @@
 //!
 //! In: a [`Plan`]. Out: KQL with annotations that is read as the same plan. Operands that are operators themselves are in parentheses.
 
-use std::fmt::{self, Formatter, Result};
+use std::fmt::{self, Formatter, Result, Write};
 
-use super::plan::{Aggregate, Expr, Named, Plan, Shown, SortKey, Threshold};
-use super::schema::TABLE;
-use super::value::{Literal, comma_separated};
+use crate::duration::Ticks;
 use crate::duration::text;
+use crate::kql::function::{AGGREGATES, AggregateFunction, FUNCTIONS, Function, Signature};
+use crate::kql::plan::{Aggregate, Expr, Named, Plan, Shown, SortKey, Threshold};
+use crate::kql::schema::TABLE;
+use crate::kql::value::Literal;
 
 impl fmt::Display for Plan {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> Result {
@@ -212,4 +214,68 @@ impl fmt::Display for Operand<'_> {
             composite => write!(formatter, "({composite})"),
         }
     }
+}
+
+impl fmt::Display for Function {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(name_of(FUNCTIONS, *self))
+    }
+}
+
+impl fmt::Display for AggregateFunction {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(name_of(AGGREGATES, *self))
+    }
+}
+
+/// As KQL writes it.
+impl fmt::Display for Literal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(value) => write!(formatter, "{value}"),
+            Self::Long(value) => write!(formatter, "{value}"),
+            // With a point or an exponent, so that it is read as a real again.
+            Self::Real(value) => write!(formatter, "{value:?}"),
+            Self::DateTime(value) => write!(formatter, "datetime({value})"),
+            Self::Timespan(ticks) => Ticks(*ticks).fmt(formatter),
+            Self::String(text) => quoted(text, formatter),
+            Self::List(items) => {
+                formatter.write_str("dynamic([")?;
+                comma_separated(items.iter(), formatter)?;
+                formatter.write_str("])")
+            }
+        }
+    }
+}
+
+/// Items with commas between them.
+fn comma_separated<T: fmt::Display>(
+    items: impl IntoIterator<Item = T>,
+    formatter: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    for (index, item) in items.into_iter().enumerate() {
+        let comma = if index > 0 { ", " } else { "" };
+        write!(formatter, "{comma}{item}")?;
+    }
+    Ok(())
+}
+
+fn quoted(text: &str, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    formatter.write_char('"')?;
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => write!(formatter, "\\{letter}")?,
+            '\n' => formatter.write_str("\\n")?,
+            '\t' => formatter.write_str("\\t")?,
+            // All controls are below U+00A0.
+            _ if letter.is_control() => write!(formatter, "\\u{:04x}", u32::from(letter))?,
+            _ => formatter.write_char(letter)?,
+        }
+    }
+    formatter.write_char('"')
+}
+
+fn name_of<F: PartialEq>(all: &'static [Signature<F>], function: F) -> &'static str {
+    let found = all.iter().find(|signature| signature.function == function);
+    found.map_or("", |signature| signature.name)
 }
