@@ -10,7 +10,7 @@ use recon_common::table::TABLE_ENTRIES;
 
 use crate::duration::Range;
 use crate::hook::XdpChoice;
-use crate::rule::Severity;
+use crate::settings::SettingFlags;
 
 /// Says who scans or floods this host, and which of its processes scan others, from inside the kernel.
 ///
@@ -105,21 +105,9 @@ pub struct RuleOptions {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Judge private, loopback and link-local remotes too (most labs are private networks)
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub include_private: Option<bool>,
-
-    /// Take programs of this file name for scanning tools as well as nmap, masscan and the like; may be repeated
-    #[arg(long = "scanner", value_name = "NAME", value_parser = file_name)]
-    pub scanners: Vec<String>,
-
-    /// Do not take programs of this file name for scanning tools, may be repeated
-    #[arg(long = "not-scanner", value_name = "NAME", value_parser = file_name)]
-    pub not_scanners: Vec<String>,
-
-    /// Write alerts of this severity and above [default: informational]
-    #[arg(long, value_enum, value_name = "SEVERITY")]
-    pub min_severity: Option<Severity>,
+    /// Settings that the command line overrides.
+    #[command(flatten)]
+    pub settings: SettingFlags,
 }
 
 /// What to do with rules.
@@ -237,7 +225,7 @@ fn interval(text: &str) -> Result<Duration, String> {
 /// The name of a program's file, without folders.
 pub(crate) fn file_name(text: &str) -> Result<String, String> {
     if text.is_empty() || text.contains('/') {
-        return Err("want a file name without folders, such as nmap".to_owned());
+        return Err("use a file name without folders, such as nmap".to_owned());
     }
     Ok(text.to_owned())
 }

@@ -91,7 +91,7 @@ impl Replay {
         }: InForce,
     ) -> Self {
         Self {
-            limiter: Limiter::new(settings.alerts),
+            limiter: Limiter::new(settings.alert_limit()),
             judge: Judge::new(Settings {
                 memory: settings.state_memory(),
                 rules,

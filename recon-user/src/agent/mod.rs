@@ -67,7 +67,7 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
             ignored: untrusted(&sockets, &taken),
             memory: settings.state_memory(),
         }),
-        limiter: Limiter::new(settings.alerts),
+        limiter: Limiter::new(settings.alert_limit()),
         output,
         host: host_name(),
         last: now(),

@@ -40,7 +40,7 @@ pub(crate) struct FileKind {
 }
 
 /// A file's name and text.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Source {
     name: String,
     text: String,

@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use super::apply::measure;
 use super::table::{Align, write_table};
-use super::write::texts;
 use crate::diagnostic::visible;
 use crate::duration::text;
 use crate::rule::Configured;
@@ -71,8 +70,8 @@ fn listed(rule: &Configured) -> Listed<'_> {
         cooldown: plan.cooldown.map(text),
         technique: plan.technique.as_deref(),
         groups: plan.groups.iter().map(|group| &*group.name).collect(),
-        allow: texts(&rule.allow),
-        deny: texts(&rule.deny),
+        allow: rule.allow.iter().map(ToString::to_string).collect(),
+        deny: rule.deny.iter().map(ToString::to_string).collect(),
         include_private: rule.include_private,
     }
 }

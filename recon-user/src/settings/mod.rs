@@ -7,7 +7,7 @@
 //! | read | `read` | recon.toml | [`Settings`] |
 //! | files | `files` | rule files and folders of them | plans |
 //! | apply | `apply` | plans | [`Configured`] rules |
-//! | show | `write`, `list` | settings, rules | TOML that is read as the same settings; a table or JSON |
+//! | show | `list` | rules | a table or JSON |
 //!
 //! The decisions held here: what the command line says wins over the file. The file that is named must be there, the one that is looked
 //! for need not. A mistake in any file keeps the agent from starting, and all mistakes are told of at once.
@@ -15,29 +15,33 @@
 mod apply;
 mod bytes;
 mod check;
+mod declare;
+mod defs;
 mod files;
 mod list;
 mod read;
 mod table;
-mod write;
+mod value;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::time::Duration;
+use std::{fmt, io};
 
 use thiserror::Error;
 
 use crate::alert::Limit;
 use crate::cli::RuleOptions;
-use crate::diagnostic::{Diagnostics, Source, Span, read_file, visible};
+use crate::diagnostic::{Diagnostics, Source, read_file, visible};
 use crate::kql::Plan;
-use crate::rule::{self, Configured, Network, Severity, scanners};
+use crate::rule::{self, Configured, scanners};
 
 pub use check::check;
+pub use defs::{Alerts, Limits, Override, SettingFlags, Settings};
 pub use files::{Rules, rules};
 pub use list::list;
+use value::Written;
+pub use value::{Bytes, Lines, Located};
 
 /// The file that is read where none is named.
 pub const DEFAULT_FILE: &str = "/etc/recon/recon.toml";
@@ -60,99 +64,24 @@ impl Refused {
     }
 }
 
-/// What the operator wants.
-#[derive(Debug, PartialEq)]
-pub struct Settings {
-    /// Whether private remotes are judged too.
-    pub include_private: bool,
-    /// Alerts of lesser severity are not written.
-    pub min_severity: Severity,
-    /// File names of programs that are taken for scanning tools as well.
-    pub scanners: Vec<String>,
-    /// File names of programs that are not.
-    pub not_scanners: Vec<String>,
-    /// Networks that are private here, besides those that are so everywhere.
-    pub local_networks: Vec<Network>,
-    /// Remotes that no rule counts.
-    pub allow: Vec<Network>,
-    /// Remotes that are counted although they may be in a list of those allowed.
-    pub deny: Vec<Network>,
-    /// How many lines of a rule are written.
-    pub alerts: Limit,
-    /// The most memory that the agent takes, in bytes.
-    pub memory: u64,
-    /// By a rule's id, its name, or its id and measure such as `port-scan/distinct_ports`.
-    pub rules: BTreeMap<String, Override>,
-    origin: Origin,
-}
+/// The file that settings come from. Settings are the same wherever they are written.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Origin(Source);
 
-/// What is different from what a rule says itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Override {
-    /// Whether the rule is in force.
-    pub enabled: Option<bool>,
-    /// It fires above this.
-    pub threshold: Option<u64>,
-    /// How far back it looks.
-    pub window: Option<Duration>,
-    /// How sure its alerts are.
-    pub severity: Option<Severity>,
-    /// How long an alert keeps others back.
-    pub cooldown: Option<Duration>,
-    /// Remotes that it does not count, besides those that no rule counts.
-    pub allow: Vec<Network>,
-    /// Remotes that it counts nevertheless.
-    pub deny: Vec<Network>,
-}
-
-/// Where settings come from, to show what is wrong with them once the rules are known.
-#[derive(Debug)]
-struct Origin {
-    source: Source,
-    /// By the key in [`Settings::rules`].
-    places: BTreeMap<String, Places>,
-}
-
-#[derive(Debug, Default)]
-struct Places {
-    key: Span,
-    threshold: Span,
-}
-
-/// Settings are the same wherever they were written.
 impl PartialEq for Origin {
     fn eq(&self, _: &Self) -> bool {
         true
     }
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        Self::new(Source::default())
+impl fmt::Display for Settings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = toml::to_string(&Written(self)).map_err(|_| fmt::Error)?;
+        formatter.write_str(&text)
     }
 }
 
 impl Settings {
-    /// Those of a file that says nothing.
-    fn new(source: Source) -> Self {
-        Self {
-            include_private: false,
-            min_severity: Severity::Informational,
-            scanners: Vec::new(),
-            not_scanners: Vec::new(),
-            local_networks: Vec::new(),
-            allow: Vec::new(),
-            deny: Vec::new(),
-            alerts: Limit::default(),
-            memory: bytes::DEFAULT_MEMORY,
-            rules: BTreeMap::new(),
-            origin: Origin {
-                source,
-                places: BTreeMap::new(),
-            },
-        }
-    }
-
     /// Those of `file`, else those of [`DEFAULT_FILE`], else those of a file that says nothing.
     ///
     /// # Errors
@@ -168,26 +97,35 @@ impl Settings {
         }
     }
 
-    /// With what the command line says instead.
+    /// Applies the flags of the command line, which win over the file.
     #[must_use]
-    pub fn with(mut self, options: &RuleOptions) -> Self {
-        self.include_private = options.include_private.unwrap_or(self.include_private);
-        self.min_severity = options.min_severity.unwrap_or(self.min_severity);
-        // A name that the command line has in one list is no longer in the file's other one.
+    pub fn with(mut self, flags: &SettingFlags) -> Self {
+        self.include_private = flags.include_private.unwrap_or(self.include_private);
+        self.min_severity = flags.min_severity.unwrap_or(self.min_severity);
+        // A name that the command line has in one list leaves the file's other list.
         self.scanners
-            .retain(|name| !options.not_scanners.contains(name));
+            .retain(|name| !flags.not_scanners.contains(name));
         self.not_scanners
-            .retain(|name| !options.scanners.contains(name));
-        self.scanners.extend_from_slice(&options.scanners);
-        self.not_scanners.extend_from_slice(&options.not_scanners);
+            .retain(|name| !flags.scanners.contains(name));
+        self.scanners.extend_from_slice(&flags.scanners);
+        self.not_scanners.extend_from_slice(&flags.not_scanners);
         self
+    }
+
+    /// How many lines of a rule are written.
+    #[must_use]
+    pub fn alert_limit(&self) -> Limit {
+        Limit {
+            lines: self.alerts.lines.0,
+            per: self.alerts.per,
+        }
     }
 
     /// What of the agent's memory is for the state of rules, in bytes: the rest is for a poll's rows, what is known of processes and what waits to be
     /// written.
     #[must_use]
     pub fn state_memory(&self) -> u64 {
-        self.memory / 2
+        self.limits.memory.0 / 2
     }
 
     /// The file names of scanning tools.
@@ -231,7 +169,7 @@ pub fn in_force(
             mut warnings,
         },
     ) = match (settings, rules) {
-        (Ok(settings), Ok(rules)) => (settings.with(options), rules),
+        (Ok(settings), Ok(rules)) => (settings.with(&options.settings), rules),
         (Err(Refused(settings)), Err(Refused(rules))) => return Err(Refused(settings + &rules)),
         (Err(refused), Ok(_)) | (Ok(_), Err(refused)) => return Err(refused),
     };

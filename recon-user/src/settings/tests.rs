@@ -2,6 +2,8 @@
 
 #[path = "tests/check.rs"]
 mod check;
+#[path = "tests/docs.rs"]
+mod docs;
 #[path = "tests/files.rs"]
 mod files;
 
@@ -10,8 +12,8 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use proptest::prelude::*;
 
-use super::read::{ALERT_KEYS, KEYS, LIMIT_KEYS, RULE_KEYS};
-use super::{InForce, Settings, list};
+use super::value::Table;
+use super::{Alerts, InForce, Limits, Override, Settings, list};
 use crate::cli::{CONFIG_EXAMPLE, Cli, Command, RuleOptions};
 use crate::kql::{Loader, Plan};
 use crate::rule::{Severity, defaults};
@@ -68,16 +70,16 @@ fn files_and_what_comes_of_them() {
 
 #[test]
 fn every_known_key_is_taken() {
-    for key in KEYS {
+    for key in Settings::KEYS {
         assert!(
             !applied(&format!("{key} = 1979-05-27")).contains("no setting"),
             "{key}"
         );
     }
     for (table, keys) in [
-        ("rules.smb-scan", &RULE_KEYS[..]),
-        ("alerts", &ALERT_KEYS),
-        ("limits", &LIMIT_KEYS),
+        ("rules.smb-scan", Override::KEYS),
+        ("alerts", Alerts::KEYS),
+        ("limits", Limits::KEYS),
     ] {
         for key in keys {
             let text = format!("[{table}]\n{key} = 1979-05-27");
@@ -180,7 +182,7 @@ fn the_command_line_wins() {
         ),
     ] {
         let settings = Settings::parse("recon.toml", FILE.as_bytes()).expect("settings");
-        let settings = settings.with(&options(arguments));
+        let settings = settings.with(&options(arguments).settings);
         assert_eq!(settings.include_private, private, "{arguments}");
         assert_eq!(settings.min_severity, severity, "{arguments}");
         assert_eq!(settings.scanners.join(" "), scanners, "{arguments}");

@@ -1,0 +1,92 @@
+//! How a setting is declared once.
+//!
+//! In: rows of a key, a type, a default, a doc comment and, if it has one, a command-line flag.
+//! Out: from [`table!`] a struct with its default, the reader of its TOML table, its writer and its
+//! rows in the docs; from [`flags!`] the struct that clap parses the flags into.
+
+/// Declares a table of recon.toml.
+macro_rules! table {
+    (
+        $(#[$meta:meta])*
+        $name:ident ($example:literal) {
+            $(
+                #[doc = $doc:literal]
+                $(#[flag($flag:ty, $($argument:tt)*)])?
+                $key:ident: $type:ty = $default:expr;
+            )*
+        }
+        $($(#[doc = $extra_doc:literal])+ $visibility:vis $extra:ident: $extra_type:ty;)*
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct $name {
+            $(#[doc = $doc] pub $key: $type,)*
+            $($(#[doc = $extra_doc])+ $visibility $extra: $extra_type,)*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self {
+                    $($key: $default,)*
+                    $($extra: Default::default(),)*
+                }
+            }
+        }
+
+        impl $crate::settings::value::Table for $name {
+            const KEYS: &'static [&'static str] = &[$(stringify!($key)),*];
+            const EXAMPLE: &'static str = $example;
+
+            fn set(&mut self, key: &str, value: &TomlValue<'_>, reader: &mut Reader<'_>) {
+                match key {
+                    $(stringify!($key) => {
+                        if let Some(read) = Value::read(value, reader) {
+                            self.$key = read;
+                        }
+                    })*
+                    _ => {}
+                }
+            }
+
+            fn write_entries<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+                $(if !self.$key.is_unset() {
+                    map.serialize_entry(stringify!($key), &Written(&self.$key))?;
+                })*
+                Ok(())
+            }
+
+            #[cfg(test)]
+            fn describe_entries(prefix: &str, rows: &mut Vec<$crate::settings::value::Row>) {
+                let default = Self::default();
+                $(default.$key.describe(
+                    format!("{prefix}{}", stringify!($key)),
+                    $doc,
+                    rows,
+                );)*
+            }
+        }
+    };
+}
+
+/// Declares the flags of a table, by name of the setting.
+macro_rules! flags {
+    (
+        $(#[$meta:meta])*
+        $name:ident ($example:literal) {
+            $(
+                #[doc = $doc:literal]
+                $(#[flag($flag:ty, $($argument:tt)*)])?
+                $key:ident: $type:ty = $default:expr;
+            )*
+        }
+        $($extra:tt)*
+    ) => {
+        /// Settings that the command line overrides.
+        #[derive(clap::Args, Clone, Debug, Default)]
+        pub struct SettingFlags {
+            $($(#[doc = $doc] #[arg($($argument)*)] pub $key: $flag,)?)*
+        }
+    };
+}
+
+pub(super) use {flags, table};
