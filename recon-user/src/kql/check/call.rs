@@ -81,7 +81,7 @@ impl Checker<'_, '_> {
             "`{}` does not take {count} argument{plural}",
             signature.name
         );
-        self.error(span, message, Some(signature.usage.to_owned()))
+        self.error(span, message, Some(signature.usage()))
     }
 
     fn takes<F>(
@@ -98,7 +98,7 @@ impl Checker<'_, '_> {
             "`{}` takes {takes} here, not {}",
             signature.name, typed.kind
         );
-        self.error(span, message, Some(signature.usage.to_owned()))
+        self.error(span, message, Some(signature.usage()))
     }
 
     fn result(
