@@ -1,12 +1,13 @@
 //! What an address says by itself: its scope, and which others are its neighbours.
 //!
-//! In: an address. Out: its [`Scope`], and the first address or the text of its neighbours' network.
+//! In: an address. Out: its [`Scope`], and the first address or the text of its neighbours'
+//! network.
 //! The decisions held here:
 //! - Private is what RFC 1918 says, which is what the source's string prefixes `10.`, `192.168.`
 //!   and `172.16.` mean, and its IPv6 counterpart, unique local addresses (RFC 4193).
-//! - Neighbours are a /24 of IPv4, the longest prefix that is routed between providers
-//!   (RFC 7454, 6.1.3), and a /64 of IPv6, which is one link (RFC 4291, 2.5.1): whoever has a host
-//!   there may take all of its addresses.
+//! - Neighbours are a /24 of IPv4, the longest prefix that is routed between providers (RFC 7454,
+//!   6.1.3), and a /64 of IPv6, which is one link (RFC 4291, 2.5.1): whoever has a host there may
+//!   take all of its addresses.
 
 mod network;
 

@@ -2,7 +2,8 @@
 //!
 //! In: text such as `192.0.2.0/24`. Out: [`Network`], which says whether it contains an address.
 //! The decisions held here: an address without a prefix length is a network of one. Bits set after
-//! the prefix are an error, not noise. An IPv4 address written as IPv6 (`::ffff:192.0.2.1`) is IPv4.
+//! the prefix are an error, not noise. An IPv4 address written as IPv6 (`::ffff:192.0.2.1`) is
+//! IPv4.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};

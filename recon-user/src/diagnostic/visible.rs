@@ -1,8 +1,9 @@
 //! Untrusted text, made safe for a line of a log or a terminal.
 //!
-//! In: bytes. Out: text that can neither break nor forge a line, nor control the terminal that shows it.
-//! The decision held here: control characters are escaped as `\u{1b}`, the rest of Unicode stays as it is.
-//! A backslash is not doubled, so a literal `\u{1b}` looks the same. That does no harm.
+//! In: bytes. Out: text that can neither break nor forge a line, nor control the terminal that
+//! shows it.
+//! The decision held here: control characters are escaped as `\u{1b}`, the rest of Unicode stays as
+//! it is. A backslash is not doubled, so a literal `\u{1b}` looks the same. That does no harm.
 
 /// Decodes `bytes` and escapes control characters. Invalid UTF-8 becomes U+FFFD.
 #[must_use]

@@ -1,7 +1,7 @@
 //! A query as it is written.
 //!
-//! The decision held here: every part knows its span, and every expression how deeply it is nested, so that whoever walks it down knows
-//! that it ends before the stack does.
+//! The decision held here: every part knows its span, and every expression its nesting depth, so
+//! that whoever walks it down knows that it ends before the stack does.
 
 use super::operator::{Arithmetic, Comparison, TextOperator};
 use super::value::Literal;
@@ -41,7 +41,7 @@ pub(super) enum ExprKind<'a> {
         is_case_sensitive: bool,
     },
     Between {
-        /// The value, the least and the greatest.
+        /// The value, the lower and the upper bound.
         parts: Box<[Expr<'a>; 3]>,
         is_negated: bool,
     },
@@ -51,14 +51,14 @@ pub(super) enum ExprKind<'a> {
     },
 }
 
-/// An expression, with the names of its columns where it has some.
+/// An expression, with the names of its columns if the query gives any.
 #[derive(Debug)]
 pub(super) struct Item<'a> {
     pub(super) names: Vec<Name<'a>>,
     pub(super) expr: Expr<'a>,
 }
 
-/// What rows are ordered by.
+/// A sort key.
 #[derive(Debug)]
 pub(super) struct Key<'a> {
     pub(super) expr: Expr<'a>,
@@ -78,7 +78,7 @@ pub(super) struct Let<'a> {
 pub(super) struct Operator<'a> {
     pub(super) name: Name<'a>,
     pub(super) kind: OperatorKind<'a>,
-    /// False where a part could not be read: the columns after it are not known.
+    /// False if a part could not be parsed, so that the columns after it are unknown.
     pub(super) is_whole: bool,
 }
 

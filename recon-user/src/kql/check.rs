@@ -1,11 +1,12 @@
-//! A query to a plan: names, types, and whether it can run as a stream.
+//! From a query to a plan: names, types, and whether it can run as a stream.
 //!
-//! In: a query as it is written and its header. Out: a [`Plan`], or what is wrong.
+//! In: a parsed query and its header. Out: a [`Plan`], or errors.
 //! The decisions held here:
-//! - A query reads rows, then groups them once at most. What would need all rows of a stream or a second grouping is refused.
-//! - What follows an operator that could not be read is not checked: its columns are not known.
-//! - The window is that of `bin(TimeGenerated, ...)`, else the annotation's, else that of `TimeGenerated > ago(...)`, else one hour. An
-//!   annotation that says something else than `bin` is an error.
+//! - A query reads rows, then groups them once at most. Whatever needs all rows of a stream or a
+//!   second grouping is refused.
+//! - What follows an operator that could not be parsed is not checked: its columns are unknown.
+//! - The window is that of `bin(TimeGenerated, ...)`, else the annotation's, else that of
+//!   `TimeGenerated > ago(...)`, else one hour. An annotation that contradicts `bin` is an error.
 
 mod call;
 mod columns;
@@ -31,7 +32,7 @@ use scope::{MAX_COLUMNS, Scope, Taken};
 
 pub(crate) use finish::WINDOW;
 
-/// The plan of a query, where it has no error.
+/// Plans a query. None if it has an error.
 pub(super) fn plan(
     query: &Query<'_>,
     header: Header,
@@ -56,7 +57,7 @@ pub(super) fn plan(
     (diagnostics.errors() == errors).then(|| body.into_plan(header))
 }
 
-/// Where an expression stands, which says what its names may be.
+/// Where an expression stands, which decides what its names may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     /// Columns, and no aggregate.
@@ -67,15 +68,15 @@ enum Mode {
     WithinAggregate,
 }
 
-/// What a query has been found to do so far.
+/// What the steps of a query checked so far do.
 #[derive(Debug, Default)]
 struct Body {
     extends: Vec<Named>,
     filter: Vec<Expr>,
     groups: Vec<Named>,
-    /// The time's bin: its column, its size in ticks and where it is written.
+    /// The time's bin: its column, its size in ticks and its place.
     bin: Option<(Arc<str>, i64, Span)>,
-    /// How far back a condition on the time looks, in ticks, and where it is written.
+    /// How far back a condition on the time looks, in ticks, and its place.
     ago: Option<(i64, Span)>,
     is_grouped: bool,
     aggregates: Vec<Aggregate>,
@@ -90,18 +91,18 @@ struct Body {
 
 struct Checker<'a, 'd> {
     diagnostics: &'d mut Diagnostics,
-    /// What `let` has named; None where it is not known.
+    /// What `let` names; None if it has an error.
     lets: HashMap<&'a str, Option<Typed>>,
     scope: Scope,
     taken: Taken,
     mode: Mode,
-    /// Constants in the lists that were looked at.
+    /// Constants counted in lists so far.
     constants: usize,
     body: Body,
 }
 
 impl<'a> Checker<'a, '_> {
-    /// Tells of an error. None, for whoever has nothing to return then.
+    /// Reports an error. Returns None, for callers that have nothing to return then.
     fn error<T>(
         &mut self,
         span: Span,
@@ -177,7 +178,8 @@ impl<'a> Checker<'a, '_> {
         }
     }
 
-    /// The conditions of a `where`. Of one that could be read in part the last is not known to be whole.
+    /// Checks the conditions of a `where`. If it was parsed in part, the last one may be
+    /// incomplete.
     fn filter(&mut self, written: &Written<'a>, is_whole: bool) {
         let conjuncts = match &written.kind {
             ExprKind::And(operands) => operands.as_slice(),
@@ -203,7 +205,7 @@ impl<'a> Checker<'a, '_> {
         }
     }
 
-    /// The threshold that a condition is: a count or a sum is greater than a constant.
+    /// The threshold, if the condition compares a count or a sum with a constant that it exceeds.
     fn threshold(&self, condition: &Expr) -> Option<Threshold> {
         let Expr::Compare(comparison, operands) = condition else {
             return None;
@@ -229,7 +231,7 @@ impl<'a> Checker<'a, '_> {
         is_measure.then_some(Threshold { aggregate, above })
     }
 
-    /// The last order is the one that counts.
+    /// Only the last order counts.
     fn order(&mut self, keys: &[Key<'a>]) {
         self.body.order.clear();
         for key in keys {
@@ -273,7 +275,7 @@ impl<'a> Checker<'a, '_> {
     }
 }
 
-/// How many ticks a condition on the row's time looks back, where it is one.
+/// How many ticks a condition on the row's time looks back, if it does.
 fn looks_back(condition: &Expr) -> Option<i64> {
     let is_time = |expr: &Expr| matches!(expr, Expr::Column(Column { slot: Slot::Field(field), .. }) if field.is_time());
     let (time, ticks) = match condition {

@@ -1,9 +1,11 @@
 //! What stands before a query: its annotations and its title.
 //!
 //! In: the comments before a query. Out: the rule's [`Header`].
-//! The decisions held here: the block of comments right before the query counts. A line of it that is one word, a colon and a text is an
-//! annotation if the word is a known key or in lower case; other lines are prose. So a mistyped key is told of, and `Note: ...` is not. Where
-//! no `name` is annotated, the title is one: a numbered line, else what follows `Purpose:`, else the Markdown title before.
+//! The decisions held here: the block of comments right before the query counts. A line of the form
+//! `word: text` is an annotation if the word is a known key or in lower case; other lines are
+//! prose. So a misspelt key is reported, and `Note: ...` is not. Without an annotated `name`, the
+//! name is the title: a numbered line, else the text after `Purpose:`, else the Markdown heading
+//! before the query.
 
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ use crate::diagnostic::Diagnostics;
 use crate::diagnostic::nearest;
 use crate::diagnostic::{Source, Span};
 
-/// The keys of annotations. `purpose` is prose, and a title where there is no other.
+/// The keys of annotations. `purpose` is prose, and the title if there is no other.
 const KEYS: [&str; 9] = [
     "id",
     "name",
@@ -33,7 +35,7 @@ const MAX_ID: usize = 64;
 const MAX_NAME: usize = 200;
 const DEFAULT_SEVERITY: Severity = Severity::Medium;
 
-/// What a rule is called, and what its query does not say.
+/// A rule's name and what else its query does not say.
 #[derive(Clone, Debug)]
 pub(super) struct Header {
     pub(super) id: String,
@@ -46,7 +48,8 @@ pub(super) struct Header {
     pub(super) unless: Option<String>,
 }
 
-/// Reads the comments before a query. `title` is what stands before its block in Markdown, `fallback` its id where there is no title.
+/// Reads the comments before a query. `title` is the Markdown heading before its block, `fallback`
+/// its id if there is no title.
 pub(super) fn read(
     source: &Source,
     comments: &[Comment],
@@ -132,7 +135,7 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    /// A word that begins with a capital is taken for prose, unless it is nearly a key.
+    /// A capitalized word is prose, unless it is nearly a key.
     fn unknown(&mut self, word: &str, span: Span) {
         let meant = nearest(word, KEYS);
         if meant.is_none() && word.starts_with(|first: char| !first.is_lowercase()) {
@@ -185,7 +188,7 @@ fn annotation(line: &str) -> Option<(&str, &str)> {
         && word
             .chars()
             .all(|letter| letter.is_alphanumeric() || "-_".contains(letter));
-    // Not an address of the web.
+    // A URL is not an annotation.
     let is_annotation = is_word && !text.starts_with("//") && !text.trim().is_empty();
     is_annotation.then_some((word, text.trim_start()))
 }
@@ -211,7 +214,8 @@ fn is_technique(text: &str) -> bool {
         && is_number(sub, 3)
 }
 
-/// An id for a title: its words in lower case with hyphens between them, as many as fit. Empty where it has none.
+/// An id for a title: its words in lower case, joined by hyphens, as many as fit. Empty if it has
+/// no words.
 pub(super) fn id_of(title: &str) -> String {
     let mut id = String::new();
     for word in title.split(|letter: char| !letter.is_ascii_alphanumeric()) {

@@ -1,6 +1,6 @@
 //! Constants: numbers, timespans, strings, dates.
 //!
-//! In: text that begins with one. Out: its value and how many bytes it takes, or what is wrong and where.
+//! In: text that begins with one. Out: its value and length in bytes, or an error with its place.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use super::value::Literal;
 use crate::duration::{self, TICKS_PER_SECOND, ticks, unit};
 
-/// What is wrong with a constant, and where, in bytes from its beginning.
+/// What is wrong with a constant, and where, in bytes from its start.
 #[derive(Debug)]
 pub(super) struct Malformed {
     pub(super) at: usize,
@@ -36,7 +36,7 @@ fn malformed(length: usize, message: String, hint: Option<&'static str>) -> Read
     (Err(error), length)
 }
 
-/// How many bytes at the beginning are such letters.
+/// The length in bytes of the leading characters for which `is_part` holds.
 fn run(text: &str, is_part: impl Fn(char) -> bool) -> usize {
     text.find(|letter| !is_part(letter)).unwrap_or(text.len())
 }
@@ -91,7 +91,7 @@ pub(super) fn number(text: &str) -> Read {
     }
 }
 
-/// How many bytes of an exponent such as `e-5` a text begins with.
+/// The length in bytes of a leading exponent such as `e-5`.
 fn exponent(text: &str) -> usize {
     let Some(rest) = text.strip_prefix(['e', 'E']) else {
         return 0;
@@ -103,7 +103,8 @@ fn exponent(text: &str) -> usize {
     }
 }
 
-/// A string, if the text begins with one: in double or single quotes, with escapes or, after `@`, without.
+/// A string, if the text begins with one: in double or single quotes, with escapes, or without them
+/// after `@`.
 pub(super) fn string(text: &str) -> Option<Read> {
     let is_verbatim = text.starts_with('@');
     let prefix = usize::from(is_verbatim);
@@ -154,7 +155,8 @@ pub(super) fn string(text: &str) -> Option<Read> {
     Some(malformed(at, message, None))
 }
 
-/// The letter that is meant by what follows a backslash, and the bytes it takes. The bytes of what is no escape otherwise.
+/// The character that an escape after its backslash stands for, and its length in bytes; otherwise
+/// the length of what is not an escape.
 fn escape(text: &str) -> Result<(char, usize), usize> {
     let letter = text
         .chars()
@@ -184,7 +186,8 @@ fn escape(text: &str) -> Result<(char, usize), usize> {
     Ok((meant, letter.len_utf8()))
 }
 
-/// A constant with its type, such as `datetime(2026-01-31)`, if the word of that length is the name of such a type and a parenthesis follows.
+/// A constant with its type, such as `datetime(2026-01-31)`, if the word of that length names such
+/// a type and a parenthesis follows.
 pub(super) fn typed(text: &str, word: usize) -> Option<Read> {
     let read: fn(&str) -> Option<Literal> = match &text[..word] {
         "datetime" => datetime,
@@ -214,7 +217,7 @@ pub(super) fn typed(text: &str, word: usize) -> Option<Read> {
     })
 }
 
-/// ISO 8601, in UTC where no offset is written.
+/// ISO 8601, in UTC if no offset is written.
 fn datetime(text: &str) -> Option<Literal> {
     let text = text.trim_matches(['"', '\'']);
     let timestamp = match text.parse::<Timestamp>() {

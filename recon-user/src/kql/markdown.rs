@@ -86,7 +86,7 @@ struct Fence<'a> {
     /// The backticks or tildes.
     mark: &'a str,
     language: &'a str,
-    /// Where what it encloses begins.
+    /// Where the enclosed text begins.
     content: usize,
 }
 
@@ -126,7 +126,7 @@ impl<'a> Fence<'a> {
     }
 }
 
-/// The title that a line of Markdown is: a heading, or a numbered line such as `**1. Port scan**`.
+/// The title in a line of Markdown: a heading, or a numbered line such as `**1. Port scan**`.
 fn heading(line: &str) -> Option<&str> {
     let text = line.trim().trim_matches(['*', '#']).trim();
     match numbered(text) {
@@ -135,7 +135,7 @@ fn heading(line: &str) -> Option<&str> {
     }
 }
 
-/// What follows the number of a title such as `1. Port scan`.
+/// The text after the number of a title such as `1. Port scan`.
 pub(super) fn numbered(line: &str) -> Option<&str> {
     let rest = line.trim_start_matches(|letter: char| letter.is_ascii_digit());
     let title = rest.strip_prefix(['.', ')'])?;

@@ -1,30 +1,38 @@
 //! KQL: the language that rules are written in.
 //!
-//! In: rule files, `.kql` or Markdown. Out: a checked [`Plan`] for each query, and what is wrong with the others.
+//! In: rule files, `.kql` or Markdown. Out: a checked [`Plan`] for each query, and the errors of
+//! the others.
 //!
 //! | step | module | takes | gives |
 //! |---|---|---|---|
-//! | source | `source` | bytes | text with lines, the parts of it that are KQL |
+//! | blocks | `markdown` | a file | the parts of it that are KQL |
 //! | lex | `lex`, `literal` | text | tokens and comments |
 //! | split | `split` | tokens | those of each query |
 //! | header | `header` | comments | id, name, severity and the other annotations |
 //! | parse | `parse`, `ast` | tokens | a syntax tree |
-//! | check | `check`, `function`, `schema` | a syntax tree | a [`Plan`], or why it can't run |
+//! | check | `check`, `function`, `schema` | a syntax tree | a [`Plan`], or errors |
 //!
-//! [`eval`] computes a plan's expressions. [`diagnostic`](Diagnostic) tells of errors, `canonical` writes a plan as KQL.
+//! [`eval`] evaluates a plan's expressions. This module is a leaf: of this crate it imports only
+//! other leaves, [`diagnostic`](crate::diagnostic), [`address`](crate::address) and
+//! [`duration`](crate::duration).
 //!
-//! What is known of Kusto, with its meaning there: `DeviceNetworkEvents`; `where`, `extend`, `summarize` (once), `project`, `project-away`,
-//! `order by`, `sort by`, `top`, `take`, `limit`, `let` for constants; the operators and functions in `operator` and `function`;
-//! constants of all types. What departs from Kusto:
-//! - A window slides, so `bin(TimeGenerated, 1h)` groups by the hour that ends now, not by hours of the clock.
-//! - `top` and `take` keep alerts of one poll back, `order by` orders them. There is no end of a stream to look back from.
+//! Supported, with Kusto's meaning: `DeviceNetworkEvents`; `where`, `extend`, `summarize` (once),
+//! `project`, `project-away`, `order by`, `sort by`, `top`, `take`, `limit`, `let` for constants;
+//! the operators and functions in `operator` and `function`; constants of all types. Differences
+//! from Kusto:
+//! - A window slides, so `bin(TimeGenerated, 1h)` groups by the hour that ends now, not by hours of
+//!   the clock.
+//! - `top` and `take` limit the alerts of one poll, and `order by` sorts them. A stream has no end
+//!   to look back from.
 //! - A row stands for `Count` events, and `count()` counts events.
 //! - `dcount` is exact, and takes no accuracy.
-//! - `ipv4_is_private` and `ipv4_is_in_range` are false, not null, of what is no IPv4 address: a negation keeps IPv6 remotes.
-//! - A constant that is compared with `InitiatingProcessFileName` is met without its `.exe` too.
-//! - What divides by zero or is too large is null, of reals too.
+//! - `ipv4_is_private` and `ipv4_is_in_range` are false, not null, for anything but an IPv4
+//!   address, so that a negation keeps IPv6 remotes.
+//! - A constant compared with `InitiatingProcessFileName` also matches without its `.exe`.
+//! - Division by zero and overflow give null, for reals too.
 //!
-//! Every text is read in bounded time and memory, without a panic: files, nesting, columns and messages are limited.
+//! Every text is read in bounded time and memory, without a panic: files, nesting, columns and
+//! messages are limited.
 
 mod ast;
 mod check;
@@ -68,26 +76,26 @@ const RULE_FILE: FileKind = FileKind {
     max_kib: 1024,
 };
 
-/// What a rule file holds.
+/// The content of a rule file.
 #[derive(Debug)]
 pub struct Loaded {
     /// The file.
     pub source: Source,
-    /// The queries that are rules.
+    /// The queries without errors, which are rules.
     pub plans: Vec<Plan>,
-    /// What is wrong with the file.
+    /// Errors and warnings.
     pub diagnostics: Diagnostics,
 }
 
-/// Reads rule files that belong together: no two rules of them are called the same.
+/// Loads rule files that belong together: no two of their rules have the same id and name.
 #[derive(Debug, Default)]
 pub struct Loader {
-    /// Where each rule stands, by id and name.
+    /// The place of each rule, by id and name.
     places: HashMap<(String, String), String>,
 }
 
 impl Loader {
-    /// Reads a file of that name. Queries with errors are told of and left out.
+    /// Loads a file of that name. Queries with errors are reported and skipped.
     pub fn load(&mut self, name: &str, bytes: &[u8]) -> Loaded {
         let mut diagnostics = Diagnostics::default();
         let source = Source::new(name, bytes, RULE_FILE, &mut diagnostics);
@@ -155,7 +163,8 @@ impl Loader {
     }
 }
 
-/// Takes the comments that end before the first token off the front, and skips those within the query.
+/// Takes the comments that end before the first token off the front, and skips those within the
+/// query.
 fn comments_before<'a>(comments: &mut &'a [Comment], tokens: &[lex::Token]) -> &'a [Comment] {
     let start = tokens.first().map_or(0, |token| token.span.start);
     let end = tokens.last().map_or(start, |token| token.span.end);
@@ -165,7 +174,7 @@ fn comments_before<'a>(comments: &mut &'a [Comment], tokens: &[lex::Token]) -> &
     before
 }
 
-/// The file's name as the beginning of an id.
+/// The file's name as the start of an id.
 fn stem(name: &str) -> String {
     let stem = Path::new(name).file_stem().unwrap_or_default();
     let id = header::id_of(&stem.to_string_lossy());

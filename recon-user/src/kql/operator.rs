@@ -1,11 +1,11 @@
 //! The operators between two operands.
 //!
-//! The decision held here: a test of strings is one of five, and whether it is negated and whether case matters are properties of it, as
-//! its name in KQL spells out: `!startswith_cs`.
+//! The decision held here: a test of strings is one of five, and negation and case sensitivity are
+//! properties of it, as its name in KQL spells out: `!startswith_cs`.
 
 use std::fmt;
 
-/// A comparison of values of one kind. That of strings is exact; letters of the other case are other letters.
+/// A comparison of values of one kind. Strings are compared exactly and case-sensitively.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comparison {
     /// `==`
@@ -37,12 +37,12 @@ impl Comparison {
         by_symbol(&Self::ALL, symbol)
     }
 
-    /// Whether it asks for the order of values, which strings and bools do not have.
+    /// Whether it needs the order of values, which strings and bools do not have.
     pub(super) const fn needs_order(self) -> bool {
         !matches!(self, Self::Equal | Self::NotEqual)
     }
 
-    /// The same with its operands the other way round.
+    /// The same comparison with its operands swapped.
     pub(super) const fn flipped(self) -> Self {
         match self {
             Self::Less => Self::Greater,
@@ -60,7 +60,7 @@ impl fmt::Display for Comparison {
     }
 }
 
-/// Arithmetic. Of whole numbers the result is whole.
+/// Arithmetic. Whole numbers give a whole number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arithmetic {
     /// `+`
@@ -105,27 +105,28 @@ fn symbol_of<T: Copy + PartialEq>(all: &[(&'static str, T)], operator: T) -> &'s
     found.map_or("", |(name, _)| name)
 }
 
-/// What a test of strings asks.
+/// What a test of strings checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TextTest {
-    /// Whether they are the same: `=~` (that where case matters is a [`Comparison`]).
+    /// Whether they are equal: `=~`. The case-sensitive one is a [`Comparison`].
     Equals,
     /// Whether the left begins with the right: `startswith`.
     StartsWith,
     /// Whether the left ends with the right: `endswith`.
     EndsWith,
-    /// Whether the right is anywhere in the left: `contains`.
+    /// Whether the left contains the right: `contains`.
     Contains,
-    /// Whether the right is in the left with no letter or digit next to it, as a whole term: `has`.
+    /// Whether the left contains the right as a whole term, with no letter or digit next to it:
+    /// `has`.
     Has,
 }
 
 /// A test of two strings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TextOperator {
-    /// What it asks.
+    /// What it checks.
     pub test: TextTest,
-    /// Whether it is true where the test is not.
+    /// Whether it is true if the test fails.
     pub is_negated: bool,
     /// Whether upper and lower case differ.
     pub is_case_sensitive: bool,
@@ -198,7 +199,7 @@ pub(super) const WORDS: &[&str] = &[
     "!has_cs",
 ];
 
-/// Operators of Kusto that are not known here, and what says the same.
+/// Kusto's operators that are not supported, and their replacements.
 pub(super) const OTHERS: &[(&str, &str)] = &[
     (
         "matches",

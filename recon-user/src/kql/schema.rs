@@ -1,10 +1,11 @@
 //! The table that rules read from.
 //!
-//! The decision held here: the columns are those of Microsoft Defender's `DeviceNetworkEvents` which the host can know, with its types.
-//! Three more. `InitiatingProcessIsScanner` says what the agent finds out of a process beyond its file's name, `RemoteNetwork` which remotes are
-//! neighbours (a /24, or a /64 of IPv6). `Count`: a row stands for that many events that are alike in everything else. So `count()` is the sum
-//! of `Count`, not the number of rows, and `countif()` likewise; a query that is not about `Count` means what it means where every event has a
-//! row.
+//! The decision held here: the columns are those of Microsoft Defender's `DeviceNetworkEvents` that
+//! the host can know, with their types, and three more. `InitiatingProcessIsScanner` says what the
+//! agent finds out about a process beyond its file's name. `RemoteNetwork` groups a remote with its
+//! neighbours (a /24, or a /64 of IPv6). `Count`: a row stands for that many events that are alike
+//! in everything else. So `count()` is the sum of `Count`, not the number of rows, and so is
+//! `countif()`. A query that does not mention `Count` means the same as if every event had a row.
 
 use super::value::Type;
 
@@ -31,7 +32,7 @@ macro_rules! fields {
 fields! {
     /// When the events happened.
     TimeGenerated = "TimeGenerated": DateTime;
-    /// The same: Defender calls it so, Sentinel the other.
+    /// The same. Defender uses this name, Sentinel the other.
     Timestamp = "Timestamp": DateTime;
     /// This host.
     DeviceName = "DeviceName": String;
@@ -77,7 +78,7 @@ impl Field {
         found.map_or("", |(_, name, _)| name)
     }
 
-    /// Whether it is about the process behind a row.
+    /// Whether it describes the process behind a row.
     #[must_use]
     pub const fn is_of_process(self) -> bool {
         matches!(
@@ -92,7 +93,7 @@ impl Field {
         )
     }
 
-    /// Whether it says when.
+    /// Whether it is the time of the events.
     #[must_use]
     pub const fn is_time(self) -> bool {
         matches!(self, Self::TimeGenerated | Self::Timestamp)

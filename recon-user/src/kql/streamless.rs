@@ -1,8 +1,9 @@
-//! What of Kusto can't run as a stream, or is left out, with the reason.
+//! What of Kusto can't run as a stream or is not supported, and why.
 //!
-//! In: the name of an operator or function. Out: the message that refuses it by name.
-//! The decision held here: a rule sees each row once, as it comes, and keeps what its groups need. Whatever needs another table, an order
-//! of rows or all of them at once has no meaning there.
+//! In: the name of an operator or function. Out: the error for it.
+//! The decision held here: a rule sees each row once, as it arrives, and keeps what its groups
+//! need. Whatever needs another table, an order of rows or all of them at once has no meaning
+//! there.
 
 const ANOTHER_TABLE: &str = "a rule reads the rows of one table, as they come";
 const ALL_ROWS: &str = "it needs all rows at once, and a rule sees each as it comes";
@@ -60,7 +61,7 @@ const STREAMLESS: &[(&str, &str)] = &[
     ("invoke", PLUGIN),
 ];
 
-/// Operators that could run, and what says the same.
+/// Operators that could run, and their replacements.
 const LEFT_OUT: &[(&str, &str)] = &[
     ("distinct", "write `summarize by` and the columns"),
     ("count", "write `summarize count()`"),
@@ -76,13 +77,13 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("getschema", "the columns are those of DeviceNetworkEvents"),
 ];
 
-/// Why an operator, function or table is refused, where its name is that of one.
+/// Why an operator, function or table can't run as a stream, if it can't.
 pub(super) fn reason(name: &str) -> Option<String> {
     let (_, reason) = STREAMLESS.iter().find(|(other, _)| *other == name)?;
     Some(format!("`{name}` can't run as a stream: {reason}"))
 }
 
-/// What to write instead of an operator that is left out.
+/// The replacement of an operator that is not supported.
 pub(super) fn instead(name: &str) -> Option<&'static str> {
     let (_, instead) = LEFT_OUT.iter().find(|(other, _)| *other == name)?;
     Some(instead)

@@ -1,7 +1,8 @@
 //! Types and constants.
 //!
-//! The decision held here: Kusto's int, long and real are three types and one kind of number: they can be compared and added, and the wider
-//! type is the result's. A timespan is a number of ticks of 100 ns, as in Kusto.
+//! The decision held here: Kusto's int, long and real are three types and one kind of number: they
+//! can be compared and added, and the result has the wider type. A timespan is a number of ticks of
+//! 100 ns, as in Kusto.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,18 +26,18 @@ pub enum Type {
     Timespan,
     /// `string`
     String,
-    /// `dynamic`, of which only lists are known here.
+    /// `dynamic`, of which only lists are supported.
     List,
 }
 
 impl Type {
-    /// Whether it is one of the three kinds of number.
+    /// Whether it is int, long or real.
     #[must_use]
     pub const fn is_number(self) -> bool {
         matches!(self, Self::Int | Self::Long | Self::Real)
     }
 
-    /// Whether values of it have an order that `<` and `max` go by.
+    /// Whether its values have an order for `<` and `max`.
     pub(super) const fn is_ordered(self) -> bool {
         self.is_number() || matches!(self, Self::DateTime | Self::Timespan)
     }
@@ -67,7 +68,7 @@ impl fmt::Display for Type {
     }
 }
 
-/// A constant. Strings and lists are shared: a `let` may be used often.
+/// A constant. Strings and lists are shared, since a `let` may be used often.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Literal {
     /// `true`

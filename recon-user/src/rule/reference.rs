@@ -1,12 +1,14 @@
-//! Rules that go by whom another rule tells of: `after` and `unless`.
+//! Rules that refer to what another rule reports: `after` and `unless`.
 //!
-//! In: the rules that are there together. Out: a warning for each that goes by one which is not.
-//! The decision held here: that is no error. Whoever turns a rule off may well leave those that go by it as they are, but has to know.
+//! In: the rules in force. Out: a warning for each that refers to a missing one.
+//! The decision held here: that is not an error. Whoever turns a rule off may leave those that
+//! refer to it as they are, but must know.
 
 use super::{Configured, Rule};
 use crate::kql::Plan;
 
-/// A line for each rule that goes by another which is not there, or does not tell of remotes by their distinct ports.
+/// A line for each rule that refers to one that is missing, or that does not report remotes by
+/// their distinct ports.
 pub(crate) fn unmet(plans: &[&Plan]) -> Vec<String> {
     let is_met = |id: &str| {
         let mut named = plans.iter().filter(|plan| plan.id == id);

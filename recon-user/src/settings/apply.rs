@@ -1,8 +1,9 @@
-//! What the settings make of rules.
+//! Applies settings to rules.
 //!
 //! In: plans. Out: the rules in force.
-//! The decisions held here: settings for an id are for all measures of that id, those for a rule's name go before them, and those for
-//! an id with a measure before both. Lists of networks add up. Settings that no rule has a use for are a mistake.
+//! The decisions held here: settings for an id hold for all measures of that id, those for a rule's
+//! name override them, and those for an id with a measure override both. Lists of networks add up.
+//! Settings that match no rule are an error.
 
 use super::{Located, Override, Refused, Settings};
 use crate::diagnostic::Diagnostics;
@@ -10,10 +11,10 @@ use crate::kql::Plan;
 use crate::rule::{self, Configured, Measure};
 
 impl Settings {
-    /// The rules that are enabled, as these settings want them.
+    /// Returns the enabled rules with these settings applied.
     ///
     /// # Errors
-    /// Settings for rules that are not there, and thresholds for rules without one.
+    /// Settings for unknown rules, and thresholds for rules without one.
     pub fn apply(&self, plans: Vec<Plan>) -> Result<Vec<Configured>, Refused> {
         let mut diagnostics = Diagnostics::default();
         for (key, rule) in &self.rules {
@@ -55,7 +56,7 @@ impl Settings {
     }
 }
 
-/// What settings may call a rule, the weakest first.
+/// The keys that settings may use for a rule, the weakest first.
 fn keys(plan: &Plan) -> Vec<String> {
     let mut keys = vec![plan.id.clone()];
     if plan.name != plan.id {
@@ -65,7 +66,7 @@ fn keys(plan: &Plan) -> Vec<String> {
     keys
 }
 
-/// What the rule compares with its threshold, as its alerts name it.
+/// The name of what the rule compares with its threshold, as in its alerts.
 pub(super) fn measure(plan: &Plan) -> Option<&str> {
     let aggregate = plan.aggregates.get(plan.threshold?.aggregate)?;
     match rule::measure(plan) {

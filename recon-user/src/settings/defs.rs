@@ -1,8 +1,9 @@
 //! All settings, each declared once.
 //!
-//! In: nothing; settings are data. Out: the structs of recon.toml's tables, and [`SettingFlags`].
-//! A row gives the key, type, default, doc and flag of a setting. The reader of recon.toml,
-//! `recon config`, `--help` and docs/settings.md come from it. To add a setting, add a row and use it.
+//! In: nothing; settings are data. Out: the structs of recon.toml's tables, and [`SettingFlags`]. A
+//! row gives the key, type, default, doc (one line) and flag of a setting. The reader of
+//! recon.toml, `recon config`, `--help` and docs/settings.md come from it. To add a setting, add a
+//! row and use it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,7 +25,7 @@ macro_rules! top_level {
         $macro! {
             /// The settings in force.
             Settings ("include_private = true") {
-                /// Judge private, loopback and link-local remotes too (most labs are private networks)
+                /// Judge private, loopback and link-local remotes too, as most labs need
                 #[flag(
                     Option<bool>,
                     long,
@@ -37,7 +38,7 @@ macro_rules! top_level {
                 /// Write alerts of this severity and above; all severities by default
                 #[flag(Option<Severity>, long, value_enum, value_name = "SEVERITY")]
                 min_severity: Severity = Severity::Informational;
-                /// Treat programs of this file name as scanning tools, like nmap and masscan; may be repeated
+                /// Treat programs of this file name as scanning tools, like nmap; may be repeated
                 #[flag(Vec<String>, long = "scanner", value_name = "NAME", value_parser = file_name)]
                 scanners: Vec<String> = Vec::new();
                 /// Do not treat programs of this file name as scanning tools; may be repeated
@@ -53,7 +54,7 @@ macro_rules! top_level {
                 alerts: Alerts = Alerts::default();
                 /// What recon may take of the host
                 limits: Limits = Limits::default();
-                /// Settings of one rule, by its id, its name, or its id and measure as in `port-scan/distinct_ports`
+                /// Settings of one rule
                 rules: BTreeMap<String, Located<Override>> = BTreeMap::new();
             }
             /// The file, to show errors that are found once the rules are known.
@@ -68,7 +69,7 @@ top_level!(flags);
 table! {
     /// How many alerts are written.
     Alerts ("[alerts]") {
-        /// Lines of one rule that are written in each `per`, the greatest first; a line says how many more there were
+        /// Lines of one rule written in each `per`, the greatest first; the rest are counted
         lines: Lines = Lines(Limit::default().lines);
         /// The time that `lines` is for
         per: Duration = Limit::default().per;

@@ -1,16 +1,19 @@
 //! Settings: what the operator wants of the rules.
 //!
-//! In: the file recon.toml, the command line's options, rule files. Out: the rules in force, or all that is wrong with those files.
+//! In: the file recon.toml, the command line's options, rule files. Out: the rules in force, or all
+//! errors in those files.
 //!
 //! | step | module | takes | gives |
 //! |---|---|---|---|
+//! | declare | `defs`, `declare`, `value` | - | the settings, each declared once |
 //! | read | `read` | recon.toml | [`Settings`] |
 //! | files | `files` | rule files and folders of them | plans |
 //! | apply | `apply` | plans | [`Configured`] rules |
-//! | show | `list` | rules | a table or JSON |
+//! | show | `list`, `check` | rules | a table or JSON |
 //!
-//! The decisions held here: what the command line says wins over the file. The file that is named must be there, the one that is looked
-//! for need not. A mistake in any file keeps the agent from starting, and all mistakes are told of at once.
+//! The decisions held here: the command line wins over the file. A file that is named must exist,
+//! the default one need not. An error in any file keeps the agent from starting, and one run
+//! reports all errors.
 
 mod apply;
 mod bytes;
@@ -43,16 +46,16 @@ pub use list::list;
 use value::Written;
 pub use value::{Bytes, Lines, Located};
 
-/// The file that is read where none is named.
+/// The file that is read if none is named.
 pub const DEFAULT_FILE: &str = "/etc/recon/recon.toml";
 
-/// What is wrong with settings and rules, as lines to be shown as they are.
+/// Why settings and rules are refused, as lines to be shown as they are.
 #[derive(Debug, Error)]
 #[error("{0}")]
 pub struct Refused(String);
 
 impl Refused {
-    /// What is wrong with a source. None where that is nothing.
+    /// The errors in a source. None if it has none.
     fn of(diagnostics: &Diagnostics, source: &Source) -> Option<Self> {
         (diagnostics.errors() > 0).then(|| Self(diagnostics.render(source)))
     }
@@ -82,10 +85,10 @@ impl fmt::Display for Settings {
 }
 
 impl Settings {
-    /// Those of `file`, else those of [`DEFAULT_FILE`], else those of a file that says nothing.
+    /// Reads `file`, else [`DEFAULT_FILE`] if it exists, else returns the defaults.
     ///
     /// # Errors
-    /// What is wrong with the file, or that it can't be read.
+    /// The errors in the file, or that it can't be read.
     pub fn load(file: Option<&Path>) -> Result<Self, Refused> {
         let path = file.unwrap_or(Path::new(DEFAULT_FILE));
         match read_file(path) {
@@ -121,8 +124,8 @@ impl Settings {
         }
     }
 
-    /// What of the agent's memory is for the state of rules, in bytes: the rest is for a poll's rows, what is known of processes and what waits to be
-    /// written.
+    /// The part of the agent's memory that is for the state of rules, in bytes. The rest is for a
+    /// poll's rows, for processes and for alerts that wait to be written.
     #[must_use]
     pub fn state_memory(&self) -> u64 {
         self.limits.memory.0 / 2
@@ -138,18 +141,18 @@ impl Settings {
 /// What an agent starts with.
 #[derive(Debug)]
 pub struct InForce {
-    /// What the file and the command line say.
+    /// The settings of the file and the command line.
     pub settings: Settings,
-    /// The rules as the settings want them.
+    /// The rules with the settings applied.
     pub rules: Vec<Configured>,
-    /// What may be wrong with the rule files, as lines to be shown as they are.
+    /// Warnings about the rule files, as lines to be shown as they are.
     pub warnings: String,
 }
 
-/// What the options ask for. `defaults` are the rules where no rule files are named.
+/// Loads what the options ask for. `defaults` are the rules if no rule files are named.
 ///
 /// # Errors
-/// All that is wrong with the files.
+/// All errors in the files.
 pub fn in_force(
     options: &RuleOptions,
     defaults: impl FnOnce() -> Vec<Plan>,

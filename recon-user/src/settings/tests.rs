@@ -1,4 +1,5 @@
-//! Settings and rule files from end to end: what they mean, what is told of broken ones, and that no text is too much.
+//! Settings and rule files from end to end: what they mean, the errors of broken ones, and that no
+//! text is too much.
 
 #[path = "tests/check.rs"]
 mod check;
@@ -45,7 +46,7 @@ fn plans() -> Vec<Plan> {
     loaded.plans
 }
 
-/// The rules in force as `recon rules` shows them, or what is wrong.
+/// The rules in force as `recon rules` shows them, or the errors.
 fn applied(text: &str) -> String {
     let rules =
         Settings::parse("recon.toml", text.as_bytes()).and_then(|settings| settings.apply(plans()));
@@ -59,7 +60,7 @@ fn applied(text: &str) -> String {
     }
 }
 
-/// A file's text, and what comes of it, apart as in the tests of KQL.
+/// A file's text and the result, separated as in the tests of KQL.
 #[test]
 fn files_and_what_comes_of_them() {
     for case in include_str!("tests/cases.txt").split("=====\n").skip(1) {
@@ -105,7 +106,8 @@ fn what_is_no_text_is_told_of() {
     }
 }
 
-/// The example of the help is a file of settings, and what settings are written as is read as the same.
+/// The example in the help is valid, and settings are written so that they read as the same
+/// settings.
 #[test]
 fn settings_are_written_as_they_are_read() {
     let everything = format!("{CONFIG_EXAMPLE}\n\n[rules.\"Hits on one port\"]\nenabled = true\n");
@@ -125,7 +127,7 @@ fn settings_are_written_as_they_are_read() {
     );
 }
 
-/// The default rules are listed by what their alerts say, and can be told apart by it.
+/// The default rules can be told apart by what `recon rules` lists.
 #[test]
 fn the_help_has_settings_for_default_rules() {
     let example: Vec<_> = CONFIG_EXAMPLE.lines().skip(1).collect();
@@ -298,7 +300,7 @@ fn no_file_takes_long() {
     }
 }
 
-/// Pieces that settings are made of, and some that they are not.
+/// Pieces of settings, and others.
 const WORDS: &[&str] = &[
     "rules",
     "smb-scan",
@@ -350,7 +352,7 @@ const WORDS: &[&str] = &[
     "\t",
 ];
 
-/// What is taken is written and read as the same, and what is not is told of.
+/// What is accepted is written and read as the same; what is refused has a message.
 fn read(bytes: &[u8]) {
     match Settings::parse("recon.toml", bytes) {
         Ok(settings) => {

@@ -48,7 +48,7 @@ impl Checker<'_, '_> {
         self.error(name.span, format!("no function `{}`", name.text), hint)
     }
 
-    /// The arguments, as many as there must be and of the types that are taken.
+    /// Checks the number and the types of arguments.
     fn arguments<F>(
         &mut self,
         signature: &Signature<F>,
@@ -183,7 +183,7 @@ impl Checker<'_, '_> {
         Typed::new(Expr::Now(ticks), Type::DateTime)
     }
 
-    /// An aggregate within an expression of `summarize`: it is kept under a name of its own.
+    /// An aggregate within an expression of `summarize`, which gets a name of its own.
     fn nested_aggregate(
         &mut self,
         signature: &'static Signature<AggregateFunction>,
@@ -214,7 +214,7 @@ impl Checker<'_, '_> {
         Typed::new(Expr::Column(column), kind)
     }
 
-    /// The column that an aggregate gives.
+    /// The column of an aggregate.
     pub(super) fn aggregate_column(&self, index: usize, output: usize) -> Column {
         let Output { name, kind } = &self.body.aggregates[index].outputs[output];
         Column {
@@ -224,7 +224,8 @@ impl Checker<'_, '_> {
         }
     }
 
-    /// Adds an aggregate, and returns its index. `outputs` are the names that the query gives its columns.
+    /// Adds an aggregate and returns its index. `outputs` are the names that the query gives its
+    /// columns.
     pub(super) fn aggregate(
         &mut self,
         signature: &'static Signature<AggregateFunction>,
@@ -232,7 +233,7 @@ impl Checker<'_, '_> {
         outputs: &[Name<'_>],
         span: Span,
     ) -> Option<usize> {
-        // Those within expressions are no columns of the query, and bounded all the same.
+        // Aggregates within expressions are not columns of the query, but count towards the limit.
         let outputs_of = |aggregate: &Aggregate| aggregate.outputs.len();
         let kept: usize = self.body.aggregates.iter().map(outputs_of).sum();
         if self.is_crowded(kept + arguments.len(), span) {
@@ -288,7 +289,7 @@ impl Checker<'_, '_> {
         Some(self.body.aggregates.len() - 1)
     }
 
-    /// The column to go by and those to show; `*` are all that the rows are not grouped by.
+    /// The column to maximize and those to show; `*` is all that the rows are not grouped by.
     fn arg_max(
         &mut self,
         signature: &Signature<AggregateFunction>,

@@ -1,4 +1,4 @@
-//! `extend`, `project` and `project-away`: which columns there are, and what they are called.
+//! `extend`, `project` and `project-away`: which columns a step has, and their names.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::scope::{MAX_COLUMNS, Scope};
 use crate::diagnostic::Span;
 
 impl<'a> Checker<'a, '_> {
-    /// Where a computed column is to be had. A column that is just another one takes no place.
+    /// The place of a computed column. A column that only renames another takes none.
     pub(super) fn place(&mut self, name: &str, typed: Typed) -> Column {
         let Typed { expr, kind } = typed;
         if let Expr::Column(column) = expr {
@@ -30,7 +30,8 @@ impl<'a> Checker<'a, '_> {
         Column { slot, name, kind }
     }
 
-    /// The items' columns by their names. All are computed from the columns before; one that has no name gets the next `ColumnN`.
+    /// The items' columns with their names. All are computed from the columns before the step; one
+    /// without a name gets the next `ColumnN`.
     fn items(&mut self, items: &[Item<'a>]) -> Vec<(Arc<str>, Span, Option<Column>)> {
         let mut columns: Vec<(Arc<str>, Span, Option<Column>)> = Vec::new();
         let mut unnamed = 0;
@@ -69,7 +70,8 @@ impl<'a> Checker<'a, '_> {
         (name, item.expr.span)
     }
 
-    /// Whether there are too many columns to take one more, `count` being those of this step. Tells of it.
+    /// Whether there are too many columns to add one more, `count` being those of this step.
+    /// Reports it.
     pub(super) fn is_crowded(&mut self, count: usize, span: Span) -> bool {
         let computed = self.body.extends.len() + self.body.computed.len();
         let is_crowded = [count, computed, self.scope.len()]
@@ -108,7 +110,7 @@ impl<'a> Checker<'a, '_> {
     }
 }
 
-/// The name that a column has without being given one: its own, also where it is rounded or converted.
+/// The name of a column that is given none: its own, even if it is rounded or converted.
 pub(super) fn implied_name<'a>(written: &Written<'a>) -> Option<&'a str> {
     const KEEP_NAMES: [&str; 4] = ["bin", "tostring", "toint", "tolong"];
     match &written.kind {

@@ -1,7 +1,7 @@
 //! The types of expressions.
 //!
-//! In: an expression as it is written. Out: one whose names are resolved and whose constants are computed, with its type; None where an error
-//! was told of.
+//! In: a parsed expression. Out: one with resolved names and folded constants, and its type; None
+//! after an error.
 
 use std::sync::Arc;
 
@@ -12,7 +12,8 @@ use super::super::value::{Literal, Type};
 use super::{Checker, Mode, fold};
 use crate::diagnostic::Span;
 
-/// Constants that the lists of a query may have, each use of a list that `let` has named counted: enough for all ports.
+/// Constants in the lists of a query, with each use of a list that `let` names counted: enough for
+/// all ports.
 const MAX_CONSTANTS: usize = 1 << 16;
 
 /// An expression and its type.
@@ -57,7 +58,7 @@ impl Checker<'_, '_> {
         }
     }
 
-    /// A column, or a constant that a `let` has named.
+    /// A column, or a constant that `let` names.
     fn named(&mut self, name: &str, span: Span) -> Option<Typed> {
         if let Some(column) = self.scope.get(name) {
             let column = column.clone()?;
@@ -92,7 +93,7 @@ impl Checker<'_, '_> {
         operands: &[Written<'_>],
         join: fn(Vec<Expr>) -> Expr,
     ) -> Option<Typed> {
-        // All of them before any failure, so that each is told of.
+        // All of them before any failure, so that each error is reported.
         let checked: Vec<_> = operands
             .iter()
             .map(|operand| self.condition(operand))
@@ -233,7 +234,7 @@ impl Checker<'_, '_> {
         Typed::new(expr, Type::Bool)
     }
 
-    /// The constants that an item of a list stands for: itself, or what it is a list of.
+    /// The constants that an item of a list stands for: itself, or the items of a list.
     fn constants(&mut self, item: &Written<'_>) -> Option<Arc<[Literal]>> {
         match self.expr(item)?.expr {
             Expr::Literal(Literal::List(items)) => Some(items),
@@ -254,7 +255,7 @@ impl Checker<'_, '_> {
             return self.error(parts[0].span, message, None);
         }
         self.comparable(&value, &least, parts[1].span)?;
-        // `between (datetime .. timespan)`: so long after the first.
+        // `between (datetime .. timespan)`: that long after the first.
         if value.kind == Type::DateTime && greatest.kind == Type::Timespan {
             let both = [least.expr.clone(), greatest.expr];
             let expr = match fold::fold(Arithmetic::Add, &both[0], &both[1]) {

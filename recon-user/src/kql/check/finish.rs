@@ -1,4 +1,4 @@
-//! What a query leaves unsaid: its window, what fires it, and the groups of one without `summarize`.
+//! The defaults of a query: its window, what fires it, and the groups of one without `summarize`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::{Body, Checker};
 use crate::diagnostic::Span;
 use crate::duration::{self, Range};
 
-/// The window of a rule that says nothing of it.
+/// The window of a rule that names none.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(3_600);
 /// A shorter window would end before a poll has brought its rows, a longer one would be a log.
 pub(crate) const WINDOW: Range = Range {
@@ -25,7 +25,7 @@ pub(crate) const WINDOW: Range = Range {
 };
 
 impl Checker<'_, '_> {
-    /// The whole of what was found. `table` is what to point at where nothing is written.
+    /// Completes the body. `table` is the place of errors about what is not written.
     pub(super) fn finish(mut self, table: Span) -> Body {
         let columns: Vec<_> = self
             .scope
@@ -44,7 +44,7 @@ impl Checker<'_, '_> {
         self.body
     }
 
-    /// The window, from the first that says something of it. None where an error was told of.
+    /// The window, from the first source that has one. None after an error.
     pub(super) fn window(&mut self, header: &Header) -> Option<()> {
         let bin = self
             .body
@@ -82,8 +82,8 @@ impl Checker<'_, '_> {
         Some(())
     }
 
-    /// A query without `summarize`: rows that look the same are one group. Their times and counts are no part of how they look: of the
-    /// times the last is shown, of `Count` the sum.
+    /// A query without `summarize`: rows that look the same are one group. Times and counts do not
+    /// count as looks: a group shows the last time and the sum of `Count`.
     fn group_rows(&mut self, columns: Vec<(Arc<str>, Column)>, table: Span) {
         self.taken = Taken::default();
         let mut shown: Vec<(Shown, Slot)> = Vec::new();
@@ -124,7 +124,7 @@ impl Checker<'_, '_> {
         self.body.columns = shown.into_iter().map(|(shown, _)| shown).collect();
     }
 
-    /// The order of rows is one of groups now.
+    /// The order of rows becomes one of groups.
     fn regroup_order(&mut self, shown: &[(Shown, Slot)], table: Span) {
         let mut order = Vec::new();
         for key in std::mem::take(&mut self.body.order) {

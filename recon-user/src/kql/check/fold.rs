@@ -1,4 +1,4 @@
-//! The types of arithmetic, and its result where the operands are constants.
+//! The types of arithmetic, and its result for constants.
 
 use jiff::SignedDuration;
 
@@ -8,7 +8,7 @@ use super::super::value::Literal::{self, DateTime, Long, Real, Timespan};
 use super::super::value::Type;
 use crate::duration::TICK_NANOS;
 
-/// The type of a result. None where the operator does not take such operands.
+/// The type of a result. None if the operator does not take such operands.
 pub(in crate::kql) fn result(operator: Arithmetic, left: Type, right: Type) -> Option<Type> {
     if left.is_number() && right.is_number() {
         return left.common(right);
@@ -28,10 +28,10 @@ pub(in crate::kql) fn result(operator: Arithmetic, left: Type, right: Type) -> O
     }
 }
 
-/// The result of constants; None where an operand is none.
+/// The result of constants; None if an operand is not constant.
 ///
 /// # Errors
-/// What is wrong with a result that there is none of.
+/// Why there is no result.
 pub(super) fn fold(
     operator: Arithmetic,
     left: &Expr,
@@ -59,7 +59,7 @@ pub(super) fn fold(
     folded.map(Some).ok_or(OVERFLOW)
 }
 
-/// The result of two constants. None where it is too large, or none that there is.
+/// The result of two constants. None if it overflows or is undefined.
 pub(in crate::kql) fn literals(
     operator: Arithmetic,
     left: &Literal,
@@ -110,7 +110,7 @@ fn whole(operator: Arithmetic, left: i64, right: i64) -> Option<i64> {
         Divide => left.checked_div(right),
         Remainder => left.checked_rem(right),
     };
-    // The least number of all has no text that is read as it: its digits are read before its sign.
+    // The smallest number can't be written: its digits are read before its sign.
     value.filter(|&value| value != i64::MIN)
 }
 

@@ -99,7 +99,7 @@ impl<'a> Checker<'a, '_> {
         Some(Column { slot, name, kind })
     }
 
-    /// The size in ticks, where an expression is `bin(TimeGenerated, size)` or a column that is.
+    /// The size in ticks if an expression is `bin(TimeGenerated, size)` or a column that is one.
     fn bin_of_time(&self, expr: &Expr) -> Option<i64> {
         let expr = match expr {
             Expr::Column(Column {
@@ -153,7 +153,7 @@ impl<'a> Checker<'a, '_> {
         }
         let column = typed.and_then(|typed| {
             if implied_name(&item.expr).is_some() {
-                // A constant by its name: it says nothing of the group.
+                // A constant says nothing of the group.
                 return self.error(
                     item.expr.span,
                     "expected an aggregate such as count()",

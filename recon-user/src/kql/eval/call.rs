@@ -7,7 +7,7 @@ use super::super::plan::Expr;
 use super::super::value::Type;
 use super::{Scope, Value, address, number, text};
 
-/// The value of a function, which is null where an argument is missing.
+/// The value of a function. Null if an argument is missing.
 pub(super) fn call<'a>(function: Function, arguments: &'a [Expr], scope: &Scope<'a>) -> Value<'a> {
     match (function, arguments) {
         (Function::Iff, [condition, then, otherwise]) => iff(condition, then, otherwise, scope),
@@ -17,7 +17,7 @@ pub(super) fn call<'a>(function: Function, arguments: &'a [Expr], scope: &Scope<
     }
 }
 
-/// A condition that is null is one that does not hold. A whole number is real where the other value would be.
+/// A null condition does not hold. A whole number is real if the other value would be.
 fn iff<'a>(
     condition: &'a Expr,
     then: &'a Expr,

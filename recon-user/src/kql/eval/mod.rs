@@ -1,10 +1,13 @@
 //! The value of an expression.
 //!
-//! In: an expression of a plan, and the columns of a row or a group. Out: a [`Value`], or whether a condition holds.
+//! In: an expression of a plan, and the columns of a row or a group. Out: a [`Value`], or whether a
+//! condition holds.
 //! The decisions held here:
-//! - Null is as in Kusto: what is computed of it is null, and so is its order to others; but it is not equal to what is known. `and`, `or`
-//!   and `not` know three truths. A condition that is null does not hold.
-//! - A constant that is compared with `InitiatingProcessFileName` is met without its `.exe` too: rules are written for Windows.
+//! - Null is as in Kusto: what is computed from it is null, and so is its order to others; but it
+//!   is not equal to any value. `and`, `or` and `not` have three truth values. A condition that is
+//!   null does not hold.
+//! - A constant compared with `InitiatingProcessFileName` also matches without its `.exe`: rules
+//!   are written for Windows.
 //! - No value is an error: what can't be computed is null.
 
 mod address;
@@ -33,12 +36,13 @@ pub(crate) use compare::compare;
 pub use prepare::{Predicate, Prepared};
 pub use value::Value;
 
-/// Where the values of columns are to be had.
+/// The columns that an expression reads.
 pub trait Columns {
-    /// The value of a column; null where there is none.
+    /// The value of a column; null if it has none.
     fn value(&self, slot: Slot) -> Value<'_>;
 
-    /// The address that a column is the text of, where it is known to be one: so that it can be tested without being written.
+    /// The address whose text a column is, if it is known to be one. It can be tested without being
+    /// formatted.
     fn address(&self, _slot: Slot) -> Option<IpAddr> {
         None
     }
@@ -102,8 +106,8 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// Whether a condition without a fast test holds. Apart from [`Self::truth`], whose frame
-    /// stays small: rows are asked mostly for what is prepared.
+    /// Whether a condition without a fast test holds. Apart from [`Self::truth`] so that its frame
+    /// stays small: most conditions of rows are prepared.
     #[inline(never)]
     fn written_truth(&self, expr: &'a Expr) -> Option<bool> {
         match expr {
@@ -130,7 +134,7 @@ impl<'a> Scope<'a> {
     fn compare(&self, comparison: Comparison, operands: &'a [Expr; 2]) -> Option<bool> {
         let [left, right] = operands.each_ref().map(|operand| self.eval(operand));
         let plain = compare::compare(comparison, &left, &right);
-        // Strings are compared by `==` and `!=` alone.
+        // Strings are compared by `==` and `!=` only.
         let other = match program::other(operands) {
             Some(program::Other::Left(name)) => compare::is_equal(&Value::text(name), &right),
             Some(program::Other::Right(name)) => compare::is_equal(&left, &Value::text(name)),
@@ -142,7 +146,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// None where an operand is no string, which no checked expression has.
+    /// None if an operand is not a string, which no checked expression has.
     fn text(&self, operator: TextOperator, operands: &'a [Expr; 2]) -> Option<bool> {
         let [Value::String(left), Value::String(right)] =
             operands.each_ref().map(|operand| self.eval(operand))
@@ -174,12 +178,13 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// Whether all hold: false where one does not, else null where one is. What comes after the first that does not hold is not asked for.
+/// Whether all hold: false if one does not, else null if one is. Stops at the first that does not
+/// hold.
 fn all(truths: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     any(truths.map(|truth| truth.map(|truth| !truth))).map(|truth| !truth)
 }
 
-/// Whether one holds, else null where one is.
+/// Whether one holds, else null if one is.
 fn any(truths: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     let mut is_known = true;
     for truth in truths {

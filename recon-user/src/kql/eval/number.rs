@@ -1,6 +1,7 @@
 //! Arithmetic of numbers and times.
 //!
-//! The decision held here: values come to what constants come to when a query is checked. What has no result is null.
+//! The decision held here: values are computed as constants are when a query is checked. What has
+//! no result is null.
 
 use jiff::Timestamp;
 
@@ -12,11 +13,11 @@ use super::super::value::{Literal, Type};
 use super::Value;
 use crate::duration::{TICK_NANOS, TICKS_PER_SECOND};
 
-/// Days from the begin of Kusto's calendar, 0001-01-01, to that of Unix time.
+/// Days from the start of Kusto's calendar, 0001-01-01, to that of Unix time.
 const UNIX_DAY: i128 = 719_162;
 const DAY_TICKS: i128 = 86_400 * TICKS_PER_SECOND as i128;
 
-/// The time of so many ticks more.
+/// A time plus ticks.
 pub(super) fn later(time: Timestamp, ticks: i64) -> Value<'static> {
     arithmetic(
         Arithmetic::Add,
@@ -30,7 +31,7 @@ pub(super) fn arithmetic(
     left: &Value<'_>,
     right: &Value<'_>,
 ) -> Value<'static> {
-    // A timespan by a timespan is a real, which would be infinite.
+    // A timespan divided by a timespan is a real, which would be infinite.
     if let (Arithmetic::Divide, Value::Timespan(0)) = (operator, right) {
         return Value::Null;
     }
@@ -67,7 +68,7 @@ pub(super) fn negated(value: &Value<'_>) -> Value<'static> {
     }
 }
 
-/// The multiple of `size` at or below. That of a time counts from the begin of the calendar.
+/// The multiple of `size` at or below. For a time it counts from the start of the calendar.
 pub(super) fn bin(value: &Value<'_>, size: &Value<'_>) -> Value<'static> {
     let result = match (value, size) {
         (Value::Long(value), Value::Long(size)) => below(*value, *size).map(Value::Long),
@@ -97,7 +98,7 @@ fn bin_of_time(time: Timestamp, size: i64) -> Option<Timestamp> {
     Timestamp::from_nanosecond(unix_ticks * TICK_NANOS).ok()
 }
 
-/// Ticks from the begin of the calendar.
+/// Ticks from the start of the calendar.
 fn calendar_ticks(time: Timestamp) -> i128 {
     time.as_nanosecond().div_euclid(TICK_NANOS) + UNIX_DAY * DAY_TICKS
 }
@@ -110,9 +111,10 @@ pub(super) fn real(value: &Value<'_>) -> Option<f64> {
     }
 }
 
-/// `tolong`: a real is cut, a time is its ticks. Null of a string that is no whole number.
+/// `tolong`: a real is truncated, a time becomes its ticks. Null for a string that is not a whole
+/// number.
 pub(super) fn long(value: &Value<'_>) -> Option<i64> {
-    /// 2^63, the least real that is too large.
+    /// 2^63, the smallest real that is too large.
     const LIMIT: f64 = i64::MAX as f64;
     match value {
         Value::Bool(value) => Some(i64::from(*value)),
@@ -124,7 +126,7 @@ pub(super) fn long(value: &Value<'_>) -> Option<i64> {
     }
 }
 
-/// The type of an expression, where it is a number; of others it is not asked for.
+/// The type of an expression that is a number. Callers need no others.
 pub(super) fn kind(expr: &Expr) -> Option<Type> {
     match expr {
         Expr::Literal(literal) => Some(literal.kind()),

@@ -1,9 +1,9 @@
-//! A condition rewritten so that it can be asked of many rows.
+//! A condition prepared for many rows.
 //!
 //! In: a condition. Out: the same condition, with [`Expr::Prepared`] in place of some parts.
-//! The decision held here: what the rules of a scan ask of every row allocates no memory. Whether
-//! an address begins with whole octets, is private, in a range or in a list is asked of its bits,
-//! not of its text, and a port is looked up in a sorted list.
+//! The decision held here: what the rules of a scan ask of every row allocates no memory. A test
+//! whether an address begins with whole octets, is private, in a range or in a list looks at its
+//! bits, not at its text, and a port is looked up in a sorted list.
 
 use std::net::IpAddr;
 
@@ -36,10 +36,10 @@ impl Predicate {
     }
 }
 
-/// A test of one column that reads neither text nor lists of constants.
+/// A test of one column that formats no address and searches no list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prepared {
-    /// The condition that it stands for, and that is asked of columns without an address.
+    /// The original condition. It is evaluated for columns without an address.
     pub(crate) written: Expr,
     slot: Slot,
     set: Set,
@@ -162,7 +162,8 @@ impl Set {
                 Some(Self::Numbers(numbers))
             }
             Type::String if is_address(column) => {
-                // No address has a text that is not as addresses are written.
+                // An address's text is in canonical form, so a constant in another form matches
+                // none.
                 let addresses = literals.iter().filter_map(|literal| match literal {
                     Literal::String(text) => {
                         let address: IpAddr = text.parse().ok()?;

@@ -1,4 +1,4 @@
-//! Values as JSON has them: times as RFC 3339, timespans as KQL writes them, what is not known as null.
+//! Values as JSON: times as RFC 3339, timespans as KQL writes them, null as null.
 
 use serde::{Serialize, Serializer};
 

@@ -1,14 +1,15 @@
 //! Expressions.
 //!
-//! From the loosest to the tightest, as in Kusto's own grammar: `or`; `and`; `==`, `!=`, `in` and `between`; `<`, `<=`, `>` and `>=`; `+`
-//! and `-`; `*`, `/` and `%`; `=~`, `startswith` and the other tests of strings; a sign. Comparisons don't chain. `not` is a function.
+//! From the loosest to the tightest, as in Kusto's grammar: `or`; `and`; `==`, `!=`, `in` and
+//! `between`; `<`, `<=`, `>` and `>=`; `+` and `-`; `*`, `/` and `%`; `=~`, `startswith` and the
+//! other tests of strings; a sign. Comparisons don't chain. `not` is a function.
 
 use super::super::ast::ExprKind;
 use super::super::operator::{Arithmetic, Comparison, OTHERS, TextOperator, WORDS};
 use super::super::value::Literal;
 use super::{Expr, Kind, MAX_DEPTH, Name, Parsed, Parser, Reported, Span};
 
-/// Words that may follow an operand without being an operator on it.
+/// Words that may follow an operand without being an operator.
 const FOLLOWERS: [&str; 4] = ["by", "asc", "desc", "nulls"];
 
 type Level<'a, 'd> = fn(&mut Parser<'a, 'd>) -> Parsed<Expr<'a>>;
@@ -31,7 +32,7 @@ impl<'a, 'd> Parser<'a, 'd> {
         self.error(span, message, None)
     }
 
-    /// Operands with `word` between them: one node however many there are.
+    /// Operands separated by `word`: one node, however many there are.
     fn any_of(
         &mut self,
         word: &str,
@@ -79,7 +80,8 @@ impl<'a, 'd> Parser<'a, 'd> {
         }
     }
 
-    /// After an operand a word that is no operator is one that was mistyped, or the end of the expression.
+    /// A word after an operand that is not an operator is a misspelt one, or the end of the
+    /// expression.
     fn end_of_operand(&mut self, word: &str, left: Expr<'a>) -> Parsed<Expr<'a>> {
         if WORDS.contains(&word) || FOLLOWERS.contains(&word) {
             return Ok(left);
@@ -126,7 +128,7 @@ impl<'a, 'd> Parser<'a, 'd> {
         })
     }
 
-    /// Operands with arithmetic between them, from left to right.
+    /// Operands joined by arithmetic, from left to right.
     fn chain(&mut self, symbols: &[&str], operand: Level<'a, 'd>) -> Parsed<Expr<'a>> {
         let mut left = operand(self)?;
         loop {
@@ -155,7 +157,7 @@ impl<'a, 'd> Parser<'a, 'd> {
         self.node(kind, start, depth)
     }
 
-    /// One sign at most, as in Kusto.
+    /// At most one sign, as in Kusto.
     fn signed(&mut self) -> Parsed<Expr<'a>> {
         let start = self.span();
         if self.eat("-") {

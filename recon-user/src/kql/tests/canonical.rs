@@ -1,6 +1,7 @@
 //! A plan as text.
 //!
-//! In: a [`Plan`]. Out: KQL with annotations that is read as the same plan. Operands that are operators themselves are in parentheses.
+//! In: a [`Plan`]. Out: KQL with annotations that loads as the same plan. Operands that are
+//! operators themselves are in parentheses.
 
 use std::fmt::{self, Formatter, Result, Write};
 
@@ -75,14 +76,14 @@ impl Plan {
     }
 }
 
-/// A step for each column: those of one step do not know each other.
+/// A step for each column, since columns of one step can't refer to each other.
 fn extend(columns: &[Named], formatter: &mut Formatter<'_>) -> Result {
     columns
         .iter()
         .try_for_each(|column| write!(formatter, "\n| extend {column}"))
 }
 
-/// A step of the pipeline, if it does anything.
+/// A step of the pipeline, if it has items.
 fn step<T: fmt::Display>(name: &str, items: &[T], formatter: &mut Formatter<'_>) -> Result {
     if items.is_empty() {
         return Ok(());
@@ -129,7 +130,7 @@ impl fmt::Display for SortKey {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> Result {
         let direction = if self.is_descending { "desc" } else { "asc" };
         write!(formatter, "{} {direction}", self.column.name)?;
-        // Those with the least values, where nothing else is said.
+        // By default, nulls are where the smallest values are.
         if self.are_nulls_first == self.is_descending {
             let place = if self.are_nulls_first {
                 "first"

@@ -1,8 +1,8 @@
-//! Files: which queries are in them, and what each is called.
+//! Files: their queries, and the name of each.
 
 use super::{load, messages, plans};
 
-/// The id and the name that each query of a file gets.
+/// The id and the name of each query of a file.
 #[test]
 fn names_and_ids() {
     const QUERY: &str = "DeviceNetworkEvents | where LocalPort == 1\n";
@@ -60,7 +60,7 @@ fn names_and_ids() {
     }
 }
 
-/// Where queries end: at semicolons, and before what begins one after a blank line or a comment.
+/// Queries end at semicolons, and before a query that follows a blank line or a comment.
 #[test]
 fn queries_of_a_file_are_told_apart() {
     const QUERY: &str = "DeviceNetworkEvents | where LocalPort == 1";

@@ -1,4 +1,5 @@
-//! Rule files from end to end: what they mean, what is told of broken ones, and that no text is too much.
+//! Rule files from end to end: what they mean, the errors of broken ones, and that no text is too
+//! much.
 
 mod accepted;
 mod canonical;
@@ -8,14 +9,14 @@ mod robust;
 
 use super::{Loaded, Loader};
 
-/// The ten queries, as their source writes them.
+/// The ten queries, as in their source.
 pub(super) const DETECTIONS: &str = include_str!("detections.kql");
 
 fn load(name: &str, text: &str) -> Loaded {
     Loader::default().load(name, text.as_bytes())
 }
 
-/// The pairs of a text in which `=====` stands before each and `-----` between its two halves.
+/// The pairs of a text: `=====` stands before each, `-----` between its halves.
 fn cases(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let pairs = text.split("=====\n").skip(1);
     pairs.map(|pair| {
@@ -153,7 +154,7 @@ DeviceNetworkEvents
     );
 }
 
-/// A whole plan as text is read as itself.
+/// The text of a plan loads as the same plan.
 #[test]
 fn plans_are_kql() {
     for text in plans("detections.kql", DETECTIONS) {
@@ -191,7 +192,7 @@ DeviceNetworkEvents
     assert_eq!(plans("a.kql", text), [expected]);
 }
 
-/// What is a rule, but perhaps not the one that was meant.
+/// Rules that may not mean what their author intended.
 #[test]
 fn warnings() {
     for (steps, expected) in [

@@ -1,4 +1,4 @@
-//! Files: which are read, and what is told of those that can't be.
+//! Which files are read, and the errors for those that can't be.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -30,7 +30,7 @@ fn write(path: impl AsRef<Path>, text: impl AsRef<[u8]>) {
     fs::write(path, text).expect("a file");
 }
 
-/// A folder with all that may be in one.
+/// A folder with everything that may be in one.
 fn folder(root: &Path) {
     let rules = root.join("rules");
     fs::create_dir(&rules).expect("a folder");
@@ -110,13 +110,14 @@ nowhere: error: No such file or directory (os error 2)
         ),
     ] {
         let found = read(broken, paths).expect_err("broken");
-        // The hint names the folder, whose name is by chance.
+        // The hint names the folder, whose name is random.
         let expected = expected.replace("ROOT/", "");
         assert_eq!(found, expected, "{paths:?}");
     }
 }
 
-/// What is wrong with the settings and with the rules is told of at once, and a file of settings that is named must be there.
+/// The errors in the settings and in the rules are reported at once, and a file of settings that is
+/// named must exist.
 #[test]
 fn settings_and_rules_are_read_together() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -175,7 +176,7 @@ fn settings_and_rules_are_read_together() {
         };
         in_force(&options, defaults).expect("settings").warnings
     };
-    // What goes by a rule that is not in force is told of.
+    // A rule that refers to one that is not in force is reported.
     assert_eq!(warnings("min_severity = 'high'"), "");
     let told = warnings("[rules.'port-scan/distinct_ports']\nenabled = false");
     let expected = [
