@@ -162,7 +162,7 @@ pub(crate) const CONFIG_EXAMPLE: &str = r#"Example of a file of settings, in TOM
   severity = "high"
   cooldown = "1h"
   allow = ["203.0.113.0/24"]
-  deny = ["203.0.113.7"]                   # counts nevertheless
+  deny = ["203.0.113.7"]                   # counts even so
 
   [rules."port-scan/distinct_ports"]       # one of two measures
   enabled = false"#;

@@ -18,14 +18,14 @@ fn main() -> ExitCode {
         .filter_module("recon", cli.log_level())
         .format_target(false)
         .init();
-    match act(cli.command) {
+    match run(cli.command) {
         Ok(true) => ExitCode::SUCCESS,
         // The errors have been reported.
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             match error.downcast_ref::<Refused>() {
                 // Lines that begin with the file's name, as compilers print them.
-                Some(refused) => tell(&refused.to_string()),
+                Some(refused) => report(&refused.to_string()),
                 None => log::error!("{error:#}"),
             }
             ExitCode::FAILURE
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
 }
 
 /// Runs the command. Returns false if it has reported errors.
-fn act(command: Command) -> anyhow::Result<bool> {
+fn run(command: Command) -> anyhow::Result<bool> {
     match command {
         Command::Run(options) => agent::run(&options, &in_force(&options.rule_options)?)?,
         Command::Judge(options) => {
@@ -65,7 +65,7 @@ fn act(command: Command) -> anyhow::Result<bool> {
 /// Loads the rules and settings that the options ask for, and reports warnings.
 fn in_force(options: &RuleOptions) -> Result<InForce, Refused> {
     let in_force = settings::in_force(options, rule::defaults)?;
-    tell(&in_force.warnings);
+    report(&in_force.warnings);
     Ok(in_force)
 }
 
@@ -78,6 +78,6 @@ fn show(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<
 }
 
 /// Writes lines to stderr as they are. If that fails there is nobody to report it to.
-fn tell(lines: &str) {
+fn report(lines: &str) {
     let _ = io::stderr().write_all(lines.as_bytes());
 }

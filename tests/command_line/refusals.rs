@@ -101,13 +101,13 @@ pub(super) const REFUSALS: &[Refusal] = &[
         name: "one of the rules in a folder that is broken",
         arguments: "run -i veth0 --rules {dir}",
         files: &[("a.kql", "DeviceNetworkEvents\n"), ("b.md", "no query\n")],
-        says: &["/b.md:1:1: error: there is no query in this file"],
+        says: &["/b.md:1:1: error: this file has no query"],
         ..REFUSAL
     },
     Refusal {
         name: "a folder without rules",
         arguments: "run -i veth0 --rules {dir}",
-        says: &["error: there is no file in this folder whose name ends in .kql or .md"],
+        says: &["error: no file in this folder has a name that ends in .kql or .md"],
         ..REFUSAL
     },
     Refusal {

@@ -158,8 +158,8 @@ impl<'a> Reader<'a, '_> {
             "after" if is_id(text) => header.after = Some(text.to_owned()),
             "unless" if is_id(text) => header.unless = Some(text.to_owned()),
             "id" | "after" | "unless" => {
-                let hint = "an id is of lower-case letters, digits and hyphens, as in port-scan";
-                return Err((format!("`{text}` is no id"), hint.to_owned()));
+                let hint = "an id has lower-case letters, digits and hyphens, as in port-scan";
+                return Err((format!("`{text}` is not an id"), hint.to_owned()));
             }
             "name" => cut(text, MAX_NAME).clone_into(&mut header.name),
             "severity" => {
@@ -170,8 +170,8 @@ impl<'a> Reader<'a, '_> {
             }
             "technique" if is_technique(text) => header.technique = Some(text.to_owned()),
             "technique" => {
-                let hint = "an ATT&CK technique is as in T1595 and T1595.001";
-                return Err((format!("`{text}` is no technique"), hint.to_owned()));
+                let hint = "write an ATT&CK technique as T1595 or T1595.001";
+                return Err((format!("`{text}` is not a technique"), hint.to_owned()));
             }
             "window" => header.window = Some((WINDOW.parse(text)?, span)),
             "cooldown" => header.cooldown = Some(WINDOW.parse(text)?),

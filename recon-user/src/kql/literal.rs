@@ -54,7 +54,7 @@ pub(super) fn number(text: &str) -> Read {
     {
         return match i64::from_str_radix(digits, 16) {
             Ok(value) => (Ok(Literal::Long(value)), word),
-            Err(_) => malformed(word, format!("`{}` is no long", &text[..word]), None),
+            Err(_) => malformed(word, format!("`{}` is not a long", &text[..word]), None),
         };
     }
     let mut length = run(text, is_digit);
@@ -207,11 +207,11 @@ pub(super) fn typed(text: &str, word: usize) -> Option<Read> {
         Some(literal) => (Ok(literal), whole),
         None => {
             let is_date = &text[..word] == "datetime";
-            let (article, hint) = match is_date {
+            let (kind, hint) = match is_date {
                 true => ("datetime", DATE_HINT),
                 false => ("timespan", SPAN_HINT),
             };
-            let message = format!("`{}` is no {article}", &inner[..length]);
+            let message = format!("`{}` is not a {kind}", &inner[..length]);
             malformed(whole, message, Some(hint))
         }
     })

@@ -132,12 +132,8 @@ impl Loader {
             }
         }
         if number == 0 && diagnostics.errors() == 0 {
-            let hint = "Markdown has them in blocks fenced as kusto or kql".to_owned();
-            diagnostics.error(
-                Span::default(),
-                "there is no query in this file",
-                Some(hint),
-            );
+            let hint = "in Markdown, queries are in blocks fenced as kusto or kql".to_owned();
+            diagnostics.error(Span::default(), "this file has no query", Some(hint));
         }
         plans
     }
@@ -155,7 +151,7 @@ impl Loader {
         let plan = check::plan(&query, header, diagnostics);
         let place = source.file_and_line(query.table.span.start);
         if let Some(other) = self.places.insert(key, place) {
-            let message = "a rule of this id and name is there already";
+            let message = "another rule has this id and name";
             let hint = format!("it is at {other}");
             diagnostics.error(query.table.span, message, Some(hint));
         }

@@ -203,11 +203,14 @@ pub(super) const WORDS: &[&str] = &[
 pub(super) const OTHERS: &[(&str, &str)] = &[
     (
         "matches",
-        "startswith, endswith, contains and has are known",
+        "startswith, endswith, contains and has are supported",
     ),
     ("has_any", "write has for each, with `or` between them"),
     ("has_all", "write has for each, with `and` between them"),
-    ("hasprefix", "startswith and contains are known"),
+    ("hasprefix", "startswith and contains are supported"),
     ("hassuffix", "endswith and contains are known"),
-    ("like", "startswith, endswith, contains and has are known"),
+    (
+        "like",
+        "startswith, endswith, contains and has are supported",
+    ),
 ];

@@ -211,8 +211,8 @@ impl<'a> Parser<'a, '_> {
                 Some("=") => "`=` gives a column its name; `==` compares",
                 Some("&&") => "write `and`",
                 Some("||") => "write `or`",
-                Some("|") => "a pipe stands before each operator, and nowhere else",
-                Some("{") => "functions and objects are not known here",
+                Some("|") => "a pipe comes before each operator, and nowhere else",
+                Some("{") => "functions and objects are not supported",
                 _ if found.starts_with('!') => "write `not(...)`",
                 None if token.after_gap || found == super::schema::TABLE => {
                     "queries are separated by a blank line and by `;`"

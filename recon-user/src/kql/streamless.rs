@@ -5,13 +5,13 @@
 //! need. Whatever needs another table, an order of rows or all of them at once has no meaning
 //! there.
 
-const ANOTHER_TABLE: &str = "a rule reads the rows of one table, as they come";
-const ALL_ROWS: &str = "it needs all rows at once, and a rule sees each as it comes";
-const ORDER: &str = "it depends on the order of rows, and a stream's is by chance";
-const MANY_ROWS: &str = "it makes several rows of one, and a rule counts rows as they come";
-const TEXT: &str = "the columns are known beforehand, and none holds a text to take apart";
+const ANOTHER_TABLE: &str = "a rule reads the rows of one table, as they arrive";
+const ALL_ROWS: &str = "it needs all rows at once, and a rule sees each as it arrives";
+const ORDER: &str = "it depends on the order of rows, and that of a stream is arbitrary";
+const MANY_ROWS: &str = "it makes several rows of one, and a rule counts rows as they arrive";
+const TEXT: &str = "the columns are fixed, and none has text to parse";
 const PICTURE: &str = "an alert is a line, not a picture";
-const CHANCE: &str = "a rule that fires by chance is no detection";
+const CHANCE: &str = "a rule that fires by chance detects nothing";
 const PLUGIN: &str = "plugins run on Kusto's servers";
 
 const STREAMLESS: &[(&str, &str)] = &[

@@ -19,12 +19,12 @@ pub(crate) fn unmet(plans: &[&Plan]) -> Vec<String> {
         let unless = plan.unless.as_deref();
         let references = [
             ("after", after, "it never fires"),
-            ("unless", unless, "it leaves out nobody"),
+            ("unless", unless, "it excludes no remote"),
         ];
         let unmet = references.into_iter().filter_map(|(key, id, so)| {
             let id = id.filter(|id| !is_met(id))?;
             Some(format!(
-                "warning: the rule `{}` is {key} `{id}`, and no rule here of that id counts distinct ports by RemoteIP: {so}\n",
+                "warning: the rule `{}` has `{key}: {id}`, but no rule in force with that id counts distinct ports by RemoteIP: {so}\n",
                 plan.id
             ))
         });
@@ -39,11 +39,11 @@ mod tests {
     use crate::kql::Loader;
 
     #[test]
-    fn what_is_not_there_is_told_of() {
+    fn missing_rules_are_reported() {
         const PROBES: &str = "// id: probes\nDeviceNetworkEvents | summarize n = dcount(LocalPort) by RemoteIP | where n > 1\n\n";
         const COUNTS: &str = "// id: probes\nDeviceNetworkEvents | summarize n = count() by RemoteIP | where n > 1\n\n";
-        const AFTER: &str = "warning: the rule `visit` is after `probes`, and no rule here of that id counts distinct ports by RemoteIP: it never fires\n";
-        const UNLESS: &str = "warning: the rule `visit` is unless `probes`, and no rule here of that id counts distinct ports by RemoteIP: it leaves out nobody\n";
+        const AFTER: &str = "warning: the rule `visit` has `after: probes`, but no rule in force with that id counts distinct ports by RemoteIP: it never fires\n";
+        const UNLESS: &str = "warning: the rule `visit` has `unless: probes`, but no rule in force with that id counts distinct ports by RemoteIP: it excludes no remote\n";
         for (before, key, expected) in [
             (PROBES, "after", &[][..]),
             (PROBES, "unless", &[]),

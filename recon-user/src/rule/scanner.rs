@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_added_and_taken_away() {
+    fn names_are_added_and_removed() {
         let list =
             |names: &[&str]| -> Vec<String> { names.iter().map(|&name| name.to_owned()).collect() };
         let names = scanners(&list(&["probe"]), &list(&["nmap"]));

@@ -87,7 +87,7 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, Refused> {
     files.retain(|file| is_rule_file(file));
     files.sort();
     if files.is_empty() {
-        let message = "there is no file in this folder whose name ends in .kql or .md";
+        let message = "no file in this folder has a name that ends in .kql or .md";
         return Err(unreadable(io::Error::other(message)));
     }
     Ok(files)
@@ -97,7 +97,7 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, Refused> {
 fn read_regular(file: &Path) -> io::Result<Vec<u8>> {
     match fs::metadata(file)?.is_file() {
         true => read_file(file),
-        false => Err(io::Error::other("this is no file")),
+        false => Err(io::Error::other("this is not a regular file")),
     }
 }
 

@@ -90,7 +90,7 @@ fn every_known_key_is_taken() {
 }
 
 #[test]
-fn what_is_no_text_is_told_of() {
+fn what_is_not_text_is_reported() {
     for (bytes, expected) in [
         (
             vec![b'#'; (64 << 10) + 1],

@@ -218,7 +218,7 @@ impl Value for Bytes {
             })?,
         };
         if memory < bytes::LEAST_MEMORY {
-            let message = format!("{memory} bytes are too little");
+            let message = format!("{memory} bytes are too few");
             reader.error(reader.span(value.span()), message, Some(hint));
             return None;
         }

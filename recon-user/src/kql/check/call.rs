@@ -119,10 +119,10 @@ impl Checker<'_, '_> {
                 let is_positive = match &size.expr {
                     Expr::Literal(Literal::Long(size) | Literal::Timespan(size)) => *size > 0,
                     Expr::Literal(Literal::Real(size)) => *size > 0.0,
-                    _ => return self.error(span, "the size of a bin is a constant", None),
+                    _ => return self.error(span, "the size of a bin must be a constant", None),
                 };
                 if !is_positive {
-                    return self.error(span, "the size of a bin is more than nothing", None);
+                    return self.error(span, "the size of a bin must be above 0", None);
                 }
                 match is_time {
                     true => value.kind,
@@ -131,9 +131,9 @@ impl Checker<'_, '_> {
             }
             (Function::Iff, [_, then, otherwise]) => {
                 let Some(kind) = then.kind.common(otherwise.kind) else {
-                    let message = format!("iff gives {} or {}", then.kind, otherwise.kind);
+                    let message = format!("iff returns {} or {}", then.kind, otherwise.kind);
                     let span = written[1].span.to(written[2].span);
-                    return self.error(span, message, Some("both are of one type".to_owned()));
+                    return self.error(span, message, Some("both must have one type".to_owned()));
                 };
                 kind
             }
@@ -197,14 +197,14 @@ impl Checker<'_, '_> {
                 return self.error(span, message, None);
             }
             Mode::WithinAggregate => {
-                return self.error(span, format!("`{name}` stands in another aggregate"), None);
+                return self.error(span, format!("`{name}` is within another aggregate"), None);
             }
             Mode::Aggregates => {}
         }
         if signature.function == AggregateFunction::ArgMax {
             return self.error(
                 span,
-                "`arg_max` gives several columns: it stands alone",
+                "`arg_max` returns several columns, so it can't be part of an expression",
                 None,
             );
         }
@@ -249,7 +249,7 @@ impl Checker<'_, '_> {
         if let (AggregateFunction::MakeSet, [_, limit]) = (signature.function, checked.as_slice()) {
             let is_limit = matches!(limit.expr, Expr::Literal(Literal::Long(limit)) if limit > 0);
             if !is_limit {
-                let message = "the limit of a set is a constant above 0";
+                let message = "the limit of a set must be a constant above 0";
                 return self.error(arguments[1].span, message, None);
             }
         }

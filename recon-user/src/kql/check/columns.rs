@@ -42,7 +42,7 @@ impl<'a> Checker<'a, '_> {
             let typed = self.expr(&item.expr);
             let (name, span) = self.name_of(item, &mut unnamed);
             if columns.iter().any(|(other, ..)| *other == name) {
-                let message = format!("two columns are called `{name}`");
+                let message = format!("two columns have the name `{name}`");
                 self.diagnostics.error(span, message, None);
             }
             let column = typed.map(|typed| self.place(&name, typed));
@@ -55,7 +55,7 @@ impl<'a> Checker<'a, '_> {
     pub(super) fn name_of(&mut self, item: &Item<'a>, unnamed: &mut usize) -> (Arc<str>, Span) {
         if let [first, rest @ ..] = item.names.as_slice() {
             if let Some(second) = rest.first() {
-                let message = "an expression gives one column, but for arg_max in `summarize`";
+                let message = "an expression has one column, except arg_max in `summarize`";
                 self.diagnostics.error(second.span, message, None);
             }
             return (first.text.into(), first.span);

@@ -63,7 +63,7 @@ impl Checker<'_, '_> {
                 duration::text(annotated),
                 duration::text(bin)
             );
-            let hint = "leave one of them out".to_owned();
+            let hint = "remove one of them".to_owned();
             return self.error(span, message, Some(hint));
         }
         self.body.window = match bin.or(header.window).or(ago) {
@@ -93,7 +93,7 @@ impl Checker<'_, '_> {
             let function = match (column.slot, column.kind) {
                 (_, Type::List) => {
                     let message =
-                        format!("rows are not grouped by dynamic values such as `{name}`");
+                        format!("rows can't be grouped by dynamic values such as `{name}`");
                     self.diagnostics.error(table, message, None);
                     continue;
                 }

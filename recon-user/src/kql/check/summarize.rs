@@ -81,12 +81,12 @@ impl<'a> Checker<'a, '_> {
             return Some(Column { slot, name, kind });
         }
         if typed.kind == Type::DateTime {
-            let message = "rows grouped by their time are a group each";
+            let message = "rows grouped by their time form a group each";
             let hint = "group by bin(TimeGenerated, 1h), which is the rule's window".to_owned();
             return self.error(span, message, Some(hint));
         }
         if typed.kind == Type::List {
-            return self.error(span, "rows are not grouped by dynamic values", None);
+            return self.error(span, "rows can't be grouped by dynamic values", None);
         }
         let name = self.taken.unique(name);
         let Typed { expr, kind } = typed;
@@ -171,7 +171,7 @@ impl<'a> Checker<'a, '_> {
     fn is_new(&mut self, name: &str, span: Span, groups: &Scope) -> bool {
         let is_new = groups.get(name).is_none();
         if !is_new {
-            let message = format!("two columns are called `{name}`");
+            let message = format!("two columns have the name `{name}`");
             self.diagnostics.error(span, message, None);
         }
         is_new

@@ -92,9 +92,9 @@ fn wrong(row: &Row<'_>, condition: &str, expected: bool) -> Vec<&'static str> {
     let filter = filter(condition);
     let is_wrong = |ask: &dyn Fn(&Expr) -> bool| filter.iter().all(ask) != expected;
     [
-        ("as it is", is_wrong(&|expr| holds(expr, row, now))),
+        ("as written", is_wrong(&|expr| holds(expr, row, now))),
         (
-            "made ready",
+            "prepared",
             is_wrong(&|expr| Predicate::new(expr).holds(row, now)),
         ),
     ]
@@ -186,7 +186,7 @@ const COLUMNS: [&str; 4] = ["RemoteIP", "LocalIP", "DeviceName", "ActionType"];
 proptest! {
     /// A prepared condition is the condition, whatever is written as an address.
     #[test]
-    fn predicates_are_their_conditions(
+    fn prepared_conditions_equal_written_ones(
         column in proptest::sample::select(&COLUMNS),
         operator in proptest::sample::select(vec![
             "startswith", "!startswith", "startswith_cs", "endswith", "==", "!=", "has",

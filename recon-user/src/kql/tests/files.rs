@@ -62,7 +62,7 @@ fn names_and_ids() {
 
 /// Queries end at semicolons, and before a query that follows a blank line or a comment.
 #[test]
-fn queries_of_a_file_are_told_apart() {
+fn queries_of_a_file_are_separated() {
     const QUERY: &str = "DeviceNetworkEvents | where LocalPort == 1";
     for (text, count) in [
         (format!("{QUERY}\n\n{QUERY}"), 2),

@@ -269,7 +269,7 @@ fn large_texts_are_refused_or_read_in_time() {
         (table(&many("| ")), "no more than 100 messages"),
         (
             table(&format!("| extend a = 1{}", many(", a"))),
-            "two columns are called `a`",
+            "two columns have the name `a`",
         ),
         (
             table(&format!("| extend strlen(RemoteIP){}", many(", 1"))),
@@ -336,7 +336,7 @@ fn large_texts_are_refused_or_read_in_time() {
         (many("time("), "has no `)` on its line"),
         (many("$ "), "no more than 100 messages"),
         (many("\"\n"), "no more than 100 messages"),
-        (many("// id: a\n"), "there is no query"),
+        (many("// id: a\n"), "this file has no query"),
         (
             format!("{}{}", many("// 1. a: b\n"), table("| where true")),
             "",

@@ -56,7 +56,7 @@ fn files_and_folders_are_read_in_order() {
 }
 
 #[test]
-fn what_cannot_be_read_is_told_of() {
+fn what_cannot_be_read_is_reported() {
     let broken = |root: &Path| {
         folder(root);
         fs::create_dir_all(root.join("odd/a.kql")).expect("folders");
@@ -74,11 +74,11 @@ fn what_cannot_be_read_is_told_of() {
         ),
         (
             &["empty"],
-            "empty: error: there is no file in this folder whose name ends in .kql or .md\n",
+            "empty: error: no file in this folder has a name that ends in .kql or .md\n",
         ),
         (
             &["odd", "nowhere"],
-            "odd/a.kql: error: this is no file
+            "odd/a.kql: error: this is not a regular file
 odd/b.kql: error: No such file or directory (os error 2)
 odd/c.kql: error: Too many levels of symbolic links (os error 40)
 odd/d.kql:1:23: error: no operator `wher`
@@ -100,7 +100,7 @@ nowhere: error: No such file or directory (os error 2)
         ),
         (
             &["e.rules", "e.rules"],
-            "e.rules:1:1: error: a rule of this id and name is there already
+            "e.rules:1:1: error: another rule has this id and name
   |
 1 | DeviceNetworkEvents | where LocalPort == 1
   | ^^^^^^^^^^^^^^^^^^^
@@ -178,14 +178,14 @@ fn settings_and_rules_are_read_together() {
     };
     // A rule that refers to one that is not in force is reported.
     assert_eq!(warnings("min_severity = 'high'"), "");
-    let told = warnings("[rules.'port-scan/distinct_ports']\nenabled = false");
+    let reported = warnings("[rules.'port-scan/distinct_ports']\nenabled = false");
     let expected = [
-        "`scan-then-connect` is after `port-scan`",
-        "`split-scan` is unless `port-scan`",
+        "`scan-then-connect` has `after: port-scan`",
+        "`split-scan` has `unless: port-scan`",
     ];
     assert!(
-        told.lines().count() == 2 && expected.iter().all(|rule| told.contains(rule)),
-        "{told}"
+        reported.lines().count() == 2 && expected.iter().all(|rule| reported.contains(rule)),
+        "{reported}"
     );
     // The default rules: the settings' rule is not among them.
     let refused = in_force(&options, plans).expect_err("another rule");
