@@ -8,9 +8,9 @@ use std::fmt;
 use std::time::Duration;
 
 /// Ticks of a second.
-pub const TICKS_PER_SECOND: i64 = 10_000_000;
+pub(crate) const TICKS_PER_SECOND: i64 = 10_000_000;
 /// Nanoseconds of a tick.
-pub const TICK_NANOS: i128 = 100;
+pub(crate) const TICK_NANOS: i128 = 100;
 
 /// Names of units and their ticks, longest first. The first name of a unit is the one written.
 const UNITS: [(&[&str], i64); 7] = [

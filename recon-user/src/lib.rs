@@ -9,7 +9,6 @@
 //! | window | [`window`] | counts with a time | what a sliding window holds |
 //! | rule | [`rule`] | - | the detections, one table of data |
 //! | kql | [`kql`] | rule files | the rules in them, checked, or what is wrong |
-//! | diagnostic | [`diagnostic`] | errors with their spans | text for a terminal |
 //! | settings | [`settings`] | recon.toml, options, rule files | the rules in force |
 //! | process | [`process`] | programs started, ids of processes, ports | who they are, and who listens |
 //! | row | [`row`] | a count, its process | a row of the table that rules read |
@@ -17,15 +16,18 @@
 //! | alert | [`alert`] | findings | lines in Elastic Common Schema |
 //! | sink | [`sink`] | lines | stdout, never waiting for its reader |
 //!
+//! Leaves that the others share: `address` (scope, networks), `duration` (as text) and
+//! `diagnostic` (errors in files).
+//!
 //! [`seed`] is what all of them hash addresses with. [`agent`] strings them together, and [`replay`] does for rows that were written before. Everything from window to alert is a pure function of its input, the clock passed in.
 
-pub mod address;
+mod address;
 pub mod agent;
 pub mod alert;
 pub mod cli;
-pub mod diagnostic;
+mod diagnostic;
 pub mod drain;
-pub mod duration;
+mod duration;
 pub mod hook;
 pub mod judge;
 pub mod kql;

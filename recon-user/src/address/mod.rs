@@ -28,7 +28,7 @@ pub(crate) const RFC_1918: [Ipv4Net; 3] = [
 
 /// How far an address reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
+pub(crate) enum Scope {
     /// The Internet.
     Public,
     /// The networks of one site.
@@ -44,7 +44,7 @@ pub enum Scope {
 impl Scope {
     /// The scope of an address.
     #[must_use]
-    pub fn of(address: IpAddr) -> Self {
+    pub(crate) fn of(address: IpAddr) -> Self {
         let (is_private, is_link_local) = match address {
             IpAddr::V4(v4) => (v4.is_private(), v4.is_link_local()),
             IpAddr::V6(v6) => (v6.is_unique_local(), v6.is_unicast_link_local()),
@@ -60,7 +60,7 @@ impl Scope {
 
     /// The name, as the column `RemoteIPType` shows it.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Public => "Public",
             Self::Private => "Private",
@@ -73,7 +73,7 @@ impl Scope {
 
 /// Whether most rules ignore `remote`: its scope is not public.
 #[must_use]
-pub fn is_private(remote: IpAddr) -> bool {
+pub(crate) fn is_private(remote: IpAddr) -> bool {
     Scope::of(remote) != Scope::Public
 }
 
@@ -84,7 +84,7 @@ const NEIGHBOURS_V4_MASK: u32 = (u32::MAX << (u32::BITS - NEIGHBOURS_V4)).to_be(
 
 /// The first address of the network of `address` and its neighbours.
 #[must_use]
-pub fn first_neighbour(address: Address) -> Address {
+pub(crate) fn first_neighbour(address: Address) -> Address {
     match address.to_v4() {
         Some(word) => Address::from_v4_word(word & NEIGHBOURS_V4_MASK),
         None => {
@@ -96,7 +96,7 @@ pub fn first_neighbour(address: Address) -> Address {
 
 /// The network of `address` and its neighbours as text, such as `198.51.100.0/24`.
 #[must_use]
-pub fn neighbour_network(address: Address) -> String {
+pub(crate) fn neighbour_network(address: Address) -> String {
     let length = match address.to_v4() {
         Some(_) => NEIGHBOURS_V4,
         None => NEIGHBOURS_V6,

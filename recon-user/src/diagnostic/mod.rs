@@ -10,9 +10,9 @@ mod source;
 mod visible;
 
 pub(crate) use nearest::nearest;
-pub(crate) use source::{FileKind, read_file};
-pub use source::{Source, Span};
-pub use visible::visible;
+pub use source::Source;
+pub(crate) use source::{FileKind, Span, read_file};
+pub(crate) use visible::visible;
 
 /// Diagnostics kept for one file. Parsing stops at this number.
 const MAX_KEPT: usize = 100;
@@ -23,7 +23,7 @@ const CUT: &str = "…";
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
+pub(crate) enum Level {
     /// The file is refused.
     Error,
     /// The file is accepted, but may not mean what its author intended.
@@ -32,15 +32,15 @@ pub enum Level {
 
 /// One error or warning.
 #[derive(Clone, Debug)]
-pub struct Diagnostic {
+pub(crate) struct Diagnostic {
     /// How bad it is.
-    pub level: Level,
+    pub(crate) level: Level,
     /// The text it is about.
-    pub span: Span,
+    pub(crate) span: Span,
     /// What is wrong, in one line.
-    pub message: String,
+    pub(crate) message: String,
     /// What to do about it.
-    pub hint: Option<String>,
+    pub(crate) hint: Option<String>,
 }
 
 /// The errors and warnings of one file.

@@ -14,11 +14,11 @@ const MAX_BYTES: usize = 1 << 20;
 
 /// A part of a file, in bytes from its beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Span {
+pub(crate) struct Span {
     /// The first byte.
-    pub start: usize,
+    pub(crate) start: usize,
     /// The byte after the last.
-    pub end: usize,
+    pub(crate) end: usize,
 }
 
 impl Span {

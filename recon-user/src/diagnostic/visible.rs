@@ -6,8 +6,7 @@
 //! it is. A backslash is not doubled, so a literal `\u{1b}` looks the same. That does no harm.
 
 /// Decodes `bytes` and escapes control characters. Invalid UTF-8 becomes U+FFFD.
-#[must_use]
-pub fn visible(bytes: &[u8]) -> String {
+pub(crate) fn visible(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut shown = String::with_capacity(text.len());
     for letter in text.chars() {

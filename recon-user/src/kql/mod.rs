@@ -64,9 +64,9 @@ pub use severity::Severity;
 pub use value::{Literal, Type};
 
 pub(crate) use crate::diagnostic::nearest;
-pub use crate::diagnostic::{Diagnostic, Diagnostics, Level, Source, Span};
+pub use crate::diagnostic::{Diagnostics, Source};
 
-use crate::diagnostic::FileKind;
+use crate::diagnostic::{FileKind, Span};
 use header::Header;
 use lex::Comment;
 

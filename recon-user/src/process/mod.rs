@@ -24,7 +24,7 @@ use recon_common::process::FILENAME_LENGTH;
 
 pub use cgroup::{Membership, membership};
 pub use listener::Listeners;
-pub use text::visible;
+pub(crate) use text::visible;
 
 use hierarchy::Cgroups;
 use proc::Found;

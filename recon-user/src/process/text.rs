@@ -4,7 +4,7 @@
 //! The decision held here: controls are shown by their number (`\u{1b}`), and the rest of Unicode stays as it is. A backslash is
 //! not doubled: so `\u{1b}` may also have been written just so, which does no harm.
 
-pub use crate::diagnostic::visible;
+pub(crate) use crate::diagnostic::visible;
 
 /// Bytes that a command line is cut to.
 pub(super) const COMMAND_LINE_LENGTH: usize = 4096;

@@ -18,7 +18,8 @@ use recon_common::Signal;
 
 use jiff::Timestamp;
 
-pub use crate::address::{Network, NetworkError, is_private};
+pub(crate) use crate::address::is_private;
+pub use crate::address::{Network, NetworkError};
 pub use crate::kql::Severity;
 use crate::kql::eval::{Columns, Predicate};
 use crate::kql::{Expr, Field, Plan};

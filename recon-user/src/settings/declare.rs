@@ -8,7 +8,7 @@
 macro_rules! table {
     (
         $(#[$meta:meta])*
-        $name:ident ($example:literal) {
+        $struct_visibility:vis $name:ident ($example:literal) {
             $(
                 #[doc = $doc:literal]
                 $(#[flag($flag:ty, $($argument:tt)*)])?
@@ -19,8 +19,8 @@ macro_rules! table {
     ) => {
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq)]
-        pub struct $name {
-            $(#[doc = $doc] pub $key: $type,)*
+        $struct_visibility struct $name {
+            $(#[doc = $doc] pub(crate) $key: $type,)*
             $($(#[doc = $extra_doc])+ $visibility $extra: $extra_type,)*
         }
 
@@ -72,7 +72,7 @@ macro_rules! table {
 macro_rules! flags {
     (
         $(#[$meta:meta])*
-        $name:ident ($example:literal) {
+        $struct_visibility:vis $name:ident ($example:literal) {
             $(
                 #[doc = $doc:literal]
                 $(#[flag($flag:ty, $($argument:tt)*)])?
@@ -84,7 +84,7 @@ macro_rules! flags {
         /// Settings that the command line overrides.
         #[derive(clap::Args, Clone, Debug, Default)]
         pub struct SettingFlags {
-            $($(#[doc = $doc] #[arg($($argument)*)] pub $key: $flag,)?)*
+            $($(#[doc = $doc] #[arg($($argument)*)] pub(crate) $key: $flag,)?)*
         }
     };
 }

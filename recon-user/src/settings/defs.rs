@@ -24,7 +24,7 @@ macro_rules! top_level {
     ($macro:ident) => {
         $macro! {
             /// The settings in force.
-            Settings ("include_private = true") {
+            pub Settings ("include_private = true") {
                 /// Judge private, loopback and link-local remotes too, as most labs need
                 #[flag(
                     Option<bool>,
@@ -68,7 +68,7 @@ top_level!(flags);
 
 table! {
     /// How many alerts are written.
-    Alerts ("[alerts]") {
+    pub(crate) Alerts ("[alerts]") {
         /// Lines of one rule written in each `per`, the greatest first; the rest are counted
         lines: Lines = Lines(Limit::default().lines);
         /// The time that `lines` is for
@@ -78,7 +78,7 @@ table! {
 
 table! {
     /// What recon may take of the host.
-    Limits ("[limits]") {
+    pub(crate) Limits ("[limits]") {
         /// The memory that recon may take
         memory: Bytes = Bytes(bytes::DEFAULT_MEMORY);
     }
@@ -86,7 +86,7 @@ table! {
 
 table! {
     /// Settings of one rule. Unset ones are as the rule says.
-    Override ("[rules.port-scan]") {
+    pub(crate) Override ("[rules.port-scan]") {
         /// Whether the rule is in force
         enabled: Option<bool> = None;
         /// The rule fires above this count

@@ -40,11 +40,12 @@ use crate::kql::Plan;
 use crate::rule::{self, Configured, scanners};
 
 pub use check::check;
-pub use defs::{Alerts, Limits, Override, SettingFlags, Settings};
+pub(crate) use defs::Override;
+pub use defs::{SettingFlags, Settings};
 pub use files::{Rules, rules};
 pub use list::list;
+use value::Located;
 use value::Written;
-pub use value::{Bytes, Lines, Located};
 
 /// The file that is read if none is named.
 pub const DEFAULT_FILE: &str = "/etc/recon/recon.toml";

@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use proptest::prelude::*;
 
+use super::defs::{Alerts, Limits};
 use super::value::Table;
-use super::{Alerts, InForce, Limits, Override, Settings, list};
+use super::{InForce, Override, Settings, list};
 use crate::cli::{CONFIG_EXAMPLE, Cli, Command, RuleOptions};
 use crate::kql::{Loader, Plan};
 use crate::rule::{Severity, defaults};

@@ -170,7 +170,7 @@ impl Value for Severity {
 
 /// How many lines: a number from 1 on. None is all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lines(pub Option<u64>);
+pub(crate) struct Lines(pub Option<u64>);
 
 impl Value for Lines {
     const KIND: &'static str = "number or \"unlimited\"";
@@ -202,7 +202,7 @@ impl Value for Lines {
 
 /// An amount of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bytes(pub u64);
+pub(crate) struct Bytes(pub u64);
 
 impl Value for Bytes {
     const KIND: &'static str = "amount of memory";
@@ -302,9 +302,9 @@ impl<T: Value> Value for Option<T> {
 
 /// A value and its place, for errors that are found once the rules are known.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Located<T> {
+pub(crate) struct Located<T> {
     /// The value.
-    pub value: T,
+    pub(crate) value: T,
     /// Where the file has it, or its key in a map.
     pub(super) place: Span,
 }
