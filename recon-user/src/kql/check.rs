@@ -22,7 +22,7 @@ use std::sync::Arc;
 use super::ast::{Expr as Written, ExprKind, Key, Operator, OperatorKind, Query};
 use super::header::Header;
 use super::operator::Comparison;
-use super::plan::{Aggregate, Column, Expr, Named, Plan, Shown, Slot, SortKey, Threshold};
+use super::plan::{Column, Expr, Plan, Slot, SortKey, Threshold};
 use super::schema::TABLE;
 use super::value::Literal;
 use crate::diagnostic::Diagnostics;
@@ -46,15 +46,26 @@ pub(super) fn plan(
         taken: Taken::of_table(),
         mode: Mode::Rows,
         constants: 0,
-        body: Body::default(),
+        plan: Plan {
+            id: header.id,
+            name: header.name,
+            severity: header.severity,
+            technique: header.technique,
+            cooldown: header.cooldown,
+            after: header.after,
+            unless: header.unless,
+            ..Plan::default()
+        },
+        bin: None,
+        ago: None,
     };
     checker.query(query);
-    checker.window(&header)?;
+    checker.window(header.window)?;
     if checker.diagnostics.errors() > errors {
         return None;
     }
-    let body = checker.finish(query.table.span);
-    (diagnostics.errors() == errors).then(|| body.into_plan(header))
+    let plan = checker.finish(query.table.span);
+    (diagnostics.errors() == errors).then_some(plan)
 }
 
 /// Where an expression stands, which decides what its names may be.
@@ -68,27 +79,6 @@ enum Mode {
     WithinAggregate,
 }
 
-/// What the steps of a query checked so far do.
-#[derive(Debug, Default)]
-struct Body {
-    extends: Vec<Named>,
-    filter: Vec<Expr>,
-    groups: Vec<Named>,
-    /// The time's bin: its column, its size in ticks and its place.
-    bin: Option<(Arc<str>, i64, Span)>,
-    /// How far back a condition on the time looks, in ticks, and its place.
-    ago: Option<(i64, Span)>,
-    is_grouped: bool,
-    aggregates: Vec<Aggregate>,
-    threshold: Option<Threshold>,
-    computed: Vec<Named>,
-    having: Vec<Expr>,
-    columns: Vec<Shown>,
-    order: Vec<SortKey>,
-    limit: Option<u64>,
-    window: std::time::Duration,
-}
-
 struct Checker<'a, 'd> {
     diagnostics: &'d mut Diagnostics,
     /// What `let` names; None if it has an error.
@@ -98,7 +88,12 @@ struct Checker<'a, 'd> {
     mode: Mode,
     /// Constants counted in lists so far.
     constants: usize,
-    body: Body,
+    /// What the steps checked so far do.
+    plan: Plan,
+    /// The time's bin: its column, its size in ticks and its place.
+    bin: Option<(Arc<str>, i64, Span)>,
+    /// How far back a condition on the time looks, in ticks, and its place.
+    ago: Option<(i64, Span)>,
 }
 
 impl<'a> Checker<'a, '_> {
@@ -154,7 +149,7 @@ impl<'a> Checker<'a, '_> {
 
     fn operator(&mut self, operator: &Operator<'a>) {
         let name = &operator.name;
-        let is_after_limit = self.body.limit.is_some();
+        let is_after_limit = self.plan.limit.is_some();
         match &operator.kind {
             OperatorKind::Extend(items) => self.extend(items),
             OperatorKind::Project(items) => self.project(items),
@@ -190,17 +185,17 @@ impl<'a> Checker<'a, '_> {
             let Some(condition) = self.condition(conjunct) else {
                 continue;
             };
-            if !self.body.is_grouped {
+            if !self.plan.is_summary {
                 if let Some(ticks) = looks_back(&condition) {
-                    self.body.ago.get_or_insert((ticks, conjunct.span));
+                    self.ago.get_or_insert((ticks, conjunct.span));
                 }
-                self.body.filter.push(condition);
-            } else if self.body.threshold.is_none()
+                self.plan.filter.push(condition);
+            } else if self.plan.threshold.is_none()
                 && let Some(threshold) = self.threshold(&condition)
             {
-                self.body.threshold = Some(threshold);
+                self.plan.threshold = Some(threshold);
             } else {
-                self.body.having.push(condition);
+                self.plan.having.push(condition);
             }
         }
     }
@@ -227,13 +222,13 @@ impl<'a> Checker<'a, '_> {
             Comparison::GreaterOrEqual => u64::try_from(bound).ok()?.checked_sub(1)?,
             _ => return None,
         };
-        let is_measure = self.body.aggregates[aggregate].is_measure();
+        let is_measure = self.plan.aggregates[aggregate].is_measure();
         is_measure.then_some(Threshold { aggregate, above })
     }
 
     /// Only the last order counts.
     fn order(&mut self, keys: &[Key<'a>]) {
-        self.body.order.clear();
+        self.plan.order.clear();
         for key in keys {
             let column = match self.expr(&key.expr) {
                 Some(Typed {
@@ -248,10 +243,10 @@ impl<'a> Checker<'a, '_> {
                 }
                 None => continue,
             };
-            if self.body.order.len() >= MAX_COLUMNS {
+            if self.plan.order.len() >= MAX_COLUMNS {
                 return;
             }
-            self.body.order.push(SortKey {
+            self.plan.order.push(SortKey {
                 column,
                 is_descending: key.is_descending,
                 are_nulls_first: key.are_nulls_first,
@@ -265,7 +260,7 @@ impl<'a> Checker<'a, '_> {
         };
         match expr {
             Expr::Literal(Literal::Long(limit)) if limit > 0 => {
-                self.body.limit = Some(limit.unsigned_abs());
+                self.plan.limit = Some(limit.unsigned_abs());
             }
             _ => {
                 let message = "expected a constant number of rows above 0";

@@ -33,10 +33,9 @@ const KEYS: [&str; 9] = [
 ];
 const MAX_ID: usize = 64;
 const MAX_NAME: usize = 200;
-const DEFAULT_SEVERITY: Severity = Severity::Medium;
 
 /// A rule's name and what else its query does not say.
-#[derive(Clone, Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Header {
     pub(super) id: String,
     pub(super) name: String,
@@ -64,16 +63,7 @@ pub(super) fn read(
     let mut reader = Reader {
         diagnostics,
         seen: Vec::new(),
-        header: Header {
-            id: String::new(),
-            name: String::new(),
-            severity: DEFAULT_SEVERITY,
-            technique: None,
-            window: None,
-            cooldown: None,
-            after: None,
-            unless: None,
-        },
+        header: Header::default(),
         title: None,
         purpose: None,
     };

@@ -21,7 +21,7 @@ use super::severity::Severity;
 use super::value::{Literal, Type};
 
 /// A rule.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// `rule.id`, which several measures of one detection may share.
     pub id: String,

@@ -3,13 +3,14 @@
 use clap::ValueEnum;
 
 /// How sure an alert is to mean harm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Severity {
     /// A busy legitimate client does it too.
     Informational,
     /// Seldom legitimate.
     Low,
-    /// A scan or a flood.
+    /// A scan or a flood. The severity of a rule that names none.
+    #[default]
     Medium,
     /// A scan without any other explanation.
     High,

@@ -216,7 +216,7 @@ impl Checker<'_, '_> {
 
     /// The column of an aggregate.
     pub(super) fn aggregate_column(&self, index: usize, output: usize) -> Column {
-        let Output { name, kind } = &self.body.aggregates[index].outputs[output];
+        let Output { name, kind } = &self.plan.aggregates[index].outputs[output];
         Column {
             slot: Slot::Aggregate(index, output),
             name: Arc::clone(name),
@@ -235,7 +235,7 @@ impl Checker<'_, '_> {
     ) -> Option<usize> {
         // Aggregates within expressions are not columns of the query, but count towards the limit.
         let outputs_of = |aggregate: &Aggregate| aggregate.outputs.len();
-        let kept: usize = self.body.aggregates.iter().map(outputs_of).sum();
+        let kept: usize = self.plan.aggregates.iter().map(outputs_of).sum();
         if self.is_crowded(kept + arguments.len(), span) {
             return None;
         }
@@ -281,12 +281,12 @@ impl Checker<'_, '_> {
             };
             named.push(Output { name, kind });
         }
-        self.body.aggregates.push(Aggregate {
+        self.plan.aggregates.push(Aggregate {
             outputs: named,
             function,
             arguments: checked.into_iter().map(|typed| typed.expr).collect(),
         });
-        Some(self.body.aggregates.len() - 1)
+        Some(self.plan.aggregates.len() - 1)
     }
 
     /// The column to maximize and those to show; `*` is all that the rows are not grouped by.
@@ -315,7 +315,7 @@ impl Checker<'_, '_> {
             for (_, column) in self.scope.known() {
                 let expr = Expr::Column(column.clone());
                 let is_there = |typed: &Typed| typed.expr == expr;
-                let is_group = self.body.groups.iter().any(|group| group.expr == expr);
+                let is_group = self.plan.groups.iter().any(|group| group.expr == expr);
                 if !is_group && !columns.iter().any(is_there) {
                     columns.extend(Typed::new(expr, column.kind));
                 }

@@ -17,9 +17,9 @@ impl<'a> Checker<'a, '_> {
             return column;
         }
         let name = self.taken.unique(name);
-        let (list, slot): (_, fn(usize) -> Slot) = match self.body.is_grouped {
-            true => (&mut self.body.computed, Slot::Computed),
-            false => (&mut self.body.extends, Slot::Extend),
+        let (list, slot): (_, fn(usize) -> Slot) = match self.plan.is_summary {
+            true => (&mut self.plan.computed, Slot::Computed),
+            false => (&mut self.plan.extends, Slot::Extend),
         };
         let slot = slot(list.len());
         list.push(Named {
@@ -73,7 +73,7 @@ impl<'a> Checker<'a, '_> {
     /// Whether there are too many columns to add one more, `count` being those of this step.
     /// Reports it.
     pub(super) fn is_crowded(&mut self, count: usize, span: Span) -> bool {
-        let computed = self.body.extends.len() + self.body.computed.len();
+        let computed = self.plan.extends.len() + self.plan.computed.len();
         let is_crowded = [count, computed, self.scope.len()]
             .into_iter()
             .any(|count| count >= MAX_COLUMNS);

@@ -29,15 +29,15 @@ impl Aggregate {
 
 impl<'a> Checker<'a, '_> {
     pub(super) fn summarize(&mut self, name: &Name<'a>, aggregates: &[Item<'a>], by: &[Item<'a>]) {
-        if self.body.is_grouped {
+        if self.plan.is_summary {
             let message = "a second `summarize` can't run as a stream: a rule groups its rows once";
             self.diagnostics.error(name.span, message, None);
             return;
         }
-        if !self.body.order.is_empty() {
+        if !self.plan.order.is_empty() {
             let message = "an order before `summarize` has no effect";
             self.diagnostics.warning(name.span, message, None);
-            self.body.order.clear();
+            self.plan.order.clear();
         }
         self.taken = Taken::default();
         let mut groups = Scope::default();
@@ -57,7 +57,7 @@ impl<'a> Checker<'a, '_> {
         }
         self.mode = Mode::Rows;
         self.scope = groups;
-        self.body.is_grouped = true;
+        self.plan.is_summary = true;
     }
 
     fn group(&mut self, item: &Item<'a>, unnamed: &mut usize, groups: &mut Scope) {
@@ -72,11 +72,11 @@ impl<'a> Checker<'a, '_> {
 
     fn group_column(&mut self, name: &str, typed: Typed, span: Span) -> Option<Column> {
         if let Some(ticks) = self.bin_of_time(&typed.expr) {
-            if self.body.bin.is_some() {
+            if self.bin.is_some() {
                 return self.error(span, "a rule has one window", None);
             }
             let name = self.taken.unique(name);
-            self.body.bin = Some((Arc::clone(&name), ticks, span));
+            self.bin = Some((Arc::clone(&name), ticks, span));
             let (slot, kind) = (Slot::Window, typed.kind);
             return Some(Column { slot, name, kind });
         }
@@ -90,8 +90,8 @@ impl<'a> Checker<'a, '_> {
         }
         let name = self.taken.unique(name);
         let Typed { expr, kind } = typed;
-        let slot = Slot::Group(self.body.groups.len());
-        self.body.groups.push(Named {
+        let slot = Slot::Group(self.plan.groups.len());
+        self.plan.groups.push(Named {
             name: Arc::clone(&name),
             expr,
             kind,
@@ -105,7 +105,7 @@ impl<'a> Checker<'a, '_> {
             Expr::Column(Column {
                 slot: Slot::Extend(index),
                 ..
-            }) => &self.body.extends[*index].expr,
+            }) => &self.plan.extends[*index].expr,
             expr => expr,
         };
         let Expr::Call(Function::Bin, arguments) = expr else {
@@ -134,7 +134,7 @@ impl<'a> Checker<'a, '_> {
                 }
                 return;
             };
-            for output in 0..self.body.aggregates[index].outputs.len() {
+            for output in 0..self.plan.aggregates[index].outputs.len() {
                 let column = self.aggregate_column(index, output);
                 let (visible, span) = match item.names.get(output) {
                     Some(name) => (name.text.into(), name.span),
@@ -160,9 +160,9 @@ impl<'a> Checker<'a, '_> {
                     None,
                 );
             }
-            self.body.is_grouped = true;
+            self.plan.is_summary = true;
             let column = self.place(&name, typed);
-            self.body.is_grouped = false;
+            self.plan.is_summary = false;
             Some(column)
         });
         groups.set(name, column);
