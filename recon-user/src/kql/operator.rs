@@ -5,38 +5,47 @@
 
 use std::fmt;
 
-/// A comparison of values of one kind. Strings are compared exactly and case-sensitively.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Comparison {
-    /// `==`
-    Equal,
-    /// `!=`, also written `<>`.
-    NotEqual,
-    /// `<`
-    Less,
-    /// `<=`
-    LessOrEqual,
-    /// `>`
-    Greater,
-    /// `>=`
-    GreaterOrEqual,
+/// Declares operators by name and symbol, and other spellings of some.
+macro_rules! operators {
+    (
+        $(#[$meta:meta])*
+        $name:ident: $($operator:ident = $symbol:literal),*; $($other:ident = $spelling:literal),*
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $(#[doc = concat!("`", $symbol, "`")] $operator,)*
+        }
+
+        impl $name {
+            const ALL: &[(&'static str, Self)] =
+                &[$(($symbol, Self::$operator),)* $(($spelling, Self::$other),)*];
+
+            pub(super) fn of(symbol: &str) -> Option<Self> {
+                by_symbol(Self::ALL, symbol)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(symbol_of(Self::ALL, *self))
+            }
+        }
+    };
+}
+
+operators! {
+    /// A comparison of values of one kind. Strings are compared exactly and case-sensitively.
+    Comparison: Equal = "==", NotEqual = "!=", Less = "<", LessOrEqual = "<=", Greater = ">",
+        GreaterOrEqual = ">="; NotEqual = "<>"
+}
+
+operators! {
+    /// Arithmetic. Whole numbers give a whole number.
+    Arithmetic: Add = "+", Subtract = "-", Multiply = "*", Divide = "/", Remainder = "%";
 }
 
 impl Comparison {
-    const ALL: [(&'static str, Self); 7] = [
-        ("==", Self::Equal),
-        ("!=", Self::NotEqual),
-        ("<>", Self::NotEqual),
-        ("<", Self::Less),
-        ("<=", Self::LessOrEqual),
-        (">", Self::Greater),
-        (">=", Self::GreaterOrEqual),
-    ];
-
-    pub(super) fn of(symbol: &str) -> Option<Self> {
-        by_symbol(&Self::ALL, symbol)
-    }
-
     /// Whether it needs the order of values, which strings and bools do not have.
     pub(super) const fn needs_order(self) -> bool {
         !matches!(self, Self::Equal | Self::NotEqual)
@@ -51,47 +60,6 @@ impl Comparison {
             Self::GreaterOrEqual => Self::LessOrEqual,
             Self::Equal | Self::NotEqual => self,
         }
-    }
-}
-
-impl fmt::Display for Comparison {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(symbol_of(&Self::ALL, *self))
-    }
-}
-
-/// Arithmetic. Whole numbers give a whole number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arithmetic {
-    /// `+`
-    Add,
-    /// `-`
-    Subtract,
-    /// `*`
-    Multiply,
-    /// `/`
-    Divide,
-    /// `%`
-    Remainder,
-}
-
-impl Arithmetic {
-    const ALL: [(&'static str, Self); 5] = [
-        ("+", Self::Add),
-        ("-", Self::Subtract),
-        ("*", Self::Multiply),
-        ("/", Self::Divide),
-        ("%", Self::Remainder),
-    ];
-
-    pub(super) fn of(symbol: &str) -> Option<Self> {
-        by_symbol(&Self::ALL, symbol)
-    }
-}
-
-impl fmt::Display for Arithmetic {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(symbol_of(&Self::ALL, *self))
     }
 }
 
@@ -171,33 +139,20 @@ impl fmt::Display for TextOperator {
     }
 }
 
-/// Operators that are words, for hints.
-pub(super) const WORDS: &[&str] = &[
-    "and",
-    "or",
-    "in",
-    "!in",
-    "in~",
-    "!in~",
-    "between",
-    "!between",
-    "startswith",
-    "!startswith",
-    "startswith_cs",
-    "!startswith_cs",
-    "endswith",
-    "!endswith",
-    "endswith_cs",
-    "!endswith_cs",
-    "contains",
-    "!contains",
-    "contains_cs",
-    "!contains_cs",
-    "has",
-    "!has",
-    "has_cs",
-    "!has_cs",
-];
+/// The operators that are words.
+const WORDS: &str = "and or in !in in~ !in~ between !between startswith !startswith startswith_cs \
+    !startswith_cs endswith !endswith endswith_cs !endswith_cs contains !contains contains_cs \
+    !contains_cs has !has has_cs !has_cs";
+
+/// The operators that are words, for hints.
+pub(super) fn words() -> impl Iterator<Item = &'static str> {
+    WORDS.split(' ')
+}
+
+/// Whether a word is an operator.
+pub(super) fn is_operator(word: &str) -> bool {
+    words().any(|operator| operator == word)
+}
 
 /// Kusto's operators that are not supported, and their replacements.
 pub(super) const OTHERS: &[(&str, &str)] = &[

@@ -10,7 +10,7 @@ mod operator;
 
 use super::ast::{Expr, Item, Key, Let, Name, Operator, OperatorKind, Query};
 use super::lex::{Kind, Token};
-use super::operator::WORDS;
+use super::operator::is_operator;
 use super::streamless;
 use crate::diagnostic::Diagnostics;
 use crate::diagnostic::{Source, Span};
@@ -175,9 +175,8 @@ impl<'a> Parser<'a, '_> {
         const RESERVED: [&str; 8] = [
             "by", "not", "true", "True", "TRUE", "false", "False", "FALSE",
         ];
-        let is_name = |text: &str| {
-            !WORDS.contains(&text) && !RESERVED.contains(&text) && !text.starts_with('!')
-        };
+        let is_name =
+            |text: &str| !is_operator(text) && !RESERVED.contains(&text) && !text.starts_with('!');
         match self.word() {
             Some(text) if is_name(text) => {
                 let span = self.span();

@@ -9,7 +9,7 @@
 use std::ops::Range;
 
 use super::lex::{Kind, Token};
-use super::operator::WORDS;
+use super::operator::is_operator;
 use crate::diagnostic::Source;
 
 /// Words that need something after them, besides operators.
@@ -37,12 +37,10 @@ pub(super) fn queries(source: &Source, tokens: &[Token]) -> Vec<Range<usize>> {
         (token.kind == Kind::Word).then(|| source.slice(token.span))
     };
     let can_begin =
-        |index| word(index).is_some_and(|word| !WORDS.contains(&word) && !TRAILING.contains(&word));
+        |index| word(index).is_some_and(|word| !is_operator(word) && !TRAILING.contains(&word));
     let leaves_open = |index: usize| match tokens[index].kind {
         Kind::Symbol(symbol) => !matches!(symbol, ")" | "]"),
-        Kind::Word => {
-            word(index).is_some_and(|word| WORDS.contains(&word) || LEADING.contains(&word))
-        }
+        Kind::Word => word(index).is_some_and(|word| is_operator(word) || LEADING.contains(&word)),
         _ => false,
     };
     let mut queries = Vec::new();

@@ -5,7 +5,7 @@
 //! other tests of strings; a sign. Comparisons don't chain. `not` is a function.
 
 use super::super::ast::ExprKind;
-use super::super::operator::{Arithmetic, Comparison, OTHERS, TextOperator, WORDS};
+use super::super::operator::{Arithmetic, Comparison, OTHERS, TextOperator, is_operator, words};
 use super::super::value::Literal;
 use super::{Expr, Kind, MAX_DEPTH, Name, Parsed, Parser, Reported, Span};
 
@@ -83,14 +83,14 @@ impl<'a, 'd> Parser<'a, 'd> {
     /// A word after an operand that is not an operator is a misspelt one, or the end of the
     /// expression.
     fn end_of_operand(&mut self, word: &str, left: Expr<'a>) -> Parsed<Expr<'a>> {
-        if WORDS.contains(&word) || FOLLOWERS.contains(&word) {
+        if is_operator(word) || FOLLOWERS.contains(&word) {
             return Ok(left);
         }
         let positive = word.trim_start_matches('!');
         let other = OTHERS.iter().find(|(name, _)| *name == positive);
         let hint = match other {
             Some((_, hint)) => Some((*hint).to_owned()),
-            None => self.diagnostics.did_you_mean(word, WORDS.iter().copied()),
+            None => self.diagnostics.did_you_mean(word, words()),
         };
         if hint.is_none() && positive == word {
             return Ok(left);
