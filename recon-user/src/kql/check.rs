@@ -12,7 +12,7 @@ mod call;
 mod columns;
 mod expr;
 mod finish;
-pub(super) mod fold;
+mod fold;
 mod scope;
 mod summarize;
 

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use super::value::Type;
+
 /// Declares operators by name and symbol, and other spellings of some.
 macro_rules! operators {
     (
@@ -59,6 +61,29 @@ impl Comparison {
             Self::Greater => Self::Less,
             Self::GreaterOrEqual => Self::LessOrEqual,
             Self::Equal | Self::NotEqual => self,
+        }
+    }
+}
+
+impl Arithmetic {
+    /// The type of the result. None if the operator does not take such operands.
+    pub(super) fn result(self, left: Type, right: Type) -> Option<Type> {
+        use Arithmetic::{Add, Divide, Multiply, Remainder, Subtract};
+        if left.is_number() && right.is_number() {
+            return left.common(right);
+        }
+        match (left, self, right) {
+            (Type::DateTime, Subtract, Type::DateTime)
+            | (Type::Timespan, Add | Subtract | Remainder, Type::Timespan) => Some(Type::Timespan),
+            (Type::DateTime, Add | Subtract, Type::Timespan)
+            | (Type::Timespan, Add, Type::DateTime) => Some(Type::DateTime),
+            (Type::Timespan, Divide, Type::Timespan) => Some(Type::Real),
+            (Type::Timespan, Multiply | Divide, number) | (number, Multiply, Type::Timespan)
+                if number.is_number() =>
+            {
+                Some(Type::Timespan)
+            }
+            _ => None,
         }
     }
 }

@@ -166,7 +166,7 @@ impl Checker<'_, '_> {
         span: Span,
     ) -> Option<Typed> {
         let [left, right] = self.both(operands)?;
-        let Some(kind) = fold::result(operator, left.kind, right.kind) else {
+        let Some(kind) = operator.result(left.kind, right.kind) else {
             let message = format!(
                 "`{operator}` does not take {} and {}",
                 left.kind, right.kind

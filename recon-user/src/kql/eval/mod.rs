@@ -13,7 +13,7 @@
 mod address;
 mod call;
 mod compare;
-mod number;
+pub(super) mod number;
 mod prepare;
 mod program;
 mod serialize;
