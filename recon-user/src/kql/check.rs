@@ -19,7 +19,7 @@ mod summarize;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::ast::{Expr as Written, ExprKind, Key, Operator, OperatorKind, Query};
+use super::ast::{ExprKind, Key, Operator, OperatorKind, Query, WrittenExpr};
 use super::header::Header;
 use super::operator::Comparison;
 use super::plan::{Column, Expr, Plan, Slot, SortKey, Threshold};
@@ -28,7 +28,7 @@ use super::value::Literal;
 use crate::diagnostic::Diagnostics;
 use crate::diagnostic::Span;
 use expr::Typed;
-use scope::{MAX_COLUMNS, Scope, Taken};
+use scope::{ColumnScope, MAX_COLUMNS, TakenNames};
 
 pub(crate) use finish::WINDOW;
 
@@ -42,8 +42,8 @@ pub(super) fn plan(
     let mut checker = Checker {
         diagnostics,
         lets: HashMap::new(),
-        scope: Scope::of_table(),
-        taken: Taken::of_table(),
+        scope: ColumnScope::of_table(),
+        taken: TakenNames::of_table(),
         mode: Mode::Rows,
         constants: 0,
         plan: Plan {
@@ -83,8 +83,8 @@ struct Checker<'a, 'd> {
     diagnostics: &'d mut Diagnostics,
     /// What `let` names; None if it has an error.
     lets: HashMap<&'a str, Option<Typed>>,
-    scope: Scope,
-    taken: Taken,
+    scope: ColumnScope,
+    taken: TakenNames,
     mode: Mode,
     /// Constants counted in lists so far.
     constants: usize,
@@ -135,7 +135,7 @@ impl<'a> Checker<'a, '_> {
         }
     }
 
-    fn constant(&mut self, written: &Written<'a>) -> Option<Typed> {
+    fn constant(&mut self, written: &WrittenExpr<'a>) -> Option<Typed> {
         // A constant has no columns.
         let scope = std::mem::take(&mut self.scope);
         let value = self.expr(written);
@@ -175,7 +175,7 @@ impl<'a> Checker<'a, '_> {
 
     /// Checks the conditions of a `where`. If it was parsed in part, the last one may be
     /// incomplete.
-    fn filter(&mut self, written: &Written<'a>, is_whole: bool) {
+    fn filter(&mut self, written: &WrittenExpr<'a>, is_whole: bool) {
         let conjuncts = match &written.kind {
             ExprKind::And(operands) => operands.as_slice(),
             _ => std::slice::from_ref(written),
@@ -254,7 +254,7 @@ impl<'a> Checker<'a, '_> {
         }
     }
 
-    fn limit(&mut self, written: &Written<'a>) {
+    fn limit(&mut self, written: &WrittenExpr<'a>) {
         let Some(Typed { expr, .. }) = self.expr(written) else {
             return;
         };

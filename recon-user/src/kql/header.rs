@@ -60,7 +60,7 @@ pub(super) fn read(
         .iter()
         .rposition(|comment| comment.begins_block)
         .unwrap_or(0);
-    let mut reader = Reader {
+    let mut reader = HeaderReader {
         diagnostics,
         seen: Vec::new(),
         header: Header::default(),
@@ -84,7 +84,7 @@ pub(super) fn read(
     header
 }
 
-struct Reader<'a, 'd> {
+struct HeaderReader<'a, 'd> {
     diagnostics: &'d mut Diagnostics,
     seen: Vec<&'static str>,
     header: Header,
@@ -92,7 +92,7 @@ struct Reader<'a, 'd> {
     purpose: Option<&'a str>,
 }
 
-impl<'a> Reader<'a, '_> {
+impl<'a> HeaderReader<'a, '_> {
     fn line(&mut self, line: &'a str, span: Span) {
         if let Some(title) = numbered(line) {
             self.title.get_or_insert(title);

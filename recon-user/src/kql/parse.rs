@@ -8,7 +8,7 @@
 mod expr;
 mod operator;
 
-use super::ast::{Expr, Item, Key, Let, Name, Operator, OperatorKind, Query};
+use super::ast::{Item, Key, Let, Name, Operator, OperatorKind, Query, WrittenExpr};
 use super::lex::{Kind, Token};
 use super::operator::is_operator;
 use super::streamless;

@@ -33,14 +33,14 @@ macro_rules! table {
             }
         }
 
-        impl $crate::settings::value::Table for $name {
+        impl $crate::settings::value::TomlTable for $name {
             const KEYS: &'static [&'static str] = &[$(stringify!($key)),*];
             const EXAMPLE: &'static str = $example;
 
-            fn set(&mut self, key: &str, value: &TomlValue<'_>, reader: &mut Reader<'_>) {
+            fn set(&mut self, key: &str, value: &TomlValue<'_>, reader: &mut TomlReader<'_>) {
                 match key {
                     $(stringify!($key) => {
-                        if let Some(read) = Value::read(value, reader) {
+                        if let Some(read) = SettingType::read(value, reader) {
                             self.$key = read;
                         }
                     })*
@@ -50,13 +50,13 @@ macro_rules! table {
 
             fn write_entries<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
                 $(if !self.$key.is_unset() {
-                    map.serialize_entry(stringify!($key), &Written(&self.$key))?;
+                    map.serialize_entry(stringify!($key), &AsToml(&self.$key))?;
                 })*
                 Ok(())
             }
 
             #[cfg(test)]
-            fn describe_entries(prefix: &str, rows: &mut Vec<$crate::settings::value::Row>) {
+            fn describe_entries(prefix: &str, rows: &mut Vec<$crate::settings::value::DocRow>) {
                 let default = Self::default();
                 $(default.$key.describe(
                     format!("{prefix}{}", stringify!($key)),

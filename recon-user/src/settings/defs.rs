@@ -11,8 +11,8 @@ use std::time::Duration;
 use serde::ser::SerializeMap;
 
 use super::declare::{flags, table};
-use super::read::{Reader, TomlValue};
-use super::value::{Bytes, Lines, Located, Value, Written};
+use super::read::{TomlReader, TomlValue};
+use super::value::{AsToml, Bytes, Lines, Located, SettingType};
 use super::{Origin, bytes};
 use crate::address::Network;
 use crate::alert::Limit;

@@ -44,8 +44,8 @@ pub(crate) use defs::Override;
 pub use defs::{SettingFlags, Settings};
 pub use files::{Rules, rules};
 pub use list::list;
+use value::AsToml;
 use value::Located;
-use value::Written;
 
 /// The file that is read if none is named.
 pub const DEFAULT_FILE: &str = "/etc/recon/recon.toml";
@@ -80,7 +80,7 @@ impl PartialEq for Origin {
 
 impl fmt::Display for Settings {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = toml::to_string(&Written(self)).map_err(|_| fmt::Error)?;
+        let text = toml::to_string(&AsToml(self)).map_err(|_| fmt::Error)?;
         formatter.write_str(&text)
     }
 }

@@ -9,7 +9,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::value::Table;
+use super::value::TomlTable;
 use super::{Origin, Override, Refused, Settings};
 use crate::diagnostic::{Diagnostics, FileKind, Source, Span};
 
@@ -32,7 +32,7 @@ impl Settings {
         if let Some(refused) = Refused::of(&diagnostics, &source) {
             return Err(refused);
         }
-        let mut reader = Reader {
+        let mut reader = TomlReader {
             text: source.text(),
             diagnostics,
         };
@@ -64,14 +64,14 @@ fn hint_at_rules(name: &str, value: &TomlValue<'_>, diagnostics: &Diagnostics) -
 }
 
 /// Reads values and keeps the errors in them.
-pub(super) struct Reader<'t> {
+pub(super) struct TomlReader<'t> {
     text: &'t str,
     diagnostics: Diagnostics,
 }
 
-impl Reader<'_> {
+impl TomlReader<'_> {
     /// Reads the keys of a table.
-    fn keys<T: Table>(
+    fn keys<T: TomlTable>(
         &mut self,
         table: &mut T,
         read: &DeTable<'_>,
@@ -93,7 +93,7 @@ impl Reader<'_> {
     }
 
     /// Reads a table.
-    pub(super) fn table<T: Table>(&mut self, value: &TomlValue<'_>) -> Option<T> {
+    pub(super) fn table<T: TomlTable>(&mut self, value: &TomlValue<'_>) -> Option<T> {
         let wanted = format!("a table, as in {}", T::EXAMPLE);
         let read = self.expect(value.get_ref().as_table(), &wanted, value)?;
         let mut table = T::default();

@@ -14,7 +14,7 @@ use clap::Parser;
 use proptest::prelude::*;
 
 use super::defs::{Alerts, Limits};
-use super::value::Table;
+use super::value::TomlTable;
 use super::{InForce, Override, Settings, list};
 use crate::cli::{CONFIG_EXAMPLE, Cli, Command, RuleOptions};
 use crate::kql::{Loader, Plan};

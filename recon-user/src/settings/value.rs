@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::bytes;
-use super::read::{Reader, TomlValue};
+use super::read::{TomlReader, TomlValue};
 use crate::address::Network;
 use crate::cli::file_name;
 use crate::diagnostic::Span;
@@ -21,7 +21,7 @@ const UNLIMITED: &str = "unlimited";
 
 /// A row of the docs.
 #[cfg(test)]
-pub(super) struct Row {
+pub(super) struct DocRow {
     pub(super) key: String,
     pub(super) kind: &'static str,
     pub(super) default: String,
@@ -29,12 +29,12 @@ pub(super) struct Row {
 }
 
 /// A type that a setting has.
-pub(super) trait Value: Sized {
+pub(super) trait SettingType: Sized {
     /// The type in words, for the docs.
     const KIND: &'static str;
 
     /// Reads a value. Reports an error and returns None if it is of another type or out of range.
-    fn read(value: &TomlValue<'_>, reader: &mut Reader<'_>) -> Option<Self>;
+    fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self>;
 
     /// Writes the value as it is read.
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
@@ -46,13 +46,13 @@ pub(super) trait Value: Sized {
 
     /// Adds the docs of a setting that has this default.
     #[cfg(test)]
-    fn describe(&self, key: String, doc: &'static str, rows: &mut Vec<Row>) {
+    fn describe(&self, key: String, doc: &'static str, rows: &mut Vec<DocRow>) {
         let mut default = String::new();
         if !self.is_unset() {
             let serializer = toml::ser::ValueSerializer::new(&mut default);
             self.write(serializer).expect("a default is TOML");
         }
-        rows.push(Row {
+        rows.push(DocRow {
             key,
             kind: Self::KIND,
             default,
@@ -62,22 +62,22 @@ pub(super) trait Value: Sized {
 }
 
 /// A table of recon.toml, as `table!` declares it.
-pub(super) trait Table: Default {
+pub(super) trait TomlTable: Default {
     const KEYS: &'static [&'static str];
     const EXAMPLE: &'static str;
 
-    fn set(&mut self, key: &str, value: &TomlValue<'_>, reader: &mut Reader<'_>);
+    fn set(&mut self, key: &str, value: &TomlValue<'_>, reader: &mut TomlReader<'_>);
 
     fn write_entries<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error>;
 
     #[cfg(test)]
-    fn describe_entries(prefix: &str, rows: &mut Vec<Row>);
+    fn describe_entries(prefix: &str, rows: &mut Vec<DocRow>);
 }
 
-impl<T: Table> Value for T {
+impl<T: TomlTable> SettingType for T {
     const KIND: &'static str = "table";
 
-    fn read(value: &TomlValue<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
         reader.table(value)
     }
 
@@ -88,24 +88,24 @@ impl<T: Table> Value for T {
     }
 
     #[cfg(test)]
-    fn describe(&self, key: String, _doc: &'static str, rows: &mut Vec<Row>) {
+    fn describe(&self, key: String, _doc: &'static str, rows: &mut Vec<DocRow>) {
         T::describe_entries(&format!("{key}."), rows);
     }
 }
 
 /// Serializes a value as a setting.
-pub(super) struct Written<'a, T>(pub(super) &'a T);
+pub(super) struct AsToml<'a, T>(pub(super) &'a T);
 
-impl<T: Value> Serialize for Written<'_, T> {
+impl<T: SettingType> Serialize for AsToml<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.write(serializer)
     }
 }
 
-impl Value for bool {
+impl SettingType for bool {
     const KIND: &'static str = "true or false";
 
-    fn read(value: &TomlValue<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
         reader.expect(value.get_ref().as_bool(), Self::KIND, value)
     }
 
@@ -114,10 +114,10 @@ impl Value for bool {
     }
 }
 
-impl Value for u64 {
+impl SettingType for u64 {
     const KIND: &'static str = "number";
 
-    fn read(value: &TomlValue<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
         /// TOML's own numbers end here.
         const LARGEST: u64 = i64::MAX.unsigned_abs();
         let integer = reader.expect(value.get_ref().as_integer(), "a whole number", value)?;
@@ -136,10 +136,10 @@ impl Value for u64 {
     }
 }
 
-impl Value for Duration {
+impl SettingType for Duration {
     const KIND: &'static str = "time";
 
-    fn read(value: &TomlValue<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
         reader.text(value, "a time in quotes, as in \"10m\"", |text| {
             let duration = WINDOW.parse(text);
             duration.map_err(|(message, hint)| (message, Some(hint)))
@@ -151,10 +151,10 @@ impl Value for Duration {
     }
 }
 
-impl Value for Severity {
+impl SettingType for Severity {
     const KIND: &'static str = "severity";
 
-    fn read(value: &TomlValue<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
         reader.text(value, "a severity in quotes, as in \"high\"", |text| {
             Self::from_str(text, true).map_err(|_| {
                 let hint = "the severities are informational, low, medium and high";
@@ -172,10 +172,10 @@ impl Value for Severity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lines(pub Option<u64>);
 
-impl Value for Lines {
+impl SettingType for Lines {
     const KIND: &'static str = "number or \"unlimited\"";
 
-    fn read(value: &TomlValue<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
         if value.get_ref().as_str() == Some(UNLIMITED) {
             return Some(Self(None));
         }
@@ -204,10 +204,10 @@ impl Value for Lines {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bytes(pub u64);
 
-impl Value for Bytes {
+impl SettingType for Bytes {
     const KIND: &'static str = "amount of memory";
 
-    fn read(value: &TomlValue<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
         let least = bytes::text(bytes::LEAST_MEMORY).unwrap_or_default();
         let hint = format!("use {least} or more, with KiB, MiB or GiB");
         let memory = match value.get_ref().is_integer() {
@@ -234,7 +234,7 @@ impl Value for Bytes {
 }
 
 /// What a list consists of: texts in quotes.
-pub(super) trait Item: Sized + ToString {
+pub(super) trait ListItem: Sized + ToString {
     const LIST: &'static str;
     /// The list in words, for the message that one was expected.
     const WANTED: &'static str;
@@ -242,7 +242,7 @@ pub(super) trait Item: Sized + ToString {
     fn parse(text: &str) -> Result<Self, (String, Option<String>)>;
 }
 
-impl Item for Network {
+impl ListItem for Network {
     const LIST: &'static str = "list of networks";
     const WANTED: &'static str = "networks in brackets, as in [\"192.0.2.0/24\"]";
 
@@ -253,7 +253,7 @@ impl Item for Network {
 }
 
 /// The name of a program's file.
-impl Item for String {
+impl ListItem for String {
     const LIST: &'static str = "list of file names";
     const WANTED: &'static str = "file names in brackets, as in [\"nmap\"]";
 
@@ -262,11 +262,11 @@ impl Item for String {
     }
 }
 
-impl<T: Item> Value for Vec<T> {
+impl<T: ListItem> SettingType for Vec<T> {
     const KIND: &'static str = T::LIST;
 
     /// Errors are reported for each item.
-    fn read(value: &TomlValue<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
         let items = reader.expect(value.get_ref().as_array(), T::WANTED, value)?;
         let items = items.iter();
         Some(
@@ -281,10 +281,10 @@ impl<T: Item> Value for Vec<T> {
     }
 }
 
-impl<T: Value> Value for Option<T> {
+impl<T: SettingType> SettingType for Option<T> {
     const KIND: &'static str = T::KIND;
 
-    fn read(value: &TomlValue<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
         T::read(value, reader).map(Some)
     }
 
@@ -316,10 +316,10 @@ impl<T: PartialEq> PartialEq for Located<T> {
     }
 }
 
-impl<T: Value> Value for Located<T> {
+impl<T: SettingType> SettingType for Located<T> {
     const KIND: &'static str = T::KIND;
 
-    fn read(value: &TomlValue<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
         let place = reader.span(value.span());
         T::read(value, reader).map(|value| Self { value, place })
     }
@@ -330,10 +330,10 @@ impl<T: Value> Value for Located<T> {
 }
 
 /// Tables by name, each with the place of its name.
-impl<T: Table> Value for BTreeMap<String, Located<T>> {
+impl<T: TomlTable> SettingType for BTreeMap<String, Located<T>> {
     const KIND: &'static str = "tables";
 
-    fn read(value: &TomlValue<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
         let wanted = format!("a table, as in {}", T::EXAMPLE);
         let table = reader.expect(value.get_ref().as_table(), &wanted, value)?;
         let mut tables = Self::new();
@@ -347,7 +347,7 @@ impl<T: Table> Value for BTreeMap<String, Located<T>> {
     }
 
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.iter().map(|(key, value)| (key, Written(value))))
+        serializer.collect_map(self.iter().map(|(key, value)| (key, AsToml(value))))
     }
 
     fn is_unset(&self) -> bool {
@@ -355,7 +355,7 @@ impl<T: Table> Value for BTreeMap<String, Located<T>> {
     }
 
     #[cfg(test)]
-    fn describe(&self, key: String, _doc: &'static str, rows: &mut Vec<Row>) {
+    fn describe(&self, key: String, _doc: &'static str, rows: &mut Vec<DocRow>) {
         T::describe_entries(&format!("{key}.<rule>."), rows);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::ast::{Expr as Written, ExprKind, Name};
+use super::super::ast::{ExprKind, Name, WrittenExpr};
 use super::super::function::{
     AGGREGATES, AggregateFunction, FUNCTIONS, Function, Signature, Takes, by_name, names,
 };
@@ -18,7 +18,7 @@ impl Checker<'_, '_> {
     pub(super) fn call(
         &mut self,
         name: &Name<'_>,
-        arguments: &[Written<'_>],
+        arguments: &[WrittenExpr<'_>],
         span: Span,
     ) -> Option<Typed> {
         if let Some(signature) = by_name(AGGREGATES, name.text) {
@@ -52,7 +52,7 @@ impl Checker<'_, '_> {
     fn arguments<F>(
         &mut self,
         signature: &Signature<F>,
-        arguments: &[Written<'_>],
+        arguments: &[WrittenExpr<'_>],
         span: Span,
     ) -> Option<Vec<Typed>> {
         let most = signature.takes.len();
@@ -105,7 +105,7 @@ impl Checker<'_, '_> {
         &mut self,
         function: Function,
         typed: &[Typed],
-        written: &[Written<'_>],
+        written: &[WrittenExpr<'_>],
     ) -> Option<Type> {
         Some(match (function, typed) {
             (Function::Bin, [value, size]) => {
@@ -155,7 +155,12 @@ impl Checker<'_, '_> {
     }
 
     /// `now()`, `now(offset)` and `ago(timespan)`.
-    fn clock(&mut self, name: &Name<'_>, arguments: &[Written<'_>], span: Span) -> Option<Typed> {
+    fn clock(
+        &mut self,
+        name: &Name<'_>,
+        arguments: &[WrittenExpr<'_>],
+        span: Span,
+    ) -> Option<Typed> {
         let is_now = name.text == "now";
         let usage = match is_now {
             true => "now takes nothing, or a constant timespan to add",
@@ -187,7 +192,7 @@ impl Checker<'_, '_> {
     fn nested_aggregate(
         &mut self,
         signature: &'static Signature<AggregateFunction>,
-        arguments: &[Written<'_>],
+        arguments: &[WrittenExpr<'_>],
         span: Span,
     ) -> Option<Typed> {
         let name = signature.name;
@@ -229,7 +234,7 @@ impl Checker<'_, '_> {
     pub(super) fn aggregate(
         &mut self,
         signature: &'static Signature<AggregateFunction>,
-        arguments: &[Written<'_>],
+        arguments: &[WrittenExpr<'_>],
         outputs: &[Name<'_>],
         span: Span,
     ) -> Option<usize> {
@@ -293,7 +298,7 @@ impl Checker<'_, '_> {
     fn arg_max(
         &mut self,
         signature: &Signature<AggregateFunction>,
-        arguments: &[Written<'_>],
+        arguments: &[WrittenExpr<'_>],
         span: Span,
     ) -> Option<Vec<Typed>> {
         let [by, shown @ ..] = arguments else {

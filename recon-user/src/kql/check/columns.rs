@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::super::ast::{Expr as Written, ExprKind, Item, Name};
+use super::super::ast::{ExprKind, Item, Name, WrittenExpr};
 use super::super::plan::{Column, Expr, Named, Slot};
 use super::Checker;
 use super::expr::Typed;
-use super::scope::{MAX_COLUMNS, Scope};
+use super::scope::{ColumnScope, MAX_COLUMNS};
 use crate::diagnostic::Span;
 
 impl<'a> Checker<'a, '_> {
@@ -92,7 +92,7 @@ impl<'a> Checker<'a, '_> {
 
     pub(super) fn project(&mut self, items: &[Item<'a>]) {
         let columns = self.items(items);
-        self.scope = Scope::default();
+        self.scope = ColumnScope::default();
         for (name, _, column) in columns {
             self.scope.set(name, column);
         }
@@ -111,7 +111,7 @@ impl<'a> Checker<'a, '_> {
 }
 
 /// The name of a column that is given none: its own, even if it is rounded or converted.
-pub(super) fn implied_name<'a>(written: &Written<'a>) -> Option<&'a str> {
+pub(super) fn implied_name<'a>(written: &WrittenExpr<'a>) -> Option<&'a str> {
     const KEEP_NAMES: [&str; 4] = ["bin", "tostring", "toint", "tolong"];
     match &written.kind {
         ExprKind::Name(name) => Some(name),

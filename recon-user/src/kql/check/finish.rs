@@ -10,7 +10,7 @@ use super::super::plan::{
 use super::super::schema::Field;
 use super::super::value::Type;
 use super::Checker;
-use super::scope::Taken;
+use super::scope::TakenNames;
 use crate::diagnostic::Span;
 use crate::duration::{self, Range};
 
@@ -83,7 +83,7 @@ impl Checker<'_, '_> {
     /// A query without `summarize`: rows that look the same are one group. Times and counts do not
     /// count as looks: a group shows the last time and the sum of `Count`.
     fn group_rows(&mut self, columns: Vec<(Arc<str>, Column)>, table: Span) {
-        self.taken = Taken::default();
+        self.taken = TakenNames::default();
         let mut shown: Vec<(Shown, Slot)> = Vec::new();
         for (name, column) in columns {
             let unique = self.taken.unique(&name);

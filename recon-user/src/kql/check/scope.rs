@@ -15,11 +15,11 @@ pub(super) const MAX_COLUMNS: usize = 128;
 
 /// The columns in order, each with its name in the query.
 #[derive(Debug, Default)]
-pub(super) struct Scope {
+pub(super) struct ColumnScope {
     columns: Vec<(Arc<str>, Option<Column>)>,
 }
 
-impl Scope {
+impl ColumnScope {
     /// The columns of the table.
     pub(super) fn of_table() -> Self {
         let columns = Field::ALL.map(|(field, name, kind)| {
@@ -76,9 +76,9 @@ impl Scope {
 
 /// Names in use within a plan.
 #[derive(Debug, Default)]
-pub(super) struct Taken(HashSet<Arc<str>>);
+pub(super) struct TakenNames(HashSet<Arc<str>>);
 
-impl Taken {
+impl TakenNames {
     /// The names of a row's fields.
     pub(super) fn of_table() -> Self {
         Self(

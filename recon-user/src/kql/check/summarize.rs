@@ -8,7 +8,7 @@ use super::super::plan::{Aggregate, Column, Expr, Named, Slot};
 use super::super::value::{Literal, Type};
 use super::columns::implied_name;
 use super::expr::Typed;
-use super::scope::{Scope, Taken};
+use super::scope::{ColumnScope, TakenNames};
 use super::{Checker, Mode};
 use crate::diagnostic::Span;
 
@@ -39,8 +39,8 @@ impl<'a> Checker<'a, '_> {
             self.diagnostics.warning(name.span, message, None);
             self.plan.order.clear();
         }
-        self.taken = Taken::default();
-        let mut groups = Scope::default();
+        self.taken = TakenNames::default();
+        let mut groups = ColumnScope::default();
         let mut unnamed = 0;
         for item in by {
             if self.diagnostics.is_full() || self.is_crowded(groups.len(), item.expr.span) {
@@ -60,7 +60,7 @@ impl<'a> Checker<'a, '_> {
         self.plan.is_summary = true;
     }
 
-    fn group(&mut self, item: &Item<'a>, unnamed: &mut usize, groups: &mut Scope) {
+    fn group(&mut self, item: &Item<'a>, unnamed: &mut usize, groups: &mut ColumnScope) {
         let typed = self.expr(&item.expr);
         let (name, span) = self.name_of(item, unnamed);
         if !self.is_new(&name, span, groups) {
@@ -123,7 +123,7 @@ impl<'a> Checker<'a, '_> {
         }
     }
 
-    fn aggregate_item(&mut self, item: &Item<'a>, unnamed: &mut usize, groups: &mut Scope) {
+    fn aggregate_item(&mut self, item: &Item<'a>, unnamed: &mut usize, groups: &mut ColumnScope) {
         if let ExprKind::Call { name, arguments } = &item.expr.kind
             && let Some(signature) = by_name(AGGREGATES, name.text)
         {
@@ -168,7 +168,7 @@ impl<'a> Checker<'a, '_> {
         groups.set(name, column);
     }
 
-    fn is_new(&mut self, name: &str, span: Span, groups: &Scope) -> bool {
+    fn is_new(&mut self, name: &str, span: Span, groups: &ColumnScope) -> bool {
         let is_new = groups.get(name).is_none();
         if !is_new {
             let message = format!("two columns have the name `{name}`");

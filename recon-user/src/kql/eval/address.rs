@@ -1,6 +1,6 @@
 //! Tests of IPv4 addresses.
 //!
-//! In: texts. Out: [`Block`]s of addresses.
+//! In: texts. Out: [`AddressBlock`]s of addresses.
 //! The decision held here: a block is two numbers, so that a test of an address is one comparison.
 
 use std::net::Ipv4Addr;
@@ -14,12 +14,12 @@ const OCTETS: usize = 4;
 
 /// IPv4 addresses with a common prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Block {
+pub(super) struct AddressBlock {
     first: u32,
     mask: u32,
 }
 
-impl From<Ipv4Net> for Block {
+impl From<Ipv4Net> for AddressBlock {
     fn from(network: Ipv4Net) -> Self {
         Self {
             first: network.network().to_bits(),
@@ -28,7 +28,7 @@ impl From<Ipv4Net> for Block {
     }
 }
 
-impl Block {
+impl AddressBlock {
     /// The addresses whose text starts with one to three octets, each followed by a dot.
     pub(super) fn of_octets(text: &str) -> Option<Self> {
         let mut octets = [0; OCTETS];
@@ -52,8 +52,8 @@ impl Block {
 }
 
 /// The private blocks of RFC 1918.
-pub(super) fn private_blocks() -> [Block; RFC_1918.len()] {
-    RFC_1918.map(Block::from)
+pub(super) fn private_blocks() -> [AddressBlock; RFC_1918.len()] {
+    RFC_1918.map(AddressBlock::from)
 }
 
 /// `ipv4_is_in_range`: false if either text is malformed.

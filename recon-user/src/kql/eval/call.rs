@@ -5,10 +5,14 @@ use std::borrow::Cow;
 use super::super::function::Function;
 use super::super::plan::Expr;
 use super::super::value::Type;
-use super::{Scope, Value, address, number, text};
+use super::{Evaluation, Value, address, number, text};
 
 /// The value of a function. Null if an argument is missing.
-pub(super) fn call<'a>(function: Function, arguments: &'a [Expr], scope: &Scope<'a>) -> Value<'a> {
+pub(super) fn call<'a>(
+    function: Function,
+    arguments: &'a [Expr],
+    scope: &Evaluation<'a>,
+) -> Value<'a> {
     match (function, arguments) {
         (Function::Iff, [condition, then, otherwise]) => iff(condition, then, otherwise, scope),
         (_, [argument]) => of_one(function, scope.eval(argument)),
@@ -22,7 +26,7 @@ fn iff<'a>(
     condition: &'a Expr,
     then: &'a Expr,
     otherwise: &'a Expr,
-    scope: &Scope<'a>,
+    scope: &Evaluation<'a>,
 ) -> Value<'a> {
     let (taken, left) = match scope.truth(condition) {
         Some(true) => (then, otherwise),

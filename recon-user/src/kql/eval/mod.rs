@@ -51,23 +51,23 @@ pub trait Columns {
 /// The value of an expression at the time `now`.
 #[must_use]
 pub fn eval<'a>(expr: &'a Expr, columns: &'a dyn Columns, now: Timestamp) -> Value<'a> {
-    Scope { columns, now }.eval(expr)
+    Evaluation { columns, now }.eval(expr)
 }
 
 /// Whether a condition holds.
 #[must_use]
 pub fn holds(expr: &Expr, columns: &dyn Columns, now: Timestamp) -> bool {
-    Scope { columns, now }.truth(expr) == Some(true)
+    Evaluation { columns, now }.truth(expr) == Some(true)
 }
 
 /// What an expression is evaluated in.
 #[derive(Clone, Copy)]
-struct Scope<'a> {
+struct Evaluation<'a> {
     columns: &'a dyn Columns,
     now: Timestamp,
 }
 
-impl<'a> Scope<'a> {
+impl<'a> Evaluation<'a> {
     fn eval(&self, expr: &'a Expr) -> Value<'a> {
         match expr {
             Expr::Literal(literal) => Value::of(literal),

@@ -14,8 +14,8 @@ use super::super::operator::{Comparison, TextTest};
 use super::super::plan::{Column, Expr, Slot};
 use super::super::schema::Field;
 use super::super::value::{Literal, Type};
-use super::address::{Block, private_blocks};
-use super::{Columns, Scope, Value};
+use super::address::{AddressBlock, private_blocks};
+use super::{Columns, Evaluation, Value};
 use crate::address::ipv4_range;
 
 /// A condition that was prepared for many rows.
@@ -32,7 +32,7 @@ impl Predicate {
     /// Whether the condition holds.
     #[must_use]
     pub fn holds(&self, columns: &dyn Columns, now: Timestamp) -> bool {
-        Scope { columns, now }.truth(&self.0) == Some(true)
+        Evaluation { columns, now }.truth(&self.0) == Some(true)
     }
 }
 
@@ -49,7 +49,7 @@ pub struct Prepared {
 /// What a column is looked up in. Lists are sorted.
 #[derive(Clone, Debug, PartialEq)]
 enum Set {
-    Blocks(Box<[Block]>),
+    Blocks(Box<[AddressBlock]>),
     Addresses(Box<[IpAddr]>),
     Numbers(Box<[i64]>),
 }
@@ -77,7 +77,7 @@ impl Prepared {
                 else {
                     return None;
                 };
-                let blocks = [Block::of_octets(octets)?];
+                let blocks = [AddressBlock::of_octets(octets)?];
                 (column, Set::Blocks(blocks.into()), operator.is_negated)
             }
             Expr::Compare(comparison @ (Comparison::Equal | Comparison::NotEqual), operands) => {
@@ -124,7 +124,7 @@ impl Prepared {
 
     /// Whether the condition holds. None if it is null.
     #[inline]
-    pub(super) fn truth<'a>(&'a self, scope: &Scope<'a>) -> Option<bool> {
+    pub(super) fn truth<'a>(&'a self, scope: &Evaluation<'a>) -> Option<bool> {
         let is_in_set = match &self.set {
             Set::Numbers(numbers) => match scope.columns.value(self.slot) {
                 Value::Long(number) => numbers.binary_search(&number).is_ok(),

@@ -7,15 +7,15 @@
 use super::super::ast::ExprKind;
 use super::super::operator::{Arithmetic, Comparison, OTHERS, TextOperator, is_operator, words};
 use super::super::value::Literal;
-use super::{Expr, Kind, MAX_DEPTH, Name, Parsed, Parser, Reported, Span};
+use super::{Kind, MAX_DEPTH, Name, Parsed, Parser, Reported, Span, WrittenExpr};
 
 /// Words that may follow an operand without being an operator.
 const FOLLOWERS: [&str; 4] = ["by", "asc", "desc", "nulls"];
 
-type Level<'a, 'd> = fn(&mut Parser<'a, 'd>) -> Parsed<Expr<'a>>;
+type OperandParser<'a, 'd> = fn(&mut Parser<'a, 'd>) -> Parsed<WrittenExpr<'a>>;
 
 impl<'a, 'd> Parser<'a, 'd> {
-    pub(super) fn expr(&mut self) -> Parsed<Expr<'a>> {
+    pub(super) fn expr(&mut self) -> Parsed<WrittenExpr<'a>> {
         if self.depth == MAX_DEPTH {
             return Err(self.too_deep(self.span()));
         }
@@ -36,9 +36,9 @@ impl<'a, 'd> Parser<'a, 'd> {
     fn any_of(
         &mut self,
         word: &str,
-        kind: fn(Vec<Expr<'a>>) -> ExprKind<'a>,
-        operand: Level<'a, 'd>,
-    ) -> Parsed<Expr<'a>> {
+        kind: fn(Vec<WrittenExpr<'a>>) -> ExprKind<'a>,
+        operand: OperandParser<'a, 'd>,
+    ) -> Parsed<WrittenExpr<'a>> {
         let first = operand(self)?;
         if !self.is_word(word) {
             return Ok(first);
@@ -53,15 +53,15 @@ impl<'a, 'd> Parser<'a, 'd> {
     }
 
     /// An expression around others.
-    fn node(&mut self, kind: ExprKind<'a>, start: Span, inner: usize) -> Parsed<Expr<'a>> {
+    fn node(&mut self, kind: ExprKind<'a>, start: Span, inner: usize) -> Parsed<WrittenExpr<'a>> {
         let (span, depth) = (self.since(start), inner + 1);
         if depth > MAX_DEPTH {
             return Err(self.too_deep(span));
         }
-        Ok(Expr { kind, span, depth })
+        Ok(WrittenExpr { kind, span, depth })
     }
 
-    fn equality(&mut self) -> Parsed<Expr<'a>> {
+    fn equality(&mut self) -> Parsed<WrittenExpr<'a>> {
         let left = self.relation()?;
         let comparison = self.symbol().and_then(Comparison::of);
         if let Some(comparison) = comparison.filter(|comparison| !comparison.needs_order()) {
@@ -82,7 +82,7 @@ impl<'a, 'd> Parser<'a, 'd> {
 
     /// A word after an operand that is not an operator is a misspelt one, or the end of the
     /// expression.
-    fn end_of_operand(&mut self, word: &str, left: Expr<'a>) -> Parsed<Expr<'a>> {
+    fn end_of_operand(&mut self, word: &str, left: WrittenExpr<'a>) -> Parsed<WrittenExpr<'a>> {
         if is_operator(word) || FOLLOWERS.contains(&word) {
             return Ok(left);
         }
@@ -98,7 +98,7 @@ impl<'a, 'd> Parser<'a, 'd> {
         Err(self.error(self.span(), format!("no operator `{word}`"), hint))
     }
 
-    fn relation(&mut self) -> Parsed<Expr<'a>> {
+    fn relation(&mut self) -> Parsed<WrittenExpr<'a>> {
         let left = self.sum()?;
         let comparison = self.symbol().and_then(Comparison::of);
         match comparison.filter(|comparison| comparison.needs_order()) {
@@ -114,22 +114,26 @@ impl<'a, 'd> Parser<'a, 'd> {
     fn comparison(
         &mut self,
         comparison: Comparison,
-        left: Expr<'a>,
-        right: Expr<'a>,
-    ) -> Parsed<Expr<'a>> {
+        left: WrittenExpr<'a>,
+        right: WrittenExpr<'a>,
+    ) -> Parsed<WrittenExpr<'a>> {
         let (start, depth) = (left.span, left.depth.max(right.depth));
         let kind = ExprKind::Compare(comparison, Box::new([left, right]));
         self.node(kind, start, depth)
     }
 
-    fn sum(&mut self) -> Parsed<Expr<'a>> {
+    fn sum(&mut self) -> Parsed<WrittenExpr<'a>> {
         self.chain(&["+", "-"], |parser| {
             parser.chain(&["*", "/", "%"], Self::text_test)
         })
     }
 
     /// Operands joined by arithmetic, from left to right.
-    fn chain(&mut self, symbols: &[&str], operand: Level<'a, 'd>) -> Parsed<Expr<'a>> {
+    fn chain(
+        &mut self,
+        symbols: &[&str],
+        operand: OperandParser<'a, 'd>,
+    ) -> Parsed<WrittenExpr<'a>> {
         let mut left = operand(self)?;
         loop {
             let symbol = self.symbol().filter(|symbol| symbols.contains(symbol));
@@ -144,7 +148,7 @@ impl<'a, 'd> Parser<'a, 'd> {
         }
     }
 
-    fn text_test(&mut self) -> Parsed<Expr<'a>> {
+    fn text_test(&mut self) -> Parsed<WrittenExpr<'a>> {
         let left = self.signed()?;
         let name = self.symbol().or(self.word());
         let Some(operator) = name.and_then(TextOperator::of) else {
@@ -158,7 +162,7 @@ impl<'a, 'd> Parser<'a, 'd> {
     }
 
     /// At most one sign, as in Kusto.
-    fn signed(&mut self) -> Parsed<Expr<'a>> {
+    fn signed(&mut self) -> Parsed<WrittenExpr<'a>> {
         let start = self.span();
         if self.eat("-") {
             let operand = self.primary()?;
@@ -169,7 +173,7 @@ impl<'a, 'd> Parser<'a, 'd> {
         self.primary()
     }
 
-    fn primary(&mut self) -> Parsed<Expr<'a>> {
+    fn primary(&mut self) -> Parsed<WrittenExpr<'a>> {
         let start = self.span();
         let kind = match self.token().map(|token| &token.kind) {
             Some(Kind::Literal(literal)) => ExprKind::Literal(literal.clone()),
@@ -178,7 +182,7 @@ impl<'a, 'd> Parser<'a, 'd> {
                 let inner = self.expr()?;
                 self.expect(")")?;
                 let span = self.since(start);
-                return Ok(Expr { span, ..inner });
+                return Ok(WrittenExpr { span, ..inner });
             }
             Some(Kind::Word) => return self.named(start),
             _ => return Err(self.unexpected("a value", None)),
@@ -188,7 +192,7 @@ impl<'a, 'd> Parser<'a, 'd> {
     }
 
     /// A column, a constant that is a word, or a function.
-    fn named(&mut self, start: Span) -> Parsed<Expr<'a>> {
+    fn named(&mut self, start: Span) -> Parsed<WrittenExpr<'a>> {
         let constant = match self.word() {
             Some("true" | "True" | "TRUE") => Some(true),
             Some("false" | "False" | "FALSE") => Some(false),
@@ -222,7 +226,7 @@ impl<'a, 'd> Parser<'a, 'd> {
     }
 
     /// Arguments up to the closing parenthesis.
-    fn arguments(&mut self) -> Parsed<Vec<Expr<'a>>> {
+    fn arguments(&mut self) -> Parsed<Vec<WrittenExpr<'a>>> {
         let mut arguments = Vec::new();
         if self.eat(")") {
             return Ok(arguments);
@@ -273,10 +277,10 @@ impl<'a, 'd> Parser<'a, 'd> {
 
     fn in_list(
         &mut self,
-        value: Expr<'a>,
+        value: WrittenExpr<'a>,
         is_negated: bool,
         is_case_sensitive: bool,
-    ) -> Parsed<Expr<'a>> {
+    ) -> Parsed<WrittenExpr<'a>> {
         self.next += 1;
         self.expect("(")?;
         let list = self.arguments()?;
@@ -290,7 +294,7 @@ impl<'a, 'd> Parser<'a, 'd> {
         self.node(kind, start, depth)
     }
 
-    fn between(&mut self, value: Expr<'a>, is_negated: bool) -> Parsed<Expr<'a>> {
+    fn between(&mut self, value: WrittenExpr<'a>, is_negated: bool) -> Parsed<WrittenExpr<'a>> {
         const HINT: &str = "as in `between (1 .. 1023)`";
         self.next += 1;
         if !self.eat("(") {
@@ -309,7 +313,7 @@ impl<'a, 'd> Parser<'a, 'd> {
     }
 }
 
-fn deepest(operands: &[Expr<'_>]) -> usize {
+fn deepest(operands: &[WrittenExpr<'_>]) -> usize {
     operands
         .iter()
         .map(|operand| operand.depth)

@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::CommandFactory;
 
 use super::*;
-use crate::settings::value::Row;
+use crate::settings::value::DocRow;
 
 const HEAD: &str = "\
 # Settings
@@ -29,8 +29,8 @@ fn flag(key: &str) -> String {
     long.map_or_else(String::new, |long| format!("`--{long}`"))
 }
 
-fn line(row: &Row) -> String {
-    let Row {
+fn line(row: &DocRow) -> String {
+    let DocRow {
         key,
         kind,
         default,
