@@ -9,8 +9,6 @@
 
 use std::time::Duration;
 
-use clap::ValueEnum;
-
 use super::check::WINDOW;
 use super::lex::Comment;
 use super::markdown::numbered;
@@ -152,12 +150,7 @@ impl<'a> HeaderReader<'a, '_> {
                 return Err((format!("`{text}` is not an id"), hint.to_owned()));
             }
             "name" => cut(text, MAX_NAME).clone_into(&mut header.name),
-            "severity" => {
-                header.severity = Severity::from_str(text, true).map_err(|_| {
-                    let hint = "the severities are informational, low, medium and high";
-                    (format!("no severity `{text}`"), hint.to_owned())
-                })?;
-            }
+            "severity" => header.severity = Severity::parse(text)?,
             "technique" if is_technique(text) => header.technique = Some(text.to_owned()),
             "technique" => {
                 let hint = "write an ATT&CK technique as T1595 or T1595.001";

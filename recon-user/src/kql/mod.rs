@@ -13,8 +13,7 @@
 //! | check | `check`, `function`, `schema` | a syntax tree | a [`Plan`], or errors |
 //!
 //! [`eval`] evaluates a plan's expressions. This module is a leaf: of this crate it imports only
-//! other leaves, [`diagnostic`](crate::diagnostic), [`address`](crate::address) and
-//! [`duration`](crate::duration).
+//! other leaves: `diagnostic`, `address` and `duration`.
 //!
 //! Supported, with Kusto's meaning: `DeviceNetworkEvents`; `where`, `extend`, `summarize` (once),
 //! `project`, `project-away`, `order by`, `sort by`, `top`, `take`, `limit`, `let` for constants;

@@ -28,6 +28,14 @@ impl Severity {
         }
     }
 
+    /// Reads a name in any case, or returns what is wrong and a hint.
+    pub(crate) fn parse(text: &str) -> Result<Self, (String, String)> {
+        Self::from_str(text, true).map_err(|_| {
+            let hint = "the severities are informational, low, medium and high";
+            (format!("no severity `{text}`"), hint.to_owned())
+        })
+    }
+
     /// The name, as `--min-severity` takes it.
     #[must_use]
     pub const fn name(self) -> &'static str {

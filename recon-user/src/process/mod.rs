@@ -35,7 +35,7 @@ const EVICTED_SHARE: usize = 8;
 /// takes longer. A scan brings thousands of rows of one process at once.
 const TRUSTED_FOR: Duration = Duration::from_millis(100);
 
-/// A process, as far as it is known. All text is [`visible`].
+/// A process, as far as it is known. All text is `visible`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Process {
     /// Its id.

@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::bytes;
@@ -156,10 +155,7 @@ impl SettingType for Severity {
 
     fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
         reader.text(value, "a severity in quotes, as in \"high\"", |text| {
-            Self::from_str(text, true).map_err(|_| {
-                let hint = "the severities are informational, low, medium and high";
-                (format!("no severity `{text}`"), Some(hint.to_owned()))
-            })
+            Self::parse(text).map_err(|(message, hint)| (message, Some(hint)))
         })
     }
 
