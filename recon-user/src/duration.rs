@@ -118,7 +118,7 @@ impl Range {
                     "use a time from {least} to {most}, such as {}",
                     self.example
                 );
-                (format!("`{written}` is not such a time"), hint)
+                (format!("`{written}` is not a valid time"), hint)
             })
     }
 }
@@ -168,7 +168,7 @@ mod tests {
             match read {
                 Ok(duration) => assert_eq!(text(duration), again, "{written}"),
                 Err((message, hint)) => {
-                    assert_eq!(message, format!("`{written}` is not such a time"));
+                    assert_eq!(message, format!("`{written}` is not a valid time"));
                     assert_eq!(hint, "use a time from 10ms to 30d, such as 10m");
                 }
             }

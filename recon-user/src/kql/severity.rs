@@ -9,7 +9,8 @@ pub enum Severity {
     Informational,
     /// Seldom legitimate.
     Low,
-    /// A scan or a flood. The severity of a rule that names none.
+    /// A scan or a flood.
+    // That of a rule that names none.
     #[default]
     Medium,
     /// A scan without any other explanation.

@@ -124,7 +124,7 @@ impl SettingType for u64 {
         let number = number.filter(|&number| number <= LARGEST);
         if number.is_none() {
             let hint = format!("use a number from 0 to {LARGEST}");
-            let message = format!("`{integer}` is not such a number");
+            let message = format!("`{integer}` is not a valid number");
             reader.error(reader.span(value.span()), message, Some(hint));
         }
         number
