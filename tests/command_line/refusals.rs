@@ -1,10 +1,10 @@
-//! The rows of the test of what cannot start: what is asked for, and what the message says.
+//! Rows of the test of refused starts: the arguments, and what the message must say.
 
 pub(super) struct Refusal {
     pub(super) name: &'static str,
     /// `{dir}` is the folder of `files`.
     pub(super) arguments: &'static str,
-    /// Names and texts.
+    /// Files to create: names and texts.
     pub(super) files: &'static [(&'static str, &'static str)],
     pub(super) has_privileges: bool,
     /// What the message must say.
@@ -21,13 +21,13 @@ const REFUSAL: Refusal = Refusal {
 
 pub(super) const REFUSALS: &[Refusal] = &[
     Refusal {
-        name: "an interface that is not there",
+        name: "a missing interface",
         arguments: "run -i nosuch0",
         says: &["nosuch0", "veth0", "lo"],
         ..REFUSAL
     },
     Refusal {
-        name: "one that is there and one that is not",
+        name: "an interface that exists and a missing one",
         arguments: "run -i veth0 -i nosuch0",
         says: &["nosuch0", "veth0", "lo"],
         ..REFUSAL
@@ -40,13 +40,13 @@ pub(super) const REFUSALS: &[Refusal] = &[
         ..REFUSAL
     },
     Refusal {
-        name: "an interval that is no time",
+        name: "a malformed interval",
         arguments: "run -i veth0 --interval soon",
         says: &["--interval", "soon", "500ms"],
         ..REFUSAL
     },
     Refusal {
-        name: "an interval of nothing",
+        name: "an interval of zero",
         arguments: "run -i veth0 --interval 0s",
         says: &["--interval", "10ms"],
         ..REFUSAL
@@ -58,33 +58,33 @@ pub(super) const REFUSALS: &[Refusal] = &[
         ..REFUSAL
     },
     Refusal {
-        name: "a folder that is no cgroup",
+        name: "a folder that is not a cgroup",
         arguments: "run -i veth0 --cgroup /proc",
         says: &["/proc", "cgroup of version 2", "mounted at"],
         ..REFUSAL
     },
     Refusal {
-        name: "a cgroup that is not there",
+        name: "a missing cgroup",
         arguments: "run -i veth0 --cgroup /no/such/folder",
         says: &["/no/such/folder"],
         ..REFUSAL
     },
     Refusal {
-        name: "rules that are not there",
+        name: "a missing rule file",
         arguments: "rules check /no/such/rules.kql",
         has_privileges: false,
         says: &["/no/such/rules.kql", "No such file"],
         ..REFUSAL
     },
     Refusal {
-        name: "a file that is no rules",
+        name: "a file without rules",
         arguments: "rules check /proc/version",
         has_privileges: false,
         says: &["/proc/version:1:1: error: ", "^", "0 rules"],
         ..REFUSAL
     },
     Refusal {
-        name: "rules that are broken",
+        name: "a broken rule",
         arguments: "run -i veth0 --rules {dir}/broken.kql",
         files: &[(
             "broken.kql",
@@ -98,7 +98,7 @@ pub(super) const REFUSALS: &[Refusal] = &[
         ..REFUSAL
     },
     Refusal {
-        name: "one of the rules in a folder that is broken",
+        name: "a broken file in a folder of rules",
         arguments: "run -i veth0 --rules {dir}",
         files: &[("a.kql", "DeviceNetworkEvents\n"), ("b.md", "no query\n")],
         says: &["/b.md:1:1: error: this file has no query"],
@@ -111,14 +111,14 @@ pub(super) const REFUSALS: &[Refusal] = &[
         ..REFUSAL
     },
     Refusal {
-        name: "a folder of rules that is not there",
+        name: "a missing folder of rules",
         arguments: "rules --rules /no/such/rules",
         has_privileges: false,
         says: &["/no/such/rules: error: No such file"],
         ..REFUSAL
     },
     Refusal {
-        name: "settings that are not known",
+        name: "an unknown setting",
         arguments: "run -i veth0 --config {dir}/recon.toml",
         files: &[("recon.toml", "include_privat = true\n")],
         says: &[
@@ -129,7 +129,7 @@ pub(super) const REFUSALS: &[Refusal] = &[
         ..REFUSAL
     },
     Refusal {
-        name: "settings for a rule that is not there",
+        name: "settings for a missing rule",
         arguments: "run -i veth0 --rules {dir}/a.kql --config {dir}/recon.toml",
         files: &[
             (
@@ -145,14 +145,14 @@ pub(super) const REFUSALS: &[Refusal] = &[
         ..REFUSAL
     },
     Refusal {
-        name: "settings that are not there",
+        name: "a missing file of settings",
         arguments: "config --config /no/such/recon.toml",
         has_privileges: false,
         says: &["/no/such/recon.toml: error: No such file"],
         ..REFUSAL
     },
     Refusal {
-        name: "a network that is none",
+        name: "a malformed network",
         arguments: "config --config {dir}/recon.toml",
         files: &[("recon.toml", "allow = ['192.0.2.1/24']\n")],
         says: &[
@@ -162,7 +162,7 @@ pub(super) const REFUSALS: &[Refusal] = &[
         ..REFUSAL
     },
     Refusal {
-        name: "no such XDP mode",
+        name: "an unknown XDP mode",
         arguments: "run -i veth0 --xdp fast",
         says: &["--xdp", "fast", "native", "generic", "off"],
         ..REFUSAL
