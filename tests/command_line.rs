@@ -84,7 +84,7 @@ fn a_refused_start_says_why_and_attaches_nothing() {
             for (name, text) in row.files {
                 std::fs::write(folder.path().join(name), text)?;
             }
-            let folder = folder.path().to_str().context("a name that is no text")?;
+            let folder = folder.path().to_str().context("a name that is not UTF-8")?;
             let mut command = recon(&row.arguments.replace("{dir}", folder))?;
             if !row.has_privileges {
                 command = without_privileges(&command);

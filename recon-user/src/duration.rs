@@ -77,7 +77,7 @@ impl fmt::Display for Ticks {
     }
 }
 
-/// The duration of so many ticks. Negative ones are zero, more than 584 years are cut to that.
+/// The duration of a number of ticks. Negative ones give zero; 584 years are the most.
 pub(crate) fn of_ticks(ticks: i64) -> Duration {
     let ticks = u64::try_from(ticks).unwrap_or(0);
     Duration::from_nanos(ticks.saturating_mul(TICK_NANOS as u64))

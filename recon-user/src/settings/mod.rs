@@ -1,4 +1,4 @@
-//! Settings: what the operator wants of the rules.
+//! Settings: how the operator changes the rules.
 //!
 //! In: the file recon.toml, the command line's options, rule files. Out: the rules in force, or all
 //! errors in those files.

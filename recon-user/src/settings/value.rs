@@ -15,7 +15,7 @@ use crate::diagnostic::Span;
 use crate::duration::text;
 use crate::kql::{Severity, WINDOW};
 
-/// The number of lines that is no limit.
+/// Stands for a number of lines without a limit.
 const UNLIMITED: &str = "unlimited";
 
 /// A row of the docs.
