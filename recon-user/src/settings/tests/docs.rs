@@ -14,6 +14,9 @@ const HEAD: &str = "\
 recon reads `/etc/recon/recon.toml`, or the file that `--config` names. `recon config` shows the settings in force, and
 `recon config --help` an example. A flag wins over the file. A key such as `alerts.lines` is `lines` in the table `[alerts]`.
 
+`<rule>` is a rule's id, its name, or its id and measure as in `port-scan/distinct_ports`; `recon rules` lists them. What
+is not set is as the rule says. Times are written as `90s`, `10m` or `1h`, networks as `192.0.2.0/24` or `192.0.2.1`.
+
 This table is generated from `src/settings/defs.rs`: `RECON_WRITE_DOCS=1 cargo test -p recon-user docs` writes it.
 
 | Setting | Type | Default | Flag | What it does |
