@@ -61,13 +61,24 @@ impl<'a, 'd> Parser<'a, 'd> {
         Ok(WrittenExpr { kind, span, depth })
     }
 
+    /// An operator between two operands.
+    fn pair(
+        &mut self,
+        left: WrittenExpr<'a>,
+        right: WrittenExpr<'a>,
+        kind: impl FnOnce(Box<[WrittenExpr<'a>; 2]>) -> ExprKind<'a>,
+    ) -> Parsed<WrittenExpr<'a>> {
+        let (start, depth) = (left.span, left.depth.max(right.depth));
+        self.node(kind(Box::new([left, right])), start, depth)
+    }
+
     fn equality(&mut self) -> Parsed<WrittenExpr<'a>> {
         let left = self.relation()?;
         let comparison = self.symbol().and_then(Comparison::of);
         if let Some(comparison) = comparison.filter(|comparison| !comparison.needs_order()) {
             self.next += 1;
             let right = self.relation()?;
-            return self.comparison(comparison, left, right);
+            return self.pair(left, right, |pair| ExprKind::Compare(comparison, pair));
         }
         let Some(word) = self.word() else {
             return Ok(left);
@@ -105,21 +116,10 @@ impl<'a, 'd> Parser<'a, 'd> {
             Some(comparison) => {
                 self.next += 1;
                 let right = self.sum()?;
-                self.comparison(comparison, left, right)
+                self.pair(left, right, |pair| ExprKind::Compare(comparison, pair))
             }
             None => Ok(left),
         }
-    }
-
-    fn comparison(
-        &mut self,
-        comparison: Comparison,
-        left: WrittenExpr<'a>,
-        right: WrittenExpr<'a>,
-    ) -> Parsed<WrittenExpr<'a>> {
-        let (start, depth) = (left.span, left.depth.max(right.depth));
-        let kind = ExprKind::Compare(comparison, Box::new([left, right]));
-        self.node(kind, start, depth)
     }
 
     fn sum(&mut self) -> Parsed<WrittenExpr<'a>> {
@@ -142,9 +142,7 @@ impl<'a, 'd> Parser<'a, 'd> {
             };
             self.next += 1;
             let right = operand(self)?;
-            let (start, depth) = (left.span, left.depth.max(right.depth));
-            let kind = ExprKind::Arithmetic(arithmetic, Box::new([left, right]));
-            left = self.node(kind, start, depth)?;
+            left = self.pair(left, right, |pair| ExprKind::Arithmetic(arithmetic, pair))?;
         }
     }
 
@@ -156,9 +154,7 @@ impl<'a, 'd> Parser<'a, 'd> {
         };
         self.next += 1;
         let right = self.signed()?;
-        let (start, depth) = (left.span, left.depth.max(right.depth));
-        let kind = ExprKind::Text(operator, Box::new([left, right]));
-        self.node(kind, start, depth)
+        self.pair(left, right, |pair| ExprKind::Text(operator, pair))
     }
 
     /// At most one sign, as in Kusto.
