@@ -16,12 +16,18 @@
 //! | alert | [`alert`] | findings | lines in Elastic Common Schema |
 //! | sink | [`sink`] | lines | stdout, never waiting for its reader |
 //!
+//! Leaves that the others share: `address` (scope, networks), `duration` (as text) and
+//! `diagnostic` (errors in files).
+//!
 //! [`seed`] is what all of them hash addresses with. [`agent`] strings them together, and [`replay`] does for rows that were written before. Everything from window to alert is a pure function of its input, the clock passed in.
 
+mod address;
 pub mod agent;
 pub mod alert;
 pub mod cli;
+mod diagnostic;
 pub mod drain;
+mod duration;
 pub mod hook;
 pub mod incident;
 pub mod kql;

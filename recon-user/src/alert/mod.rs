@@ -13,9 +13,9 @@ use std::net::IpAddr;
 use recon_common::signal::Transport;
 use recon_common::{Address, Signal};
 
+use crate::address::neighbour_network;
 use crate::incident::{Finding, Notification};
 use crate::process::Process;
-use crate::row::network;
 use crate::rule::Technique as Known;
 use ecs::{Alert, Columns, Ecs, End, Event, Host, Named, Network, Recon, Technique, Threat};
 
@@ -128,7 +128,7 @@ fn recon<'a>(finding: &'a Finding, who: &'a [Process]) -> Recon<'a> {
     };
     // Those that were seen, where there were several.
     let remotes = several(finding.remote, &finding.remotes);
-    let network = finding.network.map(network::text);
+    let network = finding.network.map(neighbour_network);
     let (sources, [source_network, destination_network], destinations) = if finding.is_outbound() {
         (Vec::new(), [None, network], remotes)
     } else {

@@ -46,8 +46,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use recon_common::{Address, Signal};
 
+use crate::address::{Network, is_private};
 use crate::row::{Row, SignalSet};
-use crate::rule::{Network, is_private};
 use answers::Probes;
 use budget::MemoryBudget;
 use columns::RowColumns;

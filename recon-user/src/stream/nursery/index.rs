@@ -53,6 +53,7 @@ impl Index {
     }
 
     /// The numbers of all entries.
+    #[cfg(test)]
     pub(super) fn numbers(&self) -> impl Iterator<Item = LogNumber> {
         let used = self.slots.iter().filter(|slot| slot.hash.is_some());
         used.map(|slot| slot.number)

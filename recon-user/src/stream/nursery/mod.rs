@@ -30,8 +30,8 @@ use super::key::{KeyColumn, write_address};
 use super::operator::AggregateOperator;
 use super::query::Query;
 use super::{Role, Running, Secrets};
+use crate::address::first_neighbour;
 use crate::kql::Field;
-use crate::row::network;
 use index::{Index, LogHash};
 use log::{Bounds, Log, Stage};
 use ring::Ring;
@@ -80,7 +80,7 @@ impl Root {
     fn of_remote(self, remote: Address) -> Address {
         match self {
             Self::Remote => remote,
-            Self::Network => network::first(remote),
+            Self::Network => first_neighbour(remote),
         }
     }
 }
