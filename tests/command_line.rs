@@ -1,4 +1,5 @@
-//! How the agent starts, where it attaches, how it ends, and what a bad reader of its alerts does to it.
+//! How the agent starts, where it attaches, how it ends, and how it copes with a bad reader of its
+//! alerts.
 
 #[path = "command_line/modes.rs"]
 mod modes;
@@ -21,17 +22,17 @@ use recon_tests::process::run;
 use recon_tests::seen::Seen;
 use recon_tests::{Agent, Lab, PATIENCE, rows};
 
-use modes::{MODES, SOCKET_HOOKS, tc, tell_hooks};
+use modes::{MODES, SOCKET_HOOKS, report_hooks, tc};
 use refusals::REFUSALS;
 
 const INTERVAL: &str = "--interval 100ms";
 
-/// One port more than the port scan rule lets pass. Nobody listens on them.
+/// One port more than the threshold of the port scan rule. All of them are closed.
 const PORTS: Range<u16> = 2000..2021;
 /// A refused attempt is counted on its way in, and its reset on its way out.
 const SIGNALS_PER_PORT: u64 = 2;
 
-/// Connects to every port, and has been refused at all of them when it returns: the hooks have seen it all.
+/// Connects to every port and returns once all of them have refused: the hooks have seen it all.
 fn scan(lab: &Lab, ports: Range<u16>) -> Result<()> {
     lab.attacker().enter(|| {
         for port in ports {
@@ -73,7 +74,7 @@ fn without_privileges(command: &Command) -> Command {
 }
 
 #[test]
-fn what_cannot_start_says_why_and_attaches_nothing() {
+fn a_refused_start_says_why_and_attaches_nothing() {
     rows::check(
         REFUSALS,
         |row| row.name,
@@ -83,7 +84,7 @@ fn what_cannot_start_says_why_and_attaches_nothing() {
             for (name, text) in row.files {
                 std::fs::write(folder.path().join(name), text)?;
             }
-            let folder = folder.path().to_str().context("a name that is no text")?;
+            let folder = folder.path().to_str().context("a name that is not UTF-8")?;
             let mut command = recon(&row.arguments.replace("{dir}", folder))?;
             if !row.has_privileges {
                 command = without_privileges(&command);
@@ -91,7 +92,7 @@ fn what_cannot_start_says_why_and_attaches_nothing() {
             let finished = run(lab.host(), command, PATIENCE)?;
             ensure!(
                 !finished.status.success(),
-                "it ended well: {}",
+                "it succeeded: {}",
                 finished.output
             );
             for &text in row.says {
@@ -125,7 +126,7 @@ fn each_mode_is_reported_sees_packets_and_leaves_nothing() {
             ensure!(hooks == SOCKET_HOOKS, "attached: {hooks:?}");
             scan(&lab, PORTS)?;
             ensure_alert(&agent)?;
-            tell_hooks(row.arguments, &agent.seen());
+            report_hooks(row.arguments, &agent.seen());
             let stopped = agent.stop()?;
             ensure!(stopped.status.success(), "{}", stopped.status);
             let signals = SIGNALS_PER_PORT * PORTS.len() as u64;
@@ -185,7 +186,7 @@ fn another_xdp_program_keeps_its_place() -> Result<()> {
 
 #[test]
 fn a_signal_ends_it_after_the_last_alerts() {
-    /// Nothing is polled before the end.
+    /// No poll happens before the end.
     const LONGEST: &str = "--interval 60s";
     let signals = [Signal::SIGINT, Signal::SIGTERM];
     rows::check(
@@ -210,7 +211,7 @@ fn a_signal_ends_it_after_the_last_alerts() {
 }
 
 #[test]
-fn a_reader_that_leaves_is_a_clean_end() -> Result<()> {
+fn a_closed_pipe_ends_the_agent_cleanly() -> Result<()> {
     let lab = Lab::new()?;
     let (reader, writer) = std::io::pipe()?;
     let agent = Agent::start_into(&lab, INTERVAL, writer.into())?;
@@ -251,12 +252,12 @@ fn a_full_disk_costs_the_alerts_and_says_so() -> Result<()> {
 }
 
 #[test]
-fn a_reader_that_does_not_read_is_not_waited_for() -> Result<()> {
-    /// Each causes an alert of some 700 bytes: more than the 64 KiB that a pipe holds.
+fn the_agent_does_not_wait_for_a_stalled_reader() -> Result<()> {
+    /// Each causes an alert of some 700 bytes: in all more than the 64 KiB that a pipe holds.
     const SCANNERS: u8 = 200;
     let lab = Lab::new()?;
     let (_reader, writer) = std::io::pipe()?;
-    // Which would not be by default: so many alerts of one rule.
+    // The default limit of lines would suppress so many alerts of one rule.
     let mut config = tempfile::NamedTempFile::new()?;
     config.write_all(b"alerts.lines = 'unlimited'")?;
     let options = format!("{INTERVAL} --config {}", config.path().display());
@@ -283,8 +284,9 @@ fn a_reader_that_does_not_read_is_not_waited_for() -> Result<()> {
 }
 
 #[test]
-fn min_severity_keeps_the_lesser_alerts_back() -> Result<()> {
-    /// Enough for the rules that count hits on one port in an hour (informational) and in a minute (low).
+fn min_severity_suppresses_lesser_alerts() -> Result<()> {
+    /// Enough for the rules that count hits on one port in an hour (informational) and in a minute
+    /// (low).
     const REPEATS: u16 = 51;
     let lab = Lab::new()?;
     let agent = Agent::start(&lab, &format!("{INTERVAL} --min-severity high"))?;
@@ -302,7 +304,7 @@ fn min_severity_keeps_the_lesser_alerts_back() -> Result<()> {
     Ok(())
 }
 
-/// A rule of a file in place of the default ones, with a threshold that the settings lower.
+/// A rule file replaces the built-in rules, and the settings lower its threshold.
 #[test]
 fn rules_and_settings_of_files_are_applied() -> Result<()> {
     const RULE: &str = "// id: port-scan

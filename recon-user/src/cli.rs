@@ -1,6 +1,7 @@
 //! The command line.
 //!
-//! In: arguments. Out: [`Cli`], checked: what parses here is well-formed, and what it names is checked before anything is attached.
+//! In: arguments. Out: [`Cli`]: what parses here is well-formed, and what it names is checked
+//! before anything is attached.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,26 +9,29 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use recon_common::table::TABLE_ENTRIES;
 
+use crate::duration::Range;
 use crate::hook::XdpChoice;
-use crate::rule::Severity;
+use crate::settings::SettingFlags;
 
-/// Says who scans or floods this host, and which of its processes scan others, from inside the kernel.
+/// Reports who scans or floods this host, and which of its processes scan others, from inside the
+/// kernel
 ///
-/// eBPF programs count what scanners and flooders send, how this host answers, and which of its own processes reach out; an
-/// agent polls the counts and applies the detections of ATT&CK TA0043. Packets are never dropped, delayed or changed.
+/// eBPF programs count what scanners and flooders send, how this host answers, and which of its own
+/// processes reach out. An agent polls the counts and applies the detections of ATT&CK TA0043.
+/// Packets are never dropped, delayed or changed.
 #[derive(Parser, Debug)]
 #[command(name = "recon", version, max_term_width = 100)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// Log every poll that saw packets; twice, every poll
+    /// Log every poll that saw packets; use twice for every poll
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
 }
 
 impl Cli {
-    /// The level that `-v` asks for.
+    /// The log level that `-v` asks for.
     #[must_use]
     pub fn log_level(&self) -> log::LevelFilter {
         match self.verbose {
@@ -43,7 +47,8 @@ impl Cli {
 pub enum Command {
     /// Watch interfaces and write alerts to stdout, one JSON line (Elastic Common Schema) each
     ///
-    /// Everything else goes to stderr. Ctrl-C or SIGTERM drains once more, writes the last alerts, detaches and exits.
+    /// Everything else goes to stderr. Ctrl-C or SIGTERM drains once more, writes the last alerts,
+    /// detaches and exits.
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunOptions),
     /// Run the rules over rows that `recon run --events` has written, and write the same alerts
@@ -51,10 +56,10 @@ pub enum Command {
     /// The clock is that of the rows. Nothing is attached, and no privileges are needed.
     #[command(after_help = JUDGE_EXAMPLES)]
     Judge(JudgeOptions),
-    /// List the rules in force, which are KQL queries over DeviceNetworkEvents, or check files of them
+    /// List the rules in force, which are KQL queries over DeviceNetworkEvents, or check rule files
     #[command(args_conflicts_with_subcommands = true)]
     Rules(RulesOptions),
-    /// Show the settings in force, as a file for --config
+    /// Show the settings in force, in the format of the file for --config
     #[command(after_help = CONFIG_EXAMPLE)]
     Config(RuleOptions),
 }
@@ -62,7 +67,7 @@ pub enum Command {
 /// Options of `recon judge`.
 #[derive(Args, Debug, Clone)]
 pub struct JudgeOptions {
-    /// Rows as JSON lines, in the order of their times; `-` is stdin
+    /// Rows as JSON lines, ordered by time; `-` is stdin
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
@@ -79,7 +84,7 @@ Examples:
 /// Options of `recon rules`.
 #[derive(Args, Debug, Clone)]
 pub struct RulesOptions {
-    /// What else to do with rules.
+    /// What to do instead of listing rules.
     #[command(subcommand)]
     pub command: Option<RulesCommand>,
 
@@ -92,44 +97,34 @@ pub struct RulesOptions {
     pub json: bool,
 }
 
-/// Which rules are in force and what they take for normal: options that commands share.
+/// Which rules are in force, and their settings: options that commands share.
 #[derive(Args, Debug, Clone, Default)]
 pub struct RuleOptions {
-    /// Rules to apply instead of the built-in ones: a file of KQL queries (.kql) or Markdown (.md), or a folder of such files; may be
-    /// repeated
+    /// Rules to apply instead of the built-in ones: a file of KQL queries (.kql) or Markdown (.md),
+    /// or a folder of such files; may be repeated
     #[arg(long, value_name = "FILE|DIR")]
     pub rules: Vec<PathBuf>,
 
-    /// Settings for rules, see `recon config --help` [default: /etc/recon/recon.toml where that is there]
+    /// File of settings, see `recon config --help` [default: /etc/recon/recon.toml if it exists]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Judge private, loopback and link-local remotes too (most labs are private networks)
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub include_private: Option<bool>,
-
-    /// Take programs of this file name for scanning tools as well as nmap, masscan and the like; may be repeated
-    #[arg(long = "scanner", value_name = "NAME", value_parser = file_name)]
-    pub scanners: Vec<String>,
-
-    /// Do not take programs of this file name for scanning tools, may be repeated
-    #[arg(long = "not-scanner", value_name = "NAME", value_parser = file_name)]
-    pub not_scanners: Vec<String>,
-
-    /// Write alerts of this severity and above [default: informational]
-    #[arg(long, value_enum, value_name = "SEVERITY")]
-    pub min_severity: Option<Severity>,
+    /// Settings that the command line overrides.
+    #[command(flatten)]
+    pub settings: SettingFlags,
 }
 
 /// What to do with rules.
 #[derive(Subcommand, Debug, Clone)]
 pub enum RulesCommand {
-    /// Say what is wrong with rule files, and list the rules in those that are right
+    /// Report the errors in rule files, and list the rules in those without any
     ///
-    /// Every error is told of on stderr, with its line and column. Nothing is attached, and no privileges are needed.
+    /// Every error goes to stderr, with its line and column. Nothing is attached, and no privileges
+    /// are needed.
     #[command(after_help = CHECK_EXAMPLES)]
     Check {
-        /// Files of KQL queries (.kql), or Markdown with queries in blocks fenced as kusto or kql (.md)
+        /// Files of KQL queries (.kql), or Markdown with queries in blocks fenced as kusto or kql
+        /// (.md)
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
@@ -167,7 +162,7 @@ pub(crate) const CONFIG_EXAMPLE: &str = r#"Example of a file of settings, in TOM
   severity = "high"
   cooldown = "1h"
   allow = ["203.0.113.0/24"]
-  deny = ["203.0.113.7"]                   # counts nevertheless
+  deny = ["203.0.113.7"]                   # counts even so
 
   [rules."port-scan/distinct_ports"]       # one of two measures
   enabled = false"#;
@@ -183,21 +178,23 @@ Examples:
 /// Options of `recon run`.
 #[derive(Args, Debug, Clone)]
 pub struct RunOptions {
-    /// Interface to watch, may be repeated [default: all that are up, except loopback]
+    /// Interface to watch; may be repeated [default: all that are up, except loopback]
     #[arg(short, long = "interface", value_name = "IFACE")]
     pub interfaces: Vec<String>,
 
-    /// How often to drain the kernel's counts and judge them, 10ms to 60s
+    /// How often to drain the kernel's counts and judge them, from 10ms to 1m
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
     pub interval: Duration,
 
-    /// Where to see inbound packets: XDP in the driver, generic XDP in the stack, or `off` for TC ingress
+    /// Where to see inbound packets: XDP in the driver, generic XDP in the stack, or `off` for TC
+    /// ingress
     ///
-    /// `auto` takes native, else generic. A native attach resets the queues of some cards.
+    /// `auto` tries native, then generic. A native attach resets the queues of some network cards.
     #[arg(long, value_enum, value_name = "MODE", default_value_t = XdpChoice::Auto)]
     pub xdp: XdpChoice,
 
-    /// Watch the sockets of the processes in this cgroup only [default: the root of cgroup2, all processes]
+    /// Watch only the sockets of processes in this cgroup [default: the root of cgroup2, all
+    /// processes]
     #[arg(long, value_name = "PATH")]
     pub cgroup: Option<PathBuf>,
 
@@ -205,9 +202,11 @@ pub struct RunOptions {
     #[command(flatten)]
     pub rule_options: RuleOptions,
 
-    /// Write the counted rows too, a JSON line for each poll and key, to this file or with `-` to stdout
+    /// Also write the counted rows, a JSON line for each poll and key, to this file, or to stdout
+    /// with `-`
     ///
-    /// The columns are those of DeviceNetworkEvents, and `Count`: what a SIEM ingests, and what `recon judge` reads.
+    /// The columns are those of DeviceNetworkEvents, and `Count`: what a SIEM ingests, and what
+    /// `recon judge` reads.
     #[arg(long, value_name = "FILE")]
     pub events: Option<PathBuf>,
 
@@ -215,30 +214,29 @@ pub struct RunOptions {
     #[arg(long, requires = "events")]
     pub no_alerts: bool,
 
-    /// Keys (remote, local, port, kind) that the kernel's table holds for one interval; from half of it on, who was hardly seen gets none
+    /// Keys (remote, local, port, kind) that the kernel's table holds for one interval; once it is
+    /// half full, new sources must be seen more often to get one
     #[arg(long, value_name = "N", default_value_t = TABLE_ENTRIES,
           value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
     pub table_entries: u32,
 }
 
-/// The polling interval: long enough for the kernel's grace period, short enough for the 60 s window.
+/// The kernel's grace period must fit into the interval, and the interval into a 60 s window.
+const INTERVAL: Range = Range {
+    least: Duration::from_millis(10),
+    most: Duration::from_secs(60),
+    example: "500ms",
+};
+
 fn interval(text: &str) -> Result<Duration, String> {
-    const SHORTEST: Duration = Duration::from_millis(10);
-    const LONGEST: Duration = Duration::from_secs(60);
-    let hint = "want a time such as 500ms, 1s or 1m";
-    let parsed: jiff::SignedDuration = text.parse().map_err(|error| format!("{error}; {hint}"))?;
-    let interval =
-        Duration::try_from(parsed).map_err(|_| format!("must not be negative; {hint}"))?;
-    if !(SHORTEST..=LONGEST).contains(&interval) {
-        return Err(format!("must be from 10ms to 60s; {hint}"));
-    }
-    Ok(interval)
+    let interval = INTERVAL.parse(text);
+    interval.map_err(|(message, hint)| format!("{message}: {hint}"))
 }
 
 /// The name of a program's file, without folders.
 pub(crate) fn file_name(text: &str) -> Result<String, String> {
     if text.is_empty() || text.contains('/') {
-        return Err("want a file name without folders, such as nmap".to_owned());
+        return Err("use a file name without folders, such as nmap".to_owned());
     }
     Ok(text.to_owned())
 }

@@ -22,15 +22,21 @@
 //! | [`rule`] | plans | the built-in detections, and rules as the settings configure them |
 //! | [`settings`] | recon.toml, options, rule files | the rules in force |
 //!
+//! Modules that the others share: `address` (the scope of an address, networks), `duration`
+//! (durations as text), `diagnostic` (errors in rule files and recon.toml).
+//!
 //! [`agent`] connects all of them, [`replay`] runs the pipeline over rows that were written
 //! earlier, and [`cli`] declares the options of both. [`seed`] is the secret with which all of them
 //! hash addresses. Everything from `row` to `alert` is a pure function of its input; the caller
 //! passes the clock.
 
+mod address;
 pub mod agent;
 pub mod alert;
 pub mod cli;
+mod diagnostic;
 pub mod drain;
+mod duration;
 pub mod hook;
 pub mod incident;
 pub mod kql;

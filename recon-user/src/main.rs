@@ -1,4 +1,5 @@
-//! The binary `recon`: reads the command line, starts the agent, turns an error into a message and an exit code.
+//! The binary `recon`: parses the command line, starts the agent, turns an error into a message and
+//! an exit code.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -7,24 +8,24 @@ use anyhow::Context;
 use clap::Parser;
 use recon_user::cli::{Cli, Command, RuleOptions, RulesCommand};
 use recon_user::settings::{self, InForce, Refused};
-use recon_user::{agent, kql, replay, rule};
+use recon_user::{agent, replay, rule};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     env_logger::Builder::new()
-        // The libraries' own chatter only where it is a warning.
+        // Libraries log warnings and errors only.
         .filter_level(log::LevelFilter::Warn)
         .filter_module("recon", cli.log_level())
         .format_target(false)
         .init();
-    match act(cli.command) {
+    match run(cli.command) {
         Ok(true) => ExitCode::SUCCESS,
-        // What is wrong was told of.
+        // The errors have been reported.
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             match error.downcast_ref::<Refused>() {
-                // Lines that name their file, as compilers have them.
-                Some(refused) => tell(&refused.to_string()),
+                // Lines that begin with the file's name, as compilers print them.
+                Some(refused) => report(&refused.to_string()),
                 None => log::error!("{error:#}"),
             }
             ExitCode::FAILURE
@@ -32,8 +33,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Does it. Returns whether all was well, where what was not has been told of.
-fn act(command: Command) -> anyhow::Result<bool> {
+/// Runs the command. Returns false if it has reported errors.
+fn run(command: Command) -> anyhow::Result<bool> {
     match command {
         Command::Run(options) => agent::run(&options, &in_force(&options.rule_options)?)?,
         Command::Judge(options) => {
@@ -42,7 +43,11 @@ fn act(command: Command) -> anyhow::Result<bool> {
         }
         Command::Rules(options) => match options.command {
             Some(RulesCommand::Check { files }) => {
-                return Ok(kql::check(&files, &mut io::stdout(), &mut io::stderr())?);
+                return Ok(settings::check(
+                    &files,
+                    &mut io::stdout(),
+                    &mut io::stderr(),
+                )?);
             }
             None => {
                 let rules = in_force(&options.rule_options)?.rules;
@@ -57,14 +62,14 @@ fn act(command: Command) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// The rules and settings that the options ask for. What may be wrong with them is told of.
+/// Loads the rules and settings that the options ask for, and reports warnings.
 fn in_force(options: &RuleOptions) -> Result<InForce, Refused> {
     let in_force = settings::in_force(options, rule::defaults)?;
-    tell(&in_force.warnings);
+    report(&in_force.warnings);
     Ok(in_force)
 }
 
-/// Writes to stdout. A reader that has seen enough is no error.
+/// Writes to stdout. A reader that closes the pipe is not an error.
 fn show(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
     match write(&mut io::stdout()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -72,7 +77,7 @@ fn show(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<
     }
 }
 
-/// Writes lines to stderr as they are. Where that fails there is nobody to tell.
-fn tell(lines: &str) {
+/// Writes lines to stderr as they are. If that fails there is nobody to report it to.
+fn report(lines: &str) {
     let _ = io::stderr().write_all(lines.as_bytes());
 }

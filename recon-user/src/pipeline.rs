@@ -10,9 +10,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use recon_common::Signal;
 
+use crate::address::Network;
 use crate::incident::{Finding, INCIDENT_BYTES, Incidents, LineLimit, LineLimiter, Notification};
+use crate::kql::Severity;
 use crate::row::{Row, SignalSet};
-use crate::rule::{Configured, Network, Severity};
+use crate::rule::Configured;
 use crate::settings::InForce;
 use crate::stream::{EvictionStats, Interval, ProcessNeeds, Query, Stream, StreamSettings};
 
@@ -47,7 +49,7 @@ impl PipelineSettings {
             local_networks: settings.local_networks.clone(),
             ignored,
             memory: settings.state_memory(),
-            lines: settings.alerts,
+            lines: settings.alert_limit(),
         }
     }
 }

@@ -6,10 +6,10 @@
 use jiff::{SignedDuration, Timestamp};
 use recon_common::Key;
 use recon_user::incident::LineLimit;
-use recon_user::kql::Plan;
+use recon_user::kql::{Plan, Severity};
 use recon_user::pipeline::{Pipeline, PipelineSettings};
 use recon_user::row::{Row, RowKey, SignalSet};
-use recon_user::rule::{Configured, Severity, defaults};
+use recon_user::rule::{Configured, defaults};
 use recon_user::stream::{DEFAULT_MEMORY, Interval};
 
 const POLLING: SignedDuration = SignedDuration::from_secs(1);

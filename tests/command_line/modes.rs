@@ -1,26 +1,26 @@
-//! The rows of the test of `--xdp`: which hooks each choice gets, and how an agent says so.
+//! Rows of the test of `--xdp`: which hooks each choice gets, and how the agent reports them.
 
 use anyhow::Result;
 use recon_tests::kernel::{self, Linux};
 use recon_tests::report;
 use recon_tests::seen::Seen;
 
-/// Whatever the mode.
+/// The hooks on sockets, in every mode.
 pub(super) const SOCKET_HOOKS: [&str; 5] =
     ["connect4", "connect6", "sendmsg4", "sendmsg6", "sock_ops"];
 
 pub(super) struct Mode {
     pub(super) arguments: &'static str,
-    /// How the agent says it.
+    /// How the agent reports it.
     pub(super) inbound: &'static str,
-    /// What is there.
+    /// What the kernel has attached.
     pub(super) attached: &'static str,
 }
 
-/// TC stands for TCX, and for clsact before that.
+/// TC stands for TCX, or for clsact on kernels without it.
 pub(super) const MODES: &[Mode] = &[
     Mode {
-        // A veth pair has native XDP, and pays for it.
+        // Native XDP costs a veth pair its segmentation offload.
         arguments: "--xdp auto",
         inbound: "TC ingress",
         attached: "TC ingress",
@@ -42,7 +42,7 @@ pub(super) const MODES: &[Mode] = &[
     },
 ];
 
-/// How this kernel attaches TC programs: as the agent says it, and as the harness does.
+/// How this kernel attaches TC programs, in the words of the agent and of the harness.
 pub(super) fn tc() -> Result<[&'static str; 2]> {
     Ok(match Linux::running()? {
         older if older < kernel::TCX => ["clsact"; 2],
@@ -50,14 +50,14 @@ pub(super) fn tc() -> Result<[&'static str; 2]> {
     })
 }
 
-/// Tells what the agent got, by its start lines.
-pub(super) fn tell_hooks(arguments: &str, seen: &Seen) {
+/// Reports the hooks of the agent, by its start lines.
+pub(super) fn report_hooks(arguments: &str, seen: &Seen) {
     for line in &seen.log {
         if let Some((_, hooks)) = line.split_once("inbound by ")
             && let Some((inbound, outbound)) = hooks.split_once(", outbound by ")
         {
             report::record(report::HOOK, &format!("inbound, `{arguments}`"), inbound);
-            // What follows says what that costs.
+            // The rest of the line says what that costs.
             let outbound = outbound.split(';').next().unwrap_or(outbound);
             report::record(report::HOOK, "outbound", outbound);
         }

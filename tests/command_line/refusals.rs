@@ -1,10 +1,10 @@
-//! The rows of the test of what cannot start: what is asked for, and what the message says.
+//! Rows of the test of refused starts: the arguments, and what the message must say.
 
 pub(super) struct Refusal {
     pub(super) name: &'static str,
     /// `{dir}` is the folder of `files`.
     pub(super) arguments: &'static str,
-    /// Names and texts.
+    /// Files to create: names and texts.
     pub(super) files: &'static [(&'static str, &'static str)],
     pub(super) has_privileges: bool,
     /// What the message must say.
@@ -21,13 +21,13 @@ const REFUSAL: Refusal = Refusal {
 
 pub(super) const REFUSALS: &[Refusal] = &[
     Refusal {
-        name: "an interface that is not there",
+        name: "a missing interface",
         arguments: "run -i nosuch0",
         says: &["nosuch0", "veth0", "lo"],
         ..REFUSAL
     },
     Refusal {
-        name: "one that is there and one that is not",
+        name: "an interface that exists and a missing one",
         arguments: "run -i veth0 -i nosuch0",
         says: &["nosuch0", "veth0", "lo"],
         ..REFUSAL
@@ -40,13 +40,13 @@ pub(super) const REFUSALS: &[Refusal] = &[
         ..REFUSAL
     },
     Refusal {
-        name: "an interval that is no time",
+        name: "a malformed interval",
         arguments: "run -i veth0 --interval soon",
         says: &["--interval", "soon", "500ms"],
         ..REFUSAL
     },
     Refusal {
-        name: "an interval of nothing",
+        name: "an interval of zero",
         arguments: "run -i veth0 --interval 0s",
         says: &["--interval", "10ms"],
         ..REFUSAL
@@ -54,37 +54,37 @@ pub(super) const REFUSALS: &[Refusal] = &[
     Refusal {
         name: "an interval longer than the shortest window",
         arguments: "run -i veth0 --interval 2m",
-        says: &["--interval", "60s"],
+        says: &["--interval", "1m"],
         ..REFUSAL
     },
     Refusal {
-        name: "a folder that is no cgroup",
+        name: "a folder that is not a cgroup",
         arguments: "run -i veth0 --cgroup /proc",
         says: &["/proc", "cgroup of version 2", "mounted at"],
         ..REFUSAL
     },
     Refusal {
-        name: "a cgroup that is not there",
+        name: "a missing cgroup",
         arguments: "run -i veth0 --cgroup /no/such/folder",
         says: &["/no/such/folder"],
         ..REFUSAL
     },
     Refusal {
-        name: "rules that are not there",
+        name: "a missing rule file",
         arguments: "rules check /no/such/rules.kql",
         has_privileges: false,
         says: &["/no/such/rules.kql", "No such file"],
         ..REFUSAL
     },
     Refusal {
-        name: "a file that is no rules",
+        name: "a file without rules",
         arguments: "rules check /proc/version",
         has_privileges: false,
         says: &["/proc/version:1:1: error: ", "^", "0 rules"],
         ..REFUSAL
     },
     Refusal {
-        name: "rules that are broken",
+        name: "a broken rule",
         arguments: "run -i veth0 --rules {dir}/broken.kql",
         files: &[(
             "broken.kql",
@@ -92,44 +92,44 @@ pub(super) const REFUSALS: &[Refusal] = &[
         )],
         says: &[
             "/broken.kql:2:3: error: no operator `wher`",
-            "  ^~~~\n",
+            "  |   ^^^^\n",
             "did you mean `where`?",
         ],
         ..REFUSAL
     },
     Refusal {
-        name: "one of the rules in a folder that is broken",
+        name: "a broken file in a folder of rules",
         arguments: "run -i veth0 --rules {dir}",
         files: &[("a.kql", "DeviceNetworkEvents\n"), ("b.md", "no query\n")],
-        says: &["/b.md:1:1: error: there is no query in this file"],
+        says: &["/b.md:1:1: error: this file has no query"],
         ..REFUSAL
     },
     Refusal {
         name: "a folder without rules",
         arguments: "run -i veth0 --rules {dir}",
-        says: &["error: there is no file in this folder whose name ends in .kql or .md"],
+        says: &["error: no file in this folder has a name that ends in .kql or .md"],
         ..REFUSAL
     },
     Refusal {
-        name: "a folder of rules that is not there",
+        name: "a missing folder of rules",
         arguments: "rules --rules /no/such/rules",
         has_privileges: false,
         says: &["/no/such/rules: error: No such file"],
         ..REFUSAL
     },
     Refusal {
-        name: "settings that are not known",
+        name: "an unknown setting",
         arguments: "run -i veth0 --config {dir}/recon.toml",
         files: &[("recon.toml", "include_privat = true\n")],
         says: &[
             "/recon.toml:1:1: error: no setting `include_privat`",
-            "^~~~",
+            "^^^^",
             "did you mean `include_private`?",
         ],
         ..REFUSAL
     },
     Refusal {
-        name: "settings for a rule that is not there",
+        name: "settings for a missing rule",
         arguments: "run -i veth0 --rules {dir}/a.kql --config {dir}/recon.toml",
         files: &[
             (
@@ -145,24 +145,24 @@ pub(super) const REFUSALS: &[Refusal] = &[
         ..REFUSAL
     },
     Refusal {
-        name: "settings that are not there",
+        name: "a missing file of settings",
         arguments: "config --config /no/such/recon.toml",
         has_privileges: false,
         says: &["/no/such/recon.toml: error: No such file"],
         ..REFUSAL
     },
     Refusal {
-        name: "a network that is none",
+        name: "a malformed network",
         arguments: "config --config {dir}/recon.toml",
         files: &[("recon.toml", "allow = ['192.0.2.1/24']\n")],
         says: &[
             "/recon.toml:1:10: error: `192.0.2.1/24`",
-            "want 192.0.2.0/24",
+            "use 192.0.2.0/24",
         ],
         ..REFUSAL
     },
     Refusal {
-        name: "no such XDP mode",
+        name: "an unknown XDP mode",
         arguments: "run -i veth0 --xdp fast",
         says: &["--xdp", "fast", "native", "generic", "off"],
         ..REFUSAL

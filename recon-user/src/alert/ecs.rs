@@ -22,10 +22,10 @@ pub(super) struct Alert<'a> {
     pub(super) event: EcsEvent,
     pub(super) rule: IdAndName<'a>,
     pub(super) threat: Threat<'a>,
-    #[serde(skip_serializing_if = "Endpoint::is_empty")]
-    pub(super) source: Endpoint,
-    #[serde(skip_serializing_if = "Endpoint::is_empty")]
-    pub(super) destination: Endpoint,
+    #[serde(skip_serializing_if = "EcsEndpoint::is_empty")]
+    pub(super) source: EcsEndpoint,
+    #[serde(skip_serializing_if = "EcsEndpoint::is_empty")]
+    pub(super) destination: EcsEndpoint,
     pub(super) network: NetworkFields,
     pub(super) host: Host<'a>,
     #[serde(flatten)]
@@ -90,14 +90,14 @@ impl Serialize for EcsColumns<'_> {
 }
 
 #[derive(Clone, Copy, Serialize)]
-pub(super) struct Endpoint {
+pub(super) struct EcsEndpoint {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ip: Option<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) port: Option<u16>,
 }
 
-impl Endpoint {
+impl EcsEndpoint {
     fn is_empty(&self) -> bool {
         self.ip.is_none() && self.port.is_none()
     }

@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use super::{actor, names};
+use crate::address::neighbour_network;
 use crate::incident::{Finding, Phase, Suppressed};
 use crate::process::Process;
-use crate::row::network;
 use crate::stream::{Answers, Measure};
 
 pub(super) fn message(finding: &Finding, who: &[Process]) -> String {
@@ -61,7 +61,7 @@ fn ends(finding: &Finding, who: &[Process]) -> String {
     } else {
         let source = match (remote, finding.network) {
             (Some(remote), _) => remote.to_string(),
-            (None, Some(of)) => network::text(of),
+            (None, Some(of)) => neighbour_network(of),
             (None, None) => "several remotes".to_owned(),
         };
         let on = local.map_or_else(String::new, |local| format!(" on {local}"));

@@ -15,12 +15,12 @@ use std::net::IpAddr;
 use recon_common::signal::Transport;
 use recon_common::{Address, Signal};
 
+use crate::address::neighbour_network;
 use crate::incident::{Finding, Notification};
 use crate::process::Process;
-use crate::row::network;
 use crate::rule::Technique;
 use ecs::{
-    Alert, Ecs, EcsColumns, EcsEvent, Endpoint, Host, IdAndName, NetworkFields, Recon, Threat,
+    Alert, Ecs, EcsColumns, EcsEndpoint, EcsEvent, Host, IdAndName, NetworkFields, Recon, Threat,
     ThreatTechnique,
 };
 
@@ -77,11 +77,11 @@ fn alert<'a>(finding: &'a Finding, host: &'a str, who: &'a [Process]) -> Alert<'
             name: &query.plan().name,
         },
         threat: threat(finding),
-        source: Endpoint {
+        source: EcsEndpoint {
             ip: source,
             port: None,
         },
-        destination: Endpoint {
+        destination: EcsEndpoint {
             ip: destination,
             port: finding.port,
         },
@@ -132,7 +132,7 @@ fn recon<'a>(finding: &'a Finding, who: &'a [Process]) -> Recon<'a> {
         None => &finding.ports,
     };
     let remotes = several(finding.remote, &finding.remotes);
-    let network = finding.network.map(network::text);
+    let network = finding.network.map(neighbour_network);
     let (sources, [source_network, destination_network], destinations) = if finding.is_outbound() {
         (Vec::new(), [None, network], remotes)
     } else {

@@ -21,6 +21,7 @@ mod deferred;
 pub mod finding;
 pub mod limit;
 mod order;
+mod reference;
 mod reported;
 pub mod state;
 
@@ -39,6 +40,7 @@ use state::{Due, Incident, Report};
 
 pub use finding::Finding;
 pub use limit::{LineLimit, LineLimiter, Notification, Suppressed};
+pub(crate) use reference::unmet_references;
 pub use state::Phase;
 
 /// Incidents whose end is awaited, by the time at which it is due and the order in which they began.

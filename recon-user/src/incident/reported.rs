@@ -20,6 +20,8 @@ pub(super) struct ReportedRemotes {
     queries: Vec<Follower>,
     /// By query: the tags of the incidents of remotes. Only of queries that another one follows.
     remotes: Vec<HashMap<Address, Tag, Secrets>>,
+    /// How many remotes they are.
+    total: usize,
 }
 
 /// What a query depends on, by index.
@@ -51,6 +53,7 @@ impl ReportedRemotes {
         Self {
             queries: queries.iter().enumerate().map(follower).collect(),
             remotes: queries.iter().map(|_| HashMap::default()).collect(),
+            total: 0,
         }
     }
 
@@ -65,6 +68,7 @@ impl ReportedRemotes {
             && let Some(remote) = key.remote
         {
             self.remotes[index].insert(remote, tag);
+            self.total = self.remotes.iter().map(HashMap::len).sum();
         }
     }
 
@@ -73,6 +77,7 @@ impl ReportedRemotes {
         for remotes in &mut self.remotes {
             remotes.retain(|_, of| *of != tag);
         }
+        self.total = self.remotes.iter().map(HashMap::len).sum();
     }
 
     /// The queries that a query's reports make skip a remote.
@@ -112,7 +117,7 @@ impl ReportedRemotes {
         is_over: &dyn Fn(Tag, Timestamp) -> bool,
         on: impl Fn(&Follower) -> Option<usize>,
     ) -> Vec<usize> {
-        if self.remotes.iter().all(HashMap::is_empty) {
+        if self.total == 0 {
             return Vec::new();
         }
         let has_reported = |index: usize| {

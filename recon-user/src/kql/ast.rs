@@ -1,11 +1,11 @@
 //! A query as it is written.
 //!
-//! The decision held here: every part knows its span, and every expression how deeply it is nested, so that whoever walks it down knows
-//! that it ends before the stack does.
+//! The decision held here: every part knows its span, and every expression its nesting depth, so
+//! that whoever walks it down knows that it ends before the stack does.
 
 use super::operator::{Arithmetic, Comparison, TextOperator};
-use super::source::Span;
 use super::value::Literal;
+use crate::diagnostic::Span;
 
 /// A name.
 #[derive(Clone, Debug)]
@@ -16,7 +16,7 @@ pub(super) struct Name<'a> {
 
 /// An expression.
 #[derive(Debug)]
-pub(super) struct Expr<'a> {
+pub(super) struct WrittenExpr<'a> {
     pub(super) kind: ExprKind<'a>,
     pub(super) span: Span,
     pub(super) depth: usize,
@@ -28,40 +28,40 @@ pub(super) enum ExprKind<'a> {
     Name(&'a str),
     /// `*`, as an argument.
     Star,
-    And(Vec<Expr<'a>>),
-    Or(Vec<Expr<'a>>),
-    Negate(Box<Expr<'a>>),
-    Compare(Comparison, Box<[Expr<'a>; 2]>),
-    Arithmetic(Arithmetic, Box<[Expr<'a>; 2]>),
-    Text(TextOperator, Box<[Expr<'a>; 2]>),
+    And(Vec<WrittenExpr<'a>>),
+    Or(Vec<WrittenExpr<'a>>),
+    Negate(Box<WrittenExpr<'a>>),
+    Compare(Comparison, Box<[WrittenExpr<'a>; 2]>),
+    Arithmetic(Arithmetic, Box<[WrittenExpr<'a>; 2]>),
+    Text(TextOperator, Box<[WrittenExpr<'a>; 2]>),
     In {
-        value: Box<Expr<'a>>,
-        list: Vec<Expr<'a>>,
+        value: Box<WrittenExpr<'a>>,
+        list: Vec<WrittenExpr<'a>>,
         is_negated: bool,
         is_case_sensitive: bool,
     },
     Between {
-        /// The value, the least and the greatest.
-        parts: Box<[Expr<'a>; 3]>,
+        /// The value, the lower and the upper bound.
+        parts: Box<[WrittenExpr<'a>; 3]>,
         is_negated: bool,
     },
     Call {
         name: Name<'a>,
-        arguments: Vec<Expr<'a>>,
+        arguments: Vec<WrittenExpr<'a>>,
     },
 }
 
-/// An expression, with the names of its columns where it has some.
+/// An expression, with the names of its columns if the query gives any.
 #[derive(Debug)]
 pub(super) struct Item<'a> {
     pub(super) names: Vec<Name<'a>>,
-    pub(super) expr: Expr<'a>,
+    pub(super) expr: WrittenExpr<'a>,
 }
 
-/// What rows are ordered by.
+/// A sort key.
 #[derive(Debug)]
 pub(super) struct Key<'a> {
-    pub(super) expr: Expr<'a>,
+    pub(super) expr: WrittenExpr<'a>,
     pub(super) is_descending: bool,
     pub(super) are_nulls_first: bool,
 }
@@ -70,7 +70,7 @@ pub(super) struct Key<'a> {
 #[derive(Debug)]
 pub(super) struct Let<'a> {
     pub(super) name: Name<'a>,
-    pub(super) value: Expr<'a>,
+    pub(super) value: WrittenExpr<'a>,
 }
 
 /// A step of the pipeline.
@@ -78,13 +78,13 @@ pub(super) struct Let<'a> {
 pub(super) struct Operator<'a> {
     pub(super) name: Name<'a>,
     pub(super) kind: OperatorKind<'a>,
-    /// False where a part could not be read: the columns after it are not known.
+    /// False if a part could not be parsed, so that the columns after it are unknown.
     pub(super) is_whole: bool,
 }
 
 #[derive(Debug)]
 pub(super) enum OperatorKind<'a> {
-    Where(Expr<'a>),
+    Where(WrittenExpr<'a>),
     Extend(Vec<Item<'a>>),
     Summarize {
         aggregates: Vec<Item<'a>>,
@@ -93,8 +93,8 @@ pub(super) enum OperatorKind<'a> {
     Project(Vec<Item<'a>>),
     ProjectAway(Vec<Name<'a>>),
     Order(Vec<Key<'a>>),
-    Top(Expr<'a>, Vec<Key<'a>>),
-    Take(Expr<'a>),
+    Top(WrittenExpr<'a>, Vec<Key<'a>>),
+    Take(WrittenExpr<'a>),
 }
 
 /// A query.

@@ -1,37 +1,38 @@
-//! A query to a plan: names, types, and whether it can run as a stream.
+//! From a query to a plan: names, types, and whether it can run as a stream.
 //!
-//! In: a query as it is written and its header. Out: a [`Plan`], or what is wrong.
+//! In: a parsed query and its header. Out: a [`Plan`], or errors.
 //! The decisions held here:
-//! - A query reads rows, then groups them once at most. What would need all rows of a stream or a second grouping is refused.
-//! - What follows an operator that could not be read is not checked: its columns are not known.
-//! - The window is that of `bin(TimeGenerated, ...)`, else the annotation's, else that of `TimeGenerated > ago(...)`, else one hour. An
-//!   annotation that says something else than `bin` is an error.
+//! - A query reads rows, then groups them once at most. Whatever needs all rows of a stream or a
+//!   second grouping is refused.
+//! - What follows an operator that could not be parsed is not checked: its columns are unknown.
+//! - The window is that of `bin(TimeGenerated, ...)`, else the annotation's, else that of
+//!   `TimeGenerated > ago(...)`, else one hour. An annotation that contradicts `bin` is an error.
 
 mod call;
 mod columns;
 mod expr;
 mod finish;
-pub(super) mod fold;
+mod fold;
 mod scope;
 mod summarize;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::ast::{Expr as Written, ExprKind, Key, Operator, OperatorKind, Query};
-use super::diagnostic::Diagnostics;
+use super::ast::{ExprKind, Key, Operator, OperatorKind, Query, WrittenExpr};
 use super::header::Header;
 use super::operator::Comparison;
-use super::plan::{Aggregate, Column, Expr, Named, Plan, Shown, Slot, SortKey, Threshold};
+use super::plan::{Column, Expr, Plan, Slot, SortKey, Threshold};
 use super::schema::TABLE;
-use super::source::Span;
 use super::value::Literal;
+use crate::diagnostic::Diagnostics;
+use crate::diagnostic::Span;
 use expr::Typed;
-use scope::{MAX_COLUMNS, Scope, Taken};
+use scope::{ColumnScope, MAX_COLUMNS, TakenNames};
 
-pub(super) use finish::{LONGEST_WINDOW, SHORTEST_WINDOW};
+pub(crate) use finish::WINDOW;
 
-/// The plan of a query, where it has no error.
+/// Plans a query. None if it has an error.
 pub(super) fn plan(
     query: &Query<'_>,
     header: Header,
@@ -41,22 +42,33 @@ pub(super) fn plan(
     let mut checker = Checker {
         diagnostics,
         lets: HashMap::new(),
-        scope: Scope::of_table(),
-        taken: Taken::of_table(),
+        scope: ColumnScope::of_table(),
+        taken: TakenNames::of_table(),
         mode: Mode::Rows,
         constants: 0,
-        body: Body::default(),
+        plan: Plan {
+            id: header.id,
+            name: header.name,
+            severity: header.severity,
+            technique: header.technique,
+            cooldown: header.cooldown,
+            after: header.after,
+            unless: header.unless,
+            ..Plan::default()
+        },
+        bin: None,
+        ago: None,
     };
     checker.query(query);
-    checker.window(&header)?;
+    checker.window(header.window)?;
     if checker.diagnostics.errors() > errors {
         return None;
     }
-    let body = checker.finish(query.table.span);
-    (diagnostics.errors() == errors).then(|| body.into_plan(header))
+    let plan = checker.finish(query.table.span);
+    (diagnostics.errors() == errors).then_some(plan)
 }
 
-/// Where an expression stands, which says what its names may be.
+/// Where an expression stands, which decides what its names may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     /// Columns, and no aggregate.
@@ -67,41 +79,25 @@ enum Mode {
     WithinAggregate,
 }
 
-/// What a query has been found to do so far.
-#[derive(Debug, Default)]
-struct Body {
-    extends: Vec<Named>,
-    filter: Vec<Expr>,
-    groups: Vec<Named>,
-    /// The time's bin: its column, its size in ticks and where it is written.
-    bin: Option<(Arc<str>, i64, Span)>,
-    /// How far back a condition on the time looks, in ticks, and where it is written.
-    ago: Option<(i64, Span)>,
-    is_grouped: bool,
-    aggregates: Vec<Aggregate>,
-    threshold: Option<Threshold>,
-    computed: Vec<Named>,
-    having: Vec<Expr>,
-    columns: Vec<Shown>,
-    order: Vec<SortKey>,
-    limit: Option<u64>,
-    window: std::time::Duration,
-}
-
 struct Checker<'a, 'd> {
     diagnostics: &'d mut Diagnostics,
-    /// What `let` has named; None where it is not known.
+    /// What `let` names; None if it has an error.
     lets: HashMap<&'a str, Option<Typed>>,
-    scope: Scope,
-    taken: Taken,
+    scope: ColumnScope,
+    taken: TakenNames,
     mode: Mode,
-    /// Constants in the lists that were looked at.
+    /// Constants counted in lists so far.
     constants: usize,
-    body: Body,
+    /// What the steps checked so far do.
+    plan: Plan,
+    /// The time's bin: its column, its size in ticks and its place.
+    bin: Option<(Arc<str>, i64, Span)>,
+    /// How far back a condition on the time looks, in ticks, and its place.
+    ago: Option<(i64, Span)>,
 }
 
 impl<'a> Checker<'a, '_> {
-    /// Tells of an error. None, for whoever has nothing to return then.
+    /// Reports an error. Returns None, for callers that have nothing to return then.
     fn error<T>(
         &mut self,
         span: Span,
@@ -139,7 +135,7 @@ impl<'a> Checker<'a, '_> {
         }
     }
 
-    fn constant(&mut self, written: &Written<'a>) -> Option<Typed> {
+    fn constant(&mut self, written: &WrittenExpr<'a>) -> Option<Typed> {
         // A constant has no columns.
         let scope = std::mem::take(&mut self.scope);
         let value = self.expr(written);
@@ -153,7 +149,7 @@ impl<'a> Checker<'a, '_> {
 
     fn operator(&mut self, operator: &Operator<'a>) {
         let name = &operator.name;
-        let is_after_limit = self.body.limit.is_some();
+        let is_after_limit = self.plan.limit.is_some();
         match &operator.kind {
             OperatorKind::Extend(items) => self.extend(items),
             OperatorKind::Project(items) => self.project(items),
@@ -177,8 +173,9 @@ impl<'a> Checker<'a, '_> {
         }
     }
 
-    /// The conditions of a `where`. Of one that could be read in part the last is not known to be whole.
-    fn filter(&mut self, written: &Written<'a>, is_whole: bool) {
+    /// Checks the conditions of a `where`. If it was parsed in part, the last one may be
+    /// incomplete.
+    fn filter(&mut self, written: &WrittenExpr<'a>, is_whole: bool) {
         let conjuncts = match &written.kind {
             ExprKind::And(operands) => operands.as_slice(),
             _ => std::slice::from_ref(written),
@@ -188,22 +185,22 @@ impl<'a> Checker<'a, '_> {
             let Some(condition) = self.condition(conjunct) else {
                 continue;
             };
-            if !self.body.is_grouped {
+            if !self.plan.is_summary {
                 if let Some(ticks) = looks_back(&condition) {
-                    self.body.ago.get_or_insert((ticks, conjunct.span));
+                    self.ago.get_or_insert((ticks, conjunct.span));
                 }
-                self.body.filter.push(condition);
-            } else if self.body.threshold.is_none()
+                self.plan.filter.push(condition);
+            } else if self.plan.threshold.is_none()
                 && let Some(threshold) = self.threshold(&condition)
             {
-                self.body.threshold = Some(threshold);
+                self.plan.threshold = Some(threshold);
             } else {
-                self.body.having.push(condition);
+                self.plan.having.push(condition);
             }
         }
     }
 
-    /// The threshold that a condition is: a count or a sum is greater than a constant.
+    /// The threshold, if the condition compares a count or a sum with a constant that it exceeds.
     fn threshold(&self, condition: &Expr) -> Option<Threshold> {
         let Expr::Compare(comparison, operands) = condition else {
             return None;
@@ -225,13 +222,13 @@ impl<'a> Checker<'a, '_> {
             Comparison::GreaterOrEqual => u64::try_from(bound).ok()?.checked_sub(1)?,
             _ => return None,
         };
-        let is_measure = self.body.aggregates[aggregate].is_measure();
+        let is_measure = self.plan.aggregates[aggregate].is_measure();
         is_measure.then_some(Threshold { aggregate, above })
     }
 
-    /// The last order is the one that counts.
+    /// Only the last order counts.
     fn order(&mut self, keys: &[Key<'a>]) {
-        self.body.order.clear();
+        self.plan.order.clear();
         for key in keys {
             let column = match self.expr(&key.expr) {
                 Some(Typed {
@@ -246,10 +243,10 @@ impl<'a> Checker<'a, '_> {
                 }
                 None => continue,
             };
-            if self.body.order.len() >= MAX_COLUMNS {
+            if self.plan.order.len() >= MAX_COLUMNS {
                 return;
             }
-            self.body.order.push(SortKey {
+            self.plan.order.push(SortKey {
                 column,
                 is_descending: key.is_descending,
                 are_nulls_first: key.are_nulls_first,
@@ -257,13 +254,13 @@ impl<'a> Checker<'a, '_> {
         }
     }
 
-    fn limit(&mut self, written: &Written<'a>) {
+    fn limit(&mut self, written: &WrittenExpr<'a>) {
         let Some(Typed { expr, .. }) = self.expr(written) else {
             return;
         };
         match expr {
             Expr::Literal(Literal::Long(limit)) if limit > 0 => {
-                self.body.limit = Some(limit.unsigned_abs());
+                self.plan.limit = Some(limit.unsigned_abs());
             }
             _ => {
                 let message = "expected a constant number of rows above 0";
@@ -273,7 +270,7 @@ impl<'a> Checker<'a, '_> {
     }
 }
 
-/// How many ticks a condition on the row's time looks back, where it is one.
+/// How many ticks a condition on the row's time looks back, if it does.
 fn looks_back(condition: &Expr) -> Option<i64> {
     let is_time = |expr: &Expr| matches!(expr, Expr::Column(Column { slot: Slot::Field(field), .. }) if field.is_time());
     let (time, ticks) = match condition {

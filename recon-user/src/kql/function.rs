@@ -1,47 +1,13 @@
-//! The functions that are known: what each takes and gives.
+//! The functions that rules can call: what each takes and returns.
 //!
-//! The decision held here: functions are a table, so that a hint about one's arguments is the same text wherever it is given.
+//! The decision held here: functions are rows of a table, so that the hint about the arguments of
+//! one is the same text wherever it is given.
 
 use std::fmt;
 
 use super::value::Type;
 
-/// A function of values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Function {
-    /// `not`: of a bool.
-    Not,
-    /// `bin(value, size)`: the multiple of `size` at or below.
-    Bin,
-    /// `iff(condition, then, otherwise)`, also `iif`.
-    Iff,
-    /// `ipv4_is_in_range(address, range)`: false where either is no IPv4 address.
-    Ipv4IsInRange,
-    /// `ipv4_is_private(address)`: of the blocks of RFC 1918.
-    Ipv4IsPrivate,
-    /// `isempty`: an empty string, or a value that is not known.
-    IsEmpty,
-    /// `isnotempty`
-    IsNotEmpty,
-    /// `isnull`: a value that is not known. No string is ever null.
-    IsNull,
-    /// `isnotnull`
-    IsNotNull,
-    /// `strlen`: in letters.
-    StrLen,
-    /// `tolower`
-    ToLower,
-    /// `toupper`
-    ToUpper,
-    /// `tostring`
-    ToString,
-    /// `toint`: null where a string is no number.
-    ToInt,
-    /// `tolong`
-    ToLong,
-}
-
-/// What an argument has to be.
+/// What an argument must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Takes {
     Bool,
@@ -76,237 +42,124 @@ impl fmt::Display for Takes {
     }
 }
 
-/// What a function is called and takes.
+/// A function's name and arguments.
 #[derive(Debug)]
 pub(super) struct Signature<F: 'static> {
     pub(super) function: F,
     pub(super) name: &'static str,
-    /// Arguments that must be there, and then those that may.
+    /// The arguments, the optional ones last.
     pub(super) takes: &'static [Takes],
     pub(super) optional: usize,
-    /// In words.
-    pub(super) usage: &'static str,
+    usage: &'static str,
 }
 
 impl<F> Signature<F> {
-    const fn new(
-        function: F,
-        name: &'static str,
-        takes: &'static [Takes],
-        usage: &'static str,
-    ) -> Self {
-        Self {
-            function,
-            name,
-            takes,
-            optional: 0,
-            usage,
-        }
+    /// What the function takes, in words.
+    pub(super) fn usage(&self) -> std::string::String {
+        format!("{} takes {}", self.name, self.usage)
     }
+}
 
-    /// The last argument may be left out.
-    const fn or_less(mut self) -> Self {
-        self.optional = 1;
-        self
-    }
+/// Declares functions: each with its name, what it takes, how many of that may be left out, and
+/// that in words after `takes`.
+macro_rules! functions {
+    (
+        $(#[$meta:meta])*
+        $table:ident: $name:ident;
+        $($(#[doc = $doc:literal])+ $function:ident = $text:literal, $takes:expr, $optional:literal, $usage:literal;)*
+        $(also $other:ident = $other_text:literal, $other_takes:expr, $other_usage:literal;)*
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[doc = $doc])+ $function,)*
+        }
+
+        /// The functions by name.
+        pub(super) const $table: &[Signature<$name>] = &[
+            $(Signature {
+                function: $name::$function,
+                name: $text,
+                takes: &$takes,
+                optional: $optional,
+                usage: $usage,
+            },)*
+            $(Signature {
+                function: $name::$other,
+                name: $other_text,
+                takes: &$other_takes,
+                optional: 0,
+                usage: $other_usage,
+            },)*
+        ];
+    };
 }
 
 use Takes::{Any, Bool, Number, NumberOrTime, String};
 
-/// Functions of values.
-pub(super) const FUNCTIONS: &[Signature<Function>] = &[
-    Signature::new(Function::Not, "not", &[Bool], "not takes one condition"),
-    Signature::new(
-        Function::Bin,
-        "bin",
-        &[NumberOrTime, Number],
-        "bin takes a value and a size, as in bin(TimeGenerated, 1h)",
-    ),
-    Signature::new(
-        Function::Iff,
-        "iff",
-        &[Bool, Any, Any],
-        "iff takes a condition and two values",
-    ),
-    Signature::new(
-        Function::Iff,
-        "iif",
-        &[Bool, Any, Any],
-        "iif takes a condition and two values",
-    ),
-    Signature::new(
-        Function::Ipv4IsInRange,
-        "ipv4_is_in_range",
-        &[String, String],
-        "ipv4_is_in_range takes an address and a range such as \"10.0.0.0/8\"",
-    ),
-    Signature::new(
-        Function::Ipv4IsPrivate,
-        "ipv4_is_private",
-        &[String],
-        "ipv4_is_private takes one address",
-    ),
-    Signature::new(
-        Function::IsEmpty,
-        "isempty",
-        &[Any],
-        "isempty takes one value",
-    ),
-    Signature::new(
-        Function::IsNotEmpty,
-        "isnotempty",
-        &[Any],
-        "isnotempty takes one value",
-    ),
-    Signature::new(Function::IsNull, "isnull", &[Any], "isnull takes one value"),
-    Signature::new(
-        Function::IsNotNull,
-        "isnotnull",
-        &[Any],
-        "isnotnull takes one value",
-    ),
-    Signature::new(
-        Function::StrLen,
-        "strlen",
-        &[String],
-        "strlen takes one string",
-    ),
-    Signature::new(
-        Function::ToLower,
-        "tolower",
-        &[String],
-        "tolower takes one string",
-    ),
-    Signature::new(
-        Function::ToUpper,
-        "toupper",
-        &[String],
-        "toupper takes one string",
-    ),
-    Signature::new(
-        Function::ToString,
-        "tostring",
-        &[Any],
-        "tostring takes one value",
-    ),
-    Signature::new(Function::ToInt, "toint", &[Any], "toint takes one value"),
-    Signature::new(Function::ToLong, "tolong", &[Any], "tolong takes one value"),
-];
-
-impl fmt::Display for Function {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(name_of(FUNCTIONS, *self))
-    }
+functions! {
+    /// A function of values.
+    FUNCTIONS: Function;
+    /// `not`
+    Not = "not", [Bool], 0, "one condition";
+    /// `bin(value, size)`: the multiple of `size` at or below `value`.
+    Bin = "bin", [NumberOrTime, Number], 0, "a value and a size, as in bin(TimeGenerated, 1h)";
+    /// `iff(condition, then, otherwise)`, also `iif`.
+    Iff = "iff", [Bool, Any, Any], 0, "a condition and two values";
+    /// `ipv4_is_in_range(address, range)`: false if either is not an IPv4 address.
+    Ipv4IsInRange = "ipv4_is_in_range", [String, String], 0, "an address and a range such as \"10.0.0.0/8\"";
+    /// `ipv4_is_private(address)`: in the blocks of RFC 1918.
+    Ipv4IsPrivate = "ipv4_is_private", [String], 0, "one address";
+    /// `isempty`: an empty string, or null.
+    IsEmpty = "isempty", [Any], 0, "one value";
+    /// `isnotempty`
+    IsNotEmpty = "isnotempty", [Any], 0, "one value";
+    /// `isnull`. No string is null.
+    IsNull = "isnull", [Any], 0, "one value";
+    /// `isnotnull`
+    IsNotNull = "isnotnull", [Any], 0, "one value";
+    /// `strlen`: in characters.
+    StrLen = "strlen", [String], 0, "one string";
+    /// `tolower`
+    ToLower = "tolower", [String], 0, "one string";
+    /// `toupper`
+    ToUpper = "toupper", [String], 0, "one string";
+    /// `tostring`
+    ToString = "tostring", [Any], 0, "one value";
+    /// `toint`: null for a string that is not a number.
+    ToInt = "toint", [Any], 0, "one value";
+    /// `tolong`
+    ToLong = "tolong", [Any], 0, "one value";
+    also Iff = "iif", [Bool, Any, Any], "a condition and two values";
 }
 
-/// A function of the rows of a group. Each event counts, so a row counts `Count` times where that matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AggregateFunction {
+functions! {
+    /// A function of the rows of a group. Each event counts, so a row counts `Count` times if that
+    /// makes a difference.
+    AGGREGATES: AggregateFunction;
     /// `count()`: events.
-    Count,
+    Count = "count", [], 0, "nothing: countif takes a condition, dcount a column";
     /// `countif(condition)`
-    CountIf,
-    /// `dcount(value)`: how many different ones, exactly; null is none of them.
-    DCount,
+    CountIf = "countif", [Bool], 0, "one condition";
+    /// `dcount(value)`: how many distinct values, exactly. Null is not one of them.
+    DCount = "dcount", [Any], 0, "one column";
     /// `dcountif(value, condition)`
-    DCountIf,
+    DCountIf = "dcountif", [Any, Bool], 0, "a column and a condition";
     /// `sum(value)`
-    Sum,
+    Sum = "sum", [Number], 0, "one column";
     /// `sumif(value, condition)`
-    SumIf,
+    SumIf = "sumif", [Number, Bool], 0, "a column and a condition";
     /// `avg(value)`
-    Avg,
+    Avg = "avg", [Number], 0, "one column";
     /// `min(value)`
-    Min,
+    Min = "min", [NumberOrTime], 0, "one column";
     /// `max(value)`
-    Max,
+    Max = "max", [NumberOrTime], 0, "one column";
     /// `make_set(value)`, or `make_set(value, limit)`
-    MakeSet,
-    /// `arg_max(by, value, ...)`: the values of the row with the greatest `by`.
-    ArgMax,
-}
-
-/// Functions of groups.
-pub(super) const AGGREGATES: &[Signature<AggregateFunction>] = &[
-    Signature::new(
-        AggregateFunction::Count,
-        "count",
-        &[],
-        "count takes nothing: countif takes a condition, dcount a column",
-    ),
-    Signature::new(
-        AggregateFunction::CountIf,
-        "countif",
-        &[Bool],
-        "countif takes one condition",
-    ),
-    Signature::new(
-        AggregateFunction::DCount,
-        "dcount",
-        &[Any],
-        "dcount takes one column",
-    ),
-    Signature::new(
-        AggregateFunction::DCountIf,
-        "dcountif",
-        &[Any, Bool],
-        "dcountif takes a column and a condition",
-    ),
-    Signature::new(
-        AggregateFunction::Sum,
-        "sum",
-        &[Number],
-        "sum takes one column",
-    ),
-    Signature::new(
-        AggregateFunction::SumIf,
-        "sumif",
-        &[Number, Bool],
-        "sumif takes a column and a condition",
-    ),
-    Signature::new(
-        AggregateFunction::Avg,
-        "avg",
-        &[Number],
-        "avg takes one column",
-    ),
-    Signature::new(
-        AggregateFunction::Min,
-        "min",
-        &[NumberOrTime],
-        "min takes one column",
-    ),
-    Signature::new(
-        AggregateFunction::Max,
-        "max",
-        &[NumberOrTime],
-        "max takes one column",
-    ),
-    Signature::new(
-        AggregateFunction::MakeSet,
-        "make_set",
-        &[Any, Number],
-        "make_set takes a column and, if need be, how many values to keep",
-    )
-    .or_less(),
-    // Its arguments are checked apart: the second may be `*`, and more may follow.
-    Signature::new(
-        AggregateFunction::ArgMax,
-        "arg_max",
-        &[NumberOrTime, Any],
-        "arg_max takes a column and those to show of its greatest row, or *",
-    ),
-];
-
-impl fmt::Display for AggregateFunction {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(name_of(AGGREGATES, *self))
-    }
-}
-
-fn name_of<F: PartialEq>(all: &'static [Signature<F>], function: F) -> &'static str {
-    let found = all.iter().find(|signature| signature.function == function);
-    found.map_or("", |signature| signature.name)
+    MakeSet = "make_set", [Any, Number], 1, "a column and, optionally, how many values to keep";
+    /// `arg_max(by, value, ...)`: the values of the row with the greatest `by`. Its arguments have
+    /// a check of their own: the second may be `*`, and more may follow.
+    ArgMax = "arg_max", [NumberOrTime, Any], 0, "a column and those to show of its greatest row, or *";
 }
 
 /// The function of that name.
@@ -317,7 +170,7 @@ pub(super) fn by_name<F>(
     all.iter().find(|signature| signature.name == name)
 }
 
-/// Names that a mistyped one is compared with.
+/// The names that a misspelt one is compared with.
 pub(super) fn names<F>(all: &'static [Signature<F>]) -> impl Iterator<Item = &'static str> {
     all.iter().map(|signature| signature.name)
 }

@@ -1,24 +1,23 @@
 //! What stands before a query: its annotations and its title.
 //!
 //! In: the comments before a query. Out: the rule's [`Header`].
-//! The decisions held here: the block of comments right before the query counts. A line of it that is one word, a colon and a text is an
-//! annotation if the word is a known key or in lower case; other lines are prose. So a mistyped key is told of, and `Note: ...` is not. Where
-//! no `name` is annotated, the title is one: a numbered line, else what follows `Purpose:`, else the Markdown title before.
+//! The decisions held here: the block of comments right before the query counts. A line of the form
+//! `word: text` is an annotation if the word is a known key or in lower case; other lines are
+//! prose. So a misspelt key is reported, and `Note: ...` is not. Without an annotated `name`, the
+//! name is the title: a numbered line, else the text after `Purpose:`, else the Markdown heading
+//! before the query.
 
 use std::time::Duration;
 
-use clap::ValueEnum;
-
-use super::check::{LONGEST_WINDOW, SHORTEST_WINDOW};
-use super::diagnostic::Diagnostics;
+use super::check::WINDOW;
 use super::lex::Comment;
-use super::literal;
-use super::nearest::nearest;
-use super::source::{Source, Span, numbered};
-use super::value::{Literal, TICK_NANOS};
-use crate::rule::Severity;
+use super::markdown::numbered;
+use super::severity::Severity;
+use crate::diagnostic::Diagnostics;
+use crate::diagnostic::nearest;
+use crate::diagnostic::{Source, Span};
 
-/// The keys of annotations. `purpose` is prose, and a title where there is no other.
+/// The keys of annotations. `purpose` is prose, and the title if there is no other.
 const KEYS: [&str; 9] = [
     "id",
     "name",
@@ -32,10 +31,9 @@ const KEYS: [&str; 9] = [
 ];
 const MAX_ID: usize = 64;
 const MAX_NAME: usize = 200;
-const DEFAULT_SEVERITY: Severity = Severity::Medium;
 
-/// What a rule is called, and what its query does not say.
-#[derive(Clone, Debug)]
+/// A rule's name and what else its query does not say.
+#[derive(Debug, Default)]
 pub(super) struct Header {
     pub(super) id: String,
     pub(super) name: String,
@@ -47,7 +45,8 @@ pub(super) struct Header {
     pub(super) unless: Option<String>,
 }
 
-/// Reads the comments before a query. `title` is what stands before its block in Markdown, `fallback` its id where there is no title.
+/// Reads the comments before a query. `title` is the Markdown heading before its block, `fallback`
+/// its id if there is no title.
 pub(super) fn read(
     source: &Source,
     comments: &[Comment],
@@ -59,19 +58,10 @@ pub(super) fn read(
         .iter()
         .rposition(|comment| comment.begins_block)
         .unwrap_or(0);
-    let mut reader = Reader {
+    let mut reader = HeaderReader {
         diagnostics,
         seen: Vec::new(),
-        header: Header {
-            id: String::new(),
-            name: String::new(),
-            severity: DEFAULT_SEVERITY,
-            technique: None,
-            window: None,
-            cooldown: None,
-            after: None,
-            unless: None,
-        },
+        header: Header::default(),
         title: None,
         purpose: None,
     };
@@ -92,7 +82,7 @@ pub(super) fn read(
     header
 }
 
-struct Reader<'a, 'd> {
+struct HeaderReader<'a, 'd> {
     diagnostics: &'d mut Diagnostics,
     seen: Vec<&'static str>,
     header: Header,
@@ -100,7 +90,7 @@ struct Reader<'a, 'd> {
     purpose: Option<&'a str>,
 }
 
-impl<'a> Reader<'a, '_> {
+impl<'a> HeaderReader<'a, '_> {
     fn line(&mut self, line: &'a str, span: Span) {
         if let Some(title) = numbered(line) {
             self.title.get_or_insert(title);
@@ -129,12 +119,11 @@ impl<'a> Reader<'a, '_> {
         }
         self.seen.push(key);
         if let Err((message, hint)) = self.set(key, text, place) {
-            self.diagnostics
-                .error(place, message, Some(hint.to_owned()));
+            self.diagnostics.error(place, message, Some(hint));
         }
     }
 
-    /// A word that begins with a capital is taken for prose, unless it is nearly a key.
+    /// A capitalized word is prose, unless it is nearly a key.
     fn unknown(&mut self, word: &str, span: Span) {
         let meant = nearest(word, KEYS);
         if meant.is_none() && word.starts_with(|first: char| !first.is_lowercase()) {
@@ -150,30 +139,25 @@ impl<'a> Reader<'a, '_> {
             .error(span, format!("no annotation `{word}`"), Some(hint));
     }
 
-    fn set(&mut self, key: &str, text: &'a str, span: Span) -> Result<(), (String, &'static str)> {
+    fn set(&mut self, key: &str, text: &'a str, span: Span) -> Result<(), (String, String)> {
         let header = &mut self.header;
         match key {
             "id" if is_id(text) => text.clone_into(&mut header.id),
             "after" if is_id(text) => header.after = Some(text.to_owned()),
             "unless" if is_id(text) => header.unless = Some(text.to_owned()),
             "id" | "after" | "unless" => {
-                let hint = "an id is of lower-case letters, digits and hyphens, as in port-scan";
-                return Err((format!("`{text}` is no id"), hint));
+                let hint = "an id has lower-case letters, digits and hyphens, as in port-scan";
+                return Err((format!("`{text}` is not an id"), hint.to_owned()));
             }
             "name" => cut(text, MAX_NAME).clone_into(&mut header.name),
-            "severity" => {
-                header.severity = Severity::from_str(text, true).map_err(|_| {
-                    let hint = "the severities are informational, low, medium and high";
-                    (format!("no severity `{text}`"), hint)
-                })?;
-            }
+            "severity" => header.severity = Severity::parse(text)?,
             "technique" if is_technique(text) => header.technique = Some(text.to_owned()),
             "technique" => {
-                let hint = "an ATT&CK technique is as in T1595 and T1595.001";
-                return Err((format!("`{text}` is no technique"), hint));
+                let hint = "write an ATT&CK technique as T1595 or T1595.001";
+                return Err((format!("`{text}` is not a technique"), hint.to_owned()));
             }
-            "window" => header.window = Some((duration(text)?, span)),
-            "cooldown" => header.cooldown = Some(duration(text)?),
+            "window" => header.window = Some((WINDOW.parse(text)?, span)),
+            "cooldown" => header.cooldown = Some(WINDOW.parse(text)?),
             _ => self.purpose = Some(text),
         }
         Ok(())
@@ -187,7 +171,7 @@ fn annotation(line: &str) -> Option<(&str, &str)> {
         && word
             .chars()
             .all(|letter| letter.is_alphanumeric() || "-_".contains(letter));
-    // Not an address of the web.
+    // A URL is not an annotation.
     let is_annotation = is_word && !text.starts_with("//") && !text.trim().is_empty();
     is_annotation.then_some((word, text.trim_start()))
 }
@@ -213,27 +197,8 @@ fn is_technique(text: &str) -> bool {
         && is_number(sub, 3)
 }
 
-/// A time such as `10m`, else what is wrong with it and what is wanted.
-pub(crate) fn duration(text: &str) -> Result<Duration, (String, &'static str)> {
-    let hint = "a time from 1s to 30d, as in 10m";
-    let wrong = || (format!("`{text}` is no such time"), hint);
-    let (Ok(Literal::Timespan(ticks)), length) = number(text).ok_or_else(wrong)? else {
-        return Err(wrong());
-    };
-    let nanos = u64::try_from(i128::from(ticks) * TICK_NANOS).map_err(|_| wrong())?;
-    let duration = Duration::from_nanos(nanos);
-    let is_allowed = (SHORTEST_WINDOW..=LONGEST_WINDOW).contains(&duration);
-    (is_allowed && length == text.len())
-        .then_some(duration)
-        .ok_or_else(wrong)
-}
-
-fn number(text: &str) -> Option<(Result<Literal, literal::Malformed>, usize)> {
-    let is_number = text.starts_with(|first: char| first.is_ascii_digit());
-    is_number.then(|| literal::number(text))
-}
-
-/// An id for a title: its words in lower case with hyphens between them, as many as fit. Empty where it has none.
+/// An id for a title: its words in lower case, joined by hyphens, as many as fit. Empty if it has
+/// no words.
 pub(super) fn id_of(title: &str) -> String {
     let mut id = String::new();
     for word in title.split(|letter: char| !letter.is_ascii_alphanumeric()) {

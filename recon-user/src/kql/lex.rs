@@ -1,25 +1,26 @@
-//! Letters to tokens.
+//! From characters to tokens.
 //!
 //! In: a span of a file. Out: tokens, and the comments between them.
-//! The decisions held here: a token knows whether a blank line or a comment's line stands before it, since that is what separates queries in
-//! a file. A constant is whole when it leaves here, its escapes resolved. An operator that is a word is one token with its `!`
-//! before and its `~` after, as in `!startswith` and `in~`.
+//! The decisions held here: a token knows whether a blank line or a comment's line comes before it,
+//! since that separates the queries of a file. A constant is complete when it leaves here, its
+//! escapes resolved. An operator that is a word is one token with its `!` before and its `~` after,
+//! as in `!startswith` and `in~`.
 
-use super::diagnostic::Diagnostics;
 use super::literal;
-use super::source::{Source, Span};
 use super::value::Literal;
+use crate::diagnostic::Diagnostics;
+use crate::diagnostic::{Source, Span};
 
 /// What a token is.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Kind {
-    /// A name or an operator that is a word.
+    /// A name, or an operator that is a word.
     Word,
-    /// Punctuation, or an operator that is none.
+    /// Punctuation, or an operator that is not a word.
     Symbol(&'static str),
     /// A constant.
     Literal(Literal),
-    /// A constant that is not well-formed, which was told of.
+    /// A malformed constant, which has been reported.
     Broken,
 }
 
@@ -32,7 +33,7 @@ pub(super) struct Token {
     pub(super) after_gap: bool,
 }
 
-/// A comment that has its line for itself.
+/// A comment on a line of its own.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Comment {
     /// Without the slashes and the blanks around.
@@ -41,21 +42,22 @@ pub(super) struct Comment {
     pub(super) begins_block: bool,
 }
 
-/// What a text consists of.
+/// The tokens and comments of a text.
 #[derive(Debug, Default)]
 pub(super) struct Lexed {
     pub(super) tokens: Vec<Token>,
     pub(super) comments: Vec<Comment>,
 }
 
-/// Those of two letters first. Some are none of KQL's: they are known so that they can be told of as a whole.
+/// Those of two characters first. KQL does not have all of them: lexing them as one token gives one
+/// clear error.
 const SYMBOLS: &[&str] = &[
     "==", "=~", "!=", "!~", "<=", ">=", "<>", "..", "&&", "||", "=", "<", ">", "+", "-", "*", "/",
     "%", "(", ")", "[", "]", "{", "}", ",", ";", "|", ":", ".", "!",
 ];
 const TYPOGRAPHIC_QUOTES: [char; 6] = ['“', '”', '„', '‘', '’', '‚'];
 
-/// The tokens and comments of `span`. What is none is told of.
+/// The tokens and comments of `span`. Reports characters that are neither.
 pub(super) fn lex(source: &Source, span: Span, diagnostics: &mut Diagnostics) -> Lexed {
     let mut lexer = Lexer {
         text: &source.text()[..span.end],
@@ -75,9 +77,9 @@ struct Lexer<'a> {
     at: usize,
     /// Line ends since the last token or comment.
     breaks: usize,
-    /// Line ends since the last comment with a line for itself, 0 where a token came later.
+    /// Line ends since the last comment on a line of its own, 0 if a token came later.
     comment_breaks: usize,
-    /// Whether a blank line or a comment with a line for itself came since the last token.
+    /// Whether a blank line or a comment on a line of its own came since the last token.
     is_gap: bool,
     lexed: Lexed,
     diagnostics: &'a mut Diagnostics,
@@ -88,7 +90,7 @@ impl<'a> Lexer<'a> {
         &self.text[self.at..]
     }
 
-    /// Goes on by one token, comment or run of blanks. False at the end.
+    /// Reads one token, comment or run of blanks. False at the end.
     fn step(&mut self) -> bool {
         let rest = self.rest();
         let Some(letter) = rest.chars().next() else {
@@ -183,7 +185,7 @@ impl<'a> Lexer<'a> {
         self.push(kind, length);
     }
 
-    /// One message for a run of the same letter, which stands where a token could be missing.
+    /// One message for a run of the same character, which then stands for a missing token.
     fn unknown(&mut self, letter: char) {
         let rest = self.rest();
         let length = rest.len() - rest.trim_start_matches(letter).len();
@@ -199,7 +201,8 @@ impl<'a> Lexer<'a> {
     }
 }
 
-/// Whether a word can begin with it. KQL's are of ASCII letters; others are taken along, so that a word is told of as a whole.
+/// Whether a word can begin with it. KQL's words are ASCII; other letters are taken as well, so
+/// that an error shows the whole word.
 fn is_word(letter: char) -> bool {
     letter == '_' || letter.is_alphabetic()
 }

@@ -1,14 +1,15 @@
 //! Constants: numbers, timespans, strings, dates.
 //!
-//! In: text that begins with one. Out: its value and how many bytes it takes, or what is wrong and where.
+//! In: text that begins with one. Out: its value and length in bytes, or an error with its place.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use super::value::{Literal, TICKS_PER_SECOND, UNITS};
+use super::value::Literal;
+use crate::duration::{self, TICKS_PER_SECOND, ticks, unit};
 
-/// What is wrong with a constant, and where, in bytes from its beginning.
+/// What is wrong with a constant, and where, in bytes from its start.
 #[derive(Debug)]
 pub(super) struct Malformed {
     pub(super) at: usize,
@@ -35,7 +36,7 @@ fn malformed(length: usize, message: String, hint: Option<&'static str>) -> Read
     (Err(error), length)
 }
 
-/// How many bytes at the beginning are such letters.
+/// The length in bytes of the leading characters for which `is_part` holds.
 fn run(text: &str, is_part: impl Fn(char) -> bool) -> usize {
     text.find(|letter| !is_part(letter)).unwrap_or(text.len())
 }
@@ -53,7 +54,7 @@ pub(super) fn number(text: &str) -> Read {
     {
         return match i64::from_str_radix(digits, 16) {
             Ok(value) => (Ok(Literal::Long(value)), word),
-            Err(_) => malformed(word, format!("`{}` is no long", &text[..word]), None),
+            Err(_) => malformed(word, format!("`{}` is not a long", &text[..word]), None),
         };
     }
     let mut length = run(text, is_digit);
@@ -67,7 +68,7 @@ pub(super) fn number(text: &str) -> Read {
     let unit = &unit[..run(unit, |letter| letter.is_alphanumeric() || letter == '_')];
     let whole = length + unit.len();
     if !unit.is_empty() {
-        return match (self::unit(unit), digits.contains(['e', 'E'])) {
+        return match (duration::unit(unit), digits.contains(['e', 'E'])) {
             (Some(size), false) => match ticks(digits, size) {
                 Some(ticks) => (Ok(Literal::Timespan(ticks)), whole),
                 None => malformed(whole, format!("`{}` is too long", &text[..whole]), None),
@@ -90,7 +91,7 @@ pub(super) fn number(text: &str) -> Read {
     }
 }
 
-/// How many bytes of an exponent such as `e-5` a text begins with.
+/// The length in bytes of a leading exponent such as `e-5`.
 fn exponent(text: &str) -> usize {
     let Some(rest) = text.strip_prefix(['e', 'E']) else {
         return 0;
@@ -102,29 +103,8 @@ fn exponent(text: &str) -> usize {
     }
 }
 
-/// The ticks of a unit.
-fn unit(name: &str) -> Option<i64> {
-    let (_, size) = UNITS.iter().find(|(names, _)| names.contains(&name))?;
-    Some(*size)
-}
-
-/// The ticks of a number, which may have a fraction, of a unit. What is left of a tick is dropped.
-fn ticks(digits: &str, unit: i64) -> Option<i64> {
-    /// Beyond these a day's fraction is less than a tick.
-    const MAX_FRACTION: usize = 12;
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let is_number = |text: &str| text.bytes().all(|digit| digit.is_ascii_digit());
-    if whole.is_empty() || !is_number(whole) || !is_number(fraction) {
-        return None;
-    }
-    let fraction = &fraction[..fraction.len().min(MAX_FRACTION)];
-    let divisor = 10_i128.pow(fraction.len() as u32);
-    let scaled: i128 = format!("{whole}{fraction}").parse().ok()?;
-    let ticks = scaled.checked_mul(i128::from(unit))? / divisor;
-    i64::try_from(ticks).ok()
-}
-
-/// A string, if the text begins with one: in double or single quotes, with escapes or, after `@`, without.
+/// A string, if the text begins with one: in double or single quotes, with escapes, or without them
+/// after `@`.
 pub(super) fn string(text: &str) -> Option<Read> {
     let is_verbatim = text.starts_with('@');
     let prefix = usize::from(is_verbatim);
@@ -175,7 +155,8 @@ pub(super) fn string(text: &str) -> Option<Read> {
     Some(malformed(at, message, None))
 }
 
-/// The letter that is meant by what follows a backslash, and the bytes it takes. The bytes of what is no escape otherwise.
+/// The character that an escape after its backslash stands for, and its length in bytes; otherwise
+/// the length of what is not an escape.
 fn escape(text: &str) -> Result<(char, usize), usize> {
     let letter = text
         .chars()
@@ -205,7 +186,8 @@ fn escape(text: &str) -> Result<(char, usize), usize> {
     Ok((meant, letter.len_utf8()))
 }
 
-/// A constant with its type, such as `datetime(2026-01-31)`, if the word of that length is the name of such a type and a parenthesis follows.
+/// A constant with its type, such as `datetime(2026-01-31)`, if the word of that length names such
+/// a type and a parenthesis follows.
 pub(super) fn typed(text: &str, word: usize) -> Option<Read> {
     let read: fn(&str) -> Option<Literal> = match &text[..word] {
         "datetime" => datetime,
@@ -225,17 +207,17 @@ pub(super) fn typed(text: &str, word: usize) -> Option<Read> {
         Some(literal) => (Ok(literal), whole),
         None => {
             let is_date = &text[..word] == "datetime";
-            let (article, hint) = match is_date {
+            let (kind, hint) = match is_date {
                 true => ("datetime", DATE_HINT),
                 false => ("timespan", SPAN_HINT),
             };
-            let message = format!("`{}` is no {article}", &inner[..length]);
+            let message = format!("`{}` is not a {kind}", &inner[..length]);
             malformed(whole, message, Some(hint))
         }
     })
 }
 
-/// ISO 8601, in UTC where no offset is written.
+/// ISO 8601, in UTC if no offset is written.
 fn datetime(text: &str) -> Option<Literal> {
     let text = text.trim_matches(['"', '\'']);
     let timestamp = match text.parse::<Timestamp>() {

@@ -1,47 +1,51 @@
 //! KQL: the language that rules are written in.
 //!
-//! In: rule files, `.kql` or Markdown. Out: a checked [`Plan`] for each query, and what is wrong with the others.
+//! In: rule files, `.kql` or Markdown. Out: a checked [`Plan`] for each query, and the errors of
+//! the others.
 //!
 //! | step | module | takes | gives |
 //! |---|---|---|---|
-//! | source | `source` | bytes | text with lines, the parts of it that are KQL |
+//! | blocks | `markdown` | a file | the parts of it that are KQL |
 //! | lex | `lex`, `literal` | text | tokens and comments |
 //! | split | `split` | tokens | those of each query |
 //! | header | `header` | comments | id, name, severity and the other annotations |
 //! | parse | `parse`, `ast` | tokens | a syntax tree |
-//! | check | `check`, `function`, `schema` | a syntax tree | a [`Plan`], or why it can't run |
+//! | check | `check`, `function`, `schema` | a syntax tree | a [`Plan`], or errors |
 //!
-//! [`eval`] computes a plan's expressions. [`diagnostic`](Diagnostic) tells of errors, `canonical` writes a plan as KQL, `command` is `recon rules check`.
+//! [`eval`] evaluates a plan's expressions. This module is a leaf: of this crate it imports only
+//! other leaves: `diagnostic`, `address` and `duration`.
 //!
-//! What is known of Kusto, with its meaning there: `DeviceNetworkEvents`; `where`, `extend`, `summarize` (once), `project`, `project-away`,
-//! `order by`, `sort by`, `top`, `take`, `limit`, `let` for constants; the operators and functions in `operator` and `function`;
-//! constants of all types. What departs from Kusto:
-//! - A window slides, so `bin(TimeGenerated, 1h)` groups by the hour that ends now, not by hours of the clock.
-//! - `top` and `take` keep alerts of one poll back, `order by` orders them. There is no end of a stream to look back from.
+//! Supported, with Kusto's meaning: `DeviceNetworkEvents`; `where`, `extend`, `summarize` (once),
+//! `project`, `project-away`, `order by`, `sort by`, `top`, `take`, `limit`, `let` for constants;
+//! the operators and functions in `operator` and `function`; constants of all types. Differences
+//! from Kusto:
+//! - A window slides, so `bin(TimeGenerated, 1h)` groups by the hour that ends now, not by hours of
+//!   the clock.
+//! - `top` and `take` limit the alerts of one poll, and `order by` sorts them. A stream has no end
+//!   to look back from.
 //! - A row stands for `Count` events, and `count()` counts events.
 //! - `dcount` is exact, and takes no accuracy.
-//! - `ipv4_is_private` and `ipv4_is_in_range` are false, not null, of what is no IPv4 address: a negation keeps IPv6 remotes.
-//! - A constant that is compared with `InitiatingProcessFileName` is met without its `.exe` too.
-//! - What divides by zero or is too large is null, of reals too.
+//! - `ipv4_is_private` and `ipv4_is_in_range` are false, not null, for anything but an IPv4
+//!   address, so that a negation keeps IPv6 remotes.
+//! - A constant compared with `InitiatingProcessFileName` also matches without its `.exe`.
+//! - Division by zero and overflow give null, for reals too.
 //!
-//! Every text is read in bounded time and memory, without a panic: files, nesting, columns and messages are limited.
+//! Every text is read in bounded time and memory, without a panic: files, nesting, columns and
+//! messages are limited.
 
 mod ast;
-mod canonical;
 mod check;
-mod command;
-mod diagnostic;
 pub mod eval;
 mod function;
 mod header;
 mod lex;
 mod literal;
-mod nearest;
+mod markdown;
 mod operator;
 mod parse;
 mod plan;
 mod schema;
-mod source;
+mod severity;
 mod split;
 mod streamless;
 mod value;
@@ -49,47 +53,50 @@ mod value;
 use std::collections::HashMap;
 use std::path::Path;
 
-pub(crate) use canonical::span;
-pub use command::check;
-pub(crate) use command::{Align, aligned};
-pub use diagnostic::{Diagnostic, Diagnostics, Level};
+pub(crate) use check::WINDOW;
 pub use function::{AggregateFunction, Function};
-pub(crate) use header::duration;
-pub(crate) use nearest::nearest;
 pub use operator::{Arithmetic, Comparison, TextOperator, TextTest};
 pub use plan::{Aggregate, Column, Expr, Named, Output, Plan, Shown, Slot, SortKey, Threshold};
 pub use schema::Field;
 pub(crate) use schema::TABLE;
-pub(crate) use source::read;
-pub use source::{Source, Span};
-pub use value::{Literal, TICK_NANOS, TICKS_PER_SECOND, Type};
+pub use severity::Severity;
+pub use value::{Literal, Type};
 
+pub use crate::diagnostic::{Diagnostics, Source};
+
+use crate::diagnostic::{FileKind, Span};
 use header::Header;
 use lex::Comment;
 
-/// What a rule file holds.
+/// The ten detections take 4 KiB.
+const RULE_FILE: FileKind = FileKind {
+    name: "a rule file",
+    max_kib: 1024,
+};
+
+/// The content of a rule file.
 #[derive(Debug)]
 pub struct Loaded {
     /// The file.
     pub source: Source,
-    /// The queries that are rules.
+    /// The queries without errors, which are rules.
     pub plans: Vec<Plan>,
-    /// What is wrong with the file.
+    /// Errors and warnings.
     pub diagnostics: Diagnostics,
 }
 
-/// Reads rule files that belong together: no two rules of them are called the same.
+/// Loads rule files that belong together: no two of their rules have the same id and name.
 #[derive(Debug, Default)]
 pub struct Loader {
-    /// Where each rule stands, by id and name.
+    /// The place of each rule, by id and name.
     places: HashMap<(String, String), String>,
 }
 
 impl Loader {
-    /// Reads a file of that name. Queries with errors are told of and left out.
+    /// Loads a file of that name. Queries with errors are reported and skipped.
     pub fn load(&mut self, name: &str, bytes: &[u8]) -> Loaded {
         let mut diagnostics = Diagnostics::default();
-        let source = Source::new(name, bytes, &mut diagnostics);
+        let source = Source::new(name, bytes, RULE_FILE, &mut diagnostics);
         let plans = match diagnostics.errors() {
             0 => self.queries(&source, &mut diagnostics),
             _ => Vec::new(),
@@ -104,7 +111,7 @@ impl Loader {
     fn queries(&mut self, source: &Source, diagnostics: &mut Diagnostics) -> Vec<Plan> {
         let mut plans = Vec::new();
         let mut number = 0;
-        for block in source.blocks() {
+        for block in markdown::blocks(source) {
             let lexed = lex::lex(source, block.span, diagnostics);
             let mut title = block.title.map(|title| source.slice(title));
             let mut comments = lexed.comments.as_slice();
@@ -123,12 +130,8 @@ impl Loader {
             }
         }
         if number == 0 && diagnostics.errors() == 0 {
-            let hint = "Markdown has them in blocks fenced as kusto or kql".to_owned();
-            diagnostics.error(
-                Span::default(),
-                "there is no query in this file",
-                Some(hint),
-            );
+            let hint = "in Markdown, queries are in blocks fenced as kusto or kql".to_owned();
+            diagnostics.error(Span::default(), "this file has no query", Some(hint));
         }
         plans
     }
@@ -146,7 +149,7 @@ impl Loader {
         let plan = check::plan(&query, header, diagnostics);
         let place = source.file_and_line(query.table.span.start);
         if let Some(other) = self.places.insert(key, place) {
-            let message = "a rule of this id and name is there already";
+            let message = "another rule has this id and name";
             let hint = format!("it is at {other}");
             diagnostics.error(query.table.span, message, Some(hint));
         }
@@ -154,7 +157,8 @@ impl Loader {
     }
 }
 
-/// Takes the comments that end before the first token off the front, and skips those within the query.
+/// Takes the comments that end before the first token off the front, and skips those within the
+/// query.
 fn comments_before<'a>(comments: &mut &'a [Comment], tokens: &[lex::Token]) -> &'a [Comment] {
     let start = tokens.first().map_or(0, |token| token.span.start);
     let end = tokens.last().map_or(start, |token| token.span.end);
@@ -164,7 +168,7 @@ fn comments_before<'a>(comments: &mut &'a [Comment], tokens: &[lex::Token]) -> &
     before
 }
 
-/// The file's name as the beginning of an id.
+/// The file's name as the start of an id.
 fn stem(name: &str) -> String {
     let stem = Path::new(name).file_stem().unwrap_or_default();
     let id = header::id_of(&stem.to_string_lossy());

@@ -1,48 +1,59 @@
 //! The operators between two operands.
 //!
-//! The decision held here: a test of strings is one of five, and whether it is negated and whether case matters are properties of it, as
-//! its name in KQL spells out: `!startswith_cs`.
+//! The decision held here: a test of strings is one of five, and negation and case sensitivity are
+//! properties of it, as its name in KQL spells out: `!startswith_cs`.
 
 use std::fmt;
 
-/// A comparison of values of one kind. That of strings is exact; letters of the other case are other letters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Comparison {
-    /// `==`
-    Equal,
-    /// `!=`, also written `<>`.
-    NotEqual,
-    /// `<`
-    Less,
-    /// `<=`
-    LessOrEqual,
-    /// `>`
-    Greater,
-    /// `>=`
-    GreaterOrEqual,
+use super::value::Type;
+
+/// Declares operators by name and symbol, and other spellings of some.
+macro_rules! operators {
+    (
+        $(#[$meta:meta])*
+        $name:ident: $($operator:ident = $symbol:literal),*; $($other:ident = $spelling:literal),*
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $(#[doc = concat!("`", $symbol, "`")] $operator,)*
+        }
+
+        impl $name {
+            const ALL: &[(&'static str, Self)] =
+                &[$(($symbol, Self::$operator),)* $(($spelling, Self::$other),)*];
+
+            pub(super) fn of(symbol: &str) -> Option<Self> {
+                by_symbol(Self::ALL, symbol)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(symbol_of(Self::ALL, *self))
+            }
+        }
+    };
+}
+
+operators! {
+    /// A comparison of values of one kind. Strings are compared exactly and case-sensitively.
+    Comparison: Equal = "==", NotEqual = "!=", Less = "<", LessOrEqual = "<=", Greater = ">",
+        GreaterOrEqual = ">="; NotEqual = "<>"
+}
+
+operators! {
+    /// Arithmetic. Whole numbers give a whole number.
+    Arithmetic: Add = "+", Subtract = "-", Multiply = "*", Divide = "/", Remainder = "%";
 }
 
 impl Comparison {
-    const ALL: [(&'static str, Self); 7] = [
-        ("==", Self::Equal),
-        ("!=", Self::NotEqual),
-        ("<>", Self::NotEqual),
-        ("<", Self::Less),
-        ("<=", Self::LessOrEqual),
-        (">", Self::Greater),
-        (">=", Self::GreaterOrEqual),
-    ];
-
-    pub(super) fn of(symbol: &str) -> Option<Self> {
-        by_symbol(&Self::ALL, symbol)
-    }
-
-    /// Whether it asks for the order of values, which strings and bools do not have.
+    /// Whether it needs the order of values, which strings and bools do not have.
     pub(super) const fn needs_order(self) -> bool {
         !matches!(self, Self::Equal | Self::NotEqual)
     }
 
-    /// The same with its operands the other way round.
+    /// The same comparison with its operands swapped.
     pub(super) const fn flipped(self) -> Self {
         match self {
             Self::Less => Self::Greater,
@@ -54,44 +65,26 @@ impl Comparison {
     }
 }
 
-impl fmt::Display for Comparison {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(symbol_of(&Self::ALL, *self))
-    }
-}
-
-/// Arithmetic. Of whole numbers the result is whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arithmetic {
-    /// `+`
-    Add,
-    /// `-`
-    Subtract,
-    /// `*`
-    Multiply,
-    /// `/`
-    Divide,
-    /// `%`
-    Remainder,
-}
-
 impl Arithmetic {
-    const ALL: [(&'static str, Self); 5] = [
-        ("+", Self::Add),
-        ("-", Self::Subtract),
-        ("*", Self::Multiply),
-        ("/", Self::Divide),
-        ("%", Self::Remainder),
-    ];
-
-    pub(super) fn of(symbol: &str) -> Option<Self> {
-        by_symbol(&Self::ALL, symbol)
-    }
-}
-
-impl fmt::Display for Arithmetic {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(symbol_of(&Self::ALL, *self))
+    /// The type of the result. None if the operator does not take such operands.
+    pub(super) fn result(self, left: Type, right: Type) -> Option<Type> {
+        use Arithmetic::{Add, Divide, Multiply, Remainder, Subtract};
+        if left.is_number() && right.is_number() {
+            return left.common(right);
+        }
+        match (left, self, right) {
+            (Type::DateTime, Subtract, Type::DateTime)
+            | (Type::Timespan, Add | Subtract | Remainder, Type::Timespan) => Some(Type::Timespan),
+            (Type::DateTime, Add | Subtract, Type::Timespan)
+            | (Type::Timespan, Add, Type::DateTime) => Some(Type::DateTime),
+            (Type::Timespan, Divide, Type::Timespan) => Some(Type::Real),
+            (Type::Timespan, Multiply | Divide, number) | (number, Multiply, Type::Timespan)
+                if number.is_number() =>
+            {
+                Some(Type::Timespan)
+            }
+            _ => None,
+        }
     }
 }
 
@@ -105,27 +98,28 @@ fn symbol_of<T: Copy + PartialEq>(all: &[(&'static str, T)], operator: T) -> &'s
     found.map_or("", |(name, _)| name)
 }
 
-/// What a test of strings asks.
+/// What a test of strings checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TextTest {
-    /// Whether they are the same: `=~` (that where case matters is a [`Comparison`]).
+    /// Whether they are equal: `=~`. The case-sensitive one is a [`Comparison`].
     Equals,
     /// Whether the left begins with the right: `startswith`.
     StartsWith,
     /// Whether the left ends with the right: `endswith`.
     EndsWith,
-    /// Whether the right is anywhere in the left: `contains`.
+    /// Whether the left contains the right: `contains`.
     Contains,
-    /// Whether the right is in the left with no letter or digit next to it, as a whole term: `has`.
+    /// Whether the left contains the right as a whole term, with no letter or digit next to it:
+    /// `has`.
     Has,
 }
 
 /// A test of two strings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TextOperator {
-    /// What it asks.
+    /// What it checks.
     pub test: TextTest,
-    /// Whether it is true where the test is not.
+    /// Whether it is true if the test fails.
     pub is_negated: bool,
     /// Whether upper and lower case differ.
     pub is_case_sensitive: bool,
@@ -170,43 +164,33 @@ impl fmt::Display for TextOperator {
     }
 }
 
-/// Operators that are words, for hints.
-pub(super) const WORDS: &[&str] = &[
-    "and",
-    "or",
-    "in",
-    "!in",
-    "in~",
-    "!in~",
-    "between",
-    "!between",
-    "startswith",
-    "!startswith",
-    "startswith_cs",
-    "!startswith_cs",
-    "endswith",
-    "!endswith",
-    "endswith_cs",
-    "!endswith_cs",
-    "contains",
-    "!contains",
-    "contains_cs",
-    "!contains_cs",
-    "has",
-    "!has",
-    "has_cs",
-    "!has_cs",
-];
+/// The operators that are words.
+const WORDS: &str = "and or in !in in~ !in~ between !between startswith !startswith startswith_cs \
+    !startswith_cs endswith !endswith endswith_cs !endswith_cs contains !contains contains_cs \
+    !contains_cs has !has has_cs !has_cs";
 
-/// Operators of Kusto that are not known here, and what says the same.
+/// The operators that are words, for hints.
+pub(super) fn words() -> impl Iterator<Item = &'static str> {
+    WORDS.split(' ')
+}
+
+/// Whether a word is an operator.
+pub(super) fn is_operator(word: &str) -> bool {
+    words().any(|operator| operator == word)
+}
+
+/// Kusto's operators that are not supported, and their replacements.
 pub(super) const OTHERS: &[(&str, &str)] = &[
     (
         "matches",
-        "startswith, endswith, contains and has are known",
+        "startswith, endswith, contains and has are supported",
     ),
     ("has_any", "write has for each, with `or` between them"),
     ("has_all", "write has for each, with `and` between them"),
-    ("hasprefix", "startswith and contains are known"),
+    ("hasprefix", "startswith and contains are supported"),
     ("hassuffix", "endswith and contains are known"),
-    ("like", "startswith, endswith, contains and has are known"),
+    (
+        "like",
+        "startswith, endswith, contains and has are supported",
+    ),
 ];

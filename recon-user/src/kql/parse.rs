@@ -1,29 +1,30 @@
-//! Tokens to a query: recursive descent.
+//! From tokens to a query: recursive descent.
 //!
-//! In: the tokens of one query. Out: its syntax tree, and all that is wrong with it as far as it can be told apart.
-//! The decisions held here: after an error reading goes on at the next comma of a list and the next pipe of the query, so that several
-//! errors are told of at once. An expression is nested to a limit, which makes the stack that is needed a constant.
+//! In: the tokens of one query. Out: its syntax tree, and all errors that can be told apart.
+//! The decisions held here: after an error parsing continues at the next comma of a list and the
+//! next pipe of the query, so that one run reports several errors. The nesting of expressions is
+//! limited, which bounds the stack.
 
 mod expr;
 mod operator;
 
-use super::ast::{Expr, Item, Key, Let, Name, Operator, OperatorKind, Query};
-use super::diagnostic::Diagnostics;
+use super::ast::{Item, Key, Let, Name, Operator, OperatorKind, Query, WrittenExpr};
 use super::lex::{Kind, Token};
-use super::operator::WORDS;
-use super::source::{Source, Span};
+use super::operator::is_operator;
 use super::streamless;
+use crate::diagnostic::Diagnostics;
+use crate::diagnostic::{Source, Span};
 
-/// How deeply expressions may be nested. The ten detections need two levels.
+/// The deepest nesting of expressions. The ten detections need two levels.
 pub(super) const MAX_DEPTH: usize = 64;
 
-/// An error was told of.
+/// An error has been reported.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reported;
 
 type Parsed<T> = Result<T, Reported>;
 
-/// Reads a query. None where it is not known what it reads from.
+/// Parses a query. None if its table is unknown.
 pub(super) fn query<'a>(
     source: &'a Source,
     tokens: &'a [Token],
@@ -53,7 +54,7 @@ impl<'a> Parser<'a, '_> {
         while self.is_word("let") {
             match self.let_statement() {
                 Ok(statement) => lets.push(statement),
-                // What follows without a semicolon may be of the constant still.
+                // What follows without a semicolon may still be part of the constant.
                 Err(Reported) => self.skip_to_semicolon()?,
             }
             if !self.eat(";") && !self.is_at_end() {
@@ -72,7 +73,7 @@ impl<'a> Parser<'a, '_> {
             } else {
                 self.unexpected("`|`", None);
                 self.skip(&["|"]);
-                // What was left out may have belonged to the operator before.
+                // The skipped tokens may have belonged to the operator before.
                 if let Some(operator) = operators.last_mut() {
                     operator.is_whole = false;
                 }
@@ -97,7 +98,7 @@ impl<'a> Parser<'a, '_> {
         Ok(Let { name, value })
     }
 
-    // Looking at tokens.
+    // Peeking.
 
     fn token(&self) -> Option<&'a Token> {
         self.tokens.get(self.next)
@@ -148,7 +149,7 @@ impl<'a> Parser<'a, '_> {
         self.word() == Some(word)
     }
 
-    // Taking tokens.
+    // Consuming.
 
     fn eat(&mut self, symbol: &str) -> bool {
         let is_there = self.is(symbol);
@@ -169,14 +170,13 @@ impl<'a> Parser<'a, '_> {
         }
     }
 
-    /// A name, which is a word that means nothing else.
+    /// A name: a word without another meaning.
     fn name(&mut self, expected: &str) -> Parsed<Name<'a>> {
         const RESERVED: [&str; 8] = [
             "by", "not", "true", "True", "TRUE", "false", "False", "FALSE",
         ];
-        let is_name = |text: &str| {
-            !WORDS.contains(&text) && !RESERVED.contains(&text) && !text.starts_with('!')
-        };
+        let is_name =
+            |text: &str| !is_operator(text) && !RESERVED.contains(&text) && !text.starts_with('!');
         match self.word() {
             Some(text) if is_name(text) => {
                 let span = self.span();
@@ -187,14 +187,15 @@ impl<'a> Parser<'a, '_> {
         }
     }
 
-    // Telling of errors.
+    // Reporting.
 
     fn error(&mut self, span: Span, message: impl Into<String>, hint: Option<String>) -> Reported {
         self.diagnostics.error(span, message, hint);
         Reported
     }
 
-    /// The next token is not what has to stand there. The message of a constant that is malformed was given when it was read.
+    /// Reports that the next token is not the expected one. A malformed constant has been reported
+    /// already.
     fn unexpected(&mut self, expected: &str, hint: Option<String>) -> Reported {
         let Some(token) = self.token() else {
             let message = format!("expected {expected}, but the query ends here");
@@ -209,8 +210,8 @@ impl<'a> Parser<'a, '_> {
                 Some("=") => "`=` gives a column its name; `==` compares",
                 Some("&&") => "write `and`",
                 Some("||") => "write `or`",
-                Some("|") => "a pipe stands before each operator, and nowhere else",
-                Some("{") => "functions and objects are not known here",
+                Some("|") => "a pipe comes before each operator, and nowhere else",
+                Some("{") => "functions and objects are not supported",
                 _ if found.starts_with('!') => "write `not(...)`",
                 None if token.after_gap || found == super::schema::TABLE => {
                     "queries are separated by a blank line and by `;`"
@@ -223,7 +224,7 @@ impl<'a> Parser<'a, '_> {
         self.error(token.span, message, hint)
     }
 
-    // Going on after one.
+    // Recovering.
 
     fn skip_to_semicolon(&mut self) -> Parsed<()> {
         let rest = &self.tokens[self.next..];
@@ -234,7 +235,8 @@ impl<'a> Parser<'a, '_> {
         Ok(())
     }
 
-    /// Goes to the next of these symbols outside of parentheses, to the next pipe or semicolon anywhere, or to the end.
+    /// Skips to the next of these symbols outside of parentheses, to the next pipe or semicolon
+    /// anywhere, or to the end.
     fn skip(&mut self, symbols: &[&str]) {
         let mut open = 0_usize;
         while let Some(token) = self.token() {
@@ -250,7 +252,7 @@ impl<'a> Parser<'a, '_> {
         }
     }
 
-    /// Items with commas between them, at least one, and whether all could be read.
+    /// Items separated by commas, at least one, and whether all were parsed.
     fn list<T>(&mut self, item: fn(&mut Self) -> Parsed<T>) -> (Vec<T>, bool) {
         let mut items = Vec::new();
         let mut is_whole = true;
@@ -262,7 +264,7 @@ impl<'a> Parser<'a, '_> {
                     self.skip(&[","]);
                 }
             }
-            // What stands between an item and the next comma is wrong; but the item is read.
+            // What stands between an item and the next comma is an error; the item is kept.
             if !self.is_at_end() && !self.is_end_of_list() {
                 self.unexpected("`,` or `|`", None);
                 is_whole = false;

@@ -1,107 +1,76 @@
 //! The table that rules read from.
 //!
-//! The decision held here: the columns are those of Microsoft Defender's `DeviceNetworkEvents` which the host can know, with its types.
-//! Three more. `InitiatingProcessIsScanner` says what the agent finds out of a process beyond its file's name, `RemoteNetwork` which remotes are
-//! neighbours (a /24, or a /64 of IPv6). `Count`: a row stands for that many events that are alike in everything else. So `count()` is the sum
-//! of `Count`, not the number of rows, and `countif()` likewise; a query that is not about `Count` means what it means where every event has a
-//! row.
+//! The decision held here: the columns are those of Microsoft Defender's `DeviceNetworkEvents` that
+//! the host can know, with their types, and three more. `InitiatingProcessIsScanner` says what the
+//! agent finds out about a process beyond its file's name. `RemoteNetwork` groups a remote with its
+//! neighbours (a /24, or a /64 of IPv6). `Count`: a row stands for that many events that are alike
+//! in everything else. So `count()` is the sum of `Count`, not the number of rows, and so is
+//! `countif()`. A query that does not mention `Count` means the same as if every event had a row.
 
 use super::value::Type;
 
 /// The only table.
 pub(crate) const TABLE: &str = "DeviceNetworkEvents";
 
-/// A column of a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Field {
+/// Declares the columns, in the order in which a query without `project` shows them.
+macro_rules! fields {
+    ($($(#[doc = $doc:literal])+ $field:ident = $name:literal: $kind:ident;)*) => {
+        /// A column of a row.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Field {
+            $($(#[doc = $doc])+ $field,)*
+        }
+
+        impl Field {
+            /// All columns with their names and types.
+            pub const ALL: [(Self, &'static str, Type); [$($name),*].len()] =
+                [$((Self::$field, $name, Type::$kind)),*];
+        }
+    };
+}
+
+fields! {
     /// When the events happened.
-    TimeGenerated,
-    /// The same: Defender calls it so, Sentinel the other.
-    Timestamp,
+    TimeGenerated = "TimeGenerated": DateTime;
+    /// The same. Defender uses this name, Sentinel the other.
+    Timestamp = "Timestamp": DateTime;
     /// This host.
-    DeviceName,
+    DeviceName = "DeviceName": String;
     /// What happened, such as `ConnectionSuccess` or `SYN`.
-    ActionType,
+    ActionType = "ActionType": String;
     /// `Tcp`, `Udp`, `ICMP`.
-    Protocol,
-    /// The address out there.
-    RemoteIp,
-    /// Its port.
-    RemotePort,
+    Protocol = "Protocol": String;
+    /// The remote address.
+    RemoteIp = "RemoteIP": String;
+    /// The remote port.
+    RemotePort = "RemotePort": Int;
     /// This host's address.
-    LocalIp,
-    /// Its port.
-    LocalPort,
+    LocalIp = "LocalIP": String;
+    /// This host's port.
+    LocalPort = "LocalPort": Int;
     /// `Public`, `Private`, `Loopback`.
-    RemoteIpType,
+    RemoteIpType = "RemoteIPType": String;
     /// The name of the executable's file.
-    ProcessFileName,
-    /// The process.
-    ProcessId,
-    /// What it was started with.
-    ProcessCommandLine,
+    ProcessFileName = "InitiatingProcessFileName": String;
+    /// The process's id.
+    ProcessId = "InitiatingProcessId": Long;
+    /// The arguments that it was started with.
+    ProcessCommandLine = "InitiatingProcessCommandLine": String;
     /// The executable's path.
-    ProcessFolderPath,
-    /// Whose it is.
-    ProcessAccountName,
+    ProcessFolderPath = "InitiatingProcessFolderPath": String;
+    /// The user whose process it is.
+    ProcessAccountName = "InitiatingProcessAccountName": String;
     /// The process that started it.
-    ProcessParentId,
+    ProcessParentId = "InitiatingProcessParentId": Long;
     /// Whether it is a known scanning tool.
-    ProcessIsScanner,
-    /// The network of the remote's neighbours.
-    RemoteNetwork,
-    /// How many events the row stands for.
-    Count,
+    ProcessIsScanner = "InitiatingProcessIsScanner": Bool;
+    /// The network of the remote and its neighbours.
+    RemoteNetwork = "RemoteNetwork": String;
+    /// The number of events that the row stands for.
+    Count = "Count": Long;
 }
 
 impl Field {
-    /// All of them, as a query without `project` shows them.
-    pub const ALL: [(Self, &'static str, Type); 19] = [
-        (Self::TimeGenerated, "TimeGenerated", Type::DateTime),
-        (Self::Timestamp, "Timestamp", Type::DateTime),
-        (Self::DeviceName, "DeviceName", Type::String),
-        (Self::ActionType, "ActionType", Type::String),
-        (Self::Protocol, "Protocol", Type::String),
-        (Self::RemoteIp, "RemoteIP", Type::String),
-        (Self::RemotePort, "RemotePort", Type::Int),
-        (Self::LocalIp, "LocalIP", Type::String),
-        (Self::LocalPort, "LocalPort", Type::Int),
-        (Self::RemoteIpType, "RemoteIPType", Type::String),
-        (
-            Self::ProcessFileName,
-            "InitiatingProcessFileName",
-            Type::String,
-        ),
-        (Self::ProcessId, "InitiatingProcessId", Type::Long),
-        (
-            Self::ProcessCommandLine,
-            "InitiatingProcessCommandLine",
-            Type::String,
-        ),
-        (
-            Self::ProcessFolderPath,
-            "InitiatingProcessFolderPath",
-            Type::String,
-        ),
-        (
-            Self::ProcessAccountName,
-            "InitiatingProcessAccountName",
-            Type::String,
-        ),
-        (
-            Self::ProcessParentId,
-            "InitiatingProcessParentId",
-            Type::Long,
-        ),
-        (
-            Self::ProcessIsScanner,
-            "InitiatingProcessIsScanner",
-            Type::Bool,
-        ),
-        (Self::RemoteNetwork, "RemoteNetwork", Type::String),
-        (Self::Count, "Count", Type::Long),
-    ];
-
     /// Its name in a query.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -109,7 +78,7 @@ impl Field {
         found.map_or("", |(_, name, _)| name)
     }
 
-    /// Whether it is about the process behind a row.
+    /// Whether it describes the process behind a row.
     #[must_use]
     pub const fn is_of_process(self) -> bool {
         matches!(
@@ -124,7 +93,7 @@ impl Field {
         )
     }
 
-    /// Whether it says when.
+    /// Whether it is the time of the events.
     #[must_use]
     pub const fn is_time(self) -> bool {
         matches!(self, Self::TimeGenerated | Self::Timestamp)

@@ -1,17 +1,18 @@
 //! Where one query of a file ends and the next begins.
 //!
 //! In: the tokens of a block. Out: ranges of them, a query each.
-//! The decision held here: a query ends at a semicolon that does not end a `let`, and where after a blank line or a comment's line a word stands
-//! that can begin a query, and the token before leaves nothing open. So comments and blank lines may stand between the steps of
-//! a query, and a query that is broken does not take the next one with it.
+//! The decision held here: a query ends at a semicolon that does not end a `let`. It also ends
+//! after a blank line or a comment's line, if a word follows that can begin a query and the token
+//! before leaves nothing open. So comments and blank lines may stand between the steps of a query,
+//! and a broken query does not take the next one with it.
 
 use std::ops::Range;
 
 use super::lex::{Kind, Token};
-use super::operator::WORDS;
-use super::source::Source;
+use super::operator::is_operator;
+use crate::diagnostic::Source;
 
-/// Words that want something after them, besides operators.
+/// Words that need something after them, besides operators.
 const LEADING: [&str; 12] = [
     "let",
     "where",
@@ -26,7 +27,7 @@ const LEADING: [&str; 12] = [
     "limit",
     "by",
 ];
-/// Words that go on with what stands before them, besides operators.
+/// Words that continue what stands before them, besides operators.
 const TRAILING: [&str; 4] = ["by", "asc", "desc", "nulls"];
 
 /// The queries, none of them empty.
@@ -36,12 +37,10 @@ pub(super) fn queries(source: &Source, tokens: &[Token]) -> Vec<Range<usize>> {
         (token.kind == Kind::Word).then(|| source.slice(token.span))
     };
     let can_begin =
-        |index| word(index).is_some_and(|word| !WORDS.contains(&word) && !TRAILING.contains(&word));
+        |index| word(index).is_some_and(|word| !is_operator(word) && !TRAILING.contains(&word));
     let leaves_open = |index: usize| match tokens[index].kind {
         Kind::Symbol(symbol) => !matches!(symbol, ")" | "]"),
-        Kind::Word => {
-            word(index).is_some_and(|word| WORDS.contains(&word) || LEADING.contains(&word))
-        }
+        Kind::Word => word(index).is_some_and(|word| is_operator(word) || LEADING.contains(&word)),
         _ => false,
     };
     let mut queries = Vec::new();
@@ -56,7 +55,7 @@ pub(super) fn queries(source: &Source, tokens: &[Token]) -> Vec<Range<usize>> {
                 query = statement;
             }
         } else if is_let && token.kind == Kind::Symbol("|") {
-            // Its semicolon is missing, and what follows is a query already.
+            // The semicolon is missing, and a query follows already.
             statement = index;
         } else if index > statement
             && token.after_gap
@@ -64,7 +63,7 @@ pub(super) fn queries(source: &Source, tokens: &[Token]) -> Vec<Range<usize>> {
             && !leaves_open(index - 1)
         {
             statement = index;
-            // A `let` without its semicolon is told of when it is read.
+            // The parser reports a `let` without its semicolon.
             if !is_let {
                 queries.push(query..index);
                 query = index;

@@ -1,67 +1,43 @@
-//! What of Kusto can't run as a stream, or is left out, with the reason.
+//! What of Kusto can't run as a stream or is not supported, and why.
 //!
-//! In: the name of an operator or function. Out: the message that refuses it by name.
-//! The decision held here: a rule sees each row once, as it comes, and keeps what its groups need. Whatever needs another table, an order
-//! of rows or all of them at once has no meaning there.
+//! In: the name of an operator or function. Out: the error for it.
+//! The decision held here: a rule sees each row once, as it arrives, and keeps what its groups
+//! need. Whatever needs another table, an order of rows or all of them at once has no meaning
+//! there.
 
-const ANOTHER_TABLE: &str = "a rule reads the rows of one table, as they come";
-const ALL_ROWS: &str = "it needs all rows at once, and a rule sees each as it comes";
-const ORDER: &str = "it depends on the order of rows, and a stream's is by chance";
-const MANY_ROWS: &str = "it makes several rows of one, and a rule counts rows as they come";
-const TEXT: &str = "the columns are known beforehand, and none holds a text to take apart";
+const ANOTHER_TABLE: &str = "a rule reads the rows of one table, as they arrive";
+const ALL_ROWS: &str = "it needs all rows at once, and a rule sees each as it arrives";
+const ORDER: &str = "it depends on the order of rows, and that of a stream is arbitrary";
+const MANY_ROWS: &str = "it makes several rows of one, and a rule counts rows as they arrive";
+const TEXT: &str = "the columns are fixed, and none has text to parse";
 const PICTURE: &str = "an alert is a line, not a picture";
-const CHANCE: &str = "a rule that fires by chance is no detection";
+const CHANCE: &str = "a rule that fires by chance detects nothing";
 const PLUGIN: &str = "plugins run on Kusto's servers";
 
+/// Names, separated by blanks, and the reason for all of them.
 const STREAMLESS: &[(&str, &str)] = &[
-    ("join", ANOTHER_TABLE),
-    ("lookup", ANOTHER_TABLE),
-    ("union", ANOTHER_TABLE),
-    ("find", ANOTHER_TABLE),
-    ("search", ANOTHER_TABLE),
-    ("externaldata", ANOTHER_TABLE),
-    ("datatable", ANOTHER_TABLE),
-    ("print", ANOTHER_TABLE),
-    ("range", ANOTHER_TABLE),
-    ("materialize", ANOTHER_TABLE),
-    ("toscalar", ANOTHER_TABLE),
-    ("totable", ANOTHER_TABLE),
-    ("table", ANOTHER_TABLE),
-    ("database", ANOTHER_TABLE),
-    ("cluster", ANOTHER_TABLE),
-    ("workspace", ANOTHER_TABLE),
-    ("fork", ALL_ROWS),
-    ("facet", ALL_ROWS),
-    ("partition", ALL_ROWS),
-    ("reduce", ALL_ROWS),
-    ("top-nested", ALL_ROWS),
-    ("top-hitters", ALL_ROWS),
-    ("make-series", ALL_ROWS),
-    ("make-graph", ALL_ROWS),
-    ("as", ALL_ROWS),
-    ("serialize", ORDER),
-    ("scan", ORDER),
-    ("row_number", ORDER),
-    ("row_cumsum", ORDER),
-    ("row_window_session", ORDER),
-    ("prev", ORDER),
-    ("next", ORDER),
-    ("mv-expand", MANY_ROWS),
-    ("mvexpand", MANY_ROWS),
-    ("mv-apply", MANY_ROWS),
-    ("parse", TEXT),
-    ("parse-where", TEXT),
-    ("parse-kv", TEXT),
+    (
+        "join lookup union find search externaldata datatable print range materialize \
+         toscalar totable table database cluster workspace",
+        ANOTHER_TABLE,
+    ),
+    (
+        "fork facet partition reduce top-nested top-hitters make-series make-graph as",
+        ALL_ROWS,
+    ),
+    (
+        "serialize scan row_number row_cumsum row_window_session prev next",
+        ORDER,
+    ),
+    ("mv-expand mvexpand mv-apply", MANY_ROWS),
+    ("parse parse-where parse-kv", TEXT),
     ("render", PICTURE),
-    ("sample", CHANCE),
-    ("sample-distinct", CHANCE),
-    ("rand", CHANCE),
-    ("evaluate", PLUGIN),
-    ("invoke", PLUGIN),
+    ("sample sample-distinct rand", CHANCE),
+    ("evaluate invoke", PLUGIN),
 ];
 
-/// Operators that could run, and what says the same.
-const LEFT_OUT: &[(&str, &str)] = &[
+/// Operators that could run, and their replacements.
+const REPLACED: &[(&str, &str)] = &[
     ("distinct", "write `summarize by` and the columns"),
     ("count", "write `summarize count()`"),
     (
@@ -76,14 +52,16 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("getschema", "the columns are those of DeviceNetworkEvents"),
 ];
 
-/// Why an operator, function or table is refused, where its name is that of one.
+/// Why an operator, function or table can't run as a stream, if it can't.
 pub(super) fn reason(name: &str) -> Option<String> {
-    let (_, reason) = STREAMLESS.iter().find(|(other, _)| *other == name)?;
+    let (_, reason) = STREAMLESS
+        .iter()
+        .find(|(names, _)| names.split(' ').any(|other| other == name))?;
     Some(format!("`{name}` can't run as a stream: {reason}"))
 }
 
-/// What to write instead of an operator that is left out.
+/// The replacement of an operator that is not supported.
 pub(super) fn instead(name: &str) -> Option<&'static str> {
-    let (_, instead) = LEFT_OUT.iter().find(|(other, _)| *other == name)?;
+    let (_, instead) = REPLACED.iter().find(|(other, _)| *other == name)?;
     Some(instead)
 }

@@ -1,44 +1,13 @@
 //! Types and constants.
 //!
-//! The decision held here: Kusto's int, long and real are three types and one kind of number: they can be compared and added, and the wider
-//! type is the result's. A timespan is a number of ticks of 100 ns, as in Kusto.
+//! The decision held here: Kusto's int, long and real are three types and one kind of number: they
+//! can be compared and added, and the result has the wider type. A timespan is a number of ticks of
+//! 100 ns, as in Kusto.
 
-use std::fmt::{self, Write};
+use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-
-/// Ticks of a second.
-pub const TICKS_PER_SECOND: i64 = 10_000_000;
-/// Nanoseconds of a tick.
-pub const TICK_NANOS: i128 = 100;
-
-/// Units of a timespan and their ticks, longest first. The first name of a unit is the one that is written.
-pub(super) const UNITS: &[(&[&str], i64)] = &[
-    (&["d", "day", "days"], 86_400 * TICKS_PER_SECOND),
-    (
-        &["h", "hr", "hrs", "hour", "hours"],
-        3_600 * TICKS_PER_SECOND,
-    ),
-    (&["m", "min", "minute", "minutes"], 60 * TICKS_PER_SECOND),
-    (&["s", "sec", "second", "seconds"], TICKS_PER_SECOND),
-    (
-        &[
-            "ms",
-            "milli",
-            "millis",
-            "millisec",
-            "millisecond",
-            "milliseconds",
-        ],
-        TICKS_PER_SECOND / 1_000,
-    ),
-    (
-        &["microsecond", "micro", "micros", "microsec", "microseconds"],
-        TICKS_PER_SECOND / 1_000_000,
-    ),
-    (&["tick", "ticks"], 1),
-];
 
 /// The type of an expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,18 +26,18 @@ pub enum Type {
     Timespan,
     /// `string`
     String,
-    /// `dynamic`, of which only lists are known here.
+    /// `dynamic`, of which only lists are supported.
     List,
 }
 
 impl Type {
-    /// Whether it is one of the three kinds of number.
+    /// Whether it is int, long or real.
     #[must_use]
     pub const fn is_number(self) -> bool {
         matches!(self, Self::Int | Self::Long | Self::Real)
     }
 
-    /// Whether values of it have an order that `<` and `max` go by.
+    /// Whether its values have an order for `<` and `max`.
     pub(super) const fn is_ordered(self) -> bool {
         self.is_number() || matches!(self, Self::DateTime | Self::Timespan)
     }
@@ -99,7 +68,7 @@ impl fmt::Display for Type {
     }
 }
 
-/// A constant. Strings and lists are shared: a `let` may be used often.
+/// A constant. Strings and lists are shared, since a `let` may be used often.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Literal {
     /// `true`
@@ -132,62 +101,4 @@ impl Literal {
             Self::List(_) => Type::List,
         }
     }
-}
-
-/// As KQL writes it.
-impl fmt::Display for Literal {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bool(value) => write!(formatter, "{value}"),
-            Self::Long(value) => write!(formatter, "{value}"),
-            // With a point or an exponent, so that it is read as a real again.
-            Self::Real(value) => write!(formatter, "{value:?}"),
-            Self::DateTime(value) => write!(formatter, "datetime({value})"),
-            Self::Timespan(ticks) => timespan(*ticks, formatter),
-            Self::String(text) => quoted(text, formatter),
-            Self::List(items) => {
-                formatter.write_str("dynamic([")?;
-                comma_separated(items.iter(), formatter)?;
-                formatter.write_str("])")
-            }
-        }
-    }
-}
-
-/// Items with commas between them.
-pub(super) fn comma_separated<T: fmt::Display>(
-    items: impl IntoIterator<Item = T>,
-    formatter: &mut fmt::Formatter<'_>,
-) -> fmt::Result {
-    for (index, item) in items.into_iter().enumerate() {
-        let comma = if index > 0 { ", " } else { "" };
-        write!(formatter, "{comma}{item}")?;
-    }
-    Ok(())
-}
-
-/// In the longest unit that divides it.
-fn timespan(ticks: i64, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let unit = UNITS
-        .iter()
-        .find(|(_, size)| ticks % size == 0 && ticks != 0);
-    match unit {
-        Some((names, size)) => write!(formatter, "{}{}", ticks / size, names[0]),
-        None => formatter.write_str("0s"),
-    }
-}
-
-fn quoted(text: &str, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-    formatter.write_char('"')?;
-    for letter in text.chars() {
-        match letter {
-            '"' | '\\' => write!(formatter, "\\{letter}")?,
-            '\n' => formatter.write_str("\\n")?,
-            '\t' => formatter.write_str("\\t")?,
-            // All controls are below U+00A0.
-            _ if letter.is_control() => write!(formatter, "\\u{:04x}", u32::from(letter))?,
-            _ => formatter.write_char(letter)?,
-        }
-    }
-    formatter.write_char('"')
 }

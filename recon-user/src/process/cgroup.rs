@@ -7,7 +7,7 @@
 //! container or for a service of this host.
 
 use super::proc::DELETED;
-use super::text::visible;
+use crate::diagnostic::visible;
 
 /// Digits of a container's id.
 const ID_LENGTH: usize = 64;

@@ -22,11 +22,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use recon_common::ExecEvent;
+
+use crate::diagnostic::visible;
 use recon_common::process::FILENAME_LENGTH;
 
 use cgroup::Membership;
 pub(crate) use listener::Listeners;
-pub(crate) use text::visible;
 
 use hierarchy::Cgroups;
 use proc::ProcFiles;
@@ -37,7 +38,7 @@ const EVICTED_SHARE: usize = 8;
 /// others, which takes longer. A scan brings thousands of rows of one process at once.
 const TRUSTED_FOR: Duration = Duration::from_millis(100);
 
-/// A process, as far as it is known. All text is [`visible`].
+/// A process, as far as it is known. All text is `visible`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Process {
     /// Its id.

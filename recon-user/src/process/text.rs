@@ -5,34 +5,12 @@
 //! Unicode stays as it is. A backslash is not doubled, so the process may have written `\u{1b}`
 //! literally, which is harmless.
 
+use crate::diagnostic::visible;
+
 /// Bytes that a command line is cut to.
 pub(super) const COMMAND_LINE_LENGTH: usize = 4096;
 /// What marks a truncated text.
 const CUT: char = '…';
-
-/// `bytes` as text: invalid UTF-8 becomes U+FFFD, control characters are shown by their number.
-#[must_use]
-pub(crate) fn visible(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let mut shown = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if is_control(letter) {
-            shown.extend(letter.escape_unicode());
-        } else {
-            shown.push(letter);
-        }
-    }
-    shown
-}
-
-/// C0, DEL and C1; the separators that some readers take for line ends; and Unicode's
-/// `Bidi_Control`, which changes the order of the shown text (Unicode's annex 9, table 3).
-fn is_control(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter,
-            '\u{2028}' | '\u{2029}'
-            | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
 
 /// Arguments as one line, of at most [`COMMAND_LINE_LENGTH`] bytes.
 pub(super) fn command_line<'a>(arguments: impl IntoIterator<Item = &'a [u8]>) -> String {
@@ -67,28 +45,6 @@ fn push_quoted(line: &mut String, argument: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn controls_are_shown_by_their_number() {
-        for (bytes, expected) in [
-            (&b"nmap"[..], "nmap"),
-            (b"", ""),
-            ("Grüße 日本 🦀 שלום".as_bytes(), "Grüße 日本 🦀 שלום"),
-            (b"a\nb\r\tc\0", r"a\u{a}b\u{d}\u{9}c\u{0}"),
-            (b"\x1b[2Jx\x7f", r"\u{1b}[2Jx\u{7f}"),
-            ("\u{85}\u{9b}".as_bytes(), r"\u{85}\u{9b}"),
-            ("\u{2028}\u{2029}".as_bytes(), r"\u{2028}\u{2029}"),
-            (
-                "\u{202a}\u{202e}\u{2066}\u{2069}\u{200f}".as_bytes(),
-                r"\u{202a}\u{202e}\u{2066}\u{2069}\u{200f}",
-            ),
-            (b"a\xffb\xc3", "a\u{fffd}b\u{fffd}"),
-            (b"\x9b", "\u{fffd}"),
-            (br"\x2d", r"\x2d"),
-        ] {
-            assert_eq!(visible(bytes), expected, "{bytes:?}");
-        }
-    }
 
     #[test]
     fn arguments_are_quoted() {

@@ -6,7 +6,7 @@
 //! to anything. The other arguments count only if the program is an interpreter, which runs what
 //! they name.
 
-use super::text::visible;
+use crate::diagnostic::visible;
 
 /// A program that runs a script.
 struct Interpreter {

@@ -18,9 +18,10 @@ use serde::ser::SerializeMap;
 use serde_json::{Map, Value as Json};
 
 use super::{ANSWERED, PortColumn, Row, RowKey, action_type, port_column, protocol, table};
+use crate::diagnostic::{nearest, visible};
 use crate::kql::eval::Value;
-use crate::kql::{Field, TABLE, nearest};
-use crate::process::{Process, visible};
+use crate::kql::{Field, TABLE};
+use crate::process::Process;
 
 /// The key that holds the name of the table.
 const TYPE: &str = "Type";

@@ -8,7 +8,6 @@
 #![doc = include_str!("signals.md")]
 
 pub mod json;
-pub mod network;
 mod signal_set;
 
 #[cfg(test)]
@@ -21,6 +20,7 @@ use jiff::Timestamp;
 use recon_common::signal::Transport;
 use recon_common::{Address, Key, Registers, Signal};
 
+use crate::address::{Scope, neighbour_network};
 use crate::kql::eval::{Columns, Value};
 use crate::kql::{Field, Slot, TABLE};
 use crate::process::Process;
@@ -99,9 +99,9 @@ impl Row<'_> {
             Field::Protocol => Value::text(protocol(signal)),
             Field::RemoteIp => owned(remote.map(|remote| remote.to_ip().to_string())),
             Field::RemoteIpType => {
-                Value::text(remote.map_or("", |remote| remote_type(remote.to_ip())))
+                Value::text(remote.map_or("", |remote| Scope::of(remote.to_ip()).name()))
             }
-            Field::RemoteNetwork => owned(remote.map(network::text)),
+            Field::RemoteNetwork => owned(remote.map(neighbour_network)),
             Field::LocalIp => owned(local.map(|local| local.to_ip().to_string())),
             Field::RemotePort => Value::number(port(PortColumn::Remote)),
             Field::LocalPort => Value::number(port(PortColumn::Local)),
@@ -233,21 +233,5 @@ pub const fn port_column(signal: Signal) -> Option<PortColumn> {
         Some(Transport::Icmp) => None,
         _ if signal.is_outbound() => Some(PortColumn::Remote),
         _ => Some(PortColumn::Local),
-    }
-}
-
-/// The `RemoteIPType` of an address.
-#[must_use]
-pub fn remote_type(remote: IpAddr) -> &'static str {
-    let (is_private, is_link_local) = match remote {
-        IpAddr::V4(v4) => (v4.is_private(), v4.is_link_local()),
-        IpAddr::V6(v6) => (v6.is_unique_local(), v6.is_unicast_link_local()),
-    };
-    match remote {
-        _ if remote.is_loopback() => "Loopback",
-        _ if remote.is_unspecified() => "Unspecified",
-        _ if is_private => "Private",
-        _ if is_link_local => "LinkLocal",
-        _ => "Public",
     }
 }

@@ -73,9 +73,9 @@ fn remotes_have_types() {
         ("2001:db8::1", "Public"),
     ] {
         let address = address.parse().expect("an address");
-        assert_eq!(remote_type(address), expected, "{address}");
+        assert_eq!(Scope::of(address).name(), expected, "{address}");
         assert_eq!(
-            crate::rule::is_private(address),
+            crate::address::is_private(address),
             expected != "Public",
             "{address}"
         );

@@ -84,7 +84,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::rule::{Configured, Severity};
+    use crate::kql::Severity;
+    use crate::rule::Configured;
     use crate::stream::{KeyColumn, Measure, ProcessFilter, Query};
 
     fn rules() -> Vec<Query> {

@@ -1,28 +1,29 @@
-//! A rule that is in force.
+//! A rule in force.
 //!
-//! In: a plan and what the settings make of it. Out: [`Configured`], which the judge runs.
+//! In: a plan and the settings for it. Out: [`Configured`], which the judge runs.
 //! The decision held here: of the lists of remotes, `deny` wins.
 
 use std::net::IpAddr;
 
-use super::Network;
+use crate::address::Network;
 use crate::kql::Plan;
 
-/// A rule as the settings want it.
+/// A rule with the settings applied.
 #[derive(Clone, Debug)]
 pub struct Configured {
-    /// What it counts and how much is too much: its threshold, window, severity and cooldown are those of the settings.
+    /// What it counts and how much is too much. Its threshold, window, severity and cooldown are
+    /// those of the settings.
     pub plan: Plan,
-    /// Remotes that may do what the rule looks for: they do not count.
+    /// Remotes that the rule ignores.
     pub allow: Vec<Network>,
-    /// Remotes that count although `allow` has them.
+    /// Remotes that count even if `allow` has them.
     pub deny: Vec<Network>,
-    /// Whether private remotes count too, where the query leaves them out.
+    /// Whether private remotes count too if the query excludes them.
     pub include_private: bool,
 }
 
 impl Configured {
-    /// A rule as its query has it.
+    /// A rule without settings.
     #[must_use]
     pub fn plain(plan: Plan) -> Self {
         Self {
@@ -33,7 +34,7 @@ impl Configured {
         }
     }
 
-    /// Whether `remote` may do what the rule looks for.
+    /// Whether the rule ignores `remote`.
     #[must_use]
     pub fn allows(&self, remote: IpAddr) -> bool {
         let has = |networks: &[Network]| networks.iter().any(|network| network.contains(remote));

@@ -1,12 +1,13 @@
 //! Which programs are scanning tools, by the file name of their executable.
 //!
-//! In: the names that the operator adds and takes away. Out: a [`BTreeSet`] to ask.
-//! The decision held here: tools whose purpose is to find hosts, ports and what answers there. What monitoring systems and
-//! administrators use every day (fping, nc, ncat, arping, traceroute) is not among them.
+//! In: the names that the operator adds and removes. Out: a [`BTreeSet`] to look names up in.
+//! The decision held here: the tools whose purpose is to find hosts, ports and services. What
+//! monitoring systems and administrators use every day (fping, nc, ncat, arping, traceroute) is not
+//! in the list.
 
 use std::collections::BTreeSet;
 
-/// The names known from the start.
+/// The built-in names.
 pub const SCANNERS: &[&str] = &[
     "amap",
     "fscan",
@@ -35,7 +36,7 @@ pub const SCANNERS: &[&str] = &[
     "zmap",
 ];
 
-/// The names in force: the known ones and `more`, without `less`.
+/// The names in force: the built-in ones and `more`, without `less`.
 #[must_use]
 pub fn scanners(more: &[String], less: &[String]) -> BTreeSet<String> {
     let known = SCANNERS.iter().map(|&name| name.to_owned());
@@ -50,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_added_and_taken_away() {
+    fn names_are_added_and_removed() {
         let list =
             |names: &[&str]| -> Vec<String> { names.iter().map(|&name| name.to_owned()).collect() };
         let names = scanners(&list(&["probe"]), &list(&["nmap"]));

@@ -1,27 +1,27 @@
-//! What the settings make of rules.
+//! Applies settings to rules.
 //!
 //! In: plans. Out: the rules in force.
-//! The decisions held here: settings for an id are for all measures of that id, those for a rule's name go before them, and those for
-//! an id with a measure before both. Lists of networks add up. Settings that no rule has a use for are a mistake.
+//! The decisions held here: settings for an id hold for all measures of that id, those for a rule's
+//! name override them, and those for an id with a measure override both. Lists of networks add up.
+//! Settings that match no rule are an error.
 
-use super::{Override, Places, Refused, Settings};
-use crate::kql::{Diagnostics, Plan};
+use super::{Located, Override, Refused, Settings};
+use crate::diagnostic::Diagnostics;
+use crate::kql::Plan;
 use crate::rule::Configured;
 use crate::stream::{self, Measure};
 
 impl Settings {
-    /// The rules that are enabled, as these settings want them.
+    /// Returns the enabled rules with these settings applied.
     ///
     /// # Errors
-    /// Settings for rules that are not there, and thresholds for rules without one.
+    /// Settings for unknown rules, and thresholds for rules without one.
     pub fn apply(&self, plans: Vec<Plan>) -> Result<Vec<Configured>, Refused> {
         let mut diagnostics = Diagnostics::default();
-        let nowhere = Places::default();
         for (key, rule) in &self.rules {
-            let places = self.origin.places.get(key).unwrap_or(&nowhere);
-            check(key, rule, places, &plans, &mut diagnostics);
+            check(key, rule, &plans, &mut diagnostics);
         }
-        match Refused::of(&diagnostics, &self.origin.source) {
+        match Refused::of(&diagnostics, &self.origin.0) {
             Some(refused) => Err(refused),
             None => Ok(plans
                 .into_iter()
@@ -35,18 +35,18 @@ impl Settings {
         let mut is_enabled = true;
         let (mut allow, mut deny) = (self.allow.clone(), self.deny.clone());
         for key in keys(&plan) {
-            let Some(rule) = self.rules.get(&key) else {
+            let Some(Located { value: rule, .. }) = self.rules.get(&key) else {
                 continue;
             };
             is_enabled = rule.enabled.unwrap_or(is_enabled);
             if let (Some(threshold), Some(above)) = (&mut plan.threshold, rule.threshold) {
-                threshold.above = above;
+                threshold.above = above.value;
             }
             plan.window = rule.window.unwrap_or(plan.window);
             plan.severity = rule.severity.unwrap_or(plan.severity);
             plan.cooldown = rule.cooldown.or(plan.cooldown);
-            allow.extend_from_slice(&rule.allow);
-            deny.extend_from_slice(&rule.deny);
+            allow.extend_from_slice(rule.allow.as_deref().unwrap_or_default());
+            deny.extend_from_slice(rule.deny.as_deref().unwrap_or_default());
         }
         is_enabled.then_some(Configured {
             plan,
@@ -57,7 +57,7 @@ impl Settings {
     }
 }
 
-/// What settings may call a rule, the weakest first.
+/// The keys that settings may use for a rule, the weakest first.
 fn keys(plan: &Plan) -> Vec<String> {
     let mut keys = vec![plan.id.clone()];
     if plan.name != plan.id {
@@ -67,7 +67,7 @@ fn keys(plan: &Plan) -> Vec<String> {
     keys
 }
 
-/// What the rule compares with its threshold, as its alerts name it.
+/// The name of what the rule compares with its threshold, as in its alerts.
 pub(super) fn measure(plan: &Plan) -> Option<&str> {
     let aggregate = plan.aggregates.get(plan.threshold?.aggregate)?;
     match stream::measure(plan) {
@@ -76,27 +76,23 @@ pub(super) fn measure(plan: &Plan) -> Option<&str> {
     }
 }
 
-fn check(
-    key: &str,
-    rule: &Override,
-    places: &Places,
-    plans: &[Plan],
-    diagnostics: &mut Diagnostics,
-) {
+fn check(key: &str, rule: &Located<Override>, plans: &[Plan], diagnostics: &mut Diagnostics) {
     let known: Vec<String> = plans.iter().flat_map(keys).collect();
     if !known.iter().any(|known| known == key) {
         let meant = diagnostics.did_you_mean(key, known.iter().map(String::as_str));
         let hint = meant.unwrap_or_else(|| "`recon rules` lists those in force".to_owned());
-        diagnostics.error(places.key, format!("no rule `{key}`"), Some(hint));
+        diagnostics.error(rule.place, format!("no rule `{key}`"), Some(hint));
         return;
     }
     let has_threshold = plans
         .iter()
         .filter(|plan| keys(plan).iter().any(|known| known == key))
         .any(|plan| plan.threshold.is_some());
-    if rule.threshold.is_some() && !has_threshold {
+    if let Some(threshold) = rule.value.threshold
+        && !has_threshold
+    {
         let message = format!("the rule `{key}` has no threshold");
         let hint = "its query compares no aggregate with a number; `enabled = false` turns it off";
-        diagnostics.error(places.threshold, message, Some(hint.to_owned()));
+        diagnostics.error(threshold.place, message, Some(hint.to_owned()));
     }
 }

@@ -1,26 +1,26 @@
-//! Amounts of memory, as settings name them.
+//! Amounts of memory in settings.
 //!
 //! In: text such as `256MiB`. Out: bytes, and text again.
-//! The decision held here: units are of 1024, and say so.
+//! The decision held here: units are powers of 1024, and their names say so.
 
-/// Memory where settings say nothing of it.
+/// The memory if the settings name none.
 pub(super) const DEFAULT_MEMORY: u64 = 256 << 20;
 /// With less, the rules would forget what a small flood does.
 pub(super) const LEAST_MEMORY: u64 = 64 << 20;
-/// The units, the largest first, with how many bits they shift a number.
+/// The units, the largest first, and the bits that they shift a number by.
 const UNITS: [(&str, u32); 3] = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
 
-/// The bytes that a text says. None where it is no such amount, or too large.
+/// The bytes of an amount. None if it is malformed or too large.
 pub(super) fn parse(text: &str) -> Option<u64> {
     let unit = |&(name, shift): &(&str, u32)| Some((text.strip_suffix(name)?, shift));
     let (number, shift) = UNITS.iter().find_map(unit)?;
-    // `parse` would take a sign too.
+    // `parse` accepts a sign.
     let is_number = number.bytes().all(|digit| digit.is_ascii_digit());
     let number: u64 = number.parse().ok().filter(|_| is_number)?;
     number.checked_mul(1 << shift)
 }
 
-/// The text for so many bytes. None where no unit divides them.
+/// The text for an amount of bytes. None if no unit divides it.
 pub(super) fn text(bytes: u64) -> Option<String> {
     let divides = |(_, shift): &&(&str, u32)| bytes.trailing_zeros() >= *shift;
     let (name, shift) = UNITS.iter().find(divides)?;

@@ -1,8 +1,9 @@
 //! Rule files.
 //!
-//! In: paths. Out: the rules in them, or all that is wrong with them.
-//! The decisions held here: of a folder, the files that end in .kql and .md count, in the order of their names, those that begin with a dot
-//! not. Links are followed. Whatever can't be read is a mistake: rules are not to be missing silently.
+//! In: paths. Out: the rules in them, or all errors.
+//! The decisions held here: of a folder, files whose names end in .kql and .md are read, in the
+//! order of their names; those that begin with a dot are not. Links are followed. Whatever can't be
+//! read is an error: no rule is missing silently.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,25 +12,25 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::Refused;
-use crate::kql::{self, Loader, Plan};
-use crate::process::visible;
+use crate::diagnostic::{read_file, visible};
+use crate::kql::{Loader, Plan};
 
-/// What the name of a folder's rule file ends in.
+/// The extensions of rule files in a folder.
 const EXTENSIONS: [&str; 2] = ["kql", "md"];
 
-/// What rule files hold.
+/// The content of rule files.
 #[derive(Debug)]
 pub struct Rules {
     /// Their rules.
     pub plans: Vec<Plan>,
-    /// What may be wrong with them, as lines to be shown as they are.
+    /// Warnings, as lines to be shown as they are.
     pub warnings: String,
 }
 
 /// Reads rule files, and those in folders.
 ///
 /// # Errors
-/// All that is wrong with them.
+/// All errors in them.
 pub fn rules(paths: &[PathBuf]) -> Result<Rules, Refused> {
     let mut loader = Loader::default();
     let mut plans = Vec::new();
@@ -46,7 +47,7 @@ pub fn rules(paths: &[PathBuf]) -> Result<Rules, Refused> {
         };
         for file in files {
             let bytes = match file == *path {
-                true => kql::read(&file),
+                true => read_file(&file),
                 false => read_regular(&file),
             };
             match bytes {
@@ -86,17 +87,17 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, Refused> {
     files.retain(|file| is_rule_file(file));
     files.sort();
     if files.is_empty() {
-        let message = "there is no file in this folder whose name ends in .kql or .md";
+        let message = "no file in this folder has a name that ends in .kql or .md";
         return Err(unreadable(io::Error::other(message)));
     }
     Ok(files)
 }
 
-/// What is in a file of a folder. To read from a pipe that lies there could take forever.
+/// Reads a file of a folder. To read from a pipe that lies there could take forever.
 fn read_regular(file: &Path) -> io::Result<Vec<u8>> {
     match fs::metadata(file)?.is_file() {
-        true => kql::read(file),
-        false => Err(io::Error::other("this is no file")),
+        true => read_file(file),
+        false => Err(io::Error::other("this is not a regular file")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `recon rules`: what is in force.
+//! `recon rules`: the rules in force.
 //!
 //! In: rules. Out: a table, or JSON.
 
@@ -7,12 +7,12 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::apply::measure;
-use super::write::{text, texts};
-use crate::kql::{Align, aligned};
-use crate::process::visible;
+use super::table::{Align, write_table};
+use crate::diagnostic::visible;
+use crate::duration::text;
 use crate::rule::Configured;
 
-/// What each column of the table is headed by, and how it is aligned.
+/// The table's columns and their alignment.
 const HEADINGS: [(&str, Align); 9] = [
     ("id", Align::Left),
     ("measure", Align::Left),
@@ -24,10 +24,10 @@ const HEADINGS: [(&str, Align); 9] = [
     ("groups", Align::Left),
     ("name", Align::Left),
 ];
-/// What stands for what a rule does not have.
+/// Stands for what a rule does not have.
 const NONE: &str = "-";
 
-/// A rule, with times as the settings take them.
+/// A rule, with times as settings write them.
 #[derive(Serialize)]
 struct Listed<'a> {
     id: &'a str,
@@ -44,7 +44,7 @@ struct Listed<'a> {
     include_private: bool,
 }
 
-/// Writes what the rules are to `out`: an array of JSON objects, or a table.
+/// Writes the rules to `out`: an array of JSON objects, or a table.
 ///
 /// # Errors
 /// Those of the writer.
@@ -55,7 +55,7 @@ pub fn list(rules: &[Configured], as_json: bool, out: &mut dyn Write) -> io::Res
         return writeln!(out);
     }
     let rows: Vec<_> = listed.iter().map(row).collect();
-    aligned(HEADINGS, &rows, out)
+    write_table(HEADINGS, &rows, out)
 }
 
 fn listed(rule: &Configured) -> Listed<'_> {
@@ -70,8 +70,8 @@ fn listed(rule: &Configured) -> Listed<'_> {
         cooldown: plan.cooldown.map(text),
         technique: plan.technique.as_deref(),
         groups: plan.groups.iter().map(|group| &*group.name).collect(),
-        allow: texts(&rule.allow),
-        deny: texts(&rule.deny),
+        allow: rule.allow.iter().map(ToString::to_string).collect(),
+        deny: rule.deny.iter().map(ToString::to_string).collect(),
         include_private: rule.include_private,
     }
 }

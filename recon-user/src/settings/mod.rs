@@ -1,51 +1,62 @@
-//! Settings: what the operator wants of the rules.
+//! Settings: how the operator changes the rules.
 //!
-//! In: the file recon.toml, the command line's options, rule files. Out: the rules in force, or all that is wrong with those files.
+//! In: the file recon.toml, the command line's options, rule files. Out: the rules in force, or all
+//! errors in those files.
 //!
 //! | step | module | takes | gives |
 //! |---|---|---|---|
+//! | declare | `defs`, `declare`, `value` | - | the settings, each declared once |
 //! | read | `read` | recon.toml | [`Settings`] |
 //! | files | `files` | rule files and folders of them | plans |
 //! | apply | `apply` | plans | [`Configured`] rules |
-//! | show | `write`, `list` | settings, rules | TOML that is read as the same settings; a table or JSON |
+//! | show | `list`, `check` | rules | a table or JSON |
 //!
-//! The decisions held here: what the command line says wins over the file. The file that is named must be there, the one that is looked
-//! for need not. A mistake in any file keeps the agent from starting, and all mistakes are told of at once.
+//! The decisions held here: the command line wins over the file. A file that is named must exist,
+//! the default one need not. An error in any file keeps the agent from starting, and one run
+//! reports all errors.
 
 mod apply;
 mod bytes;
+mod check;
+mod declare;
+mod defs;
 mod files;
 mod list;
 mod read;
-mod write;
+mod table;
+mod value;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::time::Duration;
+use std::{fmt, io};
 
 use thiserror::Error;
 
 use crate::cli::RuleOptions;
-use crate::incident::LineLimit;
-use crate::kql::{self, Diagnostics, Plan, Source, Span};
-use crate::process::visible;
-use crate::rule::{self, Configured, Network, Severity, scanners};
+use crate::diagnostic::{Diagnostics, Source, read_file, visible};
+use crate::incident::{LineLimit, unmet_references};
+use crate::kql::Plan;
+use crate::rule::{Configured, scanners};
 
+pub use check::check;
+pub(crate) use defs::Override;
+pub use defs::{SettingFlags, Settings};
 pub use files::{Rules, rules};
 pub use list::list;
+use value::AsToml;
+use value::Located;
 
-/// The file that is read where none is named.
+/// The file that is read if none is named.
 pub const DEFAULT_FILE: &str = "/etc/recon/recon.toml";
 
-/// What is wrong with settings and rules, as lines to be shown as they are.
+/// Why settings and rules are refused, as lines to be shown as they are.
 #[derive(Debug, Error)]
 #[error("{0}")]
 pub struct Refused(String);
 
 impl Refused {
-    /// What is wrong with a source. None where that is nothing.
+    /// The errors in a source. None if it has none.
     fn of(diagnostics: &Diagnostics, source: &Source) -> Option<Self> {
         (diagnostics.errors() > 0).then(|| Self(diagnostics.render(source)))
     }
@@ -57,106 +68,31 @@ impl Refused {
     }
 }
 
-/// What the operator wants.
-#[derive(Debug, PartialEq)]
-pub struct Settings {
-    /// Whether private remotes are judged too.
-    pub include_private: bool,
-    /// Alerts of lesser severity are not written.
-    pub min_severity: Severity,
-    /// File names of programs that are taken for scanning tools as well.
-    pub scanners: Vec<String>,
-    /// File names of programs that are not.
-    pub not_scanners: Vec<String>,
-    /// Networks that are private here, besides those that are so everywhere.
-    pub local_networks: Vec<Network>,
-    /// Remotes that no rule counts.
-    pub allow: Vec<Network>,
-    /// Remotes that are counted although they may be in a list of those allowed.
-    pub deny: Vec<Network>,
-    /// How many lines of a rule are written.
-    pub alerts: LineLimit,
-    /// The most memory that the agent takes, in bytes.
-    pub memory: u64,
-    /// By a rule's id, its name, or its id and measure such as `port-scan/distinct_ports`.
-    pub rules: BTreeMap<String, Override>,
-    origin: Origin,
-}
+/// The file that settings come from. Settings are the same wherever they are written.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Origin(Source);
 
-/// What is different from what a rule says itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Override {
-    /// Whether the rule is in force.
-    pub enabled: Option<bool>,
-    /// It fires above this.
-    pub threshold: Option<u64>,
-    /// How far back it looks.
-    pub window: Option<Duration>,
-    /// How sure its alerts are.
-    pub severity: Option<Severity>,
-    /// How long an alert keeps others back.
-    pub cooldown: Option<Duration>,
-    /// Remotes that it does not count, besides those that no rule counts.
-    pub allow: Vec<Network>,
-    /// Remotes that it counts nevertheless.
-    pub deny: Vec<Network>,
-}
-
-/// Where settings come from, to show what is wrong with them once the rules are known.
-#[derive(Debug)]
-struct Origin {
-    source: Source,
-    /// By the key in [`Settings::rules`].
-    places: BTreeMap<String, Places>,
-}
-
-#[derive(Debug, Default)]
-struct Places {
-    key: Span,
-    threshold: Span,
-}
-
-/// Settings are the same wherever they were written.
 impl PartialEq for Origin {
     fn eq(&self, _: &Self) -> bool {
         true
     }
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        Self::new(Source::empty("settings"))
+impl fmt::Display for Settings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = toml::to_string(&AsToml(self)).map_err(|_| fmt::Error)?;
+        formatter.write_str(&text)
     }
 }
 
 impl Settings {
-    /// Those of a file that says nothing.
-    fn new(source: Source) -> Self {
-        Self {
-            include_private: false,
-            min_severity: Severity::Informational,
-            scanners: Vec::new(),
-            not_scanners: Vec::new(),
-            local_networks: Vec::new(),
-            allow: Vec::new(),
-            deny: Vec::new(),
-            alerts: LineLimit::default(),
-            memory: bytes::DEFAULT_MEMORY,
-            rules: BTreeMap::new(),
-            origin: Origin {
-                source,
-                places: BTreeMap::new(),
-            },
-        }
-    }
-
-    /// Those of `file`, else those of [`DEFAULT_FILE`], else those of a file that says nothing.
+    /// Reads `file`, else [`DEFAULT_FILE`] if it exists, else returns the defaults.
     ///
     /// # Errors
-    /// What is wrong with the file, or that it can't be read.
+    /// The errors in the file, or that it can't be read.
     pub fn load(file: Option<&Path>) -> Result<Self, Refused> {
         let path = file.unwrap_or(Path::new(DEFAULT_FILE));
-        match kql::read(path) {
+        match read_file(path) {
             Ok(bytes) => Self::parse(&visible(path.as_os_str().as_bytes()), &bytes),
             Err(error) if file.is_none() && error.kind() == io::ErrorKind::NotFound => {
                 Ok(Self::default())
@@ -165,26 +101,35 @@ impl Settings {
         }
     }
 
-    /// With what the command line says instead.
+    /// Applies the flags of the command line, which win over the file.
     #[must_use]
-    pub fn with(mut self, options: &RuleOptions) -> Self {
-        self.include_private = options.include_private.unwrap_or(self.include_private);
-        self.min_severity = options.min_severity.unwrap_or(self.min_severity);
-        // A name that the command line has in one list is no longer in the file's other one.
+    pub fn with(mut self, flags: &SettingFlags) -> Self {
+        self.include_private = flags.include_private.unwrap_or(self.include_private);
+        self.min_severity = flags.min_severity.unwrap_or(self.min_severity);
+        // A name that the command line has in one list leaves the file's other list.
         self.scanners
-            .retain(|name| !options.not_scanners.contains(name));
+            .retain(|name| !flags.not_scanners.contains(name));
         self.not_scanners
-            .retain(|name| !options.scanners.contains(name));
-        self.scanners.extend_from_slice(&options.scanners);
-        self.not_scanners.extend_from_slice(&options.not_scanners);
+            .retain(|name| !flags.scanners.contains(name));
+        self.scanners.extend_from_slice(&flags.scanners);
+        self.not_scanners.extend_from_slice(&flags.not_scanners);
         self
     }
 
-    /// What of the agent's memory is for the state of rules, in bytes: the rest is for a poll's rows, what is known of processes and what waits to be
-    /// written.
+    /// How many lines of a rule are written.
+    #[must_use]
+    pub fn alert_limit(&self) -> LineLimit {
+        LineLimit {
+            lines: self.alerts.lines.0,
+            per: self.alerts.per,
+        }
+    }
+
+    /// The part of the agent's memory that is for the state of rules, in bytes. The rest is for a
+    /// poll's rows, for processes and for alerts that wait to be written.
     #[must_use]
     pub fn state_memory(&self) -> u64 {
-        self.memory / 2
+        self.limits.memory.0 / 2
     }
 
     /// The file names of scanning tools.
@@ -197,18 +142,18 @@ impl Settings {
 /// What an agent starts with.
 #[derive(Debug)]
 pub struct InForce {
-    /// What the file and the command line say.
+    /// The settings of the file and the command line.
     pub settings: Settings,
-    /// The rules as the settings want them.
+    /// The rules with the settings applied.
     pub rules: Vec<Configured>,
-    /// What may be wrong with the rule files, as lines to be shown as they are.
+    /// Warnings about the rule files, as lines to be shown as they are.
     pub warnings: String,
 }
 
-/// What the options ask for. `defaults` are the rules where no rule files are named.
+/// Loads what the options ask for. `defaults` are the rules if no rule files are named.
 ///
 /// # Errors
-/// All that is wrong with the files.
+/// All errors in the files.
 pub fn in_force(
     options: &RuleOptions,
     defaults: impl FnOnce() -> Vec<Plan>,
@@ -228,14 +173,14 @@ pub fn in_force(
             mut warnings,
         },
     ) = match (settings, rules) {
-        (Ok(settings), Ok(rules)) => (settings.with(options), rules),
+        (Ok(settings), Ok(rules)) => (settings.with(&options.settings), rules),
         (Err(Refused(settings)), Err(Refused(rules))) => return Err(Refused(settings + &rules)),
         (Err(refused), Ok(_)) | (Ok(_), Err(refused)) => return Err(refused),
     };
     let rules = settings.apply(plans)?;
     let in_force = rules.iter().map(|rule| &rule.plan);
     let in_force = in_force.filter(|plan| plan.severity >= settings.min_severity);
-    warnings.push_str(&rule::unmet(&in_force.collect::<Vec<_>>()).concat());
+    warnings.push_str(&unmet_references(&in_force.collect::<Vec<_>>()).concat());
     Ok(InForce {
         settings,
         rules,

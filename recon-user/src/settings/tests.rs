@@ -1,5 +1,10 @@
-//! Settings and rule files from end to end: what they mean, what is told of broken ones, and that no text is too much.
+//! Settings and rule files from end to end: what they mean, the errors of broken ones, and that no
+//! text is too much.
 
+#[path = "tests/check.rs"]
+mod check;
+#[path = "tests/docs.rs"]
+mod docs;
 #[path = "tests/files.rs"]
 mod files;
 
@@ -8,11 +13,13 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use proptest::prelude::*;
 
-use super::read::{ALERT_KEYS, KEYS, LIMIT_KEYS, RULE_KEYS};
-use super::{InForce, Settings, list};
+use super::defs::{Alerts, Limits};
+use super::value::TomlTable;
+use super::{InForce, Override, Settings, list};
 use crate::cli::{CONFIG_EXAMPLE, Cli, Command, RuleOptions};
+use crate::kql::Severity;
 use crate::kql::{Loader, Plan};
-use crate::rule::{Severity, defaults};
+use crate::rule::defaults;
 
 /// Two measures of one id, a rule with a cooldown, and one without a threshold.
 const RULES: &str = "\
@@ -41,7 +48,7 @@ fn plans() -> Vec<Plan> {
     loaded.plans
 }
 
-/// The rules in force as `recon rules` shows them, or what is wrong.
+/// The rules in force as `recon rules` shows them, or the errors.
 fn applied(text: &str) -> String {
     let rules =
         Settings::parse("recon.toml", text.as_bytes()).and_then(|settings| settings.apply(plans()));
@@ -55,7 +62,7 @@ fn applied(text: &str) -> String {
     }
 }
 
-/// A file's text, and what comes of it, apart as in the tests of KQL.
+/// A file's text and the result, separated as in the tests of KQL.
 #[test]
 fn files_and_what_comes_of_them() {
     for case in include_str!("tests/cases.txt").split("=====\n").skip(1) {
@@ -66,16 +73,16 @@ fn files_and_what_comes_of_them() {
 
 #[test]
 fn every_known_key_is_taken() {
-    for key in KEYS {
+    for key in Settings::KEYS {
         assert!(
             !applied(&format!("{key} = 1979-05-27")).contains("no setting"),
             "{key}"
         );
     }
     for (table, keys) in [
-        ("rules.smb-scan", &RULE_KEYS[..]),
-        ("alerts", &ALERT_KEYS),
-        ("limits", &LIMIT_KEYS),
+        ("rules.smb-scan", Override::KEYS),
+        ("alerts", Alerts::KEYS),
+        ("limits", Limits::KEYS),
     ] {
         for key in keys {
             let text = format!("[{table}]\n{key} = 1979-05-27");
@@ -85,7 +92,7 @@ fn every_known_key_is_taken() {
 }
 
 #[test]
-fn what_is_no_text_is_told_of() {
+fn what_is_not_text_is_reported() {
     for (bytes, expected) in [
         (
             vec![b'#'; (64 << 10) + 1],
@@ -93,7 +100,7 @@ fn what_is_no_text_is_told_of() {
         ),
         (
             b"# \xff\n".to_vec(),
-            "recon.toml:1:3: error: this is not UTF-8\n# \u{fffd}\n  ^\n",
+            "recon.toml:1:3: error: this is not UTF-8\n  |\n1 | # \u{fffd}\n  |   ^\n",
         ),
     ] {
         let refused = Settings::parse("recon.toml", &bytes).expect_err("not text");
@@ -101,7 +108,8 @@ fn what_is_no_text_is_told_of() {
     }
 }
 
-/// The example of the help is a file of settings, and what settings are written as is read as the same.
+/// The example in the help is valid, and settings are written so that they read as the same
+/// settings.
 #[test]
 fn settings_are_written_as_they_are_read() {
     let everything = format!("{CONFIG_EXAMPLE}\n\n[rules.\"Hits on one port\"]\nenabled = true\n");
@@ -121,7 +129,7 @@ fn settings_are_written_as_they_are_read() {
     );
 }
 
-/// The default rules are listed by what their alerts say, and can be told apart by it.
+/// The default rules can be told apart by what `recon rules` lists.
 #[test]
 fn the_help_has_settings_for_default_rules() {
     let example: Vec<_> = CONFIG_EXAMPLE.lines().skip(1).collect();
@@ -178,7 +186,7 @@ fn the_command_line_wins() {
         ),
     ] {
         let settings = Settings::parse("recon.toml", FILE.as_bytes()).expect("settings");
-        let settings = settings.with(&options(arguments));
+        let settings = settings.with(&options(arguments).settings);
         assert_eq!(settings.include_private, private, "{arguments}");
         assert_eq!(settings.min_severity, severity, "{arguments}");
         assert_eq!(settings.scanners.join(" "), scanners, "{arguments}");
@@ -294,7 +302,7 @@ fn no_file_takes_long() {
     }
 }
 
-/// Pieces that settings are made of, and some that they are not.
+/// Pieces of settings, and others.
 const WORDS: &[&str] = &[
     "rules",
     "smb-scan",
@@ -346,7 +354,7 @@ const WORDS: &[&str] = &[
     "\t",
 ];
 
-/// What is taken is written and read as the same, and what is not is told of.
+/// What is accepted is written and read as the same; what is refused has a message.
 fn read(bytes: &[u8]) {
     match Settings::parse("recon.toml", bytes) {
         Ok(settings) => {

@@ -10,6 +10,7 @@ impl Stream {
     pub(crate) fn disable_nurseries(&mut self) {
         let program = Arc::get_mut(&mut self.program).expect("it is not shared");
         program.roots.fill(None);
+        program.counts_hits = true;
     }
 
     /// The sources that are held in nurseries.

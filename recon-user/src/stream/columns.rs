@@ -12,9 +12,10 @@ use super::fields::field;
 use super::key::GroupKey;
 use super::query::Query;
 use super::window;
+use crate::address::neighbour_network;
 use crate::kql::eval::{Columns, Value, eval};
 use crate::kql::{Field, Named, Plan, Slot};
-use crate::row::{Row, network};
+use crate::row::Row;
 
 /// Columns that are computed on first read, and only once. Without this, a chain of columns that
 /// refer to one another would take exponential time.
@@ -129,7 +130,7 @@ impl<'a> GroupColumns<'a> {
         match field(&self.query.plan().groups[position].expr) {
             Some(Field::RemoteIp) => text(self.key.remote),
             Some(Field::RemoteNetwork) => {
-                let network = self.key.remote.map(network::text);
+                let network = self.key.remote.map(neighbour_network);
                 Value::String(network.unwrap_or_default().into())
             }
             Some(Field::LocalIp) => text(self.key.local),

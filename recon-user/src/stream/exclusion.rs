@@ -8,8 +8,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::fields::field;
+use crate::address::{ipv4_range, is_private};
 use crate::kql::{Comparison, Expr, Field, Function, Literal, TextOperator, TextTest};
-use crate::rule::is_private;
 
 /// The `RemoteIPType` of public addresses.
 const PUBLIC: &str = "Public";
@@ -116,16 +116,8 @@ fn is_private_start(start: &str) -> bool {
 
 /// Whether a range, such as `10.0.0.0/8`, covers only private addresses.
 fn is_private_range(range: &str) -> bool {
-    let (address, length) = range.split_once('/').unwrap_or((range, "32"));
-    let (Ok(address), Ok(length)) = (address.parse::<Ipv4Addr>(), length.parse::<u32>()) else {
-        return false;
-    };
-    let Some(host) = u32::BITS.checked_sub(length) else {
-        return false;
-    };
-    let mask = u32::MAX.checked_shl(host).unwrap_or(0);
-    let first = address.to_bits() & mask;
-    are_private(Some(first.into()), Some((first | !mask).into()))
+    ipv4_range(range)
+        .is_some_and(|range| are_private(Some(range.network()), Some(range.broadcast())))
 }
 
 /// Whether the block from `first` to `last` is private. Testing both ends is enough for blocks of

@@ -73,6 +73,7 @@ impl Fields {
                 parts.iter().for_each(|part| self.add(part));
             }
             Expr::Negate(part) => self.add(part),
+            Expr::Prepared(prepared) => self.add(&prepared.written),
             Expr::Compare(_, parts) | Expr::Arithmetic(_, parts) | Expr::Text(_, parts) => {
                 parts.iter().for_each(|part| self.add(part));
             }

@@ -13,9 +13,10 @@ use recon_common::Address;
 use super::Secrets;
 use super::columns::RowColumns;
 use super::fields::field;
+use crate::address::first_neighbour;
 use crate::kql::eval::{Value, eval, total_order};
 use crate::kql::{Field, Plan};
-use crate::row::{RowKey, network};
+use crate::row::RowKey;
 
 /// A column of the row that queries group by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +87,7 @@ impl KeyPlan {
         if self.has(KeyColumn::Remote) {
             row.remote
         } else if self.has(KeyColumn::Network) {
-            row.remote.map(network::first)
+            row.remote.map(first_neighbour)
         } else {
             None
         }
@@ -107,7 +108,7 @@ impl KeyPlan {
     /// alone.
     pub(crate) fn network_key(&self, remote: Address) -> Option<GroupKey> {
         let is_network = self.is_only(KeyColumn::Network);
-        is_network.then(|| GroupKey::of_remote(network::first(remote)))
+        is_network.then(|| GroupKey::of_remote(first_neighbour(remote)))
     }
 }
 

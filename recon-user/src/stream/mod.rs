@@ -46,14 +46,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use recon_common::{Address, Signal};
 
+use crate::address::{Network, is_private};
 use crate::row::{Row, SignalSet};
-use crate::rule::{Network, is_private};
 use answers::Probes;
 use budget::MemoryBudget;
 use columns::RowColumns;
 use dispatch::Dispatch;
 use groups::{Event, Groups};
-use nursery::{Nursery, Root};
+use nursery::{Nursery, PackedRow, Root};
 
 pub use answers::Answers;
 pub use dispatch::ProcessNeeds;
@@ -137,6 +137,8 @@ struct Program {
     dispatch: [Dispatch; Signal::ALL.len()],
     /// By query: where small sources are kept, if they can be.
     roots: Vec<Option<Root>>,
+    /// Whether a query that reports answers counts hits at once.
+    counts_hits: bool,
 }
 
 /// The state of all queries.
@@ -149,6 +151,8 @@ pub(crate) struct Stream {
     groups: Vec<Groups>,
     /// By [`Root`].
     nurseries: [Nursery; 2],
+    /// Answers of this poll that no query has accepted.
+    answers: Vec<PackedRow>,
     /// The queries that have accepted the row at hand, by root.
     accepted: [Vec<usize>; 2],
     /// By query: a zero, and while a log is looked at what its rows could come to.
@@ -192,9 +196,11 @@ impl Stream {
             budget: MemoryBudget::new(settings.memory, groups.len() + nurseries.len()),
             groups,
             nurseries,
+            answers: Vec::new(),
             accepted: Default::default(),
             bounds: vec![0; queries.len()],
             program: Arc::new(Program {
+                counts_hits: counts_hits(&queries, &roots),
                 queries,
                 dispatch,
                 roots,
@@ -316,6 +322,7 @@ impl Stream {
 
     /// Ends the rows of a poll. What it has changed stands in [`Stream::take_changed`].
     pub(crate) fn end_rows(&mut self, protect: &Protect<'_>) {
+        self.place_answers(protect);
         self.promote_due(protect);
         self.probes.resolve_answers();
     }
@@ -325,6 +332,12 @@ impl Stream {
         self.poll += 1;
         self.row_number = 0;
     }
+}
+
+/// Whether a query that reports answers has its rows in no nursery.
+fn counts_hits(queries: &[Running], roots: &[Option<Root>]) -> bool {
+    let mut counted = queries.iter().zip(roots).filter(|(_, root)| root.is_none());
+    counted.any(|(running, _)| running.query.reports_answers)
 }
 
 /// The order of changes in a poll: by row, then by query.

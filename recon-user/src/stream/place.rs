@@ -28,28 +28,32 @@ impl Stream {
         is_counted_hit: bool,
         protect: &Protect<'_>,
     ) {
+        // Where a query counts hits at once, all that is known of probes is kept at once.
+        let is_late = !self.program.counts_hits;
         let answer = Answer::of(row.key.signal);
+        if !is_late {
+            self.probe(remote, row, interval, is_hit || is_counted_hit, answer);
+        }
+        if is_late && answer.is_some() && self.accepted[Root::Remote as usize].is_empty() {
+            // Whether it answers a row of a log is known when all rows of the poll are.
+            let packed = PackedRow::new(remote, row, interval, self.poll, self.row_number);
+            self.answers.push(packed);
+        }
         for root in Root::ALL {
-            let is_of_remote = root == Root::Remote;
-            let is_wanted = answer.is_some() || is_counted_hit;
-            if self.accepted[root as usize].is_empty() && !(is_of_remote && is_wanted) {
+            if self.accepted[root as usize].is_empty() {
                 continue;
             }
+            let is_of_remote = root == Root::Remote;
             let mut packed = PackedRow::new(remote, row, interval, self.poll, self.row_number);
-            packed.is_hit = is_hit && is_of_remote;
+            packed.is_hit = is_hit && is_of_remote && is_late;
             let promoted = self.place_in(root, remote, packed, interval, protect);
             let promoted = match promoted {
                 Placed::Promoted(lost_before) => lost_before,
                 Placed::Full(number) => self.promote(root, number, protect),
                 Placed::Kept => continue,
             };
-            if is_of_remote {
-                if is_hit {
-                    self.probes.add_hit(remote, &row.key, interval.to);
-                }
-                if let Some(answer) = answer {
-                    self.probes.add_answer(remote, &row.key, answer);
-                }
+            if is_of_remote && is_late {
+                self.probe(remote, row, interval, is_hit, answer);
             }
             let program = Arc::clone(&self.program);
             let accepted = std::mem::take(&mut self.accepted[root as usize]);
@@ -61,10 +65,46 @@ impl Stream {
             }
             self.accepted[root as usize] = accepted;
         }
-        if is_counted_hit {
-            // Its answers are needed before it is promoted by itself.
-            self.promote_remote(remote, protect);
+    }
+
+    /// Notes what a row says of probes and their answers.
+    fn probe(
+        &mut self,
+        remote: Address,
+        row: &Row<'_>,
+        interval: Interval,
+        is_hit: bool,
+        answer: Option<Answer>,
+    ) {
+        if is_hit {
             self.probes.add_hit(remote, &row.key, interval.to);
+        }
+        if let Some(answer) = answer {
+            self.probes.add_answer(remote, &row.key, answer);
+        }
+    }
+
+    /// Places the answers that no query has accepted: in the logs of those that they answer.
+    pub(super) fn place_answers(&mut self, protect: &Protect<'_>) {
+        for row in std::mem::take(&mut self.answers) {
+            let remote = row.remote();
+            let key = row.unpack().0.key;
+            let nursery = &mut self.nurseries[Root::Remote as usize];
+            let hash = nursery.hash(remote, &self.secrets);
+            let Some(number) = nursery.find(remote, hash) else {
+                continue;
+            };
+            let placed = nursery.append(number, row, true, true);
+            if let Placed::Full(number) = placed {
+                self.promote(Root::Remote, number, protect);
+            }
+            if placed != Placed::Kept
+                && let Some(answer) = Answer::of(key.signal)
+            {
+                self.probes.add_answer(remote, &key, answer);
+            }
+            let bytes = self.nurseries[Root::Remote as usize].bytes();
+            self.budget.set(self.holder(Root::Remote), bytes);
         }
     }
 
@@ -80,7 +120,7 @@ impl Stream {
         let holder = self.holder(root);
         let nursery = &mut self.nurseries[root as usize];
         let hash = nursery.hash(remote, &self.secrets);
-        let set = nursery.set_of(&self.accepted[root as usize]);
+        let set = nursery.set_of(row.signal, &self.accepted[root as usize]);
         row.set = set.unwrap_or(SetId::NONE);
         if let Some(number) = nursery.find(remote, hash) {
             let may_grow = set.is_some() && self.budget.room(holder) >= MARGIN;
@@ -137,7 +177,7 @@ impl Stream {
                 };
                 self.count(index, query, &event, protect);
             }
-            if root == Root::Remote {
+            if root == Root::Remote && !program.counts_hits {
                 probed.push((packed.poll, row.key, interval.to, packed.is_hit));
             }
             remote = Some(packed.remote());
@@ -146,18 +186,6 @@ impl Stream {
             self.probes.add_late(remote, &probed, self.poll as u32);
         }
         lost_before
-    }
-
-    /// Promotes a remote, if it is not yet.
-    pub(super) fn promote_remote(&mut self, remote: Address, protect: &Protect<'_>) {
-        let nursery = &self.nurseries[Root::Remote as usize];
-        let hash = nursery.hash(remote, &self.secrets);
-        if let Some(number) = nursery
-            .find(remote, hash)
-            .filter(|&log| !nursery.is_promoted(log))
-        {
-            self.promote(Root::Remote, number, protect);
-        }
     }
 
     /// Promotes the sources whose rows could carry a group over its threshold.

@@ -18,9 +18,9 @@ use super::fields::{Fields, field, fields};
 use super::key::{KeyColumn, KeyPlan};
 use super::operator::{AggregatePlan, Measure, measure};
 use crate::kql::eval::{Columns, Predicate, holds};
-use crate::kql::{Comparison, Expr, Field, Literal, Plan};
+use crate::kql::{Comparison, Expr, Field, Literal, Plan, Severity};
 use crate::row::{PortColumn, Row, RowKey, SignalSet, action_type, port_column};
-use crate::rule::{Configured, Severity};
+use crate::rule::Configured;
 
 /// Whose traffic counts, from the widest to the narrowest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

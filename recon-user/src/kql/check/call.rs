@@ -1,26 +1,24 @@
 //! Calls of functions and aggregates.
 
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::super::ast::{Expr as Written, ExprKind, Name};
+use super::super::ast::{ExprKind, Name, WrittenExpr};
 use super::super::function::{
     AGGREGATES, AggregateFunction, FUNCTIONS, Function, Signature, Takes, by_name, names,
 };
 use super::super::plan::{Aggregate, Column, Expr, Output, Slot};
-use super::super::source::Span;
 use super::super::streamless;
 use super::super::value::{Literal, Type};
 use super::expr::Typed;
 use super::{Checker, Mode};
-
-const IPV4_BITS: u32 = 32;
+use crate::address::ipv4_range;
+use crate::diagnostic::Span;
 
 impl Checker<'_, '_> {
     pub(super) fn call(
         &mut self,
         name: &Name<'_>,
-        arguments: &[Written<'_>],
+        arguments: &[WrittenExpr<'_>],
         span: Span,
     ) -> Option<Typed> {
         if let Some(signature) = by_name(AGGREGATES, name.text) {
@@ -50,11 +48,11 @@ impl Checker<'_, '_> {
         self.error(name.span, format!("no function `{}`", name.text), hint)
     }
 
-    /// The arguments, as many as there must be and of the types that are taken.
+    /// Checks the number and the types of arguments.
     fn arguments<F>(
         &mut self,
         signature: &Signature<F>,
-        arguments: &[Written<'_>],
+        arguments: &[WrittenExpr<'_>],
         span: Span,
     ) -> Option<Vec<Typed>> {
         let most = signature.takes.len();
@@ -83,7 +81,7 @@ impl Checker<'_, '_> {
             "`{}` does not take {count} argument{plural}",
             signature.name
         );
-        self.error(span, message, Some(signature.usage.to_owned()))
+        self.error(span, message, Some(signature.usage()))
     }
 
     fn takes<F>(
@@ -100,14 +98,14 @@ impl Checker<'_, '_> {
             "`{}` takes {takes} here, not {}",
             signature.name, typed.kind
         );
-        self.error(span, message, Some(signature.usage.to_owned()))
+        self.error(span, message, Some(signature.usage()))
     }
 
     fn result(
         &mut self,
         function: Function,
         typed: &[Typed],
-        written: &[Written<'_>],
+        written: &[WrittenExpr<'_>],
     ) -> Option<Type> {
         Some(match (function, typed) {
             (Function::Bin, [value, size]) => {
@@ -121,10 +119,10 @@ impl Checker<'_, '_> {
                 let is_positive = match &size.expr {
                     Expr::Literal(Literal::Long(size) | Literal::Timespan(size)) => *size > 0,
                     Expr::Literal(Literal::Real(size)) => *size > 0.0,
-                    _ => return self.error(span, "the size of a bin is a constant", None),
+                    _ => return self.error(span, "the size of a bin must be a constant", None),
                 };
                 if !is_positive {
-                    return self.error(span, "the size of a bin is more than nothing", None);
+                    return self.error(span, "the size of a bin must be above 0", None);
                 }
                 match is_time {
                     true => value.kind,
@@ -133,17 +131,17 @@ impl Checker<'_, '_> {
             }
             (Function::Iff, [_, then, otherwise]) => {
                 let Some(kind) = then.kind.common(otherwise.kind) else {
-                    let message = format!("iff gives {} or {}", then.kind, otherwise.kind);
+                    let message = format!("iff returns {} or {}", then.kind, otherwise.kind);
                     let span = written[1].span.to(written[2].span);
-                    return self.error(span, message, Some("both are of one type".to_owned()));
+                    return self.error(span, message, Some("both must have one type".to_owned()));
                 };
                 kind
             }
             (Function::Ipv4IsInRange, [_, range]) => {
                 if let Expr::Literal(Literal::String(text)) = &range.expr
-                    && !is_ipv4_range(text)
+                    && ipv4_range(text).is_none()
                 {
-                    let message = format!("`{text}` is no range of IPv4 addresses");
+                    let message = format!("`{text}` is not a range of IPv4 addresses");
                     let hint = "as in \"10.0.0.0/8\"".to_owned();
                     return self.error(written[1].span, message, Some(hint));
                 }
@@ -157,7 +155,12 @@ impl Checker<'_, '_> {
     }
 
     /// `now()`, `now(offset)` and `ago(timespan)`.
-    fn clock(&mut self, name: &Name<'_>, arguments: &[Written<'_>], span: Span) -> Option<Typed> {
+    fn clock(
+        &mut self,
+        name: &Name<'_>,
+        arguments: &[WrittenExpr<'_>],
+        span: Span,
+    ) -> Option<Typed> {
         let is_now = name.text == "now";
         let usage = match is_now {
             true => "now takes nothing, or a constant timespan to add",
@@ -185,11 +188,11 @@ impl Checker<'_, '_> {
         Typed::new(Expr::Now(ticks), Type::DateTime)
     }
 
-    /// An aggregate within an expression of `summarize`: it is kept under a name of its own.
+    /// An aggregate within an expression of `summarize`, which gets a name of its own.
     fn nested_aggregate(
         &mut self,
         signature: &'static Signature<AggregateFunction>,
-        arguments: &[Written<'_>],
+        arguments: &[WrittenExpr<'_>],
         span: Span,
     ) -> Option<Typed> {
         let name = signature.name;
@@ -199,14 +202,14 @@ impl Checker<'_, '_> {
                 return self.error(span, message, None);
             }
             Mode::WithinAggregate => {
-                return self.error(span, format!("`{name}` stands in another aggregate"), None);
+                return self.error(span, format!("`{name}` is within another aggregate"), None);
             }
             Mode::Aggregates => {}
         }
         if signature.function == AggregateFunction::ArgMax {
             return self.error(
                 span,
-                "`arg_max` gives several columns: it stands alone",
+                "`arg_max` returns several columns, so it can't be part of an expression",
                 None,
             );
         }
@@ -216,9 +219,9 @@ impl Checker<'_, '_> {
         Typed::new(Expr::Column(column), kind)
     }
 
-    /// The column that an aggregate gives.
+    /// The column of an aggregate.
     pub(super) fn aggregate_column(&self, index: usize, output: usize) -> Column {
-        let Output { name, kind } = &self.body.aggregates[index].outputs[output];
+        let Output { name, kind } = &self.plan.aggregates[index].outputs[output];
         Column {
             slot: Slot::Aggregate(index, output),
             name: Arc::clone(name),
@@ -226,17 +229,18 @@ impl Checker<'_, '_> {
         }
     }
 
-    /// Adds an aggregate, and returns its index. `outputs` are the names that the query gives its columns.
+    /// Adds an aggregate and returns its index. `outputs` are the names that the query gives its
+    /// columns.
     pub(super) fn aggregate(
         &mut self,
         signature: &'static Signature<AggregateFunction>,
-        arguments: &[Written<'_>],
+        arguments: &[WrittenExpr<'_>],
         outputs: &[Name<'_>],
         span: Span,
     ) -> Option<usize> {
-        // Those within expressions are no columns of the query, and bounded all the same.
+        // Aggregates within expressions are not columns of the query, but count towards the limit.
         let outputs_of = |aggregate: &Aggregate| aggregate.outputs.len();
-        let kept: usize = self.body.aggregates.iter().map(outputs_of).sum();
+        let kept: usize = self.plan.aggregates.iter().map(outputs_of).sum();
         if self.is_crowded(kept + arguments.len(), span) {
             return None;
         }
@@ -250,7 +254,7 @@ impl Checker<'_, '_> {
         if let (AggregateFunction::MakeSet, [_, limit]) = (signature.function, checked.as_slice()) {
             let is_limit = matches!(limit.expr, Expr::Literal(Literal::Long(limit)) if limit > 0);
             if !is_limit {
-                let message = "the limit of a set is a constant above 0";
+                let message = "the limit of a set must be a constant above 0";
                 return self.error(arguments[1].span, message, None);
             }
         }
@@ -282,19 +286,19 @@ impl Checker<'_, '_> {
             };
             named.push(Output { name, kind });
         }
-        self.body.aggregates.push(Aggregate {
+        self.plan.aggregates.push(Aggregate {
             outputs: named,
             function,
             arguments: checked.into_iter().map(|typed| typed.expr).collect(),
         });
-        Some(self.body.aggregates.len() - 1)
+        Some(self.plan.aggregates.len() - 1)
     }
 
-    /// The column to go by and those to show; `*` are all that the rows are not grouped by.
+    /// The column to maximize and those to show; `*` is all that the rows are not grouped by.
     fn arg_max(
         &mut self,
         signature: &Signature<AggregateFunction>,
-        arguments: &[Written<'_>],
+        arguments: &[WrittenExpr<'_>],
         span: Span,
     ) -> Option<Vec<Typed>> {
         let [by, shown @ ..] = arguments else {
@@ -316,7 +320,7 @@ impl Checker<'_, '_> {
             for (_, column) in self.scope.known() {
                 let expr = Expr::Column(column.clone());
                 let is_there = |typed: &Typed| typed.expr == expr;
-                let is_group = self.body.groups.iter().any(|group| group.expr == expr);
+                let is_group = self.plan.groups.iter().any(|group| group.expr == expr);
                 if !is_group && !columns.iter().any(is_there) {
                     columns.extend(Typed::new(expr, column.kind));
                 }
@@ -352,12 +356,4 @@ fn default_name(signature: &Signature<AggregateFunction>, value: Option<&Typed>)
         AggregateFunction::ArgMax if !column.is_empty() => column.to_owned(),
         _ => format!("{}_{column}", signature.name),
     }
-}
-
-fn is_ipv4_range(text: &str) -> bool {
-    let (address, prefix) = text.split_once('/').unwrap_or((text, "32"));
-    address.parse::<Ipv4Addr>().is_ok()
-        && prefix
-            .parse::<u32>()
-            .is_ok_and(|prefix| prefix <= IPV4_BITS)
 }

@@ -1,25 +1,25 @@
-//! `extend`, `project` and `project-away`: which columns there are, and what they are called.
+//! `extend`, `project` and `project-away`: which columns a step has, and their names.
 
 use std::sync::Arc;
 
-use super::super::ast::{Expr as Written, ExprKind, Item, Name};
+use super::super::ast::{ExprKind, Item, Name, WrittenExpr};
 use super::super::plan::{Column, Expr, Named, Slot};
-use super::super::source::Span;
 use super::Checker;
 use super::expr::Typed;
-use super::scope::{MAX_COLUMNS, Scope};
+use super::scope::{ColumnScope, MAX_COLUMNS};
+use crate::diagnostic::Span;
 
 impl<'a> Checker<'a, '_> {
-    /// Where a computed column is to be had. A column that is just another one takes no place.
+    /// The place of a computed column. A column that only renames another takes none.
     pub(super) fn place(&mut self, name: &str, typed: Typed) -> Column {
         let Typed { expr, kind } = typed;
         if let Expr::Column(column) = expr {
             return column;
         }
         let name = self.taken.unique(name);
-        let (list, slot): (_, fn(usize) -> Slot) = match self.body.is_grouped {
-            true => (&mut self.body.computed, Slot::Computed),
-            false => (&mut self.body.extends, Slot::Extend),
+        let (list, slot): (_, fn(usize) -> Slot) = match self.plan.is_summary {
+            true => (&mut self.plan.computed, Slot::Computed),
+            false => (&mut self.plan.extends, Slot::Extend),
         };
         let slot = slot(list.len());
         list.push(Named {
@@ -30,7 +30,8 @@ impl<'a> Checker<'a, '_> {
         Column { slot, name, kind }
     }
 
-    /// The items' columns by their names. All are computed from the columns before; one that has no name gets the next `ColumnN`.
+    /// The items' columns with their names. All are computed from the columns before the step; one
+    /// without a name gets the next `ColumnN`.
     fn items(&mut self, items: &[Item<'a>]) -> Vec<(Arc<str>, Span, Option<Column>)> {
         let mut columns: Vec<(Arc<str>, Span, Option<Column>)> = Vec::new();
         let mut unnamed = 0;
@@ -41,7 +42,7 @@ impl<'a> Checker<'a, '_> {
             let typed = self.expr(&item.expr);
             let (name, span) = self.name_of(item, &mut unnamed);
             if columns.iter().any(|(other, ..)| *other == name) {
-                let message = format!("two columns are called `{name}`");
+                let message = format!("two columns have the name `{name}`");
                 self.diagnostics.error(span, message, None);
             }
             let column = typed.map(|typed| self.place(&name, typed));
@@ -54,7 +55,7 @@ impl<'a> Checker<'a, '_> {
     pub(super) fn name_of(&mut self, item: &Item<'a>, unnamed: &mut usize) -> (Arc<str>, Span) {
         if let [first, rest @ ..] = item.names.as_slice() {
             if let Some(second) = rest.first() {
-                let message = "an expression gives one column, but for arg_max in `summarize`";
+                let message = "an expression has one column, except arg_max in `summarize`";
                 self.diagnostics.error(second.span, message, None);
             }
             return (first.text.into(), first.span);
@@ -69,9 +70,10 @@ impl<'a> Checker<'a, '_> {
         (name, item.expr.span)
     }
 
-    /// Whether there are too many columns to take one more, `count` being those of this step. Tells of it.
+    /// Whether there are too many columns to add one more, `count` being those of this step.
+    /// Reports it.
     pub(super) fn is_crowded(&mut self, count: usize, span: Span) -> bool {
-        let computed = self.body.extends.len() + self.body.computed.len();
+        let computed = self.plan.extends.len() + self.plan.computed.len();
         let is_crowded = [count, computed, self.scope.len()]
             .into_iter()
             .any(|count| count >= MAX_COLUMNS);
@@ -90,7 +92,7 @@ impl<'a> Checker<'a, '_> {
 
     pub(super) fn project(&mut self, items: &[Item<'a>]) {
         let columns = self.items(items);
-        self.scope = Scope::default();
+        self.scope = ColumnScope::default();
         for (name, _, column) in columns {
             self.scope.set(name, column);
         }
@@ -108,8 +110,8 @@ impl<'a> Checker<'a, '_> {
     }
 }
 
-/// The name that a column has without being given one: its own, also where it is rounded or converted.
-pub(super) fn implied_name<'a>(written: &Written<'a>) -> Option<&'a str> {
+/// The name of a column that is given none: its own, even if it is rounded or converted.
+pub(super) fn implied_name<'a>(written: &WrittenExpr<'a>) -> Option<&'a str> {
     const KEEP_NAMES: [&str; 4] = ["bin", "tostring", "toint", "tolong"];
     match &written.kind {
         ExprKind::Name(name) => Some(name),

@@ -1,18 +1,19 @@
 //! The types of expressions.
 //!
-//! In: an expression as it is written. Out: one whose names are resolved and whose constants are computed, with its type; None where an error
-//! was told of.
+//! In: a parsed expression. Out: one with resolved names and folded constants, and its type; None
+//! after an error.
 
 use std::sync::Arc;
 
-use super::super::ast::{Expr as Written, ExprKind};
+use super::super::ast::{ExprKind, WrittenExpr};
 use super::super::operator::{Arithmetic, Comparison, TextOperator};
 use super::super::plan::Expr;
-use super::super::source::Span;
 use super::super::value::{Literal, Type};
 use super::{Checker, Mode, fold};
+use crate::diagnostic::Span;
 
-/// Constants that the lists of a query may have, each use of a list that `let` has named counted: enough for all ports.
+/// Constants in the lists of a query, with each use of a list that `let` names counted: enough for
+/// all ports.
 const MAX_CONSTANTS: usize = 1 << 16;
 
 /// An expression and its type.
@@ -34,7 +35,7 @@ impl Typed {
 }
 
 impl Checker<'_, '_> {
-    pub(super) fn expr(&mut self, written: &Written<'_>) -> Option<Typed> {
+    pub(super) fn expr(&mut self, written: &WrittenExpr<'_>) -> Option<Typed> {
         let span = written.span;
         match &written.kind {
             ExprKind::Literal(literal) => Typed::of(literal.clone()),
@@ -57,7 +58,7 @@ impl Checker<'_, '_> {
         }
     }
 
-    /// A column, or a constant that a `let` has named.
+    /// A column, or a constant that `let` names.
     fn named(&mut self, name: &str, span: Span) -> Option<Typed> {
         if let Some(column) = self.scope.get(name) {
             let column = column.clone()?;
@@ -78,7 +79,7 @@ impl Checker<'_, '_> {
     }
 
     /// An expression that is a condition.
-    pub(super) fn condition(&mut self, written: &Written<'_>) -> Option<Expr> {
+    pub(super) fn condition(&mut self, written: &WrittenExpr<'_>) -> Option<Expr> {
         let typed = self.expr(written)?;
         if typed.kind != Type::Bool {
             let message = format!("expected a condition, found {}", typed.kind);
@@ -89,10 +90,10 @@ impl Checker<'_, '_> {
 
     fn conditions(
         &mut self,
-        operands: &[Written<'_>],
+        operands: &[WrittenExpr<'_>],
         join: fn(Vec<Expr>) -> Expr,
     ) -> Option<Typed> {
-        // All of them before any failure, so that each is told of.
+        // All of them before any failure, so that each error is reported.
         let checked: Vec<_> = operands
             .iter()
             .map(|operand| self.condition(operand))
@@ -101,7 +102,7 @@ impl Checker<'_, '_> {
         Typed::new(join(operands), Type::Bool)
     }
 
-    fn negate(&mut self, operand: &Written<'_>) -> Option<Typed> {
+    fn negate(&mut self, operand: &WrittenExpr<'_>) -> Option<Typed> {
         let Typed { expr, kind } = self.expr(operand)?;
         if !kind.is_number() && kind != Type::Timespan {
             let message = format!("`-` takes a number or a timespan, not {kind}");
@@ -116,12 +117,16 @@ impl Checker<'_, '_> {
         Typed::new(expr, kind)
     }
 
-    fn both(&mut self, [left, right]: &[Written<'_>; 2]) -> Option<[Typed; 2]> {
+    fn both(&mut self, [left, right]: &[WrittenExpr<'_>; 2]) -> Option<[Typed; 2]> {
         let (left, right) = (self.expr(left), self.expr(right));
         Some([left?, right?])
     }
 
-    fn compare(&mut self, comparison: Comparison, operands: &[Written<'_>; 2]) -> Option<Typed> {
+    fn compare(
+        &mut self,
+        comparison: Comparison,
+        operands: &[WrittenExpr<'_>; 2],
+    ) -> Option<Typed> {
         let [left, right] = self.both(operands)?;
         let span = operands[0].span.to(operands[1].span);
         let kind = self.comparable(&left, &right, span)?;
@@ -161,11 +166,11 @@ impl Checker<'_, '_> {
     fn arithmetic(
         &mut self,
         operator: Arithmetic,
-        operands: &[Written<'_>; 2],
+        operands: &[WrittenExpr<'_>; 2],
         span: Span,
     ) -> Option<Typed> {
         let [left, right] = self.both(operands)?;
-        let Some(kind) = fold::result(operator, left.kind, right.kind) else {
+        let Some(kind) = operator.result(left.kind, right.kind) else {
             let message = format!(
                 "`{operator}` does not take {} and {}",
                 left.kind, right.kind
@@ -182,7 +187,7 @@ impl Checker<'_, '_> {
         }
     }
 
-    fn text(&mut self, operator: TextOperator, operands: &[Written<'_>; 2]) -> Option<Typed> {
+    fn text(&mut self, operator: TextOperator, operands: &[WrittenExpr<'_>; 2]) -> Option<Typed> {
         let checked = self.both(operands)?;
         for (typed, written) in checked.iter().zip(operands) {
             if typed.kind != Type::String {
@@ -198,8 +203,8 @@ impl Checker<'_, '_> {
 
     fn in_list(
         &mut self,
-        written: &Written<'_>,
-        list: &[Written<'_>],
+        written: &WrittenExpr<'_>,
+        list: &[WrittenExpr<'_>],
         is_negated: bool,
         is_case_sensitive: bool,
     ) -> Option<Typed> {
@@ -233,8 +238,8 @@ impl Checker<'_, '_> {
         Typed::new(expr, Type::Bool)
     }
 
-    /// The constants that an item of a list stands for: itself, or what it is a list of.
-    fn constants(&mut self, item: &Written<'_>) -> Option<Arc<[Literal]>> {
+    /// The constants that an item of a list stands for: itself, or the items of a list.
+    fn constants(&mut self, item: &WrittenExpr<'_>) -> Option<Arc<[Literal]>> {
         match self.expr(item)?.expr {
             Expr::Literal(Literal::List(items)) => Some(items),
             Expr::Literal(literal) => Some([literal].into()),
@@ -242,7 +247,7 @@ impl Checker<'_, '_> {
         }
     }
 
-    fn between(&mut self, parts: &[Written<'_>; 3], is_negated: bool) -> Option<Typed> {
+    fn between(&mut self, parts: &[WrittenExpr<'_>; 3], is_negated: bool) -> Option<Typed> {
         let checked = parts.each_ref().map(|part| self.expr(part));
         let [value, least, greatest] = checked;
         let (value, least, mut greatest) = (value?, least?, greatest?);
@@ -254,7 +259,7 @@ impl Checker<'_, '_> {
             return self.error(parts[0].span, message, None);
         }
         self.comparable(&value, &least, parts[1].span)?;
-        // `between (datetime .. timespan)`: so long after the first.
+        // `between (datetime .. timespan)`: that long after the first.
         if value.kind == Type::DateTime && greatest.kind == Type::Timespan {
             let both = [least.expr.clone(), greatest.expr];
             let expr = match fold::fold(Arithmetic::Add, &both[0], &both[1]) {

@@ -1,73 +1,77 @@
-//! What a query leaves unsaid: its window, what fires it, and the groups of one without `summarize`.
+//! The defaults of a query: its window, what fires it, and the groups of one without `summarize`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::canonical::span as timespan;
 use super::super::function::AggregateFunction;
-use super::super::header::Header;
 use super::super::plan::{
     Aggregate, Column, Expr, Named, Output, Plan, Shown, Slot, SortKey, Threshold,
 };
 use super::super::schema::Field;
-use super::super::source::Span;
-use super::super::value::{TICK_NANOS, Type};
-use super::scope::Taken;
-use super::{Body, Checker};
+use super::super::value::Type;
+use super::Checker;
+use super::scope::TakenNames;
+use crate::diagnostic::Span;
+use crate::duration::{self, Range};
 
-/// The window of a rule that says nothing of it.
+/// The window of a rule that names none.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(3_600);
-/// A window of less would end before a poll has brought its rows; one of more would be a log.
-pub(in super::super) const SHORTEST_WINDOW: Duration = Duration::from_secs(1);
-pub(in super::super) const LONGEST_WINDOW: Duration = Duration::from_secs(30 * 86_400);
+/// A shorter window would end before a poll has brought its rows, a longer one would be a log.
+pub(crate) const WINDOW: Range = Range {
+    least: Duration::from_secs(1),
+    most: Duration::from_secs(30 * 86_400),
+    example: "10m",
+};
 
 impl Checker<'_, '_> {
-    /// The whole of what was found. `table` is what to point at where nothing is written.
-    pub(super) fn finish(mut self, table: Span) -> Body {
+    /// Completes the plan. `table` is the place of errors about what is not written.
+    pub(super) fn finish(mut self, table: Span) -> Plan {
         let columns: Vec<_> = self
             .scope
             .known()
             .map(|(name, column)| (Arc::clone(name), column.clone()))
             .collect();
-        if self.body.is_grouped {
+        if self.plan.is_summary {
             let shown = |(name, column)| Shown { name, column };
-            self.body.columns = columns.into_iter().map(shown).collect();
+            self.plan.columns = columns.into_iter().map(shown).collect();
         } else {
             self.group_rows(columns, table);
         }
-        if self.body.threshold.is_none() && self.body.having.is_empty() {
+        if self.plan.threshold.is_none() && self.plan.having.is_empty() {
             self.fire_at_once(table);
         }
-        self.body
+        self.plan.window_column = self.bin.map(|(name, ..)| name);
+        self.plan
     }
 
-    /// The window, from the first that says something of it. None where an error was told of.
-    pub(super) fn window(&mut self, header: &Header) -> Option<()> {
+    /// The window, from the first source that has one. None after an error.
+    pub(super) fn window(&mut self, annotated: Option<(Duration, Span)>) -> Option<()> {
         let bin = self
-            .body
             .bin
             .as_ref()
-            .map(|(_, ticks, span)| (duration(*ticks), *span));
-        let ago = self.body.ago.map(|(ticks, span)| (duration(ticks), span));
-        if let (Some((bin, _)), Some((annotated, span))) = (bin, header.window)
+            .map(|(_, ticks, span)| (duration::of_ticks(*ticks), *span));
+        let ago = self
+            .ago
+            .map(|(ticks, span)| (duration::of_ticks(ticks), span));
+        if let (Some((bin, _)), Some((annotated, span))) = (bin, annotated)
             && bin != annotated
         {
             let message = format!(
                 "the window is {} here and {} in `bin`",
-                timespan(annotated),
-                timespan(bin)
+                duration::text(annotated),
+                duration::text(bin)
             );
-            let hint = "leave one of them out".to_owned();
+            let hint = "remove one of them".to_owned();
             return self.error(span, message, Some(hint));
         }
-        self.body.window = match bin.or(header.window).or(ago) {
-            Some((window, _)) if (SHORTEST_WINDOW..=LONGEST_WINDOW).contains(&window) => window,
+        self.plan.window = match bin.or(annotated).or(ago) {
+            Some((window, _)) if WINDOW.contains(window) => window,
             Some((window, span)) => {
                 let message = format!(
                     "a window is from {} to {}, not {}",
-                    timespan(SHORTEST_WINDOW),
-                    timespan(LONGEST_WINDOW),
-                    timespan(window)
+                    duration::text(WINDOW.least),
+                    duration::text(WINDOW.most),
+                    duration::text(window)
                 );
                 return self.error(span, message, None);
             }
@@ -76,10 +80,10 @@ impl Checker<'_, '_> {
         Some(())
     }
 
-    /// A query without `summarize`: rows that look the same are one group. Their times and counts are no part of how they look: of the
-    /// times the last is shown, of `Count` the sum.
+    /// A query without `summarize`: rows that look the same are one group. Times and counts do not
+    /// count as looks: a group shows the last time and the sum of `Count`.
     fn group_rows(&mut self, columns: Vec<(Arc<str>, Column)>, table: Span) {
-        self.taken = Taken::default();
+        self.taken = TakenNames::default();
         let mut shown: Vec<(Shown, Slot)> = Vec::new();
         for (name, column) in columns {
             let unique = self.taken.unique(&name);
@@ -87,7 +91,7 @@ impl Checker<'_, '_> {
             let function = match (column.slot, column.kind) {
                 (_, Type::List) => {
                     let message =
-                        format!("rows are not grouped by dynamic values such as `{name}`");
+                        format!("rows can't be grouped by dynamic values such as `{name}`");
                     self.diagnostics.error(table, message, None);
                     continue;
                 }
@@ -99,12 +103,12 @@ impl Checker<'_, '_> {
             let slot = match function {
                 Some(function) => self.push_aggregate(function, Some(column), &unique, kind),
                 None => {
-                    self.body.groups.push(Named {
+                    self.plan.groups.push(Named {
                         name: Arc::clone(&unique),
                         expr: Expr::Column(column),
                         kind,
                     });
-                    Slot::Group(self.body.groups.len() - 1)
+                    Slot::Group(self.plan.groups.len() - 1)
                 }
             };
             let column = Column {
@@ -115,13 +119,13 @@ impl Checker<'_, '_> {
             shown.push((Shown { name, column }, before));
         }
         self.regroup_order(&shown, table);
-        self.body.columns = shown.into_iter().map(|(shown, _)| shown).collect();
+        self.plan.columns = shown.into_iter().map(|(shown, _)| shown).collect();
     }
 
-    /// The order of rows is one of groups now.
+    /// The order of rows becomes one of groups.
     fn regroup_order(&mut self, shown: &[(Shown, Slot)], table: Span) {
         let mut order = Vec::new();
-        for key in std::mem::take(&mut self.body.order) {
+        for key in std::mem::take(&mut self.plan.order) {
             let found = shown.iter().find(|(_, before)| *before == key.column.slot);
             match found {
                 Some((shown, _)) => order.push(SortKey {
@@ -136,7 +140,7 @@ impl Checker<'_, '_> {
                 }
             }
         }
-        self.body.order = order;
+        self.plan.order = order;
     }
 
     fn push_aggregate(
@@ -146,7 +150,7 @@ impl Checker<'_, '_> {
         name: &Arc<str>,
         kind: Type,
     ) -> Slot {
-        self.body.aggregates.push(Aggregate {
+        self.plan.aggregates.push(Aggregate {
             outputs: vec![Output {
                 name: Arc::clone(name),
                 kind,
@@ -154,60 +158,28 @@ impl Checker<'_, '_> {
             function,
             arguments: column.map(Expr::Column).into_iter().collect(),
         });
-        Slot::Aggregate(self.body.aggregates.len() - 1, 0)
+        Slot::Aggregate(self.plan.aggregates.len() - 1, 0)
     }
 
     /// A query without a condition on its groups fires at a group's first event.
     fn fire_at_once(&mut self, table: Span) {
-        if self.body.is_grouped {
+        if self.plan.is_summary {
             let message =
                 "no `where` after `summarize`: this fires at the first event of each group";
             self.diagnostics.warning(table, message, None);
         }
         let is_count = |aggregate: &Aggregate| aggregate.function == AggregateFunction::Count;
-        let aggregate = match self.body.aggregates.iter().position(is_count) {
+        let aggregate = match self.plan.aggregates.iter().position(is_count) {
             Some(index) => index,
             None => {
                 let name = self.taken.unique("count_");
                 self.push_aggregate(AggregateFunction::Count, None, &name, Type::Long);
-                self.body.aggregates.len() - 1
+                self.plan.aggregates.len() - 1
             }
         };
-        self.body.threshold = Some(Threshold {
+        self.plan.threshold = Some(Threshold {
             aggregate,
             above: 0,
         });
-    }
-}
-
-fn duration(ticks: i64) -> Duration {
-    let nanos = i128::from(ticks) * TICK_NANOS;
-    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
-}
-
-impl Body {
-    pub(super) fn into_plan(self, header: Header) -> Plan {
-        Plan {
-            id: header.id,
-            name: header.name,
-            severity: header.severity,
-            technique: header.technique,
-            window: self.window,
-            cooldown: header.cooldown,
-            after: header.after,
-            unless: header.unless,
-            is_summary: self.is_grouped,
-            extends: self.extends,
-            filter: self.filter,
-            groups: self.groups,
-            window_column: self.bin.map(|(name, ..)| name),
-            aggregates: self.aggregates,
-            threshold: self.threshold,
-            computed: self.computed,
-            having: self.having,
-            columns: self.columns,
-            order: self.order,
-            limit: self.limit,
-        }
     }
 }

@@ -1,36 +1,17 @@
-//! The types of arithmetic, and its result where the operands are constants.
+//! Arithmetic of constants, done when a query is checked.
+//!
+//! The decision held here: constants are computed by the evaluator, so both come to the same.
 
-use jiff::SignedDuration;
-
-use super::super::operator::Arithmetic::{self, Add, Divide, Multiply, Remainder, Subtract};
+use super::super::eval::Value;
+use super::super::eval::number::{arithmetic, whole};
+use super::super::operator::Arithmetic::{self, Divide, Remainder};
 use super::super::plan::Expr;
 use super::super::value::Literal::{self, DateTime, Long, Real, Timespan};
-use super::super::value::{TICK_NANOS, Type};
 
-/// The type of a result. None where the operator does not take such operands.
-pub(in crate::kql) fn result(operator: Arithmetic, left: Type, right: Type) -> Option<Type> {
-    if left.is_number() && right.is_number() {
-        return left.common(right);
-    }
-    match (left, operator, right) {
-        (Type::DateTime, Subtract, Type::DateTime)
-        | (Type::Timespan, Add | Subtract | Remainder, Type::Timespan) => Some(Type::Timespan),
-        (Type::DateTime, Add | Subtract, Type::Timespan)
-        | (Type::Timespan, Add, Type::DateTime) => Some(Type::DateTime),
-        (Type::Timespan, Divide, Type::Timespan) => Some(Type::Real),
-        (Type::Timespan, Multiply | Divide, number) | (number, Multiply, Type::Timespan)
-            if number.is_number() =>
-        {
-            Some(Type::Timespan)
-        }
-        _ => None,
-    }
-}
-
-/// The result of constants; None where an operand is none.
+/// The result of constants; None if an operand is not constant.
 ///
 /// # Errors
-/// What is wrong with a result that there is none of.
+/// Why there is no result.
 pub(super) fn fold(
     operator: Arithmetic,
     left: &Expr,
@@ -51,75 +32,21 @@ pub(super) fn fold(
             whole(operator, *left, *right).map(Expr::Now)
         }
         (Expr::Literal(left), Expr::Literal(right)) => {
-            literals(operator, left, right).map(Expr::Literal)
+            let value = arithmetic(operator, &Value::of(left), &Value::of(right));
+            constant(&value).map(Expr::Literal)
         }
         _ => return Ok(None),
     };
     folded.map(Some).ok_or(OVERFLOW)
 }
 
-/// The result of two constants. None where it is too large, or none that there is.
-pub(in crate::kql) fn literals(
-    operator: Arithmetic,
-    left: &Literal,
-    right: &Literal,
-) -> Option<Literal> {
-    Some(match (left, right) {
-        (Long(left), Long(right)) => Long(whole(operator, *left, *right)?),
-        (Timespan(left), Timespan(right)) if operator == Divide => {
-            Real(*left as f64 / *right as f64)
-        }
-        (Timespan(left), Timespan(right) | Long(right)) | (Long(left), Timespan(right)) => {
-            Timespan(whole(operator, *left, *right)?)
-        }
-        (Timespan(ticks), Real(number)) | (Real(number), Timespan(ticks)) => {
-            let ticks = real(operator, *ticks as f64, *number)?;
-            const LIMIT: f64 = i64::MAX as f64;
-            Timespan((ticks.abs() < LIMIT).then_some(ticks as i64)?)
-        }
-        (DateTime(left), DateTime(right)) => Timespan(
-            i64::try_from((left.as_nanosecond() - right.as_nanosecond()) / TICK_NANOS).ok()?,
-        ),
-        (DateTime(time), Timespan(ticks)) | (Timespan(ticks), DateTime(time)) => {
-            let ticks = if operator == Subtract {
-                ticks.checked_neg()?
-            } else {
-                *ticks
-            };
-            let span = SignedDuration::from_nanos_i128(i128::from(ticks) * TICK_NANOS);
-            DateTime(time.checked_add(span).ok()?)
-        }
-        (left, right) => Real(real(operator, number(left)?, number(right)?)?),
+/// The constant of a number or a time.
+fn constant(value: &Value<'_>) -> Option<Literal> {
+    Some(match value {
+        Value::Long(value) => Long(*value),
+        Value::Real(value) => Real(*value),
+        Value::DateTime(time) => DateTime(*time),
+        Value::Timespan(ticks) => Timespan(*ticks),
+        _ => return None,
     })
-}
-
-fn number(literal: &Literal) -> Option<f64> {
-    match literal {
-        Long(value) => Some(*value as f64),
-        Real(value) => Some(*value),
-        _ => None,
-    }
-}
-
-fn whole(operator: Arithmetic, left: i64, right: i64) -> Option<i64> {
-    let value = match operator {
-        Add => left.checked_add(right),
-        Subtract => left.checked_sub(right),
-        Multiply => left.checked_mul(right),
-        Divide => left.checked_div(right),
-        Remainder => left.checked_rem(right),
-    };
-    // The least number of all has no text that is read as it: its digits are read before its sign.
-    value.filter(|&value| value != i64::MIN)
-}
-
-fn real(operator: Arithmetic, left: f64, right: f64) -> Option<f64> {
-    let value = match operator {
-        Add => left + right,
-        Subtract => left - right,
-        Multiply => left * right,
-        Divide => left / right,
-        Remainder => left % right,
-    };
-    value.is_finite().then_some(value)
 }

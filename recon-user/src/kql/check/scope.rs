@@ -1,7 +1,7 @@
-//! Which columns there are at a step of a query.
+//! The columns at a step of a query.
 //!
-//! The decision held here: a column that an error kept from being known is there, but without a place, so that no second error is told
-//! where it is used.
+//! The decision held here: a column with an error is kept, without a place, so that its use causes
+//! no second error.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,16 +9,17 @@ use std::sync::Arc;
 use super::super::plan::{Column, Slot};
 use super::super::schema::Field;
 
-/// Columns at one step, more than any rule needs. A query that makes more is refused, so that its size bounds what checking costs.
+/// Columns at one step, more than any rule needs. A query with more is refused, so that its size
+/// bounds the cost of checking.
 pub(super) const MAX_COLUMNS: usize = 128;
 
-/// The columns in their order, each with the name that the query knows it by.
+/// The columns in order, each with its name in the query.
 #[derive(Debug, Default)]
-pub(super) struct Scope {
+pub(super) struct ColumnScope {
     columns: Vec<(Arc<str>, Option<Column>)>,
 }
 
-impl Scope {
+impl ColumnScope {
     /// The columns of the table.
     pub(super) fn of_table() -> Self {
         let columns = Field::ALL.map(|(field, name, kind)| {
@@ -35,13 +36,13 @@ impl Scope {
         }
     }
 
-    /// The column of that name: None where there is none, `Some(&None)` where it is not known what it is.
+    /// The column of that name: None if there is none, `Some(&None)` if it has an error.
     pub(super) fn get(&self, name: &str) -> Option<&Option<Column>> {
         let (_, column) = self.columns.iter().find(|(other, _)| &**other == name)?;
         Some(column)
     }
 
-    /// Adds a column, or puts it in the place of the one that has its name.
+    /// Adds a column, or replaces the one of that name.
     pub(super) fn set(&mut self, name: Arc<str>, column: Option<Column>) {
         match self.columns.iter_mut().find(|(other, _)| *other == name) {
             Some((_, place)) => *place = column,
@@ -65,7 +66,7 @@ impl Scope {
         self.columns.iter().map(|(name, _)| &**name)
     }
 
-    /// The columns that are known, each with its name.
+    /// The columns without an error, each with its name.
     pub(super) fn known(&self) -> impl Iterator<Item = (&Arc<str>, &Column)> {
         self.columns
             .iter()
@@ -73,12 +74,12 @@ impl Scope {
     }
 }
 
-/// Names that are in use within a plan.
+/// Names in use within a plan.
 #[derive(Debug, Default)]
-pub(super) struct Taken(HashSet<Arc<str>>);
+pub(super) struct TakenNames(HashSet<Arc<str>>);
 
-impl Taken {
-    /// Those of a row's fields.
+impl TakenNames {
+    /// The names of a row's fields.
     pub(super) fn of_table() -> Self {
         Self(
             Field::ALL
@@ -88,7 +89,7 @@ impl Taken {
         )
     }
 
-    /// `name`, with the first number at its end that makes it differ from all others.
+    /// `name`, followed by the first number that makes it unique.
     pub(super) fn unique(&mut self, name: &str) -> Arc<str> {
         let numbered = (1_usize..).map(|number| format!("{name}{number}"));
         let mut candidates = std::iter::once(name.to_owned()).chain(numbered);

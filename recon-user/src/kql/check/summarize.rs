@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::super::ast::{ExprKind, Item, Name};
 use super::super::function::{AGGREGATES, AggregateFunction, Function, by_name};
 use super::super::plan::{Aggregate, Column, Expr, Named, Slot};
-use super::super::source::Span;
 use super::super::value::{Literal, Type};
 use super::columns::implied_name;
 use super::expr::Typed;
-use super::scope::{Scope, Taken};
+use super::scope::{ColumnScope, TakenNames};
 use super::{Checker, Mode};
+use crate::diagnostic::Span;
 
 impl Aggregate {
     /// Whether it counts or adds, so that a threshold on it says how much is too much.
@@ -29,18 +29,18 @@ impl Aggregate {
 
 impl<'a> Checker<'a, '_> {
     pub(super) fn summarize(&mut self, name: &Name<'a>, aggregates: &[Item<'a>], by: &[Item<'a>]) {
-        if self.body.is_grouped {
+        if self.plan.is_summary {
             let message = "a second `summarize` can't run as a stream: a rule groups its rows once";
             self.diagnostics.error(name.span, message, None);
             return;
         }
-        if !self.body.order.is_empty() {
+        if !self.plan.order.is_empty() {
             let message = "an order before `summarize` has no effect";
             self.diagnostics.warning(name.span, message, None);
-            self.body.order.clear();
+            self.plan.order.clear();
         }
-        self.taken = Taken::default();
-        let mut groups = Scope::default();
+        self.taken = TakenNames::default();
+        let mut groups = ColumnScope::default();
         let mut unnamed = 0;
         for item in by {
             if self.diagnostics.is_full() || self.is_crowded(groups.len(), item.expr.span) {
@@ -57,10 +57,10 @@ impl<'a> Checker<'a, '_> {
         }
         self.mode = Mode::Rows;
         self.scope = groups;
-        self.body.is_grouped = true;
+        self.plan.is_summary = true;
     }
 
-    fn group(&mut self, item: &Item<'a>, unnamed: &mut usize, groups: &mut Scope) {
+    fn group(&mut self, item: &Item<'a>, unnamed: &mut usize, groups: &mut ColumnScope) {
         let typed = self.expr(&item.expr);
         let (name, span) = self.name_of(item, unnamed);
         if !self.is_new(&name, span, groups) {
@@ -72,26 +72,26 @@ impl<'a> Checker<'a, '_> {
 
     fn group_column(&mut self, name: &str, typed: Typed, span: Span) -> Option<Column> {
         if let Some(ticks) = self.bin_of_time(&typed.expr) {
-            if self.body.bin.is_some() {
+            if self.bin.is_some() {
                 return self.error(span, "a rule has one window", None);
             }
             let name = self.taken.unique(name);
-            self.body.bin = Some((Arc::clone(&name), ticks, span));
+            self.bin = Some((Arc::clone(&name), ticks, span));
             let (slot, kind) = (Slot::Window, typed.kind);
             return Some(Column { slot, name, kind });
         }
         if typed.kind == Type::DateTime {
-            let message = "rows grouped by their time are a group each";
+            let message = "rows grouped by their time form a group each";
             let hint = "group by bin(TimeGenerated, 1h), which is the rule's window".to_owned();
             return self.error(span, message, Some(hint));
         }
         if typed.kind == Type::List {
-            return self.error(span, "rows are not grouped by dynamic values", None);
+            return self.error(span, "rows can't be grouped by dynamic values", None);
         }
         let name = self.taken.unique(name);
         let Typed { expr, kind } = typed;
-        let slot = Slot::Group(self.body.groups.len());
-        self.body.groups.push(Named {
+        let slot = Slot::Group(self.plan.groups.len());
+        self.plan.groups.push(Named {
             name: Arc::clone(&name),
             expr,
             kind,
@@ -99,13 +99,13 @@ impl<'a> Checker<'a, '_> {
         Some(Column { slot, name, kind })
     }
 
-    /// The size in ticks, where an expression is `bin(TimeGenerated, size)` or a column that is.
+    /// The size in ticks if an expression is `bin(TimeGenerated, size)` or a column that is one.
     fn bin_of_time(&self, expr: &Expr) -> Option<i64> {
         let expr = match expr {
             Expr::Column(Column {
                 slot: Slot::Extend(index),
                 ..
-            }) => &self.body.extends[*index].expr,
+            }) => &self.plan.extends[*index].expr,
             expr => expr,
         };
         let Expr::Call(Function::Bin, arguments) = expr else {
@@ -123,7 +123,7 @@ impl<'a> Checker<'a, '_> {
         }
     }
 
-    fn aggregate_item(&mut self, item: &Item<'a>, unnamed: &mut usize, groups: &mut Scope) {
+    fn aggregate_item(&mut self, item: &Item<'a>, unnamed: &mut usize, groups: &mut ColumnScope) {
         if let ExprKind::Call { name, arguments } = &item.expr.kind
             && let Some(signature) = by_name(AGGREGATES, name.text)
         {
@@ -134,7 +134,7 @@ impl<'a> Checker<'a, '_> {
                 }
                 return;
             };
-            for output in 0..self.body.aggregates[index].outputs.len() {
+            for output in 0..self.plan.aggregates[index].outputs.len() {
                 let column = self.aggregate_column(index, output);
                 let (visible, span) = match item.names.get(output) {
                     Some(name) => (name.text.into(), name.span),
@@ -153,25 +153,25 @@ impl<'a> Checker<'a, '_> {
         }
         let column = typed.and_then(|typed| {
             if implied_name(&item.expr).is_some() {
-                // A constant by its name: it says nothing of the group.
+                // A constant says nothing of the group.
                 return self.error(
                     item.expr.span,
                     "expected an aggregate such as count()",
                     None,
                 );
             }
-            self.body.is_grouped = true;
+            self.plan.is_summary = true;
             let column = self.place(&name, typed);
-            self.body.is_grouped = false;
+            self.plan.is_summary = false;
             Some(column)
         });
         groups.set(name, column);
     }
 
-    fn is_new(&mut self, name: &str, span: Span, groups: &Scope) -> bool {
+    fn is_new(&mut self, name: &str, span: Span, groups: &ColumnScope) -> bool {
         let is_new = groups.get(name).is_none();
         if !is_new {
-            let message = format!("two columns are called `{name}`");
+            let message = format!("two columns have the name `{name}`");
             self.diagnostics.error(span, message, None);
         }
         is_new

@@ -5,10 +5,14 @@ use std::borrow::Cow;
 use super::super::function::Function;
 use super::super::plan::Expr;
 use super::super::value::Type;
-use super::{Scope, Value, address, number, text};
+use super::{Evaluation, Value, address, number, text};
 
-/// The value of a function, which is null where an argument is missing.
-pub(super) fn call<'a>(function: Function, arguments: &'a [Expr], scope: Scope<'a>) -> Value<'a> {
+/// The value of a function. Null if an argument is missing.
+pub(super) fn call<'a>(
+    function: Function,
+    arguments: &'a [Expr],
+    scope: &Evaluation<'a>,
+) -> Value<'a> {
     match (function, arguments) {
         (Function::Iff, [condition, then, otherwise]) => iff(condition, then, otherwise, scope),
         (_, [argument]) => of_one(function, scope.eval(argument)),
@@ -17,12 +21,12 @@ pub(super) fn call<'a>(function: Function, arguments: &'a [Expr], scope: Scope<'
     }
 }
 
-/// A condition that is null is one that does not hold. A whole number is real where the other value would be.
+/// A null condition does not hold. A whole number is real if the other value would be.
 fn iff<'a>(
     condition: &'a Expr,
     then: &'a Expr,
     otherwise: &'a Expr,
-    scope: Scope<'a>,
+    scope: &Evaluation<'a>,
 ) -> Value<'a> {
     let (taken, left) = match scope.truth(condition) {
         Some(true) => (then, otherwise),
@@ -40,10 +44,6 @@ fn of_one(function: Function, value: Value<'_>) -> Value<'_> {
         value => value.is_null(),
     };
     match function {
-        Function::Not => match value {
-            Value::Bool(truth) => Value::Bool(!truth),
-            _ => Value::Null,
-        },
         Function::IsEmpty => Value::Bool(is_empty(&value)),
         Function::IsNotEmpty => Value::Bool(!is_empty(&value)),
         Function::IsNull => Value::Bool(value.is_null()),

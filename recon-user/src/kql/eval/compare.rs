@@ -1,14 +1,14 @@
 //! Comparisons.
 //!
-//! The decision held here: null is not equal to what is known, and whether it is equal to null, or its order to anything, is null, as in
-//! Kusto.
+//! The decision held here, as in Kusto: null is not equal to any value, and whether it equals null,
+//! or its order to anything, is null.
 
 use std::cmp::Ordering;
 
 use super::super::operator::Comparison;
 use super::{Value, all};
 
-/// None where it is null.
+/// Compares two values. None for null.
 pub(crate) fn compare(comparison: Comparison, left: &Value<'_>, right: &Value<'_>) -> Option<bool> {
     if left.is_null() && right.is_null() {
         return None;
@@ -28,7 +28,7 @@ pub(super) fn is_equal(left: &Value<'_>, right: &Value<'_>) -> bool {
     compare(Comparison::Equal, left, right) == Some(true)
 }
 
-/// None where it is null.
+/// Whether a value is within bounds. None for null.
 pub(super) fn between(value: &Value<'_>, least: &Value<'_>, greatest: &Value<'_>) -> Option<bool> {
     let bounds = [
         compare(Comparison::GreaterOrEqual, value, least),
@@ -37,7 +37,7 @@ pub(super) fn between(value: &Value<'_>, least: &Value<'_>, greatest: &Value<'_>
     all(bounds.into_iter())
 }
 
-/// The order of two values of one kind. None where one is not known or no number.
+/// The order of two values of one kind. None if one is null or not a number.
 fn order(left: &Value<'_>, right: &Value<'_>) -> Option<Ordering> {
     match (left, right) {
         (Value::Bool(left), Value::Bool(right)) => Some(left.cmp(right)),

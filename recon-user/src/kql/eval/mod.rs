@@ -1,17 +1,20 @@
 //! The value of an expression.
 //!
-//! In: an expression of a plan, and the columns of a row or a group. Out: a [`Value`], or whether a condition holds.
+//! In: an expression of a plan, and the columns of a row or a group. Out: a [`Value`], or whether a
+//! condition holds.
 //! The decisions held here:
-//! - Null is as in Kusto: what is computed of it is null, and so is its order to others; but it is not equal to what is known. `and`, `or`
-//!   and `not` know three truths. A condition that is null does not hold.
-//! - A constant that is compared with `InitiatingProcessFileName` is met without its `.exe` too: rules are written for Windows.
+//! - Null is as in Kusto: what is computed from it is null, and so is its order to others; but it
+//!   is not equal to any value. `and`, `or` and `not` have three truth values. A condition that is
+//!   null does not hold.
+//! - A constant compared with `InitiatingProcessFileName` also matches without its `.exe`: rules
+//!   are written for Windows.
 //! - No value is an error: what can't be computed is null.
 
 mod address;
 mod call;
 mod compare;
-mod number;
-mod predicate;
+pub(super) mod number;
+mod prepare;
 mod program;
 mod serialize;
 mod text;
@@ -24,20 +27,22 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 
+use super::function::Function;
 use super::operator::{Comparison, TextOperator};
 use super::plan::{Expr, Slot};
 use super::value::Literal;
 
 pub(crate) use compare::{compare, total_order};
-pub use predicate::Predicate;
+pub use prepare::{Predicate, Prepared};
 pub use value::Value;
 
-/// Where the values of columns are to be had.
+/// The columns that an expression reads.
 pub trait Columns {
-    /// The value of a column; null where there is none.
+    /// The value of a column; null if it has none.
     fn value(&self, slot: Slot) -> Value<'_>;
 
-    /// The address that a column is the text of, where it is known to be one: so that it can be tested without being written.
+    /// The address whose text a column is, if it is known to be one. It can be tested without being
+    /// formatted.
     fn address(&self, _slot: Slot) -> Option<IpAddr> {
         None
     }
@@ -46,73 +51,90 @@ pub trait Columns {
 /// The value of an expression at the time `now`.
 #[must_use]
 pub fn eval<'a>(expr: &'a Expr, columns: &'a dyn Columns, now: Timestamp) -> Value<'a> {
-    Scope { columns, now }.eval(expr)
+    Evaluation { columns, now }.eval(expr)
 }
 
 /// Whether a condition holds.
 #[must_use]
 pub fn holds(expr: &Expr, columns: &dyn Columns, now: Timestamp) -> bool {
-    Scope { columns, now }.truth(expr) == Some(true)
+    Evaluation { columns, now }.truth(expr) == Some(true)
 }
 
 /// What an expression is evaluated in.
 #[derive(Clone, Copy)]
-struct Scope<'a> {
+struct Evaluation<'a> {
     columns: &'a dyn Columns,
     now: Timestamp,
 }
 
-impl<'a> Scope<'a> {
-    fn eval(self, expr: &'a Expr) -> Value<'a> {
+impl<'a> Evaluation<'a> {
+    fn eval(&self, expr: &'a Expr) -> Value<'a> {
         match expr {
             Expr::Literal(literal) => Value::of(literal),
             Expr::Now(ticks) => number::later(self.now, *ticks),
             Expr::Column(column) => self.columns.value(column.slot),
-            Expr::And(operands) => {
-                Value::truth(all(operands.iter().map(|operand| self.truth(operand))))
-            }
-            Expr::Or(operands) => {
-                Value::truth(any(operands.iter().map(|operand| self.truth(operand))))
-            }
             Expr::Negate(operand) => number::negated(&self.eval(operand)),
-            Expr::Compare(comparison, operands) => {
-                Value::truth(self.compare(*comparison, operands))
-            }
             Expr::Arithmetic(operator, operands) => {
                 let [left, right] = operands.each_ref().map(|operand| self.eval(operand));
                 number::arithmetic(*operator, &left, &right)
             }
-            Expr::Text(operator, operands) => Value::truth(self.text(*operator, operands)),
+            Expr::Call(function, arguments) if *function != Function::Not => {
+                call::call(*function, arguments, self)
+            }
+            Expr::Call(..)
+            | Expr::And(_)
+            | Expr::Or(_)
+            | Expr::Compare(..)
+            | Expr::Text(..)
+            | Expr::In { .. }
+            | Expr::Between { .. }
+            | Expr::Prepared(_) => Value::truth(self.truth(expr)),
+        }
+    }
+
+    /// Whether a condition holds. None if it is null.
+    fn truth(&self, expr: &'a Expr) -> Option<bool> {
+        match expr {
+            Expr::And(operands) => all(operands.iter().map(|operand| self.truth(operand))),
+            Expr::Or(operands) => any(operands.iter().map(|operand| self.truth(operand))),
+            Expr::Call(Function::Not, operands) => {
+                let operand = operands.first()?;
+                self.truth(operand).map(|truth| !truth)
+            }
+            Expr::Prepared(prepared) => prepared.truth(self),
+            _ => self.written_truth(expr),
+        }
+    }
+
+    /// Whether a condition without a fast test holds. Apart from [`Self::truth`] so that its frame
+    /// stays small: most conditions of rows are prepared.
+    #[inline(never)]
+    fn written_truth(&self, expr: &'a Expr) -> Option<bool> {
+        match expr {
+            Expr::Compare(comparison, operands) => self.compare(*comparison, operands),
+            Expr::Text(operator, operands) => self.text(*operator, operands),
             Expr::In {
                 value,
                 list,
                 is_negated,
                 is_case_sensitive,
-            } => {
-                let is_in = self.is_in(value, list, *is_case_sensitive);
-                Value::Bool(is_in != *is_negated)
-            }
+            } => Some(self.is_in(value, list, *is_case_sensitive) != *is_negated),
             Expr::Between { parts, is_negated } => {
                 let [value, least, greatest] = parts.each_ref().map(|part| self.eval(part));
-                let is_between = compare::between(&value, &least, &greatest);
-                Value::truth(is_between.map(|is_between| is_between != *is_negated))
+                let is_between = compare::between(&value, &least, &greatest)?;
+                Some(is_between != *is_negated)
             }
-            Expr::Call(function, arguments) => call::call(*function, arguments, self),
+            _ => match self.eval(expr) {
+                Value::Bool(truth) => Some(truth),
+                _ => None,
+            },
         }
     }
 
-    /// Whether a condition holds. None where it is null.
-    fn truth(self, expr: &'a Expr) -> Option<bool> {
-        match self.eval(expr) {
-            Value::Bool(truth) => Some(truth),
-            _ => None,
-        }
-    }
-
-    fn compare(self, comparison: Comparison, operands: &'a [Expr; 2]) -> Option<bool> {
+    fn compare(&self, comparison: Comparison, operands: &'a [Expr; 2]) -> Option<bool> {
         let [left, right] = operands.each_ref().map(|operand| self.eval(operand));
         let plain = compare::compare(comparison, &left, &right);
-        // Strings are compared by `==` and `!=` alone.
+        // Strings are compared by `==` and `!=` only.
         let other = match program::other(operands) {
             Some(program::Other::Left(name)) => compare::is_equal(&Value::text(name), &right),
             Some(program::Other::Right(name)) => compare::is_equal(&left, &Value::text(name)),
@@ -124,8 +146,8 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// None where an operand is no string, which no checked expression has.
-    fn text(self, operator: TextOperator, operands: &'a [Expr; 2]) -> Option<bool> {
+    /// None if an operand is not a string, which no checked expression has.
+    fn text(&self, operator: TextOperator, operands: &'a [Expr; 2]) -> Option<bool> {
         let [Value::String(left), Value::String(right)] =
             operands.each_ref().map(|operand| self.eval(operand))
         else {
@@ -140,7 +162,7 @@ impl<'a> Scope<'a> {
         Some(is_met != operator.is_negated)
     }
 
-    fn is_in(self, expr: &'a Expr, list: &'a [Literal], is_case_sensitive: bool) -> bool {
+    fn is_in(&self, expr: &'a Expr, list: &'a [Literal], is_case_sensitive: bool) -> bool {
         let value = self.eval(expr);
         let is_program = program::is_program(expr);
         let is_same = |other: &Value<'_>| match (&value, other) {
@@ -156,12 +178,13 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// Whether all hold: false where one does not, else null where one is. What comes after the first that does not hold is not asked for.
+/// Whether all hold: false if one does not, else null if one is. Stops at the first that does not
+/// hold.
 fn all(truths: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     any(truths.map(|truth| truth.map(|truth| !truth))).map(|truth| !truth)
 }
 
-/// Whether one holds, else null where one is.
+/// Whether one holds, else null if one is.
 fn any(truths: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     let mut is_known = true;
     for truth in truths {

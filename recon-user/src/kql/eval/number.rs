@@ -1,21 +1,24 @@
 //! Arithmetic of numbers and times.
 //!
-//! The decision held here: values come to what constants come to when a query is checked. What has no result is null.
+//! The decision held here: values are computed as constants are when a query is checked. What has
+//! no result is null.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use super::super::check::fold;
 use super::super::function::Function;
 use super::super::operator::Arithmetic;
 use super::super::plan::Expr;
-use super::super::value::{Literal, TICK_NANOS, TICKS_PER_SECOND, Type};
+use super::super::value::Type;
 use super::Value;
+use crate::duration::{TICK_NANOS, TICKS_PER_SECOND};
 
-/// Days from the begin of Kusto's calendar, 0001-01-01, to that of Unix time.
+/// Days from the start of Kusto's calendar, 0001-01-01, to that of Unix time.
 const UNIX_DAY: i128 = 719_162;
+/// 2^63, the smallest real that is too large for a whole number.
+const LIMIT: f64 = i64::MAX as f64;
 const DAY_TICKS: i128 = 86_400 * TICKS_PER_SECOND as i128;
 
-/// The time of so many ticks more.
+/// A time plus ticks.
 pub(super) fn later(time: Timestamp, ticks: i64) -> Value<'static> {
     arithmetic(
         Arithmetic::Add,
@@ -24,37 +27,67 @@ pub(super) fn later(time: Timestamp, ticks: i64) -> Value<'static> {
     )
 }
 
-pub(super) fn arithmetic(
+/// The result of an operator. Null if it overflows or is undefined.
+pub(in crate::kql) fn arithmetic(
     operator: Arithmetic,
     left: &Value<'_>,
     right: &Value<'_>,
 ) -> Value<'static> {
-    // A timespan by a timespan is a real, which would be infinite.
-    if let (Arithmetic::Divide, Value::Timespan(0)) = (operator, right) {
-        return Value::Null;
-    }
-    let result = match (scalar(left), scalar(right)) {
-        (Some(left), Some(right)) => fold::literals(operator, &left, &right),
-        _ => None,
-    };
-    match result {
-        Some(Literal::Long(value)) => Value::Long(value),
-        Some(Literal::Real(value)) => Value::Real(value),
-        Some(Literal::DateTime(time)) => Value::DateTime(time),
-        Some(Literal::Timespan(ticks)) => Value::Timespan(ticks),
-        _ => Value::Null,
-    }
+    computed(operator, left, right).unwrap_or(Value::Null)
 }
 
-/// A number or a time as a constant.
-fn scalar(value: &Value<'_>) -> Option<Literal> {
-    Some(match value {
-        Value::Long(value) => Literal::Long(*value),
-        Value::Real(value) => Literal::Real(*value),
-        Value::DateTime(time) => Literal::DateTime(*time),
-        Value::Timespan(ticks) => Literal::Timespan(*ticks),
-        _ => return None,
+fn computed(operator: Arithmetic, left: &Value<'_>, right: &Value<'_>) -> Option<Value<'static>> {
+    use Value::{DateTime, Long, Real, Timespan};
+    Some(match (left, right) {
+        (Long(left), Long(right)) => Long(whole(operator, *left, *right)?),
+        (Timespan(left), Timespan(right)) if operator == Arithmetic::Divide => {
+            let quotient = *left as f64 / *right as f64;
+            Real((*right != 0).then_some(quotient)?)
+        }
+        (Timespan(left), Timespan(right) | Long(right)) | (Long(left), Timespan(right)) => {
+            Timespan(whole(operator, *left, *right)?)
+        }
+        (Timespan(ticks), Real(number)) | (Real(number), Timespan(ticks)) => {
+            let ticks = fraction(operator, *ticks as f64, *number)?;
+            Timespan((ticks.abs() < LIMIT).then_some(ticks as i64)?)
+        }
+        (DateTime(left), DateTime(right)) => {
+            let nanos = left.as_nanosecond() - right.as_nanosecond();
+            Timespan(i64::try_from(nanos / TICK_NANOS).ok()?)
+        }
+        (DateTime(time), Timespan(ticks)) | (Timespan(ticks), DateTime(time)) => {
+            let ticks = match operator {
+                Arithmetic::Subtract => ticks.checked_neg()?,
+                _ => *ticks,
+            };
+            let span = SignedDuration::from_nanos_i128(i128::from(ticks) * TICK_NANOS);
+            DateTime(time.checked_add(span).ok()?)
+        }
+        _ => Real(fraction(operator, real(left)?, real(right)?)?),
     })
+}
+
+pub(in crate::kql) fn whole(operator: Arithmetic, left: i64, right: i64) -> Option<i64> {
+    let value = match operator {
+        Arithmetic::Add => left.checked_add(right),
+        Arithmetic::Subtract => left.checked_sub(right),
+        Arithmetic::Multiply => left.checked_mul(right),
+        Arithmetic::Divide => left.checked_div(right),
+        Arithmetic::Remainder => left.checked_rem(right),
+    };
+    // The smallest number can't be written: its digits are read before its sign.
+    value.filter(|&value| value != i64::MIN)
+}
+
+fn fraction(operator: Arithmetic, left: f64, right: f64) -> Option<f64> {
+    let value = match operator {
+        Arithmetic::Add => left + right,
+        Arithmetic::Subtract => left - right,
+        Arithmetic::Multiply => left * right,
+        Arithmetic::Divide => left / right,
+        Arithmetic::Remainder => left % right,
+    };
+    value.is_finite().then_some(value)
 }
 
 pub(super) fn negated(value: &Value<'_>) -> Value<'static> {
@@ -66,7 +99,7 @@ pub(super) fn negated(value: &Value<'_>) -> Value<'static> {
     }
 }
 
-/// The multiple of `size` at or below. That of a time counts from the begin of the calendar.
+/// The multiple of `size` at or below. For a time it counts from the start of the calendar.
 pub(super) fn bin(value: &Value<'_>, size: &Value<'_>) -> Value<'static> {
     let result = match (value, size) {
         (Value::Long(value), Value::Long(size)) => below(*value, *size).map(Value::Long),
@@ -96,7 +129,7 @@ fn bin_of_time(time: Timestamp, size: i64) -> Option<Timestamp> {
     Timestamp::from_nanosecond(unix_ticks * TICK_NANOS).ok()
 }
 
-/// Ticks from the begin of the calendar.
+/// Ticks from the start of the calendar.
 fn calendar_ticks(time: Timestamp) -> i128 {
     time.as_nanosecond().div_euclid(TICK_NANOS) + UNIX_DAY * DAY_TICKS
 }
@@ -109,10 +142,9 @@ pub(super) fn real(value: &Value<'_>) -> Option<f64> {
     }
 }
 
-/// `tolong`: a real is cut, a time is its ticks. Null of a string that is no whole number.
+/// `tolong`: a real is truncated, a time becomes its ticks. Null for a string that is not a whole
+/// number.
 pub(super) fn long(value: &Value<'_>) -> Option<i64> {
-    /// 2^63, the least real that is too large.
-    const LIMIT: f64 = i64::MAX as f64;
     match value {
         Value::Bool(value) => Some(i64::from(*value)),
         Value::Long(value) | Value::Timespan(value) => Some(*value),
@@ -123,7 +155,7 @@ pub(super) fn long(value: &Value<'_>) -> Option<i64> {
     }
 }
 
-/// The type of an expression, where it is a number; of others it is not asked for.
+/// The type of an expression that is a number. Callers need no others.
 pub(super) fn kind(expr: &Expr) -> Option<Type> {
     match expr {
         Expr::Literal(literal) => Some(literal.kind()),
@@ -132,7 +164,7 @@ pub(super) fn kind(expr: &Expr) -> Option<Type> {
         Expr::Negate(operand) => kind(operand),
         Expr::Arithmetic(operator, operands) => {
             let [left, right] = operands.each_ref().map(kind);
-            fold::result(*operator, left?, right?)
+            operator.result(left?, right?)
         }
         Expr::Call(Function::Bin, arguments) => match arguments.as_slice() {
             [value, size] if kind(size) == Some(Type::Real) => kind(value).map(|_| Type::Real),

@@ -1,7 +1,9 @@
-//! The names of programs, which rules write as Windows has them.
+//! The names of programs, which rules write as on Windows.
 //!
-//! In: the operands of a comparison. Out: the constant without its `.exe`, where the other is a program's name.
-//! The decision held here: the constant as it is written is met too, since a program may be called so on Linux.
+//! In: the operands of a comparison. Out: the constant without its `.exe`, if the other is a
+//! program's name.
+//! The decision held here: the constant matches as written too, since a program may have such a
+//! name on Linux.
 
 use super::super::function::Function;
 use super::super::plan::{Column, Expr, Slot};
@@ -10,13 +12,13 @@ use super::super::value::Literal;
 
 const EXE: &str = ".exe";
 
-/// What else an operand may be, and which.
+/// What else an operand may be, and which operand.
 pub(super) enum Other<'a> {
     Left(&'a str),
     Right(&'a str),
 }
 
-/// What the constant of two operands may be too, where the other is a program's name.
+/// What else the constant of two operands may be, if the other operand is a program's name.
 pub(super) fn other([left, right]: &[Expr; 2]) -> Option<Other<'_>> {
     match (left, right) {
         (Expr::Literal(literal), expr) if is_program(expr) => without_exe(literal).map(Other::Left),
@@ -27,7 +29,7 @@ pub(super) fn other([left, right]: &[Expr; 2]) -> Option<Other<'_>> {
     }
 }
 
-/// Whether an expression is the name of a process's file, in whatever case.
+/// Whether an expression is the name of a process's file, in any case.
 pub(super) fn is_program(expr: &Expr) -> bool {
     match expr {
         Expr::Column(Column { slot, .. }) => *slot == Slot::Field(Field::ProcessFileName),
@@ -38,7 +40,7 @@ pub(super) fn is_program(expr: &Expr) -> bool {
     }
 }
 
-/// A string without the `.exe` that it ends with. None where nothing would be left.
+/// A string without its final `.exe`. None if nothing would be left.
 pub(super) fn without_exe(literal: &Literal) -> Option<&str> {
     let Literal::String(text) = literal else {
         return None;

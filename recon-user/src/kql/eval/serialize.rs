@@ -1,9 +1,9 @@
-//! Values as JSON has them: times as RFC 3339, timespans as KQL writes them, what is not known as null.
+//! Values as JSON: times as RFC 3339, timespans as KQL writes them, null as null.
 
 use serde::{Serialize, Serializer};
 
-use super::super::value::Literal;
 use super::Value;
+use crate::duration::Ticks;
 
 impl Serialize for Value<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -13,7 +13,7 @@ impl Serialize for Value<'_> {
             Self::Long(value) => serializer.serialize_i64(*value),
             Self::Real(value) => serializer.serialize_f64(*value),
             Self::DateTime(time) => time.serialize(serializer),
-            Self::Timespan(ticks) => serializer.collect_str(&Literal::Timespan(*ticks)),
+            Self::Timespan(ticks) => serializer.collect_str(&Ticks(*ticks)),
             Self::String(text) => serializer.serialize_str(text),
             Self::List(values) => serializer.collect_seq(values),
         }

@@ -1,4 +1,4 @@
-//! Conditions as rules write them, and whether they hold of a row.
+//! Conditions as rules write them, and whether they hold for a row.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,8 @@ use crate::kql::{Arithmetic, Expr, Loader};
 use crate::process::Process;
 use crate::row::{Row, RowKey};
 
-/// Conditions that hold of a row and, after `!!`, such that do not. A line `# ` names the row.
+/// Conditions that hold for a row and, after `!!`, conditions that do not. A line `# ` names the
+/// row.
 const CONDITIONS: &str = include_str!("tests/conditions.txt");
 
 fn ip(text: &str) -> Address {
@@ -36,7 +37,7 @@ fn filter(condition: &str) -> Vec<Expr> {
     loaded.plans.remove(0).filter
 }
 
-/// A row by its name: a SYN to here, a connection of nmap's that failed, an echo request by IPv6.
+/// A row by its name: a SYN to this host, a failed connection of nmap, an echo request by IPv6.
 fn with_row<T>(name: &str, ask: impl FnOnce(&Row<'_>) -> T) -> T {
     let process = Process {
         pid: 4242,
@@ -84,15 +85,15 @@ fn with_row<T>(name: &str, ask: impl FnOnce(&Row<'_>) -> T) -> T {
     })
 }
 
-/// Those ways to ask whether a condition holds that are wrong: as it is, and made ready.
+/// The ways to evaluate a condition that give the wrong result: as written, and prepared.
 fn wrong(row: &Row<'_>, condition: &str, expected: bool) -> Vec<&'static str> {
     let now = time("2026-01-31T10:30:00Z");
     let filter = filter(condition);
     let is_wrong = |ask: &dyn Fn(&Expr) -> bool| filter.iter().all(ask) != expected;
     [
-        ("as it is", is_wrong(&|expr| holds(expr, row, now))),
+        ("as written", is_wrong(&|expr| holds(expr, row, now))),
         (
-            "made ready",
+            "prepared",
             is_wrong(&|expr| Predicate::new(expr).holds(row, now)),
         ),
     ]
@@ -124,7 +125,7 @@ fn conditions() {
     assert_eq!(failures, Vec::<String>::new());
 }
 
-/// What computes of columns can't be written as a condition of them where it has no result.
+/// Arithmetic without a result can't be written as a condition on columns.
 #[test]
 fn what_has_no_result_is_null() {
     let ends = [i64::MIN, -1, 0, 1, i64::MAX];
@@ -182,9 +183,9 @@ fn what_has_no_result_is_null() {
 const COLUMNS: [&str; 4] = ["RemoteIP", "LocalIP", "DeviceName", "ActionType"];
 
 proptest! {
-    /// A condition made ready is the condition, whatever is written as an address.
+    /// A prepared condition is the condition, whatever is written as an address.
     #[test]
-    fn predicates_are_their_conditions(
+    fn prepared_conditions_equal_written_ones(
         column in proptest::sample::select(&COLUMNS),
         operator in proptest::sample::select(vec![
             "startswith", "!startswith", "startswith_cs", "endswith", "==", "!=", "has",

@@ -1,19 +1,19 @@
-//! Tests of strings, and strings of values.
+//! Tests of strings, and values as strings.
 //!
-//! The decision held here: a term, as `has` looks for it, ends where a letter or digit meets what is none. Where a test does not tell
-//! cases apart it compares letters in lower case, each by itself.
+//! The decision held here: a term, as `has` looks for it, ends where a letter or digit meets
+//! anything else. A test that ignores case compares letters in lower case, one by one.
 
 use std::borrow::Cow;
 
 use super::super::operator::{TextOperator, TextTest};
-use super::super::value::TICKS_PER_SECOND;
 use super::Value;
+use crate::duration::TICKS_PER_SECOND;
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
-/// What the operator asks, before it is negated.
+/// The operator's test, before it is negated.
 pub(super) fn test(operator: TextOperator, left: &str, right: &str) -> bool {
     let (left, right) = match operator.is_case_sensitive {
         true => (Cow::Borrowed(left), Cow::Borrowed(right)),
@@ -41,7 +41,7 @@ pub(super) fn folded(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Whether the term is there with no letter or digit next to it.
+/// Whether `text` has the term with no letter or digit next to it.
 fn has(text: &str, term: &str) -> bool {
     let (Some(first), Some(last)) = (term.chars().next(), term.chars().next_back()) else {
         return true;
@@ -64,7 +64,7 @@ fn has(text: &str, term: &str) -> bool {
     false
 }
 
-/// `tostring`: nothing of null.
+/// `tostring`: null is the empty string.
 pub(super) fn string(value: Value<'_>) -> Cow<'_, str> {
     match value {
         Value::String(text) => text,

@@ -1,7 +1,8 @@
-//! What an expression comes out as.
+//! The result of an expression.
 //!
-//! The decisions held here: int and long are one kind of value. Two values are the same where they would be one group: a real is the same
-//! as one of its bits, so that values can be hashed; all that are no number are one, and so are both zeros.
+//! The decisions held here: int and long are one kind of value. Two values are equal if they would
+//! be one group: reals are compared by their bits, so that values can be hashed; all NaNs are one
+//! value, and so are both zeros.
 
 use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
@@ -13,7 +14,7 @@ use super::super::value::Literal;
 /// A value of one row or group.
 #[derive(Clone, Debug)]
 pub enum Value<'a> {
-    /// Not known. No string is.
+    /// Unknown. No string is null.
     Null,
     /// `bool`
     Bool(bool),
@@ -46,24 +47,24 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// A string that is there already.
+    /// A borrowed string.
     #[must_use]
     pub const fn text(text: &'a str) -> Self {
         Self::String(Cow::Borrowed(text))
     }
 
-    /// A number that may not be known.
+    /// A number that may be unknown.
     #[must_use]
     pub fn number(number: Option<impl Into<i64>>) -> Self {
         number.map_or(Self::Null, |number| Self::Long(number.into()))
     }
 
-    /// Whether a condition holds, which may not be known.
+    /// The truth of a condition, which may be unknown.
     pub(super) fn truth(truth: Option<bool>) -> Self {
         truth.map_or(Self::Null, Self::Bool)
     }
 
-    /// The value apart from what it was read from.
+    /// The value without borrows.
     #[must_use]
     pub fn into_owned(self) -> Value<'static> {
         match self {
@@ -78,18 +79,18 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Whether it is not known.
+    /// Whether it is null.
     #[must_use]
     pub const fn is_null(&self) -> bool {
         matches!(self, Self::Null)
     }
 }
 
-/// The bits that a real is the same by.
+/// The bits that reals are compared by.
 fn bits(value: f64) -> u64 {
     match value {
         _ if value.is_nan() => f64::NAN.to_bits(),
-        // Of both zeros.
+        // Both zeros.
         0.0 => 0,
         _ => value.to_bits(),
     }

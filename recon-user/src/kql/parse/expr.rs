@@ -1,20 +1,21 @@
 //! Expressions.
 //!
-//! From the loosest to the tightest, as in Kusto's own grammar: `or`; `and`; `==`, `!=`, `in` and `between`; `<`, `<=`, `>` and `>=`; `+`
-//! and `-`; `*`, `/` and `%`; `=~`, `startswith` and the other tests of strings; a sign. Comparisons don't chain. `not` is a function.
+//! From the loosest to the tightest, as in Kusto's grammar: `or`; `and`; `==`, `!=`, `in` and
+//! `between`; `<`, `<=`, `>` and `>=`; `+` and `-`; `*`, `/` and `%`; `=~`, `startswith` and the
+//! other tests of strings; a sign. Comparisons don't chain. `not` is a function.
 
 use super::super::ast::ExprKind;
-use super::super::operator::{Arithmetic, Comparison, OTHERS, TextOperator, WORDS};
+use super::super::operator::{Arithmetic, Comparison, OTHERS, TextOperator, is_operator, words};
 use super::super::value::Literal;
-use super::{Expr, Kind, MAX_DEPTH, Name, Parsed, Parser, Reported, Span};
+use super::{Kind, MAX_DEPTH, Name, Parsed, Parser, Reported, Span, WrittenExpr};
 
-/// Words that may follow an operand without being an operator on it.
+/// Words that may follow an operand without being an operator.
 const FOLLOWERS: [&str; 4] = ["by", "asc", "desc", "nulls"];
 
-type Level<'a, 'd> = fn(&mut Parser<'a, 'd>) -> Parsed<Expr<'a>>;
+type OperandParser<'a, 'd> = fn(&mut Parser<'a, 'd>) -> Parsed<WrittenExpr<'a>>;
 
 impl<'a, 'd> Parser<'a, 'd> {
-    pub(super) fn expr(&mut self) -> Parsed<Expr<'a>> {
+    pub(super) fn expr(&mut self) -> Parsed<WrittenExpr<'a>> {
         if self.depth == MAX_DEPTH {
             return Err(self.too_deep(self.span()));
         }
@@ -31,13 +32,13 @@ impl<'a, 'd> Parser<'a, 'd> {
         self.error(span, message, None)
     }
 
-    /// Operands with `word` between them: one node however many there are.
+    /// Operands separated by `word`: one node, however many there are.
     fn any_of(
         &mut self,
         word: &str,
-        kind: fn(Vec<Expr<'a>>) -> ExprKind<'a>,
-        operand: Level<'a, 'd>,
-    ) -> Parsed<Expr<'a>> {
+        kind: fn(Vec<WrittenExpr<'a>>) -> ExprKind<'a>,
+        operand: OperandParser<'a, 'd>,
+    ) -> Parsed<WrittenExpr<'a>> {
         let first = operand(self)?;
         if !self.is_word(word) {
             return Ok(first);
@@ -52,21 +53,32 @@ impl<'a, 'd> Parser<'a, 'd> {
     }
 
     /// An expression around others.
-    fn node(&mut self, kind: ExprKind<'a>, start: Span, inner: usize) -> Parsed<Expr<'a>> {
+    fn node(&mut self, kind: ExprKind<'a>, start: Span, inner: usize) -> Parsed<WrittenExpr<'a>> {
         let (span, depth) = (self.since(start), inner + 1);
         if depth > MAX_DEPTH {
             return Err(self.too_deep(span));
         }
-        Ok(Expr { kind, span, depth })
+        Ok(WrittenExpr { kind, span, depth })
     }
 
-    fn equality(&mut self) -> Parsed<Expr<'a>> {
+    /// An operator between two operands.
+    fn pair(
+        &mut self,
+        left: WrittenExpr<'a>,
+        right: WrittenExpr<'a>,
+        kind: impl FnOnce(Box<[WrittenExpr<'a>; 2]>) -> ExprKind<'a>,
+    ) -> Parsed<WrittenExpr<'a>> {
+        let (start, depth) = (left.span, left.depth.max(right.depth));
+        self.node(kind(Box::new([left, right])), start, depth)
+    }
+
+    fn equality(&mut self) -> Parsed<WrittenExpr<'a>> {
         let left = self.relation()?;
         let comparison = self.symbol().and_then(Comparison::of);
         if let Some(comparison) = comparison.filter(|comparison| !comparison.needs_order()) {
             self.next += 1;
             let right = self.relation()?;
-            return self.comparison(comparison, left, right);
+            return self.pair(left, right, |pair| ExprKind::Compare(comparison, pair));
         }
         let Some(word) = self.word() else {
             return Ok(left);
@@ -79,16 +91,17 @@ impl<'a, 'd> Parser<'a, 'd> {
         }
     }
 
-    /// After an operand a word that is no operator is one that was mistyped, or the end of the expression.
-    fn end_of_operand(&mut self, word: &str, left: Expr<'a>) -> Parsed<Expr<'a>> {
-        if WORDS.contains(&word) || FOLLOWERS.contains(&word) {
+    /// A word after an operand that is not an operator is a misspelt one, or the end of the
+    /// expression.
+    fn end_of_operand(&mut self, word: &str, left: WrittenExpr<'a>) -> Parsed<WrittenExpr<'a>> {
+        if is_operator(word) || FOLLOWERS.contains(&word) {
             return Ok(left);
         }
         let positive = word.trim_start_matches('!');
         let other = OTHERS.iter().find(|(name, _)| *name == positive);
         let hint = match other {
             Some((_, hint)) => Some((*hint).to_owned()),
-            None => self.diagnostics.did_you_mean(word, WORDS.iter().copied()),
+            None => self.diagnostics.did_you_mean(word, words()),
         };
         if hint.is_none() && positive == word {
             return Ok(left);
@@ -96,38 +109,31 @@ impl<'a, 'd> Parser<'a, 'd> {
         Err(self.error(self.span(), format!("no operator `{word}`"), hint))
     }
 
-    fn relation(&mut self) -> Parsed<Expr<'a>> {
+    fn relation(&mut self) -> Parsed<WrittenExpr<'a>> {
         let left = self.sum()?;
         let comparison = self.symbol().and_then(Comparison::of);
         match comparison.filter(|comparison| comparison.needs_order()) {
             Some(comparison) => {
                 self.next += 1;
                 let right = self.sum()?;
-                self.comparison(comparison, left, right)
+                self.pair(left, right, |pair| ExprKind::Compare(comparison, pair))
             }
             None => Ok(left),
         }
     }
 
-    fn comparison(
-        &mut self,
-        comparison: Comparison,
-        left: Expr<'a>,
-        right: Expr<'a>,
-    ) -> Parsed<Expr<'a>> {
-        let (start, depth) = (left.span, left.depth.max(right.depth));
-        let kind = ExprKind::Compare(comparison, Box::new([left, right]));
-        self.node(kind, start, depth)
-    }
-
-    fn sum(&mut self) -> Parsed<Expr<'a>> {
+    fn sum(&mut self) -> Parsed<WrittenExpr<'a>> {
         self.chain(&["+", "-"], |parser| {
             parser.chain(&["*", "/", "%"], Self::text_test)
         })
     }
 
-    /// Operands with arithmetic between them, from left to right.
-    fn chain(&mut self, symbols: &[&str], operand: Level<'a, 'd>) -> Parsed<Expr<'a>> {
+    /// Operands joined by arithmetic, from left to right.
+    fn chain(
+        &mut self,
+        symbols: &[&str],
+        operand: OperandParser<'a, 'd>,
+    ) -> Parsed<WrittenExpr<'a>> {
         let mut left = operand(self)?;
         loop {
             let symbol = self.symbol().filter(|symbol| symbols.contains(symbol));
@@ -136,13 +142,11 @@ impl<'a, 'd> Parser<'a, 'd> {
             };
             self.next += 1;
             let right = operand(self)?;
-            let (start, depth) = (left.span, left.depth.max(right.depth));
-            let kind = ExprKind::Arithmetic(arithmetic, Box::new([left, right]));
-            left = self.node(kind, start, depth)?;
+            left = self.pair(left, right, |pair| ExprKind::Arithmetic(arithmetic, pair))?;
         }
     }
 
-    fn text_test(&mut self) -> Parsed<Expr<'a>> {
+    fn text_test(&mut self) -> Parsed<WrittenExpr<'a>> {
         let left = self.signed()?;
         let name = self.symbol().or(self.word());
         let Some(operator) = name.and_then(TextOperator::of) else {
@@ -150,13 +154,11 @@ impl<'a, 'd> Parser<'a, 'd> {
         };
         self.next += 1;
         let right = self.signed()?;
-        let (start, depth) = (left.span, left.depth.max(right.depth));
-        let kind = ExprKind::Text(operator, Box::new([left, right]));
-        self.node(kind, start, depth)
+        self.pair(left, right, |pair| ExprKind::Text(operator, pair))
     }
 
-    /// One sign at most, as in Kusto.
-    fn signed(&mut self) -> Parsed<Expr<'a>> {
+    /// At most one sign, as in Kusto.
+    fn signed(&mut self) -> Parsed<WrittenExpr<'a>> {
         let start = self.span();
         if self.eat("-") {
             let operand = self.primary()?;
@@ -167,7 +169,7 @@ impl<'a, 'd> Parser<'a, 'd> {
         self.primary()
     }
 
-    fn primary(&mut self) -> Parsed<Expr<'a>> {
+    fn primary(&mut self) -> Parsed<WrittenExpr<'a>> {
         let start = self.span();
         let kind = match self.token().map(|token| &token.kind) {
             Some(Kind::Literal(literal)) => ExprKind::Literal(literal.clone()),
@@ -176,7 +178,7 @@ impl<'a, 'd> Parser<'a, 'd> {
                 let inner = self.expr()?;
                 self.expect(")")?;
                 let span = self.since(start);
-                return Ok(Expr { span, ..inner });
+                return Ok(WrittenExpr { span, ..inner });
             }
             Some(Kind::Word) => return self.named(start),
             _ => return Err(self.unexpected("a value", None)),
@@ -186,7 +188,7 @@ impl<'a, 'd> Parser<'a, 'd> {
     }
 
     /// A column, a constant that is a word, or a function.
-    fn named(&mut self, start: Span) -> Parsed<Expr<'a>> {
+    fn named(&mut self, start: Span) -> Parsed<WrittenExpr<'a>> {
         let constant = match self.word() {
             Some("true" | "True" | "TRUE") => Some(true),
             Some("false" | "False" | "FALSE") => Some(false),
@@ -220,7 +222,7 @@ impl<'a, 'd> Parser<'a, 'd> {
     }
 
     /// Arguments up to the closing parenthesis.
-    fn arguments(&mut self) -> Parsed<Vec<Expr<'a>>> {
+    fn arguments(&mut self) -> Parsed<Vec<WrittenExpr<'a>>> {
         let mut arguments = Vec::new();
         if self.eat(")") {
             return Ok(arguments);
@@ -271,10 +273,10 @@ impl<'a, 'd> Parser<'a, 'd> {
 
     fn in_list(
         &mut self,
-        value: Expr<'a>,
+        value: WrittenExpr<'a>,
         is_negated: bool,
         is_case_sensitive: bool,
-    ) -> Parsed<Expr<'a>> {
+    ) -> Parsed<WrittenExpr<'a>> {
         self.next += 1;
         self.expect("(")?;
         let list = self.arguments()?;
@@ -288,7 +290,7 @@ impl<'a, 'd> Parser<'a, 'd> {
         self.node(kind, start, depth)
     }
 
-    fn between(&mut self, value: Expr<'a>, is_negated: bool) -> Parsed<Expr<'a>> {
+    fn between(&mut self, value: WrittenExpr<'a>, is_negated: bool) -> Parsed<WrittenExpr<'a>> {
         const HINT: &str = "as in `between (1 .. 1023)`";
         self.next += 1;
         if !self.eat("(") {
@@ -307,7 +309,7 @@ impl<'a, 'd> Parser<'a, 'd> {
     }
 }
 
-fn deepest(operands: &[Expr<'_>]) -> usize {
+fn deepest(operands: &[WrittenExpr<'_>]) -> usize {
     operands
         .iter()
         .map(|operand| operand.depth)

@@ -5,7 +5,7 @@ use super::{
     Item, Key, Kind, Name, Operator, OperatorKind, Parsed, Parser, Reported, Span, streamless,
 };
 
-/// The operators that are known, for hints.
+/// The supported operators, for hints.
 const OPERATORS: [&str; 11] = [
     "where",
     "filter",
@@ -21,7 +21,7 @@ const OPERATORS: [&str; 11] = [
 ];
 
 impl<'a> Parser<'a, '_> {
-    /// An operator, after its pipe. What can't be read is skipped to the next pipe.
+    /// Parses an operator after its pipe. Skips what can't be parsed up to the next pipe.
     pub(super) fn operator(&mut self) -> Operator<'a> {
         let name = self.operator_name();
         let (kind, is_whole) = match self.operator_kind(&name) {
@@ -38,7 +38,8 @@ impl<'a> Parser<'a, '_> {
         }
     }
 
-    /// A word, or several with dashes between them such as `project-away`. Empty where none is there: a table's name is none.
+    /// A word, or several joined by dashes such as `project-away`. Empty if there is none. A
+    /// table's name is not one.
     fn operator_name(&mut self) -> Name<'a> {
         let start = self.span().start;
         let mut span = Span { start, end: start };
@@ -164,7 +165,7 @@ impl<'a> Parser<'a, '_> {
         false
     }
 
-    /// Whether a word is next and `symbol` comes after it.
+    /// Whether a word is next and `symbol` follows it.
     fn is_followed_by(&self, symbol: &str) -> bool {
         let after = self.tokens.get(self.next + 1);
         self.word().is_some()
@@ -172,7 +173,8 @@ impl<'a> Parser<'a, '_> {
                 .is_some_and(|after| matches!(after.kind, Kind::Symbol(other) if other == symbol))
     }
 
-    /// `expr [asc | desc] [nulls first | nulls last]`. Without, the greatest comes first, and nulls count as the least.
+    /// `expr [asc | desc] [nulls first | nulls last]`. By default the greatest comes first, and
+    /// nulls count as the smallest.
     fn key(&mut self) -> Parsed<Key<'a>> {
         let expr = self.expr()?;
         let is_ascending = self.eat_word("asc");

@@ -1,8 +1,8 @@
-//! Queries that must work, with what they mean.
+//! Queries that must work, and their plans.
 
 use super::{cases, load, messages, plans};
 
-/// Steps after the table, and those that the plan has as text.
+/// Steps after the table, and the steps of the plan as text.
 const QUERIES: &str = include_str!("accepted.txt");
 
 fn plans_of(text: &str) -> Vec<String> {
@@ -66,7 +66,7 @@ const WINDOWS: &[(&str, &str, u64)] = &[
         "| where TimeGenerated > ago(1d) | summarize n = count() by bin(Timestamp, 1m) | where n > 1",
         60,
     ),
-    // These say nothing of how far back.
+    // These say nothing about how far back.
     (
         "",
         "| where TimeGenerated < ago(1d) or LocalPort == 1 | project RemoteIP",
@@ -89,7 +89,7 @@ fn windows() {
     }
 }
 
-/// Constants by name, and what they come out as.
+/// Constants that `let` names, and their values.
 #[test]
 fn lets_are_constants() {
     let text = "\

@@ -1,8 +1,8 @@
-//! Files: which queries are in them, and what each is called.
+//! Files: their queries, and the name of each.
 
 use super::{load, messages, plans};
 
-/// The id and the name that each query of a file gets.
+/// The id and the name of each query of a file.
 #[test]
 fn names_and_ids() {
     const QUERY: &str = "DeviceNetworkEvents | where LocalPort == 1\n";
@@ -60,9 +60,9 @@ fn names_and_ids() {
     }
 }
 
-/// Where queries end: at semicolons, and before what begins one after a blank line or a comment.
+/// Queries end at semicolons, and before a query that follows a blank line or a comment.
 #[test]
-fn queries_of_a_file_are_told_apart() {
+fn queries_of_a_file_are_separated() {
     const QUERY: &str = "DeviceNetworkEvents | where LocalPort == 1";
     for (text, count) in [
         (format!("{QUERY}\n\n{QUERY}"), 2),
@@ -125,9 +125,11 @@ fn markdown_is_read_with_its_own_lines() {
         let loaded = load(name, MARKDOWN);
         let expected = format!(
             "{name}:25:42: error: expected `|`, found `=`
-   DeviceNetworkEvents | where LocalPort = 445
-                                         ^
-hint: `=` gives a column its name; `==` compares
+   |
+25 |    DeviceNetworkEvents | where LocalPort = 445
+   |                                          ^
+   |
+   = hint: `=` gives a column its name; `==` compares
 "
         );
         assert_eq!(messages(&loaded), expected);

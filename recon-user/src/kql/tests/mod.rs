@@ -1,20 +1,22 @@
-//! Rule files from end to end: what they mean, what is told of broken ones, and that no text is too much.
+//! Rule files from end to end: what they mean, the errors of broken ones, and that no text is too
+//! much.
 
 mod accepted;
+mod canonical;
 mod files;
 mod refused;
 mod robust;
 
 use super::{Loaded, Loader};
 
-/// The ten queries, as their source writes them.
+/// The ten queries, as in their source.
 pub(super) const DETECTIONS: &str = include_str!("detections.kql");
 
 fn load(name: &str, text: &str) -> Loaded {
     Loader::default().load(name, text.as_bytes())
 }
 
-/// The pairs of a text in which `=====` stands before each and `-----` between its two halves.
+/// The pairs of a text: `=====` stands before each, `-----` between its halves.
 fn cases(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let pairs = text.split("=====\n").skip(1);
     pairs.map(|pair| {
@@ -152,7 +154,7 @@ DeviceNetworkEvents
     );
 }
 
-/// A whole plan as text is read as itself.
+/// The text of a plan loads as the same plan.
 #[test]
 fn plans_are_kql() {
     for text in plans("detections.kql", DETECTIONS) {
@@ -190,30 +192,34 @@ DeviceNetworkEvents
     assert_eq!(plans("a.kql", text), [expected]);
 }
 
-/// What is a rule, but perhaps not the one that was meant.
+/// Rules that may not mean what their author intended.
 #[test]
 fn warnings() {
     for (steps, expected) in [
         (
             "| summarize n = count() by RemoteIP",
             "a.kql:1:1: warning: no `where` after `summarize`: this fires at the first event of each group
-DeviceNetworkEvents | summarize n = count() by RemoteIP
-^~~~~~~~~~~~~~~~~~~
+  |
+1 | DeviceNetworkEvents | summarize n = count() by RemoteIP
+  | ^^^^^^^^^^^^^^^^^^^
 ",
         ),
         (
             "| order by LocalPort | project RemoteIP",
             "a.kql:1:1: warning: an order by `LocalPort` has no effect: it is not shown
-DeviceNetworkEvents | order by LocalPort | project RemoteIP
-^~~~~~~~~~~~~~~~~~~
-hint: add it to `project`
+  |
+1 | DeviceNetworkEvents | order by LocalPort | project RemoteIP
+  | ^^^^^^^^^^^^^^^^^^^
+  |
+  = hint: add it to `project`
 ",
         ),
         (
             "| order by LocalPort | summarize n = count() | where n > 1",
             "a.kql:1:44: warning: an order before `summarize` has no effect
-DeviceNetworkEvents | order by LocalPort | summarize n = count() | where n > 1
-                                           ^~~~~~~~~
+  |
+1 | DeviceNetworkEvents | order by LocalPort | summarize n = count() | where n > 1
+  |                                            ^^^^^^^^^
 ",
         ),
     ] {
@@ -221,60 +227,4 @@ DeviceNetworkEvents | order by LocalPort | summarize n = count() | where n > 1
         assert_eq!(messages(&loaded), expected);
         assert_eq!((loaded.plans.len(), loaded.diagnostics.errors()), (1, 0));
     }
-}
-
-#[test]
-fn the_command_tells_of_all_files() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let write = |name: &str, text: &str| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).expect("a file");
-        path
-    };
-    let files = [
-        write("ten.kql", DETECTIONS),
-        write("bad.kql", "DeviceNetworkEvents | where LocalPrt == 1"),
-        folder.path().join("none.kql"),
-        write(
-            "row.md",
-            "## A row\n```kql\n// severity: low\nDeviceNetworkEvents | summarize a = max(LocalPort), b = count() by RemoteIP | where a < b\n```\n",
-        ),
-    ];
-    let (mut out, mut errors) = (Vec::new(), Vec::new());
-    let are_right = super::check(&files, &mut out, &mut errors).expect("written");
-    assert!(!are_right);
-    let place = format!("{}/", folder.path().display());
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).replace(&place, "");
-    assert_eq!(
-        text(out),
-        "\
-ten.kql: 10 rules
-  id                                              window  threshold  severity
-  detect-multiple-ports-scanned-from-a-single-ip      1h         20  medium
-  identify-rapid-scanning-behaviour                   1h         50  medium
-  suspicious-network-scanning-patterns                1h         10  medium
-  identify-outbound-port-scanning                     1h          0  medium
-  multiple-failed-connection-attempts                 1h        100  medium
-  identify-icmp-echo-requests-ping-sweeps             1h         50  medium
-  scan-for-smb-shares                                 1h         10  medium
-  http-get-request-flooding                           1h        100  medium
-  identify-dns-query-flooding                         1h        200  medium
-  detecting-high-numbers-of-syn-packets               1h        500  medium
-bad.kql: 0 rules
-row.md: 1 rule
-  id     window  threshold  severity
-  a-row      1h          -  low
-"
-    );
-    assert_eq!(
-        text(errors),
-        "\
-bad.kql:1:29: error: no column `LocalPrt`
-DeviceNetworkEvents | where LocalPrt == 1
-                            ^~~~~~~~
-hint: did you mean `LocalPort`?
-none.kql: error: No such file or directory (os error 2)
-"
-    );
-    assert!(super::check(&files[..1], &mut Vec::new(), &mut Vec::new()).expect("written"));
 }

@@ -1,8 +1,8 @@
-//! Broken queries, and what is told of them, to the letter.
+//! Broken queries and their errors, to the letter.
 
 use super::{cases, load, messages};
 
-/// Files, and the messages on them.
+/// Files and their errors.
 const FILES: &str = include_str!("refused.txt");
 
 #[test]

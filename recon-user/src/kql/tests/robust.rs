@@ -1,4 +1,4 @@
-//! No text makes it panic, hang or grow; and a plan that it gives is read from its text again.
+//! No text causes a panic, a hang or growth, and the text of a plan loads as that plan.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -9,12 +9,12 @@ use super::files::MARKDOWN;
 use super::{DETECTIONS, load, messages};
 use crate::kql::Loader;
 
-/// The longest that any of these files may take, in a build without optimisation on a busy machine.
+/// The most time for any of these files, in a build without optimisation on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// What the messages on one file may come to: a hundred, of four clipped lines each.
+/// The most bytes of messages on one file: a hundred messages of a few clipped lines each.
 const MAX_MESSAGES: usize = 300 << 10;
 
-/// Words that queries are made of, and some that they are not.
+/// Words of queries, and others.
 const WORDS: &[&str] = &[
     "DeviceNetworkEvents",
     "|",
@@ -118,7 +118,7 @@ const WORDS: &[&str] = &[
     "```\n",
 ];
 
-/// Reads a file both ways, and what comes out once more.
+/// Loads a file as KQL and as Markdown, and the plans' texts once more.
 fn read(bytes: &[u8]) {
     for name in ["a.kql", "a.md"] {
         let loaded = Loader::default().load(name, bytes);
@@ -169,7 +169,7 @@ proptest! {
     }
 }
 
-/// A small generator (Marsaglia's xorshift), so that a failure can be repeated from its number.
+/// A small generator (Marsaglia's xorshift), so that its number repeats a failure.
 struct Random(u64);
 
 impl Random {
@@ -233,7 +233,7 @@ fn mutated_detections() {
 fn large_texts_are_refused_or_read_in_time() {
     const MANY: usize = 100_000;
     let table = |steps: &str| format!("DeviceNetworkEvents {steps}");
-    // As often, or as a file has room for.
+    // As often as a file has room for.
     let many = |text: &str| text.repeat(MANY.min(1_000_000 / text.len()));
     let deep = "an expression is nested at most 64 deep";
     let columns = "a query has at most 128 columns";
@@ -269,7 +269,7 @@ fn large_texts_are_refused_or_read_in_time() {
         (table(&many("| ")), "no more than 100 messages"),
         (
             table(&format!("| extend a = 1{}", many(", a"))),
-            "two columns are called `a`",
+            "two columns have the name `a`",
         ),
         (
             table(&format!("| extend strlen(RemoteIP){}", many(", 1"))),
@@ -336,7 +336,7 @@ fn large_texts_are_refused_or_read_in_time() {
         (many("time("), "has no `)` on its line"),
         (many("$ "), "no more than 100 messages"),
         (many("\"\n"), "no more than 100 messages"),
-        (many("// id: a\n"), "there is no query"),
+        (many("// id: a\n"), "this file has no query"),
         (
             format!("{}{}", many("// 1. a: b\n"), table("| where true")),
             "",
@@ -364,8 +364,9 @@ fn large_texts_are_refused_or_read_in_time() {
 fn what_is_not_utf8_has_a_place() {
     let loaded = Loader::default().load("a.kql", b"DeviceNetworkEvents\n| where \xff\xfe == 1");
     let expected = "a.kql:2:9: error: this is not UTF-8
-| where \u{fffd}\u{fffd} == 1
-        ^
+  |
+2 | | where \u{fffd}\u{fffd} == 1
+  |         ^
 ";
     assert_eq!(messages(&loaded), expected);
 }

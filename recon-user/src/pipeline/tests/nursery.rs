@@ -12,7 +12,8 @@ const MORE: &str = "// id: a\n// window: 1m\nDeviceNetworkEvents\n| summarize n 
 // id: d\n// window: 5m\nDeviceNetworkEvents\n| where LocalPort == 22\n| summarize n = dcountif(LocalPort, Count > 1), m = avg(Count) by RemoteIP, LocalPort\n| where n > 0;\n
 // id: e\n// window: 30s\nDeviceNetworkEvents\n| summarize n = count() by RemoteIP\n| where n > 12\n| top 2 by n;\n
 // id: f\n// unless: e\nDeviceNetworkEvents\n| where ActionType == 'SYN'\n| summarize n = count() by RemoteNetwork\n| where n > 20;\n
-// id: g\nDeviceNetworkEvents\n| summarize n = dcount(RemoteIP) by RemoteNetwork\n| where n > 8";
+// id: g\nDeviceNetworkEvents\n| summarize n = dcount(RemoteIP) by RemoteNetwork\n| where n > 8;\n
+// id: h\nDeviceNetworkEvents\n| where ActionType == 'SYN'\n| summarize n = count() by RemoteIP, LocalPort\n| where n > 2";
 
 const SIGNALS: [Signal; 9] = [
     Signal::Syn,
@@ -56,7 +57,7 @@ fn remote(number: u8) -> Address {
 fn pipeline() -> Pipeline {
     let mut plans = defaults();
     let loaded = Loader::default().load("test.kql", MORE.as_bytes());
-    assert_eq!(loaded.plans.len(), 7, "{:?}", loaded.diagnostics);
+    assert_eq!(loaded.plans.len(), 8, "{:?}", loaded.diagnostics);
     plans.extend(loaded.plans);
     Pipeline::new(settings(plain(plans)))
 }

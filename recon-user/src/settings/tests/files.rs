@@ -1,4 +1,4 @@
-//! Files: which are read, and what is told of those that can't be.
+//! Which files are read, and the errors for those that can't be.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -30,7 +30,7 @@ fn write(path: impl AsRef<Path>, text: impl AsRef<[u8]>) {
     fs::write(path, text).expect("a file");
 }
 
-/// A folder with all that may be in one.
+/// A folder with everything that may be in one.
 fn folder(root: &Path) {
     let rules = root.join("rules");
     fs::create_dir(&rules).expect("a folder");
@@ -56,7 +56,7 @@ fn files_and_folders_are_read_in_order() {
 }
 
 #[test]
-fn what_cannot_be_read_is_told_of() {
+fn what_cannot_be_read_is_reported() {
     let broken = |root: &Path| {
         folder(root);
         fs::create_dir_all(root.join("odd/a.kql")).expect("folders");
@@ -74,17 +74,19 @@ fn what_cannot_be_read_is_told_of() {
         ),
         (
             &["empty"],
-            "empty: error: there is no file in this folder whose name ends in .kql or .md\n",
+            "empty: error: no file in this folder has a name that ends in .kql or .md\n",
         ),
         (
             &["odd", "nowhere"],
-            "odd/a.kql: error: this is no file
+            "odd/a.kql: error: this is not a regular file
 odd/b.kql: error: No such file or directory (os error 2)
 odd/c.kql: error: Too many levels of symbolic links (os error 40)
 odd/d.kql:1:23: error: no operator `wher`
-DeviceNetworkEvents | wher 1
-                      ^~~~
-hint: did you mean `where`?
+  |
+1 | DeviceNetworkEvents | wher 1
+  |                       ^^^^
+  |
+  = hint: did you mean `where`?
 nowhere: error: No such file or directory (os error 2)
 ",
         ),
@@ -94,25 +96,28 @@ nowhere: error: No such file or directory (os error 2)
         ),
         (
             &["latin.kql"],
-            "latin.kql:1:4: error: this is not UTF-8\n// \u{fffd}\n   ^\n",
+            "latin.kql:1:4: error: this is not UTF-8\n  |\n1 | // \u{fffd}\n  |    ^\n",
         ),
         (
             &["e.rules", "e.rules"],
-            "e.rules:1:1: error: a rule of this id and name is there already
-DeviceNetworkEvents | where LocalPort == 1
-^~~~~~~~~~~~~~~~~~~
-hint: it is at ROOT/e.rules:1
+            "e.rules:1:1: error: another rule has this id and name
+  |
+1 | DeviceNetworkEvents | where LocalPort == 1
+  | ^^^^^^^^^^^^^^^^^^^
+  |
+  = hint: it is at ROOT/e.rules:1
 ",
         ),
     ] {
         let found = read(broken, paths).expect_err("broken");
-        // The hint names the folder, whose name is by chance.
+        // The hint names the folder, whose name is random.
         let expected = expected.replace("ROOT/", "");
         assert_eq!(found, expected, "{paths:?}");
     }
 }
 
-/// What is wrong with the settings and with the rules is told of at once, and a file of settings that is named must be there.
+/// The errors in the settings and in the rules are reported at once, and a file of settings that is
+/// named must exist.
 #[test]
 fn settings_and_rules_are_read_together() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -171,16 +176,16 @@ fn settings_and_rules_are_read_together() {
         };
         in_force(&options, defaults).expect("settings").warnings
     };
-    // What goes by a rule that is not in force is told of.
+    // A rule that refers to one that is not in force is reported.
     assert_eq!(warnings("min_severity = 'high'"), "");
-    let told = warnings("[rules.'port-scan/distinct_ports']\nenabled = false");
+    let reported = warnings("[rules.'port-scan/distinct_ports']\nenabled = false");
     let expected = [
-        "`scan-then-connect` is after `port-scan`",
-        "`split-scan` is unless `port-scan`",
+        "`scan-then-connect` has `after: port-scan`",
+        "`split-scan` has `unless: port-scan`",
     ];
     assert!(
-        told.lines().count() == 2 && expected.iter().all(|rule| told.contains(rule)),
-        "{told}"
+        reported.lines().count() == 2 && expected.iter().all(|rule| reported.contains(rule)),
+        "{reported}"
     );
     // The default rules: the settings' rule is not among them.
     let refused = in_force(&options, plans).expect_err("another rule");

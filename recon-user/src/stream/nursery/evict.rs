@@ -8,8 +8,8 @@ use jiff::Timestamp;
 
 use super::super::Running;
 use super::super::window;
+use super::Nursery;
 use super::log::Stage;
-use super::{LogEntry, Nursery, USED_SHARE, widened};
 
 impl Nursery {
     /// Whether this poll has found nothing more to evict.
@@ -45,12 +45,9 @@ impl Nursery {
             if is_live && log.stage != Stage::Small {
                 self.stayed += 1;
                 let is_changed = log.changed_in == poll as u32;
-                let hash = widened(log.hash);
+                let hash = log.hash;
                 let moved = self.ring.push(log);
-                let is_it = |entry: &LogEntry| entry.number == number;
-                if let Some(entry) = self.index.find_mut(hash, is_it) {
-                    entry.number = moved;
-                }
+                self.index.renumber(hash, number, moved);
                 if is_changed {
                     self.changed.push(moved);
                 }
@@ -71,26 +68,18 @@ impl Nursery {
         evicted
     }
 
-    /// Whether a quarter of the index is of logs that are gone.
-    pub(super) fn is_worth_purging(&self) -> bool {
-        self.stale > self.index.len() / 4
-    }
-
-    pub(super) fn purge_index(&mut self) {
+    /// Rebuilds the index without entries of logs that are gone.
+    pub(super) fn rebuild_index(&mut self) {
         let ring = &self.ring;
-        self.index.retain(|entry| ring.contains(entry.number));
+        self.index.rebuild(|number| ring.contains(number));
         self.stale = 0;
     }
 
     /// Frees what evicted logs took.
     pub(in crate::stream) fn free_spare(&mut self) {
         self.ring.free_spare();
-        if self.is_worth_purging() {
-            self.purge_index();
-        }
-        if self.index.len() < self.index.capacity() / USED_SHARE {
-            self.index
-                .shrink_to_fit(|entry: &LogEntry| widened(entry.hash));
+        if self.stale > self.index.len() / 2 {
+            self.rebuild_index();
         }
     }
 }

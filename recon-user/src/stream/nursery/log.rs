@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::super::Running;
 use super::super::operator::AggregateOperator;
 use super::super::window::allocated;
+use super::index::LogHash;
 use super::row::PackedRow;
 use super::sets::QuerySets;
 
@@ -17,7 +18,7 @@ pub(super) struct Log {
     pub(super) more: Vec<PackedRow>,
     /// The events of its rows.
     pub(super) events: u64,
-    pub(super) hash: u32,
+    pub(super) hash: LogHash,
     /// The low bits of the number of the poll that changed it last.
     pub(super) changed_in: u32,
     pub(super) stage: Stage,

@@ -13,6 +13,7 @@
 //! - Logs are kept by remote, and in a nursery of their own by network, as queries group.
 
 mod evict;
+mod index;
 mod log;
 mod ring;
 mod row;
@@ -22,17 +23,16 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hashbrown::HashTable;
 use jiff::Timestamp;
-use recon_common::Address;
+use recon_common::{Address, Signal};
 
 use super::key::{KeyColumn, write_address};
 use super::operator::AggregateOperator;
 use super::query::Query;
-use super::window::allocated;
 use super::{Role, Running, Secrets};
+use crate::address::first_neighbour;
 use crate::kql::Field;
-use crate::row::network;
+use index::{Index, LogHash};
 use log::{Bounds, Log, Stage};
 use ring::Ring;
 use sets::QuerySets;
@@ -45,8 +45,6 @@ pub(super) use sets::SetId;
 pub(super) const MAX_ROWS: usize = 32;
 /// Queries with a lower threshold count rows as they come: their sources would hardly stay.
 const LEAST_THRESHOLD: u64 = 8;
-/// An index that is used less than this share is shrunk.
-const USED_SHARE: usize = 4;
 
 /// What logs are kept by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,16 +80,9 @@ impl Root {
     fn of_remote(self, remote: Address) -> Address {
         match self {
             Self::Remote => remote,
-            Self::Network => network::first(remote),
+            Self::Network => first_neighbour(remote),
         }
     }
-}
-
-/// A log's hash and number.
-#[derive(Clone, Copy, Debug)]
-struct LogEntry {
-    hash: u32,
-    number: LogNumber,
 }
 
 /// What became of a row.
@@ -124,7 +115,7 @@ pub(super) struct Nursery {
     ring: Ring,
     /// With entries of logs that are gone, which are purged all at once: to look for each would
     /// cost a cache miss.
-    index: HashTable<LogEntry>,
+    index: Index,
     /// Entries of logs that are gone.
     stale: usize,
     sets: QuerySets,
@@ -162,7 +153,7 @@ impl Nursery {
             harmless: harmless.unwrap_or(0),
             window: queries.map(Query::window).max().unwrap_or_default(),
             ring: Ring::default(),
-            index: HashTable::new(),
+            index: Index::default(),
             stale: 0,
             sets: QuerySets::default(),
             changed: Vec::new(),
@@ -175,24 +166,21 @@ impl Nursery {
 
     /// The bytes that it takes.
     pub(super) fn bytes(&self) -> usize {
-        self.ring.bytes() + allocated(self.index.allocation_size()) + self.heap
+        self.ring.bytes() + self.index.bytes() + self.heap
     }
 
     /// The bytes that a new log may take.
     pub(super) fn growth(&self) -> usize {
-        let is_full = self.index.len() == self.index.capacity();
-        let index = if is_full && !self.is_worth_purging() {
-            // While the entries move to a larger index both exist.
-            2 * self.index.allocation_size()
-        } else {
-            0
+        let index = match self.index.is_full() {
+            true => self.index.growth(),
+            false => 0,
         };
         self.ring.growth() + index
     }
 
-    /// The set of these queries. `None` once there are too many sets.
-    pub(super) fn set_of(&mut self, queries: &[usize]) -> Option<SetId> {
-        self.sets.id_of(queries)
+    /// The set of queries that have accepted a row of that signal. `None` once there are too many sets.
+    pub(super) fn set_of(&mut self, signal: Signal, queries: &[usize]) -> Option<SetId> {
+        self.sets.id_of(signal, queries)
     }
 
     /// The queries of a set.
@@ -201,24 +189,20 @@ impl Nursery {
     }
 
     #[inline]
-    pub(super) fn hash(&self, remote: Address, secrets: &Secrets) -> u32 {
+    pub(super) fn hash(&self, remote: Address, secrets: &Secrets) -> LogHash {
         let mut hasher = secrets.build_hasher();
         write_address(self.root.of_remote(remote), &mut hasher);
-        hasher.finish() as u32
+        LogHash::MIN | hasher.finish() as u32
     }
 
     /// The log of a remote.
     #[inline]
-    pub(super) fn find(&self, remote: Address, hash: u32) -> Option<LogNumber> {
+    pub(super) fn find(&self, remote: Address, hash: LogHash) -> Option<LogNumber> {
         let root = self.root.of_remote(remote);
-        let is_it = |entry: &LogEntry| {
-            entry.hash == hash && self.ring.contains(entry.number) && {
-                let log = self.ring.get(entry.number);
-                self.root.of_remote(log.first.remote()) == root
-            }
-        };
-        let found = self.index.find(widened(hash), is_it);
-        found.map(|entry| entry.number)
+        self.index.find(hash, |number| {
+            self.ring.contains(number)
+                && self.root.of_remote(self.ring.get(number).first.remote()) == root
+        })
     }
 
     /// Adds a row to a log, if it has a set. `may_grow` says whether there is memory.
@@ -258,7 +242,7 @@ impl Nursery {
     }
 
     /// Begins the log of a remote. There must be room for [`Nursery::growth`].
-    pub(super) fn insert(&mut self, row: PackedRow, hash: u32) -> LogNumber {
+    pub(super) fn insert(&mut self, row: PackedRow, hash: LogHash) -> LogNumber {
         let (events, changed_in, changed_at) = (row.count, row.poll, row.at());
         let number = self.ring.push(Log {
             first: row,
@@ -270,12 +254,10 @@ impl Nursery {
             changed_at,
             lost_before: self.lost_at,
         });
-        if self.index.len() == self.index.capacity() && self.is_worth_purging() {
-            self.purge_index();
+        if self.index.is_full() {
+            self.rebuild_index();
         }
-        let entry = LogEntry { hash, number };
-        let rehash = |entry: &LogEntry| widened(entry.hash);
-        self.index.insert_unique(widened(hash), entry, rehash);
+        self.index.insert(hash, number);
         if events > self.harmless {
             self.changed.push(number);
         }
@@ -312,11 +294,6 @@ impl Nursery {
         is_due
     }
 
-    /// Whether a source is promoted.
-    pub(super) fn is_promoted(&self, number: LogNumber) -> bool {
-        self.ring.get(number).stage == Stage::Promoted
-    }
-
     /// Promotes a source: takes its rows. From now on its rows are counted.
     pub(super) fn promote(&mut self, number: LogNumber) -> Promoted {
         let log = self.ring.get_mut(number);
@@ -332,7 +309,7 @@ impl Nursery {
     }
 
     /// Takes a query out of the rows of a remote's log.
-    pub(super) fn forget(&mut self, remote: Address, hash: u32, query: usize) {
+    pub(super) fn forget(&mut self, remote: Address, hash: LogHash, query: usize) {
         let Some(number) = self.find(remote, hash) else {
             return;
         };
@@ -340,14 +317,9 @@ impl Nursery {
         for row in std::iter::once(&mut log.first).chain(&mut log.more) {
             let kept = self.sets.queries(row.set).iter();
             let kept: Vec<_> = kept.copied().filter(|&index| index != query).collect();
-            row.set = self.sets.id_of(&kept).unwrap_or(SetId::NONE);
+            row.set = self.sets.id_of(row.signal, &kept).unwrap_or(SetId::NONE);
         }
     }
-}
-
-/// The table takes the bucket from the low bits and its tag from the high ones.
-fn widened(hash: u32) -> u64 {
-    u64::from(hash) << u32::BITS | u64::from(hash)
 }
 
 #[cfg(test)]
@@ -360,15 +332,14 @@ impl Nursery {
 
     /// The bytes that it takes, counted anew. Checks that the index has every log once.
     pub(super) fn recounted(&self) -> usize {
-        let live = self.index.iter();
-        let live = live.filter(|entry| self.ring.contains(entry.number));
-        let live: Vec<_> = live.collect();
+        let mut live: Vec<_> = self.index.numbers().collect();
+        live.retain(|&number| self.ring.contains(number));
         assert_eq!(self.ring.logs().count(), live.len());
         assert_eq!(self.index.len() - self.stale, live.len());
-        for entry in live {
-            assert_eq!(self.ring.get(entry.number).hash, entry.hash);
-        }
+        live.sort_unstable();
+        live.dedup();
+        assert_eq!(self.index.len() - self.stale, live.len());
         let heap: usize = self.ring.logs().map(Log::heap).sum();
-        self.ring.bytes() + allocated(self.index.allocation_size()) + heap
+        self.ring.bytes() + self.index.bytes() + heap
     }
 }

@@ -6,6 +6,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use recon_common::Signal;
+
+use crate::stream::Secrets;
+
 /// A set of queries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SetId(u16);
@@ -19,27 +23,29 @@ impl SetId {
 #[derive(Debug)]
 pub(crate) struct QuerySets {
     sets: Vec<Arc<[usize]>>,
-    ids: HashMap<Arc<[usize]>, SetId>,
-    /// The set that occurred last, since it often occurs again.
-    last: SetId,
+    ids: HashMap<Arc<[usize]>, SetId, Secrets>,
+    /// The set that occurred last for each signal, since it often occurs again.
+    last: [SetId; Signal::ALL.len()],
 }
 
 impl Default for QuerySets {
     fn default() -> Self {
         Self {
             sets: vec![Arc::default()],
-            ids: HashMap::from([(Arc::default(), SetId::NONE)]),
-            last: SetId::NONE,
+            ids: HashMap::from_iter([(Arc::default(), SetId::NONE)]),
+            last: [SetId::NONE; Signal::ALL.len()],
         }
     }
 }
 
 impl QuerySets {
-    /// The number of a set, which is ascending. `None` once there are too many sets.
+    /// The number of the set, in ascending order, that has accepted a row of that signal. `None` once
+    /// there are too many sets.
     #[inline]
-    pub(crate) fn id_of(&mut self, queries: &[usize]) -> Option<SetId> {
-        if *queries == *self.queries(self.last) {
-            return Some(self.last);
+    pub(crate) fn id_of(&mut self, signal: Signal, queries: &[usize]) -> Option<SetId> {
+        let last = self.last[signal as usize];
+        if *queries == *self.queries(last) {
+            return Some(last);
         }
         let id = match self.ids.get(queries) {
             Some(&id) => id,
@@ -51,7 +57,7 @@ impl QuerySets {
                 id
             }
         };
-        self.last = id;
+        self.last[signal as usize] = id;
         Some(id)
     }
 

@@ -1,12 +1,16 @@
 //! A plan as text.
 //!
-//! In: a [`Plan`]. Out: KQL with annotations that is read as the same plan. Operands that are operators themselves are in parentheses.
+//! In: a [`Plan`]. Out: KQL with annotations that loads as the same plan. Operands that are
+//! operators themselves are in parentheses.
 
-use std::fmt::{self, Formatter, Result};
+use std::fmt::{self, Formatter, Result, Write};
 
-use super::plan::{Aggregate, Expr, Named, Plan, Shown, SortKey, Threshold};
-use super::schema::TABLE;
-use super::value::{Literal, TICK_NANOS, comma_separated};
+use crate::duration::Ticks;
+use crate::duration::text;
+use crate::kql::function::{AGGREGATES, AggregateFunction, FUNCTIONS, Function, Signature};
+use crate::kql::plan::{Aggregate, Expr, Named, Plan, Shown, SortKey, Threshold};
+use crate::kql::schema::TABLE;
+use crate::kql::value::Literal;
 
 impl fmt::Display for Plan {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> Result {
@@ -40,9 +44,9 @@ impl Plan {
         if let Some(technique) = &self.technique {
             writeln!(formatter, "// technique: {technique}")?;
         }
-        writeln!(formatter, "// window: {}", span(self.window))?;
+        writeln!(formatter, "// window: {}", text(self.window))?;
         if let Some(cooldown) = self.cooldown {
-            writeln!(formatter, "// cooldown: {}", span(cooldown))?;
+            writeln!(formatter, "// cooldown: {}", text(cooldown))?;
         }
         if let Some(after) = &self.after {
             writeln!(formatter, "// after: {after}")?;
@@ -65,27 +69,21 @@ impl Plan {
         }
         if let Some(name) = &self.window_column {
             let comma = if self.groups.is_empty() { "" } else { ", " };
-            let window = span(self.window);
+            let window = text(self.window);
             write!(formatter, "{comma}{name} = bin(TimeGenerated, {window})")?;
         }
         Ok(())
     }
 }
 
-/// A duration as KQL writes a timespan.
-pub(crate) fn span(duration: std::time::Duration) -> Literal {
-    let ticks = duration.as_nanos() / TICK_NANOS.unsigned_abs();
-    Literal::Timespan(i64::try_from(ticks).unwrap_or(i64::MAX))
-}
-
-/// A step for each column: those of one step do not know each other.
+/// A step for each column, since columns of one step can't refer to each other.
 fn extend(columns: &[Named], formatter: &mut Formatter<'_>) -> Result {
     columns
         .iter()
         .try_for_each(|column| write!(formatter, "\n| extend {column}"))
 }
 
-/// A step of the pipeline, if it does anything.
+/// A step of the pipeline, if it has items.
 fn step<T: fmt::Display>(name: &str, items: &[T], formatter: &mut Formatter<'_>) -> Result {
     if items.is_empty() {
         return Ok(());
@@ -132,7 +130,7 @@ impl fmt::Display for SortKey {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> Result {
         let direction = if self.is_descending { "desc" } else { "asc" };
         write!(formatter, "{} {direction}", self.column.name)?;
-        // Those with the least values, where nothing else is said.
+        // By default, nulls are where the smallest values are.
         if self.are_nulls_first == self.is_descending {
             let place = if self.are_nulls_first {
                 "first"
@@ -178,6 +176,7 @@ impl fmt::Display for Expr {
                     "{value} {negation}between ({least} .. {greatest})"
                 )
             }
+            Self::Prepared(prepared) => prepared.written.fmt(formatter),
             Self::Call(function, arguments) => {
                 write!(formatter, "{function}(")?;
                 comma_separated(arguments, formatter)?;
@@ -216,4 +215,68 @@ impl fmt::Display for Operand<'_> {
             composite => write!(formatter, "({composite})"),
         }
     }
+}
+
+impl fmt::Display for Function {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(name_of(FUNCTIONS, *self))
+    }
+}
+
+impl fmt::Display for AggregateFunction {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(name_of(AGGREGATES, *self))
+    }
+}
+
+/// As KQL writes it.
+impl fmt::Display for Literal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(value) => write!(formatter, "{value}"),
+            Self::Long(value) => write!(formatter, "{value}"),
+            // With a point or an exponent, so that it is read as a real again.
+            Self::Real(value) => write!(formatter, "{value:?}"),
+            Self::DateTime(value) => write!(formatter, "datetime({value})"),
+            Self::Timespan(ticks) => Ticks(*ticks).fmt(formatter),
+            Self::String(text) => quoted(text, formatter),
+            Self::List(items) => {
+                formatter.write_str("dynamic([")?;
+                comma_separated(items.iter(), formatter)?;
+                formatter.write_str("])")
+            }
+        }
+    }
+}
+
+/// Items with commas between them.
+fn comma_separated<T: fmt::Display>(
+    items: impl IntoIterator<Item = T>,
+    formatter: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    for (index, item) in items.into_iter().enumerate() {
+        let comma = if index > 0 { ", " } else { "" };
+        write!(formatter, "{comma}{item}")?;
+    }
+    Ok(())
+}
+
+fn quoted(text: &str, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    formatter.write_char('"')?;
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => write!(formatter, "\\{letter}")?,
+            '\n' => formatter.write_str("\\n")?,
+            '\t' => formatter.write_str("\\t")?,
+            // All controls are below U+00A0.
+            _ if letter.is_control() => write!(formatter, "\\u{:04x}", u32::from(letter))?,
+            _ => formatter.write_char(letter)?,
+        }
+    }
+    formatter.write_char('"')
+}
+
+fn name_of<F: PartialEq>(all: &'static [Signature<F>], function: F) -> &'static str {
+    let found = all.iter().find(|signature| signature.function == function);
+    found.map_or("", |signature| signature.name)
 }

@@ -1,0 +1,56 @@
+//! Untrusted text, made safe for a line of a log or a terminal.
+//!
+//! In: bytes. Out: text that can neither break nor forge a line, nor control the terminal that
+//! shows it.
+//! The decision held here: control characters are escaped as `\u{1b}`, the rest of Unicode stays as
+//! it is. A backslash is not doubled, so a literal `\u{1b}` looks the same. That does no harm.
+
+/// Decodes `bytes` and escapes control characters. Invalid UTF-8 becomes U+FFFD.
+pub(crate) fn visible(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if is_control(letter) {
+            shown.extend(letter.escape_unicode());
+        } else {
+            shown.push(letter);
+        }
+    }
+    shown
+}
+
+/// C0, DEL and C1; the separators that some readers take for line ends; and characters with
+/// Unicode's property `Bidi_Control`, which reorder the text on display (annex 9, table 3).
+fn is_control(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter,
+            '\u{2028}' | '\u{2029}'
+            | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_escaped() {
+        for (bytes, expected) in [
+            (&b"nmap"[..], "nmap"),
+            (b"", ""),
+            ("Grüße 日本 🦀 שלום".as_bytes(), "Grüße 日本 🦀 שלום"),
+            (b"a\nb\r\tc\0", r"a\u{a}b\u{d}\u{9}c\u{0}"),
+            (b"\x1b[2Jx\x7f", r"\u{1b}[2Jx\u{7f}"),
+            ("\u{85}\u{9b}".as_bytes(), r"\u{85}\u{9b}"),
+            ("\u{2028}\u{2029}".as_bytes(), r"\u{2028}\u{2029}"),
+            (
+                "\u{202a}\u{202e}\u{2066}\u{2069}\u{200f}".as_bytes(),
+                r"\u{202a}\u{202e}\u{2066}\u{2069}\u{200f}",
+            ),
+            (b"a\xffb\xc3", "a\u{fffd}b\u{fffd}"),
+            (b"\x9b", "\u{fffd}"),
+            (br"\x2d", r"\x2d"),
+        ] {
+            assert_eq!(visible(bytes), expected, "{bytes:?}");
+        }
+    }
+}

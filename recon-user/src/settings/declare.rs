@@ -1,0 +1,92 @@
+//! How a setting is declared once.
+//!
+//! In: rows of a key, a type, a default, a doc comment and, if it has one, a command-line flag.
+//! Out: from [`table!`] a struct with its default, the reader of its TOML table, its writer and its
+//! rows in the docs; from [`flags!`] the struct that clap parses the flags into.
+
+/// Declares a table of recon.toml.
+macro_rules! table {
+    (
+        $(#[$meta:meta])*
+        $struct_visibility:vis $name:ident ($example:literal) {
+            $(
+                #[doc = $doc:literal]
+                $(#[flag($flag:ty, $($argument:tt)*)])?
+                $key:ident: $type:ty = $default:expr;
+            )*
+        }
+        $($(#[doc = $extra_doc:literal])+ $visibility:vis $extra:ident: $extra_type:ty;)*
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq)]
+        $struct_visibility struct $name {
+            $(#[doc = $doc] pub(crate) $key: $type,)*
+            $($(#[doc = $extra_doc])+ $visibility $extra: $extra_type,)*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self {
+                    $($key: $default,)*
+                    $($extra: Default::default(),)*
+                }
+            }
+        }
+
+        impl $crate::settings::value::TomlTable for $name {
+            const KEYS: &'static [&'static str] = &[$(stringify!($key)),*];
+            const EXAMPLE: &'static str = $example;
+
+            fn set(&mut self, key: &str, value: &TomlValue<'_>, reader: &mut TomlReader<'_>) {
+                match key {
+                    $(stringify!($key) => {
+                        if let Some(read) = SettingType::read(value, reader) {
+                            self.$key = read;
+                        }
+                    })*
+                    _ => {}
+                }
+            }
+
+            fn write_entries<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+                $(if !self.$key.is_unset() {
+                    map.serialize_entry(stringify!($key), &AsToml(&self.$key))?;
+                })*
+                Ok(())
+            }
+
+            #[cfg(test)]
+            fn describe_entries(prefix: &str, rows: &mut Vec<$crate::settings::value::DocRow>) {
+                let default = Self::default();
+                $(default.$key.describe(
+                    format!("{prefix}{}", stringify!($key)),
+                    $doc,
+                    rows,
+                );)*
+            }
+        }
+    };
+}
+
+/// Declares the flags of a table, by name of the setting.
+macro_rules! flags {
+    (
+        $(#[$meta:meta])*
+        $struct_visibility:vis $name:ident ($example:literal) {
+            $(
+                #[doc = $doc:literal]
+                $(#[flag($flag:ty, $($argument:tt)*)])?
+                $key:ident: $type:ty = $default:expr;
+            )*
+        }
+        $($extra:tt)*
+    ) => {
+        /// Settings that the command line overrides.
+        #[derive(clap::Args, Clone, Debug, Default)]
+        pub struct SettingFlags {
+            $($(#[doc = $doc] #[arg($($argument)*)] pub(crate) $key: $flag,)?)*
+        }
+    };
+}
+
+pub(super) use {flags, table};

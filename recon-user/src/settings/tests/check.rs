@@ -1,0 +1,64 @@
+//! `recon rules check` over files that are right, broken and missing.
+
+use crate::settings::check;
+
+/// The ten queries, as their source writes them.
+const DETECTIONS: &str = include_str!("../../kql/tests/detections.kql");
+
+#[test]
+fn all_files_are_checked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        path
+    };
+    let files = [
+        write("ten.kql", DETECTIONS),
+        write("bad.kql", "DeviceNetworkEvents | where LocalPrt == 1"),
+        folder.path().join("none.kql"),
+        write(
+            "row.md",
+            "## A row\n```kql\n// severity: low\nDeviceNetworkEvents | summarize a = max(LocalPort), b = count() by RemoteIP | where a < b\n```\n",
+        ),
+    ];
+    let (mut out, mut errors) = (Vec::new(), Vec::new());
+    let are_right = check(&files, &mut out, &mut errors).expect("written");
+    assert!(!are_right);
+    let place = format!("{}/", folder.path().display());
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).replace(&place, "");
+    assert_eq!(
+        text(out),
+        "\
+ten.kql: 10 rules
+  id                                              window  threshold  severity
+  detect-multiple-ports-scanned-from-a-single-ip      1h         20  medium
+  identify-rapid-scanning-behaviour                   1h         50  medium
+  suspicious-network-scanning-patterns                1h         10  medium
+  identify-outbound-port-scanning                     1h          0  medium
+  multiple-failed-connection-attempts                 1h        100  medium
+  identify-icmp-echo-requests-ping-sweeps             1h         50  medium
+  scan-for-smb-shares                                 1h         10  medium
+  http-get-request-flooding                           1h        100  medium
+  identify-dns-query-flooding                         1h        200  medium
+  detecting-high-numbers-of-syn-packets               1h        500  medium
+bad.kql: 0 rules
+row.md: 1 rule
+  id     window  threshold  severity
+  a-row      1h          -  low
+"
+    );
+    assert_eq!(
+        text(errors),
+        "\
+bad.kql:1:29: error: no column `LocalPrt`
+  |
+1 | DeviceNetworkEvents | where LocalPrt == 1
+  |                             ^^^^^^^^
+  |
+  = hint: did you mean `LocalPort`?
+none.kql: error: No such file or directory (os error 2)
+"
+    );
+    assert!(check(&files[..1], &mut Vec::new(), &mut Vec::new()).expect("written"));
+}

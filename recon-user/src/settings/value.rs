@@ -1,0 +1,357 @@
+//! The types that settings have.
+//!
+//! In: a value of recon.toml. Out: what it says, or an error; and the value as TOML again.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::bytes;
+use super::read::{TomlReader, TomlValue};
+use crate::address::Network;
+use crate::cli::file_name;
+use crate::diagnostic::Span;
+use crate::duration::text;
+use crate::kql::{Severity, WINDOW};
+
+/// Stands for a number of lines without a limit.
+const UNLIMITED: &str = "unlimited";
+
+/// A row of the docs.
+#[cfg(test)]
+pub(super) struct DocRow {
+    pub(super) key: String,
+    pub(super) kind: &'static str,
+    pub(super) default: String,
+    pub(super) doc: &'static str,
+}
+
+/// A type that a setting has.
+pub(super) trait SettingType: Sized {
+    /// The type in words, for the docs.
+    const KIND: &'static str;
+
+    /// Reads a value. Reports an error and returns None if it is of another type or out of range.
+    fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self>;
+
+    /// Writes the value as it is read.
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
+
+    /// Whether the file says nothing of it.
+    fn is_unset(&self) -> bool {
+        false
+    }
+
+    /// Adds the docs of a setting that has this default.
+    #[cfg(test)]
+    fn describe(&self, key: String, doc: &'static str, rows: &mut Vec<DocRow>) {
+        let mut default = String::new();
+        if !self.is_unset() {
+            let serializer = toml::ser::ValueSerializer::new(&mut default);
+            self.write(serializer).expect("a default is TOML");
+        }
+        rows.push(DocRow {
+            key,
+            kind: Self::KIND,
+            default,
+            doc,
+        });
+    }
+}
+
+/// A table of recon.toml, as `table!` declares it.
+pub(super) trait TomlTable: Default {
+    const KEYS: &'static [&'static str];
+    const EXAMPLE: &'static str;
+
+    fn set(&mut self, key: &str, value: &TomlValue<'_>, reader: &mut TomlReader<'_>);
+
+    fn write_entries<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error>;
+
+    #[cfg(test)]
+    fn describe_entries(prefix: &str, rows: &mut Vec<DocRow>);
+}
+
+impl<T: TomlTable> SettingType for T {
+    const KIND: &'static str = "table";
+
+    fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
+        reader.table(value)
+    }
+
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.write_entries(&mut map)?;
+        map.end()
+    }
+
+    #[cfg(test)]
+    fn describe(&self, key: String, _doc: &'static str, rows: &mut Vec<DocRow>) {
+        T::describe_entries(&format!("{key}."), rows);
+    }
+}
+
+/// Serializes a value as a setting.
+pub(super) struct AsToml<'a, T>(pub(super) &'a T);
+
+impl<T: SettingType> Serialize for AsToml<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.write(serializer)
+    }
+}
+
+impl SettingType for bool {
+    const KIND: &'static str = "true or false";
+
+    fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
+        reader.expect(value.get_ref().as_bool(), Self::KIND, value)
+    }
+
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bool(*self)
+    }
+}
+
+impl SettingType for u64 {
+    const KIND: &'static str = "number";
+
+    fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
+        /// TOML's own numbers end here.
+        const LARGEST: u64 = i64::MAX.unsigned_abs();
+        let integer = reader.expect(value.get_ref().as_integer(), "a whole number", value)?;
+        let number = Self::from_str_radix(integer.as_str(), integer.radix()).ok();
+        let number = number.filter(|&number| number <= LARGEST);
+        if number.is_none() {
+            let hint = format!("use a number from 0 to {LARGEST}");
+            let message = format!("`{integer}` is not a valid number");
+            reader.error(reader.span(value.span()), message, Some(hint));
+        }
+        number
+    }
+
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(*self)
+    }
+}
+
+impl SettingType for Duration {
+    const KIND: &'static str = "time";
+
+    fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
+        reader.text(value, "a time in quotes, as in \"10m\"", |text| {
+            let duration = WINDOW.parse(text);
+            duration.map_err(|(message, hint)| (message, Some(hint)))
+        })
+    }
+
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&text(*self))
+    }
+}
+
+impl SettingType for Severity {
+    const KIND: &'static str = "severity";
+
+    fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
+        reader.text(value, "a severity in quotes, as in \"high\"", |text| {
+            Self::parse(text).map_err(|(message, hint)| (message, Some(hint)))
+        })
+    }
+
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// How many lines: a number from 1 on. None is all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lines(pub Option<u64>);
+
+impl SettingType for Lines {
+    const KIND: &'static str = "number or \"unlimited\"";
+
+    fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
+        if value.get_ref().as_str() == Some(UNLIMITED) {
+            return Some(Self(None));
+        }
+        let wanted = format!("a number of lines or \"{UNLIMITED}\"");
+        reader.expect(value.get_ref().as_integer(), &wanted, value)?;
+        match u64::read(value, reader)? {
+            0 => {
+                let message = "no line of any rule would be written";
+                let hint = format!("use a number from 1 on, or \"{UNLIMITED}\"");
+                reader.error(reader.span(value.span()), message, Some(hint));
+                None
+            }
+            lines => Some(Self(Some(lines))),
+        }
+    }
+
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Some(lines) => serializer.serialize_u64(lines),
+            None => serializer.serialize_str(UNLIMITED),
+        }
+    }
+}
+
+/// An amount of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bytes(pub u64);
+
+impl SettingType for Bytes {
+    const KIND: &'static str = "amount of memory";
+
+    fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
+        let least = bytes::text(bytes::LEAST_MEMORY).unwrap_or_default();
+        let hint = format!("use {least} or more, with KiB, MiB or GiB");
+        let memory = match value.get_ref().is_integer() {
+            true => u64::read(value, reader)?,
+            false => reader.text(value, "an amount in quotes, as in \"256MiB\"", |text| {
+                let message = format!("`{text}` is not an amount of memory");
+                bytes::parse(text).ok_or((message, Some(hint.clone())))
+            })?,
+        };
+        if memory < bytes::LEAST_MEMORY {
+            let message = format!("{memory} bytes are too few");
+            reader.error(reader.span(value.span()), message, Some(hint));
+            return None;
+        }
+        Some(Self(memory))
+    }
+
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match bytes::text(self.0) {
+            Some(text) => serializer.serialize_str(&text),
+            None => serializer.serialize_u64(self.0),
+        }
+    }
+}
+
+/// What a list consists of: texts in quotes.
+pub(super) trait ListItem: Sized + ToString {
+    const LIST: &'static str;
+    /// The list in words, for the message that one was expected.
+    const WANTED: &'static str;
+
+    fn parse(text: &str) -> Result<Self, (String, Option<String>)>;
+}
+
+impl ListItem for Network {
+    const LIST: &'static str = "list of networks";
+    const WANTED: &'static str = "networks in brackets, as in [\"192.0.2.0/24\"]";
+
+    fn parse(text: &str) -> Result<Self, (String, Option<String>)> {
+        let network: Result<Self, _> = text.parse();
+        network.map_err(|error| (error.to_string(), None))
+    }
+}
+
+/// The name of a program's file.
+impl ListItem for String {
+    const LIST: &'static str = "list of file names";
+    const WANTED: &'static str = "file names in brackets, as in [\"nmap\"]";
+
+    fn parse(text: &str) -> Result<Self, (String, Option<String>)> {
+        file_name(text).map_err(|hint| (format!("`{text}` is not a file name"), Some(hint)))
+    }
+}
+
+impl<T: ListItem> SettingType for Vec<T> {
+    const KIND: &'static str = T::LIST;
+
+    /// Errors are reported for each item.
+    fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
+        let items = reader.expect(value.get_ref().as_array(), T::WANTED, value)?;
+        let items = items.iter();
+        Some(
+            items
+                .filter_map(|item| reader.text(item, "a text in quotes", T::parse))
+                .collect(),
+        )
+    }
+
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter().map(ToString::to_string))
+    }
+}
+
+impl<T: SettingType> SettingType for Option<T> {
+    const KIND: &'static str = T::KIND;
+
+    fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
+        T::read(value, reader).map(Some)
+    }
+
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Some(value) => value.write(serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    fn is_unset(&self) -> bool {
+        self.is_none()
+    }
+}
+
+/// A value and its place, for errors that are found once the rules are known.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Located<T> {
+    /// The value.
+    pub(crate) value: T,
+    /// Where the file has it, or its key in a map.
+    pub(super) place: Span,
+}
+
+/// Settings are the same wherever they are written.
+impl<T: PartialEq> PartialEq for Located<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+impl<T: SettingType> SettingType for Located<T> {
+    const KIND: &'static str = T::KIND;
+
+    fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
+        let place = reader.span(value.span());
+        T::read(value, reader).map(|value| Self { value, place })
+    }
+
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.value.write(serializer)
+    }
+}
+
+/// Tables by name, each with the place of its name.
+impl<T: TomlTable> SettingType for BTreeMap<String, Located<T>> {
+    const KIND: &'static str = "tables";
+
+    fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
+        let wanted = format!("a table, as in {}", T::EXAMPLE);
+        let table = reader.expect(value.get_ref().as_table(), &wanted, value)?;
+        let mut tables = Self::new();
+        for (key, value) in table.iter() {
+            let place = reader.span(key.span());
+            if let Some(value) = T::read(value, reader) {
+                tables.insert(key.get_ref().as_ref().to_owned(), Located { value, place });
+            }
+        }
+        Some(tables)
+    }
+
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter().map(|(key, value)| (key, AsToml(value))))
+    }
+
+    fn is_unset(&self) -> bool {
+        self.is_empty()
+    }
+
+    #[cfg(test)]
+    fn describe(&self, key: String, _doc: &'static str, rows: &mut Vec<DocRow>) {
+        T::describe_entries(&format!("{key}.<rule>."), rows);
+    }
+}
