@@ -19,7 +19,7 @@ use tokio::time::{Interval as Ticks, MissedTickBehavior, interval_at};
 
 use crate::alert;
 use crate::cli::RunOptions;
-use crate::drain::{Drain, DrainError, ExecEvents, Grace, Tally};
+use crate::drain::{CountMaps, Drain, DrainError, ExecEvents, Grace, Tally};
 use crate::hook::{self, AttachedHooks, Cgroup, Egress, Hooks, SocketHooks};
 use crate::incident::Notification;
 use crate::pipeline::{Pipeline, PipelineSettings};
@@ -50,8 +50,8 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     let mut stops = Stops::new().context("can't listen for signals")?;
     let mut hooks = Hooks::load(options.table_entries)?;
     let drain = Drain::open(hooks.ebpf(), Grace::detect())?;
-    let executions = ExecEvents::open(hooks.ebpf())?;
-    let output = AgentOutput::new(options.events.as_deref(), !options.no_alerts)?;
+    let mut executions = ExecEvents::open(hooks.ebpf())?;
+    let output = AgentOutput::new(io::stdout(), options.events.as_deref(), !options.no_alerts)?;
     let sockets = attach_sockets(&mut hooks, cgroup.as_ref());
     let names = settings.scanner_names();
     // After the hook that reports new processes, so that none is missed.
@@ -60,7 +60,6 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     taken.iter().for_each(|taken| log::info!("{taken}"));
     let mut agent = Agent {
         drain,
-        executions,
         actors,
         pipeline: Pipeline::new(PipelineSettings::new(in_force, untrusted(&sockets, &taken))),
         output,
@@ -80,8 +79,11 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
         options.interval,
     );
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    agent.poll_until(&mut ticks, &mut stops).await;
+    agent
+        .poll_until(&mut executions, &mut ticks, &mut stops)
+        .await;
     hooks.detach();
+    agent.note_started(&mut executions);
     agent.end();
     Ok(())
 }
@@ -165,9 +167,8 @@ struct Totals {
 /// The callback for each row of a poll.
 type ForEach<'a> = dyn FnMut(&Key, u64, Option<&Registers>) + 'a;
 
-struct Agent {
-    drain: Drain,
-    executions: ExecEvents,
+struct Agent<M> {
+    drain: Drain<M>,
     actors: Actors,
     pipeline: Pipeline,
     output: AgentOutput,
@@ -177,20 +178,28 @@ struct Agent {
     totals: Totals,
 }
 
-impl Agent {
-    async fn poll_until(&mut self, ticks: &mut Ticks, stops: &mut Stops) {
+impl<M: CountMaps> Agent<M> {
+    /// Polls until a signal or a closed stdout.
+    async fn poll_until(
+        &mut self,
+        executions: &mut ExecEvents,
+        ticks: &mut Ticks,
+        stops: &mut Stops,
+    ) {
         loop {
             let due = tokio::select! {
                 biased;
                 () = stops.recv() => return,
                 due = ticks.tick() => due,
-                () = self.executions.wait() => {
-                    self.note_started();
+                () = executions.wait() => {
+                    self.note_started(executions);
                     continue;
                 }
             };
             let late = due.elapsed().as_nanos() / ticks.period().as_nanos();
             self.totals.missed_polls += u64::try_from(late).unwrap_or(u64::MAX);
+            // The kernel reports a program before it counts its first packet.
+            self.note_started(executions);
             self.poll(|drain, row| drain.poll(row));
             if self.output.is_closed() {
                 log::info!("stdout is closed: ending");
@@ -199,15 +208,14 @@ impl Agent {
         }
     }
 
-    fn note_started(&mut self) {
-        let actors = &mut self.actors;
-        self.executions.drain(|executed| actors.executed(executed));
+    fn note_started(&mut self, executions: &mut ExecEvents) {
+        executions.drain(|executed| self.actors.executed(executed));
     }
 
     /// One poll: drains the counts, evaluates the rules, writes alerts.
     fn poll(
         &mut self,
-        drain: impl FnOnce(&mut Drain, &mut ForEach<'_>) -> Result<Tally, DrainError>,
+        drain: impl FnOnce(&mut Drain<M>, &mut ForEach<'_>) -> Result<Tally, DrainError>,
     ) {
         let interval = Interval {
             from: self.last,
@@ -215,8 +223,6 @@ impl Agent {
         };
         self.last = interval.to;
         self.totals.polls += 1;
-        // The kernel reports a program before it counts its first packet.
-        self.note_started();
         self.actors.begin_poll();
         let Self {
             pipeline,
@@ -320,3 +326,6 @@ impl Agent {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@
 //! thousand; alerts are written one by one, so that none waits.
 
 use std::fs::File;
-use std::io;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -54,9 +54,13 @@ pub(super) struct AgentOutput {
 }
 
 impl AgentOutput {
-    /// Alerts go to stdout if `has_alerts`. Rows go to the file `events`; `-` is stdout.
-    pub(super) fn new(events: Option<&Path>, has_alerts: bool) -> anyhow::Result<Self> {
-        let stdout = Sink::new(io::stdout()).context("can't write to stdout")?;
+    /// Alerts go to `stdout` if `has_alerts`. Rows go to the file `events`; `-` is stdout.
+    pub(super) fn new(
+        stdout: impl AsFd,
+        events: Option<&Path>,
+        has_alerts: bool,
+    ) -> anyhow::Result<Self> {
+        let stdout = Sink::new(stdout).context("can't write to stdout")?;
         let rows = match events {
             Some(path) if path == Path::new(STDOUT) => {
                 Some((RowTarget::Stdout, stdout.another_queue()))

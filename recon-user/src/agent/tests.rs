@@ -1,0 +1,150 @@
+//! The poll loop over fake maps: what is written, also when polls fail. No root, no kernel programs.
+
+use std::collections::BTreeSet;
+use std::io::Read as _;
+
+use recon_common::Address;
+use serde_json::Value;
+
+use super::*;
+use crate::drain::fake::{Failure, drain};
+use crate::rule::defaults;
+use crate::settings;
+
+/// One step of the programs or of the agent.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// The programs count a SYN to each of these ports.
+    Count(u16, u16),
+    /// The agent polls.
+    Poll,
+    /// The agent polls, and a system call fails.
+    Fail(Failure),
+}
+
+/// Runs the steps and the end. Returns the count and the phase of each alert of `port-scan` by its
+/// ports, and the totals.
+fn run(grace: Grace, steps: &[Step]) -> (Vec<(u64, String)>, u64, u64) {
+    let in_force = settings::in_force(&Default::default(), defaults).expect("no file");
+    let mut file = tempfile::tempfile().expect("a file");
+    let mut agent = Agent {
+        drain: drain(grace),
+        actors: Actors::new(BTreeSet::new(), None),
+        pipeline: Pipeline::new(PipelineSettings::new(&in_force, SignalSet::default())),
+        output: AgentOutput::new(&file, None, true).expect("a sink"),
+        host: "web1".to_owned(),
+        last: now(),
+        totals: Totals::default(),
+    };
+    for step in steps {
+        match *step {
+            Step::Count(first, last) => {
+                (first..=last).for_each(|port| agent.drain.count(key(port), 1));
+            }
+            Step::Poll => agent.poll(|drain, row| drain.poll(row)),
+            Step::Fail(failure) => {
+                agent.drain.fail_at(Some(failure));
+                agent.poll(|drain, row| drain.poll(row));
+                agent.drain.fail_at(None);
+            }
+        }
+    }
+    let (polls, failed) = (agent.totals.polls, agent.totals.failed_polls);
+    agent.end();
+    let mut lines = String::new();
+    std::io::Seek::rewind(&mut file).expect("a file");
+    file.read_to_string(&mut lines).expect("text");
+    let alerts = lines
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect(line));
+    let scans = alerts.filter(|alert| alert["recon"]["measure"] == "distinct_ports");
+    let scans = scans.map(|alert| {
+        let recon = &alert["recon"];
+        let count = recon["count"].as_u64().expect("a number");
+        (count, recon["phase"].as_str().expect("a phase").to_owned())
+    });
+    (scans.collect(), polls, failed)
+}
+
+fn key(port: u16) -> Key {
+    Key {
+        remote: Address::v4([198, 51, 100, 7]),
+        local: Address::v4([203, 0, 113, 1]),
+        pid: 0,
+        port,
+        signal: Signal::Syn as u8,
+        reserved: 0,
+    }
+}
+
+#[test]
+fn a_scan_is_reported_whatever_happens_to_polls() {
+    use Step::{Count, Fail, Poll};
+    // (what, steps before the end, alerts, polls and failed polls before the end)
+    for (what, steps, alerts, polls, failed) in [
+        ("20 ports", &[Count(1, 20), Poll][..], &[][..], 1, 0),
+        ("21 ports", &[Count(1, 21), Poll], &[(21, "began")], 1, 0),
+        (
+            "over two polls",
+            &[Count(1, 15), Poll, Count(16, 21), Poll],
+            &[(21, "began")],
+            2,
+            0,
+        ),
+        (
+            "in the last poll, at the end",
+            &[Poll, Count(1, 21)],
+            &[(21, "began")],
+            1,
+            0,
+        ),
+        (
+            "one that grows until the end",
+            // The second poll is the one that drains a generation one poll later.
+            &[Count(1, 21), Poll, Poll, Count(22, 40)],
+            &[(21, "began"), (40, "ended")],
+            2,
+            0,
+        ),
+        (
+            "a poll that fails halfway through the table",
+            &[Count(1, 21), Fail(Failure::Table(7)), Poll],
+            &[(21, "began")],
+            2,
+            1,
+        ),
+        (
+            "a poll that fails before the generations change",
+            &[Count(1, 21), Fail(Failure::SetLive), Poll],
+            &[(21, "began")],
+            2,
+            1,
+        ),
+        (
+            "every poll fails but the last, at the end",
+            &[
+                Count(1, 10),
+                Fail(Failure::Table(0)),
+                Count(11, 21),
+                Fail(Failure::Wait),
+            ],
+            &[(21, "began")],
+            2,
+            2,
+        ),
+    ] {
+        for grace in [Grace::Membarrier, Grace::NextPoll] {
+            let (found, of_polls, of_failed) = run(grace, steps);
+            let found: Vec<_> = found
+                .iter()
+                .map(|(count, phase)| (*count, &**phase))
+                .collect();
+            assert_eq!(found, alerts, "{what}, {grace:?}");
+            assert_eq!(of_polls, polls, "{what}, {grace:?}");
+            // Drained one poll later, a generation meets a failure later or never.
+            if matches!(grace, Grace::Membarrier) {
+                assert_eq!(of_failed, failed, "{what}, {grace:?}");
+            }
+        }
+    }
+}
