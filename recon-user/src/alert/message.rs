@@ -2,10 +2,9 @@
 //!
 //! In: a finding and its processes. Out: one line. Process names are already printable here.
 
-use std::time::Duration;
-
 use super::{actor, names};
 use crate::address::neighbour_network;
+use crate::duration::text;
 use crate::incident::{Finding, Phase, Suppressed};
 use crate::process::Process;
 use crate::stream::{Answers, Measure};
@@ -21,7 +20,7 @@ pub(super) fn message(finding: &Finding, who: &[Process]) -> String {
 /// The message about suppressed findings.
 pub(super) fn suppressed(greatest: &Finding, suppressed: &Suppressed, who: &[Process]) -> String {
     let Suppressed { count, per, .. } = suppressed;
-    let (id, per) = (greatest.query.id(), span(*per));
+    let (id, per) = (greatest.query.id(), text(*per));
     let greatest = sentence(greatest, who);
     format!("{id}: {count} more left out in {per}, the greatest: {greatest}")
 }
@@ -85,7 +84,7 @@ fn measured(finding: &Finding) -> String {
         0 => String::new(),
         threshold => format!(", over {threshold}"),
     };
-    format!("{} {what}{over} in {}", finding.count, span(query.window()))
+    format!("{} {what}{over} in {}", finding.count, text(query.window()))
 }
 
 fn answered(answers: &Answers) -> String {
@@ -101,13 +100,4 @@ fn answered(answers: &Answers) -> String {
         ports => format!(" ({})", ports.join(", ")),
     };
     format!("; answered: {open} open{ports}, {refused} refused, {silent} silent")
-}
-
-/// A window in the notation of KQL timespans: `1h`, `5m`, `90s`.
-pub(super) fn span(window: Duration) -> String {
-    match window.as_secs() {
-        seconds if seconds % 3600 == 0 => format!("{}h", seconds / 3600),
-        seconds if seconds % 60 == 0 => format!("{}m", seconds / 60),
-        seconds => format!("{seconds}s"),
-    }
 }

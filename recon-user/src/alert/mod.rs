@@ -16,6 +16,7 @@ use recon_common::signal::Transport;
 use recon_common::{Address, Signal};
 
 use crate::address::neighbour_network;
+use crate::duration;
 use crate::incident::{Finding, Notification};
 use crate::process::Process;
 use crate::rule::Technique;
@@ -146,7 +147,7 @@ fn recon<'a>(finding: &'a Finding, who: &'a [Process]) -> Recon<'a> {
         measure: query.measure_name(),
         count: finding.count,
         threshold: query.threshold(),
-        window: message::span(query.window()),
+        window: duration::text(query.window()),
         signals: names(finding.signals.iter()),
         ports: ports.to_vec(),
         sources,

@@ -12,8 +12,8 @@ use recon_common::Address;
 
 use super::columns::RowColumns;
 use super::operator::{AggregateOperator, AggregatePlan, condition};
-use super::panes::{Panes, Partial, empty};
-use super::window::{Counted, Distinct, Member, Slice, Sources, allocated};
+use super::panes::{PaneResult, Panes, empty};
+use super::window::{Counted, Distinct, Member, Pane, Sources, allocated};
 use crate::kql::eval::{Value, eval, holds, total_order};
 use crate::kql::{Aggregate, AggregateFunction, Expr, Literal, Plan};
 use crate::row::Row;
@@ -53,7 +53,7 @@ impl Accumulator {
     #[inline]
     pub(super) fn add(
         &mut self,
-        now: Slice,
+        now: Pane,
         plan: &AggregatePlan,
         of: &Plan,
         row: &RowColumns<'_>,
@@ -91,11 +91,12 @@ impl Accumulator {
                 }
             }
             Self::Panes(panes) => {
-                let partial = aggregate
-                    .and_then(|aggregate| Some((aggregate, Partial::of(aggregate, row, count)?)));
-                match partial {
-                    Some((aggregate, partial)) => {
-                        panes.add(now, partial, aggregate.function, may_grow)
+                let result = aggregate.and_then(|aggregate| {
+                    Some((aggregate, PaneResult::of(aggregate, row, count)?))
+                });
+                match result {
+                    Some((aggregate, result)) => {
+                        panes.add(now, result, aggregate.function, may_grow)
                     }
                     None => true,
                 }
@@ -104,7 +105,7 @@ impl Accumulator {
     }
 
     /// Drops what has left the window.
-    pub(super) fn expire(&mut self, now: Slice) {
+    pub(super) fn expire(&mut self, now: Pane) {
         match self {
             Self::Count(counted) => counted.expire(now),
             Self::Ports(distinct) => distinct.expire(now),
@@ -179,7 +180,7 @@ impl Accumulator {
 }
 
 /// Adds the remote of a row, or those of its sketch. Returns whether all of them are held.
-fn add_sources(sources: &mut Sources, now: Slice, row: &Row<'_>, may_grow: bool) -> bool {
+fn add_sources(sources: &mut Sources, now: Pane, row: &Row<'_>, may_grow: bool) -> bool {
     match (row.key.remote, row.sources) {
         (Some(remote), _) => sources.add(now, remote.hash(seed()), may_grow),
         (None, Some(sketched)) => sources.join(now, sketched, may_grow),

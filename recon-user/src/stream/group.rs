@@ -12,7 +12,7 @@ use super::columns::{GroupColumns, RowColumns};
 use super::evidence::{Evidence, Samples};
 use super::key::{GroupKey, GroupLookup};
 use super::query::Query;
-use super::window::{Slice, allocated};
+use super::window::{Pane, allocated};
 use crate::kql::eval::{Value, holds};
 use crate::row::{RowKey, SignalSet};
 
@@ -52,8 +52,8 @@ impl More {
         let Self { computed, others } = self;
         let values: usize = computed.iter().map(heap_of).sum();
         let held: usize = others.iter().map(Accumulator::heap).sum();
-        let slices = allocated(size_of_val(&**computed)) + allocated(size_of_val(&**others));
-        allocated(size_of::<Self>()) + slices + values + held
+        let panes = allocated(size_of_val(&**computed)) + allocated(size_of_val(&**others));
+        allocated(size_of::<Self>()) + panes + values + held
     }
 }
 
@@ -144,7 +144,7 @@ impl Group {
 
     /// Begins the first change of a poll: drops what has left the window, and its evidence once the
     /// window is empty.
-    pub(super) fn begin_poll(&mut self, query: &Query, now: Slice, row: &RowKey, from: Timestamp) {
+    pub(super) fn begin_poll(&mut self, query: &Query, now: Pane, row: &RowKey, from: Timestamp) {
         self.expire(now);
         self.total_before = self.total(query);
         if self.total_before == 0 {
@@ -155,7 +155,7 @@ impl Group {
 
     /// Adds a row.
     #[inline]
-    pub(super) fn add(&mut self, query: &Query, now: Slice, row: &RowColumns<'_>, may_grow: bool) {
+    pub(super) fn add(&mut self, query: &Query, now: Pane, row: &RowColumns<'_>, may_grow: bool) {
         let plan = query.plan();
         let mut is_held = self.measured.add(now, &query.measured, plan, row, may_grow);
         for (other, of) in self.others_mut().iter_mut().zip(&query.others) {
@@ -195,7 +195,7 @@ impl Group {
     }
 
     /// Drops what has left the window.
-    pub(super) fn expire(&mut self, now: Slice) {
+    pub(super) fn expire(&mut self, now: Pane) {
         self.measured.expire(now);
         self.others_mut()
             .iter_mut()

@@ -15,7 +15,7 @@ use super::group::{Blank, Group, Tag};
 use super::key::{GroupKey, GroupLookup};
 use super::query::Query;
 use super::store::Store;
-use super::window::{self, Slice};
+use super::window::{self, Pane};
 use super::{Interval, Protect, Secrets};
 
 /// The share of groups that is evicted at once.
@@ -41,7 +41,7 @@ pub(super) struct Event<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     now: Timestamp,
-    slice: Slice,
+    pane: Pane,
     pub(super) begin: Timestamp,
 }
 
@@ -49,7 +49,7 @@ impl Clock {
     fn of(query: &Query, now: Timestamp) -> Self {
         Self {
             now,
-            slice: Slice::of(now, query.window()),
+            pane: Pane::of(now, query.window()),
             begin: window::begin(now, query.window()),
         }
     }
@@ -158,7 +158,7 @@ impl Groups {
         event: &Event<'_>,
         may_grow: bool,
     ) {
-        let now = self.clock(query, event.interval.to).slice;
+        let now = self.clock(query, event.interval.to).pane;
         let group = self.store.get_mut(position);
         let is_new = group.is_new();
         if is_new || group.changed_in != event.poll {
@@ -219,8 +219,8 @@ impl Groups {
 
     /// Drops what has left the window of the group at `position`.
     pub(super) fn expire(&mut self, query: &Query, position: u32, now: Timestamp) {
-        let slice = Slice::of(now, query.window());
-        self.store.get_mut(position).expire(slice);
+        let pane = Pane::of(now, query.window());
+        self.store.get_mut(position).expire(pane);
     }
 
     /// Whether this poll has found nothing more to evict.
@@ -238,12 +238,12 @@ impl Groups {
         protect: &Protect<'_>,
         released: &mut Vec<Tag>,
     ) -> u64 {
-        let Clock { slice, begin, .. } = self.clock(query, now);
+        let Clock { pane, begin, .. } = self.clock(query, now);
         let share = (self.store.len() / EVICTED_SHARE).max(1);
         let mut ranks = Vec::with_capacity(self.store.len());
         for position in 0..self.store.len() as u32 {
             let group = self.store.get_mut(position);
-            group.expire(slice);
+            group.expire(pane);
             ranks.push(rank(group, query, begin, protect));
             // Most hold no heap.
             if group.accounted > 0 {

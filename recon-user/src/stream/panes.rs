@@ -10,23 +10,23 @@ use std::collections::VecDeque;
 
 use super::accumulator::{argument, heap_of};
 use super::columns::RowColumns;
-use super::window::{Slice, allocated};
+use super::window::{Pane, allocated};
 use crate::kql::eval::{Value, compare, eval};
 use crate::kql::{Aggregate, AggregateFunction, Comparison, Type};
 
 /// The accumulators of the panes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Panes {
-    newest: Option<(Slice, Partial)>,
+    newest: Option<(Pane, PaneResult)>,
     /// The other panes, oldest first.
-    older: VecDeque<(Slice, Partial)>,
+    older: VecDeque<(Pane, PaneResult)>,
     /// The bytes of heap that the values take.
     owned: usize,
 }
 
 /// The accumulated value of one or more rows.
 #[derive(Clone, Debug)]
-pub(super) enum Partial {
+pub(super) enum PaneResult {
     /// The sum of a value over events, and the number of events that have the value.
     Sum(Number, u64),
     /// The minimum or the maximum.
@@ -89,8 +89,8 @@ impl Panes {
     /// for the whole window: a row without a pane of its own expires with the newest pane.
     pub(super) fn add(
         &mut self,
-        now: Slice,
-        new: Partial,
+        now: Pane,
+        new: PaneResult,
         function: AggregateFunction,
         may_grow: bool,
     ) -> bool {
@@ -111,8 +111,8 @@ impl Panes {
         }
     }
 
-    pub(super) fn expire(&mut self, now: Slice) {
-        let is_over = |pane: &Slice| *pane < now.oldest();
+    pub(super) fn expire(&mut self, now: Pane) {
+        let is_over = |pane: &Pane| *pane < now.oldest();
         while let Some((_, accumulator)) = self.older.pop_front_if(|(pane, _)| is_over(pane)) {
             self.owned -= accumulator.heap();
         }
@@ -125,7 +125,7 @@ impl Panes {
     }
 
     /// The accumulator of the window. `None` if the window is empty.
-    pub(super) fn merged(&self, function: AggregateFunction) -> Option<Partial> {
+    pub(super) fn merged(&self, function: AggregateFunction) -> Option<PaneResult> {
         let panes = self.older.iter().chain(&self.newest);
         panes
             .map(|(_, accumulator)| accumulator.clone())
@@ -136,7 +136,7 @@ impl Panes {
     }
 
     pub(super) fn heap(&self) -> usize {
-        allocated(self.older.capacity() * size_of::<(Slice, Partial)>()) + self.owned
+        allocated(self.older.capacity() * size_of::<(Pane, PaneResult)>()) + self.owned
     }
 }
 
@@ -149,7 +149,7 @@ pub(super) fn empty(aggregate: &Aggregate) -> Vec<Value<'static>> {
     vec![value; aggregate.outputs.len()]
 }
 
-impl Partial {
+impl PaneResult {
     /// The accumulator of one row that stands for `count` events. `None` if the row does not take
     /// part in the aggregate.
     pub(super) fn of(aggregate: &Aggregate, row: &RowColumns<'_>, count: u64) -> Option<Self> {

@@ -19,7 +19,7 @@ const LEAST: usize = 64;
 
 /// A slot. Without a hash it is free.
 #[derive(Clone, Copy, Debug, Default)]
-struct Slot {
+struct IndexSlot {
     hash: Option<LogHash>,
     number: LogNumber,
 }
@@ -27,14 +27,14 @@ struct Slot {
 /// An array of a power of two of slots, half of which are in use at most.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    slots: Vec<Slot>,
+    slots: Vec<IndexSlot>,
     used: usize,
 }
 
 impl Index {
     /// The bytes that it takes.
     pub(super) fn bytes(&self) -> usize {
-        allocated(self.slots.len() * size_of::<Slot>())
+        allocated(self.slots.len() * size_of::<IndexSlot>())
     }
 
     /// Whether the next entry needs a rebuilt index.
@@ -44,7 +44,7 @@ impl Index {
 
     /// The bytes that growing takes. While entries move both arrays exist.
     pub(super) fn growth(&self) -> usize {
-        2 * allocated(self.slots.len().max(LEAST / 2) * size_of::<Slot>())
+        2 * allocated(self.slots.len().max(LEAST / 2) * size_of::<IndexSlot>())
     }
 
     /// Entries, with those of logs that are gone.
@@ -88,7 +88,7 @@ impl Index {
         while self.slots[slot].hash.is_some() {
             slot = (slot + 1) & mask;
         }
-        self.slots[slot] = Slot {
+        self.slots[slot] = IndexSlot {
             hash: Some(hash),
             number,
         };
@@ -110,11 +110,11 @@ impl Index {
     /// Rebuilds the index with the entries that are kept, and with as many slots as they need.
     pub(super) fn rebuild(&mut self, is_kept: impl Fn(LogNumber) -> bool) {
         let old = std::mem::take(&mut self.slots);
-        let kept = |slot: &&Slot| slot.hash.is_some() && is_kept(slot.number);
+        let kept = |slot: &&IndexSlot| slot.hash.is_some() && is_kept(slot.number);
         let count = old.iter().filter(kept).count();
         // A third is in use after that at most, so that it is not rebuilt again soon.
         let slots = (3 * (count + 1)).next_power_of_two().max(LEAST);
-        self.slots = vec![Slot::default(); slots];
+        self.slots = vec![IndexSlot::default(); slots];
         self.used = 0;
         for slot in old.iter().filter(kept) {
             if let Some(hash) = slot.hash {

@@ -6,13 +6,13 @@
 
 use std::collections::VecDeque;
 
-use super::{Slice, allocated};
+use super::{Pane, allocated};
 
 /// The sum of counts in a window.
 #[derive(Clone, Debug)]
 pub struct Counted {
-    /// The newest pane, [`Slice::NEVER`] if the window is empty.
-    newest: Slice,
+    /// The newest pane, [`Pane::NEVER`] if the window is empty.
+    newest: Pane,
     /// The count of the newest pane.
     count: u64,
     older: Option<Box<Older>>,
@@ -21,14 +21,14 @@ pub struct Counted {
 /// The earlier panes that are not empty, oldest first.
 #[derive(Clone, Debug, Default)]
 struct Older {
-    panes: VecDeque<(Slice, u64)>,
+    panes: VecDeque<(Pane, u64)>,
     total: u64,
 }
 
 impl Default for Counted {
     fn default() -> Self {
         Self {
-            newest: Slice::NEVER,
+            newest: Pane::NEVER,
             count: 0,
             older: None,
         }
@@ -40,7 +40,7 @@ impl Counted {
     /// newest pane takes the count. Returns whether the count stays for the whole window: if a new
     /// pane would take more memory and `may_grow` is false, the newest pane takes it and expires
     /// earlier.
-    pub fn add(&mut self, now: Slice, count: u64, may_grow: bool) -> bool {
+    pub fn add(&mut self, now: Pane, count: u64, may_grow: bool) -> bool {
         self.expire(now);
         if now > self.newest {
             if self.count > 0 {
@@ -60,7 +60,7 @@ impl Counted {
     }
 
     /// Whether adding at `now` takes no more memory.
-    pub(super) fn has_room_for(&self, now: Slice) -> bool {
+    pub(super) fn has_room_for(&self, now: Pane) -> bool {
         let older = self.older.as_ref();
         now <= self.newest
             || self.count == 0
@@ -68,7 +68,7 @@ impl Counted {
     }
 
     /// Drops the panes that have left the window at `now`.
-    pub fn expire(&mut self, now: Slice) {
+    pub fn expire(&mut self, now: Pane) {
         let oldest = now.oldest();
         if let Some(older) = &mut self.older {
             while let Some(&(pane, count)) = older.panes.front()
@@ -97,25 +97,25 @@ impl Counted {
     #[must_use]
     pub fn heap(&self) -> usize {
         self.older.as_ref().map_or(0, |older| {
-            let panes = older.panes.capacity() * size_of::<(Slice, u64)>();
+            let panes = older.panes.capacity() * size_of::<(Pane, u64)>();
             allocated(size_of::<Older>()) + allocated(panes)
         })
     }
 
     /// The newest pane that has been counted into.
-    pub(super) fn newest(&self) -> Slice {
+    pub(super) fn newest(&self) -> Pane {
         self.newest
     }
 
     /// The oldest pane in the window.
-    pub(super) fn oldest(&self) -> Slice {
+    pub(super) fn oldest(&self) -> Pane {
         let older = self.older.as_ref();
         let oldest = older.and_then(|older| older.panes.front());
         oldest.map_or(self.newest, |&(pane, _)| pane)
     }
 
     /// Removes one event from `pane`, which has counted it.
-    pub(super) fn take_one(&mut self, pane: Slice) {
+    pub(super) fn take_one(&mut self, pane: Pane) {
         if pane == self.newest {
             self.count -= 1;
         } else if let Some(older) = &mut self.older

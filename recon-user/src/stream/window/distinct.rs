@@ -10,7 +10,7 @@ use std::hash::Hash;
 use hashbrown::HashMap;
 use recon_common::Address;
 
-use super::{Counted, Slice, allocated};
+use super::{Counted, Pane, allocated};
 use crate::stream::Secrets;
 
 /// The most members that a list holds.
@@ -38,15 +38,15 @@ pub struct Distinct<M>(MemberSet<M>);
 #[derive(Clone, Debug)]
 enum MemberSet<M> {
     None,
-    One((M, Slice)),
-    Few(Vec<(M, Slice)>),
+    One((M, Pane)),
+    Few(Vec<(M, Pane)>),
     Many(Box<Many<M>>),
 }
 
 #[derive(Clone, Debug)]
 struct Many<M> {
     /// The pane in which each member was last seen. Some members may have left the window.
-    last: HashMap<M, Slice, Secrets>,
+    last: HashMap<M, Pane, Secrets>,
     /// The number of members that were last seen in each pane.
     counted: Counted,
     /// The bytes of heap that the members own.
@@ -63,7 +63,7 @@ impl<M: Member> Distinct<M> {
     /// Records that `member` was seen at `now`. Returns whether it stays for the whole window. A
     /// new member does not if the window has `limit` members already, or if it would take more
     /// memory and `may_grow` is false.
-    pub fn add(&mut self, now: Slice, member: M, limit: usize, may_grow: bool) -> bool {
+    pub fn add(&mut self, now: Pane, member: M, limit: usize, may_grow: bool) -> bool {
         self.expire(now);
         match &mut self.0 {
             MemberSet::None if limit > 0 => {
@@ -108,7 +108,7 @@ impl<M: Member> Distinct<M> {
     }
 
     /// Drops the members that have left the window at `now`.
-    pub fn expire(&mut self, now: Slice) {
+    pub fn expire(&mut self, now: Pane) {
         let oldest = now.oldest();
         let is_empty = match &mut self.0 {
             MemberSet::None => false,
@@ -144,7 +144,7 @@ impl<M: Member> Distinct<M> {
     }
 
     /// The members in the window and the pane in which each was last seen, in no particular order.
-    pub(super) fn last_seen(&self) -> impl Iterator<Item = (&M, Slice)> {
+    pub(super) fn last_seen(&self) -> impl Iterator<Item = (&M, Pane)> {
         let (few, many) = match &self.0 {
             MemberSet::None => (&[][..], None),
             MemberSet::One(one) => (std::slice::from_ref(one), None),
@@ -163,7 +163,7 @@ impl<M: Member> Distinct<M> {
             MemberSet::One((member, _)) => member.heap(),
             MemberSet::Few(few) => {
                 let members: usize = few.iter().map(|(member, _)| member.heap()).sum();
-                allocated(few.capacity() * size_of::<(M, Slice)>()) + members
+                allocated(few.capacity() * size_of::<(M, Pane)>()) + members
             }
             MemberSet::Many(many) => {
                 let table = allocated(many.last.allocation_size());
@@ -184,7 +184,7 @@ impl<M: Member> Distinct<M> {
 }
 
 impl<M: Member> Many<M> {
-    fn of(mut few: Vec<(M, Slice)>) -> Self {
+    fn of(mut few: Vec<(M, Pane)>) -> Self {
         // `Counted` takes panes in order. They are out of order if the clock was set back.
         few.sort_unstable_by_key(|&(_, last)| last);
         let mut counted = Counted::default();
@@ -202,7 +202,7 @@ impl<M: Member> Many<M> {
         self.last.len() == self.last.capacity()
     }
 
-    fn add(&mut self, now: Slice, member: M, limit: usize, may_grow: bool) -> bool {
+    fn add(&mut self, now: Pane, member: M, limit: usize, may_grow: bool) -> bool {
         let newest = self.counted.newest();
         let has_pane = may_grow || self.counted.has_room_for(now);
         // The newest pane takes the member if the clock was set back or if no new pane is allowed.
@@ -249,7 +249,7 @@ impl<M: Member> Many<M> {
         });
     }
 
-    fn last_seen(&self) -> impl Iterator<Item = (&M, Slice)> {
+    fn last_seen(&self) -> impl Iterator<Item = (&M, Pane)> {
         let oldest = self.counted.oldest();
         let all = self.last.iter().map(|(member, last)| (member, *last));
         all.filter(move |&(_, last)| last >= oldest)

@@ -29,9 +29,9 @@ const PANES: i64 = 60;
 
 /// The number of a pane: the time divided by the width of a pane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Slice(i64);
+pub struct Pane(i64);
 
-impl Slice {
+impl Pane {
     /// Before any pane.
     const NEVER: Self = Self(i64::MIN);
 
@@ -59,8 +59,8 @@ impl Slice {
 /// The begin of a window of length `window` whose newest pane contains `time`.
 #[must_use]
 pub fn begin(time: Timestamp, window: Duration) -> Timestamp {
-    let Slice(oldest) = Slice::of(time, window).oldest();
-    Timestamp::from_nanosecond(i128::from(oldest).saturating_mul(Slice::width(window)))
+    let Pane(oldest) = Pane::of(time, window).oldest();
+    Timestamp::from_nanosecond(i128::from(oldest).saturating_mul(Pane::width(window)))
         .unwrap_or(Timestamp::MIN)
 }
 
@@ -81,8 +81,8 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    pub(super) fn pane(second: i64) -> Slice {
-        Slice::of(Timestamp::from_second(second).expect("in range"), HOUR)
+    pub(super) fn pane(second: i64) -> Pane {
+        Pane::of(Timestamp::from_second(second).expect("in range"), HOUR)
     }
 
     #[test]
@@ -102,11 +102,11 @@ mod tests {
     #[test]
     fn pane_numbers_are_bounded_for_the_shortest_window() {
         for (time, expected) in [
-            (Timestamp::MAX, Slice(i64::MAX)),
-            (Timestamp::UNIX_EPOCH, Slice(0)),
-            (Timestamp::MIN, Slice(i64::MIN)),
+            (Timestamp::MAX, Pane(i64::MAX)),
+            (Timestamp::UNIX_EPOCH, Pane(0)),
+            (Timestamp::MIN, Pane(i64::MIN)),
         ] {
-            assert_eq!(Slice::of(time, Duration::from_nanos(1)), expected);
+            assert_eq!(Pane::of(time, Duration::from_nanos(1)), expected);
             assert!(expected.oldest() <= expected);
         }
     }

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use recon_common::Registers;
 use recon_common::sources::REGISTERS;
 
-use super::{Distinct, PANES, Slice, allocated};
+use super::{Distinct, PANES, Pane, allocated};
 
 /// Up to this many sources, the number is exact.
 const EXACT: usize = 128;
@@ -27,7 +27,7 @@ pub struct Sources(SourceSet);
 enum SourceSet {
     Hashes(Distinct<u64>),
     /// The panes that are not empty, oldest first.
-    Sketches(VecDeque<(Slice, Box<Ranks>)>),
+    Sketches(VecDeque<(Pane, Box<Ranks>)>),
 }
 
 impl Default for Sources {
@@ -39,7 +39,7 @@ impl Default for Sources {
 impl Sources {
     /// Records that the source with this hash was seen at `now`. Returns whether it stays for the
     /// whole window. It may not if it takes more memory and `may_grow` is false.
-    pub fn add(&mut self, now: Slice, hash: u64, may_grow: bool) -> bool {
+    pub fn add(&mut self, now: Pane, hash: u64, may_grow: bool) -> bool {
         self.expire(now);
         if let SourceSet::Hashes(hashes) = &mut self.0 {
             if hashes.add(now, hash, EXACT, may_grow) {
@@ -57,7 +57,7 @@ impl Sources {
     }
 
     /// Adds the sources of a sketch. Returns the same as [`Self::add`].
-    pub fn join(&mut self, now: Slice, registers: &Registers, may_grow: bool) -> bool {
+    pub fn join(&mut self, now: Pane, registers: &Registers, may_grow: bool) -> bool {
         self.expire(now);
         let (ranks, is_whole) = self.ranks(now, may_grow);
         if let Some(ranks) = ranks {
@@ -68,7 +68,7 @@ impl Sources {
 
     /// The ranks of the pane of `now`, or of the newest pane if no new one is allowed, and whether
     /// they are those of `now`.
-    fn ranks(&mut self, now: Slice, may_grow: bool) -> (Option<&mut Ranks>, bool) {
+    fn ranks(&mut self, now: Pane, may_grow: bool) -> (Option<&mut Ranks>, bool) {
         if let SourceSet::Hashes(hashes) = &self.0 {
             if !may_grow {
                 return (None, false);
@@ -87,7 +87,7 @@ impl Sources {
     }
 
     /// Drops the sources that have left the window at `now`.
-    pub fn expire(&mut self, now: Slice) {
+    pub fn expire(&mut self, now: Pane) {
         match &mut self.0 {
             SourceSet::Hashes(hashes) => hashes.expire(now),
             SourceSet::Sketches(panes) => {
@@ -121,7 +121,7 @@ impl Sources {
         match &self.0 {
             SourceSet::Hashes(hashes) => hashes.heap(),
             SourceSet::Sketches(panes) => {
-                let held = panes.capacity() * size_of::<(Slice, Box<Ranks>)>();
+                let held = panes.capacity() * size_of::<(Pane, Box<Ranks>)>();
                 allocated(held) + panes.len() * allocated(size_of::<Ranks>())
             }
         }
@@ -134,7 +134,7 @@ impl Sources {
         match &self.0 {
             SourceSet::Hashes(hashes) => {
                 let panes = hashes.total().min(PANES as u64) as usize + 1;
-                panes * (allocated(size_of::<Ranks>()) + size_of::<(Slice, Box<Ranks>)>())
+                panes * (allocated(size_of::<Ranks>()) + size_of::<(Pane, Box<Ranks>)>())
             }
             SourceSet::Sketches(_) => allocated(size_of::<Ranks>()),
         }
@@ -142,7 +142,7 @@ impl Sources {
 }
 
 /// Turns hashes into sketches of the panes in which they were last seen.
-fn sketched(hashes: &Distinct<u64>) -> VecDeque<(Slice, Box<Ranks>)> {
+fn sketched(hashes: &Distinct<u64>) -> VecDeque<(Pane, Box<Ranks>)> {
     let mut all: Vec<_> = hashes.last_seen().collect();
     all.sort_unstable_by_key(|&(_, pane)| pane);
     all.chunk_by(|(_, one), (_, other)| one == other)
