@@ -234,6 +234,9 @@ impl Stream {
     ) {
         let program = Arc::clone(&self.program);
         let remote = row.key.remote;
+        if let Some(remote) = remote {
+            self.nurseries[Root::Remote as usize].prefetch(remote, &self.secrets);
+        }
         let is_private = self.is_private(remote);
         let (mut is_hit, mut is_counted_hit) = (false, false);
         self.row_number += 1;

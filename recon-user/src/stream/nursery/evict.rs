@@ -71,7 +71,8 @@ impl Nursery {
     /// Rebuilds the index without entries of logs that are gone.
     pub(super) fn rebuild_index(&mut self) {
         let ring = &self.ring;
-        self.index.rebuild(|number| ring.contains(number));
+        let live = self.index.len() - self.stale;
+        self.index.rebuild(live, |number| ring.contains(number));
         self.stale = 0;
     }
 

@@ -107,19 +107,31 @@ impl Index {
         }
     }
 
-    /// Rebuilds the index with the entries that are kept, and with as many slots as they need.
-    pub(super) fn rebuild(&mut self, is_kept: impl Fn(LogNumber) -> bool) {
-        let old = std::mem::take(&mut self.slots);
-        let kept = |slot: &&IndexSlot| slot.hash.is_some() && is_kept(slot.number);
-        let count = old.iter().filter(kept).count();
+    /// Rebuilds the index with the entries that are kept, which are `count`.
+    pub(super) fn rebuild(&mut self, count: usize, is_kept: impl Fn(LogNumber) -> bool) {
         // A third is in use after that at most, so that it is not rebuilt again soon.
         let slots = (3 * (count + 1)).next_power_of_two().max(LEAST);
-        self.slots = vec![IndexSlot::default(); slots];
+        let old = std::mem::replace(&mut self.slots, vec![IndexSlot::default(); slots]);
         self.used = 0;
-        for slot in old.iter().filter(kept) {
-            if let Some(hash) = slot.hash {
+        for slot in old {
+            if let Some(hash) = slot.hash
+                && is_kept(slot.number)
+            {
                 self.insert(hash, slot.number);
             }
+        }
+    }
+
+    /// Has the processor fetch the slots of a hash while it does something else: among millions of
+    /// slots the wait is a third of the cost of a row.
+    #[inline]
+    pub(super) fn prefetch(&self, hash: LogHash) {
+        let mask = self.slots.len().wrapping_sub(1);
+        #[cfg(target_arch = "x86_64")]
+        if let Some(slot) = self.slots.get((hash.get() >> 1) as usize & mask) {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: it reads nothing, and every x86-64 processor has the instruction.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(slot).cast()) };
         }
     }
 }
@@ -138,13 +150,14 @@ mod tests {
         assert_eq!(index.find(hash(0), |_| true), None);
         for number in 0..1_000 {
             if index.is_full() {
-                index.rebuild(|_| true);
+                index.rebuild(index.len(), |_| true);
             }
             // Two share each hash.
             index.insert(hash(number / 2), number);
         }
         index.renumber(hash(7), 14, 5_000);
-        index.rebuild(|number| number % 3 != 0);
+        let kept = index.numbers().filter(|number| number % 3 != 0).count();
+        index.rebuild(kept, |number| number % 3 != 0);
         for number in 0..1_000 {
             let found = index.find(hash(number / 2), |found| found == number);
             let is_kept = number % 3 != 0 && number != 14;

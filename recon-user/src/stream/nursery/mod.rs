@@ -195,6 +195,12 @@ impl Nursery {
         LogHash::MIN | hasher.finish() as u32
     }
 
+    /// Prepares for the log of a remote being looked up a little later.
+    #[inline]
+    pub(super) fn prefetch(&self, remote: Address, secrets: &Secrets) {
+        self.index.prefetch(self.hash(remote, secrets));
+    }
+
     /// The log of a remote.
     #[inline]
     pub(super) fn find(&self, remote: Address, hash: LogHash) -> Option<LogNumber> {
