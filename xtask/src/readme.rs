@@ -39,6 +39,8 @@ fn between(old: &str, command: &str, text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     #[test]
@@ -63,5 +65,45 @@ mod tests {
         let document = include_str!("../../recon-user/docs/kernels.md");
         let command = "cargo xtask test --vm --readme";
         assert!(between(document, command, "").is_some());
+    }
+
+    /// The documents of the project, by their paths.
+    fn documents(workspace: &Path) -> Vec<PathBuf> {
+        let mut documents: Vec<PathBuf> =
+            ["README.md", ".github/CONTRIBUTING.md", "tests/README.md"]
+                .map(|path| workspace.join(path))
+                .into();
+        let docs = workspace.join("recon-user/docs");
+        let entries = fs::read_dir(docs).expect("a folder of documents");
+        documents.extend(entries.map(|entry| entry.expect("an entry").path()));
+        documents
+    }
+
+    #[test]
+    fn relative_links_resolve() {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+        let workspace = workspace.expect("the folder above the package");
+        let mut dead = Vec::new();
+        for document in documents(workspace) {
+            let text = fs::read_to_string(&document).expect("a document");
+            let folder = document.parent().expect("a folder");
+            let links = text
+                .split("](")
+                .skip(1)
+                .filter_map(|rest| rest.split(')').next());
+            let paths = links.filter_map(|link| link.split('#').next());
+            let relative = paths.filter(|path| !path.is_empty() && !path.contains("://"));
+            let missing = relative.filter(|path| !folder.join(path).exists());
+            dead.extend(missing.map(|path| format!("{}: {path}", document.display())));
+        }
+        assert!(dead.is_empty(), "{dead:#?}");
+    }
+
+    #[test]
+    fn the_readme_stays_short() {
+        let readme = include_str!("../../README.md");
+        assert!(readme.lines().count() <= 200);
+        let long: Vec<_> = readme.lines().filter(|line| line.len() > 120).collect();
+        assert!(long.is_empty(), "{long:#?}");
     }
 }
