@@ -4,7 +4,7 @@
 //!
 //! | step | module | holds |
 //! |---|---|---|
-//! | plan | [`query`], `operator`, `exclusion`, `fields` | which rows count, how aggregates are computed |
+//! | plan | [`query`], `filter`, `operator`, `exclusion`, `fields` | which rows count, how aggregates are computed |
 //! | dispatch | `dispatch` | the queries that a row is tried on |
 //! | place | `place`, `nursery` | small sources, kept as their rows |
 //! | key | `key`, `columns` | the group of a row |
@@ -26,6 +26,7 @@ mod dispatch;
 mod evidence;
 mod exclusion;
 mod fields;
+mod filter;
 mod group;
 mod groups;
 mod key;
@@ -57,13 +58,14 @@ use nursery::{Nursery, PackedRow, Root};
 
 pub use answers::Answers;
 pub use dispatch::ProcessNeeds;
+pub use filter::ProcessFilter;
 pub(crate) use group::{Group, Tag};
 pub(crate) use groups::Changed;
 pub(crate) use key::GroupKey;
 pub use key::{KeyColumn, KeyPlan};
 pub use operator::Measure;
 pub(crate) use operator::measure;
-pub use query::{ProcessFilter, Query};
+pub use query::Query;
 
 /// The default memory for the state of all queries, in bytes: half of the agent's.
 pub const DEFAULT_MEMORY: u64 = 128 << 20;

@@ -10,7 +10,7 @@
 use recon_common::Signal;
 
 use super::fields::{Fields, field, fields};
-use super::query::{holds_for, port_of};
+use super::filter::{holds_for, port_of};
 use crate::kql::{Aggregate, AggregateFunction, Expr, Field, Plan};
 use crate::row::{SignalSet, port_column};
 
