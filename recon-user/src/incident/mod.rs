@@ -60,6 +60,8 @@ pub(crate) struct Incidents {
     awaited: Awaited,
     /// How many incidents have been awaited.
     awaited_total: u64,
+    /// The time of the last poll.
+    last: Timestamp,
     reported: ReportedRemotes,
     deferred: Deferred,
 }
@@ -79,6 +81,7 @@ impl Incidents {
             free: Vec::new(),
             awaited: Awaited::new(),
             awaited_total: 0,
+            last: Timestamp::MIN,
             reported: ReportedRemotes::new(queries),
             deferred: Deferred::default(),
         }
@@ -140,6 +143,7 @@ impl Incidents {
         is_lossy: bool,
     ) -> Vec<Finding> {
         let poll = Poll { interval, is_lossy };
+        self.note_clock(interval.to);
         {
             let protect = |tag, since| self.protects(tag, since);
             stream.end_rows(&protect);
@@ -151,6 +155,15 @@ impl Incidents {
         self.end_due(stream, interval.to, &mut findings);
         stream.end_poll();
         order::arrange(findings)
+    }
+
+    /// Has awaited ends looked at once more if the clock was set back: they would be due too late.
+    fn note_clock(&mut self, now: Timestamp) {
+        if now < self.last {
+            let awaited = std::mem::take(&mut self.awaited).into_iter();
+            self.awaited = awaited.map(|((_, order), of)| ((now, order), of)).collect();
+        }
+        self.last = now;
     }
 
     /// Judges the groups that the poll has changed. A rule with `unless` stands after the rule that it
@@ -248,10 +261,10 @@ impl Incidents {
     /// Drops the incidents of groups that were evicted.
     fn release(&mut self, stream: &mut Stream) {
         let released = stream.take_released();
-        for &tag in &released {
+        for tag in &released {
             self.incidents[tag.0 as usize] = None;
-            self.reported.remove(tag);
         }
+        self.reported.remove_all(&released);
         self.free.extend(released);
     }
 

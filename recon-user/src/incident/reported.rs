@@ -5,7 +5,7 @@
 //! The decision held here: a remote counts as reported while its incident was over the threshold
 //! within the window of the rule that reported it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -72,10 +72,14 @@ impl ReportedRemotes {
         }
     }
 
-    /// Forgets an incident.
-    pub(super) fn remove(&mut self, tag: Tag) {
+    /// Forgets incidents: all at once, since it looks at every remote.
+    pub(super) fn remove_all(&mut self, tags: &[Tag]) {
+        if tags.is_empty() || self.total == 0 {
+            return;
+        }
+        let tags: HashSet<Tag, Secrets> = tags.iter().copied().collect();
         for remotes in &mut self.remotes {
-            remotes.retain(|_, of| *of != tag);
+            remotes.retain(|_, of| !tags.contains(of));
         }
         self.total = self.remotes.iter().map(HashMap::len).sum();
     }

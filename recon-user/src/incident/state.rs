@@ -121,6 +121,9 @@ impl Incident {
         let signed = |time: Duration| SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
         let quiet = signed(query.window()).max(QUIET);
         let pause = query.plan().cooldown.map_or(PAUSE, signed);
+        // A clock that was set back must not make a pause of hours.
+        self.reported_at = self.reported_at.min(now);
+        self.over_at = self.over_at.min(now);
         let may_report = now.duration_since(self.reported_at) >= pause;
         let is_new = self.state == State::Withheld || now.duration_since(self.over_at) > quiet;
         self.over_at = now;
@@ -158,6 +161,7 @@ impl Incident {
         now: Timestamp,
     ) -> Result<Option<Report>, Due> {
         let due = changed_at
+            .min(now)
             .checked_add(self.over_after)
             .unwrap_or(Timestamp::MAX);
         if now < due {
@@ -250,6 +254,29 @@ mod tests {
             let found = found.map(|report| (report.phase, report.suppressed));
             assert_eq!(found, reported, "at minute {minute}");
         }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_withholds_nothing() {
+        let mut incident = None;
+        // (minute, count, phase reported)
+        for (minute, count, reported) in [
+            (600, 21, Some(Phase::Began)),
+            (10, 22, None),
+            (11, 210, Some(Phase::Grew)),
+            (12, 2_099, None),
+            (13, 2_100, Some(Phase::Grew)),
+        ] {
+            let found = note(&mut incident, count, &query(), at(minute * 60));
+            assert_eq!(
+                found.map(|report| report.phase),
+                reported,
+                "at minute {minute}"
+            );
+        }
+        let incident = incident.as_mut().expect("it has begun");
+        let due = incident.end(3_000, at(600 * 60), at(14 * 60));
+        assert_eq!(due, Err(Due(at(14 * 60 + 10))));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod answers;
 mod flood;
 mod floods;
 mod nursery;
+mod pressure;
 mod processes;
 mod queries;
 mod sources;

@@ -109,15 +109,21 @@ pub(super) struct Probes {
 impl Probes {
     /// Adds a hit of a remote.
     pub(super) fn add_hit(&mut self, remote: Address, key: &RowKey, now: Timestamp) {
+        self.add_hit_at(remote, key, now, now);
+    }
+
+    /// Adds a hit of a time that may be over. Room is made as of `now`: times that go back and forth
+    /// must not cause a search each.
+    fn add_hit_at(&mut self, remote: Address, key: &RowKey, time: Timestamp, now: Timestamp) {
         let Some(target) = target(key) else { return };
-        let oldest = second(window::begin(now, HORIZON));
-        let now = second(now);
+        let [oldest_then, oldest] = [time, now].map(|time| second(window::begin(time, HORIZON)));
+        let [time, now] = [time, now].map(second);
         if self.remotes.len() >= MAX_REMOTES && !self.remotes.contains_key(&remote) {
             self.make_room(now, oldest);
         }
-        let has_room = self.hold(remote, target, now, oldest);
+        let has_room = self.hold(remote, target, time, oldest_then);
         if !has_room && self.expire(now, oldest) {
-            self.hold(remote, target, now, oldest);
+            self.hold(remote, target, time, oldest_then);
         }
     }
 
@@ -172,18 +178,19 @@ impl Probes {
         }
     }
 
-    /// Adds what a remote did in polls that are over but for `current`: for each row its poll, its
-    /// key and time, and whether it is a hit.
+    /// Adds what a remote did in earlier polls and in the `current` one, whose time is `now`: for each
+    /// row its poll, its key and time, and whether it is a hit.
     pub(super) fn add_late(
         &mut self,
         remote: Address,
         rows: &[(u32, RowKey, Timestamp, bool)],
         current: u32,
+        now: Timestamp,
     ) {
         for of_poll in rows.chunk_by(|(one, ..), (other, ..)| one == other) {
             for (_, key, time, is_hit) in of_poll {
                 if *is_hit {
-                    self.add_hit(remote, key, *time);
+                    self.add_hit_at(remote, key, *time, now);
                 }
             }
             for (poll, key, ..) in of_poll {
@@ -378,5 +385,24 @@ mod tests {
         probes.add_hit(address(1), &key(22), time(START + 3660));
         let again = of(&probes, 1, START + 3660).expect("hit again");
         assert_eq!((again.open, again.silent), (0, 1), "an old answer is none");
+    }
+
+    #[test]
+    fn late_hits_cause_no_search_by_their_own_time() {
+        let mut probes = Probes::default();
+        let whole = (MAX_PROBED_BY_ALL / MAX_PROBED) as u32;
+        for port in 0..=u16::MAX {
+            (0..=whole).for_each(|remote| {
+                probes.add_hit(address(remote), &key(port), time(START));
+            });
+        }
+        // Each source comes with times that go back and forth. There is room for none.
+        let now = START + 61;
+        for remote in 100..110 {
+            let rows = (0..30).map(|port| (port as u32, key(port), time(START - 600), true));
+            let rows: Vec<_> = rows.collect();
+            probes.add_late(address(remote), &rows, 40, time(now));
+            assert_eq!(probes.searched, second(time(now)), "{remote}");
+        }
     }
 }

@@ -13,6 +13,11 @@ impl Stream {
         program.counts_hits = true;
     }
 
+    /// The logs that this poll could not evict.
+    pub(crate) fn moved_sources(&self) -> usize {
+        self.nurseries.iter().map(Nursery::moved).sum()
+    }
+
     /// The sources that are held in nurseries.
     pub(crate) fn held_sources(&self) -> usize {
         self.nurseries.iter().map(Nursery::held).sum()

@@ -166,6 +166,8 @@ pub(crate) struct Stream {
     stats: EvictionStats,
     /// Tags of groups that were evicted.
     released: Vec<Tag>,
+    /// The time of this poll.
+    now: Timestamp,
     /// The number of the poll. Times can't tell polls apart when the clock is set back.
     poll: u64,
     /// Rows that this poll has brought.
@@ -211,6 +213,7 @@ impl Stream {
             probes: Probes::default(),
             stats: EvictionStats::default(),
             released: Vec::new(),
+            now: Timestamp::UNIX_EPOCH,
             poll: 0,
             row_number: 0,
         }
@@ -235,6 +238,7 @@ impl Stream {
         protect: &Protect<'_>,
     ) {
         let program = Arc::clone(&self.program);
+        self.now = interval.to;
         let remote = row.key.remote;
         if let Some(remote) = remote {
             self.nurseries[Root::Remote as usize].prefetch(remote, &self.secrets);
@@ -287,6 +291,7 @@ impl Stream {
         interval: Interval,
         protect: &Protect<'_>,
     ) {
+        self.now = interval.to;
         self.row_number += 1;
         let query = Arc::clone(&self.program.queries[index].query);
         let columns = RowColumns::new(row, query.plan());

@@ -46,7 +46,7 @@ impl Stream {
             let is_of_remote = root == Root::Remote;
             let mut packed = PackedRow::new(remote, row, interval, self.poll, self.row_number);
             packed.is_hit = is_hit && is_of_remote && is_late;
-            let promoted = self.place_in(root, remote, packed, interval, protect);
+            let promoted = self.place_in(root, remote, packed, protect);
             let promoted = match promoted {
                 Placed::Promoted(lost_before) => lost_before,
                 Placed::Full(number) => self.promote(root, number, protect),
@@ -94,6 +94,11 @@ impl Stream {
             let Some(number) = nursery.find(remote, hash) else {
                 continue;
             };
+            // What only says how a port answered is worth no eviction.
+            let growth = nursery.growth(Some(number));
+            if growth > 0 && self.budget.room(self.groups.len()) < MARGIN + growth {
+                continue;
+            }
             let placed = nursery.append(number, row, true, true);
             if let Placed::Full(number) = placed {
                 self.promote(Root::Remote, number, protect);
@@ -108,13 +113,12 @@ impl Stream {
         }
     }
 
-    /// Places a row in one log. There is none for it where there is no room: it is refused.
+    /// Places a row in one log. Where there is no room for a log, the row is to be counted.
     pub(super) fn place_in(
         &mut self,
         root: Root,
         remote: Address,
         mut row: PackedRow,
-        interval: Interval,
         protect: &Protect<'_>,
     ) -> Placed {
         let holder = self.holder(root);
@@ -122,25 +126,35 @@ impl Stream {
         let hash = nursery.hash(remote, &self.secrets);
         let set = nursery.set_of(row.signal, &self.accepted[root as usize]);
         row.set = set.unwrap_or(SetId::NONE);
-        if let Some(number) = nursery.find(remote, hash) {
-            let may_grow = set.is_some() && self.budget.room(holder) >= MARGIN;
-            let placed = nursery.append(number, row, set.is_some(), may_grow);
-            self.budget.set(holder, nursery.bytes());
-            return placed;
+        let mut found = nursery.find(remote, hash);
+        let growth = nursery.growth(found);
+        let mut may_grow = growth == 0 || self.has_room(holder, growth);
+        if !may_grow {
+            let growth = |stream: &Self| stream.nurseries[root as usize].growth(found);
+            let growth = found.map(|_| growth(self));
+            let growth = |stream: &Self| {
+                growth.unwrap_or_else(|| stream.nurseries[root as usize].growth(None))
+            };
+            self.make_room(holder, growth, protect);
+            // It may have moved.
+            found = self.nurseries[root as usize].find(remote, hash);
+            may_grow = self.has_room(holder, self.nurseries[root as usize].growth(found));
         }
-        let growth = |stream: &Self| stream.nurseries[root as usize].growth();
-        self.make_room(holder, growth, interval.to, self.poll, protect);
-        let has_room = self.has_room(holder, growth(self));
         let nursery = &mut self.nurseries[root as usize];
-        let placed = if !has_room {
-            nursery.mark_lossy(interval.to);
-            self.stats.refused += 1;
-            Placed::Kept
-        } else {
-            let number = nursery.insert(row, hash);
-            match set {
-                Some(_) => Placed::Kept,
-                None => Placed::Promoted(nursery.promote(number).lost_before),
+        let placed = match (found, set) {
+            (Some(number), _) => nursery.append(number, row, set.is_some(), may_grow),
+            (None, _) if !may_grow => {
+                // Each query has a reserve of its own, and may still have room for a group.
+                nursery.mark_lossy(self.now);
+                Placed::Promoted(Some(self.now))
+            }
+            (None, Some(_)) => {
+                nursery.insert(row, hash);
+                Placed::Kept
+            }
+            (None, None) => {
+                let number = nursery.insert(row, hash);
+                Placed::Promoted(nursery.promote(number).lost_before)
             }
         };
         self.budget
@@ -183,7 +197,8 @@ impl Stream {
             remote = Some(packed.remote());
         }
         if let Some(remote) = remote {
-            self.probes.add_late(remote, &probed, self.poll as u32);
+            self.probes
+                .add_late(remote, &probed, self.poll as u32, self.now);
         }
         lost_before
     }

@@ -4,8 +4,6 @@
 //! The decision held here: the query or the nursery that holds the most evicts. Where nothing may be
 //! evicted, a new group is refused, and counted; each holder is searched once a poll.
 
-use jiff::Timestamp;
-
 use super::groups::Event;
 use super::key::GroupLookup;
 use super::query::Query;
@@ -29,7 +27,7 @@ impl Stream {
             let growth = found.map(|_| self.groups[index].growth(found));
             let growth =
                 |stream: &Self| growth.unwrap_or_else(|| stream.groups[index].growth(None));
-            self.make_room(index, growth, event.interval.to, event.poll, protect);
+            self.make_room(index, growth, protect);
             // It may have moved, or been evicted.
             found = self.groups[index].find(&lookup, hash);
             may_grow = self.has_room(index, self.groups[index].growth(found));
@@ -43,7 +41,7 @@ impl Stream {
                 groups.insert(query, &lookup, hash, event, spare)
             }
             None => {
-                groups.mark_lossy(event.interval.to);
+                groups.mark_lossy(self.now);
                 self.stats.refused += 1;
                 return;
             }
@@ -63,10 +61,10 @@ impl Stream {
         &mut self,
         holder: usize,
         growth: impl Fn(&Self) -> usize,
-        now: Timestamp,
-        poll: u64,
         protect: &Protect<'_>,
     ) {
+        // Rows that are counted late must not take what this poll has changed for old.
+        let (now, poll) = (self.now, self.poll);
         while !self.has_room(holder, growth(self)) {
             let may_give = |other: usize| match self.groups.get(other) {
                 Some(groups) => !groups.is_exhausted(poll),

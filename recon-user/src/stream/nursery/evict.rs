@@ -1,15 +1,19 @@
 //! Which logs are evicted when memory is short.
 //!
 //! In: the time. Out: how many logs went.
-//! The decision held here: a chunk of logs at a time, the longest unseen first. Logs that stay move to
-//! the back; if all do, nothing more may be evicted in this poll.
+//! The decision held here: a chunk of logs at a time, the oldest first. Logs that matter move to the
+//! back, and so do, once, those whose source was seen again. When as many have moved in a poll as make
+//! two turns of all, nothing more is evicted in it: whoever can make logs stay could make them turn.
 
 use jiff::Timestamp;
 
 use super::super::Running;
 use super::super::window;
-use super::Nursery;
-use super::log::Stage;
+use super::log::{Log, Stage};
+use super::{LogNumber, Nursery};
+
+/// Turns of all logs in a poll.
+const TURNS: usize = 2;
 
 impl Nursery {
     /// Whether this poll has found nothing more to evict.
@@ -30,37 +34,41 @@ impl Nursery {
             self.exhausted_in = Some(poll);
             return 0;
         }
-        let oldest = window::begin(now, self.window).as_nanosecond();
+        if self.stayed.0 != poll {
+            self.stayed = (poll, 0);
+        }
+        let begin = |window| window::begin(now, window).as_nanosecond();
+        let oldest = begin(self.window);
+        let of_queries: Vec<_> = queries
+            .iter()
+            .map(|running| begin(running.query.window()))
+            .collect();
+        let is_in_window = |(query, at): (usize, i64)| i128::from(at) >= of_queries[query];
         let mut evicted = 0;
         for (number, mut log) in self.ring.take_chunk() {
             let is_live = i128::from(log.changed_at) >= oldest;
-            // What this poll has made of it is not known before its end.
-            if log.stage == Stage::Small
-                && log.events > self.harmless
-                && log.changed_in == poll as u32
-                && log.bounds(&self.sets, queries, bounds).is_near
-            {
-                log.stage = Stage::Near;
+            let is_promoted = log.stage == Stage::Promoted;
+            if !is_promoted {
+                // Rows of this poll have not been looked at, and those of others have aged.
+                let is_near = log.events > self.harmless
+                    && log
+                        .bounds(&self.sets, queries, bounds, is_in_window)
+                        .is_near;
+                log.stage = if is_near { Stage::Near } else { Stage::Small };
             }
-            if is_live && log.stage != Stage::Small {
-                self.stayed += 1;
-                let is_changed = log.changed_in == poll as u32;
-                let hash = log.hash;
-                let moved = self.ring.push(log);
-                self.index.renumber(hash, number, moved);
-                if is_changed {
-                    self.changed.push(moved);
-                }
+            // A source that is seen again and again is spared for one turn.
+            let is_spared = std::mem::take(&mut log.is_seen_again);
+            if is_live && (log.stage != Stage::Small || is_spared) {
+                self.stayed.1 += 1;
+                self.move_to_back(number, log, poll);
                 continue;
             }
-            self.stayed = 0;
             self.heap -= log.heap();
             evicted += u64::from(is_live);
             self.stale += 1;
         }
-        if self.stayed >= self.index.len() - self.stale {
+        if self.stayed.1 >= TURNS * (self.index.len() - self.stale) {
             self.exhausted_in = Some(poll);
-            self.stayed = 0;
         }
         if evicted > 0 {
             self.lost_at = Some(now);
@@ -68,11 +76,29 @@ impl Nursery {
         evicted
     }
 
-    /// Rebuilds the index without entries of logs that are gone.
-    pub(super) fn rebuild_index(&mut self) {
+    fn move_to_back(&mut self, number: LogNumber, log: Log, poll: u64) {
+        let (hash, is_changed) = (log.hash, log.changed_in == poll as u32);
+        let moved = self.ring.push(log);
+        self.index.renumber(hash, number, moved);
+        if is_changed {
+            self.changed.push(moved);
+        }
+    }
+
+    /// Whether entries of logs that are gone take an eighth of the index.
+    pub(super) fn is_worth_purging(&self) -> bool {
+        self.stale > self.index.len() / 8
+    }
+
+    /// Makes room in the index: drops the entries of logs that are gone, or else grows it.
+    pub(super) fn renew_index(&mut self) {
         let ring = &self.ring;
-        let live = self.index.len() - self.stale;
-        self.index.rebuild(live, |number| ring.contains(number));
+        if self.is_worth_purging() {
+            self.index.purge(|number| ring.contains(number));
+        } else {
+            let live = self.index.len() - self.stale;
+            self.index.rebuild(live, |number| ring.contains(number));
+        }
         self.stale = 0;
     }
 
@@ -80,7 +106,10 @@ impl Nursery {
     pub(in crate::stream) fn free_spare(&mut self) {
         self.ring.free_spare();
         if self.stale > self.index.len() / 2 {
-            self.rebuild_index();
+            let ring = &self.ring;
+            let live = self.index.len() - self.stale;
+            self.index.rebuild(live, |number| ring.contains(number));
+            self.stale = 0;
         }
     }
 }

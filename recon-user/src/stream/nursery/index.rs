@@ -3,8 +3,8 @@
 //! In: hashes and numbers of logs. Out: numbers.
 //! The decisions held here: a row of a new source must cost one cache miss here, however many sources
 //! there are, so that hash and number lie side by side in one array with linear probing (hashbrown
-//! touches two lines for each insertion: control bytes and slot). Nothing is ever removed: entries of
-//! logs that are gone stay until the index is rebuilt.
+//! touches two lines for each insertion: control bytes and slot). Entries of logs that are gone stay
+//! until the index is full, since to look for each would cost a cache miss as well.
 
 use std::num::NonZeroU32;
 
@@ -107,6 +107,37 @@ impl Index {
         }
     }
 
+    /// Drops the entries that are not kept, without another array: those behind one that goes move up.
+    pub(super) fn purge(&mut self, is_kept: impl Fn(LogNumber) -> bool) {
+        let goes = |slot: &IndexSlot| slot.hash.is_some() && !is_kept(slot.number);
+        for slot in 0..self.slots.len() {
+            while goes(&self.slots[slot]) {
+                self.remove(slot);
+            }
+        }
+    }
+
+    /// Empties a slot. Entries behind it that could not be in their own slot fill the gap (Knuth,
+    /// The Art of Computer Programming 3, 6.4, algorithm R).
+    fn remove(&mut self, slot: usize) {
+        let mask = self.slots.len() - 1;
+        let (mut gap, mut next) = (slot, slot);
+        loop {
+            next = (next + 1) & mask;
+            let Some(hash) = self.slots[next].hash else {
+                break;
+            };
+            let home = (hash.get() >> 1) as usize & mask;
+            // It may move unless its own slot lies behind the gap, up to where it is.
+            if next.wrapping_sub(home) & mask >= next.wrapping_sub(gap) & mask {
+                self.slots[gap] = self.slots[next];
+                gap = next;
+            }
+        }
+        self.slots[gap] = IndexSlot::default();
+        self.used -= 1;
+    }
+
     /// Rebuilds the index with the entries that are kept, which are `count`.
     pub(super) fn rebuild(&mut self, count: usize, is_kept: impl Fn(LogNumber) -> bool) {
         // A third is in use after that at most, so that it is not rebuilt again soon.
@@ -156,8 +187,7 @@ mod tests {
             index.insert(hash(number / 2), number);
         }
         index.renumber(hash(7), 14, 5_000);
-        let kept = index.numbers().filter(|number| number % 3 != 0).count();
-        index.rebuild(kept, |number| number % 3 != 0);
+        index.purge(|number| number % 3 != 0);
         for number in 0..1_000 {
             let found = index.find(hash(number / 2), |found| found == number);
             let is_kept = number % 3 != 0 && number != 14;

@@ -22,6 +22,8 @@ pub(super) struct Log {
     /// The low bits of the number of the poll that changed it last.
     pub(super) changed_in: u32,
     pub(super) stage: Stage,
+    /// Whether its source was seen again since it began, or since it was last spared.
+    pub(super) is_seen_again: bool,
     /// The time of the poll that changed it last, in nanoseconds since 1970.
     pub(super) changed_at: i64,
     /// When a log was last evicted, before this one began.
@@ -39,27 +41,40 @@ pub(super) enum Stage {
 }
 
 impl Log {
+    /// The bytes that one more row may take.
+    pub(super) fn growth(&self) -> usize {
+        let has_room = self.more.len() < self.more.capacity();
+        if has_room || self.stage == Stage::Promoted {
+            return 0;
+        }
+        // The old rows and the new ones are there while they move.
+        allocated((2 * self.more.len() + 1) * size_of::<PackedRow>())
+    }
+
     /// The bytes of heap that it takes.
     pub(super) fn heap(&self) -> usize {
         allocated(self.more.capacity() * size_of::<PackedRow>())
     }
 
-    /// What its rows could come to. `bounds` has a zero for each query, before and after.
+    /// What those of its rows could come to that are in the window of a query, as `is_in_window` says
+    /// of a query by its index and a time. `bounds` has a zero for each query, before and after.
     pub(super) fn bounds(
         &self,
         sets: &QuerySets,
         queries: &[Running],
         bounds: &mut [u64],
+        is_in_window: impl Fn((usize, i64)) -> bool,
     ) -> Bounds {
         let (mut is_near, mut is_due) = (false, false);
         for row in self.rows() {
             for &index in sets.queries(row.set) {
                 let query = &queries[index].query;
-                if query.measured.signals.contains(row.signal) {
-                    bounds[index] += match query.measured.operator {
+                if query.measured.signals.contains(row.signal) && is_in_window((index, row.at())) {
+                    let more = match query.measured.operator {
                         AggregateOperator::Count if query.measured.is_weighted => row.count,
                         _ => 1,
                     };
+                    bounds[index] = bounds[index].saturating_add(more);
                 }
                 is_near |= bounds[index] > query.threshold() / 2;
                 is_due |= bounds[index] > query.threshold();

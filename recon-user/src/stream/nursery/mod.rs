@@ -124,8 +124,8 @@ pub(super) struct Nursery {
     /// The bytes of heap that logs take.
     heap: usize,
     lost_at: Option<Timestamp>,
-    /// Logs in succession that could not be evicted.
-    stayed: usize,
+    /// Logs that this poll could not evict, and its number.
+    stayed: (u64, usize),
     /// The poll that has found nothing more to evict.
     exhausted_in: Option<u64>,
 }
@@ -159,7 +159,7 @@ impl Nursery {
             changed: Vec::new(),
             heap: 0,
             lost_at: None,
-            stayed: 0,
+            stayed: (0, 0),
             exhausted_in: None,
         }
     }
@@ -169,9 +169,13 @@ impl Nursery {
         self.ring.bytes() + self.index.bytes() + self.heap
     }
 
-    /// The bytes that a new log may take.
-    pub(super) fn growth(&self) -> usize {
-        let index = match self.index.is_full() {
+    /// The bytes that a row may take: in a log, or as a new one.
+    #[inline]
+    pub(super) fn growth(&self, log: Option<LogNumber>) -> usize {
+        if let Some(number) = log {
+            return self.ring.get(number).growth();
+        }
+        let index = match self.index.is_full() && !self.is_worth_purging() {
             true => self.index.growth(),
             false => 0,
         };
@@ -232,8 +236,10 @@ impl Nursery {
         if !has_set || log.more.len() + 1 >= MAX_ROWS || is_full && !may_grow {
             return Placed::Full(number);
         }
+        log.is_seen_again = true;
         let was_harmless = log.events <= self.harmless;
-        log.events = log.events.saturating_add(row.count);
+        // A row may stand for no event, and still has a port.
+        log.events = log.events.saturating_add(row.count.max(1));
         if log.events > self.harmless && (is_new_in_poll || was_harmless) {
             self.changed.push(number);
         }
@@ -249,7 +255,7 @@ impl Nursery {
 
     /// Begins the log of a remote. There must be room for [`Nursery::growth`].
     pub(super) fn insert(&mut self, row: PackedRow, hash: LogHash) -> LogNumber {
-        let (events, changed_in, changed_at) = (row.count, row.poll, row.at());
+        let (events, changed_in, changed_at) = (row.count.max(1), row.poll, row.at());
         let number = self.ring.push(Log {
             first: row,
             more: Vec::new(),
@@ -257,11 +263,12 @@ impl Nursery {
             hash,
             changed_in,
             stage: Stage::Small,
+            is_seen_again: false,
             changed_at,
             lost_before: self.lost_at,
         });
         if self.index.is_full() {
-            self.rebuild_index();
+            self.renew_index();
         }
         self.index.insert(hash, number);
         if events > self.harmless {
@@ -293,7 +300,7 @@ impl Nursery {
             return false;
         }
         let log = self.ring.get_mut(number);
-        let Bounds { is_near, is_due } = log.bounds(&self.sets, queries, bounds);
+        let Bounds { is_near, is_due } = log.bounds(&self.sets, queries, bounds, |_| true);
         if is_near {
             log.stage = Stage::Near;
         }
@@ -323,13 +330,18 @@ impl Nursery {
         for row in std::iter::once(&mut log.first).chain(&mut log.more) {
             let kept = self.sets.queries(row.set).iter();
             let kept: Vec<_> = kept.copied().filter(|&index| index != query).collect();
-            row.set = self.sets.id_of(row.signal, &kept).unwrap_or(SetId::NONE);
+            row.set = self.sets.id_of(row.signal, &kept).unwrap_or(row.set);
         }
     }
 }
 
 #[cfg(test)]
 impl Nursery {
+    /// The logs that the last poll with evictions could not evict.
+    pub(super) fn moved(&self) -> usize {
+        self.stayed.1
+    }
+
     /// The logs that are not promoted.
     pub(super) fn held(&self) -> usize {
         let logs = self.ring.logs();
