@@ -125,6 +125,7 @@ impl Stream {
         let nursery = &mut self.nurseries[root as usize];
         let hash = nursery.hash(remote, &self.secrets);
         let set = nursery.set_of(row.signal, &self.accepted[root as usize]);
+        let set = set.filter(|_| row.is_exact);
         row.set = set.unwrap_or(SetId::NONE);
         let mut found = nursery.find(remote, hash);
         let growth = nursery.growth(found);

@@ -48,7 +48,8 @@ impl Nursery {
         for (number, mut log) in self.ring.take_chunk() {
             let is_live = i128::from(log.changed_at) >= oldest;
             let is_promoted = log.stage == Stage::Promoted;
-            if !is_promoted {
+            let is_fresh = log.stage == Stage::Near && log.changed_in == poll as u32;
+            if !is_promoted && !is_fresh {
                 // Rows of this poll have not been looked at, and those of others have aged.
                 let is_near = log.events > self.harmless
                     && log

@@ -48,7 +48,12 @@ impl Log {
             return 0;
         }
         // The old rows and the new ones are there while they move.
-        allocated((2 * self.more.len() + 1) * size_of::<PackedRow>())
+        allocated((self.more.len() + self.more_rows()) * size_of::<PackedRow>())
+    }
+
+    /// By how many rows a full log grows: by half.
+    pub(super) fn more_rows(&self) -> usize {
+        (self.more.len() / 2).max(2)
     }
 
     /// The bytes of heap that it takes.
@@ -71,7 +76,7 @@ impl Log {
                 let query = &queries[index].query;
                 if query.measured.signals.contains(row.signal) && is_in_window((index, row.at())) {
                     let more = match query.measured.operator {
-                        AggregateOperator::Count if query.measured.is_weighted => row.count,
+                        AggregateOperator::Count if query.measured.is_weighted => row.count.into(),
                         _ => 1,
                     };
                     bounds[index] = bounds[index].saturating_add(more);

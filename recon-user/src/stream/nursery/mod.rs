@@ -239,14 +239,13 @@ impl Nursery {
         log.is_seen_again = true;
         let was_harmless = log.events <= self.harmless;
         // A row may stand for no event, and still has a port.
-        log.events = log.events.saturating_add(row.count.max(1));
+        log.events = log.events.saturating_add(row.count.max(1).into());
         if log.events > self.harmless && (is_new_in_poll || was_harmless) {
             self.changed.push(number);
         }
         if is_full {
             let heap = log.heap();
-            // Powers of two, with the first row.
-            log.more.reserve_exact(log.more.len() + 1);
+            log.more.reserve_exact(log.more_rows());
             self.heap = self.heap - heap + log.heap();
         }
         log.more.push(row);
@@ -255,7 +254,7 @@ impl Nursery {
 
     /// Begins the log of a remote. There must be room for [`Nursery::growth`].
     pub(super) fn insert(&mut self, row: PackedRow, hash: LogHash) -> LogNumber {
-        let (events, changed_in, changed_at) = (row.count.max(1), row.poll, row.at());
+        let (events, changed_in, changed_at) = (u64::from(row.count.max(1)), row.poll, row.at());
         let number = self.ring.push(Log {
             first: row,
             more: Vec::new(),

@@ -1,15 +1,19 @@
 //! A row as the nursery keeps it: packed, since a flood brings millions.
 //!
 //! In: a row with its poll. Out: [`PackedRow`], and the row again.
-//! The decision held here: times are nanoseconds since 1970. Times before 1677 and after 2262 are taken
-//! for those.
+//! The decision held here: 72 bytes hold what nearly all rows say, with times as recon's own polls have
+//! them. The source of a row that does not fit (years before 1677 and after 2262, polls with parts of
+//! a microsecond or over an hour apart, four billion events) is promoted.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use recon_common::{Address, Signal};
 
 use super::super::Interval;
 use super::sets::SetId;
 use crate::row::{Row, RowKey, port_column};
+
+/// Nanoseconds in a microsecond.
+const MICROSECOND: i128 = 1_000;
 
 /// A row of a known remote, with the queries that have accepted it.
 #[derive(Clone, Debug)]
@@ -18,9 +22,9 @@ pub(crate) struct PackedRow {
     local: Address,
     /// The time of its poll, in nanoseconds since 1970.
     to: i64,
-    /// The time of the poll before.
-    from: i64,
-    pub(crate) count: u64,
+    /// The time since the poll before, in microseconds.
+    span: u32,
+    pub(crate) count: u32,
     /// The low bits of the number of its poll.
     pub(crate) poll: u32,
     /// Its place among the rows of its poll.
@@ -34,6 +38,8 @@ pub(crate) struct PackedRow {
     has_pid: bool,
     /// Whether a query that reports answers has accepted it.
     pub(crate) is_hit: bool,
+    /// Whether it says all that the row did: times and numbers may not fit.
+    pub(crate) is_exact: bool,
 }
 
 impl PackedRow {
@@ -46,12 +52,20 @@ impl PackedRow {
         number: u64,
     ) -> Self {
         let key = row.key;
+        let [from, to] = [interval.from, interval.to].map(Timestamp::as_nanosecond);
+        let span = u32::try_from((to - from) / MICROSECOND);
+        let count = u32::try_from(row.count);
+        let packed_to = i64::try_from(to);
         Self {
             remote,
             local: key.local.unwrap_or(Address::UNSPECIFIED),
-            to: nanoseconds(interval.to),
-            from: nanoseconds(interval.from),
-            count: row.count,
+            is_exact: (to - from) % MICROSECOND == 0
+                && span.is_ok()
+                && count.is_ok()
+                && packed_to.is_ok(),
+            to: packed_to.unwrap_or(i64::MAX),
+            span: span.unwrap_or(u32::MAX),
+            count: count.unwrap_or(u32::MAX),
             poll: poll as u32,
             number: number as u32,
             pid: key.pid.unwrap_or(0),
@@ -76,10 +90,9 @@ impl PackedRow {
 
     /// The row and its poll.
     pub(crate) fn unpack(&self) -> (Row<'static>, Interval) {
-        let time = |nanoseconds: i64| {
-            Timestamp::from_nanosecond(nanoseconds.into()).unwrap_or(Timestamp::UNIX_EPOCH)
-        };
-        let [from, to] = [self.from, self.to].map(time);
+        let to = Timestamp::from_nanosecond(self.to.into()).unwrap_or(Timestamp::UNIX_EPOCH);
+        let span = SignedDuration::from_micros(self.span.into());
+        let from = to.checked_sub(span).unwrap_or(to);
         let row = Row {
             key: RowKey {
                 remote: Some(self.remote),
@@ -88,7 +101,7 @@ impl PackedRow {
                 pid: self.has_pid.then_some(self.pid),
                 signal: self.signal,
             },
-            count: self.count,
+            count: self.count.into(),
             time: to,
             device: "",
             process: None,
@@ -97,9 +110,4 @@ impl PackedRow {
         };
         (row, Interval { from, to })
     }
-}
-
-fn nanoseconds(time: Timestamp) -> i64 {
-    let (first, last) = (i128::from(i64::MIN), i128::from(i64::MAX));
-    time.as_nanosecond().clamp(first, last) as i64
 }
