@@ -134,3 +134,29 @@ impl ReportedRemotes {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rule::{Configured, defaults};
+
+    #[test]
+    fn a_remote_is_forgotten_with_its_incident() {
+        let queries = defaults().into_iter().map(Configured::plain);
+        let queries: Vec<_> = queries.map(|rule| Arc::new(Query::new(rule))).collect();
+        let mut reported = ReportedRemotes::new(&queries);
+        let [first, second] = [1, 2].map(|last| Address::v4([198, 51, 100, last]));
+        let port_scan = 0;
+        reported.add(port_scan, &GroupKey::of_remote(first), Tag(0));
+        reported.add(port_scan, &GroupKey::of_remote(second), Tag(1));
+        // A tag that is free again may be another incident's, which is open.
+        reported.remove_all(&[Tag(0)]);
+        let is_over = |_, _| true;
+        let skipped = |remote| {
+            reported
+                .skipped(remote, Timestamp::UNIX_EPOCH, &is_over)
+                .len()
+        };
+        assert_eq!((skipped(first), skipped(second)), (0, 1));
+    }
+}

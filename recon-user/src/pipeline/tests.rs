@@ -293,13 +293,32 @@ fn ignored_signals_and_lower_severities_are_not_reported() {
         ..settings(plain(defaults()))
     };
     let now = at(Duration::from_secs(7200));
+    let count = |settings, rule, signal| {
+        let mut pipeline = Pipeline::new(settings);
+        for number in 0..99 {
+            let mut key = event(rule, REMOTE, number);
+            key.signal = signal as u8;
+            observe(&mut pipeline, &key, 1, now, true);
+        }
+        findings_of(&pipeline.end_poll_unlimited(now, false), rule).count()
+    };
     let rule = &BUILT_IN[0];
-    let mut pipeline = Pipeline::new(settings(Severity::Informational, ignored));
-    assert_eq!(count_findings(&mut pipeline, rule, &[REMOTE], 99, now), 0);
-    let mut pipeline = Pipeline::new(settings(Severity::High, SignalSet::default()));
-    assert_eq!(
-        count_findings(&mut pipeline, &BUILT_IN[1], &[REMOTE], 99, now),
-        0
-    );
-    assert_eq!(count_findings(&mut pipeline, rule, &[REMOTE], 99, now), 1);
+    for (signal, expected) in [(Signal::Syn, 0), (Signal::Datagram, 1)] {
+        let settings = settings(Severity::Informational, ignored);
+        assert_eq!(count(settings, rule, signal), expected, "{signal:?}");
+    }
+    // (rule of that severity, findings from each severity on)
+    use Severity::{High, Informational, Low, Medium};
+    let rapid_scan = self::rule("rapid-scan", Measure::Count);
+    let smb_scan = self::rule("smb-scan", Measure::Count);
+    for (rule, expected) in [
+        (&BUILT_IN[1], [1, 0, 0, 0]),
+        (rapid_scan, [1, 1, 0, 0]),
+        (smb_scan, [1, 1, 1, 0]),
+        (rule, [1, 1, 1, 1]),
+    ] {
+        let found = [Informational, Low, Medium, High]
+            .map(|least| count(settings(least, SignalSet::default()), rule, Signal::Syn));
+        assert_eq!(found, expected, "{} {:?}", rule.id(), rule.severity());
+    }
 }

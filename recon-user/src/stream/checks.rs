@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Stream;
+use super::groups::Groups;
 use super::nursery::Nursery;
 
 impl Stream {
@@ -28,6 +29,19 @@ impl Stream {
         let groups = self.groups.iter().enumerate();
         let groups = groups.filter(|(of, _)| index.is_none_or(|index| *of == index));
         groups.map(|(_, groups)| groups.store().len()).sum()
+    }
+
+    /// The bytes that groups with a tag have reserved.
+    pub(crate) fn reserved(&self) -> usize {
+        let tagged = self.groups.iter().map(|groups| groups.tagged());
+        let heap = |groups: &Groups, position: &u32| {
+            let group = groups.get(*position);
+            group.accounted - group.heap(0)
+        };
+        let groups = self.groups.iter().zip(tagged);
+        groups
+            .map(|(groups, tagged)| tagged.iter().map(|at| heap(groups, at)).sum::<usize>())
+            .sum()
     }
 
     /// The bytes that all queries take.

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::incident::INCIDENT_BYTES;
 use crate::kql::Loader;
 use crate::stream::EvictionStats;
 
@@ -191,6 +192,35 @@ fn the_incidents_of_a_flood_stay_within_the_budget() {
     assert!(findings.len() > 500, "{}", findings.len());
     let total = pipeline.stream.bytes();
     assert!(total as u64 <= memory, "{total}");
+    // What incidents take is reserved by their groups.
+    let reserved = findings.len() * INCIDENT_BYTES;
+    assert!(
+        total > reserved,
+        "{total} of which {reserved} for incidents"
+    );
+    assert_eq!(pipeline.stream.reserved(), reserved);
+}
+
+#[test]
+fn a_reported_group_is_kept_though_its_count_falls() {
+    const MINUTE: u64 = 60;
+    let mut pipeline = ports(MIB);
+    (1..=20).for_each(|port| hit(&mut pipeline, SCANNER, port, NOW));
+    of_scanner(&mut pipeline, NOW);
+    let crossed = NOW + 50 * MINUTE;
+    hit(&mut pipeline, SCANNER, 21, crossed);
+    assert_eq!(of_scanner(&mut pipeline, crossed), [(21, false)]);
+    // A quarter of an hour later one port is left, and sources that send much to one port need
+    // room for their groups.
+    let flood = crossed + 15 * MINUTE;
+    for second in flood..flood + 40 {
+        (0..5_000).for_each(|number| hit(&mut pipeline, source(number), 80, second));
+        assert_eq!(of_scanner(&mut pipeline, second), []);
+    }
+    assert!(pipeline.take_eviction_stats().evicted > 0);
+    // It goes on, and does not begin again.
+    (31..=50).for_each(|port| hit(&mut pipeline, SCANNER, port, flood + 60));
+    assert_eq!(of_scanner(&mut pipeline, flood + 60), []);
 }
 
 /// Rules with every kind of state.

@@ -186,3 +186,38 @@ fn the_finding_names_the_network_and_its_members() {
         assert_eq!(columns, expected);
     }
 }
+
+#[test]
+fn neighbours_start_again_once_one_is_reported_though_they_are_few() {
+    use crate::kql::Loader;
+
+    let text = "// id: probes\nDeviceNetworkEvents\n| summarize n = dcount(LocalPort) by RemoteIP\n| where n > 8;\n\n\
+        // id: shared\n// unless: probes\nDeviceNetworkEvents\n| summarize n = dcount(LocalPort) by RemoteNetwork\n| where n > 20";
+    let plans = Loader::default().load("test.kql", text.as_bytes()).plans;
+    // (ports of the others afterwards, whether they are reported)
+    for (ports, is_reported) in [(20, false), (21, true)] {
+        let mut pipeline = Pipeline::new(settings(plain(plans.clone())));
+        let poll = |pipeline: &mut Pipeline, second, hits: Hits<'_>| {
+            let now = at(Duration::from_secs(START + second));
+            for (remote, ports) in hits {
+                for port in ports.clone() {
+                    let key = key(Signal::Syn, *remote, Address::v4(LOCAL), port, 0);
+                    observe(pipeline, &key, 1, now, false);
+                }
+            }
+            let findings = pipeline.end_poll_unlimited(now, false);
+            let ids = findings.iter().map(|finding| finding.query.id().to_owned());
+            ids.collect::<Vec<_>>()
+        };
+        let first = [(v4(100, 1), 0..9), (v4(100, 2), 100..105)];
+        assert_eq!(poll(&mut pipeline, 0, &first), ["probes"]);
+        let third = ports / 3;
+        let then = [
+            (v4(100, 3), 200..200 + third),
+            (v4(100, 4), 300..300 + third),
+            (v4(100, 5), 400..400 + ports - 2 * third),
+        ];
+        let expected: &[&str] = if is_reported { &["shared"] } else { &[] };
+        assert_eq!(poll(&mut pipeline, 1, &then), expected, "{ports} ports");
+    }
+}
