@@ -18,17 +18,7 @@ use crate::diagnostic::nearest;
 use crate::diagnostic::{Source, Span};
 
 /// The keys of annotations. `purpose` is prose, and the title if there is no other.
-const KEYS: [&str; 9] = [
-    "id",
-    "name",
-    "severity",
-    "technique",
-    "window",
-    "cooldown",
-    "after",
-    "unless",
-    "purpose",
-];
+const KEYS: &str = "id, name, severity, technique, window, cooldown, after, unless, purpose";
 const MAX_ID: usize = 64;
 const MAX_NAME: usize = 200;
 
@@ -99,13 +89,8 @@ impl<'a> HeaderReader<'a, '_> {
         let Some((word, text)) = annotation(line) else {
             return;
         };
-        let key = KEYS
-            .iter()
-            .copied()
-            .find(|key| key.eq_ignore_ascii_case(word));
-        let Some(key) = key else {
-            self.unknown(word, span);
-            return;
+        let Some(key) = keys().find(|key| key.eq_ignore_ascii_case(word)) else {
+            return self.unknown(word, span);
         };
         let start = span.start + line.len() - text.len();
         let place = Span {
@@ -125,13 +110,13 @@ impl<'a> HeaderReader<'a, '_> {
 
     /// A capitalized word is prose, unless it is nearly a key.
     fn unknown(&mut self, word: &str, span: Span) {
-        let meant = nearest(word, KEYS);
+        let meant = nearest(word, keys());
         if meant.is_none() && word.starts_with(|first: char| !first.is_lowercase()) {
             return;
         }
         let hint = match meant {
             Some(meant) => format!("did you mean `{meant}`?"),
-            None => format!("the annotations are {}", KEYS.join(", ")),
+            None => format!("the annotations are {KEYS}"),
         };
         let end = span.start + word.len();
         let span = Span { end, ..span };
@@ -162,6 +147,10 @@ impl<'a> HeaderReader<'a, '_> {
         }
         Ok(())
     }
+}
+
+fn keys() -> impl Iterator<Item = &'static str> {
+    KEYS.split(", ")
 }
 
 /// The word and the text of `word: text`.

@@ -169,6 +169,19 @@ const WORDS: &str = "and or in !in in~ !in~ between !between startswith !startsw
     !startswith_cs endswith !endswith endswith_cs !endswith_cs contains !contains contains_cs \
     !contains_cs has !has has_cs !has_cs";
 
+/// The steps of a pipeline.
+pub(super) const STEPS: &str =
+    "where, filter, extend, summarize, project, project-away, order, sort, top, take, limit";
+
+pub(super) fn steps() -> impl Iterator<Item = &'static str> {
+    STEPS.split(", ")
+}
+
+/// Whether a word continues what stands before it: an operator, or a part of a step.
+pub(super) fn continues(word: &str) -> bool {
+    is_operator(word) || ["by", "asc", "desc", "nulls"].contains(&word)
+}
+
 /// The operators that are words, for hints.
 pub(super) fn words() -> impl Iterator<Item = &'static str> {
     WORDS.split(' ')

@@ -35,6 +35,7 @@ pub(super) fn query<'a>(
         tokens,
         next: 0,
         depth: 0,
+        is_whole: true,
         diagnostics,
     };
     parser.query().ok()
@@ -45,6 +46,8 @@ struct Parser<'a, 'd> {
     tokens: &'a [Token],
     next: usize,
     depth: usize,
+    /// Whether the operator has been parsed without an error so far.
+    is_whole: bool,
     diagnostics: &'d mut Diagnostics,
 }
 
@@ -252,26 +255,25 @@ impl<'a> Parser<'a, '_> {
         }
     }
 
-    /// Items separated by commas, at least one, and whether all were parsed.
-    fn list<T>(&mut self, item: fn(&mut Self) -> Parsed<T>) -> (Vec<T>, bool) {
+    /// Items separated by commas, at least one. Notes if not all were parsed.
+    fn list<T>(&mut self, item: fn(&mut Self) -> Parsed<T>) -> Vec<T> {
         let mut items = Vec::new();
-        let mut is_whole = true;
         loop {
             match item(self) {
                 Ok(item) => items.push(item),
                 Err(Reported) => {
-                    is_whole = false;
+                    self.is_whole = false;
                     self.skip(&[","]);
                 }
             }
             // What stands between an item and the next comma is an error; the item is kept.
             if !self.is_at_end() && !self.is_end_of_list() {
                 self.unexpected("`,` or `|`", None);
-                is_whole = false;
+                self.is_whole = false;
                 self.skip(&[","]);
             }
             if !self.eat(",") || self.diagnostics.is_full() {
-                return (items, is_whole);
+                return items;
             }
         }
     }

@@ -5,12 +5,9 @@
 //! other tests of strings; a sign. Comparisons don't chain. `not` is a function.
 
 use super::super::ast::ExprKind;
-use super::super::operator::{Arithmetic, Comparison, OTHERS, TextOperator, is_operator, words};
+use super::super::operator::{Arithmetic, Comparison, OTHERS, TextOperator, continues, words};
 use super::super::value::Literal;
 use super::{Kind, MAX_DEPTH, Name, Parsed, Parser, Reported, Span, WrittenExpr};
-
-/// Words that may follow an operand without being an operator.
-const FOLLOWERS: [&str; 4] = ["by", "asc", "desc", "nulls"];
 
 type OperandParser<'a, 'd> = fn(&mut Parser<'a, 'd>) -> Parsed<WrittenExpr<'a>>;
 
@@ -94,7 +91,7 @@ impl<'a, 'd> Parser<'a, 'd> {
     /// A word after an operand that is not an operator is a misspelt one, or the end of the
     /// expression.
     fn end_of_operand(&mut self, word: &str, left: WrittenExpr<'a>) -> Parsed<WrittenExpr<'a>> {
-        if is_operator(word) || FOLLOWERS.contains(&word) {
+        if continues(word) {
             return Ok(left);
         }
         let positive = word.trim_start_matches('!');
