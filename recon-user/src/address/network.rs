@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net};
+use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 /// The prefix length of `::ffff:0:0`, which IPv4-mapped addresses share.
@@ -99,6 +100,12 @@ fn unmapped(network: IpNet) -> IpNet {
     mapped
         .filter(|_| network.addr().is_ipv6())
         .unwrap_or(network)
+}
+
+impl Serialize for Network {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 impl fmt::Display for Network {

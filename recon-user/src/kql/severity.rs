@@ -1,9 +1,11 @@
 //! How sure a rule is that what it reports is an attack.
 
 use clap::ValueEnum;
+use serde::Serialize;
 
 /// How sure an alert is to mean harm.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// A busy legitimate client does it too.
     Informational,

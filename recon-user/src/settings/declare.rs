@@ -1,8 +1,8 @@
 //! How a setting is declared once.
 //!
 //! In: rows of a key, a type, a default, a doc comment and, if it has one, a command-line flag.
-//! Out: from [`table!`] a struct with its default, the reader of its TOML table, its writer and its
-//! rows in the docs; from [`flags!`] the struct that clap parses the flags into.
+//! Out: from [`table!`] a struct with its default, the reader and writer of its TOML table and its rows
+//! in the docs; from [`flags!`] the struct that clap parses the flags into.
 
 /// Declares a table of recon.toml.
 macro_rules! table {
@@ -18,10 +18,14 @@ macro_rules! table {
         $($(#[doc = $extra_doc:literal])+ $visibility:vis $extra:ident: $extra_type:ty;)*
     ) => {
         $(#[$meta])*
-        #[derive(Clone, Debug, PartialEq)]
+        #[derive(Clone, Debug, PartialEq, serde::Serialize)]
         $struct_visibility struct $name {
-            $(#[doc = $doc] pub(crate) $key: $type,)*
-            $($(#[doc = $extra_doc])+ $visibility $extra: $extra_type,)*
+            $(
+                #[doc = $doc]
+                #[serde(skip_serializing_if = "SettingType::is_unset")]
+                pub(crate) $key: $type,
+            )*
+            $($(#[doc = $extra_doc])+ #[serde(skip)] $visibility $extra: $extra_type,)*
         }
 
         impl Default for $name {
@@ -46,13 +50,6 @@ macro_rules! table {
                     })*
                     _ => {}
                 }
-            }
-
-            fn write_entries<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-                $(if !self.$key.is_unset() {
-                    map.serialize_entry(stringify!($key), &AsToml(&self.$key))?;
-                })*
-                Ok(())
             }
 
             #[cfg(test)]

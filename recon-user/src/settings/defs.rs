@@ -6,13 +6,10 @@
 //! row and use it.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
-
-use serde::ser::SerializeMap;
 
 use super::declare::{flags, table};
 use super::read::{TomlReader, TomlValue};
-use super::value::{AsToml, Bytes, Lines, Located, SettingType};
+use super::value::{Bytes, Lines, Located, SettingType, Time};
 use super::{Origin, bytes};
 use crate::address::Network;
 use crate::cli::file_name;
@@ -72,7 +69,7 @@ table! {
         /// Lines of one rule written in each `per`, the greatest first; the rest are counted
         lines: Lines = Lines(LineLimit::default().lines);
         /// The time that `lines` is for
-        per: Duration = LineLimit::default().per;
+        per: Time = Time(LineLimit::default().per);
     }
 }
 
@@ -92,11 +89,11 @@ table! {
         /// The rule fires above this count
         threshold: Option<Located<u64>> = None;
         /// How far back the rule counts
-        window: Option<Duration> = None;
+        window: Option<Time> = None;
         /// How sure its alerts are to mean harm
         severity: Option<Severity> = None;
         /// How long an alert holds back further ones of its group
-        cooldown: Option<Duration> = None;
+        cooldown: Option<Time> = None;
         /// Remotes that the rule ignores, in addition to those that all rules ignore
         allow: Option<Vec<Network>> = None;
         /// Remotes that the rule counts even if a list named `allow` has them

@@ -44,7 +44,6 @@ pub(crate) use defs::Override;
 pub use defs::{SettingFlags, Settings};
 pub use files::{Rules, rules};
 pub use list::list;
-use value::AsToml;
 use value::Located;
 
 /// The file that is read if none is named.
@@ -80,7 +79,7 @@ impl PartialEq for Origin {
 
 impl fmt::Display for Settings {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = toml::to_string(&AsToml(self)).map_err(|_| fmt::Error)?;
+        let text = toml::to_string(self).map_err(|_| fmt::Error)?;
         formatter.write_str(&text)
     }
 }
@@ -121,7 +120,7 @@ impl Settings {
     pub fn alert_limit(&self) -> LineLimit {
         LineLimit {
             lines: self.alerts.lines.0,
-            per: self.alerts.per,
+            per: self.alerts.per.0,
         }
     }
 
