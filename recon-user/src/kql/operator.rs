@@ -7,44 +7,51 @@ use std::fmt;
 
 use super::value::Type;
 
-/// Declares operators by name and symbol, and other spellings of some.
-macro_rules! operators {
+/// Declares an enum whose variants have names in KQL, and other spellings of some.
+macro_rules! named {
     (
         $(#[$meta:meta])*
-        $name:ident: $($operator:ident = $symbol:literal),*; $($other:ident = $spelling:literal),*
+        $visibility:vis $name:ident:
+        $($(#[$doc:meta])* $variant:ident = $text:literal),*; $($other:ident = $spelling:literal),*
     ) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $name {
-            $(#[doc = concat!("`", $symbol, "`")] $operator,)*
+        $visibility enum $name {
+            $(#[doc = concat!("`", $text, "`")] $(#[$doc])* $variant,)*
         }
 
-        impl $name {
-            const ALL: &[(&'static str, Self)] =
-                &[$(($symbol, Self::$operator),)* $(($spelling, Self::$other),)*];
+        impl std::str::FromStr for $name {
+            type Err = ();
 
-            pub(super) fn of(symbol: &str) -> Option<Self> {
-                by_symbol(Self::ALL, symbol)
+            fn from_str(text: &str) -> Result<Self, ()> {
+                match text {
+                    $($text => Ok(Self::$variant),)*
+                    $($spelling => Ok(Self::$other),)*
+                    _ => Err(()),
+                }
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str(symbol_of(Self::ALL, *self))
+        impl std::fmt::Display for $name {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str(match self {
+                    $(Self::$variant => $text,)*
+                })
             }
         }
     };
 }
+pub(super) use named;
 
-operators! {
+named! {
     /// A comparison of values of one kind. Strings are compared exactly and case-sensitively.
-    Comparison: Equal = "==", NotEqual = "!=", Less = "<", LessOrEqual = "<=", Greater = ">",
+    pub Comparison: Equal = "==", NotEqual = "!=", Less = "<", LessOrEqual = "<=", Greater = ">",
         GreaterOrEqual = ">="; NotEqual = "<>"
 }
 
-operators! {
+named! {
     /// Arithmetic. Whole numbers give a whole number.
-    Arithmetic: Add = "+", Subtract = "-", Multiply = "*", Divide = "/", Remainder = "%";
+    pub Arithmetic: Add = "+", Subtract = "-", Multiply = "*", Divide = "/", Remainder = "%";
 }
 
 impl Comparison {
@@ -88,30 +95,19 @@ impl Arithmetic {
     }
 }
 
-fn by_symbol<T: Copy>(all: &[(&'static str, T)], symbol: &str) -> Option<T> {
-    let (_, operator) = all.iter().find(|(name, _)| *name == symbol)?;
-    Some(*operator)
-}
-
-fn symbol_of<T: Copy + PartialEq>(all: &[(&'static str, T)], operator: T) -> &'static str {
-    let found = all.iter().find(|(_, other)| *other == operator);
-    found.map_or("", |(name, _)| name)
-}
-
-/// What a test of strings checks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TextTest {
-    /// Whether they are equal: `=~`. The case-sensitive one is a [`Comparison`].
-    Equals,
-    /// Whether the left begins with the right: `startswith`.
-    StartsWith,
-    /// Whether the left ends with the right: `endswith`.
-    EndsWith,
-    /// Whether the left contains the right: `contains`.
-    Contains,
-    /// Whether the left contains the right as a whole term, with no letter or digit next to it:
-    /// `has`.
-    Has,
+named! {
+    /// What a test of strings checks.
+    pub TextTest:
+    /// Whether they are equal. The case-sensitive one is a [`Comparison`].
+    Equals = "=~",
+    /// Whether the left begins with the right.
+    StartsWith = "startswith",
+    /// Whether the left ends with the right.
+    EndsWith = "endswith",
+    /// Whether the left contains the right.
+    Contains = "contains",
+    /// Whether the left contains the right as a whole term, with no letter or digit next to it.
+    Has = "has";
 }
 
 /// A test of two strings.
@@ -126,13 +122,6 @@ pub struct TextOperator {
 }
 
 impl TextOperator {
-    const WORDS: [(&'static str, TextTest); 4] = [
-        ("startswith", TextTest::StartsWith),
-        ("endswith", TextTest::EndsWith),
-        ("contains", TextTest::Contains),
-        ("has", TextTest::Has),
-    ];
-
     /// The operator of that name.
     pub(super) fn of(name: &str) -> Option<Self> {
         if let "=~" | "!~" = name {
@@ -145,7 +134,7 @@ impl TextOperator {
         let positive = name.strip_prefix('!').unwrap_or(name);
         let word = positive.strip_suffix("_cs").unwrap_or(positive);
         Some(Self {
-            test: by_symbol(&Self::WORDS, word)?,
+            test: word.parse().ok()?,
             is_negated: positive.len() < name.len(),
             is_case_sensitive: word.len() < positive.len(),
         })
@@ -158,9 +147,8 @@ impl fmt::Display for TextOperator {
             return formatter.write_str(if self.is_negated { "!~" } else { "=~" });
         }
         let negation = if self.is_negated { "!" } else { "" };
-        let word = symbol_of(&Self::WORDS, self.test);
         let case = if self.is_case_sensitive { "_cs" } else { "" };
-        write!(formatter, "{negation}{word}{case}")
+        write!(formatter, "{negation}{}{case}", self.test)
     }
 }
 

@@ -8,6 +8,8 @@
 mod expr;
 mod operator;
 
+use std::str::FromStr;
+
 use super::ast::{Item, Key, Let, Name, Operator, OperatorKind, Query, WrittenExpr};
 use super::lex::{Kind, Token};
 use super::operator::is_operator;
@@ -137,6 +139,11 @@ impl<'a> Parser<'a, '_> {
             Kind::Symbol(symbol) => Some(symbol),
             _ => None,
         }
+    }
+
+    /// The operator whose symbol is next.
+    fn operator_symbol<T: FromStr>(&self) -> Option<T> {
+        self.symbol()?.parse().ok()
     }
 
     fn is(&self, symbol: &str) -> bool {

@@ -24,15 +24,17 @@ impl Checker<'_, '_> {
         if let Some(signature) = by_name(AGGREGATES, name.text) {
             return self.nested_aggregate(signature, arguments, span);
         }
-        match name.text {
-            "now" | "ago" => return self.clock(name, arguments, span),
-            _ => {}
-        }
         let Some(signature) = by_name(FUNCTIONS, name.text) else {
             return self.unknown_function(name);
         };
-        let checked = self.arguments(signature, arguments, span)?;
+        if let Function::Now | Function::Ago = signature.function {
+            return self.clock(signature, arguments, span);
+        }
+        let mut checked = self.arguments(signature, arguments, span)?;
         let kind = self.result(signature.function, &checked, arguments)?;
+        if signature.function == Function::Iff {
+            checked[1..].iter_mut().for_each(|value| value.widen(kind));
+        }
         let arguments = checked.into_iter().map(|typed| typed.expr).collect();
         Typed::new(Expr::Call(signature.function, arguments), kind)
     }
@@ -41,9 +43,7 @@ impl Checker<'_, '_> {
         if let Some(reason) = streamless::reason(name.text) {
             return self.error(name.span, reason, None);
         }
-        let known = names(FUNCTIONS)
-            .chain(names(AGGREGATES))
-            .chain(["now", "ago"]);
+        let known = names(FUNCTIONS).chain(names(AGGREGATES));
         let hint = self.diagnostics.did_you_mean(name.text, known);
         self.error(name.span, format!("no function `{}`", name.text), hint)
     }
@@ -157,33 +157,22 @@ impl Checker<'_, '_> {
     /// `now()`, `now(offset)` and `ago(timespan)`.
     fn clock(
         &mut self,
-        name: &Name<'_>,
+        signature: &Signature<Function>,
         arguments: &[WrittenExpr<'_>],
         span: Span,
     ) -> Option<Typed> {
-        let is_now = name.text == "now";
-        let usage = match is_now {
-            true => "now takes nothing, or a constant timespan to add",
-            false => "ago takes a constant timespan such as 1h",
-        };
+        let is_now = signature.function == Function::Now;
         let ticks = match arguments {
             [] if is_now => 0,
             [offset] => match self.expr(offset)?.expr {
                 Expr::Literal(Literal::Timespan(ticks)) if is_now => ticks,
                 Expr::Literal(Literal::Timespan(ticks)) => -ticks,
                 _ => {
-                    let message = format!("`{}` takes a constant timespan", name.text);
-                    return self.error(offset.span, message, Some(usage.to_owned()));
+                    let message = format!("`{}` takes a constant timespan", signature.name);
+                    return self.error(offset.span, message, Some(signature.usage()));
                 }
             },
-            _ => {
-                let message = format!(
-                    "`{}` does not take {} arguments",
-                    name.text,
-                    arguments.len()
-                );
-                return self.error(span, message, Some(usage.to_owned()));
-            }
+            _ => return self.wrong_count(signature, arguments.len(), span),
         };
         Typed::new(Expr::Now(ticks), Type::DateTime)
     }

@@ -32,6 +32,16 @@ impl Typed {
         let kind = literal.kind();
         Self::new(Expr::Literal(literal), kind)
     }
+
+    /// Makes a whole number real if `kind` is.
+    pub(super) fn widen(&mut self, kind: Type) {
+        if kind == Type::Real && self.kind != Type::Real {
+            let one = Expr::Literal(Literal::Real(1.0));
+            if let Ok(real) = fold::fold(Arithmetic::Multiply, self.expr.clone(), one) {
+                self.expr = real;
+            }
+        }
+    }
 }
 
 impl Checker<'_, '_> {
@@ -177,12 +187,8 @@ impl Checker<'_, '_> {
             );
             return self.error(span, message, None);
         };
-        match fold::fold(operator, &left.expr, &right.expr) {
-            Ok(Some(folded)) => Typed::new(folded, kind),
-            Ok(None) => {
-                let operands = Box::new([left.expr, right.expr]);
-                Typed::new(Expr::Arithmetic(operator, operands), kind)
-            }
+        match fold::fold(operator, left.expr, right.expr) {
+            Ok(expr) => Typed::new(expr, kind),
             Err(message) => self.error(span, message, None),
         }
     }
@@ -261,13 +267,11 @@ impl Checker<'_, '_> {
         self.comparable(&value, &least, parts[1].span)?;
         // `between (datetime .. timespan)`: that long after the first.
         if value.kind == Type::DateTime && greatest.kind == Type::Timespan {
-            let both = [least.expr.clone(), greatest.expr];
-            let expr = match fold::fold(Arithmetic::Add, &both[0], &both[1]) {
-                Ok(Some(folded)) => folded,
-                Ok(None) => Expr::Arithmetic(Arithmetic::Add, Box::new(both)),
+            greatest.kind = Type::DateTime;
+            greatest.expr = match fold::fold(Arithmetic::Add, least.expr.clone(), greatest.expr) {
+                Ok(expr) => expr,
                 Err(message) => return self.error(parts[2].span, message, None),
             };
-            greatest = Typed::new(expr, Type::DateTime)?;
         }
         self.comparable(&value, &greatest, parts[2].span)?;
         let parts = Box::new([value.expr, least.expr, greatest.expr]);

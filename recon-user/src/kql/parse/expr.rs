@@ -71,7 +71,7 @@ impl<'a, 'd> Parser<'a, 'd> {
 
     fn equality(&mut self) -> Parsed<WrittenExpr<'a>> {
         let left = self.relation()?;
-        let comparison = self.symbol().and_then(Comparison::of);
+        let comparison: Option<Comparison> = self.operator_symbol();
         if let Some(comparison) = comparison.filter(|comparison| !comparison.needs_order()) {
             self.next += 1;
             let right = self.relation()?;
@@ -108,7 +108,7 @@ impl<'a, 'd> Parser<'a, 'd> {
 
     fn relation(&mut self) -> Parsed<WrittenExpr<'a>> {
         let left = self.sum()?;
-        let comparison = self.symbol().and_then(Comparison::of);
+        let comparison: Option<Comparison> = self.operator_symbol();
         match comparison.filter(|comparison| comparison.needs_order()) {
             Some(comparison) => {
                 self.next += 1;
@@ -120,21 +120,22 @@ impl<'a, 'd> Parser<'a, 'd> {
     }
 
     fn sum(&mut self) -> Parsed<WrittenExpr<'a>> {
-        self.chain(&["+", "-"], |parser| {
-            parser.chain(&["*", "/", "%"], Self::text_test)
+        use Arithmetic::{Add, Divide, Multiply, Remainder, Subtract};
+        self.chain(&[Add, Subtract], |parser| {
+            parser.chain(&[Multiply, Divide, Remainder], Self::text_test)
         })
     }
 
     /// Operands joined by arithmetic, from left to right.
     fn chain(
         &mut self,
-        symbols: &[&str],
+        level: &[Arithmetic],
         operand: OperandParser<'a, 'd>,
     ) -> Parsed<WrittenExpr<'a>> {
         let mut left = operand(self)?;
         loop {
-            let symbol = self.symbol().filter(|symbol| symbols.contains(symbol));
-            let Some(arithmetic) = symbol.and_then(Arithmetic::of) else {
+            let arithmetic = self.operator_symbol::<Arithmetic>();
+            let Some(arithmetic) = arithmetic.filter(|found| level.contains(found)) else {
                 return Ok(left);
             };
             self.next += 1;
