@@ -32,7 +32,6 @@ pub struct Cli {
 
 impl Cli {
     /// The log level that `-v` asks for.
-    #[must_use]
     pub fn log_level(&self) -> log::LevelFilter {
         match self.verbose {
             0 => log::LevelFilter::Info,

@@ -48,7 +48,6 @@ pub enum NetworkError {
 
 impl Network {
     /// Whether `address` is in the network.
-    #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())
     }

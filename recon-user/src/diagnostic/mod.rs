@@ -91,13 +91,11 @@ impl Diagnostics {
     }
 
     /// The number of errors found.
-    #[must_use]
     pub fn errors(&self) -> usize {
         self.errors
     }
 
     /// Renders the diagnostics as text, in the order of the source's lines.
-    #[must_use]
     pub fn render(&self, source: &Source) -> String {
         let mut sorted: Vec<_> = self.kept.iter().collect();
         sorted.sort_by_key(|diagnostic| diagnostic.span.start);

@@ -3,9 +3,8 @@
 //! The decision held here: every part knows its span, and every expression its nesting depth, so
 //! that whoever walks it down knows that it ends before the stack does.
 
-use super::operator::{Arithmetic, Comparison, TextOperator};
-use super::value::Literal;
 use crate::diagnostic::Span;
+use crate::kql::{Arithmetic, Comparison, Literal, TextOperator};
 
 /// A name.
 #[derive(Clone, Debug)]

@@ -21,12 +21,8 @@ use std::sync::Arc;
 
 use super::ast::{ExprKind, Key, Operator, OperatorKind, Query, WrittenExpr};
 use super::header::Header;
-use super::operator::Comparison;
-use super::plan::{Column, Expr, Plan, Slot, SortKey, Threshold};
-use super::schema::TABLE;
-use super::value::Literal;
-use crate::diagnostic::Diagnostics;
-use crate::diagnostic::Span;
+use crate::diagnostic::{Diagnostics, Span};
+use crate::kql::{Column, Comparison, Expr, Literal, Plan, Slot, SortKey, TABLE, Threshold};
 use expr::Typed;
 use scope::{ColumnScope, MAX_COLUMNS, TakenNames};
 

@@ -13,9 +13,7 @@ use super::check::WINDOW;
 use super::lex::Comment;
 use super::markdown::numbered;
 use super::severity::Severity;
-use crate::diagnostic::Diagnostics;
-use crate::diagnostic::nearest;
-use crate::diagnostic::{Source, Span};
+use crate::diagnostic::{Diagnostics, Source, Span, nearest};
 
 /// The keys of annotations. `purpose` is prose, and the title if there is no other.
 const KEYS: &str = "id, name, severity, technique, window, cooldown, after, unless, purpose";

@@ -8,8 +8,7 @@
 
 use super::literal;
 use super::value::Literal;
-use crate::diagnostic::Diagnostics;
-use crate::diagnostic::{Source, Span};
+use crate::diagnostic::{Diagnostics, Source, Span};
 
 /// What a token is.
 #[derive(Clone, Debug, PartialEq)]

@@ -14,8 +14,7 @@ use super::ast::{Item, Key, Let, Name, Operator, OperatorKind, Query, WrittenExp
 use super::lex::{Kind, Token};
 use super::operator::is_operator;
 use super::streamless;
-use crate::diagnostic::Diagnostics;
-use crate::diagnostic::{Source, Span};
+use crate::diagnostic::{Diagnostics, Source, Span};
 
 /// The deepest nesting of expressions. The ten detections need two levels.
 pub(super) const MAX_DEPTH: usize = 64;

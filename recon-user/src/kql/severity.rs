@@ -21,7 +21,6 @@ pub enum Severity {
 
 impl Severity {
     /// The number of `event.severity`: Elastic Security's scale of 0 to 100.
-    #[must_use]
     pub const fn number(self) -> u8 {
         match self {
             Self::Informational => 1,
@@ -40,7 +39,6 @@ impl Severity {
     }
 
     /// The name, as `--min-severity` takes it.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Informational => "informational",

@@ -26,7 +26,6 @@ named! {
 
 impl Type {
     /// Whether it is int, long or real.
-    #[must_use]
     pub const fn is_number(self) -> bool {
         matches!(self, Self::Int | Self::Long | Self::Real)
     }
@@ -68,7 +67,6 @@ pub enum Literal {
 
 impl Literal {
     /// Its type.
-    #[must_use]
     pub const fn kind(&self) -> Type {
         match self {
             Self::Bool(_) => Type::Bool,

@@ -101,7 +101,6 @@ impl Settings {
     }
 
     /// Applies the flags of the command line, which win over the file.
-    #[must_use]
     pub fn with(mut self, flags: &SettingFlags) -> Self {
         self.include_private = flags.include_private.unwrap_or(self.include_private);
         self.min_severity = flags.min_severity.unwrap_or(self.min_severity);
@@ -116,7 +115,6 @@ impl Settings {
     }
 
     /// How many lines of a rule are written.
-    #[must_use]
     pub fn alert_limit(&self) -> LineLimit {
         LineLimit {
             lines: self.alerts.lines.0,
@@ -126,13 +124,11 @@ impl Settings {
 
     /// The part of the agent's memory that is for the state of rules, in bytes. The rest is for a
     /// poll's rows, for processes and for alerts that wait to be written.
-    #[must_use]
     pub fn state_memory(&self) -> u64 {
         self.limits.memory.0 / 2
     }
 
     /// The file names of scanning tools.
-    #[must_use]
     pub fn scanner_names(&self) -> BTreeSet<String> {
         scanners(&self.scanners, &self.not_scanners)
     }

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use super::super::ast::{ExprKind, Name, WrittenExpr};
-use super::super::function::{
-    AGGREGATES, AggregateFunction, FUNCTIONS, Function, Signature, Takes, by_name, names,
-};
-use super::super::plan::{Aggregate, Column, Expr, Output, Slot};
+use super::super::function::{AGGREGATES, FUNCTIONS, Signature, Takes, by_name, names};
 use super::super::streamless;
-use super::super::value::{Literal, Type};
 use super::expr::Typed;
 use super::{Checker, Mode};
 use crate::address::ipv4_range;
 use crate::diagnostic::Span;
+use crate::kql::{
+    Aggregate, AggregateFunction, Column, Expr, Function, Literal, Output, Slot, Type,
+};
 
 impl Checker<'_, '_> {
     pub(super) fn call(

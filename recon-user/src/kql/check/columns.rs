@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::super::ast::{ExprKind, Item, Name, WrittenExpr};
-use super::super::plan::{Column, Expr, Named, Slot};
 use super::Checker;
 use super::expr::Typed;
 use super::scope::{ColumnScope, MAX_COLUMNS};
 use crate::diagnostic::Span;
+use crate::kql::{Column, Expr, Named, Slot};
 
 impl<'a> Checker<'a, '_> {
     /// The place of a computed column. A column that only renames another takes none.

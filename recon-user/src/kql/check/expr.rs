@@ -6,11 +6,9 @@
 use std::sync::Arc;
 
 use super::super::ast::{ExprKind, WrittenExpr};
-use super::super::operator::{Arithmetic, Comparison, TextOperator};
-use super::super::plan::Expr;
-use super::super::value::{Literal, Type};
 use super::{Checker, Mode, fold};
 use crate::diagnostic::Span;
+use crate::kql::{Arithmetic, Comparison, Expr, Literal, TextOperator, Type};
 
 /// Constants in the lists of a query, with each use of a list that `let` names counted: enough for
 /// all ports.

@@ -3,16 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::function::AggregateFunction;
-use super::super::plan::{
-    Aggregate, Column, Expr, Named, Output, Plan, Shown, Slot, SortKey, Threshold,
-};
-use super::super::schema::Field;
-use super::super::value::Type;
 use super::Checker;
 use super::scope::TakenNames;
 use crate::diagnostic::Span;
 use crate::duration::{self, Range};
+use crate::kql::{
+    Aggregate, AggregateFunction, Column, Expr, Field, Named, Output, Plan, Shown, Slot, SortKey,
+    Threshold, Type,
+};
 
 /// The window of a rule that names none.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(3_600);

@@ -6,8 +6,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::super::plan::{Column, Slot};
-use super::super::schema::Field;
+use crate::kql::{Column, Field, Slot};
 
 /// Columns at one step, more than any rule needs. A query with more is refused, so that its size
 /// bounds the cost of checking.

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use super::super::ast::{ExprKind, Item, Name};
-use super::super::function::{AGGREGATES, AggregateFunction, Function, by_name};
-use super::super::plan::{Aggregate, Column, Expr, Named, Slot};
-use super::super::value::{Literal, Type};
+use super::super::function::{AGGREGATES, by_name};
 use super::columns::implied_name;
 use super::expr::Typed;
 use super::scope::{ColumnScope, TakenNames};
 use super::{Checker, Mode};
 use crate::diagnostic::Span;
+use crate::kql::{
+    Aggregate, AggregateFunction, Column, Expr, Function, Literal, Named, Slot, Type,
+};
 
 impl Aggregate {
     /// Whether it counts or adds, so that a threshold on it says how much is too much.

@@ -2,9 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::super::function::Function;
-use super::super::plan::Expr;
 use super::{Evaluation, Value, address, number, text};
+use crate::kql::{Expr, Function};
 
 /// The value of a function. Null if an argument is missing.
 pub(super) fn call<'a>(

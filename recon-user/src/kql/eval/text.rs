@@ -5,9 +5,9 @@
 
 use std::borrow::Cow;
 
-use super::super::operator::{TextOperator, TextTest};
 use super::Value;
 use crate::duration;
+use crate::kql::{TextOperator, TextTest};
 
 const TICKS_PER_SECOND: u64 = duration::TICKS_PER_SECOND.unsigned_abs();
 

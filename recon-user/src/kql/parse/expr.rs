@@ -5,9 +5,9 @@
 //! other tests of strings; a sign. Comparisons don't chain. `not` is a function.
 
 use super::super::ast::ExprKind;
-use super::super::operator::{Arithmetic, Comparison, OTHERS, TextOperator, continues, words};
-use super::super::value::Literal;
+use super::super::operator::{OTHERS, continues, words};
 use super::{Kind, MAX_DEPTH, Name, Parsed, Parser, Reported, Span, WrittenExpr};
+use crate::kql::{Arithmetic, Comparison, Literal, TextOperator};
 
 type OperandParser<'a, 'd> = fn(&mut Parser<'a, 'd>) -> Parsed<WrittenExpr<'a>>;
 
