@@ -13,35 +13,26 @@ pub(crate) const TICKS_PER_SECOND: i64 = 10_000_000;
 pub(crate) const TICK_NANOS: i128 = 100;
 
 /// Names of units and their ticks, longest first. The first name of a unit is the one written.
-const UNITS: [(&[&str], i64); 7] = [
-    (&["d", "day", "days"], 86_400 * TICKS_PER_SECOND),
+const UNITS: [(&str, i64); 7] = [
+    ("d day days", 86_400 * TICKS_PER_SECOND),
+    ("h hr hrs hour hours", 3_600 * TICKS_PER_SECOND),
+    ("m min minute minutes", 60 * TICKS_PER_SECOND),
+    ("s sec second seconds", TICKS_PER_SECOND),
     (
-        &["h", "hr", "hrs", "hour", "hours"],
-        3_600 * TICKS_PER_SECOND,
-    ),
-    (&["m", "min", "minute", "minutes"], 60 * TICKS_PER_SECOND),
-    (&["s", "sec", "second", "seconds"], TICKS_PER_SECOND),
-    (
-        &[
-            "ms",
-            "milli",
-            "millis",
-            "millisec",
-            "millisecond",
-            "milliseconds",
-        ],
+        "ms milli millis millisec millisecond milliseconds",
         TICKS_PER_SECOND / 1_000,
     ),
     (
-        &["microsecond", "micro", "micros", "microsec", "microseconds"],
+        "microsecond micro micros microsec microseconds",
         TICKS_PER_SECOND / 1_000_000,
     ),
-    (&["tick", "ticks"], 1),
+    ("tick ticks", 1),
 ];
 
 /// The ticks of a unit.
 pub(crate) fn unit(name: &str) -> Option<i64> {
-    let (_, size) = UNITS.iter().find(|(names, _)| names.contains(&name))?;
+    let is_meant = |names: &str| names.split(' ').any(|other| other == name);
+    let (_, size) = UNITS.iter().find(|(names, _)| is_meant(names))?;
     Some(*size)
 }
 
@@ -71,7 +62,10 @@ impl fmt::Display for Ticks {
             .iter()
             .find(|(_, size)| ticks % size == 0 && *ticks != 0);
         match unit {
-            Some((names, size)) => write!(formatter, "{}{}", ticks / size, names[0]),
+            Some((names, size)) => {
+                let name = names.split(' ').next().unwrap_or_default();
+                write!(formatter, "{}{name}", ticks / size)
+            }
             None => formatter.write_str("0s"),
         }
     }

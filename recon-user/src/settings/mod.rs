@@ -161,17 +161,15 @@ pub fn in_force(
         }),
         paths => files::rules(paths),
     };
-    let (
-        settings,
-        Rules {
-            plans,
-            mut warnings,
-        },
-    ) = match (settings, rules) {
+    let (settings, rules) = match (settings, rules) {
         (Ok(settings), Ok(rules)) => (settings.with(&options.settings), rules),
         (Err(Refused(settings)), Err(Refused(rules))) => return Err(Refused(settings + &rules)),
         (Err(refused), Ok(_)) | (Ok(_), Err(refused)) => return Err(refused),
     };
+    let Rules {
+        plans,
+        mut warnings,
+    } = rules;
     let rules = settings.apply(plans)?;
     let in_force = rules.iter().map(|rule| &rule.plan);
     let in_force = in_force.filter(|plan| plan.severity >= settings.min_severity);

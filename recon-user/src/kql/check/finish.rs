@@ -44,13 +44,7 @@ impl Checker<'_, '_> {
 
     /// The window, from the first source that has one. None after an error.
     pub(super) fn window(&mut self, annotated: Option<(Duration, Span)>) -> Option<()> {
-        let bin = self
-            .bin
-            .as_ref()
-            .map(|(_, ticks, span)| (duration::of_ticks(*ticks), *span));
-        let ago = self
-            .ago
-            .map(|(ticks, span)| (duration::of_ticks(ticks), span));
+        let bin = self.bin.as_ref().map(|(_, window, span)| (*window, *span));
         if let (Some((bin, _)), Some((annotated, span))) = (bin, annotated)
             && bin != annotated
         {
@@ -62,7 +56,7 @@ impl Checker<'_, '_> {
             let hint = "remove one of them".to_owned();
             return self.error(span, message, Some(hint));
         }
-        self.plan.window = match bin.or(annotated).or(ago) {
+        self.plan.window = match bin.or(annotated).or(self.ago) {
             Some((window, _)) if WINDOW.contains(window) => window,
             Some((window, span)) => {
                 let message = format!(

@@ -1,6 +1,7 @@
 //! `summarize`: from rows to groups.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::ast::{ExprKind, Item, Name};
 use super::super::function::{AGGREGATES, by_name};
@@ -9,6 +10,7 @@ use super::expr::Typed;
 use super::scope::{ColumnScope, TakenNames};
 use super::{Checker, Mode};
 use crate::diagnostic::Span;
+use crate::duration::of_ticks;
 use crate::kql::{
     Aggregate, AggregateFunction, Column, Expr, Function, Literal, Named, Slot, Type,
 };
@@ -72,12 +74,12 @@ impl<'a> Checker<'a, '_> {
     }
 
     fn group_column(&mut self, name: &str, typed: Typed, span: Span) -> Option<Column> {
-        if let Some(ticks) = self.bin_of_time(&typed.expr) {
+        if let Some(window) = self.bin_of_time(&typed.expr) {
             if self.bin.is_some() {
                 return self.error(span, "a rule has one window", None);
             }
             let name = self.taken.unique(name);
-            self.bin = Some((Arc::clone(&name), ticks, span));
+            self.bin = Some((Arc::clone(&name), window, span));
             let (slot, kind) = (Slot::Window, typed.kind);
             return Some(Column { slot, name, kind });
         }
@@ -100,8 +102,8 @@ impl<'a> Checker<'a, '_> {
         Some(Column { slot, name, kind })
     }
 
-    /// The size in ticks if an expression is `bin(TimeGenerated, size)` or a column that is one.
-    fn bin_of_time(&self, expr: &Expr) -> Option<i64> {
+    /// The size if an expression is `bin(TimeGenerated, size)` or a column that is one.
+    fn bin_of_time(&self, expr: &Expr) -> Option<Duration> {
         let expr = match expr {
             Expr::Column(Column {
                 slot: Slot::Extend(index),
@@ -119,7 +121,7 @@ impl<'a> Checker<'a, '_> {
                     ..
                 }),
                 Expr::Literal(Literal::Timespan(ticks)),
-            ] if field.is_time() => Some(*ticks),
+            ] if field.is_time() => Some(of_ticks(*ticks)),
             _ => None,
         }
     }

@@ -1,8 +1,10 @@
 //! Functions of values.
 
 use std::borrow::Cow;
+use std::net::Ipv4Addr;
 
-use super::{Evaluation, Value, address, number, text};
+use super::{Evaluation, Value, number, text};
+use crate::address::ipv4_range;
 use crate::kql::{Expr, Function};
 
 /// The value of a function. Null if an argument is missing.
@@ -39,7 +41,10 @@ fn of_one(function: Function, value: Value<'_>) -> Value<'_> {
             let int = number::long(&value).and_then(|value| i32::try_from(value).ok());
             Value::number(int)
         }
-        (Function::Ipv4IsPrivate, Value::String(text)) => Value::Bool(address::is_private(&text)),
+        (Function::Ipv4IsPrivate, Value::String(text)) => Value::Bool(
+            text.parse()
+                .is_ok_and(|address: Ipv4Addr| address.is_private()),
+        ),
         (Function::StrLen, Value::String(text)) => {
             Value::number(i64::try_from(text.chars().count()).ok())
         }
@@ -55,7 +60,10 @@ fn of_two(function: Function, left: &Value<'_>, right: &Value<'_>) -> Value<'sta
     match (function, left, right) {
         (Function::Bin, value, size) => number::bin(value, size),
         (Function::Ipv4IsInRange, Value::String(address), Value::String(range)) => {
-            Value::Bool(address::is_in_range(address, range))
+            let range = ipv4_range(range).zip(address.parse().ok());
+            Value::Bool(
+                range.is_some_and(|(range, address): (_, Ipv4Addr)| range.contains(&address)),
+            )
         }
         _ => Value::Null,
     }

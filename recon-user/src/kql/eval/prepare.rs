@@ -9,9 +9,9 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 
-use super::address::{AddressBlock, private_blocks};
+use super::address::AddressBlock;
 use super::{Columns, Evaluation, Value};
-use crate::address::ipv4_range;
+use crate::address::{RFC_1918, ipv4_range};
 use crate::kql::{Column, Comparison, Expr, Field, Function, Literal, Slot, TextTest, Type};
 
 /// A condition that was prepared for many rows.
@@ -95,7 +95,7 @@ impl Prepared {
             Expr::Call(function, arguments) => {
                 let (column, blocks) = match (function, arguments.as_slice()) {
                     (Function::Ipv4IsPrivate, [Expr::Column(column)]) => {
-                        (column, private_blocks().into())
+                        (column, RFC_1918.map(AddressBlock::from).into())
                     }
                     (
                         Function::Ipv4IsInRange,
