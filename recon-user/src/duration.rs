@@ -7,6 +7,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::diagnostic::Wrong;
+
 /// Ticks of a second.
 pub(crate) const TICKS_PER_SECOND: i64 = 10_000_000;
 /// Nanoseconds of a tick.
@@ -98,7 +100,7 @@ impl Range {
     }
 
     /// Reads a duration, or returns what is wrong and a hint.
-    pub(crate) fn parse(&self, written: &str) -> Result<Duration, (String, String)> {
+    pub(crate) fn parse(&self, written: &str) -> Result<Duration, Wrong> {
         let is_part = |letter: char| letter.is_ascii_digit() || letter == '.';
         let (digits, name) = written.split_at(written.find(|letter| !is_part(letter)).unwrap_or(0));
         let duration = unit(name)
@@ -112,7 +114,7 @@ impl Range {
                     "use a time from {least} to {most}, such as {}",
                     self.example
                 );
-                (format!("`{written}` is not a valid time"), hint)
+                (format!("`{written}` is not a valid time"), Some(hint))
             })
     }
 }
@@ -163,7 +165,10 @@ mod tests {
                 Ok(duration) => assert_eq!(text(duration), again, "{written}"),
                 Err((message, hint)) => {
                     assert_eq!(message, format!("`{written}` is not a valid time"));
-                    assert_eq!(hint, "use a time from 10ms to 30d, such as 10m");
+                    assert_eq!(
+                        hint.as_deref(),
+                        Some("use a time from 10ms to 30d, such as 10m")
+                    );
                 }
             }
         }

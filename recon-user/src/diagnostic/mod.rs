@@ -43,6 +43,9 @@ pub(crate) struct Diagnostic {
     pub(crate) hint: Option<String>,
 }
 
+/// What is wrong with a text, and a hint.
+pub(crate) type Wrong = (String, Option<String>);
+
 /// The errors and warnings of one file.
 #[derive(Debug, Default)]
 pub struct Diagnostics {

@@ -139,6 +139,16 @@ functions! {
     ArgMax = "arg_max", [NumberOrTime, Any], 0, "a column and those to show of its greatest row, or *";
 }
 
+impl AggregateFunction {
+    /// Whether it counts.
+    pub(super) const fn is_count(self) -> bool {
+        matches!(
+            self,
+            Self::Count | Self::CountIf | Self::DCount | Self::DCountIf
+        )
+    }
+}
+
 /// The function of that name.
 pub(super) fn by_name<F>(
     all: &'static [Signature<F>],

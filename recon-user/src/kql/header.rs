@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::check::WINDOW;
 use super::lex::Comment;
 use super::markdown::numbered;
-use crate::diagnostic::{Diagnostics, Source, Span, nearest};
+use crate::diagnostic::{Diagnostics, Source, Span, Wrong, nearest};
 use crate::kql::{Plan, Severity};
 
 /// The keys of annotations. `purpose` is prose, and the title if there is no other.
@@ -98,7 +98,7 @@ impl<'a> HeaderReader<'a, '_> {
         }
         self.seen.push(key);
         if let Err((message, hint)) = self.set(key, text, place) {
-            self.diagnostics.error(place, message, Some(hint));
+            self.diagnostics.error(place, message, hint);
         }
     }
 
@@ -118,7 +118,7 @@ impl<'a> HeaderReader<'a, '_> {
             .error(span, format!("no annotation `{word}`"), Some(hint));
     }
 
-    fn set(&mut self, key: &str, text: &'a str, span: Span) -> Result<(), (String, String)> {
+    fn set(&mut self, key: &str, text: &'a str, span: Span) -> Result<(), Wrong> {
         let Header { plan, window } = &mut self.header;
         match key {
             "id" if is_id(text) => text.clone_into(&mut plan.id),
@@ -126,14 +126,17 @@ impl<'a> HeaderReader<'a, '_> {
             "unless" if is_id(text) => plan.unless = Some(text.to_owned()),
             "id" | "after" | "unless" => {
                 let hint = "an id has lower-case letters, digits and hyphens, as in port-scan";
-                return Err((format!("`{text}` is not an id"), hint.to_owned()));
+                return Err((format!("`{text}` is not an id"), Some(hint.to_owned())));
             }
             "name" => cut(text, MAX_NAME).clone_into(&mut plan.name),
             "severity" => plan.severity = Severity::parse(text)?,
             "technique" if is_technique(text) => plan.technique = Some(text.to_owned()),
             "technique" => {
                 let hint = "write an ATT&CK technique as T1595 or T1595.001";
-                return Err((format!("`{text}` is not a technique"), hint.to_owned()));
+                return Err((
+                    format!("`{text}` is not a technique"),
+                    Some(hint.to_owned()),
+                ));
             }
             "window" => *window = Some((WINDOW.parse(text)?, span)),
             "cooldown" => plan.cooldown = Some(WINDOW.parse(text)?),

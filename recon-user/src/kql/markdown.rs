@@ -10,7 +10,6 @@ use crate::diagnostic::{Source, Span};
 
 /// Info strings of a fenced block that mark it as KQL.
 const LANGUAGES: [&str; 2] = ["kusto", "kql"];
-const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// A part of a file that is KQL.
 #[derive(Clone, Copy, Debug)]
@@ -25,16 +24,9 @@ pub(super) fn blocks(source: &Source) -> Vec<Block> {
     if is_markdown(source.name()) {
         return fenced_blocks(source);
     }
-    let text = source.text();
-    let start = match text.starts_with(BYTE_ORDER_MARK) {
-        true => BYTE_ORDER_MARK.len_utf8(),
-        false => 0,
-    };
-    let end = text.len();
-    vec![Block {
-        span: Span { start, end },
-        title: None,
-    }]
+    let (start, end) = (0, source.text().len());
+    let span = Span { start, end };
+    vec![Block { span, title: None }]
 }
 
 fn is_markdown(name: &str) -> bool {

@@ -3,6 +3,8 @@
 use clap::ValueEnum;
 use serde::Serialize;
 
+use crate::diagnostic::Wrong;
+
 /// How sure an alert is to mean harm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -31,10 +33,10 @@ impl Severity {
     }
 
     /// Reads a name in any case, or returns what is wrong and a hint.
-    pub(crate) fn parse(text: &str) -> Result<Self, (String, String)> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Wrong> {
         Self::from_str(text, true).map_err(|_| {
             let hint = "the severities are informational, low, medium and high";
-            (format!("no severity `{text}`"), hint.to_owned())
+            (format!("no severity `{text}`"), Some(hint.to_owned()))
         })
     }
 

@@ -11,7 +11,7 @@ use super::bytes;
 use super::read::{TomlReader, TomlValue};
 use crate::address::Network;
 use crate::cli::file_name;
-use crate::diagnostic::Span;
+use crate::diagnostic::{Span, Wrong};
 use crate::duration::text;
 use crate::kql::{Severity, WINDOW};
 
@@ -115,12 +115,10 @@ impl SettingType for Time {
     const KIND: &'static str = "time";
 
     fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
-        reader.text(value, "a time in quotes, as in \"10m\"", |text| {
-            let duration = WINDOW.parse(text);
-            duration
-                .map(Self)
-                .map_err(|(message, hint)| (message, Some(hint)))
-        })
+        let parse = |text: &str| WINDOW.parse(text);
+        reader
+            .text(value, "a time in quotes, as in \"10m\"", parse)
+            .map(Self)
     }
 }
 
@@ -134,9 +132,7 @@ impl SettingType for Severity {
     const KIND: &'static str = "severity";
 
     fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
-        reader.text(value, "a severity in quotes, as in \"high\"", |text| {
-            Self::parse(text).map_err(|(message, hint)| (message, Some(hint)))
-        })
+        reader.text(value, "a severity in quotes, as in \"high\"", Self::parse)
     }
 }
 
@@ -215,14 +211,14 @@ pub(super) trait ListItem: Serialize + Sized {
     /// The list in words, for the message that one was expected.
     const WANTED: &'static str;
 
-    fn parse(text: &str) -> Result<Self, (String, Option<String>)>;
+    fn parse(text: &str) -> Result<Self, Wrong>;
 }
 
 impl ListItem for Network {
     const LIST: &'static str = "list of networks";
     const WANTED: &'static str = "networks in brackets, as in [\"192.0.2.0/24\"]";
 
-    fn parse(text: &str) -> Result<Self, (String, Option<String>)> {
+    fn parse(text: &str) -> Result<Self, Wrong> {
         let network: Result<Self, _> = text.parse();
         network.map_err(|error| (error.to_string(), None))
     }
@@ -233,7 +229,7 @@ impl ListItem for String {
     const LIST: &'static str = "list of file names";
     const WANTED: &'static str = "file names in brackets, as in [\"nmap\"]";
 
-    fn parse(text: &str) -> Result<Self, (String, Option<String>)> {
+    fn parse(text: &str) -> Result<Self, Wrong> {
         file_name(text).map_err(|hint| (format!("`{text}` is not a file name"), Some(hint)))
     }
 }

@@ -260,26 +260,33 @@ impl Checker<'_, '_> {
             );
             return self.error(outputs[count].span, message, None);
         }
-        let mut named = Vec::with_capacity(count);
-        for index in 0..count {
-            let kind = match shown.get(index) {
-                Some(typed) if function == AggregateFunction::ArgMax => typed.kind,
-                first => aggregate_type(function, first),
-            };
+        let named = (0..count).map(|index| {
+            let value = shown.get(index);
             let name = match outputs.get(index) {
                 Some(name) => self.taken.unique(name.text),
-                None => self
-                    .taken
-                    .unique(&default_name(signature, shown.get(index))),
+                None => self.taken.unique(&default_name(signature, value)),
             };
-            named.push(Output { name, kind });
-        }
-        self.plan.aggregates.push(Aggregate {
-            outputs: named,
-            function,
-            arguments: checked.into_iter().map(|typed| typed.expr).collect(),
+            let kind = aggregate_type(function, value);
+            Output { name, kind }
         });
-        Some(self.plan.aggregates.len() - 1)
+        let outputs = named.collect();
+        let arguments = checked.into_iter().map(|typed| typed.expr).collect();
+        Some(self.push_aggregate(function, outputs, arguments))
+    }
+
+    /// Adds an aggregate and returns its index.
+    pub(super) fn push_aggregate(
+        &mut self,
+        function: AggregateFunction,
+        outputs: Vec<Output>,
+        arguments: Vec<Expr>,
+    ) -> usize {
+        self.plan.aggregates.push(Aggregate {
+            outputs,
+            function,
+            arguments,
+        });
+        self.plan.aggregates.len() - 1
     }
 
     /// The column to maximize and those to show; `*` is all that the rows are not grouped by.
@@ -321,10 +328,7 @@ impl Checker<'_, '_> {
 fn aggregate_type(function: AggregateFunction, value: Option<&Typed>) -> Type {
     let kind = value.map_or(Type::Long, |value| value.kind);
     match function {
-        AggregateFunction::Count
-        | AggregateFunction::CountIf
-        | AggregateFunction::DCount
-        | AggregateFunction::DCountIf => Type::Long,
+        _ if function.is_count() => Type::Long,
         AggregateFunction::Sum | AggregateFunction::SumIf if kind == Type::Int => Type::Long,
         AggregateFunction::Avg if kind.is_number() => Type::Real,
         AggregateFunction::MakeSet => Type::List,

@@ -12,22 +12,14 @@ use crate::kql::{Column, Expr, Named, Slot};
 impl<'a> Checker<'a, '_> {
     /// The place of a computed column. A column that only renames another takes none.
     pub(super) fn place(&mut self, name: &str, typed: Typed) -> Column {
-        let Typed { expr, kind } = typed;
-        if let Expr::Column(column) = expr {
+        if let Expr::Column(column) = typed.expr {
             return column;
         }
         let name = self.taken.unique(name);
-        let (list, slot): (_, fn(usize) -> Slot) = match self.plan.is_summary {
-            true => (&mut self.plan.computed, Slot::Computed),
-            false => (&mut self.plan.extends, Slot::Extend),
-        };
-        let slot = slot(list.len());
-        list.push(Named {
-            name: Arc::clone(&name),
-            expr,
-            kind,
-        });
-        Column { slot, name, kind }
+        match self.plan.is_summary {
+            true => add(&mut self.plan.computed, Slot::Computed, name, typed),
+            false => add(&mut self.plan.extends, Slot::Extend, name, typed),
+        }
     }
 
     /// The items' columns with their names. All are computed from the columns before the step; one
@@ -108,6 +100,22 @@ impl<'a> Checker<'a, '_> {
             self.scope.remove(name.text);
         }
     }
+}
+
+/// Adds a column to a list of the plan.
+pub(super) fn add(
+    list: &mut Vec<Named>,
+    slot: fn(usize) -> Slot,
+    name: Arc<str>,
+    Typed { expr, kind }: Typed,
+) -> Column {
+    let slot = slot(list.len());
+    list.push(Named {
+        name: Arc::clone(&name),
+        expr,
+        kind,
+    });
+    Column { slot, name, kind }
 }
 
 /// The name of a column that is given none: its own, even if it is rounded or converted.

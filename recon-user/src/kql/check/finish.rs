@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Checker;
+use super::columns::add;
+use super::expr::Typed;
 use super::scope::TakenNames;
 use crate::diagnostic::Span;
 use crate::duration::{self, Range};
 use crate::kql::{
-    Aggregate, AggregateFunction, Column, Expr, Field, Named, Output, Plan, Shown, Slot, SortKey,
+    Aggregate, AggregateFunction, Column, Expr, Field, Output, Plan, Shown, Slot, SortKey,
     Threshold, Type,
 };
 
@@ -92,21 +94,19 @@ impl Checker<'_, '_> {
                 _ => None,
             };
             let kind = column.kind;
-            let slot = match function {
-                Some(function) => self.push_aggregate(function, Some(column), &unique, kind),
-                None => {
-                    self.plan.groups.push(Named {
-                        name: Arc::clone(&unique),
-                        expr: Expr::Column(column),
-                        kind,
-                    });
-                    Slot::Group(self.plan.groups.len() - 1)
+            let expr = Expr::Column(column);
+            let column = match function {
+                Some(function) => {
+                    let output = Output { name: unique, kind };
+                    let index = self.push_aggregate(function, vec![output], vec![expr]);
+                    self.aggregate_column(index, 0)
                 }
-            };
-            let column = Column {
-                slot,
-                name: unique,
-                kind,
+                None => add(
+                    &mut self.plan.groups,
+                    Slot::Group,
+                    unique,
+                    Typed { expr, kind },
+                ),
             };
             shown.push((Shown { name, column }, before));
         }
@@ -135,24 +135,6 @@ impl Checker<'_, '_> {
         self.plan.order = order;
     }
 
-    fn push_aggregate(
-        &mut self,
-        function: AggregateFunction,
-        column: Option<Column>,
-        name: &Arc<str>,
-        kind: Type,
-    ) -> Slot {
-        self.plan.aggregates.push(Aggregate {
-            outputs: vec![Output {
-                name: Arc::clone(name),
-                kind,
-            }],
-            function,
-            arguments: column.map(Expr::Column).into_iter().collect(),
-        });
-        Slot::Aggregate(self.plan.aggregates.len() - 1, 0)
-    }
-
     /// A query without a condition on its groups fires at a group's first event.
     fn fire_at_once(&mut self, table: Span) {
         if self.plan.is_summary {
@@ -161,14 +143,15 @@ impl Checker<'_, '_> {
             self.diagnostics.warning(table, message, None);
         }
         let is_count = |aggregate: &Aggregate| aggregate.function == AggregateFunction::Count;
-        let aggregate = match self.plan.aggregates.iter().position(is_count) {
-            Some(index) => index,
-            None => {
-                let name = self.taken.unique("count_");
-                self.push_aggregate(AggregateFunction::Count, None, &name, Type::Long);
-                self.plan.aggregates.len() - 1
-            }
-        };
+        let counted = self.plan.aggregates.iter().position(is_count);
+        let aggregate = counted.unwrap_or_else(|| {
+            let (name, kind) = (self.taken.unique("count_"), Type::Long);
+            self.push_aggregate(
+                AggregateFunction::Count,
+                vec![Output { name, kind }],
+                vec![],
+            )
+        });
         self.plan.threshold = Some(Threshold {
             aggregate,
             above: 0,

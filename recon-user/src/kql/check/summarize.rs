@@ -5,28 +5,22 @@ use std::time::Duration;
 
 use super::super::ast::{ExprKind, Item, Name};
 use super::super::function::{AGGREGATES, by_name};
-use super::columns::implied_name;
+use super::columns::{add, implied_name};
 use super::expr::Typed;
 use super::scope::{ColumnScope, TakenNames};
 use super::{Checker, Mode};
 use crate::diagnostic::Span;
 use crate::duration::of_ticks;
-use crate::kql::{
-    Aggregate, AggregateFunction, Column, Expr, Function, Literal, Named, Slot, Type,
-};
+use crate::kql::{Aggregate, AggregateFunction, Column, Expr, Function, Literal, Slot, Type};
 
 impl Aggregate {
     /// Whether it counts or adds, so that a threshold on it says how much is too much.
     pub(super) fn is_measure(&self) -> bool {
-        matches!(
+        let is_sum = matches!(
             self.function,
-            AggregateFunction::Count
-                | AggregateFunction::CountIf
-                | AggregateFunction::DCount
-                | AggregateFunction::DCountIf
-                | AggregateFunction::Sum
-                | AggregateFunction::SumIf
-        ) && self.outputs[0].kind == Type::Long
+            AggregateFunction::Sum | AggregateFunction::SumIf
+        );
+        (is_sum || self.function.is_count()) && self.outputs[0].kind == Type::Long
     }
 }
 
@@ -92,14 +86,7 @@ impl<'a> Checker<'a, '_> {
             return self.error(span, "rows can't be grouped by dynamic values", None);
         }
         let name = self.taken.unique(name);
-        let Typed { expr, kind } = typed;
-        let slot = Slot::Group(self.plan.groups.len());
-        self.plan.groups.push(Named {
-            name: Arc::clone(&name),
-            expr,
-            kind,
-        });
-        Some(Column { slot, name, kind })
+        Some(add(&mut self.plan.groups, Slot::Group, name, typed))
     }
 
     /// The size if an expression is `bin(TimeGenerated, size)` or a column that is one.

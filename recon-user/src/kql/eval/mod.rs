@@ -27,7 +27,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 
-use crate::kql::{Comparison, Expr, Function, Literal, Slot, TextOperator};
+use crate::kql::{Arithmetic, Comparison, Expr, Function, Literal, Slot, TextOperator};
 
 pub(crate) use compare::{compare, total_order};
 pub use prepare::{Predicate, Prepared};
@@ -68,7 +68,9 @@ impl<'a> Evaluation<'a> {
             Expr::Literal(literal) => Value::of(literal),
             Expr::Now(ticks) => number::later(self.now, *ticks),
             Expr::Column(column) => self.columns.value(column.slot),
-            Expr::Negate(operand) => number::negated(&self.eval(operand)),
+            Expr::Negate(operand) => {
+                number::arithmetic(Arithmetic::Multiply, &Value::Long(-1), &self.eval(operand))
+            }
             Expr::Arithmetic(operator, operands) => {
                 let [left, right] = operands.each_ref().map(|operand| self.eval(operand));
                 number::arithmetic(*operator, &left, &right)

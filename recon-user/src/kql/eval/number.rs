@@ -87,15 +87,6 @@ fn fraction(operator: Arithmetic, left: f64, right: f64) -> Option<f64> {
     value.is_finite().then_some(value)
 }
 
-pub(super) fn negated(value: &Value<'_>) -> Value<'static> {
-    match value {
-        Value::Long(value) => value.checked_neg().map_or(Value::Null, Value::Long),
-        Value::Real(value) => Value::Real(-value),
-        Value::Timespan(ticks) => ticks.checked_neg().map_or(Value::Null, Value::Timespan),
-        _ => Value::Null,
-    }
-}
-
 /// The multiple of `size` at or below. For a time it counts from the start of the calendar.
 pub(super) fn bin(value: &Value<'_>, size: &Value<'_>) -> Value<'static> {
     let result = match (value, size) {
