@@ -98,7 +98,7 @@ pub(super) enum OperatorKind<'a> {
 
 /// A query.
 #[derive(Debug)]
-pub(super) struct Query<'a> {
+pub(super) struct WrittenQuery<'a> {
     pub(super) lets: Vec<Let<'a>>,
     pub(super) table: Name<'a>,
     pub(super) operators: Vec<Operator<'a>>,

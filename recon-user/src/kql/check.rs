@@ -20,7 +20,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ast::{ExprKind, Key, Operator, OperatorKind, Query, WrittenExpr};
+use super::ast::{ExprKind, Key, Operator, OperatorKind, WrittenExpr, WrittenQuery};
 use super::header::Header;
 use crate::diagnostic::{Diagnostics, Span};
 use crate::duration;
@@ -32,7 +32,7 @@ pub(crate) use finish::WINDOW;
 
 /// Plans a query. None if it has an error.
 pub(super) fn plan(
-    query: &Query<'_>,
+    query: &WrittenQuery<'_>,
     header: Header,
     diagnostics: &mut Diagnostics,
 ) -> Option<Plan> {
@@ -97,7 +97,7 @@ impl<'a> Checker<'a, '_> {
         None
     }
 
-    fn query(&mut self, query: &Query<'a>) {
+    fn query(&mut self, query: &WrittenQuery<'a>) {
         for statement in &query.lets {
             let name = &statement.name;
             let value = self.constant(&statement.value);
@@ -218,18 +218,14 @@ impl<'a> Checker<'a, '_> {
     fn order(&mut self, keys: &[Key<'a>]) {
         self.plan.order.clear();
         for key in keys {
-            let column = match self.expr(&key.expr) {
-                Some(Typed {
-                    expr: Expr::Column(column),
-                    ..
-                }) => column,
-                Some(_) => {
-                    let message = "alerts are ordered by columns";
-                    let hint = "give the expression a name with `extend`".to_owned();
-                    self.diagnostics.error(key.expr.span, message, Some(hint));
-                    continue;
-                }
-                None => continue,
+            let Some(typed) = self.expr(&key.expr) else {
+                continue;
+            };
+            let Expr::Column(column) = typed.expr else {
+                let message = "alerts are ordered by columns";
+                let hint = "give the expression a name with `extend`".to_owned();
+                self.diagnostics.error(key.expr.span, message, Some(hint));
+                continue;
             };
             if self.plan.order.len() >= MAX_COLUMNS {
                 return;

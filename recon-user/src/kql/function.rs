@@ -32,14 +32,8 @@ pub(super) struct Signature<F: 'static> {
     /// The arguments, the optional ones last.
     pub(super) takes: &'static [Takes],
     pub(super) optional: usize,
-    usage: &'static str,
-}
-
-impl<F> Signature<F> {
     /// What the function takes, in words.
-    pub(super) fn usage(&self) -> std::string::String {
-        format!("{} takes {}", self.name, self.usage)
-    }
+    pub(super) usage: &'static str,
 }
 
 /// Declares functions: each with its name, what it takes, how many of that may be left out, and
@@ -63,7 +57,7 @@ macro_rules! functions {
                 name: $text,
                 takes: &$takes,
                 optional: $optional,
-                usage: $usage,
+                usage: concat!($text, " takes ", $usage),
             },)+)*
         ];
     };

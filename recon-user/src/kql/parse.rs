@@ -10,7 +10,7 @@ mod operator;
 
 use std::str::FromStr;
 
-use super::ast::{Item, Key, Let, Name, Operator, OperatorKind, Query, WrittenExpr};
+use super::ast::{Item, Key, Let, Name, Operator, OperatorKind, WrittenExpr, WrittenQuery};
 use super::lex::{Kind, Token};
 use super::operator::is_operator;
 use super::streamless;
@@ -30,7 +30,7 @@ pub(super) fn query<'a>(
     source: &'a Source,
     tokens: &'a [Token],
     diagnostics: &mut Diagnostics,
-) -> Option<Query<'a>> {
+) -> Option<WrittenQuery<'a>> {
     let mut parser = Parser {
         source,
         tokens,
@@ -53,7 +53,7 @@ struct Parser<'a, 'd> {
 }
 
 impl<'a> Parser<'a, '_> {
-    fn query(&mut self) -> Parsed<Query<'a>> {
+    fn query(&mut self) -> Parsed<WrittenQuery<'a>> {
         let mut lets = Vec::new();
         while self.is_word("let") {
             match self.let_statement() {
@@ -83,7 +83,7 @@ impl<'a> Parser<'a, '_> {
                 }
             }
         }
-        Ok(Query {
+        Ok(WrittenQuery {
             lets,
             table,
             operators,

@@ -79,11 +79,10 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, Refused> {
     if !fs::metadata(path).map_err(unreadable)?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let entries = fs::read_dir(path).map_err(unreadable)?;
-    let entries: io::Result<Vec<PathBuf>> = entries
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect();
-    let mut files = entries.map_err(unreadable)?;
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).map_err(unreadable)? {
+        files.push(entry.map_err(unreadable)?.path());
+    }
     files.retain(|file| is_rule_file(file));
     files.sort();
     if files.is_empty() {

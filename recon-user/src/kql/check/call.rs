@@ -80,7 +80,7 @@ impl Checker<'_, '_> {
             "`{}` does not take {count} argument{plural}",
             signature.name
         );
-        self.error(span, message, Some(signature.usage()))
+        self.error(span, message, Some(signature.usage.to_owned()))
     }
 
     fn takes<F>(
@@ -97,7 +97,7 @@ impl Checker<'_, '_> {
             "`{}` takes {takes} here, not {}",
             signature.name, typed.kind
         );
-        self.error(span, message, Some(signature.usage()))
+        self.error(span, message, Some(signature.usage.to_owned()))
     }
 
     fn result(
@@ -168,7 +168,7 @@ impl Checker<'_, '_> {
                 Expr::Literal(Literal::Timespan(ticks)) => -ticks,
                 _ => {
                     let message = format!("`{}` takes a constant timespan", signature.name);
-                    return self.error(offset.span, message, Some(signature.usage()));
+                    return self.error(offset.span, message, Some(signature.usage.to_owned()));
                 }
             },
             _ => return self.wrong_count(signature, arguments.len(), span),

@@ -22,10 +22,10 @@ impl<'a> Checker<'a, '_> {
         }
     }
 
-    /// The items' columns with their names. All are computed from the columns before the step; one
-    /// without a name gets the next `ColumnN`.
-    fn items(&mut self, items: &[Item<'a>]) -> Vec<(Arc<str>, Span, Option<Column>)> {
-        let mut columns: Vec<(Arc<str>, Span, Option<Column>)> = Vec::new();
+    /// The items' columns. All are computed from the columns before the step; one without a name
+    /// gets the next `ColumnN`.
+    fn items(&mut self, items: &[Item<'a>]) -> ColumnScope {
+        let mut columns = ColumnScope::default();
         let mut unnamed = 0;
         for item in items {
             if self.diagnostics.is_full() || self.is_crowded(columns.len(), item.expr.span) {
@@ -33,14 +33,21 @@ impl<'a> Checker<'a, '_> {
             }
             let typed = self.expr(&item.expr);
             let (name, span) = self.name_of(item, &mut unnamed);
-            if columns.iter().any(|(other, ..)| *other == name) {
-                let message = format!("two columns have the name `{name}`");
-                self.diagnostics.error(span, message, None);
-            }
+            self.is_new(&name, span, &columns);
             let column = typed.map(|typed| self.place(&name, typed));
-            columns.push((name, span, column));
+            columns.set(name, column);
         }
         columns
+    }
+
+    /// Whether a step has no column of that name yet. Reports one that it has.
+    pub(super) fn is_new(&mut self, name: &str, span: Span, columns: &ColumnScope) -> bool {
+        let is_new = columns.get(name).is_none();
+        if !is_new {
+            let message = format!("two columns have the name `{name}`");
+            self.diagnostics.error(span, message, None);
+        }
+        is_new
     }
 
     /// The name of an item's column.
@@ -77,17 +84,12 @@ impl<'a> Checker<'a, '_> {
     }
 
     pub(super) fn extend(&mut self, items: &[Item<'a>]) {
-        for (name, _, column) in self.items(items) {
-            self.scope.set(name, column);
-        }
+        let columns = self.items(items);
+        self.scope.extend(columns);
     }
 
     pub(super) fn project(&mut self, items: &[Item<'a>]) {
-        let columns = self.items(items);
-        self.scope = ColumnScope::default();
-        for (name, _, column) in columns {
-            self.scope.set(name, column);
-        }
+        self.scope = self.items(items);
     }
 
     pub(super) fn project_away(&mut self, names: &[Name<'a>]) {

@@ -49,6 +49,13 @@ impl ColumnScope {
         }
     }
 
+    /// Sets all columns of a step.
+    pub(super) fn extend(&mut self, step: Self) {
+        for (name, column) in step.columns {
+            self.set(name, column);
+        }
+    }
+
     pub(super) fn remove(&mut self, name: &str) {
         self.columns.retain(|(other, _)| &**other != name);
     }

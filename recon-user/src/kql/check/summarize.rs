@@ -157,13 +157,4 @@ impl<'a> Checker<'a, '_> {
         });
         groups.set(name, column);
     }
-
-    fn is_new(&mut self, name: &str, span: Span, groups: &ColumnScope) -> bool {
-        let is_new = groups.get(name).is_none();
-        if !is_new {
-            let message = format!("two columns have the name `{name}`");
-            self.diagnostics.error(span, message, None);
-        }
-        is_new
-    }
 }
