@@ -108,12 +108,16 @@ impl Diagnostics {
         }
         if self.is_full() {
             let name = source.name();
-            text.push_str(&format!(
-                "{name}: no more than {MAX_KEPT} messages are shown\n"
-            ));
+            text += &format!("{name}: no more than {MAX_KEPT} messages are shown\n");
         }
         text
     }
+}
+
+/// A count and what is counted, such as `2 columns`.
+pub(crate) fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
 }
 
 /// Clips a message, which may quote a word as long as the file.

@@ -46,14 +46,7 @@ fn fenced_blocks(source: &Source) -> Vec<Block> {
             if !fence.is_closed_by(text) {
                 continue;
             }
-            if fence.is_kql() {
-                let span = Span {
-                    start: fence.content,
-                    end: line.start,
-                };
-                blocks.push(Block { span, title });
-                title = None;
-            }
+            blocks.extend(fence.block(line.start, &mut title));
             open = None;
         } else if let Some(fence) = Fence::open(text, line.end) {
             open = Some(fence);
@@ -65,10 +58,8 @@ fn fenced_blocks(source: &Source) -> Vec<Block> {
         }
     }
     // An unclosed block ends with the file.
-    if let Some(fence) = open.filter(Fence::is_kql) {
-        let (start, end) = (fence.content, source.text().len());
-        let span = Span { start, end };
-        blocks.push(Block { span, title });
+    if let Some(fence) = open {
+        blocks.extend(fence.block(source.text().len(), &mut title));
     }
     blocks
 }
@@ -105,10 +96,17 @@ impl<'a> Fence<'a> {
         })
     }
 
-    fn is_kql(&self) -> bool {
-        LANGUAGES
+    /// The enclosed block, which ends at `end`, if it is KQL. It takes the title.
+    fn block(&self, end: usize, title: &mut Option<Span>) -> Option<Block> {
+        let is_kql = LANGUAGES
             .iter()
-            .any(|language| self.language.eq_ignore_ascii_case(language))
+            .any(|language| self.language.eq_ignore_ascii_case(language));
+        let start = self.content;
+        let span = Span { start, end };
+        is_kql.then(|| Block {
+            span,
+            title: title.take(),
+        })
     }
 
     /// A closing fence is at least as long as the opening one.

@@ -124,18 +124,14 @@ pub struct TextOperator {
 impl TextOperator {
     /// The operator of that name.
     pub(super) fn of(name: &str) -> Option<Self> {
-        if let "=~" | "!~" = name {
-            return Some(Self {
-                test: TextTest::Equals,
-                is_negated: name == "!~",
-                is_case_sensitive: false,
-            });
-        }
-        let positive = name.strip_prefix('!').unwrap_or(name);
+        let positive = match name {
+            "!~" => "=~",
+            _ => name.strip_prefix('!').unwrap_or(name),
+        };
         let word = positive.strip_suffix("_cs").unwrap_or(positive);
         Some(Self {
             test: word.parse().ok()?,
-            is_negated: positive.len() < name.len(),
+            is_negated: name.starts_with('!'),
             is_case_sensitive: word.len() < positive.len(),
         })
     }

@@ -8,7 +8,7 @@ use super::super::streamless;
 use super::expr::Typed;
 use super::{Checker, Mode};
 use crate::address::ipv4_range;
-use crate::diagnostic::Span;
+use crate::diagnostic::{Span, counted};
 use crate::kql::{
     Aggregate, AggregateFunction, Column, Expr, Function, Literal, Output, Slot, Type,
 };
@@ -75,11 +75,8 @@ impl Checker<'_, '_> {
         count: usize,
         span: Span,
     ) -> Option<T> {
-        let plural = if count == 1 { "" } else { "s" };
-        let message = format!(
-            "`{}` does not take {count} argument{plural}",
-            signature.name
-        );
+        let given = counted(count, "argument");
+        let message = format!("`{}` does not take {given}", signature.name);
         self.error(span, message, Some(signature.usage.to_owned()))
     }
 
@@ -93,11 +90,9 @@ impl Checker<'_, '_> {
         if takes.accepts(typed.kind) {
             return Some(());
         }
-        let message = format!(
-            "`{}` takes {takes} here, not {}",
-            signature.name, typed.kind
-        );
-        self.error(span, message, Some(signature.usage.to_owned()))
+        let Signature { name, usage, .. } = signature;
+        let message = format!("`{name}` takes {takes} here, not {}", typed.kind);
+        self.error(span, message, Some((*usage).to_owned()))
     }
 
     fn result(
@@ -253,11 +248,8 @@ impl Checker<'_, '_> {
         };
         let count = shown.len().max(1);
         if outputs.len() > count {
-            let message = format!(
-                "`{}` gives {count} column{}",
-                signature.name,
-                if count == 1 { "" } else { "s" }
-            );
+            let given = counted(count, "column");
+            let message = format!("`{}` gives {given}", signature.name);
             return self.error(outputs[count].span, message, None);
         }
         let named = (0..count).map(|index| {

@@ -139,12 +139,16 @@ impl Checker<'_, '_> {
         let span = operands[0].span.to(operands[1].span);
         let kind = self.comparable(&left, &right, span)?;
         if comparison.needs_order() && !kind.is_ordered() {
-            let message =
-                format!("`{comparison}` takes numbers, datetimes and timespans, not {kind}");
-            return self.error(span, message, None);
+            return self.unordered(&comparison.to_string(), kind, span);
         }
         let operands = Box::new([left.expr, right.expr]);
         Typed::new(Expr::Compare(comparison, operands), Type::Bool)
+    }
+
+    /// Reports that an operator needs values with an order.
+    fn unordered<T>(&mut self, operator: &str, kind: Type, span: Span) -> Option<T> {
+        let message = format!("`{operator}` takes numbers, datetimes and timespans, not {kind}");
+        self.error(span, message, None)
     }
 
     /// The type in which two values are compared.
@@ -179,10 +183,8 @@ impl Checker<'_, '_> {
     ) -> Option<Typed> {
         let [left, right] = self.both(operands)?;
         let Some(kind) = operator.result(left.kind, right.kind) else {
-            let message = format!(
-                "`{operator}` does not take {} and {}",
-                left.kind, right.kind
-            );
+            let (left, right) = (left.kind, right.kind);
+            let message = format!("`{operator}` does not take {left} and {right}");
             return self.error(span, message, None);
         };
         match fold::fold(operator, left.expr, right.expr) {
@@ -256,11 +258,7 @@ impl Checker<'_, '_> {
         let [value, least, greatest] = checked;
         let (value, least, mut greatest) = (value?, least?, greatest?);
         if !value.kind.is_ordered() {
-            let message = format!(
-                "`between` takes numbers, datetimes and timespans, not {}",
-                value.kind
-            );
-            return self.error(parts[0].span, message, None);
+            return self.unordered("between", value.kind, parts[0].span);
         }
         self.comparable(&value, &least, parts[1].span)?;
         // `between (datetime .. timespan)`: that long after the first.

@@ -8,7 +8,7 @@ use super::columns::add;
 use super::expr::Typed;
 use super::scope::TakenNames;
 use crate::diagnostic::Span;
-use crate::duration::{self, Range};
+use crate::duration::{Range, text};
 use crate::kql::{
     Aggregate, AggregateFunction, Column, Expr, Field, Output, Plan, Shown, Slot, SortKey,
     Threshold, Type,
@@ -50,23 +50,16 @@ impl Checker<'_, '_> {
         if let (Some((bin, _)), Some((annotated, span))) = (bin, annotated)
             && bin != annotated
         {
-            let message = format!(
-                "the window is {} here and {} in `bin`",
-                duration::text(annotated),
-                duration::text(bin)
-            );
+            let (annotated, bin) = (text(annotated), text(bin));
+            let message = format!("the window is {annotated} here and {bin} in `bin`");
             let hint = "remove one of them".to_owned();
             return self.error(span, message, Some(hint));
         }
         self.plan.window = match bin.or(annotated).or(self.ago) {
             Some((window, _)) if WINDOW.contains(window) => window,
             Some((window, span)) => {
-                let message = format!(
-                    "a window is from {} to {}, not {}",
-                    duration::text(WINDOW.least),
-                    duration::text(WINDOW.most),
-                    duration::text(window)
-                );
+                let (least, most, window) = (text(WINDOW.least), text(WINDOW.most), text(window));
+                let message = format!("a window is from {least} to {most}, not {window}");
                 return self.error(span, message, None);
             }
             None => DEFAULT_WINDOW,
