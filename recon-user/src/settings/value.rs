@@ -60,6 +60,7 @@ pub(super) trait SettingType: Serialize + Sized {
 /// A table of recon.toml, as `table!` declares it.
 pub(super) trait TomlTable: Default + Serialize {
     const KEYS: &'static [&'static str];
+    const DOCS: &'static [&'static str];
     const EXAMPLE: &'static str;
 
     fn set(&mut self, key: &str, value: &TomlValue<'_>, reader: &mut TomlReader<'_>);
