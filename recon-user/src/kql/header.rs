@@ -87,10 +87,7 @@ impl<'a> HeaderReader<'a, '_> {
             return self.unknown(word, span);
         };
         let start = span.start + line.len() - text.len();
-        let place = Span {
-            start,
-            end: span.end,
-        };
+        let place = Span { start, ..span };
         if self.seen.contains(&key) {
             self.diagnostics
                 .error(span, format!("a second `{key}`"), None);

@@ -175,19 +175,3 @@ pub(super) fn words() -> impl Iterator<Item = &'static str> {
 pub(super) fn is_operator(word: &str) -> bool {
     words().any(|operator| operator == word)
 }
-
-/// Kusto's operators that are not supported, and their replacements.
-pub(super) const OTHERS: &[(&str, &str)] = &[
-    (
-        "matches",
-        "startswith, endswith, contains and has are supported",
-    ),
-    ("has_any", "write has for each, with `or` between them"),
-    ("has_all", "write has for each, with `and` between them"),
-    ("hasprefix", "startswith and contains are supported"),
-    ("hassuffix", "endswith and contains are known"),
-    (
-        "like",
-        "startswith, endswith, contains and has are supported",
-    ),
-];

@@ -116,9 +116,9 @@ impl<'a> Parser<'a, '_> {
     fn span(&self) -> Span {
         match (self.token(), self.tokens.last()) {
             (Some(token), _) => token.span,
-            (None, Some(last)) => Span {
-                start: last.span.end,
-                end: last.span.end,
+            (None, Some(Token { span, .. })) => Span {
+                start: span.end,
+                ..*span
             },
             (None, None) => Span::default(),
         }
@@ -126,10 +126,7 @@ impl<'a> Parser<'a, '_> {
 
     /// From `start` to the last token that was read.
     fn since(&self, start: Span) -> Span {
-        let last = self
-            .next
-            .checked_sub(1)
-            .and_then(|last| self.tokens.get(last));
+        let last = self.tokens.get(..self.next).and_then(<[_]>::last);
         last.map_or(start, |last| start.to(last.span))
     }
 

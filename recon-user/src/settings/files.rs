@@ -37,14 +37,11 @@ pub fn rules(paths: &[PathBuf]) -> Result<Rules, Refused> {
     let mut messages = String::new();
     let mut are_right = true;
     for path in paths {
-        let files = match files(path) {
-            Ok(files) => files,
-            Err(Refused(message)) => {
-                messages.push_str(&message);
-                are_right = false;
-                continue;
-            }
-        };
+        let files = files(path).unwrap_or_else(|Refused(message)| {
+            messages.push_str(&message);
+            are_right = false;
+            Vec::new()
+        });
         for file in files {
             let bytes = match file == *path {
                 true => read_file(&file),

@@ -5,7 +5,8 @@
 //! other tests of strings; a sign. Comparisons don't chain. `not` is a function.
 
 use super::super::ast::ExprKind;
-use super::super::operator::{OTHERS, continues, words};
+use super::super::operator::{continues, words};
+use super::super::streamless;
 use super::{Kind, MAX_DEPTH, Name, Parsed, Parser, Reported, Span, WrittenExpr};
 use crate::kql::{Arithmetic, Comparison, Literal, TextOperator};
 
@@ -95,11 +96,8 @@ impl<'a, 'd> Parser<'a, 'd> {
             return Ok(left);
         }
         let positive = word.trim_start_matches('!');
-        let other = OTHERS.iter().find(|(name, _)| *name == positive);
-        let hint = match other {
-            Some((_, hint)) => Some((*hint).to_owned()),
-            None => self.diagnostics.did_you_mean(word, words()),
-        };
+        let hint = streamless::instead_of_operator(positive)
+            .or_else(|| self.diagnostics.did_you_mean(word, words()));
         if hint.is_none() && positive == word {
             return Ok(left);
         }

@@ -74,8 +74,7 @@ impl<'a> Parser<'a, '_> {
         if let Some(reason) = streamless::reason(name.text) {
             return self.error(name.span, reason, None);
         }
-        let instead = streamless::instead(name.text).map(str::to_owned);
-        let hint = instead
+        let hint = streamless::instead(name.text)
             .or_else(|| self.diagnostics.did_you_mean(name.text, steps()))
             .or_else(|| Some(format!("the operators are {STEPS}")));
         self.error(name.span, format!("no operator `{}`", name.text), hint)
@@ -104,7 +103,7 @@ impl<'a> Parser<'a, '_> {
             }
             self.expect(")")?;
             self.expect("=")?;
-        } else if self.is_followed_by("=") {
+        } else if self.is_name_of_item() {
             names.push(self.name("a column's name")?);
             self.next += 1;
         }
@@ -128,12 +127,10 @@ impl<'a> Parser<'a, '_> {
         false
     }
 
-    /// Whether a word is next and `symbol` follows it.
-    fn is_followed_by(&self, symbol: &str) -> bool {
-        let after = self.tokens.get(self.next + 1);
-        self.word().is_some()
-            && after
-                .is_some_and(|after| matches!(after.kind, Kind::Symbol(other) if other == symbol))
+    /// Whether `name =` is next.
+    fn is_name_of_item(&self) -> bool {
+        let equals = self.tokens.get(self.next + 1);
+        self.word().is_some() && equals.is_some_and(|equals| equals.kind == Kind::Symbol("="))
     }
 
     /// `expr [asc | desc] [nulls first | nulls last]`. By default the greatest comes first, and
