@@ -31,13 +31,27 @@ impl<'a> Checker<'a, '_> {
             if self.diagnostics.is_full() || self.is_crowded(columns.len(), item.expr.span) {
                 break;
             }
-            let typed = self.expr(&item.expr);
-            let (name, span) = self.name_of(item, &mut unnamed);
-            self.is_new(&name, span, &columns);
-            let column = typed.map(|typed| self.place(&name, typed));
-            columns.set(name, column);
+            self.column(item, &mut unnamed, &mut columns, |checker, name, typed| {
+                Some(checker.place(name, typed))
+            });
         }
         columns
+    }
+
+    /// Adds the column of an item to those of its step. `place` says where it is.
+    pub(super) fn column(
+        &mut self,
+        item: &Item<'a>,
+        unnamed: &mut usize,
+        columns: &mut ColumnScope,
+        place: impl FnOnce(&mut Self, &str, Typed) -> Option<Column>,
+    ) {
+        let typed = self.expr(&item.expr);
+        let (name, span) = self.name_of(item, unnamed);
+        if self.is_new(&name, span, columns) {
+            let column = typed.and_then(|typed| place(self, &name, typed));
+            columns.set(name, column);
+        }
     }
 
     /// Whether a step has no column of that name yet. Reports one that it has.
@@ -51,7 +65,7 @@ impl<'a> Checker<'a, '_> {
     }
 
     /// The name of an item's column.
-    pub(super) fn name_of(&mut self, item: &Item<'a>, unnamed: &mut usize) -> (Arc<str>, Span) {
+    fn name_of(&mut self, item: &Item<'a>, unnamed: &mut usize) -> (Arc<str>, Span) {
         if let [first, rest @ ..] = item.names.as_slice() {
             if let Some(second) = rest.first() {
                 let message = "an expression has one column, except arg_max in `summarize`";

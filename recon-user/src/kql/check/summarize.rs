@@ -43,7 +43,9 @@ impl<'a> Checker<'a, '_> {
             if self.diagnostics.is_full() || self.is_crowded(groups.len(), item.expr.span) {
                 break;
             }
-            self.group(item, &mut unnamed, &mut groups);
+            self.column(item, &mut unnamed, &mut groups, |checker, name, typed| {
+                checker.group_column(name, typed, item.expr.span)
+            });
         }
         self.mode = Mode::Aggregates;
         for item in aggregates {
@@ -55,16 +57,6 @@ impl<'a> Checker<'a, '_> {
         self.mode = Mode::Rows;
         self.scope = groups;
         self.plan.is_summary = true;
-    }
-
-    fn group(&mut self, item: &Item<'a>, unnamed: &mut usize, groups: &mut ColumnScope) {
-        let typed = self.expr(&item.expr);
-        let (name, span) = self.name_of(item, unnamed);
-        if !self.is_new(&name, span, groups) {
-            return;
-        }
-        let column = typed.and_then(|typed| self.group_column(&name, typed, item.expr.span));
-        groups.set(name, column);
     }
 
     fn group_column(&mut self, name: &str, typed: Typed, span: Span) -> Option<Column> {
@@ -136,25 +128,16 @@ impl<'a> Checker<'a, '_> {
             }
             return;
         }
-        let typed = self.expr(&item.expr);
-        let (name, span) = self.name_of(item, unnamed);
-        if !self.is_new(&name, span, groups) {
-            return;
-        }
-        let column = typed.and_then(|typed| {
+        self.column(item, unnamed, groups, |checker, name, typed| {
             if implied_name(&item.expr).is_some() {
                 // A constant says nothing of the group.
-                return self.error(
-                    item.expr.span,
-                    "expected an aggregate such as count()",
-                    None,
-                );
+                let message = "expected an aggregate such as count()";
+                return checker.error(item.expr.span, message, None);
             }
-            self.plan.is_summary = true;
-            let column = self.place(&name, typed);
-            self.plan.is_summary = false;
+            checker.plan.is_summary = true;
+            let column = checker.place(name, typed);
+            checker.plan.is_summary = false;
             Some(column)
         });
-        groups.set(name, column);
     }
 }
