@@ -178,11 +178,10 @@ impl<'a> Parser<'a, '_> {
 
     /// A name: a word without another meaning.
     fn name(&mut self, expected: &str) -> Parsed<Name<'a>> {
-        const RESERVED: [&str; 8] = [
-            "by", "not", "true", "True", "TRUE", "false", "False", "FALSE",
-        ];
-        let is_name =
-            |text: &str| !is_operator(text) && !RESERVED.contains(&text) && !text.starts_with('!');
+        let is_reserved = |text: &str| {
+            is_operator(text) || ["by", "not"].contains(&text) || truth(text).is_some()
+        };
+        let is_name = |text: &str| !is_reserved(text) && !text.starts_with('!');
         match self.word() {
             Some(text) if is_name(text) => {
                 let span = self.span();
@@ -283,5 +282,14 @@ impl<'a> Parser<'a, '_> {
 
     fn is_end_of_list(&self) -> bool {
         matches!(self.symbol(), Some("," | "|" | ";")) || self.is_word("by")
+    }
+}
+
+/// The constant that a word is.
+fn truth(word: &str) -> Option<bool> {
+    match word {
+        "true" | "True" | "TRUE" => Some(true),
+        "false" | "False" | "FALSE" => Some(false),
+        _ => None,
     }
 }

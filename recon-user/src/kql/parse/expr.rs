@@ -7,7 +7,7 @@
 use super::super::ast::ExprKind;
 use super::super::operator::{continues, words};
 use super::super::streamless;
-use super::{Kind, MAX_DEPTH, Name, Parsed, Parser, Reported, Span, WrittenExpr};
+use super::{Kind, MAX_DEPTH, Name, Parsed, Parser, Reported, Span, WrittenExpr, truth};
 use crate::kql::{Arithmetic, Comparison, Literal, TextOperator};
 
 type OperandParser<'a, 'd> = fn(&mut Parser<'a, 'd>) -> Parsed<WrittenExpr<'a>>;
@@ -59,13 +59,15 @@ impl<'a, 'd> Parser<'a, 'd> {
         Ok(WrittenExpr { kind, span, depth })
     }
 
-    /// An operator between two operands.
+    /// An operator between two operands, of which the left has been read.
     fn pair(
         &mut self,
         left: WrittenExpr<'a>,
-        right: WrittenExpr<'a>,
+        right: OperandParser<'a, 'd>,
         kind: impl FnOnce(Box<[WrittenExpr<'a>; 2]>) -> ExprKind<'a>,
     ) -> Parsed<WrittenExpr<'a>> {
+        self.next += 1;
+        let right = right(self)?;
         let (start, depth) = (left.span, left.depth.max(right.depth));
         self.node(kind(Box::new([left, right])), start, depth)
     }
@@ -74,9 +76,9 @@ impl<'a, 'd> Parser<'a, 'd> {
         let left = self.relation()?;
         let comparison: Option<Comparison> = self.operator_symbol();
         if let Some(comparison) = comparison.filter(|comparison| !comparison.needs_order()) {
-            self.next += 1;
-            let right = self.relation()?;
-            return self.pair(left, right, |pair| ExprKind::Compare(comparison, pair));
+            return self.pair(left, Self::relation, |pair| {
+                ExprKind::Compare(comparison, pair)
+            });
         }
         let Some(word) = self.word() else {
             return Ok(left);
@@ -109,9 +111,7 @@ impl<'a, 'd> Parser<'a, 'd> {
         let comparison: Option<Comparison> = self.operator_symbol();
         match comparison.filter(|comparison| comparison.needs_order()) {
             Some(comparison) => {
-                self.next += 1;
-                let right = self.sum()?;
-                self.pair(left, right, |pair| ExprKind::Compare(comparison, pair))
+                self.pair(left, Self::sum, |pair| ExprKind::Compare(comparison, pair))
             }
             None => Ok(left),
         }
@@ -136,9 +136,7 @@ impl<'a, 'd> Parser<'a, 'd> {
             let Some(arithmetic) = arithmetic.filter(|found| level.contains(found)) else {
                 return Ok(left);
             };
-            self.next += 1;
-            let right = operand(self)?;
-            left = self.pair(left, right, |pair| ExprKind::Arithmetic(arithmetic, pair))?;
+            left = self.pair(left, operand, |pair| ExprKind::Arithmetic(arithmetic, pair))?;
         }
     }
 
@@ -148,9 +146,7 @@ impl<'a, 'd> Parser<'a, 'd> {
         let Some(operator) = name.and_then(TextOperator::of) else {
             return Ok(left);
         };
-        self.next += 1;
-        let right = self.signed()?;
-        self.pair(left, right, |pair| ExprKind::Text(operator, pair))
+        self.pair(left, Self::signed, |pair| ExprKind::Text(operator, pair))
     }
 
     /// At most one sign, as in Kusto.
@@ -185,12 +181,7 @@ impl<'a, 'd> Parser<'a, 'd> {
 
     /// A column, a constant that is a word, or a function.
     fn named(&mut self, start: Span) -> Parsed<WrittenExpr<'a>> {
-        let constant = match self.word() {
-            Some("true" | "True" | "TRUE") => Some(true),
-            Some("false" | "False" | "FALSE") => Some(false),
-            _ => None,
-        };
-        if let Some(constant) = constant {
+        if let Some(constant) = self.word().and_then(truth) {
             self.next += 1;
             return self.node(ExprKind::Literal(Literal::Bool(constant)), start, 0);
         }
