@@ -32,7 +32,6 @@ pub struct Cli {
 
 impl Cli {
     /// The log level that `-v` asks for.
-    #[must_use]
     pub fn log_level(&self) -> log::LevelFilter {
         match self.verbose {
             0 => log::LevelFilter::Info,
@@ -230,7 +229,7 @@ const INTERVAL: Range = Range {
 
 fn interval(text: &str) -> Result<Duration, String> {
     let interval = INTERVAL.parse(text);
-    interval.map_err(|(message, hint)| format!("{message}: {hint}"))
+    interval.map_err(|(message, hint)| format!("{message}: {}", hint.unwrap_or_default()))
 }
 
 /// The name of a program's file, without folders.

@@ -7,41 +7,34 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::diagnostic::Wrong;
+
 /// Ticks of a second.
 pub(crate) const TICKS_PER_SECOND: i64 = 10_000_000;
 /// Nanoseconds of a tick.
 pub(crate) const TICK_NANOS: i128 = 100;
 
 /// Names of units and their ticks, longest first. The first name of a unit is the one written.
-const UNITS: [(&[&str], i64); 7] = [
-    (&["d", "day", "days"], 86_400 * TICKS_PER_SECOND),
+const UNITS: [(&str, i64); 7] = [
+    ("d day days", 86_400 * TICKS_PER_SECOND),
+    ("h hr hrs hour hours", 3_600 * TICKS_PER_SECOND),
+    ("m min minute minutes", 60 * TICKS_PER_SECOND),
+    ("s sec second seconds", TICKS_PER_SECOND),
     (
-        &["h", "hr", "hrs", "hour", "hours"],
-        3_600 * TICKS_PER_SECOND,
-    ),
-    (&["m", "min", "minute", "minutes"], 60 * TICKS_PER_SECOND),
-    (&["s", "sec", "second", "seconds"], TICKS_PER_SECOND),
-    (
-        &[
-            "ms",
-            "milli",
-            "millis",
-            "millisec",
-            "millisecond",
-            "milliseconds",
-        ],
+        "ms milli millis millisec millisecond milliseconds",
         TICKS_PER_SECOND / 1_000,
     ),
     (
-        &["microsecond", "micro", "micros", "microsec", "microseconds"],
+        "microsecond micro micros microsec microseconds",
         TICKS_PER_SECOND / 1_000_000,
     ),
-    (&["tick", "ticks"], 1),
+    ("tick ticks", 1),
 ];
 
 /// The ticks of a unit.
 pub(crate) fn unit(name: &str) -> Option<i64> {
-    let (_, size) = UNITS.iter().find(|(names, _)| names.contains(&name))?;
+    let is_meant = |names: &str| names.split(' ').any(|other| other == name);
+    let (_, size) = UNITS.iter().find(|(names, _)| is_meant(names))?;
     Some(*size)
 }
 
@@ -71,7 +64,10 @@ impl fmt::Display for Ticks {
             .iter()
             .find(|(_, size)| ticks % size == 0 && *ticks != 0);
         match unit {
-            Some((names, size)) => write!(formatter, "{}{}", ticks / size, names[0]),
+            Some((names, size)) => {
+                let name = names.split(' ').next().unwrap_or_default();
+                write!(formatter, "{}{name}", ticks / size)
+            }
             None => formatter.write_str("0s"),
         }
     }
@@ -104,7 +100,7 @@ impl Range {
     }
 
     /// Reads a duration, or returns what is wrong and a hint.
-    pub(crate) fn parse(&self, written: &str) -> Result<Duration, (String, String)> {
+    pub(crate) fn parse(&self, written: &str) -> Result<Duration, Wrong> {
         let is_part = |letter: char| letter.is_ascii_digit() || letter == '.';
         let (digits, name) = written.split_at(written.find(|letter| !is_part(letter)).unwrap_or(0));
         let duration = unit(name)
@@ -118,7 +114,7 @@ impl Range {
                     "use a time from {least} to {most}, such as {}",
                     self.example
                 );
-                (format!("`{written}` is not a valid time"), hint)
+                (format!("`{written}` is not a valid time"), Some(hint))
             })
     }
 }
@@ -169,7 +165,10 @@ mod tests {
                 Ok(duration) => assert_eq!(text(duration), again, "{written}"),
                 Err((message, hint)) => {
                     assert_eq!(message, format!("`{written}` is not a valid time"));
-                    assert_eq!(hint, "use a time from 10ms to 30d, such as 10m");
+                    assert_eq!(
+                        hint.as_deref(),
+                        Some("use a time from 10ms to 30d, such as 10m")
+                    );
                 }
             }
         }

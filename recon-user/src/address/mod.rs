@@ -43,7 +43,6 @@ pub(crate) enum Scope {
 
 impl Scope {
     /// The scope of an address.
-    #[must_use]
     pub(crate) fn of(address: IpAddr) -> Self {
         let (is_private, is_link_local) = match address {
             IpAddr::V4(v4) => (v4.is_private(), v4.is_link_local()),
@@ -59,7 +58,6 @@ impl Scope {
     }
 
     /// The name, as the column `RemoteIPType` shows it.
-    #[must_use]
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Public => "Public",
@@ -72,7 +70,6 @@ impl Scope {
 }
 
 /// Whether most rules ignore `remote`: its scope is not public.
-#[must_use]
 pub(crate) fn is_private(remote: IpAddr) -> bool {
     Scope::of(remote) != Scope::Public
 }
@@ -83,7 +80,6 @@ const NEIGHBOURS_V6: u32 = 64;
 const NEIGHBOURS_V4_MASK: u32 = (u32::MAX << (u32::BITS - NEIGHBOURS_V4)).to_be();
 
 /// The first address of the network of `address` and its neighbours.
-#[must_use]
 pub(crate) fn first_neighbour(address: Address) -> Address {
     match address.to_v4() {
         Some(word) => Address::from_v4_word(word & NEIGHBOURS_V4_MASK),
@@ -95,7 +91,6 @@ pub(crate) fn first_neighbour(address: Address) -> Address {
 }
 
 /// The network of `address` and its neighbours as text, such as `198.51.100.0/24`.
-#[must_use]
 pub(crate) fn neighbour_network(address: Address) -> String {
     let length = match address.to_v4() {
         Some(_) => NEIGHBOURS_V4,

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net};
-use thiserror::Error;
+use serde::{Serialize, Serializer};
 
 /// The prefix length of `::ffff:0:0`, which IPv4-mapped addresses share.
 const MAPPED_LENGTH: u8 = 96;
@@ -19,51 +19,25 @@ const MAPPED_LENGTH: u8 = 96;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network(IpNet);
 
-/// Why a text is not a network.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum NetworkError {
-    /// It does not begin with an address.
-    #[error(
-        "`{0}` is not a network: use an address and a prefix length, as in 192.0.2.0/24 or 2001:db8::/32"
-    )]
-    Address(String),
-    /// The prefix length is not a number, or is longer than the address.
-    #[error("`{text}` is not a network: use a prefix length from 0 to {longest} after the `/`")]
-    Length {
-        /// All of it.
-        text: String,
-        /// The length of one address.
-        longest: u8,
-    },
-    /// It is an address within a network.
-    #[error("`{text}` has bits set after its prefix: use {network} or a longer prefix")]
-    HostBits {
-        /// All of it.
-        text: String,
-        /// The network that contains the address.
-        network: Network,
-    },
-}
-
 impl Network {
     /// Whether `address` is in the network.
-    #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())
     }
 }
 
+/// The error says what is wrong, and what to write.
 impl FromStr for Network {
-    type Err = NetworkError;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, NetworkError> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let (address, length) = match text.split_once('/') {
             Some((address, length)) => (address, Some(length)),
             None => (text, None),
         };
-        let address: IpAddr = address
-            .parse()
-            .map_err(|_| NetworkError::Address(text.to_owned()))?;
+        let address: IpAddr = address.parse().map_err(|_| {
+            format!("`{text}` is not a network: use an address and a prefix length, as in 192.0.2.0/24 or 2001:db8::/32")
+        })?;
         let single = IpNet::from(address);
         let network = match length {
             // `parse` accepts a sign.
@@ -74,18 +48,18 @@ impl FromStr for Network {
                 .and_then(|length| IpNet::new(address, length).ok()),
             None => Some(single),
         };
-        let network = network.ok_or_else(|| NetworkError::Length {
-            text: text.to_owned(),
-            longest: single.max_prefix_len(),
+        let network = network.map(unmapped).ok_or_else(|| {
+            let longest = single.max_prefix_len();
+            format!(
+                "`{text}` is not a network: use a prefix length from 0 to {longest} after the `/`"
+            )
         })?;
-        let network = unmapped(network);
-        if network != network.trunc() {
-            return Err(NetworkError::HostBits {
-                text: text.to_owned(),
-                network: Self(network.trunc()),
-            });
+        match network.trunc() {
+            trunc if trunc == network => Ok(Self(network)),
+            trunc => Err(format!(
+                "`{text}` has bits set after its prefix: use {trunc} or a longer prefix"
+            )),
         }
-        Ok(Self(network))
     }
 }
 
@@ -99,6 +73,12 @@ fn unmapped(network: IpNet) -> IpNet {
     mapped
         .filter(|_| network.addr().is_ipv6())
         .unwrap_or(network)
+}
+
+impl Serialize for Network {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 impl fmt::Display for Network {

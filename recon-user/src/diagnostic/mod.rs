@@ -43,6 +43,9 @@ pub(crate) struct Diagnostic {
     pub(crate) hint: Option<String>,
 }
 
+/// What is wrong with a text, and a hint.
+pub(crate) type Wrong = (String, Option<String>);
+
 /// The errors and warnings of one file.
 #[derive(Debug, Default)]
 pub struct Diagnostics {
@@ -91,13 +94,11 @@ impl Diagnostics {
     }
 
     /// The number of errors found.
-    #[must_use]
     pub fn errors(&self) -> usize {
         self.errors
     }
 
     /// Renders the diagnostics as text, in the order of the source's lines.
-    #[must_use]
     pub fn render(&self, source: &Source) -> String {
         let mut sorted: Vec<_> = self.kept.iter().collect();
         sorted.sort_by_key(|diagnostic| diagnostic.span.start);
@@ -107,12 +108,16 @@ impl Diagnostics {
         }
         if self.is_full() {
             let name = source.name();
-            text.push_str(&format!(
-                "{name}: no more than {MAX_KEPT} messages are shown\n"
-            ));
+            text += &format!("{name}: no more than {MAX_KEPT} messages are shown\n");
         }
         text
     }
+}
+
+/// A count and what is counted, such as `2 columns`.
+pub(crate) fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
 }
 
 /// Clips a message, which may quote a word as long as the file.

@@ -94,7 +94,6 @@ impl Source {
     }
 
     /// The name, as it was given.
-    #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -13,7 +13,7 @@ use aya::{BtfError, EbpfError};
 use thiserror::Error;
 
 /// Any error as the cause of another.
-type Source = Box<dyn std::error::Error + Send + Sync>;
+type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why the hooks can't be loaded or attached.
 #[derive(Debug, Error)]
@@ -57,7 +57,7 @@ pub enum HookError {
     )]
     ParseObject {
         /// What is wrong with it.
-        source: Source,
+        source: Cause,
     },
     /// The kernel object in this binary does not fit its own maps or functions.
     #[error(
@@ -65,7 +65,7 @@ pub enum HookError {
     )]
     RelocateObject {
         /// What could not be relocated.
-        source: Source,
+        source: Cause,
     },
     /// The kernel refused a map.
     #[error("the kernel refuses to create the map {map}, so recon can't count; {}", advice(.source))]

@@ -3,9 +3,8 @@
 //! The decision held here: every part knows its span, and every expression its nesting depth, so
 //! that whoever walks it down knows that it ends before the stack does.
 
-use super::operator::{Arithmetic, Comparison, TextOperator};
-use super::value::Literal;
 use crate::diagnostic::Span;
+use crate::kql::{Arithmetic, Comparison, Literal, TextOperator};
 
 /// A name.
 #[derive(Clone, Debug)]
@@ -99,7 +98,7 @@ pub(super) enum OperatorKind<'a> {
 
 /// A query.
 #[derive(Debug)]
-pub(super) struct Query<'a> {
+pub(super) struct WrittenQuery<'a> {
     pub(super) lets: Vec<Let<'a>>,
     pub(super) table: Name<'a>,
     pub(super) operators: Vec<Operator<'a>>,

@@ -18,15 +18,13 @@ mod summarize;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::ast::{ExprKind, Key, Operator, OperatorKind, Query, WrittenExpr};
+use super::ast::{ExprKind, Key, Operator, OperatorKind, WrittenExpr, WrittenQuery};
 use super::header::Header;
-use super::operator::Comparison;
-use super::plan::{Column, Expr, Plan, Slot, SortKey, Threshold};
-use super::schema::TABLE;
-use super::value::Literal;
-use crate::diagnostic::Diagnostics;
-use crate::diagnostic::Span;
+use crate::diagnostic::{Diagnostics, Span};
+use crate::duration;
+use crate::kql::{Column, Comparison, Expr, Literal, Plan, Slot, SortKey, TABLE, Threshold};
 use expr::Typed;
 use scope::{ColumnScope, MAX_COLUMNS, TakenNames};
 
@@ -34,7 +32,7 @@ pub(crate) use finish::WINDOW;
 
 /// Plans a query. None if it has an error.
 pub(super) fn plan(
-    query: &Query<'_>,
+    query: &WrittenQuery<'_>,
     header: Header,
     diagnostics: &mut Diagnostics,
 ) -> Option<Plan> {
@@ -46,16 +44,7 @@ pub(super) fn plan(
         taken: TakenNames::of_table(),
         mode: Mode::Rows,
         constants: 0,
-        plan: Plan {
-            id: header.id,
-            name: header.name,
-            severity: header.severity,
-            technique: header.technique,
-            cooldown: header.cooldown,
-            after: header.after,
-            unless: header.unless,
-            ..Plan::default()
-        },
+        plan: header.plan,
         bin: None,
         ago: None,
     };
@@ -90,10 +79,10 @@ struct Checker<'a, 'd> {
     constants: usize,
     /// What the steps checked so far do.
     plan: Plan,
-    /// The time's bin: its column, its size in ticks and its place.
-    bin: Option<(Arc<str>, i64, Span)>,
-    /// How far back a condition on the time looks, in ticks, and its place.
-    ago: Option<(i64, Span)>,
+    /// The time's bin: its column, its size and its place.
+    bin: Option<(Arc<str>, Duration, Span)>,
+    /// How far back a condition on the time looks, and its place.
+    ago: Option<(Duration, Span)>,
 }
 
 impl<'a> Checker<'a, '_> {
@@ -108,7 +97,7 @@ impl<'a> Checker<'a, '_> {
         None
     }
 
-    fn query(&mut self, query: &Query<'a>) {
+    fn query(&mut self, query: &WrittenQuery<'a>) {
         for statement in &query.lets {
             let name = &statement.name;
             let value = self.constant(&statement.value);
@@ -186,9 +175,8 @@ impl<'a> Checker<'a, '_> {
                 continue;
             };
             if !self.plan.is_summary {
-                if let Some(ticks) = looks_back(&condition) {
-                    self.ago.get_or_insert((ticks, conjunct.span));
-                }
+                let ago = looks_back(&condition).map(|window| (window, conjunct.span));
+                self.ago = self.ago.or(ago);
                 self.plan.filter.push(condition);
             } else if self.plan.threshold.is_none()
                 && let Some(threshold) = self.threshold(&condition)
@@ -230,18 +218,14 @@ impl<'a> Checker<'a, '_> {
     fn order(&mut self, keys: &[Key<'a>]) {
         self.plan.order.clear();
         for key in keys {
-            let column = match self.expr(&key.expr) {
-                Some(Typed {
-                    expr: Expr::Column(column),
-                    ..
-                }) => column,
-                Some(_) => {
-                    let message = "alerts are ordered by columns";
-                    let hint = "give the expression a name with `extend`".to_owned();
-                    self.diagnostics.error(key.expr.span, message, Some(hint));
-                    continue;
-                }
-                None => continue,
+            let Some(typed) = self.expr(&key.expr) else {
+                continue;
+            };
+            let Expr::Column(column) = typed.expr else {
+                let message = "alerts are ordered by columns";
+                let hint = "give the expression a name with `extend`".to_owned();
+                self.diagnostics.error(key.expr.span, message, Some(hint));
+                continue;
             };
             if self.plan.order.len() >= MAX_COLUMNS {
                 return;
@@ -270,8 +254,8 @@ impl<'a> Checker<'a, '_> {
     }
 }
 
-/// How many ticks a condition on the row's time looks back, if it does.
-fn looks_back(condition: &Expr) -> Option<i64> {
+/// How far a condition on the row's time looks back, if it does.
+fn looks_back(condition: &Expr) -> Option<Duration> {
     let is_time = |expr: &Expr| matches!(expr, Expr::Column(Column { slot: Slot::Field(field), .. }) if field.is_time());
     let (time, ticks) = match condition {
         Expr::Compare(comparison, operands) => match (comparison, operands.as_ref()) {
@@ -290,5 +274,5 @@ fn looks_back(condition: &Expr) -> Option<i64> {
         },
         _ => return None,
     };
-    (is_time(time) && *ticks < 0).then_some(-ticks)
+    (is_time(time) && *ticks < 0).then(|| duration::of_ticks(-ticks))
 }

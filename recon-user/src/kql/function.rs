@@ -3,18 +3,13 @@
 //! The decision held here: functions are rows of a table, so that the hint about the arguments of
 //! one is the same text wherever it is given.
 
-use std::fmt;
-
+use super::operator::named;
 use super::value::Type;
 
-/// What an argument must be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Takes {
-    Bool,
-    String,
-    Number,
-    NumberOrTime,
-    Any,
+named! {
+    /// What an argument must be, in words.
+    pub(super) Takes: Bool = "a bool", String = "a string", Number = "a number or a timespan",
+        NumberOrTime = "a number, a datetime or a timespan", Any = "a single value";
 }
 
 impl Takes {
@@ -29,19 +24,6 @@ impl Takes {
     }
 }
 
-/// In words.
-impl fmt::Display for Takes {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Bool => "a bool",
-            Self::String => "a string",
-            Self::Number => "a number or a timespan",
-            Self::NumberOrTime => "a number, a datetime or a timespan",
-            Self::Any => "a single value",
-        })
-    }
-}
-
 /// A function's name and arguments.
 #[derive(Debug)]
 pub(super) struct Signature<F: 'static> {
@@ -50,14 +32,8 @@ pub(super) struct Signature<F: 'static> {
     /// The arguments, the optional ones last.
     pub(super) takes: &'static [Takes],
     pub(super) optional: usize,
-    usage: &'static str,
-}
-
-impl<F> Signature<F> {
     /// What the function takes, in words.
-    pub(super) fn usage(&self) -> std::string::String {
-        format!("{} takes {}", self.name, self.usage)
-    }
+    pub(super) usage: &'static str,
 }
 
 /// Declares functions: each with its name, what it takes, how many of that may be left out, and
@@ -66,8 +42,7 @@ macro_rules! functions {
     (
         $(#[$meta:meta])*
         $table:ident: $name:ident;
-        $($(#[doc = $doc:literal])+ $function:ident = $text:literal, $takes:expr, $optional:literal, $usage:literal;)*
-        $(also $other:ident = $other_text:literal, $other_takes:expr, $other_usage:literal;)*
+        $($(#[doc = $doc:literal])+ $function:ident = $($text:literal)|+, $takes:expr, $optional:literal, $usage:literal;)*
     ) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,20 +52,13 @@ macro_rules! functions {
 
         /// The functions by name.
         pub(super) const $table: &[Signature<$name>] = &[
-            $(Signature {
+            $($(Signature {
                 function: $name::$function,
                 name: $text,
                 takes: &$takes,
                 optional: $optional,
-                usage: $usage,
-            },)*
-            $(Signature {
-                function: $name::$other,
-                name: $other_text,
-                takes: &$other_takes,
-                optional: 0,
-                usage: $other_usage,
-            },)*
+                usage: concat!($text, " takes ", $usage),
+            },)+)*
         ];
     };
 }
@@ -105,7 +73,7 @@ functions! {
     /// `bin(value, size)`: the multiple of `size` at or below `value`.
     Bin = "bin", [NumberOrTime, Number], 0, "a value and a size, as in bin(TimeGenerated, 1h)";
     /// `iff(condition, then, otherwise)`, also `iif`.
-    Iff = "iff", [Bool, Any, Any], 0, "a condition and two values";
+    Iff = "iff" | "iif", [Bool, Any, Any], 0, "a condition and two values";
     /// `ipv4_is_in_range(address, range)`: false if either is not an IPv4 address.
     Ipv4IsInRange = "ipv4_is_in_range", [String, String], 0, "an address and a range such as \"10.0.0.0/8\"";
     /// `ipv4_is_private(address)`: in the blocks of RFC 1918.
@@ -130,7 +98,10 @@ functions! {
     ToInt = "toint", [Any], 0, "one value";
     /// `tolong`
     ToLong = "tolong", [Any], 0, "one value";
-    also Iff = "iif", [Bool, Any, Any], "a condition and two values";
+    /// `now()`, or `now(offset)`
+    Now = "now", [Number], 1, "nothing, or a constant timespan to add";
+    /// `ago(timespan)`
+    Ago = "ago", [Number], 0, "a constant timespan such as 1h";
 }
 
 functions! {
@@ -160,6 +131,16 @@ functions! {
     /// `arg_max(by, value, ...)`: the values of the row with the greatest `by`. Its arguments have
     /// a check of their own: the second may be `*`, and more may follow.
     ArgMax = "arg_max", [NumberOrTime, Any], 0, "a column and those to show of its greatest row, or *";
+}
+
+impl AggregateFunction {
+    /// Whether it counts.
+    pub(super) const fn is_count(self) -> bool {
+        matches!(
+            self,
+            Self::Count | Self::CountIf | Self::DCount | Self::DCountIf
+        )
+    }
 }
 
 /// The function of that name.

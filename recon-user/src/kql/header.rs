@@ -12,37 +12,20 @@ use std::time::Duration;
 use super::check::WINDOW;
 use super::lex::Comment;
 use super::markdown::numbered;
-use super::severity::Severity;
-use crate::diagnostic::Diagnostics;
-use crate::diagnostic::nearest;
-use crate::diagnostic::{Source, Span};
+use crate::diagnostic::{Diagnostics, Source, Span, Wrong, nearest};
+use crate::kql::{Plan, Severity};
 
 /// The keys of annotations. `purpose` is prose, and the title if there is no other.
-const KEYS: [&str; 9] = [
-    "id",
-    "name",
-    "severity",
-    "technique",
-    "window",
-    "cooldown",
-    "after",
-    "unless",
-    "purpose",
-];
+const KEYS: &str = "id, name, severity, technique, window, cooldown, after, unless, purpose";
 const MAX_ID: usize = 64;
 const MAX_NAME: usize = 200;
 
 /// A rule's name and what else its query does not say.
 #[derive(Debug, Default)]
 pub(super) struct Header {
-    pub(super) id: String,
-    pub(super) name: String,
-    pub(super) severity: Severity,
-    pub(super) technique: Option<String>,
+    /// The plan as far as the header says it.
+    pub(super) plan: Plan,
     pub(super) window: Option<(Duration, Span)>,
-    pub(super) cooldown: Option<Duration>,
-    pub(super) after: Option<String>,
-    pub(super) unless: Option<String>,
 }
 
 /// Reads the comments before a query. `title` is the Markdown heading before its block, `fallback`
@@ -70,14 +53,15 @@ pub(super) fn read(
     }
     let title = reader.title.or(reader.purpose).or(title);
     let mut header = reader.header;
-    if header.name.is_empty() {
-        header.name = cut(title.unwrap_or(fallback), MAX_NAME).to_owned();
+    let plan = &mut header.plan;
+    if plan.name.is_empty() {
+        plan.name = cut(title.unwrap_or(fallback), MAX_NAME).to_owned();
     }
-    if header.id.is_empty() {
-        header.id = id_of(title.unwrap_or(&header.name));
+    if plan.id.is_empty() {
+        plan.id = id_of(title.unwrap_or(&plan.name));
     }
-    if header.id.is_empty() {
-        fallback.clone_into(&mut header.id);
+    if plan.id.is_empty() {
+        fallback.clone_into(&mut plan.id);
     }
     header
 }
@@ -99,19 +83,11 @@ impl<'a> HeaderReader<'a, '_> {
         let Some((word, text)) = annotation(line) else {
             return;
         };
-        let key = KEYS
-            .iter()
-            .copied()
-            .find(|key| key.eq_ignore_ascii_case(word));
-        let Some(key) = key else {
-            self.unknown(word, span);
-            return;
+        let Some(key) = keys().find(|key| key.eq_ignore_ascii_case(word)) else {
+            return self.unknown(word, span);
         };
         let start = span.start + line.len() - text.len();
-        let place = Span {
-            start,
-            end: span.end,
-        };
+        let place = Span { start, ..span };
         if self.seen.contains(&key) {
             self.diagnostics
                 .error(span, format!("a second `{key}`"), None);
@@ -119,19 +95,19 @@ impl<'a> HeaderReader<'a, '_> {
         }
         self.seen.push(key);
         if let Err((message, hint)) = self.set(key, text, place) {
-            self.diagnostics.error(place, message, Some(hint));
+            self.diagnostics.error(place, message, hint);
         }
     }
 
     /// A capitalized word is prose, unless it is nearly a key.
     fn unknown(&mut self, word: &str, span: Span) {
-        let meant = nearest(word, KEYS);
+        let meant = nearest(word, keys());
         if meant.is_none() && word.starts_with(|first: char| !first.is_lowercase()) {
             return;
         }
         let hint = match meant {
             Some(meant) => format!("did you mean `{meant}`?"),
-            None => format!("the annotations are {}", KEYS.join(", ")),
+            None => format!("the annotations are {KEYS}"),
         };
         let end = span.start + word.len();
         let span = Span { end, ..span };
@@ -139,29 +115,36 @@ impl<'a> HeaderReader<'a, '_> {
             .error(span, format!("no annotation `{word}`"), Some(hint));
     }
 
-    fn set(&mut self, key: &str, text: &'a str, span: Span) -> Result<(), (String, String)> {
-        let header = &mut self.header;
+    fn set(&mut self, key: &str, text: &'a str, span: Span) -> Result<(), Wrong> {
+        let Header { plan, window } = &mut self.header;
         match key {
-            "id" if is_id(text) => text.clone_into(&mut header.id),
-            "after" if is_id(text) => header.after = Some(text.to_owned()),
-            "unless" if is_id(text) => header.unless = Some(text.to_owned()),
+            "id" if is_id(text) => text.clone_into(&mut plan.id),
+            "after" if is_id(text) => plan.after = Some(text.to_owned()),
+            "unless" if is_id(text) => plan.unless = Some(text.to_owned()),
             "id" | "after" | "unless" => {
                 let hint = "an id has lower-case letters, digits and hyphens, as in port-scan";
-                return Err((format!("`{text}` is not an id"), hint.to_owned()));
+                return Err((format!("`{text}` is not an id"), Some(hint.to_owned())));
             }
-            "name" => cut(text, MAX_NAME).clone_into(&mut header.name),
-            "severity" => header.severity = Severity::parse(text)?,
-            "technique" if is_technique(text) => header.technique = Some(text.to_owned()),
+            "name" => cut(text, MAX_NAME).clone_into(&mut plan.name),
+            "severity" => plan.severity = Severity::parse(text)?,
+            "technique" if is_technique(text) => plan.technique = Some(text.to_owned()),
             "technique" => {
                 let hint = "write an ATT&CK technique as T1595 or T1595.001";
-                return Err((format!("`{text}` is not a technique"), hint.to_owned()));
+                return Err((
+                    format!("`{text}` is not a technique"),
+                    Some(hint.to_owned()),
+                ));
             }
-            "window" => header.window = Some((WINDOW.parse(text)?, span)),
-            "cooldown" => header.cooldown = Some(WINDOW.parse(text)?),
+            "window" => *window = Some((WINDOW.parse(text)?, span)),
+            "cooldown" => plan.cooldown = Some(WINDOW.parse(text)?),
             _ => self.purpose = Some(text),
         }
         Ok(())
     }
+}
+
+fn keys() -> impl Iterator<Item = &'static str> {
+    KEYS.split(", ")
 }
 
 /// The word and the text of `word: text`.

@@ -8,8 +8,7 @@
 
 use super::literal;
 use super::value::Literal;
-use crate::diagnostic::Diagnostics;
-use crate::diagnostic::{Source, Span};
+use crate::diagnostic::{Diagnostics, Source, Span};
 
 /// What a token is.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,6 +89,12 @@ impl<'a> Lexer<'a> {
         &self.text[self.at..]
     }
 
+    /// The next characters, `length` bytes of them.
+    fn span(&self, length: usize) -> Span {
+        let (start, end) = (self.at, self.at + length);
+        Span { start, end }
+    }
+
     /// Reads one token, comment or run of blanks. False at the end.
     fn step(&mut self) -> bool {
         let rest = self.rest();
@@ -122,10 +127,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn push(&mut self, kind: Kind, length: usize) {
-        let span = Span {
-            start: self.at,
-            end: self.at + length,
-        };
+        let span = self.span(length);
         self.lexed.tokens.push(Token {
             kind,
             span,
@@ -189,10 +191,7 @@ impl<'a> Lexer<'a> {
     fn unknown(&mut self, letter: char) {
         let rest = self.rest();
         let length = rest.len() - rest.trim_start_matches(letter).len();
-        let span = Span {
-            start: self.at,
-            end: self.at + length,
-        };
+        let span = self.span(length);
         let is_quote = TYPOGRAPHIC_QUOTES.contains(&letter);
         let hint = is_quote.then(|| "strings have straight quotes: \"...\"".to_owned());
         self.diagnostics

@@ -7,7 +7,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use super::value::Literal;
-use crate::duration::{self, TICKS_PER_SECOND, ticks, unit};
+use crate::duration::{TICKS_PER_SECOND, ticks, unit};
 
 /// What is wrong with a constant, and where, in bytes from its start.
 #[derive(Debug)]
@@ -41,20 +41,21 @@ fn run(text: &str, is_part: impl Fn(char) -> bool) -> usize {
     text.find(|letter| !is_part(letter)).unwrap_or(text.len())
 }
 
+fn is_word_part(letter: char) -> bool {
+    letter.is_alphanumeric() || letter == '_'
+}
+
 fn is_digit(letter: char) -> bool {
     letter.is_ascii_digit()
 }
 
 /// A number or a timespan, which begins with a digit.
 pub(super) fn number(text: &str) -> Read {
-    let word = run(text, |letter| letter.is_alphanumeric() || letter == '_');
-    if let Some(digits) = text[..word]
-        .strip_prefix("0x")
-        .or(text[..word].strip_prefix("0X"))
-    {
+    let word = &text[..run(text, is_word_part)];
+    if let Some(digits) = word.strip_prefix("0x").or(word.strip_prefix("0X")) {
         return match i64::from_str_radix(digits, 16) {
-            Ok(value) => (Ok(Literal::Long(value)), word),
-            Err(_) => malformed(word, format!("`{}` is not a long", &text[..word]), None),
+            Ok(value) => (Ok(Literal::Long(value)), word.len()),
+            Err(_) => malformed(word.len(), format!("`{word}` is not a long"), None),
         };
     }
     let mut length = run(text, is_digit);
@@ -63,20 +64,17 @@ pub(super) fn number(text: &str) -> Read {
         length += 1 + run(&text[length + 1..], is_digit);
     }
     length += exponent(&text[length..]);
-    let digits = &text[..length];
-    let unit = &text[length..];
-    let unit = &unit[..run(unit, |letter| letter.is_alphanumeric() || letter == '_')];
-    let whole = length + unit.len();
-    if !unit.is_empty() {
-        return match (duration::unit(unit), digits.contains(['e', 'E'])) {
-            (Some(size), false) => match ticks(digits, size) {
-                Some(ticks) => (Ok(Literal::Timespan(ticks)), whole),
-                None => malformed(whole, format!("`{}` is too long", &text[..whole]), None),
-            },
-            _ => {
-                let message = format!("`{}` is neither a number nor a timespan", &text[..whole]);
-                malformed(whole, message, Some(UNIT_HINT))
-            }
+    let (digits, rest) = text.split_at(length);
+    let name = &rest[..run(rest, is_word_part)];
+    if !name.is_empty() {
+        let whole = length + name.len();
+        let Some(size) = unit(name).filter(|_| !digits.contains(['e', 'E'])) else {
+            let message = format!("`{digits}{name}` is neither a number nor a timespan");
+            return malformed(whole, message, Some(UNIT_HINT));
+        };
+        return match ticks(digits, size) {
+            Some(ticks) => (Ok(Literal::Timespan(ticks)), whole),
+            None => malformed(whole, format!("`{digits}{name}` is too long"), None),
         };
     }
     let value = if digits.bytes().all(|digit| digit.is_ascii_digit()) {
@@ -189,9 +187,10 @@ fn escape(text: &str) -> Result<(char, usize), usize> {
 /// A constant with its type, such as `datetime(2026-01-31)`, if the word of that length names such
 /// a type and a parenthesis follows.
 pub(super) fn typed(text: &str, word: usize) -> Option<Read> {
-    let read: fn(&str) -> Option<Literal> = match &text[..word] {
-        "datetime" => datetime,
-        "timespan" | "time" => timespan,
+    type ReadInner = fn(&str) -> Option<Literal>;
+    let (read, kind, hint) = match &text[..word] {
+        "datetime" => (datetime as ReadInner, "datetime", DATE_HINT),
+        "timespan" | "time" => (timespan as ReadInner, "timespan", SPAN_HINT),
         _ => return None,
     };
     let open = word + run(&text[word..], |letter| letter == ' ' || letter == '\t');
@@ -206,11 +205,6 @@ pub(super) fn typed(text: &str, word: usize) -> Option<Read> {
     Some(match read(inner[..length].trim()) {
         Some(literal) => (Ok(literal), whole),
         None => {
-            let is_date = &text[..word] == "datetime";
-            let (kind, hint) = match is_date {
-                true => ("datetime", DATE_HINT),
-                false => ("timespan", SPAN_HINT),
-            };
             let message = format!("`{}` is not a {kind}", &inner[..length]);
             malformed(whole, message, Some(hint))
         }

@@ -10,7 +10,6 @@ use crate::diagnostic::{Source, Span};
 
 /// Info strings of a fenced block that mark it as KQL.
 const LANGUAGES: [&str; 2] = ["kusto", "kql"];
-const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// A part of a file that is KQL.
 #[derive(Clone, Copy, Debug)]
@@ -25,16 +24,9 @@ pub(super) fn blocks(source: &Source) -> Vec<Block> {
     if is_markdown(source.name()) {
         return fenced_blocks(source);
     }
-    let text = source.text();
-    let start = match text.starts_with(BYTE_ORDER_MARK) {
-        true => BYTE_ORDER_MARK.len_utf8(),
-        false => 0,
-    };
-    let end = text.len();
-    vec![Block {
-        span: Span { start, end },
-        title: None,
-    }]
+    let (start, end) = (0, source.text().len());
+    let span = Span { start, end };
+    vec![Block { span, title: None }]
 }
 
 fn is_markdown(name: &str) -> bool {
@@ -54,14 +46,7 @@ fn fenced_blocks(source: &Source) -> Vec<Block> {
             if !fence.is_closed_by(text) {
                 continue;
             }
-            if fence.is_kql() {
-                let span = Span {
-                    start: fence.content,
-                    end: line.start,
-                };
-                blocks.push(Block { span, title });
-                title = None;
-            }
+            blocks.extend(fence.block(line.start, &mut title));
             open = None;
         } else if let Some(fence) = Fence::open(text, line.end) {
             open = Some(fence);
@@ -73,10 +58,8 @@ fn fenced_blocks(source: &Source) -> Vec<Block> {
         }
     }
     // An unclosed block ends with the file.
-    if let Some(fence) = open.filter(Fence::is_kql) {
-        let (start, end) = (fence.content, source.text().len());
-        let span = Span { start, end };
-        blocks.push(Block { span, title });
+    if let Some(fence) = open {
+        blocks.extend(fence.block(source.text().len(), &mut title));
     }
     blocks
 }
@@ -113,10 +96,17 @@ impl<'a> Fence<'a> {
         })
     }
 
-    fn is_kql(&self) -> bool {
-        LANGUAGES
+    /// The enclosed block, which ends at `end`, if it is KQL. It takes the title.
+    fn block(&self, end: usize, title: &mut Option<Span>) -> Option<Block> {
+        let is_kql = LANGUAGES
             .iter()
-            .any(|language| self.language.eq_ignore_ascii_case(language))
+            .any(|language| self.language.eq_ignore_ascii_case(language));
+        let start = self.content;
+        let span = Span { start, end };
+        is_kql.then(|| Block {
+            span,
+            title: title.take(),
+        })
     }
 
     /// A closing fence is at least as long as the opening one.

@@ -145,7 +145,7 @@ impl Loader {
     ) -> Option<Plan> {
         let is_broken = tokens.iter().any(|token| token.kind == lex::Kind::Broken);
         let query = parse::query(source, tokens, diagnostics)?;
-        let key = (header.id.clone(), header.name.clone());
+        let key = (header.plan.id.clone(), header.plan.name.clone());
         let plan = check::plan(&query, header, diagnostics);
         let place = source.file_and_line(query.table.span.start);
         if let Some(other) = self.places.insert(key, place) {

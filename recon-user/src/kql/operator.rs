@@ -7,44 +7,51 @@ use std::fmt;
 
 use super::value::Type;
 
-/// Declares operators by name and symbol, and other spellings of some.
-macro_rules! operators {
+/// Declares an enum whose variants have names in KQL, and other spellings of some.
+macro_rules! named {
     (
         $(#[$meta:meta])*
-        $name:ident: $($operator:ident = $symbol:literal),*; $($other:ident = $spelling:literal),*
+        $visibility:vis $name:ident:
+        $($(#[$doc:meta])* $variant:ident = $text:literal),*; $($other:ident = $spelling:literal),*
     ) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $name {
-            $(#[doc = concat!("`", $symbol, "`")] $operator,)*
+        $visibility enum $name {
+            $(#[doc = concat!("`", $text, "`")] $(#[$doc])* $variant,)*
         }
 
-        impl $name {
-            const ALL: &[(&'static str, Self)] =
-                &[$(($symbol, Self::$operator),)* $(($spelling, Self::$other),)*];
+        impl std::str::FromStr for $name {
+            type Err = ();
 
-            pub(super) fn of(symbol: &str) -> Option<Self> {
-                by_symbol(Self::ALL, symbol)
+            fn from_str(text: &str) -> Result<Self, ()> {
+                match text {
+                    $($text => Ok(Self::$variant),)*
+                    $($spelling => Ok(Self::$other),)*
+                    _ => Err(()),
+                }
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str(symbol_of(Self::ALL, *self))
+        impl std::fmt::Display for $name {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str(match self {
+                    $(Self::$variant => $text,)*
+                })
             }
         }
     };
 }
+pub(super) use named;
 
-operators! {
+named! {
     /// A comparison of values of one kind. Strings are compared exactly and case-sensitively.
-    Comparison: Equal = "==", NotEqual = "!=", Less = "<", LessOrEqual = "<=", Greater = ">",
+    pub Comparison: Equal = "==", NotEqual = "!=", Less = "<", LessOrEqual = "<=", Greater = ">",
         GreaterOrEqual = ">="; NotEqual = "<>"
 }
 
-operators! {
+named! {
     /// Arithmetic. Whole numbers give a whole number.
-    Arithmetic: Add = "+", Subtract = "-", Multiply = "*", Divide = "/", Remainder = "%";
+    pub Arithmetic: Add = "+", Subtract = "-", Multiply = "*", Divide = "/", Remainder = "%";
 }
 
 impl Comparison {
@@ -88,30 +95,19 @@ impl Arithmetic {
     }
 }
 
-fn by_symbol<T: Copy>(all: &[(&'static str, T)], symbol: &str) -> Option<T> {
-    let (_, operator) = all.iter().find(|(name, _)| *name == symbol)?;
-    Some(*operator)
-}
-
-fn symbol_of<T: Copy + PartialEq>(all: &[(&'static str, T)], operator: T) -> &'static str {
-    let found = all.iter().find(|(_, other)| *other == operator);
-    found.map_or("", |(name, _)| name)
-}
-
-/// What a test of strings checks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TextTest {
-    /// Whether they are equal: `=~`. The case-sensitive one is a [`Comparison`].
-    Equals,
-    /// Whether the left begins with the right: `startswith`.
-    StartsWith,
-    /// Whether the left ends with the right: `endswith`.
-    EndsWith,
-    /// Whether the left contains the right: `contains`.
-    Contains,
-    /// Whether the left contains the right as a whole term, with no letter or digit next to it:
-    /// `has`.
-    Has,
+named! {
+    /// What a test of strings checks.
+    pub TextTest:
+    /// Whether they are equal. The case-sensitive one is a [`Comparison`].
+    Equals = "=~",
+    /// Whether the left begins with the right.
+    StartsWith = "startswith",
+    /// Whether the left ends with the right.
+    EndsWith = "endswith",
+    /// Whether the left contains the right.
+    Contains = "contains",
+    /// Whether the left contains the right as a whole term, with no letter or digit next to it.
+    Has = "has";
 }
 
 /// A test of two strings.
@@ -126,27 +122,16 @@ pub struct TextOperator {
 }
 
 impl TextOperator {
-    const WORDS: [(&'static str, TextTest); 4] = [
-        ("startswith", TextTest::StartsWith),
-        ("endswith", TextTest::EndsWith),
-        ("contains", TextTest::Contains),
-        ("has", TextTest::Has),
-    ];
-
     /// The operator of that name.
     pub(super) fn of(name: &str) -> Option<Self> {
-        if let "=~" | "!~" = name {
-            return Some(Self {
-                test: TextTest::Equals,
-                is_negated: name == "!~",
-                is_case_sensitive: false,
-            });
-        }
-        let positive = name.strip_prefix('!').unwrap_or(name);
+        let positive = match name {
+            "!~" => "=~",
+            _ => name.strip_prefix('!').unwrap_or(name),
+        };
         let word = positive.strip_suffix("_cs").unwrap_or(positive);
         Some(Self {
-            test: by_symbol(&Self::WORDS, word)?,
-            is_negated: positive.len() < name.len(),
+            test: word.parse().ok()?,
+            is_negated: name.starts_with('!'),
             is_case_sensitive: word.len() < positive.len(),
         })
     }
@@ -158,9 +143,8 @@ impl fmt::Display for TextOperator {
             return formatter.write_str(if self.is_negated { "!~" } else { "=~" });
         }
         let negation = if self.is_negated { "!" } else { "" };
-        let word = symbol_of(&Self::WORDS, self.test);
         let case = if self.is_case_sensitive { "_cs" } else { "" };
-        write!(formatter, "{negation}{word}{case}")
+        write!(formatter, "{negation}{}{case}", self.test)
     }
 }
 
@@ -168,6 +152,19 @@ impl fmt::Display for TextOperator {
 const WORDS: &str = "and or in !in in~ !in~ between !between startswith !startswith startswith_cs \
     !startswith_cs endswith !endswith endswith_cs !endswith_cs contains !contains contains_cs \
     !contains_cs has !has has_cs !has_cs";
+
+/// The steps of a pipeline.
+pub(super) const STEPS: &str =
+    "where, filter, extend, summarize, project, project-away, order, sort, top, take, limit";
+
+pub(super) fn steps() -> impl Iterator<Item = &'static str> {
+    STEPS.split(", ")
+}
+
+/// Whether a word continues what stands before it: an operator, or a part of a step.
+pub(super) fn continues(word: &str) -> bool {
+    is_operator(word) || ["by", "asc", "desc", "nulls"].contains(&word)
+}
 
 /// The operators that are words, for hints.
 pub(super) fn words() -> impl Iterator<Item = &'static str> {
@@ -178,19 +175,3 @@ pub(super) fn words() -> impl Iterator<Item = &'static str> {
 pub(super) fn is_operator(word: &str) -> bool {
     words().any(|operator| operator == word)
 }
-
-/// Kusto's operators that are not supported, and their replacements.
-pub(super) const OTHERS: &[(&str, &str)] = &[
-    (
-        "matches",
-        "startswith, endswith, contains and has are supported",
-    ),
-    ("has_any", "write has for each, with `or` between them"),
-    ("has_all", "write has for each, with `and` between them"),
-    ("hasprefix", "startswith and contains are supported"),
-    ("hassuffix", "endswith and contains are known"),
-    (
-        "like",
-        "startswith, endswith, contains and has are supported",
-    ),
-];

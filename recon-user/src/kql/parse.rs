@@ -8,12 +8,13 @@
 mod expr;
 mod operator;
 
-use super::ast::{Item, Key, Let, Name, Operator, OperatorKind, Query, WrittenExpr};
+use std::str::FromStr;
+
+use super::ast::{Item, Key, Let, Name, Operator, OperatorKind, WrittenExpr, WrittenQuery};
 use super::lex::{Kind, Token};
 use super::operator::is_operator;
 use super::streamless;
-use crate::diagnostic::Diagnostics;
-use crate::diagnostic::{Source, Span};
+use crate::diagnostic::{Diagnostics, Source, Span};
 
 /// The deepest nesting of expressions. The ten detections need two levels.
 pub(super) const MAX_DEPTH: usize = 64;
@@ -29,12 +30,13 @@ pub(super) fn query<'a>(
     source: &'a Source,
     tokens: &'a [Token],
     diagnostics: &mut Diagnostics,
-) -> Option<Query<'a>> {
+) -> Option<WrittenQuery<'a>> {
     let mut parser = Parser {
         source,
         tokens,
         next: 0,
         depth: 0,
+        is_whole: true,
         diagnostics,
     };
     parser.query().ok()
@@ -45,11 +47,13 @@ struct Parser<'a, 'd> {
     tokens: &'a [Token],
     next: usize,
     depth: usize,
+    /// Whether the operator has been parsed without an error so far.
+    is_whole: bool,
     diagnostics: &'d mut Diagnostics,
 }
 
 impl<'a> Parser<'a, '_> {
-    fn query(&mut self) -> Parsed<Query<'a>> {
+    fn query(&mut self) -> Parsed<WrittenQuery<'a>> {
         let mut lets = Vec::new();
         while self.is_word("let") {
             match self.let_statement() {
@@ -79,7 +83,7 @@ impl<'a> Parser<'a, '_> {
                 }
             }
         }
-        Ok(Query {
+        Ok(WrittenQuery {
             lets,
             table,
             operators,
@@ -112,9 +116,9 @@ impl<'a> Parser<'a, '_> {
     fn span(&self) -> Span {
         match (self.token(), self.tokens.last()) {
             (Some(token), _) => token.span,
-            (None, Some(last)) => Span {
-                start: last.span.end,
-                end: last.span.end,
+            (None, Some(Token { span, .. })) => Span {
+                start: span.end,
+                ..*span
             },
             (None, None) => Span::default(),
         }
@@ -122,10 +126,7 @@ impl<'a> Parser<'a, '_> {
 
     /// From `start` to the last token that was read.
     fn since(&self, start: Span) -> Span {
-        let last = self
-            .next
-            .checked_sub(1)
-            .and_then(|last| self.tokens.get(last));
+        let last = self.tokens.get(..self.next).and_then(<[_]>::last);
         last.map_or(start, |last| start.to(last.span))
     }
 
@@ -134,6 +135,11 @@ impl<'a> Parser<'a, '_> {
             Kind::Symbol(symbol) => Some(symbol),
             _ => None,
         }
+    }
+
+    /// The operator whose symbol is next.
+    fn operator_symbol<T: FromStr>(&self) -> Option<T> {
+        self.symbol()?.parse().ok()
     }
 
     fn is(&self, symbol: &str) -> bool {
@@ -172,11 +178,10 @@ impl<'a> Parser<'a, '_> {
 
     /// A name: a word without another meaning.
     fn name(&mut self, expected: &str) -> Parsed<Name<'a>> {
-        const RESERVED: [&str; 8] = [
-            "by", "not", "true", "True", "TRUE", "false", "False", "FALSE",
-        ];
-        let is_name =
-            |text: &str| !is_operator(text) && !RESERVED.contains(&text) && !text.starts_with('!');
+        let is_reserved = |text: &str| {
+            is_operator(text) || ["by", "not"].contains(&text) || truth(text).is_some()
+        };
+        let is_name = |text: &str| !is_reserved(text) && !text.starts_with('!');
         match self.word() {
             Some(text) if is_name(text) => {
                 let span = self.span();
@@ -252,31 +257,39 @@ impl<'a> Parser<'a, '_> {
         }
     }
 
-    /// Items separated by commas, at least one, and whether all were parsed.
-    fn list<T>(&mut self, item: fn(&mut Self) -> Parsed<T>) -> (Vec<T>, bool) {
+    /// Items separated by commas, at least one. Notes if not all were parsed.
+    fn list<T>(&mut self, item: fn(&mut Self) -> Parsed<T>) -> Vec<T> {
         let mut items = Vec::new();
-        let mut is_whole = true;
         loop {
             match item(self) {
                 Ok(item) => items.push(item),
                 Err(Reported) => {
-                    is_whole = false;
+                    self.is_whole = false;
                     self.skip(&[","]);
                 }
             }
             // What stands between an item and the next comma is an error; the item is kept.
             if !self.is_at_end() && !self.is_end_of_list() {
                 self.unexpected("`,` or `|`", None);
-                is_whole = false;
+                self.is_whole = false;
                 self.skip(&[","]);
             }
             if !self.eat(",") || self.diagnostics.is_full() {
-                return (items, is_whole);
+                return items;
             }
         }
     }
 
     fn is_end_of_list(&self) -> bool {
         matches!(self.symbol(), Some("," | "|" | ";")) || self.is_word("by")
+    }
+}
+
+/// The constant that a word is.
+fn truth(word: &str) -> Option<bool> {
+    match word {
+        "true" | "True" | "TRUE" => Some(true),
+        "false" | "False" | "FALSE" => Some(false),
+        _ => None,
     }
 }

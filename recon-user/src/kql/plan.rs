@@ -14,11 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::eval::Prepared;
-use super::function::{AggregateFunction, Function};
-use super::operator::{Arithmetic, Comparison, TextOperator};
-use super::schema::Field;
-use super::severity::Severity;
-use super::value::{Literal, Type};
+use crate::kql::{
+    AggregateFunction, Arithmetic, Comparison, Field, Function, Literal, Severity, TextOperator,
+    Type,
+};
 
 /// A rule.
 #[derive(Clone, Debug, Default)]

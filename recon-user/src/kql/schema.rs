@@ -72,14 +72,12 @@ fields! {
 
 impl Field {
     /// Its name in a query.
-    #[must_use]
     pub fn name(self) -> &'static str {
         let found = Self::ALL.iter().find(|(field, ..)| *field == self);
         found.map_or("", |(_, name, _)| name)
     }
 
     /// Whether it describes the process behind a row.
-    #[must_use]
     pub const fn is_of_process(self) -> bool {
         matches!(
             self,
@@ -94,7 +92,6 @@ impl Field {
     }
 
     /// Whether it is the time of the events.
-    #[must_use]
     pub const fn is_time(self) -> bool {
         matches!(self, Self::TimeGenerated | Self::Timestamp)
     }

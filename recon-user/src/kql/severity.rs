@@ -1,9 +1,13 @@
 //! How sure a rule is that what it reports is an attack.
 
 use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::diagnostic::Wrong;
 
 /// How sure an alert is to mean harm.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// A busy legitimate client does it too.
     Informational,
@@ -19,7 +23,6 @@ pub enum Severity {
 
 impl Severity {
     /// The number of `event.severity`: Elastic Security's scale of 0 to 100.
-    #[must_use]
     pub const fn number(self) -> u8 {
         match self {
             Self::Informational => 1,
@@ -30,15 +33,14 @@ impl Severity {
     }
 
     /// Reads a name in any case, or returns what is wrong and a hint.
-    pub(crate) fn parse(text: &str) -> Result<Self, (String, String)> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Wrong> {
         Self::from_str(text, true).map_err(|_| {
             let hint = "the severities are informational, low, medium and high";
-            (format!("no severity `{text}`"), hint.to_owned())
+            (format!("no severity `{text}`"), Some(hint.to_owned()))
         })
     }
 
     /// The name, as `--min-severity` takes it.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Informational => "informational",

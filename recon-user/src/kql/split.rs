@@ -9,26 +9,8 @@
 use std::ops::Range;
 
 use super::lex::{Kind, Token};
-use super::operator::is_operator;
+use super::operator::{continues, is_operator, steps};
 use crate::diagnostic::Source;
-
-/// Words that need something after them, besides operators.
-const LEADING: [&str; 12] = [
-    "let",
-    "where",
-    "filter",
-    "extend",
-    "summarize",
-    "project",
-    "order",
-    "sort",
-    "top",
-    "take",
-    "limit",
-    "by",
-];
-/// Words that continue what stands before them, besides operators.
-const TRAILING: [&str; 4] = ["by", "asc", "desc", "nulls"];
 
 /// The queries, none of them empty.
 pub(super) fn queries(source: &Source, tokens: &[Token]) -> Vec<Range<usize>> {
@@ -36,12 +18,13 @@ pub(super) fn queries(source: &Source, tokens: &[Token]) -> Vec<Range<usize>> {
         let token = tokens.get(index)?;
         (token.kind == Kind::Word).then(|| source.slice(token.span))
     };
-    let can_begin =
-        |index| word(index).is_some_and(|word| !is_operator(word) && !TRAILING.contains(&word));
+    let can_begin = |index| word(index).is_some_and(|word| !continues(word));
+    let needs_more = |word| {
+        is_operator(word) || ["let", "by"].contains(&word) || steps().any(|step| step == word)
+    };
     let leaves_open = |index: usize| match tokens[index].kind {
         Kind::Symbol(symbol) => !matches!(symbol, ")" | "]"),
-        Kind::Word => word(index).is_some_and(|word| is_operator(word) || LEADING.contains(&word)),
-        _ => false,
+        _ => word(index).is_some_and(needs_more),
     };
     let mut queries = Vec::new();
     let mut query = 0;

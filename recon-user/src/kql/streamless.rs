@@ -36,7 +36,7 @@ const STREAMLESS: &[(&str, &str)] = &[
     ("evaluate invoke", PLUGIN),
 ];
 
-/// Operators that could run, and their replacements.
+/// Steps that could run, and their replacements.
 const REPLACED: &[(&str, &str)] = &[
     ("distinct", "write `summarize by` and the columns"),
     ("count", "write `summarize count()`"),
@@ -52,16 +52,37 @@ const REPLACED: &[(&str, &str)] = &[
     ("getschema", "the columns are those of DeviceNetworkEvents"),
 ];
 
+/// Operators between operands that are not supported, and their replacements.
+const OTHERS: &[(&str, &str)] = &[
+    (
+        "matches like",
+        "startswith, endswith, contains and has are supported",
+    ),
+    ("has_any", "write has for each, with `or` between them"),
+    ("has_all", "write has for each, with `and` between them"),
+    ("hasprefix", "startswith and contains are supported"),
+    ("hassuffix", "endswith and contains are known"),
+];
+
+/// The text in a table of names.
+fn find(table: &'static [(&str, &str)], name: &str) -> Option<&'static str> {
+    let is_meant = |names: &str| names.split(' ').any(|other| other == name);
+    let (_, text) = table.iter().find(|(names, _)| is_meant(names))?;
+    Some(text)
+}
+
 /// Why an operator, function or table can't run as a stream, if it can't.
 pub(super) fn reason(name: &str) -> Option<String> {
-    let (_, reason) = STREAMLESS
-        .iter()
-        .find(|(names, _)| names.split(' ').any(|other| other == name))?;
+    let reason = find(STREAMLESS, name)?;
     Some(format!("`{name}` can't run as a stream: {reason}"))
 }
 
-/// The replacement of an operator that is not supported.
-pub(super) fn instead(name: &str) -> Option<&'static str> {
-    let (_, instead) = REPLACED.iter().find(|(other, _)| *other == name)?;
-    Some(instead)
+/// The replacement of a step that is not supported.
+pub(super) fn instead(name: &str) -> Option<String> {
+    find(REPLACED, name).map(str::to_owned)
+}
+
+/// The replacement of an operator between operands that is not supported.
+pub(super) fn instead_of_operator(name: &str) -> Option<String> {
+    find(OTHERS, name).map(str::to_owned)
 }

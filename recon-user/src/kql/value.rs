@@ -4,35 +4,28 @@
 //! can be compared and added, and the result has the wider type. A timespan is a number of ticks of
 //! 100 ns, as in Kusto.
 
-use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-/// The type of an expression.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Type {
-    /// `bool`
-    Bool,
-    /// `int`: 32 bits.
-    Int,
-    /// `long`: 64 bits.
-    Long,
-    /// `real`: a double.
-    Real,
-    /// `datetime`
-    DateTime,
-    /// `timespan`
-    Timespan,
-    /// `string`
-    String,
-    /// `dynamic`, of which only lists are supported.
-    List,
+use super::operator::named;
+
+named! {
+    /// The type of an expression.
+    pub Type: Bool = "bool",
+    /// 32 bits.
+    Int = "int",
+    /// 64 bits.
+    Long = "long",
+    /// A double.
+    Real = "real",
+    DateTime = "datetime", Timespan = "timespan", String = "string",
+    /// Only lists are supported.
+    List = "dynamic";
 }
 
 impl Type {
     /// Whether it is int, long or real.
-    #[must_use]
     pub const fn is_number(self) -> bool {
         matches!(self, Self::Int | Self::Long | Self::Real)
     }
@@ -50,21 +43,6 @@ impl Type {
             (Self::Real, _) | (_, Self::Real) => Some(Self::Real),
             _ => Some(Self::Long),
         }
-    }
-}
-
-impl fmt::Display for Type {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Bool => "bool",
-            Self::Int => "int",
-            Self::Long => "long",
-            Self::Real => "real",
-            Self::DateTime => "datetime",
-            Self::Timespan => "timespan",
-            Self::String => "string",
-            Self::List => "dynamic",
-        })
     }
 }
 
@@ -89,7 +67,6 @@ pub enum Literal {
 
 impl Literal {
     /// Its type.
-    #[must_use]
     pub const fn kind(&self) -> Type {
         match self {
             Self::Bool(_) => Type::Bool,

@@ -42,9 +42,9 @@ impl Settings {
             if let (Some(threshold), Some(above)) = (&mut plan.threshold, rule.threshold) {
                 threshold.above = above.value;
             }
-            plan.window = rule.window.unwrap_or(plan.window);
+            plan.window = rule.window.map_or(plan.window, |window| window.0);
             plan.severity = rule.severity.unwrap_or(plan.severity);
-            plan.cooldown = rule.cooldown.or(plan.cooldown);
+            plan.cooldown = rule.cooldown.map(|cooldown| cooldown.0).or(plan.cooldown);
             allow.extend_from_slice(rule.allow.as_deref().unwrap_or_default());
             deny.extend_from_slice(rule.deny.as_deref().unwrap_or_default());
         }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::Refused;
 use super::table::{Align, write_table};
-use crate::diagnostic::{read_file, visible};
+use crate::diagnostic::{counted, read_file, visible};
 use crate::duration::text;
 use crate::incident::unmet_references;
 use crate::kql::{Loader, Plan};
@@ -44,8 +44,7 @@ pub fn check(files: &[PathBuf], out: &mut dyn Write, errors: &mut dyn Write) -> 
         write!(errors, "{}", loaded.diagnostics.render(&loaded.source))?;
         are_right &= loaded.diagnostics.errors() == 0;
         let count = loaded.plans.len();
-        let plural = if count == 1 { "" } else { "s" };
-        writeln!(out, "{name}: {count} rule{plural}")?;
+        writeln!(out, "{name}: {}", counted(count, "rule"))?;
         write_rules(&loaded.plans, out)?;
         all.extend(loaded.plans);
     }

@@ -1,8 +1,7 @@
 //! How a setting is declared once.
 //!
-//! In: rows of a key, a type, a default, a doc comment and, if it has one, a command-line flag.
-//! Out: from [`table!`] a struct with its default, the reader of its TOML table, its writer and its
-//! rows in the docs; from [`flags!`] the struct that clap parses the flags into.
+//! In: rows of a key, a type, a default and a doc comment. Out: a struct with its default, the reader
+//! and writer of its TOML table and its rows in the docs.
 
 /// Declares a table of recon.toml.
 macro_rules! table {
@@ -11,17 +10,20 @@ macro_rules! table {
         $struct_visibility:vis $name:ident ($example:literal) {
             $(
                 #[doc = $doc:literal]
-                $(#[flag($flag:ty, $($argument:tt)*)])?
                 $key:ident: $type:ty = $default:expr;
             )*
         }
         $($(#[doc = $extra_doc:literal])+ $visibility:vis $extra:ident: $extra_type:ty;)*
     ) => {
         $(#[$meta])*
-        #[derive(Clone, Debug, PartialEq)]
+        #[derive(Clone, Debug, PartialEq, serde::Serialize)]
         $struct_visibility struct $name {
-            $(#[doc = $doc] pub(crate) $key: $type,)*
-            $($(#[doc = $extra_doc])+ $visibility $extra: $extra_type,)*
+            $(
+                #[doc = $doc]
+                #[serde(skip_serializing_if = "SettingType::is_unset")]
+                pub(crate) $key: $type,
+            )*
+            $($(#[doc = $extra_doc])+ #[serde(skip)] $visibility $extra: $extra_type,)*
         }
 
         impl Default for $name {
@@ -35,6 +37,7 @@ macro_rules! table {
 
         impl $crate::settings::value::TomlTable for $name {
             const KEYS: &'static [&'static str] = &[$(stringify!($key)),*];
+            const DOCS: &'static [&'static str] = &[$($doc),*];
             const EXAMPLE: &'static str = $example;
 
             fn set(&mut self, key: &str, value: &TomlValue<'_>, reader: &mut TomlReader<'_>) {
@@ -46,13 +49,6 @@ macro_rules! table {
                     })*
                     _ => {}
                 }
-            }
-
-            fn write_entries<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-                $(if !self.$key.is_unset() {
-                    map.serialize_entry(stringify!($key), &AsToml(&self.$key))?;
-                })*
-                Ok(())
             }
 
             #[cfg(test)]
@@ -68,25 +64,4 @@ macro_rules! table {
     };
 }
 
-/// Declares the flags of a table, by name of the setting.
-macro_rules! flags {
-    (
-        $(#[$meta:meta])*
-        $struct_visibility:vis $name:ident ($example:literal) {
-            $(
-                #[doc = $doc:literal]
-                $(#[flag($flag:ty, $($argument:tt)*)])?
-                $key:ident: $type:ty = $default:expr;
-            )*
-        }
-        $($extra:tt)*
-    ) => {
-        /// Settings that the command line overrides.
-        #[derive(clap::Args, Clone, Debug, Default)]
-        pub struct SettingFlags {
-            $($(#[doc = $doc] #[arg($($argument)*)] pub(crate) $key: $flag,)?)*
-        }
-    };
-}
-
-pub(super) use {flags, table};
+pub(super) use table;

@@ -1,70 +1,70 @@
 //! All settings, each declared once.
 //!
 //! In: nothing; settings are data. Out: the structs of recon.toml's tables, and [`SettingFlags`]. A
-//! row gives the key, type, default, doc (one line) and flag of a setting. The reader of
-//! recon.toml, `recon config`, `--help` and docs/settings.md come from it. To add a setting, add a
-//! row and use it.
+//! row gives the key, type, default and doc (one line) of a setting. The reader of recon.toml,
+//! `recon config`, `--help` and docs/settings.md come from it. To add a setting, add a row and use
+//! it. One that the command line overrides has a flag too.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use serde::ser::SerializeMap;
-
-use super::declare::{flags, table};
+use super::declare::table;
 use super::read::{TomlReader, TomlValue};
-use super::value::{AsToml, Bytes, Lines, Located, SettingType};
+use super::value::{Bytes, Lines, Located, SettingType, Time, TomlTable};
 use super::{Origin, bytes};
 use crate::address::Network;
 use crate::cli::file_name;
 use crate::incident::LineLimit;
 use crate::kql::Severity;
 
-/// Hands the rows of the file's top level to a macro.
-macro_rules! top_level {
-    ($macro:ident) => {
-        $macro! {
-            /// The settings in force.
-            pub Settings ("include_private = true") {
-                /// Judge private, loopback and link-local remotes too, as most labs need
-                #[flag(
-                    Option<bool>,
-                    long,
-                    value_name = "BOOL",
-                    num_args = 0..=1,
-                    require_equals = true,
-                    default_missing_value = "true"
-                )]
-                include_private: bool = false;
-                /// Write alerts of this severity and above; all severities by default
-                #[flag(Option<Severity>, long, value_enum, value_name = "SEVERITY")]
-                min_severity: Severity = Severity::Informational;
-                /// Treat programs of this file name as scanning tools, like nmap; may be repeated
-                #[flag(Vec<String>, long = "scanner", value_name = "NAME", value_parser = file_name)]
-                scanners: Vec<String> = Vec::new();
-                /// Do not treat programs of this file name as scanning tools; may be repeated
-                #[flag(Vec<String>, long = "not-scanner", value_name = "NAME", value_parser = file_name)]
-                not_scanners: Vec<String> = Vec::new();
-                /// Treat these networks as private, like those of RFC 1918
-                local_networks: Vec<Network> = Vec::new();
-                /// Count nothing that these remotes do
-                allow: Vec<Network> = Vec::new();
-                /// Count what these remotes do even if `allow` lists them
-                deny: Vec<Network> = Vec::new();
-                /// How many alerts are written
-                alerts: Alerts = Alerts::default();
-                /// What recon may take of the host
-                limits: Limits = Limits::default();
-                /// Settings of one rule
-                rules: BTreeMap<String, Located<Override>> = BTreeMap::new();
-            }
-            /// The file, to show errors that are found once the rules are known.
-            pub(super) origin: Origin;
-        }
-    };
+table! {
+    /// The settings in force.
+    pub Settings ("include_private = true") {
+        /// Judge private, loopback and link-local remotes too, as most labs need
+        include_private: bool = false;
+        /// Write alerts of this severity and above; all severities by default
+        min_severity: Severity = Severity::Informational;
+        /// Treat programs of this file name as scanning tools, like nmap; may be repeated
+        scanners: Vec<String> = Vec::new();
+        /// Do not treat programs of this file name as scanning tools; may be repeated
+        not_scanners: Vec<String> = Vec::new();
+        /// Treat these networks as private, like those of RFC 1918
+        local_networks: Vec<Network> = Vec::new();
+        /// Count nothing that these remotes do
+        allow: Vec<Network> = Vec::new();
+        /// Count what these remotes do even if `allow` lists them
+        deny: Vec<Network> = Vec::new();
+        /// How many alerts are written
+        alerts: Alerts = Alerts::default();
+        /// What recon may take of the host
+        limits: Limits = Limits::default();
+        /// Settings of one rule
+        rules: BTreeMap<String, Located<Override>> = BTreeMap::new();
+    }
+    /// The file, to show errors that are found once the rules are known.
+    pub(super) origin: Origin;
 }
 
-top_level!(table);
-top_level!(flags);
+/// Settings that the command line overrides, by their keys.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct SettingFlags {
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", help = doc("include_private"))]
+    pub(crate) include_private: Option<bool>,
+    #[arg(long, value_enum, value_name = "SEVERITY", help = doc("min_severity"))]
+    pub(crate) min_severity: Option<Severity>,
+    #[arg(long = "scanner", value_name = "NAME", value_parser = file_name, help = doc("scanners"))]
+    pub(crate) scanners: Vec<String>,
+    #[arg(long = "not-scanner", value_name = "NAME", value_parser = file_name,
+          help = doc("not_scanners"))]
+    pub(crate) not_scanners: Vec<String>,
+}
+
+/// What the setting with this key does.
+fn doc(key: &str) -> &'static str {
+    let mut docs = Settings::KEYS.iter().zip(Settings::DOCS);
+    let found = docs.find(|(other, _)| **other == key);
+    found.map_or("", |(_, doc)| doc.trim())
+}
 
 table! {
     /// How many alerts are written.
@@ -72,7 +72,7 @@ table! {
         /// Lines of one rule written in each `per`, the greatest first; the rest are counted
         lines: Lines = Lines(LineLimit::default().lines);
         /// The time that `lines` is for
-        per: Duration = LineLimit::default().per;
+        per: Time = Time(LineLimit::default().per);
     }
 }
 
@@ -92,11 +92,11 @@ table! {
         /// The rule fires above this count
         threshold: Option<Located<u64>> = None;
         /// How far back the rule counts
-        window: Option<Duration> = None;
+        window: Option<Time> = None;
         /// How sure its alerts are to mean harm
         severity: Option<Severity> = None;
         /// How long an alert holds back further ones of its group
-        cooldown: Option<Duration> = None;
+        cooldown: Option<Time> = None;
         /// Remotes that the rule ignores, in addition to those that all rules ignore
         allow: Option<Vec<Network>> = None;
         /// Remotes that the rule counts even if a list named `allow` has them

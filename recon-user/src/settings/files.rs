@@ -37,14 +37,11 @@ pub fn rules(paths: &[PathBuf]) -> Result<Rules, Refused> {
     let mut messages = String::new();
     let mut are_right = true;
     for path in paths {
-        let files = match files(path) {
-            Ok(files) => files,
-            Err(Refused(message)) => {
-                messages.push_str(&message);
-                are_right = false;
-                continue;
-            }
-        };
+        let files = files(path).unwrap_or_else(|Refused(message)| {
+            messages.push_str(&message);
+            are_right = false;
+            Vec::new()
+        });
         for file in files {
             let bytes = match file == *path {
                 true => read_file(&file),
@@ -79,11 +76,10 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, Refused> {
     if !fs::metadata(path).map_err(unreadable)?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let entries = fs::read_dir(path).map_err(unreadable)?;
-    let entries: io::Result<Vec<PathBuf>> = entries
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect();
-    let mut files = entries.map_err(unreadable)?;
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).map_err(unreadable)? {
+        files.push(entry.map_err(unreadable)?.path());
+    }
     files.retain(|file| is_rule_file(file));
     files.sort();
     if files.is_empty() {

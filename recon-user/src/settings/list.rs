@@ -8,8 +8,10 @@ use serde::Serialize;
 
 use super::apply::measure;
 use super::table::{Align, write_table};
+use crate::address::Network;
 use crate::diagnostic::visible;
 use crate::duration::text;
+use crate::kql::Severity;
 use crate::rule::Configured;
 
 /// The table's columns and their alignment.
@@ -33,14 +35,14 @@ struct Listed<'a> {
     id: &'a str,
     measure: Option<&'a str>,
     name: &'a str,
-    severity: &'static str,
+    severity: Severity,
     threshold: Option<u64>,
     window: String,
     cooldown: Option<String>,
     technique: Option<&'a str>,
     groups: Vec<&'a str>,
-    allow: Vec<String>,
-    deny: Vec<String>,
+    allow: &'a [Network],
+    deny: &'a [Network],
     include_private: bool,
 }
 
@@ -64,14 +66,14 @@ fn listed(rule: &Configured) -> Listed<'_> {
         id: &plan.id,
         measure: measure(plan),
         name: &plan.name,
-        severity: plan.severity.name(),
+        severity: plan.severity,
         threshold: plan.threshold.map(|threshold| threshold.above),
         window: text(plan.window),
         cooldown: plan.cooldown.map(text),
         technique: plan.technique.as_deref(),
         groups: plan.groups.iter().map(|group| &*group.name).collect(),
-        allow: rule.allow.iter().map(ToString::to_string).collect(),
-        deny: rule.deny.iter().map(ToString::to_string).collect(),
+        allow: &rule.allow,
+        deny: &rule.deny,
         include_private: rule.include_private,
     }
 }
@@ -83,7 +85,7 @@ fn row(listed: &Listed<'_>) -> [String; HEADINGS.len()] {
     [
         listed.id.to_owned(),
         or_none(listed.measure),
-        listed.severity.to_owned(),
+        listed.severity.name().to_owned(),
         or_none(threshold.as_deref()),
         listed.window.clone(),
         or_none(listed.cooldown.as_deref()),

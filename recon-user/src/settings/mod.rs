@@ -44,7 +44,6 @@ pub(crate) use defs::Override;
 pub use defs::{SettingFlags, Settings};
 pub use files::{Rules, rules};
 pub use list::list;
-use value::AsToml;
 use value::Located;
 
 /// The file that is read if none is named.
@@ -80,7 +79,7 @@ impl PartialEq for Origin {
 
 impl fmt::Display for Settings {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = toml::to_string(&AsToml(self)).map_err(|_| fmt::Error)?;
+        let text = toml::to_string(self).map_err(|_| fmt::Error)?;
         formatter.write_str(&text)
     }
 }
@@ -102,7 +101,6 @@ impl Settings {
     }
 
     /// Applies the flags of the command line, which win over the file.
-    #[must_use]
     pub fn with(mut self, flags: &SettingFlags) -> Self {
         self.include_private = flags.include_private.unwrap_or(self.include_private);
         self.min_severity = flags.min_severity.unwrap_or(self.min_severity);
@@ -117,23 +115,20 @@ impl Settings {
     }
 
     /// How many lines of a rule are written.
-    #[must_use]
     pub fn alert_limit(&self) -> LineLimit {
         LineLimit {
             lines: self.alerts.lines.0,
-            per: self.alerts.per,
+            per: self.alerts.per.0,
         }
     }
 
     /// The part of the agent's memory that is for the state of rules, in bytes. The rest is for a
     /// poll's rows, for processes and for alerts that wait to be written.
-    #[must_use]
     pub fn state_memory(&self) -> u64 {
         self.limits.memory.0 / 2
     }
 
     /// The file names of scanning tools.
-    #[must_use]
     pub fn scanner_names(&self) -> BTreeSet<String> {
         scanners(&self.scanners, &self.not_scanners)
     }
@@ -166,17 +161,15 @@ pub fn in_force(
         }),
         paths => files::rules(paths),
     };
-    let (
-        settings,
-        Rules {
-            plans,
-            mut warnings,
-        },
-    ) = match (settings, rules) {
+    let (settings, rules) = match (settings, rules) {
         (Ok(settings), Ok(rules)) => (settings.with(&options.settings), rules),
         (Err(Refused(settings)), Err(Refused(rules))) => return Err(Refused(settings + &rules)),
         (Err(refused), Ok(_)) | (Ok(_), Err(refused)) => return Err(refused),
     };
+    let Rules {
+        plans,
+        mut warnings,
+    } = rules;
     let rules = settings.apply(plans)?;
     let in_force = rules.iter().map(|rule| &rule.plan);
     let in_force = in_force.filter(|plan| plan.severity >= settings.min_severity);

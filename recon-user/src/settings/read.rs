@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::value::TomlTable;
 use super::{Origin, Override, Refused, Settings};
-use crate::diagnostic::{Diagnostics, FileKind, Source, Span};
+use crate::diagnostic::{Diagnostics, FileKind, Source, Span, Wrong};
 
 const SETTINGS_FILE: FileKind = FileKind {
     name: "a file of settings",
@@ -106,7 +106,7 @@ impl TomlReader<'_> {
         &mut self,
         value: &TomlValue<'_>,
         wanted: &str,
-        parse: impl Fn(&str) -> Result<T, (String, Option<String>)>,
+        parse: impl Fn(&str) -> Result<T, Wrong>,
     ) -> Option<T> {
         let text = self.expect(value.get_ref().as_str(), wanted, value)?;
         match parse(text) {

@@ -17,8 +17,7 @@ use super::defs::{Alerts, Limits};
 use super::value::TomlTable;
 use super::{InForce, Override, Settings, list};
 use crate::cli::{CONFIG_EXAMPLE, Cli, Command, RuleOptions};
-use crate::kql::Severity;
-use crate::kql::{Loader, Plan};
+use crate::kql::{Loader, Plan, Severity};
 use crate::rule::defaults;
 
 /// Two measures of one id, a rule with a cooldown, and one without a threshold.

@@ -5,13 +5,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::{Serialize, Serializer};
 
 use super::bytes;
 use super::read::{TomlReader, TomlValue};
 use crate::address::Network;
 use crate::cli::file_name;
-use crate::diagnostic::Span;
+use crate::diagnostic::{Span, Wrong};
 use crate::duration::text;
 use crate::kql::{Severity, WINDOW};
 
@@ -28,15 +28,12 @@ pub(super) struct DocRow {
 }
 
 /// A type that a setting has.
-pub(super) trait SettingType: Sized {
+pub(super) trait SettingType: Serialize + Sized {
     /// The type in words, for the docs.
     const KIND: &'static str;
 
     /// Reads a value. Reports an error and returns None if it is of another type or out of range.
     fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self>;
-
-    /// Writes the value as it is read.
-    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
 
     /// Whether the file says nothing of it.
     fn is_unset(&self) -> bool {
@@ -49,7 +46,7 @@ pub(super) trait SettingType: Sized {
         let mut default = String::new();
         if !self.is_unset() {
             let serializer = toml::ser::ValueSerializer::new(&mut default);
-            self.write(serializer).expect("a default is TOML");
+            self.serialize(serializer).expect("a default is TOML");
         }
         rows.push(DocRow {
             key,
@@ -61,13 +58,12 @@ pub(super) trait SettingType: Sized {
 }
 
 /// A table of recon.toml, as `table!` declares it.
-pub(super) trait TomlTable: Default {
+pub(super) trait TomlTable: Default + Serialize {
     const KEYS: &'static [&'static str];
+    const DOCS: &'static [&'static str];
     const EXAMPLE: &'static str;
 
     fn set(&mut self, key: &str, value: &TomlValue<'_>, reader: &mut TomlReader<'_>);
-
-    fn write_entries<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error>;
 
     #[cfg(test)]
     fn describe_entries(prefix: &str, rows: &mut Vec<DocRow>);
@@ -80,24 +76,9 @@ impl<T: TomlTable> SettingType for T {
         reader.table(value)
     }
 
-    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        self.write_entries(&mut map)?;
-        map.end()
-    }
-
     #[cfg(test)]
     fn describe(&self, key: String, _doc: &'static str, rows: &mut Vec<DocRow>) {
         T::describe_entries(&format!("{key}."), rows);
-    }
-}
-
-/// Serializes a value as a setting.
-pub(super) struct AsToml<'a, T>(pub(super) &'a T);
-
-impl<T: SettingType> Serialize for AsToml<'_, T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.write(serializer)
     }
 }
 
@@ -106,10 +87,6 @@ impl SettingType for bool {
 
     fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
         reader.expect(value.get_ref().as_bool(), Self::KIND, value)
-    }
-
-    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bool(*self)
     }
 }
 
@@ -129,24 +106,26 @@ impl SettingType for u64 {
         }
         number
     }
-
-    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u64(*self)
-    }
 }
 
-impl SettingType for Duration {
+/// How long, as rules and settings write it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Time(pub Duration);
+
+impl SettingType for Time {
     const KIND: &'static str = "time";
 
     fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
-        reader.text(value, "a time in quotes, as in \"10m\"", |text| {
-            let duration = WINDOW.parse(text);
-            duration.map_err(|(message, hint)| (message, Some(hint)))
-        })
+        let parse = |text: &str| WINDOW.parse(text);
+        reader
+            .text(value, "a time in quotes, as in \"10m\"", parse)
+            .map(Self)
     }
+}
 
-    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&text(*self))
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&text(self.0))
     }
 }
 
@@ -154,13 +133,7 @@ impl SettingType for Severity {
     const KIND: &'static str = "severity";
 
     fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
-        reader.text(value, "a severity in quotes, as in \"high\"", |text| {
-            Self::parse(text).map_err(|(message, hint)| (message, Some(hint)))
-        })
-    }
-
-    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
+        reader.text(value, "a severity in quotes, as in \"high\"", Self::parse)
     }
 }
 
@@ -187,8 +160,10 @@ impl SettingType for Lines {
             lines => Some(Self(Some(lines))),
         }
     }
+}
 
-    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+impl Serialize for Lines {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             Some(lines) => serializer.serialize_u64(lines),
             None => serializer.serialize_str(UNLIMITED),
@@ -220,8 +195,10 @@ impl SettingType for Bytes {
         }
         Some(Self(memory))
     }
+}
 
-    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match bytes::text(self.0) {
             Some(text) => serializer.serialize_str(&text),
             None => serializer.serialize_u64(self.0),
@@ -230,19 +207,19 @@ impl SettingType for Bytes {
 }
 
 /// What a list consists of: texts in quotes.
-pub(super) trait ListItem: Sized + ToString {
+pub(super) trait ListItem: Serialize + Sized {
     const LIST: &'static str;
     /// The list in words, for the message that one was expected.
     const WANTED: &'static str;
 
-    fn parse(text: &str) -> Result<Self, (String, Option<String>)>;
+    fn parse(text: &str) -> Result<Self, Wrong>;
 }
 
 impl ListItem for Network {
     const LIST: &'static str = "list of networks";
     const WANTED: &'static str = "networks in brackets, as in [\"192.0.2.0/24\"]";
 
-    fn parse(text: &str) -> Result<Self, (String, Option<String>)> {
+    fn parse(text: &str) -> Result<Self, Wrong> {
         let network: Result<Self, _> = text.parse();
         network.map_err(|error| (error.to_string(), None))
     }
@@ -253,7 +230,7 @@ impl ListItem for String {
     const LIST: &'static str = "list of file names";
     const WANTED: &'static str = "file names in brackets, as in [\"nmap\"]";
 
-    fn parse(text: &str) -> Result<Self, (String, Option<String>)> {
+    fn parse(text: &str) -> Result<Self, Wrong> {
         file_name(text).map_err(|hint| (format!("`{text}` is not a file name"), Some(hint)))
     }
 }
@@ -271,10 +248,6 @@ impl<T: ListItem> SettingType for Vec<T> {
                 .collect(),
         )
     }
-
-    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.iter().map(ToString::to_string))
-    }
 }
 
 impl<T: SettingType> SettingType for Option<T> {
@@ -284,24 +257,19 @@ impl<T: SettingType> SettingType for Option<T> {
         T::read(value, reader).map(Some)
     }
 
-    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Some(value) => value.write(serializer),
-            None => serializer.serialize_none(),
-        }
-    }
-
     fn is_unset(&self) -> bool {
         self.is_none()
     }
 }
 
 /// A value and its place, for errors that are found once the rules are known.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[serde(transparent)]
 pub(crate) struct Located<T> {
     /// The value.
     pub(crate) value: T,
     /// Where the file has it, or its key in a map.
+    #[serde(skip)]
     pub(super) place: Span,
 }
 
@@ -318,10 +286,6 @@ impl<T: SettingType> SettingType for Located<T> {
     fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
         let place = reader.span(value.span());
         T::read(value, reader).map(|value| Self { value, place })
-    }
-
-    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.value.write(serializer)
     }
 }
 
@@ -340,10 +304,6 @@ impl<T: TomlTable> SettingType for BTreeMap<String, Located<T>> {
             }
         }
         Some(tables)
-    }
-
-    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.iter().map(|(key, value)| (key, AsToml(value))))
     }
 
     fn is_unset(&self) -> bool {

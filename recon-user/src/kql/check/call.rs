@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use super::super::ast::{ExprKind, Name, WrittenExpr};
-use super::super::function::{
-    AGGREGATES, AggregateFunction, FUNCTIONS, Function, Signature, Takes, by_name, names,
-};
-use super::super::plan::{Aggregate, Column, Expr, Output, Slot};
+use super::super::function::{AGGREGATES, FUNCTIONS, Signature, Takes, by_name, names};
 use super::super::streamless;
-use super::super::value::{Literal, Type};
 use super::expr::Typed;
 use super::{Checker, Mode};
 use crate::address::ipv4_range;
-use crate::diagnostic::Span;
+use crate::diagnostic::{Span, counted};
+use crate::kql::{
+    Aggregate, AggregateFunction, Column, Expr, Function, Literal, Output, Slot, Type,
+};
 
 impl Checker<'_, '_> {
     pub(super) fn call(
@@ -24,15 +23,17 @@ impl Checker<'_, '_> {
         if let Some(signature) = by_name(AGGREGATES, name.text) {
             return self.nested_aggregate(signature, arguments, span);
         }
-        match name.text {
-            "now" | "ago" => return self.clock(name, arguments, span),
-            _ => {}
-        }
         let Some(signature) = by_name(FUNCTIONS, name.text) else {
             return self.unknown_function(name);
         };
-        let checked = self.arguments(signature, arguments, span)?;
+        if let Function::Now | Function::Ago = signature.function {
+            return self.clock(signature, arguments, span);
+        }
+        let mut checked = self.arguments(signature, arguments, span)?;
         let kind = self.result(signature.function, &checked, arguments)?;
+        if signature.function == Function::Iff {
+            checked[1..].iter_mut().for_each(|value| value.widen(kind));
+        }
         let arguments = checked.into_iter().map(|typed| typed.expr).collect();
         Typed::new(Expr::Call(signature.function, arguments), kind)
     }
@@ -41,9 +42,7 @@ impl Checker<'_, '_> {
         if let Some(reason) = streamless::reason(name.text) {
             return self.error(name.span, reason, None);
         }
-        let known = names(FUNCTIONS)
-            .chain(names(AGGREGATES))
-            .chain(["now", "ago"]);
+        let known = names(FUNCTIONS).chain(names(AGGREGATES));
         let hint = self.diagnostics.did_you_mean(name.text, known);
         self.error(name.span, format!("no function `{}`", name.text), hint)
     }
@@ -76,12 +75,9 @@ impl Checker<'_, '_> {
         count: usize,
         span: Span,
     ) -> Option<T> {
-        let plural = if count == 1 { "" } else { "s" };
-        let message = format!(
-            "`{}` does not take {count} argument{plural}",
-            signature.name
-        );
-        self.error(span, message, Some(signature.usage()))
+        let given = counted(count, "argument");
+        let message = format!("`{}` does not take {given}", signature.name);
+        self.error(span, message, Some(signature.usage.to_owned()))
     }
 
     fn takes<F>(
@@ -94,11 +90,9 @@ impl Checker<'_, '_> {
         if takes.accepts(typed.kind) {
             return Some(());
         }
-        let message = format!(
-            "`{}` takes {takes} here, not {}",
-            signature.name, typed.kind
-        );
-        self.error(span, message, Some(signature.usage()))
+        let Signature { name, usage, .. } = signature;
+        let message = format!("`{name}` takes {takes} here, not {}", typed.kind);
+        self.error(span, message, Some((*usage).to_owned()))
     }
 
     fn result(
@@ -157,33 +151,22 @@ impl Checker<'_, '_> {
     /// `now()`, `now(offset)` and `ago(timespan)`.
     fn clock(
         &mut self,
-        name: &Name<'_>,
+        signature: &Signature<Function>,
         arguments: &[WrittenExpr<'_>],
         span: Span,
     ) -> Option<Typed> {
-        let is_now = name.text == "now";
-        let usage = match is_now {
-            true => "now takes nothing, or a constant timespan to add",
-            false => "ago takes a constant timespan such as 1h",
-        };
+        let is_now = signature.function == Function::Now;
         let ticks = match arguments {
             [] if is_now => 0,
             [offset] => match self.expr(offset)?.expr {
                 Expr::Literal(Literal::Timespan(ticks)) if is_now => ticks,
                 Expr::Literal(Literal::Timespan(ticks)) => -ticks,
                 _ => {
-                    let message = format!("`{}` takes a constant timespan", name.text);
-                    return self.error(offset.span, message, Some(usage.to_owned()));
+                    let message = format!("`{}` takes a constant timespan", signature.name);
+                    return self.error(offset.span, message, Some(signature.usage.to_owned()));
                 }
             },
-            _ => {
-                let message = format!(
-                    "`{}` does not take {} arguments",
-                    name.text,
-                    arguments.len()
-                );
-                return self.error(span, message, Some(usage.to_owned()));
-            }
+            _ => return self.wrong_count(signature, arguments.len(), span),
         };
         Typed::new(Expr::Now(ticks), Type::DateTime)
     }
@@ -265,33 +248,37 @@ impl Checker<'_, '_> {
         };
         let count = shown.len().max(1);
         if outputs.len() > count {
-            let message = format!(
-                "`{}` gives {count} column{}",
-                signature.name,
-                if count == 1 { "" } else { "s" }
-            );
+            let given = counted(count, "column");
+            let message = format!("`{}` gives {given}", signature.name);
             return self.error(outputs[count].span, message, None);
         }
-        let mut named = Vec::with_capacity(count);
-        for index in 0..count {
-            let kind = match shown.get(index) {
-                Some(typed) if function == AggregateFunction::ArgMax => typed.kind,
-                first => aggregate_type(function, first),
-            };
+        let named = (0..count).map(|index| {
+            let value = shown.get(index);
             let name = match outputs.get(index) {
                 Some(name) => self.taken.unique(name.text),
-                None => self
-                    .taken
-                    .unique(&default_name(signature, shown.get(index))),
+                None => self.taken.unique(&default_name(signature, value)),
             };
-            named.push(Output { name, kind });
-        }
-        self.plan.aggregates.push(Aggregate {
-            outputs: named,
-            function,
-            arguments: checked.into_iter().map(|typed| typed.expr).collect(),
+            let kind = aggregate_type(function, value);
+            Output { name, kind }
         });
-        Some(self.plan.aggregates.len() - 1)
+        let outputs = named.collect();
+        let arguments = checked.into_iter().map(|typed| typed.expr).collect();
+        Some(self.push_aggregate(function, outputs, arguments))
+    }
+
+    /// Adds an aggregate and returns its index.
+    pub(super) fn push_aggregate(
+        &mut self,
+        function: AggregateFunction,
+        outputs: Vec<Output>,
+        arguments: Vec<Expr>,
+    ) -> usize {
+        self.plan.aggregates.push(Aggregate {
+            outputs,
+            function,
+            arguments,
+        });
+        self.plan.aggregates.len() - 1
     }
 
     /// The column to maximize and those to show; `*` is all that the rows are not grouped by.
@@ -333,10 +320,7 @@ impl Checker<'_, '_> {
 fn aggregate_type(function: AggregateFunction, value: Option<&Typed>) -> Type {
     let kind = value.map_or(Type::Long, |value| value.kind);
     match function {
-        AggregateFunction::Count
-        | AggregateFunction::CountIf
-        | AggregateFunction::DCount
-        | AggregateFunction::DCountIf => Type::Long,
+        _ if function.is_count() => Type::Long,
         AggregateFunction::Sum | AggregateFunction::SumIf if kind == Type::Int => Type::Long,
         AggregateFunction::Avg if kind.is_number() => Type::Real,
         AggregateFunction::MakeSet => Type::List,

@@ -3,56 +3,69 @@
 use std::sync::Arc;
 
 use super::super::ast::{ExprKind, Item, Name, WrittenExpr};
-use super::super::plan::{Column, Expr, Named, Slot};
 use super::Checker;
 use super::expr::Typed;
 use super::scope::{ColumnScope, MAX_COLUMNS};
 use crate::diagnostic::Span;
+use crate::kql::{Column, Expr, Named, Slot};
 
 impl<'a> Checker<'a, '_> {
     /// The place of a computed column. A column that only renames another takes none.
     pub(super) fn place(&mut self, name: &str, typed: Typed) -> Column {
-        let Typed { expr, kind } = typed;
-        if let Expr::Column(column) = expr {
+        if let Expr::Column(column) = typed.expr {
             return column;
         }
         let name = self.taken.unique(name);
-        let (list, slot): (_, fn(usize) -> Slot) = match self.plan.is_summary {
-            true => (&mut self.plan.computed, Slot::Computed),
-            false => (&mut self.plan.extends, Slot::Extend),
-        };
-        let slot = slot(list.len());
-        list.push(Named {
-            name: Arc::clone(&name),
-            expr,
-            kind,
-        });
-        Column { slot, name, kind }
+        match self.plan.is_summary {
+            true => add(&mut self.plan.computed, Slot::Computed, name, typed),
+            false => add(&mut self.plan.extends, Slot::Extend, name, typed),
+        }
     }
 
-    /// The items' columns with their names. All are computed from the columns before the step; one
-    /// without a name gets the next `ColumnN`.
-    fn items(&mut self, items: &[Item<'a>]) -> Vec<(Arc<str>, Span, Option<Column>)> {
-        let mut columns: Vec<(Arc<str>, Span, Option<Column>)> = Vec::new();
+    /// The items' columns. All are computed from the columns before the step; one without a name
+    /// gets the next `ColumnN`.
+    fn items(&mut self, items: &[Item<'a>]) -> ColumnScope {
+        let mut columns = ColumnScope::default();
         let mut unnamed = 0;
         for item in items {
             if self.diagnostics.is_full() || self.is_crowded(columns.len(), item.expr.span) {
                 break;
             }
-            let typed = self.expr(&item.expr);
-            let (name, span) = self.name_of(item, &mut unnamed);
-            if columns.iter().any(|(other, ..)| *other == name) {
-                let message = format!("two columns have the name `{name}`");
-                self.diagnostics.error(span, message, None);
-            }
-            let column = typed.map(|typed| self.place(&name, typed));
-            columns.push((name, span, column));
+            self.column(item, &mut unnamed, &mut columns, |checker, name, typed| {
+                Some(checker.place(name, typed))
+            });
         }
         columns
     }
 
+    /// Adds the column of an item to those of its step. `place` says where it is.
+    pub(super) fn column(
+        &mut self,
+        item: &Item<'a>,
+        unnamed: &mut usize,
+        columns: &mut ColumnScope,
+        place: impl FnOnce(&mut Self, &str, Typed) -> Option<Column>,
+    ) {
+        let typed = self.expr(&item.expr);
+        let (name, span) = self.name_of(item, unnamed);
+        if self.is_new(&name, span, columns) {
+            let column = typed.and_then(|typed| place(self, &name, typed));
+            columns.set(name, column);
+        }
+    }
+
+    /// Whether a step has no column of that name yet. Reports one that it has.
+    pub(super) fn is_new(&mut self, name: &str, span: Span, columns: &ColumnScope) -> bool {
+        let is_new = columns.get(name).is_none();
+        if !is_new {
+            let message = format!("two columns have the name `{name}`");
+            self.diagnostics.error(span, message, None);
+        }
+        is_new
+    }
+
     /// The name of an item's column.
-    pub(super) fn name_of(&mut self, item: &Item<'a>, unnamed: &mut usize) -> (Arc<str>, Span) {
+    fn name_of(&mut self, item: &Item<'a>, unnamed: &mut usize) -> (Arc<str>, Span) {
         if let [first, rest @ ..] = item.names.as_slice() {
             if let Some(second) = rest.first() {
                 let message = "an expression has one column, except arg_max in `summarize`";
@@ -85,17 +98,12 @@ impl<'a> Checker<'a, '_> {
     }
 
     pub(super) fn extend(&mut self, items: &[Item<'a>]) {
-        for (name, _, column) in self.items(items) {
-            self.scope.set(name, column);
-        }
+        let columns = self.items(items);
+        self.scope.extend(columns);
     }
 
     pub(super) fn project(&mut self, items: &[Item<'a>]) {
-        let columns = self.items(items);
-        self.scope = ColumnScope::default();
-        for (name, _, column) in columns {
-            self.scope.set(name, column);
-        }
+        self.scope = self.items(items);
     }
 
     pub(super) fn project_away(&mut self, names: &[Name<'a>]) {
@@ -108,6 +116,22 @@ impl<'a> Checker<'a, '_> {
             self.scope.remove(name.text);
         }
     }
+}
+
+/// Adds a column to a list of the plan.
+pub(super) fn add(
+    list: &mut Vec<Named>,
+    slot: fn(usize) -> Slot,
+    name: Arc<str>,
+    Typed { expr, kind }: Typed,
+) -> Column {
+    let slot = slot(list.len());
+    list.push(Named {
+        name: Arc::clone(&name),
+        expr,
+        kind,
+    });
+    Column { slot, name, kind }
 }
 
 /// The name of a column that is given none: its own, even if it is rounded or converted.

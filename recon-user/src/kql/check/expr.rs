@@ -6,11 +6,9 @@
 use std::sync::Arc;
 
 use super::super::ast::{ExprKind, WrittenExpr};
-use super::super::operator::{Arithmetic, Comparison, TextOperator};
-use super::super::plan::Expr;
-use super::super::value::{Literal, Type};
 use super::{Checker, Mode, fold};
 use crate::diagnostic::Span;
+use crate::kql::{Arithmetic, Comparison, Expr, Literal, TextOperator, Type};
 
 /// Constants in the lists of a query, with each use of a list that `let` names counted: enough for
 /// all ports.
@@ -31,6 +29,16 @@ impl Typed {
     pub(super) fn of(literal: Literal) -> Option<Self> {
         let kind = literal.kind();
         Self::new(Expr::Literal(literal), kind)
+    }
+
+    /// Makes a whole number real if `kind` is.
+    pub(super) fn widen(&mut self, kind: Type) {
+        if kind == Type::Real && self.kind != Type::Real {
+            let one = Expr::Literal(Literal::Real(1.0));
+            if let Ok(real) = fold::fold(Arithmetic::Multiply, self.expr.clone(), one) {
+                self.expr = real;
+            }
+        }
     }
 }
 
@@ -131,12 +139,16 @@ impl Checker<'_, '_> {
         let span = operands[0].span.to(operands[1].span);
         let kind = self.comparable(&left, &right, span)?;
         if comparison.needs_order() && !kind.is_ordered() {
-            let message =
-                format!("`{comparison}` takes numbers, datetimes and timespans, not {kind}");
-            return self.error(span, message, None);
+            return self.unordered(&comparison.to_string(), kind, span);
         }
         let operands = Box::new([left.expr, right.expr]);
         Typed::new(Expr::Compare(comparison, operands), Type::Bool)
+    }
+
+    /// Reports that an operator needs values with an order.
+    fn unordered<T>(&mut self, operator: &str, kind: Type, span: Span) -> Option<T> {
+        let message = format!("`{operator}` takes numbers, datetimes and timespans, not {kind}");
+        self.error(span, message, None)
     }
 
     /// The type in which two values are compared.
@@ -171,18 +183,12 @@ impl Checker<'_, '_> {
     ) -> Option<Typed> {
         let [left, right] = self.both(operands)?;
         let Some(kind) = operator.result(left.kind, right.kind) else {
-            let message = format!(
-                "`{operator}` does not take {} and {}",
-                left.kind, right.kind
-            );
+            let (left, right) = (left.kind, right.kind);
+            let message = format!("`{operator}` does not take {left} and {right}");
             return self.error(span, message, None);
         };
-        match fold::fold(operator, &left.expr, &right.expr) {
-            Ok(Some(folded)) => Typed::new(folded, kind),
-            Ok(None) => {
-                let operands = Box::new([left.expr, right.expr]);
-                Typed::new(Expr::Arithmetic(operator, operands), kind)
-            }
+        match fold::fold(operator, left.expr, right.expr) {
+            Ok(expr) => Typed::new(expr, kind),
             Err(message) => self.error(span, message, None),
         }
     }
@@ -252,22 +258,16 @@ impl Checker<'_, '_> {
         let [value, least, greatest] = checked;
         let (value, least, mut greatest) = (value?, least?, greatest?);
         if !value.kind.is_ordered() {
-            let message = format!(
-                "`between` takes numbers, datetimes and timespans, not {}",
-                value.kind
-            );
-            return self.error(parts[0].span, message, None);
+            return self.unordered("between", value.kind, parts[0].span);
         }
         self.comparable(&value, &least, parts[1].span)?;
         // `between (datetime .. timespan)`: that long after the first.
         if value.kind == Type::DateTime && greatest.kind == Type::Timespan {
-            let both = [least.expr.clone(), greatest.expr];
-            let expr = match fold::fold(Arithmetic::Add, &both[0], &both[1]) {
-                Ok(Some(folded)) => folded,
-                Ok(None) => Expr::Arithmetic(Arithmetic::Add, Box::new(both)),
+            greatest.kind = Type::DateTime;
+            greatest.expr = match fold::fold(Arithmetic::Add, least.expr.clone(), greatest.expr) {
+                Ok(expr) => expr,
                 Err(message) => return self.error(parts[2].span, message, None),
             };
-            greatest = Typed::new(expr, Type::DateTime)?;
         }
         self.comparable(&value, &greatest, parts[2].span)?;
         let parts = Box::new([value.expr, least.expr, greatest.expr]);

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::function::AggregateFunction;
-use super::super::plan::{
-    Aggregate, Column, Expr, Named, Output, Plan, Shown, Slot, SortKey, Threshold,
-};
-use super::super::schema::Field;
-use super::super::value::Type;
 use super::Checker;
+use super::columns::add;
+use super::expr::Typed;
 use super::scope::TakenNames;
 use crate::diagnostic::Span;
-use crate::duration::{self, Range};
+use crate::duration::{Range, text};
+use crate::kql::{
+    Aggregate, AggregateFunction, Column, Expr, Field, Output, Plan, Shown, Slot, SortKey,
+    Threshold, Type,
+};
 
 /// The window of a rule that names none.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(3_600);
@@ -46,33 +46,20 @@ impl Checker<'_, '_> {
 
     /// The window, from the first source that has one. None after an error.
     pub(super) fn window(&mut self, annotated: Option<(Duration, Span)>) -> Option<()> {
-        let bin = self
-            .bin
-            .as_ref()
-            .map(|(_, ticks, span)| (duration::of_ticks(*ticks), *span));
-        let ago = self
-            .ago
-            .map(|(ticks, span)| (duration::of_ticks(ticks), span));
+        let bin = self.bin.as_ref().map(|(_, window, span)| (*window, *span));
         if let (Some((bin, _)), Some((annotated, span))) = (bin, annotated)
             && bin != annotated
         {
-            let message = format!(
-                "the window is {} here and {} in `bin`",
-                duration::text(annotated),
-                duration::text(bin)
-            );
+            let (annotated, bin) = (text(annotated), text(bin));
+            let message = format!("the window is {annotated} here and {bin} in `bin`");
             let hint = "remove one of them".to_owned();
             return self.error(span, message, Some(hint));
         }
-        self.plan.window = match bin.or(annotated).or(ago) {
+        self.plan.window = match bin.or(annotated).or(self.ago) {
             Some((window, _)) if WINDOW.contains(window) => window,
             Some((window, span)) => {
-                let message = format!(
-                    "a window is from {} to {}, not {}",
-                    duration::text(WINDOW.least),
-                    duration::text(WINDOW.most),
-                    duration::text(window)
-                );
+                let (least, most, window) = (text(WINDOW.least), text(WINDOW.most), text(window));
+                let message = format!("a window is from {least} to {most}, not {window}");
                 return self.error(span, message, None);
             }
             None => DEFAULT_WINDOW,
@@ -100,21 +87,19 @@ impl Checker<'_, '_> {
                 _ => None,
             };
             let kind = column.kind;
-            let slot = match function {
-                Some(function) => self.push_aggregate(function, Some(column), &unique, kind),
-                None => {
-                    self.plan.groups.push(Named {
-                        name: Arc::clone(&unique),
-                        expr: Expr::Column(column),
-                        kind,
-                    });
-                    Slot::Group(self.plan.groups.len() - 1)
+            let expr = Expr::Column(column);
+            let column = match function {
+                Some(function) => {
+                    let output = Output { name: unique, kind };
+                    let index = self.push_aggregate(function, vec![output], vec![expr]);
+                    self.aggregate_column(index, 0)
                 }
-            };
-            let column = Column {
-                slot,
-                name: unique,
-                kind,
+                None => add(
+                    &mut self.plan.groups,
+                    Slot::Group,
+                    unique,
+                    Typed { expr, kind },
+                ),
             };
             shown.push((Shown { name, column }, before));
         }
@@ -143,24 +128,6 @@ impl Checker<'_, '_> {
         self.plan.order = order;
     }
 
-    fn push_aggregate(
-        &mut self,
-        function: AggregateFunction,
-        column: Option<Column>,
-        name: &Arc<str>,
-        kind: Type,
-    ) -> Slot {
-        self.plan.aggregates.push(Aggregate {
-            outputs: vec![Output {
-                name: Arc::clone(name),
-                kind,
-            }],
-            function,
-            arguments: column.map(Expr::Column).into_iter().collect(),
-        });
-        Slot::Aggregate(self.plan.aggregates.len() - 1, 0)
-    }
-
     /// A query without a condition on its groups fires at a group's first event.
     fn fire_at_once(&mut self, table: Span) {
         if self.plan.is_summary {
@@ -169,14 +136,15 @@ impl Checker<'_, '_> {
             self.diagnostics.warning(table, message, None);
         }
         let is_count = |aggregate: &Aggregate| aggregate.function == AggregateFunction::Count;
-        let aggregate = match self.plan.aggregates.iter().position(is_count) {
-            Some(index) => index,
-            None => {
-                let name = self.taken.unique("count_");
-                self.push_aggregate(AggregateFunction::Count, None, &name, Type::Long);
-                self.plan.aggregates.len() - 1
-            }
-        };
+        let counted = self.plan.aggregates.iter().position(is_count);
+        let aggregate = counted.unwrap_or_else(|| {
+            let (name, kind) = (self.taken.unique("count_"), Type::Long);
+            self.push_aggregate(
+                AggregateFunction::Count,
+                vec![Output { name, kind }],
+                vec![],
+            )
+        });
         self.plan.threshold = Some(Threshold {
             aggregate,
             above: 0,

@@ -8,36 +8,30 @@ use super::super::operator::Arithmetic::{self, Divide, Remainder};
 use super::super::plan::Expr;
 use super::super::value::Literal::{self, DateTime, Long, Real, Timespan};
 
-/// The result of constants; None if an operand is not constant.
+/// Arithmetic, computed if both operands are constant.
 ///
 /// # Errors
 /// Why there is no result.
-pub(super) fn fold(
-    operator: Arithmetic,
-    left: &Expr,
-    right: &Expr,
-) -> Result<Option<Expr>, &'static str> {
+pub(super) fn fold(operator: Arithmetic, left: Expr, right: Expr) -> Result<Expr, &'static str> {
     const OVERFLOW: &str = "this is too large";
     const ZERO: &str = "this divides by zero";
-    let is_zero = matches!(right, Expr::Literal(Long(0) | Timespan(0)))
-        || matches!(right, Expr::Literal(Real(value)) if *value == 0.0);
+    let is_zero = matches!(&right, Expr::Literal(Long(0) | Timespan(0)))
+        || matches!(&right, Expr::Literal(Real(value)) if *value == 0.0);
     if is_zero && matches!(operator, Divide | Remainder) {
         return Err(ZERO);
     }
-    let folded = match (left, right) {
-        (Expr::Now(left), Expr::Literal(Timespan(right))) => {
-            whole(operator, *left, *right).map(Expr::Now)
-        }
-        (Expr::Literal(Timespan(left)), Expr::Now(right)) => {
+    let folded = match (&left, &right) {
+        (Expr::Now(left), Expr::Literal(Timespan(right)))
+        | (Expr::Literal(Timespan(left)), Expr::Now(right)) => {
             whole(operator, *left, *right).map(Expr::Now)
         }
         (Expr::Literal(left), Expr::Literal(right)) => {
             let value = arithmetic(operator, &Value::of(left), &Value::of(right));
             constant(&value).map(Expr::Literal)
         }
-        _ => return Ok(None),
+        _ => return Ok(Expr::Arithmetic(operator, Box::new([left, right]))),
     };
-    folded.map(Some).ok_or(OVERFLOW)
+    folded.ok_or(OVERFLOW)
 }
 
 /// The constant of a number or a time.

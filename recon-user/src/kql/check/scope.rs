@@ -6,8 +6,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::super::plan::{Column, Slot};
-use super::super::schema::Field;
+use crate::kql::{Column, Field, Slot};
 
 /// Columns at one step, more than any rule needs. A query with more is refused, so that its size
 /// bounds the cost of checking.
@@ -47,6 +46,13 @@ impl ColumnScope {
         match self.columns.iter_mut().find(|(other, _)| *other == name) {
             Some((_, place)) => *place = column,
             None => self.columns.push((name, column)),
+        }
+    }
+
+    /// Sets all columns of a step.
+    pub(super) fn extend(&mut self, step: Self) {
+        for (name, column) in step.columns {
+            self.set(name, column);
         }
     }
 

@@ -1,29 +1,26 @@
 //! `summarize`: from rows to groups.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::ast::{ExprKind, Item, Name};
-use super::super::function::{AGGREGATES, AggregateFunction, Function, by_name};
-use super::super::plan::{Aggregate, Column, Expr, Named, Slot};
-use super::super::value::{Literal, Type};
-use super::columns::implied_name;
+use super::super::function::{AGGREGATES, by_name};
+use super::columns::{add, implied_name};
 use super::expr::Typed;
 use super::scope::{ColumnScope, TakenNames};
 use super::{Checker, Mode};
 use crate::diagnostic::Span;
+use crate::duration::of_ticks;
+use crate::kql::{Aggregate, AggregateFunction, Column, Expr, Function, Literal, Slot, Type};
 
 impl Aggregate {
     /// Whether it counts or adds, so that a threshold on it says how much is too much.
     pub(super) fn is_measure(&self) -> bool {
-        matches!(
+        let is_sum = matches!(
             self.function,
-            AggregateFunction::Count
-                | AggregateFunction::CountIf
-                | AggregateFunction::DCount
-                | AggregateFunction::DCountIf
-                | AggregateFunction::Sum
-                | AggregateFunction::SumIf
-        ) && self.outputs[0].kind == Type::Long
+            AggregateFunction::Sum | AggregateFunction::SumIf
+        );
+        (is_sum || self.function.is_count()) && self.outputs[0].kind == Type::Long
     }
 }
 
@@ -46,7 +43,9 @@ impl<'a> Checker<'a, '_> {
             if self.diagnostics.is_full() || self.is_crowded(groups.len(), item.expr.span) {
                 break;
             }
-            self.group(item, &mut unnamed, &mut groups);
+            self.column(item, &mut unnamed, &mut groups, |checker, name, typed| {
+                checker.group_column(name, typed, item.expr.span)
+            });
         }
         self.mode = Mode::Aggregates;
         for item in aggregates {
@@ -60,23 +59,13 @@ impl<'a> Checker<'a, '_> {
         self.plan.is_summary = true;
     }
 
-    fn group(&mut self, item: &Item<'a>, unnamed: &mut usize, groups: &mut ColumnScope) {
-        let typed = self.expr(&item.expr);
-        let (name, span) = self.name_of(item, unnamed);
-        if !self.is_new(&name, span, groups) {
-            return;
-        }
-        let column = typed.and_then(|typed| self.group_column(&name, typed, item.expr.span));
-        groups.set(name, column);
-    }
-
     fn group_column(&mut self, name: &str, typed: Typed, span: Span) -> Option<Column> {
-        if let Some(ticks) = self.bin_of_time(&typed.expr) {
+        if let Some(window) = self.bin_of_time(&typed.expr) {
             if self.bin.is_some() {
                 return self.error(span, "a rule has one window", None);
             }
             let name = self.taken.unique(name);
-            self.bin = Some((Arc::clone(&name), ticks, span));
+            self.bin = Some((Arc::clone(&name), window, span));
             let (slot, kind) = (Slot::Window, typed.kind);
             return Some(Column { slot, name, kind });
         }
@@ -89,18 +78,11 @@ impl<'a> Checker<'a, '_> {
             return self.error(span, "rows can't be grouped by dynamic values", None);
         }
         let name = self.taken.unique(name);
-        let Typed { expr, kind } = typed;
-        let slot = Slot::Group(self.plan.groups.len());
-        self.plan.groups.push(Named {
-            name: Arc::clone(&name),
-            expr,
-            kind,
-        });
-        Some(Column { slot, name, kind })
+        Some(add(&mut self.plan.groups, Slot::Group, name, typed))
     }
 
-    /// The size in ticks if an expression is `bin(TimeGenerated, size)` or a column that is one.
-    fn bin_of_time(&self, expr: &Expr) -> Option<i64> {
+    /// The size if an expression is `bin(TimeGenerated, size)` or a column that is one.
+    fn bin_of_time(&self, expr: &Expr) -> Option<Duration> {
         let expr = match expr {
             Expr::Column(Column {
                 slot: Slot::Extend(index),
@@ -118,7 +100,7 @@ impl<'a> Checker<'a, '_> {
                     ..
                 }),
                 Expr::Literal(Literal::Timespan(ticks)),
-            ] if field.is_time() => Some(*ticks),
+            ] if field.is_time() => Some(of_ticks(*ticks)),
             _ => None,
         }
     }
@@ -146,34 +128,16 @@ impl<'a> Checker<'a, '_> {
             }
             return;
         }
-        let typed = self.expr(&item.expr);
-        let (name, span) = self.name_of(item, unnamed);
-        if !self.is_new(&name, span, groups) {
-            return;
-        }
-        let column = typed.and_then(|typed| {
+        self.column(item, unnamed, groups, |checker, name, typed| {
             if implied_name(&item.expr).is_some() {
                 // A constant says nothing of the group.
-                return self.error(
-                    item.expr.span,
-                    "expected an aggregate such as count()",
-                    None,
-                );
+                let message = "expected an aggregate such as count()";
+                return checker.error(item.expr.span, message, None);
             }
-            self.plan.is_summary = true;
-            let column = self.place(&name, typed);
-            self.plan.is_summary = false;
+            checker.plan.is_summary = true;
+            let column = checker.place(name, typed);
+            checker.plan.is_summary = false;
             Some(column)
         });
-        groups.set(name, column);
-    }
-
-    fn is_new(&mut self, name: &str, span: Span, groups: &ColumnScope) -> bool {
-        let is_new = groups.get(name).is_none();
-        if !is_new {
-            let message = format!("two columns have the name `{name}`");
-            self.diagnostics.error(span, message, None);
-        }
-        is_new
     }
 }

@@ -7,8 +7,6 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use crate::address::{RFC_1918, ipv4_range};
-
 const OCTET_BITS: u8 = 8;
 const OCTETS: usize = 4;
 
@@ -49,24 +47,4 @@ impl AddressBlock {
     pub(super) fn contains(self, address: Ipv4Addr) -> bool {
         address.to_bits() & self.mask == self.first
     }
-}
-
-/// The private blocks of RFC 1918.
-pub(super) fn private_blocks() -> [AddressBlock; RFC_1918.len()] {
-    RFC_1918.map(AddressBlock::from)
-}
-
-/// `ipv4_is_in_range`: false if either text is malformed.
-pub(super) fn is_in_range(address: &str, range: &str) -> bool {
-    let address: Option<Ipv4Addr> = address.parse().ok();
-    let range = ipv4_range(range);
-    range
-        .zip(address)
-        .is_some_and(|(range, address)| range.contains(&address))
-}
-
-/// `ipv4_is_private`: false if the text is not an IPv4 address.
-pub(super) fn is_private(address: &str) -> bool {
-    let address: Option<Ipv4Addr> = address.parse().ok();
-    address.is_some_and(|address| address.is_private())
 }

@@ -1,11 +1,11 @@
 //! Functions of values.
 
 use std::borrow::Cow;
+use std::net::Ipv4Addr;
 
-use super::super::function::Function;
-use super::super::plan::Expr;
-use super::super::value::Type;
-use super::{Evaluation, Value, address, number, text};
+use super::{Evaluation, Value, number, text};
+use crate::address::ipv4_range;
+use crate::kql::{Expr, Function};
 
 /// The value of a function. Null if an argument is missing.
 pub(super) fn call<'a>(
@@ -13,60 +13,45 @@ pub(super) fn call<'a>(
     arguments: &'a [Expr],
     scope: &Evaluation<'a>,
 ) -> Value<'a> {
-    match (function, arguments) {
-        (Function::Iff, [condition, then, otherwise]) => iff(condition, then, otherwise, scope),
-        (_, [argument]) => of_one(function, scope.eval(argument)),
-        (_, [left, right]) => of_two(function, &scope.eval(left), &scope.eval(right)),
+    match arguments {
+        // `iff`: a null condition does not hold.
+        [condition, then, otherwise] => match scope.truth(condition) {
+            Some(true) => scope.eval(then),
+            _ => scope.eval(otherwise),
+        },
+        [left, right] => of_two(function, &scope.eval(left), &scope.eval(right)),
+        [argument] => of_one(function, scope.eval(argument)),
         _ => Value::Null,
     }
 }
 
-/// A null condition does not hold. A whole number is real if the other value would be.
-fn iff<'a>(
-    condition: &'a Expr,
-    then: &'a Expr,
-    otherwise: &'a Expr,
-    scope: &Evaluation<'a>,
-) -> Value<'a> {
-    let (taken, left) = match scope.truth(condition) {
-        Some(true) => (then, otherwise),
-        _ => (otherwise, then),
-    };
-    match scope.eval(taken) {
-        Value::Long(value) if number::kind(left) == Some(Type::Real) => Value::Real(value as f64),
-        value => value,
-    }
-}
-
 fn of_one(function: Function, value: Value<'_>) -> Value<'_> {
-    let is_empty = |value: &Value<'_>| match value {
+    let is_empty = match &value {
         Value::String(text) => text.is_empty(),
         value => value.is_null(),
     };
-    match function {
-        Function::IsEmpty => Value::Bool(is_empty(&value)),
-        Function::IsNotEmpty => Value::Bool(!is_empty(&value)),
-        Function::IsNull => Value::Bool(value.is_null()),
-        Function::IsNotNull => Value::Bool(!value.is_null()),
-        Function::ToString => Value::String(text::string(value)),
-        Function::ToLong => Value::number(number::long(&value)),
-        Function::ToInt => {
+    match (function, value) {
+        (Function::IsEmpty, _) => Value::Bool(is_empty),
+        (Function::IsNotEmpty, _) => Value::Bool(!is_empty),
+        (Function::IsNull, value) => Value::Bool(value.is_null()),
+        (Function::IsNotNull, value) => Value::Bool(!value.is_null()),
+        (Function::ToString, value) => Value::String(text::string(value)),
+        (Function::ToLong, value) => Value::number(number::long(&value)),
+        (Function::ToInt, value) => {
             let int = number::long(&value).and_then(|value| i32::try_from(value).ok());
             Value::number(int)
         }
-        _ => match value {
-            Value::String(text) => of_text(function, text),
-            _ => Value::Null,
-        },
-    }
-}
-
-fn of_text(function: Function, text: Cow<'_, str>) -> Value<'_> {
-    match function {
-        Function::Ipv4IsPrivate => Value::Bool(address::is_private(&text)),
-        Function::StrLen => Value::number(i64::try_from(text.chars().count()).ok()),
-        Function::ToLower => Value::String(Cow::Owned(text::folded(&text).into_owned())),
-        Function::ToUpper => Value::String(Cow::Owned(text.to_uppercase())),
+        (Function::Ipv4IsPrivate, Value::String(text)) => Value::Bool(
+            text.parse()
+                .is_ok_and(|address: Ipv4Addr| address.is_private()),
+        ),
+        (Function::StrLen, Value::String(text)) => {
+            Value::number(i64::try_from(text.chars().count()).ok())
+        }
+        (Function::ToLower, Value::String(text)) => {
+            Value::String(Cow::Owned(text::folded(&text).into_owned()))
+        }
+        (Function::ToUpper, Value::String(text)) => Value::String(Cow::Owned(text.to_uppercase())),
         _ => Value::Null,
     }
 }
@@ -75,7 +60,10 @@ fn of_two(function: Function, left: &Value<'_>, right: &Value<'_>) -> Value<'sta
     match (function, left, right) {
         (Function::Bin, value, size) => number::bin(value, size),
         (Function::Ipv4IsInRange, Value::String(address), Value::String(range)) => {
-            Value::Bool(address::is_in_range(address, range))
+            let range = ipv4_range(range).zip(address.parse().ok());
+            Value::Bool(
+                range.is_some_and(|(range, address): (_, Ipv4Addr)| range.contains(&address)),
+            )
         }
         _ => Value::Null,
     }

@@ -54,15 +54,5 @@ fn order(left: &Value<'_>, right: &Value<'_>) -> Option<Ordering> {
 
 /// An order of any values: as KQL compares values of one kind, and text by its letters.
 pub(crate) fn total_order(one: &Value<'_>, other: &Value<'_>) -> Ordering {
-    if let (Value::String(one), Value::String(other)) = (one, other) {
-        return one.cmp(other);
-    }
-    let is = |comparison| compare(comparison, one, other) == Some(true);
-    if is(Comparison::Less) {
-        Ordering::Less
-    } else if is(Comparison::Greater) {
-        Ordering::Greater
-    } else {
-        Ordering::Equal
-    }
+    order(one, other).unwrap_or(Ordering::Equal)
 }

@@ -27,10 +27,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 
-use super::function::Function;
-use super::operator::{Comparison, TextOperator};
-use super::plan::{Expr, Slot};
-use super::value::Literal;
+use crate::kql::{Arithmetic, Comparison, Expr, Function, Literal, Slot, TextOperator};
 
 pub(crate) use compare::{compare, total_order};
 pub use prepare::{Predicate, Prepared};
@@ -49,13 +46,11 @@ pub trait Columns {
 }
 
 /// The value of an expression at the time `now`.
-#[must_use]
 pub fn eval<'a>(expr: &'a Expr, columns: &'a dyn Columns, now: Timestamp) -> Value<'a> {
     Evaluation { columns, now }.eval(expr)
 }
 
 /// Whether a condition holds.
-#[must_use]
 pub fn holds(expr: &Expr, columns: &dyn Columns, now: Timestamp) -> bool {
     Evaluation { columns, now }.truth(expr) == Some(true)
 }
@@ -73,7 +68,9 @@ impl<'a> Evaluation<'a> {
             Expr::Literal(literal) => Value::of(literal),
             Expr::Now(ticks) => number::later(self.now, *ticks),
             Expr::Column(column) => self.columns.value(column.slot),
-            Expr::Negate(operand) => number::negated(&self.eval(operand)),
+            Expr::Negate(operand) => {
+                number::arithmetic(Arithmetic::Multiply, &Value::Long(-1), &self.eval(operand))
+            }
             Expr::Arithmetic(operator, operands) => {
                 let [left, right] = operands.each_ref().map(|operand| self.eval(operand));
                 number::arithmetic(*operator, &left, &right)
@@ -132,33 +129,25 @@ impl<'a> Evaluation<'a> {
     }
 
     fn compare(&self, comparison: Comparison, operands: &'a [Expr; 2]) -> Option<bool> {
-        let [left, right] = operands.each_ref().map(|operand| self.eval(operand));
-        let plain = compare::compare(comparison, &left, &right);
+        let values = operands.each_ref().map(|operand| self.eval(operand));
         // Strings are compared by `==` and `!=` only.
-        let other = match program::other(operands) {
-            Some(program::Other::Left(name)) => compare::is_equal(&Value::text(name), &right),
-            Some(program::Other::Right(name)) => compare::is_equal(&left, &Value::text(name)),
-            None => false,
-        };
-        match other {
+        match program::holds_without_exe(operands, &values, compare::is_equal) {
             true => Some(comparison == Comparison::Equal),
-            false => plain,
+            false => compare::compare(comparison, &values[0], &values[1]),
         }
     }
 
     /// None if an operand is not a string, which no checked expression has.
     fn text(&self, operator: TextOperator, operands: &'a [Expr; 2]) -> Option<bool> {
-        let [Value::String(left), Value::String(right)] =
-            operands.each_ref().map(|operand| self.eval(operand))
-        else {
-            return None;
+        let values = operands.each_ref().map(|operand| self.eval(operand));
+        let is_met = |left: &Value<'_>, right: &Value<'_>| match (left, right) {
+            (Value::String(left), Value::String(right)) => Some(text::test(operator, left, right)),
+            _ => None,
         };
-        let is_met = text::test(operator, &left, &right)
-            || match program::other(operands) {
-                Some(program::Other::Left(name)) => text::test(operator, name, &right),
-                Some(program::Other::Right(name)) => text::test(operator, &left, name),
-                None => false,
-            };
+        let is_met = is_met(&values[0], &values[1])?
+            || program::holds_without_exe(operands, &values, |left, right| {
+                is_met(left, right) == Some(true)
+            });
         Some(is_met != operator.is_negated)
     }
 

@@ -5,10 +5,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::super::function::Function;
 use super::super::operator::Arithmetic;
-use super::super::plan::Expr;
-use super::super::value::Type;
 use super::Value;
 use crate::duration::{TICK_NANOS, TICKS_PER_SECOND};
 
@@ -90,15 +87,6 @@ fn fraction(operator: Arithmetic, left: f64, right: f64) -> Option<f64> {
     value.is_finite().then_some(value)
 }
 
-pub(super) fn negated(value: &Value<'_>) -> Value<'static> {
-    match value {
-        Value::Long(value) => value.checked_neg().map_or(Value::Null, Value::Long),
-        Value::Real(value) => Value::Real(-value),
-        Value::Timespan(ticks) => ticks.checked_neg().map_or(Value::Null, Value::Timespan),
-        _ => Value::Null,
-    }
-}
-
 /// The multiple of `size` at or below. For a time it counts from the start of the calendar.
 pub(super) fn bin(value: &Value<'_>, size: &Value<'_>) -> Value<'static> {
     let result = match (value, size) {
@@ -152,31 +140,5 @@ pub(super) fn long(value: &Value<'_>) -> Option<i64> {
         Value::DateTime(time) => i64::try_from(calendar_ticks(*time)).ok(),
         Value::String(text) => text.trim().parse().ok(),
         Value::Null | Value::List(_) => None,
-    }
-}
-
-/// The type of an expression that is a number. Callers need no others.
-pub(super) fn kind(expr: &Expr) -> Option<Type> {
-    match expr {
-        Expr::Literal(literal) => Some(literal.kind()),
-        Expr::Column(column) => Some(column.kind),
-        Expr::Now(_) => Some(Type::DateTime),
-        Expr::Negate(operand) => kind(operand),
-        Expr::Arithmetic(operator, operands) => {
-            let [left, right] = operands.each_ref().map(kind);
-            operator.result(left?, right?)
-        }
-        Expr::Call(Function::Bin, arguments) => match arguments.as_slice() {
-            [value, size] if kind(size) == Some(Type::Real) => kind(value).map(|_| Type::Real),
-            [value, _] => kind(value),
-            _ => None,
-        },
-        Expr::Call(Function::Iff, arguments) => match arguments.as_slice() {
-            [_, then, otherwise] => kind(then)?.common(kind(otherwise)?),
-            _ => None,
-        },
-        Expr::Call(Function::ToInt, _) => Some(Type::Int),
-        Expr::Call(Function::ToLong | Function::StrLen, _) => Some(Type::Long),
-        _ => None,
     }
 }

@@ -9,14 +9,10 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 
-use super::super::function::Function;
-use super::super::operator::{Comparison, TextTest};
-use super::super::plan::{Column, Expr, Slot};
-use super::super::schema::Field;
-use super::super::value::{Literal, Type};
-use super::address::{AddressBlock, private_blocks};
+use super::address::AddressBlock;
 use super::{Columns, Evaluation, Value};
-use crate::address::ipv4_range;
+use crate::address::{RFC_1918, ipv4_range};
+use crate::kql::{Column, Comparison, Expr, Field, Function, Literal, Slot, TextTest, Type};
 
 /// A condition that was prepared for many rows.
 #[derive(Clone, Debug)]
@@ -24,13 +20,11 @@ pub struct Predicate(Expr);
 
 impl Predicate {
     /// Prepares a condition.
-    #[must_use]
     pub fn new(condition: &Expr) -> Self {
         Self(prepare(condition))
     }
 
     /// Whether the condition holds.
-    #[must_use]
     pub fn holds(&self, columns: &dyn Columns, now: Timestamp) -> bool {
         Evaluation { columns, now }.truth(&self.0) == Some(true)
     }
@@ -101,7 +95,7 @@ impl Prepared {
             Expr::Call(function, arguments) => {
                 let (column, blocks) = match (function, arguments.as_slice()) {
                     (Function::Ipv4IsPrivate, [Expr::Column(column)]) => {
-                        (column, private_blocks().into())
+                        (column, RFC_1918.map(AddressBlock::from).into())
                     }
                     (
                         Function::Ipv4IsInRange,

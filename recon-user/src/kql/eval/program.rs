@@ -1,31 +1,30 @@
 //! The names of programs, which rules write as on Windows.
 //!
-//! In: the operands of a comparison. Out: the constant without its `.exe`, if the other is a
-//! program's name.
+//! In: the operands of a test. Out: whether it holds without the `.exe` of a constant, if the other
+//! operand is a program's name.
 //! The decision held here: the constant matches as written too, since a program may have such a
 //! name on Linux.
 
-use super::super::function::Function;
-use super::super::plan::{Column, Expr, Slot};
-use super::super::schema::Field;
-use super::super::value::Literal;
+use super::Value;
+use crate::kql::{Column, Expr, Field, Function, Literal, Slot};
 
 const EXE: &str = ".exe";
 
-/// What else an operand may be, and which operand.
-pub(super) enum Other<'a> {
-    Left(&'a str),
-    Right(&'a str),
-}
-
-/// What else the constant of two operands may be, if the other operand is a program's name.
-pub(super) fn other([left, right]: &[Expr; 2]) -> Option<Other<'_>> {
-    match (left, right) {
-        (Expr::Literal(literal), expr) if is_program(expr) => without_exe(literal).map(Other::Left),
-        (expr, Expr::Literal(literal)) if is_program(expr) => {
-            without_exe(literal).map(Other::Right)
+/// Whether a test holds with the constant of two operands without its `.exe`, if the other operand
+/// is a program's name.
+pub(super) fn holds_without_exe<'a>(
+    operands: &'a [Expr; 2],
+    [left, right]: &[Value<'a>; 2],
+    test: impl Fn(&Value<'a>, &Value<'a>) -> bool,
+) -> bool {
+    match operands {
+        [Expr::Literal(literal), expr] if is_program(expr) => {
+            without_exe(literal).is_some_and(|name| test(&Value::text(name), right))
         }
-        _ => None,
+        [expr, Expr::Literal(literal)] if is_program(expr) => {
+            without_exe(literal).is_some_and(|name| test(left, &Value::text(name)))
+        }
+        _ => false,
     }
 }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use recon_common::{Address, Key, Signal};
 
-use super::number::{arithmetic, bin, long, negated};
+use super::number::{arithmetic, bin, long};
 use super::{Predicate, Value, holds};
 use crate::kql::{Arithmetic, Expr, Loader};
 use crate::process::Process;
@@ -159,7 +159,7 @@ fn what_has_no_result_is_null() {
             }
             bin(left, right);
         }
-        negated(left);
+        arithmetic(Arithmetic::Multiply, &Value::Long(-1), left);
         long(left);
     }
     let long_of = |left: i64, operator, right: i64| {

@@ -5,13 +5,11 @@
 
 use std::borrow::Cow;
 
-use super::super::operator::{TextOperator, TextTest};
 use super::Value;
-use crate::duration::TICKS_PER_SECOND;
+use crate::duration;
+use crate::kql::{TextOperator, TextTest};
 
-const MINUTE: i64 = 60;
-const HOUR: i64 = 60 * MINUTE;
-const DAY: i64 = 24 * HOUR;
+const TICKS_PER_SECOND: u64 = duration::TICKS_PER_SECOND.unsigned_abs();
 
 /// The operator's test, before it is negated.
 pub(super) fn test(operator: TextOperator, left: &str, right: &str) -> bool {
@@ -81,13 +79,11 @@ pub(super) fn string(value: Value<'_>) -> Cow<'_, str> {
 /// `[-][days.]hours:minutes:seconds[.ticks]`
 fn timespan(ticks: i64) -> String {
     let sign = if ticks < 0 { "-" } else { "" };
-    let ticks_per_second = TICKS_PER_SECOND.unsigned_abs();
-    let (seconds, rest) = (
-        ticks.unsigned_abs() / ticks_per_second,
-        ticks.unsigned_abs() % ticks_per_second,
-    );
-    let [minute, hour, day] = [MINUTE, HOUR, DAY].map(i64::unsigned_abs);
-    let days = match seconds / day {
+    let ticks = ticks.unsigned_abs();
+    let (seconds, rest) = (ticks / TICKS_PER_SECOND, ticks % TICKS_PER_SECOND);
+    let (minutes, second) = (seconds / 60, seconds % 60);
+    let (hours, minute) = (minutes / 60, minutes % 60);
+    let days = match hours / 24 {
         0 => String::new(),
         days => format!("{days}."),
     };
@@ -96,9 +92,7 @@ fn timespan(ticks: i64) -> String {
         rest => format!(".{rest:07}"),
     };
     format!(
-        "{sign}{days}{:02}:{:02}:{:02}{fraction}",
-        seconds % day / hour,
-        seconds % hour / minute,
-        seconds % minute
+        "{sign}{days}{:02}:{minute:02}:{second:02}{fraction}",
+        hours % 24
     )
 }

@@ -34,7 +34,6 @@ pub enum Value<'a> {
 
 impl<'a> Value<'a> {
     /// The value of a constant.
-    #[must_use]
     pub fn of(literal: &'a Literal) -> Self {
         match literal {
             Literal::Bool(value) => Self::Bool(*value),
@@ -48,13 +47,11 @@ impl<'a> Value<'a> {
     }
 
     /// A borrowed string.
-    #[must_use]
     pub const fn text(text: &'a str) -> Self {
         Self::String(Cow::Borrowed(text))
     }
 
     /// A number that may be unknown.
-    #[must_use]
     pub fn number(number: Option<impl Into<i64>>) -> Self {
         number.map_or(Self::Null, |number| Self::Long(number.into()))
     }
@@ -65,7 +62,6 @@ impl<'a> Value<'a> {
     }
 
     /// The value without borrows.
-    #[must_use]
     pub fn into_owned(self) -> Value<'static> {
         match self {
             Self::Null => Value::Null,
@@ -80,7 +76,6 @@ impl<'a> Value<'a> {
     }
 
     /// Whether it is null.
-    #[must_use]
     pub const fn is_null(&self) -> bool {
         matches!(self, Self::Null)
     }

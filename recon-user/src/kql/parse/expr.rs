@@ -5,12 +5,10 @@
 //! other tests of strings; a sign. Comparisons don't chain. `not` is a function.
 
 use super::super::ast::ExprKind;
-use super::super::operator::{Arithmetic, Comparison, OTHERS, TextOperator, is_operator, words};
-use super::super::value::Literal;
-use super::{Kind, MAX_DEPTH, Name, Parsed, Parser, Reported, Span, WrittenExpr};
-
-/// Words that may follow an operand without being an operator.
-const FOLLOWERS: [&str; 4] = ["by", "asc", "desc", "nulls"];
+use super::super::operator::{continues, words};
+use super::super::streamless;
+use super::{Kind, MAX_DEPTH, Name, Parsed, Parser, Reported, Span, WrittenExpr, truth};
+use crate::kql::{Arithmetic, Comparison, Literal, TextOperator};
 
 type OperandParser<'a, 'd> = fn(&mut Parser<'a, 'd>) -> Parsed<WrittenExpr<'a>>;
 
@@ -61,24 +59,26 @@ impl<'a, 'd> Parser<'a, 'd> {
         Ok(WrittenExpr { kind, span, depth })
     }
 
-    /// An operator between two operands.
+    /// An operator between two operands, of which the left has been read.
     fn pair(
         &mut self,
         left: WrittenExpr<'a>,
-        right: WrittenExpr<'a>,
+        right: OperandParser<'a, 'd>,
         kind: impl FnOnce(Box<[WrittenExpr<'a>; 2]>) -> ExprKind<'a>,
     ) -> Parsed<WrittenExpr<'a>> {
+        self.next += 1;
+        let right = right(self)?;
         let (start, depth) = (left.span, left.depth.max(right.depth));
         self.node(kind(Box::new([left, right])), start, depth)
     }
 
     fn equality(&mut self) -> Parsed<WrittenExpr<'a>> {
         let left = self.relation()?;
-        let comparison = self.symbol().and_then(Comparison::of);
+        let comparison: Option<Comparison> = self.operator_symbol();
         if let Some(comparison) = comparison.filter(|comparison| !comparison.needs_order()) {
-            self.next += 1;
-            let right = self.relation()?;
-            return self.pair(left, right, |pair| ExprKind::Compare(comparison, pair));
+            return self.pair(left, Self::relation, |pair| {
+                ExprKind::Compare(comparison, pair)
+            });
         }
         let Some(word) = self.word() else {
             return Ok(left);
@@ -94,15 +94,12 @@ impl<'a, 'd> Parser<'a, 'd> {
     /// A word after an operand that is not an operator is a misspelt one, or the end of the
     /// expression.
     fn end_of_operand(&mut self, word: &str, left: WrittenExpr<'a>) -> Parsed<WrittenExpr<'a>> {
-        if is_operator(word) || FOLLOWERS.contains(&word) {
+        if continues(word) {
             return Ok(left);
         }
         let positive = word.trim_start_matches('!');
-        let other = OTHERS.iter().find(|(name, _)| *name == positive);
-        let hint = match other {
-            Some((_, hint)) => Some((*hint).to_owned()),
-            None => self.diagnostics.did_you_mean(word, words()),
-        };
+        let hint = streamless::instead_of_operator(positive)
+            .or_else(|| self.diagnostics.did_you_mean(word, words()));
         if hint.is_none() && positive == word {
             return Ok(left);
         }
@@ -111,38 +108,35 @@ impl<'a, 'd> Parser<'a, 'd> {
 
     fn relation(&mut self) -> Parsed<WrittenExpr<'a>> {
         let left = self.sum()?;
-        let comparison = self.symbol().and_then(Comparison::of);
+        let comparison: Option<Comparison> = self.operator_symbol();
         match comparison.filter(|comparison| comparison.needs_order()) {
             Some(comparison) => {
-                self.next += 1;
-                let right = self.sum()?;
-                self.pair(left, right, |pair| ExprKind::Compare(comparison, pair))
+                self.pair(left, Self::sum, |pair| ExprKind::Compare(comparison, pair))
             }
             None => Ok(left),
         }
     }
 
     fn sum(&mut self) -> Parsed<WrittenExpr<'a>> {
-        self.chain(&["+", "-"], |parser| {
-            parser.chain(&["*", "/", "%"], Self::text_test)
+        use Arithmetic::{Add, Divide, Multiply, Remainder, Subtract};
+        self.chain(&[Add, Subtract], |parser| {
+            parser.chain(&[Multiply, Divide, Remainder], Self::text_test)
         })
     }
 
     /// Operands joined by arithmetic, from left to right.
     fn chain(
         &mut self,
-        symbols: &[&str],
+        level: &[Arithmetic],
         operand: OperandParser<'a, 'd>,
     ) -> Parsed<WrittenExpr<'a>> {
         let mut left = operand(self)?;
         loop {
-            let symbol = self.symbol().filter(|symbol| symbols.contains(symbol));
-            let Some(arithmetic) = symbol.and_then(Arithmetic::of) else {
+            let arithmetic = self.operator_symbol::<Arithmetic>();
+            let Some(arithmetic) = arithmetic.filter(|found| level.contains(found)) else {
                 return Ok(left);
             };
-            self.next += 1;
-            let right = operand(self)?;
-            left = self.pair(left, right, |pair| ExprKind::Arithmetic(arithmetic, pair))?;
+            left = self.pair(left, operand, |pair| ExprKind::Arithmetic(arithmetic, pair))?;
         }
     }
 
@@ -152,9 +146,7 @@ impl<'a, 'd> Parser<'a, 'd> {
         let Some(operator) = name.and_then(TextOperator::of) else {
             return Ok(left);
         };
-        self.next += 1;
-        let right = self.signed()?;
-        self.pair(left, right, |pair| ExprKind::Text(operator, pair))
+        self.pair(left, Self::signed, |pair| ExprKind::Text(operator, pair))
     }
 
     /// At most one sign, as in Kusto.
@@ -189,12 +181,7 @@ impl<'a, 'd> Parser<'a, 'd> {
 
     /// A column, a constant that is a word, or a function.
     fn named(&mut self, start: Span) -> Parsed<WrittenExpr<'a>> {
-        let constant = match self.word() {
-            Some("true" | "True" | "TRUE") => Some(true),
-            Some("false" | "False" | "FALSE") => Some(false),
-            _ => None,
-        };
-        if let Some(constant) = constant {
+        if let Some(constant) = self.word().and_then(truth) {
             self.next += 1;
             return self.node(ExprKind::Literal(Literal::Bool(constant)), start, 0);
         }

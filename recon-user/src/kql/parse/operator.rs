@@ -1,40 +1,25 @@
 //! The steps of a pipeline.
 
+use super::super::operator::{STEPS, steps};
 use super::super::schema::TABLE;
 use super::{
     Item, Key, Kind, Name, Operator, OperatorKind, Parsed, Parser, Reported, Span, streamless,
 };
 
-/// The supported operators, for hints.
-const OPERATORS: [&str; 11] = [
-    "where",
-    "filter",
-    "extend",
-    "summarize",
-    "project",
-    "project-away",
-    "order",
-    "sort",
-    "top",
-    "take",
-    "limit",
-];
-
 impl<'a> Parser<'a, '_> {
     /// Parses an operator after its pipe. Skips what can't be parsed up to the next pipe.
     pub(super) fn operator(&mut self) -> Operator<'a> {
+        self.is_whole = true;
         let name = self.operator_name();
-        let (kind, is_whole) = match self.operator_kind(&name) {
-            Ok((kind, is_whole)) => (kind, is_whole),
-            Err(Reported) => {
-                self.skip(&["|"]);
-                (OperatorKind::Extend(Vec::new()), false)
-            }
-        };
+        let kind = self.operator_kind(&name).unwrap_or_else(|Reported| {
+            self.is_whole = false;
+            self.skip(&["|"]);
+            OperatorKind::Extend(Vec::new())
+        });
         Operator {
             name,
             kind,
-            is_whole,
+            is_whole: self.is_whole,
         }
     }
 
@@ -59,42 +44,25 @@ impl<'a> Parser<'a, '_> {
         Name { text, span }
     }
 
-    fn operator_kind(&mut self, name: &Name<'a>) -> Parsed<(OperatorKind<'a>, bool)> {
-        let kind = match name.text {
+    fn operator_kind(&mut self, name: &Name<'a>) -> Parsed<OperatorKind<'a>> {
+        Ok(match name.text {
             "where" | "filter" => OperatorKind::Where(self.expr()?),
-            "extend" => {
-                let (items, is_whole) = self.list(Self::item);
-                return Ok((OperatorKind::Extend(items), is_whole));
-            }
-            "project" => {
-                let (items, is_whole) = self.list(Self::item);
-                return Ok((OperatorKind::Project(items), is_whole));
-            }
+            "extend" => OperatorKind::Extend(self.list(Self::item)),
+            "project" => OperatorKind::Project(self.list(Self::item)),
             "project-away" => {
-                let (names, is_whole) = self.list(|parser| parser.name("a column"));
-                return Ok((OperatorKind::ProjectAway(names), is_whole));
+                OperatorKind::ProjectAway(self.list(|parser| parser.name("a column")))
             }
-            "summarize" => return Ok(self.summarize()),
-            "order" | "sort" => {
-                self.expect_by()?;
-                let (keys, is_whole) = self.list(Self::key);
-                return Ok((OperatorKind::Order(keys), is_whole));
-            }
-            "top" => {
-                let count = self.expr()?;
-                self.expect_by()?;
-                let (keys, is_whole) = self.list(Self::key);
-                return Ok((OperatorKind::Top(count, keys), is_whole));
-            }
+            "summarize" => self.summarize(),
+            "order" | "sort" => OperatorKind::Order(self.keys()?),
+            "top" => OperatorKind::Top(self.expr()?, self.keys()?),
             "take" | "limit" => OperatorKind::Take(self.expr()?),
             _ => return Err(self.unknown_operator(name)),
-        };
-        Ok((kind, true))
+        })
     }
 
-    fn expect_by(&mut self) -> Parsed<()> {
+    fn keys(&mut self) -> Parsed<Vec<Key<'a>>> {
         match self.eat_word("by") {
-            true => Ok(()),
+            true => Ok(self.list(Self::key)),
             false => Err(self.unexpected("`by`", None)),
         }
     }
@@ -106,28 +74,22 @@ impl<'a> Parser<'a, '_> {
         if let Some(reason) = streamless::reason(name.text) {
             return self.error(name.span, reason, None);
         }
-        let hint = match streamless::instead(name.text) {
-            Some(instead) => Some(instead.to_owned()),
-            None => self
-                .diagnostics
-                .did_you_mean(name.text, OPERATORS)
-                .or_else(|| Some(format!("the operators are {}", OPERATORS.join(", ")))),
-        };
+        let hint = streamless::instead(name.text)
+            .or_else(|| self.diagnostics.did_you_mean(name.text, steps()))
+            .or_else(|| Some(format!("the operators are {STEPS}")));
         self.error(name.span, format!("no operator `{}`", name.text), hint)
     }
 
-    fn summarize(&mut self) -> (OperatorKind<'a>, bool) {
-        let (aggregates, mut is_whole) = match self.is_word("by") {
-            true => (Vec::new(), true),
+    fn summarize(&mut self) -> OperatorKind<'a> {
+        let aggregates = match self.is_word("by") {
+            true => Vec::new(),
             false => self.list(Self::item),
         };
-        let mut by = Vec::new();
-        if self.eat_word("by") {
-            let (groups, are_whole) = self.list(Self::item);
-            by = groups;
-            is_whole &= are_whole;
-        }
-        (OperatorKind::Summarize { aggregates, by }, is_whole)
+        let by = match self.eat_word("by") {
+            true => self.list(Self::item),
+            false => Vec::new(),
+        };
+        OperatorKind::Summarize { aggregates, by }
     }
 
     /// `expr`, `name = expr`, or `(name, name) = expr`.
@@ -141,7 +103,7 @@ impl<'a> Parser<'a, '_> {
             }
             self.expect(")")?;
             self.expect("=")?;
-        } else if self.is_followed_by("=") {
+        } else if self.is_name_of_item() {
             names.push(self.name("a column's name")?);
             self.next += 1;
         }
@@ -165,12 +127,10 @@ impl<'a> Parser<'a, '_> {
         false
     }
 
-    /// Whether a word is next and `symbol` follows it.
-    fn is_followed_by(&self, symbol: &str) -> bool {
-        let after = self.tokens.get(self.next + 1);
-        self.word().is_some()
-            && after
-                .is_some_and(|after| matches!(after.kind, Kind::Symbol(other) if other == symbol))
+    /// Whether `name =` is next.
+    fn is_name_of_item(&self) -> bool {
+        let equals = self.tokens.get(self.next + 1);
+        self.word().is_some() && equals.is_some_and(|equals| equals.kind == Kind::Symbol("="))
     }
 
     /// `expr [asc | desc] [nulls first | nulls last]`. By default the greatest comes first, and

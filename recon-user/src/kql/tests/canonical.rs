@@ -5,8 +5,7 @@
 
 use std::fmt::{self, Formatter, Result, Write};
 
-use crate::duration::Ticks;
-use crate::duration::text;
+use crate::duration::{Ticks, text};
 use crate::kql::function::{AGGREGATES, AggregateFunction, FUNCTIONS, Function, Signature};
 use crate::kql::plan::{Aggregate, Expr, Named, Plan, Shown, SortKey, Threshold};
 use crate::kql::schema::TABLE;

@@ -23,11 +23,13 @@ This table is generated from `src/settings/defs.rs`: `RECON_WRITE_DOCS=1 cargo t
 |---|---|---|---|---|
 ";
 
-/// The flag of a setting, such as `--scanner`.
-fn flag(key: &str) -> String {
+/// The flag of a setting, such as `--scanner`, whose help is the setting's doc.
+fn flag(key: &str, doc: &str) -> String {
     let command = Cli::command();
     let config = command.find_subcommand("config").expect("a subcommand");
     let argument = config.get_arguments().find(|flag| flag.get_id() == key);
+    let help = argument.and_then(|flag| flag.get_help());
+    assert!(help.is_none_or(|help| help.to_string() == doc), "{key}");
     let long = argument.and_then(clap::Arg::get_long);
     long.map_or_else(String::new, |long| format!("`--{long}`"))
 }
@@ -44,7 +46,7 @@ fn line(row: &DocRow) -> String {
         "" => String::new(),
         default => format!("`{default}`"),
     };
-    let flag = flag(key);
+    let flag = flag(key, doc.trim());
     format!(
         "| `{key}` | {kind} | {default} | {flag} | {} |\n",
         doc.trim()
