@@ -23,9 +23,8 @@ use recon_tests::program::open_folder;
 use recon_tests::seen::Seen;
 use recon_tests::server::Server;
 use recon_tests::{Agent, Lab};
-use recon_user::cli::RuleOptions;
 use recon_user::replay;
-use recon_user::settings::{self, InForce};
+use recon_user::settings::{self, InForce, RuleOptions};
 use serde_json::{Map, Value};
 
 use engine::Engine;

@@ -11,7 +11,7 @@ use recon_common::table::TABLE_ENTRIES;
 
 use crate::duration::Range;
 use crate::hook::XdpChoice;
-use crate::settings::SettingFlags;
+use crate::settings::RuleOptions;
 
 /// Reports who scans or floods this host, and which of its processes scan others, from inside the
 /// kernel
@@ -94,23 +94,6 @@ pub struct RulesOptions {
     /// Write an array of JSON objects instead of a table
     #[arg(long)]
     pub json: bool,
-}
-
-/// Which rules are in force, and their settings: options that commands share.
-#[derive(Args, Debug, Clone, Default)]
-pub struct RuleOptions {
-    /// Rules to apply instead of the built-in ones: a file of KQL queries (.kql) or Markdown (.md),
-    /// or a folder of such files; may be repeated
-    #[arg(long, value_name = "FILE|DIR")]
-    pub rules: Vec<PathBuf>,
-
-    /// File of settings, see `recon config --help` [default: /etc/recon/recon.toml if it exists]
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-
-    /// Settings that the command line overrides.
-    #[command(flatten)]
-    pub settings: SettingFlags,
 }
 
 /// What to do with rules.
@@ -232,14 +215,6 @@ fn interval(text: &str) -> Result<Duration, String> {
     interval.map_err(|(message, hint)| format!("{message}: {}", hint.unwrap_or_default()))
 }
 
-/// The name of a program's file, without folders.
-pub(crate) fn file_name(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.contains('/') {
-        return Err("use a file name without folders, such as nmap".to_owned());
-    }
-    Ok(text.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,13 +223,6 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn scanners_are_file_names() {
-        for (text, is_name) in [("nmap", true), ("", false), ("/usr/bin/nmap", false)] {
-            assert_eq!(file_name(text).is_ok(), is_name, "{text:?}");
-        }
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use recon_user::cli::{Cli, Command, RuleOptions, RulesCommand};
-use recon_user::settings::{self, InForce, Refused};
+use recon_user::cli::{Cli, Command, RulesCommand};
+use recon_user::settings::{self, InForce, Refused, RuleOptions};
 use recon_user::{agent, replay, rule};
 
 fn main() -> ExitCode {

@@ -8,11 +8,11 @@
 use std::collections::BTreeMap;
 
 use super::declare::table;
+use super::options::file_name;
 use super::read::{TomlReader, TomlValue};
 use super::value::{Bytes, Lines, Located, SettingType, Time, TomlTable};
 use super::{Origin, bytes};
 use crate::address::Network;
-use crate::cli::file_name;
 use crate::incident::LineLimit;
 use crate::kql::Severity;
 

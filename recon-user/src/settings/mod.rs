@@ -22,6 +22,7 @@ mod declare;
 mod defs;
 mod files;
 mod list;
+mod options;
 mod read;
 mod table;
 mod value;
@@ -33,7 +34,6 @@ use std::{fmt, io};
 
 use thiserror::Error;
 
-use crate::cli::RuleOptions;
 use crate::diagnostic::{Diagnostics, Source, read_file, visible};
 use crate::incident::{LineLimit, unmet_references};
 use crate::kql::Plan;
@@ -44,6 +44,7 @@ pub(crate) use defs::Override;
 pub use defs::{SettingFlags, Settings};
 pub use files::{Rules, rules};
 pub use list::list;
+pub use options::RuleOptions;
 use value::Located;
 
 /// The file that is read if none is named.

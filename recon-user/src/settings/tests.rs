@@ -16,9 +16,10 @@ use proptest::prelude::*;
 use super::defs::{Alerts, Limits};
 use super::value::TomlTable;
 use super::{InForce, Override, Settings, list};
-use crate::cli::{CONFIG_EXAMPLE, Cli, Command, RuleOptions};
+use crate::cli::{CONFIG_EXAMPLE, Cli, Command};
 use crate::kql::{Loader, Plan, Severity};
 use crate::rule::defaults;
+use crate::settings::RuleOptions;
 
 /// Two measures of one id, a rule with a cooldown, and one without a threshold.
 const RULES: &str = "\

@@ -8,9 +8,9 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use super::bytes;
+use super::options::file_name;
 use super::read::{TomlReader, TomlValue};
 use crate::address::Network;
-use crate::cli::file_name;
 use crate::diagnostic::{Span, Wrong};
 use crate::duration::text;
 use crate::kql::{Severity, WINDOW};

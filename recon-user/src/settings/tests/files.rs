@@ -1,5 +1,6 @@
 //! Which files are read, and the errors for those that can't be.
 
+use crate::settings::RuleOptions;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
