@@ -4,11 +4,13 @@
 //! The decisions held here: this module knows nothing of KQL or of settings, so both use it.
 //! All errors are reported, up to a number that nobody reads to the end.
 
+mod chain;
 mod nearest;
 mod render;
 mod source;
 mod visible;
 
+pub(crate) use chain::error_chain;
 pub(crate) use nearest::nearest;
 pub use source::Source;
 pub(crate) use source::{FileKind, Span, read_file};

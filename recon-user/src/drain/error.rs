@@ -5,7 +5,7 @@ use std::io;
 use aya::maps::MapError;
 use thiserror::Error;
 
-use crate::hook::error_chain;
+use crate::diagnostic::error_chain;
 
 /// Why the counts could not be read.
 ///

@@ -13,7 +13,8 @@ use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp,
 use clap::ValueEnum;
 
 use super::clsact;
-use super::{HookError, Interface, TC_EGRESS, TC_INGRESS, XDP, error_chain};
+use super::{HookError, Interface, TC_EGRESS, TC_INGRESS, XDP};
+use crate::diagnostic::error_chain;
 
 /// What `--xdp` asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

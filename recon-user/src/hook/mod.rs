@@ -28,7 +28,6 @@ pub use attach::XdpChoice;
 pub(crate) use attach::{AttachedHooks, Egress};
 pub(crate) use cgroup::Cgroup;
 pub use error::HookError;
-pub(crate) use error::error_chain;
 pub(crate) use interface::Interface;
 pub(crate) use socket::SocketHooks;
 

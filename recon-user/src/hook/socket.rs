@@ -18,8 +18,9 @@ use aya::programs::{CgroupAttachMode, CgroupSockAddr, Program, ProgramError, Soc
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
+use super::Cgroup;
 use super::error::summarise_reason;
-use super::{Cgroup, error_chain};
+use crate::diagnostic::error_chain;
 
 /// The hooks of a cgroup: program, name, and what is lost without it. In the order in which they
 /// attach: sock_ops must see a connection that connect4 has recorded, or it would look failed.
