@@ -19,7 +19,7 @@ use crate::incident::Notification;
 use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::process::Process;
 use crate::row::SignalSet;
-use crate::row::json::{self, OwnedRow};
+use crate::row::json::{self, Line, OwnedRow};
 use crate::settings::InForce;
 use crate::stream::Interval;
 
@@ -63,8 +63,12 @@ pub fn judge(
         if line.trim().is_empty() {
             continue;
         }
-        let row = json::parse(&line, position + 1).with_context(|| name.to_owned())?;
-        if !ended_by(replay.take(row, out))? {
+        let line = json::parse_line(&line, position + 1).with_context(|| name.to_owned())?;
+        let taken = match line {
+            Line::Row(row) => replay.take(row, out),
+            Line::Loss(time) => replay.take_loss(time, out),
+        };
+        if !ended_by(taken)? {
             return Ok(());
         }
     }
@@ -84,6 +88,8 @@ struct Replay {
     pipeline: Pipeline,
     /// The poll that is being read. `None` before the first row.
     poll: Option<Interval>,
+    /// Whether its counts are a lower bound.
+    is_lossy: bool,
     device: String,
     processes: HashMap<u32, Process>,
 }
@@ -93,22 +99,35 @@ impl Replay {
         Self {
             pipeline: Pipeline::new(PipelineSettings::new(in_force, SignalSet::default())),
             poll: None,
+            is_lossy: false,
             device: String::new(),
             processes: HashMap::new(),
         }
     }
 
-    fn take(&mut self, row: OwnedRow, out: &mut dyn Write) -> io::Result<()> {
+    /// The poll of that time. Ends the one before if that is another.
+    fn poll_at(&mut self, time: Timestamp, out: &mut dyn Write) -> io::Result<Interval> {
         let poll = match self.poll {
-            Some(poll) if poll.to == row.time => poll,
+            Some(poll) if poll.to == time => poll,
             before => {
                 if let Some(before) = before {
                     self.end_poll(before, out)?;
                 }
-                next_poll(before, row.time)
+                next_poll(before, time)
             }
         };
         self.poll = Some(poll);
+        Ok(poll)
+    }
+
+    fn take_loss(&mut self, time: Timestamp, out: &mut dyn Write) -> io::Result<()> {
+        self.poll_at(time, out)?;
+        self.is_lossy = true;
+        Ok(())
+    }
+
+    fn take(&mut self, row: OwnedRow, out: &mut dyn Write) -> io::Result<()> {
+        let poll = self.poll_at(row.time, out)?;
         self.pipeline.push(&row.row(), poll);
         if let Some(process) = row.process {
             if self.processes.len() >= REMEMBERED {
@@ -123,7 +142,9 @@ impl Replay {
     }
 
     fn end_poll(&mut self, poll: Interval, out: &mut dyn Write) -> io::Result<()> {
-        let notifications = self.pipeline.end_poll(poll, false);
+        let notifications = self
+            .pipeline
+            .end_poll(poll, std::mem::take(&mut self.is_lossy));
         self.write(&notifications, out)
     }
 

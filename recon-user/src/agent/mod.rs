@@ -254,7 +254,6 @@ impl<M: CountMaps> Agent<M> {
             pipeline.push(&row, interval);
             output.row(&row);
         });
-        self.output.end_rows();
         let tally = result.unwrap_or_else(|error| {
             self.totals.failed_polls += 1;
             log::error!(
@@ -263,6 +262,11 @@ impl<M: CountMaps> Agent<M> {
             );
             Tally::default()
         });
+        if tally.is_lower_bound() {
+            let events = tally.sketched + tally.lost_total();
+            self.output.loss(interval.to, &self.host, events);
+        }
+        self.output.end_rows();
         let notifications = self.pipeline.end_poll(interval, tally.is_lower_bound());
         self.report(&tally, notifications.len());
         self.write(&notifications);

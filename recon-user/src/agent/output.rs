@@ -10,6 +10,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 
 use crate::row::{Row, json};
 use crate::sink::{LineQueue, Sink, Written};
@@ -101,6 +102,15 @@ impl AgentOutput {
         }
         if rows.batch.len() >= BATCH {
             rows.hand_on();
+        }
+    }
+
+    /// Writes that the counts of a poll are a lower bound, if rows are requested.
+    pub(super) fn loss(&mut self, time: Timestamp, device: &str, events: u64) {
+        let Some(rows) = &mut self.rows else { return };
+        match json::write_loss(time, device, events, &mut rows.batch) {
+            Ok(()) => rows.batched += 1,
+            Err(error) => log::error!("can't write a loss: {error}"),
         }
     }
 

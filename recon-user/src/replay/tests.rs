@@ -94,3 +94,27 @@ fn forged_sources_do_not_hide_the_real_scanner() {
         assert_eq!(suppressed["event"]["end"], "2026-01-31T10:00:09Z");
     }
 }
+
+#[test]
+fn a_loss_makes_the_counts_around_it_a_lower_bound() {
+    const SCANNER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
+    for (loss_at, is_lower_bound) in [(None, false), (Some(5), true)] {
+        let mut rows = String::new();
+        add_row(&mut rows, 5, SCANNER, 21);
+        if let Some(second) = loss_at {
+            let mut line = Vec::new();
+            let time = format!("2026-01-31T10:00:{second:02}Z")
+                .parse()
+                .expect("a time");
+            json::write_loss(time, "web-01", 3, &mut line).expect("to memory");
+            rows.push_str(std::str::from_utf8(&line).expect("text"));
+        }
+        let alerts = alerts_for(&rows, "One port hit many times from a single IP");
+        assert_eq!(alerts[0]["recon"]["phase"], "began");
+        assert_eq!(
+            alerts[0]["recon"]["lower_bound"] == true,
+            is_lower_bound,
+            "{alerts:?}"
+        );
+    }
+}

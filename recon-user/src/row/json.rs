@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use recon_common::{Address, Signal};
 use serde::Serializer;
 use serde::ser::SerializeMap;
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 
 use super::{ANSWERED, PortColumn, Row, RowKey, action_type, port_column, protocol, table};
 use crate::diagnostic::{nearest, visible};
@@ -25,6 +25,8 @@ use crate::process::Process;
 
 /// The key that holds the name of the table.
 const TYPE: &str = "Type";
+/// The table of polls whose counts are a lower bound.
+const LOSSES_TABLE: &str = "ReconLosses";
 /// How many characters of a wrong value a message shows.
 const MAX_SHOWN: usize = 80;
 
@@ -118,11 +120,40 @@ pub fn write(row: &Row<'_>, mut out: impl Write) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
+/// What a line says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// What a key counted in a poll.
+    Row(OwnedRow),
+    /// That the counts of the poll of that time are a lower bound.
+    Loss(Timestamp),
+}
+
+/// Writes that the counts of a poll are a lower bound, as so many events were lost, or are known by
+/// the address and port of this host alone.
+///
+/// # Errors
+/// `out` can't be written.
+pub fn write_loss(
+    time: Timestamp,
+    device: &str,
+    events: u64,
+    mut out: impl Write,
+) -> io::Result<()> {
+    let loss = json!({
+        TYPE: LOSSES_TABLE,
+        Field::TimeGenerated.name(): time,
+        Field::DeviceName.name(): device,
+        Field::Count.name(): events,
+    });
+    writeln!(out, "{loss}")
+}
+
 /// Reads a line. Errors name the line by `number`.
 ///
 /// # Errors
-/// The line is not a row.
-pub fn parse(line: &str, number: usize) -> Result<OwnedRow, LineError> {
+/// The line is neither a row nor a loss.
+pub fn parse_line(line: &str, number: usize) -> Result<Line, LineError> {
     let columns = serde_json::from_str(line).map_err(|source| LineError::Json {
         line: number,
         source,
@@ -131,6 +162,13 @@ pub fn parse(line: &str, number: usize) -> Result<OwnedRow, LineError> {
         columns,
         line: number,
     };
+    if reader.text(TYPE)? == Some(LOSSES_TABLE) {
+        return reader.time().map(Line::Loss);
+    }
+    parse_row(&reader).map(Line::Row)
+}
+
+fn parse_row(reader: &LineReader) -> Result<OwnedRow, LineError> {
     let (signal, port) = reader.signal()?;
     let process = reader.process()?;
     let pid = process.as_ref().map(|process| process.pid);
