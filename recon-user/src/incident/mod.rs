@@ -15,7 +15,7 @@
 //!   whose incident is open is never evicted.
 //! - Ends are awaited in the order of the times at which they are due, so that a poll looks only at
 //!   what it has changed and at what is due.
-//! - It knows nothing of queries but their thresholds and conditions.
+//! - It does not know how rows are filtered, keyed and aggregated.
 
 mod deferred;
 pub mod finding;
@@ -36,7 +36,7 @@ use crate::stream::window::{self, allocated};
 use crate::stream::{Group, GroupKey, Interval, Query, Role, Running, Stream, Tag};
 use deferred::{Deferred, DeferredRow};
 use reported::ReportedRemotes;
-use state::{Due, Incident, Report};
+use state::{Due, Incident, observe_count};
 
 pub use finding::Finding;
 pub use limit::{LineLimit, LineLimiter, Notification, Suppressed};
@@ -211,13 +211,11 @@ impl Incidents {
         if total > query.threshold() {
             let key = group.key(&query);
             if group.meets_conditions(&query, &key, now) {
-                let report = match tag.and_then(|tag| self.incident_mut(tag)) {
-                    Some(incident) => incident.note_count(total, &query, now),
-                    None => {
-                        tag = Some(self.begin(index, &key, total, now));
-                        Some(Report::BEGAN)
-                    }
-                };
+                let known = tag.filter(|&tag| self.get(tag).is_some());
+                let own = known.unwrap_or_else(|| self.assign_tag(index, &key));
+                tag = Some(own);
+                let incident = &mut self.incidents[own.0 as usize];
+                let report = observe_count(incident, total, &query, now);
                 found = report.map(|report| (report, key));
             }
         }
@@ -237,19 +235,12 @@ impl Incidents {
         Some((finding, key.remote))
     }
 
-    /// Begins the incident of a group.
-    fn begin(&mut self, index: usize, key: &GroupKey, count: u64, now: Timestamp) -> Tag {
-        let incident = Some(Incident::begin(count, now));
-        let tag = match self.free.pop() {
-            Some(tag) => {
-                self.incidents[tag.0 as usize] = incident;
-                tag
-            }
-            None => {
-                self.incidents.push(incident);
-                Tag(self.incidents.len() as u32 - 1)
-            }
-        };
+    /// Assigns a tag to a group, for an incident that is yet to open.
+    fn assign_tag(&mut self, index: usize, key: &GroupKey) -> Tag {
+        let tag = self.free.pop().unwrap_or_else(|| {
+            self.incidents.push(None);
+            Tag(self.incidents.len() as u32 - 1)
+        });
         self.reported.add(index, key, tag);
         tag
     }

@@ -57,7 +57,7 @@ pub(crate) struct Report {
 
 impl Report {
     /// The first report of an incident.
-    pub(super) const BEGAN: Self = Self {
+    const BEGAN: Self = Self {
         phase: Phase::Began,
         suppressed: 0,
     };
@@ -74,6 +74,23 @@ enum State {
     Open,
     /// It has begun anew, but the cooldown withholds its report.
     Withheld,
+}
+
+/// Observes a count over the threshold, which opens the incident if there is none. Returns what is
+/// reported.
+pub(super) fn observe_count(
+    incident: &mut Option<Incident>,
+    count: u64,
+    query: &Query,
+    now: Timestamp,
+) -> Option<Report> {
+    match incident {
+        Some(incident) => incident.note_count(count, query, now),
+        None => {
+            *incident = Some(Incident::begin(count, now));
+            Some(Report::BEGAN)
+        }
+    }
 }
 
 /// One incident.
@@ -98,7 +115,7 @@ pub(crate) struct Incident {
 
 impl Incident {
     /// An incident whose count has just crossed the threshold, and is reported.
-    pub(super) fn begin(count: u64, now: Timestamp) -> Self {
+    fn begin(count: u64, now: Timestamp) -> Self {
         Self {
             state: State::Open,
             is_awaited: false,
@@ -112,12 +129,7 @@ impl Incident {
     }
 
     /// Notes a count over the threshold. Returns what is reported.
-    pub(super) fn note_count(
-        &mut self,
-        count: u64,
-        query: &Query,
-        now: Timestamp,
-    ) -> Option<Report> {
+    fn note_count(&mut self, count: u64, query: &Query, now: Timestamp) -> Option<Report> {
         let signed = |time: Duration| SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
         let quiet = signed(query.window()).max(QUIET);
         let pause = query.plan().cooldown.map_or(PAUSE, signed);
@@ -210,23 +222,14 @@ mod tests {
         Query::new(crate::rule::Configured::plain(plan))
     }
 
-    /// What a count brings about, as in [`super::super::Incidents`].
-    fn note(
+    fn observe(
         incident: &mut Option<Incident>,
         count: u64,
         query: &Query,
         now: Timestamp,
     ) -> Option<Report> {
-        if count <= query.threshold() {
-            return None;
-        }
-        match incident {
-            Some(incident) => incident.note_count(count, query, now),
-            None => {
-                *incident = Some(Incident::begin(count, now));
-                Some(Report::BEGAN)
-            }
-        }
+        let is_over = count > query.threshold();
+        is_over.then(|| observe_count(incident, count, query, now))?
     }
 
     fn at(second: i64) -> Timestamp {
@@ -250,7 +253,7 @@ mod tests {
             (181, 21, Some((Phase::Began, 3))),
             (182, 2_000, Some((Phase::Grew, 0))),
         ] {
-            let found = note(&mut incident, count, &query(), at(minute * 60));
+            let found = observe(&mut incident, count, &query(), at(minute * 60));
             let found = found.map(|report| (report.phase, report.suppressed));
             assert_eq!(found, reported, "at minute {minute}");
         }
@@ -267,7 +270,7 @@ mod tests {
             (12, 2_099, None),
             (13, 2_100, Some(Phase::Grew)),
         ] {
-            let found = note(&mut incident, count, &query(), at(minute * 60));
+            let found = observe(&mut incident, count, &query(), at(minute * 60));
             assert_eq!(
                 found.map(|report| report.phase),
                 reported,
@@ -296,7 +299,7 @@ mod tests {
             (357, 2_000, None),
             (361, 2_000, Some((Phase::Grew, 3))),
         ] {
-            let found = note(&mut incident, count, &query, at(minute * 60));
+            let found = observe(&mut incident, count, &query, at(minute * 60));
             let found = found.map(|report| (report.phase, report.suppressed));
             assert_eq!(found, reported, "at minute {minute}");
         }
@@ -313,7 +316,7 @@ mod tests {
             (DAY, None),
             (2 * DAY + 1, Some(Phase::Began)),
         ] {
-            let found = note(&mut incident, 21, &query, at(time)).map(|report| report.phase);
+            let found = observe(&mut incident, 21, &query, at(time)).map(|report| report.phase);
             assert_eq!(found, reported, "at {time} s");
         }
     }
@@ -330,7 +333,7 @@ mod tests {
             if let 0 | 11 | 26 | 45 = second {
                 count += 30;
                 changed_at = at(second);
-                let noted = note(&mut incident, count, &query, at(second));
+                let noted = observe(&mut incident, count, &query, at(second));
                 reported.extend(noted.map(|report| (second, report.phase, count)));
                 is_watched |= incident.as_mut().is_some_and(Incident::await_end);
             }
@@ -360,7 +363,7 @@ mod tests {
             (3, 65_535, None),
         ] {
             assert_eq!(
-                phase(note(&mut incident, count, &query(), at(second))),
+                phase(observe(&mut incident, count, &query(), at(second))),
                 reported
             );
         }
@@ -380,7 +383,7 @@ mod tests {
             (63, 655_350, Some(Phase::Grew)),
         ] {
             assert_eq!(
-                phase(note(&mut incident, count, &query(), at(second))),
+                phase(observe(&mut incident, count, &query(), at(second))),
                 reported
             );
         }
