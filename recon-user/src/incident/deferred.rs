@@ -2,9 +2,8 @@
 //!
 //! In: rows of remotes that were reported in an earlier poll. Out: those of them that count, once the
 //! other rules are judged.
-//! The decision held here: what a scan itself connects to is part of the scan. While it goes on, the
-//! ports that it has probed in a poll outnumber those that accepted it; a connection for its own sake
-//! adds at most its one port.
+//! The decision held here: a scan's own accepted connections are part of the scan. During a scan, a
+//! poll adds more probed ports than accepted ones; a real visit adds at most one port.
 
 use std::sync::Arc;
 
@@ -49,7 +48,7 @@ impl DeferredRow {
     }
 }
 
-/// The rows that wait.
+/// The deferred rows.
 #[derive(Debug, Default)]
 pub(super) struct Deferred(Vec<DeferredRow>);
 

@@ -1,8 +1,8 @@
 //! What is reported about a group.
 //!
 //! In: a group over its threshold. Out: [`Finding`], which alerts are made from.
-//! The decision held here: a field that several values would fit is `None`, and a sample stands in a
-//! list.
+//! The decision held here: if several values fit a field, the field is `None` and a list holds a
+//! sample.
 
 use std::sync::Arc;
 

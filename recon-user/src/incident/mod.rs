@@ -11,10 +11,10 @@
 //! | limit | [`limit`] | how many lines a rule may write |
 //!
 //! The decisions held here:
-//! - The incident of a group lies here, under the tag that the stream keeps with the group. A group
+//! - Incidents are stored here, indexed by the tag that the stream keeps with each group. A group
 //!   whose incident is open is never evicted.
-//! - Ends are awaited in the order of the times at which they are due, so that a poll looks only at
-//!   what it has changed and at what is due.
+//! - End checks are queued by due time, so that a poll looks only at what it has changed and at what
+//!   is due.
 //! - It does not know how rows are filtered, keyed and aggregated.
 
 mod deferred;
@@ -43,12 +43,12 @@ pub use limit::{LineLimit, LineLimiter, Notification, Suppressed};
 pub(crate) use reference::unmet_references;
 pub use state::Phase;
 
-/// Incidents whose end is awaited, by the time at which it is due and the order in which they began.
-type Awaited = BTreeMap<(Timestamp, u64), (usize, GroupKey)>;
-/// The bytes of an awaited end: nodes of the tree are two thirds full on average.
-const AWAITED_BYTES: usize = size_of::<((Timestamp, u64), (usize, GroupKey))>() * 3 / 2;
+/// End checks, by due time and the order in which their incidents began.
+type EndChecks = BTreeMap<(Timestamp, u64), (usize, GroupKey)>;
+/// The bytes of an end check: nodes of the tree are two thirds full on average.
+const END_CHECK_BYTES: usize = size_of::<((Timestamp, u64), (usize, GroupKey))>() * 3 / 2;
 /// The bytes that an incident takes here, which its group reserves.
-pub(crate) const INCIDENT_BYTES: usize = allocated(size_of::<Incident>()) + AWAITED_BYTES;
+pub(crate) const INCIDENT_BYTES: usize = allocated(size_of::<Incident>()) + END_CHECK_BYTES;
 
 /// All incidents.
 #[derive(Debug)]
@@ -57,9 +57,9 @@ pub(crate) struct Incidents {
     incidents: Vec<Option<Incident>>,
     /// Tags that are free.
     free: Vec<Tag>,
-    awaited: Awaited,
-    /// How many incidents have been awaited.
-    awaited_total: u64,
+    end_checks: EndChecks,
+    /// How many end checks have been scheduled.
+    scheduled_total: u64,
     /// The time of the last poll.
     last: Timestamp,
     reported: ReportedRemotes,
@@ -79,8 +79,8 @@ impl Incidents {
         Self {
             incidents: Vec::new(),
             free: Vec::new(),
-            awaited: Awaited::new(),
-            awaited_total: 0,
+            end_checks: EndChecks::new(),
+            scheduled_total: 0,
             last: Timestamp::MIN,
             reported: ReportedRemotes::new(queries),
             deferred: Deferred::default(),
@@ -157,17 +157,19 @@ impl Incidents {
         order::arrange(findings)
     }
 
-    /// Has awaited ends looked at once more if the clock was set back: they would be due too late.
+    /// Makes all end checks due if the clock was set back: they would come too late.
     fn note_clock(&mut self, now: Timestamp) {
         if now < self.last {
-            let awaited = std::mem::take(&mut self.awaited).into_iter();
-            self.awaited = awaited.map(|((_, order), of)| ((now, order), of)).collect();
+            let end_checks = std::mem::take(&mut self.end_checks).into_iter();
+            self.end_checks = end_checks
+                .map(|((_, order), of)| ((now, order), of))
+                .collect();
         }
         self.last = now;
     }
 
-    /// Judges the groups that the poll has changed. A rule with `unless` stands after the rule that it
-    /// names.
+    /// Judges the groups that the poll has changed. Rules with `unless` are judged after the rule that
+    /// they name.
     fn judge_changed(&mut self, stream: &mut Stream, poll: Poll, findings: &mut Vec<Finding>) {
         self.release(stream);
         let mut found = Vec::new();
@@ -182,7 +184,7 @@ impl Incidents {
                 }
             }
             for skipping in self.reported.skipping(index) {
-                // What the neighbours did goes too: the group does not know who did what.
+                // Drops the neighbours' hits too: the group does not record who sent what.
                 for &remote in &began {
                     stream.clear_network_of(skipping, remote);
                 }
@@ -223,10 +225,11 @@ impl Incidents {
         if stream.group(index, position).tag != Some(tag) {
             stream.set_tag(index, position, tag);
         }
-        if self.incident_mut(tag).is_some_and(Incident::await_end) {
+        if self.incident_mut(tag).is_some_and(Incident::schedule_end) {
             let key = stream.group(index, position).key(&query);
-            self.awaited.insert((now, self.awaited_total), (index, key));
-            self.awaited_total += 1;
+            self.end_checks
+                .insert((now, self.scheduled_total), (index, key));
+            self.scheduled_total += 1;
         }
         let (report, key) = found?;
         let group = stream.group(index, position);
@@ -274,7 +277,7 @@ impl Incidents {
 
     /// Reports the incidents that are over.
     fn end_due(&mut self, stream: &mut Stream, now: Timestamp, findings: &mut Vec<Finding>) {
-        while let Some(first) = self.awaited.first_entry()
+        while let Some(first) = self.end_checks.first_entry()
             && first.key().0 <= now
         {
             let ((_, order), (index, key)) = first.remove_entry();
@@ -285,7 +288,7 @@ impl Incidents {
             match self.end(stream, index, position, &key, now, now) {
                 Ok(found) => findings.extend(found),
                 Err(Due(later)) => {
-                    self.awaited.insert((later, order), (index, key));
+                    self.end_checks.insert((later, order), (index, key));
                 }
             }
         }

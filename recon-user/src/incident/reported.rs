@@ -18,9 +18,9 @@ use crate::stream::{GroupKey, Query, Secrets, Tag};
 #[derive(Debug)]
 pub(super) struct ReportedRemotes {
     queries: Vec<Follower>,
-    /// By query: the tags of the incidents of remotes. Only of queries that another one follows.
+    /// By query: the tag of each remote's incident. Empty for queries that no other follows.
     remotes: Vec<HashMap<Address, Tag, Secrets>>,
-    /// How many remotes they are.
+    /// Remotes in all maps.
     total: usize,
 }
 
@@ -72,7 +72,7 @@ impl ReportedRemotes {
         }
     }
 
-    /// Forgets incidents: all at once, since it looks at every remote.
+    /// Removes incidents: all in one call, since each call visits every remote.
     pub(super) fn remove_all(&mut self, tags: &[Tag]) {
         if tags.is_empty() || self.total == 0 {
             return;
@@ -84,7 +84,7 @@ impl ReportedRemotes {
         self.total = self.remotes.iter().map(HashMap::len).sum();
     }
 
-    /// The queries that a query's reports make skip a remote.
+    /// Queries whose `unless` names this query.
     pub(super) fn skipping(&self, index: usize) -> Vec<usize> {
         let all = self.queries.iter().enumerate();
         all.filter(|(_, follower)| follower.unless == Some(index))

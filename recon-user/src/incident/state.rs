@@ -4,9 +4,10 @@
 //! Out: a [`Report`], or none.
 //! The decision held here: one report when the threshold is crossed, another when the count has grown
 //! tenfold since the last report, but not within a minute; one more, with the exact count, when the
-//! incident is over and has grown since; and it begins anew after a quiet hour. A rule's cooldown
-//! withholds the first two for as long as it says; what is still going on then is reported as a
-//! beginning. So one nmap run is two lines and not sixty, and tomorrow's is reported again.
+//! incident is over and has grown since. It starts again after a quiet hour, or after the rule's
+//! window if that is longer. A rule's cooldown withholds the first two; an incident that started
+//! again in the meantime is then reported as begun. So one nmap run is two lines and not sixty, and
+//! tomorrow's is reported again.
 
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::stream::Query;
 
-/// A group has to stay at or under its threshold for this long, and for the window of its rule, before
-/// its incident begins anew.
+/// A group must stay at or under its threshold for this long, and for the window of its rule, before
+/// its incident starts again.
 const QUIET: SignedDuration = SignedDuration::from_hours(1);
 const ESCALATION: u64 = 10;
 /// The shortest time between two reports of a growing count, if the rule has no cooldown.
@@ -47,7 +48,7 @@ impl Phase {
     }
 }
 
-/// That an incident is reported.
+/// A decision to report an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Report {
     pub(super) phase: Phase,
@@ -67,12 +68,12 @@ impl Report {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Due(pub(super) Timestamp);
 
-/// Where an incident stands.
+/// State of an open incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// It goes on.
     Open,
-    /// It has begun anew, but the cooldown withholds its report.
+    /// It has started again, but the cooldown withholds its report.
     Withheld,
 }
 
@@ -97,17 +98,17 @@ pub(super) fn observe_count(
 #[derive(Debug)]
 pub(crate) struct Incident {
     state: State,
-    /// Whether its end is awaited.
-    is_awaited: bool,
+    /// Whether its end check is scheduled.
+    end_is_scheduled: bool,
     /// When the count was last over the threshold.
     over_at: Timestamp,
-    /// When it was last reported, its ends apart.
+    /// Time of the last `began` or `grew` report.
     reported_at: Timestamp,
     /// The count of the last report.
     reported: u64,
     /// The count of the next report.
     next: u64,
-    /// How long it has to be unchanged to be over.
+    /// How long it must be unchanged to be over.
     over_after: SignedDuration,
     /// Polls over the threshold since the last report.
     suppressed: u64,
@@ -118,7 +119,7 @@ impl Incident {
     fn begin(count: u64, now: Timestamp) -> Self {
         Self {
             state: State::Open,
-            is_awaited: false,
+            end_is_scheduled: false,
             over_at: now,
             reported_at: now,
             reported: count,
@@ -179,7 +180,7 @@ impl Incident {
         if now < due {
             return Err(Due(due));
         }
-        self.is_awaited = false;
+        self.end_is_scheduled = false;
         if count <= self.reported {
             return Ok(None);
         }
@@ -188,9 +189,9 @@ impl Incident {
         Ok(Some(self.report(Phase::Ended)))
     }
 
-    /// Awaits its end. Returns whether nobody has awaited it yet.
-    pub(super) fn await_end(&mut self) -> bool {
-        !std::mem::replace(&mut self.is_awaited, true)
+    /// Schedules the end check. Returns false if it was scheduled already.
+    pub(super) fn schedule_end(&mut self) -> bool {
+        !std::mem::replace(&mut self.end_is_scheduled, true)
     }
 
     /// Whether the count was over the threshold at `since` or later.
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn crossing_tenfold_and_anew() {
+    fn crossing_tenfold_and_starting_again() {
         let mut incident = None;
         // (minute, count, phase reported and polls suppressed before)
         for (minute, count, reported) in [
@@ -335,7 +336,7 @@ mod tests {
                 changed_at = at(second);
                 let noted = observe(&mut incident, count, &query, at(second));
                 reported.extend(noted.map(|report| (second, report.phase, count)));
-                is_watched |= incident.as_mut().is_some_and(Incident::await_end);
+                is_watched |= incident.as_mut().is_some_and(Incident::schedule_end);
             }
             if is_watched
                 && let Some(incident) = &mut incident

@@ -1,4 +1,4 @@
-//! What a group's rows come to, over a sliding window: the one set of accumulators.
+//! Aggregates the rows of a group over a sliding window: the one set of accumulators.
 //!
 //! In: rows, one pane of the window at a time. Out: a number for the threshold, values for columns.
 //! The decisions held here:
@@ -80,7 +80,7 @@ impl Accumulator {
                     // What is unknown is one more value, as an empty string is in Kusto.
                     _ => Some(key.local.unwrap_or(Address::UNSPECIFIED)),
                 };
-                // Of aggregated sources none is known: the number is a lower bound.
+                // Aggregated sources have no address: the number is a lower bound.
                 address.is_some_and(|address| distinct.add(now, address, MAX_MEMBERS, may_grow))
             }
             Self::Sources(sources) => add_sources(sources, now, row.row, may_grow),
@@ -116,7 +116,7 @@ impl Accumulator {
         }
     }
 
-    /// What is compared with a threshold, of the accumulators that know it without any work.
+    /// What is compared with a threshold, if the accumulator knows it without any work; else 0.
     pub(super) fn quick_total(&self) -> u64 {
         match self {
             Self::Count(counted) => counted.total(),
@@ -139,7 +139,7 @@ impl Accumulator {
         }
     }
 
-    /// What the window comes to: a value for each column that the aggregate gives.
+    /// The results over the window: a value for each column that the aggregate gives.
     pub(super) fn values(&self, aggregate: &Aggregate) -> Vec<Value<'static>> {
         match self {
             Self::Values(set) if aggregate.function == AggregateFunction::MakeSet => {
@@ -166,7 +166,7 @@ impl Accumulator {
         }
     }
 
-    /// The bytes that it may grow by at once, beyond what any row takes.
+    /// The bytes that one row may add, beyond what any row takes.
     #[inline]
     pub(super) fn growth(&self) -> usize {
         match self {

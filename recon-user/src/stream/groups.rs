@@ -5,7 +5,7 @@
 //! - Eviction frees an eighth of the groups at once, so that room costs the same however many there
 //!   are: empty ones first, then those at or under half of their threshold, the longest unchanged and
 //!   the lowest first. A group that is suspicious or protected is never evicted: a flood of one-packet
-//!   sources does not push out a scanner.
+//!   sources does not evict a scanner.
 //! - What comes after an eviction or a refusal may have been seen before: its count is a lower bound.
 
 use jiff::Timestamp;
@@ -60,7 +60,7 @@ impl Clock {
 pub(crate) struct Changed {
     /// The place of its first change among the rows of the poll.
     pub(crate) order: u64,
-    /// Where it is.
+    /// Position in the store.
     pub(crate) position: u32,
 }
 

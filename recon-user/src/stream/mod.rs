@@ -8,7 +8,7 @@
 //! | dispatch | `dispatch` | the queries that a row is tried on |
 //! | place | `place`, `nursery` | small sources, kept as their rows |
 //! | key | `key`, `columns` | the group of a row |
-//! | aggregate | `accumulator`, `panes`, [`window`] | what rows come to over a sliding window |
+//! | aggregate | `accumulator`, `panes`, [`window`] | aggregates rows over a sliding window |
 //! | evidence | `evidence`, `sample`, `answers` | what rows showed, and what this host answered |
 //! | store | `group`, `groups`, `store`, `room`, `budget` | groups, in bounded memory |
 //! | watch | `watch` | what the watcher of the groups sees |
@@ -67,28 +67,29 @@ pub use operator::Measure;
 pub(crate) use operator::measure;
 pub use query::Query;
 
-/// The default memory for the state of all queries, in bytes: half of the agent's.
+/// The default memory for the state of all queries, in bytes: half of the agent's. Only tests and
+/// benchmarks use it; the agent passes half of `limits.memory`.
 pub const DEFAULT_MEMORY: u64 = 128 << 20;
 /// What a row may take at most, apart from new slots, large tables and sketches: panes and samples,
 /// each of a kilobyte or less.
 const MARGIN: usize = 1 << 14;
 
-/// Keys of the hash tables: of the process, and unknown outside of it.
+/// Secret hash keys: random in each process, and unknown outside it.
 pub(crate) type Secrets = foldhash::quality::RandomState;
 
-/// Says of a tagged group whether it must stay: the window begins at that time.
+/// Whether a tagged group must stay, given the time at which the window begins.
 pub(crate) type Protect<'a> = dyn Fn(Tag, Timestamp) -> bool + 'a;
 
-/// The time between two polls, in which the events of a poll happened.
+/// The time between two polls, when the events of a poll happened.
 #[derive(Clone, Copy, Debug)]
 pub struct Interval {
-    /// The poll before.
+    /// The previous poll.
     pub from: Timestamp,
     /// This poll.
     pub to: Timestamp,
 }
 
-/// What was not kept for want of memory.
+/// Groups and rows that the memory budget excluded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EvictionStats {
     /// Groups that were evicted.
@@ -131,7 +132,7 @@ pub(crate) struct StreamSettings {
     pub(crate) reserve: usize,
 }
 
-/// What is known of the queries before a row is.
+/// The queries, and what is derived from them before the first row.
 #[derive(Debug)]
 struct Program {
     queries: Vec<Running>,
@@ -139,7 +140,7 @@ struct Program {
     dispatch: [Dispatch; Signal::ALL.len()],
     /// By query: where small sources are kept, if they can be.
     roots: Vec<Option<Root>>,
-    /// Whether a query that reports answers counts hits at once.
+    /// Whether a query that reports answers counts hits directly, not through a nursery.
     counts_hits: bool,
 }
 
@@ -155,11 +156,11 @@ pub(crate) struct Stream {
     nurseries: [Nursery; 2],
     /// Answers of this poll that no query has accepted.
     answers: Vec<PackedRow>,
-    /// The queries that have accepted the row at hand, by root.
+    /// The queries that accepted the current row, by root.
     accepted: [Vec<usize>; 2],
-    /// By query: a zero, and while a log is looked at what its rows could come to.
+    /// Scratch for `Log::bounds`: one upper bound per query, zero between calls.
     bounds: Vec<u64>,
-    /// Of all queries, and of the nurseries behind them.
+    /// Of all queries and their nurseries.
     budget: MemoryBudget,
     secrets: Secrets,
     probes: Probes,
@@ -330,7 +331,7 @@ impl Stream {
             })
     }
 
-    /// Ends the rows of a poll. What it has changed stands in [`Stream::take_changed`].
+    /// Ends the rows of a poll. [`Stream::take_changed`] then returns what it has changed.
     pub(crate) fn end_rows(&mut self, protect: &Protect<'_>) {
         self.place_answers(protect);
         self.promote_due(protect);
@@ -344,7 +345,7 @@ impl Stream {
     }
 }
 
-/// Whether a query that reports answers has its rows in no nursery.
+/// Whether a query that reports answers counts hits directly, not through a nursery.
 fn counts_hits(queries: &[Running], roots: &[Option<Root>]) -> bool {
     let mut counted = queries.iter().zip(roots).filter(|(_, root)| root.is_none());
     counted.any(|(running, _)| running.query.reports_answers)

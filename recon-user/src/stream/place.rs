@@ -28,7 +28,7 @@ impl Stream {
         is_counted_hit: bool,
         protect: &Protect<'_>,
     ) {
-        // Where a query counts hits at once, all that is known of probes is kept at once.
+        // If a query counts hits directly, its probes must be recorded now, not at promotion.
         let is_late = !self.program.counts_hits;
         let answer = Answer::of(row.key.signal);
         if !is_late {
@@ -94,7 +94,7 @@ impl Stream {
             let Some(number) = nursery.find(remote, hash) else {
                 continue;
             };
-            // What only says how a port answered is worth no eviction.
+            // A row that only records an answer is not worth an eviction.
             let growth = nursery.growth(Some(number));
             if growth > 0 && self.budget.room(self.groups.len()) < MARGIN + growth {
                 continue;
@@ -218,7 +218,7 @@ impl Stream {
                         self.promote(root, number, protect);
                     }
                 }
-                // Promoting may have moved logs, which stand in the list again.
+                // Promotion may move logs, which are then listed again.
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The nursery: sources too small to matter, kept as the rows that they sent.
+//! The nursery keeps small sources as raw rows.
 //!
 //! In: rows of a remote, with the queries that accept them. Out: the rows of sources that may matter,
 //! which are counted in groups from then on.
@@ -43,7 +43,8 @@ pub(super) use sets::SetId;
 
 /// Rows of a log at most.
 pub(super) const MAX_ROWS: usize = 32;
-/// Queries with a lower threshold count rows as they come: their sources would hardly stay.
+/// Queries with a lower threshold count rows directly: their sources would be promoted almost
+/// immediately.
 const LEAST_THRESHOLD: u64 = 8;
 
 /// What logs are kept by.
@@ -85,7 +86,7 @@ impl Root {
     }
 }
 
-/// What became of a row.
+/// Where a row was placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Placed {
     /// It is in the log of its source.
@@ -199,7 +200,7 @@ impl Nursery {
         LogHash::MIN | hasher.finish() as u32
     }
 
-    /// Prepares for the log of a remote being looked up a little later.
+    /// Prefetches the log of a remote, which is looked up a little later.
     #[inline]
     pub(super) fn prefetch(&self, remote: Address, secrets: &Secrets) {
         self.index.prefetch(self.hash(remote, secrets));
