@@ -249,12 +249,14 @@ impl Stream {
         self.row_number += 1;
         for &index in program.dispatch[row.key.signal as usize].of_port(row.key.port) {
             let Running { query, role } = &program.queries[index];
-            if *role != Role::Direct || !query.accepts(row, is_private) || skipped.contains(&index)
+            if *role != Role::Direct
+                || !query.matches_row(row, is_private)
+                || skipped.contains(&index)
             {
                 continue;
             }
             let columns = RowColumns::new(row, query.plan());
-            if !query.holds(&columns, row.time) {
+            if !query.conditions_hold(&columns, row.time) {
                 continue;
             }
             match program.roots[index] {
@@ -280,8 +282,8 @@ impl Stream {
         let query = &self.program.queries[index].query;
         let candidates = self.program.dispatch[row.key.signal as usize].of_port(row.key.port);
         candidates.contains(&index)
-            && query.accepts(row, self.is_private(row.key.remote))
-            && query.holds(&RowColumns::new(row, query.plan()), row.time)
+            && query.matches_row(row, self.is_private(row.key.remote))
+            && query.conditions_hold(&RowColumns::new(row, query.plan()), row.time)
     }
 
     /// Counts a row that a deferred query has accepted.
