@@ -9,8 +9,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use recon_common::{Address, Signal};
 
-use super::begin;
 use super::state::{Phase, Report};
+use super::window_start_of;
 use crate::kql::eval::{Columns, Value};
 use crate::row::SignalSet;
 use crate::stream::{Answers, Group, GroupKey, KeyColumn, Query};
@@ -95,7 +95,7 @@ impl Finding {
             local: key.local.or(samples.locals.only()),
             count: group.total(query),
             // The group may have begun with events that have left the window.
-            start: group.evidence.since.max(begin(query, now)),
+            start: group.evidence.since.max(window_start_of(query, now)),
             end: group.changed_at,
             signals: group.evidence.signals,
             ports: samples.ports.items().to_vec(),

@@ -116,7 +116,7 @@ impl LineLimiter {
     /// Ends all periods: what was suppressed in them.
     pub fn finish(&mut self, now: Timestamp) -> Vec<Notification> {
         let periods = std::mem::take(&mut self.periods).into_iter();
-        periods.filter_map(|period| period.end(now)).collect()
+        periods.filter_map(|period| period.close(now)).collect()
     }
 
     /// How many findings were suppressed in all.
@@ -134,7 +134,7 @@ impl LineLimiter {
         let over = self.periods.extract_if(.., is_over);
         over.filter_map(|period| {
             let end = period.since.checked_add(per).unwrap_or(now);
-            period.end(end.min(now))
+            period.close(end.min(now))
         })
         .collect()
     }
@@ -208,7 +208,7 @@ impl Period {
     }
 
     /// What was suppressed, at its end.
-    fn end(self, now: Timestamp) -> Option<Notification> {
+    fn close(self, now: Timestamp) -> Option<Notification> {
         let mut notification = self.suppressed?;
         if let Some(suppressed) = &mut notification.suppressed {
             suppressed.at = now;

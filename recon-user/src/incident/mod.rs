@@ -285,7 +285,7 @@ impl Incidents {
                 continue;
             };
             stream.expire(index, position, now);
-            match self.end(stream, index, position, &key, now, now) {
+            match self.close_incident(stream, index, position, &key, now, now) {
                 Ok(found) => findings.extend(found),
                 Err(Due(later)) => {
                     self.end_checks.insert((later, order), (index, key));
@@ -294,9 +294,9 @@ impl Incidents {
         }
     }
 
-    /// Ends the incident of a group, if it is over at `at`. Returns what is reported about it at
+    /// Closes the incident of a group, if it is over at `at`. Returns what is reported about it at
     /// `now`.
-    fn end(
+    fn close_incident(
         &mut self,
         stream: &Stream,
         index: usize,
@@ -311,7 +311,7 @@ impl Incidents {
         let Some(incident) = incident else {
             return Ok(None);
         };
-        let report = incident.end(group.total(query), group.changed_at, at)?;
+        let report = incident.close_if_quiet(group.total(query), group.changed_at, at)?;
         Ok(report.map(|report| {
             let mut finding = Finding::new(query, group, key, report, now);
             finding.answers = stream.answers(index, key, now);
@@ -331,7 +331,7 @@ impl Incidents {
                 .collect();
             keyed.sort_unstable_by(|(one, _), (other, _)| one.order(other));
             for (key, position) in keyed {
-                let ended = self.end(stream, index, position, &key, Timestamp::MAX, now);
+                let ended = self.close_incident(stream, index, position, &key, Timestamp::MAX, now);
                 findings.extend(ended.unwrap_or(None));
             }
         }
@@ -340,6 +340,6 @@ impl Incidents {
 }
 
 /// When the window of a query begins.
-fn begin(query: &Query, now: Timestamp) -> Timestamp {
-    window::begin(now, query.window())
+fn window_start_of(query: &Query, now: Timestamp) -> Timestamp {
+    window::window_start(now, query.window())
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use recon_common::Address;
 
-use super::begin;
+use super::window_start_of;
 use crate::stream::{GroupKey, Query, Secrets, Tag};
 
 /// The remotes that rules have reported.
@@ -126,7 +126,7 @@ impl ReportedRemotes {
         }
         let has_reported = |index: usize| {
             let tag = self.remotes[index].get(&remote);
-            tag.is_some_and(|&tag| is_over(tag, begin(&self.queries[index].query, now)))
+            tag.is_some_and(|&tag| is_over(tag, window_start_of(&self.queries[index].query, now)))
         };
         let all = self.queries.iter().enumerate();
         all.filter(|(_, follower)| on(follower).is_some_and(has_reported))

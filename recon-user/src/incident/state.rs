@@ -88,7 +88,7 @@ pub(super) fn observe_count(
     match incident {
         Some(incident) => incident.note_count(count, query, now),
         None => {
-            *incident = Some(Incident::begin(count, now));
+            *incident = Some(Incident::open(count, now));
             Some(Report::BEGAN)
         }
     }
@@ -116,7 +116,7 @@ pub(crate) struct Incident {
 
 impl Incident {
     /// An incident whose count has just crossed the threshold, and is reported.
-    fn begin(count: u64, now: Timestamp) -> Self {
+    fn open(count: u64, now: Timestamp) -> Self {
         Self {
             state: State::Open,
             end_is_scheduled: false,
@@ -162,12 +162,12 @@ impl Incident {
         Some(self.report(phase))
     }
 
-    /// Ends the incident of a group that is unchanged since `changed_at`, if it is over. Returns what
+    /// Closes the incident of a group that is unchanged since `changed_at`, if it is over. Returns what
     /// is reported.
     ///
     /// # Errors
     /// If it is not over yet: when its end is due.
-    pub(super) fn end(
+    pub(super) fn close_if_quiet(
         &mut self,
         count: u64,
         changed_at: Timestamp,
@@ -279,7 +279,7 @@ mod tests {
             );
         }
         let incident = incident.as_mut().expect("it has begun");
-        let due = incident.end(3_000, at(600 * 60), at(14 * 60));
+        let due = incident.close_if_quiet(3_000, at(600 * 60), at(14 * 60));
         assert_eq!(due, Err(Due(at(14 * 60 + 10))));
     }
 
@@ -340,7 +340,7 @@ mod tests {
             }
             if is_watched
                 && let Some(incident) = &mut incident
-                && let Ok(found) = incident.end(count, changed_at, at(second))
+                && let Ok(found) = incident.close_if_quiet(count, changed_at, at(second))
             {
                 reported.extend(found.map(|report| (second, report.phase, count)));
                 is_watched = false;
@@ -369,11 +369,16 @@ mod tests {
             );
         }
         let incident_mut = incident.as_mut().expect("it has begun");
-        assert_eq!(incident_mut.end(65_535, at(3), at(12)), Err(Due(at(13))));
-        let reported = incident_mut.end(65_535, at(3), at(13)).expect("it is over");
+        assert_eq!(
+            incident_mut.close_if_quiet(65_535, at(3), at(12)),
+            Err(Due(at(13)))
+        );
+        let reported = incident_mut
+            .close_if_quiet(65_535, at(3), at(13))
+            .expect("it is over");
         assert_eq!(phase(reported), Some(Phase::Ended));
         assert_eq!(
-            incident_mut.end(65_535, at(3), at(23)),
+            incident_mut.close_if_quiet(65_535, at(3), at(23)),
             Ok(None),
             "nothing new"
         );
@@ -390,7 +395,7 @@ mod tests {
         }
         let incident = incident.as_mut().expect("it has begun");
         assert_eq!(
-            incident.end(655_350, at(63), at(99)),
+            incident.close_if_quiet(655_350, at(63), at(99)),
             Ok(None),
             "as reported"
         );

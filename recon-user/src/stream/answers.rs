@@ -116,7 +116,8 @@ impl Probes {
     /// must not cause a search each.
     fn add_hit_at(&mut self, remote: Address, key: &RowKey, time: Timestamp, now: Timestamp) {
         let Some(target) = target(key) else { return };
-        let [oldest_then, oldest] = [time, now].map(|time| second(window::begin(time, HORIZON)));
+        let [oldest_then, oldest] =
+            [time, now].map(|time| second(window::window_start(time, HORIZON)));
         let [time, now] = [time, now].map(second);
         if self.remotes.len() >= MAX_REMOTES && !self.remotes.contains_key(&remote) {
             self.make_room(now, oldest);
@@ -214,7 +215,7 @@ impl Probes {
         now: Timestamp,
     ) -> Option<Answers> {
         let targets = &self.remotes.get(&group.remote?)?.targets;
-        let oldest = second(window::begin(now, query.window()));
+        let oldest = second(window::window_start(now, query.window()));
         let mut answers = Answers::default();
         let mut add = |(&(port, local), probe): (&Target, &Probe)| {
             if probe.last < oldest || group.local.is_some_and(|only| only != local) {

@@ -50,7 +50,7 @@ impl Clock {
         Self {
             now,
             pane: Pane::of(now, query.window()),
-            begin: window::begin(now, query.window()),
+            begin: window::window_start(now, query.window()),
         }
     }
 }

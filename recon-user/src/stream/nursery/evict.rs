@@ -37,7 +37,7 @@ impl Nursery {
         if self.stayed.0 != poll {
             self.stayed = (poll, 0);
         }
-        let begin = |window| window::begin(now, window).as_nanosecond();
+        let begin = |window| window::window_start(now, window).as_nanosecond();
         let oldest = begin(self.window);
         let of_queries: Vec<_> = queries
             .iter()
