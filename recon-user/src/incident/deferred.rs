@@ -57,12 +57,12 @@ impl Deferred {
         self.0.push(row);
     }
 
-    /// Takes the rows that the scan of their remote does not explain. `growth` says by how many ports
+    /// Takes the rows that the scan of their remote does not explain. `increase` says by how many ports
     /// the scan has grown in this poll, as the query's followed rule counts it; `None` where that is no
     /// longer known.
     pub(super) fn take_unexplained(
         &mut self,
-        growth: impl Fn(usize, Address) -> Option<u64>,
+        increase: impl Fn(usize, Address) -> Option<u64>,
     ) -> Vec<DeferredRow> {
         let mut rows = std::mem::take(&mut self.0);
         rows.sort_unstable_by_key(|row| (row.query, row.remote, row.key.port));
@@ -70,7 +70,7 @@ impl Deferred {
             .filter(|rows| {
                 let ports = rows.chunk_by(|a, b| a.key.port == b.key.port);
                 let accepted = ports.count() as u64;
-                growth(rows[0].query, rows[0].remote).is_some_and(|growth| growth <= accepted)
+                increase(rows[0].query, rows[0].remote).is_some_and(|increase| increase <= accepted)
             })
             .flatten()
             .cloned()

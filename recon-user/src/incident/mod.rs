@@ -266,7 +266,7 @@ impl Incidents {
     fn count_deferred(&mut self, stream: &mut Stream, interval: Interval) {
         let rows = self.deferred.take_unexplained(|index, remote| {
             let followed = self.reported.followed(index)?;
-            stream.growth(followed, &GroupKey::of_remote(remote))
+            stream.increase_in_poll(followed, &GroupKey::of_remote(remote))
         });
         for deferred in rows {
             let protect = |tag, since| self.protects(tag, since);

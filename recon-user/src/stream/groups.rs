@@ -145,7 +145,7 @@ impl Groups {
     }
 
     /// Notes that a row or a group could not be kept.
-    pub(super) fn mark_lossy(&mut self, now: Timestamp) {
+    pub(super) fn record_loss_at(&mut self, now: Timestamp) {
         self.lost_at = Some(now);
     }
 
@@ -187,8 +187,8 @@ impl Groups {
         self.clock
     }
 
-    /// By how much `poll` has made the measure of the group grow.
-    pub(super) fn growth_in(&self, query: &Query, position: u32, poll: u64) -> u64 {
+    /// The increase of the group's measure in `poll`.
+    pub(super) fn increase_in(&self, query: &Query, position: u32, poll: u64) -> u64 {
         let group = self.store.get(position);
         if group.changed_in == poll {
             group.total(query).saturating_sub(group.total_before)

@@ -146,7 +146,7 @@ impl Stream {
             (Some(number), _) => nursery.append(number, row, set.is_some(), may_grow),
             (None, _) if !may_grow => {
                 // Each query has a reserve of its own, and may still have room for a group.
-                nursery.mark_lossy(self.now);
+                nursery.record_loss_at(self.now);
                 Placed::Promoted(Some(self.now))
             }
             (None, Some(_)) => {

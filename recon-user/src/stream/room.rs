@@ -41,7 +41,7 @@ impl Stream {
                 groups.insert(query, &lookup, hash, event, spare)
             }
             None => {
-                groups.mark_lossy(self.now);
+                groups.record_loss_at(self.now);
                 self.stats.refused += 1;
                 return;
             }

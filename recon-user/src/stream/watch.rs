@@ -66,10 +66,10 @@ impl Stream {
 
     /// By how much this poll has made the measure of a group grow. `None` where there is no such
     /// group.
-    pub(crate) fn growth(&self, index: usize, key: &GroupKey) -> Option<u64> {
+    pub(crate) fn increase_in_poll(&self, index: usize, key: &GroupKey) -> Option<u64> {
         let position = self.find(index, key)?;
         let query = &self.program.queries[index].query;
-        Some(self.groups[index].growth_in(query, position, self.poll))
+        Some(self.groups[index].increase_in(query, position, self.poll))
     }
 
     /// What this host answered to the probes of a group, if its query reports that.

@@ -278,7 +278,7 @@ impl Nursery {
     }
 
     /// Notes that a row could not be kept.
-    pub(super) fn mark_lossy(&mut self, now: Timestamp) {
+    pub(super) fn record_loss_at(&mut self, now: Timestamp) {
         self.lost_at = Some(now);
     }
 
