@@ -57,9 +57,9 @@ impl Deferred {
         self.0.push(row);
     }
 
-    /// Takes the rows that the scan of their remote does not explain. `increase` says by how many ports
-    /// the scan has grown in this poll, as the query's followed rule counts it; `None` where that is no
-    /// longer known.
+    /// Takes the rows that the scan of their remote does not explain. `increase` is the number
+    /// of ports that this poll added to the scan, as the query's followed rule counts it; `None` if
+    /// that is no longer known.
     pub(super) fn take_unexplained(
         &mut self,
         increase: impl Fn(usize, Address) -> Option<u64>,

@@ -33,7 +33,7 @@ use recon_common::Address;
 
 use crate::row::Row;
 use crate::stream::window::{self, allocated};
-use crate::stream::{Group, GroupKey, Interval, Query, Role, Running, Stream, Tag};
+use crate::stream::{Group, GroupKey, Interval, PlacedQuery, Query, Role, Stream, Tag};
 use deferred::{Deferred, DeferredRow};
 use reported::ReportedRemotes;
 use state::{Due, Incident, observe_count};
@@ -89,14 +89,14 @@ impl Incidents {
 
     /// The role of each query in the stream: one that follows another which is not in force counts
     /// nothing.
-    pub(crate) fn roles(&self, queries: &[Arc<Query>]) -> Vec<Running> {
+    pub(crate) fn roles(&self, queries: &[Arc<Query>]) -> Vec<PlacedQuery> {
         let roles = queries.iter().enumerate().map(|(index, query)| {
             let role = match (query.after(), self.reported.followed(index)) {
                 (None, _) => Role::Direct,
                 (Some(_), Some(_)) => Role::Deferred,
                 (Some(_), None) => Role::Idle,
             };
-            Running {
+            PlacedQuery {
                 query: Arc::clone(query),
                 role,
             }

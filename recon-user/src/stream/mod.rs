@@ -98,9 +98,9 @@ pub struct EvictionStats {
     pub refused: u64,
 }
 
-/// A query with its part in the stream.
+/// A query and its role in the stream.
 #[derive(Clone, Debug)]
-pub(crate) struct Running {
+pub(crate) struct PlacedQuery {
     pub(crate) query: Arc<Query>,
     pub(crate) role: Role,
 }
@@ -119,7 +119,7 @@ pub(crate) enum Role {
 /// What a stream runs, and how.
 #[derive(Debug)]
 pub(crate) struct StreamSettings {
-    pub(crate) queries: Vec<Running>,
+    pub(crate) queries: Vec<PlacedQuery>,
     /// Whether private remotes count in every query.
     pub(crate) include_private: bool,
     /// Networks that are private too.
@@ -134,8 +134,8 @@ pub(crate) struct StreamSettings {
 
 /// The queries, and what is derived from them before the first row.
 #[derive(Debug)]
-struct Program {
-    queries: Vec<Running>,
+struct QueryTable {
+    queries: Vec<PlacedQuery>,
     /// Which queries can count each signal.
     dispatch: [Dispatch; Signal::ALL.len()],
     /// By query: where small sources are kept, if they can be.
@@ -147,7 +147,7 @@ struct Program {
 /// The state of all queries.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    program: Arc<Program>,
+    table: Arc<QueryTable>,
     include_private: bool,
     local_networks: Vec<Network>,
     /// By query.
@@ -182,17 +182,17 @@ impl Stream {
         } = settings;
         let groups = queries.iter();
         let groups: Vec<_> = groups
-            .map(|running| Groups::new(&running.query, reserve))
+            .map(|placed| Groups::new(&placed.query, reserve))
             .collect();
         let dispatch = Signal::ALL.map(|signal| {
-            let can_count = |running: &Running| {
-                running.role != Role::Idle
-                    && running.query.filter.signals.contains(signal)
+            let can_count = |placed: &PlacedQuery| {
+                placed.role != Role::Idle
+                    && placed.query.filter.signals.contains(signal)
                     && !settings.ignored.contains(signal)
             };
             let counting = queries.iter().enumerate();
-            let counting = counting.filter(|(_, running)| can_count(running));
-            Dispatch::new(counting.map(|(index, running)| (index, &*running.query)))
+            let counting = counting.filter(|(_, placed)| can_count(placed));
+            Dispatch::new(counting.map(|(index, placed)| (index, &*placed.query)))
         });
         let (nurseries, roots) = nursery::nurseries(&queries);
         Self {
@@ -204,7 +204,7 @@ impl Stream {
             answers: Vec::new(),
             accepted: Default::default(),
             bounds: vec![0; queries.len()],
-            program: Arc::new(Program {
+            table: Arc::new(QueryTable {
                 counts_hits: counts_hits(&queries, &roots),
                 queries,
                 dispatch,
@@ -221,13 +221,13 @@ impl Stream {
     }
 
     /// The queries, by their index.
-    pub(crate) fn queries(&self) -> &[Running] {
-        &self.program.queries
+    pub(crate) fn queries(&self) -> &[PlacedQuery] {
+        &self.table.queries
     }
 
     /// What the queries read of the process behind rows of that signal.
     pub(crate) fn process_needs(&self, signal: Signal) -> ProcessNeeds {
-        self.program.dispatch[signal as usize].process_needs()
+        self.table.dispatch[signal as usize].process_needs()
     }
 
     /// Counts a row in every query that accepts it, except in those of `skipped`.
@@ -238,7 +238,7 @@ impl Stream {
         skipped: &[usize],
         protect: &Protect<'_>,
     ) {
-        let program = Arc::clone(&self.program);
+        let table = Arc::clone(&self.table);
         self.now = interval.to;
         let remote = row.key.remote;
         if let Some(remote) = remote {
@@ -247,8 +247,8 @@ impl Stream {
         let is_private = self.is_private(remote);
         let (mut is_hit, mut is_counted_hit) = (false, false);
         self.row_number += 1;
-        for &index in program.dispatch[row.key.signal as usize].of_port(row.key.port) {
-            let Running { query, role } = &program.queries[index];
+        for &index in table.dispatch[row.key.signal as usize].of_port(row.key.port) {
+            let PlacedQuery { query, role } = &table.queries[index];
             if *role != Role::Direct
                 || !query.matches_row(row, is_private)
                 || skipped.contains(&index)
@@ -259,7 +259,7 @@ impl Stream {
             if !query.conditions_hold(&columns, row.time) {
                 continue;
             }
-            match program.roots[index] {
+            match table.roots[index] {
                 Some(root) => {
                     is_hit |= query.reports_answers;
                     self.accepted[root as usize].push(index);
@@ -279,8 +279,8 @@ impl Stream {
 
     /// Whether a query accepts a row.
     pub(crate) fn accepts(&self, index: usize, row: &Row<'_>) -> bool {
-        let query = &self.program.queries[index].query;
-        let candidates = self.program.dispatch[row.key.signal as usize].of_port(row.key.port);
+        let query = &self.table.queries[index].query;
+        let candidates = self.table.dispatch[row.key.signal as usize].of_port(row.key.port);
         candidates.contains(&index)
             && query.matches_row(row, self.is_private(row.key.remote))
             && query.conditions_hold(&RowColumns::new(row, query.plan()), row.time)
@@ -296,7 +296,7 @@ impl Stream {
     ) {
         self.now = interval.to;
         self.row_number += 1;
-        let query = Arc::clone(&self.program.queries[index].query);
+        let query = Arc::clone(&self.table.queries[index].query);
         let columns = RowColumns::new(row, query.plan());
         let event = self.event(index, &columns, interval, None);
         self.count(index, &query, &event, protect);
@@ -348,9 +348,9 @@ impl Stream {
 }
 
 /// Whether a query that reports answers counts hits directly, not through a nursery.
-fn counts_hits(queries: &[Running], roots: &[Option<Root>]) -> bool {
+fn counts_hits(queries: &[PlacedQuery], roots: &[Option<Root>]) -> bool {
     let mut counted = queries.iter().zip(roots).filter(|(_, root)| root.is_none());
-    counted.any(|(running, _)| running.query.reports_answers)
+    counted.any(|(placed, _)| placed.query.reports_answers)
 }
 
 /// The order of changes in a poll: by row, then by query.

@@ -29,7 +29,7 @@ impl Stream {
         protect: &Protect<'_>,
     ) {
         // If a query counts hits directly, its probes must be recorded now, not at promotion.
-        let is_late = !self.program.counts_hits;
+        let is_late = !self.table.counts_hits;
         let answer = Answer::of(row.key.signal);
         if !is_late {
             self.probe(remote, row, interval, is_hit || is_counted_hit, answer);
@@ -55,10 +55,10 @@ impl Stream {
             if is_of_remote && is_late {
                 self.probe(remote, row, interval, is_hit, answer);
             }
-            let program = Arc::clone(&self.program);
+            let table = Arc::clone(&self.table);
             let accepted = std::mem::take(&mut self.accepted[root as usize]);
             for &index in &accepted {
-                let query = &program.queries[index].query;
+                let query = &table.queries[index].query;
                 let columns = RowColumns::new(row, query.plan());
                 let event = self.event(index, &columns, interval, promoted);
                 self.count(index, query, &event, protect);
@@ -170,7 +170,7 @@ impl Stream {
         number: LogNumber,
         protect: &Protect<'_>,
     ) -> Option<Timestamp> {
-        let program = Arc::clone(&self.program);
+        let table = Arc::clone(&self.table);
         let nursery = &mut self.nurseries[root as usize];
         let Promoted { rows, lost_before } = nursery.promote(number);
         self.budget
@@ -180,7 +180,7 @@ impl Stream {
             let (row, interval) = packed.unpack();
             let age = (self.poll as u32).wrapping_sub(packed.poll);
             for &index in &*self.nurseries[root as usize].queries(packed.set) {
-                let query = &program.queries[index].query;
+                let query = &table.queries[index].query;
                 let event = Event {
                     row: &RowColumns::new(&row, query.plan()),
                     interval,
@@ -192,7 +192,7 @@ impl Stream {
                 };
                 self.count(index, query, &event, protect);
             }
-            if root == Root::Remote && !program.counts_hits {
+            if root == Root::Remote && !table.counts_hits {
                 probed.push((packed.poll, row.key, interval.to, packed.is_hit));
             }
             remote = Some(packed.remote());
@@ -214,7 +214,7 @@ impl Stream {
                 }
                 for number in changed {
                     let nursery = &mut self.nurseries[root as usize];
-                    if nursery.is_due(number, &self.program.queries, &mut self.bounds) {
+                    if nursery.is_due(number, &self.table.queries, &mut self.bounds) {
                         self.promote(root, number, protect);
                     }
                 }

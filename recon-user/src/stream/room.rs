@@ -75,14 +75,14 @@ impl Stream {
             };
             let bytes = match self.groups.get_mut(greatest) {
                 Some(groups) => {
-                    let query = &self.program.queries[greatest].query;
+                    let query = &self.table.queries[greatest].query;
                     let released = &mut self.released;
                     self.stats.evicted += groups.evict(query, now, poll, protect, released);
                     groups.bytes()
                 }
                 None => {
                     let nursery = &mut self.nurseries[greatest - self.groups.len()];
-                    let queries = &self.program.queries;
+                    let queries = &self.table.queries;
                     let bounds = &mut self.bounds;
                     self.stats.evicted += nursery.evict_chunk(now, poll, queries, bounds);
                     if greatest != holder {

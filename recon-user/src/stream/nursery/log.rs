@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 
-use super::super::Running;
+use super::super::PlacedQuery;
 use super::super::operator::AggregateOperator;
 use super::super::window::allocated;
 use super::index::LogHash;
@@ -66,7 +66,7 @@ impl Log {
     pub(super) fn bounds(
         &self,
         sets: &QuerySets,
-        queries: &[Running],
+        queries: &[PlacedQuery],
         bounds: &mut [u64],
         is_in_window: impl Fn((usize, i64)) -> bool,
     ) -> Bounds {

@@ -29,7 +29,7 @@ use recon_common::{Address, Signal};
 use super::key::{KeyColumn, write_address};
 use super::operator::AggregateOperator;
 use super::query::Query;
-use super::{Role, Running, Secrets};
+use super::{PlacedQuery, Role, Secrets};
 use crate::address::first_neighbour;
 use crate::kql::Field;
 use index::{Index, LogHash};
@@ -132,16 +132,16 @@ pub(super) struct Nursery {
 }
 
 /// The nurseries, and which of them has the rows of each query.
-pub(super) fn nurseries(queries: &[Running]) -> ([Nursery; 2], Vec<Option<Root>>) {
-    let root = |running: &Running| match running.role {
-        Role::Direct => Root::of(&running.query),
+pub(super) fn nurseries(queries: &[PlacedQuery]) -> ([Nursery; 2], Vec<Option<Root>>) {
+    let root = |placed: &PlacedQuery| match placed.role {
+        Role::Direct => Root::of(&placed.query),
         Role::Deferred | Role::Idle => None,
     };
     let roots: Vec<_> = queries.iter().map(root).collect();
     let nurseries = Root::ALL.map(|root| {
         let of = queries.iter().zip(&roots);
         let of = of.filter(|(_, of)| **of == Some(root));
-        Nursery::new(root, of.map(|(running, _)| &*running.query))
+        Nursery::new(root, of.map(|(placed, _)| &*placed.query))
     });
     (nurseries, roots)
 }
@@ -292,7 +292,7 @@ impl Nursery {
     pub(super) fn is_due(
         &mut self,
         number: LogNumber,
-        queries: &[Running],
+        queries: &[PlacedQuery],
         bounds: &mut [u64],
     ) -> bool {
         if !self.ring.contains(number) {
