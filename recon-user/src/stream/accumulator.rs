@@ -54,19 +54,25 @@ impl Accumulator {
     pub(super) fn add(
         &mut self,
         now: Pane,
-        plan: &AggregatePlan,
-        of: &Plan,
+        aggregate_plan: &AggregatePlan,
+        plan: &Plan,
         row: &RowColumns<'_>,
         may_grow: bool,
     ) -> bool {
-        if !plan.signals.contains(row.row.key.signal) {
+        if !aggregate_plan.signals.contains(row.row.key.signal) {
             return true;
         }
-        let aggregate = plan.of(of);
-        if plan.is_conditional && !aggregate.is_some_and(|aggregate| is_met(aggregate, row)) {
+        let aggregate = aggregate_plan.of(plan);
+        if aggregate_plan.is_conditional
+            && !aggregate.is_some_and(|aggregate| is_met(aggregate, row))
+        {
             return true;
         }
-        let count = if plan.is_weighted { row.count() } else { 1 };
+        let count = if aggregate_plan.is_weighted {
+            row.count()
+        } else {
+            1
+        };
         let key = &row.row.key;
         match self {
             Self::Count(counted) => counted.add(now, count, may_grow),
@@ -75,7 +81,7 @@ impl Accumulator {
                 None => true,
             },
             Self::Addresses(distinct) => {
-                let address = match plan.operator {
+                let address = match aggregate_plan.operator {
                     AggregateOperator::RemoteAddresses => key.remote,
                     // What is unknown is one more value, as an empty string is in Kusto.
                     _ => Some(key.local.unwrap_or(Address::UNSPECIFIED)),
@@ -117,7 +123,7 @@ impl Accumulator {
     }
 
     /// What is compared with a threshold, if the accumulator knows it without any work; else 0.
-    pub(super) fn quick_total(&self) -> u64 {
+    pub(super) fn known_total(&self) -> u64 {
         match self {
             Self::Count(counted) => counted.total(),
             Self::Ports(distinct) => distinct.total(),
@@ -135,7 +141,7 @@ impl Accumulator {
                 Some(Value::Long(number)) => u64::try_from(*number).unwrap_or(0),
                 _ => 0,
             },
-            _ => self.quick_total(),
+            _ => self.known_total(),
         }
     }
 

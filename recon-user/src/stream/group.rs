@@ -163,7 +163,7 @@ impl Group {
         }
         self.evidence.is_lossy |= !is_held;
         // A sum over panes takes time, and is asked for once a poll.
-        let total = self.measured.quick_total().max(self.total_before);
+        let total = self.measured.known_total().max(self.total_before);
         self.evidence.is_near |= total > query.threshold() / 2;
         self.evidence
             .add(&query.key, &self.first, &row.row.key, may_grow);

@@ -29,11 +29,11 @@ pub(super) struct Event<'a> {
     pub(super) poll: u64,
     /// Its place among the rows of all queries in its poll.
     pub(super) order: u64,
-    /// Whether it is counted late, in a later poll or later in its own: what it lost is known.
-    pub(super) is_late: bool,
-    /// Whether its poll is the one that goes on.
-    pub(super) is_current: bool,
-    /// When rows of its source may have been lost last, before the first that is known.
+    /// Whether it comes from a log, after its own turn; `lost_before` then says what was lost.
+    pub(super) is_replayed: bool,
+    /// Whether this poll brought it.
+    pub(super) is_of_this_poll: bool,
+    /// When rows of its source may last have been lost, before its first known row.
     pub(super) lost_before: Option<Timestamp>,
 }
 
@@ -139,7 +139,7 @@ impl Groups {
         let Interval { from, to } = event.interval;
         let mut group = Group::new(lookup, &self.blank, event.poll, from);
         let begin = self.clock(query, to).begin;
-        let own = self.lost_at.filter(|_| !event.is_late);
+        let own = self.lost_at.filter(|_| !event.is_replayed);
         group.evidence.is_lossy = own.max(event.lost_before).is_some_and(|at| at >= begin);
         self.store.insert(group, hash, spare)
     }
@@ -162,7 +162,7 @@ impl Groups {
         let group = self.store.get_mut(position);
         let is_new = group.is_new();
         if is_new || group.changed_in != event.poll {
-            if event.is_current {
+            if event.is_of_this_poll {
                 self.changed.push(Changed {
                     order: event.order,
                     position,

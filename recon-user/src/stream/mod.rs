@@ -315,8 +315,8 @@ impl Stream {
             interval,
             poll: self.poll,
             order: order(self.row_number, index),
-            is_late: false,
-            is_current: true,
+            is_replayed: false,
+            is_of_this_poll: true,
             lost_before,
         }
     }

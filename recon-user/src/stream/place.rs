@@ -186,8 +186,8 @@ impl Stream {
                     interval,
                     poll: self.poll.wrapping_sub(age.into()),
                     order: order(packed.number.into(), index),
-                    is_late: true,
-                    is_current: age == 0,
+                    is_replayed: true,
+                    is_of_this_poll: age == 0,
                     lost_before,
                 };
                 self.count(index, query, &event, protect);
