@@ -1,8 +1,8 @@
-//! From rows to notifications: the one way that live counts and replayed rows take.
+//! From rows to notifications, for live and replayed rows alike.
 //!
 //! In: rows, the ends of polls. Out: [`Notification`]s, each of which becomes one line.
 //! The decision held here: [`crate::agent`] and [`crate::replay`] both drive this and nothing else, so
-//! that they report the same about the same rows, up to the last growth of an open incident at the
+//! both report the same for the same rows, including the last growth of incidents still open at the
 //! end.
 
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::stream::{EvictionStats, Interval, ProcessNeeds, Query, Stream, Stream
 /// What to judge, and how.
 #[derive(Clone, Debug)]
 pub struct PipelineSettings {
-    /// The rules. A rule that follows another stands behind it.
+    /// The rules. A rule with `after` or `unless` comes after the rule it names.
     pub rules: Vec<Configured>,
     /// Rules below this severity are not applied.
     pub min_severity: Severity,
@@ -38,7 +38,7 @@ pub struct PipelineSettings {
 }
 
 impl PipelineSettings {
-    /// Those that a start of recon asks for. The hooks of this host do not report `ignored` correctly.
+    /// Settings of this start; `ignored` are signals that this host's hooks misreport.
     #[must_use]
     pub fn new(in_force: &InForce, ignored: SignalSet) -> Self {
         let settings = &in_force.settings;
@@ -121,7 +121,7 @@ impl Pipeline {
         self.limiter.limit_findings(findings, interval.to)
     }
 
-    /// Ends a poll, before the limit on lines: what is found.
+    /// Ends a poll; returns findings before the line limit.
     pub fn end_poll_unlimited(&mut self, interval: Interval, is_lossy: bool) -> Vec<Finding> {
         let Self {
             stream, incidents, ..
@@ -137,7 +137,7 @@ impl Pipeline {
         notifications
     }
 
-    /// Takes what was not kept for want of memory since the last call.
+    /// Takes the counts of evicted groups and refused rows since the last call.
     pub fn take_eviction_stats(&mut self) -> EvictionStats {
         self.stream.take_stats()
     }

@@ -2,9 +2,8 @@
 //!
 //! In: rows of remotes that were reported in an earlier poll. Out: those of them that count, once the
 //! other rules are judged.
-//! The decision held here: what a scan itself connects to is part of the scan. While it goes on, the
-//! ports that it has probed in a poll outnumber those that accepted it; a connection for its own sake
-//! adds at most its one port.
+//! The decision held here: a scan's own accepted connections are part of the scan. During a scan, a
+//! poll adds more probed ports than accepted ones; a real visit adds at most one port.
 
 use std::sync::Arc;
 
@@ -49,7 +48,7 @@ impl DeferredRow {
     }
 }
 
-/// The rows that wait.
+/// The deferred rows.
 #[derive(Debug, Default)]
 pub(super) struct Deferred(Vec<DeferredRow>);
 
@@ -58,12 +57,12 @@ impl Deferred {
         self.0.push(row);
     }
 
-    /// Takes the rows that the scan of their remote does not explain. `growth` says by how many ports
-    /// the scan has grown in this poll, as the query's followed rule counts it; `None` where that is no
-    /// longer known.
+    /// Takes the rows that the scan of their remote does not explain. `increase` is the number
+    /// of ports that this poll added to the scan, as the query's followed rule counts it; `None` if
+    /// that is no longer known.
     pub(super) fn take_unexplained(
         &mut self,
-        growth: impl Fn(usize, Address) -> Option<u64>,
+        increase: impl Fn(usize, Address) -> Option<u64>,
     ) -> Vec<DeferredRow> {
         let mut rows = std::mem::take(&mut self.0);
         rows.sort_unstable_by_key(|row| (row.query, row.remote, row.key.port));
@@ -71,7 +70,7 @@ impl Deferred {
             .filter(|rows| {
                 let ports = rows.chunk_by(|a, b| a.key.port == b.key.port);
                 let accepted = ports.count() as u64;
-                growth(rows[0].query, rows[0].remote).is_some_and(|growth| growth <= accepted)
+                increase(rows[0].query, rows[0].remote).is_some_and(|increase| increase <= accepted)
             })
             .flatten()
             .cloned()

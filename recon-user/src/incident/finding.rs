@@ -1,16 +1,16 @@
 //! What is reported about a group.
 //!
 //! In: a group over its threshold. Out: [`Finding`], which alerts are made from.
-//! The decision held here: a field that several values would fit is `None`, and a sample stands in a
-//! list.
+//! The decision held here: if several values fit a field, the field is `None` and a list holds a
+//! sample.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use recon_common::{Address, Signal};
 
-use super::begin;
 use super::state::{Phase, Report};
+use super::window_start_of;
 use crate::kql::eval::{Columns, Value};
 use crate::row::SignalSet;
 use crate::stream::{Answers, Group, GroupKey, KeyColumn, Query};
@@ -95,7 +95,7 @@ impl Finding {
             local: key.local.or(samples.locals.only()),
             count: group.total(query),
             // The group may have begun with events that have left the window.
-            start: group.evidence.since.max(begin(query, now)),
+            start: group.evidence.since.max(window_start_of(query, now)),
             end: group.changed_at,
             signals: group.evidence.signals,
             ports: samples.ports.items().to_vec(),

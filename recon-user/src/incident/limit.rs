@@ -1,11 +1,12 @@
-//! How many lines a rule may write, so that forged alerts do not drown the others.
+//! How many lines a rule may write, so that forged alerts do not hide real ones.
 //!
 //! In: the findings of each poll, and the time. Out: a [`Notification`] for each line.
 //! The decisions held here:
-//! - The limit applies to each rule apart: alerts that are forged for one cost no alert of another.
-//! - Of the findings of one poll the greatest are written. Only scans that are as large as a true one
-//!   drown it, and each of them takes as many packets.
-//! - What is suppressed is reported when the period is over: how many findings, and the greatest of
+//! - Each rule has its own limit, so forged alerts of one rule suppress no other rule's. A rule with
+//!   two measures has two limits.
+//! - Of one poll's findings recon writes the largest: a forged scan hides a real one only if it is as
+//!   large, which takes as many packets.
+//! - What is suppressed is reported when the period is over: how many findings, and the largest of
 //!   them in full.
 //! - The period of a rule begins with its first line, so that nothing is kept for rules without any.
 
@@ -39,9 +40,9 @@ impl Default for LineLimit {
 /// What a line is written for.
 #[derive(Clone, Debug)]
 pub struct Notification {
-    /// What was found. The greatest of those that were suppressed.
+    /// What was found. If `suppressed` is set, the largest of the suppressed findings.
     pub finding: Finding,
-    /// Set if it stands for all findings that were suppressed in a period.
+    /// Set if the line represents all findings that were suppressed in a period.
     pub suppressed: Option<Suppressed>,
 }
 
@@ -115,7 +116,7 @@ impl LineLimiter {
     /// Ends all periods: what was suppressed in them.
     pub fn finish(&mut self, now: Timestamp) -> Vec<Notification> {
         let periods = std::mem::take(&mut self.periods).into_iter();
-        periods.filter_map(|period| period.end(now)).collect()
+        periods.filter_map(|period| period.close(now)).collect()
     }
 
     /// How many findings were suppressed in all.
@@ -133,7 +134,7 @@ impl LineLimiter {
         let over = self.periods.extract_if(.., is_over);
         over.filter_map(|period| {
             let end = period.since.checked_add(per).unwrap_or(now);
-            period.end(end.min(now))
+            period.close(end.min(now))
         })
         .collect()
     }
@@ -152,7 +153,7 @@ impl LineLimiter {
         for (index, mut positions) in by_period.into_iter().enumerate() {
             let period = &mut self.periods[index];
             let room = usize::try_from(lines - period.written).unwrap_or(usize::MAX);
-            // Of equal counts the first stay.
+            // Ties keep their order.
             positions.sort_by_key(|&position| Reverse(findings[position].count));
             period.written += positions.len().min(room) as u64;
             for position in positions.into_iter().skip(room) {
@@ -207,7 +208,7 @@ impl Period {
     }
 
     /// What was suppressed, at its end.
-    fn end(self, now: Timestamp) -> Option<Notification> {
+    fn close(self, now: Timestamp) -> Option<Notification> {
         let mut notification = self.suppressed?;
         if let Some(suppressed) = &mut notification.suppressed {
             suppressed.at = now;

@@ -11,11 +11,11 @@
 //! | limit | [`limit`] | how many lines a rule may write |
 //!
 //! The decisions held here:
-//! - The incident of a group lies here, under the tag that the stream keeps with the group. A group
+//! - Incidents are stored here, indexed by the tag that the stream keeps with each group. A group
 //!   whose incident is open is never evicted.
-//! - Ends are awaited in the order of the times at which they are due, so that a poll looks only at
-//!   what it has changed and at what is due.
-//! - It knows nothing of queries but their thresholds and conditions.
+//! - End checks are queued by due time, so that a poll looks only at what it has changed and at what
+//!   is due.
+//! - It does not know how rows are filtered, keyed and aggregated.
 
 mod deferred;
 pub mod finding;
@@ -33,22 +33,22 @@ use recon_common::Address;
 
 use crate::row::Row;
 use crate::stream::window::{self, allocated};
-use crate::stream::{Group, GroupKey, Interval, Query, Role, Running, Stream, Tag};
+use crate::stream::{Group, GroupKey, Interval, PlacedQuery, Query, Role, Stream, Tag};
 use deferred::{Deferred, DeferredRow};
 use reported::ReportedRemotes;
-use state::{Due, Incident, Report};
+use state::{Due, Incident, observe_count};
 
 pub use finding::Finding;
 pub use limit::{LineLimit, LineLimiter, Notification, Suppressed};
 pub(crate) use reference::unmet_references;
 pub use state::Phase;
 
-/// Incidents whose end is awaited, by the time at which it is due and the order in which they began.
-type Awaited = BTreeMap<(Timestamp, u64), (usize, GroupKey)>;
-/// The bytes of an awaited end: nodes of the tree are two thirds full on average.
-const AWAITED_BYTES: usize = size_of::<((Timestamp, u64), (usize, GroupKey))>() * 3 / 2;
+/// End checks, by due time and the order in which their incidents began.
+type EndChecks = BTreeMap<(Timestamp, u64), (usize, GroupKey)>;
+/// The bytes of an end check: nodes of the tree are two thirds full on average.
+const END_CHECK_BYTES: usize = size_of::<((Timestamp, u64), (usize, GroupKey))>() * 3 / 2;
 /// The bytes that an incident takes here, which its group reserves.
-pub(crate) const INCIDENT_BYTES: usize = allocated(size_of::<Incident>()) + AWAITED_BYTES;
+pub(crate) const INCIDENT_BYTES: usize = allocated(size_of::<Incident>()) + END_CHECK_BYTES;
 
 /// All incidents.
 #[derive(Debug)]
@@ -57,9 +57,9 @@ pub(crate) struct Incidents {
     incidents: Vec<Option<Incident>>,
     /// Tags that are free.
     free: Vec<Tag>,
-    awaited: Awaited,
-    /// How many incidents have been awaited.
-    awaited_total: u64,
+    end_checks: EndChecks,
+    /// How many end checks have been scheduled.
+    scheduled_total: u64,
     /// The time of the last poll.
     last: Timestamp,
     reported: ReportedRemotes,
@@ -79,8 +79,8 @@ impl Incidents {
         Self {
             incidents: Vec::new(),
             free: Vec::new(),
-            awaited: Awaited::new(),
-            awaited_total: 0,
+            end_checks: EndChecks::new(),
+            scheduled_total: 0,
             last: Timestamp::MIN,
             reported: ReportedRemotes::new(queries),
             deferred: Deferred::default(),
@@ -89,14 +89,14 @@ impl Incidents {
 
     /// The role of each query in the stream: one that follows another which is not in force counts
     /// nothing.
-    pub(crate) fn roles(&self, queries: &[Arc<Query>]) -> Vec<Running> {
+    pub(crate) fn roles(&self, queries: &[Arc<Query>]) -> Vec<PlacedQuery> {
         let roles = queries.iter().enumerate().map(|(index, query)| {
             let role = match (query.after(), self.reported.followed(index)) {
                 (None, _) => Role::Direct,
                 (Some(_), Some(_)) => Role::Deferred,
                 (Some(_), None) => Role::Idle,
             };
-            Running {
+            PlacedQuery {
                 query: Arc::clone(query),
                 role,
             }
@@ -157,17 +157,19 @@ impl Incidents {
         order::arrange(findings)
     }
 
-    /// Has awaited ends looked at once more if the clock was set back: they would be due too late.
+    /// Makes all end checks due if the clock was set back: they would come too late.
     fn note_clock(&mut self, now: Timestamp) {
         if now < self.last {
-            let awaited = std::mem::take(&mut self.awaited).into_iter();
-            self.awaited = awaited.map(|((_, order), of)| ((now, order), of)).collect();
+            let end_checks = std::mem::take(&mut self.end_checks).into_iter();
+            self.end_checks = end_checks
+                .map(|((_, order), of)| ((now, order), of))
+                .collect();
         }
         self.last = now;
     }
 
-    /// Judges the groups that the poll has changed. A rule with `unless` stands after the rule that it
-    /// names.
+    /// Judges the groups that the poll has changed. Rules with `unless` are judged after the rule that
+    /// they name.
     fn judge_changed(&mut self, stream: &mut Stream, poll: Poll, findings: &mut Vec<Finding>) {
         self.release(stream);
         let mut found = Vec::new();
@@ -182,7 +184,7 @@ impl Incidents {
                 }
             }
             for skipping in self.reported.skipping(index) {
-                // What the neighbours did goes too: the group does not know who did what.
+                // Drops the neighbours' hits too: the group does not record who sent what.
                 for &remote in &began {
                     stream.clear_network_of(skipping, remote);
                 }
@@ -211,13 +213,11 @@ impl Incidents {
         if total > query.threshold() {
             let key = group.key(&query);
             if group.meets_conditions(&query, &key, now) {
-                let report = match tag.and_then(|tag| self.incident_mut(tag)) {
-                    Some(incident) => incident.note_count(total, &query, now),
-                    None => {
-                        tag = Some(self.begin(index, &key, total, now));
-                        Some(Report::BEGAN)
-                    }
-                };
+                let known = tag.filter(|&tag| self.get(tag).is_some());
+                let own = known.unwrap_or_else(|| self.assign_tag(index, &key));
+                tag = Some(own);
+                let incident = &mut self.incidents[own.0 as usize];
+                let report = observe_count(incident, total, &query, now);
                 found = report.map(|report| (report, key));
             }
         }
@@ -225,10 +225,11 @@ impl Incidents {
         if stream.group(index, position).tag != Some(tag) {
             stream.set_tag(index, position, tag);
         }
-        if self.incident_mut(tag).is_some_and(Incident::await_end) {
+        if self.incident_mut(tag).is_some_and(Incident::schedule_end) {
             let key = stream.group(index, position).key(&query);
-            self.awaited.insert((now, self.awaited_total), (index, key));
-            self.awaited_total += 1;
+            self.end_checks
+                .insert((now, self.scheduled_total), (index, key));
+            self.scheduled_total += 1;
         }
         let (report, key) = found?;
         let group = stream.group(index, position);
@@ -237,19 +238,12 @@ impl Incidents {
         Some((finding, key.remote))
     }
 
-    /// Begins the incident of a group.
-    fn begin(&mut self, index: usize, key: &GroupKey, count: u64, now: Timestamp) -> Tag {
-        let incident = Some(Incident::begin(count, now));
-        let tag = match self.free.pop() {
-            Some(tag) => {
-                self.incidents[tag.0 as usize] = incident;
-                tag
-            }
-            None => {
-                self.incidents.push(incident);
-                Tag(self.incidents.len() as u32 - 1)
-            }
-        };
+    /// Assigns a tag to a group, for an incident that is yet to open.
+    fn assign_tag(&mut self, index: usize, key: &GroupKey) -> Tag {
+        let tag = self.free.pop().unwrap_or_else(|| {
+            self.incidents.push(None);
+            Tag(self.incidents.len() as u32 - 1)
+        });
         self.reported.add(index, key, tag);
         tag
     }
@@ -272,7 +266,7 @@ impl Incidents {
     fn count_deferred(&mut self, stream: &mut Stream, interval: Interval) {
         let rows = self.deferred.take_unexplained(|index, remote| {
             let followed = self.reported.followed(index)?;
-            stream.growth(followed, &GroupKey::of_remote(remote))
+            stream.increase_in_poll(followed, &GroupKey::of_remote(remote))
         });
         for deferred in rows {
             let protect = |tag, since| self.protects(tag, since);
@@ -283,7 +277,7 @@ impl Incidents {
 
     /// Reports the incidents that are over.
     fn end_due(&mut self, stream: &mut Stream, now: Timestamp, findings: &mut Vec<Finding>) {
-        while let Some(first) = self.awaited.first_entry()
+        while let Some(first) = self.end_checks.first_entry()
             && first.key().0 <= now
         {
             let ((_, order), (index, key)) = first.remove_entry();
@@ -291,18 +285,18 @@ impl Incidents {
                 continue;
             };
             stream.expire(index, position, now);
-            match self.end(stream, index, position, &key, now, now) {
+            match self.close_incident(stream, index, position, &key, now, now) {
                 Ok(found) => findings.extend(found),
                 Err(Due(later)) => {
-                    self.awaited.insert((later, order), (index, key));
+                    self.end_checks.insert((later, order), (index, key));
                 }
             }
         }
     }
 
-    /// Ends the incident of a group, if it is over at `at`. Returns what is reported about it at
+    /// Closes the incident of a group, if it is over at `at`. Returns what is reported about it at
     /// `now`.
-    fn end(
+    fn close_incident(
         &mut self,
         stream: &Stream,
         index: usize,
@@ -317,7 +311,7 @@ impl Incidents {
         let Some(incident) = incident else {
             return Ok(None);
         };
-        let report = incident.end(group.total(query), group.changed_at, at)?;
+        let report = incident.close_if_quiet(group.total(query), group.changed_at, at)?;
         Ok(report.map(|report| {
             let mut finding = Finding::new(query, group, key, report, now);
             finding.answers = stream.answers(index, key, now);
@@ -337,7 +331,7 @@ impl Incidents {
                 .collect();
             keyed.sort_unstable_by(|(one, _), (other, _)| one.order(other));
             for (key, position) in keyed {
-                let ended = self.end(stream, index, position, &key, Timestamp::MAX, now);
+                let ended = self.close_incident(stream, index, position, &key, Timestamp::MAX, now);
                 findings.extend(ended.unwrap_or(None));
             }
         }
@@ -346,6 +340,6 @@ impl Incidents {
 }
 
 /// When the window of a query begins.
-fn begin(query: &Query, now: Timestamp) -> Timestamp {
-    window::begin(now, query.window())
+fn window_start_of(query: &Query, now: Timestamp) -> Timestamp {
+    window::window_start(now, query.window())
 }

@@ -11,22 +11,22 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use recon_common::Address;
 
-use super::begin;
+use super::window_start_of;
 use crate::stream::{GroupKey, Query, Secrets, Tag};
 
 /// The remotes that rules have reported.
 #[derive(Debug)]
 pub(super) struct ReportedRemotes {
-    queries: Vec<Follower>,
-    /// By query: the tags of the incidents of remotes. Only of queries that another one follows.
+    queries: Vec<Dependencies>,
+    /// By query: the tag of each remote's incident. Empty for queries that no other follows.
     remotes: Vec<HashMap<Address, Tag, Secrets>>,
-    /// How many remotes they are.
+    /// Remotes in all maps.
     total: usize,
 }
 
 /// What a query depends on, by index.
 #[derive(Debug)]
-struct Follower {
+struct Dependencies {
     query: Arc<Query>,
     after: Option<usize>,
     unless: Option<usize>,
@@ -44,14 +44,14 @@ impl ReportedRemotes {
         let unless = |query: &Query| query.unless().and_then(position);
         let follows =
             |query: &Query, index| after(query) == Some(index) || unless(query) == Some(index);
-        let follower = |(index, query): (usize, &Arc<Query>)| Follower {
+        let dependencies = |(index, query): (usize, &Arc<Query>)| Dependencies {
             after: after(query),
             unless: unless(query),
             is_followed: queries.iter().any(|other| follows(other, index)),
             query: Arc::clone(query),
         };
         Self {
-            queries: queries.iter().enumerate().map(follower).collect(),
+            queries: queries.iter().enumerate().map(dependencies).collect(),
             remotes: queries.iter().map(|_| HashMap::default()).collect(),
             total: 0,
         }
@@ -72,7 +72,7 @@ impl ReportedRemotes {
         }
     }
 
-    /// Forgets incidents: all at once, since it looks at every remote.
+    /// Removes incidents: all in one call, since each call visits every remote.
     pub(super) fn remove_all(&mut self, tags: &[Tag]) {
         if tags.is_empty() || self.total == 0 {
             return;
@@ -84,10 +84,10 @@ impl ReportedRemotes {
         self.total = self.remotes.iter().map(HashMap::len).sum();
     }
 
-    /// The queries that a query's reports make skip a remote.
+    /// Queries whose `unless` names this query.
     pub(super) fn skipping(&self, index: usize) -> Vec<usize> {
         let all = self.queries.iter().enumerate();
-        all.filter(|(_, follower)| follower.unless == Some(index))
+        all.filter(|(_, dependencies)| dependencies.unless == Some(index))
             .map(|(skipping, _)| skipping)
             .collect()
     }
@@ -100,7 +100,7 @@ impl ReportedRemotes {
         now: Timestamp,
         is_over: &dyn Fn(Tag, Timestamp) -> bool,
     ) -> Vec<usize> {
-        self.depending(remote, now, is_over, |follower| follower.unless)
+        self.depending(remote, now, is_over, |dependencies| dependencies.unless)
     }
 
     /// The queries whose `after` has reported a remote.
@@ -111,7 +111,7 @@ impl ReportedRemotes {
         now: Timestamp,
         is_over: &dyn Fn(Tag, Timestamp) -> bool,
     ) -> Vec<usize> {
-        self.depending(remote, now, is_over, |follower| follower.after)
+        self.depending(remote, now, is_over, |dependencies| dependencies.after)
     }
 
     fn depending(
@@ -119,17 +119,17 @@ impl ReportedRemotes {
         remote: Address,
         now: Timestamp,
         is_over: &dyn Fn(Tag, Timestamp) -> bool,
-        on: impl Fn(&Follower) -> Option<usize>,
+        on: impl Fn(&Dependencies) -> Option<usize>,
     ) -> Vec<usize> {
         if self.total == 0 {
             return Vec::new();
         }
         let has_reported = |index: usize| {
             let tag = self.remotes[index].get(&remote);
-            tag.is_some_and(|&tag| is_over(tag, begin(&self.queries[index].query, now)))
+            tag.is_some_and(|&tag| is_over(tag, window_start_of(&self.queries[index].query, now)))
         };
         let all = self.queries.iter().enumerate();
-        all.filter(|(_, follower)| on(follower).is_some_and(has_reported))
+        all.filter(|(_, dependencies)| on(dependencies).is_some_and(has_reported))
             .map(|(index, _)| index)
             .collect()
     }

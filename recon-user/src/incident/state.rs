@@ -4,9 +4,10 @@
 //! Out: a [`Report`], or none.
 //! The decision held here: one report when the threshold is crossed, another when the count has grown
 //! tenfold since the last report, but not within a minute; one more, with the exact count, when the
-//! incident is over and has grown since; and it begins anew after a quiet hour. A rule's cooldown
-//! withholds the first two for as long as it says; what is still going on then is reported as a
-//! beginning. So one nmap run is two lines and not sixty, and tomorrow's is reported again.
+//! incident is over and has grown since. It starts again after a quiet hour, or after the rule's
+//! window if that is longer. A rule's cooldown withholds the first two; an incident that started
+//! again in the meantime is then reported as begun. So one nmap run is two lines and not sixty, and
+//! tomorrow's is reported again.
 
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::stream::Query;
 
-/// A group has to stay at or under its threshold for this long, and for the window of its rule, before
-/// its incident begins anew.
+/// A group must stay at or under its threshold for this long, and for the window of its rule, before
+/// its incident starts again.
 const QUIET: SignedDuration = SignedDuration::from_hours(1);
 const ESCALATION: u64 = 10;
 /// The shortest time between two reports of a growing count, if the rule has no cooldown.
@@ -47,7 +48,7 @@ impl Phase {
     }
 }
 
-/// That an incident is reported.
+/// A decision to report an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Report {
     pub(super) phase: Phase,
@@ -57,7 +58,7 @@ pub(crate) struct Report {
 
 impl Report {
     /// The first report of an incident.
-    pub(super) const BEGAN: Self = Self {
+    const BEGAN: Self = Self {
         phase: Phase::Began,
         suppressed: 0,
     };
@@ -67,30 +68,47 @@ impl Report {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Due(pub(super) Timestamp);
 
-/// Where an incident stands.
+/// State of an open incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// It goes on.
     Open,
-    /// It has begun anew, but the cooldown withholds its report.
+    /// It has started again, but the cooldown withholds its report.
     Withheld,
+}
+
+/// Observes a count over the threshold, which opens the incident if there is none. Returns what is
+/// reported.
+pub(super) fn observe_count(
+    incident: &mut Option<Incident>,
+    count: u64,
+    query: &Query,
+    now: Timestamp,
+) -> Option<Report> {
+    match incident {
+        Some(incident) => incident.note_count(count, query, now),
+        None => {
+            *incident = Some(Incident::open(count, now));
+            Some(Report::BEGAN)
+        }
+    }
 }
 
 /// One incident.
 #[derive(Debug)]
 pub(crate) struct Incident {
     state: State,
-    /// Whether its end is awaited.
-    is_awaited: bool,
+    /// Whether its end check is scheduled.
+    end_is_scheduled: bool,
     /// When the count was last over the threshold.
     over_at: Timestamp,
-    /// When it was last reported, its ends apart.
+    /// Time of the last `began` or `grew` report.
     reported_at: Timestamp,
     /// The count of the last report.
     reported: u64,
     /// The count of the next report.
     next: u64,
-    /// How long it has to be unchanged to be over.
+    /// How long it must be unchanged to be over.
     over_after: SignedDuration,
     /// Polls over the threshold since the last report.
     suppressed: u64,
@@ -98,10 +116,10 @@ pub(crate) struct Incident {
 
 impl Incident {
     /// An incident whose count has just crossed the threshold, and is reported.
-    pub(super) fn begin(count: u64, now: Timestamp) -> Self {
+    fn open(count: u64, now: Timestamp) -> Self {
         Self {
             state: State::Open,
-            is_awaited: false,
+            end_is_scheduled: false,
             over_at: now,
             reported_at: now,
             reported: count,
@@ -112,12 +130,7 @@ impl Incident {
     }
 
     /// Notes a count over the threshold. Returns what is reported.
-    pub(super) fn note_count(
-        &mut self,
-        count: u64,
-        query: &Query,
-        now: Timestamp,
-    ) -> Option<Report> {
+    fn note_count(&mut self, count: u64, query: &Query, now: Timestamp) -> Option<Report> {
         let signed = |time: Duration| SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
         let quiet = signed(query.window()).max(QUIET);
         let pause = query.plan().cooldown.map_or(PAUSE, signed);
@@ -149,12 +162,12 @@ impl Incident {
         Some(self.report(phase))
     }
 
-    /// Ends the incident of a group that is unchanged since `changed_at`, if it is over. Returns what
+    /// Closes the incident of a group that is unchanged since `changed_at`, if it is over. Returns what
     /// is reported.
     ///
     /// # Errors
     /// If it is not over yet: when its end is due.
-    pub(super) fn end(
+    pub(super) fn close_if_quiet(
         &mut self,
         count: u64,
         changed_at: Timestamp,
@@ -167,7 +180,7 @@ impl Incident {
         if now < due {
             return Err(Due(due));
         }
-        self.is_awaited = false;
+        self.end_is_scheduled = false;
         if count <= self.reported {
             return Ok(None);
         }
@@ -176,9 +189,9 @@ impl Incident {
         Ok(Some(self.report(Phase::Ended)))
     }
 
-    /// Awaits its end. Returns whether nobody has awaited it yet.
-    pub(super) fn await_end(&mut self) -> bool {
-        !std::mem::replace(&mut self.is_awaited, true)
+    /// Schedules the end check. Returns false if it was scheduled already.
+    pub(super) fn schedule_end(&mut self) -> bool {
+        !std::mem::replace(&mut self.end_is_scheduled, true)
     }
 
     /// Whether the count was over the threshold at `since` or later.
@@ -210,23 +223,14 @@ mod tests {
         Query::new(crate::rule::Configured::plain(plan))
     }
 
-    /// What a count brings about, as in [`super::super::Incidents`].
-    fn note(
+    fn observe(
         incident: &mut Option<Incident>,
         count: u64,
         query: &Query,
         now: Timestamp,
     ) -> Option<Report> {
-        if count <= query.threshold() {
-            return None;
-        }
-        match incident {
-            Some(incident) => incident.note_count(count, query, now),
-            None => {
-                *incident = Some(Incident::begin(count, now));
-                Some(Report::BEGAN)
-            }
-        }
+        let is_over = count > query.threshold();
+        is_over.then(|| observe_count(incident, count, query, now))?
     }
 
     fn at(second: i64) -> Timestamp {
@@ -234,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn crossing_tenfold_and_anew() {
+    fn crossing_tenfold_and_starting_again() {
         let mut incident = None;
         // (minute, count, phase reported and polls suppressed before)
         for (minute, count, reported) in [
@@ -250,7 +254,7 @@ mod tests {
             (181, 21, Some((Phase::Began, 3))),
             (182, 2_000, Some((Phase::Grew, 0))),
         ] {
-            let found = note(&mut incident, count, &query(), at(minute * 60));
+            let found = observe(&mut incident, count, &query(), at(minute * 60));
             let found = found.map(|report| (report.phase, report.suppressed));
             assert_eq!(found, reported, "at minute {minute}");
         }
@@ -267,7 +271,7 @@ mod tests {
             (12, 2_099, None),
             (13, 2_100, Some(Phase::Grew)),
         ] {
-            let found = note(&mut incident, count, &query(), at(minute * 60));
+            let found = observe(&mut incident, count, &query(), at(minute * 60));
             assert_eq!(
                 found.map(|report| report.phase),
                 reported,
@@ -275,7 +279,7 @@ mod tests {
             );
         }
         let incident = incident.as_mut().expect("it has begun");
-        let due = incident.end(3_000, at(600 * 60), at(14 * 60));
+        let due = incident.close_if_quiet(3_000, at(600 * 60), at(14 * 60));
         assert_eq!(due, Err(Due(at(14 * 60 + 10))));
     }
 
@@ -296,7 +300,7 @@ mod tests {
             (357, 2_000, None),
             (361, 2_000, Some((Phase::Grew, 3))),
         ] {
-            let found = note(&mut incident, count, &query, at(minute * 60));
+            let found = observe(&mut incident, count, &query, at(minute * 60));
             let found = found.map(|report| (report.phase, report.suppressed));
             assert_eq!(found, reported, "at minute {minute}");
         }
@@ -313,7 +317,7 @@ mod tests {
             (DAY, None),
             (2 * DAY + 1, Some(Phase::Began)),
         ] {
-            let found = note(&mut incident, 21, &query, at(time)).map(|report| report.phase);
+            let found = observe(&mut incident, 21, &query, at(time)).map(|report| report.phase);
             assert_eq!(found, reported, "at {time} s");
         }
     }
@@ -330,13 +334,13 @@ mod tests {
             if let 0 | 11 | 26 | 45 = second {
                 count += 30;
                 changed_at = at(second);
-                let noted = note(&mut incident, count, &query, at(second));
+                let noted = observe(&mut incident, count, &query, at(second));
                 reported.extend(noted.map(|report| (second, report.phase, count)));
-                is_watched |= incident.as_mut().is_some_and(Incident::await_end);
+                is_watched |= incident.as_mut().is_some_and(Incident::schedule_end);
             }
             if is_watched
                 && let Some(incident) = &mut incident
-                && let Ok(found) = incident.end(count, changed_at, at(second))
+                && let Ok(found) = incident.close_if_quiet(count, changed_at, at(second))
             {
                 reported.extend(found.map(|report| (second, report.phase, count)));
                 is_watched = false;
@@ -360,16 +364,21 @@ mod tests {
             (3, 65_535, None),
         ] {
             assert_eq!(
-                phase(note(&mut incident, count, &query(), at(second))),
+                phase(observe(&mut incident, count, &query(), at(second))),
                 reported
             );
         }
         let incident_mut = incident.as_mut().expect("it has begun");
-        assert_eq!(incident_mut.end(65_535, at(3), at(12)), Err(Due(at(13))));
-        let reported = incident_mut.end(65_535, at(3), at(13)).expect("it is over");
+        assert_eq!(
+            incident_mut.close_if_quiet(65_535, at(3), at(12)),
+            Err(Due(at(13)))
+        );
+        let reported = incident_mut
+            .close_if_quiet(65_535, at(3), at(13))
+            .expect("it is over");
         assert_eq!(phase(reported), Some(Phase::Ended));
         assert_eq!(
-            incident_mut.end(65_535, at(3), at(23)),
+            incident_mut.close_if_quiet(65_535, at(3), at(23)),
             Ok(None),
             "nothing new"
         );
@@ -380,13 +389,13 @@ mod tests {
             (63, 655_350, Some(Phase::Grew)),
         ] {
             assert_eq!(
-                phase(note(&mut incident, count, &query(), at(second))),
+                phase(observe(&mut incident, count, &query(), at(second))),
                 reported
             );
         }
         let incident = incident.as_mut().expect("it has begun");
         assert_eq!(
-            incident.end(655_350, at(63), at(99)),
+            incident.close_if_quiet(655_350, at(63), at(99)),
             Ok(None),
             "as reported"
         );

@@ -1,4 +1,4 @@
-//! What a group's rows come to, over a sliding window: the one set of accumulators.
+//! Aggregates the rows of a group over a sliding window: the one set of accumulators.
 //!
 //! In: rows, one pane of the window at a time. Out: a number for the threshold, values for columns.
 //! The decisions held here:
@@ -54,19 +54,25 @@ impl Accumulator {
     pub(super) fn add(
         &mut self,
         now: Pane,
-        plan: &AggregatePlan,
-        of: &Plan,
+        aggregate_plan: &AggregatePlan,
+        plan: &Plan,
         row: &RowColumns<'_>,
         may_grow: bool,
     ) -> bool {
-        if !plan.signals.contains(row.row.key.signal) {
+        if !aggregate_plan.signals.contains(row.row.key.signal) {
             return true;
         }
-        let aggregate = plan.of(of);
-        if plan.is_conditional && !aggregate.is_some_and(|aggregate| is_met(aggregate, row)) {
+        let aggregate = aggregate_plan.of(plan);
+        if aggregate_plan.is_conditional
+            && !aggregate.is_some_and(|aggregate| is_met(aggregate, row))
+        {
             return true;
         }
-        let count = if plan.is_weighted { row.count() } else { 1 };
+        let count = if aggregate_plan.is_weighted {
+            row.count()
+        } else {
+            1
+        };
         let key = &row.row.key;
         match self {
             Self::Count(counted) => counted.add(now, count, may_grow),
@@ -75,12 +81,12 @@ impl Accumulator {
                 None => true,
             },
             Self::Addresses(distinct) => {
-                let address = match plan.operator {
+                let address = match aggregate_plan.operator {
                     AggregateOperator::RemoteAddresses => key.remote,
                     // What is unknown is one more value, as an empty string is in Kusto.
                     _ => Some(key.local.unwrap_or(Address::UNSPECIFIED)),
                 };
-                // Of aggregated sources none is known: the number is a lower bound.
+                // Aggregated sources have no address: the number is a lower bound.
                 address.is_some_and(|address| distinct.add(now, address, MAX_MEMBERS, may_grow))
             }
             Self::Sources(sources) => add_sources(sources, now, row.row, may_grow),
@@ -116,8 +122,8 @@ impl Accumulator {
         }
     }
 
-    /// What is compared with a threshold, of the accumulators that know it without any work.
-    pub(super) fn quick_total(&self) -> u64 {
+    /// What is compared with a threshold, if the accumulator knows it without any work; else 0.
+    pub(super) fn known_total(&self) -> u64 {
         match self {
             Self::Count(counted) => counted.total(),
             Self::Ports(distinct) => distinct.total(),
@@ -135,11 +141,11 @@ impl Accumulator {
                 Some(Value::Long(number)) => u64::try_from(*number).unwrap_or(0),
                 _ => 0,
             },
-            _ => self.quick_total(),
+            _ => self.known_total(),
         }
     }
 
-    /// What the window comes to: a value for each column that the aggregate gives.
+    /// The results over the window: a value for each column that the aggregate gives.
     pub(super) fn values(&self, aggregate: &Aggregate) -> Vec<Value<'static>> {
         match self {
             Self::Values(set) if aggregate.function == AggregateFunction::MakeSet => {
@@ -166,7 +172,7 @@ impl Accumulator {
         }
     }
 
-    /// The bytes that it may grow by at once, beyond what any row takes.
+    /// The bytes that one row may add, beyond what any row takes.
     #[inline]
     pub(super) fn growth(&self) -> usize {
         match self {

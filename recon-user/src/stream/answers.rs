@@ -5,7 +5,7 @@
 //! The decisions held here: an answer counts only for what was probed; a port that answered once is
 //! open, whatever it refuses later. Everything is bounded: at the bound on remotes, those with the
 //! fewest ports are evicted first, then the longest unchanged, so that a flood of one-packet sources
-//! does not push out a scanner. At the bound on ports, a remote holds no more than its fair share.
+//! does not evict a scanner. At the bound on ports, a remote holds no more than its fair share.
 //! The ports of a remote are ordered, so that a finding of one port looks at no other.
 
 use std::collections::btree_map::Entry;
@@ -36,7 +36,7 @@ const MAX_PROBED_BY_ALL: usize = 1 << 20;
 const FAIR_SHARE: usize = MAX_PROBED_BY_ALL / MAX_REMOTES;
 /// How long a port is kept after its last hit: the longest window of the built-in rules.
 const HORIZON: Duration = Duration::from_secs(3600);
-/// Seconds between two searches for what can be dropped, since a search looks at everything.
+/// Seconds between two searches for expired probes, since a search visits all of them.
 const SEARCH_INTERVAL: u32 = 60;
 /// Open ports that an alert lists.
 const OPEN_SHOWN: usize = 16;
@@ -94,13 +94,13 @@ struct Probed {
     last: u32,
 }
 
-/// What every remote probed, and what came of it.
+/// The probes of every remote and their answers.
 #[derive(Debug, Default)]
 pub(super) struct Probes {
     remotes: HashMap<Address, Probed, Secrets>,
     /// How many targets they have together.
     targets: usize,
-    /// When what could go was last searched for.
+    /// When expired probes were last searched for.
     searched: u32,
     /// The answers of this poll. Their hits may come later in it.
     answers: Vec<(Address, Target, Answer)>,
@@ -116,7 +116,8 @@ impl Probes {
     /// must not cause a search each.
     fn add_hit_at(&mut self, remote: Address, key: &RowKey, time: Timestamp, now: Timestamp) {
         let Some(target) = target(key) else { return };
-        let [oldest_then, oldest] = [time, now].map(|time| second(window::begin(time, HORIZON)));
+        let [oldest_then, oldest] =
+            [time, now].map(|time| second(window::window_start(time, HORIZON)));
         let [time, now] = [time, now].map(second);
         if self.remotes.len() >= MAX_REMOTES && !self.remotes.contains_key(&remote) {
             self.make_room(now, oldest);
@@ -214,7 +215,7 @@ impl Probes {
         now: Timestamp,
     ) -> Option<Answers> {
         let targets = &self.remotes.get(&group.remote?)?.targets;
-        let oldest = second(window::begin(now, query.window()));
+        let oldest = second(window::window_start(now, query.window()));
         let mut answers = Answers::default();
         let mut add = |(&(port, local), probe): (&Target, &Probe)| {
             if probe.last < oldest || group.local.is_some_and(|only| only != local) {

@@ -9,9 +9,9 @@ use super::nursery::Nursery;
 impl Stream {
     /// Counts every row in groups at once.
     pub(crate) fn disable_nurseries(&mut self) {
-        let program = Arc::get_mut(&mut self.program).expect("it is not shared");
-        program.roots.fill(None);
-        program.counts_hits = true;
+        let table = Arc::get_mut(&mut self.table).expect("it is not shared");
+        table.roots.fill(None);
+        table.counts_hits = true;
     }
 
     /// The logs that this poll could not evict.

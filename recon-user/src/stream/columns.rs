@@ -145,7 +145,7 @@ impl Columns for GroupColumns<'_> {
     fn value(&self, slot: Slot) -> Value<'_> {
         match slot {
             Slot::Group(position) => self.group(position),
-            Slot::Window => Value::DateTime(window::begin(self.now, self.query.window())),
+            Slot::Window => Value::DateTime(window::window_start(self.now, self.query.window())),
             Slot::Aggregate(position, output) => self
                 .aggregates
                 .get(position)

@@ -63,7 +63,7 @@ impl Filter {
             return;
         }
         if is_exclusion(&condition) {
-            // Whether it is turned off or not, it is about remotes.
+            // Applies even with include_private: the condition still needs a remote.
             self.needs_remote |= !holds_for(Signal::Syn, &condition);
             if rule.include_private {
                 return;

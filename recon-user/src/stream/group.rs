@@ -22,10 +22,10 @@ pub(crate) struct Group {
     /// The first row since the window was last empty.
     first: RowKey,
     measured: Accumulator,
-    /// What most groups do not have.
+    /// Parts that only some queries need.
     more: Option<Box<More>>,
     pub(crate) evidence: Evidence,
-    /// A number that whoever watches the group's changes keeps with it, if there is one.
+    /// Opaque number that the caller attaches to a group.
     pub(crate) tag: Option<Tag>,
     /// The poll that changed it last.
     pub(super) changed_in: u64,
@@ -37,7 +37,7 @@ pub(crate) struct Group {
     pub(super) accounted: usize,
 }
 
-/// What groups of some queries have besides.
+/// Parts that only some queries need.
 #[derive(Clone, Debug, Default)]
 struct More {
     /// The parts of the key that are computed.
@@ -57,7 +57,7 @@ impl More {
     }
 }
 
-/// What the watcher of a group's changes knows it by: the stream stores it and asks no more.
+/// Opaque number that the caller attaches to a group; the stream only stores it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Tag(pub(crate) u32);
 
@@ -163,7 +163,7 @@ impl Group {
         }
         self.evidence.is_lossy |= !is_held;
         // A sum over panes takes time, and is asked for once a poll.
-        let total = self.measured.quick_total().max(self.total_before);
+        let total = self.measured.known_total().max(self.total_before);
         self.evidence.is_near |= total > query.threshold() / 2;
         self.evidence
             .add(&query.key, &self.first, &row.row.key, may_grow);

@@ -5,7 +5,7 @@
 //! - Eviction frees an eighth of the groups at once, so that room costs the same however many there
 //!   are: empty ones first, then those at or under half of their threshold, the longest unchanged and
 //!   the lowest first. A group that is suspicious or protected is never evicted: a flood of one-packet
-//!   sources does not push out a scanner.
+//!   sources does not evict a scanner.
 //! - What comes after an eviction or a refusal may have been seen before: its count is a lower bound.
 
 use jiff::Timestamp;
@@ -29,11 +29,11 @@ pub(super) struct Event<'a> {
     pub(super) poll: u64,
     /// Its place among the rows of all queries in its poll.
     pub(super) order: u64,
-    /// Whether it is counted late, in a later poll or later in its own: what it lost is known.
-    pub(super) is_late: bool,
-    /// Whether its poll is the one that goes on.
-    pub(super) is_current: bool,
-    /// When rows of its source may have been lost last, before the first that is known.
+    /// Whether it comes from a log, after its own turn; `lost_before` then says what was lost.
+    pub(super) is_replayed: bool,
+    /// Whether this poll brought it.
+    pub(super) is_of_this_poll: bool,
+    /// When rows of its source may last have been lost, before its first known row.
     pub(super) lost_before: Option<Timestamp>,
 }
 
@@ -50,7 +50,7 @@ impl Clock {
         Self {
             now,
             pane: Pane::of(now, query.window()),
-            begin: window::begin(now, query.window()),
+            begin: window::window_start(now, query.window()),
         }
     }
 }
@@ -60,7 +60,7 @@ impl Clock {
 pub(crate) struct Changed {
     /// The place of its first change among the rows of the poll.
     pub(crate) order: u64,
-    /// Where it is.
+    /// Position in the store.
     pub(crate) position: u32,
 }
 
@@ -139,13 +139,13 @@ impl Groups {
         let Interval { from, to } = event.interval;
         let mut group = Group::new(lookup, &self.blank, event.poll, from);
         let begin = self.clock(query, to).begin;
-        let own = self.lost_at.filter(|_| !event.is_late);
+        let own = self.lost_at.filter(|_| !event.is_replayed);
         group.evidence.is_lossy = own.max(event.lost_before).is_some_and(|at| at >= begin);
         self.store.insert(group, hash, spare)
     }
 
     /// Notes that a row or a group could not be kept.
-    pub(super) fn mark_lossy(&mut self, now: Timestamp) {
+    pub(super) fn record_loss_at(&mut self, now: Timestamp) {
         self.lost_at = Some(now);
     }
 
@@ -162,7 +162,7 @@ impl Groups {
         let group = self.store.get_mut(position);
         let is_new = group.is_new();
         if is_new || group.changed_in != event.poll {
-            if event.is_current {
+            if event.is_of_this_poll {
                 self.changed.push(Changed {
                     order: event.order,
                     position,
@@ -187,8 +187,8 @@ impl Groups {
         self.clock
     }
 
-    /// By how much `poll` has made the measure of the group grow.
-    pub(super) fn growth_in(&self, query: &Query, position: u32, poll: u64) -> u64 {
+    /// The increase of the group's measure in `poll`.
+    pub(super) fn increase_in(&self, query: &Query, position: u32, poll: u64) -> u64 {
         let group = self.store.get(position);
         if group.changed_in == poll {
             group.total(query).saturating_sub(group.total_before)

@@ -43,7 +43,7 @@ pub struct KeyPlan {
 }
 
 impl KeyPlan {
-    /// That of a plan. Rows of a query without `summarize` are told apart by what it projects.
+    /// Plans the key of `plan`. Without `summarize`, rows are grouped by the projected columns.
     pub(crate) fn new(plan: &Plan) -> Self {
         let mut key = Self {
             columns: 0,
@@ -81,7 +81,7 @@ impl KeyPlan {
         self.columns == 1 << column as u8 && self.computed.is_empty()
     }
 
-    /// What of the remote it groups by: the address, or the first address of its network.
+    /// The remote's part of the key: the address, or the first address of its network.
     #[inline]
     fn remote_of(&self, row: &RowKey) -> Option<Address> {
         if self.has(KeyColumn::Remote) {
@@ -146,7 +146,7 @@ impl GroupKey {
     }
 }
 
-/// What a group is looked up by: a row, of which only the query's key counts.
+/// A row used as a lookup key; only the key columns count.
 pub(crate) struct GroupLookup<'a> {
     pub(crate) plan: &'a KeyPlan,
     pub(crate) row: RowKey,
@@ -194,7 +194,7 @@ impl<'a> GroupLookup<'a> {
         }
     }
 
-    /// Whether a group is the one: `row` is one of its rows.
+    /// Whether `row` belongs to the looked-up group.
     #[inline]
     pub(crate) fn matches(&self, row: &RowKey, computed: &[Value<'static>]) -> bool {
         let Self {
@@ -207,7 +207,7 @@ impl<'a> GroupLookup<'a> {
             && *computed == *self.computed
     }
 
-    /// Half of its hash, which is enough for as many groups as there can be.
+    /// The low 32 bits of the hash; groups number far fewer than 2^32.
     #[inline]
     pub(crate) fn hash(&self, secrets: &Secrets) -> u32 {
         secrets.hash_one(self) as u32

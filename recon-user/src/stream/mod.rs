@@ -8,7 +8,7 @@
 //! | dispatch | `dispatch` | the queries that a row is tried on |
 //! | place | `place`, `nursery` | small sources, kept as their rows |
 //! | key | `key`, `columns` | the group of a row |
-//! | aggregate | `accumulator`, `panes`, [`window`] | what rows come to over a sliding window |
+//! | aggregate | `accumulator`, `panes`, [`window`] | aggregates rows over a sliding window |
 //! | evidence | `evidence`, `sample`, `answers` | what rows showed, and what this host answered |
 //! | store | `group`, `groups`, `store`, `room`, `budget` | groups, in bounded memory |
 //! | watch | `watch` | what the watcher of the groups sees |
@@ -67,28 +67,29 @@ pub use operator::Measure;
 pub(crate) use operator::measure;
 pub use query::Query;
 
-/// The default memory for the state of all queries, in bytes: half of the agent's.
+/// The default memory for the state of all queries, in bytes: half of the agent's. Only tests and
+/// benchmarks use it; the agent passes half of `limits.memory`.
 pub const DEFAULT_MEMORY: u64 = 128 << 20;
 /// What a row may take at most, apart from new slots, large tables and sketches: panes and samples,
 /// each of a kilobyte or less.
 const MARGIN: usize = 1 << 14;
 
-/// Keys of the hash tables: of the process, and unknown outside of it.
+/// Secret hash keys: random in each process, and unknown outside it.
 pub(crate) type Secrets = foldhash::quality::RandomState;
 
-/// Says of a tagged group whether it must stay: the window begins at that time.
+/// Whether a tagged group must stay, given the time at which the window begins.
 pub(crate) type Protect<'a> = dyn Fn(Tag, Timestamp) -> bool + 'a;
 
-/// The time between two polls, in which the events of a poll happened.
+/// The time between two polls, when the events of a poll happened.
 #[derive(Clone, Copy, Debug)]
 pub struct Interval {
-    /// The poll before.
+    /// The previous poll.
     pub from: Timestamp,
     /// This poll.
     pub to: Timestamp,
 }
 
-/// What was not kept for want of memory.
+/// Groups and rows that the memory budget excluded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EvictionStats {
     /// Groups that were evicted.
@@ -97,9 +98,9 @@ pub struct EvictionStats {
     pub refused: u64,
 }
 
-/// A query with its part in the stream.
+/// A query and its role in the stream.
 #[derive(Clone, Debug)]
-pub(crate) struct Running {
+pub(crate) struct PlacedQuery {
     pub(crate) query: Arc<Query>,
     pub(crate) role: Role,
 }
@@ -118,7 +119,7 @@ pub(crate) enum Role {
 /// What a stream runs, and how.
 #[derive(Debug)]
 pub(crate) struct StreamSettings {
-    pub(crate) queries: Vec<Running>,
+    pub(crate) queries: Vec<PlacedQuery>,
     /// Whether private remotes count in every query.
     pub(crate) include_private: bool,
     /// Networks that are private too.
@@ -131,22 +132,22 @@ pub(crate) struct StreamSettings {
     pub(crate) reserve: usize,
 }
 
-/// What is known of the queries before a row is.
+/// The queries, and what is derived from them before the first row.
 #[derive(Debug)]
-struct Program {
-    queries: Vec<Running>,
+struct QueryTable {
+    queries: Vec<PlacedQuery>,
     /// Which queries can count each signal.
     dispatch: [Dispatch; Signal::ALL.len()],
     /// By query: where small sources are kept, if they can be.
     roots: Vec<Option<Root>>,
-    /// Whether a query that reports answers counts hits at once.
+    /// Whether a query that reports answers counts hits directly, not through a nursery.
     counts_hits: bool,
 }
 
 /// The state of all queries.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    program: Arc<Program>,
+    table: Arc<QueryTable>,
     include_private: bool,
     local_networks: Vec<Network>,
     /// By query.
@@ -155,11 +156,11 @@ pub(crate) struct Stream {
     nurseries: [Nursery; 2],
     /// Answers of this poll that no query has accepted.
     answers: Vec<PackedRow>,
-    /// The queries that have accepted the row at hand, by root.
+    /// The queries that accepted the current row, by root.
     accepted: [Vec<usize>; 2],
-    /// By query: a zero, and while a log is looked at what its rows could come to.
+    /// Scratch for `Log::bounds`: one upper bound per query, zero between calls.
     bounds: Vec<u64>,
-    /// Of all queries, and of the nurseries behind them.
+    /// Of all queries and their nurseries.
     budget: MemoryBudget,
     secrets: Secrets,
     probes: Probes,
@@ -181,17 +182,17 @@ impl Stream {
         } = settings;
         let groups = queries.iter();
         let groups: Vec<_> = groups
-            .map(|running| Groups::new(&running.query, reserve))
+            .map(|placed| Groups::new(&placed.query, reserve))
             .collect();
         let dispatch = Signal::ALL.map(|signal| {
-            let can_count = |running: &Running| {
-                running.role != Role::Idle
-                    && running.query.filter.signals.contains(signal)
+            let can_count = |placed: &PlacedQuery| {
+                placed.role != Role::Idle
+                    && placed.query.filter.signals.contains(signal)
                     && !settings.ignored.contains(signal)
             };
             let counting = queries.iter().enumerate();
-            let counting = counting.filter(|(_, running)| can_count(running));
-            Dispatch::new(counting.map(|(index, running)| (index, &*running.query)))
+            let counting = counting.filter(|(_, placed)| can_count(placed));
+            Dispatch::new(counting.map(|(index, placed)| (index, &*placed.query)))
         });
         let (nurseries, roots) = nursery::nurseries(&queries);
         Self {
@@ -203,7 +204,7 @@ impl Stream {
             answers: Vec::new(),
             accepted: Default::default(),
             bounds: vec![0; queries.len()],
-            program: Arc::new(Program {
+            table: Arc::new(QueryTable {
                 counts_hits: counts_hits(&queries, &roots),
                 queries,
                 dispatch,
@@ -220,13 +221,13 @@ impl Stream {
     }
 
     /// The queries, by their index.
-    pub(crate) fn queries(&self) -> &[Running] {
-        &self.program.queries
+    pub(crate) fn queries(&self) -> &[PlacedQuery] {
+        &self.table.queries
     }
 
     /// What the queries read of the process behind rows of that signal.
     pub(crate) fn process_needs(&self, signal: Signal) -> ProcessNeeds {
-        self.program.dispatch[signal as usize].process_needs()
+        self.table.dispatch[signal as usize].process_needs()
     }
 
     /// Counts a row in every query that accepts it, except in those of `skipped`.
@@ -237,7 +238,7 @@ impl Stream {
         skipped: &[usize],
         protect: &Protect<'_>,
     ) {
-        let program = Arc::clone(&self.program);
+        let table = Arc::clone(&self.table);
         self.now = interval.to;
         let remote = row.key.remote;
         if let Some(remote) = remote {
@@ -246,17 +247,19 @@ impl Stream {
         let is_private = self.is_private(remote);
         let (mut is_hit, mut is_counted_hit) = (false, false);
         self.row_number += 1;
-        for &index in program.dispatch[row.key.signal as usize].of_port(row.key.port) {
-            let Running { query, role } = &program.queries[index];
-            if *role != Role::Direct || !query.accepts(row, is_private) || skipped.contains(&index)
+        for &index in table.dispatch[row.key.signal as usize].of_port(row.key.port) {
+            let PlacedQuery { query, role } = &table.queries[index];
+            if *role != Role::Direct
+                || !query.matches_row(row, is_private)
+                || skipped.contains(&index)
             {
                 continue;
             }
             let columns = RowColumns::new(row, query.plan());
-            if !query.holds(&columns, row.time) {
+            if !query.conditions_hold(&columns, row.time) {
                 continue;
             }
-            match program.roots[index] {
+            match table.roots[index] {
                 Some(root) => {
                     is_hit |= query.reports_answers;
                     self.accepted[root as usize].push(index);
@@ -276,11 +279,11 @@ impl Stream {
 
     /// Whether a query accepts a row.
     pub(crate) fn accepts(&self, index: usize, row: &Row<'_>) -> bool {
-        let query = &self.program.queries[index].query;
-        let candidates = self.program.dispatch[row.key.signal as usize].of_port(row.key.port);
+        let query = &self.table.queries[index].query;
+        let candidates = self.table.dispatch[row.key.signal as usize].of_port(row.key.port);
         candidates.contains(&index)
-            && query.accepts(row, self.is_private(row.key.remote))
-            && query.holds(&RowColumns::new(row, query.plan()), row.time)
+            && query.matches_row(row, self.is_private(row.key.remote))
+            && query.conditions_hold(&RowColumns::new(row, query.plan()), row.time)
     }
 
     /// Counts a row that a deferred query has accepted.
@@ -293,7 +296,7 @@ impl Stream {
     ) {
         self.now = interval.to;
         self.row_number += 1;
-        let query = Arc::clone(&self.program.queries[index].query);
+        let query = Arc::clone(&self.table.queries[index].query);
         let columns = RowColumns::new(row, query.plan());
         let event = self.event(index, &columns, interval, None);
         self.count(index, &query, &event, protect);
@@ -312,8 +315,8 @@ impl Stream {
             interval,
             poll: self.poll,
             order: order(self.row_number, index),
-            is_late: false,
-            is_current: true,
+            is_replayed: false,
+            is_of_this_poll: true,
             lost_before,
         }
     }
@@ -330,7 +333,7 @@ impl Stream {
             })
     }
 
-    /// Ends the rows of a poll. What it has changed stands in [`Stream::take_changed`].
+    /// Ends the rows of a poll. [`Stream::take_changed`] then returns what it has changed.
     pub(crate) fn end_rows(&mut self, protect: &Protect<'_>) {
         self.place_answers(protect);
         self.promote_due(protect);
@@ -344,10 +347,10 @@ impl Stream {
     }
 }
 
-/// Whether a query that reports answers has its rows in no nursery.
-fn counts_hits(queries: &[Running], roots: &[Option<Root>]) -> bool {
+/// Whether a query that reports answers counts hits directly, not through a nursery.
+fn counts_hits(queries: &[PlacedQuery], roots: &[Option<Root>]) -> bool {
     let mut counted = queries.iter().zip(roots).filter(|(_, root)| root.is_none());
-    counted.any(|(running, _)| running.query.reports_answers)
+    counted.any(|(placed, _)| placed.query.reports_answers)
 }
 
 /// The order of changes in a poll: by row, then by query.

@@ -28,8 +28,8 @@ impl Stream {
         is_counted_hit: bool,
         protect: &Protect<'_>,
     ) {
-        // Where a query counts hits at once, all that is known of probes is kept at once.
-        let is_late = !self.program.counts_hits;
+        // If a query counts hits directly, its probes must be recorded now, not at promotion.
+        let is_late = !self.table.counts_hits;
         let answer = Answer::of(row.key.signal);
         if !is_late {
             self.probe(remote, row, interval, is_hit || is_counted_hit, answer);
@@ -55,10 +55,10 @@ impl Stream {
             if is_of_remote && is_late {
                 self.probe(remote, row, interval, is_hit, answer);
             }
-            let program = Arc::clone(&self.program);
+            let table = Arc::clone(&self.table);
             let accepted = std::mem::take(&mut self.accepted[root as usize]);
             for &index in &accepted {
-                let query = &program.queries[index].query;
+                let query = &table.queries[index].query;
                 let columns = RowColumns::new(row, query.plan());
                 let event = self.event(index, &columns, interval, promoted);
                 self.count(index, query, &event, protect);
@@ -94,7 +94,7 @@ impl Stream {
             let Some(number) = nursery.find(remote, hash) else {
                 continue;
             };
-            // What only says how a port answered is worth no eviction.
+            // A row that only records an answer is not worth an eviction.
             let growth = nursery.growth(Some(number));
             if growth > 0 && self.budget.room(self.groups.len()) < MARGIN + growth {
                 continue;
@@ -146,7 +146,7 @@ impl Stream {
             (Some(number), _) => nursery.append(number, row, set.is_some(), may_grow),
             (None, _) if !may_grow => {
                 // Each query has a reserve of its own, and may still have room for a group.
-                nursery.mark_lossy(self.now);
+                nursery.record_loss_at(self.now);
                 Placed::Promoted(Some(self.now))
             }
             (None, Some(_)) => {
@@ -170,7 +170,7 @@ impl Stream {
         number: LogNumber,
         protect: &Protect<'_>,
     ) -> Option<Timestamp> {
-        let program = Arc::clone(&self.program);
+        let table = Arc::clone(&self.table);
         let nursery = &mut self.nurseries[root as usize];
         let Promoted { rows, lost_before } = nursery.promote(number);
         self.budget
@@ -180,19 +180,19 @@ impl Stream {
             let (row, interval) = packed.unpack();
             let age = (self.poll as u32).wrapping_sub(packed.poll);
             for &index in &*self.nurseries[root as usize].queries(packed.set) {
-                let query = &program.queries[index].query;
+                let query = &table.queries[index].query;
                 let event = Event {
                     row: &RowColumns::new(&row, query.plan()),
                     interval,
                     poll: self.poll.wrapping_sub(age.into()),
                     order: order(packed.number.into(), index),
-                    is_late: true,
-                    is_current: age == 0,
+                    is_replayed: true,
+                    is_of_this_poll: age == 0,
                     lost_before,
                 };
                 self.count(index, query, &event, protect);
             }
-            if root == Root::Remote && !program.counts_hits {
+            if root == Root::Remote && !table.counts_hits {
                 probed.push((packed.poll, row.key, interval.to, packed.is_hit));
             }
             remote = Some(packed.remote());
@@ -214,11 +214,11 @@ impl Stream {
                 }
                 for number in changed {
                     let nursery = &mut self.nurseries[root as usize];
-                    if nursery.is_due(number, &self.program.queries, &mut self.bounds) {
+                    if nursery.is_due(number, &self.table.queries, &mut self.bounds) {
                         self.promote(root, number, protect);
                     }
                 }
-                // Promoting may have moved logs, which stand in the list again.
+                // Promotion may move logs, which are then listed again.
             }
         }
     }

@@ -175,7 +175,7 @@ impl Query {
     /// Whether a row counts, its conditions apart. `is_private` says that the remote is private and
     /// such remotes are not judged.
     #[must_use]
-    pub fn accepts(&self, row: &Row<'_>, is_private: bool) -> bool {
+    pub fn matches_row(&self, row: &Row<'_>, is_private: bool) -> bool {
         let filter = &self.filter;
         let RowKey {
             remote, port, pid, ..
@@ -199,7 +199,7 @@ impl Query {
 
     /// Whether the conditions on a row hold.
     #[must_use]
-    pub fn holds(&self, columns: &dyn Columns, now: Timestamp) -> bool {
+    pub fn conditions_hold(&self, columns: &dyn Columns, now: Timestamp) -> bool {
         let mut all = self.filter.conditions.iter();
         all.all(|condition| condition.prepared.holds(columns, now))
     }

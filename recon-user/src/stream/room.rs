@@ -41,7 +41,7 @@ impl Stream {
                 groups.insert(query, &lookup, hash, event, spare)
             }
             None => {
-                groups.mark_lossy(self.now);
+                groups.record_loss_at(self.now);
                 self.stats.refused += 1;
                 return;
             }
@@ -75,14 +75,14 @@ impl Stream {
             };
             let bytes = match self.groups.get_mut(greatest) {
                 Some(groups) => {
-                    let query = &self.program.queries[greatest].query;
+                    let query = &self.table.queries[greatest].query;
                     let released = &mut self.released;
                     self.stats.evicted += groups.evict(query, now, poll, protect, released);
                     groups.bytes()
                 }
                 None => {
                     let nursery = &mut self.nurseries[greatest - self.groups.len()];
-                    let queries = &self.program.queries;
+                    let queries = &self.table.queries;
                     let bounds = &mut self.bounds;
                     self.stats.evicted += nursery.evict_chunk(now, poll, queries, bounds);
                     if greatest != holder {

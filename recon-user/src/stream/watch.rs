@@ -21,7 +21,7 @@ impl Stream {
 
     /// The position of a group of a query.
     pub(crate) fn find(&self, index: usize, key: &GroupKey) -> Option<u32> {
-        let query = &self.program.queries[index].query;
+        let query = &self.table.queries[index].query;
         self.groups[index].find_key(query, key, &self.secrets)
     }
 
@@ -43,7 +43,7 @@ impl Stream {
 
     /// Drops what has left the window of a group.
     pub(crate) fn expire(&mut self, index: usize, position: u32, now: Timestamp) {
-        let query = &self.program.queries[index].query;
+        let query = &self.table.queries[index].query;
         self.groups[index].expire(query, position, now);
         self.groups[index].update(position, |_| ());
         self.budget.set(index, self.groups[index].bytes());
@@ -51,7 +51,7 @@ impl Stream {
 
     /// Empties the group that holds the rows of a remote's network, if the query groups by that alone.
     pub(crate) fn clear_network_of(&mut self, index: usize, remote: Address) {
-        let query = &self.program.queries[index].query;
+        let query = &self.table.queries[index].query;
         let Some(key) = query.key.network_key(remote) else {
             return;
         };
@@ -64,17 +64,16 @@ impl Stream {
         }
     }
 
-    /// By how much this poll has made the measure of a group grow. `None` where there is no such
-    /// group.
-    pub(crate) fn growth(&self, index: usize, key: &GroupKey) -> Option<u64> {
+    /// The increase of a group's measure in this poll. `None` if there is no such group.
+    pub(crate) fn increase_in_poll(&self, index: usize, key: &GroupKey) -> Option<u64> {
         let position = self.find(index, key)?;
-        let query = &self.program.queries[index].query;
-        Some(self.groups[index].growth_in(query, position, self.poll))
+        let query = &self.table.queries[index].query;
+        Some(self.groups[index].increase_in(query, position, self.poll))
     }
 
     /// What this host answered to the probes of a group, if its query reports that.
     pub(crate) fn answers(&self, index: usize, key: &GroupKey, now: Timestamp) -> Option<Answers> {
-        let query = &self.program.queries[index].query;
+        let query = &self.table.queries[index].query;
         let answers = || self.probes.answers_to(query, key, now);
         query.reports_answers.then(answers).flatten()
     }

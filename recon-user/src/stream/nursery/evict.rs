@@ -7,7 +7,7 @@
 
 use jiff::Timestamp;
 
-use super::super::Running;
+use super::super::PlacedQuery;
 use super::super::window;
 use super::log::{Log, Stage};
 use super::{LogNumber, Nursery};
@@ -27,7 +27,7 @@ impl Nursery {
         &mut self,
         now: Timestamp,
         poll: u64,
-        queries: &[Running],
+        queries: &[PlacedQuery],
         bounds: &mut [u64],
     ) -> u64 {
         if !self.ring.has_chunk() {
@@ -37,11 +37,11 @@ impl Nursery {
         if self.stayed.0 != poll {
             self.stayed = (poll, 0);
         }
-        let begin = |window| window::begin(now, window).as_nanosecond();
+        let begin = |window| window::window_start(now, window).as_nanosecond();
         let oldest = begin(self.window);
         let of_queries: Vec<_> = queries
             .iter()
-            .map(|running| begin(running.query.window()))
+            .map(|placed| begin(placed.query.window()))
             .collect();
         let is_in_window = |(query, at): (usize, i64)| i128::from(at) >= of_queries[query];
         let mut evicted = 0;

@@ -1,10 +1,10 @@
-//! The rows of one source, and what they could come to.
+//! The rows of one source, and upper bounds on their measures.
 //!
 //! In: rows. Out: whether they could carry a group near its threshold, or over it.
 
 use jiff::Timestamp;
 
-use super::super::Running;
+use super::super::PlacedQuery;
 use super::super::operator::AggregateOperator;
 use super::super::window::allocated;
 use super::index::LogHash;
@@ -47,7 +47,7 @@ impl Log {
         if has_room || self.stage == Stage::Promoted {
             return 0;
         }
-        // The old rows and the new ones are there while they move.
+        // Old and new rows exist at once while they move.
         allocated((self.more.len() + self.more_rows()) * size_of::<PackedRow>())
     }
 
@@ -61,12 +61,12 @@ impl Log {
         allocated(self.more.capacity() * size_of::<PackedRow>())
     }
 
-    /// What those of its rows could come to that are in the window of a query, as `is_in_window` says
-    /// of a query by its index and a time. `bounds` has a zero for each query, before and after.
+    /// Upper bounds on the measures of its rows in each query's window. `is_in_window` decides by a
+    /// query's index and a time. `bounds` has a zero for each query, before and after.
     pub(super) fn bounds(
         &self,
         sets: &QuerySets,
-        queries: &[Running],
+        queries: &[PlacedQuery],
         bounds: &mut [u64],
         is_in_window: impl Fn((usize, i64)) -> bool,
     ) -> Bounds {
@@ -98,7 +98,7 @@ impl Log {
     }
 }
 
-/// What the rows of a log could come to, for one of its queries.
+/// Upper bounds on the measures of a log's rows, for the query that is nearest to its threshold.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     /// More than half of the threshold.

@@ -1,4 +1,4 @@
-//! The nursery: sources too small to matter, kept as the rows that they sent.
+//! The nursery keeps small sources as raw rows.
 //!
 //! In: rows of a remote, with the queries that accept them. Out: the rows of sources that may matter,
 //! which are counted in groups from then on.
@@ -29,7 +29,7 @@ use recon_common::{Address, Signal};
 use super::key::{KeyColumn, write_address};
 use super::operator::AggregateOperator;
 use super::query::Query;
-use super::{Role, Running, Secrets};
+use super::{PlacedQuery, Role, Secrets};
 use crate::address::first_neighbour;
 use crate::kql::Field;
 use index::{Index, LogHash};
@@ -43,7 +43,8 @@ pub(super) use sets::SetId;
 
 /// Rows of a log at most.
 pub(super) const MAX_ROWS: usize = 32;
-/// Queries with a lower threshold count rows as they come: their sources would hardly stay.
+/// Queries with a lower threshold count rows directly: their sources would be promoted almost
+/// immediately.
 const LEAST_THRESHOLD: u64 = 8;
 
 /// What logs are kept by.
@@ -85,7 +86,7 @@ impl Root {
     }
 }
 
-/// What became of a row.
+/// Where a row was placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Placed {
     /// It is in the log of its source.
@@ -131,16 +132,16 @@ pub(super) struct Nursery {
 }
 
 /// The nurseries, and which of them has the rows of each query.
-pub(super) fn nurseries(queries: &[Running]) -> ([Nursery; 2], Vec<Option<Root>>) {
-    let root = |running: &Running| match running.role {
-        Role::Direct => Root::of(&running.query),
+pub(super) fn nurseries(queries: &[PlacedQuery]) -> ([Nursery; 2], Vec<Option<Root>>) {
+    let root = |placed: &PlacedQuery| match placed.role {
+        Role::Direct => Root::of(&placed.query),
         Role::Deferred | Role::Idle => None,
     };
     let roots: Vec<_> = queries.iter().map(root).collect();
     let nurseries = Root::ALL.map(|root| {
         let of = queries.iter().zip(&roots);
         let of = of.filter(|(_, of)| **of == Some(root));
-        Nursery::new(root, of.map(|(running, _)| &*running.query))
+        Nursery::new(root, of.map(|(placed, _)| &*placed.query))
     });
     (nurseries, roots)
 }
@@ -199,7 +200,7 @@ impl Nursery {
         LogHash::MIN | hasher.finish() as u32
     }
 
-    /// Prepares for the log of a remote being looked up a little later.
+    /// Prefetches the log of a remote, which is looked up a little later.
     #[inline]
     pub(super) fn prefetch(&self, remote: Address, secrets: &Secrets) {
         self.index.prefetch(self.hash(remote, secrets));
@@ -277,7 +278,7 @@ impl Nursery {
     }
 
     /// Notes that a row could not be kept.
-    pub(super) fn mark_lossy(&mut self, now: Timestamp) {
+    pub(super) fn record_loss_at(&mut self, now: Timestamp) {
         self.lost_at = Some(now);
     }
 
@@ -291,7 +292,7 @@ impl Nursery {
     pub(super) fn is_due(
         &mut self,
         number: LogNumber,
-        queries: &[Running],
+        queries: &[PlacedQuery],
         bounds: &mut [u64],
     ) -> bool {
         if !self.ring.contains(number) {

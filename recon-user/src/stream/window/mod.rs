@@ -58,7 +58,7 @@ impl Pane {
 
 /// The begin of a window of length `window` whose newest pane contains `time`.
 #[must_use]
-pub fn begin(time: Timestamp, window: Duration) -> Timestamp {
+pub fn window_start(time: Timestamp, window: Duration) -> Timestamp {
     let Pane(oldest) = Pane::of(time, window).oldest();
     Timestamp::from_nanosecond(i128::from(oldest).saturating_mul(Pane::width(window)))
         .unwrap_or(Timestamp::MIN)
@@ -95,7 +95,11 @@ mod tests {
             (7200, minute, 7141),
         ] {
             let time = Timestamp::from_second(second).expect("in range");
-            assert_eq!(begin(time, window).as_second(), expected, "at {second} s");
+            assert_eq!(
+                window_start(time, window).as_second(),
+                expected,
+                "at {second} s"
+            );
         }
     }
 
