@@ -7,7 +7,6 @@
 //! still the recorded one. So the product builds without the sources of the tool, and a plain
 //! `cargo build` uses what set-up has tested.
 
-use std::collections::HashMap;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -81,8 +80,6 @@ struct RecordedToolchain {
     rustc: PathBuf,
     /// What that compiler prints for `-V`.
     version: String,
-    /// A stable compiler: it takes `-Z` only with `RUSTC_BOOTSTRAP=1`.
-    needs_bootstrap: bool,
     /// The folder of the cargo to use, where no rustup chooses one.
     cargo_folder: Option<PathBuf>,
 }
@@ -93,23 +90,18 @@ impl RecordedToolchain {
         let shown = record.display();
         let text = fs::read_to_string(record)
             .map_err(|error| anyhow!("{shown}: {error}; {WHAT_TO_DO}"))?;
-        let fields: HashMap<&str, &str> = text
-            .lines()
-            .filter_map(|line| line.split_once('='))
-            .map(|(name, value)| (name.trim(), value.trim()))
-            .collect();
+        let optional = |name: &str| {
+            let mut lines = text.lines();
+            lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "))
+        };
         let field = |name: &str| {
-            fields
-                .get(name)
-                .copied()
-                .with_context(|| format!("{shown} has no field {name}; {WHAT_TO_DO}"))
+            optional(name).with_context(|| format!("{shown} has no field {name}; {WHAT_TO_DO}"))
         };
         Ok(Self {
             name: field("toolchain")?.to_owned(),
             rustc: field("rustc")?.into(),
             version: field("version")?.to_owned(),
-            needs_bootstrap: field("needs_bootstrap")? == "true",
-            cargo_folder: fields.get("cargo_folder").map(PathBuf::from),
+            cargo_folder: optional("cargo_folder").map(PathBuf::from),
         })
     }
 
@@ -144,10 +136,10 @@ impl RecordedToolchain {
             .chain(env::split_paths(&old));
         let path = env::join_paths(folders).context("the workspace's path can't be on the PATH")?;
         // SAFETY: this process has one thread here; aya-build starts its own later and joins it.
-        unsafe { env::set_var("PATH", path) };
-        if self.needs_bootstrap {
-            // SAFETY: as above.
-            unsafe { env::set_var("RUSTC_BOOTSTRAP", "1") };
+        unsafe {
+            env::set_var("PATH", path);
+            // Allows Debian's stable compiler to use -Z; a nightly ignores it.
+            env::set_var("RUSTC_BOOTSTRAP", "1");
         }
         Ok(())
     }

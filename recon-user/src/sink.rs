@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -30,32 +30,21 @@ pub struct Written {
     pub dropped: u64,
 }
 
-/// What a sink writes and where to, for its messages.
-#[derive(Clone, Debug)]
-struct SinkLabel {
-    place: String,
-    what: &'static str,
-}
-
 /// Whole lines that are written together.
 #[derive(Debug)]
 struct LineBatch {
     bytes: Vec<u8>,
     lines: u64,
-    counters: Arc<LineCounters>,
-}
-
-/// What the thread has done with the lines of one queue.
-#[derive(Debug, Default)]
-struct LineCounters {
-    written: AtomicU64,
-    failed: AtomicU64,
+    /// The lines that the thread has written for the queue that this came through.
+    written: Arc<AtomicU64>,
 }
 
 /// The queue to the thread that writes.
 #[derive(Debug)]
 pub struct Sink {
-    label: SinkLabel,
+    /// Where it writes to and what, for its messages.
+    place: String,
+    what: &'static str,
     own: LineQueue,
     ended: Receiver<()>,
     closed: Arc<AtomicBool>,
@@ -67,54 +56,41 @@ pub struct Sink {
 #[derive(Debug)]
 pub(crate) struct LineQueue {
     batches: SyncSender<LineBatch>,
-    counters: Arc<LineCounters>,
-    sent: u64,
-    refused: u64,
+    written: Arc<AtomicU64>,
+    /// Lines that were queued or dropped.
+    lines: u64,
 }
 
 impl LineQueue {
     fn new(batches: SyncSender<LineBatch>) -> Self {
         Self {
             batches,
-            counters: Arc::default(),
-            sent: 0,
-            refused: 0,
+            written: Arc::default(),
+            lines: 0,
         }
     }
 
     /// Queues that many lines, or counts them as dropped.
     pub(crate) fn write_lines(&mut self, bytes: Vec<u8>, lines: u64) {
-        let counters = Arc::clone(&self.counters);
-        match self.batches.try_send(LineBatch {
+        self.lines += lines;
+        // A full queue drops them, and so does a reader that has gone.
+        let _ = self.batches.try_send(LineBatch {
             bytes,
             lines,
-            counters,
-        }) {
-            Ok(()) => self.sent += lines,
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.refused += lines,
-        }
+            written: Arc::clone(&self.written),
+        });
     }
 
     /// Closes the queue. The returned function says what became of its lines once the sink is
     /// finished.
     pub(crate) fn close(self) -> impl FnOnce() -> Written {
-        let Self {
-            batches,
-            counters,
-            sent,
-            refused,
-        } = self;
-        drop(batches);
-        move || Written::from_counters(&counters, sent, refused)
-    }
-}
-
-impl Written {
-    fn from_counters(counters: &LineCounters, sent: u64, refused: u64) -> Self {
-        let written = counters.written.load(Ordering::Relaxed);
-        Self {
-            written,
-            dropped: refused + sent - written,
+        let Self { written, lines, .. } = self;
+        move || {
+            let written = written.load(Ordering::Relaxed);
+            Written {
+                written,
+                dropped: lines - written,
+            }
         }
     }
 }
@@ -139,26 +115,22 @@ impl Sink {
         what: &'static str,
         queue: usize,
     ) -> io::Result<Self> {
-        let label = SinkLabel {
-            place: place.to_owned(),
-            what,
-        };
         let file = File::from(file.as_fd().try_clone_to_owned()?);
         let writer = file.try_clone()?;
         let (batches, queue) = sync_channel(queue);
         let (end, ended) = sync_channel(1);
         let closed = Arc::new(AtomicBool::new(false));
-        let theirs = (Arc::clone(&closed), label.clone());
+        let (their_closed, their_place) = (Arc::clone(&closed), place.to_owned());
         thread::Builder::new()
             .name(format!("{what}-writer"))
             .spawn(move || {
-                let (closed, label) = theirs;
-                write_all(&queue, writer, &closed, &label);
+                write_all(&queue, writer, &their_closed, &their_place, what);
                 // If this fails, nobody waits any more.
                 let _ = end.send(());
             })?;
         Ok(Self {
-            label,
+            place: place.to_owned(),
+            what,
             own: LineQueue::new(batches),
             ended,
             closed,
@@ -182,19 +154,17 @@ impl Sink {
     #[must_use]
     pub(crate) fn is_closed(&self) -> bool {
         let mut ask = [PollFd::new(self.file.as_fd(), PollFlags::empty())];
-        let gone = match poll(&mut ask, PollTimeout::ZERO) {
-            Ok(_) => ask[0]
+        let gone = poll(&mut ask, PollTimeout::ZERO).is_ok()
+            && ask[0]
                 .revents()
-                .is_some_and(|events| events.contains(PollFlags::POLLERR)),
-            Err(_) => false,
-        };
+                .is_some_and(|events| events.contains(PollFlags::POLLERR));
         gone || self.closed.load(Ordering::Relaxed)
     }
 
     /// Waits until the queue is written, but not forever.
     #[must_use]
     pub fn finish(self) -> Written {
-        let SinkLabel { place, what } = &self.label;
+        let (place, what) = (self.place, self.what);
         let written = self.own.close();
         if self.ended.recv_timeout(LAST_WAIT) == Err(RecvTimeoutError::Timeout) {
             log::warn!("{place}: the reader does not read; queued {what} are dropped");
@@ -204,57 +174,56 @@ impl Sink {
 }
 
 /// The thread: writes lines until the agent ends or the reader has closed its end.
-fn write_all(queue: &Receiver<LineBatch>, mut file: File, closed: &AtomicBool, label: &SinkLabel) {
-    let mut errors = ErrorLog::default();
+fn write_all(
+    queue: &Receiver<LineBatch>,
+    mut file: File,
+    closed: &AtomicBool,
+    place: &str,
+    what: &str,
+) {
+    // Errors are logged, but not for every line.
+    const PAUSE: Duration = Duration::from_secs(60);
+    let mut last_logged: Option<Instant> = None;
+    let mut failed = 0;
     let mut torn = false;
     for batch in queue {
-        let LineBatch {
-            bytes,
-            lines,
-            counters,
-        } = batch;
         // The rest of a truncated line must not swallow the next one.
-        if torn && write_whole(&mut file, b"\n").is_err() {
-            counters.failed.fetch_add(lines, Ordering::Relaxed);
+        if torn && write_whole(&mut file, b"\n", &mut 0).is_err() {
+            failed += batch.lines;
             continue;
         }
-        torn = false;
-        match write_whole(&mut file, &bytes) {
+        let mut done = 0;
+        let result = write_whole(&mut file, &batch.bytes, &mut done);
+        torn = result.is_err() && done > 0;
+        match result {
             Ok(()) => {
-                counters.written.fetch_add(lines, Ordering::Relaxed);
+                batch.written.fetch_add(batch.lines, Ordering::Relaxed);
             }
-            Err(WriteFailure { error, .. }) if error.kind() == ErrorKind::BrokenPipe => {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
                 closed.store(true, Ordering::Relaxed);
                 return;
             }
-            Err(WriteFailure { error, after }) => {
-                torn = after > 0;
-                let failed = counters.failed.fetch_add(lines, Ordering::Relaxed) + lines;
-                errors.report(label, &error, failed);
+            Err(error) => {
+                failed += batch.lines;
+                if last_logged.is_none_or(|last| last.elapsed() >= PAUSE) {
+                    last_logged = Some(Instant::now());
+                    log::error!("{place}: {error}; {what} dropped so far: {failed}");
+                }
             }
         }
     }
 }
 
-struct WriteFailure {
-    error: io::Error,
-    /// Bytes that were written before the failure.
-    after: usize,
-}
-
-fn write_whole(file: &mut File, bytes: &[u8]) -> Result<(), WriteFailure> {
-    let mut after = 0;
-    while after < bytes.len() {
-        match file.write(&bytes[after..]) {
-            Ok(0) => {
-                let error = ErrorKind::WriteZero.into();
-                return Err(WriteFailure { error, after });
-            }
-            Ok(count) => after += count,
+/// Writes all bytes, and counts in `done` those that were written before a failure.
+fn write_whole(file: &mut File, bytes: &[u8], done: &mut usize) -> io::Result<()> {
+    while *done < bytes.len() {
+        match file.write(&bytes[*done..]) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(count) => *done += count,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             // Another process has made the descriptor non-blocking.
             Err(error) if error.kind() == ErrorKind::WouldBlock => wait_writable(file),
-            Err(error) => return Err(WriteFailure { error, after }),
+            Err(error) => return Err(error),
         }
     }
     Ok(())
@@ -265,22 +234,6 @@ fn wait_writable(file: &File) {
     let mut ask = [PollFd::new(file.as_fd(), PollFlags::POLLOUT)];
     // The next write finds out whether it can go on.
     let _ = poll(&mut ask, TURN);
-}
-
-/// Logs that writing fails, but not for every line.
-#[derive(Default)]
-struct ErrorLog {
-    last: Option<Instant>,
-}
-
-impl ErrorLog {
-    fn report(&mut self, SinkLabel { place, what }: &SinkLabel, error: &io::Error, failed: u64) {
-        const PAUSE: Duration = Duration::from_secs(60);
-        if self.last.is_none_or(|last| last.elapsed() >= PAUSE) {
-            self.last = Some(Instant::now());
-            log::error!("{place}: {error}; {what} dropped so far: {failed}");
-        }
-    }
 }
 
 #[cfg(test)]

@@ -51,19 +51,19 @@ pub(crate) fn is_there(workspace: &Path) -> bool {
 /// The steps that install the engine.
 pub(crate) fn steps(workspace: &Path) -> [Step; 2] {
     let folder = folder(workspace);
-    let pip = folder.join("bin/pip").display().to_string();
     let packages = PACKAGES.map(|[name, version]| format!("{name}=={version}"));
     let install = ["install", "--disable-pip-version-check", "--quiet"];
     [
         Step::new(
             "a virtual environment for the second KQL engine, with which the tests compare results",
-            [PYTHON, "-m", "venv", &folder.display().to_string()],
+            PYTHON,
+            ["-m", "venv", &folder.display().to_string()],
         ),
         Step::new(
             format!("{}: the second KQL engine", packages.join(" and ")),
-            [pip.as_str()]
+            folder.join("bin/pip"),
+            install
                 .into_iter()
-                .chain(install)
                 .chain(packages.iter().map(String::as_str)),
         ),
     ]

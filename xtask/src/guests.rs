@@ -14,6 +14,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use clap::Args;
 use recon_tests::{
     machine::MACHINES,
     report::{self, Fact, NEEDS},
@@ -22,8 +23,8 @@ use recon_tests::{
 use crate::{
     plan::Goal,
     step::line,
-    tasks::{Profile, agent, cargo, need_root, target_dir, workspace},
-    vm::{self, Choice, Job, Scenarios, Tested, tables},
+    tasks::{agent, cargo, need_root, target_dir, workspace},
+    vm::{self, Choice, Job, Tested, tables},
 };
 
 /// The tests with real traffic and real kernel programs, in two parts of about equal length: two
@@ -53,30 +54,40 @@ const BRIEF: [(Choice, &[&str]); 4] = [
     (Choice::GENERIC, &["boundary", VERIFIER]),
 ];
 
-/// The tests to run in guests.
-#[derive(Debug, Default)]
-pub(crate) struct Selection {
-    /// The kernels; empty for one of each kind.
-    pub(crate) kernels: Vec<Choice>,
-    /// The names of the tests; empty for all.
-    pub(crate) names: Vec<OsString>,
-    /// Only what continuous integration has time for.
-    pub(crate) brief: bool,
-    /// No tests, and only the scenarios whose names contain this.
-    pub(crate) scenarios: Option<String>,
+/// Which tests to run, and where.
+#[derive(Args, Debug, Default)]
+pub(crate) struct TestOptions {
+    /// Run the tests with real traffic in virtual machines with stock Debian kernels instead,
+    /// and the scenarios: fallbacks and networks
+    #[arg(long)]
+    pub(crate) vm: bool,
+    /// With --vm, only on this kernel: 6.1-cloud, 6.1, 6.12-cloud, or a release; may be given
+    /// several times
+    #[arg(long, value_name = "VERSION", requires = "vm")]
+    kernel: Vec<Choice>,
+    /// With --vm, run no tests, and only the scenarios whose names contain TEXT
+    #[arg(long, requires = "vm", value_name = "TEXT", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["args", "readme", "brief"])]
+    scenarios: Option<String>,
+    /// With --vm, write the tables of hooks, detections and scenarios into recon-user/docs/kernels.md
+    #[arg(long, requires = "vm", conflicts_with_all = ["kernel", "brief", "args"])]
+    readme: bool,
+    /// With --vm, run only what continuous integration has time for
+    #[arg(long, requires = "vm", conflicts_with_all = ["kernel", "args"])]
+    brief: bool,
+    /// Arguments for `cargo test`, such as `-p recon-common` or `NAME -- --nocapture`; with
+    /// --vm, names of tests such as `tools`
+    #[arg(last = true)]
+    pub(crate) args: Vec<OsString>,
 }
 
-impl Selection {
+impl TestOptions {
     fn jobs(&self) -> Result<Vec<Job>> {
         if self.brief {
-            let jobs = BRIEF.map(|(kernel, tests)| Job {
-                kernel,
-                tests: tests.to_vec(),
-                scenarios: None,
-            });
-            return Ok(jobs.to_vec());
+            return Ok(BRIEF
+                .map(|(kernel, tests)| Job::of_tests(kernel, tests))
+                .into());
         }
-        for name in &self.names {
+        for name in &self.args {
             ensure!(
                 TESTS.concat().iter().any(|test| name == test),
                 "unknown test {}; the tests are: {}",
@@ -84,41 +95,35 @@ impl Selection {
                 TESTS.concat().join(", ")
             );
         }
-        let is_wanted = |test: &&str| match &self.names[..] {
+        let is_wanted = |test: &&str| match &self.args[..] {
             [] => self.scenarios.is_none(),
             names => names.iter().any(|name| name == test),
         };
         let parts = TESTS.map(|part| part.iter().copied().filter(is_wanted).collect::<Vec<_>>());
-        let kernels = match &self.kernels[..] {
+        let kernels = match &self.kernel[..] {
             [] => &vm::EACH,
             kernels => kernels,
         };
         let mut jobs = Vec::new();
         for kernel in kernels {
             let parts = parts.iter().filter(|part| !part.is_empty());
-            jobs.extend(parts.map(|part| Job {
-                kernel: kernel.clone(),
-                tests: part.clone(),
-                scenarios: None,
-            }));
-            let machines = MACHINES.iter().filter(|_| self.names.is_empty());
+            jobs.extend(parts.map(|part| Job::of_tests(kernel.clone(), part)));
+            let machines = MACHINES.iter().filter(|_| self.args.is_empty());
             jobs.extend(machines.map(|machine| Job {
                 kernel: kernel.clone(),
                 tests: vec![SCENARIOS],
-                scenarios: Some(Scenarios {
-                    machine,
-                    selected: self.scenarios.clone().unwrap_or_default(),
-                }),
+                machine: Some(machine),
+                selected: self.scenarios.clone().unwrap_or_default(),
             }));
         }
         Ok(jobs)
     }
 }
 
-/// Runs tests and scenarios in guests. Writes the results into the README if `readme` is set.
-pub(crate) fn run_tests(selection: &Selection, readme: bool) -> Result<()> {
+/// Runs tests and scenarios in guests. Writes the results into the README on request.
+pub(crate) fn run_tests(options: &TestOptions) -> Result<()> {
     need_root("tests", "test --vm")?;
-    let (jobs, tested) = run_in_guests(selection.jobs()?)?;
+    let (jobs, tested) = run_in_guests(options.jobs()?)?;
     for kernel in &tested {
         for line in &kernel.skipped {
             println!("{}: {line}", kernel.release);
@@ -135,7 +140,7 @@ pub(crate) fn run_tests(selection: &Selection, readme: bool) -> Result<()> {
     let filled = tables.iter().filter(|table| table.lines().count() > 2);
     println!("{}", filled.cloned().collect::<Vec<_>>().join("\n"));
     ensure_passed(&jobs, &tested)?;
-    if readme {
+    if options.readme {
         tables::write_readme(&workspace()?.join(crate::readme::KERNELS), &tested)?;
     }
     Ok(())
@@ -145,11 +150,7 @@ pub(crate) fn run_tests(selection: &Selection, readme: bool) -> Result<()> {
 pub(crate) fn print_verifier() -> Result<()> {
     need_root("verifier's statistics", "build --verify")?;
     let here = verify_here(&build_tests(&[VERIFIER])?)?;
-    let jobs = vm::EACH.map(|kernel| Job {
-        kernel,
-        tests: vec![VERIFIER],
-        scenarios: None,
-    });
+    let jobs = vm::EACH.map(|kernel| Job::of_tests(kernel, &[VERIFIER]));
     let (jobs, mut tested) = run_in_guests(jobs.to_vec())?;
     let passed = here.outcomes.iter().all(|outcome| outcome.passed);
     tested.insert(0, here);
@@ -183,7 +184,7 @@ fn verify_here(tests: &[(String, PathBuf)]) -> Result<Tested> {
 /// Does the jobs, without those for machines that no selected scenario needs. Returns the jobs
 /// done.
 fn run_in_guests(mut jobs: Vec<Job>) -> Result<(Vec<Job>, Vec<Tested>)> {
-    let agent = agent(Goal::Test, Profile::Release)?;
+    let agent = agent(Goal::Test)?;
     let mut tests: Vec<&str> = jobs.iter().flat_map(|job| job.tests.clone()).collect();
     tests.sort_unstable();
     tests.dedup();
@@ -206,11 +207,9 @@ fn needed_machines(scenarios: &Path) -> Result<Vec<Fact>> {
 }
 
 fn is_needed(job: &Job, rows: &[Fact]) -> bool {
-    job.scenarios.as_ref().is_none_or(|scenarios| {
+    job.machine.is_none_or(|machine| {
         let mut rows = rows.iter();
-        rows.any(|row| {
-            row.result == scenarios.machine.name && row.subject.contains(&scenarios.selected)
-        })
+        rows.any(|row| row.result == machine.name && row.subject.contains(&job.selected))
     })
 }
 
@@ -268,16 +267,15 @@ mod tests {
     #[test]
     fn tests_are_selected_by_name_and_kernel() {
         let jobs = |kernels: &[&str], names: &[&str]| {
-            let selection = Selection {
-                kernels: kernels
+            let options = TestOptions {
+                kernel: kernels
                     .iter()
                     .map(|kernel| kernel.parse().expect(kernel))
                     .collect(),
-                names: names.iter().map(OsString::from).collect(),
-                brief: false,
-                scenarios: None,
+                args: names.iter().map(OsString::from).collect(),
+                ..TestOptions::default()
             };
-            selection.jobs().ok().map(|jobs| jobs.len())
+            options.jobs().ok().map(|jobs| jobs.len())
         };
         for (kernels, names, expected) in [
             (&[][..], &[][..], Some(21)),

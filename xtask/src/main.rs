@@ -22,8 +22,6 @@ use std::{ffi::OsString, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::tasks::Profile;
-
 /// Set up, build, run, show, test and lint recon.
 ///
 /// Every command first installs what it needs and is missing, and says what and why before it does.
@@ -70,29 +68,7 @@ enum Task {
     ///
     /// They work in network namespaces of their own and leave this machine's interfaces alone.
     /// Needs root.
-    Test {
-        /// Run the tests with real traffic in virtual machines with stock Debian kernels instead,
-        /// and the scenarios: fallbacks and networks
-        #[arg(long)]
-        vm: bool,
-        /// With --vm, only on this kernel: 6.1-cloud, 6.1, 6.12-cloud, or a release; may be given
-        /// several times
-        #[arg(long, value_name = "VERSION", requires = "vm")]
-        kernel: Vec<vm::Choice>,
-        /// With --vm, run no tests, and only the scenarios whose names contain TEXT
-        #[arg(long, requires = "vm", value_name = "TEXT", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["args", "readme", "brief"])]
-        scenarios: Option<String>,
-        /// With --vm, write the tables of hooks, detections and scenarios into recon-user/docs/kernels.md
-        #[arg(long, requires = "vm", conflicts_with_all = ["kernel", "brief", "args"])]
-        readme: bool,
-        /// With --vm, run only what continuous integration has time for
-        #[arg(long, requires = "vm", conflicts_with_all = ["kernel", "args"])]
-        brief: bool,
-        /// Arguments for `cargo test`, such as `-p recon-common` or `NAME -- --nocapture`; with
-        /// --vm, names of tests such as `tools`
-        #[arg(last = true)]
-        args: Vec<OsString>,
-    },
+    Test(guests::TestOptions),
     /// Show recon at work: real scans and floods between two network namespaces, and the alerts
     /// that they cause
     ///
@@ -138,26 +114,10 @@ fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Setup => tasks::setup(),
         Task::Build { verify: true, .. } => guests::print_verifier(),
-        Task::Build { debug: true, .. } => tasks::build(Profile::Dev),
-        Task::Build { debug: false, .. } => tasks::build(Profile::Release),
+        Task::Build { debug, .. } => tasks::build(debug),
         Task::Run { args } => tasks::run(&args),
-        Task::Test {
-            vm: true,
-            kernel,
-            scenarios,
-            readme,
-            brief,
-            args,
-        } => {
-            let selection = guests::Selection {
-                kernels: kernel,
-                names: args,
-                brief,
-                scenarios,
-            };
-            guests::run_tests(&selection, readme)
-        }
-        Task::Test { args, .. } => tasks::test(&args),
+        Task::Test(options) if options.vm => guests::run_tests(&options),
+        Task::Test(options) => tasks::test(&options.args),
         Task::Lab { place: None } => tasks::lab(),
         Task::Lab {
             place: Some(Place::Vm { kernel, shell }),

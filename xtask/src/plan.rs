@@ -6,7 +6,7 @@
 //! The decision held here: the order of preference is the contributor's own nightly, then Debian's
 //! packages; a package manager is used only when something is missing.
 
-use std::{iter, path::Path};
+use std::path::Path;
 
 use crate::{
     engine,
@@ -38,7 +38,8 @@ pub(crate) fn optional_step(machine: &Machine) -> Option<Step> {
     (machine.toolchain.is_none() && machine.nightly).then(|| {
         Step::new(
             "rust-src for the nightly toolchain: the BPF target has no prebuilt `core`, so it is built from source",
-            format!("rustup component add rust-src --toolchain {NIGHTLY}").split(' '),
+            "rustup",
+            format!("component add rust-src --toolchain {NIGHTLY}").split(' '),
         )
     })
 }
@@ -51,7 +52,8 @@ pub(crate) fn plan_steps(machine: &Machine, goal: Goal, workspace: &Path) -> Vec
             format!(
                 "Debian's compiler becomes the rustup toolchain {DEBIAN}, so that builds find it"
             ),
-            ["rustup", "toolchain", "link", DEBIAN, DEBIAN_ROOT],
+            "rustup",
+            ["toolchain", "link", DEBIAN, DEBIAN_ROOT],
         ));
     }
     if let Some(toolchain) = machine
@@ -60,7 +62,8 @@ pub(crate) fn plan_steps(machine: &Machine, goal: Goal, workspace: &Path) -> Vec
     {
         steps.push(Step::new(
             format!("clippy for the {toolchain} toolchain: it lints the kernel programs"),
-            format!("rustup component add clippy --toolchain {toolchain}").split(' '),
+            "rustup",
+            format!("component add clippy --toolchain {toolchain}").split(' '),
         ));
     }
     if !machine.linker {
@@ -147,7 +150,7 @@ fn apt_steps(machine: &Machine, goal: Goal) -> Vec<Step> {
         let why = format!(
             "{unit} is masked: the tests start a server of their own, and the installed one must not open port 80"
         );
-        steps.insert(0, Step::new(why, ["systemctl", "mask", &unit]).needs_root());
+        steps.insert(0, Step::new(why, "systemctl", ["mask", &unit]).needs_root());
     }
     steps
 }
@@ -192,8 +195,7 @@ fn wanted_packages(machine: &Machine, goal: Goal) -> Vec<(Vec<String>, &'static 
 }
 
 fn apt<'a>(why: impl Into<String>, args: impl IntoIterator<Item = &'a str>) -> Step {
-    let argv = iter::once("apt-get").chain(APT_WAITS).chain(args);
-    Step::new(why, argv)
+    Step::new(why, "apt-get", APT_WAITS.into_iter().chain(args))
         .needs_root()
         .env("DEBIAN_FRONTEND", "noninteractive")
 }
@@ -204,10 +206,10 @@ fn linker_step(machine: &Machine, workspace: &Path) -> Step {
     let why =
         format!("bpf-linker {LINKER_VERSION}, built into {root}: it links the kernel programs");
     let install = format!(
-        "cargo install bpf-linker --version {LINKER_VERSION} --locked --no-default-features \
+        "install bpf-linker --version {LINKER_VERSION} --locked --no-default-features \
          --features llvm-{LLVM_MAJOR}"
     );
-    Step::new(why, install.split(' ').chain(["--root", &root]))
+    Step::new(why, "cargo", install.split(' ').chain(["--root", &root]))
         .env("LLVM_PREFIX", &prefix)
         .env(&format!("LLVM_SYS_{LLVM_MAJOR}1_PREFIX"), &prefix)
 }

@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
 use crate::{
     machine::Machine,
@@ -19,17 +19,17 @@ use crate::{
 /// is missing.
 pub(crate) fn ensure_ready(goal: Goal, workspace: &Path) -> Result<&'static str> {
     let mut machine = Machine::look(workspace);
-    if let Some(step) = plan::optional_step(&machine) {
-        if !step.try_out(workspace)? {
+    if let Some(mut step) = plan::optional_step(&machine) {
+        if !step.try_out(workspace) {
             eprintln!("setup: rustup cannot install it; trying Debian's packages");
         }
         machine = Machine::look(workspace);
     }
-    let steps = plan::plan_steps(&machine, goal, workspace);
+    let mut steps = plan::plan_steps(&machine, goal, workspace);
     if let Some(obstacle) = plan::obstacle(&machine, goal, &steps) {
         bail!("{obstacle}");
     }
-    for step in &steps {
+    for step in &mut steps {
         step.run(workspace).map_err(|error| {
             anyhow!(
                 "{error:#}\nIf you cannot fix that, type:{}",
@@ -39,25 +39,18 @@ pub(crate) fn ensure_ready(goal: Goal, workspace: &Path) -> Result<&'static str>
     }
     if !steps.is_empty() {
         machine = Machine::look(workspace);
-        check_complete(&machine, goal, workspace)?;
+        let missing = plan::plan_steps(&machine, goal, workspace);
+        let lines = missing.iter().map(|step| format!("\n    {step}"));
+        ensure!(
+            missing.is_empty(),
+            "every step succeeded, but what these install is still missing or too old:{}\nType:{}",
+            lines.collect::<String>(),
+            plan::by_hand(&machine, goal)
+        );
     }
     let toolchain = machine
         .toolchain
         .context("no toolchain can build the kernel object, though set-up found nothing to do")?;
     toolchain::record(toolchain, workspace)?;
     Ok(toolchain)
-}
-
-/// Fails if something is still missing.
-fn check_complete(machine: &Machine, goal: Goal, workspace: &Path) -> Result<()> {
-    let missing = plan::plan_steps(machine, goal, workspace);
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let lines = missing.iter().map(|step| format!("\n    {step}"));
-    bail!(
-        "every step succeeded, but what these install is still missing or too old:{}\nType:{}",
-        lines.collect::<String>(),
-        plan::by_hand(machine, goal)
-    )
 }

@@ -4,7 +4,7 @@
 //! The decision held here: whatever the set-up starts writes to stderr, because stdout belongs to
 //! recon's alerts.
 
-use std::{fmt, io, path::Path, process::Command};
+use std::{ffi::OsStr, fmt, io, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -12,29 +12,27 @@ use anyhow::{Context as _, Result, bail};
 const PLAIN: &str = "-_./=:,@+%";
 
 /// One thing to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Step {
     /// What is installed and why: printed before it is done.
     pub(crate) why: String,
     /// Whether it writes outside of the workspace and the user's home.
     pub(crate) root: bool,
-    env: Vec<(String, String)>,
-    argv: Vec<String>,
+    command: Command,
 }
 
 impl Step {
-    pub(crate) fn new<S: AsRef<str>>(
+    pub(crate) fn new<S: AsRef<OsStr>>(
         why: impl Into<String>,
-        argv: impl IntoIterator<Item = S>,
+        program: impl AsRef<OsStr>,
+        args: impl IntoIterator<Item = S>,
     ) -> Self {
+        let mut command = Command::new(program);
+        command.args(args);
         Self {
             why: why.into(),
             root: false,
-            env: Vec::new(),
-            argv: argv
-                .into_iter()
-                .map(|arg| arg.as_ref().to_owned())
-                .collect(),
+            command,
         }
     }
 
@@ -43,53 +41,45 @@ impl Step {
         self
     }
 
-    pub(crate) fn env(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.env.push((name.to_owned(), value.into()));
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
         self
     }
 
     /// The line to type for a user who is not root.
     pub(crate) fn with_sudo(&self) -> String {
-        match (self.root, self.env.is_empty()) {
+        match (self.root, self.command.get_envs().len()) {
             (false, _) => self.to_string(),
-            (true, true) => format!("sudo {self}"),
+            (true, 0) => format!("sudo {self}"),
             // sudo drops variables that precede it.
-            (true, false) => format!("sudo env {self}"),
+            (true, _) => format!("sudo env {self}"),
         }
     }
 
     /// Announces the step, then runs it.
-    pub(crate) fn run(&self, workspace: &Path) -> Result<()> {
-        run(&mut self.announce(workspace)?)
+    pub(crate) fn run(&mut self, workspace: &Path) -> Result<()> {
+        run(self.announce(workspace))
     }
 
     /// Runs a step that may fail, and hides its output.
-    pub(crate) fn try_out(&self, workspace: &Path) -> Result<bool> {
-        let done = self.announce(workspace)?.output();
-        Ok(done.is_ok_and(|done| done.status.success()))
+    pub(crate) fn try_out(&mut self, workspace: &Path) -> bool {
+        let done = self.announce(workspace).output();
+        done.is_ok_and(|done| done.status.success())
     }
 
-    fn announce(&self, workspace: &Path) -> Result<Command> {
+    fn announce(&mut self, workspace: &Path) -> &mut Command {
         eprintln!("setup: {}\nsetup: + {self}", self.why);
-        let (program, args) = self
-            .argv
-            .split_first()
-            .context("a step without a command")?;
-        let mut command = Command::new(program);
-        let env = self.env.iter().map(|(name, value)| (name, value));
-        command.args(args).envs(env).current_dir(workspace);
-        Ok(command)
+        self.command.current_dir(workspace)
     }
 }
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let env = self
-            .env
-            .iter()
-            .map(|(name, value)| format!("{name}={}", quoted(value)));
-        let argv = self.argv.iter().map(|arg| quoted(arg));
-        f.write_str(&env.chain(argv).collect::<Vec<_>>().join(" "))
+        for (name, value) in self.command.get_envs() {
+            let value = value.unwrap_or_default().to_string_lossy();
+            write!(f, "{}={} ", name.display(), quoted(&value))?;
+        }
+        f.write_str(&line(&self.command))
     }
 }
 
@@ -130,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_step_reads_as_the_line_to_type() {
-        let step = Step::new("why", ["apt-get", "install", "a b"]);
+        let step = Step::new("why", "apt-get", ["install", "a b"]);
         assert_eq!(step.to_string(), "apt-get install 'a b'");
         assert_eq!(step.with_sudo(), "apt-get install 'a b'");
         let step = step.needs_root();

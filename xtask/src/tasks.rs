@@ -39,56 +39,43 @@ const KERNEL: &str = "recon-ebpf";
 /// The end of a `cargo clippy` line.
 const DENY_WARNINGS: &str = "-- -D warnings";
 
-/// How the agent is built.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Profile {
-    Dev,
-    Release,
-}
-
-impl Profile {
-    /// The profile's name for cargo, and the folder of its output.
-    fn names(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Dev => ("dev", "debug"),
-            Self::Release => ("release", "release"),
-        }
-    }
-}
-
 pub(crate) fn setup() -> Result<()> {
     let toolchain = setup::ensure_ready(Goal::Build, workspace()?)?;
     eprintln!("setup: complete; toolchain {toolchain} builds the kernel programs");
     Ok(())
 }
 
-pub(crate) fn build(profile: Profile) -> Result<()> {
-    println!("{}", agent(Goal::Build, profile)?.display());
+pub(crate) fn build(debug: bool) -> Result<()> {
+    let agent = match debug {
+        true => build_agent(Goal::Build, "dev", "debug")?,
+        false => agent(Goal::Build)?,
+    };
+    println!("{}", agent.display());
     Ok(())
 }
 
 /// Replaces this process with recon, so that signals reach it and its exit code is the command's.
 pub(crate) fn run(args: &[OsString]) -> Result<()> {
-    let agent = agent(Goal::Build, Profile::Release)?;
+    let agent = agent(Goal::Build)?;
     let error = Command::new(&agent).arg("run").args(args).exec();
     Err(error).with_context(|| format!("cannot start {}", agent.display()))
 }
 
 pub(crate) fn test(args: &[OsString]) -> Result<()> {
     need_root("tests", "test")?;
-    let agent = agent(Goal::Test, Profile::Release)?;
+    let agent = agent(Goal::Test)?;
     // The agent's profile, so that shared dependencies are compiled once.
     say_and_run(cargo("test --release")?.args(args).env("RECON_BIN", agent))
 }
 
 pub(crate) fn lab() -> Result<()> {
     need_root("laboratory's attacks", "lab")?;
-    lab::run_lab(&agent(Goal::Test, Profile::Release)?)
+    lab::run_lab(&agent(Goal::Test)?)
 }
 
 pub(crate) fn lab_vm(kernel: &vm::Choice, shell: bool) -> Result<()> {
     need_root("laboratory's attacks", "lab vm")?;
-    let agent = agent(Goal::Test, Profile::Release)?;
+    let agent = agent(Goal::Test)?;
     let store = target_dir()?.join("vm");
     if shell {
         vm::open_prompt(&agent, kernel, &store)
@@ -99,17 +86,14 @@ pub(crate) fn lab_vm(kernel: &vm::Choice, shell: bool) -> Result<()> {
 
 pub(crate) fn bench(options: &bench::Options) -> Result<()> {
     need_root("benchmarks", "bench")?;
-    let agent = agent(Goal::Test, Profile::Release)?;
+    let agent = agent(Goal::Test)?;
     let mut build = cargo("build --release --package recon-tests")?;
     for name in options.examples() {
         build.args(["--example", name]);
     }
     say_and_run(&mut build)?;
-    let built = bench::Built {
-        agent: &agent,
-        examples: &target_dir()?.join("release/examples"),
-    };
-    bench::run_parts(built, options, workspace()?)
+    let examples = target_dir()?.join("release/examples");
+    bench::run_parts(&agent, &examples, options, workspace()?)
 }
 
 pub(crate) fn need_root(what: &str, task: &str) -> Result<()> {
@@ -141,11 +125,15 @@ pub(crate) fn lint() -> Result<()> {
     )
 }
 
-/// Prepares for `goal`, builds the agent and returns its path.
-pub(crate) fn agent(goal: Goal, profile: Profile) -> Result<PathBuf> {
+/// Prepares for `goal`, builds the agent for release and returns its path.
+pub(crate) fn agent(goal: Goal) -> Result<PathBuf> {
+    build_agent(goal, "release", "release")
+}
+
+/// Builds the agent with a profile, whose output is in that folder.
+fn build_agent(goal: Goal, profile: &str, folder: &str) -> Result<PathBuf> {
     setup::ensure_ready(goal, workspace()?)?;
-    let (name, folder) = profile.names();
-    let build = format!("rustc --package {AGENT} --bin {BINARY} --profile {name} -- {STATIC}");
+    let build = format!("rustc --package {AGENT} --bin {BINARY} --profile {profile} -- {STATIC}");
     build_quietly(&mut cargo(&build)?)?;
     Ok(target_dir()?.join(folder).join(BINARY))
 }

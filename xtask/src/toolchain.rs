@@ -39,8 +39,6 @@ const RECORD: &str = "toolchain";
 pub(crate) struct Compiler {
     release: (u32, u32),
     llvm: u32,
-    /// `-Z` works as it is. A stable compiler needs `RUSTC_BOOTSTRAP=1` for it.
-    nightly: bool,
 }
 
 impl Compiler {
@@ -51,11 +49,9 @@ impl Compiler {
                 .lines()
                 .find_map(|line| line.strip_prefix(name))
         };
-        let release = field("release: ")?;
         Some(Self {
-            release: major_minor(release)?,
+            release: major_minor(field("release: ")?)?,
             llvm: major_minor(field("LLVM version: ")?)?.0,
-            nightly: release.contains("-nightly") || release.contains("-dev"),
         })
     }
 
@@ -102,18 +98,15 @@ pub(crate) fn record(toolchain: &str, workspace: &Path) -> Result<()> {
 /// The lines of the record: what an inner cargo needs to build the kernel object, and the
 /// compiler's version, by which the build script sees that it has changed.
 fn describe(toolchain: &str) -> Option<String> {
-    let compiler = inspect(toolchain)?;
     let rustc = root(toolchain)?.join("bin").join("rustc");
     let version = output(Command::new(&rustc).arg("-V"))?;
     let mut text = format!(
         "# Written by `cargo xtask setup`, read by recon-user/build.rs.\n\
          toolchain = {toolchain}\n\
          rustc = {}\n\
-         version = {}\n\
-         needs_bootstrap = {}\n",
+         version = {}\n",
         rustc.display(),
-        version.trim(),
-        !compiler.nightly
+        version.trim()
     );
     if !has_rustup() {
         // aya-build then takes the first cargo on the PATH, which must be Debian's.
@@ -197,19 +190,15 @@ mod tests {
 
     #[test]
     fn compilers_are_judged_by_age_and_llvm() {
-        for (release, llvm, nightly, fits) in [
-            ("1.97.0-nightly", "22.1.4", true, true),
-            ("1.99.0-nightly", "23.1.0", true, false),
-            ("1.96.0", "22.1.8", false, true),
-            ("1.85.0", "19.1.7", false, false),
-            ("2.0.0", "22.1.0", false, true),
+        for (release, llvm, fits) in [
+            ("1.97.0-nightly", "22.1.4", true),
+            ("1.99.0-nightly", "23.1.0", false),
+            ("1.96.0", "22.1.8", true),
+            ("1.85.0", "19.1.7", false),
+            ("2.0.0", "22.1.0", true),
         ] {
             let compiler = Compiler::parse(&verbose(release, llvm)).expect(release);
-            assert_eq!(
-                (compiler.nightly, compiler.fits()),
-                (nightly, fits),
-                "{release}, LLVM {llvm}"
-            );
+            assert_eq!(compiler.fits(), fits, "{release}, LLVM {llvm}");
         }
     }
 
@@ -222,12 +211,7 @@ mod tests {
         let written = || fs::metadata(&file).and_then(|file| file.modified());
         let (text, first) = (fs::read_to_string(&file), written());
         let text = text.expect("a record");
-        for field in [
-            "toolchain = ",
-            "rustc = /",
-            "version = rustc ",
-            "needs_bootstrap = ",
-        ] {
+        for field in ["toolchain = ", "rustc = /", "version = rustc "] {
             assert!(text.contains(&format!("\n{field}")), "{field}: {text}");
         }
         record(toolchain, workspace.path()).expect("it is recorded");

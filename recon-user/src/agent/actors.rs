@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use recon_common::{ExecEvent, Signal};
+use recon_common::Signal;
 
 use crate::incident::Finding;
 use crate::process::{Listeners, Process, ProcessTable};
@@ -24,7 +24,7 @@ const REMEMBERED: usize = 1 << 14;
 
 /// Resolves pids.
 pub(super) struct Actors {
-    processes: ProcessTable,
+    pub(super) processes: ProcessTable,
     listeners: Listeners,
     scanners: BTreeSet<String>,
     /// The lookups of this poll.
@@ -35,20 +35,13 @@ impl Actors {
     /// Reads the processes that run now. `cgroups` is the mount point of cgroup2.
     pub(super) fn new(scanners: BTreeSet<String>, cgroups: Option<PathBuf>) -> Self {
         let mut processes = ProcessTable::new(PROC, REMEMBERED).with_cgroups(cgroups);
-        for pid in running() {
-            processes.get(pid);
-        }
+        processes.read_all();
         Self {
             processes,
             listeners: Listeners::new(PROC),
             scanners,
             accepting: HashMap::new(),
         }
-    }
-
-    /// Records a started program.
-    pub(super) fn executed(&mut self, executed: &ExecEvent) {
-        self.processes.record_exec(executed);
     }
 
     /// Begins a poll. Drops the lookups of the previous poll, which may be outdated.
@@ -59,11 +52,6 @@ impl Actors {
     /// Whether the process `pid` is a scanning tool.
     pub(super) fn is_tool(&mut self, pid: u32) -> bool {
         self.processes.is_tool(pid, &self.scanners)
-    }
-
-    /// The process `pid`, if known.
-    pub(super) fn known(&mut self, pid: u32) -> Option<&Process> {
-        self.processes.find(pid)
     }
 
     /// The processes of a finding: the senders of the counted packets, or the process that accepts.
@@ -92,17 +80,6 @@ impl Actors {
             .entry((local, port))
             .or_insert_with(|| listeners.find_listener(local, port))
     }
-
-    /// The number of processes evicted since the last call.
-    pub(super) fn take_evicted(&mut self) -> u64 {
-        self.processes.take_evicted()
-    }
-}
-
-/// The pids of the processes that run now.
-fn running() -> impl Iterator<Item = u32> {
-    let entries = fs::read_dir(PROC).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 /// Whether /proc shows the pids that the kernel programs see. It does not in a container's own pid

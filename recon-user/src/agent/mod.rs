@@ -10,11 +10,12 @@ mod actors;
 mod output;
 
 use std::io;
+use std::pin::{Pin, pin};
 
 use anyhow::Context;
 use jiff::Timestamp;
 use recon_common::{Key, Registers, Signal};
-use tokio::signal::unix::{Signal as Unix, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Interval as Ticks, MissedTickBehavior, interval_at};
 
 use crate::alert;
@@ -28,7 +29,7 @@ use crate::settings::InForce;
 use crate::sink::Written;
 use crate::stream::{EvictionStats, Interval};
 use actors::Actors;
-use output::{AgentOutput, Total};
+use output::AgentOutput;
 
 /// Runs until a signal or a closed stdout.
 ///
@@ -47,7 +48,7 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     let interfaces = hook::select_interfaces(&options.interfaces, options.xdp)?;
     let cgroup = Cgroup::select(options.cgroup.as_deref())?;
     // From here on, a signal ends the agent cleanly.
-    let mut stops = Stops::new().context("can't listen for signals")?;
+    let stop = pin!(listen_for_stop().context("can't listen for signals")?);
     let mut hooks = Hooks::load(options.table_entries)?;
     let drain = Drain::open(hooks.ebpf(), Grace::detect())?;
     let mut executions = ExecEvents::open(hooks.ebpf())?;
@@ -79,9 +80,7 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
         options.interval,
     );
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    agent
-        .poll_until(&mut executions, &mut ticks, &mut stops)
-        .await;
+    agent.poll_until(&mut executions, &mut ticks, stop).await;
     hooks.detach();
     agent.note_started(&mut executions);
     agent.end();
@@ -103,34 +102,24 @@ fn attach_sockets(hooks: &mut Hooks, cgroup: Option<&Cgroup>) -> SocketHooks {
     sockets
 }
 
-/// The signals that end the agent.
-struct Stops {
-    interrupt: Unix,
-    terminate: Unix,
-}
-
-impl Stops {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn recv(&mut self) {
+/// Listens for the signals that end the agent.
+fn listen_for_stop() -> io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
-    }
+    })
 }
 
 /// The signals to ignore because hooks are missing. Without an outbound hook, an answer looks like
 /// an unsolicited datagram. Without the hook that sees connections begin, every connection looks
 /// failed.
 fn untrusted(sockets: &SocketHooks, taken: &[AttachedHooks]) -> SignalSet {
-    let is_blind = |taken: &AttachedHooks| matches!(taken.egress, Egress::Missing(_));
     let mut untrusted = SignalSet::default();
+    let is_blind = |taken: &AttachedHooks| matches!(taken.egress, Egress::Missing(_));
     if taken.iter().any(is_blind) {
         untrusted.insert(Signal::Datagram);
     }
@@ -184,12 +173,12 @@ impl<M: CountMaps> Agent<M> {
         &mut self,
         executions: &mut ExecEvents,
         ticks: &mut Ticks,
-        stops: &mut Stops,
+        mut stop: Pin<&mut impl Future<Output = ()>>,
     ) {
         loop {
             let due = tokio::select! {
                 biased;
-                () = stops.recv() => return,
+                () = &mut stop => return,
                 due = ticks.tick() => due,
                 () = executions.wait() => {
                     self.note_started(executions);
@@ -209,7 +198,7 @@ impl<M: CountMaps> Agent<M> {
     }
 
     fn note_started(&mut self, executions: &mut ExecEvents) {
-        executions.drain(|executed| self.actors.executed(executed));
+        executions.drain(|executed| self.actors.processes.record_exec(executed));
     }
 
     /// One poll: drains the counts, evaluates the rules, writes alerts.
@@ -248,7 +237,7 @@ impl<M: CountMaps> Agent<M> {
                 process: key
                     .pid
                     .filter(|_| needs.process || has_rows)
-                    .and_then(|pid| actors.known(pid)),
+                    .and_then(|pid| actors.processes.find(pid)),
                 sources,
             };
             pipeline.push(&row, interval);
@@ -287,7 +276,7 @@ impl<M: CountMaps> Agent<M> {
 
     fn report(&mut self, tally: &Tally, findings: usize) {
         let EvictionStats { evicted, refused } = self.pipeline.take_eviction_stats();
-        let forgotten = self.actors.take_evicted();
+        let forgotten = self.actors.processes.take_evicted();
         let level = match tally.frames_in + tally.frames_out {
             0 => log::Level::Trace,
             _ => log::Level::Debug,
@@ -320,8 +309,7 @@ impl<M: CountMaps> Agent<M> {
             evictions: EvictionStats { evicted, refused },
             forgotten,
         } = self.totals;
-        let Total { alerts, rows } = self.output.finish();
-        let Written { written, dropped } = alerts;
+        let (Written { written, dropped }, rows) = self.output.finish();
         let rows = rows.map_or_else(String::new, |Written { written, dropped }| {
             format!(" events={written} events_dropped={dropped}")
         });

@@ -22,28 +22,13 @@ const ROWS: usize = 1024;
 /// Stdout, as the name of a file.
 const STDOUT: &str = "-";
 
-/// Where rows are written.
-#[derive(Debug)]
-enum RowTarget {
-    /// To stdout, with the alerts.
-    Stdout,
-    /// To a file.
-    File(Sink),
-}
-
 #[derive(Debug)]
 struct Rows {
-    target: RowTarget,
+    /// The file, unless they go to stdout with the alerts.
+    file: Option<Sink>,
     lines: LineQueue,
     batch: Vec<u8>,
     batched: u64,
-}
-
-/// The numbers of lines written and dropped.
-#[derive(Debug, Default)]
-pub(super) struct Total {
-    pub(super) alerts: Written,
-    pub(super) rows: Option<Written>,
 }
 
 /// Where the agent writes its lines.
@@ -63,23 +48,21 @@ impl AgentOutput {
     ) -> anyhow::Result<Self> {
         let stdout = Sink::new(stdout).context("can't write to stdout")?;
         let rows = match events {
-            Some(path) if path == Path::new(STDOUT) => {
-                Some((RowTarget::Stdout, stdout.another_queue()))
-            }
+            Some(path) if path == Path::new(STDOUT) => Some((None, stdout.another_queue())),
             Some(path) => {
                 let name = path.display().to_string();
                 let file =
                     File::create(path).with_context(|| format!("can't write events to {name}"))?;
                 let sink = Sink::named(&file, &name, "events", ROWS)?;
                 let lines = sink.another_queue();
-                Some((RowTarget::File(sink), lines))
+                Some((Some(sink), lines))
             }
             None => None,
         };
         Ok(Self {
             stdout,
-            rows: rows.map(|(target, lines)| Rows {
-                target,
+            rows: rows.map(|(file, lines)| Rows {
+                file,
                 lines,
                 batch: Vec::with_capacity(BATCH),
                 batched: 0,
@@ -133,23 +116,16 @@ impl AgentOutput {
         self.stdout.is_closed()
     }
 
-    /// Waits until all lines are written, up to a time limit.
-    pub(super) fn finish(self) -> Total {
-        let Some(rows) = self.rows else {
-            return Total {
-                alerts: self.stdout.finish(),
-                rows: None,
-            };
-        };
-        let written = rows.lines.close();
-        if let RowTarget::File(sink) = rows.target {
+    /// Waits until all lines are written, up to a time limit. Returns what became of the alerts, and
+    /// of the rows if rows are written.
+    pub(super) fn finish(self) -> (Written, Option<Written>) {
+        let rows = self.rows.map(|rows| {
+            let written = rows.lines.close();
             // All lines of this sink are in `rows.lines`.
-            let _ = sink.finish();
-        }
-        Total {
-            alerts: self.stdout.finish(),
-            rows: Some(written()),
-        }
+            let _ = rows.file.map(Sink::finish);
+            written
+        });
+        (self.stdout.finish(), rows.map(|written| written()))
     }
 }
 

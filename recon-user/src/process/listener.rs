@@ -65,16 +65,12 @@ impl Listeners {
     /// The listening sockets. The kernel lists them first, and up to a hundred thousand others may
     /// follow.
     fn listening_sockets(&self, table: &str) -> impl Iterator<Item = TcpSocket> {
-        self.read_sockets(table)
-            .take_while(|socket| matches!(socket.state, TCP_LISTEN | TCP_SYN_RECV))
-            .filter(|socket| socket.state == TCP_LISTEN)
-    }
-
-    fn read_sockets(&self, table: &str) -> impl Iterator<Item = TcpSocket> {
         File::open(self.proc_root.join(table))
             .into_iter()
             .flat_map(|file| BufReader::new(file).split(b'\n').map_while(Result::ok))
             .filter_map(|line| parse_row(&line))
+            .take_while(|socket| matches!(socket.state, TCP_LISTEN | TCP_SYN_RECV))
+            .filter(|socket| socket.state == TCP_LISTEN)
     }
 
     /// The process that one of the sockets is for.

@@ -110,6 +110,13 @@ impl ProcessTable {
         self
     }
 
+    /// Records the processes that exist now.
+    pub(crate) fn read_all(&mut self) {
+        for pid in proc::list_pids(&self.proc_root) {
+            self.record(pid);
+        }
+    }
+
     /// Records that a process has executed a program, which replaces what was known of it.
     pub(crate) fn record_exec(&mut self, executed: &ExecEvent) {
         let pid = executed.pid;
@@ -246,25 +253,21 @@ impl ProcessRecord {
             unit: membership.unit,
             ..Process::default()
         };
-        let mut executable = None;
-        let mut arguments = Vec::new();
-        let mut start = None;
-        if let Some(found) = found {
+        let (mut executable, mut arguments) = (None, &[][..]);
+        if let Some(found) = &found {
+            (executable, arguments) = (found.executable.as_deref(), &found.arguments);
             process.parent = found.stat.parent;
             process.name = Some(visible(&found.stat.name));
-            process.executable = found.executable.as_deref().map(visible);
-            if !found.arguments.is_empty() {
-                let arguments = found.arguments.iter().map(Vec::as_slice);
+            process.executable = executable.map(visible);
+            if !arguments.is_empty() {
+                let arguments = arguments.iter().map(Vec::as_slice);
                 process.command_line = Some(text::command_line(arguments));
             }
-            start = Some(found.stat.start);
-            executable = found.executable;
-            arguments = found.arguments;
         }
         Self {
-            names: tool::program_names(file, executable.as_deref(), &arguments),
+            names: tool::program_names(file, executable, arguments),
             process,
-            start,
+            start: found.as_ref().map(|found| found.stat.start),
             checked: Instant::now(),
             used: 0,
         }

@@ -43,10 +43,9 @@ pub(super) struct ProcFiles {
 /// Reads everything in [`ProcFiles`].
 pub(super) fn read_process(root: &Path, pid: u32) -> Option<ProcFiles> {
     let stat = read_stat(root, pid)?;
-    let folder = pid_folder(root, pid);
-    let executable = fs::read_link(folder.join("exe")).ok();
-    let arguments = read_limited(&folder.join("cmdline"), COMMAND_LINE_LENGTH + 1);
-    let cgroups = read_limited(&folder.join("cgroup"), FILE_LENGTH);
+    let executable = fs::read_link(pid_folder(root, pid).join("exe")).ok();
+    let arguments = read_file(root, pid, "cmdline", COMMAND_LINE_LENGTH + 1);
+    let cgroups = read_file(root, pid, "cgroup", FILE_LENGTH);
     Some(ProcFiles {
         stat,
         executable: executable.map(|path| strip_deleted(path.into_os_string().into_vec())),
@@ -57,22 +56,16 @@ pub(super) fn read_process(root: &Path, pid: u32) -> Option<ProcFiles> {
 
 /// Reads when a process started, its name and parent.
 pub(super) fn read_stat(root: &Path, pid: u32) -> Option<ProcStat> {
-    parse_stat(&read_limited(
-        &pid_folder(root, pid).join("stat"),
-        FILE_LENGTH,
-    )?)
+    parse_stat(&read_file(root, pid, "stat", FILE_LENGTH)?)
 }
 
 /// Reads the real user id of a process.
 pub(super) fn read_user(root: &Path, pid: u32) -> Option<u32> {
-    parse_user(&read_limited(
-        &pid_folder(root, pid).join("status"),
-        FILE_LENGTH,
-    )?)
+    parse_user(&read_file(root, pid, "status", FILE_LENGTH)?)
 }
 
 /// The pids of all processes.
-pub(super) fn list_pids(root: &Path) -> impl Iterator<Item = u32> {
+pub(super) fn list_pids(root: &Path) -> impl Iterator<Item = u32> + use<> {
     fs::read_dir(root)
         .into_iter()
         .flatten()
@@ -85,10 +78,10 @@ pub(super) fn pid_folder(root: &Path, pid: u32) -> PathBuf {
     root.join(pid.to_string())
 }
 
-fn read_limited(path: &Path, limit: usize) -> Option<Vec<u8>> {
+fn read_file(root: &Path, pid: u32, name: &str, limit: usize) -> Option<Vec<u8>> {
     // Most files are short and fit the first allocation.
     let mut contents = Vec::with_capacity(1024);
-    let file = File::open(path).ok()?;
+    let file = File::open(pid_folder(root, pid).join(name)).ok()?;
     file.take(limit as u64).read_to_end(&mut contents).ok()?;
     Some(contents)
 }

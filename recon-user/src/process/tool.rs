@@ -10,8 +10,8 @@ use crate::diagnostic::visible;
 
 /// A program that runs a script.
 struct Interpreter {
-    /// Its file's name; a version may follow.
-    name: &'static str,
+    /// Its files' names; a version may follow.
+    names: &'static [&'static str],
     /// Options whose value is the next argument.
     valued: &'static [&'static str],
     /// Options that contain the program's text or are followed by it: then there is no script.
@@ -19,45 +19,31 @@ struct Interpreter {
 }
 
 /// By python(1), perlrun(1), ruby(1), node(1), bash(1) and dash(1). `sh` is dash on Debian.
-const INTERPRETERS: [Interpreter; 8] = [
-    Interpreter {
-        name: "python",
-        valued: &["-W", "-X"],
-        code: &["-c"],
-    },
-    Interpreter {
-        name: "perl",
-        valued: &["-I"],
-        code: &["-e", "-E"],
-    },
-    Interpreter {
-        name: "ruby",
-        valued: &["-I", "-r", "-C"],
-        code: &["-e"],
-    },
-    NODE,
-    Interpreter {
-        name: "nodejs",
-        ..NODE
-    },
-    Interpreter {
-        name: "bash",
-        valued: &["-o", "-O", "--rcfile", "--init-file"],
-        code: &["-c"],
-    },
-    SH,
-    Interpreter { name: "dash", ..SH },
+const INTERPRETERS: [Interpreter; 6] = [
+    interpreter(&["python"], &["-W", "-X"], &["-c"]),
+    interpreter(&["perl"], &["-I"], &["-e", "-E"]),
+    interpreter(&["ruby"], &["-I", "-r", "-C"], &["-e"]),
+    interpreter(
+        &["node", "nodejs"],
+        &["-r", "--require", "--import", "-C", "--conditions"],
+        &["-e", "-p", "--eval", "--print"],
+    ),
+    interpreter(&["bash"], &["-o", "-O", "--rcfile", "--init-file"], &["-c"]),
+    interpreter(&["sh", "dash"], &["-o"], &["-c"]),
 ];
-const NODE: Interpreter = Interpreter {
-    name: "node",
-    valued: &["-r", "--require", "--import", "-C", "--conditions"],
-    code: &["-e", "-p", "--eval", "--print"],
-};
-const SH: Interpreter = Interpreter {
-    name: "sh",
-    valued: &["-o"],
-    code: &["-c"],
-};
+
+const fn interpreter(
+    names: &'static [&'static str],
+    valued: &'static [&'static str],
+    code: &'static [&'static str],
+) -> Interpreter {
+    Interpreter {
+        names,
+        valued,
+        code,
+    }
+}
+
 /// Programs that run the jar after `-jar`.
 const JAVA: [&str; 2] = ["java", "javaw"];
 
@@ -134,10 +120,12 @@ impl Interpreter {
 
 /// The interpreter with that file name, such as `python3.11`.
 fn find_interpreter(name: &str) -> Option<&'static Interpreter> {
+    let is_version = |version: &str| {
+        version.is_empty() || version.starts_with(|c: char| c.is_ascii_digit() || c == '-')
+    };
     INTERPRETERS.iter().find(|interpreter| {
-        name.strip_prefix(interpreter.name).is_some_and(|version| {
-            version.is_empty() || version.starts_with(|c: char| c.is_ascii_digit() || c == '-')
-        })
+        let mut names = interpreter.names.iter();
+        names.any(|known| name.strip_prefix(known).is_some_and(is_version))
     })
 }
 

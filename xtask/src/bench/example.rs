@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::row::{Rounds, Row};
+use super::row::Row;
 
 const UNIT: &str = "ns";
 
@@ -25,30 +25,29 @@ pub(super) fn measure(example: &Path) -> Result<Vec<Row>> {
 }
 
 fn rows(output: &str) -> Result<Vec<Row>> {
-    let mut all: Vec<(&str, Rounds)> = Vec::new();
+    let mut all: Vec<Row> = Vec::new();
     for line in output.lines() {
         let what = line.split('\t').next().unwrap_or_default();
-        let known = all.iter().position(|(known, _)| *known == what);
+        let known = all.iter().position(|row| row.what == what);
         let index = known.unwrap_or_else(|| {
-            all.push((what, Rounds::default()));
+            all.push(Row::new(what, UNIT));
             all.len() - 1
         });
-        read(line, &mut all[index].1).with_context(|| format!("not figures: {line}"))?;
+        read(line, &mut all[index]).with_context(|| format!("not figures: {line}"))?;
     }
-    let row = |(what, rounds): &(&str, Rounds)| rounds.row(what, UNIT);
-    Ok(all.iter().map(row).collect())
+    Ok(all)
 }
 
 /// Adds the figures of a line.
-fn read(line: &str, rounds: &mut Rounds) -> Option<()> {
+fn read(line: &str, row: &mut Row) -> Option<()> {
     let mut fields = line.split('\t').skip(1);
     for with in [false, true] {
-        rounds.push(with, fields.next()?.parse().ok()?);
+        row.push(with, fields.next()?.parse().ok()?);
     }
     for field in fields {
         let (name, value) = field.split_once('=')?;
         let (figure, unit) = value.split_once(' ')?;
-        rounds.note(name, unit, figure.parse().ok()?);
+        row.note(name, unit, figure.parse().ok()?);
     }
     Some(())
 }
@@ -64,16 +63,13 @@ mod tests {
         let [syn, udp] = &rows[..] else {
             panic!("{rows:?}")
         };
-        let compared = |row: &Row| row.compared.expect("a comparison");
+        let ratio = |row: &Row| row.ratio().expect("a comparison");
         assert_eq!(
-            (syn.what.as_str(), syn.figure, syn.facts.len()),
+            (syn.what.as_str(), syn.figure(), syn.facts.len()),
             ("SYN", 50.0, 0)
         );
-        assert_eq!(
-            (compared(syn).baseline, compared(syn).ratio.median),
-            (21.0, 2.5)
-        );
-        assert_eq!(compared(udp).ratio.greatest, 1.5);
+        assert_eq!((syn.baseline(), ratio(syn).median), (Some(21.0), 2.5));
+        assert_eq!(ratio(udp).greatest, 1.5);
         assert_eq!(udp.facts[0].to_string(), "peak memory 7.50 MB");
         for broken in [
             "SYN",

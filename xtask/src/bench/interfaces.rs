@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use recon_tests::Lab;
 use recon_tests::usage::Meter;
 
-use super::row::{Rounds, Row};
+use super::row::Row;
 use super::watch::watch;
 
 /// Even, so that each size comes first as often as last.
@@ -39,7 +39,7 @@ pub(super) fn measure(agent: &Path) -> Result<Vec<Row>> {
             "link add {name} type veth peer name {name}-peer\nlink set {name} up\nlink set {name}-peer up\n"
         ))?;
     }
-    let mut rounds = vec![Rounds::default(); INTERFACES.len()];
+    let mut rows = INTERFACES.map(|(what, _)| Row::new(what, UNIT));
     for round in 0..ROUNDS {
         let mut figures = [0.0; INTERFACES.len()];
         for place in 0..INTERFACES.len() {
@@ -50,15 +50,12 @@ pub(super) fn measure(agent: &Path) -> Result<Vec<Row>> {
             let (_, count) = INTERFACES[index];
             figures[index] = poll(&lab, agent, &names[..count])?;
         }
-        for (rounds, figure) in rounds.iter_mut().zip(figures) {
-            rounds.push(false, figures[0]);
-            rounds.push(true, figure);
+        for (row, figure) in rows.iter_mut().zip(figures) {
+            row.push(false, figures[0]);
+            row.push(true, figure);
         }
     }
-    let rows = INTERFACES.iter().zip(&rounds);
-    Ok(rows
-        .map(|((what, _), rounds)| rounds.row(what, UNIT))
-        .collect())
+    Ok(rows.into())
 }
 
 /// Processor microseconds a poll.

@@ -42,15 +42,6 @@ pub(crate) struct Options {
     readme: bool,
 }
 
-/// The programs that the parts need.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Built<'a> {
-    /// The agent.
-    pub(crate) agent: &'a Path,
-    /// The folder of the tests' examples.
-    pub(crate) examples: &'a Path,
-}
-
 /// How rows are measured.
 enum Measurement {
     /// By the example with this name.
@@ -143,12 +134,18 @@ impl Options {
     }
 }
 
-/// Measures the selected parts, one after the other.
-pub(crate) fn run_parts(built: Built<'_>, options: &Options, workspace: &Path) -> Result<()> {
+/// Measures the selected parts, one after the other. `examples` is the folder of the tests'
+/// examples.
+pub(crate) fn run_parts(
+    agent: &Path,
+    examples: &Path,
+    options: &Options,
+    workspace: &Path,
+) -> Result<()> {
     let mut tables = Vec::new();
     for part in options.parts() {
         let begin = Instant::now();
-        let table = measure_part(part, built).context(part.title)?;
+        let table = measure_part(part, agent, examples).context(part.title)?;
         eprintln!("{}: measured in {:.0?}", part.title, begin.elapsed());
         println!("{table}");
         tables.push(table);
@@ -163,12 +160,12 @@ pub(crate) fn run_parts(built: Built<'_>, options: &Options, workspace: &Path) -
     Ok(())
 }
 
-fn measure_part(part: &Part, built: Built<'_>) -> Result<Table> {
+fn measure_part(part: &Part, agent: &Path, examples: &Path) -> Result<Table> {
     let mut rows = Vec::new();
     for measurement in part.measurements {
         rows.extend(match measurement {
-            Measurement::Example(name) => example::measure(&built.examples.join(name))?,
-            Measurement::Agent(measure) => measure(built.agent)?,
+            Measurement::Example(name) => example::measure(&examples.join(name))?,
+            Measurement::Agent(measure) => measure(agent)?,
         });
     }
     Ok(Table {

@@ -42,19 +42,25 @@ pub(super) fn number(figure: f64) -> String {
     format!("{figure:.decimals$}")
 }
 
-/// A further figure of a row.
-#[derive(Clone, Debug, PartialEq)]
+/// A further figure of a row, of each round.
+#[derive(Clone, Debug)]
 pub(crate) struct Fact {
     pub(crate) name: String,
     pub(crate) unit: String,
-    pub(crate) spread: Spread,
+    figures: Vec<f64>,
+}
+
+impl Fact {
+    pub(crate) fn spread(&self) -> Spread {
+        Spread::of(self.figures.iter().copied())
+    }
 }
 
 impl fmt::Display for Fact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, unit, spread } = self;
+        let spread = self.spread();
         let [least, median, greatest] = [spread.least, spread.median, spread.greatest].map(number);
-        write!(f, "{name} {median} {unit}")?;
+        write!(f, "{} {median} {}", self.name, self.unit)?;
         match least == greatest {
             true => Ok(()),
             false => write!(f, " ({least} to {greatest})"),
@@ -62,47 +68,30 @@ impl fmt::Display for Fact {
     }
 }
 
-/// The comparison of a row's figure with the baseline.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Compared {
-    /// The median of the baseline's rounds.
-    pub(crate) baseline: f64,
-    /// The row's figure divided by the baseline's, for each round.
-    pub(crate) ratio: Spread,
-}
-
-/// One measurement in one unit.
-#[derive(Clone, Debug, PartialEq)]
+/// One measurement in one unit: the figures of its rounds, in order.
+#[derive(Clone, Debug)]
 pub(crate) struct Row {
     /// What was measured.
     pub(crate) what: String,
-    /// The unit of the figure and of the baseline.
+    /// The unit of the figures.
     pub(crate) unit: &'static str,
-    /// The comparison, if there is a baseline.
-    pub(crate) compared: Option<Compared>,
-    /// The median of recon's rounds.
-    pub(crate) figure: f64,
-    /// Further figures.
+    baseline: Vec<f64>,
+    with: Vec<f64>,
     pub(crate) facts: Vec<Fact>,
 }
 
-/// The figures of the rounds, in order.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Rounds {
-    baseline: Vec<f64>,
-    with: Vec<f64>,
-    facts: Vec<Noted>,
-}
+impl Row {
+    /// A row without rounds.
+    pub(crate) fn new(what: &str, unit: &'static str) -> Self {
+        Self {
+            what: what.to_owned(),
+            unit,
+            baseline: Vec::new(),
+            with: Vec::new(),
+            facts: Vec::new(),
+        }
+    }
 
-/// The figures of a fact.
-#[derive(Clone, Debug)]
-struct Noted {
-    name: String,
-    unit: String,
-    figures: Vec<f64>,
-}
-
-impl Rounds {
     /// Adds a figure, with recon or to the baseline.
     pub(crate) fn push(&mut self, with: bool, figure: f64) {
         match with {
@@ -115,7 +104,7 @@ impl Rounds {
     pub(crate) fn note(&mut self, name: &str, unit: &str, figure: f64) {
         match self.facts.iter_mut().find(|fact| fact.name == name) {
             Some(fact) => fact.figures.push(figure),
-            None => self.facts.push(Noted {
+            None => self.facts.push(Fact {
                 name: name.to_owned(),
                 unit: unit.to_owned(),
                 figures: vec![figure],
@@ -123,36 +112,36 @@ impl Rounds {
         }
     }
 
+    /// Notes how much recon adds to the baseline, for each round.
+    pub(crate) fn note_differences(&mut self) {
+        let differences: Vec<f64> = self
+            .pairs()
+            .map(|(baseline, with)| with - baseline)
+            .collect();
+        for added in differences {
+            self.note("adds", self.unit, added);
+        }
+    }
+
     fn pairs(&self) -> impl Iterator<Item = (f64, f64)> {
         self.baseline.iter().copied().zip(self.with.iter().copied())
     }
 
-    /// The difference between recon and the baseline, for each round.
-    pub(crate) fn differences(&self) -> Vec<f64> {
-        self.pairs()
-            .map(|(baseline, with)| with - baseline)
-            .collect()
+    /// The median of recon's rounds.
+    pub(crate) fn figure(&self) -> f64 {
+        Spread::of(self.with.iter().copied()).median
     }
 
-    /// The row of these rounds. It has no comparison without baseline figures.
-    pub(crate) fn row(&self, what: &str, unit: &'static str) -> Row {
-        let median = |figures: &[f64]| Spread::of(figures.iter().copied()).median;
-        let compared = || Compared {
-            baseline: median(&self.baseline),
-            ratio: Spread::of(self.pairs().map(|(baseline, with)| with / baseline)),
-        };
-        let fact = |noted: &Noted| Fact {
-            name: noted.name.clone(),
-            unit: noted.unit.clone(),
-            spread: Spread::of(noted.figures.iter().copied()),
-        };
-        Row {
-            what: what.to_owned(),
-            unit,
-            compared: (!self.baseline.is_empty()).then(compared),
-            figure: median(&self.with),
-            facts: self.facts.iter().map(fact).collect(),
-        }
+    /// The median of the baseline's rounds, if there is a baseline.
+    pub(crate) fn baseline(&self) -> Option<f64> {
+        let median = || Spread::of(self.baseline.iter().copied()).median;
+        (!self.baseline.is_empty()).then(median)
+    }
+
+    /// The figure divided by the baseline's, for each round, if there is a baseline.
+    pub(crate) fn ratio(&self) -> Option<Spread> {
+        let ratio = || Spread::of(self.pairs().map(|(baseline, with)| with / baseline));
+        (!self.baseline.is_empty()).then(ratio)
     }
 }
 
@@ -161,16 +150,14 @@ pub(crate) mod tests {
     use super::*;
 
     /// Three rounds, with a fact.
-    pub(crate) fn rounds() -> Rounds {
-        let mut rounds = Rounds::default();
+    pub(crate) fn row() -> Row {
+        let mut row = Row::new("connect", "ns");
         for (baseline, with) in [(1000.0, 1100.0), (2000.0, 2100.0), (1100.0, 1100.0)] {
-            rounds.push(false, baseline);
-            rounds.push(true, with);
+            row.push(false, baseline);
+            row.push(true, with);
         }
-        for added in rounds.differences() {
-            rounds.note("adds", "ns", added);
-        }
-        rounds
+        row.note_differences();
+        row
     }
 
     #[test]
@@ -205,16 +192,16 @@ pub(crate) mod tests {
 
     #[test]
     fn ratios_and_differences_are_of_one_round() {
-        let row = rounds().row("connect", "ns");
-        let compared = Compared {
-            baseline: 1100.0,
-            ratio: Spread {
-                least: 1.0,
-                median: 1.05,
-                greatest: 1.1,
-            },
+        let row = row();
+        let ratio = Spread {
+            least: 1.0,
+            median: 1.05,
+            greatest: 1.1,
         };
-        assert_eq!((row.compared, row.figure), (Some(compared), 1100.0));
+        assert_eq!(
+            (row.baseline(), row.ratio(), row.figure()),
+            (Some(1100.0), Some(ratio), 1100.0)
+        );
         let [adds] = &row.facts[..] else {
             panic!("{row:?}")
         };
@@ -223,11 +210,13 @@ pub(crate) mod tests {
 
     #[test]
     fn one_side_alone_is_compared_with_nothing() {
-        let mut rounds = Rounds::default();
-        rounds.push(true, 3.0);
-        rounds.note("peak memory", "MB", 12.5);
-        let row = rounds.row("idle", "%");
-        assert_eq!((row.compared, row.figure), (None, 3.0));
+        let mut row = Row::new("idle", "%");
+        row.push(true, 3.0);
+        row.note("peak memory", "MB", 12.5);
+        assert_eq!(
+            (row.baseline(), row.ratio(), row.figure()),
+            (None, None, 3.0)
+        );
         assert_eq!(row.facts[0].to_string(), "peak memory 12.5 MB");
     }
 }

@@ -16,7 +16,7 @@ use recon_tests::lab::HOST_LINK;
 use recon_tests::process::run;
 use recon_tests::{Agent, Lab, Seen, cgroup};
 
-use super::row::{Rounds, Row};
+use super::row::Row;
 use super::watch::watch;
 
 /// Even, so that each side comes first as often as the other.
@@ -77,35 +77,29 @@ pub(super) fn measure(agent: &Path) -> Result<Vec<Row>> {
         watched: watched.path(),
         unwatched: &cgroup::root()?,
     };
-    let mut rounds = LOADS
+    let row = |what: &&str| Row::new(what, UNIT);
+    let mut rows: Vec<Vec<Row>> = LOADS
         .iter()
-        .map(|load| vec![Rounds::default(); load.figures.len()])
-        .collect::<Vec<_>>();
+        .map(|load| load.figures.iter().map(row).collect())
+        .collect();
     for round in 0..ROUNDS {
         eprintln!("round {} of {ROUNDS}", round + 1);
         let with_first = round % 2 == 1;
         for with in [with_first, !with_first] {
             bench.switch(with)?;
-            for (load, rounds) in LOADS.iter().zip(&mut rounds) {
+            for (load, rows) in LOADS.iter().zip(&mut rows) {
                 let figures = bench.run(load)?;
-                ensure!(figures.len() == rounds.len(), "figures: {figures:?}");
-                for (rounds, figure) in rounds.iter_mut().zip(figures) {
-                    rounds.push(with, figure);
+                ensure!(figures.len() == rows.len(), "figures: {figures:?}");
+                for (row, figure) in rows.iter_mut().zip(figures) {
+                    row.push(with, figure);
                 }
             }
         }
     }
     bench.switch(false)?;
-    let names = LOADS.iter().flat_map(|load| load.figures);
-    let rows = names.zip(rounds.iter_mut().flatten());
-    Ok(rows.map(|(name, rounds)| row(name, rounds)).collect())
-}
-
-fn row(what: &str, rounds: &mut Rounds) -> Row {
-    for added in rounds.differences() {
-        rounds.note("adds", UNIT, added);
-    }
-    rounds.row(what, UNIT)
+    let mut rows = rows.concat();
+    rows.iter_mut().for_each(Row::note_differences);
+    Ok(rows)
 }
 
 /// Whether the agent has attached the hooks on connections. It logs a line for each that is

@@ -8,19 +8,18 @@
 
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use recon_tests::lab::{HOST, HOST_LINK};
-use recon_tests::process::run;
+use recon_tests::process::{run, shell};
 use recon_tests::usage::{Meter, peak_memory};
 use recon_tests::{Agent, Lab, Server};
 use serde_json::Value;
 
 use super::flood::Flood;
-use super::row::{Rounds, Row};
+use super::row::Row;
 use super::watch::watch;
 
 /// Even, so that each side comes first as often as the other; on two busy processors, one run
@@ -54,20 +53,8 @@ struct Load<'a> {
     work: &'a dyn Fn() -> Result<Done>,
 }
 
-/// The measured rate, and further figures.
-struct Done {
-    rate: f64,
-    facts: Vec<(&'static str, &'static str, f64)>,
-}
-
-impl From<f64> for Done {
-    fn from(rate: f64) -> Self {
-        Self {
-            rate,
-            facts: Vec::new(),
-        }
-    }
-}
+/// The measured rate, and further figures in packets a second.
+type Done = (f64, Vec<(&'static str, f64)>);
 
 /// Measures all loads.
 pub(super) fn measure(agent: &Path) -> Result<Vec<Row>> {
@@ -80,24 +67,21 @@ pub(super) fn measure(agent: &Path) -> Result<Vec<Row>> {
     let alone = Flood::new(&lab, HOST)?.at_stranger().run(TIME)?.offered;
     let flood = |flood: &Flood<'_>| {
         let rates = flood.run(TIME)?;
-        let facts = [("generator", rates.offered), ("generator alone", alone)];
-        Ok(Done {
-            rate: rates.arrived,
-            facts: facts.map(|(name, rate)| (name, PACKETS, rate)).into(),
-        })
+        let facts = vec![("generator", rates.offered), ("generator alone", alone)];
+        Ok((rates.arrived, facts))
     };
     for load in [
         Load {
             what: "nginx, kept connections",
             unit: "requests/s",
             options: &[],
-            work: &|| requests(&lab, &[]),
+            work: &|| requests(&lab, ""),
         },
         Load {
             what: "nginx, a connection each",
             unit: "requests/s",
             options: &[],
-            work: &|| requests(&lab, &["-H", "Connection: close"]),
+            work: &|| requests(&lab, "-H 'Connection: close'"),
         },
         Load {
             what: "iperf3, TCP",
@@ -124,7 +108,7 @@ pub(super) fn measure(agent: &Path) -> Result<Vec<Row>> {
             work: &|| flood(&elsewhere),
         },
     ] {
-        rows.push(rounds(&lab, agent, &load)?);
+        rows.push(compare(&lab, agent, &load)?);
     }
     Ok(rows)
 }
@@ -132,51 +116,51 @@ pub(super) fn measure(agent: &Path) -> Result<Vec<Row>> {
 /// The agent's use of processor and memory on an idle host.
 fn quiet(lab: &Lab, agent: &Path) -> Result<Row> {
     let agent = watch(lab, agent, &["-i", HOST_LINK])?;
-    let mut rounds = Rounds::default();
+    let mut row = Row::new("the agent, quiet host", PERCENT);
     for _ in 0..QUIET_ROUNDS {
         let meter = Meter::start(agent.pid())?;
         sleep(QUIET_TIME);
-        rounds.push(true, meter.percent()?);
+        row.push(true, meter.percent()?);
     }
-    note_memory(&agent, &mut rounds)?;
+    note_memory(&agent, &mut row)?;
     stop(agent)?;
-    Ok(rounds.row("the agent, quiet host", PERCENT))
+    Ok(row)
 }
 
-fn rounds(lab: &Lab, agent: &Path, load: &Load<'_>) -> Result<Row> {
-    let mut rounds = Rounds::default();
+fn compare(lab: &Lab, agent: &Path, load: &Load<'_>) -> Result<Row> {
+    let mut row = Row::new(load.what, load.unit);
     for round in 0..ROUNDS {
         eprintln!("{}: round {} of {ROUNDS}", load.what, round + 1);
         let with_first = round % 2 == 1;
         for with in [with_first, !with_first] {
             let figure = match with {
-                true => watched(lab, agent, load, &mut rounds)?,
-                false => (load.work)()?.rate,
+                true => watched(lab, agent, load, &mut row)?,
+                false => (load.work)()?.0,
             };
-            rounds.push(with, figure);
+            row.push(with, figure);
         }
     }
-    Ok(rounds.row(load.what, load.unit))
+    Ok(row)
 }
 
 /// The rate while an agent watches.
-fn watched(lab: &Lab, agent: &Path, load: &Load<'_>, rounds: &mut Rounds) -> Result<f64> {
+fn watched(lab: &Lab, agent: &Path, load: &Load<'_>, row: &mut Row) -> Result<f64> {
     let options = [&["-i", HOST_LINK], load.options].concat();
     let agent = watch(lab, agent, &options)?;
     let meter = Meter::start(agent.pid())?;
-    let done = (load.work)()?;
-    rounds.note("agent", PERCENT, meter.percent()?);
-    note_memory(&agent, rounds)?;
-    rounds.note("lost", "% of packets", stop(agent)?);
-    for (name, unit, figure) in done.facts {
-        rounds.note(name, unit, figure);
+    let (rate, facts) = (load.work)()?;
+    row.note("agent", PERCENT, meter.percent()?);
+    note_memory(&agent, row)?;
+    row.note("lost", "% of packets", stop(agent)?);
+    for (name, figure) in facts {
+        row.note(name, PACKETS, figure);
     }
-    Ok(done.rate)
+    Ok(rate)
 }
 
-fn note_memory(agent: &Agent, rounds: &mut Rounds) -> Result<()> {
+fn note_memory(agent: &Agent, row: &mut Row) -> Result<()> {
     let peak = peak_memory(agent.pid())? as f64 / 1e6;
-    rounds.note("peak memory", MEGABYTES, peak);
+    row.note("peak memory", MEGABYTES, peak);
     Ok(())
 }
 
@@ -189,15 +173,13 @@ fn stop(agent: Agent) -> Result<f64> {
     Ok(100.0 * totals.lost as f64 / frames.max(1) as f64)
 }
 
-/// The rate of wrk's requests to the web server.
-fn requests(lab: &Lab, options: &[&str]) -> Result<Done> {
-    const CONNECTIONS: u32 = 16;
-    let mut wrk = Command::new("wrk");
-    wrk.args(["--threads", "1", "--connections", &CONNECTIONS.to_string()]);
-    wrk.args(["--duration", &format!("{}s", TIME.as_secs())]);
-    wrk.args(options).arg(format!("http://{HOST}/"));
-    let output = run(lab.attacker(), wrk, TIME + PATIENCE)?.success()?;
-    Ok(wrk_rate(&output).context(output)?.into())
+/// The rate of wrk's requests to the web server, with these options.
+fn requests(lab: &Lab, options: &str) -> Result<Done> {
+    let seconds = TIME.as_secs();
+    let wrk =
+        format!("wrk --threads 1 --connections 16 --duration {seconds}s {options} http://{HOST}/");
+    let output = run(lab.attacker(), shell(&wrk), TIME + PATIENCE)?.success()?;
+    Ok((wrk_rate(&output).context(output)?, Vec::new()))
 }
 
 fn wrk_rate(output: &str) -> Option<f64> {
@@ -208,11 +190,9 @@ fn wrk_rate(output: &str) -> Option<f64> {
 
 /// The rate of one TCP connection from iperf3 to the host.
 fn throughput(lab: &Lab) -> Result<Done> {
-    let mut iperf = Command::new("iperf3");
-    iperf.args(["--client", &HOST.to_string(), "--json"]);
-    iperf.args(["--time", &TIME.as_secs().to_string()]);
-    let output = run(lab.attacker(), iperf, TIME + PATIENCE)?.success()?;
-    Ok(iperf_rate(&output).context(output)?.into())
+    let iperf = format!("iperf3 --client {HOST} --json --time {}", TIME.as_secs());
+    let output = run(lab.attacker(), shell(&iperf), TIME + PATIENCE)?.success()?;
+    Ok((iperf_rate(&output).context(output)?, Vec::new()))
 }
 
 fn iperf_rate(output: &str) -> Option<f64> {

@@ -7,10 +7,10 @@ use std::fmt::{self, Write as _};
 
 use serde_json::{Value, json};
 
-use super::row::{Fact, Row, number};
+use super::row::{Fact, Row, Spread, number};
 
 /// The result of one part.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Table {
     /// The name of a row's subject.
     pub(crate) title: &'static str,
@@ -29,24 +29,24 @@ impl Table {
     /// Each row as an object.
     pub(crate) fn json_rows(&self) -> Vec<Value> {
         let fact = |fact: &Fact| {
-            json!({
-                "name": fact.name,
-                "unit": fact.unit,
-                "median": fact.spread.median,
-                "least": fact.spread.least,
-                "greatest": fact.spread.greatest,
-            })
+            let Spread {
+                least,
+                median,
+                greatest,
+            } = fact.spread();
+            json!({"name": fact.name, "unit": fact.unit, "median": median, "least": least, "greatest": greatest})
         };
         let row = |row: &Row| {
+            let ratio = row.ratio();
             json!({
                 "part": self.title,
                 "what": row.what,
                 "unit": row.unit,
-                "baseline": row.compared.map(|compared| compared.baseline),
-                "with": row.figure,
-                "ratio": row.compared.map(|compared| compared.ratio.median),
-                "ratio_least": row.compared.map(|compared| compared.ratio.least),
-                "ratio_greatest": row.compared.map(|compared| compared.ratio.greatest),
+                "baseline": row.baseline(),
+                "with": row.figure(),
+                "ratio": ratio.map(|ratio| ratio.median),
+                "ratio_least": ratio.map(|ratio| ratio.least),
+                "ratio_greatest": ratio.map(|ratio| ratio.greatest),
                 "facts": row.facts.iter().map(fact).collect::<Value>(),
             })
         };
@@ -94,26 +94,18 @@ impl fmt::Display for Table {
 
 /// The columns of a row. Those of the comparison are empty where there is none.
 fn cells(row: &Row) -> [String; COLUMNS] {
-    let Row {
-        what,
-        unit,
-        compared,
-        figure,
-        facts,
-    } = row;
-    let [baseline, ratio, rounds] = compared.map_or_else(Default::default, |compared| {
-        let ratio = compared.ratio;
+    let with_unit = |figure| format!("{} {}", number(figure), row.unit);
+    let [ratio, rounds] = row.ratio().map_or_else(Default::default, |ratio| {
         [
-            format!("{} {unit}", number(compared.baseline)),
             format!("{:.3}", ratio.median),
             format!("{:.3} to {:.3}", ratio.least, ratio.greatest),
         ]
     });
-    let facts: Vec<String> = facts.iter().map(Fact::to_string).collect();
+    let facts: Vec<String> = row.facts.iter().map(Fact::to_string).collect();
     [
-        what.clone(),
-        baseline,
-        format!("{} {unit}", number(*figure)),
+        row.what.clone(),
+        row.baseline().map(with_unit).unwrap_or_default(),
+        with_unit(row.figure()),
         ratio,
         rounds,
         facts.join(", "),
@@ -122,21 +114,17 @@ fn cells(row: &Row) -> [String; COLUMNS] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::row::Rounds;
-    use super::super::row::tests::rounds;
+    use super::super::row::tests::row;
     use super::*;
 
     fn table() -> Table {
-        let mut alone = Rounds::default();
+        let mut alone = Row::new("a longer name", "%");
         alone.push(true, 0.5);
         Table {
             title: "sockets",
             about: "Connections.",
             sides: ["without", "with"],
-            rows: vec![
-                rounds().row("connect", "ns"),
-                alone.row("a longer name", "%"),
-            ],
+            rows: vec![row(), alone],
         }
     }
 

@@ -57,7 +57,7 @@ fn a_ready_machine_has_nothing_to_do() {
     for goal in [Goal::Build, Goal::Test, Goal::Lint] {
         assert_eq!(lines(&ready(), goal), [""; 0]);
     }
-    assert_eq!(optional_step(&ready()), None);
+    assert!(optional_step(&ready()).is_none());
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn a_nightly_is_completed_before_debian_packages_are_used() {
         "rustup component add rust-src --toolchain nightly"
     );
     machine.toolchain = Some(NIGHTLY);
-    assert_eq!(optional_step(&machine), None);
+    assert!(optional_step(&machine).is_none());
     assert_eq!(
         lines(&machine, Goal::Build),
         [UPDATE, &install("llvm-22-dev"), LINKER]

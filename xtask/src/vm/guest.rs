@@ -78,12 +78,10 @@ impl Guest<'_> {
     /// A guest that runs the agent, and passes on its stdout and its stderr.
     pub(super) fn watching(&self) -> Command {
         let mut command = self.machine(LOG);
+        let control = format!("socket,id=control,path={CONTROL},abstract=on,server=on,wait=off");
         command
             .args("-serial stdio -serial file:/dev/fd/2 -chardev".split(' '))
-            .arg(format!(
-                "socket,id=control,path={CONTROL},abstract=on,server=on,wait=off"
-            ))
-            .args(["-serial", "chardev:control"]);
+            .args([&control, "-serial", "chardev:control"]);
         command
     }
 
@@ -91,8 +89,7 @@ impl Guest<'_> {
     pub(super) fn at_prompt(&self) -> Command {
         let mut command = self.machine(PROMPT);
         // Ctrl-C is for the guest's shell.
-        command.args(["-chardev", "stdio,id=prompt,signal=off"]);
-        command.args(["-serial", "chardev:prompt"]);
+        command.args("-chardev stdio,id=prompt,signal=off -serial chardev:prompt".split(' '));
         command
     }
 
@@ -123,21 +120,19 @@ impl Guest<'_> {
         let mut command = self.qemu.command();
         command
             .args("-nodefaults -no-reboot -display none -machine q35,accel=tcg".split(' '))
-            .args(["-smp", &processors.to_string()])
-            .args(["-m", &memory.to_string(), "-kernel"])
-            .arg(&self.kernel.image)
-            .arg("-initrd")
-            // The file has no name, so qemu opens this process's descriptor.
-            .arg(format!(
-                "/proc/{}/fd/{}",
-                process::id(),
-                self.initramfs.as_raw_fd()
-            ))
-            .arg("-append")
-            .arg(format!("console={console} {QUIET} {kernel_options}"))
             // A machine that has just booted has no entropy of its own.
             .args("-object rng-random,id=random,filename=/dev/urandom".split(' '))
-            .args("-device virtio-rng-pci,rng=random".split(' '));
+            .args("-device virtio-rng-pci,rng=random".split(' '))
+            .args(format!("-smp {processors} -m {memory} -kernel").split(' '))
+            .arg(&self.kernel.image)
+            .args([
+                "-append",
+                &format!("console={console} {QUIET} {kernel_options}"),
+            ]);
+        // The file has no name, so qemu opens this process's descriptor.
+        let descriptor = self.initramfs.as_raw_fd();
+        let initramfs = format!("/proc/{}/fd/{descriptor}", process::id());
+        command.args(["-initrd", &initramfs]);
         for (number, card) in self.cards.iter().enumerate() {
             let tap = tap(number);
             command.args(["-netdev", &netdev(&tap, card)]);

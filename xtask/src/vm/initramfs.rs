@@ -1,11 +1,15 @@
 //! The content of a guest: the agent, a shell, modules and the init script.
 //!
-//! In: their files, a [`GuestTask`]. Out: an archive that the kernel boots from.
+//! In: their files, the guest's work. Out: an archive that the kernel boots from.
 //! The decision held here: it has no C library, so that a guest shows that the agent needs none. A
 //! watching guest writes the agent's stdout to one serial line, its stderr and the kernel's
 //! messages to a second, and waits on a third for its end.
 
-use std::{fs, path::Path};
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    path::Path,
+};
 
 use anyhow::{Context as _, Result};
 use recon_tests::lab::{ATTACKER, ATTACKER6, HOST, HOST6, SPARES};
@@ -34,27 +38,9 @@ pub(super) const FINISHED: &str = "guest: finished ";
 /// The log line by which the guest reports how the agent ended; the exit code follows.
 pub(super) const ENDED: &str = "guest: recon ended with ";
 
-/// The task of a guest once it is up.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum GuestTask<'a> {
-    /// Runs the agent with these arguments on a network card, until the third serial line has a
-    /// line.
-    Watch(&'a str),
-    /// Runs a shell, with a network card.
-    Shell,
-    /// Runs these programs one after the other, and reports how each ended.
-    Tests(&'a [&'a str]),
-    /// The same, with network cards and these variables in the environment.
-    Scenarios(&'a [&'a str], &'a str),
-}
-
-/// An archive with the files of every guest.
-pub(super) fn build(
-    agent: &Path,
-    busybox: &Path,
-    modules: &[Module],
-    task: GuestTask<'_>,
-) -> Result<Archive> {
+/// An unnamed file to boot from, with the files of every guest and the kernel's `modules`. The guest
+/// does `work` once it is up: [`watch`], [`shell`], [`tests`] or [`scenarios`].
+pub(super) fn write(agent: &Path, busybox: &Path, modules: &[Module], work: &str) -> Result<File> {
     let read = |path: &Path| fs::read(path).with_context(|| path.display().to_string());
     let mut archive = Archive::default();
     for folder in FOLDERS {
@@ -63,26 +49,18 @@ pub(super) fn build(
     archive.program("bin/busybox", &read(busybox)?);
     archive.program(AGENT, &read(agent)?);
     for module in modules {
-        archive.program(
-            &format!("{MODULE_FOLDER}/{}.ko", module.name),
-            &module.content,
-        );
+        let path = format!("{MODULE_FOLDER}/{}.ko", module.name);
+        archive.program(&path, &module.content);
     }
-    archive.program("init", script(modules, task).as_bytes());
-    Ok(archive)
+    archive.program("init", script(modules, work).as_bytes());
+    let mut file = tempfile::tempfile()?;
+    file.write_all(&archive.finish())?;
+    Ok(file)
 }
 
 /// The script that the kernel starts. When it ends, the machine powers off.
-fn script(modules: &[Module], task: GuestTask<'_>) -> String {
+fn script(modules: &[Module], work: &str) -> String {
     let names: Vec<&str> = modules.iter().map(|module| module.name.as_str()).collect();
-    let work = match task {
-        GuestTask::Watch(arguments) => network() + TERMINALS + &watch(arguments),
-        GuestTask::Shell => network() + SHELL,
-        GuestTask::Tests(programs) => NO_TYPES.to_owned() + &tests(programs),
-        GuestTask::Scenarios(programs, variables) => {
-            format!("{}export {variables}\n{}", network(), tests(programs))
-        }
-    };
     format!(
         "#!/bin/busybox sh
 export PATH=/bin:/usr/bin:/applets HOME=/root NO_COLOR=1
@@ -127,8 +105,18 @@ httpd -p 80 -h /root
     )
 }
 
+/// Runs these programs one after the other, and reports how each ended.
+pub(super) fn tests(programs: &[String]) -> String {
+    NO_TYPES.to_owned() + &run(programs)
+}
+
+/// The same, with network cards and these variables in the environment.
+pub(super) fn scenarios(programs: &[String], variables: &str) -> String {
+    format!("{}export {variables}\n{}", network(), run(programs))
+}
+
 /// The programs write to the console.
-fn tests(programs: &[&str]) -> String {
+fn run(programs: &[String]) -> String {
     format!(
         "export RECON_BIN=/{AGENT}
 for test in {}; do
@@ -141,24 +129,28 @@ done",
     )
 }
 
-/// The terminals must not change what is written to them.
-const TERMINALS: &str = "for line in 0 1 2; do stty -F /dev/ttyS$line raw -echo; done\n";
-
 /// Hides the kernel's own types, which recon's programs do not need: aya reads them at each start,
 /// which takes an emulated processor half a second.
 const NO_TYPES: &str = "mount -t tmpfs none /sys/kernel/btf\n";
 
-fn watch(arguments: &str) -> String {
+/// Runs the agent with these arguments on a network card, until the third serial line has a line.
+pub(super) fn watch(arguments: &str) -> String {
+    // The terminals must not change what is written to them.
     format!(
-        "recon {arguments} >/dev/ttyS0 2>/dev/ttyS1 &
+        "{}for line in 0 1 2; do stty -F /dev/ttyS$line raw -echo; done
+recon {arguments} >/dev/ttyS0 2>/dev/ttyS1 &
 read -r word </dev/ttyS2
 kill -TERM $!
 wait $!
-echo \"{ENDED}$?\" >/dev/ttyS1"
+echo \"{ENDED}$?\" >/dev/ttyS1",
+        network()
     )
 }
 
-const SHELL: &str = "setsid cttyhack sh";
+/// Runs a shell, with a network card.
+pub(super) fn shell() -> String {
+    network() + "setsid cttyhack sh"
+}
 
 #[cfg(test)]
 mod tests {
@@ -170,13 +162,14 @@ mod tests {
             name: "virtio".to_owned(),
             content: Vec::new(),
         };
-        for task in [
-            GuestTask::Watch("run -vv"),
-            GuestTask::Shell,
-            GuestTask::Tests(&["tests/a", "tests/b"]),
-            GuestTask::Scenarios(&["tests/a"], "A='b c'"),
+        let programs = ["tests/a", "tests/b"].map(str::to_owned);
+        for work in [
+            watch("run -vv"),
+            shell(),
+            super::tests(&programs),
+            scenarios(&programs[..1], "A='b c'"),
         ] {
-            let script = script(std::slice::from_ref(&module), task);
+            let script = script(std::slice::from_ref(&module), &work);
             let read = std::process::Command::new("sh")
                 .args(["-n", "-c", &script])
                 .status()

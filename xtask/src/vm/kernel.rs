@@ -14,66 +14,43 @@ pub(super) const PACKAGE: &str = "linux-image-";
 const MACHINE: &str = "-amd64";
 const CLOUD: &str = "-cloud-amd64";
 
-/// A kind of kernel, or one release.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Kind {
-    name: &'static str,
-    prefix: &'static str,
-    suffix: &'static str,
-}
-
-const KINDS: [Kind; 3] = [
-    kind("6.1-cloud", "6.1.", CLOUD),
-    kind("6.1", "6.1.", MACHINE),
-    kind("6.12-cloud", "6.12.", CLOUD),
-];
-
-/// The default of the lab: it boots fastest.
-pub(crate) const DEFAULT: &str = KINDS[0].name;
-
-const fn kind(name: &'static str, prefix: &'static str, suffix: &'static str) -> Kind {
-    Kind {
-        name,
-        prefix,
-        suffix,
-    }
-}
-
-/// The newest of each kind.
-pub(crate) const EACH: [Choice; 3] = [Choice::CLOUD, Choice::GENERIC, Choice::NEWER_CLOUD];
-
-/// The user's choice.
+/// The user's choice: the newest release of a kind, or one release.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Choice(Wanted);
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Wanted {
-    Newest(Kind),
+pub(crate) enum Choice {
+    /// The newest release between this prefix and this suffix.
+    Newest(&'static str, &'static str),
     Release(String),
 }
 
 impl Choice {
     /// The newest 6.1 for virtual machines.
-    pub(crate) const CLOUD: Self = Self(Wanted::Newest(KINDS[0]));
+    pub(crate) const CLOUD: Self = Self::Newest("6.1.", CLOUD);
     /// The newest 6.1 for hardware.
-    pub(crate) const GENERIC: Self = Self(Wanted::Newest(KINDS[1]));
+    pub(crate) const GENERIC: Self = Self::Newest("6.1.", MACHINE);
     /// The newest 6.12 for virtual machines.
-    pub(crate) const NEWER_CLOUD: Self = Self(Wanted::Newest(KINDS[2]));
+    pub(crate) const NEWER_CLOUD: Self = Self::Newest("6.12.", CLOUD);
 }
+
+/// The newest of each kind.
+pub(crate) const EACH: [Choice; 3] = [Choice::CLOUD, Choice::GENERIC, Choice::NEWER_CLOUD];
+/// The name of each kind.
+const NAMES: [&str; 3] = ["6.1-cloud", "6.1", "6.12-cloud"];
+/// The default of the lab: it boots fastest.
+pub(crate) const DEFAULT: &str = NAMES[0];
 
 impl FromStr for Choice {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if let Some(&kind) = KINDS.iter().find(|kind| kind.name == text) {
-            return Ok(Self(Wanted::Newest(kind)));
+        if let Some(kind) = NAMES.iter().position(|name| *name == text) {
+            return Ok(EACH[kind].clone());
         }
         if text.starts_with(|first: char| first.is_ascii_digit()) && text.ends_with(MACHINE) {
-            return Ok(Self(Wanted::Release(text.to_owned())));
+            return Ok(Self::Release(text.to_owned()));
         }
-        let kinds = KINDS.map(|kind| kind.name).join(", ");
         Err(format!(
-            "expected one of {kinds}, or a release of Debian's such as 6.1.0-50-cloud-amd64"
+            "expected one of {}, or a release of Debian's such as 6.1.0-50-cloud-amd64",
+            NAMES.join(", ")
         ))
     }
 }
@@ -81,9 +58,9 @@ impl FromStr for Choice {
 impl Choice {
     /// The package's name, with a `*` for the unknown part.
     pub(super) fn package(&self) -> String {
-        match &self.0 {
-            Wanted::Newest(Kind { prefix, suffix, .. }) => format!("{PACKAGE}{prefix}*{suffix}"),
-            Wanted::Release(release) => format!("{PACKAGE}{release}"),
+        match self {
+            Self::Newest(prefix, suffix) => format!("{PACKAGE}{prefix}*{suffix}"),
+            Self::Release(release) => format!("{PACKAGE}{release}"),
         }
     }
 
@@ -97,9 +74,9 @@ impl Choice {
     }
 
     fn includes(&self, release: &str) -> bool {
-        match &self.0 {
-            Wanted::Release(wanted) => wanted == release,
-            Wanted::Newest(Kind { prefix, suffix, .. }) => {
+        match self {
+            Self::Release(wanted) => wanted == release,
+            Self::Newest(prefix, suffix) => {
                 let middle = release
                     .strip_prefix(prefix)
                     .and_then(|rest| rest.strip_suffix(suffix));

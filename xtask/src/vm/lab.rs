@@ -6,7 +6,7 @@
 //! The decision held here: the lab's host becomes a bridge, and the guest behind it has the host's
 //! addresses, so that the attacks, their addresses and the code that reads the agent stay the same.
 
-use std::{io::Write as _, os::unix::process::CommandExt as _, path::Path, process::Stdio};
+use std::{os::unix::process::CommandExt as _, path::Path, process::Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::{
@@ -21,7 +21,7 @@ use super::{
     Choice,
     fetch::Store,
     guest::{BRIDGE, Guest, bridge},
-    initramfs::{self, GUEST_LINK, GuestTask, MODULES},
+    initramfs::{self, GUEST_LINK, MODULES},
     module::Modules,
 };
 use crate::lab::{INTERVAL, print_header, run_attacks};
@@ -36,42 +36,36 @@ const SUCCESS: &str = "0";
 
 /// Runs the attacks against a guest, one after the other.
 pub(crate) fn run_lab(agent: &Path, choice: &Choice, store: &Path) -> Result<()> {
-    let arguments = format!("run -vv -i {GUEST_LINK} --interval {INTERVAL}");
-    with_guest(
-        agent,
-        choice,
-        store,
-        GuestTask::Watch(&arguments),
-        |lab, guest| {
-            let agent = Agent::spawn(lab, guest.watching(), Stdio::piped())?;
-            println!(
-                "guest: Linux {}, {HOST} on a virtio-net card",
-                guest.kernel.release
-            );
-            for line in agent.seen().log.iter().filter(|line| is_start(line)) {
-                println!("guest: {line}");
-            }
-            print_header(&format!("recon run -i {GUEST_LINK} --interval {INTERVAL}"));
-            // The guest's own processes cannot be controlled from here.
-            run_attacks(lab, &agent, None)?;
-            Guest::stop(lab.host())?;
-            let stopped = agent.wait()?;
-            let totals = stopped
-                .seen
-                .log
-                .iter()
-                .find(|line| line.contains("totals: "));
-            println!("\n{}", totals.map_or("", String::as_str));
-            let ended = format!("{}{SUCCESS}", initramfs::ENDED);
-            ensure!(stopped.seen.has_logged(&ended), "{}", stopped.seen);
-            Ok(())
-        },
-    )
+    let work = initramfs::watch(&format!("run -vv -i {GUEST_LINK} --interval {INTERVAL}"));
+    with_guest(agent, choice, store, &work, |lab, guest| {
+        let agent = Agent::spawn(lab, guest.watching(), Stdio::piped())?;
+        println!(
+            "guest: Linux {}, {HOST} on a virtio-net card",
+            guest.kernel.release
+        );
+        for line in agent.seen().log.iter().filter(|line| is_start(line)) {
+            println!("guest: {line}");
+        }
+        print_header(&format!("recon run -i {GUEST_LINK} --interval {INTERVAL}"));
+        // The guest's own processes cannot be controlled from here.
+        run_attacks(lab, &agent, None)?;
+        Guest::stop(lab.host())?;
+        let stopped = agent.wait()?;
+        let totals = stopped
+            .seen
+            .log
+            .iter()
+            .find(|line| line.contains("totals: "));
+        println!("\n{}", totals.map_or("", String::as_str));
+        let ended = format!("{}{SUCCESS}", initramfs::ENDED);
+        ensure!(stopped.seen.has_logged(&ended), "{}", stopped.seen);
+        Ok(())
+    })
 }
 
 /// Opens the guest's prompt until its shell ends.
 pub(crate) fn open_prompt(agent: &Path, choice: &Choice, store: &Path) -> Result<()> {
-    with_guest(agent, choice, store, GuestTask::Shell, |lab, guest| {
+    with_guest(agent, choice, store, &initramfs::shell(), |lab, guest| {
         eprintln!(
             "lab: the guest is {HOST}, its card {GUEST_LINK}; type there: recon run\
              \nlab: attack it from another terminal: ip netns exec {} nmap -sS {HOST}\
@@ -100,16 +94,14 @@ fn with_guest(
     agent: &Path,
     choice: &Choice,
     store: &Path,
-    task: GuestTask<'_>,
+    script: &str,
     work: impl FnOnce(&Lab, &Guest<'_>) -> Result<()>,
 ) -> Result<()> {
     let store = Store::new(store.to_owned())?;
     let (qemu, busybox) = (store.qemu()?, store.busybox()?);
     let kernel = store.kernel(choice)?;
     let modules = Modules::find(&kernel.modules, &busybox)?.closure(&MODULES)?;
-    let mut initramfs = tempfile::tempfile()?;
-    let archive = initramfs::build(agent, &busybox, &modules, task)?;
-    initramfs.write_all(&archive.finish())?;
+    let initramfs = initramfs::write(agent, &busybox, &modules, script)?;
     let lab = Lab::new()?;
     let cards = [Card::plain(HOST_MAC)];
     bridge(lab.host(), &cards)?;

@@ -25,4 +25,4 @@ pub(crate) mod tables;
 
 pub(crate) use kernel::{Choice, EACH};
 pub(crate) use lab::{open_prompt, run_lab};
-pub(crate) use suite::{Job, Outcome, Scenarios, Tested, run_jobs};
+pub(crate) use suite::{Job, Outcome, Tested, run_jobs};

@@ -28,7 +28,7 @@ use super::{
     cpio::Archive,
     fetch::{Kernel, Qemu, Store},
     guest::{Guest, bridge},
-    initramfs::{self, FINISHED, GuestTask, MODULES},
+    initramfs::{self, FINISHED, MODULES},
     module::Modules,
     rootfs,
 };
@@ -73,16 +73,22 @@ pub(crate) type Tests = [(String, PathBuf)];
 pub(crate) struct Job {
     pub(crate) kernel: Choice,
     pub(crate) tests: Vec<&'static str>,
-    /// The scenarios to run; without them, the guest has no network card.
-    pub(crate) scenarios: Option<Scenarios>,
+    /// The machine whose scenarios run; without it, the guest has no network card.
+    pub(crate) machine: Option<&'static GuestMachine>,
+    /// A part of the scenarios' names; empty for all.
+    pub(crate) selected: String,
 }
 
-/// The scenarios of a machine.
-#[derive(Debug, Clone)]
-pub(crate) struct Scenarios {
-    pub(crate) machine: &'static GuestMachine,
-    /// A part of their names; empty for all.
-    pub(crate) selected: String,
+impl Job {
+    /// Tests that need no network card.
+    pub(crate) fn of_tests(kernel: Choice, tests: &[&'static str]) -> Self {
+        Self {
+            kernel,
+            tests: tests.to_vec(),
+            machine: None,
+            selected: String::new(),
+        }
+    }
 }
 
 /// Does each job in a guest of its own, the first ones first, and returns the results by kernel.
@@ -150,27 +156,21 @@ fn write_initramfs(
     busybox: &Path,
     common: &[u8],
 ) -> Result<File> {
-    let machine = job.scenarios.as_ref().map(|scenarios| scenarios.machine);
-    let more = machine.map_or(&TEST_MODULES[..], |machine| machine.modules);
+    let more = job
+        .machine
+        .map_or(&TEST_MODULES[..], |machine| machine.modules);
     let modules =
         Modules::find(&kernel.modules, busybox)?.closure(&[&MODULES[..], more].concat())?;
-    let paths = job.tests.iter().map(|name| format!("{TESTS}/{name}"));
-    let paths: Vec<String> = paths.collect();
-    let order: Vec<&str> = paths.iter().map(String::as_str).collect();
-    let variables = job
-        .scenarios
-        .as_ref()
-        .map(|Scenarios { machine, selected }| {
-            let (name, selected) = (quoted(machine.name), quoted(selected));
-            format!("{MACHINE}={name} {SELECTED}={selected}")
-        });
-    let task = match &variables {
-        Some(variables) => GuestTask::Scenarios(&order, variables),
-        None => GuestTask::Tests(&order),
+    let tests = job.tests.iter().map(|name| format!("{TESTS}/{name}"));
+    let tests: Vec<String> = tests.collect();
+    let work = match job.machine {
+        Some(machine) => {
+            let (name, selected) = (quoted(machine.name), quoted(&job.selected));
+            initramfs::scenarios(&tests, &format!("{MACHINE}={name} {SELECTED}={selected}"))
+        }
+        None => initramfs::tests(&tests),
     };
-    let own = initramfs::build(agent, busybox, &modules, task)?;
-    let mut file = tempfile::tempfile()?;
-    file.write_all(&own.finish())?;
+    let mut file = initramfs::write(agent, busybox, &modules, &work)?;
     file.write_all(common)?;
     Ok(file)
 }
@@ -179,7 +179,7 @@ fn write_initramfs(
 fn run_job(job: &Job, qemu: &Qemu, kernel: &Kernel, initramfs: &File) -> Result<Tested> {
     let start = Instant::now();
     let namespace = Namespace::create("guest")?;
-    let machine = job.scenarios.as_ref().map(|scenarios| scenarios.machine);
+    let machine = job.machine;
     let mut cards = Vec::new();
     if let Some(machine) = machine {
         cards.extend(machine.cards);
@@ -188,19 +188,15 @@ fn run_job(job: &Job, qemu: &Qemu, kernel: &Kernel, initramfs: &File) -> Result<
         namespace.set("ipv6/conf/default/disable_ipv6", 1)?;
         bridge(&namespace, &cards)?;
     }
-    let GuestMachine {
-        processors,
-        kernel_options,
-        ..
-    } = machine.unwrap_or(&ONE_CARD);
+    let hardware = machine.unwrap_or(&ONE_CARD);
     let guest = Guest {
         qemu,
         kernel,
         initramfs,
-        processors: *processors,
+        processors: hardware.processors,
         memory: MEMORY,
         cards: &cards,
-        kernel_options,
+        kernel_options: hardware.kernel_options,
     };
     let output = process::run(&namespace, guest.testing(), DEADLINE)?
         .success()
