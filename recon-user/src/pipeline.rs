@@ -33,7 +33,7 @@ pub struct PipelineSettings {
     pub ignored: SignalSet,
     /// The bound on the state of all rules, in bytes.
     pub memory: u64,
-    /// How many lines a rule may write.
+    /// How many lines a query may write.
     pub lines: LineLimit,
 }
 

@@ -1,14 +1,14 @@
-//! How many lines a rule may write, so that forged alerts do not hide real ones.
+//! How many lines a query may write, so that forged alerts do not hide real ones.
 //!
 //! In: the findings of each poll, and the time. Out: a [`Notification`] for each line.
 //! The decisions held here:
-//! - Each rule has its own limit, so forged alerts of one rule suppress no other rule's. A rule with
-//!   two measures has two limits.
-//! - Of one poll's findings recon writes the largest: a forged scan hides a real one only if it is as
-//!   large, which takes as many packets.
+//! - Each query has its own limit, so forged alerts of one rule suppress no other rule's. A rule
+//!   with two measures is two queries.
+//! - Of one poll's findings recon writes the largest: a forged scan hides a real one only if it is
+//!   as large, which takes as many packets.
 //! - What is suppressed is reported when the period is over: how many findings, and the largest of
 //!   them in full.
-//! - The period of a rule begins with its first line, so that nothing is kept for rules without any.
+//! - The period of a query begins with its first line, so that nothing is kept for queries without any.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::Finding;
 use crate::stream::Query;
 
-/// How many lines a rule may write in a period.
+/// How many lines a query may write in a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LineLimit {
     /// The lines, 1 or more. `None` for no limit.
@@ -46,7 +46,7 @@ pub struct Notification {
     pub suppressed: Option<Suppressed>,
 }
 
-/// Findings of one rule that were suppressed in a period.
+/// Findings of one query that were suppressed in a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Suppressed {
     /// When they are reported.
@@ -61,7 +61,7 @@ pub struct Suppressed {
     pub per: Duration,
 }
 
-/// The limit, and what each rule has written.
+/// The limit, and what each query has written.
 #[derive(Debug)]
 pub struct LineLimiter {
     limit: LineLimit,
@@ -70,7 +70,7 @@ pub struct LineLimiter {
     suppressed: u64,
 }
 
-/// The period of one rule.
+/// The period of one query.
 #[derive(Debug)]
 struct Period {
     query: Arc<Query>,
@@ -163,7 +163,7 @@ impl LineLimiter {
         suppressed_in
     }
 
-    /// The position of a rule's period, which begins now if none is running.
+    /// The position of a query's period, which begins now if none is running.
     fn period_of(&mut self, query: &Arc<Query>, now: Timestamp) -> usize {
         let is_it = |period: &Period| Arc::ptr_eq(&period.query, query);
         self.periods.iter().position(is_it).unwrap_or_else(|| {

@@ -8,13 +8,13 @@
 //! | follow | `deferred`, `reported` | rules that depend on the remotes of another rule |
 //! | finding | [`finding`] | what is reported |
 //! | order | `order` | `order by` and `take` of a query |
-//! | limit | [`limit`] | how many lines a rule may write |
+//! | limit | [`limit`] | how many lines a query may write |
 //!
 //! The decisions held here:
 //! - Incidents are stored here, indexed by the tag that the stream keeps with each group. A group
 //!   whose incident is open is never evicted.
-//! - End checks are queued by due time, so that a poll looks only at what it has changed and at what
-//!   is due.
+//! - End checks are queued by due time, so that a poll looks only at what it has changed and at
+//!   what is due.
 //! - It does not know how rows are filtered, keyed and aggregated.
 
 mod deferred;
@@ -168,8 +168,8 @@ impl Incidents {
         self.last = now;
     }
 
-    /// Judges the groups that the poll has changed. Rules with `unless` are judged after the rule that
-    /// they name.
+    /// Judges the groups that the poll has changed. Rules with `unless` are judged after the rule
+    /// that they name.
     fn judge_changed(&mut self, stream: &mut Stream, poll: Poll, findings: &mut Vec<Finding>) {
         self.release(stream);
         let mut found = Vec::new();

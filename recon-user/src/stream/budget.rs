@@ -1,11 +1,11 @@
-//! How much memory the state of all queries takes together, and which holder may take more. A holder
-//! is a query, for its groups, or a nursery, for its logs.
+//! How much memory the state of all queries takes together, and which holder may take more. A
+//! holder is a query, for its groups, or a nursery, for its logs.
 //!
 //! In: the bytes that each holder takes. Out: the room that is left for a holder.
 //! The decisions held here:
 //! - One budget for all holders, since a flood fills some of them and leaves others empty.
-//! - A quarter of it is reserved in equal parts, one for each holder: a flood that one query suspects,
-//!   and so must not evict, leaves the others enough for the scanners of the day.
+//! - A quarter of it is reserved in equal parts, one for each holder: a flood that one query
+//!   suspects, and so must not evict, leaves the others enough for the scanners of the day.
 //! - It covers what groups are made of: their slots, the index to them, and their heap. Lists of one
 //!   poll and the answers of this host ([`super::answers`]) have bounds of their own.
 
@@ -50,8 +50,8 @@ impl MemoryBudget {
         }
     }
 
-    /// The greatest holder of those that `may_give`. What others hold within their own reserve is no
-    /// room for `holder`.
+    /// The greatest holder of those that `may_give`. What others hold within their own reserve is
+    /// no room for `holder`.
     pub(super) fn greatest(
         &self,
         holder: usize,

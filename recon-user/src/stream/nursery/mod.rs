@@ -348,7 +348,7 @@ impl Nursery {
         logs.filter(|log| log.stage != Stage::Promoted).count()
     }
 
-    /// The bytes that it takes, counted anew. Checks that the index has every log once.
+    /// The bytes that it takes, recounted. Checks that the index has every log once.
     pub(super) fn recounted(&self) -> usize {
         let mut live: Vec<_> = self.index.numbers().collect();
         live.retain(|&number| self.ring.contains(number));
