@@ -1,9 +1,9 @@
 //! From rows to notifications, for live and replayed rows alike.
 //!
 //! In: rows, the ends of polls. Out: [`Notification`]s, each of which becomes one line.
-//! The decision held here: [`crate::agent`] and [`crate::replay`] both drive this and nothing else, so
-//! both report the same for the same rows, including the last growth of incidents still open at the
-//! end.
+//! The decision held here: [`crate::agent`] and [`crate::replay`] both drive this and nothing else,
+//! so both report the same for the same rows, including the last growth of incidents still open at
+//! the end.
 
 use std::sync::Arc;
 

@@ -68,7 +68,8 @@ pub(crate) struct TestOptions {
     /// With --vm, run no tests, and only the scenarios whose names contain TEXT
     #[arg(long, requires = "vm", value_name = "TEXT", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["args", "readme", "brief"])]
     scenarios: Option<String>,
-    /// With --vm, write the tables of hooks, detections and scenarios into recon-user/docs/kernels.md
+    /// With --vm, write the tables of hooks, detections and scenarios into
+    /// recon-user/docs/kernels.md
     #[arg(long, requires = "vm", conflicts_with_all = ["kernel", "brief", "args"])]
     readme: bool,
     /// With --vm, run only what continuous integration has time for

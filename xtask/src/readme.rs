@@ -2,8 +2,8 @@
 //!
 //! In: a document, a command, a text. Out: the document with that text between the command's marker
 //! and the next end marker.
-//! The decision held here: the marker names the command, so that a reader knows where the text comes
-//! from.
+//! The decision held here: the marker names the command, so that a reader knows where the text
+//! comes from.
 
 use std::{fs, path::Path};
 

@@ -116,8 +116,8 @@ impl AgentOutput {
         self.stdout.is_closed()
     }
 
-    /// Waits until all lines are written, up to a time limit. Returns what became of the alerts, and
-    /// of the rows if rows are written.
+    /// Waits until all lines are written, up to a time limit. Returns what became of the alerts,
+    /// and of the rows if rows are written.
     pub(super) fn finish(self) -> (Written, Option<Written>) {
         let rows = self.rows.map(|rows| {
             let written = rows.lines.close();

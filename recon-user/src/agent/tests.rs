@@ -1,4 +1,5 @@
-//! The poll loop over fake maps: what is written, also when polls fail. No root, no kernel programs.
+//! The poll loop over fake maps: what is written, also when polls fail. No root, no kernel
+//! programs.
 
 use std::collections::BTreeSet;
 use std::io::Read as _;

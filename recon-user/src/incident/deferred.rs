@@ -1,7 +1,7 @@
 //! Rows of rules that follow another rule: they count once that rule has reported their remote.
 //!
-//! In: rows of remotes that were reported in an earlier poll. Out: those of them that count, once the
-//! other rules are judged.
+//! In: rows of remotes that were reported in an earlier poll. Out: those of them that count, once
+//! the other rules are judged.
 //! The decision held here: a scan's own accepted connections are part of the scan. During a scan, a
 //! poll adds more probed ports than accepted ones; a real visit adds at most one port.
 

@@ -8,7 +8,8 @@
 //!   as large, which takes as many packets.
 //! - What is suppressed is reported when the period is over: how many findings, and the largest of
 //!   them in full.
-//! - The period of a query begins with its first line, so that nothing is kept for queries without any.
+//! - The period of a query begins with its first line, so that nothing is kept for queries without
+//!   any.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -90,8 +91,8 @@ impl LineLimiter {
         }
     }
 
-    /// What is written at `now`: first what was suppressed in periods that are over, then as many of
-    /// the findings as may be, in their order.
+    /// What is written at `now`: first what was suppressed in periods that are over, then as many
+    /// of the findings as may be, in their order.
     pub fn limit_findings(&mut self, findings: Vec<Finding>, now: Timestamp) -> Vec<Notification> {
         let mut notifications = self.end_due(now);
         let suppressed_in = match self.limit.lines {

@@ -1,6 +1,7 @@
 //! Incidents: what is reported about groups over their threshold, and when.
 //!
-//! In: the groups that a poll has changed. Out: [`Notification`]s, in the order in which they are written.
+//! In: the groups that a poll has changed. Out: [`Notification`]s, in the order in which they are
+//! written.
 //!
 //! | step | module | holds |
 //! |---|---|---|
@@ -319,8 +320,8 @@ impl Incidents {
         }))
     }
 
-    /// Ends all incidents, as there are no more rows: reports those that have grown since their last
-    /// report.
+    /// Ends all incidents, as there are no more rows: reports those that have grown since their
+    /// last report.
     pub(crate) fn finish(&mut self, stream: &Stream, now: Timestamp) -> Vec<Finding> {
         let mut findings = Vec::new();
         for index in 0..stream.queries().len() {

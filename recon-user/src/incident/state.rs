@@ -2,12 +2,12 @@
 //!
 //! In: the count of a group at each poll that changed it; later, how long it has been unchanged.
 //! Out: a [`Report`], or none.
-//! The decision held here: one report when the threshold is crossed, another when the count has grown
-//! tenfold since the last report, but not within a minute; one more, with the exact count, when the
-//! incident is over and has grown since. It starts again after a quiet hour, or after the rule's
-//! window if that is longer. A rule's cooldown withholds the first two; an incident that started
-//! again in the meantime is then reported as begun. So one nmap run is two lines and not sixty, and
-//! tomorrow's is reported again.
+//! The decision held here: one report when the threshold is crossed, another when the count has
+//! grown tenfold since the last report, but not within a minute; one more, with the exact count,
+//! when the incident is over and has grown since. It starts again after a quiet hour, or after the
+//! rule's window if that is longer. A rule's cooldown withholds the first two; an incident that
+//! started again in the meantime is then reported as begun. So one nmap run is two lines and not
+//! sixty, and tomorrow's is reported again.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::stream::Query;
 
-/// A group must stay at or under its threshold for this long, and for the window of its rule, before
-/// its incident starts again.
+/// A group must stay at or under its threshold for this long, and for the window of its rule,
+/// before its incident starts again.
 const QUIET: SignedDuration = SignedDuration::from_hours(1);
 const ESCALATION: u64 = 10;
 /// The shortest time between two reports of a growing count, if the rule has no cooldown.
@@ -162,8 +162,8 @@ impl Incident {
         Some(self.report(phase))
     }
 
-    /// Closes the incident of a group that is unchanged since `changed_at`, if it is over. Returns what
-    /// is reported.
+    /// Closes the incident of a group that is unchanged since `changed_at`, if it is over. Returns
+    /// what is reported.
     ///
     /// # Errors
     /// If it is not over yet: when its end is due.

@@ -1,12 +1,12 @@
 //! What this host answered to those who probe it.
 //!
-//! In: hits and this host's answers, those of one poll in any order. Out: how many of the ports that a
-//! group probed are open, refused or silent.
+//! In: hits and this host's answers, those of one poll in any order. Out: how many of the ports
+//! that a group probed are open, refused or silent.
 //! The decisions held here: an answer counts only for what was probed; a port that answered once is
 //! open, whatever it refuses later. Everything is bounded: at the bound on remotes, those with the
-//! fewest ports are evicted first, then the longest unchanged, so that a flood of one-packet sources
-//! does not evict a scanner. At the bound on ports, a remote holds no more than its fair share.
-//! The ports of a remote are ordered, so that a finding of one port looks at no other.
+//! fewest ports are evicted first, then the longest unchanged, so that a flood of one-packet
+//! sources does not evict a scanner. At the bound on ports, a remote holds no more than its fair
+//! share. The ports of a remote are ordered, so that a finding of one port looks at no other.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -29,8 +29,8 @@ const MAX_REMOTES: usize = 1 << 16;
 const EVICTED_SHARE: usize = 4;
 /// Ports of local addresses that are kept of one remote.
 const MAX_PROBED: usize = 1 << 16;
-/// Ports of local addresses that are kept of all remotes, each of which has its fair share: about 30
-/// bytes each.
+/// Ports of local addresses that are kept of all remotes, each of which has its fair share: about
+/// 30 bytes each.
 const MAX_PROBED_BY_ALL: usize = 1 << 20;
 /// What a remote may always have.
 const FAIR_SHARE: usize = MAX_PROBED_BY_ALL / MAX_REMOTES;
@@ -112,8 +112,8 @@ impl Probes {
         self.add_hit_at(remote, key, now, now);
     }
 
-    /// Adds a hit of a time that may be over. Room is made as of `now`: times that go back and forth
-    /// must not cause a search each.
+    /// Adds a hit of a time that may be over. Room is made as of `now`: times that go back and
+    /// forth must not cause a search each.
     fn add_hit_at(&mut self, remote: Address, key: &RowKey, time: Timestamp, now: Timestamp) {
         let Some(target) = target(key) else { return };
         let [oldest_then, oldest] =
@@ -179,8 +179,8 @@ impl Probes {
         }
     }
 
-    /// Adds what a remote did in earlier polls and in the `current` one, whose time is `now`: for each
-    /// row its poll, its key and time, and whether it is a hit.
+    /// Adds what a remote did in earlier polls and in the `current` one, whose time is `now`: for
+    /// each row its poll, its key and time, and whether it is a hit.
     pub(super) fn add_late(
         &mut self,
         remote: Address,

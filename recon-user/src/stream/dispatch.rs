@@ -1,9 +1,9 @@
 //! Which queries a row is tried on.
 //!
-//! In: the queries that can count a signal. Out: those that can count it on a port, and what they read
-//! of its process.
-//! The decision held here: a query that demands ports is tried on those alone, and a process is looked
-//! up only where a query reads it.
+//! In: the queries that can count a signal. Out: those that can count it on a port, and what they
+//! read of its process.
+//! The decision held here: a query that demands ports is tried on those alone, and a process is
+//! looked up only where a query reads it.
 
 use std::collections::BTreeMap;
 

@@ -2,7 +2,8 @@
 //!
 //! In: the conditions of a plan. Out: [`Filter`].
 //! The decisions held here:
-//! - What a condition says about the signal alone is evaluated once, on a synthetic row of each signal.
+//! - What a condition says about the signal alone is evaluated once, on a synthetic row of each
+//!   signal.
 //! - Ports that a query demands leave its conditions, so that a query is not tried on other ports.
 //! - Conditions that only exclude private remotes are recognised, so that one switch turns all off.
 

@@ -3,10 +3,11 @@
 //! In: rows that the query accepts. Out: groups, and which of them changed.
 //! The decisions held here:
 //! - Eviction frees an eighth of the groups at once, so that room costs the same however many there
-//!   are: empty ones first, then those at or under half of their threshold, the longest unchanged and
-//!   the lowest first. A group that is suspicious or protected is never evicted: a flood of one-packet
-//!   sources does not evict a scanner.
-//! - What comes after an eviction or a refusal may have been seen before: its count is a lower bound.
+//!   are: empty ones first, then those at or under half of their threshold, the longest unchanged
+//!   and the lowest first. A group that is suspicious or protected is never evicted: a flood of
+//!   one-packet sources does not evict a scanner.
+//! - What comes after an eviction or a refusal may have been seen before: its count is a lower
+//!   bound.
 
 use jiff::Timestamp;
 
@@ -197,7 +198,8 @@ impl Groups {
         }
     }
 
-    /// Takes the groups that this poll has changed since the last call, in the order in which it did.
+    /// Takes the groups that this poll has changed since the last call, in the order in which it
+    /// did.
     pub(super) fn take_changed(&mut self) -> Vec<Changed> {
         let mut changed = std::mem::take(&mut self.changed);
         changed.sort_unstable_by_key(|changed| changed.order);

@@ -1,6 +1,7 @@
 //! Which operator computes an aggregate: the only place where it is chosen.
 //!
-//! In: the aggregates of a plan. Out: an [`AggregatePlan`] each, and the [`Measure`] that alerts name.
+//! In: the aggregates of a plan. Out: an [`AggregatePlan`] each, and the [`Measure`] that alerts
+//! name.
 //! The decisions held here:
 //! - Ports and addresses are counted as such, not as text.
 //! - A number of distinct remotes is exact where the threshold is compared with it, and an estimate
@@ -66,7 +67,8 @@ pub(crate) enum AggregateOperator {
 #[derive(Clone, Debug)]
 pub(crate) struct AggregatePlan {
     pub(crate) operator: AggregateOperator,
-    /// Which of the plan's aggregates it is. `None` for the events of a query that has no threshold.
+    /// Which of the plan's aggregates it is. `None` for the events of a query that has no
+    /// threshold.
     pub(crate) position: Option<usize>,
     /// The signals whose rows have a part in it.
     pub(crate) signals: SignalSet,

@@ -1,8 +1,8 @@
 //! Where the rows of a remote go: into the log of its source, or into groups.
 //!
 //! In: a row with the queries that accept it. Out: logs, groups and what this host answered.
-//! The decision held here: a source is promoted when its rows could carry a group over its threshold,
-//! which is found out at the end of the poll, or at once when its log is full.
+//! The decision held here: a source is promoted when its rows could carry a group over its
+//! threshold, which is found out at the end of the poll, or at once when its log is full.
 
 use std::sync::Arc;
 

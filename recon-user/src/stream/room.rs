@@ -1,8 +1,8 @@
 //! Counting a row in its group, and the room for that.
 //!
 //! In: a row that a query has accepted. Out: the group's count, or a refusal.
-//! The decision held here: the query or the nursery that holds the most evicts. Where nothing may be
-//! evicted, a new group is refused, and counted; each holder is searched once a poll.
+//! The decision held here: the query or the nursery that holds the most evicts. Where nothing may
+//! be evicted, a new group is refused, and counted; each holder is searched once a poll.
 
 use super::groups::Event;
 use super::key::GroupLookup;

@@ -1,6 +1,7 @@
 //! What the watcher of the groups sees of them, and may do to them.
 //!
-//! In: queries by their index, groups by position or key. Out: groups, what changed, what was evicted.
+//! In: queries by their index, groups by position or key. Out: groups, what changed, what was
+//! evicted.
 
 use jiff::Timestamp;
 use recon_common::Address;
@@ -49,7 +50,8 @@ impl Stream {
         self.budget.set(index, self.groups[index].bytes());
     }
 
-    /// Empties the group that holds the rows of a remote's network, if the query groups by that alone.
+    /// Empties the group that holds the rows of a remote's network, if the query groups by that
+    /// alone.
     pub(crate) fn clear_network_of(&mut self, index: usize, remote: Address) {
         let query = &self.table.queries[index].query;
         let Some(key) = query.key.network_key(remote) else {

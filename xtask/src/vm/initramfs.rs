@@ -38,8 +38,8 @@ pub(super) const FINISHED: &str = "guest: finished ";
 /// The log line by which the guest reports how the agent ended; the exit code follows.
 pub(super) const ENDED: &str = "guest: recon ended with ";
 
-/// An unnamed file to boot from, with the files of every guest and the kernel's `modules`. The guest
-/// does `work` once it is up: [`watch`], [`shell`], [`tests`] or [`scenarios`].
+/// An unnamed file to boot from, with the files of every guest and the kernel's `modules`. The
+/// guest does `work` once it is up: [`watch`], [`shell`], [`tests`] or [`scenarios`].
 pub(super) fn write(agent: &Path, busybox: &Path, modules: &[Module], work: &str) -> Result<File> {
     let read = |path: &Path| fs::read(path).with_context(|| path.display().to_string());
     let mut archive = Archive::default();

@@ -1,9 +1,10 @@
 //! Which logs are evicted when memory is short.
 //!
 //! In: the time. Out: how many logs went.
-//! The decision held here: a chunk of logs at a time, the oldest first. Logs that matter move to the
-//! back, and so do, once, those whose source was seen again. When as many have moved in a poll as make
-//! two turns of all, nothing more is evicted in it: whoever can make logs stay could make them turn.
+//! The decision held here: a chunk of logs at a time, the oldest first. Logs that matter move to
+//! the back, and so do, once, those whose source was seen again. When as many have moved in a poll
+//! as make two turns of all, nothing more is evicted in it: whoever can make logs stay could make
+//! them turn.
 
 use jiff::Timestamp;
 

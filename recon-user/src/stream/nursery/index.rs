@@ -1,10 +1,10 @@
 //! Where the log of a source is, by hash.
 //!
 //! In: hashes and numbers of logs. Out: numbers.
-//! The decisions held here: a row of a new source must cost one cache miss here, however many sources
-//! there are, so that hash and number lie side by side in one array with linear probing (hashbrown
-//! touches two lines for each insertion: control bytes and slot). Entries of logs that are gone stay
-//! until the index is full, since to look for each would cost a cache miss as well.
+//! The decisions held here: a row of a new source must cost one cache miss here, however many
+//! sources there are, so that hash and number lie side by side in one array with linear probing
+//! (hashbrown touches two lines for each insertion: control bytes and slot). Entries of logs that
+//! are gone stay until the index is full, since to look for each would cost a cache miss as well.
 
 use std::num::NonZeroU32;
 
@@ -107,7 +107,8 @@ impl Index {
         }
     }
 
-    /// Drops the entries that are not kept, without another array: those behind one that goes move up.
+    /// Drops the entries that are not kept, without another array: those behind one that goes move
+    /// up.
     pub(super) fn purge(&mut self, is_kept: impl Fn(LogNumber) -> bool) {
         let goes = |slot: &IndexSlot| slot.hash.is_some() && !is_kept(slot.number);
         for slot in 0..self.slots.len() {

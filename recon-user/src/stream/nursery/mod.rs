@@ -1,13 +1,13 @@
 //! The nursery keeps small sources as raw rows.
 //!
-//! In: rows of a remote, with the queries that accept them. Out: the rows of sources that may matter,
-//! which are counted in groups from then on.
+//! In: rows of a remote, with the queries that accept them. Out: the rows of sources that may
+//! matter, which are counted in groups from then on.
 //! The decisions held here:
-//! - Most sources send a packet or two and are never seen again, a flood's above all. A group for each
-//!   query takes five times the memory and time of the rows themselves. So a source is a log of its
-//!   rows until they could carry a group over its threshold, or there are [`MAX_ROWS`]. Then it is
-//!   promoted: its rows are counted in all their groups, each at its own time, as if they had been from
-//!   the start. What is reported is exactly the same.
+//! - Most sources send a packet or two and are never seen again, a flood's above all. A group for
+//!   each query takes five times the memory and time of the rows themselves. So a source is a log
+//!   of its rows until they could carry a group over its threshold, or there are [`MAX_ROWS`]. Then
+//!   it is promoted: its rows are counted in all their groups, each at its own time, as if they had
+//!   been from the start. What is reported is exactly the same.
 //! - A log whose rows could make a group suspicious, and the mark of a promoted source, are never
 //!   evicted within the window. The others are evicted the longest unseen first.
 //! - Logs are kept by remote, and in a nursery of their own by network, as queries group.
@@ -57,9 +57,9 @@ pub(super) enum Root {
 impl Root {
     pub(super) const ALL: [Self; 2] = [Self::Remote, Self::Network];
 
-    /// Where the rows of a query are kept, if they can be: it must group by the remote, its threshold
-    /// must be above a few events, its measure must not exceed the events of its rows, and it must read
-    /// nothing that a packed row lacks.
+    /// Where the rows of a query are kept, if they can be: it must group by the remote, its
+    /// threshold must be above a few events, its measure must not exceed the events of its rows,
+    /// and it must read nothing that a packed row lacks.
     fn of(query: &Query) -> Option<Self> {
         let root = if query.key.has(KeyColumn::Remote) {
             Self::Remote
@@ -183,7 +183,8 @@ impl Nursery {
         self.ring.growth() + index
     }
 
-    /// The set of queries that have accepted a row of that signal. `None` once there are too many sets.
+    /// The set of queries that have accepted a row of that signal. `None` once there are too many
+    /// sets.
     pub(super) fn set_of(&mut self, signal: Signal, queries: &[usize]) -> Option<SetId> {
         self.sets.id_of(signal, queries)
     }
@@ -287,8 +288,8 @@ impl Nursery {
         std::mem::take(&mut self.changed)
     }
 
-    /// Whether the rows of a log could carry a group over its threshold. `bounds` has a zero for each
-    /// query, before and after.
+    /// Whether the rows of a log could carry a group over its threshold. `bounds` has a zero for
+    /// each query, before and after.
     pub(super) fn is_due(
         &mut self,
         number: LogNumber,

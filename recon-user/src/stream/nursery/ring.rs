@@ -1,8 +1,9 @@
 //! A queue of logs in chunks, each log under a number that it keeps.
 //!
 //! In: logs, at the back. Out: logs by number, and whole chunks from the front.
-//! The decisions held here: chunks are allocated and freed as they are, so that a large queue is never
-//! copied; logs of the first chunk that stay move to the back, into its own memory if need be.
+//! The decisions held here: chunks are allocated and freed as they are, so that a large queue is
+//! never copied; logs of the first chunk that stay move to the back, into its own memory if need
+//! be.
 
 use std::collections::VecDeque;
 

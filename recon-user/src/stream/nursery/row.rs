@@ -1,9 +1,9 @@
 //! A row as the nursery keeps it: packed, since a flood brings millions.
 //!
 //! In: a row with its poll. Out: [`PackedRow`], and the row again.
-//! The decision held here: 72 bytes hold what nearly all rows say, with times as recon's own polls have
-//! them. The source of a row that does not fit (years before 1677 and after 2262, polls with parts of
-//! a microsecond or over an hour apart, four billion events) is promoted.
+//! The decision held here: 72 bytes hold what nearly all rows say, with times as recon's own polls
+//! have them. The source of a row that does not fit (years before 1677 and after 2262, polls with
+//! parts of a microsecond or over an hour apart, four billion events) is promoted.
 
 use jiff::{SignedDuration, Timestamp};
 use recon_common::{Address, Signal};

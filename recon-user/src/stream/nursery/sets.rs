@@ -39,8 +39,8 @@ impl Default for QuerySets {
 }
 
 impl QuerySets {
-    /// The number of the set, in ascending order, that has accepted a row of that signal. `None` once
-    /// there are too many sets.
+    /// The number of the set, in ascending order, that has accepted a row of that signal. `None`
+    /// once there are too many sets.
     #[inline]
     pub(crate) fn id_of(&mut self, signal: Signal, queries: &[usize]) -> Option<SetId> {
         let last = self.last[signal as usize];
