@@ -36,8 +36,8 @@ pub(super) struct Signature<F: 'static> {
     pub(super) usage: &'static str,
 }
 
-/// Declares functions: each with its name, what it takes, how many of that may be left out, and
-/// that in words after `takes`.
+/// Declares functions: each with its name, its arguments, how many of these are optional, and the
+/// same in words after `takes`.
 macro_rules! functions {
     (
         $(#[$meta:meta])*

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::incident::{Finding, Phase};
-use crate::kql::Plan;
+use crate::kql::{Loader, Plan};
 use crate::row::RowKey;
 use crate::rule::defaults;
 use crate::stream::{Answers, DEFAULT_MEMORY, KeyColumn, Measure};
@@ -64,6 +64,16 @@ fn settings(rules: Vec<Configured>) -> PipelineSettings {
         memory: DEFAULT_MEMORY,
         lines: LineLimit::default(),
     }
+}
+
+/// A pipeline with the rules of a file and a memory budget.
+fn pipeline_of(text: &str, memory: u64) -> Pipeline {
+    let loaded = Loader::default().load("test.kql", text.as_bytes());
+    assert!(!loaded.plans.is_empty(), "{:?}", loaded.diagnostics);
+    Pipeline::new(PipelineSettings {
+        memory,
+        ..settings(plain(loaded.plans))
+    })
 }
 
 fn built_in_pipeline(include_private: bool) -> Pipeline {

@@ -58,8 +58,8 @@ impl Evidence {
         }
     }
 
-    /// Adds a row to a group whose first row was `first`. Where `may_grow` is false, what takes
-    /// more memory is left out.
+    /// Adds a row to a group whose first row was `first`. Where `may_grow` is false, this skips
+    /// what takes more memory.
     #[inline]
     pub(super) fn add(&mut self, key: &KeyPlan, first: &RowKey, row: &RowKey, may_grow: bool) {
         self.signals.insert(row.signal);

@@ -4,23 +4,12 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::incident::INCIDENT_BYTES;
-use crate::kql::Loader;
 use crate::stream::EvictionStats;
 
 const NOW: u64 = 7200;
 const SCANNER: Address = Address::v4([198, 51, 100, 1]);
 const SERVER: Address = Address::v4(LOCAL);
 const MIB: u64 = 1 << 20;
-
-/// A pipeline with the rules of a file and a memory budget.
-fn pipeline_of(text: &str, memory: u64) -> Pipeline {
-    let loaded = Loader::default().load("test.kql", text.as_bytes());
-    assert!(!loaded.plans.is_empty(), "{:?}", loaded.diagnostics);
-    Pipeline::new(PipelineSettings {
-        memory,
-        ..settings(plain(loaded.plans))
-    })
-}
 
 /// A pipeline whose rule reports more than 20 ports.
 fn ports(memory: u64) -> Pipeline {

@@ -112,15 +112,7 @@ fn allowed_sources_do_not_count_as_a_flood() {
                 .map(|network| network.parse().expect("a network"))
                 .to_vec();
         }
-        let mut pipeline = Pipeline::new(PipelineSettings {
-            rules,
-            min_severity: Severity::Informational,
-            include_private: false,
-            local_networks: Vec::new(),
-            ignored: SignalSet::default(),
-            memory: DEFAULT_MEMORY,
-            lines: LineLimit::default(),
-        });
+        let mut pipeline = Pipeline::new(settings(rules));
         let key = key(Signal::Syn, remote, Address::v4(LOCAL), PORT, 0);
         observe(&mut pipeline, &key, 20_000, now, false);
         let found = pipeline.end_poll_unlimited(now, false);

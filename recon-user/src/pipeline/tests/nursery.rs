@@ -3,7 +3,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::kql::Loader;
 
 /// Rules with every kind of key and aggregate, with and without a nursery.
 const MORE: &str = "// id: a\n// window: 1m\nDeviceNetworkEvents\n| summarize n = dcount(LocalPort), first = min(TimeGenerated), last = arg_max(LocalPort, ActionType), ips = make_set(RemoteIP) by RemoteIP, LocalIP\n| where n > 8 and n < 30;\n

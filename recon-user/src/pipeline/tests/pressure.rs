@@ -1,21 +1,11 @@
 //! Sources under memory pressure: what a flood must not hide.
 
 use super::*;
-use crate::kql::Loader;
 
 const NOW: u64 = 7200;
 const SCANNER: Address = Address::v4([198, 51, 100, 1]);
 const MIB: u64 = 1 << 20;
 const PORTS: &str = "// id: ports\nDeviceNetworkEvents\n| summarize n = dcount(LocalPort) by RemoteIP\n| where n > 20";
-
-fn pipeline_of(text: &str, memory: u64) -> Pipeline {
-    let loaded = Loader::default().load("test.kql", text.as_bytes());
-    assert!(!loaded.plans.is_empty(), "{:?}", loaded.diagnostics);
-    Pipeline::new(PipelineSettings {
-        memory,
-        ..settings(plain(loaded.plans))
-    })
-}
 
 fn source(number: u32) -> Address {
     Address::v4((0x1400_0000 + number).to_be_bytes())

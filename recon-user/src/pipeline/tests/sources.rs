@@ -3,7 +3,6 @@
 use serde_json::json;
 
 use super::*;
-use crate::kql::Loader;
 use crate::seed::seed;
 use recon_common::Registers;
 

@@ -189,8 +189,6 @@ fn the_finding_names_the_network_and_its_members() {
 
 #[test]
 fn neighbours_start_again_once_one_is_reported_though_they_are_few() {
-    use crate::kql::Loader;
-
     let text = "// id: probes\nDeviceNetworkEvents\n| summarize n = dcount(LocalPort) by RemoteIP\n| where n > 8;\n\n\
         // id: shared\n// unless: probes\nDeviceNetworkEvents\n| summarize n = dcount(LocalPort) by RemoteNetwork\n| where n > 20";
     let plans = Loader::default().load("test.kql", text.as_bytes()).plans;

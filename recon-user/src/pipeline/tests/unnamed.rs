@@ -1,7 +1,6 @@
 //! Rows of aggregated sources, which have no remote.
 
 use super::*;
-use crate::kql::Loader;
 
 fn rules(text: &str) -> Vec<Configured> {
     let loaded = Loader::default().load("test.kql", text.as_bytes());
@@ -12,13 +11,8 @@ fn rules(text: &str) -> Vec<Configured> {
 /// The findings of `rules` for rows without a remote, and for one row with a remote if `is_named`.
 fn found(rules: Vec<Configured>, include_private: bool, is_named: bool) -> Vec<Finding> {
     let mut pipeline = Pipeline::new(PipelineSettings {
-        rules,
-        min_severity: Severity::Informational,
         include_private,
-        local_networks: Vec::new(),
-        ignored: SignalSet::default(),
-        memory: DEFAULT_MEMORY,
-        lines: LineLimit::default(),
+        ..settings(rules)
     });
     let now = at(Duration::from_secs(7200));
     let row = |remote, port| key(Signal::Syn, remote, Address::v4(LOCAL), port, 0);
