@@ -2,13 +2,15 @@
 //! programs.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::Read as _;
+use std::path::Path;
 
 use recon_common::Address;
 use serde_json::Value;
 
 use super::*;
-use crate::drain::fake::{Failure, drain};
+use crate::drain::fake::{Failure, FakeMaps, drain};
 use crate::rule::defaults;
 use crate::settings;
 
@@ -23,20 +25,25 @@ enum Step {
     Fail(Failure),
 }
 
-/// Runs the steps and the end. Returns the count and the phase of each alert of `port-scan` by its
-/// ports, and the totals.
-fn run(grace: Grace, steps: &[Step]) -> (Vec<(u64, String)>, u64, u64) {
+/// An agent that writes its alerts to `file`, and its rows to `events`.
+fn agent(grace: Grace, file: &File, events: Option<&Path>) -> Agent<FakeMaps> {
     let in_force = settings::in_force(&Default::default(), defaults).expect("no file");
-    let mut file = tempfile::tempfile().expect("a file");
-    let mut agent = Agent {
+    Agent {
         drain: drain(grace),
         actors: Actors::new(BTreeSet::new(), None),
         pipeline: Pipeline::new(PipelineSettings::new(&in_force, SignalSet::default())),
-        output: AgentOutput::new(&file, None, true).expect("a sink"),
+        output: AgentOutput::new(file, events, true).expect("a sink"),
         host: "web1".to_owned(),
         last: now(),
         totals: Totals::default(),
-    };
+    }
+}
+
+/// Runs the steps and the end. Returns the count and the phase of each alert of `port-scan` by its
+/// ports, and the totals.
+fn run(grace: Grace, steps: &[Step]) -> (Vec<(u64, String)>, u64, u64) {
+    let mut file = tempfile::tempfile().expect("a file");
+    let mut agent = agent(grace, &file, None);
     for step in steps {
         match *step {
             Step::Count(first, last) => {
@@ -52,12 +59,7 @@ fn run(grace: Grace, steps: &[Step]) -> (Vec<(u64, String)>, u64, u64) {
     }
     let (polls, failed) = (agent.totals.polls, agent.totals.failed_polls);
     agent.end();
-    let mut lines = String::new();
-    std::io::Seek::rewind(&mut file).expect("a file");
-    file.read_to_string(&mut lines).expect("text");
-    let alerts = lines
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).expect(line));
+    let alerts = lines_of(&mut file).into_iter();
     let scans = alerts.filter(|alert| alert["recon"]["measure"] == "distinct_ports");
     let scans = scans.map(|alert| {
         let recon = &alert["recon"];
@@ -65,6 +67,17 @@ fn run(grace: Grace, steps: &[Step]) -> (Vec<(u64, String)>, u64, u64) {
         (count, recon["phase"].as_str().expect("a phase").to_owned())
     });
     (scans.collect(), polls, failed)
+}
+
+/// What was written to a file.
+fn lines_of(file: &mut File) -> Vec<Value> {
+    let mut lines = String::new();
+    std::io::Seek::rewind(file).expect("a file");
+    file.read_to_string(&mut lines).expect("text");
+    lines
+        .lines()
+        .map(|line| serde_json::from_str(line).expect(line))
+        .collect()
 }
 
 fn key(port: u16) -> Key {
@@ -146,6 +159,32 @@ fn a_scan_is_reported_whatever_happens_to_polls() {
             if matches!(grace, Grace::Membarrier) {
                 assert_eq!(of_failed, failed, "{what}, {grace:?}");
             }
+        }
+    }
+}
+
+#[test]
+fn losses_are_written_among_the_rows_of_their_poll() {
+    for (sketched, counts) in [(0, &[][..]), (3, &[3][..])] {
+        let mut file = tempfile::tempfile().expect("a file");
+        let mut agent = agent(Grace::Membarrier, &file, Some(Path::new("-")));
+        agent.drain.count(key(81), 1);
+        agent.poll(|drain, row| {
+            let tally = drain.poll(row)?;
+            Ok(Tally { sketched, ..tally })
+        });
+        agent.end();
+        let lines = lines_of(&mut file);
+        let row = &lines[0];
+        assert_eq!(row["ActionType"], "SYN", "{lines:?}");
+        let losses: Vec<_> = lines
+            .iter()
+            .filter(|line| line["Type"] == "ReconLosses")
+            .collect();
+        let found: Vec<_> = losses.iter().map(|loss| &loss["Count"]).collect();
+        assert_eq!(found, counts, "{lines:?}");
+        for loss in losses {
+            assert_eq!(loss["TimeGenerated"], row["TimeGenerated"]);
         }
     }
 }
