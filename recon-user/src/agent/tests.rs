@@ -6,11 +6,10 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use recon_common::Address;
 use serde_json::Value;
 
 use super::*;
-use crate::drain::fake::{Failure, FakeMaps, drain};
+use crate::drain::fake::{Failure, FakeMaps, drain, syn};
 use crate::rule::defaults;
 use crate::settings;
 
@@ -47,7 +46,7 @@ fn run(grace: Grace, steps: &[Step]) -> (Vec<(u64, String)>, u64, u64) {
     for step in steps {
         match *step {
             Step::Count(first, last) => {
-                (first..=last).for_each(|port| agent.drain.count(key(port), 1));
+                (first..=last).for_each(|port| agent.drain.count(syn(port), 1));
             }
             Step::Poll => agent.poll(|drain, row| drain.poll(row)),
             Step::Fail(failure) => {
@@ -78,17 +77,6 @@ fn lines_of(file: &mut File) -> Vec<Value> {
         .lines()
         .map(|line| serde_json::from_str(line).expect(line))
         .collect()
-}
-
-fn key(port: u16) -> Key {
-    Key {
-        remote: Address::v4([198, 51, 100, 7]),
-        local: Address::v4([203, 0, 113, 1]),
-        pid: 0,
-        port,
-        signal: Signal::Syn as u8,
-        reserved: 0,
-    }
 }
 
 #[test]
@@ -168,7 +156,7 @@ fn losses_are_written_among_the_rows_of_their_poll() {
     for (sketched, counts) in [(0, &[][..]), (3, &[3][..])] {
         let mut file = tempfile::tempfile().expect("a file");
         let mut agent = agent(Grace::Membarrier, &file, Some(Path::new("-")));
-        agent.drain.count(key(81), 1);
+        agent.drain.count(syn(81), 1);
         agent.poll(|drain, row| {
             let tally = drain.poll(row)?;
             Ok(Tally { sketched, ..tally })

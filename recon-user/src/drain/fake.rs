@@ -6,6 +6,7 @@ use std::io;
 use recon_common::process::PENDING_CONNECT_SLOTS;
 use recon_common::recent::first_slot;
 use recon_common::sources::SKETCHES;
+use recon_common::{Address, Signal};
 
 use super::shared_array::SharedArray;
 use super::*;
@@ -110,6 +111,18 @@ impl CountMaps for FakeMaps {
     fn read_counter(&self, counter: Counter) -> Result<u64, DrainError> {
         self.fail(Failure::Counter)?;
         Ok(self.counters[counter.index() as usize])
+    }
+}
+
+/// The key of a SYN from a scanner to that port.
+pub(crate) fn syn(port: u16) -> Key {
+    Key {
+        remote: Address::v4([198, 51, 100, 7]),
+        local: Address::v4([203, 0, 113, 1]),
+        pid: 0,
+        port,
+        signal: Signal::Syn as u8,
+        reserved: 0,
     }
 }
 

@@ -6,26 +6,15 @@ use std::ptr::NonNull;
 use proptest::prelude::*;
 use recon_common::recent::{RECENT_SLOTS, Recent, first_slot};
 use recon_common::sources::Sketch;
-use recon_common::{Address, PackedKey, PendingConnect, Signal};
+use recon_common::{Address, PackedKey, PendingConnect};
 
-use super::fake::{FAILURES, Failure, FakeMaps, PROCESSORS, drain};
+use super::fake::{FAILURES, Failure, FakeMaps, PROCESSORS, drain, syn};
 use super::*;
 use crate::seed::seed;
 
-fn key(port: u16) -> Key {
-    Key {
-        remote: Address::v4([198, 51, 100, 7]),
-        local: Address::v4([203, 0, 113, 1]),
-        pid: 0,
-        port,
-        signal: Signal::Syn as u8,
-        reserved: 0,
-    }
-}
-
 /// Counts in the live generation of the table.
 fn count(drain: &mut Drain<FakeMaps>, port: u16, count: u64) {
-    drain.count(key(port), count);
+    drain.count(syn(port), count);
 }
 
 /// Counts in a slot of a processor, where the programs count first.
@@ -33,7 +22,7 @@ fn count_recent(drain: &Drain<FakeMaps>, processor: u32, port: u16, count: u64) 
     let first = first_slot(processor, drain.maps.live as u32);
     let slot: NonNull<Recent> = drain.recent.slot(first + u32::from(port) % RECENT_SLOTS);
     let recent = Recent {
-        key: PackedKey::from(&key(port)),
+        key: PackedKey::from(&syn(port)),
         count,
     };
     // SAFETY: the slot is mapped, and nothing else uses it now.
@@ -62,7 +51,7 @@ fn a_poll_gives_what_was_counted_since_the_last_one() {
         count(&mut drain, 22, round);
         count(&mut drain, 80, 1);
         // A program that has read the old generation's number ends during the wait.
-        drain.maps.in_flight = Some((key(80), 5));
+        drain.maps.in_flight = Some((syn(80), 5));
         let mut given = Rows::new();
         let tally = poll(&mut drain, &mut given).expect("nothing fails");
         assert_eq!(given, rows([(22, round), (80, 6)]));
@@ -211,7 +200,7 @@ fn a_pending_connect_fails_at_the_second_poll_or_at_the_end() {
 #[test]
 fn an_overflow_key_comes_with_its_sources_once() {
     let mut drain = drain(Grace::Membarrier);
-    let overflow = PackedKey::from(&key(22)).overflow_key();
+    let overflow = PackedKey::from(&syn(22)).overflow_key();
     let (index, tag) = overflow.sketch_place(seed());
     let hash = 1 << 40;
     let sketch: NonNull<Sketch> = drain.sketches.sketch(index as usize);
