@@ -8,6 +8,7 @@
 //! | parse | [`parse`] | a [`Flow`] and an [`Observation`], or a [`Loss`] |
 //! | signal | [`signal`], [`observation`] | what the frame means, and on what condition it counts |
 //! | count | [`table`] | the [`Key`] under which it counts |
+//! | count | [`ending`] | how an accepted connection ended |
 //! | count | [`packed`] | the key as words, and its hashes |
 //! | count | [`admission`] | which sources get keys when room is short |
 //! | count | [`sources`] | how many sources are behind an overflow key |
@@ -22,6 +23,7 @@
 extern crate std;
 
 pub mod admission;
+pub mod ending;
 pub mod flow;
 pub mod loss;
 pub mod observation;
@@ -35,6 +37,7 @@ pub mod signal;
 pub mod sources;
 pub mod table;
 
+pub use ending::Ending;
 pub use flow::{Address, Flow};
 pub use loss::Loss;
 pub use observation::{FlowState, Observation};

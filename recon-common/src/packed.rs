@@ -19,7 +19,7 @@ const PORT_SHIFT: u32 = u32::BITS;
 const SIGNAL_SHIFT: u32 = PORT_SHIFT + u16::BITS;
 
 /// The bit of each signal that is an answer of this host.
-const ANSWERS: u32 = {
+const ANSWERS: u64 = {
     let mut bits = 0;
     let mut next = 0;
     while next < Signal::ALL.len() {
@@ -82,7 +82,7 @@ impl PackedKey {
     #[inline(always)]
     #[must_use]
     pub const fn is_answer(&self) -> bool {
-        let signal = (self.0[4] >> SIGNAL_SHIFT) as u32 & (u32::BITS - 1);
+        let signal = (self.0[4] >> SIGNAL_SHIFT) as u32 & (u64::BITS - 1);
         ANSWERS >> signal & 1 != 0
     }
 

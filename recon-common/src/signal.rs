@@ -16,7 +16,8 @@ pub enum Transport {
     Icmp,
 }
 
-/// One kind of event that the kernel counts. The numbers are part of the table's layout.
+/// One kind of event that the kernel counts, or that the agent derives from what it counts. The
+/// numbers are part of the table's layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Signal {
@@ -71,11 +72,60 @@ pub enum Signal {
     /// A TCP connection from this host that was not established: refused, timed out, unreachable,
     /// given up.
     ConnectFailed = 23,
+    /// An accepted connection ended. The key holds its [`crate::Ending`] in the place of the pid.
+    Ended = 24,
+    /// A connection that this host forwards, and that a guest had accepted, ended.
+    ForwardedEnded = 25,
+    /// A remote answered a SYN of this host with a SYN-ACK.
+    SynAckReceived = 26,
+    /// A remote answered a segment of this host with a reset.
+    ResetReceived = 27,
+    /// The first datagram from a remote on a flow that this host began.
+    ReplyReceived = 28,
+    /// An ICMP or ICMPv6 echo reply from a remote.
+    EchoReplyReceived = 29,
+    /// A datagram of a traceroute: to a high port, with few hops left.
+    TraceProbe = 30,
+    /// A datagram of a traceroute from this host.
+    TraceSent = 31,
+    /// A program was started in a session of a remote that had logged in. The agent counts it.
+    Login = 32,
+    /// From here on: what became of a remote's attempt, a first contact with a port of this host.
+    /// The agent derives it. Here: accepted.
+    AttemptAccepted = 33,
+    /// Refused by a reset or by ICMP.
+    AttemptRefused = 34,
+    /// Answered by a SYN-ACK, but the remote never completed the handshake.
+    AttemptHalfOpen = 35,
+    /// Not answered.
+    AttemptIgnored = 36,
+    /// A datagram that was answered.
+    DatagramAnswered = 37,
+    /// A datagram that was refused.
+    DatagramRefused = 38,
+    /// A datagram that was not answered.
+    DatagramIgnored = 39,
+    /// An accepted connection that its remote used: it sent data, or stayed.
+    Used = 40,
+    /// From here on: what became of an attempt of this host. Here: a SYN that was answered.
+    ConnectAnswered = 41,
+    /// A connection or a probe that was refused, or that failed before its first packet.
+    ConnectRefused = 42,
+    /// A connection or a probe that was not answered.
+    ConnectIgnored = 43,
+    /// A flow of datagrams that was answered.
+    SentAnswered = 44,
+    /// A flow of datagrams that was not answered.
+    SentIgnored = 45,
+    /// An echo request that was answered.
+    EchoAnswered = 46,
+    /// An echo request that was not answered.
+    EchoIgnored = 47,
 }
 
 impl Signal {
     /// All signals, in the order of their numbers.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 48] = [
         Self::Syn,
         Self::NullProbe,
         Self::FinProbe,
@@ -100,6 +150,30 @@ impl Signal {
         Self::DatagramSent,
         Self::EchoSent,
         Self::ConnectFailed,
+        Self::Ended,
+        Self::ForwardedEnded,
+        Self::SynAckReceived,
+        Self::ResetReceived,
+        Self::ReplyReceived,
+        Self::EchoReplyReceived,
+        Self::TraceProbe,
+        Self::TraceSent,
+        Self::Login,
+        Self::AttemptAccepted,
+        Self::AttemptRefused,
+        Self::AttemptHalfOpen,
+        Self::AttemptIgnored,
+        Self::DatagramAnswered,
+        Self::DatagramRefused,
+        Self::DatagramIgnored,
+        Self::Used,
+        Self::ConnectAnswered,
+        Self::ConnectRefused,
+        Self::ConnectIgnored,
+        Self::SentAnswered,
+        Self::SentIgnored,
+        Self::EchoAnswered,
+        Self::EchoIgnored,
     ];
 
     /// What a scanner sends to a port, as far as one packet shows it.
@@ -147,6 +221,30 @@ impl Signal {
             Self::DatagramSent => "udp-sent",
             Self::EchoSent => "echo-request-sent",
             Self::ConnectFailed => "connect-failed",
+            Self::Ended => "ended",
+            Self::ForwardedEnded => "ended-forwarded",
+            Self::SynAckReceived => "syn-ack-received",
+            Self::ResetReceived => "reset-received",
+            Self::ReplyReceived => "udp-reply-received",
+            Self::EchoReplyReceived => "echo-reply-received",
+            Self::TraceProbe => "traceroute",
+            Self::TraceSent => "traceroute-sent",
+            Self::Login => "login",
+            Self::AttemptAccepted => "accepted-attempt",
+            Self::AttemptRefused => "refused-attempt",
+            Self::AttemptHalfOpen => "half-open-attempt",
+            Self::AttemptIgnored => "ignored-attempt",
+            Self::DatagramAnswered => "answered-udp-attempt",
+            Self::DatagramRefused => "refused-udp-attempt",
+            Self::DatagramIgnored => "ignored-udp-attempt",
+            Self::Used => "used",
+            Self::ConnectAnswered => "answered-connect",
+            Self::ConnectRefused => "refused-connect",
+            Self::ConnectIgnored => "ignored-connect",
+            Self::SentAnswered => "answered-udp-sent",
+            Self::SentIgnored => "ignored-udp-sent",
+            Self::EchoAnswered => "answered-echo-request",
+            Self::EchoIgnored => "ignored-echo-request",
         }
     }
 
@@ -170,13 +268,38 @@ impl Signal {
             | Self::Accepted
             | Self::SynSent
             | Self::ProbeSent
-            | Self::ConnectFailed => Some(Transport::Tcp),
+            | Self::ConnectFailed
+            | Self::Ended
+            | Self::ForwardedEnded
+            | Self::SynAckReceived
+            | Self::ResetReceived
+            | Self::Login
+            | Self::AttemptAccepted
+            | Self::AttemptRefused
+            | Self::AttemptHalfOpen
+            | Self::AttemptIgnored
+            | Self::Used
+            | Self::ConnectAnswered
+            | Self::ConnectRefused
+            | Self::ConnectIgnored => Some(Transport::Tcp),
             Self::Datagram
             | Self::DnsQueryUdp
             | Self::DnsSentUdp
             | Self::AnsweredUdp
-            | Self::DatagramSent => Some(Transport::Udp),
-            Self::EchoRequest | Self::EchoSent => Some(Transport::Icmp),
+            | Self::DatagramSent
+            | Self::ReplyReceived
+            | Self::TraceProbe
+            | Self::TraceSent
+            | Self::DatagramAnswered
+            | Self::DatagramRefused
+            | Self::DatagramIgnored
+            | Self::SentAnswered
+            | Self::SentIgnored => Some(Transport::Udp),
+            Self::EchoRequest
+            | Self::EchoSent
+            | Self::EchoReplyReceived
+            | Self::EchoAnswered
+            | Self::EchoIgnored => Some(Transport::Icmp),
             Self::RefusedIcmp => None,
         }
     }
@@ -195,7 +318,8 @@ impl Signal {
     /// Whether this host is the sender of what the rules judge. Alerts then name it as the source.
     ///
     /// Such a signal has the remote's port and a process of this host. A refusal or an answer
-    /// leaves this host too, but is about what the remote tried.
+    /// leaves this host too, but is about what the remote tried. A remote's answer to this host is
+    /// about what this host tried, and has no process.
     #[inline(always)]
     #[must_use]
     pub const fn is_outbound(self) -> bool {
@@ -208,6 +332,18 @@ impl Signal {
                 | Self::DatagramSent
                 | Self::EchoSent
                 | Self::ConnectFailed
+                | Self::SynAckReceived
+                | Self::ResetReceived
+                | Self::ReplyReceived
+                | Self::EchoReplyReceived
+                | Self::TraceSent
+                | Self::ConnectAnswered
+                | Self::ConnectRefused
+                | Self::ConnectIgnored
+                | Self::SentAnswered
+                | Self::SentIgnored
+                | Self::EchoAnswered
+                | Self::EchoIgnored
         )
     }
 }

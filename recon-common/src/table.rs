@@ -19,7 +19,7 @@ pub struct Key {
     /// The local address, [`Address::UNSPECIFIED`] for a connection that failed before it had one.
     pub local: Address,
     /// The pid of this host's process (in the initial pid namespace) for signals of outbound
-    /// traffic; 0 if unknown.
+    /// traffic; 0 if unknown. For [`Signal::Ended`] its packed [`crate::Ending`].
     pub pid: u32,
     /// The local port, or the remote's port for signals of outbound traffic; 0 if there is none.
     pub port: u16,
@@ -30,8 +30,8 @@ pub struct Key {
 }
 
 impl Key {
-    /// The key under which `signal` of `flow` counts. `pid` is the sender of outbound traffic,
-    /// else 0.
+    /// The key under which `signal` of `flow` counts. `pid` is the sender of outbound traffic, the
+    /// packed ending of a connection, else 0.
     #[inline(always)]
     #[must_use]
     pub fn for_flow(flow: &Flow, signal: Signal, pid: u32) -> Self {

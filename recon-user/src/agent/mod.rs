@@ -24,7 +24,7 @@ use crate::drain::{CountMaps, Drain, DrainError, ExecEvents, Grace, Tally};
 use crate::hook::{self, AttachedHooks, Cgroup, Egress, Hooks, SocketHooks};
 use crate::incident::Notification;
 use crate::pipeline::{Pipeline, PipelineSettings};
-use crate::row::{Row, RowKey, SignalSet};
+use crate::row::{Row, RowKey, SignalSet, Standing};
 use crate::settings::InForce;
 use crate::sink::Written;
 use crate::stream::{EvictionStats, Interval};
@@ -238,6 +238,7 @@ impl<M: CountMaps> Agent<M> {
                     .pid
                     .filter(|_| needs.process || has_rows)
                     .and_then(|pid| actors.processes.find(pid)),
+                standing: Standing::default(),
                 sources,
             };
             pipeline.push(&row, interval);

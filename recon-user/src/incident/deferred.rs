@@ -10,7 +10,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use recon_common::Address;
 
-use crate::row::{Row, RowKey};
+use crate::row::{Row, RowKey, Standing};
 
 /// A row that waits for the end of its poll.
 #[derive(Clone, Debug)]
@@ -43,6 +43,7 @@ impl DeferredRow {
             device: &self.device,
             process: None,
             is_scanner: false,
+            standing: Standing::default(),
             sources: None,
         }
     }

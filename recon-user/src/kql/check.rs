@@ -24,7 +24,7 @@ use super::ast::{ExprKind, Key, Operator, OperatorKind, WrittenExpr, WrittenQuer
 use super::header::Header;
 use crate::diagnostic::{Diagnostics, Span};
 use crate::duration;
-use crate::kql::{Column, Comparison, Expr, Literal, Plan, Slot, SortKey, TABLE, Threshold};
+use crate::kql::{Column, Comparison, Expr, Literal, Plan, Slot, SortKey, Table, Threshold};
 use expr::Typed;
 use scope::{ColumnScope, MAX_COLUMNS, TakenNames};
 
@@ -107,10 +107,13 @@ impl<'a> Checker<'a, '_> {
             }
         }
         let table = &query.table;
-        if table.text != TABLE {
-            let hint = format!("rules read from {TABLE}");
-            self.diagnostics
-                .error(table.span, format!("no table `{}`", table.text), Some(hint));
+        match Table::from_name(table.text) {
+            Some(known) => self.plan.table = known,
+            None => {
+                let hint = "rules read from DeviceNetworkEvents or ReconEvents".to_owned();
+                let message = format!("no table `{}`", table.text);
+                self.diagnostics.error(table.span, message, Some(hint));
+            }
         }
         for operator in &query.operators {
             self.operator(operator);

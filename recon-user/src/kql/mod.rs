@@ -15,7 +15,7 @@
 //! [`eval`] evaluates a plan's expressions. This module is a leaf: of this crate it imports only
 //! other leaves: `diagnostic`, `address` and `duration`.
 //!
-//! Supported, with Kusto's meaning: `DeviceNetworkEvents`; `where`, `extend`, `summarize` (once),
+//! Supported, with Kusto's meaning: `DeviceNetworkEvents` and `ReconEvents`; `where`, `extend`, `summarize` (once),
 //! `project`, `project-away`, `order by`, `sort by`, `top`, `take`, `limit`, `let` for constants;
 //! the operators and functions in `operator` and `function`; constants of all types. Differences
 //! from Kusto:
@@ -58,7 +58,7 @@ pub use function::{AggregateFunction, Function};
 pub use operator::{Arithmetic, Comparison, TextOperator, TextTest};
 pub use plan::{Aggregate, Column, Expr, Named, Output, Plan, Shown, Slot, SortKey, Threshold};
 pub use schema::Field;
-pub(crate) use schema::TABLE;
+pub use schema::Table;
 pub use severity::Severity;
 pub use value::{Literal, Type};
 

@@ -66,7 +66,7 @@ impl<'a> Parser<'a, '_> {
                 self.unexpected("`;`", Some(hint.to_owned()));
             }
         }
-        let table = self.name("the table's name, DeviceNetworkEvents")?;
+        let table = self.name("the table's name, DeviceNetworkEvents or ReconEvents")?;
         if let Some(reason) = streamless::reason(table.text) {
             return Err(self.error(table.span, reason, None));
         }
@@ -218,7 +218,7 @@ impl<'a> Parser<'a, '_> {
                 Some("|") => "a pipe comes before each operator, and nowhere else",
                 Some("{") => "functions and objects are not supported",
                 _ if found.starts_with('!') => "write `not(...)`",
-                None if token.after_gap || found == super::schema::TABLE => {
+                None if token.after_gap || super::schema::Table::from_name(found).is_some() => {
                     "queries are separated by a blank line and by `;`"
                 }
                 _ => return None,

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use super::eval::Prepared;
 use crate::kql::{
-    AggregateFunction, Arithmetic, Comparison, Field, Function, Literal, Severity, TextOperator,
-    Type,
+    AggregateFunction, Arithmetic, Comparison, Field, Function, Literal, Severity, Table,
+    TextOperator, Type,
 };
 
 /// A rule.
@@ -40,6 +40,8 @@ pub struct Plan {
     /// Remotes do not count that the rule with this id has reported in its window, by its distinct
     /// ports.
     pub unless: Option<String>,
+    /// Whose rows it reads.
+    pub table: Table,
     /// Whether the query has a `summarize`.
     pub is_summary: bool,
     /// Computed columns of a row, each from the row and the columns before it.

@@ -1,7 +1,11 @@
-//! The table that rules read from.
+//! The tables that rules read from.
 //!
-//! The decision held here: the columns are those of Microsoft Defender's `DeviceNetworkEvents` that
-//! the host can know, with their types, and three more. `InitiatingProcessIsScanner` says what the
+//! The decisions held here: `DeviceNetworkEvents` has what Microsoft Defender's table of that name
+//! has, so that queries written for Defender count the same here. What recon knows beyond it, such
+//! as what became of an attempt, is in `ReconEvents`. Both have the same columns.
+//!
+//! The columns are those of Microsoft Defender's `DeviceNetworkEvents` that
+//! the host can know, with their types, and more. `InitiatingProcessIsScanner` says what the
 //! agent finds out about a process beyond its file's name. `RemoteNetwork` groups a remote with its
 //! neighbours (a /24, or a /64 of IPv6). `Count`: a row stands for that many events that are alike
 //! in everything else. So `count()` is the sum of `Count`, not the number of rows, and so is
@@ -9,8 +13,34 @@
 
 use super::value::Type;
 
-/// The only table.
-pub(crate) const TABLE: &str = "DeviceNetworkEvents";
+/// A table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Table {
+    /// What Defender records of a host's network.
+    #[default]
+    Network,
+    /// What recon knows beyond that.
+    Recon,
+}
+
+impl Table {
+    /// All tables.
+    pub const ALL: [Self; 2] = [Self::Network, Self::Recon];
+
+    /// Its name in a query.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Network => "DeviceNetworkEvents",
+            Self::Recon => "ReconEvents",
+        }
+    }
+
+    /// The table of that name.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|table| table.name() == name)
+    }
+}
 
 /// Declares the columns, in the order in which a query without `project` shows them.
 macro_rules! fields {
@@ -66,6 +96,22 @@ fields! {
     ProcessIsScanner = "InitiatingProcessIsScanner": Bool;
     /// The network of the remote and its neighbours.
     RemoteNetwork = "RemoteNetwork": String;
+    /// What became of an attempt: `accepted`, `answered`, `refused`, `half-open` or `ignored`.
+    Outcome = "Outcome": String;
+    /// This host's address and port.
+    LocalEndpoint = "LocalEndpoint": String;
+    /// What the remote's attempts so far show: `client`, `undecided` or `scanner`.
+    RemoteVerdict = "RemoteVerdict": String;
+    /// The same for the remote's network.
+    NetworkVerdict = "NetworkVerdict": String;
+    /// Whether the remote has completed a handshake, so that its address is not forged.
+    RemoteProven = "RemoteProven": Bool;
+    /// The least bytes that the remote sent on a connection that has ended.
+    BytesReceived = "BytesReceived": Long;
+    /// The least bytes that the remote received on it.
+    BytesSent = "BytesSent": Long;
+    /// The least seconds that it lived.
+    ConnectionSeconds = "ConnectionSeconds": Long;
     /// The number of events that the row stands for.
     Count = "Count": Long;
 }
@@ -89,6 +135,22 @@ impl Field {
                 | Self::ProcessParentId
                 | Self::ProcessIsScanner
         )
+    }
+
+    /// Whether it follows from other columns or from earlier rows, so that written rows lack it.
+    pub const fn is_derived(self) -> bool {
+        matches!(
+            self,
+            Self::LocalEndpoint | Self::RemoteVerdict | Self::NetworkVerdict | Self::RemoteProven
+        )
+    }
+
+    /// Whether it is one of recon's own columns that only a query which names them shows.
+    pub const fn is_extra(self) -> bool {
+        matches!(
+            self,
+            Self::Outcome | Self::BytesReceived | Self::BytesSent | Self::ConnectionSeconds
+        ) || self.is_derived()
     }
 
     /// Whether it is the time of the events.

@@ -47,6 +47,7 @@ fn observe(pipeline: &mut Pipeline, key: &Key, count: u64, interval: Interval, i
             device: "web1",
             process: None,
             is_scanner,
+            standing: crate::row::Standing::default(),
             sources: None,
         },
         interval,

@@ -12,19 +12,23 @@
 use std::io::{self, Write};
 
 use jiff::Timestamp;
-use recon_common::{Address, Signal};
+use recon_common::{Address, Ending, Signal};
 use serde::Serializer;
 use serde::ser::SerializeMap;
 use serde_json::{Map, Value as Json, json};
 
-use super::{ANSWERED, PortColumn, Row, RowKey, action_type, port_column, protocol, table};
+use super::{
+    PortColumn, Row, RowKey, Standing, action_type, outcome, port_column, protocol, table,
+};
 use crate::diagnostic::{nearest, visible};
 use crate::kql::eval::Value;
-use crate::kql::{Field, TABLE};
+use crate::kql::{Field, Table};
 use crate::process::Process;
 
 /// The key that holds the name of the table.
 const TYPE: &str = "Type";
+/// What the table of what this host answered was called in rows of recon 0.1.
+const ANSWERS_TABLE: &str = "ReconAnswers";
 /// The table of polls whose counts are a lower bound.
 const LOSSES_TABLE: &str = "ReconLosses";
 /// How many characters of a wrong value a message shows.
@@ -93,6 +97,7 @@ impl OwnedRow {
             device: &self.device,
             process: self.process.as_ref(),
             is_scanner: self.is_scanner,
+            standing: Standing::default(),
             sources: None,
         }
     }
@@ -105,8 +110,11 @@ impl OwnedRow {
 pub fn write(row: &Row<'_>, mut out: impl Write) -> io::Result<()> {
     let mut serializer = serde_json::Serializer::new(&mut out);
     let mut map = serializer.serialize_map(None)?;
-    map.serialize_entry(TYPE, table(row.key.signal))?;
+    map.serialize_entry(TYPE, table(row.key.signal).name())?;
     for (field, name, _) in Field::ALL {
+        if field.is_derived() {
+            continue;
+        }
         match row.value(field) {
             Value::Bool(value) if row.key.pid.is_some() => map.serialize_entry(name, &value)?,
             Value::Long(value) => map.serialize_entry(name, &value)?,
@@ -182,6 +190,7 @@ fn parse_row(reader: &LineReader) -> Result<OwnedRow, LineError> {
             local: reader.address(Field::LocalIp)?,
             port,
             pid,
+            ending: reader.ending(signal)?,
             signal,
         },
         count: reader.number(Field::Count)?.unwrap_or(1),
@@ -273,14 +282,25 @@ impl LineReader {
     /// The signal of the row, and its port.
     fn signal(&self) -> Result<(Signal, Option<u16>), LineError> {
         let mut candidates = Signal::ALL.to_vec();
-        let tables = candidates.iter().map(|&signal| table(signal)).collect();
-        let table_name = self.one_of(TYPE, tables, TABLE)?;
-        candidates.retain(|&signal| table(signal) == table_name);
+        let table_name = match self.text(TYPE)? {
+            Some(ANSWERS_TABLE) => Table::Recon.name(),
+            _ => {
+                let tables = Table::ALL.iter().map(|table| table.name()).collect();
+                self.one_of(TYPE, tables, Table::default().name())?
+            }
+        };
+        candidates.retain(|&signal| table(signal).name() == table_name);
 
-        let action = |signal| action_type(signal).unwrap_or(ANSWERED);
-        let actions = candidates.iter().map(|&signal| action(signal)).collect();
+        let actions = candidates
+            .iter()
+            .map(|&signal| action_type(signal))
+            .collect();
         let name = self.one_of(Field::ActionType.name(), actions, "")?;
-        candidates.retain(|&signal| action(signal) == name);
+        candidates.retain(|&signal| action_type(signal) == name);
+
+        let outcomes = candidates.iter().map(|&signal| outcome(signal)).collect();
+        let name = self.one_of(Field::Outcome.name(), outcomes, "")?;
+        candidates.retain(|&signal| outcome(signal) == name);
 
         let protocols = candidates.iter().map(|&signal| protocol(signal)).collect();
         let name = self.one_of(Field::Protocol.name(), protocols, "")?;
@@ -341,6 +361,22 @@ impl LineReader {
                 Err(self.missing(column.name(), hint))
             }
         }
+    }
+
+    /// How the connection ended, for rows about that.
+    fn ending(&self, signal: Signal) -> Result<Option<Ending>, LineError> {
+        /// Milliseconds in a second.
+        const SECOND: u64 = 1000;
+        if signal != Signal::Ended {
+            return Ok(None);
+        }
+        let number = |field| Ok(self.number::<u64>(field)?.unwrap_or(0));
+        let seconds = number(Field::ConnectionSeconds)?;
+        Ok(Some(Ending::new(
+            number(Field::BytesReceived)?,
+            number(Field::BytesSent)?,
+            seconds.saturating_mul(SECOND),
+        )))
     }
 
     /// The process, if the line has its id.

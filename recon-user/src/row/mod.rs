@@ -9,23 +9,25 @@
 
 pub mod json;
 mod signal_set;
+mod standing;
 
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use jiff::Timestamp;
 use recon_common::signal::Transport;
-use recon_common::{Address, Key, Registers, Signal};
+use recon_common::{Address, Ending, Key, Registers, Signal};
 
 use crate::address::{Scope, neighbour_network};
 use crate::kql::eval::{Columns, Value};
-use crate::kql::{Field, Slot, TABLE};
+use crate::kql::{Field, Slot, Table};
 use crate::process::Process;
 
 pub use signal_set::SignalSet;
+pub use standing::{Standing, Verdict};
 
 /// Who did what to which address and port: what a key of the kernel's table says, with what is
 /// unknown as `None`.
@@ -39,6 +41,8 @@ pub struct RowKey {
     pub port: Option<u16>,
     /// The id of the process that sent it.
     pub pid: Option<u32>,
+    /// How the connection ended, for [`Signal::Ended`].
+    pub ending: Option<Ending>,
     /// What happened.
     pub signal: Signal,
 }
@@ -49,11 +53,13 @@ impl RowKey {
     pub fn unpack(key: &Key) -> Option<Self> {
         let signal = Signal::from_number(key.signal)?;
         let known = |address: Address| (address != Address::UNSPECIFIED).then_some(address);
+        let is_end = signal == Signal::Ended;
         Some(Self {
             remote: known(key.remote),
             local: known(key.local),
             port: port_column(signal).map(|_| key.port),
-            pid: (key.pid != 0).then_some(key.pid),
+            pid: (key.pid != 0 && !is_end).then_some(key.pid),
+            ending: Ending::unpack(key.pid).filter(|_| is_end),
             signal,
         })
     }
@@ -74,6 +80,8 @@ pub struct Row<'a> {
     pub process: Option<&'a Process>,
     /// Whether that process is a known scanning tool.
     pub is_scanner: bool,
+    /// What is known of the remote.
+    pub standing: Standing,
     /// A sketch of the aggregated sources; the remote of such a row is unknown. `None` if only the
     /// number of events is known.
     pub sources: Option<&'a Registers>,
@@ -88,14 +96,16 @@ impl Row<'_> {
             local,
             port,
             pid,
+            ending,
             signal,
         } = self.key;
+        let ending = |part: fn(Ending) -> u32| Value::number(ending.map(part));
         let process = self.process.filter(|_| pid.is_some());
         let port = |column| port.filter(|_| port_column(signal) == Some(column));
         match field {
             Field::TimeGenerated | Field::Timestamp => Value::DateTime(self.time),
             Field::DeviceName => Value::text(self.device),
-            Field::ActionType => Value::text(action_type(signal).unwrap_or(ANSWERED)),
+            Field::ActionType => Value::text(action_type(signal)),
             Field::Protocol => Value::text(protocol(signal)),
             Field::RemoteIp => owned(remote.map(|remote| remote.to_ip().to_string())),
             Field::RemoteIpType => {
@@ -105,6 +115,14 @@ impl Row<'_> {
             Field::LocalIp => owned(local.map(|local| local.to_ip().to_string())),
             Field::RemotePort => Value::number(port(PortColumn::Remote)),
             Field::LocalPort => Value::number(port(PortColumn::Local)),
+            Field::Outcome => Value::text(outcome(signal)),
+            Field::LocalEndpoint => owned(self.local_endpoint()),
+            Field::RemoteVerdict => Value::text(self.standing.remote.name()),
+            Field::NetworkVerdict => Value::text(self.standing.network.name()),
+            Field::RemoteProven => Value::Bool(self.standing.is_proven),
+            Field::BytesReceived => ending(Ending::received_bytes),
+            Field::BytesSent => ending(Ending::sent_bytes),
+            Field::ConnectionSeconds => ending(Ending::seconds),
             Field::ProcessFileName => Value::text(process.map_or("", file_name)),
             Field::ProcessId => Value::number(pid),
             Field::ProcessCommandLine => {
@@ -121,6 +139,15 @@ impl Row<'_> {
             Field::ProcessIsScanner => Value::Bool(pid.is_some() && self.is_scanner),
             Field::Count => Value::Long(i64::try_from(self.count).unwrap_or(i64::MAX)),
         }
+    }
+
+    /// The local address and port as one text, for rows that have both.
+    fn local_endpoint(&self) -> Option<String> {
+        let port = self
+            .key
+            .port
+            .filter(|_| port_column(self.key.signal) == Some(PortColumn::Local))?;
+        Some(SocketAddr::new(self.key.local?.to_ip(), port).to_string())
     }
 }
 
@@ -173,25 +200,29 @@ pub enum PortColumn {
     Remote,
 }
 
-/// The `ActionType` of answers of this host.
-pub const ANSWERED: &str = "PortAnswered";
-
-/// The table of the answers of this host.
-const ANSWERS_TABLE: &str = "ReconAnswers";
-
 /// The table of a signal's row.
 #[must_use]
-pub const fn table(signal: Signal) -> &'static str {
-    match action_type(signal) {
-        Some(_) => TABLE,
-        None => ANSWERS_TABLE,
+pub const fn table(signal: Signal) -> Table {
+    match signal {
+        Signal::AnsweredTcp
+        | Signal::AnsweredUdp
+        | Signal::Ended
+        | Signal::ForwardedEnded
+        | Signal::SynAckReceived
+        | Signal::ResetReceived
+        | Signal::ReplyReceived
+        | Signal::EchoReplyReceived
+        | Signal::Login
+        | Signal::Used => Table::Recon,
+        _ if outcome(signal).is_empty() => Table::Network,
+        _ => Table::Recon,
     }
 }
 
-/// The `ActionType` of a signal. `None` for signals that are not in the table that rules read.
+/// The `ActionType` of a signal.
 #[must_use]
-pub const fn action_type(signal: Signal) -> Option<&'static str> {
-    Some(match signal {
+pub const fn action_type(signal: Signal) -> &'static str {
+    match signal {
         Signal::Syn => "SYN",
         Signal::NullProbe => "NullProbe",
         Signal::FinProbe => "FinProbe",
@@ -211,8 +242,49 @@ pub const fn action_type(signal: Signal) -> Option<&'static str> {
         Signal::ProbeSent => "ProbeSent",
         Signal::DatagramSent => "DatagramSent",
         Signal::EchoSent => "EchoSent",
-        Signal::AnsweredTcp | Signal::AnsweredUdp => return None,
-    })
+        Signal::TraceProbe => "TraceProbe",
+        Signal::TraceSent => "TraceSent",
+        Signal::AnsweredTcp | Signal::AnsweredUdp => "PortAnswered",
+        Signal::Ended => "ConnectionEnded",
+        Signal::ForwardedEnded => "ForwardedConnectionEnded",
+        Signal::SynAckReceived | Signal::ReplyReceived | Signal::EchoReplyReceived => {
+            "AnswerReceived"
+        }
+        Signal::ResetReceived => "RefusalReceived",
+        Signal::Login => "Login",
+        Signal::Used => "ConnectionUsed",
+        Signal::AttemptAccepted
+        | Signal::AttemptRefused
+        | Signal::AttemptHalfOpen
+        | Signal::AttemptIgnored
+        | Signal::DatagramAnswered
+        | Signal::DatagramRefused
+        | Signal::DatagramIgnored
+        | Signal::ConnectAnswered
+        | Signal::ConnectRefused
+        | Signal::ConnectIgnored
+        | Signal::SentAnswered
+        | Signal::SentIgnored
+        | Signal::EchoAnswered
+        | Signal::EchoIgnored => "Attempt",
+    }
+}
+
+/// The `Outcome` of a signal. Empty for signals that are no attempts.
+#[must_use]
+pub const fn outcome(signal: Signal) -> &'static str {
+    match signal {
+        Signal::AttemptAccepted | Signal::ConnectAnswered => "accepted",
+        Signal::DatagramAnswered | Signal::SentAnswered | Signal::EchoAnswered => "answered",
+        Signal::AttemptRefused | Signal::DatagramRefused | Signal::ConnectRefused => "refused",
+        Signal::AttemptHalfOpen => "half-open",
+        Signal::AttemptIgnored
+        | Signal::DatagramIgnored
+        | Signal::ConnectIgnored
+        | Signal::SentIgnored
+        | Signal::EchoIgnored => "ignored",
+        _ => "",
+    }
 }
 
 /// The `Protocol` of a signal. Empty for a refusal by ICMP, which may quote TCP or UDP.

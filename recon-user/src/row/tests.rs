@@ -30,11 +30,11 @@ fn the_document_matches_the_signals() {
             Some(PortColumn::Remote) => "RemotePort",
             None => "",
         };
-        let action = action_type(signal).unwrap_or(ANSWERED);
         vec![
             format!("{signal:?}"),
-            table(signal).to_owned(),
-            action.to_owned(),
+            table(signal).name().to_owned(),
+            action_type(signal).to_owned(),
+            outcome(signal).to_owned(),
             protocol(signal).to_owned(),
             port.to_owned(),
         ]
@@ -111,6 +111,7 @@ fn a_row_of_aggregated_sources_has_no_remote() {
             device: "",
             process: None,
             is_scanner: false,
+            standing: crate::row::Standing::default(),
             sources: None,
         };
         let fields = [Field::RemoteIp, Field::RemoteIpType, Field::RemoteNetwork];

@@ -87,7 +87,11 @@ impl Fields {
             && self.all.iter().all(|field| {
                 matches!(
                     field,
-                    Field::ActionType | Field::Protocol | Field::LocalPort | Field::RemotePort
+                    Field::ActionType
+                        | Field::Protocol
+                        | Field::Outcome
+                        | Field::LocalPort
+                        | Field::RemotePort
                 )
             })
     }

@@ -14,7 +14,7 @@ use super::exclusion::{is_exclusion, is_public};
 use super::fields::{Fields, field};
 use crate::kql::eval::{Predicate, holds};
 use crate::kql::{Comparison, Expr, Field, Literal, Plan};
-use crate::row::{PortColumn, Row, RowKey, SignalSet, port_column};
+use crate::row::{PortColumn, Row, RowKey, SignalSet, Standing, port_column};
 use crate::rule::Configured;
 
 /// Whose traffic counts, from the widest to the narrowest.
@@ -122,6 +122,7 @@ pub(super) fn holds_for(signal: Signal, condition: &Expr) -> bool {
             local: None,
             port: port_column(signal).map(|_| 1),
             pid: None,
+            ending: None,
             signal,
         },
         count: 1,
@@ -129,6 +130,7 @@ pub(super) fn holds_for(signal: Signal, condition: &Expr) -> bool {
         device: "",
         process: None,
         is_scanner: false,
+        standing: Standing::default(),
         sources: None,
     };
     holds(condition, &row, Timestamp::UNIX_EPOCH)

@@ -188,6 +188,7 @@ impl<'a> GroupLookup<'a> {
                 local: key.local,
                 port: key.port,
                 pid: key.pid,
+                ending: None,
                 signal: recon_common::Signal::Syn,
             },
             computed: key.computed.to_vec(),

@@ -15,7 +15,7 @@ use super::key::{KeyColumn, KeyPlan};
 use super::operator::{AggregatePlan, Measure, measure};
 use crate::kql::eval::Columns;
 use crate::kql::{Field, Plan, Severity};
-use crate::row::{Row, RowKey, SignalSet, action_type, port_column};
+use crate::row::{Row, RowKey, SignalSet, port_column, table};
 use crate::rule::Configured;
 
 /// A rule in force, ready to run.
@@ -45,7 +45,7 @@ impl Query {
         let key = KeyPlan::new(plan);
         let signals = Signal::ALL.into_iter();
         let signals: SignalSet = signals
-            .filter(|&signal| action_type(signal).is_some() && has_key(plan, &key, signal))
+            .filter(|&signal| table(signal) == plan.table && has_key(plan, &key, signal))
             .collect();
         let mut filter = Filter {
             signals,

@@ -304,7 +304,7 @@ impl Checker<'_, '_> {
                 columns.push(typed);
                 continue;
             }
-            for (_, column) in self.scope.known() {
+            for (_, column) in self.scope.shown() {
                 let expr = Expr::Column(column.clone());
                 let is_there = |typed: &Typed| typed.expr == expr;
                 let is_group = self.plan.groups.iter().any(|group| group.expr == expr);

@@ -28,7 +28,7 @@ impl Checker<'_, '_> {
     pub(super) fn finish(mut self, table: Span) -> Plan {
         let columns: Vec<_> = self
             .scope
-            .known()
+            .shown()
             .map(|(name, column)| (Arc::clone(name), column.clone()))
             .collect();
         if self.plan.is_summary {

@@ -16,6 +16,8 @@ pub(super) const MAX_COLUMNS: usize = 128;
 #[derive(Debug, Default)]
 pub(super) struct ColumnScope {
     columns: Vec<(Arc<str>, Option<Column>)>,
+    /// Columns of the table that a query without `project` does not show.
+    hidden: Vec<Arc<str>>,
 }
 
 impl ColumnScope {
@@ -30,8 +32,11 @@ impl ColumnScope {
             };
             (name, Some(column))
         });
+        let hidden = Field::ALL.into_iter();
+        let hidden = hidden.filter(|(field, ..)| field.is_extra());
         Self {
             columns: columns.into(),
+            hidden: hidden.map(|(_, name, _)| name.into()).collect(),
         }
     }
 
@@ -43,6 +48,7 @@ impl ColumnScope {
 
     /// Adds a column, or replaces the one of that name.
     pub(super) fn set(&mut self, name: Arc<str>, column: Option<Column>) {
+        self.hidden.retain(|hidden| *hidden != name);
         match self.columns.iter_mut().find(|(other, _)| *other == name) {
             Some((_, place)) => *place = column,
             None => self.columns.push((name, column)),
@@ -72,10 +78,11 @@ impl ColumnScope {
         self.columns.iter().map(|(name, _)| &**name)
     }
 
-    /// The columns without an error, each with its name.
-    pub(super) fn known(&self) -> impl Iterator<Item = (&Arc<str>, &Column)> {
+    /// The columns without an error that the query shows, each with its name.
+    pub(super) fn shown(&self) -> impl Iterator<Item = (&Arc<str>, &Column)> {
         self.columns
             .iter()
+            .filter(|(name, _)| !self.hidden.contains(name))
             .filter_map(|(name, column)| Some((name, column.as_ref()?)))
     }
 }

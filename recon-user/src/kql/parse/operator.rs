@@ -1,7 +1,7 @@
 //! The steps of a pipeline.
 
 use super::super::operator::{STEPS, steps};
-use super::super::schema::TABLE;
+use super::super::schema::Table;
 use super::{
     Item, Key, Kind, Name, Operator, OperatorKind, Parsed, Parser, Reported, Span, streamless,
 };
@@ -28,7 +28,10 @@ impl<'a> Parser<'a, '_> {
     fn operator_name(&mut self) -> Name<'a> {
         let start = self.span().start;
         let mut span = Span { start, end: start };
-        if self.word().is_some_and(|word| word != TABLE) {
+        if self
+            .word()
+            .is_some_and(|word| Table::from_name(word).is_none())
+        {
             span = self.span();
             self.next += 1;
         }

@@ -8,13 +8,12 @@ use std::fmt::{self, Formatter, Result, Write};
 use crate::duration::{Ticks, text};
 use crate::kql::function::{AGGREGATES, AggregateFunction, FUNCTIONS, Function, Signature};
 use crate::kql::plan::{Aggregate, Expr, Named, Plan, Shown, SortKey, Threshold};
-use crate::kql::schema::TABLE;
 use crate::kql::value::Literal;
 
 impl fmt::Display for Plan {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> Result {
         self.header(formatter)?;
-        write!(formatter, "{TABLE}")?;
+        write!(formatter, "{}", self.table.name())?;
         extend(&self.extends, formatter)?;
         for condition in &self.filter {
             write!(formatter, "\n| where {condition}")?;

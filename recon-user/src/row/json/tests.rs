@@ -47,6 +47,7 @@ fn a_row_is_written_as_one_line() {
         remote: Some(Address::v4([198, 51, 100, 7])),
         local: None,
         pid: Some(4242),
+        ending: None,
         port: Some(53),
         signal: Signal::DnsSentTcp,
     };
@@ -57,6 +58,7 @@ fn a_row_is_written_as_one_line() {
         device: "web-01",
         process: Some(&process),
         is_scanner: true,
+        standing: crate::row::Standing::default(),
         sources: None,
     };
     assert_eq!(
@@ -80,15 +82,15 @@ fn lines_that_are_not_rows_are_refused() {
     for (columns, expected) in [
         (
             r#","ActionType":"SYM","Protocol":"Tcp""#,
-            "line 7: ActionType is \"SYM\": did you mean SYN? Known are ConnectionFailed, ConnectionRequest, ConnectionSuccess, Datagram, DatagramSent, EchoRequest, EchoSent, FinProbe, FragmentProbe, HttpGet, MaimonProbe, NullProbe, OddProbe, ProbeSent, Query, SYN, XmasProbe",
+            "line 7: ActionType is \"SYM\": did you mean SYN? Known are ConnectionFailed, ConnectionRequest, ConnectionSuccess, Datagram, DatagramSent, EchoRequest, EchoSent, FinProbe, FragmentProbe, HttpGet, MaimonProbe, NullProbe, OddProbe, ProbeSent, Query, SYN, TraceProbe, TraceSent, XmasProbe",
         ),
         (
             r#","Type":"ReconAnswers","ActionType":"SYN""#,
-            "line 7: ActionType is \"SYN\": known are PortAnswered",
+            "line 7: ActionType is \"SYN\": known are AnswerReceived, Attempt, ConnectionEnded, ConnectionUsed, ForwardedConnectionEnded, Login, PortAnswered, RefusalReceived",
         ),
         (
             r#","Type":"DeviceEvents""#,
-            "line 7: Type is \"DeviceEvents\": known are DeviceNetworkEvents, ReconAnswers",
+            "line 7: Type is \"DeviceEvents\": known are DeviceNetworkEvents, ReconEvents",
         ),
         (
             r#","ActionType":"SYN","LocalPort":1"#,
@@ -216,6 +218,7 @@ prop_compose! {
         (is_v4, has_remote, has_local) in any::<(bool, bool, bool)>(),
         port in any::<u16>(),
         count in 0..=i64::MAX as u64,
+        (received, sent, lived) in any::<(u32, u32, u32)>(),
         nanos in 0..i64::MAX,
         device in ".{0,8}",
         process in option::of(processes()),
@@ -232,6 +235,7 @@ prop_compose! {
                 remote: known(address(remote)).filter(|_| has_remote),
                 local: known(address(local)).filter(|_| has_local),
                 pid,
+                ending: (signal == Signal::Ended).then(|| Ending::new(received.into(), sent.into(), lived.into())),
                 port: port_column(signal).map(|_| port),
                 signal,
             },

@@ -13,6 +13,7 @@ fn key(port: u16) -> RowKey {
         remote: None,
         local: Some(Address::v4([203, 0, 113, 1])),
         pid: None,
+        ending: None,
         port: Some(port),
         signal: Signal::Syn,
     }

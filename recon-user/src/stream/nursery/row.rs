@@ -6,11 +6,11 @@
 //! parts of a microsecond or over an hour apart, four billion events) is promoted.
 
 use jiff::{SignedDuration, Timestamp};
-use recon_common::{Address, Signal};
+use recon_common::{Address, Ending, Signal};
 
 use super::super::Interval;
 use super::sets::SetId;
-use crate::row::{Row, RowKey, port_column};
+use crate::row::{Row, RowKey, Standing, port_column};
 
 /// Nanoseconds in a microsecond.
 const MICROSECOND: i128 = 1_000;
@@ -29,6 +29,7 @@ pub(crate) struct PackedRow {
     pub(crate) poll: u32,
     /// Its place among the rows of its poll.
     pub(crate) number: u32,
+    /// The pid, or how the connection ended.
     pid: u32,
     port: u16,
     /// The queries that have accepted it.
@@ -36,6 +37,7 @@ pub(crate) struct PackedRow {
     pub(crate) signal: Signal,
     has_local: bool,
     has_pid: bool,
+    standing: Standing,
     /// Whether a query that reports answers has accepted it.
     pub(crate) is_hit: bool,
     /// Whether it says all that the row did: times and numbers may not fit.
@@ -68,12 +70,13 @@ impl PackedRow {
             count: count.unwrap_or(u32::MAX),
             poll: poll as u32,
             number: number as u32,
-            pid: key.pid.unwrap_or(0),
+            pid: key.ending.map_or(key.pid.unwrap_or(0), Ending::pack),
             port: key.port.unwrap_or(0),
             set: SetId::NONE,
             signal: key.signal,
             has_local: key.local.is_some(),
             has_pid: key.pid.is_some(),
+            standing: row.standing,
             is_hit: false,
         }
     }
@@ -99,6 +102,7 @@ impl PackedRow {
                 local: self.has_local.then_some(self.local),
                 port: port_column(self.signal).map(|_| self.port),
                 pid: self.has_pid.then_some(self.pid),
+                ending: Ending::unpack(self.pid).filter(|_| self.signal == Signal::Ended),
                 signal: self.signal,
             },
             count: self.count.into(),
@@ -106,6 +110,7 @@ impl PackedRow {
             device: "",
             process: None,
             is_scanner: false,
+            standing: self.standing,
             sources: None,
         };
         (row, Interval { from, to })
