@@ -34,6 +34,7 @@ mod address;
 pub mod agent;
 pub mod alert;
 pub mod cli;
+pub mod contact;
 mod diagnostic;
 pub mod drain;
 mod duration;

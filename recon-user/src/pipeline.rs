@@ -1,6 +1,13 @@
 //! From rows to notifications, for live and replayed rows alike.
 //!
 //! In: rows, the ends of polls. Out: [`Notification`]s, each of which becomes one line.
+//!
+//! | step | module |
+//! |---|---|
+//! | what became of an attempt, and what that says of its source | [`crate::contact`] |
+//! | groups over rows and attempts | [`crate::stream`] |
+//! | which groups are reported | [`crate::incident`] |
+//!
 //! The decision held here: [`crate::agent`] and [`crate::replay`] both drive this and nothing else,
 //! so both report the same for the same rows, including the last growth of incidents still open at
 //! the end.
@@ -11,9 +18,10 @@ use jiff::Timestamp;
 use recon_common::Signal;
 
 use crate::address::Network;
+use crate::contact::{ContactNeeds, Contacts, Settled, concerns};
 use crate::incident::{Finding, INCIDENT_BYTES, Incidents, LineLimit, LineLimiter, Notification};
-use crate::kql::Severity;
-use crate::row::{Row, SignalSet};
+use crate::kql::{Field, Severity};
+use crate::row::{Row, SignalSet, outcome};
 use crate::rule::Configured;
 use crate::settings::InForce;
 use crate::stream::{EvictionStats, Interval, ProcessNeeds, Query, Stream, StreamSettings};
@@ -57,6 +65,13 @@ impl PipelineSettings {
 /// The state between rows and notifications.
 #[derive(Debug)]
 pub struct Pipeline {
+    contacts: Contacts,
+    /// Signals of rows for which a rule reads what is known of their remote.
+    judged: SignalSet,
+    /// Signals that this host's hooks do not report correctly.
+    ignored: SignalSet,
+    /// What rules read of the process behind an attempt of this host.
+    attempt_needs: ProcessNeeds,
     stream: Stream,
     incidents: Incidents,
     limiter: LineLimiter,
@@ -84,15 +99,26 @@ impl Pipeline {
             })
             .collect();
         let incidents = Incidents::new(&queries);
+        let stream = Stream::new(StreamSettings {
+            queries: incidents.roles(&queries),
+            include_private,
+            local_networks,
+            ignored,
+            memory,
+            reserve: INCIDENT_BYTES,
+        });
+        let attempt_needs = attempt_needs(&stream);
         Self {
-            stream: Stream::new(StreamSettings {
-                queries: incidents.roles(&queries),
-                include_private,
-                local_networks,
-                ignored,
-                memory,
-                reserve: INCIDENT_BYTES,
+            contacts: Contacts::new(ContactNeeds {
+                networks: queries
+                    .iter()
+                    .any(|query| query.reads(|field| field == Field::NetworkVerdict)),
+                processes: attempt_needs.process,
             }),
+            judged: judged(&queries),
+            ignored,
+            attempt_needs,
+            stream,
             incidents,
             limiter: LineLimiter::new(lines),
         }
@@ -101,11 +127,30 @@ impl Pipeline {
     /// What the rules read of the process behind rows of that signal.
     #[must_use]
     pub fn process_needs(&self, signal: Signal) -> ProcessNeeds {
-        self.stream.process_needs(signal)
+        let needs = self.stream.process_needs(signal);
+        if signal.is_outbound() && concerns(signal) {
+            needs.or(self.attempt_needs)
+        } else {
+            needs
+        }
     }
 
     /// Counts a row of a poll.
     pub fn push(&mut self, row: &Row<'_>, interval: Interval) {
+        if !self.ignored.contains(row.key.signal) {
+            self.contacts.observe(row, interval);
+        }
+        match row.key.remote {
+            Some(remote) if self.judged.contains(row.key.signal) => {
+                let standing = self.contacts.standing(remote);
+                self.count(&Row { standing, ..*row }, interval);
+            }
+            _ => self.count(row, interval),
+        }
+    }
+
+    /// Counts a row in the queries.
+    fn count(&mut self, row: &Row<'_>, interval: Interval) {
         let Self {
             stream, incidents, ..
         } = self;
@@ -123,18 +168,43 @@ impl Pipeline {
 
     /// Ends a poll; returns findings before the line limit.
     pub fn end_poll_unlimited(&mut self, interval: Interval, is_lossy: bool) -> Vec<Finding> {
-        let Self {
-            stream, incidents, ..
-        } = self;
-        incidents.end_poll(stream, interval, is_lossy)
+        self.judge(interval, is_lossy, false)
     }
 
-    /// Ends all incidents and periods, as there are no more rows. Returns what is written.
+    /// Ends all attempts, incidents and periods, as there are no more rows. Returns what is
+    /// written.
     pub fn finish(&mut self, now: Timestamp) -> Vec<Notification> {
-        let findings = self.incidents.finish(&self.stream, now);
+        let interval = Interval { from: now, to: now };
+        let mut findings = self.judge(interval, false, true);
+        let mut ended = self.incidents.finish(&self.stream, now);
+        self.describe(&mut ended);
+        findings.append(&mut ended);
         let mut notifications = self.limiter.limit_findings(findings, now);
         notifications.extend(self.limiter.finish(now));
         notifications
+    }
+
+    /// Counts the attempts whose outcome is known, and judges what the poll has changed.
+    fn judge(&mut self, interval: Interval, is_lossy: bool, is_last: bool) -> Vec<Finding> {
+        let device = self.contacts.device();
+        for settled in self.contacts.settle(interval.to, is_last) {
+            let from = settled.since.min(interval.to);
+            let row = settled_row(&settled, &device, interval.to);
+            self.count(&row, Interval { from, ..interval });
+        }
+        let Self {
+            stream, incidents, ..
+        } = self;
+        let mut findings = incidents.end_poll(stream, interval, is_lossy);
+        self.describe(&mut findings);
+        findings
+    }
+
+    /// Adds to findings what is known of their source.
+    fn describe(&self, findings: &mut [Finding]) {
+        for finding in findings {
+            finding.describe_source(&self.contacts);
+        }
     }
 
     /// Takes the counts of evicted groups and refused rows since the last call.
@@ -147,6 +217,44 @@ impl Pipeline {
     pub fn suppressed(&self) -> u64 {
         self.limiter.suppressed()
     }
+}
+
+/// The row of a settled attempt.
+fn settled_row<'a>(settled: &'a Settled, device: &'a str, time: Timestamp) -> Row<'a> {
+    Row {
+        key: settled.key,
+        count: settled.count,
+        time,
+        device,
+        process: settled.process.as_deref(),
+        is_scanner: settled.is_scanner,
+        standing: settled.standing,
+        sources: None,
+    }
+}
+
+/// What rules read of the process behind an attempt of this host.
+fn attempt_needs(stream: &Stream) -> ProcessNeeds {
+    let attempts = Signal::ALL.into_iter();
+    let attempts = attempts.filter(|&signal| signal.is_outbound() && !outcome(signal).is_empty());
+    let needs = attempts.map(|signal| stream.process_needs(signal));
+    needs.fold(ProcessNeeds::default(), ProcessNeeds::or)
+}
+
+/// The signals of rows for which a query reads what is known of their remote. Settled rows have
+/// that already.
+fn judged(queries: &[Arc<Query>]) -> SignalSet {
+    let is_known = |field| {
+        matches!(
+            field,
+            Field::RemoteVerdict | Field::NetworkVerdict | Field::RemoteProven
+        )
+    };
+    let reading = queries.iter().filter(|query| query.reads(is_known));
+    reading
+        .flat_map(|query| query.filter.signals.iter())
+        .filter(|&signal| outcome(signal).is_empty())
+        .collect()
 }
 
 #[cfg(test)]

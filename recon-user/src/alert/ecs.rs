@@ -10,8 +10,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
+use crate::contact::Outcomes;
 use crate::kql::eval::Value;
-use crate::stream::Answers;
 
 #[derive(Serialize)]
 pub(super) struct Alert<'a> {
@@ -189,7 +189,7 @@ pub(super) struct Recon<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) unit: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) answers: Option<&'a Answers>,
+    pub(super) outcomes: Option<&'a Outcomes>,
     pub(super) columns: EcsColumns<'a>,
     pub(super) lower_bound: bool,
     pub(super) suppressed: u64,

@@ -4,10 +4,11 @@
 
 use super::{actor, names};
 use crate::address::neighbour_network;
+use crate::contact::Outcomes;
 use crate::duration::text;
 use crate::incident::{Finding, Phase, Suppressed};
 use crate::process::Process;
-use crate::stream::{Answers, Measure};
+use crate::stream::Measure;
 
 pub(super) fn message(finding: &Finding, who: &[Process]) -> String {
     let ended = match finding.phase {
@@ -28,14 +29,14 @@ pub(super) fn suppressed(greatest: &Finding, suppressed: &Suppressed, who: &[Pro
 /// Who did what.
 fn sentence(finding: &Finding, who: &[Process]) -> String {
     let what = match finding.query.after() {
-        Some(_) => {
+        [_, ..] => {
             let by = actor::called(who).map_or_else(String::new, |who| format!(" by {who}"));
             format!("scanned this host, then was accepted{by}")
         }
-        None => measured(finding),
+        [] => measured(finding),
     };
-    let answers = finding.answers.as_ref().map_or_else(String::new, answered);
-    format!("{}: {what}{answers}", ends(finding, who))
+    let outcomes = finding.outcomes.as_ref().map_or_else(String::new, came_to);
+    format!("{}: {what}{outcomes}", ends(finding, who))
 }
 
 /// Who did it, and to what.
@@ -87,17 +88,21 @@ fn measured(finding: &Finding) -> String {
     format!("{} {what}{over} in {}", finding.count, text(query.window()))
 }
 
-fn answered(answers: &Answers) -> String {
-    let Answers {
-        open,
+/// What became of the attempts.
+fn came_to(outcomes: &Outcomes) -> String {
+    let Outcomes {
+        accepted,
         refused,
+        half_open,
         silent,
         open_ports,
-    } = answers;
+    } = outcomes;
     let ports: Vec<_> = open_ports.iter().map(u16::to_string).collect();
     let ports = match &ports[..] {
         [] => String::new(),
-        ports => format!(" ({})", ports.join(", ")),
+        ports => format!(" (open: {})", ports.join(", ")),
     };
-    format!("; answered: {open} open{ports}, {refused} refused, {silent} silent")
+    format!(
+        "; {accepted} accepted, {half_open} half-open{ports}, {refused} refused, {silent} not answered"
+    )
 }

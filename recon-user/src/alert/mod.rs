@@ -156,7 +156,7 @@ fn recon<'a>(finding: &'a Finding, who: &'a [Process]) -> Recon<'a> {
         destination_network,
         processes: actor::several(who),
         unit: actor::only(who).and_then(|process| process.unit.as_deref()),
-        answers: finding.answers.as_ref(),
+        outcomes: finding.outcomes.as_ref(),
         columns: EcsColumns(&finding.columns),
         lower_bound: finding.lower_bound,
         suppressed: finding.suppressed,

@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 use crate::kql::eval::Value as Column;
 
 use super::*;
+use crate::contact::{Outcomes, SourceEvidence};
 use crate::incident::Phase;
 use crate::row::SignalSet;
 use crate::rule::{Configured, defaults};
-use crate::stream::{Answers, Measure, Query};
+use crate::stream::{Measure, Query};
 
 pub(crate) const REMOTE: Address = Address::v4([198, 51, 100, 7]);
 pub(crate) const LOCAL: Address = Address::v4([203, 0, 113, 1]);
@@ -27,6 +28,7 @@ pub(crate) fn finding(id: &str, signals: &[Signal]) -> Finding {
         .find(|query| query.id() == id && query.filter.signals.contains(signals[0]))
         .expect("a built-in rule");
     Finding {
+        severity: query.severity(),
         query: query.into(),
         columns: vec![("RemoteIP".into(), Column::text("198.51.100.7"))],
         sorted_by: Vec::new(),
@@ -45,7 +47,9 @@ pub(crate) fn finding(id: &str, signals: &[Signal]) -> Finding {
         locals: vec![LOCAL],
         pid: None,
         pids: Vec::new(),
-        answers: None,
+        outcomes: None,
+
+        source: SourceEvidence::default(),
         suppressed: 2,
         lower_bound: false,
     }
@@ -270,23 +274,24 @@ fn answers_are_in_the_fields_and_the_message() {
     for (open_ports, answers, end) in [
         (
             vec![22, 80],
-            json!({"open": 2, "refused": 30, "silent": 5, "open_ports": [22, 80]}),
-            "over 20 in 1h; answered: 2 open (22, 80), 30 refused, 5 silent",
+            json!({"accepted": 0, "refused": 30, "half_open": 2, "silent": 5, "open_ports": [22, 80]}),
+            "over 20 in 1h; 0 accepted, 2 half-open (open: 22, 80), 30 refused, 5 not answered",
         ),
         (
             vec![],
-            json!({"open": 0, "refused": 30, "silent": 5, "open_ports": []}),
-            "over 20 in 1h; answered: 0 open, 30 refused, 5 silent",
+            json!({"accepted": 0, "refused": 30, "half_open": 0, "silent": 5, "open_ports": []}),
+            "over 20 in 1h; 0 accepted, 0 half-open, 30 refused, 5 not answered",
         ),
     ] {
-        finding.answers = Some(Answers {
-            open: open_ports.len() as u64,
+        finding.outcomes = Some(Outcomes {
+            accepted: 0,
+            half_open: open_ports.len() as u64,
             refused: 30,
             silent: 5,
             open_ports,
         });
         let alert = parsed(&finding, &[]);
-        assert_eq!(alert["recon"]["answers"], answers);
+        assert_eq!(alert["recon"]["outcomes"], answers);
         let message = &alert["message"];
         assert!(
             message.as_str().is_some_and(|text| text.ends_with(end)),

@@ -11,9 +11,11 @@ use recon_common::{Address, Signal};
 
 use super::state::{Phase, Report};
 use super::window_start_of;
+use crate::contact::{Contacts, Outcomes, SourceEvidence};
+use crate::kql::Severity;
 use crate::kql::eval::{Columns, Value};
 use crate::row::SignalSet;
-use crate::stream::{Answers, Group, GroupKey, KeyColumn, Query};
+use crate::stream::{Group, GroupKey, KeyColumn, Query};
 
 /// A group that is over its threshold and is reported.
 #[derive(Clone, Debug)]
@@ -50,8 +52,12 @@ pub struct Finding {
     pub pid: Option<u32>,
     /// A sample of the known processes, ascending.
     pub pids: Vec<u32>,
-    /// What this host answered, for rules on what one remote sends to ports.
-    pub answers: Option<Answers>,
+    /// What became of the attempts, for rules on what one remote sends to ports.
+    pub outcomes: Option<Outcomes>,
+    /// How sure it is to mean harm: that of the rule, or less where the source may be forged.
+    pub severity: Severity,
+    /// What the attempts of the source show.
+    pub source: SourceEvidence,
     /// The columns that the query projects, in its order.
     pub columns: Vec<(Arc<str>, Value<'static>)>,
     /// What the findings of one poll are ordered by.
@@ -102,11 +108,33 @@ impl Finding {
             locals: samples.locals.items().to_vec(),
             pid: key.pid.or(samples.pids.only()),
             pids: listed(key.pid, samples.pids.items()),
-            answers: None,
+            outcomes: None,
+            severity: query.severity(),
+            source: SourceEvidence::default(),
             columns: shown.collect(),
             sorted_by: sorted_by.collect(),
             suppressed: report.suppressed,
             lower_bound: group.evidence.is_lossy,
+        }
+    }
+
+    /// Adds what is known of the source. The attempts of an address that also does what clients do
+    /// may be somebody else's who forges it, so that they are not reported as sure.
+    pub(crate) fn describe_source(&mut self, contacts: &Contacts) {
+        let Some(remote) = self.remote.filter(|_| !self.is_outbound()) else {
+            return;
+        };
+        self.source = contacts.source(remote);
+        if self.query.reports_outcomes {
+            let ports = match &self.port {
+                Some(port) => std::slice::from_ref(port),
+                None => &self.query.filter.ports[..],
+            };
+            let since = window_start_of(&self.query, self.at);
+            self.outcomes = contacts.outcomes(remote, ports, self.local, since);
+            if self.source.is_contradicted {
+                self.severity = self.severity.min(Severity::Medium);
+            }
         }
     }
 

@@ -35,7 +35,7 @@ use recon_common::Address;
 use crate::row::Row;
 use crate::stream::window::{self, allocated};
 use crate::stream::{Group, GroupKey, Interval, PlacedQuery, Query, Role, Stream, Tag};
-use deferred::{Deferred, DeferredRow};
+use deferred::DeferredRow;
 use reported::ReportedRemotes;
 use state::{Due, Incident, observe_count};
 
@@ -64,7 +64,7 @@ pub(crate) struct Incidents {
     /// The time of the last poll.
     last: Timestamp,
     reported: ReportedRemotes,
-    deferred: Deferred,
+    deferred: Vec<DeferredRow>,
 }
 
 /// What one poll's judgement depends on.
@@ -84,7 +84,7 @@ impl Incidents {
             scheduled_total: 0,
             last: Timestamp::MIN,
             reported: ReportedRemotes::new(queries),
-            deferred: Deferred::default(),
+            deferred: Vec::new(),
         }
     }
 
@@ -92,10 +92,10 @@ impl Incidents {
     /// nothing.
     pub(crate) fn roles(&self, queries: &[Arc<Query>]) -> Vec<PlacedQuery> {
         let roles = queries.iter().enumerate().map(|(index, query)| {
-            let role = match (query.after(), self.reported.followed(index)) {
-                (None, _) => Role::Direct,
-                (Some(_), Some(_)) => Role::Deferred,
-                (Some(_), None) => Role::Idle,
+            let role = match (query.after(), self.reported.follows(index)) {
+                ([], _) => Role::Direct,
+                (_, true) => Role::Deferred,
+                (_, false) => Role::Idle,
             };
             PlacedQuery {
                 query: Arc::clone(query),
@@ -124,11 +124,11 @@ impl Incidents {
         }
     }
 
-    /// Defers a row for the queries that follow a rule which has reported its remote.
+    /// Defers a row for the queries that follow other rules: whether these report its remote is
+    /// known at the end of the poll.
     pub(crate) fn defer(&mut self, stream: &Stream, row: &Row<'_>) {
         let Some(remote) = row.key.remote else { return };
-        let is_over = |tag, since| self.protects(tag, since);
-        for index in self.reported.following(remote, row.time, &is_over) {
+        for &index in self.reported.followers() {
             if stream.accepts(index, row) {
                 self.deferred.push(DeferredRow::new(index, remote, row));
             }
@@ -234,9 +234,7 @@ impl Incidents {
         }
         let (report, key) = found?;
         let group = stream.group(index, position);
-        let mut finding = Finding::new(&query, group, &key, report, now);
-        finding.answers = stream.answers(index, &key, now);
-        Some((finding, key.remote))
+        Some((Finding::new(&query, group, &key, report, now), key.remote))
     }
 
     /// Assigns a tag to a group, for an incident that is yet to open.
@@ -263,16 +261,15 @@ impl Incidents {
         self.free.extend(released);
     }
 
-    /// Counts the deferred rows of remotes whose own scan does not explain them.
+    /// Counts the deferred rows of remotes that a rule which their query follows has reported.
     fn count_deferred(&mut self, stream: &mut Stream, interval: Interval) {
-        let rows = self.deferred.take_unexplained(|index, remote| {
-            let followed = self.reported.followed(index)?;
-            stream.increase_in_poll(followed, &GroupKey::of_remote(remote))
-        });
-        for deferred in rows {
-            let protect = |tag, since| self.protects(tag, since);
-            let row = deferred.row(interval.to);
-            stream.count_in(deferred.query, &row, interval, &protect);
+        let deferred = std::mem::take(&mut self.deferred);
+        let is_over = |tag, since| self.protects(tag, since);
+        for row in &deferred {
+            let following = self.reported.following(row.remote, interval.to, &is_over);
+            if following.contains(&row.query) {
+                stream.count_in(row.query, &row.row(interval.to), interval, &is_over);
+            }
         }
     }
 
@@ -313,11 +310,7 @@ impl Incidents {
             return Ok(None);
         };
         let report = incident.close_if_quiet(group.total(query), group.changed_at, at)?;
-        Ok(report.map(|report| {
-            let mut finding = Finding::new(query, group, key, report, now);
-            finding.answers = stream.answers(index, key, now);
-            finding
-        }))
+        Ok(report.map(|report| Finding::new(query, group, key, report, now)))
     }
 
     /// Ends all incidents, as there are no more rows: reports those that have grown since their

@@ -1,37 +1,56 @@
 //! Rules that refer to what another rule reports: `after` and `unless`.
 //!
-//! In: the rules in force. Out: a warning for each that refers to a missing one.
-//! The decision held here: that is not an error. Whoever turns a rule off may leave those that
-//! refer to it as they are, but must know.
+//! In: the rules in force. Out: an error for each rule that can never fire, a warning for each that
+//! excludes no remote.
+//! The decision held here: a rule that can never fire is an error. Whoever turns off the rules that
+//! it follows turns it off too, or believes to have a rule that he does not have.
 
 use crate::kql::Plan;
 use crate::rule::Configured;
 use crate::stream::Query;
 
-/// A line for each rule that refers to one that is missing, or that does not report remotes by
-/// their distinct ports.
-pub(crate) fn unmet_references(plans: &[&Plan]) -> Vec<String> {
-    let is_met = |id: &str| {
-        let mut named = plans.iter().filter(|plan| plan.id == id);
-        named.any(|&plan| Query::new(Configured::plain(plan.clone())).reports_scanners())
+/// What is wrong with references.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Unmet {
+    /// A line for each rule that can never fire.
+    pub(crate) errors: Vec<String>,
+    /// A line for each rule whose `unless` excludes no remote.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Finds the rules whose `after` or `unless` names only rules that are missing or do not group by
+/// the remote alone.
+pub(crate) fn unmet_references(plans: &[&Plan]) -> Unmet {
+    let is_met = |ids: &[String]| {
+        let mut named = plans.iter().filter(|plan| ids.contains(&plan.id));
+        named.any(|&plan| Query::new(Configured::plain(plan.clone())).reports_remotes())
     };
-    let of_plan = |plan: &&Plan| {
-        let after = plan.after.as_deref();
-        let unless = plan.unless.as_deref();
-        let references = [
-            ("after", after, "it never fires"),
-            ("unless", unless, "it excludes no remote"),
-        ];
-        let unmet = references.into_iter().filter_map(|(key, id, so)| {
-            let id = id.filter(|id| !is_met(id))?;
-            Some(format!(
-                "warning: the rule `{}` has `{key}: {id}`, but no rule in force with that id counts distinct ports by RemoteIP: {so}\n",
+    let line = |kind: &str, plan: &Plan, key: &str, ids: &[String], so: &str| {
+        format!(
+            "{kind}: the rule `{}` has `{key}: {}`, but no rule in force with such an id groups by RemoteIP alone: {so}\n",
+            plan.id,
+            ids.join(", ")
+        )
+    };
+    let mut unmet = Unmet::default();
+    for plan in plans {
+        if !plan.after.is_empty() && !is_met(&plan.after) {
+            let so = format!(
+                "it can never fire; enable such a rule, or set `enabled = false` under [rules.{}]",
                 plan.id
-            ))
-        });
-        unmet.collect::<Vec<_>>()
-    };
-    plans.iter().flat_map(of_plan).collect()
+            );
+            unmet
+                .errors
+                .push(line("error", plan, "after", &plan.after, &so));
+        }
+        if !plan.unless.is_empty() && !is_met(&plan.unless) {
+            let so = "it excludes no remote";
+            unmet
+                .warnings
+                .push(line("warning", plan, "unless", &plan.unless, so));
+        }
+    }
+    unmet
 }
 
 #[cfg(test)]
@@ -42,14 +61,17 @@ mod tests {
     #[test]
     fn missing_rules_are_reported() {
         const PROBES: &str = "// id: probes\nDeviceNetworkEvents | summarize n = dcount(LocalPort) by RemoteIP | where n > 1\n\n";
+        const BY_PORT: &str = "// id: probes\nDeviceNetworkEvents | summarize n = count() by RemoteIP, LocalPort | where n > 1\n\n";
         const COUNTS: &str = "// id: probes\nDeviceNetworkEvents | summarize n = count() by RemoteIP | where n > 1\n\n";
-        const AFTER: &str = "warning: the rule `visit` has `after: probes`, but no rule in force with that id counts distinct ports by RemoteIP: it never fires\n";
-        const UNLESS: &str = "warning: the rule `visit` has `unless: probes`, but no rule in force with that id counts distinct ports by RemoteIP: it excludes no remote\n";
+        const AFTER: &str = "error: the rule `visit` has `after: probes`, but no rule in force with such an id groups by RemoteIP alone: it can never fire; enable such a rule, or set `enabled = false` under [rules.visit]\n";
+        const UNLESS: &str = "warning: the rule `visit` has `unless: probes`, but no rule in force with such an id groups by RemoteIP alone: it excludes no remote\n";
         for (before, key, expected) in [
             (PROBES, "after", &[][..]),
             (PROBES, "unless", &[]),
-            (COUNTS, "after", &[AFTER]),
-            (COUNTS, "unless", &[UNLESS]),
+            (COUNTS, "after", &[]),
+            (COUNTS, "unless", &[]),
+            (BY_PORT, "after", &[AFTER]),
+            (BY_PORT, "unless", &[UNLESS]),
             ("", "after", &[AFTER]),
             ("", "unless", &[UNLESS]),
         ] {
@@ -58,13 +80,16 @@ mod tests {
             );
             let loaded = Loader::default().load("test.kql", text.as_bytes());
             let plans: Vec<_> = loaded.plans.iter().collect();
+            let Unmet { errors, warnings } = unmet_references(&plans);
             assert_eq!(
-                unmet_references(&plans),
+                [errors, warnings].concat(),
                 expected,
                 "{text}: {:?}",
                 loaded.diagnostics
             );
         }
-        assert!(unmet_references(&crate::rule::defaults().iter().collect::<Vec<_>>()).is_empty());
+        let defaults = crate::rule::defaults();
+        let unmet = unmet_references(&defaults.iter().collect::<Vec<_>>());
+        assert_eq!(unmet, Unmet::default());
     }
 }

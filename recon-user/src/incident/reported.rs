@@ -1,6 +1,6 @@
 //! The remotes that a rule has reported, for the rules that follow it: `after` and `unless`.
 //!
-//! In: incidents of rules that count the ports of one remote. Out: which queries skip or defer the
+//! In: incidents of rules that group by the remote. Out: which queries skip or defer the
 //! rows of a remote.
 //! The decision held here: a remote counts as reported while its incident was over the threshold
 //! within the window of the rule that reported it.
@@ -22,44 +22,56 @@ pub(super) struct ReportedRemotes {
     remotes: Vec<HashMap<Address, Tag, Secrets>>,
     /// Remotes in all maps.
     total: usize,
+    /// The queries that count only after another.
+    followers: Vec<usize>,
 }
 
 /// What a query depends on, by index.
 #[derive(Debug)]
 struct Dependencies {
     query: Arc<Query>,
-    after: Option<usize>,
-    unless: Option<usize>,
+    after: Vec<usize>,
+    unless: Vec<usize>,
     /// Whether another query depends on it.
     is_followed: bool,
 }
 
 impl ReportedRemotes {
     pub(super) fn new(queries: &[Arc<Query>]) -> Self {
-        let position = |id: &str| {
-            let is_it = |query: &Arc<Query>| query.id() == id && query.reports_scanners();
-            queries.iter().position(is_it)
+        let positions = |ids: &[String]| -> Vec<usize> {
+            let all = queries.iter().enumerate();
+            let named = all.filter(|(_, query)| {
+                query.reports_remotes() && ids.iter().any(|id| id == query.id())
+            });
+            named.map(|(index, _)| index).collect()
         };
-        let after = |query: &Query| query.after().and_then(position);
-        let unless = |query: &Query| query.unless().and_then(position);
+        let after = |query: &Query| positions(query.after());
+        let unless = |query: &Query| positions(query.unless());
         let follows =
-            |query: &Query, index| after(query) == Some(index) || unless(query) == Some(index);
+            |query: &Query, index| after(query).contains(&index) || unless(query).contains(&index);
         let dependencies = |(index, query): (usize, &Arc<Query>)| Dependencies {
             after: after(query),
             unless: unless(query),
             is_followed: queries.iter().any(|other| follows(other, index)),
             query: Arc::clone(query),
         };
+        let is_follower = |&index: &usize| !after(&queries[index]).is_empty();
         Self {
+            followers: (0..queries.len()).filter(is_follower).collect(),
             queries: queries.iter().enumerate().map(dependencies).collect(),
             remotes: queries.iter().map(|_| HashMap::default()).collect(),
             total: 0,
         }
     }
 
-    /// The query that a query is `after`, if that is in force.
-    pub(super) fn followed(&self, index: usize) -> Option<usize> {
-        self.queries[index].after
+    /// Whether a query is `after` one that is in force.
+    pub(super) fn follows(&self, index: usize) -> bool {
+        !self.queries[index].after.is_empty()
+    }
+
+    /// The queries that count only after another.
+    pub(super) fn followers(&self) -> &[usize] {
+        &self.followers
     }
 
     /// Notes the incident of a group.
@@ -87,7 +99,7 @@ impl ReportedRemotes {
     /// Queries whose `unless` names this query.
     pub(super) fn skipping(&self, index: usize) -> Vec<usize> {
         let all = self.queries.iter().enumerate();
-        all.filter(|(_, dependencies)| dependencies.unless == Some(index))
+        all.filter(|(_, dependencies)| dependencies.unless.contains(&index))
             .map(|(skipping, _)| skipping)
             .collect()
     }
@@ -100,7 +112,7 @@ impl ReportedRemotes {
         now: Timestamp,
         is_over: &dyn Fn(Tag, Timestamp) -> bool,
     ) -> Vec<usize> {
-        self.depending(remote, now, is_over, |dependencies| dependencies.unless)
+        self.depending(remote, now, is_over, |dependencies| &dependencies.unless)
     }
 
     /// The queries whose `after` has reported a remote.
@@ -111,7 +123,7 @@ impl ReportedRemotes {
         now: Timestamp,
         is_over: &dyn Fn(Tag, Timestamp) -> bool,
     ) -> Vec<usize> {
-        self.depending(remote, now, is_over, |dependencies| dependencies.after)
+        self.depending(remote, now, is_over, |dependencies| &dependencies.after)
     }
 
     fn depending(
@@ -119,17 +131,17 @@ impl ReportedRemotes {
         remote: Address,
         now: Timestamp,
         is_over: &dyn Fn(Tag, Timestamp) -> bool,
-        on: impl Fn(&Dependencies) -> Option<usize>,
+        on: impl Fn(&Dependencies) -> &[usize],
     ) -> Vec<usize> {
         if self.total == 0 {
             return Vec::new();
         }
-        let has_reported = |index: usize| {
+        let has_reported = |&index: &usize| {
             let tag = self.remotes[index].get(&remote);
             tag.is_some_and(|&tag| is_over(tag, window_start_of(&self.queries[index].query, now)))
         };
         let all = self.queries.iter().enumerate();
-        all.filter(|(_, dependencies)| on(dependencies).is_some_and(has_reported))
+        all.filter(|(_, dependencies)| on(dependencies).iter().any(has_reported))
             .map(|(index, _)| index)
             .collect()
     }

@@ -119,8 +119,10 @@ impl<'a> HeaderReader<'a, '_> {
         let Header { plan, window } = &mut self.header;
         match key {
             "id" if is_id(text) => text.clone_into(&mut plan.id),
-            "after" if is_id(text) => plan.after = Some(text.to_owned()),
-            "unless" if is_id(text) => plan.unless = Some(text.to_owned()),
+            "after" if ids(text).all(is_id) => plan.after = ids(text).map(str::to_owned).collect(),
+            "unless" if ids(text).all(is_id) => {
+                plan.unless = ids(text).map(str::to_owned).collect()
+            }
             "id" | "after" | "unless" => {
                 let hint = "an id has lower-case letters, digits and hyphens, as in port-scan";
                 return Err((format!("`{text}` is not an id"), Some(hint.to_owned())));
@@ -157,6 +159,11 @@ fn annotation(line: &str) -> Option<(&str, &str)> {
     // A URL is not an annotation.
     let is_annotation = is_word && !text.starts_with("//") && !text.trim().is_empty();
     is_annotation.then_some((word, text.trim_start()))
+}
+
+/// The ids in a list.
+fn ids(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim)
 }
 
 fn is_id(text: &str) -> bool {

@@ -34,12 +34,11 @@ pub struct Plan {
     pub window: Duration,
     /// How long an alert of a group holds back further ones, if the rule says so.
     pub cooldown: Option<Duration>,
-    /// Only remotes count that the rule with this id has reported in an earlier poll, by its
-    /// distinct ports.
-    pub after: Option<String>,
-    /// Remotes do not count that the rule with this id has reported in its window, by its distinct
-    /// ports.
-    pub unless: Option<String>,
+    /// If there are any: only remotes count that a rule with one of these ids has reported in its
+    /// window, up to the end of the poll.
+    pub after: Vec<String>,
+    /// Remotes do not count that a rule with one of these ids has reported in its window.
+    pub unless: Vec<String>,
     /// Whose rows it reads.
     pub table: Table,
     /// Whether the query has a `summarize`.

@@ -2,7 +2,6 @@
 //! passed in.
 
 mod after;
-mod answers;
 mod flood;
 mod floods;
 mod nursery;
@@ -17,11 +16,12 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::*;
+use crate::contact::Outcomes;
 use crate::incident::{Finding, Phase};
 use crate::kql::{Loader, Plan};
 use crate::row::RowKey;
 use crate::rule::defaults;
-use crate::stream::{Answers, DEFAULT_MEMORY, KeyColumn, Measure};
+use crate::stream::{DEFAULT_MEMORY, KeyColumn, Measure};
 use recon_common::{Address, Key};
 
 const REMOTE: Address = Address::v4([198, 51, 100, 7]);
@@ -173,7 +173,7 @@ fn the_threshold_is_silent_and_one_more_is_reported() {
     // Rules that follow another rule, and rules on several sources, have tests of their own:
     // `after`, `split` and `floods`.
     let has_one_source = |rule: &&Query| {
-        rule.after().is_none() && (rule.key.has(KeyColumn::Remote) || rule.key.has(KeyColumn::Pid))
+        rule.after().is_empty() && (rule.key.has(KeyColumn::Remote) || rule.key.has(KeyColumn::Pid))
     };
     for rule in BUILT_IN.iter().filter(has_one_source) {
         let n = rule.threshold();

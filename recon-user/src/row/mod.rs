@@ -65,6 +65,15 @@ impl RowKey {
     }
 }
 
+/// The time between two polls, when the events of a poll happened.
+#[derive(Clone, Copy, Debug)]
+pub struct Interval {
+    /// The previous poll.
+    pub from: Timestamp,
+    /// This poll.
+    pub to: Timestamp,
+}
+
 /// A row: what one key of the table counted in one poll.
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a> {

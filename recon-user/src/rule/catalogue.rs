@@ -197,7 +197,7 @@ mod tests {
             assert!(
                 rule.threshold() > 0
                     || rule.filter.processes == ProcessFilter::Tools
-                    || rule.after().is_some(),
+                    || !rule.after().is_empty(),
                 "{id}: reports everything"
             );
         }
@@ -207,14 +207,13 @@ mod tests {
     fn a_rule_that_others_follow_is_at_least_as_severe() {
         let rules = rules();
         for (position, rule) in rules.iter().enumerate() {
-            let Some(id) = rule.after().or(rule.unless()) else {
-                continue;
-            };
-            let before = rules[..position]
-                .iter()
-                .find(|before| before.id() == id && before.reports_scanners())
-                .expect("an earlier rule with that id that reports scanners");
-            assert!(rule.severity() <= before.severity(), "{id}");
+            for id in rule.after().iter().chain(rule.unless()) {
+                let before = rules[..position]
+                    .iter()
+                    .find(|before| before.id() == id && before.reports_remotes())
+                    .expect("an earlier rule with that id that reports scanners");
+                assert!(rule.severity() <= before.severity(), "{id}");
+            }
         }
     }
 

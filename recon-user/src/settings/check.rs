@@ -51,7 +51,14 @@ pub fn check(files: &[PathBuf], out: &mut dyn Write, errors: &mut dyn Write) -> 
     // A broken rule has no plan, so whether another refers to it is unknown.
     if are_right {
         let all: Vec<_> = all.iter().collect();
-        write!(errors, "{}", unmet_references(&all).concat())?;
+        let unmet = unmet_references(&all);
+        are_right &= unmet.errors.is_empty();
+        write!(
+            errors,
+            "{}{}",
+            unmet.errors.concat(),
+            unmet.warnings.concat()
+        )?;
     }
     Ok(are_right)
 }

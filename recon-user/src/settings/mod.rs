@@ -174,7 +174,11 @@ pub fn in_force(
     let rules = settings.apply(plans)?;
     let in_force = rules.iter().map(|rule| &rule.plan);
     let in_force = in_force.filter(|plan| plan.severity >= settings.min_severity);
-    warnings.push_str(&unmet_references(&in_force.collect::<Vec<_>>()).concat());
+    let unmet = unmet_references(&in_force.collect::<Vec<_>>());
+    if !unmet.errors.is_empty() {
+        return Err(Refused(unmet.errors.concat()));
+    }
+    warnings.push_str(&unmet.warnings.concat());
     Ok(InForce {
         settings,
         rules,

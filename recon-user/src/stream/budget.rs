@@ -7,7 +7,7 @@
 //! - A quarter of it is reserved in equal parts, one for each holder: a flood that one query
 //!   suspects, and so must not evict, leaves the others enough for the scanners of the day.
 //! - It covers what groups are made of: their slots, the index to them, and their heap. Lists of
-//!   one poll and the answers of this host ([`super::answers`]) have bounds of their own.
+//!   one poll, and the evidence about remotes ([`crate::contact`]), have bounds of their own.
 
 /// The share of the budget that is reserved.
 const RESERVED_SHARE: usize = 4;

@@ -11,7 +11,6 @@ impl Stream {
     pub(crate) fn disable_nurseries(&mut self) {
         let table = Arc::get_mut(&mut self.table).expect("it is not shared");
         table.roots.fill(None);
-        table.counts_hits = true;
     }
 
     /// The logs that this poll could not evict.

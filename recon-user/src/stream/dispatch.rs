@@ -28,6 +28,16 @@ pub struct ProcessNeeds {
     pub tool: bool,
 }
 
+impl ProcessNeeds {
+    /// What either needs.
+    pub(crate) const fn or(self, other: Self) -> Self {
+        Self {
+            process: self.process || other.process,
+            tool: self.tool || other.tool,
+        }
+    }
+}
+
 impl Dispatch {
     pub(super) fn new<'a>(queries: impl Iterator<Item = (usize, &'a Query)>) -> Self {
         let queries: Vec<_> = queries.collect();

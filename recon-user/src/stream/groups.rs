@@ -188,16 +188,6 @@ impl Groups {
         self.clock
     }
 
-    /// The increase of the group's measure in `poll`.
-    pub(super) fn increase_in(&self, query: &Query, position: u32, poll: u64) -> u64 {
-        let group = self.store.get(position);
-        if group.changed_in == poll {
-            group.total(query).saturating_sub(group.total_before)
-        } else {
-            0
-        }
-    }
-
     /// Takes the groups that this poll has changed since the last call, in the order in which it
     /// did.
     pub(super) fn take_changed(&mut self) -> Vec<Changed> {

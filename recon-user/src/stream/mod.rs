@@ -9,7 +9,7 @@
 //! | place | `place`, `nursery` | small sources, kept as their rows |
 //! | key | `key`, `columns` | the group of a row |
 //! | aggregate | `accumulator`, `panes`, [`window`] | aggregates rows over a sliding window |
-//! | evidence | `evidence`, `sample`, `answers` | what rows showed, and what this host answered |
+//! | evidence | `evidence`, `sample` | what rows showed |
 //! | store | `group`, `groups`, `store`, `room`, `budget` | groups, in bounded memory |
 //! | watch | `watch` | what the watcher of the groups sees |
 //!
@@ -19,7 +19,6 @@
 //!   asked which tagged groups must not be evicted.
 
 mod accumulator;
-mod answers;
 mod budget;
 mod columns;
 mod dispatch;
@@ -49,14 +48,14 @@ use recon_common::{Address, Signal};
 
 use crate::address::{Network, is_private};
 use crate::row::{Row, SignalSet};
-use answers::Probes;
 use budget::MemoryBudget;
 use columns::RowColumns;
 use dispatch::Dispatch;
 use groups::{Event, Groups};
-use nursery::{Nursery, PackedRow, Root};
+use nursery::{Nursery, Root};
 
-pub use answers::Answers;
+pub use crate::row::Interval;
+pub(crate) use crate::seed::Secrets;
 pub use dispatch::ProcessNeeds;
 pub use filter::ProcessFilter;
 pub(crate) use group::{Group, Tag};
@@ -74,20 +73,8 @@ pub const DEFAULT_MEMORY: u64 = 128 << 20;
 /// each of a kilobyte or less.
 const MARGIN: usize = 1 << 14;
 
-/// Secret hash keys: random in each process, and unknown outside it.
-pub(crate) type Secrets = foldhash::quality::RandomState;
-
 /// Whether a tagged group must stay, given the time at which the window begins.
 pub(crate) type Protect<'a> = dyn Fn(Tag, Timestamp) -> bool + 'a;
-
-/// The time between two polls, when the events of a poll happened.
-#[derive(Clone, Copy, Debug)]
-pub struct Interval {
-    /// The previous poll.
-    pub from: Timestamp,
-    /// This poll.
-    pub to: Timestamp,
-}
 
 /// Groups and rows that the memory budget excluded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -140,8 +127,6 @@ struct QueryTable {
     dispatch: [Dispatch; Signal::ALL.len()],
     /// By query: where small sources are kept, if they can be.
     roots: Vec<Option<Root>>,
-    /// Whether a query that reports answers counts hits directly, not through a nursery.
-    counts_hits: bool,
 }
 
 /// The state of all queries.
@@ -154,8 +139,6 @@ pub(crate) struct Stream {
     groups: Vec<Groups>,
     /// By [`Root`].
     nurseries: [Nursery; 2],
-    /// Answers of this poll that no query has accepted.
-    answers: Vec<PackedRow>,
     /// The queries that accepted the current row, by root.
     accepted: [Vec<usize>; 2],
     /// Scratch for `Log::bounds`: one upper bound per query, zero between calls.
@@ -163,7 +146,6 @@ pub(crate) struct Stream {
     /// Of all queries and their nurseries.
     budget: MemoryBudget,
     secrets: Secrets,
-    probes: Probes,
     stats: EvictionStats,
     /// Tags of groups that were evicted.
     released: Vec<Tag>,
@@ -201,17 +183,14 @@ impl Stream {
             budget: MemoryBudget::new(settings.memory, groups.len() + nurseries.len()),
             groups,
             nurseries,
-            answers: Vec::new(),
             accepted: Default::default(),
             bounds: vec![0; queries.len()],
             table: Arc::new(QueryTable {
-                counts_hits: counts_hits(&queries, &roots),
                 queries,
                 dispatch,
                 roots,
             }),
             secrets: Secrets::default(),
-            probes: Probes::default(),
             stats: EvictionStats::default(),
             released: Vec::new(),
             now: Timestamp::UNIX_EPOCH,
@@ -245,7 +224,6 @@ impl Stream {
             self.nurseries[Root::Remote as usize].prefetch(remote, &self.secrets);
         }
         let is_private = self.is_private(remote);
-        let (mut is_hit, mut is_counted_hit) = (false, false);
         self.row_number += 1;
         for &index in table.dispatch[row.key.signal as usize].of_port(row.key.port) {
             let PlacedQuery { query, role } = &table.queries[index];
@@ -260,19 +238,15 @@ impl Stream {
                 continue;
             }
             match table.roots[index] {
-                Some(root) => {
-                    is_hit |= query.reports_answers;
-                    self.accepted[root as usize].push(index);
-                }
+                Some(root) => self.accepted[root as usize].push(index),
                 None => {
-                    is_counted_hit |= query.reports_answers;
                     let event = self.event(index, &columns, interval, None);
                     self.count(index, query, &event, protect);
                 }
             }
         }
         if let Some(remote) = remote {
-            self.place(remote, row, interval, is_hit, is_counted_hit, protect);
+            self.place(remote, row, interval, protect);
         }
         self.accepted.iter_mut().for_each(Vec::clear);
     }
@@ -335,9 +309,7 @@ impl Stream {
 
     /// Ends the rows of a poll. [`Stream::take_changed`] then returns what it has changed.
     pub(crate) fn end_rows(&mut self, protect: &Protect<'_>) {
-        self.place_answers(protect);
         self.promote_due(protect);
-        self.probes.resolve_answers();
     }
 
     /// Ends a poll.
@@ -345,12 +317,6 @@ impl Stream {
         self.poll += 1;
         self.row_number = 0;
     }
-}
-
-/// Whether a query that reports answers counts hits directly, not through a nursery.
-fn counts_hits(queries: &[PlacedQuery], roots: &[Option<Root>]) -> bool {
-    let mut counted = queries.iter().zip(roots).filter(|(_, root)| root.is_none());
-    counted.any(|(placed, _)| placed.query.reports_answers)
 }
 
 /// The order of changes in a poll: by row, then by query.

@@ -1,6 +1,6 @@
 //! Where the rows of a remote go: into the log of its source, or into groups.
 //!
-//! In: a row with the queries that accept it. Out: logs, groups and what this host answered.
+//! In: a row with the queries that accept it. Out: logs and groups.
 //! The decision held here: a source is promoted when its rows could carry a group over its
 //! threshold, which is found out at the end of the poll, or at once when its log is full.
 
@@ -9,11 +9,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use recon_common::Address;
 
-use super::answers::Answer;
 use super::columns::RowColumns;
 use super::groups::Event;
 use super::nursery::{LogNumber, PackedRow, Placed, Promoted, Root, SetId};
-use super::{Interval, MARGIN, Protect, Stream, order};
+use super::{Interval, Protect, Stream, order};
 use crate::row::Row;
 
 impl Stream {
@@ -24,37 +23,19 @@ impl Stream {
         remote: Address,
         row: &Row<'_>,
         interval: Interval,
-        is_hit: bool,
-        is_counted_hit: bool,
         protect: &Protect<'_>,
     ) {
-        // If a query counts hits directly, its probes must be recorded now, not at promotion.
-        let is_late = !self.table.counts_hits;
-        let answer = Answer::of(row.key.signal);
-        if !is_late {
-            self.probe(remote, row, interval, is_hit || is_counted_hit, answer);
-        }
-        if is_late && answer.is_some() && self.accepted[Root::Remote as usize].is_empty() {
-            // Whether it answers a row of a log is known when all rows of the poll are.
-            let packed = PackedRow::new(remote, row, interval, self.poll, self.row_number);
-            self.answers.push(packed);
-        }
         for root in Root::ALL {
             if self.accepted[root as usize].is_empty() {
                 continue;
             }
-            let is_of_remote = root == Root::Remote;
-            let mut packed = PackedRow::new(remote, row, interval, self.poll, self.row_number);
-            packed.is_hit = is_hit && is_of_remote && is_late;
+            let packed = PackedRow::new(remote, row, interval, self.poll, self.row_number);
             let promoted = self.place_in(root, remote, packed, protect);
             let promoted = match promoted {
                 Placed::Promoted(lost_before) => lost_before,
                 Placed::Full(number) => self.promote(root, number, protect),
                 Placed::Kept => continue,
             };
-            if is_of_remote && is_late {
-                self.probe(remote, row, interval, is_hit, answer);
-            }
             let table = Arc::clone(&self.table);
             let accepted = std::mem::take(&mut self.accepted[root as usize]);
             for &index in &accepted {
@@ -64,52 +45,6 @@ impl Stream {
                 self.count(index, query, &event, protect);
             }
             self.accepted[root as usize] = accepted;
-        }
-    }
-
-    /// Notes what a row says of probes and their answers.
-    fn probe(
-        &mut self,
-        remote: Address,
-        row: &Row<'_>,
-        interval: Interval,
-        is_hit: bool,
-        answer: Option<Answer>,
-    ) {
-        if is_hit {
-            self.probes.add_hit(remote, &row.key, interval.to);
-        }
-        if let Some(answer) = answer {
-            self.probes.add_answer(remote, &row.key, answer);
-        }
-    }
-
-    /// Places the answers that no query has accepted: in the logs of those that they answer.
-    pub(super) fn place_answers(&mut self, protect: &Protect<'_>) {
-        for row in std::mem::take(&mut self.answers) {
-            let remote = row.remote();
-            let key = row.unpack().0.key;
-            let nursery = &mut self.nurseries[Root::Remote as usize];
-            let hash = nursery.hash(remote, &self.secrets);
-            let Some(number) = nursery.find(remote, hash) else {
-                continue;
-            };
-            // A row that only records an answer is not worth an eviction.
-            let growth = nursery.growth(Some(number));
-            if growth > 0 && self.budget.room(self.groups.len()) < MARGIN + growth {
-                continue;
-            }
-            let placed = nursery.append(number, row, true, true);
-            if let Placed::Full(number) = placed {
-                self.promote(Root::Remote, number, protect);
-            }
-            if placed != Placed::Kept
-                && let Some(answer) = Answer::of(key.signal)
-            {
-                self.probes.add_answer(remote, &key, answer);
-            }
-            let bytes = self.nurseries[Root::Remote as usize].bytes();
-            self.budget.set(self.holder(Root::Remote), bytes);
         }
     }
 
@@ -175,7 +110,6 @@ impl Stream {
         let Promoted { rows, lost_before } = nursery.promote(number);
         self.budget
             .set(self.holder(root), self.nurseries[root as usize].bytes());
-        let (mut probed, mut remote) = (Vec::new(), None);
         for packed in rows {
             let (row, interval) = packed.unpack();
             let age = (self.poll as u32).wrapping_sub(packed.poll);
@@ -192,14 +126,6 @@ impl Stream {
                 };
                 self.count(index, query, &event, protect);
             }
-            if root == Root::Remote && !table.counts_hits {
-                probed.push((packed.poll, row.key, interval.to, packed.is_hit));
-            }
-            remote = Some(packed.remote());
-        }
-        if let Some(remote) = remote {
-            self.probes
-                .add_late(remote, &probed, self.poll as u32, self.now);
         }
         lost_before
     }

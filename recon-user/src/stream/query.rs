@@ -33,8 +33,8 @@ pub struct Query {
     pub(crate) measured: AggregatePlan,
     /// How the plan's other aggregates are computed.
     pub(crate) others: Vec<AggregatePlan>,
-    /// Whether its alerts report what this host answered: rules on what one remote sends to ports.
-    pub reports_answers: bool,
+    /// Whether its alerts report what became of attempts: rules on what one remote sends to ports.
+    pub reports_outcomes: bool,
 }
 
 impl Query {
@@ -67,7 +67,7 @@ impl Query {
             filter.signals = measured.signals;
         }
         Self {
-            reports_answers: reports_answers(plan, &key, &filter),
+            reports_outcomes: reports_outcomes(plan, &key, &filter),
             measure: measure(plan),
             rule,
             filter,
@@ -107,24 +107,22 @@ impl Query {
         self.plan().window
     }
 
-    /// The id of the rule that must have reported a remote before its rows count.
+    /// The ids of the rules of which one must have reported a remote before its rows count.
     #[must_use]
-    pub fn after(&self) -> Option<&str> {
-        self.plan().after.as_deref()
+    pub fn after(&self) -> &[String] {
+        &self.plan().after
     }
 
-    /// The id of the rule whose reported remotes do not count.
+    /// The ids of the rules whose reported remotes do not count.
     #[must_use]
-    pub fn unless(&self) -> Option<&str> {
-        self.plan().unless.as_deref()
+    pub fn unless(&self) -> &[String] {
+        &self.plan().unless
     }
 
-    /// Whether other rules can follow it: it counts the ports of one remote.
+    /// Whether other rules can follow it: it groups by the remote alone.
     #[must_use]
-    pub fn reports_scanners(&self) -> bool {
-        self.measure == Measure::DistinctPorts
-            && self.key.is_only(KeyColumn::Remote)
-            && self.after().is_none()
+    pub fn reports_remotes(&self) -> bool {
+        self.key.is_only(KeyColumn::Remote) && self.after().is_empty()
     }
 
     /// The name that alerts show as `recon.measure`: that of the column, for an aggregate of the
@@ -205,6 +203,32 @@ impl Query {
     }
 }
 
+/// Rows about what a remote tries, and what became of it.
+const ABOUT_ATTEMPTS: &[Signal] = &[
+    Signal::Syn,
+    Signal::NullProbe,
+    Signal::FinProbe,
+    Signal::XmasProbe,
+    Signal::MaimonProbe,
+    Signal::OddProbe,
+    Signal::FragmentProbe,
+    Signal::Datagram,
+    Signal::DnsQueryUdp,
+    Signal::RefusedTcp,
+    Signal::RefusedIcmp,
+    Signal::Accepted,
+    Signal::AttemptAccepted,
+    Signal::AttemptRefused,
+    Signal::AttemptHalfOpen,
+    Signal::AttemptIgnored,
+    Signal::DatagramAnswered,
+    Signal::DatagramRefused,
+    Signal::DatagramIgnored,
+    Signal::Ended,
+    Signal::Used,
+    Signal::Login,
+];
+
 /// Whether rows of that signal have the port and the process that the query groups by.
 fn has_key(plan: &Plan, key: &KeyPlan, signal: Signal) -> bool {
     let mut groups = plan.groups.iter();
@@ -216,17 +240,24 @@ fn has_key(plan: &Plan, key: &KeyPlan, signal: Signal) -> bool {
 }
 
 /// Whether the remote alone says which ports of which addresses its groups probed.
-fn reports_answers(plan: &Plan, key: &KeyPlan, filter: &Filter) -> bool {
+fn reports_outcomes(plan: &Plan, key: &KeyPlan, filter: &Filter) -> bool {
     let reads_more = |condition: &Condition| {
         fields(&condition.written, &plan.extends).any(|field| {
             !matches!(
                 field,
-                Field::RemoteIp | Field::RemoteIpType | Field::ActionType | Field::Protocol
+                Field::RemoteIp
+                    | Field::RemoteIpType
+                    | Field::RemoteVerdict
+                    | Field::NetworkVerdict
+                    | Field::RemoteProven
+                    | Field::ActionType
+                    | Field::Protocol
+                    | Field::Outcome
             )
         })
     };
     key.has(KeyColumn::Remote)
-        && filter.signals.is_subset(SignalSet::of(Signal::HITS))
+        && filter.signals.is_subset(SignalSet::of(ABOUT_ATTEMPTS))
         && !filter.conditions.iter().any(reads_more)
 }
 

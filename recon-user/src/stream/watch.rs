@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use recon_common::Address;
 
 use super::nursery::Root;
-use super::{Answers, Changed, EvictionStats, Group, GroupKey, Stream, Tag};
+use super::{Changed, EvictionStats, Group, GroupKey, Stream, Tag};
 
 impl Stream {
     /// Takes the groups of a query that this poll has changed since the last call.
@@ -64,20 +64,6 @@ impl Stream {
             self.groups[index].clear(position);
             self.budget.set(index, self.groups[index].bytes());
         }
-    }
-
-    /// The increase of a group's measure in this poll. `None` if there is no such group.
-    pub(crate) fn increase_in_poll(&self, index: usize, key: &GroupKey) -> Option<u64> {
-        let position = self.find(index, key)?;
-        let query = &self.table.queries[index].query;
-        Some(self.groups[index].increase_in(query, position, self.poll))
-    }
-
-    /// What this host answered to the probes of a group, if its query reports that.
-    pub(crate) fn answers(&self, index: usize, key: &GroupKey, now: Timestamp) -> Option<Answers> {
-        let query = &self.table.queries[index].query;
-        let answers = || self.probes.answers_to(query, key, now);
-        query.reports_answers.then(answers).flatten()
     }
 
     /// Takes the tags of groups that were evicted since the last call.

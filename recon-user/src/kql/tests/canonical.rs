@@ -46,13 +46,13 @@ impl Plan {
         if let Some(cooldown) = self.cooldown {
             writeln!(formatter, "// cooldown: {}", text(cooldown))?;
         }
-        if let Some(after) = &self.after {
-            writeln!(formatter, "// after: {after}")?;
+        if !self.after.is_empty() {
+            writeln!(formatter, "// after: {}", self.after.join(", "))?;
         }
-        match &self.unless {
-            Some(unless) => writeln!(formatter, "// unless: {unless}"),
-            None => Ok(()),
+        if !self.unless.is_empty() {
+            writeln!(formatter, "// unless: {}", self.unless.join(", "))?;
         }
+        Ok(())
     }
 
     fn summarize(&self, formatter: &mut Formatter<'_>) -> Result {

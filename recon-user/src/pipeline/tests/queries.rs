@@ -349,7 +349,7 @@ fn allowed_remotes_do_not_count_unless_they_are_denied() {
 }
 
 #[test]
-fn findings_of_rules_on_probes_have_answers() {
+fn findings_of_rules_on_probes_have_outcomes() {
     for (condition, expected) in [
         ("ActionType == 'SYN'", true),
         ("ActionType == 'SYN' and LocalPort == 22", true),
@@ -359,13 +359,15 @@ fn findings_of_rules_on_probes_have_answers() {
         let text = format!(
             "DeviceNetworkEvents\n| where {condition}\n| summarize n = count() by RemoteIP\n| where n > 0"
         );
-        let found = poll(&mut pipeline_of(rules(&text)), NOW, &[hit(REMOTE, 22, 1)]);
-        assert_eq!(found[0].answers.is_some(), expected, "{condition}");
+        let refused = (key(Signal::RefusedTcp, REMOTE, SERVER, 22, 0), 1);
+        let rows = [hit(REMOTE, 22, 1), refused];
+        let found = poll(&mut pipeline_of(rules(&text)), NOW, &rows);
+        assert_eq!(found[0].outcomes.is_some(), expected, "{condition}");
     }
 }
 
 #[test]
-fn a_rule_can_follow_a_rule_that_counts_the_ports_of_a_remote() {
+fn a_rule_can_follow_a_rule_that_groups_by_the_remote() {
     let accepted = |port| (key(Signal::Accepted, REMOTE, SERVER, port, 0), 1);
     let ports = "n = dcount(LocalPort) by RemoteIP";
     // (id of the first rule, its aggregate and groups, whether the second reports)
@@ -377,7 +379,8 @@ fn a_rule_can_follow_a_rule_that_counts_the_ports_of_a_remote() {
             "n = dcount(LocalPort) by RemoteIP, LocalIP",
             false,
         ),
-        ("probes", "n = count() by RemoteIP", false),
+        ("probes", "n = count() by RemoteIP, LocalPort", false),
+        ("probes", "n = count() by RemoteIP", true),
     ] {
         let mut pipeline = pipeline_of(rules(&format!(
             "// id: {id}\n// name: first\nDeviceNetworkEvents\n| where ActionType == 'SYN'\n| summarize {summary}\n| where n > 1;\n\n\

@@ -169,24 +169,42 @@ fn settings_and_rules_are_read_together() {
         config: Some(path("good.toml")),
         ..RuleOptions::default()
     };
-    let warnings = |text: &str| {
+    let load = |text: &str| {
         write(path("some.toml"), text);
         let options = RuleOptions {
             config: Some(path("some.toml")),
             ..RuleOptions::default()
         };
-        in_force(&options, defaults).expect("settings").warnings
+        let load = |plans: &str| {
+            let loaded = Loader::default().load("rules.kql", plans.as_bytes());
+            in_force(&options, || loaded.plans)
+        };
+        let rule = |id: &str, key: &str| {
+            format!(
+                "// id: {id}\n{key}DeviceNetworkEvents | summarize n = count() by RemoteIP | where n > 9;\n\n"
+            )
+        };
+        load(
+            &[
+                rule("first", ""),
+                rule("second", "// unless: first\n"),
+                rule("third", "// after: first\n"),
+            ]
+            .concat(),
+        )
     };
-    // A rule that refers to one that is not in force is reported.
-    assert_eq!(warnings("min_severity = 'high'"), "");
-    let reported = warnings("[rules.'port-scan/distinct_ports']\nenabled = false");
-    let expected = [
-        "`scan-then-connect` has `after: port-scan`",
-        "`split-scan` has `unless: port-scan`",
-    ];
+    assert_eq!(load("").expect("settings").warnings, "");
+    // A rule that can never fire is an error, one that excludes nobody a warning.
+    let refused = load("[rules.first]\nenabled = false").expect_err("third");
     assert!(
-        reported.lines().count() == 2 && expected.iter().all(|rule| reported.contains(rule)),
-        "{reported}"
+        refused.to_string().contains("`third` has `after: first`"),
+        "{refused}"
+    );
+    let both = "[rules.first]\nenabled = false\n[rules.third]\nenabled = false";
+    let warnings = load(both).expect("settings").warnings;
+    assert!(
+        warnings.contains("`second` has `unless: first`"),
+        "{warnings}"
     );
     // The default rules: the settings' rule is not among them.
     let refused = in_force(&options, plans).expect_err("another rule");

@@ -38,8 +38,6 @@ pub(crate) struct PackedRow {
     has_local: bool,
     has_pid: bool,
     standing: Standing,
-    /// Whether a query that reports answers has accepted it.
-    pub(crate) is_hit: bool,
     /// Whether it says all that the row did: times and numbers may not fit.
     pub(crate) is_exact: bool,
 }
@@ -77,7 +75,6 @@ impl PackedRow {
             has_local: key.local.is_some(),
             has_pid: key.pid.is_some(),
             standing: row.standing,
-            is_hit: false,
         }
     }
 

@@ -1,0 +1,261 @@
+//! What is known of one remote: its targets with their outcomes, and how often it succeeded.
+//!
+//! In: outcomes of attempts. Out: the verdict, the proof, and the outcomes for an alert.
+//! The decisions held here:
+//! - A target that was ever accepted stays so, whatever it refuses later: a service that restarts
+//!   does not make its clients scanners.
+//! - One target takes no heap: most remotes have no more.
+//! - A scan is proven to come from its address when the remote completed a handshake on a port that
+//!   it first reached after its attempts began to fail. A client in whose name somebody else sends
+//!   SYNs goes on using the ports that it used before.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use super::outcomes::{Outcome, Outcomes};
+use super::verdict::verdict;
+use crate::row::Verdict;
+
+/// A port on a local address. The port comes first, for the order; the address is its number in
+/// [`super::locals::Locals`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Target {
+    pub(super) port: u16,
+    pub(super) local: u16,
+    pub(super) is_udp: bool,
+}
+
+/// Times in seconds since 1970, and the best outcome between them.
+#[derive(Clone, Copy, Debug)]
+struct Contact {
+    first: u32,
+    last: u32,
+    outcome: Outcome,
+}
+
+/// The targets of a remote.
+#[derive(Debug, Default)]
+enum Targets {
+    #[default]
+    None,
+    One(Target, Contact),
+    Many(Box<BTreeMap<Target, Contact>>),
+}
+
+impl Targets {
+    fn get(&self, target: Target) -> Option<&Contact> {
+        match self {
+            Self::None => None,
+            Self::One(only, contact) => (*only == target).then_some(contact),
+            Self::Many(all) => all.get(&target),
+        }
+    }
+
+    fn get_mut(&mut self, target: Target) -> Option<&mut Contact> {
+        match self {
+            Self::None => None,
+            Self::One(only, contact) => (*only == target).then_some(contact),
+            Self::Many(all) => all.get_mut(&target),
+        }
+    }
+
+    fn insert(&mut self, target: Target, contact: Contact) {
+        *self = match std::mem::take(self) {
+            Self::None => Self::One(target, contact),
+            Self::One(other, of_other) => {
+                Self::Many(Box::new([(other, of_other), (target, contact)].into()))
+            }
+            Self::Many(mut all) => {
+                all.insert(target, contact);
+                Self::Many(all)
+            }
+        };
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::One(..) => 1,
+            Self::Many(all) => all.len(),
+        }
+    }
+
+    fn of_ports(&self, ports: RangeInclusive<u16>) -> impl Iterator<Item = (Target, &Contact)> {
+        let bound = |port, local, is_udp| Target {
+            port,
+            local,
+            is_udp,
+        };
+        let (first, last) = ports.clone().into_inner();
+        let one = match self {
+            Self::One(target, contact) if ports.contains(&target.port) => Some((*target, contact)),
+            _ => None,
+        };
+        let many = match self {
+            Self::Many(all) => {
+                Some(all.range(bound(first, 0, false)..=bound(last, u16::MAX, true)))
+            }
+            _ => None,
+        };
+        let many = many.into_iter().flatten();
+        one.into_iter()
+            .chain(many.map(|(target, contact)| (*target, contact)))
+    }
+
+    fn retain(&mut self, is_kept: impl Fn(&Contact) -> bool) {
+        match self {
+            Self::None => {}
+            Self::One(_, contact) => {
+                if !is_kept(contact) {
+                    *self = Self::None;
+                }
+            }
+            Self::Many(all) => {
+                all.retain(|_, contact| is_kept(contact));
+                if all.is_empty() {
+                    *self = Self::None;
+                }
+            }
+        }
+    }
+}
+
+/// What is known of a remote, or of a network.
+#[derive(Debug, Default)]
+pub(super) struct Evidence {
+    targets: Targets,
+    /// Targets whose outcome is a failure.
+    failures: u32,
+    /// Attempts that succeeded.
+    successes: u32,
+    /// When an attempt first failed. `None` if none did.
+    failed_first: Option<u32>,
+    pub(super) last: u32,
+    pub(super) is_proven: bool,
+    /// Whether it was a scan's handshake that proved the address.
+    pub(super) is_scan_proven: bool,
+}
+
+/// A result for one target.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TargetResult {
+    pub(super) target: Target,
+    pub(super) outcome: Outcome,
+    /// How many attempts had it.
+    pub(super) count: u64,
+    /// When they began, in seconds since 1970.
+    pub(super) began: u32,
+    pub(super) now: u32,
+    /// Older contacts are over.
+    pub(super) oldest: u32,
+}
+
+impl Evidence {
+    /// Adds a result. Returns what the target's outcome is now, `None` if `has_room` is false and
+    /// the target is new.
+    pub(super) fn add(&mut self, result: TargetResult, has_room: bool) -> Option<Outcome> {
+        let TargetResult {
+            target,
+            outcome,
+            count,
+            began,
+            now,
+            oldest,
+        } = result;
+        self.last = now;
+        if outcome.is_success() {
+            let count = u32::try_from(count).unwrap_or(u32::MAX);
+            self.successes = self.successes.saturating_add(count);
+            self.is_proven |= outcome == Outcome::Accepted;
+        } else if self.failed_first.is_none() {
+            self.failed_first = Some(began);
+        }
+        let Some(contact) = self.targets.get_mut(target) else {
+            if !has_room {
+                return None;
+            }
+            self.failures += u32::from(!outcome.is_success());
+            let contact = Contact {
+                first: began,
+                last: now,
+                outcome,
+            };
+            self.targets.insert(target, contact);
+            return Some(outcome);
+        };
+        let before = contact.outcome;
+        if contact.last < oldest {
+            *contact = Contact {
+                first: began,
+                last: now,
+                outcome,
+            };
+        }
+        contact.last = now;
+        contact.outcome = contact.outcome.max(outcome);
+        let after = contact.outcome;
+        self.failures += u32::from(!after.is_success());
+        self.failures -= u32::from(!before.is_success());
+        Some(after)
+    }
+
+    /// Notes that an accepted connection to that target has ended, or is in use. Returns whether it
+    /// belongs to a scan: the remote first succeeded there after its attempts began to fail.
+    pub(super) fn note_handshake(&mut self, target: Target) -> bool {
+        let first = self.targets.get(target).map(|contact| contact.first);
+        let is_of_scan = match (self.failed_first, first) {
+            (Some(failed), Some(first)) => self.failures > 0 && first >= failed,
+            _ => false,
+        };
+        self.is_scan_proven |= is_of_scan;
+        is_of_scan
+    }
+
+    pub(super) fn has_target(&self, target: Target) -> bool {
+        self.targets.get(target).is_some()
+    }
+
+    pub(super) fn verdict(&self) -> Verdict {
+        verdict(self.failures.into(), self.successes.into())
+    }
+
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    pub(super) fn successes(&self) -> u32 {
+        self.successes
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// The outcomes since `oldest`, on these ports or on all if there are none, and on one local
+    /// address or on all.
+    pub(super) fn outcomes(&self, ports: &[u16], local: Option<u16>, oldest: u32) -> Outcomes {
+        let mut outcomes = Outcomes::default();
+        let mut add = |range: RangeInclusive<u16>| {
+            for (target, contact) in self.targets.of_ports(range) {
+                if contact.last >= oldest && local.is_none_or(|local| local == target.local) {
+                    outcomes.add(contact.outcome, target.port);
+                }
+            }
+        };
+        match ports {
+            [] => add(0..=u16::MAX),
+            ports => ports.iter().for_each(|&port| add(port..=port)),
+        }
+        outcomes
+    }
+
+    /// Drops the contacts before `oldest`.
+    pub(super) fn expire(&mut self, oldest: u32) {
+        self.targets.retain(|contact| contact.last >= oldest);
+        let mut failures = 0;
+        for (_, contact) in self.targets.of_ports(0..=u16::MAX) {
+            failures += u32::from(!contact.outcome.is_success());
+        }
+        self.failures = failures;
+    }
+}

@@ -1,0 +1,360 @@
+//! The attempts of remotes.
+//!
+//! In: rows of hits and of what this host did with them, those of a poll in any order. Out: for
+//! each attempt a [`Settled`] row, once its outcome is known.
+//! The decisions held here:
+//! - An attempt is settled when it is accepted, answered or refused. Without that it waits for the
+//!   next poll, and a second: a handshake takes a round trip.
+//! - What fails on a target that was accepted before is no attempt: a service that restarts does
+//!   not make its clients scanners.
+//! - A connection counts as used when it ended with data from the remote, or has stayed open for
+//!   some seconds. It is reported after the failures of the same poll and of the next one, so that
+//!   a rule on scanners that come back does not depend on the order within a poll.
+
+use jiff::{SignedDuration, Timestamp};
+use recon_common::signal::Transport;
+use recon_common::{Address, Ending, Signal};
+
+use super::evidence::{Evidence, Target, TargetResult};
+use super::ledger::Ledger;
+use super::locals::Locals;
+use super::outcomes::Outcome;
+use super::queue::Queue;
+use super::{Clock, Settled, WAIT};
+use crate::address::first_neighbour;
+use crate::row::{Interval, Row, RowKey, Standing, Verdict};
+
+/// A connection that has stayed open for this long is used. `nmap -sT` closes at once.
+const STAYED: SignedDuration = SignedDuration::from_secs(5);
+
+/// A remote, and the port that it tries on a local address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Tried {
+    remote: Address,
+    local: Address,
+    port: u16,
+    is_udp: bool,
+}
+
+/// What is known of an attempt.
+#[derive(Debug)]
+struct Attempt {
+    /// The poll that brought its first event.
+    since: Interval,
+    hits: u64,
+    accepted: u64,
+    refused: u64,
+    /// Whether this host answered: a SYN-ACK, or a datagram.
+    is_answered: bool,
+    /// Whether it is the datagram of a traceroute, whose refusal is no failure.
+    is_traced: bool,
+    /// Connections that were accepted, and those of them that have ended.
+    opened: u64,
+    ended: u64,
+    /// Ended connections on which the remote has sent data, and others.
+    used: u64,
+    unused: u64,
+}
+
+impl Attempt {
+    fn begin(since: Interval) -> Self {
+        Self {
+            since,
+            hits: 0,
+            accepted: 0,
+            refused: 0,
+            is_answered: false,
+            is_traced: false,
+            opened: 0,
+            ended: 0,
+            used: 0,
+            unused: 0,
+        }
+    }
+
+    /// The outcome, if it is known. `is_due` says that nothing more is to be expected.
+    fn outcome(&self, is_udp: bool, is_due: bool) -> Option<Outcome> {
+        if self.accepted > 0 {
+            Some(Outcome::Accepted)
+        } else if is_udp && self.is_answered {
+            Some(Outcome::Answered)
+        } else if self.is_traced && self.hits == 0 {
+            None
+        } else if self.refused > 0 {
+            Some(Outcome::Refused)
+        } else if self.hits == 0 || !is_due {
+            None
+        } else if self.is_answered {
+            Some(Outcome::HalfOpen)
+        } else {
+            Some(Outcome::Ignored)
+        }
+    }
+}
+
+/// The attempts of all remotes, and the evidence from them.
+#[derive(Debug, Default)]
+pub(super) struct Inbound {
+    waiting: Queue<Tried, Attempt>,
+    /// Refusals by ICMP, whose protocol the row does not know.
+    refused_by_icmp: Vec<(Tried, u64, Interval)>,
+    pub(super) remotes: Ledger,
+    /// The evidence by network, if a rule reads it.
+    pub(super) networks: Option<Ledger>,
+    pub(super) locals: Locals,
+}
+
+impl Inbound {
+    /// No attempts yet. `networks` is there if a rule reads the verdict on networks.
+    pub(super) fn new(networks: Option<Ledger>) -> Self {
+        Self {
+            networks,
+            ..Self::default()
+        }
+    }
+
+    /// Adds a row, if it is about an attempt.
+    pub(super) fn observe(&mut self, row: &Row<'_>, interval: Interval) {
+        let RowKey {
+            remote: Some(remote),
+            local: Some(local),
+            port: Some(port),
+            signal,
+            ending,
+            ..
+        } = row.key
+        else {
+            return;
+        };
+        let tried = Tried {
+            remote,
+            local,
+            port,
+            is_udp: signal.transport() == Some(Transport::Udp),
+        };
+        if signal == Signal::RefusedIcmp {
+            self.refused_by_icmp.push((tried, row.count, interval));
+            return;
+        }
+        let attempt = self.waiting.entry(tried, || Attempt::begin(interval));
+        match signal {
+            Signal::AnsweredTcp | Signal::AnsweredUdp => attempt.is_answered = true,
+            Signal::RefusedTcp => attempt.refused += row.count,
+            Signal::TraceProbe => attempt.is_traced = true,
+            Signal::Accepted => {
+                attempt.accepted += row.count;
+                attempt.opened += row.count;
+            }
+            Signal::ForwardedEnded => attempt.accepted += row.count,
+            Signal::Ended => {
+                attempt.ended += row.count;
+                let has_data = ending.is_some_and(|ending: Ending| ending.received_bytes() > 0);
+                let ended = if has_data {
+                    &mut attempt.used
+                } else {
+                    &mut attempt.unused
+                };
+                *ended += row.count;
+            }
+            _ => attempt.hits += row.count,
+        }
+    }
+
+    /// Whether rows of that signal are about an attempt of a remote.
+    pub(super) const fn concerns(signal: Signal) -> bool {
+        matches!(
+            signal,
+            Signal::Syn
+                | Signal::NullProbe
+                | Signal::FinProbe
+                | Signal::XmasProbe
+                | Signal::MaimonProbe
+                | Signal::OddProbe
+                | Signal::FragmentProbe
+                | Signal::Datagram
+                | Signal::DnsQueryUdp
+                | Signal::TraceProbe
+                | Signal::RefusedTcp
+                | Signal::RefusedIcmp
+                | Signal::AnsweredTcp
+                | Signal::AnsweredUdp
+                | Signal::Accepted
+                | Signal::ForwardedEnded
+                | Signal::Ended
+        )
+    }
+
+    /// Settles what is known at the end of a poll: first the attempts, then the connections that
+    /// were used.
+    pub(super) fn settle(&mut self, clock: Clock, settled: &mut Vec<Settled>) {
+        self.assign_refusals();
+        let Self {
+            waiting,
+            remotes,
+            networks,
+            locals,
+            ..
+        } = self;
+        let mut used = Vec::new();
+        waiting.retain(|tried, attempt| {
+            let is_due = clock.is_due(attempt.since.to, WAIT);
+            let target = tried.target(locals);
+            if let Some(outcome) = attempt.outcome(tried.is_udp, is_due) {
+                let result = attempt.result(target, outcome, clock);
+                let (evidence, known) = remotes.add(tried.remote, result);
+                let standing = standing(evidence, networks.as_mut(), tried.remote, result);
+                let is_new = outcome.is_success() || !known.is_some_and(Outcome::is_success);
+                if is_new {
+                    let signal = signal(tried.is_udp, outcome);
+                    settled.push(tried.settled(signal, result.count, attempt.since, standing));
+                }
+                attempt.forget_outcome();
+            }
+            if std::mem::take(&mut attempt.unused) > 0
+                && let Some(evidence) = remotes.get_mut(tried.remote)
+            {
+                evidence.note_handshake(target);
+            }
+            let has_ended = attempt.ended >= attempt.opened;
+            let has_stayed = !has_ended && clock.is_due(attempt.since.to, STAYED);
+            if is_due && (attempt.used > 0 || has_stayed) {
+                let count = attempt.used.max(1);
+                used.push((*tried, target, count, attempt.since));
+                attempt.used = 0;
+                attempt.opened = attempt.ended;
+            }
+            let is_watched = || {
+                let evidence = remotes.get(tried.remote);
+                evidence.is_some_and(|evidence| evidence.failures() > 0)
+            };
+            let is_open = attempt.ended < attempt.opened;
+            !is_due || is_open && is_watched()
+        });
+        for (tried, target, count, since) in used {
+            let Some(evidence) = remotes.get_mut(tried.remote) else {
+                continue;
+            };
+            if evidence.note_handshake(target) {
+                let standing = Standing {
+                    remote: evidence.verdict(),
+                    network: network_verdict(networks.as_ref(), tried.remote),
+                    is_proven: evidence.is_proven,
+                };
+                settled.push(tried.settled(Signal::Used, count, since, standing));
+            }
+        }
+    }
+
+    /// Assigns the refusals by ICMP to the datagrams that they refuse, or else to segments.
+    fn assign_refusals(&mut self) {
+        for (tried, count, interval) in std::mem::take(&mut self.refused_by_icmp) {
+            let datagram = Tried {
+                is_udp: true,
+                ..tried
+            };
+            let target = datagram.target(&mut self.locals);
+            let evidence = self.remotes.get(tried.remote);
+            let is_known = evidence.is_some_and(|evidence| evidence.has_target(target));
+            let tried = match is_known || self.waiting.contains(&datagram) {
+                true => datagram,
+                false => tried,
+            };
+            let attempt = self.waiting.entry(tried, || Attempt::begin(interval));
+            attempt.refused += count;
+        }
+    }
+}
+
+impl Attempt {
+    fn result(&self, target: Target, outcome: Outcome, clock: Clock) -> TargetResult {
+        let count = match outcome {
+            Outcome::Accepted => self.accepted,
+            _ => self.hits.max(self.refused).max(1),
+        };
+        TargetResult {
+            target,
+            outcome,
+            count,
+            began: second(self.since.to),
+            now: clock.second,
+            oldest: clock.oldest,
+        }
+    }
+
+    /// What comes after the outcome is another attempt.
+    fn forget_outcome(&mut self) {
+        self.hits = 0;
+        self.accepted = 0;
+        self.refused = 0;
+        self.is_answered = false;
+    }
+}
+
+impl Tried {
+    fn target(&self, locals: &mut Locals) -> Target {
+        Target {
+            port: self.port,
+            local: locals.number(self.local),
+            is_udp: self.is_udp,
+        }
+    }
+
+    fn settled(&self, signal: Signal, count: u64, since: Interval, standing: Standing) -> Settled {
+        Settled {
+            key: RowKey {
+                remote: Some(self.remote),
+                local: Some(self.local),
+                port: Some(self.port),
+                pid: None,
+                ending: None,
+                signal,
+            },
+            count,
+            since: since.from,
+            standing,
+            process: None,
+            is_scanner: false,
+        }
+    }
+}
+
+/// What is known of a remote after a result.
+fn standing(
+    evidence: &Evidence,
+    networks: Option<&mut Ledger>,
+    remote: Address,
+    result: TargetResult,
+) -> Standing {
+    let network = networks.map_or(Verdict::Undecided, |networks| {
+        networks.add(first_neighbour(remote), result).0.verdict()
+    });
+    Standing {
+        remote: evidence.verdict(),
+        network,
+        is_proven: evidence.is_proven,
+    }
+}
+
+/// The verdict on the network of a remote.
+pub(super) fn network_verdict(networks: Option<&Ledger>, remote: Address) -> Verdict {
+    let evidence = networks.and_then(|networks| networks.get(first_neighbour(remote)));
+    evidence.map_or(Verdict::Undecided, Evidence::verdict)
+}
+
+/// The signal of an attempt with that outcome.
+const fn signal(is_udp: bool, outcome: Outcome) -> Signal {
+    match (outcome, is_udp) {
+        (Outcome::Accepted, _) => Signal::AttemptAccepted,
+        (Outcome::Answered, _) => Signal::DatagramAnswered,
+        (Outcome::HalfOpen, _) => Signal::AttemptHalfOpen,
+        (Outcome::Refused, false) => Signal::AttemptRefused,
+        (Outcome::Refused, true) => Signal::DatagramRefused,
+        (Outcome::Ignored, false) => Signal::AttemptIgnored,
+        (Outcome::Ignored, true) => Signal::DatagramIgnored,
+    }
+}
+
+/// The time in seconds since 1970, which fit until 2106. Windows begin at whole ones.
+pub(super) fn second(time: Timestamp) -> u32 {
+    u32::try_from(time.as_second().max(0)).unwrap_or(u32::MAX)
+}

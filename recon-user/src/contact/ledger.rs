@@ -1,0 +1,188 @@
+//! The evidence about many remotes, in bounded memory.
+//!
+//! In: results for a remote's targets. Out: the evidence about a remote.
+//! The decisions held here:
+//! - At the bound on remotes, those without a handshake and with at most one failure are evicted
+//!   first, then those with the fewest failures, the longest unseen first; those with a handshake
+//!   last. So a flood of forged sources evicts neither a scanner nor a client.
+//! - At the bound on targets, a remote holds no more than its fair share of new ones.
+
+use std::collections::HashMap;
+
+use recon_common::Address;
+
+use super::evidence::{Evidence, TargetResult};
+use super::outcomes::Outcome;
+use crate::seed::Secrets;
+
+/// Remotes that are kept.
+const MAX_REMOTES: usize = 1 << 16;
+/// The share of them that is evicted at once.
+const EVICTED_SHARE: usize = 4;
+/// Targets that are kept of one remote.
+const MAX_TARGETS: usize = 1 << 16;
+/// Targets that are kept of all remotes, each of which has its fair share: about 30 bytes each.
+const MAX_TARGETS_OF_ALL: usize = 1 << 20;
+/// What a remote may always have.
+const FAIR_SHARE: usize = MAX_TARGETS_OF_ALL / MAX_REMOTES;
+/// Seconds between two searches for expired contacts, since a search visits all of them.
+const SEARCH_INTERVAL: u32 = 60;
+
+/// The evidence by remote, or by network.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    remotes: HashMap<Address, Evidence, Secrets>,
+    /// How many targets they have together.
+    targets: usize,
+    /// When expired contacts were last searched for.
+    searched: u32,
+}
+
+impl Ledger {
+    pub(super) fn get(&self, remote: Address) -> Option<&Evidence> {
+        self.remotes.get(&remote)
+    }
+
+    pub(super) fn get_mut(&mut self, remote: Address) -> Option<&mut Evidence> {
+        self.remotes.get_mut(&remote)
+    }
+
+    /// Adds a result. Returns the evidence, and what the target's outcome is now; `None` if there
+    /// is no room for the target.
+    pub(super) fn add(
+        &mut self,
+        remote: Address,
+        result: TargetResult,
+    ) -> (&mut Evidence, Option<Outcome>) {
+        let TargetResult { now, oldest, .. } = result;
+        if self.remotes.len() >= MAX_REMOTES && !self.remotes.contains_key(&remote) {
+            self.make_room(now, oldest);
+        } else if self.targets >= MAX_TARGETS_OF_ALL {
+            self.expire(now, oldest);
+        }
+        let limit = if self.targets < MAX_TARGETS_OF_ALL {
+            MAX_TARGETS
+        } else {
+            FAIR_SHARE
+        };
+        let evidence = self.remotes.entry(remote).or_default();
+        let held = evidence.len();
+        let outcome = evidence.add(result, held < limit);
+        self.targets += evidence.len() - held;
+        (evidence, outcome)
+    }
+
+    /// Drops what is older than `oldest`, unless that was searched for a short time ago.
+    fn expire(&mut self, now: u32, oldest: u32) {
+        if now.abs_diff(self.searched) < SEARCH_INTERVAL {
+            return;
+        }
+        self.searched = now;
+        let mut left = 0;
+        self.remotes.retain(|_, evidence| {
+            evidence.expire(oldest);
+            left += evidence.len();
+            evidence.len() > 0
+        });
+        self.targets = left;
+    }
+
+    /// Drops remotes until there is room again.
+    fn make_room(&mut self, now: u32, oldest: u32) {
+        self.expire(now, oldest);
+        let share = MAX_REMOTES / EVICTED_SHARE;
+        if self.remotes.len() + share <= MAX_REMOTES {
+            return;
+        }
+        let mut ranks: Vec<_> = self.remotes.values().map(rank).collect();
+        let (_, &mut last_to_go, _) = ranks.select_nth_unstable(share - 1);
+        let mut left = share;
+        let targets = &mut self.targets;
+        self.remotes.retain(|_, evidence| {
+            let goes = left > 0 && rank(evidence) <= last_to_go;
+            if goes {
+                left -= 1;
+                *targets -= evidence.len();
+            }
+            !goes
+        });
+    }
+}
+
+/// How soon evidence is evicted, the least first.
+fn rank(evidence: &Evidence) -> (u8, u32, u32) {
+    /// Forging one packet for each of many addresses is cheap.
+    const CHEAP_FAILURES: u32 = 1;
+    let class = match (evidence.is_proven, evidence.failures()) {
+        (true, _) => 2,
+        (false, ..=CHEAP_FAILURES) => 0,
+        (false, _) => 1,
+    };
+    (class, evidence.failures(), evidence.last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contact::evidence::Target;
+
+    fn result(port: u16, outcome: Outcome, now: u32) -> TargetResult {
+        TargetResult {
+            target: Target {
+                port,
+                local: 0,
+                is_udp: false,
+            },
+            outcome,
+            count: 1,
+            began: now,
+            now,
+            oldest: now.saturating_sub(3600),
+        }
+    }
+
+    fn remote(number: u32) -> Address {
+        Address::v4((0x1400_0000 + number).to_be_bytes())
+    }
+
+    #[test]
+    fn a_flood_of_forged_sources_evicts_neither_a_scanner_nor_a_client() {
+        let mut ledger = Ledger::default();
+        let [client, scanner] = [1, 2].map(|last| Address::v4([198, 51, 100, last]));
+        ledger.add(client, result(443, Outcome::Accepted, 10));
+        for port in 1..=3 {
+            ledger.add(scanner, result(port, Outcome::Refused, 10));
+        }
+        for number in 0..3 * MAX_REMOTES as u32 {
+            ledger.add(remote(number), result(80, Outcome::HalfOpen, 11));
+            assert!(ledger.remotes.len() <= MAX_REMOTES);
+        }
+        assert!(ledger.get(client).is_some_and(|client| client.is_proven));
+        assert_eq!(ledger.get(scanner).map(Evidence::failures), Some(3));
+        let targets: usize = ledger.remotes.values().map(Evidence::len).sum();
+        assert_eq!(ledger.targets, targets);
+    }
+
+    #[test]
+    fn a_remote_holds_its_fair_share_when_targets_are_scarce() {
+        let mut ledger = Ledger::default();
+        for number in 0..32 {
+            for port in 0..=u16::MAX {
+                ledger.add(remote(number), result(port, Outcome::Refused, 10));
+            }
+        }
+        let held = |number| ledger.get(remote(number)).map_or(0, Evidence::len);
+        assert_eq!([held(0), held(31)], [MAX_TARGETS, FAIR_SHARE]);
+        assert!(ledger.targets <= MAX_TARGETS_OF_ALL + 16 * FAIR_SHARE);
+    }
+
+    #[test]
+    fn contacts_expire() {
+        let mut ledger = Ledger::default();
+        ledger.add(remote(1), result(1, Outcome::Refused, 100));
+        ledger.add(remote(2), result(1, Outcome::Refused, 4000));
+        ledger.expire(4000, 400);
+        assert!(ledger.get(remote(1)).is_none());
+        assert_eq!((ledger.remotes.len(), ledger.targets), (1, 1));
+    }
+}

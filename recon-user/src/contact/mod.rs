@@ -1,0 +1,206 @@
+//! First contacts and what became of them: the evidence that rules judge.
+//!
+//! In: rows as they come. Out: a row for each attempt, once its outcome is known; the verdict on
+//! each remote; the outcomes that alerts show.
+//!
+//! | step | module | holds |
+//! |---|---|---|
+//! | wait | `queue`, `inbound`, `outbound` | attempts until their outcome is known |
+//! | evidence | `evidence`, `outcomes`, `locals` | the targets of a remote, and their outcomes |
+//! | bound | `ledger` | the evidence about all remotes, in bounded memory |
+//! | verdict | `verdict` | the sequential test |
+//!
+//! The decision held here: what a packet shows is counted as it comes, but what it means is known a
+//! round trip later. So attempts are rows of their own, a poll later than their packets where
+//! nothing answered.
+
+mod evidence;
+mod inbound;
+mod ledger;
+mod locals;
+mod outbound;
+mod outcomes;
+mod queue;
+mod verdict;
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use recon_common::{Address, Signal};
+
+use crate::process::Process;
+use crate::row::{Interval, Row, RowKey, Standing, Verdict};
+use inbound::{Inbound, network_verdict, second};
+use ledger::Ledger;
+use outbound::Outbound;
+
+pub use outcomes::Outcomes;
+
+/// How long an attempt waits for its outcome, and at least until the next poll: a round trip is
+/// shorter. Polls of one second may be some milliseconds less than a second apart.
+const WAIT: SignedDuration = SignedDuration::from_millis(900);
+/// How long a contact is evidence: the longest window of the built-in rules.
+const HORIZON: SignedDuration = SignedDuration::from_hours(24);
+
+/// A row that is known at the end of a poll.
+#[derive(Clone, Debug)]
+pub(crate) struct Settled {
+    pub(crate) key: RowKey,
+    pub(crate) count: u64,
+    /// Its events are not older.
+    pub(crate) since: Timestamp,
+    pub(crate) standing: Standing,
+    pub(crate) process: Option<Arc<Process>>,
+    pub(crate) is_scanner: bool,
+}
+
+/// The end of a poll.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    now: Timestamp,
+    second: u32,
+    /// Contacts before are over.
+    oldest: u32,
+    /// Whether there is no later poll.
+    is_last: bool,
+}
+
+impl Clock {
+    fn of(now: Timestamp, is_last: bool) -> Self {
+        let oldest = now.checked_sub(HORIZON).unwrap_or(Timestamp::MIN);
+        Self {
+            now,
+            second: second(now),
+            oldest: second(oldest),
+            is_last,
+        }
+    }
+
+    /// Whether something of an earlier poll has waited for so long. A clock that was set back must
+    /// not make it wait for hours.
+    fn is_due(&self, since: Timestamp, wait: SignedDuration) -> bool {
+        self.is_last || self.now < since || self.now.duration_since(since) >= wait
+    }
+}
+
+/// What rules read of contacts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ContactNeeds {
+    /// The verdict on networks.
+    pub(crate) networks: bool,
+    /// The process behind an attempt of this host.
+    pub(crate) processes: bool,
+}
+
+/// What a finding says of its source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SourceEvidence {
+    /// What its attempts show.
+    pub verdict: Verdict,
+    /// Whether it is proven that they come from its address.
+    pub is_proven: bool,
+    /// Whether it also did what clients do, from an address that may be forged otherwise.
+    pub is_contradicted: bool,
+}
+
+/// All contacts.
+#[derive(Debug)]
+pub(crate) struct Contacts {
+    inbound: Inbound,
+    outbound: Outbound,
+    needs: ContactNeeds,
+    device: Arc<str>,
+}
+
+impl Contacts {
+    pub(crate) fn new(needs: ContactNeeds) -> Self {
+        Self {
+            inbound: Inbound::new(needs.networks.then(Ledger::default)),
+            outbound: Outbound::default(),
+            needs,
+            device: Arc::default(),
+        }
+    }
+
+    /// Adds a row.
+    pub(crate) fn observe(&mut self, row: &Row<'_>, interval: Interval) {
+        let signal = row.key.signal;
+        if Inbound::concerns(signal) {
+            self.inbound.observe(row, interval);
+        } else if Outbound::concerns(signal) {
+            self.outbound.observe(row, interval, self.needs.processes);
+        } else {
+            return;
+        }
+        if *self.device != *row.device {
+            self.device = row.device.into();
+        }
+    }
+
+    /// What is known of a remote.
+    pub(crate) fn standing(&self, remote: Address) -> Standing {
+        let network = network_verdict(self.inbound.networks.as_ref(), remote);
+        match self.inbound.remotes.get(remote) {
+            Some(evidence) => Standing {
+                remote: evidence.verdict(),
+                network,
+                is_proven: evidence.is_proven,
+            },
+            None => Standing {
+                network,
+                ..Standing::default()
+            },
+        }
+    }
+
+    /// Settles the attempts whose outcome is known at the end of a poll, or all of them if it
+    /// `is_last`. The rows come in the order of their first events; those of used connections last.
+    pub(crate) fn settle(&mut self, now: Timestamp, is_last: bool) -> Vec<Settled> {
+        let clock = Clock::of(now, is_last);
+        let mut settled = Vec::new();
+        self.outbound.settle(clock, &mut settled);
+        self.inbound.settle(clock, &mut settled);
+        settled
+    }
+
+    /// The name of this host in settled rows.
+    pub(crate) fn device(&self) -> Arc<str> {
+        Arc::clone(&self.device)
+    }
+
+    /// What the attempts of a remote say of it.
+    pub(crate) fn source(&self, remote: Address) -> SourceEvidence {
+        let evidence = self.inbound.remotes.get(remote);
+        evidence.map_or_else(SourceEvidence::default, |evidence| SourceEvidence {
+            verdict: evidence.verdict(),
+            is_proven: evidence.is_scan_proven,
+            is_contradicted: evidence.successes() > 0 && !evidence.is_scan_proven,
+        })
+    }
+
+    /// What became of a remote's attempts within a window: on these ports or on all if there are
+    /// none, and on one local address or on all. `None` if there were none.
+    pub(crate) fn outcomes(
+        &self,
+        remote: Address,
+        ports: &[u16],
+        local: Option<Address>,
+        since: Timestamp,
+    ) -> Option<Outcomes> {
+        let evidence = self.inbound.remotes.get(remote)?;
+        let local = match local {
+            Some(local) => Some(self.inbound.locals.find(local)?),
+            None => None,
+        };
+        let outcomes = evidence.outcomes(ports, local, second(since));
+        (!outcomes.is_empty()).then_some(outcomes)
+    }
+}
+
+/// Whether the kernel's signal is part of an attempt, so that the rules on attempts need it.
+pub(crate) fn concerns(signal: Signal) -> bool {
+    Inbound::concerns(signal) || Outbound::concerns(signal)
+}
+
+#[cfg(test)]
+mod tests;

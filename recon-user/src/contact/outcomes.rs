@@ -1,0 +1,72 @@
+//! What became of attempts.
+//!
+//! In: nothing. Out: [`Outcome`], and [`Outcomes`], which alerts carry.
+
+use serde::Serialize;
+
+/// Open ports that an alert lists.
+const OPEN_SHOWN: usize = 16;
+
+/// What became of an attempt. A greater outcome replaces a lesser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Outcome {
+    /// This host did not answer.
+    Ignored,
+    /// This host refused it, by a reset or by ICMP.
+    Refused,
+    /// This host answered with a SYN-ACK, but the remote never completed the handshake.
+    HalfOpen,
+    /// This host answered a datagram.
+    Answered,
+    /// The connection was established.
+    Accepted,
+}
+
+impl Outcome {
+    pub(super) const fn is_success(self) -> bool {
+        matches!(self, Self::Answered | Self::Accepted)
+    }
+}
+
+/// What became of the attempts of a group: numbers of ports, each on its local address.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Outcomes {
+    /// Accepted a connection, or answered a datagram.
+    pub accepted: u64,
+    /// Refused, by a reset or by ICMP.
+    pub refused: u64,
+    /// Answered by a SYN-ACK, but the handshake was never completed.
+    pub half_open: u64,
+    /// Not answered.
+    pub silent: u64,
+    /// Some of the open ports, ascending: those that accepted or answered.
+    pub open_ports: Vec<u16>,
+}
+
+impl Outcomes {
+    pub(super) fn add(&mut self, outcome: Outcome, port: u16) {
+        match outcome {
+            Outcome::Ignored => self.silent += 1,
+            Outcome::Refused => self.refused += 1,
+            Outcome::HalfOpen => self.half_open += 1,
+            Outcome::Answered | Outcome::Accepted => self.accepted += 1,
+        }
+        let is_open = outcome >= Outcome::HalfOpen;
+        let ports = &mut self.open_ports;
+        if is_open && ports.len() < OPEN_SHOWN && ports.last() != Some(&port) {
+            ports.push(port);
+        }
+    }
+
+    /// Whether there were no attempts.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.accepted + self.refused + self.half_open + self.silent == 0
+    }
+
+    /// The ports that are open, on each local address.
+    #[must_use]
+    pub fn open(&self) -> u64 {
+        self.accepted + self.half_open
+    }
+}

@@ -1,0 +1,358 @@
+//! Attempts through [`Contacts`]: rows of a poll in, settled rows out.
+
+use recon_common::{Ending, Key};
+
+use super::*;
+
+const CLIENT: Address = Address::v4([198, 51, 100, 7]);
+const SERVER: Address = Address::v4([203, 0, 113, 1]);
+const PID: u32 = 4242;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).expect("a time")
+}
+
+/// A row: signal, port, count.
+type Given = (Signal, u16, u64);
+
+struct Polls {
+    contacts: Contacts,
+    second: i64,
+}
+
+impl Polls {
+    fn new() -> Self {
+        let needs = ContactNeeds {
+            networks: true,
+            processes: false,
+        };
+        Self {
+            contacts: Contacts::new(needs),
+            second: 0,
+        }
+    }
+
+    fn poll(&mut self, rows: &[Given]) -> Vec<Given> {
+        self.poll_of(CLIENT, rows)
+    }
+
+    /// One poll, a second after the one before. Returns what is settled.
+    fn poll_of(&mut self, remote: Address, rows: &[Given]) -> Vec<Given> {
+        let interval = Interval {
+            from: at(self.second),
+            to: at(self.second + 1),
+        };
+        self.second += 1;
+        for &(signal, port, count) in rows {
+            let ended = |bytes| Ending::new(bytes, 0, 0).pack();
+            let (signal, pid) = match signal {
+                // The count of a used one is odd.
+                Signal::Ended if count % 2 == 1 => (signal, ended(100)),
+                Signal::Ended => (signal, ended(0)),
+                _ if signal.is_outbound() => (signal, PID),
+                _ => (signal, 0),
+            };
+            let key = Key {
+                remote,
+                local: SERVER,
+                pid,
+                port,
+                signal: signal as u8,
+                reserved: 0,
+            };
+            let row = Row {
+                key: RowKey::unpack(&key).expect("a signal"),
+                count,
+                time: interval.to,
+                device: "web1",
+                process: None,
+                is_scanner: false,
+                standing: Standing::default(),
+                sources: None,
+            };
+            self.contacts.observe(&row, interval);
+        }
+        let settled = self.contacts.settle(interval.to, false);
+        let given = |settled: Settled| {
+            let RowKey { signal, port, .. } = settled.key;
+            (signal, port.unwrap_or(0), settled.count)
+        };
+        settled.into_iter().map(given).collect()
+    }
+}
+
+#[test]
+fn attempts_come_to_something_or_to_nothing() {
+    use Signal::*;
+    const NOTHING: &[Given] = &[];
+    // (polls: rows and what is settled)
+    let rows: &[&[(&[Given], &[Given])]] = &[
+        // At once, in any order within the poll.
+        &[(
+            &[(Syn, 22, 1), (Accepted, 22, 1), (AnsweredTcp, 22, 1)],
+            &[(AttemptAccepted, 22, 1)],
+        )],
+        &[(
+            &[(RefusedTcp, 23, 2), (Syn, 23, 2)],
+            &[(AttemptRefused, 23, 2)],
+        )],
+        &[(
+            &[(Datagram, 53, 3), (AnsweredUdp, 53, 1)],
+            &[(DatagramAnswered, 53, 3)],
+        )],
+        &[(
+            &[(DnsQueryUdp, 53, 3), (AnsweredUdp, 53, 1)],
+            &[(DatagramAnswered, 53, 3)],
+        )],
+        &[(
+            &[(RefusedIcmp, 69, 1), (Datagram, 69, 1)],
+            &[(DatagramRefused, 69, 1)],
+        )],
+        // A firewall refuses a SYN by ICMP.
+        &[(
+            &[(Syn, 69, 1), (RefusedIcmp, 69, 1)],
+            &[(AttemptRefused, 69, 1)],
+        )],
+        // A poll later, with the outcome of that poll.
+        &[
+            (&[(Syn, 80, 1), (AnsweredTcp, 80, 1)], NOTHING),
+            (&[(Accepted, 80, 1)], &[(AttemptAccepted, 80, 1)]),
+        ],
+        &[
+            (&[(Syn, 80, 4), (AnsweredTcp, 80, 1)], NOTHING),
+            (NOTHING, &[(AttemptHalfOpen, 80, 4)]),
+            (NOTHING, NOTHING),
+        ],
+        &[
+            (&[(Syn, 81, 1)], NOTHING),
+            (&[(RefusedTcp, 81, 1)], &[(AttemptRefused, 81, 1)]),
+        ],
+        &[
+            (&[(Syn, 81, 1)], NOTHING),
+            (&[(Syn, 81, 1)], &[(AttemptIgnored, 81, 2)]),
+        ],
+        &[
+            (&[(XmasProbe, 81, 1)], NOTHING),
+            (NOTHING, &[(AttemptIgnored, 81, 1)]),
+        ],
+        &[
+            (&[(Datagram, 161, 1)], NOTHING),
+            (NOTHING, &[(DatagramIgnored, 161, 1)]),
+        ],
+        // What was accepted once is no failure later, nor is its late completion.
+        &[
+            (
+                &[(Syn, 80, 1), (Accepted, 80, 1)],
+                &[(AttemptAccepted, 80, 1)],
+            ),
+            (&[(Syn, 80, 5), (RefusedTcp, 80, 5)], NOTHING),
+        ],
+        &[
+            (&[(Syn, 80, 1)], NOTHING),
+            (NOTHING, &[(AttemptIgnored, 80, 1)]),
+            (&[(Accepted, 80, 1)], &[(AttemptAccepted, 80, 1)]),
+        ],
+        // The refusal of a traceroute's datagram is none.
+        &[
+            (&[(TraceProbe, 33434, 3), (RefusedIcmp, 33434, 3)], NOTHING),
+            (&[(RefusedIcmp, 33434, 1)], NOTHING),
+            (NOTHING, NOTHING),
+        ],
+        // Forwarded connections are known to have been established by their end.
+        &[(
+            &[(Syn, 80, 1), (AnsweredTcp, 80, 1), (ForwardedEnded, 80, 1)],
+            &[(AttemptAccepted, 80, 1)],
+        )],
+        // A refusal without its SYN, as in rows from elsewhere.
+        &[(&[(RefusedTcp, 23, 2)], &[(AttemptRefused, 23, 2)])],
+        // What this host's processes reach for.
+        &[(
+            &[(SynSent, 443, 1), (SynAckReceived, 443, 1)],
+            &[(ConnectAnswered, 443, 1)],
+        )],
+        &[(
+            &[(SynSent, 443, 1), (ResetReceived, 443, 1)],
+            &[(ConnectRefused, 443, 1)],
+        )],
+        &[(
+            &[(SynSent, 443, 1), (ConnectFailed, 443, 1)],
+            &[(ConnectRefused, 443, 1)],
+        )],
+        &[
+            (&[(SynSent, 443, 1)], NOTHING),
+            (NOTHING, &[(ConnectIgnored, 443, 1)]),
+        ],
+        &[(
+            &[(DatagramSent, 53, 1), (ReplyReceived, 53, 1)],
+            &[(SentAnswered, 53, 1)],
+        )],
+        &[
+            (&[(DatagramSent, 53, 1)], NOTHING),
+            (&[(ReplyReceived, 53, 1)], &[(SentAnswered, 53, 1)]),
+        ],
+        &[
+            (&[(EchoSent, 0, 1)], NOTHING),
+            (NOTHING, &[(EchoIgnored, 0, 1)]),
+        ],
+        &[(
+            &[(EchoSent, 0, 1), (EchoReplyReceived, 0, 1)],
+            &[(EchoAnswered, 0, 1)],
+        )],
+        // A remote that restarts.
+        &[
+            (
+                &[(SynSent, 80, 1), (SynAckReceived, 80, 1)],
+                &[(ConnectAnswered, 80, 1)],
+            ),
+            (NOTHING, NOTHING),
+            (&[(SynSent, 80, 9), (ResetReceived, 80, 9)], NOTHING),
+        ],
+    ];
+    for polls in rows {
+        let mut contacts = Polls::new();
+        for (number, (given, expected)) in polls.iter().enumerate() {
+            assert_eq!(
+                contacts.poll(given),
+                *expected,
+                "poll {number} of {polls:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_scanner_that_comes_back_uses_a_connection() {
+    use Signal::*;
+    const VISIT: [Given; 4] = [
+        (Syn, 80, 1),
+        (AnsweredTcp, 80, 1),
+        (Accepted, 80, 1),
+        (Ended, 80, 1),
+    ];
+    let used = |polls: &[&[Given]]| {
+        let mut contacts = Polls::new();
+        let settled = polls.iter().flat_map(|rows| contacts.poll(rows));
+        let used: Vec<_> = settled.filter(|(signal, ..)| *signal == Used).collect();
+        (used, contacts.contacts.source(CLIENT).is_proven)
+    };
+    let scan = [(Syn, 23, 1), (RefusedTcp, 23, 1)];
+    let silent = [(Syn, 23, 1)];
+    let of = |parts: &[&[Given]]| parts.concat();
+    let rest = [&[][..]; 7];
+    let then = |polls: &[Vec<Given>]| -> (Vec<Given>, bool) {
+        let polls: Vec<&[Given]> = polls.iter().map(Vec::as_slice).chain(rest).collect();
+        used(&polls)
+    };
+    let visit = (vec![(Used, 80, 1)], true);
+    // In the same poll, whatever the order of the rows and whether the scan was answered.
+    assert_eq!(then(&[of(&[&scan, &VISIT])]), visit);
+    assert_eq!(then(&[of(&[&VISIT, &scan])]), visit);
+    assert_eq!(then(&[of(&[&VISIT, &silent])]), visit);
+    assert_eq!(then(&[scan.to_vec(), vec![], VISIT.to_vec()]), visit);
+    // A connection without an end that stays.
+    let open = VISIT[..3].to_vec();
+    assert_eq!(then(&[scan.to_vec(), open]), visit);
+    // A connect scan closes at once, without data: no use, but a proof.
+    let mut probe = VISIT;
+    probe[3].2 = 2;
+    assert_eq!(then(&[of(&[&scan, &probe])]), (vec![], true));
+    // A client that went there before, in whose name somebody scans, and one that never failed.
+    assert_eq!(
+        then(&[VISIT.to_vec(), vec![], scan.to_vec(), VISIT.to_vec()]),
+        (vec![], false)
+    );
+    assert_eq!(then(&[VISIT.to_vec()]), (vec![], false));
+}
+
+#[test]
+fn the_standing_of_a_remote_and_its_network() {
+    let mut contacts = Polls::new();
+    let neighbour = Address::v4([198, 51, 100, 8]);
+    let refused = |port| [(Signal::Syn, port, 1), (Signal::RefusedTcp, port, 1)];
+    let standing = |contacts: &Polls, remote| {
+        let Standing {
+            remote,
+            network,
+            is_proven,
+        } = contacts.contacts.standing(remote);
+        (remote, network, is_proven)
+    };
+    use Verdict::{Client, Scanner, Undecided};
+    for (port, expected) in [
+        (1, Undecided),
+        (1, Undecided),
+        (2, Undecided),
+        (3, Undecided),
+    ] {
+        contacts.poll(&refused(port));
+        assert_eq!(
+            standing(&contacts, CLIENT),
+            (expected, expected, false),
+            "{port}"
+        );
+    }
+    // The neighbour's failure on a port that failed before adds nothing, on another it does.
+    contacts.poll_of(neighbour, &refused(3));
+    assert_eq!(
+        standing(&contacts, neighbour),
+        (Undecided, Undecided, false)
+    );
+    contacts.poll_of(neighbour, &refused(4));
+    assert_eq!(standing(&contacts, neighbour), (Undecided, Scanner, false));
+    contacts.poll(&refused(5));
+    assert_eq!(standing(&contacts, CLIENT), (Scanner, Scanner, false));
+    let other = Address::v4([203, 0, 113, 200]);
+    contacts.poll_of(other, &[(Signal::Syn, 80, 9), (Signal::Accepted, 80, 9)]);
+    assert_eq!(standing(&contacts, other), (Client, Client, true));
+    assert!(
+        contacts.contacts.source(CLIENT)
+            == SourceEvidence {
+                verdict: Scanner,
+                is_proven: false,
+                is_contradicted: false
+            }
+    );
+}
+
+#[test]
+fn outcomes_are_those_of_the_window_the_ports_and_the_address() {
+    let mut contacts = Polls::new();
+    for port in [22, 23, 24] {
+        contacts.poll(&[(Signal::Syn, port, 1), (Signal::RefusedTcp, port, 1)]);
+    }
+    contacts.poll(&[(Signal::Syn, 80, 1), (Signal::Accepted, 80, 1)]);
+    contacts.poll(&[
+        (Signal::Syn, 81, 1),
+        (Signal::AnsweredTcp, 81, 1),
+        (Signal::Datagram, 500, 1),
+    ]);
+    contacts.poll(&[]);
+    let outcomes = |ports: &[u16], local, since| {
+        let outcomes = contacts
+            .contacts
+            .outcomes(CLIENT, ports, local, at(since))?;
+        let Outcomes {
+            accepted,
+            refused,
+            half_open,
+            silent,
+            open_ports,
+        } = outcomes;
+        Some(([accepted, refused, half_open, silent], open_ports))
+    };
+    for (ports, local, since, expected) in [
+        (&[][..], None, 0, Some(([1, 3, 1, 1], vec![80, 81]))),
+        (&[], Some(SERVER), 0, Some(([1, 3, 1, 1], vec![80, 81]))),
+        (&[], Some(CLIENT), 0, None),
+        (&[22, 80], None, 0, Some(([1, 1, 0, 0], vec![80]))),
+        (&[443], None, 0, None),
+        (&[], None, 3, Some(([1, 1, 1, 1], vec![80, 81]))),
+        (&[], None, 100, None),
+    ] {
+        assert_eq!(
+            outcomes(ports, local, since),
+            expected,
+            "{ports:?} {local:?} {since}"
+        );
+    }
+}
