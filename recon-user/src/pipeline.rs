@@ -6,12 +6,15 @@
 //! the end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use recon_common::Signal;
 
 use crate::address::Network;
-use crate::incident::{Finding, INCIDENT_BYTES, Incidents, LineLimit, LineLimiter, Notification};
+use crate::incident::{
+    DEFAULT_QUIET, Finding, INCIDENT_BYTES, Incidents, LineLimit, LineLimiter, Notification,
+};
 use crate::kql::Severity;
 use crate::row::{Row, SignalSet};
 use crate::rule::Configured;
@@ -33,6 +36,8 @@ pub struct PipelineSettings {
     pub ignored: SignalSet,
     /// The bound on the state of all rules, in bytes.
     pub memory: u64,
+    /// How long an incident must be unchanged to be over.
+    pub quiet: Duration,
     /// How many lines a query may write.
     pub lines: LineLimit,
 }
@@ -49,6 +54,7 @@ impl PipelineSettings {
             local_networks: settings.local_networks.clone(),
             ignored,
             memory: settings.state_memory(),
+            quiet: DEFAULT_QUIET,
             lines: settings.alert_limit(),
         }
     }
@@ -73,6 +79,7 @@ impl Pipeline {
             local_networks,
             ignored,
             memory,
+            quiet,
             lines,
         } = settings;
         let queries: Vec<_> = rules
@@ -83,7 +90,7 @@ impl Pipeline {
                 Arc::new(Query::new(rule))
             })
             .collect();
-        let incidents = Incidents::new(&queries);
+        let incidents = Incidents::new(&queries, quiet);
         Self {
             stream: Stream::new(StreamSettings {
                 queries: incidents.roles(&queries),

@@ -34,7 +34,7 @@ pub struct Finding {
     pub port: Option<u16>,
     /// The local address, if the query groups by it or only one is known.
     pub local: Option<Address>,
-    /// The measure.
+    /// The measure; at the end of an incident, its greatest value.
     pub count: u64,
     /// No event in the window is older.
     pub start: Timestamp,
@@ -93,9 +93,13 @@ impl Finding {
             remotes: listed(remote, samples.remotes.items()),
             port: key.port.or(only_port),
             local: key.local.or(samples.locals.only()),
-            count: group.total(query),
-            // The group may have begun with events that have left the window.
-            start: group.evidence.since.max(window_start_of(query, now)),
+            count: report.count,
+            // The group may have begun with events that have left the window, and at the end of an
+            // incident all of them may have.
+            start: group
+                .evidence
+                .since
+                .max(window_start_of(query, group.changed_at.min(now))),
             end: group.changed_at,
             signals: group.evidence.signals,
             ports: samples.ports.items().to_vec(),
