@@ -12,9 +12,7 @@ use jiff::Timestamp;
 use recon_common::Signal;
 
 use crate::address::Network;
-use crate::incident::{
-    DEFAULT_QUIET, Finding, INCIDENT_BYTES, Incidents, LineLimit, LineLimiter, Notification,
-};
+use crate::incident::{Finding, INCIDENT_BYTES, Incidents, LineLimit, LineLimiter, Notification};
 use crate::kql::Severity;
 use crate::row::{Row, SignalSet};
 use crate::rule::Configured;
@@ -54,7 +52,7 @@ impl PipelineSettings {
             local_networks: settings.local_networks.clone(),
             ignored,
             memory: settings.state_memory(),
-            quiet: DEFAULT_QUIET,
+            quiet: settings.quiet.0,
             lines: settings.alert_limit(),
         }
     }

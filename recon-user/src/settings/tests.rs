@@ -206,6 +206,25 @@ fn the_command_line_wins() {
     }
 }
 
+#[test]
+fn the_quiet_time_of_the_command_line_wins() {
+    // (file, arguments, seconds)
+    for (file, arguments, seconds) in [
+        ("", "", 600),
+        ("quiet = '5m'", "", 300),
+        ("", "--quiet 10s", 10),
+        ("quiet = '5m'", "--quiet 1s", 1),
+    ] {
+        let settings = Settings::parse("recon.toml", file.as_bytes()).expect("settings");
+        let settings = settings.with(&options(arguments).settings);
+        assert_eq!(
+            settings.quiet.0,
+            Duration::from_secs(seconds),
+            "{file} {arguments}"
+        );
+    }
+}
+
 /// The lists of remotes: whose rows count.
 #[test]
 fn lists_of_remotes_add_up() {
