@@ -20,6 +20,7 @@ use crate::duration;
 use crate::incident::{Finding, Notification};
 use crate::process::Process;
 use crate::rule::Technique;
+use crate::stable_hash::StableHash;
 use ecs::{
     Alert, Ecs, EcsColumns, EcsEndpoint, EcsEvent, Host, IdAndName, NetworkFields, Recon, Threat,
     ThreatTechnique,
@@ -72,7 +73,7 @@ fn alert<'a>(finding: &'a Finding, host: &'a str, who: &'a [Process]) -> Alert<'
         ecs: Ecs {
             version: ECS_VERSION,
         },
-        event: event(finding),
+        event: event(finding, host),
         rule: IdAndName {
             id: query.id(),
             name: &query.plan().name,
@@ -97,12 +98,13 @@ fn alert<'a>(finding: &'a Finding, host: &'a str, who: &'a [Process]) -> Alert<'
         },
         host: Host { name: host },
         actor: actor::actor(who),
-        recon: recon(finding, who),
+        recon: recon(finding, host, who),
     }
 }
 
-fn event(finding: &Finding) -> EcsEvent {
+fn event(finding: &Finding, host: &str) -> EcsEvent {
     EcsEvent {
+        id: id(finding.incident, host),
         kind: "alert",
         category: ["intrusion_detection", "network"],
         r#type: ["info"],
@@ -112,6 +114,11 @@ fn event(finding: &Finding) -> EcsEvent {
         start: finding.start,
         end: finding.end,
     }
+}
+
+/// What identifies something of this host among those of all hosts.
+fn id(of: StableHash, host: &str) -> String {
+    of.with(host.as_bytes()).to_string()
 }
 
 fn threat(finding: &Finding) -> Threat<'_> {
@@ -126,7 +133,7 @@ fn threat(finding: &Finding) -> Threat<'_> {
     }
 }
 
-fn recon<'a>(finding: &'a Finding, who: &'a [Process]) -> Recon<'a> {
+fn recon<'a>(finding: &'a Finding, host: &str, who: &'a [Process]) -> Recon<'a> {
     let query = &finding.query;
     let ports = match finding.port {
         Some(_) => &[][..],
@@ -143,6 +150,7 @@ fn recon<'a>(finding: &'a Finding, who: &'a [Process]) -> Recon<'a> {
     Recon {
         severity: query.severity().name(),
         phase: finding.phase.name(),
+        source_id: finding.source().map(|source| id(source.identify(), host)),
         left_out: None,
         measure: query.measure_name(),
         count: finding.count,

@@ -1,5 +1,6 @@
 //! Alert lines: fields and messages for each kind of finding.
 
+mod ids;
 mod several;
 
 use std::net::IpAddr;
@@ -31,6 +32,7 @@ pub(crate) fn finding(id: &str, signals: &[Signal]) -> Finding {
         columns: vec![("RemoteIP".into(), Column::text("198.51.100.7"))],
         sorted_by: Vec::new(),
         phase: Phase::Began,
+        incident: StableHash::EMPTY.with(id.as_bytes()),
         at: Timestamp::from_second(1_700_000_001).expect("in range"),
         remote: Some(REMOTE),
         network: None,
@@ -90,6 +92,7 @@ fn a_finding_is_written_as_ecs() {
             "message": "port-scan: 198.51.100.7 on 203.0.113.1: 37 distinct ports, over 20 in 1h",
             "ecs": {"version": "8.17.0"},
             "event": {
+                "id": "65a8e1afc8248cd4e6208076074dbf08",
                 "kind": "alert", "category": ["intrusion_detection", "network"], "type": ["info"],
                 "module": "recon", "dataset": "recon.alert", "severity": 73,
                 "start": "2023-11-14T22:13:20Z", "end": "2023-11-14T22:13:21Z"
@@ -109,7 +112,7 @@ fn a_finding_is_written_as_ecs() {
             "host": {"name": "web1"},
             "recon": {
                 "columns": {"RemoteIP": "198.51.100.7"},
-                "severity": "high", "phase": "began", "measure": "distinct_ports", "count": 37, "threshold": 20, "window": "1h",
+                "severity": "high", "phase": "began", "source_id": "35f830208f1751494d2029b7fbc2b878", "measure": "distinct_ports", "count": 37, "threshold": 20, "window": "1h",
                 "signals": ["syn"], "ports": [22, 80], "columns": {"RemoteIP": "198.51.100.7"}, "lower_bound": false, "suppressed": 2
             }
         })
@@ -145,7 +148,7 @@ fn the_process_of_a_finding_is_written_as_ecs() {
             "container": {"id": "4f1c"},
             "recon": {
                 "columns": {"RemoteIP": "198.51.100.7"},
-                "severity": "high", "phase": "began", "measure": "count", "count": 37, "threshold": 0, "window": "1h",
+                "severity": "high", "phase": "began", "source_id": "5198c874cb0f18502bb74b99063e9b73", "measure": "count", "count": 37, "threshold": 0, "window": "1h",
                 "signals": ["syn-sent"], "unit": "session-3.scope", "columns": {"RemoteIP": "198.51.100.7"}, "lower_bound": false, "suppressed": 2
             }
         })

@@ -1,8 +1,10 @@
 //! What is reported about a group.
 //!
 //! In: a group over its threshold. Out: [`Finding`], which alerts are made from.
-//! The decision held here: if several values fit a field, the field is `None` and a list holds a
-//! sample.
+//! The decisions held here:
+//! - If several values fit a field, the field is `None` and a list holds a sample.
+//! - An incident is identified by its rule, its measure, the key of its group and the time at which
+//!   it began, all of which the rows determine. So a replay gives it the same id.
 
 use std::sync::Arc;
 
@@ -13,6 +15,7 @@ use super::state::{Phase, Report};
 use super::window_start_of;
 use crate::kql::eval::{Columns, Value};
 use crate::row::SignalSet;
+use crate::stable_hash::StableHash;
 use crate::stream::{Answers, Group, GroupKey, KeyColumn, Query};
 
 /// A group that is over its threshold and is reported.
@@ -22,6 +25,8 @@ pub struct Finding {
     pub query: Arc<Query>,
     /// Whether the incident begins, grows or is over.
     pub phase: Phase,
+    /// The incident, on this host.
+    pub incident: StableHash,
     /// When this was found.
     pub at: Timestamp,
     /// The remote address, if the query groups by it or only one was seen.
@@ -87,6 +92,7 @@ impl Finding {
         Self {
             query: Arc::clone(query),
             phase: report.phase,
+            incident: identify(query, key, report.began_at),
             at: now,
             remote: remote.or(only_remote.filter(|_| !samples.has_aggregated)),
             network,
@@ -114,11 +120,79 @@ impl Finding {
         }
     }
 
+    /// Who did it, if that is one. For a rule by network that is the network, and for what this
+    /// host's processes send a process.
+    #[must_use]
+    pub fn source(&self) -> Option<Source> {
+        if self.is_outbound() {
+            return self.pid.map(Source::Process);
+        }
+        let network = self.network.map(Source::Network);
+        network.or(self.remote.map(Source::Remote))
+    }
+
     /// Whether this host is the sender of what was counted.
     #[must_use]
     pub fn is_outbound(&self) -> bool {
         self.signals.iter().all(Signal::is_outbound)
     }
+}
+
+/// Who did what a finding is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Source {
+    /// A remote.
+    Remote(Address),
+    /// A network of remotes, by its first address.
+    Network(Address),
+    /// A process of this host, by its id.
+    Process(u32),
+}
+
+impl Source {
+    /// What identifies it, on this host.
+    pub(crate) fn identify(self) -> StableHash {
+        let of = |kind: &[u8], id: &[u8]| StableHash::EMPTY.with(kind).with(id);
+        match self {
+            Self::Remote(remote) => of(b"remote", &octets(remote)),
+            Self::Network(first) => of(b"network", &octets(first)),
+            Self::Process(pid) => of(b"process", &pid.to_be_bytes()),
+        }
+    }
+}
+
+/// What identifies an incident, on this host.
+fn identify(query: &Query, key: &GroupKey, began_at: Timestamp) -> StableHash {
+    // Two rules may have the same id and measure, but not the same name too.
+    let names = [query.id(), query.measure_name(), &query.plan().name];
+    let add = |hash: StableHash, name: &str| hash.with(name.as_bytes());
+    let hash = names.into_iter().fold(StableHash::EMPTY, add);
+    let GroupKey {
+        remote,
+        local,
+        port,
+        pid,
+        computed,
+    } = key;
+    let mut hash = hash
+        .with_known(remote.map(octets))
+        .with_known(local.map(octets))
+        .with_known(port.map(u16::to_be_bytes))
+        .with_known(pid.map(u32::to_be_bytes));
+    for value in computed {
+        hash = hash.with(&serde_json::to_vec(value).unwrap_or_default());
+    }
+    hash.with(&began_at.as_nanosecond().to_be_bytes())
+}
+
+/// The bytes of an address, of which an IPv4 one has as many.
+fn octets(address: Address) -> [u8; 16] {
+    let [a, b, c, d] = address.words().map(u32::to_ne_bytes);
+    let mut octets = [0; 16];
+    for (to, from) in octets.chunks_exact_mut(4).zip([a, b, c, d]) {
+        to.copy_from_slice(&from);
+    }
+    octets
 }
 
 /// What an alert lists: what the group is keyed by, or else a sample.

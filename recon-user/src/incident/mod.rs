@@ -40,7 +40,7 @@ use deferred::{Deferred, DeferredRow};
 use reported::ReportedRemotes;
 use state::{Due, Incident, observe_count};
 
-pub use finding::Finding;
+pub use finding::{Finding, Source};
 pub use limit::{LineLimit, LineLimiter, Notification, Suppressed};
 pub(crate) use reference::unmet_references;
 pub use state::{DEFAULT_QUIET, Phase};

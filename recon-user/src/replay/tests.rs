@@ -95,6 +95,66 @@ fn forged_sources_do_not_hide_the_real_scanner() {
     }
 }
 
+/// The ids must stay the same in every version, since stored alerts have them.
+#[test]
+fn the_rows_and_the_host_determine_the_ids() {
+    const HITS: &str = "One port hit many times from a single IP";
+    const RAPID: &str = "Rapid scanning behaviour";
+    let [one, other] = [7, 8].map(|last| Ipv4Addr::new(198, 51, 100, last));
+    let mut rows = String::new();
+    // The remote comes back within the hour, and once more later.
+    for (second, remote, count) in [
+        (0, one, 60),
+        (1, one, 1),
+        (1, other, 60),
+        (900, one, 600),
+        (901, one, 1),
+    ] {
+        add_row(&mut rows, second, remote, count);
+    }
+    let later = rows.lines().next().map(|row| row.replace("T10:", "T13:"));
+    rows.push_str(&later.expect("a row"));
+    let ids = |name: &str| -> Vec<_> {
+        let alerts = alerts_for(&rows, name);
+        let id = |alert: &Value, field| {
+            alert
+                .pointer(field)
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+        };
+        let of = |alert: &Value| {
+            let phase = alert["recon"]["phase"].as_str().map(str::to_owned);
+            let [incident, source] =
+                ["/event/id", "/recon/source_id"].map(|field| id(alert, field).expect(field));
+            (phase.expect("a phase"), incident, source)
+        };
+        alerts.iter().map(of).collect()
+    };
+    let (hits, rapid) = (ids(HITS), ids(RAPID));
+    let phases: Vec<_> = hits.iter().map(|(phase, ..)| &**phase).collect();
+    assert_eq!(
+        phases,
+        ["began", "began", "ended", "grew", "ended", "began"]
+    );
+    let incidents: Vec<_> = hits.iter().map(|(_, incident, _)| &**incident).collect();
+    let [first, second, third] = [
+        "089f1a09893ce840a3b66aa28bba3eb8",
+        "b044033cc57a89400ee17999fc8bc555",
+        "0bd8ed32627909554b76c45e3f3327d3",
+    ];
+    assert_eq!(incidents, [first, second, first, first, first, third]);
+    let sources: Vec<_> = hits.iter().map(|(.., source)| &**source).collect();
+    let [one, other] = [
+        "3f831936dfe00e409a700e88ed351d61",
+        "fd5fd96110e0487240dfc97e1b7ae214",
+    ];
+    assert_eq!(sources, [one, other, one, one, one, one]);
+    let (_, of_rapid, source) = &rapid[0];
+    assert!(!incidents.contains(&&**of_rapid), "another rule");
+    assert_eq!(source, one);
+    assert_eq!(ids(HITS), hits, "another process hashes as this one");
+}
+
 #[test]
 fn a_loss_makes_the_counts_around_it_a_lower_bound() {
     const SCANNER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
