@@ -133,7 +133,7 @@ pub(crate) const CONFIG_EXAMPLE: &str = r#"Example of a file of settings, in TOM
   quiet = "10m"                            # an incident unchanged for that long is over
 
   [alerts]
-  lines = 20                               # of one rule, or "unlimited"; the greatest of one poll go first
+  lines = 20                               # of one rule, or "unlimited"; scanners of one poll go first
   per = "1m"                               # then a line says how many more there were
 
   [limits]

@@ -31,7 +31,7 @@ const SUPPRESSED: &str = "left_out";
 /// The version of ECS that the fields follow.
 const ECS_VERSION: &str = "8.17.0";
 
-/// The line of a notification, with its line feed: a finding, or the greatest of the suppressed
+/// The line of a notification, with its line feed: a finding, or the first of the suppressed
 /// findings with their number. `host` is the name of this host. `who` are the processes of this
 /// host that sent the packets, or the one that accepted the connections, as far as they are known.
 ///

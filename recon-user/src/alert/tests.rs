@@ -13,7 +13,7 @@ use crate::kql::eval::Value as Column;
 
 use super::*;
 use crate::incident::Phase;
-use crate::row::SignalSet;
+use crate::row::{SignalSet, Verdict};
 use crate::rule::{Configured, defaults};
 use crate::stream::{Answers, Measure, Query};
 
@@ -37,6 +37,8 @@ pub(crate) fn finding(id: &str, signals: &[Signal]) -> Finding {
         remote: Some(REMOTE),
         network: None,
         remotes: vec![REMOTE],
+        verdict: Verdict::Undecided,
+        is_proven: false,
         port: None,
         local: Some(LOCAL),
         count: 37,

@@ -14,7 +14,7 @@ use recon_common::{Address, Signal};
 use super::state::{Phase, Report};
 use super::window_start_of;
 use crate::kql::eval::{Columns, Value};
-use crate::row::SignalSet;
+use crate::row::{SignalSet, Verdict};
 use crate::stable_hash::StableHash;
 use crate::stream::{Answers, Group, GroupKey, KeyColumn, Query};
 
@@ -35,6 +35,10 @@ pub struct Finding {
     pub network: Option<Address>,
     /// A sample of the remote addresses, ascending.
     pub remotes: Vec<Address>,
+    /// What the attempts of the source show.
+    pub verdict: Verdict,
+    /// Whether the source has completed a handshake with this host.
+    pub is_proven: bool,
     /// The port, if the query groups by it or only one was seen.
     pub port: Option<u16>,
     /// The local address, if the query groups by it or only one is known.
@@ -97,6 +101,8 @@ impl Finding {
             remote: remote.or(only_remote.filter(|_| !samples.has_aggregated)),
             network,
             remotes: listed(remote, samples.remotes.items()),
+            verdict: Verdict::default(),
+            is_proven: false,
             port: key.port.or(only_port),
             local: key.local.or(samples.locals.only()),
             count: report.count,
@@ -118,6 +124,12 @@ impl Finding {
             suppressed: report.suppressed,
             lower_bound: group.evidence.is_lossy,
         }
+    }
+
+    /// What is written first if not everything may be: whom the verdict accuses, then who has
+    /// shown that its address is not forged, then the greatest count.
+    pub(super) fn rank(&self) -> (Verdict, bool, u64) {
+        (self.verdict, self.is_proven, self.count)
     }
 
     /// Who did it, if that is one. For a rule by network that is the network, and for what this

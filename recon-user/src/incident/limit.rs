@@ -4,10 +4,14 @@
 //! The decisions held here:
 //! - Each query has its own limit, so forged alerts of one rule suppress no other rule's. A rule
 //!   with two measures is two queries.
-//! - Of one poll's findings recon writes the largest: a forged scan hides a real one only if it is
-//!   as large, which takes as many packets.
-//! - What is suppressed is reported when the period is over: how many findings, and the largest of
-//!   them in full.
+//! - Of one poll's findings recon writes those about scanners first and those about clients last,
+//!   whatever their counts: a busy client has the greatest of all. Then come sources that have
+//!   completed a handshake, which forged ones can't, and then the largest: a forged scan hides a
+//!   real one only if it is as large, which takes as many packets.
+//! - Clients get at most a quarter of a query's lines, so that those who come before a scanner
+//!   leave it lines too.
+//! - What is suppressed is reported when the period is over: how many findings, and the first of
+//!   them, in the same order, in full.
 //! - The period of a query begins with its first line, so that nothing is kept for queries without
 //!   any.
 
@@ -18,7 +22,11 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Finding;
+use crate::row::Verdict;
 use crate::stream::Query;
+
+/// One line of so many may be about a client.
+const LINES_FOR_CLIENT: u64 = 4;
 
 /// How many lines a query may write in a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +49,7 @@ impl Default for LineLimit {
 /// What a line is written for.
 #[derive(Clone, Debug)]
 pub struct Notification {
-    /// What was found. If `suppressed` is set, the largest of the suppressed findings.
+    /// What was found. If `suppressed` is set, the first of the suppressed findings.
     pub finding: Finding,
     /// Set if the line represents all findings that were suppressed in a period.
     pub suppressed: Option<Suppressed>,
@@ -76,8 +84,27 @@ pub struct LineLimiter {
 struct Period {
     query: Arc<Query>,
     since: Timestamp,
-    written: u64,
+    written: Written,
     suppressed: Option<Notification>,
+}
+
+/// The lines that a query has written in a period.
+#[derive(Clone, Copy, Debug, Default)]
+struct Written {
+    all: u64,
+    of_clients: u64,
+}
+
+impl Written {
+    /// Adds a line about a source of that verdict, if so many lines leave room for it.
+    fn add(&mut self, lines: u64, verdict: Verdict) -> bool {
+        let is_client = verdict == Verdict::Client;
+        let has_room =
+            self.all < lines && (!is_client || self.of_clients < lines / LINES_FOR_CLIENT);
+        self.all += u64::from(has_room);
+        self.of_clients += u64::from(has_room && is_client);
+        has_room
+    }
 }
 
 impl LineLimiter {
@@ -152,13 +179,13 @@ impl LineLimiter {
         }
         let mut suppressed_in = vec![None; findings.len()];
         for (index, mut positions) in by_period.into_iter().enumerate() {
-            let period = &mut self.periods[index];
-            let room = usize::try_from(lines - period.written).unwrap_or(usize::MAX);
+            let written = &mut self.periods[index].written;
             // Ties keep their order.
-            positions.sort_by_key(|&position| Reverse(findings[position].count));
-            period.written += positions.len().min(room) as u64;
-            for position in positions.into_iter().skip(room) {
-                suppressed_in[position] = Some(index);
+            positions.sort_by_key(|&position| Reverse(findings[position].rank()));
+            for position in positions {
+                if !written.add(lines, findings[position].verdict) {
+                    suppressed_in[position] = Some(index);
+                }
             }
         }
         suppressed_in
@@ -171,7 +198,7 @@ impl LineLimiter {
             self.periods.push(Period {
                 query: Arc::clone(query),
                 since: now,
-                written: 0,
+                written: Written::default(),
                 suppressed: None,
             });
             self.periods.len() - 1
@@ -183,7 +210,7 @@ impl Period {
     fn suppress(&mut self, finding: Finding, per: Duration) {
         let Finding { at, start, end, .. } = finding;
         let Some(Notification {
-            finding: greatest,
+            finding: first,
             suppressed: Some(all),
         }) = &mut self.suppressed
         else {
@@ -203,8 +230,8 @@ impl Period {
         all.count += 1;
         all.start = all.start.min(start);
         all.end = all.end.max(end);
-        if finding.count > greatest.count {
-            *greatest = finding;
+        if finding.rank() > first.rank() {
+            *first = finding;
         }
     }
 

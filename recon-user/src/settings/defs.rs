@@ -73,7 +73,7 @@ fn doc(key: &str) -> &'static str {
 table! {
     /// How many alerts are written.
     pub(crate) Alerts ("[alerts]") {
-        /// Lines of one rule written in each `per`, the greatest first; the rest are counted
+        /// Lines of one rule written in each `per`, scanners first; the rest are counted
         lines: Lines = Lines(LineLimit::default().lines);
         /// The time that `lines` is for
         per: Time = Time(LineLimit::default().per);
