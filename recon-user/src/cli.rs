@@ -135,6 +135,7 @@ pub(crate) const CONFIG_EXAMPLE: &str = r#"Example of a file of settings, in TOM
   [alerts]
   lines = 20                               # of one rule, or "unlimited"; scanners of one poll go first
   per = "1m"                               # then a line says how many more there were
+  informational_per_hour = 20              # of one informational rule; a digest counts the rest
 
   [limits]
   memory = "256MiB"

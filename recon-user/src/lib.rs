@@ -11,7 +11,7 @@
 //! | [`pipeline`] | rows, ends of polls | notifications, by way of `stream` and `incident` |
 //! | [`stream`] | rows, queries, a memory budget | groups, aggregated over sliding windows |
 //! | [`incident`] | changed groups | findings when an incident begins, grows or ends |
-//! | [`alert`] | findings, processes | lines in Elastic Common Schema |
+//! | [`alert`] | findings and digests, processes | lines in Elastic Common Schema |
 //! | [`sink`] | lines | stdout, without waiting for its reader |
 //!
 //! The modules that decide what the pipeline looks for:

@@ -42,7 +42,7 @@ pub(super) struct Ecs {
 pub(super) struct EcsEvent {
     pub(super) id: String,
     pub(super) kind: &'static str,
-    pub(super) category: [&'static str; 2],
+    pub(super) category: &'static [&'static str],
     pub(super) r#type: [&'static str; 1],
     pub(super) module: &'static str,
     pub(super) dataset: &'static str,

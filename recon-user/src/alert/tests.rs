@@ -1,5 +1,6 @@
 //! Alert lines: fields and messages for each kind of finding.
 
+mod digest;
 mod ids;
 mod several;
 
@@ -76,10 +77,7 @@ fn process_without_name() -> Process {
 }
 
 pub(crate) fn parsed(finding: &Finding, who: &[Process]) -> Value {
-    let notification = Notification {
-        finding: finding.clone(),
-        suppressed: None,
-    };
+    let notification = Notification::Found(Box::new(finding.clone()));
     let line = line(&notification, "web1", who).expect("plain data");
     assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1);
     serde_json::from_slice(&line).expect("JSON")

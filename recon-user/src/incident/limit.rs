@@ -14,6 +14,8 @@
 //!   them, in the same order, in full.
 //! - The period of a query begins with its first line, so that nothing is kept for queries without
 //!   any.
+//! - Informational queries have lines for an hour, and what is suppressed of them is in one digest
+//!   of all. That is what busy clients cause, and nobody acts on each.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -22,6 +24,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Finding;
+use super::digest::{Digest, DigestHour};
+use crate::kql::Severity;
 use crate::row::Verdict;
 use crate::stream::Query;
 
@@ -35,6 +39,18 @@ pub struct LineLimit {
     pub lines: Option<u64>,
     /// The period.
     pub per: Duration,
+    /// The lines of an informational query in an hour of the clock. `None` for no limit.
+    pub informational_per_hour: Option<u64>,
+}
+
+impl LineLimit {
+    /// The lines of a query in its period.
+    fn lines_of(&self, query: &Query) -> Option<u64> {
+        match query.severity() {
+            Severity::Informational => self.informational_per_hour,
+            _ => self.lines,
+        }
+    }
 }
 
 impl Default for LineLimit {
@@ -42,17 +58,36 @@ impl Default for LineLimit {
         Self {
             lines: Some(20),
             per: Duration::from_secs(60),
+            informational_per_hour: Some(20),
         }
     }
 }
 
 /// What a line is written for.
 #[derive(Clone, Debug)]
-pub struct Notification {
-    /// What was found. If `suppressed` is set, the first of the suppressed findings.
-    pub finding: Finding,
-    /// Set if the line represents all findings that were suppressed in a period.
-    pub suppressed: Option<Suppressed>,
+pub enum Notification {
+    /// A finding.
+    Found(Box<Finding>),
+    /// All findings of one query that were suppressed in a period.
+    Suppressed {
+        /// The first of them in the order in which lines are written.
+        first: Box<Finding>,
+        /// All of them.
+        suppressed: Suppressed,
+    },
+    /// The informational findings that were suppressed in an hour.
+    Digest(Digest),
+}
+
+impl Notification {
+    /// The finding that the line describes.
+    #[must_use]
+    pub fn finding(&self) -> Option<&Finding> {
+        match self {
+            Self::Found(finding) | Self::Suppressed { first: finding, .. } => Some(finding),
+            Self::Digest(_) => None,
+        }
+    }
 }
 
 /// Findings of one query that were suppressed in a period.
@@ -76,6 +111,8 @@ pub struct LineLimiter {
     limit: LineLimit,
     /// The periods that are running, in the order in which they began.
     periods: Vec<Period>,
+    /// The hour that goes on, from the first poll on.
+    hour: Option<DigestHour>,
     suppressed: u64,
 }
 
@@ -84,8 +121,11 @@ pub struct LineLimiter {
 struct Period {
     query: Arc<Query>,
     since: Timestamp,
+    until: Timestamp,
+    /// How many lines it has.
+    lines: u64,
     written: Written,
-    suppressed: Option<Notification>,
+    suppressed: Option<(Box<Finding>, Suppressed)>,
 }
 
 /// The lines that a query has written in a period.
@@ -114,6 +154,7 @@ impl LineLimiter {
         Self {
             limit,
             periods: Vec::new(),
+            hour: None,
             suppressed: 0,
         }
     }
@@ -122,20 +163,11 @@ impl LineLimiter {
     /// of the findings as may be, in their order.
     pub fn limit_findings(&mut self, findings: Vec<Finding>, now: Timestamp) -> Vec<Notification> {
         let mut notifications = self.end_due(now);
-        let suppressed_in = match self.limit.lines {
-            Some(lines) => self.choose(&findings, lines, now),
-            None => vec![None; findings.len()],
-        };
+        let suppressed_in = self.choose(&findings, now);
         for (finding, period) in findings.into_iter().zip(suppressed_in) {
             match period {
-                Some(period) => {
-                    self.suppressed += 1;
-                    self.periods[period].suppress(finding, self.limit.per);
-                }
-                None => notifications.push(Notification {
-                    finding,
-                    suppressed: None,
-                }),
+                Some(period) => self.suppress(finding, period, now),
+                None => notifications.push(Notification::Found(Box::new(finding))),
             }
         }
         notifications
@@ -144,7 +176,11 @@ impl LineLimiter {
     /// Ends all periods: what was suppressed in them.
     pub fn finish(&mut self, now: Timestamp) -> Vec<Notification> {
         let periods = std::mem::take(&mut self.periods).into_iter();
-        periods.filter_map(|period| period.close(now)).collect()
+        let digest = self.hour.take().and_then(|hour| hour.close(now));
+        periods
+            .filter_map(|period| period.close(now))
+            .chain(digest.map(Notification::Digest))
+            .collect()
     }
 
     /// How many findings were suppressed in all.
@@ -154,24 +190,41 @@ impl LineLimiter {
     }
 
     fn end_due(&mut self, now: Timestamp) -> Vec<Notification> {
-        let per = SignedDuration::try_from(self.limit.per).unwrap_or(SignedDuration::MAX);
         // A clock that was set back ends a period too.
-        let is_over = |period: &mut Period| {
-            !(SignedDuration::ZERO..per).contains(&now.duration_since(period.since))
-        };
+        let is_over = |period: &mut Period| !(period.since..period.until).contains(&now);
         let over = self.periods.extract_if(.., is_over);
-        over.filter_map(|period| {
-            let end = period.since.checked_add(per).unwrap_or(now);
-            period.close(end.min(now))
-        })
-        .collect()
+        let suppressed = over.filter_map(|period| {
+            let end = period.until.min(now);
+            period.close(end)
+        });
+        let mut notifications: Vec<_> = suppressed.collect();
+        let digest = self.hour_at(now).turn(now);
+        notifications.extend(digest.map(Notification::Digest));
+        notifications
+    }
+
+    /// The hour that goes on, which begins now if none has.
+    fn hour_at(&mut self, now: Timestamp) -> &mut DigestHour {
+        self.hour.get_or_insert_with(|| DigestHour::new(now))
+    }
+
+    /// Counts a finding of a period that has no line for it.
+    fn suppress(&mut self, finding: Finding, period: usize, now: Timestamp) {
+        self.suppressed += 1;
+        match finding.query.severity() {
+            Severity::Informational => self.hour_at(now).add(&finding, now),
+            _ => self.periods[period].suppress(finding, self.limit.per),
+        }
     }
 
     /// For each finding that is suppressed, the position of its period.
-    fn choose(&mut self, findings: &[Finding], lines: u64, now: Timestamp) -> Vec<Option<usize>> {
+    fn choose(&mut self, findings: &[Finding], now: Timestamp) -> Vec<Option<usize>> {
         let mut by_period: Vec<Vec<usize>> = vec![Vec::new(); self.periods.len()];
         for (position, finding) in findings.iter().enumerate() {
-            let period = self.period_of(&finding.query, now);
+            let Some(lines) = self.limit.lines_of(&finding.query) else {
+                continue;
+            };
+            let period = self.period_of(&finding.query, lines, now);
             if period == by_period.len() {
                 by_period.push(Vec::new());
             }
@@ -179,11 +232,11 @@ impl LineLimiter {
         }
         let mut suppressed_in = vec![None; findings.len()];
         for (index, mut positions) in by_period.into_iter().enumerate() {
-            let written = &mut self.periods[index].written;
+            let Period { lines, written, .. } = &mut self.periods[index];
             // Ties keep their order.
             positions.sort_by_key(|&position| Reverse(findings[position].rank()));
             for position in positions {
-                if !written.add(lines, findings[position].verdict) {
+                if !written.add(*lines, findings[position].verdict) {
                     suppressed_in[position] = Some(index);
                 }
             }
@@ -192,12 +245,19 @@ impl LineLimiter {
     }
 
     /// The position of a query's period, which begins now if none is running.
-    fn period_of(&mut self, query: &Arc<Query>, now: Timestamp) -> usize {
+    fn period_of(&mut self, query: &Arc<Query>, lines: u64, now: Timestamp) -> usize {
         let is_it = |period: &Period| Arc::ptr_eq(&period.query, query);
         self.periods.iter().position(is_it).unwrap_or_else(|| {
+            let per = SignedDuration::try_from(self.limit.per).unwrap_or(SignedDuration::MAX);
+            let until = match query.severity() {
+                Severity::Informational => self.hour_at(now).until(),
+                _ => now.checked_add(per).unwrap_or(Timestamp::MAX),
+            };
             self.periods.push(Period {
                 query: Arc::clone(query),
                 since: now,
+                until,
+                lines,
                 written: Written::default(),
                 suppressed: None,
             });
@@ -209,39 +269,33 @@ impl LineLimiter {
 impl Period {
     fn suppress(&mut self, finding: Finding, per: Duration) {
         let Finding { at, start, end, .. } = finding;
-        let Some(Notification {
-            finding: first,
-            suppressed: Some(all),
-        }) = &mut self.suppressed
-        else {
-            let suppressed = Some(Suppressed {
-                at,
-                count: 1,
-                start,
-                end,
-                per,
-            });
-            self.suppressed = Some(Notification {
-                finding,
-                suppressed,
-            });
-            return;
-        };
-        all.count += 1;
-        all.start = all.start.min(start);
-        all.end = all.end.max(end);
-        if finding.rank() > first.rank() {
-            *first = finding;
+        match &mut self.suppressed {
+            Some((first, all)) => {
+                all.count += 1;
+                all.start = all.start.min(start);
+                all.end = all.end.max(end);
+                if finding.rank() > first.rank() {
+                    **first = finding;
+                }
+            }
+            None => {
+                let all = Suppressed {
+                    at,
+                    count: 1,
+                    start,
+                    end,
+                    per,
+                };
+                self.suppressed = Some((Box::new(finding), all));
+            }
         }
     }
 
     /// What was suppressed, at its end.
     fn close(self, now: Timestamp) -> Option<Notification> {
-        let mut notification = self.suppressed?;
-        if let Some(suppressed) = &mut notification.suppressed {
-            suppressed.at = now;
-        }
-        Some(notification)
+        let (first, mut suppressed) = self.suppressed?;
+        suppressed.at = now;
+        Some(Notification::Suppressed { first, suppressed })
     }
 }
 

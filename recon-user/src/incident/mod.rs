@@ -10,6 +10,7 @@
 //! | finding | [`finding`] | what is reported |
 //! | order | `order` | `order by` and `take` of a query |
 //! | limit | [`limit`] | how many lines a query may write |
+//! | digest | [`digest`] | what informational findings without a line add up to |
 //!
 //! The decisions held here:
 //! - Incidents are stored here, indexed by the tag that the stream keeps with each group. A group
@@ -19,6 +20,7 @@
 //! - It does not know how rows are filtered, keyed and aggregated.
 
 mod deferred;
+pub mod digest;
 pub mod finding;
 pub mod limit;
 mod order;
@@ -40,6 +42,7 @@ use deferred::{Deferred, DeferredRow};
 use reported::ReportedRemotes;
 use state::{Due, Incident, observe_count};
 
+pub use digest::{Digest, SourceCounts};
 pub use finding::{Finding, Source};
 pub use limit::{LineLimit, LineLimiter, Notification, Suppressed};
 pub(crate) use reference::unmet_references;

@@ -6,24 +6,32 @@ use std::net::Ipv4Addr;
 use serde_json::Value;
 
 use super::*;
-use crate::rule::{Configured, defaults};
+use crate::rule::defaults;
+use crate::settings::Settings;
 
-/// The alerts of the rule named `name` for `rows`.
-fn alerts_for(rows: &str, name: &str) -> Vec<Value> {
+/// The lines for `rows` under these settings.
+fn lines_for(rows: &str, settings: &str) -> Vec<Value> {
+    let settings = Settings::parse("recon.toml", settings.as_bytes()).expect("settings");
     let in_force = InForce {
-        settings: crate::settings::Settings::default(),
-        rules: defaults().into_iter().map(Configured::plain).collect(),
+        rules: settings.apply(defaults()).expect("known rules"),
+        settings,
         warnings: String::new(),
     };
     let mut out = Vec::new();
     judge("rows", rows.as_bytes(), in_force, &mut out).expect("valid rows");
     let lines = String::from_utf8(out).expect("text");
-    let alerts = lines
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("JSON"));
-    alerts
-        .filter(|alert: &Value| alert["rule"]["name"] == name)
+    let lines = lines.lines();
+    lines
+        .map(|line| serde_json::from_str(line).expect("JSON"))
         .collect()
+}
+
+/// The alerts of the rule named `name` for `rows`.
+fn alerts_for(rows: &str, name: &str) -> Vec<Value> {
+    // Not informational, so that suppressed lines are reported by the rule.
+    let mut lines = lines_for(rows, "[rules.port-scan]\nseverity = 'medium'");
+    lines.retain(|line| line["rule"]["name"] == name);
+    lines
 }
 
 /// Adds a row: `count` SYNs of a remote to one port.
@@ -93,6 +101,38 @@ fn forged_sources_do_not_hide_the_real_scanner() {
         assert_eq!(suppressed["event"]["start"], "2026-01-31T10:00:00Z");
         assert_eq!(suppressed["event"]["end"], "2026-01-31T10:00:09Z");
     }
+}
+
+#[test]
+fn busy_clients_are_a_few_lines_and_a_digest() {
+    const CLIENTS: u32 = 60;
+    const HITS: &str = "One port hit many times from a single IP";
+    let mut rows = String::new();
+    for number in 0..CLIENTS {
+        let client = Ipv4Addr::from_bits(0x1400_0000 + number * 128);
+        add_row(&mut rows, number, client, 21);
+        add_row(&mut rows, number + CLIENTS, client, 1);
+    }
+    let mut lines = lines_for(&rows, "");
+    let digest = lines.pop().expect("a digest");
+    lines.retain(|line| line["rule"]["name"] == HITS);
+    let phases: Vec<_> = lines.iter().map(|line| &line["recon"]["phase"]).collect();
+    assert_eq!(phases, ["began"; 20]);
+    assert_eq!(digest["event"]["kind"], "metric");
+    assert_eq!(digest["recon"]["phase"], "digest");
+    let fields = &digest["recon"]["digest"];
+    let rules = fields["rules"].as_array().expect("rules");
+    let rule = rules.iter().find(|rule| rule["name"] == HITS);
+    let rule = rule.expect("a rule");
+    // 40 beginnings and 60 ends.
+    assert_eq!(rule["findings"], 100);
+    assert_eq!(rule["sources"]["undecided"], CLIENTS);
+    assert_eq!(rule["ports"], 1);
+    assert_eq!(fields["networks"].as_array().map(Vec::len), Some(10));
+    assert_eq!(fields["networks"][0]["network"], "20.0.0.0/24");
+    assert_eq!(fields["networks"][0]["sources"], 2);
+    assert_eq!(fields["start"], "2026-01-31T10:00:00Z");
+    assert_eq!(fields["end"], "2026-01-31T10:01:59Z");
 }
 
 /// The ids must stay the same in every version, since stored alerts have them.

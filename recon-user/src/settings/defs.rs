@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::declare::table;
 use super::options::{file_name, time};
 use super::read::{TomlReader, TomlValue};
-use super::value::{Bytes, Lines, Located, SettingType, Time, TomlTable};
+use super::value::{Bytes, DigestedLines, Lines, Located, SettingType, Time, TomlTable};
 use super::{Origin, bytes};
 use crate::address::Network;
 use crate::incident::{DEFAULT_QUIET, LineLimit};
@@ -77,6 +77,9 @@ table! {
         lines: Lines = Lines(LineLimit::default().lines);
         /// The time that `lines` is for
         per: Time = Time(LineLimit::default().per);
+        /// Lines of one informational rule written in an hour; one digest an hour counts the rest
+        informational_per_hour: DigestedLines =
+            DigestedLines(LineLimit::default().informational_per_hour);
     }
 }
 

@@ -121,6 +121,7 @@ impl Settings {
         LineLimit {
             lines: self.alerts.lines.0,
             per: self.alerts.per.0,
+            informational_per_hour: self.alerts.informational_per_hour.0,
         }
     }
 

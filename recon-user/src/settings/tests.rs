@@ -114,7 +114,7 @@ fn what_is_not_text_is_reported() {
 fn settings_are_written_as_they_are_read() {
     let everything = format!("{CONFIG_EXAMPLE}\n\n[rules.\"Hits on one port\"]\nenabled = true\n");
     let example: Vec<_> = everything.lines().skip(1).collect();
-    let odd = "alerts = { lines = 'unlimited', per = '90s' }\nlimits.memory = 67_108_865";
+    let odd = "alerts = { lines = 'unlimited', per = '90s', informational_per_hour = 0 }\nlimits.memory = 67_108_865";
     for text in ["", &example.join("\n"), odd] {
         let settings = Settings::parse("recon.toml", text.as_bytes()).expect("settings");
         settings.apply(plans()).expect("known rules");

@@ -16,6 +16,7 @@ fn limiter(lines: Option<u64>) -> LineLimiter {
     LineLimiter::new(LineLimit {
         lines,
         per: Duration::from_secs(60),
+        informational_per_hour: Some(1),
     })
 }
 
@@ -31,11 +32,12 @@ fn findings(of: &Finding, counts: &[u64]) -> Vec<Finding> {
 
 /// The counts that are written, and how many findings each line says were suppressed.
 fn counts(written: &[Notification]) -> Vec<(u64, Option<u64>)> {
-    let suppressed = |line: &Notification| line.suppressed.map(|suppressed| suppressed.count);
-    written
-        .iter()
-        .map(|line| (line.finding.count, suppressed(line)))
-        .collect()
+    let count = |line: &Notification| match line {
+        Notification::Found(finding) => (finding.count, None),
+        Notification::Suppressed { first, suppressed } => (first.count, Some(suppressed.count)),
+        Notification::Digest(digest) => panic!("{digest:?}"),
+    };
+    written.iter().map(count).collect()
 }
 
 fn plain(counts: &[u64]) -> Vec<(u64, Option<u64>)> {
@@ -237,7 +239,8 @@ fn each_rule_has_its_own_limit() {
     let written = limiter.limit_findings(findings(&flood, &[502, 503]), at(1));
     assert_eq!(counts(&written), plain(&[503]));
     let ended = limiter.finish(at(2));
-    let ids: Vec<_> = ended.iter().map(|line| line.finding.query.id()).collect();
+    let findings = ended.iter().filter_map(Notification::finding);
+    let ids: Vec<_> = findings.map(|finding| finding.query.id()).collect();
     assert_eq!(ids, ["port-scan", "syn-flood"]);
     assert_eq!(counts(&ended), [(22, Some(2)), (502, Some(1))]);
 }

@@ -109,7 +109,7 @@ fn at_the_end_of_the_rows_only_open_incidents_that_have_grown_end() {
         let found: Vec<_> = pipeline
             .finish(now)
             .into_iter()
-            .map(|line| line.finding)
+            .filter_map(|line| line.finding().cloned())
             .collect();
         assert_eq!(reported(&found), expected, "{what}");
     }
