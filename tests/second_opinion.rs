@@ -2,8 +2,9 @@
 //!
 //! The source's ten queries run unchanged in both engines, over a thousand random sets of rows and
 //! over rows that `recon run --events` has written from real traffic. The two differ where recon
-//! works on a stream: recon reports a group again as it grows, and its times are windows. So the
-//! last alert of each group counts, and columns with times do not.
+//! works on a stream: recon reports a group again as it grows and when it is over, and its times are
+//! windows. So the last alert of each group counts, incidents are over with the last row, and
+//! columns with times do not count.
 
 #[path = "second_opinion/engine.rs"]
 mod engine;
@@ -48,11 +49,14 @@ const TRAFFIC: [&str; 7] = [
 /// The ten queries, unchanged from their source.
 const SOURCE: &str = include_str!("second_opinion/detections.kql");
 
+/// A file of this test.
+fn file(name: &str) -> PathBuf {
+    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/second_opinion"));
+    folder.join(name)
+}
+
 fn source_file() -> PathBuf {
-    PathBuf::from(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/second_opinion/detections.kql"
-    ))
+    file("detections.kql")
 }
 
 /// A query of the source.
@@ -120,6 +124,7 @@ fn reported_columns(columns: &Map<String, Value>) -> Report {
 fn in_force() -> Result<InForce> {
     let options = RuleOptions {
         rules: vec![source_file()],
+        config: Some(file("recon.toml")),
         ..RuleOptions::default()
     };
     settings::in_force(&options, Vec::new).map_err(|refused| anyhow!("{refused}"))

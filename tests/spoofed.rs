@@ -116,7 +116,8 @@ struct Outcome {
 fn attack(flood: Flood, until: impl FnOnce(&Agent) -> Result<()>) -> Result<Outcome> {
     let lab = Lab::new()?;
     let sender = lab.sender()?;
-    let agent = Agent::start(&lab, "")?;
+    // The test waits for the end of the flood.
+    let agent = Agent::start(&lab, "--quiet 10s")?;
     let nmap = format!("nmap -v -n -Pn -sS -p 1-{SCANNED} {HOST}");
     let is_scanned = AtomicBool::new(false);
     let (output, sources) = thread::scope(|scope| {

@@ -130,10 +130,12 @@ pub(crate) const CONFIG_EXAMPLE: &str = r#"Example of a file of settings, in TOM
   not_scanners = ["nping"]
   min_severity = "low"
   include_private = false
+  quiet = "10m"                            # an incident unchanged for that long is over
 
   [alerts]
-  lines = 20                               # of one rule, or "unlimited"; the greatest of one poll go first
+  lines = 20                               # of one rule, or "unlimited"; scanners of one poll go first
   per = "1m"                               # then a line says how many more there were
+  informational_per_hour = 20              # of one informational rule; a digest counts the rest
 
   [limits]
   memory = "256MiB"
@@ -211,8 +213,7 @@ const INTERVAL: Range = Range {
 };
 
 fn interval(text: &str) -> Result<Duration, String> {
-    let interval = INTERVAL.parse(text);
-    interval.map_err(|(message, hint)| format!("{message}: {}", hint.unwrap_or_default()))
+    INTERVAL.parse_flag(text)
 }
 
 #[cfg(test)]

@@ -117,6 +117,12 @@ impl Range {
                 (format!("`{written}` is not a valid time"), Some(hint))
             })
     }
+
+    /// Reads a duration of the command line, or returns what is wrong in one line.
+    pub(crate) fn parse_flag(&self, written: &str) -> Result<Duration, String> {
+        let parsed = self.parse(written);
+        parsed.map_err(|(message, hint)| format!("{message}: {}", hint.unwrap_or_default()))
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@
 //! | [`pipeline`] | rows, ends of polls | notifications, by way of `stream` and `incident` |
 //! | [`stream`] | rows, queries, a memory budget | groups, aggregated over sliding windows |
 //! | [`incident`] | changed groups | findings when an incident begins, grows or ends |
-//! | [`alert`] | findings, processes | lines in Elastic Common Schema |
+//! | [`alert`] | findings and digests, processes | lines in Elastic Common Schema |
 //! | [`sink`] | lines | stdout, without waiting for its reader |
 //!
 //! The modules that decide what the pipeline looks for:
@@ -23,7 +23,8 @@
 //! | [`settings`] | recon.toml, options, rule files | the rules in force |
 //!
 //! Modules that the others share: `address` (the scope of an address, networks), `duration`
-//! (durations as text), `diagnostic` (errors in rule files and recon.toml).
+//! (durations as text), `diagnostic` (errors in rule files and recon.toml), `stable_hash` (ids of
+//! incidents and sources).
 //!
 //! [`agent`] connects all of them, [`replay`] runs the pipeline over rows that were written
 //! earlier, and [`cli`] declares the options of both. [`seed`] is the secret with which all of them
@@ -49,4 +50,5 @@ pub mod rule;
 pub mod seed;
 pub mod settings;
 pub mod sink;
+mod stable_hash;
 pub mod stream;

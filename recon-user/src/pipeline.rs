@@ -13,6 +13,7 @@
 //! the end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use recon_common::Signal;
@@ -41,6 +42,8 @@ pub struct PipelineSettings {
     pub ignored: SignalSet,
     /// The bound on the state of all rules, in bytes.
     pub memory: u64,
+    /// How long an incident must be unchanged to be over.
+    pub quiet: Duration,
     /// How many lines a query may write.
     pub lines: LineLimit,
 }
@@ -57,6 +60,7 @@ impl PipelineSettings {
             local_networks: settings.local_networks.clone(),
             ignored,
             memory: settings.state_memory(),
+            quiet: settings.quiet.0,
             lines: settings.alert_limit(),
         }
     }
@@ -88,6 +92,7 @@ impl Pipeline {
             local_networks,
             ignored,
             memory,
+            quiet,
             lines,
         } = settings;
         let queries: Vec<_> = rules
@@ -98,7 +103,7 @@ impl Pipeline {
                 Arc::new(Query::new(rule))
             })
             .collect();
-        let incidents = Incidents::new(&queries);
+        let incidents = Incidents::new(&queries, quiet);
         let stream = Stream::new(StreamSettings {
             queries: incidents.roles(&queries),
             include_private,

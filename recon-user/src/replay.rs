@@ -15,7 +15,7 @@ use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::alert;
-use crate::incident::Notification;
+use crate::incident::{Finding, Notification};
 use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::process::Process;
 use crate::row::SignalSet;
@@ -159,10 +159,10 @@ impl Replay {
 
     fn write(&self, notifications: &[Notification], out: &mut dyn Write) -> io::Result<()> {
         for notification in notifications {
-            let finding = &notification.finding;
-            let pids = match finding.pid {
-                Some(pid) => vec![pid],
-                None => finding.pids.clone(),
+            let pids = match notification.finding() {
+                Some(Finding { pid: Some(pid), .. }) => vec![*pid],
+                Some(finding) => finding.pids.clone(),
+                None => Vec::new(),
             };
             let who: Vec<Process> = pids.iter().map(|&pid| self.process(pid)).collect();
             out.write_all(&alert::line(notification, &self.device, &who)?)?;

@@ -48,11 +48,8 @@ fn notifications() -> Result<Vec<Notification>> {
     let mut findings = pipeline.end_poll_unlimited(interval, false);
     findings.truncate(ALERTS);
     ensure!(findings.len() == ALERTS, "{} findings", findings.len());
-    let notifications = findings.into_iter().map(|finding| Notification {
-        finding,
-        suppressed: None,
-    });
-    Ok(notifications.collect())
+    let findings = findings.into_iter().map(Box::new);
+    Ok(findings.map(Notification::Found).collect())
 }
 
 /// Nanoseconds per alert that `write` takes. `write` gets the file to write to.

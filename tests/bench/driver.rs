@@ -5,7 +5,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use recon_common::Key;
-use recon_user::incident::LineLimit;
+use recon_user::incident::{DEFAULT_QUIET, LineLimit};
 use recon_user::kql::{Plan, Severity};
 use recon_user::pipeline::{Pipeline, PipelineSettings};
 use recon_user::row::{Row, RowKey, SignalSet};
@@ -31,6 +31,7 @@ pub(crate) fn pipeline_of(plans: Vec<Plan>) -> Pipeline {
         local_networks: Vec::new(),
         ignored: SignalSet::default(),
         memory: DEFAULT_MEMORY,
+        quiet: DEFAULT_QUIET,
         lines: LineLimit::default(),
     })
 }

@@ -264,12 +264,13 @@ impl<M: CountMaps> Agent<M> {
 
     fn write(&mut self, notifications: &[Notification]) {
         for notification in notifications {
-            let who = self.actors.of(&notification.finding);
+            let finding = notification.finding();
+            let who = finding.map_or_else(Vec::new, |finding| self.actors.of(finding));
             match alert::line(notification, &self.host, &who) {
                 Ok(line) => self.output.alert(line),
                 Err(error) => {
-                    let id = notification.finding.query.id();
-                    log::error!("{id}: can't write the alert: {error}");
+                    let id = finding.map_or("digest", |finding| finding.query.id());
+                    log::error!("{id}: can't write the line: {error}");
                 }
             }
         }

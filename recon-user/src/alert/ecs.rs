@@ -40,8 +40,9 @@ pub(super) struct Ecs {
 
 #[derive(Serialize)]
 pub(super) struct EcsEvent {
+    pub(super) id: String,
     pub(super) kind: &'static str,
-    pub(super) category: [&'static str; 2],
+    pub(super) category: &'static [&'static str],
     pub(super) r#type: [&'static str; 1],
     pub(super) module: &'static str,
     pub(super) dataset: &'static str,
@@ -167,6 +168,8 @@ pub(super) struct Container<'a> {
 pub(super) struct Recon<'a> {
     pub(super) severity: &'static str,
     pub(super) phase: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) source_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) left_out: Option<u64>,
     pub(super) measure: &'a str,

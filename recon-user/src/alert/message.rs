@@ -19,11 +19,11 @@ pub(super) fn message(finding: &Finding, who: &[Process]) -> String {
 }
 
 /// The message about suppressed findings.
-pub(super) fn suppressed(greatest: &Finding, suppressed: &Suppressed, who: &[Process]) -> String {
+pub(super) fn suppressed(first: &Finding, suppressed: &Suppressed, who: &[Process]) -> String {
     let Suppressed { count, per, .. } = suppressed;
-    let (id, per) = (greatest.query.id(), text(*per));
-    let greatest = sentence(greatest, who);
-    format!("{id}: {count} more left out in {per}, the greatest: {greatest}")
+    let (id, per) = (first.query.id(), text(*per));
+    let first = sentence(first, who);
+    format!("{id}: {count} more left out in {per}, the first of them: {first}")
 }
 
 /// Who did what.

@@ -1,12 +1,13 @@
 //! Alerts: findings as lines of Elastic Common Schema (ECS).
 //!
 //! In: a [`Notification`] and the processes it is about. Out: one line of JSON. Fields that ECS
-//! does not have are under `recon`.
+//! does not have are under `recon`. `digest` writes the lines that are about no single finding.
 //! The decision held here: fields follow the reader's point of view. `source` is the sender of what
 //! was counted: the remote, or this host for traffic of its own processes. A field that would need
 //! several values is omitted, and a sample of them is under `recon`.
 
 mod actor;
+mod digest;
 mod ecs;
 mod message;
 
@@ -17,9 +18,10 @@ use recon_common::{Address, Signal};
 
 use crate::address::neighbour_network;
 use crate::duration;
-use crate::incident::{Finding, Notification};
+use crate::incident::{Finding, Notification, Suppressed};
 use crate::process::Process;
 use crate::rule::Technique;
+use crate::stable_hash::StableHash;
 use ecs::{
     Alert, Ecs, EcsColumns, EcsEndpoint, EcsEvent, Host, IdAndName, NetworkFields, Recon, Threat,
     ThreatTechnique,
@@ -27,12 +29,15 @@ use ecs::{
 
 /// `recon.phase` of suppressed findings.
 const SUPPRESSED: &str = "left_out";
+/// `event.module` of all lines.
+const MODULE: &str = "recon";
 /// The version of ECS that the fields follow.
 const ECS_VERSION: &str = "8.17.0";
 
-/// The line of a notification, with its line feed: a finding, or the greatest of the suppressed
-/// findings with their number. `host` is the name of this host. `who` are the processes of this
-/// host that sent the packets, or the one that accepted the connections, as far as they are known.
+/// The line of a notification, with its line feed: a finding, the first of the suppressed findings
+/// with their number, or the digest of an hour. `host` is the name of this host. `who` are the
+/// processes of this host that sent the packets, or the one that accepted the connections, as far
+/// as they are known.
 ///
 /// # Errors
 /// Those of `serde_json`.
@@ -41,18 +46,32 @@ pub fn line(
     host: &str,
     who: &[Process],
 ) -> serde_json::Result<Vec<u8>> {
-    let mut alert = alert(&notification.finding, host, who);
-    if let Some(suppressed) = &notification.suppressed {
-        alert.timestamp = suppressed.at;
-        alert.message = message::suppressed(&notification.finding, suppressed, who);
-        alert.event.start = suppressed.start;
-        alert.event.end = suppressed.end;
-        alert.recon.phase = SUPPRESSED;
-        alert.recon.left_out = Some(suppressed.count);
-    }
-    let mut line = serde_json::to_vec(&alert)?;
+    let mut line = match notification {
+        Notification::Found(finding) => serde_json::to_vec(&alert(finding, host, who)),
+        Notification::Suppressed { first, suppressed } => {
+            serde_json::to_vec(&suppressed_alert(first, suppressed, host, who))
+        }
+        Notification::Digest(digest) => serde_json::to_vec(&digest::digest(digest, host)),
+    }?;
     line.push(b'\n');
     Ok(line)
+}
+
+/// The alert about suppressed findings.
+fn suppressed_alert<'a>(
+    first: &'a Finding,
+    suppressed: &Suppressed,
+    host: &'a str,
+    who: &'a [Process],
+) -> Alert<'a> {
+    let mut alert = alert(first, host, who);
+    alert.timestamp = suppressed.at;
+    alert.message = message::suppressed(first, suppressed, who);
+    alert.event.start = suppressed.start;
+    alert.event.end = suppressed.end;
+    alert.recon.phase = SUPPRESSED;
+    alert.recon.left_out = Some(suppressed.count);
+    alert
 }
 
 fn alert<'a>(finding: &'a Finding, host: &'a str, who: &'a [Process]) -> Alert<'a> {
@@ -72,7 +91,7 @@ fn alert<'a>(finding: &'a Finding, host: &'a str, who: &'a [Process]) -> Alert<'
         ecs: Ecs {
             version: ECS_VERSION,
         },
-        event: event(finding),
+        event: event(finding, host),
         rule: IdAndName {
             id: query.id(),
             name: &query.plan().name,
@@ -97,21 +116,27 @@ fn alert<'a>(finding: &'a Finding, host: &'a str, who: &'a [Process]) -> Alert<'
         },
         host: Host { name: host },
         actor: actor::actor(who),
-        recon: recon(finding, who),
+        recon: recon(finding, host, who),
     }
 }
 
-fn event(finding: &Finding) -> EcsEvent {
+fn event(finding: &Finding, host: &str) -> EcsEvent {
     EcsEvent {
+        id: id(finding.incident, host),
         kind: "alert",
-        category: ["intrusion_detection", "network"],
+        category: &["intrusion_detection", "network"],
         r#type: ["info"],
-        module: "recon",
+        module: MODULE,
         dataset: "recon.alert",
         severity: finding.query.severity().number(),
         start: finding.start,
         end: finding.end,
     }
+}
+
+/// What identifies something of this host among those of all hosts.
+fn id(of: StableHash, host: &str) -> String {
+    of.with(host.as_bytes()).to_string()
 }
 
 fn threat(finding: &Finding) -> Threat<'_> {
@@ -126,7 +151,7 @@ fn threat(finding: &Finding) -> Threat<'_> {
     }
 }
 
-fn recon<'a>(finding: &'a Finding, who: &'a [Process]) -> Recon<'a> {
+fn recon<'a>(finding: &'a Finding, host: &str, who: &'a [Process]) -> Recon<'a> {
     let query = &finding.query;
     let ports = match finding.port {
         Some(_) => &[][..],
@@ -143,6 +168,7 @@ fn recon<'a>(finding: &'a Finding, who: &'a [Process]) -> Recon<'a> {
     Recon {
         severity: query.severity().name(),
         phase: finding.phase.name(),
+        source_id: finding.source().map(|source| id(source.identify(), host)),
         left_out: None,
         measure: query.measure_name(),
         count: finding.count,

@@ -1,5 +1,7 @@
 //! Alert lines: fields and messages for each kind of finding.
 
+mod digest;
+mod ids;
 mod several;
 
 use std::net::IpAddr;
@@ -11,9 +13,9 @@ use serde_json::{Value, json};
 use crate::kql::eval::Value as Column;
 
 use super::*;
-use crate::contact::{Outcomes, SourceEvidence};
+use crate::contact::Outcomes;
 use crate::incident::Phase;
-use crate::row::SignalSet;
+use crate::row::{SignalSet, Verdict};
 use crate::rule::{Configured, defaults};
 use crate::stream::{Measure, Query};
 
@@ -33,10 +35,13 @@ pub(crate) fn finding(id: &str, signals: &[Signal]) -> Finding {
         columns: vec![("RemoteIP".into(), Column::text("198.51.100.7"))],
         sorted_by: Vec::new(),
         phase: Phase::Began,
+        incident: StableHash::EMPTY.with(id.as_bytes()),
         at: Timestamp::from_second(1_700_000_001).expect("in range"),
         remote: Some(REMOTE),
         network: None,
         remotes: vec![REMOTE],
+        verdict: Verdict::Undecided,
+        is_proven: false,
         port: None,
         local: Some(LOCAL),
         count: 37,
@@ -49,7 +54,6 @@ pub(crate) fn finding(id: &str, signals: &[Signal]) -> Finding {
         pids: Vec::new(),
         outcomes: None,
 
-        source: SourceEvidence::default(),
         suppressed: 2,
         lower_bound: false,
     }
@@ -76,10 +80,7 @@ fn process_without_name() -> Process {
 }
 
 pub(crate) fn parsed(finding: &Finding, who: &[Process]) -> Value {
-    let notification = Notification {
-        finding: finding.clone(),
-        suppressed: None,
-    };
+    let notification = Notification::Found(Box::new(finding.clone()));
     let line = line(&notification, "web1", who).expect("plain data");
     assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1);
     serde_json::from_slice(&line).expect("JSON")
@@ -94,6 +95,7 @@ fn a_finding_is_written_as_ecs() {
             "message": "port-scan: 198.51.100.7 on 203.0.113.1: 37 distinct ports, over 20 in 1h",
             "ecs": {"version": "8.17.0"},
             "event": {
+                "id": "65a8e1afc8248cd4e6208076074dbf08",
                 "kind": "alert", "category": ["intrusion_detection", "network"], "type": ["info"],
                 "module": "recon", "dataset": "recon.alert", "severity": 73,
                 "start": "2023-11-14T22:13:20Z", "end": "2023-11-14T22:13:21Z"
@@ -113,7 +115,7 @@ fn a_finding_is_written_as_ecs() {
             "host": {"name": "web1"},
             "recon": {
                 "columns": {"RemoteIP": "198.51.100.7"},
-                "severity": "high", "phase": "began", "measure": "distinct_ports", "count": 37, "threshold": 20, "window": "1h",
+                "severity": "high", "phase": "began", "source_id": "35f830208f1751494d2029b7fbc2b878", "measure": "distinct_ports", "count": 37, "threshold": 20, "window": "1h",
                 "signals": ["syn"], "ports": [22, 80], "columns": {"RemoteIP": "198.51.100.7"}, "lower_bound": false, "suppressed": 2
             }
         })
@@ -149,7 +151,7 @@ fn the_process_of_a_finding_is_written_as_ecs() {
             "container": {"id": "4f1c"},
             "recon": {
                 "columns": {"RemoteIP": "198.51.100.7"},
-                "severity": "high", "phase": "began", "measure": "count", "count": 37, "threshold": 0, "window": "1h",
+                "severity": "high", "phase": "began", "source_id": "5198c874cb0f18502bb74b99063e9b73", "measure": "count", "count": 37, "threshold": 0, "window": "1h",
                 "signals": ["syn-sent"], "unit": "session-3.scope", "columns": {"RemoteIP": "198.51.100.7"}, "lower_bound": false, "suppressed": 2
             }
         })

@@ -1,8 +1,10 @@
 //! What is reported about a group.
 //!
 //! In: a group over its threshold. Out: [`Finding`], which alerts are made from.
-//! The decision held here: if several values fit a field, the field is `None` and a list holds a
-//! sample.
+//! The decisions held here:
+//! - If several values fit a field, the field is `None` and a list holds a sample.
+//! - An incident is identified by its rule, its measure, the key of its group and the time at which
+//!   it began, all of which the rows determine. So a replay gives it the same id.
 
 use std::sync::Arc;
 
@@ -11,10 +13,11 @@ use recon_common::{Address, Signal};
 
 use super::state::{Phase, Report};
 use super::window_start_of;
-use crate::contact::{Contacts, Outcomes, SourceEvidence};
+use crate::contact::{Contacts, Outcomes};
 use crate::kql::Severity;
 use crate::kql::eval::{Columns, Value};
-use crate::row::SignalSet;
+use crate::row::{SignalSet, Verdict};
+use crate::stable_hash::StableHash;
 use crate::stream::{Group, GroupKey, KeyColumn, Query};
 
 /// A group that is over its threshold and is reported.
@@ -24,6 +27,8 @@ pub struct Finding {
     pub query: Arc<Query>,
     /// Whether the incident begins, grows or is over.
     pub phase: Phase,
+    /// The incident, on this host.
+    pub incident: StableHash,
     /// When this was found.
     pub at: Timestamp,
     /// The remote address, if the query groups by it or only one was seen.
@@ -32,11 +37,15 @@ pub struct Finding {
     pub network: Option<Address>,
     /// A sample of the remote addresses, ascending.
     pub remotes: Vec<Address>,
+    /// What the attempts of the source show.
+    pub verdict: Verdict,
+    /// Whether the source has completed a handshake with this host.
+    pub is_proven: bool,
     /// The port, if the query groups by it or only one was seen.
     pub port: Option<u16>,
     /// The local address, if the query groups by it or only one is known.
     pub local: Option<Address>,
-    /// The measure.
+    /// The measure; at the end of an incident, its greatest value.
     pub count: u64,
     /// No event in the window is older.
     pub start: Timestamp,
@@ -56,8 +65,6 @@ pub struct Finding {
     pub outcomes: Option<Outcomes>,
     /// How sure it is to mean harm: that of the rule, or less where the source may be forged.
     pub severity: Severity,
-    /// What the attempts of the source show.
-    pub source: SourceEvidence,
     /// The columns that the query projects, in its order.
     pub columns: Vec<(Arc<str>, Value<'static>)>,
     /// What the findings of one poll are ordered by.
@@ -93,15 +100,22 @@ impl Finding {
         Self {
             query: Arc::clone(query),
             phase: report.phase,
+            incident: identify(query, key, report.began_at),
             at: now,
             remote: remote.or(only_remote.filter(|_| !samples.has_aggregated)),
             network,
             remotes: listed(remote, samples.remotes.items()),
+            verdict: Verdict::default(),
+            is_proven: false,
             port: key.port.or(only_port),
             local: key.local.or(samples.locals.only()),
-            count: group.total(query),
-            // The group may have begun with events that have left the window.
-            start: group.evidence.since.max(window_start_of(query, now)),
+            count: report.count,
+            // The group may have begun with events that have left the window, and at the end of an
+            // incident all of them may have.
+            start: group
+                .evidence
+                .since
+                .max(window_start_of(query, group.changed_at.min(now))),
             end: group.changed_at,
             signals: group.evidence.signals,
             ports: samples.ports.items().to_vec(),
@@ -110,7 +124,6 @@ impl Finding {
             pids: listed(key.pid, samples.pids.items()),
             outcomes: None,
             severity: query.severity(),
-            source: SourceEvidence::default(),
             columns: shown.collect(),
             sorted_by: sorted_by.collect(),
             suppressed: report.suppressed,
@@ -124,18 +137,37 @@ impl Finding {
         let Some(remote) = self.remote.filter(|_| !self.is_outbound()) else {
             return;
         };
-        self.source = contacts.source(remote);
+        let source = contacts.source(remote);
+        self.verdict = source.verdict;
+        self.is_proven = source.is_proven;
         if self.query.reports_outcomes {
             let ports = match &self.port {
                 Some(port) => std::slice::from_ref(port),
                 None => &self.query.filter.ports[..],
             };
-            let since = window_start_of(&self.query, self.at);
+            let since = window_start_of(&self.query, self.end.min(self.at));
             self.outcomes = contacts.outcomes(remote, ports, self.local, since);
-            if self.source.is_contradicted {
+            if source.is_contradicted {
                 self.severity = self.severity.min(Severity::Medium);
             }
         }
+    }
+
+    /// What is written first if not everything may be: whom the verdict accuses, then who has
+    /// shown that its address is not forged, then the greatest count.
+    pub(super) fn rank(&self) -> (Verdict, bool, u64) {
+        (self.verdict, self.is_proven, self.count)
+    }
+
+    /// Who did it, if that is one. For a rule by network that is the network, and for what this
+    /// host's processes send a process.
+    #[must_use]
+    pub fn source(&self) -> Option<Source> {
+        if self.is_outbound() {
+            return self.pid.map(Source::Process);
+        }
+        let network = self.network.map(Source::Network);
+        network.or(self.remote.map(Source::Remote))
     }
 
     /// Whether this host is the sender of what was counted.
@@ -143,6 +175,63 @@ impl Finding {
     pub fn is_outbound(&self) -> bool {
         self.signals.iter().all(Signal::is_outbound)
     }
+}
+
+/// Who did what a finding is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Source {
+    /// A remote.
+    Remote(Address),
+    /// A network of remotes, by its first address.
+    Network(Address),
+    /// A process of this host, by its id.
+    Process(u32),
+}
+
+impl Source {
+    /// What identifies it, on this host.
+    pub(crate) fn identify(self) -> StableHash {
+        let of = |kind: &[u8], id: &[u8]| StableHash::EMPTY.with(kind).with(id);
+        match self {
+            Self::Remote(remote) => of(b"remote", &octets(remote)),
+            Self::Network(first) => of(b"network", &octets(first)),
+            Self::Process(pid) => of(b"process", &pid.to_be_bytes()),
+        }
+    }
+}
+
+/// What identifies an incident, on this host.
+fn identify(query: &Query, key: &GroupKey, began_at: Timestamp) -> StableHash {
+    // Two rules may have the same id and measure, but not the same name too.
+    let names = [query.id(), query.measure_name(), &query.plan().name];
+    let add = |hash: StableHash, name: &str| hash.with(name.as_bytes());
+    let hash = names.into_iter().fold(StableHash::EMPTY, add);
+    let GroupKey {
+        remote,
+        local,
+        port,
+        pid,
+        computed,
+    } = key;
+    let mut hash = hash
+        .with_known(remote.map(octets))
+        .with_known(local.map(octets))
+        .with_known(port.map(u16::to_be_bytes))
+        .with_known(pid.map(u32::to_be_bytes));
+    for value in computed {
+        hash = hash.with(&serde_json::to_vec(value).unwrap_or_default());
+    }
+    hash.with(&began_at.as_nanosecond().to_be_bytes())
+}
+
+/// The bytes of an address, of which an IPv4 one has as many.
+fn octets(address: Address) -> [u8; 16] {
+    let [a, b, c, d] = address.words().map(u32::to_ne_bytes);
+    let mut octets = [0; 16];
+    for (to, from) in octets.chunks_exact_mut(4).zip([a, b, c, d]) {
+        to.copy_from_slice(&from);
+    }
+    octets
 }
 
 /// What an alert lists: what the group is keyed by, or else a sample.

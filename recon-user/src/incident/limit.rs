@@ -4,12 +4,18 @@
 //! The decisions held here:
 //! - Each query has its own limit, so forged alerts of one rule suppress no other rule's. A rule
 //!   with two measures is two queries.
-//! - Of one poll's findings recon writes the largest: a forged scan hides a real one only if it is
-//!   as large, which takes as many packets.
-//! - What is suppressed is reported when the period is over: how many findings, and the largest of
-//!   them in full.
+//! - Of one poll's findings recon writes those about scanners first and those about clients last,
+//!   whatever their counts: a busy client has the greatest of all. Then come sources that have
+//!   completed a handshake, which forged ones can't, and then the largest: a forged scan hides a
+//!   real one only if it is as large, which takes as many packets.
+//! - Clients get at most a quarter of a query's lines, so that those who come before a scanner
+//!   leave it lines too.
+//! - What is suppressed is reported when the period is over: how many findings, and the first of
+//!   them, in the same order, in full.
 //! - The period of a query begins with its first line, so that nothing is kept for queries without
 //!   any.
+//! - Informational queries have lines for an hour, and what is suppressed of them is in one digest
+//!   of all. That is what busy clients cause, and nobody acts on each.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -18,7 +24,13 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Finding;
+use super::digest::{Digest, DigestHour};
+use crate::kql::Severity;
+use crate::row::Verdict;
 use crate::stream::Query;
+
+/// One line of so many may be about a client.
+const LINES_FOR_CLIENT: u64 = 4;
 
 /// How many lines a query may write in a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +39,18 @@ pub struct LineLimit {
     pub lines: Option<u64>,
     /// The period.
     pub per: Duration,
+    /// The lines of an informational query in an hour of the clock. `None` for no limit.
+    pub informational_per_hour: Option<u64>,
+}
+
+impl LineLimit {
+    /// The lines of a query in its period.
+    fn lines_of(&self, query: &Query) -> Option<u64> {
+        match query.severity() {
+            Severity::Informational => self.informational_per_hour,
+            _ => self.lines,
+        }
+    }
 }
 
 impl Default for LineLimit {
@@ -34,17 +58,36 @@ impl Default for LineLimit {
         Self {
             lines: Some(20),
             per: Duration::from_secs(60),
+            informational_per_hour: Some(20),
         }
     }
 }
 
 /// What a line is written for.
 #[derive(Clone, Debug)]
-pub struct Notification {
-    /// What was found. If `suppressed` is set, the largest of the suppressed findings.
-    pub finding: Finding,
-    /// Set if the line represents all findings that were suppressed in a period.
-    pub suppressed: Option<Suppressed>,
+pub enum Notification {
+    /// A finding.
+    Found(Box<Finding>),
+    /// All findings of one query that were suppressed in a period.
+    Suppressed {
+        /// The first of them in the order in which lines are written.
+        first: Box<Finding>,
+        /// All of them.
+        suppressed: Suppressed,
+    },
+    /// The informational findings that were suppressed in an hour.
+    Digest(Digest),
+}
+
+impl Notification {
+    /// The finding that the line describes.
+    #[must_use]
+    pub fn finding(&self) -> Option<&Finding> {
+        match self {
+            Self::Found(finding) | Self::Suppressed { first: finding, .. } => Some(finding),
+            Self::Digest(_) => None,
+        }
+    }
 }
 
 /// Findings of one query that were suppressed in a period.
@@ -68,6 +111,8 @@ pub struct LineLimiter {
     limit: LineLimit,
     /// The periods that are running, in the order in which they began.
     periods: Vec<Period>,
+    /// The hour that goes on, from the first poll on.
+    hour: Option<DigestHour>,
     suppressed: u64,
 }
 
@@ -76,8 +121,30 @@ pub struct LineLimiter {
 struct Period {
     query: Arc<Query>,
     since: Timestamp,
-    written: u64,
-    suppressed: Option<Notification>,
+    until: Timestamp,
+    /// How many lines it has.
+    lines: u64,
+    written: Written,
+    suppressed: Option<(Box<Finding>, Suppressed)>,
+}
+
+/// The lines that a query has written in a period.
+#[derive(Clone, Copy, Debug, Default)]
+struct Written {
+    all: u64,
+    of_clients: u64,
+}
+
+impl Written {
+    /// Adds a line about a source of that verdict, if so many lines leave room for it.
+    fn add(&mut self, lines: u64, verdict: Verdict) -> bool {
+        let is_client = verdict == Verdict::Client;
+        let has_room =
+            self.all < lines && (!is_client || self.of_clients < lines / LINES_FOR_CLIENT);
+        self.all += u64::from(has_room);
+        self.of_clients += u64::from(has_room && is_client);
+        has_room
+    }
 }
 
 impl LineLimiter {
@@ -87,6 +154,7 @@ impl LineLimiter {
         Self {
             limit,
             periods: Vec::new(),
+            hour: None,
             suppressed: 0,
         }
     }
@@ -95,20 +163,11 @@ impl LineLimiter {
     /// of the findings as may be, in their order.
     pub fn limit_findings(&mut self, findings: Vec<Finding>, now: Timestamp) -> Vec<Notification> {
         let mut notifications = self.end_due(now);
-        let suppressed_in = match self.limit.lines {
-            Some(lines) => self.choose(&findings, lines, now),
-            None => vec![None; findings.len()],
-        };
+        let suppressed_in = self.choose(&findings, now);
         for (finding, period) in findings.into_iter().zip(suppressed_in) {
             match period {
-                Some(period) => {
-                    self.suppressed += 1;
-                    self.periods[period].suppress(finding, self.limit.per);
-                }
-                None => notifications.push(Notification {
-                    finding,
-                    suppressed: None,
-                }),
+                Some(period) => self.suppress(finding, period, now),
+                None => notifications.push(Notification::Found(Box::new(finding))),
             }
         }
         notifications
@@ -117,7 +176,11 @@ impl LineLimiter {
     /// Ends all periods: what was suppressed in them.
     pub fn finish(&mut self, now: Timestamp) -> Vec<Notification> {
         let periods = std::mem::take(&mut self.periods).into_iter();
-        periods.filter_map(|period| period.close(now)).collect()
+        let digest = self.hour.take().and_then(|hour| hour.close(now));
+        periods
+            .filter_map(|period| period.close(now))
+            .chain(digest.map(Notification::Digest))
+            .collect()
     }
 
     /// How many findings were suppressed in all.
@@ -127,24 +190,41 @@ impl LineLimiter {
     }
 
     fn end_due(&mut self, now: Timestamp) -> Vec<Notification> {
-        let per = SignedDuration::try_from(self.limit.per).unwrap_or(SignedDuration::MAX);
         // A clock that was set back ends a period too.
-        let is_over = |period: &mut Period| {
-            !(SignedDuration::ZERO..per).contains(&now.duration_since(period.since))
-        };
+        let is_over = |period: &mut Period| !(period.since..period.until).contains(&now);
         let over = self.periods.extract_if(.., is_over);
-        over.filter_map(|period| {
-            let end = period.since.checked_add(per).unwrap_or(now);
-            period.close(end.min(now))
-        })
-        .collect()
+        let suppressed = over.filter_map(|period| {
+            let end = period.until.min(now);
+            period.close(end)
+        });
+        let mut notifications: Vec<_> = suppressed.collect();
+        let digest = self.hour_at(now).turn(now);
+        notifications.extend(digest.map(Notification::Digest));
+        notifications
+    }
+
+    /// The hour that goes on, which begins now if none has.
+    fn hour_at(&mut self, now: Timestamp) -> &mut DigestHour {
+        self.hour.get_or_insert_with(|| DigestHour::new(now))
+    }
+
+    /// Counts a finding of a period that has no line for it.
+    fn suppress(&mut self, finding: Finding, period: usize, now: Timestamp) {
+        self.suppressed += 1;
+        match finding.query.severity() {
+            Severity::Informational => self.hour_at(now).add(&finding, now),
+            _ => self.periods[period].suppress(finding, self.limit.per),
+        }
     }
 
     /// For each finding that is suppressed, the position of its period.
-    fn choose(&mut self, findings: &[Finding], lines: u64, now: Timestamp) -> Vec<Option<usize>> {
+    fn choose(&mut self, findings: &[Finding], now: Timestamp) -> Vec<Option<usize>> {
         let mut by_period: Vec<Vec<usize>> = vec![Vec::new(); self.periods.len()];
         for (position, finding) in findings.iter().enumerate() {
-            let period = self.period_of(&finding.query, now);
+            let Some(lines) = self.limit.lines_of(&finding.query) else {
+                continue;
+            };
+            let period = self.period_of(&finding.query, lines, now);
             if period == by_period.len() {
                 by_period.push(Vec::new());
             }
@@ -152,26 +232,33 @@ impl LineLimiter {
         }
         let mut suppressed_in = vec![None; findings.len()];
         for (index, mut positions) in by_period.into_iter().enumerate() {
-            let period = &mut self.periods[index];
-            let room = usize::try_from(lines - period.written).unwrap_or(usize::MAX);
+            let Period { lines, written, .. } = &mut self.periods[index];
             // Ties keep their order.
-            positions.sort_by_key(|&position| Reverse(findings[position].count));
-            period.written += positions.len().min(room) as u64;
-            for position in positions.into_iter().skip(room) {
-                suppressed_in[position] = Some(index);
+            positions.sort_by_key(|&position| Reverse(findings[position].rank()));
+            for position in positions {
+                if !written.add(*lines, findings[position].verdict) {
+                    suppressed_in[position] = Some(index);
+                }
             }
         }
         suppressed_in
     }
 
     /// The position of a query's period, which begins now if none is running.
-    fn period_of(&mut self, query: &Arc<Query>, now: Timestamp) -> usize {
+    fn period_of(&mut self, query: &Arc<Query>, lines: u64, now: Timestamp) -> usize {
         let is_it = |period: &Period| Arc::ptr_eq(&period.query, query);
         self.periods.iter().position(is_it).unwrap_or_else(|| {
+            let per = SignedDuration::try_from(self.limit.per).unwrap_or(SignedDuration::MAX);
+            let until = match query.severity() {
+                Severity::Informational => self.hour_at(now).until(),
+                _ => now.checked_add(per).unwrap_or(Timestamp::MAX),
+            };
             self.periods.push(Period {
                 query: Arc::clone(query),
                 since: now,
-                written: 0,
+                until,
+                lines,
+                written: Written::default(),
                 suppressed: None,
             });
             self.periods.len() - 1
@@ -182,39 +269,33 @@ impl LineLimiter {
 impl Period {
     fn suppress(&mut self, finding: Finding, per: Duration) {
         let Finding { at, start, end, .. } = finding;
-        let Some(Notification {
-            finding: greatest,
-            suppressed: Some(all),
-        }) = &mut self.suppressed
-        else {
-            let suppressed = Some(Suppressed {
-                at,
-                count: 1,
-                start,
-                end,
-                per,
-            });
-            self.suppressed = Some(Notification {
-                finding,
-                suppressed,
-            });
-            return;
-        };
-        all.count += 1;
-        all.start = all.start.min(start);
-        all.end = all.end.max(end);
-        if finding.count > greatest.count {
-            *greatest = finding;
+        match &mut self.suppressed {
+            Some((first, all)) => {
+                all.count += 1;
+                all.start = all.start.min(start);
+                all.end = all.end.max(end);
+                if finding.rank() > first.rank() {
+                    **first = finding;
+                }
+            }
+            None => {
+                let all = Suppressed {
+                    at,
+                    count: 1,
+                    start,
+                    end,
+                    per,
+                };
+                self.suppressed = Some((Box::new(finding), all));
+            }
         }
     }
 
     /// What was suppressed, at its end.
     fn close(self, now: Timestamp) -> Option<Notification> {
-        let mut notification = self.suppressed?;
-        if let Some(suppressed) = &mut notification.suppressed {
-            suppressed.at = now;
-        }
-        Some(notification)
+        let (first, mut suppressed) = self.suppressed?;
+        suppressed.at = now;
+        Some(Notification::Suppressed { first, suppressed })
     }
 }
 

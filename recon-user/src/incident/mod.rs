@@ -10,6 +10,7 @@
 //! | finding | [`finding`] | what is reported |
 //! | order | `order` | `order by` and `take` of a query |
 //! | limit | [`limit`] | how many lines a query may write |
+//! | digest | [`digest`] | what informational findings without a line add up to |
 //!
 //! The decisions held here:
 //! - Incidents are stored here, indexed by the tag that the stream keeps with each group. A group
@@ -19,6 +20,7 @@
 //! - It does not know how rows are filtered, keyed and aggregated.
 
 mod deferred;
+pub mod digest;
 pub mod finding;
 pub mod limit;
 mod order;
@@ -28,8 +30,9 @@ pub mod state;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use recon_common::Address;
 
 use crate::row::Row;
@@ -39,10 +42,11 @@ use deferred::DeferredRow;
 use reported::ReportedRemotes;
 use state::{Due, Incident, observe_count};
 
-pub use finding::Finding;
+pub use digest::{Digest, SourceCounts};
+pub use finding::{Finding, Source};
 pub use limit::{LineLimit, LineLimiter, Notification, Suppressed};
 pub(crate) use reference::unmet_references;
-pub use state::Phase;
+pub use state::{DEFAULT_QUIET, Phase};
 
 /// End checks, by due time and the order in which their incidents began.
 type EndChecks = BTreeMap<(Timestamp, u64), (usize, GroupKey)>;
@@ -59,6 +63,8 @@ pub(crate) struct Incidents {
     /// Tags that are free.
     free: Vec<Tag>,
     end_checks: EndChecks,
+    /// How long an incident must be unchanged to be over.
+    quiet: SignedDuration,
     /// How many end checks have been scheduled.
     scheduled_total: u64,
     /// The time of the last poll.
@@ -76,11 +82,12 @@ struct Poll {
 }
 
 impl Incidents {
-    pub(crate) fn new(queries: &[Arc<Query>]) -> Self {
+    pub(crate) fn new(queries: &[Arc<Query>], quiet: Duration) -> Self {
         Self {
             incidents: Vec::new(),
             free: Vec::new(),
             end_checks: EndChecks::new(),
+            quiet: SignedDuration::try_from(quiet).unwrap_or(SignedDuration::MAX),
             scheduled_total: 0,
             last: Timestamp::MIN,
             reported: ReportedRemotes::new(queries),
@@ -150,10 +157,13 @@ impl Incidents {
             stream.end_rows(&protect);
         }
         let mut findings = Vec::new();
+        // First what was over before this poll's rows came, which may begin further incidents.
+        let before = interval.from.min(interval.to);
+        self.end_due(stream, before, interval.to, &mut findings);
         self.judge_changed(stream, poll, &mut findings);
         self.count_deferred(stream, interval);
         self.judge_changed(stream, poll, &mut findings);
-        self.end_due(stream, interval.to, &mut findings);
+        self.end_due(stream, interval.to, interval.to, &mut findings);
         stream.end_poll();
         order::arrange(findings)
     }
@@ -219,18 +229,18 @@ impl Incidents {
                 tag = Some(own);
                 let incident = &mut self.incidents[own.0 as usize];
                 let report = observe_count(incident, total, &query, now);
+                if incident.as_mut().is_some_and(Incident::schedule_end) {
+                    let due = now.checked_add(self.quiet).unwrap_or(Timestamp::MAX);
+                    let check = (index, key.clone());
+                    self.end_checks.insert((due, self.scheduled_total), check);
+                    self.scheduled_total += 1;
+                }
                 found = report.map(|report| (report, key));
             }
         }
         let tag = tag?;
         if stream.group(index, position).tag != Some(tag) {
             stream.set_tag(index, position, tag);
-        }
-        if self.incident_mut(tag).is_some_and(Incident::schedule_end) {
-            let key = stream.group(index, position).key(&query);
-            self.end_checks
-                .insert((now, self.scheduled_total), (index, key));
-            self.scheduled_total += 1;
         }
         let (report, key) = found?;
         let group = stream.group(index, position);
@@ -273,18 +283,27 @@ impl Incidents {
         }
     }
 
-    /// Reports the incidents that are over.
-    fn end_due(&mut self, stream: &mut Stream, now: Timestamp, findings: &mut Vec<Finding>) {
+    /// Reports at `now` the incidents that are over at `at`.
+    fn end_due(
+        &mut self,
+        stream: &mut Stream,
+        at: Timestamp,
+        now: Timestamp,
+        findings: &mut Vec<Finding>,
+    ) {
         while let Some(first) = self.end_checks.first_entry()
-            && first.key().0 <= now
+            && first.key().0 <= at
         {
             let ((_, order), (index, key)) = first.remove_entry();
             let Some(position) = stream.find(index, &key) else {
                 continue;
             };
-            stream.expire(index, position, now);
-            match self.close_incident(stream, index, position, &key, now, now) {
-                Ok(found) => findings.extend(found),
+            match self.close_incident(stream, index, position, &key, at, now) {
+                Ok(found) => {
+                    findings.extend(found);
+                    // Its end needs nothing of what has left the window.
+                    stream.expire(index, position, now);
+                }
                 Err(Due(later)) => {
                     self.end_checks.insert((later, order), (index, key));
                 }
@@ -305,11 +324,12 @@ impl Incidents {
     ) -> Result<Option<Finding>, Due> {
         let query = &stream.queries()[index].query;
         let group: &Group = stream.group(index, position);
+        let quiet = self.quiet;
         let incident = group.tag.and_then(|tag| self.incident_mut(tag));
         let Some(incident) = incident else {
             return Ok(None);
         };
-        let report = incident.close_if_quiet(group.total(query), group.changed_at, at)?;
+        let report = incident.close_if_quiet(quiet, at)?;
         Ok(report.map(|report| Finding::new(query, group, key, report, now)))
     }
 

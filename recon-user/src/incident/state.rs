@@ -1,13 +1,18 @@
-//! The life of an incident: when it is reported, and when again.
+//! The life of an incident: one beginning, one end, and when it is reported.
 //!
 //! In: the count of a group at each poll that changed it; later, how long it has been unchanged.
 //! Out: a [`Report`], or none.
-//! The decision held here: one report when the threshold is crossed, another when the count has
-//! grown tenfold since the last report, but not within a minute; one more, with the exact count,
-//! when the incident is over and has grown since. It starts again after a quiet hour, or after the
-//! rule's window if that is longer. A rule's cooldown withholds the first two; an incident that
-//! started again in the meantime is then reported as begun. So one nmap run is two lines and not
-//! sixty, and tomorrow's is reported again.
+//! The decisions held here:
+//! - One report when the threshold is crossed, another when the count has grown tenfold since the
+//!   last report, but not within a minute; one more, with the greatest count, when the incident has
+//!   been unchanged for the quiet time and has grown since its last report.
+//! - What flares up later continues the same incident and reports nothing by itself. Only growth to
+//!   ten times the last report does, and only then a second end can follow: a client that comes
+//!   back every few minutes is two lines a day and not hundreds.
+//! - An incident is another one after an hour under the threshold, or after the rule's window if
+//!   that is longer. So one nmap run is two lines, and tomorrow's is reported again.
+//! - A rule's cooldown withholds the first two reports; an incident that began in the meantime is
+//!   then reported as begun.
 
 use std::time::Duration;
 
@@ -15,15 +20,15 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::stream::Query;
 
-/// A group must stay at or under its threshold for this long, and for the window of its rule,
-/// before its incident starts again.
-const QUIET: SignedDuration = SignedDuration::from_hours(1);
+/// A group must stay at or under its threshold for longer than this, and than the window of its
+/// rule, before it gives another incident.
+const APART: SignedDuration = SignedDuration::from_hours(1);
 const ESCALATION: u64 = 10;
 /// The shortest time between two reports of a growing count, if the rule has no cooldown.
 const PAUSE: SignedDuration = SignedDuration::from_secs(60);
-/// An incident that has been unchanged for this long is over, at first: scanners pause for less to
-/// wait for answers.
-const OVER: SignedDuration = SignedDuration::from_secs(10);
+/// The quiet time, unless the settings have another: an incident that has been unchanged for this
+/// long is over. Scanners pause for less to wait for answers, and clients between two visits.
+pub const DEFAULT_QUIET: Duration = Duration::from_secs(600);
 
 /// The part of an incident that a report is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +37,7 @@ pub enum Phase {
     Began,
     /// It has grown tenfold since the last report.
     Grew,
-    /// It is over, and has grown since the last report.
+    /// It is over: unchanged for the quiet time. It has grown since the last report.
     Ended,
 }
 
@@ -52,29 +57,27 @@ impl Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Report {
     pub(super) phase: Phase,
+    /// When the incident began.
+    pub(super) began_at: Timestamp,
+    /// The count, or at the end the greatest one.
+    pub(super) count: u64,
     /// Polls over the threshold since the last report.
     pub(super) suppressed: u64,
-}
-
-impl Report {
-    /// The first report of an incident.
-    const BEGAN: Self = Self {
-        phase: Phase::Began,
-        suppressed: 0,
-    };
 }
 
 /// When the end of an incident is due, if it is not over yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Due(pub(super) Timestamp);
 
-/// State of an open incident.
+/// What is reported of an incident so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// It goes on.
-    Open,
-    /// It has started again, but the cooldown withholds its report.
+    /// Nothing: the cooldown withholds that it has begun.
     Withheld,
+    /// That it has begun, or has grown since its end.
+    Open,
+    /// That it is over.
+    Ended,
 }
 
 /// Observes a count over the threshold, which opens the incident if there is none. Returns what is
@@ -88,8 +91,9 @@ pub(super) fn observe_count(
     match incident {
         Some(incident) => incident.note_count(count, query, now),
         None => {
-            *incident = Some(Incident::open(count, now));
-            Some(Report::BEGAN)
+            let opened = incident.insert(Incident::new(now));
+            opened.greatest = count;
+            Some(opened.report(Phase::Began, count))
         }
     }
 }
@@ -100,98 +104,92 @@ pub(crate) struct Incident {
     state: State,
     /// Whether its end check is scheduled.
     end_is_scheduled: bool,
+    began_at: Timestamp,
     /// When the count was last over the threshold.
     over_at: Timestamp,
     /// Time of the last `began` or `grew` report.
     reported_at: Timestamp,
     /// The count of the last report.
     reported: u64,
-    /// The count of the next report.
-    next: u64,
-    /// How long it must be unchanged to be over.
-    over_after: SignedDuration,
+    /// The greatest count: what is counted may have left the window before the end.
+    greatest: u64,
     /// Polls over the threshold since the last report.
     suppressed: u64,
 }
 
 impl Incident {
-    /// An incident whose count has just crossed the threshold, and is reported.
-    fn open(count: u64, now: Timestamp) -> Self {
+    /// An incident that begins and of which nothing is reported.
+    fn new(now: Timestamp) -> Self {
         Self {
-            state: State::Open,
+            state: State::Withheld,
             end_is_scheduled: false,
+            began_at: now,
             over_at: now,
             reported_at: now,
-            reported: count,
-            next: count.saturating_mul(ESCALATION),
-            over_after: OVER,
+            reported: 0,
+            greatest: 0,
             suppressed: 0,
         }
     }
 
     /// Notes a count over the threshold. Returns what is reported.
     fn note_count(&mut self, count: u64, query: &Query, now: Timestamp) -> Option<Report> {
-        let signed = |time: Duration| SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
-        let quiet = signed(query.window()).max(QUIET);
-        let pause = query.plan().cooldown.map_or(PAUSE, signed);
         // A clock that was set back must not make a pause of hours.
         self.reported_at = self.reported_at.min(now);
         self.over_at = self.over_at.min(now);
-        let may_report = now.duration_since(self.reported_at) >= pause;
-        let is_new = self.state == State::Withheld || now.duration_since(self.over_at) > quiet;
+        if self.is_left_behind(query, now) {
+            self.state = State::Withheld;
+            self.began_at = now;
+            self.greatest = 0;
+        }
         self.over_at = now;
-        let phase = if is_new {
-            may_report.then_some(Phase::Began)
-        } else {
-            (count >= self.next && may_report).then_some(Phase::Grew)
+        self.greatest = self.greatest.max(count);
+        let pause = query.plan().cooldown.map_or(PAUSE, signed);
+        let may_report = now.duration_since(self.reported_at) >= pause;
+        let phase = match self.state {
+            State::Withheld => Phase::Began,
+            State::Open | State::Ended => Phase::Grew,
         };
-        self.state = if is_new && !may_report {
-            State::Withheld
-        } else {
-            State::Open
-        };
-        let Some(phase) = phase else {
+        let is_due = phase == Phase::Began || count >= self.reported.saturating_mul(ESCALATION);
+        if !(is_due && may_report) {
             self.suppressed += 1;
             return None;
-        };
-        if phase == Phase::Began {
-            self.over_after = OVER;
         }
         self.reported_at = now;
-        self.set_reported(count);
-        Some(self.report(phase))
+        Some(self.report(phase, count))
     }
 
-    /// Closes the incident of a group that is unchanged since `changed_at`, if it is over. Returns
-    /// what is reported.
+    /// Whether what is over the threshold now is another incident. One whose end is not decided
+    /// goes on.
+    fn is_left_behind(&self, query: &Query, now: Timestamp) -> bool {
+        let apart = signed(query.window()).max(APART);
+        !self.end_is_scheduled && now.duration_since(self.over_at) > apart
+    }
+
+    /// Closes the incident if its count has not been over the threshold again for the time `quiet`.
+    /// Returns what is reported.
     ///
     /// # Errors
     /// If it is not over yet: when its end is due.
     pub(super) fn close_if_quiet(
         &mut self,
-        count: u64,
-        changed_at: Timestamp,
+        quiet: SignedDuration,
         now: Timestamp,
     ) -> Result<Option<Report>, Due> {
-        let due = changed_at
-            .min(now)
-            .checked_add(self.over_after)
-            .unwrap_or(Timestamp::MAX);
+        self.over_at = self.over_at.min(now);
+        let due = self.over_at.checked_add(quiet).unwrap_or(Timestamp::MAX);
         if now < due {
             return Err(Due(due));
         }
         self.end_is_scheduled = false;
-        if count <= self.reported {
-            return Ok(None);
-        }
-        self.set_reported(count);
-        self.over_after = (self.over_after * 2).min(QUIET);
-        Ok(Some(self.report(Phase::Ended)))
+        let has_grown = self.state != State::Ended && self.greatest > self.reported;
+        Ok(has_grown.then(|| self.report(Phase::Ended, self.greatest)))
     }
 
-    /// Schedules the end check. Returns false if it was scheduled already.
+    /// Schedules the end check, if an end can be reported. Returns false if it was scheduled
+    /// already.
     pub(super) fn schedule_end(&mut self) -> bool {
-        !std::mem::replace(&mut self.end_is_scheduled, true)
+        self.state != State::Ended && !std::mem::replace(&mut self.end_is_scheduled, true)
     }
 
     /// Whether the count was over the threshold at `since` or later.
@@ -199,17 +197,23 @@ impl Incident {
         self.over_at >= since
     }
 
-    fn set_reported(&mut self, count: u64) {
+    fn report(&mut self, phase: Phase, count: u64) -> Report {
+        self.state = match phase {
+            Phase::Began | Phase::Grew => State::Open,
+            Phase::Ended => State::Ended,
+        };
         self.reported = count;
-        self.next = count.saturating_mul(ESCALATION);
-    }
-
-    fn report(&mut self, phase: Phase) -> Report {
         Report {
             phase,
+            began_at: self.began_at,
+            count,
             suppressed: std::mem::take(&mut self.suppressed),
         }
     }
+}
+
+fn signed(time: Duration) -> SignedDuration {
+    SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX)
 }
 
 #[cfg(test)]

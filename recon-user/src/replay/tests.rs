@@ -6,24 +6,32 @@ use std::net::Ipv4Addr;
 use serde_json::Value;
 
 use super::*;
-use crate::rule::{Configured, defaults};
+use crate::rule::defaults;
+use crate::settings::Settings;
 
-/// The alerts of the rule named `name` for `rows`.
-fn alerts_for(rows: &str, name: &str) -> Vec<Value> {
+/// The lines for `rows` under these settings.
+fn lines_for(rows: &str, settings: &str) -> Vec<Value> {
+    let settings = Settings::parse("recon.toml", settings.as_bytes()).expect("settings");
     let in_force = InForce {
-        settings: crate::settings::Settings::default(),
-        rules: defaults().into_iter().map(Configured::plain).collect(),
+        rules: settings.apply(defaults()).expect("known rules"),
+        settings,
         warnings: String::new(),
     };
     let mut out = Vec::new();
     judge("rows", rows.as_bytes(), in_force, &mut out).expect("valid rows");
     let lines = String::from_utf8(out).expect("text");
-    let alerts = lines
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("JSON"));
-    alerts
-        .filter(|alert: &Value| alert["rule"]["name"] == name)
+    let lines = lines.lines();
+    lines
+        .map(|line| serde_json::from_str(line).expect("JSON"))
         .collect()
+}
+
+/// The alerts of the rule named `name` for `rows`.
+fn alerts_for(rows: &str, name: &str) -> Vec<Value> {
+    // Not informational, so that suppressed lines are reported by the rule.
+    let mut lines = lines_for(rows, "[rules.port-scan]\nseverity = 'medium'");
+    lines.retain(|line| line["rule"]["name"] == name);
+    lines
 }
 
 /// Adds a row: `count` SYNs of a remote to one port.
@@ -86,13 +94,105 @@ fn forged_sources_do_not_hide_the_real_scanner() {
         assert_eq!(
             suppressed["message"],
             format!(
-                "port-scan: {} more left out in 1m, the greatest: 198.51.100.8 on 203.0.113.1 port 81: 99 syn, over 20 in 1h",
+                "port-scan: {} more left out in 1m, the first of them: 198.51.100.8 on 203.0.113.1 port 81: 99 syn, over 20 in 1h",
                 forged + 2 - 20
             )
         );
         assert_eq!(suppressed["event"]["start"], "2026-01-31T10:00:00Z");
         assert_eq!(suppressed["event"]["end"], "2026-01-31T10:00:09Z");
     }
+}
+
+#[test]
+fn busy_clients_are_a_few_lines_and_a_digest() {
+    const CLIENTS: u32 = 60;
+    const HITS: &str = "One port hit many times from a single IP";
+    let mut rows = String::new();
+    for number in 0..CLIENTS {
+        let client = Ipv4Addr::from_bits(0x1400_0000 + number * 128);
+        add_row(&mut rows, number, client, 21);
+        add_row(&mut rows, number + CLIENTS, client, 1);
+    }
+    let mut lines = lines_for(&rows, "");
+    let digest = lines.pop().expect("a digest");
+    lines.retain(|line| line["rule"]["name"] == HITS);
+    let phases: Vec<_> = lines.iter().map(|line| &line["recon"]["phase"]).collect();
+    assert_eq!(phases, ["began"; 20]);
+    assert_eq!(digest["event"]["kind"], "metric");
+    assert_eq!(digest["recon"]["phase"], "digest");
+    let fields = &digest["recon"]["digest"];
+    let rules = fields["rules"].as_array().expect("rules");
+    let rule = rules.iter().find(|rule| rule["name"] == HITS);
+    let rule = rule.expect("a rule");
+    // 40 beginnings and 60 ends.
+    assert_eq!(rule["findings"], 100);
+    assert_eq!(rule["sources"]["undecided"], CLIENTS);
+    assert_eq!(rule["ports"], 1);
+    assert_eq!(fields["networks"].as_array().map(Vec::len), Some(10));
+    assert_eq!(fields["networks"][0]["network"], "20.0.0.0/24");
+    assert_eq!(fields["networks"][0]["sources"], 2);
+    assert_eq!(fields["start"], "2026-01-31T10:00:00Z");
+    assert_eq!(fields["end"], "2026-01-31T10:01:59Z");
+}
+
+/// The ids must stay the same in every version, since stored alerts have them.
+#[test]
+fn the_rows_and_the_host_determine_the_ids() {
+    const HITS: &str = "One port hit many times from a single IP";
+    const RAPID: &str = "Rapid scanning behaviour";
+    let [one, other] = [7, 8].map(|last| Ipv4Addr::new(198, 51, 100, last));
+    let mut rows = String::new();
+    // The remote comes back within the hour, and once more later.
+    for (second, remote, count) in [
+        (0, one, 60),
+        (1, one, 1),
+        (1, other, 60),
+        (900, one, 600),
+        (901, one, 1),
+    ] {
+        add_row(&mut rows, second, remote, count);
+    }
+    let later = rows.lines().next().map(|row| row.replace("T10:", "T13:"));
+    rows.push_str(&later.expect("a row"));
+    let ids = |name: &str| -> Vec<_> {
+        let alerts = alerts_for(&rows, name);
+        let id = |alert: &Value, field| {
+            alert
+                .pointer(field)
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+        };
+        let of = |alert: &Value| {
+            let phase = alert["recon"]["phase"].as_str().map(str::to_owned);
+            let [incident, source] =
+                ["/event/id", "/recon/source_id"].map(|field| id(alert, field).expect(field));
+            (phase.expect("a phase"), incident, source)
+        };
+        alerts.iter().map(of).collect()
+    };
+    let (hits, rapid) = (ids(HITS), ids(RAPID));
+    let phases: Vec<_> = hits.iter().map(|(phase, ..)| &**phase).collect();
+    assert_eq!(
+        phases,
+        ["began", "began", "ended", "grew", "ended", "began"]
+    );
+    let incidents: Vec<_> = hits.iter().map(|(_, incident, _)| &**incident).collect();
+    let [first, second, third] = [
+        "089f1a09893ce840a3b66aa28bba3eb8",
+        "b044033cc57a89400ee17999fc8bc555",
+        "0bd8ed32627909554b76c45e3f3327d3",
+    ];
+    assert_eq!(incidents, [first, second, first, first, first, third]);
+    let sources: Vec<_> = hits.iter().map(|(.., source)| &**source).collect();
+    let [one, other] = [
+        "3f831936dfe00e409a700e88ed351d61",
+        "fd5fd96110e0487240dfc97e1b7ae214",
+    ];
+    assert_eq!(sources, [one, other, one, one, one, one]);
+    let (_, of_rapid, source) = &rapid[0];
+    assert!(!incidents.contains(&&**of_rapid), "another rule");
+    assert_eq!(source, one);
+    assert_eq!(ids(HITS), hits, "another process hashes as this one");
 }
 
 #[test]

@@ -8,12 +8,12 @@
 use std::collections::BTreeMap;
 
 use super::declare::table;
-use super::options::file_name;
+use super::options::{file_name, time};
 use super::read::{TomlReader, TomlValue};
-use super::value::{Bytes, Lines, Located, SettingType, Time, TomlTable};
+use super::value::{Bytes, DigestedLines, Lines, Located, SettingType, Time, TomlTable};
 use super::{Origin, bytes};
 use crate::address::Network;
-use crate::incident::LineLimit;
+use crate::incident::{DEFAULT_QUIET, LineLimit};
 use crate::kql::Severity;
 
 table! {
@@ -33,6 +33,8 @@ table! {
         allow: Vec<Network> = Vec::new();
         /// Count what these remotes do even if `allow` lists them
         deny: Vec<Network> = Vec::new();
+        /// How long an incident must be unchanged before its end is reported
+        quiet: Time = Time(DEFAULT_QUIET);
         /// How many alerts are written
         alerts: Alerts = Alerts::default();
         /// What recon may take of the host
@@ -57,6 +59,8 @@ pub struct SettingFlags {
     #[arg(long = "not-scanner", value_name = "NAME", value_parser = file_name,
           help = doc("not_scanners"))]
     pub(crate) not_scanners: Vec<String>,
+    #[arg(long, value_name = "TIME", value_parser = time, help = doc("quiet"))]
+    pub(crate) quiet: Option<Time>,
 }
 
 /// What the setting with this key does.
@@ -69,10 +73,13 @@ fn doc(key: &str) -> &'static str {
 table! {
     /// How many alerts are written.
     pub(crate) Alerts ("[alerts]") {
-        /// Lines of one rule written in each `per`, the greatest first; the rest are counted
+        /// Lines of one rule written in each `per`, scanners first; the rest are counted
         lines: Lines = Lines(LineLimit::default().lines);
         /// The time that `lines` is for
         per: Time = Time(LineLimit::default().per);
+        /// Lines of one informational rule written in an hour; one digest an hour counts the rest
+        informational_per_hour: DigestedLines =
+            DigestedLines(LineLimit::default().informational_per_hour);
     }
 }
 

@@ -105,6 +105,7 @@ impl Settings {
     pub fn with(mut self, flags: &SettingFlags) -> Self {
         self.include_private = flags.include_private.unwrap_or(self.include_private);
         self.min_severity = flags.min_severity.unwrap_or(self.min_severity);
+        self.quiet = flags.quiet.unwrap_or(self.quiet);
         // A name that the command line has in one list leaves the file's other list.
         self.scanners
             .retain(|name| !flags.not_scanners.contains(name));
@@ -120,6 +121,7 @@ impl Settings {
         LineLimit {
             lines: self.alerts.lines.0,
             per: self.alerts.per.0,
+            informational_per_hour: self.alerts.informational_per_hour.0,
         }
     }
 

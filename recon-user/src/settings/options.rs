@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::SettingFlags;
+use super::value::Time;
+use crate::kql::WINDOW;
 
 /// Which rules are in force, and their settings: options that commands share.
 #[derive(Args, Debug, Clone, Default)]
@@ -33,8 +35,15 @@ pub(crate) fn file_name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// A time, with the limits of those in recon.toml.
+pub(super) fn time(text: &str) -> Result<Time, String> {
+    WINDOW.parse_flag(text).map(Time)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -42,5 +51,25 @@ mod tests {
         for (text, is_name) in [("nmap", true), ("", false), ("/usr/bin/nmap", false)] {
             assert_eq!(file_name(text).is_ok(), is_name, "{text:?}");
         }
+    }
+
+    #[test]
+    fn times_are_those_of_the_file() {
+        for (text, seconds) in [
+            ("1s", Some(1)),
+            ("10m", Some(600)),
+            ("30d", Some(30 * 86_400)),
+            ("31d", None),
+            ("999ms", None),
+            ("10", None),
+        ] {
+            let expected = seconds.map(Duration::from_secs).map(Time);
+            assert_eq!(time(text).ok(), expected, "{text}");
+        }
+        let refused = time("10").expect_err("no unit");
+        assert_eq!(
+            refused,
+            "`10` is not a valid time: use a time from 1s to 30d, such as 10m"
+        );
     }
 }

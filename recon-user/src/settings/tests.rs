@@ -7,19 +7,19 @@ mod check;
 mod docs;
 #[path = "tests/files.rs"]
 mod files;
+#[path = "tests/flags.rs"]
+mod flags;
 
 use std::time::{Duration, Instant};
 
-use clap::Parser;
 use proptest::prelude::*;
 
 use super::defs::{Alerts, Limits};
 use super::value::TomlTable;
 use super::{InForce, Override, Settings, list};
-use crate::cli::{CONFIG_EXAMPLE, Cli, Command};
+use crate::cli::{CONFIG_EXAMPLE, Cli};
 use crate::kql::{Loader, Plan, Severity};
 use crate::rule::defaults;
-use crate::settings::RuleOptions;
 
 /// Two measures of one id, a rule with a cooldown, and one without a threshold.
 const RULES: &str = "\
@@ -114,7 +114,7 @@ fn what_is_not_text_is_reported() {
 fn settings_are_written_as_they_are_read() {
     let everything = format!("{CONFIG_EXAMPLE}\n\n[rules.\"Hits on one port\"]\nenabled = true\n");
     let example: Vec<_> = everything.lines().skip(1).collect();
-    let odd = "alerts = { lines = 'unlimited', per = '90s' }\nlimits.memory = 67_108_865";
+    let odd = "alerts = { lines = 'unlimited', per = '90s', informational_per_hour = 0 }\nlimits.memory = 67_108_865";
     for text in ["", &example.join("\n"), odd] {
         let settings = Settings::parse("recon.toml", text.as_bytes()).expect("settings");
         settings.apply(plans()).expect("known rules");
@@ -138,72 +138,6 @@ fn the_help_has_settings_for_default_rules() {
         .and_then(|settings| settings.apply(defaults()))
         .expect("rules");
     assert_eq!(rules.len(), defaults().len() - 1);
-}
-
-fn options(arguments: &str) -> RuleOptions {
-    let arguments = std::iter::once("recon")
-        .chain(["config"])
-        .chain(arguments.split_whitespace());
-    match Cli::try_parse_from(arguments).expect("a command").command {
-        Command::Config(options) => options,
-        other => panic!("{other:?}"),
-    }
-}
-
-#[test]
-fn the_command_line_wins() {
-    const FILE: &str = "include_private = true\nmin_severity = 'low'\nscanners = ['a', 'b']\nnot_scanners = ['nmap', 'zmap']";
-    for (arguments, private, severity, scanners, not_scanners) in [
-        ("", true, Severity::Low, "a b", "nmap zmap"),
-        (
-            "--include-private=false",
-            false,
-            Severity::Low,
-            "a b",
-            "nmap zmap",
-        ),
-        ("--include-private", true, Severity::Low, "a b", "nmap zmap"),
-        (
-            "--min-severity informational",
-            true,
-            Severity::Informational,
-            "a b",
-            "nmap zmap",
-        ),
-        (
-            "--scanner c --scanner nmap",
-            true,
-            Severity::Low,
-            "a b c nmap",
-            "zmap",
-        ),
-        (
-            "--not-scanner a --not-scanner masscan",
-            true,
-            Severity::Low,
-            "b",
-            "nmap zmap a masscan",
-        ),
-    ] {
-        let settings = Settings::parse("recon.toml", FILE.as_bytes()).expect("settings");
-        let settings = settings.with(&options(arguments).settings);
-        assert_eq!(settings.include_private, private, "{arguments}");
-        assert_eq!(settings.min_severity, severity, "{arguments}");
-        assert_eq!(settings.scanners.join(" "), scanners, "{arguments}");
-        assert_eq!(settings.not_scanners.join(" "), not_scanners, "{arguments}");
-        let names = settings.scanner_names();
-        assert!(
-            settings.scanners.iter().all(|name| names.contains(name)),
-            "{arguments}"
-        );
-        assert!(
-            !settings
-                .not_scanners
-                .iter()
-                .any(|name| names.contains(name)),
-            "{arguments}"
-        );
-    }
 }
 
 /// The lists of remotes: whose rows count.

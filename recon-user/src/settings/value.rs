@@ -145,29 +145,55 @@ impl SettingType for Lines {
     const KIND: &'static str = "number or \"unlimited\"";
 
     fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
-        if value.get_ref().as_str() == Some(UNLIMITED) {
-            return Some(Self(None));
-        }
-        let wanted = format!("a number of lines or \"{UNLIMITED}\"");
-        reader.expect(value.get_ref().as_integer(), &wanted, value)?;
-        match u64::read(value, reader)? {
-            0 => {
+        match read_lines(value, reader)? {
+            Some(0) => {
                 let message = "no line of any rule would be written";
                 let hint = format!("use a number from 1 on, or \"{UNLIMITED}\"");
                 reader.error(reader.span(value.span()), message, Some(hint));
                 None
             }
-            lines => Some(Self(Some(lines))),
+            lines => Some(Self(lines)),
         }
     }
 }
 
 impl Serialize for Lines {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            Some(lines) => serializer.serialize_u64(lines),
-            None => serializer.serialize_str(UNLIMITED),
-        }
+        serialize_lines(self.0, serializer)
+    }
+}
+
+/// How many lines, if a digest counts the rest: a number from 0 on. None is all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DigestedLines(pub Option<u64>);
+
+impl SettingType for DigestedLines {
+    const KIND: &'static str = Lines::KIND;
+
+    fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
+        read_lines(value, reader).map(Self)
+    }
+}
+
+impl Serialize for DigestedLines {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serialize_lines(self.0, serializer)
+    }
+}
+
+fn read_lines(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Option<u64>> {
+    if value.get_ref().as_str() == Some(UNLIMITED) {
+        return Some(None);
+    }
+    let wanted = format!("a number of lines or \"{UNLIMITED}\"");
+    reader.expect(value.get_ref().as_integer(), &wanted, value)?;
+    u64::read(value, reader).map(Some)
+}
+
+fn serialize_lines<S: Serializer>(lines: Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
+    match lines {
+        Some(lines) => serializer.serialize_u64(lines),
+        None => serializer.serialize_str(UNLIMITED),
     }
 }
 

@@ -16,6 +16,7 @@ fn limiter(lines: Option<u64>) -> LineLimiter {
     LineLimiter::new(LineLimit {
         lines,
         per: Duration::from_secs(60),
+        informational_per_hour: Some(1),
     })
 }
 
@@ -31,11 +32,12 @@ fn findings(of: &Finding, counts: &[u64]) -> Vec<Finding> {
 
 /// The counts that are written, and how many findings each line says were suppressed.
 fn counts(written: &[Notification]) -> Vec<(u64, Option<u64>)> {
-    let suppressed = |line: &Notification| line.suppressed.map(|suppressed| suppressed.count);
-    written
-        .iter()
-        .map(|line| (line.finding.count, suppressed(line)))
-        .collect()
+    let count = |line: &Notification| match line {
+        Notification::Found(finding) => (finding.count, None),
+        Notification::Suppressed { first, suppressed } => (first.count, Some(suppressed.count)),
+        Notification::Digest(digest) => panic!("{digest:?}"),
+    };
+    written.iter().map(count).collect()
 }
 
 fn plain(counts: &[u64]) -> Vec<(u64, Option<u64>)> {
@@ -74,6 +76,113 @@ fn the_greatest_findings_are_written_in_their_order() {
         assert_eq!(limiter.suppressed(), total, "{lines:?} {found:?}");
         assert!(limiter.finish(at(2)).is_empty(), "reported once");
     }
+}
+
+/// A finding by its verdict, whether the source is proven, and its count.
+type Ranked = (Verdict, bool, u64);
+
+fn ranked(of: &Finding, findings: &[Ranked]) -> Vec<Finding> {
+    let finding = |&(verdict, is_proven, count): &Ranked| Finding {
+        verdict,
+        is_proven,
+        count,
+        ..of.clone()
+    };
+    findings.iter().map(finding).collect()
+}
+
+#[test]
+fn scanners_come_first_then_proven_sources_then_the_greatest() {
+    use Verdict::{Client, Scanner, Undecided};
+    // (lines, findings of one poll, written counts, number and count of the suppressed)
+    for (lines, found, written, suppressed) in [
+        (
+            2,
+            &[
+                (Undecided, false, 900),
+                (Client, true, 5_000),
+                (Scanner, false, 21),
+                (Scanner, false, 22),
+            ][..],
+            &[21, 22][..],
+            Some((2, 900)),
+        ),
+        (
+            2,
+            &[
+                (Undecided, false, 900),
+                (Undecided, true, 21),
+                (Undecided, false, 901),
+            ],
+            &[21, 901],
+            Some((1, 900)),
+        ),
+        (
+            1,
+            &[
+                (Client, true, 5_000),
+                (Undecided, true, 900),
+                (Scanner, true, 30),
+                (Scanner, false, 90),
+            ],
+            &[30],
+            Some((3, 90)),
+        ),
+        (
+            3,
+            &[
+                (Scanner, false, 5),
+                (Scanner, true, 1),
+                (Client, true, 7),
+                (Undecided, true, 3),
+                (Scanner, true, 2),
+            ],
+            &[5, 1, 2],
+            Some((2, 3)),
+        ),
+        // A quarter of 3 is none.
+        (3, &[(Client, true, 21)], &[], Some((1, 21))),
+        (4, &[(Client, true, 21)], &[21], None),
+        (
+            4,
+            &[(Client, true, 21), (Client, true, 22)],
+            &[22],
+            Some((1, 21)),
+        ),
+    ] {
+        let mut limiter = limiter(Some(lines));
+        let of = finding("port-scan", &[Signal::Syn]);
+        let found = ranked(&of, found);
+        let lines_written = limiter.limit_findings(found, at(0));
+        assert_eq!(counts(&lines_written), plain(written), "{lines}");
+        let ended = counts(&limiter.finish(at(1)));
+        let expected = suppressed.map(|(count, first)| (first, Some(count)));
+        assert_eq!(ended, Vec::from_iter(expected), "{lines}");
+    }
+}
+
+#[test]
+fn clients_leave_lines_to_scanners_that_come_later() {
+    use Verdict::{Client, Scanner, Undecided};
+    let mut limiter = limiter(Some(20));
+    let of = finding("port-scan", &[Signal::Syn]);
+    // (second, findings, how many are written)
+    for (second, found, written) in [
+        (0, vec![(Client, true, 1_000); 3], 3),
+        (1, vec![(Client, true, 1_000); 3], 2),
+        (2, vec![(Client, true, 1_000)], 0),
+        (3, vec![(Undecided, false, 21); 10], 10),
+        (4, vec![(Scanner, false, 21); 6], 5),
+        // The next period: five, and the line about the suppressed.
+        (60, vec![(Client, true, 1_000); 6], 6),
+    ] {
+        let lines = limiter.limit_findings(ranked(&of, &found), at(second));
+        assert_eq!(lines.len(), written, "at {second} s");
+    }
+    let unlimited = vec![(Client, true, 1_000); 30];
+    let mut limiter = self::limiter(None);
+    let lines = limiter.limit_findings(ranked(&of, &unlimited), at(0));
+    assert_eq!(lines.len(), 30);
 }
 
 #[test]
@@ -130,7 +239,8 @@ fn each_rule_has_its_own_limit() {
     let written = limiter.limit_findings(findings(&flood, &[502, 503]), at(1));
     assert_eq!(counts(&written), plain(&[503]));
     let ended = limiter.finish(at(2));
-    let ids: Vec<_> = ended.iter().map(|line| line.finding.query.id()).collect();
+    let findings = ended.iter().filter_map(Notification::finding);
+    let ids: Vec<_> = findings.map(|finding| finding.query.id()).collect();
     assert_eq!(ids, ["port-scan", "syn-flood"]);
     assert_eq!(counts(&ended), [(22, Some(2)), (502, Some(1))]);
 }
@@ -153,7 +263,7 @@ fn suppressed_findings_are_one_line_about_the_greatest() {
         (
             "/message",
             json!(
-                "port-scan: 2 more left out in 1m, the greatest: 198.51.100.7 on 203.0.113.1: 22 distinct ports, over 20 in 1h"
+                "port-scan: 2 more left out in 1m, the first of them: 198.51.100.7 on 203.0.113.1: 22 distinct ports, over 20 in 1h"
             ),
         ),
         ("/event/start", json!("2023-11-14T22:12:50Z")),

@@ -17,6 +17,17 @@ fn observe(
     is_over.then(|| observe_count(incident, count, query, now))?
 }
 
+const QUIET: SignedDuration = SignedDuration::from_secs(600);
+
+/// What is reported of the end of an incident whose end is awaited, or the second when it is due.
+fn close(incident: &mut Option<Incident>, now: i64) -> Result<Option<(Phase, u64)>, i64> {
+    let incident = incident.as_mut().expect("it has begun");
+    match incident.close_if_quiet(QUIET, at(now)) {
+        Ok(report) => Ok(report.map(|report| (report.phase, report.count))),
+        Err(Due(due)) => Err(due.as_second()),
+    }
+}
+
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).expect("in range")
 }
@@ -62,9 +73,10 @@ fn a_clock_that_is_set_back_withholds_nothing() {
             "at minute {minute}"
         );
     }
-    let incident = incident.as_mut().expect("it has begun");
-    let due = incident.close_if_quiet(3_000, at(600 * 60), at(14 * 60));
-    assert_eq!(due, Err(Due(at(14 * 60 + 10))));
+    // Set back again, to before the last count.
+    assert_eq!(close(&mut incident, 9 * 60), Err(9 * 60 + 600));
+    assert_eq!(close(&mut incident, 9 * 60 + 599), Err(9 * 60 + 600));
+    assert_eq!(close(&mut incident, 9 * 60 + 600), Ok(None), "as reported");
 }
 
 #[test]
@@ -106,36 +118,178 @@ fn a_long_window_is_as_long_quiet() {
     }
 }
 
-/// The reports, by second, of an incident whose end is awaited.
-#[test]
-fn an_incident_that_goes_on_is_reported_again_when_it_is_over() {
+/// What happens to an incident.
+#[derive(Clone, Copy)]
+enum Step {
+    /// Its count is over the threshold.
+    Count(u64),
+    /// Its end check comes.
+    Check,
+}
+
+/// The reports of an incident at each of these steps, with the second in which it began.
+fn reports(query: &Query, steps: &[(i64, Step)]) -> Vec<(i64, Phase, u64, i64)> {
     let mut incident = None;
-    let query = query();
-    let (mut count, mut changed_at, mut reported) = (0, at(0), Vec::new());
-    let mut is_watched = false;
-    for second in 0..400 {
-        // It goes on after 11 s, after 15 s more, and after 19 s more.
-        if let 0 | 11 | 26 | 45 = second {
-            count += 30;
-            changed_at = at(second);
-            let noted = observe(&mut incident, count, &query, at(second));
-            reported.extend(noted.map(|report| (second, report.phase, count)));
-            is_watched |= incident.as_mut().is_some_and(Incident::schedule_end);
-        }
-        if is_watched
-            && let Some(incident) = &mut incident
-            && let Ok(found) = incident.close_if_quiet(count, changed_at, at(second))
-        {
-            reported.extend(found.map(|report| (second, report.phase, count)));
-            is_watched = false;
-        }
+    let mut reports = Vec::new();
+    for &(second, step) in steps {
+        let found = match step {
+            Step::Count(count) => {
+                let found = observe_count(&mut incident, count, query, at(second));
+                incident.as_mut().expect("it has begun").schedule_end();
+                found
+            }
+            Step::Check => {
+                let incident = incident.as_mut().expect("it has begun");
+                incident.close_if_quiet(QUIET, at(second)).unwrap_or(None)
+            }
+        };
+        reports.extend(found.map(|found| {
+            let began_at = found.began_at.as_second();
+            (second, found.phase, found.count, began_at)
+        }));
     }
-    let (began, ended) = (Phase::Began, Phase::Ended);
-    assert_eq!(
-        reported,
-        [(0, began, 30), (21, ended, 60), (65, ended, 120)],
-        "the second end takes 20 s"
-    );
+    reports
+}
+
+#[test]
+fn an_incident_has_one_beginning_and_one_end() {
+    use Phase::{Began, Ended, Grew};
+    use Step::{Check, Count};
+    // (what, steps, reports)
+    for (what, steps, expected) in [
+        (
+            "unchanged for a second less than the quiet time",
+            &[(0, Count(21)), (5, Count(30)), (604, Check)][..],
+            &[(0, Began, 21, 0)][..],
+        ),
+        (
+            "unchanged for the quiet time",
+            &[(0, Count(21)), (5, Count(30)), (605, Check)],
+            &[(0, Began, 21, 0), (605, Ended, 30, 0)],
+        ),
+        (
+            "as reported",
+            &[(0, Count(21)), (600, Check)],
+            &[(0, Began, 21, 0)],
+        ),
+        (
+            "the greatest count, of which some has left the window",
+            &[
+                (0, Count(21)),
+                (5, Count(30)),
+                (70, Count(25)),
+                (670, Check),
+            ],
+            &[(0, Began, 21, 0), (670, Ended, 30, 0)],
+        ),
+        (
+            "re-opened, and quiet again",
+            &[
+                (0, Count(21)),
+                (5, Count(30)),
+                (605, Check),
+                (606, Count(200)),
+                (1_206, Check),
+                (1_300, Count(299)),
+                (1_900, Check),
+            ],
+            &[(0, Began, 21, 0), (605, Ended, 30, 0)],
+        ),
+        (
+            "grown after it was re-opened",
+            &[
+                (0, Count(21)),
+                (5, Count(30)),
+                (605, Check),
+                (606, Count(299)),
+                (607, Count(300)),
+                (608, Count(301)),
+                (1_207, Check),
+                (1_208, Check),
+                (1_300, Count(400)),
+                (1_900, Check),
+            ],
+            &[
+                (0, Began, 21, 0),
+                (605, Ended, 30, 0),
+                (607, Grew, 300, 0),
+                (1_208, Ended, 301, 0),
+            ],
+        ),
+        (
+            "re-opened without an end, as it had not grown",
+            &[
+                (0, Count(21)),
+                (600, Check),
+                (700, Count(22)),
+                (1_300, Check),
+            ],
+            &[(0, Began, 21, 0), (1_300, Ended, 22, 0)],
+        ),
+        (
+            "an hour apart",
+            &[
+                (0, Count(21)),
+                (600, Check),
+                (3_600, Count(21)),
+                (4_200, Check),
+            ],
+            &[(0, Began, 21, 0)],
+        ),
+        (
+            "more than an hour apart",
+            &[
+                (0, Count(21)),
+                (600, Check),
+                (3_601, Count(21)),
+                (3_602, Count(22)),
+                (4_202, Check),
+            ],
+            &[
+                (0, Began, 21, 0),
+                (3_601, Began, 21, 3_601),
+                (4_202, Ended, 22, 3_601),
+            ],
+        ),
+        (
+            "more than an hour apart, and the end is not decided",
+            &[(0, Count(21)), (3_601, Count(30)), (4_201, Check)],
+            &[(0, Began, 21, 0), (4_201, Ended, 30, 0)],
+        ),
+    ] {
+        assert_eq!(reports(&query(), steps), expected, "{what}");
+    }
+}
+
+#[test]
+fn what_a_cooldown_withholds_began_when_it_began() {
+    use Phase::{Began, Ended};
+    use Step::{Check, Count};
+    let mut query = query();
+    query.rule.plan.cooldown = Some(Duration::from_secs(3 * 3_600));
+    // (what, steps after the first incident, reports)
+    for (what, steps, expected) in [
+        (
+            "it goes on after the cooldown",
+            &[(7_200, Count(25)), (10_800, Count(24))][..],
+            &[(10_800, Began, 24, 7_200)][..],
+        ),
+        (
+            "it ends before, and was greater",
+            &[(7_200, Count(25)), (7_800, Check), (10_800, Count(24))],
+            &[(7_800, Ended, 25, 7_200)],
+        ),
+        (
+            "it ends before, and was not greater",
+            &[(7_200, Count(21)), (7_800, Check), (10_800, Count(24))],
+            &[(10_800, Began, 24, 7_200)],
+        ),
+    ] {
+        let all = [&[(0, Count(21)), (600, Check)], steps].concat();
+        let found = reports(&query, &all);
+        assert_eq!(found[0], (0, Began, 21, 0), "{what}");
+        assert_eq!(found[1..], *expected, "{what}");
+    }
 }
 
 #[test]
@@ -152,35 +306,38 @@ fn a_growing_count_waits_a_minute_and_its_end_is_reported_once() {
             reported
         );
     }
-    let incident_mut = incident.as_mut().expect("it has begun");
-    assert_eq!(
-        incident_mut.close_if_quiet(65_535, at(3), at(12)),
-        Err(Due(at(13)))
-    );
-    let reported = incident_mut
-        .close_if_quiet(65_535, at(3), at(13))
-        .expect("it is over");
-    assert_eq!(phase(reported), Some(Phase::Ended));
-    assert_eq!(
-        incident_mut.close_if_quiet(65_535, at(3), at(23)),
-        Ok(None),
-        "nothing new"
-    );
+    assert_eq!(close(&mut incident, 602), Err(603));
+    assert_eq!(close(&mut incident, 603), Ok(Some((Phase::Ended, 65_535))));
+    assert_eq!(close(&mut incident, 613), Ok(None), "nothing new");
     // It goes on, and is reported at ten times the last report.
     for (second, count, reported) in [
-        (61, 65_536, None),
-        (62, 655_349, None),
-        (63, 655_350, Some(Phase::Grew)),
+        (661, 65_536, None),
+        (662, 655_349, None),
+        (663, 655_350, Some(Phase::Grew)),
     ] {
         assert_eq!(
             phase(observe(&mut incident, count, &query(), at(second))),
             reported
         );
     }
-    let incident = incident.as_mut().expect("it has begun");
-    assert_eq!(
-        incident.close_if_quiet(655_350, at(63), at(99)),
-        Ok(None),
-        "as reported"
-    );
+    assert_eq!(close(&mut incident, 1_263), Ok(None), "as reported");
+}
+
+#[test]
+fn the_end_check_of_an_ended_incident_is_not_scheduled() {
+    let mut incident = None;
+    // (second, count, whether a check is scheduled)
+    for (second, count, is_scheduled) in [
+        (0, 21, true),
+        (1, 22, false),
+        (700, 23, false),
+        (701, 220, true),
+    ] {
+        if second == 700 {
+            assert_eq!(close(&mut incident, 601), Ok(Some((Phase::Ended, 22))));
+        }
+        observe(&mut incident, count, &query(), at(second));
+        let scheduled = incident.as_mut().is_some_and(Incident::schedule_end);
+        assert_eq!(scheduled, is_scheduled, "at {second} s");
+    }
 }

@@ -274,7 +274,7 @@ fn rows_with_the_same_columns_are_one_alert() {
     for (second, counts, expected) in [
         (NOW, &[(22, 3), (80, 4)][..], vec![row(7)]),
         (NOW + 1, &[(22, 1)], vec![]),
-        (NOW + 11, &[], vec![row(8)]),
+        (NOW + 601, &[], vec![row(8)]),
     ] {
         let rows: Vec<_> = counts
             .iter()
@@ -293,7 +293,7 @@ fn ends_are_reported_whatever_the_limit() {
     assert_eq!(poll(&mut pipeline, NOW, &both(1)).len(), 2);
     assert_eq!(poll(&mut pipeline, NOW + 1, &both(1)).len(), 0);
     let third = Address::v4([198, 51, 100, 9]);
-    let phases: Vec<_> = poll(&mut pipeline, NOW + 11, &[hit(third, 22, 1)])
+    let phases: Vec<_> = poll(&mut pipeline, NOW + 601, &[hit(third, 22, 1)])
         .iter()
         .map(|finding| finding.phase)
         .collect();

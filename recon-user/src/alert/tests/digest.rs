@@ -1,0 +1,111 @@
+//! The line of a digest.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::incident::digest::{NetworkSources, RuleDigest};
+use crate::incident::{Digest, SourceCounts};
+
+fn digest(findings: u64, lower_bound: bool) -> Digest {
+    let sources = SourceCounts {
+        client: 3,
+        undecided: 2,
+        scanner: 1,
+    };
+    Digest {
+        start: Timestamp::from_second(1_700_000_000).expect("in range"),
+        end: Timestamp::from_second(1_700_002_800).expect("in range"),
+        sources,
+        rules: vec![RuleDigest {
+            query: Arc::clone(&finding("http-flood", &[Signal::Accepted]).query),
+            findings,
+            sources,
+            ports: 4,
+        }],
+        networks: vec![NetworkSources {
+            network: Address::v4([198, 51, 100, 0]),
+            sources: 6,
+        }],
+        lower_bound,
+    }
+}
+
+fn parsed(digest: Digest, host: &str) -> Value {
+    let line = line(&Notification::Digest(digest), host, &[]).expect("plain data");
+    assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1);
+    serde_json::from_slice(&line).expect("JSON")
+}
+
+#[test]
+fn a_digest_is_written_as_a_metric() {
+    let sources = json!({"client": 3, "undecided": 2, "scanner": 1});
+    assert_eq!(
+        parsed(digest(11, false), "web1"),
+        json!({
+            "@timestamp": "2023-11-14T23:00:00Z",
+            "message": "digest: 11 informational findings without a line from 2023-11-14T22:13:20Z to 2023-11-14T23:00:00Z; sources: 3 client, 2 undecided, 1 scanner",
+            "ecs": {"version": "8.17.0"},
+            "event": {
+                "id": "35edb7cc55cb4430ba6e4f4b64f93e8e", "kind": "metric", "category": ["network"], "type": ["info"],
+                "module": "recon", "dataset": "recon.digest", "severity": 1,
+                "start": "2023-11-14T22:13:20Z", "end": "2023-11-14T23:00:00Z"
+            },
+            "host": {"name": "web1"},
+            "recon": {
+                "severity": "informational", "phase": "digest",
+                "digest": {
+                    "start": "2023-11-14T22:13:20Z", "end": "2023-11-14T23:00:00Z",
+                    "findings": 11, "sources": sources,
+                    "rules": [{
+                        "id": "http-flood", "measure": "count",
+                        "name": "HTTP connections from a single IP",
+                        "findings": 11, "sources": sources, "ports": 4
+                    }],
+                    "networks": [{"network": "198.51.100.0/24", "sources": 6}],
+                    "lower_bound": false
+                }
+            }
+        })
+    );
+}
+
+#[test]
+fn messages_of_digests() {
+    for (findings, lower_bound, expected) in [
+        (
+            1,
+            false,
+            [
+                "digest: 1 informational finding without",
+                "; sources: 3 client,",
+            ],
+        ),
+        (
+            2,
+            true,
+            [
+                "digest: 2 informational findings without",
+                "; sources: at least 3 client,",
+            ],
+        ),
+    ] {
+        let line = parsed(digest(findings, lower_bound), "web1");
+        assert_eq!(line["recon"]["digest"]["lower_bound"], lower_bound);
+        let message = line["message"].as_str().expect("text");
+        assert!(
+            expected.iter().all(|part| message.contains(part)),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn each_hour_of_each_host_has_an_id() {
+    let id = |digest, host| parsed(digest, host)["event"]["id"].clone();
+    let first = id(digest(1, false), "web1");
+    assert_eq!(id(digest(2, true), "web1"), first);
+    assert_ne!(id(digest(1, false), "web2"), first);
+    let mut next = digest(1, false);
+    next.start = next.end;
+    assert_ne!(id(next, "web1"), first);
+}

@@ -1,0 +1,82 @@
+//! A hash that identifies something outside of this process.
+//!
+//! In: the parts of what is identified. Out: 128 bits, as hexadecimal digits.
+//! The decision held here: FNV-1a of 128 bits (draft-eastlake-fnv), since ids in stored alerts must
+//! mean the same after an upgrade and on every platform. The hashes of the standard library and of
+//! foldhash may change with each of their versions, and are seeded here. It keeps no secret and
+//! bounds nothing, so that whoever chooses its input gains nothing; 128 bits because accidental
+//! collisions would join incidents.
+
+use std::fmt;
+
+const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
+
+/// The hash of the parts that it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StableHash(u128);
+
+impl StableHash {
+    /// The hash of no parts.
+    pub(crate) const EMPTY: Self = Self(OFFSET);
+
+    /// Adds a part, preceded by its length so that other parts give another hash.
+    pub(crate) fn with(self, part: &[u8]) -> Self {
+        let length = (part.len() as u64).to_be_bytes();
+        self.with_bytes(&length).with_bytes(part)
+    }
+
+    /// Adds a part that may be unknown. It must not be empty if it is known.
+    pub(crate) fn with_known<const N: usize>(self, part: Option<[u8; N]>) -> Self {
+        self.with(part.as_ref().map_or(&[], |part| part))
+    }
+
+    fn with_bytes(self, bytes: &[u8]) -> Self {
+        let add = |hash: u128, &byte: &u8| (hash ^ u128::from(byte)).wrapping_mul(PRIME);
+        Self(bytes.iter().fold(self.0, add))
+    }
+}
+
+impl fmt::Display for StableHash {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:032x}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The values of the reference implementation.
+    #[test]
+    fn bytes_are_hashed_as_others_hash_them() {
+        for (text, expected) in [
+            ("", "6c62272e07bb014262b821756295c58d"),
+            ("a", "d228cb696f1a8caf78912b704e4a8964"),
+            ("ab", "08809544bbab1be95aa0733055b69a62"),
+            ("abc", "a68d622cec8b5822836dbc7977af7f3b"),
+        ] {
+            let hash = StableHash::EMPTY.with_bytes(text.as_bytes());
+            assert_eq!(hash.to_string(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn parts_are_kept_apart() {
+        let hash = |parts: &[&str]| {
+            let add = |hash: StableHash, part: &&str| hash.with(part.as_bytes());
+            parts.iter().fold(StableHash::EMPTY, add)
+        };
+        let all = [
+            hash(&[]),
+            hash(&[""]),
+            hash(&["ab", "c"]),
+            hash(&["a", "bc"]),
+            hash(&["abc"]),
+            hash(&["abc", ""]),
+        ];
+        for (position, one) in all.iter().enumerate() {
+            assert!(!all[..position].contains(one), "{position}");
+        }
+    }
+}
