@@ -40,8 +40,8 @@ const ROW: Row = Row {
     others: 0,
     routes: "",
     event: |bench, group, _| bench.connect(group.actor, group.place.remote(), CLOSED, REFUSED),
-    // A SYN and its outcome.
-    gives: 2,
+    // A SYN, the reset that answers it, and its outcome.
+    gives: 3,
     ends: |place| Ends {
         source: V4,
         destination: Some(place.remote()),

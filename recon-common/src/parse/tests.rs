@@ -46,7 +46,11 @@ fn common_frames() {
     for (name, bytes, expected) in [
         ("SYN", syn, Some((22, Observation::Plain(Signal::Syn)))),
         ("ACK", ack, None),
-        ("UDP", udp, Some((161, Observation::Unsolicited))),
+        (
+            "UDP",
+            udp,
+            Some((161, Observation::Unsolicited(Signal::Datagram))),
+        ),
         (
             "ping",
             ping,
