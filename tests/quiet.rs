@@ -61,8 +61,8 @@ const ROWS: &[Row] = &[
         },
         // Of up to 64 KiB each; the direction that finishes first ends both.
         frames: [800, 800],
-        // A control connection and a data connection each way: opened, answered, accepted.
-        signals: 9..=9,
+        // A control connection and a data connection each way: opened, answered, accepted, ended.
+        signals: 12..=12,
         ..ROW
     },
     Row {
@@ -77,7 +77,7 @@ const ROWS: &[Row] = &[
         frames: [7_000, 7_000],
         // A control connection, and on each of two flows a datagram before the first answer, and
         // that answer.
-        signals: 7..=7,
+        signals: 8..=8,
         ..ROW
     },
     Row {
@@ -219,8 +219,8 @@ const ROWS: &[Row] = &[
             }))
         },
         frames: [3_200, 3_200],
-        // One connection opened, answered, accepted, and a GET; one SYN sent and answered.
-        signals: 6..=6,
+        // One connection opened, answered, accepted, ended, and a GET; one SYN sent and answered.
+        signals: 7..=7,
         ..ROW
     },
 ];
