@@ -1,6 +1,11 @@
-//! What became of attempts, on real sockets: how accepted connections ended. The agent writes it as
-//! rows.
+//! What became of attempts, on real sockets: how accepted connections ended, which attempts of this
+//! host and of a guest were answered. The agent writes it as rows.
+//!
+//! A row of a table lists everything that its traffic counts as, so that nothing counts twice or
+//! for the wrong end.
 
+#[path = "outcomes/answers.rs"]
+mod answers;
 #[path = "outcomes/endings.rs"]
 mod endings;
 

@@ -71,11 +71,25 @@ def serve(listener, greeting, closes):
         connection.close()
 
 
+def answer_datagrams(address, port):
+    receiver = open_socket(address, _socket.SOCK_DGRAM)
+    receiver.bind((address, port))
+    _thread.start_new_thread(echo, (receiver,))
+    return "listening"
+
+
+def echo(receiver):
+    while True:
+        datagram, client = receiver.recvfrom(4096)
+        receiver.sendto(datagram, client)
+
+
 VERBS = {
     "connect": connect,
     "send": send,
     "listen": listen,
     "dismiss": dismiss,
+    "echo": answer_datagrams,
 }
 
 for line in sys.stdin:

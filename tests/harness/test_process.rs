@@ -128,6 +128,14 @@ impl TestProcess {
         self.serve(&format!("dismiss {} {port} {bytes}", at.into()))
     }
 
+    /// Answers each datagram with the same bytes from now on.
+    ///
+    /// # Errors
+    /// As [`TestProcess::listen`].
+    pub fn echo(&self, at: impl Into<IpAddr>, port: u16) -> Result<()> {
+        self.serve(&format!("echo {} {port}", at.into()))
+    }
+
     fn serve(&self, command: &str) -> Result<()> {
         let answer = self.execute(command)?;
         ensure!(answer == "listening", "{command}: {answer}");

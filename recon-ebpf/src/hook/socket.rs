@@ -9,7 +9,7 @@
 //! connect records a pending connect, TCP's start removes it, and one that the agent finds at two
 //! polls has failed. What a container's process sends leaves this host as a forwarded packet,
 //! without its socket: in another network namespace than the agent's, the system call itself
-//! counts.
+//! counts, unless the datagram answers one that has come from that remote's port.
 
 use core::arch::asm;
 use core::mem::offset_of;
@@ -27,8 +27,9 @@ use aya_ebpf::programs::{SockAddrContext, SockOpsContext};
 use recon_common::process::PENDING_CONNECT_SLOTS;
 use recon_common::protocol::linux::AF_INET;
 use recon_common::protocol::{ip_protocol, port};
-use recon_common::{Address, Counter, Ending, Flow, Key, Loss, PendingConnect, Signal};
+use recon_common::{Address, Counter, Ending, Flow, FlowMarks, Key, Loss, PendingConnect, Signal};
 
+use crate::flow_state::KernelMarks;
 use crate::{accepted, count, sender};
 
 /// By socket cookie. The agent maps it into its memory.
@@ -220,7 +221,11 @@ fn handle_sendmsg(call: &Call) -> i32 {
     let pid = sender::record_sender(call.cookie());
     // Whether it is a DNS query is not visible here, and a resolver's queries are no fan-out.
     if call.protocol() == ip_protocol::UDP && call.port() != port::DNS && call.is_in_container() {
-        count::count_key(&Key::for_flow(&call.flow(), Signal::DatagramSent, pid));
+        let flow = call.flow();
+        // A server that answers, at whatever address of the container.
+        if !KernelMarks::find(&flow).was_reached() {
+            count::count_key(&Key::for_flow(&flow, Signal::DatagramSent, pid));
+        }
     }
     GO_ON as i32
 }
