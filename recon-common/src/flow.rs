@@ -234,4 +234,25 @@ mod tests {
         assert!(marks.len() > 9_990, "{} fingerprints", marks.len());
         assert_ne!(flow(1, 1).fingerprint(7), flow(1, 1).fingerprint(8));
     }
+
+    #[test]
+    fn what_is_remembered_of_a_flow_in_addition_has_marks_of_its_own() {
+        let flow = Flow {
+            remote: Address::v4([198, 51, 100, 7]),
+            local: Address::v4([203, 0, 113, 1]),
+            remote_port: 40_000,
+            local_port: 22,
+            protocol: ip_protocol::TCP,
+        };
+        let marks = [flow, flow.accepted(), flow.remote_end()].map(|flow| flow.fingerprint(7));
+        let different: HashSet<_> = marks.into_iter().collect();
+        assert_eq!(different.len(), marks.len());
+        let elsewhere = Flow {
+            local: Address::v4([203, 0, 113, 2]),
+            local_port: 80,
+            ..flow
+        };
+        assert_eq!(elsewhere.remote_end(), flow.remote_end());
+        assert_ne!(elsewhere.accepted(), flow.accepted());
+    }
 }
