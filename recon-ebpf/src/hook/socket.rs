@@ -29,6 +29,7 @@ use recon_common::protocol::linux::AF_INET;
 use recon_common::protocol::{ip_protocol, port};
 use recon_common::{Address, Counter, Ending, Flow, FlowMarks, Key, Loss, PendingConnect, Signal};
 
+use super::hide_number;
 use crate::flow_state::KernelMarks;
 use crate::{accepted, count, sender};
 
@@ -288,7 +289,8 @@ fn tcp_state_changed(context: &SockOpsContext) {
         let pid = sender::recorded_sender(cookie).unwrap_or(0);
         (Signal::ConnectFailed, pid)
     } else if let Some(lived) = accepted::forget_start(cookie) {
-        (Signal::Ended, connection_ending(context, lived).pack())
+        let ending = connection_ending(context, lived).pack();
+        (Signal::Ended, hide_number(ending.into()) as u32)
     } else {
         return;
     };
