@@ -17,7 +17,6 @@ use anyhow::{Context, Result, ensure};
 use recon_tests::dns::Responder;
 use recon_tests::kernel::Linux;
 use recon_tests::lab::{ATTACKER, ATTACKER_MAC, HOST, HOST_LINK, HOST_MAC};
-use recon_tests::namespace::Namespace;
 use recon_tests::process::{Finished, run, shell};
 use recon_tests::program::{Renamed, locate, open_folder};
 use recon_tests::{Agent, Alert, Lab, Process, report, rows};
@@ -174,25 +173,6 @@ fn container(lab: &Lab) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// A network namespace behind the host.
-fn guest(lab: &Lab) -> Result<Namespace> {
-    const GATEWAY: &str = "192.0.2.1";
-    const ADDRESS: &str = "192.0.2.2";
-    let guest = Namespace::create("guest")?;
-    lab.host().ip(&format!(
-        "link add guests type veth peer name uplink netns {}\n\
-         address add {GATEWAY}/24 dev guests\nlink set guests up\n",
-        guest.name()
-    ))?;
-    guest.ip(&format!(
-        "address add {ADDRESS}/24 dev uplink\nlink set uplink up\nroute add default via {GATEWAY}\n"
-    ))?;
-    lab.host().set("ipv4/conf/all/forwarding", 1)?;
-    lab.attacker()
-        .ip(&format!("route add {ADDRESS}/32 via {HOST}\n"))?;
-    Ok(guest)
-}
-
 #[derive(Clone, Copy)]
 enum Look {
     /// Polls every 100 ms.
@@ -213,7 +193,7 @@ fn check(row: &Row, expected: &[Fired], look: Look) -> Result<()> {
         Look::Afterwards => "--interval 60s",
     };
     let guest = match row.runs {
-        As::Guest => Some(guest(&lab)?),
+        As::Guest => Some(lab.add_guest()?),
         _ => None,
     };
     let agent = Agent::start(&lab, &format!("{interval} {}", row.options))?;

@@ -8,6 +8,8 @@
 //! memory is bounded, a write costs the same when full or empty, and takes no lock. An insert into
 //! a full LRU of this size costs 325 to 850 ns, which a flood of answers would make recon pay.
 
+use crate::protocol::ip_protocol;
+
 /// An IPv6 address, or an IPv4 address mapped into IPv6 (`::ffff:a.b.c.d`): 16 bytes in network
 /// byte order.
 ///
@@ -127,7 +129,7 @@ pub struct Flow {
     pub protocol: u8,
 }
 
-/// Slots of each array of flows, a power of two. Four bytes each: 4 MiB hold the flows of a busy
+/// Slots of the array of flows, a power of two. Eight bytes each: 8 MiB hold the flows of a busy
 /// resolver for minutes.
 pub const FLOW_SLOTS: u32 = 1 << 20;
 
@@ -158,6 +160,27 @@ pub(crate) const fn pair_words(first: u32, second: u32) -> u64 {
 }
 
 impl Flow {
+    /// The flow as which it is remembered that a guest accepted this connection. No packet has it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn accepted(&self) -> Self {
+        Self {
+            protocol: ip_protocol::RESERVED,
+            ..*self
+        }
+    }
+
+    /// The flow as which it is remembered that the remote sent from this port, to whatever address.
+    #[inline(always)]
+    #[must_use]
+    pub const fn remote_end(&self) -> Self {
+        Self {
+            local: Address::UNSPECIFIED,
+            local_port: 0,
+            ..*self
+        }
+    }
+
     /// Slot and fingerprint of the flow under a seed that an outsider can't know, so that nobody
     /// can choose flows that share a slot. The fingerprint is never 0, which marks an empty slot.
     #[inline(always)]
@@ -181,7 +204,6 @@ impl Flow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::ip_protocol;
     use std::collections::HashSet;
     use std::net::IpAddr;
 
@@ -211,5 +233,26 @@ mod tests {
         assert!(slots.len() > 9_850, "{} slots", slots.len());
         assert!(marks.len() > 9_990, "{} fingerprints", marks.len());
         assert_ne!(flow(1, 1).fingerprint(7), flow(1, 1).fingerprint(8));
+    }
+
+    #[test]
+    fn what_is_remembered_of_a_flow_in_addition_has_marks_of_its_own() {
+        let flow = Flow {
+            remote: Address::v4([198, 51, 100, 7]),
+            local: Address::v4([203, 0, 113, 1]),
+            remote_port: 40_000,
+            local_port: 22,
+            protocol: ip_protocol::TCP,
+        };
+        let marks = [flow, flow.accepted(), flow.remote_end()].map(|flow| flow.fingerprint(7));
+        let different: HashSet<_> = marks.into_iter().collect();
+        assert_eq!(different.len(), marks.len());
+        let elsewhere = Flow {
+            local: Address::v4([203, 0, 113, 2]),
+            local_port: 80,
+            ..flow
+        };
+        assert_eq!(elsewhere.remote_end(), flow.remote_end());
+        assert_ne!(elsewhere.accepted(), flow.accepted());
     }
 }

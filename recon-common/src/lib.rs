@@ -40,7 +40,7 @@ pub mod table;
 pub use ending::Ending;
 pub use flow::{Address, Flow};
 pub use loss::Loss;
-pub use observation::{FlowState, Observation};
+pub use observation::{FlowMarks, FlowState, Observation};
 pub use packed::PackedKey;
 pub use packet::Packet;
 pub use parse::{Direction, parse};

@@ -24,23 +24,27 @@ pub enum Loss {
     PendingConnectsFull = 4,
     /// More programs started at once than the ring holds: alerts may lack their names.
     ExecEventsFull = 5,
+    /// An accepted connection outlived more sockets than there are slots: its end is not counted.
+    AcceptedFull = 6,
 }
 
 impl Loss {
     /// Every reason, in the order of its number.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Truncated,
         Self::Malformed,
         Self::TooDeep,
         Self::TableFull,
         Self::PendingConnectsFull,
         Self::ExecEventsFull,
+        Self::AcceptedFull,
     ];
 
-    /// Whether it makes counts too low. A lost start of a program costs only its name.
+    /// Whether it makes counts too low. A lost start of a program costs only its name, and a lost end
+    /// of a connection only that row: a host with many long connections would always lose some.
     #[must_use]
     pub const fn lowers_counts(self) -> bool {
-        !matches!(self, Self::ExecEventsFull)
+        !matches!(self, Self::ExecEventsFull | Self::AcceptedFull)
     }
 
     /// The name under which metrics and alerts show the reason.
@@ -53,6 +57,7 @@ impl Loss {
             Self::TableFull => "table_full",
             Self::PendingConnectsFull => "asked_full",
             Self::ExecEventsFull => "executed_full",
+            Self::AcceptedFull => "accepted_full",
         }
     }
 }

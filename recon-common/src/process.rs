@@ -50,6 +50,9 @@ pub struct PendingConnect {
 /// Slots for pending connects, a power of two. Most last microseconds. One that failed at once
 /// stays for two polls, and is lost if that many newer sockets connect meanwhile.
 pub const PENDING_CONNECT_SLOTS: u32 = 1 << 14;
+/// Slots for accepted connections that have not ended, a power of two, 8 bytes each. The end of one
+/// is lost when it outlives that many newer sockets.
+pub const ACCEPTED_SLOTS: u32 = 1 << 17;
 /// Bytes of the ring of started programs, a power of two: about 800 programs between two reads.
 pub const EXEC_EVENT_BYTES: u32 = 1 << 18;
 /// Slots for the senders of sockets, a power of two, 8 bytes each. One is lost when that many newer

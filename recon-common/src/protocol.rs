@@ -53,6 +53,8 @@ pub mod ip_protocol {
     pub const ICMPV6: u8 = 58;
     /// Destination options of IPv6.
     pub const DESTINATION: u8 = 60;
+    /// No protocol.
+    pub const RESERVED: u8 = 255;
 }
 
 /// Flags in byte 13 of a TCP header (RFC 9293, 3.1).
@@ -89,6 +91,8 @@ pub mod icmp {
     pub const COMMUNICATION_PROHIBITED: u8 = 13;
     /// Echo request.
     pub const ECHO_REQUEST: u8 = 8;
+    /// Echo reply.
+    pub const ECHO_REPLY: u8 = 0;
 }
 
 /// Types and codes of ICMPv6 (RFC 4443).
@@ -101,6 +105,8 @@ pub mod icmpv6 {
     pub const PORT_UNREACHABLE: u8 = 4;
     /// Echo request.
     pub const ECHO_REQUEST: u8 = 128;
+    /// Echo reply.
+    pub const ECHO_REPLY: u8 = 129;
 }
 
 /// Ports of services (IANA).
@@ -109,6 +115,19 @@ pub mod port {
     pub const DNS: u16 = 53;
     /// HTTP.
     pub const HTTP: u16 = 80;
+}
+
+/// What the datagrams of traceroutes have in common.
+pub mod traceroute {
+    /// The lowest port that a tool sends to: mtr's (`MIN_PORT`). traceroute(8) starts at 33434,
+    /// tracepath(8) at 44444.
+    pub const FIRST_PORT: u16 = 33_000;
+    /// The most hops that a datagram has left when it leaves: traceroute(8) traces 30 (`-m`).
+    pub const MOST_HOPS: u8 = 30;
+    /// The most hops that a datagram has left when it arrives: traceroute(8) has 16 datagrams
+    /// under way (`-N`), so the last one goes at most 16 hops further than the target. Other
+    /// datagrams start with 64 or more, and few paths have more than 30 hops.
+    pub const MOST_HOPS_LEFT: u8 = 16;
 }
 
 /// Numbers of the Linux UAPI that no header exports to BPF or to Rust in the type that is needed.
@@ -177,10 +196,12 @@ mod tests {
                 icmpv4::CODE_DST_UNREACH_FILTER_PROHIB,
             ),
             (icmp::ECHO_REQUEST, icmpv4::TYPE_ECHO_REQUEST),
+            (icmp::ECHO_REPLY, icmpv4::TYPE_ECHO_REPLY),
             (icmpv6::UNREACHABLE, v6::TYPE_DST_UNREACH),
             (icmpv6::PROHIBITED, v6::CODE_DST_UNREACH_PROHIBITED),
             (icmpv6::PORT_UNREACHABLE, v6::CODE_DST_UNREACH_PORT),
             (icmpv6::ECHO_REQUEST, v6::TYPE_ECHO_REQUEST),
+            (icmpv6::ECHO_REPLY, v6::TYPE_ECHO_REPLY),
         ] {
             assert_eq!(ours, theirs);
         }

@@ -2,11 +2,13 @@
 //! sockets.
 //!
 //! In: a [`Flow`]. Out: an implementation of [`recon_common::FlowState`], the same for every hook.
-//! The decision held here: a FIN+ACK is looked up among the sockets (once per connection, at about
+//! The decisions held here: both marks of a flow are in one slot, so that a packet costs one hash
+//! and one line of the cache, whatever is asked of them. A FIN+ACK is looked up among the sockets (once per connection, at about
 //! the cost of the stack's own look-up). One that the host would forward never counts, since a
 //! guest's sockets are not visible here.
 
 use core::ffi::c_void;
+use core::ptr::NonNull;
 
 use aya_ebpf::Global;
 use aya_ebpf::bindings::{
@@ -21,17 +23,22 @@ use aya_ebpf::maps::Array;
 use recon_common::flow::FLOW_SLOTS;
 use recon_common::protocol::ip_protocol;
 use recon_common::protocol::linux::{AF_INET, AF_INET6, TCP_LISTEN};
-use recon_common::{Flow, FlowState};
+use recon_common::{Flow, FlowMarks, FlowState};
 
 use crate::sender;
 
-/// Fingerprints of the flows on which this host sent, by slot; see [`recon_common::flow`].
+/// What is remembered of flows, by slot.
 #[map]
-static FLOWS: Array<u32> = Array::with_max_entries(FLOW_SLOTS, 0);
+static FLOWS: Array<FlowSlot> = Array::with_max_entries(FLOW_SLOTS, 0);
 
-/// Fingerprints of the flows that remotes began.
-#[map]
-static REACHED: Array<u32> = Array::with_max_entries(FLOW_SLOTS, 0);
+/// Fingerprints of two flows; see [`recon_common::flow`].
+#[repr(C, align(8))]
+struct FlowSlot {
+    /// The latest flow on which this host sent.
+    sent: u32,
+    /// The latest flow that a remote began.
+    reached: u32,
+}
 
 /// The seed of all hashes of flows and addresses. The agent sets it before it loads the programs.
 #[unsafe(no_mangle)]
@@ -55,28 +62,18 @@ pub(crate) enum PacketHook {
 
 impl FlowState for KernelFlowState {
     #[inline(always)]
-    fn expect_answers(&self, flow: &Flow) -> bool {
-        set_mark(&FLOWS, flow)
-    }
-
-    #[inline(always)]
-    fn expects_answers(&self, flow: &Flow) -> bool {
-        is_marked(&FLOWS, flow)
-    }
-
-    #[inline(always)]
-    fn mark_reached(&self, flow: &Flow) {
-        set_mark(&REACHED, flow);
-    }
-
-    #[inline(always)]
-    fn was_reached(&self, flow: &Flow) -> bool {
-        is_marked(&REACHED, flow)
+    fn marks(&self, flow: &Flow) -> impl FlowMarks {
+        KernelMarks::find(flow)
     }
 
     #[inline(always)]
     fn is_connected(&self, flow: &Flow) -> bool {
         self.has_socket(flow) || self.is_forwarded(flow)
+    }
+
+    #[inline(always)]
+    fn is_from_guest(&self) -> bool {
+        self.interface() != 0
     }
 
     #[inline(always)]
@@ -88,31 +85,90 @@ impl FlowState for KernelFlowState {
     }
 }
 
-/// Writes the flow's mark into its slot. Returns whether it was not there before.
-#[inline(always)]
-fn set_mark(marks: &Array<u32>, flow: &Flow) -> bool {
-    let (slot, fingerprint) = flow.fingerprint(SEED.load());
-    let Some(mark) = marks.get_ptr_mut(slot) else {
-        return false;
-    };
-    // SAFETY: the slot is 4 bytes, aligned and never freed. A race between two CPUs leaves one of
-    // two whole marks.
-    unsafe {
-        let is_new = mark.read_volatile() != fingerprint;
-        if is_new {
-            mark.write_volatile(fingerprint);
+/// What is remembered of a flow.
+pub(crate) struct KernelMarks {
+    slot: Option<NonNull<FlowSlot>>,
+    fingerprint: u32,
+}
+
+impl KernelMarks {
+    /// The marks of that flow.
+    #[inline(always)]
+    pub(crate) fn find(flow: &Flow) -> Self {
+        let (slot, fingerprint) = flow.fingerprint(SEED.load());
+        Self {
+            slot: FLOWS.get_ptr_mut(slot).and_then(NonNull::new),
+            fingerprint,
+        }
+    }
+
+    #[inline(always)]
+    fn sent(&self) -> Option<*mut u32> {
+        // SAFETY: the slot is a value of the map, which is never freed.
+        self.slot
+            .map(|slot| unsafe { &raw mut (*slot.as_ptr()).sent })
+    }
+
+    #[inline(always)]
+    fn reached(&self) -> Option<*mut u32> {
+        // SAFETY: as above.
+        self.slot
+            .map(|slot| unsafe { &raw mut (*slot.as_ptr()).reached })
+    }
+
+    /// Whether the mark is this flow's.
+    #[inline(always)]
+    fn owns(&self, mark: Option<*mut u32>) -> bool {
+        // SAFETY: the mark is part of a slot. A race between two CPUs leaves one of two whole
+        // fingerprints.
+        mark.is_some_and(|mark| unsafe { mark.read_volatile() } == self.fingerprint)
+    }
+
+    /// Makes the mark this flow's. Returns whether it was not.
+    #[inline(always)]
+    fn write(&self, mark: Option<*mut u32>) -> bool {
+        let is_new = !self.owns(mark);
+        if let Some(mark) = mark.filter(|_| is_new) {
+            // SAFETY: as above.
+            unsafe { mark.write_volatile(self.fingerprint) };
         }
         is_new
     }
 }
 
-#[inline(always)]
-fn is_marked(marks: &Array<u32>, flow: &Flow) -> bool {
-    let (slot, fingerprint) = flow.fingerprint(SEED.load());
-    // SAFETY: as above.
-    marks
-        .get_ptr(slot)
-        .is_some_and(|mark| unsafe { mark.read_volatile() } == fingerprint)
+impl FlowMarks for KernelMarks {
+    #[inline(always)]
+    fn expect_answers(&self) -> bool {
+        self.write(self.sent())
+    }
+
+    #[inline(always)]
+    fn expects_answers(&self) -> bool {
+        self.owns(self.sent())
+    }
+
+    #[inline(always)]
+    fn mark_reached(&self) -> bool {
+        self.write(self.reached())
+    }
+
+    #[inline(always)]
+    fn was_reached(&self) -> bool {
+        self.owns(self.reached())
+    }
+
+    #[inline(always)]
+    fn clear_reached(&self) -> bool {
+        /// No flow has it.
+        const EMPTY: u32 = 0;
+        let mark = self.reached();
+        let was_marked = self.owns(mark);
+        if let Some(mark) = mark.filter(|_| was_marked) {
+            // SAFETY: as above.
+            unsafe { mark.write_volatile(EMPTY) };
+        }
+        was_marked
+    }
 }
 
 impl KernelFlowState {

@@ -9,6 +9,7 @@
 //!   state
 //! - [`recent`]: the keys that a processor counted last
 //! - [`sender`]: which process sends
+//! - [`accepted`]: which connections this host has accepted, and since when
 //! - [`admit`]: which packets get a key when room is short
 //! - [`count`]: one map update per interesting packet
 //!
@@ -18,6 +19,7 @@
 // For the one instruction that core does not offer on this target, see `count`.
 #![feature(asm_experimental_arch)]
 
+mod accepted;
 mod admit;
 mod count;
 mod flow_state;

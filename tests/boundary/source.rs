@@ -87,8 +87,8 @@ pub(super) const ROWS: &[Row] = &[
         rule: "http-get-request-flooding",
         threshold: 100,
         event: |bench, remote, _| bench.visit(remote),
-        // The SYN, its answer, the connection, and the request.
-        signals: 4,
+        // The SYN, its answer, the connection, the request, and the connection's end.
+        signals: 5,
         port: Some(HTTP),
         ..ROW
     },

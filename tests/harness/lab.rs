@@ -61,6 +61,9 @@ impl fmt::Display for Mac {
     }
 }
 
+/// The address of [`Lab::add_guest`].
+pub const GUEST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+
 /// The two namespaces. Dropping it removes them and all that is in them.
 #[derive(Debug)]
 pub struct Lab {
@@ -115,6 +118,29 @@ impl Lab {
         ))?;
         configure_attacker(&attacker)?;
         Ok(Self { host, attacker })
+    }
+
+    /// Adds a network namespace behind the host, at [`GUEST`], with a cgroup below the host's: a
+    /// container.
+    ///
+    /// # Errors
+    /// As [`Lab::new`].
+    pub fn add_guest(&self) -> Result<Namespace> {
+        const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+        let guest = Namespace::create("guest")?.with_cgroup_below(&self.host)?;
+        silence(&guest)?;
+        self.host.ip(&format!(
+            "link add guests type veth peer name uplink netns {}\n\
+             address add {GATEWAY}/24 dev guests\nlink set guests up\n",
+            guest.name()
+        ))?;
+        guest.ip(&format!(
+            "address add {GUEST}/24 dev uplink\nlink set uplink up\nroute add default via {GATEWAY}\n"
+        ))?;
+        self.host.set("ipv4/conf/all/forwarding", 1)?;
+        self.attacker
+            .ip(&format!("route add {GUEST}/32 via {HOST}\n"))?;
+        Ok(guest)
     }
 
     /// Where the agent runs.

@@ -77,6 +77,17 @@ impl Namespace {
         Ok(self)
     }
 
+    /// Adds a cgroup below that of `parent`.
+    ///
+    /// # Errors
+    /// If `parent` has none.
+    pub fn with_cgroup_below(mut self, parent: &Self) -> Result<Self> {
+        parent.cgroup.as_ref().context("no cgroup to be below")?;
+        let name = format!("{}/{}", parent.name, self.name);
+        self.cgroup = Some(Cgroup::create(&name)?);
+        Ok(self)
+    }
+
     /// The cgroup of its processes, if it has one.
     #[must_use]
     pub fn cgroup(&self) -> Option<&Cgroup> {

@@ -1,4 +1,4 @@
-"""Executes commands, one a line, and answers each with a line: VERB ADDRESS PORT [SOURCE].
+"""Executes commands, one a line, and answers each with a line: VERB ADDRESS PORT [ARGUMENT].
 
 It imports built-in modules only: the others take most of a start, a second on an emulated machine.
 """
@@ -42,20 +42,27 @@ def send(address, port):
     return "sent"
 
 
-def listen(address, port):
+def listen(address, port, size=0, closes=False):
     listener = open_socket(address, _socket.SOCK_STREAM)
     listener.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
     listener.bind((address, port))
     listener.listen()
-    _thread.start_new_thread(serve, (listener,))
+    _thread.start_new_thread(serve, (listener, bytes(int(size)), closes))
     return "listening"
 
 
-def serve(listener):
+def dismiss(address, port, size):
+    return listen(address, port, size, closes=True)
+
+
+def serve(listener, greeting, closes):
     while True:
         descriptor, _ = listener._accept()
         connection = _socket.socket(fileno=descriptor)
         try:
+            connection.sendall(greeting)
+            if closes:
+                connection.shutdown(_socket.SHUT_WR)
             # Read to the end, so that the client closes first.
             while connection.recv(4096):
                 pass
@@ -64,12 +71,31 @@ def serve(listener):
         connection.close()
 
 
-VERBS = {"connect": connect, "send": send, "listen": listen}
+def answer_datagrams(address, port):
+    receiver = open_socket(address, _socket.SOCK_DGRAM)
+    receiver.bind((address, port))
+    _thread.start_new_thread(echo, (receiver,))
+    return "listening"
+
+
+def echo(receiver):
+    while True:
+        datagram, client = receiver.recvfrom(4096)
+        receiver.sendto(datagram, client)
+
+
+VERBS = {
+    "connect": connect,
+    "send": send,
+    "listen": listen,
+    "dismiss": dismiss,
+    "echo": answer_datagrams,
+}
 
 for line in sys.stdin:
-    verb, address, port, *source = line.split()
+    verb, address, port, *arguments = line.split()
     try:
-        answer = VERBS[verb](address, int(port), *source)
+        answer = VERBS[verb](address, int(port), *arguments)
     except _socket.timeout:
         answer = "ETIMEDOUT"
     except OSError as error:

@@ -109,8 +109,36 @@ impl TestProcess {
     /// # Errors
     /// As [`TestProcess::connect`], and when the port is taken.
     pub fn listen(&self, at: impl Into<IpAddr>, port: u16) -> Result<()> {
-        let answer = self.execute(&format!("listen {} {port}", at.into()))?;
-        ensure!(answer == "listening", "port {port}: {answer}");
+        self.serve(&format!("listen {} {port}", at.into()))
+    }
+
+    /// Like [`TestProcess::listen`], and sends so many bytes to each client first.
+    ///
+    /// # Errors
+    /// As [`TestProcess::listen`].
+    pub fn greet(&self, at: impl Into<IpAddr>, port: u16, bytes: usize) -> Result<()> {
+        self.serve(&format!("listen {} {port} {bytes}", at.into()))
+    }
+
+    /// Like [`TestProcess::greet`], and then closes its own side before the client does.
+    ///
+    /// # Errors
+    /// As [`TestProcess::listen`].
+    pub fn dismiss(&self, at: impl Into<IpAddr>, port: u16, bytes: usize) -> Result<()> {
+        self.serve(&format!("dismiss {} {port} {bytes}", at.into()))
+    }
+
+    /// Answers each datagram with the same bytes from now on.
+    ///
+    /// # Errors
+    /// As [`TestProcess::listen`].
+    pub fn echo(&self, at: impl Into<IpAddr>, port: u16) -> Result<()> {
+        self.serve(&format!("echo {} {port}", at.into()))
+    }
+
+    fn serve(&self, command: &str) -> Result<()> {
+        let answer = self.execute(command)?;
+        ensure!(answer == "listening", "{command}: {answer}");
         Ok(())
     }
 

@@ -40,8 +40,8 @@ const ROW: Row = Row {
     others: 0,
     routes: "",
     event: |bench, group, _| bench.connect(group.actor, group.place.remote(), CLOSED, REFUSED),
-    // A SYN and its outcome.
-    gives: 2,
+    // A SYN, the reset that answers it, and its outcome.
+    gives: 3,
     ends: |place| Ends {
         source: V4,
         destination: Some(place.remote()),
@@ -162,8 +162,8 @@ pub(super) const ROWS: &[Row] = &[
         threshold: 100,
         direction: "ingress",
         event: |bench, group, _| bench.visit(group.place.remote()),
-        // A SYN, its answer, and the connection.
-        gives: 3,
+        // A SYN, its answer, the connection, and its end.
+        gives: 4,
         ends: |place| Ends {
             source: Some(place.remote()),
             destination: V4,
@@ -178,7 +178,7 @@ pub(super) const ROWS: &[Row] = &[
         threshold: 100,
         direction: "ingress",
         event: |bench, group, _| bench.visit(group.place.remote6()),
-        gives: 3,
+        gives: 4,
         ends: |place| Ends {
             source: Some(place.remote6()),
             destination: V6,

@@ -14,6 +14,12 @@ use recon_user::hook::Hooks;
 
 use crate::model::{FrameResult, interpret};
 
+const XDP: &str = "recon_xdp";
+/// The programs that see inbound frames.
+pub(crate) const INBOUND: [&str; 2] = [XDP, "recon_ingress"];
+/// The program that sees outbound frames.
+pub(crate) const OUTBOUND: &str = "recon_egress";
+
 /// Keys that the tables hold here: few, since emptying them walks all entries.
 const TABLE_ENTRIES: u32 = 64;
 /// `XDP_PASS` of linux/bpf.h.
@@ -31,7 +37,7 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// What was counted, after checking that the packet goes on.
     pub(crate) fn unwrap_verdict(self) -> FrameResult {
-        let go_on = if self.program == "recon_xdp" {
+        let go_on = if self.program == XDP {
             XDP_PASS
         } else {
             TCX_NEXT
@@ -63,30 +69,38 @@ impl Kernel {
     /// Runs the frame through every program that sees frames of that direction.
     pub(crate) fn run(&mut self, direction: Direction, frame: &[u8]) -> Result<Vec<Outcome>> {
         let programs: &[&'static str] = match direction {
-            Direction::In => &["recon_xdp", "recon_ingress"],
-            Direction::Out => &["recon_egress"],
+            Direction::In => &INBOUND,
+            Direction::Out => &[OUTBOUND],
         };
         programs
             .iter()
-            .filter(|&&name| name == "recon_xdp" || makes_an_skb(frame))
-            .map(|&name| {
-                let program = self
-                    .hooks
-                    .ebpf()
-                    .program(name)
-                    .with_context(|| format!("no program {name}"))?;
-                let verdict = test_run(program, frame)?;
-                let mut rows = Vec::new();
-                let tally = self
-                    .drain
-                    .finish(|key, count, _| rows.push((*key, count)))?;
-                Ok(Outcome {
-                    program: name,
-                    verdict,
-                    result: interpret(&tally, &rows),
-                })
-            })
+            .filter(|&&name| name == XDP || makes_an_skb(frame))
+            .map(|&name| self.run_program(name, frame, &[]))
             .collect()
+    }
+
+    /// Runs the frame through one program, with that `struct __sk_buff` if it is not empty.
+    pub(crate) fn run_program(
+        &mut self,
+        name: &'static str,
+        frame: &[u8],
+        context: &[u8],
+    ) -> Result<Outcome> {
+        let program = self
+            .hooks
+            .ebpf()
+            .program(name)
+            .with_context(|| format!("no program {name}"))?;
+        let verdict = test_run_with(program, frame, context)?;
+        let mut rows = Vec::new();
+        let tally = self
+            .drain
+            .finish(|key, count, _| rows.push((*key, count)))?;
+        Ok(Outcome {
+            program: name,
+            verdict,
+            result: interpret(&tally, &rows),
+        })
     }
 
     /// Starts with empty flow state: fresh programs with fresh maps.
@@ -115,8 +129,13 @@ fn makes_an_skb(frame: &[u8]) -> bool {
 
 /// Runs one program on a frame and returns its verdict.
 pub(crate) fn test_run(program: &Program, frame: &[u8]) -> Result<u32> {
+    test_run_with(program, frame, &[])
+}
+
+fn test_run_with(program: &Program, frame: &[u8], context: &[u8]) -> Result<u32> {
     let options = TestRunOptions {
         data_in: Some(frame),
+        ctx_in: (!context.is_empty()).then_some(context),
         ..TestRunOptions::default()
     };
     let result = match program {

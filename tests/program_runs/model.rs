@@ -1,10 +1,10 @@
 //! The host build of the parser with flow state like the kernel's, and the result of a run in one
 //! shape for both.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 
-use recon_common::{Address, Direction, Flow, FlowState, Key, Loss, Signal, parse};
+use recon_common::{Address, Direction, Flow, FlowMarks, FlowState, Key, Loss, Signal, parse};
 use recon_user::drain::Tally;
 
 use crate::Counted;
@@ -53,9 +53,14 @@ pub(crate) fn interpret(tally: &Tally, rows: &[(Key, u64)]) -> FrameResult {
 /// none.
 #[derive(Default)]
 pub(crate) struct Model {
-    sent: RefCell<HashSet<(u32, u32)>>,
-    reached: RefCell<HashSet<(u32, u32)>>,
+    sent: RefCell<HashSet<Fingerprint>>,
+    reached: RefCell<HashSet<Fingerprint>>,
+    /// Whether a guest sends the current frame.
+    pub(crate) is_from_guest: Cell<bool>,
 }
+
+/// Slot and fingerprint of a flow.
+type Fingerprint = (u32, u32);
 
 impl Model {
     pub(crate) fn run(&self, direction: Direction, frame: &[u8]) -> FrameResult {
@@ -81,27 +86,50 @@ impl Model {
 }
 
 impl FlowState for Model {
-    fn expect_answers(&self, flow: &Flow) -> bool {
-        self.sent.borrow_mut().insert(flow.fingerprint(0))
-    }
-
-    fn expects_answers(&self, flow: &Flow) -> bool {
-        self.sent.borrow().contains(&flow.fingerprint(0))
-    }
-
-    fn mark_reached(&self, flow: &Flow) {
-        self.reached.borrow_mut().insert(flow.fingerprint(0));
-    }
-
-    fn was_reached(&self, flow: &Flow) -> bool {
-        self.reached.borrow().contains(&flow.fingerprint(0))
+    fn marks(&self, flow: &Flow) -> impl FlowMarks {
+        ModelMarks {
+            model: self,
+            flow: flow.fingerprint(0),
+        }
     }
 
     fn is_connected(&self, _: &Flow) -> bool {
         false
     }
 
+    fn is_from_guest(&self) -> bool {
+        self.is_from_guest.get()
+    }
+
     fn sender_pid(&self) -> u32 {
         0
+    }
+}
+
+/// What the model remembers of a flow.
+struct ModelMarks<'a> {
+    model: &'a Model,
+    flow: Fingerprint,
+}
+
+impl FlowMarks for ModelMarks<'_> {
+    fn expect_answers(&self) -> bool {
+        self.model.sent.borrow_mut().insert(self.flow)
+    }
+
+    fn expects_answers(&self) -> bool {
+        self.model.sent.borrow().contains(&self.flow)
+    }
+
+    fn mark_reached(&self) -> bool {
+        self.model.reached.borrow_mut().insert(self.flow)
+    }
+
+    fn was_reached(&self) -> bool {
+        self.model.reached.borrow().contains(&self.flow)
+    }
+
+    fn clear_reached(&self) -> bool {
+        self.model.reached.borrow_mut().remove(&self.flow)
     }
 }

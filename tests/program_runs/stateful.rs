@@ -6,29 +6,15 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use etherparse::TcpHeader;
-use recon_common::Direction::{self, In, Out};
-use recon_common::Signal;
 use recon_common::protocol::{ETHERNET_HEADER, icmp, port};
+use recon_common::{Direction, Signal};
 use recon_tests::frame::{Path, segment};
 
 use crate::Counted::{self, As, Nothing};
 use crate::kernel::Kernel;
-use crate::model::Model;
-use crate::outbound::{LOCAL_V4, LOCAL_V6, REMOTE_V4, REMOTE_V6, dns_query, dns_reply};
-
-/// A frame, and what it counts as after the previous ones.
-type Step = (Direction, Vec<u8>, Counted);
-
-const PORT: u16 = 8080;
-const CLIENT: u16 = 40_000;
-
-fn inward() -> Path {
-    Path::new(REMOTE_V4, LOCAL_V4)
-}
-
-fn outward() -> Path {
-    Path::new(LOCAL_V4, REMOTE_V4)
-}
+use crate::outbound::{LOCAL_V4, LOCAL_V6, REMOTE_V6, dns_query, dns_reply};
+use crate::story::By::{Host, Remote};
+use crate::story::{CLIENT, PORT, check_stories, inward, outward};
 
 fn fin() -> Result<Vec<u8>> {
     inward().tcp(
@@ -71,50 +57,56 @@ fn a_frame_counts_by_what_came_before() -> Result<()> {
     let asks = As(Signal::DnsSentUdp, port::DNS);
     let from_v6 = |ports| Path::new(REMOTE_V6, LOCAL_V6).udp(ports, b"x");
     let to_v6 = |ports| Path::new(LOCAL_V6, REMOTE_V6).udp(ports, b"x");
-    let stories: Vec<(&str, Vec<Step>)> = vec![
+    check_stories(vec![
         (
             "a datagram's answer",
             vec![
-                (In, inward().udp([port::DNS, PORT], b"x")?, hit),
+                (Remote, inward().udp([port::DNS, PORT], b"x")?, hit),
                 (
-                    Out,
+                    Host,
                     outward().udp([PORT, port::DNS], &dns_query())?,
                     As(Signal::DnsSentUdp, port::DNS),
                 ),
-                (In, late_reply, Nothing),
-                (In, inward().udp([port::DNS + 1, PORT], b"x")?, hit),
+                (Remote, late_reply, Nothing),
+                (Remote, inward().udp([port::DNS + 1, PORT], b"x")?, hit),
                 (
-                    In,
+                    Remote,
                     inward().udp([port::DNS, PORT + 1], b"x")?,
                     As(Signal::Datagram, PORT + 1),
                 ),
                 (
-                    In,
+                    Remote,
                     Path::new([198, 51, 100, 8], LOCAL_V4).udp([port::DNS, PORT], b"x")?,
                     hit,
                 ),
-                (Out, late_reply_refused, Nothing),
+                (Host, late_reply_refused, Nothing),
             ],
         ),
         (
             "a client's second datagram, once it was answered",
             vec![
-                (In, from_v6([CLIENT, PORT])?, hit),
-                (Out, to_v6([PORT, CLIENT])?, As(Signal::AnsweredUdp, PORT)),
-                (In, from_v6([CLIENT, PORT])?, Nothing),
-                (Out, to_v6([PORT, CLIENT])?, Nothing),
+                (Remote, from_v6([CLIENT, PORT])?, hit),
+                (Host, to_v6([PORT, CLIENT])?, As(Signal::AnsweredUdp, PORT)),
+                (Remote, from_v6([CLIENT, PORT])?, Nothing),
+                (Host, to_v6([PORT, CLIENT])?, Nothing),
             ],
         ),
         (
             "datagrams of a flow that this host began",
             vec![
-                (Out, outward().udp([CLIENT, PORT], b"x")?, sent),
-                (Out, outward().udp([CLIENT, PORT], b"x")?, Nothing),
-                (In, inward().udp([PORT, CLIENT], b"x")?, Nothing),
-                (Out, outward().udp([CLIENT, PORT], b"x")?, Nothing),
-                (Out, outward().udp([CLIENT + 1, PORT], b"x")?, sent),
+                (Host, outward().udp([CLIENT, PORT], b"x")?, sent),
+                (Host, outward().udp([CLIENT, PORT], b"x")?, Nothing),
                 (
-                    Out,
+                    Remote,
+                    inward().udp([PORT, CLIENT], b"x")?,
+                    As(Signal::ReplyReceived, PORT),
+                ),
+                (Host, outward().udp([CLIENT, PORT], b"x")?, Nothing),
+                (Remote, inward().udp([PORT, CLIENT], b"x")?, Nothing),
+                (Host, outward().udp([CLIENT, PORT], b"x")?, Nothing),
+                (Host, outward().udp([CLIENT + 1, PORT], b"x")?, sent),
+                (
+                    Host,
                     outward().udp([CLIENT, PORT + 1], b"x")?,
                     As(Signal::DatagramSent, PORT + 1),
                 ),
@@ -123,15 +115,23 @@ fn a_frame_counts_by_what_came_before() -> Result<()> {
         (
             "a name server's client",
             vec![
-                (In, inward().udp([CLIENT, port::DNS], &dns_query())?, asked),
                 (
-                    Out,
+                    Remote,
+                    inward().udp([CLIENT, port::DNS], &dns_query())?,
+                    asked,
+                ),
+                (
+                    Host,
                     outward().udp([port::DNS, CLIENT], &dns_reply())?,
                     As(Signal::AnsweredUdp, port::DNS),
                 ),
-                (In, inward().udp([CLIENT, port::DNS], &dns_query())?, asked),
                 (
-                    Out,
+                    Remote,
+                    inward().udp([CLIENT, port::DNS], &dns_query())?,
+                    asked,
+                ),
+                (
+                    Host,
                     outward().udp([port::DNS, CLIENT], &dns_reply())?,
                     Nothing,
                 ),
@@ -140,30 +140,38 @@ fn a_frame_counts_by_what_came_before() -> Result<()> {
         (
             "a resolver that asks from one port",
             vec![
-                (Out, outward().udp([CLIENT, port::DNS], &dns_query())?, asks),
                 (
-                    In,
-                    inward().udp([port::DNS, CLIENT], &dns_reply())?,
-                    Nothing,
+                    Host,
+                    outward().udp([CLIENT, port::DNS], &dns_query())?,
+                    asks,
                 ),
-                (Out, outward().udp([CLIENT, port::DNS], &dns_query())?, asks),
-                (Out, outward().udp([CLIENT, port::DNS], b"hello")?, Nothing),
+                (
+                    Remote,
+                    inward().udp([port::DNS, CLIENT], &dns_reply())?,
+                    As(Signal::ReplyReceived, port::DNS),
+                ),
+                (
+                    Host,
+                    outward().udp([CLIENT, port::DNS], &dns_query())?,
+                    asks,
+                ),
+                (Host, outward().udp([CLIENT, port::DNS], b"hello")?, Nothing),
             ],
         ),
         (
             "a reset on the ports of a flow of datagrams",
             vec![
-                (In, inward().udp([CLIENT, PORT], b"x")?, hit),
-                (Out, outward().tcp(reset.clone(), &[])?, Nothing),
+                (Remote, inward().udp([CLIENT, PORT], b"x")?, hit),
+                (Host, outward().tcp(reset.clone(), &[])?, Nothing),
             ],
         ),
         (
             "a Maimon probe, refused by a reset without ACK",
             vec![
-                (Out, outward().tcp(reset.clone(), &[])?, Nothing),
-                (In, fin()?, As(Signal::MaimonProbe, PORT)),
+                (Host, outward().tcp(reset.clone(), &[])?, Nothing),
+                (Remote, fin()?, As(Signal::MaimonProbe, PORT)),
                 (
-                    Out,
+                    Host,
                     outward().tcp(reset.clone(), &[])?,
                     As(Signal::RefusedTcp, PORT),
                 ),
@@ -172,40 +180,20 @@ fn a_frame_counts_by_what_came_before() -> Result<()> {
         (
             "the FIN that comes long after this host has closed",
             vec![
-                (In, fin()?, As(Signal::MaimonProbe, PORT)),
-                (Out, outward().tcp(close, &[])?, Nothing),
-                (In, fin()?, Nothing),
+                (Remote, fin()?, As(Signal::MaimonProbe, PORT)),
+                (Host, outward().tcp(close, &[])?, Nothing),
+                (Remote, fin()?, Nothing),
             ],
         ),
         (
             "the FIN that comes after this host has aborted",
             vec![
-                (In, fin()?, As(Signal::MaimonProbe, PORT)),
-                (Out, outward().tcp(abort, &[])?, Nothing),
-                (In, fin()?, Nothing),
+                (Remote, fin()?, As(Signal::MaimonProbe, PORT)),
+                (Host, outward().tcp(abort, &[])?, Nothing),
+                (Remote, fin()?, Nothing),
             ],
         ),
-    ];
-    let mut kernel = Kernel::in_own_namespace()?;
-    for (name, story) in stories {
-        let model = Model::default();
-        for (step, (direction, frame, counted)) in story.into_iter().enumerate() {
-            assert_eq!(
-                model.run(direction, &frame).counted,
-                counted,
-                "{name}, step {step}: the host build"
-            );
-            for outcome in kernel.run(direction, &frame)? {
-                assert_eq!(
-                    outcome.unwrap_verdict().counted,
-                    counted,
-                    "{name}, step {step}: the kernel"
-                );
-            }
-        }
-        kernel.forget_flows()?;
-    }
-    Ok(())
+    ])
 }
 
 #[test]
@@ -237,7 +225,7 @@ fn the_fin_of_a_guests_connection_is_not_a_probe() -> Result<()> {
 }
 
 fn assert_counted(kernel: &mut Kernel, counted: Counted, when: &str) -> Result<()> {
-    for outcome in kernel.run(In, &fin()?)? {
+    for outcome in kernel.run(Direction::In, &fin()?)? {
         assert_eq!(outcome.unwrap_verdict().counted, counted, "{when}");
     }
     Ok(())

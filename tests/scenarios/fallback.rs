@@ -20,7 +20,7 @@ const NO_CONNECT4: &str = "[WARN ] no connect4 hook (cgroup2 is not mounted): co
 const NO_CONNECT6: &str = "[WARN ] no connect6 hook (cgroup2 is not mounted): connections that fail at once are not counted, and the process of others may be unknown";
 const NO_SENDMSG4: &str = "[WARN ] no sendmsg4 hook (cgroup2 is not mounted): the process that sends a datagram may be unknown";
 const NO_SENDMSG6: &str = "[WARN ] no sendmsg6 hook (cgroup2 is not mounted): the process that sends a datagram may be unknown";
-const NO_SOCK_OPS: &str = "[WARN ] no sock_ops hook (cgroup2 is not mounted): accepted and failed connections are not counted";
+const NO_SOCK_OPS: &str = "[WARN ] no sock_ops hook (cgroup2 is not mounted): accepted connections, their ends and failed connections are not counted";
 const NO_EXEC: &str =
     "[WARN ] no sched_process_exec hook (*): a process that ends within a poll may have no name";
 const NO_EXEC_SOCKETS: &str =

@@ -62,8 +62,8 @@ const BRIDGED_SCAN: Attack = scan(
     )],
 );
 /// A SYN that is forwarded is a hit on the interface where it comes in, and, where it goes out, a
-/// sent one without a process.
-const FORWARDED_TWICE: Option<u64> = Some(300);
+/// sent one without a process. So its answer is a received one there, and then a sent one.
+const FORWARDED_TWICE: Option<u64> = Some(400);
 const VETH: &str = "[INFO ] va: inbound by {tc} ingress, outbound by {tc} egress; *";
 const VLAN_IS_ABOVE: &str =
     "[INFO ] eth0.7: not watched: recon sees its packets on the interfaces below it";

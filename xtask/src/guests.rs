@@ -35,6 +35,7 @@ const TESTS: [&[&str]; 2] = [
         "tools",
         "quiet",
         "answers",
+        "outcomes",
         "program_runs",
         "command_line",
         VERIFIER,

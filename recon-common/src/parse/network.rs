@@ -172,6 +172,17 @@ fn extension_length(protocol: u8, field: u8) -> usize {
 }
 
 impl<P: Packet + ?Sized> Datagram<'_, P> {
+    /// How many hops it has left: the time to live of IPv4, the hop limit of IPv6. Read on demand,
+    /// since few datagrams need it.
+    #[inline(always)]
+    pub(super) fn hops_left(&self) -> Result<u8, Loss> {
+        let header = self.header.peek::<9>().ok_or(Loss::Truncated)?;
+        Ok(match self.family {
+            Family::V4 => header.u8::<8>(),
+            Family::V6 => header.u8::<7>(),
+        })
+    }
+
     /// The flow of a datagram in that direction, between the ports of its source and destination.
     #[inline(always)]
     pub(super) fn flow(&self, direction: Direction, ports: [u16; 2]) -> Result<Flow, Loss> {

@@ -37,16 +37,73 @@ fn common_frames() {
             .write(bytes, &[])
             .expect("memory")
     });
+    let syn_ack = frame(|ip, bytes| {
+        ip.tcp(443, 40_000, 1, 1024)
+            .syn()
+            .ack(1)
+            .write(bytes, &[])
+            .expect("memory")
+    });
+    let reset = |sequence| {
+        frame(|ip, bytes| {
+            ip.tcp(443, 40_000, sequence, 1024)
+                .rst()
+                .ack(1)
+                .write(bytes, &[])
+                .expect("memory")
+        })
+    };
     let udp = frame(|ip, bytes| ip.udp(40_000, 161).write(bytes, &[7]).expect("memory"));
     let ping = frame(|ip, bytes| {
         ip.icmpv4_echo_request(1, 2)
             .write(bytes, &[])
             .expect("memory")
     });
+    let reply = frame(|ip, bytes| {
+        ip.icmpv4_echo_reply(1, 2)
+            .write(bytes, &[])
+            .expect("memory")
+    });
+    let traced = |hops| {
+        let mut bytes = Vec::new();
+        PacketBuilder::ethernet2([2; 6], [4; 6])
+            .ipv4(REMOTE, LOCAL, hops)
+            .udp(40_000, 33_434)
+            .write(&mut bytes, &[7])
+            .expect("memory");
+        bytes
+    };
+    let traceroute = |signal| Some((33_434, Observation::Unsolicited(signal)));
     for (name, bytes, expected) in [
         ("SYN", syn, Some((22, Observation::Plain(Signal::Syn)))),
         ("ACK", ack, None),
-        ("UDP", udp, Some((161, Observation::Unsolicited))),
+        (
+            "UDP",
+            udp,
+            Some((161, Observation::Unsolicited(Signal::Datagram))),
+        ),
+        (
+            "SYN-ACK",
+            syn_ack,
+            Some((40_000, Observation::Answer(Signal::SynAckReceived))),
+        ),
+        (
+            "reset that refuses",
+            reset(0),
+            Some((40_000, Observation::Answer(Signal::ResetReceived))),
+        ),
+        ("reset that aborts", reset(1), None),
+        (
+            "echo reply",
+            reply,
+            Some((0, Observation::Answer(Signal::EchoReplyReceived))),
+        ),
+        ("traceroute", traced(16), traceroute(Signal::TraceProbe)),
+        (
+            "a datagram with one hop more",
+            traced(17),
+            traceroute(Signal::Datagram),
+        ),
         (
             "ping",
             ping,

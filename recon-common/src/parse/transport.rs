@@ -2,15 +2,16 @@
 //!
 //! In: a [`Datagram`]. Out: its flow and what it shows, or `None` if no rule asks about it.
 //! The decision held here: which packets are probes. Inbound, a flag set that starts a connection,
-//! or that no connection starts with; SYN-ACK, RST and ICMP errors are answers or backscatter and
-//! never count. Outbound, what shows how this host answered, whom it contacts, and which answers to
-//! expect.
+//! or that no connection starts with; SYN-ACK, RST and echo replies are answers or backscatter, and
+//! ICMP errors never count. Outbound, what shows how this host answered, whom it contacts, and
+//! which answers to expect.
+//! A datagram of a traceroute is one to a high port with few hops left.
 
 use super::network::{Datagram, Family, quoted};
 use super::{Direction, payload};
 use crate::packet::{Cursor, Fields};
 use crate::protocol::tcp_flag::{ACK, FIN, PSH, RST, SYN, URG};
-use crate::protocol::{ICMP_HEADER, UDP_HEADER, icmp, icmpv6, ip_protocol, port};
+use crate::protocol::{ICMP_HEADER, UDP_HEADER, icmp, icmpv6, ip_protocol, port, traceroute};
 use crate::{Flow, Loss, Observation, Packet, Signal};
 
 /// Without ECE and CWR: an ECN SYN (RFC 3168) is a SYN.
@@ -19,6 +20,12 @@ const FLAGS: u8 = FIN | SYN | RST | PSH | ACK | URG;
 /// TCP's header up to and including its flags.
 pub(super) const TCP_TO_FLAGS: usize = 14;
 const PORTS: usize = 4;
+
+/// The protocol and type of echo requests and replies, in both families.
+const ECHO_REQUEST: (u8, u8) = (ip_protocol::ICMP, icmp::ECHO_REQUEST);
+const ECHO_REQUEST6: (u8, u8) = (ip_protocol::ICMPV6, icmpv6::ECHO_REQUEST);
+const ECHO_REPLY: (u8, u8) = (ip_protocol::ICMP, icmp::ECHO_REPLY);
+const ECHO_REPLY6: (u8, u8) = (ip_protocol::ICMPV6, icmpv6::ECHO_REPLY);
 
 type Parsed = Result<Option<(Flow, Observation)>, Loss>;
 
@@ -45,17 +52,21 @@ pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsed 
             let ports = ports(header);
             let observation = if ports[1] == port::DNS && is_dns_query(datagram)? {
                 Observation::Query
+            } else if is_traceroute(datagram, ports, traceroute::MOST_HOPS_LEFT)? {
+                Observation::Unsolicited(Signal::TraceProbe)
             } else {
-                Observation::Unsolicited
+                Observation::Unsolicited(Signal::Datagram)
             };
             (ports, observation)
         }
         ip_protocol::ICMP | ip_protocol::ICMPV6 => {
             let header = datagram.payload.peek::<2>().ok_or(Loss::Truncated)?;
-            if !is_echo_request(datagram.protocol, header.u8::<0>()) {
-                return Ok(None);
-            }
-            ([0, 0], Observation::Plain(Signal::EchoRequest))
+            let observation = match (datagram.protocol, header.u8::<0>()) {
+                ECHO_REQUEST | ECHO_REQUEST6 => Observation::Plain(Signal::EchoRequest),
+                ECHO_REPLY | ECHO_REPLY6 => Observation::Answer(Signal::EchoReplyReceived),
+                _ => return Ok(None),
+            };
+            ([0, 0], observation)
         }
         _ => return Ok(None),
     };
@@ -64,6 +75,10 @@ pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsed 
 
 /// What an inbound segment shows. Segments of established connections leave here, after a look at
 /// their flags and port.
+///
+/// A reset answers a SYN, or another segment without ACK, with sequence number 0 and an ACK (RFC
+/// 9293, 3.5.2). What this host sends as an attempt has no ACK. So any other reset ends an
+/// established connection, or answers a segment that recon does not count.
 #[inline(always)]
 fn segment_in<P: Packet + ?Sized>(
     segment: &Cursor<'_, P>,
@@ -72,7 +87,11 @@ fn segment_in<P: Packet + ?Sized>(
     let flags = header.u8::<13>() & FLAGS;
     if flags & ACK != 0 {
         if flags & (SYN | RST) != 0 {
-            return Ok(None);
+            return Ok(match flags & (FIN | SYN | RST) {
+                SYN => Some(Observation::Answer(Signal::SynAckReceived)),
+                RST if header.u32::<4>() == 0 => Some(Observation::Answer(Signal::ResetReceived)),
+                _ => None,
+            });
         }
         let asked = match ports(header)[1] {
             port::HTTP if payload::is_http_get(segment, header.u8::<12>())? => {
@@ -125,7 +144,7 @@ pub(super) fn outbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsed
             }
             None => (
                 short_segment(datagram)?,
-                Observation::Plain(Signal::ProbeSent),
+                Observation::Sent(Signal::ProbeSent),
             ),
         },
         ip_protocol::UDP => {
@@ -135,19 +154,21 @@ pub(super) fn outbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsed
                 .ok_or(Loss::Truncated)?;
             let ports = ports(header);
             let observation = if ports[1] == port::DNS && is_dns_query(datagram)? {
-                Observation::QuerySent
+                Observation::Sent(Signal::DnsSentUdp)
+            } else if is_traceroute(datagram, ports, traceroute::MOST_HOPS)? {
+                Observation::DatagramSent(Signal::TraceSent)
             } else {
-                Observation::DatagramSent
+                Observation::DatagramSent(Signal::DatagramSent)
             };
             (ports, observation)
         }
         ip_protocol::ICMP | ip_protocol::ICMPV6 => {
             let header = datagram.payload.peek::<2>().ok_or(Loss::Truncated)?;
             let (kind, code) = (header.u8::<0>(), header.u8::<1>());
-            if !is_echo_request(datagram.protocol, kind) {
+            if !matches!((datagram.protocol, kind), ECHO_REQUEST | ECHO_REQUEST6) {
                 return refusal(datagram, kind, code);
             }
-            ([0, 0], Observation::Plain(Signal::EchoSent))
+            ([0, 0], Observation::Sent(Signal::EchoSent))
         }
         _ => return Ok(None),
     };
@@ -170,20 +191,20 @@ fn segment_out<P: Packet + ?Sized>(
     let flags = header.u8::<13>() & FLAGS;
     if flags & ACK == 0 {
         return Ok(match flags & (FIN | SYN | RST) {
-            SYN => Some(Observation::Plain(Signal::SynSent)),
+            SYN => Some(Observation::Sent(Signal::SynSent)),
             RST => Some(Observation::Reset),
-            _ => Some(Observation::Plain(Signal::ProbeSent)),
+            _ => Some(Observation::Sent(Signal::ProbeSent)),
         });
     }
     if flags & (FIN | SYN | RST) != 0 {
         let sequence = header.u32::<4>();
         return Ok(Some(match flags & (SYN | RST) {
             RST if sequence == 0 => Observation::Plain(Signal::RefusedTcp),
-            SYN => Observation::Plain(Signal::AnsweredTcp),
+            SYN => Observation::SynAckSent,
             _ => Observation::Closed,
         }));
     }
-    // TCP's answers need no state: only SYNs and odd flags count in that direction.
+    // The answer to a query over TCP is data, which does not count.
     let asks =
         ports(header)[1] == port::DNS && payload::is_tcp_dns_query(segment, header.u8::<12>())?;
     Ok(asks.then_some(Observation::Plain(Signal::DnsSentTcp)))
@@ -227,10 +248,14 @@ fn refusal<P: Packet + ?Sized>(error: &Datagram<'_, P>, kind: u8, code: u8) -> P
     )))
 }
 
+/// Whether it looks like a traceroute's datagram: to a high port, with at most so many hops left.
 #[inline(always)]
-fn is_echo_request(protocol: u8, kind: u8) -> bool {
-    (protocol, kind) == (ip_protocol::ICMP, icmp::ECHO_REQUEST)
-        || (protocol, kind) == (ip_protocol::ICMPV6, icmpv6::ECHO_REQUEST)
+fn is_traceroute<P: Packet + ?Sized>(
+    datagram: &Datagram<'_, P>,
+    ports: [u16; 2],
+    most_hops: u8,
+) -> Result<bool, Loss> {
+    Ok(ports[1] >= traceroute::FIRST_PORT && datagram.hops_left()? <= most_hops)
 }
 
 #[inline(always)]

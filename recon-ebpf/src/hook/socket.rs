@@ -2,14 +2,14 @@
 //! connections.
 //!
 //! In: connect(2), sendmsg(2) on datagram sockets, and TCP's states. Out: who sends on which
-//! socket, accepted connections, failed connections. `connect` and `sendmsg` always return 1: the
-//! call goes on as without recon.
+//! socket, accepted connections and their ends, failed connections. `connect` and `sendmsg` always
+//! return 1: the call goes on as without recon.
 //! The decision held here: TCP's states show how a connection ended (6 of 6 kinds of failure), but
 //! not a connect(2) that fails before its first packet, such as one to an unreachable network. So
 //! connect records a pending connect, TCP's start removes it, and one that the agent finds at two
 //! polls has failed. What a container's process sends leaves this host as a forwarded packet,
 //! without its socket: in another network namespace than the agent's, the system call itself
-//! counts.
+//! counts, unless the datagram answers one that has come from that remote's port.
 
 use core::arch::asm;
 use core::mem::offset_of;
@@ -27,9 +27,11 @@ use aya_ebpf::programs::{SockAddrContext, SockOpsContext};
 use recon_common::process::PENDING_CONNECT_SLOTS;
 use recon_common::protocol::linux::AF_INET;
 use recon_common::protocol::{ip_protocol, port};
-use recon_common::{Address, Counter, Flow, Key, Loss, PendingConnect, Signal};
+use recon_common::{Address, Counter, Ending, Flow, FlowMarks, Key, Loss, PendingConnect, Signal};
 
-use crate::{count, sender};
+use super::hide_number;
+use crate::flow_state::KernelMarks;
+use crate::{accepted, count, sender};
 
 /// By socket cookie. The agent maps it into its memory.
 #[map]
@@ -44,24 +46,41 @@ static OWN_NETNS: Global<u64> = Global::new(0);
 /// The verdict 'go on'.
 const GO_ON: u32 = 1;
 
-/// A 32-bit field of a context. The verifier only accepts access at a constant offset from the
-/// context's start, and LLVM likes to compute pointers into it.
+/// A field of a context, of 32 bits or as the given instruction loads it. The verifier only accepts
+/// access at a constant offset from the context's start, and LLVM likes to compute pointers into
+/// it.
 macro_rules! field {
-    ($context:expr, $Context:ty, $field:ident $(, $word:literal)?) => {{
-        const OFFSET: usize = offset_of!($Context, $field) $(+ 4 * $word)?;
+    ($context:expr, $Context:ty, $field:ident $(, $word:literal)?) => {
+        field!(
+            "{value} = *(u32 *)({context} + {offset})",
+            $context, offset_of!($Context, $field) $(+ 4 * $word)?
+        ) as u32
+    };
+    ($load:literal, $context:expr, $offset:expr) => {{
         let value: u64;
-        // SAFETY: reads 4 bytes inside the program's own context.
+        // SAFETY: reads a field of the program's own context.
         unsafe {
             asm!(
-                "{value} = *(u32 *)({context} + {offset})",
+                $load,
                 value = out(reg) value,
                 context = in(reg) $context,
-                offset = const OFFSET,
+                offset = const $offset,
                 options(pure, readonly, nostack),
             );
         }
-        value as u32
+        value
     }};
+}
+
+/// A 64-bit field of a context.
+macro_rules! wide_field {
+    ($context:expr, $Context:ty, $field:ident) => {
+        field!(
+            "{value} = *(u64 *)({context} + {offset})",
+            $context,
+            offset_of!($Context, $field)
+        )
+    };
 }
 
 /// The IPv6 address in four such fields.
@@ -135,22 +154,24 @@ impl Call {
         unsafe { bpf_get_socket_cookie(self.context.cast()) }
     }
 
-    /// Counts the call as what it sends, if its packets can't be attributed to this process.
+    /// Whether its packets can't be attributed to this process: it is in another network namespace.
     #[inline(always)]
-    fn count_in_container(&self, signal: Signal, pid: u32) {
+    fn is_in_container(&self) -> bool {
         let own = OWN_NETNS.load();
         // SAFETY: the context is the program's own.
-        if own == 0 || unsafe { bpf_get_netns_cookie(self.context.cast()) } == own {
-            return;
-        }
-        let flow = Flow {
+        own != 0 && unsafe { bpf_get_netns_cookie(self.context.cast()) } != own
+    }
+
+    /// What it sends to, from an address that is not known yet.
+    #[inline(always)]
+    fn flow(&self) -> Flow {
+        Flow {
             remote: self.remote,
             local: Address::UNSPECIFIED,
             remote_port: self.port(),
             local_port: 0,
             protocol: self.protocol(),
-        };
-        count::count_key(&Key::for_flow(&flow, signal, pid));
+        }
     }
 }
 
@@ -168,7 +189,9 @@ fn handle_connect(call: &Call) -> i32 {
             port: call.port(),
             reserved: 0,
         });
-        call.count_in_container(Signal::SynSent, pid);
+        if call.is_in_container() {
+            count::count_key(&Key::for_flow(&call.flow(), Signal::SynSent, pid));
+        }
     }
     GO_ON as i32
 }
@@ -198,8 +221,12 @@ fn pending_slot(cookie: u64) -> u32 {
 fn handle_sendmsg(call: &Call) -> i32 {
     let pid = sender::record_sender(call.cookie());
     // Whether it is a DNS query is not visible here, and a resolver's queries are no fan-out.
-    if call.protocol() == ip_protocol::UDP && call.port() != port::DNS {
-        call.count_in_container(Signal::DatagramSent, pid);
+    if call.protocol() == ip_protocol::UDP && call.port() != port::DNS && call.is_in_container() {
+        let flow = call.flow();
+        // A server that answers, at whatever address of the container.
+        if !KernelMarks::find(&flow).was_reached() {
+            count::count_key(&Key::for_flow(&flow, Signal::DatagramSent, pid));
+        }
     }
     GO_ON as i32
 }
@@ -209,13 +236,7 @@ pub(crate) fn recon_sock_ops(context: SockOpsContext) -> u32 {
     match field!(context.ops, SockOps, op) {
         BPF_SOCK_OPS_TCP_CONNECT_CB => tcp_connect_started(&context),
         BPF_SOCK_OPS_STATE_CB => tcp_state_changed(&context),
-        BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => {
-            count::count_key(&Key::for_flow(
-                &connection_flow(&context),
-                Signal::Accepted,
-                0,
-            ));
-        }
+        BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => connection_accepted(&context),
         _ => {}
     }
     // Without a reply, the kernel does what it or another program would have done without recon.
@@ -234,6 +255,20 @@ fn tcp_connect_started(context: &SockOpsContext) {
             }
         }
     }
+    watch_states(context);
+}
+
+/// A remote has opened a connection: from here on TCP's states show how it ends.
+#[inline(always)]
+fn connection_accepted(context: &SockOpsContext) {
+    accepted::record_start(socket_cookie(context));
+    watch_states(context);
+    let flow = connection_flow(context);
+    count::count_key(&Key::for_flow(&flow, Signal::Accepted, 0));
+}
+
+#[inline(always)]
+fn watch_states(context: &SockOpsContext) {
     // All programs of the socket's cgroups share its flags, so recon only adds to them.
     let flags = field!(context.ops, SockOps, bpf_sock_ops_cb_flags) | BPF_SOCK_OPS_STATE_CB_FLAG;
     // If it fails, so does the count of this connection: nothing else can be done here.
@@ -246,14 +281,40 @@ fn tcp_state_changed(context: &SockOpsContext) {
         field!(context.ops, SockOps, __bindgen_anon_1),
         field!(context.ops, SockOps, __bindgen_anon_1, 1),
     );
-    if old == BPF_TCP_SYN_SENT && new == BPF_TCP_CLOSE {
-        let pid = sender::recorded_sender(socket_cookie(context)).unwrap_or(0);
-        count::count_key(&Key::for_flow(
-            &connection_flow(context),
-            Signal::ConnectFailed,
-            pid,
-        ));
+    if new != BPF_TCP_CLOSE {
+        return;
     }
+    let cookie = socket_cookie(context);
+    let (signal, detail) = if old == BPF_TCP_SYN_SENT {
+        let pid = sender::recorded_sender(cookie).unwrap_or(0);
+        (Signal::ConnectFailed, pid)
+    } else if let Some(lived) = accepted::forget_start(cookie) {
+        let ending = connection_ending(context, lived).pack();
+        (Signal::Ended, hide_number(ending.into()) as u32)
+    } else {
+        return;
+    };
+    let flow = connection_flow(context);
+    count::count_key(&Key::for_flow(&flow, signal, detail));
+}
+
+/// What crossed a connection that lived so many milliseconds.
+///
+/// The kernel counts a FIN as a byte. So a side that has sent no data has sent nothing.
+#[inline(always)]
+fn connection_ending(context: &SockOpsContext, lived: u64) -> Ending {
+    let bytes = |segments: u32, bytes: u64| if segments == 0 { 0 } else { bytes };
+    Ending::new(
+        bytes(
+            field!(context.ops, SockOps, data_segs_in),
+            wide_field!(context.ops, SockOps, bytes_received),
+        ),
+        bytes(
+            field!(context.ops, SockOps, data_segs_out),
+            wide_field!(context.ops, SockOps, bytes_acked),
+        ),
+        lived,
+    )
 }
 
 #[inline(always)]

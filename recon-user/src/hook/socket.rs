@@ -28,7 +28,7 @@ const CGROUP_HOOKS: [(&str, &str, &str); 5] = [
     (
         "recon_sock_ops",
         SOCK_OPS,
-        "accepted and failed connections are not counted",
+        "accepted connections, their ends and failed connections are not counted",
     ),
     (CONNECTS[0], "connect4", CONNECT_COSTS),
     (CONNECTS[1], "connect6", CONNECT_COSTS),

@@ -1,0 +1,329 @@
+//! What became of an attempt: a remote's answers to this host, the ends of a guest's connections,
+//! and traceroutes, which wait for none.
+
+use anyhow::Result;
+use etherparse::TcpHeader;
+use recon_common::Signal;
+use recon_common::protocol::{ETHERNET_HEADER, IPV6_HEADER, icmp, icmpv6, traceroute};
+use recon_tests::frame::{Path, segment, syn};
+
+use crate::Counted::{As, Nothing};
+use crate::mangle::{first_fragment, with_byte};
+use crate::outbound::LOCAL_V4;
+use crate::story::By::{Guest, Host, Remote};
+use crate::story::{
+    CLIENT, PORT, TRANSPORT, check_stories, inward, inward_v6, outward, outward_v6,
+};
+
+/// The answers of a remote to what this host sends first.
+#[test]
+fn an_answer_counts_if_this_host_has_sent_before() -> Result<()> {
+    let asked = As(Signal::SynSent, PORT);
+    let probed = As(Signal::ProbeSent, PORT);
+    let accepted = As(Signal::SynAckReceived, PORT);
+    let refused = As(Signal::ResetReceived, PORT);
+    let pinged = As(Signal::EchoSent, 0);
+    let answered = As(Signal::EchoReplyReceived, 0);
+    let syn_v4 = outward().tcp(syn(PORT), &[])?;
+    let null = outward().tcp(segment([CLIENT, PORT]), &[])?;
+    let answer = |flags: TcpHeader| inward().tcp(flags, &[]);
+    let plain = segment([PORT, CLIENT]);
+    let syn_ack = TcpHeader {
+        syn: true,
+        ack: true,
+        ..plain.clone()
+    };
+    let refusal = TcpHeader {
+        rst: true,
+        ack: true,
+        sequence_number: 0,
+        ..plain.clone()
+    };
+    let abort = TcpHeader {
+        sequence_number: 77,
+        ..refusal.clone()
+    };
+    let bare = TcpHeader {
+        ack: false,
+        ..refusal.clone()
+    };
+    let elsewhere = TcpHeader {
+        destination_port: CLIENT + 1,
+        ..syn_ack.clone()
+    };
+    let end = TcpHeader {
+        fin: true,
+        ack: true,
+        ..plain
+    };
+    let reply = with_byte(&inward().echo(1)?, TRANSPORT, icmp::ECHO_REPLY);
+    let reply_v6 = with_byte(
+        &inward_v6().echo(1)?,
+        ETHERNET_HEADER + IPV6_HEADER,
+        icmpv6::ECHO_REPLY,
+    );
+    let other_reply = with_byte(
+        &Path::new([198, 51, 100, 8], LOCAL_V4).echo(1)?,
+        TRANSPORT,
+        icmp::ECHO_REPLY,
+    );
+    check_stories(vec![
+        (
+            "a connection that a remote accepts, and ends",
+            vec![
+                (Remote, answer(syn_ack.clone())?, Nothing),
+                (Host, syn_v4.clone(), asked),
+                (Remote, answer(syn_ack.clone())?, accepted),
+                (Remote, answer(elsewhere)?, Nothing),
+                (Remote, answer(end)?, Nothing),
+                (Remote, answer(abort.clone())?, Nothing),
+            ],
+        ),
+        (
+            "a connection that a remote accepts, over IPv6",
+            vec![
+                (Host, outward_v6().tcp(syn(PORT), &[])?, asked),
+                (Remote, inward_v6().tcp(syn_ack.clone(), &[])?, accepted),
+            ],
+        ),
+        (
+            "a connection that a remote refuses",
+            vec![
+                (Remote, answer(refusal.clone())?, Nothing),
+                (Host, syn_v4.clone(), asked),
+                (Remote, answer(abort.clone())?, Nothing),
+                (Remote, answer(bare)?, Nothing),
+                (Remote, answer(refusal.clone())?, refused),
+                (Remote, inward_v6().tcp(refusal.clone(), &[])?, Nothing),
+            ],
+        ),
+        (
+            "a NULL probe that a remote refuses",
+            vec![
+                (Host, null, probed),
+                (Remote, answer(refusal.clone())?, refused),
+            ],
+        ),
+        (
+            "a short fragment that a remote refuses",
+            vec![
+                (Host, first_fragment(&syn_v4, 8), probed),
+                (Remote, answer(refusal)?, refused),
+            ],
+        ),
+        (
+            "the reset of a client, after this host has closed",
+            vec![
+                (
+                    Host,
+                    outward().tcp(
+                        TcpHeader {
+                            fin: true,
+                            ack: true,
+                            ..segment([CLIENT, PORT])
+                        },
+                        &[],
+                    )?,
+                    Nothing,
+                ),
+                (Remote, answer(abort)?, Nothing),
+            ],
+        ),
+        (
+            "pings",
+            vec![
+                (Remote, reply.clone(), Nothing),
+                (Host, outward().echo(1)?, pinged),
+                (Remote, reply.clone(), answered),
+                (Remote, other_reply, Nothing),
+                (Remote, reply_v6.clone(), Nothing),
+                (Host, outward().echo(2)?, pinged),
+                (Remote, reply, answered),
+            ],
+        ),
+        (
+            "pings over IPv6",
+            vec![
+                (Remote, reply_v6.clone(), Nothing),
+                (Host, outward_v6().echo(1)?, pinged),
+                (Remote, reply_v6, answered),
+            ],
+        ),
+    ])
+}
+
+#[test]
+fn a_guests_connection_ends_once() -> Result<()> {
+    let plain = segment([PORT, CLIENT]);
+    let syn_ack = TcpHeader {
+        syn: true,
+        ack: true,
+        ..plain.clone()
+    };
+    let close = TcpHeader {
+        fin: true,
+        ack: true,
+        ..plain.clone()
+    };
+    let abort = TcpHeader {
+        rst: true,
+        ack: true,
+        ..plain.clone()
+    };
+    // To a segment that comes after the end.
+    let reset = TcpHeader { rst: true, ..plain };
+    let accepts = (
+        outward().tcp(syn_ack.clone(), &[])?,
+        As(Signal::AnsweredTcp, PORT),
+    );
+    let [close, abort, reset] = [close, abort, reset].map(|header| outward().tcp(header, &[]));
+    let (close, abort, reset) = (close?, abort?, reset?);
+    let ended = As(Signal::ForwardedEnded, PORT);
+    let accept = |by| (by, accepts.0.clone(), accepts.1);
+    check_stories(vec![
+        (
+            "closed, and the FIN is repeated",
+            vec![
+                accept(Guest),
+                (Guest, close.clone(), ended),
+                (Guest, close.clone(), Nothing),
+                (Guest, reset, Nothing),
+            ],
+        ),
+        (
+            "closed twice, from the same port of the client",
+            vec![
+                accept(Guest),
+                (Guest, close.clone(), ended),
+                accept(Guest),
+                (Guest, close.clone(), ended),
+            ],
+        ),
+        (
+            "aborted",
+            vec![
+                accept(Guest),
+                (Guest, abort.clone(), ended),
+                (Guest, abort, Nothing),
+            ],
+        ),
+        (
+            "over IPv6",
+            vec![
+                (
+                    Guest,
+                    outward_v6().tcp(syn_ack, &[])?,
+                    As(Signal::AnsweredTcp, PORT),
+                ),
+                (Guest, close.clone(), Nothing),
+                (
+                    Guest,
+                    outward_v6().tcp(
+                        TcpHeader {
+                            fin: true,
+                            ack: true,
+                            ..segment([PORT, CLIENT])
+                        },
+                        &[],
+                    )?,
+                    ended,
+                ),
+            ],
+        ),
+        (
+            "a connection that the guest began",
+            vec![
+                (
+                    Guest,
+                    outward().tcp(syn(PORT), &[])?,
+                    As(Signal::SynSent, PORT),
+                ),
+                (Guest, close.clone(), Nothing),
+            ],
+        ),
+        (
+            "a connection of this host",
+            vec![accept(Host), (Host, close, Nothing)],
+        ),
+    ])
+}
+
+#[test]
+fn a_traceroute_has_few_hops_left() -> Result<()> {
+    /// Where a frame has its time to live, or its hop limit.
+    const HOPS_V4: usize = ETHERNET_HEADER + 8;
+    const HOPS_V6: usize = ETHERNET_HEADER + 7;
+    const FIRST: u16 = traceroute::FIRST_PORT;
+    let trace = |port| As(Signal::TraceProbe, port);
+    let traced = |port| As(Signal::TraceSent, port);
+    let hit = |port| As(Signal::Datagram, port);
+    let sent = |port| As(Signal::DatagramSent, port);
+    let from_v4 = |port, hops| -> Result<Vec<u8>> {
+        Ok(with_byte(
+            &inward().udp([CLIENT, port], b"x")?,
+            HOPS_V4,
+            hops,
+        ))
+    };
+    let from_v6 = |port, hops| -> Result<Vec<u8>> {
+        Ok(with_byte(
+            &inward_v6().udp([CLIENT, port], b"x")?,
+            HOPS_V6,
+            hops,
+        ))
+    };
+    let to_v4 = |port, hops| -> Result<Vec<u8>> {
+        Ok(with_byte(
+            &outward().udp([CLIENT, port], b"x")?,
+            HOPS_V4,
+            hops,
+        ))
+    };
+    let to_v6 = |port, hops| -> Result<Vec<u8>> {
+        Ok(with_byte(
+            &outward_v6().udp([CLIENT, port], b"x")?,
+            HOPS_V6,
+            hops,
+        ))
+    };
+    let answer = outward().udp([FIRST, CLIENT], b"x")?;
+    let reply = |port| inward().udp([port, CLIENT], b"x");
+    check_stories(vec![
+        (
+            "to this host",
+            vec![
+                (Remote, from_v4(FIRST, 1)?, trace(FIRST)),
+                (Remote, from_v4(FIRST, 16)?, trace(FIRST)),
+                (Remote, from_v4(u16::MAX, 16)?, trace(u16::MAX)),
+                (Remote, from_v4(FIRST, 17)?, hit(FIRST)),
+                (Remote, from_v4(FIRST - 1, 1)?, hit(FIRST - 1)),
+                (Remote, from_v6(FIRST, 16)?, trace(FIRST)),
+                (Remote, from_v6(FIRST, 17)?, hit(FIRST)),
+                (Host, answer, As(Signal::AnsweredUdp, FIRST)),
+                (Remote, from_v4(FIRST, 1)?, Nothing),
+            ],
+        ),
+        (
+            "from this host",
+            vec![
+                (Host, to_v4(FIRST, 1)?, traced(FIRST)),
+                (Host, to_v4(FIRST, 2)?, Nothing),
+                (Host, to_v4(FIRST + 1, 30)?, traced(FIRST + 1)),
+                (Host, to_v4(FIRST + 2, 31)?, sent(FIRST + 2)),
+                (Host, to_v4(FIRST - 1, 1)?, sent(FIRST - 1)),
+                (Host, to_v6(FIRST, 30)?, traced(FIRST)),
+                (Host, to_v6(FIRST + 1, 31)?, sent(FIRST + 1)),
+                (
+                    Remote,
+                    reply(FIRST + 1)?,
+                    As(Signal::ReplyReceived, FIRST + 1),
+                ),
+                (
+                    Remote,
+                    with_byte(&reply(FIRST)?, HOPS_V4, 1),
+                    As(Signal::ReplyReceived, FIRST),
+                ),
+            ],
+        ),
+    ])
+}
