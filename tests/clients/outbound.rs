@@ -73,7 +73,7 @@ pub(super) const ROWS: &[Row] = &[
         ..ROW
     },
     Row {
-        name: "sixty files by passive FTP",
+        name: "sixty files fetched by passive FTP",
         serve: |lab, network| serve(lab.attacker(), network, "ftp"),
         line: "curl -sSf -o /dev/null 'ftp://{net}.1/file[1-60]'",
         signals: 61,
