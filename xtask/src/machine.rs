@@ -33,7 +33,7 @@ pub(crate) const WEB_SERVER: Tool = tool("nginx", "nginx");
 
 /// Real scanners, clients and servers. netcat has its full name here, since there is another one;
 /// Python must be Debian's own.
-pub(crate) const TEST_TOOLS: [Tool; 12] = [
+pub(crate) const TEST_TOOLS: [Tool; 15] = [
     tool("nmap", "nmap"),
     tool("hping3", "hping3"),
     tool("masscan", "masscan"),
@@ -44,6 +44,9 @@ pub(crate) const TEST_TOOLS: [Tool; 12] = [
     WEB_SERVER,
     tool("iperf3", "iperf3"),
     tool("ping", "iputils-ping"),
+    tool("traceroute", "traceroute"),
+    tool("mtr", "mtr-tiny"),
+    tool("dropbear", "dropbear-bin"),
     tool("ip", "iproute2"),
     tool("/usr/bin/python3", "python3"),
 ];

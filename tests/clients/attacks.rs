@@ -1,0 +1,124 @@
+//! The rows of attacks that must be reported at medium or high, whatever else happens.
+
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+use recon_tests::process::shell;
+use recon_tests::{Lab, Server};
+
+use super::Side;
+use super::bench::{Guards, Network, nothing};
+
+pub(super) struct Attack {
+    pub(super) name: &'static str,
+    /// Starts the servers that it needs beyond those of every lab.
+    pub(super) serve: fn(&Lab, Network) -> Result<Guards>,
+    pub(super) side: Side,
+    /// A shell command with placeholders.
+    pub(super) line: &'static str,
+    /// Another one, two polls later.
+    pub(super) later: Option<&'static str>,
+    /// The rule that must report it, if not any will do.
+    pub(super) rule: Option<&'static str>,
+}
+
+const ATTACK: Attack = Attack {
+    name: "",
+    serve: nothing,
+    side: Side::Peer,
+    line: "",
+    later: None,
+    rule: None,
+};
+
+pub(super) const ATTACKS: &[Attack] = &[
+    Attack {
+        name: "nmap -sS of a hundred ports",
+        line: "{nmap} -sS -p 2000-2099 {host}",
+        ..ATTACK
+    },
+    Attack {
+        name: "nmap -sT of a hundred ports",
+        line: "{nmap} -sT -p 2000-2099 {host}",
+        ..ATTACK
+    },
+    Attack {
+        name: "nmap -sX of eighteen ports",
+        line: "{nmap} -sX -p 2000-2017 {host}",
+        ..ATTACK
+    },
+    Attack {
+        name: "nmap -sU of forty ports",
+        line: "{nmap} -sU --top-ports 40 {host}",
+        ..ATTACK
+    },
+    Attack {
+        name: "nmap -F",
+        line: "{nmap} -F {host}",
+        ..ATTACK
+    },
+    Attack {
+        name: "fifteen common ports",
+        line: "{nmap} -sS -p 21,22,23,25,80,110,135,139,143,443,445,1433,3306,3389,8080 {host}",
+        ..ATTACK
+    },
+    Attack {
+        name: "one port of 64 addresses",
+        line: "{nmap} -sS -p 3389 {spares}",
+        ..ATTACK
+    },
+    Attack {
+        name: "four neighbours, which share a hundred ports",
+        line: "for i in 0 1 2 3; do \
+                   nmap -n -Pn -T4 --max-retries 1 -e {link} -S {net}.1$i -sS -p $((2000 + 25 * i))-$((2024 + 25 * i)) {host} || exit; \
+               done",
+        ..ATTACK
+    },
+    Attack {
+        name: "an outbound nmap -sS of a hundred ports",
+        side: Side::Host,
+        line: "nmap -n -Pn -T4 --max-retries 1 -sS -p 2000-2099 {net}.1",
+        ..ATTACK
+    },
+    Attack {
+        name: "an outbound nmap -sT of a hundred ports under another name",
+        side: Side::Host,
+        line: "folder=$(mktemp -d) && cp $(command -v nmap) $folder/updater && \
+               $folder/updater -n -Pn -T4 --max-retries 1 -sT -p 2000-2099 {net}.1 && rm -r $folder",
+        ..ATTACK
+    },
+    Attack {
+        name: "an outbound sweep of 150 addresses, none of which answers",
+        side: Side::Host,
+        line: "{traffic} connect {host} {silent}.1-150 445 1 EINPROGRESS",
+        ..ATTACK
+    },
+    Attack {
+        name: "thirty guesses of a password",
+        serve: guessed,
+        // The server ends the connection after a wrong one.
+        line: "export HOME=/nonexistent DROPBEAR_PASSWORD=guess && \
+               seq 30 | xargs -P 4 -I % sh -c \
+                   'dbclient -y -y -b {net}.1 admin@{host} true < /dev/null 2>&1 | grep -q closed'",
+        ..ATTACK
+    },
+    Attack {
+        name: "nmap -sS, and then curl at the open port",
+        line: "{nmap} -sS -p 80,2000-2099 {host}",
+        later: Some("{curl} http://{host}/"),
+        rule: Some("scan-then-connect"),
+        ..ATTACK
+    },
+];
+
+/// An SSH server on the host, which allows one guess for each connection.
+fn guessed(lab: &Lab, _: Network) -> Result<Guards> {
+    let folder = tempfile::tempdir()?;
+    let key = folder.path().join("key");
+    let mut make = Command::new("dropbearkey");
+    let made = make.args(["-t", "ed25519", "-f"]).arg(&key).output()?;
+    ensure!(made.status.success(), "dropbearkey: {}", made.status);
+    let line = format!("exec dropbear -F -E -T 1 -p 22 -r {}", key.display());
+    let server = Server::start(lab.host(), shell(&line), "Not backgrounding")?;
+    Ok(vec![Box::new(server), Box::new(folder)])
+}
