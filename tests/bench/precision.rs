@@ -1,11 +1,12 @@
 //! Measures how precise the alerts are: an hour of a web and DNS server, of which is known who is a
 //! client, who passes by and who scans, under the built-in rules.
 //!
-//! In: nothing, or `--write FILE` with `--seed NUMBER`, `--drop` and `--describe`. Out: on stdout,
-//! a line for each figure of each seed, separated by tabs: the host, the figure's name, the
-//! severity, the value; and for each scanner that is missed at medium, the host, `missed`, its
-//! name. On stderr, the rules that name clients. `cargo xtask bench` runs this and formats a table.
-//! With `--write`, the rows of one seed as JSON lines for `recon judge`, and nothing is judged.
+//! In: nothing, or options. Out: on stdout, a line for each figure of each seed, separated by tabs:
+//! the host, the figure's name, the severity, the value; and for each scanner that is missed at
+//! medium, the host, `missed`, its name. On stderr, the rules that name clients or background.
+//! `cargo xtask bench` runs this and formats a table.
+//! Options: `--write FILE` writes the rows of one seed for `recon judge`, `--describe` prints what
+//! each category does, and nothing is judged; `--seed NUMBER` and `--drop` select the hour.
 //! The decisions held here:
 //! - Judged are the lines that are written, so after the limit of lines, with the default settings.
 //! - Each seed is judged for a host whose closed ports refuse and for one whose firewall drops.
@@ -14,6 +15,7 @@ mod driver;
 mod mixture;
 mod score;
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -27,6 +29,8 @@ use mixture::{Closed, Counted, Mixture, POLLS};
 use score::{SEVERITIES, Score};
 
 const SEEDS: [u64; 5] = [1, 2, 3, 4, 5];
+/// The severity at which sources and scanners are listed.
+const LISTED: Severity = Severity::Medium;
 /// The two kinds of host, by name.
 const HOSTS: [(&str, Closed); 2] = [("refuses", Closed::Refuse), ("drops", Closed::Drop)];
 
@@ -38,7 +42,10 @@ fn main() -> Result<()> {
     match &options.write {
         Some(path) => write(&Mixture::new(options.seed, options.closed), path),
         None if options.describe => Ok(()),
-        None => measure(),
+        None => {
+            measure();
+            Ok(())
+        }
     }
 }
 
@@ -76,32 +83,55 @@ impl Options {
     }
 }
 
+/// For each rule and category, how many of it the rule names, for each seed that it does.
+type Blamed = BTreeMap<(String, &'static str), Vec<u64>>;
+
 /// Judges all seeds on both kinds of host.
-fn measure() -> Result<()> {
+fn measure() {
     for (host, closed) in HOSTS {
+        let mut blamed = Blamed::new();
         for seed in SEEDS {
             let mixture = Mixture::new(seed, closed);
             let lines = judge(&mixture);
             for least in SEVERITIES {
-                let score = Score::new(&mixture, &lines, least);
-                for (name, value) in score.figures() {
-                    if let Some(value) = value {
-                        println!("{host}\t{name}\t{}\t{value}", least.name());
-                    }
-                }
-                if least != Severity::Medium {
-                    continue;
-                }
-                for name in score.missed() {
-                    println!("{host}\tmissed\t{name}");
-                }
-                for (rule, category, clients) in score.blamed() {
-                    eprintln!("{host}, seed {seed}, medium: {rule} names {clients} of {category}");
-                }
+                print_score(
+                    host,
+                    least,
+                    &Score::new(&mixture, &lines, least),
+                    &mut blamed,
+                );
             }
         }
+        for ((rule, category), sources) in &blamed {
+            let seeds = sources.len();
+            let least = sources.iter().min().copied().unwrap_or_default();
+            let most = sources.iter().max().copied().unwrap_or_default();
+            eprintln!(
+                "{host}, {}: {rule} names {least} to {most} of {category}, in {seeds} of {} seeds",
+                LISTED.name(),
+                SEEDS.len()
+            );
+        }
     }
-    Ok(())
+}
+
+/// Prints the figures of one severity of one seed.
+fn print_score(host: &str, least: Severity, score: &Score, blamed: &mut Blamed) {
+    for (name, value) in score.figures() {
+        if let Some(value) = value {
+            println!("{host}\t{name}\t{}\t{value}", least.name());
+        }
+    }
+    if least != LISTED {
+        return;
+    }
+    for name in score.missed() {
+        println!("{host}\tmissed\t{name}");
+    }
+    for (rule, category, sources) in score.blamed() {
+        let blame = (rule.to_owned(), category);
+        blamed.entry(blame).or_default().push(sources);
+    }
 }
 
 /// The lines that recon writes.

@@ -58,7 +58,7 @@ pub(crate) struct Score {
     scanners: BTreeSet<Named>,
     /// The indices of the scanners that are found.
     found: BTreeSet<usize>,
-    /// The clients that each rule names, by category.
+    /// The sources that are no scanners and that each rule names, by category.
     blamed: BTreeMap<(String, &'static str), BTreeSet<Named>>,
 }
 
@@ -85,16 +85,12 @@ impl Score {
             Kind::Client => {
                 self.client_lines += 1;
                 self.clients.insert(named);
-                let category = mixture.category_of(named.address());
-                let blame = (
-                    line.finding.query.id().to_owned(),
-                    category.unwrap_or("a network"),
-                );
-                self.blamed.entry(blame).or_default().insert(named);
+                self.blame(mixture, line, named);
             }
             Kind::Background => {
                 self.background_lines += 1;
                 self.background.insert(named);
+                self.blame(mixture, line, named);
             }
             Kind::Scanner => {
                 self.scanner_lines += 1;
@@ -102,6 +98,14 @@ impl Score {
                 self.found.extend(mixture.scanner_at(named.address()));
             }
         }
+    }
+
+    /// Remembers which rule names a source that is no scanner.
+    fn blame(&mut self, mixture: &Mixture, line: &Notification, named: Named) {
+        let rule = line.finding.query.id().to_owned();
+        let category = mixture.category_of(named.address());
+        let blame = (rule, category.unwrap_or("networks"));
+        self.blamed.entry(blame).or_default().insert(named);
     }
 
     /// The figures, by name and unit. A precision is missing if nobody is named.
@@ -120,8 +124,8 @@ impl Score {
             ("lines on background", lines(self.background_lines)),
             ("lines on scanners", lines(self.scanner_lines)),
             ("lines on nobody", lines(self.other_lines)),
-            ("clients named, of 10,000", count(clients)),
-            ("background sources named, of 1,000", count(background)),
+            ("clients or their networks named", count(clients)),
+            ("background sources named", count(background)),
             ("scanners found, of 20", count(self.found.len())),
             (
                 "sources named that are no clients, %",
@@ -141,9 +145,10 @@ impl Score {
         missed.map(|(_, scanner)| scanner.name)
     }
 
-    /// The rules that name clients: the rule's id, the category, and how many of it.
-    pub(crate) fn blamed(&self) -> impl Iterator<Item = (&str, &'static str, usize)> {
+    /// The rules that name sources which are no scanners: the rule's id, the category, and how many
+    /// of it.
+    pub(crate) fn blamed(&self) -> impl Iterator<Item = (&str, &'static str, u64)> {
         let blamed = self.blamed.iter();
-        blamed.map(|((rule, category), named)| (rule.as_str(), *category, named.len()))
+        blamed.map(|((rule, category), named)| (rule.as_str(), *category, named.len() as u64))
     }
 }
