@@ -4,13 +4,13 @@
 //! The decisions held here:
 //! - Most sources look for one service and see this host once or twice. Durumeric and others ("An
 //!   Internet-wide view of Internet-wide scanning", 2014) count 10.8 million scans of one month
-//!   from 1.76 million hosts; only 0.28 % of them reach more than a hundredth of the addresses. One
-//!   address without services saw 1,018 sources on 1,167 ports in a day (weberblog.net, "Internet's
+//!   from 1.76 million hosts; only 17,918 reach more than a hundredth of the addresses. One address
+//!   without services saw 1,018 sources on 1,167 ports in a day (weberblog.net, "Internet's
 //!   noise"): a few sources look at many ports. That 70 % look at one port, 26 % at up to five and
 //!   4 % at up to ten is an assumption in between.
 //! - Services are those that the same authors, Richter and Berger ("Scanning the scanners", 2019)
-//!   and later reports name: Telnet and its variants for bots, remote logins, the web, databases. A
-//!   part of the sources looks at any port.
+//!   and later reports name: Telnet and its variants for bots, remote logins, the web, databases.
+//!   Their weights are estimates. A part of the sources looks at any port.
 //! - Bots and fast scanners send from raw sockets and never complete a handshake; the others
 //!   connect, and close at once.
 

@@ -2,9 +2,10 @@
 //!
 //! In: a source. Out: its hour.
 //! The decisions held here:
-//! - Numbers of connections and queries have heavy tails. Quantities of the web follow power laws
-//!   with shapes of 1.0 to 1.3 (Crovella, Bestavros: "Self-similarity in World Wide Web traffic",
-//!   1997): most users open 1 to 5 connections, a few of thousands open hundreds.
+//! - Numbers of connections and queries have heavy tails. Transfers of the web do, with shapes a
+//!   little above 1 (Crovella, Bestavros: "Self-similarity in World Wide Web traffic", 1997); that
+//!   numbers of connections have similar ones is an assumption. Most users then open 1 to 5
+//!   connections, a few of thousands open hundreds.
 //! - A page opens up to six connections at once, the limit of browsers for HTTP/1.1.
 //! - Machines are regular, people are not.
 

@@ -14,9 +14,11 @@
 //!
 //! The decisions held here:
 //! - The mixture describes traffic, never the detector. Its figures come from what is published,
-//!   as each file names it, and else from what programs and protocols do. It was written without a
-//!   look at a rule or a threshold; a change of a rule is no reason to change it. What it lacks is
-//!   added, with a source or a reason; what recon handles badly stays.
+//!   as each file names it, and else from what programs and protocols do. Its author had not
+//!   looked at a rule or a threshold. The lists of habits and of scanners, with sizes such as 15,
+//!   18 and 21 ports, were given by others, who may know the thresholds. A change of a rule is no
+//!   reason to change the mixture. What it lacks is added, with a source or a reason; what recon
+//!   handles badly stays.
 //! - Habits that are rare on a real server, such as a mail program's guesses, are as frequent as it
 //!   takes to count mistakes: each such category has some dozens of sources in 10,000 clients. The
 //!   share of clients that are named is therefore an upper estimate for such habits.

@@ -7,8 +7,8 @@
 //!   added there, and one about their end in [`Traffic::add_end_of_connection`].
 //! - Times of repetition are those of real stacks. A SYN or a SYN-ACK without an answer is repeated
 //!   after 1, 3, 7, 15 and 31 s (RFC 6298; `tcp_syn_retries` and `tcp_synack_retries` of Linux).
-//!   Windows repeats a refused SYN twice, half a second apart (Microsoft's KB 175523). A kernel
-//!   that never sent the SYN of a raw socket resets the answer, so the answer is not repeated.
+//!   Windows repeats a refused SYN too (Microsoft's KB 175523), here twice, half a second apart. A
+//!   kernel that never sent the SYN of a raw socket resets the answer, which is then not repeated.
 //! - Linux limits the refusals of datagrams for each remote (`icmp_ratelimit`): one a second after
 //!   a burst of six.
 
