@@ -78,7 +78,7 @@ enum Task {
         place: Option<Place>,
     },
     /// Measure the cost of recon: packets, connections, services and floods without it and with it,
-    /// side by side
+    /// side by side; and how precise its alerts are
     ///
     /// Figures depend on the machine and on its other load, so each comes with its spread over the
     /// rounds. Needs root and some ten minutes; leaves nothing behind.

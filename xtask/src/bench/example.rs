@@ -15,13 +15,18 @@ const UNIT: &str = "ns";
 /// Runs the example and parses its lines. Each is one round of a row, tab-separated: the name,
 /// nanoseconds of the baseline, nanoseconds of the row, and facts such as `peak memory=12.5 MB`.
 pub(super) fn measure(example: &Path) -> Result<Vec<Row>> {
+    rows(&output(example)?)
+}
+
+/// Runs the example and returns its stdout. Its stderr is that of this process.
+pub(super) fn output(example: &Path) -> Result<String> {
     let name = || example.display().to_string();
     let output = Command::new(example)
         .stderr(Stdio::inherit())
         .output()
         .with_context(name)?;
     ensure!(output.status.success(), "{}: {}", name(), output.status);
-    rows(&String::from_utf8_lossy(&output.stdout))
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn rows(output: &str) -> Result<Vec<Row>> {

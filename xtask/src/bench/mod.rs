@@ -1,13 +1,15 @@
-//! `cargo xtask bench`: the cost of recon for the host that it watches.
+//! `cargo xtask bench`: the cost of recon for the host that it watches, and how precise its alerts
+//! are.
 //!
 //! In: the built agent, and the programs that measure it. Out: on stdout, a table for each part; on
 //! request, all rows as JSON, and the README's tables.
 //! Holds the list of parts. The decision held here: a benchmark reports figures and never judges
-//! them, since they depend on the machine and its other load.
+//! them, since they depend on the machine and its other load, or on the mixture of traffic.
 
 mod example;
 mod flood;
 mod interfaces;
+mod precision;
 mod report;
 mod row;
 mod socket;
@@ -57,9 +59,19 @@ struct Part {
     title: &'static str,
     /// What is measured, in a sentence.
     about: &'static str,
-    /// The names of the baseline and of the compared side.
-    sides: [&'static str; 2],
-    measurements: &'static [Measurement],
+    contents: Contents,
+}
+
+/// What a part's table holds.
+enum Contents {
+    /// Figures of two sides.
+    Comparison {
+        /// The names of the baseline and of the compared side.
+        sides: [&'static str; 2],
+        measurements: &'static [Measurement],
+    },
+    /// Whom the lines of each severity name, by the example with this name.
+    Precision(&'static str),
 }
 
 const PARTS: &[Part] = &[
@@ -67,53 +79,73 @@ const PARTS: &[Part] = &[
         name: "frame",
         title: "a frame",
         about: "A frame in the kernel programs (`BPF_PROG_TEST_RUN`), compared with a program that passes every frame immediately.",
-        sides: ["passed at once", "recon"],
-        measurements: &[Measurement::Example("packets")],
+        contents: Contents::Comparison {
+            sides: ["passed at once", "recon"],
+            measurements: &[Measurement::Example("packets")],
+        },
     },
     Part {
         name: "entry",
         title: "an entry drained",
         about: "Moving an entry of the kernel's table into the agent in batches, compared with a lookup of each key of the same table. Times are processor time.",
-        sides: ["key by key", "in batches"],
-        measurements: &[Measurement::Example("entries")],
+        contents: Contents::Comparison {
+            sides: ["key by key", "in batches"],
+            measurements: &[Measurement::Example("entries")],
+        },
     },
     Part {
         name: "row",
         title: "a row",
         about: "A row under the rules: a million rows of one poll, judged by fewer and by more rules.",
-        sides: ["fewer", "more"],
-        measurements: &[Measurement::Example("rules")],
+        contents: Contents::Comparison {
+            sides: ["fewer", "more"],
+            measurements: &[Measurement::Example("rules")],
+        },
     },
     Part {
         name: "alert",
         title: "an alert",
         about: "Formatting a finding as a line of ECS and passing it through the sink to its reader, compared with write(2) of the same lines.",
-        sides: ["write(2)", "recon"],
-        measurements: &[Measurement::Example("alerts")],
+        contents: Contents::Comparison {
+            sides: ["write(2)", "recon"],
+            measurements: &[Measurement::Example("alerts")],
+        },
     },
     Part {
         name: "socket",
         title: "socket hooks",
         about: "TCP connections over loopback, and one byte each way over an established one.",
-        sides: ["without", "with"],
-        measurements: &[Measurement::Agent(socket::measure)],
+        contents: Contents::Comparison {
+            sides: ["without", "with"],
+            measurements: &[Measurement::Agent(socket::measure)],
+        },
     },
     Part {
         name: "system",
         title: "the system",
         about: "A host and its peer in two network namespaces, joined by a veth pair: the rate at which the host serves or receives without recon and with it, and the agent's use of processor and memory.",
-        sides: ["without", "with"],
-        measurements: &[Measurement::Agent(system::measure)],
+        contents: Contents::Comparison {
+            sides: ["without", "with"],
+            measurements: &[Measurement::Agent(system::measure)],
+        },
     },
     Part {
         name: "growth",
         title: "growth",
         about: "A row under the rules where each row has a source of its own, in polls of at most 131,072 rows, and an idle poll on several interfaces; compared with the least number. Times are processor time.",
-        sides: ["least", "this"],
-        measurements: &[
-            Measurement::Example("sources"),
-            Measurement::Agent(interfaces::measure),
-        ],
+        contents: Contents::Comparison {
+            sides: ["least", "this"],
+            measurements: &[
+                Measurement::Example("sources"),
+                Measurement::Agent(interfaces::measure),
+            ],
+        },
+    },
+    Part {
+        name: "precision",
+        title: "precision",
+        about: "Whom the lines name, over an hour of 10,000 legitimate clients, 1,000 sources of background radiation and 20 scanners, under the built-in rules and the default limit of lines. A column counts the lines at or above its severity. `refuses` is a host whose closed ports refuse, `drops` one whose firewall drops. A figure is the median of five seeds, with the least and the greatest.",
+        contents: Contents::Precision("precision"),
     },
 ];
 
@@ -126,11 +158,22 @@ impl Options {
 
     /// The examples to build.
     pub(crate) fn examples(&self) -> impl Iterator<Item = &'static str> {
-        let measurements = self.parts().flat_map(|part| part.measurements);
-        measurements.filter_map(|measurement| match measurement {
+        self.parts().flat_map(|part| part.contents.examples())
+    }
+}
+
+impl Contents {
+    /// The examples that measure it.
+    fn examples(&self) -> Vec<&'static str> {
+        let measurements = match self {
+            Self::Precision(name) => return vec![name],
+            Self::Comparison { measurements, .. } => measurements.iter(),
+        };
+        let examples = measurements.filter_map(|measurement| match measurement {
             Measurement::Example(name) => Some(*name),
             Measurement::Agent(_) => None,
-        })
+        });
+        examples.collect()
     }
 }
 
@@ -151,7 +194,10 @@ pub(crate) fn run_parts(
         tables.push(table);
     }
     if let Some(path) = &options.json {
-        let rows: Value = tables.iter().flat_map(Table::json_rows).collect();
+        let rows: Value = tables
+            .iter()
+            .flat_map(|table| table.json_rows.iter().cloned())
+            .collect();
         fs::write(path, format!("{rows:#}\n")).with_context(|| path.display().to_string())?;
     }
     if options.readme {
@@ -161,17 +207,21 @@ pub(crate) fn run_parts(
 }
 
 fn measure_part(part: &Part, agent: &Path, examples: &Path) -> Result<Table> {
+    let (sides, measurements) = match part.contents {
+        Contents::Comparison {
+            sides,
+            measurements,
+        } => (sides, measurements),
+        Contents::Precision(name) => {
+            return precision::measure(&examples.join(name), part.title, part.about);
+        }
+    };
     let mut rows = Vec::new();
-    for measurement in part.measurements {
+    for measurement in measurements {
         rows.extend(match measurement {
             Measurement::Example(name) => example::measure(&examples.join(name))?,
             Measurement::Agent(measure) => measure(agent)?,
         });
     }
-    Ok(Table {
-        title: part.title,
-        about: part.about,
-        sides: part.sides,
-        rows,
-    })
+    Ok(Table::compared(part.title, part.about, sides, &rows))
 }

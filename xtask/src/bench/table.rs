@@ -1,7 +1,7 @@
-//! The rows of one part of the benchmark, as a table.
+//! A part of the benchmark as a table.
 //!
-//! In: [`Row`]s. Out: lines of text, Markdown and JSON. The decision held here: all three have the
-//! same cells.
+//! In: cells, or [`Row`]s of a comparison. Out: lines of text, Markdown and JSON. The decision held
+//! here: text and Markdown have the same cells.
 
 use std::fmt::{self, Write as _};
 
@@ -9,91 +9,126 @@ use serde_json::{Value, json};
 
 use super::row::{Fact, Row, Spread, number};
 
+/// How a column is aligned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Align {
+    Left,
+    Right,
+}
+
 /// The result of one part.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
-    /// The name of a row's subject.
-    pub(crate) title: &'static str,
     /// What was measured, in a sentence.
     pub(crate) about: &'static str,
-    /// The names of the baseline and of the compared side.
-    pub(crate) sides: [&'static str; 2],
-    pub(crate) rows: Vec<Row>,
+    pub(crate) columns: Vec<Align>,
+    /// The header and the rows. Each has a cell for each column.
+    pub(crate) lines: Vec<Vec<String>>,
+    /// Sentences below the table.
+    pub(crate) notes: Vec<String>,
+    /// Each row as an object.
+    pub(crate) json_rows: Vec<Value>,
 }
 
-const COLUMNS: usize = 6;
-/// The columns' alignment in Markdown.
-const ALIGNED: [&str; COLUMNS] = ["---", "---:", "---:", "---:", "---", "---"];
+/// The columns of a comparison.
+const COMPARED: [Align; 6] = {
+    use Align::{Left, Right};
+    [Left, Right, Right, Right, Left, Left]
+};
 
 impl Table {
-    /// Each row as an object.
-    pub(crate) fn json_rows(&self) -> Vec<Value> {
-        let fact = |fact: &Fact| {
-            let Spread {
-                least,
-                median,
-                greatest,
-            } = fact.spread();
-            json!({"name": fact.name, "unit": fact.unit, "median": median, "least": least, "greatest": greatest})
-        };
-        let row = |row: &Row| {
-            let ratio = row.ratio();
-            json!({
-                "part": self.title,
-                "what": row.what,
-                "unit": row.unit,
-                "baseline": row.baseline(),
-                "with": row.figure(),
-                "ratio": ratio.map(|ratio| ratio.median),
-                "ratio_least": ratio.map(|ratio| ratio.least),
-                "ratio_greatest": ratio.map(|ratio| ratio.greatest),
-                "facts": row.facts.iter().map(fact).collect::<Value>(),
-            })
-        };
-        self.rows.iter().map(row).collect()
+    /// The rows of a comparison. `title` is the name of a row's subject, `sides` are the names of
+    /// the baseline and of the compared side.
+    pub(crate) fn compared(
+        title: &'static str,
+        about: &'static str,
+        sides: [&'static str; 2],
+        rows: &[Row],
+    ) -> Self {
+        let [baseline, with] = sides;
+        let head = [title, baseline, with, "ratio", "of rounds", ""];
+        let mut lines = vec![head.map(str::to_owned).to_vec()];
+        lines.extend(rows.iter().map(|row| cells(row).to_vec()));
+        Self {
+            about,
+            columns: COMPARED.to_vec(),
+            lines,
+            notes: Vec::new(),
+            json_rows: rows.iter().map(|row| json_row(title, row)).collect(),
+        }
     }
 
     /// The table in Markdown, below the sentence on what was measured.
     pub(crate) fn markdown(&self) -> String {
         let mut text = format!("{}\n\n", self.about);
-        let mut lines = self.lines();
-        lines.insert(1, ALIGNED.map(str::to_owned));
+        let aligned = self.columns.iter().map(|column| match column {
+            Align::Left => "---".to_owned(),
+            Align::Right => "---:".to_owned(),
+        });
+        let mut lines = self.lines.clone();
+        lines.insert(1, aligned.collect());
         for line in lines {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "| {} |", line.join(" | "));
         }
+        for note in &self.notes {
+            let _ = write!(text, "\n{note}\n");
+        }
         text
-    }
-
-    /// The header and the rows.
-    fn lines(&self) -> Vec<[String; COLUMNS]> {
-        let [baseline, with] = self.sides;
-        let head = [self.title, baseline, with, "ratio", "of rounds", ""];
-        let mut lines = vec![head.map(str::to_owned)];
-        lines.extend(self.rows.iter().map(cells));
-        lines
     }
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines = self.lines();
         let width = |column: usize| {
-            let lengths = lines.iter().map(|line| line[column].chars().count());
+            let lengths = self.lines.iter().map(|line| line[column].chars().count());
             lengths.max().unwrap_or_default()
         };
-        let (a, b, c, d, e) = (width(0), width(1), width(2), width(3), width(4));
-        for [what, baseline, with, ratio, rounds, facts] in &lines {
-            let line =
-                format!("{what:a$}  {baseline:>b$}  {with:>c$}  {ratio:>d$}  {rounds:e$}  {facts}");
+        let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
+        for line in &self.lines {
+            let columns = self.columns.iter().zip(&widths);
+            let padded = line.iter().zip(columns).map(|(cell, (align, width))| {
+                let width = *width;
+                match align {
+                    Align::Left => format!("{cell:width$}"),
+                    Align::Right => format!("{cell:>width$}"),
+                }
+            });
+            let line = padded.collect::<Vec<_>>().join("  ");
             writeln!(f, "{}", line.trim_end())?;
+        }
+        for note in &self.notes {
+            writeln!(f, "{note}")?;
         }
         Ok(())
     }
 }
 
+fn json_row(part: &str, row: &Row) -> Value {
+    let fact = |fact: &Fact| {
+        let Spread {
+            least,
+            median,
+            greatest,
+        } = fact.spread();
+        json!({"name": fact.name, "unit": fact.unit, "median": median, "least": least, "greatest": greatest})
+    };
+    let ratio = row.ratio();
+    json!({
+        "part": part,
+        "what": row.what,
+        "unit": row.unit,
+        "baseline": row.baseline(),
+        "with": row.figure(),
+        "ratio": ratio.map(|ratio| ratio.median),
+        "ratio_least": ratio.map(|ratio| ratio.least),
+        "ratio_greatest": ratio.map(|ratio| ratio.greatest),
+        "facts": row.facts.iter().map(fact).collect::<Value>(),
+    })
+}
+
 /// The columns of a row. Those of the comparison are empty where there is none.
-fn cells(row: &Row) -> [String; COLUMNS] {
+fn cells(row: &Row) -> [String; COMPARED.len()] {
     let with_unit = |figure| format!("{} {}", number(figure), row.unit);
     let [ratio, rounds] = row.ratio().map_or_else(Default::default, |ratio| {
         [
@@ -120,12 +155,8 @@ mod tests {
     fn table() -> Table {
         let mut alone = Row::new("a longer name", "%");
         alone.push(true, 0.5);
-        Table {
-            title: "sockets",
-            about: "Connections.",
-            sides: ["without", "with"],
-            rows: vec![row(), alone],
-        }
+        let sides = ["without", "with"];
+        Table::compared("sockets", "Connections.", sides, &[row(), alone])
     }
 
     #[test]
@@ -148,7 +179,7 @@ a longer name            0.50 %
 
     #[test]
     fn json_has_all_figures() {
-        let [connect, alone] = &table().json_rows()[..] else {
+        let [connect, alone] = &table().json_rows[..] else {
             panic!("two rows")
         };
         assert_eq!(connect["ratio_greatest"], 1.1);
@@ -158,5 +189,13 @@ a longer name            0.50 %
             (&json!("sockets"), &json!(0.5))
         );
         assert_eq!(alone["ratio"], Value::Null);
+    }
+
+    #[test]
+    fn notes_are_below_the_table() {
+        let mut table = table();
+        table.notes = vec!["One.".to_owned(), "Two.".to_owned()];
+        assert!(table.to_string().ends_with("0.50 %\nOne.\nTwo.\n"));
+        assert!(table.markdown().ends_with("|  |  |  |\n\nOne.\n\nTwo.\n"));
     }
 }
