@@ -127,7 +127,7 @@ fn in_force() -> Result<InForce> {
         config: Some(file("recon.toml")),
         ..RuleOptions::default()
     };
-    settings::in_force(&options, Vec::new).map_err(|refused| anyhow!("{refused}"))
+    settings::in_force(&options, |_| Vec::new()).map_err(|refused| anyhow!("{refused}"))
 }
 
 /// recon's result for rows: for each rule in the order of the file, the last report of each group.

@@ -9,7 +9,7 @@ use recon_user::incident::{DEFAULT_QUIET, LineLimit};
 use recon_user::kql::{Plan, Severity};
 use recon_user::pipeline::{Pipeline, PipelineSettings};
 use recon_user::row::{Row, RowKey, SignalSet};
-use recon_user::rule::{Configured, defaults};
+use recon_user::rule::{Configured, Profile, defaults};
 use recon_user::stream::{DEFAULT_MEMORY, Interval};
 
 const POLLING: SignedDuration = SignedDuration::from_secs(1);
@@ -19,7 +19,7 @@ pub(crate) const HOST: &str = "host";
 /// A new pipeline with the built-in rules.
 #[allow(dead_code, reason = "shared by benchmarks")]
 pub(crate) fn pipeline() -> Pipeline {
-    pipeline_of(defaults())
+    pipeline_of(defaults(Profile::Outcomes))
 }
 
 /// A new pipeline with the rules `plans`.

@@ -23,7 +23,7 @@ use std::io::{BufWriter, Write as _};
 use anyhow::{Context as _, Result, bail};
 use recon_user::incident::Notification;
 use recon_user::kql::Severity;
-use recon_user::row::{Row, RowKey, json};
+use recon_user::row::{Row, RowKey, Standing, json};
 
 use mixture::{Closed, Counted, Mixture, POLLS};
 use score::{SEVERITIES, Score};
@@ -162,6 +162,7 @@ fn write(mixture: &Mixture, path: &str) -> Result<()> {
             device: driver::HOST,
             process: None,
             is_scanner: false,
+            standing: Standing::default(),
             sources: None,
         };
         json::write(&row, &mut file).with_context(|| path.to_owned())?;

@@ -13,7 +13,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use recon_common::{Address, Key, Signal};
 use recon_user::kql::{Loader, Plan};
-use recon_user::rule::defaults;
+use recon_user::rule::{Profile, defaults};
 
 const ROUNDS: u32 = 5;
 const ROWS: u32 = 1_000_000;
@@ -87,7 +87,7 @@ fn time(rows: &[Key], rules: &[Plan]) -> f64 {
 fn main() -> Result<()> {
     let of_scans = rows(PORTS.into());
     let of_a_flood = rows(1);
-    let all = defaults();
+    let all = defaults(Profile::Outcomes);
     let comparisons = [
         (
             format!("a row, all {} rules, to none", all.len()),

@@ -34,7 +34,7 @@ enum Named {
 
 impl Named {
     fn by(line: &Notification) -> Option<Self> {
-        let finding = &line.finding;
+        let finding = line.finding()?;
         let network = || finding.network.map(Self::Network);
         finding.remote.map(Self::Source).or_else(network)
     }
@@ -66,7 +66,10 @@ impl Score {
     /// Scores the lines at or above a severity.
     pub(crate) fn new(mixture: &Mixture, lines: &[Notification], least: Severity) -> Self {
         let mut score = Self::default();
-        let is_meant = |line: &&Notification| line.finding.query.severity() >= least;
+        let is_meant = |line: &&Notification| {
+            let severity = line.finding().map(|finding| finding.severity);
+            severity.unwrap_or(Severity::Informational) >= least
+        };
         for line in lines.iter().filter(is_meant) {
             score.add(mixture, line);
         }
@@ -102,7 +105,8 @@ impl Score {
 
     /// Remembers which rule names a source that is no scanner.
     fn blame(&mut self, mixture: &Mixture, line: &Notification, named: Named) {
-        let rule = line.finding.query.id().to_owned();
+        let id = line.finding().map(|finding| finding.query.id());
+        let rule = id.unwrap_or("digest").to_owned();
         let category = mixture.category_of(named.address());
         let blame = (rule, category.unwrap_or("networks"));
         self.blamed.entry(blame).or_default().insert(named);

@@ -24,6 +24,7 @@ use crate::drain::{CountMaps, Drain, DrainError, ExecEvents, Grace, Tally};
 use crate::hook::{self, AttachedHooks, Cgroup, Egress, Hooks, SocketHooks};
 use crate::incident::Notification;
 use crate::pipeline::{Pipeline, PipelineSettings};
+use crate::process::login::Session;
 use crate::row::{Row, RowKey, SignalSet, Standing};
 use crate::settings::InForce;
 use crate::sink::Written;
@@ -65,6 +66,7 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
         pipeline: Pipeline::new(PipelineSettings::new(in_force, untrusted(&sockets, &taken))),
         output,
         host: host_name(),
+        logins: Vec::new(),
         last: now(),
         totals: Totals::default(),
     };
@@ -129,6 +131,35 @@ fn untrusted(sockets: &SocketHooks, taken: &[AttachedHooks]) -> SignalSet {
     untrusted
 }
 
+/// Logins that are kept for a poll.
+const MAX_LOGINS: usize = 1 << 12;
+
+/// The row of a login.
+fn login_row(session: Session, host: &str, time: Timestamp) -> Row<'_> {
+    let Session {
+        remote,
+        local,
+        port,
+    } = session;
+    Row {
+        key: RowKey {
+            remote: Some(remote.into()),
+            local: Some(local.into()),
+            port: Some(port),
+            pid: None,
+            ending: None,
+            signal: Signal::Login,
+        },
+        count: 1,
+        time,
+        device: host,
+        process: None,
+        is_scanner: false,
+        standing: Standing::default(),
+        sources: None,
+    }
+}
+
 /// The time in whole milliseconds: finer than polls, and as fine as the dates of Elastic.
 fn now() -> Timestamp {
     let now = Timestamp::now();
@@ -162,6 +193,8 @@ struct Agent<M> {
     pipeline: Pipeline,
     output: AgentOutput,
     host: String,
+    /// The logins since the previous poll.
+    logins: Vec<Session>,
     /// The time of the previous poll.
     last: Timestamp,
     totals: Totals,
@@ -198,7 +231,13 @@ impl<M: CountMaps> Agent<M> {
     }
 
     fn note_started(&mut self, executions: &mut ExecEvents) {
-        executions.drain(|executed| self.actors.processes.record_exec(executed));
+        let Self { actors, logins, .. } = self;
+        executions.drain(|executed| {
+            actors.processes.record_exec(executed);
+            if logins.len() < MAX_LOGINS {
+                logins.extend(actors.processes.login(executed.pid));
+            }
+        });
     }
 
     /// One poll: drains the counts, evaluates the rules, writes alerts.
@@ -244,6 +283,11 @@ impl<M: CountMaps> Agent<M> {
             pipeline.push(&row, interval);
             output.row(&row);
         });
+        for session in std::mem::take(&mut self.logins) {
+            let row = login_row(session, host, interval.to);
+            pipeline.push(&row, interval);
+            output.row(&row);
+        }
         let tally = result.unwrap_or_else(|error| {
             self.totals.failed_polls += 1;
             log::error!(

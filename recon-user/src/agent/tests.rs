@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::drain::fake::{Failure, FakeMaps, drain, syn};
-use crate::rule::defaults;
+use crate::rule::{Profile, defaults};
 use crate::settings;
 
 /// One step of the programs or of the agent.
@@ -26,13 +26,15 @@ enum Step {
 
 /// An agent that writes its alerts to `file`, and its rows to `events`.
 fn agent(grace: Grace, file: &File, events: Option<&Path>) -> Agent<FakeMaps> {
-    let in_force = settings::in_force(&Default::default(), defaults).expect("no file");
+    let in_force =
+        settings::in_force(&Default::default(), |_| defaults(Profile::Source)).expect("no file");
     Agent {
         drain: drain(grace),
         actors: Actors::new(BTreeSet::new(), None),
         pipeline: Pipeline::new(PipelineSettings::new(&in_force, SignalSet::default())),
         output: AgentOutput::new(file, events, true).expect("a sink"),
         host: "web1".to_owned(),
+        logins: Vec::new(),
         last: now(),
         totals: Totals::default(),
     }

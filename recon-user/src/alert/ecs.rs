@@ -193,6 +193,10 @@ pub(super) struct Recon<'a> {
     pub(super) unit: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) outcomes: Option<&'a Outcomes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) verdict: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) source_proven: Option<bool>,
     pub(super) columns: EcsColumns<'a>,
     pub(super) lower_bound: bool,
     pub(super) suppressed: u64,

@@ -128,7 +128,7 @@ fn event(finding: &Finding, host: &str) -> EcsEvent {
         r#type: ["info"],
         module: MODULE,
         dataset: "recon.alert",
-        severity: finding.query.severity().number(),
+        severity: finding.severity.number(),
         start: finding.start,
         end: finding.end,
     }
@@ -159,6 +159,7 @@ fn recon<'a>(finding: &'a Finding, host: &str, who: &'a [Process]) -> Recon<'a> 
     };
     let remotes = several(finding.remote, &finding.remotes);
     let network = finding.network.map(neighbour_network);
+    let is_judged = finding.remote.is_some() && !finding.is_outbound();
     let (sources, [source_network, destination_network], destinations) = if finding.is_outbound() {
         (Vec::new(), [None, network], remotes)
     } else {
@@ -166,7 +167,9 @@ fn recon<'a>(finding: &'a Finding, host: &str, who: &'a [Process]) -> Recon<'a> 
         (remotes, [network, None], locals)
     };
     Recon {
-        severity: query.severity().name(),
+        severity: finding.severity.name(),
+        verdict: is_judged.then(|| finding.verdict.name()),
+        source_proven: is_judged.then_some(finding.is_proven),
         phase: finding.phase.name(),
         source_id: finding.source().map(|source| id(source.identify(), host)),
         left_out: None,

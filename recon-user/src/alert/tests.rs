@@ -16,7 +16,7 @@ use super::*;
 use crate::contact::Outcomes;
 use crate::incident::Phase;
 use crate::row::{SignalSet, Verdict};
-use crate::rule::{Configured, defaults};
+use crate::rule::{Configured, Profile, defaults};
 use crate::stream::{Measure, Query};
 
 pub(crate) const REMOTE: Address = Address::v4([198, 51, 100, 7]);
@@ -24,7 +24,7 @@ pub(crate) const LOCAL: Address = Address::v4([203, 0, 113, 1]);
 
 /// A finding of the rule with this id that counts the first of `signals`.
 pub(crate) fn finding(id: &str, signals: &[Signal]) -> Finding {
-    let query = defaults()
+    let query = defaults(Profile::Source)
         .into_iter()
         .map(|plan| Query::new(Configured::plain(plan)))
         .find(|query| query.id() == id && query.filter.signals.contains(signals[0]))
@@ -115,7 +115,7 @@ fn a_finding_is_written_as_ecs() {
             "host": {"name": "web1"},
             "recon": {
                 "columns": {"RemoteIP": "198.51.100.7"},
-                "severity": "high", "phase": "began", "source_id": "35f830208f1751494d2029b7fbc2b878", "measure": "distinct_ports", "count": 37, "threshold": 20, "window": "1h",
+                "severity": "high", "phase": "began", "source_id": "35f830208f1751494d2029b7fbc2b878", "measure": "distinct_ports", "count": 37, "threshold": 20, "window": "1h", "verdict": "undecided", "source_proven": false,
                 "signals": ["syn"], "ports": [22, 80], "columns": {"RemoteIP": "198.51.100.7"}, "lower_bound": false, "suppressed": 2
             }
         })

@@ -88,7 +88,7 @@ mod tests {
                 loaded.diagnostics
             );
         }
-        let defaults = crate::rule::defaults();
+        let defaults = crate::rule::defaults(crate::rule::Profile::Outcomes);
         let unmet = unmet_references(&defaults.iter().collect::<Vec<_>>());
         assert_eq!(unmet, Unmet::default());
     }

@@ -150,11 +150,11 @@ impl ReportedRemotes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::{Configured, defaults};
+    use crate::rule::{Configured, Profile, defaults};
 
     #[test]
     fn a_remote_is_forgotten_with_its_incident() {
-        let queries = defaults().into_iter().map(Configured::plain);
+        let queries = defaults(Profile::Source).into_iter().map(Configured::plain);
         let queries: Vec<_> = queries.map(|rule| Arc::new(Query::new(rule))).collect();
         let mut reported = ReportedRemotes::new(&queries);
         let [first, second] = [1, 2].map(|last| Address::v4([198, 51, 100, last]));

@@ -20,7 +20,7 @@ use super::*;
 use crate::incident::{DEFAULT_QUIET, Finding, Phase};
 use crate::kql::{Loader, Plan};
 use crate::row::RowKey;
-use crate::rule::defaults;
+use crate::rule::{Profile, defaults};
 use crate::stream::{DEFAULT_MEMORY, KeyColumn, Measure};
 use recon_common::{Address, Key};
 
@@ -31,8 +31,12 @@ const LOCAL: [u8; 4] = [203, 0, 113, 1];
 const PROCESS: u32 = 4000;
 
 /// The built-in rules.
-static BUILT_IN: LazyLock<Vec<Query>> =
-    LazyLock::new(|| plain(defaults()).into_iter().map(Query::new).collect());
+static BUILT_IN: LazyLock<Vec<Query>> = LazyLock::new(|| {
+    plain(defaults(Profile::Source))
+        .into_iter()
+        .map(Query::new)
+        .collect()
+});
 
 fn plain(plans: Vec<Plan>) -> Vec<Configured> {
     plans.into_iter().map(Configured::plain).collect()
@@ -81,7 +85,7 @@ fn pipeline_of(text: &str, memory: u64) -> Pipeline {
 fn built_in_pipeline(include_private: bool) -> Pipeline {
     Pipeline::new(PipelineSettings {
         include_private,
-        ..settings(plain(defaults()))
+        ..settings(plain(defaults(Profile::Source)))
     })
 }
 
@@ -302,7 +306,7 @@ fn ignored_signals_and_lower_severities_are_not_reported() {
     let settings = |min_severity, ignored| PipelineSettings {
         min_severity,
         ignored,
-        ..settings(plain(defaults()))
+        ..settings(plain(defaults(Profile::Source)))
     };
     let now = at(Duration::from_secs(7200));
     let count = |settings, rule, signal| {

@@ -9,6 +9,7 @@
 mod cgroup;
 mod hierarchy;
 mod listener;
+pub(crate) mod login;
 mod proc;
 mod socket;
 mod text;
@@ -142,6 +143,21 @@ impl ProcessTable {
             process.executable = text(filename);
         }
         self.keep(record);
+    }
+
+    /// The session that the process is the first program of, if an SSH server has started it.
+    pub(crate) fn login(&mut self, pid: u32) -> Option<login::Session> {
+        let parent = self.find(pid)?.parent?;
+        let name = self.find(parent)?.name.as_deref();
+        if !name.is_some_and(login::is_server) {
+            return None;
+        }
+        // A server that starts another for each connection has no session yet.
+        let own = self.find(pid)?.name.as_deref();
+        if own.is_some_and(login::is_server) {
+            return None;
+        }
+        login::session_of(&self.proc_root, pid)
     }
 
     /// The process with that pid. An unknown one has only its pid; the kernel programs write 0 for

@@ -6,14 +6,16 @@ use std::net::Ipv4Addr;
 use serde_json::Value;
 
 use super::*;
-use crate::rule::defaults;
+use crate::rule::{Profile, defaults};
 use crate::settings::Settings;
 
 /// The lines for `rows` under these settings.
 fn lines_for(rows: &str, settings: &str) -> Vec<Value> {
     let settings = Settings::parse("recon.toml", settings.as_bytes()).expect("settings");
     let in_force = InForce {
-        rules: settings.apply(defaults()).expect("known rules"),
+        rules: settings
+            .apply(defaults(Profile::Source))
+            .expect("known rules"),
         settings,
         warnings: String::new(),
     };

@@ -1,16 +1,22 @@
 //! The built-in detections, as KQL.
 //!
-//! In: nothing. Out: the plans of the files under `default/`, and ATT&CK's names for techniques.
+//! In: a profile. Out: the plans of the files under `default/` or `source/`, and ATT&CK's names for techniques.
 //! The decisions held here:
 //! - The source is ten KQL queries over `DeviceNetworkEvents` for ATT&CK TA0043, T1595.001. Where
 //!   the stated purpose of a query differs from what it literally counts, both are rules, under one
 //!   id; `recon.measure` of an alert says which one reported it. Rules that go beyond the ten have
 //!   files of their own. Each file explains the thresholds and severities of its rules.
+//! - The default profile counts attempts that came to nothing, the profile `source` every hit, as
+//!   the queries are written. Both have the same ids.
 //! - `bin(TimeGenerated, 1h)` is the only window in the source, so every rule has a window of an
 //!   hour, except the rule for 'a short time span' and the floods.
 //! - Aggregates besides the measure cost more time than the measure does. Only `split-scan` and the
 //!   floods have any: they count sources, and one flood also counts accepted connections.
 
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::diagnostic::Wrong;
 use crate::kql::{Loader, Plan};
 
 /// ATT&CK's ids and names for what a rule detects. An unknown name is empty.
@@ -61,8 +67,44 @@ impl<'a> Technique<'a> {
     }
 }
 
-/// The rule files: name and content.
-const FILES: [(&str, &str); 4] = [
+/// Which built-in rules are in force.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// Rules on attempts that came to nothing.
+    #[default]
+    Outcomes,
+    /// The source's queries as they are written: rules on hits.
+    Source,
+}
+
+impl Profile {
+    /// Reads a name in any case, or returns what is wrong and a hint.
+    pub(crate) fn parse(text: &str) -> Result<Self, Wrong> {
+        Self::from_str(text, true).map_err(|_| {
+            let hint = "the profiles are outcomes and source";
+            (format!("no profile `{text}`"), Some(hint.to_owned()))
+        })
+    }
+
+    const fn files(self) -> [(&'static str, &'static str); 4] {
+        match self {
+            Self::Outcomes => DEFAULT_FILES,
+            Self::Source => SOURCE_FILES,
+        }
+    }
+}
+
+/// The files of the profile `source`: name and content.
+const SOURCE_FILES: [(&str, &str); 4] = [
+    ("inbound.kql", include_str!("source/inbound.kql")),
+    ("outbound.kql", include_str!("source/outbound.kql")),
+    ("beyond.kql", include_str!("source/beyond.kql")),
+    ("floods.kql", include_str!("source/floods.kql")),
+];
+
+/// The files of the default profile.
+const DEFAULT_FILES: [(&str, &str); 4] = [
     ("inbound.kql", include_str!("default/inbound.kql")),
     ("outbound.kql", include_str!("default/outbound.kql")),
     ("beyond.kql", include_str!("default/beyond.kql")),
@@ -71,9 +113,10 @@ const FILES: [(&str, &str); 4] = [
 
 /// The built-in detections. A rule follows the rule that it names in `after` or `unless`.
 #[must_use]
-pub fn defaults() -> Vec<Plan> {
+pub fn defaults(profile: Profile) -> Vec<Plan> {
     let mut loader = Loader::default();
-    FILES
+    profile
+        .files()
         .iter()
         .flat_map(|(name, text)| loader.load(name, text.as_bytes()).plans)
         .collect()
@@ -89,7 +132,7 @@ mod tests {
     use crate::stream::{KeyColumn, Measure, ProcessFilter, Query};
 
     fn rules() -> Vec<Query> {
-        let plans = defaults().into_iter();
+        let plans = defaults(Profile::Source).into_iter();
         plans
             .map(|plan| Query::new(Configured::plain(plan)))
             .collect()
@@ -102,8 +145,11 @@ mod tests {
 
     #[test]
     fn the_files_have_no_diagnostics() {
-        let mut loader = Loader::default();
-        for (name, text) in FILES {
+        for (name, text) in [Profile::Outcomes, Profile::Source]
+            .map(Profile::files)
+            .concat()
+        {
+            let mut loader = Loader::default();
             let loaded = loader.load(name, text.as_bytes());
             let diagnostics = loaded.diagnostics.render(&loaded.source);
             assert_eq!(diagnostics, "", "{name}");

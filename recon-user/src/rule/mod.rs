@@ -7,6 +7,6 @@ mod catalogue;
 mod configured;
 mod scanner;
 
-pub use catalogue::{Technique, defaults};
+pub use catalogue::{Profile, Technique, defaults};
 pub use configured::Configured;
 pub use scanner::{SCANNERS, scanners};

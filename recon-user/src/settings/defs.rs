@@ -15,6 +15,7 @@ use super::{Origin, bytes};
 use crate::address::Network;
 use crate::incident::{DEFAULT_QUIET, LineLimit};
 use crate::kql::Severity;
+use crate::rule::Profile;
 
 table! {
     /// The settings in force.
@@ -23,6 +24,8 @@ table! {
         include_private: bool = false;
         /// Write alerts of this severity and above; all severities by default
         min_severity: Severity = Severity::Informational;
+        /// Which built-in rules run: `outcomes` counts what came to nothing, `source` every hit
+        profile: Profile = Profile::Outcomes;
         /// Treat programs of this file name as scanning tools, like nmap; may be repeated
         scanners: Vec<String> = Vec::new();
         /// Do not treat programs of this file name as scanning tools; may be repeated
@@ -54,6 +57,8 @@ pub struct SettingFlags {
     pub(crate) include_private: Option<bool>,
     #[arg(long, value_enum, value_name = "SEVERITY", help = doc("min_severity"))]
     pub(crate) min_severity: Option<Severity>,
+    #[arg(long, value_enum, value_name = "PROFILE", help = doc("profile"))]
+    pub(crate) profile: Option<Profile>,
     #[arg(long = "scanner", value_name = "NAME", value_parser = file_name, help = doc("scanners"))]
     pub(crate) scanners: Vec<String>,
     #[arg(long = "not-scanner", value_name = "NAME", value_parser = file_name,

@@ -37,7 +37,7 @@ use thiserror::Error;
 use crate::diagnostic::{Diagnostics, Source, read_file, visible};
 use crate::incident::{LineLimit, unmet_references};
 use crate::kql::Plan;
-use crate::rule::{Configured, scanners};
+use crate::rule::{Configured, Profile, scanners};
 
 pub use check::check;
 pub(crate) use defs::Override;
@@ -105,6 +105,7 @@ impl Settings {
     pub fn with(mut self, flags: &SettingFlags) -> Self {
         self.include_private = flags.include_private.unwrap_or(self.include_private);
         self.min_severity = flags.min_severity.unwrap_or(self.min_severity);
+        self.profile = flags.profile.unwrap_or(self.profile);
         self.quiet = flags.quiet.unwrap_or(self.quiet);
         // A name that the command line has in one list leaves the file's other list.
         self.scanners
@@ -154,18 +155,22 @@ pub struct InForce {
 /// All errors in the files.
 pub fn in_force(
     options: &RuleOptions,
-    defaults: impl FnOnce() -> Vec<Plan>,
+    defaults: impl FnOnce(Profile) -> Vec<Plan>,
 ) -> Result<InForce, Refused> {
     let settings = Settings::load(options.config.as_deref());
+    let settings = settings.map(|settings| settings.with(&options.settings));
+    let profile = settings
+        .as_ref()
+        .map_or_else(|_| Profile::default(), |settings| settings.profile);
     let rules = match options.rules.as_slice() {
         [] => Ok(Rules {
-            plans: defaults(),
+            plans: defaults(profile),
             warnings: String::new(),
         }),
         paths => files::rules(paths),
     };
     let (settings, rules) = match (settings, rules) {
-        (Ok(settings), Ok(rules)) => (settings.with(&options.settings), rules),
+        (Ok(settings), Ok(rules)) => (settings, rules),
         (Err(Refused(settings)), Err(Refused(rules))) => return Err(Refused(settings + &rules)),
         (Err(refused), Ok(_)) | (Ok(_), Err(refused)) => return Err(refused),
     };

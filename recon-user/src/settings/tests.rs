@@ -19,7 +19,7 @@ use super::value::TomlTable;
 use super::{InForce, Override, Settings, list};
 use crate::cli::{CONFIG_EXAMPLE, Cli};
 use crate::kql::{Loader, Plan, Severity};
-use crate::rule::defaults;
+use crate::rule::{Profile, defaults};
 
 /// Two measures of one id, a rule with a cooldown, and one without a threshold.
 const RULES: &str = "\
@@ -135,9 +135,9 @@ fn the_help_has_settings_for_default_rules() {
     let example: Vec<_> = CONFIG_EXAMPLE.lines().skip(1).collect();
     let settings = Settings::parse("recon.toml", example.join("\n").as_bytes());
     let rules = settings
-        .and_then(|settings| settings.apply(defaults()))
+        .and_then(|settings| settings.apply(defaults(Profile::Source)))
         .expect("rules");
-    assert_eq!(rules.len(), defaults().len() - 1);
+    assert_eq!(rules.len(), defaults(Profile::Source).len() - 1);
 }
 
 /// The lists of remotes: whose rows count.

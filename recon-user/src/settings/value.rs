@@ -14,6 +14,7 @@ use crate::address::Network;
 use crate::diagnostic::{Span, Wrong};
 use crate::duration::text;
 use crate::kql::{Severity, WINDOW};
+use crate::rule::Profile;
 
 /// Stands for a number of lines without a limit.
 const UNLIMITED: &str = "unlimited";
@@ -134,6 +135,14 @@ impl SettingType for Severity {
 
     fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
         reader.text(value, "a severity in quotes, as in \"high\"", Self::parse)
+    }
+}
+
+impl SettingType for Profile {
+    const KIND: &'static str = "profile";
+
+    fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
+        reader.text(value, "a profile in quotes, as in \"source\"", Self::parse)
     }
 }
 

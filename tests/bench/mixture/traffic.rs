@@ -14,7 +14,7 @@
 
 use std::collections::HashMap;
 
-use recon_common::{Address, Key, Signal};
+use recon_common::{Address, Ending, Key, Signal};
 
 use super::host::{Closed, DNS, HTTP, is_open};
 
@@ -123,6 +123,7 @@ struct Event {
     local: Address,
     port: u16,
     signal: Signal,
+    word: u32,
 }
 
 /// What one key counted in one poll.
@@ -234,14 +235,26 @@ impl Traffic {
         self.add_end_of_connection(connection, at);
     }
 
-    /// The end of an accepted connection. No signal reports it yet: rows on how long it lasted, on
-    /// what the remote sent and on whether it logged in belong here.
+    /// The end of an accepted connection: how long it lasted and what the remote sent, and that it
+    /// logged in, which this host knows a second after it accepted.
     fn add_end_of_connection(&mut self, connection: &Connection, accepted: Millis) {
         let lasted = connection.end.saturating_sub(accepted);
         self.tally.accepted += 1;
         self.tally.logged_in += u64::from(connection.is_logged_in);
         self.tally.bytes += connection.sent.bytes();
         self.tally.seconds += lasted as f64 / SECOND as f64;
+        let Connection {
+            remote: from,
+            local: to,
+            port,
+            ..
+        } = *connection;
+        let ending = Ending::new(connection.sent.bytes(), 0, lasted).pack();
+        self.push_with(from, to, port, accepted + lasted, Signal::Ended, ending);
+        if connection.is_logged_in {
+            let logged_in = accepted + lasted.min(SECOND);
+            self.push(from, to, port, logged_in, Signal::Login);
+        }
     }
 
     /// The first datagram of a flow, which a service of this host answers.
@@ -305,6 +318,19 @@ impl Traffic {
 
     /// Adds an event, unless the hour is over.
     fn push(&mut self, remote: Address, local: Address, port: u16, at: Millis, signal: Signal) {
+        self.push_with(remote, local, port, at, signal, 0);
+    }
+
+    /// `word` is what the key holds in the place of a pid.
+    fn push_with(
+        &mut self,
+        remote: Address,
+        local: Address,
+        port: u16,
+        at: Millis,
+        signal: Signal,
+        word: u32,
+    ) {
         if at >= HOUR {
             return;
         }
@@ -315,6 +341,7 @@ impl Traffic {
             local,
             port,
             signal,
+            word,
         });
     }
 
@@ -329,7 +356,7 @@ impl Traffic {
                 key: Key {
                     remote: event.remote,
                     local: event.local,
-                    pid: 0,
+                    pid: event.word,
                     port: event.port,
                     signal: event.signal as u8,
                     reserved: 0,

@@ -2,7 +2,7 @@ use super::*;
 
 /// Over 20 in an hour.
 fn query() -> Query {
-    let plan = crate::rule::defaults().swap_remove(0);
+    let plan = crate::rule::defaults(crate::rule::Profile::Outcomes).swap_remove(0);
     assert_eq!(plan.threshold.map(|threshold| threshold.above), Some(20));
     Query::new(crate::rule::Configured::plain(plan))
 }

@@ -138,7 +138,7 @@ fn the_rule_follows_the_scan_under_every_minimum_severity() {
     for min_severity in [Severity::Informational, Severity::Medium, Severity::High] {
         let mut pipeline = Pipeline::new(PipelineSettings {
             min_severity,
-            ..settings(plain(defaults()))
+            ..settings(plain(defaults(Profile::Source)))
         });
         let polls = [Poll::of(7200, 0..21, &[]), Poll::of(7260, 0..0, &[22])];
         assert_eq!(

@@ -126,7 +126,7 @@ fn a_million_groups_stay_within_the_budget() {
     let memory = 16 * MIB;
     let mut pipeline = Pipeline::new(PipelineSettings {
         memory,
-        ..settings(plain(defaults()))
+        ..settings(plain(defaults(Profile::Source)))
     });
     let mut most = 0;
     for number in 0..SOURCES {

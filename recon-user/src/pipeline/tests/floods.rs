@@ -106,7 +106,7 @@ fn allowed_sources_do_not_count_as_a_flood() {
         (Address::v4([203, 0, 113, 9]), true),
         (Address::UNSPECIFIED, true),
     ] {
-        let mut rules = plain(defaults());
+        let mut rules = plain(defaults(Profile::Source));
         for rule in &mut rules {
             rule.allow = ["198.51.100.0/24", "::/0"]
                 .map(|network| network.parse().expect("a network"))

@@ -54,7 +54,7 @@ fn remote(number: u8) -> Address {
 }
 
 fn pipeline() -> Pipeline {
-    let mut plans = defaults();
+    let mut plans = defaults(Profile::Source);
     let loaded = Loader::default().load("test.kql", MORE.as_bytes());
     assert_eq!(loaded.plans.len(), 8, "{:?}", loaded.diagnostics);
     plans.extend(loaded.plans);

@@ -97,7 +97,7 @@ fn a_remote_among_rows_without_one_is_not_the_only_remote() {
 #[test]
 fn rows_without_a_remote_are_not_a_scan() {
     for include_private in [false, true] {
-        let found = found(plain(defaults()), include_private, false);
+        let found = found(plain(defaults(Profile::Source)), include_private, false);
         assert!(found.is_empty(), "{include_private} {found:?}");
     }
 }

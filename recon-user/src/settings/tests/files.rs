@@ -151,7 +151,7 @@ fn settings_and_rules_are_read_together() {
             config: Some(path(config)),
             ..RuleOptions::default()
         };
-        match in_force(&options, Vec::new) {
+        match in_force(&options, |_| Vec::new()) {
             Ok(InForce { rules, .. }) => {
                 assert!(says.is_empty(), "{config} {rules:?}");
                 assert_eq!(rules[0].plan.severity, Severity::High);
@@ -177,7 +177,7 @@ fn settings_and_rules_are_read_together() {
         };
         let load = |plans: &str| {
             let loaded = Loader::default().load("rules.kql", plans.as_bytes());
-            in_force(&options, || loaded.plans)
+            in_force(&options, |_| loaded.plans)
         };
         let rule = |id: &str, key: &str| {
             format!(
@@ -207,6 +207,6 @@ fn settings_and_rules_are_read_together() {
         "{warnings}"
     );
     // The default rules: the settings' rule is not among them.
-    let refused = in_force(&options, plans).expect_err("another rule");
+    let refused = in_force(&options, |_| plans()).expect_err("another rule");
     assert!(refused.to_string().contains("no rule `a-1`"), "{refused}");
 }
