@@ -133,7 +133,7 @@ fn check(traffic: &Traffic) -> Result<()> {
     let lab = Lab::new()?;
     let _servers = prepare(&lab)?;
     let _more = (traffic.row.serve)(&lab, traffic.network)?;
-    let agent = Agent::start(&lab, INTERVAL)?;
+    let agent = Agent::start(&lab, &format!("{INTERVAL} --profile outcomes"))?;
     traffic.run(&lab)?;
     settle(&agent, traffic.row.signals)?;
     let lines = describe(stop(agent)?.iter());
@@ -238,7 +238,7 @@ fn attacks_among_ordinary_traffic_are_reported_and_nobody_else() -> Result<()> {
         activities.insert(number * distance, Activity::Attack(attack, network));
     }
 
-    let agent = Agent::start(&lab, INTERVAL)?;
+    let agent = Agent::start(&lab, &format!("{INTERVAL} --profile outcomes"))?;
     let failures = rows::map_in_parallel(&activities, AT_A_TIME, |activity| {
         activity.run(&lab, &agent)
     });

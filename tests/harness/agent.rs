@@ -72,7 +72,8 @@ pub fn recon(arguments: &str) -> Result<Command> {
 
 impl Agent {
     /// Starts `recon run` on the host's end of the pair and for the host's processes, and waits
-    /// until it watches. It logs every poll.
+    /// until it watches. It logs every poll. The rules are those of the profile `source`, unless the
+    /// arguments name another: they report every hit, whatever came of it.
     ///
     /// # Errors
     /// When it does not start to watch.
@@ -91,7 +92,14 @@ impl Agent {
             true => "",
             false => "--xdp native",
         };
-        let mut command = recon(&format!("run -vv -i {HOST_LINK} {xdp} {arguments}"))?;
+        let has_rules = ["--profile", "--rules"].map(|option| arguments.contains(option));
+        let profile = match has_rules {
+            [false, false] => "--profile source",
+            _ => "",
+        };
+        let mut command = recon(&format!(
+            "run -vv -i {HOST_LINK} {xdp} {profile} {arguments}"
+        ))?;
         command.args(lab.watched_sockets());
         Self::spawn(lab, command, stdout)
     }

@@ -56,7 +56,8 @@ impl Actors {
 
     /// The processes of a finding: the senders of the counted packets, or the process that accepts.
     pub(super) fn of(&mut self, finding: &Finding) -> Vec<Process> {
-        let pids = if finding.signals.contains(Signal::Accepted) {
+        let is_served = [Signal::Accepted, Signal::Used].map(|by| finding.signals.contains(by));
+        let pids = if is_served.contains(&true) {
             self.accepting(finding).into_iter().collect()
         } else if let Some(pid) = finding.pid {
             vec![pid]

@@ -31,6 +31,14 @@ struct Contact {
     first: u32,
     last: u32,
     outcome: Outcome,
+    /// Whether another outcome may still come: it is no evidence yet.
+    is_waiting: bool,
+}
+
+impl Contact {
+    fn is_failure(&self) -> bool {
+        !self.is_waiting && !self.outcome.is_success()
+    }
 }
 
 /// The targets of a remote.
@@ -148,6 +156,8 @@ pub(super) struct TargetResult {
     pub(super) now: u32,
     /// Older contacts are over.
     pub(super) oldest: u32,
+    /// Whether another outcome may still come.
+    pub(super) is_waiting: bool,
 }
 
 impl Evidence {
@@ -161,41 +171,40 @@ impl Evidence {
             began,
             now,
             oldest,
+            is_waiting,
         } = result;
         self.last = now;
         if outcome.is_success() {
             let count = u32::try_from(count).unwrap_or(u32::MAX);
             self.successes = self.successes.saturating_add(count);
             self.is_proven |= outcome == Outcome::Accepted;
-        } else if self.failed_first.is_none() {
+        } else if self.failed_first.is_none() && !is_waiting {
             self.failed_first = Some(began);
         }
+        let new = Contact {
+            first: began,
+            last: now,
+            outcome,
+            is_waiting,
+        };
         let Some(contact) = self.targets.get_mut(target) else {
             if !has_room {
                 return None;
             }
-            self.failures += u32::from(!outcome.is_success());
-            let contact = Contact {
-                first: began,
-                last: now,
-                outcome,
-            };
-            self.targets.insert(target, contact);
+            self.failures += u32::from(new.is_failure());
+            self.targets.insert(target, new);
             return Some(outcome);
         };
-        let before = contact.outcome;
+        let was_failure = contact.is_failure();
         if contact.last < oldest {
-            *contact = Contact {
-                first: began,
-                last: now,
-                outcome,
-            };
+            *contact = new;
         }
         contact.last = now;
         contact.outcome = contact.outcome.max(outcome);
+        contact.is_waiting &= is_waiting;
         let after = contact.outcome;
-        self.failures += u32::from(!after.is_success());
-        self.failures -= u32::from(!before.is_success());
+        self.failures += u32::from(contact.is_failure());
+        self.failures -= u32::from(was_failure);
         Some(after)
     }
 
@@ -254,7 +263,7 @@ impl Evidence {
         self.targets.retain(|contact| contact.last >= oldest);
         let mut failures = 0;
         for (_, contact) in self.targets.of_ports(0..=u16::MAX) {
-            failures += u32::from(!contact.outcome.is_success());
+            failures += u32::from(contact.is_failure());
         }
         self.failures = failures;
     }

@@ -209,6 +209,18 @@ impl Inbound {
                     settled.push(tried.settled(signal, result.count, attempt.since, standing));
                 }
                 attempt.forget_outcome();
+            } else if attempt.hits > 0 {
+                // An alert of this poll says what is known so far.
+                let outcome = attempt.outcome(tried.is_udp, true);
+                let result = attempt.result(target, outcome.unwrap_or(Outcome::Ignored), clock);
+                let is_waiting = true;
+                remotes.add(
+                    tried.remote,
+                    TargetResult {
+                        is_waiting,
+                        ..result
+                    },
+                );
             }
             if std::mem::take(&mut attempt.unused) > 0
                 && let Some(evidence) = remotes.get_mut(tried.remote)
@@ -278,6 +290,7 @@ impl Attempt {
             began: second(self.since.to),
             now: clock.second,
             oldest: clock.oldest,
+            is_waiting: false,
         }
     }
 

@@ -138,6 +138,7 @@ mod tests {
             began: now,
             now,
             oldest: now.saturating_sub(3600),
+            is_waiting: false,
         }
     }
 

@@ -96,7 +96,7 @@ fn forged_sources_do_not_hide_the_real_scanner() {
         assert_eq!(
             suppressed["message"],
             format!(
-                "port-scan: {} more left out in 1m, the first of them: 198.51.100.8 on 203.0.113.1 port 81: 99 syn, over 20 in 1h",
+                "port-scan: {} more left out in 1m, the first of them: 198.51.100.8 on 203.0.113.1 port 81: 99 syn, over 20 in 1h; 0 accepted, 0 half-open, 0 refused, 1 not answered",
                 forged + 2 - 20
             )
         );
