@@ -22,7 +22,7 @@ use crate::address::Network;
 use crate::contact::{ContactNeeds, Contacts, Settled, concerns};
 use crate::incident::{Finding, INCIDENT_BYTES, Incidents, LineLimit, LineLimiter, Notification};
 use crate::kql::{Field, Severity};
-use crate::row::{Row, SignalSet, outcome};
+use crate::row::{Row, SignalSet, Standing, outcome};
 use crate::rule::Configured;
 use crate::settings::InForce;
 use crate::stream::{EvictionStats, Interval, ProcessNeeds, Query, Stream, StreamSettings};
@@ -194,7 +194,14 @@ impl Pipeline {
         let device = self.contacts.device();
         for settled in self.contacts.settle(interval.to, is_last) {
             let from = settled.since.min(interval.to);
-            let row = settled_row(&settled, &device, interval.to);
+            // The verdict after the whole poll: a fast scan's first attempts are a scanner's too.
+            let standing = match settled.key.remote {
+                Some(remote) if self.judged.contains(settled.key.signal) => {
+                    self.contacts.standing(remote)
+                }
+                _ => Standing::default(),
+            };
+            let row = settled_row(&settled, &device, standing, interval.to);
             self.count(&row, Interval { from, ..interval });
         }
         let Self {
@@ -225,7 +232,12 @@ impl Pipeline {
 }
 
 /// The row of a settled attempt.
-fn settled_row<'a>(settled: &'a Settled, device: &'a str, time: Timestamp) -> Row<'a> {
+fn settled_row<'a>(
+    settled: &'a Settled,
+    device: &'a str,
+    standing: Standing,
+    time: Timestamp,
+) -> Row<'a> {
     Row {
         key: settled.key,
         count: settled.count,
@@ -233,7 +245,7 @@ fn settled_row<'a>(settled: &'a Settled, device: &'a str, time: Timestamp) -> Ro
         device,
         process: settled.process.as_deref(),
         is_scanner: settled.is_scanner,
-        standing: settled.standing,
+        standing,
         sources: None,
     }
 }
@@ -246,8 +258,7 @@ fn attempt_needs(stream: &Stream) -> ProcessNeeds {
     needs.fold(ProcessNeeds::default(), ProcessNeeds::or)
 }
 
-/// The signals of rows for which a query reads what is known of their remote. Settled rows have
-/// that already.
+/// The signals of rows for which a query reads what is known of their remote.
 fn judged(queries: &[Arc<Query>]) -> SignalSet {
     let is_known = |field| {
         matches!(
@@ -258,7 +269,6 @@ fn judged(queries: &[Arc<Query>]) -> SignalSet {
     let reading = queries.iter().filter(|query| query.reads(is_known));
     reading
         .flat_map(|query| query.filter.signals.iter())
-        .filter(|&signal| outcome(signal).is_empty())
         .collect()
 }
 

@@ -22,7 +22,7 @@ use super::outcomes::Outcome;
 use super::queue::Queue;
 use super::{Clock, Settled, WAIT};
 use crate::address::first_neighbour;
-use crate::row::{Interval, Row, RowKey, Standing, Verdict};
+use crate::row::{Interval, Row, RowKey, Verdict};
 
 /// A connection that has stayed open for this long is used. `nmap -sT` closes at once.
 const STAYED: SignedDuration = SignedDuration::from_secs(5);
@@ -201,12 +201,14 @@ impl Inbound {
             let target = tried.target(locals);
             if let Some(outcome) = attempt.outcome(tried.is_udp, is_due) {
                 let result = attempt.result(target, outcome, clock);
-                let (evidence, known) = remotes.add(tried.remote, result);
-                let standing = standing(evidence, networks.as_mut(), tried.remote, result);
+                let (_, known) = remotes.add(tried.remote, result);
+                if let Some(networks) = networks {
+                    networks.add(first_neighbour(tried.remote), result);
+                }
                 let is_new = outcome.is_success() || !known.is_some_and(Outcome::is_success);
                 if is_new {
                     let signal = signal(tried.is_udp, outcome);
-                    settled.push(tried.settled(signal, result.count, attempt.since, standing));
+                    settled.push(tried.settled(signal, result.count, attempt.since));
                 }
                 attempt.forget_outcome();
             } else if attempt.hits > 0 {
@@ -247,12 +249,7 @@ impl Inbound {
                 continue;
             };
             if evidence.note_handshake(target) {
-                let standing = Standing {
-                    remote: evidence.verdict(),
-                    network: network_verdict(networks.as_ref(), tried.remote),
-                    is_proven: evidence.is_proven,
-                };
-                settled.push(tried.settled(Signal::Used, count, since, standing));
+                settled.push(tried.settled(Signal::Used, count, since));
             }
         }
     }
@@ -312,7 +309,7 @@ impl Tried {
         }
     }
 
-    fn settled(&self, signal: Signal, count: u64, since: Interval, standing: Standing) -> Settled {
+    fn settled(&self, signal: Signal, count: u64, since: Interval) -> Settled {
         Settled {
             key: RowKey {
                 remote: Some(self.remote),
@@ -324,27 +321,9 @@ impl Tried {
             },
             count,
             since: since.from,
-            standing,
             process: None,
             is_scanner: false,
         }
-    }
-}
-
-/// What is known of a remote after a result.
-fn standing(
-    evidence: &Evidence,
-    networks: Option<&mut Ledger>,
-    remote: Address,
-    result: TargetResult,
-) -> Standing {
-    let network = networks.map_or(Verdict::Undecided, |networks| {
-        networks.add(first_neighbour(remote), result).0.verdict()
-    });
-    Standing {
-        remote: evidence.verdict(),
-        network,
-        is_proven: evidence.is_proven,
     }
 }
 

@@ -49,7 +49,6 @@ pub(crate) struct Settled {
     pub(crate) count: u64,
     /// Its events are not older.
     pub(crate) since: Timestamp,
-    pub(crate) standing: Standing,
     pub(crate) process: Option<Arc<Process>>,
     pub(crate) is_scanner: bool,
 }

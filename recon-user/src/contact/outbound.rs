@@ -18,7 +18,7 @@ use recon_common::{Address, Signal};
 use super::queue::Queue;
 use super::{Clock, Settled, WAIT};
 use crate::process::Process;
-use crate::row::{Interval, Row, RowKey, Standing};
+use crate::row::{Interval, Row, RowKey};
 use crate::seed::Secrets;
 
 /// Ports of remotes that are remembered to have answered, in each of two halves.
@@ -187,7 +187,6 @@ fn settled_row(
         },
         count: attempt.hits.max(attempt.failed),
         since: attempt.since.from,
-        standing: Standing::default(),
         process: attempt.process.take(),
         is_scanner: attempt.is_scanner,
     }

@@ -6,6 +6,7 @@ mod ends;
 mod flood;
 mod floods;
 mod nursery;
+mod outcomes;
 mod pressure;
 mod processes;
 mod queries;

@@ -1,0 +1,202 @@
+//! The built-in rules of the default profile: N attempts that failed stay quiet, N + 1 fire, and
+//! attempts that succeeded never count.
+
+use super::*;
+use crate::rule::Configured;
+
+/// What one event of a rule is: the rows of number `number`, for one remote.
+type Event = fn(number: u64) -> Vec<(Signal, Address, u16)>;
+
+fn local(number: u64) -> Address {
+    Address::v4([203, 0, (113 + number / 250) as u8, (number % 250 + 1) as u8])
+}
+
+const ON_PORTS: Event = |number| {
+    let port = 1000 + number as u16;
+    vec![
+        (Signal::Syn, local(0), port),
+        (Signal::RefusedTcp, local(0), port),
+    ]
+};
+const ON_ADDRESSES: Event = |number| {
+    vec![
+        (Signal::Syn, local(number), 22),
+        (Signal::AnsweredTcp, local(number), 22),
+    ]
+};
+
+/// Pipelines of the default profile.
+fn pipeline() -> Pipeline {
+    let plans = defaults(Profile::Outcomes).into_iter();
+    Pipeline::new(settings(plans.map(Configured::plain).collect()))
+}
+
+/// The names of the rules with that id that fire on the events, in one poll or the two after it.
+fn fired(id: &str, events: &[(Signal, Address, u16)], pid: u32) -> Vec<String> {
+    let mut pipeline = pipeline();
+    for &(signal, local, port) in events {
+        let pid = if signal.is_outbound() { pid } else { 0 };
+        let key = key(signal, REMOTE, local, port, pid);
+        observe(&mut pipeline, &key, 1, at(Duration::from_secs(7200)), false);
+    }
+    let mut names = Vec::new();
+    for second in 7200..7203 {
+        let found = pipeline.end_poll_unlimited(at(Duration::from_secs(second)), false);
+        let of_id = found.iter().filter(|finding| finding.query.id() == id);
+        names.extend(of_id.map(|finding| finding.query.plan().name.clone()));
+    }
+    names
+}
+
+#[test]
+fn failed_attempts_fire_above_the_threshold() {
+    let half_open: Event = |_| {
+        vec![
+            (Signal::Syn, local(0), 80),
+            (Signal::AnsweredTcp, local(0), 80),
+        ]
+    };
+    let ignored: Event = |number| vec![(Signal::Syn, local(0), 1000 + number as u16)];
+    let datagrams: Event = |number| {
+        let port = 1000 + number as u16;
+        vec![
+            (Signal::Datagram, local(0), port),
+            (Signal::RefusedIcmp, local(0), port),
+        ]
+    };
+    let xmas: Event = |number| vec![(Signal::XmasProbe, local(0), 1000 + number as u16)];
+    let smb: Event = |_| {
+        vec![
+            (Signal::Syn, local(0), 445),
+            (Signal::RefusedTcp, local(0), 445),
+        ]
+    };
+    let sent: Event = |number| {
+        let port = 1000 + number as u16;
+        vec![
+            (Signal::SynSent, local(0), port),
+            (Signal::ResetReceived, local(0), port),
+        ]
+    };
+    for (id, name, threshold, event) in [
+        ("port-scan", "Multiple ports", 20, ON_PORTS),
+        ("port-scan", "Multiple ports", 20, ignored),
+        ("port-scan", "Multiple ports", 20, datagrams),
+        ("few-ports", "A few ports", 9, ON_PORTS),
+        ("odd-flags", "Ports probed", 2, xmas),
+        ("slow-scan", "Ports scanned slowly", 20, ON_ADDRESSES),
+        ("address-sweep", "Many addresses", 50, ON_ADDRESSES),
+        ("rapid-scan", "Rapid", 50, ON_PORTS),
+        (
+            "failed-connections",
+            "Multiple failed connection",
+            100,
+            ON_PORTS,
+        ),
+        ("smb-scan", "Scan for SMB", 10, smb),
+        ("syn-flood", "High number of handshakes", 500, half_open),
+        ("syn-flood", "High number of SYN", 500, half_open),
+        ("outbound-port-scan", "Many ports", 20, sent),
+        (
+            "failed-connections",
+            "Multiple failed connections made",
+            100,
+            sent,
+        ),
+    ] {
+        for (events, expected) in [(threshold, 0), (threshold + 1, 1)] {
+            let rows: Vec<_> = (0..events).flat_map(event).collect();
+            let fired = fired(id, &rows, 4242);
+            let count = fired.iter().filter(|fired| fired.starts_with(name)).count();
+            assert_eq!(count, expected, "{id}, {events} events: {fired:?}");
+        }
+    }
+}
+
+#[test]
+fn attempts_that_succeed_never_count() {
+    let accepted: Event = |number| {
+        let port = 1000 + number as u16;
+        [Signal::Syn, Signal::AnsweredTcp, Signal::Accepted]
+            .map(|signal| (signal, local(number % 60), port))
+            .to_vec()
+    };
+    let answered: Event = |number| {
+        [Signal::Datagram, Signal::AnsweredUdp]
+            .map(|signal| (signal, local(number % 60), 1000 + number as u16))
+            .to_vec()
+    };
+    let traced: Event = |number| {
+        [Signal::TraceProbe, Signal::RefusedIcmp]
+            .map(|signal| (signal, local(0), 33_434 + number as u16))
+            .to_vec()
+    };
+    let connected: Event = |number| {
+        [Signal::SynSent, Signal::SynAckReceived]
+            .map(|signal| (signal, local(0), 1000 + number as u16))
+            .to_vec()
+    };
+    for (what, event) in [
+        ("accepted", accepted),
+        ("answered", answered),
+        ("traced", traced),
+        ("connected", connected),
+    ] {
+        let rows: Vec<_> = (0..600).flat_map(event).collect();
+        let mut pipeline = pipeline();
+        let mut found = Vec::new();
+        for (signal, local, port) in rows {
+            let pid = if signal.is_outbound() { 4242 } else { 0 };
+            let key = key(signal, REMOTE, local, port, pid);
+            observe(&mut pipeline, &key, 1, at(Duration::from_secs(7200)), false);
+        }
+        for second in 7200..7210 {
+            found.extend(pipeline.end_poll_unlimited(at(Duration::from_secs(second)), false));
+        }
+        let alarms = found
+            .iter()
+            .filter(|finding| finding.severity > Severity::Informational);
+        let ids: Vec<_> = alarms
+            .map(|finding| finding.query.id().to_owned())
+            .collect();
+        assert_eq!(ids, [""; 0], "{what}");
+    }
+}
+
+#[test]
+fn a_scan_in_the_name_of_a_client_is_medium_and_unproven() {
+    // (what the remote did before, severity, whether it is proven)
+    for (visits, severity, is_proven) in [(0, Severity::High, false), (3, Severity::Medium, false)]
+    {
+        let mut pipeline = pipeline();
+        let mut poll = |second: u64, rows: &[(Signal, Address, u16)]| {
+            let interval = at(Duration::from_secs(second));
+            for &(signal, local, port) in rows {
+                observe(
+                    &mut pipeline,
+                    &key(signal, REMOTE, local, port, 0),
+                    1,
+                    interval,
+                    false,
+                );
+            }
+            let found = pipeline.end_poll_unlimited(interval, false);
+            let scans = found
+                .into_iter()
+                .filter(|finding| finding.query.id() == "port-scan");
+            scans
+                .map(|scan| (scan.severity, scan.is_proven))
+                .collect::<Vec<_>>()
+        };
+        for visit in 0..visits {
+            let rows = [Signal::Syn, Signal::Accepted].map(|signal| (signal, local(0), 443));
+            poll(7000 + visit, &rows);
+        }
+        let scan: Vec<_> = (0..40).flat_map(ON_PORTS).collect();
+        assert_eq!(
+            poll(7200, &scan),
+            [(severity, is_proven)],
+            "{visits} visits"
+        );
+    }
+}
