@@ -7,7 +7,6 @@ mod table;
 use std::any::Any;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -168,12 +167,12 @@ fn an_alert_says_what_the_host_answered() {
 /// Another address of the attacker's, which does not scan.
 const VISITOR: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 
-/// Connects to the host's port 22 from that address.
+/// Connects to the host's port 22 from that address, and sends something.
 fn connect(lab: &Lab, from: Ipv4Addr) -> Result<()> {
-    let mut command = Command::new(NETCAT);
-    command.args(["-n", "-z", "-w", "10", "-s", &from.to_string()]);
-    command.args([HOST.to_string(), SSH.to_string()]);
-    run(lab.attacker(), command, DEADLINE)?.success().map(drop)
+    let line = format!("printf hello | {NETCAT} -n -N -w 10 -s {from} {HOST} {SSH}");
+    run(lab.attacker(), shell(&line), DEADLINE)?
+        .success()
+        .map(drop)
 }
 
 /// Rule and measure.

@@ -18,7 +18,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use recon_common::Signal;
 
-use crate::address::Network;
+use crate::address::{Labels, Network};
 use crate::contact::{ContactNeeds, Contacts, Settled, concerns};
 use crate::incident::{Finding, INCIDENT_BYTES, Incidents, LineLimit, LineLimiter, Notification};
 use crate::kql::{Field, Severity};
@@ -46,6 +46,8 @@ pub struct PipelineSettings {
     pub quiet: Duration,
     /// How many lines a query may write.
     pub lines: LineLimit,
+    /// Names of networks.
+    pub labels: Labels,
 }
 
 impl PipelineSettings {
@@ -62,6 +64,7 @@ impl PipelineSettings {
             memory: settings.state_memory(),
             quiet: settings.quiet.0,
             lines: settings.alert_limit(),
+            labels: settings.labels.clone(),
         }
     }
 }
@@ -79,6 +82,7 @@ pub struct Pipeline {
     stream: Stream,
     incidents: Incidents,
     limiter: LineLimiter,
+    labels: Labels,
 }
 
 impl Pipeline {
@@ -94,6 +98,7 @@ impl Pipeline {
             memory,
             quiet,
             lines,
+            labels,
         } = settings;
         let queries: Vec<_> = rules
             .into_iter()
@@ -126,6 +131,7 @@ impl Pipeline {
             stream,
             incidents,
             limiter: LineLimiter::new(lines),
+            labels,
         }
     }
 
@@ -216,6 +222,8 @@ impl Pipeline {
     fn describe(&self, findings: &mut [Finding]) {
         for finding in findings {
             finding.describe_source(&self.contacts);
+            let named = finding.remote.or(finding.network);
+            finding.label = named.and_then(|remote| self.labels.find(remote.to_ip()));
         }
     }
 

@@ -33,6 +33,7 @@ pub(crate) fn pipeline_of(plans: Vec<Plan>) -> Pipeline {
         memory: DEFAULT_MEMORY,
         quiet: DEFAULT_QUIET,
         lines: LineLimit::default(),
+        labels: Default::default(),
     })
 }
 

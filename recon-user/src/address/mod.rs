@@ -9,6 +9,7 @@
 //!   6.1.3), and a /64 of IPv6, which is one link (RFC 4291, 2.5.1): whoever has a host there may
 //!   take all of its addresses.
 
+mod labels;
 mod network;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -16,6 +17,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::Ipv4Net;
 use recon_common::Address;
 
+pub(crate) use labels::Labels;
 pub(crate) use network::Network;
 pub(crate) use network::ipv4_range;
 

@@ -20,6 +20,11 @@ const MAPPED_LENGTH: u8 = 96;
 pub struct Network(IpNet);
 
 impl Network {
+    /// The number of bits that its addresses share.
+    pub(super) fn prefix_length(&self) -> u8 {
+        self.0.prefix_len()
+    }
+
     /// Whether `address` is in the network.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())

@@ -194,6 +194,8 @@ pub(super) struct Recon<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) outcomes: Option<&'a Outcomes>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) label: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) verdict: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) source_proven: Option<bool>,

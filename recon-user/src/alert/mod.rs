@@ -168,6 +168,7 @@ fn recon<'a>(finding: &'a Finding, host: &str, who: &'a [Process]) -> Recon<'a> 
     };
     Recon {
         severity: finding.severity.name(),
+        label: finding.label.as_deref(),
         verdict: is_judged.then(|| finding.verdict.name()),
         source_proven: is_judged.then_some(finding.is_proven),
         phase: finding.phase.name(),

@@ -53,6 +53,7 @@ pub(crate) fn finding(id: &str, signals: &[Signal]) -> Finding {
         pid: None,
         pids: Vec::new(),
         outcomes: None,
+        label: None,
 
         suppressed: 2,
         lower_bound: false,

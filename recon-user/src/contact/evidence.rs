@@ -47,7 +47,7 @@ enum Targets {
     #[default]
     None,
     One(Target, Contact),
-    Many(Box<BTreeMap<Target, Contact>>),
+    Many(BTreeMap<Target, Contact>),
 }
 
 impl Targets {
@@ -70,9 +70,7 @@ impl Targets {
     fn insert(&mut self, target: Target, contact: Contact) {
         *self = match std::mem::take(self) {
             Self::None => Self::One(target, contact),
-            Self::One(other, of_other) => {
-                Self::Many(Box::new([(other, of_other), (target, contact)].into()))
-            }
+            Self::One(other, of_other) => Self::Many([(other, of_other), (target, contact)].into()),
             Self::Many(mut all) => {
                 all.insert(target, contact);
                 Self::Many(all)

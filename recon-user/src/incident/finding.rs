@@ -63,6 +63,8 @@ pub struct Finding {
     pub pids: Vec<u32>,
     /// What became of the attempts, for rules on what one remote sends to ports.
     pub outcomes: Option<Outcomes>,
+    /// The name that the operator has given to the remote.
+    pub label: Option<Arc<str>>,
     /// How sure it is to mean harm: that of the rule, or less where the source may be forged.
     pub severity: Severity,
     /// The columns that the query projects, in its order.
@@ -123,6 +125,7 @@ impl Finding {
             pid: key.pid.or(samples.pids.only()),
             pids: listed(key.pid, samples.pids.items()),
             outcomes: None,
+            label: None,
             severity: query.severity(),
             columns: shown.collect(),
             sorted_by: sorted_by.collect(),

@@ -70,6 +70,7 @@ fn settings(rules: Vec<Configured>) -> PipelineSettings {
         memory: DEFAULT_MEMORY,
         quiet: DEFAULT_QUIET,
         lines: LineLimit::default(),
+        labels: Labels::default(),
     }
 }
 

@@ -12,7 +12,7 @@ use super::options::{file_name, time};
 use super::read::{TomlReader, TomlValue};
 use super::value::{Bytes, DigestedLines, Lines, Located, SettingType, Time, TomlTable};
 use super::{Origin, bytes};
-use crate::address::Network;
+use crate::address::{Labels, Network};
 use crate::incident::{DEFAULT_QUIET, LineLimit};
 use crate::kql::Severity;
 use crate::rule::Profile;
@@ -42,6 +42,8 @@ table! {
         alerts: Alerts = Alerts::default();
         /// What recon may take of the host
         limits: Limits = Limits::default();
+        /// Names of networks, which alerts show; they never change what counts
+        labels: Labels = Labels::default();
         /// Settings of one rule
         rules: BTreeMap<String, Located<Override>> = BTreeMap::new();
     }

@@ -3,6 +3,7 @@
 //! In: a value of recon.toml. Out: what it says, or an error; and the value as TOML again.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
@@ -10,7 +11,7 @@ use serde::{Serialize, Serializer};
 use super::bytes;
 use super::options::file_name;
 use super::read::{TomlReader, TomlValue};
-use crate::address::Network;
+use crate::address::{Labels, Network};
 use crate::diagnostic::{Span, Wrong};
 use crate::duration::text;
 use crate::kql::{Severity, WINDOW};
@@ -143,6 +144,25 @@ impl SettingType for Profile {
 
     fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
         reader.text(value, "a profile in quotes, as in \"source\"", Self::parse)
+    }
+}
+
+impl SettingType for Labels {
+    const KIND: &'static str = "names by network";
+
+    /// Errors are reported for each network.
+    fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
+        let wanted = "a table, as in [labels]";
+        let table = reader.expect(value.get_ref().as_table(), wanted, value)?;
+        let labels = table.iter().filter_map(|(key, name)| {
+            let network = key.get_ref().parse::<Network>();
+            if let Err(error) = &network {
+                reader.error(reader.span(key.span()), error.clone(), None);
+            }
+            let name = reader.text(name, "a name in quotes", |text| Ok(Arc::from(text)))?;
+            Some((network.ok()?, name))
+        });
+        Some(labels.collect())
     }
 }
 
