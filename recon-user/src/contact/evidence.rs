@@ -31,13 +31,11 @@ struct Contact {
     first: u32,
     last: u32,
     outcome: Outcome,
-    /// Whether another outcome may still come: it is no evidence yet.
-    is_waiting: bool,
 }
 
 impl Contact {
     fn is_failure(&self) -> bool {
-        !self.is_waiting && !self.outcome.is_success()
+        !self.outcome.is_success()
     }
 }
 
@@ -154,8 +152,6 @@ pub(super) struct TargetResult {
     pub(super) now: u32,
     /// Older contacts are over.
     pub(super) oldest: u32,
-    /// Whether another outcome may still come.
-    pub(super) is_waiting: bool,
 }
 
 impl Evidence {
@@ -169,21 +165,19 @@ impl Evidence {
             began,
             now,
             oldest,
-            is_waiting,
         } = result;
         self.last = now;
         if outcome.is_success() {
             let count = u32::try_from(count).unwrap_or(u32::MAX);
             self.successes = self.successes.saturating_add(count);
             self.is_proven |= outcome == Outcome::Accepted;
-        } else if self.failed_first.is_none() && !is_waiting {
+        } else if self.failed_first.is_none() {
             self.failed_first = Some(began);
         }
         let new = Contact {
             first: began,
             last: now,
             outcome,
-            is_waiting,
         };
         let Some(contact) = self.targets.get_mut(target) else {
             if !has_room {
@@ -199,7 +193,6 @@ impl Evidence {
         }
         contact.last = now;
         contact.outcome = contact.outcome.max(outcome);
-        contact.is_waiting &= is_waiting;
         let after = contact.outcome;
         self.failures += u32::from(contact.is_failure());
         self.failures -= u32::from(was_failure);
@@ -238,10 +231,15 @@ impl Evidence {
         self.targets.len()
     }
 
-    /// The outcomes since `oldest`, on these ports or on all if there are none, and on one local
-    /// address or on all.
-    pub(super) fn outcomes(&self, ports: &[u16], local: Option<u16>, oldest: u32) -> Outcomes {
-        let mut outcomes = Outcomes::default();
+    /// Adds the outcomes since `oldest`, on these ports or on all if there are none, and on one
+    /// local address or on all.
+    pub(super) fn add_outcomes(
+        &self,
+        outcomes: &mut Outcomes,
+        ports: &[u16],
+        local: Option<u16>,
+        oldest: u32,
+    ) {
         let mut add = |range: RangeInclusive<u16>| {
             for (target, contact) in self.targets.of_ports(range) {
                 if contact.last >= oldest && local.is_none_or(|local| local == target.local) {
@@ -253,7 +251,6 @@ impl Evidence {
             [] => add(0..=u16::MAX),
             ports => ports.iter().for_each(|&port| add(port..=port)),
         }
-        outcomes
     }
 
     /// Drops the contacts before `oldest`.

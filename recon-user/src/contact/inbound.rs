@@ -11,6 +11,9 @@
 //!   some seconds. It is reported after the failures of the same poll and of the next one, so that
 //!   a rule on scanners that come back does not depend on the order within a poll.
 
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+
 use jiff::{SignedDuration, Timestamp};
 use recon_common::signal::Transport;
 use recon_common::{Address, Ending, Signal};
@@ -23,12 +26,13 @@ use super::queue::Queue;
 use super::{Clock, Settled, WAIT};
 use crate::address::first_neighbour;
 use crate::row::{Interval, Row, RowKey, Verdict};
+use crate::seed::Secrets;
 
 /// A connection that has stayed open for this long is used. `nmap -sT` closes at once.
 const STAYED: SignedDuration = SignedDuration::from_secs(5);
 
 /// A remote, and the port that it tries on a local address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Tried {
     remote: Address,
     local: Address,
@@ -36,24 +40,36 @@ struct Tried {
     is_udp: bool,
 }
 
+/// As few words as possible: a flood has a million a poll.
+impl Hash for Tried {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        for address in [self.remote, self.local] {
+            let [a, b, c, d] = address.words().map(u64::from);
+            hasher.write_u64(a << u32::BITS | b);
+            hasher.write_u64(c << u32::BITS | d);
+        }
+        hasher.write_u32(u32::from(self.port) << 1 | u32::from(self.is_udp));
+    }
+}
+
 /// What is known of an attempt.
 #[derive(Debug)]
 struct Attempt {
     /// The poll that brought its first event.
     since: Interval,
-    hits: u64,
-    accepted: u64,
-    refused: u64,
+    hits: u32,
+    accepted: u32,
+    refused: u32,
     /// Whether this host answered: a SYN-ACK, or a datagram.
     is_answered: bool,
     /// Whether it is the datagram of a traceroute, whose refusal is no failure.
     is_traced: bool,
     /// Connections that were accepted, and those of them that have ended.
-    opened: u64,
-    ended: u64,
+    opened: u32,
+    ended: u32,
     /// Ended connections on which the remote has sent data, and others.
-    used: u64,
-    unused: u64,
+    used: u32,
+    unused: u32,
 }
 
 impl Attempt {
@@ -92,12 +108,15 @@ impl Attempt {
     }
 }
 
+/// Targets by remote, with their outcomes.
+pub(super) type WaitingTargets = HashMap<Address, Vec<(Target, Outcome)>, Secrets>;
+
 /// The attempts of all remotes, and the evidence from them.
 #[derive(Debug, Default)]
 pub(super) struct Inbound {
     waiting: Queue<Tried, Attempt>,
     /// Refusals by ICMP, whose protocol the row does not know.
-    refused_by_icmp: Vec<(Tried, u64, Interval)>,
+    refused_by_icmp: Vec<(Tried, u32, Interval)>,
     pub(super) remotes: Ledger,
     /// The evidence by network, if a rule reads it.
     pub(super) networks: Option<Ledger>,
@@ -132,31 +151,31 @@ impl Inbound {
             port,
             is_udp: signal.transport() == Some(Transport::Udp),
         };
+        let count = u32::try_from(row.count).unwrap_or(u32::MAX);
         if signal == Signal::RefusedIcmp {
-            self.refused_by_icmp.push((tried, row.count, interval));
+            self.refused_by_icmp.push((tried, count, interval));
             return;
         }
         let attempt = self.waiting.entry(tried, || Attempt::begin(interval));
+        let add = |number: &mut u32| *number = number.saturating_add(count);
         match signal {
             Signal::AnsweredTcp | Signal::AnsweredUdp => attempt.is_answered = true,
-            Signal::RefusedTcp => attempt.refused += row.count,
+            Signal::RefusedTcp => add(&mut attempt.refused),
             Signal::TraceProbe => attempt.is_traced = true,
             Signal::Accepted => {
-                attempt.accepted += row.count;
-                attempt.opened += row.count;
+                add(&mut attempt.accepted);
+                add(&mut attempt.opened);
             }
-            Signal::ForwardedEnded => attempt.accepted += row.count,
+            Signal::ForwardedEnded => add(&mut attempt.accepted),
             Signal::Ended => {
-                attempt.ended += row.count;
+                add(&mut attempt.ended);
                 let has_data = ending.is_some_and(|ending: Ending| ending.received_bytes() > 0);
-                let ended = if has_data {
-                    &mut attempt.used
-                } else {
-                    &mut attempt.unused
-                };
-                *ended += row.count;
+                add(match has_data {
+                    true => &mut attempt.used,
+                    false => &mut attempt.unused,
+                });
             }
-            _ => attempt.hits += row.count,
+            _ => add(&mut attempt.hits),
         }
     }
 
@@ -211,18 +230,6 @@ impl Inbound {
                     settled.push(tried.settled(signal, result.count, attempt.since));
                 }
                 attempt.forget_outcome();
-            } else if attempt.hits > 0 {
-                // An alert of this poll says what is known so far.
-                let outcome = attempt.outcome(tried.is_udp, true);
-                let result = attempt.result(target, outcome.unwrap_or(Outcome::Ignored), clock);
-                let is_waiting = true;
-                remotes.add(
-                    tried.remote,
-                    TargetResult {
-                        is_waiting,
-                        ..result
-                    },
-                );
             }
             if std::mem::take(&mut attempt.unused) > 0
                 && let Some(evidence) = remotes.get_mut(tried.remote)
@@ -232,7 +239,7 @@ impl Inbound {
             let has_ended = attempt.ended >= attempt.opened;
             let has_stayed = !has_ended && clock.is_due(attempt.since.to, STAYED);
             if is_due && (attempt.used > 0 || has_stayed) {
-                let count = attempt.used.max(1);
+                let count = attempt.used.max(1).into();
                 used.push((*tried, target, count, attempt.since));
                 attempt.used = 0;
                 attempt.opened = attempt.ended;
@@ -254,6 +261,27 @@ impl Inbound {
         }
     }
 
+    /// The targets whose outcome is not known yet, by remote, with the outcome so far.
+    pub(super) fn waiting_targets(&self) -> WaitingTargets {
+        let mut waiting = WaitingTargets::default();
+        self.waiting.for_each(|tried, attempt| {
+            if let Some(outcome) = attempt.outcome(tried.is_udp, true)
+                && let Some(local) = self.locals.find(tried.local)
+            {
+                let target = Target {
+                    port: tried.port,
+                    local,
+                    is_udp: tried.is_udp,
+                };
+                waiting
+                    .entry(tried.remote)
+                    .or_default()
+                    .push((target, outcome));
+            }
+        });
+        waiting
+    }
+
     /// Assigns the refusals by ICMP to the datagrams that they refuse, or else to segments.
     fn assign_refusals(&mut self) {
         for (tried, count, interval) in std::mem::take(&mut self.refused_by_icmp) {
@@ -269,7 +297,7 @@ impl Inbound {
                 false => tried,
             };
             let attempt = self.waiting.entry(tried, || Attempt::begin(interval));
-            attempt.refused += count;
+            attempt.refused = attempt.refused.saturating_add(count);
         }
     }
 }
@@ -283,11 +311,10 @@ impl Attempt {
         TargetResult {
             target,
             outcome,
-            count,
+            count: count.into(),
             began: second(self.since.to),
             now: clock.second,
             oldest: clock.oldest,
-            is_waiting: false,
         }
     }
 

@@ -138,7 +138,6 @@ mod tests {
             began: now,
             now,
             oldest: now.saturating_sub(3600),
-            is_waiting: false,
         }
     }
 

@@ -23,6 +23,7 @@ mod outcomes;
 mod queue;
 mod verdict;
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -30,7 +31,7 @@ use recon_common::{Address, Signal};
 
 use crate::process::Process;
 use crate::row::{Interval, Row, RowKey, Standing, Verdict};
-use inbound::{Inbound, network_verdict, second};
+use inbound::{Inbound, WaitingTargets, network_verdict, second};
 use ledger::Ledger;
 use outbound::Outbound;
 
@@ -109,6 +110,8 @@ pub(crate) struct Contacts {
     outbound: Outbound,
     needs: ContactNeeds,
     device: Arc<str>,
+    /// What still waits after a poll. Only a poll with a finding asks.
+    waiting: OnceCell<WaitingTargets>,
 }
 
 impl Contacts {
@@ -118,6 +121,7 @@ impl Contacts {
             outbound: Outbound::default(),
             needs,
             device: Arc::default(),
+            waiting: OnceCell::new(),
         }
     }
 
@@ -156,6 +160,7 @@ impl Contacts {
     /// `is_last`. The rows come in the order of their first events; those of used connections last.
     pub(crate) fn settle(&mut self, now: Timestamp, is_last: bool) -> Vec<Settled> {
         let clock = Clock::of(now, is_last);
+        self.waiting.take();
         let mut settled = Vec::new();
         self.outbound.settle(clock, &mut settled);
         self.inbound.settle(clock, &mut settled);
@@ -186,12 +191,24 @@ impl Contacts {
         local: Option<Address>,
         since: Timestamp,
     ) -> Option<Outcomes> {
-        let evidence = self.inbound.remotes.get(remote)?;
         let local = match local {
             Some(local) => Some(self.inbound.locals.find(local)?),
             None => None,
         };
-        let outcomes = evidence.outcomes(ports, local, second(since));
+        let mut outcomes = Outcomes::default();
+        let evidence = self.inbound.remotes.get(remote);
+        if let Some(evidence) = evidence {
+            evidence.add_outcomes(&mut outcomes, ports, local, second(since));
+        }
+        let waiting = self.waiting.get_or_init(|| self.inbound.waiting_targets());
+        for &(target, outcome) in waiting.get(&remote).into_iter().flatten() {
+            let is_meant = (ports.is_empty() || ports.contains(&target.port))
+                && local.is_none_or(|local| local == target.local);
+            if is_meant && !evidence.is_some_and(|evidence| evidence.has_target(target)) {
+                outcomes.add(outcome, target.port);
+            }
+        }
+        outcomes.open_ports.sort_unstable();
         (!outcomes.is_empty()).then_some(outcomes)
     }
 }

@@ -58,6 +58,13 @@ impl<K: Copy + Eq + Hash, A> Queue<K, A> {
         self.index.find(hash, is_it).is_some()
     }
 
+    /// Visits all attempts in their order.
+    pub(super) fn for_each(&self, mut visit: impl FnMut(&K, &A)) {
+        self.attempts
+            .iter()
+            .for_each(|(key, attempt)| visit(key, attempt));
+    }
+
     /// Visits all attempts, and drops those for which `is_kept` is false.
     pub(super) fn retain(&mut self, mut is_kept: impl FnMut(&K, &mut A) -> bool) {
         let before = self.attempts.len();
