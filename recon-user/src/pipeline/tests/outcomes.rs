@@ -2,6 +2,8 @@
 //! attempts that succeeded never count.
 
 use super::*;
+use recon_common::Ending;
+
 use crate::rule::Configured;
 
 /// What one event of a rule is: the rows of number `number`, for one remote.
@@ -35,7 +37,11 @@ fn pipeline() -> Pipeline {
 fn fired(id: &str, events: &[(Signal, Address, u16)], pid: u32) -> Vec<String> {
     let mut pipeline = pipeline();
     for &(signal, local, port) in events {
-        let pid = if signal.is_outbound() { pid } else { 0 };
+        let pid = match signal {
+            Signal::Ended => Ending::new(2_000, 2_000, 2_000).pack(),
+            _ if signal.is_outbound() => pid,
+            _ => 0,
+        };
         let key = key(signal, REMOTE, local, port, pid);
         observe(&mut pipeline, &key, 1, at(Duration::from_secs(7200)), false);
     }
@@ -78,7 +84,24 @@ fn failed_attempts_fire_above_the_threshold() {
             (Signal::ResetReceived, local(0), port),
         ]
     };
+    let guess: Event = |_| {
+        [Signal::Syn, Signal::Accepted, Signal::Ended]
+            .map(|signal| (signal, local(0), 22))
+            .to_vec()
+    };
+    let open: Event = |_| {
+        [Signal::Syn, Signal::Accepted]
+            .map(|signal| (signal, local(0), 22))
+            .to_vec()
+    };
     for (id, name, threshold, event) in [
+        ("login-guessing", "Connections to SSH that ended", 10, guess),
+        (
+            "login-guessing",
+            "Connections to SSH that no login",
+            30,
+            open,
+        ),
         ("port-scan", "Multiple ports", 20, ON_PORTS),
         ("port-scan", "Multiple ports", 20, ignored),
         ("port-scan", "Multiple ports", 20, datagrams),
@@ -136,7 +159,13 @@ fn attempts_that_succeed_never_count() {
             .map(|signal| (signal, local(0), 1000 + number as u16))
             .to_vec()
     };
+    let logged_in: Event = |_| {
+        [Signal::Syn, Signal::Accepted, Signal::Login]
+            .map(|signal| (signal, local(0), 22))
+            .to_vec()
+    };
     for (what, event) in [
+        ("logged in", logged_in),
         ("accepted", accepted),
         ("answered", answered),
         ("traced", traced),
