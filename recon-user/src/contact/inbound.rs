@@ -220,7 +220,7 @@ impl Inbound {
             let target = tried.target(locals);
             if let Some(outcome) = attempt.outcome(tried.is_udp, is_due) {
                 let result = attempt.result(target, outcome, clock);
-                let (_, known) = remotes.add(tried.remote, result);
+                let known = remotes.add(tried.remote, result);
                 if let Some(networks) = networks {
                     networks.add(first_neighbour(tried.remote), result);
                 }
@@ -279,6 +279,9 @@ impl Inbound {
                     .push((target, outcome));
             }
         });
+        for targets in waiting.values_mut() {
+            targets.sort_unstable();
+        }
         waiting
     }
 

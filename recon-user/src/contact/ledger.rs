@@ -5,9 +5,13 @@
 //! - At the bound on remotes, those without a handshake and with at most one failure are evicted
 //!   first, then those with the fewest failures, the longest unseen first; those with a handshake
 //!   last. So a flood of forged sources evicts neither a scanner nor a client.
+//! - Near that bound, the first failure of an unknown remote only leaves a mark, and the second one
+//!   is kept: most sources of a flood have no second one, and evicting them costs more than counting
+//!   them.
 //! - At the bound on targets, a remote holds no more than its fair share of new ones.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 
 use recon_common::Address;
 
@@ -17,6 +21,10 @@ use crate::seed::Secrets;
 
 /// Remotes that are kept.
 const MAX_REMOTES: usize = 1 << 16;
+/// From this many on, a first failure only leaves a mark.
+const NEARLY_FULL: usize = MAX_REMOTES / 8 * 7;
+/// Marks, a power of two. A newer one overwrites an older.
+const MARKS: usize = 1 << 18;
 /// The share of them that is evicted at once.
 const EVICTED_SHARE: usize = 4;
 /// Targets that are kept of one remote.
@@ -32,6 +40,8 @@ const SEARCH_INTERVAL: u32 = 60;
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     remotes: HashMap<Address, Evidence, Secrets>,
+    /// Marks of remotes that failed once, empty until they are needed.
+    marks: Vec<u32>,
     /// How many targets they have together.
     targets: usize,
     /// When expired contacts were last searched for.
@@ -47,14 +57,13 @@ impl Ledger {
         self.remotes.get_mut(&remote)
     }
 
-    /// Adds a result. Returns the evidence, and what the target's outcome is now; `None` if there
-    /// is no room for the target.
-    pub(super) fn add(
-        &mut self,
-        remote: Address,
-        result: TargetResult,
-    ) -> (&mut Evidence, Option<Outcome>) {
+    /// Adds a result. Returns what the target's outcome is now; `None` if it is not kept.
+    pub(super) fn add(&mut self, remote: Address, result: TargetResult) -> Option<Outcome> {
         let TargetResult { now, oldest, .. } = result;
+        let is_first = || !result.outcome.is_success() && !self.remotes.contains_key(&remote);
+        if self.remotes.len() >= NEARLY_FULL && is_first() && !self.is_marked(remote) {
+            return None;
+        }
         if self.remotes.len() >= MAX_REMOTES && !self.remotes.contains_key(&remote) {
             self.make_room(now, oldest);
         } else if self.targets >= MAX_TARGETS_OF_ALL {
@@ -69,7 +78,15 @@ impl Ledger {
         let held = evidence.len();
         let outcome = evidence.add(result, held < limit);
         self.targets += evidence.len() - held;
-        (evidence, outcome)
+        outcome
+    }
+
+    /// Whether the remote has left a mark before. Leaves one.
+    fn is_marked(&mut self, remote: Address) -> bool {
+        self.marks.resize(MARKS, 0);
+        let hash = self.remotes.hasher().hash_one(remote);
+        let mark = (hash >> u32::BITS) as u32 | 1;
+        std::mem::replace(&mut self.marks[hash as usize % MARKS], mark) == mark
     }
 
     /// Drops what is older than `oldest`, unless that was searched for a short time ago.

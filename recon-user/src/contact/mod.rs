@@ -209,6 +209,7 @@ impl Contacts {
             }
         }
         outcomes.open_ports.sort_unstable();
+        outcomes.open_ports.dedup();
         (!outcomes.is_empty()).then_some(outcomes)
     }
 }

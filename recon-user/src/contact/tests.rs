@@ -315,6 +315,48 @@ fn the_standing_of_a_remote_and_its_network() {
 }
 
 #[test]
+fn open_ports_of_several_addresses_are_listed_once_while_they_wait() {
+    let mut contacts = Contacts::new(ContactNeeds::default());
+    let interval = Interval {
+        from: at(0),
+        to: at(1),
+    };
+    for last in 1..=20 {
+        for (port, signal) in [22, 80]
+            .into_iter()
+            .flat_map(|port| [Signal::Syn, Signal::AnsweredTcp].map(|signal| (port, signal)))
+        {
+            let key = Key {
+                remote: CLIENT,
+                local: Address::v4([203, 0, 113, last]),
+                pid: 0,
+                port,
+                signal: signal as u8,
+                reserved: 0,
+            };
+            let row = Row {
+                key: RowKey::unpack(&key).expect("a signal"),
+                count: 1,
+                time: interval.to,
+                device: "web1",
+                process: None,
+                is_scanner: false,
+                standing: Standing::default(),
+                sources: None,
+            };
+            contacts.observe(&row, interval);
+        }
+    }
+    assert!(contacts.settle(interval.to, false).is_empty());
+    let outcomes = contacts.outcomes(CLIENT, &[], None, at(0));
+    let outcomes = outcomes.expect("attempts");
+    assert_eq!(
+        (outcomes.half_open, outcomes.open_ports),
+        (40, vec![22, 80])
+    );
+}
+
+#[test]
 fn outcomes_are_those_of_the_window_the_ports_and_the_address() {
     let mut contacts = Polls::new();
     for port in [22, 23, 24] {
