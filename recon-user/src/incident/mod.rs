@@ -223,7 +223,9 @@ impl Incidents {
         let mut found = None;
         if total > query.threshold() {
             let key = group.key(&query);
-            if group.meets_conditions(&query, &key, now) {
+            // The rule of its `unless` may have reported the remote in this very poll.
+            let is_skipped = self.skipped(key.remote, now).contains(&index);
+            if !is_skipped && group.meets_conditions(&query, &key, now) {
                 let known = tag.filter(|&tag| self.get(tag).is_some());
                 let own = known.unwrap_or_else(|| self.assign_tag(index, &key));
                 tag = Some(own);

@@ -137,6 +137,22 @@ fn failed_attempts_fire_above_the_threshold() {
 }
 
 #[test]
+fn a_scan_that_port_scan_reports_is_not_reported_by_lesser_rules() {
+    for (ports, expected) in [(15, [1, 0, 0]), (21, [0, 0, 1]), (200, [0, 0, 1])] {
+        let rows: Vec<_> = (0..ports).flat_map(ON_PORTS).collect();
+        let count = |id| {
+            let fired = fired(id, &rows, 0);
+            fired
+                .iter()
+                .filter(|name| !name.starts_with("One port"))
+                .count()
+        };
+        let counts = ["few-ports", "slow-scan", "port-scan"].map(count);
+        assert_eq!(counts, expected, "{ports}");
+    }
+}
+
+#[test]
 fn attempts_that_succeed_never_count() {
     let accepted: Event = |number| {
         let port = 1000 + number as u16;
