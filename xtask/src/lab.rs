@@ -18,6 +18,10 @@ use recon_tests::{Agent, Alert, Lab, Server};
 const NO_DOWNLOAD: u64 = 0;
 /// The deadline of a tool; each takes a second or two.
 const DEADLINE: Duration = Duration::from_secs(20);
+/// Polls after an attack: one may have begun before its last packet, the next one has it.
+const POLLS: u32 = 2;
+/// The same where recon waits for an answer, for 0.9 s.
+const SETTLING_POLLS: u32 = 5;
 /// Short, so that an attack's alerts appear soon after it has ended.
 pub(crate) const INTERVAL: &str = "300ms";
 /// The width of the attack's column.
@@ -90,12 +94,12 @@ const ATTACKS: &[Attack] = &[
     Attack {
         what: "masscan of 200 ports",
         by: By::Attacker,
-        command: "masscan -p1-200 --rate 1000 --wait 0 --adapter {link} --adapter-ip {from} --router-mac {mac} {host}",
+        command: "timeout 4 masscan -p1-200 --rate 1000 --wait 0 --adapter {link} --adapter-ip {from} --router-mac {mac} {host}",
     },
     Attack {
-        what: "SYN flood on port 443",
+        what: "SYN flood on port 80",
         by: By::Attacker,
-        command: "hping3 -q -n -S -p 443 -c 800 -i u500 -a {from} {host}",
+        command: "hping3 -q -n -S -p 80 -c 800 -i u500 -a {from} {host}",
     },
     Attack {
         what: "the host itself scans, under another name",
@@ -161,14 +165,24 @@ pub(crate) fn run_attacks(lab: &Lab, agent: &Agent, host: Option<&Namespace>) ->
         };
         // hping3's exit code says whether all its probes were answered, which does not matter here.
         run(side, shell(&command), DEADLINE)?;
-        // One poll may have begun before the attack's last packet; the next one has it.
-        agent.wait_poll()?;
-        agent.wait_poll()?;
+        let polls = match is_silent(&command) {
+            true => SETTLING_POLLS,
+            false => POLLS,
+        };
+        for _ in 0..polls {
+            agent.wait_poll()?;
+        }
         let alerts = agent.seen().alerts;
         print_attack(what, &command, &alerts[shown..]);
         shown = alerts.len();
     }
     Ok(())
+}
+
+/// Whether recon must wait to know what came of an attack: datagrams that nobody answers, and
+/// whether a connection is used.
+fn is_silent(command: &str) -> bool {
+    ["-sU", "curl"].iter().any(|part| command.contains(part))
 }
 
 /// Prints the attack on the left, its alerts on the right.
