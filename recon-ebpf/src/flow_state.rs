@@ -3,9 +3,9 @@
 //!
 //! In: a [`Flow`]. Out: an implementation of [`recon_common::FlowState`], the same for every hook.
 //! The decisions held here: both marks of a flow are in one slot, so that a packet costs one hash
-//! and one line of the cache, whatever is asked of them. A FIN+ACK is looked up among the sockets (once per connection, at about
-//! the cost of the stack's own look-up). One that the host would forward never counts, since a
-//! guest's sockets are not visible here.
+//! and one line of the cache, whatever is asked of them. A FIN+ACK is looked up among the sockets
+//! (once per connection, at about the cost of the stack's own look-up). One that the host would
+//! forward never counts, since a guest's sockets are not visible here.
 
 use core::ffi::c_void;
 use core::ptr::NonNull;

@@ -24,7 +24,7 @@ use super::locals::Locals;
 use super::outcomes::Outcome;
 use super::queue::Queue;
 use super::{Clock, Settled, WAIT};
-use crate::address::first_neighbour;
+use crate::address::{first_neighbour, write_address};
 use crate::row::{Interval, Row, RowKey, Verdict};
 use crate::seed::Secrets;
 
@@ -40,14 +40,10 @@ struct Tried {
     is_udp: bool,
 }
 
-/// As few words as possible: a flood has a million a poll.
 impl Hash for Tried {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        for address in [self.remote, self.local] {
-            let [a, b, c, d] = address.words().map(u64::from);
-            hasher.write_u64(a << u32::BITS | b);
-            hasher.write_u64(c << u32::BITS | d);
-        }
+        write_address(self.remote, hasher);
+        write_address(self.local, hasher);
         hasher.write_u32(u32::from(self.port) << 1 | u32::from(self.is_udp));
     }
 }

@@ -21,12 +21,12 @@ use crate::seed::Secrets;
 
 /// Remotes that are kept.
 const MAX_REMOTES: usize = 1 << 16;
-/// From this many on, a first failure only leaves a mark.
+/// The share of them that is evicted at once.
+const EVICTED_SHARE: usize = 4;
+/// From this many remotes on, a first failure only leaves a mark.
 const NEARLY_FULL: usize = MAX_REMOTES / 8 * 7;
 /// Marks, a power of two. A newer one overwrites an older.
 const MARKS: usize = 1 << 18;
-/// The share of them that is evicted at once.
-const EVICTED_SHARE: usize = 4;
 /// Targets that are kept of one remote.
 const MAX_TARGETS: usize = 1 << 16;
 /// Targets that are kept of all remotes, each of which has its fair share: about 30 bytes each.
@@ -40,10 +40,10 @@ const SEARCH_INTERVAL: u32 = 60;
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     remotes: HashMap<Address, Evidence, Secrets>,
-    /// Marks of remotes that failed once, empty until they are needed.
-    marks: Vec<u32>,
     /// How many targets they have together.
     targets: usize,
+    /// Marks of remotes that failed once, empty until they are needed.
+    marks: Vec<u32>,
     /// When expired contacts were last searched for.
     searched: u32,
 }
@@ -178,6 +178,27 @@ mod tests {
         assert_eq!(ledger.get(scanner).map(Evidence::failures), Some(3));
         let targets: usize = ledger.remotes.values().map(Evidence::len).sum();
         assert_eq!(ledger.targets, targets);
+    }
+
+    #[test]
+    fn near_the_bound_a_remote_is_kept_from_its_second_failure_on() {
+        let mut ledger = Ledger::default();
+        for number in 0..NEARLY_FULL as u32 {
+            ledger.add(remote(number), result(80, Outcome::HalfOpen, 10));
+        }
+        let late = Address::v4([198, 51, 100, 1]);
+        // (port, outcome, failures that are known then)
+        for (port, outcome, expected) in [
+            (1, Outcome::Refused, None),
+            (2, Outcome::Refused, Some(1)),
+            (3, Outcome::Refused, Some(2)),
+        ] {
+            ledger.add(late, result(port, outcome, 11));
+            assert_eq!(ledger.get(late).map(Evidence::failures), expected, "{port}");
+        }
+        let client = Address::v4([198, 51, 100, 2]);
+        ledger.add(client, result(443, Outcome::Accepted, 11));
+        assert!(ledger.get(client).is_some(), "a success is kept at once");
     }
 
     #[test]

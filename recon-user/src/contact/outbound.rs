@@ -8,7 +8,7 @@
 //! - What fails where an attempt of this host succeeded within the last hour is no attempt: when a
 //!   remote with thirty services restarts, its clients do not scan it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -60,7 +60,8 @@ struct Answer {
 pub(super) struct Outbound {
     waiting: Queue<Reacher, Attempt>,
     answers: HashMap<Reached, Answer, Secrets>,
-    good: [HashMap<Reached, u32, Secrets>; 2],
+    /// Who answered in the last hour, and in the hour before.
+    good: [HashSet<Reached, Secrets>; 2],
     /// When the halves of `good` last changed places.
     turned: u32,
 }
@@ -137,7 +138,7 @@ impl Outbound {
                 _ if clock.is_due(attempt.since.to, WAIT) => Outcome::Ignored,
                 _ => return true,
             };
-            let was_good = good.iter().any(|half| half.contains_key(&reached));
+            let was_good = good.iter().any(|half| half.contains(&reached));
             if is_good || !was_good {
                 settled.push(settled_row(reached, pid, attempt, outcome));
             }
@@ -157,7 +158,7 @@ impl Outbound {
         }
         for (reached, answer) in &self.answers {
             if !answer.is_refusal && self.good[0].len() < MAX_GOOD {
-                self.good[0].insert(*reached, clock.second);
+                self.good[0].insert(*reached);
             }
         }
     }

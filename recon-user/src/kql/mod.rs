@@ -15,8 +15,9 @@
 //! [`eval`] evaluates a plan's expressions. This module is a leaf: of this crate it imports only
 //! other leaves: `diagnostic`, `address` and `duration`.
 //!
-//! Supported, with Kusto's meaning: `DeviceNetworkEvents` and `ReconEvents`; `where`, `extend`, `summarize` (once),
-//! `project`, `project-away`, `order by`, `sort by`, `top`, `take`, `limit`, `let` for constants;
+//! Supported, with Kusto's meaning: `DeviceNetworkEvents` and `ReconEvents`; `where`, `extend`,
+//! `summarize` (once), `project`, `project-away`, `order by`, `sort by`, `top`, `take`, `limit`,
+//! `let` for constants;
 //! the operators and functions in `operator` and `function`; constants of all types. Differences
 //! from Kusto:
 //! - A window slides, so `bin(TimeGenerated, 1h)` groups by the hour that ends now, not by hours of

@@ -1,6 +1,7 @@
 //! The built-in detections, as KQL.
 //!
-//! In: a profile. Out: the plans of the files under `default/` or `source/`, and ATT&CK's names for techniques.
+//! In: a profile. Out: the plans of the files under `default/` or `source/`, and ATT&CK's names for
+//! techniques.
 //! The decisions held here:
 //! - The source is ten KQL queries over `DeviceNetworkEvents` for ATT&CK TA0043, T1595.001. Where
 //!   the stated purpose of a query differs from what it literally counts, both are rules, under one

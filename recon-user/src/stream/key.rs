@@ -13,7 +13,7 @@ use recon_common::Address;
 use super::Secrets;
 use super::columns::RowColumns;
 use super::fields::field;
-use crate::address::first_neighbour;
+use crate::address::{first_neighbour, write_address};
 use crate::kql::eval::{Value, eval, total_order};
 use crate::kql::{Field, Plan};
 use crate::row::RowKey;
@@ -243,11 +243,4 @@ impl Hash for GroupLookup<'_> {
             computed.hash(state);
         }
     }
-}
-
-#[inline]
-pub(super) fn write_address(address: Address, state: &mut impl Hasher) {
-    let [a, b, c, d] = address.words();
-    state.write_u64(u64::from(a) << u32::BITS | u64::from(b));
-    state.write_u64(u64::from(c) << u32::BITS | u64::from(d));
 }

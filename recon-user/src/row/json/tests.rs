@@ -3,7 +3,10 @@
 use proptest::option;
 use proptest::prelude::*;
 
+use recon_common::{Address, Ending, Signal};
+
 use super::*;
+use crate::row::port_column;
 
 /// The row of a line.
 fn parsed(line: &str, number: usize) -> Result<OwnedRow, LineError> {

@@ -26,11 +26,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use recon_common::{Address, Signal};
 
-use super::key::{KeyColumn, write_address};
+use super::key::KeyColumn;
 use super::operator::AggregateOperator;
 use super::query::Query;
 use super::{PlacedQuery, Role, Secrets};
-use crate::address::first_neighbour;
+use crate::address::{first_neighbour, write_address};
 use crate::kql::Field;
 use index::{Index, LogHash};
 use log::{Bounds, Log, Stage};
