@@ -82,6 +82,8 @@ pub struct Pipeline {
     stream: Stream,
     incidents: Incidents,
     limiter: LineLimiter,
+    /// Whether an hour's attempts are written.
+    writes_totals: bool,
     labels: Labels,
 }
 
@@ -131,6 +133,8 @@ impl Pipeline {
             stream,
             incidents,
             limiter: LineLimiter::new(lines),
+            writes_totals: min_severity == Severity::Informational
+                && lines.informational_per_hour.is_some(),
             labels,
         }
     }
@@ -173,6 +177,9 @@ impl Pipeline {
 
     /// Ends a poll. `is_lossy` says that the kernel lost something. Returns what is written.
     pub fn end_poll(&mut self, interval: Interval, is_lossy: bool) -> Vec<Notification> {
+        if self.limiter.ends_hour(interval.to) {
+            self.end_hour(interval.to);
+        }
         let findings = self.end_poll_unlimited(interval, is_lossy);
         self.limiter.limit_findings(findings, interval.to)
     }
@@ -190,9 +197,18 @@ impl Pipeline {
         let mut ended = self.incidents.finish(&self.stream, now);
         self.describe(&mut ended);
         findings.append(&mut ended);
+        self.end_hour(now);
         let mut notifications = self.limiter.limit_findings(findings, now);
         notifications.extend(self.limiter.finish(now));
         notifications
+    }
+
+    /// Passes on what the attempts of the hour add up to.
+    fn end_hour(&mut self, now: Timestamp) {
+        let totals = self.contacts.take_totals(now);
+        if let Some(totals) = totals.filter(|_| self.writes_totals) {
+            self.limiter.set_contacts(totals, now);
+        }
     }
 
     /// Counts the attempts whose outcome is known, and judges what the poll has changed.

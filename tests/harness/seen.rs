@@ -113,6 +113,8 @@ impl Tally {
 pub struct Seen {
     /// The alerts, in order.
     pub alerts: Vec<Alert>,
+    /// The digests, in order.
+    pub digests: Vec<Value>,
     /// The lines of stderr.
     pub log: Vec<String>,
     /// Lines of stdout that are not a JSON object. There must be none.
@@ -135,7 +137,8 @@ pub struct Seen {
 impl Seen {
     /// Adds a line of stdout.
     pub fn read_stdout(&mut self, line: &str) {
-        match serde_json::from_str(line) {
+        match serde_json::from_str::<Value>(line) {
+            Ok(fields) if fields["event"]["kind"] == "metric" => self.digests.push(fields),
             Ok(fields @ Value::Object(_)) => self.alerts.push(Alert {
                 fields,
                 number: self.alerts.len(),

@@ -302,7 +302,8 @@ impl<M: CountMaps> Agent<M> {
         }
         self.output.end_rows();
         let notifications = self.pipeline.end_poll(interval, tally.is_lower_bound());
-        self.report(&tally, notifications.len());
+        let findings = notifications.iter().filter_map(Notification::finding);
+        self.report(&tally, findings.count());
         self.write(&notifications);
     }
 

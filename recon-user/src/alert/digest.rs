@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::ecs::{Ecs, EcsEvent, Host};
 use super::{ECS_VERSION, MODULE, id};
 use crate::address::neighbour_network;
-use crate::incident::{Digest, SourceCounts};
+use crate::contact::{AttemptCounts, ContactTotals, NetworkSources, SourceCounts};
+use crate::incident::Digest;
 use crate::kql::Severity;
 use crate::stable_hash::StableHash;
 
@@ -37,11 +38,39 @@ struct DigestRecon<'a> {
 struct DigestFields<'a> {
     start: Timestamp,
     end: Timestamp,
-    findings: u64,
+    attempts: AttemptFields,
+    ports: u64,
     sources: SourceFields,
-    rules: Vec<RuleFields<'a>>,
+    new_sources: u64,
     networks: Vec<NetworkSourcesFields>,
+    findings: u64,
+    rules: Vec<RuleFields<'a>>,
     lower_bound: bool,
+}
+
+#[derive(Serialize)]
+struct AttemptFields {
+    accepted: u64,
+    refused: u64,
+    half_open: u64,
+    silent: u64,
+}
+
+impl From<AttemptCounts> for AttemptFields {
+    fn from(counts: AttemptCounts) -> Self {
+        let AttemptCounts {
+            accepted,
+            refused,
+            half_open,
+            silent,
+        } = counts;
+        Self {
+            accepted,
+            refused,
+            half_open,
+            silent,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -97,10 +126,8 @@ pub(super) fn digest<'a>(digest: &'a Digest, host: &'a str) -> DigestLine<'a> {
         sources: rule.sources.into(),
         ports: rule.ports,
     });
-    let networks = digest.networks.iter().map(|of| NetworkSourcesFields {
-        network: neighbour_network(of.network),
-        sources: of.sources,
-    });
+    let contacts = &digest.contacts;
+    let networks = contacts.networks.iter().map(network_fields);
     DigestLine {
         timestamp: end,
         message: message(digest),
@@ -125,13 +152,23 @@ pub(super) fn digest<'a>(digest: &'a Digest, host: &'a str) -> DigestLine<'a> {
             digest: DigestFields {
                 start,
                 end,
-                findings: digest.findings(),
-                sources: digest.sources.into(),
-                rules: rules.collect(),
+                attempts: contacts.attempts.into(),
+                ports: contacts.ports,
+                sources: contacts.sources.into(),
+                new_sources: contacts.new,
                 networks: networks.collect(),
-                lower_bound: digest.lower_bound,
+                findings: digest.findings(),
+                rules: rules.collect(),
+                lower_bound: digest.lower_bound || contacts.lower_bound,
             },
         },
+    }
+}
+
+fn network_fields(of: &NetworkSources) -> NetworkSourcesFields {
+    NetworkSourcesFields {
+        network: neighbour_network(of.network),
+        sources: of.sources,
     }
 }
 
@@ -139,18 +176,46 @@ fn message(digest: &Digest) -> String {
     let Digest {
         start,
         end,
-        sources,
+        contacts,
         ..
     } = digest;
-    let findings = digest.findings();
-    let s = if findings == 1 { "" } else { "s" };
-    let least = if digest.lower_bound { "at least " } else { "" };
+    let tried = tried(contacts);
+    let findings = number(digest.findings(), "informational finding");
+    format!("digest: {tried} from {start} to {end}; {findings} without a line")
+}
+
+/// Who tried what, and what became of it.
+fn tried(contacts: &ContactTotals) -> String {
+    let ContactTotals {
+        attempts,
+        ports,
+        sources,
+        new,
+        lower_bound,
+        ..
+    } = contacts;
+    let least = if *lower_bound { "at least " } else { "" };
     let SourceCounts {
         client,
         undecided,
         scanner,
     } = sources;
+    let AttemptCounts {
+        accepted,
+        refused,
+        half_open,
+        silent,
+    } = attempts;
     format!(
-        "digest: {findings} informational finding{s} without a line from {start} to {end}; sources: {least}{client} client, {undecided} undecided, {scanner} scanner"
+        "{least}{} ({client} client, {undecided} undecided, {scanner} scanner; {new} new) made {} on {}: {accepted} accepted, {half_open} half-open, {refused} refused, {silent} not answered,",
+        number(sources.all(), "source"),
+        number(attempts.all(), "attempt"),
+        number(*ports, "port"),
     )
+}
+
+/// A number of things.
+fn number(number: u64, of: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{number} {of}{s}")
 }

@@ -134,6 +134,8 @@ pub(super) struct Evidence {
     successes: u32,
     /// When an attempt first failed. `None` if none did.
     failed_first: Option<u32>,
+    /// When its first and its last attempt were settled.
+    pub(super) first: u32,
     pub(super) last: u32,
     pub(super) is_proven: bool,
     /// Whether it was a scan's handshake that proved the address.
@@ -166,6 +168,9 @@ impl Evidence {
             now,
             oldest,
         } = result;
+        if self.targets.len() == 0 {
+            self.first = now;
+        }
         self.last = now;
         if outcome.is_success() {
             let count = u32::try_from(count).unwrap_or(u32::MAX);

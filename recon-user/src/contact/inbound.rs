@@ -19,6 +19,7 @@ use recon_common::signal::Transport;
 use recon_common::{Address, Ending, Signal};
 
 use super::evidence::{Evidence, Target, TargetResult};
+use super::hour::{ContactHour, ContactTotals};
 use super::ledger::Ledger;
 use super::locals::Locals;
 use super::outcomes::Outcome;
@@ -117,6 +118,7 @@ pub(super) struct Inbound {
     /// The evidence by network, if a rule reads it.
     pub(super) networks: Option<Ledger>,
     pub(super) locals: Locals,
+    hour: ContactHour,
 }
 
 impl Inbound {
@@ -208,6 +210,7 @@ impl Inbound {
             remotes,
             networks,
             locals,
+            hour,
             ..
         } = self;
         let mut used = Vec::new();
@@ -216,6 +219,7 @@ impl Inbound {
             let target = tried.target(locals);
             if let Some(outcome) = attempt.outcome(tried.is_udp, is_due) {
                 let result = attempt.result(target, outcome, clock);
+                hour.add(target, outcome, result.count);
                 let known = remotes.add(tried.remote, result);
                 if let Some(networks) = networks {
                     networks.add(first_neighbour(tried.remote), result);
@@ -255,6 +259,11 @@ impl Inbound {
                 settled.push(tried.settled(Signal::Used, count, since));
             }
         }
+    }
+
+    /// What was settled since the last call, which ends the hour.
+    pub(super) fn take_totals(&mut self, now: u32) -> Option<ContactTotals> {
+        self.hour.close(&mut self.remotes, now)
     }
 
     /// The targets whose outcome is not known yet, by remote, with the outcome so far.

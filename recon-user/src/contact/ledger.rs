@@ -46,6 +46,8 @@ pub(super) struct Ledger {
     marks: Vec<u32>,
     /// When expired contacts were last searched for.
     searched: u32,
+    /// Whether a remote was evicted, or not kept, since that was last asked.
+    was_full: bool,
 }
 
 impl Ledger {
@@ -57,11 +59,24 @@ impl Ledger {
         self.remotes.get_mut(&remote)
     }
 
+    /// All remotes, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Address, &Evidence)> {
+        self.remotes
+            .iter()
+            .map(|(&remote, evidence)| (remote, evidence))
+    }
+
+    /// Whether a remote was evicted, or not kept, since the last call.
+    pub(super) fn take_was_full(&mut self) -> bool {
+        std::mem::take(&mut self.was_full)
+    }
+
     /// Adds a result. Returns what the target's outcome is now; `None` if it is not kept.
     pub(super) fn add(&mut self, remote: Address, result: TargetResult) -> Option<Outcome> {
         let TargetResult { now, oldest, .. } = result;
         let is_first = || !result.outcome.is_success() && !self.remotes.contains_key(&remote);
         if self.remotes.len() >= NEARLY_FULL && is_first() && !self.is_marked(remote) {
+            self.was_full = true;
             return None;
         }
         if self.remotes.len() >= MAX_REMOTES && !self.remotes.contains_key(&remote) {
@@ -111,6 +126,7 @@ impl Ledger {
         if self.remotes.len() + share <= MAX_REMOTES {
             return;
         }
+        self.was_full = true;
         let mut ranks: Vec<_> = self.remotes.values().map(rank).collect();
         let (_, &mut last_to_go, _) = ranks.select_nth_unstable(share - 1);
         let mut left = share;

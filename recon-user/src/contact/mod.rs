@@ -9,12 +9,14 @@
 //! | evidence | `evidence`, `outcomes`, `locals` | the targets of a remote, and their outcomes |
 //! | bound | `ledger` | the evidence about all remotes, in bounded memory |
 //! | verdict | `verdict` | the sequential test |
+//! | totals | `hour` | what all attempts of an hour add up to |
 //!
 //! The decision held here: what a packet shows is counted as it comes, but what it means is known a
 //! round trip later. So attempts are rows of their own, a poll later than their packets where
 //! nothing answered.
 
 mod evidence;
+mod hour;
 mod inbound;
 mod ledger;
 mod locals;
@@ -35,6 +37,7 @@ use inbound::{Inbound, WaitingTargets, network_verdict, second};
 use ledger::Ledger;
 use outbound::Outbound;
 
+pub use hour::{AttemptCounts, ContactTotals, NetworkSources, SourceCounts};
 pub use outcomes::Outcomes;
 
 /// How long an attempt waits for its outcome, and at least until the next poll: a round trip is
@@ -165,6 +168,11 @@ impl Contacts {
         self.outbound.settle(clock, &mut settled);
         self.inbound.settle(clock, &mut settled);
         settled
+    }
+
+    /// What the attempts that were settled since the last call add up to. `None` if none was.
+    pub(crate) fn take_totals(&mut self, now: Timestamp) -> Option<ContactTotals> {
+        self.inbound.take_totals(second(now))
     }
 
     /// The name of this host in settled rows.

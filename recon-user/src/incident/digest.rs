@@ -1,31 +1,28 @@
-//! What informational findings without a line add up to, by the hour.
+//! What an hour adds up to: all attempts, and the informational findings without a line.
 //!
-//! In: the findings. Out: a [`Digest`] at the end of each hour that had any.
+//! In: the findings, and the totals of the attempts. Out: a [`Digest`] at the end of each hour that
+//! had any.
 //! The decisions held here:
 //! - One line for the whole agent: what busy clients cause all day must be known, and must not be
-//!   read line by line.
+//!   read line by line. So must what tries one to three ports and is no finding at all.
 //! - Hours are those of the clock (UTC), so that the digests of several hosts are about the same
 //!   times, and those of a replay too.
 //! - The numbers are exact up to a bound on sources, which bounds the memory too. Beyond it, a
 //!   digest says that the true numbers may be higher.
 
-use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use recon_common::Address;
 
 use super::{Finding, Source};
-use crate::address::first_neighbour;
+use crate::contact::{ContactTotals, SourceCounts};
 use crate::row::Verdict;
 use crate::stream::{Query, Secrets};
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 /// The sources that an hour knows, 5 MB of them.
 const MAX_SOURCES: usize = 1 << 16;
-/// The networks that a digest names.
-const TOP_NETWORKS: usize = 10;
 
 /// The digest of an hour, or of the part of it in which recon ran.
 #[derive(Clone, Debug)]
@@ -34,13 +31,11 @@ pub struct Digest {
     pub start: Timestamp,
     /// When it ended.
     pub end: Timestamp,
-    /// The distinct sources of all rules.
-    pub sources: SourceCounts,
-    /// By rule and measure, in the order of their first findings.
+    /// What the attempts of all remotes add up to.
+    pub contacts: ContactTotals,
+    /// The findings without a line by rule and measure, in the order of their first findings.
     pub rules: Vec<RuleDigest>,
-    /// The networks with the most sources, in that order.
-    pub networks: Vec<NetworkSources>,
-    /// Whether there were more sources than are kept.
+    /// Whether there were more sources of findings, or rules, than are kept.
     pub lower_bound: bool,
 }
 
@@ -65,36 +60,6 @@ pub struct RuleDigest {
     pub ports: u64,
 }
 
-/// Numbers of distinct sources, by the highest verdict on each in the hour.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SourceCounts {
-    /// Those that are clients.
-    pub client: u64,
-    /// Those that could be either.
-    pub undecided: u64,
-    /// Those that are scanners.
-    pub scanner: u64,
-}
-
-impl SourceCounts {
-    fn add(&mut self, verdict: Verdict) {
-        match verdict {
-            Verdict::Client => self.client += 1,
-            Verdict::Undecided => self.undecided += 1,
-            Verdict::Scanner => self.scanner += 1,
-        }
-    }
-}
-
-/// How many sources of a network there were.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NetworkSources {
-    /// Its first address.
-    pub network: Address,
-    /// Distinct sources of all rules.
-    pub sources: u64,
-}
-
 /// An hour that goes on.
 #[derive(Debug)]
 pub(super) struct DigestHour {
@@ -104,6 +69,7 @@ pub(super) struct DigestHour {
     changed_at: Timestamp,
     rules: Vec<RuleHour>,
     sources: HashMap<Source, SourceHour, Secrets>,
+    contacts: Option<ContactTotals>,
     is_lower_bound: bool,
 }
 
@@ -132,6 +98,7 @@ impl DigestHour {
             changed_at: since,
             rules: Vec::new(),
             sources: HashMap::default(),
+            contacts: None,
             is_lower_bound: false,
         }
     }
@@ -141,10 +108,20 @@ impl DigestHour {
         self.until
     }
 
-    /// Begins the next hour if this one is over, also because the clock was set back. Returns the
-    /// digest of the one that ends, if it had anything in it.
+    /// Whether it is over, also because the clock was set back.
+    pub(super) fn is_over(&self, now: Timestamp) -> bool {
+        !(self.since..self.until).contains(&now)
+    }
+
+    /// Adds the totals of its attempts.
+    pub(super) fn set_contacts(&mut self, contacts: ContactTotals) {
+        self.contacts = Some(contacts);
+    }
+
+    /// Begins the next hour if this one is over. Returns the digest of the one that ends, if it had
+    /// anything in it.
     pub(super) fn turn(&mut self, now: Timestamp) -> Option<Digest> {
-        if (self.since..self.until).contains(&now) {
+        if !self.is_over(now) {
             return None;
         }
         let (since, end) = match now < self.since {
@@ -195,7 +172,7 @@ impl DigestHour {
     }
 
     fn is_empty(&self) -> bool {
-        self.rules.is_empty()
+        self.rules.is_empty() && self.contacts.is_none()
     }
 
     /// Ends it. Returns its digest, if it had anything in it.
@@ -203,22 +180,19 @@ impl DigestHour {
         if self.is_empty() {
             return None;
         }
-        let mut all = SourceCounts::default();
         let mut by_rule = vec![SourceCounts::default(); self.rules.len()];
         for source in self.sources.values() {
-            all.add(source.verdict);
             for (rule, counts) in by_rule.iter_mut().enumerate().take(u64::BITS as usize) {
                 if source.rules & 1 << rule != 0 {
                     counts.add(source.verdict);
                 }
             }
         }
-        let networks = top_networks(self.sources.keys());
         let rules = self.rules.into_iter().zip(by_rule);
         Some(Digest {
             start: self.since,
             end,
-            sources: all,
+            contacts: self.contacts.unwrap_or_default(),
             rules: rules
                 .map(|(rule, sources)| RuleDigest {
                     query: rule.query,
@@ -227,29 +201,9 @@ impl DigestHour {
                     ports: rule.ports.len() as u64,
                 })
                 .collect(),
-            networks,
             lower_bound: self.is_lower_bound,
         })
     }
-}
-
-/// The networks with the most sources.
-fn top_networks<'a>(sources: impl Iterator<Item = &'a Source>) -> Vec<NetworkSources> {
-    let mut by_network = HashMap::<Address, u64, Secrets>::default();
-    for source in sources {
-        match *source {
-            Source::Remote(remote) => *by_network.entry(first_neighbour(remote)).or_default() += 1,
-            Source::Network(first) => *by_network.entry(first).or_default() += 1,
-            Source::Process(_) => {}
-        }
-    }
-    let networks = by_network.into_iter();
-    let mut networks: Vec<_> = networks
-        .map(|(network, sources)| NetworkSources { network, sources })
-        .collect();
-    networks.sort_unstable_by_key(|of| (Reverse(of.sources), of.network));
-    networks.truncate(TOP_NETWORKS);
-    networks
 }
 
 /// The beginning of the hour that a time is in.

@@ -25,6 +25,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Finding;
 use super::digest::{Digest, DigestHour};
+use crate::contact::ContactTotals;
 use crate::kql::Severity;
 use crate::row::Verdict;
 use crate::stream::Query;
@@ -75,8 +76,8 @@ pub enum Notification {
         /// All of them.
         suppressed: Suppressed,
     },
-    /// The informational findings that were suppressed in an hour.
-    Digest(Digest),
+    /// The attempts of an hour, and the informational findings that were suppressed in it.
+    Digest(Box<Digest>),
 }
 
 impl Notification {
@@ -173,13 +174,23 @@ impl LineLimiter {
         notifications
     }
 
+    /// Whether the hour that goes on, if one does, is over at `now`.
+    pub fn ends_hour(&self, now: Timestamp) -> bool {
+        self.hour.as_ref().is_some_and(|hour| hour.is_over(now))
+    }
+
+    /// Adds the totals of the attempts of the hour that goes on to its digest.
+    pub fn set_contacts(&mut self, contacts: ContactTotals, now: Timestamp) {
+        self.hour_at(now).set_contacts(contacts);
+    }
+
     /// Ends all periods: what was suppressed in them.
     pub fn finish(&mut self, now: Timestamp) -> Vec<Notification> {
         let periods = std::mem::take(&mut self.periods).into_iter();
         let digest = self.hour.take().and_then(|hour| hour.close(now));
         periods
             .filter_map(|period| period.close(now))
-            .chain(digest.map(Notification::Digest))
+            .chain(digest.map(|digest| Notification::Digest(Box::new(digest))))
             .collect()
     }
 
@@ -199,7 +210,7 @@ impl LineLimiter {
         });
         let mut notifications: Vec<_> = suppressed.collect();
         let digest = self.hour_at(now).turn(now);
-        notifications.extend(digest.map(Notification::Digest));
+        notifications.extend(digest.map(|digest| Notification::Digest(Box::new(digest))));
         notifications
     }
 

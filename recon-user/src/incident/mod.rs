@@ -10,7 +10,7 @@
 //! | finding | [`finding`] | what is reported |
 //! | order | `order` | `order by` and `take` of a query |
 //! | limit | [`limit`] | how many lines a query may write |
-//! | digest | [`digest`] | what informational findings without a line add up to |
+//! | digest | [`digest`] | what an hour adds up to: attempts, and findings without a line |
 //!
 //! The decisions held here:
 //! - Incidents are stored here, indexed by the tag that the stream keeps with each group. A group
@@ -42,7 +42,7 @@ use deferred::DeferredRow;
 use reported::ReportedRemotes;
 use state::{Due, Incident, observe_count};
 
-pub use digest::{Digest, SourceCounts};
+pub use digest::Digest;
 pub use finding::{Finding, Source};
 pub use limit::{LineLimit, LineLimiter, Notification, Suppressed};
 pub(crate) use reference::unmet_references;

@@ -220,3 +220,32 @@ fn a_loss_makes_the_counts_around_it_a_lower_bound() {
         );
     }
 }
+
+/// Background noise of one to three ports is in no other line.
+#[test]
+fn noise_is_in_the_digest_alone_and_in_none_above_informational() {
+    let mut rows = String::new();
+    for number in 0..30 {
+        add_row(
+            &mut rows,
+            number,
+            Ipv4Addr::from_bits(0x1400_0000 + number),
+            1,
+        );
+    }
+    let lines = lines_for(&rows, "");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    let digest = &lines[0]["recon"]["digest"];
+    assert_eq!(digest["attempts"]["silent"], 30);
+    assert_eq!(digest["sources"]["undecided"], 30);
+    assert_eq!(
+        (&digest["new_sources"], &digest["ports"]),
+        (&30.into(), &1.into())
+    );
+    for settings in [
+        "min_severity = 'low'",
+        "[alerts]\ninformational_per_hour = 'unlimited'",
+    ] {
+        assert!(lines_for(&rows, settings).is_empty(), "{settings}");
+    }
+}

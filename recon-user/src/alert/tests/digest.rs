@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::incident::digest::{NetworkSources, RuleDigest};
-use crate::incident::{Digest, SourceCounts};
+use crate::contact::{AttemptCounts, ContactTotals, NetworkSources, SourceCounts};
+use crate::incident::Digest;
+use crate::incident::digest::RuleDigest;
 
 fn digest(findings: u64, lower_bound: bool) -> Digest {
     let sources = SourceCounts {
@@ -15,23 +16,34 @@ fn digest(findings: u64, lower_bound: bool) -> Digest {
     Digest {
         start: Timestamp::from_second(1_700_000_000).expect("in range"),
         end: Timestamp::from_second(1_700_002_800).expect("in range"),
-        sources,
+        contacts: ContactTotals {
+            attempts: AttemptCounts {
+                accepted: 40,
+                refused: 9,
+                half_open: 1,
+                silent: 5,
+            },
+            ports: 12,
+            sources,
+            new: 5,
+            networks: vec![NetworkSources {
+                network: Address::v4([198, 51, 100, 0]),
+                sources: 6,
+            }],
+            lower_bound,
+        },
         rules: vec![RuleDigest {
             query: Arc::clone(&finding("http-flood", &[Signal::Accepted]).query),
             findings,
             sources,
             ports: 4,
         }],
-        networks: vec![NetworkSources {
-            network: Address::v4([198, 51, 100, 0]),
-            sources: 6,
-        }],
         lower_bound,
     }
 }
 
 fn parsed(digest: Digest, host: &str) -> Value {
-    let line = line(&Notification::Digest(digest), host, &[]).expect("plain data");
+    let line = line(&Notification::Digest(Box::new(digest)), host, &[]).expect("plain data");
     assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1);
     serde_json::from_slice(&line).expect("JSON")
 }
@@ -43,7 +55,7 @@ fn a_digest_is_written_as_a_metric() {
         parsed(digest(11, false), "web1"),
         json!({
             "@timestamp": "2023-11-14T23:00:00Z",
-            "message": "digest: 11 informational findings without a line from 2023-11-14T22:13:20Z to 2023-11-14T23:00:00Z; sources: 3 client, 2 undecided, 1 scanner",
+            "message": "digest: 6 sources (3 client, 2 undecided, 1 scanner; 5 new) made 55 attempts on 12 ports: 40 accepted, 1 half-open, 9 refused, 5 not answered, from 2023-11-14T22:13:20Z to 2023-11-14T23:00:00Z; 11 informational findings without a line",
             "ecs": {"version": "8.17.0"},
             "event": {
                 "id": "35edb7cc55cb4430ba6e4f4b64f93e8e", "kind": "metric", "category": ["network"], "type": ["info"],
@@ -55,13 +67,15 @@ fn a_digest_is_written_as_a_metric() {
                 "severity": "informational", "phase": "digest",
                 "digest": {
                     "start": "2023-11-14T22:13:20Z", "end": "2023-11-14T23:00:00Z",
-                    "findings": 11, "sources": sources,
+                    "attempts": {"accepted": 40, "refused": 9, "half_open": 1, "silent": 5},
+                    "ports": 12, "sources": sources, "new_sources": 5,
+                    "networks": [{"network": "198.51.100.0/24", "sources": 6}],
+                    "findings": 11,
                     "rules": [{
                         "id": "http-flood", "measure": "count",
                         "name": "HTTP connections from a single IP",
                         "findings": 11, "sources": sources, "ports": 4
                     }],
-                    "networks": [{"network": "198.51.100.0/24", "sources": 6}],
                     "lower_bound": false
                 }
             }
@@ -75,17 +89,14 @@ fn messages_of_digests() {
         (
             1,
             false,
-            [
-                "digest: 1 informational finding without",
-                "; sources: 3 client,",
-            ],
+            ["digest: 6 sources (", "; 1 informational finding without"],
         ),
         (
             2,
             true,
             [
-                "digest: 2 informational findings without",
-                "; sources: at least 3 client,",
+                "digest: at least 6 sources (",
+                "; 2 informational findings without",
             ],
         ),
     ] {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use recon_common::Signal;
+use recon_common::{Address, Signal};
 
 use super::*;
 use crate::alert::tests::{REMOTE, finding};
@@ -48,7 +48,7 @@ fn written(lines: Vec<Notification>) -> (usize, Vec<Digest>) {
     for line in lines {
         match line {
             Notification::Found(_) => found += 1,
-            Notification::Digest(digest) => digests.push(digest),
+            Notification::Digest(digest) => digests.push(*digest),
             Notification::Suppressed { .. } => panic!("{line:?}"),
         }
     }
@@ -76,7 +76,7 @@ fn so_many_findings_have_lines_and_the_others_are_in_the_digest() {
         assert_eq!(counted, Vec::from_iter(in_digest), "{lines:?}");
         for digest in digests {
             assert_eq!((digest.start, digest.end), (at(0), at(90)));
-            assert_eq!(digest.sources.undecided, digest.findings());
+            assert_eq!(digest.rules[0].sources.undecided, digest.findings());
         }
         assert_eq!(limiter.suppressed(), in_digest.unwrap_or(0));
         assert!(limiter.finish(at(91)).is_empty(), "written once");
@@ -155,7 +155,6 @@ fn numbers_are_exact() {
         by(&web, 1, Client, &[80]),
         by(&web, 1, Client, &[80, 443]),
         by(&web, 2, Undecided, &[443]),
-        // In the network of the first two.
         by(&web, 255, Client, &[]),
         by(&web, 256, Client, &[]),
         by(&ports, 2, Scanner, &[22, 23]),
@@ -190,32 +189,8 @@ fn numbers_are_exact() {
             ("dns-flood", 2, counts(0, 1, 0), 1),
         ]
     );
-    assert_eq!(digest.sources, counts(3, 2, 1));
-    let networks = digest.networks.iter();
-    let networks: Vec<_> = networks.map(|of| (of.network, of.sources)).collect();
-    assert_eq!(
-        networks,
-        [(remote(0), 3), (remote(256), 1), (remote(512), 1)]
-    );
     assert!(!digest.lower_bound);
     assert_eq!(digest.findings(), 11);
-}
-
-#[test]
-fn ten_networks_are_named() {
-    let mut hour = DigestHour::new(at(0));
-    for network in 0..12 {
-        for finding in of_remotes(&visits(), network * 256, network + 1) {
-            hour.add(&finding, at(0));
-        }
-    }
-    let digest = hour.close(at(1)).expect("not empty");
-    let networks = digest.networks.iter();
-    let networks: Vec<_> = networks.map(|of| (of.network, of.sources)).collect();
-    let expected = (2..12)
-        .rev()
-        .map(|of| (remote(of * 256), u64::from(of) + 1));
-    assert_eq!(networks, Vec::from_iter(expected));
 }
 
 #[test]
@@ -240,11 +215,31 @@ fn sources_and_rules_beyond_the_bound_make_a_lower_bound() {
             hour.add(&finding, at(0));
         }
         let digest = hour.close(at(1)).expect("not empty");
-        assert_eq!(digest.sources.undecided, counted);
         assert_eq!(digest.rules[0].sources.undecided, counted);
         assert_eq!(digest.lower_bound, lower_bound, "{sources} {rules}");
         assert_eq!(digest.findings(), rules * (u64::from(sources) + 1));
     }
+}
+
+#[test]
+fn attempts_alone_make_a_digest() {
+    let mut limiter = limiter(Some(20));
+    assert!(!limiter.ends_hour(at(0)), "no hour goes on");
+    limiter.limit_findings(Vec::new(), at(0));
+    // (second, whether the hour is over)
+    for (second, is_over) in [(0, false), (2_799, false), (2_800, true), (-1, true)] {
+        assert_eq!(limiter.ends_hour(at(second)), is_over, "at {second} s");
+    }
+    let totals = ContactTotals {
+        ports: 3,
+        ..ContactTotals::default()
+    };
+    limiter.set_contacts(totals.clone(), at(2_800));
+    let (_, digests) = written(limiter.limit_findings(Vec::new(), at(2_800)));
+    assert_eq!((digests[0].start, digests[0].end), (at(0), at(2_800)));
+    assert_eq!(digests[0].contacts, totals);
+    assert_eq!(digests[0].findings(), 0);
+    assert!(limiter.finish(at(2_801)).is_empty(), "nothing since");
 }
 
 #[test]
