@@ -251,16 +251,19 @@ fn a_scan_of_all_ports_has_few_lines_and_its_exact_count() -> Result<()> {
     let agent = Agent::start(&lab, "--table-entries 200000")?;
     let scan = fill("{nmap} -sS -p- --min-rate 5000 {host}");
     run(lab.attacker(), shell(&scan), ALL_PORTS_DEADLINE)?.success()?;
-    // The first alert has it if the scan was over by then.
-    let alert = agent.wait_for("an alert with the exact count", |seen| {
-        let mut scans = seen.fired("port-scan", "distinct_ports");
-        scans
-            .find(|alert| alert.field("recon.count") == Some(&json!(PORTS)))
-            .cloned()
+    agent.wait_for("an alert about the scan", |seen| {
+        seen.fired("port-scan", "distinct_ports").next().cloned()
     })?;
-    ensure!(outcomes(&alert)? == (1, PORTS - 1, 0), "{alert}");
+    agent.wait_poll()?;
+    // The first alert has the exact count if the scan was over by then, else the end has it.
     let stopped = agent.stop()?;
     ensure!(stopped.totals()?.lost == 0, "{}", stopped.seen);
+    let mut scans = stopped.seen.fired("port-scan", "distinct_ports");
+    let is_exact = |alert: &&Alert| alert.field("recon.count") == Some(&json!(PORTS));
+    let alert = scans
+        .find(is_exact)
+        .with_context(|| format!("no alert with the exact count\n{}", stopped.seen))?;
+    ensure!(outcomes(alert)? == (1, PORTS - 1, 0), "{alert}");
     let is_of_rule = |alert: &&Alert| alert.text("rule.id").as_deref() == Some("port-scan");
     let lines = stopped.seen.alerts.iter().filter(is_of_rule).count();
     ensure!(lines <= MOST_LINES, "{lines} lines\n{}", stopped.seen);

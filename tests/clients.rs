@@ -11,6 +11,8 @@ mod bench;
 mod inbound;
 #[path = "clients/outbound.rs"]
 mod outbound;
+#[path = "clients/verdict.rs"]
+mod verdict;
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The message of an alert, for a human reader: who did what to whom, how often, and the threshold.
+//! The message of an alert, for a human reader: who did what to whom, how often, and the threshold;
+//! what the source learned of this host; and what is at stake.
 //!
 //! In: a finding and its processes. Out: one line. Process names are already printable here.
 
@@ -15,7 +16,12 @@ pub(super) fn message(finding: &Finding, who: &[Process]) -> String {
         Phase::Ended => " ended",
         Phase::Began | Phase::Grew => "",
     };
-    format!("{}{ended}: {}", finding.query.id(), sentence(finding, who))
+    let stake = match &finding.query.plan().stake {
+        Some(stake) if finding.phase != Phase::Ended => format!(" - {stake}"),
+        _ => String::new(),
+    };
+    let sentence = sentence(finding, who);
+    format!("{}{ended}: {sentence}{stake}", finding.query.id())
 }
 
 /// The message about suppressed findings.
@@ -88,7 +94,7 @@ fn measured(finding: &Finding) -> String {
     format!("{} {what}{over} in {}", finding.count, text(query.window()))
 }
 
-/// What became of the attempts.
+/// What the source has learned, and from what became of its attempts.
 fn came_to(outcomes: &Outcomes) -> String {
     let Outcomes {
         accepted,
@@ -98,11 +104,13 @@ fn came_to(outcomes: &Outcomes) -> String {
         open_ports,
     } = outcomes;
     let ports: Vec<_> = open_ports.iter().map(u16::to_string).collect();
-    let ports = match &ports[..] {
+    let found = match &ports[..] {
+        [] if *silent == 0 => "found no open port: ".to_owned(),
+        // To a probe with odd flags or a datagram, silence may mean an open port.
         [] => String::new(),
-        ports => format!(" (open: {})", ports.join(", ")),
+        ports => format!("found open {}: ", ports.join(", ")),
     };
     format!(
-        "; {accepted} accepted, {half_open} half-open{ports}, {refused} refused, {silent} not answered"
+        "; {found}{accepted} accepted, {half_open} half-open, {refused} refused, {silent} not answered"
     )
 }

@@ -273,33 +273,59 @@ fn direction_and_transport_follow_the_signals() {
 #[test]
 fn answers_are_in_the_fields_and_the_message() {
     let mut finding = finding("port-scan", &[Signal::Syn]);
-    // (open ports, recon.answers, end of the message)
-    for (open_ports, answers, end) in [
+    // (open ports, not answered, recon.outcomes, what the message says of it)
+    for (open_ports, silent, outcomes, said) in [
         (
             vec![22, 80],
+            5,
             json!({"accepted": 0, "refused": 30, "half_open": 2, "silent": 5, "open_ports": [22, 80]}),
-            "over 20 in 1h; 0 accepted, 2 half-open (open: 22, 80), 30 refused, 5 not answered",
+            "found open 22, 80: 0 accepted, 2 half-open, 30 refused, 5 not answered",
         ),
         (
             vec![],
+            0,
+            json!({"accepted": 0, "refused": 30, "half_open": 0, "silent": 0, "open_ports": []}),
+            "found no open port: 0 accepted, 0 half-open, 30 refused, 0 not answered",
+        ),
+        (
+            vec![],
+            5,
             json!({"accepted": 0, "refused": 30, "half_open": 0, "silent": 5, "open_ports": []}),
-            "over 20 in 1h; 0 accepted, 0 half-open, 30 refused, 5 not answered",
+            "0 accepted, 0 half-open, 30 refused, 5 not answered",
         ),
     ] {
         finding.outcomes = Some(Outcomes {
             accepted: 0,
             half_open: open_ports.len() as u64,
             refused: 30,
-            silent: 5,
+            silent,
             open_ports,
         });
         let alert = parsed(&finding, &[]);
-        assert_eq!(alert["recon"]["outcomes"], answers);
-        let message = &alert["message"];
-        assert!(
-            message.as_str().is_some_and(|text| text.ends_with(end)),
-            "{message}"
-        );
+        assert_eq!(alert["recon"]["outcomes"], outcomes);
+        let message = alert["message"].as_str().expect("text");
+        let begin = "over 20 in 1h; ";
+        assert!(message.ends_with(&format!("{begin}{said}")), "{message}");
+    }
+}
+
+#[test]
+fn messages_end_with_what_is_at_stake_until_the_incident_ends() {
+    const STAKE: &str = " - scanners come back for what they found open";
+    let plans = defaults(Profile::Outcomes).into_iter();
+    let mut plans = plans.filter(|plan| plan.id == "port-scan");
+    let plan = plans.next().expect("a built-in rule");
+    let mut finding = finding("port-scan", &[Signal::Syn]);
+    finding.query = Query::new(Configured::plain(plan)).into();
+    for (phase, has_stake) in [
+        (Phase::Began, true),
+        (Phase::Grew, true),
+        (Phase::Ended, false),
+    ] {
+        finding.phase = phase;
+        let alert = parsed(&finding, &[]);
+        let message = alert["message"].as_str().expect("text");
+        assert_eq!(message.ends_with(STAKE), has_stake, "{message}");
     }
 }
 

@@ -265,6 +265,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_more_than_informational_says_what_is_at_stake() {
+        for plan in defaults(Profile::Outcomes) {
+            let is_more = plan.severity > Severity::Informational;
+            assert_eq!(plan.stake.is_some(), is_more, "{}: {}", plan.id, plan.name);
+        }
+    }
+
+    #[test]
     fn known_techniques_have_names() {
         let active = ["T1595", "Active Scanning"];
         for (id, tactic, technique, subtechnique) in [

@@ -42,6 +42,9 @@ impl Plan {
         if let Some(technique) = &self.technique {
             writeln!(formatter, "// technique: {technique}")?;
         }
+        if let Some(stake) = &self.stake {
+            writeln!(formatter, "// stake: {stake}")?;
+        }
         writeln!(formatter, "// window: {}", text(self.window))?;
         if let Some(cooldown) = self.cooldown {
             writeln!(formatter, "// cooldown: {}", text(cooldown))?;

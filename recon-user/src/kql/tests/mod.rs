@@ -170,6 +170,7 @@ fn annotations_say_what_a_query_does_not() {
 //name: Slow scan: one port at a time
 // Severity: HIGH
 // technique: T1595.001
+// stake: scanners come back: watch them
 // window: 12h
 // cooldown: 90s
 // Note: prose may have a colon too
@@ -183,6 +184,7 @@ DeviceNetworkEvents
 // name: Slow scan: one port at a time
 // severity: high
 // technique: T1595.001
+// stake: scanners come back: watch them
 // window: 12h
 // cooldown: 90s
 DeviceNetworkEvents
