@@ -7,6 +7,7 @@
 //! again; the kernel keeps the counts meanwhile.
 
 mod actors;
+mod calls;
 mod output;
 
 use std::io;
@@ -21,7 +22,7 @@ use tokio::time::{Interval as Ticks, MissedTickBehavior, interval_at};
 use crate::alert;
 use crate::cli::RunOptions;
 use crate::drain::{CountMaps, Drain, DrainError, ExecEvents, Grace, Tally};
-use crate::hook::{self, AttachedHooks, Cgroup, Egress, Hooks, SocketHooks};
+use crate::hook::{self, AttachedHooks, Cgroup, Egress, Hooks, Netns, SocketHooks};
 use crate::incident::Notification;
 use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::process::login::Session;
@@ -30,6 +31,7 @@ use crate::settings::InForce;
 use crate::sink::Written;
 use crate::stream::{EvictionStats, Interval};
 use actors::Actors;
+use calls::Calls;
 use output::AgentOutput;
 
 /// Runs until a signal or a closed stdout.
@@ -50,7 +52,7 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     let cgroup = Cgroup::select(options.cgroup.as_deref())?;
     // From here on, a signal ends the agent cleanly.
     let stop = pin!(listen_for_stop().context("can't listen for signals")?);
-    let mut hooks = Hooks::load(options.table_entries)?;
+    let mut hooks = Hooks::load(options.table_entries, settings.netns)?;
     let drain = Drain::open(hooks.ebpf(), Grace::detect())?;
     let mut executions = ExecEvents::open(hooks.ebpf())?;
     let output = AgentOutput::new(io::stdout(), options.events.as_deref(), !options.no_alerts)?;
@@ -64,6 +66,7 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
         drain,
         actors,
         pipeline: Pipeline::new(PipelineSettings::new(in_force, untrusted(&sockets, &taken))),
+        calls: Calls::new(settings.netns == Netns::All),
         output,
         host: host_name(),
         logins: Vec::new(),
@@ -191,6 +194,8 @@ struct Agent<M> {
     drain: Drain<M>,
     actors: Actors,
     pipeline: Pipeline,
+    /// Calls in other network namespaces.
+    calls: Calls,
     output: AgentOutput,
     host: String,
     /// The logins since the previous poll.
@@ -255,14 +260,12 @@ impl<M: CountMaps> Agent<M> {
         let Self {
             pipeline,
             actors,
+            calls,
             output,
             host,
             ..
         } = self;
-        let result = drain(&mut self.drain, &mut |key, count, sources| {
-            let Some(key) = RowKey::unpack(key) else {
-                return;
-            };
+        let mut push = |key: RowKey, count, sources: Option<&Registers>| {
             let has_rows = output.has_rows();
             let needs = pipeline.process_needs(key.signal);
             let is_tool =
@@ -282,7 +285,15 @@ impl<M: CountMaps> Agent<M> {
             };
             pipeline.push(&row, interval);
             output.row(&row);
+        };
+        let result = drain(&mut self.drain, &mut |key, count, sources| {
+            if let Some(key) = RowKey::unpack(key).filter(|key| !calls.hold(key, count)) {
+                push(key, count, sources);
+            }
         });
+        for (key, count) in calls.end_poll() {
+            push(key, count, None);
+        }
         for session in std::mem::take(&mut self.logins) {
             let row = login_row(session, host, interval.to);
             pipeline.push(&row, interval);

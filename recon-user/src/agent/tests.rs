@@ -32,6 +32,7 @@ fn agent(grace: Grace, file: &File, events: Option<&Path>) -> Agent<FakeMaps> {
         drain: drain(grace),
         actors: Actors::new(BTreeSet::new(), None),
         pipeline: Pipeline::new(PipelineSettings::new(&in_force, SignalSet::default())),
+        calls: Calls::default(),
         output: AgentOutput::new(file, events, true).expect("a sink"),
         host: "web1".to_owned(),
         logins: Vec::new(),

@@ -20,7 +20,10 @@ mod socket;
 use aya::programs::{Program, ProgramError};
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfLoader};
+use clap::ValueEnum;
+use serde::Serialize;
 
+use crate::diagnostic::Wrong;
 use crate::drain::recent_slot_count;
 use crate::seed::seed;
 
@@ -44,6 +47,27 @@ const TC_KNOWS_PROCESS_SINCE: KernelVersion = KernelVersion::new(6, 10, 0);
 /// The kernel object that build.rs has built.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/recon-ebpf"));
 
+/// The network namespaces whose sockets count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Netns {
+    /// recon's own, and others as far as this host forwards their packets.
+    #[default]
+    Watched,
+    /// All of this host. Whoever may make a namespace can forge connections there.
+    All,
+}
+
+impl Netns {
+    /// Reads a name in any case, or returns what is wrong and a hint.
+    pub(crate) fn parse(text: &str) -> Result<Self, Wrong> {
+        Self::from_str(text, true).map_err(|_| {
+            let hint = "use watched or all";
+            (format!("no choice `{text}`"), Some(hint.to_owned()))
+        })
+    }
+}
+
 /// The loaded kernel object. Dropping it detaches and unloads its programs in any order; see
 /// [`Hooks::detach`].
 #[derive(Debug)]
@@ -57,7 +81,7 @@ impl Hooks {
     /// # Errors
     /// [`HookError`] if capabilities are missing, the object is broken, or the kernel refuses a map
     /// or a program.
-    pub fn load(table_entries: u32) -> Result<Self, HookError> {
+    pub fn load(table_entries: u32, netns: Netns) -> Result<Self, HookError> {
         let missing = privilege::missing_capabilities();
         if !missing.is_empty() {
             return Err(HookError::NoPrivilege {
@@ -73,6 +97,7 @@ impl Hooks {
             .override_global("TABLE_ROOM", &table_entries, true)
             .override_global("TC_KNOWS_PROCESS", &knows_process, true)
             .override_global("OWN_NETNS", &socket::own_netns_cookie(), true)
+            .override_global("ALL_NETNS", &u32::from(netns == Netns::All), true)
             .map_max_entries("COUNTS_0", table_entries)
             .map_max_entries("COUNTS_1", table_entries)
             .map_max_entries("RECENT", recent_slot_count(processors()))
