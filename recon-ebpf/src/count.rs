@@ -20,7 +20,8 @@ use recon_common::{Counter, Direction, FlowState, Key, Loss, PackedKey, Packet, 
 use crate::admit;
 use crate::recent::RecentSlot;
 
-/// Which of the two generations is live: 0 or 1. The agent flips it.
+/// How often the generations have changed places. The lowest bit says which of the two is live. The
+/// agent flips it.
 #[map]
 static GENERATION: Array<u32> = Array::with_max_entries(1, 0);
 
@@ -47,19 +48,24 @@ pub(crate) struct Live {
     counts: &'static HashMap<PackedKey, u64>,
     /// 0 or 1.
     pub(crate) number: u32,
+    /// How often the generations have changed places.
+    pub(crate) flips: u32,
 }
 
 impl Live {
     #[inline(always)]
     fn load() -> Self {
-        match GENERATION.get(0) {
-            Some(1) => Self {
+        let flips = GENERATION.get(0).copied().unwrap_or_default();
+        match flips & 1 {
+            1 => Self {
                 counts: &COUNTS_1,
                 number: 1,
+                flips,
             },
             _ => Self {
                 counts: &COUNTS_0,
                 number: 0,
+                flips,
             },
         }
     }
