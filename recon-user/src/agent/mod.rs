@@ -7,15 +7,15 @@
 //! again; the kernel keeps the counts meanwhile.
 
 mod actors;
+mod event_file;
 mod output;
+mod signals;
 
 use std::io;
-use std::pin::{Pin, pin};
 
 use anyhow::Context;
 use jiff::Timestamp;
 use recon_common::{Key, Registers, Signal};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Interval as Ticks, MissedTickBehavior, interval_at};
 
 use crate::alert;
@@ -23,14 +23,17 @@ use crate::cli::RunOptions;
 use crate::drain::{CountMaps, Drain, DrainError, ExecEvents, Grace, Tally};
 use crate::hook::{self, AttachedHooks, Cgroup, Egress, Hooks, SocketHooks};
 use crate::incident::Notification;
+use crate::log_writer::dropped_lines;
 use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::process::login::Session;
 use crate::row::{Row, RowKey, SignalSet, Standing};
 use crate::settings::InForce;
 use crate::sink::Written;
+use crate::standard_streams::check_stdout;
 use crate::stream::{EvictionStats, Interval};
 use actors::Actors;
 use output::AgentOutput;
+use signals::{Request, Signals};
 
 /// Runs until a signal or a closed stdout.
 ///
@@ -48,12 +51,12 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     let settings = &in_force.settings;
     let interfaces = hook::select_interfaces(&options.interfaces, options.xdp)?;
     let cgroup = Cgroup::select(options.cgroup.as_deref())?;
-    // From here on, a signal ends the agent cleanly.
-    let stop = pin!(listen_for_stop().context("can't listen for signals")?);
+    let output = open_output(options)?;
+    // From here on, no signal kills the agent.
+    let mut signals = Signals::catch().context("can't listen for signals")?;
     let mut hooks = Hooks::load(options.table_entries)?;
     let drain = Drain::open(hooks.ebpf(), Grace::detect())?;
     let mut executions = ExecEvents::open(hooks.ebpf())?;
-    let output = AgentOutput::new(io::stdout(), options.events.as_deref(), !options.no_alerts)?;
     let sockets = attach_sockets(&mut hooks, cgroup.as_ref());
     let names = settings.scanner_names();
     // After the hook that reports new processes, so that none is missed.
@@ -82,11 +85,23 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
         options.interval,
     );
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    agent.poll_until(&mut executions, &mut ticks, stop).await;
+    agent
+        .poll_until(&mut executions, &mut ticks, &mut signals)
+        .await;
     hooks.detach();
     agent.note_started(&mut executions);
     agent.end();
     Ok(())
+}
+
+/// Opens stdout, unless nothing is written there, and the file of rows.
+fn open_output(options: &RunOptions) -> anyhow::Result<AgentOutput> {
+    let events = options.events.as_deref();
+    let has_alerts = !options.no_alerts;
+    if has_alerts || events.is_some_and(output::is_stdout) {
+        check_stdout()?;
+    }
+    AgentOutput::new(io::stdout(), events, has_alerts)
 }
 
 /// Attaches the hooks that identify processes, and logs which are available.
@@ -102,18 +117,6 @@ fn attach_sockets(hooks: &mut Hooks, cgroup: Option<&Cgroup>) -> SocketHooks {
         );
     }
     sockets
-}
-
-/// Listens for the signals that end the agent.
-fn listen_for_stop() -> io::Result<impl Future<Output = ()>> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
 }
 
 /// The signals to ignore because hooks are missing. Without an outbound hook, an answer looks like
@@ -206,12 +209,18 @@ impl<M: CountMaps> Agent<M> {
         &mut self,
         executions: &mut ExecEvents,
         ticks: &mut Ticks,
-        mut stop: Pin<&mut impl Future<Output = ()>>,
+        signals: &mut Signals,
     ) {
         loop {
             let due = tokio::select! {
                 biased;
-                () = &mut stop => return,
+                request = signals.next_request() => match request {
+                    Request::Stop => return,
+                    Request::Reopen => {
+                        self.output.reopen();
+                        continue;
+                    }
+                },
                 due = ticks.tick() => due,
                 () = executions.wait() => {
                     self.note_started(executions);
@@ -360,7 +369,8 @@ impl<M: CountMaps> Agent<M> {
             format!(" events={written} events_dropped={dropped}")
         });
         log::info!(
-            "totals: polls={polls} failed_polls={failed_polls} missed_polls={missed_polls} {tally} evicted={evicted} refused={refused} processes_forgotten={forgotten} alerts={written} alerts_dropped={dropped} suppressed_lines={suppressed_lines}{rows}"
+            "totals: polls={polls} failed_polls={failed_polls} missed_polls={missed_polls} {tally} evicted={evicted} refused={refused} processes_forgotten={forgotten} alerts={written} alerts_dropped={dropped} suppressed_lines={suppressed_lines}{rows} log_dropped={}",
+            dropped_lines()
         );
     }
 }
