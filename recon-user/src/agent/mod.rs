@@ -8,6 +8,7 @@
 
 mod actors;
 mod event_file;
+mod interfaces;
 mod output;
 mod signals;
 
@@ -21,7 +22,7 @@ use tokio::time::{Interval as Ticks, MissedTickBehavior, interval_at};
 use crate::alert;
 use crate::cli::RunOptions;
 use crate::drain::{CountMaps, Drain, DrainError, ExecEvents, Grace, Tally};
-use crate::hook::{self, AttachedHooks, Cgroup, Egress, Hooks, SocketHooks};
+use crate::hook::{self, AttachedHooks, Cgroup, Egress, Hooks, LinkEvents, SocketHooks};
 use crate::incident::Notification;
 use crate::log_writer::dropped_lines;
 use crate::pipeline::{Pipeline, PipelineSettings};
@@ -32,6 +33,7 @@ use crate::sink::Written;
 use crate::standard_streams::check_stdout;
 use crate::stream::{EvictionStats, Interval};
 use actors::Actors;
+use interfaces::WatchedInterfaces;
 use output::AgentOutput;
 use signals::{Request, Signals};
 
@@ -49,6 +51,8 @@ pub fn run(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
 
 async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     let settings = &in_force.settings;
+    // Before the interfaces are listed, so that no change in between is missed.
+    let events = LinkEvents::subscribe()?;
     let interfaces = hook::select_interfaces(&options.interfaces, options.xdp)?;
     let cgroup = Cgroup::select(options.cgroup.as_deref())?;
     let output = open_output(options)?;
@@ -61,7 +65,8 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     let names = settings.scanner_names();
     // After the hook that reports new processes, so that none is missed.
     let actors = Actors::new(names, cgroup.map(|cgroup| cgroup.root));
-    let taken = hooks.attach_interfaces(&interfaces, options.xdp)?;
+    let (mut interfaces, taken) =
+        WatchedInterfaces::attach(hooks, &interfaces, options.xdp, events)?;
     taken.iter().for_each(|taken| log::info!("{taken}"));
     let mut agent = Agent {
         drain,
@@ -86,9 +91,9 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     );
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     agent
-        .poll_until(&mut executions, &mut ticks, &mut signals)
+        .poll_until(&mut executions, &mut interfaces, &mut ticks, &mut signals)
         .await;
-    hooks.detach();
+    interfaces.detach();
     agent.note_started(&mut executions);
     agent.end();
     Ok(())
@@ -208,6 +213,7 @@ impl<M: CountMaps> Agent<M> {
     async fn poll_until(
         &mut self,
         executions: &mut ExecEvents,
+        interfaces: &mut WatchedInterfaces,
         ticks: &mut Ticks,
         signals: &mut Signals,
     ) {
@@ -226,9 +232,14 @@ impl<M: CountMaps> Agent<M> {
                     self.note_started(executions);
                     continue;
                 }
+                () = interfaces.wait() => {
+                    interfaces.follow_changes();
+                    continue;
+                }
             };
             let late = due.elapsed().as_nanos() / ticks.period().as_nanos();
             self.totals.missed_polls += u64::try_from(late).unwrap_or(u64::MAX);
+            interfaces.follow_changes();
             // The kernel reports a program before it counts its first packet.
             self.note_started(executions);
             self.poll(|drain, row| drain.poll(row));
