@@ -8,31 +8,36 @@
 
 mod actors;
 mod calls;
+mod event_file;
+mod interfaces;
 mod output;
+mod signals;
 
 use std::io;
-use std::pin::{Pin, pin};
 
 use anyhow::Context;
 use jiff::Timestamp;
 use recon_common::{Key, Registers, Signal};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Interval as Ticks, MissedTickBehavior, interval_at};
 
 use crate::alert;
 use crate::cli::RunOptions;
 use crate::drain::{CountMaps, Drain, DrainError, ExecEvents, Grace, Tally};
-use crate::hook::{self, AttachedHooks, Cgroup, Egress, Hooks, Netns, SocketHooks};
+use crate::hook::{self, AttachedHooks, Cgroup, Egress, Hooks, LinkEvents, Netns, SocketHooks};
 use crate::incident::Notification;
+use crate::log_writer::dropped_lines;
 use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::process::login::Session;
 use crate::row::{Row, RowKey, SignalSet, Standing};
 use crate::settings::InForce;
 use crate::sink::Written;
+use crate::standard_streams::check_stdout;
 use crate::stream::{EvictionStats, Interval};
 use actors::Actors;
 use calls::Calls;
+use interfaces::WatchedInterfaces;
 use output::AgentOutput;
+use signals::{Request, Signals};
 
 /// Runs until a signal or a closed stdout.
 ///
@@ -48,19 +53,22 @@ pub fn run(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
 
 async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     let settings = &in_force.settings;
+    // Before the interfaces are listed, so that no change in between is missed.
+    let events = LinkEvents::subscribe()?;
     let interfaces = hook::select_interfaces(&options.interfaces, options.xdp)?;
     let cgroup = Cgroup::select(options.cgroup.as_deref())?;
-    // From here on, a signal ends the agent cleanly.
-    let stop = pin!(listen_for_stop().context("can't listen for signals")?);
+    let output = open_output(options)?;
+    // From here on, no signal kills the agent.
+    let mut signals = Signals::catch().context("can't listen for signals")?;
     let mut hooks = Hooks::load(options.table_entries, settings.netns)?;
     let drain = Drain::open(hooks.ebpf(), Grace::detect())?;
     let mut executions = ExecEvents::open(hooks.ebpf())?;
-    let output = AgentOutput::new(io::stdout(), options.events.as_deref(), !options.no_alerts)?;
     let sockets = attach_sockets(&mut hooks, cgroup.as_ref());
     let names = settings.scanner_names();
     // After the hook that reports new processes, so that none is missed.
     let actors = Actors::new(names, cgroup.map(|cgroup| cgroup.root));
-    let taken = hooks.attach_interfaces(&interfaces, options.xdp)?;
+    let (mut interfaces, taken) =
+        WatchedInterfaces::attach(hooks, &interfaces, options.xdp, events)?;
     taken.iter().for_each(|taken| log::info!("{taken}"));
     let mut agent = Agent {
         drain,
@@ -85,11 +93,23 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
         options.interval,
     );
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    agent.poll_until(&mut executions, &mut ticks, stop).await;
-    hooks.detach();
+    agent
+        .poll_until(&mut executions, &mut interfaces, &mut ticks, &mut signals)
+        .await;
+    interfaces.detach();
     agent.note_started(&mut executions);
     agent.end();
     Ok(())
+}
+
+/// Opens stdout, unless nothing is written there, and the file of rows.
+fn open_output(options: &RunOptions) -> anyhow::Result<AgentOutput> {
+    let events = options.events.as_deref();
+    let has_alerts = !options.no_alerts;
+    if has_alerts || events.is_some_and(output::is_stdout) {
+        check_stdout()?;
+    }
+    AgentOutput::new(io::stdout(), events, has_alerts)
 }
 
 /// Attaches the hooks that identify processes, and logs which are available.
@@ -105,18 +125,6 @@ fn attach_sockets(hooks: &mut Hooks, cgroup: Option<&Cgroup>) -> SocketHooks {
         );
     }
     sockets
-}
-
-/// Listens for the signals that end the agent.
-fn listen_for_stop() -> io::Result<impl Future<Output = ()>> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
 }
 
 /// The signals to ignore because hooks are missing. Without an outbound hook, an answer looks like
@@ -210,21 +218,33 @@ impl<M: CountMaps> Agent<M> {
     async fn poll_until(
         &mut self,
         executions: &mut ExecEvents,
+        interfaces: &mut WatchedInterfaces,
         ticks: &mut Ticks,
-        mut stop: Pin<&mut impl Future<Output = ()>>,
+        signals: &mut Signals,
     ) {
         loop {
             let due = tokio::select! {
                 biased;
-                () = &mut stop => return,
+                request = signals.next_request() => match request {
+                    Request::Stop => return,
+                    Request::Reopen => {
+                        self.output.reopen();
+                        continue;
+                    }
+                },
                 due = ticks.tick() => due,
                 () = executions.wait() => {
                     self.note_started(executions);
                     continue;
                 }
+                () = interfaces.wait() => {
+                    interfaces.follow_changes();
+                    continue;
+                }
             };
             let late = due.elapsed().as_nanos() / ticks.period().as_nanos();
             self.totals.missed_polls += u64::try_from(late).unwrap_or(u64::MAX);
+            interfaces.follow_changes();
             // The kernel reports a program before it counts its first packet.
             self.note_started(executions);
             self.poll(|drain, row| drain.poll(row));
@@ -372,7 +392,8 @@ impl<M: CountMaps> Agent<M> {
             format!(" events={written} events_dropped={dropped}")
         });
         log::info!(
-            "totals: polls={polls} failed_polls={failed_polls} missed_polls={missed_polls} {tally} evicted={evicted} refused={refused} processes_forgotten={forgotten} alerts={written} alerts_dropped={dropped} suppressed_lines={suppressed_lines}{rows}"
+            "totals: polls={polls} failed_polls={failed_polls} missed_polls={missed_polls} {tally} evicted={evicted} refused={refused} processes_forgotten={forgotten} alerts={written} alerts_dropped={dropped} suppressed_lines={suppressed_lines}{rows} log_dropped={}",
+            dropped_lines()
         );
     }
 }

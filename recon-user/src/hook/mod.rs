@@ -2,7 +2,7 @@
 //!
 //! In: the kernel object built into this binary, the interfaces and the cgroup to watch. Out:
 //! programs on their hooks; [`AttachedHooks`] for each interface and [`SocketHooks`] for the host's
-//! own processes, which say which hooks are available.
+//! own processes, which say which hooks are available; [`LinkEvents`] for interfaces that change.
 //! The decisions held here: everything that can be checked beforehand (names, privileges, BPF, a
 //! taken XDP hook) is reported before anything is attached. A hook that still can't attach costs
 //! only its own signals. Socket hooks attach first and inbound hooks last: a sender is recorded
@@ -14,8 +14,12 @@ mod cgroup;
 mod clsact;
 mod error;
 mod interface;
+mod link_events;
 mod privilege;
 mod socket;
+
+use std::collections::HashMap;
+use std::os::unix::net::UnixDatagram;
 
 use aya::programs::{Program, ProgramError};
 use aya::util::KernelVersion;
@@ -23,15 +27,17 @@ use aya::{Ebpf, EbpfLoader};
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::diagnostic::Wrong;
+use crate::diagnostic::{Wrong, error_chain};
 use crate::drain::recent_slot_count;
 use crate::seed::seed;
 
+use attach::InterfaceLink;
 pub use attach::XdpChoice;
 pub(crate) use attach::{AttachedHooks, Egress};
 pub(crate) use cgroup::Cgroup;
 pub use error::HookError;
 pub(crate) use interface::Interface;
+pub(crate) use link_events::{LinkChange, LinkEvents};
 pub(crate) use socket::SocketHooks;
 
 const XDP: &str = "recon_xdp";
@@ -73,6 +79,16 @@ impl Netns {
 #[derive(Debug)]
 pub struct Hooks {
     ebpf: Ebpf,
+    /// What is attached to each interface, by its index.
+    on_interfaces: HashMap<u32, OnInterface>,
+}
+
+/// What this agent holds of an interface.
+#[derive(Debug, Default)]
+struct OnInterface {
+    links: Vec<InterfaceLink>,
+    /// Tells other agents that this one watches the interface.
+    claim: Option<UnixDatagram>,
 }
 
 impl Hooks {
@@ -110,7 +126,10 @@ impl Hooks {
             };
             loaded.map_err(|error| HookError::of_program(name, error))?;
         }
-        Ok(Self { ebpf })
+        Ok(Self {
+            ebpf,
+            on_interfaces: HashMap::new(),
+        })
     }
 
     /// The kernel object in this binary, an ELF file.
@@ -139,21 +158,37 @@ impl Hooks {
         interfaces: &[Interface],
         choice: XdpChoice,
     ) -> Result<Vec<AttachedHooks>, HookError> {
-        let egress: Vec<Egress> = interfaces
-            .iter()
-            .map(|interface| attach::attach_egress(&mut self.ebpf, interface))
-            .collect();
-        interfaces
-            .iter()
-            .zip(egress)
-            .map(|(interface, egress)| {
-                Ok(AttachedHooks {
-                    interface: interface.name.clone(),
-                    ingress: attach::attach_ingress(&mut self.ebpf, interface, choice)?,
-                    egress,
-                })
-            })
-            .collect()
+        let Self {
+            ebpf,
+            on_interfaces,
+        } = self;
+        let mut egress = Vec::with_capacity(interfaces.len());
+        for interface in interfaces {
+            let on_interface = on_interfaces.entry(interface.index).or_default();
+            on_interface.claim = claim(interface);
+            let links = &mut on_interface.links;
+            egress.push(attach::attach_egress(ebpf, interface, links));
+        }
+        let mut attached = Vec::with_capacity(interfaces.len());
+        for (interface, egress) in interfaces.iter().zip(egress) {
+            let links = &mut on_interfaces.entry(interface.index).or_default().links;
+            attached.push(AttachedHooks {
+                interface: interface.name.clone(),
+                ingress: attach::attach_ingress(ebpf, interface, choice, links)?,
+                egress,
+            });
+        }
+        Ok(attached)
+    }
+
+    /// Releases what is held of an interface that is gone, or that can't be watched.
+    pub(crate) fn release_interface(&mut self, index: u32) {
+        let on_interface = self.on_interfaces.remove(&index).unwrap_or_default();
+        for link in on_interface.links {
+            if let Err(error) = link.detach(&mut self.ebpf) {
+                log::debug!("interface {index}: {}", error_chain(&error));
+            }
+        }
     }
 
     /// Detaches and unloads all programs, in an order in which no pending connect is left that
@@ -176,6 +211,33 @@ pub(crate) fn select_interfaces(
     let interfaces = interface::find_selected(names)?;
     attach::check_conflicts(&interfaces, choice)?;
     Ok(interfaces)
+}
+
+/// All interfaces of this network namespace.
+///
+/// # Errors
+/// [`HookError::ListInterfaces`].
+pub(crate) fn list_interfaces() -> Result<Vec<Interface>, HookError> {
+    interface::list_interfaces().map_err(HookError::ListInterfaces)
+}
+
+/// Claims the interface for this agent, and warns if another one has it.
+fn claim(interface: &Interface) -> Option<UnixDatagram> {
+    const AGENT: &str = "agent";
+    match clsact::claim_interface(interface, AGENT) {
+        Ok(Some(claim)) => Some(claim),
+        Ok(None) => {
+            log::warn!(
+                "{}: another recon watches it: each alert about its packets is written twice, and its packets cost twice the time; end one of the two",
+                interface.name
+            );
+            None
+        }
+        Err(error) => {
+            log::debug!("{}: can't look for another recon: {error}", interface.name);
+            None
+        }
+    }
 }
 
 /// The highest number of processors that this kernel can have.
