@@ -106,7 +106,7 @@ fn key(signal: Signal, remote: Address, local: Address, port: u16, process: u32)
         pid: process,
         port,
         signal: signal as u8,
-        reserved: 0,
+        tool: 0,
     }
 }
 
