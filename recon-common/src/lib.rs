@@ -5,8 +5,9 @@
 //! | step | module | gives |
 //! |---|---|---|
 //! | packet | [`packet`] | bounded reads of a frame, wherever it is stored |
-//! | parse | [`parse`] | a [`Flow`] and an [`Observation`], or a [`Loss`] |
+//! | parse | [`parse`] | a [`Flow`], an [`Observation`] and perhaps a [`Tool`], or a [`Loss`] |
 //! | signal | [`signal`], [`observation`] | what the frame means, and on what condition it counts |
+//! | signal | [`tool`] | which tool's fingerprint a probe carries |
 //! | count | [`table`] | the [`Key`] under which it counts |
 //! | count | [`ending`] | how an accepted connection ended |
 //! | count | [`packed`] | the key as words, and its hashes |
@@ -36,6 +37,7 @@ pub mod recent;
 pub mod signal;
 pub mod sources;
 pub mod table;
+pub mod tool;
 
 pub use ending::Ending;
 pub use flow::{Address, Flow};
@@ -43,8 +45,9 @@ pub use loss::Loss;
 pub use observation::{FlowMarks, FlowState, Observation};
 pub use packed::PackedKey;
 pub use packet::Packet;
-pub use parse::{Direction, parse};
+pub use parse::{Direction, Parsed, parse};
 pub use process::{ExecEvent, PendingConnect};
 pub use signal::Signal;
 pub use sources::Registers;
 pub use table::{Counter, Key};
+pub use tool::Tool;

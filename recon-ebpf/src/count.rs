@@ -15,7 +15,7 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 use recon_common::table::TABLE_ENTRIES;
-use recon_common::{Counter, Direction, FlowState, Key, Loss, PackedKey, Packet, parse};
+use recon_common::{Counter, Direction, FlowState, Key, Loss, PackedKey, Packet, Parsed, parse};
 
 use crate::admit;
 use crate::recent::RecentSlot;
@@ -118,13 +118,17 @@ pub(crate) fn count_packet(packet: &impl Packet, state: &impl FlowState, directi
     add_to_counter(frames, 1);
     match parse(packet, direction) {
         Ok(None) => {}
-        Ok(Some((flow, observation))) => {
+        Ok(Some(Parsed {
+            flow,
+            observation,
+            tool,
+        })) => {
             if let Some(signal) = observation.resolve(&flow, state) {
                 let pid = match direction {
                     Direction::Out if signal.is_outbound() => state.sender_pid(),
                     _ => 0,
                 };
-                count_recent(&Key::for_flow(&flow, signal, pid));
+                count_recent(&Key::for_flow(&flow, signal, pid).with_tool(signal, tool));
             }
         }
         Err(loss) => add_to_counter(Counter::Lost(loss), 1),

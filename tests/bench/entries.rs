@@ -111,7 +111,7 @@ fn words(key: &Key) -> Words {
     let [a, b, c, d] = key.remote.words();
     let [e, f, g, h] = key.local.words();
     let [high, low] = key.port.to_ne_bytes();
-    let last = u32::from_ne_bytes([high, low, key.signal, key.reserved]);
+    let last = u32::from_ne_bytes([high, low, key.signal, key.tool]);
     [a, b, c, d, e, f, g, h, key.pid, last]
 }
 

@@ -107,7 +107,7 @@ mod tests {
             pid,
             port,
             signal: signal as u8,
-            reserved: 0,
+            tool: 0,
         };
         RowKey::unpack(&key).expect("a signal")
     }

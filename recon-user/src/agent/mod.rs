@@ -159,6 +159,7 @@ fn login_row(session: Session, host: &str, time: Timestamp) -> Row<'_> {
             port: Some(port),
             pid: None,
             ending: None,
+            tool: None,
             signal: Signal::Login,
         },
         count: 1,

@@ -195,6 +195,8 @@ pub(super) struct Recon<'a> {
     pub(super) outcomes: Option<&'a Outcomes>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) label: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) tool: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) verdict: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]

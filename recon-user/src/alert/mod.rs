@@ -14,7 +14,7 @@ mod message;
 use std::net::IpAddr;
 
 use recon_common::signal::Transport;
-use recon_common::{Address, Signal};
+use recon_common::{Address, Signal, Tool};
 
 use crate::address::neighbour_network;
 use crate::duration;
@@ -169,6 +169,7 @@ fn recon<'a>(finding: &'a Finding, host: &str, who: &'a [Process]) -> Recon<'a> 
     Recon {
         severity: finding.severity.name(),
         label: finding.label.as_deref(),
+        tool: finding.tools.iter().map(Tool::name).collect(),
         verdict: is_judged.then(|| finding.verdict.name()),
         source_proven: is_judged.then_some(finding.is_proven),
         phase: finding.phase.name(),

@@ -15,7 +15,7 @@ use crate::kql::eval::Value as Column;
 use super::*;
 use crate::contact::Outcomes;
 use crate::incident::Phase;
-use crate::row::{SignalSet, Verdict};
+use crate::row::{SignalSet, ToolSet, Verdict};
 use crate::rule::{Configured, Profile, defaults};
 use crate::stream::{Measure, Query};
 
@@ -54,7 +54,7 @@ pub(crate) fn finding(id: &str, signals: &[Signal]) -> Finding {
         pids: Vec::new(),
         outcomes: None,
         label: None,
-
+        tools: ToolSet::default(),
         suppressed: 2,
         lower_bound: false,
     }
@@ -326,6 +326,30 @@ fn messages_end_with_what_is_at_stake_until_the_incident_ends() {
         let alert = parsed(&finding, &[]);
         let message = alert["message"].as_str().expect("text");
         assert_eq!(message.ends_with(STAKE), has_stake, "{message}");
+    }
+}
+
+#[test]
+fn tools_are_in_the_field_and_the_message() {
+    let mut finding = finding("port-scan", &[Signal::Syn]);
+    // (recon.tool, end of the message)
+    for (tool, expected, end) in [
+        (
+            Tool::Zmap,
+            json!(["zmap"]),
+            "over 20 in 1h; looks like zmap",
+        ),
+        (
+            Tool::Nmap,
+            json!(["nmap", "zmap"]),
+            "over 20 in 1h; looks like nmap, zmap",
+        ),
+    ] {
+        finding.tools.insert(tool);
+        let alert = parsed(&finding, &[]);
+        assert_eq!(alert["recon"]["tool"], expected);
+        let message = alert["message"].as_str().expect("a message");
+        assert!(message.ends_with(end), "{message}");
     }
 }
 

@@ -14,7 +14,7 @@ use std::ops::RangeInclusive;
 
 use super::outcomes::{Outcome, Outcomes};
 use super::verdict::verdict;
-use crate::row::Verdict;
+use crate::row::{ToolSet, Verdict};
 
 /// A port on a local address. The port comes first, for the order; the address is its number in
 /// [`super::locals::Locals`].
@@ -140,6 +140,8 @@ pub(super) struct Evidence {
     pub(super) is_proven: bool,
     /// Whether it was a scan's handshake that proved the address.
     pub(super) is_scan_proven: bool,
+    /// The tools whose fingerprints its probes carried.
+    pub(super) tools: ToolSet,
 }
 
 /// A result for one target.
@@ -149,6 +151,8 @@ pub(super) struct TargetResult {
     pub(super) outcome: Outcome,
     /// How many attempts had it.
     pub(super) count: u64,
+    /// The tools whose fingerprints they carried.
+    pub(super) tools: ToolSet,
     /// When they began, in seconds since 1970.
     pub(super) began: u32,
     pub(super) now: u32,
@@ -164,6 +168,7 @@ impl Evidence {
             target,
             outcome,
             count,
+            tools,
             began,
             now,
             oldest,
@@ -172,6 +177,7 @@ impl Evidence {
             self.first = now;
         }
         self.last = now;
+        self.tools.add(tools);
         if outcome.is_success() {
             let count = u32::try_from(count).unwrap_or(u32::MAX);
             self.successes = self.successes.saturating_add(count);

@@ -26,7 +26,7 @@ use super::outcomes::Outcome;
 use super::queue::Queue;
 use super::{Clock, Settled, WAIT};
 use crate::address::{first_neighbour, write_address};
-use crate::row::{Interval, Row, RowKey, Verdict};
+use crate::row::{Interval, Row, RowKey, ToolSet, Verdict};
 use crate::seed::Secrets;
 
 /// A connection that has stayed open for this long is used. `nmap -sT` closes at once.
@@ -59,6 +59,8 @@ struct Attempt {
     refused: u32,
     /// Whether this host answered: a SYN-ACK, or a datagram.
     is_answered: bool,
+    /// The tools whose fingerprints its packets carry.
+    tools: ToolSet,
     /// Whether it is the datagram of a traceroute, whose refusal is no failure.
     is_traced: bool,
     /// Connections that were accepted, and those of them that have ended.
@@ -77,6 +79,7 @@ impl Attempt {
             accepted: 0,
             refused: 0,
             is_answered: false,
+            tools: ToolSet::default(),
             is_traced: false,
             opened: 0,
             ended: 0,
@@ -138,6 +141,7 @@ impl Inbound {
             port: Some(port),
             signal,
             ending,
+            tool,
             ..
         } = row.key
         else {
@@ -155,6 +159,9 @@ impl Inbound {
             return;
         }
         let attempt = self.waiting.entry(tried, || Attempt::begin(interval));
+        if let Some(tool) = tool {
+            attempt.tools.insert(tool);
+        }
         let add = |number: &mut u32| *number = number.saturating_add(count);
         match signal {
             Signal::AnsweredTcp | Signal::AnsweredUdp => attempt.is_answered = true,
@@ -227,7 +234,10 @@ impl Inbound {
                 let is_new = outcome.is_success() || !known.is_some_and(Outcome::is_success);
                 if is_new {
                     let signal = signal(tried.is_udp, outcome);
-                    settled.push(tried.settled(signal, result.count, attempt.since));
+                    let mut row = tried.settled(signal, result.count, attempt.since);
+                    // Of several tools the first by number, whatever the order of the rows.
+                    row.key.tool = attempt.tools.iter().next();
+                    settled.push(row);
                 }
                 attempt.forget_outcome();
             }
@@ -320,6 +330,7 @@ impl Attempt {
             target,
             outcome,
             count: count.into(),
+            tools: self.tools,
             began: second(self.since.to),
             now: clock.second,
             oldest: clock.oldest,
@@ -332,6 +343,7 @@ impl Attempt {
         self.accepted = 0;
         self.refused = 0;
         self.is_answered = false;
+        self.tools = ToolSet::default();
     }
 }
 
@@ -352,6 +364,7 @@ impl Tried {
                 port: Some(self.port),
                 pid: None,
                 ending: None,
+                tool: None,
                 signal,
             },
             count,

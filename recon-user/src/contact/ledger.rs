@@ -158,6 +158,7 @@ fn rank(evidence: &Evidence) -> (u8, u32, u32) {
 mod tests {
     use super::*;
     use crate::contact::evidence::Target;
+    use crate::row::ToolSet;
 
     fn result(port: u16, outcome: Outcome, now: u32) -> TargetResult {
         TargetResult {
@@ -168,6 +169,7 @@ mod tests {
             },
             outcome,
             count: 1,
+            tools: ToolSet::default(),
             began: now,
             now,
             oldest: now.saturating_sub(3600),

@@ -32,7 +32,7 @@ use jiff::{SignedDuration, Timestamp};
 use recon_common::{Address, Signal};
 
 use crate::process::Process;
-use crate::row::{Interval, Row, RowKey, Standing, Verdict};
+use crate::row::{Interval, Row, RowKey, Standing, ToolSet, Verdict};
 use inbound::{Inbound, WaitingTargets, network_verdict, second};
 use ledger::Ledger;
 use outbound::Outbound;
@@ -104,6 +104,8 @@ pub struct SourceEvidence {
     pub is_proven: bool,
     /// Whether it also did what clients do, from an address that may be forged otherwise.
     pub is_contradicted: bool,
+    /// The tools whose fingerprints its attempts carried.
+    pub tools: ToolSet,
 }
 
 /// All contacts.
@@ -187,6 +189,7 @@ impl Contacts {
             verdict: evidence.verdict(),
             is_proven: evidence.is_scan_proven,
             is_contradicted: evidence.successes() > 0 && !evidence.is_scan_proven,
+            tools: evidence.tools,
         })
     }
 

@@ -184,6 +184,7 @@ fn settled_row(
             port: reached.port,
             pid,
             ending: None,
+            tool: None,
             signal: signal(reached.transport, outcome),
         },
         count: attempt.hits.max(attempt.failed),

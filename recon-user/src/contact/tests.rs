@@ -61,7 +61,7 @@ impl Polls {
                 pid,
                 port,
                 signal: signal as u8,
-                reserved: 0,
+                tool: 0,
             };
             let row = Row {
                 key: RowKey::unpack(&key).expect("a signal"),
@@ -311,8 +311,7 @@ fn the_standing_of_a_remote_and_its_network() {
         contacts.contacts.source(CLIENT)
             == SourceEvidence {
                 verdict: Scanner,
-                is_proven: false,
-                is_contradicted: false
+                ..SourceEvidence::default()
             }
     );
 }
@@ -335,7 +334,7 @@ fn open_ports_of_several_addresses_are_listed_once_while_they_wait() {
                 pid: 0,
                 port,
                 signal: signal as u8,
-                reserved: 0,
+                tool: 0,
             };
             let row = Row {
                 key: RowKey::unpack(&key).expect("a signal"),

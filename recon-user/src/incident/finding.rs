@@ -16,7 +16,7 @@ use super::window_start_of;
 use crate::contact::{Contacts, Outcomes};
 use crate::kql::Severity;
 use crate::kql::eval::{Columns, Value};
-use crate::row::{SignalSet, Verdict};
+use crate::row::{SignalSet, ToolSet, Verdict};
 use crate::stable_hash::StableHash;
 use crate::stream::{Group, GroupKey, KeyColumn, Query};
 
@@ -63,6 +63,8 @@ pub struct Finding {
     pub pids: Vec<u32>,
     /// What became of the attempts, for rules on what one remote sends to ports.
     pub outcomes: Option<Outcomes>,
+    /// The tools whose fingerprints the probes carry, those of the group and others of the remote.
+    pub tools: ToolSet,
     /// The name that the operator has given to the remote.
     pub label: Option<Arc<str>>,
     /// How sure it is to mean harm: that of the rule, or less where the source may be forged.
@@ -125,6 +127,7 @@ impl Finding {
             pid: key.pid.or(samples.pids.only()),
             pids: listed(key.pid, samples.pids.items()),
             outcomes: None,
+            tools: samples.tools,
             label: None,
             severity: query.severity(),
             columns: shown.collect(),
@@ -143,6 +146,7 @@ impl Finding {
         let source = contacts.source(remote);
         self.verdict = source.verdict;
         self.is_proven = source.is_proven;
+        self.tools.add(source.tools);
         if self.query.reports_outcomes {
             let ports = match &self.port {
                 Some(port) => std::slice::from_ref(port),

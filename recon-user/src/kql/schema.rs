@@ -106,6 +106,8 @@ fields! {
     NetworkVerdict = "NetworkVerdict": String;
     /// Whether the remote has completed a handshake, so that its address is not forged.
     RemoteProven = "RemoteProven": Bool;
+    /// The tool whose fingerprint the remote's probes carry, such as `nmap`. Anybody can forge it.
+    RemoteTool = "RemoteTool": String;
     /// The least bytes that the remote sent on a connection that has ended.
     BytesReceived = "BytesReceived": Long;
     /// The least bytes that the remote received on it.
@@ -149,7 +151,11 @@ impl Field {
     pub const fn is_extra(self) -> bool {
         matches!(
             self,
-            Self::Outcome | Self::BytesReceived | Self::BytesSent | Self::ConnectionSeconds
+            Self::Outcome
+                | Self::RemoteTool
+                | Self::BytesReceived
+                | Self::BytesSent
+                | Self::ConnectionSeconds
         ) || self.is_derived()
     }
 

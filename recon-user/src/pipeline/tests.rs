@@ -12,6 +12,7 @@ mod processes;
 mod queries;
 mod sources;
 mod split;
+mod tools;
 mod unnamed;
 
 use std::sync::LazyLock;
@@ -106,7 +107,7 @@ fn key(signal: Signal, remote: Address, local: Address, port: u16, process: u32)
         pid: process,
         port,
         signal: signal as u8,
-        reserved: 0,
+        tool: 0,
     }
 }
 

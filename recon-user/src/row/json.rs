@@ -190,6 +190,7 @@ fn parse_row(reader: &LineReader) -> Result<OwnedRow, LineError> {
             port,
             pid,
             ending: reader.ending(signal)?,
+            tool: reader.tool()?,
             signal,
         },
         count: reader.number(Field::Count)?.unwrap_or(1),

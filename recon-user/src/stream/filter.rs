@@ -123,6 +123,7 @@ pub(super) fn holds_for(signal: Signal, condition: &Expr) -> bool {
             port: port_column(signal).map(|_| 1),
             pid: None,
             ending: None,
+            tool: None,
             signal,
         },
         count: 1,

@@ -189,6 +189,7 @@ impl<'a> GroupLookup<'a> {
                 port: key.port,
                 pid: key.pid,
                 ending: None,
+                tool: None,
                 signal: recon_common::Signal::Syn,
             },
             computed: key.computed.to_vec(),
