@@ -4,7 +4,9 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 
-use recon_common::{Address, Direction, Flow, FlowMarks, FlowState, Key, Loss, Signal, parse};
+use recon_common::{
+    Address, Direction, Flow, FlowMarks, FlowState, HashSecrets, Key, Loss, Signal, parse,
+};
 use recon_user::drain::Tally;
 
 use crate::Counted;
@@ -89,7 +91,7 @@ impl FlowState for Model {
     fn marks(&self, flow: &Flow) -> impl FlowMarks {
         ModelMarks {
             model: self,
-            flow: flow.fingerprint(0),
+            flow: flow.fingerprint(&HashSecrets::from_seed(0)),
         }
     }
 

@@ -22,7 +22,7 @@ use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfLoader};
 
 use crate::drain::recent_slot_count;
-use crate::seed::seed;
+use crate::seed::hash_secrets;
 
 pub use attach::XdpChoice;
 pub(crate) use attach::{AttachedHooks, Egress};
@@ -64,12 +64,11 @@ impl Hooks {
                 missing: missing.join(", "),
             });
         }
-        let seed = seed();
         let knows_process = u32::from(
             KernelVersion::current().is_ok_and(|kernel| kernel >= TC_KNOWS_PROCESS_SINCE),
         );
         let mut ebpf = EbpfLoader::new()
-            .override_global("SEED", &seed, true)
+            .override_global("SECRETS", hash_secrets().0.as_slice(), true)
             .override_global("TABLE_ROOM", &table_entries, true)
             .override_global("TC_KNOWS_PROCESS", &knows_process, true)
             .override_global("OWN_NETNS", &socket::own_netns_cookie(), true)
