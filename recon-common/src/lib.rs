@@ -15,6 +15,7 @@
 //! | count | [`sources`] | how many sources are behind an overflow key |
 //! | count | [`recent`] | where the latest keys are counted |
 //! | process | [`process`] | what the kernel reports of this host's programs and connections |
+//! | - | [`keyed_hash`] | a hash that an outsider can't predict |
 //! | - | [`protocol`] | the numbers that standards assign |
 //!
 //! Every decision about a packet is a pure function here; `recon-ebpf` only adds maps and helpers.
@@ -26,6 +27,7 @@ extern crate std;
 pub mod admission;
 pub mod ending;
 pub mod flow;
+pub mod keyed_hash;
 pub mod loss;
 pub mod observation;
 pub mod packed;
@@ -41,6 +43,7 @@ pub mod tool;
 
 pub use ending::Ending;
 pub use flow::{Address, Flow};
+pub use keyed_hash::HashSecrets;
 pub use loss::Loss;
 pub use observation::{FlowMarks, FlowState, Observation};
 pub use packed::PackedKey;

@@ -4,7 +4,7 @@
 //! The decision held here: five words are compared and hashed as words. The compiler would call
 //! functions for each field of a key.
 
-use crate::flow::{MIX, hash_pairs, mix_words};
+use crate::keyed_hash::HashSecrets;
 use crate::recent::RECENT_SLOTS;
 use crate::sources::SKETCHES;
 use crate::{Address, Key, Signal};
@@ -93,37 +93,31 @@ impl PackedKey {
     /// The hash of the remote address, [`Address::hash`].
     #[inline(always)]
     #[must_use]
-    pub const fn remote_hash(&self, seed: u64) -> u64 {
-        hash_pairs([self.0[0], self.0[1]], seed)
+    pub const fn remote_hash(&self, secrets: &HashSecrets) -> u64 {
+        let [a, b, ..] = self.0;
+        secrets.finish(secrets.sum_remote([a, b]))
     }
 
     /// Which sketch of a generation belongs to this key's target, and the tag of the target there,
     /// which is never 0.
     #[inline(always)]
     #[must_use]
-    pub const fn sketch_place(&self, seed: u64) -> (u32, u32) {
-        let hash = mix_words(
-            hash_pairs([self.0[2], self.0[3]], seed),
-            self.0[4] & WITHOUT_TOOL,
-        );
+    pub const fn sketch_place(&self, secrets: &HashSecrets) -> (u32, u32) {
+        let [_, _, c, d, e] = self.0;
+        let hash = secrets.finish(secrets.sum_rest([c, d], e & WITHOUT_TOOL));
         (hash as u32 & (SKETCHES - 1), (hash >> u32::BITS) as u32 | 1)
     }
 
-    /// The slot among a processor's recent keys, under a seed that an outsider can't know, so that
+    /// The slot among a processor's recent keys, under secrets that an outsider can't know, so that
     /// nobody can choose keys that evict each other.
     #[inline(always)]
     #[must_use]
-    pub const fn recent_slot(&self, seed: u64) -> u32 {
+    pub const fn recent_slot(&self, secrets: &HashSecrets) -> u32 {
         let [a, b, c, d, e] = self.0;
-        // A sum of products of words with secrets added (NH, Black et al. 1999), whose upper bits
-        // are good: no product waits for another.
-        let first = a.wrapping_add(seed).wrapping_mul(b ^ !seed);
-        let second = c
-            .wrapping_add(seed ^ MIX)
-            .wrapping_mul(d ^ seed.rotate_left(u32::BITS));
-        let third = (e ^ seed).wrapping_mul(MIX);
-        let hash = first.wrapping_add(second).wrapping_add(third);
-        (hash >> (u64::BITS - RECENT_SLOTS.ilog2())) as u32
+        let sum = secrets
+            .sum_remote([a, b])
+            .wrapping_add(secrets.sum_rest([c, d], e));
+        (secrets.finish(sum) >> (u64::BITS - RECENT_SLOTS.ilog2())) as u32
     }
 }
 
@@ -131,6 +125,7 @@ impl PackedKey {
 mod tests {
     use super::*;
     use crate::Tool;
+    use crate::keyed_hash::tests::SECRETS;
     use std::collections::HashSet;
 
     fn key(last: u8, port: u16, signal: Signal) -> Key {
@@ -156,7 +151,7 @@ mod tests {
         let packed = PackedKey::from(&key);
         assert_eq!(packed, PackedKey(words));
         assert_eq!(Key::from(packed), key);
-        assert_eq!(packed.remote_hash(7), key.remote.hash(7));
+        assert_eq!(packed.remote_hash(&SECRETS), key.remote.hash(&SECRETS));
     }
 
     #[test]
@@ -165,7 +160,7 @@ mod tests {
             remote: Address::UNSPECIFIED,
             ..key(1, 80, Signal::Syn)
         };
-        let place = PackedKey::from(&expected).sketch_place(7);
+        let place = PackedKey::from(&expected).sketch_place(&SECRETS);
         for (last, tool) in [(1, 0), (2, 0), (2, Tool::Hping as u8)] {
             let one = PackedKey::from(&Key {
                 tool,
@@ -174,7 +169,11 @@ mod tests {
             let many = Key::from(one.overflow_key());
             assert!(many.is_overflow());
             assert_eq!(many, expected);
-            assert_eq!(one.sketch_place(7), place, "one target has one sketch");
+            assert_eq!(
+                one.sketch_place(&SECRETS),
+                place,
+                "one target has one sketch"
+            );
         }
     }
 
@@ -190,7 +189,8 @@ mod tests {
 
     #[test]
     fn a_scan_and_a_flood_use_most_slots() {
-        let slot = |last, port| PackedKey::from(&key(last, port, Signal::Syn)).recent_slot(7);
+        let slot =
+            |last, port| PackedKey::from(&key(last, port, Signal::Syn)).recent_slot(&SECRETS);
         let scan: HashSet<u32> = (0..1024).map(|port| slot(1, port)).collect();
         let sources = (0..4).flat_map(|port| (0..=255).map(move |last| (last, port)));
         let flood: HashSet<u32> = sources.map(|(last, port)| slot(last, port)).collect();

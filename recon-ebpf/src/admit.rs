@@ -16,7 +16,7 @@ use recon_common::table::TABLE_ENTRIES;
 use recon_common::{PackedKey, Registers};
 
 use crate::count::Live;
-use crate::flow_state::SEED;
+use crate::secrets::secrets;
 
 /// Keys that fit into a generation. The agent sets it before it loads the programs.
 #[unsafe(no_mangle)]
@@ -36,7 +36,7 @@ static SKETCHED: Array<Sketch> = Array::with_max_entries(2 * SKETCHES, BPF_F_MMA
 pub(crate) fn admit_source(live: Live, key: &PackedKey) -> bool {
     let is_answer = key.is_answer();
     let terms = terms(live.key_count(), TABLE_ROOM.load());
-    let hash = key.remote_hash(SEED.load());
+    let hash = key.remote_hash(secrets());
     let Some(slot) = ADMISSION.get_ptr_mut(AdmissionSlot::index(hash)) else {
         return true;
     };
@@ -68,7 +68,7 @@ pub(crate) fn admit_source(live: Live, key: &PackedKey) -> bool {
 /// Adds the source to its target's sketch, if the target has one.
 #[inline(always)]
 fn add_to_sketch(live: Live, key: &PackedKey, hash: u64) {
-    let (index, tag) = key.sketch_place(SEED.load());
+    let (index, tag) = key.sketch_place(secrets());
     let Some(sketch) = SKETCHED.get_ptr_mut(live.number * SKETCHES + index) else {
         return;
     };

@@ -15,7 +15,7 @@ use aya_ebpf::maps::Array;
 use recon_common::PackedKey;
 use recon_common::recent::{RECENT_SLOTS, Recent, first_slot};
 
-use crate::flow_state::SEED;
+use crate::secrets::secrets;
 
 /// The slots of both generations of every processor, in memory that the agent shares. The agent
 /// sets their number.
@@ -32,7 +32,7 @@ impl RecentSlot {
     pub(crate) fn find(key: &PackedKey, generation: u32) -> Option<Self> {
         // SAFETY: the helper takes no argument.
         let processor = unsafe { bpf_get_smp_processor_id() };
-        let index = first_slot(processor, generation) + key.recent_slot(SEED.load());
+        let index = first_slot(processor, generation) + key.recent_slot(secrets());
         RECENT.get_ptr_mut(index).and_then(NonNull::new).map(Self)
     }
 

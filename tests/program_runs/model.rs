@@ -5,7 +5,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 
 use recon_common::{
-    Address, Direction, Flow, FlowMarks, FlowState, Key, Loss, Parsed, Signal, Tool, parse,
+    Address, Direction, Flow, FlowMarks, FlowState, HashSecrets, Key, Loss, Parsed, Signal, Tool,
+    parse,
 };
 use recon_user::drain::Tally;
 
@@ -106,7 +107,7 @@ impl FlowState for Model {
     fn marks(&self, flow: &Flow) -> impl FlowMarks {
         ModelMarks {
             model: self,
-            flow: flow.fingerprint(0),
+            flow: flow.fingerprint(&HashSecrets::from_seed(0)),
         }
     }
 

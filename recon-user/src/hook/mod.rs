@@ -29,7 +29,7 @@ use serde::Serialize;
 
 use crate::diagnostic::{Wrong, error_chain};
 use crate::drain::recent_slot_count;
-use crate::seed::seed;
+use crate::seed::hash_secrets;
 
 use attach::InterfaceLink;
 pub use attach::XdpChoice;
@@ -104,12 +104,11 @@ impl Hooks {
                 missing: missing.join(", "),
             });
         }
-        let seed = seed();
         let knows_process = u32::from(
             KernelVersion::current().is_ok_and(|kernel| kernel >= TC_KNOWS_PROCESS_SINCE),
         );
         let mut ebpf = EbpfLoader::new()
-            .override_global("SEED", &seed, true)
+            .override_global("SECRETS", hash_secrets().0.as_slice(), true)
             .override_global("TABLE_ROOM", &table_entries, true)
             .override_global("TC_KNOWS_PROCESS", &knows_process, true)
             .override_global("OWN_NETNS", &socket::own_netns_cookie(), true)

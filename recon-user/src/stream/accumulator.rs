@@ -17,7 +17,7 @@ use super::window::{Counted, Distinct, Member, Pane, Sources, allocated};
 use crate::kql::eval::{Value, eval, holds, total_order};
 use crate::kql::{Aggregate, AggregateFunction, Expr, Literal, Plan};
 use crate::row::Row;
-use crate::seed::seed;
+use crate::seed::hash_secrets;
 
 /// Distinct members that a group keeps: as many as there are ports.
 const MAX_MEMBERS: usize = 1 << 16;
@@ -188,7 +188,7 @@ impl Accumulator {
 /// Adds the remote of a row, or those of its sketch. Returns whether all of them are held.
 fn add_sources(sources: &mut Sources, now: Pane, row: &Row<'_>, may_grow: bool) -> bool {
     match (row.key.remote, row.sources) {
-        (Some(remote), _) => sources.add(now, remote.hash(seed()), may_grow),
+        (Some(remote), _) => sources.add(now, remote.hash(hash_secrets()), may_grow),
         (None, Some(sketched)) => sources.join(now, sketched, may_grow),
         (None, None) => false,
     }
