@@ -2,18 +2,21 @@
 //!
 //! In: the cookies of sockets, recorded by the socket hooks in the caller's own context. Out: the
 //! pid behind an outgoing packet.
-//! The decision held here: the socket's record takes precedence over the current task. Raw and
-//! packet sockets, whose sends no hook sees, send in the caller's context. A retransmitted SYN runs
-//! under whatever task is current, and without a record it has no sender.
+//! The decision held here: a packet's sender is whoever its socket's record names. The current task
+//! is the sender only for a packet socket, whose frames never wait: other packets may leave in
+//! softirq, after their neighbour's hardware address has arrived or for a retransmission, and the
+//! task that runs then is anybody's. A packet without either has no sender: a wrong name is worse
+//! than none.
 
 use core::ffi::c_void;
 
 use aya_ebpf::Global;
 use aya_ebpf::bindings::__sk_buff;
-use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_socket_cookie, bpf_tcp_sock};
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_socket_cookie};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
 use recon_common::process::SENDER_SLOTS;
+use recon_common::protocol::linux::AF_PACKET;
 
 /// By socket, the low half of its cookie and the pid. Cookies are consecutive, so sockets of one
 /// time do not share a slot.
@@ -64,23 +67,19 @@ pub(crate) fn packet_sender(skb: *mut c_void) -> u32 {
     let cookie = unsafe { bpf_get_socket_cookie(skb) };
     match recorded_sender(cookie) {
         Some(pid) => pid,
-        None if TC_KNOWS_PROCESS.load() != 0 && !is_retransmission(skb) => current_pid(),
+        None if TC_KNOWS_PROCESS.load() != 0 && is_of_packet_socket(skb) => current_pid(),
         None => 0,
     }
 }
 
-/// Whether the skb belongs to a TCP socket that has retransmitted something.
+/// Whether a packet socket sends the skb: straight to the interface, within the system call.
 #[inline(always)]
-fn is_retransmission(skb: *mut c_void) -> bool {
-    // SAFETY: the context is the program's own. The socket, if there is one, outlives the program's
-    // run, and the helper's result is only read if the socket is TCP's.
+fn is_of_packet_socket(skb: *mut c_void) -> bool {
+    // SAFETY: the context is the program's own, and the socket, if there is one, outlives the
+    // program's run.
     unsafe {
         let socket = (*skb.cast::<__sk_buff>()).__bindgen_anon_2.sk;
-        if socket.is_null() {
-            return false;
-        }
-        let tcp = bpf_tcp_sock(socket);
-        !tcp.is_null() && (*tcp).total_retrans > 0
+        !socket.is_null() && (*socket).family == u32::from(AF_PACKET)
     }
 }
 

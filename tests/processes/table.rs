@@ -1,6 +1,6 @@
 //! The rows of the processes test: a tool, its environment, and the alerts that it must cause.
 
-use recon_tests::kernel::RAW_SENDERS;
+use recon_tests::kernel::PACKET_SENDERS;
 use recon_tests::program::PYTHON;
 
 use super::{As, Fired, Row};
@@ -18,9 +18,9 @@ const ROW: Row = Row {
     since: None,
 };
 
-/// Tools that send through raw and packet sockets.
-const RAW: Row = Row {
-    since: Some(RAW_SENDERS),
+/// Tools that send through packet sockets.
+const PACKETS: Row = Row {
+    since: Some(PACKET_SENDERS),
     ..ROW
 };
 
@@ -39,47 +39,47 @@ pub(super) const ROWS: &[Row] = &[
         name: "nmap -sS",
         program: "nmap",
         arguments: "{nmap} -sS -p 2000-2039 {attacker}",
-        ..RAW
+        ..ROW
     },
     Row {
         name: "nmap -sU",
         program: "nmap",
         arguments: "{nmap} -sU -p 2000-2039 {attacker}",
         signals: &["udp-sent"],
-        ..RAW
+        ..ROW
     },
     Row {
         name: "nmap -sX",
         program: "nmap",
         arguments: "{nmap} -sX -p 2000-2039 {attacker}",
         signals: &["odd-flags-sent"],
-        ..RAW
+        ..ROW
     },
     Row {
         name: "masscan",
         program: "masscan",
         arguments: "{masscan} -p 2000-2039 {attacker}",
-        ..RAW
+        ..PACKETS
     },
     Row {
         name: "hping3",
         program: "hping3",
         arguments: "--quiet --syn --destport ++2000 --count 25 --interval u2000 {attacker}",
-        ..RAW
+        ..ROW
     },
     Row {
         name: "nmap of one port",
         program: "nmap",
         arguments: "{nmap} -sS -p 2000 {attacker}",
         expected: &[TOOL],
-        ..RAW
+        ..ROW
     },
     Row {
         name: "hping3, one packet",
         program: "hping3",
         arguments: "--quiet --syn --destport 2000 --count 1 {attacker}",
         expected: &[TOOL],
-        ..RAW
+        ..ROW
     },
     Row {
         name: "hping3, one ping",
@@ -87,14 +87,14 @@ pub(super) const ROWS: &[Row] = &[
         arguments: "--quiet --icmp --count 1 {attacker}",
         expected: &[TOOL],
         signals: &["echo-request-sent"],
-        ..RAW
+        ..ROW
     },
     Row {
         name: "hping3 in a container",
         program: "hping3",
         arguments: "--quiet --syn --destport ++2000 --count 25 --interval u2000 {attacker}",
         runs: As::Container,
-        ..RAW
+        ..ROW
     },
     Row {
         name: "nmap -sT in a container with a network of its own",
@@ -117,7 +117,7 @@ pub(super) const ROWS: &[Row] = &[
         alias: Some("updater"),
         arguments: "{nmap} -sS -p 2000-2039 {attacker}",
         expected: &[SCAN],
-        ..RAW
+        ..ROW
     },
     Row {
         name: "nmap under a name that the operator has given",
@@ -125,7 +125,7 @@ pub(super) const ROWS: &[Row] = &[
         alias: Some("updater"),
         arguments: "{nmap} -sS -p 2000-2039 {attacker}",
         options: "--scanner probe --scanner updater",
-        ..RAW
+        ..ROW
     },
     Row {
         name: "nmap, which the operator permits",
@@ -133,7 +133,7 @@ pub(super) const ROWS: &[Row] = &[
         arguments: "{nmap} -sS -p 2000-2039 {attacker}",
         options: "--not-scanner nmap",
         expected: &[SCAN],
-        ..RAW
+        ..ROW
     },
     Row {
         name: "another program with the name of a tool",
