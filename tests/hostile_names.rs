@@ -6,6 +6,8 @@
 //! likely: it answers for the neighbour, and the kernel then sends what had waited while this test
 //! is the current task.
 
+#[path = "hostile_names/images.rs"]
+mod images;
 #[path = "hostile_names/neighbour.rs"]
 mod neighbour;
 
@@ -16,10 +18,16 @@ use anyhow::{Context as _, Result, ensure};
 use recon_tests::{Agent, Lab};
 use serde_json::Value;
 
-/// A field of the rows that the agent wrote during `traffic`, without repetition. It drains
-/// `signals` before it stops.
+/// Polls during the traffic.
+const MEANWHILE: &str = "100ms";
+/// One poll, after it.
+const AFTERWARDS: &str = "60s";
+
+/// A field of the rows that the agent wrote of `traffic`, without repetition, of which `signals` are
+/// wanted.
 fn field_of_rows(
     lab: &Lab,
+    interval: &str,
     signals: u64,
     is_wanted: impl Fn(&Value) -> bool,
     field: &str,
@@ -27,10 +35,12 @@ fn field_of_rows(
 ) -> Result<BTreeSet<Option<String>>> {
     let folder = tempfile::tempdir()?;
     let events = folder.path().join("events");
-    let options = format!("--interval 100ms --events {}", events.display());
+    let options = format!("--interval {interval} --events {}", events.display());
     let agent = Agent::start(lab, &options)?;
     traffic()?;
-    agent.wait_drained(signals)?;
+    if interval == MEANWHILE {
+        agent.wait_drained(signals)?;
+    }
     let stopped = agent.stop()?;
     ensure!(stopped.status.success(), "{}", stopped.status);
     let mut found = BTreeSet::new();

@@ -13,7 +13,7 @@ use recon_tests::lab::{ATTACKER_MAC, HOST, HOST_LINK, HOST_MAC, HOST6};
 use recon_tests::process::run;
 use recon_tests::{Lab, PATIENCE, TestProcess, rows};
 
-use crate::field_of_rows;
+use crate::{MEANWHILE, field_of_rows};
 
 /// Addresses on the link that nobody has.
 const STRANGER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 77);
@@ -201,6 +201,7 @@ fn check(row: &Row) -> Result<()> {
     };
     let named = field_of_rows(
         &lab,
+        MEANWHILE,
         row.counted.into(),
         |row| row["ActionType"].as_str().is_some_and(is_wanted),
         "InitiatingProcessId",

@@ -21,7 +21,7 @@ use aya::programs::{Program, ProgramError};
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfLoader};
 
-use crate::drain::recent_slot_count;
+use crate::drain::{ImageNumbers, recent_slot_count};
 use crate::seed::seed;
 
 pub use attach::XdpChoice;
@@ -75,6 +75,7 @@ impl Hooks {
             .override_global("OWN_NETNS", &socket::own_netns_cookie(), true)
             .map_max_entries("COUNTS_0", table_entries)
             .map_max_entries("COUNTS_1", table_entries)
+            .map_max_entries("IMAGES", ImageNumbers::entries())
             .map_max_entries("RECENT", recent_slot_count(processors()))
             .load(OBJECT)?;
         for name in PROGRAMS {
