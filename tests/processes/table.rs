@@ -24,6 +24,12 @@ const PACKETS: Row = Row {
     ..ROW
 };
 
+/// The dynamic loader of this machine.
+#[cfg(target_arch = "x86_64")]
+const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
+#[cfg(target_arch = "aarch64")]
+const LOADER: &str = "/lib/ld-linux-aarch64.so.1";
+
 const TOOL: Fired = ("outbound-scan-tool", "count");
 const SCAN: Fired = ("outbound-port-scan", "distinct_ports");
 const TOOL_AND_SCAN: &[Fired] = &[TOOL, SCAN];
@@ -141,6 +147,14 @@ pub(super) const ROWS: &[Row] = &[
         alias: Some("zmap"),
         arguments: "-I {loop} {attacker} 2000 2000",
         expected: &[TOOL],
+        ..ROW
+    },
+    Row {
+        name: "nmap through the dynamic loader",
+        program: LOADER,
+        // The kernel cuts the long names of most loaders.
+        alias: Some("ld.so.1"),
+        arguments: "{path of nmap} {nmap} -sT -p 2000-2039 {attacker}",
         ..ROW
     },
     Row {
