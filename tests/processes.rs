@@ -122,6 +122,7 @@ impl Tool {
         let arguments = row
             .arguments
             .replace("{masscan}", &masscan)
+            .replace("{path of nmap}", &locate("nmap")?.display().to_string())
             .replace("{nmap}", "-n -Pn -T4 --max-retries 0")
             .replace("{loop}", &script.display().to_string())
             .replace("{questions}", &questions.display().to_string())

@@ -169,6 +169,11 @@ fn load_parameters(
             Some((*attach_type).into()),
             0,
         ),
+        ProgramSection::CgroupSock { attach_type } => (
+            bpf_prog_type::BPF_PROG_TYPE_CGROUP_SOCK,
+            Some((*attach_type).into()),
+            0,
+        ),
         ProgramSection::SockOps => (
             bpf_prog_type::BPF_PROG_TYPE_SOCK_OPS,
             Some(bpf_attach_type::BPF_CGROUP_SOCK_OPS),

@@ -49,7 +49,7 @@ pub use observation::{FlowMarks, FlowState, Observation};
 pub use packed::PackedKey;
 pub use packet::Packet;
 pub use parse::{Direction, Parsed, parse};
-pub use process::{ExecEvent, PendingConnect};
+pub use process::{ExecEvent, ImageId, PendingConnect};
 pub use signal::Signal;
 pub use sources::Registers;
 pub use table::{Counter, Key};

@@ -3,10 +3,13 @@
 //!
 //! In: nothing. Out: the layouts [`ExecEvent`] and [`PendingConnect`], the same for the kernel and
 //! the agent, and the sizes of their maps.
-//! The decision held here: the sender of a packet is recorded by socket when a process connects or
-//! sends, not guessed from the packet: a retransmission runs under whatever task is current.
-//! Records by socket are direct-mapped arrays, since socket cookies are consecutive: a hash's
-//! insert and delete cost 0.3 µs per connection, as much as everything else.
+//! The decisions held here:
+//! - A process that executes another program keeps its pid. So a sender is an [`ImageId`], which
+//!   says which of its programs sent.
+//! - The sender of a packet is recorded by socket when a process connects or sends, not guessed
+//!   from the packet: a retransmission runs under whatever task is current.
+//! - Records by socket are direct-mapped arrays, since socket cookies are consecutive: a hash's
+//!   insert and delete cost 0.3 µs per connection, as much as everything else.
 
 use crate::Address;
 
@@ -15,14 +18,57 @@ pub const FILENAME_LENGTH: usize = 256;
 /// `TASK_COMM_LEN` of the kernel's linux/sched.h.
 pub const NAME_LENGTH: usize = 16;
 
+/// A program that a process runs, from one execution to the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ImageId {
+    /// The pid, in the initial pid namespace.
+    pub pid: u32,
+    /// How many programs were executed under that pid before and with this one, modulo 256.
+    pub number: u8,
+}
+
+impl ImageId {
+    /// Bits of a pid (`PID_MAX_LIMIT` of the kernel's linux/threads.h is 4,194,304).
+    const PID_BITS: u32 = 22;
+
+    /// Both in one word, which is the pid alone before the first execution.
+    #[inline(always)]
+    #[must_use]
+    pub const fn pack(self) -> u32 {
+        self.pid | (self.number as u32) << Self::PID_BITS
+    }
+
+    /// Reads such a word.
+    #[inline(always)]
+    #[must_use]
+    pub const fn unpack(word: u32) -> Self {
+        Self {
+            pid: word & ((1 << Self::PID_BITS) - 1),
+            number: (word >> Self::PID_BITS) as u8,
+        }
+    }
+
+    /// Where the number of a pid's latest program is counted: the entry of the array, and the byte
+    /// in it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn place(pid: u32) -> (u32, usize) {
+        let each = NUMBERS_EACH as u32;
+        (pid / each, (pid % each) as usize)
+    }
+}
+
+/// Pids whose programs are counted in one entry of an array, whose entries have 8 bytes or more.
+pub const NUMBERS_EACH: usize = 8;
+
 /// A program that a process starts to execute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct ExecEvent {
     /// Id of the process's cgroup: the inode number of its folder.
     pub cgroup: u64,
-    /// The pid, in the initial pid namespace.
-    pub pid: u32,
+    /// The process and the number of the program: a packed [`ImageId`].
+    pub image: u32,
     /// Real user id.
     pub user: u32,
     /// The task's name, up to its first 0.
@@ -39,7 +85,7 @@ pub struct PendingConnect {
     pub cookie: u64,
     /// The requested address.
     pub remote: Address,
-    /// The pid of the caller.
+    /// The caller: a packed [`ImageId`].
     pub pid: u32,
     /// The requested port.
     pub port: u16,
@@ -62,6 +108,17 @@ pub const SENDER_SLOTS: u32 = 1 << 16;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_is_a_word() {
+        for (pid, number) in [(0, 0), (1, 0), (1, 1), (4_194_303, 255)] {
+            let image = ImageId { pid, number };
+            assert_eq!(ImageId::unpack(image.pack()), image);
+        }
+        let first = ImageId { pid: 70, number: 0 };
+        assert_eq!(first.pack(), 70);
+        assert_eq!([ImageId::place(0), ImageId::place(17)], [(0, 0), (2, 1)]);
+    }
 
     #[test]
     fn the_layouts_have_no_padding() {

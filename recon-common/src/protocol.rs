@@ -136,6 +136,10 @@ pub mod linux {
     pub const AF_INET: u8 = 2;
     /// `AF_INET6` of linux/socket.h.
     pub const AF_INET6: u8 = 10;
+    /// `AF_PACKET` of linux/socket.h.
+    pub const AF_PACKET: u8 = 17;
+    /// `SOCK_RAW` of linux/net.h.
+    pub const SOCK_RAW: u8 = 3;
     /// `TCP_SYN_RECV` of net/tcp_states.h.
     pub const TCP_SYN_RECV: u8 = 3;
     /// `TCP_LISTEN` of net/tcp_states.h.

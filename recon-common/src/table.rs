@@ -21,8 +21,8 @@ pub struct Key {
     pub remote: Address,
     /// The local address, [`Address::UNSPECIFIED`] for a connection that failed before it had one.
     pub local: Address,
-    /// The pid of this host's process (in the initial pid namespace) for signals of outbound
-    /// traffic; 0 if unknown. For [`Signal::Ended`] its packed [`crate::Ending`].
+    /// This host's process, a packed [`crate::ImageId`], for signals of outbound traffic; 0 if
+    /// unknown. For [`Signal::Ended`] its packed [`crate::Ending`].
     pub pid: u32,
     /// The local port, or the remote's port for signals of outbound traffic; 0 if there is none.
     pub port: u16,

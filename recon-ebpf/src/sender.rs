@@ -1,24 +1,33 @@
 //! Which of this host's processes sends.
 //!
 //! In: the cookies of sockets, recorded by the socket hooks in the caller's own context. Out: the
-//! pid behind an outgoing packet.
-//! The decision held here: the socket's record takes precedence over the current task. Raw and
-//! packet sockets, whose sends no hook sees, send in the caller's context. A retransmitted SYN runs
-//! under whatever task is current, and without a record it has no sender.
+//! process behind an outgoing packet, and which of its programs.
+//! The decision held here: a packet's sender is whoever its socket's record names. The current task
+//! is the sender only for a packet socket, whose frames never wait: other packets may leave in
+//! softirq, after their neighbour's hardware address has arrived or for a retransmission, and the
+//! task that runs then is anybody's. A packet without either has no sender: a wrong name is worse
+//! than none.
 
 use core::ffi::c_void;
 
 use aya_ebpf::Global;
-use aya_ebpf::bindings::__sk_buff;
-use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_socket_cookie, bpf_tcp_sock};
+use aya_ebpf::bindings::{__sk_buff, BPF_F_MMAPABLE};
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_socket_cookie};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
-use recon_common::process::SENDER_SLOTS;
+use recon_common::ImageId;
+use recon_common::process::{NUMBERS_EACH, SENDER_SLOTS};
+use recon_common::protocol::linux::AF_PACKET;
 
-/// By socket, the low half of its cookie and the pid. Cookies are consecutive, so sockets of one
+/// By socket, the low half of its cookie and a packed [`ImageId`]. Cookies are consecutive, so sockets of one
 /// time do not share a slot.
 #[map]
 static SENDERS: Array<u64> = Array::with_max_entries(SENDER_SLOTS, 0);
+
+/// The number of the latest program of each pid, see [`ImageId::place`]. The agent maps it into its
+/// memory, and gives it as many entries as there can be pids.
+#[map]
+static IMAGES: Array<[u8; NUMBERS_EACH]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 /// Whether TC programs may ask for the current process (Linux 6.10 and later). The agent sets it
 /// before it loads the programs; the verifier skips the call if it is 0.
@@ -31,10 +40,41 @@ pub(crate) fn current_pid() -> u32 {
     (bpf_get_current_pid_tgid() >> 32) as u32
 }
 
-/// Records that the current process sends on the socket with that cookie, and returns its pid.
+/// The current process and its program, as a packed [`ImageId`].
+#[inline(always)]
+pub(crate) fn current_image() -> u32 {
+    let pid = current_pid();
+    // SAFETY: the byte is in a value of the map, which is never freed.
+    let number = image_number(pid).map_or(0, |number| unsafe { number.read_volatile() });
+    ImageId { pid, number }.pack()
+}
+
+/// Counts a program that the current process starts to execute, and returns it as
+/// [`current_image`] does from then on.
+#[inline(always)]
+pub(crate) fn count_image() -> u32 {
+    if let Some(number) = image_number(current_pid()) {
+        // SAFETY: as above. Only the process itself writes to its byte, and it executes one program
+        // at a time.
+        unsafe { number.write_volatile(number.read_volatile().wrapping_add(1)) };
+    }
+    current_image()
+}
+
+/// The byte that counts the programs of a pid.
+#[inline(always)]
+fn image_number(pid: u32) -> Option<*mut u8> {
+    let (entry, byte) = ImageId::place(pid);
+    let numbers = IMAGES.get_ptr_mut(entry)?;
+    // SAFETY: an entry has one byte more than the greatest position.
+    Some(unsafe { numbers.cast::<u8>().add(byte) })
+}
+
+/// Records that the current process sends on the socket with that cookie, and returns it as
+/// [`current_image`] does.
 #[inline(always)]
 pub(crate) fn record_sender(cookie: u64) -> u32 {
-    let pid = current_pid();
+    let pid = current_image();
     if let Some(slot) = SENDERS.get_ptr_mut(sender_slot(cookie)) {
         let sender = cookie << 32 | u64::from(pid);
         // SAFETY: the slot is 8 bytes, aligned and never freed; a single write of 8 bytes is whole
@@ -49,7 +89,7 @@ pub(crate) fn record_sender(cookie: u64) -> u32 {
     pid
 }
 
-/// The pid recorded for the socket with that cookie.
+/// The sender recorded for the socket with that cookie.
 #[inline(always)]
 pub(crate) fn recorded_sender(cookie: u64) -> Option<u32> {
     // SAFETY: as above.
@@ -57,30 +97,26 @@ pub(crate) fn recorded_sender(cookie: u64) -> Option<u32> {
     (sender >> 32 == cookie & u64::from(u32::MAX) && sender != 0).then_some(sender as u32)
 }
 
-/// The pid that sends the skb of a TC program, 0 if unknown.
+/// The sender of the skb of a TC program, 0 if unknown.
 #[inline(always)]
 pub(crate) fn packet_sender(skb: *mut c_void) -> u32 {
     // SAFETY: the context is the program's own.
     let cookie = unsafe { bpf_get_socket_cookie(skb) };
     match recorded_sender(cookie) {
         Some(pid) => pid,
-        None if TC_KNOWS_PROCESS.load() != 0 && !is_retransmission(skb) => current_pid(),
+        None if TC_KNOWS_PROCESS.load() != 0 && is_of_packet_socket(skb) => current_image(),
         None => 0,
     }
 }
 
-/// Whether the skb belongs to a TCP socket that has retransmitted something.
+/// Whether a packet socket sends the skb: straight to the interface, within the system call.
 #[inline(always)]
-fn is_retransmission(skb: *mut c_void) -> bool {
-    // SAFETY: the context is the program's own. The socket, if there is one, outlives the program's
-    // run, and the helper's result is only read if the socket is TCP's.
+fn is_of_packet_socket(skb: *mut c_void) -> bool {
+    // SAFETY: the context is the program's own, and the socket, if there is one, outlives the
+    // program's run.
     unsafe {
         let socket = (*skb.cast::<__sk_buff>()).__bindgen_anon_2.sk;
-        if socket.is_null() {
-            return false;
-        }
-        let tcp = bpf_tcp_sock(socket);
-        !tcp.is_null() && (*tcp).total_retrans > 0
+        !socket.is_null() && (*socket).family == u32::from(AF_PACKET)
     }
 }
 

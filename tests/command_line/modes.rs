@@ -6,8 +6,14 @@ use recon_tests::report;
 use recon_tests::seen::Seen;
 
 /// The hooks on sockets, in every mode.
-pub(super) const SOCKET_HOOKS: [&str; 5] =
-    ["connect4", "connect6", "sendmsg4", "sendmsg6", "sock_ops"];
+pub(super) const SOCKET_HOOKS: [&str; 6] = [
+    "connect4",
+    "connect6",
+    "sendmsg4",
+    "sendmsg6",
+    "sock_create",
+    "sock_ops",
+];
 
 pub(super) struct Mode {
     pub(super) arguments: &'static str,

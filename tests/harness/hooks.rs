@@ -72,11 +72,12 @@ pub fn attached_to_cgroup(lab: &Lab) -> Result<Vec<&'static str>> {
 }
 
 /// `BPF_CGROUP_INET4_CONNECT` and so on of enum bpf_attach_type, linux/bpf.h.
-const CGROUP: [(&str, u32); 5] = [
+const CGROUP: [(&str, u32); 6] = [
     ("connect4", 10),
     ("connect6", 11),
     ("sendmsg4", 14),
     ("sendmsg6", 15),
+    ("sock_create", 2),
     ("sock_ops", 3),
 ];
 

@@ -15,8 +15,8 @@ pub struct Linux(pub u32, pub u32);
 
 /// TC programs attach by links; on older kernels, as filters of clsact.
 pub const TCX: Linux = Linux(6, 6);
-/// TC programs may ask for the current process, which sends on raw and packet sockets.
-pub const RAW_SENDERS: Linux = Linux(6, 10);
+/// TC programs may ask for the current process, which sends on packet sockets.
+pub const PACKET_SENDERS: Linux = Linux(6, 10);
 
 /// The verifier's limit of processed instructions (`BPF_COMPLEXITY_LIMIT_INSNS` of linux/bpf.h).
 pub const MOST_INSTRUCTIONS: u64 = 1_000_000;
@@ -73,6 +73,6 @@ mod tests {
         ] {
             assert_eq!(Linux::parse_release(release), expected, "{release}");
         }
-        assert!(Linux(6, 6) < RAW_SENDERS && RAW_SENDERS < Linux(7, 0));
+        assert!(Linux(6, 6) < PACKET_SENDERS && PACKET_SENDERS < Linux(7, 0));
     }
 }

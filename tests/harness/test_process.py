@@ -42,6 +42,76 @@ def send(address, port):
     return "sent"
 
 
+# Raw and packet sockets by kind and family. They stay open.
+RAW = {}
+
+
+def open_raw(kind, *arguments):
+    key = (kind, *arguments)
+    if key not in RAW:
+        RAW[key] = _socket.socket(*arguments)
+    return RAW[key]
+
+
+def syn(port):
+    """The header of a SYN: recon reads no checksum."""
+    words = b"\x00\x00\x00\x01" + bytes(4) + b"\x50\x02\x04\x00" + bytes(4)
+    return (40000).to_bytes(2, "big") + port.to_bytes(2, "big") + words
+
+
+def send_raw(address, port):
+    family = _socket.AF_INET6 if ":" in address else _socket.AF_INET
+    sender = open_raw("raw", family, _socket.SOCK_RAW, _socket.IPPROTO_TCP)
+    # An IPv6 raw socket takes no port.
+    sender.sendto(syn(port), (address, 0))
+    return "sent"
+
+
+def ping(address, kind):
+    """Sends an echo request from a raw socket (3) or a ping socket (2)."""
+    is_v6 = ":" in address
+    family = _socket.AF_INET6 if is_v6 else _socket.AF_INET
+    protocol = _socket.IPPROTO_ICMPV6 if is_v6 else _socket.IPPROTO_ICMP
+    sender = open_raw("ping", family, kind, protocol)
+    sender.sendto(bytes([128 if is_v6 else 8]) + bytes(7), (address, 0))
+    return "sent"
+
+
+def send_packet(address, port, interface, source):
+    """Sends a SYN as a whole frame, to an unknown station."""
+    protocol = b"\x08\x00"
+    sender = open_raw("packet", _socket.AF_PACKET, _socket.SOCK_RAW, 0)
+    parts = [source, address]
+    ends = b"".join(bytes(int(byte) for byte in part.split(".")) for part in parts)
+    header = b"\x45\x00\x00\x28" + bytes(4) + b"\x40\x06\x00\x00" + ends
+    stations = b"\x02\x00\x00\x00\x00\x09" + b"\x02\x00\x00\x00\x00\x01"
+    sender.sendto(stations + protocol + header + syn(port), (interface, 0x0800))
+    return "sent"
+
+
+def connect_datagram(address, port):
+    """Sends from a socket that stays open and connected."""
+    key = ("udp", address, port)
+    if key not in RAW:
+        RAW[key] = open_socket(address, _socket.SOCK_DGRAM)
+        RAW[key].connect((address, port))
+    else:
+        RAW[key].send(b"anybody?")
+    return "sent"
+
+
+def begin(address, port):
+    """Starts to connect, and does not wait."""
+    connection = open_socket(address, _socket.SOCK_STREAM)
+    connection.setblocking(False)
+    RAW["tcp", address, port] = connection
+    try:
+        connection.connect((address, port))
+    except BlockingIOError:
+        pass
+    return "sent"
+
+
 def listen(address, port, size=0, closes=False):
     listener = open_socket(address, _socket.SOCK_STREAM)
     listener.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
@@ -87,6 +157,11 @@ def echo(receiver):
 VERBS = {
     "connect": connect,
     "send": send,
+    "raw": send_raw,
+    "ping": ping,
+    "packet": send_packet,
+    "datagram": connect_datagram,
+    "begin": begin,
     "listen": listen,
     "dismiss": dismiss,
     "echo": answer_datagrams,

@@ -104,6 +104,17 @@ impl TestProcess {
         self.execute(&format!("send {} {port}", to.into()))
     }
 
+    /// Executes a command of the script that only sends: its verb, an address, a number (most
+    /// often a port), and what else it needs.
+    ///
+    /// # Errors
+    /// As [`TestProcess::connect`], and when nothing was sent.
+    pub fn order(&self, command: &str) -> Result<()> {
+        let answer = self.execute(command)?;
+        ensure!(answer == "sent", "{command}: {answer}");
+        Ok(())
+    }
+
     /// Accepts connections from now on, and keeps each until the client closes it.
     ///
     /// # Errors

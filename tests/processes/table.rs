@@ -1,6 +1,6 @@
 //! The rows of the processes test: a tool, its environment, and the alerts that it must cause.
 
-use recon_tests::kernel::RAW_SENDERS;
+use recon_tests::kernel::PACKET_SENDERS;
 use recon_tests::program::PYTHON;
 
 use super::{As, Fired, Row};
@@ -18,11 +18,17 @@ const ROW: Row = Row {
     since: None,
 };
 
-/// Tools that send through raw and packet sockets.
-const RAW: Row = Row {
-    since: Some(RAW_SENDERS),
+/// Tools that send through packet sockets.
+const PACKETS: Row = Row {
+    since: Some(PACKET_SENDERS),
     ..ROW
 };
+
+/// The dynamic loader of this machine.
+#[cfg(target_arch = "x86_64")]
+const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
+#[cfg(target_arch = "aarch64")]
+const LOADER: &str = "/lib/ld-linux-aarch64.so.1";
 
 const TOOL: Fired = ("outbound-scan-tool", "count");
 const SCAN: Fired = ("outbound-port-scan", "distinct_ports");
@@ -39,47 +45,47 @@ pub(super) const ROWS: &[Row] = &[
         name: "nmap -sS",
         program: "nmap",
         arguments: "{nmap} -sS -p 2000-2039 {attacker}",
-        ..RAW
+        ..ROW
     },
     Row {
         name: "nmap -sU",
         program: "nmap",
         arguments: "{nmap} -sU -p 2000-2039 {attacker}",
         signals: &["udp-sent"],
-        ..RAW
+        ..ROW
     },
     Row {
         name: "nmap -sX",
         program: "nmap",
         arguments: "{nmap} -sX -p 2000-2039 {attacker}",
         signals: &["odd-flags-sent"],
-        ..RAW
+        ..ROW
     },
     Row {
         name: "masscan",
         program: "masscan",
         arguments: "{masscan} -p 2000-2039 {attacker}",
-        ..RAW
+        ..PACKETS
     },
     Row {
         name: "hping3",
         program: "hping3",
         arguments: "--quiet --syn --destport ++2000 --count 25 --interval u2000 {attacker}",
-        ..RAW
+        ..ROW
     },
     Row {
         name: "nmap of one port",
         program: "nmap",
         arguments: "{nmap} -sS -p 2000 {attacker}",
         expected: &[TOOL],
-        ..RAW
+        ..ROW
     },
     Row {
         name: "hping3, one packet",
         program: "hping3",
         arguments: "--quiet --syn --destport 2000 --count 1 {attacker}",
         expected: &[TOOL],
-        ..RAW
+        ..ROW
     },
     Row {
         name: "hping3, one ping",
@@ -87,14 +93,14 @@ pub(super) const ROWS: &[Row] = &[
         arguments: "--quiet --icmp --count 1 {attacker}",
         expected: &[TOOL],
         signals: &["echo-request-sent"],
-        ..RAW
+        ..ROW
     },
     Row {
         name: "hping3 in a container",
         program: "hping3",
         arguments: "--quiet --syn --destport ++2000 --count 25 --interval u2000 {attacker}",
         runs: As::Container,
-        ..RAW
+        ..ROW
     },
     Row {
         name: "nmap -sT in a container with a network of its own",
@@ -117,7 +123,7 @@ pub(super) const ROWS: &[Row] = &[
         alias: Some("updater"),
         arguments: "{nmap} -sS -p 2000-2039 {attacker}",
         expected: &[SCAN],
-        ..RAW
+        ..ROW
     },
     Row {
         name: "nmap under a name that the operator has given",
@@ -125,7 +131,7 @@ pub(super) const ROWS: &[Row] = &[
         alias: Some("updater"),
         arguments: "{nmap} -sS -p 2000-2039 {attacker}",
         options: "--scanner probe --scanner updater",
-        ..RAW
+        ..ROW
     },
     Row {
         name: "nmap, which the operator permits",
@@ -133,7 +139,7 @@ pub(super) const ROWS: &[Row] = &[
         arguments: "{nmap} -sS -p 2000-2039 {attacker}",
         options: "--not-scanner nmap",
         expected: &[SCAN],
-        ..RAW
+        ..ROW
     },
     Row {
         name: "another program with the name of a tool",
@@ -141,6 +147,14 @@ pub(super) const ROWS: &[Row] = &[
         alias: Some("zmap"),
         arguments: "-I {loop} {attacker} 2000 2000",
         expected: &[TOOL],
+        ..ROW
+    },
+    Row {
+        name: "nmap through the dynamic loader",
+        program: LOADER,
+        // The kernel cuts the long names of most loaders.
+        alias: Some("ld.so.1"),
+        arguments: "{path of nmap} {nmap} -sT -p 2000-2039 {attacker}",
         ..ROW
     },
     Row {

@@ -5,7 +5,7 @@ use etherparse::TcpHeader;
 use recon_common::protocol::ethertype::{VLAN, VLAN_OUTER};
 use recon_common::protocol::ip_protocol::{self, DESTINATION, FRAGMENT, HOP_BY_HOP, ROUTING};
 use recon_common::protocol::tcp_flag::{ACK, CWR, ECE, FIN, PSH, RST, SYN, URG};
-use recon_common::protocol::{ETHERNET_HEADER, IPV4_HEADER, icmp, port};
+use recon_common::protocol::{ETHERNET_HEADER, IPV4_HEADER, IPV6_HEADER, icmp, port};
 use recon_common::{Direction, Loss, Signal};
 use recon_tests::frame::{Path, data, segment, syn};
 
@@ -208,6 +208,16 @@ fn other_protocols() -> Result<Vec<Row>> {
         row(
             "ICMP error, backscatter",
             v4().icmp_error([icmp::UNREACHABLE, icmp::PORT_UNREACHABLE], &[0; 28])?,
+            Nothing,
+        ),
+        row(
+            "ICMPv6's number above IPv4",
+            with_byte(&with_byte(&v4().echo(1)?, IP + 9, 58), TCP_V4, 128),
+            Nothing,
+        ),
+        row(
+            "ICMP's number above IPv6",
+            with_byte(&with_byte(&v6().echo(1)?, IP + 6, 1), IP + IPV6_HEADER, 8),
             Nothing,
         ),
         row("GRE", with_byte(&v4().echo(1)?, IP + 9, 47), Nothing),

@@ -122,6 +122,15 @@ pub(crate) fn rows() -> Result<Vec<Row>> {
             v4().udp([port::DNS, CLIENT], &dns_reply())?,
             As(Signal::DatagramSent, CLIENT),
         ),
+        row(
+            "ICMPv6's number above IPv4 sent",
+            with_byte(
+                &with_byte(&v4().echo(1)?, TRANSPORT - 11, 58),
+                TRANSPORT,
+                128,
+            ),
+            Nothing,
+        ),
         row("ping sent", v4().echo(1)?, As(Signal::EchoSent, 0)),
         row(
             "ping sent over IPv6",

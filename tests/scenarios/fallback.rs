@@ -7,7 +7,7 @@ use recon_tests::machine::{LOCKED_FOR_CONFIDENTIALITY, LOCKED_FOR_INTEGRITY, ONE
 
 use super::row::{Attack, By, End, Expected, Kernels, Row, Run, Table};
 
-pub(super) const SOCKETS: &str = "[INFO ] sockets of /sys/fs/cgroup: sock_ops, connect4, connect6, sendmsg4, sendmsg6, sched_process_exec";
+pub(super) const SOCKETS: &str = "[INFO ] sockets of /sys/fs/cgroup: sock_ops, connect4, connect6, sendmsg4, sendmsg6, sock_create, sched_process_exec";
 pub(super) const NATIVE: &str = "[INFO ] eth0: inbound by native XDP, outbound by {tc} egress";
 const TC: &str = "[INFO ] eth0: inbound by {tc} ingress, outbound by {tc} egress; *";
 const GENERIC: &str = "[INFO ] eth0: inbound by generic XDP, outbound by {tc} egress; *";
@@ -20,11 +20,11 @@ const NO_CONNECT4: &str = "[WARN ] no connect4 hook (cgroup2 is not mounted): co
 const NO_CONNECT6: &str = "[WARN ] no connect6 hook (cgroup2 is not mounted): connections that fail at once are not counted, and the process of others may be unknown";
 const NO_SENDMSG4: &str = "[WARN ] no sendmsg4 hook (cgroup2 is not mounted): the process that sends a datagram may be unknown";
 const NO_SENDMSG6: &str = "[WARN ] no sendmsg6 hook (cgroup2 is not mounted): the process that sends a datagram may be unknown";
+const NO_SOCK_CREATE: &str = "[WARN ] no sock_create hook (cgroup2 is not mounted): the process that sends through a raw or a ping socket is unknown";
 const NO_SOCK_OPS: &str = "[WARN ] no sock_ops hook (cgroup2 is not mounted): accepted connections, their ends and failed connections are not counted";
 const NO_EXEC: &str =
     "[WARN ] no sched_process_exec hook (*): a process that ends within a poll may have no name";
-const NO_EXEC_SOCKETS: &str =
-    "[INFO ] sockets of /sys/fs/cgroup: sock_ops, connect4, connect6, sendmsg4, sendmsg6";
+const NO_EXEC_SOCKETS: &str = "[INFO ] sockets of /sys/fs/cgroup: sock_ops, connect4, connect6, sendmsg4, sendmsg6, sock_create";
 
 /// A hundred SYNs, of which the host refuses those that are not for its web server.
 pub(super) const SCAN: Attack = Attack {
@@ -84,6 +84,7 @@ const WITHOUT_CGROUP: Run = Run {
         NO_CONNECT6,
         NO_SENDMSG4,
         NO_SENDMSG6,
+        NO_SOCK_CREATE,
         NATIVE,
     ],
     attacks: &[SCAN],
@@ -246,21 +247,10 @@ grep port-scan /tmp/alerts",
             after: "umount /sys/kernel",
         },
         Row {
-            name: "no cgroup2: packets alone, before Linux 6.10",
-            kernels: Kernels::BeforeTcx,
+            name: "no cgroup2: packets alone",
+            kernels: Kernels::All,
             before: "umount /sys/fs/cgroup",
             runs: &[WITHOUT_CGROUP],
-            after: mount_host_cgroup!("/sys/fs/cgroup"),
-        },
-        Row {
-            name: "no cgroup2: packets, and who sends them",
-            kernels: Kernels::SinceTcx,
-            before: "umount /sys/fs/cgroup",
-            runs: &[Run {
-                arguments: BUSYBOX,
-                attacks: &[SCAN, OWN_CONNECTION],
-                ..WITHOUT_CGROUP
-            }],
             after: mount_host_cgroup!("/sys/fs/cgroup"),
         },
         Row {
@@ -276,7 +266,7 @@ mount -t cgroup -o cpu cgroup /sys/fs/cgroup/cpu
             ),
             runs: &[Run {
                 says: &[
-                    "[INFO ] sockets of /sys/fs/cgroup/unified: sock_ops, connect4, connect6, sendmsg4, sendmsg6, sched_process_exec",
+                    "[INFO ] sockets of /sys/fs/cgroup/unified: sock_ops, connect4, connect6, sendmsg4, sendmsg6, sock_create, sched_process_exec",
                     NATIVE,
                 ],
                 ..BOTH_WAYS

@@ -7,7 +7,9 @@
 
 use super::Direction;
 use crate::packet::{Cursor, Fields};
-use crate::protocol::ip_protocol::{AUTHENTICATION, DESTINATION, FRAGMENT, HOP_BY_HOP, ROUTING};
+use crate::protocol::ip_protocol::{
+    AUTHENTICATION, DESTINATION, FRAGMENT, HOP_BY_HOP, ICMP, ICMPV6, ROUTING,
+};
 use crate::protocol::{IPV4_HEADER, IPV6_HEADER};
 use crate::{Address, Flow, Loss, Packet};
 
@@ -172,6 +174,17 @@ fn extension_length(protocol: u8, field: u8) -> usize {
 }
 
 impl<P: Packet + ?Sized> Datagram<'_, P> {
+    /// Whether it is an ICMP message of its own family: ICMP above IPv4, ICMPv6 above IPv6. A stack
+    /// takes the other one for an unknown protocol.
+    #[inline(always)]
+    pub(super) fn is_icmp(&self) -> bool {
+        self.protocol
+            == match self.family {
+                Family::V4 => ICMP,
+                Family::V6 => ICMPV6,
+            }
+    }
+
     /// How many hops it has left: the time to live of IPv4, the hop limit of IPv6. Read on demand,
     /// since few datagrams need it.
     #[inline(always)]

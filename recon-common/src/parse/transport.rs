@@ -64,7 +64,7 @@ pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsing
             };
             (ports, observation, fingerprint::of_datagram(datagram))
         }
-        ip_protocol::ICMP | ip_protocol::ICMPV6 => {
+        _ if datagram.is_icmp() => {
             let header = datagram.payload.peek::<2>().ok_or(Loss::Truncated)?;
             let observation = match (datagram.protocol, header.u8::<0>()) {
                 ECHO_REQUEST | ECHO_REQUEST6 => Observation::Plain(Signal::EchoRequest),
@@ -171,7 +171,7 @@ pub(super) fn outbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsin
             };
             (ports, observation)
         }
-        ip_protocol::ICMP | ip_protocol::ICMPV6 => {
+        _ if datagram.is_icmp() => {
             let header = datagram.payload.peek::<2>().ok_or(Loss::Truncated)?;
             let (kind, code) = (header.u8::<0>(), header.u8::<1>());
             if !matches!((datagram.protocol, kind), ECHO_REQUEST | ECHO_REQUEST6) {

@@ -29,6 +29,8 @@ const DATA_OFFSET: u32 = 0xffff;
 
 #[tracepoint]
 pub(crate) fn recon_exec(context: TracePointContext) -> u32 {
+    // Also if the event is lost: what the program sends is not the previous one's.
+    let image = sender::count_image();
     let Some(mut entry) = EXEC_EVENTS.reserve::<ExecEvent>(0) else {
         count::add_to_counter(Counter::Lost(Loss::ExecEventsFull), 1);
         return 0;
@@ -38,7 +40,7 @@ pub(crate) fn recon_exec(context: TracePointContext) -> u32 {
     // helpers write no more bytes than they are given.
     unsafe {
         addr_of_mut!((*executed).cgroup).write(bpf_get_current_cgroup_id());
-        addr_of_mut!((*executed).pid).write(sender::current_pid());
+        addr_of_mut!((*executed).image).write(image);
         addr_of_mut!((*executed).user).write(bpf_get_current_uid_gid() as u32);
         let name = addr_of_mut!((*executed).name);
         // Pads with zeros.

@@ -54,7 +54,7 @@ static OWN_NETNS: Global<u64> = Global::new(0);
 static ALL_NETNS: Global<u32> = Global::new(0);
 
 /// The verdict 'go on'.
-const GO_ON: u32 = 1;
+pub(super) const GO_ON: u32 = 1;
 
 /// A field of a context, of 32 bits or as the given instruction loads it. The verifier only accepts
 /// access at a constant offset from the context's start, and LLVM likes to compute pointers into

@@ -12,8 +12,9 @@ use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use recon_common::Signal;
+use recon_common::{ImageId, Signal};
 
+use crate::drain::ImageNumbers;
 use crate::incident::Finding;
 use crate::process::{Listeners, Process, ProcessTable};
 
@@ -33,8 +34,14 @@ pub(super) struct Actors {
 
 impl Actors {
     /// Reads the processes that run now. `cgroups` is the mount point of cgroup2.
-    pub(super) fn new(scanners: BTreeSet<String>, cgroups: Option<PathBuf>) -> Self {
-        let mut processes = ProcessTable::new(PROC, REMEMBERED).with_cgroups(cgroups);
+    pub(super) fn new(
+        scanners: BTreeSet<String>,
+        cgroups: Option<PathBuf>,
+        images: ImageNumbers,
+    ) -> Self {
+        let mut processes = ProcessTable::new(PROC, REMEMBERED)
+            .with_cgroups(cgroups)
+            .with_images(images);
         processes.read_all();
         Self {
             processes,
@@ -49,23 +56,27 @@ impl Actors {
         self.accepting.clear();
     }
 
-    /// Whether the process `pid` is a scanning tool.
-    pub(super) fn is_tool(&mut self, pid: u32) -> bool {
-        self.processes.is_tool(pid, &self.scanners)
+    /// Whether that program of a process is a scanning tool.
+    pub(super) fn is_tool(&mut self, sender: ImageId) -> bool {
+        self.processes.is_tool(sender, &self.scanners)
     }
 
     /// The processes of a finding: the senders of the counted packets, or the process that accepts.
     pub(super) fn of(&mut self, finding: &Finding) -> Vec<Process> {
         let is_served = [Signal::Accepted, Signal::Used].map(|by| finding.signals.contains(by));
-        let pids = if is_served.contains(&true) {
-            self.accepting(finding).into_iter().collect()
-        } else if let Some(pid) = finding.pid {
-            vec![pid]
-        } else {
-            finding.pids.clone()
-        };
-        pids.into_iter()
-            .map(|pid| self.processes.get(pid))
+        if is_served.contains(&true) {
+            let accepting = self.accepting(finding);
+            return accepting
+                .map(|pid| self.processes.get(pid))
+                .into_iter()
+                .collect();
+        }
+        let mut senders = finding.senders.clone();
+        // A process that has run several programs is one process: the first one counts.
+        senders.dedup_by_key(|sender| sender.pid);
+        senders
+            .into_iter()
+            .map(|sender| self.processes.get_image(sender))
             .collect()
     }
 

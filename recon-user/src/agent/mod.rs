@@ -17,12 +17,12 @@ use std::io;
 
 use anyhow::Context;
 use jiff::Timestamp;
-use recon_common::{Key, Registers, Signal};
+use recon_common::{ImageId, Key, Registers, Signal};
 use tokio::time::{Interval as Ticks, MissedTickBehavior, interval_at};
 
 use crate::alert;
 use crate::cli::RunOptions;
-use crate::drain::{CountMaps, Drain, DrainError, ExecEvents, Grace, Tally};
+use crate::drain::{CountMaps, Drain, DrainError, ExecEvents, Grace, ImageNumbers, Tally};
 use crate::hook::{self, AttachedHooks, Cgroup, Egress, Hooks, LinkEvents, Netns, SocketHooks};
 use crate::incident::Notification;
 use crate::log_writer::dropped_lines;
@@ -63,10 +63,11 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     let mut hooks = Hooks::load(options.table_entries, settings.netns)?;
     let drain = Drain::open(hooks.ebpf(), Grace::detect())?;
     let mut executions = ExecEvents::open(hooks.ebpf())?;
+    let images = ImageNumbers::open(hooks.ebpf())?;
     let sockets = attach_sockets(&mut hooks, cgroup.as_ref());
     let names = settings.scanner_names();
     // After the hook that reports new processes, so that none is missed.
-    let actors = Actors::new(names, cgroup.map(|cgroup| cgroup.root));
+    let actors = Actors::new(names, cgroup.map(|cgroup| cgroup.root), images);
     let (mut interfaces, taken) =
         WatchedInterfaces::attach(hooks, &interfaces, options.xdp, events)?;
     taken.iter().for_each(|taken| log::info!("{taken}"));
@@ -158,6 +159,7 @@ fn login_row(session: Session, host: &str, time: Timestamp) -> Row<'_> {
             local: Some(local.into()),
             port: Some(port),
             pid: None,
+            image: 0,
             ending: None,
             tool: None,
             signal: Signal::Login,
@@ -261,7 +263,7 @@ impl<M: CountMaps> Agent<M> {
         executions.drain(|executed| {
             actors.processes.record_exec(executed);
             if logins.len() < MAX_LOGINS {
-                logins.extend(actors.processes.login(executed.pid));
+                logins.extend(actors.processes.login(ImageId::unpack(executed.image).pid));
             }
         });
     }
@@ -290,17 +292,17 @@ impl<M: CountMaps> Agent<M> {
             let has_rows = output.has_rows();
             let needs = pipeline.process_needs(key.signal);
             let is_tool =
-                |actors: &mut Actors, pid| (needs.tool || has_rows) && actors.is_tool(pid);
+                |actors: &mut Actors, sender| (needs.tool || has_rows) && actors.is_tool(sender);
             let row = Row {
                 key,
                 count,
                 time: interval.to,
                 device: host,
-                is_scanner: key.pid.is_some_and(|pid| is_tool(actors, pid)),
+                is_scanner: key.sender().is_some_and(|sender| is_tool(actors, sender)),
                 process: key
-                    .pid
+                    .sender()
                     .filter(|_| needs.process || has_rows)
-                    .and_then(|pid| actors.processes.find(pid)),
+                    .and_then(|sender| actors.processes.find_image(sender)),
                 standing: Standing::default(),
                 sources,
             };

@@ -52,6 +52,7 @@ pub(crate) fn finding(id: &str, signals: &[Signal]) -> Finding {
         locals: vec![LOCAL],
         pid: None,
         pids: Vec::new(),
+        senders: Vec::new(),
         outcomes: None,
         label: None,
         tools: ToolSet::default(),

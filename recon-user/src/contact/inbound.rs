@@ -363,6 +363,7 @@ impl Tried {
                 local: Some(self.local),
                 port: Some(self.port),
                 pid: None,
+                image: 0,
                 ending: None,
                 tool: None,
                 signal,

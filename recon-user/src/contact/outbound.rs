@@ -46,6 +46,8 @@ struct Attempt {
     failed: u64,
     process: Option<Arc<Process>>,
     is_scanner: bool,
+    /// The program that began it.
+    image: u8,
 }
 
 /// What remotes answered, in this poll and the one before.
@@ -108,6 +110,7 @@ impl Outbound {
             failed: 0,
             process: None,
             is_scanner: row.is_scanner,
+            image: row.key.image,
         });
         if signal == Signal::ConnectFailed {
             attempt.failed += row.count;
@@ -183,6 +186,7 @@ fn settled_row(
             local: attempt.local,
             port: reached.port,
             pid,
+            image: attempt.image,
             ending: None,
             tool: None,
             signal: signal(reached.transport, outcome),

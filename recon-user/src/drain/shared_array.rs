@@ -76,6 +76,11 @@ impl<T> SharedArray<T> {
         unsafe { self.start.add(position) }
     }
 
+    /// The value at that position, if it is inside the array.
+    pub(super) fn get(&self, position: usize) -> Option<NonNull<T>> {
+        (position < self.length).then(|| self.value(position))
+    }
+
     /// All values.
     pub(super) fn values(&self) -> impl Iterator<Item = NonNull<T>> {
         (0..self.length).map(|position| self.value(position))

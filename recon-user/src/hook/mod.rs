@@ -28,7 +28,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::diagnostic::{Wrong, error_chain};
-use crate::drain::recent_slot_count;
+use crate::drain::{ImageNumbers, recent_slot_count};
 use crate::seed::hash_secrets;
 
 use attach::InterfaceLink;
@@ -115,6 +115,7 @@ impl Hooks {
             .override_global("ALL_NETNS", &u32::from(netns == Netns::All), true)
             .map_max_entries("COUNTS_0", table_entries)
             .map_max_entries("COUNTS_1", table_entries)
+            .map_max_entries("IMAGES", ImageNumbers::entries())
             .map_max_entries("RECENT", recent_slot_count(processors()))
             .load(OBJECT)?;
         for name in PROGRAMS {

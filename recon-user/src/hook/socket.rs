@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use aya::Ebpf;
-use aya::programs::{CgroupAttachMode, CgroupSockAddr, Program, ProgramError, SockOps, TracePoint};
+use aya::programs::{
+    CgroupAttachMode, CgroupSock, CgroupSockAddr, Program, ProgramError, SockOps, TracePoint,
+};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
@@ -24,7 +26,7 @@ use crate::diagnostic::error_chain;
 
 /// The hooks of a cgroup: program, name, and what is lost without it. In the order in which they
 /// attach: sock_ops must see a connection that connect4 has recorded, or it would look failed.
-const CGROUP_HOOKS: [(&str, &str, &str); 5] = [
+const CGROUP_HOOKS: [(&str, &str, &str); 6] = [
     (
         "recon_sock_ops",
         SOCK_OPS,
@@ -34,6 +36,11 @@ const CGROUP_HOOKS: [(&str, &str, &str); 5] = [
     (CONNECTS[1], "connect6", CONNECT_COSTS),
     ("recon_sendmsg4", "sendmsg4", SENDMSG_COSTS),
     ("recon_sendmsg6", "sendmsg6", SENDMSG_COSTS),
+    (
+        "recon_sock_create",
+        "sock_create",
+        "the process that sends through a raw or a ping socket is unknown",
+    ),
 ];
 const SOCK_OPS: &str = "sock_ops";
 const CONNECTS: [&str; 2] = ["recon_connect4", "recon_connect6"];
@@ -175,6 +182,11 @@ fn attach_to_cgroup(ebpf: &mut Ebpf, name: &str, cgroup: &Cgroup) -> Result<(), 
     match ebpf.program_mut(name) {
         Some(Program::CgroupSockAddr(program)) => {
             let program: &mut CgroupSockAddr = program;
+            program.load()?;
+            program.attach(folder, mode).map(drop)
+        }
+        Some(Program::CgroupSock(program)) => {
+            let program: &mut CgroupSock = program;
             program.load()?;
             program.attach(folder, mode).map(drop)
         }

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use recon_common::{Address, Signal};
+use recon_common::{Address, ImageId, Signal};
 
 use super::state::{Phase, Report};
 use super::window_start_of;
@@ -61,6 +61,8 @@ pub struct Finding {
     pub pid: Option<u32>,
     /// A sample of the known processes, ascending.
     pub pids: Vec<u32>,
+    /// The programs that they ran when they sent, ascending.
+    pub senders: Vec<ImageId>,
     /// What became of the attempts, for rules on what one remote sends to ports.
     pub outcomes: Option<Outcomes>,
     /// The tools whose fingerprints the probes carry, those of the group and others of the remote.
@@ -99,6 +101,9 @@ impl Finding {
         let sorted_by = sorted_by.map(|by| columns.value(by.column.slot).into_owned());
         let remote = key.remote.filter(|_| query.key.has(KeyColumn::Remote));
         let network = key.remote.filter(|_| query.key.has(KeyColumn::Network));
+        let mut pids: Vec<u32> = samples.senders.items().iter().map(|by| by.pid).collect();
+        pids.dedup();
+        let only_pid = pids.first().copied().filter(|_| pids.len() == 1);
         let only_remote = samples.remotes.only();
         let only_port = samples.ports.only().filter(|_| !samples.has_portless);
         Self {
@@ -124,8 +129,9 @@ impl Finding {
             signals: group.evidence.signals,
             ports: samples.ports.items().to_vec(),
             locals: samples.locals.items().to_vec(),
-            pid: key.pid.or(samples.pids.only()),
-            pids: listed(key.pid, samples.pids.items()),
+            pid: key.pid.or(only_pid),
+            pids: listed(key.pid, &pids),
+            senders: samples.senders.items().to_vec(),
             outcomes: None,
             tools: samples.tools,
             label: None,

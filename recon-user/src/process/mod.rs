@@ -4,10 +4,13 @@
 //! an alert shows it.
 //! The decision held here: /proc is read as soon as a program starts, since a scanner may be gone
 //! by the time of its alert, and the result is kept beyond the process's end. A pid alone does not
-//! identify a process: its start time must match.
+//! identify a process: its start time must match. Nor does a process identify a program: what it
+//! ran before is kept too, and /proc describes a program only if the kernel's number of it is still
+//! the same afterwards. Which program sent is known from that number, or else not at all.
 
 mod cgroup;
 mod hierarchy;
+mod image;
 mod listener;
 pub(crate) mod login;
 mod proc;
@@ -22,15 +25,17 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use recon_common::ExecEvent;
+use recon_common::{ExecEvent, ImageId};
 
 use crate::diagnostic::visible;
+use crate::drain::ImageNumbers;
 use recon_common::process::FILENAME_LENGTH;
 
 use cgroup::Membership;
 pub(crate) use listener::Listeners;
 
 use hierarchy::Cgroups;
+use image::Image;
 use proc::ProcFiles;
 
 /// The share of the records that is evicted at once.
@@ -65,9 +70,12 @@ pub struct Process {
 /// What is kept of one pid.
 #[derive(Debug)]
 struct ProcessRecord {
-    process: Process,
-    /// The names of its program, see [`tool::program_names`].
-    names: Vec<String>,
+    /// What it runs, or ran last.
+    image: Image,
+    /// What it ran before, the latest last.
+    earlier: Vec<Image>,
+    /// Programs that it was seen to execute.
+    executed: u32,
     /// When it started. `None` for a process that was gone before it could be read.
     start: Option<u64>,
     /// When the pid was last checked to belong to that process.
@@ -82,6 +90,7 @@ pub(crate) struct ProcessTable {
     proc_root: PathBuf,
     limit: usize,
     cgroups: Cgroups,
+    images: ImageNumbers,
     records: HashMap<u32, ProcessRecord>,
     /// Number of uses so far.
     uses: u64,
@@ -97,6 +106,7 @@ impl ProcessTable {
             proc_root: proc_root.into(),
             limit: limit.max(1),
             cgroups: Cgroups::new(None),
+            images: ImageNumbers::uncounted(),
             records: HashMap::new(),
             uses: 0,
             evicted: 0,
@@ -111,6 +121,13 @@ impl ProcessTable {
         self
     }
 
+    /// Reads there which program a process runs.
+    #[must_use]
+    pub(crate) fn with_images(mut self, images: ImageNumbers) -> Self {
+        self.images = images;
+        self
+    }
+
     /// Records the processes that exist now.
     pub(crate) fn read_all(&mut self) {
         for pid in proc::list_pids(&self.proc_root) {
@@ -120,8 +137,10 @@ impl ProcessTable {
 
     /// Records that a process has executed a program, which replaces what was known of it.
     pub(crate) fn record_exec(&mut self, executed: &ExecEvent) {
-        let pid = executed.pid;
+        let ImageId { pid, number } = ImageId::unpack(executed.image);
         let found = proc::read_process(&self.proc_root, pid);
+        // Else it is of a program that the process has executed since.
+        let found = found.filter(|_| self.images.number(pid) == number);
         let membership = match found.as_ref().and_then(|found| found.cgroups.as_deref()) {
             Some(cgroups) => {
                 self.cgroups.learn_path(executed.cgroup, cgroups);
@@ -133,7 +152,8 @@ impl ProcessTable {
         // The end of a truncated path is not a file's name.
         let file = Some(filename).filter(|path| path.len() + 1 < FILENAME_LENGTH);
         let mut record = ProcessRecord::new(pid, found, membership, file);
-        let process = &mut record.process;
+        record.image.number = number;
+        let process = &mut record.image.process;
         process.user = Some(executed.user);
         let text = |bytes: &[u8]| (!bytes.is_empty()).then(|| visible(bytes));
         if process.name.is_none() {
@@ -142,6 +162,7 @@ impl ProcessTable {
         if process.executable.is_none() {
             process.executable = text(filename);
         }
+        record.executed = 1;
         self.keep(record);
     }
 
@@ -163,29 +184,49 @@ impl ProcessTable {
     /// The process with that pid. An unknown one has only its pid; the kernel programs write 0 for
     /// an unknown pid.
     pub(crate) fn get(&mut self, pid: u32) -> Process {
-        self.find(pid).cloned().unwrap_or(Process {
-            pid,
-            ..Process::default()
-        })
+        self.find(pid).cloned().unwrap_or(unknown(pid))
+    }
+
+    /// The process as it was when it ran that program.
+    pub(crate) fn get_image(&mut self, sender: ImageId) -> Process {
+        self.find_image(sender)
+            .cloned()
+            .unwrap_or(unknown(sender.pid))
     }
 
     /// The process with that pid, if anything is known of it.
     pub(crate) fn find(&mut self, pid: u32) -> Option<&Process> {
-        self.record(pid).map(|record| &record.process)
+        self.record(pid).map(|record| &record.image.process)
     }
 
-    /// Whether the program of that process has one of those names: by its executable's file name,
+    /// The process as it was when it ran that program, if that is known.
+    pub(crate) fn find_image(&mut self, sender: ImageId) -> Option<&Process> {
+        self.image(sender).map(|image| &image.process)
+    }
+
+    /// Whether that program of a process has one of those names: by its executable's file name,
     /// by that of the executed file (for a script, the script's), or for an interpreter by the
     /// script or jar that it runs. A final `.exe` does not count, nor what follows the first `.` of
     /// a script or the first `-` or `.` of a jar. `argv[0]` does not count.
-    pub(crate) fn is_tool(&mut self, pid: u32, names: &BTreeSet<String>) -> bool {
-        self.record(pid)
-            .is_some_and(|record| record.names.iter().any(|name| names.contains(name)))
+    pub(crate) fn is_tool(&mut self, sender: ImageId, names: &BTreeSet<String>) -> bool {
+        self.image(sender)
+            .is_some_and(|image| image.names.iter().any(|name| names.contains(name)))
     }
 
     /// How many known processes were evicted since the last call.
     pub(crate) fn take_evicted(&mut self) -> u64 {
         std::mem::take(&mut self.evicted)
+    }
+
+    /// What is known of that program of a process.
+    fn image(&mut self, sender: ImageId) -> Option<&Image> {
+        let ImageId { pid, number } = sender;
+        let is_known = self.record(pid)?.find_image(number).is_some();
+        // The event of its start is still to come, or was lost.
+        if !is_known && self.images.number(pid) == number {
+            self.read(pid);
+        }
+        self.records.get(&pid)?.find_image(number)
     }
 
     /// The record of the process that has or last had that pid. Reads /proc if the record is of
@@ -204,18 +245,7 @@ impl ProcessTable {
                 .is_none_or(|stat| record.start == Some(stat.start))
         });
         if !is_same {
-            let found = proc::read_process(&self.proc_root, pid);
-            let membership = found
-                .as_ref()
-                .and_then(|found| found.cgroups.as_deref())
-                .map(cgroup::membership_of_process)
-                .unwrap_or_default();
-            let is_there = found.is_some();
-            let mut record = ProcessRecord::new(pid, found, membership, None);
-            if is_there {
-                record.process.user = proc::read_user(&self.proc_root, pid);
-            }
-            self.keep(record);
+            self.read(pid);
         }
         self.uses += 1;
         let record = self.records.get_mut(&pid)?;
@@ -223,10 +253,33 @@ impl ProcessTable {
         Some(record)
     }
 
+    /// Reads what the process runs now.
+    fn read(&mut self, pid: u32) {
+        let before = self.images.number(pid);
+        let found = proc::read_process(&self.proc_root, pid);
+        let number = self.images.number(pid);
+        // Else it may be of either program.
+        let found = found.filter(|_| number == before);
+        let membership = found
+            .as_ref()
+            .and_then(|found| found.cgroups.as_deref())
+            .map(cgroup::membership_of_process)
+            .unwrap_or_default();
+        let is_there = found.is_some();
+        let mut record = ProcessRecord::new(pid, found, membership, None);
+        record.image.number = number;
+        if is_there {
+            record.image.process.user = proc::read_user(&self.proc_root, pid);
+        }
+        self.keep(record);
+    }
+
     fn keep(&mut self, mut record: ProcessRecord) {
-        let pid = record.process.pid;
-        if self.records.len() >= self.limit && !self.records.contains_key(&pid) {
-            self.make_room();
+        let pid = record.image.process.pid;
+        match self.records.remove(&pid) {
+            Some(before) => record.inherit(before),
+            None if self.records.len() >= self.limit => self.make_room(),
+            None => {}
         }
         self.uses += 1;
         record.used = self.uses;
@@ -281,8 +334,13 @@ impl ProcessRecord {
             }
         }
         Self {
-            names: tool::program_names(file, executable, arguments),
-            process,
+            image: Image {
+                number: 0,
+                names: tool::program_names(file, executable, arguments),
+                process,
+            },
+            earlier: Vec::new(),
+            executed: 0,
             start: found.as_ref().map(|found| found.stat.start),
             checked: Instant::now(),
             used: 0,
@@ -291,7 +349,15 @@ impl ProcessRecord {
 
     /// Whether more than the pid is known.
     fn is_known(&self) -> bool {
-        self.start.is_some() || self.process.user.is_some()
+        self.start.is_some() || self.image.process.user.is_some()
+    }
+}
+
+/// A process of which only the id is known.
+fn unknown(pid: u32) -> Process {
+    Process {
+        pid,
+        ..Process::default()
     }
 }
 

@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod images;
+
 use recon_common::process::NAME_LENGTH;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -74,7 +76,7 @@ impl Drop for Guard {
 fn event(pid: u32, filename: &str) -> ExecEvent {
     let mut event = ExecEvent {
         cgroup: 0,
-        pid,
+        image: pid,
         user: 1000,
         name: [0; NAME_LENGTH],
         filename: [0; FILENAME_LENGTH],
@@ -85,6 +87,11 @@ fn event(pid: u32, filename: &str) -> ExecEvent {
     let length = filename.len().min(FILENAME_LENGTH - 1);
     event.filename[..length].copy_from_slice(&filename.as_bytes()[..length]);
     event
+}
+
+/// The program of a process that has executed none.
+fn first(pid: u32) -> ImageId {
+    ImageId { pid, number: 0 }
 }
 
 fn names(names: &[&str]) -> BTreeSet<String> {
@@ -116,15 +123,15 @@ fn a_program_that_is_there() {
     };
     assert_eq!(processes.get(70), expected);
     for name in ["nmap", "scan"] {
-        assert!(processes.is_tool(70, &names(&["x", name])), "{name}");
+        assert!(processes.is_tool(first(70), &names(&["x", name])), "{name}");
     }
-    assert!(!processes.is_tool(70, &names(&["nm\nap)", "-e x", "70"])));
+    assert!(!processes.is_tool(first(70), &names(&["nm\nap)", "-e x", "70"])));
     // It stays the same process: with another parent, and after its end.
     tree.process(70, 1, "nmap", 5);
     assert_eq!(processes.get(70), expected);
     tree.end(70);
     assert_eq!(processes.get(70), expected);
-    assert!(processes.is_tool(70, &names(&["nmap"])));
+    assert!(processes.is_tool(first(70), &names(&["nmap"])));
     // Another process with that pid, which was forked without executing a program.
     tree.process(70, 2, "cat", 6);
     tree.write("70/status", b"Uid:\t0\t1\t1\t1\n");
@@ -136,10 +143,10 @@ fn a_program_that_is_there() {
         ..Process::default()
     };
     assert_eq!(processes.get(70), other);
-    assert!(!processes.is_tool(70, &names(&["nmap"])));
+    assert!(!processes.is_tool(first(70), &names(&["nmap"])));
     // A program replaces the previous one.
     processes.record_exec(&event(70, "/bin/dog"));
-    assert!(processes.is_tool(70, &names(&["dog"])));
+    assert!(processes.is_tool(first(70), &names(&["dog"])));
 }
 
 #[test]
@@ -181,11 +188,14 @@ fn a_program_that_was_gone() {
         (73, false),
         (74, false),
     ] {
-        assert_eq!(processes.is_tool(pid, &names(&["masscan", ""])), is_tool);
+        assert_eq!(
+            processes.is_tool(first(pid), &names(&["masscan", ""])),
+            is_tool
+        );
     }
     // That pid now belongs to another process.
     tree.process(71, 1, "cat", 5);
-    assert!(!processes.is_tool(71, &names(&["masscan"])));
+    assert!(!processes.is_tool(first(71), &names(&["masscan"])));
 }
 
 #[test]
@@ -204,7 +214,7 @@ fn what_is_not_known_has_but_an_id() {
             ..Process::default()
         };
         assert_eq!(processes.get(pid), nothing);
-        assert!(!processes.is_tool(pid, &names(&["nmap", ""])));
+        assert!(!processes.is_tool(first(pid), &names(&["nmap", ""])));
     }
     tree.process(6, 1, "late", 5);
     assert_eq!(processes.get(6).name, some("late"));
@@ -316,9 +326,9 @@ fn argv0_neither_hides_nor_fakes() {
     ] {
         let pid = child.0.id();
         // As a process that existed before, and as a program that starts.
-        assert_eq!(processes.is_tool(pid, &tools), is_tool, "{path:?}");
+        assert_eq!(processes.is_tool(first(pid), &tools), is_tool, "{path:?}");
         processes.record_exec(&event(pid, path.to_str().expect("text")));
-        assert_eq!(processes.is_tool(pid, &tools), is_tool, "{path:?}");
+        assert_eq!(processes.is_tool(first(pid), &tools), is_tool, "{path:?}");
     }
     let pid = hidden.0.id();
     let process = processes.get(pid);
@@ -348,6 +358,10 @@ fn a_script_is_a_tool() {
     let mut processes = ProcessTable::new("/proc", 9);
     let pid = child.0.id();
     for (tools, is_tool) in [(["scan"], true), (["scan.sh"], true), (["read"], false)] {
-        assert_eq!(processes.is_tool(pid, &names(&tools)), is_tool, "{tools:?}");
+        assert_eq!(
+            processes.is_tool(first(pid), &names(&tools)),
+            is_tool,
+            "{tools:?}"
+        );
     }
 }

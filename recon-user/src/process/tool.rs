@@ -3,8 +3,8 @@
 //! In: the executed file, the running executable, and the arguments. Out: names, without paths and
 //! `.exe`.
 //! The decision held here: `argv[0]` is not among them, since whoever starts a program can set it
-//! to anything. The other arguments count only if the program is an interpreter, which runs what
-//! they name.
+//! to anything. The other arguments count only if the program is an interpreter or the dynamic
+//! loader, which run what they name.
 
 use crate::diagnostic::visible;
 
@@ -61,6 +61,15 @@ pub(super) fn program_names(
         .into_iter()
         .chain(executed.clone())
         .collect();
+    // What the loader runs has its own name as its first argument, as any program does.
+    let mut arguments = arguments;
+    let mut is_loading = names.iter().any(|name| is_loader(name));
+    while is_loading && let Some(place) = find_loaded(arguments) {
+        arguments = &arguments[place..];
+        let loaded = base_name(&arguments[0]);
+        is_loading = is_loader(&loaded);
+        names.push(loaded);
+    }
     let interpreter = names.iter().find_map(|name| find_interpreter(name));
     let is_java = names.iter().any(|name| JAVA.contains(&name.as_str()));
     let arguments = arguments.get(1..).unwrap_or_default();
@@ -127,6 +136,44 @@ fn find_interpreter(name: &str) -> Option<&'static Interpreter> {
         let mut names = interpreter.names.iter();
         names.any(|known| name.strip_prefix(known).is_some_and(is_version))
     })
+}
+
+/// Options of the dynamic loader whose value is the next argument, by ld.so(8).
+const LOADER_VALUED: [&str; 7] = [
+    "--library-path",
+    "--inhibit-rpath",
+    "--preload",
+    "--audit",
+    "--argv0",
+    "--glibc-hwcaps-prepend",
+    "--glibc-hwcaps-mask",
+];
+
+/// Whether it is the dynamic loader's file, such as `ld-linux-x86-64.so.2`, `ld-2.31.so` or
+/// `ld-musl-x86_64.so.1`.
+fn is_loader(name: &str) -> bool {
+    let is_named = |rest: &str| rest.starts_with(['-', '.', '6']) && rest.contains(".so");
+    name.strip_prefix("ld").is_some_and(is_named)
+}
+
+/// The position of the program that the dynamic loader is given, which follows its options.
+fn find_loaded(arguments: &[Vec<u8>]) -> Option<usize> {
+    let mut place = 1;
+    loop {
+        let argument = arguments.get(place)?;
+        match argument.as_slice() {
+            option
+                if LOADER_VALUED
+                    .iter()
+                    .any(|&valued| option == valued.as_bytes()) =>
+            {
+                place += 2
+            }
+            b"--" => return (place + 1 < arguments.len()).then_some(place + 1),
+            [b'-', ..] => place += 1,
+            _ => return Some(place),
+        }
+    }
 }
 
 fn find_jar(arguments: &[Vec<u8>]) -> Option<&[u8]> {
@@ -214,6 +261,40 @@ mod tests {
             ),
             ("/bin/sh", "/bin/busybox", "sh scan", "busybox scan sh"),
             ("/bin/bash", "/bin/bash", "x -xc nmap", "bash"),
+            // The dynamic loader, which may be handed itself.
+            (
+                "/lib64/ld-linux-x86-64.so.2",
+                "/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
+                "x /tmp/nmap -sS",
+                "ld-linux-x86-64.so.2 nmap",
+            ),
+            (
+                "",
+                "/lib/ld-2.31.so",
+                "ld --library-path /x --argv0 cat --inhibit-cache ./nmap cat",
+                "ld-2.31.so nmap",
+            ),
+            (
+                "",
+                "/lib/ld-musl-x86_64.so.1",
+                "x -- /bin/python3 /x/theHarvester.py",
+                "ld-musl-x86_64.so.1 python3 theHarvester theHarvester.py",
+            ),
+            (
+                "",
+                "/lib64/ld64.so.2",
+                "x /lib64/ld64.so.2 /bin/masscan",
+                "ld64.so.2 masscan",
+            ),
+            (
+                "/x/updater",
+                "/lib64/ld-linux-x86-64.so.2",
+                "x /bin/nmap /x/updater",
+                "ld-linux-x86-64.so.2 nmap updater",
+            ),
+            ("", "/lib/ld.so.1", "x --list", "ld.so.1"),
+            ("", "/bin/ld", "ld nmap", "ld"),
+            ("", "/bin/ldapsearch", "x nmap", "ldapsearch"),
             // Jars.
             (
                 "/bin/java",

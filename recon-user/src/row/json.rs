@@ -189,6 +189,7 @@ fn parse_row(reader: &LineReader) -> Result<OwnedRow, LineError> {
             local: reader.address(Field::LocalIp)?,
             port,
             pid,
+            image: 0,
             ending: reader.ending(signal)?,
             tool: reader.tool()?,
             signal,

@@ -20,7 +20,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use jiff::Timestamp;
 use recon_common::signal::Transport;
-use recon_common::{Address, Ending, Key, Registers, Signal, Tool};
+use recon_common::{Address, Ending, ImageId, Key, Registers, Signal, Tool};
 
 use crate::address::{Scope, neighbour_network};
 use crate::kql::eval::{Columns, Value};
@@ -43,6 +43,9 @@ pub struct RowKey {
     pub port: Option<u16>,
     /// The id of the process that sent it.
     pub pid: Option<u32>,
+    /// Which of that process's programs sent it, see [`ImageId`]. 0 in rows of a file, which say
+    /// which program that was.
+    pub image: u8,
     /// How the connection ended, for [`Signal::Ended`].
     pub ending: Option<Ending>,
     /// The tool whose fingerprint the probes carry.
@@ -58,15 +61,24 @@ impl RowKey {
         let signal = Signal::from_number(key.signal)?;
         let known = |address: Address| (address != Address::UNSPECIFIED).then_some(address);
         let is_end = signal == Signal::Ended;
+        let sender = (key.pid != 0 && !is_end).then(|| ImageId::unpack(key.pid));
         Some(Self {
             remote: known(key.remote),
             local: known(key.local),
             port: port_column(signal).map(|_| key.port),
-            pid: (key.pid != 0 && !is_end).then_some(key.pid),
+            pid: sender.map(|sender| sender.pid),
+            image: sender.unwrap_or_default().number,
             ending: Ending::unpack(key.pid).filter(|_| is_end),
             tool: Tool::from_number(key.tool),
             signal,
         })
+    }
+
+    /// The program that sent it.
+    #[must_use]
+    pub fn sender(&self) -> Option<ImageId> {
+        let number = self.image;
+        self.pid.map(|pid| ImageId { pid, number })
     }
 }
 
@@ -113,6 +125,7 @@ impl Row<'_> {
             ending,
             tool,
             signal,
+            ..
         } = self.key;
         let ending = |part: fn(Ending) -> u32| Value::number(ending.map(part));
         let process = self.process.filter(|_| pid.is_some());

@@ -89,7 +89,7 @@ impl Accumulator {
                 // Aggregated sources have no address: the number is a lower bound.
                 address.is_some_and(|address| distinct.add(now, address, MAX_MEMBERS, may_grow))
             }
-            Self::Sources(sources) => add_sources(sources, now, row.row, may_grow),
+            Self::Sources(sources) => add_sources(sources, now, row.row, count, may_grow),
             Self::Values(set) => {
                 match aggregate.and_then(|aggregate| argument(aggregate, 0, row)) {
                     Some(value) => set.add(now, value.into_owned(), MAX_MEMBERS, may_grow),
@@ -186,10 +186,16 @@ impl Accumulator {
 }
 
 /// Adds the remote of a row, or those of its sketch. Returns whether all of them are held.
-fn add_sources(sources: &mut Sources, now: Pane, row: &Row<'_>, may_grow: bool) -> bool {
+fn add_sources(
+    sources: &mut Sources,
+    now: Pane,
+    row: &Row<'_>,
+    count: u64,
+    may_grow: bool,
+) -> bool {
     match (row.key.remote, row.sources) {
-        (Some(remote), _) => sources.add(now, remote.hash(hash_secrets()), may_grow),
-        (None, Some(sketched)) => sources.join(now, sketched, may_grow),
+        (Some(remote), _) => sources.add(now, remote.hash(hash_secrets()), count, may_grow),
+        (None, Some(sketched)) => sources.join(now, sketched, count, may_grow),
         (None, None) => false,
     }
 }

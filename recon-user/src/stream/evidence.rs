@@ -5,7 +5,7 @@
 //! so that what was seen once takes no heap.
 
 use jiff::Timestamp;
-use recon_common::Address;
+use recon_common::{Address, ImageId};
 
 use super::key::{KeyColumn, KeyPlan};
 use super::sample::Sample;
@@ -43,8 +43,8 @@ pub(crate) struct Samples {
     pub(crate) remotes: Sample<Address, REMOTES_SHOWN>,
     /// Whether there were aggregated sources, of which only the number is known.
     pub(crate) has_aggregated: bool,
-    /// Only of groups that are not keyed by the process.
-    pub(crate) pids: Sample<u32, SHOWN>,
+    /// Also of groups that are keyed by the process, which may have run several programs.
+    pub(crate) senders: Sample<ImageId, SHOWN>,
     pub(crate) tools: ToolSet,
 }
 
@@ -86,7 +86,7 @@ impl Evidence {
     pub(super) fn heap(&self) -> usize {
         self.samples.as_ref().map_or(0, |samples| {
             let held = samples.ports.heap() + samples.locals.heap();
-            let others = samples.remotes.heap() + samples.pids.heap();
+            let others = samples.remotes.heap() + samples.senders.heap();
             allocated(size_of::<Samples>()) + held + others
         })
     }
@@ -97,7 +97,7 @@ fn is_alike(one: &RowKey, other: &RowKey) -> bool {
     one.port == other.port
         && one.remote == other.remote
         && one.local == other.local
-        && one.pid == other.pid
+        && one.sender() == other.sender()
         && one.tool == other.tool
 }
 
@@ -121,10 +121,8 @@ impl Samples {
             Some(_) => {}
             None => self.has_aggregated = true,
         }
-        if !key.has(KeyColumn::Pid)
-            && let Some(pid) = row.pid
-        {
-            self.pids.insert(pid, may_grow);
+        if let Some(sender) = row.sender() {
+            self.senders.insert(sender, may_grow);
         }
         if let Some(tool) = row.tool {
             self.tools.insert(tool);

@@ -122,6 +122,7 @@ pub(super) fn holds_for(signal: Signal, condition: &Expr) -> bool {
             local: None,
             port: port_column(signal).map(|_| 1),
             pid: None,
+            image: 0,
             ending: None,
             tool: None,
             signal,

@@ -188,6 +188,7 @@ impl<'a> GroupLookup<'a> {
                 local: key.local,
                 port: key.port,
                 pid: key.pid,
+                image: 0,
                 ending: None,
                 tool: None,
                 signal: recon_common::Signal::Syn,

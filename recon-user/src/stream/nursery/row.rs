@@ -6,7 +6,7 @@
 //! parts of a microsecond or over an hour apart, four billion events) is promoted.
 
 use jiff::{SignedDuration, Timestamp};
-use recon_common::{Address, Ending, Signal, Tool};
+use recon_common::{Address, Ending, ImageId, Signal, Tool};
 
 use super::super::Interval;
 use super::sets::SetId;
@@ -71,7 +71,9 @@ impl PackedRow {
             count: count.unwrap_or(u32::MAX),
             poll: poll as u32,
             number: number as u32,
-            pid: key.ending.map_or(key.pid.unwrap_or(0), Ending::pack),
+            pid: key
+                .ending
+                .map_or(key.sender().map_or(0, ImageId::pack), Ending::pack),
             port: key.port.unwrap_or(0),
             set: SetId::NONE,
             signal: key.signal,
@@ -97,12 +99,14 @@ impl PackedRow {
         let to = Timestamp::from_nanosecond(self.to.into()).unwrap_or(Timestamp::UNIX_EPOCH);
         let span = SignedDuration::from_micros(self.span.into());
         let from = to.checked_sub(span).unwrap_or(to);
+        let sender = self.has_pid.then(|| ImageId::unpack(self.pid));
         let row = Row {
             key: RowKey {
                 remote: Some(self.remote),
                 local: self.has_local.then_some(self.local),
                 port: port_column(self.signal).map(|_| self.port),
-                pid: self.has_pid.then_some(self.pid),
+                pid: sender.map(|sender| sender.pid),
+                image: sender.unwrap_or_default().number,
                 ending: Ending::unpack(self.pid).filter(|_| self.signal == Signal::Ended),
                 tool: self.tool,
                 signal: self.signal,

@@ -8,20 +8,25 @@
 //!   registers, each of which holds the greatest rank seen: a kibibyte a pane, however many sources
 //!   there are. The panes are merged when the number is read. The standard error is 1.04 /
 //!   sqrt(1024) = 3.25 %.
+//! - No estimate exceeds the number of events: each source has sent one at least.
 
 use std::collections::VecDeque;
 
 use recon_common::Registers;
 use recon_common::sources::REGISTERS;
 
-use super::{Distinct, PANES, Pane, allocated};
+use super::{Counted, Distinct, PANES, Pane, allocated};
 
 /// Up to this many sources, the number is exact.
 const EXACT: usize = 128;
 
 /// The distinct sources in a window.
 #[derive(Clone, Debug)]
-pub struct Sources(SourceSet);
+pub struct Sources {
+    set: SourceSet,
+    /// What the sources have sent.
+    events: Counted,
+}
 
 #[derive(Clone, Debug)]
 enum SourceSet {
@@ -32,18 +37,22 @@ enum SourceSet {
 
 impl Default for Sources {
     fn default() -> Self {
-        Self(SourceSet::Hashes(Distinct::default()))
+        Self {
+            set: SourceSet::Hashes(Distinct::default()),
+            events: Counted::default(),
+        }
     }
 }
 
 impl Sources {
-    /// Records that the source with this hash was seen at `now`. Returns whether it stays for the
+    /// Records that the source with this hash sent `count` events at `now`. Returns whether it stays for the
     /// whole window. It may not if it takes more memory and `may_grow` is false.
-    pub fn add(&mut self, now: Pane, hash: u64, may_grow: bool) -> bool {
+    pub fn add(&mut self, now: Pane, hash: u64, count: u64, may_grow: bool) -> bool {
         self.expire(now);
-        if let SourceSet::Hashes(hashes) = &mut self.0 {
+        let is_counted = self.events.add(now, count, may_grow);
+        if let SourceSet::Hashes(hashes) = &mut self.set {
             if hashes.add(now, hash, EXACT, may_grow) {
-                return true;
+                return is_counted;
             }
             if !may_grow {
                 return false;
@@ -53,29 +62,30 @@ impl Sources {
         if let Some(ranks) = ranks {
             ranks.add(hash);
         }
-        is_whole
+        is_whole && is_counted
     }
 
-    /// Adds the sources of a sketch. Returns the same as [`Self::add`].
-    pub fn join(&mut self, now: Pane, registers: &Registers, may_grow: bool) -> bool {
+    /// Adds the sources of a sketch, which sent `count` events. Returns the same as [`Self::add`].
+    pub fn join(&mut self, now: Pane, registers: &Registers, count: u64, may_grow: bool) -> bool {
         self.expire(now);
+        let is_counted = self.events.add(now, count, may_grow);
         let (ranks, is_whole) = self.ranks(now, may_grow);
         if let Some(ranks) = ranks {
             ranks.join(&Ranks::of(registers));
         }
-        is_whole
+        is_whole && is_counted
     }
 
     /// The ranks of the pane of `now`, or of the newest pane if no new one is allowed, and whether
     /// they are those of `now`.
     fn ranks(&mut self, now: Pane, may_grow: bool) -> (Option<&mut Ranks>, bool) {
-        if let SourceSet::Hashes(hashes) = &self.0 {
+        if let SourceSet::Hashes(hashes) = &self.set {
             if !may_grow {
                 return (None, false);
             }
-            self.0 = SourceSet::Sketches(sketched(hashes));
+            self.set = SourceSet::Sketches(sketched(hashes));
         }
-        let SourceSet::Sketches(panes) = &mut self.0 else {
+        let SourceSet::Sketches(panes) = &mut self.set else {
             return (None, false);
         };
         let is_there = panes.back().is_some_and(|(pane, _)| *pane >= now);
@@ -88,7 +98,8 @@ impl Sources {
 
     /// Drops the sources that have left the window at `now`.
     pub fn expire(&mut self, now: Pane) {
-        match &mut self.0 {
+        self.events.expire(now);
+        match &mut self.set {
             SourceSet::Hashes(hashes) => hashes.expire(now),
             SourceSet::Sketches(panes) => {
                 while panes
@@ -96,7 +107,7 @@ impl Sources {
                     .is_some()
                 {}
                 if panes.is_empty() {
-                    *self = Self::default();
+                    self.set = SourceSet::Hashes(Distinct::default());
                 }
             }
         }
@@ -105,12 +116,12 @@ impl Sources {
     /// The number of sources in the window.
     #[must_use]
     pub fn total(&self) -> u64 {
-        match &self.0 {
+        match &self.set {
             SourceSet::Hashes(hashes) => hashes.total(),
             SourceSet::Sketches(panes) => {
                 let mut all = Ranks::default();
                 panes.iter().for_each(|(_, ranks)| all.join(ranks));
-                all.estimate()
+                all.estimate().min(self.events.total())
             }
         }
     }
@@ -118,20 +129,22 @@ impl Sources {
     /// The bytes of heap that the window takes.
     #[must_use]
     pub fn heap(&self) -> usize {
-        match &self.0 {
-            SourceSet::Hashes(hashes) => hashes.heap(),
-            SourceSet::Sketches(panes) => {
-                let held = panes.capacity() * size_of::<(Pane, Box<Ranks>)>();
-                allocated(held) + panes.len() * allocated(size_of::<Ranks>())
+        let events = self.events.heap();
+        events
+            + match &self.set {
+                SourceSet::Hashes(hashes) => hashes.heap(),
+                SourceSet::Sketches(panes) => {
+                    let held = panes.capacity() * size_of::<(Pane, Box<Ranks>)>();
+                    allocated(held) + panes.len() * allocated(size_of::<Ranks>())
+                }
             }
-        }
     }
 
     /// The bytes by which one source may grow the window. Hashes become one sketch for each pane in
     /// which a source was last seen.
     #[must_use]
     pub fn growth(&self) -> usize {
-        match &self.0 {
+        match &self.set {
             SourceSet::Hashes(hashes) => {
                 let panes = hashes.total().min(PANES as u64) as usize + 1;
                 panes * (allocated(size_of::<Ranks>()) + size_of::<(Pane, Box<Ranks>)>())
@@ -243,8 +256,8 @@ mod tests {
             ] {
                 for source in count..truth {
                     // Some sources repeat.
-                    assert!(sources.add(pane(0), hash(source, seed), true));
-                    assert!(sources.add(pane(0), hash(source / 2, seed), true));
+                    assert!(sources.add(pane(0), hash(source, seed), 1, true));
+                    assert!(sources.add(pane(0), hash(source / 2, seed), 1, true));
                 }
                 count = truth;
                 let (total, truth) = (sources.total(), u64::from(truth));
@@ -272,11 +285,12 @@ mod tests {
                 let mut sources = Sources::default();
                 let mut registers = Registers::default();
                 own.clone().for_each(|source| {
-                    sources.add(pane(0), hash(source, seed), true);
+                    sources.add(pane(0), hash(source, seed), 1, true);
                 });
                 let hashes = sketched.clone().map(|source| hash(source, seed));
                 hashes.for_each(|hash| registers.add_source(hash));
-                assert!(sources.join(pane(60), &registers, true));
+                let sent = u64::from(sketched.end - sketched.start);
+                assert!(sources.join(pane(60), &registers, sent, true));
                 let total = sources.total();
                 assert!(is_near(total, union), "{total} of {union}, seed {seed}");
             }
@@ -297,7 +311,7 @@ mod tests {
             (3720, 0..0, 1),
         ] {
             for source in seen {
-                sources.add(pane(second), hash(source, 1), true);
+                sources.add(pane(second), hash(source, 1), 1, true);
             }
             sources.expire(pane(second));
             let total = sources.total();
@@ -320,11 +334,33 @@ mod tests {
         ] {
             let before = sources.heap();
             let refused = (first..first + 500)
-                .filter(|&source| !sources.add(pane(second), hash(source, 1), may_grow))
+                .filter(|&source| !sources.add(pane(second), hash(source, 1), 1, may_grow))
                 .count();
             assert_eq!(refused == 0, held, "{first} at {second} s");
             assert!(may_grow || sources.heap() == before);
         }
         assert!(is_near(sources.total(), 2_000));
+    }
+
+    #[test]
+    fn no_estimate_exceeds_the_events() {
+        const SENT: u32 = 20_000;
+        let mut above = 0;
+        for seed in 0..32 {
+            let mut registers = Registers::default();
+            let mut ranks = Ranks::default();
+            for source in 0..SENT {
+                registers.add_source(hash(source, seed));
+                ranks.add(hash(source, seed));
+            }
+            above += u32::from(ranks.estimate() > SENT.into());
+            let mut sources = Sources::default();
+            assert!(sources.join(pane(0), &registers, SENT.into(), true));
+            assert!(sources.total() <= SENT.into(), "seed {seed}");
+            // They may go on sending, and then the estimate counts as it is.
+            assert!(sources.join(pane(60), &registers, SENT.into(), true));
+            assert_eq!(sources.total(), ranks.estimate().min(2 * u64::from(SENT)));
+        }
+        assert!(above > 0, "no estimate was above the events");
     }
 }

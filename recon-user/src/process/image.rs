@@ -1,0 +1,50 @@
+//! The programs of one process, one after the other.
+//!
+//! In: records of a pid. Out: [`Image`], what was known while it ran a program.
+//! The decisions held here: a process keeps its last three programs besides the current one. A
+//! program is looked up by its exact number. Once the numbers have come round, after 255 programs,
+//! no program is known: a wrong name is worse than none.
+
+use super::{Process, ProcessRecord};
+
+/// How many programs before the current one are kept.
+const KEPT: usize = 3;
+/// So many programs later, the same number is given again.
+const ROUND: u32 = 1 << u8::BITS;
+
+/// What is known of a process while it ran one program.
+#[derive(Clone, Debug)]
+pub(super) struct Image {
+    /// The kernel's number of the program.
+    pub(super) number: u8,
+    pub(super) process: Process,
+    /// The names of the program, see [`super::tool::program_names`].
+    pub(super) names: Vec<String>,
+}
+
+impl ProcessRecord {
+    /// The program with that number.
+    pub(super) fn find_image(&self, number: u8) -> Option<&Image> {
+        let is_round = self.executed >= ROUND - 1;
+        let mut images = self.earlier.iter().chain([&self.image]);
+        images.rfind(|image| image.number == number && !is_round)
+    }
+
+    /// Takes over what the same process ran before, if `before` is of the same process.
+    pub(super) fn inherit(&mut self, before: Self) {
+        // The start is unknown of a process that was gone, or had executed another program, before
+        // it could be read.
+        let is_same = self.start.is_none() || before.start.is_none() || self.start == before.start;
+        if !is_same {
+            return;
+        }
+        self.start = self.start.or(before.start);
+        self.executed = self.executed.saturating_add(before.executed);
+        self.earlier = before.earlier;
+        if before.image.number != self.image.number {
+            self.earlier.push(before.image);
+        }
+        let surplus = self.earlier.len().saturating_sub(KEPT);
+        self.earlier.drain(..surplus);
+    }
+}

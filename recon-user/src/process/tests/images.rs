@@ -1,0 +1,116 @@
+//! A process that executes one program after the other.
+
+use super::*;
+
+const PID: u32 = 70;
+
+/// A process over a /proc made of files, whose programs are counted.
+struct Bench {
+    tree: Tree,
+    processes: ProcessTable,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let tree = Tree::new();
+        let processes = tree.processes(9).with_images(ImageNumbers::of_test());
+        Self { tree, processes }
+    }
+
+    /// Executes a program, of which the agent learns nothing yet.
+    fn execute(&self, name: &str) -> ExecEvent {
+        self.tree.process(PID.into(), 60, name, 5);
+        let link = self.tree.path().join("70/exe");
+        let _ = fs::remove_file(&link);
+        self.tree.link("70/exe", &format!("/bin/{name}"));
+        let image = self.processes.images.count(PID).pack();
+        ExecEvent {
+            image,
+            ..event(PID, &format!("./{name}"))
+        }
+    }
+
+    fn executable(&mut self, number: u8) -> Option<String> {
+        self.processes
+            .get_image(ImageId { pid: PID, number })
+            .executable
+    }
+}
+
+#[test]
+fn each_program_keeps_its_name() {
+    let mut bench = Bench::new();
+    for name in ["sh", "nmap", "sleep"] {
+        let event = bench.execute(name);
+        bench.processes.record_exec(&event);
+    }
+    for (number, executable) in [
+        (0, None),
+        (1, some("/bin/sh")),
+        (2, some("/bin/nmap")),
+        (3, some("/bin/sleep")),
+        (4, None),
+    ] {
+        assert_eq!(bench.executable(number), executable, "{number}");
+        let tools = names(&["nmap"]);
+        let sender = ImageId { pid: PID, number };
+        assert_eq!(bench.processes.is_tool(sender, &tools), number == 2);
+    }
+    bench.tree.end(PID);
+    assert_eq!(bench.executable(2), some("/bin/nmap"));
+    // Without a number, the current one counts.
+    assert_eq!(bench.processes.get(PID).executable, some("/bin/sleep"));
+}
+
+#[test]
+fn what_proc_says_of_a_later_program_is_not_of_an_earlier_one() {
+    let mut bench = Bench::new();
+    let events = ["nmap", "sleep"].map(|name| bench.execute(name));
+    for event in &events {
+        bench.processes.record_exec(event);
+    }
+    // As the process gave it, since the file could not be read in time.
+    assert_eq!(bench.executable(1), some("./nmap"));
+    assert_eq!(bench.executable(2), some("/bin/sleep"));
+}
+
+#[test]
+fn a_program_whose_start_went_unseen_is_read_on_demand() {
+    let mut bench = Bench::new();
+    bench.tree.process(PID.into(), 60, "sh", 5);
+    bench.processes.get(PID);
+    bench.execute("nmap");
+    bench.execute("sleep");
+    assert_eq!(bench.executable(2), some("/bin/sleep"));
+    assert_eq!(bench.executable(1), None);
+}
+
+#[test]
+fn numbers_that_have_come_round_name_nobody() {
+    let mut bench = Bench::new();
+    let event = bench.execute("nmap");
+    bench.processes.record_exec(&event);
+    for _ in 0..255 {
+        let event = bench.execute("true");
+        bench.processes.record_exec(&event);
+    }
+    let event = bench.execute("sleep");
+    bench.processes.record_exec(&event);
+    let number = ImageId::unpack(event.image).number;
+    assert_eq!(number, 1, "the same as nmap's");
+    assert_eq!(bench.executable(number), None);
+}
+
+#[test]
+fn another_process_of_that_pid_inherits_nothing() {
+    let mut bench = Bench::new();
+    let event = bench.execute("nmap");
+    bench.processes.record_exec(&event);
+    bench.tree.process(PID.into(), 60, "cat", 6);
+    let event = bench.processes.images.count(PID);
+    bench.processes.record_exec(&ExecEvent {
+        image: event.pack(),
+        ..super::event(PID, "./cat")
+    });
+    assert_eq!(bench.executable(1), None);
+}
