@@ -20,7 +20,9 @@ use recon_common::Signal;
 
 use crate::address::{Labels, Network};
 use crate::contact::{ContactNeeds, Contacts, Settled, concerns};
-use crate::incident::{Finding, INCIDENT_BYTES, Incidents, LineLimit, LineLimiter, Notification};
+use crate::incident::{
+    Finding, INCIDENT_BYTES, Incidents, Known, LineLimit, LineLimiter, Notification,
+};
 use crate::kql::{Field, Severity};
 use crate::row::{Row, SignalSet, Standing, outcome};
 use crate::rule::Configured;
@@ -163,12 +165,18 @@ impl Pipeline {
     /// Counts a row in the queries.
     fn count(&mut self, row: &Row<'_>, interval: Interval) {
         let Self {
-            stream, incidents, ..
+            contacts,
+            stream,
+            incidents,
+            ..
         } = self;
         incidents.defer(stream, row);
         let skipped = incidents.skipped(row.key.remote, interval.to);
-        let protect = |tag, since| incidents.protects(tag, since);
-        stream.push(row, interval, &skipped, &protect);
+        let known = Known {
+            incidents,
+            contacts,
+        };
+        stream.push(row, interval, &skipped, &known);
     }
 
     /// Ends a poll. `is_lossy` says that the kernel lost something. Returns what is written.
@@ -211,9 +219,12 @@ impl Pipeline {
             self.count(&row, Interval { from, ..interval });
         }
         let Self {
-            stream, incidents, ..
+            contacts,
+            stream,
+            incidents,
+            ..
         } = self;
-        let mut findings = incidents.end_poll(stream, interval, is_lossy);
+        let mut findings = incidents.end_poll(stream, contacts, interval, is_lossy);
         self.describe(&mut findings);
         findings
     }
