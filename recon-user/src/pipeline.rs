@@ -12,6 +12,7 @@
 //! so both report the same for the same rows, including the last growth of incidents still open at
 //! the end.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,6 +86,8 @@ pub struct Pipeline {
     incidents: Incidents,
     limiter: LineLimiter,
     labels: Labels,
+    /// The users of the processes behind this poll's rows, by pid.
+    users: HashMap<u32, u32>,
 }
 
 impl Pipeline {
@@ -134,6 +137,7 @@ impl Pipeline {
             incidents,
             limiter: LineLimiter::new(lines),
             labels,
+            users: HashMap::new(),
         }
     }
 
@@ -168,8 +172,12 @@ impl Pipeline {
             contacts,
             stream,
             incidents,
+            users,
             ..
         } = self;
+        if let Some((pid, user)) = row.process.and_then(|of| Some((of.pid, of.user?))) {
+            users.insert(pid, user);
+        }
         incidents.defer(stream, row);
         let skipped = incidents.skipped(row.key.remote, interval.to);
         let known = Known {
@@ -226,6 +234,7 @@ impl Pipeline {
         } = self;
         let mut findings = incidents.end_poll(stream, contacts, interval, is_lossy);
         self.describe(&mut findings);
+        self.users.clear();
         findings
     }
 
@@ -233,6 +242,7 @@ impl Pipeline {
     fn describe(&self, findings: &mut [Finding]) {
         for finding in findings {
             finding.describe_source(&self.contacts);
+            finding.user = finding.pid.and_then(|pid| self.users.get(&pid).copied());
             let named = finding.remote.or(finding.network);
             finding.label = named.and_then(|remote| self.labels.find(remote.to_ip()));
         }

@@ -275,7 +275,7 @@ impl<M: CountMaps> Agent<M> {
                 is_scanner: key.pid.is_some_and(|pid| is_tool(actors, pid)),
                 process: key
                     .pid
-                    .filter(|_| needs.process || has_rows)
+                    .filter(|_| needs.process || needs.tool || has_rows)
                     .and_then(|pid| actors.processes.find(pid)),
                 standing: Standing::default(),
                 sources,

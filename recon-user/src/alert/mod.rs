@@ -18,13 +18,14 @@ use recon_common::{Address, Signal};
 
 use crate::address::neighbour_network;
 use crate::duration;
-use crate::incident::{Finding, Notification, Suppressed};
+use crate::incident::{Finding, Notification, Source, Suppressed, SuppressedSource};
 use crate::process::Process;
+use crate::row::Verdict;
 use crate::rule::Technique;
 use crate::stable_hash::StableHash;
 use ecs::{
-    Alert, Ecs, EcsColumns, EcsEndpoint, EcsEvent, Host, IdAndName, NetworkFields, Recon, Threat,
-    ThreatTechnique,
+    Alert, Ecs, EcsColumns, EcsEndpoint, EcsEvent, Host, IdAndName, LeftOutSource, NetworkFields,
+    Recon, Threat, ThreatTechnique,
 };
 
 /// `recon.phase` of suppressed findings.
@@ -71,7 +72,25 @@ fn suppressed_alert<'a>(
     alert.event.end = suppressed.end;
     alert.recon.phase = SUPPRESSED;
     alert.recon.left_out = Some(suppressed.count);
+    alert.recon.left_out_sources = suppressed.sources.iter().map(left_out).collect();
+    alert.recon.left_out_unlisted = Some(suppressed.unlisted);
     alert
+}
+
+fn left_out(of: &SuppressedSource) -> LeftOutSource {
+    let mut source = LeftOutSource {
+        ip: None,
+        network: None,
+        pid: None,
+        count: of.count,
+        verdict: of.verdict.map(Verdict::name),
+    };
+    match of.source {
+        Source::Remote(remote) => source.ip = Some(remote.to_ip()),
+        Source::Network(first) => source.network = Some(neighbour_network(first)),
+        Source::Process(pid) => source.pid = Some(pid),
+    }
+    source
 }
 
 fn alert<'a>(finding: &'a Finding, host: &'a str, who: &'a [Process]) -> Alert<'a> {
@@ -174,6 +193,8 @@ fn recon<'a>(finding: &'a Finding, host: &str, who: &'a [Process]) -> Recon<'a> 
         phase: finding.phase.name(),
         source_id: finding.source().map(|source| id(source.identify(), host)),
         left_out: None,
+        left_out_sources: Vec::new(),
+        left_out_unlisted: None,
         measure: query.measure_name(),
         count: finding.count,
         threshold: query.threshold(),

@@ -52,6 +52,7 @@ pub(crate) fn finding(id: &str, signals: &[Signal]) -> Finding {
         locals: vec![LOCAL],
         pid: None,
         pids: Vec::new(),
+        user: None,
         outcomes: None,
         label: None,
 

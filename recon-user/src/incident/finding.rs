@@ -61,6 +61,8 @@ pub struct Finding {
     pub pid: Option<u32>,
     /// A sample of the known processes, ascending.
     pub pids: Vec<u32>,
+    /// The user of the only process, if it is known.
+    pub user: Option<u32>,
     /// What became of the attempts, for rules on what one remote sends to ports.
     pub outcomes: Option<Outcomes>,
     /// The name that the operator has given to the remote.
@@ -124,6 +126,7 @@ impl Finding {
             locals: samples.locals.items().to_vec(),
             pid: key.pid.or(samples.pids.only()),
             pids: listed(key.pid, samples.pids.items()),
+            user: None,
             outcomes: None,
             label: None,
             severity: query.severity(),

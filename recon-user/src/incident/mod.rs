@@ -46,7 +46,7 @@ use state::{Due, Incident, observe_count};
 
 pub use digest::{Digest, SourceCounts};
 pub use finding::{Finding, Source};
-pub use limit::{LineLimit, LineLimiter, Notification, Suppressed};
+pub use limit::{LineLimit, LineLimiter, Notification, Suppressed, SuppressedSource};
 pub(crate) use reference::unmet_references;
 pub use state::{DEFAULT_QUIET, Phase};
 pub(crate) use watcher::Known;
