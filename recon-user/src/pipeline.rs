@@ -20,6 +20,7 @@ use jiff::Timestamp;
 use recon_common::Signal;
 
 use crate::address::{Labels, Network};
+use crate::blind::{Blind, BlindPart};
 use crate::contact::{ContactNeeds, Contacts, Settled, concerns};
 use crate::incident::{
     Finding, INCIDENT_BYTES, Incidents, Known, LineLimit, LineLimiter, Notification,
@@ -251,6 +252,17 @@ impl Pipeline {
     /// Takes the counts of evicted groups and refused rows since the last call.
     pub fn take_eviction_stats(&mut self) -> EvictionStats {
         self.stream.take_stats()
+    }
+
+    /// Notes what the rules had no memory for since the last call.
+    pub fn note_blind(&mut self, blind: &mut Blind) {
+        let given_up = self.stream.take_given_up().into_iter();
+        for (of, given_up) in self.stream.queries().iter().zip(given_up) {
+            if given_up > 0 {
+                let (id, name) = (of.query.id(), &of.query.plan().name);
+                blind.lose(BlindPart::Rule(id.to_owned(), name.clone()), given_up);
+            }
+        }
     }
 
     /// The findings for which no line was written.

@@ -1,12 +1,13 @@
 //! The agent: attaches the hooks, then drains, evaluates and writes at every interval.
 //!
 //! In: the options of `recon run`. Out: alerts on stdout, everything else on stderr. [`actors`]
-//! resolves processes.
+//! resolves processes, and [`losses`] says what a poll could not see.
 //! The decisions held here: a failure at the start ends the agent with a message. Once the agent
 //! runs, only a signal or a closed stdout ends it. A failed poll is logged, counted and tried
 //! again; the kernel keeps the counts meanwhile.
 
 mod actors;
+mod losses;
 mod output;
 
 use std::io;
@@ -19,6 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Interval as Ticks, MissedTickBehavior, interval_at};
 
 use crate::alert;
+use crate::blind::{Blind, BlindPart};
 use crate::cli::RunOptions;
 use crate::drain::{CountMaps, Drain, DrainError, ExecEvents, Grace, Tally};
 use crate::hook::{self, AttachedHooks, Cgroup, Egress, Hooks, SocketHooks};
@@ -65,6 +67,8 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
         actors,
         pipeline: Pipeline::new(PipelineSettings::new(in_force, untrusted(&sockets, &taken))),
         output,
+        blind: Blind::new(settings.quiet.0),
+        table_entries: options.table_entries,
         host: host_name(),
         logins: Vec::new(),
         last: now(),
@@ -192,6 +196,9 @@ struct Agent<M> {
     actors: Actors,
     pipeline: Pipeline,
     output: AgentOutput,
+    blind: Blind,
+    /// How many keys a poll can have.
+    table_entries: u32,
     host: String,
     /// The logins since the previous poll.
     logins: Vec<Session>,
@@ -219,7 +226,9 @@ impl<M: CountMaps> Agent<M> {
                 }
             };
             let late = due.elapsed().as_nanos() / ticks.period().as_nanos();
-            self.totals.missed_polls += u64::try_from(late).unwrap_or(u64::MAX);
+            let missed = u64::try_from(late).unwrap_or(u64::MAX);
+            self.totals.missed_polls += missed;
+            self.note_delay(missed, ticks.period());
             // The kernel reports a program before it counts its first packet.
             self.note_started(executions);
             self.poll(|drain, row| drain.poll(row));
@@ -290,6 +299,7 @@ impl<M: CountMaps> Agent<M> {
         }
         let tally = result.unwrap_or_else(|error| {
             self.totals.failed_polls += 1;
+            self.blind.lose(BlindPart::FailedPolls, 1);
             log::error!(
                 "poll {}: {error}; the counts stay in the kernel for the next one",
                 self.totals.polls
@@ -304,6 +314,9 @@ impl<M: CountMaps> Agent<M> {
         let notifications = self.pipeline.end_poll(interval, tally.is_lower_bound());
         self.report(&tally, notifications.len());
         self.write(&notifications);
+        self.note_losses(&tally);
+        let reports = self.blind.end_poll(interval.to);
+        self.write_blind(&reports);
     }
 
     fn write(&mut self, notifications: &[Notification]) {
@@ -346,6 +359,8 @@ impl<M: CountMaps> Agent<M> {
         self.poll(|drain, row| drain.finish(row));
         let notifications = self.pipeline.finish(self.last);
         self.write(&notifications);
+        let reports = self.blind.finish(self.last);
+        self.write_blind(&reports);
         let suppressed_lines = self.pipeline.suppressed();
         let Totals {
             polls,

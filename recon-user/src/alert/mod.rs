@@ -1,12 +1,13 @@
 //! Alerts: findings as lines of Elastic Common Schema (ECS).
 //!
 //! In: a [`Notification`] and the processes it is about. Out: one line of JSON. Fields that ECS
-//! does not have are under `recon`. `digest` writes the lines that are about no single finding.
+//! does not have are under `recon`. `digest` and `blind` write the lines that are about no finding.
 //! The decision held here: fields follow the reader's point of view. `source` is the sender of what
 //! was counted: the remote, or this host for traffic of its own processes. A field that would need
 //! several values is omitted, and a sample of them is under `recon`.
 
 mod actor;
+mod blind;
 mod digest;
 mod ecs;
 mod message;
@@ -17,6 +18,7 @@ use recon_common::signal::Transport;
 use recon_common::{Address, Signal};
 
 use crate::address::neighbour_network;
+use crate::blind::BlindReport;
 use crate::duration;
 use crate::incident::{Finding, Notification, Source, Suppressed, SuppressedSource};
 use crate::process::Process;
@@ -54,6 +56,16 @@ pub fn line(
         }
         Notification::Digest(digest) => serde_json::to_vec(&digest::digest(digest, host)),
     }?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// The line of a report on what recon does not see, with its line feed.
+///
+/// # Errors
+/// Those of `serde_json`.
+pub fn blind_line(report: &BlindReport, host: &str) -> serde_json::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(&blind::blind(report, host))?;
     line.push(b'\n');
     Ok(line)
 }

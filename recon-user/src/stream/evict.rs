@@ -40,13 +40,21 @@ pub(super) struct Eviction<'a> {
     pub(super) secrets: &'a Secrets,
 }
 
+/// Groups that go.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Evicted {
+    /// Those that hold something.
+    pub(super) all: u64,
+    /// Those of them that are over half of the threshold, or were reported.
+    pub(super) suspicious: u64,
+}
+
 /// What goes.
 #[derive(Debug)]
 pub(super) struct Chosen {
     /// By position.
     pub(super) is_chosen: Vec<bool>,
-    /// How many of them held something.
-    pub(super) holding: u64,
+    pub(super) evicted: Evicted,
     /// How many more should go.
     wanted: usize,
 }
@@ -57,9 +65,10 @@ impl Chosen {
         self.wanted > 0
     }
 
-    fn add(&mut self, position: usize) {
+    fn add(&mut self, position: usize, state: State) {
         self.is_chosen[position] = true;
-        self.holding += 1;
+        self.evicted.all += 1;
+        self.evicted.suspicious += u64::from(state != State::Small);
         self.wanted -= 1;
     }
 }
@@ -95,10 +104,10 @@ pub(super) fn choose(store: &Store, eviction: &Eviction<'_>, begin: Timestamp) -
     let share = (states.len() / EVICTED_SHARE).max(1);
     let mut chosen = Chosen {
         is_chosen,
-        holding: 0,
+        evicted: Evicted::default(),
         wanted: share.saturating_sub(empty),
     };
-    choose_excess(store, eviction, &mut chosen);
+    choose_excess(store, eviction, &states, &mut chosen);
     let kept = states.len() / KEPT_SHARE;
     for state in SHARING {
         choose_of_state(store, eviction, &states, (state, kept), &mut chosen);
@@ -111,7 +120,7 @@ pub(super) fn choose(store: &Store, eviction: &Eviction<'_>, begin: Timestamp) -
 }
 
 /// Chooses by chance among the groups of networks that hold more than their quota.
-fn choose_excess(store: &Store, eviction: &Eviction<'_>, chosen: &mut Chosen) {
+fn choose_excess(store: &Store, eviction: &Eviction<'_>, states: &[State], chosen: &mut Chosen) {
     let &Eviction { query, secrets, .. } = eviction;
     let mut loads = NetworkLoads::default();
     let all = (0..store.len()).filter(|&position| !chosen.is_chosen[position]);
@@ -135,7 +144,7 @@ fn choose_excess(store: &Store, eviction: &Eviction<'_>, chosen: &mut Chosen) {
             return;
         }
         if loads.is_over_quota(source, holders, secrets) {
-            chosen.add(position);
+            chosen.add(position, states[position]);
             loads.remove(source, secrets);
         }
     }
@@ -169,7 +178,7 @@ fn choose_of_state(
     }
     ranked[..going]
         .iter()
-        .for_each(|&(_, position)| chosen.add(position));
+        .for_each(|&(_, position)| chosen.add(position, state));
 }
 
 /// The remote, or its network, if the query groups by that.

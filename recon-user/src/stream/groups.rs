@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 
 use super::columns::RowColumns;
-use super::evict::{self, Eviction};
+use super::evict::{self, Evicted, Eviction};
 use super::fair::Demand;
 use super::group::{Blank, Group, Tag};
 use super::key::{GroupKey, GroupLookup};
@@ -214,9 +214,9 @@ impl Groups {
         self.exhausted_in[demand as usize] == Some(poll)
     }
 
-    /// Evicts an eighth of the groups, as far as they may go. Returns how many of them held
-    /// something. The tags of evicted groups are added to `released`.
-    pub(super) fn evict(&mut self, eviction: Eviction<'_>, released: &mut Vec<Tag>) -> u64 {
+    /// Evicts an eighth of the groups, as far as they may go. The tags of evicted groups are added
+    /// to `released`.
+    pub(super) fn evict(&mut self, eviction: Eviction<'_>, released: &mut Vec<Tag>) -> Evicted {
         let Eviction { query, now, .. } = eviction;
         let Clock { pane, begin, .. } = self.clock(query, now);
         for position in 0..self.store.len() as u32 {
@@ -237,10 +237,10 @@ impl Groups {
         if goes.is_short() || self.store.len() == 0 {
             self.exhausted_in[eviction.demand as usize] = Some(eviction.poll);
         }
-        if goes.holding > 0 {
+        if goes.evicted.all > 0 {
             self.lost_at = Some(now);
         }
-        goes.holding
+        goes.evicted
     }
 
     #[cfg(test)]

@@ -148,6 +148,8 @@ pub(crate) struct Stream {
     budget: MemoryBudget,
     secrets: Secrets,
     stats: EvictionStats,
+    /// By query: rows that were refused, and groups over half of the threshold that were evicted.
+    given_up: Vec<u64>,
     /// Searches of groups for what may go.
     evictions: u64,
     /// Tags of groups that were evicted.
@@ -188,6 +190,7 @@ impl Stream {
             nurseries,
             accepted: Default::default(),
             bounds: vec![0; queries.len()],
+            given_up: vec![0; queries.len()],
             table: Arc::new(QueryTable {
                 queries,
                 dispatch,

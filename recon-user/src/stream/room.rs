@@ -4,7 +4,7 @@
 //! The decision held here: the query or the nursery that holds the most evicts. Where nothing may
 //! be evicted, a new group is refused, and counted; each holder is searched once a poll.
 
-use super::evict::Eviction;
+use super::evict::{Evicted, Eviction};
 use super::fair::Demand;
 use super::groups::Event;
 use super::key::GroupLookup;
@@ -50,6 +50,7 @@ impl Stream {
             None => {
                 groups.record_loss_at(self.now);
                 self.stats.refused += 1;
+                self.given_up[index] += 1;
                 return;
             }
         };
@@ -93,7 +94,9 @@ impl Stream {
                         watcher,
                         secrets: &self.secrets,
                     };
-                    self.stats.evicted += groups.evict(eviction, &mut self.released);
+                    let Evicted { all, suspicious } = groups.evict(eviction, &mut self.released);
+                    self.stats.evicted += all;
+                    self.given_up[greatest] += suspicious;
                     groups.bytes()
                 }
                 None => {

@@ -76,7 +76,8 @@ fn the_oldest_small_groups_go_and_suspicious_ones_by_chance() {
     // (ports of each source: at or over half the threshold; whether some of the oldest are kept)
     for (hits, is_kept) in [(10, false), (11, true)] {
         let mut pipeline = ports(MIB);
-        let oldest = |number| Address::v4([198, 18, 0, number]);
+        // Each in a network of its own.
+        let oldest = |number| Address::v4([198, 18, number, 1]);
         let hit_all = |pipeline: &mut Pipeline, ports: std::ops::RangeInclusive<u16>, second| {
             for number in 0..100 {
                 let ports = ports.clone();
@@ -86,7 +87,7 @@ fn the_oldest_small_groups_go_and_suspicious_ones_by_chance() {
         hit_all(&mut pipeline, 1..=hits, NOW);
         of_scanner(&mut pipeline, NOW);
         for number in 0..10_000 {
-            (1..=hits).for_each(|port| hit(&mut pipeline, source(number), port, NOW + 1));
+            (1..=hits).for_each(|port| hit(&mut pipeline, source(number << 8), port, NOW + 1));
         }
         of_scanner(&mut pipeline, NOW + 1);
         let EvictionStats { evicted, refused } = pipeline.take_eviction_stats();

@@ -8,7 +8,8 @@
 //! - Logs that matter are most of what there is only if somebody sends that much on purpose. Then a
 //!   part of them goes by chance, and the others stay, unless their source has completed a
 //!   handshake.
-//! - Half of the logs of a network that holds more than its quota go, whatever they hold.
+//! - Half of the logs of a network that holds more than its quota go, whatever they hold, and those
+//!   beside them stay.
 
 use std::hash::BuildHasher;
 
@@ -67,7 +68,14 @@ impl Nursery {
             .collect();
         let is_in_window = |(query, at): (usize, i64)| i128::from(at) >= of_queries[query];
         let mut evicted = 0;
-        for (number, mut log) in self.ring.take_chunk() {
+        let chunk = self.ring.take_chunk();
+        let logs = self.index.len() - self.stale;
+        let is_over = |log: &Log| {
+            let remote = log.first.remote();
+            self.loads.is_over_quota(remote, logs, squeeze.secrets)
+        };
+        let has_excess = chunk.iter().any(|(_, log)| is_over(log));
+        for (number, mut log) in chunk {
             let is_live = i128::from(log.changed_at) >= oldest;
             let is_promoted = log.stage == Stage::Promoted;
             let is_fresh = log.stage == Stage::Near && log.changed_in == poll as u32;
@@ -80,7 +88,7 @@ impl Nursery {
                         .is_near;
                 log.stage = if is_near { Stage::Near } else { Stage::Small };
             }
-            if is_live && self.stays(&mut log, squeeze) {
+            if is_live && self.stays(&mut log, has_excess, squeeze) {
                 self.small += usize::from(log.stage == Stage::Small);
                 self.stayed.1 += 1;
                 self.move_to_back(number, log, poll);
@@ -100,8 +108,9 @@ impl Nursery {
         evicted
     }
 
-    /// Whether a log in the window stays, if memory is short.
-    fn stays(&mut self, log: &mut Log, squeeze: Squeeze<'_>) -> bool {
+    /// Whether a log in the window stays, if memory is short. `has_excess` says that its chunk has
+    /// logs of networks over their quota.
+    fn stays(&mut self, log: &mut Log, has_excess: bool, squeeze: Squeeze<'_>) -> bool {
         let Squeeze {
             watcher, secrets, ..
         } = squeeze;
@@ -119,8 +128,8 @@ impl Nursery {
         let is_first_turn = self.stayed.1 < logs;
         let is_fresh = is_first_turn && log.changed_in == squeeze.poll as u32;
         match (log.stage, self.root) {
-            (Stage::Small, _) => is_crowded || is_spared,
-            _ if !is_crowded || is_fresh => true,
+            (Stage::Small, _) => is_crowded || is_spared || has_excess,
+            _ if !is_crowded || is_fresh || has_excess => true,
             (_, Root::Remote) if watcher.is_proven(remote) => true,
             (_, Root::Network) if watcher.is_network_proven(remote) => true,
             _ => !chance.is_multiple_of(CROWDED_ODDS),
