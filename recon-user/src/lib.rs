@@ -11,7 +11,8 @@
 //! | [`pipeline`] | rows, ends of polls | notifications, by way of `stream` and `incident` |
 //! | [`stream`] | rows, queries, a memory budget | groups, aggregated over sliding windows |
 //! | [`incident`] | changed groups | findings when an incident begins, grows or ends |
-//! | [`alert`] | findings and digests, processes | lines in Elastic Common Schema |
+//! | [`blind`] | what a poll could not see | reports on who is blind, and on who sees again |
+//! | [`alert`] | findings, digests and reports, processes | lines in Elastic Common Schema |
 //! | [`sink`] | lines | stdout, without waiting for its reader |
 //! | [`log_writer`] | lines of the log | stderr, without waiting for its reader |
 //!
@@ -35,6 +36,7 @@
 mod address;
 pub mod agent;
 pub mod alert;
+pub mod blind;
 pub mod cli;
 pub mod contact;
 mod diagnostic;

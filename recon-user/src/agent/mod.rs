@@ -1,7 +1,7 @@
 //! The agent: attaches the hooks, then drains, evaluates and writes at every interval.
 //!
 //! In: the options of `recon run`. Out: alerts on stdout, everything else on stderr. [`actors`]
-//! resolves processes.
+//! resolves processes, and [`losses`] says what a poll could not see.
 //! The decisions held here: a failure at the start ends the agent with a message. Once the agent
 //! runs, only a signal or a closed stdout ends it. A failed poll is logged, counted and tried
 //! again; the kernel keeps the counts meanwhile.
@@ -10,6 +10,7 @@ mod actors;
 mod calls;
 mod event_file;
 mod interfaces;
+mod losses;
 mod output;
 mod signals;
 
@@ -21,6 +22,7 @@ use recon_common::{ImageId, Key, Registers, Signal};
 use tokio::time::{Interval as Ticks, MissedTickBehavior, interval_at};
 
 use crate::alert;
+use crate::blind::{Blind, BlindPart};
 use crate::cli::RunOptions;
 use crate::drain::{CountMaps, Drain, DrainError, ExecEvents, Grace, ImageNumbers, Tally};
 use crate::hook::{self, AttachedHooks, Cgroup, Egress, Hooks, LinkEvents, Netns, SocketHooks};
@@ -77,6 +79,8 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
         pipeline: Pipeline::new(PipelineSettings::new(in_force, untrusted(&sockets, &taken))),
         calls: Calls::new(settings.netns == Netns::All),
         output,
+        blind: Blind::new(settings.quiet.0),
+        table_entries: options.table_entries,
         host: host_name(),
         logins: Vec::new(),
         last: now(),
@@ -208,6 +212,9 @@ struct Agent<M> {
     /// Calls in other network namespaces.
     calls: Calls,
     output: AgentOutput,
+    blind: Blind,
+    /// How many keys a poll can have.
+    table_entries: u32,
     host: String,
     /// The logins since the previous poll.
     logins: Vec<Session>,
@@ -246,7 +253,9 @@ impl<M: CountMaps> Agent<M> {
                 }
             };
             let late = due.elapsed().as_nanos() / ticks.period().as_nanos();
-            self.totals.missed_polls += u64::try_from(late).unwrap_or(u64::MAX);
+            let missed = u64::try_from(late).unwrap_or(u64::MAX);
+            self.totals.missed_polls += missed;
+            self.note_delay(missed, ticks.period());
             interfaces.follow_changes();
             // The kernel reports a program before it counts its first packet.
             self.note_started(executions);
@@ -301,7 +310,7 @@ impl<M: CountMaps> Agent<M> {
                 is_scanner: key.sender().is_some_and(|sender| is_tool(actors, sender)),
                 process: key
                     .sender()
-                    .filter(|_| needs.process || has_rows)
+                    .filter(|_| needs.process || needs.tool || has_rows)
                     .and_then(|sender| actors.processes.find_image(sender)),
                 standing: Standing::default(),
                 sources,
@@ -324,6 +333,7 @@ impl<M: CountMaps> Agent<M> {
         }
         let tally = result.unwrap_or_else(|error| {
             self.totals.failed_polls += 1;
+            self.blind.lose(BlindPart::FailedPolls, 1);
             log::error!(
                 "poll {}: {error}; the counts stay in the kernel for the next one",
                 self.totals.polls
@@ -339,6 +349,9 @@ impl<M: CountMaps> Agent<M> {
         let findings = notifications.iter().filter_map(Notification::finding);
         self.report(&tally, findings.count());
         self.write(&notifications);
+        self.note_losses(&tally);
+        let reports = self.blind.end_poll(interval.to);
+        self.write_blind(&reports);
     }
 
     fn write(&mut self, notifications: &[Notification]) {
@@ -381,6 +394,8 @@ impl<M: CountMaps> Agent<M> {
         self.poll(|drain, row| drain.finish(row));
         let notifications = self.pipeline.finish(self.last);
         self.write(&notifications);
+        let reports = self.blind.finish(self.last);
+        self.write_blind(&reports);
         let suppressed_lines = self.pipeline.suppressed();
         let Totals {
             polls,

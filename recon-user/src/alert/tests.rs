@@ -53,6 +53,7 @@ pub(crate) fn finding(id: &str, signals: &[Signal]) -> Finding {
         pid: None,
         pids: Vec::new(),
         senders: Vec::new(),
+        user: None,
         outcomes: None,
         label: None,
         tools: ToolSet::default(),

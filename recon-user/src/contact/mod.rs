@@ -31,6 +31,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use recon_common::{Address, Signal};
 
+use crate::address::first_neighbour;
 use crate::process::Process;
 use crate::row::{Interval, Row, RowKey, Standing, ToolSet, Verdict};
 use inbound::{Inbound, WaitingTargets, network_verdict, second};
@@ -159,6 +160,19 @@ impl Contacts {
                 ..Standing::default()
             },
         }
+    }
+
+    /// Whether a remote has completed a handshake with this host.
+    pub(crate) fn is_proven(&self, remote: Address) -> bool {
+        let evidence = self.inbound.remotes.get(remote);
+        evidence.is_some_and(|evidence| evidence.is_proven)
+    }
+
+    /// Whether somebody in the network of a remote has, as far as a rule asks.
+    pub(crate) fn is_network_proven(&self, remote: Address) -> bool {
+        let networks = self.inbound.networks.as_ref();
+        let evidence = networks.and_then(|networks| networks.get(first_neighbour(remote)));
+        evidence.is_some_and(|evidence| evidence.is_proven)
     }
 
     /// Settles the attempts whose outcome is known at the end of a poll, or all of them if it

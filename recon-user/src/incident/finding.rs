@@ -63,6 +63,8 @@ pub struct Finding {
     pub pids: Vec<u32>,
     /// The programs that they ran when they sent, ascending.
     pub senders: Vec<ImageId>,
+    /// The user of the only process, if it is known.
+    pub user: Option<u32>,
     /// What became of the attempts, for rules on what one remote sends to ports.
     pub outcomes: Option<Outcomes>,
     /// The tools whose fingerprints the probes carry, those of the group and others of the remote.
@@ -132,6 +134,7 @@ impl Finding {
             pid: key.pid.or(only_pid),
             pids: listed(key.pid, &pids),
             senders: samples.senders.items().to_vec(),
+            user: None,
             outcomes: None,
             tools: samples.tools,
             label: None,

@@ -3,6 +3,7 @@
 
 mod after;
 mod ends;
+mod fair;
 mod flood;
 mod floods;
 mod nursery;

@@ -83,7 +83,7 @@ impl KeyPlan {
 
     /// The remote's part of the key: the address, or the first address of its network.
     #[inline]
-    fn remote_of(&self, row: &RowKey) -> Option<Address> {
+    pub(super) fn remote_of(&self, row: &RowKey) -> Option<Address> {
         if self.has(KeyColumn::Remote) {
             row.remote
         } else if self.has(KeyColumn::Network) {
