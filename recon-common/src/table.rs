@@ -96,8 +96,6 @@ pub enum Counter {
     FramesIn,
     /// Frames that went out through a hook.
     FramesOut,
-    /// Signals that were counted under an overflow key.
-    Sketched,
     /// What could not be parsed or counted.
     Lost(Loss),
 }
@@ -106,7 +104,7 @@ impl Counter {
     /// Number of counters.
     pub const COUNT: u32 = Self::LOST + Loss::ALL.len() as u32;
     /// The index of the first loss.
-    const LOST: u32 = 3;
+    const LOST: u32 = 2;
 
     /// The counter's index in the per-CPU array.
     #[inline(always)]
@@ -115,7 +113,6 @@ impl Counter {
         match self {
             Self::FramesIn => 0,
             Self::FramesOut => 1,
-            Self::Sketched => 2,
             Self::Lost(loss) => Self::LOST + loss as u32,
         }
     }
@@ -136,7 +133,7 @@ mod tests {
         let indices: std::collections::BTreeSet<u32> = Loss::ALL
             .into_iter()
             .map(Counter::Lost)
-            .chain([Counter::FramesIn, Counter::FramesOut, Counter::Sketched])
+            .chain([Counter::FramesIn, Counter::FramesOut])
             .map(Counter::index)
             .collect();
         assert_eq!(indices.into_iter().max(), Some(Counter::COUNT - 1));

@@ -163,7 +163,6 @@ fn count_recent(key: &Key) {
     }
     if !admit::admit_source(live, &key) {
         key = key.overflow_key();
-        add_to_counter(Counter::Sketched, 1);
         slot = RecentSlot::find(&key, live.number);
         if slot.is_some_and(|slot| slot.increment_if_owner(&key)) {
             return;
@@ -188,7 +187,6 @@ pub(crate) fn count_key(key: &Key) {
     let live = Live::load();
     if !admit::admit_source(live, &key) {
         key = key.overflow_key();
-        add_to_counter(Counter::Sketched, 1);
     }
     live.add_count(&key, 1);
 }
@@ -212,7 +210,7 @@ pub(crate) fn add_to_counter(counter: Counter, by: u64) {
     if let Some(value) = COUNTERS.get_ptr_mut(counter.index()) {
         // SAFETY: the value belongs to this CPU and lives as long as the program runs. Packet hooks
         // run with bottom halves off. A packet hook that interrupts a socket hook can lose it one
-        // count, but a socket hook only counts losses and sketched signals here.
+        // count, but a socket hook only counts losses here.
         unsafe { *value += by };
     }
 }

@@ -31,6 +31,8 @@ fn nothing_is_lost_or_doubled() -> Result<()> {
         (3 * KEYS, Grace::Membarrier, true),
         (3 * KEYS, Grace::NextPoll, true),
         (512, Grace::Membarrier, false),
+        // Not even the overflow keys fit.
+        (2, Grace::Membarrier, false),
     ] {
         let (tally, rows) = flood(entries, grace)?;
         let drained: u64 = rows.iter().map(|(_, count)| count).sum();
@@ -43,6 +45,19 @@ fn nothing_is_lost_or_doubled() -> Result<()> {
             drained + lost,
             SENT,
             "{grace:?}, {entries} entries: {drained} drained, {lost} lost"
+        );
+        // Every frame is in exactly one of three: a key of its own source, an overflow key, a loss.
+        let of = |is_overflow: bool| -> u64 {
+            let rows = rows.iter();
+            rows.filter(|(key, _)| key.is_overflow() == is_overflow)
+                .map(|(_, count)| count)
+                .sum()
+        };
+        assert_eq!(of(true), tally.sketched, "{grace:?}, {entries}: {tally}");
+        assert_eq!(
+            of(false) + tally.sketched + tally.lost_total(),
+            SENT,
+            "{grace:?}, {entries}: {tally}"
         );
         let short = tally.sketched + lost;
         assert_eq!(short == 0, fits, "{grace:?}, {entries} entries: {tally}");
