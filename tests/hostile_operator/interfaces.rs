@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use recon_tests::lab::{ATTACKER, HOST_LINK};
 use recon_tests::scan::{PORTS, ensure_alert, has_alert, scan};
-use recon_tests::{Agent, Lab, rows};
+use recon_tests::{Agent, Alert, Lab, rows};
 
 use super::{INTERVAL, ensure_nothing_attached};
 
@@ -43,6 +43,14 @@ fn an_interface_that_is_created_again_is_watched_again() {
             }
             scan(&lab, PORTS)?;
             ensure_alert(&agent)?;
+            agent.wait_for("an alert that it was gone", |seen| {
+                let is_it = |alert: &&Alert| {
+                    let text = alert.text("message");
+                    alert.text("rule.id").as_deref() == Some("recon-blind")
+                        && text.is_some_and(|text| text.contains("the interface veth0 is gone"))
+                };
+                seen.alerts.iter().find(is_it).map(drop)
+            })?;
             let stopped = agent.stop()?;
             ensure!(stopped.status.success(), "{}", stopped.status);
             ensure_nothing_attached(&lab)

@@ -1,12 +1,15 @@
 //! The watched interfaces while the agent runs: which are gone, and which are back.
 //!
-//! In: announcements of the kernel. Out: hooks on an interface that is back, and a log line for
-//! each change.
+//! In: announcements of the kernel. Out: hooks on an interface that is back, a log line for each
+//! change, and what recon is blind for.
 //! The decisions held here: hooks end with their interface, so an interface that is created again
 //! under the name of a watched one gets new hooks. One that is renamed keeps its hooks and is
 //! followed. An agent without any interface goes on and waits, since this host's own sockets are
 //! still watched and an interface may come back.
 
+use jiff::Timestamp;
+
+use crate::blind::{Blind, BlindPart};
 use crate::diagnostic::error_chain;
 use crate::hook::{
     AttachedHooks, HookError, Hooks, Interface, LinkChange, LinkEvents, XdpChoice, list_interfaces,
@@ -70,7 +73,7 @@ impl WatchedInterfaces {
     }
 
     /// Follows the announcements since the last call, and tries again what was refused.
-    pub(super) fn follow_changes(&mut self) {
+    pub(super) fn follow_changes(&mut self, blind: &mut Blind, now: Timestamp) {
         let watched = &self.watched;
         self.may_have_changed |= self.events.drain(|change| concerns(watched, &change));
         self.may_have_changed |= watched.iter().any(|watched| watched.refusal.is_some());
@@ -80,13 +83,13 @@ impl WatchedInterfaces {
         match list_interfaces() {
             Ok(all) => {
                 self.may_have_changed = false;
-                self.compare(&all);
+                self.compare(&all, blind, now);
             }
             Err(error) => log::warn!("{}; trying again", error_chain(&error)),
         }
     }
 
-    fn compare(&mut self, all: &[Interface]) {
+    fn compare(&mut self, all: &[Interface], blind: &mut Blind, now: Timestamp) {
         let Self {
             hooks,
             choice,
@@ -102,6 +105,10 @@ impl WatchedInterfaces {
                         hooks.release_interface(index);
                         watched.index = None;
                         has_lost = true;
+                        let part = BlindPart::Interface(watched.name.clone());
+                        // Also if it is back by the end of the poll.
+                        blind.lose(part.clone(), 1);
+                        blind.lose_for_good(part, now);
                         log::warn!(
                             "{}: is gone, and recon's hooks with it: its packets are not seen until an interface of that name is back",
                             watched.name
@@ -113,6 +120,9 @@ impl WatchedInterfaces {
                 && let Some(interface) = all.iter().find(|it| it.name == watched.name)
             {
                 watched.attach(hooks, interface, *choice);
+                if watched.index.is_some() {
+                    blind.regain(&BlindPart::Interface(watched.name.clone()));
+                }
             }
         }
         if has_lost && watched.iter().all(|watched| watched.index.is_none()) {

@@ -10,6 +10,7 @@ mod actors;
 mod calls;
 mod event_file;
 mod interfaces;
+mod logins;
 mod losses;
 mod output;
 mod signals;
@@ -38,6 +39,7 @@ use crate::stream::{EvictionStats, Interval};
 use actors::Actors;
 use calls::Calls;
 use interfaces::WatchedInterfaces;
+use logins::{MAX_LOGINS, login_row};
 use output::AgentOutput;
 use signals::{Request, Signals};
 
@@ -147,37 +149,6 @@ fn untrusted(sockets: &SocketHooks, taken: &[AttachedHooks]) -> SignalSet {
     untrusted
 }
 
-/// Logins that are kept for a poll.
-const MAX_LOGINS: usize = 1 << 12;
-
-/// The row of a login.
-fn login_row(session: Session, host: &str, time: Timestamp) -> Row<'_> {
-    let Session {
-        remote,
-        local,
-        port,
-    } = session;
-    Row {
-        key: RowKey {
-            remote: Some(remote.into()),
-            local: Some(local.into()),
-            port: Some(port),
-            pid: None,
-            image: 0,
-            ending: None,
-            tool: None,
-            signal: Signal::Login,
-        },
-        count: 1,
-        time,
-        device: host,
-        process: None,
-        is_scanner: false,
-        standing: Standing::default(),
-        sources: None,
-    }
-}
-
 /// The time in whole milliseconds: finer than polls, and as fine as the dates of Elastic.
 fn now() -> Timestamp {
     let now = Timestamp::now();
@@ -248,7 +219,7 @@ impl<M: CountMaps> Agent<M> {
                     continue;
                 }
                 () = interfaces.wait() => {
-                    interfaces.follow_changes();
+                    interfaces.follow_changes(&mut self.blind, now());
                     continue;
                 }
             };
@@ -256,7 +227,7 @@ impl<M: CountMaps> Agent<M> {
             let missed = u64::try_from(late).unwrap_or(u64::MAX);
             self.totals.missed_polls += missed;
             self.note_delay(missed, ticks.period());
-            interfaces.follow_changes();
+            interfaces.follow_changes(&mut self.blind, now());
             // The kernel reports a program before it counts its first packet.
             self.note_started(executions);
             self.poll(|drain, row| drain.poll(row));

@@ -25,11 +25,14 @@ pub(super) struct Target {
     pub(super) is_udp: bool,
 }
 
-/// Times in seconds since 1970, and the best outcome between them.
+/// The attempts on one target.
 #[derive(Clone, Copy, Debug)]
 struct Contact {
-    first: u32,
+    /// The number of the poll in which the first one began.
+    first_poll: u32,
+    /// When the last one was settled, in seconds since 1970.
     last: u32,
+    /// The best outcome.
     outcome: Outcome,
 }
 
@@ -132,7 +135,7 @@ pub(super) struct Evidence {
     failures: u32,
     /// Attempts that succeeded.
     successes: u32,
-    /// When an attempt first failed. `None` if none did.
+    /// The poll of the first attempt that failed. `None` if none did.
     failed_first: Option<u32>,
     /// When its first and its last attempt were settled.
     pub(super) first: u32,
@@ -153,8 +156,8 @@ pub(super) struct TargetResult {
     pub(super) count: u64,
     /// The tools whose fingerprints they carried.
     pub(super) tools: ToolSet,
-    /// When they began, in seconds since 1970.
-    pub(super) began: u32,
+    /// The number of the poll in which they began: times in seconds do not say what came first.
+    pub(super) poll: u32,
     pub(super) now: u32,
     /// Older contacts are over.
     pub(super) oldest: u32,
@@ -169,7 +172,7 @@ impl Evidence {
             outcome,
             count,
             tools,
-            began,
+            poll,
             now,
             oldest,
         } = result;
@@ -183,10 +186,10 @@ impl Evidence {
             self.successes = self.successes.saturating_add(count);
             self.is_proven |= outcome == Outcome::Accepted;
         } else if self.failed_first.is_none() {
-            self.failed_first = Some(began);
+            self.failed_first = Some(poll);
         }
         let new = Contact {
-            first: began,
+            first_poll: poll,
             last: now,
             outcome,
         };
@@ -213,7 +216,7 @@ impl Evidence {
     /// Notes that an accepted connection to that target has ended, or is in use. Returns whether it
     /// belongs to a scan: the remote first succeeded there after its attempts began to fail.
     pub(super) fn note_handshake(&mut self, target: Target) -> bool {
-        let first = self.targets.get(target).map(|contact| contact.first);
+        let first = self.targets.get(target).map(|contact| contact.first_poll);
         let is_of_scan = match (self.failed_first, first) {
             (Some(failed), Some(first)) => self.failures > 0 && first >= failed,
             _ => false,

@@ -193,7 +193,7 @@ mod tests {
             outcome,
             count: 1,
             tools: ToolSet::default(),
-            began: now,
+            poll: now,
             now,
             oldest: now.saturating_sub(3600),
         }

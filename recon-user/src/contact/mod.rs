@@ -5,7 +5,7 @@
 //!
 //! | step | module | holds |
 //! |---|---|---|
-//! | wait | `queue`, `inbound`, `outbound` | attempts until their outcome is known |
+//! | wait | `queue`, `attempt`, `inbound`, `outbound` | attempts until their outcome is known |
 //! | evidence | `evidence`, `outcomes`, `locals` | the targets of a remote, and their outcomes |
 //! | bound | `ledger` | the evidence about all remotes, in bounded memory |
 //! | verdict | `verdict` | the sequential test |
@@ -15,6 +15,7 @@
 //! round trip later. So attempts are rows of their own, a poll later than their packets where
 //! nothing answered.
 
+mod attempt;
 mod evidence;
 mod hour;
 mod inbound;
