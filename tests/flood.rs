@@ -141,6 +141,10 @@ fn check(row: &Row) -> Result<()> {
     );
     ensure!((sketched + lost > 0) == row.is_short, "{totals:?}");
     for alert in &stopped.seen.alerts {
+        // That the table is full is about no source.
+        if row.is_short && alert.text("rule.id").as_deref() == Some("recon-blind") {
+            continue;
+        }
         let source = alert.text("source.ip");
         // An alert about all sources together names none.
         let is_of_all = row.has_others && alert.is("syn-flood-distributed", "count");

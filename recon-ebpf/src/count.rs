@@ -170,10 +170,11 @@ fn count_recent(key: &Key) {
     }
     match slot {
         Some(slot) => {
-            let before = slot.replace_owner(key);
+            let before = slot.contents();
             if before.count > 0 {
                 live.add_count(&before.key, before.count);
             }
+            slot.replace_owner(key);
         }
         // A processor that was not present when the agent started.
         None => live.add_count(&key, 1),
