@@ -176,19 +176,6 @@ impl Signal {
         Self::EchoIgnored,
     ];
 
-    /// What a scanner sends to a port, as far as one packet shows it.
-    pub const HITS: &[Self] = &[
-        Self::Syn,
-        Self::NullProbe,
-        Self::FinProbe,
-        Self::XmasProbe,
-        Self::MaimonProbe,
-        Self::OddProbe,
-        Self::FragmentProbe,
-        Self::Datagram,
-        Self::DnsQueryUdp,
-    ];
-
     /// The signal with that number, or `None` for a number of another layout.
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {

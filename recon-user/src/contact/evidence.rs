@@ -32,9 +32,15 @@ struct Contact {
     first_poll: u32,
     /// When the last one was settled, in seconds since 1970.
     last: u32,
+    /// Those that succeeded.
+    successes: u32,
     /// The best outcome.
     outcome: Outcome,
 }
+
+/// Failures that make a scan: the least that a rule on scans reports (`odd-flags`). A client that
+/// mistypes a port and then finds the right one fails once.
+const SCAN_FAILURES: u32 = 3;
 
 impl Contact {
     fn is_failure(&self) -> bool {
@@ -140,7 +146,10 @@ pub(super) struct Evidence {
     /// When its first and its last attempt were settled.
     pub(super) first: u32,
     pub(super) last: u32,
+    /// Whether it has completed a handshake.
     pub(super) is_proven: bool,
+    /// Whether it completed one before its attempts began to fail, as a client does.
+    pub(super) was_client: bool,
     /// Whether it was a scan's handshake that proved the address.
     pub(super) is_scan_proven: bool,
     /// The tools whose fingerprints its probes carried.
@@ -181,18 +190,23 @@ impl Evidence {
         }
         self.last = now;
         self.tools.add(tools);
-        if outcome.is_success() {
-            let count = u32::try_from(count).unwrap_or(u32::MAX);
-            self.successes = self.successes.saturating_add(count);
-            self.is_proven |= outcome == Outcome::Accepted;
-        } else if self.failed_first.is_none() {
+        let successes = match outcome.is_success() {
+            true => u32::try_from(count).unwrap_or(u32::MAX),
+            false => 0,
+        };
+        if outcome == Outcome::Accepted {
+            self.is_proven = true;
+            self.was_client |= self.failed_first.is_none();
+        } else if !outcome.is_success() && self.failed_first.is_none() {
             self.failed_first = Some(poll);
         }
         let new = Contact {
             first_poll: poll,
             last: now,
+            successes,
             outcome,
         };
+        self.successes = self.successes.saturating_add(successes);
         let Some(contact) = self.targets.get_mut(target) else {
             if !has_room {
                 return None;
@@ -203,9 +217,14 @@ impl Evidence {
         };
         let was_failure = contact.is_failure();
         if contact.last < oldest {
-            *contact = new;
+            self.successes = self.successes.saturating_sub(contact.successes);
+            *contact = Contact {
+                successes: 0,
+                ..new
+            };
         }
         contact.last = now;
+        contact.successes = contact.successes.saturating_add(successes);
         contact.outcome = contact.outcome.max(outcome);
         let after = contact.outcome;
         self.failures += u32::from(contact.is_failure());
@@ -218,7 +237,7 @@ impl Evidence {
     pub(super) fn note_handshake(&mut self, target: Target) -> bool {
         let first = self.targets.get(target).map(|contact| contact.first_poll);
         let is_of_scan = match (self.failed_first, first) {
-            (Some(failed), Some(first)) => self.failures > 0 && first >= failed,
+            (Some(failed), Some(first)) => self.failures >= SCAN_FAILURES && first >= failed,
             _ => false,
         };
         self.is_scan_proven |= is_of_scan;
@@ -235,10 +254,6 @@ impl Evidence {
 
     pub(super) fn failures(&self) -> u32 {
         self.failures
-    }
-
-    pub(super) fn successes(&self) -> u32 {
-        self.successes
     }
 
     pub(super) fn len(&self) -> usize {
@@ -267,13 +282,23 @@ impl Evidence {
         }
     }
 
-    /// Drops the contacts before `oldest`.
+    /// Drops the contacts before `oldest`, and all that they showed.
     pub(super) fn expire(&mut self, oldest: u32) {
         self.targets.retain(|contact| contact.last >= oldest);
-        let mut failures = 0;
+        self.failures = 0;
+        self.successes = 0;
+        self.failed_first = None;
+        self.is_proven = false;
         for (_, contact) in self.targets.of_ports(0..=u16::MAX) {
-            failures += u32::from(contact.is_failure());
+            self.successes = self.successes.saturating_add(contact.successes);
+            self.is_proven |= contact.outcome == Outcome::Accepted;
+            if contact.is_failure() {
+                self.failures += 1;
+                let first = self.failed_first.unwrap_or(contact.first_poll);
+                self.failed_first = Some(first.min(contact.first_poll));
+            }
         }
-        self.failures = failures;
+        self.was_client &= self.is_proven;
+        self.is_scan_proven &= self.failures > 0;
     }
 }

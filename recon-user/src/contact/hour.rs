@@ -136,7 +136,9 @@ impl ContactHour {
         if hour.ports.is_empty() {
             return None;
         }
-        let is_of_hour = |(_, evidence): &(_, &Evidence)| evidence.last >= hour.since;
+        // Not those from before a clock that was set back.
+        let hours = hour.since..=now;
+        let is_of_hour = |(_, evidence): &(_, &Evidence)| hours.contains(&evidence.last);
         let mut totals = ContactTotals {
             attempts: hour.attempts,
             ports: hour

@@ -166,19 +166,23 @@ impl Inbound {
             hour,
             ..
         } = self;
+        remotes.expire(clock.second, clock.oldest);
+        if let Some(networks) = networks {
+            networks.expire(clock.second, clock.oldest);
+        }
         let mut used = Vec::new();
         waiting.retain(|tried, attempt| {
             let is_due = clock.is_due(attempt.since.to, WAIT);
             let target = tried.target(locals);
             if let Some(outcome) = attempt.outcome(tried.is_udp, is_due) {
                 let result = attempt.result(target, outcome, clock);
-                hour.add(target, outcome, result.count);
                 let known = remotes.add(tried.remote, result);
                 if let Some(networks) = networks {
                     networks.add(first_neighbour(tried.remote), result);
                 }
-                let is_new = outcome.is_success() || !known.is_some_and(Outcome::is_success);
-                if is_new {
+                let is_attempt = outcome.is_success() || !known.is_some_and(Outcome::is_success);
+                if is_attempt {
+                    hour.add(target, outcome, result.count);
                     let signal = signal(tried.is_udp, outcome);
                     let mut row = tried.settled(signal, result.count, attempt.since);
                     // Of several tools the first by number, whatever the order of the rows.

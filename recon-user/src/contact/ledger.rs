@@ -111,7 +111,7 @@ impl Ledger {
     }
 
     /// Drops what is older than `oldest`, unless that was searched for a short time ago.
-    fn expire(&mut self, now: u32, oldest: u32) {
+    pub(super) fn expire(&mut self, now: u32, oldest: u32) {
         if now.abs_diff(self.searched) < SEARCH_INTERVAL {
             return;
         }

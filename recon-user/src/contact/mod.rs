@@ -12,8 +12,8 @@
 //! | totals | `hour` | what all attempts of an hour add up to |
 //!
 //! The decision held here: what a packet shows is counted as it comes, but what it means is known a
-//! round trip later. So attempts are rows of their own, a poll later than their packets where
-//! nothing answered.
+//! round trip later. So attempts are rows of their own, about a second later than their packets where
+//! no handshake, answer or refusal settles them.
 
 mod attempt;
 mod evidence;
@@ -104,7 +104,7 @@ pub struct SourceEvidence {
     pub verdict: Verdict,
     /// Whether it is proven that they come from its address.
     pub is_proven: bool,
-    /// Whether it also did what clients do, from an address that may be forged otherwise.
+    /// Whether the address is also a client's, in whose name somebody may forge.
     pub is_contradicted: bool,
     /// The tools whose fingerprints its attempts carried.
     pub tools: ToolSet,
@@ -203,7 +203,7 @@ impl Contacts {
         evidence.map_or_else(SourceEvidence::default, |evidence| SourceEvidence {
             verdict: evidence.verdict(),
             is_proven: evidence.is_scan_proven,
-            is_contradicted: evidence.successes() > 0 && !evidence.is_scan_proven,
+            is_contradicted: evidence.was_client && !evidence.is_scan_proven,
             tools: evidence.tools,
         })
     }

@@ -5,7 +5,7 @@
 //! The decisions held here:
 //! - An answer does not say which process it is for. It settles the attempts of all processes on
 //!   that port of the remote.
-//! - What fails where an attempt of this host succeeded within the last hour is no attempt: when a
+//! - What fails where an attempt of this host succeeded in the last one or two hours is no attempt: when a
 //!   remote with thirty services restarts, its clients do not scan it.
 
 use std::collections::{HashMap, HashSet};
@@ -50,7 +50,7 @@ struct Attempt {
     image: u8,
 }
 
-/// What remotes answered, in this poll and the one before.
+/// What a remote answered, for as long as an attempt may wait for it.
 #[derive(Clone, Copy, Debug)]
 struct Answer {
     at: Timestamp,
@@ -62,7 +62,7 @@ struct Answer {
 pub(super) struct Outbound {
     waiting: Queue<Reacher, Attempt>,
     answers: HashMap<Reached, Answer, Secrets>,
-    /// Who answered in the last hour, and in the hour before.
+    /// Who answered since the last turn, and between the two before.
     good: [HashSet<Reached, Secrets>; 2],
     /// When the halves of `good` last changed places.
     turned: u32,
@@ -113,9 +113,9 @@ impl Outbound {
             image: row.key.image,
         });
         if signal == Signal::ConnectFailed {
-            attempt.failed += row.count;
+            attempt.failed = attempt.failed.saturating_add(row.count);
         } else {
-            attempt.hits += row.count;
+            attempt.hits = attempt.hits.saturating_add(row.count);
         }
         attempt.local = attempt.local.or(local);
         if keeps_process && attempt.process.is_none() {

@@ -39,7 +39,7 @@ pub struct Outcomes {
     pub half_open: u64,
     /// Not answered.
     pub silent: u64,
-    /// Some of the open ports, ascending: those that accepted or answered.
+    /// Some of the open ports, ascending: those that accepted or answered, a SYN-ACK included.
     pub open_ports: Vec<u16>,
 }
 
@@ -62,11 +62,5 @@ impl Outcomes {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.accepted + self.refused + self.half_open + self.silent == 0
-    }
-
-    /// The ports that are open, on each local address.
-    #[must_use]
-    pub fn open(&self) -> u64 {
-        self.accepted + self.half_open
     }
 }

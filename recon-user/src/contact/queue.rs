@@ -10,6 +10,11 @@ use hashbrown::HashTable;
 
 use crate::seed::Secrets;
 
+/// Room for so many attempts is kept.
+const KEPT_ATTEMPTS: usize = 1024;
+/// Room for so many times those that waited is given up.
+const KEPT_SHARE: usize = 4;
+
 /// Attempts by key.
 #[derive(Debug)]
 pub(super) struct Queue<K, A> {
@@ -70,22 +75,24 @@ impl<K: Copy + Eq + Hash, A> Queue<K, A> {
         let before = self.attempts.len();
         self.attempts
             .retain_mut(|(key, attempt)| is_kept(key, attempt));
-        if self.attempts.len() == before {
-            return;
-        }
+        let dropped = before - self.attempts.len();
         let Self {
             attempts,
             index,
             secrets,
         } = self;
-        index.clear();
+        // A flood must not hold its memory for good.
+        if attempts.capacity() / KEPT_SHARE > before.max(KEPT_ATTEMPTS) {
+            attempts.shrink_to(2 * before);
+            *index = HashTable::new();
+        } else if dropped == 0 {
+            return;
+        } else {
+            index.clear();
+        }
         for (at, (key, _)) in attempts.iter().enumerate() {
             let hash_of = |&at: &u32| secrets.hash_one(attempts[at as usize].0);
             index.insert_unique(secrets.hash_one(key), at as u32, hash_of);
-        }
-        // A flood must not hold its memory for good.
-        if attempts.capacity() > 4 * before.max(1024) {
-            attempts.shrink_to(2 * before);
         }
     }
 }
@@ -93,6 +100,21 @@ impl<K: Copy + Eq + Hash, A> Queue<K, A> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_flood_does_not_hold_its_memory() {
+        const FLOOD: u32 = 100_000;
+        let mut queue = Queue::default();
+        for number in 0..FLOOD {
+            queue.entry(number, || ());
+        }
+        queue.retain(|_, ()| false);
+        queue.entry(7, || ());
+        queue.retain(|_, ()| true);
+        assert!(queue.attempts.capacity() < FLOOD as usize / 10);
+        assert!(queue.index.capacity() < FLOOD as usize / 10);
+        assert!(queue.contains(&7) && !queue.contains(&8));
+    }
 
     #[test]
     fn attempts_keep_their_order() {

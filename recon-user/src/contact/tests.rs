@@ -2,6 +2,7 @@
 
 mod hour;
 mod outcomes;
+mod standing;
 
 use recon_common::{Ending, Key};
 
@@ -241,8 +242,14 @@ fn a_scanner_that_comes_back_uses_a_connection() {
         let used: Vec<_> = settled.filter(|(signal, ..)| *signal == Used).collect();
         (used, contacts.contacts.source(CLIENT).is_proven)
     };
-    let scan = [(Syn, 23, 1), (RefusedTcp, 23, 1)];
-    let silent = [(Syn, 23, 1)];
+    let scan_of = |ports: u16| -> Vec<Given> {
+        let ports = 1..=ports;
+        ports
+            .flat_map(|port| [(Syn, port, 1), (RefusedTcp, port, 1)])
+            .collect()
+    };
+    let scan = scan_of(3);
+    let silent = [(Syn, 23, 1), (Syn, 24, 1), (Syn, 25, 1)];
     let of = |parts: &[&[Given]]| parts.concat();
     let rest = [&[][..]; 7];
     let then = |polls: &[Vec<Given>]| -> (Vec<Given>, bool) {
@@ -254,20 +261,24 @@ fn a_scanner_that_comes_back_uses_a_connection() {
     assert_eq!(then(&[of(&[&scan, &VISIT])]), visit);
     assert_eq!(then(&[of(&[&VISIT, &scan])]), visit);
     assert_eq!(then(&[of(&[&VISIT, &silent])]), visit);
-    assert_eq!(then(&[scan.to_vec(), vec![], VISIT.to_vec()]), visit);
+    assert_eq!(then(&[scan.clone(), vec![], VISIT.to_vec()]), visit);
     // A connection without an end that stays.
     let open = VISIT[..3].to_vec();
-    assert_eq!(then(&[scan.to_vec(), open]), visit);
+    assert_eq!(then(&[scan.clone(), open]), visit);
     // A connect scan closes at once, without data: no use, but a proof.
     let mut probe = VISIT;
     probe[3].2 = 2;
     assert_eq!(then(&[of(&[&scan, &probe])]), (vec![], true));
     // A client that went there before, in whose name somebody scans, and one that never failed.
     assert_eq!(
-        then(&[VISIT.to_vec(), vec![], scan.to_vec(), VISIT.to_vec()]),
+        then(&[VISIT.to_vec(), vec![], scan.clone(), VISIT.to_vec()]),
         (vec![], false)
     );
     assert_eq!(then(&[VISIT.to_vec()]), (vec![], false));
+    // Who mistypes a port or two and then finds the right one is no scanner.
+    for ports in [1, 2] {
+        assert_eq!(then(&[scan_of(ports), VISIT.to_vec()]), (vec![], false));
+    }
     // The same within a second.
     let mut quick = Polls::new();
     quick.length = SignedDuration::from_millis(100);
@@ -275,55 +286,6 @@ fn a_scanner_that_comes_back_uses_a_connection() {
     let settled: Vec<_> = polls.flat_map(|rows| quick.poll(rows)).collect();
     assert!(!settled.contains(&(Used, 80, 1)), "{settled:?}");
     assert!(!quick.contacts.source(CLIENT).is_proven);
-}
-
-#[test]
-fn the_standing_of_a_remote_and_its_network() {
-    let mut contacts = Polls::new();
-    let neighbour = Address::v4([198, 51, 100, 8]);
-    let refused = |port| [(Signal::Syn, port, 1), (Signal::RefusedTcp, port, 1)];
-    let standing = |contacts: &Polls, remote| {
-        let Standing {
-            remote,
-            network,
-            is_proven,
-        } = contacts.contacts.standing(remote);
-        (remote, network, is_proven)
-    };
-    use Verdict::{Client, Scanner, Undecided};
-    for (port, expected) in [
-        (1, Undecided),
-        (1, Undecided),
-        (2, Undecided),
-        (3, Undecided),
-    ] {
-        contacts.poll(&refused(port));
-        assert_eq!(
-            standing(&contacts, CLIENT),
-            (expected, expected, false),
-            "{port}"
-        );
-    }
-    // The neighbour's failure on a port that failed before adds nothing, on another it does.
-    contacts.poll_of(neighbour, &refused(3));
-    assert_eq!(
-        standing(&contacts, neighbour),
-        (Undecided, Undecided, false)
-    );
-    contacts.poll_of(neighbour, &refused(4));
-    assert_eq!(standing(&contacts, neighbour), (Undecided, Scanner, false));
-    contacts.poll(&refused(5));
-    assert_eq!(standing(&contacts, CLIENT), (Scanner, Scanner, false));
-    let other = Address::v4([203, 0, 113, 200]);
-    contacts.poll_of(other, &[(Signal::Syn, 80, 9), (Signal::Accepted, 80, 9)]);
-    assert_eq!(standing(&contacts, other), (Client, Client, true));
-    assert!(
-        contacts.contacts.source(CLIENT)
-            == SourceEvidence {
-                verdict: Scanner,
-                ..SourceEvidence::default()
-            }
-    );
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! had any.
 //! The decisions held here:
 //! - One line for the whole agent: what busy clients cause all day must be known, and must not be
-//!   read line by line. So must what tries one to three ports and is no finding at all.
+//!   read line by line. So must what tries a few ports and is no finding at all.
 //! - Hours are those of the clock (UTC), so that the digests of several hosts are about the same
 //!   times, and those of a replay too.
 //! - The numbers are exact up to a bound on sources, which bounds the memory too. Beyond it, a
@@ -65,8 +65,8 @@ pub struct RuleDigest {
 pub(super) struct DigestHour {
     since: Timestamp,
     until: Timestamp,
-    /// The time of the last finding.
-    changed_at: Timestamp,
+    /// The time of the last poll.
+    polled_at: Timestamp,
     rules: Vec<RuleHour>,
     sources: HashMap<Source, SourceHour, Secrets>,
     contacts: Option<ContactTotals>,
@@ -95,7 +95,7 @@ impl DigestHour {
         Self {
             since,
             until: hour_of(since).checked_add(HOUR).unwrap_or(Timestamp::MAX),
-            changed_at: since,
+            polled_at: since,
             rules: Vec::new(),
             sources: HashMap::default(),
             contacts: None,
@@ -122,18 +122,22 @@ impl DigestHour {
     /// anything in it.
     pub(super) fn turn(&mut self, now: Timestamp) -> Option<Digest> {
         if !self.is_over(now) {
+            self.polled_at = now;
             return None;
         }
         let (since, end) = match now < self.since {
-            true => (now, self.changed_at),
+            true => (now, self.polled_at),
             false => (hour_of(now), self.until),
         };
-        std::mem::replace(self, Self::new(since)).close(end)
+        let next = Self {
+            polled_at: now,
+            ..Self::new(since)
+        };
+        std::mem::replace(self, next).close(end)
     }
 
-    /// Adds a finding of `now` that gets no line.
-    pub(super) fn add(&mut self, finding: &Finding, now: Timestamp) {
-        self.changed_at = now;
+    /// Adds a finding that gets no line.
+    pub(super) fn add(&mut self, finding: &Finding) {
         let rule = self.rule_of(&finding.query);
         self.rules[rule].findings += 1;
         match finding.port {

@@ -39,7 +39,7 @@ pub struct Finding {
     pub remotes: Vec<Address>,
     /// What the attempts of the source show.
     pub verdict: Verdict,
-    /// Whether the source has completed a handshake with this host.
+    /// Whether a handshake of its scan proves that the source has its address.
     pub is_proven: bool,
     /// The port, if the query groups by it or only one was seen.
     pub port: Option<u16>,

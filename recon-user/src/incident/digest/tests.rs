@@ -168,7 +168,7 @@ fn numbers_are_exact() {
             ..web.clone()
         },
     ] {
-        hour.add(&finding, at(0));
+        hour.add(&finding);
     }
     let digest = hour.close(at(1)).expect("not empty");
     let counts = |client, undecided, scanner| SourceCounts {
@@ -208,11 +208,11 @@ fn sources_and_rules_beyond_the_bound_make_a_lower_bound() {
             finding.query = Arc::new((*finding.query).clone());
             for number in 0..sources {
                 finding.remote = Some(remote(number));
-                hour.add(&finding, at(0));
+                hour.add(&finding);
             }
             // A known one.
             finding.remote = Some(remote(0));
-            hour.add(&finding, at(0));
+            hour.add(&finding);
         }
         let digest = hour.close(at(1)).expect("not empty");
         assert_eq!(digest.rules[0].sources.undecided, counted);

@@ -24,8 +24,8 @@ use crate::kql::Severity;
 use crate::row::Verdict;
 use crate::stream::Query;
 
-/// One line of so many may be about a client.
-const LINES_FOR_CLIENT: u64 = 4;
+/// One line of so many may be about a client, and none of fewer.
+const CLIENT_SHARE: u64 = 4;
 /// One line of so many is released over the period.
 const LINES_FOR_LATER: u64 = 4;
 /// One network or user gets one line of so many, if there are enough to share.
@@ -150,7 +150,7 @@ impl Period {
     }
 
     fn for_clients(&self) -> u64 {
-        self.lines / LINES_FOR_CLIENT
+        self.lines / CLIENT_SHARE
     }
 
     /// The lines that may be written until `now`.
