@@ -20,7 +20,7 @@ use tokio::time::{Interval as Ticks, MissedTickBehavior, interval_at};
 
 use crate::alert;
 use crate::cli::RunOptions;
-use crate::drain::{CountMaps, Drain, DrainError, ExecEvents, Grace, ImageNumbers, Tally};
+use crate::drain::{CountMaps, Drain, DrainError, ExecEvents, Forks, Grace, ImageNumbers, Tally};
 use crate::hook::{self, AttachedHooks, Cgroup, Egress, Hooks, SocketHooks};
 use crate::incident::Notification;
 use crate::pipeline::{Pipeline, PipelineSettings};
@@ -54,11 +54,12 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     let drain = Drain::open(hooks.ebpf(), Grace::detect())?;
     let mut executions = ExecEvents::open(hooks.ebpf())?;
     let images = ImageNumbers::open(hooks.ebpf())?;
+    let forks = Forks::open(hooks.ebpf())?;
     let output = AgentOutput::new(io::stdout(), options.events.as_deref(), !options.no_alerts)?;
     let sockets = attach_sockets(&mut hooks, cgroup.as_ref());
     let names = settings.scanner_names();
     // After the hook that reports new processes, so that none is missed.
-    let actors = Actors::new(names, cgroup.map(|cgroup| cgroup.root), images);
+    let actors = Actors::new(names, cgroup.map(|cgroup| cgroup.root), images, forks);
     let taken = hooks.attach_interfaces(&interfaces, options.xdp)?;
     taken.iter().for_each(|taken| log::info!("{taken}"));
     let mut agent = Agent {
