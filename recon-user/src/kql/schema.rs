@@ -92,6 +92,8 @@ fields! {
     ProcessAccountName = "InitiatingProcessAccountName": String;
     /// The process that started it.
     ProcessParentId = "InitiatingProcessParentId": Long;
+    /// The systemd unit of the process or of its container.
+    ProcessUnit = "InitiatingProcessUnit": String;
     /// Whether it is a known scanning tool.
     ProcessIsScanner = "InitiatingProcessIsScanner": Bool;
     /// The network of the remote and its neighbours.
@@ -133,6 +135,7 @@ impl Field {
                 | Self::ProcessFolderPath
                 | Self::ProcessAccountName
                 | Self::ProcessParentId
+                | Self::ProcessUnit
                 | Self::ProcessIsScanner
         )
     }
@@ -149,7 +152,11 @@ impl Field {
     pub const fn is_extra(self) -> bool {
         matches!(
             self,
-            Self::Outcome | Self::BytesReceived | Self::BytesSent | Self::ConnectionSeconds
+            Self::Outcome
+                | Self::ProcessUnit
+                | Self::BytesReceived
+                | Self::BytesSent
+                | Self::ConnectionSeconds
         ) || self.is_derived()
     }
 

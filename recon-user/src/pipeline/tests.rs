@@ -12,6 +12,7 @@ mod processes;
 mod queries;
 mod sources;
 mod split;
+mod spread;
 mod unnamed;
 
 use std::sync::LazyLock;
