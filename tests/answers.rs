@@ -247,8 +247,9 @@ fn a_scan_of_all_ports_has_few_lines_and_its_exact_count() -> Result<()> {
     const MOST_LINES: usize = 3;
     let lab = Lab::new()?;
     let _server = Server::netcat(lab.host(), SSH)?;
-    // Each port is hit and refused, perhaps all in one poll.
-    let agent = Agent::start(&lab, "--table-entries 200000")?;
+    // Each port is hit and refused, perhaps all in one poll. Beyond half of the table a source has
+    // a share of it.
+    let agent = Agent::start(&lab, "--table-entries 300000")?;
     let scan = fill("{nmap} -sS -p- --min-rate 5000 {host}");
     run(lab.attacker(), shell(&scan), ALL_PORTS_DEADLINE)?.success()?;
     agent.wait_for("an alert about the scan", |seen| {

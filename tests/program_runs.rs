@@ -6,6 +6,8 @@
 
 #[path = "program_runs/exactness.rs"]
 mod exactness;
+#[path = "program_runs/fingerprints.rs"]
+mod fingerprints;
 #[path = "program_runs/inbound.rs"]
 mod inbound;
 #[path = "program_runs/kernel.rs"]
@@ -85,7 +87,8 @@ fn both_builds_agree_on_any_bytes() -> Result<()> {
     // The runner takes a closure without state of its own.
     let kernel = RefCell::new(Kernel::in_own_namespace()?);
     let model = Model::default();
-    let frames: Vec<Vec<u8>> = rows()?.into_iter().map(|row| row.frame).collect();
+    let mut frames: Vec<Vec<u8>> = rows()?.into_iter().map(|row| row.frame).collect();
+    frames.extend(fingerprints::frames()?);
     let strategy = (prop_oneof![mangled(frames), random()], any::<bool>());
     let mut runner = TestRunner::new(Config {
         cases: CASES,

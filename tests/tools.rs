@@ -1,6 +1,7 @@
 //! Real tools against the host: each causes these detections, and no others.
 //!
-//! A row lists all alerts that may come: other rules, measures, signals and sources are forbidden.
+//! A row lists all alerts that may come: other rules, measures, signals and sources are forbidden,
+//! and so is another tool than the one that its packets give away.
 
 #[path = "tools/table.rs"]
 mod table;
@@ -33,6 +34,8 @@ struct Row {
     side: Side,
     /// The alerts that must come, and no others.
     expected: &'static [Fired],
+    /// What every alert says of the tool: `recon.tool`, which is absent if empty.
+    tool: &'static [&'static str],
     /// The least number of signals that the tool causes.
     at_least: u64,
 }
@@ -63,9 +66,15 @@ fn fill(line: &str) -> String {
         "ping -q -i 0.5 -c 40 {HOST} & masscan --interface {ATTACKER_LINK} --adapter-ip {ATTACKER} --adapter-mac {ATTACKER_MAC} --router-mac {HOST_MAC} \
          --rate 1000 --wait 0"
     );
+    // Without an output it needs no answer, and it must not read the machine's list of networks.
+    let zmap = format!(
+        "zmap --interface {ATTACKER_LINK} --source-ip {ATTACKER} --gateway-mac {HOST_MAC} --blacklist-file /dev/null \
+         --rate 1000 --cooldown-time 0 --output-file /dev/null --quiet"
+    );
     [
         ("{nmap}", "nmap -n -Pn -T4"),
         ("{masscan}", &masscan),
+        ("{zmap}", &zmap),
         (
             "{questions}",
             "for i in $(seq 210); do echo $i.example; done",
@@ -169,6 +178,12 @@ fn only_the_expected(row: &Row, alerts: &[Alert]) -> Result<()> {
     for alert in alerts {
         let known = row.expected.iter().any(|&fired| is(alert, fired));
         ensure!(known, "unexpected alert: {alert}");
+        let tool = alert.field("recon.tool");
+        let is_as_expected = match row.tool {
+            [] => tool.is_none(),
+            tools => tool == Some(&serde_json::json!(tools)),
+        };
+        ensure!(is_as_expected, "not of {:?}: {alert}", row.tool);
     }
     for &fired in row.expected {
         let lines = alerts.iter().filter(|alert| is(alert, fired)).count();

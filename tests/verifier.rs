@@ -17,7 +17,7 @@ use aya_obj::generated::{BPF_F_XDP_HAS_FRAGS, bpf_attach_type, bpf_attr, bpf_cmd
 use aya_obj::{Object, Program, ProgramSection};
 use recon_tests::kernel::{MOST_INSTRUCTIONS, MOST_STACK};
 use recon_tests::report;
-use recon_user::hook::Hooks;
+use recon_user::hook::{Hooks, Netns};
 
 /// The limit must be at least this many times what a program takes.
 const HEADROOM: u64 = 2;
@@ -55,7 +55,7 @@ impl Statistics {
 fn every_program_is_far_from_the_verifiers_limits() -> Result<()> {
     /// Any size will do: the verifier does not look at it.
     const TABLE_ENTRIES: u32 = 64;
-    let mut hooks = Hooks::load(TABLE_ENTRIES)?;
+    let mut hooks = Hooks::load(TABLE_ENTRIES, Netns::Watched)?;
     let maps = map_descriptors(&mut hooks)?;
     let object = relocate_object(&maps)?;
     let mut names: Vec<_> = object.programs.keys().collect();

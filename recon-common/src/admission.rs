@@ -7,47 +7,76 @@
 //! - Every source gets a key until half of the table is full: counts are exact as long as there is
 //!   room for all, and a slow scan's single packets never fall to a filter. From there on, the less
 //!   room is left, the more packets a source must have sent, so that a flood of sources with few
-//!   packets each can't fill the room that a scanner needs.
+//!   packets each can't fill the room that a scanner needs; and the fewer keys a source may have, so
+//!   that sources with many keys each can't either.
 //! - Sources are remembered in a direct-mapped array by a fingerprint and a packet count. Another
 //!   source's packet takes one from the slot's owner, and takes the slot at zero (HeavyKeeper, Yang
 //!   et al. 2018, without its dice). A source that sends much stays remembered, one that stopped is
 //!   forgotten, and nobody sweeps. A Bloom filter fills up and would have to be emptied.
+//! - Keys are counted by generation of the table: a source's share is of one poll's room.
 
-/// Slots, a power of two, of four bytes each: 1 MiB, most of which stays in the processor's cache.
+/// Slots, a power of two, of eight bytes each: 2 MiB, most of which stays in the processor's cache.
 pub const ADMISSION_SLOTS: u32 = 1 << 18;
 
-/// How full the table is, in eighths, and how many packets a source must have sent from there on,
-/// this one included.
-const STEPS: [(u64, u32); 3] = [(7, 32), (6, 8), (4, 2)];
-const PARTS: u64 = 8;
+/// What a source must meet to get another key of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// It must have sent so many packets, this one included.
+    pub packets: u32,
+    /// It must have fewer keys in this generation.
+    pub keys: u32,
+}
 
-/// Packets that a source must have sent to get a key of its own when the table holds `keys` of
-/// `room`.
+/// The terms by how full the table is, in eighths: the packets, and which share of the table's room
+/// a source's keys may be.
+const STEPS: [(u64, u32, u32); 3] = [(7, 32, 4096), (6, 8, 128), (4, 2, 16)];
+const PARTS: u64 = 8;
+/// Keys that every source may have: more than a scan needs in a second to be reported.
+const LEAST_KEYS: u32 = 32;
+
+/// The terms when the table holds `keys` of `room`.
 #[inline(always)]
 #[must_use]
-pub const fn required_packets(keys: u64, room: u32) -> u32 {
+pub const fn terms(keys: u64, room: u32) -> Terms {
     // No loop: the verifier would walk it.
-    let [(full, many), (fuller, some), (half, two)] = STEPS;
-    let room = room as u64;
-    if keys * PARTS < room * half {
-        1
-    } else if keys * PARTS < room * fuller {
-        two
-    } else if keys * PARTS < room * full {
-        some
+    let [(full, ..), (fuller, ..), (half, ..)] = STEPS;
+    let parts = keys * PARTS;
+    let (_, packets, share) = if parts < room as u64 * half {
+        return Terms {
+            packets: 1,
+            keys: u32::MAX,
+        };
+    } else if parts < room as u64 * fuller {
+        STEPS[2]
+    } else if parts < room as u64 * full {
+        STEPS[1]
     } else {
-        many
+        STEPS[0]
+    };
+    let keys = room / share;
+    Terms {
+        packets,
+        keys: if keys < LEAST_KEYS { LEAST_KEYS } else { keys },
     }
 }
 
-/// What a slot remembers: a source's fingerprint and its number of packets.
+/// What a slot remembers: a source's fingerprint, its number of packets, and its number of keys in
+/// one generation of the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(transparent)]
-pub struct AdmissionSlot(pub u32);
+pub struct AdmissionSlot(pub u64);
 
-/// Bits of a slot that hold the number of packets.
+/// Where a slot holds the number of packets, and above it the fingerprint.
+const COUNT_SHIFT: u32 = 32;
 const COUNT_BITS: u32 = 8;
-const COUNT_MASK: u32 = (1 << COUNT_BITS) - 1;
+const COUNT_MASK: u64 = ((1 << COUNT_BITS) - 1) << COUNT_SHIFT;
+const ONE_PACKET: u64 = 1 << COUNT_SHIFT;
+/// The bits of the fingerprint.
+const SOURCE_MASK: u64 = !0 << (COUNT_SHIFT + COUNT_BITS);
+/// The lower half: the generation's number, cut off, above the number of keys.
+const KEY_BITS: u32 = 24;
+const KEY_MASK: u64 = (1 << KEY_BITS) - 1;
+const GENERATION_MASK: u64 = ((1 << COUNT_SHIFT) - 1) & !KEY_MASK;
 
 impl AdmissionSlot {
     /// The slot of the source with that hash (see [`crate::Address::hash`]).
@@ -57,21 +86,41 @@ impl AdmissionSlot {
         hash as u32 & (ADMISSION_SLOTS - 1)
     }
 
-    /// The fingerprint: from the hash's upper half, which the index does not use.
+    /// Whether the slot is that source's. The fingerprint is from the hash's upper bits, which the
+    /// index does not use.
     #[inline(always)]
-    const fn fingerprint(hash: u64) -> u32 {
-        (hash >> 32) as u32 & !COUNT_MASK
+    const fn is_of(self, hash: u64) -> bool {
+        (self.0 ^ hash) & SOURCE_MASK == 0
     }
 
     /// How many packets of that source are remembered.
     #[inline(always)]
     #[must_use]
-    pub const fn count(self, hash: u64) -> u32 {
-        if self.0 & !COUNT_MASK == Self::fingerprint(hash) {
-            self.0 & COUNT_MASK
+    pub const fn packets(self, hash: u64) -> u32 {
+        if self.is_of(hash) {
+            ((self.0 & COUNT_MASK) >> COUNT_SHIFT) as u32
         } else {
             0
         }
+    }
+
+    /// How many keys that source has in that generation.
+    #[inline(always)]
+    #[must_use]
+    pub const fn keys(self, hash: u64, generation: u32) -> u32 {
+        if self.is_of(hash) && self.0 & GENERATION_MASK == generation_bits(generation) {
+            (self.0 & KEY_MASK) as u32
+        } else {
+            0
+        }
+    }
+
+    /// Whether that source gets another key in that generation.
+    #[inline(always)]
+    #[must_use]
+    pub const fn meets(self, hash: u64, generation: u32, terms: Terms) -> bool {
+        terms.packets <= 1
+            || (self.packets(hash) >= terms.packets && self.keys(hash, generation) < terms.keys)
     }
 
     /// The slot after another packet of that source.
@@ -79,18 +128,36 @@ impl AdmissionSlot {
     #[must_use]
     pub const fn after_packet(self, hash: u64) -> Self {
         let count = self.0 & COUNT_MASK;
-        if self.0 & !COUNT_MASK == Self::fingerprint(hash) {
+        if self.is_of(hash) {
             Self(if count == COUNT_MASK {
                 self.0
             } else {
-                self.0 + 1
+                self.0 + ONE_PACKET
             })
-        } else if count <= 1 {
-            Self(Self::fingerprint(hash) | 1)
+        } else if count <= ONE_PACKET {
+            Self(hash & SOURCE_MASK | ONE_PACKET)
         } else {
-            Self(self.0 - 1)
+            Self(self.0 - ONE_PACKET)
         }
     }
+
+    /// The slot after another key of that source, if it is that source's.
+    #[inline(always)]
+    #[must_use]
+    pub const fn after_key(self, hash: u64, generation: u32) -> Self {
+        if !self.is_of(hash) {
+            return self;
+        }
+        let keys = self.keys(hash, generation) as u64;
+        let keys = if keys == KEY_MASK { keys } else { keys + 1 };
+        Self(self.0 & (SOURCE_MASK | COUNT_MASK) | generation_bits(generation) | keys)
+    }
+}
+
+/// A generation's number as a slot holds it.
+#[inline(always)]
+const fn generation_bits(generation: u32) -> u64 {
+    (generation as u64) << KEY_BITS & GENERATION_MASK
 }
 
 #[cfg(test)]
@@ -98,22 +165,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn less_room_requires_more_packets() {
-        // (keys, room, required)
-        for (keys, room, packets) in [
-            (0, 1024, 1),
-            (511, 1024, 1),
-            (512, 1024, 2),
-            (767, 1024, 2),
-            (768, 1024, 8),
-            (895, 1024, 8),
-            (896, 1024, 32),
-            (1024, 1024, 32),
-            (u64::from(u32::MAX), u32::MAX, 32),
-            (0, 1, 1),
-            (1, 1, 32),
+    fn less_room_requires_more_packets_and_allows_fewer_keys() {
+        const ROOM: u32 = 1 << 17;
+        const SMALL: u32 = 1024;
+        // (keys, room, packets, keys of a source)
+        for (keys, room, packets, share) in [
+            (0, ROOM, 1, u32::MAX),
+            (ROOM / 2 - 1, ROOM, 1, u32::MAX),
+            (ROOM / 2, ROOM, 2, 8192),
+            (ROOM / 4 * 3 - 1, ROOM, 2, 8192),
+            (ROOM / 4 * 3, ROOM, 8, 1024),
+            (ROOM / 8 * 7 - 1, ROOM, 8, 1024),
+            (ROOM / 8 * 7, ROOM, 32, 32),
+            (ROOM, ROOM, 32, 32),
+            (511, SMALL, 1, u32::MAX),
+            (512, SMALL, 2, 64),
+            (768, SMALL, 8, 32),
+            (u32::MAX, u32::MAX, 32, u32::MAX / 4096),
+            (0, 1, 1, u32::MAX),
+            (1, 1, 32, 32),
         ] {
-            assert_eq!(required_packets(keys, room), packets, "{keys} of {room}");
+            let expected = Terms {
+                packets,
+                keys: share,
+            };
+            assert_eq!(terms(keys.into(), room), expected, "{keys} of {room}");
         }
     }
 
@@ -125,9 +201,41 @@ mod tests {
         let mut slot = AdmissionSlot::default();
         for packets in 1..=300 {
             slot = slot.after_packet(ONE);
-            assert_eq!(slot.count(ONE), packets.min(COUNT_MASK), "{packets}");
-            assert_eq!(slot.count(OTHER), 0);
+            assert_eq!(slot.packets(ONE), packets.min(255), "{packets}");
+            assert_eq!(slot.packets(OTHER), 0);
         }
+    }
+
+    #[test]
+    fn a_slot_counts_the_keys_of_its_source_in_one_generation() {
+        let mut slot = AdmissionSlot::default().after_packet(ONE);
+        for keys in 1..=3 {
+            slot = slot.after_key(ONE, 7).after_key(OTHER, 7);
+            assert_eq!(slot.keys(ONE, 7), keys);
+        }
+        assert_eq!((slot.keys(OTHER, 7), slot.keys(ONE, 8)), (0, 0));
+        assert_eq!(slot.packets(ONE), 1, "keys do not change packets");
+        slot = slot.after_packet(ONE);
+        assert_eq!((slot.packets(ONE), slot.keys(ONE, 7)), (2, 3));
+        slot = slot.after_key(ONE, 8);
+        assert_eq!((slot.keys(ONE, 8), slot.keys(ONE, 7)), (1, 0));
+    }
+
+    #[test]
+    fn a_source_gets_keys_on_its_terms() {
+        let terms = |packets, keys| Terms { packets, keys };
+        let slot = (0..4).fold(AdmissionSlot::default(), |slot, _| slot.after_packet(ONE));
+        let slot = slot.after_key(ONE, 7).after_key(ONE, 7);
+        for (terms, generation, expected) in [
+            (terms(1, u32::MAX), 7, true),
+            (terms(4, 3), 7, true),
+            (terms(5, 3), 7, false),
+            (terms(4, 2), 7, false),
+            (terms(4, 2), 8, true),
+        ] {
+            assert_eq!(slot.meets(ONE, generation, terms), expected, "{terms:?}");
+        }
+        assert!(!slot.meets(OTHER, 7, terms(2, 9)), "unknown");
     }
 
     #[test]
@@ -135,10 +243,10 @@ mod tests {
         let mut slot = (0..5).fold(AdmissionSlot::default(), |slot, _| slot.after_packet(ONE));
         for left in [4, 3, 2, 1] {
             slot = slot.after_packet(OTHER);
-            assert_eq!((slot.count(ONE), slot.count(OTHER)), (left, 0));
+            assert_eq!((slot.packets(ONE), slot.packets(OTHER)), (left, 0));
         }
         slot = slot.after_packet(OTHER);
-        assert_eq!((slot.count(ONE), slot.count(OTHER)), (0, 1));
+        assert_eq!((slot.packets(ONE), slot.packets(OTHER)), (0, 1));
     }
 
     #[test]
@@ -150,7 +258,7 @@ mod tests {
         for other in 0..1000_u64 {
             slot = slot.after_packet(ONE).after_packet((other + 3) << 40);
             slot = slot.after_packet(ONE);
-            admitted += u32::from(slot.count(ONE) >= 2);
+            admitted += u32::from(slot.packets(ONE) >= 2);
         }
         assert!(admitted > 990, "{admitted} of 1000");
     }

@@ -8,6 +8,7 @@
 //! memory is bounded, a write costs the same when full or empty, and takes no lock. An insert into
 //! a full LRU of this size costs 325 to 850 ns, which a flood of answers would make recon pay.
 
+use crate::keyed_hash::HashSecrets;
 use crate::protocol::ip_protocol;
 
 /// An IPv6 address, or an IPv4 address mapped into IPv6 (`::ffff:a.b.c.d`): 16 bytes in network
@@ -85,22 +86,27 @@ impl Address {
         [pair_words(a, b), pair_words(c, d)]
     }
 
-    /// A hash under a seed that an outsider can't know, so that nobody can choose addresses that
+    /// A hash under secrets that an outsider can't know, so that nobody can choose addresses that
     /// share a slot or a register.
     #[inline(always)]
     #[must_use]
-    pub const fn hash(self, seed: u64) -> u64 {
-        hash_pairs(self.pairs(), seed)
+    pub const fn hash(self, secrets: &HashSecrets) -> u64 {
+        secrets.finish(secrets.sum_remote(self.pairs()))
+    }
+
+    /// Its bytes, in network byte order.
+    pub(crate) fn octets(self) -> [u8; 16] {
+        let mut octets = [0; 16];
+        for (bytes, word) in octets.chunks_exact_mut(4).zip(self.0) {
+            bytes.copy_from_slice(&word.to_ne_bytes());
+        }
+        octets
     }
 
     /// The address as the standard library has it: IPv4 if it is mapped.
     #[must_use]
     pub fn to_ip(self) -> core::net::IpAddr {
-        let mut octets = [0; 16];
-        for (bytes, word) in octets.chunks_exact_mut(4).zip(self.0) {
-            bytes.copy_from_slice(&word.to_ne_bytes());
-        }
-        core::net::Ipv6Addr::from(octets).to_canonical()
+        core::net::Ipv6Addr::from(self.octets()).to_canonical()
     }
 }
 
@@ -133,29 +139,8 @@ pub struct Flow {
 /// resolver for minutes.
 pub const FLOW_SLOTS: u32 = 1 << 20;
 
-/// An odd constant with well spread bits: 2^64 divided by the golden ratio (Knuth, TAOCP 3, 6.4).
-pub(crate) const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
-
-/// Mixes two words into a hash.
 #[inline(always)]
-pub(crate) const fn mix_words(hash: u64, words: u64) -> u64 {
-    let hash = (hash ^ words).wrapping_mul(MIX);
-    hash ^ hash >> 32
-}
-
-/// The hash of an address in pairs of words.
-#[inline(always)]
-pub(crate) const fn hash_pairs([one, other]: [u64; 2], seed: u64) -> u64 {
-    // A product spreads bits upwards only. The last octets, in which neighbours differ, go to the
-    // low bits first, and the result is mixed once more.
-    mix_words(
-        mix_words(mix_words(seed, one), other.rotate_left(u32::BITS)),
-        0,
-    )
-}
-
-#[inline(always)]
-pub(crate) const fn pair_words(first: u32, second: u32) -> u64 {
+const fn pair_words(first: u32, second: u32) -> u64 {
     (second as u64) << u32::BITS | first as u64
 }
 
@@ -181,18 +166,17 @@ impl Flow {
         }
     }
 
-    /// Slot and fingerprint of the flow under a seed that an outsider can't know, so that nobody
+    /// Slot and fingerprint of the flow under secrets that an outsider can't know, so that nobody
     /// can choose flows that share a slot. The fingerprint is never 0, which marks an empty slot.
     #[inline(always)]
     #[must_use]
-    pub fn fingerprint(&self, seed: u64) -> (u32, u32) {
-        let mut hash = seed;
-        for address in [self.remote, self.local] {
-            let [one, other] = address.pairs();
-            hash = mix_words(mix_words(hash, one), other);
-        }
-        let local = (self.protocol as u32) << 16 | self.local_port as u32;
-        hash = mix_words(hash, pair_words(local, self.remote_port as u32));
+    pub const fn fingerprint(&self, secrets: &HashSecrets) -> (u32, u32) {
+        let ports = (self.remote_port as u32) << u16::BITS | self.local_port as u32;
+        let last = pair_words(ports, self.protocol as u32);
+        let sum = secrets
+            .sum_remote(self.remote.pairs())
+            .wrapping_add(secrets.sum_rest(self.local.pairs(), last));
+        let hash = secrets.finish(sum);
         let fingerprint = (hash >> 32) as u32;
         (
             hash as u32 & (FLOW_SLOTS - 1),
@@ -204,6 +188,7 @@ impl Flow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keyed_hash::tests::SECRETS;
     use std::collections::HashSet;
     use std::net::IpAddr;
 
@@ -226,13 +211,17 @@ mod tests {
             protocol: ip_protocol::UDP,
         };
         let flows = || (0..100u16).flat_map(|port| (0..100u8).map(move |last| flow(port, last)));
-        let slots: HashSet<u32> = flows().map(|flow| flow.fingerprint(7).0).collect();
-        let marks: HashSet<u32> = flows().map(|flow| flow.fingerprint(7).1).collect();
+        let slots: HashSet<u32> = flows().map(|flow| flow.fingerprint(&SECRETS).0).collect();
+        let marks: HashSet<u32> = flows().map(|flow| flow.fingerprint(&SECRETS).1).collect();
         // 10,000 flows over 2^20 slots: about 48 pairs share a slot by chance, and one pair of
         // fingerprints in 10^2 runs is equal.
         assert!(slots.len() > 9_850, "{} slots", slots.len());
         assert!(marks.len() > 9_990, "{} fingerprints", marks.len());
-        assert_ne!(flow(1, 1).fingerprint(7), flow(1, 1).fingerprint(8));
+        let other = HashSecrets(SECRETS.0.map(|secret| !secret));
+        assert_ne!(
+            flow(1, 1).fingerprint(&SECRETS),
+            flow(1, 1).fingerprint(&other)
+        );
     }
 
     #[test]
@@ -244,7 +233,8 @@ mod tests {
             local_port: 22,
             protocol: ip_protocol::TCP,
         };
-        let marks = [flow, flow.accepted(), flow.remote_end()].map(|flow| flow.fingerprint(7));
+        let marks =
+            [flow, flow.accepted(), flow.remote_end()].map(|flow| flow.fingerprint(&SECRETS));
         let different: HashSet<_> = marks.into_iter().collect();
         assert_eq!(different.len(), marks.len());
         let elsewhere = Flow {

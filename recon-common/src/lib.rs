@@ -5,8 +5,9 @@
 //! | step | module | gives |
 //! |---|---|---|
 //! | packet | [`packet`] | bounded reads of a frame, wherever it is stored |
-//! | parse | [`parse`] | a [`Flow`] and an [`Observation`], or a [`Loss`] |
+//! | parse | [`parse`] | a [`Flow`], an [`Observation`] and perhaps a [`Tool`], or a [`Loss`] |
 //! | signal | [`signal`], [`observation`] | what the frame means, and on what condition it counts |
+//! | signal | [`tool`] | which tool's fingerprint a probe carries |
 //! | count | [`table`] | the [`Key`] under which it counts |
 //! | count | [`ending`] | how an accepted connection ended |
 //! | count | [`packed`] | the key as words, and its hashes |
@@ -14,6 +15,7 @@
 //! | count | [`sources`] | how many sources are behind an overflow key |
 //! | count | [`recent`] | where the latest keys are counted |
 //! | process | [`process`] | what the kernel reports of this host's programs and connections |
+//! | - | [`keyed_hash`] | a hash that an outsider can't predict |
 //! | - | [`protocol`] | the numbers that standards assign |
 //!
 //! Every decision about a packet is a pure function here; `recon-ebpf` only adds maps and helpers.
@@ -25,6 +27,7 @@ extern crate std;
 pub mod admission;
 pub mod ending;
 pub mod flow;
+pub mod keyed_hash;
 pub mod loss;
 pub mod observation;
 pub mod packed;
@@ -36,15 +39,18 @@ pub mod recent;
 pub mod signal;
 pub mod sources;
 pub mod table;
+pub mod tool;
 
 pub use ending::Ending;
 pub use flow::{Address, Flow};
+pub use keyed_hash::HashSecrets;
 pub use loss::Loss;
 pub use observation::{FlowMarks, FlowState, Observation};
 pub use packed::PackedKey;
 pub use packet::Packet;
-pub use parse::{Direction, parse};
+pub use parse::{Direction, Parsed, parse};
 pub use process::{ExecEvent, ImageId, PendingConnect};
 pub use signal::Signal;
 pub use sources::Registers;
 pub use table::{Counter, Key};
+pub use tool::Tool;

@@ -4,7 +4,7 @@
 //! The decision held here: five words are compared and hashed as words. The compiler would call
 //! functions for each field of a key.
 
-use crate::flow::{MIX, hash_pairs, mix_words};
+use crate::keyed_hash::HashSecrets;
 use crate::recent::RECENT_SLOTS;
 use crate::sources::SKETCHES;
 use crate::{Address, Key, Signal};
@@ -14,9 +14,12 @@ use crate::{Address, Key, Signal};
 #[repr(transparent)]
 pub struct PackedKey(pub [u64; 5]);
 
-/// Where the last word holds the port and the signal.
+/// Where the last word holds the port, the signal and the tool.
 const PORT_SHIFT: u32 = u32::BITS;
 const SIGNAL_SHIFT: u32 = PORT_SHIFT + u16::BITS;
+const TOOL_SHIFT: u32 = SIGNAL_SHIFT + u8::BITS;
+/// The last word without the tool.
+const WITHOUT_TOOL: u64 = (1 << TOOL_SHIFT) - 1;
 
 /// The bit of each signal that is an answer of this host.
 const ANSWERS: u64 = {
@@ -38,7 +41,8 @@ impl From<&Key> for PackedKey {
         let [c, d] = key.local.pairs();
         let last = u64::from(key.pid)
             | u64::from(key.port) << PORT_SHIFT
-            | u64::from(key.signal) << SIGNAL_SHIFT;
+            | u64::from(key.signal) << SIGNAL_SHIFT
+            | u64::from(key.tool) << TOOL_SHIFT;
         Self([a, b, c, d, last])
     }
 }
@@ -55,7 +59,7 @@ impl From<PackedKey> for Key {
             pid: last as u32,
             port: (last >> PORT_SHIFT) as u16,
             signal: (last >> SIGNAL_SHIFT) as u8,
-            reserved: 0,
+            tool: (last >> TOOL_SHIFT) as u8,
         }
     }
 }
@@ -70,12 +74,12 @@ impl PackedKey {
         (a ^ f) | (b ^ g) | (c ^ h) | (d ^ i) | (e ^ j) == 0
     }
 
-    /// The overflow key: counts packets whose sources get no key of their own.
+    /// The overflow key: counts packets whose sources get no key of their own, whatever the tool.
     #[inline(always)]
     #[must_use]
     pub const fn overflow_key(&self) -> Self {
         let [_, _, c, d, e] = self.0;
-        Self([0, 0, c, d, e])
+        Self([0, 0, c, d, e & WITHOUT_TOOL])
     }
 
     /// Whether its signal is an answer of this host; see [`Signal::is_answer`].
@@ -89,40 +93,39 @@ impl PackedKey {
     /// The hash of the remote address, [`Address::hash`].
     #[inline(always)]
     #[must_use]
-    pub const fn remote_hash(&self, seed: u64) -> u64 {
-        hash_pairs([self.0[0], self.0[1]], seed)
+    pub const fn remote_hash(&self, secrets: &HashSecrets) -> u64 {
+        let [a, b, ..] = self.0;
+        secrets.finish(secrets.sum_remote([a, b]))
     }
 
     /// Which sketch of a generation belongs to this key's target, and the tag of the target there,
     /// which is never 0.
     #[inline(always)]
     #[must_use]
-    pub const fn sketch_place(&self, seed: u64) -> (u32, u32) {
-        let hash = mix_words(hash_pairs([self.0[2], self.0[3]], seed), self.0[4]);
+    pub const fn sketch_place(&self, secrets: &HashSecrets) -> (u32, u32) {
+        let [_, _, c, d, e] = self.0;
+        let hash = secrets.finish(secrets.sum_rest([c, d], e & WITHOUT_TOOL));
         (hash as u32 & (SKETCHES - 1), (hash >> u32::BITS) as u32 | 1)
     }
 
-    /// The slot among a processor's recent keys, under a seed that an outsider can't know, so that
+    /// The slot among a processor's recent keys, under secrets that an outsider can't know, so that
     /// nobody can choose keys that evict each other.
     #[inline(always)]
     #[must_use]
-    pub const fn recent_slot(&self, seed: u64) -> u32 {
+    pub const fn recent_slot(&self, secrets: &HashSecrets) -> u32 {
         let [a, b, c, d, e] = self.0;
-        // A sum of products of words with secrets added (NH, Black et al. 1999), whose upper bits
-        // are good: no product waits for another.
-        let first = a.wrapping_add(seed).wrapping_mul(b ^ !seed);
-        let second = c
-            .wrapping_add(seed ^ MIX)
-            .wrapping_mul(d ^ seed.rotate_left(u32::BITS));
-        let third = (e ^ seed).wrapping_mul(MIX);
-        let hash = first.wrapping_add(second).wrapping_add(third);
-        (hash >> (u64::BITS - RECENT_SLOTS.ilog2())) as u32
+        let sum = secrets
+            .sum_remote([a, b])
+            .wrapping_add(secrets.sum_rest([c, d], e));
+        (secrets.finish(sum) >> (u64::BITS - RECENT_SLOTS.ilog2())) as u32
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Tool;
+    use crate::keyed_hash::tests::SECRETS;
     use std::collections::HashSet;
 
     fn key(last: u8, port: u16, signal: Signal) -> Key {
@@ -132,35 +135,46 @@ mod tests {
             pid: 0x0102_0304,
             port,
             signal: signal as u8,
-            reserved: 0,
+            tool: 0,
         }
     }
 
     #[test]
     #[cfg(target_endian = "little")]
     fn words_are_the_keys_memory() {
-        let key = key(7, 443, Signal::HttpGet);
+        let key = Key {
+            tool: Tool::Zmap as u8,
+            ..key(7, 443, Signal::HttpGet)
+        };
         // SAFETY: a key has no padding, and any bytes are words.
         let words: [u64; 5] = unsafe { core::mem::transmute(key) };
         let packed = PackedKey::from(&key);
         assert_eq!(packed, PackedKey(words));
         assert_eq!(Key::from(packed), key);
-        assert_eq!(packed.remote_hash(7), key.remote.hash(7));
+        assert_eq!(packed.remote_hash(&SECRETS), key.remote.hash(&SECRETS));
     }
 
     #[test]
-    fn an_overflow_key_keeps_everything_but_the_remote() {
-        let one = key(1, 80, Signal::Syn);
-        let many = Key::from(PackedKey::from(&one).overflow_key());
-        assert!(many.is_overflow());
+    fn an_overflow_key_has_neither_the_remote_nor_the_tool() {
         let expected = Key {
             remote: Address::UNSPECIFIED,
-            ..one
+            ..key(1, 80, Signal::Syn)
         };
-        assert_eq!(many, expected);
-        let sketches =
-            [1, 2].map(|last| PackedKey::from(&key(last, 80, Signal::Syn)).sketch_place(7));
-        assert_eq!(sketches[0], sketches[1], "one target has one sketch");
+        let place = PackedKey::from(&expected).sketch_place(&SECRETS);
+        for (last, tool) in [(1, 0), (2, 0), (2, Tool::Hping as u8)] {
+            let one = PackedKey::from(&Key {
+                tool,
+                ..key(last, 80, Signal::Syn)
+            });
+            let many = Key::from(one.overflow_key());
+            assert!(many.is_overflow());
+            assert_eq!(many, expected);
+            assert_eq!(
+                one.sketch_place(&SECRETS),
+                place,
+                "one target has one sketch"
+            );
+        }
     }
 
     #[test]
@@ -175,7 +189,8 @@ mod tests {
 
     #[test]
     fn a_scan_and_a_flood_use_most_slots() {
-        let slot = |last, port| PackedKey::from(&key(last, port, Signal::Syn)).recent_slot(7);
+        let slot =
+            |last, port| PackedKey::from(&key(last, port, Signal::Syn)).recent_slot(&SECRETS);
         let scan: HashSet<u32> = (0..1024).map(|port| slot(1, port)).collect();
         let sources = (0..4).flat_map(|port| (0..=255).map(move |last| (last, port)));
         let flood: HashSet<u32> = sources.map(|(last, port)| slot(last, port)).collect();

@@ -3,11 +3,13 @@
 //!
 //! In: nothing. Out: the layouts [`ExecEvent`] and [`PendingConnect`], the same for the kernel and
 //! the agent, and the sizes of their maps.
-//! The decisions held here: a process that executes another program keeps its pid. So a sender is
-//! an [`ImageId`], which says which of the process's programs sent. The sender of a packet is recorded by socket when a process connects or
-//! sends, not guessed from the packet: a retransmission runs under whatever task is current.
-//! Records by socket are direct-mapped arrays, since socket cookies are consecutive: a hash's
-//! insert and delete cost 0.3 µs per connection, as much as everything else.
+//! The decisions held here:
+//! - A process that executes another program keeps its pid. So a sender is an [`ImageId`], which
+//!   says which of its programs sent.
+//! - The sender of a packet is recorded by socket when a process connects or sends, not guessed
+//!   from the packet: a retransmission runs under whatever task is current.
+//! - Records by socket are direct-mapped arrays, since socket cookies are consecutive: a hash's
+//!   insert and delete cost 0.3 µs per connection, as much as everything else.
 
 use crate::Address;
 

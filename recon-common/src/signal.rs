@@ -315,6 +315,25 @@ impl Signal {
         )
     }
 
+    /// Whether it is a packet that a remote sends unasked: only these can carry a scanning tool's
+    /// fingerprint.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_probe(self) -> bool {
+        matches!(
+            self,
+            Self::Syn
+                | Self::NullProbe
+                | Self::FinProbe
+                | Self::XmasProbe
+                | Self::OddProbe
+                | Self::Datagram
+                | Self::DnsQueryUdp
+                | Self::EchoRequest
+                | Self::TraceProbe
+        )
+    }
+
     /// Whether this host is the sender of what the rules judge. Alerts then name it as the source.
     ///
     /// Such a signal has the remote's port and a process of this host. A refusal or an answer

@@ -6,8 +6,11 @@
 //! interval, which bounds 'last seen' to that interval for free (a timestamp costs 13 to 31 ns per
 //! packet). The port is the one that rules ask for: the local one, but the remote's for signals of
 //! outbound traffic.
+//! A tool's fingerprint is part of the key: it costs a packet nothing more. Who varies it gets as
+//! many more keys as there are tools, which other ports of this host give him anyway. An overflow
+//! key has none, so that a flood of many sources has one for each target.
 
-use crate::{Address, Flow, Loss, PendingConnect, Signal};
+use crate::{Address, Flow, Loss, PendingConnect, Signal, Tool};
 
 /// Key of the table: who did what to which address and port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,8 +28,9 @@ pub struct Key {
     pub port: u16,
     /// Number of the [`Signal`].
     pub signal: u8,
-    /// Always 0: the kernel compares keys byte by byte.
-    pub reserved: u8,
+    /// Number of the [`Tool`] whose fingerprint a probe carries; 0 if it carries none, and for
+    /// other signals.
+    pub tool: u8,
 }
 
 impl Key {
@@ -46,7 +50,19 @@ impl Key {
             pid,
             port,
             signal: signal as u8,
-            reserved: 0,
+            tool: 0,
+        }
+    }
+
+    /// The key of a packet with that tool's fingerprint. Only probes have one: what a remote
+    /// answers to this host is no scan, whatever its headers look like.
+    #[inline(always)]
+    #[must_use]
+    pub fn with_tool(self, signal: Signal, tool: Option<Tool>) -> Self {
+        let tool = tool.filter(|_| signal.is_probe());
+        Self {
+            tool: tool.map_or(0, |tool| tool as u8),
+            ..self
         }
     }
 
@@ -65,7 +81,7 @@ impl Key {
             pid: pending.pid,
             port: pending.port,
             signal: Signal::ConnectFailed as u8,
-            reserved: 0,
+            tool: 0,
         }
     }
 }
@@ -80,8 +96,6 @@ pub enum Counter {
     FramesIn,
     /// Frames that went out through a hook.
     FramesOut,
-    /// Signals that were counted under an overflow key.
-    Sketched,
     /// What could not be parsed or counted.
     Lost(Loss),
 }
@@ -90,7 +104,7 @@ impl Counter {
     /// Number of counters.
     pub const COUNT: u32 = Self::LOST + Loss::ALL.len() as u32;
     /// The index of the first loss.
-    const LOST: u32 = 3;
+    const LOST: u32 = 2;
 
     /// The counter's index in the per-CPU array.
     #[inline(always)]
@@ -99,7 +113,6 @@ impl Counter {
         match self {
             Self::FramesIn => 0,
             Self::FramesOut => 1,
-            Self::Sketched => 2,
             Self::Lost(loss) => Self::LOST + loss as u32,
         }
     }
@@ -120,7 +133,7 @@ mod tests {
         let indices: std::collections::BTreeSet<u32> = Loss::ALL
             .into_iter()
             .map(Counter::Lost)
-            .chain([Counter::FramesIn, Counter::FramesOut, Counter::Sketched])
+            .chain([Counter::FramesIn, Counter::FramesOut])
             .map(Counter::index)
             .collect();
         assert_eq!(indices.into_iter().max(), Some(Counter::COUNT - 1));

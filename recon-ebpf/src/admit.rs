@@ -10,13 +10,13 @@ use aya_ebpf::Global;
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
-use recon_common::admission::{ADMISSION_SLOTS, AdmissionSlot, required_packets};
+use recon_common::admission::{ADMISSION_SLOTS, AdmissionSlot, terms};
 use recon_common::sources::{SKETCHES, Sketch};
 use recon_common::table::TABLE_ENTRIES;
 use recon_common::{PackedKey, Registers};
 
 use crate::count::Live;
-use crate::flow_state::SEED;
+use crate::secrets::secrets;
 
 /// Keys that fit into a generation. The agent sets it before it loads the programs.
 #[unsafe(no_mangle)]
@@ -35,45 +35,40 @@ static SKETCHED: Array<Sketch> = Array::with_max_entries(2 * SKETCHES, BPF_F_MMA
 #[inline(always)]
 pub(crate) fn admit_source(live: Live, key: &PackedKey) -> bool {
     let is_answer = key.is_answer();
-    let required = required_packets(live.key_count(), TABLE_ROOM.load());
-    let hash = key.remote_hash(SEED.load());
-    // Counts packets while there is room too, so that known sources are known when room is short.
-    if count_packets(hash, !is_answer) >= required || required <= 1 {
-        return true;
-    }
-    if !is_answer {
-        add_to_sketch(live, key, hash);
-    }
-    false
-}
-
-/// How many packets of the source are remembered. `with_this` says that the current one is the
-/// source's own.
-#[inline(always)]
-fn count_packets(hash: u64, with_this: bool) -> u32 {
+    let terms = terms(live.key_count(), TABLE_ROOM.load());
+    let hash = key.remote_hash(secrets());
     let Some(slot) = ADMISSION.get_ptr_mut(AdmissionSlot::index(hash)) else {
-        return 0;
+        return true;
     };
-    // SAFETY: the slot is 4 bytes, aligned and never freed. A race between two CPUs loses one of
-    // two packets.
-    unsafe {
+    // SAFETY: the slot is 8 bytes, aligned and never freed. A race between two CPUs loses one of
+    // two packets or keys.
+    let is_admitted = unsafe {
+        // Counts while there is room too, so that known sources are known when room is short.
         let before = slot.read_volatile();
-        let after = if with_this {
-            before.after_packet(hash)
-        } else {
+        let mut after = if is_answer {
             before
+        } else {
+            before.after_packet(hash)
         };
+        let is_admitted = after.meets(hash, live.flips, terms);
+        if is_admitted {
+            after = after.after_key(hash, live.flips);
+        }
         if after != before {
             slot.write_volatile(after);
         }
-        after.count(hash)
+        is_admitted
+    };
+    if !is_admitted && !is_answer {
+        add_to_sketch(live, key, hash);
     }
+    is_admitted
 }
 
 /// Adds the source to its target's sketch, if the target has one.
 #[inline(always)]
 fn add_to_sketch(live: Live, key: &PackedKey, hash: u64) {
-    let (index, tag) = key.sketch_place(SEED.load());
+    let (index, tag) = key.sketch_place(secrets());
     let Some(sketch) = SKETCHED.get_ptr_mut(live.number * SKETCHES + index) else {
         return;
     };

@@ -15,12 +15,13 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 use recon_common::table::TABLE_ENTRIES;
-use recon_common::{Counter, Direction, FlowState, Key, Loss, PackedKey, Packet, parse};
+use recon_common::{Counter, Direction, FlowState, Key, Loss, PackedKey, Packet, Parsed, parse};
 
 use crate::admit;
 use crate::recent::RecentSlot;
 
-/// Which of the two generations is live: 0 or 1. The agent flips it.
+/// How often the generations have changed places. The lowest bit says which of the two is live. The
+/// agent flips it.
 #[map]
 static GENERATION: Array<u32> = Array::with_max_entries(1, 0);
 
@@ -47,19 +48,24 @@ pub(crate) struct Live {
     counts: &'static HashMap<PackedKey, u64>,
     /// 0 or 1.
     pub(crate) number: u32,
+    /// How often the generations have changed places.
+    pub(crate) flips: u32,
 }
 
 impl Live {
     #[inline(always)]
     fn load() -> Self {
-        match GENERATION.get(0) {
-            Some(1) => Self {
+        let flips = GENERATION.get(0).copied().unwrap_or_default();
+        match flips & 1 {
+            1 => Self {
                 counts: &COUNTS_1,
                 number: 1,
+                flips,
             },
             _ => Self {
                 counts: &COUNTS_0,
                 number: 0,
+                flips,
             },
         }
     }
@@ -112,13 +118,17 @@ pub(crate) fn count_packet(packet: &impl Packet, state: &impl FlowState, directi
     add_to_counter(frames, 1);
     match parse(packet, direction) {
         Ok(None) => {}
-        Ok(Some((flow, observation))) => {
+        Ok(Some(Parsed {
+            flow,
+            observation,
+            tool,
+        })) => {
             if let Some(signal) = observation.resolve(&flow, state) {
                 let pid = match direction {
                     Direction::Out if signal.is_outbound() => state.sender_pid(),
                     _ => 0,
                 };
-                count_recent(&Key::for_flow(&flow, signal, pid));
+                count_recent(&Key::for_flow(&flow, signal, pid).with_tool(signal, tool));
             }
         }
         Err(loss) => add_to_counter(Counter::Lost(loss), 1),
@@ -153,7 +163,6 @@ fn count_recent(key: &Key) {
     }
     if !admit::admit_source(live, &key) {
         key = key.overflow_key();
-        add_to_counter(Counter::Sketched, 1);
         slot = RecentSlot::find(&key, live.number);
         if slot.is_some_and(|slot| slot.increment_if_owner(&key)) {
             return;
@@ -161,10 +170,11 @@ fn count_recent(key: &Key) {
     }
     match slot {
         Some(slot) => {
-            let before = slot.replace_owner(key);
+            let before = slot.contents();
             if before.count > 0 {
                 live.add_count(&before.key, before.count);
             }
+            slot.replace_owner(key);
         }
         // A processor that was not present when the agent started.
         None => live.add_count(&key, 1),
@@ -178,7 +188,6 @@ pub(crate) fn count_key(key: &Key) {
     let live = Live::load();
     if !admit::admit_source(live, &key) {
         key = key.overflow_key();
-        add_to_counter(Counter::Sketched, 1);
     }
     live.add_count(&key, 1);
 }
@@ -202,7 +211,7 @@ pub(crate) fn add_to_counter(counter: Counter, by: u64) {
     if let Some(value) = COUNTERS.get_ptr_mut(counter.index()) {
         // SAFETY: the value belongs to this CPU and lives as long as the program runs. Packet hooks
         // run with bottom halves off. A packet hook that interrupts a socket hook can lose it one
-        // count, but a socket hook only counts losses and sketched signals here.
+        // count, but a socket hook only counts losses here.
         unsafe { *value += by };
     }
 }

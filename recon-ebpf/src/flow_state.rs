@@ -10,7 +10,6 @@
 use core::ffi::c_void;
 use core::ptr::NonNull;
 
-use aya_ebpf::Global;
 use aya_ebpf::bindings::{
     __sk_buff, BPF_F_CURRENT_NETNS, BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_NO_NEIGH,
     BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup as Route, bpf_sock_tuple as Tuple,
@@ -25,6 +24,7 @@ use recon_common::protocol::ip_protocol;
 use recon_common::protocol::linux::{AF_INET, AF_INET6, TCP_LISTEN};
 use recon_common::{Flow, FlowMarks, FlowState};
 
+use crate::secrets::secrets;
 use crate::sender;
 
 /// What is remembered of flows, by slot.
@@ -39,10 +39,6 @@ struct FlowSlot {
     /// The latest flow that a remote began.
     reached: u32,
 }
-
-/// The seed of all hashes of flows and addresses. The agent sets it before it loads the programs.
-#[unsafe(no_mangle)]
-pub(crate) static SEED: Global<u64> = Global::new(0);
 
 /// The kernel's flow state, as seen from the hook that `context` belongs to.
 pub(crate) struct KernelFlowState {
@@ -100,7 +96,7 @@ impl KernelMarks {
     /// The marks of that flow.
     #[inline(always)]
     pub(crate) fn find(flow: &Flow) -> Self {
-        let (slot, fingerprint) = flow.fingerprint(SEED.load());
+        let (slot, fingerprint) = flow.fingerprint(secrets());
         Self {
             slot: FLOWS.get_ptr_mut(slot).and_then(NonNull::new),
             fingerprint,

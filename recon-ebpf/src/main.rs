@@ -8,6 +8,7 @@
 //! - [`flow_state`]: what the host sent before and which sockets it has, for packets that need
 //!   state
 //! - [`recent`]: the keys that a processor counted last
+//! - [`secrets`]: the secrets of its hashes
 //! - [`sender`]: which process sends
 //! - [`accepted`]: which connections this host has accepted, and since when
 //! - [`admit`]: which packets get a key when room is short
@@ -25,6 +26,7 @@ mod count;
 mod flow_state;
 mod hook;
 mod recent;
+mod secrets;
 mod sender;
 
 /// The kernel object's licence: the helpers used here are only available to GPL-compatible

@@ -15,7 +15,7 @@ use aya_ebpf::maps::Array;
 use recon_common::PackedKey;
 use recon_common::recent::{RECENT_SLOTS, Recent, first_slot};
 
-use crate::flow_state::SEED;
+use crate::secrets::secrets;
 
 /// The slots of both generations of every processor, in memory that the agent shares. The agent
 /// sets their number.
@@ -32,7 +32,7 @@ impl RecentSlot {
     pub(crate) fn find(key: &PackedKey, generation: u32) -> Option<Self> {
         // SAFETY: the helper takes no argument.
         let processor = unsafe { bpf_get_smp_processor_id() };
-        let index = first_slot(processor, generation) + key.recent_slot(SEED.load());
+        let index = first_slot(processor, generation) + key.recent_slot(secrets());
         RECENT.get_ptr_mut(index).and_then(NonNull::new).map(Self)
     }
 
@@ -48,10 +48,17 @@ impl RecentSlot {
         is_same
     }
 
-    /// Gives the slot to the key, with a count of one. Returns the previous contents.
+    /// What is in the slot, where it is: a copy would take a tenth of a program's stack.
     #[inline(always)]
-    pub(crate) fn replace_owner(self, key: PackedKey) -> Recent {
+    pub(crate) fn contents<'a>(self) -> &'a Recent {
+        // SAFETY: as above, and nothing writes to the slot while the reference is in use.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Gives the slot to the key, with a count of one.
+    #[inline(always)]
+    pub(crate) fn replace_owner(self, key: PackedKey) {
         // SAFETY: as above.
-        unsafe { self.0.replace(Recent { key, count: 1 }) }
+        unsafe { self.0.write(Recent { key, count: 1 }) };
     }
 }

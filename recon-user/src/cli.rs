@@ -47,7 +47,7 @@ pub enum Command {
     /// Watch interfaces and write alerts to stdout, one JSON line (Elastic Common Schema) each
     ///
     /// Everything else goes to stderr. Ctrl-C or SIGTERM drains once more, writes the last alerts,
-    /// detaches and exits.
+    /// detaches and exits. SIGHUP opens the file of --events again.
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunOptions),
     /// Run the rules over rows that `recon run --events` has written, and write the same alerts
@@ -186,8 +186,8 @@ pub struct RunOptions {
     #[command(flatten)]
     pub rule_options: RuleOptions,
 
-    /// Also write the counted rows, a JSON line for each poll and key, to this file, or to stdout
-    /// with `-`
+    /// Also append the counted rows, a JSON line for each poll and key, to this file, or write them
+    /// to stdout with `-`
     ///
     /// The columns are those of DeviceNetworkEvents, and `Count`: what a SIEM ingests, and what
     /// `recon judge` reads.

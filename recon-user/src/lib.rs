@@ -11,8 +11,10 @@
 //! | [`pipeline`] | rows, ends of polls | notifications, by way of `stream` and `incident` |
 //! | [`stream`] | rows, queries, a memory budget | groups, aggregated over sliding windows |
 //! | [`incident`] | changed groups | findings when an incident begins, grows or ends |
-//! | [`alert`] | findings and digests, processes | lines in Elastic Common Schema |
+//! | [`blind`] | what a poll could not see | reports on who is blind, and on who sees again |
+//! | [`alert`] | findings, digests and reports, processes | lines in Elastic Common Schema |
 //! | [`sink`] | lines | stdout, without waiting for its reader |
+//! | [`log_writer`] | lines of the log | stderr, without waiting for its reader |
 //!
 //! The modules that decide what the pipeline looks for:
 //!
@@ -23,7 +25,7 @@
 //! | [`settings`] | recon.toml, options, rule files | the rules in force |
 //!
 //! Modules that the others share: `address` (the scope of an address, networks), `duration`
-//! (durations as text), `diagnostic` (errors in rule files and recon.toml), `stable_hash` (ids of
+//! (durations as text), `standard_streams` (what stdout and stderr lead to), `diagnostic` (errors in rule files and recon.toml), `stable_hash` (ids of
 //! incidents and sources).
 //!
 //! [`agent`] connects all of them, [`replay`] runs the pipeline over rows that were written
@@ -34,6 +36,7 @@
 mod address;
 pub mod agent;
 pub mod alert;
+pub mod blind;
 pub mod cli;
 pub mod contact;
 mod diagnostic;
@@ -42,6 +45,7 @@ mod duration;
 pub mod hook;
 pub mod incident;
 pub mod kql;
+pub mod log_writer;
 pub mod pipeline;
 pub mod process;
 pub mod replay;
@@ -51,4 +55,5 @@ pub mod seed;
 pub mod settings;
 pub mod sink;
 mod stable_hash;
+pub mod standard_streams;
 pub mod stream;

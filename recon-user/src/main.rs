@@ -7,18 +7,51 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use recon_user::cli::{Cli, Command, RulesCommand};
+use recon_user::log_writer::LogWriter;
 use recon_user::settings::{self, InForce, Refused, RuleOptions};
+use recon_user::standard_streams::check_stdout;
 use recon_user::{agent, replay, rule};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    env_logger::Builder::new()
+    let log = match start_log(&cli) {
+        Ok(log) => log,
+        Err(error) => {
+            report(&format!(
+                "can't start the thread that writes the log: {error}\n"
+            ));
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = exit_code(run(cli.command));
+    if let Some(log) = log {
+        log.finish();
+    }
+    code
+}
+
+/// Starts the logger. Only `recon run` has a writer that drops lines rather than wait.
+fn start_log(cli: &Cli) -> io::Result<Option<LogWriter>> {
+    let writer = match cli.command {
+        Command::Run(_) => Some(LogWriter::start()?),
+        _ => None,
+    };
+    let mut logger = env_logger::Builder::new();
+    logger
         // Libraries log warnings and errors only.
         .filter_level(log::LevelFilter::Warn)
         .filter_module("recon", cli.log_level())
-        .format_target(false)
-        .init();
-    match run(cli.command) {
+        .format_target(false);
+    if let Some(writer) = &writer {
+        writer.direct(&mut logger);
+    }
+    logger.init();
+    Ok(writer)
+}
+
+/// Reports the error of a command.
+fn exit_code(result: anyhow::Result<bool>) -> ExitCode {
+    match result {
         Ok(true) => ExitCode::SUCCESS,
         // The errors have been reported.
         Ok(false) => ExitCode::FAILURE,
@@ -35,6 +68,10 @@ fn main() -> ExitCode {
 
 /// Runs the command. Returns false if it has reported errors.
 fn run(command: Command) -> anyhow::Result<bool> {
+    // `recon run` may write nothing there.
+    if !matches!(command, Command::Run(_)) {
+        check_stdout()?;
+    }
     match command {
         Command::Run(options) => agent::run(&options, &in_force(&options.rule_options)?)?,
         Command::Judge(options) => {

@@ -12,6 +12,7 @@
 //! so both report the same for the same rows, including the last growth of incidents still open at
 //! the end.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +20,11 @@ use jiff::Timestamp;
 use recon_common::Signal;
 
 use crate::address::{Labels, Network};
+use crate::blind::{Blind, BlindPart};
 use crate::contact::{ContactNeeds, Contacts, Settled, concerns};
-use crate::incident::{Finding, INCIDENT_BYTES, Incidents, LineLimit, LineLimiter, Notification};
+use crate::incident::{
+    Finding, INCIDENT_BYTES, Incidents, Known, LineLimit, LineLimiter, Notification,
+};
 use crate::kql::{Field, Severity};
 use crate::row::{Row, SignalSet, Standing, outcome};
 use crate::rule::Configured;
@@ -85,6 +89,8 @@ pub struct Pipeline {
     /// Whether an hour's attempts are written.
     writes_totals: bool,
     labels: Labels,
+    /// The users of the processes behind this poll's rows, by pid.
+    users: HashMap<u32, u32>,
 }
 
 impl Pipeline {
@@ -136,6 +142,7 @@ impl Pipeline {
             writes_totals: min_severity == Severity::Informational
                 && lines.informational_per_hour.is_some(),
             labels,
+            users: HashMap::new(),
         }
     }
 
@@ -167,12 +174,22 @@ impl Pipeline {
     /// Counts a row in the queries.
     fn count(&mut self, row: &Row<'_>, interval: Interval) {
         let Self {
-            stream, incidents, ..
+            contacts,
+            stream,
+            incidents,
+            users,
+            ..
         } = self;
+        if let Some((pid, user)) = row.process.and_then(|of| Some((of.pid, of.user?))) {
+            users.insert(pid, user);
+        }
         incidents.defer(stream, row);
         let skipped = incidents.skipped(row.key.remote, interval.to);
-        let protect = |tag, since| incidents.protects(tag, since);
-        stream.push(row, interval, &skipped, &protect);
+        let known = Known {
+            incidents,
+            contacts,
+        };
+        stream.push(row, interval, &skipped, &known);
     }
 
     /// Ends a poll. `is_lossy` says that the kernel lost something. Returns what is written.
@@ -227,10 +244,14 @@ impl Pipeline {
             self.count(&row, Interval { from, ..interval });
         }
         let Self {
-            stream, incidents, ..
+            contacts,
+            stream,
+            incidents,
+            ..
         } = self;
-        let mut findings = incidents.end_poll(stream, interval, is_lossy);
+        let mut findings = incidents.end_poll(stream, contacts, interval, is_lossy);
         self.describe(&mut findings);
+        self.users.clear();
         findings
     }
 
@@ -238,6 +259,7 @@ impl Pipeline {
     fn describe(&self, findings: &mut [Finding]) {
         for finding in findings {
             finding.describe_source(&self.contacts);
+            finding.user = finding.pid.and_then(|pid| self.users.get(&pid).copied());
             let named = finding.remote.or(finding.network);
             finding.label = named.and_then(|remote| self.labels.find(remote.to_ip()));
         }
@@ -246,6 +268,17 @@ impl Pipeline {
     /// Takes the counts of evicted groups and refused rows since the last call.
     pub fn take_eviction_stats(&mut self) -> EvictionStats {
         self.stream.take_stats()
+    }
+
+    /// Notes what the rules had no memory for since the last call.
+    pub fn note_blind(&mut self, blind: &mut Blind) {
+        let given_up = self.stream.take_given_up().into_iter();
+        for (of, given_up) in self.stream.queries().iter().zip(given_up) {
+            if given_up > 0 {
+                let (id, name) = (of.query.id(), &of.query.plan().name);
+                blind.lose(BlindPart::Rule(id.to_owned(), name.clone()), given_up);
+            }
+        }
     }
 
     /// The findings for which no line was written.

@@ -15,6 +15,7 @@ use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::alert;
+use crate::blind::{Blind, BlindReport};
 use crate::incident::{Finding, Notification};
 use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::process::Process;
@@ -86,6 +87,7 @@ fn ended_by(written: io::Result<()>) -> anyhow::Result<bool> {
 
 struct Replay {
     pipeline: Pipeline,
+    blind: Blind,
     /// The poll that is being read. `None` before the first row.
     poll: Option<Interval>,
     /// Whether its counts are a lower bound.
@@ -98,6 +100,7 @@ impl Replay {
     fn new(in_force: &InForce) -> Self {
         Self {
             pipeline: Pipeline::new(PipelineSettings::new(in_force, SignalSet::default())),
+            blind: Blind::new(in_force.settings.quiet.0),
             poll: None,
             is_lossy: false,
             device: String::new(),
@@ -145,7 +148,17 @@ impl Replay {
         let notifications = self
             .pipeline
             .end_poll(poll, std::mem::take(&mut self.is_lossy));
-        self.write(&notifications, out)
+        self.write(&notifications, out)?;
+        self.pipeline.note_blind(&mut self.blind);
+        let reports = self.blind.end_poll(poll.to);
+        self.write_blind(&reports, out)
+    }
+
+    fn write_blind(&self, reports: &[BlindReport], out: &mut dyn Write) -> io::Result<()> {
+        for report in reports {
+            out.write_all(&alert::blind_line(report, &self.device)?)?;
+        }
+        Ok(())
     }
 
     fn finish(&mut self, out: &mut dyn Write) -> io::Result<()> {
@@ -154,7 +167,9 @@ impl Replay {
         };
         self.end_poll(poll, out)?;
         let notifications = self.pipeline.finish(poll.to);
-        self.write(&notifications, out)
+        self.write(&notifications, out)?;
+        let reports = self.blind.finish(poll.to);
+        self.write_blind(&reports, out)
     }
 
     fn write(&self, notifications: &[Notification], out: &mut dyn Write) -> io::Result<()> {

@@ -18,6 +18,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// Alerts that may wait for a slow reader: about 1 KB each.
 const ALERTS: usize = 4096;
+/// The name of stdout in messages.
+pub(crate) const STDOUT: &str = "stdout";
+/// The name of stderr in messages.
+pub(crate) const STDERR: &str = "stderr";
 /// How long the agent's end waits for the reader to take the queued lines.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 
@@ -28,6 +32,15 @@ pub struct Written {
     pub written: u64,
     /// Lines that were dropped: a full queue, a failed write, or a closed reader.
     pub dropped: u64,
+}
+
+/// What the thread does next.
+#[derive(Debug)]
+enum Work {
+    /// Write these lines.
+    Lines(LineBatch),
+    /// Write to another file from now on.
+    Replace(File),
 }
 
 /// Whole lines that are written together.
@@ -48,37 +61,44 @@ pub struct Sink {
     own: LineQueue,
     ended: Receiver<()>,
     closed: Arc<AtomicBool>,
-    /// A handle to the same file, to ask whether its reader has closed it.
-    file: File,
+    /// A handle to stdout, to ask whether its reader has closed it. Another file is not held open:
+    /// it may be replaced.
+    stdout: Option<File>,
 }
 
 /// A queue to the same thread, whose lines are counted separately.
 #[derive(Debug)]
 pub(crate) struct LineQueue {
-    batches: SyncSender<LineBatch>,
+    work: SyncSender<Work>,
     written: Arc<AtomicU64>,
     /// Lines that were queued or dropped.
     lines: u64,
 }
 
 impl LineQueue {
-    fn new(batches: SyncSender<LineBatch>) -> Self {
+    fn new(work: SyncSender<Work>) -> Self {
         Self {
-            batches,
+            work,
             written: Arc::default(),
             lines: 0,
         }
     }
 
-    /// Queues that many lines, or counts them as dropped.
-    pub(crate) fn write_lines(&mut self, bytes: Vec<u8>, lines: u64) {
+    /// Queues that many lines, or counts them as dropped. Returns whether they are queued.
+    pub(crate) fn write_lines(&mut self, bytes: Vec<u8>, lines: u64) -> bool {
         self.lines += lines;
-        // A full queue drops them, and so does a reader that has gone.
-        let _ = self.batches.try_send(LineBatch {
+        let batch = LineBatch {
             bytes,
             lines,
             written: Arc::clone(&self.written),
-        });
+        };
+        // A full queue drops them, and so does a reader that has gone.
+        self.work.try_send(Work::Lines(batch)).is_ok()
+    }
+
+    /// Makes the lines from now on go to another file. Returns whether that is queued.
+    pub(crate) fn replace_file(&self, file: File) -> bool {
+        self.work.try_send(Work::Replace(file)).is_ok()
     }
 
     /// Closes the queue. The returned function says what became of its lines once the sink is
@@ -101,7 +121,12 @@ impl Sink {
     /// # Errors
     /// What the system says if the descriptor can't be duplicated or the thread can't be started.
     pub fn new(file: impl AsFd) -> io::Result<Self> {
-        Self::named(file, "stdout", "alerts", ALERTS)
+        let stdout = File::from(file.as_fd().try_clone_to_owned()?);
+        let sink = Self::named(file, STDOUT, "alerts", ALERTS)?;
+        Ok(Self {
+            stdout: Some(stdout),
+            ..sink
+        })
     }
 
     /// A sink that writes to `file`, and calls it `place` and its lines `what` in messages. Up to
@@ -115,9 +140,8 @@ impl Sink {
         what: &'static str,
         queue: usize,
     ) -> io::Result<Self> {
-        let file = File::from(file.as_fd().try_clone_to_owned()?);
-        let writer = file.try_clone()?;
-        let (batches, queue) = sync_channel(queue);
+        let writer = File::from(file.as_fd().try_clone_to_owned()?);
+        let (work, queue) = sync_channel(queue);
         let (end, ended) = sync_channel(1);
         let closed = Arc::new(AtomicBool::new(false));
         let (their_closed, their_place) = (Arc::clone(&closed), place.to_owned());
@@ -131,17 +155,17 @@ impl Sink {
         Ok(Self {
             place: place.to_owned(),
             what,
-            own: LineQueue::new(batches),
+            own: LineQueue::new(work),
             ended,
             closed,
-            file,
+            stdout: None,
         })
     }
 
     /// A queue to the same file, whose lines are counted separately.
     #[must_use]
     pub(crate) fn another_queue(&self) -> LineQueue {
-        LineQueue::new(self.own.batches.clone())
+        LineQueue::new(self.own.work.clone())
     }
 
     /// Queues a line, or counts it as dropped.
@@ -153,12 +177,7 @@ impl Sink {
     /// so.
     #[must_use]
     pub(crate) fn is_closed(&self) -> bool {
-        let mut ask = [PollFd::new(self.file.as_fd(), PollFlags::empty())];
-        let gone = poll(&mut ask, PollTimeout::ZERO).is_ok()
-            && ask[0]
-                .revents()
-                .is_some_and(|events| events.contains(PollFlags::POLLERR));
-        gone || self.closed.load(Ordering::Relaxed)
+        self.closed.load(Ordering::Relaxed) || self.stdout.as_ref().is_some_and(has_no_reader)
     }
 
     /// Waits until the queue is written, but not forever.
@@ -173,20 +192,29 @@ impl Sink {
     }
 }
 
+fn has_no_reader(file: &File) -> bool {
+    let mut ask = [PollFd::new(file.as_fd(), PollFlags::empty())];
+    poll(&mut ask, PollTimeout::ZERO).is_ok()
+        && ask[0]
+            .revents()
+            .is_some_and(|events| events.contains(PollFlags::POLLERR))
+}
+
 /// The thread: writes lines until the agent ends or the reader has closed its end.
-fn write_all(
-    queue: &Receiver<LineBatch>,
-    mut file: File,
-    closed: &AtomicBool,
-    place: &str,
-    what: &str,
-) {
+fn write_all(queue: &Receiver<Work>, mut file: File, closed: &AtomicBool, place: &str, what: &str) {
     // Errors are logged, but not for every line.
     const PAUSE: Duration = Duration::from_secs(60);
     let mut last_logged: Option<Instant> = None;
     let mut failed = 0;
     let mut torn = false;
-    for batch in queue {
+    for work in queue {
+        let batch = match work {
+            Work::Lines(batch) => batch,
+            Work::Replace(other) => {
+                (file, torn) = (other, false);
+                continue;
+            }
+        };
         // The rest of a truncated line must not swallow the next one.
         if torn && write_whole(&mut file, b"\n", &mut 0).is_err() {
             failed += batch.lines;

@@ -20,7 +20,7 @@ use recon_common::Key;
 use recon_common::table::TABLE_ENTRIES;
 use recon_tests::usage::own_cpu_time;
 use recon_user::drain::{Drain, Grace};
-use recon_user::hook::Hooks;
+use recon_user::hook::{Hooks, Netns};
 
 const ROUNDS: u32 = 5;
 /// Label, entries, and the capacity of the table: the default, and what the largest size needs.
@@ -44,7 +44,7 @@ struct Bench {
 
 impl Bench {
     fn new(room: u32) -> Result<Self> {
-        let mut hooks = Hooks::load(room)?;
+        let mut hooks = Hooks::load(room, Netns::Watched)?;
         let [first, second] = GENERATIONS;
         let generations = [open(hooks.ebpf(), first)?, open(hooks.ebpf(), second)?];
         Ok(Self {
@@ -111,7 +111,7 @@ fn words(key: &Key) -> Words {
     let [a, b, c, d] = key.remote.words();
     let [e, f, g, h] = key.local.words();
     let [high, low] = key.port.to_ne_bytes();
-    let last = u32::from_ne_bytes([high, low, key.signal, key.reserved]);
+    let last = u32::from_ne_bytes([high, low, key.signal, key.tool]);
     [a, b, c, d, e, f, g, h, key.pid, last]
 }
 

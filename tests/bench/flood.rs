@@ -19,6 +19,6 @@ pub(crate) fn key(source: u32) -> Key {
         pid: 0,
         port: SERVICE,
         signal: Signal::Syn as u8,
-        reserved: 0,
+        tool: 0,
     }
 }

@@ -23,7 +23,7 @@ use recon_common::table::TABLE_ENTRIES;
 use recon_tests::dns::{self, QUERY};
 use recon_tests::frame::{CLIENT_PORT, Path, data, segment, syn};
 use recon_user::drain::{Drain, Grace};
-use recon_user::hook::Hooks;
+use recon_user::hook::{Hooks, Netns};
 
 use raw::{Verdict, pass, run, time, with_new_sources};
 
@@ -117,7 +117,7 @@ fn main() -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNET).context("a network namespace: this needs root")?;
     let baselines = [(XDP, pass(Verdict::Xdp)?), (EGRESS, pass(Verdict::Tc)?)];
     for case in cases()? {
-        let mut hooks = Hooks::load(TABLE_ENTRIES)?;
+        let mut hooks = Hooks::load(TABLE_ENTRIES, Netns::Watched)?;
         // The maps must outlive the runs.
         let mut drain = Drain::open(hooks.ebpf(), Grace::detect())?;
         let program = descriptor(&mut hooks, case.program)?;

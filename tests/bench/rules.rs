@@ -46,7 +46,7 @@ fn rows(of_each: u32) -> Vec<Key> {
                 _ => 20 + (number % u32::from(PORTS)) as u16,
             },
             signal: signal as u8,
-            reserved: 0,
+            tool: 0,
         }
     };
     (0..ROWS).map(row).collect()

@@ -83,24 +83,35 @@ impl Lab {
             silence(namespace)?;
         }
         host.ip(&format!(
+            "link set lo up\nroute add local {SPARES} dev lo\n"
+        ))?;
+        let lab = Self { host, attacker };
+        lab.join()?;
+        Ok(lab)
+    }
+
+    /// Joins the two by a new veth pair, which replaces one that was deleted.
+    ///
+    /// # Errors
+    /// If there still is one.
+    pub fn join(&self) -> Result<()> {
+        let Self { host, attacker } = self;
+        host.ip(&format!(
             "link add {HOST_LINK} address {HOST_MAC} type veth peer name {ATTACKER_LINK} address {ATTACKER_MAC} netns {}\n",
             attacker.name()
         ))?;
         host.ip(&format!(
-            "link set lo up\n\
-             address add {HOST}/24 dev {HOST_LINK}\n\
+            "address add {HOST}/24 dev {HOST_LINK}\n\
              address add {HOST6}/64 dev {HOST_LINK} nodad\n\
              link set {HOST_LINK} up\n\
              neighbor replace {ATTACKER} lladdr {ATTACKER_MAC} dev {HOST_LINK} nud permanent\n\
-             neighbor replace {ATTACKER6} lladdr {ATTACKER_MAC} dev {HOST_LINK} nud permanent\n\
-             route add local {SPARES} dev lo\n"
+             neighbor replace {ATTACKER6} lladdr {ATTACKER_MAC} dev {HOST_LINK} nud permanent\n"
         ))?;
-        configure_attacker(&attacker)?;
+        configure_attacker(attacker)?;
         // Set last: a route needs a reachable next hop.
         host.ip(&format!(
             "route add default via {ATTACKER}\nroute add ::/0 via {ATTACKER6}\n"
-        ))?;
-        Ok(Self { host, attacker })
+        ))
     }
 
     /// The lab inside of a guest: the host is the guest itself, and the attacker gets the network

@@ -10,6 +10,7 @@
 //! | [`test_process`] | a process that connects, sends and listens on command |
 //! | [`lab`] | two namespaces joined by a veth pair, with addresses and routes |
 //! | [`frame`], [`sender`] | crafted frames, sent from the attacker's end of the pair |
+//! | [`scan`] | a port scan by plain connections, and the alert about it |
 //! | [`dns`], [`server`] | a DNS responder, nginx, iperf3 and netcat |
 //! | [`agent`], [`seen`] | the agent as a process, and its output so far |
 //! | [`machine`] | the machines of the scenarios |
@@ -35,6 +36,7 @@ pub mod process;
 pub mod program;
 pub mod report;
 pub mod rows;
+pub mod scan;
 pub mod seen;
 pub mod sender;
 pub mod server;

@@ -72,6 +72,8 @@ pub struct Tally {
     pub frames_out: u64,
     /// Signals counted in the table.
     pub signals: u64,
+    /// Signals counted under keys of their own sources.
+    pub admitted: u64,
     /// Signals counted under keys of aggregated sources.
     pub sketched: u64,
     /// Drained keys.
@@ -90,6 +92,7 @@ impl Tally {
             frames_in: value("frames_in"),
             frames_out: value("frames_out"),
             signals: value("signals"),
+            admitted: value("admitted"),
             sketched: value("sketched"),
             keys: value("keys"),
             lost: value("lost"),
@@ -101,6 +104,7 @@ impl Tally {
         self.frames_in += other.frames_in;
         self.frames_out += other.frames_out;
         self.signals += other.signals;
+        self.admitted += other.admitted;
         self.sketched += other.sketched;
         self.keys += other.keys;
         self.lost += other.lost;
@@ -244,9 +248,9 @@ mod tests {
         let mut seen = Seen::default();
         for line in [
             "[INFO] watching 1 interface",
-            "[DEBUG] poll 3: frames_in=5 frames_out=2 signals=4 sketched=2 keys=3 lost=2 lost_table_full=1 findings=0",
-            "[DEBUG] poll 4: frames_in=1 frames_out=0 signals=1 keys=1 lost=0 findings=1",
-            "[INFO] totals: polls=4 frames_in=6 frames_out=2 signals=5 sketched=2 keys=4 lost=2 alerts=1",
+            "[DEBUG] poll 3: frames_in=5 frames_out=2 signals=4 admitted=2 sketched=2 keys=3 lost=2 lost_table_full=1 findings=0",
+            "[DEBUG] poll 4: frames_in=1 frames_out=0 signals=1 admitted=1 sketched=0 keys=1 lost=0 findings=1",
+            "[INFO] totals: polls=4 frames_in=6 frames_out=2 signals=5 admitted=3 sketched=2 keys=4 lost=2 alerts=1",
         ] {
             seen.read_stderr(line);
         }
@@ -258,6 +262,7 @@ mod tests {
             frames_in: 6,
             frames_out: 2,
             signals: 5,
+            admitted: 3,
             sketched: 2,
             keys: 4,
             lost: 2,

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use aya::programs::Program;
-use recon_common::{Key, Loss};
+use recon_common::{Address, Key, Loss};
 use recon_tests::frame::{Path, syn};
 use recon_user::drain::{Grace, Tally};
 
@@ -31,6 +31,8 @@ fn nothing_is_lost_or_doubled() -> Result<()> {
         (3 * KEYS, Grace::Membarrier, true),
         (3 * KEYS, Grace::NextPoll, true),
         (512, Grace::Membarrier, false),
+        // Not even the overflow keys fit.
+        (2, Grace::Membarrier, false),
     ] {
         let (tally, rows) = flood(entries, grace)?;
         let drained: u64 = rows.iter().map(|(_, count)| count).sum();
@@ -43,6 +45,19 @@ fn nothing_is_lost_or_doubled() -> Result<()> {
             drained + lost,
             SENT,
             "{grace:?}, {entries} entries: {drained} drained, {lost} lost"
+        );
+        // Every frame is in exactly one of three: a key of its own source, an overflow key, a loss.
+        let of = |is_overflow: bool| -> u64 {
+            let rows = rows.iter();
+            rows.filter(|(key, _)| key.is_overflow() == is_overflow)
+                .map(|(_, count)| count)
+                .sum()
+        };
+        assert_eq!(of(true), tally.sketched, "{grace:?}, {entries}: {tally}");
+        assert_eq!(
+            of(false) + tally.sketched + tally.lost_total(),
+            SENT,
+            "{grace:?}, {entries}: {tally}"
         );
         let short = tally.sketched + lost;
         assert_eq!(short == 0, fits, "{grace:?}, {entries} entries: {tally}");
@@ -104,12 +119,62 @@ fn send(program: &Program, frames: &[Vec<u8>]) -> Result<()> {
 /// A SYN for each key: 1000 sources to 50 ports.
 fn frames() -> Result<Vec<Vec<u8>>> {
     const PORTS: u32 = 50;
-    const FIRST_SOURCE: u32 = u32::from_be_bytes([198, 18, 0, 0]);
     (0..KEYS)
-        .map(|number| {
-            let source = (FIRST_SOURCE + number / PORTS).to_be_bytes();
-            let port = 1 + (number % PORTS) as u16;
-            Path::new(source, LOCAL_V4).tcp(syn(port), &[])
-        })
+        .map(|number| probe(number / PORTS, number % PORTS))
         .collect()
+}
+
+/// A SYN of that source to that port.
+fn probe(number: u32, port: u32) -> Result<Vec<u8>> {
+    Path::new(source(number), LOCAL_V4).tcp(syn(1 + port as u16), &[])
+}
+
+/// The address of the source with that number.
+fn source(number: u32) -> [u8; 4] {
+    (u32::from_be_bytes([198, 18, 0, 0]) + number).to_be_bytes()
+}
+
+/// Sources that are well known to the filter and hit a port each time that nobody has hit fill the
+/// table, but not the room of one with few ports.
+#[test]
+fn sources_with_many_keys_leave_room_for_one_with_few() -> Result<()> {
+    const ENTRIES: u32 = 4096;
+    const SOURCES: u32 = 40;
+    const PORTS: u32 = 200;
+    const SCANNER: u32 = 1000;
+    const SCANNED: u32 = 20;
+    let flood = (0..SOURCES * PORTS).map(|number| probe(number % SOURCES, number / SOURCES));
+    let flood: Vec<_> = flood.collect::<Result<_>>()?;
+    let scan = (0..SCANNED).map(|port| probe(SCANNER, port));
+    let scan: Vec<_> = scan.collect::<Result<_>>()?;
+    let mut kernel = Kernel::load(ENTRIES, Grace::Membarrier)?;
+    let (hooks, drain) = kernel.parts();
+    let program = hooks
+        .ebpf()
+        .program("recon_xdp")
+        .context("the XDP program")?;
+    for poll in 0..3 {
+        // What comes after the scan takes its keys' places among the recent ones.
+        for frame in flood.iter().chain(&scan).chain(&flood) {
+            test_run(program, frame)?;
+        }
+        let mut scanned = 0;
+        let mut drained = 0;
+        let scanner = Address::v4(source(SCANNER));
+        let tally = drain.poll(|key, count, _| {
+            scanned += u32::from(key.remote == scanner);
+            drained += count;
+        })?;
+        let lost = tally.lost[Loss::TableFull as usize];
+        assert_eq!(
+            drained + lost,
+            u64::from(2 * SOURCES * PORTS + SCANNED),
+            "poll {poll}"
+        );
+        // The filter knows the scanner by its second poll.
+        if poll == 2 {
+            assert_eq!((scanned, lost), (SCANNED, 0), "{tally}");
+        }
+    }
+    Ok(())
 }

@@ -10,7 +10,7 @@ use nix::sched::{CloneFlags, unshare};
 use recon_common::protocol::{ETHERNET_HEADER, IPV4_HEADER, IPV6_HEADER, ethertype};
 use recon_common::{Direction, Key};
 use recon_user::drain::{Drain, Grace, Tally};
-use recon_user::hook::Hooks;
+use recon_user::hook::{Hooks, Netns};
 
 use crate::model::{FrameResult, interpret};
 
@@ -61,7 +61,7 @@ impl Kernel {
     }
 
     pub(crate) fn load(table_entries: u32, grace: Grace) -> Result<Self> {
-        let mut hooks = Hooks::load(table_entries)?;
+        let mut hooks = Hooks::load(table_entries, Netns::Watched)?;
         let drain = Drain::open(hooks.ebpf(), grace)?;
         Ok(Self { hooks, drain })
     }

@@ -4,7 +4,10 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 
-use recon_common::{Address, Direction, Flow, FlowMarks, FlowState, Key, Loss, Signal, parse};
+use recon_common::{
+    Address, Direction, Flow, FlowMarks, FlowState, HashSecrets, Key, Loss, Parsed, Signal, Tool,
+    parse,
+};
 use recon_user::drain::Tally;
 
 use crate::Counted;
@@ -15,6 +18,8 @@ pub(crate) struct FrameResult {
     pub(crate) counted: Counted,
     /// Remote and local address, if a signal was counted.
     pub(crate) ends: Option<(Address, Address)>,
+    /// The tool whose fingerprint it carries, if a probe was counted.
+    pub(crate) tool: Option<Tool>,
 }
 
 /// What the programs counted for one frame.
@@ -28,7 +33,7 @@ pub(crate) fn interpret(tally: &Tally, rows: &[(Key, u64)]) -> FrameResult {
         rows.len() as u64 + tally.lost_total() <= 1,
         "one frame, at most one update: {rows:?}, {tally}"
     );
-    let (counted, ends) = match rows {
+    let (counted, ends, tool) = match rows {
         [(key, count)] => {
             assert_eq!(*count, 1, "{key:?}");
             let signal = Signal::from_number(key.signal).expect("the kernel counts known signals");
@@ -36,17 +41,24 @@ pub(crate) fn interpret(tally: &Tally, rows: &[(Key, u64)]) -> FrameResult {
             let unknown_or_this = [0, std::process::id()];
             let senders = &unknown_or_this[..1 + usize::from(signal.is_outbound())];
             assert!(senders.contains(&key.pid), "{key:?}");
-            (Counted::As(signal, key.port), Some((key.remote, key.local)))
+            let ends = Some((key.remote, key.local));
+            let tool = Tool::from_number(key.tool);
+            assert_eq!(tool.map_or(0, |tool| tool as u8), key.tool, "{key:?}");
+            (Counted::As(signal, key.port), ends, tool)
         }
         _ => match Loss::ALL
             .into_iter()
             .find(|&loss| tally.lost[loss as usize] > 0)
         {
-            Some(loss) => (Counted::Lost(loss), None),
-            None => (Counted::Nothing, None),
+            Some(loss) => (Counted::Lost(loss), None, None),
+            None => (Counted::Nothing, None, None),
         },
     };
-    FrameResult { counted, ends }
+    FrameResult {
+        counted,
+        ends,
+        tool,
+    }
 }
 
 /// The parser with a memory of sent flows. It knows no sockets, as a fresh network namespace has
@@ -67,17 +79,23 @@ impl Model {
         let nothing = |counted| FrameResult {
             counted,
             ends: None,
+            tool: None,
         };
         match parse(frame, direction) {
             Err(loss) => nothing(Counted::Lost(loss)),
             Ok(None) => nothing(Counted::Nothing),
-            Ok(Some((flow, observation))) => match observation.resolve(&flow, self) {
+            Ok(Some(Parsed {
+                flow,
+                observation,
+                tool,
+            })) => match observation.resolve(&flow, self) {
                 None => nothing(Counted::Nothing),
                 Some(signal) => {
-                    let key = Key::for_flow(&flow, signal, 0);
+                    let key = Key::for_flow(&flow, signal, 0).with_tool(signal, tool);
                     FrameResult {
                         counted: Counted::As(signal, key.port),
                         ends: Some((key.remote, key.local)),
+                        tool: Tool::from_number(key.tool),
                     }
                 }
             },
@@ -89,7 +107,7 @@ impl FlowState for Model {
     fn marks(&self, flow: &Flow) -> impl FlowMarks {
         ModelMarks {
             model: self,
-            flow: flow.fingerprint(0),
+            flow: flow.fingerprint(&HashSecrets::from_seed(0)),
         }
     }
 

@@ -10,6 +10,7 @@ const ROW: Row = Row {
     line: "",
     side: Side::Attacker,
     expected: &[],
+    tool: &[],
     at_least: 1,
 };
 
@@ -24,6 +25,12 @@ const FROM_HOST: &str = "198.51.100.1";
 const fn port_scan(signal: &'static str) -> [Fired; 1] {
     [("port-scan", "distinct_ports", signal, FROM_ATTACKER)]
 }
+
+/// What `recon.tool` says.
+const NMAP: &[&str] = &["nmap"];
+const MASSCAN: &[&str] = &["masscan"];
+const ZMAP: &[&str] = &["zmap"];
+const HPING: &[&str] = &["hping3"];
 
 const SYN_SCAN: &[Fired] = &port_scan("syn");
 
@@ -56,6 +63,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "nmap -sS",
         line: "{nmap} -sS -p 2000-2039 {host}",
         expected: SYN_SCAN,
+        tool: NMAP,
         ..ROW
     },
     Row {
@@ -75,18 +83,21 @@ pub(super) const ROWS: &[Row] = &[
         name: "nmap -sF",
         line: "{nmap} -sF -p 2000-2039 {host}",
         expected: &port_scan("fin"),
+        tool: NMAP,
         ..ROW
     },
     Row {
         name: "nmap -sN",
         line: "{nmap} -sN -p 2000-2039 {host}",
         expected: &port_scan("null"),
+        tool: NMAP,
         ..ROW
     },
     Row {
         name: "nmap -sX",
         line: "{nmap} -sX -p 2000-2039 {host}",
         expected: &port_scan("xmas"),
+        tool: NMAP,
         ..ROW
     },
     Row {
@@ -111,6 +122,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "nmap -6",
         line: "{nmap} -6 -sS -p 2000-2039 {host6}",
         expected: &[("port-scan", "distinct_ports", "syn", FROM_ATTACKER6)],
+        tool: NMAP,
         ..ROW
     },
     Row {
@@ -132,12 +144,14 @@ pub(super) const ROWS: &[Row] = &[
             ("port-scan", "distinct_ports", "syn", "203.0.113.10"),
             ("port-scan", "distinct_ports", "syn", "203.0.113.11"),
         ],
+        tool: NMAP,
         ..ROW
     },
     Row {
         name: "nmap -p445, again and again",
         line: "for i in $(seq 11); do {nmap} -sS -p445 {host}; done",
         expected: &[("smb-scan", "count", "syn", FROM_ATTACKER)],
+        tool: NMAP,
         ..ROW
     },
     Row {
@@ -155,18 +169,21 @@ pub(super) const ROWS: &[Row] = &[
             ("syn-flood", "count", "syn", FROM_ATTACKER),
         ],
         at_least: 2000,
+        tool: NMAP,
         ..ROW
     },
     Row {
         name: "masscan",
         line: "{masscan} -p 2000-2039 {host}",
         expected: SYN_SCAN,
+        tool: MASSCAN,
         ..ROW
     },
     Row {
         name: "masscan under a VLAN tag",
         line: "{masscan} --adapter-vlan 7 -p 2000-2039 {host}",
         expected: SYN_SCAN,
+        tool: MASSCAN,
         ..ROW
     },
     Row {
@@ -174,6 +191,49 @@ pub(super) const ROWS: &[Row] = &[
         setup: Setup::Vlan,
         line: "{masscan} --adapter-vlan 7 -p 2000-2039 {host}",
         expected: SYN_SCAN,
+        tool: MASSCAN,
+        ..ROW
+    },
+    Row {
+        name: "zmap of one port over 64 addresses",
+        line: "{zmap} --target-port 2000 {spares}",
+        expected: &[
+            ("address-sweep", "distinct_addresses", "syn", FROM_ATTACKER),
+            ("port-scan", "count", "syn", FROM_ATTACKER),
+        ],
+        tool: ZMAP,
+        at_least: 64,
+        ..ROW
+    },
+    Row {
+        name: "zmap -M icmp_echoscan over 64 addresses",
+        line: "{zmap} --probe-module icmp_echoscan {spares}",
+        expected: &[(
+            "icmp-sweep",
+            "distinct_addresses",
+            "echo-request",
+            FROM_ATTACKER,
+        )],
+        tool: ZMAP,
+        at_least: 64,
+        ..ROW
+    },
+    Row {
+        name: "zmap -M udp over 64 addresses",
+        line: "{zmap} --probe-module udp --probe-args text:x --target-port 2000 {spares}",
+        expected: &[
+            ("address-sweep", "distinct_addresses", "udp", FROM_ATTACKER),
+            ("port-scan", "count", "udp", FROM_ATTACKER),
+        ],
+        tool: ZMAP,
+        at_least: 64,
+        ..ROW
+    },
+    Row {
+        name: "masscan and then nmap",
+        line: "{ {masscan} -p 2000-2014 {host}; } && {nmap} -sS -p 2030-2049 {host}",
+        expected: SYN_SCAN,
+        tool: &["nmap", "masscan"],
         ..ROW
     },
     Row {
@@ -199,6 +259,7 @@ pub(super) const ROWS: &[Row] = &[
             ),
         ],
         at_least: 1200,
+        tool: HPING,
         ..ROW
     },
     Row {
@@ -206,6 +267,7 @@ pub(super) const ROWS: &[Row] = &[
         line: "for last in 11 12 13; do hping3 --quiet --syn --spoof 198.51.100.$last --interval u1000 --count 7 \
                --destport ++$((2000 + 7 * last)) {host} || test $? = 1; done",
         expected: &[("split-scan", "distinct_ports", "syn", "198.51.100.0/24")],
+        tool: HPING,
         ..ROW
     },
     Row {
@@ -213,6 +275,7 @@ pub(super) const ROWS: &[Row] = &[
         line: "hping3 --quiet --syn --rand-source --interval u20 --count 10500 --destport 2000 {host} || test $? = 1",
         expected: &[("syn-flood-distributed", "count", "syn", OF_ALL)],
         at_least: 10_500,
+        tool: HPING,
         ..ROW
     },
     Row {
@@ -243,6 +306,12 @@ pub(super) const ROWS: &[Row] = &[
         name: "ping -f",
         line: "ping -q -f -c 60 {host}",
         expected: &[("icmp-sweep", "count", "echo-request", FROM_ATTACKER)],
+        ..ROW
+    },
+    Row {
+        name: "nc of thirty closed ports",
+        line: "nc.openbsd -z -w 1 {host} 2000-2029 || test $? = 1",
+        expected: SYN_SCAN,
         ..ROW
     },
     Row {

@@ -33,10 +33,11 @@ pub(crate) const WEB_SERVER: Tool = tool("nginx", "nginx");
 
 /// Real scanners, clients and servers. netcat has its full name here, since there is another one;
 /// Python must be Debian's own.
-pub(crate) const TEST_TOOLS: [Tool; 15] = [
+pub(crate) const TEST_TOOLS: [Tool; 16] = [
     tool("nmap", "nmap"),
     tool("hping3", "hping3"),
     tool("masscan", "masscan"),
+    tool("zmap", "zmap"),
     tool("dig", "bind9-dnsutils"),
     tool("curl", "curl"),
     tool("wrk", "wrk"),

@@ -1,20 +1,21 @@
 //! The only parser: from a frame to what it shows, for every hook and for the host.
 //!
-//! In: a [`Packet`] and its [`Direction`]. Out: the [`Flow`] and the [`Observation`], `None` for
-//! packets that no rule asks about (data of established connections among them), or the [`Loss`] if
-//! it can't be read.
+//! In: a [`Packet`] and its [`Direction`]. Out: the [`Flow`], the [`Observation`] and the [`Tool`],
+//! `None` for packets that no rule asks about (data of established connections among them), or the
+//! [`Loss`] if it can't be read.
 //! The decision held here: established TCP leaves after one look ([`established`]), other packets
 //! as early as their headers allow. Addresses are copied last, since most packets have left by
 //! then.
 
 mod established;
+mod fingerprint;
 mod link;
 mod network;
 mod payload;
 mod transport;
 
 use crate::packet::Cursor;
-use crate::{Flow, Loss, Observation, Packet};
+use crate::{Flow, Loss, Observation, Packet, Tool};
 
 /// Which way a packet crosses the hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,15 +26,24 @@ pub enum Direction {
     Out,
 }
 
+/// What a frame shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parsed {
+    /// Who talks to whom.
+    pub flow: Flow,
+    /// What it is.
+    pub observation: Observation,
+    /// The tool whose fingerprint an inbound packet carries. It counts only for a probe, see
+    /// [`crate::Key::with_tool`].
+    pub tool: Option<Tool>,
+}
+
 /// Returns what the frame shows, if it counts or must be remembered.
 ///
 /// # Errors
 /// The [`Loss`] that says why the frame can't be read far enough to decide that.
 #[inline(always)]
-pub fn parse<P: Packet + ?Sized>(
-    packet: &P,
-    direction: Direction,
-) -> Result<Option<(Flow, Observation)>, Loss> {
+pub fn parse<P: Packet + ?Sized>(packet: &P, direction: Direction) -> Result<Option<Parsed>, Loss> {
     if established::is_of_established(packet, direction) {
         return Ok(None);
     }
@@ -42,10 +52,7 @@ pub fn parse<P: Packet + ?Sized>(
 
 /// Parses header by header.
 #[inline(always)]
-fn parse_all<P: Packet + ?Sized>(
-    packet: &P,
-    direction: Direction,
-) -> Result<Option<(Flow, Observation)>, Loss> {
+fn parse_all<P: Packet + ?Sized>(packet: &P, direction: Direction) -> Result<Option<Parsed>, Loss> {
     let Some((family, cursor)) = link::ethernet(Cursor::new(packet))? else {
         return Ok(None);
     };

@@ -196,6 +196,15 @@ impl<P: Packet + ?Sized> Datagram<'_, P> {
         })
     }
 
+    /// The header of IPv4, `None` for IPv6.
+    #[inline(always)]
+    pub(super) fn ipv4_header(&self) -> Option<P::Header<IPV4_HEADER>> {
+        match self.family {
+            Family::V4 => self.header.peek(),
+            Family::V6 => None,
+        }
+    }
+
     /// The flow of a datagram in that direction, between the ports of its source and destination.
     #[inline(always)]
     pub(super) fn flow(&self, direction: Direction, ports: [u16; 2]) -> Result<Flow, Loss> {

@@ -2,12 +2,12 @@
 //!
 //! The full table of frames is in the `tests` package, where the kernel programs run it too.
 
-use etherparse::PacketBuilder;
+use etherparse::{IpHeaders, Ipv4Header, PacketBuilder, TcpHeader};
 use proptest::prelude::*;
 use std::vec::Vec;
 
 use super::*;
-use crate::{Address, Signal};
+use crate::{Address, Signal, Tool};
 
 const REMOTE: [u8; 4] = [198, 51, 100, 7];
 const LOCAL: [u8; 4] = [203, 0, 113, 1];
@@ -112,11 +112,11 @@ fn common_frames() {
     ] {
         let parsed = parse(&bytes[..], Direction::In).expect("whole frames");
         assert_eq!(
-            parsed.map(|(flow, observation)| (flow.local_port, observation)),
+            parsed.map(|parsed| (parsed.flow.local_port, parsed.observation)),
             expected,
             "{name}"
         );
-        if let Some((flow, _)) = parsed {
+        if let Some(Parsed { flow, .. }) = parsed {
             assert_eq!(
                 (flow.remote, flow.local),
                 (Address::v4(REMOTE), Address::v4(LOCAL)),
@@ -126,12 +126,142 @@ fn common_frames() {
     }
 }
 
+/// An IPv4 header as tools fill it in: without 'don't fragment'.
+fn crafted(identification: u16, time_to_live: u8) -> Ipv4Header {
+    Ipv4Header {
+        source: REMOTE,
+        destination: LOCAL,
+        identification,
+        time_to_live,
+        dont_fragment: false,
+        ..Ipv4Header::default()
+    }
+}
+
+/// A SYN to port 22 under that header, with those options.
+fn syn_under(ip: Ipv4Header, sequence: u32, window: u16, options: &[u8]) -> Vec<u8> {
+    let mut tcp = TcpHeader::new(40_000, 22, sequence, window);
+    tcp.syn = true;
+    tcp.set_options_raw(options).expect("at most ten words");
+    let mut bytes = Vec::new();
+    PacketBuilder::ethernet2([2; 6], [4; 6])
+        .ip(IpHeaders::Ipv4(ip, Default::default()))
+        .tcp_header(tcp)
+        .write(&mut bytes, &[])
+        .expect("memory");
+    bytes
+}
+
+fn tool_of(frame: &[u8]) -> Option<Tool> {
+    let parsed = parse(frame, Direction::In).expect("whole frames");
+    parsed.expect("a probe").tool
+}
+
+#[test]
+fn probes_show_their_tool() {
+    const SEGMENT_SIZE: &[u8] = &[2, 4, 5, 0xb4];
+    const SEQUENCE: u32 = 0x1234_5678;
+    // The low half of 203.0.113.1, of the sequence number, and the port.
+    const MASSCAN: u16 = 0x7101 ^ 0x5678 ^ 22;
+    let target = u32::from_be_bytes(LOCAL);
+    for (name, ip, sequence, window, options, expected) in [
+        (
+            "nmap",
+            crafted(7, 41),
+            1,
+            1024,
+            SEGMENT_SIZE,
+            Some(Tool::Nmap),
+        ),
+        (
+            "nmap before 4.85",
+            crafted(7, 41),
+            1,
+            4096,
+            SEGMENT_SIZE,
+            Some(Tool::Nmap),
+        ),
+        (
+            "another size",
+            crafted(7, 41),
+            1,
+            1024,
+            &[2, 4, 5, 0xa0],
+            None,
+        ),
+        (
+            "masscan",
+            crafted(MASSCAN, 250),
+            SEQUENCE,
+            1024,
+            &[],
+            Some(Tool::Masscan),
+        ),
+        (
+            "masscan 1.3.9",
+            crafted(MASSCAN, 250),
+            SEQUENCE,
+            1025,
+            SEGMENT_SIZE,
+            Some(Tool::Masscan),
+        ),
+        (
+            "another identification",
+            crafted(MASSCAN + 1, 250),
+            SEQUENCE,
+            1024,
+            &[],
+            None,
+        ),
+        (
+            "ZMap",
+            crafted(54_321, 240),
+            1,
+            65_535,
+            &[],
+            Some(Tool::Zmap),
+        ),
+        (
+            "from fewer hops",
+            crafted(54_321, 128),
+            1,
+            65_535,
+            &[],
+            None,
+        ),
+        ("hping3", crafted(7, 60), 1, 512, &[], Some(Tool::Hping)),
+        (
+            "Mirai",
+            crafted(7, 60),
+            target,
+            5000,
+            &[],
+            Some(Tool::Mirai),
+        ),
+        ("none", crafted(7, 60), 1, 1024, &[], None),
+    ] {
+        assert_eq!(
+            tool_of(&syn_under(ip, sequence, window, options)),
+            expected,
+            "{name}"
+        );
+    }
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_the_parser_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), inward in any::<bool>()) {
         let direction = if inward { Direction::In } else { Direction::Out };
         // Other tests compare the result with the kernel's; this one checks that it does not panic.
         let _ = parse(&bytes[..], direction);
+    }
+
+    /// Windows's options; Linux and others have more.
+    #[test]
+    fn a_clients_syn_shows_no_tool(id in any::<u16>(), ttl in 1_u8.., sequence in any::<u32>(), window in any::<u16>(), more in 0_usize..=7) {
+        let ip = Ipv4Header { dont_fragment: true, ..crafted(id, ttl) };
+        let options = [&[2, 4, 5, 0xb4, 1, 3, 3, 8, 1, 1, 4, 2][..], &[1; 28][..4 * more]].concat();
+        prop_assert_eq!(tool_of(&syn_under(ip, sequence, window, &options)), None);
     }
 
     /// Segments of both families, with changes to the bytes that the fast path looks at, and to

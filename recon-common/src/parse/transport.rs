@@ -8,11 +8,11 @@
 //! A datagram of a traceroute is one to a high port with few hops left.
 
 use super::network::{Datagram, Family, quoted};
-use super::{Direction, payload};
+use super::{Direction, Parsed, fingerprint, payload};
 use crate::packet::{Cursor, Fields};
 use crate::protocol::tcp_flag::{ACK, FIN, PSH, RST, SYN, URG};
 use crate::protocol::{ICMP_HEADER, UDP_HEADER, icmp, icmpv6, ip_protocol, port, traceroute};
-use crate::{Flow, Loss, Observation, Packet, Signal};
+use crate::{Loss, Observation, Packet, Signal};
 
 /// Without ECE and CWR: an ECN SYN (RFC 3168) is a SYN.
 const FLAGS: u8 = FIN | SYN | RST | PSH | ACK | URG;
@@ -27,21 +27,26 @@ const ECHO_REQUEST6: (u8, u8) = (ip_protocol::ICMPV6, icmpv6::ECHO_REQUEST);
 const ECHO_REPLY: (u8, u8) = (ip_protocol::ICMP, icmp::ECHO_REPLY);
 const ECHO_REPLY6: (u8, u8) = (ip_protocol::ICMPV6, icmpv6::ECHO_REPLY);
 
-type Parsed = Result<Option<(Flow, Observation)>, Loss>;
+type Parsing = Result<Option<Parsed>, Loss>;
 
 #[inline(always)]
-pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsed {
-    let (ports, observation) = match datagram.protocol {
+pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsing {
+    let (ports, observation, tool) = match datagram.protocol {
         ip_protocol::TCP => match datagram.payload.peek::<TCP_TO_FLAGS>() {
             Some(header) => {
                 let Some(observation) = segment_in(&datagram.payload, header)? else {
                     return Ok(None);
                 };
-                (ports(header), observation)
+                let tool = match observation {
+                    Observation::Plain(signal) => fingerprint::of_segment(datagram, signal),
+                    _ => None,
+                };
+                (ports(header), observation, tool)
             }
             None => (
                 short_segment(datagram)?,
                 Observation::Plain(Signal::FragmentProbe),
+                None,
             ),
         },
         ip_protocol::UDP => {
@@ -57,7 +62,7 @@ pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsed 
             } else {
                 Observation::Unsolicited(Signal::Datagram)
             };
-            (ports, observation)
+            (ports, observation, fingerprint::of_datagram(datagram))
         }
         _ if datagram.is_icmp() => {
             let header = datagram.payload.peek::<2>().ok_or(Loss::Truncated)?;
@@ -66,11 +71,15 @@ pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsed 
                 ECHO_REPLY | ECHO_REPLY6 => Observation::Answer(Signal::EchoReplyReceived),
                 _ => return Ok(None),
             };
-            ([0, 0], observation)
+            ([0, 0], observation, fingerprint::of_datagram(datagram))
         }
         _ => return Ok(None),
     };
-    Ok(Some((datagram.flow(Direction::In, ports)?, observation)))
+    Ok(Some(Parsed {
+        flow: datagram.flow(Direction::In, ports)?,
+        observation,
+        tool,
+    }))
 }
 
 /// What an inbound segment shows. Segments of established connections leave here, after a look at
@@ -133,7 +142,7 @@ fn short_segment<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Result<[u16;
 }
 
 #[inline(always)]
-pub(super) fn outbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsed {
+pub(super) fn outbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsing {
     let (ports, observation) = match datagram.protocol {
         ip_protocol::TCP => match datagram.payload.peek::<TCP_TO_FLAGS>() {
             Some(header) => {
@@ -172,7 +181,11 @@ pub(super) fn outbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsed
         }
         _ => return Ok(None),
     };
-    Ok(Some((datagram.flow(Direction::Out, ports)?, observation)))
+    Ok(Some(Parsed {
+        flow: datagram.flow(Direction::Out, ports)?,
+        observation,
+        tool: None,
+    }))
 }
 
 /// What an outbound segment shows: how this host answered, that it aborted or closed, that it
@@ -215,7 +228,7 @@ fn segment_out<P: Packet + ?Sized>(
 /// Port unreachable is the stack's answer, 'administratively prohibited' is a firewall's. A router
 /// sends errors about hosts and networks, and time exceeded refuses nothing.
 #[inline(always)]
-fn refusal<P: Packet + ?Sized>(error: &Datagram<'_, P>, kind: u8, code: u8) -> Parsed {
+fn refusal<P: Packet + ?Sized>(error: &Datagram<'_, P>, kind: u8, code: u8) -> Parsing {
     let family = match (error.protocol, kind, code) {
         (
             ip_protocol::ICMP,
@@ -242,10 +255,11 @@ fn refusal<P: Packet + ?Sized>(error: &Datagram<'_, P>, kind: u8, code: u8) -> P
         _ => return Ok(None),
     };
     let header = probe.payload.peek::<PORTS>().ok_or(Loss::Truncated)?;
-    Ok(Some((
-        probe.flow(Direction::In, ports(header))?,
+    Ok(Some(Parsed {
+        flow: probe.flow(Direction::In, ports(header))?,
         observation,
-    )))
+        tool: None,
+    }))
 }
 
 /// Whether it looks like a traceroute's datagram: to a high port, with at most so many hops left.

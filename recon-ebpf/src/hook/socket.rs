@@ -10,8 +10,13 @@
 //! polls has failed. What a container's process sends leaves this host as a forwarded packet,
 //! without its socket: in another network namespace than the agent's, the system call itself
 //! counts, unless the datagram answers one that has come from that remote's port.
+//! Whoever makes a network namespace of his own can open connections there between any two
+//! addresses. So one that another namespace accepts counts only if this host has forwarded its
+//! SYN-ACK, and one that fails there does not count. Of calls there the agent counts those whose
+//! packets leave this host.
 
 use core::arch::asm;
+use core::ffi::c_void;
 use core::mem::offset_of;
 
 use aya_ebpf::Global;
@@ -42,6 +47,11 @@ static PENDING_CONNECT: Array<PendingConnect> =
 /// The agent sets it before it loads the programs.
 #[unsafe(no_mangle)]
 static OWN_NETNS: Global<u64> = Global::new(0);
+
+/// Whether the sockets of all network namespaces count as this host's. The agent sets it before it
+/// loads the programs.
+#[unsafe(no_mangle)]
+static ALL_NETNS: Global<u32> = Global::new(0);
 
 /// The verdict 'go on'.
 pub(super) const GO_ON: u32 = 1;
@@ -157,9 +167,7 @@ impl Call {
     /// Whether its packets can't be attributed to this process: it is in another network namespace.
     #[inline(always)]
     fn is_in_container(&self) -> bool {
-        let own = OWN_NETNS.load();
-        // SAFETY: the context is the program's own.
-        own != 0 && unsafe { bpf_get_netns_cookie(self.context.cast()) } != own
+        is_in_other_netns(self.context.cast())
     }
 
     /// What it sends to, from an address that is not known yet.
@@ -175,6 +183,20 @@ impl Call {
     }
 }
 
+/// Whether the socket of that context is in another network namespace than the agent.
+#[inline(always)]
+fn is_in_other_netns(context: *mut c_void) -> bool {
+    let own = OWN_NETNS.load();
+    // SAFETY: the context is the program's own.
+    own != 0 && unsafe { bpf_get_netns_cookie(context) } != own
+}
+
+/// Whether what happens to the socket of that context is not to be believed without its packets.
+#[inline(always)]
+fn is_foreign(context: *mut c_void) -> bool {
+    ALL_NETNS.load() == 0 && is_in_other_netns(context)
+}
+
 #[inline(always)]
 fn handle_connect(call: &Call) -> i32 {
     let cookie = call.cookie();
@@ -182,13 +204,15 @@ fn handle_connect(call: &Call) -> i32 {
     // MPTCP connects through sockets of its own, which TCP reports. connect on a datagram socket
     // sends nothing.
     if call.protocol() == ip_protocol::TCP {
-        record_pending(&PendingConnect {
-            cookie,
-            remote: call.remote,
-            pid,
-            port: call.port(),
-            reserved: 0,
-        });
+        if !is_foreign(call.context.cast()) {
+            record_pending(&PendingConnect {
+                cookie,
+                remote: call.remote,
+                pid,
+                port: call.port(),
+                reserved: 0,
+            });
+        }
         if call.is_in_container() {
             count::count_key(&Key::for_flow(&call.flow(), Signal::SynSent, pid));
         }
@@ -273,9 +297,12 @@ fn tcp_connect_started(context: &SockOpsContext) {
 /// A remote has opened a connection: from here on TCP's states show how it ends.
 #[inline(always)]
 fn connection_accepted(context: &SockOpsContext) {
+    let flow = connection_flow(context);
+    if is_foreign(context.ops.cast()) && !KernelMarks::find(&flow.accepted()).was_reached() {
+        return;
+    }
     accepted::record_start(socket_cookie(context));
     watch_states(context);
-    let flow = connection_flow(context);
     count::count_key(&Key::for_flow(&flow, Signal::Accepted, 0));
 }
 
@@ -298,6 +325,9 @@ fn tcp_state_changed(context: &SockOpsContext) {
     }
     let cookie = socket_cookie(context);
     let (signal, detail) = if old == BPF_TCP_SYN_SENT {
+        if is_foreign(context.ops.cast()) {
+            return;
+        }
         let pid = sender::recorded_sender(cookie).unwrap_or(0);
         (Signal::ConnectFailed, pid)
     } else if let Some(lived) = accepted::forget_start(cookie) {

@@ -100,6 +100,31 @@ pub(crate) fn first_neighbour(address: Address) -> Address {
     }
 }
 
+/// The networks of IPv6 that one owner has: a link, and what providers delegate to homes and sites
+/// (RFC 6177).
+const OWNED_V6: [u32; 3] = [NEIGHBOURS_V6, 56, 48];
+
+/// The networks that `address` shares with others of one owner, each by its first address and its
+/// prefix length: its neighbours', and for IPv6 wider ones too.
+pub(crate) fn enclosing_networks(address: Address) -> impl Iterator<Item = (Address, u8)> {
+    let lengths = match address.to_v4() {
+        Some(_) => &[NEIGHBOURS_V4][..],
+        None => &OWNED_V6,
+    };
+    let first = first_neighbour(address);
+    lengths.iter().map(move |&length| {
+        let network = match address.to_v4() {
+            Some(_) => first,
+            None => {
+                let [a, b, ..] = first.words();
+                let shared = (u32::MAX << (NEIGHBOURS_V6 - length)).to_be();
+                Address::from_words([a, b & shared, 0, 0])
+            }
+        };
+        (network, length as u8)
+    })
+}
+
 /// The network of `address` and its neighbours as text, such as `198.51.100.0/24`.
 pub(crate) fn neighbour_network(address: Address) -> String {
     let length = match address.to_v4() {
@@ -148,6 +173,26 @@ mod tests {
                 let is_in_block = RFC_1918.iter().any(|block| block.contains(&v4));
                 assert_eq!(is_in_block, expected == "Private", "{address}");
             }
+        }
+    }
+
+    #[test]
+    fn one_owner_has_networks_of_several_lengths() {
+        for (address, expected) in [
+            ("198.51.100.7", &["198.51.100.0/24"][..]),
+            (
+                "2001:db8:1:2345::6",
+                &[
+                    "2001:db8:1:2345::/64",
+                    "2001:db8:1:2300::/56",
+                    "2001:db8:1::/48",
+                ],
+            ),
+        ] {
+            let ip: IpAddr = address.parse().expect("an address");
+            let networks = enclosing_networks(Address::from(ip));
+            let networks = networks.map(|(first, length)| format!("{}/{length}", first.to_ip()));
+            assert_eq!(networks.collect::<Vec<_>>(), expected);
         }
     }
 

@@ -1,36 +1,47 @@
 //! The agent: attaches the hooks, then drains, evaluates and writes at every interval.
 //!
 //! In: the options of `recon run`. Out: alerts on stdout, everything else on stderr. [`actors`]
-//! resolves processes.
+//! resolves processes, and [`losses`] says what a poll could not see.
 //! The decisions held here: a failure at the start ends the agent with a message. Once the agent
 //! runs, only a signal or a closed stdout ends it. A failed poll is logged, counted and tried
 //! again; the kernel keeps the counts meanwhile.
 
 mod actors;
+mod calls;
+mod event_file;
+mod interfaces;
+mod logins;
+mod losses;
 mod output;
+mod signals;
 
 use std::io;
-use std::pin::{Pin, pin};
 
 use anyhow::Context;
 use jiff::Timestamp;
 use recon_common::{ImageId, Key, Registers, Signal};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Interval as Ticks, MissedTickBehavior, interval_at};
 
 use crate::alert;
+use crate::blind::{Blind, BlindPart};
 use crate::cli::RunOptions;
 use crate::drain::{CountMaps, Drain, DrainError, ExecEvents, Forks, Grace, ImageNumbers, Tally};
-use crate::hook::{self, AttachedHooks, Cgroup, Egress, Hooks, SocketHooks};
+use crate::hook::{self, AttachedHooks, Cgroup, Egress, Hooks, LinkEvents, Netns, SocketHooks};
 use crate::incident::Notification;
+use crate::log_writer::dropped_lines;
 use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::process::login::Session;
 use crate::row::{Row, RowKey, SignalSet, Standing};
 use crate::settings::InForce;
 use crate::sink::Written;
+use crate::standard_streams::check_stdout;
 use crate::stream::{EvictionStats, Interval};
 use actors::Actors;
+use calls::Calls;
+use interfaces::WatchedInterfaces;
+use logins::{MAX_LOGINS, login_row};
 use output::AgentOutput;
+use signals::{Request, Signals};
 
 /// Runs until a signal or a closed stdout.
 ///
@@ -46,27 +57,33 @@ pub fn run(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
 
 async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     let settings = &in_force.settings;
+    // Before the interfaces are listed, so that no change in between is missed.
+    let events = LinkEvents::subscribe()?;
     let interfaces = hook::select_interfaces(&options.interfaces, options.xdp)?;
     let cgroup = Cgroup::select(options.cgroup.as_deref())?;
-    // From here on, a signal ends the agent cleanly.
-    let stop = pin!(listen_for_stop().context("can't listen for signals")?);
-    let mut hooks = Hooks::load(options.table_entries)?;
+    let output = open_output(options)?;
+    // From here on, no signal kills the agent.
+    let mut signals = Signals::catch().context("can't listen for signals")?;
+    let mut hooks = Hooks::load(options.table_entries, settings.netns)?;
     let drain = Drain::open(hooks.ebpf(), Grace::detect())?;
     let mut executions = ExecEvents::open(hooks.ebpf())?;
     let images = ImageNumbers::open(hooks.ebpf())?;
     let forks = Forks::open(hooks.ebpf())?;
-    let output = AgentOutput::new(io::stdout(), options.events.as_deref(), !options.no_alerts)?;
     let sockets = attach_sockets(&mut hooks, cgroup.as_ref());
     let names = settings.scanner_names();
     // After the hook that reports new processes, so that none is missed.
     let actors = Actors::new(names, cgroup.map(|cgroup| cgroup.root), images, forks);
-    let taken = hooks.attach_interfaces(&interfaces, options.xdp)?;
+    let (mut interfaces, taken) =
+        WatchedInterfaces::attach(hooks, &interfaces, options.xdp, events)?;
     taken.iter().for_each(|taken| log::info!("{taken}"));
     let mut agent = Agent {
         drain,
         actors,
         pipeline: Pipeline::new(PipelineSettings::new(in_force, untrusted(&sockets, &taken))),
+        calls: Calls::new(settings.netns == Netns::All),
         output,
+        blind: Blind::new(settings.quiet.0),
+        table_entries: options.table_entries,
         host: host_name(),
         logins: Vec::new(),
         last: now(),
@@ -84,11 +101,23 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
         options.interval,
     );
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    agent.poll_until(&mut executions, &mut ticks, stop).await;
-    hooks.detach();
+    agent
+        .poll_until(&mut executions, &mut interfaces, &mut ticks, &mut signals)
+        .await;
+    interfaces.detach();
     agent.note_started(&mut executions);
     agent.end();
     Ok(())
+}
+
+/// Opens stdout, unless nothing is written there, and the file of rows.
+fn open_output(options: &RunOptions) -> anyhow::Result<AgentOutput> {
+    let events = options.events.as_deref();
+    let has_alerts = !options.no_alerts;
+    if has_alerts || events.is_some_and(output::is_stdout) {
+        check_stdout()?;
+    }
+    AgentOutput::new(io::stdout(), events, has_alerts)
 }
 
 /// Attaches the hooks that identify processes, and logs which are available.
@@ -106,18 +135,6 @@ fn attach_sockets(hooks: &mut Hooks, cgroup: Option<&Cgroup>) -> SocketHooks {
     sockets
 }
 
-/// Listens for the signals that end the agent.
-fn listen_for_stop() -> io::Result<impl Future<Output = ()>> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
-}
-
 /// The signals to ignore because hooks are missing. Without an outbound hook, an answer looks like
 /// an unsolicited datagram. Without the hook that sees connections begin, every connection looks
 /// failed.
@@ -131,36 +148,6 @@ fn untrusted(sockets: &SocketHooks, taken: &[AttachedHooks]) -> SignalSet {
         untrusted.insert(Signal::ConnectFailed);
     }
     untrusted
-}
-
-/// Logins that are kept for a poll.
-const MAX_LOGINS: usize = 1 << 12;
-
-/// The row of a login.
-fn login_row(session: Session, host: &str, time: Timestamp) -> Row<'_> {
-    let Session {
-        remote,
-        local,
-        port,
-    } = session;
-    Row {
-        key: RowKey {
-            remote: Some(remote.into()),
-            local: Some(local.into()),
-            port: Some(port),
-            pid: None,
-            image: 0,
-            ending: None,
-            signal: Signal::Login,
-        },
-        count: 1,
-        time,
-        device: host,
-        process: None,
-        is_scanner: false,
-        standing: Standing::default(),
-        sources: None,
-    }
 }
 
 /// The time in whole milliseconds: finer than polls, and as fine as the dates of Elastic.
@@ -194,7 +181,12 @@ struct Agent<M> {
     drain: Drain<M>,
     actors: Actors,
     pipeline: Pipeline,
+    /// Calls in other network namespaces.
+    calls: Calls,
     output: AgentOutput,
+    blind: Blind,
+    /// How many keys a poll can have.
+    table_entries: u32,
     host: String,
     /// The logins since the previous poll.
     logins: Vec<Session>,
@@ -208,21 +200,35 @@ impl<M: CountMaps> Agent<M> {
     async fn poll_until(
         &mut self,
         executions: &mut ExecEvents,
+        interfaces: &mut WatchedInterfaces,
         ticks: &mut Ticks,
-        mut stop: Pin<&mut impl Future<Output = ()>>,
+        signals: &mut Signals,
     ) {
         loop {
             let due = tokio::select! {
                 biased;
-                () = &mut stop => return,
+                request = signals.next_request() => match request {
+                    Request::Stop => return,
+                    Request::Reopen => {
+                        self.output.reopen();
+                        continue;
+                    }
+                },
                 due = ticks.tick() => due,
                 () = executions.wait() => {
                     self.note_started(executions);
                     continue;
                 }
+                () = interfaces.wait() => {
+                    interfaces.follow_changes(&mut self.blind, now());
+                    continue;
+                }
             };
             let late = due.elapsed().as_nanos() / ticks.period().as_nanos();
-            self.totals.missed_polls += u64::try_from(late).unwrap_or(u64::MAX);
+            let missed = u64::try_from(late).unwrap_or(u64::MAX);
+            self.totals.missed_polls += missed;
+            self.note_delay(missed, ticks.period());
+            interfaces.follow_changes(&mut self.blind, now());
             // The kernel reports a program before it counts its first packet.
             self.note_started(executions);
             self.poll(|drain, row| drain.poll(row));
@@ -258,14 +264,12 @@ impl<M: CountMaps> Agent<M> {
         let Self {
             pipeline,
             actors,
+            calls,
             output,
             host,
             ..
         } = self;
-        let result = drain(&mut self.drain, &mut |key, count, sources| {
-            let Some(key) = RowKey::unpack(key) else {
-                return;
-            };
+        let mut push = |key: RowKey, count, sources: Option<&Registers>| {
             let has_rows = output.has_rows();
             let needs = pipeline.process_needs(key.signal);
             let is_tool =
@@ -278,14 +282,22 @@ impl<M: CountMaps> Agent<M> {
                 is_scanner: key.sender().is_some_and(|sender| is_tool(actors, sender)),
                 process: key
                     .sender()
-                    .filter(|_| needs.process || has_rows)
+                    .filter(|_| needs.process || needs.tool || has_rows)
                     .and_then(|sender| actors.processes.find_image(sender)),
                 standing: Standing::default(),
                 sources,
             };
             pipeline.push(&row, interval);
             output.row(&row);
+        };
+        let result = drain(&mut self.drain, &mut |key, count, sources| {
+            if let Some(key) = RowKey::unpack(key).filter(|key| !calls.hold(key, count)) {
+                push(key, count, sources);
+            }
         });
+        for (key, count) in calls.end_poll() {
+            push(key, count, None);
+        }
         for session in std::mem::take(&mut self.logins) {
             let row = login_row(session, host, interval.to);
             pipeline.push(&row, interval);
@@ -293,6 +305,7 @@ impl<M: CountMaps> Agent<M> {
         }
         let tally = result.unwrap_or_else(|error| {
             self.totals.failed_polls += 1;
+            self.blind.lose(BlindPart::FailedPolls, 1);
             log::error!(
                 "poll {}: {error}; the counts stay in the kernel for the next one",
                 self.totals.polls
@@ -308,6 +321,9 @@ impl<M: CountMaps> Agent<M> {
         let findings = notifications.iter().filter_map(Notification::finding);
         self.report(&tally, findings.count());
         self.write(&notifications);
+        self.note_losses(&tally);
+        let reports = self.blind.end_poll(interval.to);
+        self.write_blind(&reports);
     }
 
     fn write(&mut self, notifications: &[Notification]) {
@@ -350,6 +366,8 @@ impl<M: CountMaps> Agent<M> {
         self.poll(|drain, row| drain.finish(row));
         let notifications = self.pipeline.finish(self.last);
         self.write(&notifications);
+        let reports = self.blind.finish(self.last);
+        self.write_blind(&reports);
         let suppressed_lines = self.pipeline.suppressed();
         let Totals {
             polls,
@@ -364,7 +382,8 @@ impl<M: CountMaps> Agent<M> {
             format!(" events={written} events_dropped={dropped}")
         });
         log::info!(
-            "totals: polls={polls} failed_polls={failed_polls} missed_polls={missed_polls} {tally} evicted={evicted} refused={refused} processes_forgotten={forgotten} alerts={written} alerts_dropped={dropped} suppressed_lines={suppressed_lines}{rows}"
+            "totals: polls={polls} failed_polls={failed_polls} missed_polls={missed_polls} {tally} evicted={evicted} refused={refused} processes_forgotten={forgotten} alerts={written} alerts_dropped={dropped} suppressed_lines={suppressed_lines}{rows} log_dropped={}",
+            dropped_lines()
         );
     }
 }

@@ -5,13 +5,13 @@
 //! The decision held here: the rows of a poll are written in batches, since there may be a hundred
 //! thousand; alerts are written one by one, so that none waits.
 
-use std::fs::File;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use jiff::Timestamp;
 
+use super::event_file;
 use crate::row::{Row, json};
 use crate::sink::{LineQueue, Sink, Written};
 
@@ -22,10 +22,15 @@ const ROWS: usize = 1024;
 /// Stdout, as the name of a file.
 const STDOUT: &str = "-";
 
+/// Whether that name of a file is stdout.
+pub(super) fn is_stdout(path: &Path) -> bool {
+    path == Path::new(STDOUT)
+}
+
 #[derive(Debug)]
 struct Rows {
     /// The file, unless they go to stdout with the alerts.
-    file: Option<Sink>,
+    file: Option<(PathBuf, Sink)>,
     lines: LineQueue,
     batch: Vec<u8>,
     batched: u64,
@@ -48,14 +53,13 @@ impl AgentOutput {
     ) -> anyhow::Result<Self> {
         let stdout = Sink::new(stdout).context("can't write to stdout")?;
         let rows = match events {
-            Some(path) if path == Path::new(STDOUT) => Some((None, stdout.another_queue())),
+            Some(path) if is_stdout(path) => Some((None, stdout.another_queue())),
             Some(path) => {
                 let name = path.display().to_string();
-                let file =
-                    File::create(path).with_context(|| format!("can't write events to {name}"))?;
+                let file = event_file::open(path)?;
                 let sink = Sink::named(&file, &name, "events", ROWS)?;
                 let lines = sink.another_queue();
-                Some((Some(sink), lines))
+                Some((Some((path.to_owned(), sink)), lines))
             }
             None => None,
         };
@@ -69,6 +73,34 @@ impl AgentOutput {
             }),
             has_alerts,
         })
+    }
+
+    /// Opens the file of rows again, after what is queued, and logs what came of it.
+    pub(super) fn reopen(&self) {
+        let rows = self.rows.as_ref();
+        let Some((rows, (path, _))) = rows.and_then(|rows| Some((rows, rows.file.as_ref()?)))
+        else {
+            log::warn!(
+                "SIGHUP: ignored; recon reads its rules and settings when it starts, and SIGTERM ends it"
+            );
+            return;
+        };
+        let name = path.display();
+        let reopened = event_file::reopen(path).and_then(|file| {
+            ensure!(
+                rows.lines.replace_file(file),
+                "{name} is too slow, and the queue is full; send SIGHUP again later"
+            );
+            Ok(())
+        });
+        match reopened {
+            Ok(()) => log::info!(
+                "SIGHUP: events go to {name}, opened again; rules and settings stay as they are"
+            ),
+            Err(error) => {
+                log::error!("SIGHUP: events go on to the file opened before: {error:#}");
+            }
+        }
     }
 
     /// Whether rows are written.
@@ -122,7 +154,7 @@ impl AgentOutput {
         let rows = self.rows.map(|rows| {
             let written = rows.lines.close();
             // All lines of this sink are in `rows.lines`.
-            let _ = rows.file.map(Sink::finish);
+            let _ = rows.file.map(|(_, sink)| sink.finish());
             written
         });
         (self.stdout.finish(), rows.map(|written| written()))

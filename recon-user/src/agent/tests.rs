@@ -37,7 +37,10 @@ fn agent(grace: Grace, file: &File, events: Option<&Path>) -> Agent<FakeMaps> {
             Forks::unrecorded(),
         ),
         pipeline: Pipeline::new(PipelineSettings::new(&in_force, SignalSet::default())),
+        calls: Calls::default(),
         output: AgentOutput::new(file, events, true).expect("a sink"),
+        blind: Blind::new(in_force.settings.quiet.0),
+        table_entries: 1 << 16,
         host: "web1".to_owned(),
         logins: Vec::new(),
         last: now(),
@@ -84,6 +87,41 @@ fn lines_of(file: &mut File) -> Vec<Value> {
         .lines()
         .map(|line| serde_json::from_str(line).expect(line))
         .collect()
+}
+
+#[test]
+fn what_a_full_table_loses_is_reported() {
+    // (keys of a poll, sketched and lost signals, what is lost for lack of keys)
+    for (keys, sketched, lost, expected) in [
+        (0, 0, 0, None),
+        (1 << 15, 1_000_000, 0, None),
+        ((1 << 16) - (1 << 10) - 1, 1_000, 0, None),
+        ((1 << 16) - (1 << 10), 1_000, 0, Some(1_000)),
+        (1 << 16, 0, 0, None),
+        (1 << 16, 0, 7, Some(7)),
+        (1 << 16, 1_000, 7, Some(1_007)),
+    ] {
+        let file = tempfile::tempfile().expect("a file");
+        let mut agent = agent(Grace::NextPoll, &file, None);
+        let mut tally = Tally {
+            keys,
+            sketched,
+            signals: 10_000_000,
+            ..Tally::default()
+        };
+        tally.lost[recon_common::Loss::TableFull as usize] = lost;
+        agent.note_losses(&tally);
+        let reports = agent.blind.end_poll(now());
+        let found: Vec<_> = reports.iter().map(|of| (&of.part, of.lost)).collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|&lost| (&BlindPart::Table, lost))
+            .collect();
+        assert_eq!(
+            found, expected,
+            "{keys} keys, {sketched} sketched, {lost} lost"
+        );
+    }
 }
 
 #[test]

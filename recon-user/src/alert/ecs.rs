@@ -164,6 +164,20 @@ pub(super) struct Container<'a> {
     pub(super) id: &'a str,
 }
 
+/// A source of findings without a line.
+#[derive(Serialize)]
+pub(super) struct LeftOutSource {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ip: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) network: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pid: Option<u32>,
+    pub(super) count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) verdict: Option<&'static str>,
+}
+
 #[derive(Serialize)]
 pub(super) struct Recon<'a> {
     pub(super) severity: &'static str,
@@ -172,6 +186,10 @@ pub(super) struct Recon<'a> {
     pub(super) source_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) left_out: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) left_out_sources: Vec<LeftOutSource>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) left_out_unlisted: Option<u64>,
     pub(super) measure: &'a str,
     pub(super) count: u64,
     pub(super) threshold: u64,
@@ -195,6 +213,8 @@ pub(super) struct Recon<'a> {
     pub(super) outcomes: Option<&'a Outcomes>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) label: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) tool: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) verdict: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]

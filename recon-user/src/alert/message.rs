@@ -3,6 +3,8 @@
 //!
 //! In: a finding and its processes. Out: one line. Process names are already printable here.
 
+use recon_common::Tool;
+
 use super::{actor, names};
 use crate::address::neighbour_network;
 use crate::contact::Outcomes;
@@ -42,7 +44,11 @@ fn sentence(finding: &Finding, who: &[Process]) -> String {
         [] => measured(finding),
     };
     let outcomes = finding.outcomes.as_ref().map_or_else(String::new, came_to);
-    format!("{}: {what}{outcomes}", ends(finding, who))
+    format!(
+        "{}: {what}{outcomes}{}",
+        ends(finding, who),
+        likeness(finding)
+    )
 }
 
 /// Who did it, and to what.
@@ -92,6 +98,15 @@ fn measured(finding: &Finding) -> String {
         threshold => format!(", over {threshold}"),
     };
     format!("{} {what}{over} in {}", finding.count, text(query.window()))
+}
+
+/// What the probes look like.
+fn likeness(finding: &Finding) -> String {
+    let tools: Vec<_> = finding.tools.iter().map(Tool::name).collect();
+    match &tools[..] {
+        [] => String::new(),
+        tools => format!("; looks like {}", tools.join(", ")),
+    }
 }
 
 /// What the source has learned, and from what became of its attempts.

@@ -1,12 +1,13 @@
 //! Alerts: findings as lines of Elastic Common Schema (ECS).
 //!
 //! In: a [`Notification`] and the processes it is about. Out: one line of JSON. Fields that ECS
-//! does not have are under `recon`. `digest` writes the lines that are about no single finding.
+//! does not have are under `recon`. `digest` and `blind` write the lines that are about no finding.
 //! The decision held here: fields follow the reader's point of view. `source` is the sender of what
 //! was counted: the remote, or this host for traffic of its own processes. A field that would need
 //! several values is omitted, and a sample of them is under `recon`.
 
 mod actor;
+mod blind;
 mod digest;
 mod ecs;
 mod message;
@@ -14,17 +15,19 @@ mod message;
 use std::net::IpAddr;
 
 use recon_common::signal::Transport;
-use recon_common::{Address, Signal};
+use recon_common::{Address, Signal, Tool};
 
 use crate::address::neighbour_network;
+use crate::blind::BlindReport;
 use crate::duration;
-use crate::incident::{Finding, Notification, Suppressed};
+use crate::incident::{Finding, Notification, Source, Suppressed, SuppressedSource};
 use crate::process::Process;
+use crate::row::Verdict;
 use crate::rule::Technique;
 use crate::stable_hash::StableHash;
 use ecs::{
-    Alert, Ecs, EcsColumns, EcsEndpoint, EcsEvent, Host, IdAndName, NetworkFields, Recon, Threat,
-    ThreatTechnique,
+    Alert, Ecs, EcsColumns, EcsEndpoint, EcsEvent, Host, IdAndName, LeftOutSource, NetworkFields,
+    Recon, Threat, ThreatTechnique,
 };
 
 /// `recon.phase` of suppressed findings.
@@ -57,6 +60,16 @@ pub fn line(
     Ok(line)
 }
 
+/// The line of a report on what recon does not see, with its line feed.
+///
+/// # Errors
+/// Those of `serde_json`.
+pub fn blind_line(report: &BlindReport, host: &str) -> serde_json::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(&blind::blind(report, host))?;
+    line.push(b'\n');
+    Ok(line)
+}
+
 /// The alert about suppressed findings.
 fn suppressed_alert<'a>(
     first: &'a Finding,
@@ -71,7 +84,25 @@ fn suppressed_alert<'a>(
     alert.event.end = suppressed.end;
     alert.recon.phase = SUPPRESSED;
     alert.recon.left_out = Some(suppressed.count);
+    alert.recon.left_out_sources = suppressed.sources.iter().map(left_out).collect();
+    alert.recon.left_out_unlisted = Some(suppressed.unlisted);
     alert
+}
+
+fn left_out(of: &SuppressedSource) -> LeftOutSource {
+    let mut source = LeftOutSource {
+        ip: None,
+        network: None,
+        pid: None,
+        count: of.count,
+        verdict: of.verdict.map(Verdict::name),
+    };
+    match of.source {
+        Source::Remote(remote) => source.ip = Some(remote.to_ip()),
+        Source::Network(first) => source.network = Some(neighbour_network(first)),
+        Source::Process(pid) => source.pid = Some(pid),
+    }
+    source
 }
 
 fn alert<'a>(finding: &'a Finding, host: &'a str, who: &'a [Process]) -> Alert<'a> {
@@ -169,11 +200,14 @@ fn recon<'a>(finding: &'a Finding, host: &str, who: &'a [Process]) -> Recon<'a> 
     Recon {
         severity: finding.severity.name(),
         label: finding.label.as_deref(),
+        tool: finding.tools.iter().map(Tool::name).collect(),
         verdict: is_judged.then(|| finding.verdict.name()),
         source_proven: is_judged.then_some(finding.is_proven),
         phase: finding.phase.name(),
         source_id: finding.source().map(|source| id(source.identify(), host)),
         left_out: None,
+        left_out_sources: Vec::new(),
+        left_out_unlisted: None,
         measure: query.measure_name(),
         count: finding.count,
         threshold: query.threshold(),

@@ -14,7 +14,7 @@ use std::ops::RangeInclusive;
 
 use super::outcomes::{Outcome, Outcomes};
 use super::verdict::verdict;
-use crate::row::Verdict;
+use crate::row::{ToolSet, Verdict};
 
 /// A port on a local address. The port comes first, for the order; the address is its number in
 /// [`super::locals::Locals`].
@@ -25,11 +25,14 @@ pub(super) struct Target {
     pub(super) is_udp: bool,
 }
 
-/// Times in seconds since 1970, and the best outcome between them.
+/// The attempts on one target.
 #[derive(Clone, Copy, Debug)]
 struct Contact {
-    first: u32,
+    /// The number of the poll in which the first one began.
+    first_poll: u32,
+    /// When the last one was settled, in seconds since 1970.
     last: u32,
+    /// The best outcome.
     outcome: Outcome,
 }
 
@@ -132,7 +135,7 @@ pub(super) struct Evidence {
     failures: u32,
     /// Attempts that succeeded.
     successes: u32,
-    /// When an attempt first failed. `None` if none did.
+    /// The poll of the first attempt that failed. `None` if none did.
     failed_first: Option<u32>,
     /// When its first and its last attempt were settled.
     pub(super) first: u32,
@@ -140,6 +143,8 @@ pub(super) struct Evidence {
     pub(super) is_proven: bool,
     /// Whether it was a scan's handshake that proved the address.
     pub(super) is_scan_proven: bool,
+    /// The tools whose fingerprints its probes carried.
+    pub(super) tools: ToolSet,
 }
 
 /// A result for one target.
@@ -149,8 +154,10 @@ pub(super) struct TargetResult {
     pub(super) outcome: Outcome,
     /// How many attempts had it.
     pub(super) count: u64,
-    /// When they began, in seconds since 1970.
-    pub(super) began: u32,
+    /// The tools whose fingerprints they carried.
+    pub(super) tools: ToolSet,
+    /// The number of the poll in which they began: times in seconds do not say what came first.
+    pub(super) poll: u32,
     pub(super) now: u32,
     /// Older contacts are over.
     pub(super) oldest: u32,
@@ -164,7 +171,8 @@ impl Evidence {
             target,
             outcome,
             count,
-            began,
+            tools,
+            poll,
             now,
             oldest,
         } = result;
@@ -172,15 +180,16 @@ impl Evidence {
             self.first = now;
         }
         self.last = now;
+        self.tools.add(tools);
         if outcome.is_success() {
             let count = u32::try_from(count).unwrap_or(u32::MAX);
             self.successes = self.successes.saturating_add(count);
             self.is_proven |= outcome == Outcome::Accepted;
         } else if self.failed_first.is_none() {
-            self.failed_first = Some(began);
+            self.failed_first = Some(poll);
         }
         let new = Contact {
-            first: began,
+            first_poll: poll,
             last: now,
             outcome,
         };
@@ -207,7 +216,7 @@ impl Evidence {
     /// Notes that an accepted connection to that target has ended, or is in use. Returns whether it
     /// belongs to a scan: the remote first succeeded there after its attempts began to fail.
     pub(super) fn note_handshake(&mut self, target: Target) -> bool {
-        let first = self.targets.get(target).map(|contact| contact.first);
+        let first = self.targets.get(target).map(|contact| contact.first_poll);
         let is_of_scan = match (self.failed_first, first) {
             (Some(failed), Some(first)) => self.failures > 0 && first >= failed,
             _ => false,

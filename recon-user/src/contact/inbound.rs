@@ -18,7 +18,8 @@ use jiff::{SignedDuration, Timestamp};
 use recon_common::signal::Transport;
 use recon_common::{Address, Ending, Signal};
 
-use super::evidence::{Evidence, Target, TargetResult};
+use super::attempt::Attempt;
+use super::evidence::{Evidence, Target};
 use super::hour::{ContactHour, ContactTotals};
 use super::ledger::Ledger;
 use super::locals::Locals;
@@ -49,62 +50,6 @@ impl Hash for Tried {
     }
 }
 
-/// What is known of an attempt.
-#[derive(Debug)]
-struct Attempt {
-    /// The poll that brought its first event.
-    since: Interval,
-    hits: u32,
-    accepted: u32,
-    refused: u32,
-    /// Whether this host answered: a SYN-ACK, or a datagram.
-    is_answered: bool,
-    /// Whether it is the datagram of a traceroute, whose refusal is no failure.
-    is_traced: bool,
-    /// Connections that were accepted, and those of them that have ended.
-    opened: u32,
-    ended: u32,
-    /// Ended connections on which the remote has sent data, and others.
-    used: u32,
-    unused: u32,
-}
-
-impl Attempt {
-    fn begin(since: Interval) -> Self {
-        Self {
-            since,
-            hits: 0,
-            accepted: 0,
-            refused: 0,
-            is_answered: false,
-            is_traced: false,
-            opened: 0,
-            ended: 0,
-            used: 0,
-            unused: 0,
-        }
-    }
-
-    /// The outcome, if it is known. `is_due` says that nothing more is to be expected.
-    fn outcome(&self, is_udp: bool, is_due: bool) -> Option<Outcome> {
-        if self.accepted > 0 {
-            Some(Outcome::Accepted)
-        } else if is_udp && self.is_answered {
-            Some(Outcome::Answered)
-        } else if self.is_traced && self.hits == 0 {
-            None
-        } else if self.refused > 0 {
-            Some(Outcome::Refused)
-        } else if self.hits == 0 || !is_due {
-            None
-        } else if self.is_answered {
-            Some(Outcome::HalfOpen)
-        } else {
-            Some(Outcome::Ignored)
-        }
-    }
-}
-
 /// Targets by remote, with their outcomes.
 pub(super) type WaitingTargets = HashMap<Address, Vec<(Target, Outcome)>, Secrets>;
 
@@ -119,6 +64,8 @@ pub(super) struct Inbound {
     pub(super) networks: Option<Ledger>,
     pub(super) locals: Locals,
     hour: ContactHour,
+    /// The number of this poll.
+    poll: u32,
 }
 
 impl Inbound {
@@ -138,6 +85,7 @@ impl Inbound {
             port: Some(port),
             signal,
             ending,
+            tool,
             ..
         } = row.key
         else {
@@ -154,7 +102,11 @@ impl Inbound {
             self.refused_by_icmp.push((tried, count, interval));
             return;
         }
-        let attempt = self.waiting.entry(tried, || Attempt::begin(interval));
+        let Self { waiting, poll, .. } = self;
+        let attempt = waiting.entry(tried, || Attempt::begin(interval, *poll));
+        if let Some(tool) = tool {
+            attempt.tools.insert(tool);
+        }
         let add = |number: &mut u32| *number = number.saturating_add(count);
         match signal {
             Signal::AnsweredTcp | Signal::AnsweredUdp => attempt.is_answered = true,
@@ -205,6 +157,7 @@ impl Inbound {
     /// were used.
     pub(super) fn settle(&mut self, clock: Clock, settled: &mut Vec<Settled>) {
         self.assign_refusals();
+        self.poll = self.poll.saturating_add(1);
         let Self {
             waiting,
             remotes,
@@ -227,7 +180,10 @@ impl Inbound {
                 let is_new = outcome.is_success() || !known.is_some_and(Outcome::is_success);
                 if is_new {
                     let signal = signal(tried.is_udp, outcome);
-                    settled.push(tried.settled(signal, result.count, attempt.since));
+                    let mut row = tried.settled(signal, result.count, attempt.since);
+                    // Of several tools the first by number, whatever the order of the rows.
+                    row.key.tool = attempt.tools.iter().next();
+                    settled.push(row);
                 }
                 attempt.forget_outcome();
             }
@@ -304,34 +260,11 @@ impl Inbound {
                 true => datagram,
                 false => tried,
             };
-            let attempt = self.waiting.entry(tried, || Attempt::begin(interval));
+            let attempt = self
+                .waiting
+                .entry(tried, || Attempt::begin(interval, self.poll));
             attempt.refused = attempt.refused.saturating_add(count);
         }
-    }
-}
-
-impl Attempt {
-    fn result(&self, target: Target, outcome: Outcome, clock: Clock) -> TargetResult {
-        let count = match outcome {
-            Outcome::Accepted => self.accepted,
-            _ => self.hits.max(self.refused).max(1),
-        };
-        TargetResult {
-            target,
-            outcome,
-            count: count.into(),
-            began: second(self.since.to),
-            now: clock.second,
-            oldest: clock.oldest,
-        }
-    }
-
-    /// What comes after the outcome is another attempt.
-    fn forget_outcome(&mut self) {
-        self.hits = 0;
-        self.accepted = 0;
-        self.refused = 0;
-        self.is_answered = false;
     }
 }
 
@@ -353,6 +286,7 @@ impl Tried {
                 pid: None,
                 image: 0,
                 ending: None,
+                tool: None,
                 signal,
             },
             count,

@@ -5,6 +5,8 @@
 //! - At the bound on remotes, those without a handshake and with at most one failure are evicted
 //!   first, then those with the fewest failures, the longest unseen first; those with a handshake
 //!   last. So a flood of forged sources evicts neither a scanner nor a client.
+//! - While those with at most one failure are few, somebody forges more. Then chance decides among
+//!   those with more failures, so that a newcomer's are kept.
 //! - Near that bound, the first failure of an unknown remote only leaves a mark, and the second one
 //!   is kept: most sources of a flood have no second one, and evicting them costs more than counting
 //!   them.
@@ -23,6 +25,10 @@ use crate::seed::Secrets;
 const MAX_REMOTES: usize = 1 << 16;
 /// The share of them that is evicted at once.
 const EVICTED_SHARE: usize = 4;
+/// Forging one packet for each of many addresses is cheap.
+const CHEAP_FAILURES: u32 = 1;
+/// While fewer than one in so many are cheap, the others crowd them out.
+const KEPT_SHARE: usize = 8;
 /// From this many remotes on, a first failure only leaves a mark.
 const NEARLY_FULL: usize = MAX_REMOTES / 8 * 7;
 /// Marks, a power of two. A newer one overwrites an older.
@@ -127,12 +133,20 @@ impl Ledger {
             return;
         }
         self.was_full = true;
-        let mut ranks: Vec<_> = self.remotes.values().map(rank).collect();
+        let cheap = self.remotes.values().filter(|of| class(of) == Class::Cheap);
+        let is_crowded = cheap.count() < MAX_REMOTES / KEPT_SHARE;
+        // Not that of the table, or what is left would be unevenly spread.
+        let chance = Secrets::default();
+        let rank = |(remote, evidence): (&Address, &Evidence)| match class(evidence) {
+            Class::Dear if is_crowded => (Class::Crowding, chance.hash_one(remote) as u32, 0),
+            class => (class, evidence.failures(), evidence.last),
+        };
+        let mut ranks: Vec<_> = self.remotes.iter().map(rank).collect();
         let (_, &mut last_to_go, _) = ranks.select_nth_unstable(share - 1);
         let mut left = share;
         let targets = &mut self.targets;
-        self.remotes.retain(|_, evidence| {
-            let goes = left > 0 && rank(evidence) <= last_to_go;
+        self.remotes.retain(|remote, evidence| {
+            let goes = left > 0 && rank((remote, &*evidence)) <= last_to_go;
             if goes {
                 left -= 1;
                 *targets -= evidence.len();
@@ -143,21 +157,31 @@ impl Ledger {
 }
 
 /// How soon evidence is evicted, the least first.
-fn rank(evidence: &Evidence) -> (u8, u32, u32) {
-    /// Forging one packet for each of many addresses is cheap.
-    const CHEAP_FAILURES: u32 = 1;
-    let class = match (evidence.is_proven, evidence.failures()) {
-        (true, _) => 2,
-        (false, ..=CHEAP_FAILURES) => 0,
-        (false, _) => 1,
-    };
-    (class, evidence.failures(), evidence.last)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    /// Without a handshake, and there are too many of these.
+    Crowding,
+    /// Forging it for each of many addresses is cheap.
+    Cheap,
+    /// More failures, without a handshake.
+    Dear,
+    /// With a handshake.
+    Proven,
+}
+
+fn class(evidence: &Evidence) -> Class {
+    match (evidence.is_proven, evidence.failures()) {
+        (true, _) => Class::Proven,
+        (false, ..=CHEAP_FAILURES) => Class::Cheap,
+        (false, _) => Class::Dear,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::contact::evidence::Target;
+    use crate::row::ToolSet;
 
     fn result(port: u16, outcome: Outcome, now: u32) -> TargetResult {
         TargetResult {
@@ -168,7 +192,8 @@ mod tests {
             },
             outcome,
             count: 1,
-            began: now,
+            tools: ToolSet::default(),
+            poll: now,
             now,
             oldest: now.saturating_sub(3600),
         }
@@ -194,6 +219,35 @@ mod tests {
         assert_eq!(ledger.get(scanner).map(Evidence::failures), Some(3));
         let targets: usize = ledger.remotes.values().map(Evidence::len).sum();
         assert_eq!(ledger.targets, targets);
+    }
+
+    #[test]
+    fn a_newcomer_is_judged_among_sources_that_all_failed_often() {
+        let mut ledger = Ledger::default();
+        let flood = |ledger: &mut Ledger, first: u32, sources: u32, now| {
+            for number in first..first + sources {
+                for port in 1..=11 {
+                    ledger.add(remote(number), result(port, Outcome::Refused, now));
+                }
+            }
+        };
+        let client = Address::v4([198, 51, 100, 2]);
+        ledger.add(client, result(443, Outcome::Accepted, 9));
+        flood(&mut ledger, 0, 3 * MAX_REMOTES as u32 / 2, 10);
+        let late = |number| Address::v4([198, 51, 101, number]);
+        // A failure in each poll, and so many new sources with eleven.
+        for port in 1..=6 {
+            let now = 10 + u32::from(port);
+            (0..200).for_each(|number| {
+                ledger.add(late(number), result(port, Outcome::Refused, now));
+            });
+            flood(&mut ledger, 1_000_000 + u32::from(port) * 4_000, 4_000, now);
+        }
+        assert!(ledger.get(client).is_some_and(|client| client.is_proven));
+        // The first failure only leaves a mark, and two in four go at most.
+        let failures = |number| ledger.get(late(number)).map_or(0, Evidence::failures);
+        let known = (0..200).filter(|&number| failures(number) >= 3).count();
+        assert!(known > 50, "{known}");
     }
 
     #[test]

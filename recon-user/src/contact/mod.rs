@@ -5,7 +5,7 @@
 //!
 //! | step | module | holds |
 //! |---|---|---|
-//! | wait | `queue`, `inbound`, `outbound` | attempts until their outcome is known |
+//! | wait | `queue`, `attempt`, `inbound`, `outbound` | attempts until their outcome is known |
 //! | evidence | `evidence`, `outcomes`, `locals` | the targets of a remote, and their outcomes |
 //! | bound | `ledger` | the evidence about all remotes, in bounded memory |
 //! | verdict | `verdict` | the sequential test |
@@ -15,6 +15,7 @@
 //! round trip later. So attempts are rows of their own, a poll later than their packets where
 //! nothing answered.
 
+mod attempt;
 mod evidence;
 mod hour;
 mod inbound;
@@ -31,8 +32,9 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use recon_common::{Address, Signal};
 
+use crate::address::first_neighbour;
 use crate::process::Process;
-use crate::row::{Interval, Row, RowKey, Standing, Verdict};
+use crate::row::{Interval, Row, RowKey, Standing, ToolSet, Verdict};
 use inbound::{Inbound, WaitingTargets, network_verdict, second};
 use ledger::Ledger;
 use outbound::Outbound;
@@ -104,6 +106,8 @@ pub struct SourceEvidence {
     pub is_proven: bool,
     /// Whether it also did what clients do, from an address that may be forged otherwise.
     pub is_contradicted: bool,
+    /// The tools whose fingerprints its attempts carried.
+    pub tools: ToolSet,
 }
 
 /// All contacts.
@@ -159,6 +163,19 @@ impl Contacts {
         }
     }
 
+    /// Whether a remote has completed a handshake with this host.
+    pub(crate) fn is_proven(&self, remote: Address) -> bool {
+        let evidence = self.inbound.remotes.get(remote);
+        evidence.is_some_and(|evidence| evidence.is_proven)
+    }
+
+    /// Whether somebody in the network of a remote has, as far as a rule asks.
+    pub(crate) fn is_network_proven(&self, remote: Address) -> bool {
+        let networks = self.inbound.networks.as_ref();
+        let evidence = networks.and_then(|networks| networks.get(first_neighbour(remote)));
+        evidence.is_some_and(|evidence| evidence.is_proven)
+    }
+
     /// Settles the attempts whose outcome is known at the end of a poll, or all of them if it
     /// `is_last`. The rows come in the order of their first events; those of used connections last.
     pub(crate) fn settle(&mut self, now: Timestamp, is_last: bool) -> Vec<Settled> {
@@ -187,6 +204,7 @@ impl Contacts {
             verdict: evidence.verdict(),
             is_proven: evidence.is_scan_proven,
             is_contradicted: evidence.successes() > 0 && !evidence.is_scan_proven,
+            tools: evidence.tools,
         })
     }
 

@@ -188,6 +188,7 @@ fn settled_row(
             pid,
             image: attempt.image,
             ending: None,
+            tool: None,
             signal: signal(reached.transport, outcome),
         },
         count: attempt.hits.max(attempt.failed),

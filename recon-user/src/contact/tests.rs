@@ -20,7 +20,9 @@ type Given = (Signal, u16, u64);
 
 struct Polls {
     contacts: Contacts,
-    second: i64,
+    /// Polls so far.
+    number: i32,
+    length: SignedDuration,
 }
 
 impl Polls {
@@ -31,7 +33,8 @@ impl Polls {
         };
         Self {
             contacts: Contacts::new(needs),
-            second: 0,
+            number: 0,
+            length: SignedDuration::from_secs(1),
         }
     }
 
@@ -39,13 +42,13 @@ impl Polls {
         self.poll_of(CLIENT, rows)
     }
 
-    /// One poll, a second after the one before. Returns what is settled.
+    /// One poll. Returns what is settled.
     fn poll_of(&mut self, remote: Address, rows: &[Given]) -> Vec<Given> {
         let interval = Interval {
-            from: at(self.second),
-            to: at(self.second + 1),
+            from: at(0) + self.length * self.number,
+            to: at(0) + self.length * (self.number + 1),
         };
-        self.second += 1;
+        self.number += 1;
         for &(signal, port, count) in rows {
             let ended = |bytes| Ending::new(bytes, 0, 0).pack();
             let (signal, pid) = match signal {
@@ -61,7 +64,7 @@ impl Polls {
                 pid,
                 port,
                 signal: signal as u8,
-                reserved: 0,
+                tool: 0,
             };
             let row = Row {
                 key: RowKey::unpack(&key).expect("a signal"),
@@ -265,6 +268,13 @@ fn a_scanner_that_comes_back_uses_a_connection() {
         (vec![], false)
     );
     assert_eq!(then(&[VISIT.to_vec()]), (vec![], false));
+    // The same within a second.
+    let mut quick = Polls::new();
+    quick.length = SignedDuration::from_millis(100);
+    let polls = [&VISIT[..], &scan, &VISIT].into_iter().chain([&[][..]; 60]);
+    let settled: Vec<_> = polls.flat_map(|rows| quick.poll(rows)).collect();
+    assert!(!settled.contains(&(Used, 80, 1)), "{settled:?}");
+    assert!(!quick.contacts.source(CLIENT).is_proven);
 }
 
 #[test]
@@ -311,8 +321,7 @@ fn the_standing_of_a_remote_and_its_network() {
         contacts.contacts.source(CLIENT)
             == SourceEvidence {
                 verdict: Scanner,
-                is_proven: false,
-                is_contradicted: false
+                ..SourceEvidence::default()
             }
     );
 }
@@ -335,7 +344,7 @@ fn open_ports_of_several_addresses_are_listed_once_while_they_wait() {
                 pid: 0,
                 port,
                 signal: signal as u8,
-                reserved: 0,
+                tool: 0,
             };
             let row = Row {
                 key: RowKey::unpack(&key).expect("a signal"),

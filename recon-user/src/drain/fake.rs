@@ -122,7 +122,7 @@ pub(crate) fn syn(port: u16) -> Key {
         pid: 0,
         port,
         signal: Signal::Syn as u8,
-        reserved: 0,
+        tool: 0,
     }
 }
 

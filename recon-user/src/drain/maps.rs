@@ -58,6 +58,8 @@ pub trait CountMaps {
 pub struct KernelMaps {
     counts: [MapData; 2],
     generation: Array<MapData, u32>,
+    /// How often the generations have changed places, as the programs know it.
+    flips: u32,
     counters: PerCpuArray<MapData, u64>,
     keys: Array<MapData, u64>,
     batch: BatchBuffer,
@@ -73,6 +75,7 @@ impl KernelMaps {
             generation: take_map(ebpf, GENERATION)?
                 .try_into()
                 .map_err(map_error(GENERATION))?,
+            flips: 0,
             counters: take_map(ebpf, COUNTERS)?
                 .try_into()
                 .map_err(map_error(COUNTERS))?,
@@ -84,8 +87,14 @@ impl KernelMaps {
 
 impl CountMaps for KernelMaps {
     fn set_live(&mut self, generation: usize) -> Result<(), DrainError> {
-        let set = self.generation.set(0, generation as u32, 0);
-        set.map_err(map_error(GENERATION))
+        // The next number whose lowest bit is the generation.
+        let flips = self
+            .flips
+            .wrapping_add(1 + u32::from(self.flips as usize & 1 == generation));
+        let set = self.generation.set(0, flips, 0);
+        set.map_err(map_error(GENERATION))?;
+        self.flips = flips;
+        Ok(())
     }
 
     fn wait_for_programs(&mut self) -> Result<(), DrainError> {

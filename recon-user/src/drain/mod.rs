@@ -180,6 +180,11 @@ impl<M: CountMaps> Drain<M> {
         let (recent, pending) = (&mut self.recent, &mut self.pending);
         let mut give = |key: &Key, count| {
             pending.signals += count;
+            // Of the rows and not of a counter: what has left its overflow key for a full table is
+            // lost, and nothing else.
+            if key.is_overflow() {
+                pending.sketched += count;
+            }
             pending.keys += 1;
             row(key, count, sketches.find(key));
         };
@@ -219,7 +224,6 @@ impl<M: CountMaps> Drain<M> {
         };
         self.pending.frames_in += growth(Counter::FramesIn)?;
         self.pending.frames_out += growth(Counter::FramesOut)?;
-        self.pending.sketched += growth(Counter::Sketched)?;
         for loss in Loss::ALL {
             self.pending.lost[loss as usize] += growth(Counter::Lost(loss))?;
         }

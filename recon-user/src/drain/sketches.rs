@@ -9,10 +9,10 @@ use std::io;
 
 use aya::maps::MapData;
 use recon_common::sources::{SKETCHES, Sketch};
-use recon_common::{Key, PackedKey, Registers};
+use recon_common::{HashSecrets, Key, PackedKey, Registers};
 
 use super::shared_array::SharedArray;
-use crate::seed::seed;
+use crate::seed::hash_secrets;
 
 /// Reads the sketches.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl Sketches {
         IdleSketches {
             sketches: &self.0,
             first: generation * SKETCHES as usize,
-            seed: seed(),
+            secrets: hash_secrets(),
         }
     }
 }
@@ -54,7 +54,7 @@ impl Sketches {
 pub(super) struct IdleSketches<'a> {
     sketches: &'a SharedArray<Sketch>,
     first: usize,
-    seed: u64,
+    secrets: &'static HashSecrets,
 }
 
 impl IdleSketches<'_> {
@@ -63,7 +63,7 @@ impl IdleSketches<'_> {
         if !key.is_overflow() {
             return None;
         }
-        let (index, tag) = PackedKey::from(key).sketch_place(self.seed);
+        let (index, tag) = PackedKey::from(key).sketch_place(self.secrets);
         let sketch = self.sketches.value(self.first + index as usize);
         // SAFETY: any bytes are a sketch, and nobody writes to it while this is borrowed.
         let sketch = unsafe { sketch.as_ref() };

@@ -28,6 +28,14 @@ impl Tally {
         self.lost.iter().sum()
     }
 
+    /// The losses for one reason.
+    #[must_use]
+    pub(crate) fn lost_for(&self, reason: Loss) -> u64 {
+        let mut losses = Loss::ALL.into_iter().zip(self.lost);
+        let found = losses.find(|(loss, _)| *loss == reason);
+        found.map_or(0, |(_, lost)| lost)
+    }
+
     /// Whether the counts are a lower bound.
     #[must_use]
     pub(crate) fn is_lower_bound(&self) -> bool {

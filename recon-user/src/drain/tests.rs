@@ -10,7 +10,7 @@ use recon_common::{Address, PackedKey, PendingConnect};
 
 use super::fake::{FAILURES, Failure, FakeMaps, PROCESSORS, drain, syn};
 use super::*;
-use crate::seed::seed;
+use crate::seed::hash_secrets;
 
 /// Counts in the live generation of the table.
 fn count(drain: &mut Drain<FakeMaps>, port: u16, count: u64) {
@@ -201,7 +201,7 @@ fn a_pending_connect_fails_at_the_second_poll_or_at_the_end() {
 fn an_overflow_key_comes_with_its_sources_once() {
     let mut drain = drain(Grace::Membarrier);
     let overflow = PackedKey::from(&syn(22)).overflow_key();
-    let (index, tag) = overflow.sketch_place(seed());
+    let (index, tag) = overflow.sketch_place(hash_secrets());
     let hash = 1 << 40;
     let sketch: NonNull<Sketch> = drain.sketches.sketch(index as usize);
     // SAFETY: the sketch is mapped, and nothing else uses it now.

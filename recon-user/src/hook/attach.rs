@@ -8,7 +8,8 @@
 use std::fmt;
 
 use aya::Ebpf;
-use aya::programs::tc::{NlOptions, TcAttachOptions};
+use aya::programs::tc::{NlOptions, SchedClassifierLinkId, TcAttachOptions};
+use aya::programs::xdp::XdpLinkId;
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode};
 use clap::ValueEnum;
 
@@ -58,6 +59,25 @@ pub(crate) enum TcKind {
     Tcx,
     /// As a filter of the clsact qdisc.
     Clsact,
+}
+
+/// What attaches a program to an interface, to be detached again.
+#[derive(Debug)]
+pub(super) enum InterfaceLink {
+    /// The XDP program.
+    Xdp(XdpLinkId),
+    /// A TC program, by its name.
+    Tc(&'static str, SchedClassifierLinkId),
+}
+
+impl InterfaceLink {
+    /// Detaches the program. The kernel has already done so if the interface is gone.
+    pub(super) fn detach(self, ebpf: &mut Ebpf) -> Result<(), ProgramError> {
+        match self {
+            Self::Xdp(link) => xdp_program(ebpf)?.detach(link),
+            Self::Tc(name, link) => tc_program(ebpf, name)?.detach(link),
+        }
+    }
 }
 
 /// The hooks on an interface.
@@ -147,9 +167,14 @@ pub(super) fn check_conflicts(
 }
 
 /// Attaches the outbound program, or says why it can't.
-pub(super) fn attach_egress(ebpf: &mut Ebpf, interface: &Interface) -> Egress {
+pub(super) fn attach_egress(
+    ebpf: &mut Ebpf,
+    interface: &Interface,
+    links: &mut Vec<InterfaceLink>,
+) -> Egress {
     match attach_tc(ebpf, TC_EGRESS, interface, TcAttachType::Egress) {
-        Ok(kind) => {
+        Ok((kind, link)) => {
+            links.push(link);
             if kind == TcKind::Clsact {
                 clear_leftover_ingress(interface);
             }
@@ -176,10 +201,12 @@ pub(super) fn attach_ingress(
     ebpf: &mut Ebpf,
     interface: &Interface,
     choice: XdpChoice,
+    links: &mut Vec<InterfaceLink>,
 ) -> Result<Ingress, HookError> {
     let mut reasons = Vec::new();
     match attach_first_possible(ebpf, interface, choice, &mut reasons) {
-        Some(ingress) => {
+        Some((ingress, link)) => {
+            links.push(link);
             for reason in reasons {
                 log::info!("{}: {reason}", interface.name);
             }
@@ -202,7 +229,7 @@ fn attach_first_possible(
     interface: &Interface,
     choice: XdpChoice,
     reasons: &mut Vec<String>,
-) -> Option<Ingress> {
+) -> Option<(Ingress, InterfaceLink)> {
     let tries: &[XdpMode] = match choice {
         XdpChoice::Auto if interface.xdp_program.is_some() || interface.is_veth => &[],
         XdpChoice::Auto => &[XdpMode::Driver, XdpMode::Skb],
@@ -212,14 +239,14 @@ fn attach_first_possible(
     };
     for &mode in tries {
         match attach_xdp(ebpf, interface, mode) {
-            Ok(()) if mode == XdpMode::Driver => return Some(Ingress::XdpNative),
-            Ok(()) => return Some(Ingress::XdpGeneric),
+            Ok(link) if mode == XdpMode::Driver => return Some((Ingress::XdpNative, link)),
+            Ok(link) => return Some((Ingress::XdpGeneric, link)),
             Err(error) => reasons.push(format!("{} XDP: {}", mode_name(mode), error_chain(&error))),
         }
     }
     if matches!(choice, XdpChoice::Auto | XdpChoice::Off) {
         match attach_tc(ebpf, TC_INGRESS, interface, TcAttachType::Ingress) {
-            Ok(kind) => return Some(Ingress::Tc(kind)),
+            Ok((kind, link)) => return Some((Ingress::Tc(kind), link)),
             Err(error) => reasons.push(format!("TC: {}", error_chain(&error))),
         }
     }
@@ -233,27 +260,25 @@ fn mode_name(mode: XdpMode) -> &'static str {
     }
 }
 
-fn attach_xdp(ebpf: &mut Ebpf, interface: &Interface, mode: XdpMode) -> Result<(), ProgramError> {
-    let program: &mut Xdp = ebpf
-        .program_mut(XDP)
-        .ok_or(ProgramError::UnexpectedProgramType)?
-        .try_into()?;
-    program.attach_to_if_index(interface.index, mode).map(drop)
+fn attach_xdp(
+    ebpf: &mut Ebpf,
+    interface: &Interface,
+    mode: XdpMode,
+) -> Result<InterfaceLink, ProgramError> {
+    let link = xdp_program(ebpf)?.attach_to_if_index(interface.index, mode)?;
+    Ok(InterfaceLink::Xdp(link))
 }
 
 fn attach_tc(
     ebpf: &mut Ebpf,
-    name: &str,
+    name: &'static str,
     interface: &Interface,
     direction: TcAttachType,
-) -> Result<TcKind, ProgramError> {
-    let program: &mut SchedClassifier = ebpf
-        .program_mut(name)
-        .ok_or(ProgramError::UnexpectedProgramType)?
-        .try_into()?;
+) -> Result<(TcKind, InterfaceLink), ProgramError> {
+    let program = tc_program(ebpf, name)?;
     let tcx = TcAttachOptions::TcxOrder(LinkOrder::default());
     match program.attach_with_options(&interface.name, direction, tcx) {
-        Ok(_) => return Ok(TcKind::Tcx),
+        Ok(link) => return Ok((TcKind::Tcx, InterfaceLink::Tc(name, link))),
         Err(error) => log::debug!(
             "{}: no TCX, trying clsact: {}",
             interface.name,
@@ -261,11 +286,19 @@ fn attach_tc(
         ),
     }
     clsact::prepare_qdisc(interface, name, direction)?;
-    program
-        .attach_with_options(
-            &interface.name,
-            direction,
-            TcAttachOptions::Netlink(NlOptions::default()),
-        )
-        .map(|_| TcKind::Clsact)
+    let clsact = TcAttachOptions::Netlink(NlOptions::default());
+    let link = program.attach_with_options(&interface.name, direction, clsact)?;
+    Ok((TcKind::Clsact, InterfaceLink::Tc(name, link)))
+}
+
+fn xdp_program(ebpf: &mut Ebpf) -> Result<&mut Xdp, ProgramError> {
+    ebpf.program_mut(XDP)
+        .ok_or(ProgramError::UnexpectedProgramType)?
+        .try_into()
+}
+
+fn tc_program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier, ProgramError> {
+    ebpf.program_mut(name)
+        .ok_or(ProgramError::UnexpectedProgramType)?
+        .try_into()
 }

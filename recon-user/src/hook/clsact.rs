@@ -64,7 +64,10 @@ fn remove_leftover(interface: &Interface, program: &str, direction: TcAttachType
 
 /// Claims the interface for this process as long as the socket lives; `None` if another agent has
 /// it.
-fn claim_interface(interface: &Interface, program: &str) -> io::Result<Option<UnixDatagram>> {
+pub(super) fn claim_interface(
+    interface: &Interface,
+    program: &str,
+) -> io::Result<Option<UnixDatagram>> {
     // Abstract addresses belong to a network namespace, as interface indices do.
     let name = format!("recon/{program}/{}", interface.index);
     match UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name)?) {

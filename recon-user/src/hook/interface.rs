@@ -110,7 +110,7 @@ fn join_names(all: &[Interface]) -> String {
 }
 
 /// Asks the kernel for all interfaces of this network namespace.
-fn list_interfaces() -> io::Result<Vec<Interface>> {
+pub(super) fn list_interfaces() -> io::Result<Vec<Interface>> {
     /// The kernel puts at most this much into a message of a dump (NLMSG_GOODSIZE caps it at 32
     /// KiB).
     const DUMP_BUFFER: usize = 32 * 1024;
@@ -132,6 +132,7 @@ fn list_interfaces() -> io::Result<Vec<Interface>> {
         while !rest.is_empty() {
             let reply = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
                 .map_err(io::Error::other)?;
+            let following = next_message(rest, &reply);
             match reply.payload {
                 NetlinkPayload::Done(_) => return Ok(interfaces),
                 NetlinkPayload::Error(error) => return Err(error.to_io()),
@@ -140,14 +141,22 @@ fn list_interfaces() -> io::Result<Vec<Interface>> {
                 }
                 _ => {}
             }
-            // Messages are padded to 4 bytes (NLMSG_ALIGNTO).
-            let length = (reply.header.length as usize).next_multiple_of(4);
-            rest = rest.get(length..).unwrap_or_default();
+            rest = following;
         }
     }
 }
 
-fn interface_from_link(link: LinkMessage) -> Interface {
+/// What follows a message in the same datagram.
+pub(super) fn next_message<'a>(
+    bytes: &'a [u8],
+    message: &NetlinkMessage<RouteNetlinkMessage>,
+) -> &'a [u8] {
+    // Messages are padded to 4 bytes (NLMSG_ALIGNTO).
+    let length = (message.header.length as usize).next_multiple_of(4);
+    bytes.get(length..).unwrap_or_default()
+}
+
+pub(super) fn interface_from_link(link: LinkMessage) -> Interface {
     let mut interface = Interface {
         index: link.header.index,
         is_up: link.header.flags.contains(LinkFlags::Up),

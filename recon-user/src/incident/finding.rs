@@ -16,7 +16,7 @@ use super::window_start_of;
 use crate::contact::{Contacts, Outcomes};
 use crate::kql::Severity;
 use crate::kql::eval::{Columns, Value};
-use crate::row::{SignalSet, Verdict};
+use crate::row::{SignalSet, ToolSet, Verdict};
 use crate::stable_hash::StableHash;
 use crate::stream::{Group, GroupKey, KeyColumn, Query};
 
@@ -63,8 +63,12 @@ pub struct Finding {
     pub pids: Vec<u32>,
     /// The programs that they ran when they sent, ascending.
     pub senders: Vec<ImageId>,
+    /// The user of the only process, if it is known.
+    pub user: Option<u32>,
     /// What became of the attempts, for rules on what one remote sends to ports.
     pub outcomes: Option<Outcomes>,
+    /// The tools whose fingerprints the probes carry, those of the group and others of the remote.
+    pub tools: ToolSet,
     /// The name that the operator has given to the remote.
     pub label: Option<Arc<str>>,
     /// How sure it is to mean harm: that of the rule, or less where the source may be forged.
@@ -130,7 +134,9 @@ impl Finding {
             pid: key.pid.or(only_pid),
             pids: listed(key.pid, &pids),
             senders: samples.senders.items().to_vec(),
+            user: None,
             outcomes: None,
+            tools: samples.tools,
             label: None,
             severity: query.severity(),
             columns: shown.collect(),
@@ -149,6 +155,7 @@ impl Finding {
         let source = contacts.source(remote);
         self.verdict = source.verdict;
         self.is_proven = source.is_proven;
+        self.tools.add(source.tools);
         if self.query.reports_outcomes {
             let ports = match &self.port {
                 Some(port) => std::slice::from_ref(port),

@@ -9,29 +9,28 @@
 //!   completed a handshake, which forged ones can't, and then the largest: a forged scan hides a
 //!   real one only if it is as large, which takes as many packets.
 //! - Clients get at most a quarter of a query's lines, so that those who come before a scanner
-//!   leave it lines too.
-//! - What is suppressed is reported when the period is over: how many findings, and the first of
-//!   them, in the same order, in full.
+//!   leave it lines too. [`period`] holds the other shares, and what becomes of the rest.
+//! - What is suppressed is reported when the period is over: how many findings, the first of them
+//!   in the same order in full, and the sources of the others by name.
 //! - The period of a query begins with its first line, so that nothing is kept for queries without
 //!   any.
 //! - Informational queries have lines for an hour, and what is suppressed of them is in one digest
 //!   of all. That is what busy clients cause, and nobody acts on each.
 
-use std::cmp::Reverse;
+mod period;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use super::Finding;
 use super::digest::{Digest, DigestHour};
+use super::{Finding, Source};
 use crate::contact::ContactTotals;
 use crate::kql::Severity;
 use crate::row::Verdict;
 use crate::stream::Query;
-
-/// One line of so many may be about a client.
-const LINES_FOR_CLIENT: u64 = 4;
+use period::{Choice, Period, end_of_period};
 
 /// How many lines a query may write in a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +91,7 @@ impl Notification {
 }
 
 /// Findings of one query that were suppressed in a period.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suppressed {
     /// When they are reported.
     pub at: Timestamp,
@@ -104,6 +103,43 @@ pub struct Suppressed {
     pub end: Timestamp,
     /// The length of the period.
     pub per: Duration,
+    /// Whom they are about, in the order in which lines are written.
+    pub sources: Vec<SuppressedSource>,
+    /// How many of them are about incidents that are not listed.
+    pub unlisted: u64,
+}
+
+/// One source of suppressed findings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SuppressedSource {
+    /// Who it is.
+    pub source: Source,
+    /// What its attempts show, if it is a remote.
+    pub verdict: Option<Verdict>,
+    /// The greatest count of its findings.
+    pub count: u64,
+}
+
+impl SuppressedSource {
+    /// The sources of findings, each once. What is about no single source has none.
+    fn list(findings: &[Finding]) -> Vec<Self> {
+        let mut sources: Vec<Self> = Vec::new();
+        for finding in findings {
+            let Some(source) = finding.source() else {
+                continue;
+            };
+            let is_judged = matches!(source, Source::Remote(_));
+            match sources.iter_mut().find(|other| other.source == source) {
+                Some(other) => other.count = other.count.max(finding.count),
+                None => sources.push(Self {
+                    source,
+                    verdict: is_judged.then_some(finding.verdict),
+                    count: finding.count,
+                }),
+            }
+        }
+        sources
+    }
 }
 
 /// The limit, and what each query has written.
@@ -115,37 +151,6 @@ pub struct LineLimiter {
     /// The hour that goes on, from the first poll on.
     hour: Option<DigestHour>,
     suppressed: u64,
-}
-
-/// The period of one query.
-#[derive(Debug)]
-struct Period {
-    query: Arc<Query>,
-    since: Timestamp,
-    until: Timestamp,
-    /// How many lines it has.
-    lines: u64,
-    written: Written,
-    suppressed: Option<(Box<Finding>, Suppressed)>,
-}
-
-/// The lines that a query has written in a period.
-#[derive(Clone, Copy, Debug, Default)]
-struct Written {
-    all: u64,
-    of_clients: u64,
-}
-
-impl Written {
-    /// Adds a line about a source of that verdict, if so many lines leave room for it.
-    fn add(&mut self, lines: u64, verdict: Verdict) -> bool {
-        let is_client = verdict == Verdict::Client;
-        let has_room =
-            self.all < lines && (!is_client || self.of_clients < lines / LINES_FOR_CLIENT);
-        self.all += u64::from(has_room);
-        self.of_clients += u64::from(has_room && is_client);
-        has_room
-    }
 }
 
 impl LineLimiter {
@@ -160,17 +165,41 @@ impl LineLimiter {
         }
     }
 
-    /// What is written at `now`: first what was suppressed in periods that are over, then as many
-    /// of the findings as may be, in their order.
+    /// What is written at `now`: first what is left of periods that are over, then what has waited,
+    /// then as many of the findings as may be, in their order.
     pub fn limit_findings(&mut self, findings: Vec<Finding>, now: Timestamp) -> Vec<Notification> {
         let mut notifications = self.end_due(now);
-        let suppressed_in = self.choose(&findings, now);
-        for (finding, period) in findings.into_iter().zip(suppressed_in) {
-            match period {
-                Some(period) => self.suppress(finding, period, now),
-                None => notifications.push(Notification::Found(Box::new(finding))),
+        let mut by_period: Vec<Vec<(usize, Finding)>> = Vec::new();
+        let mut written = Vec::new();
+        for (place, finding) in findings.into_iter().enumerate() {
+            let Some(lines) = self.limit.lines_of(&finding.query) else {
+                written.push((place, finding));
+                continue;
+            };
+            let period = self.period_of(&finding.query, lines, now);
+            by_period.resize_with(self.periods.len(), Vec::new);
+            by_period[period].push((place, finding));
+        }
+        by_period.resize_with(self.periods.len(), Vec::new);
+        for (period, found) in by_period.into_iter().enumerate() {
+            if found.is_empty() && !self.periods[period].has_waiting() {
+                continue;
+            }
+            let Choice {
+                late,
+                written: chosen,
+                left,
+            } = self.periods[period].choose(found, now);
+            notifications.extend(late.into_iter().map(Box::new).map(Notification::Found));
+            written.extend(chosen);
+            for finding in left {
+                self.suppressed += 1;
+                self.hour_at(now).add(&finding, now);
             }
         }
+        written.sort_unstable_by_key(|&(place, _)| place);
+        let written = written.into_iter().map(|(_, finding)| finding);
+        notifications.extend(written.map(Box::new).map(Notification::Found));
         notifications
     }
 
@@ -184,14 +213,13 @@ impl LineLimiter {
         self.hour_at(now).set_contacts(contacts);
     }
 
-    /// Ends all periods: what was suppressed in them.
+    /// Ends all periods: what is left of them.
     pub fn finish(&mut self, now: Timestamp) -> Vec<Notification> {
-        let periods = std::mem::take(&mut self.periods).into_iter();
+        let periods = std::mem::take(&mut self.periods);
+        let mut notifications = self.close(periods, now);
         let digest = self.hour.take().and_then(|hour| hour.close(now));
-        periods
-            .filter_map(|period| period.close(now))
-            .chain(digest.map(|digest| Notification::Digest(Box::new(digest))))
-            .collect()
+        notifications.extend(digest.map(|digest| Notification::Digest(Box::new(digest))));
+        notifications
     }
 
     /// How many findings were suppressed in all.
@@ -203,14 +231,21 @@ impl LineLimiter {
     fn end_due(&mut self, now: Timestamp) -> Vec<Notification> {
         // A clock that was set back ends a period too.
         let is_over = |period: &mut Period| !(period.since..period.until).contains(&now);
-        let over = self.periods.extract_if(.., is_over);
-        let suppressed = over.filter_map(|period| {
-            let end = period.until.min(now);
-            period.close(end)
-        });
-        let mut notifications: Vec<_> = suppressed.collect();
+        let over = self.periods.extract_if(.., is_over).collect();
+        let mut notifications = self.close(over, now);
         let digest = self.hour_at(now).turn(now);
         notifications.extend(digest.map(|digest| Notification::Digest(Box::new(digest))));
+        notifications
+    }
+
+    fn close(&mut self, periods: Vec<Period>, now: Timestamp) -> Vec<Notification> {
+        let mut notifications = Vec::new();
+        for period in periods {
+            let end = period.until.min(now);
+            let (mut of_period, suppressed) = period.close(end, self.limit.per);
+            notifications.append(&mut of_period);
+            self.suppressed += suppressed;
+        }
         notifications
     }
 
@@ -219,94 +254,17 @@ impl LineLimiter {
         self.hour.get_or_insert_with(|| DigestHour::new(now))
     }
 
-    /// Counts a finding of a period that has no line for it.
-    fn suppress(&mut self, finding: Finding, period: usize, now: Timestamp) {
-        self.suppressed += 1;
-        match finding.query.severity() {
-            Severity::Informational => self.hour_at(now).add(&finding, now),
-            _ => self.periods[period].suppress(finding, self.limit.per),
-        }
-    }
-
-    /// For each finding that is suppressed, the position of its period.
-    fn choose(&mut self, findings: &[Finding], now: Timestamp) -> Vec<Option<usize>> {
-        let mut by_period: Vec<Vec<usize>> = vec![Vec::new(); self.periods.len()];
-        for (position, finding) in findings.iter().enumerate() {
-            let Some(lines) = self.limit.lines_of(&finding.query) else {
-                continue;
-            };
-            let period = self.period_of(&finding.query, lines, now);
-            if period == by_period.len() {
-                by_period.push(Vec::new());
-            }
-            by_period[period].push(position);
-        }
-        let mut suppressed_in = vec![None; findings.len()];
-        for (index, mut positions) in by_period.into_iter().enumerate() {
-            let Period { lines, written, .. } = &mut self.periods[index];
-            // Ties keep their order.
-            positions.sort_by_key(|&position| Reverse(findings[position].rank()));
-            for position in positions {
-                if !written.add(*lines, findings[position].verdict) {
-                    suppressed_in[position] = Some(index);
-                }
-            }
-        }
-        suppressed_in
-    }
-
     /// The position of a query's period, which begins now if none is running.
     fn period_of(&mut self, query: &Arc<Query>, lines: u64, now: Timestamp) -> usize {
         let is_it = |period: &Period| Arc::ptr_eq(&period.query, query);
         self.periods.iter().position(is_it).unwrap_or_else(|| {
-            let per = SignedDuration::try_from(self.limit.per).unwrap_or(SignedDuration::MAX);
             let until = match query.severity() {
                 Severity::Informational => self.hour_at(now).until(),
-                _ => now.checked_add(per).unwrap_or(Timestamp::MAX),
+                _ => end_of_period(now, self.limit.per),
             };
-            self.periods.push(Period {
-                query: Arc::clone(query),
-                since: now,
-                until,
-                lines,
-                written: Written::default(),
-                suppressed: None,
-            });
+            self.periods.push(Period::new(query, lines, now, until));
             self.periods.len() - 1
         })
-    }
-}
-
-impl Period {
-    fn suppress(&mut self, finding: Finding, per: Duration) {
-        let Finding { at, start, end, .. } = finding;
-        match &mut self.suppressed {
-            Some((first, all)) => {
-                all.count += 1;
-                all.start = all.start.min(start);
-                all.end = all.end.max(end);
-                if finding.rank() > first.rank() {
-                    **first = finding;
-                }
-            }
-            None => {
-                let all = Suppressed {
-                    at,
-                    count: 1,
-                    start,
-                    end,
-                    per,
-                };
-                self.suppressed = Some((Box::new(finding), all));
-            }
-        }
-    }
-
-    /// What was suppressed, at its end.
-    fn close(self, now: Timestamp) -> Option<Notification> {
-        let (first, mut suppressed) = self.suppressed?;
-        suppressed.at = now;
-        Some(Notification::Suppressed { first, suppressed })
     }
 }
 

@@ -13,8 +13,8 @@
 //! | digest | [`digest`] | what an hour adds up to: attempts, and findings without a line |
 //!
 //! The decisions held here:
-//! - Incidents are stored here, indexed by the tag that the stream keeps with each group. A group
-//!   whose incident is open is never evicted.
+//! - Incidents are stored here, indexed by the tag that the stream keeps with each group. Where a
+//!   group is evicted, its incident goes too.
 //! - End checks are queued by due time, so that a poll looks only at what it has changed and at
 //!   what is due.
 //! - It does not know how rows are filtered, keyed and aggregated.
@@ -27,6 +27,7 @@ mod order;
 mod reference;
 mod reported;
 pub mod state;
+mod watcher;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use recon_common::Address;
 
+use crate::contact::Contacts;
 use crate::row::Row;
 use crate::stream::window::{self, allocated};
 use crate::stream::{Group, GroupKey, Interval, PlacedQuery, Query, Role, Stream, Tag};
@@ -44,9 +46,10 @@ use state::{Due, Incident, observe_count};
 
 pub use digest::Digest;
 pub use finding::{Finding, Source};
-pub use limit::{LineLimit, LineLimiter, Notification, Suppressed};
+pub use limit::{LineLimit, LineLimiter, Notification, Suppressed, SuppressedSource};
 pub(crate) use reference::unmet_references;
 pub use state::{DEFAULT_QUIET, Phase};
+pub(crate) use watcher::Known;
 
 /// End checks, by due time and the order in which their incidents began.
 type EndChecks = BTreeMap<(Timestamp, u64), (usize, GroupKey)>;
@@ -113,7 +116,7 @@ impl Incidents {
     }
 
     /// Whether the incident of a tag was over its threshold at `since` or later.
-    pub(crate) fn protects(&self, tag: Tag, since: Timestamp) -> bool {
+    fn protects(&self, tag: Tag, since: Timestamp) -> bool {
         self.get(tag)
             .is_some_and(|incident| incident.was_over(since))
     }
@@ -147,21 +150,22 @@ impl Incidents {
     pub(crate) fn end_poll(
         &mut self,
         stream: &mut Stream,
+        contacts: &Contacts,
         interval: Interval,
         is_lossy: bool,
     ) -> Vec<Finding> {
         let poll = Poll { interval, is_lossy };
         self.note_clock(interval.to);
-        {
-            let protect = |tag, since| self.protects(tag, since);
-            stream.end_rows(&protect);
-        }
+        stream.end_rows(&Known {
+            incidents: self,
+            contacts,
+        });
         let mut findings = Vec::new();
         // First what was over before this poll's rows came, which may begin further incidents.
         let before = interval.from.min(interval.to);
         self.end_due(stream, before, interval.to, &mut findings);
         self.judge_changed(stream, poll, &mut findings);
-        self.count_deferred(stream, interval);
+        self.count_deferred(stream, contacts, interval);
         self.judge_changed(stream, poll, &mut findings);
         self.end_due(stream, interval.to, interval.to, &mut findings);
         stream.end_poll();
@@ -274,13 +278,17 @@ impl Incidents {
     }
 
     /// Counts the deferred rows of remotes that a rule which their query follows has reported.
-    fn count_deferred(&mut self, stream: &mut Stream, interval: Interval) {
+    fn count_deferred(&mut self, stream: &mut Stream, contacts: &Contacts, interval: Interval) {
         let deferred = std::mem::take(&mut self.deferred);
         let is_over = |tag, since| self.protects(tag, since);
+        let known = Known {
+            incidents: self,
+            contacts,
+        };
         for row in &deferred {
             let following = self.reported.following(row.remote, interval.to, &is_over);
             if following.contains(&row.query) {
-                stream.count_in(row.query, &row.row(interval.to), interval, &is_over);
+                stream.count_in(row.query, &row.row(interval.to), interval, &known);
             }
         }
     }

@@ -108,6 +108,8 @@ fields! {
     NetworkVerdict = "NetworkVerdict": String;
     /// Whether the remote has completed a handshake, so that its address is not forged.
     RemoteProven = "RemoteProven": Bool;
+    /// The tool whose fingerprint the remote's probes carry, such as `nmap`. Anybody can forge it.
+    RemoteTool = "RemoteTool": String;
     /// The least bytes that the remote sent on a connection that has ended.
     BytesReceived = "BytesReceived": Long;
     /// The least bytes that the remote received on it.
@@ -154,6 +156,7 @@ impl Field {
             self,
             Self::Outcome
                 | Self::ProcessUnit
+                | Self::RemoteTool
                 | Self::BytesReceived
                 | Self::BytesSent
                 | Self::ConnectionSeconds

@@ -3,6 +3,7 @@
 
 mod after;
 mod ends;
+mod fair;
 mod flood;
 mod floods;
 mod nursery;
@@ -13,6 +14,7 @@ mod queries;
 mod sources;
 mod split;
 mod spread;
+mod tools;
 mod unnamed;
 
 use std::sync::LazyLock;
@@ -107,7 +109,7 @@ fn key(signal: Signal, remote: Address, local: Address, port: u16, process: u32)
         pid: process,
         port,
         signal: signal as u8,
-        reserved: 0,
+        tool: 0,
     }
 }
 

@@ -191,6 +191,7 @@ fn parse_row(reader: &LineReader) -> Result<OwnedRow, LineError> {
             pid,
             image: 0,
             ending: reader.ending(signal)?,
+            tool: reader.tool()?,
             signal,
         },
         count: reader.number(Field::Count)?.unwrap_or(1),

@@ -10,6 +10,7 @@
 pub mod json;
 mod signal_set;
 mod standing;
+mod tool_set;
 
 #[cfg(test)]
 mod tests;
@@ -19,7 +20,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use jiff::Timestamp;
 use recon_common::signal::Transport;
-use recon_common::{Address, Ending, ImageId, Key, Registers, Signal};
+use recon_common::{Address, Ending, ImageId, Key, Registers, Signal, Tool};
 
 use crate::address::{Scope, neighbour_network};
 use crate::kql::eval::{Columns, Value};
@@ -28,6 +29,7 @@ use crate::process::Process;
 
 pub use signal_set::SignalSet;
 pub use standing::{Standing, Verdict};
+pub use tool_set::ToolSet;
 
 /// Who did what to which address and port: what a key of the kernel's table says, with what is
 /// unknown as `None`.
@@ -46,6 +48,8 @@ pub struct RowKey {
     pub image: u8,
     /// How the connection ended, for [`Signal::Ended`].
     pub ending: Option<Ending>,
+    /// The tool whose fingerprint the probes carry.
+    pub tool: Option<Tool>,
     /// What happened.
     pub signal: Signal,
 }
@@ -65,6 +69,7 @@ impl RowKey {
             pid: sender.map(|sender| sender.pid),
             image: sender.unwrap_or_default().number,
             ending: Ending::unpack(key.pid).filter(|_| is_end),
+            tool: Tool::from_number(key.tool),
             signal,
         })
     }
@@ -118,6 +123,7 @@ impl Row<'_> {
             port,
             pid,
             ending,
+            tool,
             signal,
             ..
         } = self.key;
@@ -142,6 +148,7 @@ impl Row<'_> {
             Field::RemoteVerdict => Value::text(self.standing.remote.name()),
             Field::NetworkVerdict => Value::text(self.standing.network.name()),
             Field::RemoteProven => Value::Bool(self.standing.is_proven),
+            Field::RemoteTool => Value::text(tool.map_or("", Tool::name)),
             Field::BytesReceived => ending(Ending::received_bytes),
             Field::BytesSent => ending(Ending::sent_bytes),
             Field::ConnectionSeconds => ending(Ending::seconds),

@@ -102,7 +102,7 @@ fn a_row_of_aggregated_sources_has_no_remote() {
             pid: 0,
             port: 22,
             signal: Signal::Syn as u8,
-            reserved: 0,
+            tool: 0,
         };
         let row = Row {
             key: RowKey::unpack(&key).expect("a signal"),

@@ -13,6 +13,7 @@ use super::read::{TomlReader, TomlValue};
 use super::value::{Bytes, DigestedLines, Lines, Located, SettingType, Time, TomlTable};
 use super::{Origin, bytes};
 use crate::address::{Labels, Network};
+use crate::hook::Netns;
 use crate::incident::{DEFAULT_QUIET, LineLimit};
 use crate::kql::Severity;
 use crate::rule::Profile;
@@ -26,6 +27,8 @@ table! {
         min_severity: Severity = Severity::Informational;
         /// Which built-in rules run: `outcomes` counts what came to nothing, `source` every hit
         profile: Profile = Profile::Outcomes;
+        /// Whose sockets count: `watched` namespaces, or `all`, where anybody may forge connections
+        netns: Netns = Netns::Watched;
         /// Treat programs of this file name as scanning tools, like nmap; may be repeated
         scanners: Vec<String> = Vec::new();
         /// Do not treat programs of this file name as scanning tools; may be repeated
@@ -61,6 +64,8 @@ pub struct SettingFlags {
     pub(crate) min_severity: Option<Severity>,
     #[arg(long, value_enum, value_name = "PROFILE", help = doc("profile"))]
     pub(crate) profile: Option<Profile>,
+    #[arg(long, value_enum, value_name = "NETNS", help = doc("netns"))]
+    pub(crate) netns: Option<Netns>,
     #[arg(long = "scanner", value_name = "NAME", value_parser = file_name, help = doc("scanners"))]
     pub(crate) scanners: Vec<String>,
     #[arg(long = "not-scanner", value_name = "NAME", value_parser = file_name,

@@ -106,6 +106,7 @@ impl Settings {
         self.include_private = flags.include_private.unwrap_or(self.include_private);
         self.min_severity = flags.min_severity.unwrap_or(self.min_severity);
         self.profile = flags.profile.unwrap_or(self.profile);
+        self.netns = flags.netns.unwrap_or(self.netns);
         self.quiet = flags.quiet.unwrap_or(self.quiet);
         // A name that the command line has in one list leaves the file's other list.
         self.scanners

@@ -14,6 +14,7 @@ use super::read::{TomlReader, TomlValue};
 use crate::address::{Labels, Network};
 use crate::diagnostic::{Span, Wrong};
 use crate::duration::text;
+use crate::hook::Netns;
 use crate::kql::{Severity, WINDOW};
 use crate::rule::Profile;
 
@@ -144,6 +145,14 @@ impl SettingType for Profile {
 
     fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
         reader.text(value, "a profile in quotes, as in \"source\"", Self::parse)
+    }
+}
+
+impl SettingType for Netns {
+    const KIND: &'static str = "namespaces";
+
+    fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
+        reader.text(value, "a choice in quotes, as in \"all\"", Self::parse)
     }
 }
 

@@ -17,7 +17,7 @@ use super::window::{Counted, Distinct, Member, Pane, Sources, allocated};
 use crate::kql::eval::{Value, eval, holds, total_order};
 use crate::kql::{Aggregate, AggregateFunction, Expr, Literal, Plan};
 use crate::row::Row;
-use crate::seed::seed;
+use crate::seed::hash_secrets;
 
 /// Distinct members that a group keeps: as many as there are ports.
 const MAX_MEMBERS: usize = 1 << 16;
@@ -194,7 +194,7 @@ fn add_sources(
     may_grow: bool,
 ) -> bool {
     match (row.key.remote, row.sources) {
-        (Some(remote), _) => sources.add(now, remote.hash(seed()), count, may_grow),
+        (Some(remote), _) => sources.add(now, remote.hash(hash_secrets()), count, may_grow),
         (None, Some(sketched)) => sources.join(now, sketched, count, may_grow),
         (None, None) => false,
     }

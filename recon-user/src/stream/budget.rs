@@ -5,7 +5,7 @@
 //! The decisions held here:
 //! - One budget for all holders, since a flood fills some of them and leaves others empty.
 //! - A quarter of it is reserved in equal parts, one for each holder: a flood that one query
-//!   suspects, and so must not evict, leaves the others enough for the scanners of the day.
+//!   suspects leaves the others enough for the scanners of the day.
 //! - It covers what groups are made of: their slots, the index to them, and their heap. Lists of
 //!   one poll, and the evidence about remotes ([`crate::contact`]), have bounds of their own.
 

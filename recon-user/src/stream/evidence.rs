@@ -1,6 +1,6 @@
 //! What a group's rows showed, for the alert's reader.
 //!
-//! In: rows. Out: the signals, and samples of the ports, addresses and processes.
+//! In: rows. Out: the signals and tools, and samples of the ports, addresses and processes.
 //! The decision held here: as long as all rows of a group are alike, its first row says everything,
 //! so that what was seen once takes no heap.
 
@@ -10,7 +10,7 @@ use recon_common::{Address, ImageId};
 use super::key::{KeyColumn, KeyPlan};
 use super::sample::Sample;
 use super::window::allocated;
-use crate::row::{RowKey, SignalSet};
+use crate::row::{RowKey, SignalSet, ToolSet};
 
 /// Ports, remotes, and local addresses and processes, that an alert lists.
 const PORTS_SHOWN: usize = 16;
@@ -45,6 +45,7 @@ pub(crate) struct Samples {
     pub(crate) has_aggregated: bool,
     /// Also of groups that are keyed by the process, which may have run several programs.
     pub(crate) senders: Sample<ImageId, SHOWN>,
+    pub(crate) tools: ToolSet,
 }
 
 impl Evidence {
@@ -97,6 +98,7 @@ fn is_alike(one: &RowKey, other: &RowKey) -> bool {
         && one.remote == other.remote
         && one.local == other.local
         && one.sender() == other.sender()
+        && one.tool == other.tool
 }
 
 impl Samples {
@@ -121,6 +123,9 @@ impl Samples {
         }
         if let Some(sender) = row.sender() {
             self.senders.insert(sender, may_grow);
+        }
+        if let Some(tool) = row.tool {
+            self.tools.insert(tool);
         }
     }
 }

@@ -124,6 +124,7 @@ pub(super) fn holds_for(signal: Signal, condition: &Expr) -> bool {
             pid: None,
             image: 0,
             ending: None,
+            tool: None,
             signal,
         },
         count: 1,

@@ -132,6 +132,11 @@ impl Group {
         self.evidence.signals == SignalSet::default()
     }
 
+    /// A row that has its key.
+    pub(super) fn first_row(&self) -> &RowKey {
+        &self.first
+    }
+
     /// Its key.
     pub(crate) fn key(&self, query: &Query) -> GroupKey {
         query.key.group_key(&self.first, self.computed())

@@ -1,26 +1,20 @@
 //! The groups of one query: how rows are counted, and which groups are evicted.
 //!
 //! In: rows that the query accepts. Out: groups, and which of them changed.
-//! The decisions held here:
-//! - Eviction frees an eighth of the groups at once, so that room costs the same however many there
-//!   are: empty ones first, then those at or under half of their threshold, the longest unchanged
-//!   and the lowest first. A group that is suspicious or protected is never evicted: a flood of
-//!   one-packet sources does not evict a scanner.
-//! - What comes after an eviction or a refusal may have been seen before: its count is a lower
-//!   bound.
+//! The decision held here: what comes after an eviction or a refusal may have been seen before, so
+//! its count is a lower bound.
 
 use jiff::Timestamp;
 
 use super::columns::RowColumns;
+use super::evict::{self, Evicted, Eviction};
+use super::fair::Demand;
 use super::group::{Blank, Group, Tag};
 use super::key::{GroupKey, GroupLookup};
 use super::query::Query;
 use super::store::Store;
 use super::window::{self, Pane};
-use super::{Interval, Protect, Secrets};
-
-/// The share of groups that is evicted at once.
-const EVICTED_SHARE: usize = 8;
+use super::{Interval, Secrets};
 
 /// A row with the poll that brought it.
 #[derive(Clone, Copy)]
@@ -75,8 +69,8 @@ pub(super) struct Groups {
     clock: Clock,
     /// When a group was last evicted or refused.
     lost_at: Option<Timestamp>,
-    /// The poll that has found nothing more to evict.
-    exhausted_in: Option<u64>,
+    /// For each demand, the poll that has found nothing more to evict.
+    exhausted_in: [Option<u64>; 2],
 }
 
 impl Groups {
@@ -87,7 +81,7 @@ impl Groups {
             blank: Blank::new(query),
             clock: Clock::of(query, Timestamp::UNIX_EPOCH),
             lost_at: None,
-            exhausted_in: None,
+            exhausted_in: [None; 2],
         }
     }
 
@@ -215,115 +209,42 @@ impl Groups {
         self.store.get_mut(position).expire(pane);
     }
 
-    /// Whether this poll has found nothing more to evict.
-    pub(super) fn is_exhausted(&self, poll: u64) -> bool {
-        self.exhausted_in == Some(poll)
+    /// Whether this poll has found nothing more to evict for that demand.
+    pub(super) fn is_exhausted(&self, poll: u64, demand: Demand) -> bool {
+        self.exhausted_in[demand as usize] == Some(poll)
     }
 
-    /// Evicts an eighth of the groups, as far as they may go. Returns how many of them held
-    /// something. The tags of evicted groups are added to `released`.
-    pub(super) fn evict(
-        &mut self,
-        query: &Query,
-        now: Timestamp,
-        poll: u64,
-        protect: &Protect<'_>,
-        released: &mut Vec<Tag>,
-    ) -> u64 {
+    /// Evicts an eighth of the groups, as far as they may go. The tags of evicted groups are added
+    /// to `released`.
+    pub(super) fn evict(&mut self, eviction: Eviction<'_>, released: &mut Vec<Tag>) -> Evicted {
+        let Eviction { query, now, .. } = eviction;
         let Clock { pane, begin, .. } = self.clock(query, now);
-        let share = (self.store.len() / EVICTED_SHARE).max(1);
-        let mut ranks = Vec::with_capacity(self.store.len());
         for position in 0..self.store.len() as u32 {
             let group = self.store.get_mut(position);
             group.expire(pane);
-            ranks.push(rank(group, query, begin, protect));
             // Most hold no heap.
             if group.accounted > 0 {
                 self.store.account(position);
             }
         }
-        let empty = ranks.iter().filter(|&&rank| rank == EMPTY).count();
-        let held = ranks.iter().filter(|&&rank| rank != EMPTY && rank != STAYS);
-        let held: Vec<_> = held.copied().collect();
-        let evicted = share.saturating_sub(empty).min(held.len());
-        let (last, mut of_last) = last_to_go(held, evicted);
+        let goes = evict::choose(&self.store, &eviction, begin);
         let moved = self.store.keep(
-            |position| match ranks[position] {
-                EMPTY => false,
-                rank if rank == last && of_last > 0 => {
-                    of_last -= 1;
-                    false
-                }
-                rank => rank >= last,
-            },
+            |position| !goes.is_chosen[position],
             |group| released.extend(group.tag),
         );
         let changed = &mut self.changed;
         changed.retain_mut(|changed| moved.follow(&mut changed.position));
-        if empty + evicted < share || self.store.len() == 0 {
-            self.exhausted_in = Some(poll);
+        if goes.is_short() || self.store.len() == 0 {
+            self.exhausted_in[eviction.demand as usize] = Some(eviction.poll);
         }
-        if evicted > 0 {
+        if goes.evicted.all > 0 {
             self.lost_at = Some(now);
         }
-        evicted as u64
+        goes.evicted
     }
 
     #[cfg(test)]
     pub(super) fn store(&self) -> &Store {
         &self.store
-    }
-}
-
-/// How soon a group is evicted, the least first: the poll that changed it last, and in the low bits
-/// how many events it holds.
-type Rank = u64;
-const EVENT_BITS: u32 = 24;
-/// The rank of a group without events.
-const EMPTY: Rank = 0;
-/// The rank of a group that is never evicted.
-const STAYS: Rank = Rank::MAX;
-
-fn rank(group: &Group, query: &Query, begin: Timestamp, protect: &Protect<'_>) -> Rank {
-    let total = group.total(query);
-    let is_protected = |tag| protect(tag, begin);
-    if total > query.threshold() / 2 || group.tag.is_some_and(is_protected) {
-        STAYS
-    } else if total == 0 {
-        EMPTY
-    } else {
-        group.changed_in << EVENT_BITS | total.min((1 << EVENT_BITS) - 1)
-    }
-}
-
-/// Up to which rank groups go if `evicted` of them do, and how many of that rank.
-fn last_to_go(mut ranks: Vec<Rank>, evicted: usize) -> (Rank, usize) {
-    let Some(last) = evicted.checked_sub(1) else {
-        return (EMPTY, 0);
-    };
-    let (before, &mut rank, _) = ranks.select_nth_unstable(last);
-    let lower = before.iter().filter(|&&before| before < rank).count();
-    (rank, evicted - lower)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_longest_unchanged_and_the_lowest_go_first() {
-        let ranks = vec![31, 19, 25, 12, 25, 25, 21];
-        // (evicted, up to which rank, how many of it)
-        for (evicted, last, of_last) in [
-            (0, EMPTY, 0),
-            (1, 12, 1),
-            (2, 19, 1),
-            (3, 21, 1),
-            (4, 25, 1),
-            (6, 25, 3),
-            (7, 31, 1),
-        ] {
-            assert_eq!(last_to_go(ranks.clone(), evicted), (last, of_last));
-        }
     }
 }

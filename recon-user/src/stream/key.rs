@@ -83,7 +83,7 @@ impl KeyPlan {
 
     /// The remote's part of the key: the address, or the first address of its network.
     #[inline]
-    fn remote_of(&self, row: &RowKey) -> Option<Address> {
+    pub(super) fn remote_of(&self, row: &RowKey) -> Option<Address> {
         if self.has(KeyColumn::Remote) {
             row.remote
         } else if self.has(KeyColumn::Network) {
@@ -190,6 +190,7 @@ impl<'a> GroupLookup<'a> {
                 pid: key.pid,
                 image: 0,
                 ending: None,
+                tool: None,
                 signal: recon_common::Signal::Syn,
             },
             computed: key.computed.to_vec(),

@@ -11,19 +11,22 @@
 //! | aggregate | `accumulator`, `panes`, [`window`] | aggregates rows over a sliding window |
 //! | evidence | `evidence`, `sample` | what rows showed |
 //! | store | `group`, `groups`, `store`, `room`, `budget` | groups, in bounded memory |
+//! | evict | `evict`, `fair` | which groups and logs go when it is short |
 //! | watch | `watch` | what the watcher of the groups sees |
 //!
 //! The decisions held here:
 //! - The work of a poll is linear in the rows that it brings, not in the groups that exist.
 //! - It knows nothing of alerts. Whoever watches the groups may keep a [`Tag`] with each, and is
-//!   asked which tagged groups must not be evicted.
+//!   asked which of them are reported, and which sources are proven ([`Watcher`]).
 
 mod accumulator;
 mod budget;
 mod columns;
 mod dispatch;
+mod evict;
 mod evidence;
 mod exclusion;
+mod fair;
 mod fields;
 mod filter;
 mod group;
@@ -57,6 +60,7 @@ use nursery::{Nursery, Root};
 pub use crate::row::Interval;
 pub(crate) use crate::seed::Secrets;
 pub use dispatch::ProcessNeeds;
+pub(crate) use fair::Watcher;
 pub use filter::ProcessFilter;
 pub(crate) use group::{Group, Tag};
 pub(crate) use groups::Changed;
@@ -73,15 +77,12 @@ pub const DEFAULT_MEMORY: u64 = 128 << 20;
 /// each of a kilobyte or less.
 const MARGIN: usize = 1 << 14;
 
-/// Whether a tagged group must stay, given the time at which the window begins.
-pub(crate) type Protect<'a> = dyn Fn(Tag, Timestamp) -> bool + 'a;
-
 /// Groups and rows that the memory budget excluded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EvictionStats {
     /// Groups that were evicted.
     pub evicted: u64,
-    /// Rows of new groups that were refused, as all existing groups are suspicious.
+    /// Rows of new groups that were refused, as no existing one may go.
     pub refused: u64,
 }
 
@@ -147,6 +148,10 @@ pub(crate) struct Stream {
     budget: MemoryBudget,
     secrets: Secrets,
     stats: EvictionStats,
+    /// By query: rows that were refused, and groups over half of the threshold that were evicted.
+    given_up: Vec<u64>,
+    /// Searches of groups for what may go.
+    evictions: u64,
     /// Tags of groups that were evicted.
     released: Vec<Tag>,
     /// The time of this poll.
@@ -185,6 +190,7 @@ impl Stream {
             nurseries,
             accepted: Default::default(),
             bounds: vec![0; queries.len()],
+            given_up: vec![0; queries.len()],
             table: Arc::new(QueryTable {
                 queries,
                 dispatch,
@@ -192,6 +198,7 @@ impl Stream {
             }),
             secrets: Secrets::default(),
             stats: EvictionStats::default(),
+            evictions: 0,
             released: Vec::new(),
             now: Timestamp::UNIX_EPOCH,
             poll: 0,
@@ -215,7 +222,7 @@ impl Stream {
         row: &Row<'_>,
         interval: Interval,
         skipped: &[usize],
-        protect: &Protect<'_>,
+        watcher: &dyn Watcher,
     ) {
         let table = Arc::clone(&self.table);
         self.now = interval.to;
@@ -241,12 +248,12 @@ impl Stream {
                 Some(root) => self.accepted[root as usize].push(index),
                 None => {
                     let event = self.event(index, &columns, interval, None);
-                    self.count(index, query, &event, protect);
+                    self.count(index, query, &event, watcher);
                 }
             }
         }
         if let Some(remote) = remote {
-            self.place(remote, row, interval, protect);
+            self.place(remote, row, interval, watcher);
         }
         self.accepted.iter_mut().for_each(Vec::clear);
     }
@@ -266,14 +273,14 @@ impl Stream {
         index: usize,
         row: &Row<'_>,
         interval: Interval,
-        protect: &Protect<'_>,
+        watcher: &dyn Watcher,
     ) {
         self.now = interval.to;
         self.row_number += 1;
         let query = Arc::clone(&self.table.queries[index].query);
         let columns = RowColumns::new(row, query.plan());
         let event = self.event(index, &columns, interval, None);
-        self.count(index, &query, &event, protect);
+        self.count(index, &query, &event, watcher);
     }
 
     /// A row of this poll.
@@ -308,8 +315,8 @@ impl Stream {
     }
 
     /// Ends the rows of a poll. [`Stream::take_changed`] then returns what it has changed.
-    pub(crate) fn end_rows(&mut self, protect: &Protect<'_>) {
-        self.promote_due(protect);
+    pub(crate) fn end_rows(&mut self, watcher: &dyn Watcher) {
+        self.promote_due(watcher);
     }
 
     /// Ends a poll.

@@ -10,9 +10,10 @@ use jiff::Timestamp;
 use recon_common::Address;
 
 use super::columns::RowColumns;
+use super::fair::Demand;
 use super::groups::Event;
 use super::nursery::{LogNumber, PackedRow, Placed, Promoted, Root, SetId};
-use super::{Interval, Protect, Stream, order};
+use super::{Interval, Stream, Watcher, order};
 use crate::row::Row;
 
 impl Stream {
@@ -23,17 +24,17 @@ impl Stream {
         remote: Address,
         row: &Row<'_>,
         interval: Interval,
-        protect: &Protect<'_>,
+        watcher: &dyn Watcher,
     ) {
         for root in Root::ALL {
             if self.accepted[root as usize].is_empty() {
                 continue;
             }
             let packed = PackedRow::new(remote, row, interval, self.poll, self.row_number);
-            let promoted = self.place_in(root, remote, packed, protect);
+            let promoted = self.place_in(root, remote, packed, watcher);
             let promoted = match promoted {
                 Placed::Promoted(lost_before) => lost_before,
-                Placed::Full(number) => self.promote(root, number, protect),
+                Placed::Full(number) => self.promote(root, number, watcher),
                 Placed::Kept => continue,
             };
             let table = Arc::clone(&self.table);
@@ -42,7 +43,7 @@ impl Stream {
                 let query = &table.queries[index].query;
                 let columns = RowColumns::new(row, query.plan());
                 let event = self.event(index, &columns, interval, promoted);
-                self.count(index, query, &event, protect);
+                self.count(index, query, &event, watcher);
             }
             self.accepted[root as usize] = accepted;
         }
@@ -54,7 +55,7 @@ impl Stream {
         root: Root,
         remote: Address,
         mut row: PackedRow,
-        protect: &Protect<'_>,
+        watcher: &dyn Watcher,
     ) -> Placed {
         let holder = self.holder(root);
         let nursery = &mut self.nurseries[root as usize];
@@ -71,7 +72,7 @@ impl Stream {
             let growth = |stream: &Self| {
                 growth.unwrap_or_else(|| stream.nurseries[root as usize].growth(None))
             };
-            self.make_room(holder, growth, protect);
+            self.make_room(holder, growth, Demand::Newcomer, watcher);
             // It may have moved.
             found = self.nurseries[root as usize].find(remote, hash);
             may_grow = self.has_room(holder, self.nurseries[root as usize].growth(found));
@@ -85,11 +86,11 @@ impl Stream {
                 Placed::Promoted(Some(self.now))
             }
             (None, Some(_)) => {
-                nursery.insert(row, hash);
+                nursery.insert(row, hash, &self.secrets);
                 Placed::Kept
             }
             (None, None) => {
-                let number = nursery.insert(row, hash);
+                let number = nursery.insert(row, hash, &self.secrets);
                 Placed::Promoted(nursery.promote(number).lost_before)
             }
         };
@@ -103,7 +104,7 @@ impl Stream {
         &mut self,
         root: Root,
         number: LogNumber,
-        protect: &Protect<'_>,
+        watcher: &dyn Watcher,
     ) -> Option<Timestamp> {
         let table = Arc::clone(&self.table);
         let nursery = &mut self.nurseries[root as usize];
@@ -124,14 +125,14 @@ impl Stream {
                     is_of_this_poll: age == 0,
                     lost_before,
                 };
-                self.count(index, query, &event, protect);
+                self.count(index, query, &event, watcher);
             }
         }
         lost_before
     }
 
     /// Promotes the sources whose rows could carry a group over its threshold.
-    pub(super) fn promote_due(&mut self, protect: &Protect<'_>) {
+    pub(super) fn promote_due(&mut self, watcher: &dyn Watcher) {
         for root in Root::ALL {
             loop {
                 let changed = self.nurseries[root as usize].take_changed();
@@ -141,7 +142,7 @@ impl Stream {
                 for number in changed {
                     let nursery = &mut self.nurseries[root as usize];
                     if nursery.is_due(number, &self.table.queries, &mut self.bounds) {
-                        self.promote(root, number, protect);
+                        self.promote(root, number, watcher);
                     }
                 }
                 // Promotion may move logs, which are then listed again.

@@ -4,10 +4,13 @@
 //! The decision held here: the query or the nursery that holds the most evicts. Where nothing may
 //! be evicted, a new group is refused, and counted; each holder is searched once a poll.
 
+use super::evict::{Evicted, Eviction};
+use super::fair::Demand;
 use super::groups::Event;
 use super::key::GroupLookup;
+use super::nursery::Squeeze;
 use super::query::Query;
-use super::{MARGIN, Protect, Stream};
+use super::{MARGIN, Stream, Watcher};
 
 impl Stream {
     pub(super) fn count(
@@ -15,7 +18,7 @@ impl Stream {
         index: usize,
         query: &Query,
         event: &Event<'_>,
-        protect: &Protect<'_>,
+        watcher: &dyn Watcher,
     ) {
         let Some(lookup) = GroupLookup::of_row(query.plan(), &query.key, event.row) else {
             return;
@@ -27,7 +30,11 @@ impl Stream {
             let growth = found.map(|_| self.groups[index].growth(found));
             let growth =
                 |stream: &Self| growth.unwrap_or_else(|| stream.groups[index].growth(None));
-            self.make_room(index, growth, protect);
+            let demand = match found {
+                Some(_) => Demand::Growth,
+                None => Demand::Newcomer,
+            };
+            self.make_room(index, growth, demand, watcher);
             // It may have moved, or been evicted.
             found = self.groups[index].find(&lookup, hash);
             may_grow = self.has_room(index, self.groups[index].growth(found));
@@ -43,6 +50,7 @@ impl Stream {
             None => {
                 groups.record_loss_at(self.now);
                 self.stats.refused += 1;
+                self.given_up[index] += 1;
                 return;
             }
         };
@@ -61,13 +69,14 @@ impl Stream {
         &mut self,
         holder: usize,
         growth: impl Fn(&Self) -> usize,
-        protect: &Protect<'_>,
+        demand: Demand,
+        watcher: &dyn Watcher,
     ) {
         // Rows that are counted late must not take what this poll has changed for old.
         let (now, poll) = (self.now, self.poll);
         while !self.has_room(holder, growth(self)) {
             let may_give = |other: usize| match self.groups.get(other) {
-                Some(groups) => !groups.is_exhausted(poll),
+                Some(groups) => !groups.is_exhausted(poll, demand),
                 None => !self.nurseries[other - self.groups.len()].is_exhausted(poll),
             };
             let Some(greatest) = self.budget.greatest(holder, may_give) else {
@@ -75,16 +84,31 @@ impl Stream {
             };
             let bytes = match self.groups.get_mut(greatest) {
                 Some(groups) => {
-                    let query = &self.table.queries[greatest].query;
-                    let released = &mut self.released;
-                    self.stats.evicted += groups.evict(query, now, poll, protect, released);
+                    self.evictions += 1;
+                    let eviction = Eviction {
+                        query: &self.table.queries[greatest].query,
+                        now,
+                        poll,
+                        demand,
+                        number: self.evictions,
+                        watcher,
+                        secrets: &self.secrets,
+                    };
+                    let Evicted { all, suspicious } = groups.evict(eviction, &mut self.released);
+                    self.stats.evicted += all;
+                    self.given_up[greatest] += suspicious;
                     groups.bytes()
                 }
                 None => {
                     let nursery = &mut self.nurseries[greatest - self.groups.len()];
-                    let queries = &self.table.queries;
-                    let bounds = &mut self.bounds;
-                    self.stats.evicted += nursery.evict_chunk(now, poll, queries, bounds);
+                    let squeeze = Squeeze {
+                        now,
+                        poll,
+                        queries: &self.table.queries,
+                        watcher,
+                        secrets: &self.secrets,
+                    };
+                    self.stats.evicted += nursery.evict_chunk(squeeze, &mut self.bounds);
                     if greatest != holder {
                         nursery.free_spare();
                     }

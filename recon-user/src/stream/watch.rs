@@ -71,6 +71,12 @@ impl Stream {
         std::mem::take(&mut self.released)
     }
 
+    /// Takes, by query, the rows and the suspicious groups that were not kept since the last call.
+    pub(crate) fn take_given_up(&mut self) -> Vec<u64> {
+        let none = vec![0; self.given_up.len()];
+        std::mem::replace(&mut self.given_up, none)
+    }
+
     /// Takes what was not kept since the last call.
     pub(crate) fn take_stats(&mut self) -> EvictionStats {
         std::mem::take(&mut self.stats)

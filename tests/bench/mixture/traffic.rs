@@ -359,7 +359,7 @@ impl Traffic {
                     pid: event.word,
                     port: event.port,
                     signal: event.signal as u8,
-                    reserved: 0,
+                    tool: 0,
                 },
                 count: events.len() as u64,
             }

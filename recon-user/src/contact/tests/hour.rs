@@ -44,7 +44,7 @@ fn an_hour_has_the_attempts_the_ports_and_the_sources_of_its_own() {
     };
     assert_eq!(polls.contacts.take_totals(at(4)), Some(first));
     assert_eq!(polls.contacts.take_totals(at(4)), None, "taken once");
-    polls.second = 10;
+    polls.number = 10;
     polls.poll_of(CLIENT, &[(Syn, 443, 1), (RefusedTcp, 443, 1)]);
     let second = ContactTotals {
         attempts: counts(0, 1, 0, 0),

@@ -1,12 +1,17 @@
 //! Which findings are written, and what is reported about the suppressed ones.
 
-use recon_common::Signal;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use recon_common::{Address, Signal};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::alert;
 use crate::alert::tests::{finding, parsed};
 use crate::incident::Phase;
+use crate::stable_hash::StableHash;
+
+mod shares;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_700_000_000 + second).expect("in range")
@@ -20,14 +25,33 @@ fn limiter(lines: Option<u64>) -> LineLimiter {
     })
 }
 
-/// Findings of one rule with these counts.
-fn findings(of: &Finding, counts: &[u64]) -> Vec<Finding> {
-    let finding = |&count| Finding {
+/// A finding like another, about an incident of its own.
+fn another(of: &Finding, count: u64) -> Finding {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    Finding {
         query: Arc::clone(&of.query),
+        incident: StableHash::EMPTY.with(&number.to_be_bytes()),
         count,
         ..of.clone()
-    };
-    counts.iter().map(finding).collect()
+    }
+}
+
+/// Findings of one rule with these counts.
+fn findings(of: &Finding, counts: &[u64]) -> Vec<Finding> {
+    counts.iter().map(|&count| another(of, count)).collect()
+}
+
+/// Gives each finding a source in a network of its own.
+fn apart(mut findings: Vec<Finding>) -> Vec<Finding> {
+    for (number, finding) in findings.iter_mut().enumerate() {
+        finding.remote = Some(spread(number));
+    }
+    findings
+}
+
+fn spread(number: usize) -> Address {
+    Address::v4([198, 18, number as u8, 1])
 }
 
 /// The counts that are written, and how many findings each line says were suppressed.
@@ -85,8 +109,7 @@ fn ranked(of: &Finding, findings: &[Ranked]) -> Vec<Finding> {
     let finding = |&(verdict, is_proven, count): &Ranked| Finding {
         verdict,
         is_proven,
-        count,
-        ..of.clone()
+        ..another(of, count)
     };
     findings.iter().map(finding).collect()
 }
@@ -172,16 +195,19 @@ fn clients_leave_lines_to_scanners_that_come_later() {
         (1, vec![(Client, true, 1_000); 3], 2),
         (2, vec![(Client, true, 1_000)], 0),
         (3, vec![(Undecided, false, 21); 10], 10),
-        (4, vec![(Scanner, false, 21); 6], 5),
-        // The next period: five, and the line about the suppressed.
-        (60, vec![(Client, true, 1_000); 6], 6),
+        // A quarter of the lines is for those who come later.
+        (4, vec![(Scanner, false, 21); 6], 0),
+        (10, vec![], 1),
+        (49, vec![], 3),
+        // What is left, the line about the suppressed, and the next period's five.
+        (60, vec![(Client, true, 1_000); 6], 1 + 1 + 5),
     ] {
-        let lines = limiter.limit_findings(ranked(&of, &found), at(second));
+        let lines = limiter.limit_findings(apart(ranked(&of, &found)), at(second));
         assert_eq!(lines.len(), written, "at {second} s");
     }
     let unlimited = vec![(Client, true, 1_000); 30];
     let mut limiter = self::limiter(None);
-    let lines = limiter.limit_findings(ranked(&of, &unlimited), at(0));
+    let lines = limiter.limit_findings(apart(ranked(&of, &unlimited)), at(0));
     assert_eq!(lines.len(), 30);
 }
 
@@ -190,8 +216,15 @@ fn default_limits_are_twenty_a_minute() {
     for (found, suppressed) in [(20, 0), (21, 1)] {
         let mut limiter = LineLimiter::new(LineLimit::default());
         let of = finding("port-scan", &[Signal::Syn]);
-        let written = limiter.limit_findings(findings(&of, &vec![21; found]), at(0));
-        assert_eq!((written.len(), limiter.suppressed()), (20, suppressed));
+        let found = apart(findings(&of, &vec![21; found]));
+        let written = limiter.limit_findings(found, at(0)).len();
+        // A quarter is released later.
+        assert_eq!((written, limiter.suppressed()), (15, 0));
+        let late = limiter.finish(at(59)).len();
+        assert_eq!(
+            (late as u64, limiter.suppressed()),
+            (5 + suppressed, suppressed)
+        );
     }
 }
 
@@ -250,6 +283,8 @@ fn suppressed_findings_are_one_line_about_the_greatest() {
     let mut limiter = limiter(Some(1));
     let scan = finding("port-scan", &[Signal::Syn]);
     let mut found = findings(&scan, &[50, 21, 22]);
+    found[1].remote = Some(spread(1));
+    let greatest = found[2].clone();
     (found[1].start, found[1].end) = (at(-30), at(-20));
     limiter.limit_findings(found, at(0));
     let written = limiter.limit_findings(Vec::new(), at(60));
@@ -270,14 +305,24 @@ fn suppressed_findings_are_one_line_about_the_greatest() {
         ("/event/end", json!("2023-11-14T22:13:21Z")),
         ("/recon/phase", json!("left_out")),
         ("/recon/left_out", json!(2)),
+        (
+            "/recon/left_out_sources",
+            json!([
+                {"ip": "198.51.100.7", "count": 22, "verdict": "undecided"},
+                {"ip": "198.18.1.1", "count": 21, "verdict": "undecided"},
+            ]),
+        ),
+        ("/recon/left_out_unlisted", json!(0)),
     ];
     for (field, expected) in &changed {
         assert_eq!(line.pointer(field), Some(expected), "{field}");
     }
     // All other fields are those of the greatest.
-    let mut own = parsed(&findings(&scan, &[22])[0], &[]);
+    let mut own = parsed(&greatest, &[]);
     let recon = own["recon"].as_object_mut().expect("an object");
-    recon.insert("left_out".to_owned(), json!(null));
+    for field in ["left_out", "left_out_sources", "left_out_unlisted"] {
+        recon.insert(field.to_owned(), json!(null));
+    }
     for (field, _) in &changed {
         *own.pointer_mut(field).expect(field) = json!(null);
         *line.pointer_mut(field).expect(field) = json!(null);

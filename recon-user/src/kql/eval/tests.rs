@@ -72,7 +72,7 @@ fn with_row<T>(name: &str, ask: impl FnOnce(&Row<'_>) -> T) -> T {
         pid,
         port,
         signal: signal as u8,
-        reserved: 0,
+        tool: 0,
     };
     ask(&Row {
         key: RowKey::unpack(&key).expect("a signal"),

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::seed::seed;
+use crate::seed::hash_secrets;
 use recon_common::Registers;
 
 const NOW: u64 = 7200;
@@ -50,7 +50,7 @@ fn push_rows(pipeline: &mut Pipeline, second: u64, seen: &Seen) {
         }
         Seen::Sketched(first, count) => {
             let mut registers = Registers::default();
-            let hashes = (first..first + count).map(|number| source(number).hash(seed()));
+            let hashes = (first..first + count).map(|number| source(number).hash(hash_secrets()));
             hashes.for_each(|hash| registers.add_source(hash));
             row(Address::UNSPECIFIED, count.into(), Some(&registers));
         }

@@ -3,7 +3,7 @@
 //! In: a JSON object. Out: the values of columns, or a [`LineError`] that names the column.
 
 use jiff::Timestamp;
-use recon_common::{Address, Ending, Signal};
+use recon_common::{Address, Ending, Signal, Tool};
 use serde_json::{Map, Value as Json};
 
 use super::{ANSWERS_TABLE, LineError, MAX_SHOWN, TYPE};
@@ -185,6 +185,13 @@ impl LineReader {
             number(Field::BytesSent)?,
             seconds.saturating_mul(SECOND),
         )))
+    }
+
+    /// The tool whose fingerprint the probes carry.
+    pub(super) fn tool(&self) -> Result<Option<Tool>, LineError> {
+        let names = Tool::ALL.iter().map(|tool| tool.name());
+        let name = self.one_of(Field::RemoteTool.name(), names.chain([""]).collect(), "")?;
+        Ok(Tool::ALL.into_iter().find(|tool| tool.name() == name))
     }
 
     /// The process, if the line has its id.

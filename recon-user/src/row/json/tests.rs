@@ -3,7 +3,7 @@
 use proptest::option;
 use proptest::prelude::*;
 
-use recon_common::{Address, Ending, Signal};
+use recon_common::{Address, Ending, Signal, Tool};
 
 use super::*;
 use crate::row::port_column;
@@ -52,6 +52,7 @@ fn a_row_is_written_as_one_line() {
         pid: Some(4242),
         image: 0,
         ending: None,
+        tool: None,
         port: Some(53),
         signal: Signal::DnsSentTcp,
     };
@@ -131,6 +132,14 @@ fn lines_that_are_not_rows_are_refused() {
         (
             r#","ActionType":7"#,
             "line 7: ActionType is 7: expected a string",
+        ),
+        (
+            r#","ActionType":"SYN","Protocol":"Tcp","LocalPort":1,"RemoteTool":"nmpa""#,
+            "line 7: RemoteTool is \"nmpa\": did you mean nmap? Known are hping3, masscan, mirai, nmap, zmap",
+        ),
+        (
+            r#","ActionType":"SYN","Protocol":"Tcp","LocalPort":1,"RemoteTool":7"#,
+            "line 7: RemoteTool is 7: expected a string",
         ),
         (
             r#","ActionType":"EchoSent","Protocol":"ICMP","LocalIP":"x""#,
@@ -227,6 +236,7 @@ prop_compose! {
         device in ".{0,8}",
         process in option::of(processes()),
         is_scanner in any::<bool>(),
+        tool in option::of(proptest::sample::select(Tool::ALL.to_vec())),
     ) -> OwnedRow {
         let address = |words: [u32; 4]| match is_v4 {
             true => Address::from_v4_word(words[0]),
@@ -241,6 +251,7 @@ prop_compose! {
                 pid,
                 image: 0,
                 ending: (signal == Signal::Ended).then(|| Ending::new(received.into(), sent.into(), lived.into())),
+                tool,
                 port: port_column(signal).map(|_| port),
                 signal,
             },

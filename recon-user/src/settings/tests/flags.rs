@@ -90,3 +90,18 @@ fn the_quiet_time_of_the_command_line_wins() {
         );
     }
 }
+
+#[test]
+fn the_namespaces_of_the_command_line_win() {
+    use crate::hook::Netns::{All, Watched};
+    for (file, arguments, expected) in [
+        ("", "", Watched),
+        ("netns = 'all'", "", All),
+        ("", "--netns all", All),
+        ("netns = 'all'", "--netns watched", Watched),
+    ] {
+        let settings = Settings::parse("recon.toml", file.as_bytes()).expect("settings");
+        let settings = settings.with(&options(arguments).settings);
+        assert_eq!(settings.netns, expected, "{file} {arguments}");
+    }
+}

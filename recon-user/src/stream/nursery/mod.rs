@@ -8,8 +8,9 @@
 //!   of its rows until they could carry a group over its threshold, or there are [`MAX_ROWS`]. Then
 //!   it is promoted: its rows are counted in all their groups, each at its own time, as if they had
 //!   been from the start. What is reported is exactly the same.
-//! - A log whose rows could make a group suspicious, and the mark of a promoted source, are never
-//!   evicted within the window. The others are evicted the longest unseen first.
+//! - Logs are evicted the longest unseen first. One whose rows could make a group suspicious, and
+//!   the mark of a promoted source, go only while they leave the others less than their share, and
+//!   then by chance.
 //! - Logs are kept by remote, and in a nursery of their own by network, as queries group.
 
 mod evict;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use recon_common::{Address, Signal};
 
+use super::fair::NetworkLoads;
 use super::key::KeyColumn;
 use super::operator::AggregateOperator;
 use super::query::Query;
@@ -37,6 +39,7 @@ use log::{Bounds, Log, Stage};
 use ring::Ring;
 use sets::QuerySets;
 
+pub(super) use evict::Squeeze;
 pub(super) use ring::LogNumber;
 pub(super) use row::PackedRow;
 pub(super) use sets::SetId;
@@ -124,6 +127,11 @@ pub(super) struct Nursery {
     changed: Vec<LogNumber>,
     /// The bytes of heap that logs take.
     heap: usize,
+    /// Logs whose rows are far from any threshold.
+    small: usize,
+    loads: NetworkLoads,
+    /// Logs that were looked at for eviction, in all.
+    visited: u64,
     lost_at: Option<Timestamp>,
     /// Logs that this poll could not evict, and its number.
     stayed: (u64, usize),
@@ -159,6 +167,9 @@ impl Nursery {
             sets: QuerySets::default(),
             changed: Vec::new(),
             heap: 0,
+            small: 0,
+            loads: NetworkLoads::default(),
+            visited: 0,
             lost_at: None,
             stayed: (0, 0),
             exhausted_in: None,
@@ -255,7 +266,9 @@ impl Nursery {
     }
 
     /// Begins the log of a remote. There must be room for [`Nursery::growth`].
-    pub(super) fn insert(&mut self, row: PackedRow, hash: LogHash) -> LogNumber {
+    pub(super) fn insert(&mut self, row: PackedRow, hash: LogHash, secrets: &Secrets) -> LogNumber {
+        self.small += 1;
+        self.loads.add(row.remote(), secrets);
         let (events, changed_in, changed_at) = (u64::from(row.count.max(1)), row.poll, row.at());
         let number = self.ring.push(Log {
             first: row,
@@ -303,6 +316,7 @@ impl Nursery {
         let log = self.ring.get_mut(number);
         let Bounds { is_near, is_due } = log.bounds(&self.sets, queries, bounds, |_| true);
         if is_near {
+            self.small -= usize::from(log.stage == Stage::Small);
             log.stage = Stage::Near;
         }
         is_due
@@ -315,6 +329,7 @@ impl Nursery {
         let mut rows = vec![log.first.clone()];
         rows.append(&mut log.more);
         log.more = Vec::new();
+        self.small -= usize::from(log.stage == Stage::Small);
         log.stage = Stage::Promoted;
         Promoted {
             rows,
@@ -358,6 +373,8 @@ impl Nursery {
         live.sort_unstable();
         live.dedup();
         assert_eq!(self.index.len() - self.stale, live.len());
+        let small = self.ring.logs().filter(|log| log.stage == Stage::Small);
+        assert_eq!(self.small, small.count());
         let heap: usize = self.ring.logs().map(Log::heap).sum();
         self.ring.bytes() + self.index.bytes() + heap
     }

@@ -6,7 +6,7 @@
 //! parts of a microsecond or over an hour apart, four billion events) is promoted.
 
 use jiff::{SignedDuration, Timestamp};
-use recon_common::{Address, Ending, ImageId, Signal};
+use recon_common::{Address, Ending, ImageId, Signal, Tool};
 
 use super::super::Interval;
 use super::sets::SetId;
@@ -35,12 +35,15 @@ pub(crate) struct PackedRow {
     /// The queries that have accepted it.
     pub(crate) set: SetId,
     pub(crate) signal: Signal,
+    tool: Option<Tool>,
     has_local: bool,
     has_pid: bool,
     standing: Standing,
     /// Whether it says all that the row did: times and numbers may not fit.
     pub(crate) is_exact: bool,
 }
+
+const _: () = assert!(size_of::<PackedRow>() == 72);
 
 impl PackedRow {
     /// Packs a row of that remote.
@@ -74,6 +77,7 @@ impl PackedRow {
             port: key.port.unwrap_or(0),
             set: SetId::NONE,
             signal: key.signal,
+            tool: key.tool,
             has_local: key.local.is_some(),
             has_pid: key.pid.is_some(),
             standing: row.standing,
@@ -104,6 +108,7 @@ impl PackedRow {
                 pid: sender.map(|sender| sender.pid),
                 image: sender.unwrap_or_default().number,
                 ending: Ending::unpack(self.pid).filter(|_| self.signal == Signal::Ended),
+                tool: self.tool,
                 signal: self.signal,
             },
             count: self.count.into(),

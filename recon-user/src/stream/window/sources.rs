@@ -221,7 +221,7 @@ impl Ranks {
 
 #[cfg(test)]
 mod tests {
-    use recon_common::Address;
+    use recon_common::{Address, HashSecrets};
 
     use super::super::tests::pane;
     use super::*;
@@ -229,7 +229,7 @@ mod tests {
     const SEEDS: [u64; 4] = [0, 1, 0x5eed, u64::MAX];
 
     fn hash(source: u32, seed: u64) -> u64 {
-        Address::v4(source.to_be_bytes()).hash(seed)
+        Address::v4(source.to_be_bytes()).hash(&HashSecrets::from_seed(seed))
     }
 
     /// Whether an estimate is within three standard errors.

@@ -1,0 +1,233 @@
+//! The watched interfaces while the agent runs: which are gone, and which are back.
+//!
+//! In: announcements of the kernel. Out: hooks on an interface that is back, a log line for each
+//! change, and what recon is blind for.
+//! The decisions held here: hooks end with their interface, so an interface that is created again
+//! under the name of a watched one gets new hooks. One that is renamed keeps its hooks and is
+//! followed. An agent without any interface goes on and waits, since this host's own sockets are
+//! still watched and an interface may come back.
+
+use jiff::Timestamp;
+
+use crate::blind::{Blind, BlindPart};
+use crate::diagnostic::error_chain;
+use crate::hook::{
+    AttachedHooks, HookError, Hooks, Interface, LinkChange, LinkEvents, XdpChoice, list_interfaces,
+};
+
+/// A watched interface.
+#[derive(Debug, PartialEq, Eq)]
+struct Watched {
+    name: String,
+    /// The kernel's index of it. `None` while it is gone.
+    index: Option<u32>,
+    is_up: bool,
+    /// Why hooks did not attach when it came back.
+    refusal: Option<String>,
+}
+
+/// The hooks, and the interfaces that they are on.
+pub(super) struct WatchedInterfaces {
+    hooks: Hooks,
+    events: LinkEvents,
+    choice: XdpChoice,
+    watched: Vec<Watched>,
+    /// Whether the interfaces may have changed since they were last listed.
+    may_have_changed: bool,
+}
+
+impl WatchedInterfaces {
+    /// Attaches `hooks` to the interfaces. `events` are the announcements since before they were
+    /// listed.
+    pub(super) fn attach(
+        mut hooks: Hooks,
+        interfaces: &[Interface],
+        choice: XdpChoice,
+        events: LinkEvents,
+    ) -> Result<(Self, Vec<AttachedHooks>), HookError> {
+        let attached = hooks.attach_interfaces(interfaces, choice)?;
+        let watched = interfaces.iter().map(|interface| Watched {
+            name: interface.name.clone(),
+            index: Some(interface.index),
+            is_up: interface.is_up,
+            refusal: None,
+        });
+        let interfaces = Self {
+            hooks,
+            events,
+            choice,
+            watched: watched.collect(),
+            may_have_changed: false,
+        };
+        Ok((interfaces, attached))
+    }
+
+    /// Waits for announcements.
+    pub(super) async fn wait(&mut self) {
+        self.events.wait().await;
+    }
+
+    /// Detaches all hooks.
+    pub(super) fn detach(self) {
+        self.hooks.detach();
+    }
+
+    /// Follows the announcements since the last call, and tries again what was refused.
+    pub(super) fn follow_changes(&mut self, blind: &mut Blind, now: Timestamp) {
+        let watched = &self.watched;
+        self.may_have_changed |= self.events.drain(|change| concerns(watched, &change));
+        self.may_have_changed |= watched.iter().any(|watched| watched.refusal.is_some());
+        if !self.may_have_changed {
+            return;
+        }
+        match list_interfaces() {
+            Ok(all) => {
+                self.may_have_changed = false;
+                self.compare(&all, blind, now);
+            }
+            Err(error) => log::warn!("{}; trying again", error_chain(&error)),
+        }
+    }
+
+    fn compare(&mut self, all: &[Interface], blind: &mut Blind, now: Timestamp) {
+        let Self {
+            hooks,
+            choice,
+            watched,
+            ..
+        } = self;
+        let mut has_lost = false;
+        for watched in &mut *watched {
+            if let Some(index) = watched.index {
+                match all.iter().find(|interface| interface.index == index) {
+                    Some(interface) => watched.follow(interface),
+                    None => {
+                        hooks.release_interface(index);
+                        watched.index = None;
+                        has_lost = true;
+                        let part = BlindPart::Interface(watched.name.clone());
+                        // Also if it is back by the end of the poll.
+                        blind.lose(part.clone(), 1);
+                        blind.lose_for_good(part, now);
+                        log::warn!(
+                            "{}: is gone, and recon's hooks with it: its packets are not seen until an interface of that name is back",
+                            watched.name
+                        );
+                    }
+                }
+            }
+            if watched.index.is_none()
+                && let Some(interface) = all.iter().find(|it| it.name == watched.name)
+            {
+                watched.attach(hooks, interface, *choice);
+                if watched.index.is_some() {
+                    blind.regain(&BlindPart::Interface(watched.name.clone()));
+                }
+            }
+        }
+        if has_lost && watched.iter().all(|watched| watched.index.is_none()) {
+            log::warn!(
+                "no watched interface is left: recon sees no packets, and goes on until one is back; SIGTERM ends it"
+            );
+        }
+    }
+}
+
+impl Watched {
+    /// Logs what has changed of an interface that still has its hooks.
+    fn follow(&mut self, interface: &Interface) {
+        if self.name != interface.name {
+            log::info!("{}: is now named {}", self.name, interface.name);
+            self.name.clone_from(&interface.name);
+        }
+        if self.is_up != interface.is_up {
+            self.is_up = interface.is_up;
+            match self.is_up {
+                true => log::info!("{}: is up", self.name),
+                false => log::warn!(
+                    "{}: is down; recon counts its packets once it is up",
+                    self.name
+                ),
+            }
+        }
+    }
+
+    /// Attaches hooks to the interface that has come back.
+    fn attach(&mut self, hooks: &mut Hooks, interface: &Interface, choice: XdpChoice) {
+        let attached = match interface.is_ethernet {
+            true => hooks.attach_interfaces(std::slice::from_ref(interface), choice),
+            false => Err(HookError::NotEthernet {
+                name: interface.name.clone(),
+            }),
+        };
+        match attached {
+            Ok(attached) => {
+                attached
+                    .iter()
+                    .for_each(|attached| log::info!("is back: {attached}"));
+                self.index = Some(interface.index);
+                self.is_up = interface.is_up;
+                self.refusal = None;
+            }
+            Err(error) => {
+                hooks.release_interface(interface.index);
+                let refusal = error_chain(&error);
+                if self.refusal.as_ref() != Some(&refusal) {
+                    log::error!("{}: is back, but {refusal}; trying again", self.name);
+                    self.refusal = Some(refusal);
+                }
+            }
+        }
+    }
+}
+
+/// Whether a change may need hooks, or a log line.
+fn concerns(watched: &[Watched], change: &LinkChange<'_>) -> bool {
+    watched.iter().any(|watched| match (change, watched.index) {
+        (LinkChange::Unknown, _) => true,
+        (LinkChange::Gone(gone), index) => index == Some(*gone),
+        (LinkChange::Present(interface), Some(index)) if interface.index == index => {
+            watched.name != interface.name || watched.is_up != interface.is_up
+        }
+        (LinkChange::Present(interface), index) => {
+            index.is_none() && watched.name == interface.name
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_of_other_interfaces_cost_nothing() {
+        let watched = |index| Watched {
+            name: "eth0".to_owned(),
+            index,
+            is_up: true,
+            refusal: None,
+        };
+        let interface = |index, name: &str, is_up| {
+            let mut interface = Interface::default();
+            (interface.name, interface.index) = (name.to_owned(), index);
+            interface.is_up = is_up;
+            interface
+        };
+        let (same, down) = (interface(2, "eth0", true), interface(2, "eth0", false));
+        let (renamed, other) = (interface(2, "lan0", true), interface(7, "veth7", true));
+        let again = interface(9, "eth0", true);
+        for (what, change, present, gone) in [
+            ("unchanged", LinkChange::Present(&same), false, true),
+            ("down", LinkChange::Present(&down), true, true),
+            ("renamed", LinkChange::Present(&renamed), true, false),
+            ("another", LinkChange::Present(&other), false, false),
+            ("created again", LinkChange::Present(&again), false, true),
+            ("deleted", LinkChange::Gone(2), true, false),
+            ("another deleted", LinkChange::Gone(7), false, false),
+            ("lost", LinkChange::Unknown, true, true),
+        ] {
+            assert_eq!(concerns(&[watched(Some(2))], &change), present, "{what}");
+            assert_eq!(concerns(&[watched(None)], &change), gone, "{what}, gone");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What a poll could not see, and the alerts about that.
+//!
+//! In: the sums of a poll. Out: the parts of recon that are blind ([`crate::blind`]).
+
+use std::time::Duration;
+
+use recon_common::Loss;
+
+use super::Agent;
+use crate::alert;
+use crate::blind::{BlindPart, BlindReport};
+use crate::drain::{CountMaps, Tally};
+
+/// A table with at most one free key in so many is full: processors keep some for themselves.
+const FREE_SHARE: u64 = 64;
+
+impl<M: CountMaps> Agent<M> {
+    /// Notes that so many polls were missed.
+    pub(super) fn note_delay(&mut self, missed: u64, period: Duration) {
+        let period = u64::try_from(period.as_millis()).unwrap_or(u64::MAX);
+        let delay = missed.saturating_mul(period);
+        self.blind.lose(BlindPart::Polls, delay);
+    }
+
+    /// Notes what the kernel and the rules have lost in a poll.
+    pub(super) fn note_losses(&mut self, tally: &Tally) {
+        let full = tally.lost_for(Loss::TableFull);
+        self.blind.lose(
+            BlindPart::Table,
+            full + self.sketched_for_lack_of_keys(tally),
+        );
+        let lost = Loss::ALL.into_iter().filter(|loss| loss.lowers_counts());
+        let lost: u64 = lost.map(|loss| tally.lost_for(loss)).sum();
+        self.blind.lose_signals(tally.signals, lost - full);
+        self.pipeline.note_blind(&mut self.blind);
+    }
+
+    /// The signals that were counted under no source of their own although that may have had a key
+    /// to come. As long as there are keys, the kernel sketches only sources of a packet or two.
+    fn sketched_for_lack_of_keys(&self, tally: &Tally) -> u64 {
+        let free = u64::from(self.table_entries).saturating_sub(tally.keys);
+        match free <= u64::from(self.table_entries) / FREE_SHARE {
+            true => tally.sketched,
+            false => 0,
+        }
+    }
+
+    pub(super) fn write_blind(&mut self, reports: &[BlindReport]) {
+        for report in reports {
+            match alert::blind_line(report, &self.host) {
+                Ok(line) => self.output.alert(line),
+                Err(error) => log::error!("{}: can't write the line: {error}", report.part),
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What recon does not see, as a line of ECS: an alert about the host itself.
+//!
+//! In: a [`BlindReport`]. Out: a structure that serializes under the names of ECS.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::ecs::{Ecs, EcsEvent, Host, IdAndName};
+use super::{ECS_VERSION, MODULE, id};
+use crate::blind::{BlindPart, BlindReport};
+use crate::incident::Phase;
+use crate::stable_hash::StableHash;
+
+const RULE: [&str; 2] = ["recon-blind", "recon is blind in part"];
+
+#[derive(Serialize)]
+pub(super) struct BlindLine<'a> {
+    #[serde(rename = "@timestamp")]
+    timestamp: Timestamp,
+    message: String,
+    ecs: Ecs,
+    event: EcsEvent,
+    rule: IdAndName<'a>,
+    host: Host<'a>,
+    recon: BlindRecon<'a>,
+}
+
+#[derive(Serialize)]
+struct BlindRecon<'a> {
+    severity: &'static str,
+    phase: &'static str,
+    blind: BlindFields<'a>,
+}
+
+#[derive(Serialize)]
+struct BlindFields<'a> {
+    part: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interface: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hook: Option<&'a str>,
+    lost: u64,
+}
+
+/// The line of a report.
+pub(super) fn blind<'a>(report: &'a BlindReport, host: &'a str) -> BlindLine<'a> {
+    let BlindReport {
+        part,
+        phase,
+        at,
+        since,
+        until,
+        lost,
+    } = report;
+    let (rule, interface, hook) = match part {
+        BlindPart::Rule(id, _) => (Some(&**id), None, None),
+        BlindPart::Interface(name) => (None, Some(&**name), None),
+        BlindPart::Hook(name, hook) => (None, Some(&**name), Some(*hook)),
+        _ => (None, None, None),
+    };
+    let of = StableHash::EMPTY
+        .with(RULE[0].as_bytes())
+        .with(part.to_string().as_bytes())
+        .with(&since.as_nanosecond().to_be_bytes());
+    let severity = part.severity();
+    BlindLine {
+        timestamp: *at,
+        message: message(report),
+        ecs: Ecs {
+            version: ECS_VERSION,
+        },
+        event: EcsEvent {
+            id: id(of, host),
+            kind: "alert",
+            category: &["host"],
+            r#type: ["info"],
+            module: MODULE,
+            dataset: "recon.alert",
+            severity: severity.number(),
+            start: *since,
+            end: *until,
+        },
+        rule: IdAndName::new(RULE),
+        host: Host { name: host },
+        recon: BlindRecon {
+            severity: severity.name(),
+            phase: phase.name(),
+            blind: BlindFields {
+                part: part.name(),
+                rule,
+                interface,
+                hook,
+                lost: *lost,
+            },
+        },
+    }
+}
+
+fn message(report: &BlindReport) -> String {
+    let BlindReport {
+        part,
+        phase,
+        since,
+        until,
+        lost,
+        ..
+    } = report;
+    let (rule, unit) = (RULE[0], part.unit());
+    match phase {
+        Phase::Ended => format!("{rule} ended: {part}: {lost} {unit} from {since} to {until}"),
+        Phase::Began | Phase::Grew => {
+            format!(
+                "{rule}: {part}: {lost} {unit} since {since}; {}",
+                part.advice()
+            )
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Changes of network interfaces, as the kernel announces them.
+//!
+//! In: rtnetlink's group of link changes. Out: whether a change may concern a watched interface.
+//! The decision held here: a host with containers creates and deletes interfaces all the time, so
+//! an announcement that concerns no watched interface costs its parsing and nothing else. Where
+//! announcements are lost, every interface may have changed.
+
+use std::io;
+
+use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
+use tokio::io::unix::AsyncFd;
+
+use super::HookError;
+use super::interface::{Interface, interface_from_link, next_message};
+
+/// `RTNLGRP_LINK` of the kernel's linux/rtnetlink.h.
+const LINK_GROUP: u32 = 1;
+/// More than the kernel puts into one announcement.
+const BUFFER: usize = 32 * 1024;
+
+/// A change of an interface.
+#[derive(Debug)]
+pub(crate) enum LinkChange<'a> {
+    /// The interface is new, or has changed.
+    Present(&'a Interface),
+    /// The interface of that index is gone.
+    Gone(u32),
+    /// Announcements were lost.
+    Unknown,
+}
+
+/// The announcements.
+#[derive(Debug)]
+pub(crate) struct LinkEvents(AsyncFd<Socket>);
+
+impl LinkEvents {
+    /// Asks for all announcements of this network namespace from now on. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// [`HookError::ListInterfaces`].
+    pub(crate) fn subscribe() -> Result<Self, HookError> {
+        let open = || -> io::Result<Self> {
+            let mut socket = Socket::new(NETLINK_ROUTE)?;
+            socket.bind_auto()?;
+            socket.set_non_blocking(true)?;
+            socket.add_membership(LINK_GROUP)?;
+            // SAFETY: the socket owns its descriptor until it is dropped, and never changes it.
+            let socket = unsafe { AsyncFd::register(socket) };
+            socket.map(Self).map_err(Into::into)
+        };
+        open().map_err(HookError::ListInterfaces)
+    }
+
+    /// Waits until there are announcements.
+    pub(crate) async fn wait(&mut self) {
+        match self.0.readable_mut().await {
+            Ok(mut ready) => ready.clear_ready(),
+            // The runtime ends.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Reads all announcements. Returns whether `concerns` holds of one of them.
+    pub(crate) fn drain(&mut self, mut concerns: impl FnMut(LinkChange<'_>) -> bool) -> bool {
+        let mut any = false;
+        let mut buffer = Vec::with_capacity(BUFFER);
+        loop {
+            buffer.clear();
+            match self.0.get_ref().recv(&mut buffer, 0) {
+                Ok(_) => any |= read_changes(&buffer, &mut concerns),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return any,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // The queue was full.
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
+                    any |= concerns(LinkChange::Unknown);
+                }
+                Err(error) => {
+                    log::warn!("can't read changes of interfaces: {error}");
+                    return concerns(LinkChange::Unknown);
+                }
+            }
+        }
+    }
+}
+
+/// Whether `concerns` holds of an announcement in one datagram.
+fn read_changes(bytes: &[u8], concerns: &mut impl FnMut(LinkChange<'_>) -> bool) -> bool {
+    let mut any = false;
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest) else {
+            return any | concerns(LinkChange::Unknown);
+        };
+        rest = next_message(rest, &message);
+        any |= match message.payload {
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
+                concerns(LinkChange::Present(&interface_from_link(link)))
+            }
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link)) => {
+                concerns(LinkChange::Gone(link.header.index))
+            }
+            _ => false,
+        };
+    }
+    any
+}
