@@ -6,6 +6,8 @@
 //! likely: it answers for the neighbour, and the kernel then sends what had waited while this test
 //! is the current task.
 
+#[path = "hostile_names/asymmetric.rs"]
+mod asymmetric;
 #[path = "hostile_names/images.rs"]
 mod images;
 #[path = "hostile_names/neighbour.rs"]

@@ -7,6 +7,8 @@
 
 #[path = "outbound/bench.rs"]
 mod bench;
+#[path = "outbound/failures.rs"]
+mod failures;
 #[path = "outbound/table.rs"]
 mod table;
 

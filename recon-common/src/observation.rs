@@ -8,6 +8,9 @@
 //! remembered to have closed or aborted it. A flow of datagrams from this host counts once, as an
 //! answer if the remote began it: a server's answers are no fan-out, and a stream of datagrams
 //! costs one look at a mark.
+//! Where the other way is not watched, as under asymmetric routing, a datagram also answers if this
+//! host's processes have sent to that port of that remote and a socket waits for it. Both are
+//! needed: a name server that this host has asked must not scan it unseen from port 53.
 //! A remote's answer counts on a flow on which this host has sent; without that it is backscatter,
 //! of which a flood would fill the table. The first datagram of such a flow is an answer, later
 //! ones are nothing.
@@ -52,6 +55,9 @@ pub trait FlowState {
     fn marks(&self, flow: &Flow) -> impl FlowMarks;
     /// Whether a connected socket of this host has this flow, or the host only forwards the packet.
     fn is_connected(&self, flow: &Flow) -> bool;
+    /// Whether a socket of this host receives that flow's datagrams, and this host has sent to the
+    /// flow's port of the remote, whatever way that went.
+    fn awaits_datagram(&self, flow: &Flow) -> bool;
     /// Whether a guest sends the current packet, which leaves this host.
     fn is_from_guest(&self) -> bool;
     /// The pid of this host's process that sends the current packet, 0 if unknown.
@@ -100,6 +106,12 @@ impl Observation {
             Self::Unsolicited(signal) => {
                 if marks.expects_answers() {
                     return marks.mark_reached().then_some(Signal::ReplyReceived);
+                }
+                if !marks.was_reached() && state.awaits_datagram(flow) {
+                    // Later datagrams of the flow cost one look at its marks.
+                    marks.mark_reached();
+                    marks.expect_answers();
+                    return None;
                 }
                 mark_begun(flow, state, &marks);
                 Some(signal)

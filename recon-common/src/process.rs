@@ -105,6 +105,17 @@ pub const EXEC_EVENT_BYTES: u32 = 1 << 18;
 /// sockets have sent.
 pub const SENDER_SLOTS: u32 = 1 << 16;
 
+/// Slots for the latest process of each pid and who started it, a power of two, 8 bytes each. One
+/// is lost when that many newer processes have started.
+pub const FORK_SLOTS: u32 = 1 << 16;
+
+/// The slot of a pid.
+#[inline(always)]
+#[must_use]
+pub const fn fork_slot(pid: u32) -> u32 {
+    pid & (FORK_SLOTS - 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,7 +16,7 @@ use aya_ebpf::bindings::{
     bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1 as TupleV4,
     bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2 as TupleV6, xdp_md,
 };
-use aya_ebpf::helpers::{bpf_fib_lookup, bpf_sk_release, bpf_skc_lookup_tcp};
+use aya_ebpf::helpers::{bpf_fib_lookup, bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
 use recon_common::flow::FLOW_SLOTS;
@@ -65,6 +65,11 @@ impl FlowState for KernelFlowState {
     #[inline(always)]
     fn is_connected(&self, flow: &Flow) -> bool {
         self.has_socket(flow) || self.is_forwarded(flow)
+    }
+
+    #[inline(always)]
+    fn awaits_datagram(&self, flow: &Flow) -> bool {
+        KernelMarks::find(&flow.remote_end()).expects_answers() && self.has_udp_socket(flow)
     }
 
     #[inline(always)]
@@ -185,35 +190,14 @@ impl KernelFlowState {
     /// Whether a socket that does not listen has the flow: open, half open, or in TIME-WAIT.
     #[inline(always)]
     fn has_socket(&self, flow: &Flow) -> bool {
-        // SAFETY: all bytes of the tuple are plain integers.
-        let mut tuple: Tuple = unsafe { core::mem::zeroed() };
-        let size = match (flow.remote.to_v4(), flow.local.to_v4()) {
-            (Some(remote), Some(local)) => {
-                tuple.__bindgen_anon_1.ipv4 = TupleV4 {
-                    saddr: remote,
-                    daddr: local,
-                    sport: flow.remote_port.to_be(),
-                    dport: flow.local_port.to_be(),
-                };
-                size_of::<TupleV4>()
-            }
-            _ => {
-                tuple.__bindgen_anon_1.ipv6 = TupleV6 {
-                    saddr: flow.remote.words(),
-                    daddr: flow.local.words(),
-                    sport: flow.remote_port.to_be(),
-                    dport: flow.local_port.to_be(),
-                };
-                size_of::<TupleV6>()
-            }
-        };
+        let (mut tuple, size) = socket_tuple(flow);
         // SAFETY: the context is this program's own, the tuple is on the stack and has `size`
         // bytes; the socket is released on the one path that has one.
         unsafe {
             let socket = bpf_skc_lookup_tcp(
                 self.context,
                 &raw mut tuple,
-                size as u32,
+                size,
                 BPF_F_CURRENT_NETNS as u64,
                 0,
             );
@@ -223,6 +207,27 @@ impl KernelFlowState {
             let state = (*socket).state;
             bpf_sk_release(socket.cast());
             state != u32::from(TCP_LISTEN)
+        }
+    }
+
+    /// Whether a socket receives the datagrams of the flow, connected or not.
+    #[inline(always)]
+    fn has_udp_socket(&self, flow: &Flow) -> bool {
+        let (mut tuple, size) = socket_tuple(flow);
+        // SAFETY: as above.
+        unsafe {
+            let socket = bpf_sk_lookup_udp(
+                self.context,
+                &raw mut tuple,
+                size,
+                BPF_F_CURRENT_NETNS as u64,
+                0,
+            );
+            if socket.is_null() {
+                return false;
+            }
+            bpf_sk_release(socket.cast());
+            true
         }
     }
 
@@ -255,4 +260,32 @@ impl KernelFlowState {
             Ok(BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH | BPF_FIB_LKUP_RET_FRAG_NEEDED)
         )
     }
+}
+
+/// The flow as the look-up of sockets takes it, and its size.
+#[inline(always)]
+fn socket_tuple(flow: &Flow) -> (Tuple, u32) {
+    // SAFETY: all bytes of the tuple are plain integers.
+    let mut tuple: Tuple = unsafe { core::mem::zeroed() };
+    let size = match (flow.remote.to_v4(), flow.local.to_v4()) {
+        (Some(remote), Some(local)) => {
+            tuple.__bindgen_anon_1.ipv4 = TupleV4 {
+                saddr: remote,
+                daddr: local,
+                sport: flow.remote_port.to_be(),
+                dport: flow.local_port.to_be(),
+            };
+            size_of::<TupleV4>()
+        }
+        _ => {
+            tuple.__bindgen_anon_1.ipv6 = TupleV6 {
+                saddr: flow.remote.words(),
+                daddr: flow.local.words(),
+                sport: flow.remote_port.to_be(),
+                dport: flow.local_port.to_be(),
+            };
+            size_of::<TupleV6>()
+        }
+    };
+    (tuple, size as u32)
 }

@@ -16,7 +16,7 @@ use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_socket_cookie};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
 use recon_common::ImageId;
-use recon_common::process::{NUMBERS_EACH, SENDER_SLOTS};
+use recon_common::process::{FORK_SLOTS, NUMBERS_EACH, SENDER_SLOTS, fork_slot};
 use recon_common::protocol::linux::AF_PACKET;
 
 /// By socket, the low half of its cookie and a packed [`ImageId`]. Cookies are consecutive, so sockets of one
@@ -28,6 +28,11 @@ static SENDERS: Array<u64> = Array::with_max_entries(SENDER_SLOTS, 0);
 /// memory, and gives it as many entries as there can be pids.
 #[map]
 static IMAGES: Array<[u8; NUMBERS_EACH]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// By pid, the latest process that got it, and who started that: packed [`ImageId`]s in the lower
+/// and the upper half. The agent maps it into its memory.
+#[map]
+static FORKS: Array<u64> = Array::with_max_entries(FORK_SLOTS, BPF_F_MMAPABLE);
 
 /// Whether TC programs may ask for the current process (Linux 6.10 and later). The agent sets it
 /// before it loads the programs; the verifier skips the call if it is 0.
@@ -43,7 +48,12 @@ pub(crate) fn current_pid() -> u32 {
 /// The current process and its program, as a packed [`ImageId`].
 #[inline(always)]
 pub(crate) fn current_image() -> u32 {
-    let pid = current_pid();
+    image_of(current_pid())
+}
+
+/// The same of any process.
+#[inline(always)]
+fn image_of(pid: u32) -> u32 {
     // SAFETY: the byte is in a value of the map, which is never freed.
     let number = image_number(pid).map_or(0, |number| unsafe { number.read_volatile() });
     ImageId { pid, number }.pack()
@@ -59,6 +69,18 @@ pub(crate) fn count_image() -> u32 {
         unsafe { number.write_volatile(number.read_volatile().wrapping_add(1)) };
     }
     current_image()
+}
+
+/// Records that the current process has started another one.
+#[inline(always)]
+pub(crate) fn record_fork(pid: u32) {
+    if let Some(slot) = FORKS.get_ptr_mut(fork_slot(pid)) {
+        let child = u64::from(image_of(pid));
+        let fork = child | u64::from(current_image()) << u32::BITS;
+        // SAFETY: the slot is 8 bytes, aligned and never freed; a single write of 8 bytes is whole
+        // for every reader.
+        unsafe { slot.write_volatile(fork) };
+    }
 }
 
 /// The byte that counts the programs of a pid.

@@ -112,6 +112,23 @@ def begin(address, port):
     return "sent"
 
 
+def ask(address, port, way):
+    """Sends a DNS query from a new socket, connected or not, and waits for the answer."""
+    query = bytes([0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1])
+    asker = open_socket(address, _socket.SOCK_DGRAM)
+    try:
+        asker.settimeout(TIMEOUT)
+        if way == "connected":
+            asker.connect((address, port))
+            asker.send(query)
+        else:
+            asker.sendto(query, (address, port))
+        asker.recvfrom(4096)
+    finally:
+        asker.close()
+    return "sent"
+
+
 def listen(address, port, size=0, closes=False):
     listener = open_socket(address, _socket.SOCK_STREAM)
     listener.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
@@ -157,6 +174,7 @@ def echo(receiver):
 VERBS = {
     "connect": connect,
     "send": send,
+    "ask": ask,
     "raw": send_raw,
     "ping": ping,
     "packet": send_packet,

@@ -115,6 +115,10 @@ impl FlowState for Model {
         false
     }
 
+    fn awaits_datagram(&self, _: &Flow) -> bool {
+        false
+    }
+
     fn is_from_guest(&self) -> bool {
         self.is_from_guest.get()
     }

@@ -7,7 +7,7 @@ use recon_tests::machine::{LOCKED_FOR_CONFIDENTIALITY, LOCKED_FOR_INTEGRITY, ONE
 
 use super::row::{Attack, By, End, Expected, Kernels, Row, Run, Table};
 
-pub(super) const SOCKETS: &str = "[INFO ] sockets of /sys/fs/cgroup: sock_ops, connect4, connect6, sendmsg4, sendmsg6, sock_create, sched_process_exec";
+pub(super) const SOCKETS: &str = "[INFO ] sockets of /sys/fs/cgroup: sock_ops, connect4, connect6, sendmsg4, sendmsg6, sock_create, sched_process_exec, task_newtask";
 pub(super) const NATIVE: &str = "[INFO ] eth0: inbound by native XDP, outbound by {tc} egress";
 const TC: &str = "[INFO ] eth0: inbound by {tc} ingress, outbound by {tc} egress; *";
 const GENERIC: &str = "[INFO ] eth0: inbound by generic XDP, outbound by {tc} egress; *";
@@ -24,6 +24,7 @@ const NO_SOCK_CREATE: &str = "[WARN ] no sock_create hook (cgroup2 is not mounte
 const NO_SOCK_OPS: &str = "[WARN ] no sock_ops hook (cgroup2 is not mounted): accepted connections, their ends and failed connections are not counted";
 const NO_EXEC: &str =
     "[WARN ] no sched_process_exec hook (*): a process that ends within a poll may have no name";
+const NO_FORK: &str = "[WARN ] no task_newtask hook (*): who started a process that ends within a poll may be unknown";
 const NO_EXEC_SOCKETS: &str = "[INFO ] sockets of /sys/fs/cgroup: sock_ops, connect4, connect6, sendmsg4, sendmsg6, sock_create";
 
 /// A hundred SYNs, of which the host refuses those that are not for its web server.
@@ -78,7 +79,7 @@ const TC_ALONE: Run = Run {
 
 const WITHOUT_CGROUP: Run = Run {
     says: &[
-        "[INFO ] sockets: sched_process_exec",
+        "[INFO ] sockets: sched_process_exec, task_newtask",
         NO_SOCK_OPS,
         NO_CONNECT4,
         NO_CONNECT6,
@@ -240,7 +241,7 @@ grep port-scan /tmp/alerts",
             before: "mount -t tmpfs tmpfs /sys/kernel",
             runs: &[Run {
                 arguments: BUSYBOX,
-                says: &[NO_EXEC_SOCKETS, NO_EXEC, NATIVE],
+                says: &[NO_EXEC_SOCKETS, NO_EXEC, NO_FORK, NATIVE],
                 attacks: &[SCAN, LONG_CONNECTION],
                 ..Run::PLAIN
             }],
@@ -266,7 +267,7 @@ mount -t cgroup -o cpu cgroup /sys/fs/cgroup/cpu
             ),
             runs: &[Run {
                 says: &[
-                    "[INFO ] sockets of /sys/fs/cgroup/unified: sock_ops, connect4, connect6, sendmsg4, sendmsg6, sock_create, sched_process_exec",
+                    "[INFO ] sockets of /sys/fs/cgroup/unified: sock_ops, connect4, connect6, sendmsg4, sendmsg6, sock_create, sched_process_exec, task_newtask",
                     NATIVE,
                 ],
                 ..BOTH_WAYS
@@ -313,12 +314,12 @@ pub(super) const CONFIDENTIALITY: Table = Table {
         before: "grep '\\[confidentiality\\]' /tmp/lockdown",
         runs: &[
             Run {
-                says: &[NO_EXEC_SOCKETS, NO_EXEC, NATIVE],
+                says: &[NO_EXEC_SOCKETS, NO_EXEC, NO_FORK, NATIVE],
                 attacks: &[SCAN, LONG_CONNECTION],
                 ..BOTH_WAYS
             },
             Run {
-                says: &[NO_EXEC_SOCKETS, NO_EXEC, NATIVE],
+                says: &[NO_EXEC_SOCKETS, NO_EXEC, NO_FORK, NATIVE],
                 attacks: &[SCAN, LONG_CONNECTION],
                 ..BOTH_WAYS
             },

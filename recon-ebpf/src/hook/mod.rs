@@ -11,6 +11,7 @@ use core::arch::asm;
 use recon_common::packet::Fields;
 
 mod exec;
+mod fork;
 mod raw_socket;
 mod socket;
 mod tc;

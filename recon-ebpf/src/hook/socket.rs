@@ -216,8 +216,17 @@ fn handle_connect(call: &Call) -> i32 {
         if call.is_in_container() {
             count::count_key(&Key::for_flow(&call.flow(), Signal::SynSent, pid));
         }
+    } else if call.protocol() == ip_protocol::UDP && !call.is_in_container() {
+        expect_datagrams(&call.flow());
     }
     GO_ON as i32
+}
+
+/// Remembers that this host sends to that port of the remote: its answer may come by another way
+/// than what is sent, of which a packet hook may not see both.
+#[inline(always)]
+fn expect_datagrams(flow: &Flow) {
+    KernelMarks::find(flow).expect_answers();
 }
 
 #[inline(always)]
@@ -244,13 +253,16 @@ fn pending_slot(cookie: u64) -> u32 {
 #[inline(always)]
 fn handle_sendmsg(call: &Call) -> i32 {
     let pid = sender::record_sender(call.cookie());
-    // Whether it is a DNS query is not visible here, and a resolver's queries are no fan-out.
-    if call.protocol() == ip_protocol::UDP && call.port() != port::DNS && call.is_in_container() {
-        let flow = call.flow();
-        // A server that answers, at whatever address of the container.
-        if !KernelMarks::find(&flow).was_reached() {
-            count::count_key(&Key::for_flow(&flow, Signal::DatagramSent, pid));
-        }
+    if call.protocol() != ip_protocol::UDP {
+        return GO_ON as i32;
+    }
+    let flow = call.flow();
+    if !call.is_in_container() {
+        expect_datagrams(&flow);
+    // Whether it is a DNS query is not visible here, and a resolver's queries are no fan-out. A
+    // server answers, at whatever address of the container.
+    } else if call.port() != port::DNS && !KernelMarks::find(&flow).was_reached() {
+        count::count_key(&Key::for_flow(&flow, Signal::DatagramSent, pid));
     }
     GO_ON as i32
 }

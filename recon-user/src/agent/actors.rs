@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use recon_common::{ImageId, Signal};
 
-use crate::drain::ImageNumbers;
+use crate::drain::{Forks, ImageNumbers};
 use crate::incident::Finding;
 use crate::process::{Listeners, Process, ProcessTable};
 
@@ -38,10 +38,11 @@ impl Actors {
         scanners: BTreeSet<String>,
         cgroups: Option<PathBuf>,
         images: ImageNumbers,
+        forks: Forks,
     ) -> Self {
         let mut processes = ProcessTable::new(PROC, REMEMBERED)
             .with_cgroups(cgroups)
-            .with_images(images);
+            .with_images(images, forks);
         processes.read_all();
         Self {
             processes,

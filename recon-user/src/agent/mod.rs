@@ -25,7 +25,7 @@ use tokio::time::{Interval as Ticks, MissedTickBehavior, interval_at};
 use crate::alert;
 use crate::blind::{Blind, BlindPart};
 use crate::cli::RunOptions;
-use crate::drain::{CountMaps, Drain, DrainError, ExecEvents, Grace, ImageNumbers, Tally};
+use crate::drain::{CountMaps, Drain, DrainError, ExecEvents, Forks, Grace, ImageNumbers, Tally};
 use crate::hook::{self, AttachedHooks, Cgroup, Egress, Hooks, LinkEvents, Netns, SocketHooks};
 use crate::incident::Notification;
 use crate::log_writer::dropped_lines;
@@ -68,10 +68,11 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     let drain = Drain::open(hooks.ebpf(), Grace::detect())?;
     let mut executions = ExecEvents::open(hooks.ebpf())?;
     let images = ImageNumbers::open(hooks.ebpf())?;
+    let forks = Forks::open(hooks.ebpf())?;
     let sockets = attach_sockets(&mut hooks, cgroup.as_ref());
     let names = settings.scanner_names();
     // After the hook that reports new processes, so that none is missed.
-    let actors = Actors::new(names, cgroup.map(|cgroup| cgroup.root), images);
+    let actors = Actors::new(names, cgroup.map(|cgroup| cgroup.root), images, forks);
     let (mut interfaces, taken) =
         WatchedInterfaces::attach(hooks, &interfaces, options.xdp, events)?;
     taken.iter().for_each(|taken| log::info!("{taken}"));

@@ -30,7 +30,12 @@ fn agent(grace: Grace, file: &File, events: Option<&Path>) -> Agent<FakeMaps> {
         settings::in_force(&Default::default(), |_| defaults(Profile::Source)).expect("no file");
     Agent {
         drain: drain(grace),
-        actors: Actors::new(BTreeSet::new(), None, ImageNumbers::uncounted()),
+        actors: Actors::new(
+            BTreeSet::new(),
+            None,
+            ImageNumbers::uncounted(),
+            Forks::unrecorded(),
+        ),
         pipeline: Pipeline::new(PipelineSettings::new(&in_force, SignalSet::default())),
         calls: Calls::default(),
         output: AgentOutput::new(file, events, true).expect("a sink"),

@@ -215,7 +215,11 @@ const fn signal(transport: u8, outcome: Outcome) -> Signal {
 const fn is_attempt(signal: Signal) -> bool {
     matches!(
         signal,
-        Signal::SynSent | Signal::ProbeSent | Signal::DatagramSent | Signal::EchoSent
+        Signal::SynSent
+            | Signal::ProbeSent
+            | Signal::DatagramSent
+            | Signal::DnsSentUdp
+            | Signal::EchoSent
     )
 }
 

@@ -1,13 +1,14 @@
 //! Programs as they are started.
 //!
 //! In: the kernel's ring. Out: each [`ExecEvent`], once, as soon as it arrives: a scanner may be
-//! gone a moment later. And which program of a process is its latest.
+//! gone a moment later. And which program of a process is its latest,
+//! and who started it.
 
 use std::fs;
 
 use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
-use recon_common::process::{FILENAME_LENGTH, NAME_LENGTH, NUMBERS_EACH};
+use recon_common::process::{FILENAME_LENGTH, FORK_SLOTS, NAME_LENGTH, NUMBERS_EACH, fork_slot};
 use recon_common::{ExecEvent, ImageId};
 use tokio::io::unix::AsyncFd;
 
@@ -17,6 +18,7 @@ use super::shared_array::SharedArray;
 
 const EXEC_EVENTS: &str = "EXEC_EVENTS";
 const IMAGES: &str = "IMAGES";
+const FORKS: &str = "FORKS";
 
 /// Reads the ring of started programs.
 pub(crate) struct ExecEvents(AsyncFd<RingBuf<MapData>>);
@@ -118,6 +120,53 @@ impl ImageNumbers {
             pid,
             number: numbers[byte],
         }
+    }
+}
+
+/// Who started a process, as the kernel programs record it.
+#[derive(Debug)]
+pub(crate) struct Forks(Option<SharedArray<u64>>);
+
+impl Forks {
+    /// Takes the array out of a loaded kernel object.
+    ///
+    /// # Errors
+    /// [`DrainError::NoMap`] if the object is not the one this agent was built with.
+    pub(crate) fn open(ebpf: &mut Ebpf) -> Result<Self, DrainError> {
+        super::map_shared(ebpf, FORKS, |data| SharedArray::map(data, FORK_SLOTS))
+            .map(|forks| Self(Some(forks)))
+    }
+
+    /// Nothing records them.
+    pub(crate) const fn unrecorded() -> Self {
+        Self(None)
+    }
+
+    /// The process with that pid as it started, and the program that started it.
+    pub(crate) fn find(&self, pid: u32) -> Option<(ImageId, ImageId)> {
+        let slot = self.0.as_ref()?.get(fork_slot(pid) as usize)?;
+        // SAFETY: the slot is within the mapping. The kernel may write to it meanwhile, and a read
+        // of 8 bytes is whole.
+        let fork = unsafe { slot.read_volatile() };
+        let child = ImageId::unpack(fork as u32);
+        let parent = ImageId::unpack((fork >> u32::BITS) as u32);
+        (child.pid == pid && parent.pid != 0).then_some((child, parent))
+    }
+
+    /// Slots that a test fills.
+    #[cfg(test)]
+    pub(crate) fn of_test() -> Self {
+        Self(Some(SharedArray::zeroed(FORK_SLOTS)))
+    }
+
+    /// Records a start, as the kernel does.
+    #[cfg(test)]
+    pub(crate) fn record(&self, child: ImageId, parent: ImageId) {
+        let slots = self.0.as_ref().expect("an array");
+        let slot = slots.value(fork_slot(child.pid) as usize);
+        let fork = u64::from(child.pack()) | u64::from(parent.pack()) << u32::BITS;
+        // SAFETY: the slot is within the mapping, and nobody else writes to it.
+        unsafe { slot.write_volatile(fork) };
     }
 }
 

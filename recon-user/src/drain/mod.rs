@@ -29,7 +29,7 @@ use aya::maps::{Map, MapData};
 use recon_common::{Counter, Key, Loss, Registers};
 
 pub use error::DrainError;
-pub(crate) use exec_events::{ExecEvents, ImageNumbers};
+pub(crate) use exec_events::{ExecEvents, Forks, ImageNumbers};
 pub use grace::Grace;
 pub(crate) use maps::CountMaps;
 use maps::{KernelMaps, take_map};

@@ -1,4 +1,5 @@
-//! The hooks that see processes: a cgroup's socket hooks, and the tracepoint of started programs.
+//! The hooks that see processes: a cgroup's socket hooks, and the tracepoints of started
+//! programs and processes.
 //!
 //! In: the loaded object and a [`Cgroup`]. Out: [`SocketHooks`], which says what is watched, and
 //! what each unavailable hook costs.
@@ -48,9 +49,21 @@ const CONNECT_COSTS: &str =
     "connections that fail at once are not counted, and the process of others may be unknown";
 const SENDMSG_COSTS: &str = "the process that sends a datagram may be unknown";
 
-const EXEC: &str = "recon_exec";
-const EXEC_NAME: &str = "sched_process_exec";
-const EXEC_COSTS: &str = "a process that ends within a poll may have no name";
+/// The tracepoints: program, category, name, and what is lost without it.
+const TRACEPOINTS: [(&str, &str, &str, &str); 2] = [
+    (
+        "recon_exec",
+        "sched",
+        "sched_process_exec",
+        "a process that ends within a poll may have no name",
+    ),
+    (
+        "recon_fork",
+        "task",
+        "task_newtask",
+        "who started a process that ends within a poll may be unknown",
+    ),
+];
 
 /// Where tracefs is expected.
 const TRACEFS: &str = "/sys/kernel/tracing";
@@ -140,7 +153,13 @@ pub(super) fn attach_socket_hooks(ebpf: &mut Ebpf, cgroup: Option<&Cgroup>) -> S
         };
         sockets.record_outcome(hook, costs, result);
     }
-    sockets.record_outcome(EXEC_NAME, EXEC_COSTS, attach_to_tracepoint(ebpf));
+    for (program, category, name, costs) in TRACEPOINTS {
+        sockets.record_outcome(
+            name,
+            costs,
+            attach_to_tracepoint(ebpf, program, [category, name]),
+        );
+    }
     sockets
 }
 
@@ -200,10 +219,14 @@ fn attach_to_cgroup(ebpf: &mut Ebpf, name: &str, cgroup: &Cgroup) -> Result<(), 
 }
 
 /// Attaches to the tracepoint, on a thread that sees a tracefs.
-fn attach_to_tracepoint(ebpf: &mut Ebpf) -> Result<(), String> {
+fn attach_to_tracepoint(
+    ebpf: &mut Ebpf,
+    program: &str,
+    [category, name]: [&str; 2],
+) -> Result<(), String> {
     let attach = || -> Result<(), String> {
         let program: &mut TracePoint = ebpf
-            .program_mut(EXEC)
+            .program_mut(program)
             .ok_or(ProgramError::UnexpectedProgramType)
             .and_then(TryInto::try_into)
             .map_err(|error| error_chain(&error))?;
@@ -214,7 +237,7 @@ fn attach_to_tracepoint(ebpf: &mut Ebpf) -> Result<(), String> {
             mount_tracefs().map_err(|error| format!("can't mount tracefs: {error}"))?;
         }
         program
-            .attach("sched", EXEC_NAME)
+            .attach(category, name)
             .map(drop)
             .map_err(|error| error_chain(&error))
     };

@@ -92,6 +92,8 @@ fields! {
     ProcessAccountName = "InitiatingProcessAccountName": String;
     /// The process that started it.
     ProcessParentId = "InitiatingProcessParentId": Long;
+    /// The systemd unit of the process or of its container.
+    ProcessUnit = "InitiatingProcessUnit": String;
     /// Whether it is a known scanning tool.
     ProcessIsScanner = "InitiatingProcessIsScanner": Bool;
     /// The network of the remote and its neighbours.
@@ -135,6 +137,7 @@ impl Field {
                 | Self::ProcessFolderPath
                 | Self::ProcessAccountName
                 | Self::ProcessParentId
+                | Self::ProcessUnit
                 | Self::ProcessIsScanner
         )
     }
@@ -152,6 +155,7 @@ impl Field {
         matches!(
             self,
             Self::Outcome
+                | Self::ProcessUnit
                 | Self::RemoteTool
                 | Self::BytesReceived
                 | Self::BytesSent

@@ -13,6 +13,7 @@ mod processes;
 mod queries;
 mod sources;
 mod split;
+mod spread;
 mod tools;
 mod unnamed;
 

@@ -5,6 +5,8 @@
 //! program is looked up by its exact number. Once the numbers have come round, after 255 programs,
 //! no program is known: a wrong name is worse than none.
 
+use recon_common::ImageId;
+
 use super::{Process, ProcessRecord};
 
 /// How many programs before the current one are kept.
@@ -28,6 +30,25 @@ impl ProcessRecord {
         let is_round = self.executed >= ROUND - 1;
         let mut images = self.earlier.iter().chain([&self.image]);
         images.rfind(|image| image.number == number && !is_round)
+    }
+
+    /// Records that the process began as `child`, as a copy of a parent that ran `image`.
+    pub(super) fn begin_as(&mut self, child: ImageId, parent: u32, image: Image) {
+        let image = Image {
+            number: child.number,
+            process: Process {
+                pid: child.pid,
+                parent: Some(parent),
+                ..image.process
+            },
+            names: image.names,
+        };
+        if self.image.number == child.number {
+            self.image = image;
+        } else {
+            self.earlier.insert(0, image);
+            self.earlier.truncate(KEPT);
+        }
     }
 
     /// Takes over what the same process ran before, if `before` is of the same process.

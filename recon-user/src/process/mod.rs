@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use recon_common::{ExecEvent, ImageId};
 
 use crate::diagnostic::visible;
-use crate::drain::ImageNumbers;
+use crate::drain::{Forks, ImageNumbers};
 use recon_common::process::FILENAME_LENGTH;
 
 use cgroup::Membership;
@@ -40,6 +40,8 @@ use proc::ProcFiles;
 
 /// The share of the records that is evicted at once.
 const EVICTED_SHARE: usize = 8;
+/// Processes that forked one after the other, whose program is looked for.
+const MOST_FORKS: u32 = 4;
 /// How long a record is trusted without a look at /proc: the kernel reuses a pid only after all
 /// others, which takes longer. A scan brings thousands of rows of one process at once.
 const TRUSTED_FOR: Duration = Duration::from_millis(100);
@@ -49,7 +51,7 @@ const TRUSTED_FOR: Duration = Duration::from_millis(100);
 pub struct Process {
     /// Its id.
     pub pid: u32,
-    /// The pid of the parent when the process was first seen.
+    /// The pid of the process that started it, or of its parent when it was first seen.
     pub parent: Option<u32>,
     /// Real user id, when it executed its program or was first seen.
     pub user: Option<u32>,
@@ -91,6 +93,7 @@ pub(crate) struct ProcessTable {
     limit: usize,
     cgroups: Cgroups,
     images: ImageNumbers,
+    forks: Forks,
     records: HashMap<u32, ProcessRecord>,
     /// Number of uses so far.
     uses: u64,
@@ -107,6 +110,7 @@ impl ProcessTable {
             limit: limit.max(1),
             cgroups: Cgroups::new(None),
             images: ImageNumbers::uncounted(),
+            forks: Forks::unrecorded(),
             records: HashMap::new(),
             uses: 0,
             evicted: 0,
@@ -121,10 +125,11 @@ impl ProcessTable {
         self
     }
 
-    /// Reads there which program a process runs.
+    /// Reads there which program a process runs, and who started it.
     #[must_use]
-    pub(crate) fn with_images(mut self, images: ImageNumbers) -> Self {
+    pub(crate) fn with_images(mut self, images: ImageNumbers, forks: Forks) -> Self {
         self.images = images;
+        self.forks = forks;
         self
     }
 
@@ -220,13 +225,33 @@ impl ProcessTable {
 
     /// What is known of that program of a process.
     fn image(&mut self, sender: ImageId) -> Option<&Image> {
+        self.learn(sender, MOST_FORKS);
+        self.records.get(&sender.pid)?.find_image(sender.number)
+    }
+
+    /// Learns what that program of a process is, also by up to so many processes before that never
+    /// executed one.
+    fn learn(&mut self, sender: ImageId, most_forks: u32) -> Option<()> {
         let ImageId { pid, number } = sender;
         let is_known = self.record(pid)?.find_image(number).is_some();
         // The event of its start is still to come, or was lost.
         if !is_known && self.images.number(pid) == number {
             self.read(pid);
         }
-        self.records.get(&pid)?.find_image(number)
+        let record = self.records.get(&pid)?;
+        let is_described = |image: &Image| image.process.name.is_some();
+        if record.find_image(number).is_some_and(is_described) {
+            return Some(());
+        }
+        let (_, parent) = self.forks.find(pid).filter(|(child, _)| *child == sender)?;
+        // It runs, or ran, what its parent ran.
+        self.learn(parent, most_forks.checked_sub(1)?)?;
+        let inherited = self.records.get(&parent.pid)?.find_image(parent.number);
+        let inherited = inherited?.clone();
+        self.records
+            .get_mut(&pid)?
+            .begin_as(sender, parent.pid, inherited);
+        Some(())
     }
 
     /// The record of the process that has or last had that pid. Reads /proc if the record is of
@@ -276,6 +301,10 @@ impl ProcessTable {
 
     fn keep(&mut self, mut record: ProcessRecord) {
         let pid = record.image.process.pid;
+        // Once its parent has ended, /proc names another one.
+        if let Some((_, parent)) = self.forks.find(pid) {
+            record.image.process.parent = Some(parent.pid);
+        }
         match self.records.remove(&pid) {
             Some(before) => record.inherit(before),
             None if self.records.len() >= self.limit => self.make_room(),

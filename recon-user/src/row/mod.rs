@@ -165,6 +165,7 @@ impl Row<'_> {
                 owned(user.map(|user| user.to_string()))
             }
             Field::ProcessParentId => Value::number(process.and_then(|process| process.parent)),
+            Field::ProcessUnit => Value::text(optional(process, |process| &process.unit)),
             Field::ProcessIsScanner => Value::Bool(pid.is_some() && self.is_scanner),
             Field::Count => Value::Long(i64::try_from(self.count).unwrap_or(i64::MAX)),
         }

@@ -13,7 +13,9 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let tree = Tree::new();
-        let processes = tree.processes(9).with_images(ImageNumbers::of_test());
+        let processes = tree
+            .processes(9)
+            .with_images(ImageNumbers::of_test(), Forks::of_test());
         Self { tree, processes }
     }
 
@@ -113,4 +115,47 @@ fn another_process_of_that_pid_inherits_nothing() {
         ..super::event(PID, "./cat")
     });
     assert_eq!(bench.executable(1), None);
+}
+
+#[test]
+fn a_process_that_never_executed_a_program_runs_its_parents() {
+    const CHILD: u32 = 71;
+    const GRANDCHILD: u32 = 72;
+    let mut bench = Bench::new();
+    let event = bench.execute("scan");
+    bench.processes.record_exec(&event);
+    let parent = ImageId::unpack(event.image);
+    let processes = &mut bench.processes;
+    processes.forks.record(first(CHILD), parent);
+    processes.forks.record(first(GRANDCHILD), first(CHILD));
+    // The parent does not stay the same, and the child may follow.
+    let event = bench.execute("sleep");
+    bench.processes.record_exec(&event);
+    let image = bench.processes.images.count(CHILD);
+    bench.processes.record_exec(&ExecEvent {
+        image: image.pack(),
+        ..super::event(CHILD, "./true")
+    });
+    for (sender, by, executable) in [
+        (first(GRANDCHILD), CHILD, "/bin/scan"),
+        (first(CHILD), PID, "/bin/scan"),
+        (image, PID, "./true"),
+    ] {
+        let process = bench.processes.get_image(sender);
+        assert_eq!((process.pid, process.parent), (sender.pid, Some(by)));
+        assert_eq!(process.executable.as_deref(), Some(executable));
+        let tools = names(&["scan"]);
+        let is_tool = executable == "/bin/scan";
+        assert_eq!(bench.processes.is_tool(sender, &tools), is_tool);
+    }
+}
+
+#[test]
+fn a_long_line_of_forks_has_an_end() {
+    let mut bench = Bench::new();
+    for pid in 100..10_000 {
+        bench.processes.forks.record(first(pid + 1), first(pid));
+    }
+    let process = bench.processes.get_image(first(10_000));
+    assert_eq!((process.parent, process.name), (Some(9_999), None));
 }

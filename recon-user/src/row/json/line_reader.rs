@@ -216,6 +216,7 @@ impl LineReader {
             name: file_name.filter(|_| executable.is_none()),
             executable,
             command_line: text(Field::ProcessCommandLine)?,
+            unit: text(Field::ProcessUnit)?,
             ..Process::default()
         };
         match process.pid {
