@@ -30,7 +30,7 @@ fn agent(grace: Grace, file: &File, events: Option<&Path>) -> Agent<FakeMaps> {
         settings::in_force(&Default::default(), |_| defaults(Profile::Source)).expect("no file");
     Agent {
         drain: drain(grace),
-        actors: Actors::new(BTreeSet::new(), None),
+        actors: Actors::new(BTreeSet::new(), None).expect("a thread"),
         pipeline: Pipeline::new(PipelineSettings::new(&in_force, SignalSet::default())),
         output: AgentOutput::new(file, events, true).expect("a sink"),
         blind: Blind::new(in_force.settings.quiet.0),

@@ -10,6 +10,7 @@ mod cgroup;
 mod hierarchy;
 mod listener;
 pub(crate) mod login;
+mod lookup;
 mod proc;
 mod socket;
 mod text;
@@ -29,6 +30,7 @@ use recon_common::process::FILENAME_LENGTH;
 
 use cgroup::Membership;
 pub(crate) use listener::Listeners;
+pub(crate) use lookup::Lookups;
 
 use hierarchy::Cgroups;
 use proc::ProcFiles;
