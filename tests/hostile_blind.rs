@@ -1,10 +1,17 @@
 //! Whoever blinds recon gets an alert for it, and another when recon sees again.
 
+use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use recon_tests::frame::{Path, syn};
-use recon_tests::{Agent, Alert, Lab, Seen};
+use recon_tests::lab::HOST;
+use recon_tests::process::{Process, run, shell};
+use recon_tests::{Agent, Alert, Lab, Seen, Server};
+
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Sources, each of which sends twice: the second packet needs a key.
 const SOURCES: u32 = 20_000;
@@ -47,5 +54,50 @@ fn a_full_table_is_an_alert_and_so_is_its_end() -> Result<()> {
     let totals = agent.stop()?.totals()?;
     let lost = totals.lost + totals.sketched;
     ensure!(last <= Some(lost), "{ended}: {totals:?}");
+    Ok(())
+}
+
+/// Processes of an unprivileged user, each of which holds many descriptors. Its stdout ends the
+/// line when all of them do.
+const HOLDERS: &str = r#"
+import os, resource, signal
+HOLDERS, DESCRIPTORS = 60, 19000
+resource.setrlimit(resource.RLIMIT_NOFILE, (20000, 20000))
+ready, done = os.pipe()
+for _ in range(HOLDERS):
+    if os.fork() == 0:
+        os.setgid(65534)
+        os.setuid(65534)
+        for _ in range(DESCRIPTORS):
+            os.dup(0)
+        os.write(done, b"1")
+        signal.pause()
+for _ in range(HOLDERS):
+    os.read(ready, 1)
+print("ready", flush=True)
+signal.pause()
+"#;
+
+#[test]
+fn descriptors_of_any_user_delay_no_poll() -> Result<()> {
+    let lab = Lab::new()?;
+    let _web = Server::web(lab.host(), 0)?;
+    let mut command = Command::new("python3");
+    command.args(["-c", HOLDERS]).stdout(Stdio::piped());
+    let mut holders = Process::spawn(lab.host(), command)?;
+    let stdout = holders.take_stdout().context("a pipe")?;
+    let ready = BufReader::new(stdout).lines().next().transpose()?;
+    ensure!(ready.as_deref() == Some("ready"), "{ready:?}");
+    let agent = Agent::start(&lab, "")?;
+    let visits = format!("for i in $(seq 130); do curl -s -o /dev/null http://{HOST}/; done");
+    run(lab.attacker(), shell(&visits), DEADLINE)?.success()?;
+    agent.wait_for("the alert", |seen| {
+        let mut alerts = seen.fired("http-flood", "count");
+        alerts.next().map(drop)
+    })?;
+    agent.wait_poll()?;
+    let stopped = agent.stop()?;
+    let totals = stopped.seen.log.last().context("no totals")?;
+    ensure!(totals.contains(" missed_polls=0 "), "{totals}");
     Ok(())
 }

@@ -4,11 +4,11 @@
 //! row whether a scanning tool sent it.
 //! The decision held here: a started program is looked up when its event arrives, since a scanner
 //! may be gone a moment later. The process that accepts on a port is looked up when an alert needs
-//! it, and at most once a poll, since the lookup takes milliseconds.
+//! it, at most once a poll and on a thread of its own, since any user can make that slow.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fs;
-use std::net::IpAddr;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ use recon_common::{ImageId, Signal};
 
 use crate::drain::{Forks, ImageNumbers};
 use crate::incident::Finding;
-use crate::process::{Listeners, Process, ProcessTable};
+use crate::process::{Listeners, Lookups, Process, ProcessTable};
 
 const PROC: &str = "/proc";
 /// How many processes are remembered: half of what a 64-bit kernel can have by default (`pid_max`
@@ -26,35 +26,39 @@ const REMEMBERED: usize = 1 << 14;
 /// Resolves pids.
 pub(super) struct Actors {
     pub(super) processes: ProcessTable,
-    listeners: Listeners,
+    lookups: Lookups,
     scanners: BTreeSet<String>,
-    /// The lookups of this poll.
-    accepting: HashMap<(IpAddr, u16), Option<u32>>,
 }
 
 impl Actors {
     /// Reads the processes that run now. `cgroups` is the mount point of cgroup2.
+    ///
+    /// # Errors
+    /// The system has no more threads.
     pub(super) fn new(
         scanners: BTreeSet<String>,
         cgroups: Option<PathBuf>,
         images: ImageNumbers,
         forks: Forks,
-    ) -> Self {
+    ) -> io::Result<Self> {
         let mut processes = ProcessTable::new(PROC, REMEMBERED)
             .with_cgroups(cgroups)
             .with_images(images, forks);
         processes.read_all();
-        Self {
+        let listeners = Listeners::new(PROC);
+        let lookups = Lookups::start(move |local, port, deadline| {
+            listeners.find_listener(local, port, deadline)
+        })?;
+        Ok(Self {
             processes,
-            listeners: Listeners::new(PROC),
+            lookups,
             scanners,
-            accepting: HashMap::new(),
-        }
+        })
     }
 
-    /// Begins a poll. Drops the lookups of the previous poll, which may be outdated.
+    /// Begins a poll.
     pub(super) fn begin_poll(&mut self) {
-        self.accepting.clear();
+        self.lookups.begin_poll();
     }
 
     /// Whether that program of a process is a scanning tool.
@@ -84,14 +88,12 @@ impl Actors {
     fn accepting(&mut self, finding: &Finding) -> Option<u32> {
         let local = finding.local.or(finding.locals.first().copied())?.to_ip();
         let port = finding.port?;
-        let Self {
-            listeners,
-            accepting,
-            ..
-        } = self;
-        *accepting
-            .entry((local, port))
-            .or_insert_with(|| listeners.find_listener(local, port))
+        self.lookups.find(local, port)
+    }
+
+    /// Takes the number of alerts without a name as the lookup was late.
+    pub(super) fn take_late(&mut self) -> u64 {
+        self.lookups.take_late()
     }
 }
 

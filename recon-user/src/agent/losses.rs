@@ -32,6 +32,8 @@ impl<M: CountMaps> Agent<M> {
         let lost = Loss::ALL.into_iter().filter(|loss| loss.lowers_counts());
         let lost: u64 = lost.map(|loss| tally.lost_for(loss)).sum();
         self.blind.lose_signals(tally.signals, lost - full);
+        let late = self.actors.take_late();
+        self.blind.lose(BlindPart::Processes, late);
         self.pipeline.note_blind(&mut self.blind);
     }
 

@@ -72,7 +72,8 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     let sockets = attach_sockets(&mut hooks, cgroup.as_ref());
     let names = settings.scanner_names();
     // After the hook that reports new processes, so that none is missed.
-    let actors = Actors::new(names, cgroup.map(|cgroup| cgroup.root), images, forks);
+    let actors = Actors::new(names, cgroup.map(|cgroup| cgroup.root), images, forks)
+        .context("can't start the thread that looks up processes")?;
     let (mut interfaces, taken) =
         WatchedInterfaces::attach(hooks, &interfaces, options.xdp, events)?;
     taken.iter().for_each(|taken| log::info!("{taken}"));

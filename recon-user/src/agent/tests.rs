@@ -35,7 +35,8 @@ fn agent(grace: Grace, file: &File, events: Option<&Path>) -> Agent<FakeMaps> {
             None,
             ImageNumbers::uncounted(),
             Forks::unrecorded(),
-        ),
+        )
+        .expect("a thread"),
         pipeline: Pipeline::new(PipelineSettings::new(&in_force, SignalSet::default())),
         calls: Calls::default(),
         output: AgentOutput::new(file, events, true).expect("a sink"),

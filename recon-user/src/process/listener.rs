@@ -3,13 +3,16 @@
 //! In: addresses. Out: a pid, by /proc/net/tcp and tcp6 and by the sockets that each process holds.
 //! The decision held here: of several processes that hold one socket, recon reports the one that
 //! was started for it. That is not a manager that passes sockets on (systemd), and of a server with
-//! workers it is the server. Nothing is kept between calls.
+//! workers it is the server. Nothing is kept between calls. Any user may hold as many descriptors
+//! as he likes, so the processes of who made the socket are read first, and the others only if these
+//! don't hold it or pass it on; and a deadline ends the search.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use recon_common::protocol::linux::{TCP_LISTEN, TCP_SYN_RECV};
 
@@ -20,6 +23,8 @@ use super::socket::{Endpoint, TcpSocket, parse_row, parse_socket_inode};
 const TABLES: [&str; 2] = ["net/tcp", "net/tcp6"];
 /// The name of the tasks that listen for others: systemd's for the system and for each user.
 const MANAGER: &[u8] = b"systemd";
+/// Descriptors that are read between two looks at the clock.
+const BETWEEN_CHECKS: usize = 64;
 
 /// Looks up processes by their TCP sockets. Those of other users take CAP_SYS_PTRACE and
 /// CAP_DAC_READ_SEARCH; without them they are not found.
@@ -39,12 +44,12 @@ impl Listeners {
 
     /// The process that accepts connections to that address and port: by a socket of the address
     /// itself, else of all of IPv4 (for an IPv4 address), else of all of IPv6, which serves IPv4 as
-    /// well. Costs a look at every process's open files.
+    /// well. Costs a look at open files of many processes. `None` once the deadline is over.
     #[must_use]
-    pub(crate) fn find_listener(&self, local: IpAddr, port: u16) -> Option<u32> {
+    pub(crate) fn find_listener(&self, local: IpAddr, port: u16, deadline: Instant) -> Option<u32> {
         let local = local.to_canonical();
         let mut best = None;
-        let mut inodes = Vec::new();
+        let mut sockets = Vec::new();
         for socket in TABLES
             .iter()
             .flat_map(|table| self.listening_sockets(table))
@@ -54,12 +59,12 @@ impl Listeners {
                 continue;
             }
             if fit > best {
-                inodes.clear();
+                sockets.clear();
             }
             best = fit;
-            inodes.push(socket.inode);
+            sockets.push(socket);
         }
-        self.find_holder(&inodes)
+        self.find_holder(&sockets, deadline)
     }
 
     /// The listening sockets. The kernel lists them first, and up to a hundred thousand others may
@@ -74,31 +79,57 @@ impl Listeners {
     }
 
     /// The process that one of the sockets is for.
-    fn find_holder(&self, inodes: &[u64]) -> Option<u32> {
-        if inodes.is_empty() {
+    fn find_holder(&self, sockets: &[TcpSocket], deadline: Instant) -> Option<u32> {
+        if sockets.is_empty() {
             return None;
         }
-        let holders = proc::list_pids(&self.proc_root)
-            .filter(|&pid| self.holds(pid, inodes))
-            .collect();
-        self.choose_holder(holders)
+        let is_owner = |&pid: &u32| {
+            let user = proc::read_user(&self.proc_root, pid);
+            user.is_some_and(|user| sockets.iter().any(|socket| socket.user == user))
+        };
+        let (owners, others): (Vec<u32>, Vec<u32>) =
+            proc::list_pids(&self.proc_root).partition(is_owner);
+        let mut holders = Vec::new();
+        for pids in [owners, others] {
+            for pid in pids {
+                if self.holds(pid, sockets, deadline)? {
+                    holders.push(pid);
+                }
+            }
+            let chosen = self.choose_holder(&holders);
+            if chosen.is_some_and(|pid| !self.is_manager(pid)) {
+                return chosen;
+            }
+        }
+        self.choose_holder(&holders)
     }
 
-    /// Whether the process has one of the sockets open.
-    fn holds(&self, pid: u32, inodes: &[u64]) -> bool {
-        fs::read_dir(proc::pid_folder(&self.proc_root, pid).join("fd"))
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|entry| fs::read_link(entry.path()).ok())
-            .filter_map(|target| parse_socket_inode(target.as_os_str().as_bytes()))
-            .any(|inode| inodes.contains(&inode))
+    /// Whether the process has one of the sockets open. `None` once the deadline is over.
+    fn holds(&self, pid: u32, sockets: &[TcpSocket], deadline: Instant) -> Option<bool> {
+        let descriptors = fs::read_dir(proc::pid_folder(&self.proc_root, pid).join("fd"));
+        for (number, entry) in descriptors.into_iter().flatten().flatten().enumerate() {
+            if number % BETWEEN_CHECKS == 0 && Instant::now() >= deadline {
+                return None;
+            }
+            let target = fs::read_link(entry.path()).ok();
+            let inode = target.and_then(|target| parse_socket_inode(target.as_os_str().as_bytes()));
+            if inode.is_some_and(|inode| sockets.iter().any(|socket| socket.inode == inode)) {
+                return Some(true);
+            }
+        }
+        Some(false)
+    }
+
+    /// Whether the process passes sockets on.
+    fn is_manager(&self, pid: u32) -> bool {
+        let stat = || proc::read_stat(&self.proc_root, pid);
+        pid == 1 || stat().is_some_and(|stat| stat.name == MANAGER)
     }
 
     /// Chooses among processes that hold a socket: none that passes it on, none that inherited it
     /// from its parent, then the lowest pid.
-    fn choose_holder(&self, holders: Vec<u32>) -> Option<u32> {
-        if let [only] = holders[..] {
+    fn choose_holder(&self, holders: &[u32]) -> Option<u32> {
+        if let [only] = *holders {
             return Some(only);
         }
         let stats: Vec<_> = holders
@@ -152,8 +183,13 @@ mod tests {
     use super::*;
     use crate::process::tests::Tree;
     use std::net::TcpListener;
+    use std::time::Duration;
 
     const PROC: &str = "/proc";
+
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
 
     fn ip(address: &str) -> IpAddr {
         address.parse().expect("an address")
@@ -219,7 +255,7 @@ mod tests {
             ("127.0.0.1", 82, None),
             ("127.0.0.1", 9, None),
         ] {
-            let listener = listeners.find_listener(ip(address), port);
+            let listener = listeners.find_listener(ip(address), port, later());
             assert_eq!(listener, pid, "{address} {port}");
         }
     }
@@ -257,20 +293,47 @@ mod tests {
                 tree.link(&format!("{pid}/fd/0"), "/dev/null");
                 tree.link(&format!("{pid}/fd/3"), "socket:[7]");
             }
-            let listener = Listeners::new(tree.path()).find_listener(ip("127.0.0.1"), 80);
+            let listener = Listeners::new(tree.path()).find_listener(ip("127.0.0.1"), 80, later());
             assert_eq!(listener, Some(expected), "{holders:?}");
         }
+    }
+
+    #[test]
+    fn the_processes_of_who_made_the_socket_are_read_first() {
+        let tree = Tree::new();
+        tree.write(
+            "net/tcp",
+            table(&[("00000000:0050", "00000000:0000", TCP_LISTEN, 7)]).as_bytes(),
+        );
+        for pid in [30, 40] {
+            tree.process(pid, 1, "a", 1);
+            tree.link(&format!("{pid}/fd/3"), "socket:[7]");
+        }
+        let user = |pid: u32, user: u32| {
+            let status = format!("Uid:\t{user}\t{user}\t{user}\t{user}\n");
+            tree.write(&format!("{pid}/status"), status.as_bytes());
+        };
+        // The table's sockets are of the user 0.
+        user(30, 1000);
+        user(40, 0);
+        let listeners = Listeners::new(tree.path());
+        let found = |deadline| listeners.find_listener(ip("127.0.0.1"), 80, deadline);
+        assert_eq!(found(later()), Some(40));
+        // Without one of his own, another user's is the holder.
+        user(40, 1000);
+        assert_eq!(found(later()), Some(30));
+        assert_eq!(found(Instant::now()), None, "there is no time");
     }
 
     #[test]
     fn missing_and_broken_tables_have_no_listener() {
         let tree = Tree::new();
         let listeners = Listeners::new(tree.path());
-        assert_eq!(listeners.find_listener(ip("127.0.0.1"), 80), None);
+        assert_eq!(listeners.find_listener(ip("127.0.0.1"), 80, later()), None);
         tree.write("net/tcp", b"\xff\0\n\n: : : :\nsl local");
         tree.write("net/tcp6/file", b"");
         tree.write("5/fd", b"no folder");
-        assert_eq!(listeners.find_listener(ip("127.0.0.1"), 80), None);
+        assert_eq!(listeners.find_listener(ip("127.0.0.1"), 80, later()), None);
     }
 
     #[test]
@@ -285,7 +348,7 @@ mod tests {
             let port = listener.local_addr().expect("it is bound").port();
             for address in asked {
                 assert_eq!(
-                    listeners.find_listener(ip(address), port),
+                    listeners.find_listener(ip(address), port, later()),
                     this,
                     "{bound} {address}"
                 );

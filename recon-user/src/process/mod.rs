@@ -13,6 +13,7 @@ mod hierarchy;
 mod image;
 mod listener;
 pub(crate) mod login;
+mod lookup;
 mod proc;
 mod socket;
 mod text;
@@ -33,6 +34,7 @@ use recon_common::process::FILENAME_LENGTH;
 
 use cgroup::Membership;
 pub(crate) use listener::Listeners;
+pub(crate) use lookup::Lookups;
 
 use hierarchy::Cgroups;
 use image::Image;

@@ -14,20 +14,24 @@ pub(super) type Endpoint = (IpAddr, u16);
 pub(super) struct TcpSocket {
     pub(super) local: Endpoint,
     pub(super) state: u8,
+    /// Who has made it.
+    pub(super) user: u32,
     pub(super) inode: u64,
 }
 
 /// A row of the kernel's tables, by proc_pid_net(5). The heading is not a row.
 pub(super) fn parse_row(line: &[u8]) -> Option<TcpSocket> {
-    // Columns between the state and the inode: queues, timer, retransmissions, user, probes.
-    const BETWEEN: usize = 5;
+    // Columns between the state and the user: queues, timer, retransmissions. Then: probes.
+    const BEFORE_USER: usize = 3;
+    const BEFORE_INODE: usize = 1;
     let mut columns = str::from_utf8(line).ok()?.split_ascii_whitespace().skip(1);
     let local = parse_endpoint(columns.next()?)?;
     let _remote = columns.next()?;
     Some(TcpSocket {
         local,
         state: u8::from_str_radix(columns.next()?, 16).ok()?,
-        inode: columns.nth(BETWEEN)?.parse().ok()?,
+        user: columns.nth(BEFORE_USER)?.parse().ok()?,
+        inode: columns.nth(BEFORE_INODE)?.parse().ok()?,
     })
 }
 
@@ -97,6 +101,7 @@ mod tests {
         ] {
             let socket = parse_row(format!("   0: {ends} {rest}").as_bytes());
             let expected = expected.map(|(local, port, state)| TcpSocket {
+                user: 1000,
                 local: (ip(local), port),
                 state,
                 inode: 4242,
