@@ -113,6 +113,8 @@ fn what_a_container_does_counts() -> Result<()> {
     let lab = Lab::new()?;
     let guest = lab.add_guest()?;
     let _server = web(&guest)?;
+    // It listens on the same port, and is not who serves the guest's clients.
+    let _other = web(lab.host())?;
     let agent = Agent::start(&lab, "--interval 200ms --profile source")?;
     let visit = format!(
         "for i in $(seq {CONNECTIONS}); do curl -sSf -o /dev/null http://{GUEST}/ || exit; done"
@@ -128,6 +130,7 @@ fn what_a_container_does_counts() -> Result<()> {
         accepted.text("source.ip") == Some(ATTACKER.to_string()),
         "{accepted}"
     );
+    ensure!(accepted.text("process.pid").is_none(), "{accepted}");
     let scan = format!("nmap -n -Pn -T4 --max-retries 1 -sT -p 2000-2039 {ATTACKER}");
     run(&guest, shell(&scan), DEADLINE)?.success()?;
     agent.wait_for("an alert that names nmap", |seen| {

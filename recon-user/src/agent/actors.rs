@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::net::{IpAddr, UdpSocket};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
@@ -88,13 +89,20 @@ impl Actors {
     fn accepting(&mut self, finding: &Finding) -> Option<u32> {
         let local = finding.local.or(finding.locals.first().copied())?.to_ip();
         let port = finding.port?;
-        self.lookups.find(local, port)
+        // A guest's server is not known here, whoever listens on the same port of this host.
+        is_own(local).then(|| self.lookups.find(local, port))?
     }
 
     /// Takes the number of alerts without a name as the lookup was late.
     pub(super) fn take_late(&mut self) -> u64 {
         self.lookups.take_late()
     }
+}
+
+/// Whether this host has that address: only such can be bound.
+fn is_own(local: IpAddr) -> bool {
+    const ANY_PORT: u16 = 0;
+    UdpSocket::bind((local, ANY_PORT)).is_ok()
 }
 
 /// Whether /proc shows the pids that the kernel programs see. It does not in a container's own pid

@@ -19,11 +19,19 @@ pub(super) fn message(finding: &Finding, who: &[Process]) -> String {
         Phase::Began | Phase::Grew => "",
     };
     let stake = match &finding.query.plan().stake {
-        Some(stake) if finding.phase != Phase::Ended => format!(" - {stake}"),
+        Some(stake) if finding.phase != Phase::Ended && !found_nothing(finding) => {
+            format!(" - {stake}")
+        }
         _ => String::new(),
     };
     let sentence = sentence(finding, who);
     format!("{}{ended}: {sentence}{stake}", finding.query.id())
+}
+
+/// Whether its source knows that nothing is open to it.
+fn found_nothing(finding: &Finding) -> bool {
+    let outcomes = finding.outcomes.as_ref();
+    outcomes.is_some_and(|outcomes| outcomes.open_ports.is_empty() && outcomes.silent == 0)
 }
 
 /// The message about suppressed findings.
@@ -44,8 +52,12 @@ fn sentence(finding: &Finding, who: &[Process]) -> String {
         [] => measured(finding),
     };
     let outcomes = finding.outcomes.as_ref().map_or_else(String::new, came_to);
+    let forged = match finding.may_be_forged {
+        true => "; it is a client, in whose name somebody may forge",
+        false => "",
+    };
     format!(
-        "{}: {what}{outcomes}{}",
+        "{}: {what}{outcomes}{}{forged}",
         ends(finding, who),
         likeness(finding)
     )
@@ -120,10 +132,10 @@ fn came_to(outcomes: &Outcomes) -> String {
     } = outcomes;
     let ports: Vec<_> = open_ports.iter().map(u16::to_string).collect();
     let found = match &ports[..] {
-        [] if *silent == 0 => "found no open port: ".to_owned(),
+        [] if *silent == 0 => "nothing open to it: ".to_owned(),
         // To a probe with odd flags or a datagram, silence may mean an open port.
         [] => String::new(),
-        ports => format!("found open {}: ", ports.join(", ")),
+        ports => format!("open to it {}: ", ports.join(", ")),
     };
     format!(
         "; {found}{accepted} accepted, {half_open} half-open, {refused} refused, {silent} not answered"

@@ -55,6 +55,7 @@ pub(crate) fn finding(id: &str, signals: &[Signal]) -> Finding {
         pids: Vec::new(),
         senders: Vec::new(),
         user: None,
+        may_be_forged: false,
         outcomes: None,
         label: None,
         tools: ToolSet::default(),

@@ -5,10 +5,15 @@
 //! The decision held here: a handshake settles an attempt whatever else came. What this host
 //! answered counts as half-open only once no handshake is to be expected any more.
 
-use super::Clock;
+use jiff::Timestamp;
+
 use super::evidence::{Target, TargetResult};
 use super::outcomes::Outcome;
+use super::{Clock, WAIT};
 use crate::row::{Interval, ToolSet};
+
+/// How often a client sends a SYN, at most, on a network that loses some.
+const MOST_REPEATED: u32 = 2;
 
 /// What is known of an attempt.
 #[derive(Debug)]
@@ -32,6 +37,9 @@ pub(super) struct Attempt {
     /// Ended connections on which the remote has sent data, and others.
     pub(super) used: u32,
     pub(super) unused: u32,
+    /// SYNs beside those that were accepted, whose handshakes may yet be completed, and since when.
+    pub(super) left_open: u32,
+    left_since: Timestamp,
 }
 
 impl Attempt {
@@ -50,6 +58,8 @@ impl Attempt {
             ended: 0,
             used: 0,
             unused: 0,
+            left_open: 0,
+            left_since: since.to,
         }
     }
 
@@ -84,17 +94,35 @@ impl Attempt {
             count: count.into(),
             tools: self.tools,
             poll: self.poll,
+            is_probed: self.hits > self.accepted,
             now: clock.second,
             oldest: clock.oldest,
         }
     }
 
-    /// What comes after the outcome is another attempt.
-    pub(super) fn forget_outcome(&mut self) {
-        self.hits = 0;
-        self.accepted = 0;
+    /// What comes after the outcome is another attempt. SYNs beyond those that were accepted, more
+    /// than a client repeats, are left open: a flood must not hide behind a connection a second.
+    pub(super) fn forget_outcome(&mut self, now: Timestamp) {
+        let accepted = std::mem::take(&mut self.accepted);
+        let hits = std::mem::take(&mut self.hits);
+        if std::mem::take(&mut self.is_answered) && accepted > 0 {
+            self.left_open = self.left_open.saturating_sub(accepted.saturating_sub(hits));
+            if hits / MOST_REPEATED > accepted {
+                if self.left_open == 0 {
+                    self.left_since = now;
+                }
+                self.left_open = self.left_open.saturating_add(hits - accepted);
+            }
+        }
         self.refused = 0;
-        self.is_answered = false;
         self.tools = ToolSet::default();
+    }
+
+    /// How many handshakes were left open beside those that were completed. Counts each once.
+    pub(super) fn take_left_open(&mut self, clock: Clock) -> u32 {
+        match self.left_open > 0 && clock.is_due(self.left_since, WAIT) {
+            true => std::mem::take(&mut self.left_open),
+            false => 0,
+        }
     }
 }

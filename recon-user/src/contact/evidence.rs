@@ -5,9 +5,11 @@
 //! - A target that was ever accepted stays so, whatever it refuses later: a service that restarts
 //!   does not make its clients scanners.
 //! - One target takes no heap: most remotes have no more.
-//! - A scan is proven to come from its address when the remote completed a handshake on a port that
-//!   it first reached after its attempts began to fail. A client in whose name somebody else sends
-//!   SYNs goes on using the ports that it used before.
+//! - A connection is a scan's when its port was probed: it failed there, or completed a handshake
+//!   and sent nothing, and it reached the port only after its attempts began to fail. A client in
+//!   whose name somebody else sends SYNs goes on using the ports that it used before.
+//! - Such a connection proves the address, unless it was a client's before: somebody may forge the
+//!   scan, and the client happen to use what was probed in its name.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -34,6 +36,8 @@ struct Contact {
     last: u32,
     /// Those that succeeded.
     successes: u32,
+    /// Whether a scan may have found it: an attempt failed, or a handshake brought no data.
+    is_probed: bool,
     /// The best outcome.
     outcome: Outcome,
 }
@@ -148,8 +152,8 @@ pub(super) struct Evidence {
     pub(super) last: u32,
     /// Whether it has completed a handshake.
     pub(super) is_proven: bool,
-    /// Whether it completed one before its attempts began to fail, as a client does.
-    pub(super) was_client: bool,
+    /// The poll of the first handshake. `None` if there was none.
+    accepted_first: Option<u32>,
     /// Whether it was a scan's handshake that proved the address.
     pub(super) is_scan_proven: bool,
     /// The tools whose fingerprints its probes carried.
@@ -167,6 +171,8 @@ pub(super) struct TargetResult {
     pub(super) tools: ToolSet,
     /// The number of the poll in which they began: times in seconds do not say what came first.
     pub(super) poll: u32,
+    /// Whether there were more attempts than handshakes.
+    pub(super) is_probed: bool,
     pub(super) now: u32,
     /// Older contacts are over.
     pub(super) oldest: u32,
@@ -182,6 +188,7 @@ impl Evidence {
             count,
             tools,
             poll,
+            is_probed,
             now,
             oldest,
         } = result;
@@ -196,14 +203,16 @@ impl Evidence {
         };
         if outcome == Outcome::Accepted {
             self.is_proven = true;
-            self.was_client |= self.failed_first.is_none();
+            self.accepted_first.get_or_insert(poll);
         } else if !outcome.is_success() && self.failed_first.is_none() {
             self.failed_first = Some(poll);
         }
+        let is_probed = is_probed || !outcome.is_success();
         let new = Contact {
             first_poll: poll,
             last: now,
             successes,
+            is_probed,
             outcome,
         };
         self.successes = self.successes.saturating_add(successes);
@@ -225,6 +234,7 @@ impl Evidence {
         }
         contact.last = now;
         contact.successes = contact.successes.saturating_add(successes);
+        contact.is_probed |= is_probed;
         contact.outcome = contact.outcome.max(outcome);
         let after = contact.outcome;
         self.failures += u32::from(contact.is_failure());
@@ -232,16 +242,32 @@ impl Evidence {
         Some(after)
     }
 
-    /// Notes that an accepted connection to that target has ended, or is in use. Returns whether it
-    /// belongs to a scan: the remote first succeeded there after its attempts began to fail.
-    pub(super) fn note_handshake(&mut self, target: Target) -> bool {
-        let first = self.targets.get(target).map(|contact| contact.first_poll);
-        let is_of_scan = match (self.failed_first, first) {
-            (Some(failed), Some(first)) => self.failures >= SCAN_FAILURES && first >= failed,
-            _ => false,
-        };
-        self.is_scan_proven |= is_of_scan;
+    /// Notes that an accepted connection to that target has ended without data from the remote. A
+    /// connect scan's do.
+    pub(super) fn note_unused(&mut self, target: Target) {
+        if let Some(contact) = self.targets.get_mut(target) {
+            contact.is_probed = true;
+        }
+        self.note_use(target);
+    }
+
+    /// Notes that an accepted connection to that target is in use. Returns whether a scan may have
+    /// found the target.
+    pub(super) fn note_use(&mut self, target: Target) -> bool {
+        let contact = self.targets.get(target).filter(|contact| contact.is_probed);
+        let is_of_scan = self.failures >= SCAN_FAILURES
+            && match (self.failed_first, contact) {
+                (Some(failed), Some(contact)) => contact.first_poll >= failed,
+                _ => false,
+            };
+        self.is_scan_proven |= is_of_scan && !self.was_client();
         is_of_scan
+    }
+
+    /// Whether it completed a handshake before its attempts began to fail, as a client does.
+    pub(super) fn was_client(&self) -> bool {
+        let is_earlier = |accepted| self.failed_first.is_none_or(|failed| accepted < failed);
+        self.accepted_first.is_some_and(is_earlier)
     }
 
     pub(super) fn has_target(&self, target: Target) -> bool {
@@ -289,16 +315,20 @@ impl Evidence {
         self.successes = 0;
         self.failed_first = None;
         self.is_proven = false;
+        self.accepted_first = None;
         for (_, contact) in self.targets.of_ports(0..=u16::MAX) {
             self.successes = self.successes.saturating_add(contact.successes);
-            self.is_proven |= contact.outcome == Outcome::Accepted;
+            if contact.outcome == Outcome::Accepted {
+                self.is_proven = true;
+                let first = self.accepted_first.unwrap_or(contact.first_poll);
+                self.accepted_first = Some(first.min(contact.first_poll));
+            }
             if contact.is_failure() {
                 self.failures += 1;
                 let first = self.failed_first.unwrap_or(contact.first_poll);
                 self.failed_first = Some(first.min(contact.first_poll));
             }
         }
-        self.was_client &= self.is_proven;
         self.is_scan_proven &= self.failures > 0;
     }
 }

@@ -5,8 +5,8 @@
 //! The decisions held here:
 //! - An attempt is settled when it is accepted, answered or refused. Without that it waits for the
 //!   next poll, and a second: a handshake takes a round trip.
-//! - What fails on a target that was accepted before is no attempt: a service that restarts does
-//!   not make its clients scanners.
+//! - What is refused or ignored on a target that was accepted before is no attempt: a service that
+//!   restarts does not make its clients scanners.
 //! - A connection counts as used when it ended with data from the remote, or has stayed open for
 //!   some seconds. It is reported after the failures of the same poll and of the next one, so that
 //!   a rule on scanners that come back does not depend on the order within a poll.
@@ -19,7 +19,7 @@ use recon_common::signal::Transport;
 use recon_common::{Address, Ending, Signal};
 
 use super::attempt::Attempt;
-use super::evidence::{Evidence, Target};
+use super::evidence::{Evidence, Target, TargetResult};
 use super::hour::{ContactHour, ContactTotals};
 use super::ledger::Ledger;
 use super::locals::Locals;
@@ -171,30 +171,31 @@ impl Inbound {
             networks.expire(clock.second, clock.oldest);
         }
         let mut used = Vec::new();
+        let mut record = Record {
+            remotes,
+            networks: networks.as_mut(),
+            hour,
+            settled,
+        };
         waiting.retain(|tried, attempt| {
             let is_due = clock.is_due(attempt.since.to, WAIT);
             let target = tried.target(locals);
             if let Some(outcome) = attempt.outcome(tried.is_udp, is_due) {
-                let result = attempt.result(target, outcome, clock);
-                let known = remotes.add(tried.remote, result);
-                if let Some(networks) = networks {
-                    networks.add(first_neighbour(tried.remote), result);
-                }
-                let is_attempt = outcome.is_success() || !known.is_some_and(Outcome::is_success);
-                if is_attempt {
-                    hour.add(target, outcome, result.count);
-                    let signal = signal(tried.is_udp, outcome);
-                    let mut row = tried.settled(signal, result.count, attempt.since);
-                    // Of several tools the first by number, whatever the order of the rows.
-                    row.key.tool = attempt.tools.iter().next();
-                    settled.push(row);
-                }
-                attempt.forget_outcome();
+                record.add(tried, attempt.result(target, outcome, clock), attempt.since);
+                attempt.forget_outcome(clock.now);
+            }
+            let left_open = attempt.take_left_open(clock);
+            if left_open > 0 {
+                let result = TargetResult {
+                    count: left_open.into(),
+                    ..attempt.result(target, Outcome::HalfOpen, clock)
+                };
+                record.add(tried, result, attempt.since);
             }
             if std::mem::take(&mut attempt.unused) > 0
-                && let Some(evidence) = remotes.get_mut(tried.remote)
+                && let Some(evidence) = record.remotes.get_mut(tried.remote)
             {
-                evidence.note_handshake(target);
+                evidence.note_unused(target);
             }
             let has_ended = attempt.ended >= attempt.opened;
             let has_stayed = !has_ended && clock.is_due(attempt.since.to, STAYED);
@@ -205,17 +206,17 @@ impl Inbound {
                 attempt.opened = attempt.ended;
             }
             let is_watched = || {
-                let evidence = remotes.get(tried.remote);
+                let evidence = record.remotes.get(tried.remote);
                 evidence.is_some_and(|evidence| evidence.failures() > 0)
             };
             let is_open = attempt.ended < attempt.opened;
-            !is_due || is_open && is_watched()
+            !is_due || attempt.left_open > 0 || is_open && is_watched()
         });
         for (tried, target, count, since) in used {
             let Some(evidence) = remotes.get_mut(tried.remote) else {
                 continue;
             };
-            if evidence.note_handshake(target) {
+            if evidence.note_use(target) {
                 settled.push(tried.settled(Signal::Used, count, since));
             }
         }
@@ -297,6 +298,39 @@ impl Tried {
             since: since.from,
             process: None,
             is_scanner: false,
+        }
+    }
+}
+
+/// Where the outcome of an attempt goes.
+struct Record<'a> {
+    remotes: &'a mut Ledger,
+    networks: Option<&'a mut Ledger>,
+    hour: &'a mut ContactHour,
+    settled: &'a mut Vec<Settled>,
+}
+
+impl Record<'_> {
+    fn add(&mut self, tried: &Tried, result: TargetResult, since: Interval) {
+        let TargetResult {
+            target,
+            outcome,
+            count,
+            ..
+        } = result;
+        let known = self.remotes.add(tried.remote, result);
+        if let Some(networks) = &mut self.networks {
+            networks.add(first_neighbour(tried.remote), result);
+        }
+        // Who leaves handshakes open on a port that has accepted it floods it all the same.
+        let is_attempt = outcome >= Outcome::HalfOpen || !known.is_some_and(Outcome::is_success);
+        if is_attempt {
+            self.hour.add(target, outcome, count);
+            let signal = signal(tried.is_udp, outcome);
+            let mut row = tried.settled(signal, count, since);
+            // Of several tools the first by number, whatever the order of the rows.
+            row.key.tool = result.tools.iter().next();
+            self.settled.push(row);
         }
     }
 }

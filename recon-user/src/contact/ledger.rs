@@ -194,6 +194,7 @@ mod tests {
             count: 1,
             tools: ToolSet::default(),
             poll: now,
+            is_probed: false,
             now,
             oldest: now.saturating_sub(3600),
         }

@@ -203,7 +203,7 @@ impl Contacts {
         evidence.map_or_else(SourceEvidence::default, |evidence| SourceEvidence {
             verdict: evidence.verdict(),
             is_proven: evidence.is_scan_proven,
-            is_contradicted: evidence.was_client && !evidence.is_scan_proven,
+            is_contradicted: evidence.was_client() && !evidence.is_scan_proven,
             tools: evidence.tools,
         })
     }

@@ -65,6 +65,8 @@ pub struct Finding {
     pub senders: Vec<ImageId>,
     /// The user of the only process, if it is known.
     pub user: Option<u32>,
+    /// Whether somebody may have forged it in the name of a client.
+    pub may_be_forged: bool,
     /// What became of the attempts, for rules on what one remote sends to ports.
     pub outcomes: Option<Outcomes>,
     /// The tools whose fingerprints the probes carry, those of the group and others of the remote.
@@ -135,6 +137,7 @@ impl Finding {
             pids: listed(key.pid, &pids),
             senders: samples.senders.items().to_vec(),
             user: None,
+            may_be_forged: false,
             outcomes: None,
             tools: samples.tools,
             label: None,
@@ -155,6 +158,7 @@ impl Finding {
         let source = contacts.source(remote);
         self.verdict = source.verdict;
         self.is_proven = source.is_proven;
+        self.may_be_forged = source.is_contradicted;
         self.tools.add(source.tools);
         if self.query.reports_outcomes {
             let ports = match &self.port {

@@ -11,13 +11,13 @@ fn answers_are_in_the_fields_and_the_message() {
             vec![22, 80],
             5,
             json!({"accepted": 0, "refused": 30, "half_open": 2, "silent": 5, "open_ports": [22, 80]}),
-            "found open 22, 80: 0 accepted, 2 half-open, 30 refused, 5 not answered",
+            "open to it 22, 80: 0 accepted, 2 half-open, 30 refused, 5 not answered",
         ),
         (
             vec![],
             0,
             json!({"accepted": 0, "refused": 30, "half_open": 0, "silent": 0, "open_ports": []}),
-            "found no open port: 0 accepted, 0 half-open, 30 refused, 0 not answered",
+            "nothing open to it: 0 accepted, 0 half-open, 30 refused, 0 not answered",
         ),
         (
             vec![],

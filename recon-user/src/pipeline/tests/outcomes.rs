@@ -245,3 +245,61 @@ fn a_scan_in_the_name_of_a_client_is_medium_and_unproven() {
         );
     }
 }
+
+/// The names of the rules with that id that fire over polls of a second, each with these events and
+/// their numbers.
+fn fired_by_polls(id: &str, polls: &[Vec<(Signal, u16, u64)>]) -> Vec<String> {
+    let mut pipeline = pipeline();
+    let mut names = Vec::new();
+    for (second, events) in (7200..).zip(polls) {
+        let interval = at(Duration::from_secs(second));
+        for &(signal, port, count) in events {
+            let key = key(signal, REMOTE, local(0), port, 0);
+            observe(&mut pipeline, &key, count, interval, false);
+        }
+        let found = pipeline.end_poll_unlimited(interval, false);
+        let of_id = found.iter().filter(|finding| finding.query.id() == id);
+        names.extend(of_id.map(|finding| finding.query.plan().name.clone()));
+    }
+    names
+}
+
+/// Neither one connection before nor one in each second hides a flood of handshakes that are left
+/// open, and a client that repeats its SYNs is none.
+#[test]
+fn a_connection_does_not_hide_a_flood() {
+    const OPEN: &str = "High number of handshakes that are never completed";
+    let visit = |syns| {
+        vec![
+            (Signal::Syn, 80, syns),
+            (Signal::AnsweredTcp, 80, syns),
+            (Signal::Accepted, 80, 1),
+        ]
+    };
+    let flood = vec![(Signal::Syn, 80, 100), (Signal::AnsweredTcp, 80, 100)];
+    let is_reported = |polls: &[_]| fired_by_polls("syn-flood", polls).contains(&OPEN.to_owned());
+    let before = [vec![visit(1)], vec![flood; 20]].concat();
+    assert!(is_reported(&before));
+    assert!(is_reported(&vec![visit(100); 20]));
+    assert!(!is_reported(&vec![visit(2); 600]));
+}
+
+/// Many users behind one address mistype ports, and most of what they do succeeds.
+#[test]
+fn the_mistakes_of_many_behind_one_address_are_no_scan() {
+    let used = vec![
+        (Signal::Syn, 443, 50),
+        (Signal::AnsweredTcp, 443, 50),
+        (Signal::Accepted, 443, 50),
+    ];
+    let mistyped = |port| vec![(Signal::Syn, port, 1), (Signal::RefusedTcp, port, 1)];
+    let polls = |first: &[_], ports| -> Vec<Vec<_>> {
+        first
+            .iter()
+            .cloned()
+            .chain((1..=ports).map(mistyped))
+            .collect()
+    };
+    assert!(fired_by_polls("few-ports", &polls(&[used], 10)).is_empty());
+    assert_eq!(fired_by_polls("few-ports", &polls(&[], 10)).len(), 1);
+}

@@ -83,7 +83,12 @@ fn tools_are_listed_and_change_nothing_else() {
 fn what_a_scanner_does_later_has_the_tool_of_its_scan() {
     let mut events = scan(&[Some(Tool::Masscan)]);
     let ended = Ending::new(2_000, 2_000, 2_000);
-    events.extend([(Signal::Syn, 22, None), (Signal::Accepted, 22, None)]);
+    let found_open = (Signal::Syn, 22, Some(Tool::Masscan));
+    events.extend([
+        found_open,
+        (Signal::Syn, 22, None),
+        (Signal::Accepted, 22, None),
+    ]);
     let mut pipeline = pipeline();
     let end = key(Signal::Ended, REMOTE, Address::v4(LOCAL), 22, ended.pack());
     observe(&mut pipeline, &end, 1, at(Duration::from_secs(7200)), false);
