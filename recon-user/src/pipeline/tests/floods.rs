@@ -121,3 +121,41 @@ fn allowed_sources_do_not_count_as_a_flood() {
         assert_eq!(found, usize::from(is_reported), "{remote:?}");
     }
 }
+
+/// Sources are an estimate, so the numbers stay 10 % away from the threshold.
+#[test]
+fn very_many_sources_are_a_flood_at_any_rate() {
+    const MANY: u32 = 3_300;
+    const FEWER: u32 = 2_700;
+    // (sources with a SYN each, connections accepted, whether it is reported)
+    for (sources, accepted, is_reported) in [
+        (FEWER, 0, false),
+        (MANY, 0, true),
+        (MANY, 500, true),
+        // A busy server, and one that has just restarted.
+        (MANY, MANY, false),
+        (MANY, MANY / 4 * 3, false),
+    ] {
+        let plans = plain(defaults(Profile::Outcomes));
+        let mut pipeline = Pipeline::new(settings(plans));
+        let mut found = 0;
+        // A quarter of the sources in each of four polls, ten seconds apart.
+        for poll in 0..4 {
+            let now = at(Duration::from_secs(START + 10 * u64::from(poll)));
+            let mut observe_all = |signal, number: u32| {
+                for source in (0..number).filter(|source| source % 4 == poll) {
+                    let source = Address::from_v4_word((0x1400_0000 + source * 256).to_be());
+                    let key = key(signal, source, Address::v4(LOCAL), PORT, 0);
+                    observe(&mut pipeline, &key, 1, now, false);
+                }
+            };
+            observe_all(Signal::Syn, sources);
+            observe_all(Signal::Accepted, accepted);
+            let findings = pipeline.end_poll_unlimited(now, false).into_iter();
+            found += findings
+                .filter(|finding| finding.query.id() == "syn-flood-sources")
+                .count();
+        }
+        assert_eq!(found, usize::from(is_reported), "{sources} {accepted}");
+    }
+}
