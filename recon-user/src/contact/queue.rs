@@ -18,9 +18,35 @@ const KEPT_SHARE: usize = 4;
 /// Attempts by key.
 #[derive(Debug)]
 pub(super) struct Queue<K, A> {
-    attempts: Vec<(K, A)>,
-    index: HashTable<u32>,
+    attempts: Vec<Waiting<K, A>>,
+    index: HashTable<Place>,
     secrets: Secrets,
+}
+
+#[derive(Debug)]
+struct Waiting<K, A> {
+    hash: u32,
+    key: K,
+    attempt: A,
+}
+
+/// Where an attempt is. The hash is here too, so that a growing index and a look-up of another key
+/// do not touch the attempts.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    hash: u32,
+    at: u32,
+}
+
+impl Place {
+    /// The hash as the index needs it, with bits at both ends.
+    fn spread(self) -> u64 {
+        spread(self.hash)
+    }
+}
+
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << u32::BITS | u64::from(hash)
 }
 
 impl<K, A> Default for Queue<K, A> {
@@ -36,63 +62,74 @@ impl<K, A> Default for Queue<K, A> {
 impl<K: Copy + Eq + Hash, A> Queue<K, A> {
     /// The attempt of that key, which begins now if there is none.
     pub(super) fn entry(&mut self, key: K, begin: impl FnOnce() -> A) -> &mut A {
-        let Self {
-            attempts,
-            index,
-            secrets,
-        } = self;
-        let hash = secrets.hash_one(key);
-        let found = index.find(hash, |&at| attempts[at as usize].0 == key);
-        let at = match found {
-            Some(&at) => at as usize,
+        let hash = self.hash(&key);
+        let at = match self.find(&key, hash) {
+            Some(at) => at,
             None => {
-                let at = attempts.len();
-                attempts.push((key, begin()));
-                let hash_of = |&at: &u32| secrets.hash_one(attempts[at as usize].0);
-                index.insert_unique(hash, at as u32, hash_of);
+                let at = self.attempts.len();
+                self.attempts.push(Waiting {
+                    hash,
+                    key,
+                    attempt: begin(),
+                });
+                let place = Place {
+                    hash,
+                    at: at as u32,
+                };
+                self.index
+                    .insert_unique(place.spread(), place, |place| place.spread());
                 at
             }
         };
-        &mut attempts[at].1
+        &mut self.attempts[at].attempt
     }
 
     /// Whether there is an attempt of that key.
     pub(super) fn contains(&self, key: &K) -> bool {
-        let hash = self.secrets.hash_one(key);
-        let is_it = |&at: &u32| self.attempts[at as usize].0 == *key;
-        self.index.find(hash, is_it).is_some()
+        self.find(key, self.hash(key)).is_some()
+    }
+
+    fn hash(&self, key: &K) -> u32 {
+        (self.secrets.hash_one(key) >> u32::BITS) as u32
+    }
+
+    fn find(&self, key: &K, hash: u32) -> Option<usize> {
+        let is_it =
+            |place: &Place| place.hash == hash && self.attempts[place.at as usize].key == *key;
+        let place = self.index.find(spread(hash), is_it)?;
+        Some(place.at as usize)
     }
 
     /// Visits all attempts in their order.
     pub(super) fn for_each(&self, mut visit: impl FnMut(&K, &A)) {
         self.attempts
             .iter()
-            .for_each(|(key, attempt)| visit(key, attempt));
+            .for_each(|waiting| visit(&waiting.key, &waiting.attempt));
     }
 
     /// Visits all attempts, and drops those for which `is_kept` is false.
     pub(super) fn retain(&mut self, mut is_kept: impl FnMut(&K, &mut A) -> bool) {
         let before = self.attempts.len();
         self.attempts
-            .retain_mut(|(key, attempt)| is_kept(key, attempt));
-        let dropped = before - self.attempts.len();
+            .retain_mut(|waiting| is_kept(&waiting.key, &mut waiting.attempt));
         let Self {
-            attempts,
-            index,
-            secrets,
+            attempts, index, ..
         } = self;
         // A flood must not hold its memory for good.
         if attempts.capacity() / KEPT_SHARE > before.max(KEPT_ATTEMPTS) {
             attempts.shrink_to(2 * before);
             *index = HashTable::new();
-        } else if dropped == 0 {
+        } else if before == attempts.len() {
             return;
         } else {
             index.clear();
         }
-        for (at, (key, _)) in attempts.iter().enumerate() {
-            let hash_of = |&at: &u32| secrets.hash_one(attempts[at as usize].0);
-            index.insert_unique(secrets.hash_one(key), at as u32, hash_of);
+        for (at, waiting) in attempts.iter().enumerate() {
+            let place = Place {
+                hash: waiting.hash,
+                at: at as u32,
+            };
+            index.insert_unique(place.spread(), place, |place| place.spread());
         }
     }
 }
