@@ -4,7 +4,8 @@
 //! written.
 //! The decisions held here: rows with the same time are one poll, and the rows are the clock. An
 //! incident ends when the rows show that it ended, or when there are no more rows. A line that is
-//! not a row ends the run with an error, since a skipped row could be the one that matters.
+//! not a row could be the one that matters: its poll's counts are a lower bound, and the run ends
+//! with an error after all alerts. A cut last line must not cost the alerts of a night.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -16,11 +17,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::alert;
 use crate::blind::{Blind, BlindReport};
+use crate::diagnostic::error_chain;
 use crate::incident::{Finding, Notification};
 use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::process::Process;
 use crate::row::SignalSet;
-use crate::row::json::{self, Line, OwnedRow};
+use crate::row::json::{self, Line, LineError, OwnedRow};
 use crate::settings::InForce;
 use crate::stream::Interval;
 
@@ -35,7 +37,8 @@ const REMEMBERED: usize = 1 << 15;
 /// Runs the rules over the rows in a file and writes alerts to `out`. A closed `out` is no error.
 ///
 /// # Errors
-/// The file can't be read, a line is not a row, or `out` can't be written.
+/// The file can't be read, a line is not a row, or `out` can't be written. Bad lines are skipped: the
+/// error about them comes after all alerts.
 pub fn run(file: &Path, in_force: InForce, out: &mut dyn Write) -> anyhow::Result<()> {
     let name = file.display().to_string();
     let rows: Box<dyn BufRead> = match file == Path::new(STDIN) {
@@ -59,21 +62,76 @@ pub fn judge(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let mut replay = Replay::new(&in_force);
-    for (position, line) in rows.lines().enumerate() {
+    let mut bad = BadLines::new(name);
+    for (position, line) in rows.split(b'\n').enumerate() {
         let line = line.with_context(|| format!("can't read {name}"))?;
+        let line = String::from_utf8_lossy(&line);
         if line.trim().is_empty() {
             continue;
         }
-        let line = json::parse_line(&line, position + 1).with_context(|| name.to_owned())?;
-        let taken = match line {
-            Line::Row(row) => replay.take(row, out),
-            Line::Loss(time) => replay.take_loss(time, out),
+        let taken = match json::parse_line(&line, position + 1) {
+            Ok(Line::Row(row)) => replay.take(row, out),
+            Ok(Line::Loss(time)) => replay.take_loss(time, out),
+            Err(error) => {
+                bad.add(error);
+                replay.is_lossy = true;
+                continue;
+            }
         };
         if !ended_by(taken)? {
             return Ok(());
         }
     }
-    ended_by(replay.finish(out)).map(drop)
+    ended_by(replay.finish(out))?;
+    if replay.early_rows > 0 {
+        log::warn!(
+            "{name}: {} rows are older than a row before them: recon takes that for a clock that was set back; sort the rows by TimeGenerated",
+            replay.early_rows
+        );
+    }
+    bad.finish()
+}
+
+/// The lines that are no rows.
+struct BadLines<'a> {
+    name: &'a str,
+    count: u64,
+    first: Option<LineError>,
+}
+
+impl<'a> BadLines<'a> {
+    /// Errors that are logged. A file of another kind has one for each line.
+    const LOGGED: u64 = 5;
+
+    fn new(name: &'a str) -> Self {
+        Self {
+            name,
+            count: 0,
+            first: None,
+        }
+    }
+
+    fn add(&mut self, error: LineError) {
+        self.count += 1;
+        if self.count <= Self::LOGGED {
+            log::error!("{}: {}", self.name, error_chain(&error));
+        }
+        self.first.get_or_insert(error);
+    }
+
+    /// An error if there were any.
+    fn finish(self) -> anyhow::Result<()> {
+        let Some(first) = self.first else {
+            return Ok(());
+        };
+        let lines = if self.count == 1 {
+            "line is"
+        } else {
+            "lines are"
+        };
+        let what = format!("{}: {} {lines} no row", self.name, self.count);
+        Err(anyhow::Error::new(first).context(what))
+    }
 }
 
 /// Whether to continue. A closed output ends the run without an error.
@@ -92,6 +150,8 @@ struct Replay {
     poll: Option<Interval>,
     /// Whether its counts are a lower bound.
     is_lossy: bool,
+    /// Rows that are older than a row before them.
+    early_rows: u64,
     device: String,
     processes: HashMap<u32, Process>,
 }
@@ -103,6 +163,7 @@ impl Replay {
             blind: Blind::new(in_force.settings.quiet.0),
             poll: None,
             is_lossy: false,
+            early_rows: 0,
             device: String::new(),
             processes: HashMap::new(),
         }
@@ -130,6 +191,7 @@ impl Replay {
     }
 
     fn take(&mut self, row: OwnedRow, out: &mut dyn Write) -> io::Result<()> {
+        self.early_rows += u64::from(self.poll.is_some_and(|poll| row.time < poll.to));
         let poll = self.poll_at(row.time, out)?;
         self.pipeline.push(&row.row(), poll);
         if let Some(process) = row.process {

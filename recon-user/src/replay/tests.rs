@@ -257,3 +257,58 @@ fn noise_is_in_the_digest_alone_and_in_none_above_informational() {
         assert!(lines_for(&rows, settings).is_empty(), "{settings}");
     }
 }
+
+/// Lines that are no rows cost neither the alerts nor the error.
+#[test]
+fn bad_lines_are_skipped_and_named_at_the_end() {
+    const REMOTE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
+    let scan = |first: u32, last| {
+        let mut rows = String::new();
+        for port in first..=last {
+            writeln!(
+                rows,
+                r#"{{"TimeGenerated":"2026-01-31T10:00:0{}Z","ActionType":"SYN","Protocol":"Tcp","RemoteIP":"{REMOTE}","LocalIP":"203.0.113.1","LocalPort":{port},"Count":1}}"#,
+                port / 20
+            )
+            .expect("to a string");
+        }
+        rows.into_bytes()
+    };
+    let half = br#"{"TimeGenerated":"2026-01-31T10:00:0"#;
+    for (what, bad, message) in [
+        (
+            "cut",
+            &half[..],
+            "rows: 1 line is no row: line 22: expected a JSON object",
+        ),
+        (
+            "binary",
+            b"\xff\xfe\n",
+            "rows: 1 line is no row: line 22: expected a JSON object",
+        ),
+        (
+            "several",
+            b"{}\n[]\nx\n",
+            "rows: 3 lines are no row: line 22: no ActionType",
+        ),
+    ] {
+        let mut input = scan(1, 21);
+        input.extend_from_slice(bad);
+        let settings = Settings::default();
+        let in_force = InForce {
+            rules: settings.apply(defaults(Profile::Source)).expect("rules"),
+            settings,
+            warnings: String::new(),
+        };
+        let mut out = Vec::new();
+        let error = judge("rows", &input[..], in_force, &mut out).expect_err(what);
+        let error = format!("{error:#}");
+        assert!(error.starts_with(message), "{what}: {error}");
+        let out = String::from_utf8(out).expect("text");
+        let scans: Vec<_> = out
+            .lines()
+            .filter(|line| line.contains("distinct ports"))
+            .collect();
+        assert_eq!(scans.len(), 1, "{what}: {out}");
+    }
+}
