@@ -85,7 +85,7 @@ fn common_frames() {
         (
             "SYN-ACK",
             syn_ack,
-            Some((40_000, Observation::Answer(Signal::SynAckReceived))),
+            Some((40_000, Observation::SynAckReceived)),
         ),
         (
             "reset that refuses",
