@@ -76,7 +76,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Run(options) => agent::run(&options, &in_force(&options.rule_options)?)?,
         Command::Judge(options) => {
             let in_force = in_force(&options.rule_options)?;
-            replay::run(&options.file, in_force, &mut io::stdout().lock())?;
+            return replay::run(&options.file, in_force, &mut io::stdout().lock());
         }
         Command::Rules(options) => match options.command {
             Some(RulesCommand::Check { files }) => {

@@ -4,8 +4,11 @@
 //! written.
 //! The decisions held here: rows with the same time are one poll, and the rows are the clock. An
 //! incident ends when the rows show that it ended, or when there are no more rows. A line that is
-//! not a row could be the one that matters: its poll's counts are a lower bound, and the run ends
-//! with an error after all alerts. A cut last line must not cost the alerts of a night.
+//! not a row is counted and named, and the rest is judged; so is a row that is far out of order. A
+//! row that is up to a minute late counts at the time of the rows before it: time never goes back.
+
+mod faults;
+mod lines;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -17,29 +20,31 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::alert;
 use crate::blind::{Blind, BlindReport};
-use crate::diagnostic::error_chain;
 use crate::incident::{Finding, Notification};
 use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::process::Process;
 use crate::row::SignalSet;
-use crate::row::json::{self, Line, LineError, OwnedRow};
+use crate::row::json::{self, Line, OwnedRow};
 use crate::settings::InForce;
 use crate::stream::Interval;
+pub use faults::Faults;
+use lines::{Lines, NextLine};
 
 /// Stdin, as the name of a file.
 const STDIN: &str = "-";
 /// The longest poll that is assumed when the previous rows are further away: the longest interval
 /// that `recon run --interval` accepts.
 const LONGEST_POLL: SignedDuration = SignedDuration::from_secs(60);
-/// How many processes are remembered for alerts: as many as a 64-bit kernel runs by default.
-const REMEMBERED: usize = 1 << 15;
+/// How many processes are remembered for alerts, at least: half of what a 64-bit kernel runs by
+/// default.
+const REMEMBERED: usize = 1 << 14;
 
 /// Runs the rules over the rows in a file and writes alerts to `out`. A closed `out` is no error.
+/// Returns whether every line was judged; if not, that has been reported.
 ///
 /// # Errors
-/// The file can't be read, a line is not a row, or `out` can't be written. Bad lines are skipped: the
-/// error about them comes after all alerts.
-pub fn run(file: &Path, in_force: InForce, out: &mut dyn Write) -> anyhow::Result<()> {
+/// The file can't be read, or `out` can't be written.
+pub fn run(file: &Path, in_force: InForce, out: &mut dyn Write) -> anyhow::Result<bool> {
     let name = file.display().to_string();
     let rows: Box<dyn BufRead> = match file == Path::new(STDIN) {
         true => Box::new(BufReader::new(io::stdin())),
@@ -48,7 +53,8 @@ pub fn run(file: &Path, in_force: InForce, out: &mut dyn Write) -> anyhow::Resul
             Box::new(BufReader::new(file))
         }
     };
-    judge(&name, rows, in_force, out)
+    let faults = judge(&name, rows, in_force, out)?;
+    Ok(!faults.has_gaps())
 }
 
 /// Runs the rules over rows from a reader. Messages refer to the reader as `name`.
@@ -60,78 +66,26 @@ pub fn judge(
     rows: impl BufRead,
     in_force: InForce,
     out: &mut dyn Write,
-) -> anyhow::Result<()> {
-    let mut replay = Replay::new(&in_force);
-    let mut bad = BadLines::new(name);
-    for (position, line) in rows.split(b'\n').enumerate() {
-        let line = line.with_context(|| format!("can't read {name}"))?;
-        let line = String::from_utf8_lossy(&line);
-        if line.trim().is_empty() {
-            continue;
-        }
-        let taken = match json::parse_line(&line, position + 1) {
-            Ok(Line::Row(row)) => replay.take(row, out),
-            Ok(Line::Loss(time)) => replay.take_loss(time, out),
-            Err(error) => {
-                bad.add(error);
-                replay.is_lossy = true;
-                continue;
-            }
+) -> anyhow::Result<Faults> {
+    let mut replay = Replay::new(name, &in_force);
+    let mut lines = Lines::new(rows);
+    let mut number = 0;
+    let read = loop {
+        number += 1;
+        let taken = match lines.next_line() {
+            Ok(Some(line)) => replay.take_line(line, number, out),
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
         };
         if !ended_by(taken)? {
-            return Ok(());
+            return Ok(replay.faults);
         }
-    }
+    };
+    // What was read is judged, also if the rest can't be read.
     ended_by(replay.finish(out))?;
-    if replay.early_rows > 0 {
-        log::warn!(
-            "{name}: {} rows are older than a row before them: recon takes that for a clock that was set back; sort the rows by TimeGenerated",
-            replay.early_rows
-        );
-    }
-    bad.finish()
-}
-
-/// The lines that are no rows.
-struct BadLines<'a> {
-    name: &'a str,
-    count: u64,
-    first: Option<LineError>,
-}
-
-impl<'a> BadLines<'a> {
-    /// Errors that are logged. A file of another kind has one for each line.
-    const LOGGED: u64 = 5;
-
-    fn new(name: &'a str) -> Self {
-        Self {
-            name,
-            count: 0,
-            first: None,
-        }
-    }
-
-    fn add(&mut self, error: LineError) {
-        self.count += 1;
-        if self.count <= Self::LOGGED {
-            log::error!("{}: {}", self.name, error_chain(&error));
-        }
-        self.first.get_or_insert(error);
-    }
-
-    /// An error if there were any.
-    fn finish(self) -> anyhow::Result<()> {
-        let Some(first) = self.first else {
-            return Ok(());
-        };
-        let lines = if self.count == 1 {
-            "line is"
-        } else {
-            "lines are"
-        };
-        let what = format!("{}: {} {lines} no row", self.name, self.count);
-        Err(anyhow::Error::new(first).context(what))
-    }
+    replay.faults.report(name);
+    read.with_context(|| format!("can't read {name} from line {number} on"))?;
+    Ok(replay.faults)
 }
 
 /// Whether to continue. A closed output ends the run without an error.
@@ -143,29 +97,31 @@ fn ended_by(written: io::Result<()>) -> anyhow::Result<bool> {
     }
 }
 
-struct Replay {
+struct Replay<'a> {
+    /// What the rows are called in messages.
+    name: &'a str,
+    faults: Faults,
     pipeline: Pipeline,
     blind: Blind,
     /// The poll that is being read. `None` before the first row.
     poll: Option<Interval>,
     /// Whether its counts are a lower bound.
     is_lossy: bool,
-    /// Rows that are older than a row before them.
-    early_rows: u64,
     device: String,
-    processes: HashMap<u32, Process>,
+    processes: Remembered,
 }
 
-impl Replay {
-    fn new(in_force: &InForce) -> Self {
+impl<'a> Replay<'a> {
+    fn new(name: &'a str, in_force: &InForce) -> Self {
         Self {
+            name,
+            faults: Faults::default(),
             pipeline: Pipeline::new(PipelineSettings::new(in_force, SignalSet::default())),
             blind: Blind::new(in_force.settings.quiet.0),
             poll: None,
             is_lossy: false,
-            early_rows: 0,
             device: String::new(),
-            processes: HashMap::new(),
+            processes: Remembered::default(),
         }
     }
 
@@ -184,21 +140,71 @@ impl Replay {
         Ok(poll)
     }
 
-    fn take_loss(&mut self, time: Timestamp, out: &mut dyn Write) -> io::Result<()> {
-        self.poll_at(time, out)?;
-        self.is_lossy = true;
+    fn take_line(
+        &mut self,
+        line: NextLine<'_>,
+        number: usize,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        let (text, is_ended) = match line {
+            NextLine::Text(text, is_ended) => (text, is_ended),
+            NextLine::Broken(reason) => {
+                let reason = format!("line {number}: {reason}");
+                self.faults.add_bad(self.name, reason);
+                return Ok(());
+            }
+        };
+        if text.trim().is_empty() {
+            return Ok(());
+        }
+        match json::parse_line(text, number) {
+            Ok(Line::Row(row)) => self.take(row, number, out),
+            Ok(Line::Loss(time)) => self.take_loss(time, number, out),
+            Err(error) => {
+                let end = if is_ended {
+                    ""
+                } else {
+                    "; the file ends within it"
+                };
+                self.faults.add_bad(self.name, format!("{error}{end}"));
+                Ok(())
+            }
+        }
+    }
+
+    /// The time at which a row of that time counts. `None` if it is left out.
+    fn time_of(&mut self, time: Timestamp, number: usize) -> Option<Timestamp> {
+        let Some(poll) = self.poll.filter(|poll| time < poll.to) else {
+            return Some(time);
+        };
+        let behind = poll.to.duration_since(time);
+        if behind > LONGEST_POLL {
+            self.faults
+                .add_outdated(self.name, number, format_args!("{behind:#}"));
+            return None;
+        }
+        self.faults
+            .add_late(self.name, number, format_args!("{behind:#}"));
+        Some(poll.to)
+    }
+
+    fn take_loss(&mut self, time: Timestamp, number: usize, out: &mut dyn Write) -> io::Result<()> {
+        if let Some(time) = self.time_of(time, number) {
+            self.poll_at(time, out)?;
+            self.is_lossy = true;
+        }
         Ok(())
     }
 
-    fn take(&mut self, row: OwnedRow, out: &mut dyn Write) -> io::Result<()> {
-        self.early_rows += u64::from(self.poll.is_some_and(|poll| row.time < poll.to));
-        let poll = self.poll_at(row.time, out)?;
+    fn take(&mut self, mut row: OwnedRow, number: usize, out: &mut dyn Write) -> io::Result<()> {
+        let Some(time) = self.time_of(row.time, number) else {
+            return Ok(());
+        };
+        row.time = time;
+        let poll = self.poll_at(time, out)?;
         self.pipeline.push(&row.row(), poll);
         if let Some(process) = row.process {
-            if self.processes.len() >= REMEMBERED {
-                self.processes.clear();
-            }
-            self.processes.insert(process.pid, process);
+            self.processes.insert(process);
         }
         if self.device != row.device {
             self.device = row.device;
@@ -241,18 +247,47 @@ impl Replay {
                 Some(finding) => finding.pids.clone(),
                 None => Vec::new(),
             };
-            let who: Vec<Process> = pids.iter().map(|&pid| self.process(pid)).collect();
+            let who: Vec<Process> = pids.iter().map(|&pid| self.processes.get(pid)).collect();
             out.write_all(&alert::line(notification, &self.device, &who)?)?;
         }
         Ok(())
     }
+}
 
-    fn process(&self, pid: u32) -> Process {
-        let known = self.processes.get(&pid).cloned();
-        known.unwrap_or(Process {
-            pid,
-            ..Process::default()
-        })
+/// The processes of the latest rows.
+#[derive(Default)]
+struct Remembered {
+    recent: HashMap<u32, Process>,
+    /// Those before them.
+    older: HashMap<u32, Process>,
+}
+
+impl Remembered {
+    fn insert(&mut self, process: Process) {
+        let pid = process.pid;
+        // A row from after the process has ended says nothing but its id.
+        let is_only_id = process == only_id(pid);
+        let known = match is_only_id {
+            true => self.get(pid),
+            false => process,
+        };
+        if self.recent.len() >= REMEMBERED {
+            self.older = std::mem::take(&mut self.recent);
+        }
+        self.recent.insert(pid, known);
+    }
+
+    fn get(&self, pid: u32) -> Process {
+        let known = self.recent.get(&pid).or_else(|| self.older.get(&pid));
+        known.cloned().unwrap_or_else(|| only_id(pid))
+    }
+}
+
+/// A process of which nothing else is known.
+fn only_id(pid: u32) -> Process {
+    Process {
+        pid,
+        ..Process::default()
     }
 }
 

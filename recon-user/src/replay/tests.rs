@@ -258,57 +258,131 @@ fn noise_is_in_the_digest_alone_and_in_none_above_informational() {
     }
 }
 
-/// Lines that are no rows cost neither the alerts nor the error.
-#[test]
-fn bad_lines_are_skipped_and_named_at_the_end() {
-    const REMOTE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
-    let scan = |first: u32, last| {
-        let mut rows = String::new();
-        for port in first..=last {
-            writeln!(
-                rows,
-                r#"{{"TimeGenerated":"2026-01-31T10:00:0{}Z","ActionType":"SYN","Protocol":"Tcp","RemoteIP":"{REMOTE}","LocalIP":"203.0.113.1","LocalPort":{port},"Count":1}}"#,
-                port / 20
-            )
-            .expect("to a string");
-        }
-        rows.into_bytes()
+/// The alerts of `port-scan` by distinct ports for a file, and what was wrong with it.
+fn judge_file(file: &[u8]) -> (Vec<Value>, Faults) {
+    let settings = Settings::default();
+    let in_force = InForce {
+        rules: settings
+            .apply(defaults(Profile::Source))
+            .expect("known rules"),
+        settings,
+        warnings: String::new(),
     };
-    let half = br#"{"TimeGenerated":"2026-01-31T10:00:0"#;
-    for (what, bad, message) in [
+    let mut out = Vec::new();
+    let faults = judge("rows", file, in_force, &mut out).expect("from memory");
+    let lines = String::from_utf8(out).expect("text");
+    let lines = lines.lines();
+    let alerts = lines.map(|line| serde_json::from_str(line).expect("JSON"));
+    let is_scan = |alert: &Value| alert["recon"]["measure"] == "distinct_ports";
+    (alerts.filter(is_scan).collect(), faults)
+}
+
+/// A row: a SYN to that port at 10:00 plus so many seconds.
+fn syn_row(port: u16, second: i64) -> String {
+    let time = "2026-01-31T10:00:00Z".parse::<Timestamp>().expect("a time");
+    let time = time + SignedDuration::from_secs(second);
+    format!(
+        r#"{{"TimeGenerated":"{time}","ActionType":"SYN","Protocol":"Tcp","RemoteIP":"198.51.100.7","LocalIP":"203.0.113.1","LocalPort":{port}}}"#
+    )
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_counted_and_the_rest_is_judged() {
+    let scan = |second: i64| (1..=21).map(move |port| syn_row(port, second));
+    let with = |line: &[u8]| {
+        let mut file = scan(1).collect::<Vec<_>>().join("\n").into_bytes();
+        file.push(b'\n');
+        file.extend_from_slice(line);
+        // A row after the line shows that reading goes on.
+        [file, b"\n".to_vec(), syn_row(22, 2).into_bytes()].concat()
+    };
+    let cut = |length: usize| {
+        let mut file = scan(1)
+            .chain([syn_row(22, 2)])
+            .collect::<Vec<_>>()
+            .join("\n");
+        file.truncate(file.len() - length);
+        file.into_bytes()
+    };
+    let faults = |bad, outdated, late| Faults {
+        bad,
+        outdated,
+        late,
+    };
+    let older = |second: i64| syn_row(80, second).into_bytes();
+    // (what, file, faults, greatest count of ports)
+    for (what, file, expected, ports) in [
+        ("nothing", with(b""), faults(0, 0, 0), 22),
+        ("the last line is cut", cut(40), faults(1, 0, 0), 21),
         (
-            "cut",
-            &half[..],
-            "rows: 1 line is no row: line 22: expected a JSON object",
+            "the last line break is missing",
+            cut(0),
+            faults(0, 0, 0),
+            22,
+        ),
+        ("no JSON", with(b"hello"), faults(1, 0, 0), 22),
+        ("an empty object", with(b"{}"), faults(1, 0, 0), 22),
+        ("not UTF-8", with(b"\xff\xfe"), faults(1, 0, 0), 22),
+        (
+            "zeros after a power failure",
+            with(&[0; 99]),
+            faults(1, 0, 0),
+            22,
         ),
         (
-            "binary",
-            b"\xff\xfe\n",
-            "rows: 1 line is no row: line 22: expected a JSON object",
+            "ten bad lines",
+            with(&b"x\n".repeat(10)),
+            faults(10, 0, 0),
+            22,
+        ),
+        ("an hour too old", with(&older(-3600)), faults(0, 1, 0), 22),
+        (
+            "a minute and a second too old",
+            with(&older(-60)),
+            faults(0, 1, 0),
+            22,
+        ),
+        ("a minute too old", with(&older(-59)), faults(0, 0, 1), 23),
+        ("a second too old", with(&older(0)), faults(0, 0, 1), 23),
+    ] {
+        let (alerts, found) = judge_file(&file);
+        assert_eq!(found, expected, "{what}");
+        let counts = alerts.iter().map(|alert| alert["recon"]["count"].as_u64());
+        assert_eq!(counts.max().flatten(), Some(ports), "{what}");
+    }
+}
+
+#[test]
+fn an_alert_names_the_process_as_the_rows_do() {
+    // (what, columns of the process in the rows up to the alert, in the last row)
+    let named = r#","InitiatingProcessFileName":"nmap""#;
+    let path = r#","InitiatingProcessFolderPath":"/usr/bin/nmap""#;
+    for (what, first, last, executable) in [
+        ("a name", named.to_owned(), named.to_owned(), Value::Null),
+        (
+            "a name and a path",
+            [named, path].concat(),
+            [named, path].concat(),
+            "/usr/bin/nmap".into(),
         ),
         (
-            "several",
-            b"{}\n[]\nx\n",
-            "rows: 3 lines are no row: line 22: no ActionType",
+            "only its id after its end",
+            named.to_owned(),
+            String::new(),
+            Value::Null,
         ),
     ] {
-        let mut input = scan(1, 21);
-        input.extend_from_slice(bad);
-        let settings = Settings::default();
-        let in_force = InForce {
-            rules: settings.apply(defaults(Profile::Source)).expect("rules"),
-            settings,
-            warnings: String::new(),
+        let row = |port: u16, columns: &str| {
+            format!(
+                r#"{{"TimeGenerated":"2026-01-31T10:00:01Z","ActionType":"ConnectionRequest","Protocol":"Tcp","RemoteIP":"198.51.100.7","LocalIP":"203.0.113.1","RemotePort":{port},"InitiatingProcessId":77{columns}}}"#
+            )
         };
-        let mut out = Vec::new();
-        let error = judge("rows", &input[..], in_force, &mut out).expect_err(what);
-        let error = format!("{error:#}");
-        assert!(error.starts_with(message), "{what}: {error}");
-        let out = String::from_utf8(out).expect("text");
-        let scans: Vec<_> = out
-            .lines()
-            .filter(|line| line.contains("distinct ports"))
-            .collect();
-        assert_eq!(scans.len(), 1, "{what}: {out}");
+        let rows = (1..=300).map(|port| row(port, if port == 300 { &last } else { &first }));
+        let rows = rows.collect::<Vec<_>>().join("\n");
+        let lines = lines_for(&rows, "");
+        let about = lines.iter().find(|line| line["process"]["pid"] == 77);
+        let process = &about.unwrap_or_else(|| panic!("{what}: {lines:?}"))["process"];
+        assert_eq!(process["name"], "nmap", "{what}");
+        assert_eq!(process["executable"], executable, "{what}");
     }
 }

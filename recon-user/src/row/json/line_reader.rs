@@ -212,8 +212,7 @@ impl LineReader {
             pid: self.number(Field::ProcessId)?.unwrap_or(0),
             parent: self.number(Field::ProcessParentId)?,
             user,
-            // A known path contains the file name.
-            name: file_name.filter(|_| executable.is_none()),
+            name: file_name,
             executable,
             command_line: text(Field::ProcessCommandLine)?,
             unit: text(Field::ProcessUnit)?,

@@ -218,8 +218,10 @@ prop_compose! {
         executable in option::of("(/.{1,8}){1,3}"),
         command_line in option::of(".{1,20}"),
     ) -> Process {
-        // The executable and the name both give the file name.
-        let name = name.filter(|_| executable.is_none());
+        // A row of a known executable carries its file name as the name.
+        let file_name = |path: &String| path.rsplit('/').next().unwrap_or_default().to_owned();
+        let of_file = executable.as_ref().map(file_name).filter(|name| !name.is_empty());
+        let name = if executable.is_some() { of_file } else { name };
         Process { pid, parent, user, name, executable, command_line, ..Process::default() }
     }
 }
