@@ -21,7 +21,10 @@ use recon_tests::program::locate;
 use recon_tests::server::DOWNLOAD;
 use recon_tests::{Agent, Alert, Lab, Server, report, rows};
 
-use connections::{BACKSCATTER_PORTS, backscatter, forget, open_connections, use_and_close};
+use connections::{
+    BACKSCATTER_PORTS, FORGOTTEN, backscatter, forget, open_connections, use_and_close,
+    use_forgotten,
+};
 use servers::{Mirror, proxy};
 
 /// The traffic while the agent runs. Constructing it does what must happen before.
@@ -117,6 +120,14 @@ const ROWS: &[Row] = &[
         },
         frames: [200, 100],
         signals: 0..=0,
+        ..ROW
+    },
+    Row {
+        name: "peers of connections that this host lost in a restart",
+        traffic: |lab| Ok(Box::new(|| use_forgotten(lab))),
+        frames: [FORGOTTEN as u64, FORGOTTEN as u64],
+        // A reset to each: one refused attempt, on one port.
+        signals: FORGOTTEN as u64..=FORGOTTEN as u64,
         ..ROW
     },
     Row {

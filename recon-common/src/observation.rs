@@ -5,9 +5,12 @@
 //! The decisions held here: replies to this host's own traffic, backscatter and the ends of real
 //! connections are nobody's scan. A datagram is unsolicited unless this host sent one the other
 //! way. A FIN+ACK is a Maimon probe unless a socket knows the connection, or this host is
-//! remembered to have closed or aborted it. A flow of datagrams from this host counts once, as an
-//! answer if the remote began it: a server's answers are no fan-out, and a stream of datagrams
-//! costs one look at a mark.
+//! remembered to have closed or aborted it. An ACK, window or FIN+PSH+ACK probe looks like a packet
+//! of a connection, so it counts by this host's reset, unless this host began, closed or aborted
+//! the connection. A reset that answers an unsolicited SYN-ACK does not count: that is backscatter
+//! of a flood in this host's name, and a reflector is no scanner. Each one excuses one reset. A
+//! flow of datagrams from this host counts once, as an answer if the remote began it: a server's
+//! answers are no fan-out, and a stream of datagrams costs one look at a mark.
 //! A remote's answer counts on a flow on which this host has sent; without that it is backscatter,
 //! of which a flood would fill the table. The first datagram of such a flow is an answer, later
 //! ones are nothing.
@@ -34,9 +37,11 @@ pub enum Observation {
     Unconnected,
     /// A packet with which a remote answers: counts if this host has sent one the other way.
     Answer(Signal),
+    /// A remote's SYN-ACK: an answer, or backscatter that this host will reset.
+    SynAckReceived,
     /// This host, or a guest, answers a SYN with a SYN-ACK: counts in any case.
     SynAckSent,
-    /// This host resets a segment that had an ACK: refuses a probe, if that was one.
+    /// This host resets a segment that had an ACK: refuses a probe, unless it knew the connection.
     Reset,
     /// This host, or a guest, has closed its half of a connection, or aborted it.
     Closed,
@@ -65,6 +70,7 @@ pub trait FlowMarks {
     /// Whether answers are expected.
     fn expects_answers(&self) -> bool;
     /// Remembers that the remote began the flow, or has answered. Returns whether that was unknown.
+    /// Of a TCP flow it says that an unsolicited SYN-ACK came.
     fn mark_reached(&self) -> bool;
     /// Whether the remote began the flow, or has answered.
     fn was_reached(&self) -> bool;
@@ -109,11 +115,19 @@ impl Observation {
                 if marks.expects_answers() || state.is_connected(flow) {
                     return None;
                 }
-                marks.mark_reached();
                 Some(Signal::MaimonProbe)
             }
             Self::Answer(signal) => marks.expects_answers().then_some(signal),
-            Self::Reset => marks.was_reached().then_some(Signal::RefusedTcp),
+            Self::SynAckReceived => {
+                if marks.expects_answers() {
+                    return Some(Signal::SynAckReceived);
+                }
+                marks.mark_reached();
+                None
+            }
+            Self::Reset => {
+                (!marks.expects_answers() && !marks.clear_reached()).then_some(Signal::RefusedTcp)
+            }
             Self::Closed => {
                 marks.expect_answers();
                 (state.is_from_guest() && state.marks(&flow.accepted()).clear_reached())

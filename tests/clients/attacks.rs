@@ -48,6 +48,30 @@ pub(super) const ATTACKS: &[Attack] = &[
         ..ATTACK
     },
     Attack {
+        name: "nmap -sA, which only resets show",
+        line: "{nmap} -sA -p 2000-2029 {host}",
+        rule: Some("port-scan"),
+        ..ATTACK
+    },
+    Attack {
+        name: "nmap -sW",
+        line: "{nmap} -sW -p 2000-2029 {host}",
+        rule: Some("port-scan"),
+        ..ATTACK
+    },
+    Attack {
+        name: "FIN+PSH+ACK to thirty ports",
+        line: "{nmap} -sA --scanflags FINPSHACK -p 2000-2029 {host}",
+        rule: Some("port-scan"),
+        ..ATTACK
+    },
+    Attack {
+        name: "FIN+URG+ACK to thirty ports",
+        line: "{nmap} -sA --scanflags FINURGACK -p 2000-2029 {host}",
+        rule: Some("port-scan"),
+        ..ATTACK
+    },
+    Attack {
         name: "nmap -sU of forty ports",
         line: "{nmap} -sU --top-ports 40 {host}",
         ..ATTACK

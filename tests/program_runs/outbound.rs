@@ -69,7 +69,7 @@ pub(crate) fn rows() -> Result<Vec<Row>> {
         row(
             "reset that answers an ACK",
             v4().tcp(reset(false, 77), &[])?,
-            Nothing,
+            As(Signal::RefusedTcp, CLOSED),
         ),
         row(
             "SYN-ACK",
@@ -184,7 +184,11 @@ fn segments() -> Result<Vec<Row>> {
         ("SYN and FIN sent", SYN | FIN, probes),
         ("SYN and RST sent", SYN | RST, probes),
         ("PSH alone sent", PSH, probes),
-        ("RST sent, an abort", RST, Nothing),
+        (
+            "RST sent on no known connection",
+            RST,
+            As(Signal::RefusedTcp, CLIENT),
+        ),
         ("ACK sent", ACK, Nothing),
         ("FIN and ACK sent, the usual end", FIN | ACK, Nothing),
     ] {

@@ -41,11 +41,35 @@ fn a_frame_counts_by_what_came_before() -> Result<()> {
         sequence_number: 77,
         ..segment([PORT, CLIENT])
     };
+    let reset_elsewhere = TcpHeader {
+        source_port: PORT + 1,
+        ..reset.clone()
+    };
     let close = TcpHeader {
         fin: true,
         ack: true,
         ..segment([PORT, CLIENT])
     };
+    let probe = |header: TcpHeader| inward().tcp(header, &[]);
+    let acked = TcpHeader {
+        ack: true,
+        ..segment([CLIENT, PORT])
+    };
+    let pushed = TcpHeader {
+        fin: true,
+        psh: true,
+        ..acked.clone()
+    };
+    let urgent = TcpHeader {
+        fin: true,
+        urg: true,
+        ..acked.clone()
+    };
+    let syn_ack = TcpHeader {
+        syn: true,
+        ..acked.clone()
+    };
+    let refused = As(Signal::RefusedTcp, PORT);
     let late_reply = inward().udp([port::DNS, PORT], &dns_reply())?;
     let late_reply_refused = outward().icmp_error(
         [icmp::UNREACHABLE, icmp::PORT_UNREACHABLE],
@@ -162,19 +186,67 @@ fn a_frame_counts_by_what_came_before() -> Result<()> {
             "a reset on the ports of a flow of datagrams",
             vec![
                 (Remote, inward().udp([CLIENT, PORT], b"x")?, hit),
-                (Host, outward().tcp(reset.clone(), &[])?, Nothing),
+                (Host, outward().tcp(reset.clone(), &[])?, refused),
             ],
         ),
         (
             "a Maimon probe, refused by a reset without ACK",
             vec![
-                (Host, outward().tcp(reset.clone(), &[])?, Nothing),
                 (Remote, fin()?, As(Signal::MaimonProbe, PORT)),
+                (Host, outward().tcp(reset.clone(), &[])?, refused),
+            ],
+        ),
+        (
+            "probes that look like packets of a connection, refused",
+            vec![
+                (Remote, probe(acked.clone())?, Nothing),
+                (Host, outward().tcp(reset.clone(), &[])?, refused),
+                (Remote, probe(pushed)?, Nothing),
+                (Host, outward().tcp(reset.clone(), &[])?, refused),
+                (Remote, probe(urgent)?, Nothing),
+                (Host, outward().tcp(reset.clone(), &[])?, refused),
+            ],
+        ),
+        (
+            "an unsolicited SYN-ACK excuses one reset, of its own flow",
+            vec![
+                (Remote, probe(syn_ack.clone())?, Nothing),
                 (
                     Host,
-                    outward().tcp(reset.clone(), &[])?,
-                    As(Signal::RefusedTcp, PORT),
+                    outward().tcp(reset_elsewhere, &[])?,
+                    As(Signal::RefusedTcp, PORT + 1),
                 ),
+                (Host, outward().tcp(reset.clone(), &[])?, Nothing),
+                (Remote, probe(acked.clone())?, Nothing),
+                (Host, outward().tcp(reset.clone(), &[])?, refused),
+                (Remote, fin()?, As(Signal::MaimonProbe, PORT)),
+            ],
+        ),
+        (
+            "late data on connections that this host has aborted or closed",
+            vec![
+                (Host, outward().tcp(abort.clone(), &[])?, Nothing),
+                (Remote, probe(acked.clone())?, Nothing),
+                (Host, outward().tcp(reset.clone(), &[])?, Nothing),
+                (Host, outward().tcp(reset.clone(), &[])?, Nothing),
+            ],
+        ),
+        (
+            "a raw scanner of this host, whose kernel resets what it did not ask for",
+            vec![
+                (
+                    Host,
+                    outward().tcp(
+                        TcpHeader {
+                            syn: true,
+                            ..segment([PORT, CLIENT])
+                        },
+                        &[],
+                    )?,
+                    As(Signal::SynSent, CLIENT),
+                ),
+                (Remote, probe(syn_ack)?, As(Signal::SynAckReceived, CLIENT)),
+                (Host, outward().tcp(reset.clone(), &[])?, Nothing),
             ],
         ),
         (

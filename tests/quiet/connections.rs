@@ -78,6 +78,28 @@ pub(super) fn forget(Connection { host, mut attacker }: Connection) -> Result<()
     Ok(())
 }
 
+/// Peers of connections that the host does not know.
+pub(super) const FORGOTTEN: u8 = 100;
+
+/// Data of peers whose connections to one service the host does not know any more.
+pub(super) fn use_forgotten(lab: &Lab) -> Result<()> {
+    const SERVICE: u16 = 443;
+    const PEER_PORT: u16 = 40_000;
+    let sender = lab.sender()?;
+    for peer in 1..=FORGOTTEN {
+        let path = Path::new(Ipv4Addr::new(203, 0, 113, peer), HOST);
+        let data = TcpHeader {
+            ack: true,
+            psh: true,
+            sequence_number: 1000,
+            acknowledgment_number: 2000,
+            ..segment([PEER_PORT, SERVICE])
+        };
+        sender.send(&path.tcp(data, b"still there?")?)?;
+    }
+    Ok(())
+}
+
 pub(super) const BACKSCATTER_PORTS: u16 = 300;
 
 /// Answers to packets that somebody else sent with this host's address: SYN-ACKs, resets, ICMP

@@ -97,7 +97,7 @@ fn segment_in<P: Packet + ?Sized>(
     if flags & ACK != 0 {
         if flags & (SYN | RST) != 0 {
             return Ok(match flags & (FIN | SYN | RST) {
-                SYN => Some(Observation::Answer(Signal::SynAckReceived)),
+                SYN => Some(Observation::SynAckReceived),
                 RST if header.u32::<4>() == 0 => Some(Observation::Answer(Signal::ResetReceived)),
                 _ => None,
             });

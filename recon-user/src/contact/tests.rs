@@ -152,6 +152,8 @@ fn attempts_come_to_something_or_to_nothing() {
                 &[(AttemptAccepted, 80, 1)],
             ),
             (&[(Syn, 80, 5), (RefusedTcp, 80, 5)], NOTHING),
+            // Data on a connection from before the restart of the service.
+            (&[(RefusedTcp, 80, 3)], NOTHING),
         ],
         &[
             (&[(Syn, 80, 1)], NOTHING),
