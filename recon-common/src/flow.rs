@@ -71,6 +71,13 @@ impl Address {
         }
     }
 
+    /// Whether a packet of IPv6 can be from or to it: not `::`, and no mapped IPv4 address.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) const fn is_host_of_ipv6(self) -> bool {
+        !matches!(self.0, [0, 0, Self::V4_MAPPED, _] | [0, 0, 0, 0])
+    }
+
     /// The four words, each in network byte order, as the kernel's structures hold them.
     #[inline(always)]
     #[must_use]

@@ -6,6 +6,8 @@
 
 /// Ethernet without tags: two addresses and a type.
 pub const ETHERNET_HEADER: usize = 14;
+/// The most bytes after the header in a frame of the usual size.
+pub const ETHERNET_PAYLOAD: usize = 1500;
 /// A VLAN tag (802.1Q): its contents and the next type.
 pub const VLAN_TAG: usize = 4;
 /// IPv4 without options.

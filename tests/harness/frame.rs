@@ -160,3 +160,27 @@ pub fn double_tagged(frame: &[u8]) -> Vec<u8> {
     let (addresses, rest) = frame.split_at(ADDRESSES);
     [addresses, &OUTER, &INNER, rest].concat()
 }
+
+/// The IPv6 frame with `count` headers of destination options, which hold only padding.
+#[must_use]
+pub fn with_options(frame: &[u8], count: u16) -> Vec<u8> {
+    /// Where the fixed header has the payload's length and the next header, and where it ends.
+    const LENGTH: usize = 18;
+    const NEXT_HEADER: usize = 20;
+    const END: usize = 54;
+    /// IANA's number of destination options.
+    const DESTINATION: u8 = 60;
+    /// `PadN` over the six bytes of a header without further ones.
+    const PADDING: [u8; 7] = [0, 1, 4, 0, 0, 0, 0];
+    let protocol = frame[NEXT_HEADER];
+    let mut headers = Vec::new();
+    for left in (0..count).rev() {
+        headers.push(if left == 0 { protocol } else { DESTINATION });
+        headers.extend(PADDING);
+    }
+    let length = frame.len() - END + headers.len();
+    let mut longer = [&frame[..END], &headers, &frame[END..]].concat();
+    longer[LENGTH..LENGTH + 2].copy_from_slice(&(length as u16).to_be_bytes());
+    longer[NEXT_HEADER] = DESTINATION;
+    longer
+}

@@ -6,7 +6,8 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 use recon_tests::dns::{self, Responder};
-use recon_tests::lab::{ATTACKER, ATTACKER6, GUEST, HOST};
+use recon_tests::frame::{Path, syn, tagged, with_options};
+use recon_tests::lab::{ATTACKER, ATTACKER6, GUEST, HOST, HOST6};
 use recon_tests::namespace::Namespace;
 use recon_tests::process::run;
 use recon_tests::{Lab, PATIENCE, TestProcess, rows};
@@ -128,6 +129,26 @@ const ROWS: &[Row] = &[
             ("TraceSent 33436", 1),
             ("DatagramSent 33437", 1),
         ],
+    },
+    Row {
+        name: "frames full of IPv6 extension headers, which Linux follows",
+        traffic: |bench| {
+            let syn = Path::new(ATTACKER6, HOST6).tcp(syn(CLOSED), &[])?;
+            let sender = bench.lab.sender()?;
+            sender.send(&with_options(&syn, 9))?;
+            sender.send(&with_options(&syn, 180))
+        },
+        counts: &[("SYN 8082", 2), ("ConnectionFailed 8082", 2)],
+    },
+    Row {
+        name: "tags with the VLAN ID 0, all of which Linux removes",
+        traffic: |bench| {
+            const NO_VLAN: u16 = 0;
+            let syn = Path::new(ATTACKER, HOST).tcp(syn(CLOSED), &[])?;
+            let tags = (0..9).fold(syn, |frame, _| tagged(&frame, NO_VLAN));
+            bench.lab.sender()?.send(&tags)
+        },
+        counts: &[("SYN 8082", 1), ("ConnectionFailed 8082", 1)],
     },
     Row {
         name: "connections that a guest accepts",

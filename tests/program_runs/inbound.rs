@@ -1,5 +1,7 @@
 //! Inbound frames: what a scanner sends, what a peer sends, and broken frames.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use anyhow::Result;
 use etherparse::TcpHeader;
 use recon_common::protocol::ethertype::{VLAN, VLAN_OUTER};
@@ -17,6 +19,7 @@ use crate::outbound::{dns_query, dns_reply};
 use crate::{Row, outbound};
 
 const PORT: u16 = 8080;
+const MAPPED: Ipv6Addr = Ipv4Addr::new(203, 0, 113, 9).to_ipv6_mapped();
 
 /// Offsets into an untagged frame.
 const IP: usize = ETHERNET_HEADER;
@@ -236,9 +239,10 @@ fn envelopes() -> Result<Vec<Row>> {
         row("one tag", tagged(&syn_v4, &[VLAN]), seen),
         row("two tags", tagged(&syn_v4, &[VLAN_OUTER, VLAN]), seen),
         row("two tags over IPv6", tagged(&syn_v6, &[VLAN, VLAN]), seen),
+        row("a frame full of tags", tagged(&syn_v4, &[VLAN; 365]), seen),
         row(
-            "three tags",
-            tagged(&syn_v4, &[VLAN_OUTER, VLAN, VLAN]),
+            "one more",
+            tagged(&syn_v4, &[VLAN; 366]),
             Lost(Loss::TooDeep),
         ),
         row("IPv4 options", with_options(&syn_v4, 2), seen),
@@ -258,13 +262,13 @@ fn envelopes() -> Result<Vec<Row>> {
             seen,
         ),
         row(
-            "as many extension headers as are followed",
-            with_extensions(&syn_v6, &chain(8)),
+            "a frame full of extension headers",
+            with_extensions(&syn_v6, &chain(181)),
             seen,
         ),
         row(
-            "one more",
-            with_extensions(&syn_v6, &chain(9)),
+            "one more extension header",
+            with_extensions(&syn_v6, &chain(182)),
             Lost(Loss::TooDeep),
         ),
         row(
@@ -335,6 +339,21 @@ fn broken() -> Result<Vec<Row>> {
                 IP + 43,
             ),
             Lost(Loss::Truncated),
+        ),
+        row(
+            "from a mapped IPv4 address, which Linux drops",
+            Path::new(MAPPED, outbound::LOCAL_V6).tcp(syn(PORT), &[])?,
+            Lost(Loss::Malformed),
+        ),
+        row(
+            "to a mapped IPv4 address",
+            Path::new(outbound::REMOTE_V6, MAPPED).udp([1, 2], b"x")?,
+            Lost(Loss::Malformed),
+        ),
+        row(
+            "from nobody, `::`",
+            Path::new(Ipv6Addr::UNSPECIFIED, outbound::LOCAL_V6).udp([1, 2], b"x")?,
+            Lost(Loss::Malformed),
         ),
         row(
             "version 5",

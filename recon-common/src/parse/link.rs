@@ -1,4 +1,4 @@
-//! The link layer: Ethernet with up to two VLAN tags.
+//! The link layer: Ethernet with VLAN tags.
 //!
 //! In: a cursor at the first byte of the frame. Out: the family of the network header and a cursor
 //! at it; `None` for other protocols (ARP, LLDP, ...).
@@ -6,13 +6,19 @@
 //! neither of this host nor by it. Otherwise neighbours' announcements would look like port hits,
 //! and a TCP stack does not answer such frames at all.
 
+use super::Direction;
 use super::network::Family;
 use crate::packet::{Cursor, Fields};
-use crate::protocol::{ETHERNET_HEADER, VLAN_TAG, ethertype};
+use crate::protocol::{
+    ETHERNET_HEADER, ETHERNET_PAYLOAD, IPV4_HEADER, TCP_HEADER, VLAN_TAG, ethertype,
+};
 use crate::{Loss, Packet};
 
-/// Tags that the parser follows: 802.1ad outside, 802.1Q inside.
-const MAX_TAGS: usize = 2;
+/// Tags that the parser follows on frames to this host. Linux unwinds any number with the VLAN ID 0:
+/// as many as 1500 bytes hold beside a SYN.
+const MAX_TAGS_IN: usize = (ETHERNET_PAYLOAD - IPV4_HEADER - TCP_HEADER) / VLAN_TAG;
+/// On frames from this host, which have its own tags: 802.1ad outside, 802.1Q inside.
+const MAX_TAGS_OUT: usize = 2;
 
 /// The bit of the first destination byte that marks a group address (IEEE 802.3, 3.2.3).
 const GROUP_BIT: u8 = 1;
@@ -20,6 +26,7 @@ const GROUP_BIT: u8 = 1;
 #[inline(always)]
 pub(super) fn ethernet<P: Packet + ?Sized>(
     cursor: Cursor<'_, P>,
+    direction: Direction,
 ) -> Result<Option<(Family, Cursor<'_, P>)>, Loss> {
     let header = cursor.peek::<ETHERNET_HEADER>().ok_or(Loss::Truncated)?;
     if header.u8::<0>() & GROUP_BIT != 0 {
@@ -27,13 +34,21 @@ pub(super) fn ethernet<P: Packet + ?Sized>(
     }
     let mut kind = header.u16::<12>();
     let mut cursor = cursor.skip(ETHERNET_HEADER);
-    for _ in 0..MAX_TAGS {
+    let most_tags = match direction {
+        Direction::In => MAX_TAGS_IN,
+        Direction::Out => MAX_TAGS_OUT,
+    };
+    for _ in 0..most_tags {
         if !is_tag(kind) {
             break;
         }
         let tag = cursor.peek::<VLAN_TAG>().ok_or(Loss::Truncated)?;
         kind = tag.u16::<2>();
         cursor = cursor.skip(VLAN_TAG);
+        // Two tags need no hiding, which takes stack.
+        if direction == Direction::In {
+            cursor = cursor.hide_offset();
+        }
     }
     match kind {
         ethertype::IPV4 => Ok(Some((Family::V4, cursor))),

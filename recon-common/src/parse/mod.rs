@@ -53,7 +53,7 @@ pub fn parse<P: Packet + ?Sized>(packet: &P, direction: Direction) -> Result<Opt
 /// Parses header by header.
 #[inline(always)]
 fn parse_all<P: Packet + ?Sized>(packet: &P, direction: Direction) -> Result<Option<Parsed>, Loss> {
-    let Some((family, cursor)) = link::ethernet(Cursor::new(packet))? else {
+    let Some((family, cursor)) = link::ethernet(Cursor::new(packet), direction)? else {
         return Ok(None);
     };
     let Some(datagram) = network::datagram(family, cursor)? else {

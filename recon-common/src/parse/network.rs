@@ -10,7 +10,7 @@ use crate::packet::{Cursor, Fields};
 use crate::protocol::ip_protocol::{
     AUTHENTICATION, DESTINATION, FRAGMENT, HOP_BY_HOP, ICMP, ICMPV6, ROUTING,
 };
-use crate::protocol::{IPV4_HEADER, IPV6_HEADER};
+use crate::protocol::{ETHERNET_PAYLOAD, IPV4_HEADER, IPV6_HEADER, UDP_HEADER};
 use crate::{Address, Flow, Loss, Packet};
 
 /// The IP version that the link layer announced.
@@ -42,9 +42,11 @@ const WORD: usize = 4;
 const IPV6_SOURCE: usize = 8;
 const IPV6_FRAGMENT_OFFSET: u16 = 0xfff8;
 const IPV6_MORE_FRAGMENTS: u16 = 1;
-/// Extension headers that the parser follows. RFC 8200 (4.1) names six kinds, and scanners pad with
-/// a few more.
-const MAX_EXTENSIONS: usize = 8;
+/// The shortest extension header of IPv6.
+const IPV6_EXTENSION: usize = 8;
+/// Extension headers that the parser follows. RFC 8200 (4.1) names six kinds, but Linux follows any
+/// number: as many as 1500 bytes hold beside a UDP header.
+const MAX_EXTENSIONS: usize = (ETHERNET_PAYLOAD - IPV6_HEADER - UDP_HEADER) / IPV6_EXTENSION;
 
 #[inline(always)]
 pub(super) fn datagram<P: Packet + ?Sized>(
@@ -208,7 +210,7 @@ impl<P: Packet + ?Sized> Datagram<'_, P> {
     /// The flow of a datagram in that direction, between the ports of its source and destination.
     #[inline(always)]
     pub(super) fn flow(&self, direction: Direction, ports: [u16; 2]) -> Result<Flow, Loss> {
-        let (source, destination) = self.addresses().ok_or(Loss::Truncated)?;
+        let (source, destination) = self.addresses()?;
         let [source_port, destination_port] = ports;
         Ok(match direction {
             Direction::In => Flow {
@@ -228,22 +230,29 @@ impl<P: Packet + ?Sized> Datagram<'_, P> {
         })
     }
 
+    /// Source and destination. No host has an IPv6 address that maps an IPv4 one, and Linux drops
+    /// a packet from one: counted, it would be blamed on the IPv4 address. One from `::` would
+    /// look like the sources of the overflow key.
     #[inline(always)]
-    fn addresses(&self) -> Option<(Address, Address)> {
-        Some(match self.family {
+    fn addresses(&self) -> Result<(Address, Address), Loss> {
+        Ok(match self.family {
             Family::V4 => {
-                let addresses = self.header.skip(IPV4_SOURCE).peek::<8>()?;
+                let addresses = self.header.skip(IPV4_SOURCE).peek::<8>();
+                let addresses = addresses.ok_or(Loss::Truncated)?;
                 (
                     Address::from_v4_word(addresses.u32::<0>().to_be()),
                     Address::from_v4_word(addresses.u32::<4>().to_be()),
                 )
             }
             Family::V6 => {
-                let addresses = self.header.skip(IPV6_SOURCE).peek::<32>()?;
-                (
-                    v6::<_, 0, 4, 8, 12>(addresses),
-                    v6::<_, 16, 20, 24, 28>(addresses),
-                )
+                let addresses = self.header.skip(IPV6_SOURCE).peek::<32>();
+                let addresses = addresses.ok_or(Loss::Truncated)?;
+                let source = v6::<_, 0, 4, 8, 12>(addresses);
+                let destination = v6::<_, 16, 20, 24, 28>(addresses);
+                if !source.is_host_of_ipv6() || !destination.is_host_of_ipv6() {
+                    return Err(Loss::Malformed);
+                }
+                (source, destination)
             }
         })
     }
