@@ -279,6 +279,15 @@ pub(super) const ROWS: &[Row] = &[
         ..ROW
     },
     Row {
+        name: "hping3, SYNs of any sources to ever-new ports",
+        arguments: "--profile outcomes",
+        line: "hping3 --quiet --syn --rand-source --interval u20 --count 10500 --destport ++2000 {host} || test $? = 1",
+        expected: &[("syn-flood-all-ports", "count", "syn", OF_ALL)],
+        at_least: 10_500,
+        tool: HPING,
+        ..ROW
+    },
+    Row {
         name: "hping3, datagrams of any sources",
         line: "hping3 --quiet --udp --rand-source --interval u20 --count 10500 --destport 2000 {host} || test $? = 1",
         expected: &[("udp-flood-distributed", "count", "udp", OF_ALL)],

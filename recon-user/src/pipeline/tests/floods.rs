@@ -96,6 +96,84 @@ fn ten_thousand_events_are_silent_and_one_more_is_a_flood() {
     }
 }
 
+/// A flood over random ports is reported by its address, a scan by few sources is not.
+#[test]
+fn a_flood_over_many_ports_is_one_of_their_address() {
+    use Signal::{Accepted, Datagram, Syn};
+    const N: u64 = 10_000;
+    const PORTS: u64 = 101;
+    const MANY: u64 = 21;
+    // (rule, signal and events, ports, sources, whether it is reported)
+    for (id, events, ports, sources, is_reported) in [
+        ("syn-flood-all-ports", &[(Syn, N)][..], PORTS, MANY, false),
+        ("syn-flood-all-ports", &[(Syn, N + 1)], PORTS, MANY, true),
+        ("syn-flood-all-ports", &[(Syn, N + 1)], 60_000, MANY, true),
+        (
+            "syn-flood-all-ports",
+            &[(Syn, N + 1)],
+            PORTS - 1,
+            MANY,
+            false,
+        ),
+        (
+            "syn-flood-all-ports",
+            &[(Syn, N + 1)],
+            PORTS,
+            MANY - 1,
+            false,
+        ),
+        (
+            "syn-flood-all-ports",
+            &[(Syn, N + 2), (Accepted, N / 2 + 1)],
+            PORTS,
+            MANY,
+            false,
+        ),
+        ("udp-flood-all-ports", &[(Datagram, N)], PORTS, MANY, false),
+        (
+            "udp-flood-all-ports",
+            &[(Datagram, N + 1)],
+            PORTS,
+            MANY,
+            true,
+        ),
+        (
+            "udp-flood-all-ports",
+            &[(Datagram, N + 1)],
+            PORTS - 1,
+            MANY,
+            false,
+        ),
+        (
+            "udp-flood-all-ports",
+            &[(Datagram, N + 1)],
+            PORTS,
+            MANY - 1,
+            false,
+        ),
+    ] {
+        let mut pipeline = Pipeline::new(settings(plain(defaults(Profile::Outcomes))));
+        let now = at(Duration::from_secs(START));
+        for &(signal, count) in events {
+            for number in 0..count {
+                let port = 1 + (number % ports) as u16;
+                let source = source(number % sources);
+                let key = key(signal, source, Address::v4(LOCAL), port, 0);
+                observe(&mut pipeline, &key, 1, now, false);
+            }
+        }
+        let mut found = pipeline.end_poll_unlimited(now, false);
+        found.retain(|finding| finding.query.id() == id);
+        let about = format!("{id} {events:?} on {ports} ports, from {sources} sources");
+        assert_eq!(found.len(), usize::from(is_reported), "{about}");
+        for finding in found {
+            assert_eq!(finding.local, Some(Address::v4(LOCAL)), "{about}");
+            assert_eq!((finding.remote, finding.port), (None, None), "{about}");
+            assert_eq!(finding.count, N + 1, "{about}");
+        }
+    }
+}
+
 /// Rows of allowed remotes do not count. Rows without a remote do.
 #[test]
 fn allowed_sources_do_not_count_as_a_flood() {
