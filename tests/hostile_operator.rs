@@ -7,6 +7,8 @@ mod interfaces;
 mod signals;
 #[path = "hostile_operator/streams.rs"]
 mod streams;
+#[path = "hostile_operator/warnings.rs"]
+mod warnings;
 
 use anyhow::{Result, ensure};
 use recon_tests::Lab;

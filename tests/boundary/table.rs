@@ -26,6 +26,7 @@ pub(super) const ROW: Row = Row {
     window: "1h",
     event: |bench, remote, _| bench.segment(remote, HOST, CLOSED),
     signals: 2,
+    odd_signals: None,
     host: Some(IpAddr::V4(HOST)),
     port: None,
     direction: "ingress",
@@ -148,8 +149,6 @@ pub(super) const ROWS: &[Row] = &[
         event: |bench, remote, _| {
             bench.payload(remote, HTTP, b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
         },
-        // The reset that answers an acknowledgment is not a refusal.
-        signals: 1,
         port: Some(HTTP),
         ..ROW
     },
@@ -175,6 +174,7 @@ pub(super) const ROWS: &[Row] = &[
             _ => bench.payload(remote, dns::PORT, &dns::framed(QUERY)),
         },
         signals: 1,
+        odd_signals: Some(2),
         port: Some(dns::PORT),
         ..ROW
     },

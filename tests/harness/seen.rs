@@ -119,6 +119,8 @@ pub struct Seen {
     pub alerts: Vec<Alert>,
     /// The digests, in order.
     pub digests: Vec<Value>,
+    /// How many of the alerts are findings.
+    found: usize,
     /// The lines of stderr.
     pub log: Vec<String>,
     /// Lines of stdout that are not a JSON object. There must be none.
@@ -143,10 +145,12 @@ impl Seen {
     pub fn read_stdout(&mut self, line: &str) {
         match serde_json::from_str::<Value>(line) {
             Ok(fields) if fields["event"]["kind"] == "metric" => self.digests.push(fields),
-            Ok(fields @ Value::Object(_)) => self.alerts.push(Alert {
-                fields,
-                number: self.alerts.len(),
-            }),
+            Ok(fields @ Value::Object(_)) => {
+                let number = self.found;
+                // That recon is blind is not among a poll's findings.
+                self.found += usize::from(fields["rule"]["id"] != "recon-blind");
+                self.alerts.push(Alert { fields, number });
+            }
             _ => self.garbage.push(line.to_owned()),
         }
     }

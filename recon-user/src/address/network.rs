@@ -25,6 +25,11 @@ impl Network {
         self.0.prefix_len()
     }
 
+    /// Whether it has all addresses of its family.
+    pub(crate) fn is_everything(&self) -> bool {
+        self.0.prefix_len() == 0
+    }
+
     /// Whether `address` is in the network.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())

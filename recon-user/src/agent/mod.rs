@@ -13,9 +13,8 @@ mod interfaces;
 mod logins;
 mod losses;
 mod output;
+mod private;
 mod signals;
-
-use std::io;
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -34,13 +33,13 @@ use crate::process::login::Session;
 use crate::row::{Row, RowKey, SignalSet, Standing};
 use crate::settings::InForce;
 use crate::sink::Written;
-use crate::standard_streams::check_stdout;
 use crate::stream::{EvictionStats, Interval};
 use actors::Actors;
 use calls::Calls;
 use interfaces::WatchedInterfaces;
 use logins::{MAX_LOGINS, login_row};
 use output::AgentOutput;
+use private::PrivateSignals;
 use signals::{Request, Signals};
 
 /// Runs until a signal or a closed stdout.
@@ -61,7 +60,7 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     let events = LinkEvents::subscribe()?;
     let interfaces = hook::select_interfaces(&options.interfaces, options.xdp)?;
     let cgroup = Cgroup::select(options.cgroup.as_deref())?;
-    let output = open_output(options)?;
+    let output = output::open(options)?;
     // From here on, no signal kills the agent.
     let mut signals = Signals::catch().context("can't listen for signals")?;
     let mut hooks = Hooks::load(options.table_entries, settings.netns)?;
@@ -82,6 +81,7 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
         actors,
         pipeline: Pipeline::new(PipelineSettings::new(in_force, untrusted(&sockets, &taken))),
         calls: Calls::new(settings.netns == Netns::All),
+        private: PrivateSignals::new(settings.include_private),
         output,
         blind: Blind::new(settings.quiet.0),
         table_entries: options.table_entries,
@@ -109,16 +109,6 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     agent.note_started(&mut executions);
     agent.end();
     Ok(())
-}
-
-/// Opens stdout, unless nothing is written there, and the file of rows.
-fn open_output(options: &RunOptions) -> anyhow::Result<AgentOutput> {
-    let events = options.events.as_deref();
-    let has_alerts = !options.no_alerts;
-    if has_alerts || events.is_some_and(output::is_stdout) {
-        check_stdout()?;
-    }
-    AgentOutput::new(io::stdout(), events, has_alerts)
 }
 
 /// Attaches the hooks that identify processes, and logs which are available.
@@ -184,6 +174,7 @@ struct Agent<M> {
     pipeline: Pipeline,
     /// Calls in other network namespaces.
     calls: Calls,
+    private: PrivateSignals,
     output: AgentOutput,
     blind: Blind,
     /// How many keys a poll can have.
@@ -266,11 +257,13 @@ impl<M: CountMaps> Agent<M> {
             pipeline,
             actors,
             calls,
+            private,
             output,
             host,
             ..
         } = self;
         let mut push = |key: RowKey, count, sources: Option<&Registers>| {
+            private.add(key.remote.filter(|_| !key.signal.is_outbound()), count);
             let has_rows = output.has_rows();
             let needs = pipeline.process_needs(key.signal);
             let is_tool =
@@ -322,6 +315,7 @@ impl<M: CountMaps> Agent<M> {
         let findings = notifications.iter().filter_map(Notification::finding);
         self.report(&tally, findings.count());
         self.write(&notifications);
+        self.warn_of_private();
         self.note_losses(&tally);
         let reports = self.blind.end_poll(interval.to);
         self.write_blind(&reports);

@@ -12,8 +12,10 @@ use anyhow::{Context as _, ensure};
 use jiff::Timestamp;
 
 use super::event_file;
+use crate::cli::RunOptions;
 use crate::row::{Row, json};
 use crate::sink::{LineQueue, Sink, Written};
+use crate::standard_streams::check_stdout;
 
 /// The size of a batch of rows, in bytes.
 const BATCH: usize = 1 << 16;
@@ -42,6 +44,16 @@ pub(super) struct AgentOutput {
     stdout: Sink,
     rows: Option<Rows>,
     has_alerts: bool,
+}
+
+/// Opens stdout, unless nothing is written there, and the file of rows.
+pub(super) fn open(options: &RunOptions) -> anyhow::Result<AgentOutput> {
+    let events = options.events.as_deref();
+    let has_alerts = !options.no_alerts;
+    if has_alerts || events.is_some_and(is_stdout) {
+        check_stdout()?;
+    }
+    AgentOutput::new(std::io::stdout(), events, has_alerts)
 }
 
 impl AgentOutput {

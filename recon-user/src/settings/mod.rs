@@ -118,6 +118,19 @@ impl Settings {
         self
     }
 
+    /// Warnings about settings that nobody is likely to mean, with so many rules in force.
+    fn doubts(&self, rules: usize) -> String {
+        let mut doubts = String::new();
+        if rules == 0 {
+            doubts += "warning: no rule is in force: recon writes no alert; enable a rule, or lower `min_severity`\n";
+        }
+        for network in self.allow.iter().filter(|network| network.is_everything()) {
+            doubts +=
+                &format!("warning: `allow` has {network}: nothing that such remotes do counts\n");
+        }
+        doubts
+    }
+
     /// How many lines of a rule are written.
     pub fn alert_limit(&self) -> LineLimit {
         LineLimit {
@@ -182,7 +195,9 @@ pub fn in_force(
     let rules = settings.apply(plans)?;
     let in_force = rules.iter().map(|rule| &rule.plan);
     let in_force = in_force.filter(|plan| plan.severity >= settings.min_severity);
-    let unmet = unmet_references(&in_force.collect::<Vec<_>>());
+    let in_force: Vec<_> = in_force.collect();
+    warnings.push_str(&settings.doubts(in_force.len()));
+    let unmet = unmet_references(&in_force);
     if !unmet.errors.is_empty() {
         return Err(Refused(unmet.errors.concat()));
     }

@@ -1,6 +1,6 @@
 //! `recon rules check` over files that are right, broken and missing.
 
-use crate::settings::check;
+use crate::settings::{Settings, check};
 
 /// The ten queries, as their source writes them.
 const DETECTIONS: &str = include_str!("../../kql/tests/detections.kql");
@@ -61,4 +61,27 @@ none.kql: error: No such file or directory (os error 2)
 "
     );
     assert!(check(&files[..1], &mut Vec::new(), &mut Vec::new()).expect("written"));
+}
+
+#[test]
+fn settings_that_nobody_means_are_doubted() {
+    const NONE: &str = "warning: no rule is in force: recon writes no alert; enable a rule, or lower `min_severity`\n";
+    // (file, rules in force, warnings)
+    for (file, rules, expected) in [
+        ("", 1, String::new()),
+        ("", 0, NONE.to_owned()),
+        ("allow = ['198.51.100.0/24']", 1, String::new()),
+        (
+            "allow = ['0.0.0.0/0', '::/0']",
+            1,
+            ["0.0.0.0/0", "::/0"]
+                .map(|all| {
+                    format!("warning: `allow` has {all}: nothing that such remotes do counts\n")
+                })
+                .concat(),
+        ),
+    ] {
+        let settings = Settings::parse("recon.toml", file.as_bytes()).expect("settings");
+        assert_eq!(settings.doubts(rules), expected, "{file}");
+    }
 }
