@@ -25,8 +25,8 @@ const MEANWHILE: &str = "100ms";
 /// One poll, after it.
 const AFTERWARDS: &str = "60s";
 
-/// A field of the rows that the agent wrote of `traffic`, without repetition, of which `signals` are
-/// wanted.
+/// A field of the rows that the agent wrote of `traffic`, without repetition, of which `signals`
+/// are wanted.
 fn field_of_rows(
     lab: &Lab,
     interval: &str,

@@ -7,8 +7,8 @@
 //! - Every source gets a key until half of the table is full: counts are exact as long as there is
 //!   room for all, and a slow scan's single packets never fall to a filter. From there on, the less
 //!   room is left, the more packets a source must have sent, so that a flood of sources with few
-//!   packets each can't fill the room that a scanner needs; and the fewer keys a source may have, so
-//!   that sources with many keys each can't either.
+//!   packets each can't fill the room that a scanner needs; and the fewer keys a source may have,
+//!   so that sources with many keys each can't either.
 //! - Sources are remembered in a direct-mapped array by a fingerprint and a packet count. Another
 //!   source's packet takes one from the slot's owner, and takes the slot at zero (HeavyKeeper, Yang
 //!   et al. 2018, without its dice). A source that sends much stays remembered, one that stopped is

@@ -6,10 +6,10 @@
 //! universal string hashing is fast, 2014) over words of 32 bits: for any two inputs, whatever
 //! their difference, the upper 33 bits of their sums are independent and uniform over the secrets.
 //! So nobody can choose inputs that collide more often than random ones. (There, `w / 2^32` is not
-//! part of the first factor. Here it adds what does not depend on `s1`, and the proof goes by `s1`.)
-//! A chain of `(hash ^ word) * constant`, however seeded, lets differences of the upper bits of two
-//! words cancel. BPF has no product of 128 bits. SipHash-1-3 takes six rounds of 26 instructions
-//! for an address; this takes three products, of which two wait for nothing.
+//! part of the first factor. Here it adds what does not depend on `s1`, and the proof goes by
+//! `s1`.) A chain of `(hash ^ word) * constant`, however seeded, lets differences of the upper bits
+//! of two words cancel. BPF has no product of 128 bits. SipHash-1-3 takes six rounds of 26
+//! instructions for an address; this takes three products, of which two wait for nothing.
 
 /// Words that are hashed: those of a key, or of a flow.
 pub const WORDS: usize = 5;

@@ -40,8 +40,8 @@ impl Loss {
         Self::AcceptedFull,
     ];
 
-    /// Whether it makes counts too low. A lost start of a program costs only its name, and a lost end
-    /// of a connection only that row: a host with many long connections would always lose some.
+    /// Whether it makes counts too low. A lost start of a program costs only its name, and a lost
+    /// end of a connection only that row: a host with many long connections would always lose some.
     #[must_use]
     pub const fn lowers_counts(self) -> bool {
         !matches!(self, Self::ExecEventsFull | Self::AcceptedFull)

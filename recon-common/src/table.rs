@@ -8,7 +8,7 @@
 //! outbound traffic.
 //! A tool's fingerprint is part of the key: it costs a packet nothing more. Who varies it gets as
 //! many more keys as there are tools, which other ports of this host give him anyway. An overflow
-//! key has none, so that a flood of many sources has one for each target.
+//! key has none: a flood of many sources then has one overflow key for each target.
 
 use crate::{Address, Flow, Loss, PendingConnect, Signal, Tool};
 

@@ -19,8 +19,8 @@ use recon_common::ImageId;
 use recon_common::process::{FORK_SLOTS, NUMBERS_EACH, SENDER_SLOTS, fork_slot};
 use recon_common::protocol::linux::AF_PACKET;
 
-/// By socket, the low half of its cookie and a packed [`ImageId`]. Cookies are consecutive, so sockets of one
-/// time do not share a slot.
+/// By socket, the low half of its cookie and a packed [`ImageId`]. Cookies are consecutive, so
+/// sockets of one time do not share a slot.
 #[map]
 static SENDERS: Array<u64> = Array::with_max_entries(SENDER_SLOTS, 0);
 

@@ -66,8 +66,8 @@ pub enum Command {
 /// Options of `recon judge`.
 #[derive(Args, Debug, Clone)]
 pub struct JudgeOptions {
-    /// Rows as JSON lines, ordered by time; `-` is stdin. A line that is no row is reported and left
-    /// out, and the exit code is then 1
+    /// Rows as JSON lines, ordered by time; `-` is stdin. A line that is no row is reported and
+    /// skipped, and the exit code is then 1
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 

@@ -172,7 +172,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// The time at which a row of that time counts. `None` if it is left out.
+    /// The time at which a row of that time counts. `None` if it is skipped.
     fn time_of(&mut self, time: Timestamp, number: usize) -> Option<Timestamp> {
         let Some(poll) = self.poll.filter(|poll| time < poll.to) else {
             return Some(time);

@@ -72,8 +72,8 @@ pub fn recon(arguments: &str) -> Result<Command> {
 
 impl Agent {
     /// Starts `recon run` on the host's end of the pair and for the host's processes, and waits
-    /// until it watches. It logs every poll. The rules are those of the profile `source`, unless the
-    /// arguments name another: they report every hit, whatever came of it.
+    /// until it watches. It logs every poll. The rules are those of the profile `source`, unless
+    /// the arguments name another: they report every hit, whatever came of it.
     ///
     /// # Errors
     /// When it does not start to watch.

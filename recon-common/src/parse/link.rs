@@ -14,8 +14,8 @@ use crate::protocol::{
 };
 use crate::{Loss, Packet};
 
-/// Tags that the parser follows on frames to this host. Linux unwinds any number with the VLAN ID 0:
-/// as many as 1500 bytes hold beside a SYN.
+/// Tags that the parser follows on frames to this host. Linux unwinds any number with the VLAN ID
+/// 0: as many as 1500 bytes hold beside a SYN.
 const MAX_TAGS_IN: usize = (ETHERNET_PAYLOAD - IPV4_HEADER - TCP_HEADER) / VLAN_TAG;
 /// On frames from this host, which have its own tags: 802.1ad outside, 802.1Q inside.
 const MAX_TAGS_OUT: usize = 2;

@@ -1,8 +1,9 @@
 //! What private remotes do while rules ignore them.
 //!
 //! In: the rows of a poll. Out: one warning.
-//! The decision held here: who tries recon in a lab scans from a private address, sees no alert, and
-//! takes it for broken. So recon says once why, as soon as a scan's worth of signals was ignored.
+//! The decision held here: who tries recon in a lab scans from a private address, sees no alert,
+//! and takes it for broken. So recon says once why, as soon as a scan's worth of signals was
+//! ignored.
 
 use recon_common::Address;
 

@@ -1,11 +1,11 @@
 //! Signals: which end the agent, and which it ignores.
 //!
 //! In: the signals of this process. Out: the end of a wait, or a log line.
-//! The decisions held here: no signal that can be caught kills recon with counts in the kernel. What
-//! asks a program to end (Ctrl-C, `kill`, Ctrl-\, the soft CPU limit, a power failure) ends it after
-//! the last drain. Everything else that would kill it by default is logged and ignored, SIGHUP
-//! above all: a terminal that hangs up closes stdout, which ends recon if its alerts went there.
-//! Faults, and SIGABRT, with which supervisors ask for a core dump, keep their default.
+//! The decisions held here: no signal that can be caught kills recon with counts in the kernel.
+//! What asks a program to end (Ctrl-C, `kill`, Ctrl-\, the soft CPU limit, a power failure) ends it
+//! after the last drain. Everything else that would kill it by default is logged and ignored,
+//! SIGHUP above all: a terminal that hangs up closes stdout, which ends recon if its alerts went
+//! there. Faults, and SIGABRT, with which supervisors ask for a core dump, keep their default.
 
 use std::future::poll_fn;
 use std::io;

@@ -38,9 +38,9 @@ struct DigestRecon<'a> {
 struct DigestFields<'a> {
     start: Timestamp,
     end: Timestamp,
-    attempts: AttemptFields,
+    attempts: AttemptCounts,
     ports: u64,
-    sources: SourceFields,
+    sources: SourceCounts,
     new_sources: u64,
     networks: Vec<NetworkSourcesFields>,
     findings: u64,
@@ -49,59 +49,12 @@ struct DigestFields<'a> {
 }
 
 #[derive(Serialize)]
-struct AttemptFields {
-    accepted: u64,
-    refused: u64,
-    half_open: u64,
-    silent: u64,
-}
-
-impl From<AttemptCounts> for AttemptFields {
-    fn from(counts: AttemptCounts) -> Self {
-        let AttemptCounts {
-            accepted,
-            refused,
-            half_open,
-            silent,
-        } = counts;
-        Self {
-            accepted,
-            refused,
-            half_open,
-            silent,
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct SourceFields {
-    client: u64,
-    undecided: u64,
-    scanner: u64,
-}
-
-impl From<SourceCounts> for SourceFields {
-    fn from(counts: SourceCounts) -> Self {
-        let SourceCounts {
-            client,
-            undecided,
-            scanner,
-        } = counts;
-        Self {
-            client,
-            undecided,
-            scanner,
-        }
-    }
-}
-
-#[derive(Serialize)]
 struct RuleFields<'a> {
     id: &'a str,
     measure: &'a str,
     name: &'a str,
     findings: u64,
-    sources: SourceFields,
+    sources: SourceCounts,
     ports: u64,
 }
 
@@ -123,7 +76,7 @@ pub(super) fn digest<'a>(digest: &'a Digest, host: &'a str) -> DigestLine<'a> {
         measure: rule.query.measure_name(),
         name: &rule.query.plan().name,
         findings: rule.findings,
-        sources: rule.sources.into(),
+        sources: rule.sources,
         ports: rule.ports,
     });
     let contacts = &digest.contacts;
@@ -152,9 +105,9 @@ pub(super) fn digest<'a>(digest: &'a Digest, host: &'a str) -> DigestLine<'a> {
             digest: DigestFields {
                 start,
                 end,
-                attempts: contacts.attempts.into(),
+                attempts: contacts.attempts,
                 ports: contacts.ports,
-                sources: contacts.sources.into(),
+                sources: contacts.sources,
                 new_sources: contacts.new,
                 networks: networks.collect(),
                 findings: digest.findings(),

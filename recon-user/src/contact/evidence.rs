@@ -150,8 +150,6 @@ pub(super) struct Evidence {
     /// When its first and its last attempt were settled.
     pub(super) first: u32,
     pub(super) last: u32,
-    /// Whether it has completed a handshake.
-    pub(super) is_proven: bool,
     /// The poll of the first handshake. `None` if there was none.
     accepted_first: Option<u32>,
     /// Whether it was a scan's handshake that proved the address.
@@ -202,7 +200,6 @@ impl Evidence {
             false => 0,
         };
         if outcome == Outcome::Accepted {
-            self.is_proven = true;
             self.accepted_first.get_or_insert(poll);
         } else if !outcome.is_success() && self.failed_first.is_none() {
             self.failed_first = Some(poll);
@@ -264,6 +261,11 @@ impl Evidence {
         is_of_scan
     }
 
+    /// Whether it has completed a handshake.
+    pub(super) fn is_proven(&self) -> bool {
+        self.accepted_first.is_some()
+    }
+
     /// Whether it completed a handshake before its attempts began to fail, as a client does.
     pub(super) fn was_client(&self) -> bool {
         let is_earlier = |accepted| self.failed_first.is_none_or(|failed| accepted < failed);
@@ -314,12 +316,10 @@ impl Evidence {
         self.failures = 0;
         self.successes = 0;
         self.failed_first = None;
-        self.is_proven = false;
         self.accepted_first = None;
         for (_, contact) in self.targets.of_ports(0..=u16::MAX) {
             self.successes = self.successes.saturating_add(contact.successes);
             if contact.outcome == Outcome::Accepted {
-                self.is_proven = true;
                 let first = self.accepted_first.unwrap_or(contact.first_poll);
                 self.accepted_first = Some(first.min(contact.first_poll));
             }

@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use recon_common::Address;
+use serde::Serialize;
 
 use super::evidence::{Evidence, Target};
 use super::ledger::Ledger;
@@ -35,7 +36,7 @@ pub struct ContactTotals {
 }
 
 /// Attempts by what became of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct AttemptCounts {
     /// Accepted, or a datagram that was answered.
     pub accepted: u64,
@@ -56,7 +57,7 @@ impl AttemptCounts {
 }
 
 /// Numbers of distinct sources, by the verdict on each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SourceCounts {
     /// Those that are clients.
     pub client: u64,

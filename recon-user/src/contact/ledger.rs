@@ -8,8 +8,8 @@
 //! - While those with at most one failure are few, somebody forges more. Then chance decides among
 //!   those with more failures, so that a newcomer's are kept.
 //! - Near that bound, the first failure of an unknown remote only leaves a mark, and the second one
-//!   is kept: most sources of a flood have no second one, and evicting them costs more than counting
-//!   them.
+//!   is kept: most sources of a flood have no second one, and evicting them costs more than
+//!   counting them.
 //! - At the bound on targets, a remote holds no more than its fair share of new ones.
 
 use std::collections::HashMap;
@@ -25,7 +25,7 @@ use crate::seed::Secrets;
 const MAX_REMOTES: usize = 1 << 16;
 /// The share of them that is evicted at once.
 const EVICTED_SHARE: usize = 4;
-/// Forging one packet for each of many addresses is cheap.
+/// Failures that cost nobody much: one forged packet for each of many addresses.
 const CHEAP_FAILURES: u32 = 1;
 /// While fewer than one in so many are cheap, the others crowd them out.
 const KEPT_SHARE: usize = 8;
@@ -161,7 +161,7 @@ impl Ledger {
 enum Class {
     /// Without a handshake, and there are too many of these.
     Crowding,
-    /// Forging it for each of many addresses is cheap.
+    /// With so few failures that many addresses can be forged at no cost.
     Cheap,
     /// More failures, without a handshake.
     Dear,
@@ -170,7 +170,7 @@ enum Class {
 }
 
 fn class(evidence: &Evidence) -> Class {
-    match (evidence.is_proven, evidence.failures()) {
+    match (evidence.is_proven(), evidence.failures()) {
         (true, _) => Class::Proven,
         (false, ..=CHEAP_FAILURES) => Class::Cheap,
         (false, _) => Class::Dear,
@@ -216,7 +216,7 @@ mod tests {
             ledger.add(remote(number), result(80, Outcome::HalfOpen, 11));
             assert!(ledger.remotes.len() <= MAX_REMOTES);
         }
-        assert!(ledger.get(client).is_some_and(|client| client.is_proven));
+        assert!(ledger.get(client).is_some_and(Evidence::is_proven));
         assert_eq!(ledger.get(scanner).map(Evidence::failures), Some(3));
         let targets: usize = ledger.remotes.values().map(Evidence::len).sum();
         assert_eq!(ledger.targets, targets);
@@ -244,7 +244,7 @@ mod tests {
             });
             flood(&mut ledger, 1_000_000 + u32::from(port) * 4_000, 4_000, now);
         }
-        assert!(ledger.get(client).is_some_and(|client| client.is_proven));
+        assert!(ledger.get(client).is_some_and(Evidence::is_proven));
         // The first failure only leaves a mark, and two in four go at most.
         let failures = |number| ledger.get(late(number)).map_or(0, Evidence::failures);
         let known = (0..200).filter(|&number| failures(number) >= 3).count();

@@ -12,8 +12,8 @@
 //! | totals | `hour` | what all attempts of an hour add up to |
 //!
 //! The decision held here: what a packet shows is counted as it comes, but what it means is known a
-//! round trip later. So attempts are rows of their own, about a second later than their packets where
-//! no handshake, answer or refusal settles them.
+//! round trip later. So attempts are rows of their own, about a second later than their packets
+//! where no handshake, answer or refusal settles them.
 
 mod attempt;
 mod evidence;
@@ -35,6 +35,7 @@ use recon_common::{Address, Signal};
 use crate::address::first_neighbour;
 use crate::process::Process;
 use crate::row::{Interval, Row, RowKey, Standing, ToolSet, Verdict};
+use evidence::Evidence;
 use inbound::{Inbound, WaitingTargets, network_verdict, second};
 use ledger::Ledger;
 use outbound::Outbound;
@@ -154,7 +155,7 @@ impl Contacts {
             Some(evidence) => Standing {
                 remote: evidence.verdict(),
                 network,
-                is_proven: evidence.is_proven,
+                is_proven: evidence.is_proven(),
             },
             None => Standing {
                 network,
@@ -166,14 +167,14 @@ impl Contacts {
     /// Whether a remote has completed a handshake with this host.
     pub(crate) fn is_proven(&self, remote: Address) -> bool {
         let evidence = self.inbound.remotes.get(remote);
-        evidence.is_some_and(|evidence| evidence.is_proven)
+        evidence.is_some_and(Evidence::is_proven)
     }
 
     /// Whether somebody in the network of a remote has, as far as a rule asks.
     pub(crate) fn is_network_proven(&self, remote: Address) -> bool {
         let networks = self.inbound.networks.as_ref();
         let evidence = networks.and_then(|networks| networks.get(first_neighbour(remote)));
-        evidence.is_some_and(|evidence| evidence.is_proven)
+        evidence.is_some_and(Evidence::is_proven)
     }
 
     /// Settles the attempts whose outcome is known at the end of a poll, or all of them if it

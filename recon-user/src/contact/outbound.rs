@@ -5,8 +5,8 @@
 //! The decisions held here:
 //! - An answer does not say which process it is for. It settles the attempts of all processes on
 //!   that port of the remote.
-//! - What fails where an attempt of this host succeeded in the last one or two hours is no attempt: when a
-//!   remote with thirty services restarts, its clients do not scan it.
+//! - What fails where an attempt of this host succeeded in the last one or two hours is no attempt:
+//!   when a remote with thirty services restarts, its clients do not scan it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

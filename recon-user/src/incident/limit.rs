@@ -6,8 +6,8 @@
 //!   with two measures is two queries.
 //! - Of one poll's findings recon writes those about scanners first and those about clients last,
 //!   whatever their counts: a busy client has the greatest of all. Then come sources that have
-//!   completed a handshake in their scan, which forged ones can't, and then the largest: a forged scan hides a
-//!   real one only if it is as large, which takes as many packets.
+//!   completed a handshake in their scan, which forged ones can't, and then the largest: a forged
+//!   scan hides a real one only if it is as large, which takes as many packets.
 //! - Clients get at most a quarter of a query's lines, so that those who come before a scanner
 //!   leave it lines too. [`period`] holds the other shares, and what becomes of the rest.
 //! - What is suppressed is reported when the period is over: how many findings, the first of them

@@ -1,4 +1,4 @@
-//! What the stream is told of the groups and sources that it may evict.
+//! What incidents know of the groups and sources that the stream may evict.
 //!
 //! In: tags, remotes. Out: whether they were reported, and proven.
 

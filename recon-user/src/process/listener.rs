@@ -4,8 +4,8 @@
 //! The decision held here: of several processes that hold one socket, recon reports the one that
 //! was started for it. That is not a manager that passes sockets on (systemd), and of a server with
 //! workers it is the server. Nothing is kept between calls. Any user may hold as many descriptors
-//! as he likes, so the processes of who made the socket are read first, and the others only if these
-//! don't hold it or pass it on; and a deadline ends the search.
+//! as he likes, so the processes of who made the socket are read first, and the others only if
+//! these don't hold it or pass it on; and a deadline ends the search.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -44,7 +44,7 @@ impl Listeners {
 
     /// The process that accepts connections to that address and port: by a socket of the address
     /// itself, else of all of IPv4 (for an IPv4 address), else of all of IPv6, which serves IPv4 as
-    /// well. Costs a look at open files of many processes. `None` once the deadline is over.
+    /// well. Reads the open files of many processes. `None` after the deadline.
     #[must_use]
     pub(crate) fn find_listener(&self, local: IpAddr, port: u16, deadline: Instant) -> Option<u32> {
         let local = local.to_canonical();
@@ -104,7 +104,7 @@ impl Listeners {
         self.choose_holder(&holders)
     }
 
-    /// Whether the process has one of the sockets open. `None` once the deadline is over.
+    /// Whether the process has one of the sockets open. `None` after the deadline.
     fn holds(&self, pid: u32, sockets: &[TcpSocket], deadline: Instant) -> Option<bool> {
         let descriptors = fs::read_dir(proc::pid_folder(&self.proc_root, pid).join("fd"));
         for (number, entry) in descriptors.into_iter().flatten().flatten().enumerate() {

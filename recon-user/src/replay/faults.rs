@@ -3,7 +3,7 @@
 //! In: lines that are no rows, and rows that are not in order. Out: log lines about the first of
 //! each kind, and a summary.
 //! The decision held here: one bad line must not hide what the others show, so it is counted and
-//! named, and the rest is judged. The run fails at its end if a line was left out.
+//! named, and the rest is judged. The run fails at its end if a line was skipped.
 
 use std::fmt;
 
@@ -15,14 +15,14 @@ const NAMED: u64 = 5;
 pub struct Faults {
     /// Lines that are no rows.
     pub bad: u64,
-    /// Rows so much older than the rows before them that they were left out.
+    /// Rows so much older than the rows before them that they were skipped.
     pub outdated: u64,
     /// Rows that were counted in the poll of the rows before them, which is later than their own.
     pub late: u64,
 }
 
 impl Faults {
-    /// Whether lines were left out.
+    /// Whether lines were skipped.
     #[must_use]
     pub fn has_gaps(&self) -> bool {
         self.bad + self.outdated > 0
@@ -31,7 +31,7 @@ impl Faults {
     pub(super) fn add_bad(&mut self, place: &str, reason: impl fmt::Display) {
         self.bad += 1;
         if self.bad <= NAMED {
-            log::error!("{place}: {reason}; the line is left out");
+            log::error!("{place}: {reason}; skipping the line");
         }
     }
 
@@ -39,7 +39,7 @@ impl Faults {
         self.outdated += 1;
         if self.outdated <= NAMED {
             log::error!(
-                "{place}: line {line}: the row is {behind} older than the rows before it, and is left out; sort the file by TimeGenerated"
+                "{place}: line {line}: the row is {behind} older than the rows before it; skipping it; sort the file by TimeGenerated"
             );
         }
     }
@@ -62,7 +62,7 @@ impl Faults {
         } = self;
         if self.has_gaps() {
             log::error!(
-                "{place}: lines left out: {}: not a row {bad}, out of order {outdated}; the alerts are about the others",
+                "{place}: skipped lines: {}: not a row {bad}, out of order {outdated}; the alerts are about the others",
                 bad + outdated
             );
         }

@@ -7,7 +7,7 @@
 //! - A finding without a line waits. It gets one when there is room, at the latest at the end of
 //!   the period, in the order of the ranks.
 //! - One network (see [`enclosing_networks`]) or one user of this host gets at most half of the
-//!   lines, as long as the period goes on: forging neighbours and starting processes is cheap.
+//!   lines, as long as the period goes on: anybody can forge neighbours and start processes.
 //! - What is suppressed in the end is listed: a hundred sources by name, the others by number.
 
 use std::cmp::Reverse;

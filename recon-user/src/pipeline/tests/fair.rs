@@ -83,7 +83,8 @@ fn flood(pipeline: &mut Pipeline, source: Source, sources: u32, ports: u16, poll
 
 #[test]
 fn a_newcomer_gets_room_whatever_fills_the_memory() {
-    // A small part of the memory and the sources of a flood that blinded a host for an hour: so many ports each are below `port-scan`, and more than half of it; or above it.
+    // A small part of the memory and the sources of a flood that blinded a host for an hour: so
+    // many ports each are below `port-scan`, and more than half of it; or above it.
     for (what, source, ports) in [
         ("suspicious", spread as Source, 11),
         ("nearly a scan", spread, 20),

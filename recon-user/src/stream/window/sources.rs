@@ -45,8 +45,8 @@ impl Default for Sources {
 }
 
 impl Sources {
-    /// Records that the source with this hash sent `count` events at `now`. Returns whether it stays for the
-    /// whole window. It may not if it takes more memory and `may_grow` is false.
+    /// Records that the source with this hash sent `count` events at `now`. Returns whether it
+    /// stays for the whole window. It may not if it takes more memory and `may_grow` is false.
     pub fn add(&mut self, now: Pane, hash: u64, count: u64, may_grow: bool) -> bool {
         self.expire(now);
         let is_counted = self.events.add(now, count, may_grow);
