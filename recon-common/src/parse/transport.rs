@@ -38,7 +38,10 @@ pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsing
                     return Ok(None);
                 };
                 let tool = match observation {
-                    Observation::Plain(signal) => fingerprint::of_segment(datagram, signal),
+                    Observation::Plain(signal) => {
+                        let words = header.u8::<12>() >> 4;
+                        fingerprint::of_segment(datagram, signal, words)
+                    }
                     _ => None,
                 };
                 (ports(header), observation, tool)
