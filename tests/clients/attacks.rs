@@ -100,7 +100,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     },
     Attack {
         name: "hping3: six hundred SYNs to one closed port",
-        line: "! hping3 --quiet --syn --count 600 --interval u1000 --destport 3389 --spoof {net}.1 {host}",
+        line: "hping3 --quiet --syn --count 600 --interval u1000 --destport 3389 --spoof {net}.1 {host} || test $? = 1",
         rule: Some("syn-flood"),
         ..ATTACK
     },
