@@ -8,6 +8,7 @@
 
 mod actors;
 mod calls;
+mod doubts;
 mod event_file;
 mod interfaces;
 mod logins;
@@ -36,6 +37,7 @@ use crate::sink::Written;
 use crate::stream::{EvictionStats, Interval};
 use actors::Actors;
 use calls::Calls;
+use doubts::Memory;
 use interfaces::WatchedInterfaces;
 use logins::{MAX_LOGINS, login_row};
 use output::AgentOutput;
@@ -56,6 +58,10 @@ pub fn run(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
 
 async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     let settings = &in_force.settings;
+    let (interval, entries) = (options.interval, options.table_entries);
+    for doubt in doubts::doubts(in_force, interval, entries, Memory::of_machine())? {
+        log::warn!("{doubt}");
+    }
     // Before the interfaces are listed, so that no change in between is missed.
     let events = LinkEvents::subscribe()?;
     let interfaces = hook::select_interfaces(&options.interfaces, options.xdp)?;
