@@ -253,6 +253,7 @@ fn reports_outcomes(plan: &Plan, key: &KeyPlan, filter: &Filter) -> bool {
                     | Field::ActionType
                     | Field::Protocol
                     | Field::Outcome
+                    | Field::LocalListener
             )
         })
     };
