@@ -239,7 +239,7 @@ fn record_pending(pending: &PendingConnect) {
     unsafe {
         let before = (*slot).cookie;
         if before != 0 && before != pending.cookie {
-            count::add_to_counter(Counter::Lost(Loss::PendingConnectsFull), 1);
+            count::add_to_shared_counter(Counter::Lost(Loss::PendingConnectsFull), 1);
         }
         slot.write(*pending);
     }

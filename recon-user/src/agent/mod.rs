@@ -355,7 +355,7 @@ impl<M: CountMaps> Agent<M> {
     fn report(&mut self, tally: &Tally, findings: usize) {
         let EvictionStats { evicted, refused } = self.pipeline.take_eviction_stats();
         let forgotten = self.actors.processes.take_evicted();
-        let level = match tally.frames_in + tally.frames_out {
+        let level = match tally.frames() {
             0 => log::Level::Trace,
             _ => log::Level::Debug,
         };
