@@ -48,7 +48,7 @@ pub use flow::{Address, Flow};
 pub use frame_class::{FrameClass, Ignored};
 pub use keyed_hash::HashSecrets;
 pub use loss::Loss;
-pub use observation::{FlowMarks, FlowState, Observation};
+pub use observation::{FlowMarks, FlowState, Observation, Sent};
 pub use packed::PackedKey;
 pub use packet::Packet;
 pub use parse::{Direction, Parsed, parse};

@@ -4,9 +4,10 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 
+use recon_common::flow::accepted_slot;
 use recon_common::{
     Address, Direction, Flow, FlowMarks, FlowState, FrameClass, HashSecrets, Ignored, Key, Parsed,
-    Signal, Tool, parse,
+    Sent, Signal, Tool, parse,
 };
 use recon_user::drain::Tally;
 
@@ -66,6 +67,7 @@ pub(crate) fn interpret(tally: &Tally, rows: &[(Key, u64)]) -> FrameResult {
 pub(crate) struct Model {
     sent: RefCell<HashSet<Fingerprint>>,
     reached: RefCell<HashSet<Fingerprint>>,
+    answered: RefCell<HashSet<Fingerprint>>,
     /// Whether a guest sends the current frame.
     pub(crate) is_from_guest: Cell<bool>,
 }
@@ -135,6 +137,14 @@ struct ModelMarks<'a> {
 }
 
 impl FlowMarks for ModelMarks<'_> {
+    fn accepted(&self) -> Self {
+        let (slot, fingerprint) = self.flow;
+        Self {
+            flow: (accepted_slot(slot), fingerprint),
+            ..*self
+        }
+    }
+
     fn expect_answers(&self) -> bool {
         self.model.sent.borrow_mut().insert(self.flow)
     }
@@ -151,7 +161,29 @@ impl FlowMarks for ModelMarks<'_> {
         self.model.reached.borrow().contains(&self.flow)
     }
 
+    fn mark_sent(&self) -> Sent {
+        if self.expects_answers() {
+            return Sent::Again;
+        }
+        match (self.was_reached(), self.was_answered()) {
+            (_, true) => Sent::Again,
+            (true, false) => {
+                self.model.answered.borrow_mut().insert(self.flow);
+                Sent::Answers
+            }
+            (false, false) => {
+                self.expect_answers();
+                Sent::Begins
+            }
+        }
+    }
+
+    fn was_answered(&self) -> bool {
+        self.model.answered.borrow().contains(&self.flow)
+    }
+
     fn clear_reached(&self) -> bool {
+        self.model.answered.borrow_mut().remove(&self.flow);
         self.model.reached.borrow_mut().remove(&self.flow)
     }
 }

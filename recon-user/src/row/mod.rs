@@ -264,6 +264,7 @@ pub const fn action_type(signal: Signal) -> &'static str {
         Signal::OddProbe => "OddProbe",
         Signal::FragmentProbe => "FragmentProbe",
         Signal::Datagram => "Datagram",
+        Signal::SessionDatagram => "SessionDatagram",
         Signal::DnsQueryUdp | Signal::DnsQueryTcp | Signal::DnsSentUdp | Signal::DnsSentTcp => {
             "Query"
         }
