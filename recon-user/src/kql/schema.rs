@@ -104,6 +104,8 @@ fields! {
     LocalListener = "LocalListener": Bool;
     /// This host's address and port.
     LocalEndpoint = "LocalEndpoint": String;
+    /// The remote's address and port.
+    RemoteEndpoint = "RemoteEndpoint": String;
     /// What the remote's attempts so far show: `client`, `undecided` or `scanner`.
     RemoteVerdict = "RemoteVerdict": String;
     /// The same for the remote's network.
@@ -148,7 +150,11 @@ impl Field {
     pub const fn is_derived(self) -> bool {
         matches!(
             self,
-            Self::LocalEndpoint | Self::RemoteVerdict | Self::NetworkVerdict | Self::RemoteProven
+            Self::LocalEndpoint
+                | Self::RemoteEndpoint
+                | Self::RemoteVerdict
+                | Self::NetworkVerdict
+                | Self::RemoteProven
         )
     }
 

@@ -147,7 +147,8 @@ impl Row<'_> {
             Field::LocalPort => Value::number(port(PortColumn::Local)),
             Field::Outcome => Value::text(outcome(signal)),
             Field::LocalListener => self.listener.map_or(Value::Null, Value::Bool),
-            Field::LocalEndpoint => owned(self.local_endpoint()),
+            Field::LocalEndpoint => owned(self.endpoint(local, PortColumn::Local)),
+            Field::RemoteEndpoint => owned(self.endpoint(remote, PortColumn::Remote)),
             Field::RemoteVerdict => Value::text(self.standing.remote.name()),
             Field::NetworkVerdict => Value::text(self.standing.network.name()),
             Field::RemoteProven => Value::Bool(self.standing.is_proven),
@@ -174,13 +175,11 @@ impl Row<'_> {
         }
     }
 
-    /// The local address and port as one text, for rows that have both.
-    fn local_endpoint(&self) -> Option<String> {
-        let port = self
-            .key
-            .port
-            .filter(|_| port_column(self.key.signal) == Some(PortColumn::Local))?;
-        Some(SocketAddr::new(self.key.local?.to_ip(), port).to_string())
+    /// An address and the port of that column as one text, for rows that have both.
+    fn endpoint(&self, address: Option<Address>, column: PortColumn) -> Option<String> {
+        let RowKey { port, signal, .. } = self.key;
+        let port = port.filter(|_| port_column(signal) == Some(column))?;
+        Some(SocketAddr::new(address?.to_ip(), port).to_string())
     }
 }
 
