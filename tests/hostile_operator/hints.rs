@@ -41,12 +41,13 @@ fn the_hint_about_a_linked_xdp_program_detaches_it() -> Result<()> {
     first.stop().map(drop)
 }
 
-/// The same command under a limit on open files that recon may raise, or may not.
-fn with_files(limit: u32, capability: &str, command: &Command) -> Command {
+/// The same command under limits on open files, the soft and the hard one. Without CAP_SYS_RESOURCE
+/// the hard one is the end.
+fn with_files(soft: u32, hard: u32, command: &Command) -> Command {
     let mut limited = Command::new("prlimit");
     limited
-        .arg(format!("--nofile={limit}:{limit}"))
-        .args(["setpriv", &format!("--bounding-set={capability}")])
+        .arg(format!("--nofile={soft}:{hard}"))
+        .args(["setpriv", "--bounding-set=-sys_resource"])
         .arg(command.get_program())
         .args(command.get_args());
     limited
@@ -54,19 +55,19 @@ fn with_files(limit: u32, capability: &str, command: &Command) -> Command {
 
 #[test]
 fn few_open_files_are_raised_or_refused_with_what_to_type() -> Result<()> {
+    const ENOUGH: u32 = 8192;
     let lab = Lab::new()?;
     let mut command = recon(&format!("run -i veth0 {INTERVAL}"))?;
     command.args(lab.watched_sockets());
     for limit in [24, 40] {
-        let raised = with_files(limit, "+sys_resource", &command);
+        let raised = with_files(limit, ENOUGH, &command);
         let agent = Agent::spawn(&lab, raised, Stdio::piped())?;
         let seen = agent.stop()?.seen;
         ensure!(!seen.has_logged("hook ("), "{seen}");
-        let kept = with_files(limit, "-sys_resource", &command);
-        let refused = run(lab.host(), kept, PATIENCE)?;
+        let refused = run(lab.host(), with_files(limit, limit, &command), PATIENCE)?;
         ensure!(!refused.status.success(), "{}", refused.output);
         let says = format!(
-            "{limit} files may be open, and recon needs 128: as root, type `ulimit -n 8192`"
+            "{limit} files may be open, and recon needs 128: as root, type `ulimit -n {ENOUGH}`"
         );
         ensure!(refused.output.contains(&says), "{}", refused.output);
     }
