@@ -31,6 +31,8 @@ pub struct Plan {
     pub severity: Severity,
     /// The ATT&CK technique, such as `T1595.001`.
     pub technique: Option<String>,
+    /// What is counted, in the plural, as messages name it.
+    pub unit: Option<String>,
     /// What is at stake for this host: a sentence that alerts end with.
     pub stake: Option<String>,
     /// How far back a group's rows reach.

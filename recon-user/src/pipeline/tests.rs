@@ -6,6 +6,7 @@ mod ends;
 mod fair;
 mod flood;
 mod floods;
+mod logins;
 mod nursery;
 mod outcomes;
 mod pressure;
@@ -55,6 +56,7 @@ fn observe(pipeline: &mut Pipeline, key: &Key, count: u64, interval: Interval, i
             device: "web1",
             process: None,
             is_scanner,
+            listener: None,
             standing: crate::row::Standing::default(),
             sources: None,
         },

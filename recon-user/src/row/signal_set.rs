@@ -1,7 +1,7 @@
 //! Sets of signals.
 //!
 //! In: signals. Out: [`SignalSet`], one bit for each signal.
-//! The decision held here: a set takes six bytes, not eight, since every group of a flood has one.
+//! The decision held here: a set takes seven bytes, not eight, since every group of a flood has one.
 
 use recon_common::Signal;
 

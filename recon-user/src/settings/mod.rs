@@ -212,11 +212,13 @@ pub fn in_force(
         mut warnings,
     } = rules;
     let rules = settings.apply(plans)?;
-    let in_force = rules.iter().map(|rule| &rule.plan);
-    let in_force = in_force.filter(|plan| plan.severity >= settings.min_severity);
-    let in_force: Vec<_> = in_force.collect();
-    warnings.push_str(&settings.doubts(in_force.len()));
-    let unmet = unmet_references(&in_force);
+    // A rule below the least severity runs where another one names it.
+    let plans: Vec<_> = rules.iter().map(|rule| &rule.plan).collect();
+    let reported = plans
+        .iter()
+        .filter(|plan| plan.severity >= settings.min_severity);
+    warnings.push_str(&settings.doubts(reported.count()));
+    let unmet = unmet_references(&plans);
     if !unmet.errors.is_empty() {
         return Err(Refused(unmet.errors.concat()));
     }

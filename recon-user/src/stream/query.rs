@@ -77,6 +77,14 @@ impl Query {
         }
     }
 
+    /// Which of the plan's aggregates counts the remotes, if one does.
+    #[must_use]
+    pub(crate) fn sources_aggregate(&self) -> Option<usize> {
+        let all = std::iter::once(&self.measured).chain(&self.others);
+        let mut counting = all.filter(|of| of.operator.counts_remotes());
+        counting.next()?.position
+    }
+
     /// `rule.id`; two measures of one detection share it.
     #[must_use]
     pub fn id(&self) -> &str {
@@ -260,6 +268,7 @@ fn reports_outcomes(plan: &Plan, key: &KeyPlan, filter: &Filter) -> bool {
                     | Field::ActionType
                     | Field::Protocol
                     | Field::Outcome
+                    | Field::LocalListener
             )
         })
     };

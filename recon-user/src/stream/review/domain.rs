@@ -151,10 +151,11 @@ impl<'p> Domain<'p> {
 /// The values of a column in rows of that signal, if they can all be listed.
 pub(super) fn listed(field: Field, signal: Signal) -> Option<Vec<Value<'static>>> {
     let texts = |texts: &[&'static str]| texts.iter().map(|&it| Value::text(it)).collect();
-    let numbers = |numbers: [u32; 4]| match signal == Signal::Ended {
+    let numbers = |numbers: &[u32]| match signal == Signal::Ended {
         true => numbers
-            .map(|number| Value::Long(i64::from(number)))
-            .to_vec(),
+            .iter()
+            .map(|&number| Value::Long(number.into()))
+            .collect(),
         false => vec![Value::Null],
     };
     Some(match field {
@@ -175,8 +176,8 @@ pub(super) fn listed(field: Field, signal: Signal) -> Option<Vec<Value<'static>>
             texts(&tools)
         }
         Field::RemoteProven => [false, true].map(Value::Bool).to_vec(),
-        Field::BytesReceived | Field::BytesSent => numbers(BYTE_CLASSES),
-        Field::ConnectionSeconds => numbers(SECOND_CLASSES),
+        Field::BytesReceived | Field::BytesSent => numbers(&BYTE_CLASSES),
+        Field::ConnectionSeconds => numbers(&SECOND_CLASSES),
         Field::ProcessIsScanner if signal.is_outbound() => [false, true].map(Value::Bool).to_vec(),
         Field::ProcessIsScanner => vec![Value::Bool(false)],
         Field::ProcessId | Field::ProcessParentId if !signal.is_outbound() => vec![Value::Null],
