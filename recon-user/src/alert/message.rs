@@ -6,7 +6,6 @@
 use recon_common::Tool;
 
 use super::{actor, names};
-use crate::address::neighbour_network;
 use crate::contact::Outcomes;
 use crate::duration::text;
 use crate::incident::{Finding, Phase, Suppressed};
@@ -83,9 +82,9 @@ fn ends(finding: &Finding, who: &[Process]) -> String {
         };
         format!("{source}{to}")
     } else {
-        let source = match (remote, finding.network) {
+        let source = match (remote, finding.network_text()) {
             (Some(remote), _) => remote.to_string(),
-            (None, Some(of)) => neighbour_network(of),
+            (None, Some(network)) => network,
             (None, None) => match finding.sources {
                 Some(sources) => format!("{sources} remotes"),
                 None => "several remotes".to_owned(),

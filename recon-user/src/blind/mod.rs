@@ -48,7 +48,7 @@ pub enum BlindPart {
     Processes,
     /// An interface under watch is gone.
     Interface(String),
-    /// A hook is gone: the interface, and the name of the hook.
+    /// A hook is gone: the interface or the cgroup, and the name of the hook.
     Hook(String, &'static str),
 }
 
@@ -93,7 +93,7 @@ impl BlindPart {
             Self::FailedPolls => "the log names the error",
             Self::Processes => "alerts may lack the process that accepts",
             Self::Interface(_) => "bring it back, or start recon on another interface",
-            Self::Hook(..) => "start recon again, and find out who has removed it",
+            Self::Hook(..) => "find out who detaches it; recon attaches it again as soon as it can",
         }
     }
 
@@ -213,6 +213,23 @@ impl Blind {
         if let Some(blindness) = self.parts.get_mut(part) {
             blindness.is_gone = false;
         }
+    }
+
+    /// Notes that the hooks of an interface are no longer missed, since it is gone itself.
+    pub fn regain_hooks(&mut self, interface: &str) {
+        for (part, blindness) in &mut self.parts {
+            if matches!(part, BlindPart::Hook(of, _) if of == interface) {
+                blindness.is_gone = false;
+            }
+        }
+    }
+
+    /// Whether a part is gone until it is regained.
+    #[must_use]
+    pub fn is_gone(&self, part: &BlindPart) -> bool {
+        self.parts
+            .get(part)
+            .is_some_and(|blindness| blindness.is_gone)
     }
 
     /// Ends a poll: what is reported.

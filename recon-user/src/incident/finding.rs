@@ -13,6 +13,7 @@ use recon_common::{Address, ImageId, Signal};
 
 use super::state::{Phase, Report};
 use super::window_start_of;
+use crate::address::NetworkSize;
 use crate::contact::{Contacts, Outcomes};
 use crate::kql::eval::{Columns, Value};
 use crate::kql::{Severity, Slot};
@@ -106,7 +107,7 @@ impl Finding {
         let sorted_by = plan.order.iter();
         let sorted_by = sorted_by.map(|by| columns.value(by.column.slot).into_owned());
         let remote = key.remote.filter(|_| query.key.has(KeyColumn::Remote));
-        let network = key.remote.filter(|_| query.key.has(KeyColumn::Network));
+        let network = key.remote.filter(|_| query.key.network().is_some());
         let mut pids: Vec<u32> = samples.senders.items().iter().map(|by| by.pid).collect();
         pids.dedup();
         let only_pid = pids.first().copied().filter(|_| pids.len() == 1);
@@ -203,8 +204,21 @@ impl Finding {
         if self.is_outbound() {
             return self.pid.map(Source::Process);
         }
-        let network = self.network.map(Source::Network);
+        let network = self
+            .network
+            .map(|first| Source::Network(first, self.network_size()));
         network.or(self.remote.map(Source::Remote))
+    }
+
+    /// The size of the network of the remotes.
+    pub(crate) fn network_size(&self) -> NetworkSize {
+        let size = self.query.key.network();
+        size.unwrap_or(NetworkSize::Neighbours)
+    }
+
+    /// The network of the remotes as text.
+    pub(crate) fn network_text(&self) -> Option<String> {
+        self.network.map(|first| self.network_size().text(first))
     }
 
     /// Whether this host is the sender of what was counted.
@@ -219,8 +233,8 @@ impl Finding {
 pub enum Source {
     /// A remote.
     Remote(Address),
-    /// A network of remotes, by its first address.
-    Network(Address),
+    /// A network of remotes, by its first address and its size.
+    Network(Address, NetworkSize),
     /// A process of this host, by its id.
     Process(u32),
 }
@@ -231,7 +245,9 @@ impl Source {
         let of = |kind: &[u8], id: &[u8]| StableHash::EMPTY.with(kind).with(id);
         match self {
             Self::Remote(remote) => of(b"remote", &octets(remote)),
-            Self::Network(first) => of(b"network", &octets(first)),
+            Self::Network(first, NetworkSize::Neighbours) => of(b"network", &octets(first)),
+            Self::Network(first, NetworkSize::Site) => of(b"site", &octets(first)),
+            Self::Network(first, NetworkSize::Block) => of(b"block", &octets(first)),
             Self::Process(pid) => of(b"process", &pid.to_be_bytes()),
         }
     }

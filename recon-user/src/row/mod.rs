@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use recon_common::signal::Transport;
 use recon_common::{Address, Ending, ImageId, Key, Registers, Signal, Tool};
 
-use crate::address::{Scope, neighbour_network};
+use crate::address::{NetworkSize, Scope};
 use crate::kql::eval::{Columns, Value};
 use crate::kql::{Field, Slot, Table};
 use crate::process::Process;
@@ -141,7 +141,9 @@ impl Row<'_> {
             Field::RemoteIpType => {
                 Value::text(remote.map_or("", |remote| Scope::of(remote.to_ip()).name()))
             }
-            Field::RemoteNetwork => owned(remote.map(neighbour_network)),
+            Field::RemoteNetwork => network(remote, NetworkSize::Neighbours),
+            Field::RemoteSite => network(remote, NetworkSize::Site),
+            Field::RemoteBlock => network(remote, NetworkSize::Block),
             Field::LocalIp => owned(local.map(|local| local.to_ip().to_string())),
             Field::RemotePort => Value::number(port(PortColumn::Remote)),
             Field::LocalPort => Value::number(port(PortColumn::Local)),
@@ -203,6 +205,12 @@ impl Columns for Row<'_> {
 /// A string, empty if unknown.
 fn owned(text: Option<String>) -> Value<'static> {
     Value::String(Cow::Owned(text.unwrap_or_default()))
+}
+
+/// The network of a remote, empty if it has none of that size.
+fn network(remote: Option<Address>, size: NetworkSize) -> Value<'static> {
+    let first = remote.and_then(|remote| size.first(remote));
+    owned(first.map(|first| size.text(first)))
 }
 
 fn optional<'a>(

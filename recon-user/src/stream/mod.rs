@@ -141,9 +141,9 @@ pub(crate) struct Stream {
     /// By query.
     groups: Vec<Groups>,
     /// By [`Root`].
-    nurseries: [Nursery; 2],
+    nurseries: [Nursery; Root::ALL.len()],
     /// The queries that accepted the current row, by root.
-    accepted: [Vec<usize>; 2],
+    accepted: [Vec<usize>; Root::ALL.len()],
     /// Scratch for `Log::bounds`: one upper bound per query, zero between calls.
     bounds: Vec<u64>,
     /// Of all queries and their nurseries.

@@ -51,7 +51,7 @@ impl Query {
             signals,
             ports: Vec::new(),
             only_public: false,
-            needs_remote: key.has(KeyColumn::Remote) || key.has(KeyColumn::Network),
+            needs_remote: key.is_of_remotes(),
             processes: if key.has(KeyColumn::Pid) {
                 ProcessFilter::Known
             } else {
@@ -133,6 +133,11 @@ impl Query {
         self.key.is_only(KeyColumn::Remote) && self.after().is_empty()
     }
 
+    /// Whether sources share a group, of which another rule may report one.
+    pub(super) fn shares_groups(&self) -> bool {
+        self.key.network().is_some() && !self.unless().is_empty()
+    }
+
     /// The name that alerts show as `recon.measure`: that of the column, for an aggregate of the
     /// query's own.
     #[must_use]
@@ -194,6 +199,8 @@ impl Query {
         let has_remote = match remote {
             Some(remote) => {
                 !(filter.only_public && is_private)
+                    // IPv4 has no networks of some sizes.
+                    && (!self.key.is_of_remotes() || self.key.remote_of(&row.key).is_some())
                     && (self.rule.allow.is_empty() || !self.rule.allows(remote.to_ip()))
             }
             None => !filter.needs_remote,

@@ -10,7 +10,7 @@ use recon_common::Signal;
 
 use super::domain::listed;
 use super::{Doubt, Guess, slots};
-use crate::address::{Network, is_neighbour_network};
+use crate::address::{Network, NetworkSize, is_network_of};
 use crate::diagnostic::{Diagnostics, Span};
 use crate::kql::eval::{Value, compare, holds};
 use crate::kql::{Comparison, Expr, Field, Literal, Table, TextTest};
@@ -110,7 +110,15 @@ impl Constant<'_> {
             (Field::RemoteIp | Field::LocalIp, Literal::String(text)) => {
                 return no_address(field, text);
             }
-            (Field::RemoteNetwork, Literal::String(text)) => return no_network(text),
+            (Field::RemoteNetwork, Literal::String(text)) => {
+                return no_network(field, NetworkSize::Neighbours, text);
+            }
+            (Field::RemoteSite, Literal::String(text)) => {
+                return no_network(field, NetworkSize::Site, text);
+            }
+            (Field::RemoteBlock, Literal::String(text)) => {
+                return no_network(field, NetworkSize::Block, text);
+            }
             _ => {}
         }
         let listed = values?;
@@ -227,12 +235,16 @@ fn no_address(field: Field, text: &str) -> Option<(String, Option<String>)> {
     Some((format!("{name} is never \"{text}\""), hint))
 }
 
-/// What to say of a text that is no network of neighbours.
-fn no_network(text: &str) -> Option<(String, Option<String>)> {
-    if text.is_empty() || is_neighbour_network(text) {
+/// What to say of a text that is no network of that size.
+fn no_network(field: Field, size: NetworkSize, text: &str) -> Option<(String, Option<String>)> {
+    if text.is_empty() || is_network_of(size, text) {
         return None;
     }
-    let hint = "it is a /24, or a /64 of IPv6, such as \"198.51.100.0/24\"";
-    let message = format!("RemoteNetwork is never \"{text}\"");
+    let hint = match size {
+        NetworkSize::Neighbours => "it is a /24, or a /64 of IPv6, such as \"198.51.100.0/24\"",
+        NetworkSize::Site => "it is a /56 of IPv6, such as \"2001:db8:0:100::/56\"",
+        NetworkSize::Block => "it is a /48 of IPv6, such as \"2001:db8::/48\"",
+    };
+    let message = format!("{} is never \"{text}\"", field.name());
     Some((message, Some(hint.to_owned())))
 }
