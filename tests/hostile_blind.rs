@@ -6,10 +6,14 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use recon_tests::detach::detach;
 use recon_tests::frame::{Path, syn};
+use recon_tests::hooks::{attached, attached_to_cgroup};
+use recon_tests::kernel::{self, Linux};
 use recon_tests::lab::HOST;
 use recon_tests::process::{Process, run, shell};
-use recon_tests::{Agent, Alert, Lab, Seen, Server};
+use recon_tests::scan::{PORTS, ensure_alert, scan};
+use recon_tests::{Agent, Alert, Lab, Seen, Server, rows};
 
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -100,4 +104,83 @@ fn descriptors_of_any_user_delay_no_poll() -> Result<()> {
     let totals = stopped.seen.log.last().context("no totals")?;
     ensure!(totals.contains(" missed_polls=0 "), "{totals}");
     Ok(())
+}
+
+/// A hook: the options with which recon takes it, its link in fdinfo, and its name in alerts.
+struct Hook {
+    options: &'static str,
+    link: (&'static str, Option<u32>),
+    part: &'static str,
+}
+
+const HOOKS: &[Hook] = &[
+    Hook {
+        options: "--xdp native",
+        link: ("xdp", None),
+        part: "the hook XDP of veth0 is gone",
+    },
+    Hook {
+        options: "--xdp generic",
+        link: ("xdp", None),
+        part: "the hook XDP of veth0 is gone",
+    },
+    Hook {
+        options: "--xdp off",
+        link: ("tcx", Some(46)),
+        part: "the hook TC ingress of veth0 is gone",
+    },
+    Hook {
+        options: "--xdp native",
+        link: ("tcx", Some(47)),
+        part: "the hook TC egress of veth0 is gone",
+    },
+    Hook {
+        options: "",
+        link: ("cgroup", Some(10)),
+        part: "the hook connect4 of ",
+    },
+    Hook {
+        options: "",
+        link: ("cgroup", Some(3)),
+        part: "the hook sock_ops of ",
+    },
+];
+
+/// Somebody detaches a hook behind recon's back. recon says so, attaches it again, and sees the
+/// next scan.
+#[test]
+fn a_detached_hook_is_an_alert_and_is_attached_again() {
+    rows::check(
+        HOOKS,
+        |hook| hook.part,
+        |hook| {
+            // Before Linux 6.6 there is no TCX, and no link to detach.
+            if hook.link.0 == "tcx" && Linux::running()? < kernel::TCX {
+                return Ok(());
+            }
+            let lab = Lab::new()?;
+            let options = format!("--interval 100ms --quiet 1s {}", hook.options);
+            let agent = Agent::start(&lab, &options)?;
+            let before = [attached(&lab)?, attached_to_cgroup(&lab)?];
+            let (kind, attach_type) = hook.link;
+            detach(agent.pid(), kind, attach_type)?;
+            let began = agent.wait_for("the hook's alert", |seen| blind(seen, "hook", "began"))?;
+            let says = began.text("message").unwrap_or_default();
+            ensure!(says.contains(hook.part), "{began}");
+            let ended = agent.wait_for("its end", |seen| blind(seen, "hook", "ended"))?;
+            ensure!(
+                began.field("event.id") == ended.field("event.id"),
+                "{ended}"
+            );
+            let after = [attached(&lab)?, attached_to_cgroup(&lab)?];
+            ensure!(after == before, "{after:?}");
+            scan(&lab, PORTS)?;
+            ensure_alert(&agent)?;
+            let stopped = agent.stop()?;
+            ensure!(stopped.status.success(), "{}", stopped.status);
+            let left = [attached(&lab)?, attached_to_cgroup(&lab)?].concat();
+            ensure!(left.is_empty(), "still attached: {left:?}");
+            Ok(()) as Result<()>
+        },
+    );
 }

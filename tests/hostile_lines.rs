@@ -3,13 +3,16 @@
 //! The others take as many lines as one query has in a minute. The agent is stopped before that
 //! minute is over, which ends it.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use recon_tests::agent::Stopped;
-use recon_tests::lab::{ATTACKER, HOST};
+use recon_tests::frame::{Path, syn};
+use recon_tests::lab::{ATTACKER, HOST, HOST6};
 use recon_tests::process::{run, shell};
-use recon_tests::{Agent, Alert, Lab};
+use recon_tests::{Agent, Alert, Lab, Seen};
 use serde_json::Value;
 
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -89,6 +92,80 @@ fn a_user_who_starts_many_tools_does_not_hide_those_of_others() -> Result<()> {
     agent.wait_for("an alert about root's tool", |seen| {
         let mut tools = seen.alerts.iter().filter(is_tool);
         tools.find(|alert| of_user(alert, "0")).map(drop)
+    })?;
+    agent.stop().map(drop)
+}
+
+/// Sends a SYN from `source` to each port.
+fn send_syns(lab: &Lab, source: IpAddr, ports: Range<u16>) -> Result<()> {
+    let sender = lab.sender()?;
+    let host = match source {
+        IpAddr::V4(_) => IpAddr::V4(HOST),
+        IpAddr::V6(_) => IpAddr::V6(HOST6),
+    };
+    for port in ports {
+        sender.send(&Path::new(source, host).tcp(syn(port), &[])?)?;
+    }
+    Ok(())
+}
+
+/// The alert of a rule about a network.
+fn about_network(seen: &Seen, rule: &str, network: &str) -> Option<Alert> {
+    let mut alerts = seen.alerts.iter();
+    let is_it = |alert: &&Alert| {
+        alert.text("rule.id").as_deref() == Some(rule)
+            && alert.text("recon.source_network").as_deref() == Some(network)
+    };
+    alerts.find(is_it).cloned()
+}
+
+/// Whoever has a /56 or a /48 of IPv6 scans from as many /64s as he likes.
+#[test]
+fn networks_of_one_owner_that_share_a_scan_are_named() -> Result<()> {
+    const NETWORKS: u16 = 67;
+    const EACH: u16 = 15;
+    for (rule, owner, step) in [
+        ("split-scan-site", "2001:db8:ff:100::/56", 1),
+        ("split-scan-block", "2001:db8:ff::/48", 0x100),
+    ] {
+        let lab = Lab::new()?;
+        let agent = Agent::start(&lab, "--interval 200ms --profile outcomes")?;
+        for number in 0..NETWORKS {
+            let link = 0x100 + number * step;
+            let source = Ipv6Addr::new(0x2001, 0xdb8, 0xff, link, 0, 0, 0, 1);
+            let first = 2000 + number * EACH;
+            send_syns(&lab, source.into(), first..first + EACH)?;
+        }
+        agent.wait_for(rule, |seen| about_network(seen, rule, owner))?;
+        agent.stop()?;
+    }
+    Ok(())
+}
+
+/// Ten neighbours share a scan. After each, somebody forges the scan of another neighbour, which is
+/// reported by itself and would hide what the others have done so far.
+#[test]
+fn forged_neighbours_hide_no_split_scan() -> Result<()> {
+    const EACH: u16 = 18;
+    const FORGED: Range<u16> = 5000..5021;
+    let lab = Lab::new()?;
+    let agent = Agent::start(&lab, "--interval 200ms --profile outcomes")?;
+    for number in 1..=10_u8 {
+        let first = 2000 + u16::from(number) * EACH;
+        let source = Ipv4Addr::new(203, 0, 113, number);
+        send_syns(&lab, source.into(), first..first + EACH)?;
+        let forged = Ipv4Addr::new(203, 0, 113, 100 + number);
+        send_syns(&lab, forged.into(), FORGED)?;
+        agent.wait_for("the forged scan", |seen| {
+            let mut scans = seen.fired("port-scan", "distinct_ports");
+            scans
+                .find(|alert| names(alert, &forged.to_string()))
+                .map(drop)
+        })?;
+    }
+    let network = "203.0.113.0/24";
+    agent.wait_for("the split scan", |seen| {
+        about_network(seen, "split-scan", network)
     })?;
     agent.stop().map(drop)
 }

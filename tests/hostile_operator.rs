@@ -1,6 +1,10 @@
 //! recon in the hands of an operator on a bad day: signals, streams and files that fail, interfaces
 //! that vanish. Whatever happens, recon ends in order or goes on, and loses nothing silently.
 
+#[path = "hostile_operator/capabilities.rs"]
+mod capabilities;
+#[path = "hostile_operator/hints.rs"]
+mod hints;
 #[path = "hostile_operator/interfaces.rs"]
 mod interfaces;
 #[path = "hostile_operator/signals.rs"]

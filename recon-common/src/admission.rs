@@ -9,6 +9,10 @@
 //!   room is left, the more packets a source must have sent, so that a flood of sources with few
 //!   packets each can't fill the room that a scanner needs; and the fewer keys a source may have,
 //!   so that sources with many keys each can't either.
+//! - Neither tells twenty thousand sources with ten keys each from a scanner with twenty. So the
+//!   last eighth of the table is for those whose turn it is: a 64th of all sources, by a secret
+//!   hash, and others in each generation. Whoever has his turn gets all his keys, whatever the
+//!   others do, and each source has one in 64 polls.
 //! - Sources are remembered in a direct-mapped array by a fingerprint and a packet count. Another
 //!   source's packet takes one from the slot's owner, and takes the slot at zero (HeavyKeeper, Yang
 //!   et al. 2018, without its dice). A source that sends much stays remembered, one that stopped is
@@ -25,12 +29,18 @@ pub struct Terms {
     pub packets: u32,
     /// It must have fewer keys in this generation.
     pub keys: u32,
+    /// Whether this generation must be its turn.
+    pub in_turn: bool,
 }
 
 /// The terms by how full the table is, in eighths: the packets, and which share of the table's room
 /// a source's keys may be.
 const STEPS: [(u64, u32, u32); 3] = [(7, 32, 4096), (6, 8, 128), (4, 2, 16)];
 const PARTS: u64 = 8;
+/// One source of so many has its turn in a generation, a power of two.
+const TURNS: u32 = 64;
+/// The bits of a hash that say when a source has its turn: those above the index of its slot.
+const TURN_SHIFT: u32 = ADMISSION_SLOTS.trailing_zeros();
 /// Keys that every source may have: more than a scan needs in a second to be reported.
 const LEAST_KEYS: u32 = 32;
 
@@ -45,6 +55,7 @@ pub const fn terms(keys: u64, room: u32) -> Terms {
         return Terms {
             packets: 1,
             keys: u32::MAX,
+            in_turn: false,
         };
     } else if parts < room as u64 * fuller {
         STEPS[2]
@@ -57,6 +68,7 @@ pub const fn terms(keys: u64, room: u32) -> Terms {
     Terms {
         packets,
         keys: if keys < LEAST_KEYS { LEAST_KEYS } else { keys },
+        in_turn: parts >= room as u64 * full,
     }
 }
 
@@ -120,7 +132,9 @@ impl AdmissionSlot {
     #[must_use]
     pub const fn meets(self, hash: u64, generation: u32, terms: Terms) -> bool {
         terms.packets <= 1
-            || (self.packets(hash) >= terms.packets && self.keys(hash, generation) < terms.keys)
+            || (self.packets(hash) >= terms.packets
+                && self.keys(hash, generation) < terms.keys
+                && (!terms.in_turn || has_turn(hash, generation)))
     }
 
     /// The slot after another packet of that source.
@@ -152,6 +166,12 @@ impl AdmissionSlot {
         let keys = if keys == KEY_MASK { keys } else { keys + 1 };
         Self(self.0 & (SOURCE_MASK | COUNT_MASK) | generation_bits(generation) | keys)
     }
+}
+
+/// Whether the source with that hash has its turn in that generation.
+#[inline(always)]
+const fn has_turn(hash: u64, generation: u32) -> bool {
+    ((hash >> TURN_SHIFT) as u32 ^ generation) & (TURNS - 1) == 0
 }
 
 /// A generation's number as a slot holds it.
@@ -188,6 +208,7 @@ mod tests {
             let expected = Terms {
                 packets,
                 keys: share,
+                in_turn: packets == 32,
             };
             assert_eq!(terms(keys.into(), room), expected, "{keys} of {room}");
         }
@@ -223,7 +244,11 @@ mod tests {
 
     #[test]
     fn a_source_gets_keys_on_its_terms() {
-        let terms = |packets, keys| Terms { packets, keys };
+        let terms = |packets, keys| Terms {
+            packets,
+            keys,
+            in_turn: false,
+        };
         let slot = (0..4).fold(AdmissionSlot::default(), |slot, _| slot.after_packet(ONE));
         let slot = slot.after_key(ONE, 7).after_key(ONE, 7);
         for (terms, generation, expected) in [
@@ -236,6 +261,24 @@ mod tests {
             assert_eq!(slot.meets(ONE, generation, terms), expected, "{terms:?}");
         }
         assert!(!slot.meets(OTHER, 7, terms(2, 9)), "unknown");
+    }
+
+    #[test]
+    fn each_source_has_one_turn_in_so_many_generations() {
+        let terms = Terms {
+            packets: 2,
+            keys: 9,
+            in_turn: true,
+        };
+        for hash in [ONE, OTHER, ONE | 5 << TURN_SHIFT, u64::MAX] {
+            let slot = AdmissionSlot::default().after_packet(hash);
+            let slot = slot.after_packet(hash);
+            for first in [0, 7, 1000, u32::MAX - TURNS] {
+                let generations = first..first + TURNS;
+                let turns = generations.filter(|&number| slot.meets(hash, number, terms));
+                assert_eq!(turns.count(), 1, "{hash:x} from {first}");
+            }
+        }
     }
 
     #[test]

@@ -2,27 +2,25 @@
 //!
 //! In: bytes and milliseconds at the end of a connection. Out: [`Ending`], which the key of
 //! [`crate::Signal::Ended`] holds in the place of the pid.
-//! The decision held here: four classes of each, not numbers. Connections of one remote that are
-//! alike share a key; with exact numbers each would take a key of its own.
+//! The decision held here: classes, not numbers. Connections of one remote that are alike share a
+//! key; with exact numbers each would take a key of its own. The classes are one number of mixed
+//! radix, so that all of them fit into a byte.
 
 use core::num::NonZeroU8;
 
-/// The least bytes of each class: nothing, some, more than a failed login or a small request takes,
-/// more than a page.
-pub const BYTE_CLASSES: [u32; 4] = [0, 1, 1 << 13, 1 << 17];
+/// The least bytes of each class: nothing; some, such as the greeting of a monitor of SSH; the
+/// exchange of keys and a refused password; a short transfer over SSH; more than a small request
+/// takes; more than a page.
+pub const BYTE_CLASSES: [u32; 6] = [0, 1, 1 << 8, 1 << 12, 1 << 13, 1 << 17];
 /// The least seconds of each class: at once, a password prompt, a session, a long session.
 pub const SECOND_CLASSES: [u32; 4] = [0, 1, 30, 600];
 
-/// Bits of each class.
-const CLASS_BITS: u32 = 2;
-const CLASS_MASK: u8 = (1 << CLASS_BITS) - 1;
-const SENT_SHIFT: u32 = CLASS_BITS;
-const LIVED_SHIFT: u32 = 2 * CLASS_BITS;
-/// Set in every ending, so that none is 0.
-const MARK: u8 = 1 << (3 * CLASS_BITS);
+const BYTE_RADIX: u8 = BYTE_CLASSES.len() as u8;
+/// The numbers of all endings are from 1 to this one, so that none is 0.
+const LAST: u8 = BYTE_RADIX * BYTE_RADIX * SECOND_CLASSES.len() as u8;
 
 /// The classes of a connection that has ended, as indices of [`BYTE_CLASSES`] and
-/// [`SECOND_CLASSES`].
+/// [`SECOND_CLASSES`]: one more than the number whose digits they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ending(NonZeroU8);
 
@@ -34,11 +32,12 @@ impl Ending {
     pub const fn new(received: u64, sent: u64, milliseconds: u64) -> Self {
         const MILLISECONDS: u64 = 1000;
         let received = class(received, &BYTE_CLASSES);
-        let sent = class(sent, &BYTE_CLASSES) << SENT_SHIFT;
-        let lived = class(milliseconds / MILLISECONDS, &SECOND_CLASSES) << LIVED_SHIFT;
-        match NonZeroU8::new(MARK | received | sent | lived) {
+        let sent = class(sent, &BYTE_CLASSES);
+        let lived = class(milliseconds / MILLISECONDS, &SECOND_CLASSES);
+        let digits = (lived * BYTE_RADIX + sent) * BYTE_RADIX + received;
+        match NonZeroU8::new(1 + digits) {
             Some(classes) => Self(classes),
-            // Never: the mark is set.
+            // Never: no number of these digits is that great.
             None => Self(NonZeroU8::MIN),
         }
     }
@@ -54,37 +53,42 @@ impl Ending {
     #[must_use]
     pub fn unpack(word: u32) -> Option<Self> {
         let classes = u8::try_from(word).ok().and_then(NonZeroU8::new)?;
-        (classes.get() & !(MARK - 1) == MARK).then_some(Self(classes))
+        (classes.get() <= LAST).then_some(Self(classes))
     }
 
     /// The least bytes that the remote sent.
     #[must_use]
     pub fn received_bytes(self) -> u32 {
-        BYTE_CLASSES[self.class_at(0)]
+        BYTE_CLASSES[usize::from(self.digits() % BYTE_RADIX)]
     }
 
     /// The least bytes that the remote has acknowledged.
     #[must_use]
     pub fn sent_bytes(self) -> u32 {
-        BYTE_CLASSES[self.class_at(SENT_SHIFT)]
+        BYTE_CLASSES[usize::from(self.digits() / BYTE_RADIX % BYTE_RADIX)]
     }
 
     /// The least seconds that it lived.
     #[must_use]
     pub fn seconds(self) -> u32 {
-        SECOND_CLASSES[self.class_at(LIVED_SHIFT)]
+        SECOND_CLASSES[usize::from(self.digits() / (BYTE_RADIX * BYTE_RADIX))]
     }
 
-    fn class_at(self, shift: u32) -> usize {
-        usize::from(self.0.get() >> shift & CLASS_MASK)
+    fn digits(self) -> u8 {
+        self.0.get() - 1
     }
 }
 
 /// The greatest class whose least value is not above `value`.
 #[inline(always)]
-const fn class(value: u64, least: &[u32; 4]) -> u8 {
-    let [_, one, two, three] = *least;
-    (value >= one as u64) as u8 + (value >= two as u64) as u8 + (value >= three as u64) as u8
+const fn class<const N: usize>(value: u64, least: &[u32; N]) -> u8 {
+    let mut class = 0;
+    let mut next = 1;
+    while next < N {
+        class += (value >= least[next] as u64) as u8;
+        next += 1;
+    }
+    class
 }
 
 #[cfg(test)]
@@ -96,7 +100,9 @@ mod tests {
         for (given, expected) in [
             ((0, 0, 0), (0, 0, 0)),
             ((1, 0, 999), (1, 0, 0)),
-            ((8191, 8192, 1000), (1, 8192, 1)),
+            ((255, 256, 1000), (1, 256, 1)),
+            ((4095, 4096, 1000), (256, 4096, 1)),
+            ((8191, 8192, 1000), (4096, 8192, 1)),
             ((8192, 131_071, 29_999), (8192, 8192, 1)),
             ((131_072, u64::MAX, 30_000), (131_072, 131_072, 30)),
             ((u64::MAX, 1, u64::MAX), (131_072, 1, 600)),
@@ -111,7 +117,7 @@ mod tests {
             assert_eq!(least, expected, "{given:?}");
             assert_eq!(Ending::unpack(ending.pack()), Some(ending), "{given:?}");
         }
-        for other in [0, 1, 0x3f, 0x80, 0xc0, 0x140, u32::MAX] {
+        for other in [0, 145, 255, 257, u32::MAX] {
             assert_eq!(Ending::unpack(other), None, "{other:#x}");
         }
     }

@@ -9,7 +9,6 @@
 //! a full LRU of this size costs 325 to 850 ns, which a flood of answers would make recon pay.
 
 use crate::keyed_hash::HashSecrets;
-use crate::protocol::ip_protocol;
 
 /// An IPv6 address, or an IPv4 address mapped into IPv6 (`::ffff:a.b.c.d`): 16 bytes in network
 /// byte order.
@@ -146,22 +145,23 @@ pub struct Flow {
 /// resolver for minutes.
 pub const FLOW_SLOTS: u32 = 1 << 20;
 
+/// The slot beside a flow's in which its fingerprint says that a guest accepted the connection: a
+/// hash of its own would keep the flow's words on the stack of a program that has little.
+#[inline(always)]
+#[must_use]
+pub const fn accepted_slot(slot: u32) -> u32 {
+    slot ^ FLOW_SLOTS >> 1
+}
+
+/// The bit beside a fingerprint that says that this host has answered the flow.
+pub const ANSWERED: u32 = 1 << 31;
+
 #[inline(always)]
 const fn pair_words(first: u32, second: u32) -> u64 {
     (second as u64) << u32::BITS | first as u64
 }
 
 impl Flow {
-    /// The flow as which it is remembered that a guest accepted this connection. No packet has it.
-    #[inline(always)]
-    #[must_use]
-    pub const fn accepted(&self) -> Self {
-        Self {
-            protocol: ip_protocol::RESERVED,
-            ..*self
-        }
-    }
-
     /// The flow as which it is remembered that the remote sent from this port, to whatever address.
     #[inline(always)]
     #[must_use]
@@ -173,8 +173,20 @@ impl Flow {
         }
     }
 
+    /// The flow as which it is remembered that this host sent from its port to the remote's, from
+    /// whatever address.
+    #[inline(always)]
+    #[must_use]
+    pub const fn between_ports(&self) -> Self {
+        Self {
+            local: Address::UNSPECIFIED,
+            ..*self
+        }
+    }
+
     /// Slot and fingerprint of the flow under secrets that an outsider can't know, so that nobody
-    /// can choose flows that share a slot. The fingerprint is never 0, which marks an empty slot.
+    /// can choose flows that share a slot. The fingerprint is never 0, which marks an empty slot, and
+    /// leaves the highest bit for [`ANSWERED`].
     #[inline(always)]
     #[must_use]
     pub const fn fingerprint(&self, secrets: &HashSecrets) -> (u32, u32) {
@@ -184,7 +196,7 @@ impl Flow {
             .sum_remote(self.remote.pairs())
             .wrapping_add(secrets.sum_rest(self.local.pairs(), last));
         let hash = secrets.finish(sum);
-        let fingerprint = (hash >> 32) as u32;
+        let fingerprint = (hash >> 32) as u32 & !ANSWERED;
         (
             hash as u32 & (FLOW_SLOTS - 1),
             if fingerprint == 0 { 1 } else { fingerprint },
@@ -196,6 +208,7 @@ impl Flow {
 mod tests {
     use super::*;
     use crate::keyed_hash::tests::SECRETS;
+    use crate::protocol::ip_protocol;
     use std::collections::HashSet;
     use std::net::IpAddr;
 
@@ -240,8 +253,11 @@ mod tests {
             local_port: 22,
             protocol: ip_protocol::TCP,
         };
-        let marks =
-            [flow, flow.accepted(), flow.remote_end()].map(|flow| flow.fingerprint(&SECRETS));
+        let own = flow.fingerprint(&SECRETS);
+        let accepted = (accepted_slot(own.0), own.1);
+        let [end, ports] =
+            [flow.remote_end(), flow.between_ports()].map(|flow| flow.fingerprint(&SECRETS));
+        let marks = [own, accepted, end, ports];
         let different: HashSet<_> = marks.into_iter().collect();
         assert_eq!(different.len(), marks.len());
         let elsewhere = Flow {
@@ -250,6 +266,7 @@ mod tests {
             ..flow
         };
         assert_eq!(elsewhere.remote_end(), flow.remote_end());
-        assert_ne!(elsewhere.accepted(), flow.accepted());
+        assert_ne!(elsewhere.between_ports(), flow.between_ports());
+        assert!((0..FLOW_SLOTS).all(|slot| accepted_slot(slot) < FLOW_SLOTS));
     }
 }

@@ -3,8 +3,8 @@
 //! In: an [`Observation`] from the parser and the [`FlowState`] of earlier packets and open
 //! connections. Out: the [`Signal`] to count, if any.
 //! The decisions held here: replies to this host's own traffic, backscatter and the ends of real
-//! connections are nobody's scan. A datagram is unsolicited unless this host sent one the other
-//! way. A FIN+ACK is a Maimon probe unless a socket knows the connection, or this host is
+//! connections are nobody's scan. A datagram is unsolicited unless this host began the flow, and
+//! part of a session once this host has answered it. A FIN+ACK is a Maimon probe unless a socket knows the connection, or this host is
 //! remembered to have closed or aborted it. An ACK, window or FIN+PSH+ACK probe looks like a packet
 //! of a connection, so it counts by this host's reset, unless this host began, closed or aborted
 //! the connection. A reset that answers an unsolicited SYN-ACK does not count: that is backscatter
@@ -14,6 +14,8 @@
 //! Where the other way is not watched, as under asymmetric routing, a datagram also answers if this
 //! host's processes have sent to that port of that remote and a socket waits for it. Both are
 //! needed: a name server that this host has asked must not scan it unseen from port 53.
+//! Only what this host began is excused: a flow that a remote began stays the remote's traffic
+//! however often this host answers, or a flood of a service that answers would be invisible.
 //! A remote's answer counts on a flow on which this host has sent; without that it is backscatter,
 //! of which a flood would fill the table. The first datagram of such a flow is an answer, later
 //! ones are nothing.
@@ -31,8 +33,7 @@ pub enum Observation {
     /// A DNS query over UDP: counts in any case, and what this host sends on the flow is its
     /// answer.
     Query,
-    /// A datagram: counts unless this host has sent one the other way. The first one after that is
-    /// a reply.
+    /// A datagram: counts unless this host began its flow. The first one of such a flow is a reply.
     Unsolicited(Signal),
     /// This host refuses a datagram: counts unless that was a late reply to this host.
     Refusal,
@@ -69,8 +70,21 @@ pub trait FlowState {
     fn sender_pid(&self) -> u32;
 }
 
+/// What a datagram of this host does, by what is remembered of its flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// It begins the flow.
+    Begins,
+    /// It is the first answer on a flow that the remote began.
+    Answers,
+    /// It is neither.
+    Again,
+}
+
 /// What is remembered of a flow.
-pub trait FlowMarks {
+pub trait FlowMarks: Sized {
+    /// What is remembered of a guest that accepted it: whether it was reached.
+    fn accepted(&self) -> Self;
     /// Expects answers. Returns whether none were expected before.
     fn expect_answers(&self) -> bool;
     /// Whether answers are expected.
@@ -80,6 +94,11 @@ pub trait FlowMarks {
     fn mark_reached(&self) -> bool;
     /// Whether the remote began the flow, or has answered.
     fn was_reached(&self) -> bool;
+    /// Remembers that this host sends on the flow: it begins it, and then expects answers, or it
+    /// answers.
+    fn mark_sent(&self) -> Sent;
+    /// Whether this host has answered a flow that the remote began.
+    fn was_answered(&self) -> bool;
     /// Forgets that the remote began the flow. Returns whether it was remembered.
     fn clear_reached(&self) -> bool;
 }
@@ -90,12 +109,8 @@ impl Observation {
     pub fn resolve(self, flow: &Flow, state: &impl FlowState) -> Option<Signal> {
         match self {
             Self::Plain(signal) => Some(signal),
-            Self::SynAckSent => {
-                if state.is_from_guest() {
-                    state.marks(&flow.accepted()).mark_reached();
-                }
-                Some(Signal::AnsweredTcp)
-            }
+            // Sockets report what this host accepts.
+            Self::SynAckSent if !state.is_from_guest() => Some(Signal::AnsweredTcp),
             _ => self.resolve_marked(flow, state),
         }
     }
@@ -112,6 +127,9 @@ impl Observation {
             Self::Unsolicited(signal) => {
                 if marks.expects_answers() {
                     return marks.mark_reached().then_some(Signal::ReplyReceived);
+                }
+                if marks.was_answered() {
+                    return Some(Signal::SessionDatagram);
                 }
                 if !marks.was_reached() && state.awaits_datagram(flow) {
                     // Later datagrams of the flow cost one look at its marks.
@@ -142,21 +160,23 @@ impl Observation {
             }
             Self::Closed => {
                 marks.expect_answers();
-                (state.is_from_guest() && state.marks(&flow.accepted()).clear_reached())
+                (state.is_from_guest() && marks.accepted().clear_reached())
                     .then_some(Signal::ForwardedEnded)
             }
             Self::Sent(signal) => {
                 marks.expect_answers();
                 Some(signal)
             }
-            Self::DatagramSent(signal) => marks.expect_answers().then(|| {
-                if marks.was_reached() {
-                    Signal::AnsweredUdp
-                } else {
-                    signal
-                }
-            }),
-            Self::Plain(_) | Self::SynAckSent => None,
+            Self::DatagramSent(signal) => match marks.mark_sent() {
+                Sent::Begins => Some(signal),
+                Sent::Answers => Some(Signal::AnsweredUdp),
+                Sent::Again => None,
+            },
+            Self::SynAckSent => {
+                marks.accepted().mark_reached();
+                Some(Signal::AnsweredTcp)
+            }
+            Self::Plain(_) => None,
         }
     }
 }

@@ -55,8 +55,6 @@ pub mod ip_protocol {
     pub const ICMPV6: u8 = 58;
     /// Destination options of IPv6.
     pub const DESTINATION: u8 = 60;
-    /// No protocol.
-    pub const RESERVED: u8 = 255;
 }
 
 /// Flags in byte 13 of a TCP header (RFC 9293, 3.1).

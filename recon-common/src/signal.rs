@@ -121,11 +121,13 @@ pub enum Signal {
     EchoAnswered = 46,
     /// An echo request that was not answered.
     EchoIgnored = 47,
+    /// A datagram of a flow that a remote began and that this host has answered.
+    SessionDatagram = 48,
 }
 
 impl Signal {
     /// All signals, in the order of their numbers.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 49] = [
         Self::Syn,
         Self::NullProbe,
         Self::FinProbe,
@@ -174,6 +176,7 @@ impl Signal {
         Self::SentIgnored,
         Self::EchoAnswered,
         Self::EchoIgnored,
+        Self::SessionDatagram,
     ];
 
     /// The signal with that number, or `None` for a number of another layout.
@@ -232,6 +235,7 @@ impl Signal {
             Self::SentIgnored => "ignored-udp-sent",
             Self::EchoAnswered => "answered-echo-request",
             Self::EchoIgnored => "ignored-echo-request",
+            Self::SessionDatagram => "udp-session",
         }
     }
 
@@ -281,7 +285,8 @@ impl Signal {
             | Self::DatagramRefused
             | Self::DatagramIgnored
             | Self::SentAnswered
-            | Self::SentIgnored => Some(Transport::Udp),
+            | Self::SentIgnored
+            | Self::SessionDatagram => Some(Transport::Udp),
             Self::EchoRequest
             | Self::EchoSent
             | Self::EchoReplyReceived

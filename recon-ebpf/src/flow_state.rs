@@ -19,10 +19,10 @@ use aya_ebpf::bindings::{
 use aya_ebpf::helpers::{bpf_fib_lookup, bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
-use recon_common::flow::FLOW_SLOTS;
+use recon_common::flow::{ANSWERED, FLOW_SLOTS, accepted_slot};
 use recon_common::protocol::ip_protocol;
 use recon_common::protocol::linux::{AF_INET, AF_INET6, TCP_LISTEN};
-use recon_common::{Flow, FlowMarks, FlowState};
+use recon_common::{Flow, FlowMarks, FlowState, Sent};
 
 use crate::secrets::secrets;
 use crate::sender;
@@ -36,7 +36,7 @@ static FLOWS: Array<FlowSlot> = Array::with_max_entries(FLOW_SLOTS, 0);
 struct FlowSlot {
     /// The latest flow on which this host sent.
     sent: u32,
-    /// The latest flow that a remote began.
+    /// The latest flow that a remote began, with [`ANSWERED`] once this host has answered.
     reached: u32,
 }
 
@@ -69,7 +69,7 @@ impl FlowState for KernelFlowState {
 
     #[inline(always)]
     fn awaits_datagram(&self, flow: &Flow) -> bool {
-        KernelMarks::find(&flow.remote_end()).expects_answers() && self.has_udp_socket(flow)
+        KernelMarks::find(&flow.remote_end()).expects_answers() && self.has_asking_socket(flow)
     }
 
     #[inline(always)]
@@ -88,6 +88,7 @@ impl FlowState for KernelFlowState {
 
 /// What is remembered of a flow.
 pub(crate) struct KernelMarks {
+    number: u32,
     slot: Option<NonNull<FlowSlot>>,
     fingerprint: u32,
 }
@@ -96,9 +97,15 @@ impl KernelMarks {
     /// The marks of that flow.
     #[inline(always)]
     pub(crate) fn find(flow: &Flow) -> Self {
-        let (slot, fingerprint) = flow.fingerprint(secrets());
+        let (number, fingerprint) = flow.fingerprint(secrets());
+        Self::at(number, fingerprint)
+    }
+
+    #[inline(always)]
+    fn at(number: u32, fingerprint: u32) -> Self {
         Self {
-            slot: FLOWS.get_ptr_mut(slot).and_then(NonNull::new),
+            number,
+            slot: FLOWS.get_ptr_mut(number).and_then(NonNull::new),
             fingerprint,
         }
     }
@@ -117,12 +124,19 @@ impl KernelMarks {
             .map(|slot| unsafe { &raw mut (*slot.as_ptr()).reached })
     }
 
+    /// The mark, if it is this flow's.
+    #[inline(always)]
+    fn read(&self, mark: Option<*mut u32>) -> Option<u32> {
+        // SAFETY: the mark is part of a slot. A race between two CPUs leaves one of two whole
+        // fingerprints.
+        let mark = unsafe { mark?.read_volatile() };
+        (mark & !ANSWERED == self.fingerprint).then_some(mark)
+    }
+
     /// Whether the mark is this flow's.
     #[inline(always)]
     fn owns(&self, mark: Option<*mut u32>) -> bool {
-        // SAFETY: the mark is part of a slot. A race between two CPUs leaves one of two whole
-        // fingerprints.
-        mark.is_some_and(|mark| unsafe { mark.read_volatile() } == self.fingerprint)
+        self.read(mark).is_some()
     }
 
     /// Makes the mark this flow's. Returns whether it was not.
@@ -138,6 +152,11 @@ impl KernelMarks {
 }
 
 impl FlowMarks for KernelMarks {
+    #[inline(always)]
+    fn accepted(&self) -> Self {
+        Self::at(accepted_slot(self.number), self.fingerprint)
+    }
+
     #[inline(always)]
     fn expect_answers(&self) -> bool {
         self.write(self.sent())
@@ -156,6 +175,36 @@ impl FlowMarks for KernelMarks {
     #[inline(always)]
     fn was_reached(&self) -> bool {
         self.owns(self.reached())
+    }
+
+    #[inline(always)]
+    fn mark_sent(&self) -> Sent {
+        let Some(slot) = self.slot else {
+            return Sent::Begins;
+        };
+        // SAFETY: as above.
+        unsafe {
+            let [sent, reached] = [
+                &raw mut (*slot.as_ptr()).sent,
+                &raw mut (*slot.as_ptr()).reached,
+            ];
+            let known = reached.read_volatile();
+            if sent.read_volatile() == self.fingerprint || known == self.fingerprint | ANSWERED {
+                Sent::Again
+            } else if known == self.fingerprint {
+                reached.write_volatile(self.fingerprint | ANSWERED);
+                Sent::Answers
+            } else {
+                sent.write_volatile(self.fingerprint);
+                Sent::Begins
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn was_answered(&self) -> bool {
+        let mark = self.read(self.reached());
+        mark.is_some_and(|mark| mark & ANSWERED != 0)
     }
 
     #[inline(always)]
@@ -210,9 +259,11 @@ impl KernelFlowState {
         }
     }
 
-    /// Whether a socket receives the datagrams of the flow, connected or not.
+    /// Whether a socket receives the datagrams of the flow that is connected to the remote's port,
+    /// or has sent there. A service that has not must not be flooded unseen by who has an answer of
+    /// another one.
     #[inline(always)]
-    fn has_udp_socket(&self, flow: &Flow) -> bool {
+    fn has_asking_socket(&self, flow: &Flow) -> bool {
         let (mut tuple, size) = socket_tuple(flow);
         // SAFETY: as above.
         unsafe {
@@ -226,8 +277,9 @@ impl KernelFlowState {
             if socket.is_null() {
                 return false;
             }
+            let is_connected = (*socket).dst_port != 0;
             bpf_sk_release(socket.cast());
-            true
+            is_connected || KernelMarks::find(&flow.between_ports()).expects_answers()
         }
     }
 

@@ -36,7 +36,8 @@ use crate::stream::{EvictionStats, Interval, ProcessNeeds, Query, Stream, Stream
 pub struct PipelineSettings {
     /// The rules. A rule with `after` or `unless` comes after the rule it names.
     pub rules: Vec<Configured>,
-    /// Rules below this severity are not applied.
+    /// Findings below this severity are not reported. A lesser rule runs all the same where the
+    /// `after` or `unless` of another one names it.
     pub min_severity: Severity,
     /// Whether private remotes count in every rule.
     pub include_private: bool,
@@ -86,6 +87,8 @@ pub struct Pipeline {
     stream: Stream,
     incidents: Incidents,
     limiter: LineLimiter,
+    /// Findings below are not reported.
+    min_severity: Severity,
     /// Whether an hour's attempts are written.
     writes_totals: bool,
     labels: Labels,
@@ -108,9 +111,8 @@ impl Pipeline {
             lines,
             labels,
         } = settings;
-        let queries: Vec<_> = rules
+        let queries: Vec<_> = needed(rules, min_severity)
             .into_iter()
-            .filter(|rule| rule.plan.severity >= min_severity)
             .map(|mut rule| {
                 rule.include_private |= include_private;
                 Arc::new(Query::new(rule))
@@ -139,6 +141,7 @@ impl Pipeline {
             stream,
             incidents,
             limiter: LineLimiter::new(lines),
+            min_severity,
             writes_totals: min_severity == Severity::Informational
                 && lines.informational_per_hour.is_some(),
             labels,
@@ -213,6 +216,7 @@ impl Pipeline {
         let mut findings = self.judge(interval, false, true);
         let mut ended = self.incidents.finish(&self.stream, now);
         self.describe(&mut ended);
+        self.drop_lesser(&mut ended);
         findings.append(&mut ended);
         self.end_hour(now);
         let mut notifications = self.limiter.limit_findings(findings, now);
@@ -251,8 +255,14 @@ impl Pipeline {
         } = self;
         let mut findings = incidents.end_poll(stream, contacts, interval, is_lossy);
         self.describe(&mut findings);
+        self.drop_lesser(&mut findings);
         self.users.clear();
         findings
+    }
+
+    /// Drops what is less severe than asked for, which only what is known of the source decides.
+    fn drop_lesser(&self, findings: &mut Vec<Finding>) {
+        findings.retain(|finding| finding.severity >= self.min_severity);
     }
 
     /// Adds to findings what is known of their source.
@@ -286,6 +296,29 @@ impl Pipeline {
     pub fn suppressed(&self) -> u64 {
         self.limiter.suppressed()
     }
+}
+
+/// The rules of at least that severity, and those that they name, whatever their severity.
+fn needed(rules: Vec<Configured>, min_severity: Severity) -> Vec<Configured> {
+    let mut is_needed: Vec<bool> = rules
+        .iter()
+        .map(|rule| rule.plan.severity >= min_severity)
+        .collect();
+    // A rule comes after those that it names.
+    for later in (0..rules.len()).rev() {
+        if !is_needed[later] {
+            continue;
+        }
+        let plan = &rules[later].plan;
+        for (earlier, rule) in rules.iter().enumerate() {
+            let id = &rule.plan.id;
+            is_needed[earlier] |= plan.after.contains(id) || plan.unless.contains(id);
+        }
+    }
+    let rules = rules.into_iter().zip(is_needed);
+    rules
+        .filter_map(|(rule, is_needed)| is_needed.then_some(rule))
+        .collect()
 }
 
 /// The row of a settled attempt.

@@ -142,6 +142,27 @@ pub(super) const ATTACKS: &[Attack] = &[
         ..ATTACK
     },
     Attack {
+        // At the server of the row before.
+        name: "a few guesses of each of six neighbours",
+        line: "export HOME=/nonexistent DROPBEAR_PASSWORD=guess && \
+               seq 36 | xargs -P 4 -I GUESS sh -c \
+                   'dbclient -y -y -b {net}.1$((GUESS % 6)) admin@{host} true < /dev/null 2>&1 | grep -q closed'",
+        rule: Some("split-guessing"),
+        ..ATTACK
+    },
+    Attack {
+        name: "nmap -O of two ports",
+        line: "{nmap} -O -p 80,2000 {host}",
+        rule: Some("os-detection"),
+        ..ATTACK
+    },
+    Attack {
+        name: "a search for five services that amplify",
+        line: "{nmap} -sU --max-retries 0 -p 17,19,69,111,389 {host}",
+        rule: Some("amplifier-scan"),
+        ..ATTACK
+    },
+    Attack {
         name: "nmap -sS, and then curl at the open port",
         line: "{nmap} -sS -p 80,2000-2099 {host}",
         later: Some("{curl} http://{host}/"),

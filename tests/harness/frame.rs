@@ -25,6 +25,7 @@ pub struct Path {
     pub source: IpAddr,
     /// The destination address.
     pub destination: IpAddr,
+    hops: u8,
 }
 
 impl Path {
@@ -34,7 +35,14 @@ impl Path {
         Self {
             source: source.into(),
             destination: destination.into(),
+            hops: TIME_TO_LIVE,
         }
+    }
+
+    /// The same with another time to live, or hop limit.
+    #[must_use]
+    pub fn with_hops(self, hops: u8) -> Self {
+        Self { hops, ..self }
     }
 
     /// A TCP segment.
@@ -98,7 +106,7 @@ impl Path {
                 Ipv4Header {
                     source: source.octets(),
                     destination: destination.octets(),
-                    time_to_live: TIME_TO_LIVE,
+                    time_to_live: self.hops,
                     ..Ipv4Header::default()
                 },
                 Default::default(),
@@ -107,7 +115,7 @@ impl Path {
                 Ipv6Header {
                     source: source.octets(),
                     destination: destination.octets(),
-                    hop_limit: TIME_TO_LIVE,
+                    hop_limit: self.hops,
                     ..Ipv6Header::default()
                 },
                 Default::default(),

@@ -25,6 +25,14 @@ for number in range({n}):
     connection.connect_ex((f\"{net}.0.{number + 1}\", 8081 + number % 2))
     connection.close()'";
 
+/// The same to five ports of each remote.
+const TARGETS: &str = "exec {python} -I -S -c '
+import _socket
+for number in range({n}):
+    connection = _socket.socket()
+    connection.connect_ex((f\"{net}.0.{number // 5 + 1}\", 8081 + number % 5))
+    connection.close()'";
+
 /// Queries that nobody answers.
 const ASK: &str = "exec {python} -I -S -c '
 import _socket
@@ -50,6 +58,13 @@ const ROWS: &[Row] = &[
         measure: "distinct_remotes",
         threshold: 100,
         line: SPREAD,
+    },
+    Row {
+        name: "five ports of each remote",
+        rule: "outbound-spread",
+        measure: "target_count",
+        threshold: 100,
+        line: TARGETS,
     },
     Row {
         name: "name servers that do not answer",
@@ -78,6 +93,13 @@ const ROWS: &[Row] = &[
         measure: "distinct_remotes",
         threshold: 100,
         line: "for remote in $(seq {n}); do {nc} -w 1 {net}.0.$remote 8081; done; true",
+    },
+    Row {
+        name: "a ping for each remote",
+        rule: "outbound-split-sweep",
+        measure: "distinct_remotes",
+        threshold: 100,
+        line: "for remote in $(seq {n}); do ping -q -c 1 -W 1 203.0.113.$remote & done; wait",
     },
 ];
 

@@ -189,7 +189,11 @@ const ROWS: &[Row] = &[
             }
             Ok(())
         },
-        counts: &[("Datagram 8081", 1), ("PortAnswered 8081", 1)],
+        counts: &[
+            ("Datagram 8081", 1),
+            ("PortAnswered 8081", 1),
+            ("SessionDatagram 8081", 2),
+        ],
     },
     Row {
         name: "a client in a container that sends a datagram",

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use aya::programs::Program;
-use recon_common::{Address, Key, Loss};
+use recon_common::{Address, FrameClass, Key, Loss};
 use recon_tests::frame::{Path, syn};
 use recon_user::drain::{Grace, Tally};
 
@@ -38,8 +38,13 @@ fn nothing_is_lost_or_doubled() -> Result<()> {
         let drained: u64 = rows.iter().map(|(_, count)| count).sum();
         let lost = tally.lost[Loss::TableFull as usize];
         assert_eq!(
-            tally.frames_in, SENT,
-            "{grace:?}, {entries} entries: frames"
+            (
+                tally.frames_in.of(FrameClass::Signal),
+                tally.frames(),
+                tally.socket_signals
+            ),
+            (SENT, SENT, 0),
+            "{grace:?}, {entries} entries: {tally}"
         );
         assert_eq!(
             drained + lost,
@@ -176,5 +181,47 @@ fn sources_with_many_keys_leave_room_for_one_with_few() -> Result<()> {
             assert_eq!((scanned, lost), (SCANNED, 0), "{tally}");
         }
     }
+    Ok(())
+}
+
+/// Many sources with few keys each, which the filter knows well, do not fill the table, and each
+/// source among them has its turn, in which all its keys count.
+#[test]
+fn many_sources_with_few_keys_leave_turns_for_all() -> Result<()> {
+    const ENTRIES: u32 = 2048;
+    const SOURCES: u32 = 312;
+    const PORTS: u32 = 10;
+    const SCANNER: u32 = 1000;
+    const SCANNED: u32 = 20;
+    /// The filter knows all sources by then.
+    const KNOWN: usize = 8;
+    /// A source has one turn in so many polls.
+    const TURNS: usize = 64;
+    let mut kernel = Kernel::load(ENTRIES, Grace::Membarrier)?;
+    let (hooks, drain) = kernel.parts();
+    let program = hooks
+        .ebpf()
+        .program("recon_xdp")
+        .context("the XDP program")?;
+    let scanner = Address::v4(source(SCANNER));
+    let mut counts = Vec::new();
+    for poll in 0..KNOWN + TURNS {
+        for number in 0..SOURCES * PORTS {
+            test_run(program, &probe(number % SOURCES, number / SOURCES)?)?;
+            // The scanner's ports are spread over the poll.
+            if number % (SOURCES * PORTS / SCANNED) == 0 {
+                let port = number / (SOURCES * PORTS / SCANNED);
+                test_run(program, &probe(SCANNER, 1000 + port)?)?;
+            }
+        }
+        let mut scanned = 0;
+        let tally = drain.poll(|key, _, _| scanned += u32::from(key.remote == scanner))?;
+        if poll >= KNOWN {
+            assert_eq!(tally.lost[Loss::TableFull as usize], 0, "poll {poll}");
+            counts.push(scanned);
+        }
+    }
+    assert!(counts.iter().all(|&scanned| scanned > 0), "{counts:?}");
+    assert_eq!(counts.iter().max(), Some(&SCANNED), "{counts:?}");
     Ok(())
 }

@@ -4,17 +4,19 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 
+use recon_common::flow::accepted_slot;
 use recon_common::{
-    Address, Direction, Flow, FlowMarks, FlowState, HashSecrets, Key, Loss, Parsed, Signal, Tool,
-    parse,
+    Address, Direction, Flow, FlowMarks, FlowState, FrameClass, HashSecrets, Ignored, Key, Parsed,
+    Sent, Signal, Tool, parse,
 };
 use recon_user::drain::Tally;
 
 use crate::Counted;
 
-/// The result of a frame: what was counted and between whom.
+/// The result of a frame: its class, what was counted and between whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FrameResult {
+    pub(crate) class: FrameClass,
     pub(crate) counted: Counted,
     /// Remote and local address, if a signal was counted.
     pub(crate) ends: Option<(Address, Address)>,
@@ -24,15 +26,18 @@ pub(crate) struct FrameResult {
 
 /// What the programs counted for one frame.
 pub(crate) fn interpret(tally: &Tally, rows: &[(Key, u64)]) -> FrameResult {
+    let frames = [tally.frames_in, tally.frames_out];
+    let mut classes = FrameClass::all().filter(|&class| frames.map(|of| of.of(class)) != [0, 0]);
+    let class = classes.next().expect("the frame is in a class");
     assert_eq!(
-        tally.frames_in + tally.frames_out,
-        1,
-        "the frame itself is counted"
+        (classes.next(), tally.frames()),
+        (None, 1),
+        "in one class: {tally}"
     );
-    assert!(
-        rows.len() as u64 + tally.lost_total() <= 1,
-        "one frame, at most one update: {rows:?}, {tally}"
-    );
+    let is_signal = class == FrameClass::Signal;
+    assert_eq!(rows.len(), usize::from(is_signal), "{rows:?}, {tally}");
+    let is_lost = matches!(class, FrameClass::Lost(_));
+    assert_eq!(tally.lost_total(), u64::from(is_lost), "{tally}");
     let (counted, ends, tool) = match rows {
         [(key, count)] => {
             assert_eq!(*count, 1, "{key:?}");
@@ -46,15 +51,10 @@ pub(crate) fn interpret(tally: &Tally, rows: &[(Key, u64)]) -> FrameResult {
             assert_eq!(tool.map_or(0, |tool| tool as u8), key.tool, "{key:?}");
             (Counted::As(signal, key.port), ends, tool)
         }
-        _ => match Loss::ALL
-            .into_iter()
-            .find(|&loss| tally.lost[loss as usize] > 0)
-        {
-            Some(loss) => (Counted::Lost(loss), None, None),
-            None => (Counted::Nothing, None, None),
-        },
+        _ => (Counted::in_class(class), None, None),
     };
     FrameResult {
+        class,
         counted,
         ends,
         tool,
@@ -67,6 +67,7 @@ pub(crate) fn interpret(tally: &Tally, rows: &[(Key, u64)]) -> FrameResult {
 pub(crate) struct Model {
     sent: RefCell<HashSet<Fingerprint>>,
     reached: RefCell<HashSet<Fingerprint>>,
+    answered: RefCell<HashSet<Fingerprint>>,
     /// Whether a guest sends the current frame.
     pub(crate) is_from_guest: Cell<bool>,
 }
@@ -76,23 +77,24 @@ type Fingerprint = (u32, u32);
 
 impl Model {
     pub(crate) fn run(&self, direction: Direction, frame: &[u8]) -> FrameResult {
-        let nothing = |counted| FrameResult {
-            counted,
+        let nothing = |class| FrameResult {
+            class,
+            counted: Counted::in_class(class),
             ends: None,
             tool: None,
         };
         match parse(frame, direction) {
-            Err(loss) => nothing(Counted::Lost(loss)),
-            Ok(None) => nothing(Counted::Nothing),
-            Ok(Some(Parsed {
+            Err(class) => nothing(class),
+            Ok(Parsed {
                 flow,
                 observation,
                 tool,
-            })) => match observation.resolve(&flow, self) {
-                None => nothing(Counted::Nothing),
+            }) => match observation.resolve(&flow, self) {
+                None => nothing(Ignored::of_resolved(observation).into()),
                 Some(signal) => {
                     let key = Key::for_flow(&flow, signal, 0).with_tool(signal, tool);
                     FrameResult {
+                        class: FrameClass::Signal,
                         counted: Counted::As(signal, key.port),
                         ends: Some((key.remote, key.local)),
                         tool: Tool::from_number(key.tool),
@@ -135,6 +137,14 @@ struct ModelMarks<'a> {
 }
 
 impl FlowMarks for ModelMarks<'_> {
+    fn accepted(&self) -> Self {
+        let (slot, fingerprint) = self.flow;
+        Self {
+            flow: (accepted_slot(slot), fingerprint),
+            ..*self
+        }
+    }
+
     fn expect_answers(&self) -> bool {
         self.model.sent.borrow_mut().insert(self.flow)
     }
@@ -151,7 +161,29 @@ impl FlowMarks for ModelMarks<'_> {
         self.model.reached.borrow().contains(&self.flow)
     }
 
+    fn mark_sent(&self) -> Sent {
+        if self.expects_answers() {
+            return Sent::Again;
+        }
+        match (self.was_reached(), self.was_answered()) {
+            (_, true) => Sent::Again,
+            (true, false) => {
+                self.model.answered.borrow_mut().insert(self.flow);
+                Sent::Answers
+            }
+            (false, false) => {
+                self.expect_answers();
+                Sent::Begins
+            }
+        }
+    }
+
+    fn was_answered(&self) -> bool {
+        self.model.answered.borrow().contains(&self.flow)
+    }
+
     fn clear_reached(&self) -> bool {
+        self.model.answered.borrow_mut().remove(&self.flow);
         self.model.reached.borrow_mut().remove(&self.flow)
     }
 }

@@ -300,7 +300,11 @@ fn a_traceroute_has_few_hops_left() -> Result<()> {
                 (Remote, from_v6(FIRST, 16)?, trace(FIRST)),
                 (Remote, from_v6(FIRST, 17)?, hit(FIRST)),
                 (Host, answer, As(Signal::AnsweredUdp, FIRST)),
-                (Remote, from_v4(FIRST, 1)?, Nothing),
+                (
+                    Remote,
+                    from_v4(FIRST, 1)?,
+                    As(Signal::SessionDatagram, FIRST),
+                ),
             ],
         ),
         (

@@ -76,6 +76,7 @@ fn a_frame_counts_by_what_came_before() -> Result<()> {
         &late_reply[ETHERNET_HEADER..],
     )?;
     let hit = As(Signal::Datagram, PORT);
+    let session = As(Signal::SessionDatagram, PORT);
     let sent = As(Signal::DatagramSent, PORT);
     let asked = As(Signal::DnsQueryUdp, port::DNS);
     let asks = As(Signal::DnsSentUdp, port::DNS);
@@ -111,8 +112,30 @@ fn a_frame_counts_by_what_came_before() -> Result<()> {
             vec![
                 (Remote, from_v6([CLIENT, PORT])?, hit),
                 (Host, to_v6([PORT, CLIENT])?, As(Signal::AnsweredUdp, PORT)),
-                (Remote, from_v6([CLIENT, PORT])?, Nothing),
+                (Remote, from_v6([CLIENT, PORT])?, session),
                 (Host, to_v6([PORT, CLIENT])?, Nothing),
+                (Remote, from_v6([CLIENT, PORT])?, session),
+                (Remote, from_v6([CLIENT + 1, PORT])?, hit),
+            ],
+        ),
+        (
+            "a client whose answered socket is gone",
+            vec![
+                (Remote, inward().udp([CLIENT, PORT], b"x")?, hit),
+                (
+                    Host,
+                    outward().udp([PORT, CLIENT], b"x")?,
+                    As(Signal::AnsweredUdp, PORT),
+                ),
+                (Remote, inward().udp([CLIENT, PORT], b"x")?, session),
+                (
+                    Host,
+                    outward().icmp_error(
+                        [icmp::UNREACHABLE, icmp::PORT_UNREACHABLE],
+                        &inward().udp([CLIENT, PORT], b"x")?[ETHERNET_HEADER..],
+                    )?,
+                    As(Signal::RefusedIcmp, PORT),
+                ),
             ],
         ),
         (
@@ -158,6 +181,11 @@ fn a_frame_counts_by_what_came_before() -> Result<()> {
                     Host,
                     outward().udp([port::DNS, CLIENT], &dns_reply())?,
                     Nothing,
+                ),
+                (
+                    Remote,
+                    inward().udp([CLIENT, port::DNS], b"no query")?,
+                    As(Signal::SessionDatagram, port::DNS),
                 ),
             ],
         ),

@@ -28,8 +28,18 @@ const APT_WAITS: [&str; 2] = ["-o", "DPkg::Lock::Timeout=300"];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Goal {
     Build,
+    /// Attacks by real tools.
+    Lab,
+    /// The same, and what the tests compare results with.
     Test,
     Lint,
+}
+
+impl Goal {
+    /// Whether it runs real scanners, clients and servers.
+    fn runs_tools(self) -> bool {
+        matches!(self, Self::Lab | Self::Test)
+    }
 }
 
 /// The one step that may fail without harm: it completes a nightly, which needs neither root nor a
@@ -110,7 +120,7 @@ pub(crate) fn by_hand(machine: &Machine, goal: Goal) -> String {
              \n    LLVM_PREFIX=\"$(llvm-config --prefix)\" cargo xtask setup"
         );
     }
-    if goal == Goal::Test && !machine.missing_tools.is_empty() {
+    if goal.runs_tools() && !machine.missing_tools.is_empty() {
         let programs: Vec<_> = machine
             .missing_tools
             .iter()
@@ -145,7 +155,7 @@ fn apt_steps(machine: &Machine, goal: Goal) -> Vec<Step> {
         // In runlevel 1, installing a package does not start its service.
         apt(whys.join("\nsetup: "), install.into_iter().chain(packages)).env("RUNLEVEL", "1"),
     ];
-    if goal == Goal::Test && machine.systemd && machine.missing_tools.contains(&WEB_SERVER) {
+    if goal.runs_tools() && machine.systemd && machine.missing_tools.contains(&WEB_SERVER) {
         let unit = format!("{}.service", WEB_SERVER.package);
         let why = format!(
             "{unit} is masked: the tests start a server of their own, and the installed one must not open port 80"
@@ -174,7 +184,7 @@ fn wanted_packages(machine: &Machine, goal: Goal) -> Vec<(Vec<String>, &'static 
             "bpf-linker is built against it",
         ));
     }
-    if goal == Goal::Test && !machine.missing_tools.is_empty() {
+    if goal.runs_tools() && !machine.missing_tools.is_empty() {
         let packages = machine
             .missing_tools
             .iter()
@@ -182,7 +192,7 @@ fn wanted_packages(machine: &Machine, goal: Goal) -> Vec<(Vec<String>, &'static 
             .collect();
         wanted.push((
             packages,
-            "the real scanners, clients and servers that the tests run",
+            "the real scanners, clients and servers that the lab and the tests run",
         ));
     }
     if goal == Goal::Test && !machine.engine && !machine.venv {

@@ -70,12 +70,12 @@ pub(crate) fn test(args: &[OsString]) -> Result<()> {
 
 pub(crate) fn lab() -> Result<()> {
     need_root("laboratory's attacks", "lab")?;
-    lab::run_lab(&agent(Goal::Test)?)
+    lab::run_lab(&agent(Goal::Lab)?)
 }
 
 pub(crate) fn lab_vm(kernel: &vm::Choice, shell: bool) -> Result<()> {
     need_root("laboratory's attacks", "lab vm")?;
-    let agent = agent(Goal::Test)?;
+    let agent = agent(Goal::Lab)?;
     let store = target_dir()?.join("vm");
     if shell {
         vm::open_prompt(&agent, kernel, &store)
@@ -86,7 +86,7 @@ pub(crate) fn lab_vm(kernel: &vm::Choice, shell: bool) -> Result<()> {
 
 pub(crate) fn bench(options: &bench::Options) -> Result<()> {
     need_root("benchmarks", "bench")?;
-    let agent = agent(Goal::Test)?;
+    let agent = agent(Goal::Lab)?;
     let mut build = cargo("build --release --package recon-tests")?;
     for name in options.examples() {
         build.args(["--example", name]);

@@ -158,6 +158,19 @@ impl Call {
         field!(self.context, SockAddr, protocol) as u8
     }
 
+    /// The port of its socket, which a call that sends has chosen by now.
+    #[inline(always)]
+    fn local_port(&self) -> u16 {
+        // SAFETY: the context is the program's own, and its socket outlives the program's run.
+        unsafe {
+            let socket = (*self.context).__bindgen_anon_1.sk;
+            if socket.is_null() {
+                return 0;
+            }
+            (*socket).src_port as u16
+        }
+    }
+
     #[inline(always)]
     fn cookie(&self) -> u64 {
         // SAFETY: the context is the program's own.
@@ -222,11 +235,15 @@ fn handle_connect(call: &Call) -> i32 {
     GO_ON as i32
 }
 
-/// Remembers that this host sends to that port of the remote: its answer may come by another way
-/// than what is sent, of which a packet hook may not see both.
+/// Remembers that this host sends to that port of the remote, and from which port unless its socket
+/// has none yet: the answer may come by another way than what is sent, of which a packet hook may
+/// not see both.
 #[inline(always)]
 fn expect_datagrams(flow: &Flow) {
-    KernelMarks::find(flow).expect_answers();
+    KernelMarks::find(&flow.remote_end()).expect_answers();
+    if flow.local_port != 0 {
+        KernelMarks::find(flow).expect_answers();
+    }
 }
 
 #[inline(always)]
@@ -239,7 +256,7 @@ fn record_pending(pending: &PendingConnect) {
     unsafe {
         let before = (*slot).cookie;
         if before != 0 && before != pending.cookie {
-            count::add_to_counter(Counter::Lost(Loss::PendingConnectsFull), 1);
+            count::add_to_shared_counter(Counter::Lost(Loss::PendingConnectsFull), 1);
         }
         slot.write(*pending);
     }
@@ -258,7 +275,10 @@ fn handle_sendmsg(call: &Call) -> i32 {
     }
     let flow = call.flow();
     if !call.is_in_container() {
-        expect_datagrams(&flow);
+        expect_datagrams(&Flow {
+            local_port: call.local_port(),
+            ..flow
+        });
     // Whether it is a DNS query is not visible here, and a resolver's queries are no fan-out. A
     // server answers, at whatever address of the container.
     } else if call.port() != port::DNS && !KernelMarks::find(&flow).was_reached() {
@@ -298,7 +318,7 @@ fn tcp_connect_started(context: &SockOpsContext) {
 #[inline(always)]
 fn connection_accepted(context: &SockOpsContext) {
     let flow = connection_flow(context);
-    if is_foreign(context.ops.cast()) && !KernelMarks::find(&flow.accepted()).was_reached() {
+    if is_foreign(context.ops.cast()) && !KernelMarks::find(&flow).accepted().was_reached() {
         return;
     }
     accepted::record_start(socket_cookie(context));

@@ -45,6 +45,15 @@ pub(crate) enum Scope {
 }
 
 impl Scope {
+    /// All scopes.
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Public,
+        Self::Private,
+        Self::Loopback,
+        Self::LinkLocal,
+        Self::Unspecified,
+    ];
+
     /// The scope of an address.
     pub(crate) fn of(address: IpAddr) -> Self {
         let (is_private, is_link_local) = match address {
@@ -79,6 +88,8 @@ pub(crate) fn is_private(remote: IpAddr) -> bool {
 
 const NEIGHBOURS_V4: u32 = 24;
 const NEIGHBOURS_V6: u32 = 64;
+const SITE_V6: u32 = 56;
+const BLOCK_V6: u32 = 48;
 /// The bits that IPv4 neighbours share, in network byte order.
 const NEIGHBOURS_V4_MASK: u32 = (u32::MAX << (u32::BITS - NEIGHBOURS_V4)).to_be();
 
@@ -100,9 +111,57 @@ pub(crate) fn first_neighbour(address: Address) -> Address {
     }
 }
 
+/// How far the network of a remote and its neighbours reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum NetworkSize {
+    /// A /24 of IPv4, a /64 of IPv6.
+    Neighbours,
+    /// A /56 of IPv6: what a provider delegates to a home.
+    Site,
+    /// A /48 of IPv6: what a provider delegates to a company, or a data centre to a customer.
+    Block,
+}
+
+impl NetworkSize {
+    /// All sizes.
+    pub(crate) const ALL: [Self; 3] = [Self::Neighbours, Self::Site, Self::Block];
+
+    /// The first address of the network of `address`. `None` for IPv4 networks beyond a /24: these
+    /// belong to providers, whose customers have nothing to do with each other.
+    #[inline]
+    pub(crate) fn first(self, address: Address) -> Option<Address> {
+        let length = match self {
+            Self::Neighbours => return Some(first_neighbour(address)),
+            Self::Site => SITE_V6,
+            Self::Block => BLOCK_V6,
+        };
+        match address.to_v4() {
+            Some(_) => None,
+            None => Some(first_of(address, length)),
+        }
+    }
+
+    /// The network with that first address as text, such as `2001:db8::/48`.
+    pub(crate) fn text(self, first: Address) -> String {
+        match self {
+            Self::Neighbours => neighbour_network(first),
+            Self::Site => format!("{}/{SITE_V6}", first.to_ip()),
+            Self::Block => format!("{}/{BLOCK_V6}", first.to_ip()),
+        }
+    }
+}
+
+/// The first address of a network of IPv6 that has a /64 or more.
+#[inline]
+fn first_of(address: Address, length: u32) -> Address {
+    let [a, b, ..] = address.words();
+    let shared = (u32::MAX << (NEIGHBOURS_V6 - length)).to_be();
+    Address::from_words([a, b & shared, 0, 0])
+}
+
 /// The networks of IPv6 that one owner has: a link, and what providers delegate to homes and sites
 /// (RFC 6177).
-const OWNED_V6: [u32; 3] = [NEIGHBOURS_V6, 56, 48];
+const OWNED_V6: [u32; 3] = [NEIGHBOURS_V6, SITE_V6, BLOCK_V6];
 
 /// The networks that `address` shares with others of one owner, each by its first address and its
 /// prefix length: its neighbours', and for IPv6 wider ones too.
@@ -115,11 +174,7 @@ pub(crate) fn enclosing_networks(address: Address) -> impl Iterator<Item = (Addr
     lengths.iter().map(move |&length| {
         let network = match address.to_v4() {
             Some(_) => first,
-            None => {
-                let [a, b, ..] = first.words();
-                let shared = (u32::MAX << (NEIGHBOURS_V6 - length)).to_be();
-                Address::from_words([a, b & shared, 0, 0])
-            }
+            None => first_of(first, length),
         };
         (network, length as u8)
     })
@@ -132,6 +187,15 @@ pub(crate) fn neighbour_network(address: Address) -> String {
         None => NEIGHBOURS_V6,
     };
     format!("{}/{length}", first_neighbour(address).to_ip())
+}
+
+/// Whether a text is what that size gives for some address.
+pub(crate) fn is_network_of(size: NetworkSize, text: &str) -> bool {
+    let first = text
+        .split_once('/')
+        .and_then(|(first, _)| first.parse().ok());
+    let of_text = first.and_then(|first: IpAddr| size.first(first.into()));
+    of_text.is_some_and(|first| size.text(first) == text)
 }
 
 #[cfg(test)]
@@ -193,6 +257,30 @@ mod tests {
             let networks = enclosing_networks(Address::from(ip));
             let networks = networks.map(|(first, length)| format!("{}/{length}", first.to_ip()));
             assert_eq!(networks.collect::<Vec<_>>(), expected);
+        }
+    }
+
+    #[test]
+    fn networks_of_each_size_have_names() {
+        use NetworkSize::{Block, Neighbours, Site};
+        for (size, address, expected) in [
+            (Neighbours, "198.51.100.7", Some("198.51.100.0/24")),
+            (Site, "198.51.100.7", None),
+            (Block, "198.51.100.7", None),
+            (
+                Neighbours,
+                "2001:db8:1:2345::6",
+                Some("2001:db8:1:2345::/64"),
+            ),
+            (Site, "2001:db8:1:2345::6", Some("2001:db8:1:2300::/56")),
+            (Block, "2001:db8:1:2345::6", Some("2001:db8:1::/48")),
+        ] {
+            let ip: IpAddr = address.parse().expect("an address");
+            let first = size.first(ip.into());
+            let text = first.map(|first| size.text(first));
+            assert_eq!(text.as_deref(), expected, "{size:?} of {address}");
+            assert!(expected.is_none_or(|text| is_network_of(size, text)));
+            assert!(!is_network_of(size, address));
         }
     }
 

@@ -17,10 +17,10 @@ use crate::hook::{
 
 /// A watched interface.
 #[derive(Debug, PartialEq, Eq)]
-struct Watched {
-    name: String,
+pub(super) struct Watched {
+    pub(super) name: String,
     /// The kernel's index of it. `None` while it is gone.
-    index: Option<u32>,
+    pub(super) index: Option<u32>,
     is_up: bool,
     /// Why hooks did not attach when it came back.
     refusal: Option<String>,
@@ -28,10 +28,10 @@ struct Watched {
 
 /// The hooks, and the interfaces that they are on.
 pub(super) struct WatchedInterfaces {
-    hooks: Hooks,
+    pub(super) hooks: Hooks,
     events: LinkEvents,
-    choice: XdpChoice,
-    watched: Vec<Watched>,
+    pub(super) choice: XdpChoice,
+    pub(super) watched: Vec<Watched>,
     /// Whether the interfaces may have changed since they were last listed.
     may_have_changed: bool,
 }
@@ -114,6 +114,7 @@ impl WatchedInterfaces {
                         // Also if it is back by the end of the poll.
                         blind.lose(part.clone(), 1);
                         blind.lose_for_good(part, now);
+                        blind.regain_hooks(&watched.name);
                         log::warn!(
                             "{}: is gone, and recon's hooks with it: its packets are not seen until an interface of that name is back",
                             watched.name

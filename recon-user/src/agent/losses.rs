@@ -11,8 +11,8 @@ use crate::alert;
 use crate::blind::{BlindPart, BlindReport};
 use crate::drain::{CountMaps, Tally};
 
-/// A table with at most one free key in so many is full: processors keep some for themselves.
-const FREE_SHARE: u64 = 64;
+/// Of a table with at most one free key in so many, sources get keys only in their turn.
+const FREE_SHARE: u64 = 8;
 
 impl<M: CountMaps> Agent<M> {
     /// Notes that so many polls were missed.

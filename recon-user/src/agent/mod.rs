@@ -8,6 +8,8 @@
 
 mod actors;
 mod calls;
+mod descriptors;
+mod doubts;
 mod event_file;
 mod interfaces;
 mod listener;
@@ -15,34 +17,38 @@ mod logins;
 mod losses;
 mod output;
 mod private;
+mod repair;
+mod sight;
 mod signals;
 
 use anyhow::Context;
 use jiff::Timestamp;
-use recon_common::{ImageId, Key, Registers, Signal};
+use recon_common::{ImageId, Key, Registers};
 use tokio::time::{Interval as Ticks, MissedTickBehavior, interval_at};
 
 use crate::alert;
 use crate::blind::{Blind, BlindPart};
 use crate::cli::RunOptions;
 use crate::drain::{CountMaps, Drain, DrainError, ExecEvents, Forks, Grace, ImageNumbers, Tally};
-use crate::hook::{self, AttachedHooks, Cgroup, Egress, Hooks, LinkEvents, Netns, SocketHooks};
+use crate::hook::{self, Cgroup, Hooks, LinkEvents, Netns};
 use crate::incident::Notification;
 use crate::log_writer::dropped_lines;
 use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::process::ServedPorts;
 use crate::process::login::Session;
-use crate::row::{Row, RowKey, SignalSet, Standing};
+use crate::row::{Row, RowKey, Standing};
 use crate::settings::InForce;
 use crate::sink::Written;
 use crate::stream::{EvictionStats, Interval};
 use actors::Actors;
 use calls::Calls;
+use doubts::Memory;
 use interfaces::WatchedInterfaces;
 use listener::listener;
 use logins::{MAX_LOGINS, login_row};
 use output::AgentOutput;
 use private::PrivateSignals;
+use sight::{attach_sockets, untrusted};
 use signals::{Request, Signals};
 
 /// Runs until a signal or a closed stdout.
@@ -50,6 +56,7 @@ use signals::{Request, Signals};
 /// # Errors
 /// The agent can't start: interfaces, privileges, BPF. No program stays attached.
 pub fn run(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
+    descriptors::raise_limit()?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -59,6 +66,10 @@ pub fn run(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
 
 async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     let settings = &in_force.settings;
+    let (interval, entries) = (options.interval, options.table_entries);
+    for doubt in doubts::doubts(in_force, interval, entries, Memory::of_machine())? {
+        log::warn!("{doubt}");
+    }
     // Before the interfaces are listed, so that no change in between is missed.
     let events = LinkEvents::subscribe()?;
     let interfaces = hook::select_interfaces(&options.interfaces, options.xdp)?;
@@ -71,7 +82,7 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     let mut executions = ExecEvents::open(hooks.ebpf())?;
     let images = ImageNumbers::open(hooks.ebpf())?;
     let forks = Forks::open(hooks.ebpf())?;
-    let sockets = attach_sockets(&mut hooks, cgroup.as_ref());
+    let sockets = attach_sockets(&mut hooks, cgroup.as_ref(), in_force);
     let names = settings.scanner_names();
     // After the hook that reports new processes, so that none is missed.
     let actors = Actors::new(names, cgroup.map(|cgroup| cgroup.root), images, forks)
@@ -114,36 +125,6 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     agent.note_started(&mut executions);
     agent.end();
     Ok(())
-}
-
-/// Attaches the hooks that identify processes, and logs which are available.
-fn attach_sockets(hooks: &mut Hooks, cgroup: Option<&Cgroup>) -> SocketHooks {
-    let sockets = hooks.attach_sockets(cgroup);
-    log::info!("{sockets}");
-    for missing in &sockets.missing {
-        log::warn!("{missing}");
-    }
-    if !actors::sees_all_processes() {
-        log::warn!(
-            "/proc belongs to the pid namespace of a container: alerts name wrong processes or none; run recon in the host's pid namespace (docker run --pid=host)"
-        );
-    }
-    sockets
-}
-
-/// The signals to ignore because hooks are missing. Without an outbound hook, an answer looks like
-/// an unsolicited datagram. Without the hook that sees connections begin, every connection looks
-/// failed.
-fn untrusted(sockets: &SocketHooks, taken: &[AttachedHooks]) -> SignalSet {
-    let mut untrusted = SignalSet::default();
-    let is_blind = |taken: &AttachedHooks| matches!(taken.egress, Egress::Missing(_));
-    if taken.iter().any(is_blind) {
-        untrusted.insert(Signal::Datagram);
-    }
-    if !sockets.sees_failures() {
-        untrusted.insert(Signal::ConnectFailed);
-    }
-    untrusted
 }
 
 /// The time in whole milliseconds: finer than polls, and as fine as the dates of Elastic.
@@ -228,6 +209,7 @@ impl<M: CountMaps> Agent<M> {
             self.totals.missed_polls += missed;
             self.note_delay(missed, ticks.period());
             interfaces.follow_changes(&mut self.blind, now());
+            interfaces.repair(&mut self.blind, now());
             // The kernel reports a program before it counts its first packet.
             self.note_started(executions);
             self.served.watch(interfaces.indexes());
@@ -349,7 +331,7 @@ impl<M: CountMaps> Agent<M> {
     fn report(&mut self, tally: &Tally, findings: usize) {
         let EvictionStats { evicted, refused } = self.pipeline.take_eviction_stats();
         let forgotten = self.actors.processes.take_evicted();
-        let level = match tally.frames_in + tally.frames_out {
+        let level = match tally.frames() {
             0 => log::Level::Trace,
             _ => log::Level::Debug,
         };

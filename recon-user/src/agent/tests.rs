@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::drain::fake::{Failure, FakeMaps, drain, syn};
+use crate::row::SignalSet;
 use crate::rule::{Profile, defaults};
 use crate::settings;
 

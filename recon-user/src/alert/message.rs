@@ -6,7 +6,6 @@
 use recon_common::Tool;
 
 use super::{actor, names};
-use crate::address::neighbour_network;
 use crate::contact::Outcomes;
 use crate::duration::text;
 use crate::incident::{Finding, Phase, Suppressed};
@@ -83,10 +82,13 @@ fn ends(finding: &Finding, who: &[Process]) -> String {
         };
         format!("{source}{to}")
     } else {
-        let source = match (remote, finding.network) {
+        let source = match (remote, finding.network_text()) {
             (Some(remote), _) => remote.to_string(),
-            (None, Some(of)) => neighbour_network(of),
-            (None, None) => "several remotes".to_owned(),
+            (None, Some(network)) => network,
+            (None, None) => match finding.sources {
+                Some(sources) => format!("{sources} remotes"),
+                None => "several remotes".to_owned(),
+            },
         };
         let on = local.map_or_else(String::new, |local| format!(" on {local}"));
         format!("{source}{on}{port}")
@@ -95,15 +97,16 @@ fn ends(finding: &Finding, who: &[Process]) -> String {
 
 fn measured(finding: &Finding) -> String {
     let query = &finding.query;
-    let what = match query.measure {
-        Measure::Count => {
+    let what = match (&query.plan().unit, query.measure) {
+        (Some(unit), _) => unit.clone(),
+        (None, Measure::Count) => {
             let signals = finding.signals.iter();
             names(signals.filter(|&signal| query.measured.signals.contains(signal))).join(", ")
         }
-        Measure::DistinctPorts => "distinct ports".to_owned(),
-        Measure::DistinctAddresses => "distinct local addresses".to_owned(),
-        Measure::DistinctRemotes => "distinct remotes".to_owned(),
-        Measure::Other => query.measure_name().to_owned(),
+        (None, Measure::DistinctPorts) => "distinct ports".to_owned(),
+        (None, Measure::DistinctAddresses) => "distinct local addresses".to_owned(),
+        (None, Measure::DistinctRemotes) => "distinct remotes".to_owned(),
+        (None, Measure::Other) => query.measure_name().to_owned(),
     };
     let over = match query.threshold() {
         0 => String::new(),
@@ -137,14 +140,19 @@ fn came_to(outcomes: &Outcomes) -> String {
     } = outcomes;
     let ports: Vec<_> = open_ports.iter().map(u16::to_string).collect();
     let found = match &ports[..] {
-        [] if *silent == 0 => "nothing open to it: ".to_owned(),
+        [] if *silent == 0 => "nothing open to it; ".to_owned(),
         // To a probe with odd flags or a datagram, silence may mean an open port.
         [] => String::new(),
-        ports => format!("open to it {}: ", ports.join(", ")),
+        ports => format!("open to it {}; ", ports.join(", ")),
+    };
+    // Ports, each on its local address: a reader must not take them for connections.
+    let targets = match accepted + refused + half_open + silent {
+        1 => "1 target".to_owned(),
+        targets => format!("{targets} targets"),
     };
     let served = served(*silent_with_listener);
     format!(
-        "; {found}{accepted} accepted, {half_open} half-open, {refused} refused, {silent} not answered{served}"
+        "; {found}of {targets} {accepted} accepted, {half_open} half-open, {refused} refused, {silent} not answered{served}"
     )
 }
 

@@ -17,7 +17,6 @@ use std::net::IpAddr;
 use recon_common::signal::Transport;
 use recon_common::{Address, Signal, Tool};
 
-use crate::address::neighbour_network;
 use crate::blind::BlindReport;
 use crate::duration;
 use crate::incident::{Finding, Notification, Source, Suppressed, SuppressedSource};
@@ -25,6 +24,7 @@ use crate::process::Process;
 use crate::row::Verdict;
 use crate::rule::Technique;
 use crate::stable_hash::StableHash;
+pub(crate) use blind::BLIND_ID;
 use ecs::{
     Alert, Ecs, EcsColumns, EcsEndpoint, EcsEvent, Host, IdAndName, LeftOutSource, NetworkFields,
     Recon, Threat, ThreatTechnique,
@@ -99,7 +99,7 @@ fn left_out(of: &SuppressedSource) -> LeftOutSource {
     };
     match of.source {
         Source::Remote(remote) => source.ip = Some(remote.to_ip()),
-        Source::Network(first) => source.network = Some(neighbour_network(first)),
+        Source::Network(first, size) => source.network = Some(size.text(first)),
         Source::Process(pid) => source.pid = Some(pid),
     }
     source
@@ -189,7 +189,7 @@ fn recon<'a>(finding: &'a Finding, host: &str, who: &'a [Process]) -> Recon<'a> 
         None => &finding.ports,
     };
     let remotes = several(finding.remote, &finding.remotes);
-    let network = finding.network.map(neighbour_network);
+    let network = finding.network_text();
     let is_judged = finding.remote.is_some() && !finding.is_outbound();
     let (sources, [source_network, destination_network], destinations) = if finding.is_outbound() {
         (Vec::new(), [None, network], remotes)

@@ -40,6 +40,7 @@ pub(crate) fn finding(id: &str, signals: &[Signal]) -> Finding {
         at: Timestamp::from_second(1_700_000_001).expect("in range"),
         remote: Some(REMOTE),
         network: None,
+        sources: None,
         remotes: vec![REMOTE],
         verdict: Verdict::Undecided,
         is_proven: false,

@@ -26,6 +26,8 @@ const TOLERATED_DELAY: u64 = 5_000;
 const TOLERATED_SIGNALS: u64 = 100;
 /// One signal of so many may be lost.
 const LOST_SHARE: u64 = 100;
+/// Processes that may stay unnamed in sum: one that has just ended is nobody's attack on recon.
+const TOLERATED_LOOKUPS: u64 = 10;
 /// Polls that may fail in sum.
 const TOLERATED_FAILURES: u64 = 1;
 
@@ -46,7 +48,7 @@ pub enum BlindPart {
     Processes,
     /// An interface under watch is gone.
     Interface(String),
-    /// A hook is gone: the interface, and the name of the hook.
+    /// A hook is gone: the interface or the cgroup, and the name of the hook.
     Hook(String, &'static str),
 }
 
@@ -91,7 +93,7 @@ impl BlindPart {
             Self::FailedPolls => "the log names the error",
             Self::Processes => "alerts may lack the process that accepts",
             Self::Interface(_) => "bring it back, or start recon on another interface",
-            Self::Hook(..) => "start recon again, and find out who has removed it",
+            Self::Hook(..) => "find out who detaches it; recon attaches it again as soon as it can",
         }
     }
 
@@ -102,7 +104,7 @@ impl BlindPart {
             Self::Signals => TOLERATED_SIGNALS,
             Self::Polls => TOLERATED_DELAY,
             Self::FailedPolls => TOLERATED_FAILURES,
-            Self::Processes => 0,
+            Self::Processes => TOLERATED_LOOKUPS,
         }
     }
 
@@ -211,6 +213,23 @@ impl Blind {
         if let Some(blindness) = self.parts.get_mut(part) {
             blindness.is_gone = false;
         }
+    }
+
+    /// Notes that the hooks of an interface are no longer missed, since it is gone itself.
+    pub fn regain_hooks(&mut self, interface: &str) {
+        for (part, blindness) in &mut self.parts {
+            if matches!(part, BlindPart::Hook(of, _) if of == interface) {
+                blindness.is_gone = false;
+            }
+        }
+    }
+
+    /// Whether a part is gone until it is regained.
+    #[must_use]
+    pub fn is_gone(&self, part: &BlindPart) -> bool {
+        self.parts
+            .get(part)
+            .is_some_and(|blindness| blindness.is_gone)
     }
 
     /// Ends a poll: what is reported.

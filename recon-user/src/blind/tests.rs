@@ -26,7 +26,7 @@ fn each_part_begins_above_what_it_tolerates() {
         (BlindPart::Signals, 100),
         (BlindPart::Polls, 5_000),
         (BlindPart::FailedPolls, 1),
-        (BlindPart::Processes, 0),
+        (BlindPart::Processes, 10),
         (BlindPart::Interface("eth9".to_owned()), 0),
         (BlindPart::Hook("eth9".to_owned(), "xdp"), 0),
     ] {

@@ -35,7 +35,6 @@ pub(super) const FAILURES: [Failure; 6] = [
 ];
 
 /// Maps in memory, with programs that write to them.
-#[derive(Default)]
 pub(crate) struct FakeMaps {
     tables: [Vec<(Key, u64)>; 2],
     pub(super) key_counts: [u64; 2],
@@ -45,6 +44,19 @@ pub(crate) struct FakeMaps {
     pub(super) in_flight: Option<(Key, u64)>,
     /// The call that fails, until it is taken back.
     pub(super) failure: Option<Failure>,
+}
+
+impl Default for FakeMaps {
+    fn default() -> Self {
+        Self {
+            tables: Default::default(),
+            key_counts: [0; 2],
+            counters: [0; Counter::COUNT as usize],
+            live: 0,
+            in_flight: None,
+            failure: None,
+        }
+    }
 }
 
 impl FakeMaps {
@@ -58,7 +70,8 @@ impl FakeMaps {
                 self.key_counts[generation] += 1;
             }
         }
-        self.counters[Counter::FramesIn.index() as usize] += count;
+        let frames = Counter::Frames(Direction::In, FrameClass::Signal);
+        self.counters[frames.index() as usize] += count;
     }
 
     /// Fails if that call is to fail.

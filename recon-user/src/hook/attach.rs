@@ -5,7 +5,7 @@
 //! with another XDP program recon takes TC, since replacing that program would break what it does.
 //! TC attaches as TCX, or under clsact before Linux 6.6.
 
-use std::fmt;
+use std::{fmt, io};
 
 use aya::Ebpf;
 use aya::programs::tc::{NlOptions, SchedClassifierLinkId, TcAttachOptions};
@@ -13,6 +13,7 @@ use aya::programs::xdp::XdpLinkId;
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode};
 use clap::ValueEnum;
 
+use super::attached::{is_attached, xdp_link};
 use super::clsact;
 use super::{HookError, Interface, TC_EGRESS, TC_INGRESS, XDP};
 use crate::diagnostic::error_chain;
@@ -67,7 +68,7 @@ pub(super) enum InterfaceLink {
     /// The XDP program.
     Xdp(XdpLinkId),
     /// A TC program, by its name.
-    Tc(&'static str, SchedClassifierLinkId),
+    Tc(&'static str, TcKind, SchedClassifierLinkId),
 }
 
 impl InterfaceLink {
@@ -75,7 +76,34 @@ impl InterfaceLink {
     pub(super) fn detach(self, ebpf: &mut Ebpf) -> Result<(), ProgramError> {
         match self {
             Self::Xdp(link) => xdp_program(ebpf)?.detach(link),
-            Self::Tc(name, link) => tc_program(ebpf, name)?.detach(link),
+            Self::Tc(name, _, link) => tc_program(ebpf, name)?.detach(link),
+        }
+    }
+
+    /// The program that is attached.
+    pub(super) const fn program(&self) -> &'static str {
+        match self {
+            Self::Xdp(_) => XDP,
+            Self::Tc(name, ..) => name,
+        }
+    }
+
+    /// Whether the kernel still has the program on the interface.
+    ///
+    /// # Errors
+    /// The kernel does not say.
+    pub(super) fn is_attached(&self, interface: &Interface, program: u32) -> io::Result<bool> {
+        /// `BPF_TCX_INGRESS` and `BPF_TCX_EGRESS` of enum bpf_attach_type, linux/bpf.h.
+        const TCX: [u32; 2] = [46, 47];
+        let [ingress, egress] = TCX;
+        let (direction, hook) = match self.program() {
+            TC_EGRESS => (TcAttachType::Egress, egress),
+            _ => (TcAttachType::Ingress, ingress),
+        };
+        match self {
+            Self::Xdp(_) => Ok(interface.xdp_program == Some(program)),
+            Self::Tc(_, TcKind::Tcx, _) => is_attached(interface.index, hook, program),
+            Self::Tc(_, TcKind::Clsact, _) => clsact::has_filter(interface, direction, program),
         }
     }
 }
@@ -154,6 +182,7 @@ pub(super) fn check_conflicts(
                 return Err(HookError::XdpTaken {
                     interface: interface.name.clone(),
                     program,
+                    link: xdp_link(interface.index, program),
                 });
             }
             (XdpChoice::Auto, Some(program)) => log::warn!(
@@ -278,7 +307,7 @@ fn attach_tc(
     let program = tc_program(ebpf, name)?;
     let tcx = TcAttachOptions::TcxOrder(LinkOrder::default());
     match program.attach_with_options(&interface.name, direction, tcx) {
-        Ok(link) => return Ok((TcKind::Tcx, InterfaceLink::Tc(name, link))),
+        Ok(link) => return Ok((TcKind::Tcx, InterfaceLink::Tc(name, TcKind::Tcx, link))),
         Err(error) => log::debug!(
             "{}: no TCX, trying clsact: {}",
             interface.name,
@@ -288,7 +317,8 @@ fn attach_tc(
     clsact::prepare_qdisc(interface, name, direction)?;
     let clsact = TcAttachOptions::Netlink(NlOptions::default());
     let link = program.attach_with_options(&interface.name, direction, clsact)?;
-    Ok((TcKind::Clsact, InterfaceLink::Tc(name, link)))
+    let kind = TcKind::Clsact;
+    Ok((kind, InterfaceLink::Tc(name, kind, link)))
 }
 
 fn xdp_program(ebpf: &mut Ebpf) -> Result<&mut Xdp, ProgramError> {

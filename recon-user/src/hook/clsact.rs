@@ -11,8 +11,11 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use aya::programs::tc::{TcError, qdisc_add_clsact, qdisc_detach_program};
 use aya::programs::{ProgramError, TcAttachType};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::tc::{TcAttribute, TcFilterBpfOption, TcHandle, TcMessage, TcOption};
 
 use super::Interface;
+use super::rtnetlink::{Asks, request};
 
 /// Creates the qdisc for the program of that name, and claims the program as long as this process
 /// lives.
@@ -46,6 +49,47 @@ pub(super) fn clear_leftover(
         remove_leftover(interface, program, direction);
     }
     Ok(())
+}
+
+/// Whether a filter runs the program with that id. It goes with its qdisc.
+pub(super) fn has_filter(
+    interface: &Interface,
+    direction: TcAttachType,
+    program: u32,
+) -> io::Result<bool> {
+    let minor = match direction {
+        TcAttachType::Egress => TcHandle::MIN_EGRESS,
+        _ => TcHandle::MIN_INGRESS,
+    };
+    let mut of = TcMessage::default();
+    // The kernel's indices are positive.
+    of.header.index = interface.index.cast_signed();
+    of.header.parent = TcHandle {
+        minor,
+        ..TcHandle::CLSACT
+    };
+    let runs = |attribute: &TcAttribute| match attribute {
+        TcAttribute::Options(options) => {
+            let id = TcOption::Bpf(TcFilterBpfOption::ProgId(program));
+            options.contains(&id)
+        }
+        _ => false,
+    };
+    let mut is_there = false;
+    let dumped = request(
+        RouteNetlinkMessage::GetTrafficFilter(of),
+        Asks::All,
+        |reply| {
+            if let RouteNetlinkMessage::NewTrafficFilter(filter) = reply {
+                is_there |= filter.attributes.iter().any(runs);
+            }
+        },
+    );
+    match dumped {
+        // The qdisc is gone.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(false),
+        dumped => dumped.map(|()| is_there),
+    }
 }
 
 fn remove_leftover(interface: &Interface, program: &str, direction: TcAttachType) {

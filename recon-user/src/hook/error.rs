@@ -117,13 +117,15 @@ pub enum HookError {
     },
     /// Another XDP program is attached to the interface and `--xdp` allows no other hook.
     #[error(
-        "{interface} already has an XDP program (id {program}); detach that (ip link set dev {interface} xdp off), or let recon take TC ingress with --xdp auto or --xdp off"
+        "{interface} already has an XDP program (id {program}); {}, or let recon take TC ingress with --xdp auto or --xdp off", detaching(.interface, *.link)
     )]
     XdpTaken {
         /// The interface.
         interface: String,
         /// Id of the program that is attached.
         program: u32,
+        /// Id of the link that attaches it, if it is known to be one.
+        link: Option<u32>,
     },
     /// A folder that can't be looked at.
     #[error("can't watch the sockets of {folder}")]
@@ -200,11 +202,23 @@ impl HookError {
     }
 }
 
+/// How to detach an XDP program. `ip` does not detach one that a link attaches.
+fn detaching(interface: &str, link: Option<u32>) -> String {
+    match link {
+        Some(link) => {
+            format!("end the process that attached it, or type `bpftool link detach id {link}`")
+        }
+        None => format!("detach it with `ip link set dev {interface} xdp off`"),
+    }
+}
+
 /// What to do about a map or a program that the kernel refuses, by its error number.
 fn advice(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(libc::ENOMEM | libc::E2BIG) => "try a smaller --table-entries, or free memory",
-        Some(libc::EMFILE) => "raise the limit on open files (ulimit -n)",
+        Some(libc::EMFILE) => {
+            "raise the limit on open files: type `ulimit -n 8192` in the shell that starts recon"
+        }
         Some(libc::ENOSYS) => "use a kernel that is built with CONFIG_BPF_SYSCALL",
         Some(libc::EPERM | libc::EACCES) => {
             "run recon outside of a user namespace (a rootless container), allow bpf(2) in the container or seccomp profile, boot without kernel lockdown for confidentiality, and before Linux 5.11 raise the limit on locked memory (ulimit -l unlimited)"

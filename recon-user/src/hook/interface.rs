@@ -8,14 +8,13 @@
 
 use std::io;
 
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
     InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp,
 };
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 use super::HookError;
+use super::rtnetlink::{Asks, request};
 
 /// A network interface, as far as attaching needs it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -109,51 +108,27 @@ fn join_names(all: &[Interface]) -> String {
     names.join(", ")
 }
 
-/// Asks the kernel for all interfaces of this network namespace.
-pub(super) fn list_interfaces() -> io::Result<Vec<Interface>> {
-    /// The kernel puts at most this much into a message of a dump (NLMSG_GOODSIZE caps it at 32
-    /// KiB).
-    const DUMP_BUFFER: usize = 32 * 1024;
-    let mut socket = Socket::new(NETLINK_ROUTE)?;
-    socket.bind_auto()?;
-    socket.connect(&SocketAddr::new(0, 0))?;
-    let mut request = NetlinkMessage::from(RouteNetlinkMessage::GetLink(LinkMessage::default()));
-    request.header.flags = NLM_F_DUMP | NLM_F_REQUEST;
-    request.finalize();
-    let mut bytes = vec![0; request.buffer_len()];
-    request.serialize(&mut bytes);
-    socket.send(&bytes, 0)?;
-
-    let mut interfaces = Vec::new();
-    loop {
-        let mut buffer = Vec::with_capacity(DUMP_BUFFER);
-        socket.recv(&mut buffer, 0)?;
-        let mut rest = buffer.as_slice();
-        while !rest.is_empty() {
-            let reply = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
-                .map_err(io::Error::other)?;
-            let following = next_message(rest, &reply);
-            match reply.payload {
-                NetlinkPayload::Done(_) => return Ok(interfaces),
-                NetlinkPayload::Error(error) => return Err(error.to_io()),
-                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
-                    interfaces.push(interface_from_link(link))
-                }
-                _ => {}
-            }
-            rest = following;
-        }
-    }
+/// Asks the kernel for the interface with that index.
+pub(super) fn find_interface(index: u32) -> io::Result<Interface> {
+    let mut of = LinkMessage::default();
+    of.header.index = index;
+    let mut found = request_links(of, Asks::One)?;
+    found.pop().ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
-/// What follows a message in the same datagram.
-pub(super) fn next_message<'a>(
-    bytes: &'a [u8],
-    message: &NetlinkMessage<RouteNetlinkMessage>,
-) -> &'a [u8] {
-    // Messages are padded to 4 bytes (NLMSG_ALIGNTO).
-    let length = (message.header.length as usize).next_multiple_of(4);
-    bytes.get(length..).unwrap_or_default()
+/// Asks the kernel for all interfaces of this network namespace.
+pub(super) fn list_interfaces() -> io::Result<Vec<Interface>> {
+    request_links(LinkMessage::default(), Asks::All)
+}
+
+fn request_links(of: LinkMessage, asks: Asks) -> io::Result<Vec<Interface>> {
+    let mut interfaces = Vec::new();
+    request(RouteNetlinkMessage::GetLink(of), asks, |reply| {
+        if let RouteNetlinkMessage::NewLink(link) = reply {
+            interfaces.push(interface_from_link(link));
+        }
+    })?;
+    Ok(interfaces)
 }
 
 pub(super) fn interface_from_link(link: LinkMessage) -> Interface {

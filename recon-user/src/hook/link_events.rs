@@ -13,7 +13,8 @@ use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
 use tokio::io::unix::AsyncFd;
 
 use super::HookError;
-use super::interface::{Interface, interface_from_link, next_message};
+use super::interface::{Interface, interface_from_link};
+use super::rtnetlink::next_message;
 
 /// `RTNLGRP_LINK` of the kernel's linux/rtnetlink.h.
 const LINK_GROUP: u32 = 1;

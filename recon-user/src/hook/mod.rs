@@ -10,12 +10,15 @@
 //! datagrams.
 
 mod attach;
+mod attached;
 mod cgroup;
 mod clsact;
 mod error;
 mod interface;
 mod link_events;
 mod privilege;
+mod repair;
+mod rtnetlink;
 mod socket;
 
 use std::collections::HashMap;
@@ -38,6 +41,9 @@ pub(crate) use cgroup::Cgroup;
 pub use error::HookError;
 pub(crate) use interface::Interface;
 pub(crate) use link_events::{LinkChange, LinkEvents};
+pub(crate) use privilege::ProcessSight;
+pub(crate) use repair::DetachedHook;
+use repair::OnCgroup;
 pub(crate) use socket::SocketHooks;
 
 const XDP: &str = "recon_xdp";
@@ -81,12 +87,16 @@ pub struct Hooks {
     ebpf: Ebpf,
     /// What is attached to each interface, by its index.
     on_interfaces: HashMap<u32, OnInterface>,
+    /// What is attached to the cgroup.
+    on_cgroup: Option<OnCgroup>,
 }
 
 /// What this agent holds of an interface.
 #[derive(Debug, Default)]
 struct OnInterface {
     links: Vec<InterfaceLink>,
+    /// Programs that somebody has detached and that did not attach again.
+    missing: Vec<&'static str>,
     /// Tells other agents that this one watches the interface.
     claim: Option<UnixDatagram>,
 }
@@ -129,6 +139,7 @@ impl Hooks {
         Ok(Self {
             ebpf,
             on_interfaces: HashMap::new(),
+            on_cgroup: None,
         })
     }
 
@@ -146,7 +157,15 @@ impl Hooks {
     /// Attaches the available socket hooks to a cgroup, and the hook on started programs. To be
     /// called before [`Hooks::attach_interfaces`].
     pub(crate) fn attach_sockets(&mut self, cgroup: Option<&Cgroup>) -> SocketHooks {
-        socket::attach_socket_hooks(&mut self.ebpf, cgroup)
+        let (sockets, hooks) = socket::attach_socket_hooks(&mut self.ebpf, cgroup);
+        self.on_cgroup = cgroup.and_then(|cgroup| {
+            Some(OnCgroup {
+                cgroup: cgroup.clone(),
+                folder: cgroup.open().ok()?,
+                hooks,
+            })
+        });
+        sockets
     }
 
     /// Attaches to every interface, outbound hooks first.
@@ -161,6 +180,7 @@ impl Hooks {
         let Self {
             ebpf,
             on_interfaces,
+            ..
         } = self;
         let mut egress = Vec::with_capacity(interfaces.len());
         for interface in interfaces {

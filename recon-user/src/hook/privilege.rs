@@ -1,11 +1,15 @@
 //! Privileges: whether this process may load and attach programs, checked before it tries.
 //!
-//! In: the effective capabilities in `/proc/self/status`. Out: the names of the missing ones.
+//! In: the effective capabilities in `/proc/self/status`. Out: the names of the missing ones, and
+//! whether /proc shows other users' processes.
 
 use std::fs;
 
 /// Bit numbers of linux/capability.h.
+const CAP_DAC_OVERRIDE: u32 = 1;
+const CAP_DAC_READ_SEARCH: u32 = 2;
 const CAP_NET_ADMIN: u32 = 12;
+const CAP_SYS_PTRACE: u32 = 19;
 const CAP_SYS_ADMIN: u32 = 21;
 const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
@@ -15,6 +19,31 @@ pub(super) fn missing_capabilities() -> Vec<&'static str> {
     // Without /proc, the kernel's own answer decides.
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     parse_effective(&status).map_or_else(Vec::new, missing_from)
+}
+
+/// What /proc shows of processes of other users, or with more capabilities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ProcessSight {
+    /// Which program runs, and what a descriptor is: CAP_SYS_PTRACE.
+    pub(crate) programs: bool,
+    /// The list of descriptors: CAP_DAC_READ_SEARCH.
+    pub(crate) descriptors: bool,
+}
+
+impl ProcessSight {
+    /// That of this process.
+    pub(crate) fn of_agent() -> Self {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        Self::of(parse_effective(&status).unwrap_or(u64::MAX))
+    }
+
+    fn of(capabilities: u64) -> Self {
+        let has = |capability: u32| capabilities & 1 << capability != 0;
+        Self {
+            programs: has(CAP_SYS_PTRACE),
+            descriptors: has(CAP_DAC_READ_SEARCH) || has(CAP_DAC_OVERRIDE),
+        }
+    }
 }
 
 fn parse_effective(status: &str) -> Option<u64> {
@@ -59,5 +88,22 @@ mod tests {
             assert_eq!(missing.join(" "), expected, "{status}");
         }
         assert_eq!(parse_effective("Name: x\n"), None);
+    }
+
+    #[test]
+    fn the_sight_of_processes_has_two_parts() {
+        for (capabilities, programs, descriptors) in [
+            (u64::MAX, true, true),
+            (1 << CAP_SYS_PTRACE, true, false),
+            (1 << CAP_DAC_READ_SEARCH, false, true),
+            (1 << CAP_DAC_OVERRIDE, false, true),
+            (1 << CAP_SYS_ADMIN, false, false),
+        ] {
+            let expected = ProcessSight {
+                programs,
+                descriptors,
+            };
+            assert_eq!(ProcessSight::of(capabilities), expected);
+        }
     }
 }

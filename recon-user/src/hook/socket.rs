@@ -8,6 +8,7 @@
 //! namespace that ends with the thread.
 
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::AsRawFd;
@@ -15,6 +16,9 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use aya::Ebpf;
+use aya::programs::cgroup_sock::CgroupSockLinkId;
+use aya::programs::cgroup_sock_addr::CgroupSockAddrLinkId;
+use aya::programs::sock_ops::SockOpsLinkId;
 use aya::programs::{
     CgroupAttachMode, CgroupSock, CgroupSockAddr, Program, ProgramError, SockOps, TracePoint,
 };
@@ -22,6 +26,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 use super::Cgroup;
+use super::attached::is_attached;
 use super::error::summarise_reason;
 use crate::diagnostic::error_chain;
 
@@ -49,12 +54,14 @@ const CONNECT_COSTS: &str =
     "connections that fail at once are not counted, and the process of others may be unknown";
 const SENDMSG_COSTS: &str = "the process that sends a datagram may be unknown";
 
+const EXEC: &str = "sched_process_exec";
+
 /// The tracepoints: program, category, name, and what is lost without it.
 const TRACEPOINTS: [(&str, &str, &str, &str); 2] = [
     (
         "recon_exec",
         "sched",
-        "sched_process_exec",
+        EXEC,
         "a process that ends within a poll may have no name",
     ),
     (
@@ -121,6 +128,12 @@ impl SocketHooks {
         self.attached.contains(&SOCK_OPS)
     }
 
+    /// Whether programs are seen as they start.
+    #[must_use]
+    pub(crate) fn sees_starts(&self) -> bool {
+        self.attached.contains(&EXEC)
+    }
+
     fn record_outcome(
         &mut self,
         hook: &'static str,
@@ -138,8 +151,12 @@ impl SocketHooks {
     }
 }
 
-/// Attaches all available hooks.
-pub(super) fn attach_socket_hooks(ebpf: &mut Ebpf, cgroup: Option<&Cgroup>) -> SocketHooks {
+/// Attaches all available hooks. Returns those of the cgroup, to be watched, too.
+pub(super) fn attach_socket_hooks(
+    ebpf: &mut Ebpf,
+    cgroup: Option<&Cgroup>,
+) -> (SocketHooks, Vec<CgroupHook>) {
+    let mut watched = Vec::new();
     let mut sockets = SocketHooks {
         cgroup: cgroup.map(|cgroup| cgroup.watched.clone()),
         ..SocketHooks::default()
@@ -147,10 +164,18 @@ pub(super) fn attach_socket_hooks(ebpf: &mut Ebpf, cgroup: Option<&Cgroup>) -> S
     for (program, hook, costs) in CGROUP_HOOKS {
         let result = match cgroup {
             Some(cgroup) => {
-                attach_to_cgroup(ebpf, program, cgroup).map_err(|error| error_chain(&error))
+                let link = attach_to_cgroup(ebpf, program, cgroup);
+                link.map_err(|error| error_chain(&error))
             }
             None => Err("cgroup2 is not mounted".to_owned()),
         };
+        let result = result.map(|link| {
+            watched.push(CgroupHook {
+                program,
+                hook,
+                link: Some(link),
+            });
+        });
         sockets.record_outcome(hook, costs, result);
     }
     for (program, category, name, costs) in TRACEPOINTS {
@@ -160,7 +185,79 @@ pub(super) fn attach_socket_hooks(ebpf: &mut Ebpf, cgroup: Option<&Cgroup>) -> S
             attach_to_tracepoint(ebpf, program, [category, name]),
         );
     }
-    sockets
+    (sockets, watched)
+}
+
+/// A hook of the cgroup that attached.
+#[derive(Debug)]
+pub(super) struct CgroupHook {
+    program: &'static str,
+    pub(super) hook: &'static str,
+    /// `None` while it is detached.
+    link: Option<CgroupLink>,
+}
+
+/// What attaches a program to the cgroup.
+#[derive(Debug)]
+enum CgroupLink {
+    SockAddr(CgroupSockAddrLinkId),
+    Sock(CgroupSockLinkId),
+    SockOps(SockOpsLinkId),
+}
+
+impl CgroupHook {
+    /// Whether the kernel still has the program on the cgroup. A cgroup that was removed has none.
+    pub(super) fn is_attached(&self, ebpf: &Ebpf, folder: &File) -> bool {
+        let (Some(program), true) = (ebpf.program(self.program), self.link.is_some()) else {
+            return false;
+        };
+        let Ok(info) = program.info() else {
+            return true;
+        };
+        let target = folder.as_raw_fd().cast_unsigned();
+        match is_attached(target, attach_type(self.hook), info.id()) {
+            Ok(is_attached) => is_attached,
+            // Unknown is no reason to attach a second time.
+            Err(error) => error.raw_os_error() != Some(libc::ENODEV),
+        }
+    }
+
+    /// Attaches it again.
+    pub(super) fn attach_again(
+        &mut self,
+        ebpf: &mut Ebpf,
+        cgroup: &Cgroup,
+    ) -> Result<(), ProgramError> {
+        if let Some(link) = self.link.take() {
+            // It holds nothing any more.
+            let _ = link.detach(ebpf, self.program);
+        }
+        self.link = Some(attach_to_cgroup(ebpf, self.program, cgroup)?);
+        Ok(())
+    }
+}
+
+impl CgroupLink {
+    fn detach(self, ebpf: &mut Ebpf, name: &str) -> Result<(), ProgramError> {
+        match (self, ebpf.program_mut(name)) {
+            (Self::SockAddr(link), Some(Program::CgroupSockAddr(program))) => program.detach(link),
+            (Self::Sock(link), Some(Program::CgroupSock(program))) => program.detach(link),
+            (Self::SockOps(link), Some(Program::SockOps(program))) => program.detach(link),
+            _ => Err(ProgramError::UnexpectedProgramType),
+        }
+    }
+}
+
+/// The number of a hook in enum bpf_attach_type, linux/bpf.h.
+fn attach_type(hook: &str) -> u32 {
+    match hook {
+        "connect4" => 10,
+        "connect6" => 11,
+        "sendmsg4" => 14,
+        "sendmsg6" => 15,
+        "sock_create" => 2,
+        _ => 3,
+    }
 }
 
 /// Detaches the hooks that record connects before the hook that sees them start.
@@ -193,7 +290,11 @@ pub(super) fn own_netns_cookie() -> u64 {
     if result == 0 { cookie } else { 0 }
 }
 
-fn attach_to_cgroup(ebpf: &mut Ebpf, name: &str, cgroup: &Cgroup) -> Result<(), ProgramError> {
+fn attach_to_cgroup(
+    ebpf: &mut Ebpf,
+    name: &str,
+    cgroup: &Cgroup,
+) -> Result<CgroupLink, ProgramError> {
     let folder = cgroup.open().map_err(ProgramError::IOError)?;
     // A link (Linux 5.7 and later) always coexists with other programs, of this cgroup and of those
     // below, and takes no flag for that: despite its name, this mode is the one without flags.
@@ -201,20 +302,28 @@ fn attach_to_cgroup(ebpf: &mut Ebpf, name: &str, cgroup: &Cgroup) -> Result<(), 
     match ebpf.program_mut(name) {
         Some(Program::CgroupSockAddr(program)) => {
             let program: &mut CgroupSockAddr = program;
-            program.load()?;
-            program.attach(folder, mode).map(drop)
+            load_once(program.load())?;
+            program.attach(folder, mode).map(CgroupLink::SockAddr)
         }
         Some(Program::CgroupSock(program)) => {
             let program: &mut CgroupSock = program;
-            program.load()?;
-            program.attach(folder, mode).map(drop)
+            load_once(program.load())?;
+            program.attach(folder, mode).map(CgroupLink::Sock)
         }
         Some(Program::SockOps(program)) => {
             let program: &mut SockOps = program;
-            program.load()?;
-            program.attach(folder, mode).map(drop)
+            load_once(program.load())?;
+            program.attach(folder, mode).map(CgroupLink::SockOps)
         }
         _ => Err(ProgramError::UnexpectedProgramType),
+    }
+}
+
+/// A program that is attached again is loaded already.
+fn load_once(loaded: Result<(), ProgramError>) -> Result<(), ProgramError> {
+    match loaded {
+        Err(ProgramError::AlreadyLoaded) => Ok(()),
+        loaded => loaded,
     }
 }
 
@@ -234,7 +343,11 @@ fn attach_to_tracepoint(
         // program, and Linux 6.12 there corrupts its own memory when a tracefs is unmounted.
         program.load().map_err(|error| error_chain(&error))?;
         if !Path::new(TRACEFS).join("events").exists() {
-            mount_tracefs().map_err(|error| format!("can't mount tracefs: {error}"))?;
+            mount_tracefs().map_err(|error| {
+                format!(
+                    "tracefs is not mounted, and recon can't mount it: {error}; as root, type: mount -t tracefs tracefs {TRACEFS}"
+                )
+            })?;
         }
         program
             .attach(category, name)

@@ -13,9 +13,10 @@ use recon_common::{Address, ImageId, Signal};
 
 use super::state::{Phase, Report};
 use super::window_start_of;
+use crate::address::NetworkSize;
 use crate::contact::{Contacts, Outcomes};
-use crate::kql::Severity;
 use crate::kql::eval::{Columns, Value};
+use crate::kql::{Severity, Slot};
 use crate::row::{SignalSet, ToolSet, Verdict};
 use crate::stable_hash::StableHash;
 use crate::stream::{Group, GroupKey, KeyColumn, Query};
@@ -37,6 +38,8 @@ pub struct Finding {
     pub network: Option<Address>,
     /// A sample of the remote addresses, ascending.
     pub remotes: Vec<Address>,
+    /// How many remotes there were, if the query counts them and names none.
+    pub sources: Option<u64>,
     /// What the attempts of the source show.
     pub verdict: Verdict,
     /// Whether a handshake of its scan proves that the source has its address.
@@ -104,7 +107,7 @@ impl Finding {
         let sorted_by = plan.order.iter();
         let sorted_by = sorted_by.map(|by| columns.value(by.column.slot).into_owned());
         let remote = key.remote.filter(|_| query.key.has(KeyColumn::Remote));
-        let network = key.remote.filter(|_| query.key.has(KeyColumn::Network));
+        let network = key.remote.filter(|_| query.key.network().is_some());
         let mut pids: Vec<u32> = samples.senders.items().iter().map(|by| by.pid).collect();
         pids.dedup();
         let only_pid = pids.first().copied().filter(|_| pids.len() == 1);
@@ -118,6 +121,7 @@ impl Finding {
             remote: remote.or(only_remote.filter(|_| !samples.has_aggregated)),
             network,
             remotes: listed(remote, samples.remotes.items()),
+            sources: counted_sources(query, &columns),
             verdict: Verdict::default(),
             is_proven: false,
             port: key.port.or(only_port),
@@ -139,7 +143,7 @@ impl Finding {
             user: None,
             may_be_forged: false,
             outcomes: None,
-            tools: samples.tools,
+            tools: samples.tools_of_all(),
             label: None,
             severity: query.severity(),
             columns: shown.collect(),
@@ -158,7 +162,7 @@ impl Finding {
         let source = contacts.source(remote);
         self.verdict = source.verdict;
         self.is_proven = source.is_proven;
-        self.may_be_forged = source.is_contradicted;
+        self.may_be_forged = source.is_contradicted && !self.rests_on_handshakes();
         self.tools.add(source.tools);
         if self.query.reports_outcomes {
             let ports = match &self.port {
@@ -167,10 +171,24 @@ impl Finding {
             };
             let since = window_start_of(&self.query, self.end.min(self.at));
             self.outcomes = contacts.outcomes(remote, ports, self.local, since);
-            if source.is_contradicted {
+            if self.may_be_forged {
                 self.severity = self.severity.min(Severity::Medium);
             }
         }
+    }
+
+    /// Whether only connections that the source completed were counted, which nobody can forge.
+    fn rests_on_handshakes(&self) -> bool {
+        self.signals.iter().all(|signal| {
+            matches!(
+                signal,
+                Signal::Accepted
+                    | Signal::AttemptAccepted
+                    | Signal::Ended
+                    | Signal::Used
+                    | Signal::Login
+            )
+        })
     }
 
     /// What is written first if not everything may be: whom the verdict accuses, then who has
@@ -186,8 +204,21 @@ impl Finding {
         if self.is_outbound() {
             return self.pid.map(Source::Process);
         }
-        let network = self.network.map(Source::Network);
+        let network = self
+            .network
+            .map(|first| Source::Network(first, self.network_size()));
         network.or(self.remote.map(Source::Remote))
+    }
+
+    /// The size of the network of the remotes.
+    pub(crate) fn network_size(&self) -> NetworkSize {
+        let size = self.query.key.network();
+        size.unwrap_or(NetworkSize::Neighbours)
+    }
+
+    /// The network of the remotes as text.
+    pub(crate) fn network_text(&self) -> Option<String> {
+        self.network.map(|first| self.network_size().text(first))
     }
 
     /// Whether this host is the sender of what was counted.
@@ -202,8 +233,8 @@ impl Finding {
 pub enum Source {
     /// A remote.
     Remote(Address),
-    /// A network of remotes, by its first address.
-    Network(Address),
+    /// A network of remotes, by its first address and its size.
+    Network(Address, NetworkSize),
     /// A process of this host, by its id.
     Process(u32),
 }
@@ -214,7 +245,9 @@ impl Source {
         let of = |kind: &[u8], id: &[u8]| StableHash::EMPTY.with(kind).with(id);
         match self {
             Self::Remote(remote) => of(b"remote", &octets(remote)),
-            Self::Network(first) => of(b"network", &octets(first)),
+            Self::Network(first, NetworkSize::Neighbours) => of(b"network", &octets(first)),
+            Self::Network(first, NetworkSize::Site) => of(b"site", &octets(first)),
+            Self::Network(first, NetworkSize::Block) => of(b"block", &octets(first)),
             Self::Process(pid) => of(b"process", &pid.to_be_bytes()),
         }
     }
@@ -252,6 +285,15 @@ fn octets(address: Address) -> [u8; 16] {
         to.copy_from_slice(&from);
     }
     octets
+}
+
+/// How many remotes a query has counted.
+fn counted_sources(query: &Query, columns: &impl Columns) -> Option<u64> {
+    let position = query.sources_aggregate()?;
+    match columns.value(Slot::Aggregate(position, 0)) {
+        Value::Long(sources) => u64::try_from(sources).ok(),
+        _ => None,
+    }
 }
 
 /// What an alert lists: what the group is keyed by, or else a sample.

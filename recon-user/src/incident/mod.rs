@@ -199,9 +199,8 @@ impl Incidents {
                 }
             }
             for skipping in self.reported.skipping(index) {
-                // Drops the neighbours' hits too: the group does not record who sent what.
                 for &remote in &began {
-                    stream.clear_network_of(skipping, remote);
+                    stream.withdraw_from_network(skipping, remote);
                 }
             }
         }

@@ -23,34 +23,60 @@ pub(crate) struct Unmet {
 pub(crate) fn unmet_references(plans: &[&Plan]) -> Unmet {
     let is_met = |ids: &[String]| {
         let mut named = plans.iter().filter(|plan| ids.contains(&plan.id));
-        named.any(|&plan| Query::new(Configured::plain(plan.clone())).reports_remotes())
-    };
-    let line = |kind: &str, plan: &Plan, key: &str, ids: &[String], so: &str| {
-        format!(
-            "{kind}: the rule `{}` has `{key}: {}`, but no rule in force with such an id groups by RemoteIP alone: {so}\n",
-            plan.id,
-            ids.join(", ")
-        )
+        named.any(|&plan| query(plan).reports_remotes())
     };
     let mut unmet = Unmet::default();
     for plan in plans {
-        if !plan.after.is_empty() && !is_met(&plan.after) {
-            let so = format!(
-                "it can never fire; enable such a rule, or set `enabled = false` under [rules.{}]",
-                plan.id
-            );
-            unmet
-                .errors
-                .push(line("error", plan, "after", &plan.after, &so));
+        let (id, after, unless) = (&plan.id, &plan.after, &plan.unless);
+        if !after.is_empty() && !is_met(after) {
+            unmet.errors.push(format!(
+                "error: the rule `{id}` has `after: {}`, but {}: it can never fire; {}\n",
+                after.join(", "),
+                cause(plans, after),
+                advice(plans, id, after)
+            ));
         }
-        if !plan.unless.is_empty() && !is_met(&plan.unless) {
-            let so = "it excludes no remote";
-            unmet
-                .warnings
-                .push(line("warning", plan, "unless", &plan.unless, so));
+        if !unless.is_empty() && !is_met(unless) {
+            unmet.warnings.push(format!(
+                "warning: the rule `{id}` has `unless: {}`, but {}: it excludes no remote\n",
+                unless.join(", "),
+                cause(plans, unless)
+            ));
         }
     }
     unmet
+}
+
+fn query(plan: &Plan) -> Query {
+    Query::new(Configured::plain(plan.clone()))
+}
+
+/// Whether one of the named rules only lacks a place at the beginning: it has `after` itself.
+fn follows_itself(plans: &[&Plan], ids: &[String]) -> bool {
+    let mut named = plans.iter().filter(|plan| ids.contains(&plan.id));
+    named.any(|plan| !plan.after.is_empty())
+}
+
+/// Why no named rule reports remotes.
+fn cause(plans: &[&Plan], ids: &[String]) -> &'static str {
+    if !plans.iter().any(|plan| ids.contains(&plan.id)) {
+        "no rule in force has such an id"
+    } else if follows_itself(plans, ids) {
+        "a rule with such an id has `after` itself, and only rules without can be followed"
+    } else {
+        "no rule in force with such an id groups by RemoteIP alone"
+    }
+}
+
+/// What to do about a rule that can never fire.
+fn advice(plans: &[&Plan], id: &str, ids: &[String]) -> String {
+    if !plans.iter().any(|plan| ids.contains(&plan.id)) {
+        format!("enable such a rule, or set `enabled = false` under [rules.{id}]")
+    } else if follows_itself(plans, ids) {
+        "name the rule that comes first".to_owned()
+    } else {
+        "name a rule that does, or change the `by` of that rule".to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -63,8 +89,15 @@ mod tests {
         const PROBES: &str = "// id: probes\nDeviceNetworkEvents | summarize n = dcount(LocalPort) by RemoteIP | where n > 1\n\n";
         const BY_PORT: &str = "// id: probes\nDeviceNetworkEvents | summarize n = count() by RemoteIP, LocalPort | where n > 1\n\n";
         const COUNTS: &str = "// id: probes\nDeviceNetworkEvents | summarize n = count() by RemoteIP | where n > 1\n\n";
-        const AFTER: &str = "error: the rule `visit` has `after: probes`, but no rule in force with such an id groups by RemoteIP alone: it can never fire; enable such a rule, or set `enabled = false` under [rules.visit]\n";
+        const CHAIN: &str = "// id: probes\n// after: visit\nDeviceNetworkEvents | summarize n = count() by RemoteIP | where n > 1\n\n";
+        const AFTER: &str = "error: the rule `visit` has `after: probes`, but no rule in force with such an id groups by RemoteIP alone: it can never fire; name a rule that does, or change the `by` of that rule\n";
+        const MISSING: &str = "error: the rule `visit` has `after: probes`, but no rule in force has such an id: it can never fire; enable such a rule, or set `enabled = false` under [rules.visit]\n";
+        const CYCLE: [&str; 2] = [
+            "error: the rule `probes` has `after: visit`, but a rule with such an id has `after` itself, and only rules without can be followed: it can never fire; name the rule that comes first\n",
+            "error: the rule `visit` has `after: probes`, but a rule with such an id has `after` itself, and only rules without can be followed: it can never fire; name the rule that comes first\n",
+        ];
         const UNLESS: &str = "warning: the rule `visit` has `unless: probes`, but no rule in force with such an id groups by RemoteIP alone: it excludes no remote\n";
+        const NONE: &str = "warning: the rule `visit` has `unless: probes`, but no rule in force has such an id: it excludes no remote\n";
         for (before, key, expected) in [
             (PROBES, "after", &[][..]),
             (PROBES, "unless", &[]),
@@ -72,8 +105,9 @@ mod tests {
             (COUNTS, "unless", &[]),
             (BY_PORT, "after", &[AFTER]),
             (BY_PORT, "unless", &[UNLESS]),
-            ("", "after", &[AFTER]),
-            ("", "unless", &[UNLESS]),
+            ("", "after", &[MISSING]),
+            ("", "unless", &[NONE]),
+            (CHAIN, "after", &CYCLE),
         ] {
             let text = format!(
                 "{before}// id: visit\n// {key}: probes\nDeviceNetworkEvents | where LocalPort == 1 | project RemoteIP"

@@ -16,10 +16,12 @@ use crate::diagnostic::{Diagnostics, Source, Span, Wrong, nearest};
 use crate::kql::{Plan, Severity};
 
 /// The keys of annotations. `purpose` is prose, and the title if there is no other.
-const KEYS: &str = "id, name, severity, technique, stake, window, cooldown, after, unless, purpose";
+const KEYS: &str =
+    "id, name, severity, technique, unit, stake, window, cooldown, after, unless, purpose";
 const MAX_ID: usize = 64;
 const MAX_NAME: usize = 200;
 const MAX_STAKE: usize = 200;
+const MAX_UNIT: usize = 100;
 
 /// A rule's name and what else its query does not say.
 #[derive(Debug, Default)]
@@ -138,6 +140,7 @@ impl<'a> HeaderReader<'a, '_> {
                     Some(hint.to_owned()),
                 ));
             }
+            "unit" => plan.unit = Some(cut(text, MAX_UNIT).to_owned()),
             "stake" => plan.stake = Some(cut(text, MAX_STAKE).to_owned()),
             "window" => *window = Some((WINDOW.parse(text)?, span)),
             "cooldown" => plan.cooldown = Some(WINDOW.parse(text)?),

@@ -7,7 +7,7 @@
 //! The columns are those of Microsoft Defender's `DeviceNetworkEvents` that
 //! the host can know, with their types, and more. `InitiatingProcessIsScanner` says what the
 //! agent finds out about a process beyond its file's name. `RemoteNetwork` groups a remote with its
-//! neighbours (a /24, or a /64 of IPv6). `Count`: a row stands for that many events that are alike
+//! neighbours (a /24, or a /64 of IPv6), `RemoteSite` and `RemoteBlock` with those of a /56 and a /48 of IPv6. `Count`: a row stands for that many events that are alike
 //! in everything else. So `count()` is the sum of `Count`, not the number of rows, and so is
 //! `countif()`. A query that does not mention `Count` means the same as if every event had a row.
 
@@ -98,12 +98,18 @@ fields! {
     ProcessIsScanner = "InitiatingProcessIsScanner": Bool;
     /// The network of the remote and its neighbours.
     RemoteNetwork = "RemoteNetwork": String;
+    /// The /56 of IPv6 that the remote is in.
+    RemoteSite = "RemoteSite": String;
+    /// The /48 of IPv6 that the remote is in.
+    RemoteBlock = "RemoteBlock": String;
     /// What became of an attempt: `accepted`, `answered`, `refused`, `half-open` or `ignored`.
     Outcome = "Outcome": String;
     /// Whether a socket of this host waits at the local port: a listener, or a bound one of UDP.
     LocalListener = "LocalListener": Bool;
     /// This host's address and port.
     LocalEndpoint = "LocalEndpoint": String;
+    /// The remote's address and port.
+    RemoteEndpoint = "RemoteEndpoint": String;
     /// What the remote's attempts so far show: `client`, `undecided` or `scanner`.
     RemoteVerdict = "RemoteVerdict": String;
     /// The same for the remote's network.
@@ -148,7 +154,13 @@ impl Field {
     pub const fn is_derived(self) -> bool {
         matches!(
             self,
-            Self::LocalEndpoint | Self::RemoteVerdict | Self::NetworkVerdict | Self::RemoteProven
+            Self::LocalEndpoint
+                | Self::RemoteEndpoint
+                | Self::RemoteSite
+                | Self::RemoteBlock
+                | Self::RemoteVerdict
+                | Self::NetworkVerdict
+                | Self::RemoteProven
         )
     }
 

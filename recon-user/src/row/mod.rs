@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use recon_common::signal::Transport;
 use recon_common::{Address, Ending, ImageId, Key, Registers, Signal, Tool};
 
-use crate::address::{Scope, neighbour_network};
+use crate::address::{NetworkSize, Scope};
 use crate::kql::eval::{Columns, Value};
 use crate::kql::{Field, Slot, Table};
 use crate::process::Process;
@@ -141,13 +141,16 @@ impl Row<'_> {
             Field::RemoteIpType => {
                 Value::text(remote.map_or("", |remote| Scope::of(remote.to_ip()).name()))
             }
-            Field::RemoteNetwork => owned(remote.map(neighbour_network)),
+            Field::RemoteNetwork => network(remote, NetworkSize::Neighbours),
+            Field::RemoteSite => network(remote, NetworkSize::Site),
+            Field::RemoteBlock => network(remote, NetworkSize::Block),
             Field::LocalIp => owned(local.map(|local| local.to_ip().to_string())),
             Field::RemotePort => Value::number(port(PortColumn::Remote)),
             Field::LocalPort => Value::number(port(PortColumn::Local)),
             Field::Outcome => Value::text(outcome(signal)),
             Field::LocalListener => self.listener.map_or(Value::Null, Value::Bool),
-            Field::LocalEndpoint => owned(self.local_endpoint()),
+            Field::LocalEndpoint => owned(self.endpoint(local, PortColumn::Local)),
+            Field::RemoteEndpoint => owned(self.endpoint(remote, PortColumn::Remote)),
             Field::RemoteVerdict => Value::text(self.standing.remote.name()),
             Field::NetworkVerdict => Value::text(self.standing.network.name()),
             Field::RemoteProven => Value::Bool(self.standing.is_proven),
@@ -174,13 +177,11 @@ impl Row<'_> {
         }
     }
 
-    /// The local address and port as one text, for rows that have both.
-    fn local_endpoint(&self) -> Option<String> {
-        let port = self
-            .key
-            .port
-            .filter(|_| port_column(self.key.signal) == Some(PortColumn::Local))?;
-        Some(SocketAddr::new(self.key.local?.to_ip(), port).to_string())
+    /// An address and the port of that column as one text, for rows that have both.
+    fn endpoint(&self, address: Option<Address>, column: PortColumn) -> Option<String> {
+        let RowKey { port, signal, .. } = self.key;
+        let port = port.filter(|_| port_column(signal) == Some(column))?;
+        Some(SocketAddr::new(address?.to_ip(), port).to_string())
     }
 }
 
@@ -204,6 +205,12 @@ impl Columns for Row<'_> {
 /// A string, empty if unknown.
 fn owned(text: Option<String>) -> Value<'static> {
     Value::String(Cow::Owned(text.unwrap_or_default()))
+}
+
+/// The network of a remote, empty if it has none of that size.
+fn network(remote: Option<Address>, size: NetworkSize) -> Value<'static> {
+    let first = remote.and_then(|remote| size.first(remote));
+    owned(first.map(|first| size.text(first)))
 }
 
 fn optional<'a>(
@@ -264,6 +271,7 @@ pub const fn action_type(signal: Signal) -> &'static str {
         Signal::OddProbe => "OddProbe",
         Signal::FragmentProbe => "FragmentProbe",
         Signal::Datagram => "Datagram",
+        Signal::SessionDatagram => "SessionDatagram",
         Signal::DnsQueryUdp | Signal::DnsQueryTcp | Signal::DnsSentUdp | Signal::DnsSentTcp => {
             "Query"
         }

@@ -1,7 +1,7 @@
 //! Sets of signals.
 //!
 //! In: signals. Out: [`SignalSet`], one bit for each signal.
-//! The decision held here: a set takes six bytes, not eight, since every group of a flood has one.
+//! The decision held here: a set takes seven bytes, not eight, since every group of a flood has one.
 
 use recon_common::Signal;
 
@@ -37,6 +37,12 @@ impl SignalSet {
     pub const fn contains(self, signal: Signal) -> bool {
         let (byte, bit) = place(signal);
         self.0[byte] & bit != 0
+    }
+
+    /// Whether it has no member.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.bits() == 0
     }
 
     /// Adds `signal`.

@@ -13,7 +13,7 @@ use recon_common::Address;
 use super::columns::RowColumns;
 use super::operator::{AggregateOperator, AggregatePlan, condition};
 use super::panes::{PaneResult, Panes, empty};
-use super::window::{Counted, Distinct, Member, Pane, Sources, allocated};
+use super::window::{Counted, Distinct, Member, OwnedPorts, Pane, Sources, allocated};
 use crate::kql::eval::{Value, eval, holds, total_order};
 use crate::kql::{Aggregate, AggregateFunction, Expr, Literal, Plan};
 use crate::row::Row;
@@ -27,6 +27,8 @@ const MAX_MEMBERS: usize = 1 << 16;
 pub(super) enum Accumulator {
     Count(Counted),
     Ports(Distinct<u16>),
+    /// The ports of sources of which another rule may report one.
+    OwnedPorts(Box<OwnedPorts>),
     Addresses(Distinct<Address>),
     Sources(Box<Sources>),
     Values(Box<Distinct<Value<'static>>>),
@@ -34,6 +36,26 @@ pub(super) enum Accumulator {
 }
 
 impl Accumulator {
+    /// An empty one of a measure. If `is_shared`, sources share a group, and one of them may be
+    /// taken out.
+    pub(super) fn of_measure(operator: AggregateOperator, is_shared: bool) -> Self {
+        match operator {
+            AggregateOperator::Ports if is_shared => Self::OwnedPorts(Box::default()),
+            _ => Self::new(operator),
+        }
+    }
+
+    /// Takes out what only that source has added. Returns whether the accumulator can do that.
+    pub(super) fn withdraw(&mut self, source: Address) -> bool {
+        match self {
+            Self::OwnedPorts(ports) => {
+                ports.withdraw(source);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// An empty one.
     pub(super) fn new(operator: AggregateOperator) -> Self {
         match operator {
@@ -80,6 +102,10 @@ impl Accumulator {
                 Some(port) => distinct.add(now, port, MAX_MEMBERS, may_grow),
                 None => true,
             },
+            Self::OwnedPorts(ports) => match (key.port, key.remote) {
+                (Some(port), Some(source)) => ports.add(now, port, source, MAX_MEMBERS, may_grow),
+                _ => true,
+            },
             Self::Addresses(distinct) => {
                 let address = match aggregate_plan.operator {
                     AggregateOperator::RemoteAddresses => key.remote,
@@ -115,6 +141,7 @@ impl Accumulator {
         match self {
             Self::Count(counted) => counted.expire(now),
             Self::Ports(distinct) => distinct.expire(now),
+            Self::OwnedPorts(ports) => ports.expire(now),
             Self::Addresses(distinct) => distinct.expire(now),
             Self::Sources(sources) => sources.expire(now),
             Self::Values(set) => set.expire(now),
@@ -127,6 +154,7 @@ impl Accumulator {
         match self {
             Self::Count(counted) => counted.total(),
             Self::Ports(distinct) => distinct.total(),
+            Self::OwnedPorts(ports) => ports.total(),
             Self::Addresses(distinct) => distinct.total(),
             Self::Values(set) => set.total(),
             Self::Sources(_) | Self::Panes(_) => 0,
@@ -165,6 +193,7 @@ impl Accumulator {
         match self {
             Self::Count(counted) => counted.heap(),
             Self::Ports(distinct) => distinct.heap(),
+            Self::OwnedPorts(ports) => allocated(size_of::<OwnedPorts>()) + ports.heap(),
             Self::Addresses(distinct) => distinct.heap(),
             Self::Sources(sources) => allocated(size_of::<Sources>()) + sources.heap(),
             Self::Values(set) => allocated(size_of_val(&**set)) + set.heap(),
@@ -177,6 +206,7 @@ impl Accumulator {
     pub(super) fn growth(&self) -> usize {
         match self {
             Self::Ports(distinct) => distinct.growth(),
+            Self::OwnedPorts(ports) => ports.growth(),
             Self::Addresses(distinct) => distinct.growth(),
             Self::Sources(sources) => sources.growth(),
             Self::Values(set) => set.growth(),

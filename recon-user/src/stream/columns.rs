@@ -12,7 +12,6 @@ use super::fields::field;
 use super::key::GroupKey;
 use super::query::Query;
 use super::window;
-use crate::address::neighbour_network;
 use crate::kql::eval::{Columns, Value, eval};
 use crate::kql::{Field, Named, Plan, Slot};
 use crate::row::Row;
@@ -129,8 +128,9 @@ impl<'a> GroupColumns<'a> {
         };
         match field(&self.query.plan().groups[position].expr) {
             Some(Field::RemoteIp) => text(self.key.remote),
-            Some(Field::RemoteNetwork) => {
-                let network = self.key.remote.map(neighbour_network);
+            Some(Field::RemoteNetwork | Field::RemoteSite | Field::RemoteBlock) => {
+                let first = self.key.remote.zip(self.query.key.network());
+                let network = first.map(|(first, size)| size.text(first));
                 Value::String(network.unwrap_or_default().into())
             }
             Some(Field::LocalIp) => text(self.key.local),

@@ -45,7 +45,9 @@ pub(crate) struct Samples {
     pub(crate) has_aggregated: bool,
     /// Also of groups that are keyed by the process, which may have run several programs.
     pub(crate) senders: Sample<ImageId, SHOWN>,
-    pub(crate) tools: ToolSet,
+    tools: ToolSet,
+    /// Whether there were probes that carry no fingerprint.
+    has_toolless: bool,
 }
 
 impl Evidence {
@@ -124,8 +126,19 @@ impl Samples {
         if let Some(sender) = row.sender() {
             self.senders.insert(sender, may_grow);
         }
-        if let Some(tool) = row.tool {
-            self.tools.insert(tool);
+        match row.tool {
+            Some(tool) => self.tools.insert(tool),
+            None => self.has_toolless |= row.remote.is_some() && row.signal.is_probe(),
+        }
+    }
+
+    /// The tools that the group's source uses. One probe among those of many sources labels none of
+    /// the others, so that several have a tool only if all of their probes carry one.
+    pub(crate) fn tools_of_all(&self) -> ToolSet {
+        let has_many = self.remotes.items().len() > 1;
+        match has_many && self.has_toolless {
+            true => ToolSet::default(),
+            false => self.tools,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! heap.
 
 use jiff::Timestamp;
+use recon_common::Address;
 
 use super::accumulator::{Accumulator, heap_of, long};
 use super::columns::{GroupColumns, RowColumns};
@@ -72,7 +73,7 @@ impl Blank {
     pub(super) fn new(query: &Query) -> Self {
         let others = query.others.iter();
         Self {
-            measured: Accumulator::new(query.measured.operator),
+            measured: Accumulator::of_measure(query.measured.operator, query.shares_groups()),
             others: others.map(|plan| Accumulator::new(plan.operator)).collect(),
         }
     }
@@ -193,8 +194,12 @@ impl Group {
         self.measured.growth() + others.sum::<usize>()
     }
 
-    /// Drops all that the window holds. Its tag stays.
-    pub(super) fn clear(&mut self, blank: &Blank) {
+    /// Takes out what only that source has added to the measure; all that the window holds if the
+    /// measure does not know its sources. Its tag stays.
+    pub(super) fn withdraw(&mut self, source: Address, blank: &Blank) {
+        if self.measured.withdraw(source) {
+            return;
+        }
         self.measured = blank.measured.clone();
         self.others_mut().clone_from_slice(&blank.others);
     }

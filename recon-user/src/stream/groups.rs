@@ -5,6 +5,7 @@
 //! its count is a lower bound.
 
 use jiff::Timestamp;
+use recon_common::Address;
 
 use super::columns::RowColumns;
 use super::evict::{self, Evicted, Eviction};
@@ -190,9 +191,9 @@ impl Groups {
         changed
     }
 
-    /// Empties the group at `position`.
-    pub(super) fn clear(&mut self, position: u32) {
-        self.store.get_mut(position).clear(&self.blank);
+    /// Takes a source out of the group at `position`.
+    pub(super) fn withdraw(&mut self, position: u32, source: Address) {
+        self.store.get_mut(position).withdraw(source, &self.blank);
         self.store.account(position);
     }
 

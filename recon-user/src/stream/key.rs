@@ -13,7 +13,7 @@ use recon_common::Address;
 use super::Secrets;
 use super::columns::RowColumns;
 use super::fields::field;
-use crate::address::{first_neighbour, write_address};
+use crate::address::{NetworkSize, write_address};
 use crate::kql::eval::{Value, eval, total_order};
 use crate::kql::{Field, Plan};
 use crate::row::RowKey;
@@ -25,12 +25,27 @@ pub enum KeyColumn {
     Remote,
     /// The network of the remote's neighbours.
     Network,
+    /// The /56 of IPv6 that the remote is in.
+    Site,
+    /// The /48 of IPv6 that the remote is in.
+    Block,
     /// The local address.
     Local,
     /// The port.
     Port,
     /// The process of this host.
     Pid,
+}
+
+impl KeyColumn {
+    /// The column with a network of that size.
+    const fn of_network(size: NetworkSize) -> Self {
+        match size {
+            NetworkSize::Neighbours => Self::Network,
+            NetworkSize::Site => Self::Site,
+            NetworkSize::Block => Self::Block,
+        }
+    }
 }
 
 /// What a query groups by.
@@ -52,7 +67,10 @@ impl KeyPlan {
         for (position, group) in plan.groups.iter().enumerate() {
             let column = match field(&group.expr) {
                 Some(Field::RemoteIp) => Some(KeyColumn::Remote),
-                Some(Field::RemoteNetwork) => Some(KeyColumn::Network),
+                // One part of the key is for the remote: of several networks the first is it.
+                Some(Field::RemoteNetwork) if key.network().is_none() => Some(KeyColumn::Network),
+                Some(Field::RemoteSite) if key.network().is_none() => Some(KeyColumn::Site),
+                Some(Field::RemoteBlock) if key.network().is_none() => Some(KeyColumn::Block),
                 Some(Field::LocalIp) => Some(KeyColumn::Local),
                 Some(Field::ProcessId) if plan.is_summary => Some(KeyColumn::Pid),
                 Some(Field::LocalPort | Field::RemotePort) if plan.is_summary => {
@@ -81,16 +99,35 @@ impl KeyPlan {
         self.columns == 1 << column as u8 && self.computed.is_empty()
     }
 
+    /// The size of the network that it has.
+    #[inline]
+    #[must_use]
+    pub fn network(&self) -> Option<NetworkSize> {
+        let mut sizes = NetworkSize::ALL.into_iter();
+        sizes.find(|&size| self.has(KeyColumn::of_network(size)))
+    }
+
+    /// The size of the network that it has, if it has nothing else.
+    #[must_use]
+    pub fn only_network(&self) -> Option<NetworkSize> {
+        self.network()
+            .filter(|&size| self.is_only(KeyColumn::of_network(size)))
+    }
+
+    /// Whether it has the remote, or its network.
+    #[inline]
+    #[must_use]
+    pub fn is_of_remotes(&self) -> bool {
+        self.has(KeyColumn::Remote) || self.network().is_some()
+    }
+
     /// The remote's part of the key: the address, or the first address of its network.
     #[inline]
     pub(super) fn remote_of(&self, row: &RowKey) -> Option<Address> {
         if self.has(KeyColumn::Remote) {
-            row.remote
-        } else if self.has(KeyColumn::Network) {
-            row.remote.map(first_neighbour)
-        } else {
-            None
+            return row.remote;
         }
+        self.network()?.first(row.remote?)
     }
 
     /// The key of a group that has counted this row.
@@ -107,8 +144,8 @@ impl KeyPlan {
     /// The key of the group that holds all rows of that remote, if the query groups by its network
     /// alone.
     pub(crate) fn network_key(&self, remote: Address) -> Option<GroupKey> {
-        let is_network = self.is_only(KeyColumn::Network);
-        is_network.then(|| GroupKey::of_remote(first_neighbour(remote)))
+        let first = self.only_network()?.first(remote)?;
+        Some(GroupKey::of_remote(first))
     }
 }
 
@@ -162,7 +199,7 @@ impl<'a> GroupLookup<'a> {
         row: &'a RowColumns<'_>,
     ) -> Option<Self> {
         let of = row.row.key;
-        if (key.has(KeyColumn::Remote) || key.has(KeyColumn::Network)) && of.remote.is_none() {
+        if key.is_of_remotes() && key.remote_of(&of).is_none() {
             return None;
         }
         let mut computed = Vec::with_capacity(key.computed.len());

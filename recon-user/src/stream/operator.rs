@@ -63,6 +63,13 @@ pub(crate) enum AggregateOperator {
     Panes,
 }
 
+impl AggregateOperator {
+    /// Whether it counts or estimates the remotes.
+    pub(crate) const fn counts_remotes(self) -> bool {
+        matches!(self, Self::RemoteAddresses | Self::Sources)
+    }
+}
+
 /// One aggregate of a query.
 #[derive(Clone, Debug)]
 pub(crate) struct AggregatePlan {

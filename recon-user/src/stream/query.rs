@@ -51,7 +51,7 @@ impl Query {
             signals,
             ports: Vec::new(),
             only_public: false,
-            needs_remote: key.has(KeyColumn::Remote) || key.has(KeyColumn::Network),
+            needs_remote: key.is_of_remotes(),
             processes: if key.has(KeyColumn::Pid) {
                 ProcessFilter::Known
             } else {
@@ -75,6 +75,14 @@ impl Query {
             measured,
             others,
         }
+    }
+
+    /// Which of the plan's aggregates counts the remotes, if one does.
+    #[must_use]
+    pub(crate) fn sources_aggregate(&self) -> Option<usize> {
+        let all = std::iter::once(&self.measured).chain(&self.others);
+        let mut counting = all.filter(|of| of.operator.counts_remotes());
+        counting.next()?.position
     }
 
     /// `rule.id`; two measures of one detection share it.
@@ -123,6 +131,11 @@ impl Query {
     #[must_use]
     pub fn reports_remotes(&self) -> bool {
         self.key.is_only(KeyColumn::Remote) && self.after().is_empty()
+    }
+
+    /// Whether sources share a group, of which another rule may report one.
+    pub(super) fn shares_groups(&self) -> bool {
+        self.key.network().is_some() && !self.unless().is_empty()
     }
 
     /// The name that alerts show as `recon.measure`: that of the column, for an aggregate of the
@@ -186,6 +199,8 @@ impl Query {
         let has_remote = match remote {
             Some(remote) => {
                 !(filter.only_public && is_private)
+                    // IPv4 has no networks of some sizes.
+                    && (!self.key.is_of_remotes() || self.key.remote_of(&row.key).is_some())
                     && (self.rule.allow.is_empty() || !self.rule.allows(remote.to_ip()))
             }
             None => !filter.needs_remote,
@@ -230,7 +245,7 @@ const ABOUT_ATTEMPTS: &[Signal] = &[
 ];
 
 /// Whether rows of that signal have the port and the process that the query groups by.
-fn has_key(plan: &Plan, key: &KeyPlan, signal: Signal) -> bool {
+pub(super) fn has_key(plan: &Plan, key: &KeyPlan, signal: Signal) -> bool {
     let mut groups = plan.groups.iter();
     !plan.is_summary
         || groups.all(|group| match port_of(&group.expr) {

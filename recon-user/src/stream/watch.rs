@@ -6,7 +6,6 @@
 use jiff::Timestamp;
 use recon_common::Address;
 
-use super::nursery::Root;
 use super::{Changed, EvictionStats, Group, GroupKey, Stream, Tag};
 
 impl Stream {
@@ -50,18 +49,19 @@ impl Stream {
         self.budget.set(index, self.groups[index].bytes());
     }
 
-    /// Empties the group that holds the rows of a remote's network, if the query groups by that
-    /// alone.
-    pub(crate) fn clear_network_of(&mut self, index: usize, remote: Address) {
+    /// Takes a remote's rows out of the group of its network, if the query groups by that alone.
+    pub(crate) fn withdraw_from_network(&mut self, index: usize, remote: Address) {
         let query = &self.table.queries[index].query;
         let Some(key) = query.key.network_key(remote) else {
             return;
         };
-        let nursery = &mut self.nurseries[Root::Network as usize];
-        let hash = nursery.hash(remote, &self.secrets);
-        nursery.forget(remote, hash, index);
+        if let Some(root) = self.table.roots[index] {
+            let nursery = &mut self.nurseries[root as usize];
+            let hash = nursery.hash(remote, &self.secrets);
+            nursery.forget(remote, hash, index);
+        }
         if let Some(position) = self.find(index, &key) {
-            self.groups[index].clear(position);
+            self.groups[index].withdraw(position, remote);
             self.budget.set(index, self.groups[index].bytes());
         }
     }

@@ -54,7 +54,7 @@ fn install(packages: &str) -> String {
 
 #[test]
 fn a_ready_machine_has_nothing_to_do() {
-    for goal in [Goal::Build, Goal::Test, Goal::Lint] {
+    for goal in [Goal::Build, Goal::Lab, Goal::Test, Goal::Lint] {
         assert_eq!(lines(&ready(), goal), [""; 0]);
     }
     assert!(optional_step(&ready()).is_none());
@@ -131,6 +131,12 @@ fn each_missing_part_costs_only_its_own_steps() {
             &[],
         ),
         (
+            "no second KQL engine, which the lab does not need",
+            |m| (m.engine, m.venv) = (false, false),
+            Goal::Lab,
+            &[],
+        ),
+        (
             "no clippy, but nothing to lint",
             |m| m.clippy = false,
             Goal::Test,
@@ -165,10 +171,12 @@ fn the_web_server_is_masked_only_where_it_would_start() {
         lines(&machine(true, WEB_SERVER), Goal::Test),
         [mask, UPDATE, &nginx]
     );
-    assert_eq!(
-        lines(&machine(true, nmap), Goal::Test),
-        [UPDATE, &install("nmap")]
-    );
+    for goal in [Goal::Lab, Goal::Test] {
+        assert_eq!(
+            lines(&machine(true, nmap), goal),
+            [UPDATE, &install("nmap")]
+        );
+    }
     assert_eq!(lines(&machine(true, nmap), Goal::Build), [""; 0]);
 }
 

@@ -12,28 +12,28 @@ fn answers_are_in_the_fields_and_the_message() {
             5,
             0,
             json!({"accepted": 0, "refused": 30, "half_open": 2, "silent": 5, "open_ports": [22, 80]}),
-            "open to it 22, 80: 0 accepted, 2 half-open, 30 refused, 5 not answered",
+            "open to it 22, 80; of 37 targets 0 accepted, 2 half-open, 30 refused, 5 not answered",
         ),
         (
             vec![],
             0,
             0,
             json!({"accepted": 0, "refused": 30, "half_open": 0, "silent": 0, "open_ports": []}),
-            "nothing open to it: 0 accepted, 0 half-open, 30 refused, 0 not answered",
+            "nothing open to it; of 30 targets 0 accepted, 0 half-open, 30 refused, 0 not answered",
         ),
         (
             vec![],
             5,
             0,
             json!({"accepted": 0, "refused": 30, "half_open": 0, "silent": 5, "open_ports": []}),
-            "0 accepted, 0 half-open, 30 refused, 5 not answered",
+            "of 35 targets 0 accepted, 0 half-open, 30 refused, 5 not answered",
         ),
         (
             vec![],
             5,
             2,
             json!({"accepted": 0, "refused": 30, "half_open": 0, "silent": 5, "silent_with_listener": 2, "open_ports": []}),
-            "0 accepted, 0 half-open, 30 refused, 5 not answered (2 of them though a socket waits there)",
+            "of 35 targets 0 accepted, 0 half-open, 30 refused, 5 not answered (2 of them though a socket waits there)",
         ),
     ] {
         finding.outcomes = Some(Outcomes {

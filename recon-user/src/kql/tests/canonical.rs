@@ -42,6 +42,9 @@ impl Plan {
         if let Some(technique) = &self.technique {
             writeln!(formatter, "// technique: {technique}")?;
         }
+        if let Some(unit) = &self.unit {
+            writeln!(formatter, "// unit: {unit}")?;
+        }
         if let Some(stake) = &self.stake {
             writeln!(formatter, "// stake: {stake}")?;
         }

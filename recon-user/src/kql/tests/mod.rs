@@ -170,6 +170,7 @@ fn annotations_say_what_a_query_does_not() {
 //name: Slow scan: one port at a time
 // Severity: HIGH
 // technique: T1595.001
+// unit: distinct ports
 // stake: scanners come back: watch them
 // window: 12h
 // cooldown: 90s
@@ -184,6 +185,7 @@ DeviceNetworkEvents
 // name: Slow scan: one port at a time
 // severity: high
 // technique: T1595.001
+// unit: distinct ports
 // stake: scanners come back: watch them
 // window: 12h
 // cooldown: 90s

@@ -1,5 +1,7 @@
 //! Connections of remotes that scanned before.
 
+use recon_common::Ending;
+
 use super::*;
 
 /// The traffic of a remote in one poll: the ports that it probes, and those that accept it.
@@ -146,5 +148,71 @@ fn the_rule_follows_the_scan_under_every_minimum_severity() {
             [Some(22)],
             "{min_severity:?}"
         );
+    }
+}
+
+/// `scan-then-connect` is high and follows rules that are medium.
+#[test]
+fn a_lesser_rule_runs_where_another_one_names_it_and_is_not_reported() {
+    let local = Address::v4(LOCAL);
+    for (min_severity, expected) in [
+        (Severity::Medium, &["few-ports", "scan-then-connect"][..]),
+        (Severity::High, &["scan-then-connect"]),
+    ] {
+        let mut pipeline = Pipeline::new(PipelineSettings {
+            min_severity,
+            ..settings(plain(defaults(Profile::Outcomes)))
+        });
+        let used = Ending::new(100, 1_000, 2_000).pack();
+        let refused = (8000..8012)
+            .flat_map(|port| [Signal::Syn, Signal::RefusedTcp].map(|signal| (0, signal, port, 0)));
+        let events = refused
+            .chain([Signal::Syn, Signal::AnsweredTcp].map(|signal| (0, signal, 80, 0)))
+            .chain([Signal::Syn, Signal::Accepted].map(|signal| (5, signal, 80, 0)))
+            .chain([(6, Signal::Ended, 80, used)])
+            .collect::<Vec<_>>();
+        let mut ids = Vec::new();
+        for second in 0..10 {
+            let interval = at(Duration::from_secs(7200 + second));
+            for &(_, signal, port, pid) in events.iter().filter(|event| event.0 == second) {
+                let key = key(signal, REMOTE, local, port, pid);
+                observe(&mut pipeline, &key, 1, interval, false);
+            }
+            let found = pipeline.end_poll_unlimited(interval, false);
+            ids.extend(found.iter().map(|found| found.query.id().to_owned()));
+        }
+        assert_eq!(ids, expected, "{min_severity:?}");
+    }
+}
+
+/// A scan in a client's name is reported as medium, whatever the rule says.
+#[test]
+fn the_least_severity_is_that_of_the_line() {
+    let local = Address::v4(LOCAL);
+    for (visits, expected) in [(0, 1), (3, 0)] {
+        let mut pipeline = Pipeline::new(PipelineSettings {
+            min_severity: Severity::High,
+            ..settings(plain(defaults(Profile::Outcomes)))
+        });
+        let mut reported = 0;
+        for second in 0..10 {
+            let interval = at(Duration::from_secs(7200 + second));
+            if second < visits {
+                for signal in [Signal::Syn, Signal::Accepted] {
+                    let key = key(signal, REMOTE, local, 443, 0);
+                    observe(&mut pipeline, &key, 1, interval, false);
+                }
+            }
+            if second == 5 {
+                for port in 8000..8040 {
+                    for signal in [Signal::Syn, Signal::RefusedTcp] {
+                        let key = key(signal, REMOTE, local, port, 0);
+                        observe(&mut pipeline, &key, 1, interval, false);
+                    }
+                }
+            }
+            reported += pipeline.end_poll_unlimited(interval, false).len();
+        }
+        assert_eq!(reported, expected, "{visits} visits");
     }
 }

@@ -92,7 +92,7 @@ fn a_newcomer_gets_room_whatever_fills_the_memory() {
         ("of one link", in_one_link, 11),
         ("of one site", in_one_site, 20),
     ] {
-        let mut pipeline = built_in(2 * MIB);
+        let mut pipeline = built_in(5 * MIB / 2);
         flood(&mut pipeline, source, 150, ports, POLLS);
         let EvictionStats { evicted, .. } = pipeline.take_eviction_stats();
         assert!(evicted > 0, "{what}: there is room for all");

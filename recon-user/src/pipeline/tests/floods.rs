@@ -31,7 +31,9 @@ fn flood(id: &str, events: &[(Signal, u64)], port: u16) -> Vec<Finding> {
 
 #[test]
 fn ten_thousand_events_are_silent_and_one_more_is_a_flood() {
-    use Signal::{Accepted, Datagram, DnsQueryTcp, DnsQueryUdp, EchoRequest, Syn};
+    use Signal::{
+        Accepted, Datagram, DnsQueryTcp, DnsQueryUdp, EchoRequest, SessionDatagram, Syn, TraceProbe,
+    };
     const N: u64 = 10_000;
     // (rule, signal and events, port, whether it is reported)
     for (id, events, port, is_reported) in [
@@ -59,6 +61,15 @@ fn ten_thousand_events_are_silent_and_one_more_is_a_flood() {
         ),
         ("udp-flood-distributed", &[(Datagram, N)], PORT, false),
         ("udp-flood-distributed", &[(Datagram, N + 1)], PORT, true),
+        // With few hops left, as of a traceroute.
+        ("udp-flood-distributed", &[(TraceProbe, N + 1)], PORT, true),
+        // Sessions of many clients.
+        (
+            "udp-flood-distributed",
+            &[(SessionDatagram, 9 * N), (Datagram, N)],
+            PORT,
+            false,
+        ),
         ("icmp-flood-distributed", &[(EchoRequest, N)], 0, false),
         ("icmp-flood-distributed", &[(EchoRequest, N + 1)], 0, true),
         (
@@ -170,6 +181,38 @@ fn a_flood_over_many_ports_is_one_of_their_address() {
             assert_eq!(finding.local, Some(Address::v4(LOCAL)), "{about}");
             assert_eq!((finding.remote, finding.port), (None, None), "{about}");
             assert_eq!(finding.count, N + 1, "{about}");
+        }
+    }
+}
+
+/// One remote's datagrams to one port, whatever they look like and whether they are answered.
+#[test]
+fn thirty_thousand_datagrams_of_a_remote_are_silent_and_one_more_is_a_flood() {
+    use Signal::{Datagram, DnsQueryUdp, ReplyReceived, SessionDatagram, TraceProbe};
+    const N: u64 = 30_000;
+    // (signal, port and events, whether it is reported)
+    for (events, is_reported) in [
+        (&[(SessionDatagram, PORT, N)][..], false),
+        (&[(SessionDatagram, PORT, N + 1)], true),
+        (&[(Datagram, PORT, N)], false),
+        (&[(Datagram, PORT, 1), (SessionDatagram, PORT, N)], true),
+        (&[(TraceProbe, PORT, N), (SessionDatagram, PORT, 1)], true),
+        (&[(Datagram, PORT, N), (Datagram, PORT + 1, N)], false),
+        (&[(DnsQueryUdp, PORT, 2 * N)], false),
+        (&[(ReplyReceived, PORT, 2 * N)], false),
+    ] {
+        let mut pipeline = Pipeline::new(settings(plain(defaults(Profile::Outcomes))));
+        let now = at(Duration::from_secs(START));
+        for &(signal, port, count) in events {
+            let key = key(signal, REMOTE, Address::v4(LOCAL), port, 0);
+            observe(&mut pipeline, &key, count, now, false);
+        }
+        let mut found = pipeline.end_poll_unlimited(now, false);
+        found.retain(|finding| finding.query.id() == "udp-flood");
+        assert_eq!(found.len(), usize::from(is_reported), "{events:?}");
+        for finding in found {
+            let of = (finding.remote, finding.port, finding.count);
+            assert_eq!(of, (Some(REMOTE), Some(PORT), N + 1), "{events:?}");
         }
     }
 }

@@ -89,6 +89,11 @@ fn failed_attempts_fire_above_the_threshold() {
             .map(|signal| (signal, local(0), 22))
             .to_vec()
     };
+    let amplifier: Event = |number| {
+        const PORTS: [u16; 6] = [17, 19, 69, 389, 1900, 11_211];
+        let port = PORTS[number as usize];
+        vec![(Signal::Datagram, local(0), port)]
+    };
     let open: Event = |_| {
         [Signal::Syn, Signal::Accepted]
             .map(|signal| (signal, local(0), 22))
@@ -102,6 +107,7 @@ fn failed_attempts_fire_above_the_threshold() {
             30,
             open,
         ),
+        ("amplifier-scan", "Services searched", 4, amplifier),
         ("port-scan", "Multiple ports", 20, ON_PORTS),
         ("port-scan", "Multiple ports", 20, ignored),
         ("port-scan", "Multiple ports", 20, datagrams),

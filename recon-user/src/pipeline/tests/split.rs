@@ -188,12 +188,13 @@ fn the_finding_names_the_network_and_its_members() {
 }
 
 #[test]
-fn neighbours_start_again_once_one_is_reported_though_they_are_few() {
+fn who_is_reported_takes_only_his_own_ports_along_though_the_neighbours_are_few() {
     let text = "// id: probes\nDeviceNetworkEvents\n| summarize n = dcount(LocalPort) by RemoteIP\n| where n > 8;\n\n\
         // id: shared\n// unless: probes\nDeviceNetworkEvents\n| summarize n = dcount(LocalPort) by RemoteNetwork\n| where n > 20";
     let plans = Loader::default().load("test.kql", text.as_bytes()).plans;
     // (ports of the others afterwards, whether they are reported)
-    for (ports, is_reported) in [(20, false), (21, true)] {
+    // The five ports of the first neighbour that is not reported stay.
+    for (ports, is_reported) in [(15, false), (16, true)] {
         let mut pipeline = Pipeline::new(settings(plain(plans.clone())));
         let poll = |pipeline: &mut Pipeline, second, hits: Hits<'_>| {
             let now = at(Duration::from_secs(START + second));
@@ -258,4 +259,125 @@ fn neighbours_that_fail_on_a_port_each_share_no_scan() {
             "{sources} sources, {ports} ports each, {others} more"
         );
     }
+}
+
+/// The first findings of the default profile's rules on split scans, over polls that are a second
+/// apart: SYNs that this host refuses.
+fn refused_in(polls: &[Vec<(Address, std::ops::Range<u16>)>]) -> Vec<(String, Option<String>)> {
+    let plans = defaults(Profile::Outcomes).into_iter();
+    let mut pipeline = Pipeline::new(settings(plans.map(Configured::plain).collect()));
+    let mut found = Vec::new();
+    for (second, hits) in polls.iter().enumerate() {
+        let now = at(Duration::from_secs(START + second as u64));
+        for (remote, ports) in hits {
+            for port in ports.clone() {
+                for signal in [Signal::Syn, Signal::RefusedTcp] {
+                    let key = key(signal, *remote, Address::v4(LOCAL), port, 0);
+                    observe(&mut pipeline, &key, 1, now, false);
+                }
+            }
+        }
+        let findings = pipeline.end_poll_unlimited(now, false).into_iter();
+        let began = findings.filter(|finding| finding.phase == Phase::Began);
+        let split = began.filter(|finding| finding.query.id().starts_with("split-scan"));
+        found.extend(split.map(|finding| {
+            let network = finding.network_text();
+            (finding.query.id().to_owned(), network)
+        }));
+    }
+    found
+}
+
+/// A source in a /64 of that number in 2001:db8::/32.
+fn v6_of(network: u32) -> Address {
+    let [a, b, c, d] = network.to_be_bytes();
+    Address::v6([0x20, 0x01, 0x0d, 0xb8, a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 1])
+}
+
+/// So many ports from each of `networks`, none twice.
+fn spread(networks: impl Iterator<Item = u32>, each: u16) -> Vec<(Address, std::ops::Range<u16>)> {
+    let numbered = networks.zip(0_u16..);
+    let hits = numbered.map(|(network, number)| {
+        let first = 1000 + number * each;
+        (v6_of(network), first..first + each)
+    });
+    hits.collect()
+}
+
+#[test]
+fn networks_of_ipv6_that_share_a_scan_are_reported_by_their_owner() {
+    let site = |text: &str| ("split-scan-site".to_owned(), Some(text.to_owned()));
+    let block = |text: &str| ("split-scan-block".to_owned(), Some(text.to_owned()));
+    let (home, company) = ("2001:db8:0:100::/56", "2001:db8::/48");
+    for (what, hits, expected) in [
+        (
+            "a thousand ports from 67 /64s of one /56",
+            spread(0x100..0x143, 15),
+            vec![site(home)],
+        ),
+        (
+            "a thousand ports from 67 /56s of one /48",
+            spread((0..67).map(|number| number << 8), 15),
+            vec![block(company)],
+        ),
+        (
+            "50 ports from five /64s of one /56",
+            spread(0x100..0x105, 10),
+            vec![],
+        ),
+        (
+            "51 ports from three /64s of one /56",
+            spread(0x100..0x103, 17),
+            vec![site(home)],
+        ),
+        (
+            "100 ports from ten /56s of one /48",
+            spread((0..10).map(|number| number << 8), 10),
+            vec![],
+        ),
+        (
+            "102 ports from six /56s of one /48",
+            spread((0..6).map(|number| number << 8), 17),
+            vec![block(company)],
+        ),
+        (
+            "a thousand ports from 67 /48s",
+            spread((0..67).map(|number| number << 16), 15),
+            vec![],
+        ),
+    ] {
+        assert_eq!(refused_in(&[hits]), expected, "{what}");
+    }
+}
+
+/// Ten neighbours try 18 ports each. Between them somebody forges the scan of another neighbour,
+/// which `port-scan` reports.
+#[test]
+fn a_forged_neighbour_hides_no_split_scan() {
+    const EACH: u16 = 18;
+    let by_v4: fn(u32) -> Address = |number| v4(100, number as u8);
+    let by_v6: fn(u32) -> Address = |number| v6_of(0x100 + number);
+    for (what, of, id) in [
+        ("a /24", by_v4, "split-scan"),
+        ("a /56", by_v6, "split-scan-site"),
+    ] {
+        for forged_hits in [5000..5021, 1000..1180] {
+            let mut polls = Vec::new();
+            for number in 1..=10_u16 {
+                let first = 1000 + number * EACH;
+                polls.push(vec![(of(number.into()), first..first + EACH)]);
+                polls.push(vec![(of(u32::from(number) + 100), forged_hits.clone())]);
+            }
+            let ids: Vec<_> = refused_in(&polls).into_iter().map(|(id, _)| id).collect();
+            assert_eq!(ids, [id], "{what}, {forged_hits:?} forged");
+        }
+    }
+}
+
+/// Each neighbour is reported by itself, so nothing is left for their network.
+#[test]
+fn neighbours_that_are_all_reported_are_no_split_scan() {
+    let hits = |number: u8| (v4(100, number), 0..100);
+    assert_eq!(refused_in(&[vec![hits(1), hits(2), hits(3)]]), []);
+    assert_eq!(refused_in(&[vec![hits(1)], vec![hits(2)]]), []);
 }

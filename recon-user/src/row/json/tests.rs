@@ -88,7 +88,7 @@ fn lines_that_are_not_rows_are_refused() {
     for (columns, expected) in [
         (
             r#","ActionType":"SYM","Protocol":"Tcp""#,
-            "line 7: ActionType is \"SYM\": did you mean SYN? Known are ConnectionFailed, ConnectionRequest, ConnectionSuccess, Datagram, DatagramSent, EchoRequest, EchoSent, FinProbe, FragmentProbe, HttpGet, MaimonProbe, NullProbe, OddProbe, ProbeSent, Query, SYN, TraceProbe, TraceSent, XmasProbe",
+            "line 7: ActionType is \"SYM\": did you mean SYN? Known are ConnectionFailed, ConnectionRequest, ConnectionSuccess, Datagram, DatagramSent, EchoRequest, EchoSent, FinProbe, FragmentProbe, HttpGet, MaimonProbe, NullProbe, OddProbe, ProbeSent, Query, SYN, SessionDatagram, TraceProbe, TraceSent, XmasProbe",
         ),
         (
             r#","Type":"ReconAnswers","ActionType":"SYN""#,

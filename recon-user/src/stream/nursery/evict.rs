@@ -131,7 +131,9 @@ impl Nursery {
             (Stage::Small, _) => is_crowded || is_spared || has_excess,
             _ if !is_crowded || is_fresh || has_excess => true,
             (_, Root::Remote) if watcher.is_proven(remote) => true,
-            (_, Root::Network) if watcher.is_network_proven(remote) => true,
+            (_, Root::Network | Root::Site | Root::Block) if watcher.is_network_proven(remote) => {
+                true
+            }
             _ => !chance.is_multiple_of(CROWDED_ODDS),
         }
     }

@@ -32,7 +32,7 @@ use super::key::KeyColumn;
 use super::operator::AggregateOperator;
 use super::query::Query;
 use super::{PlacedQuery, Role, Secrets};
-use crate::address::{first_neighbour, write_address};
+use crate::address::{NetworkSize, write_address};
 use crate::kql::Field;
 use crate::row::outcome;
 use index::{Index, LogHash};
@@ -56,10 +56,20 @@ const LEAST_THRESHOLD: u64 = 8;
 pub(super) enum Root {
     Remote,
     Network,
+    Site,
+    Block,
 }
 
 impl Root {
-    pub(super) const ALL: [Self; 2] = [Self::Remote, Self::Network];
+    pub(super) const ALL: [Self; 4] = [Self::Remote, Self::Network, Self::Site, Self::Block];
+
+    const fn of_network(size: NetworkSize) -> Self {
+        match size {
+            NetworkSize::Neighbours => Self::Network,
+            NetworkSize::Site => Self::Site,
+            NetworkSize::Block => Self::Block,
+        }
+    }
 
     /// Where the rows of a query are kept, if they can be: it must group by the remote, its
     /// threshold must be above a few events, its measure must not exceed the events of its rows,
@@ -67,10 +77,8 @@ impl Root {
     fn of(query: &Query) -> Option<Self> {
         let root = if query.key.has(KeyColumn::Remote) {
             Self::Remote
-        } else if query.key.is_only(KeyColumn::Network) {
-            Self::Network
         } else {
-            return None;
+            Self::of_network(query.key.only_network()?)
         };
         let is_packed = |field: Field| {
             !field.is_of_process() && field != Field::DeviceName || field == Field::ProcessId
@@ -82,11 +90,15 @@ impl Root {
         is_kept.then_some(root)
     }
 
+    /// What the log of a remote is kept by. Only remotes that have such a network come here.
     fn of_remote(self, remote: Address) -> Address {
-        match self {
-            Self::Remote => remote,
-            Self::Network => first_neighbour(remote),
-        }
+        let size = match self {
+            Self::Remote => return remote,
+            Self::Network => NetworkSize::Neighbours,
+            Self::Site => NetworkSize::Site,
+            Self::Block => NetworkSize::Block,
+        };
+        size.first(remote).unwrap_or(remote)
     }
 }
 
@@ -141,7 +153,9 @@ pub(super) struct Nursery {
 }
 
 /// The nurseries, and which of them has the rows of each query.
-pub(super) fn nurseries(queries: &[PlacedQuery]) -> ([Nursery; 2], Vec<Option<Root>>) {
+pub(super) fn nurseries(
+    queries: &[PlacedQuery],
+) -> ([Nursery; Root::ALL.len()], Vec<Option<Root>>) {
     let root = |placed: &PlacedQuery| match placed.role {
         Role::Direct => Root::of(&placed.query),
         Role::Deferred | Role::Idle => None,
@@ -339,13 +353,14 @@ impl Nursery {
         }
     }
 
-    /// Takes a query out of the rows of a remote's log.
+    /// Takes a query out of the rows of a remote in its log.
     pub(super) fn forget(&mut self, remote: Address, hash: LogHash, query: usize) {
         let Some(number) = self.find(remote, hash) else {
             return;
         };
         let log = self.ring.get_mut(number);
-        for row in std::iter::once(&mut log.first).chain(&mut log.more) {
+        let rows = std::iter::once(&mut log.first).chain(&mut log.more);
+        for row in rows.filter(|row| row.remote() == remote) {
             let kept = self.sets.queries(row.set).iter();
             let kept: Vec<_> = kept.copied().filter(|&index| index != query).collect();
             row.set = self.sets.id_of(row.signal, &kept).unwrap_or(row.set);

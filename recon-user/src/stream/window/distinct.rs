@@ -107,6 +107,25 @@ impl<M: Member> Distinct<M> {
         true
     }
 
+    /// Drops a member.
+    pub fn remove(&mut self, member: &M) {
+        let is_empty = match &mut self.0 {
+            MemberSet::None => false,
+            MemberSet::One((known, _)) => known == member,
+            MemberSet::Few(few) => {
+                few.retain(|(known, _)| known != member);
+                few.is_empty()
+            }
+            MemberSet::Many(many) => {
+                many.remove(member);
+                many.counted.total() == 0
+            }
+        };
+        if is_empty {
+            *self = Self::default();
+        }
+    }
+
     /// Drops the members that have left the window at `now`.
     pub fn expire(&mut self, now: Pane) {
         let oldest = now.oldest();
@@ -233,6 +252,17 @@ impl<M: Member> Many<M> {
         has_pane
     }
 
+    fn remove(&mut self, member: &M) {
+        let Some((member, last)) = self.last.remove_entry(member) else {
+            return;
+        };
+        self.owned -= member.heap();
+        // One that has left the window is no longer counted.
+        if last >= self.counted.oldest() {
+            self.counted.take_one(last);
+        }
+    }
+
     /// Drops expired members. This does work at most once a pane, since none expire in between.
     fn forget(&mut self) {
         if self.last.len() as u64 == self.counted.total() {
@@ -275,6 +305,23 @@ mod tests {
         ] {
             assert!(window.add(pane(second), member, 10, true));
             assert_eq!(window.total(), total, "at {second} s");
+        }
+    }
+
+    #[test]
+    fn members_that_are_removed_do_not_count() {
+        for members in [1, 2, FEW as u16, FEW as u16 + 1, 100] {
+            let mut window = Distinct::default();
+            for member in 0..members {
+                assert!(window.add(pane(0), member, usize::MAX, true));
+            }
+            window.remove(&members);
+            assert_eq!(window.total(), u64::from(members), "none of them");
+            for member in 0..members {
+                window.remove(&member);
+                assert_eq!(window.total(), u64::from(members - member - 1));
+            }
+            assert_eq!(window.heap(), 0);
         }
     }
 

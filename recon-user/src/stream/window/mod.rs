@@ -14,6 +14,7 @@
 
 mod counted;
 mod distinct;
+mod owned;
 mod sources;
 
 use std::time::Duration;
@@ -22,6 +23,7 @@ use jiff::Timestamp;
 
 pub use counted::Counted;
 pub use distinct::{Distinct, Member};
+pub(crate) use owned::OwnedPorts;
 pub use sources::Sources;
 
 /// Panes of a window: a minute each for an hour, a second each for a minute.

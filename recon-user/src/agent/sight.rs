@@ -1,0 +1,152 @@
+//! What recon can't see for lack of hooks and capabilities, and which rules that costs.
+//!
+//! In: the hooks that attached, what /proc shows, the rules in force. Out: warnings, and the signals
+//! not to trust.
+//! The decision held here: these capabilities are not required, since all rules on remotes work
+//! without them. Each that is missing is named with the rules that lose by it and how to grant it.
+
+use std::collections::BTreeSet;
+
+use recon_common::Signal;
+
+use super::actors;
+use crate::hook::{AttachedHooks, Cgroup, Egress, Hooks, ProcessSight, SocketHooks};
+use crate::row::SignalSet;
+use crate::rule::Configured;
+use crate::settings::InForce;
+use crate::stream::Query;
+
+/// Attaches the hooks that identify processes, and logs which are available.
+pub(super) fn attach_sockets(
+    hooks: &mut Hooks,
+    cgroup: Option<&Cgroup>,
+    in_force: &InForce,
+) -> SocketHooks {
+    let sockets = hooks.attach_sockets(cgroup);
+    log::info!("{sockets}");
+    for missing in &sockets.missing {
+        log::warn!("{missing}");
+    }
+    let sight = ProcessSight::of_agent();
+    for warning in warnings(sight, sockets.sees_starts(), &in_force.rules) {
+        log::warn!("{warning}");
+    }
+    if !actors::sees_all_processes() {
+        log::warn!(
+            "/proc belongs to the pid namespace of a container: alerts name wrong processes or none; run recon in the host's pid namespace (docker run --pid=host)"
+        );
+    }
+    sockets
+}
+
+/// The signals to ignore because hooks are missing. Without an outbound hook, an answer looks like
+/// an unsolicited datagram. Without the hook that sees connections begin, every connection looks
+/// failed.
+pub(super) fn untrusted(sockets: &SocketHooks, taken: &[AttachedHooks]) -> SignalSet {
+    let mut untrusted = SignalSet::default();
+    let is_blind = |taken: &AttachedHooks| matches!(taken.egress, Egress::Missing(_));
+    if taken.iter().any(is_blind) {
+        untrusted.insert(Signal::Datagram);
+    }
+    if !sockets.sees_failures() {
+        untrusted.insert(Signal::ConnectFailed);
+    }
+    untrusted
+}
+
+/// What each missing capability costs.
+fn warnings(sight: ProcessSight, sees_starts: bool, rules: &[Configured]) -> Vec<String> {
+    let queries: Vec<_> = rules.iter().cloned().map(Query::new).collect();
+    let ids = |concerns: fn(&Query) -> bool| {
+        let named = queries.iter().filter(|query| concerns(query));
+        let ids: BTreeSet<_> = named.map(Query::id).collect();
+        Vec::from_iter(ids).join(", ")
+    };
+    let mut warnings = Vec::new();
+    if !sight.programs {
+        let rules = ids(|query| query.needs_tool() || query.needs_process());
+        let costs = match (rules.as_str(), sees_starts) {
+            ("", _) => String::new(),
+            (rules, true) => format!(
+                "{rules} do not recognize programs of other users that started before recon; "
+            ),
+            (rules, false) => format!("{rules} do not fire for processes of other users; "),
+        };
+        warnings.push(format!(
+            "CAP_SYS_PTRACE is missing, so recon can't read which program another user's process runs: {costs}alerts may lack its executable and who accepts a connection; {}",
+            grant("CAP_SYS_PTRACE")
+        ));
+    }
+    if !sight.descriptors {
+        let rules = ids(|query| {
+            let served = [Signal::Accepted, Signal::Used];
+            served.iter().any(|&by| query.filter.signals.contains(by))
+        });
+        let of_rules = match rules.as_str() {
+            "" => String::new(),
+            rules => format!(" of {rules}"),
+        };
+        warnings.push(format!(
+            "CAP_DAC_READ_SEARCH is missing, so recon can't read the descriptors of other users' processes: alerts{of_rules} may not say which process accepts; {}",
+            grant("CAP_DAC_READ_SEARCH")
+        ));
+    }
+    warnings
+}
+
+/// How to grant a capability.
+fn grant(capability: &str) -> String {
+    format!("run recon as root, or add {capability} to AmbientCapabilities of its systemd unit")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rule::{Profile, defaults};
+
+    #[test]
+    fn each_missing_capability_is_named_with_the_rules_that_lose_by_it() {
+        let rules = defaults(Profile::Outcomes)
+            .into_iter()
+            .map(Configured::plain);
+        let rules: Vec<_> = rules.collect();
+        let sight = |programs, descriptors| ProcessSight {
+            programs,
+            descriptors,
+        };
+        assert_eq!(warnings(sight(true, true), true, &rules), [""; 0]);
+        for (sight, sees_starts, expected) in [
+            (
+                sight(false, true),
+                true,
+                &[
+                    "CAP_SYS_PTRACE is missing",
+                    "outbound-scan-tool",
+                    "do not recognize programs of other users that started before recon",
+                ][..],
+            ),
+            (
+                sight(false, true),
+                false,
+                &[
+                    "outbound-scan-tool",
+                    "do not fire for processes of other users",
+                ],
+            ),
+            (
+                sight(true, false),
+                false,
+                &["CAP_DAC_READ_SEARCH is missing", "scan-then-connect"],
+            ),
+        ] {
+            let warnings = warnings(sight, sees_starts, &rules);
+            let [warning] = &warnings[..] else {
+                panic!("{warnings:?}")
+            };
+            for &text in expected {
+                assert!(warning.contains(text), "no {text:?} in {warning}");
+            }
+        }
+        assert_eq!(warnings(sight(false, false), true, &[]).len(), 2);
+    }
+}

@@ -1,0 +1,132 @@
+//! What is attached, as the kernel says: somebody else may have detached a hook.
+//!
+//! In: an attach point. Out: whether a program is there, and the link of an XDP program.
+//! The decision held here: recon asks the attach point and not its own link. aya does not give the
+//! link's descriptor away, and to open a link by its id takes CAP_SYS_ADMIN.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+/// `BPF_PROG_QUERY` of enum bpf_cmd, linux/bpf.h.
+const PROGRAM_QUERY: libc::c_int = 16;
+/// The most programs that an attach point can have (`BPF_MPROG_MAX`, `BPF_CGROUP_MAX_PROGS`).
+const MOST_PROGRAMS: usize = 64;
+
+/// The `query` member of union bpf_attr, linux/bpf.h, as far as the oldest kernels know it.
+#[repr(C)]
+#[derive(Debug)]
+struct Query {
+    /// The index of an interface of this network namespace, or the descriptor of a cgroup's folder.
+    target: u32,
+    attach_type: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    program_ids: u64,
+    count: u32,
+    padding: u32,
+}
+
+/// Whether the program with that id is attached to the target.
+pub(super) fn is_attached(target: u32, attach_type: u32, program: u32) -> io::Result<bool> {
+    let mut ids = [0_u32; MOST_PROGRAMS];
+    let mut query = Query {
+        target,
+        attach_type,
+        query_flags: 0,
+        attach_flags: 0,
+        program_ids: ids.as_mut_ptr() as u64,
+        count: MOST_PROGRAMS as u32,
+        padding: 0,
+    };
+    call(PROGRAM_QUERY, &mut query)?;
+    let filled = (query.count as usize).min(MOST_PROGRAMS);
+    Ok(ids[..filled].contains(&program))
+}
+
+/// The id of the link that attaches that XDP program to an interface. `None` if none does, or if
+/// this process may not look: that takes CAP_SYS_ADMIN.
+pub(super) fn xdp_link(interface: u32, program: u32) -> Option<u32> {
+    /// Commands of enum bpf_cmd, linux/bpf.h.
+    const OBJECT_INFO: libc::c_int = 15;
+    const LINK_FROM_ID: libc::c_int = 30;
+    const NEXT_LINK_ID: libc::c_int = 31;
+    /// `BPF_LINK_TYPE_XDP` of enum bpf_link_type, linux/bpf.h.
+    const XDP: u32 = 6;
+    let mut id = 0;
+    loop {
+        let mut next = IdAttributes {
+            id,
+            next: 0,
+            flags: 0,
+        };
+        call(NEXT_LINK_ID, &mut next).ok()?;
+        id = next.next;
+        let mut of = IdAttributes {
+            id,
+            next: 0,
+            flags: 0,
+        };
+        // A link may be gone by now.
+        let Ok(link) = call(LINK_FROM_ID, &mut of) else {
+            continue;
+        };
+        // SAFETY: the kernel has just opened the descriptor for this process.
+        let link = unsafe { OwnedFd::from_raw_fd(link) };
+        let mut info = LinkInfo::default();
+        let mut of = InfoAttributes {
+            descriptor: link.as_raw_fd().cast_unsigned(),
+            length: size_of::<LinkInfo>() as u32,
+            info: &raw mut info as u64,
+        };
+        let is_known = call(OBJECT_INFO, &mut of).is_ok();
+        if is_known && (info.kind, info.program, info.target) == (XDP, program, interface) {
+            return Some(id);
+        }
+    }
+}
+
+/// The `start_id` member of union bpf_attr and what follows it, linux/bpf.h.
+#[repr(C)]
+struct IdAttributes {
+    id: u32,
+    next: u32,
+    flags: u32,
+}
+
+/// The `info` member of union bpf_attr, linux/bpf.h.
+#[repr(C)]
+struct InfoAttributes {
+    descriptor: u32,
+    length: u32,
+    info: u64,
+}
+
+/// The start of struct bpf_link_info, linux/bpf.h: for XDP, the target is the interface.
+#[repr(C)]
+#[derive(Default)]
+struct LinkInfo {
+    kind: u32,
+    id: u32,
+    program: u32,
+    padding: u32,
+    target: u32,
+    rest: u32,
+}
+
+/// bpf(2). Returns its result if that is no error.
+fn call<T>(command: libc::c_int, attributes: &mut T) -> io::Result<libc::c_int> {
+    // SAFETY: the attributes have the size that is passed and outlive the call; what they point to
+    // does too.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            std::ptr::from_mut(attributes),
+            size_of::<T>(),
+        )
+    };
+    match libc::c_int::try_from(result) {
+        Ok(result) if result >= 0 => Ok(result),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
