@@ -2,8 +2,8 @@
 //!
 //! In: nothing. Out: [`Tool`], whose numbers are part of the table's layout.
 //! The decision held here: a tool is a label. Whoever crafts packets can carry any tool's
-//! fingerprint, or none, so that nothing is counted or spared for it. What the fingerprints are is
-//! in `parse::fingerprint`.
+//! fingerprint, or none, so that nobody is spared for it, or for its absence. What the fingerprints
+//! are is in `parse::fingerprint`.
 
 use core::num::NonZeroU8;
 
@@ -21,16 +21,19 @@ pub enum Tool {
     Hping = 4,
     /// The Mirai worm and its descendants.
     Mirai = 5,
+    /// Any other tool whose SYNs no stack sends: they have no option.
+    Crafted = 6,
 }
 
 impl Tool {
     /// All tools, in the order of their numbers.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Nmap,
         Self::Masscan,
         Self::Zmap,
         Self::Hping,
         Self::Mirai,
+        Self::Crafted,
     ];
 
     /// The tool with that number; `None` for 0, which stands for none, and for a number of another
@@ -50,6 +53,7 @@ impl Tool {
             Self::Zmap => "zmap",
             Self::Hping => "hping3",
             Self::Mirai => "mirai",
+            Self::Crafted => "crafted",
         }
     }
 }

@@ -239,9 +239,9 @@ impl Pipeline {
             let from = settled.since.min(interval.to);
             // The verdict after the whole poll: a fast scan's first attempts are a scanner's too.
             let standing = match settled.key.remote {
-                Some(remote) if self.judged.contains(settled.key.signal) => {
-                    self.contacts.standing(remote)
-                }
+                Some(remote) if self.judged.contains(settled.key.signal) => settled
+                    .standing
+                    .unwrap_or_else(|| self.contacts.standing(remote)),
                 _ => Standing::default(),
             };
             let row = settled_row(&settled, &device, standing, interval.to);

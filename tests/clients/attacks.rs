@@ -99,6 +99,21 @@ pub(super) const ATTACKS: &[Attack] = &[
         ..ATTACK
     },
     Attack {
+        name: "hping3: six hundred SYNs to one closed port",
+        line: "hping3 --quiet --syn --count 600 --interval u1000 --destport 3389 --spoof {net}.1 {host} || test $? = 1",
+        rule: Some("syn-flood"),
+        ..ATTACK
+    },
+    Attack {
+        name: "SYNs without an option, with 'don't fragment', to one closed port",
+        line: "/usr/bin/python3 -c 'from scapy.all import IP, TCP, conf; \
+                   socket = conf.L3socket(); \
+                   packet = IP(src=\"{net}.1\", dst=\"{host}\", flags=\"DF\") / TCP(sport=40000, dport=3389, flags=\"S\"); \
+                   [socket.send(packet) for _ in range(600)]'",
+        rule: Some("syn-flood"),
+        ..ATTACK
+    },
+    Attack {
         name: "an outbound nmap -sS of a hundred ports",
         side: Side::Host,
         line: "nmap -n -Pn -T4 --max-retries 1 -sS -p 2000-2099 {net}.1",

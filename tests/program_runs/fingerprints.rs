@@ -70,8 +70,11 @@ fn syns() -> Result<Vec<Row>> {
         Ok(crafted(frame, identification, hops))
     };
     let nmap = from(1024, SEGMENT_SIZE, OTHER, FROM_64)?;
-    let mut unfragmented = nmap.clone();
-    unfragmented[ETHERNET_HEADER + 6] = 0x40;
+    let unfragmented = |mut frame: Vec<u8>| {
+        frame[ETHERNET_HEADER + 6] = 0x40;
+        frame
+    };
+    let bare_v6 = Path::new(REMOTE_V6, LOCAL_V6).tcp(with(syn(PORT), 64_240, &[])?, &[])?;
     let nmap_v6 = Path::new(REMOTE_V6, LOCAL_V6).tcp(with(syn(PORT), 1024, SEGMENT_SIZE)?, &[])?;
     let mirai = TcpHeader {
         sequence_number: u32::from(LOCAL_V4),
@@ -94,7 +97,11 @@ fn syns() -> Result<Vec<Row>> {
             from(3072, SEGMENT_SIZE, OTHER, FROM_64)?,
             Tool::Nmap,
         ),
-        row("that with 'don't fragment'", unfragmented, None),
+        row(
+            "that with 'don't fragment'",
+            unfragmented(nmap.clone()),
+            None,
+        ),
         row("that in a fragment", first_fragment(&nmap, 16), None),
         row(
             "another segment size",
@@ -121,7 +128,7 @@ fn syns() -> Result<Vec<Row>> {
         row(
             "a wrong identification",
             from(1024, &[], MASSCAN ^ 1, FROM_255)?,
-            None,
+            Tool::Crafted,
         ),
         row(
             "that by chance, a client's hops",
@@ -147,12 +154,12 @@ fn syns() -> Result<Vec<Row>> {
         row(
             "another identification",
             from(65_535, &[], ZMAP + 1, FROM_255)?,
-            None,
+            Tool::Crafted,
         ),
         row(
             "masscan's number is ZMap's by chance",
             from(65_535, &[], MASSCAN, FROM_255)?,
-            None,
+            Tool::Crafted,
         ),
         row(
             "ZMap's number by chance, a client's hops",
@@ -170,7 +177,18 @@ fn syns() -> Result<Vec<Row>> {
             crafted(from_remote(mirai)?, OTHER, FROM_64),
             Tool::Mirai,
         ),
-        row("nothing special", from(1024, &[], OTHER, FROM_64)?, None),
+        row("no option", from(1024, &[], OTHER, FROM_64)?, Tool::Crafted),
+        row(
+            "no option, with 'don't fragment'",
+            unfragmented(from(64_240, &[], OTHER, FROM_64)?),
+            Tool::Crafted,
+        ),
+        row("no option, over IPv6", bare_v6, Tool::Crafted),
+        row(
+            "a small stack",
+            from(5840, SEGMENT_SIZE, OTHER, FROM_64)?,
+            None,
+        ),
     ])
 }
 

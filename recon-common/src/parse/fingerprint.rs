@@ -7,6 +7,10 @@
 //!   65,536 equals any given number. But such systems set 'don't fragment' on TCP, start with at
 //!   most 128 hops, and put more options into a SYN than the maximum segment size. So these are
 //!   part of the fingerprints.
+//! - No stack sends a SYN without an option: the maximum segment size is the least that Linux, the
+//!   BSDs, Windows, lwIP, uIP and FreeRTOS announce (RFC 9293, 3.7.1), and proxies of handshakes do
+//!   so too. Who writes TCP headers by hand mostly leaves it out. So such a SYN is crafted, by
+//!   whatever tool, over IPv4 and IPv6.
 //! - Only probes are looked at, and a client's SYN leaves after one load.
 //!
 //! | tool | fingerprint, over IPv4 without 'don't fragment' |
@@ -16,6 +20,7 @@
 //! | ZMap before 4.1 | identification 54321, many hops left; in a SYN the largest window |
 //! | hping2, hping3 | a window of 512, no options |
 //! | Mirai | a SYN whose sequence number is the target's address, no options |
+//! | any other | a SYN without options, with or without 'don't fragment' |
 
 use super::network::Datagram;
 use crate::packet::Fields;
@@ -35,21 +40,25 @@ const HPING_WINDOW: u16 = 512;
 /// Common stacks have no more hops left. ZMap and masscan start with 255.
 const MOST_COMMON_HOPS: u8 = 128;
 
-/// The tool that makes such a segment.
+/// The tool that makes such a segment, whose header has so many words.
 #[inline(always)]
 pub(super) fn of_segment<P: Packet + ?Sized>(
     datagram: &Datagram<'_, P>,
     signal: Signal,
+    words: u8,
 ) -> Option<Tool> {
     if !signal.is_probe() {
         return None;
     }
+    let crafted = (signal == Signal::Syn && words == NO_OPTIONS).then_some(Tool::Crafted);
     let ipv4 = datagram.ipv4_header();
     if ipv4.is_some_and(|header| header.u16::<6>() != 0) {
-        return None;
+        return crafted;
     }
-    let header = datagram.payload.peek::<TCP_HEADER>()?;
-    let (words, window) = (header.u8::<12>() >> 4, header.u16::<14>());
+    let Some(header) = datagram.payload.peek::<TCP_HEADER>() else {
+        return crafted;
+    };
+    let window = header.u16::<14>();
     if words == NO_OPTIONS && window == HPING_WINDOW {
         return Some(Tool::Hping);
     }
@@ -64,20 +73,22 @@ pub(super) fn of_segment<P: Packet + ?Sized>(
             return Some(Tool::Nmap);
         }
     }
-    let ipv4 = ipv4?;
+    let Some(ipv4) = ipv4 else { return crafted };
     let (sequence, target) = (header.u32::<4>(), ipv4.u32::<16>());
     if words == NO_OPTIONS && sequence == target {
         return Some(Tool::Mirai);
     }
     if ipv4.u8::<8>() <= MOST_COMMON_HOPS {
-        return None;
+        return crafted;
     }
     let id = ipv4.u16::<4>();
     if window == ZMAP_WINDOW {
-        return (id == ZMAP_ID).then_some(Tool::Zmap);
+        let zmap = (id == ZMAP_ID).then_some(Tool::Zmap);
+        return zmap.or(crafted);
     }
     let derived = target as u16 ^ sequence as u16 ^ header.u16::<2>();
-    (words <= ONE_OPTION && id == derived).then_some(Tool::Masscan)
+    let masscan = (words <= ONE_OPTION && id == derived).then_some(Tool::Masscan);
+    masscan.or(crafted)
 }
 
 /// The tool that makes such a datagram or echo request.

@@ -210,7 +210,7 @@ fn probes_show_their_tool() {
             SEQUENCE,
             1024,
             &[],
-            None,
+            Some(Tool::Crafted),
         ),
         (
             "ZMap",
@@ -226,7 +226,7 @@ fn probes_show_their_tool() {
             1,
             65_535,
             &[],
-            None,
+            Some(Tool::Crafted),
         ),
         ("hping3", crafted(7, 60), 1, 512, &[], Some(Tool::Hping)),
         (
@@ -237,7 +237,27 @@ fn probes_show_their_tool() {
             &[],
             Some(Tool::Mirai),
         ),
-        ("none", crafted(7, 60), 1, 1024, &[], None),
+        (
+            "any other",
+            crafted(7, 60),
+            1,
+            1024,
+            &[],
+            Some(Tool::Crafted),
+        ),
+        (
+            "with 'don't fragment'",
+            Ipv4Header {
+                dont_fragment: true,
+                ..crafted(7, 60)
+            },
+            1,
+            64_240,
+            &[],
+            Some(Tool::Crafted),
+        ),
+        // The least that a stack sends: uIP, lwIP.
+        ("a small stack", crafted(7, 60), 1, 5840, SEGMENT_SIZE, None),
     ] {
         assert_eq!(
             tool_of(&syn_under(ip, sequence, window, options)),

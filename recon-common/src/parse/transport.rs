@@ -36,7 +36,10 @@ pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsing
             Some(header) => {
                 let observation = segment_in(&datagram.payload, header)?;
                 let tool = match observation {
-                    Observation::Plain(signal) => fingerprint::of_segment(datagram, signal),
+                    Observation::Plain(signal) => {
+                        let words = header.u8::<12>() >> 4;
+                        fingerprint::of_segment(datagram, signal, words)
+                    }
                     _ => None,
                 };
                 (ports(header), observation, tool)

@@ -117,7 +117,11 @@ fn measured(finding: &Finding) -> String {
 
 /// What the probes look like.
 fn likeness(finding: &Finding) -> String {
-    let tools: Vec<_> = finding.tools.iter().map(Tool::name).collect();
+    let called = |tool| match tool {
+        Tool::Crafted => "a tool that crafts its SYNs",
+        tool => tool.name(),
+    };
+    let tools: Vec<_> = finding.tools.iter().map(called).collect();
     match &tools[..] {
         [] => String::new(),
         tools => format!("; looks like {}", tools.join(", ")),

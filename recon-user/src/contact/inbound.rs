@@ -13,7 +13,7 @@
 //!   some seconds. It is reported after the failures of the same poll and of the next one, so that
 //!   a rule on scanners that come back does not depend on the order within a poll.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 
 use jiff::{SignedDuration, Timestamp};
@@ -23,14 +23,14 @@ use recon_common::{Address, Ending, Signal};
 use super::attempt::Attempt;
 use super::evidence::{Evidence, TargetResult};
 use super::hour::{ContactHour, ContactTotals};
-use super::ledger::Ledger;
+use super::ledger::{AddedResult, Ledger};
 use super::locals::Locals;
 use super::outcomes::Outcome;
 use super::queue::Queue;
 use super::targets::Target;
 use super::{Clock, Settled, WAIT};
 use crate::address::{first_neighbour, write_address};
-use crate::row::{Interval, Row, RowKey, Verdict};
+use crate::row::{Interval, Row, RowKey, Standing, Verdict};
 use crate::seed::Secrets;
 
 /// A connection that has stayed open for this long is used. `nmap -sT` closes at once.
@@ -161,8 +161,8 @@ impl Inbound {
     }
 
     /// Settles what is known at the end of a poll: first the attempts, then the connections that
-    /// were used.
-    pub(super) fn settle(&mut self, clock: Clock, settled: &mut Vec<Settled>) {
+    /// were used. Returns about whom more is known than before.
+    pub(super) fn settle(&mut self, clock: Clock, settled: &mut Vec<Settled>) -> ChangedStandings {
         self.assign_refusals();
         self.poll = self.poll.saturating_add(1);
         let Self {
@@ -183,6 +183,7 @@ impl Inbound {
             networks: networks.as_mut(),
             hour,
             settled,
+            changed: ChangedStandings::default(),
         };
         waiting.retain(|tried, attempt| {
             let is_due = clock.is_due(attempt.since.to, WAIT);
@@ -219,6 +220,7 @@ impl Inbound {
             let is_open = attempt.ended < attempt.opened;
             !is_due || attempt.left_open > 0 || is_open && is_watched()
         });
+        let changed = record.changed;
         for (tried, target, count, since) in used {
             let Some(evidence) = remotes.get_mut(tried.remote) else {
                 continue;
@@ -227,6 +229,7 @@ impl Inbound {
                 settled.push(tried.settled(Signal::Used, count, since));
             }
         }
+        changed
     }
 
     /// What was settled since the last call, which ends the hour.
@@ -306,6 +309,7 @@ impl Tried {
             process: None,
             is_scanner: false,
             listener: None,
+            standing: None,
         }
     }
 }
@@ -316,6 +320,21 @@ struct Record<'a> {
     networks: Option<&'a mut Ledger>,
     hour: &'a mut ContactHour,
     settled: &'a mut Vec<Settled>,
+    changed: ChangedStandings,
+}
+
+/// Remotes, and networks by their first address, about which the verdict or the proof has changed.
+#[derive(Debug, Default)]
+pub(super) struct ChangedStandings {
+    remotes: HashSet<Address, Secrets>,
+    networks: HashSet<Address, Secrets>,
+}
+
+impl ChangedStandings {
+    pub(super) fn concerns(&self, remote: Address) -> bool {
+        self.remotes.contains(&remote)
+            || !self.networks.is_empty() && self.networks.contains(&first_neighbour(remote))
+    }
 }
 
 impl Record<'_> {
@@ -326,10 +345,19 @@ impl Record<'_> {
             count,
             ..
         } = result;
-        let known = self.remotes.add(tried.remote, result);
-        if let Some(networks) = &mut self.networks {
-            networks.add(first_neighbour(tried.remote), result);
+        let of_remote = self.remotes.add(tried.remote, result);
+        if of_remote.is_changed {
+            self.changed.remotes.insert(tried.remote);
         }
+        let mut of_network = AddedResult::default();
+        if let Some(networks) = &mut self.networks {
+            let network = first_neighbour(tried.remote);
+            of_network = networks.add(network, result);
+            if of_network.is_changed {
+                self.changed.networks.insert(network);
+            }
+        }
+        let known = of_remote.outcome;
         // Who leaves handshakes open on a port that has accepted it floods it all the same.
         let is_attempt = outcome >= Outcome::HalfOpen || !known.is_some_and(Outcome::is_success);
         if is_attempt {
@@ -339,6 +367,11 @@ impl Record<'_> {
             // Of several tools the first by number, whatever the order of the rows.
             row.key.tool = result.tools.iter().next();
             row.listener = result.listener;
+            row.standing = Some(Standing {
+                remote: of_remote.verdict,
+                network: of_network.verdict,
+                is_proven: of_remote.is_proven,
+            });
             self.settled.push(row);
         }
     }

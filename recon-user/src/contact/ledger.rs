@@ -19,6 +19,7 @@ use recon_common::Address;
 
 use super::evidence::{Evidence, TargetResult};
 use super::outcomes::Outcome;
+use crate::row::Verdict;
 use crate::seed::Secrets;
 
 /// Remotes that are kept.
@@ -41,6 +42,17 @@ const MAX_TARGETS_OF_ALL: usize = 1 << 20;
 const FAIR_SHARE: usize = MAX_TARGETS_OF_ALL / MAX_REMOTES;
 /// Seconds between two searches for expired contacts, since a search visits all of them.
 const SEARCH_INTERVAL: u32 = 60;
+
+/// What a result has made of the evidence about a remote.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct AddedResult {
+    /// What the target's outcome is now. `None` if it is not kept.
+    pub(super) outcome: Option<Outcome>,
+    pub(super) verdict: Verdict,
+    pub(super) is_proven: bool,
+    /// Whether the verdict or the proof is another one than before.
+    pub(super) is_changed: bool,
+}
 
 /// The evidence by remote, or by network.
 #[derive(Debug, Default)]
@@ -77,13 +89,13 @@ impl Ledger {
         std::mem::take(&mut self.was_full)
     }
 
-    /// Adds a result. Returns what the target's outcome is now; `None` if it is not kept.
-    pub(super) fn add(&mut self, remote: Address, result: TargetResult) -> Option<Outcome> {
+    /// Adds a result.
+    pub(super) fn add(&mut self, remote: Address, result: TargetResult) -> AddedResult {
         let TargetResult { now, oldest, .. } = result;
         let is_first = || !result.outcome.is_success() && !self.remotes.contains_key(&remote);
         if self.remotes.len() >= NEARLY_FULL && is_first() && !self.is_marked(remote) {
             self.was_full = true;
-            return None;
+            return AddedResult::default();
         }
         if self.remotes.len() >= MAX_REMOTES && !self.remotes.contains_key(&remote) {
             self.make_room(now, oldest);
@@ -97,9 +109,16 @@ impl Ledger {
         };
         let evidence = self.remotes.entry(remote).or_default();
         let held = evidence.len();
+        let before = (evidence.verdict(), evidence.is_proven());
         let outcome = evidence.add(result, held < limit);
+        let (verdict, is_proven) = (evidence.verdict(), evidence.is_proven());
         self.targets += evidence.len() - held;
-        outcome
+        AddedResult {
+            outcome,
+            verdict,
+            is_proven,
+            is_changed: (verdict, is_proven) != before,
+        }
     }
 
     /// Whether the remote has left a mark before. Leaves one.

@@ -60,6 +60,8 @@ pub(crate) struct Settled {
     pub(crate) process: Option<Arc<Process>>,
     pub(crate) is_scanner: bool,
     pub(crate) listener: Option<bool>,
+    /// What is known of the remote after the poll. `None` if that was not looked up.
+    pub(crate) standing: Option<Standing>,
 }
 
 /// The end of a poll.
@@ -186,7 +188,13 @@ impl Contacts {
         self.waiting.take();
         let mut settled = Vec::new();
         self.outbound.settle(clock, &mut settled);
-        self.inbound.settle(clock, &mut settled);
+        let changed = self.inbound.settle(clock, &mut settled);
+        // Each row has what was known when it was settled. Few verdicts change in a poll.
+        for row in &mut settled {
+            if row.key.remote.is_some_and(|of| changed.concerns(of)) {
+                row.standing = None;
+            }
+        }
         settled
     }
 

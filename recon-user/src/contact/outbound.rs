@@ -196,6 +196,7 @@ fn settled_row(
         process: attempt.process.take(),
         is_scanner: attempt.is_scanner,
         listener: None,
+        standing: None,
     }
 }
 

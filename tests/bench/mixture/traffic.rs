@@ -9,12 +9,15 @@
 //!   after 1, 3, 7, 15 and 31 s (RFC 6298; `tcp_syn_retries` and `tcp_synack_retries` of Linux).
 //!   Windows repeats a refused SYN too (Microsoft's KB 175523), here twice, half a second apart. A
 //!   kernel that never sent the SYN of a raw socket resets the answer, which is then not repeated.
+//! - The SYN of a raw socket has no option, as those of hping3, masscan, scapy and Mirai, and is
+//!   counted under such a tool. nmap's has one and ZMap's may have all of Linux's; that is not
+//!   described here.
 //! - Linux limits the refusals of datagrams for each remote (`icmp_ratelimit`): one a second after
 //!   a burst of six.
 
 use std::collections::HashMap;
 
-use recon_common::{Address, Ending, Key, Signal};
+use recon_common::{Address, Ending, Key, Signal, Tool};
 
 use super::host::{Closed, DNS, HTTP, is_open};
 
@@ -124,6 +127,7 @@ struct Event {
     port: u16,
     signal: Signal,
     word: u32,
+    tool: u8,
 }
 
 /// What one key counted in one poll.
@@ -250,7 +254,14 @@ impl Traffic {
             ..
         } = *connection;
         let ending = Ending::new(connection.sent.bytes(), 0, lasted).pack();
-        self.push_with(from, to, port, accepted + lasted, Signal::Ended, ending);
+        self.push_with(
+            from,
+            to,
+            port,
+            accepted + lasted,
+            Signal::Ended,
+            [ending, 0],
+        );
         if connection.is_logged_in {
             let logged_in = accepted + lasted.min(SECOND);
             self.push(from, to, port, logged_in, Signal::Login);
@@ -313,15 +324,19 @@ impl Traffic {
             port,
             ..
         } = *connection;
-        self.push(remote, local, port, at, signal);
+        let tool = match (connection.stack, signal) {
+            (Stack::Raw, Signal::Syn) => Tool::Crafted as u8,
+            _ => 0,
+        };
+        self.push_with(remote, local, port, at, signal, [0, tool.into()]);
     }
 
     /// Adds an event, unless the hour is over.
     fn push(&mut self, remote: Address, local: Address, port: u16, at: Millis, signal: Signal) {
-        self.push_with(remote, local, port, at, signal, 0);
+        self.push_with(remote, local, port, at, signal, [0, 0]);
     }
 
-    /// `word` is what the key holds in the place of a pid.
+    /// The words are what the key holds in the place of a pid, and the tool.
     fn push_with(
         &mut self,
         remote: Address,
@@ -329,7 +344,7 @@ impl Traffic {
         port: u16,
         at: Millis,
         signal: Signal,
-        word: u32,
+        [word, tool]: [u32; 2],
     ) {
         if at >= HOUR {
             return;
@@ -342,6 +357,7 @@ impl Traffic {
             port,
             signal,
             word,
+            tool: tool as u8,
         });
     }
 
@@ -359,7 +375,7 @@ impl Traffic {
                     pid: event.word,
                     port: event.port,
                     signal: event.signal as u8,
-                    tool: 0,
+                    tool: event.tool,
                 },
                 count: events.len() as u64,
             }

@@ -87,6 +87,11 @@ fn tools_are_in_the_field_and_the_message() {
             json!(["nmap", "zmap"]),
             "over 20 in 1h; looks like nmap, zmap",
         ),
+        (
+            Tool::Crafted,
+            json!(["nmap", "zmap", "crafted"]),
+            "over 20 in 1h; looks like nmap, zmap, a tool that crafts its SYNs",
+        ),
     ] {
         finding.tools.insert(tool);
         let alert = parsed(&finding, &[]);

@@ -124,7 +124,7 @@ fn failed_attempts_fire_above_the_threshold() {
         ),
         ("smb-scan", "Scan for SMB", 10, smb),
         ("syn-flood", "High number of handshakes", 500, half_open),
-        ("syn-flood", "High number of SYN", 500, half_open),
+        ("syn-flood", "High number of SYN packets", 500, half_open),
         ("outbound-port-scan", "Many ports", 20, sent),
         (
             "failed-connections",

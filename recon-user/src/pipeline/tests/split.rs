@@ -221,6 +221,46 @@ fn who_is_reported_takes_only_his_own_ports_along_though_the_neighbours_are_few(
     }
 }
 
+#[test]
+fn neighbours_that_fail_on_a_port_each_share_no_scan() {
+    // (sources, ports of each, sources with one port, whether they share a scan)
+    for (sources, ports, others, expected) in [
+        (24, 1, 0, false),
+        (200, 1, 0, false),
+        (10, 2, 0, false),
+        (11, 2, 0, true),
+        (2, 11, 0, true),
+        (10, 18, 0, true),
+        // Somebody forges neighbours of his own.
+        (4, 9, 200, true),
+        (2, 9, 200, false),
+    ] {
+        let mut pipeline = Pipeline::new(settings(plain(defaults(Profile::Outcomes))));
+        let mut found = Vec::new();
+        for second in 0..3 {
+            let now = at(Duration::from_secs(START + second));
+            let scans = (0..sources).flat_map(|source| {
+                let first = 1000 + source * ports;
+                (first..first + ports).map(move |port| (source, port))
+            });
+            let forged = (sources..sources + others).map(|source| (source, 1000));
+            for (source, port) in scans.chain(forged).filter(|_| second == 0) {
+                let remote = v4(100, source as u8);
+                let key = key(Signal::Syn, remote, Address::v4(LOCAL), port, 0);
+                observe(&mut pipeline, &key, 1, now, false);
+            }
+            found.extend(pipeline.end_poll_unlimited(now, false));
+        }
+        let is_shared = found
+            .iter()
+            .any(|finding| finding.query.id() == "split-scan");
+        assert_eq!(
+            is_shared, expected,
+            "{sources} sources, {ports} ports each, {others} more"
+        );
+    }
+}
+
 /// The first findings of the default profile's rules on split scans, over polls that are a second
 /// apart: SYNs that this host refuses.
 fn refused_in(polls: &[Vec<(Address, std::ops::Range<u16>)>]) -> Vec<(String, Option<String>)> {

@@ -143,3 +143,32 @@ fn rules_read_the_tool() {
         assert_eq!(count, expected, "{query}");
     }
 }
+
+#[test]
+fn crafted_syns_are_a_flood_where_a_stacks_are_a_client() {
+    const NAME: &str = "High number of SYN packets that no stack sends";
+    let closed = (Signal::Syn, Signal::RefusedTcp);
+    let open = (Signal::Syn, Signal::Accepted);
+    // (tool, SYNs and what comes of them, how many, whether they are a flood)
+    for (tool, (syn, outcome), count, is_flood) in [
+        (Some(Tool::Crafted), closed, 500, false),
+        (Some(Tool::Crafted), closed, 501, true),
+        (Some(Tool::Hping), closed, 501, true),
+        (None, closed, 720, false),
+        (Some(Tool::Crafted), open, 501, false),
+    ] {
+        let one = [(syn, 3389, tool), (outcome, 3389, None)];
+        let events: Vec<_> = one.into_iter().cycle().take(2 * count).collect();
+        let found = found(pipeline(), &events);
+        let is_it = |finding: &Finding| finding.query.plan().name == NAME;
+        assert_eq!(
+            found.iter().any(is_it),
+            is_flood,
+            "{count} {tool:?}: {outcome:?}"
+        );
+        let above = found
+            .iter()
+            .filter(|of| of.query.severity() > Severity::Informational);
+        assert_eq!(above.count() > 0, is_flood, "{count} {tool:?}: {outcome:?}");
+    }
+}

@@ -136,7 +136,7 @@ fn lines_that_are_not_rows_are_refused() {
         ),
         (
             r#","ActionType":"SYN","Protocol":"Tcp","LocalPort":1,"RemoteTool":"nmpa""#,
-            "line 7: RemoteTool is \"nmpa\": did you mean nmap? Known are hping3, masscan, mirai, nmap, zmap",
+            "line 7: RemoteTool is \"nmpa\": did you mean nmap? Known are crafted, hping3, masscan, mirai, nmap, zmap",
         ),
         (
             r#","ActionType":"SYN","Protocol":"Tcp","LocalPort":1,"RemoteTool":7"#,

@@ -51,9 +51,10 @@ impl Log {
         allocated((self.more.len() + self.more_rows()) * size_of::<PackedRow>())
     }
 
-    /// By how many rows a full log grows: by half.
+    /// By how many rows a full log grows: by half. Most sources of a flood have two rows, the
+    /// packet's and the attempt's.
     pub(super) fn more_rows(&self) -> usize {
-        (self.more.len() / 2).max(2)
+        (self.more.len() / 2).max(1)
     }
 
     /// The bytes of heap that it takes.

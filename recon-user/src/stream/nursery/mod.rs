@@ -34,6 +34,7 @@ use super::query::Query;
 use super::{PlacedQuery, Role, Secrets};
 use crate::address::{NetworkSize, write_address};
 use crate::kql::Field;
+use crate::row::outcome;
 use index::{Index, LogHash};
 use log::{Bounds, Log, Stage};
 use ring::Ring;
@@ -263,7 +264,8 @@ impl Nursery {
         if !has_set || log.more.len() + 1 >= MAX_ROWS || is_full && !may_grow {
             return Placed::Full(number);
         }
-        log.is_seen_again = true;
+        // What became of an attempt says nothing new of its source.
+        log.is_seen_again |= outcome(row.signal).is_empty();
         let was_harmless = log.events <= self.harmless;
         // A row may stand for no event, and still has a port.
         log.events = log.events.saturating_add(row.count.max(1).into());
