@@ -23,7 +23,12 @@ pub(super) const ROWS: &[Row] = &[
         name: "nmap, IP protocols",
         arguments: OUTCOMES,
         line: "{nmap} -sO -p 30-60 --max-retries 0 {host}",
-        expected: &[("protocol-scan", "other", "ip-protocol", FROM_ATTACKER)],
+        expected: &[(
+            "protocol-scan",
+            "distinct_protocols",
+            "ip-protocol",
+            FROM_ATTACKER,
+        )],
         ..ROW
     },
     Row {
@@ -117,7 +122,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "hping3, ACKs to a closed port",
         arguments: OUTCOMES,
-        line: "hping3 --quiet --rand-source --interval u20 --count 10500 --ack --destport 8081 {host} || test $? = 1",
+        line: "hping3 --quiet --rand-source --interval u20 --count 12000 --ack --destport 8081 {host} || test $? = 1",
         expected: &[("tcp-flood-refused", "count", "refused-reset", OF_ALL)],
         at_least: 10500,
         ..ROW
@@ -125,7 +130,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "hping3, ACKs to an open port without a connection",
         arguments: OUTCOMES,
-        line: "hping3 --quiet --rand-source --interval u20 --count 10500 --ack --destport 80 {host} || test $? = 1",
+        line: "hping3 --quiet --rand-source --interval u20 --count 12000 --ack --destport 80 {host} || test $? = 1",
         expected: &[("tcp-flood-refused", "count", "refused-reset", OF_ALL)],
         setup: Setup::Web,
         at_least: 10500,
@@ -134,7 +139,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "hping3, FIN+PSH+ACK to an open port without a connection",
         arguments: OUTCOMES,
-        line: "hping3 --quiet --rand-source --interval u20 --count 10500 --fin --push --ack --destport 80 {host} || test $? = 1",
+        line: "hping3 --quiet --rand-source --interval u20 --count 12000 --fin --push --ack --destport 80 {host} || test $? = 1",
         expected: &[("tcp-flood-refused", "count", "refused-reset", OF_ALL)],
         setup: Setup::Web,
         at_least: 10500,
