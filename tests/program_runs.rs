@@ -26,6 +26,8 @@ mod outcomes;
 mod stateful;
 #[path = "program_runs/story.rs"]
 mod story;
+#[path = "program_runs/strays.rs"]
+mod strays;
 
 use std::cell::RefCell;
 

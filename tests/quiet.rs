@@ -205,7 +205,8 @@ const ROWS: &[Row] = &[
         traffic: |lab| Ok(Box::new(|| backscatter(lab))),
         // The host resets connections that it did not open.
         frames: [5 * BACKSCATTER_PORTS as u64, BACKSCATTER_PORTS as u64],
-        signals: 0..=0,
+        // Each is a stray, which no rule on scans reads.
+        signals: 5 * BACKSCATTER_PORTS as u64..=5 * BACKSCATTER_PORTS as u64,
         ..ROW
     },
     Row {

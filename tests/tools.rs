@@ -3,6 +3,8 @@
 //! A row lists all alerts that may come: other rules, measures, signals and sources are forbidden,
 //! and so is another tool than the one that its packets give away.
 
+#[path = "tools/strays.rs"]
+mod strays;
 #[path = "tools/table.rs"]
 mod table;
 
@@ -17,8 +19,6 @@ use recon_tests::lab::{
 };
 use recon_tests::process::{run, shell};
 use recon_tests::{Agent, Alert, Lab, Server, report, rows};
-
-use table::ROWS;
 
 /// Rule, measure, the counted signal, source: an address, a network, or empty where an alert names
 /// none.
@@ -79,6 +79,8 @@ fn fill(line: &str) -> String {
             "{questions}",
             "for i in $(seq 210); do echo $i.example; done",
         ),
+        // scapy lists all addresses at its start and warns of those that it can't read.
+        ("{scapy}", "/usr/bin/python3 -c 'import sys, logging; logging.disable(); from scapy.all import *; conf.verb = 0; exec(sys.argv[1])'"),
         ("{host}", &HOST.to_string()),
         ("{host6}", &HOST6.to_string()),
         ("{attacker}", &ATTACKER.to_string()),
@@ -197,8 +199,17 @@ fn only_the_expected(row: &Row, alerts: &[Alert]) -> Result<()> {
 
 #[test]
 fn each_tool_causes_its_alerts_and_no_others() {
+    check_all(table::ROWS);
+}
+
+#[test]
+fn each_other_scan_and_flood_causes_its_alerts_and_no_others() {
+    check_all(strays::ROWS);
+}
+
+fn check_all(rows: &[Row]) {
     rows::check(
-        ROWS,
+        rows,
         |row| row.name,
         |row| {
             let fired = row.expected.iter();

@@ -8,7 +8,9 @@
 //! memory is bounded, a write costs the same when full or empty, and takes no lock. An insert into
 //! a full LRU of this size costs 325 to 850 ns, which a flood of answers would make recon pay.
 
+use crate::FragmentPlace;
 use crate::keyed_hash::HashSecrets;
+use crate::protocol::ip_protocol;
 
 /// An IPv6 address, or an IPv4 address mapped into IPv6 (`::ffff:a.b.c.d`): 16 bytes in network
 /// byte order.
@@ -162,6 +164,20 @@ const fn pair_words(first: u32, second: u32) -> u64 {
 }
 
 impl Flow {
+    /// The flow as which it is remembered that a fragment may follow there. Packets with that number
+    /// have no ports.
+    #[inline(always)]
+    #[must_use]
+    pub const fn fragment(&self, place: FragmentPlace) -> Self {
+        let [remote_port, local_port] = place.parts();
+        Self {
+            remote_port,
+            local_port,
+            protocol: ip_protocol::FRAGMENT,
+            ..*self
+        }
+    }
+
     /// The flow as which it is remembered that the remote sent from this port, to whatever address.
     #[inline(always)]
     #[must_use]

@@ -73,11 +73,11 @@ pub enum Ignored {
     NotIp = 0,
     /// It goes to a broadcast or multicast address.
     Group = 1,
-    /// It is a later fragment of a datagram, which shows no port.
+    /// It is a fragment of a datagram that has counted, or that is of an established connection.
     Fragment = 2,
-    /// It has another protocol than TCP, UDP and ICMP.
+    /// It has another protocol than TCP, UDP and ICMP, which this host speaks with that remote.
     OtherProtocol = 3,
-    /// It is an ICMP message that asks nothing: an error, a reply.
+    /// It is an ICMP message of this host that asks nothing, or neighbour discovery.
     Icmp = 4,
     /// It answers what this host began.
     Reply = 5,
@@ -122,7 +122,9 @@ impl Ignored {
         match observation {
             Observation::Query | Observation::Unsolicited(_) | Observation::Refusal => Self::Reply,
             Observation::DatagramSent(_) => Self::Repeat,
-            // All others are of TCP, but for an echo reply that nobody asked for.
+            Observation::OtherProtocol | Observation::OtherProtocolSent => Self::OtherProtocol,
+            Observation::FirstFragment | Observation::LaterFragment => Self::Fragment,
+            // All others are of TCP.
             _ => Self::Control,
         }
     }

@@ -51,7 +51,7 @@ pub use loss::Loss;
 pub use observation::{FlowMarks, FlowState, Observation, Sent};
 pub use packed::PackedKey;
 pub use packet::Packet;
-pub use parse::{Direction, Parsed, parse};
+pub use parse::{Direction, FragmentPlace, Parsed, parse};
 pub use process::{ExecEvent, ImageId, PendingConnect};
 pub use signal::Signal;
 pub use sources::Registers;

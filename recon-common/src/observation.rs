@@ -16,8 +16,9 @@
 //! needed: a name server that this host has asked must not scan it unseen from port 53.
 //! Only what this host began is excused: a flow that a remote began stays the remote's traffic
 //! however often this host answers, or a flood of a service that answers would be invisible.
-//! A remote's answer counts on a flow on which this host has sent; without that it is backscatter,
-//! of which a flood would fill the table. The first datagram of such a flow is an answer, later
+//! A remote's answer counts on a flow on which this host has sent; without that it is a stray one,
+//! which no rule on scans reads: backscatter, or a flood. So is a reset on a connection that recon
+//! does not know. The first datagram of such a flow is an answer, later
 //! ones are nothing.
 //! A guest has accepted a connection if it has sent a SYN-ACK. Its FIN or its reset then ends the
 //! connection, and the first of them counts.
@@ -53,6 +54,17 @@ pub enum Observation {
     Sent(Signal),
     /// A datagram from this host: counts if it is the first of its flow.
     DatagramSent(Signal),
+    /// A reset from a remote: ends a connection, or is a stray one.
+    Aborted,
+    /// A packet of another protocol than TCP, UDP and ICMP: counts unless this host sends that to the
+    /// remote.
+    OtherProtocol,
+    /// The same from this host: only remembered.
+    OtherProtocolSent,
+    /// The first fragment of a datagram that shows nothing itself: only remembered.
+    FirstFragment,
+    /// Another fragment, resolved by [`crate::Parsed::resolve`]: counts if none before it has come.
+    LaterFragment,
 }
 
 /// What is remembered of earlier packets, and known of this host's sockets and processes.
@@ -60,7 +72,8 @@ pub trait FlowState {
     /// What is remembered of that flow. One look-up serves all questions about it.
     fn marks(&self, flow: &Flow) -> impl FlowMarks;
     /// Whether a connected socket of this host has this flow, or the host only forwards the packet.
-    fn is_connected(&self, flow: &Flow) -> bool;
+    /// `None` if that was asked too often of late: a flood must not cost a look-up for each packet.
+    fn is_connected(&self, flow: &Flow) -> Option<bool>;
     /// Whether a socket of this host receives that flow's datagrams, and this host has sent to the
     /// flow's port of the remote, whatever way that went.
     fn awaits_datagram(&self, flow: &Flow) -> bool;
@@ -142,18 +155,33 @@ impl Observation {
             }
             Self::Refusal => (!marks.expects_answers()).then_some(Signal::RefusedIcmp),
             Self::Unconnected => {
-                if marks.expects_answers() || state.is_connected(flow) {
+                if marks.expects_answers() {
                     return None;
                 }
-                Some(Signal::MaimonProbe)
+                unless_connected(flow, state, &marks, Signal::MaimonProbe)
             }
-            Self::Answer(signal) => marks.expects_answers().then_some(signal),
+            Self::Aborted => {
+                if marks.expects_answers() {
+                    return None;
+                }
+                unless_connected(flow, state, &marks, Signal::StraySegment)
+            }
+            Self::Answer(signal) => Some(match signal {
+                _ if marks.expects_answers() => signal,
+                Signal::EchoReplyReceived => Signal::IcmpNotice,
+                _ => Signal::StraySegment,
+            }),
+            Self::OtherProtocol => (!marks.expects_answers()).then_some(Signal::ProtocolProbe),
+            Self::OtherProtocolSent => {
+                marks.expect_answers();
+                None
+            }
             Self::SynAckReceived => {
                 if marks.expects_answers() {
                     return Some(Signal::SynAckReceived);
                 }
                 marks.mark_reached();
-                None
+                Some(Signal::StraySynAck)
             }
             Self::Reset => {
                 (!marks.expects_answers() && !marks.clear_reached()).then_some(Signal::RefusedTcp)
@@ -176,8 +204,27 @@ impl Observation {
                 marks.accepted().mark_reached();
                 Some(Signal::AnsweredTcp)
             }
-            Self::Plain(_) => None,
+            Self::Plain(_) | Self::FirstFragment | Self::LaterFragment => None,
         }
+    }
+}
+
+/// The signal of a segment that ends a connection, unless there is one: then its other segments cost
+/// one look at a mark. Under a flood that asks too often, who knows: it counts as a stray.
+#[inline(always)]
+fn unless_connected(
+    flow: &Flow,
+    state: &impl FlowState,
+    marks: &impl FlowMarks,
+    signal: Signal,
+) -> Option<Signal> {
+    match state.is_connected(flow) {
+        Some(true) => {
+            marks.expect_answers();
+            None
+        }
+        Some(false) => Some(signal),
+        None => Some(Signal::StraySegment),
     }
 }
 

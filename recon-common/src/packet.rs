@@ -134,6 +134,12 @@ impl<'a, P: Packet + ?Sized> Cursor<'a, P> {
         }
     }
 
+    /// Another place in the same datagram.
+    #[inline(always)]
+    pub(crate) fn at(self, offset: usize) -> Self {
+        Self { offset, ..self }
+    }
+
     /// The same place, with its offset hidden as [`Packet::hide_offset`] describes.
     #[inline(always)]
     pub(crate) fn hide_offset(self) -> Self {

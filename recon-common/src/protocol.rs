@@ -1,7 +1,7 @@
 //! Numbers that protocols and the kernel assign, in one place for the parser, the kernel programs,
 //! the agent and the tests.
 //!
-//! In: nothing. Out: constants. The decision held here: a number that a standard assigns is written
+//! In: nothing. Out: constants, and the [`Transport`] protocols. The decision held here: a number that a standard assigns is written
 //! once, under the standard's name; a unit test compares them with another implementation's.
 
 /// Ethernet without tags: two addresses and a type.
@@ -29,6 +29,8 @@ pub mod ethertype {
     pub const IPV4: u16 = 0x0800;
     /// IPv6.
     pub const IPV6: u16 = 0x86dd;
+    /// ARP.
+    pub const ARP: u16 = 0x0806;
     /// An 802.1Q tag follows.
     pub const VLAN: u16 = 0x8100;
     /// An 802.1ad tag follows, the provider's outer tag.
@@ -55,6 +57,23 @@ pub mod ip_protocol {
     pub const ICMPV6: u8 = 58;
     /// Destination options of IPv6.
     pub const DESTINATION: u8 = 60;
+    /// SCTP.
+    pub const SCTP: u8 = 132;
+    /// UDP-Lite, whose ports are where UDP's are.
+    pub const UDP_LITE: u8 = 136;
+}
+
+/// A protocol above IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// ICMP, or ICMPv6 above IPv6.
+    Icmp,
+    /// SCTP.
+    Sctp,
 }
 
 /// Flags in byte 13 of a TCP header (RFC 9293, 3.1).
@@ -81,6 +100,8 @@ pub mod tcp_flag {
 pub mod icmp {
     /// Destination unreachable.
     pub const UNREACHABLE: u8 = 3;
+    /// Code of [`UNREACHABLE`]: the host does not know the protocol.
+    pub const PROTOCOL_UNREACHABLE: u8 = 2;
     /// Code of [`UNREACHABLE`]: nobody has that port.
     pub const PORT_UNREACHABLE: u8 = 3;
     /// Code of [`UNREACHABLE`]: the network is administratively prohibited.
@@ -93,6 +114,14 @@ pub mod icmp {
     pub const ECHO_REQUEST: u8 = 8;
     /// Echo reply.
     pub const ECHO_REPLY: u8 = 0;
+    /// Asks for a router (RFC 1256).
+    pub const ROUTER_SOLICITATION: u8 = 10;
+    /// Asks for the time.
+    pub const TIMESTAMP: u8 = 13;
+    /// Asks for the network's number.
+    pub const INFORMATION: u8 = 15;
+    /// Asks for the network's mask (RFC 950).
+    pub const ADDRESS_MASK: u8 = 17;
 }
 
 /// Types and codes of ICMPv6 (RFC 4443).
@@ -107,6 +136,38 @@ pub mod icmpv6 {
     pub const ECHO_REQUEST: u8 = 128;
     /// Echo reply.
     pub const ECHO_REPLY: u8 = 129;
+    /// A header has a wrong field.
+    pub const PARAMETER_PROBLEM: u8 = 4;
+    /// Code of [`PARAMETER_PROBLEM`]: the host does not know the next header.
+    pub const UNKNOWN_HEADER: u8 = 1;
+    /// The first and the last message of neighbour discovery (RFC 4861).
+    pub const ROUTER_SOLICITATION: u8 = 133;
+    /// Redirect.
+    pub const REDIRECT: u8 = 137;
+    /// Asks who has an address.
+    pub const NEIGHBOUR_SOLICITATION: u8 = 135;
+    /// Asks for a host's names or addresses (RFC 4620).
+    pub const NODE_INFORMATION: u8 = 139;
+}
+
+/// Chunks of SCTP (RFC 9260, 3.2).
+pub mod sctp {
+    /// The header before the first chunk.
+    pub const HEADER: usize = 12;
+    /// Starts an association.
+    pub const INIT: u8 = 1;
+    /// Completes one.
+    pub const COOKIE_ECHO: u8 = 10;
+}
+
+/// Numbers of ARP (RFC 826).
+pub mod arp {
+    /// A message about IPv4 addresses over Ethernet.
+    pub const MESSAGE: usize = 28;
+    /// The start of such a message, up to the operation: hardware, protocol, their lengths.
+    pub const IPV4_OVER_ETHERNET: (u32, u16) = (0x0001_0800, 0x0604);
+    /// Asks who has an address.
+    pub const REQUEST: u16 = 1;
 }
 
 /// Ports of services (IANA).

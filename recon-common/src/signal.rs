@@ -5,16 +5,7 @@
 //! signals have in common ('hit', 'inbound', the transport) is a property of the signal, not a
 //! second count.
 
-/// A protocol above IP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-    /// ICMP, or ICMPv6 above IPv6.
-    Icmp,
-}
+pub use crate::protocol::Transport;
 
 /// One kind of event that the kernel counts, or that the agent derives from what it counts. The
 /// numbers are part of the table's layout.
@@ -31,8 +22,7 @@ pub enum Signal {
     XmasProbe = 3,
     /// FIN and ACK to a connection that does not exist (`nmap -sM`, after Uriel Maimon).
     MaimonProbe = 4,
-    /// Another flag set that no connection starts with: SYN with FIN or RST, or neither SYN, RST
-    /// nor ACK.
+    /// Another flag set that no connection starts with: SYN with FIN or RST, none of SYN, RST, ACK.
     OddProbe = 5,
     /// The first fragment of a TCP segment, too short to show the flags (`nmap -f`).
     FragmentProbe = 6,
@@ -69,8 +59,7 @@ pub enum Signal {
     DatagramSent = 21,
     /// An ICMP or ICMPv6 echo request from this host.
     EchoSent = 22,
-    /// A TCP connection from this host that was not established: refused, timed out, unreachable,
-    /// given up.
+    /// A TCP connection from this host that was not established.
     ConnectFailed = 23,
     /// An accepted connection ended. The key holds its [`crate::Ending`] in the place of the pid.
     Ended = 24,
@@ -123,11 +112,27 @@ pub enum Signal {
     EchoIgnored = 47,
     /// A datagram of a flow that a remote began and that this host has answered.
     SessionDatagram = 48,
+    /// A SYN-ACK that this host has not asked for: backscatter, a reflected flood, or a probe.
+    StraySynAck = 49,
+    /// A reset on a connection that recon does not know; in a flood of those, also a FIN and ACK.
+    StraySegment = 50,
+    /// An ICMP or ICMPv6 request other than echo: for a timestamp, a mask, a name.
+    IcmpRequest = 51,
+    /// An ICMP or ICMPv6 message that asks nothing: an error, or a reply to no request.
+    IcmpNotice = 52,
+    /// A packet of another IP protocol, which this host does not send to that remote.
+    ProtocolProbe = 53,
+    /// A later fragment of a datagram whose earlier ones have not come.
+    StrayFragment = 54,
+    /// An SCTP packet that starts an association, INIT or COOKIE-ECHO.
+    SctpProbe = 55,
+    /// An ARP request or a neighbour solicitation, for the local address.
+    NeighbourRequest = 56,
 }
 
 impl Signal {
     /// All signals, in the order of their numbers.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 57] = [
         Self::Syn,
         Self::NullProbe,
         Self::FinProbe,
@@ -177,6 +182,14 @@ impl Signal {
         Self::EchoAnswered,
         Self::EchoIgnored,
         Self::SessionDatagram,
+        Self::StraySynAck,
+        Self::StraySegment,
+        Self::IcmpRequest,
+        Self::IcmpNotice,
+        Self::ProtocolProbe,
+        Self::StrayFragment,
+        Self::SctpProbe,
+        Self::NeighbourRequest,
     ];
 
     /// The signal with that number, or `None` for a number of another layout.
@@ -236,11 +249,18 @@ impl Signal {
             Self::EchoAnswered => "answered-echo-request",
             Self::EchoIgnored => "ignored-echo-request",
             Self::SessionDatagram => "udp-session",
+            Self::StraySynAck => "stray-syn-ack",
+            Self::StraySegment => "stray-segment",
+            Self::IcmpRequest => "icmp-request",
+            Self::IcmpNotice => "icmp-notice",
+            Self::ProtocolProbe => "ip-protocol",
+            Self::StrayFragment => "stray-fragment",
+            Self::SctpProbe => "sctp",
+            Self::NeighbourRequest => "neighbour-request",
         }
     }
 
-    /// The transport protocol that carried it, or `None` for a refusal by ICMP, which quotes either
-    /// of two.
+    /// The transport that carried it: of a refusal by ICMP, which quotes any, none.
     #[must_use]
     pub const fn transport(self) -> Option<Transport> {
         match self {
@@ -272,7 +292,9 @@ impl Signal {
             | Self::Used
             | Self::ConnectAnswered
             | Self::ConnectRefused
-            | Self::ConnectIgnored => Some(Transport::Tcp),
+            | Self::ConnectIgnored
+            | Self::StraySynAck
+            | Self::StraySegment => Some(Transport::Tcp),
             Self::Datagram
             | Self::DnsQueryUdp
             | Self::DnsSentUdp
@@ -291,13 +313,18 @@ impl Signal {
             | Self::EchoSent
             | Self::EchoReplyReceived
             | Self::EchoAnswered
-            | Self::EchoIgnored => Some(Transport::Icmp),
-            Self::RefusedIcmp => None,
+            | Self::EchoIgnored
+            | Self::IcmpRequest
+            | Self::IcmpNotice => Some(Transport::Icmp),
+            Self::SctpProbe => Some(Transport::Sctp),
+            Self::RefusedIcmp
+            | Self::ProtocolProbe
+            | Self::StrayFragment
+            | Self::NeighbourRequest => None,
         }
     }
 
-    /// Whether this host made it in answer to a remote's packet: it says nothing about whether the
-    /// remote exists.
+    /// Whether this host made it in answer to a remote, which need not exist.
     #[inline(always)]
     #[must_use]
     pub const fn is_answer(self) -> bool {
@@ -307,8 +334,7 @@ impl Signal {
         )
     }
 
-    /// Whether it is a packet that a remote sends unasked: only these can carry a scanning tool's
-    /// fingerprint.
+    /// Whether a remote sends it unasked: only these can carry a scanning tool's fingerprint.
     #[inline(always)]
     #[must_use]
     pub const fn is_probe(self) -> bool {

@@ -39,10 +39,11 @@ impl Key {
     #[inline(always)]
     #[must_use]
     pub fn for_flow(flow: &Flow, signal: Signal, pid: u32) -> Self {
-        let port = if signal.is_outbound() {
-            flow.remote_port
-        } else {
-            flow.local_port
+        let port = match signal {
+            // Its flow has a place instead of ports.
+            Signal::StrayFragment => 0,
+            _ if signal.is_outbound() => flow.remote_port,
+            _ => flow.local_port,
         };
         Self {
             remote: flow.remote,

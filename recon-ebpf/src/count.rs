@@ -16,7 +16,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 use recon_common::table::TABLE_ENTRIES;
 use recon_common::{
-    Counter, Direction, FlowState, FrameClass, Ignored, Key, Loss, PackedKey, Packet, Parsed, parse,
+    Counter, Direction, FlowState, FrameClass, Key, Loss, PackedKey, Packet, Parsed, parse,
 };
 
 use crate::admit;
@@ -123,19 +123,15 @@ pub(crate) fn count_packet(packet: &impl Packet, state: &impl FlowState, directi
 /// Counts what a frame shows, unless what came before says that it is nothing.
 #[inline(always)]
 fn count_parsed(parsed: &Parsed, state: &impl FlowState, direction: Direction) -> FrameClass {
-    let Parsed {
-        flow,
-        observation,
-        tool,
-    } = parsed;
-    let Some(signal) = observation.resolve(flow, state) else {
-        return Ignored::of_resolved(*observation).into();
+    let signal = match parsed.resolve(state) {
+        Ok(signal) => signal,
+        Err(ignored) => return ignored.into(),
     };
     let pid = match direction {
         Direction::Out if signal.is_outbound() => state.sender_pid(),
         _ => 0,
     };
-    count_recent(&Key::for_flow(flow, signal, pid).with_tool(signal, *tool));
+    count_recent(&Key::for_flow(&parsed.flow, signal, pid).with_tool(signal, parsed.tool));
     FrameClass::Signal
 }
 

@@ -128,6 +128,8 @@ const ROWS: &[Row] = &[
             ("TraceSent 33435", 1),
             ("TraceSent 33436", 1),
             ("DatagramSent 33437", 1),
+            // The port is closed.
+            ("IcmpNotice", 4),
         ],
     },
     Row {
@@ -203,7 +205,7 @@ const ROWS: &[Row] = &[
             Ok(())
         },
         // The call, which knows the process, and the packet.
-        counts: &[("DatagramSent 8081", 2)],
+        counts: &[("DatagramSent 8081", 2), ("IcmpNotice", 1)],
     },
 ];
 

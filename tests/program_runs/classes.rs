@@ -37,11 +37,6 @@ fn rows() -> Result<Vec<Row>> {
         fin: true,
         ..data(CLIENT)
     };
-    let aborted = TcpHeader {
-        rst: true,
-        sequence_number: 77,
-        ..data(PORT)
-    };
     let arp = with_byte(&inward().echo(1)?, 13, 6);
     let echo = inward().echo(1)?;
     let exceeded = outward().icmp_error([11, 0], &echo[ETHERNET_HEADER..])?;
@@ -88,12 +83,6 @@ fn rows() -> Result<Vec<Row>> {
             "the end of a connection from this host",
             Out,
             outward().tcp(end, &[])?,
-            ignored(Ignored::Control),
-        ),
-        (
-            "a connection that a remote aborts",
-            In,
-            inward().tcp(aborted, &[])?,
             ignored(Ignored::Control),
         ),
         ("ARP", Out, arp, ignored(Ignored::NotIp)),

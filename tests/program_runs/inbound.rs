@@ -7,14 +7,12 @@ use etherparse::TcpHeader;
 use recon_common::protocol::ethertype::{VLAN, VLAN_OUTER};
 use recon_common::protocol::ip_protocol::{self, DESTINATION, FRAGMENT, HOP_BY_HOP, ROUTING};
 use recon_common::protocol::tcp_flag::{ACK, CWR, ECE, FIN, PSH, RST, SYN, URG};
-use recon_common::protocol::{ETHERNET_HEADER, IPV4_HEADER, IPV6_HEADER, icmp, port};
+use recon_common::protocol::{ETHERNET_HEADER, IPV4_HEADER, IPV6_HEADER, port};
 use recon_common::{Direction, Loss, Signal};
 use recon_tests::frame::{Path, data, segment, syn};
 
 use crate::Counted::{self, As, Lost, Nothing};
-use crate::mangle::{
-    first_fragment, later_fragment, padded, tagged, with_byte, with_extensions, with_options,
-};
+use crate::mangle::{first_fragment, padded, tagged, with_byte, with_extensions, with_options};
 use crate::outbound::{dns_query, dns_reply};
 use crate::{Row, outbound};
 
@@ -71,6 +69,8 @@ fn segment_with_flags(bits: u8) -> Result<Vec<u8>> {
 }
 
 fn segments() -> Result<Vec<Row>> {
+    let [answer, stray, odd] =
+        [Signal::StraySynAck, Signal::StraySegment, Signal::OddProbe].map(|one| As(one, PORT));
     let table = [
         ("SYN", SYN, As(Signal::Syn, PORT)),
         ("ECN SYN", SYN | ECE | CWR, As(Signal::Syn, PORT)),
@@ -92,9 +92,11 @@ fn segments() -> Result<Vec<Row>> {
         ("ACK", ACK, Nothing),
         ("data", PSH | ACK, Nothing),
         ("the usual end with data", FIN | PSH | ACK, Nothing),
-        ("SYN-ACK, an answer or backscatter", SYN | ACK, Nothing),
-        ("RST, an answer or backscatter", RST, Nothing),
-        ("RST-ACK", RST | ACK, Nothing),
+        ("SYN-ACK, an answer or backscatter", SYN | ACK, answer),
+        ("RST, an answer or backscatter", RST, stray),
+        ("RST-ACK", RST | ACK, stray),
+        ("SYN, FIN and ACK", SYN | FIN | ACK, odd),
+        ("SYN, RST and ACK", SYN | RST | ACK, odd),
         ("RST with FIN", RST | FIN, As(Signal::OddProbe, PORT)),
     ];
     table
@@ -207,24 +209,21 @@ fn other_protocols() -> Result<Vec<Row>> {
         ),
         row("ping", v4().echo(1)?, As(Signal::EchoRequest, 0)),
         row("ping over IPv6", v6().echo(1)?, As(Signal::EchoRequest, 0)),
-        row("echo reply", with_byte(&v4().echo(1)?, TCP_V4, 0), Nothing),
-        row(
-            "ICMP error, backscatter",
-            v4().icmp_error([icmp::UNREACHABLE, icmp::PORT_UNREACHABLE], &[0; 28])?,
-            Nothing,
-        ),
         row(
             "ICMPv6's number above IPv4",
             with_byte(&with_byte(&v4().echo(1)?, IP + 9, 58), TCP_V4, 128),
-            Nothing,
+            As(Signal::ProtocolProbe, 58),
         ),
         row(
             "ICMP's number above IPv6",
             with_byte(&with_byte(&v6().echo(1)?, IP + 6, 1), IP + IPV6_HEADER, 8),
+            As(Signal::ProtocolProbe, 1),
+        ),
+        row(
+            "no ARP that it could be",
+            with_byte(&v4().echo(1)?, 13, 6),
             Nothing,
         ),
-        row("GRE", with_byte(&v4().echo(1)?, IP + 9, 47), Nothing),
-        row("ARP", with_byte(&v4().echo(1)?, 13, 6), Nothing),
     ])
 }
 
@@ -281,7 +280,6 @@ fn envelopes() -> Result<Vec<Row>> {
             first_fragment(&syn_v4, 8),
             As(Signal::FragmentProbe, PORT),
         ),
-        row("later fragment", later_fragment(&syn_v4), Nothing),
         row(
             "first fragment over IPv6",
             with_extensions(&syn_v6, &[(FRAGMENT, FIRST_FRAGMENT)]),
@@ -290,7 +288,7 @@ fn envelopes() -> Result<Vec<Row>> {
         row(
             "later fragment over IPv6",
             with_extensions(&syn_v6, &[(FRAGMENT, LATER_FRAGMENT)]),
-            Nothing,
+            As(Signal::StrayFragment, 0),
         ),
         row(
             "to a group address",

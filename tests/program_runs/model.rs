@@ -6,8 +6,8 @@ use std::collections::HashSet;
 
 use recon_common::flow::accepted_slot;
 use recon_common::{
-    Address, Direction, Flow, FlowMarks, FlowState, FrameClass, HashSecrets, Ignored, Key, Parsed,
-    Sent, Signal, Tool, parse,
+    Address, Direction, Flow, FlowMarks, FlowState, FrameClass, HashSecrets, Key, Sent, Signal,
+    Tool, parse,
 };
 use recon_user::drain::Tally;
 
@@ -85,14 +85,10 @@ impl Model {
         };
         match parse(frame, direction) {
             Err(class) => nothing(class),
-            Ok(Parsed {
-                flow,
-                observation,
-                tool,
-            }) => match observation.resolve(&flow, self) {
-                None => nothing(Ignored::of_resolved(observation).into()),
-                Some(signal) => {
-                    let key = Key::for_flow(&flow, signal, 0).with_tool(signal, tool);
+            Ok(parsed) => match parsed.resolve(self) {
+                Err(ignored) => nothing(ignored.into()),
+                Ok(signal) => {
+                    let key = Key::for_flow(&parsed.flow, signal, 0).with_tool(signal, parsed.tool);
                     FrameResult {
                         class: FrameClass::Signal,
                         counted: Counted::As(signal, key.port),
@@ -113,8 +109,8 @@ impl FlowState for Model {
         }
     }
 
-    fn is_connected(&self, _: &Flow) -> bool {
-        false
+    fn is_connected(&self, _: &Flow) -> Option<bool> {
+        Some(false)
     }
 
     fn awaits_datagram(&self, _: &Flow) -> bool {

@@ -219,6 +219,12 @@ fn refusals() -> Result<Vec<Row>> {
     let udp = probe(&Path::new(REMOTE_V4, LOCAL_V4).udp([CLIENT, CLOSED], b"x")?);
     let tcp = probe(&Path::new(REMOTE_V4, LOCAL_V4).tcp(syn(CLOSED), &[])?);
     let ping = probe(&Path::new(REMOTE_V4, LOCAL_V4).echo(1)?);
+    let of_protocol = |number| {
+        let udp = Path::new(REMOTE_V4, LOCAL_V4).udp([CLIENT, CLOSED], b"x")?;
+        anyhow::Ok(probe(&with_byte(&udp, TRANSPORT - 11, number)))
+    };
+    let [gre, sctp, lite] = [47, 132, 136].map(of_protocol);
+    let (gre, sctp, lite) = (gre?, sctp?, lite?);
     let refused = As(Signal::RefusedIcmp, CLOSED);
     let mut rows = Vec::new();
     for (name, kind_and_code, quoted, counted) in [
@@ -236,6 +242,19 @@ fn refusals() -> Result<Vec<Row>> {
         ("fragmentation needed", [3, 4], &tcp, Nothing),
         ("time exceeded", [11, 0], &udp, Nothing),
         ("port unreachable, ping", [3, 3], &ping, Nothing),
+        (
+            "protocol unreachable",
+            [3, 2],
+            &gre,
+            As(Signal::RefusedIcmp, 0),
+        ),
+        (
+            "port unreachable, SCTP (a firewall's)",
+            [3, 3],
+            &sctp,
+            refused,
+        ),
+        ("port unreachable, UDP-Lite", [3, 3], &lite, refused),
     ] {
         rows.push(row(name, v4().icmp_error(kind_and_code, quoted)?, counted));
     }

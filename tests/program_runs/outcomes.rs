@@ -62,6 +62,7 @@ fn an_answer_counts_if_this_host_has_sent_before() -> Result<()> {
         ETHERNET_HEADER + IPV6_HEADER,
         icmpv6::ECHO_REPLY,
     );
+    let unasked = As(Signal::IcmpNotice, 0);
     let other_reply = with_byte(
         &Path::new([198, 51, 100, 8], LOCAL_V4).echo(1)?,
         TRANSPORT,
@@ -71,10 +72,18 @@ fn an_answer_counts_if_this_host_has_sent_before() -> Result<()> {
         (
             "a connection that a remote accepts, and ends",
             vec![
-                (Remote, answer(syn_ack.clone())?, Nothing),
+                (
+                    Remote,
+                    answer(syn_ack.clone())?,
+                    As(Signal::StraySynAck, CLIENT),
+                ),
                 (Host, syn_v4.clone(), asked),
                 (Remote, answer(syn_ack.clone())?, accepted),
-                (Remote, answer(elsewhere)?, Nothing),
+                (
+                    Remote,
+                    answer(elsewhere)?,
+                    As(Signal::StraySynAck, CLIENT + 1),
+                ),
                 (Remote, answer(end)?, Nothing),
                 (Remote, answer(abort.clone())?, Nothing),
             ],
@@ -89,12 +98,20 @@ fn an_answer_counts_if_this_host_has_sent_before() -> Result<()> {
         (
             "a connection that a remote refuses",
             vec![
-                (Remote, answer(refusal.clone())?, Nothing),
+                (
+                    Remote,
+                    answer(refusal.clone())?,
+                    As(Signal::StraySegment, CLIENT),
+                ),
                 (Host, syn_v4.clone(), asked),
                 (Remote, answer(abort.clone())?, Nothing),
                 (Remote, answer(bare)?, Nothing),
                 (Remote, answer(refusal.clone())?, refused),
-                (Remote, inward_v6().tcp(refusal.clone(), &[])?, Nothing),
+                (
+                    Remote,
+                    inward_v6().tcp(refusal.clone(), &[])?,
+                    As(Signal::StraySegment, CLIENT),
+                ),
             ],
         ),
         (
@@ -132,11 +149,11 @@ fn an_answer_counts_if_this_host_has_sent_before() -> Result<()> {
         (
             "pings",
             vec![
-                (Remote, reply.clone(), Nothing),
+                (Remote, reply.clone(), unasked),
                 (Host, outward().echo(1)?, pinged),
                 (Remote, reply.clone(), answered),
-                (Remote, other_reply, Nothing),
-                (Remote, reply_v6.clone(), Nothing),
+                (Remote, other_reply, unasked),
+                (Remote, reply_v6.clone(), unasked),
                 (Host, outward().echo(2)?, pinged),
                 (Remote, reply, answered),
             ],
@@ -144,7 +161,7 @@ fn an_answer_counts_if_this_host_has_sent_before() -> Result<()> {
         (
             "pings over IPv6",
             vec![
-                (Remote, reply_v6.clone(), Nothing),
+                (Remote, reply_v6.clone(), unasked),
                 (Host, outward_v6().echo(1)?, pinged),
                 (Remote, reply_v6, answered),
             ],

@@ -238,7 +238,11 @@ fn a_frame_counts_by_what_came_before() -> Result<()> {
         (
             "an unsolicited SYN-ACK excuses one reset, of its own flow",
             vec![
-                (Remote, probe(syn_ack.clone())?, Nothing),
+                (
+                    Remote,
+                    probe(syn_ack.clone())?,
+                    As(Signal::StraySynAck, PORT),
+                ),
                 (
                     Host,
                     outward().tcp(reset_elsewhere, &[])?,

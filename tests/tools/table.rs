@@ -3,7 +3,7 @@
 use super::{Fired, Row, Setup, Side};
 
 /// The common parts of most rows.
-const ROW: Row = Row {
+pub(super) const ROW: Row = Row {
     name: "",
     arguments: "",
     setup: Setup::Nothing,
@@ -15,10 +15,10 @@ const ROW: Row = Row {
 };
 
 // The lab's addresses, as alerts write them.
-const FROM_ATTACKER: &str = "198.51.100.2";
-const FROM_ATTACKER6: &str = "2001:db8:1::2";
+pub(super) const FROM_ATTACKER: &str = "198.51.100.2";
+pub(super) const FROM_ATTACKER6: &str = "2001:db8:1::2";
 /// For sources that an alert does not name.
-const OF_ALL: &str = "";
+pub(super) const OF_ALL: &str = "";
 const FROM_HOST: &str = "198.51.100.1";
 
 /// Ports hit by that signal.
@@ -30,7 +30,7 @@ const fn port_scan(signal: &'static str) -> [Fired; 1] {
 const NMAP: &[&str] = &["nmap"];
 const MASSCAN: &[&str] = &["masscan"];
 const ZMAP: &[&str] = &["zmap"];
-const HPING: &[&str] = &["hping3"];
+pub(super) const HPING: &[&str] = &["hping3"];
 
 const SYN_SCAN: &[Fired] = &port_scan("syn");
 

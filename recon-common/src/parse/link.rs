@@ -1,9 +1,9 @@
 //! The link layer: Ethernet with VLAN tags.
 //!
-//! In: a cursor at the first byte of the frame. Out: the family of the network header and a cursor
-//! at it; other protocols (ARP, LLDP, ...) are ignored.
+//! In: a cursor at the first byte of the frame. Out: the protocol above and a cursor at its
+//! header; other protocols (LLDP, ...) are ignored.
 //! The decision held here: a frame to a group address (broadcast, multicast) is never a scan,
-//! neither of this host nor by it. Otherwise neighbours' announcements would look like port hits,
+//! neither of this host nor by it, unless it asks for a neighbour ([`super::neighbour`]). Otherwise neighbours' announcements would look like port hits,
 //! and a TCP stack does not answer such frames at all.
 
 use super::Direction;
@@ -23,13 +23,24 @@ const MAX_TAGS_OUT: usize = 2;
 /// The bit of the first destination byte that marks a group address (IEEE 802.3, 3.2.3).
 const GROUP_BIT: u8 = 1;
 
+/// What a frame contains, with a cursor at its header.
+pub(super) enum Frame<'a, P: ?Sized> {
+    /// IP, to one host.
+    Ip(Family, Cursor<'a, P>),
+    /// IPv6, to a group of hosts.
+    ToGroup(Cursor<'a, P>),
+    /// ARP.
+    Arp(Cursor<'a, P>),
+}
+
 #[inline(always)]
 pub(super) fn ethernet<P: Packet + ?Sized>(
     cursor: Cursor<'_, P>,
     direction: Direction,
-) -> Result<(Family, Cursor<'_, P>), FrameClass> {
+) -> Result<Frame<'_, P>, FrameClass> {
     let header = cursor.peek::<ETHERNET_HEADER>().ok_or(Loss::Truncated)?;
-    if header.u8::<0>() & GROUP_BIT != 0 {
+    let is_to_group = header.u8::<0>() & GROUP_BIT != 0;
+    if is_to_group && direction == Direction::Out {
         return Err(Ignored::Group.into());
     }
     let mut kind = header.u16::<12>();
@@ -51,9 +62,13 @@ pub(super) fn ethernet<P: Packet + ?Sized>(
         }
     }
     match kind {
-        ethertype::IPV4 => Ok((Family::V4, cursor)),
-        ethertype::IPV6 => Ok((Family::V6, cursor)),
+        ethertype::IPV4 if is_to_group => Err(Ignored::Group.into()),
+        ethertype::IPV6 if is_to_group => Ok(Frame::ToGroup(cursor)),
+        ethertype::IPV4 => Ok(Frame::Ip(Family::V4, cursor)),
+        ethertype::IPV6 => Ok(Frame::Ip(Family::V6, cursor)),
+        ethertype::ARP if direction == Direction::In => Ok(Frame::Arp(cursor)),
         deeper if is_tag(deeper) => Err(Loss::TooDeep.into()),
+        _ if is_to_group => Err(Ignored::Group.into()),
         _ => Err(Ignored::NotIp.into()),
     }
 }

@@ -10,12 +10,17 @@
 mod established;
 mod fingerprint;
 mod link;
+mod neighbour;
 mod network;
 mod payload;
 mod transport;
 
+use core::num::NonZeroU32;
+
 use crate::packet::Cursor;
-use crate::{Flow, FrameClass, Observation, Packet, Tool};
+use crate::protocol::ip_protocol;
+use crate::{Flow, FlowMarks, FlowState, FrameClass, Ignored, Observation, Packet, Signal, Tool};
+use link::Frame;
 
 /// Which way a packet crosses the hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +41,50 @@ pub struct Parsed {
     /// The tool whose fingerprint an inbound packet carries. It counts only for a probe, see
     /// [`crate::Key::with_tool`].
     pub tool: Option<Tool>,
+    /// Of a fragment: where the next one of its datagram starts.
+    pub next_fragment: Option<FragmentPlace>,
+}
+
+/// Where a fragment that is not the first is: the identification that all of a datagram's have (of
+/// IPv6, both halves in one), and its offset in units of eight bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FragmentPlace(NonZeroU32);
+
+impl FragmentPlace {
+    /// The place at that offset, which is not 0.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) fn new(id: u16, offset: u16) -> Option<Self> {
+        NonZeroU32::new(u32::from(id) << u16::BITS | u32::from(offset)).map(Self)
+    }
+
+    /// The identification and the offset.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) const fn parts(self) -> [u16; 2] {
+        let Self(place) = self;
+        [(place.get() >> u16::BITS) as u16, place.get() as u16]
+    }
+}
+
+impl Parsed {
+    /// Returns the signal to count, and updates `state`.
+    ///
+    /// # Errors
+    /// Why there is none.
+    #[inline(always)]
+    pub fn resolve(&self, state: &impl FlowState) -> Result<Signal, Ignored> {
+        if self.observation == Observation::LaterFragment
+            && !state.marks(&self.flow).clear_reached()
+        {
+            return Ok(Signal::StrayFragment);
+        }
+        if let Some(place) = self.next_fragment {
+            state.marks(&self.flow.fragment(place)).mark_reached();
+        }
+        let signal = self.observation.resolve(&self.flow, state);
+        signal.ok_or(Ignored::of_resolved(self.observation))
+    }
 }
 
 /// Returns what the frame shows, if it counts or must be remembered.
@@ -53,9 +102,17 @@ pub fn parse<P: Packet + ?Sized>(packet: &P, direction: Direction) -> Result<Par
 /// Parses header by header.
 #[inline(always)]
 fn parse_all<P: Packet + ?Sized>(packet: &P, direction: Direction) -> Result<Parsed, FrameClass> {
-    let (family, cursor) = link::ethernet(Cursor::new(packet), direction)?;
+    let (family, cursor) = match link::ethernet(Cursor::new(packet), direction)? {
+        Frame::Ip(family, cursor) => (family, cursor),
+        Frame::ToGroup(cursor) => return neighbour::solicitation(cursor),
+        Frame::Arp(cursor) => return neighbour::arp(cursor),
+    };
     let datagram = network::datagram(family, cursor)?;
     match direction {
+        Direction::In if datagram.protocol == ip_protocol::FRAGMENT => datagram.later_fragment(),
+        Direction::Out if datagram.protocol == ip_protocol::FRAGMENT => {
+            Err(Ignored::Fragment.into())
+        }
         Direction::In => transport::inbound(&datagram),
         Direction::Out => transport::outbound(&datagram),
     }

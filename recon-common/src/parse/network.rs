@@ -1,17 +1,19 @@
 //! The network layer: IPv4 with options, IPv6 with a bounded chain of extension headers, fragments
 //! of both.
 //!
-//! In: a cursor at the network header. Out: a [`Datagram`] whose cursor is at the transport header. A
-//! fragment that is not the first one is ignored, since it shows no port.
-//! The decision held here: the datagram ends where its own header says, not where the frame does.
+//! In: a cursor at the network header. Out: a [`Datagram`] whose cursor is at the transport header,
+//! or at the fragment header of a fragment that is not the first one, which shows no port.
+//! The decisions held here: the datagram ends where its own header says, not where the frame does.
+//! A later fragment belongs to its datagram if it starts where the one before it ended: whoever
+//! knows an identification can't hide a flood of later fragments behind one first one.
 
-use super::Direction;
+use super::{Direction, FragmentPlace, Parsed};
 use crate::packet::{Cursor, Fields};
 use crate::protocol::ip_protocol::{
     AUTHENTICATION, DESTINATION, FRAGMENT, HOP_BY_HOP, ICMP, ICMPV6, ROUTING,
 };
 use crate::protocol::{ETHERNET_PAYLOAD, IPV4_HEADER, IPV6_HEADER, UDP_HEADER};
-use crate::{Address, Flow, FrameClass, Ignored, Loss, Packet};
+use crate::{Address, Flow, FrameClass, Loss, Observation, Packet};
 
 /// The IP version that the link layer announced.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,10 +29,12 @@ pub(super) struct Datagram<'a, P: ?Sized> {
     header: Cursor<'a, P>,
     /// At the transport header.
     pub(super) payload: Cursor<'a, P>,
-    /// The protocol of the transport header, an IANA number.
+    /// The protocol of the transport header, an IANA number. [`FRAGMENT`] of a fragment that is not
+    /// the first, in which no such header is.
     pub(super) protocol: u8,
-    /// Whether more fragments follow this first one.
-    pub(super) is_fragment: bool,
+    /// Where IPv6 has its fragment header, 0 if it has none: all that is kept of it, since each
+    /// variable costs stack in the loop over the headers.
+    fragment_header: usize,
 }
 
 const IPV4_SOURCE: usize = 12;
@@ -42,6 +46,9 @@ const WORD: usize = 4;
 const IPV6_SOURCE: usize = 8;
 const IPV6_FRAGMENT_OFFSET: u16 = 0xfff8;
 const IPV6_MORE_FRAGMENTS: u16 = 1;
+const IPV6_OFFSET_SHIFT: u32 = 3;
+/// The unit of a fragment's offset.
+const FRAGMENT_UNIT: usize = 8;
 /// The shortest extension header of IPv6.
 const IPV6_EXTENSION: usize = 8;
 /// Extension headers that the parser follows. RFC 8200 (4.1) names six kinds, but Linux follows any
@@ -53,11 +60,10 @@ pub(super) fn datagram<P: Packet + ?Sized>(
     family: Family,
     cursor: Cursor<'_, P>,
 ) -> Result<Datagram<'_, P>, FrameClass> {
-    let datagram = match family {
+    Ok(match family {
         Family::V4 => ipv4(cursor)?,
         Family::V6 => ipv6(cursor)?,
-    };
-    datagram.ok_or(Ignored::Fragment.into())
+    })
 }
 
 /// The datagram that an ICMP error quotes. Its extension headers are not followed: what they hide
@@ -67,14 +73,15 @@ pub(super) fn quoted<P: Packet + ?Sized>(
     family: Family,
     cursor: Cursor<'_, P>,
 ) -> Result<Option<Datagram<'_, P>>, Loss> {
-    match family {
-        Family::V4 => ipv4(cursor),
-        Family::V6 => ipv6_fixed(cursor).map(Some),
-    }
+    let probe = match family {
+        Family::V4 => ipv4(cursor)?,
+        Family::V6 => ipv6_fixed(cursor)?,
+    };
+    Ok((probe.protocol != FRAGMENT).then_some(probe))
 }
 
 #[inline(always)]
-fn ipv4<P: Packet + ?Sized>(cursor: Cursor<'_, P>) -> Result<Option<Datagram<'_, P>>, Loss> {
+fn ipv4<P: Packet + ?Sized>(cursor: Cursor<'_, P>) -> Result<Datagram<'_, P>, Loss> {
     let header = cursor.peek::<IPV4_HEADER>().ok_or(Loss::Truncated)?;
     let version_and_length = header.u8::<0>();
     let length = usize::from(version_and_length & 0x0f) * WORD;
@@ -83,9 +90,6 @@ fn ipv4<P: Packet + ?Sized>(cursor: Cursor<'_, P>) -> Result<Option<Datagram<'_,
     }
     let total = usize::from(header.u16::<2>());
     let fragment = header.u16::<6>();
-    if fragment & IPV4_FRAGMENT_OFFSET != 0 {
-        return Ok(None);
-    }
     // Total length 0 means a segment above 64 KiB that the card will split (BIG TCP): it ends with
     // the frame.
     let payload = match total {
@@ -93,17 +97,20 @@ fn ipv4<P: Packet + ?Sized>(cursor: Cursor<'_, P>) -> Result<Option<Datagram<'_,
         total if total < length => return Err(Loss::Malformed),
         total => cursor.ending_after(total),
     };
-    Ok(Some(Datagram {
+    Ok(Datagram {
         family: Family::V4,
         header: cursor,
         payload: payload.skip(length),
-        protocol: header.u8::<9>(),
-        is_fragment: fragment & IPV4_MORE_FRAGMENTS != 0,
-    }))
+        protocol: match fragment & IPV4_FRAGMENT_OFFSET {
+            0 => header.u8::<9>(),
+            _ => FRAGMENT,
+        },
+        fragment_header: 0,
+    })
 }
 
 #[inline(always)]
-fn ipv6<P: Packet + ?Sized>(cursor: Cursor<'_, P>) -> Result<Option<Datagram<'_, P>>, Loss> {
+fn ipv6<P: Packet + ?Sized>(cursor: Cursor<'_, P>) -> Result<Datagram<'_, P>, Loss> {
     skip_extensions(ipv6_fixed(cursor)?)
 }
 
@@ -124,27 +131,27 @@ fn ipv6_fixed<P: Packet + ?Sized>(cursor: Cursor<'_, P>) -> Result<Datagram<'_, 
         header: cursor,
         payload: payload.skip(IPV6_HEADER),
         protocol: header.u8::<6>(),
-        is_fragment: false,
+        fragment_header: 0,
     })
 }
 
-/// Moves the datagram's cursor behind its extension headers; `None` for a fragment that is not the
-/// first.
+/// Moves the datagram's cursor behind its extension headers; of a fragment that is not the first,
+/// to its fragment header.
 #[inline(always)]
 fn skip_extensions<P: Packet + ?Sized>(
     mut datagram: Datagram<'_, P>,
-) -> Result<Option<Datagram<'_, P>>, Loss> {
+) -> Result<Datagram<'_, P>, Loss> {
     for _ in 0..MAX_EXTENSIONS {
         if !is_extension(datagram.protocol) {
-            return Ok(Some(datagram));
+            return Ok(datagram);
         }
         let header = datagram.payload.peek::<4>().ok_or(Loss::Truncated)?;
         if datagram.protocol == FRAGMENT {
             let fragment = header.u16::<2>();
+            datagram.fragment_header = datagram.payload.offset;
             if fragment & IPV6_FRAGMENT_OFFSET != 0 {
-                return Ok(None);
+                return Ok(datagram);
             }
-            datagram.is_fragment |= fragment & IPV6_MORE_FRAGMENTS != 0;
         }
         let length = extension_length(datagram.protocol, header.u8::<1>());
         datagram.payload = datagram.payload.skip(length).hide_offset();
@@ -153,7 +160,7 @@ fn skip_extensions<P: Packet + ?Sized>(
     if is_extension(datagram.protocol) {
         return Err(Loss::TooDeep);
     }
-    Ok(Some(datagram))
+    Ok(datagram)
 }
 
 #[inline(always)]
@@ -170,13 +177,83 @@ fn is_extension(protocol: u8) -> bool {
 #[inline(always)]
 fn extension_length(protocol: u8, field: u8) -> usize {
     match protocol {
-        FRAGMENT => 8,
+        FRAGMENT => IPV6_EXTENSION,
         AUTHENTICATION => (usize::from(field) + 2) * 4,
         _ => (usize::from(field) + 1) * 8,
     }
 }
 
 impl<P: Packet + ?Sized> Datagram<'_, P> {
+    /// Whether more fragments follow.
+    #[inline(always)]
+    pub(super) fn has_more_fragments(&self) -> Result<bool, Loss> {
+        Ok(match self.family {
+            Family::V4 => {
+                let header = self.header.peek::<8>().ok_or(Loss::Truncated)?;
+                header.u16::<6>() & IPV4_MORE_FRAGMENTS != 0
+            }
+            Family::V6 if self.fragment_header == 0 => false,
+            Family::V6 => {
+                let cursor = self.payload.at(self.fragment_header);
+                let header = cursor.peek::<4>().ok_or(Loss::Truncated)?;
+                header.u16::<2>() & IPV6_MORE_FRAGMENTS != 0
+            }
+        })
+    }
+
+    /// Its identification, its offset, and the length of what it carries.
+    #[inline(always)]
+    fn fragment(&self) -> Result<(u16, u16, usize), Loss> {
+        Ok(match self.family {
+            Family::V4 => {
+                let header = self.header.peek::<8>().ok_or(Loss::Truncated)?;
+                let offset = header.u16::<6>() & IPV4_FRAGMENT_OFFSET;
+                (header.u16::<4>(), offset, self.payload.left())
+            }
+            Family::V6 => {
+                let cursor = self.payload.at(self.fragment_header);
+                let header = cursor.peek::<IPV6_EXTENSION>().ok_or(Loss::Truncated)?;
+                let offset = header.u16::<2>() >> IPV6_OFFSET_SHIFT;
+                let id = header.u16::<4>() ^ header.u16::<6>();
+                (id, offset, cursor.skip(IPV6_EXTENSION).left())
+            }
+        })
+    }
+
+    /// Where the next fragment starts, of one that more follow. One without payload has no next
+    /// one: it would be its own.
+    #[inline(always)]
+    pub(super) fn next_place(&self) -> Result<Option<FragmentPlace>, Loss> {
+        let (id, offset, bytes) = self.fragment()?;
+        let next = offset.saturating_add((bytes / FRAGMENT_UNIT) as u16);
+        Ok(match next > offset {
+            true => FragmentPlace::new(id, next),
+            false => None,
+        })
+    }
+
+    /// What a datagram without a transport header shows: a fragment that is not the first, whose flow
+    /// is that of its place, or IPv4 with that number.
+    #[inline(always)]
+    pub(super) fn later_fragment(&self) -> Result<Parsed, FrameClass> {
+        let (id, offset, _) = self.fragment()?;
+        let place = FragmentPlace::new(id, offset).filter(|_| offset > 0);
+        let next_fragment = match self.has_more_fragments()? {
+            true => self.next_place()?,
+            false => None,
+        };
+        let flow = self.flow(Direction::In, [0, FRAGMENT.into()])?;
+        Ok(Parsed {
+            flow: place.map_or(flow, |place| flow.fragment(place)),
+            observation: match place {
+                Some(_) => Observation::LaterFragment,
+                None => Observation::OtherProtocol,
+            },
+            tool: None,
+            next_fragment,
+        })
+    }
+
     /// Whether it is an ICMP message of its own family: ICMP above IPv4, ICMPv6 above IPv6. A stack
     /// takes the other one for an unknown protocol.
     #[inline(always)]

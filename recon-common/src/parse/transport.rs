@@ -2,8 +2,8 @@
 //!
 //! In: a [`Datagram`]. Out: its flow and what it shows, or the class of one that no rule asks about.
 //! The decision held here: which packets are probes. Inbound, a flag set that starts a connection,
-//! or that no connection starts with; SYN-ACK, RST and echo replies are answers or backscatter, and
-//! ICMP errors never count. Outbound, what shows how this host answered, whom it contacts, and
+//! or that no connection starts with; SYN-ACK, RST and echo replies are answers or backscatter. ICMP
+//! errors and other protocols are nobody's scan of a port, but may be a flood. Outbound, what shows how this host answered, whom it contacts, and
 //! which answers to expect.
 //! A datagram of a traceroute is one to a high port with few hops left.
 
@@ -11,7 +11,7 @@ use super::network::{Datagram, Family, quoted};
 use super::{Direction, Parsed, fingerprint, payload};
 use crate::packet::{Cursor, Fields};
 use crate::protocol::tcp_flag::{ACK, FIN, PSH, RST, SYN, URG};
-use crate::protocol::{ICMP_HEADER, UDP_HEADER, icmp, icmpv6, ip_protocol, port, traceroute};
+use crate::protocol::{ICMP_HEADER, UDP_HEADER, icmp, icmpv6, ip_protocol, port, sctp, traceroute};
 use crate::{FrameClass, Ignored, Loss, Observation, Packet, Signal};
 
 /// Without ECE and CWR: an ECN SYN (RFC 3168) is a SYN.
@@ -29,8 +29,35 @@ const ECHO_REPLY6: (u8, u8) = (ip_protocol::ICMPV6, icmpv6::ECHO_REPLY);
 
 type Parsing = Result<Parsed, FrameClass>;
 
+/// The SCTP header and the type of its first chunk.
+const SCTP_TO_CHUNK: usize = sctp::HEADER + 1;
+
+/// What an inbound datagram shows. Of the first fragment of one that shows nothing, its place is
+/// remembered all the same.
 #[inline(always)]
 pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsing {
+    let parsed = inbound_whole(datagram);
+    if !datagram.has_more_fragments()? {
+        return parsed;
+    }
+    let parsed = match parsed {
+        Ok(parsed) => parsed,
+        Err(FrameClass::Lost(loss)) => return Err(loss.into()),
+        Err(_) => Parsed {
+            flow: datagram.flow(Direction::In, [0, 0])?,
+            observation: Observation::FirstFragment,
+            tool: None,
+            next_fragment: None,
+        },
+    };
+    Ok(Parsed {
+        next_fragment: datagram.next_place()?,
+        ..parsed
+    })
+}
+
+#[inline(always)]
+fn inbound_whole<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsing {
     let (ports, observation, tool) = match datagram.protocol {
         ip_protocol::TCP => match datagram.payload.peek::<TCP_TO_FLAGS>() {
             Some(header) => {
@@ -50,7 +77,7 @@ pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsing
                 None,
             ),
         },
-        ip_protocol::UDP => {
+        ip_protocol::UDP | ip_protocol::UDP_LITE => {
             let header = datagram
                 .payload
                 .peek::<UDP_HEADER>()
@@ -70,16 +97,21 @@ pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsing
             let observation = match (datagram.protocol, header.u8::<0>()) {
                 ECHO_REQUEST | ECHO_REQUEST6 => Observation::Plain(Signal::EchoRequest),
                 ECHO_REPLY | ECHO_REPLY6 => Observation::Answer(Signal::EchoReplyReceived),
-                _ => return Err(Ignored::Icmp.into()),
+                (protocol, kind) => Observation::Plain(message_in(protocol, kind)?),
             };
             ([0, 0], observation, fingerprint::of_datagram(datagram))
         }
-        _ => return Err(Ignored::OtherProtocol.into()),
+        ip_protocol::SCTP if is_sctp_start(datagram)? => {
+            let header = datagram.payload.peek::<PORTS>().ok_or(Loss::Truncated)?;
+            (ports(header), Observation::Plain(Signal::SctpProbe), None)
+        }
+        protocol => ([0, protocol.into()], Observation::OtherProtocol, None),
     };
     Ok(Parsed {
         flow: datagram.flow(Direction::In, ports)?,
         observation,
         tool,
+        next_fragment: None,
     })
 }
 
@@ -97,11 +129,12 @@ fn segment_in<P: Packet + ?Sized>(
     let flags = header.u8::<13>() & FLAGS;
     if flags & ACK != 0 {
         if flags & (SYN | RST) != 0 {
-            return match flags & (FIN | SYN | RST) {
-                SYN => Ok(Observation::SynAckReceived),
-                RST if header.u32::<4>() == 0 => Ok(Observation::Answer(Signal::ResetReceived)),
-                _ => Err(Ignored::Control.into()),
-            };
+            return Ok(match flags & (FIN | SYN | RST) {
+                SYN => Observation::SynAckReceived,
+                RST if header.u32::<4>() == 0 => Observation::Answer(Signal::ResetReceived),
+                flags if flags & SYN != 0 => Observation::Plain(Signal::OddProbe),
+                _ => Observation::Aborted,
+            });
         }
         let asked = match ports(header)[1] {
             port::HTTP if payload::is_http_get(segment, header.u8::<12>())? => {
@@ -121,7 +154,7 @@ fn segment_in<P: Packet + ?Sized>(
     }
     let signal = match flags & (FIN | SYN | RST) {
         SYN => Signal::Syn,
-        RST => return Err(Ignored::Control.into()),
+        RST => return Ok(Observation::Aborted),
         _ => match flags {
             0 => Signal::NullProbe,
             FIN => Signal::FinProbe,
@@ -136,7 +169,7 @@ fn segment_in<P: Packet + ?Sized>(
 /// stack cuts that short (RFC 1858).
 #[inline(always)]
 fn short_segment<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Result<[u16; 2], Loss> {
-    if !datagram.is_fragment || datagram.payload.left() >= TCP_TO_FLAGS {
+    if datagram.payload.left() >= TCP_TO_FLAGS || !datagram.has_more_fragments()? {
         return Err(Loss::Truncated);
     }
     let header = datagram.payload.peek::<PORTS>().ok_or(Loss::Truncated)?;
@@ -156,7 +189,7 @@ pub(super) fn outbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsin
                 Observation::Sent(Signal::ProbeSent),
             ),
         },
-        ip_protocol::UDP => {
+        ip_protocol::UDP | ip_protocol::UDP_LITE => {
             let header = datagram
                 .payload
                 .peek::<UDP_HEADER>()
@@ -179,12 +212,13 @@ pub(super) fn outbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsin
             }
             ([0, 0], Observation::Sent(Signal::EchoSent))
         }
-        _ => return Err(Ignored::OtherProtocol.into()),
+        protocol => ([protocol.into(), 0], Observation::OtherProtocolSent),
     };
     Ok(Parsed {
         flow: datagram.flow(Direction::Out, ports)?,
         observation,
         tool: None,
+        next_fragment: None,
     })
 }
 
@@ -228,7 +262,8 @@ fn segment_out<P: Packet + ?Sized>(
 
 /// An ICMP error by which this host refuses a probe, as the flow of the probe that it quotes.
 ///
-/// Port unreachable is the stack's answer, 'administratively prohibited' is a firewall's. A router
+/// Port and protocol unreachable are the stack's answers, 'administratively prohibited' is a
+/// firewall's. A router
 /// sends errors about hosts and networks, and time exceeded refuses nothing.
 #[inline(always)]
 fn refusal<P: Packet + ?Sized>(error: &Datagram<'_, P>, kind: u8, code: u8) -> Parsing {
@@ -246,23 +281,59 @@ fn refusal<P: Packet + ?Sized>(error: &Datagram<'_, P>, kind: u8, code: u8) -> P
             icmpv6::UNREACHABLE,
             icmpv6::PROHIBITED | icmpv6::PORT_UNREACHABLE,
         ) => Family::V6,
+        (ip_protocol::ICMP, icmp::UNREACHABLE, icmp::PROTOCOL_UNREACHABLE) => Family::V4,
+        (ip_protocol::ICMPV6, icmpv6::PARAMETER_PROBLEM, icmpv6::UNKNOWN_HEADER) => Family::V6,
         _ => return Err(Ignored::Icmp.into()),
     };
     let Some(probe) = quoted(family, error.payload.skip(ICMP_HEADER))? else {
         return Err(Ignored::Icmp.into());
     };
     let observation = match probe.protocol {
-        ip_protocol::TCP => Observation::Plain(Signal::RefusedIcmp),
         // A reply that arrives after its asker has gone is refused as well, and is no probe.
-        ip_protocol::UDP => Observation::Refusal,
-        _ => return Err(Ignored::Icmp.into()),
+        ip_protocol::UDP | ip_protocol::UDP_LITE => Observation::Refusal,
+        ip_protocol::ICMP | ip_protocol::ICMPV6 => return Err(Ignored::Icmp.into()),
+        _ => Observation::Plain(Signal::RefusedIcmp),
     };
-    let header = probe.payload.peek::<PORTS>().ok_or(Loss::Truncated)?;
+    let ports = match probe.protocol {
+        ip_protocol::TCP | ip_protocol::UDP | ip_protocol::UDP_LITE | ip_protocol::SCTP => {
+            ports(probe.payload.peek::<PORTS>().ok_or(Loss::Truncated)?)
+        }
+        _ => [0, 0],
+    };
     Ok(Parsed {
-        flow: probe.flow(Direction::In, ports(header))?,
+        flow: probe.flow(Direction::In, ports)?,
         observation,
         tool: None,
+        next_fragment: None,
     })
+}
+
+/// What another ICMP message than an echo asks, or that it asks nothing. Neighbours that know each
+/// other send discovery messages all the time.
+#[inline(always)]
+fn message_in(protocol: u8, kind: u8) -> Result<Signal, FrameClass> {
+    match (protocol, kind) {
+        (ip_protocol::ICMPV6, icmpv6::ROUTER_SOLICITATION..=icmpv6::REDIRECT) => {
+            Err(Ignored::Icmp.into())
+        }
+        (ip_protocol::ICMPV6, icmpv6::NODE_INFORMATION)
+        | (
+            ip_protocol::ICMP,
+            icmp::ROUTER_SOLICITATION | icmp::TIMESTAMP | icmp::INFORMATION | icmp::ADDRESS_MASK,
+        ) => Ok(Signal::IcmpRequest),
+        _ => Ok(Signal::IcmpNotice),
+    }
+}
+
+/// Whether an SCTP packet starts an association.
+#[inline(always)]
+fn is_sctp_start<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Result<bool, Loss> {
+    if datagram.payload.left() < SCTP_TO_CHUNK {
+        return Ok(false);
+    }
+    let header = datagram.payload.peek::<SCTP_TO_CHUNK>();
+    let chunk = header.ok_or(Loss::Truncated)?.u8::<{ sctp::HEADER }>();
+    Ok(matches!(chunk, sctp::INIT | sctp::COOKIE_ECHO))
 }
 
 /// Whether it looks like a traceroute's datagram: to a high port, with at most so many hops left.

@@ -321,6 +321,8 @@ fn connection_accepted(context: &SockOpsContext) {
     if is_foreign(context.ops.cast()) && !KernelMarks::find(&flow).accepted().was_reached() {
         return;
     }
+    // Its end is then known to be one without a look-up.
+    KernelMarks::find(&flow).expect_answers();
     accepted::record_start(socket_cookie(context));
     watch_states(context);
     count::count_key(&Key::for_flow(&flow, Signal::Accepted, 0));

@@ -255,7 +255,9 @@ impl<M: CountMaps> Agent<M> {
             ..
         } = self;
         let mut push = |key: RowKey, count, sources: Option<&Registers>| {
-            private.add(key.remote.filter(|_| !key.signal.is_outbound()), count);
+            // Neighbours ask for addresses all the time.
+            let is_ignored = key.signal.is_outbound() || key.signal == Signal::NeighbourRequest;
+            private.add(key.remote.filter(|_| !is_ignored), count);
             let has_rows = output.has_rows();
             let needs = pipeline.process_needs(key.signal);
             let is_tool =

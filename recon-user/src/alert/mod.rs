@@ -251,6 +251,7 @@ fn transport(finding: &Finding, family: Option<IpAddr>) -> Option<&'static str> 
     Some(match first {
         Transport::Tcp => "tcp",
         Transport::Udp => "udp",
+        Transport::Sctp => "sctp",
         Transport::Icmp if family?.is_ipv4() => "icmp",
         Transport::Icmp => "ipv6-icmp",
     })

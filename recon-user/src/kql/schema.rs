@@ -118,6 +118,8 @@ fields! {
     RemoteProven = "RemoteProven": Bool;
     /// The tool whose fingerprint the remote's probes carry, such as `nmap`. Anybody can forge it.
     RemoteTool = "RemoteTool": String;
+    /// The number of the protocol above IP, of packets that are neither TCP, UDP nor ICMP.
+    ProtocolNumber = "ProtocolNumber": Int;
     /// The least bytes that the remote sent on a connection that has ended.
     BytesReceived = "BytesReceived": Long;
     /// The least bytes that the remote received on it.
@@ -172,6 +174,7 @@ impl Field {
                 | Self::LocalListener
                 | Self::ProcessUnit
                 | Self::RemoteTool
+                | Self::ProtocolNumber
                 | Self::BytesReceived
                 | Self::BytesSent
                 | Self::ConnectionSeconds

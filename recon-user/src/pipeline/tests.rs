@@ -15,6 +15,7 @@ mod queries;
 mod sources;
 mod split;
 mod spread;
+mod strays;
 mod tools;
 mod unnamed;
 

@@ -147,6 +147,7 @@ impl Row<'_> {
             Field::LocalIp => owned(local.map(|local| local.to_ip().to_string())),
             Field::RemotePort => Value::number(port(PortColumn::Remote)),
             Field::LocalPort => Value::number(port(PortColumn::Local)),
+            Field::ProtocolNumber => Value::number(port(PortColumn::Protocol)),
             Field::Outcome => Value::text(outcome(signal)),
             Field::LocalListener => self.listener.map_or(Value::Null, Value::Bool),
             Field::LocalEndpoint => owned(self.endpoint(local, PortColumn::Local)),
@@ -238,6 +239,8 @@ pub enum PortColumn {
     Local,
     /// `RemotePort`
     Remote,
+    /// `ProtocolNumber`: it is no port, but the number of the protocol above IP.
+    Protocol,
 }
 
 /// The table of a signal's row.
@@ -253,7 +256,15 @@ pub const fn table(signal: Signal) -> Table {
         | Signal::ReplyReceived
         | Signal::EchoReplyReceived
         | Signal::Login
-        | Signal::Used => Table::Recon,
+        | Signal::Used
+        | Signal::StraySynAck
+        | Signal::StraySegment
+        | Signal::IcmpRequest
+        | Signal::IcmpNotice
+        | Signal::ProtocolProbe
+        | Signal::StrayFragment
+        | Signal::SctpProbe
+        | Signal::NeighbourRequest => Table::Recon,
         _ if outcome(signal).is_empty() => Table::Network,
         _ => Table::Recon,
     }
@@ -294,6 +305,14 @@ pub const fn action_type(signal: Signal) -> &'static str {
         Signal::ResetReceived => "RefusalReceived",
         Signal::Login => "Login",
         Signal::Used => "ConnectionUsed",
+        Signal::StraySynAck => "StraySynAck",
+        Signal::StraySegment => "StraySegment",
+        Signal::IcmpRequest => "IcmpRequest",
+        Signal::IcmpNotice => "IcmpNotice",
+        Signal::ProtocolProbe => "ProtocolProbe",
+        Signal::StrayFragment => "StrayFragment",
+        Signal::SctpProbe => "SctpProbe",
+        Signal::NeighbourRequest => "NeighbourRequest",
         Signal::AttemptAccepted
         | Signal::AttemptRefused
         | Signal::AttemptHalfOpen
@@ -328,13 +347,15 @@ pub const fn outcome(signal: Signal) -> &'static str {
     }
 }
 
-/// The `Protocol` of a signal. Empty for a refusal by ICMP, which may quote TCP or UDP.
+/// The `Protocol` of a signal. Empty for a refusal by ICMP, which may quote any, and for what has no
+/// transport header.
 #[must_use]
 pub const fn protocol(signal: Signal) -> &'static str {
     match signal.transport() {
         Some(Transport::Tcp) => "Tcp",
         Some(Transport::Udp) => "Udp",
         Some(Transport::Icmp) => "ICMP",
+        Some(Transport::Sctp) => "Sctp",
         None => "",
     }
 }
@@ -342,8 +363,10 @@ pub const fn protocol(signal: Signal) -> &'static str {
 /// The column that holds the port of a signal. `None` if the signal has no port.
 #[must_use]
 pub const fn port_column(signal: Signal) -> Option<PortColumn> {
-    match signal.transport() {
-        Some(Transport::Icmp) => None,
+    match signal {
+        Signal::ProtocolProbe => Some(PortColumn::Protocol),
+        Signal::StrayFragment | Signal::NeighbourRequest => None,
+        _ if matches!(signal.transport(), Some(Transport::Icmp)) => None,
         _ if signal.is_outbound() => Some(PortColumn::Remote),
         _ => Some(PortColumn::Local),
     }

@@ -1,7 +1,8 @@
 //! Sets of signals.
 //!
 //! In: signals. Out: [`SignalSet`], one bit for each signal.
-//! The decision held here: a set takes seven bytes, not eight, since every group of a flood has one.
+//! The decision held here: a set is bytes, not a word, since every group of a flood has one: its
+//! length is what the signals need, and it needs no alignment.
 
 use recon_common::Signal;
 

@@ -28,6 +28,7 @@ fn the_document_matches_the_signals() {
         let port = match port_column(signal) {
             Some(PortColumn::Local) => "LocalPort",
             Some(PortColumn::Remote) => "RemotePort",
+            Some(PortColumn::Protocol) => "ProtocolNumber",
             None => "",
         };
         vec![

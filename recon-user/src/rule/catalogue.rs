@@ -35,16 +35,18 @@ const RECONNAISSANCE: [&str; 2] = ["TA0043", "Reconnaissance"];
 const DISCOVERY: [&str; 2] = ["TA0007", "Discovery"];
 const IMPACT: [&str; 2] = ["TA0040", "Impact"];
 /// The techniques of network events, with their tactics.
-const TECHNIQUES: [([&str; 2], [&str; 2]); 3] = [
+const TECHNIQUES: [([&str; 2], [&str; 2]); 4] = [
     (["T1595", "Active Scanning"], RECONNAISSANCE),
     (["T1046", "Network Service Discovery"], DISCOVERY),
+    (["T1018", "Remote System Discovery"], DISCOVERY),
     (["T1498", "Network Denial of Service"], IMPACT),
 ];
-const SUBTECHNIQUES: [[&str; 2]; 4] = [
+const SUBTECHNIQUES: [[&str; 2]; 5] = [
     ["T1595.001", "Scanning IP Blocks"],
     ["T1595.002", "Vulnerability Scanning"],
     ["T1595.003", "Wordlist Scanning"],
     ["T1498.001", "Direct Network Flood"],
+    ["T1498.002", "Reflection Amplification"],
 ];
 /// The technique of a rule that names none: that of the source queries.
 const DEFAULT: &str = "T1595.001";

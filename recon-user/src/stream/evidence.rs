@@ -10,7 +10,7 @@ use recon_common::{Address, ImageId};
 use super::key::{KeyColumn, KeyPlan};
 use super::sample::Sample;
 use super::window::allocated;
-use crate::row::{RowKey, SignalSet, ToolSet};
+use crate::row::{PortColumn, RowKey, SignalSet, ToolSet, port_column};
 
 /// Ports, remotes, and local addresses and processes, that an alert lists.
 const PORTS_SHOWN: usize = 16;
@@ -111,7 +111,9 @@ impl Samples {
     }
 
     fn insert(&mut self, key: &KeyPlan, row: &RowKey, may_grow: bool) {
-        match row.port {
+        // A protocol's number is no port.
+        let is_port = port_column(row.signal) != Some(PortColumn::Protocol);
+        match row.port.filter(|_| is_port) {
             Some(port) => self.ports.insert(port, may_grow),
             None => self.has_portless = true,
         }

@@ -146,9 +146,11 @@ impl LineReader {
     fn direction(&self, candidates: &[Signal]) -> Result<(Signal, Option<u16>), LineError> {
         let local = self.number(Field::LocalPort)?;
         let remote = self.number(Field::RemotePort)?;
+        let protocol = self.number(Field::ProtocolNumber)?;
         let fits = |&signal: &Signal| match port_column(signal) {
             Some(PortColumn::Local) => local.map(|port| (signal, Some(port))),
             Some(PortColumn::Remote) => remote.map(|port| (signal, Some(port))),
+            Some(PortColumn::Protocol) => protocol.map(|number| (signal, Some(number))),
             None => Some((signal, None)),
         };
         let mut found = candidates.iter().filter_map(fits);
@@ -160,12 +162,17 @@ impl LineReader {
                 Err(self.wrong(Field::RemotePort.name(), hint))
             }
             (None, _) => {
-                let is_local = |&signal: &Signal| port_column(signal) == Some(PortColumn::Local);
-                let column = match candidates.iter().any(is_local) {
-                    true => Field::LocalPort,
-                    false => Field::RemotePort,
+                let has = |column| {
+                    candidates
+                        .iter()
+                        .any(|&one| port_column(one) == Some(column))
                 };
-                let hint = "rows of this ActionType have a port";
+                let column = match [PortColumn::Local, PortColumn::Protocol].map(has) {
+                    [true, _] => Field::LocalPort,
+                    [_, true] => Field::ProtocolNumber,
+                    _ => Field::RemotePort,
+                };
+                let hint = "rows of this ActionType have that number";
                 Err(self.missing(column.name(), hint))
             }
         }

@@ -92,7 +92,7 @@ fn lines_that_are_not_rows_are_refused() {
         ),
         (
             r#","Type":"ReconAnswers","ActionType":"SYN""#,
-            "line 7: ActionType is \"SYN\": known are AnswerReceived, Attempt, ConnectionEnded, ConnectionUsed, ForwardedConnectionEnded, Login, PortAnswered, RefusalReceived",
+            "line 7: ActionType is \"SYN\": known are AnswerReceived, Attempt, ConnectionEnded, ConnectionUsed, ForwardedConnectionEnded, IcmpNotice, IcmpRequest, Login, NeighbourRequest, PortAnswered, ProtocolProbe, RefusalReceived, SctpProbe, StrayFragment, StraySegment, StraySynAck",
         ),
         (
             r#","Type":"DeviceEvents""#,
@@ -108,7 +108,7 @@ fn lines_that_are_not_rows_are_refused() {
         ),
         (
             r#","ActionType":"SYN","Protocol":"Tcp""#,
-            "line 7: no LocalPort: rows of this ActionType have a port",
+            "line 7: no LocalPort: rows of this ActionType have that number",
         ),
         (
             r#","ActionType":"SynSent","Protocol":"Tcp""#,
