@@ -20,7 +20,10 @@
 //! of which a flood would fill the table. The first datagram of such a flow is an answer, later
 //! ones are nothing.
 //! A guest has accepted a connection if it has sent a SYN-ACK. Its FIN or its reset then ends the
-//! connection, and the first of them counts.
+//! connection, and the first of them counts. Its reset without that is a refusal, whatever its
+//! sequence number. So is a remote's, of what this host has begun or probed, until a SYN-ACK comes.
+//! What a process crafts on a raw or packet socket looks like the kernel's packets, but is no
+//! connection's: a FIN+ACK or an ACK is a probe, a reset a refusal.
 //! `recon-ebpf` implements the state in the kernel, the tests have their own.
 
 use crate::{Flow, Signal};
@@ -43,12 +46,22 @@ pub enum Observation {
     Answer(Signal),
     /// A remote's SYN-ACK: an answer, or backscatter that this host will reset.
     SynAckReceived,
-    /// This host, or a guest, answers a SYN with a SYN-ACK: counts in any case.
-    SynAckSent,
+    /// A remote's reset: a refusal if this host has begun or probed, and the remote has not accepted.
+    ResetReceived,
+    /// This host, or a guest, answers a SYN with a SYN-ACK: counts in any case. Says whether a
+    /// process crafted it.
+    SynAckSent(bool),
     /// This host resets a segment that had an ACK: refuses a probe, unless it knew the connection.
     Reset,
-    /// This host, or a guest, has closed its half of a connection, or aborted it.
+    /// This host, or a guest, has closed its half of a connection.
     Closed,
+    /// This host aborts a connection. A guest does too, or refuses one that it has not accepted.
+    Aborted,
+    /// This host begins a connection, or probes a port: counts each time.
+    Probed(Signal),
+    /// A process of this host has crafted a segment with ACK: a probe, unless it is part of a
+    /// connection that the process has begun or accepted by other such segments.
+    Crafted,
     /// This host sends something that is answered: counts each time.
     Sent(Signal),
     /// A datagram from this host: counts if it is the first of its flow.
@@ -90,7 +103,8 @@ pub trait FlowMarks: Sized {
     /// Whether answers are expected.
     fn expects_answers(&self) -> bool;
     /// Remembers that the remote began the flow, or has answered. Returns whether that was unknown.
-    /// Of a TCP flow it says that an unsolicited SYN-ACK came.
+    /// Of a TCP flow it says that a SYN-ACK came, or that this host has closed: if answers are
+    /// expected, a reset refuses nothing any more.
     fn mark_reached(&self) -> bool;
     /// Whether the remote began the flow, or has answered.
     fn was_reached(&self) -> bool;
@@ -110,7 +124,7 @@ impl Observation {
         match self {
             Self::Plain(signal) => Some(signal),
             // Sockets report what this host accepts.
-            Self::SynAckSent if !state.is_from_guest() => Some(Signal::AnsweredTcp),
+            Self::SynAckSent(false) if !state.is_from_guest() => Some(Signal::AnsweredTcp),
             _ => self.resolve_marked(flow, state),
         }
     }
@@ -149,30 +163,45 @@ impl Observation {
             }
             Self::Answer(signal) => marks.expects_answers().then_some(signal),
             Self::SynAckReceived => {
-                if marks.expects_answers() {
-                    return Some(Signal::SynAckReceived);
-                }
                 marks.mark_reached();
-                None
+                marks.expects_answers().then_some(Signal::SynAckReceived)
+            }
+            Self::ResetReceived => {
+                (marks.expects_answers() && !marks.was_reached()).then_some(Signal::ResetReceived)
             }
             Self::Reset => {
                 (!marks.expects_answers() && !marks.clear_reached()).then_some(Signal::RefusedTcp)
             }
-            Self::Closed => {
+            Self::Closed | Self::Aborted => {
+                let is_from_guest = state.is_from_guest();
+                let is_accepted = is_from_guest && marks.accepted().clear_reached();
+                let is_known = !is_from_guest || is_accepted || marks.expects_answers();
+                if self == Self::Aborted && !is_known {
+                    return Some(Signal::RefusedTcp);
+                }
                 marks.expect_answers();
-                (state.is_from_guest() && marks.accepted().clear_reached())
-                    .then_some(Signal::ForwardedEnded)
+                marks.mark_reached();
+                is_accepted.then_some(Signal::ForwardedEnded)
             }
             Self::Sent(signal) => {
                 marks.expect_answers();
                 Some(signal)
+            }
+            Self::Probed(signal) => {
+                marks.expect_answers();
+                marks.clear_reached();
+                Some(signal)
+            }
+            Self::Crafted => {
+                let is_begun = !marks.expect_answers() && marks.was_reached();
+                (!is_begun && !marks.accepted().was_reached()).then_some(Signal::ProbeSent)
             }
             Self::DatagramSent(signal) => match marks.mark_sent() {
                 Sent::Begins => Some(signal),
                 Sent::Answers => Some(Signal::AnsweredUdp),
                 Sent::Again => None,
             },
-            Self::SynAckSent => {
+            Self::SynAckSent(_) => {
                 marks.accepted().mark_reached();
                 Some(Signal::AnsweredTcp)
             }

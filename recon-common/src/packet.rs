@@ -46,6 +46,13 @@ pub trait Packet {
     /// higher cost.
     fn payload<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
 
+    /// Whether a process of this host has made this segment from that port itself, on a raw or
+    /// packet socket, and not the kernel for a connection.
+    #[inline(always)]
+    fn is_crafted(&self, _source_port: u16) -> bool {
+        false
+    }
+
     /// The same offset, without what the verifier knows of it.
     ///
     /// The verifier walks the rest of a program once for every range of offsets that it can tell
@@ -132,6 +139,12 @@ impl<'a, P: Packet + ?Sized> Cursor<'a, P> {
             offset: self.offset + length,
             ..self
         }
+    }
+
+    /// [`Packet::is_crafted`] of the frame.
+    #[inline(always)]
+    pub(crate) fn is_crafted(&self, source_port: u16) -> bool {
+        self.packet.is_crafted(source_port)
     }
 
     /// The same place, with its offset hidden as [`Packet::hide_offset`] describes.

@@ -43,6 +43,7 @@ pub(super) fn is_of_established<P: Packet + ?Sized>(packet: &P, direction: Direc
                     frame.u16::<{ TCP_OVER_IPV4 + PORT }>(),
                     direction,
                 )
+                && is_by_kernel(packet, frame.u16::<TCP_OVER_IPV4>(), direction)
         }
         ethertype::IPV6 => {
             let Some(frame) = packet.header::<{ TCP_OVER_IPV6 + TCP_TO_FLAGS }>(0) else {
@@ -56,9 +57,16 @@ pub(super) fn is_of_established<P: Packet + ?Sized>(packet: &P, direction: Direc
                     frame.u16::<{ TCP_OVER_IPV6 + PORT }>(),
                     direction,
                 )
+                && is_by_kernel(packet, frame.u16::<TCP_OVER_IPV6>(), direction)
         }
         _ => false,
     }
+}
+
+/// Whether the kernel has sent an outbound segment from that port, and no process that probes.
+#[inline(always)]
+fn is_by_kernel<P: Packet + ?Sized>(packet: &P, source: u16, direction: Direction) -> bool {
+    direction == Direction::In || !packet.is_crafted(source)
 }
 
 #[inline(always)]

@@ -90,9 +90,13 @@ fn common_frames() {
         (
             "reset that refuses",
             reset(0),
-            Some((40_000, Observation::Answer(Signal::ResetReceived))),
+            Some((40_000, Observation::ResetReceived)),
         ),
-        ("reset that aborts", reset(1), None),
+        (
+            "reset with another sequence number",
+            reset(1),
+            Some((40_000, Observation::ResetReceived)),
+        ),
         (
             "echo reply",
             reply,

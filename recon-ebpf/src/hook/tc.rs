@@ -11,8 +11,8 @@ use recon_common::protocol::{ETHERNET_HEADER, IPV4_HEADER, TCP_HEADER};
 use recon_common::{Direction, Packet};
 
 use super::{InPlace, hide_offset};
-use crate::count;
 use crate::flow_state::{KernelFlowState, PacketHook};
+use crate::{count, sender};
 
 #[classifier]
 pub(crate) fn recon_egress(context: TcContext) -> i32 {
@@ -76,6 +76,11 @@ impl Packet for SkbFrame {
             )
         };
         (result == 0).then_some(bytes)
+    }
+
+    #[inline(always)]
+    fn is_crafted(&self, source_port: u16) -> bool {
+        sender::is_crafted(self.0.skb.skb.cast(), source_port)
     }
 
     #[inline(always)]
