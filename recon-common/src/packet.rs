@@ -46,6 +46,11 @@ pub trait Packet {
     /// higher cost.
     fn payload<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
 
+    /// Makes headers readable that are not in the first buffer. Packets of established connections
+    /// have left by then, since theirs are.
+    #[inline(always)]
+    fn pull_headers(&self) {}
+
     /// Whether a process of this host has made this segment from that port itself, on a raw or
     /// packet socket, and not the kernel for a connection.
     #[inline(always)]

@@ -13,11 +13,9 @@ use crate::Packet;
 use crate::packet::Fields;
 use crate::protocol::tcp_flag::{ACK, FIN, RST, SYN};
 use crate::protocol::{
-    ETHERNET_HEADER, IPV4_HEADER, IPV6_HEADER, TCP_HEADER, ethertype, ip_protocol, port,
+    ETHERNET_HEADER, IPV4_HEADER, IPV4_PLAIN, IPV6_HEADER, TCP_HEADER, ethertype, ip_protocol, port,
 };
 
-/// Version 4 and a header of five words.
-const IPV4_PLAIN: u8 = 0x45;
 /// The bits of 'more fragments' and of the fragment's offset.
 const IPV4_FRAGMENT: u16 = 0x3fff;
 /// Where a TCP header has the destination's port, and the flags.

@@ -47,6 +47,7 @@ pub fn parse<P: Packet + ?Sized>(packet: &P, direction: Direction) -> Result<Opt
     if established::is_of_established(packet, direction) {
         return Ok(None);
     }
+    packet.pull_headers();
     parse_all(packet, direction)
 }
 
