@@ -126,7 +126,6 @@ fn check(row: &Row) -> Result<()> {
     let Tally {
         frames_in,
         signals,
-        admitted,
         sketched,
         lost,
         lost_table_full,
@@ -134,7 +133,6 @@ fn check(row: &Row) -> Result<()> {
     } = totals;
     ensure!(frames_in == sent, "{sent} sent, {totals:?}");
     ensure!(signals + lost == sent, "{sent} sent, {totals:?}");
-    ensure!(admitted + sketched == signals, "{totals:?}");
     ensure!(
         lost == lost_table_full,
         "lost for another reason: {totals:?}"

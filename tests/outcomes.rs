@@ -8,6 +8,8 @@
 mod answers;
 #[path = "outcomes/endings.rs"]
 mod endings;
+#[path = "outcomes/listeners.rs"]
+mod listeners;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -4,6 +4,8 @@
 //! Each row is a frame, its direction, and what it must count as. Both builds must agree with the
 //! row and with each other, on random and truncated bytes too. The verdict is always 'go on'.
 
+#[path = "program_runs/classes.rs"]
+mod classes;
 #[path = "program_runs/exactness.rs"]
 mod exactness;
 #[path = "program_runs/fingerprints.rs"]
@@ -31,7 +33,7 @@ use anyhow::Result;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
-use recon_common::{Direction, Loss, Signal};
+use recon_common::{Direction, FrameClass, Loss, Signal};
 
 use kernel::Kernel;
 use model::Model;
@@ -45,6 +47,16 @@ enum Counted {
     As(Signal, u16),
     /// Lost, for that reason.
     Lost(Loss),
+}
+
+impl Counted {
+    /// What a frame of that class counts as, unless it is a signal.
+    fn in_class(class: FrameClass) -> Self {
+        match class {
+            FrameClass::Lost(loss) => Self::Lost(loss),
+            _ => Self::Nothing,
+        }
+    }
 }
 
 /// A frame, and what it counts as when nothing came before.

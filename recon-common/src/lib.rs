@@ -5,9 +5,10 @@
 //! | step | module | gives |
 //! |---|---|---|
 //! | packet | [`packet`] | bounded reads of a frame, wherever it is stored |
-//! | parse | [`parse`] | a [`Flow`], an [`Observation`] and perhaps a [`Tool`], or a [`Loss`] |
+//! | parse | [`parse`] | a [`Flow`], an [`Observation`] and perhaps a [`Tool`], or a [`FrameClass`] |
 //! | signal | [`signal`], [`observation`] | what the frame means, and on what condition it counts |
 //! | signal | [`tool`] | which tool's fingerprint a probe carries |
+//! | count | [`frame_class`] | in which counter a frame is, whatever it shows |
 //! | count | [`table`] | the [`Key`] under which it counts |
 //! | count | [`ending`] | how an accepted connection ended |
 //! | count | [`packed`] | the key as words, and its hashes |
@@ -27,6 +28,7 @@ extern crate std;
 pub mod admission;
 pub mod ending;
 pub mod flow;
+pub mod frame_class;
 pub mod keyed_hash;
 pub mod loss;
 pub mod observation;
@@ -43,6 +45,7 @@ pub mod tool;
 
 pub use ending::Ending;
 pub use flow::{Address, Flow};
+pub use frame_class::{FrameClass, Ignored};
 pub use keyed_hash::HashSecrets;
 pub use loss::Loss;
 pub use observation::{FlowMarks, FlowState, Observation, Sent};

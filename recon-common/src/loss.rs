@@ -40,6 +40,9 @@ impl Loss {
         Self::AcceptedFull,
     ];
 
+    /// The reasons that a single frame can have: it can't be read.
+    pub const OF_FRAMES: [Self; 3] = [Self::Truncated, Self::Malformed, Self::TooDeep];
+
     /// Whether it makes counts too low. A lost start of a program costs only its name, and a lost
     /// end of a connection only that row: a host with many long connections would always lose some.
     #[must_use]

@@ -10,7 +10,7 @@
 //! many more keys as there are tools, which other ports of this host give him anyway. An overflow
 //! key has none: a flood of many sources then has one overflow key for each target.
 
-use crate::{Address, Flow, Loss, PendingConnect, Signal, Tool};
+use crate::{Address, Direction, Flow, FrameClass, Loss, PendingConnect, Signal, Tool};
 
 /// Key of the table: who did what to which address and port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -92,27 +92,31 @@ pub const TABLE_ENTRIES: u32 = 1 << 17;
 /// A per-CPU counter besides the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counter {
-    /// Frames that came in through a hook.
-    FramesIn,
-    /// Frames that went out through a hook.
-    FramesOut,
-    /// What could not be parsed or counted.
+    /// Frames of that class that crossed a hook in that direction.
+    Frames(Direction, FrameClass),
+    /// Signals that a socket hook has counted: they are no frames.
+    SocketSignals,
+    /// What was not counted, for a reason that no single frame has.
     Lost(Loss),
 }
 
 impl Counter {
     /// Number of counters.
     pub const COUNT: u32 = Self::LOST + Loss::ALL.len() as u32;
+    /// The index of the first counter of outbound frames; inbound ones come first.
+    const OUTBOUND: u32 = FrameClass::COUNT as u32;
+    const SOCKET_SIGNALS: u32 = 2 * Self::OUTBOUND;
     /// The index of the first loss.
-    const LOST: u32 = 2;
+    const LOST: u32 = Self::SOCKET_SIGNALS + 1;
 
     /// The counter's index in the per-CPU array.
     #[inline(always)]
     #[must_use]
     pub const fn index(self) -> u32 {
         match self {
-            Self::FramesIn => 0,
-            Self::FramesOut => 1,
+            Self::Frames(Direction::In, class) => class.index() as u32,
+            Self::Frames(Direction::Out, class) => Self::OUTBOUND + class.index() as u32,
+            Self::SocketSignals => Self::SOCKET_SIGNALS,
             Self::Lost(loss) => Self::LOST + loss as u32,
         }
     }
@@ -130,12 +134,14 @@ mod tests {
 
     #[test]
     fn counters_do_not_share_an_index() {
-        let indices: std::collections::BTreeSet<u32> = Loss::ALL
-            .into_iter()
-            .map(Counter::Lost)
-            .chain([Counter::FramesIn, Counter::FramesOut])
-            .map(Counter::index)
+        let frames = |direction| {
+            FrameClass::all().map(move |class| Counter::Frames(direction, class).index())
+        };
+        let indices: std::collections::BTreeSet<u32> = frames(Direction::In)
+            .chain(frames(Direction::Out))
+            .chain([Counter::SocketSignals.index()])
+            .chain(Loss::ALL.map(|loss| Counter::Lost(loss).index()))
             .collect();
-        assert_eq!(indices.into_iter().max(), Some(Counter::COUNT - 1));
+        assert!(indices.into_iter().eq(0..Counter::COUNT));
     }
 }

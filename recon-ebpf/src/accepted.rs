@@ -31,7 +31,7 @@ pub(crate) fn record_start(cookie: u64) {
     // every reader.
     unsafe {
         if slot.read_volatile() != 0 {
-            count::add_to_counter(Counter::Lost(Loss::AcceptedFull), 1);
+            count::add_to_shared_counter(Counter::Lost(Loss::AcceptedFull), 1);
         }
         slot.write_volatile(entry);
     }

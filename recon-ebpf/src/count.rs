@@ -1,8 +1,8 @@
 //! Counting: the only writer of the tables.
 //!
 //! In: a packet and its direction, or what a socket hook has seen. Out: one update of the live
-//! generation for an interesting packet, none for others, and a per-CPU counter for the frame and
-//! for losses.
+//! generation for an interesting packet, none for others. One per-CPU counter for every frame, by
+//! its class; others for losses and for the signals of socket hooks.
 //! The decisions held here: the generation is read once per packet, so that after a grace period
 //! nobody writes to the old one. A plain preallocated hash refuses a key that does not fit, which
 //! is counted; an LRU would evict one silently. The increment is atomic, since `+= 1` on a shared
@@ -15,7 +15,9 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 use recon_common::table::TABLE_ENTRIES;
-use recon_common::{Counter, Direction, FlowState, Key, Loss, PackedKey, Packet, Parsed, parse};
+use recon_common::{
+    Counter, Direction, FlowState, FrameClass, Ignored, Key, Loss, PackedKey, Packet, Parsed, parse,
+};
 
 use crate::admit;
 use crate::recent::RecentSlot;
@@ -93,7 +95,7 @@ impl Live {
             }
         // If two CPUs insert the same new key, the second one finds it and adds to it.
         } else if !self.increase_existing(key, count) {
-            add_to_counter(Counter::Lost(Loss::TableFull), count);
+            add_to_shared_counter(Counter::Lost(Loss::TableFull), count);
         }
     }
 
@@ -111,28 +113,30 @@ impl Live {
 /// Counts what `packet` shows, if anything.
 #[inline(always)]
 pub(crate) fn count_packet(packet: &impl Packet, state: &impl FlowState, direction: Direction) {
-    let frames = match direction {
-        Direction::In => Counter::FramesIn,
-        Direction::Out => Counter::FramesOut,
+    let class = match parse(packet, direction) {
+        Ok(parsed) => count_parsed(&parsed, state, direction),
+        Err(class) => class,
     };
-    add_to_counter(frames, 1);
-    match parse(packet, direction) {
-        Ok(None) => {}
-        Ok(Some(Parsed {
-            flow,
-            observation,
-            tool,
-        })) => {
-            if let Some(signal) = observation.resolve(&flow, state) {
-                let pid = match direction {
-                    Direction::Out if signal.is_outbound() => state.sender_pid(),
-                    _ => 0,
-                };
-                count_recent(&Key::for_flow(&flow, signal, pid).with_tool(signal, tool));
-            }
-        }
-        Err(loss) => add_to_counter(Counter::Lost(loss), 1),
-    }
+    add_to_counter(Counter::Frames(direction, class), 1);
+}
+
+/// Counts what a frame shows, unless what came before says that it is nothing.
+#[inline(always)]
+fn count_parsed(parsed: &Parsed, state: &impl FlowState, direction: Direction) -> FrameClass {
+    let Parsed {
+        flow,
+        observation,
+        tool,
+    } = parsed;
+    let Some(signal) = observation.resolve(flow, state) else {
+        return Ignored::of_resolved(*observation).into();
+    };
+    let pid = match direction {
+        Direction::Out if signal.is_outbound() => state.sender_pid(),
+        _ => 0,
+    };
+    count_recent(&Key::for_flow(flow, signal, pid).with_tool(signal, *tool));
+    FrameClass::Signal
 }
 
 /// The key's words without what the verifier knows of them: it would walk the rest of the program
@@ -191,6 +195,7 @@ pub(crate) fn count_key(key: &Key) {
         key = key.overflow_key();
     }
     live.add_count(&key, 1);
+    add_to_shared_counter(Counter::SocketSignals, 1);
 }
 
 /// Adds to a number that other processors add to as well.
@@ -206,13 +211,21 @@ unsafe fn atomic_add(number: *mut u64, by: u64) {
     }
 }
 
-/// Adds to a counter.
+/// Adds to a counter of packet hooks.
 #[inline(always)]
-pub(crate) fn add_to_counter(counter: Counter, by: u64) {
+fn add_to_counter(counter: Counter, by: u64) {
     if let Some(value) = COUNTERS.get_ptr_mut(counter.index()) {
         // SAFETY: the value belongs to this CPU and lives as long as the program runs. Packet hooks
-        // run with bottom halves off. A packet hook that interrupts a socket hook can lose it one
-        // count, but a socket hook only counts losses here.
+        // run with bottom halves off, so none interrupts another.
         unsafe { *value += by };
+    }
+}
+
+/// Adds to a counter of hooks that another hook may interrupt on the same CPU.
+#[inline(always)]
+pub(crate) fn add_to_shared_counter(counter: Counter, by: u64) {
+    if let Some(value) = COUNTERS.get_ptr_mut(counter.index()) {
+        // SAFETY: a value of that map.
+        unsafe { atomic_add(value, by) };
     }
 }

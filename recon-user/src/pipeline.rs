@@ -302,6 +302,7 @@ fn settled_row<'a>(
         device,
         process: settled.process.as_deref(),
         is_scanner: settled.is_scanner,
+        listener: settled.listener,
         standing,
         sources: None,
     }

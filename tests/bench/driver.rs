@@ -59,6 +59,7 @@ pub(crate) fn push(pipeline: &mut Pipeline, key: &Key, count: u64, interval: Int
         device: HOST,
         process: None,
         is_scanner: false,
+        listener: None,
         standing: recon_user::row::Standing::default(),
         sources: None,
     };

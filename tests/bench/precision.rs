@@ -162,6 +162,7 @@ fn write(mixture: &Mixture, path: &str) -> Result<()> {
             device: driver::HOST,
             process: None,
             is_scanner: false,
+            listener: None,
             standing: Standing::default(),
             sources: None,
         };

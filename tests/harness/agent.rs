@@ -263,7 +263,7 @@ impl Agent {
         self.wait()
     }
 
-    /// Waits for its end, whatever the cause.
+    /// Waits for its end, whatever the cause, and checks the sums of its totals.
     ///
     /// # Errors
     /// As [`Agent::stop`].
@@ -278,6 +278,9 @@ impl Agent {
             seen.garbage.is_empty(),
             "stdout has a line that is no alert\n{seen}"
         );
+        if let Some(totals) = seen.totals {
+            totals.check_sums().with_context(|| seen.to_string())?;
+        }
         Ok(Stopped { status, seen })
     }
 }

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use anyhow::{Result, ensure};
 use serde_json::Value;
 
 /// One alert, a JSON object of the Elastic Common Schema.
@@ -70,6 +71,10 @@ pub struct Tally {
     pub frames_in: u64,
     /// Frames that crossed an outbound hook.
     pub frames_out: u64,
+    /// The classes of the frames: signals, established, ignored and lost ones, in and out.
+    pub classes: [[u64; 4]; 2],
+    /// Signals that are no frames.
+    pub signals_sockets: u64,
     /// Signals counted in the table.
     pub signals: u64,
     /// Signals counted under keys of their own sources.
@@ -87,10 +92,20 @@ pub struct Tally {
 impl Tally {
     /// Parses a line of `name=number` words.
     fn of_line(line: &str) -> Self {
-        let value = |name| value(line, name);
+        let value = |name: &str| value(line, name);
         Self {
             frames_in: value("frames_in"),
             frames_out: value("frames_out"),
+            classes: ["in", "out"].map(|way| {
+                let class = |name: &str| value(&format!("{name}_{way}"));
+                [
+                    class("signals"),
+                    class("established"),
+                    class("ignored"),
+                    class("lost"),
+                ]
+            }),
+            signals_sockets: value("signals_sockets"),
             signals: value("signals"),
             admitted: value("admitted"),
             sketched: value("sketched"),
@@ -100,9 +115,33 @@ impl Tally {
         }
     }
 
+    /// Checks that every frame is in one class, and every signal in a row or lost. A poll's counts
+    /// need not add up: frames go on while it reads them.
+    ///
+    /// # Errors
+    /// When a sum is wrong.
+    pub fn check_sums(&self) -> Result<()> {
+        let frames = self.classes.map(|classes| classes.iter().sum::<u64>());
+        ensure!(
+            frames == [self.frames_in, self.frames_out],
+            "frames that are in no class, or in two: {self:?}"
+        );
+        let [[inbound, ..], [outbound, ..]] = self.classes;
+        ensure!(
+            inbound + outbound + self.signals_sockets == self.signals + self.lost_table_full,
+            "signals of frames and sockets that are neither in a row nor lost: {self:?}"
+        );
+        ensure!(self.admitted + self.sketched == self.signals, "{self:?}");
+        Ok(())
+    }
+
     fn add(&mut self, other: &Self) {
         self.frames_in += other.frames_in;
         self.frames_out += other.frames_out;
+        let sums = self.classes.as_flattened_mut().iter_mut();
+        sums.zip(other.classes.as_flattened())
+            .for_each(|(sum, class)| *sum += class);
+        self.signals_sockets += other.signals_sockets;
         self.signals += other.signals;
         self.admitted += other.admitted;
         self.sketched += other.sketched;
@@ -252,9 +291,9 @@ mod tests {
         let mut seen = Seen::default();
         for line in [
             "[INFO] watching 1 interface",
-            "[DEBUG] poll 3: frames_in=5 frames_out=2 signals=4 admitted=2 sketched=2 keys=3 lost=2 lost_table_full=1 findings=0",
-            "[DEBUG] poll 4: frames_in=1 frames_out=0 signals=1 admitted=1 sketched=0 keys=1 lost=0 findings=1",
-            "[INFO] totals: polls=4 frames_in=6 frames_out=2 signals=5 admitted=3 sketched=2 keys=4 lost=2 alerts=1",
+            "[DEBUG] poll 3: frames_in=5 signals_in=3 established_in=0 ignored_in=1 lost_in=1 ignored_in_not_ip=1 frames_out=2 signals_out=2 established_out=0 ignored_out=0 lost_out=0 signals_sockets=0 signals=4 admitted=2 sketched=2 keys=3 lost=2 lost_table_full=1 findings=0",
+            "[DEBUG] poll 4: frames_in=1 signals_in=0 established_in=1 ignored_in=0 lost_in=0 frames_out=0 signals_out=0 established_out=0 ignored_out=0 lost_out=0 signals_sockets=1 signals=1 admitted=1 sketched=0 keys=1 lost=0 findings=1",
+            "[INFO] totals: polls=4 frames_in=6 signals_in=3 established_in=1 ignored_in=1 lost_in=1 frames_out=2 signals_out=2 established_out=0 ignored_out=0 lost_out=0 signals_sockets=1 signals=5 admitted=3 sketched=2 keys=4 lost=2 lost_table_full=1 lost_truncated=1 alerts=1",
         ] {
             seen.read_stderr(line);
         }
@@ -265,6 +304,8 @@ mod tests {
         let sum = Tally {
             frames_in: 6,
             frames_out: 2,
+            classes: [[3, 1, 1, 1], [2, 0, 0, 0]],
+            signals_sockets: 1,
             signals: 5,
             admitted: 3,
             sketched: 2,
@@ -273,13 +314,7 @@ mod tests {
             lost_table_full: 1,
         };
         assert_eq!((seen.is_ready, seen.polls, seen.polled), (true, 4, sum));
-        assert_eq!(
-            seen.totals,
-            Some(Tally {
-                lost_table_full: 0,
-                ..sum
-            })
-        );
+        assert_eq!(seen.totals, Some(sum));
         let alert = seen
             .fired("port-scan", "count")
             .next()
@@ -292,5 +327,42 @@ mod tests {
             assert_eq!(seen.drained_in(signals), poll, "{signals} signals");
         }
         assert_eq!(seen.garbage, ["hello"]);
+    }
+
+    #[test]
+    fn sums_are_checked() {
+        let right = Tally {
+            frames_in: 6,
+            frames_out: 2,
+            classes: [[3, 1, 1, 1], [2, 0, 0, 0]],
+            signals_sockets: 1,
+            signals: 5,
+            admitted: 3,
+            sketched: 2,
+            keys: 4,
+            lost: 2,
+            lost_table_full: 1,
+        };
+        right.check_sums().expect("right sums");
+        for wrong in [
+            Tally {
+                frames_in: 7,
+                ..right
+            },
+            Tally {
+                classes: [[3, 1, 1, 1], [2, 0, 1, 0]],
+                ..right
+            },
+            Tally {
+                signals_sockets: 0,
+                ..right
+            },
+            Tally {
+                admitted: 4,
+                ..right
+            },
+        ] {
+            wrong.check_sums().expect_err("a wrong sum");
+        }
     }
 }

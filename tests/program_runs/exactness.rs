@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use aya::programs::Program;
-use recon_common::{Address, Key, Loss};
+use recon_common::{Address, FrameClass, Key, Loss};
 use recon_tests::frame::{Path, syn};
 use recon_user::drain::{Grace, Tally};
 
@@ -38,8 +38,13 @@ fn nothing_is_lost_or_doubled() -> Result<()> {
         let drained: u64 = rows.iter().map(|(_, count)| count).sum();
         let lost = tally.lost[Loss::TableFull as usize];
         assert_eq!(
-            tally.frames_in, SENT,
-            "{grace:?}, {entries} entries: frames"
+            (
+                tally.frames_in.of(FrameClass::Signal),
+                tally.frames(),
+                tally.socket_signals
+            ),
+            (SENT, SENT, 0),
+            "{grace:?}, {entries} entries: {tally}"
         );
         assert_eq!(
             drained + lost,

@@ -6,16 +6,17 @@ use std::collections::HashSet;
 
 use recon_common::flow::accepted_slot;
 use recon_common::{
-    Address, Direction, Flow, FlowMarks, FlowState, HashSecrets, Key, Loss, Parsed, Sent, Signal,
-    Tool, parse,
+    Address, Direction, Flow, FlowMarks, FlowState, FrameClass, HashSecrets, Ignored, Key, Parsed,
+    Sent, Signal, Tool, parse,
 };
 use recon_user::drain::Tally;
 
 use crate::Counted;
 
-/// The result of a frame: what was counted and between whom.
+/// The result of a frame: its class, what was counted and between whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FrameResult {
+    pub(crate) class: FrameClass,
     pub(crate) counted: Counted,
     /// Remote and local address, if a signal was counted.
     pub(crate) ends: Option<(Address, Address)>,
@@ -25,15 +26,18 @@ pub(crate) struct FrameResult {
 
 /// What the programs counted for one frame.
 pub(crate) fn interpret(tally: &Tally, rows: &[(Key, u64)]) -> FrameResult {
+    let frames = [tally.frames_in, tally.frames_out];
+    let mut classes = FrameClass::all().filter(|&class| frames.map(|of| of.of(class)) != [0, 0]);
+    let class = classes.next().expect("the frame is in a class");
     assert_eq!(
-        tally.frames_in + tally.frames_out,
-        1,
-        "the frame itself is counted"
+        (classes.next(), tally.frames()),
+        (None, 1),
+        "in one class: {tally}"
     );
-    assert!(
-        rows.len() as u64 + tally.lost_total() <= 1,
-        "one frame, at most one update: {rows:?}, {tally}"
-    );
+    let is_signal = class == FrameClass::Signal;
+    assert_eq!(rows.len(), usize::from(is_signal), "{rows:?}, {tally}");
+    let is_lost = matches!(class, FrameClass::Lost(_));
+    assert_eq!(tally.lost_total(), u64::from(is_lost), "{tally}");
     let (counted, ends, tool) = match rows {
         [(key, count)] => {
             assert_eq!(*count, 1, "{key:?}");
@@ -47,15 +51,10 @@ pub(crate) fn interpret(tally: &Tally, rows: &[(Key, u64)]) -> FrameResult {
             assert_eq!(tool.map_or(0, |tool| tool as u8), key.tool, "{key:?}");
             (Counted::As(signal, key.port), ends, tool)
         }
-        _ => match Loss::ALL
-            .into_iter()
-            .find(|&loss| tally.lost[loss as usize] > 0)
-        {
-            Some(loss) => (Counted::Lost(loss), None, None),
-            None => (Counted::Nothing, None, None),
-        },
+        _ => (Counted::in_class(class), None, None),
     };
     FrameResult {
+        class,
         counted,
         ends,
         tool,
@@ -78,23 +77,24 @@ type Fingerprint = (u32, u32);
 
 impl Model {
     pub(crate) fn run(&self, direction: Direction, frame: &[u8]) -> FrameResult {
-        let nothing = |counted| FrameResult {
-            counted,
+        let nothing = |class| FrameResult {
+            class,
+            counted: Counted::in_class(class),
             ends: None,
             tool: None,
         };
         match parse(frame, direction) {
-            Err(loss) => nothing(Counted::Lost(loss)),
-            Ok(None) => nothing(Counted::Nothing),
-            Ok(Some(Parsed {
+            Err(class) => nothing(class),
+            Ok(Parsed {
                 flow,
                 observation,
                 tool,
-            })) => match observation.resolve(&flow, self) {
-                None => nothing(Counted::Nothing),
+            }) => match observation.resolve(&flow, self) {
+                None => nothing(Ignored::of_resolved(observation).into()),
                 Some(signal) => {
                     let key = Key::for_flow(&flow, signal, 0).with_tool(signal, tool);
                     FrameResult {
+                        class: FrameClass::Signal,
                         counted: Counted::As(signal, key.port),
                         ends: Some((key.remote, key.local)),
                         tool: Tool::from_number(key.tool),

@@ -1,7 +1,7 @@
 //! The link layer: Ethernet with VLAN tags.
 //!
 //! In: a cursor at the first byte of the frame. Out: the family of the network header and a cursor
-//! at it; `None` for other protocols (ARP, LLDP, ...).
+//! at it; other protocols (ARP, LLDP, ...) are ignored.
 //! The decision held here: a frame to a group address (broadcast, multicast) is never a scan,
 //! neither of this host nor by it. Otherwise neighbours' announcements would look like port hits,
 //! and a TCP stack does not answer such frames at all.
@@ -12,7 +12,7 @@ use crate::packet::{Cursor, Fields};
 use crate::protocol::{
     ETHERNET_HEADER, ETHERNET_PAYLOAD, IPV4_HEADER, TCP_HEADER, VLAN_TAG, ethertype,
 };
-use crate::{Loss, Packet};
+use crate::{FrameClass, Ignored, Loss, Packet};
 
 /// Tags that the parser follows on frames to this host. Linux unwinds any number with the VLAN ID
 /// 0: as many as 1500 bytes hold beside a SYN.
@@ -27,10 +27,10 @@ const GROUP_BIT: u8 = 1;
 pub(super) fn ethernet<P: Packet + ?Sized>(
     cursor: Cursor<'_, P>,
     direction: Direction,
-) -> Result<Option<(Family, Cursor<'_, P>)>, Loss> {
+) -> Result<(Family, Cursor<'_, P>), FrameClass> {
     let header = cursor.peek::<ETHERNET_HEADER>().ok_or(Loss::Truncated)?;
     if header.u8::<0>() & GROUP_BIT != 0 {
-        return Ok(None);
+        return Err(Ignored::Group.into());
     }
     let mut kind = header.u16::<12>();
     let mut cursor = cursor.skip(ETHERNET_HEADER);
@@ -51,10 +51,10 @@ pub(super) fn ethernet<P: Packet + ?Sized>(
         }
     }
     match kind {
-        ethertype::IPV4 => Ok(Some((Family::V4, cursor))),
-        ethertype::IPV6 => Ok(Some((Family::V6, cursor))),
-        deeper if is_tag(deeper) => Err(Loss::TooDeep),
-        _ => Ok(None),
+        ethertype::IPV4 => Ok((Family::V4, cursor)),
+        ethertype::IPV6 => Ok((Family::V6, cursor)),
+        deeper if is_tag(deeper) => Err(Loss::TooDeep.into()),
+        _ => Err(Ignored::NotIp.into()),
     }
 }
 

@@ -1,8 +1,8 @@
 //! The only parser: from a frame to what it shows, for every hook and for the host.
 //!
-//! In: a [`Packet`] and its [`Direction`]. Out: the [`Flow`], the [`Observation`] and the [`Tool`],
-//! `None` for packets that no rule asks about (data of established connections among them), or the
-//! [`Loss`] if it can't be read.
+//! In: a [`Packet`] and its [`Direction`]. Out: the [`Flow`], the [`Observation`] and the [`Tool`], or
+//! the [`FrameClass`] of a frame that no rule asks about (data of established connections among them)
+//! or that can't be read.
 //! The decision held here: established TCP leaves after one look ([`established`]), other packets
 //! as early as their headers allow. Addresses are copied last, since most packets have left by
 //! then.
@@ -15,7 +15,7 @@ mod payload;
 mod transport;
 
 use crate::packet::Cursor;
-use crate::{Flow, Loss, Observation, Packet, Tool};
+use crate::{Flow, FrameClass, Observation, Packet, Tool};
 
 /// Which way a packet crosses the hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,11 +41,11 @@ pub struct Parsed {
 /// Returns what the frame shows, if it counts or must be remembered.
 ///
 /// # Errors
-/// The [`Loss`] that says why the frame can't be read far enough to decide that.
+/// The class of a frame that does neither.
 #[inline(always)]
-pub fn parse<P: Packet + ?Sized>(packet: &P, direction: Direction) -> Result<Option<Parsed>, Loss> {
+pub fn parse<P: Packet + ?Sized>(packet: &P, direction: Direction) -> Result<Parsed, FrameClass> {
     if established::is_of_established(packet, direction) {
-        return Ok(None);
+        return Err(FrameClass::Established);
     }
     packet.pull_headers();
     parse_all(packet, direction)
@@ -53,13 +53,9 @@ pub fn parse<P: Packet + ?Sized>(packet: &P, direction: Direction) -> Result<Opt
 
 /// Parses header by header.
 #[inline(always)]
-fn parse_all<P: Packet + ?Sized>(packet: &P, direction: Direction) -> Result<Option<Parsed>, Loss> {
-    let Some((family, cursor)) = link::ethernet(Cursor::new(packet), direction)? else {
-        return Ok(None);
-    };
-    let Some(datagram) = network::datagram(family, cursor)? else {
-        return Ok(None);
-    };
+fn parse_all<P: Packet + ?Sized>(packet: &P, direction: Direction) -> Result<Parsed, FrameClass> {
+    let (family, cursor) = link::ethernet(Cursor::new(packet), direction)?;
+    let datagram = network::datagram(family, cursor)?;
     match direction {
         Direction::In => transport::inbound(&datagram),
         Direction::Out => transport::outbound(&datagram),

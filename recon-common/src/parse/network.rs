@@ -1,8 +1,8 @@
 //! The network layer: IPv4 with options, IPv6 with a bounded chain of extension headers, fragments
 //! of both.
 //!
-//! In: a cursor at the network header. Out: a [`Datagram`] whose cursor is at the transport header;
-//! `None` for a fragment that is not the first one, since it shows no port.
+//! In: a cursor at the network header. Out: a [`Datagram`] whose cursor is at the transport header. A
+//! fragment that is not the first one is ignored, since it shows no port.
 //! The decision held here: the datagram ends where its own header says, not where the frame does.
 
 use super::Direction;
@@ -11,7 +11,7 @@ use crate::protocol::ip_protocol::{
     AUTHENTICATION, DESTINATION, FRAGMENT, HOP_BY_HOP, ICMP, ICMPV6, ROUTING,
 };
 use crate::protocol::{ETHERNET_PAYLOAD, IPV4_HEADER, IPV6_HEADER, UDP_HEADER};
-use crate::{Address, Flow, Loss, Packet};
+use crate::{Address, Flow, FrameClass, Ignored, Loss, Packet};
 
 /// The IP version that the link layer announced.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,11 +52,12 @@ const MAX_EXTENSIONS: usize = (ETHERNET_PAYLOAD - IPV6_HEADER - UDP_HEADER) / IP
 pub(super) fn datagram<P: Packet + ?Sized>(
     family: Family,
     cursor: Cursor<'_, P>,
-) -> Result<Option<Datagram<'_, P>>, Loss> {
-    match family {
-        Family::V4 => ipv4(cursor),
-        Family::V6 => ipv6(cursor),
-    }
+) -> Result<Datagram<'_, P>, FrameClass> {
+    let datagram = match family {
+        Family::V4 => ipv4(cursor)?,
+        Family::V6 => ipv6(cursor)?,
+    };
+    datagram.ok_or(Ignored::Fragment.into())
 }
 
 /// The datagram that an ICMP error quotes. Its extension headers are not followed: what they hide

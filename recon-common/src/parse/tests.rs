@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use std::vec::Vec;
 
 use super::*;
-use crate::{Address, Signal, Tool};
+use crate::{Address, Ignored, Loss, Signal, Tool};
 
 const REMOTE: [u8; 4] = [198, 51, 100, 7];
 const LOCAL: [u8; 4] = [203, 0, 113, 1];
@@ -73,34 +73,34 @@ fn common_frames() {
             .expect("memory");
         bytes
     };
-    let traceroute = |signal| Some((33_434, Observation::Unsolicited(signal)));
+    let traceroute = |signal| Ok((33_434, Observation::Unsolicited(signal)));
     for (name, bytes, expected) in [
-        ("SYN", syn, Some((22, Observation::Plain(Signal::Syn)))),
-        ("ACK", ack, None),
+        ("SYN", syn, Ok((22, Observation::Plain(Signal::Syn)))),
+        ("ACK", ack, Err(FrameClass::Established)),
         (
             "UDP",
             udp,
-            Some((161, Observation::Unsolicited(Signal::Datagram))),
+            Ok((161, Observation::Unsolicited(Signal::Datagram))),
         ),
         (
             "SYN-ACK",
             syn_ack,
-            Some((40_000, Observation::SynAckReceived)),
+            Ok((40_000, Observation::SynAckReceived)),
         ),
         (
             "reset that refuses",
             reset(0),
-            Some((40_000, Observation::ResetReceived)),
+            Ok((40_000, Observation::ResetReceived)),
         ),
         (
             "reset with another sequence number",
             reset(1),
-            Some((40_000, Observation::ResetReceived)),
+            Ok((40_000, Observation::ResetReceived)),
         ),
         (
             "echo reply",
             reply,
-            Some((0, Observation::Answer(Signal::EchoReplyReceived))),
+            Ok((0, Observation::Answer(Signal::EchoReplyReceived))),
         ),
         ("traceroute", traced(16), traceroute(Signal::TraceProbe)),
         (
@@ -111,16 +111,16 @@ fn common_frames() {
         (
             "ping",
             ping,
-            Some((0, Observation::Plain(Signal::EchoRequest))),
+            Ok((0, Observation::Plain(Signal::EchoRequest))),
         ),
     ] {
-        let parsed = parse(&bytes[..], Direction::In).expect("whole frames");
+        let parsed = parse(&bytes[..], Direction::In);
         assert_eq!(
             parsed.map(|parsed| (parsed.flow.local_port, parsed.observation)),
             expected,
             "{name}"
         );
-        if let Some(Parsed { flow, .. }) = parsed {
+        if let Ok(Parsed { flow, .. }) = parsed {
             assert_eq!(
                 (flow.remote, flow.local),
                 (Address::v4(REMOTE), Address::v4(LOCAL)),
@@ -157,8 +157,7 @@ fn syn_under(ip: Ipv4Header, sequence: u32, window: u16, options: &[u8]) -> Vec<
 }
 
 fn tool_of(frame: &[u8]) -> Option<Tool> {
-    let parsed = parse(frame, Direction::In).expect("whole frames");
-    parsed.expect("a probe").tool
+    parse(frame, Direction::In).expect("a probe").tool
 }
 
 #[test]
@@ -293,7 +292,7 @@ proptest! {
         bytes.truncate(length);
         let direction = if inward { Direction::In } else { Direction::Out };
         if established::is_of_established(&bytes[..], direction) {
-            prop_assert_eq!(parse_all(&bytes[..], direction), Ok(None));
+            prop_assert_eq!(parse_all(&bytes[..], direction), Err(FrameClass::Established));
         }
     }
 
@@ -310,6 +309,6 @@ proptest! {
         let parsed = parse(&syn[..cut], Direction::In);
         // TCP's flags end at byte 48; the parser does not need what follows.
         let whole = cut >= 48;
-        prop_assert_eq!(parsed == Err(Loss::Truncated), !whole);
+        prop_assert_eq!(parsed == Err(FrameClass::Lost(Loss::Truncated)), !whole);
     }
 }

@@ -1,6 +1,6 @@
 //! The transport layer: TCP, UDP, ICMP and ICMPv6, in both directions.
 //!
-//! In: a [`Datagram`]. Out: its flow and what it shows, or `None` if no rule asks about it.
+//! In: a [`Datagram`]. Out: its flow and what it shows, or the class of one that no rule asks about.
 //! The decision held here: which packets are probes. Inbound, a flag set that starts a connection,
 //! or that no connection starts with; SYN-ACK, RST and echo replies are answers or backscatter, and
 //! ICMP errors never count. Outbound, what shows how this host answered, whom it contacts, and
@@ -12,7 +12,7 @@ use super::{Direction, Parsed, fingerprint, payload};
 use crate::packet::{Cursor, Fields};
 use crate::protocol::tcp_flag::{ACK, FIN, PSH, RST, SYN, URG};
 use crate::protocol::{ICMP_HEADER, UDP_HEADER, icmp, icmpv6, ip_protocol, port, traceroute};
-use crate::{Loss, Observation, Packet, Signal};
+use crate::{FrameClass, Ignored, Loss, Observation, Packet, Signal};
 
 /// Without ECE and CWR: an ECN SYN (RFC 3168) is a SYN.
 const FLAGS: u8 = FIN | SYN | RST | PSH | ACK | URG;
@@ -27,16 +27,14 @@ const ECHO_REQUEST6: (u8, u8) = (ip_protocol::ICMPV6, icmpv6::ECHO_REQUEST);
 const ECHO_REPLY: (u8, u8) = (ip_protocol::ICMP, icmp::ECHO_REPLY);
 const ECHO_REPLY6: (u8, u8) = (ip_protocol::ICMPV6, icmpv6::ECHO_REPLY);
 
-type Parsing = Result<Option<Parsed>, Loss>;
+type Parsing = Result<Parsed, FrameClass>;
 
 #[inline(always)]
 pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsing {
     let (ports, observation, tool) = match datagram.protocol {
         ip_protocol::TCP => match datagram.payload.peek::<TCP_TO_FLAGS>() {
             Some(header) => {
-                let Some(observation) = segment_in(&datagram.payload, header)? else {
-                    return Ok(None);
-                };
+                let observation = segment_in(&datagram.payload, header)?;
                 let tool = match observation {
                     Observation::Plain(signal) => fingerprint::of_segment(datagram, signal),
                     _ => None,
@@ -69,17 +67,17 @@ pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsing
             let observation = match (datagram.protocol, header.u8::<0>()) {
                 ECHO_REQUEST | ECHO_REQUEST6 => Observation::Plain(Signal::EchoRequest),
                 ECHO_REPLY | ECHO_REPLY6 => Observation::Answer(Signal::EchoReplyReceived),
-                _ => return Ok(None),
+                _ => return Err(Ignored::Icmp.into()),
             };
             ([0, 0], observation, fingerprint::of_datagram(datagram))
         }
-        _ => return Ok(None),
+        _ => return Err(Ignored::OtherProtocol.into()),
     };
-    Ok(Some(Parsed {
+    Ok(Parsed {
         flow: datagram.flow(Direction::In, ports)?,
         observation,
         tool,
-    }))
+    })
 }
 
 /// What an inbound segment shows. Segments of established connections leave here, after a look at
@@ -92,15 +90,15 @@ pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsing
 fn segment_in<P: Packet + ?Sized>(
     segment: &Cursor<'_, P>,
     header: P::Header<TCP_TO_FLAGS>,
-) -> Result<Option<Observation>, Loss> {
+) -> Result<Observation, FrameClass> {
     let flags = header.u8::<13>() & FLAGS;
     if flags & ACK != 0 {
         if flags & (SYN | RST) != 0 {
-            return Ok(match flags & (FIN | SYN | RST) {
-                SYN => Some(Observation::SynAckReceived),
-                RST => Some(Observation::ResetReceived),
-                _ => None,
-            });
+            return match flags & (FIN | SYN | RST) {
+                SYN => Ok(Observation::SynAckReceived),
+                RST => Ok(Observation::ResetReceived),
+                _ => Err(Ignored::Control.into()),
+            };
         }
         let asked = match ports(header)[1] {
             port::HTTP if payload::is_http_get(segment, header.u8::<12>())? => {
@@ -111,15 +109,16 @@ fn segment_in<P: Packet + ?Sized>(
             }
             _ => None,
         };
-        return Ok(match asked {
-            Some(signal) => Some(Observation::Plain(signal)),
-            None if flags == FIN | ACK => Some(Observation::Unconnected),
-            None => None,
-        });
+        return match asked {
+            Some(signal) => Ok(Observation::Plain(signal)),
+            None if flags == FIN | ACK => Ok(Observation::Unconnected),
+            None if flags & FIN != 0 => Err(Ignored::Control.into()),
+            None => Err(FrameClass::Established),
+        };
     }
     let signal = match flags & (FIN | SYN | RST) {
         SYN => Signal::Syn,
-        RST => return Ok(Some(Observation::ResetReceived)),
+        RST => return Ok(Observation::ResetReceived),
         _ => match flags {
             0 => Signal::NullProbe,
             FIN => Signal::FinProbe,
@@ -127,7 +126,7 @@ fn segment_in<P: Packet + ?Sized>(
             _ => Signal::OddProbe,
         },
     };
-    Ok(Some(Observation::Plain(signal)))
+    Ok(Observation::Plain(signal))
 }
 
 /// The ports of a segment that ends before its flags: a probe if it is a first fragment, since no
@@ -146,9 +145,7 @@ pub(super) fn outbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsin
     let (ports, observation) = match datagram.protocol {
         ip_protocol::TCP => match datagram.payload.peek::<TCP_TO_FLAGS>() {
             Some(header) => {
-                let Some(observation) = segment_out(&datagram.payload, header)? else {
-                    return Ok(None);
-                };
+                let observation = segment_out(&datagram.payload, header)?;
                 (ports(header), observation)
             }
             None => (
@@ -179,13 +176,13 @@ pub(super) fn outbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsin
             }
             ([0, 0], Observation::Sent(Signal::EchoSent))
         }
-        _ => return Ok(None),
+        _ => return Err(Ignored::OtherProtocol.into()),
     };
-    Ok(Some(Parsed {
+    Ok(Parsed {
         flow: datagram.flow(Direction::Out, ports)?,
         observation,
         tool: None,
-    }))
+    })
 }
 
 /// What an outbound segment shows: how this host answered, that it aborted or closed, that it
@@ -200,33 +197,34 @@ pub(super) fn outbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsin
 fn segment_out<P: Packet + ?Sized>(
     segment: &Cursor<'_, P>,
     header: P::Header<TCP_TO_FLAGS>,
-) -> Result<Option<Observation>, Loss> {
+) -> Result<Observation, FrameClass> {
     let flags = header.u8::<13>() & FLAGS;
     if flags & ACK == 0 {
         return Ok(match flags & (FIN | SYN | RST) {
-            SYN => Some(Observation::Probed(Signal::SynSent)),
-            RST => Some(Observation::Reset),
-            _ => Some(Observation::Probed(Signal::ProbeSent)),
+            SYN => Observation::Probed(Signal::SynSent),
+            RST => Observation::Reset,
+            _ => Observation::Probed(Signal::ProbeSent),
         });
     }
     let is_crafted = segment.is_crafted(ports(header)[0]);
     if flags & (FIN | SYN | RST) != 0 {
         let sequence = header.u32::<4>();
-        return Ok(Some(match flags & (SYN | RST) {
+        return Ok(match flags & (SYN | RST) {
             RST if sequence == 0 || is_crafted => Observation::Plain(Signal::RefusedTcp),
             RST => Observation::Aborted,
             SYN => Observation::SynAckSent(is_crafted),
             _ if is_crafted => Observation::Crafted,
             _ => Observation::Closed,
-        }));
+        });
     }
     // The answer to a query over TCP is data, which does not count.
     let asks =
         ports(header)[1] == port::DNS && payload::is_tcp_dns_query(segment, header.u8::<12>())?;
-    Ok(match asks {
-        true => Some(Observation::Plain(Signal::DnsSentTcp)),
-        false => is_crafted.then_some(Observation::Crafted),
-    })
+    match (asks, is_crafted) {
+        (true, _) => Ok(Observation::Plain(Signal::DnsSentTcp)),
+        (false, true) => Ok(Observation::Crafted),
+        (false, false) => Err(FrameClass::Established),
+    }
 }
 
 /// An ICMP error by which this host refuses a probe, as the flow of the probe that it quotes.
@@ -249,23 +247,23 @@ fn refusal<P: Packet + ?Sized>(error: &Datagram<'_, P>, kind: u8, code: u8) -> P
             icmpv6::UNREACHABLE,
             icmpv6::PROHIBITED | icmpv6::PORT_UNREACHABLE,
         ) => Family::V6,
-        _ => return Ok(None),
+        _ => return Err(Ignored::Icmp.into()),
     };
     let Some(probe) = quoted(family, error.payload.skip(ICMP_HEADER))? else {
-        return Ok(None);
+        return Err(Ignored::Icmp.into());
     };
     let observation = match probe.protocol {
         ip_protocol::TCP => Observation::Plain(Signal::RefusedIcmp),
         // A reply that arrives after its asker has gone is refused as well, and is no probe.
         ip_protocol::UDP => Observation::Refusal,
-        _ => return Ok(None),
+        _ => return Err(Ignored::Icmp.into()),
     };
     let header = probe.payload.peek::<PORTS>().ok_or(Loss::Truncated)?;
-    Ok(Some(Parsed {
+    Ok(Parsed {
         flow: probe.flow(Direction::In, ports(header))?,
         observation,
         tool: None,
-    }))
+    })
 }
 
 /// Whether it looks like a traceroute's datagram: to a high port, with at most so many hops left.

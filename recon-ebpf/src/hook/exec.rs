@@ -32,7 +32,7 @@ pub(crate) fn recon_exec(context: TracePointContext) -> u32 {
     // Also if the event is lost: what the program sends is not the previous one's.
     let image = sender::count_image();
     let Some(mut entry) = EXEC_EVENTS.reserve::<ExecEvent>(0) else {
-        count::add_to_counter(Counter::Lost(Loss::ExecEventsFull), 1);
+        count::add_to_shared_counter(Counter::Lost(Loss::ExecEventsFull), 1);
         return 0;
     };
     let executed = entry.as_mut_ptr();

@@ -240,9 +240,10 @@ fn handle_connect(call: &Call) -> i32 {
 /// not see both.
 #[inline(always)]
 fn expect_datagrams(flow: &Flow) {
-    KernelMarks::find(&flow.remote_end()).expect_answers();
+    let end = KernelMarks::find(&flow.remote_end());
+    end.expect_answers();
     if flow.local_port != 0 {
-        KernelMarks::find(flow).expect_answers();
+        end.of_sender(flow.local_port).expect_answers();
     }
 }
 
@@ -256,7 +257,7 @@ fn record_pending(pending: &PendingConnect) {
     unsafe {
         let before = (*slot).cookie;
         if before != 0 && before != pending.cookie {
-            count::add_to_counter(Counter::Lost(Loss::PendingConnectsFull), 1);
+            count::add_to_shared_counter(Counter::Lost(Loss::PendingConnectsFull), 1);
         }
         slot.write(*pending);
     }

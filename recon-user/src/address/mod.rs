@@ -45,6 +45,15 @@ pub(crate) enum Scope {
 }
 
 impl Scope {
+    /// All scopes.
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Public,
+        Self::Private,
+        Self::Loopback,
+        Self::LinkLocal,
+        Self::Unspecified,
+    ];
+
     /// The scope of an address.
     pub(crate) fn of(address: IpAddr) -> Self {
         let (is_private, is_link_local) = match address {
@@ -132,6 +141,14 @@ pub(crate) fn neighbour_network(address: Address) -> String {
         None => NEIGHBOURS_V6,
     };
     format!("{}/{length}", first_neighbour(address).to_ip())
+}
+
+/// Whether a text is what [`neighbour_network`] gives for some address.
+pub(crate) fn is_neighbour_network(text: &str) -> bool {
+    let first = text
+        .split_once('/')
+        .and_then(|(first, _)| first.parse().ok());
+    first.is_some_and(|first: IpAddr| neighbour_network(first.into()) == text)
 }
 
 #[cfg(test)]

@@ -25,9 +25,15 @@ impl Network {
         self.0.prefix_len()
     }
 
-    /// Whether it has all addresses of its family.
-    pub(crate) fn is_everything(&self) -> bool {
-        self.0.prefix_len() == 0
+    /// The families of which these networks together have all addresses.
+    pub(crate) fn complete_families(networks: &[Self]) -> impl Iterator<Item = &'static str> {
+        let networks: Vec<_> = networks.iter().map(|network| network.0).collect();
+        let whole = IpNet::aggregate(&networks).into_iter();
+        let whole = whole.filter(|network| network.prefix_len() == 0);
+        whole.map(|network| match network {
+            IpNet::V4(_) => "IPv4",
+            IpNet::V6(_) => "IPv6",
+        })
     }
 
     /// Whether `address` is in the network.

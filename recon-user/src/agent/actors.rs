@@ -9,7 +9,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::net::{IpAddr, UdpSocket};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
@@ -17,7 +16,7 @@ use recon_common::{ImageId, Signal};
 
 use crate::drain::{Forks, ImageNumbers};
 use crate::incident::Finding;
-use crate::process::{Listeners, Lookups, Process, ProcessTable};
+use crate::process::{Listeners, Lookups, Process, ProcessTable, is_own};
 
 const PROC: &str = "/proc";
 /// How many processes are remembered: half of what a 64-bit kernel can have by default (`pid_max`
@@ -87,22 +86,16 @@ impl Actors {
     }
 
     fn accepting(&mut self, finding: &Finding) -> Option<u32> {
-        let local = finding.local.or(finding.locals.first().copied())?.to_ip();
+        let local = finding.local.or(finding.locals.first().copied())?;
         let port = finding.port?;
         // A guest's server is not known here, whoever listens on the same port of this host.
-        is_own(local).then(|| self.lookups.find(local, port))?
+        is_own(local).then(|| self.lookups.find(local.to_ip(), port))?
     }
 
     /// Takes the number of alerts without a name as the lookup was late.
     pub(super) fn take_late(&mut self) -> u64 {
         self.lookups.take_late()
     }
-}
-
-/// Whether this host has that address: only such can be bound.
-fn is_own(local: IpAddr) -> bool {
-    const ANY_PORT: u16 = 0;
-    UdpSocket::bind((local, ANY_PORT)).is_ok()
 }
 
 /// Whether /proc shows the pids that the kernel programs see. It does not in a container's own pid

@@ -67,6 +67,11 @@ impl WatchedInterfaces {
         self.events.wait().await;
     }
 
+    /// The indexes of those that are there.
+    pub(super) fn indexes(&self) -> impl Iterator<Item = u32> {
+        self.watched.iter().filter_map(|watched| watched.index)
+    }
+
     /// Detaches all hooks.
     pub(super) fn detach(self) {
         self.hooks.detach();

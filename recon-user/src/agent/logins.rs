@@ -36,6 +36,7 @@ pub(super) fn login_row(session: Session, host: &str, time: Timestamp) -> Row<'_
         device: host,
         process: None,
         is_scanner: false,
+        listener: None,
         standing: Standing::default(),
         sources: None,
     }

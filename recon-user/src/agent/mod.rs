@@ -8,8 +8,10 @@
 
 mod actors;
 mod calls;
+mod doubts;
 mod event_file;
 mod interfaces;
+mod listener;
 mod logins;
 mod losses;
 mod output;
@@ -29,6 +31,7 @@ use crate::hook::{self, AttachedHooks, Cgroup, Egress, Hooks, LinkEvents, Netns,
 use crate::incident::Notification;
 use crate::log_writer::dropped_lines;
 use crate::pipeline::{Pipeline, PipelineSettings};
+use crate::process::ServedPorts;
 use crate::process::login::Session;
 use crate::row::{Row, RowKey, SignalSet, Standing};
 use crate::settings::InForce;
@@ -36,7 +39,9 @@ use crate::sink::Written;
 use crate::stream::{EvictionStats, Interval};
 use actors::Actors;
 use calls::Calls;
+use doubts::Memory;
 use interfaces::WatchedInterfaces;
+use listener::listener;
 use logins::{MAX_LOGINS, login_row};
 use output::AgentOutput;
 use private::PrivateSignals;
@@ -56,6 +61,10 @@ pub fn run(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
 
 async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     let settings = &in_force.settings;
+    let (interval, entries) = (options.interval, options.table_entries);
+    for doubt in doubts::doubts(in_force, interval, entries, Memory::of_machine())? {
+        log::warn!("{doubt}");
+    }
     // Before the interfaces are listed, so that no change in between is missed.
     let events = LinkEvents::subscribe()?;
     let interfaces = hook::select_interfaces(&options.interfaces, options.xdp)?;
@@ -81,6 +90,7 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
         actors,
         pipeline: Pipeline::new(PipelineSettings::new(in_force, untrusted(&sockets, &taken))),
         calls: Calls::new(settings.netns == Netns::All),
+        served: ServedPorts::open(),
         private: PrivateSignals::new(settings.include_private),
         output,
         blind: Blind::new(settings.quiet.0),
@@ -105,6 +115,7 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     agent
         .poll_until(&mut executions, &mut interfaces, &mut ticks, &mut signals)
         .await;
+    agent.served.watch(interfaces.indexes());
     interfaces.detach();
     agent.note_started(&mut executions);
     agent.end();
@@ -174,6 +185,8 @@ struct Agent<M> {
     pipeline: Pipeline,
     /// Calls in other network namespaces.
     calls: Calls,
+    /// The ports of this host's own sockets.
+    served: ServedPorts,
     private: PrivateSignals,
     output: AgentOutput,
     blind: Blind,
@@ -223,6 +236,7 @@ impl<M: CountMaps> Agent<M> {
             interfaces.follow_changes(&mut self.blind, now());
             // The kernel reports a program before it counts its first packet.
             self.note_started(executions);
+            self.served.watch(interfaces.indexes());
             self.poll(|drain, row| drain.poll(row));
             if self.output.is_closed() {
                 log::info!("stdout is closed: ending");
@@ -253,10 +267,12 @@ impl<M: CountMaps> Agent<M> {
         self.last = interval.to;
         self.totals.polls += 1;
         self.actors.begin_poll();
+        self.served.begin_poll();
         let Self {
             pipeline,
             actors,
             calls,
+            served,
             private,
             output,
             host,
@@ -278,6 +294,7 @@ impl<M: CountMaps> Agent<M> {
                     .sender()
                     .filter(|_| needs.process || needs.tool || has_rows)
                     .and_then(|sender| actors.processes.find_image(sender)),
+                listener: listener(served, &key),
                 standing: Standing::default(),
                 sources,
             };
@@ -338,7 +355,7 @@ impl<M: CountMaps> Agent<M> {
     fn report(&mut self, tally: &Tally, findings: usize) {
         let EvictionStats { evicted, refused } = self.pipeline.take_eviction_stats();
         let forgotten = self.actors.processes.take_evicted();
-        let level = match tally.frames_in + tally.frames_out {
+        let level = match tally.frames() {
             0 => log::Level::Trace,
             _ => log::Level::Debug,
         };

@@ -11,7 +11,9 @@ use crate::blind::{BlindPart, BlindReport};
 use crate::incident::Phase;
 use crate::stable_hash::StableHash;
 
-const RULE: [&str; 2] = ["recon-blind", "recon is blind in part"];
+/// The rule id of alerts about recon itself. No rule file may have it.
+pub(crate) const BLIND_ID: &str = "recon-blind";
+const RULE: [&str; 2] = [BLIND_ID, "recon is blind in part"];
 
 #[derive(Serialize)]
 pub(super) struct BlindLine<'a> {

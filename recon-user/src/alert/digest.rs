@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::ecs::{Ecs, EcsEvent, Host};
+use super::message::served;
 use super::{ECS_VERSION, MODULE, id};
 use crate::address::neighbour_network;
 use crate::contact::{AttemptCounts, ContactTotals, NetworkSources, SourceCounts};
@@ -158,9 +159,11 @@ fn tried(contacts: &ContactTotals) -> String {
         refused,
         half_open,
         silent,
+        silent_with_listener,
     } = attempts;
+    let served = served(*silent_with_listener);
     format!(
-        "{least}{} ({client} client, {undecided} undecided, {scanner} scanner; {new} new) made {} on {}: {accepted} accepted, {half_open} half-open, {refused} refused, {silent} not answered,",
+        "{least}{} ({client} client, {undecided} undecided, {scanner} scanner; {new} new) made {} on {}: {accepted} accepted, {half_open} half-open, {refused} refused, {silent} not answered{served},",
         number(sources.all(), "source"),
         number(attempts.all(), "attempt"),
         number(*ports, "port"),

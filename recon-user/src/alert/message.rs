@@ -128,6 +128,7 @@ fn came_to(outcomes: &Outcomes) -> String {
         refused,
         half_open,
         silent,
+        silent_with_listener,
         open_ports,
     } = outcomes;
     let ports: Vec<_> = open_ports.iter().map(u16::to_string).collect();
@@ -137,7 +138,16 @@ fn came_to(outcomes: &Outcomes) -> String {
         [] => String::new(),
         ports => format!("open to it {}: ", ports.join(", ")),
     };
+    let served = served(*silent_with_listener);
     format!(
-        "; {found}{accepted} accepted, {half_open} half-open, {refused} refused, {silent} not answered"
+        "; {found}{accepted} accepted, {half_open} half-open, {refused} refused, {silent} not answered{served}"
     )
+}
+
+/// Attempts that were not answered though a socket of this host waits there.
+pub(super) fn served(number: u64) -> String {
+    match number {
+        0 => String::new(),
+        number => format!(" ({number} of them though a socket waits there)"),
+    }
 }

@@ -25,6 +25,7 @@ use crate::process::Process;
 use crate::row::Verdict;
 use crate::rule::Technique;
 use crate::stable_hash::StableHash;
+pub(crate) use blind::BLIND_ID;
 use ecs::{
     Alert, Ecs, EcsColumns, EcsEndpoint, EcsEvent, Host, IdAndName, LeftOutSource, NetworkFields,
     Recon, Threat, ThreatTechnique,

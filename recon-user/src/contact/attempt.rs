@@ -7,8 +7,9 @@
 
 use jiff::Timestamp;
 
-use super::evidence::{Target, TargetResult};
+use super::evidence::TargetResult;
 use super::outcomes::Outcome;
+use super::targets::Target;
 use super::{Clock, WAIT};
 use crate::row::{Interval, ToolSet};
 
@@ -29,6 +30,8 @@ pub(super) struct Attempt {
     pub(super) is_answered: bool,
     /// The tools whose fingerprints its packets carry.
     pub(super) tools: ToolSet,
+    /// Whether a socket of this host waits there. `None` if unknown.
+    pub(super) listener: Option<bool>,
     /// Whether it is the datagram of a traceroute, whose refusal is no failure.
     pub(super) is_traced: bool,
     /// Connections that were accepted, and those of them that have ended.
@@ -53,6 +56,7 @@ impl Attempt {
             refused: 0,
             is_answered: false,
             tools: ToolSet::default(),
+            listener: None,
             is_traced: false,
             opened: 0,
             ended: 0,
@@ -78,7 +82,10 @@ impl Attempt {
         } else if self.is_answered {
             Some(Outcome::HalfOpen)
         } else {
-            Some(Outcome::Ignored)
+            Some(match self.listener {
+                Some(true) => Outcome::Unserved,
+                Some(false) | None => Outcome::Ignored,
+            })
         }
     }
 
@@ -95,6 +102,7 @@ impl Attempt {
             tools: self.tools,
             poll: self.poll,
             is_probed: self.hits > self.accepted,
+            listener: self.listener,
             now: clock.second,
             oldest: clock.oldest,
         }
@@ -115,6 +123,7 @@ impl Attempt {
             }
         }
         self.refused = 0;
+        self.listener = None;
         self.tools = ToolSet::default();
     }
 

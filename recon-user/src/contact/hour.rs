@@ -11,9 +11,10 @@ use std::collections::HashMap;
 use recon_common::Address;
 use serde::Serialize;
 
-use super::evidence::{Evidence, Target};
+use super::evidence::Evidence;
 use super::ledger::Ledger;
-use super::outcomes::Outcome;
+use super::outcomes::{Outcome, is_zero};
+use super::targets::Target;
 use crate::address::first_neighbour;
 use crate::row::Verdict;
 use crate::seed::Secrets;
@@ -46,6 +47,9 @@ pub struct AttemptCounts {
     pub half_open: u64,
     /// Not answered.
     pub silent: u64,
+    /// Those of the latter where a socket of this host waits.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub silent_with_listener: u64,
 }
 
 impl AttemptCounts {
@@ -111,11 +115,16 @@ pub(super) struct ContactHour {
 impl ContactHour {
     /// Counts attempts on a target.
     pub(super) fn add(&mut self, target: Target, outcome: Outcome, count: u64) {
+        let attempts = &mut self.attempts;
+        if outcome == Outcome::Unserved {
+            let number = &mut attempts.silent_with_listener;
+            *number = number.saturating_add(count);
+        }
         let number = match outcome {
-            Outcome::Ignored => &mut self.attempts.silent,
-            Outcome::Refused => &mut self.attempts.refused,
-            Outcome::HalfOpen => &mut self.attempts.half_open,
-            Outcome::Answered | Outcome::Accepted => &mut self.attempts.accepted,
+            Outcome::Ignored | Outcome::Unserved => &mut attempts.silent,
+            Outcome::Refused => &mut attempts.refused,
+            Outcome::HalfOpen => &mut attempts.half_open,
+            Outcome::Answered | Outcome::Accepted => &mut attempts.accepted,
         };
         *number = number.saturating_add(count);
         self.ports.resize(2 * PORT_WORDS, 0);

@@ -7,6 +7,8 @@
 //!   next poll, and a second: a handshake takes a round trip.
 //! - What is refused or ignored on a target that was accepted before is no attempt: a service that
 //!   restarts does not make its clients scanners.
+//! - Whether a socket waits on the port counts for what a client sends. To odd flags an open port
+//!   is silent by the standard.
 //! - A connection counts as used when it ended with data from the remote, or has stayed open for
 //!   some seconds. It is reported after the failures of the same poll and of the next one, so that
 //!   a rule on scanners that come back does not depend on the order within a poll.
@@ -19,12 +21,13 @@ use recon_common::signal::Transport;
 use recon_common::{Address, Ending, Signal};
 
 use super::attempt::Attempt;
-use super::evidence::{Evidence, Target, TargetResult};
+use super::evidence::{Evidence, TargetResult};
 use super::hour::{ContactHour, ContactTotals};
 use super::ledger::Ledger;
 use super::locals::Locals;
 use super::outcomes::Outcome;
 use super::queue::Queue;
+use super::targets::Target;
 use super::{Clock, Settled, WAIT};
 use crate::address::{first_neighbour, write_address};
 use crate::row::{Interval, Row, RowKey, Verdict};
@@ -124,6 +127,10 @@ impl Inbound {
                     true => &mut attempt.used,
                     false => &mut attempt.unused,
                 });
+            }
+            Signal::Syn | Signal::Datagram | Signal::DnsQueryUdp => {
+                add(&mut attempt.hits);
+                attempt.listener = attempt.listener.max(row.listener);
             }
             _ => add(&mut attempt.hits),
         }
@@ -298,6 +305,7 @@ impl Tried {
             since: since.from,
             process: None,
             is_scanner: false,
+            listener: None,
         }
     }
 }
@@ -330,6 +338,7 @@ impl Record<'_> {
             let mut row = tried.settled(signal, count, since);
             // Of several tools the first by number, whatever the order of the rows.
             row.key.tool = result.tools.iter().next();
+            row.listener = result.listener;
             self.settled.push(row);
         }
     }
@@ -349,8 +358,8 @@ const fn signal(is_udp: bool, outcome: Outcome) -> Signal {
         (Outcome::HalfOpen, _) => Signal::AttemptHalfOpen,
         (Outcome::Refused, false) => Signal::AttemptRefused,
         (Outcome::Refused, true) => Signal::DatagramRefused,
-        (Outcome::Ignored, false) => Signal::AttemptIgnored,
-        (Outcome::Ignored, true) => Signal::DatagramIgnored,
+        (Outcome::Ignored | Outcome::Unserved, false) => Signal::AttemptIgnored,
+        (Outcome::Ignored | Outcome::Unserved, true) => Signal::DatagramIgnored,
     }
 }
 

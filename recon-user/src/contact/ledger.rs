@@ -180,7 +180,7 @@ fn class(evidence: &Evidence) -> Class {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contact::evidence::Target;
+    use crate::contact::targets::Target;
     use crate::row::ToolSet;
 
     fn result(port: u16, outcome: Outcome, now: u32) -> TargetResult {
@@ -195,6 +195,7 @@ mod tests {
             tools: ToolSet::default(),
             poll: now,
             is_probed: false,
+            listener: None,
             now,
             oldest: now.saturating_sub(3600),
         }

@@ -6,7 +6,7 @@
 //! | step | module | holds |
 //! |---|---|---|
 //! | wait | `queue`, `attempt`, `inbound`, `outbound` | attempts until their outcome is known |
-//! | evidence | `evidence`, `outcomes`, `locals` | the targets of a remote, and their outcomes |
+//! | evidence | `evidence`, `targets`, `outcomes`, `locals` | the targets of a remote, and their outcomes |
 //! | bound | `ledger` | the evidence about all remotes, in bounded memory |
 //! | verdict | `verdict` | the sequential test |
 //! | totals | `hour` | what all attempts of an hour add up to |
@@ -24,6 +24,7 @@ mod locals;
 mod outbound;
 mod outcomes;
 mod queue;
+mod targets;
 mod verdict;
 
 use std::cell::OnceCell;
@@ -58,6 +59,7 @@ pub(crate) struct Settled {
     pub(crate) since: Timestamp,
     pub(crate) process: Option<Arc<Process>>,
     pub(crate) is_scanner: bool,
+    pub(crate) listener: Option<bool>,
 }
 
 /// The end of a poll.

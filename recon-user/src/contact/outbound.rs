@@ -195,6 +195,7 @@ fn settled_row(
         since: attempt.since.from,
         process: attempt.process.take(),
         is_scanner: attempt.is_scanner,
+        listener: None,
     }
 }
 

@@ -12,6 +12,8 @@ const OPEN_SHOWN: usize = 16;
 pub(super) enum Outcome {
     /// This host did not answer.
     Ignored,
+    /// This host did not answer, though a socket waits there.
+    Unserved,
     /// This host refused it, by a reset or by ICMP.
     Refused,
     /// This host answered with a SYN-ACK, but the remote never completed the handshake.
@@ -39,14 +41,30 @@ pub struct Outcomes {
     pub half_open: u64,
     /// Not answered.
     pub silent: u64,
+    /// Those of the latter where a socket of this host waits.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub silent_with_listener: u64,
     /// Some of the open ports, ascending: those that accepted or answered, a SYN-ACK included.
     pub open_ports: Vec<u16>,
+}
+
+/// Whether a number that is rarely something is nothing.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+pub(super) fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Outcomes {
     pub(super) fn add(&mut self, outcome: Outcome, port: u16) {
         match outcome {
             Outcome::Ignored => self.silent += 1,
+            Outcome::Unserved => {
+                self.silent += 1;
+                self.silent_with_listener += 1;
+            }
             Outcome::Refused => self.refused += 1,
             Outcome::HalfOpen => self.half_open += 1,
             Outcome::Answered | Outcome::Accepted => self.accepted += 1,

@@ -1,6 +1,7 @@
 //! Attempts through [`Contacts`]: rows of a poll in, settled rows out.
 
 mod hour;
+mod listeners;
 mod outcomes;
 mod standing;
 
@@ -24,6 +25,8 @@ struct Polls {
     /// Polls so far.
     number: i32,
     length: SignedDuration,
+    /// Whether a socket waits on the port of each row.
+    listener: Option<bool>,
 }
 
 impl Polls {
@@ -36,6 +39,7 @@ impl Polls {
             contacts: Contacts::new(needs),
             number: 0,
             length: SignedDuration::from_secs(1),
+            listener: None,
         }
     }
 
@@ -74,6 +78,7 @@ impl Polls {
                 device: "web1",
                 process: None,
                 is_scanner: false,
+                listener: self.listener,
                 standing: Standing::default(),
                 sources: None,
             };
@@ -330,6 +335,7 @@ fn open_ports_of_several_addresses_are_listed_once_while_they_wait() {
                 device: "web1",
                 process: None,
                 is_scanner: false,
+                listener: None,
                 standing: Standing::default(),
                 sources: None,
             };

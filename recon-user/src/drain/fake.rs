@@ -58,7 +58,8 @@ impl FakeMaps {
                 self.key_counts[generation] += 1;
             }
         }
-        self.counters[Counter::FramesIn.index() as usize] += count;
+        let frames = Counter::Frames(Direction::In, FrameClass::Signal);
+        self.counters[frames.index() as usize] += count;
     }
 
     /// Fails if that call is to fail.

@@ -26,7 +26,7 @@ use std::io;
 
 use aya::Ebpf;
 use aya::maps::{Map, MapData};
-use recon_common::{Counter, Key, Loss, Registers};
+use recon_common::{Counter, Direction, FrameClass, Key, Loss, Registers};
 
 pub use error::DrainError;
 pub(crate) use exec_events::{ExecEvents, Forks, ImageNumbers};
@@ -37,7 +37,7 @@ use pending_connect::PendingConnects;
 use recent::RecentKeys;
 pub(crate) use recent::slot_count as recent_slot_count;
 use sketches::Sketches;
-pub use tally::Tally;
+pub use tally::{Frames, Tally};
 
 const PENDING_CONNECT: &str = "PENDING_CONNECT";
 const SKETCHED: &str = "SKETCHED";
@@ -208,6 +208,7 @@ impl<M: CountMaps> Drain<M> {
     ) -> Tally {
         let pending = &mut self.pending;
         self.pending_connects.drain_failed(at_end, |key| {
+            pending.socket_signals += 1;
             pending.signals += 1;
             pending.keys += 1;
             row(key, 1, None);
@@ -222,8 +223,13 @@ impl<M: CountMaps> Drain<M> {
             let before = std::mem::replace(&mut self.before[counter.index() as usize], now);
             Ok(now - before)
         };
-        self.pending.frames_in += growth(Counter::FramesIn)?;
-        self.pending.frames_out += growth(Counter::FramesOut)?;
+        for direction in [Direction::In, Direction::Out] {
+            for class in FrameClass::all() {
+                let frames = growth(Counter::Frames(direction, class))?;
+                self.pending.add_frames(direction, class, frames);
+            }
+        }
+        self.pending.socket_signals += growth(Counter::SocketSignals)?;
         for loss in Loss::ALL {
             self.pending.lost[loss as usize] += growth(Counter::Lost(loss))?;
         }

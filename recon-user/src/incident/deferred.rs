@@ -17,6 +17,7 @@ pub(super) struct DeferredRow {
     /// The query that accepted it.
     pub(super) query: usize,
     pub(super) remote: Address,
+    listener: Option<bool>,
     standing: Standing,
     key: RowKey,
     count: u64,
@@ -28,6 +29,7 @@ impl DeferredRow {
         Self {
             query,
             remote,
+            listener: row.listener,
             standing: row.standing,
             key: row.key,
             count: row.count,
@@ -44,6 +46,7 @@ impl DeferredRow {
             device: &self.device,
             process: None,
             is_scanner: false,
+            listener: self.listener,
             standing: self.standing,
             sources: None,
         }

@@ -181,12 +181,15 @@ impl<'a> Checker<'a, '_> {
                 let ago = looks_back(&condition).map(|window| (window, conjunct.span));
                 self.ago = self.ago.or(ago);
                 self.plan.filter.push(condition);
+                self.plan.places.filter.push(conjunct.span);
             } else if self.plan.threshold.is_none()
                 && let Some(threshold) = self.threshold(&condition)
             {
                 self.plan.threshold = Some(threshold);
+                self.plan.places.threshold = conjunct.span;
             } else {
                 self.plan.having.push(condition);
+                self.plan.places.having.push(conjunct.span);
             }
         }
     }

@@ -135,7 +135,7 @@ functions! {
 
 impl AggregateFunction {
     /// Whether it counts.
-    pub(super) const fn is_count(self) -> bool {
+    pub(crate) const fn is_count(self) -> bool {
         matches!(
             self,
             Self::Count | Self::CountIf | Self::DCount | Self::DCountIf

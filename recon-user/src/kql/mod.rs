@@ -147,8 +147,12 @@ impl Loader {
         let is_broken = tokens.iter().any(|token| token.kind == lex::Kind::Broken);
         let query = parse::query(source, tokens, diagnostics)?;
         let key = (header.plan.id.clone(), header.plan.name.clone());
-        let plan = check::plan(&query, header, diagnostics);
+        let mut plan = check::plan(&query, header, diagnostics);
         let place = source.file_and_line(query.table.span.start);
+        if let Some(plan) = &mut plan {
+            plan.places.query.clone_from(&place);
+            plan.places.table = query.table.span;
+        }
         if let Some(other) = self.places.insert(key, place) {
             let message = "another rule has this id and name";
             let hint = format!("it is at {other}");

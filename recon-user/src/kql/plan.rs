@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::eval::Prepared;
+use crate::diagnostic::Span;
 use crate::kql::{
     AggregateFunction, Arithmetic, Comparison, Field, Function, Literal, Severity, Table,
     TextOperator, Type,
@@ -69,10 +70,45 @@ pub struct Plan {
     pub order: Vec<SortKey>,
     /// How many of one poll's alerts are reported, in that order.
     pub limit: Option<u64>,
+    /// Where its file has it.
+    pub(crate) places: Places,
+}
+
+/// Where a rule's file has its parts, for messages about what they mean together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Places {
+    /// `FILE:LINE` of the query.
+    pub(crate) query: String,
+    /// The name of the table.
+    pub(crate) table: Span,
+    /// The conditions of `filter`, in that order.
+    pub(crate) filter: Vec<Span>,
+    /// The condition that is the threshold.
+    pub(crate) threshold: Span,
+    /// The conditions of `having`, in that order.
+    pub(crate) having: Vec<Span>,
+}
+
+impl Plan {
+    /// Whether it fires for the same rows as another rule.
+    pub(crate) fn counts_as(&self, other: &Self) -> bool {
+        let window = |plan: &Self| (plan.table, plan.window, plan.is_summary);
+        let order = |plan: &Self| (plan.limit, plan.threshold);
+        window(self) == window(other)
+            && order(self) == order(other)
+            && self.filter == other.filter
+            && self.extends == other.extends
+            && self.groups == other.groups
+            && self.aggregates == other.aggregates
+            && self.computed == other.computed
+            && self.having == other.having
+            && self.after == other.after
+            && self.unless == other.unless
+    }
 }
 
 /// An expression with a name that is unique within the plan.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Named {
     /// The name.
     pub name: Arc<str>,
@@ -83,7 +119,7 @@ pub struct Named {
 }
 
 /// An aggregate of a group's rows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Aggregate {
     /// Its columns: one, except for `arg_max`, which has one for each argument.
     pub outputs: Vec<Output>,
@@ -94,7 +130,7 @@ pub struct Aggregate {
 }
 
 /// A column of an aggregate.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Output {
     /// Its name within the plan.
     pub name: Arc<str>,
@@ -203,4 +239,23 @@ pub enum Expr {
     /// A condition with a faster test. Plans have none; [`Predicate`](super::eval::Predicate) adds
     /// them.
     Prepared(Box<Prepared>),
+}
+
+impl Expr {
+    /// Visits the expression and all its operands.
+    pub(crate) fn visit<'e>(&'e self, visit: &mut dyn FnMut(&'e Self)) {
+        visit(self);
+        match self {
+            Self::Literal(_) | Self::Now(_) | Self::Column(_) => {}
+            Self::And(parts) | Self::Or(parts) | Self::Call(_, parts) => {
+                parts.iter().for_each(|part| part.visit(visit));
+            }
+            Self::Negate(part) | Self::In { value: part, .. } => part.visit(visit),
+            Self::Compare(_, parts) | Self::Arithmetic(_, parts) | Self::Text(_, parts) => {
+                parts.iter().for_each(|part| part.visit(visit));
+            }
+            Self::Between { parts, .. } => parts.iter().for_each(|part| part.visit(visit)),
+            Self::Prepared(prepared) => prepared.written.visit(visit),
+        }
+    }
 }

@@ -100,6 +100,8 @@ fields! {
     RemoteNetwork = "RemoteNetwork": String;
     /// What became of an attempt: `accepted`, `answered`, `refused`, `half-open` or `ignored`.
     Outcome = "Outcome": String;
+    /// Whether a socket of this host waits at the local port: a listener, or a bound one of UDP.
+    LocalListener = "LocalListener": Bool;
     /// This host's address and port.
     LocalEndpoint = "LocalEndpoint": String;
     /// What the remote's attempts so far show: `client`, `undecided` or `scanner`.
@@ -155,6 +157,7 @@ impl Field {
         matches!(
             self,
             Self::Outcome
+                | Self::LocalListener
                 | Self::ProcessUnit
                 | Self::RemoteTool
                 | Self::BytesReceived

@@ -55,6 +55,7 @@ fn observe(pipeline: &mut Pipeline, key: &Key, count: u64, interval: Interval, i
             device: "web1",
             process: None,
             is_scanner,
+            listener: None,
             standing: crate::row::Standing::default(),
             sources: None,
         },

@@ -15,6 +15,7 @@ mod listener;
 pub(crate) mod login;
 mod lookup;
 mod proc;
+mod served;
 mod socket;
 mod text;
 mod tool;
@@ -35,6 +36,7 @@ use recon_common::process::FILENAME_LENGTH;
 use cgroup::Membership;
 pub(crate) use listener::Listeners;
 pub(crate) use lookup::Lookups;
+pub(crate) use served::{ServedPorts, is_own};
 
 use hierarchy::Cgroups;
 use image::Image;

@@ -83,6 +83,8 @@ pub struct OwnedRow {
     pub process: Option<Process>,
     /// Whether that process is a known scanning tool.
     pub is_scanner: bool,
+    /// Whether a socket of this host waits at the local port.
+    pub listener: Option<bool>,
 }
 
 impl OwnedRow {
@@ -96,6 +98,7 @@ impl OwnedRow {
             device: &self.device,
             process: self.process.as_ref(),
             is_scanner: self.is_scanner,
+            listener: self.listener,
             standing: Standing::default(),
             sources: None,
         }
@@ -115,7 +118,9 @@ pub fn write(row: &Row<'_>, mut out: impl Write) -> io::Result<()> {
             continue;
         }
         match row.value(field) {
-            Value::Bool(value) if row.key.pid.is_some() => map.serialize_entry(name, &value)?,
+            Value::Bool(value) if !field.is_of_process() || row.key.pid.is_some() => {
+                map.serialize_entry(name, &value)?;
+            }
             Value::Long(value) => map.serialize_entry(name, &value)?,
             Value::DateTime(time) => map.serialize_entry(name, &time)?,
             Value::String(text) if !text.is_empty() => map.serialize_entry(name, &text)?,
@@ -202,6 +207,7 @@ fn parse_row(reader: &LineReader) -> Result<OwnedRow, LineError> {
             .to_owned(),
         process,
         is_scanner: reader.is_scanner(pid)?,
+        listener: reader.boolean(Field::LocalListener)?,
     })
 }
 

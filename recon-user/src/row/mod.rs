@@ -106,6 +106,8 @@ pub struct Row<'a> {
     pub process: Option<&'a Process>,
     /// Whether that process is a known scanning tool.
     pub is_scanner: bool,
+    /// Whether a socket of this host waits at the local port. `None` if unknown.
+    pub listener: Option<bool>,
     /// What is known of the remote.
     pub standing: Standing,
     /// A sketch of the aggregated sources; the remote of such a row is unknown. `None` if only the
@@ -144,6 +146,7 @@ impl Row<'_> {
             Field::RemotePort => Value::number(port(PortColumn::Remote)),
             Field::LocalPort => Value::number(port(PortColumn::Local)),
             Field::Outcome => Value::text(outcome(signal)),
+            Field::LocalListener => self.listener.map_or(Value::Null, Value::Bool),
             Field::LocalEndpoint => owned(self.local_endpoint()),
             Field::RemoteVerdict => Value::text(self.standing.remote.name()),
             Field::NetworkVerdict => Value::text(self.standing.network.name()),

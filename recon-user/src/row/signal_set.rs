@@ -39,6 +39,12 @@ impl SignalSet {
         self.0[byte] & bit != 0
     }
 
+    /// Whether it has no member.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.bits() == 0
+    }
+
     /// Adds `signal`.
     pub const fn insert(&mut self, signal: Signal) {
         let (byte, bit) = place(signal);

@@ -111,6 +111,7 @@ fn a_row_of_aggregated_sources_has_no_remote() {
             device: "",
             process: None,
             is_scanner: false,
+            listener: None,
             standing: crate::row::Standing::default(),
             sources: None,
         };

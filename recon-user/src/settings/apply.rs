@@ -9,7 +9,7 @@ use super::{Located, Override, Refused, Settings};
 use crate::diagnostic::Diagnostics;
 use crate::kql::Plan;
 use crate::rule::Configured;
-use crate::stream::{self, Measure};
+use crate::stream::{self, Measure, greatest_measure};
 
 impl Settings {
     /// Returns the enabled rules with these settings applied.
@@ -84,15 +84,22 @@ fn check(key: &str, rule: &Located<Override>, plans: &[Plan], diagnostics: &mut 
         diagnostics.error(rule.place, format!("no rule `{key}`"), Some(hint));
         return;
     }
-    let has_threshold = plans
+    let Some(threshold) = rule.value.threshold else {
+        return;
+    };
+    let meant = plans
         .iter()
-        .filter(|plan| keys(plan).iter().any(|known| known == key))
-        .any(|plan| plan.threshold.is_some());
-    if let Some(threshold) = rule.value.threshold
-        && !has_threshold
-    {
+        .filter(|plan| keys(plan).iter().any(|known| known == key));
+    let meant: Vec<_> = meant.filter(|plan| plan.threshold.is_some()).collect();
+    if meant.is_empty() {
         let message = format!("the rule `{key}` has no threshold");
         let hint = "its query compares no aggregate with a number; `enabled = false` turns it off";
+        diagnostics.error(threshold.place, message, Some(hint.to_owned()));
+    }
+    let greatest = meant.iter().filter_map(|plan| greatest_measure(plan));
+    if let Some(greatest) = greatest.min().filter(|&most| threshold.value >= most) {
+        let message = format!("the rule `{key}` could never fire: there are only {greatest} ports");
+        let hint = "use a lower threshold; `enabled = false` turns the rule off";
         diagnostics.error(threshold.place, message, Some(hint.to_owned()));
     }
 }

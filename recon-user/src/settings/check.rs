@@ -7,6 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::Refused;
+use super::doubles::doubles;
+use super::files::load;
 use super::table::{Align, write_table};
 use crate::diagnostic::{counted, read_file, visible};
 use crate::duration::text;
@@ -40,7 +42,7 @@ pub fn check(files: &[PathBuf], out: &mut dyn Write, errors: &mut dyn Write) -> 
             }
         };
         let name = visible(file.as_os_str().as_bytes());
-        let loaded = loader.load(&name, &bytes);
+        let loaded = load(&mut loader, &name, &bytes);
         write!(errors, "{}", loaded.diagnostics.render(&loaded.source))?;
         are_right &= loaded.diagnostics.errors() == 0;
         let count = loaded.plans.len();
@@ -50,6 +52,7 @@ pub fn check(files: &[PathBuf], out: &mut dyn Write, errors: &mut dyn Write) -> 
     }
     // A broken rule has no plan, so whether another refers to it is unknown.
     if are_right {
+        errors.write_all(doubles(&all).as_bytes())?;
         let all: Vec<_> = all.iter().collect();
         let unmet = unmet_references(&all);
         are_right &= unmet.errors.is_empty();

@@ -12,8 +12,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::Refused;
+use super::doubles::doubles;
+use crate::alert::BLIND_ID;
 use crate::diagnostic::{read_file, visible};
-use crate::kql::{Loader, Plan};
+use crate::kql::{Loaded, Loader, Plan};
+use crate::stream::review;
 
 /// The extensions of rule files in a folder.
 const EXTENSIONS: [&str; 2] = ["kql", "md"];
@@ -49,7 +52,7 @@ pub fn rules(paths: &[PathBuf]) -> Result<Rules, Refused> {
             };
             match bytes {
                 Ok(bytes) => {
-                    let loaded = loader.load(&visible(file.as_os_str().as_bytes()), &bytes);
+                    let loaded = load(&mut loader, &visible(file.as_os_str().as_bytes()), &bytes);
                     messages.push_str(&loaded.diagnostics.render(&loaded.source));
                     are_right &= loaded.diagnostics.errors() == 0;
                     plans.extend(loaded.plans);
@@ -63,11 +66,27 @@ pub fn rules(paths: &[PathBuf]) -> Result<Rules, Refused> {
     }
     match are_right {
         true => Ok(Rules {
+            warnings: messages + &doubles(&plans),
             plans,
-            warnings: messages,
         }),
         false => Err(Refused(messages)),
     }
+}
+
+/// Loads a file, and reports what none of its rules can mean.
+pub(super) fn load(loader: &mut Loader, name: &str, bytes: &[u8]) -> Loaded {
+    let mut loaded = loader.load(name, bytes);
+    for plan in &loaded.plans {
+        if plan.id == BLIND_ID {
+            let message = format!("the id `{BLIND_ID}` is that of recon's alerts about itself");
+            let hint = "choose another id".to_owned();
+            loaded
+                .diagnostics
+                .error(plan.places.table, message, Some(hint));
+        }
+    }
+    review(&mut loaded);
+    loaded
 }
 
 /// The file, or those of the folder.

@@ -7,7 +7,7 @@
 //! |---|---|---|---|
 //! | declare | `defs`, `declare`, `value` | - | the settings, each declared once |
 //! | read | `read` | recon.toml | [`Settings`] |
-//! | files | `files` | rule files and folders of them | plans |
+//! | files | `files`, `doubles` | rule files and folders of them | plans |
 //! | apply | `apply` | plans | [`Configured`] rules |
 //! | show | `list`, `check` | rules | a table or JSON |
 //!
@@ -20,6 +20,7 @@ mod bytes;
 mod check;
 mod declare;
 mod defs;
+mod doubles;
 mod files;
 mod list;
 mod options;
@@ -34,6 +35,7 @@ use std::{fmt, io};
 
 use thiserror::Error;
 
+use crate::address::Network;
 use crate::diagnostic::{Diagnostics, Source, read_file, visible};
 use crate::incident::{LineLimit, unmet_references};
 use crate::kql::Plan;
@@ -124,9 +126,21 @@ impl Settings {
         if rules == 0 {
             doubts += "warning: no rule is in force: recon writes no alert; enable a rule, or lower `min_severity`\n";
         }
-        for network in self.allow.iter().filter(|network| network.is_everything()) {
-            doubts +=
-                &format!("warning: `allow` has {network}: nothing that such remotes do counts\n");
+        let lists = [
+            ("allow", &self.allow),
+            ("local_networks", &self.local_networks),
+        ];
+        let lists = lists.map(|(key, list)| (key.to_owned(), list));
+        let of_rules = self.rules.iter().filter_map(|(rule, of)| {
+            let allow = of.value.allow.as_ref()?;
+            Some((format!("rules.{rule}.allow"), allow))
+        });
+        for (key, list) in lists.into_iter().chain(of_rules) {
+            for family in Network::complete_families(list) {
+                doubts += &format!(
+                    "warning: `{key}` has all of {family}: nothing that such remotes do counts\n"
+                );
+            }
         }
         doubts
     }
@@ -138,6 +152,11 @@ impl Settings {
             per: self.alerts.per.0,
             informational_per_hour: self.alerts.informational_per_hour.0,
         }
+    }
+
+    /// The memory that recon may take, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        self.limits.memory.0
     }
 
     /// The part of the agent's memory that is for the state of rules, in bytes. The rest is for a

@@ -132,6 +132,7 @@ pub(super) fn holds_for(signal: Signal, condition: &Expr) -> bool {
         device: "",
         process: None,
         is_scanner: false,
+        listener: None,
         standing: Standing::default(),
         sources: None,
     };

@@ -37,6 +37,7 @@ mod operator;
 mod panes;
 mod place;
 pub mod query;
+mod review;
 mod room;
 mod sample;
 mod store;
@@ -69,6 +70,7 @@ pub use key::{KeyColumn, KeyPlan};
 pub use operator::Measure;
 pub(crate) use operator::measure;
 pub use query::Query;
+pub(crate) use review::{greatest_measure, review};
 
 /// The default memory for the state of all queries, in bytes: half of the agent's. Only tests and
 /// benchmarks use it; the agent passes half of `limits.memory`.

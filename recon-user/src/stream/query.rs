@@ -230,7 +230,7 @@ const ABOUT_ATTEMPTS: &[Signal] = &[
 ];
 
 /// Whether rows of that signal have the port and the process that the query groups by.
-fn has_key(plan: &Plan, key: &KeyPlan, signal: Signal) -> bool {
+pub(super) fn has_key(plan: &Plan, key: &KeyPlan, signal: Signal) -> bool {
     let mut groups = plan.groups.iter();
     !plan.is_summary
         || groups.all(|group| match port_of(&group.expr) {
@@ -253,6 +253,7 @@ fn reports_outcomes(plan: &Plan, key: &KeyPlan, filter: &Filter) -> bool {
                     | Field::ActionType
                     | Field::Protocol
                     | Field::Outcome
+                    | Field::LocalListener
             )
         })
     };

@@ -22,6 +22,7 @@ fn digest(findings: u64, lower_bound: bool) -> Digest {
                 refused: 9,
                 half_open: 1,
                 silent: 5,
+                silent_with_listener: 0,
             },
             ports: 12,
             sources,

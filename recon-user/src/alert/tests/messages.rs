@@ -5,16 +5,18 @@ use super::*;
 #[test]
 fn answers_are_in_the_fields_and_the_message() {
     let mut finding = finding("port-scan", &[Signal::Syn]);
-    // (open ports, not answered, recon.outcomes, what the message says of it)
-    for (open_ports, silent, outcomes, said) in [
+    // (open ports, not answered, with a socket, recon.outcomes, what the message says of it)
+    for (open_ports, silent, silent_with_listener, outcomes, said) in [
         (
             vec![22, 80],
             5,
+            0,
             json!({"accepted": 0, "refused": 30, "half_open": 2, "silent": 5, "open_ports": [22, 80]}),
             "open to it 22, 80: 0 accepted, 2 half-open, 30 refused, 5 not answered",
         ),
         (
             vec![],
+            0,
             0,
             json!({"accepted": 0, "refused": 30, "half_open": 0, "silent": 0, "open_ports": []}),
             "nothing open to it: 0 accepted, 0 half-open, 30 refused, 0 not answered",
@@ -22,8 +24,16 @@ fn answers_are_in_the_fields_and_the_message() {
         (
             vec![],
             5,
+            0,
             json!({"accepted": 0, "refused": 30, "half_open": 0, "silent": 5, "open_ports": []}),
             "0 accepted, 0 half-open, 30 refused, 5 not answered",
+        ),
+        (
+            vec![],
+            5,
+            2,
+            json!({"accepted": 0, "refused": 30, "half_open": 0, "silent": 5, "silent_with_listener": 2, "open_ports": []}),
+            "0 accepted, 0 half-open, 30 refused, 5 not answered (2 of them though a socket waits there)",
         ),
     ] {
         finding.outcomes = Some(Outcomes {
@@ -31,6 +41,7 @@ fn answers_are_in_the_fields_and_the_message() {
             half_open: open_ports.len() as u64,
             refused: 30,
             silent,
+            silent_with_listener,
             open_ports,
         });
         let alert = parsed(&finding, &[]);

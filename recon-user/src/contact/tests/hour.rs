@@ -24,6 +24,7 @@ fn an_hour_has_the_attempts_the_ports_and_the_sources_of_its_own() {
         refused,
         half_open,
         silent,
+        silent_with_listener: 0,
     };
     let sources = |undecided| SourceCounts {
         undecided,

@@ -24,8 +24,12 @@ fn outcomes_are_those_of_the_window_the_ports_and_the_address() {
             refused,
             half_open,
             silent,
+            silent_with_listener: 0,
             open_ports,
-        } = outcomes;
+        } = outcomes
+        else {
+            panic!("{outcomes:?}")
+        };
         Some(([accepted, refused, half_open, silent], open_ports))
     };
     for (ports, local, since, expected) in [

@@ -81,6 +81,7 @@ fn with_row<T>(name: &str, ask: impl FnOnce(&Row<'_>) -> T) -> T {
         device: "Web-01.Example.org",
         process: (pid != 0).then_some(&process),
         is_scanner: pid != 0,
+        listener: None,
         standing: crate::row::Standing::default(),
         sources: None,
     })

@@ -303,3 +303,37 @@ fn the_mistakes_of_many_behind_one_address_are_no_scan() {
     assert!(fired_by_polls("few-ports", &polls(&[used], 10)).is_empty());
     assert_eq!(fired_by_polls("few-ports", &polls(&[], 10)).len(), 1);
 }
+
+#[test]
+fn what_a_bound_socket_takes_without_an_answer_is_not_hit_in_vain() {
+    use Signal::{Datagram, Syn};
+    // (21 of what, whether a socket waits, findings on one port)
+    for (signal, listener, expected) in [
+        (Datagram, Some(true), 0),
+        (Datagram, Some(false), 1),
+        (Datagram, None, 1),
+        // An overloaded server, or a firewall before it: worth a line.
+        (Syn, Some(true), 1),
+        (Syn, Some(false), 1),
+    ] {
+        let mut pipeline = pipeline();
+        let key = key(signal, REMOTE, local(0), 514, 0);
+        let interval = at(Duration::from_secs(7200));
+        let row = Row {
+            key: RowKey::unpack(&key).expect("a signal"),
+            count: 21,
+            time: interval.to,
+            device: "web1",
+            process: None,
+            is_scanner: false,
+            listener,
+            standing: Standing::default(),
+            sources: None,
+        };
+        pipeline.push(&row, interval);
+        let polls = (7200..7203).map(|second| at(Duration::from_secs(second)));
+        let found = polls.flat_map(|poll| pipeline.end_poll_unlimited(poll, false));
+        let on_port = found.filter(|finding| finding.query.id() == "port-scan");
+        assert_eq!(on_port.count(), expected, "{signal:?} {listener:?}");
+    }
+}

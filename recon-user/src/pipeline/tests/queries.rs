@@ -255,6 +255,7 @@ fn a_query_without_summarize_reports_every_distinct_row() {
             device: "web1",
             process,
             is_scanner: false,
+            listener: None,
             standing: crate::row::Standing::default(),
             sources: None,
         };

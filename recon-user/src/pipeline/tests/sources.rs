@@ -39,6 +39,7 @@ fn push_rows(pipeline: &mut Pipeline, second: u64, seen: &Seen) {
             device: "web1",
             process: None,
             is_scanner: false,
+            listener: None,
             standing: crate::row::Standing::default(),
             sources,
         };

@@ -84,6 +84,7 @@ impl Attempt {
                 device: "web1",
                 process: (pid != 0).then_some(&process),
                 is_scanner: false,
+                listener: None,
                 standing: crate::row::Standing::default(),
                 sources: None,
             };

@@ -229,11 +229,16 @@ impl LineReader {
     }
 
     pub(super) fn is_scanner(&self, pid: Option<u32>) -> Result<bool, LineError> {
-        let column = Field::ProcessIsScanner.name();
-        match self.get(column) {
-            None => Ok(false),
-            Some(Json::Bool(is_scanner)) => Ok(*is_scanner && pid.is_some()),
-            Some(_) => Err(self.wrong(column, "expected true or false")),
+        let is_scanner = self.boolean(Field::ProcessIsScanner)?;
+        Ok(is_scanner == Some(true) && pid.is_some())
+    }
+
+    /// The truth value in a column, unless it is missing or null.
+    pub(super) fn boolean(&self, field: Field) -> Result<Option<bool>, LineError> {
+        match self.get(field.name()) {
+            None => Ok(None),
+            Some(Json::Bool(value)) => Ok(Some(*value)),
+            Some(_) => Err(self.wrong(field.name(), "expected true or false")),
         }
     }
 }

@@ -63,6 +63,7 @@ fn a_row_is_written_as_one_line() {
         device: "web-01",
         process: Some(&process),
         is_scanner: true,
+        listener: None,
         standing: crate::row::Standing::default(),
         sources: None,
     };
@@ -238,6 +239,7 @@ prop_compose! {
         device in ".{0,8}",
         process in option::of(processes()),
         is_scanner in any::<bool>(),
+        listener in any::<Option<bool>>(),
         tool in option::of(proptest::sample::select(Tool::ALL.to_vec())),
     ) -> OwnedRow {
         let address = |words: [u32; 4]| match is_v4 {
@@ -262,6 +264,7 @@ prop_compose! {
             device,
             process,
             is_scanner: is_scanner && pid.is_some(),
+            listener,
         }
     }
 }

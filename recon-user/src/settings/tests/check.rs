@@ -66,6 +66,9 @@ none.kql: error: No such file or directory (os error 2)
 #[test]
 fn settings_that_nobody_means_are_doubted() {
     const NONE: &str = "warning: no rule is in force: recon writes no alert; enable a rule, or lower `min_severity`\n";
+    let everything = |key: &str, family: &str| {
+        format!("warning: `{key}` has all of {family}: nothing that such remotes do counts\n")
+    };
     // (file, rules in force, warnings)
     for (file, rules, expected) in [
         ("", 1, String::new()),
@@ -74,11 +77,23 @@ fn settings_that_nobody_means_are_doubted() {
         (
             "allow = ['0.0.0.0/0', '::/0']",
             1,
-            ["0.0.0.0/0", "::/0"]
-                .map(|all| {
-                    format!("warning: `allow` has {all}: nothing that such remotes do counts\n")
-                })
-                .concat(),
+            everything("allow", "IPv4") + &everything("allow", "IPv6"),
+        ),
+        (
+            "allow = ['128.0.0.0/1', '0.0.0.0/2', '64.0.0.0/2']",
+            1,
+            everything("allow", "IPv4"),
+        ),
+        ("allow = ['128.0.0.0/1', '0.0.0.0/2']", 1, String::new()),
+        (
+            "local_networks = ['::/0']",
+            1,
+            everything("local_networks", "IPv6"),
+        ),
+        (
+            "[rules.port-scan]\nallow = ['0.0.0.0/0']",
+            1,
+            everything("rules.port-scan.allow", "IPv4"),
         ),
     ] {
         let settings = Settings::parse("recon.toml", file.as_bytes()).expect("settings");

@@ -33,11 +33,12 @@ fn write(path: impl AsRef<Path>, text: impl AsRef<[u8]>) {
 
 /// A folder with everything that may be in one.
 fn folder(root: &Path) {
+    let query = |port: u16| QUERY.replace("== 1", &format!("== {port}"));
     let rules = root.join("rules");
     fs::create_dir(&rules).expect("a folder");
-    write(rules.join("20-b.kql"), QUERY);
-    write(rules.join("10-a.md"), format!("```kql\n{QUERY}```\n"));
-    write(rules.join("30-c.KQL"), QUERY);
+    write(rules.join("20-b.kql"), query(4));
+    write(rules.join("10-a.md"), format!("```kql\n{}```\n", query(2)));
+    write(rules.join("30-c.KQL"), query(3));
     write(rules.join("notes.txt"), "not a rule");
     write(rules.join(".40-d.kql"), "not a rule");
     write(root.join("e.rules"), QUERY);
@@ -209,4 +210,57 @@ fn settings_and_rules_are_read_together() {
     // The default rules: the settings' rule is not among them.
     let refused = in_force(&options, |_| plans()).expect_err("another rule");
     assert!(refused.to_string().contains("no rule `a-1`"), "{refused}");
+}
+
+#[test]
+fn rules_that_cannot_be_told_apart_are_named_with_both_places() {
+    const COUNT: &str = "DeviceNetworkEvents | where LocalPort == 22 | summarize n = count() by RemoteIP | where n > 5";
+    const OTHER: &str = "DeviceNetworkEvents | where LocalPort == 23 | summarize n = count() by RemoteIP | where n > 5";
+    const PORTS: &str =
+        "DeviceNetworkEvents | summarize n = dcount(LocalPort) by RemoteIP | where n > 5";
+    let rule =
+        |id: &str, name: &str, query: &str| format!("// id: {id}\n// name: {name}\n{query}\n\n");
+    for (what, first, second, expected) in [
+        ("two ids", rule("a", "a", COUNT), rule("b", "b", OTHER), ""),
+        (
+            "two measures of one id",
+            rule("a", "a", COUNT),
+            rule("a", "b", PORTS),
+            "",
+        ),
+        (
+            "one id and measure",
+            rule("a", "a", COUNT),
+            rule("a", "b", OTHER),
+            "two.kql:3: warning: this rule and the one at one.kql:3 both have the id `a` and the measure `count`: only `rule.name` tells their alerts apart, and settings for a/count change both; give one of them another id\n",
+        ),
+        (
+            "the same rule",
+            rule("a", "a", COUNT),
+            rule("b", "b", COUNT),
+            "two.kql:3: warning: the rule `b` counts the same as the rule `a` at one.kql:3: each alert is written twice; remove one of them\n",
+        ),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let paths = [("one.kql", first), ("two.kql", second)].map(|(name, text)| {
+            let path = folder.path().join(name);
+            write(&path, text);
+            path
+        });
+        let warnings = rules(&paths).expect("rules").warnings;
+        let root = format!("{}/", folder.path().display());
+        assert_eq!(warnings.replace(&root, ""), expected, "{what}");
+    }
+}
+
+#[test]
+fn the_id_of_alerts_about_recon_is_taken() {
+    let make = |root: &Path| write(root.join("a.kql"), format!("// id: recon-blind\n{QUERY}"));
+    let refused = read(make, &["a.kql"]).expect_err("a taken id");
+    assert!(
+        refused.starts_with(
+            "a.kql:2:1: error: the id `recon-blind` is that of recon's alerts about itself\n"
+        ),
+        "{refused}"
+    );
 }

@@ -36,8 +36,8 @@ pub(crate) struct PackedRow {
     pub(crate) set: SetId,
     pub(crate) signal: Signal,
     tool: Option<Tool>,
-    has_local: bool,
     has_pid: bool,
+    listener: Option<bool>,
     standing: Standing,
     /// Whether it says all that the row did: times and numbers may not fit.
     pub(crate) is_exact: bool,
@@ -78,8 +78,8 @@ impl PackedRow {
             set: SetId::NONE,
             signal: key.signal,
             tool: key.tool,
-            has_local: key.local.is_some(),
             has_pid: key.pid.is_some(),
+            listener: row.listener,
             standing: row.standing,
         }
     }
@@ -103,7 +103,7 @@ impl PackedRow {
         let row = Row {
             key: RowKey {
                 remote: Some(self.remote),
-                local: self.has_local.then_some(self.local),
+                local: (self.local != Address::UNSPECIFIED).then_some(self.local),
                 port: port_column(self.signal).map(|_| self.port),
                 pid: sender.map(|sender| sender.pid),
                 image: sender.unwrap_or_default().number,
@@ -116,6 +116,7 @@ impl PackedRow {
             device: "",
             process: None,
             is_scanner: false,
+            listener: self.listener,
             standing: self.standing,
             sources: None,
         };
