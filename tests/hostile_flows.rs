@@ -1,13 +1,13 @@
-//! What a remote began counts, however this host answers.
+//! What a remote began counts, however this host answers, and wherever the kernel keeps it.
 //!
-//! In: one flow of datagrams to a real service. Out: the alert on its flood. The decision held
-//! here: the frames of the flood leave a packet socket, which loses none, on the flow that a real
-//! exchange has begun.
+//! In: one flow of datagrams to a real service, frames in pieces. Out: the alert on a flood, the
+//! number of signals. The decision held here: the frames of the flood leave a packet socket, which
+//! loses none, on the flow that a real exchange has begun.
 
 use std::net::{IpAddr, UdpSocket};
 
-use anyhow::{Result, ensure};
-use recon_tests::frame::{CLIENT_PORT, Path};
+use anyhow::{Context as _, Result, ensure};
+use recon_tests::frame::{CLIENT_PORT, Path, double_tagged, syn, with_options};
 use recon_tests::kernel::is_emulated;
 use recon_tests::lab::{ATTACKER, ATTACKER6, HOST, HOST6};
 use recon_tests::{Agent, Lab, PATIENCE, TestProcess, report, rows};
@@ -139,4 +139,35 @@ fn check(row: &Row) -> Result<()> {
 #[test]
 fn one_flow_can_flood_no_service_unseen() {
     rows::check(ROWS, |row| row.name, check);
+}
+
+/// Frames longer than a page, whose transport header is not in the first buffer.
+#[test]
+fn headers_in_page_fragments_are_read() -> Result<()> {
+    const JUMBO: u16 = 9000;
+    const CLOSED: u16 = 8082;
+    /// More than the fixed headers of IPv4 and TCP.
+    const LINEAR: u16 = 60;
+    let payload = [0; 5000];
+    let v4 = Path::new(ATTACKER, HOST).tcp(syn(CLOSED), &payload)?;
+    let v6 = Path::new(ATTACKER6, HOST6).tcp(syn(CLOSED), &payload)?;
+    // (name, frame, signals: the host refuses what is for it)
+    let frames = [
+        ("IPv6", v6.clone(), 2),
+        ("nine extension headers", with_options(&v6, 9), 2),
+        ("two tags", double_tagged(&v4), 1),
+    ];
+    for (name, frame, signals) in frames {
+        let lab = Lab::new()?;
+        lab.set_mtu(JUMBO)?;
+        let agent = Agent::start(&lab, "--interval 100ms --xdp off")?;
+        lab.sender()?.send_split(&frame, LINEAR)?;
+        agent.wait_drained(signals).context(name)?;
+        let totals = agent.stop()?.totals()?;
+        ensure!(
+            (totals.signals, totals.lost) == (signals, 0),
+            "{name}: {totals:?}"
+        );
+    }
+    Ok(())
 }

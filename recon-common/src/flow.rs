@@ -155,6 +155,14 @@ pub const fn accepted_slot(slot: u32) -> u32 {
     slot ^ FLOW_SLOTS >> 1
 }
 
+/// The slot beside that of a [`Flow::remote_end`] in which its fingerprint says that this host has
+/// sent there from that port of its own.
+#[inline(always)]
+#[must_use]
+pub const fn sender_slot(slot: u32, port: u16) -> u32 {
+    (slot + port as u32) & (FLOW_SLOTS - 1)
+}
+
 /// The bit beside a fingerprint that says that this host has answered the flow.
 pub const ANSWERED: u32 = 1 << 31;
 
@@ -185,17 +193,6 @@ impl Flow {
         Self {
             local: Address::UNSPECIFIED,
             local_port: 0,
-            ..*self
-        }
-    }
-
-    /// The flow as which it is remembered that this host sent from its port to the remote's, from
-    /// whatever address.
-    #[inline(always)]
-    #[must_use]
-    pub const fn between_ports(&self) -> Self {
-        Self {
-            local: Address::UNSPECIFIED,
             ..*self
         }
     }
@@ -270,10 +267,14 @@ mod tests {
             protocol: ip_protocol::TCP,
         };
         let own = flow.fingerprint(&SECRETS);
-        let accepted = (accepted_slot(own.0), own.1);
-        let [end, ports] =
-            [flow.remote_end(), flow.between_ports()].map(|flow| flow.fingerprint(&SECRETS));
-        let marks = [own, accepted, end, ports];
+        let end = flow.remote_end().fingerprint(&SECRETS);
+        let marks = [
+            own,
+            (accepted_slot(own.0), own.1),
+            end,
+            (sender_slot(end.0, 22), end.1),
+            (sender_slot(end.0, u16::MAX), end.1),
+        ];
         let different: HashSet<_> = marks.into_iter().collect();
         assert_eq!(different.len(), marks.len());
         let elsewhere = Flow {
@@ -282,7 +283,9 @@ mod tests {
             ..flow
         };
         assert_eq!(elsewhere.remote_end(), flow.remote_end());
-        assert_ne!(elsewhere.between_ports(), flow.between_ports());
-        assert!((0..FLOW_SLOTS).all(|slot| accepted_slot(slot) < FLOW_SLOTS));
+        for slot in 0..FLOW_SLOTS {
+            let beside = [accepted_slot(slot), sender_slot(slot, u16::MAX)];
+            assert!(beside.into_iter().all(|slot| slot < FLOW_SLOTS));
+        }
     }
 }

@@ -21,7 +21,10 @@
 //! does not know. The first datagram of such a flow is an answer, later
 //! ones are nothing.
 //! A guest has accepted a connection if it has sent a SYN-ACK. Its FIN or its reset then ends the
-//! connection, and the first of them counts.
+//! connection, and the first of them counts. Its reset without that is a refusal, whatever its
+//! sequence number. So is a remote's, of what this host has begun or probed, until a SYN-ACK comes.
+//! What a process crafts on a raw or packet socket looks like the kernel's packets, but is no
+//! connection's: a FIN+ACK or an ACK is a probe, a reset a refusal.
 //! `recon-ebpf` implements the state in the kernel, the tests have their own.
 
 use crate::{Flow, Signal};
@@ -40,22 +43,31 @@ pub enum Observation {
     Refusal,
     /// A FIN+ACK: counts unless the connection exists or existed.
     Unconnected,
-    /// A packet with which a remote answers: counts if this host has sent one the other way.
-    Answer(Signal),
+    /// A remote's echo reply: an answer if this host has asked, else a stray one.
+    EchoReply,
     /// A remote's SYN-ACK: an answer, or backscatter that this host will reset.
     SynAckReceived,
-    /// This host, or a guest, answers a SYN with a SYN-ACK: counts in any case.
-    SynAckSent,
+    /// A remote's reset: a refusal if this host has begun or probed, and the remote has not accepted.
+    /// It is a stray one if it ends no connection either.
+    ResetReceived,
+    /// This host, or a guest, answers a SYN with a SYN-ACK: counts in any case. Says whether a
+    /// process crafted it.
+    SynAckSent(bool),
     /// This host resets a segment that had an ACK: refuses a probe, unless it knew the connection.
     Reset,
-    /// This host, or a guest, has closed its half of a connection, or aborted it.
+    /// This host, or a guest, has closed its half of a connection.
     Closed,
+    /// This host aborts a connection. A guest does too, or refuses one that it has not accepted.
+    Aborted,
+    /// This host begins a connection, or probes a port: counts each time.
+    Probed(Signal),
+    /// A process of this host has crafted a segment with ACK: a probe, unless it is part of a
+    /// connection that the process has begun or accepted by other such segments.
+    Crafted,
     /// This host sends something that is answered: counts each time.
     Sent(Signal),
     /// A datagram from this host: counts if it is the first of its flow.
     DatagramSent(Signal),
-    /// A reset from a remote: ends a connection, or is a stray one.
-    Aborted,
     /// A packet of another protocol than TCP, UDP and ICMP: counts unless this host sends that to the
     /// remote.
     OtherProtocol,
@@ -103,7 +115,8 @@ pub trait FlowMarks: Sized {
     /// Whether answers are expected.
     fn expects_answers(&self) -> bool;
     /// Remembers that the remote began the flow, or has answered. Returns whether that was unknown.
-    /// Of a TCP flow it says that an unsolicited SYN-ACK came.
+    /// Of a TCP flow it says that a SYN-ACK came, or that this host has closed: if answers are
+    /// expected, a reset refuses nothing any more.
     fn mark_reached(&self) -> bool;
     /// Whether the remote began the flow, or has answered.
     fn was_reached(&self) -> bool;
@@ -123,7 +136,7 @@ impl Observation {
         match self {
             Self::Plain(signal) => Some(signal),
             // Sockets report what this host accepts.
-            Self::SynAckSent if !state.is_from_guest() => Some(Signal::AnsweredTcp),
+            Self::SynAckSent(false) if !state.is_from_guest() => Some(Signal::AnsweredTcp),
             _ => self.resolve_marked(flow, state),
         }
     }
@@ -160,16 +173,9 @@ impl Observation {
                 }
                 unless_connected(flow, state, &marks, Signal::MaimonProbe)
             }
-            Self::Aborted => {
-                if marks.expects_answers() {
-                    return None;
-                }
-                unless_connected(flow, state, &marks, Signal::StraySegment)
-            }
-            Self::Answer(signal) => Some(match signal {
-                _ if marks.expects_answers() => signal,
-                Signal::EchoReplyReceived => Signal::IcmpNotice,
-                _ => Signal::StraySegment,
+            Self::EchoReply => Some(match marks.expects_answers() {
+                true => Signal::EchoReplyReceived,
+                false => Signal::IcmpNotice,
             }),
             Self::OtherProtocol => (!marks.expects_answers()).then_some(Signal::ProtocolProbe),
             Self::OtherProtocolSent => {
@@ -177,30 +183,50 @@ impl Observation {
                 None
             }
             Self::SynAckReceived => {
-                if marks.expects_answers() {
-                    return Some(Signal::SynAckReceived);
-                }
                 marks.mark_reached();
-                Some(Signal::StraySynAck)
+                Some(match marks.expects_answers() {
+                    true => Signal::SynAckReceived,
+                    false => Signal::StraySynAck,
+                })
             }
+            Self::ResetReceived => match (marks.expects_answers(), marks.was_reached()) {
+                (true, false) => Some(Signal::ResetReceived),
+                (true, true) => None,
+                (false, _) => unless_connected(flow, state, &marks, Signal::StraySegment),
+            },
             Self::Reset => {
                 (!marks.expects_answers() && !marks.clear_reached()).then_some(Signal::RefusedTcp)
             }
-            Self::Closed => {
+            Self::Closed | Self::Aborted => {
+                let is_from_guest = state.is_from_guest();
+                let is_accepted = is_from_guest && marks.accepted().clear_reached();
+                let is_known = !is_from_guest || is_accepted || marks.expects_answers();
+                if self == Self::Aborted && !is_known {
+                    return Some(Signal::RefusedTcp);
+                }
                 marks.expect_answers();
-                (state.is_from_guest() && marks.accepted().clear_reached())
-                    .then_some(Signal::ForwardedEnded)
+                marks.mark_reached();
+                is_accepted.then_some(Signal::ForwardedEnded)
             }
             Self::Sent(signal) => {
                 marks.expect_answers();
                 Some(signal)
+            }
+            Self::Probed(signal) => {
+                marks.expect_answers();
+                marks.clear_reached();
+                Some(signal)
+            }
+            Self::Crafted => {
+                let is_begun = !marks.expect_answers() && marks.was_reached();
+                (!is_begun && !marks.accepted().was_reached()).then_some(Signal::ProbeSent)
             }
             Self::DatagramSent(signal) => match marks.mark_sent() {
                 Sent::Begins => Some(signal),
                 Sent::Answers => Some(Signal::AnsweredUdp),
                 Sent::Again => None,
             },
-            Self::SynAckSent => {
+            Self::SynAckSent(_) => {
                 marks.accepted().mark_reached();
                 Some(Signal::AnsweredTcp)
             }
@@ -221,6 +247,7 @@ fn unless_connected(
     match state.is_connected(flow) {
         Some(true) => {
             marks.expect_answers();
+            marks.mark_reached();
             None
         }
         Some(false) => Some(signal),

@@ -46,6 +46,18 @@ pub trait Packet {
     /// higher cost.
     fn payload<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
 
+    /// Makes headers readable that are not in the first buffer. Packets of established connections
+    /// have left by then, since theirs are.
+    #[inline(always)]
+    fn pull_headers(&self) {}
+
+    /// Whether a process of this host has made this segment from that port itself, on a raw or
+    /// packet socket, and not the kernel for a connection.
+    #[inline(always)]
+    fn is_crafted(&self, _source_port: u16) -> bool {
+        false
+    }
+
     /// The same offset, without what the verifier knows of it.
     ///
     /// The verifier walks the rest of a program once for every range of offsets that it can tell
@@ -138,6 +150,12 @@ impl<'a, P: Packet + ?Sized> Cursor<'a, P> {
     #[inline(always)]
     pub(crate) fn at(self, offset: usize) -> Self {
         Self { offset, ..self }
+    }
+
+    /// [`Packet::is_crafted`] of the frame.
+    #[inline(always)]
+    pub(crate) fn is_crafted(&self, source_port: u16) -> bool {
+        self.packet.is_crafted(source_port)
     }
 
     /// The same place, with its offset hidden as [`Packet::hide_offset`] describes.

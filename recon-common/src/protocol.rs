@@ -12,6 +12,8 @@ pub const ETHERNET_PAYLOAD: usize = 1500;
 pub const VLAN_TAG: usize = 4;
 /// IPv4 without options.
 pub const IPV4_HEADER: usize = 20;
+/// The first byte of such a header: version 4 and five words.
+pub const IPV4_PLAIN: u8 = 0x45;
 /// The fixed header of IPv6.
 pub const IPV6_HEADER: usize = 40;
 /// TCP without options.

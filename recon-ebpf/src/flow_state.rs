@@ -21,7 +21,7 @@ use aya_ebpf::helpers::{
 };
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray};
-use recon_common::flow::{ANSWERED, FLOW_SLOTS, accepted_slot};
+use recon_common::flow::{ANSWERED, FLOW_SLOTS, accepted_slot, sender_slot};
 use recon_common::protocol::ip_protocol;
 use recon_common::protocol::linux::{AF_INET, AF_INET6, TCP_LISTEN};
 use recon_common::{Flow, FlowMarks, FlowState, Sent};
@@ -86,7 +86,8 @@ impl FlowState for KernelFlowState {
 
     #[inline(always)]
     fn awaits_datagram(&self, flow: &Flow) -> bool {
-        KernelMarks::find(&flow.remote_end()).expects_answers() && self.has_asking_socket(flow)
+        let end = KernelMarks::find(&flow.remote_end());
+        end.expects_answers() && self.has_asking_socket(flow, &end)
     }
 
     #[inline(always)]
@@ -135,6 +136,12 @@ impl KernelMarks {
     pub(crate) fn find(flow: &Flow) -> Self {
         let (number, fingerprint) = flow.fingerprint(secrets());
         Self::at(number, fingerprint)
+    }
+
+    /// Whether this host has sent from that port: these are the marks of a [`Flow::remote_end`].
+    #[inline(always)]
+    pub(crate) fn of_sender(&self, port: u16) -> Self {
+        Self::at(sender_slot(self.number, port), self.fingerprint)
     }
 
     #[inline(always)]
@@ -299,7 +306,7 @@ impl KernelFlowState {
     /// or has sent there. A service that has not must not be flooded unseen by who has an answer of
     /// another one.
     #[inline(always)]
-    fn has_asking_socket(&self, flow: &Flow) -> bool {
+    fn has_asking_socket(&self, flow: &Flow, end: &KernelMarks) -> bool {
         let (mut tuple, size) = socket_tuple(flow);
         // SAFETY: as above.
         unsafe {
@@ -315,7 +322,7 @@ impl KernelFlowState {
             }
             let is_connected = (*socket).dst_port != 0;
             bpf_sk_release(socket.cast());
-            is_connected || KernelMarks::find(&flow.between_ports()).expects_answers()
+            is_connected || end.of_sender(flow.local_port).expects_answers()
         }
     }
 

@@ -12,12 +12,12 @@ use core::ffi::c_void;
 
 use aya_ebpf::Global;
 use aya_ebpf::bindings::{__sk_buff, BPF_F_MMAPABLE};
-use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_socket_cookie};
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_socket_cookie, bpf_sk_fullsock};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
 use recon_common::ImageId;
 use recon_common::process::{FORK_SLOTS, NUMBERS_EACH, SENDER_SLOTS, fork_slot};
-use recon_common::protocol::linux::AF_PACKET;
+use recon_common::protocol::linux::{AF_PACKET, SOCK_RAW};
 
 /// By socket, the low half of its cookie and a packed [`ImageId`]. Cookies are consecutive, so
 /// sockets of one time do not share a slot.
@@ -139,6 +139,33 @@ fn is_of_packet_socket(skb: *mut c_void) -> bool {
     unsafe {
         let socket = (*skb.cast::<__sk_buff>()).__bindgen_anon_2.sk;
         !socket.is_null() && (*socket).family == u32::from(AF_PACKET)
+    }
+}
+
+/// Whether a process has crafted the skb, a TCP segment from that port, on a raw or packet socket.
+///
+/// The socket of a connection has the segment's port, which settles it for nearly all segments. A
+/// raw socket has its protocol's number in that place, and a packet socket 0. The kernel answers
+/// for sockets that are gone on raw sockets of its own, which nobody has created.
+#[inline(always)]
+pub(crate) fn is_crafted(skb: *mut c_void, source_port: u16) -> bool {
+    const PROTOCOLS: u16 = 256;
+    // SAFETY: the context is the program's own, and the socket, if there is one, outlives the
+    // program's run.
+    unsafe {
+        let socket = (*skb.cast::<__sk_buff>()).__bindgen_anon_2.sk;
+        if socket.is_null()
+            || (*socket).src_port == u32::from(source_port) && source_port >= PROTOCOLS
+        {
+            return false;
+        }
+        if (*socket).family == u32::from(AF_PACKET) {
+            return true;
+        }
+        let socket = bpf_sk_fullsock(socket);
+        !socket.is_null()
+            && (*socket).type_ == u32::from(SOCK_RAW)
+            && recorded_sender(bpf_get_socket_cookie(skb)).is_some()
     }
 }
 

@@ -127,6 +127,29 @@ pub(super) const ATTACKS: &[Attack] = &[
         ..ATTACK
     },
     Attack {
+        name: "an outbound nmap -sA, which looks like packets of connections",
+        side: Side::Host,
+        line: "nmap -n -Pn -T4 --max-retries 1 -sA -p 2000-2029 {net}.1",
+        rule: Some("outbound-scan-tool"),
+        ..ATTACK
+    },
+    Attack {
+        name: "an outbound nmap -sW under another name",
+        side: Side::Host,
+        line: "folder=$(mktemp -d) && cp $(command -v nmap) $folder/updater && \
+               $folder/updater -n -Pn -T4 --max-retries 1 -sW -p 2000-2029 {net}.1 && rm -r $folder",
+        rule: Some("outbound-port-scan"),
+        ..ATTACK
+    },
+    Attack {
+        name: "an outbound nmap -sM under another name",
+        side: Side::Host,
+        line: "folder=$(mktemp -d) && cp $(command -v nmap) $folder/updater && \
+               $folder/updater -n -Pn -T4 --max-retries 1 -sM -p 2000-2029 {net}.1 && rm -r $folder",
+        rule: Some("outbound-port-scan"),
+        ..ATTACK
+    },
+    Attack {
         name: "an outbound sweep of 150 addresses, none of which answers",
         side: Side::Host,
         line: "{traffic} connect {host} {silent}.1-150 445 1 EINPROGRESS",

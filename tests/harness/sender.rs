@@ -51,6 +51,39 @@ impl Sender {
         Ok(())
     }
 
+    /// Sends one frame, of which the kernel keeps only the first `linear` bytes in the packet's first
+    /// buffer if it is longer than a page, as a guest's network card can ask for.
+    ///
+    /// # Errors
+    /// As [`Sender::send`], and when the kernel refuses the option.
+    pub fn send_split(&self, frame: &[u8], linear: u16) -> Result<()> {
+        /// `PACKET_VNET_HDR` of linux/if_packet.h.
+        const VNET_HEADER: libc::c_int = 15;
+        /// `struct virtio_net_hdr` of linux/virtio_net.h around its `hdr_len`.
+        const BEFORE: [u8; 2] = [0; 2];
+        const AFTER: [u8; 6] = [0; 6];
+        let set = |on: libc::c_int| {
+            // SAFETY: the option is an integer, which lives as long as the call.
+            let result = unsafe {
+                libc::setsockopt(
+                    self.socket.as_raw_fd(),
+                    libc::SOL_PACKET,
+                    VNET_HEADER,
+                    (&raw const on).cast(),
+                    size_of_val(&on) as libc::socklen_t,
+                )
+            };
+            match result {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()).context("PACKET_VNET_HDR"),
+            }
+        };
+        set(1)?;
+        let sent = self.send(&[&BEFORE[..], &linear.to_le_bytes(), &AFTER, frame].concat());
+        set(0)?;
+        sent
+    }
+
     /// Sends one frame if there is room, and returns whether it was sent.
     ///
     /// # Errors

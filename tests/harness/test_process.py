@@ -53,17 +53,24 @@ def open_raw(kind, *arguments):
     return RAW[key]
 
 
-def syn(port):
-    """The header of a SYN: recon reads no checksum."""
-    words = b"\x00\x00\x00\x01" + bytes(4) + b"\x50\x02\x04\x00" + bytes(4)
-    return (40000).to_bytes(2, "big") + port.to_bytes(2, "big") + words
+def segment(port, flags):
+    """A header with the sequence number 1, from port 40000. Kernels read the checksum, recon not."""
+    ports = (40000).to_bytes(2, "big") + port.to_bytes(2, "big")
+    words = b"\x00\x00\x00\x01" + bytes(4) + b"\x50" + bytes([flags]) + b"\x04\x00"
+    return ports + words + bytes(4)
 
 
-def send_raw(address, port):
+SYN = 2
+
+
+def send_raw(address, port, flags=SYN):
     family = _socket.AF_INET6 if ":" in address else _socket.AF_INET
     sender = open_raw("raw", family, _socket.SOCK_RAW, _socket.IPPROTO_TCP)
+    if family == _socket.AF_INET6:
+        # The kernel fills in the checksum at that offset.
+        sender.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_CHECKSUM, 16)
     # An IPv6 raw socket takes no port.
-    sender.sendto(syn(port), (address, 0))
+    sender.sendto(segment(port, int(flags)), (address, 0))
     return "sent"
 
 
@@ -77,15 +84,15 @@ def ping(address, kind):
     return "sent"
 
 
-def send_packet(address, port, interface, source):
-    """Sends a SYN as a whole frame, to an unknown station."""
+def send_packet(address, port, interface, source, flags=SYN):
+    """Sends a segment as a whole frame, to an unknown station."""
     protocol = b"\x08\x00"
     sender = open_raw("packet", _socket.AF_PACKET, _socket.SOCK_RAW, 0)
     parts = [source, address]
     ends = b"".join(bytes(int(byte) for byte in part.split(".")) for part in parts)
     header = b"\x45\x00\x00\x28" + bytes(4) + b"\x40\x06\x00\x00" + ends
     stations = b"\x02\x00\x00\x00\x00\x09" + b"\x02\x00\x00\x00\x00\x01"
-    sender.sendto(stations + protocol + header + syn(port), (interface, 0x0800))
+    sender.sendto(stations + protocol + header + segment(port, int(flags)), (interface, 0x0800))
     return "sent"
 
 

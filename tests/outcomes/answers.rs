@@ -1,13 +1,15 @@
 //! Attempts of this host and of a guest behind it, and of a remote at a guest.
 
 use std::io::Read as _;
-use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 
 use anyhow::{Result, ensure};
+use etherparse::TcpHeader;
+use recon_common::protocol::tcp_flag::{ACK, FIN, RST};
 use recon_tests::dns::{self, Responder};
-use recon_tests::frame::{Path, syn, tagged, with_options};
-use recon_tests::lab::{ATTACKER, ATTACKER6, GUEST, HOST, HOST6};
+use recon_tests::frame::{CLIENT_PORT, Path, segment, syn, tagged, with_options};
+use recon_tests::lab::{ATTACKER, ATTACKER6, GUEST, HOST, HOST_LINK, HOST6};
 use recon_tests::namespace::Namespace;
 use recon_tests::process::run;
 use recon_tests::{Lab, PATIENCE, TestProcess, rows};
@@ -16,6 +18,8 @@ use crate::{Counts, count};
 
 const OPEN: u16 = 8081;
 const CLOSED: u16 = 8082;
+/// An address behind the attacker that nobody has.
+const ABSENT: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 9);
 /// The first port of traceroute(8).
 const TRACED: u16 = 33_434;
 /// The hop limit of ordinary datagrams.
@@ -65,6 +69,87 @@ const ROWS: &[Row] = &[
             ("RefusalReceived 8082", 1),
             ("ConnectionFailed 8082", 1),
         ],
+    },
+    Row {
+        name: "a SYN that a remote refuses by a reset with a sequence number of its own",
+        traffic: |bench| {
+            bench.client.order(&format!("raw {ABSENT} {CLOSED}"))?;
+            let refusal = TcpHeader {
+                rst: true,
+                ack: true,
+                ..segment([CLOSED, CLIENT_PORT])
+            };
+            let frame = Path::new(ABSENT, HOST).tcp(refusal, &[])?;
+            bench.lab.sender()?.send(&frame)
+        },
+        counts: &[("ConnectionRequest 8082", 1), ("RefusalReceived 8082", 1)],
+    },
+    Row {
+        name: "ACK and FIN+ACK of a raw socket",
+        traffic: |bench| {
+            bench
+                .client
+                .order(&format!("raw {ABSENT} {CLOSED} {ACK}"))?;
+            let flags = FIN | ACK;
+            bench
+                .client
+                .order(&format!("raw {ABSENT} {CLOSED} {flags}"))?;
+            let refusal = TcpHeader {
+                rst: true,
+                ..segment([CLOSED, CLIENT_PORT])
+            };
+            let frame = Path::new(ABSENT, HOST).tcp(refusal, &[])?;
+            bench.lab.sender()?.send(&frame)
+        },
+        counts: &[("ProbeSent 8082", 2), ("RefusalReceived 8082", 1)],
+    },
+    Row {
+        name: "an ACK of a raw socket over IPv6, which a remote resets",
+        traffic: |bench| {
+            bench
+                .client
+                .order(&format!("raw {ATTACKER6} {CLOSED} {ACK}"))
+        },
+        counts: &[("ProbeSent 8082", 1), ("RefusalReceived 8082", 1)],
+    },
+    Row {
+        name: "an ACK of a packet socket",
+        traffic: |bench| {
+            bench.client.order(&format!(
+                "packet {ABSENT} {CLOSED} {HOST_LINK} {HOST} {ACK}"
+            ))
+        },
+        counts: &[("ProbeSent 8082", 1)],
+    },
+    Row {
+        name: "resets with a sequence number of their own, of a raw socket and of a guest",
+        traffic: |bench| {
+            let flags = RST | ACK;
+            let order = format!("raw {ABSENT} {CLOSED} {flags}");
+            bench.client.order(&order)?;
+            bench.contained.order(&order)
+        },
+        counts: &[("ConnectionFailed 40000", 2)],
+    },
+    Row {
+        name: "the kernel's ACK for a connection that is gone",
+        traffic: |bench| {
+            let mut client = bench
+                .lab
+                .host()
+                .enter(|| Ok(TcpStream::connect((ATTACKER, OPEN))?))?;
+            client.shutdown(Shutdown::Write)?;
+            ensure!(client.read(&mut [0])? == 0, "it has not closed");
+            let port = client.local_addr()?.port();
+            drop(client);
+            let late = TcpHeader {
+                ack: true,
+                ..segment([OPEN, port])
+            };
+            let frame = Path::new(ATTACKER, HOST).tcp(late, &[])?;
+            bench.lab.sender()?.send(&frame)
+        },
+        counts: &[("ConnectionRequest 8081", 1), ("AnswerReceived 8081", 1)],
     },
     Row {
         name: "pings that are answered",

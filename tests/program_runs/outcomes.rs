@@ -47,6 +47,11 @@ fn an_answer_counts_if_this_host_has_sent_before() -> Result<()> {
         ack: false,
         ..refusal.clone()
     };
+    let host_aborts = TcpHeader {
+        rst: true,
+        ack: true,
+        ..segment([CLIENT, PORT])
+    };
     let elsewhere = TcpHeader {
         destination_port: CLIENT + 1,
         ..syn_ack.clone()
@@ -104,14 +109,33 @@ fn an_answer_counts_if_this_host_has_sent_before() -> Result<()> {
                     As(Signal::StraySegment, CLIENT),
                 ),
                 (Host, syn_v4.clone(), asked),
-                (Remote, answer(abort.clone())?, Nothing),
-                (Remote, answer(bare)?, Nothing),
+                (Remote, answer(abort.clone())?, refused),
+                (Remote, answer(bare.clone())?, refused),
                 (Remote, answer(refusal.clone())?, refused),
                 (
                     Remote,
                     inward_v6().tcp(refusal.clone(), &[])?,
                     As(Signal::StraySegment, CLIENT),
                 ),
+            ],
+        ),
+        (
+            "a connection that a remote refuses from the ports of one that it accepted",
+            vec![
+                (Host, syn_v4.clone(), asked),
+                (Remote, answer(syn_ack.clone())?, accepted),
+                (Remote, answer(abort.clone())?, Nothing),
+                (Remote, answer(bare.clone())?, Nothing),
+                (Host, syn_v4.clone(), asked),
+                (Remote, answer(abort.clone())?, refused),
+            ],
+        ),
+        (
+            "a client of this host that resets after this host has aborted",
+            vec![
+                (Host, outward().tcp(host_aborts, &[])?, Nothing),
+                (Remote, answer(abort.clone())?, Nothing),
+                (Remote, answer(bare)?, Nothing),
             ],
         ),
         (
@@ -196,6 +220,12 @@ fn a_guests_connection_ends_once() -> Result<()> {
     let [close, abort, reset] = [close, abort, reset].map(|header| outward().tcp(header, &[]));
     let (close, abort, reset) = (close?, abort?, reset?);
     let ended = As(Signal::ForwardedEnded, PORT);
+    let refused = As(Signal::RefusedTcp, PORT);
+    let own_abort = TcpHeader {
+        rst: true,
+        ack: true,
+        ..segment([CLIENT, PORT])
+    };
     let accept = |by| (by, accepts.0.clone(), accepts.1);
     check_stories(vec![
         (
@@ -221,7 +251,7 @@ fn a_guests_connection_ends_once() -> Result<()> {
             vec![
                 accept(Guest),
                 (Guest, abort.clone(), ended),
-                (Guest, abort, Nothing),
+                (Guest, abort.clone(), Nothing),
             ],
         ),
         (
@@ -245,6 +275,27 @@ fn a_guests_connection_ends_once() -> Result<()> {
                     )?,
                     ended,
                 ),
+            ],
+        ),
+        (
+            "refused by a reset with a sequence number of its own",
+            vec![
+                (Guest, abort.clone(), refused),
+                (Guest, abort.clone(), refused),
+                accept(Guest),
+                (Guest, abort.clone(), ended),
+                (Host, abort.clone(), Nothing),
+            ],
+        ),
+        (
+            "aborted by the guest that began it",
+            vec![
+                (
+                    Guest,
+                    outward().tcp(syn(PORT), &[])?,
+                    As(Signal::SynSent, PORT),
+                ),
+                (Guest, outward().tcp(own_abort, &[])?, Nothing),
             ],
         ),
         (

@@ -13,11 +13,9 @@ use crate::Packet;
 use crate::packet::Fields;
 use crate::protocol::tcp_flag::{ACK, FIN, RST, SYN};
 use crate::protocol::{
-    ETHERNET_HEADER, IPV4_HEADER, IPV6_HEADER, TCP_HEADER, ethertype, ip_protocol, port,
+    ETHERNET_HEADER, IPV4_HEADER, IPV4_PLAIN, IPV6_HEADER, TCP_HEADER, ethertype, ip_protocol, port,
 };
 
-/// Version 4 and a header of five words.
-const IPV4_PLAIN: u8 = 0x45;
 /// The bits of 'more fragments' and of the fragment's offset.
 const IPV4_FRAGMENT: u16 = 0x3fff;
 /// Where a TCP header has the destination's port, and the flags.
@@ -43,6 +41,7 @@ pub(super) fn is_of_established<P: Packet + ?Sized>(packet: &P, direction: Direc
                     frame.u16::<{ TCP_OVER_IPV4 + PORT }>(),
                     direction,
                 )
+                && is_by_kernel(packet, frame.u16::<TCP_OVER_IPV4>(), direction)
         }
         ethertype::IPV6 => {
             let Some(frame) = packet.header::<{ TCP_OVER_IPV6 + TCP_TO_FLAGS }>(0) else {
@@ -56,9 +55,16 @@ pub(super) fn is_of_established<P: Packet + ?Sized>(packet: &P, direction: Direc
                     frame.u16::<{ TCP_OVER_IPV6 + PORT }>(),
                     direction,
                 )
+                && is_by_kernel(packet, frame.u16::<TCP_OVER_IPV6>(), direction)
         }
         _ => false,
     }
+}
+
+/// Whether the kernel has sent an outbound segment from that port, and no process that probes.
+#[inline(always)]
+fn is_by_kernel<P: Packet + ?Sized>(packet: &P, source: u16, direction: Direction) -> bool {
+    direction == Direction::In || !packet.is_crafted(source)
 }
 
 #[inline(always)]

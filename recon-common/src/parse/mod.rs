@@ -96,6 +96,7 @@ pub fn parse<P: Packet + ?Sized>(packet: &P, direction: Direction) -> Result<Par
     if established::is_of_established(packet, direction) {
         return Err(FrameClass::Established);
     }
+    packet.pull_headers();
     parse_all(packet, direction)
 }
 

@@ -96,7 +96,7 @@ fn inbound_whole<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsing {
             let header = datagram.payload.peek::<2>().ok_or(Loss::Truncated)?;
             let observation = match (datagram.protocol, header.u8::<0>()) {
                 ECHO_REQUEST | ECHO_REQUEST6 => Observation::Plain(Signal::EchoRequest),
-                ECHO_REPLY | ECHO_REPLY6 => Observation::Answer(Signal::EchoReplyReceived),
+                ECHO_REPLY | ECHO_REPLY6 => Observation::EchoReply,
                 (protocol, kind) => Observation::Plain(message_in(protocol, kind)?),
             };
             ([0, 0], observation, fingerprint::of_datagram(datagram))
@@ -118,9 +118,9 @@ fn inbound_whole<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsing {
 /// What an inbound segment shows. Segments of established connections leave here, after a look at
 /// their flags and port.
 ///
-/// A reset answers a SYN, or another segment without ACK, with sequence number 0 and an ACK (RFC
-/// 9293, 3.5.2). What this host sends as an attempt has no ACK. So any other reset ends an
-/// established connection, or answers a segment that recon does not count.
+/// A reset answers a segment without ACK with sequence number 0 and an ACK (RFC 9293, 3.5.2), and
+/// one that has an ACK without. But some stacks and firewalls choose another number, so that a
+/// reset says nothing without what came before.
 #[inline(always)]
 fn segment_in<P: Packet + ?Sized>(
     segment: &Cursor<'_, P>,
@@ -131,9 +131,8 @@ fn segment_in<P: Packet + ?Sized>(
         if flags & (SYN | RST) != 0 {
             return Ok(match flags & (FIN | SYN | RST) {
                 SYN => Observation::SynAckReceived,
-                RST if header.u32::<4>() == 0 => Observation::Answer(Signal::ResetReceived),
                 flags if flags & SYN != 0 => Observation::Plain(Signal::OddProbe),
-                _ => Observation::Aborted,
+                _ => Observation::ResetReceived,
             });
         }
         let asked = match ports(header)[1] {
@@ -154,7 +153,7 @@ fn segment_in<P: Packet + ?Sized>(
     }
     let signal = match flags & (FIN | SYN | RST) {
         SYN => Signal::Syn,
-        RST => return Ok(Observation::Aborted),
+        RST => return Ok(Observation::ResetReceived),
         _ => match flags {
             0 => Signal::NullProbe,
             FIN => Signal::FinProbe,
@@ -186,7 +185,7 @@ pub(super) fn outbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsin
             }
             None => (
                 short_segment(datagram)?,
-                Observation::Sent(Signal::ProbeSent),
+                Observation::Probed(Signal::ProbeSent),
             ),
         },
         ip_protocol::UDP | ip_protocol::UDP_LITE => {
@@ -226,9 +225,9 @@ pub(super) fn outbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsin
 /// connects, probes or asks.
 ///
 /// A reset that answers a segment without ACK carries sequence number 0 and an ACK (RFC 9293,
-/// 3.5.2): it refuses a probe. A reset without ACK answers a segment that had one. A reset with
-/// another sequence number aborts a connection, and a FIN closes this host's half of it. The peer's
-/// FIN may come after the socket is gone (FIN-WAIT-2 ends after a minute) and must not look like a
+/// 3.5.2): it refuses a probe. A reset without ACK answers a segment that had one. A reset of the
+/// kernel with another sequence number aborts a connection, a crafted one refuses it, and a guest's
+/// does one or the other. A FIN closes this host's half of a connection. The peer's FIN may come after the socket is gone (FIN-WAIT-2 ends after a minute) and must not look like a
 /// Maimon probe.
 #[inline(always)]
 fn segment_out<P: Packet + ?Sized>(
@@ -238,25 +237,29 @@ fn segment_out<P: Packet + ?Sized>(
     let flags = header.u8::<13>() & FLAGS;
     if flags & ACK == 0 {
         return Ok(match flags & (FIN | SYN | RST) {
-            SYN => Observation::Sent(Signal::SynSent),
+            SYN => Observation::Probed(Signal::SynSent),
             RST => Observation::Reset,
-            _ => Observation::Sent(Signal::ProbeSent),
+            _ => Observation::Probed(Signal::ProbeSent),
         });
     }
+    let is_crafted = segment.is_crafted(ports(header)[0]);
     if flags & (FIN | SYN | RST) != 0 {
         let sequence = header.u32::<4>();
         return Ok(match flags & (SYN | RST) {
-            RST if sequence == 0 => Observation::Plain(Signal::RefusedTcp),
-            SYN => Observation::SynAckSent,
+            RST if sequence == 0 || is_crafted => Observation::Plain(Signal::RefusedTcp),
+            RST => Observation::Aborted,
+            SYN => Observation::SynAckSent(is_crafted),
+            _ if is_crafted => Observation::Crafted,
             _ => Observation::Closed,
         });
     }
     // The answer to a query over TCP is data, which does not count.
     let asks =
         ports(header)[1] == port::DNS && payload::is_tcp_dns_query(segment, header.u8::<12>())?;
-    match asks {
-        true => Ok(Observation::Plain(Signal::DnsSentTcp)),
-        false => Err(FrameClass::Established),
+    match (asks, is_crafted) {
+        (true, _) => Ok(Observation::Plain(Signal::DnsSentTcp)),
+        (false, true) => Ok(Observation::Crafted),
+        (false, false) => Err(FrameClass::Established),
     }
 }
 

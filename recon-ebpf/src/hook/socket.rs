@@ -240,9 +240,10 @@ fn handle_connect(call: &Call) -> i32 {
 /// not see both.
 #[inline(always)]
 fn expect_datagrams(flow: &Flow) {
-    KernelMarks::find(&flow.remote_end()).expect_answers();
+    let end = KernelMarks::find(&flow.remote_end());
+    end.expect_answers();
     if flow.local_port != 0 {
-        KernelMarks::find(flow).expect_answers();
+        end.of_sender(flow.local_port).expect_answers();
     }
 }
 
@@ -318,11 +319,13 @@ fn tcp_connect_started(context: &SockOpsContext) {
 #[inline(always)]
 fn connection_accepted(context: &SockOpsContext) {
     let flow = connection_flow(context);
-    if is_foreign(context.ops.cast()) && !KernelMarks::find(&flow).accepted().was_reached() {
+    let marks = KernelMarks::find(&flow);
+    if is_foreign(context.ops.cast()) && !marks.accepted().was_reached() {
         return;
     }
-    // Its end is then known to be one without a look-up.
-    KernelMarks::find(&flow).expect_answers();
+    // Its end is then known to be one without a look-up, and its reset refuses nothing.
+    marks.expect_answers();
+    marks.mark_reached();
     accepted::record_start(socket_cookie(context));
     watch_states(context);
     count::count_key(&Key::for_flow(&flow, Signal::Accepted, 0));

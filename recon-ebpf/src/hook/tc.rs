@@ -7,12 +7,16 @@ use aya_ebpf::bindings::tcx_action_base::TCX_NEXT;
 use aya_ebpf::helpers::bpf_skb_load_bytes;
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
-use recon_common::protocol::{ETHERNET_HEADER, IPV4_HEADER, TCP_HEADER};
+use recon_common::packet::Fields;
+use recon_common::protocol::{
+    ETHERNET_HEADER, ETHERNET_PAYLOAD, IPV4_HEADER, IPV4_PLAIN, IPV6_HEADER, TCP_HEADER, ethertype,
+    ip_protocol,
+};
 use recon_common::{Direction, Packet};
 
 use super::{InPlace, hide_offset};
-use crate::count;
 use crate::flow_state::{KernelFlowState, PacketHook};
+use crate::{count, sender};
 
 #[classifier]
 pub(crate) fn recon_egress(context: TcContext) -> i32 {
@@ -33,26 +37,34 @@ fn count_frame(context: TcContext, direction: Direction) -> i32 {
             Direction::Out => PacketHook::Egress,
         },
     };
-    pull_headers(&context);
     count::count_packet(&SkbFrame(context), &state, direction);
     TCX_NEXT
 }
 
-/// Pulls the headers into the first buffer if they are elsewhere: raw sockets and some drivers
-/// leave everything in page fragments. The bytes stay as they are, and a packet whose TCP header is
-/// in place is left alone.
-#[inline(always)]
-fn pull_headers(context: &TcContext) {
-    const SHORTEST: usize = ETHERNET_HEADER + IPV4_HEADER + TCP_HEADER;
-    const LONGEST: u32 = 256;
-    let here = context.data_end() - context.data();
-    if here < SHORTEST && (here as u32) < context.len() {
-        // If it fails, the parser counts the packet as truncated.
-        let _ = context.pull_data(context.len().min(LONGEST));
+struct SkbFrame(TcContext);
+
+impl SkbFrame {
+    /// Whether the first buffer holds the headers of TCP, UDP or ICMP right behind those of IP
+    /// without options or extension headers, as nearly all do.
+    #[inline(always)]
+    fn has_plain_headers(&self) -> bool {
+        const IPV4: usize = ETHERNET_HEADER + IPV4_HEADER + TCP_HEADER;
+        const IPV6: usize = ETHERNET_HEADER + IPV6_HEADER + TCP_HEADER;
+        if let Some(frame) = self.header::<IPV6>(0) {
+            let next = frame.u8::<{ ETHERNET_HEADER + 6 }>();
+            if frame.u16::<12>() == ethertype::IPV6 {
+                return matches!(
+                    next,
+                    ip_protocol::TCP | ip_protocol::UDP | ip_protocol::ICMPV6
+                );
+            }
+        }
+        let Some(frame) = self.header::<IPV4>(0) else {
+            return false;
+        };
+        frame.u16::<12>() == ethertype::IPV4 && frame.u8::<ETHERNET_HEADER>() == IPV4_PLAIN
     }
 }
-
-struct SkbFrame(TcContext);
 
 impl Packet for SkbFrame {
     type Header<const N: usize> = InPlace<N>;
@@ -76,6 +88,25 @@ impl Packet for SkbFrame {
             )
         };
         (result == 0).then_some(bytes)
+    }
+
+    /// Raw sockets, guests and some drivers leave headers in page fragments. The bytes stay as they
+    /// are.
+    #[inline(always)]
+    fn pull_headers(&self) {
+        const LONGEST: u32 = (ETHERNET_HEADER + ETHERNET_PAYLOAD) as u32;
+        let Self(context) = self;
+        let here = (context.data_end() - context.data()) as u32;
+        let readable = context.len().min(LONGEST);
+        if here < readable && !self.has_plain_headers() {
+            // If it fails, the parser counts the packet as truncated.
+            let _ = context.pull_data(readable);
+        }
+    }
+
+    #[inline(always)]
+    fn is_crafted(&self, source_port: u16) -> bool {
+        sender::is_crafted(self.0.skb.skb.cast(), source_port)
     }
 
     #[inline(always)]

@@ -23,7 +23,7 @@ mod signals;
 
 use anyhow::Context;
 use jiff::Timestamp;
-use recon_common::{ImageId, Key, Registers};
+use recon_common::{ImageId, Key, Registers, Signal};
 use tokio::time::{Interval as Ticks, MissedTickBehavior, interval_at};
 
 use crate::alert;
