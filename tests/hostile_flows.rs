@@ -91,10 +91,11 @@ fn check(row: &Row) -> Result<()> {
     let agent = Agent::start(&lab, "--interval 100ms --profile outcomes")?;
     // What counts for the rule, and what else counts.
     let (mut sent, mut answers) = (0, 0);
+    // Open to the end: without it the attacker's kernel would refuse the answers.
+    let client = lab
+        .attacker()
+        .enter(|| Ok(UdpSocket::bind((remote, CLIENT_PORT))?))?;
     if row.is_answered {
-        let client = lab
-            .attacker()
-            .enter(|| Ok(UdpSocket::bind((remote, CLIENT_PORT))?))?;
         client.set_read_timeout(Some(PATIENCE))?;
         client.send_to(b"hello", (host, ECHO))?;
         client.recv(&mut [0; 5])?;

@@ -8,6 +8,9 @@ const ATTACKS: &str = "clients.rs";
 const FRAMES: &str = "program_runs.rs";
 const OUTBOUND: &str = "outbound.rs";
 const PROCESSES: &str = "processes.rs";
+const LINES: &str = "hostile_lines.rs";
+const FLOWS: &str = "hostile_flows.rs";
+const BLIND: &str = "hostile_blind.rs";
 
 const fn row(name: &'static str, seen: Seen, proofs: &'static [Proof]) -> Technique {
     Technique { name, seen, proofs }
@@ -54,11 +57,47 @@ pub(super) const TECHNIQUES: &[Technique] = &[
         &[],
     ),
     row(
+        "SYN-ACK scan",
+        InPart("informational: backscatter of a flood in this host's name looks alike"),
+        &[(TOOLS, "nmap, SYN-ACK")],
+    ),
+    row(
+        "scan of IP protocols (`nmap -sO`)",
+        Yes,
+        &[(TOOLS, "nmap, IP protocols")],
+    ),
+    row(
+        "SCTP scan",
+        Yes,
+        &[
+            (TOOLS, "nmap, SCTP INIT"),
+            (TOOLS, "nmap, SCTP COOKIE-ECHO"),
+        ],
+    ),
+    row(
+        "sweep of the local link (ARP, neighbour discovery)",
+        Yes,
+        &[
+            (TOOLS, "scapy, ARP requests"),
+            (TOOLS, "scapy, neighbour solicitations"),
+        ],
+    ),
+    row(
+        "guess of the system (`nmap -O`)",
+        Yes,
+        &[(ATTACKS, "nmap -O of two ports")],
+    ),
+    row(
+        "search for services that amplify",
+        Yes,
+        &[(ATTACKS, "a search for five services that amplify")],
+    ),
+    row(
         "scan among decoys (`nmap -D`)",
         Yes,
         &[
             (TOOLS, "nmap -D"),
-            ("hostile_lines.rs", "a_scanner_among_decoys_is_named"),
+            (LINES, "a_scanner_among_decoys_is_named"),
         ],
     ),
     row(
@@ -72,7 +111,13 @@ pub(super) const TECHNIQUES: &[Technique] = &[
         &[
             (TOOLS, "hping3 from three neighbours, seven ports each"),
             (ATTACKS, "four neighbours, which share a hundred ports"),
+            (LINES, "forged_neighbours_hide_no_split_scan"),
         ],
+    ),
+    row(
+        "scan split among networks of one owner",
+        InPart("IPv6 up to a /48; neighbours beyond a /24 of IPv4 have nothing in common"),
+        &[(LINES, "networks_of_one_owner_that_share_a_scan_are_named")],
     ),
     row(
         "sweep of this host's addresses",
@@ -106,8 +151,13 @@ pub(super) const TECHNIQUES: &[Technique] = &[
     ),
     row(
         "guesses of SSH passwords",
-        InPart("short sessions of `internal-sftp` look alike"),
-        &[(ATTACKS, "thirty guesses of a password")],
+        InPart(
+            "on port 22; a connection may carry six guesses, and sessions of a few kilobytes without a program look alike",
+        ),
+        &[
+            (ATTACKS, "thirty guesses of a password"),
+            (ATTACKS, "a few guesses of each of six neighbours"),
+        ],
     ),
     row(
         "use of what a scan found",
@@ -123,6 +173,45 @@ pub(super) const TECHNIQUES: &[Technique] = &[
                 "hping3, more SYNs of any sources than a server should get",
             ),
             (TOOLS, "hping3, SYNs of any sources to ever-new ports"),
+            (ATTACKS, "hping3: six hundred SYNs to one closed port"),
+        ],
+    ),
+    row(
+        "flood of segments without a connection",
+        InPart("by this host's resets: nothing where a firewall drops them"),
+        &[
+            (TOOLS, "hping3, ACKs to a closed port"),
+            (TOOLS, "hping3, ACKs to an open port without a connection"),
+            (
+                TOOLS,
+                "hping3, FIN+PSH+ACK to an open port without a connection",
+            ),
+            (TOOLS, "hping3, FINs to an open port"),
+        ],
+    ),
+    row(
+        "reflected flood, backscatter",
+        Yes,
+        &[
+            (TOOLS, "hping3, SYN-ACKs of any sources"),
+            (TOOLS, "hping3, resets of any sources"),
+        ],
+    ),
+    row(
+        "flood of other ICMP, other protocols, later fragments",
+        Yes,
+        &[
+            (TOOLS, "hping3, timestamp requests of any sources"),
+            (TOOLS, "hping3, GRE of any sources"),
+            (TOOLS, "hping3, later fragments of any sources"),
+        ],
+    ),
+    row(
+        "flood of datagrams by one source",
+        InPart("informational: a tunnel sends as many"),
+        &[
+            (FLOWS, "a service that answers"),
+            (FLOWS, "a service that never answers"),
         ],
     ),
     row(
@@ -141,6 +230,10 @@ pub(super) const TECHNIQUES: &[Technique] = &[
             (PROCESSES, "nmap -sS"),
             (PROCESSES, "masscan"),
             (PROCESSES, "nmap through the dynamic loader"),
+            (
+                ATTACKS,
+                "an outbound nmap -sA, which looks like packets of connections",
+            ),
         ],
     ),
     row(
@@ -152,7 +245,15 @@ pub(super) const TECHNIQUES: &[Technique] = &[
             (OUTBOUND, "remotes on two ports"),
             (OUTBOUND, "a program for each port"),
             (OUTBOUND, "name servers that do not answer"),
+            (OUTBOUND, "five ports of each remote"),
+            (OUTBOUND, "a ping for each remote"),
+            (ATTACKS, "an outbound nmap -sW under another name"),
         ],
+    ),
+    row(
+        "frames past the traffic control layer (`PACKET_QDISC_BYPASS`, AF_XDP)",
+        No("no hook sees them leave; what answers them counts as stray"),
+        &[],
     ),
     row(
         "scan from a container with a network of its own",
@@ -169,5 +270,13 @@ pub(super) const TECHNIQUES: &[Technique] = &[
             "hostile_netns.rs",
             "what_an_unprivileged_user_forges_names_nobody",
         )],
+    ),
+    row(
+        "a hook detached, a table filled",
+        InPart("a map emptied by root goes unseen"),
+        &[
+            (BLIND, "a_detached_hook_is_an_alert_and_is_attached_again"),
+            (BLIND, "a_full_table_is_an_alert_and_so_is_its_end"),
+        ],
     ),
 ];

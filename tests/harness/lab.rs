@@ -215,7 +215,8 @@ impl Lab {
     }
 }
 
-/// Gives the attacker's link its addresses, neighbours and routes.
+/// Gives the attacker's link its addresses, neighbours and routes. It drops what the host answers to
+/// made-up IPv6 sources: without a route it would complain by ICMPv6.
 fn configure_attacker(attacker: &Namespace) -> Result<()> {
     attacker.ip(&format!(
         "link set lo up\n\
@@ -224,7 +225,8 @@ fn configure_attacker(attacker: &Namespace) -> Result<()> {
          link set {ATTACKER_LINK} up\n\
          neighbor replace {HOST} lladdr {HOST_MAC} dev {ATTACKER_LINK} nud permanent\n\
          neighbor replace {HOST6} lladdr {HOST_MAC} dev {ATTACKER_LINK} nud permanent\n\
-         route add {SPARES} via {HOST}\n"
+         route add {SPARES} via {HOST}\n\
+         route add blackhole ::/0\n"
     ))
 }
 

@@ -5,15 +5,13 @@
 //! The decisions held here:
 //! - An attempt is settled when it is accepted, answered or refused. Without that it waits for the
 //!   next poll, and a second: a handshake takes a round trip.
-//! - What is refused or ignored on a target that was accepted before is no attempt: a service that
-//!   restarts does not make its clients scanners.
 //! - Whether a socket waits on the port counts for what a client sends. To odd flags an open port
 //!   is silent by the standard.
 //! - A connection counts as used when it ended with data from the remote, or has stayed open for
 //!   some seconds. It is reported after the failures of the same poll and of the next one, so that
 //!   a rule on scanners that come back does not depend on the order within a poll.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 
 use jiff::{SignedDuration, Timestamp};
@@ -23,14 +21,15 @@ use recon_common::{Address, Ending, Signal};
 use super::attempt::Attempt;
 use super::evidence::{Evidence, TargetResult};
 use super::hour::{ContactHour, ContactTotals};
-use super::ledger::{AddedResult, Ledger};
+use super::ledger::Ledger;
 use super::locals::Locals;
 use super::outcomes::Outcome;
 use super::queue::Queue;
+use super::record::{ChangedStandings, Record};
 use super::targets::Target;
 use super::{Clock, Settled, WAIT};
 use crate::address::{first_neighbour, write_address};
-use crate::row::{Interval, Row, RowKey, Standing, Verdict};
+use crate::row::{Interval, Row, RowKey, Verdict};
 use crate::seed::Secrets;
 
 /// A connection that has stayed open for this long is used. `nmap -sT` closes at once.
@@ -38,11 +37,11 @@ const STAYED: SignedDuration = SignedDuration::from_secs(5);
 
 /// A remote, and the port that it tries on a local address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Tried {
-    remote: Address,
+pub(super) struct Tried {
+    pub(super) remote: Address,
     local: Address,
     port: u16,
-    is_udp: bool,
+    pub(super) is_udp: bool,
 }
 
 impl Hash for Tried {
@@ -292,7 +291,7 @@ impl Tried {
         }
     }
 
-    fn settled(&self, signal: Signal, count: u64, since: Interval) -> Settled {
+    pub(super) fn settled(&self, signal: Signal, count: u64, since: Interval) -> Settled {
         Settled {
             key: RowKey {
                 remote: Some(self.remote),
@@ -314,86 +313,10 @@ impl Tried {
     }
 }
 
-/// Where the outcome of an attempt goes.
-struct Record<'a> {
-    remotes: &'a mut Ledger,
-    networks: Option<&'a mut Ledger>,
-    hour: &'a mut ContactHour,
-    settled: &'a mut Vec<Settled>,
-    changed: ChangedStandings,
-}
-
-/// Remotes, and networks by their first address, about which the verdict or the proof has changed.
-#[derive(Debug, Default)]
-pub(super) struct ChangedStandings {
-    remotes: HashSet<Address, Secrets>,
-    networks: HashSet<Address, Secrets>,
-}
-
-impl ChangedStandings {
-    pub(super) fn concerns(&self, remote: Address) -> bool {
-        self.remotes.contains(&remote)
-            || !self.networks.is_empty() && self.networks.contains(&first_neighbour(remote))
-    }
-}
-
-impl Record<'_> {
-    fn add(&mut self, tried: &Tried, result: TargetResult, since: Interval) {
-        let TargetResult {
-            target,
-            outcome,
-            count,
-            ..
-        } = result;
-        let of_remote = self.remotes.add(tried.remote, result);
-        if of_remote.is_changed {
-            self.changed.remotes.insert(tried.remote);
-        }
-        let mut of_network = AddedResult::default();
-        if let Some(networks) = &mut self.networks {
-            let network = first_neighbour(tried.remote);
-            of_network = networks.add(network, result);
-            if of_network.is_changed {
-                self.changed.networks.insert(network);
-            }
-        }
-        let known = of_remote.outcome;
-        // Who leaves handshakes open on a port that has accepted it floods it all the same.
-        let is_attempt = outcome >= Outcome::HalfOpen || !known.is_some_and(Outcome::is_success);
-        if is_attempt {
-            self.hour.add(target, outcome, count);
-            let signal = signal(tried.is_udp, outcome);
-            let mut row = tried.settled(signal, count, since);
-            // Of several tools the first by number, whatever the order of the rows.
-            row.key.tool = result.tools.iter().next();
-            row.listener = result.listener;
-            row.standing = Some(Standing {
-                remote: of_remote.verdict,
-                network: of_network.verdict,
-                is_proven: of_remote.is_proven,
-            });
-            self.settled.push(row);
-        }
-    }
-}
-
 /// The verdict on the network of a remote.
 pub(super) fn network_verdict(networks: Option<&Ledger>, remote: Address) -> Verdict {
     let evidence = networks.and_then(|networks| networks.get(first_neighbour(remote)));
     evidence.map_or(Verdict::Undecided, Evidence::verdict)
-}
-
-/// The signal of an attempt with that outcome.
-const fn signal(is_udp: bool, outcome: Outcome) -> Signal {
-    match (outcome, is_udp) {
-        (Outcome::Accepted, _) => Signal::AttemptAccepted,
-        (Outcome::Answered, _) => Signal::DatagramAnswered,
-        (Outcome::HalfOpen, _) => Signal::AttemptHalfOpen,
-        (Outcome::Refused, false) => Signal::AttemptRefused,
-        (Outcome::Refused, true) => Signal::DatagramRefused,
-        (Outcome::Ignored | Outcome::Unserved, false) => Signal::AttemptIgnored,
-        (Outcome::Ignored | Outcome::Unserved, true) => Signal::DatagramIgnored,
-    }
 }
 
 /// The time in seconds since 1970, which fit until 2106. Windows begin at whole ones.

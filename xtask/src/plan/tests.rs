@@ -79,7 +79,7 @@ type Case<'a> = (&'a str, fn(&mut Machine), Goal, &'a [&'a str]);
 
 #[test]
 fn each_missing_part_costs_only_its_own_steps() {
-    let table: [Case<'_>; 11] = [
+    let table: [Case<'_>; 12] = [
         ("not linked", |m| m.toolchain = None, Goal::Build, &[LINK]),
         (
             "no rustup: Debian's cargo is used as it is",

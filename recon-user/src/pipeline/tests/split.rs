@@ -223,17 +223,22 @@ fn who_is_reported_takes_only_his_own_ports_along_though_the_neighbours_are_few(
 
 #[test]
 fn neighbours_that_fail_on_a_port_each_share_no_scan() {
-    // (sources, ports of each, sources with one port, whether they share a scan)
-    for (sources, ports, others, expected) in [
-        (24, 1, 0, false),
-        (200, 1, 0, false),
-        (10, 2, 0, false),
-        (11, 2, 0, true),
-        (2, 11, 0, true),
-        (10, 18, 0, true),
+    let [carrier, home]: [fn(u8) -> Address; 2] =
+        [|source| v4(100, source), |source| v6(0, source)];
+    // (neighbours, sources, ports of each, sources with one port, whether they share a scan)
+    for (neighbour, sources, ports, others, expected) in [
+        (carrier, 24, 1, 0, false),
+        (carrier, 200, 1, 0, false),
+        (carrier, 10, 2, 0, false),
+        (carrier, 11, 2, 0, true),
+        (carrier, 2, 11, 0, true),
+        (carrier, 10, 18, 0, true),
         // Somebody forges neighbours of his own.
-        (4, 9, 200, true),
-        (2, 9, 200, false),
+        (carrier, 4, 9, 200, true),
+        (carrier, 2, 9, 200, false),
+        // One host has all addresses of a /64.
+        (home, 20, 1, 0, false),
+        (home, 21, 1, 0, true),
     ] {
         let mut pipeline = Pipeline::new(settings(plain(defaults(Profile::Outcomes))));
         let mut found = Vec::new();
@@ -245,7 +250,7 @@ fn neighbours_that_fail_on_a_port_each_share_no_scan() {
             });
             let forged = (sources..sources + others).map(|source| (source, 1000));
             for (source, port) in scans.chain(forged).filter(|_| second == 0) {
-                let remote = v4(100, source as u8);
+                let remote = neighbour(source as u8);
                 let key = key(Signal::Syn, remote, Address::v4(LOCAL), port, 0);
                 observe(&mut pipeline, &key, 1, now, false);
             }
