@@ -170,6 +170,8 @@ pub mod arp {
     pub const IPV4_OVER_ETHERNET: (u32, u16) = (0x0001_0800, 0x0604);
     /// Asks who has an address.
     pub const REQUEST: u16 = 1;
+    /// The sender of a probe: a host without an address asks whether one is free (RFC 5227, 2.1.1).
+    pub const NOBODY: u32 = 0;
 }
 
 /// Ports of services (IANA).

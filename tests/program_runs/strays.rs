@@ -249,8 +249,8 @@ fn a_question_for_a_neighbour_is_one_of_who_asks() -> Result<()> {
                     tagged(&arp(REQUEST, sender, target), &[0x8100]),
                     asked,
                 ),
-                (Remote, arp(REQUEST, Ipv4Addr::UNSPECIFIED, target), asked),
-                // An announcement, and an answer.
+                // A host that looks for a free address, an announcement, and an answer.
+                (Remote, arp(REQUEST, Ipv4Addr::UNSPECIFIED, target), Nothing),
                 (Remote, arp(REQUEST, sender, sender), Nothing),
                 (Remote, arp(2, sender, target), Nothing),
                 (Host, arp(REQUEST, target, sender), Nothing),

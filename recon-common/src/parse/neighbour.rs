@@ -4,7 +4,7 @@
 //! (the remote) for whose address (the local one); other messages are ignored.
 //! The decision held here: such a question is a frame to a group address that says something about
 //! its sender: one who asks for many addresses looks for hosts. An announcement asks nothing: it
-//! names its own address, or comes from none.
+//! names its own address. Nor does a host that has none yet: after a power cut all of them ask.
 
 use super::Parsed;
 use crate::packet::{Cursor, Fields};
@@ -22,7 +22,8 @@ pub(super) fn arp<P: Packet + ?Sized>(cursor: Cursor<'_, P>) -> Result<Parsed, F
     let message = cursor.peek::<{ arp::MESSAGE }>().ok_or(Loss::Truncated)?;
     let (sender, target) = (message.u32::<14>(), message.u32::<24>());
     let is_of_ipv4 = (message.u32::<0>(), message.u16::<4>()) == arp::IPV4_OVER_ETHERNET;
-    if !is_of_ipv4 || message.u16::<6>() != arp::REQUEST || sender == target {
+    let is_request = is_of_ipv4 && message.u16::<6>() == arp::REQUEST;
+    if !is_request || sender == target || sender == arp::NOBODY {
         return Err(Ignored::NotIp.into());
     }
     let address = |word: u32| Address::from_v4_word(word.to_be());
