@@ -143,6 +143,9 @@ pub struct Flow {
     pub protocol: u8,
 }
 
+/// The first port that Linux gives to clients by default (`net.ipv4.ip_local_port_range`).
+const FIRST_EPHEMERAL: u16 = 32_768;
+
 /// Slots of the array of flows, a power of two. Eight bytes each: 8 MiB hold the flows of a busy
 /// resolver for minutes.
 pub const FLOW_SLOTS: u32 = 1 << 20;
@@ -172,6 +175,15 @@ const fn pair_words(first: u32, second: u32) -> u64 {
 }
 
 impl Flow {
+    /// Whether the remote's port is a service's, and the local one a client's. The peers of this host
+    /// and of guests behind its address end connections that recon may not know, such as those from
+    /// before its start; scanners look for services.
+    #[inline(always)]
+    #[must_use]
+    pub const fn looks_like_answer(&self) -> bool {
+        self.local_port >= FIRST_EPHEMERAL && self.remote_port < FIRST_EPHEMERAL
+    }
+
     /// The flow as which it is remembered that a fragment may follow there. Packets with that number
     /// have no ports.
     #[inline(always)]

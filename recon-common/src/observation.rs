@@ -168,7 +168,7 @@ impl Observation {
             }
             Self::Refusal => (!marks.expects_answers()).then_some(Signal::RefusedIcmp),
             Self::Unconnected => {
-                if marks.expects_answers() {
+                if flow.looks_like_answer() || marks.expects_answers() {
                     return None;
                 }
                 unless_connected(flow, state, &marks, Signal::MaimonProbe)
@@ -235,8 +235,9 @@ impl Observation {
     }
 }
 
-/// The signal of a segment that ends a connection, unless there is one: then its other segments cost
-/// one look at a mark. Under a flood that asks too often, who knows: it counts as a stray.
+/// The signal of a segment that ends a connection, unless there is one, of this host or of a guest.
+/// Over the look-up budget the connection is unknown, and the segment counts: a flood of resets must
+/// not hide a scan.
 #[inline(always)]
 fn unless_connected(
     flow: &Flow,
@@ -244,15 +245,12 @@ fn unless_connected(
     marks: &impl FlowMarks,
     signal: Signal,
 ) -> Option<Signal> {
-    match state.is_connected(flow) {
-        Some(true) => {
-            marks.expect_answers();
-            marks.mark_reached();
-            None
-        }
-        Some(false) => Some(signal),
-        None => Some(Signal::StraySegment),
+    // A published port of a container has no socket here. Nothing is remembered: a reset must not
+    // excuse what comes after it.
+    if marks.accepted().was_reached() || state.is_connected(flow) == Some(true) {
+        return None;
     }
+    Some(signal)
 }
 
 /// Remembers that the remote began this flow of datagrams, and that what this host sends to its

@@ -245,7 +245,7 @@ pub(super) const TECHNIQUES: &[Technique] = &[
             (OUTBOUND, "remotes on two ports"),
             (OUTBOUND, "a program for each port"),
             (OUTBOUND, "name servers that do not answer"),
-            (OUTBOUND, "five ports of each remote"),
+            (OUTBOUND, "ten ports of each remote"),
             (OUTBOUND, "a ping for each remote"),
             (ATTACKS, "an outbound nmap -sW under another name"),
         ],

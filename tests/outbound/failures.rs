@@ -25,12 +25,12 @@ for number in range({n}):
     connection.connect_ex((f\"{net}.0.{number + 1}\", 8081 + number % 2))
     connection.close()'";
 
-/// The same to five ports of each remote.
+/// The same to ten ports of each remote.
 const TARGETS: &str = "exec {python} -I -S -c '
 import _socket
 for number in range({n}):
     connection = _socket.socket()
-    connection.connect_ex((f\"{net}.0.{number // 5 + 1}\", 8081 + number % 5))
+    connection.connect_ex((f\"{net}.0.{number // 10 + 1}\", 8081 + number % 10))
     connection.close()'";
 
 /// Queries that nobody answers.
@@ -60,7 +60,7 @@ const ROWS: &[Row] = &[
         line: SPREAD,
     },
     Row {
-        name: "five ports of each remote",
+        name: "ten ports of each remote",
         rule: "outbound-spread",
         measure: "target_count",
         threshold: 100,

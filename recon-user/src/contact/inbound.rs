@@ -101,6 +101,10 @@ impl Inbound {
         };
         let count = u32::try_from(row.count).unwrap_or(u32::MAX);
         if signal == Signal::RefusedIcmp {
+            // Of a protocol without ports, which is no attempt on one.
+            if port == 0 {
+                return;
+            }
             self.refused_by_icmp.push((tried, count, interval));
             return;
         }
