@@ -13,7 +13,7 @@ use recon_tests::frame::{Path, segment};
 use crate::Counted::{self, As, Nothing};
 use crate::kernel::Kernel;
 use crate::outbound::{LOCAL_V4, LOCAL_V6, REMOTE_V6, dns_query, dns_reply};
-use crate::story::By::{Host, Remote};
+use crate::story::By::{Guest, Host, Remote};
 use crate::story::{CLIENT, PORT, check_stories, inward, outward};
 
 fn fin() -> Result<Vec<u8>> {
@@ -68,6 +68,17 @@ fn a_frame_counts_by_what_came_before() -> Result<()> {
     let syn_ack = TcpHeader {
         syn: true,
         ..acked.clone()
+    };
+    let aborted = TcpHeader {
+        rst: true,
+        sequence_number: 77,
+        ..segment([CLIENT, PORT])
+    };
+    const SERVICE: u16 = 5432;
+    let ended = |ports| TcpHeader {
+        fin: true,
+        ack: true,
+        ..segment(ports)
     };
     let refused = As(Signal::RefusedTcp, PORT);
     let late_reply = inward().udp([port::DNS, PORT], &dns_reply())?;
@@ -295,6 +306,41 @@ fn a_frame_counts_by_what_came_before() -> Result<()> {
                 (Remote, fin()?, As(Signal::MaimonProbe, PORT)),
                 (Host, outward().tcp(abort, &[])?, Nothing),
                 (Remote, fin()?, Nothing),
+            ],
+        ),
+        (
+            "the end of a connection to a published port of a guest",
+            vec![
+                (
+                    Guest,
+                    outward().tcp(
+                        TcpHeader {
+                            syn: true,
+                            ack: true,
+                            ..segment([PORT, CLIENT])
+                        },
+                        &[],
+                    )?,
+                    As(Signal::AnsweredTcp, PORT),
+                ),
+                (Remote, fin()?, Nothing),
+                (Remote, probe(aborted)?, Nothing),
+            ],
+        ),
+        (
+            "the end of a connection to a service, from before the start",
+            vec![
+                (Remote, probe(ended([SERVICE, CLIENT]))?, Nothing),
+                (
+                    Remote,
+                    probe(ended([CLIENT, CLIENT + 1]))?,
+                    As(Signal::MaimonProbe, CLIENT + 1),
+                ),
+                (
+                    Remote,
+                    probe(ended([SERVICE, PORT]))?,
+                    As(Signal::MaimonProbe, PORT),
+                ),
             ],
         ),
     ])

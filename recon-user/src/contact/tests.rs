@@ -120,6 +120,8 @@ fn attempts_come_to_something_or_to_nothing() {
             &[(RefusedIcmp, 69, 1), (Datagram, 69, 1)],
             &[(DatagramRefused, 69, 1)],
         )],
+        // A protocol without ports is refused.
+        &[(&[(RefusedIcmp, 0, 3)], NOTHING), (NOTHING, NOTHING)],
         // A firewall refuses a SYN by ICMP.
         &[(
             &[(Syn, 69, 1), (RefusedIcmp, 69, 1)],
