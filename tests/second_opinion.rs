@@ -2,8 +2,8 @@
 //!
 //! The source's ten queries run unchanged in both engines, over a thousand random sets of rows and
 //! over rows that `recon run --events` has written from real traffic. The two differ where recon
-//! works on a stream: recon reports a group again as it grows and when it is over, and its times are
-//! windows. So the last alert of each group counts, incidents are over with the last row, and
+//! works on a stream: recon reports a group again as it grows and when it is over, and its times
+//! are windows. So the last alert of each group counts, incidents are over with the last row, and
 //! columns with times do not count.
 
 #[path = "second_opinion/engine.rs"]

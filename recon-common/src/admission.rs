@@ -11,8 +11,8 @@
 //!   so that sources with many keys each can't either.
 //! - Neither tells twenty thousand sources with ten keys each from a scanner with twenty. So the
 //!   last eighth of the table is for those whose turn it is: a 64th of all sources, by a secret
-//!   hash, and others in each generation. Whoever has his turn gets all his keys, whatever the
-//!   others do, and each source has one in 64 polls.
+//!   hash, and others in each generation. A source in its turn gets up to a 4,096th of the table
+//!   (at least 32 keys), once it has sent 32 packets, and each source has one turn in 64 polls.
 //! - Sources are remembered in a direct-mapped array by a fingerprint and a packet count. Another
 //!   source's packet takes one from the slot's owner, and takes the slot at zero (HeavyKeeper, Yang
 //!   et al. 2018, without its dice). A source that sends much stays remembered, one that stopped is

@@ -175,17 +175,17 @@ const fn pair_words(first: u32, second: u32) -> u64 {
 }
 
 impl Flow {
-    /// Whether the remote's port is a service's, and the local one a client's. The peers of this host
-    /// and of guests behind its address end connections that recon may not know, such as those from
-    /// before its start; scanners look for services.
+    /// Whether the remote's port is a service's, and the local one a client's. The peers of this
+    /// host and of guests behind its address end connections that recon may not know, such as those
+    /// from before its start; scanners look for services.
     #[inline(always)]
     #[must_use]
     pub const fn looks_like_answer(&self) -> bool {
         self.local_port >= FIRST_EPHEMERAL && self.remote_port < FIRST_EPHEMERAL
     }
 
-    /// The flow as which it is remembered that a fragment may follow there. Packets with that number
-    /// have no ports.
+    /// The flow as which it is remembered that a fragment may follow there. The flow of a packet
+    /// with that protocol number has 0 and the number as its ports.
     #[inline(always)]
     #[must_use]
     pub const fn fragment(&self, place: FragmentPlace) -> Self {
@@ -210,8 +210,8 @@ impl Flow {
     }
 
     /// Slot and fingerprint of the flow under secrets that an outsider can't know, so that nobody
-    /// can choose flows that share a slot. The fingerprint is never 0, which marks an empty slot, and
-    /// leaves the highest bit for [`ANSWERED`].
+    /// can choose flows that share a slot. The fingerprint is never 0, which marks an empty slot,
+    /// and leaves the highest bit for [`ANSWERED`].
     #[inline(always)]
     #[must_use]
     pub const fn fingerprint(&self, secrets: &HashSecrets) -> (u32, u32) {

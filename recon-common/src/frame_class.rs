@@ -73,7 +73,7 @@ pub enum Ignored {
     NotIp = 0,
     /// It goes to a broadcast or multicast address.
     Group = 1,
-    /// It is a fragment of a datagram that has counted, or that is of an established connection.
+    /// It is a fragment that continues one before it, or data of an established connection.
     Fragment = 2,
     /// It has another protocol than TCP, UDP and ICMP, which this host speaks with that remote.
     OtherProtocol = 3,

@@ -4,13 +4,14 @@
 //! connections. Out: the [`Signal`] to count, if any.
 //! The decisions held here: replies to this host's own traffic, backscatter and the ends of real
 //! connections are nobody's scan. A datagram is unsolicited unless this host began the flow, and
-//! part of a session once this host has answered it. A FIN+ACK is a Maimon probe unless a socket knows the connection, or this host is
-//! remembered to have closed or aborted it. An ACK, window or FIN+PSH+ACK probe looks like a packet
-//! of a connection, so it counts by this host's reset, unless this host began, closed or aborted
-//! the connection. A reset that answers an unsolicited SYN-ACK does not count: that is backscatter
-//! of a flood in this host's name, and a reflector is no scanner. Each one excuses one reset. A
-//! flow of datagrams from this host counts once, as an answer if the remote began it: a server's
-//! answers are no fan-out, and a stream of datagrams costs one look at a mark.
+//! part of a session once this host has answered it. A FIN+ACK is a Maimon probe unless a socket
+//! knows the connection, or this host is remembered to have closed or aborted it. An ACK, window or
+//! FIN+PSH+ACK probe looks like a packet of a connection, so it counts by this host's reset, unless
+//! this host began, closed or aborted the connection. A reset that answers an unsolicited SYN-ACK
+//! does not count: that is backscatter of a flood in this host's name, and a reflector is no
+//! scanner. Each one excuses one reset. A flow of datagrams from this host counts once, as an
+//! answer if the remote began it: a server's answers are no fan-out, and a stream of datagrams
+//! costs one look at a mark.
 //! Where the other way is not watched, as under asymmetric routing, a datagram also answers if this
 //! host's processes have sent to that port of that remote and a socket waits for it. Both are
 //! needed: a name server that this host has asked must not scan it unseen from port 53.
@@ -47,8 +48,8 @@ pub enum Observation {
     EchoReply,
     /// A remote's SYN-ACK: an answer, or backscatter that this host will reset.
     SynAckReceived,
-    /// A remote's reset: a refusal if this host has begun or probed, and the remote has not accepted.
-    /// It is a stray one if it ends no connection either.
+    /// A remote's reset: a refusal if this host has begun or probed, and the remote has not
+    /// accepted. It is a stray one if it ends no connection either.
     ResetReceived,
     /// This host, or a guest, answers a SYN with a SYN-ACK: counts in any case. Says whether a
     /// process crafted it.
@@ -68,8 +69,8 @@ pub enum Observation {
     Sent(Signal),
     /// A datagram from this host: counts if it is the first of its flow.
     DatagramSent(Signal),
-    /// A packet of another protocol than TCP, UDP and ICMP: counts unless this host sends that to the
-    /// remote.
+    /// A packet of another protocol than TCP, UDP and ICMP: counts unless this host sends that to
+    /// the remote.
     OtherProtocol,
     /// The same from this host: only remembered.
     OtherProtocolSent,
@@ -236,8 +237,8 @@ impl Observation {
 }
 
 /// The signal of a segment that ends a connection, unless there is one, of this host or of a guest.
-/// Over the look-up budget the connection is unknown, and the segment counts: a flood of resets must
-/// not hide a scan.
+/// Over the look-up budget the connection is unknown, and the segment counts: a flood of resets
+/// must not hide a scan.
 #[inline(always)]
 fn unless_connected(
     flow: &Flow,

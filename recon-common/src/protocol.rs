@@ -1,8 +1,9 @@
 //! Numbers that protocols and the kernel assign, in one place for the parser, the kernel programs,
 //! the agent and the tests.
 //!
-//! In: nothing. Out: constants, and the [`Transport`] protocols. The decision held here: a number that a standard assigns is written
-//! once, under the standard's name; a unit test compares them with another implementation's.
+//! In: nothing. Out: constants, and the [`Transport`] protocols.
+//! The decision held here: a number that a standard assigns is written once, under the standard's
+//! name; a unit test compares them with another implementation's.
 
 /// Ethernet without tags: two addresses and a type.
 pub const ETHERNET_HEADER: usize = 14;

@@ -52,8 +52,8 @@ pub enum Signal {
     Accepted = 18,
     /// A SYN from this host: one of its processes connects or tries to.
     SynSent = 19,
-    /// A TCP segment from this host with a flag set that no connection starts with, a first fragment
-    /// too short to show the flags, or an ACK or FIN+ACK that a process has crafted.
+    /// A TCP segment from this host with a flag set that no connection starts with, a first
+    /// fragment too short to show the flags, or an ACK or FIN+ACK that a process has crafted.
     ProbeSent = 20,
     /// The first datagram from this host on a flow that no remote began.
     DatagramSent = 21,
@@ -334,7 +334,7 @@ impl Signal {
         )
     }
 
-    /// Whether a remote sends it unasked: only these can carry a scanning tool's fingerprint.
+    /// Whether the parser looks for a tool's fingerprint in it.
     #[inline(always)]
     #[must_use]
     pub const fn is_probe(self) -> bool {

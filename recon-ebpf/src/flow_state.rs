@@ -3,9 +3,11 @@
 //!
 //! In: a [`Flow`]. Out: an implementation of [`recon_common::FlowState`], the same for every hook.
 //! The decisions held here: both marks of a flow are in one slot, so that a packet costs one hash
-//! and one line of the cache, whatever is asked of them. A FIN+ACK is looked up among the sockets
-//! (once per connection, at about the cost of the stack's own look-up). One that the host would
-//! forward never counts, since a guest's sockets are not visible here.
+//! and one line of the cache, whatever is asked of them. A FIN+ACK or a reset without a mark is
+//! looked up among the sockets, at about the cost of the stack's own look-up. A processor has a
+//! budget of look-ups for each period ([`MAX_LOOKUPS`]): over it, a segment counts. A segment
+//! that the host would forward does not count after a look-up, since a guest's sockets are not
+//! visible here.
 
 use core::ffi::c_void;
 use core::ptr::NonNull;
@@ -110,8 +112,8 @@ fn may_look_up() -> bool {
     let Some(lookups) = LOOKUPS.get_ptr_mut(0) else {
         return false;
     };
-    // SAFETY: the value belongs to this CPU, and packet hooks run with bottom halves off; the helper
-    // takes no argument.
+    // SAFETY: the value belongs to this CPU, and packet hooks run with bottom halves off; the
+    // helper takes no argument.
     unsafe {
         let period = bpf_jiffies64() >> PERIOD_SHIFT << LOOKUP_BITS;
         if *lookups < period {

@@ -144,9 +144,10 @@ fn is_of_packet_socket(skb: *mut c_void) -> bool {
 
 /// Whether a process has crafted the skb, a TCP segment from that port, on a raw or packet socket.
 ///
-/// The socket of a connection has the segment's port, which settles it for nearly all segments. A
-/// raw socket has its protocol's number in that place, and a packet socket 0. The kernel answers
-/// for sockets that are gone on raw sockets of its own, which nobody has created.
+/// The socket of a connection has the segment's port, so one comparison decides for nearly all
+/// segments. A raw socket has its protocol's number in that place, and a packet socket 0. So
+/// segments from ports below 256 take a look at the full socket. The kernel answers for sockets
+/// that are gone on raw sockets of its own, which nobody has created.
 #[inline(always)]
 pub(crate) fn is_crafted(skb: *mut c_void, source_port: u16) -> bool {
     const PROTOCOLS: u16 = 256;

@@ -25,8 +25,8 @@
 //! | [`settings`] | recon.toml, options, rule files | the rules in force |
 //!
 //! Modules that the others share: `address` (the scope of an address, networks), `duration`
-//! (durations as text), `standard_streams` (what stdout and stderr lead to), `diagnostic` (errors in
-//! rule files and recon.toml), `stable_hash` (ids of incidents and sources).
+//! (durations as text), `standard_streams` (what stdout and stderr lead to), `diagnostic` (errors
+//! in rule files and recon.toml), `stable_hash` (ids of incidents and sources).
 //!
 //! [`agent`] connects all of them, [`replay`] runs the pipeline over rows that were written
 //! earlier, and [`cli`] declares the options of both. [`seed`] is the secret with which all of them

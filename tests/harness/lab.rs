@@ -215,8 +215,8 @@ impl Lab {
     }
 }
 
-/// Gives the attacker's link its addresses, neighbours and routes. It drops what the host answers to
-/// made-up IPv6 sources: without a route it would complain by ICMPv6.
+/// Gives the attacker's link its addresses, neighbours and routes. It drops what the host answers
+/// to made-up IPv6 sources: without a route it would complain by ICMPv6.
 fn configure_attacker(attacker: &Namespace) -> Result<()> {
     attacker.ip(&format!(
         "link set lo up\n\

@@ -15,7 +15,7 @@
 //! | [`agent`], [`seen`] | the agent as a process, and its output so far |
 //! | [`machine`] | the machines of the scenarios |
 //! | [`kernel`] | the running kernel, and the first kernels with some features |
-//! | [`hooks`], [`detach`](mod@detach) | the hooks attached to an interface, from the kernel; detaching one |
+//! | [`hooks`], [`detach`](mod@detach) | hooks of an interface, from the kernel; detaching one |
 //! | [`rows`] | a table's rows, checked in parallel |
 //! | [`report`] | facts that tests record for tables of many kernels |
 //! | [`usage`] | the processor time and memory of a process |

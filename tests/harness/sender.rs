@@ -51,8 +51,8 @@ impl Sender {
         Ok(())
     }
 
-    /// Sends one frame, of which the kernel keeps only the first `linear` bytes in the packet's first
-    /// buffer if it is longer than a page, as a guest's network card can ask for.
+    /// Sends one frame, of which the kernel keeps only the first `linear` bytes in the packet's
+    /// first buffer if it is longer than a page, as a guest's network card can ask for.
     ///
     /// # Errors
     /// As [`Sender::send`], and when the kernel refuses the option.

@@ -1,5 +1,5 @@
-//! Packets that belong to nothing of this host: answers to nobody, other protocols, fragments without
-//! a beginning, questions for neighbours.
+//! Packets that belong to nothing of this host: answers to nobody, other protocols, fragments
+//! without a beginning, questions for neighbours.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

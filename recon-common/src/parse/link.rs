@@ -3,8 +3,9 @@
 //! In: a cursor at the first byte of the frame. Out: the protocol above and a cursor at its
 //! header; other protocols (LLDP, ...) are ignored.
 //! The decision held here: a frame to a group address (broadcast, multicast) is never a scan,
-//! neither of this host nor by it, unless it asks for a neighbour ([`super::neighbour`]). Otherwise neighbours' announcements would look like port hits,
-//! and a TCP stack does not answer such frames at all.
+//! neither of this host nor by it, unless it asks for a neighbour ([`super::neighbour`]). Otherwise
+//! neighbours' announcements would look like port hits, and a TCP stack does not answer such frames
+//! at all.
 
 use super::Direction;
 use super::network::Family;

@@ -1,8 +1,8 @@
 //! The only parser: from a frame to what it shows, for every hook and for the host.
 //!
-//! In: a [`Packet`] and its [`Direction`]. Out: the [`Flow`], the [`Observation`] and the [`Tool`], or
-//! the [`FrameClass`] of a frame that no rule asks about (data of established connections among them)
-//! or that can't be read.
+//! In: a [`Packet`] and its [`Direction`]. Out: the [`Flow`], the [`Observation`] and the
+//! [`Tool`], or the [`FrameClass`] of a frame that no rule asks about (data of established
+//! connections among them) or that can't be read.
 //! The decision held here: established TCP leaves after one look ([`established`]), other packets
 //! as early as their headers allow. Addresses are copied last, since most packets have left by
 //! then.

@@ -1,7 +1,7 @@
 //! Questions for the hardware address of a neighbour: ARP and neighbour solicitations.
 //!
-//! In: a cursor at an ARP message, or at an IPv6 header in a frame to a group address. Out: who asks
-//! (the remote) for whose address (the local one); other messages are ignored.
+//! In: a cursor at an ARP message, or at an IPv6 header in a frame to a group address. Out: who
+//! asks (the remote) for whose address (the local one); other messages are ignored.
 //! The decision held here: such a question is a frame to a group address that says something about
 //! its sender: one who asks for many addresses looks for hosts. An announcement asks nothing: it
 //! names its own address. Nor does a host that has none yet: after a power cut all of them ask.

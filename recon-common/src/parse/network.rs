@@ -232,8 +232,8 @@ impl<P: Packet + ?Sized> Datagram<'_, P> {
         })
     }
 
-    /// What a datagram without a transport header shows: a fragment that is not the first, whose flow
-    /// is that of its place, or IPv4 with that number.
+    /// What a datagram without a transport header shows: a fragment that is not the first, whose
+    /// flow is that of its place, or IPv4 with that number.
     #[inline(always)]
     pub(super) fn later_fragment(&self) -> Result<Parsed, FrameClass> {
         let (id, offset, _) = self.fragment()?;

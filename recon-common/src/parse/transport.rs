@@ -1,10 +1,11 @@
 //! The transport layer: TCP, UDP, ICMP and ICMPv6, in both directions.
 //!
-//! In: a [`Datagram`]. Out: its flow and what it shows, or the class of one that no rule asks about.
+//! In: a [`Datagram`]. Out: its flow and what it shows, or the class of one that no rule asks
+//! about.
 //! The decision held here: which packets are probes. Inbound, a flag set that starts a connection,
-//! or that no connection starts with; SYN-ACK, RST and echo replies are answers or backscatter. ICMP
-//! errors and other protocols are nobody's scan of a port, but may be a flood. Outbound, what shows how this host answered, whom it contacts, and
-//! which answers to expect.
+//! or that no connection starts with; SYN-ACK, RST and echo replies are answers or backscatter.
+//! ICMP errors and other protocols are nobody's scan of a port, but may be a flood. Outbound, what
+//! shows how this host answered, whom it contacts, and which answers to expect.
 //! A datagram of a traceroute is one to a high port with few hops left.
 
 use super::network::{Datagram, Family, quoted};
@@ -227,8 +228,8 @@ pub(super) fn outbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsin
 /// A reset that answers a segment without ACK carries sequence number 0 and an ACK (RFC 9293,
 /// 3.5.2): it refuses a probe. A reset without ACK answers a segment that had one. A reset of the
 /// kernel with another sequence number aborts a connection, a crafted one refuses it, and a guest's
-/// does one or the other. A FIN closes this host's half of a connection. The peer's FIN may come after the socket is gone (FIN-WAIT-2 ends after a minute) and must not look like a
-/// Maimon probe.
+/// does one or the other. A FIN closes this host's half of a connection. The peer's FIN may come
+/// after the socket is gone (FIN-WAIT-2 ends after a minute) and must not look like a Maimon probe.
 #[inline(always)]
 fn segment_out<P: Packet + ?Sized>(
     segment: &Cursor<'_, P>,

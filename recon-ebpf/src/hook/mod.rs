@@ -10,6 +10,7 @@ use core::arch::asm;
 
 use recon_common::packet::Fields;
 
+mod call;
 mod exec;
 mod fork;
 mod raw_socket;

@@ -13,7 +13,7 @@ use aya_ebpf::programs::SockContext;
 use recon_common::protocol::ip_protocol;
 use recon_common::protocol::linux::SOCK_RAW;
 
-use super::socket::GO_ON;
+use super::call::GO_ON;
 use crate::sender;
 
 #[cgroup_sock(sock_create)]

@@ -44,8 +44,8 @@ fn count_frame(context: TcContext, direction: Direction) -> i32 {
 struct SkbFrame(TcContext);
 
 impl SkbFrame {
-    /// Whether the first buffer holds the headers of TCP, UDP or ICMP right behind those of IP
-    /// without options or extension headers, as nearly all do.
+    /// Whether the first buffer holds a header of IPv4 without options, or one of IPv6 that TCP,
+    /// UDP or ICMPv6 follows, and as many bytes behind it as TCP's header has.
     #[inline(always)]
     fn has_plain_headers(&self) -> bool {
         const IPV4: usize = ETHERNET_HEADER + IPV4_HEADER + TCP_HEADER;

@@ -24,10 +24,10 @@ pub(super) fn raise_limit() -> anyhow::Result<()> {
         return Ok(());
     }
     // With CAP_SYS_RESOURCE also beyond the hard limit.
-    let raised = [(WANTED, hard.max(WANTED)), (hard.min(WANTED), hard)];
-    let mut raised = raised.into_iter();
+    let candidates = [(WANTED, hard.max(WANTED)), (hard.min(WANTED), hard)];
+    let mut candidates = candidates.into_iter();
     let raised =
-        raised.find(|&(soft, hard)| setrlimit(Resource::RLIMIT_NOFILE, soft, hard).is_ok());
+        candidates.find(|&(soft, hard)| setrlimit(Resource::RLIMIT_NOFILE, soft, hard).is_ok());
     let limit = raised.map_or(soft, |(soft, _)| soft);
     ensure!(
         limit >= LEAST,

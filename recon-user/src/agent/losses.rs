@@ -38,7 +38,8 @@ impl<M: CountMaps> Agent<M> {
     }
 
     /// The signals that were counted under no source of their own although that may have had a key
-    /// to come. As long as there are keys, the kernel sketches only sources of a packet or two.
+    /// to come. As long as there are keys, the kernel sketches only sources of fewer
+    /// than eight packets.
     fn sketched_for_lack_of_keys(&self, tally: &Tally) -> u64 {
         let free = u64::from(self.table_entries).saturating_sub(tally.keys);
         match free <= u64::from(self.table_entries) / FREE_SHARE {

@@ -1,7 +1,7 @@
 //! What recon can't see for lack of hooks and capabilities, and which rules that costs.
 //!
-//! In: the hooks that attached, what /proc shows, the rules in force. Out: warnings, and the signals
-//! not to trust.
+//! In: the hooks that attached, what /proc shows, the rules in force. Out: warnings, and the
+//! signals not to trust.
 //! The decision held here: these capabilities are not required, since all rules on remotes work
 //! without them. Each that is missing is named with the rules that lose by it and how to grant it.
 

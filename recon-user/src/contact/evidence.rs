@@ -133,18 +133,18 @@ impl Evidence {
         }
     }
 
-    /// Notes that an accepted connection to that target has ended without data from the remote. A
+    /// Records that an accepted connection to that target has ended without data from the remote. A
     /// connect scan's do.
-    pub(super) fn note_unused(&mut self, target: Target) {
+    pub(super) fn record_unused(&mut self, target: Target) {
         if let Some(contact) = self.targets.get_mut(target) {
             contact.is_probed = true;
         }
-        self.note_use(target);
+        self.record_use(target);
     }
 
-    /// Notes that an accepted connection to that target is in use. Returns whether a scan may have
-    /// found the target.
-    pub(super) fn note_use(&mut self, target: Target) -> bool {
+    /// Records that an accepted connection to that target is in use. Returns whether a scan may
+    /// have found the target.
+    pub(super) fn record_use(&mut self, target: Target) -> bool {
         let contact = self.targets.get(target).filter(|contact| contact.is_probed);
         let is_of_scan = self.failures() >= SCAN_FAILURES
             && match (self.failed_first, contact) {

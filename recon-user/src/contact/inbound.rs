@@ -25,7 +25,7 @@ use super::ledger::Ledger;
 use super::locals::Locals;
 use super::outcomes::Outcome;
 use super::queue::Queue;
-use super::record::{ChangedStandings, Record};
+use super::record::{ChangedStandings, OutcomeRecorder};
 use super::targets::Target;
 use super::{Clock, Settled, WAIT};
 use crate::address::{first_neighbour, write_address};
@@ -181,7 +181,7 @@ impl Inbound {
             networks.expire(clock.second, clock.oldest);
         }
         let mut used = Vec::new();
-        let mut record = Record {
+        let mut recorder = OutcomeRecorder {
             remotes,
             networks: networks.as_mut(),
             hour,
@@ -192,7 +192,11 @@ impl Inbound {
             let is_due = clock.is_due(attempt.since.to, WAIT);
             let target = tried.target(locals);
             if let Some(outcome) = attempt.outcome(tried.is_udp, is_due) {
-                record.add(tried, attempt.result(target, outcome, clock), attempt.since);
+                recorder.record_outcome(
+                    tried,
+                    attempt.result(target, outcome, clock),
+                    attempt.since,
+                );
                 attempt.forget_outcome(clock.now);
             }
             let left_open = attempt.take_left_open(clock);
@@ -201,12 +205,12 @@ impl Inbound {
                     count: left_open.into(),
                     ..attempt.result(target, Outcome::HalfOpen, clock)
                 };
-                record.add(tried, result, attempt.since);
+                recorder.record_outcome(tried, result, attempt.since);
             }
             if std::mem::take(&mut attempt.unused) > 0
-                && let Some(evidence) = record.remotes.get_mut(tried.remote)
+                && let Some(evidence) = recorder.remotes.get_mut(tried.remote)
             {
-                evidence.note_unused(target);
+                evidence.record_unused(target);
             }
             let has_ended = attempt.ended >= attempt.opened;
             let has_stayed = !has_ended && clock.is_due(attempt.since.to, STAYED);
@@ -217,18 +221,18 @@ impl Inbound {
                 attempt.opened = attempt.ended;
             }
             let is_watched = || {
-                let evidence = record.remotes.get(tried.remote);
+                let evidence = recorder.remotes.get(tried.remote);
                 evidence.is_some_and(|evidence| evidence.failures() > 0)
             };
             let is_open = attempt.ended < attempt.opened;
             !is_due || attempt.left_open > 0 || is_open && is_watched()
         });
-        let changed = record.changed;
+        let changed = recorder.changed;
         for (tried, target, count, since) in used {
             let Some(evidence) = remotes.get_mut(tried.remote) else {
                 continue;
             };
-            if evidence.note_use(target) {
+            if evidence.record_use(target) {
                 settled.push(tried.settled(Signal::Used, count, since));
             }
         }

@@ -6,7 +6,7 @@
 //! | step | module | holds |
 //! |---|---|---|
 //! | wait | `queue`, `attempt`, `inbound`, `outbound` | attempts until their outcome is known |
-//! | evidence | `record`, `evidence`, `targets`, `outcomes`, `locals` | the targets of a remote, and their outcomes |
+//! | evidence | `record`, `evidence`, `targets`, `outcomes`, `locals` | targets and outcomes |
 //! | bound | `ledger` | the evidence about all remotes, in bounded memory |
 //! | verdict | `verdict` | the sequential test |
 //! | totals | `hour` | what all attempts of an hour add up to |

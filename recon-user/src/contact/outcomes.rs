@@ -48,7 +48,7 @@ pub struct Outcomes {
     pub open_ports: Vec<u16>,
 }
 
-/// Whether a number that is rarely something is nothing.
+/// Whether the number is 0, which serde then omits.
 #[expect(
     clippy::trivially_copy_pass_by_ref,
     reason = "serde passes a reference"

@@ -23,8 +23,8 @@ use crate::address::first_neighbour;
 use crate::row::{Interval, Standing};
 use crate::seed::Secrets;
 
-/// Where the outcome of an attempt goes.
-pub(super) struct Record<'a> {
+/// Records the outcomes of attempts.
+pub(super) struct OutcomeRecorder<'a> {
     pub(super) remotes: &'a mut Ledger,
     pub(super) networks: Option<&'a mut Ledger>,
     pub(super) hour: &'a mut ContactHour,
@@ -46,7 +46,7 @@ impl ChangedStandings {
     }
 }
 
-impl Record<'_> {
+impl OutcomeRecorder<'_> {
     /// Whether a datagram to that target is a media control packet (RTCP): media (RTP) goes to an
     /// even port, and its control packets to the next one (RFC 3550, 11), where many hosts do not
     /// listen.
@@ -63,7 +63,7 @@ impl Record<'_> {
                 .is_some_and(|evidence| evidence.has_success(media))
     }
 
-    pub(super) fn add(&mut self, tried: &Tried, result: TargetResult, since: Interval) {
+    pub(super) fn record_outcome(&mut self, tried: &Tried, result: TargetResult, since: Interval) {
         let TargetResult {
             target,
             outcome,

@@ -15,7 +15,7 @@ const MOST_PROGRAMS: usize = 64;
 /// The `query` member of union bpf_attr, linux/bpf.h, as far as the oldest kernels know it.
 #[repr(C)]
 #[derive(Debug)]
-struct Query {
+struct ProgramQuery {
     /// The index of an interface of this network namespace, or the descriptor of a cgroup's folder.
     target: u32,
     attach_type: u32,
@@ -29,7 +29,7 @@ struct Query {
 /// Whether the program with that id is attached to the target.
 pub(super) fn is_attached(target: u32, attach_type: u32, program: u32) -> io::Result<bool> {
     let mut ids = [0_u32; MOST_PROGRAMS];
-    let mut query = Query {
+    let mut query = ProgramQuery {
         target,
         attach_type,
         query_flags: 0,

@@ -7,9 +7,10 @@
 //! The columns are those of Microsoft Defender's `DeviceNetworkEvents` that
 //! the host can know, with their types, and more. `InitiatingProcessIsScanner` says what the
 //! agent finds out about a process beyond its file's name. `RemoteNetwork` groups a remote with its
-//! neighbours (a /24, or a /64 of IPv6), `RemoteSite` and `RemoteBlock` with those of a /56 and a /48 of IPv6. `Count`: a row stands for that many events that are alike
-//! in everything else. So `count()` is the sum of `Count`, not the number of rows, and so is
-//! `countif()`. A query that does not mention `Count` means the same as if every event had a row.
+//! neighbours (a /24, or a /64 of IPv6), `RemoteSite` and `RemoteBlock` with those of a /56 and a
+//! /48 of IPv6. `Count`: a row stands for that many events that are alike in everything else. So
+//! `count()` is the sum of `Count`, not the number of rows, and so is `countif()`. A query that
+//! does not mention `Count` means the same as if every event had a row.
 
 use super::value::Type;
 

@@ -347,8 +347,8 @@ pub const fn outcome(signal: Signal) -> &'static str {
     }
 }
 
-/// The `Protocol` of a signal. Empty for a refusal by ICMP, which may quote any, and for what has no
-/// transport header.
+/// The `Protocol` of a signal. Empty for a refusal by ICMP, which may quote any, and for what has
+/// no transport header.
 #[must_use]
 pub const fn protocol(signal: Signal) -> &'static str {
     match signal.transport() {

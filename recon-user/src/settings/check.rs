@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::Refused;
-use super::doubles::doubles;
+use super::duplicates::duplicates;
 use super::files::load;
 use super::table::{Align, write_table};
 use crate::diagnostic::{counted, read_file, visible};
@@ -52,7 +52,7 @@ pub fn check(files: &[PathBuf], out: &mut dyn Write, errors: &mut dyn Write) -> 
     }
     // A broken rule has no plan, so whether another refers to it is unknown.
     if are_right {
-        errors.write_all(doubles(&all).as_bytes())?;
+        errors.write_all(duplicates(&all).as_bytes())?;
         let all: Vec<_> = all.iter().collect();
         let unmet = unmet_references(&all);
         are_right &= unmet.errors.is_empty();

@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::Refused;
-use super::doubles::doubles;
+use super::duplicates::duplicates;
 use crate::alert::BLIND_ID;
 use crate::diagnostic::{read_file, visible};
 use crate::kql::{Loaded, Loader, Plan};
@@ -66,7 +66,7 @@ pub fn rules(paths: &[PathBuf]) -> Result<Rules, Refused> {
     }
     match are_right {
         true => Ok(Rules {
-            warnings: messages + &doubles(&plans),
+            warnings: messages + &duplicates(&plans),
             plans,
         }),
         false => Err(Refused(messages)),

@@ -7,7 +7,7 @@
 //! |---|---|---|---|
 //! | declare | `defs`, `declare`, `value` | - | the settings, each declared once |
 //! | read | `read` | recon.toml | [`Settings`] |
-//! | files | `files`, `doubles` | rule files and folders of them | plans |
+//! | files | `files`, `duplicates` | rule files and folders of them | plans |
 //! | apply | `apply` | plans | [`Configured`] rules |
 //! | show | `list`, `check` | rules | a table or JSON |
 //!
@@ -20,7 +20,7 @@ mod bytes;
 mod check;
 mod declare;
 mod defs;
-mod doubles;
+mod duplicates;
 mod files;
 mod list;
 mod options;

@@ -4,7 +4,7 @@
 //!
 //! | step | module | holds |
 //! |---|---|---|
-//! | plan | [`query`], `filter`, `operator`, `exclusion`, `fields` | which rows count, how aggregates are computed |
+//! | plan | [`query`], `filter`, `operator`, `exclusion`, `fields` | which rows count, and how |
 //! | dispatch | `dispatch` | the queries that a row is tried on |
 //! | place | `place`, `nursery` | small sources, kept as their rows |
 //! | key | `key`, `columns` | the group of a row |

@@ -2,9 +2,9 @@
 //!
 //! In: a plan. Out: a [`Doubt`] for each condition that never holds, alone or with those before it,
 //! and for each constant that its column never has.
-//! The decisions held here: a rule that can never fire is an error, since its author believes to
-//! have a rule that he does not have. A constant that no row has is a warning: the rest of the rule
-//! may still mean something. Conditions are not solved but tried, on the values that [`domain`]
+//! The decisions held here: a rule that can never fire is an error, since its author relies on a
+//! rule that never fires. A constant that no row has is a warning: the rest of the rule may still
+//! mean something. Conditions are not solved but tried, on the values that [`domain`]
 //! lists; a condition that reads any other column may hold.
 
 mod constant;

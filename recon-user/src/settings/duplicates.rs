@@ -1,9 +1,9 @@
-//! Rules of rule files that can't be told apart.
+//! Rules of rule files that are duplicates: they count the same, or only `rule.name` differs.
 //!
 //! In: the rules of all files. Out: a warning for each pair, with the places of both.
 //! The decision held here: two rules may share an id, as measures of one detection do. If they
-//! share the measure too, alerts differ by `rule.name` only, and settings for that measure are for
-//! both.
+//! share the measure too, recon warns that alerts differ only by `rule.name`, and that settings for
+//! that measure change both.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use super::apply::measure;
 use crate::kql::Plan;
 
 /// Warnings about rules that share an id and a measure, or that count the same.
-pub(super) fn doubles(plans: &[Plan]) -> String {
+pub(super) fn duplicates(plans: &[Plan]) -> String {
     let mut warnings = String::new();
     let mut first: HashMap<(&str, &str), &Plan> = HashMap::new();
     for (position, plan) in plans.iter().enumerate() {
