@@ -226,7 +226,7 @@ fn configure_attacker(attacker: &Namespace) -> Result<()> {
          neighbor replace {HOST} lladdr {HOST_MAC} dev {ATTACKER_LINK} nud permanent\n\
          neighbor replace {HOST6} lladdr {HOST_MAC} dev {ATTACKER_LINK} nud permanent\n\
          route add {SPARES} via {HOST}\n\
-         route add blackhole ::/0\n"
+         route replace blackhole ::/0\n"
     ))
 }
 
