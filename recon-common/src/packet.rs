@@ -83,7 +83,7 @@ impl Packet for [u8] {
 
 /// The largest offset at which a header is read, beyond any frame that is not itself an aggregate.
 /// The verifier needs the bound, since it lets an offset into a packet grow to 64 KiB only.
-const MAX_OFFSET: usize = 0x7fff;
+pub const MAX_OFFSET: usize = 0x7fff;
 
 /// Reads a frame from its start or from a later header, up to where that header's own length says
 /// it ends.

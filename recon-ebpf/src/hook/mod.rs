@@ -8,7 +8,7 @@
 
 use core::arch::asm;
 
-use recon_common::packet::Fields;
+use recon_common::packet::{Fields, MAX_OFFSET};
 
 mod call;
 mod exec;
@@ -73,6 +73,10 @@ impl<const N: usize> InPlace<N> {
         // The compiler would turn `bytes + 1 > end` into `bytes >= end`, from which the verifier
         // learns nothing.
         const { assert!(N > 1) };
+        let mut offset = offset;
+        // SAFETY: changes a number that is not greater. The verifier of Linux 6.1 forgets the bound
+        // of one that was kept on the stack.
+        unsafe { asm!("{offset} &= {most}", offset = inout(reg) offset, most = const MAX_OFFSET) };
         let mut bytes = start + offset;
         // SAFETY: adds 0 to a number. This keeps the compiler from computing the pointer again
         // after the check, where the verifier would not recognise it.
