@@ -33,7 +33,7 @@ pub(crate) const WEB_SERVER: Tool = tool("nginx", "nginx");
 
 /// Real scanners, clients and servers. netcat has its full name here, since there is another one;
 /// Python must be Debian's own.
-pub(crate) const TEST_TOOLS: [Tool; 16] = [
+pub(crate) const TEST_TOOLS: [Tool; 17] = [
     tool("nmap", "nmap"),
     tool("hping3", "hping3"),
     tool("masscan", "masscan"),
@@ -50,6 +50,7 @@ pub(crate) const TEST_TOOLS: [Tool; 16] = [
     tool("dropbear", "dropbear-bin"),
     tool("ip", "iproute2"),
     tool("/usr/bin/python3", "python3"),
+    tool("scapy3", "python3-scapy"),
 ];
 
 const fn tool(program: &'static str, package: &'static str) -> Tool {
