@@ -286,6 +286,20 @@ fn is_idle_poll(line: &str) -> bool {
 mod tests {
     use super::*;
 
+    /// Frames in one class each, and the signals of both kinds of hooks.
+    const TALLY: Tally = Tally {
+        frames_in: 6,
+        frames_out: 2,
+        classes: [[3, 1, 1, 1], [2, 0, 0, 0]],
+        signals_sockets: 1,
+        signals: 5,
+        admitted: 3,
+        sketched: 2,
+        keys: 4,
+        lost: 2,
+        lost_table_full: 1,
+    };
+
     #[test]
     fn lines_are_read() {
         let mut seen = Seen::default();
@@ -301,20 +315,8 @@ mod tests {
             r#"{"rule":{"id":"port-scan"},"recon":{"measure":"count","signals":["syn"]}}"#,
         );
         seen.read_stdout("hello");
-        let sum = Tally {
-            frames_in: 6,
-            frames_out: 2,
-            classes: [[3, 1, 1, 1], [2, 0, 0, 0]],
-            signals_sockets: 1,
-            signals: 5,
-            admitted: 3,
-            sketched: 2,
-            keys: 4,
-            lost: 2,
-            lost_table_full: 1,
-        };
-        assert_eq!((seen.is_ready, seen.polls, seen.polled), (true, 4, sum));
-        assert_eq!(seen.totals, Some(sum));
+        assert_eq!((seen.is_ready, seen.polls, seen.polled), (true, 4, TALLY));
+        assert_eq!(seen.totals, Some(TALLY));
         let alert = seen
             .fired("port-scan", "count")
             .next()
@@ -331,35 +333,23 @@ mod tests {
 
     #[test]
     fn sums_are_checked() {
-        let right = Tally {
-            frames_in: 6,
-            frames_out: 2,
-            classes: [[3, 1, 1, 1], [2, 0, 0, 0]],
-            signals_sockets: 1,
-            signals: 5,
-            admitted: 3,
-            sketched: 2,
-            keys: 4,
-            lost: 2,
-            lost_table_full: 1,
-        };
-        right.check_sums().expect("right sums");
+        TALLY.check_sums().expect("right sums");
         for wrong in [
             Tally {
                 frames_in: 7,
-                ..right
+                ..TALLY
             },
             Tally {
                 classes: [[3, 1, 1, 1], [2, 0, 1, 0]],
-                ..right
+                ..TALLY
             },
             Tally {
                 signals_sockets: 0,
-                ..right
+                ..TALLY
             },
             Tally {
                 admitted: 4,
-                ..right
+                ..TALLY
             },
         ] {
             wrong.check_sums().expect_err("a wrong sum");
