@@ -93,24 +93,21 @@ impl LineReader {
         let table_name = match self.text(TYPE)? {
             Some(ANSWERS_TABLE) => Table::Recon.name(),
             _ => {
-                let tables = Table::ALL.iter().map(|table| table.name()).collect();
+                let tables = Table::ALL.iter().map(|table| table.name());
                 self.one_of(TYPE, tables, Table::default().name())?
             }
         };
         candidates.retain(|&signal| table(signal).name() == table_name);
 
-        let actions = candidates
-            .iter()
-            .map(|&signal| action_type(signal))
-            .collect();
+        let actions = candidates.iter().map(|&signal| action_type(signal));
         let name = self.one_of(Field::ActionType.name(), actions, "")?;
         candidates.retain(|&signal| action_type(signal) == name);
 
-        let outcomes = candidates.iter().map(|&signal| outcome(signal)).collect();
+        let outcomes = candidates.iter().map(|&signal| outcome(signal));
         let name = self.one_of(Field::Outcome.name(), outcomes, "")?;
         candidates.retain(|&signal| outcome(signal) == name);
 
-        let protocols = candidates.iter().map(|&signal| protocol(signal)).collect();
+        let protocols = candidates.iter().map(|&signal| protocol(signal));
         let name = self.one_of(Field::Protocol.name(), protocols, "")?;
         candidates.retain(|&signal| protocol(signal) == name);
         self.direction(&candidates)
@@ -120,25 +117,30 @@ impl LineReader {
     fn one_of<'a>(
         &'a self,
         column: &'static str,
-        mut known: Vec<&'static str>,
+        known: impl IntoIterator<Item = &'static str> + Clone,
         otherwise: &'static str,
     ) -> Result<&'a str, LineError> {
+        let text = self.text(column)?.unwrap_or(otherwise);
+        match known.clone().into_iter().any(|name| name == text) {
+            true => Ok(text),
+            false => Err(self.unknown(column, text, known.into_iter().collect())),
+        }
+    }
+
+    /// The error about a value that is not one of `known`.
+    fn unknown(&self, column: &'static str, text: &str, mut known: Vec<&str>) -> LineError {
         known.sort_unstable();
         known.dedup();
-        let text = self.text(column)?.unwrap_or(otherwise);
-        if known.contains(&text) {
-            return Ok(text);
-        }
         known.retain(|name| !name.is_empty());
         let list = known.join(", ");
         if text.is_empty() {
-            return Err(self.missing(column, format!("expected one of {list}")));
+            return self.missing(column, format!("expected one of {list}"));
         }
         let hint = match nearest(text, known) {
             Some(meant) => format!("did you mean {meant}? Known are {list}"),
             None => format!("known are {list}"),
         };
-        Err(self.wrong(column, hint))
+        self.wrong(column, hint)
     }
 
     /// Selects the signal by the column that holds the port. If two signals differ only in that
@@ -197,7 +199,7 @@ impl LineReader {
     /// The tool whose fingerprint the probes carry.
     pub(super) fn tool(&self) -> Result<Option<Tool>, LineError> {
         let names = Tool::ALL.iter().map(|tool| tool.name());
-        let name = self.one_of(Field::RemoteTool.name(), names.chain([""]).collect(), "")?;
+        let name = self.one_of(Field::RemoteTool.name(), names.chain([""]), "")?;
         Ok(Tool::ALL.into_iter().find(|tool| tool.name() == name))
     }
 
