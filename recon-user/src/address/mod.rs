@@ -123,9 +123,6 @@ pub enum NetworkSize {
 }
 
 impl NetworkSize {
-    /// All sizes.
-    pub(crate) const ALL: [Self; 3] = [Self::Neighbours, Self::Site, Self::Block];
-
     /// The first address of the network of `address`. `None` for IPv4 networks beyond a /24: these
     /// belong to providers, whose customers have nothing to do with each other.
     #[inline]

@@ -7,10 +7,10 @@
 
 use jiff::Timestamp;
 
+use super::Clock;
 use super::evidence::TargetResult;
 use super::outcomes::Outcome;
 use super::targets::Target;
-use super::{Clock, WAIT};
 use crate::row::{Interval, ToolSet};
 
 /// How often a client sends a SYN, at most, on a network that loses some.
@@ -129,7 +129,7 @@ impl Attempt {
 
     /// How many handshakes were left open beside those that were completed. Counts each once.
     pub(super) fn take_left_open(&mut self, clock: Clock) -> u32 {
-        match self.left_open > 0 && clock.is_due(self.left_since, WAIT) {
+        match self.left_open > 0 && clock.has_waited(self.left_since) {
             true => std::mem::take(&mut self.left_open),
             false => 0,
         }

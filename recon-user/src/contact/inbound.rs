@@ -14,7 +14,7 @@
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use recon_common::signal::Transport;
 use recon_common::{Address, Ending, Signal};
 
@@ -27,13 +27,10 @@ use super::outcomes::Outcome;
 use super::queue::Queue;
 use super::record::{ChangedStandings, OutcomeRecorder};
 use super::targets::Target;
-use super::{Clock, Settled, WAIT};
+use super::{Clock, Settled};
 use crate::address::{first_neighbour, write_address};
 use crate::row::{Interval, Row, RowKey, Verdict};
 use crate::seed::Secrets;
-
-/// A connection that has stayed open for this long is used. `nmap -sT` closes at once.
-const STAYED: SignedDuration = SignedDuration::from_secs(5);
 
 /// A remote, and the port that it tries on a local address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,7 +186,7 @@ impl Inbound {
             changed: ChangedStandings::default(),
         };
         waiting.retain(|tried, attempt| {
-            let is_due = clock.is_due(attempt.since.to, WAIT);
+            let is_due = clock.has_waited(attempt.since.to);
             let target = tried.target(locals);
             if let Some(outcome) = attempt.outcome(tried.is_udp, is_due) {
                 recorder.record_outcome(
@@ -213,7 +210,7 @@ impl Inbound {
                 evidence.record_unused(target);
             }
             let has_ended = attempt.ended >= attempt.opened;
-            let has_stayed = !has_ended && clock.is_due(attempt.since.to, STAYED);
+            let has_stayed = !has_ended && clock.has_stayed(attempt.since.to);
             if is_due && (attempt.used > 0 || has_stayed) {
                 let count = attempt.used.max(1).into();
                 used.push((*tried, target, count, attempt.since));

@@ -48,6 +48,8 @@ pub use outcomes::Outcomes;
 /// How long an attempt waits for its outcome, and at least until the next poll: a round trip is
 /// shorter. Polls of one second may be some milliseconds less than a second apart.
 const WAIT: SignedDuration = SignedDuration::from_millis(900);
+/// A connection that has stayed open for this long is used. `nmap -sT` closes at once.
+const STAYED: SignedDuration = SignedDuration::from_secs(5);
 /// How long a contact is evidence: the longest window of the built-in rules.
 const HORIZON: SignedDuration = SignedDuration::from_hours(24);
 
@@ -70,6 +72,10 @@ pub(crate) struct Settled {
 struct Clock {
     now: Timestamp,
     second: u32,
+    /// What is not younger has waited for its outcome.
+    waited: Timestamp,
+    /// A connection that is not younger has stayed open.
+    stayed: Timestamp,
     /// Contacts before are over.
     oldest: u32,
     /// Whether there is no later poll.
@@ -78,19 +84,31 @@ struct Clock {
 
 impl Clock {
     fn of(now: Timestamp, is_last: bool) -> Self {
-        let oldest = now.checked_sub(HORIZON).unwrap_or(Timestamp::MIN);
+        let before = |span: SignedDuration| now.checked_sub(span).unwrap_or(Timestamp::MIN);
         Self {
             now,
             second: second(now),
-            oldest: second(oldest),
+            waited: before(WAIT),
+            stayed: before(STAYED),
+            oldest: second(before(HORIZON)),
             is_last,
         }
     }
 
-    /// Whether something of an earlier poll has waited for so long. A clock that was set back must
-    /// not make it wait for hours.
-    fn is_due(&self, since: Timestamp, wait: SignedDuration) -> bool {
-        self.is_last || self.now < since || self.now.duration_since(since) >= wait
+    /// Whether an attempt of that time has waited for its outcome.
+    fn has_waited(&self, since: Timestamp) -> bool {
+        self.is_after(self.waited, since)
+    }
+
+    /// Whether a connection of that time has stayed open.
+    fn has_stayed(&self, since: Timestamp) -> bool {
+        self.is_after(self.stayed, since)
+    }
+
+    /// Whether what began at `since` is due at that time. A clock that was set back must not make it
+    /// wait for hours.
+    fn is_after(&self, due: Timestamp, since: Timestamp) -> bool {
+        self.is_last || since <= due || self.now < since
     }
 }
 

@@ -16,7 +16,7 @@ use recon_common::signal::Transport;
 use recon_common::{Address, Signal};
 
 use super::queue::Queue;
-use super::{Clock, Settled, WAIT};
+use super::{Clock, Settled};
 use crate::process::Process;
 use crate::row::{Interval, Row, RowKey};
 use crate::seed::Secrets;
@@ -138,7 +138,7 @@ impl Outbound {
             let outcome = match (is_good, is_refused) {
                 (true, _) => Outcome::Answered,
                 (_, true) => Outcome::Refused,
-                _ if clock.is_due(attempt.since.to, WAIT) => Outcome::Ignored,
+                _ if clock.has_waited(attempt.since.to) => Outcome::Ignored,
                 _ => return true,
             };
             let was_good = good.iter().any(|half| half.contains(&reached));
@@ -148,7 +148,7 @@ impl Outbound {
             false
         });
         self.remember_good(clock);
-        let is_recent = |answer: &Answer| !clock.is_due(answer.at, WAIT);
+        let is_recent = |answer: &Answer| !clock.has_waited(answer.at);
         self.answers.retain(|_, answer| is_recent(answer));
     }
 

@@ -15,7 +15,7 @@ use super::columns::RowColumns;
 use super::fields::field;
 use crate::address::{NetworkSize, write_address};
 use crate::kql::eval::{Value, eval, total_order};
-use crate::kql::{Field, Plan};
+use crate::kql::{Expr, Field, Plan};
 use crate::row::RowKey;
 
 /// A column of the row that queries group by.
@@ -53,6 +53,8 @@ impl KeyColumn {
 pub struct KeyPlan {
     /// A bit for each column.
     columns: u8,
+    /// The size of the network among them.
+    network: Option<NetworkSize>,
     /// The plan's groups that are computed from the row, by position.
     pub computed: Vec<usize>,
 }
@@ -62,22 +64,22 @@ impl KeyPlan {
     pub(crate) fn new(plan: &Plan) -> Self {
         let mut key = Self {
             columns: 0,
+            network: None,
             computed: Vec::new(),
         };
         for (position, group) in plan.groups.iter().enumerate() {
+            // One part of the key is for the remote: of several networks the first is it.
+            let network = network_size(&group.expr).filter(|_| key.network.is_none());
             let column = match field(&group.expr) {
                 Some(Field::RemoteIp) => Some(KeyColumn::Remote),
-                // One part of the key is for the remote: of several networks the first is it.
-                Some(Field::RemoteNetwork) if key.network().is_none() => Some(KeyColumn::Network),
-                Some(Field::RemoteSite) if key.network().is_none() => Some(KeyColumn::Site),
-                Some(Field::RemoteBlock) if key.network().is_none() => Some(KeyColumn::Block),
                 Some(Field::LocalIp) => Some(KeyColumn::Local),
                 Some(Field::ProcessId) if plan.is_summary => Some(KeyColumn::Pid),
                 Some(Field::LocalPort | Field::RemotePort) if plan.is_summary => {
                     Some(KeyColumn::Port)
                 }
-                _ => None,
+                _ => network.map(KeyColumn::of_network),
             };
+            key.network = key.network.or(network);
             match column {
                 Some(column) => key.columns |= 1 << column as u8,
                 None => key.computed.push(position),
@@ -102,9 +104,8 @@ impl KeyPlan {
     /// The size of the network that it has.
     #[inline]
     #[must_use]
-    pub fn network(&self) -> Option<NetworkSize> {
-        let mut sizes = NetworkSize::ALL.into_iter();
-        sizes.find(|&size| self.has(KeyColumn::of_network(size)))
+    pub const fn network(&self) -> Option<NetworkSize> {
+        self.network
     }
 
     /// The size of the network that it has, if it has nothing else.
@@ -118,7 +119,7 @@ impl KeyPlan {
     #[inline]
     #[must_use]
     pub fn is_of_remotes(&self) -> bool {
-        self.has(KeyColumn::Remote) || self.network().is_some()
+        self.has(KeyColumn::Remote) || self.network.is_some()
     }
 
     /// The remote's part of the key: the address, or the first address of its network.
@@ -127,7 +128,7 @@ impl KeyPlan {
         if self.has(KeyColumn::Remote) {
             return row.remote;
         }
-        self.network()?.first(row.remote?)
+        self.network?.first(row.remote?)
     }
 
     /// The key of a group that has counted this row.
@@ -146,6 +147,16 @@ impl KeyPlan {
     pub(crate) fn network_key(&self, remote: Address) -> Option<GroupKey> {
         let first = self.only_network()?.first(remote)?;
         Some(GroupKey::of_remote(first))
+    }
+}
+
+/// The size of the network that an expression is.
+fn network_size(expr: &Expr) -> Option<NetworkSize> {
+    match field(expr)? {
+        Field::RemoteNetwork => Some(NetworkSize::Neighbours),
+        Field::RemoteSite => Some(NetworkSize::Site),
+        Field::RemoteBlock => Some(NetworkSize::Block),
+        _ => None,
     }
 }
 

@@ -68,8 +68,15 @@ impl Counted {
     }
 
     /// Drops the panes that have left the window at `now`.
+    #[inline]
     pub fn expire(&mut self, now: Pane) {
-        let oldest = now.oldest();
+        // The first count of a pane has dropped them.
+        if now != self.newest {
+            self.drop_before(now.oldest());
+        }
+    }
+
+    fn drop_before(&mut self, oldest: Pane) {
         if let Some(older) = &mut self.older {
             while let Some(&(pane, count)) = older.panes.front()
                 && pane < oldest
