@@ -162,6 +162,7 @@ impl Pipeline {
 
     /// Counts a row of a poll.
     pub fn push(&mut self, row: &Row<'_>, interval: Interval) {
+        self.stream.prefetch(row.key.remote);
         if !self.ignored.contains(row.key.signal) {
             self.contacts.observe(row, interval);
         }
@@ -235,7 +236,10 @@ impl Pipeline {
     /// Counts the attempts whose outcome is known, and judges what the poll has changed.
     fn judge(&mut self, interval: Interval, is_lossy: bool, is_last: bool) -> Vec<Finding> {
         let device = self.contacts.device();
-        for settled in self.contacts.settle(interval.to, is_last) {
+        let attempts = self.contacts.settle(interval.to, is_last);
+        for (position, settled) in attempts.iter().enumerate() {
+            let next = attempts.get(position + 1);
+            self.stream.prefetch(next.and_then(|next| next.key.remote));
             let from = settled.since.min(interval.to);
             // The verdict after the whole poll: a fast scan's first attempts are a scanner's too.
             let standing = match settled.key.remote {
@@ -244,7 +248,7 @@ impl Pipeline {
                     .unwrap_or_else(|| self.contacts.standing(remote)),
                 _ => Standing::default(),
             };
-            let row = settled_row(&settled, &device, standing, interval.to);
+            let row = settled_row(settled, &device, standing, interval.to);
             self.count(&row, Interval { from, ..interval });
         }
         let Self {

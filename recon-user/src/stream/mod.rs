@@ -218,6 +218,14 @@ impl Stream {
         self.table.dispatch[signal as usize].process_needs()
     }
 
+    /// Prefetches what a row of that remote will be counted in. Without this, each row of a flood
+    /// waits for memory.
+    pub(crate) fn prefetch(&self, remote: Option<Address>) {
+        if let Some(remote) = remote {
+            self.nurseries[Root::Remote as usize].prefetch(remote, &self.secrets);
+        }
+    }
+
     /// Counts a row in every query that accepts it, except in those of `skipped`.
     pub(crate) fn push(
         &mut self,
@@ -229,9 +237,6 @@ impl Stream {
         let table = Arc::clone(&self.table);
         self.now = interval.to;
         let remote = row.key.remote;
-        if let Some(remote) = remote {
-            self.nurseries[Root::Remote as usize].prefetch(remote, &self.secrets);
-        }
         let is_private = self.is_private(remote);
         self.row_number += 1;
         for &index in table.dispatch[row.key.signal as usize].of_port(row.key.port) {
