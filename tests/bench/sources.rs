@@ -4,9 +4,12 @@
 //! In: nothing. Out: on stdout, a line for each round of each number of sources, separated by tabs:
 //! the label, the nanoseconds per row with the smallest number and with this number, and the peak
 //! memory. `cargo xtask bench` runs this and formats a table.
-//! The decisions held here: every row has a new source, and polls are as large as the kernel's
-//! table. Small numbers are repeated with new pipelines, so that there is enough time to measure.
-//! Each number has a process of its own, so that no other measurement has grown its memory.
+//! The decisions held here:
+//! - Every row has a new source, and polls are as large as the kernel's table. A poll without rows
+//!   comes last: an attempt is settled in the poll after its own, so that a row costs the same work
+//!   however few polls there are.
+//! - Small numbers are repeated with new pipelines, so that there is enough time to measure. Each
+//!   number has a process of its own, so that no other measurement has grown its memory.
 
 mod driver;
 mod flood;
@@ -54,10 +57,11 @@ impl Size {
 fn push_sources(sources: u32) -> Result<Duration> {
     let mut pipeline = driver::pipeline();
     let mut time = Duration::ZERO;
-    for (poll, first) in (0..sources).step_by(TABLE_ENTRIES as usize).enumerate() {
+    for poll in 0..=sources.div_ceil(TABLE_ENTRIES) {
+        let first = sources.min(poll * TABLE_ENTRIES);
         let last = sources.min(first + TABLE_ENTRIES);
         let keys: Vec<Key> = (first..last).map(flood::key).collect();
-        let interval = driver::interval(poll as u32);
+        let interval = driver::interval(poll);
         let begin = own_cpu_time()?;
         for key in &keys {
             driver::push(&mut pipeline, key, 1, interval);
