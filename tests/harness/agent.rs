@@ -139,7 +139,10 @@ impl Agent {
     /// # Errors
     /// As [`Agent::wait_for`].
     pub fn wait_ready(&self) -> Result<()> {
-        self.wait_for("ready", |seen| seen.is_ready.then_some(()))
+        /// On an emulated processor that others use too, the kernel takes most of a minute to verify
+        /// the programs.
+        const START: Duration = Duration::from_secs(120);
+        self.wait_within(START, "ready", |seen| seen.is_ready.then_some(()))
     }
 
     /// Its process id.
