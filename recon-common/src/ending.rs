@@ -15,6 +15,9 @@ pub const BYTE_CLASSES: [u32; 6] = [0, 1, 1 << 8, 1 << 12, 1 << 13, 1 << 17];
 /// The least seconds of each class: at once, a password prompt, a session, a long session.
 pub const SECOND_CLASSES: [u32; 4] = [0, 1, 30, 600];
 
+/// Nanoseconds in a second.
+pub const SECOND: u64 = 1_000_000_000;
+
 const BYTE_RADIX: u8 = BYTE_CLASSES.len() as u8;
 /// The numbers of all endings are from 1 to this one, so that none is 0.
 const LAST: u8 = BYTE_RADIX * BYTE_RADIX * SECOND_CLASSES.len() as u8;
@@ -25,15 +28,14 @@ const LAST: u8 = BYTE_RADIX * BYTE_RADIX * SECOND_CLASSES.len() as u8;
 pub struct Ending(NonZeroU8);
 
 impl Ending {
-    /// The ending of a connection: bytes that the remote sent and has acknowledged, and the time
-    /// from the handshake to the end.
+    /// The ending of a connection: bytes that the remote sent and has acknowledged, and the
+    /// nanoseconds from the handshake to the end.
     #[inline(always)]
     #[must_use]
-    pub const fn new(received: u64, sent: u64, milliseconds: u64) -> Self {
-        const MILLISECONDS: u64 = 1000;
-        let received = class(received, &BYTE_CLASSES);
-        let sent = class(sent, &BYTE_CLASSES);
-        let lived = class(milliseconds / MILLISECONDS, &SECOND_CLASSES);
+    pub const fn new(received: u64, sent: u64, lived: u64) -> Self {
+        let received = class(received, &BYTE_CLASSES, 1);
+        let sent = class(sent, &BYTE_CLASSES, 1);
+        let lived = class(lived, &SECOND_CLASSES, SECOND);
         let digits = (lived * BYTE_RADIX + sent) * BYTE_RADIX + received;
         match NonZeroU8::new(1 + digits) {
             Some(classes) => Self(classes),
@@ -79,13 +81,13 @@ impl Ending {
     }
 }
 
-/// The greatest class whose least value is not above `value`.
+/// The greatest class whose least value, in that unit, is not above `value`.
 #[inline(always)]
-const fn class<const N: usize>(value: u64, least: &[u32; N]) -> u8 {
+const fn class<const N: usize>(value: u64, least: &[u32; N], unit: u64) -> u8 {
     let mut class = 0;
     let mut next = 1;
     while next < N {
-        class += (value >= least[next] as u64) as u8;
+        class += (value >= least[next] as u64 * unit) as u8;
         next += 1;
     }
     class
@@ -105,10 +107,10 @@ mod tests {
             ((8191, 8192, 1000), (4096, 8192, 1)),
             ((8192, 131_071, 29_999), (8192, 8192, 1)),
             ((131_072, u64::MAX, 30_000), (131_072, 131_072, 30)),
-            ((u64::MAX, 1, u64::MAX), (131_072, 1, 600)),
+            ((u64::MAX, 1, u64::MAX / SECOND), (131_072, 1, 600)),
         ] {
             let (received, sent, milliseconds) = given;
-            let ending = Ending::new(received, sent, milliseconds);
+            let ending = Ending::new(received, sent, milliseconds * 1_000_000);
             let least = (
                 ending.received_bytes(),
                 ending.sent_bytes(),

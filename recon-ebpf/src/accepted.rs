@@ -14,11 +14,14 @@ use recon_common::{Counter, Loss};
 
 use crate::count;
 
-/// By socket, the low half of its cookie and the start in milliseconds. 0 in an empty slot.
+/// By socket, the low half of its cookie and the start, as [`coarse_time`] tells it. 0 in an empty
+/// slot.
 #[map]
 static ACCEPTED: Array<u64> = Array::with_max_entries(ACCEPTED_SLOTS, 0);
 
 const COOKIE_SHIFT: u32 = u32::BITS;
+/// A tick has 2^20 ns, about a millisecond: a shift costs less than a division.
+const TICK_SHIFT: u32 = 20;
 
 /// Records that the socket with that cookie has accepted a connection.
 #[inline(always)]
@@ -26,7 +29,7 @@ pub(crate) fn record_start(cookie: u64) {
     let Some(slot) = ACCEPTED.get_ptr_mut(accepted_slot(cookie)) else {
         return;
     };
-    let entry = cookie << COOKIE_SHIFT | u64::from(milliseconds());
+    let entry = cookie << COOKIE_SHIFT | u64::from(coarse_time());
     // SAFETY: the slot is 8 bytes, aligned and never freed; a single write of 8 bytes is whole for
     // every reader.
     unsafe {
@@ -37,7 +40,7 @@ pub(crate) fn record_start(cookie: u64) {
     }
 }
 
-/// How many milliseconds ago the socket with that cookie accepted its connection. Forgets it.
+/// How many nanoseconds ago the socket with that cookie accepted its connection. Forgets it.
 #[inline(always)]
 pub(crate) fn forget_start(cookie: u64) -> Option<u64> {
     let slot = ACCEPTED.get_ptr_mut(accepted_slot(cookie))?;
@@ -48,16 +51,15 @@ pub(crate) fn forget_start(cookie: u64) -> Option<u64> {
     }
     // SAFETY: as above.
     unsafe { slot.write_volatile(0) };
-    Some(milliseconds().wrapping_sub(entry as u32).into())
+    Some(u64::from(coarse_time().wrapping_sub(entry as u32)) << TICK_SHIFT)
 }
 
-/// A clock that starts again after 49 days. It advances with the kernel's tick, every 1 to 10 ms,
-/// and costs less than half of the exact one.
+/// A clock in ticks, which starts again after 52 days. It advances with the kernel's tick, every 1
+/// to 10 ms, and costs less than half of the exact one.
 #[inline(always)]
-fn milliseconds() -> u32 {
-    const NANOSECONDS: u64 = 1_000_000;
+fn coarse_time() -> u32 {
     // SAFETY: the helper takes no argument.
-    (unsafe { bpf_ktime_get_coarse_ns() } / NANOSECONDS) as u32
+    (unsafe { bpf_ktime_get_coarse_ns() } >> TICK_SHIFT) as u32
 }
 
 #[inline(always)]

@@ -182,15 +182,18 @@ fn count_recent(key: &Key) {
     }
 }
 
-/// Adds one to the count of a system call's key, or of the overflow key.
+/// Adds one to the count of a socket hook's key, or of the overflow key if its source gets none.
 #[inline(always)]
 pub(crate) fn count_key(key: &Key) {
     let mut key = PackedKey::from(key);
     let live = Live::load();
-    if !admit::admit_source(live, &key) {
-        key = key.overflow_key();
+    // A key that is there has already been admitted.
+    if !live.increase_existing(&key, 1) {
+        if !admit::admit_source(live, &key) {
+            key = key.overflow_key();
+        }
+        live.add_count(&key, 1);
     }
-    live.add_count(&key, 1);
     add_to_shared_counter(Counter::SocketSignals, 1);
 }
 

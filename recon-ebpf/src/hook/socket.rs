@@ -106,7 +106,7 @@ fn tcp_state_changed(context: &SockOpsContext) {
     count::count_key(&Key::for_flow(&flow, signal, detail));
 }
 
-/// What crossed a connection that lived so many milliseconds.
+/// What crossed a connection that lived so many nanoseconds.
 ///
 /// The kernel counts a FIN as a byte. So a side that has sent no data has sent nothing.
 #[inline(always)]

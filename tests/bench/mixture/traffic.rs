@@ -29,6 +29,9 @@ pub(crate) const HOUR: Millis = 60 * MINUTE;
 /// The polls of the hour.
 pub(crate) const POLLS: u32 = (HOUR / SECOND) as u32;
 
+/// The nanoseconds of one of them.
+const NANOSECONDS: u64 = 1_000_000;
+
 /// When a segment without an answer is sent, after the first.
 const BACKOFF: [Millis; 6] = [0, SECOND, 3 * SECOND, 7 * SECOND, 15 * SECOND, 31 * SECOND];
 /// How often Windows sends a SYN that is refused, and how far apart.
@@ -253,7 +256,7 @@ impl Traffic {
             port,
             ..
         } = *connection;
-        let ending = Ending::new(connection.sent.bytes(), 0, lasted).pack();
+        let ending = Ending::new(connection.sent.bytes(), 0, lasted * NANOSECONDS).pack();
         self.push_with(
             from,
             to,

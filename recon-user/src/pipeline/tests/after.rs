@@ -1,6 +1,7 @@
 //! Connections of remotes that scanned before.
 
 use recon_common::Ending;
+use recon_common::ending::SECOND;
 
 use super::*;
 
@@ -163,7 +164,7 @@ fn a_lesser_rule_runs_where_another_one_names_it_and_is_not_reported() {
             min_severity,
             ..settings(plain(defaults(Profile::Outcomes)))
         });
-        let used = Ending::new(100, 1_000, 2_000).pack();
+        let used = Ending::new(100, 1_000, 2 * SECOND).pack();
         let refused = (8000..8012)
             .flat_map(|port| [Signal::Syn, Signal::RefusedTcp].map(|signal| (0, signal, port, 0)));
         let events = refused

@@ -1,6 +1,7 @@
 //! Which sessions of SSH are guesses: rows of ended connections in, rules out.
 
 use recon_common::Ending;
+use recon_common::ending::SECOND;
 
 use super::*;
 
@@ -114,7 +115,7 @@ const ROWS: &[Sessions] = &[
 /// The rules above informational that report the sessions.
 fn alarms(sessions: &Sessions) -> Vec<String> {
     let mut pipeline = Pipeline::new(settings(plain(defaults(Profile::Outcomes))));
-    let ending = Ending::new(sessions.received, sessions.sent, sessions.seconds * 1000);
+    let ending = Ending::new(sessions.received, sessions.sent, sessions.seconds * SECOND);
     let interval = at(Duration::from_secs(7200));
     for number in 0..sessions.number {
         let last = 10 + (number % u64::from(sessions.remotes)) as u8;

@@ -3,6 +3,7 @@
 
 use super::*;
 use recon_common::Ending;
+use recon_common::ending::SECOND;
 
 use crate::rule::Configured;
 
@@ -38,7 +39,7 @@ fn fired(id: &str, events: &[(Signal, Address, u16)], pid: u32) -> Vec<String> {
     let mut pipeline = pipeline();
     for &(signal, local, port) in events {
         let pid = match signal {
-            Signal::Ended => Ending::new(2_000, 2_000, 2_000).pack(),
+            Signal::Ended => Ending::new(2_000, 2_000, 2 * SECOND).pack(),
             _ if signal.is_outbound() => pid,
             _ => 0,
         };

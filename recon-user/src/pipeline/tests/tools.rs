@@ -1,5 +1,6 @@
 //! Scanning tools: a label on what is reported, which changes nothing else.
 
+use recon_common::ending::SECOND;
 use recon_common::{Ending, Tool};
 
 use super::*;
@@ -82,7 +83,7 @@ fn tools_are_listed_and_change_nothing_else() {
 #[test]
 fn what_a_scanner_does_later_has_the_tool_of_its_scan() {
     let mut events = scan(&[Some(Tool::Masscan)]);
-    let ended = Ending::new(2_000, 2_000, 2_000);
+    let ended = Ending::new(2_000, 2_000, 2 * SECOND);
     let found_open = (Signal::Syn, 22, Some(Tool::Masscan));
     events.extend([
         found_open,

@@ -3,6 +3,7 @@
 //! In: a JSON object. Out: the values of columns, or a [`LineError`] that names the column.
 
 use jiff::Timestamp;
+use recon_common::ending::SECOND;
 use recon_common::{Address, Ending, Signal, Tool};
 use serde_json::{Map, Value as Json};
 
@@ -182,8 +183,6 @@ impl LineReader {
 
     /// How the connection ended, for rows about that.
     pub(super) fn ending(&self, signal: Signal) -> Result<Option<Ending>, LineError> {
-        /// Milliseconds in a second.
-        const SECOND: u64 = 1000;
         if signal != Signal::Ended {
             return Ok(None);
         }
