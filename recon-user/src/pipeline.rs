@@ -215,7 +215,7 @@ impl Pipeline {
     pub fn finish(&mut self, now: Timestamp) -> Vec<Notification> {
         let interval = Interval { from: now, to: now };
         let mut findings = self.judge(interval, false, true);
-        let mut ended = self.incidents.finish(&self.stream, now);
+        let mut ended = self.incidents.finish(&self.stream, &self.contacts, now);
         self.describe(&mut ended);
         self.drop_lesser(&mut ended);
         findings.append(&mut ended);
@@ -269,10 +269,9 @@ impl Pipeline {
         findings.retain(|finding| finding.severity >= self.min_severity);
     }
 
-    /// Adds to findings what is known of their source.
+    /// Adds to findings the user and the operator's name of their source.
     fn describe(&self, findings: &mut [Finding]) {
         for finding in findings {
-            finding.describe_source(&self.contacts);
             finding.user = finding.pid.and_then(|pid| self.users.get(&pid).copied());
             let named = finding.remote.or(finding.network);
             finding.label = named.and_then(|remote| self.labels.find(remote.to_ip()));

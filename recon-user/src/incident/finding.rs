@@ -155,7 +155,7 @@ impl Finding {
 
     /// Adds what is known of the source. The attempts of an address that also does what clients do
     /// may be somebody else's who forges it, so that they are not reported as sure.
-    pub(crate) fn describe_source(&mut self, contacts: &Contacts) {
+    pub(super) fn describe_source(&mut self, contacts: &Contacts) {
         let Some(remote) = self.remote.filter(|_| !self.is_outbound()) else {
             return;
         };

@@ -78,10 +78,11 @@ pub(crate) struct Incidents {
 
 /// What one poll's judgement depends on.
 #[derive(Clone, Copy)]
-struct Poll {
+struct Poll<'a> {
     interval: Interval,
     /// Whether the kernel lost something.
     is_lossy: bool,
+    contacts: &'a Contacts,
 }
 
 impl Incidents {
@@ -154,7 +155,11 @@ impl Incidents {
         interval: Interval,
         is_lossy: bool,
     ) -> Vec<Finding> {
-        let poll = Poll { interval, is_lossy };
+        let poll = Poll {
+            interval,
+            is_lossy,
+            contacts,
+        };
         self.note_clock(interval.to);
         stream.end_rows(&Known {
             incidents: self,
@@ -163,11 +168,11 @@ impl Incidents {
         let mut findings = Vec::new();
         // First what was over before this poll's rows came, which may begin further incidents.
         let before = interval.from.min(interval.to);
-        self.end_due(stream, before, interval.to, &mut findings);
+        self.end_due(stream, before, poll, &mut findings);
         self.judge_changed(stream, poll, &mut findings);
         self.count_deferred(stream, contacts, interval);
         self.judge_changed(stream, poll, &mut findings);
-        self.end_due(stream, interval.to, interval.to, &mut findings);
+        self.end_due(stream, interval.to, poll, &mut findings);
         stream.end_poll();
         order::arrange(findings)
     }
@@ -185,7 +190,7 @@ impl Incidents {
 
     /// Judges the groups that the poll has changed. Rules with `unless` are judged after the rule
     /// that they name.
-    fn judge_changed(&mut self, stream: &mut Stream, poll: Poll, findings: &mut Vec<Finding>) {
+    fn judge_changed(&mut self, stream: &mut Stream, poll: Poll<'_>, findings: &mut Vec<Finding>) {
         self.release(stream);
         let mut found = Vec::new();
         for index in 0..stream.queries().len() {
@@ -214,7 +219,7 @@ impl Incidents {
         stream: &mut Stream,
         index: usize,
         position: u32,
-        poll: Poll,
+        poll: Poll<'_>,
     ) -> Option<(Finding, Option<Address>)> {
         let query = Arc::clone(&stream.queries()[index].query);
         if poll.is_lossy {
@@ -249,7 +254,11 @@ impl Incidents {
         }
         let (report, key) = found?;
         let group = stream.group(index, position);
-        Some((Finding::new(&query, group, &key, report, now), key.remote))
+        let mut finding = Finding::new(&query, group, &key, report, now);
+        finding.describe_source(poll.contacts);
+        let incident = self.incident_mut(tag)?;
+        finding.severity = incident.settle_severity(finding.phase, finding.severity);
+        Some((finding, key.remote))
     }
 
     /// Assigns a tag to a group, for an incident that is yet to open.
@@ -292,12 +301,12 @@ impl Incidents {
         }
     }
 
-    /// Reports at `now` the incidents that are over at `at`.
+    /// Reports the incidents that are over at `at`.
     fn end_due(
         &mut self,
         stream: &mut Stream,
         at: Timestamp,
-        now: Timestamp,
+        poll: Poll<'_>,
         findings: &mut Vec<Finding>,
     ) {
         while let Some(first) = self.end_checks.first_entry()
@@ -307,11 +316,11 @@ impl Incidents {
             let Some(position) = stream.find(index, &key) else {
                 continue;
             };
-            match self.close_incident(stream, index, position, &key, at, now) {
+            match self.close_incident(stream, index, position, &key, at, poll) {
                 Ok(found) => {
                     findings.extend(found);
                     // Its end needs nothing of what has left the window.
-                    stream.expire(index, position, now);
+                    stream.expire(index, position, poll.interval.to);
                 }
                 Err(Due(later)) => {
                     self.end_checks.insert((later, order), (index, key));
@@ -320,8 +329,7 @@ impl Incidents {
         }
     }
 
-    /// Closes the incident of a group, if it is over at `at`. Returns what is reported about it at
-    /// `now`.
+    /// Closes the incident of a group, if it is over at `at`. Returns what is reported about it.
     fn close_incident(
         &mut self,
         stream: &Stream,
@@ -329,7 +337,7 @@ impl Incidents {
         position: u32,
         key: &GroupKey,
         at: Timestamp,
-        now: Timestamp,
+        poll: Poll<'_>,
     ) -> Result<Option<Finding>, Due> {
         let query = &stream.queries()[index].query;
         let group: &Group = stream.group(index, position);
@@ -339,12 +347,27 @@ impl Incidents {
             return Ok(None);
         };
         let report = incident.close_if_quiet(quiet, at)?;
-        Ok(report.map(|report| Finding::new(query, group, key, report, now)))
+        Ok(report.map(|report| {
+            let mut finding = Finding::new(query, group, key, report, poll.interval.to);
+            finding.describe_source(poll.contacts);
+            finding.severity = incident.settle_severity(finding.phase, finding.severity);
+            finding
+        }))
     }
 
     /// Ends all incidents, as there are no more rows: reports those that have grown since their
     /// last report.
-    pub(crate) fn finish(&mut self, stream: &Stream, now: Timestamp) -> Vec<Finding> {
+    pub(crate) fn finish(
+        &mut self,
+        stream: &Stream,
+        contacts: &Contacts,
+        now: Timestamp,
+    ) -> Vec<Finding> {
+        let poll = Poll {
+            interval: Interval { from: now, to: now },
+            is_lossy: false,
+            contacts,
+        };
         let mut findings = Vec::new();
         for index in 0..stream.queries().len() {
             let query = &stream.queries()[index].query;
@@ -354,7 +377,8 @@ impl Incidents {
                 .collect();
             keyed.sort_unstable_by(|(one, _), (other, _)| one.order(other));
             for (key, position) in keyed {
-                let ended = self.close_incident(stream, index, position, &key, Timestamp::MAX, now);
+                let at = Timestamp::MAX;
+                let ended = self.close_incident(stream, index, position, &key, at, poll);
                 findings.extend(ended.unwrap_or(None));
             }
         }

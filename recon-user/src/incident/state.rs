@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::kql::Severity;
 use crate::stream::Query;
 
 /// A group must stay at or under its threshold for longer than this, and than the window of its
@@ -115,6 +116,8 @@ pub(crate) struct Incident {
     greatest: u64,
     /// Polls over the threshold since the last report.
     suppressed: u64,
+    /// The severity of the last report.
+    severity: Option<Severity>,
 }
 
 impl Incident {
@@ -129,6 +132,7 @@ impl Incident {
             reported: 0,
             greatest: 0,
             suppressed: 0,
+            severity: None,
         }
     }
 
@@ -195,6 +199,20 @@ impl Incident {
     /// Whether the count was over the threshold at `since` or later.
     pub(super) fn was_over(&self, since: Timestamp) -> bool {
         self.over_at >= since
+    }
+
+    /// The severity of a report, where what is known of the source now makes it `severity`. While an
+    /// incident lasts it may rise, but not fall, and its end has that of the report before: so
+    /// whoever reads lines from some severity on reads no end without what it ends.
+    pub(super) fn settle_severity(&mut self, phase: Phase, severity: Severity) -> Severity {
+        let before = self.severity.unwrap_or(severity);
+        let settled = match phase {
+            Phase::Began => severity,
+            Phase::Grew => before.max(severity),
+            Phase::Ended => before,
+        };
+        self.severity = Some(settled);
+        settled
     }
 
     fn report(&mut self, phase: Phase, count: u64) -> Report {

@@ -341,3 +341,26 @@ fn the_end_check_of_an_ended_incident_is_not_scheduled() {
         assert_eq!(scheduled, is_scheduled, "at {second} s");
     }
 }
+
+#[test]
+fn a_severity_rises_but_does_not_fall_while_the_incident_lasts() {
+    use Severity::{High, Medium};
+    // Each report, with the severity by what is known then and the one that is written.
+    for reports in [
+        &[(Phase::Began, High, High), (Phase::Ended, Medium, High)][..],
+        &[(Phase::Began, Medium, Medium), (Phase::Ended, High, Medium)],
+        &[
+            (Phase::Began, Medium, Medium),
+            (Phase::Grew, High, High),
+            (Phase::Grew, Medium, High),
+            (Phase::Ended, Medium, High),
+            (Phase::Began, Medium, Medium),
+        ],
+    ] {
+        let mut incident = Incident::new(at(0));
+        for &(phase, known, written) in reports {
+            let settled = incident.settle_severity(phase, known);
+            assert_eq!(settled, written, "{phase:?} of {reports:?}");
+        }
+    }
+}

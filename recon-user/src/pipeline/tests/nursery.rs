@@ -81,7 +81,9 @@ fn found(mut pipeline: Pipeline, steps: &[Step]) -> Vec<String> {
         let findings = pipeline.end_poll_unlimited(interval, false);
         found.extend(findings.iter().map(text));
     }
-    let findings = pipeline.incidents.finish(&pipeline.stream, from);
+    let findings = pipeline
+        .incidents
+        .finish(&pipeline.stream, &pipeline.contacts, from);
     found.extend(findings.iter().map(text));
     found
 }
