@@ -88,8 +88,6 @@ impl Evidence {
         };
         if outcome == Outcome::Accepted {
             self.accepted_first.get_or_insert(poll);
-        } else if !outcome.is_success() && outcome != Outcome::Unserved {
-            self.failed_first.get_or_insert(poll);
         }
         let is_probed = is_probed || !outcome.is_success();
         let new = Contact {
@@ -128,9 +126,10 @@ impl Evidence {
     /// Counts a target with that outcome.
     fn count_failure(&mut self, outcome: Outcome, poll: u32) {
         self.failed.add(outcome);
-        if self.failures() > 0 {
-            self.failed_first.get_or_insert(poll);
-        }
+        self.failed_first = match self.failures() {
+            0 => None,
+            _ => self.failed_first.or(Some(poll)),
+        };
     }
 
     /// Records that an accepted connection to that target has ended without data from the remote. A
@@ -236,5 +235,55 @@ impl Evidence {
             self.failed_first = earlier(self.failed_first, poll);
         }
         self.is_scan_proven &= self.failures() > 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_weighs_as_a_failure_ends_being_a_client() {
+        use Outcome::{Accepted, HalfOpen, Refused};
+        // (outcomes by poll and port, whether it was a client, failures)
+        for (outcomes, was_client, failures) in [
+            (&[(1, 80, Accepted), (2, 22, Refused)][..], true, 1),
+            (&[(1, 22, Refused), (2, 80, Accepted)], false, 1),
+            // The first SYN was lost, or the service had not started.
+            (&[(1, 80, Refused), (2, 80, Accepted)], true, 0),
+            // A service that restarts weighs nothing, so that the port tried then is no scan's.
+            (
+                &[
+                    (1, 80, HalfOpen),
+                    (2, 80, Accepted),
+                    (3, 80, Refused),
+                    (4, 443, Accepted),
+                ],
+                true,
+                0,
+            ),
+        ] {
+            let mut evidence = Evidence::default();
+            for &(poll, port, outcome) in outcomes {
+                let result = TargetResult {
+                    target: Target {
+                        port,
+                        local: 0,
+                        is_udp: false,
+                    },
+                    outcome,
+                    count: 1,
+                    tools: ToolSet::default(),
+                    poll,
+                    is_probed: false,
+                    listener: None,
+                    now: poll,
+                    oldest: 0,
+                };
+                evidence.add(result, true);
+            }
+            let found = (evidence.was_client(), evidence.failures());
+            assert_eq!(found, (was_client, failures), "{outcomes:?}");
+        }
     }
 }
