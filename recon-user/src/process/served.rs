@@ -7,8 +7,8 @@
 //!   wildcard binds, IPv6 sockets that take IPv4 and sockets of one interface count as they do for
 //!   packets, and the number of sockets on the host costs nothing.
 //! - Each port is asked for once a poll, up to a number of questions and a time. Some kernels let
-//!   only one process ask at a time, and any user may hold that place. So one slow answer ends the
-//!   questions for a minute.
+//!   only one process ask at a time, and any user may hold that place. So a slow answer is followed
+//!   by a rest.
 
 use std::collections::HashMap;
 use std::io;
@@ -34,8 +34,9 @@ const ANY_PORT: u16 = 0;
 const MOST_QUESTIONS: usize = 4096;
 /// How long the questions of one poll may take.
 const PATIENCE: Duration = Duration::from_millis(20);
-/// How long nothing is asked after a poll whose questions took longer.
-const REST: Duration = Duration::from_secs(60);
+/// After a poll whose questions took longer, nothing is asked for so many times as long: they take
+/// two hundredths of the agent's time at most.
+const REST: u32 = 50;
 
 /// A port of a local address. `is_udp` says of which protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -123,7 +124,7 @@ impl ServedPorts {
         let now = Instant::now();
         self.spent += now.duration_since(begun);
         if self.spent >= PATIENCE {
-            self.rests_until = Some(now + REST);
+            self.rests_until = Some(now + REST * self.spent);
         }
     }
 
