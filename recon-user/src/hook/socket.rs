@@ -30,21 +30,24 @@ use super::attached::is_attached;
 use super::error::summarise_reason;
 use crate::diagnostic::error_chain;
 
-/// The hooks of a cgroup: program, name, and what is lost without it. In the order in which they
-/// attach: sock_ops must see a connection that connect4 has recorded, or it would look failed.
-const CGROUP_HOOKS: [(&str, &str, &str); 6] = [
+/// The hooks of a cgroup: program, name, number in enum bpf_attach_type (linux/bpf.h), and what is
+/// lost without it. In the order in which they attach: sock_ops must see a connection that connect4
+/// has recorded, or it would look failed.
+const CGROUP_HOOKS: [(&str, &str, u32, &str); 6] = [
     (
         "recon_sock_ops",
         SOCK_OPS,
+        3,
         "accepted connections, their ends and failed connections are not counted",
     ),
-    (CONNECTS[0], "connect4", CONNECT_COSTS),
-    (CONNECTS[1], "connect6", CONNECT_COSTS),
-    ("recon_sendmsg4", "sendmsg4", SENDMSG_COSTS),
-    ("recon_sendmsg6", "sendmsg6", SENDMSG_COSTS),
+    (CONNECTS[0], "connect4", 10, CONNECT_COSTS),
+    (CONNECTS[1], "connect6", 11, CONNECT_COSTS),
+    ("recon_sendmsg4", "sendmsg4", 14, SENDMSG_COSTS),
+    ("recon_sendmsg6", "sendmsg6", 15, SENDMSG_COSTS),
     (
         "recon_sock_create",
         "sock_create",
+        2,
         "the process that sends through a raw or a ping socket is unknown",
     ),
 ];
@@ -161,7 +164,7 @@ pub(super) fn attach_socket_hooks(
         cgroup: cgroup.map(|cgroup| cgroup.watched.clone()),
         ..SocketHooks::default()
     };
-    for (program, hook, costs) in CGROUP_HOOKS {
+    for (program, hook, attach_type, costs) in CGROUP_HOOKS {
         let result = match cgroup {
             Some(cgroup) => {
                 let link = attach_to_cgroup(ebpf, program, cgroup);
@@ -173,6 +176,7 @@ pub(super) fn attach_socket_hooks(
             watched.push(CgroupHook {
                 program,
                 hook,
+                attach_type,
                 link: Some(link),
             });
         });
@@ -193,6 +197,7 @@ pub(super) fn attach_socket_hooks(
 pub(super) struct CgroupHook {
     program: &'static str,
     pub(super) hook: &'static str,
+    attach_type: u32,
     /// `None` while it is detached.
     link: Option<CgroupLink>,
 }
@@ -215,7 +220,7 @@ impl CgroupHook {
             return true;
         };
         let target = folder.as_raw_fd().cast_unsigned();
-        match is_attached(target, attach_type(self.hook), info.id()) {
+        match is_attached(target, self.attach_type, info.id()) {
             Ok(is_attached) => is_attached,
             // Unknown is no reason to attach a second time.
             Err(error) => error.raw_os_error() != Some(libc::ENODEV),
@@ -245,18 +250,6 @@ impl CgroupLink {
             (Self::SockOps(link), Some(Program::SockOps(program))) => program.detach(link),
             _ => Err(ProgramError::UnexpectedProgramType),
         }
-    }
-}
-
-/// The number of a hook in enum bpf_attach_type, linux/bpf.h.
-fn attach_type(hook: &str) -> u32 {
-    match hook {
-        "connect4" => 10,
-        "connect6" => 11,
-        "sendmsg4" => 14,
-        "sendmsg6" => 15,
-        "sock_create" => 2,
-        _ => 3,
     }
 }
 
