@@ -18,9 +18,9 @@ use recon_common::Address;
 use super::Secrets;
 use super::fair::{Demand, KEPT_SHARE, NetworkLoads, Watcher};
 use super::group::Group;
-use super::key::KeyColumn;
 use super::query::Query;
 use super::store::Store;
+use crate::address::NetworkSize;
 
 /// The share of groups that is evicted at once.
 const EVICTED_SHARE: usize = 8;
@@ -198,9 +198,11 @@ fn state(group: &Group, eviction: &Eviction<'_>, begin: Timestamp) -> State {
         (_, true) => State::Reported,
         (_, false) => State::Suspicious,
     };
-    let is_proven = |remote| match query.key.has(KeyColumn::Remote) {
-        true => watcher.is_proven(remote),
-        false => watcher.is_network_proven(remote),
+    let is_proven = |remote| match query.key.network() {
+        None => watcher.is_proven(remote),
+        Some(NetworkSize::Neighbours) => watcher.is_network_proven(remote),
+        // There is no evidence by greater networks.
+        Some(NetworkSize::Site | NetworkSize::Block) => false,
     };
     match source(group, query) {
         Some(remote) if is_proven(remote) => State::Stays,
