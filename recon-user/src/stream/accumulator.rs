@@ -36,29 +36,23 @@ pub(super) enum Accumulator {
 }
 
 impl Accumulator {
-    /// An empty one of a measure. If `is_shared`, sources share a group, and one of them may be
-    /// taken out.
-    pub(super) fn of_measure(operator: AggregateOperator, is_shared: bool) -> Self {
+    /// Takes out what only that source has added. Returns whether the accumulator can do that.
+    pub(super) fn withdraw(&mut self, source: Address, operator: AggregateOperator) -> bool {
+        match self {
+            Self::OwnedPorts(ports) => ports.withdraw(source),
+            Self::Sources(sources) => sources.withdraw(source.hash(hash_secrets())),
+            Self::Addresses(remotes) if operator == AggregateOperator::RemoteAddresses => {
+                remotes.remove(&source);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// An empty one. If `is_shared`, sources share a group, and one of them may be taken out.
+    pub(super) fn new(operator: AggregateOperator, is_shared: bool) -> Self {
         match operator {
             AggregateOperator::Ports if is_shared => Self::OwnedPorts(Box::default()),
-            _ => Self::new(operator),
-        }
-    }
-
-    /// Takes out what only that source has added. Returns whether the accumulator can do that.
-    pub(super) fn withdraw(&mut self, source: Address) -> bool {
-        match self {
-            Self::OwnedPorts(ports) => {
-                ports.withdraw(source);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// An empty one.
-    pub(super) fn new(operator: AggregateOperator) -> Self {
-        match operator {
             AggregateOperator::Count => Self::Count(Counted::default()),
             AggregateOperator::Ports => Self::Ports(Distinct::default()),
             AggregateOperator::LocalAddresses | AggregateOperator::RemoteAddresses => {

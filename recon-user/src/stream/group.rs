@@ -12,6 +12,7 @@ use super::accumulator::{Accumulator, heap_of, long};
 use super::columns::{GroupColumns, RowColumns};
 use super::evidence::{Evidence, Samples};
 use super::key::{GroupKey, GroupLookup};
+use super::operator::AggregatePlan;
 use super::query::Query;
 use super::window::{Pane, allocated};
 use crate::kql::eval::{Value, holds};
@@ -71,10 +72,10 @@ pub(super) struct Blank {
 
 impl Blank {
     pub(super) fn new(query: &Query) -> Self {
-        let others = query.others.iter();
+        let empty = |plan: &AggregatePlan| Accumulator::new(plan.operator, query.shares_groups());
         Self {
-            measured: Accumulator::of_measure(query.measured.operator, query.shares_groups()),
-            others: others.map(|plan| Accumulator::new(plan.operator)).collect(),
+            measured: empty(&query.measured),
+            others: query.others.iter().map(empty).collect(),
         }
     }
 
@@ -194,14 +195,18 @@ impl Group {
         self.measured.growth() + others.sum::<usize>()
     }
 
-    /// Takes out what only that source has added to the measure; all that the window holds if the
-    /// measure does not know its sources. Its tag stays.
-    pub(super) fn withdraw(&mut self, source: Address, blank: &Blank) {
-        if self.measured.withdraw(source) {
+    /// Takes out what only that source has added; all that the window holds if the measure does not
+    /// know its sources. Its tag stays.
+    pub(super) fn withdraw(&mut self, source: Address, query: &Query, blank: &Blank) {
+        if !self.measured.withdraw(source, query.measured.operator) {
+            self.measured = blank.measured.clone();
+            self.others_mut().clone_from_slice(&blank.others);
             return;
         }
-        self.measured = blank.measured.clone();
-        self.others_mut().clone_from_slice(&blank.others);
+        for (other, plan) in self.others_mut().iter_mut().zip(&query.others) {
+            // What does not know its sources stays: it may count too much for a window.
+            other.withdraw(source, plan.operator);
+        }
     }
 
     /// Drops what has left the window.

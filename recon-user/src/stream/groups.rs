@@ -192,8 +192,9 @@ impl Groups {
     }
 
     /// Takes a source out of the group at `position`.
-    pub(super) fn withdraw(&mut self, position: u32, source: Address) {
-        self.store.get_mut(position).withdraw(source, &self.blank);
+    pub(super) fn withdraw(&mut self, query: &Query, position: u32, source: Address) {
+        let group = self.store.get_mut(position);
+        group.withdraw(source, query, &self.blank);
         self.store.account(position);
     }
 

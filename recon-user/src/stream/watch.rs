@@ -61,7 +61,7 @@ impl Stream {
             nursery.forget(remote, hash, index);
         }
         if let Some(position) = self.find(index, &key) {
-            self.groups[index].withdraw(position, remote);
+            self.groups[index].withdraw(query, position, remote);
             self.budget.set(index, self.groups[index].bytes());
         }
     }

@@ -190,11 +190,13 @@ fn the_finding_names_the_network_and_its_members() {
 #[test]
 fn who_is_reported_takes_only_his_own_ports_along_though_the_neighbours_are_few() {
     let text = "// id: probes\nDeviceNetworkEvents\n| summarize n = dcount(LocalPort) by RemoteIP\n| where n > 8;\n\n\
-        // id: shared\n// unless: probes\nDeviceNetworkEvents\n| summarize n = dcount(LocalPort) by RemoteNetwork\n| where n > 20";
+        // id: shared\n// unless: probes\nDeviceNetworkEvents\n| summarize n = dcount(LocalPort), low = dcountif(LocalPort, LocalPort < 1000), sources = dcount(RemoteIP) by RemoteNetwork\n| where n > 20";
     let plans = Loader::default().load("test.kql", text.as_bytes()).plans;
-    // (ports of the others afterwards, whether they are reported)
-    // The five ports of the first neighbour that is not reported stay.
-    for (ports, is_reported) in [(15, false), (16, true)] {
+    // (ports of the first neighbour, too few for a group or not; of the others afterwards; whether
+    // they are reported). The ports of a neighbour that is not reported stay.
+    for (beside, ports, is_reported) in
+        [(5, 15, false), (5, 16, true), (8, 12, false), (8, 13, true)]
+    {
         let mut pipeline = Pipeline::new(settings(plain(plans.clone())));
         let poll = |pipeline: &mut Pipeline, second, hits: Hits<'_>| {
             let now = at(Duration::from_secs(START + second));
@@ -205,19 +207,37 @@ fn who_is_reported_takes_only_his_own_ports_along_though_the_neighbours_are_few(
                 }
             }
             let findings = pipeline.end_poll_unlimited(now, false);
-            let ids = findings.iter().map(|finding| finding.query.id().to_owned());
-            ids.collect::<Vec<_>>()
+            let reported = findings.iter().map(|finding| {
+                let columns = finding.columns.iter();
+                let numbers = columns.filter_map(|(_, value)| match value {
+                    Value::Long(number) => Some(*number),
+                    _ => None,
+                });
+                (finding.query.id().to_owned(), numbers.collect())
+            });
+            reported.collect::<Vec<(_, Vec<_>)>>()
         };
-        let first = [(v4(100, 1), 0..9), (v4(100, 2), 100..105)];
-        assert_eq!(poll(&mut pipeline, 0, &first), ["probes"]);
+        let first = [
+            (v4(100, 1), 0..9),
+            (v4(100, 2), 100..100 + beside),
+            (v4(100, 6), 100..100 + beside),
+        ];
+        let probes = ("probes".to_owned(), vec![9]);
+        assert_eq!(poll(&mut pipeline, 0, &first), [probes]);
         let third = ports / 3;
         let then = [
             (v4(100, 3), 200..200 + third),
             (v4(100, 4), 300..300 + third),
             (v4(100, 5), 400..400 + ports - 2 * third),
         ];
-        let expected: &[&str] = if is_reported { &["shared"] } else { &[] };
-        assert_eq!(poll(&mut pipeline, 1, &then), expected, "{ports} ports");
+        // He is not among the sources, nor are his ports in any other column.
+        let shared = ("shared".to_owned(), vec![21, 21, 5]);
+        let expected = Vec::from_iter(is_reported.then_some(shared));
+        assert_eq!(
+            poll(&mut pipeline, 1, &then),
+            expected,
+            "{beside} and {ports} ports"
+        );
     }
 }
 

@@ -76,6 +76,13 @@ impl Sources {
         is_whole && is_counted
     }
 
+    /// Takes a source out, as long as their number is exact: a sketch can't forget one.
+    pub fn withdraw(&mut self, hash: u64) {
+        if let SourceSet::Hashes(hashes) = &mut self.set {
+            hashes.remove(&hash);
+        }
+    }
+
     /// The ranks of the pane of `now`, or of the newest pane if no new one is allowed, and whether
     /// they are those of `now`.
     fn ranks(&mut self, now: Pane, may_grow: bool) -> (Option<&mut Ranks>, bool) {
