@@ -10,6 +10,7 @@
 //! | signal | [`tool`] | which tool's fingerprint a probe carries |
 //! | count | [`frame_class`] | in which counter a frame is, whatever it shows |
 //! | count | [`table`] | the [`Key`] under which it counts |
+//! | count | [`detail`] | the key's sender, interface or ending |
 //! | count | [`ending`] | how an accepted connection ended |
 //! | count | [`packed`] | the key as words, and its hashes |
 //! | count | [`admission`] | which sources get keys when room is short |
@@ -26,6 +27,7 @@
 extern crate std;
 
 pub mod admission;
+pub mod detail;
 pub mod ending;
 pub mod flow;
 pub mod frame_class;
@@ -43,6 +45,7 @@ pub mod sources;
 pub mod table;
 pub mod tool;
 
+pub use detail::Detail;
 pub use ending::Ending;
 pub use flow::{Address, Flow};
 pub use frame_class::{FrameClass, Ignored};

@@ -109,7 +109,7 @@ fn key(signal: Signal, remote: Address, local: Address, port: u16, process: u32)
     Key {
         remote,
         local,
-        pid: process,
+        detail: process,
         port,
         signal: signal as u8,
         tool: 0,

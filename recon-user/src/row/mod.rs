@@ -20,7 +20,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use jiff::Timestamp;
 use recon_common::signal::Transport;
-use recon_common::{Address, Ending, ImageId, Key, Registers, Signal, Tool};
+use recon_common::{Address, Detail, Ending, ImageId, Key, Registers, Signal, Tool};
 
 use crate::address::{NetworkSize, Scope};
 use crate::kql::eval::{Columns, Value};
@@ -60,15 +60,18 @@ impl RowKey {
     pub fn unpack(key: &Key) -> Option<Self> {
         let signal = Signal::from_number(key.signal)?;
         let known = |address: Address| (address != Address::UNSPECIFIED).then_some(address);
-        let is_end = signal == Signal::Ended;
-        let sender = (key.pid != 0 && !is_end).then(|| ImageId::unpack(key.pid));
+        let (sender, ending) = match key.detail() {
+            Some(Detail::Sender(sender)) => (Some(sender), None),
+            Some(Detail::Ending(ending)) => (None, Some(ending)),
+            Some(Detail::Interface(_)) | None => (None, None),
+        };
         Some(Self {
             remote: known(key.remote),
             local: known(key.local),
             port: port_column(signal).map(|_| key.port),
             pid: sender.map(|sender| sender.pid),
             image: sender.unwrap_or_default().number,
-            ending: Ending::unpack(key.pid).filter(|_| is_end),
+            ending,
             tool: Tool::from_number(key.tool),
             signal,
         })
