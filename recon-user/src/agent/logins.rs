@@ -29,6 +29,7 @@ pub(super) fn login_row(session: Session, host: &str, time: Timestamp) -> Row<'_
             image: 0,
             ending: None,
             tool: None,
+            interface: None,
             signal: Signal::Login,
         },
         count: 1,

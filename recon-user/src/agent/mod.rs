@@ -16,6 +16,7 @@ mod listener;
 mod logins;
 mod losses;
 mod output;
+mod places;
 mod private;
 mod repair;
 mod sight;
@@ -47,6 +48,7 @@ use interfaces::WatchedInterfaces;
 use listener::listener;
 use logins::{MAX_LOGINS, login_row};
 use output::AgentOutput;
+use places::Places;
 use private::PrivateSignals;
 use sight::{attach_sockets, untrusted};
 use signals::{Request, Signals};
@@ -96,6 +98,7 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
         pipeline: Pipeline::new(PipelineSettings::new(in_force, untrusted(&sockets, &taken))),
         calls: Calls::new(settings.netns == Netns::All),
         served: ServedPorts::open(),
+        places: Places::of(interfaces.named()),
         private: PrivateSignals::new(settings.include_private),
         output,
         blind: Blind::new(settings.quiet.0),
@@ -121,6 +124,7 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
         .poll_until(&mut executions, &mut interfaces, &mut ticks, &mut signals)
         .await;
     agent.served.watch(interfaces.indexes());
+    agent.places.begin_poll(interfaces.named());
     interfaces.detach();
     agent.note_started(&mut executions);
     agent.end();
@@ -162,6 +166,8 @@ struct Agent<M> {
     calls: Calls,
     /// The ports of this host's own sockets.
     served: ServedPorts,
+    /// Where the kernel counts.
+    places: Places,
     private: PrivateSignals,
     output: AgentOutput,
     blind: Blind,
@@ -213,6 +219,7 @@ impl<M: CountMaps> Agent<M> {
             // The kernel reports a program before it counts its first packet.
             self.note_started(executions);
             self.served.watch(interfaces.indexes());
+            self.places.begin_poll(interfaces.named());
             self.poll(|drain, row| drain.poll(row));
             if self.output.is_closed() {
                 log::info!("stdout is closed: ending");
@@ -249,6 +256,7 @@ impl<M: CountMaps> Agent<M> {
             actors,
             calls,
             served,
+            places,
             private,
             output,
             host,
@@ -280,7 +288,7 @@ impl<M: CountMaps> Agent<M> {
             output.row(&row);
         };
         let result = drain(&mut self.drain, &mut |key, count, sources| {
-            if let Some(key) = RowKey::unpack(key).filter(|key| !calls.hold(key, count)) {
+            if let Some(key) = places.unpack(key).filter(|key| !calls.hold(key, count)) {
                 push(key, count, sources);
             }
         });

@@ -309,6 +309,7 @@ impl Tried {
                 image: 0,
                 ending: None,
                 tool: None,
+                interface: None,
                 signal,
             },
             count,

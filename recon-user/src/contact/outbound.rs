@@ -189,6 +189,7 @@ fn settled_row(
             image: attempt.image,
             ending: None,
             tool: None,
+            interface: None,
             signal: signal(reached.transport, outcome),
         },
         count: attempt.hits.max(attempt.failed),

@@ -8,6 +8,7 @@
 #![doc = include_str!("signals.md")]
 
 pub mod json;
+mod name;
 mod signal_set;
 mod standing;
 mod tool_set;
@@ -27,6 +28,7 @@ use crate::kql::eval::{Columns, Value};
 use crate::kql::{Field, Slot, Table};
 use crate::process::Process;
 
+pub use name::Name;
 pub use signal_set::SignalSet;
 pub use standing::{Standing, Verdict};
 pub use tool_set::ToolSet;
@@ -50,12 +52,15 @@ pub struct RowKey {
     pub ending: Option<Ending>,
     /// The tool whose fingerprint the probes carry.
     pub tool: Option<Tool>,
+    /// The interface on which the packets came in.
+    pub interface: Option<Name>,
     /// What happened.
     pub signal: Signal,
 }
 
 impl RowKey {
     /// Reads a key of the map, where 0 stands for unknown. `None` for a signal of another layout.
+    /// The key has the index of the interface, and not its name.
     #[must_use]
     pub fn unpack(key: &Key) -> Option<Self> {
         let signal = Signal::from_number(key.signal)?;
@@ -73,6 +78,7 @@ impl RowKey {
             image: sender.unwrap_or_default().number,
             ending,
             tool: Tool::from_number(key.tool),
+            interface: None,
             signal,
         })
     }
@@ -129,6 +135,7 @@ impl Row<'_> {
             pid,
             ending,
             tool,
+            interface,
             signal,
             ..
         } = self.key;
@@ -159,6 +166,7 @@ impl Row<'_> {
             Field::NetworkVerdict => Value::text(self.standing.network.name()),
             Field::RemoteProven => Value::Bool(self.standing.is_proven),
             Field::RemoteTool => Value::text(tool.map_or("", Tool::name)),
+            Field::InterfaceName => Value::text(interface.map_or("", Name::text)),
             Field::BytesReceived => ending(Ending::received_bytes),
             Field::BytesSent => ending(Ending::sent_bytes),
             Field::ConnectionSeconds => ending(Ending::seconds),

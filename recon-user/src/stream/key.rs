@@ -228,6 +228,7 @@ impl<'a> GroupLookup<'a> {
                 image: 0,
                 ending: None,
                 tool: None,
+                interface: None,
                 signal: recon_common::Signal::Syn,
             },
             computed: key.computed.to_vec(),
