@@ -11,17 +11,35 @@ use super::evidence::TargetResult;
 use super::outcomes::Outcome;
 use super::targets::Target;
 use super::{Clock, WAIT};
-use crate::row::{Interval, ToolSet};
+use crate::row::{Interval, Name, ToolSet};
 
 /// How often a client sends a SYN, at most, on a network that loses some.
 const MOST_REPEATED: u32 = 2;
 
+/// When and where the packets of an attempt came in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    /// The poll that brought its first event.
+    pub(super) since: Interval,
+    /// The interface. Of several the first by name, whatever the order of the rows.
+    pub(super) interface: Option<Name>,
+}
+
+impl Arrival {
+    /// Adds the interface of a row.
+    pub(super) fn add_interface(&mut self, interface: Option<Name>) {
+        if self.interface != interface {
+            let both = [self.interface, interface].into_iter().flatten();
+            self.interface = both.min_by_key(|name| name.text());
+        }
+    }
+}
+
 /// What is known of an attempt.
 #[derive(Debug)]
 pub(super) struct Attempt {
-    /// The poll that brought its first event.
-    pub(super) since: Interval,
-    /// The number of that poll.
+    pub(super) arrival: Arrival,
+    /// The number of the poll that brought its first event.
     poll: u32,
     pub(super) hits: u32,
     pub(super) accepted: u32,
@@ -49,7 +67,10 @@ impl Attempt {
     /// An attempt whose first event came with that poll.
     pub(super) fn begin(since: Interval, poll: u32) -> Self {
         Self {
-            since,
+            arrival: Arrival {
+                since,
+                interface: None,
+            },
             poll,
             hits: 0,
             accepted: 0,

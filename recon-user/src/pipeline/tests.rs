@@ -6,6 +6,7 @@ mod ends;
 mod fair;
 mod flood;
 mod floods;
+mod interfaces;
 mod logins;
 mod nursery;
 mod outcomes;
