@@ -21,8 +21,8 @@ pub struct Key {
     pub remote: Address,
     /// The local address, [`Address::UNSPECIFIED`] for a connection that failed before it had one.
     pub local: Address,
-    /// The sender, the interface or the ending, by the signal; 0 if unknown. Only [`Key::detail`]
-    /// reads it.
+    /// The sender, the interface, or the namespace and the ending, by the signal; 0 if unknown. Only
+    /// [`Key::detail`] reads it.
     pub detail: u32,
     /// The local port, or the remote's port for signals of outbound traffic; 0 if there is none.
     pub port: u16,

@@ -30,6 +30,7 @@ pub(super) fn login_row(session: Session, host: &str, time: Timestamp) -> Row<'_
             ending: None,
             tool: None,
             interface: None,
+            netns: None,
             signal: Signal::Login,
         },
         count: 1,

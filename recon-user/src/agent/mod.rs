@@ -15,6 +15,7 @@ mod interfaces;
 mod listener;
 mod logins;
 mod losses;
+mod namespaces;
 mod output;
 mod places;
 mod private;
@@ -30,7 +31,9 @@ use tokio::time::{Interval as Ticks, MissedTickBehavior, interval_at};
 use crate::alert;
 use crate::blind::{Blind, BlindPart};
 use crate::cli::RunOptions;
-use crate::drain::{CountMaps, Drain, DrainError, ExecEvents, Forks, Grace, ImageNumbers, Tally};
+use crate::drain::{
+    Callers, CountMaps, Drain, DrainError, ExecEvents, Forks, Grace, ImageNumbers, Tally,
+};
 use crate::hook::{self, Cgroup, Hooks, LinkEvents, Netns};
 use crate::incident::Notification;
 use crate::log_writer::dropped_lines;
@@ -84,6 +87,7 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     let mut executions = ExecEvents::open(hooks.ebpf())?;
     let images = ImageNumbers::open(hooks.ebpf())?;
     let forks = Forks::open(hooks.ebpf())?;
+    let callers = Callers::open(hooks.ebpf())?;
     let sockets = attach_sockets(&mut hooks, cgroup.as_ref(), in_force);
     let names = settings.scanner_names();
     // After the hook that reports new processes, so that none is missed.
@@ -98,7 +102,7 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
         pipeline: Pipeline::new(PipelineSettings::new(in_force, untrusted(&sockets, &taken))),
         calls: Calls::new(settings.netns == Netns::All),
         served: ServedPorts::open(),
-        places: Places::of(interfaces.named()),
+        places: Places::new(callers, interfaces.named()),
         private: PrivateSignals::new(settings.include_private),
         output,
         blind: Blind::new(settings.quiet.0),
@@ -166,7 +170,7 @@ struct Agent<M> {
     calls: Calls,
     /// The ports of this host's own sockets.
     served: ServedPorts,
-    /// Where the kernel counts.
+    /// Where it happened.
     places: Places,
     private: PrivateSignals,
     output: AgentOutput,

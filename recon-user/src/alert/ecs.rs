@@ -236,6 +236,8 @@ pub(super) struct Recon<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) interfaces: Vec<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) netns: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) processes: Vec<Brief<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) unit: Option<&'a str>,

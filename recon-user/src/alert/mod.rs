@@ -226,6 +226,7 @@ fn recon<'a>(finding: &'a Finding, host: &str, who: &'a [Process]) -> Recon<'a> 
             [_] => Vec::new(),
             _ => finding.interfaces.clone(),
         },
+        netns: finding.netns.clone(),
         processes: actor::several(who),
         unit: actor::only(who).and_then(|process| process.unit.as_deref()),
         outcomes: finding.outcomes.as_ref(),

@@ -59,6 +59,7 @@ pub(crate) fn finding(id: &str, signals: &[Signal]) -> Finding {
         may_be_forged: false,
         outcomes: None,
         interfaces: Vec::new(),
+        netns: Vec::new(),
         label: None,
         tools: ToolSet::default(),
         suppressed: 2,

@@ -11,7 +11,7 @@ use super::evidence::TargetResult;
 use super::outcomes::Outcome;
 use super::targets::Target;
 use super::{Clock, WAIT};
-use crate::row::{Interval, Name, ToolSet};
+use crate::row::{Interval, Name, RowKey, ToolSet};
 
 /// How often a client sends a SYN, at most, on a network that loses some.
 const MOST_REPEATED: u32 = 2;
@@ -23,16 +23,25 @@ pub(super) struct Arrival {
     pub(super) since: Interval,
     /// The interface. Of several the first by name, whatever the order of the rows.
     pub(super) interface: Option<Name>,
+    /// The network namespace that accepted, if it is not the agent's. Of several the first.
+    pub(super) netns: Option<Name>,
 }
 
 impl Arrival {
-    /// Adds the interface of a row.
-    pub(super) fn add_interface(&mut self, interface: Option<Name>) {
-        if self.interface != interface {
-            let both = [self.interface, interface].into_iter().flatten();
-            self.interface = both.min_by_key(|name| name.text());
-        }
+    /// Adds the interface and the namespace of a row.
+    pub(super) fn add_place(&mut self, key: &RowKey) {
+        self.interface = first_name(self.interface, key.interface);
+        self.netns = first_name(self.netns, key.netns);
     }
+}
+
+/// The first of two names.
+pub(super) fn first_name(one: Option<Name>, other: Option<Name>) -> Option<Name> {
+    if one == other {
+        return one;
+    }
+    let both = [one, other].into_iter().flatten();
+    both.min_by_key(|name| name.text())
 }
 
 /// What is known of an attempt.
@@ -70,6 +79,7 @@ impl Attempt {
             arrival: Arrival {
                 since,
                 interface: None,
+                netns: None,
             },
             poll,
             hits: 0,

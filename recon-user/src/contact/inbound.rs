@@ -88,7 +88,6 @@ impl Inbound {
             signal,
             ending,
             tool,
-            interface,
             ..
         } = row.key
         else {
@@ -114,7 +113,7 @@ impl Inbound {
         if let Some(tool) = tool {
             attempt.tools.insert(tool);
         }
-        attempt.arrival.add_interface(interface);
+        attempt.arrival.add_place(&row.key);
         let add = |number: &mut u32| *number = number.saturating_add(count);
         match signal {
             Signal::AnsweredTcp | Signal::AnsweredUdp => attempt.is_answered = true,
@@ -312,6 +311,7 @@ impl Tried {
                 ending: None,
                 tool: None,
                 interface: arrival.interface,
+                netns: arrival.netns,
                 signal,
             },
             count,

@@ -76,6 +76,8 @@ pub struct Finding {
     pub tools: ToolSet,
     /// A sample of the interfaces on which the packets came in, ascending by name.
     pub interfaces: Vec<&'static str>,
+    /// A sample of the network namespaces of the sockets beside the agent's own, ascending by name.
+    pub netns: Vec<&'static str>,
     /// The name that the operator has given to the remote.
     pub label: Option<Arc<str>>,
     /// How sure it is to mean harm: that of the rule, or less where the source may be forged.
@@ -147,6 +149,7 @@ impl Finding {
             outcomes: None,
             tools: samples.tools_of_all(),
             interfaces: names(samples.interfaces.items()),
+            netns: names(samples.netns.items()),
             label: None,
             severity: query.severity(),
             columns: shown.collect(),

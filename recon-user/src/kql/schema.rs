@@ -121,6 +121,8 @@ fields! {
     RemoteTool = "RemoteTool": String;
     /// The interface on which a remote's packets came in.
     InterfaceName = "InterfaceName": String;
+    /// The network namespace of the socket, if it is not recon's.
+    NetworkNamespace = "NetworkNamespace": String;
     /// The number of the protocol above IP, of packets that are neither TCP, UDP nor ICMP.
     ProtocolNumber = "ProtocolNumber": Int;
     /// The least bytes that the remote sent on a connection that has ended.
@@ -178,6 +180,7 @@ impl Field {
                 | Self::ProcessUnit
                 | Self::RemoteTool
                 | Self::InterfaceName
+                | Self::NetworkNamespace
                 | Self::ProtocolNumber
                 | Self::BytesReceived
                 | Self::BytesSent

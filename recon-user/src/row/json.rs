@@ -198,6 +198,7 @@ fn parse_row(reader: &LineReader) -> Result<OwnedRow, LineError> {
             ending: reader.ending(signal)?,
             tool: reader.tool()?,
             interface: reader.name(Field::InterfaceName)?,
+            netns: reader.name(Field::NetworkNamespace)?,
             signal,
         },
         count: reader.number(Field::Count)?.unwrap_or(1),

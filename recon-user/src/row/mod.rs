@@ -54,20 +54,22 @@ pub struct RowKey {
     pub tool: Option<Tool>,
     /// The interface on which the packets came in.
     pub interface: Option<Name>,
+    /// The network namespace of the socket, if it is not the agent's.
+    pub netns: Option<Name>,
     /// What happened.
     pub signal: Signal,
 }
 
 impl RowKey {
     /// Reads a key of the map, where 0 stands for unknown. `None` for a signal of another layout.
-    /// The key has the index of the interface, and not its name.
+    /// The key has the numbers of an interface and a namespace, and not their names.
     #[must_use]
     pub fn unpack(key: &Key) -> Option<Self> {
         let signal = Signal::from_number(key.signal)?;
         let known = |address: Address| (address != Address::UNSPECIFIED).then_some(address);
         let (sender, ending) = match key.detail() {
             Some(Detail::Sender(sender)) => (Some(sender), None),
-            Some(Detail::Ending(ending)) => (None, Some(ending)),
+            Some(Detail::Connection { ending, .. }) => (None, ending),
             Some(Detail::Interface(_)) | None => (None, None),
         };
         Some(Self {
@@ -79,6 +81,7 @@ impl RowKey {
             ending,
             tool: Tool::from_number(key.tool),
             interface: None,
+            netns: None,
             signal,
         })
     }
@@ -136,6 +139,7 @@ impl Row<'_> {
             ending,
             tool,
             interface,
+            netns,
             signal,
             ..
         } = self.key;
@@ -167,6 +171,7 @@ impl Row<'_> {
             Field::RemoteProven => Value::Bool(self.standing.is_proven),
             Field::RemoteTool => Value::text(tool.map_or("", Tool::name)),
             Field::InterfaceName => Value::text(interface.map_or("", Name::text)),
+            Field::NetworkNamespace => Value::text(netns.map_or("", Name::text)),
             Field::BytesReceived => ending(Ending::received_bytes),
             Field::BytesSent => ending(Ending::sent_bytes),
             Field::ConnectionSeconds => ending(Ending::seconds),

@@ -126,6 +126,7 @@ pub(super) fn holds_for(signal: Signal, condition: &Expr) -> bool {
             ending: None,
             tool: None,
             interface: None,
+            netns: None,
             signal,
         },
         count: 1,

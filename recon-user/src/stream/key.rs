@@ -229,6 +229,7 @@ impl<'a> GroupLookup<'a> {
                 ending: None,
                 tool: None,
                 interface: None,
+                netns: None,
                 signal: recon_common::Signal::Syn,
             },
             computed: key.computed.to_vec(),

@@ -25,7 +25,10 @@ fn one_interface_is_the_observers_and_several_are_listed() {
     ] {
         let mut finding = finding("port-scan", &[Signal::Syn]);
         finding.interfaces = interfaces.to_vec();
+        assert_eq!(parsed(&finding, &[])["recon"].get("netns"), None);
+        finding.netns = vec!["blue"];
         let alert = parsed(&finding, &[]);
+        assert_eq!(alert["recon"]["netns"], json!(["blue"]));
         assert_eq!(
             (&alert["observer"], &alert["recon"]["interfaces"]),
             (&only, &all)

@@ -86,3 +86,45 @@ fn an_attempt_is_on_the_first_of_its_interfaces_by_name() {
         }
     }
 }
+
+/// A user's rules filter and group by the columns.
+#[test]
+fn rules_read_the_places() {
+    // (condition, columns to group by, whether a finding follows)
+    for (condition, by, expected) in [
+        ("InterfaceName == 'eth1'", "RemoteIP", true),
+        ("InterfaceName == 'eth0'", "RemoteIP", false),
+        ("NetworkNamespace == 'blue'", "RemoteIP", true),
+        ("isempty(NetworkNamespace)", "RemoteIP", false),
+        ("LocalPort > 0", "RemoteIP, InterfaceName", true),
+        ("LocalPort > 0", "NetworkNamespace", true),
+    ] {
+        let text = format!(
+            "// id: there\nDeviceNetworkEvents | where {condition} | summarize n = count() by {by} | where n > 20"
+        );
+        let mut pipeline = pipeline_of(&text, DEFAULT_MEMORY);
+        let interval = at(Duration::from_secs(7200));
+        let key = key(Signal::Syn, REMOTE, Address::v4(LOCAL), 1000, 0);
+        let row = Row {
+            key: RowKey {
+                interface: Name::new("eth1"),
+                netns: Name::new("blue"),
+                ..RowKey::unpack(&key).expect("a signal")
+            },
+            count: 21,
+            time: interval.to,
+            device: "web1",
+            process: None,
+            is_scanner: false,
+            listener: None,
+            standing: Standing::default(),
+            sources: None,
+        };
+        pipeline.push(&row, interval);
+        let findings = pipeline.end_poll_unlimited(interval, false);
+        assert_eq!(!findings.is_empty(), expected, "{text}");
+        for finding in findings {
+            assert_eq!(finding.netns, ["blue"], "{text}");
+        }
+    }
+}

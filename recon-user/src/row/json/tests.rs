@@ -54,6 +54,7 @@ fn a_row_is_written_as_one_line() {
         ending: None,
         tool: None,
         interface: None,
+        netns: None,
         port: Some(53),
         signal: Signal::DnsSentTcp,
     };
@@ -257,6 +258,7 @@ prop_compose! {
         listener in any::<Option<bool>>(),
         tool in option::of(proptest::sample::select(Tool::ALL.to_vec())),
         interface in proptest::sample::select(vec!["", "eth0", "a \"b\u{7f}"]),
+        netns in proptest::sample::select(vec!["", "net:[4026532281]"]),
     ) -> OwnedRow {
         let address = |words: [u32; 4]| match is_v4 {
             true => Address::from_v4_word(words[0]),
@@ -273,6 +275,7 @@ prop_compose! {
                 ending: (signal == Signal::Ended).then(|| Ending::new(received.into(), sent.into(), lived.into())),
                 tool,
                 interface: Name::new(interface),
+                netns: Name::new(netns),
                 port: port_column(signal).map(|_| port),
                 signal,
             },

@@ -39,6 +39,7 @@ pub(crate) struct PackedRow {
     pub(crate) set: SetId,
     pub(crate) signal: Signal,
     tool: Option<Tool>,
+    netns: Option<Name>,
     listener: Option<bool>,
     standing: Standing,
 }
@@ -78,6 +79,7 @@ impl PackedRow {
             set: SetId::NONE,
             signal: key.signal,
             tool: key.tool,
+            netns: key.netns,
             listener: row.listener,
             standing: row.standing,
         };
@@ -125,6 +127,7 @@ impl PackedRow {
             ending: None,
             tool: self.tool,
             interface: None,
+            netns: self.netns,
             signal: self.signal,
         };
         if self.signal.is_outbound() {
@@ -162,6 +165,7 @@ mod tests {
         const REMOTE: Address = Address::v4([198, 51, 100, 7]);
         let interface = Name::new("eth0");
         let ending = Some(Ending::new(1, 0, 0));
+        let netns = Name::new("net:[4026532281]");
         // (signal, pid, ending, interface, whether it fits)
         for (signal, pid, ending, interface, expected) in [
             (Signal::Syn, None, None, None, true),
@@ -183,6 +187,7 @@ mod tests {
                 ending,
                 tool: None,
                 interface,
+                netns,
                 signal,
             };
             let now = Timestamp::UNIX_EPOCH;
