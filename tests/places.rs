@@ -1,8 +1,9 @@
-//! Where recon saw what an alert is about: the interface on which the packets came in.
+//! Where recon saw what an alert is about: the interface on which the packets came in, or the
+//! network namespace of the sockets.
 //!
-//! In: real traffic by two pairs of interfaces. Out: the places in alerts and rows. The decision
-//! held here: each row has one poll, at the agent's end, which judges all of its packets. So `recon
-//! judge` gets the same rows, and must write the same alerts.
+//! In: real traffic by two pairs of interfaces, and in namespaces that are not the agent's. Out: the
+//! places in alerts and rows. The decision held here: one poll, at the agent's end, judges a whole
+//! scan. So `recon judge` gets the same rows, and must write the same alerts.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -13,9 +14,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use recon_tests::agent::{Stopped, recon};
 use recon_tests::lab::{HOST, HOST_LINK};
-use recon_tests::process::run;
+use recon_tests::namespace::Namespace;
+use recon_tests::process::{run, shell};
+use recon_tests::program::PYTHON;
 use recon_tests::scan::PORTS;
-use recon_tests::{Agent, Alert, Lab, rows};
+use recon_tests::{Agent, Alert, Lab, Process, rows};
 use serde_json::{Value, json};
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -159,6 +162,8 @@ fn check_scanned(row: &Scanned) -> Result<()> {
     ensure!(stopped.status.success(), "{}", stopped.status);
     let scans: Vec<_> = stopped.seen.fired("port-scan", "distinct_ports").collect();
     let found = interfaces(&scans);
+    let is_elsewhere = |alert: &&Alert| alert.field("recon.netns").is_some();
+    ensure!(!scans.iter().any(is_elsewhere), "{}", stopped.seen);
     let mut expected = (row.expected)();
     expected.sort_by_key(|found| format!("{found:?}"));
     ensure!(found == expected, "{found:?}\n{}", stopped.seen);
@@ -224,4 +229,102 @@ fn an_interface_that_is_gone_keeps_its_name() -> Result<()> {
         stopped.seen
     );
     Ok(())
+}
+
+const FORGER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/hostile_netns/forger.py");
+/// A remote that exists in the other namespace only.
+const FORGED: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 66);
+
+struct Elsewhere {
+    name: &'static str,
+    /// What somebody does there.
+    forge: &'static str,
+    signal: &'static str,
+    rule: [&'static str; 2],
+    /// Whether iproute2 knows the namespace.
+    is_named: bool,
+}
+
+const ACCEPTS: Elsewhere = Elsewhere {
+    name: "accepts 150 connections",
+    forge: "accept {forged} {host} 80 150",
+    signal: "accepted",
+    rule: ["http-flood", "count"],
+    is_named: true,
+};
+const CONNECTS: Elsewhere = Elsewhere {
+    name: "connects to 60 ports",
+    forge: "connect {forged} 2000 60",
+    signal: "syn-sent",
+    rule: ["outbound-port-scan", "distinct_ports"],
+    is_named: true,
+};
+
+const ELSEWHERE: &[Elsewhere] = &[
+    ACCEPTS,
+    CONNECTS,
+    Elsewhere {
+        name: "sends to 60 ports",
+        forge: "send {forged} 3000 60",
+        signal: "udp-sent",
+        ..CONNECTS
+    },
+    Elsewhere {
+        name: "accepts 150 connections in a namespace without a name",
+        is_named: false,
+        ..ACCEPTS
+    },
+];
+
+/// The end of the line keeps the namespace until its process is dropped.
+fn check_elsewhere(row: &Elsewhere) -> Result<()> {
+    let lab = Lab::new()?;
+    let other = Namespace::create("other")?.with_cgroup_below(lab.host())?;
+    let folder = tempfile::tempdir()?;
+    let events = folder.path().join("rows");
+    let arguments = format!("--netns all --interval 200ms --events {}", events.display());
+    let agent = Agent::start(&lab, &arguments)?;
+    let inside = match row.is_named {
+        true => "",
+        false => "unshare --net",
+    };
+    let forge = row.forge.replace("{forged}", &FORGED.to_string());
+    let forge = forge.replace("{host}", &HOST.to_string());
+    let line = format!(
+        "exec {inside} sh -c 'ip link set lo up && ip address add {FORGED} dev lo && \
+         ip address add {HOST} dev lo && {PYTHON} {FORGER} {forge} && exec cat'"
+    );
+    let process = Process::spawn_fed(&other, shell(&line))?;
+    let [rule, measure] = row.rule;
+    let alert = agent.wait_for("an alert", |seen| {
+        let mut alerts = seen.fired(rule, measure);
+        alerts
+            .find(|alert| alert.signals().contains(&row.signal))
+            .cloned()
+    })?;
+    let expected = match row.is_named {
+        true => other.name().to_owned(),
+        false => {
+            let link = fs::read_link(format!("/proc/{}/ns/net", process.pid()))?;
+            link.to_string_lossy().into_owned()
+        }
+    };
+    ensure!(
+        alert.field("recon.netns") == Some(&json!([expected])),
+        "not {expected}: {alert}"
+    );
+    ensure!(alert.field("observer").is_none(), "{alert}");
+    let stopped = agent.stop()?;
+    ensure!(stopped.status.success(), "{}", stopped.status);
+    ensure!(count_rows(&events, "NetworkNamespace", &expected)? > 0);
+    match row.signal {
+        // A row does not have all that is known of a process.
+        "accepted" => ensure_judged_alike(&lab, &stopped, &events, "--profile source"),
+        _ => Ok(()),
+    }
+}
+
+#[test]
+fn an_alert_names_the_network_namespace() {
+    rows::check(ELSEWHERE, |row| row.name, check_elsewhere);
 }
