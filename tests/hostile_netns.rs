@@ -9,6 +9,7 @@ use recon_tests::namespace::Namespace;
 use recon_tests::process::{run, shell};
 use recon_tests::program::PYTHON;
 use recon_tests::{Agent, Lab, Server, rows};
+use serde_json::json;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 /// The address that the user gives himself. It stands for an innocent's.
@@ -131,14 +132,23 @@ fn what_a_container_does_counts() -> Result<()> {
         "{accepted}"
     );
     ensure!(accepted.text("process.pid").is_none(), "{accepted}");
+    let elsewhere = json!([guest.name()]);
+    ensure!(
+        accepted.field("recon.netns") == Some(&elsewhere),
+        "{accepted}"
+    );
     let scan = format!("nmap -n -Pn -T4 --max-retries 1 -sT -p 2000-2039 {ATTACKER}");
     run(&guest, shell(&scan), DEADLINE)?.success()?;
-    agent.wait_for("an alert that names nmap", |seen| {
+    let scanned = agent.wait_for("an alert that names nmap", |seen| {
         let mut alerts = seen.fired("outbound-scan-tool", "count");
         alerts
             .find(|alert| alert.text("process.name").as_deref() == Some("nmap"))
             .cloned()
     })?;
+    ensure!(
+        scanned.field("recon.netns") == Some(&elsewhere),
+        "{scanned}"
+    );
     agent.stop().map(drop)
 }
 

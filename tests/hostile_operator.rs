@@ -3,6 +3,8 @@
 
 #[path = "hostile_operator/capabilities.rs"]
 mod capabilities;
+#[path = "hostile_operator/events.rs"]
+mod events;
 #[path = "hostile_operator/hints.rs"]
 mod hints;
 #[path = "hostile_operator/interfaces.rs"]

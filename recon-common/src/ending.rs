@@ -1,7 +1,7 @@
 //! How an accepted connection ended: what the remote sent and received, and how long it lived.
 //!
 //! In: bytes and milliseconds at the end of a connection. Out: [`Ending`], which the key of
-//! [`crate::Signal::Ended`] holds in the place of the pid.
+//! [`crate::Signal::Ended`] holds as its detail.
 //! The decision held here: classes, not numbers. Connections of one remote that are alike share a
 //! key; with exact numbers each would take a key of its own. The classes are one number of mixed
 //! radix, so that all of them fit into a byte.

@@ -10,6 +10,8 @@
 //! | signal | [`tool`] | which tool's fingerprint a probe carries |
 //! | count | [`frame_class`] | in which counter a frame is, whatever it shows |
 //! | count | [`table`] | the [`Key`] under which it counts |
+//! | count | [`detail`] | the key's sender, interface, or namespace and ending |
+//! | count | [`netns`] | in which network namespace, if that is not the agent's |
 //! | count | [`ending`] | how an accepted connection ended |
 //! | count | [`packed`] | the key as words, and its hashes |
 //! | count | [`admission`] | which sources get keys when room is short |
@@ -26,11 +28,13 @@
 extern crate std;
 
 pub mod admission;
+pub mod detail;
 pub mod ending;
 pub mod flow;
 pub mod frame_class;
 pub mod keyed_hash;
 pub mod loss;
+pub mod netns;
 pub mod observation;
 pub mod packed;
 pub mod packet;
@@ -43,11 +47,13 @@ pub mod sources;
 pub mod table;
 pub mod tool;
 
+pub use detail::Detail;
 pub use ending::Ending;
 pub use flow::{Address, Flow};
 pub use frame_class::{FrameClass, Ignored};
 pub use keyed_hash::HashSecrets;
 pub use loss::Loss;
+pub use netns::NetnsId;
 pub use observation::{FlowMarks, FlowState, Observation, Sent};
 pub use packed::PackedKey;
 pub use packet::Packet;

@@ -92,6 +92,8 @@ pub trait FlowState {
     fn awaits_datagram(&self, flow: &Flow) -> bool;
     /// Whether a guest sends the current packet, which leaves this host.
     fn is_from_guest(&self) -> bool;
+    /// The index of the interface that the current packet comes in on.
+    fn interface(&self) -> u32;
     /// The pid of this host's process that sends the current packet, 0 if unknown.
     fn sender_pid(&self) -> u32;
 }

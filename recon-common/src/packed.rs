@@ -39,7 +39,7 @@ impl From<&Key> for PackedKey {
     fn from(key: &Key) -> Self {
         let [a, b] = key.remote.pairs();
         let [c, d] = key.local.pairs();
-        let last = u64::from(key.pid)
+        let last = u64::from(key.detail)
             | u64::from(key.port) << PORT_SHIFT
             | u64::from(key.signal) << SIGNAL_SHIFT
             | u64::from(key.tool) << TOOL_SHIFT;
@@ -56,7 +56,7 @@ impl From<PackedKey> for Key {
         Self {
             remote: address(a, b),
             local: address(c, d),
-            pid: last as u32,
+            detail: last as u32,
             port: (last >> PORT_SHIFT) as u16,
             signal: (last >> SIGNAL_SHIFT) as u8,
             tool: (last >> TOOL_SHIFT) as u8,
@@ -132,7 +132,7 @@ mod tests {
         Key {
             remote: Address::v4([198, 51, 100, last]),
             local: Address::v6([0x20, 1, 0xd, 0xb8, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]),
-            pid: 0x0102_0304,
+            detail: 0x0102_0304,
             port,
             signal: signal as u8,
             tool: 0,

@@ -109,7 +109,8 @@ pub const SENDER_SLOTS: u32 = 1 << 16;
 /// is lost when that many newer processes have started.
 pub const FORK_SLOTS: u32 = 1 << 16;
 
-/// The slot of a pid.
+/// The slot of a pid, also among the namespaces in which processes have called: as many, 8 bytes
+/// each.
 #[inline(always)]
 #[must_use]
 pub const fn fork_slot(pid: u32) -> u32 {

@@ -61,7 +61,7 @@ pub enum Signal {
     EchoSent = 22,
     /// A TCP connection from this host that was not established.
     ConnectFailed = 23,
-    /// An accepted connection ended. The key holds its [`crate::Ending`] in the place of the pid.
+    /// An accepted connection ended. The key holds its [`crate::Ending`].
     Ended = 24,
     /// A connection that this host forwards, and that a guest had accepted, ended.
     ForwardedEnded = 25,
@@ -350,6 +350,20 @@ impl Signal {
                 | Self::EchoRequest
                 | Self::TraceProbe
         )
+    }
+
+    /// Whether it is known on which interface its packets came in: they are a remote's, and ask
+    /// something of this host. The end of a guest's connection may be the guest's packet; sockets
+    /// and sessions have no interface.
+    #[inline(always)]
+    #[must_use]
+    pub const fn has_interface(self) -> bool {
+        !self.is_outbound()
+            && !self.is_answer()
+            && !matches!(
+                self,
+                Self::Accepted | Self::Ended | Self::ForwardedEnded | Self::Login
+            )
     }
 
     /// Whether this host is the sender of what the rules judge. Alerts then name it as the source.

@@ -1,6 +1,6 @@
 //! The layout of what the kernel counts: the table's key and value, the counters, and their sizes.
 //!
-//! In: a flow, a signal and a pid. Out: [`Key`], 40 bytes without padding, the same for the kernel
+//! In: a flow, a signal and its detail. Out: [`Key`], 40 bytes without padding, the same for the kernel
 //! and the agent.
 //! The decisions held here: the value is only a count, since the drain empties the table every
 //! interval, which bounds 'last seen' to that interval for free (a timestamp costs 13 to 31 ns per
@@ -10,7 +10,7 @@
 //! many more keys as there are tools, which other ports of this host give him anyway. An overflow
 //! key has none: a flood of many sources then has one overflow key for each target.
 
-use crate::{Address, Direction, Flow, FrameClass, Loss, PendingConnect, Signal, Tool};
+use crate::{Address, Detail, Direction, Flow, FrameClass, Loss, PendingConnect, Signal, Tool};
 
 /// Key of the table: who did what to which address and port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,9 +21,9 @@ pub struct Key {
     pub remote: Address,
     /// The local address, [`Address::UNSPECIFIED`] for a connection that failed before it had one.
     pub local: Address,
-    /// This host's process, a packed [`crate::ImageId`], for signals of outbound traffic; 0 if
-    /// unknown. For [`Signal::Ended`] its packed [`crate::Ending`].
-    pub pid: u32,
+    /// The sender, the interface, or the namespace and the ending, by the signal; 0 if unknown. Only
+    /// [`Key::detail`] reads it.
+    pub detail: u32,
     /// The local port, or the remote's port for signals of outbound traffic; 0 if there is none.
     pub port: u16,
     /// Number of the [`Signal`].
@@ -34,11 +34,11 @@ pub struct Key {
 }
 
 impl Key {
-    /// The key under which `signal` of `flow` counts. `pid` is the sender of outbound traffic, the
-    /// packed ending of a connection, else 0.
+    /// The key under which `signal` of `flow` counts. `detail` is the word of a [`Detail`], 0 if
+    /// there is none.
     #[inline(always)]
     #[must_use]
-    pub fn for_flow(flow: &Flow, signal: Signal, pid: u32) -> Self {
+    pub fn for_flow(flow: &Flow, signal: Signal, detail: u32) -> Self {
         let port = match signal {
             // Its flow has a place instead of ports.
             Signal::StrayFragment => 0,
@@ -48,7 +48,7 @@ impl Key {
         Self {
             remote: flow.remote,
             local: flow.local,
-            pid,
+            detail,
             port,
             signal: signal as u8,
             tool: 0,
@@ -67,6 +67,12 @@ impl Key {
         }
     }
 
+    /// What its detail says. `None` if it is unknown, or if the signal is of another layout.
+    #[must_use]
+    pub fn detail(&self) -> Option<Detail> {
+        Detail::read(Signal::from_number(self.signal)?, self.detail)
+    }
+
     /// Whether it is an overflow key, which counts the packets of sources without keys.
     #[must_use]
     pub fn is_overflow(&self) -> bool {
@@ -79,7 +85,7 @@ impl Key {
         Self {
             remote: pending.remote,
             local: Address::UNSPECIFIED,
-            pid: pending.pid,
+            detail: pending.pid,
             port: pending.port,
             signal: Signal::ConnectFailed as u8,
             tool: 0,

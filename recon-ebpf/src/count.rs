@@ -127,11 +127,12 @@ fn count_parsed(parsed: &Parsed, state: &impl FlowState, direction: Direction) -
         Ok(signal) => signal,
         Err(ignored) => return ignored.into(),
     };
-    let pid = match direction {
+    let detail = match direction {
         Direction::Out if signal.is_outbound() => state.sender_pid(),
+        Direction::In if signal.has_interface() => state.interface(),
         _ => 0,
     };
-    count_recent(&Key::for_flow(&parsed.flow, signal, pid).with_tool(signal, parsed.tool));
+    count_recent(&Key::for_flow(&parsed.flow, signal, detail).with_tool(signal, parsed.tool));
     FrameClass::Signal
 }
 

@@ -94,12 +94,17 @@ impl FlowState for KernelFlowState {
 
     #[inline(always)]
     fn is_from_guest(&self) -> bool {
-        self.interface() != 0
+        self.arrived_on() != 0
+    }
+
+    #[inline(always)]
+    fn interface(&self) -> u32 {
+        self.arrived_on()
     }
 
     #[inline(always)]
     fn sender_pid(&self) -> u32 {
-        match self.interface() {
+        match self.arrived_on() {
             0 => sender::packet_sender(self.context),
             _ => 0,
         }
@@ -270,7 +275,7 @@ impl KernelFlowState {
     /// The interface that the packet came in on; 0 for a packet of this host. Read on demand, since
     /// few packets need it.
     #[inline(always)]
-    fn interface(&self) -> u32 {
+    fn arrived_on(&self) -> u32 {
         // SAFETY: the pointer is the context of a program of that hook.
         unsafe {
             match self.hook {
@@ -341,7 +346,7 @@ impl KernelFlowState {
             &mut *query
         };
         route.l4_protocol = ip_protocol::TCP;
-        route.ifindex = self.interface();
+        route.ifindex = self.arrived_on();
         match (flow.remote.to_v4(), flow.local.to_v4()) {
             (Some(remote), Some(local)) => {
                 route.family = AF_INET;

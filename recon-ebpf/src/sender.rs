@@ -34,6 +34,12 @@ static IMAGES: Array<[u8; NUMBERS_EACH]> = Array::with_max_entries(1, BPF_F_MMAP
 #[map]
 static FORKS: Array<u64> = Array::with_max_entries(FORK_SLOTS, BPF_F_MMAPABLE);
 
+/// By pid, the program that last called in another network namespace than the agent's, and that
+/// namespace: a packed [`ImageId`] in the lower half, and the word of a [`recon_common::NetnsId`]. The
+/// agent maps it into its memory.
+#[map]
+static CALLERS: Array<u64> = Array::with_max_entries(FORK_SLOTS, BPF_F_MMAPABLE);
+
 /// Whether TC programs may ask for the current process (Linux 6.10 and later). The agent sets it
 /// before it loads the programs; the verifier skips the call if it is 0.
 #[unsafe(no_mangle)]
@@ -109,6 +115,26 @@ pub(crate) fn record_sender(cookie: u64) -> u32 {
         }
     }
     pid
+}
+
+/// Records that the program calls in that network namespace, the word of a
+/// [`recon_common::NetnsId`], or forgets that it has called in another one: 0 is the agent's own.
+#[inline(always)]
+pub(crate) fn record_netns(image: u32, netns: u32) {
+    let pid = ImageId::unpack(image).pid;
+    let Some(slot) = CALLERS.get_ptr_mut(fork_slot(pid)) else {
+        return;
+    };
+    let call = u64::from(image) | u64::from(netns) << 32;
+    // SAFETY: the slot is 8 bytes, aligned and never freed; a single write of 8 bytes is whole for
+    // every reader.
+    unsafe {
+        let before = read_slot(slot);
+        // Nearly all processes call in one namespace.
+        if before != call && (netns != 0 || before as u32 == image) {
+            slot.write_volatile(call);
+        }
+    }
 }
 
 /// The sender recorded for the socket with that cookie.

@@ -3,18 +3,23 @@
 //! In: lines, one or many at a time. Out: bytes, in order.
 //! The decision held here: the agent never waits for its reader. Lines go through a bounded queue
 //! to a thread. When the reader is slow and the queue is full, or the disk is full, a line is
-//! dropped and counted. A closed reader (`| head -1`) ends the agent cleanly.
+//! dropped and counted. A closed reader (`| head -1`) ends the agent cleanly. The reader of a named
+//! pipe may come back, so that one which has gone is like a full disk.
+
+mod writer;
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use writer::Writer;
 
 /// Alerts that may wait for a slow reader: about 1 KB each.
 const ALERTS: usize = 4096;
@@ -140,15 +145,39 @@ impl Sink {
         what: &'static str,
         queue: usize,
     ) -> io::Result<Self> {
-        let writer = File::from(file.as_fd().try_clone_to_owned()?);
+        Self::start(file, place, what, queue, false)
+    }
+
+    /// A sink to a file or a named pipe, which goes on when the reader has gone.
+    ///
+    /// # Errors
+    /// As for [`Sink::new`].
+    pub(crate) fn lasting(
+        file: impl AsFd,
+        place: &str,
+        what: &'static str,
+        queue: usize,
+    ) -> io::Result<Self> {
+        Self::start(file, place, what, queue, true)
+    }
+
+    fn start(
+        file: impl AsFd,
+        place: &str,
+        what: &'static str,
+        queue: usize,
+        is_lasting: bool,
+    ) -> io::Result<Self> {
+        let file = File::from(file.as_fd().try_clone_to_owned()?);
+        let writer = Writer::new(file, place, what);
         let (work, queue) = sync_channel(queue);
         let (end, ended) = sync_channel(1);
         let closed = Arc::new(AtomicBool::new(false));
-        let (their_closed, their_place) = (Arc::clone(&closed), place.to_owned());
+        let their_closed = Arc::clone(&closed);
         thread::Builder::new()
             .name(format!("{what}-writer"))
             .spawn(move || {
-                write_all(&queue, writer, &their_closed, &their_place, what);
+                write_all(&queue, writer, &their_closed, is_lasting);
                 // If this fails, nobody waits any more.
                 let _ = end.send(());
             })?;
@@ -200,68 +229,25 @@ fn has_no_reader(file: &File) -> bool {
             .is_some_and(|events| events.contains(PollFlags::POLLERR))
 }
 
-/// The thread: writes lines until the agent ends or the reader has closed its end.
-fn write_all(queue: &Receiver<Work>, mut file: File, closed: &AtomicBool, place: &str, what: &str) {
-    // Errors are logged, but not for every line.
-    const PAUSE: Duration = Duration::from_secs(60);
-    let mut last_logged: Option<Instant> = None;
-    let mut failed = 0;
-    let mut torn = false;
+/// The thread: writes lines until the agent ends, or until the reader has closed its end for good.
+fn write_all(queue: &Receiver<Work>, mut writer: Writer, closed: &AtomicBool, is_lasting: bool) {
     for work in queue {
         let batch = match work {
             Work::Lines(batch) => batch,
             Work::Replace(other) => {
-                (file, torn) = (other, false);
+                (writer.file, writer.is_torn) = (other, false);
                 continue;
             }
         };
-        // The rest of a truncated line must not swallow the next one.
-        if torn && write_whole(&mut file, b"\n", &mut 0).is_err() {
-            failed += batch.lines;
-            continue;
-        }
-        let mut done = 0;
-        let result = write_whole(&mut file, &batch.bytes, &mut done);
-        torn = result.is_err() && done > 0;
-        match result {
-            Ok(()) => {
-                batch.written.fetch_add(batch.lines, Ordering::Relaxed);
-            }
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+        match writer.write(&batch) {
+            Ok(()) => writer.report_success(),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe && !is_lasting => {
                 closed.store(true, Ordering::Relaxed);
                 return;
             }
-            Err(error) => {
-                failed += batch.lines;
-                if last_logged.is_none_or(|last| last.elapsed() >= PAUSE) {
-                    last_logged = Some(Instant::now());
-                    log::error!("{place}: {error}; {what} dropped so far: {failed}");
-                }
-            }
+            Err(error) => writer.report_failure(&error),
         }
     }
-}
-
-/// Writes all bytes, and counts in `done` those that were written before a failure.
-fn write_whole(file: &mut File, bytes: &[u8], done: &mut usize) -> io::Result<()> {
-    while *done < bytes.len() {
-        match file.write(&bytes[*done..]) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(count) => *done += count,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // Another process has made the descriptor non-blocking.
-            Err(error) if error.kind() == ErrorKind::WouldBlock => wait_writable(file),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-fn wait_writable(file: &File) {
-    const TURN: u16 = 100;
-    let mut ask = [PollFd::new(file.as_fd(), PollFlags::POLLOUT)];
-    // The next write finds out whether it can go on.
-    let _ = poll(&mut ask, TURN);
 }
 
 #[cfg(test)]

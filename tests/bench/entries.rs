@@ -112,7 +112,7 @@ fn words(key: &Key) -> Words {
     let [e, f, g, h] = key.local.words();
     let [high, low] = key.port.to_ne_bytes();
     let last = u32::from_ne_bytes([high, low, key.signal, key.tool]);
-    [a, b, c, d, e, f, g, h, key.pid, last]
+    [a, b, c, d, e, f, g, h, key.detail, last]
 }
 
 /// Reads all entries one by one.

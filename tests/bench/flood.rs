@@ -16,7 +16,7 @@ pub(crate) fn key(source: u32) -> Key {
     Key {
         remote: Address::from_v4_word((FIRST_SOURCE + source).to_be()),
         local: LOCAL,
-        pid: 0,
+        detail: 0,
         port: SERVICE,
         signal: Signal::Syn as u8,
         tool: 0,

@@ -39,7 +39,7 @@ fn rows(of_each: u32) -> Vec<Key> {
         Key {
             remote: Address::v4([20 + high, middle, low, 1]),
             local: Address::v4([203, 0, 113, 1]),
-            pid: 0,
+            detail: 0,
             port: match signal {
                 Signal::EchoRequest => 0,
                 Signal::DnsQueryUdp => 53,

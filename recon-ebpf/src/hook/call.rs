@@ -23,7 +23,7 @@ use aya_ebpf::maps::Array;
 use aya_ebpf::programs::SockAddrContext;
 use recon_common::process::PENDING_CONNECT_SLOTS;
 use recon_common::protocol::{ip_protocol, port};
-use recon_common::{Address, Counter, Flow, FlowMarks, Key, Loss, PendingConnect, Signal};
+use recon_common::{Address, Counter, Flow, FlowMarks, Key, Loss, NetnsId, PendingConnect, Signal};
 
 use crate::flow_state::KernelMarks;
 use crate::{count, sender};
@@ -158,10 +158,10 @@ impl Call {
         unsafe { bpf_get_socket_cookie(self.context.cast()) }
     }
 
-    /// Whether its packets can't be attributed to this process: it is in another network namespace.
+    /// The network namespace of its socket; see [`other_netns`].
     #[inline(always)]
-    fn is_in_container(&self) -> bool {
-        is_in_other_netns(self.context.cast())
+    fn netns(&self) -> u32 {
+        other_netns(self.context.cast())
     }
 
     /// What it sends to, from an address that is not known yet.
@@ -177,28 +177,37 @@ impl Call {
     }
 }
 
-/// Whether the socket of that context is in another network namespace than the agent.
+/// The network namespace of the socket of that context: the word of a [`NetnsId`], 0 if it is the
+/// agent's or if the kernel does not report it.
 #[inline(always)]
-fn is_in_other_netns(context: *mut c_void) -> bool {
+pub(super) fn other_netns(context: *mut c_void) -> u32 {
     let own = OWN_NETNS.load();
+    if own == 0 {
+        return 0;
+    }
     // SAFETY: the context is the program's own.
-    own != 0 && unsafe { bpf_get_netns_cookie(context) } != own
+    match unsafe { bpf_get_netns_cookie(context) } {
+        cookie if cookie == own => 0,
+        cookie => NetnsId::word(cookie),
+    }
 }
 
-/// Whether what happens to the socket of that context is not to be believed without its packets.
+/// Whether what happens to a socket of that namespace is not to be believed without its packets.
 #[inline(always)]
-pub(super) fn is_foreign(context: *mut c_void) -> bool {
-    ALL_NETNS.load() == 0 && is_in_other_netns(context)
+pub(super) fn is_foreign(netns: u32) -> bool {
+    ALL_NETNS.load() == 0 && netns != 0
 }
 
 #[inline(always)]
 fn handle_connect(call: &Call) -> i32 {
     let cookie = call.cookie();
     let pid = sender::record_sender(cookie);
+    let netns = call.netns();
+    sender::record_netns(pid, netns);
     // MPTCP connects through sockets of its own, which TCP reports. connect on a datagram socket
     // sends nothing.
     if call.protocol() == ip_protocol::TCP {
-        if !is_foreign(call.context.cast()) {
+        if !is_foreign(netns) {
             record_pending(&PendingConnect {
                 cookie,
                 remote: call.remote,
@@ -207,10 +216,11 @@ fn handle_connect(call: &Call) -> i32 {
                 reserved: 0,
             });
         }
-        if call.is_in_container() {
+        // Its packets can't be attributed to this process.
+        if netns != 0 {
             count::count_key(&Key::for_flow(&call.flow(), Signal::SynSent, pid));
         }
-    } else if call.protocol() == ip_protocol::UDP && !call.is_in_container() {
+    } else if call.protocol() == ip_protocol::UDP && netns == 0 {
         expect_datagrams(&call.flow());
     }
     GO_ON as i32
@@ -269,7 +279,8 @@ fn handle_sendmsg(call: &Call) -> i32 {
         return GO_ON as i32;
     }
     let flow = call.flow();
-    if !call.is_in_container() {
+    let netns = call.netns();
+    if netns == 0 {
         expect_datagrams(&Flow {
             local_port: call.local_port(),
             ..flow
@@ -277,6 +288,7 @@ fn handle_sendmsg(call: &Call) -> i32 {
     // Whether it is a DNS query is not visible here, and a resolver's queries are no fan-out. A
     // server answers, at whatever address of the container.
     } else if call.port() != port::DNS && !KernelMarks::find(&flow).was_reached() {
+        sender::record_netns(pid, netns);
         count::count_key(&Key::for_flow(&flow, Signal::DatagramSent, pid));
     }
     GO_ON as i32

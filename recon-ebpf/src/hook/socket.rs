@@ -19,9 +19,9 @@ use aya_ebpf::macros::sock_ops;
 use aya_ebpf::programs::SockOpsContext;
 use recon_common::protocol::ip_protocol;
 use recon_common::protocol::linux::AF_INET;
-use recon_common::{Address, Ending, Flow, FlowMarks, Key, Signal};
+use recon_common::{Address, Detail, Ending, Flow, FlowMarks, Key, Signal};
 
-use super::call::{GO_ON, address, field, forget_pending, is_foreign};
+use super::call::{GO_ON, address, field, forget_pending, is_foreign, other_netns};
 use super::hide_number;
 use crate::flow_state::KernelMarks;
 use crate::{accepted, count, sender};
@@ -61,7 +61,8 @@ fn tcp_connect_started(context: &SockOpsContext) {
 fn connection_accepted(context: &SockOpsContext) {
     let flow = connection_flow(context);
     let marks = KernelMarks::find(&flow);
-    if is_foreign(context.ops.cast()) && !marks.accepted().was_reached() {
+    let netns = other_netns(context.ops.cast());
+    if is_foreign(netns) && !marks.accepted().was_reached() {
         return;
     }
     // Its end is then known to be one without a look-up, and its reset refuses nothing.
@@ -69,7 +70,8 @@ fn connection_accepted(context: &SockOpsContext) {
     marks.mark_reached();
     accepted::record_start(socket_cookie(context));
     watch_states(context);
-    count::count_key(&Key::for_flow(&flow, Signal::Accepted, 0));
+    let detail = Detail::connection_word(0, netns);
+    count::count_key(&Key::for_flow(&flow, Signal::Accepted, detail));
 }
 
 #[inline(always)]
@@ -90,15 +92,17 @@ fn tcp_state_changed(context: &SockOpsContext) {
         return;
     }
     let cookie = socket_cookie(context);
+    let netns = other_netns(context.ops.cast());
     let (signal, detail) = if old == BPF_TCP_SYN_SENT {
-        if is_foreign(context.ops.cast()) {
+        if is_foreign(netns) {
             return;
         }
         let pid = sender::recorded_sender(cookie).unwrap_or(0);
         (Signal::ConnectFailed, pid)
     } else if let Some(lived) = accepted::forget_start(cookie) {
         let ending = connection_ending(context, lived).pack();
-        (Signal::Ended, hide_number(ending.into()) as u32)
+        let ending = hide_number(ending.into()) as u32;
+        (Signal::Ended, Detail::connection_word(ending, netns))
     } else {
         return;
     };

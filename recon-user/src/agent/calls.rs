@@ -104,7 +104,7 @@ mod tests {
         let key = Key {
             remote: REMOTE,
             local,
-            pid,
+            detail: pid,
             port,
             signal: signal as u8,
             tool: 0,

@@ -72,6 +72,12 @@ impl WatchedInterfaces {
         self.watched.iter().filter_map(|watched| watched.index)
     }
 
+    /// The same with their names.
+    pub(super) fn named(&self) -> impl Iterator<Item = (u32, &str)> {
+        let watched = self.watched.iter();
+        watched.filter_map(|watched| Some((watched.index?, &*watched.name)))
+    }
+
     /// Detaches all hooks.
     pub(super) fn detach(self) {
         self.hooks.detach();

@@ -29,6 +29,8 @@ pub(super) fn login_row(session: Session, host: &str, time: Timestamp) -> Row<'_
             image: 0,
             ending: None,
             tool: None,
+            interface: None,
+            netns: None,
             signal: Signal::Login,
         },
         count: 1,

@@ -15,7 +15,9 @@ mod interfaces;
 mod listener;
 mod logins;
 mod losses;
+mod namespaces;
 mod output;
+mod places;
 mod private;
 mod repair;
 mod sight;
@@ -29,7 +31,9 @@ use tokio::time::{Interval as Ticks, MissedTickBehavior, interval_at};
 use crate::alert;
 use crate::blind::{Blind, BlindPart};
 use crate::cli::RunOptions;
-use crate::drain::{CountMaps, Drain, DrainError, ExecEvents, Forks, Grace, ImageNumbers, Tally};
+use crate::drain::{
+    Callers, CountMaps, Drain, DrainError, ExecEvents, Forks, Grace, ImageNumbers, Tally,
+};
 use crate::hook::{self, Cgroup, Hooks, LinkEvents, Netns};
 use crate::incident::Notification;
 use crate::log_writer::dropped_lines;
@@ -47,6 +51,7 @@ use interfaces::WatchedInterfaces;
 use listener::listener;
 use logins::{MAX_LOGINS, login_row};
 use output::AgentOutput;
+use places::Places;
 use private::PrivateSignals;
 use sight::{attach_sockets, untrusted};
 use signals::{Request, Signals};
@@ -82,6 +87,7 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     let mut executions = ExecEvents::open(hooks.ebpf())?;
     let images = ImageNumbers::open(hooks.ebpf())?;
     let forks = Forks::open(hooks.ebpf())?;
+    let callers = Callers::open(hooks.ebpf())?;
     let sockets = attach_sockets(&mut hooks, cgroup.as_ref(), in_force);
     let names = settings.scanner_names();
     // After the hook that reports new processes, so that none is missed.
@@ -96,6 +102,7 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
         pipeline: Pipeline::new(PipelineSettings::new(in_force, untrusted(&sockets, &taken))),
         calls: Calls::new(settings.netns == Netns::All),
         served: ServedPorts::open(),
+        places: Places::new(callers, interfaces.named()),
         private: PrivateSignals::new(settings.include_private),
         output,
         blind: Blind::new(settings.quiet.0),
@@ -121,6 +128,7 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
         .poll_until(&mut executions, &mut interfaces, &mut ticks, &mut signals)
         .await;
     agent.served.watch(interfaces.indexes());
+    agent.places.begin_poll(interfaces.named());
     interfaces.detach();
     agent.note_started(&mut executions);
     agent.end();
@@ -162,6 +170,8 @@ struct Agent<M> {
     calls: Calls,
     /// The ports of this host's own sockets.
     served: ServedPorts,
+    /// Where it happened.
+    places: Places,
     private: PrivateSignals,
     output: AgentOutput,
     blind: Blind,
@@ -213,6 +223,7 @@ impl<M: CountMaps> Agent<M> {
             // The kernel reports a program before it counts its first packet.
             self.note_started(executions);
             self.served.watch(interfaces.indexes());
+            self.places.begin_poll(interfaces.named());
             self.poll(|drain, row| drain.poll(row));
             if self.output.is_closed() {
                 log::info!("stdout is closed: ending");
@@ -249,6 +260,7 @@ impl<M: CountMaps> Agent<M> {
             actors,
             calls,
             served,
+            places,
             private,
             output,
             host,
@@ -280,7 +292,7 @@ impl<M: CountMaps> Agent<M> {
             output.row(&row);
         };
         let result = drain(&mut self.drain, &mut |key, count, sources| {
-            if let Some(key) = RowKey::unpack(key).filter(|key| !calls.hold(key, count)) {
+            if let Some(key) = places.unpack(key).filter(|key| !calls.hold(key, count)) {
                 push(key, count, sources);
             }
         });

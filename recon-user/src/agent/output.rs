@@ -69,7 +69,7 @@ impl AgentOutput {
             Some(path) => {
                 let name = path.display().to_string();
                 let file = event_file::open(path)?;
-                let sink = Sink::named(&file, &name, "events", ROWS)?;
+                let sink = Sink::lasting(&file, &name, "events", ROWS)?;
                 let lines = sink.another_queue();
                 Some((Some((path.to_owned(), sink)), lines))
             }

@@ -27,6 +27,8 @@ pub(super) struct Alert<'a> {
     #[serde(skip_serializing_if = "EcsEndpoint::is_empty")]
     pub(super) destination: EcsEndpoint,
     pub(super) network: NetworkFields,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) observer: Option<Observer<'a>>,
     pub(super) host: Host<'a>,
     #[serde(flatten)]
     pub(super) actor: Option<Actor<'a>>,
@@ -111,6 +113,32 @@ pub(super) struct NetworkFields {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) r#type: Option<&'static str>,
     pub(super) direction: &'static str,
+}
+
+/// recon itself, where it saw the packets.
+#[derive(Serialize)]
+pub(super) struct Observer<'a> {
+    ingress: ObserverIngress<'a>,
+}
+
+#[derive(Serialize)]
+struct ObserverIngress<'a> {
+    interface: ObserverInterface<'a>,
+}
+
+#[derive(Serialize)]
+struct ObserverInterface<'a> {
+    name: &'a str,
+}
+
+impl<'a> Observer<'a> {
+    /// The packets came in on that interface.
+    pub(super) fn of_interface(name: &'a str) -> Self {
+        let interface = ObserverInterface { name };
+        Self {
+            ingress: ObserverIngress { interface },
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -205,6 +233,10 @@ pub(super) struct Recon<'a> {
     pub(super) destinations: Vec<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) destination_network: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) interfaces: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) netns: Vec<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) processes: Vec<Brief<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]

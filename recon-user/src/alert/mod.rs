@@ -27,7 +27,7 @@ use crate::stable_hash::StableHash;
 pub(crate) use blind::BLIND_ID;
 use ecs::{
     Alert, Ecs, EcsColumns, EcsEndpoint, EcsEvent, Host, IdAndName, LeftOutSource, NetworkFields,
-    Recon, Threat, ThreatTechnique,
+    Observer, Recon, Threat, ThreatTechnique,
 };
 
 /// `recon.phase` of suppressed findings.
@@ -145,6 +145,10 @@ fn alert<'a>(finding: &'a Finding, host: &'a str, who: &'a [Process]) -> Alert<'
                 "ingress"
             },
         },
+        observer: match finding.interfaces[..] {
+            [only] => Some(Observer::of_interface(only)),
+            _ => None,
+        },
         host: Host { name: host },
         actor: actor::actor(who),
         recon: recon(finding, host, who),
@@ -218,6 +222,11 @@ fn recon<'a>(finding: &'a Finding, host: &str, who: &'a [Process]) -> Recon<'a> 
         source_network,
         destinations,
         destination_network,
+        interfaces: match finding.interfaces[..] {
+            [_] => Vec::new(),
+            _ => finding.interfaces.clone(),
+        },
+        netns: finding.netns.clone(),
         processes: actor::several(who),
         unit: actor::only(who).and_then(|process| process.unit.as_deref()),
         outcomes: finding.outcomes.as_ref(),

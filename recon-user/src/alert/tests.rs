@@ -58,6 +58,8 @@ pub(crate) fn finding(id: &str, signals: &[Signal]) -> Finding {
         user: None,
         may_be_forged: false,
         outcomes: None,
+        interfaces: Vec::new(),
+        netns: Vec::new(),
         label: None,
         tools: ToolSet::default(),
         suppressed: 2,

@@ -11,17 +11,44 @@ use super::Clock;
 use super::evidence::TargetResult;
 use super::outcomes::Outcome;
 use super::targets::Target;
-use crate::row::{Interval, ToolSet};
+use crate::row::{Interval, Name, RowKey, ToolSet};
 
 /// How often a client sends a SYN, at most, on a network that loses some.
 const MOST_REPEATED: u32 = 2;
 
+/// When and where the packets of an attempt came in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    /// The poll that brought its first event.
+    pub(super) since: Interval,
+    /// The interface. Of several the first by name, whatever the order of the rows.
+    pub(super) interface: Option<Name>,
+    /// The network namespace that accepted, if it is not the agent's. Of several the first.
+    pub(super) netns: Option<Name>,
+}
+
+impl Arrival {
+    /// Adds the interface and the namespace of a row.
+    pub(super) fn add_place(&mut self, key: &RowKey) {
+        self.interface = first_name(self.interface, key.interface);
+        self.netns = first_name(self.netns, key.netns);
+    }
+}
+
+/// The first of two names.
+pub(super) fn first_name(one: Option<Name>, other: Option<Name>) -> Option<Name> {
+    if one == other {
+        return one;
+    }
+    let both = [one, other].into_iter().flatten();
+    both.min_by_key(|name| name.text())
+}
+
 /// What is known of an attempt.
 #[derive(Debug)]
 pub(super) struct Attempt {
-    /// The poll that brought its first event.
-    pub(super) since: Interval,
-    /// The number of that poll.
+    pub(super) arrival: Arrival,
+    /// The number of the poll that brought its first event.
     poll: u32,
     pub(super) hits: u32,
     pub(super) accepted: u32,
@@ -49,7 +76,11 @@ impl Attempt {
     /// An attempt whose first event came with that poll.
     pub(super) fn begin(since: Interval, poll: u32) -> Self {
         Self {
-            since,
+            arrival: Arrival {
+                since,
+                interface: None,
+                netns: None,
+            },
             poll,
             hits: 0,
             accepted: 0,

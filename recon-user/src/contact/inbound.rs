@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use recon_common::signal::Transport;
 use recon_common::{Address, Ending, Signal};
 
-use super::attempt::Attempt;
+use super::attempt::{Arrival, Attempt};
 use super::evidence::{Evidence, TargetResult};
 use super::hour::{ContactHour, ContactTotals};
 use super::ledger::Ledger;
@@ -110,6 +110,7 @@ impl Inbound {
         if let Some(tool) = tool {
             attempt.tools.insert(tool);
         }
+        attempt.arrival.add_place(&row.key);
         let add = |number: &mut u32| *number = number.saturating_add(count);
         match signal {
             Signal::AnsweredTcp | Signal::AnsweredUdp => attempt.is_answered = true,
@@ -186,13 +187,13 @@ impl Inbound {
             changed: ChangedStandings::default(),
         };
         waiting.retain(|tried, attempt| {
-            let is_due = clock.has_waited(attempt.since.to);
+            let is_due = clock.has_waited(attempt.arrival.since.to);
             let target = tried.target(locals);
             if let Some(outcome) = attempt.outcome(tried.is_udp, is_due) {
                 recorder.record_outcome(
                     tried,
                     attempt.result(target, outcome, clock),
-                    attempt.since,
+                    attempt.arrival,
                 );
                 attempt.forget_outcome(clock.now);
             }
@@ -202,7 +203,7 @@ impl Inbound {
                     count: left_open.into(),
                     ..attempt.result(target, Outcome::HalfOpen, clock)
                 };
-                recorder.record_outcome(tried, result, attempt.since);
+                recorder.record_outcome(tried, result, attempt.arrival);
             }
             if std::mem::take(&mut attempt.unused) > 0
                 && let Some(evidence) = recorder.remotes.get_mut(tried.remote)
@@ -210,10 +211,10 @@ impl Inbound {
                 evidence.record_unused(target);
             }
             let has_ended = attempt.ended >= attempt.opened;
-            let has_stayed = !has_ended && clock.has_stayed(attempt.since.to);
+            let has_stayed = !has_ended && clock.has_stayed(attempt.arrival.since.to);
             if is_due && (attempt.used > 0 || has_stayed) {
                 let count = attempt.used.max(1).into();
-                used.push((*tried, target, count, attempt.since));
+                used.push((*tried, target, count, attempt.arrival));
                 attempt.used = 0;
                 attempt.opened = attempt.ended;
             }
@@ -225,12 +226,12 @@ impl Inbound {
             !is_due || attempt.left_open > 0 || is_open && is_watched()
         });
         let changed = recorder.changed;
-        for (tried, target, count, since) in used {
+        for (tried, target, count, arrival) in used {
             let Some(evidence) = remotes.get_mut(tried.remote) else {
                 continue;
             };
             if evidence.record_use(target) {
-                settled.push(tried.settled(Signal::Used, count, since));
+                settled.push(tried.settled(Signal::Used, count, arrival));
             }
         }
         changed
@@ -296,7 +297,7 @@ impl Tried {
         }
     }
 
-    pub(super) fn settled(&self, signal: Signal, count: u64, since: Interval) -> Settled {
+    pub(super) fn settled(&self, signal: Signal, count: u64, arrival: Arrival) -> Settled {
         Settled {
             key: RowKey {
                 remote: Some(self.remote),
@@ -306,10 +307,12 @@ impl Tried {
                 image: 0,
                 ending: None,
                 tool: None,
+                interface: arrival.interface,
+                netns: arrival.netns,
                 signal,
             },
             count,
-            since: since.from,
+            since: arrival.since.from,
             process: None,
             is_scanner: false,
             listener: None,

@@ -15,10 +15,11 @@ use jiff::Timestamp;
 use recon_common::signal::Transport;
 use recon_common::{Address, Signal};
 
+use super::attempt::first_name;
 use super::queue::Queue;
 use super::{Clock, Settled};
 use crate::process::Process;
-use crate::row::{Interval, Row, RowKey};
+use crate::row::{Interval, Name, Row, RowKey};
 use crate::seed::Secrets;
 
 /// Ports of remotes that are remembered to have answered, in each of two halves.
@@ -48,6 +49,8 @@ struct Attempt {
     is_scanner: bool,
     /// The program that began it.
     image: u8,
+    /// The network namespace of its socket, if it is not the agent's. Of several the first by name.
+    netns: Option<Name>,
 }
 
 /// What a remote answered, for as long as an attempt may wait for it.
@@ -111,7 +114,9 @@ impl Outbound {
             process: None,
             is_scanner: row.is_scanner,
             image: row.key.image,
+            netns: None,
         });
+        attempt.netns = first_name(attempt.netns, row.key.netns);
         if signal == Signal::ConnectFailed {
             attempt.failed = attempt.failed.saturating_add(row.count);
         } else {
@@ -189,6 +194,8 @@ fn settled_row(
             image: attempt.image,
             ending: None,
             tool: None,
+            interface: None,
+            netns: attempt.netns,
             signal: signal(reached.transport, outcome),
         },
         count: attempt.hits.max(attempt.failed),

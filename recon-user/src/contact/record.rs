@@ -13,6 +13,7 @@ use std::collections::HashSet;
 use recon_common::{Address, Signal};
 
 use super::Settled;
+use super::attempt::Arrival;
 use super::evidence::TargetResult;
 use super::hour::ContactHour;
 use super::inbound::Tried;
@@ -20,7 +21,7 @@ use super::ledger::{AddedResult, Ledger};
 use super::outcomes::Outcome;
 use super::targets::Target;
 use crate::address::first_neighbour;
-use crate::row::{Interval, Standing};
+use crate::row::Standing;
 use crate::seed::Secrets;
 
 /// Records the outcomes of attempts.
@@ -63,7 +64,7 @@ impl OutcomeRecorder<'_> {
                 .is_some_and(|evidence| evidence.has_success(media))
     }
 
-    pub(super) fn record_outcome(&mut self, tried: &Tried, result: TargetResult, since: Interval) {
+    pub(super) fn record_outcome(&mut self, tried: &Tried, result: TargetResult, arrival: Arrival) {
         let TargetResult {
             target,
             outcome,
@@ -91,7 +92,7 @@ impl OutcomeRecorder<'_> {
         if is_attempt {
             self.hour.add(target, outcome, count);
             let signal = signal(tried.is_udp, outcome);
-            let mut row = tried.settled(signal, count, since);
+            let mut row = tried.settled(signal, count, arrival);
             // Of several tools the first by number, whatever the order of the rows.
             row.key.tool = result.tools.iter().next();
             row.listener = result.listener;

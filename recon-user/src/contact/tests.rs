@@ -56,7 +56,7 @@ impl Polls {
         self.number += 1;
         for &(signal, port, count) in rows {
             let ended = |bytes| Ending::new(bytes, 0, 0).pack();
-            let (signal, pid) = match signal {
+            let (signal, detail) = match signal {
                 // The count of a used one is odd.
                 Signal::Ended if count % 2 == 1 => (signal, ended(100)),
                 Signal::Ended => (signal, ended(0)),
@@ -66,7 +66,7 @@ impl Polls {
             let key = Key {
                 remote,
                 local: SERVER,
-                pid,
+                detail,
                 port,
                 signal: signal as u8,
                 tool: 0,
@@ -345,7 +345,7 @@ fn open_ports_of_several_addresses_are_listed_once_while_they_wait() {
             let key = Key {
                 remote: CLIENT,
                 local: Address::v4([203, 0, 113, last]),
-                pid: 0,
+                detail: 0,
                 port,
                 signal: signal as u8,
                 tool: 0,

@@ -132,7 +132,7 @@ pub(crate) fn syn(port: u16) -> Key {
     Key {
         remote: Address::v4([198, 51, 100, 7]),
         local: Address::v4([203, 0, 113, 1]),
-        pid: 0,
+        detail: 0,
         port,
         signal: Signal::Syn as u8,
         tool: 0,

@@ -7,6 +7,7 @@
 //! it in batches. No count is lost or doubled, also when a poll fails halfway.
 
 mod batch;
+mod callers;
 mod error;
 mod exec_events;
 mod grace;
@@ -28,6 +29,7 @@ use aya::Ebpf;
 use aya::maps::{Map, MapData};
 use recon_common::{Counter, Direction, FrameClass, Key, Loss, Registers};
 
+pub(crate) use callers::Callers;
 pub use error::DrainError;
 pub(crate) use exec_events::{ExecEvents, Forks, ImageNumbers};
 pub use grace::Grace;

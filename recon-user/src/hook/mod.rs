@@ -44,7 +44,7 @@ pub(crate) use link_events::{LinkChange, LinkEvents};
 pub(crate) use privilege::ProcessSight;
 pub(crate) use repair::DetachedHook;
 use repair::OnCgroup;
-pub(crate) use socket::SocketHooks;
+pub(crate) use socket::{SocketHooks, netns_cookie};
 
 const XDP: &str = "recon_xdp";
 const TC_INGRESS: &str = "recon_ingress";
@@ -121,7 +121,7 @@ impl Hooks {
             .override_global("SECRETS", hash_secrets().0.as_slice(), true)
             .override_global("TABLE_ROOM", &table_entries, true)
             .override_global("TC_KNOWS_PROCESS", &knows_process, true)
-            .override_global("OWN_NETNS", &socket::own_netns_cookie(), true)
+            .override_global("OWN_NETNS", &netns_cookie(), true)
             .override_global("ALL_NETNS", &u32::from(netns == Netns::All), true)
             .map_max_entries("COUNTS_0", table_entries)
             .map_max_entries("COUNTS_1", table_entries)

@@ -263,8 +263,8 @@ pub(super) fn detach_connects(ebpf: &mut Ebpf) {
     }
 }
 
-/// The cookie of this process's network namespace, or 0 if the kernel has none (before Linux 5.14).
-pub(super) fn own_netns_cookie() -> u64 {
+/// The cookie of this thread's network namespace, or 0 if the kernel has none (before Linux 5.14).
+pub(crate) fn netns_cookie() -> u64 {
     let Ok(socket) = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)) else {
         return 0;
     };

@@ -17,7 +17,7 @@ use crate::address::NetworkSize;
 use crate::contact::{Contacts, Outcomes};
 use crate::kql::eval::{Columns, Value};
 use crate::kql::{Severity, Slot};
-use crate::row::{SignalSet, ToolSet, Verdict};
+use crate::row::{Name, SignalSet, ToolSet, Verdict};
 use crate::stable_hash::StableHash;
 use crate::stream::{Group, GroupKey, KeyColumn, Query};
 
@@ -74,6 +74,10 @@ pub struct Finding {
     pub outcomes: Option<Outcomes>,
     /// The tools whose fingerprints the probes carry, those of the group and others of the remote.
     pub tools: ToolSet,
+    /// A sample of the interfaces on which the packets came in, ascending by name.
+    pub interfaces: Vec<&'static str>,
+    /// A sample of the network namespaces of the sockets beside the agent's own, ascending by name.
+    pub netns: Vec<&'static str>,
     /// The name that the operator has given to the remote.
     pub label: Option<Arc<str>>,
     /// How sure it is to mean harm: that of the rule, or less where the source may be forged.
@@ -144,6 +148,8 @@ impl Finding {
             may_be_forged: false,
             outcomes: None,
             tools: samples.tools_of_all(),
+            interfaces: names(samples.interfaces.items()),
+            netns: names(samples.netns.items()),
             label: None,
             severity: query.severity(),
             columns: shown.collect(),
@@ -294,6 +300,13 @@ fn counted_sources(query: &Query, columns: &impl Columns) -> Option<u64> {
         Value::Long(sources) => u64::try_from(sources).ok(),
         _ => None,
     }
+}
+
+/// The texts of names, ascending.
+fn names(of: &[Name]) -> Vec<&'static str> {
+    let mut texts: Vec<_> = of.iter().map(|name| name.text()).collect();
+    texts.sort_unstable();
+    texts
 }
 
 /// What an alert lists: what the group is keyed by, or else a sample.

@@ -119,6 +119,10 @@ fields! {
     RemoteProven = "RemoteProven": Bool;
     /// The tool whose fingerprint the remote's probes carry, such as `nmap`. Anybody can forge it.
     RemoteTool = "RemoteTool": String;
+    /// The interface on which a remote's packets came in.
+    InterfaceName = "InterfaceName": String;
+    /// The network namespace of the socket, if it is not recon's.
+    NetworkNamespace = "NetworkNamespace": String;
     /// The number of the protocol above IP, of packets that are neither TCP, UDP nor ICMP.
     ProtocolNumber = "ProtocolNumber": Int;
     /// The least bytes that the remote sent on a connection that has ended.
@@ -175,6 +179,8 @@ impl Field {
                 | Self::LocalListener
                 | Self::ProcessUnit
                 | Self::RemoteTool
+                | Self::InterfaceName
+                | Self::NetworkNamespace
                 | Self::ProtocolNumber
                 | Self::BytesReceived
                 | Self::BytesSent

@@ -6,6 +6,7 @@ mod ends;
 mod fair;
 mod flood;
 mod floods;
+mod interfaces;
 mod logins;
 mod nursery;
 mod outcomes;
@@ -109,7 +110,7 @@ fn key(signal: Signal, remote: Address, local: Address, port: u16, process: u32)
     Key {
         remote,
         local,
-        pid: process,
+        detail: process,
         port,
         signal: signal as u8,
         tool: 0,

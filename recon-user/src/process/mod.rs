@@ -14,6 +14,7 @@ mod image;
 mod listener;
 pub(crate) mod login;
 mod lookup;
+pub(crate) mod netns;
 mod proc;
 mod served;
 mod socket;
@@ -27,20 +28,19 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use recon_common::process::FILENAME_LENGTH;
 use recon_common::{ExecEvent, ImageId};
 
 use crate::diagnostic::visible;
 use crate::drain::{Forks, ImageNumbers};
-use recon_common::process::FILENAME_LENGTH;
 
 use cgroup::Membership;
-pub(crate) use listener::Listeners;
-pub(crate) use lookup::Lookups;
-pub(crate) use served::{ServedPorts, is_own};
-
 use hierarchy::Cgroups;
 use image::Image;
+pub(crate) use listener::Listeners;
+pub(crate) use lookup::Lookups;
 use proc::ProcFiles;
+pub(crate) use served::{ServedPorts, is_own};
 
 /// The share of the records that is evicted at once.
 const EVICTED_SHARE: usize = 8;

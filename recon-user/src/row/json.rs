@@ -197,6 +197,8 @@ fn parse_row(reader: &LineReader) -> Result<OwnedRow, LineError> {
             image: 0,
             ending: reader.ending(signal)?,
             tool: reader.tool()?,
+            interface: reader.name(Field::InterfaceName)?,
+            netns: reader.name(Field::NetworkNamespace)?,
             signal,
         },
         count: reader.number(Field::Count)?.unwrap_or(1),

@@ -8,6 +8,7 @@
 #![doc = include_str!("signals.md")]
 
 pub mod json;
+mod name;
 mod signal_set;
 mod standing;
 mod tool_set;
@@ -20,13 +21,14 @@ use std::net::{IpAddr, SocketAddr};
 
 use jiff::Timestamp;
 use recon_common::signal::Transport;
-use recon_common::{Address, Ending, ImageId, Key, Registers, Signal, Tool};
+use recon_common::{Address, Detail, Ending, ImageId, Key, Registers, Signal, Tool};
 
 use crate::address::{NetworkSize, Scope};
 use crate::kql::eval::{Columns, Value};
 use crate::kql::{Field, Slot, Table};
 use crate::process::Process;
 
+pub use name::Name;
 pub use signal_set::SignalSet;
 pub use standing::{Standing, Verdict};
 pub use tool_set::ToolSet;
@@ -50,26 +52,36 @@ pub struct RowKey {
     pub ending: Option<Ending>,
     /// The tool whose fingerprint the probes carry.
     pub tool: Option<Tool>,
+    /// The interface on which the packets came in.
+    pub interface: Option<Name>,
+    /// The network namespace of the socket, if it is not the agent's.
+    pub netns: Option<Name>,
     /// What happened.
     pub signal: Signal,
 }
 
 impl RowKey {
     /// Reads a key of the map, where 0 stands for unknown. `None` for a signal of another layout.
+    /// The key has the numbers of an interface and a namespace, and not their names.
     #[must_use]
     pub fn unpack(key: &Key) -> Option<Self> {
         let signal = Signal::from_number(key.signal)?;
         let known = |address: Address| (address != Address::UNSPECIFIED).then_some(address);
-        let is_end = signal == Signal::Ended;
-        let sender = (key.pid != 0 && !is_end).then(|| ImageId::unpack(key.pid));
+        let (sender, ending) = match key.detail() {
+            Some(Detail::Sender(sender)) => (Some(sender), None),
+            Some(Detail::Connection { ending, .. }) => (None, ending),
+            Some(Detail::Interface(_)) | None => (None, None),
+        };
         Some(Self {
             remote: known(key.remote),
             local: known(key.local),
             port: port_column(signal).map(|_| key.port),
             pid: sender.map(|sender| sender.pid),
             image: sender.unwrap_or_default().number,
-            ending: Ending::unpack(key.pid).filter(|_| is_end),
+            ending,
             tool: Tool::from_number(key.tool),
+            interface: None,
+            netns: None,
             signal,
         })
     }
@@ -126,6 +138,8 @@ impl Row<'_> {
             pid,
             ending,
             tool,
+            interface,
+            netns,
             signal,
             ..
         } = self.key;
@@ -156,6 +170,8 @@ impl Row<'_> {
             Field::NetworkVerdict => Value::text(self.standing.network.name()),
             Field::RemoteProven => Value::Bool(self.standing.is_proven),
             Field::RemoteTool => Value::text(tool.map_or("", Tool::name)),
+            Field::InterfaceName => Value::text(interface.map_or("", Name::text)),
+            Field::NetworkNamespace => Value::text(netns.map_or("", Name::text)),
             Field::BytesReceived => ending(Ending::received_bytes),
             Field::BytesSent => ending(Ending::sent_bytes),
             Field::ConnectionSeconds => ending(Ending::seconds),

@@ -100,7 +100,7 @@ fn a_row_of_aggregated_sources_has_no_remote() {
         let key = Key {
             remote,
             local: Address::UNSPECIFIED,
-            pid: 0,
+            detail: 0,
             port: 22,
             signal: Signal::Syn as u8,
             tool: 0,

@@ -1,6 +1,7 @@
 //! What a group's rows showed, for the alert's reader.
 //!
-//! In: rows. Out: the signals and tools, and samples of the ports, addresses and processes.
+//! In: rows. Out: the signals and tools, and samples of the ports, addresses, processes,
+//! interfaces and network namespaces.
 //! The decision held here: as long as all rows of a group are alike, its first row says everything,
 //! so that what was seen once takes no heap.
 
@@ -10,9 +11,9 @@ use recon_common::{Address, ImageId};
 use super::key::{KeyColumn, KeyPlan};
 use super::sample::Sample;
 use super::window::allocated;
-use crate::row::{PortColumn, RowKey, SignalSet, ToolSet, port_column};
+use crate::row::{Name, PortColumn, RowKey, SignalSet, ToolSet, port_column};
 
-/// Ports, remotes, and local addresses and processes, that an alert lists.
+/// Ports, remotes, and local addresses, processes, interfaces and namespaces, that an alert lists.
 const PORTS_SHOWN: usize = 16;
 const REMOTES_SHOWN: usize = 16;
 const SHOWN: usize = 8;
@@ -45,6 +46,10 @@ pub(crate) struct Samples {
     pub(crate) has_aggregated: bool,
     /// Also of groups that are keyed by the process, which may have run several programs.
     pub(crate) senders: Sample<ImageId, SHOWN>,
+    /// On which the packets came in.
+    pub(crate) interfaces: Sample<Name, SHOWN>,
+    /// Of the sockets, beside the agent's own.
+    pub(crate) netns: Sample<Name, SHOWN>,
     tools: ToolSet,
     /// Whether there were probes that carry no fingerprint.
     has_toolless: bool,
@@ -89,6 +94,7 @@ impl Evidence {
         self.samples.as_ref().map_or(0, |samples| {
             let held = samples.ports.heap() + samples.locals.heap();
             let others = samples.remotes.heap() + samples.senders.heap();
+            let others = others + samples.interfaces.heap() + samples.netns.heap();
             allocated(size_of::<Samples>()) + held + others
         })
     }
@@ -101,6 +107,8 @@ fn is_alike(one: &RowKey, other: &RowKey) -> bool {
         && one.local == other.local
         && one.sender() == other.sender()
         && one.tool == other.tool
+        && one.interface == other.interface
+        && one.netns == other.netns
 }
 
 impl Samples {
@@ -127,6 +135,12 @@ impl Samples {
         }
         if let Some(sender) = row.sender() {
             self.senders.insert(sender, may_grow);
+        }
+        if let Some(interface) = row.interface {
+            self.interfaces.insert(interface, may_grow);
+        }
+        if let Some(netns) = row.netns {
+            self.netns.insert(netns, may_grow);
         }
         match row.tool {
             Some(tool) => self.tools.insert(tool),

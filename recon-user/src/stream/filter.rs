@@ -125,6 +125,8 @@ pub(super) fn holds_for(signal: Signal, condition: &Expr) -> bool {
             image: 0,
             ending: None,
             tool: None,
+            interface: None,
+            netns: None,
             signal,
         },
         count: 1,

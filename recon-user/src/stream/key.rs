@@ -239,6 +239,8 @@ impl<'a> GroupLookup<'a> {
                 image: 0,
                 ending: None,
                 tool: None,
+                interface: None,
+                netns: None,
                 signal: recon_common::Signal::Syn,
             },
             computed: key.computed.to_vec(),

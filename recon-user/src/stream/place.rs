@@ -54,14 +54,14 @@ impl Stream {
         &mut self,
         root: Root,
         remote: Address,
-        mut row: PackedRow,
+        (mut row, is_exact): (PackedRow, bool),
         watcher: &dyn Watcher,
     ) -> Placed {
         let holder = self.holder(root);
         let nursery = &mut self.nurseries[root as usize];
         let hash = nursery.hash(remote, &self.secrets);
         let set = nursery.set_of(row.signal, &self.accepted[root as usize]);
-        let set = set.filter(|_| row.is_exact);
+        let set = set.filter(|_| is_exact);
         row.set = set.unwrap_or(SetId::NONE);
         let mut found = nursery.find(remote, hash);
         let growth = nursery.growth(found);

@@ -375,7 +375,7 @@ impl Traffic {
                 key: Key {
                     remote: event.remote,
                     local: event.local,
-                    pid: event.word,
+                    detail: event.word,
                     port: event.port,
                     signal: event.signal as u8,
                     tool: event.tool,

@@ -13,6 +13,30 @@ fn with(id: &str, signals: &[Signal], change: impl Fn(&mut Finding)) -> Finding 
 }
 
 #[test]
+fn one_interface_is_the_observers_and_several_are_listed() {
+    for (interfaces, only, all) in [
+        (&[][..], json!(null), json!(null)),
+        (
+            &["eth0"],
+            json!({"ingress": {"interface": {"name": "eth0"}}}),
+            json!(null),
+        ),
+        (&["eth0", "wg0"], json!(null), json!(["eth0", "wg0"])),
+    ] {
+        let mut finding = finding("port-scan", &[Signal::Syn]);
+        finding.interfaces = interfaces.to_vec();
+        assert_eq!(parsed(&finding, &[])["recon"].get("netns"), None);
+        finding.netns = vec!["blue"];
+        let alert = parsed(&finding, &[]);
+        assert_eq!(alert["recon"]["netns"], json!(["blue"]));
+        assert_eq!(
+            (&alert["observer"], &alert["recon"]["interfaces"]),
+            (&only, &all)
+        );
+    }
+}
+
+#[test]
 fn sources_are_listed_and_their_network_is_named() {
     let network = Some(Address::v4([198, 51, 100, 0]));
     // (finding, source, sources, their network, destinations, their network, start of the message)

@@ -69,7 +69,7 @@ fn with_row<T>(name: &str, ask: impl FnOnce(&Row<'_>) -> T) -> T {
     let key = Key {
         remote,
         local,
-        pid,
+        detail: pid,
         port,
         signal: signal as u8,
         tool: 0,

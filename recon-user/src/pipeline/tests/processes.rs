@@ -8,7 +8,7 @@ const NOW: Duration = Duration::from_secs(7200);
 fn found(rows: &[Key]) -> Vec<Finding> {
     let mut pipeline = built_in_pipeline(false);
     for row in rows {
-        observe(&mut pipeline, row, 1, at(NOW), row.pid == PROCESS);
+        observe(&mut pipeline, row, 1, at(NOW), row.detail == PROCESS);
     }
     pipeline.end_poll_unlimited(at(NOW), false)
 }
@@ -85,7 +85,7 @@ fn a_sweep_reports_a_sample_of_remotes() {
         .iter()
         .map(|row| Key {
             signal: Signal::DnsSentUdp as u8,
-            pid: PROCESS + 1,
+            detail: PROCESS + 1,
             ..*row
         })
         .collect();

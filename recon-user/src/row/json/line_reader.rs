@@ -11,7 +11,8 @@ use super::{ANSWERS_TABLE, LineError, MAX_SHOWN, TYPE};
 use crate::diagnostic::{nearest, visible};
 use crate::kql::{Field, Table};
 use crate::process::Process;
-use crate::row::{PortColumn, action_type, outcome, port_column, protocol, table};
+use crate::row::name::MAX_NAME;
+use crate::row::{Name, PortColumn, action_type, outcome, port_column, protocol, table};
 
 /// Reads the columns of one line.
 pub(super) struct LineReader {
@@ -200,6 +201,18 @@ impl LineReader {
         let names = Tool::ALL.iter().map(|tool| tool.name());
         let name = self.one_of(Field::RemoteTool.name(), names.chain([""]), "")?;
         Ok(Tool::ALL.into_iter().find(|tool| tool.name() == name))
+    }
+
+    /// The name in a column, unless it is missing or empty.
+    pub(super) fn name(&self, field: Field) -> Result<Option<Name>, LineError> {
+        let Some(text) = self.text(field.name())? else {
+            return Ok(None);
+        };
+        if text.len() > MAX_NAME {
+            let hint = format!("expected a name of up to {MAX_NAME} bytes");
+            return Err(self.wrong(field.name(), hint));
+        }
+        Ok(Name::new(text))
     }
 
     /// The process, if the line has its id.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use recon_common::{Address, Ending, Signal, Tool};
 
 use super::*;
-use crate::row::port_column;
+use crate::row::{Name, port_column};
 
 /// The row of a line.
 fn parsed(line: &str, number: usize) -> Result<OwnedRow, LineError> {
@@ -53,6 +53,8 @@ fn a_row_is_written_as_one_line() {
         image: 0,
         ending: None,
         tool: None,
+        interface: None,
+        netns: None,
         port: Some(53),
         signal: Signal::DnsSentTcp,
     };
@@ -85,6 +87,7 @@ fn a_row_is_written_as_one_line() {
 #[test]
 fn lines_that_are_not_rows_are_refused() {
     const HEAD: &str = r#""TimeGenerated":"2026-01-31T10:20:30Z","RemoteIP":"198.51.100.7""#;
+    let long = "x".repeat(256);
     for (columns, expected) in [
         (
             r#","ActionType":"SYM","Protocol":"Tcp""#,
@@ -141,6 +144,19 @@ fn lines_that_are_not_rows_are_refused() {
         (
             r#","ActionType":"SYN","Protocol":"Tcp","LocalPort":1,"RemoteTool":7"#,
             "line 7: RemoteTool is 7: expected a string",
+        ),
+        (
+            r#","ActionType":"SYN","Protocol":"Tcp","LocalPort":1,"InterfaceName":2"#,
+            "line 7: InterfaceName is 2: expected a string",
+        ),
+        (
+            &format!(
+                r#","ActionType":"SYN","Protocol":"Tcp","LocalPort":1,"InterfaceName":"{long}""#
+            ),
+            &format!(
+                "line 7: InterfaceName is \"{}: expected a name of up to 255 bytes",
+                &long[..79]
+            ),
         ),
         (
             r#","ActionType":"EchoSent","Protocol":"ICMP","LocalIP":"x""#,
@@ -241,6 +257,8 @@ prop_compose! {
         is_scanner in any::<bool>(),
         listener in any::<Option<bool>>(),
         tool in option::of(proptest::sample::select(Tool::ALL.to_vec())),
+        interface in proptest::sample::select(vec!["", "eth0", "a \"b\u{7f}"]),
+        netns in proptest::sample::select(vec!["", "net:[4026532281]"]),
     ) -> OwnedRow {
         let address = |words: [u32; 4]| match is_v4 {
             true => Address::from_v4_word(words[0]),
@@ -256,6 +274,8 @@ prop_compose! {
                 image: 0,
                 ending: (signal == Signal::Ended).then(|| Ending::new(received.into(), sent.into(), lived)),
                 tool,
+                interface: Name::new(interface),
+                netns: Name::new(netns),
                 port: port_column(signal).map(|_| port),
                 signal,
             },

@@ -175,6 +175,7 @@ pub(super) fn listed(field: Field, signal: Signal) -> Option<Vec<Value<'static>>
             tools.push("");
             texts(&tools)
         }
+        Field::InterfaceName if !signal.has_interface() => texts(&[""]),
         Field::RemoteProven => [false, true].map(Value::Bool).to_vec(),
         Field::BytesReceived | Field::BytesSent => numbers(&BYTE_CLASSES),
         Field::ConnectionSeconds => numbers(&SECOND_CLASSES),

@@ -1,0 +1,181 @@
+//! Where it happened what the kernel counts.
+//!
+//! In: the watched interfaces at each poll, and the keys of its counts. Out: the names of a key's
+//! interface and of its network namespace.
+//! The decision held here: the kernel counts by index, and an interface may be renamed or gone by
+//! the time of the poll. So the names of the poll before are kept too, and an index that nobody
+//! knows has no name. Indexes are those of this network namespace, where all hooks on packets are.
+
+use std::collections::HashMap;
+
+use recon_common::{Detail, Key, Signal};
+
+use super::namespaces::Namespaces;
+use crate::drain::Callers;
+use crate::row::{Name, RowKey};
+
+/// The names of interfaces and namespaces.
+#[derive(Debug)]
+pub(super) struct Places {
+    /// By index.
+    interfaces: HashMap<u32, Known>,
+    poll: u64,
+    namespaces: Namespaces,
+    callers: Callers,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    name: Option<Name>,
+    /// The last poll at which there was such an interface.
+    poll: u64,
+}
+
+impl Places {
+    /// With the interfaces that are there at the start.
+    pub(super) fn new<'a>(
+        callers: Callers,
+        interfaces: impl Iterator<Item = (u32, &'a str)>,
+    ) -> Self {
+        let mut places = Self {
+            interfaces: HashMap::new(),
+            poll: 0,
+            namespaces: Namespaces::default(),
+            callers,
+        };
+        places.begin_poll(interfaces);
+        places
+    }
+
+    /// Begins a poll with the interfaces that are there.
+    pub(super) fn begin_poll<'a>(&mut self, interfaces: impl Iterator<Item = (u32, &'a str)>) {
+        self.namespaces.begin_poll();
+        self.poll += 1;
+        let poll = self.poll;
+        for (index, name) in interfaces {
+            let name = Name::new(name);
+            self.interfaces.insert(index, Known { name, poll });
+        }
+        self.interfaces.retain(|_, known| known.poll + 1 >= poll);
+    }
+
+    /// A key as a row's, with the names of its interface and its namespace. `None` for a signal of
+    /// another layout.
+    pub(super) fn unpack(&mut self, key: &Key) -> Option<RowKey> {
+        let mut row = RowKey::unpack(key)?;
+        let netns = match key.detail() {
+            Some(Detail::Interface(index)) => {
+                let known = self.interfaces.get(&index.get());
+                row.interface = known.and_then(|known| known.name);
+                None
+            }
+            Some(Detail::Connection { netns, .. }) => netns,
+            Some(Detail::Sender(sender)) if is_of_call(&row) => self.callers.find(sender),
+            Some(Detail::Sender(_)) | None => None,
+        };
+        row.netns = netns.and_then(|netns| self.namespaces.name(netns));
+        Some(row)
+    }
+}
+
+/// Whether a socket hook has counted it. Packets that leave are those of the agent's namespace, and
+/// the local address of a call is not known yet.
+fn is_of_call(row: &RowKey) -> bool {
+    match row.signal {
+        Signal::ConnectFailed => true,
+        Signal::SynSent | Signal::DatagramSent => row.local.is_none(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use recon_common::{Address, ImageId, NetnsId};
+
+    use super::*;
+
+    fn name(places: &mut Places, signal: Signal, detail: u32) -> &'static str {
+        let key = Key {
+            remote: Address::v4([198, 51, 100, 7]),
+            local: Address::v4([203, 0, 113, 1]),
+            detail,
+            port: 22,
+            signal: signal as u8,
+            tool: 0,
+        };
+        let row = places.unpack(&key).expect("a signal");
+        row.interface.map_or("", Name::text)
+    }
+
+    #[test]
+    fn an_interface_keeps_its_name_for_a_poll_after_it_is_gone() {
+        let mut places = Places::new(Callers::unrecorded(), std::iter::empty());
+        // (the interfaces of each poll, the names of 2 and 3)
+        for (interfaces, expected) in [
+            (&[(2, "eth0"), (3, "veth7")][..], ["eth0", "veth7"]),
+            (&[(2, "lan0")], ["lan0", "veth7"]),
+            (&[(2, "lan0")], ["lan0", ""]),
+            (&[], ["lan0", ""]),
+            (&[(3, "eth0")], ["", "eth0"]),
+        ] {
+            places.begin_poll(interfaces.iter().copied());
+            let names = [2, 3].map(|index| name(&mut places, Signal::Syn, index));
+            assert_eq!(names, expected, "{interfaces:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_interface_has_no_name() {
+        let eth0 = [(2, "eth0")].into_iter();
+        let mut places = Places::new(Callers::unrecorded(), eth0);
+        for (signal, detail, expected) in [
+            (Signal::Datagram, 2, "eth0"),
+            (Signal::Datagram, 0, ""),
+            (Signal::Datagram, 9, ""),
+            (Signal::SynSent, 2, ""),
+            (Signal::Ended, 2, ""),
+            (Signal::RefusedTcp, 2, ""),
+        ] {
+            let found = name(&mut places, signal, detail);
+            assert_eq!(found, expected, "{} {detail}", signal.name());
+        }
+    }
+
+    /// No namespace has a cookie that does not fit, so that none is looked for.
+    #[test]
+    fn what_sockets_show_has_a_namespace() {
+        const LOCAL: Address = Address::v4([203, 0, 113, 1]);
+        let great = NetnsId::word(u64::MAX);
+        let sender = ImageId { pid: 7, number: 2 };
+        let callers = Callers::of_test(sender, great);
+        let mut places = Places::new(callers, std::iter::empty());
+        let accepted = Detail::connection_word(0, great);
+        for (signal, local, detail, expected) in [
+            (Signal::Accepted, LOCAL, accepted, "unknown"),
+            (Signal::Accepted, LOCAL, 0, ""),
+            (Signal::Ended, LOCAL, accepted | 1, "unknown"),
+            (
+                Signal::SynSent,
+                Address::UNSPECIFIED,
+                sender.pack(),
+                "unknown",
+            ),
+            (Signal::SynSent, LOCAL, sender.pack(), ""),
+            (Signal::SynSent, Address::UNSPECIFIED, 7, ""),
+            (Signal::ConnectFailed, LOCAL, sender.pack(), "unknown"),
+            (Signal::Syn, LOCAL, accepted, ""),
+        ] {
+            let key = Key {
+                remote: Address::v4([198, 51, 100, 7]),
+                local,
+                detail,
+                port: 22,
+                signal: signal as u8,
+                tool: 0,
+            };
+            let row = places.unpack(&key).expect("a signal");
+            let found = row.netns.map_or("", Name::text);
+            assert_eq!(found, expected, "{} {detail}", signal.name());
+        }
+    }
+}
