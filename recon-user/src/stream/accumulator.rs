@@ -36,17 +36,16 @@ pub(super) enum Accumulator {
 }
 
 impl Accumulator {
-    /// Takes out what only that source has added. Returns whether the accumulator can do that.
-    pub(super) fn withdraw(&mut self, source: Address, operator: AggregateOperator) -> bool {
+    /// Takes out what only that source has added, if the operator knows its sources.
+    pub(super) fn withdraw(&mut self, source: Address, operator: AggregateOperator) {
         match self {
             Self::OwnedPorts(ports) => ports.withdraw(source),
             Self::Sources(sources) => sources.withdraw(source.hash(hash_secrets())),
             Self::Addresses(remotes) if operator == AggregateOperator::RemoteAddresses => {
                 remotes.remove(&source);
             }
-            _ => return false,
+            _ => {}
         }
-        true
     }
 
     /// An empty one. If `is_shared`, sources share a group, and one of them may be taken out.

@@ -198,11 +198,12 @@ impl Group {
     /// Takes out what only that source has added; all that the window holds if the measure does not
     /// know its sources. Its tag stays.
     pub(super) fn withdraw(&mut self, source: Address, query: &Query, blank: &Blank) {
-        if !self.measured.withdraw(source, query.measured.operator) {
+        if !query.measured.operator.knows_sources() {
             self.measured = blank.measured.clone();
             self.others_mut().clone_from_slice(&blank.others);
             return;
         }
+        self.measured.withdraw(source, query.measured.operator);
         for (other, plan) in self.others_mut().iter_mut().zip(&query.others) {
             // What does not know its sources stays: it may count too much for a window.
             other.withdraw(source, plan.operator);

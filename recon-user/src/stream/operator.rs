@@ -68,6 +68,11 @@ impl AggregateOperator {
     pub(crate) const fn counts_remotes(self) -> bool {
         matches!(self, Self::RemoteAddresses | Self::Sources)
     }
+
+    /// Whether what one source has added can be taken out of a group of several.
+    pub(super) const fn knows_sources(self) -> bool {
+        self.counts_remotes() || matches!(self, Self::Ports)
+    }
 }
 
 /// One aggregate of a query.

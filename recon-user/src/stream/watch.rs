@@ -58,7 +58,8 @@ impl Stream {
         if let Some(root) = self.table.roots[index] {
             let nursery = &mut self.nurseries[root as usize];
             let hash = nursery.hash(remote, &self.secrets);
-            nursery.forget(remote, hash, index);
+            let go_together = !query.measured.operator.knows_sources();
+            nursery.forget(remote, hash, index, go_together);
         }
         if let Some(position) = self.find(index, &key) {
             self.groups[index].withdraw(query, position, remote);

@@ -353,14 +353,20 @@ impl Nursery {
         }
     }
 
-    /// Takes a query out of the rows of a remote in its log.
-    pub(super) fn forget(&mut self, remote: Address, hash: LogHash, query: usize) {
+    /// Takes a query out of the rows of a remote in its log, or of all rows if they go together.
+    pub(super) fn forget(
+        &mut self,
+        remote: Address,
+        hash: LogHash,
+        query: usize,
+        go_together: bool,
+    ) {
         let Some(number) = self.find(remote, hash) else {
             return;
         };
         let log = self.ring.get_mut(number);
         let rows = std::iter::once(&mut log.first).chain(&mut log.more);
-        for row in rows.filter(|row| row.remote() == remote) {
+        for row in rows.filter(|row| go_together || row.remote() == remote) {
             let kept = self.sets.queries(row.set).iter();
             let kept: Vec<_> = kept.copied().filter(|&index| index != query).collect();
             row.set = self.sets.id_of(row.signal, &kept).unwrap_or(row.set);
