@@ -17,13 +17,13 @@ use crate::seed::Secrets;
 
 /// Where a packet or a call goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Target {
+struct CallTarget {
     remote: Address,
     port: Option<u16>,
     is_udp: bool,
 }
 
-impl Target {
+impl CallTarget {
     fn of(key: &RowKey) -> Option<Self> {
         Some(Self {
             remote: key.remote?,
@@ -44,7 +44,7 @@ pub(super) struct Calls {
     /// Those of this poll, and those of the one before.
     waiting: [Vec<Call>; 2],
     /// Where packets without a known sender have gone, in this poll and in the one before.
-    sent: [HashSet<Target, Secrets>; 2],
+    sent: [HashSet<CallTarget, Secrets>; 2],
 }
 
 impl Calls {
@@ -68,7 +68,7 @@ impl Calls {
         // The local address of a call is not known yet, and a packet has one.
         match (key.local, key.pid) {
             (None, _) => self.waiting[0].push((*key, count)),
-            (Some(_), None) => self.sent[0].extend(Target::of(key)),
+            (Some(_), None) => self.sent[0].extend(CallTarget::of(key)),
             (Some(_), Some(_)) => {}
         }
         key.local.is_none()
@@ -79,7 +79,8 @@ impl Calls {
         let [waiting, older] = &mut self.waiting;
         let [sent, before] = &self.sent;
         let has_packet = |(key, _): &mut Call| {
-            Target::of(key).is_some_and(|target| sent.contains(&target) || before.contains(&target))
+            CallTarget::of(key)
+                .is_some_and(|target| sent.contains(&target) || before.contains(&target))
         };
         let mut counted: Vec<_> = older.extract_if(.., has_packet).collect();
         counted.extend(waiting.extract_if(.., has_packet));

@@ -40,7 +40,7 @@ type Reacher = (Reached, Option<u32>);
 
 /// What is known of an attempt.
 #[derive(Debug)]
-struct Attempt {
+struct OutboundAttempt {
     since: Interval,
     local: Option<Address>,
     hits: u64,
@@ -63,7 +63,7 @@ struct Answer {
 /// The attempts of all processes.
 #[derive(Debug, Default)]
 pub(super) struct Outbound {
-    waiting: Queue<Reacher, Attempt>,
+    waiting: Queue<Reacher, OutboundAttempt>,
     answers: HashMap<Reached, Answer, Secrets>,
     /// Who answered since the last turn, and between the two before.
     good: [HashSet<Reached, Secrets>; 2],
@@ -106,7 +106,7 @@ impl Outbound {
             answer.at = interval.to;
             return;
         }
-        let attempt = self.waiting.entry((reached, pid), || Attempt {
+        let attempt = self.waiting.entry((reached, pid), || OutboundAttempt {
             since: interval,
             local,
             hits: 0,
@@ -141,9 +141,9 @@ impl Outbound {
             let is_good = answer.is_some_and(|answer| !answer.is_refusal);
             let is_refused = attempt.failed > 0 || answer.is_some_and(|answer| answer.is_refusal);
             let outcome = match (is_good, is_refused) {
-                (true, _) => Outcome::Answered,
-                (_, true) => Outcome::Refused,
-                _ if clock.has_waited(attempt.since.to) => Outcome::Ignored,
+                (true, _) => OutboundOutcome::Answered,
+                (_, true) => OutboundOutcome::Refused,
+                _ if clock.has_waited(attempt.since.to) => OutboundOutcome::Ignored,
                 _ => return true,
             };
             let was_good = good.iter().any(|half| half.contains(&reached));
@@ -173,7 +173,7 @@ impl Outbound {
 }
 
 #[derive(Clone, Copy)]
-enum Outcome {
+enum OutboundOutcome {
     Answered,
     Refused,
     Ignored,
@@ -182,8 +182,8 @@ enum Outcome {
 fn settled_row(
     reached: Reached,
     pid: Option<u32>,
-    attempt: &mut Attempt,
-    outcome: Outcome,
+    attempt: &mut OutboundAttempt,
+    outcome: OutboundOutcome,
 ) -> Settled {
     Settled {
         key: RowKey {
@@ -207,17 +207,17 @@ fn settled_row(
     }
 }
 
-const fn signal(transport: u8, outcome: Outcome) -> Signal {
+const fn signal(transport: u8, outcome: OutboundOutcome) -> Signal {
     const UDP: u8 = Transport::Udp as u8;
     const ICMP: u8 = Transport::Icmp as u8;
     match (transport, outcome) {
-        (UDP, Outcome::Answered) => Signal::SentAnswered,
+        (UDP, OutboundOutcome::Answered) => Signal::SentAnswered,
         (UDP, _) => Signal::SentIgnored,
-        (ICMP, Outcome::Answered) => Signal::EchoAnswered,
+        (ICMP, OutboundOutcome::Answered) => Signal::EchoAnswered,
         (ICMP, _) => Signal::EchoIgnored,
-        (_, Outcome::Answered) => Signal::ConnectAnswered,
-        (_, Outcome::Refused) => Signal::ConnectRefused,
-        (_, Outcome::Ignored) => Signal::ConnectIgnored,
+        (_, OutboundOutcome::Answered) => Signal::ConnectAnswered,
+        (_, OutboundOutcome::Refused) => Signal::ConnectRefused,
+        (_, OutboundOutcome::Ignored) => Signal::ConnectIgnored,
     }
 }
 

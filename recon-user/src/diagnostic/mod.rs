@@ -12,7 +12,7 @@ mod visible;
 
 pub(crate) use chain::error_chain;
 pub(crate) use nearest::nearest;
-pub use source::Source;
+pub use source::SourceText;
 pub(crate) use source::{FileKind, Span, read_file};
 pub(crate) use visible::visible;
 
@@ -101,7 +101,7 @@ impl Diagnostics {
     }
 
     /// Renders the diagnostics as text, in the order of the source's lines.
-    pub fn render(&self, source: &Source) -> String {
+    pub fn render(&self, source: &SourceText) -> String {
         let mut sorted: Vec<_> = self.kept.iter().collect();
         sorted.sort_by_key(|diagnostic| diagnostic.span.start);
         let mut text = String::new();

@@ -18,7 +18,7 @@
 
 use annotate_snippets::{AnnotationKind, Level as Heading, Renderer, Snippet};
 
-use super::{Diagnostic, Level, Source, Span, visible};
+use super::{Diagnostic, Level, SourceText, Span, visible};
 
 /// Columns that a source line is trimmed to.
 const WIDTH: usize = 160;
@@ -26,7 +26,7 @@ const WIDTH: usize = 160;
 /// no column make it more than the width.
 const MAX_CHARS: usize = 200;
 
-pub(super) fn render(diagnostic: &Diagnostic, source: &Source) -> String {
+pub(super) fn render(diagnostic: &Diagnostic, source: &SourceText) -> String {
     let (heading, level) = match diagnostic.level {
         Level::Error => (Heading::ERROR, "error"),
         Level::Warning => (Heading::WARNING, "warning"),
@@ -51,7 +51,7 @@ pub(super) fn render(diagnostic: &Diagnostic, source: &Source) -> String {
 
 /// The source line with marks under the span. None if the line is blank.
 fn excerpt(
-    source: &Source,
+    source: &SourceText,
     span: Span,
 ) -> Option<Snippet<'static, annotate_snippets::Annotation<'static>>> {
     let (number, line) = source.line(span.start);
@@ -109,7 +109,7 @@ mod tests {
     /// What a file of that text shows for an error from `start` to `end`.
     fn shown_for(text: &str, start: usize, end: usize) -> String {
         let mut diagnostics = Diagnostics::default();
-        let source = Source::new("a\u{1b}.kql", text.as_bytes(), KIND, &mut diagnostics);
+        let source = SourceText::new("a\u{1b}.kql", text.as_bytes(), KIND, &mut diagnostics);
         let message = "no\n\t\u{9b}";
         diagnostics.error(Span { start, end }, message, Some("\u{202e}".to_owned()));
         diagnostics.render(&source)

@@ -41,14 +41,14 @@ pub(crate) struct FileKind {
 
 /// A file's name and text.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct SourceText {
     name: String,
     text: String,
     /// Where each line begins.
     lines: Vec<usize>,
 }
 
-impl Default for Source {
+impl Default for SourceText {
     fn default() -> Self {
         Self::of_text("", String::new())
     }
@@ -63,7 +63,7 @@ pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-impl Source {
+impl SourceText {
     /// Decodes a file. Reports one that is too large, whose text is then empty, or not UTF-8.
     pub(crate) fn new(
         name: &str,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::check::WINDOW;
 use super::lex::Comment;
 use super::markdown::numbered;
-use crate::diagnostic::{Diagnostics, Source, Span, Wrong, nearest};
+use crate::diagnostic::{Diagnostics, SourceText, Span, Wrong, nearest};
 use crate::kql::{Plan, Severity};
 
 /// The keys of annotations. `purpose` is prose, and the title if there is no other.
@@ -34,7 +34,7 @@ pub(super) struct Header {
 /// Reads the comments before a query. `title` is the Markdown heading before its block, `fallback`
 /// its id if there is no title.
 pub(super) fn read(
-    source: &Source,
+    source: &SourceText,
     comments: &[Comment],
     title: Option<&str>,
     fallback: &str,

@@ -8,7 +8,7 @@
 
 use super::literal;
 use super::value::Literal;
-use crate::diagnostic::{Diagnostics, Source, Span};
+use crate::diagnostic::{Diagnostics, SourceText, Span};
 
 /// What a token is.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,7 +57,7 @@ const SYMBOLS: &[&str] = &[
 const TYPOGRAPHIC_QUOTES: [char; 6] = ['“', '”', '„', '‘', '’', '‚'];
 
 /// The tokens and comments of `span`. Reports characters that are neither.
-pub(super) fn lex(source: &Source, span: Span, diagnostics: &mut Diagnostics) -> Lexed {
+pub(super) fn lex(source: &SourceText, span: Span, diagnostics: &mut Diagnostics) -> Lexed {
     let mut lexer = Lexer {
         text: &source.text()[..span.end],
         at: span.start,

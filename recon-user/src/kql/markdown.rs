@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use crate::diagnostic::{Source, Span};
+use crate::diagnostic::{SourceText, Span};
 
 /// Info strings of a fenced block that mark it as KQL.
 const LANGUAGES: [&str; 2] = ["kusto", "kql"];
@@ -20,7 +20,7 @@ pub(super) struct Block {
 }
 
 /// The parts that are KQL, in the order of the file.
-pub(super) fn blocks(source: &Source) -> Vec<Block> {
+pub(super) fn blocks(source: &SourceText) -> Vec<Block> {
     if is_markdown(source.name()) {
         return fenced_blocks(source);
     }
@@ -36,7 +36,7 @@ fn is_markdown(name: &str) -> bool {
     })
 }
 
-fn fenced_blocks(source: &Source) -> Vec<Block> {
+fn fenced_blocks(source: &SourceText) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut title = None;
     let mut open: Option<Fence<'_>> = None;

@@ -63,7 +63,7 @@ pub use schema::Table;
 pub use severity::Severity;
 pub use value::{Literal, Type};
 
-pub use crate::diagnostic::{Diagnostics, Source};
+pub use crate::diagnostic::{Diagnostics, SourceText};
 
 use crate::diagnostic::{FileKind, Span};
 use header::Header;
@@ -79,7 +79,7 @@ const RULE_FILE: FileKind = FileKind {
 #[derive(Debug)]
 pub struct Loaded {
     /// The file.
-    pub source: Source,
+    pub source: SourceText,
     /// The queries without errors, which are rules.
     pub plans: Vec<Plan>,
     /// Errors and warnings.
@@ -97,7 +97,7 @@ impl Loader {
     /// Loads a file of that name. Queries with errors are reported and skipped.
     pub fn load(&mut self, name: &str, bytes: &[u8]) -> Loaded {
         let mut diagnostics = Diagnostics::default();
-        let source = Source::new(name, bytes, RULE_FILE, &mut diagnostics);
+        let source = SourceText::new(name, bytes, RULE_FILE, &mut diagnostics);
         let plans = match diagnostics.errors() {
             0 => self.queries(&source, &mut diagnostics),
             _ => Vec::new(),
@@ -109,7 +109,7 @@ impl Loader {
         }
     }
 
-    fn queries(&mut self, source: &Source, diagnostics: &mut Diagnostics) -> Vec<Plan> {
+    fn queries(&mut self, source: &SourceText, diagnostics: &mut Diagnostics) -> Vec<Plan> {
         let mut plans = Vec::new();
         let mut number = 0;
         for block in markdown::blocks(source) {
@@ -139,7 +139,7 @@ impl Loader {
 
     fn query(
         &mut self,
-        source: &Source,
+        source: &SourceText,
         tokens: &[lex::Token],
         header: Header,
         diagnostics: &mut Diagnostics,

@@ -14,7 +14,7 @@ use super::ast::{Item, Key, Let, Name, Operator, OperatorKind, WrittenExpr, Writ
 use super::lex::{Kind, Token};
 use super::operator::is_operator;
 use super::streamless;
-use crate::diagnostic::{Diagnostics, Source, Span};
+use crate::diagnostic::{Diagnostics, SourceText, Span};
 
 /// The deepest nesting of expressions. The ten detections need two levels.
 pub(super) const MAX_DEPTH: usize = 64;
@@ -27,7 +27,7 @@ type Parsed<T> = Result<T, Reported>;
 
 /// Parses a query. None if its table is unknown.
 pub(super) fn query<'a>(
-    source: &'a Source,
+    source: &'a SourceText,
     tokens: &'a [Token],
     diagnostics: &mut Diagnostics,
 ) -> Option<WrittenQuery<'a>> {
@@ -43,7 +43,7 @@ pub(super) fn query<'a>(
 }
 
 struct Parser<'a, 'd> {
-    source: &'a Source,
+    source: &'a SourceText,
     tokens: &'a [Token],
     next: usize,
     depth: usize,

@@ -10,10 +10,10 @@ use std::ops::Range;
 
 use super::lex::{Kind, Token};
 use super::operator::{continues, is_operator, steps};
-use crate::diagnostic::Source;
+use crate::diagnostic::SourceText;
 
 /// The queries, none of them empty.
-pub(super) fn queries(source: &Source, tokens: &[Token]) -> Vec<Range<usize>> {
+pub(super) fn queries(source: &SourceText, tokens: &[Token]) -> Vec<Range<usize>> {
     let word = |index: usize| -> Option<&str> {
         let token = tokens.get(index)?;
         (token.kind == Kind::Word).then(|| source.slice(token.span))

@@ -22,15 +22,15 @@ const DEADLINE: Duration = Duration::from_secs(2);
 const QUEUE: usize = 64;
 
 /// Who accepts there.
-type Service = (IpAddr, u16);
+type ListenerQuestion = (IpAddr, u16);
 
 /// The thread, and what is known in this poll.
 #[derive(Debug)]
 pub(crate) struct Lookups {
-    requests: SyncSender<Service>,
-    answers: Receiver<(Service, Option<u32>)>,
+    requests: SyncSender<ListenerQuestion>,
+    answers: Receiver<(ListenerQuestion, Option<u32>)>,
     /// The lookups of this poll. `None` for those that have no answer yet.
-    known: HashMap<Service, Option<Option<u32>>>,
+    known: HashMap<ListenerQuestion, Option<Option<u32>>>,
     /// How long alerts of this poll may still wait.
     patience: Duration,
     /// Alerts that have no name as the lookup was late.
@@ -45,7 +45,7 @@ impl Lookups {
     pub(crate) fn start(
         find: impl Fn(IpAddr, u16, Instant) -> Option<u32> + Send + 'static,
     ) -> io::Result<Self> {
-        let (requests, asked) = sync_channel::<Service>(QUEUE);
+        let (requests, asked) = sync_channel::<ListenerQuestion>(QUEUE);
         let (answer, answers) = channel();
         thread::Builder::new()
             .name("recon-lookup".to_owned())
@@ -89,7 +89,7 @@ impl Lookups {
         found.flatten()
     }
 
-    fn wait_for(&mut self, service: Service, until: Instant) -> Option<Option<u32>> {
+    fn wait_for(&mut self, service: ListenerQuestion, until: Instant) -> Option<Option<u32>> {
         loop {
             match self.known.get(&service) {
                 Some(Some(answer)) => return Some(*answer),

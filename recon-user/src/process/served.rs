@@ -40,7 +40,7 @@ const REST: u32 = 50;
 
 /// A port of a local address. `is_udp` says of which protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Service {
+struct ServedPort {
     local: Address,
     port: u16,
     is_udp: bool,
@@ -54,7 +54,7 @@ pub(crate) struct ServedPorts {
     /// The indexes of the watched interfaces. A socket may be bound to one of them.
     interfaces: Vec<u32>,
     /// What is known in this poll.
-    known: HashMap<Service, Option<bool>, Secrets>,
+    known: HashMap<ServedPort, Option<bool>, Secrets>,
     own: HashMap<Address, bool, Secrets>,
     asked: usize,
     spent: Duration,
@@ -90,7 +90,7 @@ impl ServedPorts {
 
     /// Whether a socket waits at that port of a local address.
     pub(crate) fn is_served(&mut self, local: Address, port: u16, is_udp: bool) -> Option<bool> {
-        let service = Service {
+        let service = ServedPort {
             local,
             port,
             is_udp,
@@ -129,7 +129,7 @@ impl ServedPorts {
     }
 
     /// Whether a socket of any interface, or of one of the watched, is there.
-    fn ask(&mut self, service: Service) -> Option<bool> {
+    fn ask(&mut self, service: ServedPort) -> Option<bool> {
         /// Stands for no interface.
         const NONE: u32 = 0;
         let questions = self.questions.as_mut()?;
@@ -176,7 +176,7 @@ impl Questions {
         let bound = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, ANY_PORT))?;
         let ports = [listener.local_addr()?.port(), bound.local_addr()?.port()];
         for (port, is_udp) in ports.into_iter().zip([false, true]) {
-            let service = Service {
+            let service = ServedPort {
                 local: Address::from(IpAddr::from(Ipv4Addr::LOCALHOST)),
                 port,
                 is_udp,
@@ -189,7 +189,7 @@ impl Questions {
     }
 
     /// Whether there is such a socket for packets that come in by that interface.
-    fn ask(&mut self, service: Service, interface: u32) -> Option<bool> {
+    fn ask(&mut self, service: ServedPort, interface: u32) -> Option<bool> {
         self.number = self.number.wrapping_add(1);
         let request = request(service, interface, self.number);
         let kernel = SocketAddr::new(0, 0);
@@ -207,7 +207,7 @@ impl Questions {
 }
 
 /// A message that asks for one socket.
-fn request(service: Service, interface: u32, number: u32) -> [u8; REQUEST] {
+fn request(service: ServedPort, interface: u32, number: u32) -> [u8; REQUEST] {
     /// `NLM_F_REQUEST` of linux/netlink.h.
     const NLM_F_REQUEST: u16 = 1;
     let mut message = [0; REQUEST];

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::declare::table;
 use super::options::{file_name, time};
 use super::read::{TomlReader, TomlValue};
-use super::value::{Bytes, DigestedLines, Lines, Located, SettingType, Time, TomlTable};
+use super::value::{Bytes, DigestedLines, LineCount, Located, SettingType, Time, TomlTable};
 use super::{Origin, bytes};
 use crate::address::{Labels, Network};
 use crate::hook::Netns;
@@ -86,7 +86,7 @@ table! {
     /// How many alerts are written.
     pub(crate) Alerts ("[alerts]") {
         /// Lines of one rule written in each `per`, scanners first; the rest are counted
-        lines: Lines = Lines(LineLimit::default().lines);
+        lines: LineCount = LineCount(LineLimit::default().lines);
         /// The time that `lines` is for
         per: Time = Time(LineLimit::default().per);
         /// Lines of one informational rule written in an hour; one digest an hour counts the rest

@@ -36,7 +36,7 @@ use std::{fmt, io};
 use thiserror::Error;
 
 use crate::address::Network;
-use crate::diagnostic::{Diagnostics, Source, read_file, visible};
+use crate::diagnostic::{Diagnostics, SourceText, read_file, visible};
 use crate::incident::{LineLimit, unmet_references};
 use crate::kql::Plan;
 use crate::rule::{Configured, Profile, scanners};
@@ -59,7 +59,7 @@ pub struct Refused(String);
 
 impl Refused {
     /// The errors in a source. None if it has none.
-    fn of(diagnostics: &Diagnostics, source: &Source) -> Option<Self> {
+    fn of(diagnostics: &Diagnostics, source: &SourceText) -> Option<Self> {
         (diagnostics.errors() > 0).then(|| Self(diagnostics.render(source)))
     }
 
@@ -72,7 +72,7 @@ impl Refused {
 
 /// The file that settings come from. Settings are the same wherever they are written.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Origin(Source);
+pub(crate) struct Origin(SourceText);
 
 impl PartialEq for Origin {
     fn eq(&self, _: &Self) -> bool {

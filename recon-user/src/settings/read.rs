@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::value::TomlTable;
 use super::{Origin, Override, Refused, Settings};
-use crate::diagnostic::{Diagnostics, FileKind, Source, Span, Wrong};
+use crate::diagnostic::{Diagnostics, FileKind, SourceText, Span, Wrong};
 
 const SETTINGS_FILE: FileKind = FileKind {
     name: "a file of settings",
@@ -28,7 +28,7 @@ impl Settings {
     /// All errors in the file; of those in its syntax, the first.
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Self, Refused> {
         let mut diagnostics = Diagnostics::default();
-        let source = Source::new(name, bytes, SETTINGS_FILE, &mut diagnostics);
+        let source = SourceText::new(name, bytes, SETTINGS_FILE, &mut diagnostics);
         if let Some(refused) = Refused::of(&diagnostics, &source) {
             return Err(refused);
         }

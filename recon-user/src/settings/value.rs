@@ -177,9 +177,9 @@ impl SettingType for Labels {
 
 /// How many lines: a number from 1 on. None is all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Lines(pub Option<u64>);
+pub(crate) struct LineCount(pub Option<u64>);
 
-impl SettingType for Lines {
+impl SettingType for LineCount {
     const KIND: &'static str = "number or \"unlimited\"";
 
     fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
@@ -195,7 +195,7 @@ impl SettingType for Lines {
     }
 }
 
-impl Serialize for Lines {
+impl Serialize for LineCount {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serialize_lines(self.0, serializer)
     }
@@ -206,7 +206,7 @@ impl Serialize for Lines {
 pub(crate) struct DigestedLines(pub Option<u64>);
 
 impl SettingType for DigestedLines {
-    const KIND: &'static str = Lines::KIND;
+    const KIND: &'static str = LineCount::KIND;
 
     fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
         read_lines(value, reader).map(Self)

@@ -65,17 +65,17 @@ impl Chosen {
         self.wanted > 0
     }
 
-    fn add(&mut self, position: usize, state: State) {
+    fn add(&mut self, position: usize, state: GroupState) {
         self.is_chosen[position] = true;
         self.evicted.all += 1;
-        self.evicted.suspicious += u64::from(state != State::Small);
+        self.evicted.suspicious += u64::from(state != GroupState::Small);
         self.wanted -= 1;
     }
 }
 
 /// Why a group may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum GroupState {
     /// It holds nothing.
     Empty,
     /// It is at or under half of its threshold.
@@ -91,7 +91,11 @@ enum State {
 }
 
 /// The states whose groups each keep a share of the memory, in the order in which they go.
-const SHARING: [State; 3] = [State::Small, State::Suspicious, State::Reported];
+const SHARING: [GroupState; 3] = [
+    GroupState::Small,
+    GroupState::Suspicious,
+    GroupState::Reported,
+];
 
 /// Chooses the groups that go. `begin` is where the window begins.
 pub(super) fn choose(store: &Store, eviction: &Eviction<'_>, begin: Timestamp) -> Chosen {
@@ -99,7 +103,10 @@ pub(super) fn choose(store: &Store, eviction: &Eviction<'_>, begin: Timestamp) -
     let states: Vec<_> = groups
         .map(|position| state(store.get(position), eviction, begin))
         .collect();
-    let is_chosen: Vec<_> = states.iter().map(|state| *state == State::Empty).collect();
+    let is_chosen: Vec<_> = states
+        .iter()
+        .map(|state| *state == GroupState::Empty)
+        .collect();
     let empty = is_chosen.iter().filter(|&&is_empty| is_empty).count();
     let share = (states.len() / EVICTED_SHARE).max(1);
     let mut chosen = Chosen {
@@ -113,14 +120,19 @@ pub(super) fn choose(store: &Store, eviction: &Eviction<'_>, begin: Timestamp) -
         choose_of_state(store, eviction, &states, (state, kept), &mut chosen);
     }
     // The rest takes so much that there are no shares left.
-    for state in SHARING.into_iter().chain([State::Fresh]) {
+    for state in SHARING.into_iter().chain([GroupState::Fresh]) {
         choose_of_state(store, eviction, &states, (state, 0), &mut chosen);
     }
     chosen
 }
 
 /// Chooses by chance among the groups of networks that hold more than their quota.
-fn choose_excess(store: &Store, eviction: &Eviction<'_>, states: &[State], chosen: &mut Chosen) {
+fn choose_excess(
+    store: &Store,
+    eviction: &Eviction<'_>,
+    states: &[GroupState],
+    chosen: &mut Chosen,
+) {
     let &Eviction { query, secrets, .. } = eviction;
     let mut loads = NetworkLoads::default();
     let all = (0..store.len()).filter(|&position| !chosen.is_chosen[position]);
@@ -154,11 +166,11 @@ fn choose_excess(store: &Store, eviction: &Eviction<'_>, states: &[State], chose
 fn choose_of_state(
     store: &Store,
     eviction: &Eviction<'_>,
-    states: &[State],
-    (state, kept): (State, usize),
+    states: &[GroupState],
+    (state, kept): (GroupState, usize),
     chosen: &mut Chosen,
 ) {
-    if eviction.demand == Demand::Growth && state != State::Small {
+    if eviction.demand == Demand::Growth && state != GroupState::Small {
         return;
     }
     let all = states.iter().enumerate();
@@ -166,7 +178,7 @@ fn choose_of_state(
     let mut ranked: Vec<_> = of_state
         .map(|(position, _)| {
             let rank = match state {
-                State::Small => age(store.get(position as u32), eviction.query),
+                GroupState::Small => age(store.get(position as u32), eviction.query),
                 _ => chance(position, eviction),
             };
             (rank, position)
@@ -186,17 +198,17 @@ fn source(group: &Group, query: &Query) -> Option<Address> {
     query.key.remote_of(group.first_row())
 }
 
-fn state(group: &Group, eviction: &Eviction<'_>, begin: Timestamp) -> State {
+fn state(group: &Group, eviction: &Eviction<'_>, begin: Timestamp) -> GroupState {
     let &Eviction { query, watcher, .. } = eviction;
     let total = group.total(query);
     let is_reported = group.tag.is_some_and(|tag| watcher.is_reported(tag, begin));
     let is_suspicious = total > query.threshold() / 2;
     let state = match (total, is_reported) {
-        (0, false) => return State::Empty,
-        (_, false) if !is_suspicious => return State::Small,
-        _ if is_suspicious && group.changed_in == eviction.poll => State::Fresh,
-        (_, true) => State::Reported,
-        (_, false) => State::Suspicious,
+        (0, false) => return GroupState::Empty,
+        (_, false) if !is_suspicious => return GroupState::Small,
+        _ if is_suspicious && group.changed_in == eviction.poll => GroupState::Fresh,
+        (_, true) => GroupState::Reported,
+        (_, false) => GroupState::Suspicious,
     };
     let is_proven = |remote| match query.key.network() {
         None => watcher.is_proven(remote),
@@ -205,7 +217,7 @@ fn state(group: &Group, eviction: &Eviction<'_>, begin: Timestamp) -> State {
         Some(NetworkSize::Site | NetworkSize::Block) => false,
     };
     match source(group, query) {
-        Some(remote) if is_proven(remote) => State::Stays,
+        Some(remote) if is_proven(remote) => GroupState::Stays,
         _ => state,
     }
 }

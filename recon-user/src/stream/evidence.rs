@@ -20,7 +20,7 @@ const SHOWN: usize = 8;
 
 /// What was seen since the window was last empty.
 #[derive(Debug)]
-pub(crate) struct Evidence {
+pub(crate) struct GroupEvidence {
     /// No row is older.
     pub(crate) since: Timestamp,
     /// Set once a row differs from the first.
@@ -55,7 +55,7 @@ pub(crate) struct Samples {
     has_toolless: bool,
 }
 
-impl Evidence {
+impl GroupEvidence {
     pub(super) fn since(since: Timestamp) -> Self {
         Self {
             since,

@@ -10,7 +10,7 @@ use recon_common::Address;
 
 use super::accumulator::{Accumulator, heap_of, long};
 use super::columns::{GroupColumns, RowColumns};
-use super::evidence::{Evidence, Samples};
+use super::evidence::{GroupEvidence, Samples};
 use super::key::{GroupKey, GroupLookup};
 use super::operator::AggregatePlan;
 use super::query::Query;
@@ -26,7 +26,7 @@ pub(crate) struct Group {
     measured: Accumulator,
     /// Parts that only some queries need.
     more: Option<Box<More>>,
-    pub(crate) evidence: Evidence,
+    pub(crate) evidence: GroupEvidence,
     /// Opaque number that the caller attaches to a group.
     pub(crate) tag: Option<Tag>,
     /// The poll that changed it last.
@@ -102,7 +102,7 @@ impl Group {
             first: lookup.row,
             measured: blank.measured.clone(),
             more,
-            evidence: Evidence::since(from),
+            evidence: GroupEvidence::since(from),
             tag: None,
             changed_in: poll,
             changed_at: from,
@@ -155,7 +155,7 @@ impl Group {
         self.expire(now);
         self.total_before = self.total(query);
         if self.total_before == 0 {
-            self.evidence = Evidence::since(from);
+            self.evidence = GroupEvidence::since(from);
             self.first = *row;
         }
     }

@@ -35,13 +35,13 @@ pub(super) struct Event<'a> {
 
 /// The time of a poll, in terms of the query's window.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clock {
+pub(super) struct WindowClock {
     now: Timestamp,
     pane: Pane,
     pub(super) begin: Timestamp,
 }
 
-impl Clock {
+impl WindowClock {
     fn of(query: &Query, now: Timestamp) -> Self {
         Self {
             now,
@@ -67,7 +67,7 @@ pub(super) struct Groups {
     /// The groups that this poll has changed.
     changed: Vec<Changed>,
     blank: Blank,
-    clock: Clock,
+    clock: WindowClock,
     /// When a group was last evicted or refused.
     lost_at: Option<Timestamp>,
     /// For each demand, the poll that has found nothing more to evict.
@@ -80,7 +80,7 @@ impl Groups {
             store: Store::new(reserve),
             changed: Vec::new(),
             blank: Blank::new(query),
-            clock: Clock::of(query, Timestamp::UNIX_EPOCH),
+            clock: WindowClock::of(query, Timestamp::UNIX_EPOCH),
             lost_at: None,
             exhausted_in: [None; 2],
         }
@@ -176,9 +176,9 @@ impl Groups {
 
     /// The clock at that time.
     #[inline]
-    pub(super) fn clock(&mut self, query: &Query, now: Timestamp) -> Clock {
+    pub(super) fn clock(&mut self, query: &Query, now: Timestamp) -> WindowClock {
         if self.clock.now != now {
-            self.clock = Clock::of(query, now);
+            self.clock = WindowClock::of(query, now);
         }
         self.clock
     }
@@ -220,7 +220,7 @@ impl Groups {
     /// to `released`.
     pub(super) fn evict(&mut self, eviction: Eviction<'_>, released: &mut Vec<Tag>) -> Evicted {
         let Eviction { query, now, .. } = eviction;
-        let Clock { pane, begin, .. } = self.clock(query, now);
+        let WindowClock { pane, begin, .. } = self.clock(query, now);
         for position in 0..self.store.len() as u32 {
             let group = self.store.get_mut(position);
             group.expire(pane);

@@ -42,14 +42,14 @@ pub(super) struct Period {
     pub(super) until: Timestamp,
     /// How many lines it has.
     lines: u64,
-    written: Written,
+    written: WrittenLines,
     waiting: Vec<Finding>,
-    suppressed: Totals,
+    suppressed: WithheldFindings,
 }
 
 /// The lines that a query has written in a period.
 #[derive(Clone, Debug, Default)]
-struct Written {
+struct WrittenLines {
     all: u64,
     of_clients: u64,
     of_networks: Vec<((Address, u8), u64)>,
@@ -58,14 +58,14 @@ struct Written {
 
 /// The suppressed findings that no longer wait.
 #[derive(Clone, Copy, Debug, Default)]
-struct Totals {
+struct WithheldFindings {
     count: u64,
     /// Those of them that are not listed under another finding of their incident.
     unlisted: u64,
     span: Option<(Timestamp, Timestamp)>,
 }
 
-impl Totals {
+impl WithheldFindings {
     fn add(&mut self, finding: &Finding) {
         self.count += 1;
         let (start, end) = self.span.unwrap_or((finding.start, finding.end));
@@ -73,7 +73,7 @@ impl Totals {
     }
 }
 
-impl Written {
+impl WrittenLines {
     /// Whether there is a line for a finding, of all lines or of clients'.
     fn has_room(&self, lines: u64, for_clients: u64, finding: &Finding) -> bool {
         let is_client = finding.verdict == Verdict::Client;
@@ -138,9 +138,9 @@ impl Period {
             since,
             until,
             lines,
-            written: Written::default(),
+            written: WrittenLines::default(),
             waiting: Vec::new(),
-            suppressed: Totals::default(),
+            suppressed: WithheldFindings::default(),
         }
     }
 
@@ -238,7 +238,7 @@ impl Period {
                 listed.push(finding);
             }
         }
-        let Totals {
+        let WithheldFindings {
             count,
             unlisted,
             span,
