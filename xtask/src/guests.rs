@@ -76,6 +76,9 @@ pub(crate) struct TestOptions {
     /// With --vm, run only what continuous integration has time for
     #[arg(long, requires = "vm", conflicts_with_all = ["kernel", "args"])]
     brief: bool,
+    /// Run the attacks on recon itself, also those that take minutes
+    #[arg(long, conflicts_with_all = ["vm", "args"])]
+    pub(crate) hostile: bool,
     /// Arguments for `cargo test`, such as `-p recon-common` or `NAME -- --nocapture`; with
     /// --vm, names of tests such as `tools`
     #[arg(last = true)]

@@ -117,7 +117,7 @@ fn main() -> ExitCode {
         Task::Build { debug, .. } => tasks::build(debug),
         Task::Run { args } => tasks::run(&args),
         Task::Test(options) if options.vm => guests::run_tests(&options),
-        Task::Test(options) => tasks::test(&options.args),
+        Task::Test(options) => tasks::test(&options.args, options.hostile),
         Task::Lab { place: None } => tasks::lab(),
         Task::Lab {
             place: Some(Place::Vm { kernel, shell }),

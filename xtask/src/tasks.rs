@@ -61,11 +61,18 @@ pub(crate) fn run(args: &[OsString]) -> Result<()> {
     Err(error).with_context(|| format!("cannot start {}", agent.display()))
 }
 
-pub(crate) fn test(args: &[OsString]) -> Result<()> {
+/// Runs the tests, or only the attacks on recon itself with those that are ignored otherwise.
+pub(crate) fn test(args: &[OsString], hostile: bool) -> Result<()> {
+    const HOSTILE: &str =
+        "--package recon-tests --test hostile* --test spoofed -- --include-ignored";
     need_root("tests", "test")?;
     let agent = agent(Goal::Test)?;
     // The agent's profile, so that shared dependencies are compiled once.
-    say_and_run(cargo("test --release")?.args(args).env("RECON_BIN", agent))
+    let mut tests = cargo("test --release")?;
+    if hostile {
+        tests.args(HOSTILE.split(' '));
+    }
+    say_and_run(tests.args(args).env("RECON_BIN", agent))
 }
 
 pub(crate) fn lab() -> Result<()> {
