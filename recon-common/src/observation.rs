@@ -74,7 +74,8 @@ pub enum Observation {
     OtherProtocol,
     /// The same from this host: only remembered.
     OtherProtocolSent,
-    /// The first fragment of a datagram that shows nothing itself: only remembered.
+    /// The first fragment of a datagram that shows nothing itself: counts unless it is data of a
+    /// connection.
     FirstFragment,
     /// Another fragment, resolved by [`crate::Parsed::resolve`]: counts if none before it has come.
     LaterFragment,
@@ -174,6 +175,8 @@ impl Observation {
                 }
                 unless_connected(flow, state, &marks, Signal::MaimonProbe)
             }
+            Self::FirstFragment if marks.expects_answers() => None,
+            Self::FirstFragment => unless_connected(flow, state, &marks, Signal::StrayFragment),
             Self::EchoReply => Some(match marks.expects_answers() {
                 true => Signal::EchoReplyReceived,
                 false => Signal::IcmpNotice,
@@ -231,14 +234,14 @@ impl Observation {
                 marks.accepted().mark_reached();
                 Some(Signal::AnsweredTcp)
             }
-            Self::Plain(_) | Self::FirstFragment | Self::LaterFragment => None,
+            Self::Plain(_) | Self::LaterFragment => None,
         }
     }
 }
 
-/// The signal of a segment that ends a connection, unless there is one, of this host or of a guest.
-/// Over the look-up budget the connection is unknown, and the segment counts: a flood of resets
-/// must not hide a scan.
+/// The signal of a segment of a connection, unless there is one, of this host or of a guest. Over
+/// the look-up budget the connection is unknown, and the segment counts: a flood of resets must not
+/// hide a scan.
 #[inline(always)]
 fn unless_connected(
     flow: &Flow,

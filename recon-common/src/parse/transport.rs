@@ -33,24 +33,34 @@ type Parsing = Result<Parsed, FrameClass>;
 /// The SCTP header and the type of its first chunk.
 const SCTP_TO_CHUNK: usize = sctp::HEADER + 1;
 
-/// What an inbound datagram shows. Of the first fragment of one that shows nothing, its place is
-/// remembered all the same.
+/// What an inbound datagram shows. The first fragment of one that shows nothing by itself may be
+/// data of a connection.
 #[inline(always)]
 pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsing {
     let parsed = inbound_whole(datagram);
     if !datagram.has_more_fragments()? {
         return parsed;
     }
-    let parsed = match parsed {
+    let mut parsed = match parsed {
         Ok(parsed) => parsed,
         Err(FrameClass::Lost(loss)) => return Err(loss.into()),
-        Err(_) => Parsed {
-            flow: datagram.flow(Direction::In, [0, 0])?,
-            observation: Observation::FirstFragment,
-            tool: None,
-            next_fragment: None,
-        },
+        Err(_) => {
+            let ports = match datagram.protocol {
+                ip_protocol::TCP => datagram.payload.peek::<PORTS>().map(ports),
+                _ => None,
+            };
+            Parsed {
+                flow: datagram.flow(Direction::In, ports.unwrap_or_default())?,
+                observation: Observation::FirstFragment,
+                tool: None,
+                next_fragment: None,
+            }
+        }
     };
+    // Such an end of a connection is ignored without a look, and must not excuse what follows it.
+    if parsed.observation == Observation::Unconnected && parsed.flow.looks_like_answer() {
+        parsed.observation = Observation::FirstFragment;
+    }
     Ok(Parsed {
         next_fragment: datagram.next_place()?,
         ..parsed
