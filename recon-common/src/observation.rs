@@ -9,9 +9,10 @@
 //! FIN+PSH+ACK probe looks like a packet of a connection, so it counts by this host's reset, unless
 //! this host began, closed or aborted the connection. A reset that answers an unsolicited SYN-ACK
 //! does not count: that is backscatter of a flood in this host's name, and a reflector is no
-//! scanner. Each one excuses one reset. A flow of datagrams from this host counts once, as an
-//! answer if the remote began it: a server's answers are no fan-out, and a stream of datagrams
-//! costs one look at a mark.
+//! scanner. Each one that the stack takes excuses one reset: one with a bad checksum is dropped
+//! without a reset, and must not excuse that of the ACK behind it. A flow of datagrams from this
+//! host counts once, as an answer if the remote began it: a server's answers are no fan-out, and a
+//! stream of datagrams costs one look at a mark.
 //! Where the other way is not watched, as under asymmetric routing, a datagram also answers if this
 //! host's processes have sent to that port of that remote and a socket waits for it. Both are
 //! needed: a name server that this host has asked must not scan it unseen from port 53.
@@ -46,8 +47,9 @@ pub enum Observation {
     Unconnected,
     /// A remote's echo reply: an answer if this host has asked, else a stray one.
     EchoReply,
-    /// A remote's SYN-ACK: an answer, or backscatter that this host will reset.
-    SynAckReceived,
+    /// A remote's SYN-ACK: an answer, or backscatter. Says whether this host's stack takes it, and
+    /// so will reset it if it is no answer.
+    SynAckReceived(bool),
     /// A remote's reset: a refusal if this host has begun or probed, and the remote has not
     /// accepted. It is a stray one if it ends no connection either.
     ResetReceived,
@@ -186,9 +188,12 @@ impl Observation {
                 marks.expect_answers();
                 None
             }
-            Self::SynAckReceived => {
-                marks.mark_reached();
-                Some(match marks.expects_answers() {
+            Self::SynAckReceived(is_taken) => {
+                let is_answer = marks.expects_answers();
+                if is_answer || is_taken {
+                    marks.mark_reached();
+                }
+                Some(match is_answer {
                     true => Signal::SynAckReceived,
                     false => Signal::StraySynAck,
                 })

@@ -7,6 +7,7 @@
 //! as early as their headers allow. Addresses are copied last, since most packets have left by
 //! then.
 
+mod checksum;
 mod established;
 mod fingerprint;
 mod link;

@@ -9,7 +9,7 @@
 //! A datagram of a traceroute is one to a high port with few hops left.
 
 use super::network::{Datagram, Family, quoted};
-use super::{Direction, Parsed, fingerprint, payload};
+use super::{Direction, Parsed, checksum, fingerprint, payload};
 use crate::packet::{Cursor, Fields};
 use crate::protocol::tcp_flag::{ACK, FIN, PSH, RST, SYN, URG};
 use crate::protocol::{ICMP_HEADER, UDP_HEADER, icmp, icmpv6, ip_protocol, port, sctp, traceroute};
@@ -72,7 +72,7 @@ fn inbound_whole<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsing {
     let (ports, observation, tool) = match datagram.protocol {
         ip_protocol::TCP => match datagram.payload.peek::<TCP_TO_FLAGS>() {
             Some(header) => {
-                let observation = segment_in(&datagram.payload, header)?;
+                let observation = segment_in(datagram, header)?;
                 let tool = match observation {
                     Observation::Plain(signal) => {
                         let words = header.u8::<12>() >> 4;
@@ -134,14 +134,18 @@ fn inbound_whole<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsing {
 /// reset says nothing without what came before.
 #[inline(always)]
 fn segment_in<P: Packet + ?Sized>(
-    segment: &Cursor<'_, P>,
+    datagram: &Datagram<'_, P>,
     header: P::Header<TCP_TO_FLAGS>,
 ) -> Result<Observation, FrameClass> {
+    let segment = &datagram.payload;
     let flags = header.u8::<13>() & FLAGS;
     if flags & ACK != 0 {
         if flags & (SYN | RST) != 0 {
             return Ok(match flags & (FIN | SYN | RST) {
-                SYN => Observation::SynAckReceived,
+                SYN => {
+                    let words = header.u8::<12>() >> 4;
+                    Observation::SynAckReceived(checksum::is_taken(datagram, words))
+                }
                 flags if flags & SYN != 0 => Observation::Plain(Signal::OddProbe),
                 _ => Observation::ResetReceived,
             });
