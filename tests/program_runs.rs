@@ -28,6 +28,8 @@ mod stateful;
 mod story;
 #[path = "program_runs/strays.rs"]
 mod strays;
+#[path = "program_runs/syn_acks.rs"]
+mod syn_acks;
 #[path = "program_runs/traceroutes.rs"]
 mod traceroutes;
 

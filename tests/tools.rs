@@ -83,6 +83,7 @@ fn fill(line: &str) -> String {
         ("{scapy}", "/usr/bin/python3 -c 'import sys, logging; logging.disable(); from scapy.all import *; conf.verb = 0; exec(sys.argv[1])'"),
         ("{host}", &HOST.to_string()),
         ("{host6}", &HOST6.to_string()),
+        ("{host_mac}", &HOST_MAC.to_string()),
         ("{attacker}", &ATTACKER.to_string()),
         ("{spares}", SPARES),
     ]

@@ -9,9 +9,10 @@
 //! FIN+PSH+ACK probe looks like a packet of a connection, so it counts by this host's reset, unless
 //! this host began, closed or aborted the connection. A reset that answers an unsolicited SYN-ACK
 //! does not count: that is backscatter of a flood in this host's name, and a reflector is no
-//! scanner. Each one excuses one reset. A flow of datagrams from this host counts once, as an
-//! answer if the remote began it: a server's answers are no fan-out, and a stream of datagrams
-//! costs one look at a mark.
+//! scanner. Each one that the stack takes excuses one reset: one with a bad checksum is dropped
+//! without a reset, and must not excuse that of the ACK behind it. A flow of datagrams from this
+//! host counts once, as an answer if the remote began it: a server's answers are no fan-out, and a
+//! stream of datagrams costs one look at a mark.
 //! Where the other way is not watched, as under asymmetric routing, a datagram also answers if this
 //! host's processes have sent to that port of that remote and a socket waits for it. Both are
 //! needed: a name server that this host has asked must not scan it unseen from port 53.
@@ -46,8 +47,9 @@ pub enum Observation {
     Unconnected,
     /// A remote's echo reply: an answer if this host has asked, else a stray one.
     EchoReply,
-    /// A remote's SYN-ACK: an answer, or backscatter that this host will reset.
-    SynAckReceived,
+    /// A remote's SYN-ACK: an answer, or backscatter. Says whether this host's stack takes it, and
+    /// so will reset it if it is no answer.
+    SynAckReceived(bool),
     /// A remote's reset: a refusal if this host has begun or probed, and the remote has not
     /// accepted. It is a stray one if it ends no connection either.
     ResetReceived,
@@ -74,7 +76,8 @@ pub enum Observation {
     OtherProtocol,
     /// The same from this host: only remembered.
     OtherProtocolSent,
-    /// The first fragment of a datagram that shows nothing itself: only remembered.
+    /// The first fragment of a datagram that shows nothing itself: counts unless it is data of a
+    /// connection.
     FirstFragment,
     /// Another fragment, resolved by [`crate::Parsed::resolve`]: counts if none before it has come.
     LaterFragment,
@@ -176,6 +179,8 @@ impl Observation {
                 }
                 unless_connected(flow, state, &marks, Signal::MaimonProbe)
             }
+            Self::FirstFragment if marks.expects_answers() => None,
+            Self::FirstFragment => unless_connected(flow, state, &marks, Signal::StrayFragment),
             Self::EchoReply => Some(match marks.expects_answers() {
                 true => Signal::EchoReplyReceived,
                 false => Signal::IcmpNotice,
@@ -185,9 +190,12 @@ impl Observation {
                 marks.expect_answers();
                 None
             }
-            Self::SynAckReceived => {
-                marks.mark_reached();
-                Some(match marks.expects_answers() {
+            Self::SynAckReceived(is_taken) => {
+                let is_answer = marks.expects_answers();
+                if is_answer || is_taken {
+                    marks.mark_reached();
+                }
+                Some(match is_answer {
                     true => Signal::SynAckReceived,
                     false => Signal::StraySynAck,
                 })
@@ -233,14 +241,14 @@ impl Observation {
                 marks.accepted().mark_reached();
                 Some(Signal::AnsweredTcp)
             }
-            Self::Plain(_) | Self::FirstFragment | Self::LaterFragment => None,
+            Self::Plain(_) | Self::LaterFragment => None,
         }
     }
 }
 
-/// The signal of a segment that ends a connection, unless there is one, of this host or of a guest.
-/// Over the look-up budget the connection is unknown, and the segment counts: a flood of resets
-/// must not hide a scan.
+/// The signal of a segment of a connection, unless there is one, of this host or of a guest. Over
+/// the look-up budget the connection is unknown, and the segment counts: a flood of resets must not
+/// hide a scan.
 #[inline(always)]
 fn unless_connected(
     flow: &Flow,

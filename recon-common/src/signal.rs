@@ -122,7 +122,8 @@ pub enum Signal {
     IcmpNotice = 52,
     /// A packet of another IP protocol, which this host does not send to that remote.
     ProtocolProbe = 53,
-    /// A later fragment of a datagram whose earlier ones have not come.
+    /// A later fragment of a datagram whose earlier ones have not come, or the first one of data on
+    /// no connection.
     StrayFragment = 54,
     /// An SCTP packet that starts an association, INIT or COOKIE-ECHO.
     SctpProbe = 55,

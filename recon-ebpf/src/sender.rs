@@ -40,6 +40,13 @@ static FORKS: Array<u64> = Array::with_max_entries(FORK_SLOTS, BPF_F_MMAPABLE);
 #[map]
 static CALLERS: Array<u64> = Array::with_max_entries(FORK_SLOTS, BPF_F_MMAPABLE);
 
+/// By protocol, whether a process has opened a raw socket of it since the start.
+#[map]
+static RAW_PROTOCOLS: Array<u32> = Array::with_max_entries(PROTOCOLS as u32, 0);
+
+/// So many numbers of protocols there are.
+const PROTOCOLS: u16 = 1 << u8::BITS;
+
 /// Whether TC programs may ask for the current process (Linux 6.10 and later). The agent sets it
 /// before it loads the programs; the verifier skips the call if it is 0.
 #[unsafe(no_mangle)]
@@ -137,6 +144,29 @@ pub(crate) fn record_netns(image: u32, netns: u32) {
     }
 }
 
+/// Records that a process has opened a raw socket of that protocol.
+#[inline(always)]
+pub(crate) fn record_raw_protocol(protocol: u32) {
+    if let Some(is_open) = RAW_PROTOCOLS.get_ptr_mut(protocol) {
+        // SAFETY: a value of the map, which is never freed.
+        unsafe { is_open.write_volatile(1) };
+    }
+}
+
+/// Whether a socket with that port may be a raw or a packet socket, which have their protocol's
+/// number or 0 in its place.
+#[inline(always)]
+fn may_be_crafting(port: u16) -> bool {
+    match port {
+        0 => true,
+        // SAFETY: as above.
+        1..PROTOCOLS => RAW_PROTOCOLS
+            .get_ptr(port.into())
+            .is_some_and(|is_open| unsafe { is_open.read_volatile() } != 0),
+        PROTOCOLS.. => false,
+    }
+}
+
 /// The sender recorded for the socket with that cookie.
 #[inline(always)]
 pub(crate) fn recorded_sender(cookie: u64) -> Option<u32> {
@@ -171,18 +201,19 @@ fn is_of_packet_socket(skb: *mut c_void) -> bool {
 /// Whether a process has crafted the skb, a TCP segment from that port, on a raw or packet socket.
 ///
 /// The socket of a connection has the segment's port, so one comparison decides for nearly all
-/// segments. A raw socket has its protocol's number in that place, and a packet socket 0. So
-/// segments from ports below 256 take a look at the full socket. The kernel answers for sockets
-/// that are gone on raw sockets of its own, which nobody has created.
+/// segments. A raw socket has its protocol's number in that place, and a packet socket 0. So a
+/// segment from a port that is the number of a protocol takes a look at the full socket, once
+/// somebody has opened a raw socket of that. This takes some 8 ns, which a web server's segments
+/// do not pay. The kernel answers for sockets that are gone on raw sockets of its own, which nobody
+/// has created.
 #[inline(always)]
 pub(crate) fn is_crafted(skb: *mut c_void, source_port: u16) -> bool {
-    const PROTOCOLS: u16 = 256;
     // SAFETY: the context is the program's own, and the socket, if there is one, outlives the
     // program's run.
     unsafe {
         let socket = (*skb.cast::<__sk_buff>()).__bindgen_anon_2.sk;
         if socket.is_null()
-            || (*socket).src_port == u32::from(source_port) && source_port >= PROTOCOLS
+            || (*socket).src_port == u32::from(source_port) && !may_be_crafting(source_port)
         {
             return false;
         }

@@ -142,6 +142,15 @@ pub(super) const ATTACKS: &[Attack] = &[
         ..ATTACK
     },
     Attack {
+        // nmap sends on a raw socket of protocol 255, whose socket has this number as its port.
+        name: "an outbound nmap -sW under another name, from the port 255",
+        side: Side::Host,
+        line: "folder=$(mktemp -d) && cp $(command -v nmap) $folder/updater && \
+               $folder/updater -n -Pn -T4 --max-retries 1 -g 255 -sW -p 2000-2029 {net}.1 && rm -r $folder",
+        rule: Some("outbound-port-scan"),
+        ..ATTACK
+    },
+    Attack {
         name: "an outbound nmap -sM under another name",
         side: Side::Host,
         line: "folder=$(mktemp -d) && cp $(command -v nmap) $folder/updater && \

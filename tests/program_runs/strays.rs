@@ -14,7 +14,7 @@ use recon_tests::frame::segment;
 use crate::Counted::{As, Nothing};
 use crate::mangle::{tagged, with_byte};
 use crate::outbound::{LOCAL_V4, REMOTE_V4};
-use crate::story::By::{Host, Remote};
+use crate::story::By::{Guest, Host, Remote};
 use crate::story::{CLIENT, PORT, TRANSPORT, check_stories, inward, inward_v6, outward};
 
 /// Where IPv4 has the protocol, the identification's second byte, and flags with the offset.
@@ -165,8 +165,33 @@ fn a_fragment_counts_unless_it_continues_its_datagram() -> Result<()> {
         ack: true,
         ..segment([CLIENT, PORT])
     };
-    let mut data = inward().tcp(data, &[0; 4])?;
-    data[FRAGMENT] = 0x20;
+    let first = |header: TcpHeader| {
+        let mut frame = inward().tcp(header, &[0; 4])?;
+        frame[FRAGMENT] = 0x20;
+        Ok::<_, anyhow::Error>(frame)
+    };
+    let end = |ports| TcpHeader {
+        fin: true,
+        ack: true,
+        ..segment(ports)
+    };
+    let accepts = outward().tcp(
+        TcpHeader {
+            syn: true,
+            ack: true,
+            ..segment([PORT, CLIENT])
+        },
+        &[],
+    )?;
+    let connects = outward().tcp(
+        TcpHeader {
+            syn: true,
+            ..segment([PORT, CLIENT])
+        },
+        &[],
+    )?;
+    let later = |offset| fragment(ip_protocol::TCP, offset, true);
+    const SERVICE: u16 = 443;
     check_stories(vec![
         (
             "a whole datagram, and one of its fragments again",
@@ -199,9 +224,38 @@ fn a_fragment_counts_unless_it_continues_its_datagram() -> Result<()> {
         (
             "the data of a connection in fragments",
             vec![
-                (Remote, data, Nothing),
-                (Remote, fragment(ip_protocol::TCP, 3, true)?, Nothing),
-                (Remote, fragment(ip_protocol::TCP, 4, true)?, stray),
+                (Host, connects, As(Signal::SynSent, CLIENT)),
+                (Remote, first(data.clone())?, Nothing),
+                (Remote, later(3)?, Nothing),
+                (Remote, later(4)?, stray),
+            ],
+        ),
+        (
+            "the data of a guest's connection in fragments",
+            vec![
+                (Guest, accepts, As(Signal::AnsweredTcp, PORT)),
+                (Remote, first(data.clone())?, Nothing),
+                (Remote, later(3)?, Nothing),
+            ],
+        ),
+        (
+            "data of no connection in fragments",
+            vec![
+                (Remote, first(data)?, stray),
+                (Remote, later(3)?, stray),
+                (Remote, first(end([SERVICE, CLIENT]))?, stray),
+                (Remote, later(3)?, stray),
+            ],
+        ),
+        (
+            "a Maimon probe in fragments",
+            vec![
+                (
+                    Remote,
+                    first(end([CLIENT, PORT]))?,
+                    As(Signal::MaimonProbe, PORT),
+                ),
+                (Remote, later(3)?, Nothing),
             ],
         ),
     ])

@@ -58,6 +58,28 @@ pub(super) const ROWS: &[Row] = &[
         ..ROW
     },
     Row {
+        // The stack drops these SYN-ACKs, so each ACK has a reset of its own.
+        name: "scapy, ACKs behind SYN-ACKs with a bad checksum",
+        arguments: OUTCOMES,
+        line: "{scapy} 'sendp([Ether(dst=\"{host_mac}\")/IP(src=\"{attacker}\", dst=\"{host}\")/TCP(sport=40000, dport=port, **kind) for port in range(2000, 2030) for kind in (dict(flags=\"SA\", chksum=1), dict(flags=\"A\"))], iface=\"veth1\")'",
+        expected: &[
+            (
+                "syn-ack-probes",
+                "distinct_ports",
+                "stray-syn-ack",
+                FROM_ATTACKER,
+            ),
+            (
+                "port-scan",
+                "distinct_ports",
+                "refused-attempt",
+                FROM_ATTACKER,
+            ),
+        ],
+        at_least: 60,
+        ..ROW
+    },
+    Row {
         name: "scapy, ARP requests",
         arguments: OUTCOMES,
         line: "{scapy} 'sendp([Ether(dst=\"ff:ff:ff:ff:ff:ff\")/ARP(psrc=\"{attacker}\", pdst=\"203.0.113.%d\" % n) for n in range(60)], iface=\"veth1\")'",

@@ -7,6 +7,7 @@
 //! as early as their headers allow. Addresses are copied last, since most packets have left by
 //! then.
 
+mod checksum;
 mod established;
 mod fingerprint;
 mod link;
@@ -79,10 +80,12 @@ impl Parsed {
         {
             return Ok(Signal::StrayFragment);
         }
-        if let Some(place) = self.next_fragment {
+        let signal = self.observation.resolve(&self.flow, state);
+        // Whoever sends data of no connection in fragments must not have all but the first excused.
+        let is_excused = self.observation != Observation::FirstFragment || signal.is_none();
+        if let Some(place) = self.next_fragment.filter(|_| is_excused) {
             state.marks(&self.flow.fragment(place)).mark_reached();
         }
-        let signal = self.observation.resolve(&self.flow, state);
         signal.ok_or(Ignored::of_resolved(self.observation))
     }
 }

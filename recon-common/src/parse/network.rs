@@ -201,6 +201,39 @@ impl<P: Packet + ?Sized> Datagram<'_, P> {
         })
     }
 
+    /// Whether it is whole, without options of IPv4 and extension headers of IPv6.
+    #[inline(always)]
+    pub(super) fn is_plain(&self) -> bool {
+        let fixed = match self.family {
+            Family::V4 => IPV4_HEADER,
+            Family::V6 => IPV6_HEADER,
+        };
+        self.payload.offset == self.header.offset + fixed && self.has_more_fragments() == Ok(false)
+    }
+
+    /// The sum of the addresses' words, for a checksum.
+    #[inline(always)]
+    pub(super) fn sum_of_addresses(&self) -> Option<u64> {
+        Some(match self.family {
+            Family::V4 => {
+                let addresses = self.header.skip(IPV4_SOURCE).peek::<8>()?;
+                u64::from(addresses.u32::<0>()) + u64::from(addresses.u32::<4>())
+            }
+            Family::V6 => {
+                let addresses = self.header.skip(IPV6_SOURCE).peek::<32>()?;
+                let source = u64::from(addresses.u32::<0>())
+                    + u64::from(addresses.u32::<4>())
+                    + u64::from(addresses.u32::<8>())
+                    + u64::from(addresses.u32::<12>());
+                let destination = u64::from(addresses.u32::<16>())
+                    + u64::from(addresses.u32::<20>())
+                    + u64::from(addresses.u32::<24>())
+                    + u64::from(addresses.u32::<28>());
+                source + destination
+            }
+        })
+    }
+
     /// Its identification, its offset, and the length of what it carries.
     #[inline(always)]
     fn fragment(&self) -> Result<(u16, u16, usize), Loss> {

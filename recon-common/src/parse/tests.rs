@@ -85,7 +85,7 @@ fn common_frames() {
         (
             "SYN-ACK",
             syn_ack,
-            Ok((40_000, Observation::SynAckReceived)),
+            Ok((40_000, Observation::SynAckReceived(true))),
         ),
         (
             "reset that refuses",

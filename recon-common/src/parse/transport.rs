@@ -9,7 +9,7 @@
 //! A datagram of a traceroute is one to a high port with few hops left.
 
 use super::network::{Datagram, Family, quoted};
-use super::{Direction, Parsed, fingerprint, payload};
+use super::{Direction, Parsed, checksum, fingerprint, payload};
 use crate::packet::{Cursor, Fields};
 use crate::protocol::tcp_flag::{ACK, FIN, PSH, RST, SYN, URG};
 use crate::protocol::{ICMP_HEADER, UDP_HEADER, icmp, icmpv6, ip_protocol, port, sctp, traceroute};
@@ -33,24 +33,34 @@ type Parsing = Result<Parsed, FrameClass>;
 /// The SCTP header and the type of its first chunk.
 const SCTP_TO_CHUNK: usize = sctp::HEADER + 1;
 
-/// What an inbound datagram shows. Of the first fragment of one that shows nothing, its place is
-/// remembered all the same.
+/// What an inbound datagram shows. The first fragment of one that shows nothing by itself may be
+/// data of a connection.
 #[inline(always)]
 pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsing {
     let parsed = inbound_whole(datagram);
     if !datagram.has_more_fragments()? {
         return parsed;
     }
-    let parsed = match parsed {
+    let mut parsed = match parsed {
         Ok(parsed) => parsed,
         Err(FrameClass::Lost(loss)) => return Err(loss.into()),
-        Err(_) => Parsed {
-            flow: datagram.flow(Direction::In, [0, 0])?,
-            observation: Observation::FirstFragment,
-            tool: None,
-            next_fragment: None,
-        },
+        Err(_) => {
+            let ports = match datagram.protocol {
+                ip_protocol::TCP => datagram.payload.peek::<PORTS>().map(ports),
+                _ => None,
+            };
+            Parsed {
+                flow: datagram.flow(Direction::In, ports.unwrap_or_default())?,
+                observation: Observation::FirstFragment,
+                tool: None,
+                next_fragment: None,
+            }
+        }
     };
+    // Such an end of a connection is ignored without a look, and must not excuse what follows it.
+    if parsed.observation == Observation::Unconnected && parsed.flow.looks_like_answer() {
+        parsed.observation = Observation::FirstFragment;
+    }
     Ok(Parsed {
         next_fragment: datagram.next_place()?,
         ..parsed
@@ -62,7 +72,7 @@ fn inbound_whole<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsing {
     let (ports, observation, tool) = match datagram.protocol {
         ip_protocol::TCP => match datagram.payload.peek::<TCP_TO_FLAGS>() {
             Some(header) => {
-                let observation = segment_in(&datagram.payload, header)?;
+                let observation = segment_in(datagram, header)?;
                 let tool = match observation {
                     Observation::Plain(signal) => {
                         let words = header.u8::<12>() >> 4;
@@ -124,14 +134,18 @@ fn inbound_whole<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsing {
 /// reset says nothing without what came before.
 #[inline(always)]
 fn segment_in<P: Packet + ?Sized>(
-    segment: &Cursor<'_, P>,
+    datagram: &Datagram<'_, P>,
     header: P::Header<TCP_TO_FLAGS>,
 ) -> Result<Observation, FrameClass> {
+    let segment = &datagram.payload;
     let flags = header.u8::<13>() & FLAGS;
     if flags & ACK != 0 {
         if flags & (SYN | RST) != 0 {
             return Ok(match flags & (FIN | SYN | RST) {
-                SYN => Observation::SynAckReceived,
+                SYN => {
+                    let words = header.u8::<12>() >> 4;
+                    Observation::SynAckReceived(checksum::is_taken(datagram, words))
+                }
                 flags if flags & SYN != 0 => Observation::Plain(Signal::OddProbe),
                 _ => Observation::ResetReceived,
             });

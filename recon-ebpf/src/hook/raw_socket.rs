@@ -6,7 +6,6 @@
 //! for its neighbour's hardware address leaves under whatever task is current. So whoever opens one
 //! is its sender. Other sockets are recorded when they connect or send.
 
-use aya_ebpf::bindings::bpf_sock as Socket;
 use aya_ebpf::helpers::bpf_get_socket_cookie;
 use aya_ebpf::macros::cgroup_sock;
 use aya_ebpf::programs::SockContext;
@@ -18,18 +17,16 @@ use crate::sender;
 
 #[cgroup_sock(sock_create)]
 pub(crate) fn recon_sock_create(context: SockContext) -> i32 {
-    if sends_unseen(context.sock) {
-        // SAFETY: the context is the program's own.
+    // SAFETY: the context is the program's own.
+    let (kind, protocol) = unsafe { ((*context.sock).type_, (*context.sock).protocol) };
+    let is_raw = kind == u32::from(SOCK_RAW);
+    if is_raw {
+        sender::record_raw_protocol(protocol);
+    }
+    let is_ping = [ip_protocol::ICMP, ip_protocol::ICMPV6].map(|ping| protocol == u32::from(ping));
+    if is_raw || is_ping[0] || is_ping[1] {
+        // SAFETY: as above.
         sender::record_sender(unsafe { bpf_get_socket_cookie(context.sock.cast()) });
     }
     GO_ON as i32
-}
-
-/// Whether it is a raw socket or a ping socket.
-#[inline(always)]
-fn sends_unseen(socket: *mut Socket) -> bool {
-    // SAFETY: the context is the program's own.
-    let (kind, protocol) = unsafe { ((*socket).type_, (*socket).protocol) };
-    let is_ping = [ip_protocol::ICMP, ip_protocol::ICMPV6].map(|ping| protocol == u32::from(ping));
-    kind == u32::from(SOCK_RAW) || is_ping[0] || is_ping[1]
 }
