@@ -5,6 +5,8 @@
 //! that is elsewhere (page fragments, a card that splits headers from data) is fetched by the
 //! kernel's copying helper. If every read had that second way, each would copy to the stack, and
 //! the verifier would walk both.
+//! A hook on packets is inlined into the program that the macro makes of it. As a function, which
+//! the compiler makes of one that has grown, it would cost each packet 7 ns.
 
 use core::arch::asm;
 

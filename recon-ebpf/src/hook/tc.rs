@@ -19,11 +19,13 @@ use crate::flow_state::{KernelFlowState, PacketHook};
 use crate::{count, sender};
 
 #[classifier]
+#[inline(always)]
 pub(crate) fn recon_egress(context: TcContext) -> i32 {
     count_frame(context, Direction::Out)
 }
 
 #[classifier]
+#[inline(always)]
 pub(crate) fn recon_ingress(context: TcContext) -> i32 {
     count_frame(context, Direction::In)
 }

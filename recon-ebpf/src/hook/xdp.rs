@@ -14,6 +14,7 @@ use crate::count;
 use crate::flow_state::{KernelFlowState, PacketHook};
 
 #[xdp(frags)]
+#[inline(always)]
 pub(crate) fn recon_xdp(context: XdpContext) -> u32 {
     let state = KernelFlowState {
         context: context.ctx.cast(),
