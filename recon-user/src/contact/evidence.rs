@@ -29,7 +29,8 @@ pub(super) struct Evidence {
     failed: FailedTargets,
     /// Attempts that succeeded.
     successes: u32,
-    /// The poll of the first attempt that weighs as a failure. `None` if none does.
+    /// When its attempts began to fail: the poll of the first that did. `None` while none weighs as
+    /// a failure.
     failed_first: Option<u32>,
     /// When its first and its last attempt were settled.
     pub(super) first: u32,
@@ -209,32 +210,22 @@ impl Evidence {
         }
     }
 
-    /// Drops the contacts before `oldest`, and all that they showed.
+    /// Drops the contacts before `oldest`, and what they showed. What came first stays as long as
+    /// something of its kind does.
     pub(super) fn expire(&mut self, oldest: u32) {
         self.targets.retain(|contact| contact.last >= oldest);
         self.failed = FailedTargets::default();
         self.successes = 0;
-        self.failed_first = None;
-        let mut unserved_first = None::<u32>;
-        let earlier = |first: Option<u32>, poll| Some(first.unwrap_or(poll).min(poll));
-        self.accepted_first = None;
+        let mut is_accepted = false;
         for (_, contact) in self.targets.of_ports(0..=u16::MAX) {
             self.successes = self.successes.saturating_add(contact.successes);
-            if contact.outcome == Outcome::Accepted {
-                self.accepted_first = earlier(self.accepted_first, contact.first_poll);
-            } else if contact.outcome == Outcome::Unserved {
-                unserved_first = earlier(unserved_first, contact.first_poll);
-            } else if !contact.outcome.is_success() {
-                self.failed_first = earlier(self.failed_first, contact.first_poll);
-            }
             self.failed.add(contact.outcome);
+            is_accepted |= contact.outcome == Outcome::Accepted;
         }
-        if self.failed.unserved >= UNSERVED_PER_FAILURE
-            && let Some(poll) = unserved_first
-        {
-            self.failed_first = earlier(self.failed_first, poll);
-        }
-        self.is_scan_proven &= self.failures() > 0;
+        let has_failed = self.failures() > 0;
+        self.accepted_first = self.accepted_first.filter(|_| is_accepted);
+        self.failed_first = self.failed_first.filter(|_| has_failed);
+        self.is_scan_proven &= has_failed;
     }
 }
 
@@ -245,7 +236,8 @@ mod tests {
     #[test]
     fn only_what_weighs_as_a_failure_ends_being_a_client() {
         use Outcome::{Accepted, HalfOpen, Refused};
-        // (outcomes by poll and port, whether it was a client, failures)
+        // (outcomes by poll and port, whether it was a client, failures); a search for what has
+        // expired changes nothing.
         for (outcomes, was_client, failures) in [
             (&[(1, 80, Accepted), (2, 22, Refused)][..], true, 1),
             (&[(1, 22, Refused), (2, 80, Accepted)], false, 1),
@@ -261,6 +253,17 @@ mod tests {
                 ],
                 true,
                 0,
+            ),
+            // A scan whose first port was the open one, where it comes back.
+            (
+                &[
+                    (1, 22, HalfOpen),
+                    (2, 23, Refused),
+                    (2, 24, Refused),
+                    (9, 22, Accepted),
+                ],
+                false,
+                2,
             ),
         ] {
             let mut evidence = Evidence::default();
@@ -282,8 +285,11 @@ mod tests {
                 };
                 evidence.add(result, true);
             }
-            let found = (evidence.was_client(), evidence.failures());
-            assert_eq!(found, (was_client, failures), "{outcomes:?}");
+            for _ in 0..2 {
+                let found = (evidence.was_client(), evidence.failures());
+                assert_eq!(found, (was_client, failures), "{outcomes:?}");
+                evidence.expire(0);
+            }
         }
     }
 }

@@ -97,18 +97,18 @@ impl Clock {
 
     /// Whether an attempt of that time has waited for its outcome.
     fn has_waited(&self, since: Timestamp) -> bool {
-        self.is_after(self.waited, since)
+        self.is_due(since, self.waited)
     }
 
     /// Whether a connection of that time has stayed open.
     fn has_stayed(&self, since: Timestamp) -> bool {
-        self.is_after(self.stayed, since)
+        self.is_due(since, self.stayed)
     }
 
-    /// Whether what began at `since` is due at that time. A clock that was set back must not make it
-    /// wait for hours.
-    fn is_after(&self, due: Timestamp, since: Timestamp) -> bool {
-        self.is_last || since <= due || self.now < since
+    /// Whether what began at `since` is due, as is all that began until then. A clock that was set
+    /// back must not make it wait for hours.
+    fn is_due(&self, since: Timestamp, until: Timestamp) -> bool {
+        self.is_last || since <= until || self.now < since
     }
 }
 
