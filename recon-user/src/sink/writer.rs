@@ -23,10 +23,15 @@ pub(super) struct Writer {
     pub(super) is_torn: bool,
     /// Lines that could not be written.
     failed: u64,
+    /// How many of them the last log line named.
+    logged: u64,
     /// Whether the last failure has been logged, and nothing was written since.
     is_reported: bool,
     last_logged: Option<Instant>,
 }
+
+/// Failures are not logged more often, nor successes beside those that end a logged failure.
+const PAUSE: Duration = Duration::from_secs(60);
 
 impl Writer {
     /// Writes to `file`, and calls it `place` and its lines `what` in messages.
@@ -37,6 +42,7 @@ impl Writer {
             what,
             is_torn: false,
             failed: 0,
+            logged: 0,
             is_reported: false,
             last_logged: None,
         }
@@ -72,8 +78,7 @@ impl Writer {
 
     /// Logs the failure, but not for every line.
     pub(super) fn report_failure(&mut self, error: &io::Error) {
-        const PAUSE: Duration = Duration::from_secs(60);
-        if self.last_logged.is_none_or(|last| last.elapsed() >= PAUSE) {
+        if self.has_paused() {
             let Self {
                 place,
                 what,
@@ -81,14 +86,15 @@ impl Writer {
                 ..
             } = self;
             log::error!("{place}: {error}; {what} dropped so far: {failed}");
-            self.last_logged = Some(Instant::now());
+            self.note_logged();
             self.is_reported = true;
         }
     }
 
-    /// Logs that a failure is over.
+    /// Logs that a failure is over, and what was lost without a word in the meantime.
     pub(super) fn report_success(&mut self) {
-        if std::mem::take(&mut self.is_reported) {
+        let is_untold = self.failed > self.logged && self.has_paused();
+        if std::mem::take(&mut self.is_reported) || is_untold {
             let Self {
                 place,
                 what,
@@ -96,7 +102,17 @@ impl Writer {
                 ..
             } = self;
             log::warn!("{place}: can be written again; {what} dropped: {failed}");
+            self.note_logged();
         }
+    }
+
+    fn has_paused(&self) -> bool {
+        self.last_logged.is_none_or(|last| last.elapsed() >= PAUSE)
+    }
+
+    fn note_logged(&mut self) {
+        self.logged = self.failed;
+        self.last_logged = Some(Instant::now());
     }
 }
 
