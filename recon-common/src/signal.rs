@@ -7,258 +7,157 @@
 
 pub use crate::protocol::Transport;
 
-/// One kind of event that the kernel counts, or that the agent derives from what it counts. The
-/// numbers are part of the table's layout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Signal {
+/// Declares each signal once: its number, and the name that alerts show.
+macro_rules! signals {
+    ($($(#[$doc:meta])* $signal:ident = $number:literal, $name:literal;)*) => {
+        /// One kind of event that the kernel counts, or that the agent derives from what it counts.
+        /// The numbers are part of the table's layout.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum Signal {
+            $($(#[$doc])* $signal = $number,)*
+        }
+
+        impl Signal {
+            /// All signals, in the order of their numbers.
+            pub const ALL: [Self; [$($number),*].len()] = [$(Self::$signal),*];
+
+            /// The name that alerts show.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$signal => $name,)*
+                }
+            }
+        }
+    };
+}
+
+signals! {
     /// A TCP SYN without ACK, whatever its ECN bits (ECE, CWR): a remote connects or tries to.
-    Syn = 0,
+    Syn = 0, "syn";
     /// A TCP segment without any flag (`nmap -sN`).
-    NullProbe = 1,
+    NullProbe = 1, "null";
     /// A TCP segment with only FIN (`nmap -sF`).
-    FinProbe = 2,
+    FinProbe = 2, "fin";
     /// A TCP segment with FIN, PSH and URG (`nmap -sX`).
-    XmasProbe = 3,
+    XmasProbe = 3, "xmas";
     /// FIN and ACK to a connection that does not exist (`nmap -sM`, after Uriel Maimon).
-    MaimonProbe = 4,
+    MaimonProbe = 4, "maimon";
     /// Another flag set that no connection starts with: SYN with FIN or RST, none of SYN, RST, ACK.
-    OddProbe = 5,
+    OddProbe = 5, "odd-flags";
     /// The first fragment of a TCP segment, too short to show the flags (`nmap -f`).
-    FragmentProbe = 6,
+    FragmentProbe = 6, "short-fragment";
     /// A UDP datagram that answers nothing this host sent.
-    Datagram = 7,
+    Datagram = 7, "udp";
     /// A DNS query to local port 53 over UDP.
-    DnsQueryUdp = 8,
+    DnsQueryUdp = 8, "dns-query";
     /// A DNS query to local port 53 over TCP.
-    DnsQueryTcp = 9,
+    DnsQueryTcp = 9, "dns-query";
     /// An ICMP or ICMPv6 echo request.
-    EchoRequest = 10,
+    EchoRequest = 10, "echo-request";
     /// A GET request to local port 80.
-    HttpGet = 11,
+    HttpGet = 11, "http-get";
     /// This host answered a TCP probe with a reset: refused.
-    RefusedTcp = 12,
+    RefusedTcp = 12, "refused-reset";
     /// This host answered with ICMP 'port unreachable' or 'prohibited': refused.
-    RefusedIcmp = 13,
+    RefusedIcmp = 13, "refused-icmp";
     /// A DNS query from this host to a remote's port 53 over UDP.
-    DnsSentUdp = 14,
+    DnsSentUdp = 14, "dns-query-sent";
     /// A DNS query from this host to a remote's port 53 over TCP.
-    DnsSentTcp = 15,
+    DnsSentTcp = 15, "dns-query-sent";
     /// This host answered a SYN with a SYN-ACK: the port is open.
-    AnsweredTcp = 16,
+    AnsweredTcp = 16, "answered-syn-ack";
     /// This host answered a flow of datagrams that a remote began: the port is open.
-    AnsweredUdp = 17,
+    AnsweredUdp = 17, "answered-udp";
     /// A connection that a remote opened and this host accepted.
-    Accepted = 18,
+    Accepted = 18, "accepted";
     /// A SYN from this host: one of its processes connects or tries to.
-    SynSent = 19,
+    SynSent = 19, "syn-sent";
     /// A TCP segment from this host with a flag set that no connection starts with, a first
     /// fragment too short to show the flags, or an ACK or FIN+ACK that a process has crafted.
-    ProbeSent = 20,
+    ProbeSent = 20, "odd-flags-sent";
     /// The first datagram from this host on a flow that no remote began.
-    DatagramSent = 21,
+    DatagramSent = 21, "udp-sent";
     /// An ICMP or ICMPv6 echo request from this host.
-    EchoSent = 22,
+    EchoSent = 22, "echo-request-sent";
     /// A TCP connection from this host that was not established.
-    ConnectFailed = 23,
+    ConnectFailed = 23, "connect-failed";
     /// An accepted connection ended. The key holds its [`crate::Ending`].
-    Ended = 24,
+    Ended = 24, "ended";
     /// A connection that this host forwards, and that a guest had accepted, ended.
-    ForwardedEnded = 25,
+    ForwardedEnded = 25, "ended-forwarded";
     /// A remote answered a SYN of this host with a SYN-ACK.
-    SynAckReceived = 26,
+    SynAckReceived = 26, "syn-ack-received";
     /// A remote answered a segment of this host with a reset.
-    ResetReceived = 27,
+    ResetReceived = 27, "reset-received";
     /// The first datagram from a remote on a flow that this host began.
-    ReplyReceived = 28,
+    ReplyReceived = 28, "udp-reply-received";
     /// An ICMP or ICMPv6 echo reply from a remote.
-    EchoReplyReceived = 29,
+    EchoReplyReceived = 29, "echo-reply-received";
     /// A datagram of a traceroute: to a high port, with few hops left.
-    TraceProbe = 30,
+    TraceProbe = 30, "traceroute";
     /// A datagram of a traceroute from this host.
-    TraceSent = 31,
+    TraceSent = 31, "traceroute-sent";
     /// A program was started in a session of a remote that had logged in. The agent counts it.
-    Login = 32,
+    Login = 32, "login";
     /// From here on: what became of a remote's attempt, a first contact with a port of this host.
     /// The agent derives it. Here: accepted.
-    AttemptAccepted = 33,
+    AttemptAccepted = 33, "accepted-attempt";
     /// Refused by a reset or by ICMP.
-    AttemptRefused = 34,
+    AttemptRefused = 34, "refused-attempt";
     /// Answered by a SYN-ACK, but the remote never completed the handshake.
-    AttemptHalfOpen = 35,
+    AttemptHalfOpen = 35, "half-open-attempt";
     /// Not answered.
-    AttemptIgnored = 36,
+    AttemptIgnored = 36, "ignored-attempt";
     /// A datagram that was answered.
-    DatagramAnswered = 37,
+    DatagramAnswered = 37, "answered-udp-attempt";
     /// A datagram that was refused.
-    DatagramRefused = 38,
+    DatagramRefused = 38, "refused-udp-attempt";
     /// A datagram that was not answered.
-    DatagramIgnored = 39,
+    DatagramIgnored = 39, "ignored-udp-attempt";
     /// An accepted connection that its remote used: it sent data, or stayed.
-    Used = 40,
+    Used = 40, "used";
     /// From here on: what became of an attempt of this host. Here: a SYN that was answered.
-    ConnectAnswered = 41,
+    ConnectAnswered = 41, "answered-connect";
     /// A connection or a probe that was refused, or that failed before its first packet.
-    ConnectRefused = 42,
+    ConnectRefused = 42, "refused-connect";
     /// A connection or a probe that was not answered.
-    ConnectIgnored = 43,
+    ConnectIgnored = 43, "ignored-connect";
     /// A flow of datagrams that was answered.
-    SentAnswered = 44,
+    SentAnswered = 44, "answered-udp-sent";
     /// A flow of datagrams that was not answered.
-    SentIgnored = 45,
+    SentIgnored = 45, "ignored-udp-sent";
     /// An echo request that was answered.
-    EchoAnswered = 46,
+    EchoAnswered = 46, "answered-echo-request";
     /// An echo request that was not answered.
-    EchoIgnored = 47,
+    EchoIgnored = 47, "ignored-echo-request";
     /// A datagram of a flow that a remote began and that this host has answered.
-    SessionDatagram = 48,
+    SessionDatagram = 48, "udp-session";
     /// A SYN-ACK that this host has not asked for: backscatter, a reflected flood, or a probe.
-    StraySynAck = 49,
+    StraySynAck = 49, "stray-syn-ack";
     /// A reset on a connection that recon does not know; in a flood of those, also a FIN and ACK.
-    StraySegment = 50,
+    StraySegment = 50, "stray-segment";
     /// An ICMP or ICMPv6 request other than echo: for a timestamp, a mask, a name.
-    IcmpRequest = 51,
+    IcmpRequest = 51, "icmp-request";
     /// An ICMP or ICMPv6 message that asks nothing: an error, or a reply to no request.
-    IcmpNotice = 52,
+    IcmpNotice = 52, "icmp-notice";
     /// A packet of another IP protocol, which this host does not send to that remote.
-    ProtocolProbe = 53,
+    ProtocolProbe = 53, "ip-protocol";
     /// A later fragment of a datagram whose earlier ones have not come, or the first one of data on
     /// no connection.
-    StrayFragment = 54,
+    StrayFragment = 54, "stray-fragment";
     /// An SCTP packet that starts an association, INIT or COOKIE-ECHO.
-    SctpProbe = 55,
+    SctpProbe = 55, "sctp";
     /// An ARP request or a neighbour solicitation, for the local address.
-    NeighbourRequest = 56,
+    NeighbourRequest = 56, "neighbour-request";
 }
 
 impl Signal {
-    /// All signals, in the order of their numbers.
-    pub const ALL: [Self; 57] = [
-        Self::Syn,
-        Self::NullProbe,
-        Self::FinProbe,
-        Self::XmasProbe,
-        Self::MaimonProbe,
-        Self::OddProbe,
-        Self::FragmentProbe,
-        Self::Datagram,
-        Self::DnsQueryUdp,
-        Self::DnsQueryTcp,
-        Self::EchoRequest,
-        Self::HttpGet,
-        Self::RefusedTcp,
-        Self::RefusedIcmp,
-        Self::DnsSentUdp,
-        Self::DnsSentTcp,
-        Self::AnsweredTcp,
-        Self::AnsweredUdp,
-        Self::Accepted,
-        Self::SynSent,
-        Self::ProbeSent,
-        Self::DatagramSent,
-        Self::EchoSent,
-        Self::ConnectFailed,
-        Self::Ended,
-        Self::ForwardedEnded,
-        Self::SynAckReceived,
-        Self::ResetReceived,
-        Self::ReplyReceived,
-        Self::EchoReplyReceived,
-        Self::TraceProbe,
-        Self::TraceSent,
-        Self::Login,
-        Self::AttemptAccepted,
-        Self::AttemptRefused,
-        Self::AttemptHalfOpen,
-        Self::AttemptIgnored,
-        Self::DatagramAnswered,
-        Self::DatagramRefused,
-        Self::DatagramIgnored,
-        Self::Used,
-        Self::ConnectAnswered,
-        Self::ConnectRefused,
-        Self::ConnectIgnored,
-        Self::SentAnswered,
-        Self::SentIgnored,
-        Self::EchoAnswered,
-        Self::EchoIgnored,
-        Self::SessionDatagram,
-        Self::StraySynAck,
-        Self::StraySegment,
-        Self::IcmpRequest,
-        Self::IcmpNotice,
-        Self::ProtocolProbe,
-        Self::StrayFragment,
-        Self::SctpProbe,
-        Self::NeighbourRequest,
-    ];
-
     /// The signal with that number, or `None` for a number of another layout.
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.get(usize::from(number)).copied()
-    }
-
-    /// The name that alerts show.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Syn => "syn",
-            Self::NullProbe => "null",
-            Self::FinProbe => "fin",
-            Self::XmasProbe => "xmas",
-            Self::MaimonProbe => "maimon",
-            Self::OddProbe => "odd-flags",
-            Self::FragmentProbe => "short-fragment",
-            Self::Datagram => "udp",
-            Self::DnsQueryUdp | Self::DnsQueryTcp => "dns-query",
-            Self::EchoRequest => "echo-request",
-            Self::HttpGet => "http-get",
-            Self::RefusedTcp => "refused-reset",
-            Self::RefusedIcmp => "refused-icmp",
-            Self::DnsSentUdp | Self::DnsSentTcp => "dns-query-sent",
-            Self::AnsweredTcp => "answered-syn-ack",
-            Self::AnsweredUdp => "answered-udp",
-            Self::Accepted => "accepted",
-            Self::SynSent => "syn-sent",
-            Self::ProbeSent => "odd-flags-sent",
-            Self::DatagramSent => "udp-sent",
-            Self::EchoSent => "echo-request-sent",
-            Self::ConnectFailed => "connect-failed",
-            Self::Ended => "ended",
-            Self::ForwardedEnded => "ended-forwarded",
-            Self::SynAckReceived => "syn-ack-received",
-            Self::ResetReceived => "reset-received",
-            Self::ReplyReceived => "udp-reply-received",
-            Self::EchoReplyReceived => "echo-reply-received",
-            Self::TraceProbe => "traceroute",
-            Self::TraceSent => "traceroute-sent",
-            Self::Login => "login",
-            Self::AttemptAccepted => "accepted-attempt",
-            Self::AttemptRefused => "refused-attempt",
-            Self::AttemptHalfOpen => "half-open-attempt",
-            Self::AttemptIgnored => "ignored-attempt",
-            Self::DatagramAnswered => "answered-udp-attempt",
-            Self::DatagramRefused => "refused-udp-attempt",
-            Self::DatagramIgnored => "ignored-udp-attempt",
-            Self::Used => "used",
-            Self::ConnectAnswered => "answered-connect",
-            Self::ConnectRefused => "refused-connect",
-            Self::ConnectIgnored => "ignored-connect",
-            Self::SentAnswered => "answered-udp-sent",
-            Self::SentIgnored => "ignored-udp-sent",
-            Self::EchoAnswered => "answered-echo-request",
-            Self::EchoIgnored => "ignored-echo-request",
-            Self::SessionDatagram => "udp-session",
-            Self::StraySynAck => "stray-syn-ack",
-            Self::StraySegment => "stray-segment",
-            Self::IcmpRequest => "icmp-request",
-            Self::IcmpNotice => "icmp-notice",
-            Self::ProtocolProbe => "ip-protocol",
-            Self::StrayFragment => "stray-fragment",
-            Self::SctpProbe => "sctp",
-            Self::NeighbourRequest => "neighbour-request",
-        }
     }
 
     /// The transport that carried it: of a refusal by ICMP, which quotes any, none.

@@ -13,7 +13,7 @@
 use std::ops::RangeInclusive;
 
 use super::outcomes::{Outcome, Outcomes};
-use super::targets::{Contact, FailedTargets, Target, Targets, UNSERVED_PER_FAILURE};
+use super::targets::{Contact, FailedTargets, Target, Targets};
 use super::verdict::verdict;
 use crate::row::{ToolSet, Verdict};
 

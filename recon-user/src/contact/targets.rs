@@ -125,7 +125,7 @@ impl Targets {
 }
 
 /// Targets that are silent though a socket waits there, for each failure that they weigh.
-pub(super) const UNSERVED_PER_FAILURE: u32 = 2;
+const UNSERVED_PER_FAILURE: u32 = 2;
 
 /// Targets whose outcome is a failure.
 #[derive(Clone, Copy, Debug, Default)]

@@ -42,7 +42,7 @@ use crate::stream::window::{self, allocated};
 use crate::stream::{Group, GroupKey, Interval, PlacedQuery, Query, Role, Stream, Tag};
 use deferred::DeferredRow;
 use reported::ReportedRemotes;
-use state::{Due, Incident, observe_count};
+use state::{Due, Incident, Report, observe_count};
 
 pub use digest::Digest;
 pub use finding::{Finding, Source};
@@ -254,10 +254,8 @@ impl Incidents {
         }
         let (report, key) = found?;
         let group = stream.group(index, position);
-        let mut finding = Finding::new(&query, group, &key, report, now);
-        finding.describe_source(poll.contacts);
         let incident = self.incident_mut(tag)?;
-        finding.severity = incident.settle_severity(finding.phase, finding.severity);
+        let finding = report_on(&query, group, &key, report, incident, poll);
         Some((finding, key.remote))
     }
 
@@ -347,12 +345,7 @@ impl Incidents {
             return Ok(None);
         };
         let report = incident.close_if_quiet(quiet, at)?;
-        Ok(report.map(|report| {
-            let mut finding = Finding::new(query, group, key, report, poll.interval.to);
-            finding.describe_source(poll.contacts);
-            finding.severity = incident.settle_severity(finding.phase, finding.severity);
-            finding
-        }))
+        Ok(report.map(|report| report_on(query, group, key, report, incident, poll)))
     }
 
     /// Ends all incidents, as there are no more rows: reports those that have grown since their
@@ -384,6 +377,21 @@ impl Incidents {
         }
         order::arrange(findings)
     }
+}
+
+/// What is reported about the incident of a group.
+fn report_on(
+    query: &Arc<Query>,
+    group: &Group,
+    key: &GroupKey,
+    report: Report,
+    incident: &mut Incident,
+    poll: Poll<'_>,
+) -> Finding {
+    let mut finding = Finding::new(query, group, key, report, poll.interval.to);
+    finding.describe_source(poll.contacts);
+    finding.severity = incident.settle_severity(finding.phase, finding.severity);
+    finding
 }
 
 /// When the window of a query begins.

@@ -34,9 +34,9 @@ const ANY_PORT: u16 = 0;
 const MOST_QUESTIONS: usize = 4096;
 /// How long the questions of one poll may take.
 const PATIENCE: Duration = Duration::from_millis(20);
-/// After a poll whose questions took longer, nothing is asked for so many times as long: they take
-/// two hundredths of the agent's time at most.
-const REST: u32 = 50;
+/// After a poll whose questions took longer, nothing is asked for so many times as long: slow
+/// answers take two hundredths of the agent's time.
+const REST_FACTOR: u32 = 50;
 
 /// A port of a local address. `is_udp` says of which protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -124,7 +124,7 @@ impl ServedPorts {
         let now = Instant::now();
         self.spent += now.duration_since(begun);
         if self.spent >= PATIENCE {
-            self.rests_until = Some(now + REST * self.spent);
+            self.rests_until = Some(now + REST_FACTOR * self.spent);
         }
     }
 

@@ -26,12 +26,15 @@ impl Stream {
         interval: Interval,
         watcher: &dyn Watcher,
     ) {
+        if self.accepted.iter().all(Vec::is_empty) {
+            return;
+        }
+        let packed = PackedRow::new(remote, row, interval, self.poll, self.row_number);
         for root in Root::ALL {
             if self.accepted[root as usize].is_empty() {
                 continue;
             }
-            let packed = PackedRow::new(remote, row, interval, self.poll, self.row_number);
-            let promoted = self.place_in(root, remote, packed, watcher);
+            let promoted = self.place_in(root, remote, packed.clone(), watcher);
             let promoted = match promoted {
                 Placed::Promoted(lost_before) => lost_before,
                 Placed::Full(number) => self.promote(root, number, watcher),

@@ -13,6 +13,8 @@
 //!   then by chance.
 //! - Logs are kept by remote, and in a nursery of their own by network, as queries group.
 
+#[cfg(test)]
+mod checks;
 mod evict;
 mod index;
 mod log;
@@ -371,34 +373,5 @@ impl Nursery {
             let kept: Vec<_> = kept.copied().filter(|&index| index != query).collect();
             row.set = self.sets.id_of(row.signal, &kept).unwrap_or(row.set);
         }
-    }
-}
-
-#[cfg(test)]
-impl Nursery {
-    /// The logs that the last poll with evictions could not evict.
-    pub(super) fn moved(&self) -> usize {
-        self.stayed.1
-    }
-
-    /// The logs that are not promoted.
-    pub(super) fn held(&self) -> usize {
-        let logs = self.ring.logs();
-        logs.filter(|log| log.stage != Stage::Promoted).count()
-    }
-
-    /// The bytes that it takes, recounted. Checks that the index has every log once.
-    pub(super) fn recounted(&self) -> usize {
-        let mut live: Vec<_> = self.index.numbers().collect();
-        live.retain(|&number| self.ring.contains(number));
-        assert_eq!(self.ring.logs().count(), live.len());
-        assert_eq!(self.index.len() - self.stale, live.len());
-        live.sort_unstable();
-        live.dedup();
-        assert_eq!(self.index.len() - self.stale, live.len());
-        let small = self.ring.logs().filter(|log| log.stage == Stage::Small);
-        assert_eq!(self.small, small.count());
-        let heap: usize = self.ring.logs().map(Log::heap).sum();
-        self.ring.bytes() + self.index.bytes() + heap
     }
 }
