@@ -52,6 +52,26 @@ fn ten_thousand_events_are_silent_and_one_more_is_a_flood() {
             PORT,
             true,
         ),
+        // More than the threshold are not accepted beside many that are, or just as many.
+        (
+            "syn-flood-distributed",
+            &[(Syn, 4 * N), (Accepted, 3 * N - 1)],
+            PORT,
+            true,
+        ),
+        (
+            "syn-flood-distributed",
+            &[(Syn, 4 * N), (Accepted, 3 * N)],
+            PORT,
+            false,
+        ),
+        // Nine of ten SYNs are accepted.
+        (
+            "syn-flood-distributed",
+            &[(Syn, 200 * N), (Accepted, 180 * N)],
+            PORT,
+            false,
+        ),
         // An accepted connection is not a SYN.
         (
             "syn-flood-distributed",
@@ -248,14 +268,16 @@ fn allowed_sources_do_not_count_as_a_flood() {
 fn very_many_sources_are_a_flood_at_any_rate() {
     const MANY: u32 = 3_300;
     const FEWER: u32 = 2_700;
-    // (sources with a SYN each, connections accepted, whether it is reported)
-    for (sources, accepted, is_reported) in [
-        (FEWER, 0, false),
-        (MANY, 0, true),
-        (MANY, 500, true),
+    // (sources with a SYN each, those that are accepted, connections that one of them completes
+    // beside, whether it is reported)
+    for (sources, accepted, beside, is_reported) in [
+        (FEWER, 0, 0, false),
+        (MANY, 0, 0, true),
+        (MANY, 500, 0, true),
+        (MANY, 1, 20_000, true),
         // A busy server, and one that has just restarted.
-        (MANY, MANY, false),
-        (MANY, MANY / 4 * 3, false),
+        (MANY, MANY, 0, false),
+        (MANY, MANY / 4 * 3, 0, false),
     ] {
         let plans = plain(defaults(Profile::Outcomes));
         let mut pipeline = Pipeline::new(settings(plans));
@@ -272,11 +294,16 @@ fn very_many_sources_are_a_flood_at_any_rate() {
             };
             observe_all(Signal::Syn, sources);
             observe_all(Signal::Accepted, accepted);
+            for signal in [Signal::Syn, Signal::Accepted] {
+                let key = key(signal, REMOTE, Address::v4(LOCAL), PORT, 0);
+                observe(&mut pipeline, &key, beside, now, false);
+            }
             let findings = pipeline.end_poll_unlimited(now, false).into_iter();
             found += findings
                 .filter(|finding| finding.query.id() == "syn-flood-sources")
                 .count();
         }
-        assert_eq!(found, usize::from(is_reported), "{sources} {accepted}");
+        let what = format!("{sources} {accepted} {beside}");
+        assert_eq!(found, usize::from(is_reported), "{what}");
     }
 }

@@ -12,8 +12,9 @@ const SSH: u16 = 22;
 struct Sessions {
     what: &'static str,
     number: u64,
-    /// Neighbours that share them.
+    /// Neighbours that share them, or networks of one /48.
     remotes: u8,
+    are_networks: bool,
     received: u64,
     sent: u64,
     seconds: u64,
@@ -28,6 +29,7 @@ const GUESS: Sessions = Sessions {
     what: "guesses",
     number: 11,
     remotes: 1,
+    are_networks: false,
     received: 2_500,
     sent: 2_500,
     seconds: 2,
@@ -55,6 +57,15 @@ const ROWS: &[Sessions] = &[
         received: 25,
         sent: 40,
         seconds: 0,
+        alarms: &[],
+        ..GUESS
+    },
+    Sessions {
+        what: "a monitor that waits for the greeting",
+        number: 300,
+        received: 25,
+        sent: 40,
+        seconds: 2,
         alarms: &[],
         ..GUESS
     },
@@ -96,6 +107,22 @@ const ROWS: &[Sessions] = &[
         ..GUESS
     },
     Sessions {
+        what: "guesses that networks of one /48 share",
+        number: 51,
+        remotes: 17,
+        are_networks: true,
+        alarms: &["split-guessing"],
+        ..GUESS
+    },
+    Sessions {
+        what: "fewer of them",
+        number: 50,
+        remotes: 17,
+        are_networks: true,
+        alarms: &[],
+        ..GUESS
+    },
+    Sessions {
         what: "mistyped passwords of neighbours",
         number: 30,
         remotes: 4,
@@ -119,7 +146,10 @@ fn alarms(sessions: &Sessions) -> Vec<String> {
     let interval = at(Duration::from_secs(7200));
     for number in 0..sessions.number {
         let last = 10 + (number % u64::from(sessions.remotes)) as u8;
-        let remote = Address::v4([198, 51, 100, last]);
+        let remote = match sessions.are_networks {
+            true => Address::v6([0x20, 1, 0xd, 0xb8, 0, 0, 0, last, 0, 0, 0, 0, 0, 0, 0, 1]),
+            false => Address::v4([198, 51, 100, last]),
+        };
         let mut events = vec![
             (Signal::Syn, 0),
             (Signal::Accepted, 0),

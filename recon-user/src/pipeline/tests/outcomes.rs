@@ -72,6 +72,9 @@ fn failed_attempts_fire_above_the_threshold() {
         ]
     };
     let xmas: Event = |number| vec![(Signal::XmasProbe, local(0), 1000 + number as u16)];
+    let maimon: Event = |number| vec![(Signal::MaimonProbe, local(0), 1000 + number as u16)];
+    let stamp: Event = |number| vec![(Signal::IcmpRequest, local(number), 0)];
+    let protocol: Event = |number| vec![(Signal::ProtocolProbe, local(number), 47)];
     let smb: Event = |_| {
         vec![
             (Signal::Syn, local(0), 445),
@@ -108,14 +111,28 @@ fn failed_attempts_fire_above_the_threshold() {
             30,
             open,
         ),
+        (
+            "login-guessing",
+            "Many connections to SSH in a day",
+            100,
+            guess,
+        ),
         ("amplifier-scan", "Services searched", 4, amplifier),
         ("port-scan", "Multiple ports", 20, ON_PORTS),
         ("port-scan", "Multiple ports", 20, ignored),
         ("port-scan", "Multiple ports", 20, datagrams),
         ("few-ports", "A few ports", 9, ON_PORTS),
         ("odd-flags", "Ports probed", 2, xmas),
+        ("odd-flags", "Many ports probed", 10, maimon),
         ("slow-scan", "Ports scanned slowly", 20, ON_ADDRESSES),
         ("address-sweep", "Many addresses", 50, ON_ADDRESSES),
+        ("address-sweep", "Many addresses probed by other", 50, stamp),
+        (
+            "address-sweep",
+            "Many addresses probed by other",
+            50,
+            protocol,
+        ),
         ("rapid-scan", "Rapid", 50, ON_PORTS),
         (
             "failed-connections",
@@ -314,21 +331,20 @@ fn the_mistakes_of_many_behind_one_address_are_no_scan() {
 #[test]
 fn what_a_bound_socket_takes_without_an_answer_is_not_hit_in_vain() {
     use Signal::{Datagram, Syn};
-    // (21 of what, whether a socket waits, findings on one port)
+    // (21 of what, to one port and to as many; whether a socket waits there; findings)
     for (signal, listener, expected) in [
         (Datagram, Some(true), 0),
-        (Datagram, Some(false), 1),
-        (Datagram, None, 1),
+        (Datagram, Some(false), 2),
+        (Datagram, None, 2),
         // An overloaded server, or a firewall before it: worth a line.
-        (Syn, Some(true), 1),
-        (Syn, Some(false), 1),
+        (Syn, Some(true), 2),
+        (Syn, Some(false), 2),
     ] {
         let mut pipeline = pipeline();
-        let key = key(signal, REMOTE, local(0), 514, 0);
         let interval = at(Duration::from_secs(7200));
-        let row = Row {
-            key: RowKey::unpack(&key).expect("a signal"),
-            count: 21,
+        let row = |port, count| Row {
+            key: RowKey::unpack(&key(signal, REMOTE, local(0), port, 0)).expect("a signal"),
+            count,
             time: interval.to,
             device: "web1",
             process: None,
@@ -337,10 +353,11 @@ fn what_a_bound_socket_takes_without_an_answer_is_not_hit_in_vain() {
             standing: Standing::default(),
             sources: None,
         };
-        pipeline.push(&row, interval);
+        pipeline.push(&row(514, 21), interval);
+        (515..535).for_each(|port| pipeline.push(&row(port, 1), interval));
         let polls = (7200..7203).map(|second| at(Duration::from_secs(second)));
         let found = polls.flat_map(|poll| pipeline.end_poll_unlimited(poll, false));
-        let on_port = found.filter(|finding| finding.query.id() == "port-scan");
-        assert_eq!(on_port.count(), expected, "{signal:?} {listener:?}");
+        let scans = found.filter(|finding| finding.query.id() == "port-scan");
+        assert_eq!(scans.count(), expected, "{signal:?} {listener:?}");
     }
 }

@@ -111,6 +111,9 @@ fn fired(count: u16, attempt: fn(u16) -> Attempt) -> Vec<String> {
 #[test]
 fn failures_are_counted_over_ports_children_and_units() {
     const FEW_PORTS: &str = "Many remotes reached for in vain on a few ports by one process";
+    const SWEEP: &str = "Many remotes reached for in vain on one port by one process";
+    const CHILDREN_SPREAD: &str =
+        "Many ports of several remotes reached for in vain by several children of one process";
     const DNS: &str = "Many remotes reached for on port 53 by one process, most of them in vain";
     const CHILDREN: &str =
         "Many ports of one remote reached for in vain by several children of one process";
@@ -123,6 +126,15 @@ fn failures_are_counted_over_ports_children_and_units() {
             remote: remote(number),
             port: 20 + number % 4,
             ..ATTEMPT
+        }),
+        (SWEEP, 100, |number| Attempt {
+            remote: remote(number),
+            ..ATTEMPT
+        }),
+        (CHILDREN_SPREAD, 100, |number| Attempt {
+            remote: remote(number % 5),
+            port: 2000 + number,
+            ..Attempt::by_child(number)
         }),
         (DNS, 100, |number| Attempt {
             signal: Signal::DnsSentUdp,
@@ -201,6 +213,22 @@ fn programs_that_reach_many_remotes_are_no_scanners() {
             |number| Attempt {
                 remote: remote(number),
                 port: 20_000 + number,
+                ..ATTEMPT
+            },
+        ),
+        ("a proxy, of whose remotes some are dead", 900, |number| {
+            Attempt {
+                remote: remote(number),
+                is_answered: number % 7 != 0,
+                ..ATTEMPT
+            }
+        }),
+        (
+            "a browser that IPv6 fails, and IPv4 does not",
+            900,
+            |number| Attempt {
+                remote: remote(number),
+                is_answered: number % 2 == 0,
                 ..ATTEMPT
             },
         ),
