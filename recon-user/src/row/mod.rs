@@ -28,6 +28,7 @@ use crate::kql::eval::{Columns, Value};
 use crate::kql::{Field, Slot, Table};
 use crate::process::Process;
 
+pub(crate) use name::MAX_NAME;
 pub use name::Name;
 pub use signal_set::SignalSet;
 pub use standing::{Standing, Verdict};
