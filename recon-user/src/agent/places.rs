@@ -73,7 +73,7 @@ impl Places {
             Some(Detail::Sender(sender)) if is_of_call(&row) => self.callers.find(sender),
             Some(Detail::Sender(_)) | None => None,
         };
-        row.netns = netns.and_then(|netns| self.namespaces.name(netns));
+        row.netns = netns.map(|netns| self.namespaces.name(netns));
         Some(row)
     }
 }
