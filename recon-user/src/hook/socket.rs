@@ -131,6 +131,13 @@ impl SocketHooks {
         self.attached.contains(&SOCK_OPS)
     }
 
+    /// Whether sockets of other network namespaces are seen.
+    #[must_use]
+    pub(crate) fn sees_namespaces(&self) -> bool {
+        let mut hooks = CGROUP_HOOKS.iter();
+        hooks.any(|(_, hook, ..)| self.attached.contains(hook))
+    }
+
     /// Whether programs are seen as they start.
     #[must_use]
     pub(crate) fn sees_starts(&self) -> bool {
