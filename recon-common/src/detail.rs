@@ -30,6 +30,11 @@ pub enum Detail {
     },
 }
 
+/// Whether a socket of this host has accepted what the signal is about.
+const fn is_of_connection(signal: Signal) -> bool {
+    matches!(signal, Signal::Accepted | Signal::Ended)
+}
+
 /// Where the word of a connection holds the namespace, above the ending.
 const NETNS_SHIFT: u32 = u32::BITS - NetnsId::BITS;
 
@@ -37,7 +42,7 @@ impl Detail {
     /// Reads the word of a key of that signal. `None` if it is unknown.
     #[must_use]
     pub fn read(signal: Signal, word: u32) -> Option<Self> {
-        if matches!(signal, Signal::Accepted | Signal::Ended) {
+        if is_of_connection(signal) {
             return Some(Self::Connection {
                 ending: Ending::unpack(word & ((1 << NETNS_SHIFT) - 1)),
                 netns: NetnsId::read(word >> NETNS_SHIFT),
@@ -90,6 +95,19 @@ mod tests {
             (Signal::RefusedTcp, sender.pack(), None),
         ] {
             assert_eq!(Detail::read(signal, word), expected, "{}", signal.name());
+        }
+    }
+
+    #[test]
+    fn no_signal_has_two_details() {
+        for signal in Signal::ALL {
+            let has = [
+                signal.is_outbound(),
+                signal.has_interface(),
+                is_of_connection(signal),
+            ];
+            let details = has.into_iter().filter(|&has| has).count();
+            assert!(details <= 1, "{}", signal.name());
         }
     }
 }

@@ -74,7 +74,8 @@ impl PackedKey {
         (a ^ f) | (b ^ g) | (c ^ h) | (d ^ i) | (e ^ j) == 0
     }
 
-    /// The overflow key: counts packets whose sources get no key of their own, whatever the tool.
+    /// The overflow key: counts packets whose sources get no key of their own, by target and
+    /// interface, whatever the tool.
     #[inline(always)]
     #[must_use]
     pub const fn overflow_key(&self) -> Self {
@@ -98,8 +99,8 @@ impl PackedKey {
         secrets.finish(secrets.sum_remote([a, b]))
     }
 
-    /// Which sketch of a generation belongs to this key's target, and the tag of the target there,
-    /// which is never 0.
+    /// Which sketch of a generation belongs to this key's target and interface, and the tag of both
+    /// there, which is never 0.
     #[inline(always)]
     #[must_use]
     pub const fn sketch_place(&self, secrets: &HashSecrets) -> (u32, u32) {
@@ -155,15 +156,25 @@ mod tests {
     }
 
     #[test]
-    fn an_overflow_key_has_neither_the_remote_nor_the_tool() {
-        let expected = Key {
-            remote: Address::UNSPECIFIED,
-            ..key(1, 80, Signal::Syn)
-        };
-        let place = PackedKey::from(&expected).sketch_place(&SECRETS);
-        for (last, tool) in [(1, 0), (2, 0), (2, Tool::Hping as u8)] {
+    fn an_overflow_key_has_the_target_and_the_interface() {
+        let syn = key(1, 80, Signal::Syn);
+        let [eth0, eth1] = [2, 3];
+        // (remote, tool, interface)
+        for (last, tool, detail) in [
+            (1, 0, eth0),
+            (2, 0, eth0),
+            (2, Tool::Hping as u8, eth0),
+            (2, 0, eth1),
+            (3, Tool::Zmap as u8, eth1),
+        ] {
+            let expected = Key {
+                remote: Address::UNSPECIFIED,
+                detail,
+                ..syn
+            };
             let one = PackedKey::from(&Key {
                 tool,
+                detail,
                 ..key(last, 80, Signal::Syn)
             });
             let many = Key::from(one.overflow_key());
@@ -171,8 +182,8 @@ mod tests {
             assert_eq!(many, expected);
             assert_eq!(
                 one.sketch_place(&SECRETS),
-                place,
-                "one target has one sketch"
+                PackedKey::from(&expected).sketch_place(&SECRETS),
+                "one target has one sketch for each interface"
             );
         }
     }

@@ -105,16 +105,16 @@ pub const EXEC_EVENT_BYTES: u32 = 1 << 18;
 /// sockets have sent.
 pub const SENDER_SLOTS: u32 = 1 << 16;
 
-/// Slots for the latest process of each pid and who started it, a power of two, 8 bytes each. One
-/// is lost when that many newer processes have started.
-pub const FORK_SLOTS: u32 = 1 << 16;
+/// Slots by pid, a power of two, 8 bytes each: for the latest process of each pid and who started
+/// it, and as many for the namespaces in which processes have called. One is lost when that many
+/// newer processes have started, or called in another namespace.
+pub const PID_SLOTS: u32 = 1 << 16;
 
-/// The slot of a pid, also among the namespaces in which processes have called: as many, 8 bytes
-/// each.
+/// The slot of a pid.
 #[inline(always)]
 #[must_use]
-pub const fn fork_slot(pid: u32) -> u32 {
-    pid & (FORK_SLOTS - 1)
+pub const fn pid_slot(pid: u32) -> u32 {
+    pid & (PID_SLOTS - 1)
 }
 
 #[cfg(test)]

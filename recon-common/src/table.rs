@@ -1,14 +1,15 @@
 //! The layout of what the kernel counts: the table's key and value, the counters, and their sizes.
 //!
-//! In: a flow, a signal and its detail. Out: [`Key`], 40 bytes without padding, the same for the kernel
-//! and the agent.
+//! In: a flow, a signal and its detail. Out: [`Key`], 40 bytes without padding, the same for the
+//! kernel and the agent.
 //! The decisions held here: the value is only a count, since the drain empties the table every
 //! interval, which bounds 'last seen' to that interval for free (a timestamp costs 13 to 31 ns per
 //! packet). The port is the one that rules ask for: the local one, but the remote's for signals of
 //! outbound traffic.
 //! A tool's fingerprint is part of the key: it costs a packet nothing more. Who varies it gets as
 //! many more keys as there are tools, which other ports of this host give him anyway. An overflow
-//! key has none: a flood of many sources then has one overflow key for each target.
+//! key has none, but it keeps the detail, so that an alert about a flood names the interface: a
+//! flood of many sources has one overflow key for each target and interface.
 
 use crate::{Address, Detail, Direction, Flow, FrameClass, Loss, PendingConnect, Signal, Tool};
 
@@ -21,8 +22,8 @@ pub struct Key {
     pub remote: Address,
     /// The local address, [`Address::UNSPECIFIED`] for a connection that failed before it had one.
     pub local: Address,
-    /// The sender, the interface, or the namespace and the ending, by the signal; 0 if unknown. Only
-    /// [`Key::detail`] reads it.
+    /// The sender, the interface, or the namespace and the ending, by the signal; 0 if unknown.
+    /// Only [`Key::detail`] reads it.
     pub detail: u32,
     /// The local port, or the remote's port for signals of outbound traffic; 0 if there is none.
     pub port: u16,

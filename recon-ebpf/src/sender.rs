@@ -16,7 +16,7 @@ use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_socket_cookie, bpf_sk_
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
 use recon_common::ImageId;
-use recon_common::process::{FORK_SLOTS, NUMBERS_EACH, SENDER_SLOTS, fork_slot};
+use recon_common::process::{NUMBERS_EACH, PID_SLOTS, SENDER_SLOTS, pid_slot};
 use recon_common::protocol::linux::{AF_PACKET, SOCK_RAW};
 
 /// By socket, the low half of its cookie and a packed [`ImageId`]. Cookies are consecutive, so
@@ -32,13 +32,13 @@ static IMAGES: Array<[u8; NUMBERS_EACH]> = Array::with_max_entries(1, BPF_F_MMAP
 /// By pid, the latest process that got it, and who started that: packed [`ImageId`]s in the lower
 /// and the upper half. The agent maps it into its memory.
 #[map]
-static FORKS: Array<u64> = Array::with_max_entries(FORK_SLOTS, BPF_F_MMAPABLE);
+static FORKS: Array<u64> = Array::with_max_entries(PID_SLOTS, BPF_F_MMAPABLE);
 
 /// By pid, the program that last called in another network namespace than the agent's, and that
-/// namespace: a packed [`ImageId`] in the lower half, and the word of a [`recon_common::NetnsId`]. The
-/// agent maps it into its memory.
+/// namespace: a packed [`ImageId`] in the lower half, and the word of a
+/// [`recon_common::NetnsId`] in the upper half. The agent maps it into its memory.
 #[map]
-static CALLERS: Array<u64> = Array::with_max_entries(FORK_SLOTS, BPF_F_MMAPABLE);
+static CALLERS: Array<u64> = Array::with_max_entries(PID_SLOTS, BPF_F_MMAPABLE);
 
 /// By protocol, whether a process has opened a raw socket of it since the start.
 #[map]
@@ -87,7 +87,7 @@ pub(crate) fn count_image() -> u32 {
 /// Records that the current process has started another one.
 #[inline(always)]
 pub(crate) fn record_fork(pid: u32) {
-    if let Some(slot) = FORKS.get_ptr_mut(fork_slot(pid)) {
+    if let Some(slot) = FORKS.get_ptr_mut(pid_slot(pid)) {
         let child = u64::from(image_of(pid));
         let fork = child | u64::from(current_image()) << u32::BITS;
         // SAFETY: the slot is 8 bytes, aligned and never freed; a single write of 8 bytes is whole
@@ -129,7 +129,7 @@ pub(crate) fn record_sender(cookie: u64) -> u32 {
 #[inline(always)]
 pub(crate) fn record_netns(image: u32, netns: u32) {
     let pid = ImageId::unpack(image).pid;
-    let Some(slot) = CALLERS.get_ptr_mut(fork_slot(pid)) else {
+    let Some(slot) = CALLERS.get_ptr_mut(pid_slot(pid)) else {
         return;
     };
     let call = u64::from(image) | u64::from(netns) << 32;

@@ -80,12 +80,23 @@ const ROWS: &[Row] = &[
         does_not_say: &["CAP_SYS_PTRACE"],
     },
     Row {
+        name: "no CAP_SYS_ADMIN",
+        lacks: &["sys_admin"],
+        is_refused: false,
+        says: &[
+            "CAP_SYS_ADMIN is missing",
+            "add CAP_SYS_ADMIN to AmbientCapabilities",
+        ],
+        does_not_say: &["CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"],
+    },
+    Row {
         name: "only the three that are needed",
         lacks: &["sys_ptrace", "dac_read_search", "sys_admin"],
         is_refused: false,
         says: &[
             "CAP_SYS_PTRACE is missing",
             "CAP_DAC_READ_SEARCH is missing",
+            "CAP_SYS_ADMIN is missing",
         ],
         does_not_say: &[],
     },

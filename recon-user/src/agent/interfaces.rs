@@ -5,7 +5,8 @@
 //! The decisions held here: hooks end with their interface, so an interface that is created again
 //! under the name of a watched one gets new hooks. One that is renamed keeps its hooks and is
 //! followed. An agent without any interface goes on and waits, since this host's own sockets are
-//! still watched and an interface may come back.
+//! still watched and an interface may come back. A bond has its members run the program of native
+//! XDP, so that packets carry their indexes: those are named after the bond that is watched.
 
 use jiff::Timestamp;
 
@@ -22,6 +23,8 @@ pub(super) struct Watched {
     /// The kernel's index of it. `None` while it is gone.
     pub(super) index: Option<u32>,
     is_up: bool,
+    /// The indexes of its members, if it is a bond or a bridge.
+    members: Vec<u32>,
     /// Why hooks did not attach when it came back.
     refusal: Option<String>,
 }
@@ -50,15 +53,21 @@ impl WatchedInterfaces {
             name: interface.name.clone(),
             index: Some(interface.index),
             is_up: interface.is_up,
+            members: Vec::new(),
             refusal: None,
         });
-        let interfaces = Self {
+        let mut interfaces = Self {
             hooks,
             events,
             choice,
             watched: watched.collect(),
             may_have_changed: false,
         };
+        match list_interfaces() {
+            Ok(all) => list_members(&mut interfaces.watched, &all),
+            // The first poll tries again.
+            Err(_) => interfaces.may_have_changed = true,
+        }
         Ok((interfaces, attached))
     }
 
@@ -72,10 +81,10 @@ impl WatchedInterfaces {
         self.watched.iter().filter_map(|watched| watched.index)
     }
 
-    /// The same with their names.
+    /// The same with their names, after the members of bonds: one that is watched itself has its
+    /// own name.
     pub(super) fn named(&self) -> impl Iterator<Item = (u32, &str)> {
-        let watched = self.watched.iter();
-        watched.filter_map(|watched| Some((watched.index?, &*watched.name)))
+        named(&self.watched)
     }
 
     /// Detaches all hooks.
@@ -137,6 +146,7 @@ impl WatchedInterfaces {
                 }
             }
         }
+        list_members(watched, all);
         if has_lost && watched.iter().all(|watched| watched.index.is_none()) {
             log::warn!(
                 "no watched interface is left: recon sees no packets, and goes on until one is back; SIGTERM ends it"
@@ -193,7 +203,27 @@ impl Watched {
     }
 }
 
-/// Whether a change may need hooks, or a log line.
+fn named(watched: &[Watched]) -> impl Iterator<Item = (u32, &str)> {
+    let members = watched.iter().flat_map(|watched| {
+        let members = watched.members.iter();
+        members.map(|&member| (member, &*watched.name))
+    });
+    let themselves = watched.iter();
+    members.chain(themselves.filter_map(|watched| Some((watched.index?, &*watched.name))))
+}
+
+/// Lists the members of the watched interfaces that have some.
+fn list_members(watched: &mut [Watched], all: &[Interface]) {
+    for watched in watched {
+        let members = all.iter().filter(|interface| {
+            let index = watched.index;
+            index.is_some_and(|index| interface.is_member_of(index))
+        });
+        watched.members = members.map(|member| member.index).collect();
+    }
+}
+
+/// Whether a change may need hooks, a log line, or a name.
 fn concerns(watched: &[Watched], change: &LinkChange<'_>) -> bool {
     watched.iter().any(|watched| match (change, watched.index) {
         (LinkChange::Unknown, _) => true,
@@ -201,9 +231,10 @@ fn concerns(watched: &[Watched], change: &LinkChange<'_>) -> bool {
         (LinkChange::Present(interface), Some(index)) if interface.index == index => {
             watched.name != interface.name || watched.is_up != interface.is_up
         }
-        (LinkChange::Present(interface), index) => {
-            index.is_none() && watched.name == interface.name
+        (LinkChange::Present(interface), Some(index)) => {
+            interface.is_member_of(index) != watched.members.contains(&interface.index)
         }
+        (LinkChange::Present(interface), None) => watched.name == interface.name,
     })
 }
 
@@ -217,6 +248,7 @@ mod tests {
             name: "eth0".to_owned(),
             index,
             is_up: true,
+            members: vec![8],
             refusal: None,
         };
         let interface = |index, name: &str, is_up| {
@@ -228,11 +260,16 @@ mod tests {
         let (same, down) = (interface(2, "eth0", true), interface(2, "eth0", false));
         let (renamed, other) = (interface(2, "lan0", true), interface(7, "veth7", true));
         let again = interface(9, "eth0", true);
+        let [joined, member, left] = [(7, 2), (8, 2), (8, 3)]
+            .map(|(index, of)| interface(index, "veth", true).with_controller(of));
         for (what, change, present, gone) in [
             ("unchanged", LinkChange::Present(&same), false, true),
             ("down", LinkChange::Present(&down), true, true),
             ("renamed", LinkChange::Present(&renamed), true, false),
             ("another", LinkChange::Present(&other), false, false),
+            ("joined", LinkChange::Present(&joined), true, false),
+            ("a member", LinkChange::Present(&member), false, false),
+            ("left", LinkChange::Present(&left), true, false),
             ("created again", LinkChange::Present(&again), false, true),
             ("deleted", LinkChange::Gone(2), true, false),
             ("another deleted", LinkChange::Gone(7), false, false),
@@ -240,6 +277,40 @@ mod tests {
         ] {
             assert_eq!(concerns(&[watched(Some(2))], &change), present, "{what}");
             assert_eq!(concerns(&[watched(None)], &change), gone, "{what}, gone");
+        }
+    }
+
+    #[test]
+    fn the_members_of_a_bond_have_its_name() {
+        let watched = |name: &str, index| Watched {
+            name: name.to_owned(),
+            index,
+            is_up: true,
+            members: Vec::new(),
+            refusal: None,
+        };
+        let member = |index, of| {
+            let mut interface = Interface::default();
+            interface.index = index;
+            interface.with_controller(of)
+        };
+        let all = [member(2, 9), member(3, 9), member(4, 8), member(5, 0)];
+        // The interfaces, and the names of indexes: the last one counts.
+        for (interfaces, expected) in [
+            (
+                vec![watched("bond0", Some(9))],
+                &[(2, "bond0"), (3, "bond0"), (9, "bond0")][..],
+            ),
+            (
+                vec![watched("eth1", Some(3)), watched("bond0", Some(9))],
+                &[(2, "bond0"), (3, "bond0"), (3, "eth1"), (9, "bond0")],
+            ),
+            (vec![watched("bond0", None)], &[]),
+        ] {
+            let mut interfaces = interfaces;
+            list_members(&mut interfaces, &all);
+            let names: Vec<_> = named(&interfaces).collect();
+            assert_eq!(names, expected);
         }
     }
 }

@@ -51,7 +51,7 @@ use interfaces::WatchedInterfaces;
 use listener::listener;
 use logins::{MAX_LOGINS, login_row};
 use output::AgentOutput;
-use places::Places;
+use places::PlaceNames;
 use private::PrivateSignals;
 use sight::{attach_sockets, untrusted};
 use signals::{Request, Signals};
@@ -102,7 +102,7 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
         pipeline: Pipeline::new(PipelineSettings::new(in_force, untrusted(&sockets, &taken))),
         calls: Calls::new(settings.netns == Netns::All),
         served: ServedPorts::open(),
-        places: Places::new(callers, interfaces.named()),
+        places: PlaceNames::new(callers, interfaces.named()),
         private: PrivateSignals::new(settings.include_private),
         output,
         blind: Blind::new(settings.quiet.0),
@@ -170,8 +170,8 @@ struct Agent<M> {
     calls: Calls,
     /// The ports of this host's own sockets.
     served: ServedPorts,
-    /// Where it happened.
-    places: Places,
+    /// The names of interfaces and network namespaces.
+    places: PlaceNames,
     private: PrivateSignals,
     output: AgentOutput,
     blind: Blind,

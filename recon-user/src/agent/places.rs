@@ -1,12 +1,10 @@
-//! Where it happened what the kernel counts.
+//! The names of the places where the kernel counts.
 //!
 //! In: the watched interfaces at each poll, and the keys of its counts. Out: the names of a key's
 //! interface and of its network namespace.
 //! The decision held here: the kernel counts by index, and an interface may be renamed or gone by
 //! the time of the poll. So the names of the poll before are kept too, and an index that nobody
 //! knows has no name. Indexes are those of this network namespace, where all hooks on packets are.
-
-use std::collections::HashMap;
 
 use recon_common::{Detail, Key, Signal};
 
@@ -16,29 +14,30 @@ use crate::row::{Name, RowKey};
 
 /// The names of interfaces and namespaces.
 #[derive(Debug)]
-pub(super) struct Places {
-    /// By index.
-    interfaces: HashMap<u32, Known>,
+pub(super) struct PlaceNames {
+    /// In the order of the indexes.
+    interfaces: Vec<NamedInterface>,
     poll: u64,
     namespaces: Namespaces,
     callers: Callers,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Known {
+struct NamedInterface {
+    index: u32,
     name: Option<Name>,
     /// The last poll at which there was such an interface.
     poll: u64,
 }
 
-impl Places {
+impl PlaceNames {
     /// With the interfaces that are there at the start.
     pub(super) fn new<'a>(
         callers: Callers,
         interfaces: impl Iterator<Item = (u32, &'a str)>,
     ) -> Self {
         let mut places = Self {
-            interfaces: HashMap::new(),
+            interfaces: Vec::new(),
             poll: 0,
             namespaces: Namespaces::default(),
             callers,
@@ -54,26 +53,36 @@ impl Places {
         let poll = self.poll;
         for (index, name) in interfaces {
             let name = Name::new(name);
-            self.interfaces.insert(index, Known { name, poll });
+            let named = NamedInterface { index, name, poll };
+            match self.find_interface(index) {
+                Ok(place) => self.interfaces[place] = named,
+                Err(place) => self.interfaces.insert(place, named),
+            }
         }
-        self.interfaces.retain(|_, known| known.poll + 1 >= poll);
+        self.interfaces.retain(|named| named.poll + 1 >= poll);
+    }
+
+    /// Where an interface is, or else belongs.
+    fn find_interface(&self, index: u32) -> Result<usize, usize> {
+        let interfaces = &self.interfaces;
+        interfaces.binary_search_by_key(&index, |named| named.index)
     }
 
     /// A key as a row's, with the names of its interface and its namespace. `None` for a signal of
     /// another layout.
     pub(super) fn unpack(&mut self, key: &Key) -> Option<RowKey> {
-        let mut row = RowKey::unpack(key)?;
-        let netns = match key.detail() {
+        let (mut row, detail) = RowKey::unpack_detail(key)?;
+        let netns = match detail {
             Some(Detail::Interface(index)) => {
-                let known = self.interfaces.get(&index.get());
-                row.interface = known.and_then(|known| known.name);
+                let found = self.find_interface(index.get()).ok();
+                row.interface = found.and_then(|place| self.interfaces[place].name);
                 None
             }
             Some(Detail::Connection { netns, .. }) => netns,
             Some(Detail::Sender(sender)) if is_of_call(&row) => self.callers.find(sender),
             Some(Detail::Sender(_)) | None => None,
         };
-        row.netns = netns.and_then(|netns| self.namespaces.name(netns));
+        row.netns = netns.map(|netns| self.namespaces.name(netns));
         Some(row)
     }
 }
@@ -94,7 +103,7 @@ mod tests {
 
     use super::*;
 
-    fn name(places: &mut Places, signal: Signal, detail: u32) -> &'static str {
+    fn name(places: &mut PlaceNames, signal: Signal, detail: u32) -> &'static str {
         let key = Key {
             remote: Address::v4([198, 51, 100, 7]),
             local: Address::v4([203, 0, 113, 1]),
@@ -109,7 +118,7 @@ mod tests {
 
     #[test]
     fn an_interface_keeps_its_name_for_a_poll_after_it_is_gone() {
-        let mut places = Places::new(Callers::unrecorded(), std::iter::empty());
+        let mut places = PlaceNames::new(Callers::unrecorded(), std::iter::empty());
         // (the interfaces of each poll, the names of 2 and 3)
         for (interfaces, expected) in [
             (&[(2, "eth0"), (3, "veth7")][..], ["eth0", "veth7"]),
@@ -127,7 +136,7 @@ mod tests {
     #[test]
     fn what_is_no_interface_has_no_name() {
         let eth0 = [(2, "eth0")].into_iter();
-        let mut places = Places::new(Callers::unrecorded(), eth0);
+        let mut places = PlaceNames::new(Callers::unrecorded(), eth0);
         for (signal, detail, expected) in [
             (Signal::Datagram, 2, "eth0"),
             (Signal::Datagram, 0, ""),
@@ -148,7 +157,7 @@ mod tests {
         let great = NetnsId::word(u64::MAX);
         let sender = ImageId { pid: 7, number: 2 };
         let callers = Callers::of_test(sender, great);
-        let mut places = Places::new(callers, std::iter::empty());
+        let mut places = PlaceNames::new(callers, std::iter::empty());
         let accepted = Detail::connection_word(0, great);
         for (signal, local, detail, expected) in [
             (Signal::Accepted, LOCAL, accepted, "unknown"),

@@ -11,6 +11,7 @@ use recon_common::Signal;
 
 use super::actors;
 use crate::hook::{AttachedHooks, Cgroup, Egress, Hooks, ProcessSight, SocketHooks};
+use crate::kql::Field;
 use crate::row::SignalSet;
 use crate::rule::Configured;
 use crate::settings::InForce;
@@ -27,7 +28,8 @@ pub(super) fn attach_sockets(
     for missing in &sockets.missing {
         log::warn!("{missing}");
     }
-    let sight = ProcessSight::of_agent();
+    let mut sight = ProcessSight::of_agent();
+    sight.namespaces |= !sockets.sees_namespaces();
     for warning in warnings(sight, sockets.sees_starts(), &in_force.rules) {
         log::warn!("{warning}");
     }
@@ -91,6 +93,17 @@ fn warnings(sight: ProcessSight, sees_starts: bool, rules: &[Configured]) -> Vec
             grant("CAP_DAC_READ_SEARCH")
         ));
     }
+    if !sight.namespaces {
+        let rules = ids(|query| query.reads(|field| field == Field::NetworkNamespace));
+        let of_rules = match rules.as_str() {
+            "" => String::new(),
+            rules => format!(", and so do the rows that {rules} read"),
+        };
+        warnings.push(format!(
+            "CAP_SYS_ADMIN is missing, so recon can't ask which network namespace is which: alerts call all but its own unknown{of_rules}; {}",
+            grant("CAP_SYS_ADMIN")
+        ));
+    }
     warnings
 }
 
@@ -110,14 +123,15 @@ mod tests {
             .into_iter()
             .map(Configured::plain);
         let rules: Vec<_> = rules.collect();
-        let sight = |programs, descriptors| ProcessSight {
+        let sight = |programs, descriptors, namespaces| ProcessSight {
             programs,
             descriptors,
+            namespaces,
         };
-        assert_eq!(warnings(sight(true, true), true, &rules), [""; 0]);
+        assert_eq!(warnings(sight(true, true, true), true, &rules), [""; 0]);
         for (sight, sees_starts, expected) in [
             (
-                sight(false, true),
+                sight(false, true, true),
                 true,
                 &[
                     "CAP_SYS_PTRACE is missing",
@@ -126,7 +140,7 @@ mod tests {
                 ][..],
             ),
             (
-                sight(false, true),
+                sight(false, true, true),
                 false,
                 &[
                     "outbound-scan-tool",
@@ -134,9 +148,17 @@ mod tests {
                 ],
             ),
             (
-                sight(true, false),
+                sight(true, false, true),
                 false,
                 &["CAP_DAC_READ_SEARCH is missing", "scan-then-connect"],
+            ),
+            (
+                sight(true, true, false),
+                true,
+                &[
+                    "CAP_SYS_ADMIN is missing",
+                    "its own unknown; run recon as root",
+                ],
             ),
         ] {
             let warnings = warnings(sight, sees_starts, &rules);
@@ -147,6 +169,6 @@ mod tests {
                 assert!(warning.contains(text), "no {text:?} in {warning}");
             }
         }
-        assert_eq!(warnings(sight(false, false), true, &[]).len(), 2);
+        assert_eq!(warnings(sight(false, false, false), true, &[]).len(), 3);
     }
 }

@@ -41,7 +41,7 @@ fn agent(grace: Grace, file: &File, events: Option<&Path>) -> Agent<FakeMaps> {
         pipeline: Pipeline::new(PipelineSettings::new(&in_force, SignalSet::default())),
         calls: Calls::default(),
         served: ServedPorts::default(),
-        places: Places::new(Callers::unrecorded(), std::iter::empty()),
+        places: PlaceNames::new(Callers::unrecorded(), std::iter::empty()),
         private: PrivateSignals::new(false),
         output: AgentOutput::new(file, events, true).expect("a sink"),
         blind: Blind::new(in_force.settings.quiet.0),

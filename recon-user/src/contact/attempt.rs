@@ -6,6 +6,7 @@
 //! answered counts as half-open only once no handshake is to be expected any more.
 
 use jiff::Timestamp;
+use recon_common::Signal;
 
 use super::Clock;
 use super::evidence::TargetResult;
@@ -37,17 +38,21 @@ impl Arrival {
 
 /// The first of two names.
 pub(super) fn first_name(one: Option<Name>, other: Option<Name>) -> Option<Name> {
-    if one == other {
-        return one;
+    match (one, other) {
+        (Some(one), Some(other)) if one != other => {
+            let is_first = one.text() <= other.text();
+            Some(if is_first { one } else { other })
+        }
+        (one, other) => one.or(other),
     }
-    let both = [one, other].into_iter().flatten();
-    both.min_by_key(|name| name.text())
 }
 
 /// What is known of an attempt.
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) arrival: Arrival,
+    /// Where its connections came in, of which an attempt after them says nothing.
+    pub(super) connected: Arrival,
     /// The number of the poll that brought its first event.
     poll: u32,
     pub(super) hits: u32,
@@ -75,12 +80,14 @@ pub(super) struct Attempt {
 impl Attempt {
     /// An attempt whose first event came with that poll.
     pub(super) fn begin(since: Interval, poll: u32) -> Self {
+        let arrival = Arrival {
+            since,
+            interface: None,
+            netns: None,
+        };
         Self {
-            arrival: Arrival {
-                since,
-                interface: None,
-                netns: None,
-            },
+            arrival,
+            connected: arrival,
             poll,
             hits: 0,
             accepted: 0,
@@ -139,9 +146,22 @@ impl Attempt {
         }
     }
 
-    /// What comes after the outcome is another attempt. SYNs beyond those that were accepted, more
-    /// than a client repeats, are left open: a flood must not hide behind a connection a second.
+    /// Adds the interface and the namespace of a row: of an attempt, or of a connection's end.
+    pub(super) fn add_place(&mut self, key: &RowKey) {
+        match key.signal {
+            Signal::Ended => self.connected.add_place(key),
+            _ => self.arrival.add_place(key),
+        }
+    }
+
+    /// What comes after the outcome is another attempt, with places of its own. SYNs beyond those
+    /// that were accepted, more than a client repeats, are left open: a flood must not hide behind
+    /// a connection a second.
     pub(super) fn forget_outcome(&mut self, now: Timestamp) {
+        if self.accepted > 0 || self.ended >= self.opened {
+            self.connected = self.arrival;
+        }
+        (self.arrival.interface, self.arrival.netns) = (None, None);
         let accepted = std::mem::take(&mut self.accepted);
         let hits = std::mem::take(&mut self.hits);
         if std::mem::take(&mut self.is_answered) && accepted > 0 {
@@ -163,6 +183,54 @@ impl Attempt {
         match self.left_open > 0 && clock.has_waited(self.left_since) {
             true => std::mem::take(&mut self.left_open),
             false => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use recon_common::{Address, Key};
+
+    use super::*;
+
+    #[test]
+    fn the_next_attempt_has_places_of_its_own() {
+        let key = Key {
+            remote: Address::v4([198, 51, 100, 7]),
+            local: Address::v4([203, 0, 113, 1]),
+            detail: 0,
+            port: 22,
+            signal: Signal::Syn as u8,
+            tool: 0,
+        };
+        let row = |signal, interface, netns| RowKey {
+            interface: Name::new(interface),
+            netns: Name::new(netns),
+            signal,
+            ..RowKey::unpack(&key).expect("a signal")
+        };
+        let now = Timestamp::UNIX_EPOCH;
+        let mut attempt = Attempt::begin(Interval { from: now, to: now }, 1);
+        // (signal, interface, namespace, places of the attempt, places of connections)
+        for (signal, interface, netns, expected, connected) in [
+            (Signal::Syn, "dmz0", "", ["dmz0", ""], ["", ""]),
+            (Signal::Accepted, "", "blue", ["dmz0", "blue"], ["", ""]),
+            // The next attempt, while the connection is open.
+            (Signal::Syn, "eth0", "", ["eth0", ""], ["dmz0", "blue"]),
+            (Signal::Ended, "", "blue", ["eth0", ""], ["dmz0", "blue"]),
+            (Signal::Accepted, "", "", ["eth0", ""], ["dmz0", "blue"]),
+            (Signal::Syn, "dmz0", "", ["dmz0", ""], ["eth0", ""]),
+        ] {
+            attempt.add_place(&row(signal, interface, netns));
+            let places = [attempt.arrival, attempt.connected].map(|arrival| {
+                [arrival.interface, arrival.netns].map(|name| name.map_or("", Name::text))
+            });
+            assert_eq!(places, [expected, connected], "{signal:?}");
+            if signal == Signal::Accepted {
+                attempt.accepted = 1;
+                attempt.opened += 1;
+                attempt.forget_outcome(now);
+            }
         }
     }
 }

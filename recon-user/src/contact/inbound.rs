@@ -110,7 +110,7 @@ impl Inbound {
         if let Some(tool) = tool {
             attempt.tools.insert(tool);
         }
-        attempt.arrival.add_place(&row.key);
+        attempt.add_place(&row.key);
         let add = |number: &mut u32| *number = number.saturating_add(count);
         match signal {
             Signal::AnsweredTcp | Signal::AnsweredUdp => attempt.is_answered = true,
@@ -203,7 +203,7 @@ impl Inbound {
                     count: left_open.into(),
                     ..attempt.result(target, Outcome::HalfOpen, clock)
                 };
-                recorder.record_outcome(tried, result, attempt.arrival);
+                recorder.record_outcome(tried, result, attempt.connected);
             }
             if std::mem::take(&mut attempt.unused) > 0
                 && let Some(evidence) = recorder.remotes.get_mut(tried.remote)
@@ -214,7 +214,7 @@ impl Inbound {
             let has_stayed = !has_ended && clock.has_stayed(attempt.arrival.since.to);
             if is_due && (attempt.used > 0 || has_stayed) {
                 let count = attempt.used.max(1).into();
-                used.push((*tried, target, count, attempt.arrival));
+                used.push((*tried, target, count, attempt.connected));
                 attempt.used = 0;
                 attempt.opened = attempt.ended;
             }

@@ -4,7 +4,7 @@
 //! if that is not the agent's.
 
 use aya::Ebpf;
-use recon_common::process::{FORK_SLOTS, fork_slot};
+use recon_common::process::{PID_SLOTS, pid_slot};
 use recon_common::{ImageId, NetnsId};
 
 use super::DrainError;
@@ -22,18 +22,18 @@ impl Callers {
     /// # Errors
     /// [`DrainError::NoMap`] if the object is not the one this agent was built with.
     pub(crate) fn open(ebpf: &mut Ebpf) -> Result<Self, DrainError> {
-        super::map_shared(ebpf, CALLERS, |data| SharedArray::map(data, FORK_SLOTS)).map(Self)
+        super::map_shared(ebpf, CALLERS, |data| SharedArray::map(data, PID_SLOTS)).map(Self)
     }
 
     /// No process has called.
     #[cfg(test)]
     pub(crate) fn unrecorded() -> Self {
-        Self(SharedArray::zeroed(FORK_SLOTS))
+        Self(SharedArray::zeroed(PID_SLOTS))
     }
 
     /// The namespace in which that program called last.
     pub(crate) fn find(&self, image: ImageId) -> Option<NetnsId> {
-        let slot = self.0.get(fork_slot(image.pid) as usize)?;
+        let slot = self.0.get(pid_slot(image.pid) as usize)?;
         // SAFETY: the slot is within the mapping. The kernel may write to it meanwhile, and a read
         // of 8 bytes is whole.
         let call = unsafe { slot.read_volatile() };
@@ -44,10 +44,10 @@ impl Callers {
     /// Slots that a test fills.
     #[cfg(test)]
     pub(crate) fn of_test(image: ImageId, netns: u32) -> Self {
-        let slots = SharedArray::zeroed(FORK_SLOTS);
+        let slots = SharedArray::zeroed(PID_SLOTS);
         let call = u64::from(image.pack()) | u64::from(netns) << u32::BITS;
         // SAFETY: the slot is within the mapping, and nobody else writes to it.
-        unsafe { slots.value(fork_slot(image.pid) as usize).write(call) };
+        unsafe { slots.value(pid_slot(image.pid) as usize).write(call) };
         Self(slots)
     }
 }

@@ -8,7 +8,7 @@ use std::fs;
 
 use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
-use recon_common::process::{FILENAME_LENGTH, FORK_SLOTS, NAME_LENGTH, NUMBERS_EACH, fork_slot};
+use recon_common::process::{FILENAME_LENGTH, NAME_LENGTH, NUMBERS_EACH, PID_SLOTS, pid_slot};
 use recon_common::{ExecEvent, ImageId};
 use tokio::io::unix::AsyncFd;
 
@@ -133,7 +133,7 @@ impl Forks {
     /// # Errors
     /// [`DrainError::NoMap`] if the object is not the one this agent was built with.
     pub(crate) fn open(ebpf: &mut Ebpf) -> Result<Self, DrainError> {
-        super::map_shared(ebpf, FORKS, |data| SharedArray::map(data, FORK_SLOTS))
+        super::map_shared(ebpf, FORKS, |data| SharedArray::map(data, PID_SLOTS))
             .map(|forks| Self(Some(forks)))
     }
 
@@ -144,7 +144,7 @@ impl Forks {
 
     /// The process with that pid as it started, and the program that started it.
     pub(crate) fn find(&self, pid: u32) -> Option<(ImageId, ImageId)> {
-        let slot = self.0.as_ref()?.get(fork_slot(pid) as usize)?;
+        let slot = self.0.as_ref()?.get(pid_slot(pid) as usize)?;
         // SAFETY: the slot is within the mapping. The kernel may write to it meanwhile, and a read
         // of 8 bytes is whole.
         let fork = unsafe { slot.read_volatile() };
@@ -156,14 +156,14 @@ impl Forks {
     /// Slots that a test fills.
     #[cfg(test)]
     pub(crate) fn of_test() -> Self {
-        Self(Some(SharedArray::zeroed(FORK_SLOTS)))
+        Self(Some(SharedArray::zeroed(PID_SLOTS)))
     }
 
     /// Records a start, as the kernel does.
     #[cfg(test)]
     pub(crate) fn record(&self, child: ImageId, parent: ImageId) {
         let slots = self.0.as_ref().expect("an array");
-        let slot = slots.value(fork_slot(child.pid) as usize);
+        let slot = slots.value(pid_slot(child.pid) as usize);
         let fork = u64::from(child.pack()) | u64::from(parent.pack()) << u32::BITS;
         // SAFETY: the slot is within the mapping, and nobody else writes to it.
         unsafe { slot.write_volatile(fork) };

@@ -39,6 +39,20 @@ pub(crate) struct Interface {
     lower: Option<u32>,
 }
 
+impl Interface {
+    /// Whether it is a member of the bridge, bond or team with that index.
+    pub(crate) fn is_member_of(&self, index: u32) -> bool {
+        self.controller == Some(index)
+    }
+
+    /// A member of the bond with that index.
+    #[cfg(test)]
+    pub(crate) fn with_controller(self, index: u32) -> Self {
+        let controller = Some(index);
+        Self { controller, ..self }
+    }
+}
+
 /// The interfaces of these names, or the default ones; see [`super::select_interfaces`].
 pub(super) fn find_selected(names: &[String]) -> Result<Vec<Interface>, HookError> {
     choose_interfaces(list_interfaces().map_err(HookError::ListInterfaces)?, names)
@@ -77,7 +91,7 @@ fn choose_default(all: Vec<Interface>) -> Result<Vec<Interface>, HookError> {
     for interface in &candidates {
         let has_members = candidates
             .iter()
-            .any(|member| member.controller == Some(interface.index));
+            .any(|member| member.is_member_of(interface.index));
         if !interface.is_ethernet {
             log::warn!(
                 "{}: not watched: its frames have no Ethernet header, and recon reads no others",

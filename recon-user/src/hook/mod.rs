@@ -121,7 +121,7 @@ impl Hooks {
             .override_global("SECRETS", hash_secrets().0.as_slice(), true)
             .override_global("TABLE_ROOM", &table_entries, true)
             .override_global("TC_KNOWS_PROCESS", &knows_process, true)
-            .override_global("OWN_NETNS", &netns_cookie(), true)
+            .override_global("OWN_NETNS", &netns_cookie().unwrap_or(0), true)
             .override_global("ALL_NETNS", &u32::from(netns == Netns::All), true)
             .map_max_entries("COUNTS_0", table_entries)
             .map_max_entries("COUNTS_1", table_entries)

@@ -1,7 +1,7 @@
 //! Privileges: whether this process may load and attach programs, checked before it tries.
 //!
 //! In: the effective capabilities in `/proc/self/status`. Out: the names of the missing ones, and
-//! whether /proc shows other users' processes.
+//! whether /proc shows other users' processes and network namespaces.
 
 use std::fs;
 
@@ -28,6 +28,8 @@ pub(crate) struct ProcessSight {
     pub(crate) programs: bool,
     /// The list of descriptors: CAP_DAC_READ_SEARCH.
     pub(crate) descriptors: bool,
+    /// Which network namespace a process is in: CAP_SYS_ADMIN.
+    pub(crate) namespaces: bool,
 }
 
 impl ProcessSight {
@@ -42,6 +44,7 @@ impl ProcessSight {
         Self {
             programs: has(CAP_SYS_PTRACE),
             descriptors: has(CAP_DAC_READ_SEARCH) || has(CAP_DAC_OVERRIDE),
+            namespaces: has(CAP_SYS_ADMIN),
         }
     }
 }
@@ -91,17 +94,18 @@ mod tests {
     }
 
     #[test]
-    fn the_sight_of_processes_has_two_parts() {
-        for (capabilities, programs, descriptors) in [
-            (u64::MAX, true, true),
-            (1 << CAP_SYS_PTRACE, true, false),
-            (1 << CAP_DAC_READ_SEARCH, false, true),
-            (1 << CAP_DAC_OVERRIDE, false, true),
-            (1 << CAP_SYS_ADMIN, false, false),
+    fn the_sight_of_processes_has_three_parts() {
+        for (capabilities, programs, descriptors, namespaces) in [
+            (u64::MAX, true, true, true),
+            (1 << CAP_SYS_PTRACE, true, false, false),
+            (1 << CAP_DAC_READ_SEARCH, false, true, false),
+            (1 << CAP_DAC_OVERRIDE, false, true, false),
+            (1 << CAP_SYS_ADMIN, false, false, true),
         ] {
             let expected = ProcessSight {
                 programs,
                 descriptors,
+                namespaces,
             };
             assert_eq!(ProcessSight::of(capabilities), expected);
         }

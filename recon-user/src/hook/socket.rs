@@ -10,8 +10,8 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -129,6 +129,13 @@ impl SocketHooks {
     #[must_use]
     pub(crate) fn sees_failures(&self) -> bool {
         self.attached.contains(&SOCK_OPS)
+    }
+
+    /// Whether sockets of other network namespaces are seen.
+    #[must_use]
+    pub(crate) fn sees_namespaces(&self) -> bool {
+        let mut hooks = CGROUP_HOOKS.iter();
+        hooks.any(|(_, hook, ..)| self.attached.contains(hook))
     }
 
     /// Whether programs are seen as they start.
@@ -263,11 +270,12 @@ pub(super) fn detach_connects(ebpf: &mut Ebpf) {
     }
 }
 
-/// The cookie of this thread's network namespace, or 0 if the kernel has none (before Linux 5.14).
-pub(crate) fn netns_cookie() -> u64 {
-    let Ok(socket) = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)) else {
-        return 0;
-    };
+/// The cookie of this thread's network namespace. It takes a socket, and no port.
+///
+/// # Errors
+/// There is no descriptor left, or the kernel has no cookies (before Linux 5.14).
+pub(crate) fn netns_cookie() -> io::Result<u64> {
+    let socket = UnixDatagram::unbound()?;
     let mut cookie = 0_u64;
     let mut length = size_of_val(&cookie) as libc::socklen_t;
     // SAFETY: the kernel writes `length` bytes, the size of the cookie, to the cookie.
@@ -280,7 +288,10 @@ pub(crate) fn netns_cookie() -> u64 {
             &raw mut length,
         )
     };
-    if result == 0 { cookie } else { 0 }
+    match result {
+        0 => Ok(cookie),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 fn attach_to_cgroup(

@@ -8,7 +8,7 @@ use crate::kql::{Arithmetic, Comparison, Literal, TextOperator};
 
 /// A name.
 #[derive(Clone, Debug)]
-pub(super) struct Name<'a> {
+pub(super) struct WrittenName<'a> {
     pub(super) text: &'a str,
     pub(super) span: Span,
 }
@@ -45,7 +45,7 @@ pub(super) enum ExprKind<'a> {
         is_negated: bool,
     },
     Call {
-        name: Name<'a>,
+        name: WrittenName<'a>,
         arguments: Vec<WrittenExpr<'a>>,
     },
 }
@@ -53,7 +53,7 @@ pub(super) enum ExprKind<'a> {
 /// An expression, with the names of its columns if the query gives any.
 #[derive(Debug)]
 pub(super) struct Item<'a> {
-    pub(super) names: Vec<Name<'a>>,
+    pub(super) names: Vec<WrittenName<'a>>,
     pub(super) expr: WrittenExpr<'a>,
 }
 
@@ -68,14 +68,14 @@ pub(super) struct Key<'a> {
 /// `let name = value;`
 #[derive(Debug)]
 pub(super) struct Let<'a> {
-    pub(super) name: Name<'a>,
+    pub(super) name: WrittenName<'a>,
     pub(super) value: WrittenExpr<'a>,
 }
 
 /// A step of the pipeline.
 #[derive(Debug)]
 pub(super) struct Operator<'a> {
-    pub(super) name: Name<'a>,
+    pub(super) name: WrittenName<'a>,
     pub(super) kind: OperatorKind<'a>,
     /// False if a part could not be parsed, so that the columns after it are unknown.
     pub(super) is_whole: bool,
@@ -90,7 +90,7 @@ pub(super) enum OperatorKind<'a> {
         by: Vec<Item<'a>>,
     },
     Project(Vec<Item<'a>>),
-    ProjectAway(Vec<Name<'a>>),
+    ProjectAway(Vec<WrittenName<'a>>),
     Order(Vec<Key<'a>>),
     Top(WrittenExpr<'a>, Vec<Key<'a>>),
     Take(WrittenExpr<'a>),
@@ -100,6 +100,6 @@ pub(super) enum OperatorKind<'a> {
 #[derive(Debug)]
 pub(super) struct WrittenQuery<'a> {
     pub(super) lets: Vec<Let<'a>>,
-    pub(super) table: Name<'a>,
+    pub(super) table: WrittenName<'a>,
     pub(super) operators: Vec<Operator<'a>>,
 }

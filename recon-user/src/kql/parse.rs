@@ -10,7 +10,7 @@ mod operator;
 
 use std::str::FromStr;
 
-use super::ast::{Item, Key, Let, Name, Operator, OperatorKind, WrittenExpr, WrittenQuery};
+use super::ast::{Item, Key, Let, Operator, OperatorKind, WrittenExpr, WrittenName, WrittenQuery};
 use super::lex::{Kind, Token};
 use super::operator::is_operator;
 use super::streamless;
@@ -177,7 +177,7 @@ impl<'a> Parser<'a, '_> {
     }
 
     /// A name: a word without another meaning.
-    fn name(&mut self, expected: &str) -> Parsed<Name<'a>> {
+    fn name(&mut self, expected: &str) -> Parsed<WrittenName<'a>> {
         let is_reserved = |text: &str| {
             is_operator(text) || ["by", "not"].contains(&text) || truth(text).is_some()
         };
@@ -186,7 +186,7 @@ impl<'a> Parser<'a, '_> {
             Some(text) if is_name(text) => {
                 let span = self.span();
                 self.next += 1;
-                Ok(Name { text, span })
+                Ok(WrittenName { text, span })
             }
             _ => Err(self.unexpected(expected, None)),
         }

@@ -28,6 +28,7 @@ use crate::kql::eval::{Columns, Value};
 use crate::kql::{Field, Slot, Table};
 use crate::process::Process;
 
+pub(crate) use name::MAX_NAME;
 pub use name::Name;
 pub use signal_set::SignalSet;
 pub use standing::{Standing, Verdict};
@@ -65,14 +66,20 @@ impl RowKey {
     /// The key has the numbers of an interface and a namespace, and not their names.
     #[must_use]
     pub fn unpack(key: &Key) -> Option<Self> {
+        Self::unpack_detail(key).map(|(row, _)| row)
+    }
+
+    /// The same with the detail of the key.
+    pub(crate) fn unpack_detail(key: &Key) -> Option<(Self, Option<Detail>)> {
         let signal = Signal::from_number(key.signal)?;
         let known = |address: Address| (address != Address::UNSPECIFIED).then_some(address);
-        let (sender, ending) = match key.detail() {
+        let detail = Detail::read(signal, key.detail);
+        let (sender, ending) = match detail {
             Some(Detail::Sender(sender)) => (Some(sender), None),
             Some(Detail::Connection { ending, .. }) => (None, ending),
             Some(Detail::Interface(_)) | None => (None, None),
         };
-        Some(Self {
+        let row = Self {
             remote: known(key.remote),
             local: known(key.local),
             port: port_column(signal).map(|_| key.port),
@@ -83,7 +90,8 @@ impl RowKey {
             interface: None,
             netns: None,
             signal,
-        })
+        };
+        Some((row, detail))
     }
 
     /// The program that sent it.

@@ -3,7 +3,8 @@
 //! In: a name. Out: a [`Name`] of two bytes, and the name again.
 //! The decision held here: rows are copied and kept by the million, and there are few names. So one
 //! table for the whole process holds each name once. It never forgets any, so that a name stays
-//! what it was in rows, groups and findings alike, and it holds up to 65,535: one more is unknown.
+//! what it was in rows, groups and findings alike, and it holds up to 65,535: one more is unknown,
+//! and [`Name::UNKNOWN`] is one of them from the start.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,21 +13,64 @@ use std::sync::{LazyLock, PoisonError, RwLock};
 
 /// The longest name: that of a file, as a namespace's is (`NAME_MAX`).
 pub(crate) const MAX_NAME: usize = 255;
+/// The text of [`Name::UNKNOWN`].
+const UNKNOWN: &str = "unknown";
 
-/// A name of an interface or a network namespace.
+/// How many names there are at most: as many as numbers.
+const MAX_NAMES: usize = u16::MAX as usize;
+
+/// A name of an interface or a network namespace. The order is that of arrival, not that of the
+/// texts.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name(NonZeroU16);
 
 /// All names, and the number of each.
-#[derive(Default)]
 struct Names {
     texts: Vec<&'static str>,
     numbers: HashMap<&'static str, Name>,
+    capacity: usize,
 }
 
-static NAMES: LazyLock<RwLock<Names>> = LazyLock::new(RwLock::default);
+static NAMES: LazyLock<RwLock<Names>> = LazyLock::new(|| RwLock::new(Names::new(MAX_NAMES)));
+
+impl Names {
+    /// A table of that many names at most. The first is [`Name::UNKNOWN`].
+    fn new(capacity: usize) -> Self {
+        Self {
+            texts: vec![UNKNOWN],
+            numbers: HashMap::from([(UNKNOWN, Name::UNKNOWN)]),
+            capacity,
+        }
+    }
+
+    /// The name with that text, which the table gets if it lacks it. `None` if it is full: it says
+    /// so once, with its last name.
+    fn intern(&mut self, text: &str) -> Option<Name> {
+        if let Some(&name) = self.numbers.get(text) {
+            return Some(name);
+        }
+        if self.texts.len() >= self.capacity {
+            return None;
+        }
+        let next = u16::try_from(self.texts.len() + 1).ok();
+        let name = Name(next.and_then(NonZeroU16::new)?);
+        let text: &'static str = text.to_owned().leak();
+        self.texts.push(text);
+        self.numbers.insert(text, name);
+        if self.texts.len() == self.capacity {
+            log::warn!(
+                "{} names of interfaces and network namespaces are known, and recon keeps no more: further ones are empty or {UNKNOWN} in alerts; a restart of recon forgets those that are gone",
+                self.capacity
+            );
+        }
+        Some(name)
+    }
+}
 
 impl Name {
+    /// What a namespace is called that is not the agent's, and whose name nobody knows.
+    pub(crate) const UNKNOWN: Self = Self(NonZeroU16::MIN);
+
     /// The name with that text. `None` if it is empty or too long, or if there are too many.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
@@ -39,15 +83,7 @@ impl Name {
         }
         drop(known);
         let mut names = NAMES.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(&name) = names.numbers.get(text) {
-            return Some(name);
-        }
-        let next = u16::try_from(names.texts.len() + 1).ok();
-        let name = Self(next.and_then(NonZeroU16::new)?);
-        let text: &'static str = text.to_owned().leak();
-        names.texts.push(text);
-        names.numbers.insert(text, name);
-        Some(name)
+        names.intern(text)
     }
 
     /// Its text.
@@ -92,5 +128,31 @@ mod tests {
         }
         assert_ne!(Name::new("eth0"), Name::new("eth1"));
         assert_eq!(["", &format!("{long}x")].map(Name::new), [None; 2]);
+    }
+    #[test]
+    fn a_full_table_keeps_its_names() {
+        let mut names = Names::new(3);
+        // (text, number)
+        for (text, expected) in [
+            ("eth0", Some(2)),
+            ("eth1", Some(3)),
+            ("eth2", None),
+            ("eth0", Some(2)),
+            (UNKNOWN, Some(1)),
+        ] {
+            let number = names.intern(text).map(|name| name.number().get());
+            assert_eq!(number, expected, "{text}");
+        }
+        assert_eq!(names.texts, [UNKNOWN, "eth0", "eth1"]);
+        assert_eq!(Name::UNKNOWN.text(), UNKNOWN);
+        assert_eq!(Name::new(UNKNOWN), Some(Name::UNKNOWN));
+    }
+
+    #[test]
+    fn each_number_is_used() {
+        let mut names = Names::new(MAX_NAMES);
+        let added = (1..).map_while(|number| names.intern(&format!("veth{number}")));
+        let last = added.last().map(Name::number);
+        assert_eq!(last, Some(NonZeroU16::MAX));
     }
 }

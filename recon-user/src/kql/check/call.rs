@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::ast::{ExprKind, Name, WrittenExpr};
+use super::super::ast::{ExprKind, WrittenExpr, WrittenName};
 use super::super::function::{AGGREGATES, FUNCTIONS, Signature, Takes, by_name, names};
 use super::super::streamless;
 use super::expr::Typed;
@@ -16,7 +16,7 @@ use crate::kql::{
 impl Checker<'_, '_> {
     pub(super) fn call(
         &mut self,
-        name: &Name<'_>,
+        name: &WrittenName<'_>,
         arguments: &[WrittenExpr<'_>],
         span: Span,
     ) -> Option<Typed> {
@@ -38,7 +38,7 @@ impl Checker<'_, '_> {
         Typed::new(Expr::Call(signature.function, arguments), kind)
     }
 
-    fn unknown_function(&mut self, name: &Name<'_>) -> Option<Typed> {
+    fn unknown_function(&mut self, name: &WrittenName<'_>) -> Option<Typed> {
         if let Some(reason) = streamless::reason(name.text) {
             return self.error(name.span, reason, None);
         }
@@ -218,7 +218,7 @@ impl Checker<'_, '_> {
         &mut self,
         signature: &'static Signature<AggregateFunction>,
         arguments: &[WrittenExpr<'_>],
-        outputs: &[Name<'_>],
+        outputs: &[WrittenName<'_>],
         span: Span,
     ) -> Option<usize> {
         // Aggregates within expressions are not columns of the query, but count towards the limit.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::ast::{ExprKind, Item, Name, WrittenExpr};
+use super::super::ast::{ExprKind, Item, WrittenExpr, WrittenName};
 use super::Checker;
 use super::expr::Typed;
 use super::scope::{ColumnScope, MAX_COLUMNS};
@@ -106,7 +106,7 @@ impl<'a> Checker<'a, '_> {
         self.scope = self.items(items);
     }
 
-    pub(super) fn project_away(&mut self, names: &[Name<'a>]) {
+    pub(super) fn project_away(&mut self, names: &[WrittenName<'a>]) {
         for name in names {
             if self.scope.get(name.text).is_none() {
                 let hint = self.diagnostics.did_you_mean(name.text, self.scope.names());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::ast::{ExprKind, Item, Name};
+use super::super::ast::{ExprKind, Item, WrittenName};
 use super::super::function::{AGGREGATES, by_name};
 use super::columns::{add, implied_name};
 use super::expr::Typed;
@@ -25,7 +25,12 @@ impl Aggregate {
 }
 
 impl<'a> Checker<'a, '_> {
-    pub(super) fn summarize(&mut self, name: &Name<'a>, aggregates: &[Item<'a>], by: &[Item<'a>]) {
+    pub(super) fn summarize(
+        &mut self,
+        name: &WrittenName<'a>,
+        aggregates: &[Item<'a>],
+        by: &[Item<'a>],
+    ) {
         if self.plan.is_summary {
             let message = "a second `summarize` can't run as a stream: a rule groups its rows once";
             self.diagnostics.error(name.span, message, None);

@@ -7,7 +7,7 @@
 use super::super::ast::ExprKind;
 use super::super::operator::{continues, words};
 use super::super::streamless;
-use super::{Kind, MAX_DEPTH, Name, Parsed, Parser, Reported, Span, WrittenExpr, truth};
+use super::{Kind, MAX_DEPTH, Parsed, Parser, Reported, Span, WrittenExpr, WrittenName, truth};
 use crate::kql::{Arithmetic, Comparison, Literal, TextOperator};
 
 type OperandParser<'a, 'd> = fn(&mut Parser<'a, 'd>) -> Parsed<WrittenExpr<'a>>;
@@ -186,7 +186,7 @@ impl<'a, 'd> Parser<'a, 'd> {
             return self.node(ExprKind::Literal(Literal::Bool(constant)), start, 0);
         }
         let name = match self.eat_word("not") {
-            true => Name {
+            true => WrittenName {
                 text: "not",
                 span: start,
             },

@@ -3,7 +3,8 @@
 use super::super::operator::{STEPS, steps};
 use super::super::schema::Table;
 use super::{
-    Item, Key, Kind, Name, Operator, OperatorKind, Parsed, Parser, Reported, Span, streamless,
+    Item, Key, Kind, Operator, OperatorKind, Parsed, Parser, Reported, Span, WrittenName,
+    streamless,
 };
 
 impl<'a> Parser<'a, '_> {
@@ -25,7 +26,7 @@ impl<'a> Parser<'a, '_> {
 
     /// A word, or several joined by dashes such as `project-away`. Empty if there is none. A
     /// table's name is not one.
-    fn operator_name(&mut self) -> Name<'a> {
+    fn operator_name(&mut self) -> WrittenName<'a> {
         let start = self.span().start;
         let mut span = Span { start, end: start };
         if self
@@ -44,10 +45,10 @@ impl<'a> Parser<'a, '_> {
             self.next += 2;
         }
         let text = self.source.slice(span);
-        Name { text, span }
+        WrittenName { text, span }
     }
 
-    fn operator_kind(&mut self, name: &Name<'a>) -> Parsed<OperatorKind<'a>> {
+    fn operator_kind(&mut self, name: &WrittenName<'a>) -> Parsed<OperatorKind<'a>> {
         Ok(match name.text {
             "where" | "filter" => OperatorKind::Where(self.expr()?),
             "extend" => OperatorKind::Extend(self.list(Self::item)),
@@ -70,7 +71,7 @@ impl<'a> Parser<'a, '_> {
         }
     }
 
-    fn unknown_operator(&mut self, name: &Name<'a>) -> Reported {
+    fn unknown_operator(&mut self, name: &WrittenName<'a>) -> Reported {
         if name.text.is_empty() {
             return self.unexpected("an operator such as `where`", None);
         }

@@ -11,8 +11,7 @@ use super::{ANSWERS_TABLE, LineError, MAX_SHOWN, TYPE};
 use crate::diagnostic::{nearest, visible};
 use crate::kql::{Field, Table};
 use crate::process::Process;
-use crate::row::name::MAX_NAME;
-use crate::row::{Name, PortColumn, action_type, outcome, port_column, protocol, table};
+use crate::row::{MAX_NAME, Name, PortColumn, action_type, outcome, port_column, protocol, table};
 
 /// Reads the columns of one line.
 pub(super) struct LineReader {

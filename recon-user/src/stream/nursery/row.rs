@@ -164,7 +164,9 @@ mod tests {
     fn a_row_comes_back_or_does_not_fit() {
         const REMOTE: Address = Address::v4([198, 51, 100, 7]);
         let interface = Name::new("eth0");
+        let last = Some(Name::from_number(NonZeroU16::MAX));
         let ending = Some(Ending::new(1, 0, 0));
+        let greatest = Some(Ending::new(u64::MAX, u64::MAX, u64::MAX));
         let netns = Name::new("net:[4026532281]");
         // (signal, pid, ending, interface, whether it fits)
         for (signal, pid, ending, interface, expected) in [
@@ -173,6 +175,10 @@ mod tests {
             (Signal::Syn, Some(7), None, interface, false),
             (Signal::Ended, None, ending, None, true),
             (Signal::Ended, None, ending, interface, true),
+            (Signal::Syn, None, None, last, true),
+            (Signal::Ended, None, ending, last, true),
+            (Signal::Ended, None, greatest, last, true),
+            (Signal::Ended, None, greatest, None, true),
             (Signal::SynSent, Some(7), None, None, true),
             (Signal::SynSent, None, None, None, true),
             (Signal::SynSent, Some(7), None, interface, false),
