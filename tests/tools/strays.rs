@@ -61,7 +61,8 @@ pub(super) const ROWS: &[Row] = &[
         // The stack drops these SYN-ACKs, so each ACK has a reset of its own.
         name: "scapy, ACKs behind SYN-ACKs with a bad checksum",
         arguments: OUTCOMES,
-        line: "{scapy} 'sendp([Ether(dst=\"{host_mac}\")/IP(src=\"{attacker}\", dst=\"{host}\")/TCP(sport=40000, dport=port, **kind) for port in range(2000, 2030) for kind in (dict(flags=\"SA\", chksum=1), dict(flags=\"A\"))], iface=\"veth1\")'",
+        // Made before the first is sent, so that all are in one poll.
+        line: "{scapy} 'frames = [bytes(Ether(dst=\"{host_mac}\")/IP(src=\"{attacker}\", dst=\"{host}\")/TCP(sport=40000, dport=port, **kind)) for port in range(2000, 2030) for kind in (dict(flags=\"SA\", chksum=1), dict(flags=\"A\"))]; link = conf.L2socket(iface=\"veth1\"); [link.send(frame) for frame in frames]'",
         expected: &[
             (
                 "syn-ack-probes",
