@@ -10,6 +10,8 @@
 mod asymmetric;
 #[path = "hostile_names/images.rs"]
 mod images;
+#[path = "hostile_names/logins.rs"]
+mod logins;
 #[path = "hostile_names/neighbour.rs"]
 mod neighbour;
 

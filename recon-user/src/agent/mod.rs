@@ -237,7 +237,7 @@ impl<M: CountMaps> Agent<M> {
         executions.drain(|executed| {
             actors.processes.record_exec(executed);
             if logins.len() < MAX_LOGINS {
-                logins.extend(actors.processes.login(ImageId::unpack(executed.image).pid));
+                logins.extend(actors.processes.login(ImageId::unpack(executed.image)));
             }
         });
     }

@@ -175,21 +175,6 @@ impl ProcessTable {
         self.keep(record);
     }
 
-    /// The session that the process is the first program of, if an SSH server has started it.
-    pub(crate) fn login(&mut self, pid: u32) -> Option<login::Session> {
-        let parent = self.find(pid)?.parent?;
-        let name = self.find(parent)?.name.as_deref();
-        if !name.is_some_and(login::is_server) {
-            return None;
-        }
-        // A server that starts another for each connection has no session yet.
-        let own = self.find(pid)?.name.as_deref();
-        if own.is_some_and(login::is_server) {
-            return None;
-        }
-        login::session_of(&self.proc_root, pid)
-    }
-
     /// The process with that pid. An unknown one has only its pid; the kernel programs write 0 for
     /// an unknown pid.
     pub(crate) fn get(&mut self, pid: u32) -> Process {

@@ -24,6 +24,8 @@ pub(super) struct ProcStat {
     pub(super) name: Vec<u8>,
     /// The parent's id.
     pub(super) parent: Option<u32>,
+    /// Whether it has executed a program since it was forked.
+    pub(super) has_executed: bool,
     /// When it started, in clock ticks since boot. Together with the pid it identifies a process.
     pub(super) start: u64,
 }
@@ -89,19 +91,24 @@ fn read_file(root: &Path, pid: u32, name: &str, limit: usize) -> Option<Vec<u8>>
 /// By proc_pid_stat(5). The name may hold anything, also `)` and line feeds; only numbers follow
 /// its last `)`.
 fn parse_stat(text: &[u8]) -> Option<ProcStat> {
-    // Positions of fields 4 and 22 behind the name.
+    // Positions of fields 4, 9 and 22 behind the name.
     const PARENT: usize = 4 - 3;
+    const FLAGS: usize = 9 - 3;
     const START: usize = 22 - 3;
+    /// `PF_FORKNOEXEC` of linux/sched.h.
+    const FORKED_WITHOUT_EXECUTION: u32 = 0x40;
     let from = text.iter().position(|&byte| byte == b'(')? + 1;
     let to = text.iter().rposition(|&byte| byte == b')')?;
     let name = text.get(from..to)?.to_vec();
     let mut fields = str::from_utf8(text.get(to + 1..)?).ok()?.split_whitespace();
     let parent = fields.nth(PARENT)?.parse().ok()?;
-    let start = fields.nth(START - PARENT - 1)?.parse().ok()?;
+    let flags: u32 = fields.nth(FLAGS - PARENT - 1)?.parse().ok()?;
+    let start = fields.nth(START - FLAGS - 1)?.parse().ok()?;
     Some(ProcStat {
         name,
         // The first process and the kernel's first thread have none.
         parent: Some(parent).filter(|&parent| parent != 0),
+        has_executed: flags & FORKED_WITHOUT_EXECUTION == 0,
         start,
     })
 }
@@ -134,7 +141,7 @@ fn parse_arguments(text: &[u8]) -> Vec<Vec<u8>> {
     arguments
 }
 
-fn strip_deleted(mut path: Vec<u8>) -> Vec<u8> {
+pub(super) fn strip_deleted(mut path: Vec<u8>) -> Vec<u8> {
     if path.ends_with(DELETED.as_bytes()) {
         path.truncate(path.len() - DELETED.len());
     }
@@ -163,10 +170,14 @@ mod tests {
             let expected = ProcStat {
                 name: name.as_bytes().to_vec(),
                 parent: Some(77),
+                has_executed: true,
                 start: 4242,
             };
             assert_eq!(stat, Some(expected), "{name:?}");
         }
+        let forked = format!("12 (sshd) {}", rest.replacen("4194304", "4194368", 1));
+        let stat = parse_stat(forked.as_bytes()).expect("a stat");
+        assert!(!stat.has_executed);
         let not_utf8 = [b"12 (\xff\xc3) ", rest.as_bytes()].concat();
         let stat = parse_stat(&not_utf8).expect("a stat");
         assert_eq!(stat.name, b"\xff\xc3");

@@ -3,6 +3,7 @@
 use super::*;
 
 mod images;
+mod logins;
 
 use recon_common::process::NAME_LENGTH;
 use std::fs;
