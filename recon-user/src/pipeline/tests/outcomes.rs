@@ -81,6 +81,12 @@ fn failed_attempts_fire_above_the_threshold() {
             (Signal::RefusedTcp, local(0), 445),
         ]
     };
+    let shares: Event = |number| {
+        vec![
+            (Signal::Syn, local(number), 445),
+            (Signal::RefusedTcp, local(number), 445),
+        ]
+    };
     let sent: Event = |number| {
         let port = 1000 + number as u16;
         vec![
@@ -140,7 +146,8 @@ fn failed_attempts_fire_above_the_threshold() {
             100,
             ON_PORTS,
         ),
-        ("smb-scan", "Scan for SMB", 10, smb),
+        ("smb-scan", "Scan for SMB shares", 10, smb),
+        ("smb-scan", "Scan for SMB shares on several", 4, shares),
         ("syn-flood", "High number of handshakes", 500, half_open),
         ("syn-flood", "High number of SYN packets", 500, half_open),
         ("outbound-port-scan", "Many ports", 20, sent),
