@@ -16,6 +16,8 @@ mod inbound;
 mod kernel;
 #[path = "program_runs/mangle.rs"]
 mod mangle;
+#[path = "program_runs/martians.rs"]
+mod martians;
 #[path = "program_runs/model.rs"]
 mod model;
 #[path = "program_runs/outbound.rs"]
@@ -76,6 +78,7 @@ struct Row {
 fn rows() -> Result<Vec<Row>> {
     let mut rows = inbound::rows()?;
     rows.extend(outbound::rows()?);
+    rows.extend(martians::rows()?);
     Ok(rows)
 }
 
