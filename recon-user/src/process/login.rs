@@ -10,10 +10,11 @@
 //!   that has executed nothing since. A user's own server, or a copy of another program under the
 //!   name, is none.
 //! - Who forked whom is the kernel's record: a process can choose its parent (`CLONE_PARENT`).
-//! - What is unsure is no login. If the process executes another program before the agent looks,
-//!   as `bash -c` does with one command, the environment may be the user's word. Without
-//!   CAP_SYS_PTRACE neither link nor environment of another user's process can be read: no login
-//!   counts, and a remote that often comes for a moment is reported as if it guessed.
+//! - If the process executes another program before the agent looks, as a shell with one command
+//!   does, that one's environment is read: a user who has logged in may forge one login by it.
+//! - What is unsure is no login. Without CAP_SYS_PTRACE neither link nor environment of another
+//!   user's process can be read: no login counts, and a remote that often comes for a moment is
+//!   reported as if it guessed.
 
 use std::fs;
 use std::net::IpAddr;
@@ -62,9 +63,9 @@ impl ProcessTable {
         if !self.is_server(server.pid) {
             return None;
         }
-        let session = session_of(&self.proc_root, pid)?;
-        // Else it may be what the session's user says, of a later program.
-        (self.images.number(pid) == executed.number).then_some(session)
+        // A shell with one command executes it at once, in its own place. What that one's environment
+        // says is the word of a user who has logged in.
+        session_of(&self.proc_root, pid)
     }
 
     fn is_named_server(&mut self, pid: u32) -> bool {

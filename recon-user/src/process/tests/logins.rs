@@ -121,8 +121,9 @@ const ROWS: &[Row] = &[
         ..ROW
     },
     Row {
-        name: "an environment that may be another program's",
+        name: "a shell that has executed its only command by then",
         is_late: true,
+        is_login: true,
         ..ROW
     },
 ];
