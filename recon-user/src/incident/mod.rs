@@ -99,8 +99,7 @@ impl Incidents {
         }
     }
 
-    /// The role of each query in the stream: one that follows another which is not in force counts
-    /// nothing.
+    /// The role of each query in the stream. One that follows a query not in force counts nothing.
     pub(crate) fn roles(&self, queries: &[Arc<Query>]) -> Vec<PlacedQuery> {
         let roles = queries.iter().enumerate().map(|(index, query)| {
             let role = match (query.after(), self.reported.follows(index)) {
