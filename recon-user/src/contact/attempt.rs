@@ -69,6 +69,8 @@ pub(super) struct Attempt {
     /// Connections that were accepted, and those of them that have ended.
     pub(super) opened: u32,
     pub(super) ended: u32,
+    /// Those that sockets have accepted since the last outcome.
+    by_sockets: u32,
     /// Ended connections on which the remote has sent data, and others.
     pub(super) used: u32,
     pub(super) unused: u32,
@@ -98,6 +100,7 @@ impl Attempt {
             is_traced: false,
             opened: 0,
             ended: 0,
+            by_sockets: 0,
             used: 0,
             unused: 0,
             left_open: 0,
@@ -125,6 +128,18 @@ impl Attempt {
                 Some(false) | None => Outcome::Ignored,
             })
         }
+    }
+
+    /// Counts connections that a socket has accepted.
+    pub(super) fn add_accepted(&mut self, count: u32) {
+        for number in [&mut self.accepted, &mut self.opened, &mut self.by_sockets] {
+            *number = number.saturating_add(count);
+        }
+    }
+
+    /// Takes how many of these no SYN has asked for.
+    pub(super) fn take_unasked(&mut self) -> u32 {
+        std::mem::take(&mut self.by_sockets).saturating_sub(self.hits)
     }
 
     /// What it adds to the evidence.

@@ -26,6 +26,7 @@ use super::locals::Locals;
 use super::outcomes::Outcome;
 use super::queue::Queue;
 use super::record::{ChangedStandings, OutcomeRecorder};
+use super::redirect::Redirects;
 use super::targets::Target;
 use super::{Clock, Settled};
 use crate::address::{first_neighbour, write_address};
@@ -63,6 +64,7 @@ pub(super) struct Inbound {
     pub(super) networks: Option<Ledger>,
     pub(super) locals: Locals,
     hour: ContactHour,
+    redirects: Redirects,
     /// The number of this poll.
     poll: u32,
 }
@@ -116,10 +118,7 @@ impl Inbound {
             Signal::AnsweredTcp | Signal::AnsweredUdp => attempt.is_answered = true,
             Signal::RefusedTcp => add(&mut attempt.refused),
             Signal::TraceProbe => attempt.is_traced = true,
-            Signal::Accepted => {
-                add(&mut attempt.accepted);
-                add(&mut attempt.opened);
-            }
+            Signal::Accepted => attempt.add_accepted(count),
             Signal::ForwardedEnded => add(&mut attempt.accepted),
             Signal::Ended => {
                 add(&mut attempt.ended);
@@ -172,8 +171,10 @@ impl Inbound {
             networks,
             locals,
             hour,
+            redirects,
             ..
         } = self;
+        redirects.expire(clock);
         remotes.expire(clock.second, clock.oldest);
         if let Some(networks) = networks {
             networks.expire(clock.second, clock.oldest);
@@ -190,11 +191,13 @@ impl Inbound {
             let is_due = clock.has_waited(attempt.arrival.since.to);
             let target = tried.target(locals);
             if let Some(outcome) = attempt.outcome(tried.is_udp, is_due) {
-                recorder.record_outcome(
-                    tried,
-                    attempt.result(target, outcome, clock),
-                    attempt.arrival,
-                );
+                redirects.note(tried.remote, attempt.take_unasked(), clock);
+                let is_redirected =
+                    outcome == Outcome::HalfOpen && redirects.pay(tried.remote, attempt.hits);
+                if !is_redirected {
+                    let result = attempt.result(target, outcome, clock);
+                    recorder.record_outcome(tried, result, attempt.arrival);
+                }
                 attempt.forget_outcome(clock.now);
             }
             let left_open = attempt.take_left_open(clock);

@@ -6,6 +6,7 @@
 //! | step | module | holds |
 //! |---|---|---|
 //! | wait | `queue`, `attempt`, `inbound`, `outbound` | attempts until their outcome is known |
+//! | wait | `redirect` | what was accepted on another port |
 //! | evidence | `record`, `evidence`, `targets`, `outcomes`, `locals` | targets and outcomes |
 //! | bound | `ledger` | the evidence about all remotes, in bounded memory |
 //! | verdict | `verdict` | the sequential test |
@@ -25,6 +26,7 @@ mod outbound;
 mod outcomes;
 mod queue;
 mod record;
+mod redirect;
 mod targets;
 mod verdict;
 

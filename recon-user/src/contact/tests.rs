@@ -3,6 +3,7 @@
 mod hour;
 mod listeners;
 mod outcomes;
+mod redirects;
 mod standing;
 
 use recon_common::{Ending, Key};

@@ -1,0 +1,46 @@
+//! Ports that this host redirects to others of its own.
+
+use super::*;
+
+#[test]
+fn a_handshake_that_is_completed_on_another_port_is_not_left_open() {
+    use Signal::*;
+    const NOTHING: &[Given] = &[];
+    let to_7080 = |number| (Syn, 7080, number);
+    let by_7003 = |number| (Accepted, 7003, number);
+    let answered = |port| (AnsweredTcp, port, 1);
+    let mut polls = Polls::new();
+    // (rows of a poll, what is settled)
+    for (rows, settled) in [
+        (
+            &[to_7080(3), answered(7080), by_7003(3)][..],
+            &[(AttemptAccepted, 7003, 3)][..],
+        ),
+        (
+            &[to_7080(2), answered(7080), by_7003(2)],
+            &[(AttemptAccepted, 7003, 2)],
+        ),
+        (NOTHING, NOTHING),
+        // What was asked for on its own port pays for nothing.
+        (
+            &[(Syn, 80, 1), answered(80), (Syn, 22, 1), (Accepted, 22, 1)],
+            &[(AttemptAccepted, 22, 1)],
+        ),
+        (NOTHING, &[(AttemptHalfOpen, 80, 1)]),
+        // Nor does a connection of long ago.
+        (&[by_7003(9)], &[(AttemptAccepted, 7003, 9)]),
+        (NOTHING, NOTHING),
+        (NOTHING, NOTHING),
+        (NOTHING, NOTHING),
+        (NOTHING, NOTHING),
+        (&[(Syn, 80, 1), answered(80)], NOTHING),
+        (NOTHING, &[(AttemptHalfOpen, 80, 1)]),
+    ] {
+        assert_eq!(
+            polls.poll(rows),
+            settled,
+            "{rows:?} in poll {}",
+            polls.number
+        );
+    }
+}
