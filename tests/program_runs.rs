@@ -16,8 +16,6 @@ mod inbound;
 mod kernel;
 #[path = "program_runs/mangle.rs"]
 mod mangle;
-#[path = "program_runs/martians.rs"]
-mod martians;
 #[path = "program_runs/model.rs"]
 mod model;
 #[path = "program_runs/outbound.rs"]
@@ -78,7 +76,6 @@ struct Row {
 fn rows() -> Result<Vec<Row>> {
     let mut rows = inbound::rows()?;
     rows.extend(outbound::rows()?);
-    rows.extend(martians::rows()?);
     Ok(rows)
 }
 

@@ -1,5 +1,7 @@
 //! Inbound frames: what a scanner sends, what a peer sends, and broken frames.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use anyhow::Result;
 use etherparse::TcpHeader;
 use recon_common::protocol::ethertype::{VLAN, VLAN_OUTER};
@@ -15,6 +17,7 @@ use crate::outbound::{dns_query, dns_reply};
 use crate::{Row, outbound};
 
 const PORT: u16 = 8080;
+const MAPPED: Ipv6Addr = Ipv4Addr::new(203, 0, 113, 9).to_ipv6_mapped();
 
 /// Offsets into an untagged frame.
 const IP: usize = ETHERNET_HEADER;
@@ -334,6 +337,21 @@ fn broken() -> Result<Vec<Row>> {
                 IP + 43,
             ),
             Lost(Loss::Truncated),
+        ),
+        row(
+            "from a mapped IPv4 address, which Linux drops",
+            Path::new(MAPPED, outbound::LOCAL_V6).tcp(syn(PORT), &[])?,
+            Lost(Loss::Malformed),
+        ),
+        row(
+            "to a mapped IPv4 address",
+            Path::new(outbound::REMOTE_V6, MAPPED).udp([1, 2], b"x")?,
+            Lost(Loss::Malformed),
+        ),
+        row(
+            "from nobody, `::`",
+            Path::new(Ipv6Addr::UNSPECIFIED, outbound::LOCAL_V6).udp([1, 2], b"x")?,
+            Lost(Loss::Malformed),
         ),
         row(
             "version 5",

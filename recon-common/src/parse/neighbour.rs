@@ -7,7 +7,6 @@
 //! names its own address. Nor does a host that has none yet: after a power cut all of them ask.
 
 use super::Parsed;
-use super::network::{IPV6_GROUP, is_many_of_ipv4};
 use crate::packet::{Cursor, Fields};
 use crate::protocol::{ICMP_HEADER, IPV6_HEADER, arp, icmpv6, ip_protocol};
 use crate::{Address, Flow, FrameClass, Ignored, Loss, Observation, Packet, Signal};
@@ -27,9 +26,6 @@ pub(super) fn arp<P: Packet + ?Sized>(cursor: Cursor<'_, P>) -> Result<Parsed, F
     if !is_request || sender == target || sender == arp::NOBODY {
         return Err(Ignored::NotIp.into());
     }
-    if is_many_of_ipv4(sender) {
-        return Err(Loss::Malformed.into());
-    }
     let address = |word: u32| Address::from_v4_word(word.to_be());
     Ok(request(address(sender), address(target)))
 }
@@ -48,9 +44,6 @@ pub(super) fn solicitation<P: Packet + ?Sized>(
     let source = address::<_, 8, 12, 16, 20>(packet);
     if !is_solicitation || !source.is_host_of_ipv6() {
         return Err(Ignored::Group.into());
-    }
-    if packet.u8::<8>() == IPV6_GROUP {
-        return Err(Loss::Malformed.into());
     }
     Ok(request(source, address::<_, 48, 52, 56, 60>(packet)))
 }

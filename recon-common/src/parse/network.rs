@@ -44,8 +44,6 @@ const IPV4_FRAGMENT_OFFSET: u16 = 0x1fff;
 const WORD: usize = 4;
 
 const IPV6_SOURCE: usize = 8;
-/// The first byte of a group's address (ff00::/8).
-pub(super) const IPV6_GROUP: u8 = 0xff;
 const IPV6_FRAGMENT_OFFSET: u16 = 0xfff8;
 const IPV6_MORE_FRAGMENTS: u16 = 1;
 const IPV6_OFFSET_SHIFT: u32 = 3;
@@ -323,7 +321,7 @@ impl<P: Packet + ?Sized> Datagram<'_, P> {
     /// The flow of a datagram in that direction, between the ports of its source and destination.
     #[inline(always)]
     pub(super) fn flow(&self, direction: Direction, ports: [u16; 2]) -> Result<Flow, Loss> {
-        let (source, destination) = self.addresses(direction)?;
+        let (source, destination) = self.addresses()?;
         let [source_port, destination_port] = ports;
         Ok(match direction {
             Direction::In => Flow {
@@ -345,18 +343,13 @@ impl<P: Packet + ?Sized> Datagram<'_, P> {
 
     /// Source and destination. No host has an IPv6 address that maps an IPv4 one, and Linux drops
     /// a packet from one: counted, it would be blamed on the IPv4 address. One from `::` would
-    /// look like the sources of the overflow key. Nor does a group or a broadcast send: what comes
-    /// in from one is dropped too.
+    /// look like the sources of the overflow key.
     #[inline(always)]
-    fn addresses(&self, direction: Direction) -> Result<(Address, Address), Loss> {
-        let is_inbound = direction == Direction::In;
+    fn addresses(&self) -> Result<(Address, Address), Loss> {
         Ok(match self.family {
             Family::V4 => {
                 let addresses = self.header.skip(IPV4_SOURCE).peek::<8>();
                 let addresses = addresses.ok_or(Loss::Truncated)?;
-                if is_inbound && is_many_of_ipv4(addresses.u32::<0>()) {
-                    return Err(Loss::Malformed);
-                }
                 (
                     Address::from_v4_word(addresses.u32::<0>().to_be()),
                     Address::from_v4_word(addresses.u32::<4>().to_be()),
@@ -367,22 +360,13 @@ impl<P: Packet + ?Sized> Datagram<'_, P> {
                 let addresses = addresses.ok_or(Loss::Truncated)?;
                 let source = v6::<_, 0, 4, 8, 12>(addresses);
                 let destination = v6::<_, 16, 20, 24, 28>(addresses);
-                let is_from_many = is_inbound && addresses.u8::<0>() == IPV6_GROUP;
-                let is_between_hosts =
-                    source.is_host_of_ipv6() && destination.is_host_of_ipv6() && !is_from_many;
-                if !is_between_hosts {
+                if !source.is_host_of_ipv6() || !destination.is_host_of_ipv6() {
                     return Err(Loss::Malformed);
                 }
                 (source, destination)
             }
         })
     }
-}
-
-/// Whether the IPv4 address is that of a group (224.0.0.0/4) or the limited broadcast.
-#[inline(always)]
-pub(super) const fn is_many_of_ipv4(address: u32) -> bool {
-    address >> 28 == 0xe || address == u32::MAX
 }
 
 /// The IPv6 address whose words are at `A` to `D`.
