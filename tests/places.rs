@@ -1,9 +1,9 @@
 //! Where recon saw what an alert is about: the interface on which the packets came in, or the
 //! network namespace of the sockets.
 //!
-//! In: real traffic by two pairs of interfaces, and in namespaces that are not the agent's. Out: the
-//! places in alerts and rows. The decision held here: one poll, at the agent's end, judges a whole
-//! scan. So `recon judge` gets the same rows, and must write the same alerts.
+//! In: real traffic by two pairs of interfaces, and in namespaces that are not the agent's. Out:
+//! the places in alerts and rows. The decision held here: one poll, at the agent's end, judges a
+//! whole scan. So `recon judge` gets the same rows, and must write the same alerts.
 
 use std::fs;
 use std::io::ErrorKind;

@@ -139,8 +139,8 @@ impl Agent {
     /// # Errors
     /// As [`Agent::wait_for`].
     pub fn wait_ready(&self) -> Result<()> {
-        /// On an emulated processor that others use too, the kernel takes most of a minute to verify
-        /// the programs.
+        /// On an emulated processor that others use too, the kernel takes most of a minute to
+        /// verify the programs.
         const START: Duration = Duration::from_secs(120);
         self.wait_within(START, "ready", |seen| seen.is_ready.then_some(()))
     }

@@ -21,8 +21,8 @@ use super::{INTERVAL, ensure_nothing_attached};
 const DROPPED: &str = "events dropped so far";
 const AGAIN: &str = "can be written again";
 
-/// A shell's line that runs recon in a mount namespace of its own, after `before`. It writes rows to
-/// the file `rows` of the folder, which `before` calls `DIR`.
+/// A shell's line that runs recon in a mount namespace of its own, after `before`. It writes rows
+/// to the file `rows` of the folder, which `before` calls `DIR`.
 fn line(lab: &Lab, folder: &Path, before: &str) -> Result<String> {
     let program = recon("")?.get_program().to_owned();
     let sockets = lab.watched_sockets().join(" ".as_ref());

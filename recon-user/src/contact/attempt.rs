@@ -56,6 +56,8 @@ pub(super) struct Attempt {
     /// The number of the poll that brought its first event.
     poll: u32,
     pub(super) hits: u32,
+    /// The SYNs among them.
+    pub(super) syns: u32,
     pub(super) accepted: u32,
     pub(super) refused: u32,
     /// Whether this host answered: a SYN-ACK, or a datagram.
@@ -92,6 +94,7 @@ impl Attempt {
             connected: arrival,
             poll,
             hits: 0,
+            syns: 0,
             accepted: 0,
             refused: 0,
             is_answered: false,
@@ -137,9 +140,9 @@ impl Attempt {
         }
     }
 
-    /// Takes how many of these no SYN has asked for.
-    pub(super) fn take_unasked(&mut self) -> u32 {
-        std::mem::take(&mut self.by_sockets).saturating_sub(self.hits)
+    /// How many of these no SYN has asked for.
+    pub(super) fn unasked(&self) -> u32 {
+        self.by_sockets.saturating_sub(self.syns)
     }
 
     /// What it adds to the evidence.
@@ -189,6 +192,8 @@ impl Attempt {
             }
         }
         self.refused = 0;
+        self.by_sockets = 0;
+        self.syns = 0;
         self.listener = None;
         self.tools = ToolSet::default();
     }

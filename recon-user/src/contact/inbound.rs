@@ -130,6 +130,9 @@ impl Inbound {
             }
             Signal::Syn | Signal::Datagram | Signal::DnsQueryUdp => {
                 add(&mut attempt.hits);
+                if signal == Signal::Syn {
+                    add(&mut attempt.syns);
+                }
                 attempt.listener = attempt.listener.max(row.listener);
             }
             _ => add(&mut attempt.hits),
@@ -175,6 +178,7 @@ impl Inbound {
             ..
         } = self;
         redirects.expire(clock);
+        waiting.for_each(|tried, attempt| redirects.note(tried.remote, attempt.unasked(), clock));
         remotes.expire(clock.second, clock.oldest);
         if let Some(networks) = networks {
             networks.expire(clock.second, clock.oldest);
@@ -191,9 +195,8 @@ impl Inbound {
             let is_due = clock.has_waited(attempt.arrival.since.to);
             let target = tried.target(locals);
             if let Some(outcome) = attempt.outcome(tried.is_udp, is_due) {
-                redirects.note(tried.remote, attempt.take_unasked(), clock);
                 let is_redirected =
-                    outcome == Outcome::HalfOpen && redirects.pay(tried.remote, attempt.hits);
+                    outcome == Outcome::HalfOpen && redirects.pay(tried.remote, attempt.syns);
                 if !is_redirected {
                     let result = attempt.result(target, outcome, clock);
                     recorder.record_outcome(tried, result, attempt.arrival);

@@ -4,8 +4,9 @@
 //! these were completed on another port.
 //! The decision held here: a redirect (`nft ... redirect`, a transparent proxy) changes the port
 //! after the hooks have seen the SYN, and the socket that accepts knows only its own. So a
-//! connection that no SYN has asked for on its port pays for handshakes of the same remote that
-//! seem to be left open a moment later. Only this host's own redirects make such connections.
+//! connection that no SYN has asked for on its port pays for a handshake of the same remote that
+//! seems to be left open a moment later. Besides redirects, only a handshake that is completed late
+//! makes such a connection, so that nobody gets more excused than twice what he completes.
 
 use std::collections::HashMap;
 
@@ -36,14 +37,18 @@ impl Redirects {
         *at = clock.now;
     }
 
-    /// Whether so many handshakes of a remote, which seem to be left open, were completed on another
-    /// port. The connections of some of them may be noted later in the same poll.
+    /// Whether so many handshakes of a remote, which seem to be left open, were completed on
+    /// another port: at least half of them, since the last SYNs may still be without their
+    /// connections. All are paid for then.
     pub(super) fn pay(&mut self, remote: Address, count: u32) -> bool {
         let Some((unasked, _)) = self.unasked.get_mut(&remote) else {
             return false;
         };
-        let is_paid = *unasked > 0;
-        *unasked -= i64::from(count);
+        let count = i64::from(count);
+        let is_paid = *unasked * 2 >= count;
+        if is_paid {
+            *unasked -= count;
+        }
         is_paid
     }
 

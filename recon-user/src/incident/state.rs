@@ -202,8 +202,8 @@ impl Incident {
     }
 
     /// The severity of a report; what is known of the source now makes it `severity`. While an
-    /// incident lasts it may rise but not fall, and the end has that of the report before. So whoever
-    /// filters by severity reads no end of what he has not seen begin.
+    /// incident lasts it may rise but not fall, and the end has that of the report before. So
+    /// whoever filters by severity reads no end of what he has not seen begin.
     pub(super) fn settle_severity(&mut self, phase: Phase, severity: Severity) -> Severity {
         let before = self.severity.unwrap_or(severity);
         let settled = match phase {

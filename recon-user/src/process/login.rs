@@ -63,8 +63,8 @@ impl ProcessTable {
         if !self.is_server(server.pid) {
             return None;
         }
-        // A shell with one command executes it at once, in its own place. What that one's environment
-        // says is the word of a user who has logged in.
+        // A shell with one command executes it at once, in its own place. What that one's
+        // environment says is the word of a user who has logged in.
         session_of(&self.proc_root, pid)
     }
 

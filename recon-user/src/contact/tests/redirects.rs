@@ -17,7 +17,13 @@ fn a_handshake_that_is_completed_on_another_port_is_not_left_open() {
             &[(AttemptAccepted, 7003, 3)][..],
         ),
         (
-            &[to_7080(2), answered(7080), by_7003(2)],
+            &[
+                to_7080(2),
+                answered(7080),
+                by_7003(2),
+                // The last segments of the first connections.
+                (MaimonProbe, 7080, 3),
+            ],
             &[(AttemptAccepted, 7003, 2)],
         ),
         (NOTHING, NOTHING),
@@ -27,6 +33,12 @@ fn a_handshake_that_is_completed_on_another_port_is_not_left_open() {
             &[(AttemptAccepted, 22, 1)],
         ),
         (NOTHING, &[(AttemptHalfOpen, 80, 1)]),
+        // One that is completed late pays for no flood.
+        (&[(Syn, 25, 1), answered(25)], NOTHING),
+        (NOTHING, &[(AttemptHalfOpen, 25, 1)]),
+        (&[(Accepted, 25, 1)], &[(AttemptAccepted, 25, 1)]),
+        (&[(Syn, 80, 3), answered(80)], NOTHING),
+        (NOTHING, &[(AttemptHalfOpen, 80, 3)]),
         // Nor does a connection of long ago.
         (&[by_7003(9)], &[(AttemptAccepted, 7003, 9)]),
         (NOTHING, NOTHING),
