@@ -3,13 +3,11 @@
 
 #[path = "command_line/modes.rs"]
 mod modes;
-#[path = "command_line/refusals.rs"]
-mod refusals;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use recon_tests::agent::recon;
@@ -21,7 +19,6 @@ use recon_tests::scan::{PORTS, SIGNALS_PER_PORT, ensure_alert, scan};
 use recon_tests::{Agent, Lab, PATIENCE, rows};
 
 use modes::{MODES, SOCKET_HOOKS, report_hooks, tc};
-use refusals::REFUSALS;
 
 const INTERVAL: &str = "--interval 100ms";
 
@@ -29,50 +26,6 @@ fn ensure_nothing_attached(lab: &Lab) -> Result<()> {
     let left = [attached(lab)?, attached_to_cgroup(lab)?].concat();
     ensure!(left.is_empty(), "still attached: {left:?}");
     Ok(())
-}
-
-/// The same command as root without any capability.
-fn without_privileges(command: &Command) -> Command {
-    let mut stripped = Command::new("setpriv");
-    stripped
-        .args(["--inh-caps=-all", "--bounding-set=-all"])
-        .arg(command.get_program())
-        .args(command.get_args());
-    stripped
-}
-
-#[test]
-fn a_refused_start_says_why_and_attaches_nothing() {
-    rows::check(
-        REFUSALS,
-        |row| row.name,
-        |row| {
-            let lab = Lab::new()?;
-            let folder = tempfile::tempdir()?;
-            for (name, text) in row.files {
-                std::fs::write(folder.path().join(name), text)?;
-            }
-            let folder = folder.path().to_str().context("a name that is not UTF-8")?;
-            let mut command = recon(&row.arguments.replace("{dir}", folder))?;
-            if !row.has_privileges {
-                command = without_privileges(&command);
-            }
-            let finished = run(lab.host(), command, PATIENCE)?;
-            ensure!(
-                !finished.status.success(),
-                "it succeeded: {}",
-                finished.output
-            );
-            for &text in row.says {
-                ensure!(
-                    finished.output.contains(text),
-                    "no {text:?} in: {}",
-                    finished.output
-                );
-            }
-            ensure_nothing_attached(&lab)
-        },
-    );
 }
 
 #[test]

@@ -12,98 +12,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use recon_tests::agent::recon;
 use recon_tests::lab::HOST_LINK;
-use recon_tests::process::{run, shell};
+use recon_tests::process::shell;
 use recon_tests::scan::{PORTS, has_alert, scan};
-use recon_tests::{Agent, Lab, PATIENCE, Process, Seen, rows};
+use recon_tests::{Agent, Lab, PATIENCE, Process, Seen};
 
 use super::{INTERVAL, ensure_nothing_attached};
-
-/// A start that must be refused, with its streams redirected as a shell does it.
-struct Refused {
-    /// The arguments and the redirections. `FILE` is a file that has one line.
-    line: &'static str,
-    /// What stderr, or that file, must say.
-    says: &'static str,
-}
-
-const REFUSED: &[Refused] = &[
-    Refused {
-        line: "run -i veth0 >&-",
-        says: "stdout is closed",
-    },
-    Refused {
-        line: "run -i veth0 --events - --no-alerts >&-",
-        says: "stdout is closed",
-    },
-    Refused {
-        line: "run -i veth0 1</dev/null",
-        says: "stdout is not open for writing",
-    },
-    Refused {
-        line: "judge /dev/null >&-",
-        says: "stdout is closed",
-    },
-    Refused {
-        line: "rules >&-",
-        says: "stdout is closed",
-    },
-    Refused {
-        line: "config >&-",
-        says: "stdout is closed",
-    },
-    Refused {
-        line: "run -i veth0 >FILE 2>FILE",
-        says: "would overwrite each other",
-    },
-    Refused {
-        line: "run -i veth0 >>FILE 2>FILE",
-        says: "would overwrite each other",
-    },
-    Refused {
-        line: "run -i veth0 --events FILE >FILE",
-        says: "stdout goes there too",
-    },
-    Refused {
-        line: "run -i veth0 --events FILE >>FILE",
-        says: "stdout goes there too",
-    },
-    Refused {
-        line: "run -i veth0 --events FILE --no-alerts >FILE",
-        says: "stdout goes there too",
-    },
-    Refused {
-        line: "run -i veth0 --events FILE 2>>FILE",
-        says: "stderr goes there too",
-    },
-    Refused {
-        line: "run -i veth0 --events /proc/self/fd/1 | cat",
-        says: "stdout goes there too",
-    },
-];
-
-#[test]
-fn streams_that_would_lose_or_break_lines_are_refused() {
-    rows::check(
-        REFUSED,
-        |row| row.line,
-        |row| {
-            let lab = Lab::new()?;
-            let file = tempfile::NamedTempFile::new()?;
-            let path = file.path().to_str().context("a name that is not UTF-8")?;
-            let program = recon("")?.get_program().to_owned();
-            let program = program.to_str().context("a path that is not UTF-8")?;
-            let (arguments, then) = row.line.split_once(" | ").unwrap_or((row.line, "cat"));
-            let arguments = arguments.replace("FILE", path);
-            // What a pipeline's first command returns is in its last line.
-            let line = format!("{{ {program} {arguments}; echo code $? >&2; }} | {then}");
-            let output = run(lab.host(), shell(&line), PATIENCE)?.success()?;
-            let said = fs::read_to_string(path)? + &output;
-            ensure!(said.contains("code 1"), "it was not refused: {said}");
-            ensure!(said.contains(row.says), "no {:?} in: {said}", row.says);
-            ensure_nothing_attached(&lab)
-        },
-    );
-}
 
 /// Nothing is written to stdout, so it may be closed.
 #[test]
