@@ -89,7 +89,7 @@ pub struct PendingConnect {
     pub pid: u32,
     /// The requested port.
     pub port: u16,
-    /// Always 0.
+    /// 0 as the kernel programs write it. The agent marks here what it has counted and not emptied.
     pub reserved: u16,
 }
 

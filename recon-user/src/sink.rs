@@ -6,6 +6,7 @@
 //! dropped and counted. A closed reader (`| head -1`) ends the agent cleanly. The reader of a named
 //! pipe may come back, so that one which has gone is like a full disk.
 
+mod flush;
 mod writer;
 
 use std::fs::File;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+pub(crate) use flush::Flush;
 use writer::Writer;
 
 /// Alerts that may wait for a slow reader: about 1 KB each.
@@ -46,6 +48,8 @@ enum Work {
     Lines(LineBatch),
     /// Write to another file from now on.
     Replace(File),
+    /// Say that everything before is written.
+    Report(SyncSender<()>),
 }
 
 /// Whole lines that are written together.
@@ -104,6 +108,13 @@ impl LineQueue {
     /// Makes the lines from now on go to another file. Returns whether that is queued.
     pub(crate) fn replace_file(&self, file: File) -> bool {
         self.work.try_send(Work::Replace(file)).is_ok()
+    }
+
+    /// Asks for a message once everything in the queue is written. `None` if the queue is full.
+    fn request_report(&self) -> Option<Receiver<()>> {
+        let (written, report) = sync_channel(1);
+        let asked = self.work.try_send(Work::Report(written));
+        asked.is_ok().then_some(report)
     }
 
     /// Closes the queue. The returned function says what became of its lines once the sink is
@@ -197,6 +208,11 @@ impl Sink {
         LineQueue::new(self.own.work.clone())
     }
 
+    /// The queue of this sink's own lines.
+    pub(crate) const fn queue(&self) -> &LineQueue {
+        &self.own
+    }
+
     /// Queues a line, or counts it as dropped.
     pub fn write(&mut self, line: Vec<u8>) {
         self.own.write_lines(line, 1);
@@ -236,6 +252,11 @@ fn write_all(queue: &Receiver<Work>, mut writer: Writer, closed: &AtomicBool, is
             Work::Lines(batch) => batch,
             Work::Replace(other) => {
                 (writer.file, writer.is_torn) = (other, false);
+                continue;
+            }
+            Work::Report(written) => {
+                // Nobody may wait for it any more.
+                let _ = written.try_send(());
                 continue;
             }
         };
@@ -309,6 +330,24 @@ mod tests {
                 dropped: 3
             }
         );
+    }
+
+    #[test]
+    fn a_flush_waits_for_a_reader_once() {
+        let limit = Duration::from_millis(50);
+        let (mut reader, writer) = io::pipe().expect("a pipe");
+        let mut sink = Sink::new(&writer).expect("a sink");
+        let mut flush = Flush::default();
+        sink.write(line(1));
+        assert!(flush.wait(sink.queue(), Duration::from_secs(10)));
+        let mut text = [0; 2];
+        reader.read_exact(&mut text).expect("a line");
+        assert_eq!(&text, b"1\n");
+        // More than a pipe holds.
+        (0..100).for_each(|_| sink.write(vec![b'x'; 1024]));
+        let before = std::time::Instant::now();
+        assert!((0..100).all(|_| !flush.wait(sink.queue(), limit)));
+        assert!(before.elapsed() < 10 * limit, "{:?}", before.elapsed());
     }
 
     #[test]

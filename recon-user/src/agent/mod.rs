@@ -8,6 +8,7 @@
 
 mod actors;
 mod calls;
+mod commits;
 mod descriptors;
 mod doubts;
 mod event_file;
@@ -326,6 +327,7 @@ impl<M: CountMaps> Agent<M> {
         self.note_losses(&tally);
         let reports = self.blind.end_poll(interval.to);
         self.write_blind(&reports);
+        self.commit_poll();
     }
 
     fn write(&mut self, notifications: &[Notification]) {

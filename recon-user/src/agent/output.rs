@@ -7,6 +7,7 @@
 
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use jiff::Timestamp;
@@ -14,7 +15,7 @@ use jiff::Timestamp;
 use super::event_file;
 use crate::cli::RunOptions;
 use crate::row::{Row, json};
-use crate::sink::{LineQueue, Sink, Written};
+use crate::sink::{Flush, LineQueue, Sink, Written};
 use crate::standard_streams::check_stdout;
 
 /// The size of a batch of rows, in bytes.
@@ -44,6 +45,8 @@ pub(super) struct AgentOutput {
     stdout: Sink,
     rows: Option<Rows>,
     has_alerts: bool,
+    /// Waits for the alerts, and for the rows.
+    flushes: [Flush; 2],
 }
 
 /// Opens stdout, unless nothing is written there, and the file of rows.
@@ -84,7 +87,22 @@ impl AgentOutput {
                 batched: 0,
             }),
             has_alerts,
+            flushes: Default::default(),
         })
+    }
+
+    /// Waits until what was queued is written, up to that limit for each of alerts and rows.
+    pub(super) fn flush(&mut self, limit: Duration) {
+        let [alerts, rows] = &mut self.flushes;
+        alerts.wait(self.stdout.queue(), limit);
+        if let Some(Rows {
+            file: Some(_),
+            lines,
+            ..
+        }) = &self.rows
+        {
+            rows.wait(lines, limit);
+        }
     }
 
     /// Opens the file of rows again, after what is queued, and logs what came of it.

@@ -12,6 +12,8 @@ use super::shared_array::SharedArray;
 use super::*;
 
 pub(super) const PROCESSORS: u32 = 2;
+/// The set of maps.
+pub(super) const MAPS: u64 = 77;
 
 /// The system call that fails at the next poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +42,7 @@ pub(crate) struct FakeMaps {
     pub(super) key_counts: [u64; 2],
     counters: [u64; Counter::COUNT as usize],
     pub(super) live: usize,
+    pub(super) flips: u32,
     /// What a program that read the generation's number before it changed adds until it ends.
     pub(super) in_flight: Option<(Key, u64)>,
     /// The call that fails, until it is taken back.
@@ -53,6 +56,7 @@ impl Default for FakeMaps {
             key_counts: [0; 2],
             counters: [0; Counter::COUNT as usize],
             live: 0,
+            flips: 0,
             in_flight: None,
             failure: None,
         }
@@ -87,7 +91,12 @@ impl CountMaps for FakeMaps {
     fn set_live(&mut self, generation: usize) -> Result<(), DrainError> {
         self.fail(Failure::SetLive)?;
         self.live = generation;
+        self.flips += 1;
         Ok(())
+    }
+
+    fn flips(&self) -> u32 {
+        self.flips
     }
 
     fn wait_for_programs(&mut self) -> Result<(), DrainError> {
@@ -111,6 +120,18 @@ impl CountMaps for FakeMaps {
             }
             entry(&key, count);
             given += 1;
+        }
+        Ok(())
+    }
+
+    fn read_table(
+        &mut self,
+        generation: usize,
+        mut entry: impl FnMut(&Key, u64),
+    ) -> Result<(), DrainError> {
+        for (given, (key, count)) in self.tables[generation].iter().rev().enumerate() {
+            self.fail(Failure::Table(given))?;
+            entry(key, *count);
         }
         Ok(())
     }
@@ -151,6 +172,30 @@ pub(crate) fn drain(grace: Grace) -> Drain<FakeMaps> {
 }
 
 impl Drain<FakeMaps> {
+    /// The same over pinned maps, of which no poll was committed.
+    pub(super) fn pinned(self) -> Self {
+        self.with_record(CommitRecord::zeroed(MAPS), false, None)
+    }
+
+    /// What a process finds that starts after this one has been killed. `committed` is what that
+    /// knows of its last commit.
+    pub(super) fn killed(self, committed: Option<&Commit>) -> Self {
+        let Self {
+            maps,
+            sketches,
+            recent,
+            pending_connects,
+            grace,
+            record,
+            ..
+        } = self;
+        let record = record.expect("pinned maps");
+        let pending_connects = pending_connects.killed();
+        let recent = recent.killed();
+        Self::from_parts(maps, sketches, recent, pending_connects, grace)
+            .with_record(record, true, committed)
+    }
+
     /// Counts in the live generation of the table, as a kernel program does.
     pub(crate) fn count(&mut self, key: Key, count: u64) {
         self.maps.count(self.maps.live, key, count);

@@ -25,6 +25,9 @@ pub trait CountMaps {
     /// [`DrainError`] where the kernel refuses.
     fn set_live(&mut self, generation: usize) -> Result<(), DrainError>;
 
+    /// How often the generations have changed places. The lowest bit says which one is live.
+    fn flips(&self) -> u32;
+
     /// Returns when every program that was running at the call has ended.
     ///
     /// # Errors
@@ -36,6 +39,17 @@ pub trait CountMaps {
     /// # Errors
     /// [`DrainError`] where the kernel refuses. What was not given to `entry` stays in the table.
     fn drain_table(
+        &mut self,
+        generation: usize,
+        entry: impl FnMut(&Key, u64),
+    ) -> Result<(), DrainError>;
+
+    /// Gives the table of that generation to `entry`, each key once, and leaves it. No program may
+    /// write to it.
+    ///
+    /// # Errors
+    /// [`DrainError`] where the kernel refuses. Part of the table may have been given.
+    fn read_table(
         &mut self,
         generation: usize,
         entry: impl FnMut(&Key, u64),
@@ -70,12 +84,15 @@ impl KernelMaps {
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, DrainError> {
         let [first, second] = COUNTS;
         let counts = [take_hash(ebpf, first)?, take_hash(ebpf, second)?];
+        let generation: Array<MapData, u32> = take_map(ebpf, GENERATION)?
+            .try_into()
+            .map_err(map_error(GENERATION))?;
+        // Not 0 if the maps are those of an earlier agent.
+        let flips = generation.get(&0, 0).map_err(map_error(GENERATION))?;
         Ok(Self {
             counts,
-            generation: take_map(ebpf, GENERATION)?
-                .try_into()
-                .map_err(map_error(GENERATION))?,
-            flips: 0,
+            generation,
+            flips,
             counters: take_map(ebpf, COUNTERS)?
                 .try_into()
                 .map_err(map_error(COUNTERS))?,
@@ -97,6 +114,10 @@ impl CountMaps for KernelMaps {
         Ok(())
     }
 
+    fn flips(&self) -> u32 {
+        self.flips
+    }
+
     fn wait_for_programs(&mut self) -> Result<(), DrainError> {
         grace::wait_for_programs().map_err(DrainError::Grace)
     }
@@ -108,6 +129,18 @@ impl CountMaps for KernelMaps {
     ) -> Result<(), DrainError> {
         let drained = self.batch.drain(self.counts[generation].fd(), entry);
         drained.map_err(|reason| DrainError::Batch {
+            name: COUNTS[generation],
+            reason,
+        })
+    }
+
+    fn read_table(
+        &mut self,
+        generation: usize,
+        entry: impl FnMut(&Key, u64),
+    ) -> Result<(), DrainError> {
+        let read = self.batch.read(self.counts[generation].fd(), entry);
+        read.map_err(|reason| DrainError::Batch {
             name: COUNTS[generation],
             reason,
         })

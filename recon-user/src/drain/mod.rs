@@ -2,12 +2,15 @@
 //!
 //! In: the maps that the programs fill. Out: each [`Key`] with its count since the last poll, once,
 //! and the growth of the counters; and programs as they are started ([`ExecEvents`]).
-//! The decision held here: the kernel writes to the live generation. A poll makes the other one
+//! The decisions held here: the kernel writes to the live generation. A poll makes the other one
 //! live, waits until no program can still write to the old one ([`Grace`]), then reads and empties
-//! it in batches. No count is lost or doubled, also when a poll fails halfway.
+//! it in batches. No count is lost or doubled, also when a poll fails halfway. Over pinned maps,
+//! which outlive this process, a poll has two phases: see [`committed`] and [`Commit`].
 
 mod batch;
 mod callers;
+mod commit;
+mod committed;
 mod error;
 mod exec_events;
 mod grace;
@@ -30,6 +33,9 @@ use aya::maps::{Map, MapData};
 use recon_common::{Counter, Direction, FrameClass, Key, Loss, Registers};
 
 pub(crate) use callers::Callers;
+pub use commit::Commit;
+use commit::CommitRecord;
+pub use committed::PinnedRecord;
 pub use error::DrainError;
 pub(crate) use exec_events::{ExecEvents, Forks, ImageNumbers};
 pub use grace::Grace;
@@ -52,14 +58,30 @@ pub struct Drain<M = KernelMaps> {
     recent: RecentKeys,
     pending_connects: PendingConnects,
     grace: Grace,
+    /// Where polls are committed, if the maps outlive this process.
+    record: Option<CommitRecord>,
     /// The generation that the programs write to.
     live: usize,
-    /// Whether the other generation was retired by a poll that failed before it was empty.
-    has_backlog: bool,
+    /// What is in the other generation.
+    retired: Retired,
+    /// Rows of the retired generation, read and not given yet.
+    entries: Vec<(Key, u64)>,
     /// The sums of rows that a failed poll has already given to its caller: part of the next tally.
     pending: Tally,
     /// The counters at the last poll.
     before: [u64; Counter::COUNT as usize],
+}
+
+/// What is in the generation that is not live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Retired {
+    /// Nothing.
+    Empty,
+    /// Counts that no poll has given: a poll failed before the generation was empty, or every
+    /// generation waits for an interval.
+    Unread,
+    /// Counts that a poll has given, to be committed.
+    Given(Commit),
 }
 
 impl Drain {
@@ -90,20 +112,24 @@ impl<M: CountMaps> Drain<M> {
         pending_connects: PendingConnects,
         grace: Grace,
     ) -> Self {
+        let live = maps.flips() as usize & 1;
         Self {
             maps,
             sketches,
             recent,
             pending_connects,
             grace,
-            live: 0,
-            has_backlog: false,
+            record: None,
+            live,
+            retired: Retired::Empty,
+            entries: Vec::new(),
             pending: Tally::default(),
             before: [0; Counter::COUNT as usize],
         }
     }
 
     /// Gives every count since the last poll to `row`, once; with an overflow key its sources too.
+    /// Over pinned maps the counts stay until [`Drain::commit`].
     ///
     /// # Errors
     /// [`DrainError`] where the kernel refuses. What was not given to `row` stays in the kernel for
@@ -112,19 +138,22 @@ impl<M: CountMaps> Drain<M> {
         &mut self,
         mut row: impl FnMut(&Key, u64, Option<&Registers>),
     ) -> Result<Tally, DrainError> {
+        if self.record.is_some() {
+            return self.poll_keeping(row);
+        }
         match self.grace {
             Grace::Membarrier => {
-                if self.has_backlog {
+                if self.retired != Retired::Empty {
                     self.maps.wait_for_programs()?;
                     self.drain_generation(1 - self.live, &mut row)?;
-                    self.has_backlog = false;
+                    self.retired = Retired::Empty;
                 }
                 let old = self.flip_generation()?;
-                self.has_backlog = true;
+                self.retired = Retired::Unread;
                 self.maps.wait_for_programs()?;
                 self.read_counters()?;
                 self.drain_generation(old, &mut row)?;
-                self.has_backlog = false;
+                self.retired = Retired::Empty;
             }
             // The other generation was idle for a whole interval, in which every program has ended.
             Grace::NextPoll => {
@@ -157,6 +186,7 @@ impl<M: CountMaps> Drain<M> {
         &mut self,
         mut row: impl FnMut(&Key, u64, Option<&Registers>),
     ) -> Result<Tally, DrainError> {
+        self.commit()?;
         self.read_counters()?;
         self.drain_generation(1 - self.live, &mut row)?;
         self.drain_generation(self.live, &mut row)?;
@@ -181,16 +211,10 @@ impl<M: CountMaps> Drain<M> {
         let sketches = self.sketches.of_generation(generation);
         let (recent, pending) = (&mut self.recent, &mut self.pending);
         let mut give = |key: &Key, count| {
-            pending.signals += count;
-            // Of the rows and not of a counter: what has left its overflow key for a full table is
-            // lost, and nothing else.
-            if key.is_overflow() {
-                pending.sketched += count;
-            }
-            pending.keys += 1;
+            pending.add_row(key, count);
             row(key, count, sketches.find(key));
         };
-        recent.read_generation(generation);
+        recent.drain_generation(generation);
         self.maps.drain_table(generation, |key, count| {
             give(key, count + recent.take_count(key));
         })?;

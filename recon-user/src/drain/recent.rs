@@ -46,21 +46,46 @@ impl RecentKeys {
         }
     }
 
-    /// Empties the slots of a generation that no program writes to. Counts that nobody has taken
-    /// yet stay.
+    /// Takes the counts out of the slots of a generation that no program writes to. Counts that
+    /// nobody has taken yet stay.
+    pub(super) fn drain_generation(&mut self, generation: usize) {
+        self.copy_counts(generation);
+        self.clear_generation(generation);
+    }
+
+    /// Reads the slots of a generation that no program writes to, and leaves them. What was read
+    /// before is forgotten.
     pub(super) fn read_generation(&mut self, generation: usize) {
-        for processor in 0..self.processors {
-            let first = first_slot(processor, generation as u32);
-            for index in first..first + RECENT_SLOTS {
-                let slot = self.slots.value(index as usize);
-                // SAFETY: any bytes are a slot, and nobody else uses it now.
-                let recent = unsafe { &mut *slot.as_ptr() };
-                if recent.count > 0 {
-                    *self.counts.entry(recent.key.into()).or_default() += recent.count;
-                    recent.count = 0;
-                }
+        self.counts.clear();
+        self.copy_counts(generation);
+    }
+
+    fn copy_counts(&mut self, generation: usize) {
+        for index in self.indexes(generation) {
+            let slot = self.slots.value(index);
+            // SAFETY: any bytes are a slot, and nobody else uses it now.
+            let recent = unsafe { slot.as_ref() };
+            if recent.count > 0 {
+                *self.counts.entry(recent.key.into()).or_default() += recent.count;
             }
         }
+    }
+
+    /// Empties the slots of a generation that no program writes to.
+    pub(super) fn clear_generation(&mut self, generation: usize) {
+        for index in self.indexes(generation) {
+            let slot = self.slots.value(index);
+            // SAFETY: as above.
+            unsafe { (*slot.as_ptr()).count = 0 };
+        }
+    }
+
+    /// The positions of a generation's slots.
+    fn indexes(&self, generation: usize) -> impl Iterator<Item = usize> + use<> {
+        (0..self.processors).flat_map(move |processor| {
+            let first = first_slot(processor, generation as u32);
+            (first..first + RECENT_SLOTS).map(|index| index as usize)
+        })
     }
 
     /// Takes what was read of a key.
@@ -77,6 +102,12 @@ impl RecentKeys {
         self.counts.drain()
     }
 
+    /// What is left when a process is killed.
+    #[cfg(test)]
+    pub(super) fn killed(self) -> Self {
+        Self::new(self.slots, self.processors)
+    }
+
     /// The slot at that position.
     #[cfg(test)]
     pub(super) fn slot(&self, position: u32) -> std::ptr::NonNull<Recent> {
@@ -86,12 +117,9 @@ impl RecentKeys {
     /// Whether no slot of that generation has a count.
     #[cfg(test)]
     pub(super) fn is_empty(&self, generation: usize) -> bool {
-        (0..self.processors).all(|processor| {
-            let first = first_slot(processor, generation as u32);
-            (first..first + RECENT_SLOTS).all(|position| {
-                // SAFETY: the slot is mapped, and nothing writes to it now.
-                unsafe { self.slot(position).as_ref() }.count == 0
-            })
+        self.indexes(generation).all(|index| {
+            // SAFETY: the slot is mapped, and nothing writes to it now.
+            unsafe { self.slots.value(index).as_ref() }.count == 0
         })
     }
 }

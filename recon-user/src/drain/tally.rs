@@ -9,7 +9,7 @@
 
 use std::fmt;
 
-use recon_common::{Direction, FrameClass, Ignored, Loss};
+use recon_common::{Direction, FrameClass, Ignored, Key, Loss};
 
 /// The frames that crossed the hooks of one direction, each once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -140,6 +140,17 @@ impl Tally {
         if let FrameClass::Lost(loss) = class {
             self.lost[loss as usize] += frames;
         }
+    }
+
+    /// Adds a row.
+    pub(super) fn add_row(&mut self, key: &Key, count: u64) {
+        self.signals += count;
+        // Of the rows and not of a counter: what has left its overflow key for a full table is
+        // lost, and nothing else.
+        if key.is_overflow() {
+            self.sketched += count;
+        }
+        self.keys += 1;
     }
 
     /// Adds another tally to this one.

@@ -1,0 +1,30 @@
+//! The end of a poll over pinned maps: what it has given is safe, and may leave the kernel.
+//!
+//! In: a poll whose rows were judged and whose lines are queued. Out: an emptied generation.
+//! The decision held here: alerts and rows reach their readers before the kernel forgets what they
+//! come from, so that a process that is killed loses none of them. A reader that hangs is waited
+//! for a moment only: the counts of the next interval need the room.
+
+use std::time::Duration;
+
+use super::Agent;
+use crate::drain::CountMaps;
+
+/// How long a poll waits for the readers of its lines.
+const WRITE_WAIT: Duration = Duration::from_millis(100);
+
+impl<M: CountMaps> Agent<M> {
+    /// Commits what the poll has given. Without pins there is nothing to do.
+    pub(super) fn commit_poll(&mut self) {
+        if self.drain.uncommitted().is_none() {
+            return;
+        }
+        self.output.flush(WRITE_WAIT);
+        if let Err(error) = self.drain.commit() {
+            log::error!(
+                "poll {}: {error}; recon empties the table at the next poll, and what is counted meanwhile waits",
+                self.totals.polls
+            );
+        }
+    }
+}
