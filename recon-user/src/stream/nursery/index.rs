@@ -155,12 +155,14 @@ impl Index {
     }
 
     /// Has the processor fetch the slots of a hash while it does something else: among millions of
-    /// slots the wait is a third of the cost of a row.
+    /// slots the wait is a third of the cost of a row. Stable Rust can say so to x86-64 only.
     #[inline]
+    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables))]
     pub(super) fn prefetch(&self, hash: LogHash) {
-        let mask = self.slots.len().wrapping_sub(1);
         #[cfg(target_arch = "x86_64")]
-        if let Some(slot) = self.slots.get((hash.get() >> 1) as usize & mask) {
+        if let Some(mask) = self.slots.len().checked_sub(1)
+            && let Some(slot) = self.slots.get((hash.get() >> 1) as usize & mask)
+        {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
             // SAFETY: it reads nothing, and every x86-64 processor has the instruction.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(slot).cast()) };
