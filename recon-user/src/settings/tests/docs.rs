@@ -1,4 +1,5 @@
-//! docs/settings.md says what the declarations say. `RECON_WRITE_DOCS=1` rewrites it.
+//! docs/settings.md and package/recon.toml say what the declarations say. `RECON_WRITE_DOCS=1`
+//! rewrites them.
 
 use std::fs;
 use std::path::Path;
@@ -53,17 +54,93 @@ fn line(row: &DocRow) -> String {
     )
 }
 
-#[test]
-fn docs_say_what_the_declarations_say() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/settings.md");
+/// The settings, as `recon config` orders them.
+fn rows() -> Vec<DocRow> {
     let mut rows = Vec::new();
     Settings::describe_entries("", &mut rows);
-    let expected = rows
+    rows
+}
+
+/// Compares a file of this package with its text, or writes it.
+fn compare(file: &str, expected: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    if std::env::var_os("RECON_WRITE_DOCS").is_some() {
+        fs::write(&path, expected).expect("the file can be written");
+    }
+    let text = fs::read_to_string(&path).expect(file);
+    assert_eq!(text, expected, "run this test with RECON_WRITE_DOCS=1");
+}
+
+#[test]
+fn docs_say_what_the_declarations_say() {
+    let text = rows()
         .iter()
         .fold(HEAD.to_owned(), |text, row| text + &line(row));
-    if std::env::var_os("RECON_WRITE_DOCS").is_some() {
-        fs::write(&path, &expected).expect("docs/settings.md can be written");
+    compare("docs/settings.md", &text);
+}
+
+/// The start of the file that packages install. A line that is a setting has no blank after its #.
+const INSTALLED: &str = "\
+# Settings of recon. Each is commented out and shows its default, for [rules.*] an example: remove
+# the # to change it, and that of its [table]. `recon config` then shows the settings in force, and
+# errors with their places. See recon-config(1) and recon-rules(1).
+";
+
+/// A rule with settings of its own, which have no defaults.
+const RULE: &str = "rules.<rule>.";
+const RULE_EXAMPLE: [(&str, &str); 7] = [
+    ("enabled", "true"),
+    ("threshold", "20"),
+    ("window", "\"1h\""),
+    ("severity", "\"high\""),
+    ("cooldown", "\"1m\""),
+    ("allow", "[\"198.51.100.0/24\"]"),
+    ("deny", "[\"198.51.100.7\"]"),
+];
+
+/// All settings as a file in which each is commented out.
+fn commented_file() -> String {
+    // In TOML, keys of the root come before all tables.
+    let (tables, root): (Vec<_>, Vec<_>) =
+        rows().into_iter().partition(|row| row.key.contains('.'));
+    let mut text = INSTALLED.to_owned();
+    let mut table = "";
+    for row in root.iter().chain(&tables) {
+        let (own_table, key) = row.key.rsplit_once('.').unwrap_or(("", &row.key));
+        if own_table != table {
+            text += &format!("\n#[{}]\n", own_table.replace("<rule>", "port-scan"));
+            table = own_table;
+        }
+        let example = RULE_EXAMPLE
+            .iter()
+            .find(|(name, _)| row.key == format!("{RULE}{name}"));
+        let value = example.map_or(row.default.as_str(), |(_, value)| value);
+        assert!(!value.is_empty(), "{} needs an example", row.key);
+        let doc = row.doc.trim().replace('`', "");
+        text += &format!("\n# {doc} ({})\n#{key} = {value}\n", row.kind);
     }
-    let docs = fs::read_to_string(&path).expect("docs/settings.md");
-    assert_eq!(docs, expected, "run this test with RECON_WRITE_DOCS=1");
+    text
+}
+
+#[test]
+fn the_installed_file_changes_nothing_until_it_is_edited() {
+    let text = commented_file();
+    compare("package/recon.toml", &text);
+    let read = |text: &str| Settings::parse("recon.toml", text.as_bytes()).expect("no errors");
+    assert_eq!(read(&text), Settings::default());
+
+    let is_setting = |line: &str| line.starts_with('#') && !line.starts_with("# ");
+    let uncommented: String = text
+        .lines()
+        .map(|line| {
+            line.strip_prefix('#')
+                .filter(|_| is_setting(line))
+                .unwrap_or(line)
+        })
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let mut edited = read(&uncommented);
+    assert_eq!(edited.rules.len(), 1, "the example of a rule");
+    edited.rules.clear();
+    assert_eq!(edited, Settings::default(), "each value is the default");
 }
