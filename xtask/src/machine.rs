@@ -13,7 +13,9 @@ use std::{
 
 use recon_tests::program::locate;
 
+use crate::cargo_tool::CargoTool;
 use crate::engine;
+use crate::package::Arch;
 use crate::toolchain::{self, CORE_SOURCES, Compiler, DEBIAN_ROOT, LLVM_MAJOR, NIGHTLY};
 
 /// Exists while systemd is the running init, see sd_booted(3).
@@ -78,6 +80,10 @@ pub(crate) struct Machine {
     pub(crate) llvm_prefix: PathBuf,
     pub(crate) llvm: bool,
     pub(crate) missing_tools: Vec<Tool>,
+    /// Programs that cargo has to build.
+    pub(crate) missing_cargo_tools: Vec<CargoTool>,
+    /// The other architecture that packages are built for, if its compiler is missing.
+    pub(crate) no_cross: Option<Arch>,
     /// The system's Python can make virtual environments.
     pub(crate) venv: bool,
     /// The second KQL engine is installed.
@@ -111,6 +117,14 @@ impl Machine {
                 .into_iter()
                 .filter(|tool| !on_path(tool.program))
                 .collect(),
+            missing_cargo_tools: CargoTool::ALL
+                .into_iter()
+                .filter(|tool| !tool.works(workspace))
+                .collect(),
+            no_cross: Arch::of_this_machine()
+                .map(Arch::other)
+                .ok()
+                .filter(|other| !on_path(&other.tool("gcc"))),
             venv: engine::has_venv(),
             engine: engine::is_there(workspace),
         }

@@ -6,10 +6,12 @@
 //! work (tasks.rs).
 
 mod bench;
+mod cargo_tool;
 mod engine;
 mod guests;
 mod lab;
 mod machine;
+mod package;
 mod plan;
 mod readme;
 mod setup;
@@ -86,6 +88,16 @@ enum Task {
     /// The process whose connections `bench` measures
     #[command(hide = true, subcommand)]
     BenchWorker(bench::Work),
+    /// Build Debian packages and print their paths
+    ///
+    /// A package for another architecture is cross-compiled; its kernel programs are the same.
+    Package(package::Options),
+    /// Check the licences, sources and versions of all dependencies with cargo-deny
+    Deny {
+        /// Check for known defects too: downloads a database from GitHub
+        #[arg(long)]
+        advisories: bool,
+    },
     /// Check formatting and run clippy with warnings denied, for the host and for the kernel
     /// programs
     Lint,
@@ -124,6 +136,8 @@ fn main() -> ExitCode {
         } => tasks::lab_vm(&kernel, shell),
         Task::Bench(options) => tasks::bench(&options),
         Task::BenchWorker(work) => bench::run_worker(&work),
+        Task::Package(options) => package::package(&options),
+        Task::Deny { advisories } => tasks::deny(advisories),
         Task::Lint => tasks::lint(),
     };
     match done {

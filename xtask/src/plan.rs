@@ -9,6 +9,7 @@
 use std::path::Path;
 
 use crate::{
+    cargo_tool::{CARGO_DEB, CARGO_DENY, CargoTool},
     engine,
     machine::{Machine, WEB_SERVER},
     step::Step,
@@ -33,12 +34,26 @@ pub(crate) enum Goal {
     /// The same, and what the tests compare results with.
     Test,
     Lint,
+    /// Debian packages.
+    Package,
+    /// The same for the other architecture.
+    Cross,
+    /// Checks of the dependencies.
+    Deny,
 }
 
 impl Goal {
     /// Whether it runs real scanners, clients and servers.
     fn runs_tools(self) -> bool {
         matches!(self, Self::Lab | Self::Test)
+    }
+
+    fn cargo_tool(self) -> Option<CargoTool> {
+        match self {
+            Self::Package | Self::Cross => Some(CARGO_DEB),
+            Self::Deny => Some(CARGO_DENY),
+            Self::Build | Self::Lab | Self::Test | Self::Lint => None,
+        }
     }
 }
 
@@ -79,6 +94,10 @@ pub(crate) fn plan_steps(machine: &Machine, goal: Goal, workspace: &Path) -> Vec
     if !machine.linker {
         steps.push(linker_step(machine, workspace));
     }
+    let missing = goal
+        .cargo_tool()
+        .filter(|tool| machine.missing_cargo_tools.contains(tool));
+    steps.extend(missing.map(|tool| tool.step(workspace)));
     if goal == Goal::Test && !machine.engine {
         steps.extend(engine::steps(workspace));
     }
@@ -129,6 +148,12 @@ pub(crate) fn by_hand(machine: &Machine, goal: Goal) -> String {
         text += &format!(
             "\n    # install the packages with these programs: {}",
             programs.join(", ")
+        );
+    }
+    if let Some(arch) = machine.no_cross.filter(|_| goal == Goal::Cross) {
+        text += &format!(
+            "\n    # install a C compiler for the other architecture: {}",
+            arch.tool("gcc")
         );
     }
     text + "\nand then the same cargo xtask command again"
@@ -193,6 +218,12 @@ fn wanted_packages(machine: &Machine, goal: Goal) -> Vec<(Vec<String>, &'static 
         wanted.push((
             packages,
             "the real scanners, clients and servers that the lab and the tests run",
+        ));
+    }
+    if let Some(arch) = machine.no_cross.filter(|_| goal == Goal::Cross) {
+        wanted.push((
+            arch.cross_packages().map(String::from).to_vec(),
+            "a C compiler for the other architecture links the agent",
         ));
     }
     if goal == Goal::Test && !machine.engine && !machine.venv {

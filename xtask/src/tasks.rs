@@ -17,7 +17,9 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
-    bench, lab,
+    bench,
+    cargo_tool::CARGO_DENY,
+    lab,
     plan::Goal,
     setup,
     step::{line, run as run_to_end},
@@ -25,12 +27,12 @@ use crate::{
 };
 
 /// The package with the binary `recon`.
-const AGENT: &str = "recon-user";
-const BINARY: &str = "recon";
+pub(crate) const AGENT: &str = "recon-user";
+pub(crate) const BINARY: &str = "recon";
 /// Links the C runtime into the agent, so that one file runs on any distribution. Only the binary
 /// gets the flag: its dependencies are compiled once for it and for the tests, and procedural
 /// macros do not support it.
-const STATIC: &str = "-C target-feature=+crt-static";
+pub(crate) const STATIC: [&str; 3] = ["--", "-C", "target-feature=+crt-static"];
 /// The start of a line in which cargo repeats the output of the agent's build script, which
 /// compiles the kernel programs.
 const KERNEL_BUILD: &str = "warning: recon-user@";
@@ -57,7 +59,10 @@ pub(crate) fn build(debug: bool) -> Result<()> {
 /// Replaces this process with recon, so that signals reach it and its exit code is the command's.
 pub(crate) fn run(args: &[OsString]) -> Result<()> {
     let agent = agent(Goal::Build)?;
-    let error = Command::new(&agent).arg("run").args(args).exec();
+    let mut recon = Command::new(&agent);
+    recon.arg("run").args(args);
+    eprintln!("+ {}", line(&recon));
+    let error = recon.exec();
     Err(error).with_context(|| format!("cannot start {}", agent.display()))
 }
 
@@ -72,7 +77,7 @@ pub(crate) fn test(args: &[OsString], hostile: bool) -> Result<()> {
     if hostile {
         tests.args(HOSTILE.split(' '));
     }
-    say_and_run(tests.args(args).env("RECON_BIN", agent))
+    run_cargo(tests.args(args).env("RECON_BIN", agent))
 }
 
 pub(crate) fn lab() -> Result<()> {
@@ -98,7 +103,7 @@ pub(crate) fn bench(options: &bench::Options) -> Result<()> {
     for name in options.examples() {
         build.args(["--example", name]);
     }
-    say_and_run(&mut build)?;
+    run_cargo(&mut build)?;
     let examples = target_dir()?.join("release/examples");
     bench::run_parts(&agent, &examples, options, workspace()?)
 }
@@ -118,7 +123,7 @@ pub(crate) fn lint() -> Result<()> {
     say_and_run(&mut cargo("fmt --all --check")?)?;
     let host =
         format!("clippy --release --workspace --exclude {KERNEL} --all-targets {DENY_WARNINGS}");
-    say_and_run(&mut cargo(&host)?)?;
+    run_cargo(&mut cargo(&host)?)?;
     say_and_run(
         toolchain::command(toolchain, "cargo")
             .args(["clippy", "--package", KERNEL, "--bins"])
@@ -132,6 +137,17 @@ pub(crate) fn lint() -> Result<()> {
     )
 }
 
+/// Runs cargo-deny over the dependencies.
+pub(crate) fn deny(advisories: bool) -> Result<()> {
+    let workspace = workspace()?;
+    setup::ensure_ready(Goal::Deny, workspace)?;
+    let mut deny = CARGO_DENY.command(workspace);
+    deny.current_dir(workspace)
+        .args("--locked --config .cargo/deny.toml check bans licenses sources".split(' '))
+        .args(advisories.then_some("advisories"));
+    say_and_run(&mut deny)
+}
+
 /// Prepares for `goal`, builds the agent for release and returns its path.
 pub(crate) fn agent(goal: Goal) -> Result<PathBuf> {
     build_agent(goal, "release", "release")
@@ -140,9 +156,13 @@ pub(crate) fn agent(goal: Goal) -> Result<PathBuf> {
 /// Builds the agent with a profile, whose output is in that folder.
 fn build_agent(goal: Goal, profile: &str, folder: &str) -> Result<PathBuf> {
     setup::ensure_ready(goal, workspace()?)?;
-    let build = format!("rustc --package {AGENT} --bin {BINARY} --profile {profile} -- {STATIC}");
-    build_quietly(&mut cargo(&build)?)?;
+    run_cargo(cargo(&agent_build(profile))?.args(STATIC))?;
     Ok(target_dir()?.join(folder).join(BINARY))
+}
+
+/// cargo's words that build the agent. [`STATIC`] comes last.
+pub(crate) fn agent_build(profile: &str) -> String {
+    format!("rustc --package {AGENT} --bin {BINARY} --profile {profile}")
 }
 
 /// The cargo that started this process, in the workspace.
@@ -153,14 +173,14 @@ pub(crate) fn cargo(words: &str) -> Result<Command> {
     Ok(command)
 }
 
-fn say_and_run(command: &mut Command) -> Result<()> {
+pub(crate) fn say_and_run(command: &mut Command) -> Result<()> {
     eprintln!("+ {}", line(command));
     run_to_end(command)
 }
 
 /// Runs cargo and hides the warnings that repeat the output of the kernel programs' build. If that
 /// build fails, cargo still shows its output in full.
-fn build_quietly(command: &mut Command) -> Result<()> {
+pub(crate) fn run_cargo(command: &mut Command) -> Result<()> {
     eprintln!("+ {}", line(command));
     let mut child = command
         .stdout(io::stderr())

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::machine::{TEST_TOOLS, Tool};
+use crate::package::Arch;
 
 const WORKSPACE: &str = "/w";
 
@@ -13,6 +14,8 @@ fn debian() -> Machine {
         rustup: true,
         llvm_prefix: "/usr/lib/llvm-22".into(),
         missing_tools: TEST_TOOLS.to_vec(),
+        missing_cargo_tools: CargoTool::ALL.to_vec(),
+        no_cross: Some(Arch::Arm64),
         ..Machine::default()
     }
 }
@@ -26,6 +29,8 @@ fn ready() -> Machine {
         linker: true,
         llvm: true,
         missing_tools: Vec::new(),
+        missing_cargo_tools: Vec::new(),
+        no_cross: None,
         venv: true,
         engine: true,
         ..debian()
@@ -44,6 +49,11 @@ const LINKER: &str = "LLVM_PREFIX=/usr/lib/llvm-22 LLVM_SYS_221_PREFIX=/usr/lib/
 
 const VENV: &str = "/usr/bin/python3 -m venv /w/target/tools/kql";
 const PIP: &str = "/w/target/tools/kql/bin/pip install --disable-pip-version-check --quiet duckdb==2.0.0 duckdb-kql==1.1.2";
+
+const CARGO_DEB_LINE: &str = "cargo install cargo-deb --version 3.8.0 --locked \
+    --no-default-features --features gzip --root /w/target/tools";
+const CARGO_DENY_LINE: &str = "cargo install cargo-deny --version 0.20.2 --locked \
+    --no-default-features --root /w/target/tools";
 
 fn install(packages: &str) -> String {
     format!(
@@ -79,7 +89,7 @@ type Case<'a> = (&'a str, fn(&mut Machine), Goal, &'a [&'a str]);
 
 #[test]
 fn each_missing_part_costs_only_its_own_steps() {
-    let table: [Case<'_>; 12] = [
+    let table: [Case<'_>; 16] = [
         ("not linked", |m| m.toolchain = None, Goal::Build, &[LINK]),
         (
             "no rustup: Debian's cargo is used as it is",
@@ -134,6 +144,34 @@ fn each_missing_part_costs_only_its_own_steps() {
             "no second KQL engine, which the lab does not need",
             |m| (m.engine, m.venv) = (false, false),
             Goal::Lab,
+            &[],
+        ),
+        (
+            "no cargo-deb",
+            |m| m.missing_cargo_tools = CargoTool::ALL.to_vec(),
+            Goal::Package,
+            &[CARGO_DEB_LINE],
+        ),
+        (
+            "nothing for packages of another architecture",
+            |m| (m.missing_cargo_tools, m.no_cross) = (vec![CARGO_DEB], Some(Arch::Arm64)),
+            Goal::Cross,
+            &[
+                UPDATE,
+                &install("gcc-aarch64-linux-gnu libc6-dev-arm64-cross"),
+                CARGO_DEB_LINE,
+            ],
+        ),
+        (
+            "no cargo-deny",
+            |m| m.missing_cargo_tools = CargoTool::ALL.to_vec(),
+            Goal::Deny,
+            &[CARGO_DENY_LINE],
+        ),
+        (
+            "no other architecture, but a package for this one",
+            |m| m.no_cross = Some(Arch::Arm64),
+            Goal::Package,
             &[],
         ),
         (
