@@ -204,6 +204,12 @@ pub struct RunOptions {
     #[arg(long, value_name = "N", default_value_t = TABLE_ENTRIES,
           value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
     pub table_entries: u32,
+
+    /// Keep all privileges after attaching: capabilities, system calls and files
+    ///
+    /// By default recon keeps only what it needs from then on, and the log says what that is.
+    #[arg(long)]
+    pub no_sandbox: bool,
 }
 
 /// The kernel's grace period must fit into the interval, and the interval into a 60 s window.

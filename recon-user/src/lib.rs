@@ -14,6 +14,7 @@
 //! | [`blind`] | what a poll could not see | reports on who is blind, and on who sees again |
 //! | [`alert`] | findings, digests and reports, processes | lines in Elastic Common Schema |
 //! | [`sink`] | lines | stdout, without waiting for its reader |
+//! | `sandbox` | the folders of the agent's files | an agent that may do no more than it needs |
 //! | [`log_writer`] | lines of the log | stderr, without waiting for its reader |
 //!
 //! The modules that decide what the pipeline looks for:
@@ -51,6 +52,7 @@ pub mod process;
 pub mod replay;
 pub mod row;
 pub mod rule;
+mod sandbox;
 pub mod seed;
 pub mod settings;
 pub mod sink;

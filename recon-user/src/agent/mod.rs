@@ -9,6 +9,7 @@
 mod actors;
 mod calls;
 mod commits;
+mod confine;
 mod descriptors;
 mod doubts;
 mod event_file;
@@ -47,6 +48,7 @@ use crate::sink::Written;
 use crate::stream::{EvictionStats, Interval};
 use actors::Actors;
 use calls::Calls;
+use confine::confine;
 use doubts::Memory;
 use interfaces::WatchedInterfaces;
 use listener::listener;
@@ -113,6 +115,7 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
         last: now(),
         totals: Totals::default(),
     };
+    confine(options);
     let names: Vec<&str> = taken.iter().map(|taken| taken.interface.as_str()).collect();
     log::info!(
         "watching {}, polling every {:?}; alerts go to stdout",

@@ -11,6 +11,7 @@
 
 mod attach;
 mod attached;
+mod capability;
 mod cgroup;
 mod clsact;
 mod error;
@@ -37,6 +38,7 @@ use crate::seed::hash_secrets;
 use attach::InterfaceLink;
 pub use attach::XdpChoice;
 pub(crate) use attach::{AttachedHooks, Egress};
+pub(crate) use capability::{Capabilities, Capability};
 pub(crate) use cgroup::Cgroup;
 pub use error::HookError;
 pub(crate) use interface::Interface;

@@ -3,22 +3,11 @@
 //! In: the effective capabilities in `/proc/self/status`. Out: the names of the missing ones, and
 //! whether /proc shows other users' processes and network namespaces.
 
-use std::fs;
-
-/// Bit numbers of linux/capability.h.
-const CAP_DAC_OVERRIDE: u32 = 1;
-const CAP_DAC_READ_SEARCH: u32 = 2;
-const CAP_NET_ADMIN: u32 = 12;
-const CAP_SYS_PTRACE: u32 = 19;
-const CAP_SYS_ADMIN: u32 = 21;
-const CAP_PERFMON: u32 = 38;
-const CAP_BPF: u32 = 39;
+use super::{Capabilities, Capability};
 
 /// The required capabilities that are missing. CAP_SYS_ADMIN includes the two for BPF.
-pub(super) fn missing_capabilities() -> Vec<&'static str> {
-    // Without /proc, the kernel's own answer decides.
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    parse_effective(&status).map_or_else(Vec::new, missing_from)
+pub(crate) fn missing_capabilities() -> Vec<&'static str> {
+    missing_from(Capabilities::held())
 }
 
 /// What /proc shows of processes of other users, or with more capabilities.
@@ -35,79 +24,64 @@ pub(crate) struct ProcessSight {
 impl ProcessSight {
     /// That of this process.
     pub(crate) fn of_agent() -> Self {
-        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        Self::of(parse_effective(&status).unwrap_or(u64::MAX))
+        Self::of(Capabilities::held())
     }
 
-    fn of(capabilities: u64) -> Self {
-        let has = |capability: u32| capabilities & 1 << capability != 0;
+    fn of(held: Capabilities) -> Self {
         Self {
-            programs: has(CAP_SYS_PTRACE),
-            descriptors: has(CAP_DAC_READ_SEARCH) || has(CAP_DAC_OVERRIDE),
-            namespaces: has(CAP_SYS_ADMIN),
+            programs: held.has(Capability::SysPtrace),
+            descriptors: held.has(Capability::DacReadSearch) || held.has(Capability::DacOverride),
+            namespaces: held.has(Capability::SysAdmin),
         }
     }
 }
 
-fn parse_effective(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))?;
-    u64::from_str_radix(line.trim(), 16).ok()
-}
-
-fn missing_from(capabilities: u64) -> Vec<&'static str> {
-    let has = |capability: u32| capabilities & 1 << capability != 0;
-    let has_bpf = |capability| has(capability) || has(CAP_SYS_ADMIN);
+fn missing_from(held: Capabilities) -> Vec<&'static str> {
+    let has_bpf = |capability| held.has(capability) || held.has(Capability::SysAdmin);
     [
-        (has(CAP_NET_ADMIN), "CAP_NET_ADMIN"),
-        (has_bpf(CAP_BPF), "CAP_BPF"),
-        (has_bpf(CAP_PERFMON), "CAP_PERFMON"),
+        (held.has(Capability::NetAdmin), Capability::NetAdmin),
+        (has_bpf(Capability::Bpf), Capability::Bpf),
+        (has_bpf(Capability::Perfmon), Capability::Perfmon),
     ]
     .into_iter()
-    .filter_map(|(present, name)| (!present).then_some(name))
+    .filter_map(|(present, capability)| (!present).then_some(capability.name()))
     .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Capability::{Bpf, DacOverride, DacReadSearch, NetAdmin, SysAdmin, SysPtrace};
 
     #[test]
     fn missing_capabilities_are_named() {
-        for (status, expected) in [
-            ("Name:\tx\nCapEff:\t000001ffffffffff\n", ""),
-            (
-                "CapEff:\t0000000000000000\n",
-                "CAP_NET_ADMIN CAP_BPF CAP_PERFMON",
-            ),
-            ("CapEff:\t0000000000201000\n", ""),
-            ("CapEff:\t000000c000000000\n", "CAP_NET_ADMIN"),
-            ("CapEff:\t0000008000001000\n", "CAP_PERFMON"),
+        for (held, expected) in [
+            (&[NetAdmin, Bpf, Capability::Perfmon][..], ""),
+            (&[], "CAP_NET_ADMIN CAP_BPF CAP_PERFMON"),
+            (&[NetAdmin, SysAdmin], ""),
+            (&[Bpf, Capability::Perfmon], "CAP_NET_ADMIN"),
+            (&[Bpf, NetAdmin], "CAP_PERFMON"),
         ] {
-            let missing = parse_effective(status)
-                .map(missing_from)
-                .expect("a CapEff line");
-            assert_eq!(missing.join(" "), expected, "{status}");
+            let missing = missing_from(Capabilities::of(held));
+            assert_eq!(missing.join(" "), expected, "{held:?}");
         }
-        assert_eq!(parse_effective("Name: x\n"), None);
     }
 
     #[test]
     fn the_sight_of_processes_has_three_parts() {
-        for (capabilities, programs, descriptors, namespaces) in [
-            (u64::MAX, true, true, true),
-            (1 << CAP_SYS_PTRACE, true, false, false),
-            (1 << CAP_DAC_READ_SEARCH, false, true, false),
-            (1 << CAP_DAC_OVERRIDE, false, true, false),
-            (1 << CAP_SYS_ADMIN, false, false, true),
+        for (held, programs, descriptors, namespaces) in [
+            (&[SysPtrace, DacReadSearch, SysAdmin][..], true, true, true),
+            (&[SysPtrace], true, false, false),
+            (&[DacReadSearch], false, true, false),
+            (&[DacOverride], false, true, false),
+            (&[SysAdmin], false, false, true),
         ] {
             let expected = ProcessSight {
                 programs,
                 descriptors,
                 namespaces,
             };
-            assert_eq!(ProcessSight::of(capabilities), expected);
+            assert_eq!(ProcessSight::of(Capabilities::of(held)), expected);
         }
     }
 }

@@ -26,6 +26,7 @@ use recon_common::ImageId;
 
 use super::ProcessTable;
 use super::proc::{pid_folder, read_stat, read_user, strip_deleted};
+use super::reader;
 
 /// The variable: addresses and ports of both ends, the remote's first.
 const VARIABLE: &[u8] = b"SSH_CONNECTION=";
@@ -94,20 +95,25 @@ impl ProcessTable {
 /// file itself, in whichever mount namespace, and if it was replaced since.
 fn runs_server(root: &Path, pid: u32) -> bool {
     let link = pid_folder(root, pid).join("exe");
-    let path = fs::read_link(&link).map(|path| strip_deleted(path.into_os_string().into_vec()));
+    reader::read(move || is_server(&link)).unwrap_or_default()
+}
+
+fn is_server(link: &Path) -> bool {
+    let path = fs::read_link(link).map(|path| strip_deleted(path.into_os_string().into_vec()));
     let is_named = path.is_ok_and(|path| {
         let name = path.rsplit(|&byte| byte == b'/').next();
         let mut names = SERVERS.iter().chain([&MULTI_CALL]);
         names.any(|server| name == Some(server.as_bytes()))
     });
     is_named
-        && fs::metadata(&link)
+        && fs::metadata(link)
             .is_ok_and(|file| file.uid() == ROOT && file.mode() & WRITABLE_BY_OTHERS == 0)
 }
 
 /// The session of a process, as its environment says.
 fn session_of(proc_root: &Path, pid: u32) -> Option<Session> {
-    parse(&fs::read(pid_folder(proc_root, pid).join("environ")).ok()?)
+    let file = pid_folder(proc_root, pid).join("environ");
+    parse(&reader::read(move || fs::read(file).ok())??)
 }
 
 fn parse(environment: &[u8]) -> Option<Session> {

@@ -14,6 +14,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_chan
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::reader;
+
 /// How long the alerts of one poll wait together.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// How long one lookup may take.
@@ -50,6 +52,7 @@ impl Lookups {
         thread::Builder::new()
             .name("recon-lookup".to_owned())
             .spawn(move || {
+                reader::register();
                 for (local, port) in asked {
                     let found = find(local, port, Instant::now() + DEADLINE);
                     if answer.send(((local, port), found)).is_err() {

@@ -16,6 +16,7 @@ pub(crate) mod login;
 mod lookup;
 pub(crate) mod netns;
 mod proc;
+pub(crate) mod reader;
 mod served;
 mod socket;
 mod text;

@@ -25,6 +25,8 @@ use nix::sched::{CloneFlags, setns};
 use crate::diagnostic::visible;
 use crate::hook::netns_cookie;
 
+use super::reader;
+
 /// Where iproute2 keeps names.
 const NAMED: &str = "/run/netns";
 const PROC: &str = "/proc";
@@ -74,14 +76,23 @@ impl NamespaceSearch {
     /// Looks for that long at most.
     pub(crate) fn look(&mut self, patience: Duration) -> Look {
         let deadline = Instant::now() + patience;
-        // The thread that enters namespaces ends afterwards.
-        thread::scope(|scope| {
+        let mut search = Self {
+            left: self.left.take(),
+            ..Self::of(&self.named, &self.proc_root)
+        };
+        let looked = reader::read(move || {
+            // The thread that enters namespaces ends afterwards.
             let inside = thread::Builder::new()
                 .name("recon-netns".to_owned())
-                .spawn_scoped(scope, || self.look_until(|| Instant::now() >= deadline));
-            let look = inside.ok().and_then(|inside| inside.join().ok());
-            look.unwrap_or_default()
-        })
+                .spawn(move || {
+                    let look = search.look_until(|| Instant::now() >= deadline);
+                    (look, search.left)
+                });
+            inside.ok()?.join().ok()
+        });
+        let (look, left) = looked.flatten().unwrap_or_default();
+        self.left = left;
+        look
     }
 
     /// Enters one namespace after the other, until it is late.

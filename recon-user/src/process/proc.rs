@@ -9,6 +9,7 @@ use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
+use super::reader;
 use super::text::COMMAND_LINE_LENGTH;
 
 /// The most bytes read of a file. A line of /proc/PID/cgroup has up to `PATH_MAX`, and there are
@@ -45,7 +46,8 @@ pub(super) struct ProcFiles {
 /// Reads everything in [`ProcFiles`].
 pub(super) fn read_process(root: &Path, pid: u32) -> Option<ProcFiles> {
     let stat = read_stat(root, pid)?;
-    let executable = fs::read_link(pid_folder(root, pid).join("exe")).ok();
+    let link = pid_folder(root, pid).join("exe");
+    let executable = reader::read(move || fs::read_link(link).ok()).flatten();
     let arguments = read_file(root, pid, "cmdline", COMMAND_LINE_LENGTH + 1);
     let cgroups = read_file(root, pid, "cgroup", FILE_LENGTH);
     Some(ProcFiles {

@@ -1,0 +1,38 @@
+//! The last step of a start: the agent gives up what it needs no more.
+//!
+//! In: the options. Out: a reduced process, and log lines that say so.
+
+use std::path::Path;
+
+use super::output::is_stdout;
+use crate::cli::RunOptions;
+use crate::sandbox::{self, Paths};
+use crate::settings::DEFAULT_FILE;
+
+/// Reduces the process, unless the options say otherwise.
+pub(super) fn confine(options: &RunOptions) {
+    if options.no_sandbox {
+        log::warn!(
+            "no sandbox: recon keeps all its capabilities and may open any file; leave out --no-sandbox to change that"
+        );
+        return;
+    }
+    let reduced = sandbox::reduce(&paths(options));
+    log::info!("{reduced}");
+    for missing in &reduced.missing {
+        log::warn!("{missing}");
+    }
+}
+
+/// The files that the agent opens again.
+fn paths(options: &RunOptions) -> Paths {
+    let mut paths = Paths::default();
+    let events = options.events.as_deref().filter(|path| !is_stdout(path));
+    let rules = &options.rule_options;
+    let config = rules.config.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
+    paths.read(config);
+    let others = rules.rules.iter().chain(&options.cgroup);
+    others.for_each(|path| paths.read(path));
+    events.into_iter().for_each(|path| paths.write_file(path));
+    paths
+}

@@ -1,0 +1,114 @@
+//! What the running agent may still do, once it is attached.
+//!
+//! In: the files that it will open again. Out: a process whose threads hold only the capabilities
+//! and system calls that polling needs; a [`Reduced`] that says what was reduced and what could not
+//! be.
+//!
+//! The decisions held here:
+//! - [`reduce`] runs last at the start. A layer that this kernel lacks costs that layer, never the
+//!   start.
+//! - A system call that is not listed fails with EPERM. It does not kill: a monitor that dies of a
+//!   call that some library has begun to make is what an attacker wants.
+//! - The kernel counts a process inside a Landlock domain as one that may not look into processes
+//!   outside of it: not even at which program they run. So the threads that read other processes
+//!   (`process/reader.rs`) stay outside of the domain. Their system calls let them open files for
+//!   reading only.
+//! - Loading programs and creating maps are not among the calls. Whoever takes over the agent can't
+//!   give the kernel another program.
+
+mod calls;
+mod paths;
+mod syscalls;
+mod threads;
+
+use std::fmt;
+use std::os::fd::AsRawFd;
+
+use crate::hook::Capabilities;
+use crate::process::reader;
+pub(crate) use paths::{Paths, landlock_version};
+pub(crate) use syscalls::is_available as has_seccomp;
+use threads::{Failures, Order, on_each};
+
+/// What was reduced.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reduced {
+    capabilities: Capabilities,
+    has_filter: bool,
+    /// The folders below which files may be written, if Landlock limits that.
+    written: Option<Vec<String>>,
+    /// Why a layer is missing.
+    pub(crate) missing: Vec<String>,
+}
+
+/// Reduces all threads of this process to what a running agent needs.
+pub(crate) fn reduce(paths: &Paths) -> Reduced {
+    let mut reduced = Reduced::default();
+    // The calls that come later are prepared first: afterwards there is less that they may do.
+    let filters = syscalls::Filters::compile();
+    let domain = paths.ruleset();
+    if let Err(error) = reader::start() {
+        reduced.lacks("the thread that reads other processes", &error);
+    }
+    let readers = reader::threads();
+
+    let keep = Capabilities::held().and(Capabilities::NEEDED);
+    let inside = domain.as_ref().ok().map(AsRawFd::as_raw_fd);
+    let mut failures = on_each(Order::Reduce(keep, None), |it| readers.contains(&it));
+    failures |= on_each(Order::Reduce(keep, inside), |it| !readers.contains(&it));
+    reduced.capabilities = keep;
+    match &domain {
+        Ok(_) if !failures.contains(Failures::DOMAIN) => reduced.written = Some(paths.written()),
+        Ok(_) => {}
+        Err(error) => reduced.lacks("Landlock", error),
+    }
+    match filters.and_then(|filters| filters.install(&readers)) {
+        Ok(more) => {
+            failures |= more;
+            reduced.has_filter = true;
+        }
+        Err(error) => reduced.lacks("the filter of system calls", &error),
+    }
+    reduced.note(failures);
+    reduced
+}
+
+impl Reduced {
+    fn lacks(&mut self, layer: &str, error: &dyn fmt::Display) {
+        self.missing.push(format!(
+            "sandbox: without {layer}: {error}; recon goes on with the rest"
+        ));
+    }
+
+    fn note(&mut self, failures: Failures) {
+        for (failure, layer) in failures.names() {
+            // Without CAP_SETPCAP, nothing but executing a file could use the bounding set, and
+            // that takes new privileges.
+            if failure != Failures::BOUNDING {
+                self.lacks(layer, &"a thread could not be reduced");
+            }
+        }
+    }
+}
+
+impl fmt::Display for Reduced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sandbox: keeps {}, no new privileges", self.capabilities)?;
+        if self.has_filter {
+            write!(
+                f,
+                "; {} system calls, none that executes, loads a program or connects to a network",
+                syscalls::count()
+            )?;
+        }
+        match self.written.as_deref() {
+            Some([]) => f.write_str("; writes no file")?,
+            Some(folders) => write!(f, "; writes only below {}", folders.join(", "))?,
+            None => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,275 @@
+//! Every thread of this process is reduced, not only the one that asks.
+//!
+//! In: an [`Order`]. Out: the order carried out by each thread, one after the other.
+//! The decision held here: capabilities and Landlock belong to a thread, and the kernel has no call
+//! that changes those of another. The writers of alerts and of the log run before the agent is
+//! attached. So each thread gets a signal and carries the order out in its handler, as libpsx does
+//! for setuid. The handler makes system calls and stores a number: nothing that allocates or locks.
+
+use std::fs;
+use std::io;
+use std::mem::MaybeUninit;
+use std::ops::BitOrAssign;
+use std::os::fd::RawFd;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use seccompiler::sock_filter;
+
+use crate::hook::Capabilities;
+
+/// What a thread is to do.
+#[derive(Clone, Debug)]
+pub(super) enum Order {
+    /// To keep these capabilities, and to enter a Landlock domain.
+    Reduce(Capabilities, Option<RawFd>),
+    /// To live under this filter of system calls, besides those that it has.
+    Filter(Vec<sock_filter>),
+}
+
+/// What of an order failed in some thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Failures(u32);
+
+impl Failures {
+    pub(super) const BOUNDING: Self = Self(1);
+    pub(super) const CAPABILITIES: Self = Self(1 << 1);
+    pub(super) const NEW_PRIVILEGES: Self = Self(1 << 2);
+    pub(super) const DOMAIN: Self = Self(1 << 3);
+    pub(super) const FILTER: Self = Self(1 << 4);
+    /// A thread did not answer.
+    const THREAD: Self = Self(1 << 5);
+
+    const NAMES: [(Self, &'static str); 6] = [
+        (Self::BOUNDING, "an empty bounding set"),
+        (Self::CAPABILITIES, "fewer capabilities"),
+        (Self::NEW_PRIVILEGES, "no_new_privs"),
+        (Self::DOMAIN, "Landlock"),
+        (Self::FILTER, "the filter of threads that only read"),
+        (Self::THREAD, "the same limits for each thread"),
+    ];
+
+    pub(super) const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    pub(super) fn names(self) -> impl Iterator<Item = (Self, &'static str)> {
+        let names = Self::NAMES.into_iter();
+        names.filter(move |&(failure, _)| self.contains(failure))
+    }
+}
+
+impl BitOrAssign for Failures {
+    fn bitor_assign(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
+
+/// The order that a signal asks for.
+static ORDER: AtomicPtr<Order> = AtomicPtr::new(ptr::null_mut());
+/// What came of it: [`WAITING`], or [`DONE`] with [`Failures`].
+static ANSWER: AtomicU32 = AtomicU32::new(WAITING);
+const WAITING: u32 = 0;
+const DONE: u32 = 1 << 31;
+
+/// How long a thread has to answer. A thread that writes to a slow disk does not hear signals.
+const PATIENCE: Duration = Duration::from_secs(2);
+const NO_FLAGS: libc::c_uint = 0;
+const BETWEEN_LOOKS: Duration = Duration::from_micros(50);
+
+/// Has each thread that `concerns` selects carry the order out.
+/// The order itself is never freed: a thread that answers too late still reads it.
+pub(super) fn on_each(order: Order, concerns: impl Fn(libc::pid_t) -> bool) -> Failures {
+    let mut failures = Failures::default();
+    let own = nix::unistd::gettid().as_raw();
+    let old = match listen() {
+        Ok(old) => old,
+        Err(_) => return Failures::THREAD,
+    };
+    let order: &'static Order = Box::leak(Box::new(order));
+    ORDER.store(ptr::from_ref(order).cast_mut(), Ordering::SeqCst);
+    for thread in list().into_iter().filter(|&thread| concerns(thread)) {
+        match thread == own {
+            true => failures |= carry_out(order),
+            false => failures |= ask(thread),
+        }
+    }
+    ORDER.store(ptr::null_mut(), Ordering::SeqCst);
+    // SAFETY: the action is the one that the kernel has returned.
+    unsafe { libc::sigaction(signal(), &raw const old, ptr::null_mut()) };
+    failures
+}
+
+/// The ids of all threads of this process.
+fn list() -> Vec<libc::pid_t> {
+    let entries = fs::read_dir("/proc/self/task").into_iter().flatten();
+    let names = entries.flatten().map(|entry| entry.file_name());
+    names
+        .filter_map(|name| name.to_str()?.parse().ok())
+        .collect()
+}
+
+/// The last real-time signal, which nothing else uses.
+fn signal() -> libc::c_int {
+    libc::SIGRTMAX()
+}
+
+/// Installs the handler, and returns the action of before.
+fn listen() -> io::Result<libc::sigaction> {
+    let mut old = MaybeUninit::uninit();
+    // SAFETY: all bytes of a sigaction may be 0; the handler does only what a handler may; the
+    // kernel fills `old` if it succeeds.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = on_signal as *const () as libc::sighandler_t;
+        action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK;
+        match libc::sigaction(signal(), &raw const action, old.as_mut_ptr()) {
+            0 => Ok(old.assume_init()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
+/// Asks one thread, and waits until it has answered.
+fn ask(thread: libc::pid_t) -> Failures {
+    ANSWER.store(WAITING, Ordering::SeqCst);
+    // SAFETY: three integers.
+    let sent = unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, signal()) };
+    if sent != 0 {
+        // The thread has ended.
+        return Failures::default();
+    }
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match ANSWER.load(Ordering::SeqCst) {
+            WAITING if Instant::now() >= until => return Failures::THREAD,
+            WAITING => thread::sleep(BETWEEN_LOOKS),
+            answer => return Failures(answer & !DONE),
+        }
+    }
+}
+
+extern "C" fn on_signal(_: libc::c_int) {
+    // SAFETY: the pointer is null or leads to an order, which is never freed.
+    if let Some(order) = unsafe { ORDER.load(Ordering::SeqCst).as_ref() } {
+        // SAFETY: the number of the last error belongs to this thread.
+        let number = unsafe { libc::__errno_location() };
+        // SAFETY: as above.
+        let before = unsafe { *number };
+        let failures = carry_out(order);
+        // SAFETY: as above.
+        unsafe { *number = before };
+        ANSWER.store(DONE | failures.0, Ordering::SeqCst);
+    }
+}
+
+/// Does to this thread what is ordered. Makes system calls only.
+fn carry_out(order: &Order) -> Failures {
+    match order {
+        Order::Reduce(keep, domain) => reduce(*keep, *domain),
+        Order::Filter(filter) => add_filter(filter),
+    }
+}
+
+fn reduce(keep: Capabilities, domain: Option<RawFd>) -> Failures {
+    let mut failures = Failures::default();
+    let mut check = |result: libc::c_long, failure| {
+        if result != 0 {
+            failures |= failure;
+        }
+    };
+    check(empty_bounding_set(), Failures::BOUNDING);
+    // SAFETY: integers only.
+    let no_ambient = unsafe {
+        libc::prctl(
+            libc::PR_CAP_AMBIENT,
+            libc::PR_CAP_AMBIENT_CLEAR_ALL,
+            0,
+            0,
+            0,
+        )
+    };
+    check(no_ambient.into(), Failures::CAPABILITIES);
+    check(keep_capabilities(keep), Failures::CAPABILITIES);
+    // SAFETY: integers only.
+    let no_new = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    check(no_new.into(), Failures::NEW_PRIVILEGES);
+    if let Some(domain) = domain {
+        // SAFETY: integers only.
+        let entered = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, domain, NO_FLAGS) };
+        check(entered, Failures::DOMAIN);
+    }
+    failures
+}
+
+fn add_filter(filter: &[sock_filter]) -> Failures {
+    let program = libc::sock_fprog {
+        // The crate refuses longer ones.
+        len: filter.len() as u16,
+        filter: filter.as_ptr().cast_mut().cast(),
+    };
+    // SAFETY: the kernel copies `len` instructions, and writes none.
+    let added = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            NO_FLAGS,
+            &raw const program,
+        )
+    };
+    match added {
+        0 => Failures::default(),
+        _ => Failures::FILTER,
+    }
+}
+
+/// Takes every capability from what a file could give this thread.
+fn empty_bounding_set() -> libc::c_long {
+    let mut result = 0;
+    for capability in 0..u64::BITS {
+        // SAFETY: integers only.
+        let is_bound = unsafe { libc::prctl(libc::PR_CAPBSET_READ, capability, 0, 0, 0) };
+        match is_bound {
+            0 => {}
+            1 => {
+                // SAFETY: integers only.
+                result |= unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
+            }
+            // The kernel has no more.
+            _ => break,
+        }
+    }
+    result.into()
+}
+
+/// Sets the permitted and the effective set, and empties the inheritable one.
+fn keep_capabilities(keep: Capabilities) -> libc::c_long {
+    /// `_LINUX_CAPABILITY_VERSION_3` of linux/capability.h: 64 bits in two halves.
+    const VERSION: u32 = 0x2008_0522;
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: libc::c_int,
+    }
+    #[repr(C)]
+    struct Half {
+        effective: u32,
+        permitted: u32,
+        inheritable: u32,
+    }
+    let header = Header {
+        version: VERSION,
+        pid: 0,
+    };
+    let half = |bits: u64| Half {
+        // The low half of each.
+        effective: bits as u32,
+        permitted: bits as u32,
+        inheritable: 0,
+    };
+    let sets = [half(keep.bits()), half(keep.bits() >> u32::BITS)];
+    // SAFETY: the kernel reads the header and, by its version, two halves.
+    unsafe { libc::syscall(libc::SYS_capset, &raw const header, sets.as_ptr()) }
+}
