@@ -50,6 +50,12 @@ pub enum Command {
     /// detaches and exits. SIGHUP opens the file of --events again.
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunOptions),
+    /// Say what this kernel, these interfaces, these privileges and this configuration allow
+    ///
+    /// Takes the options of `recon run`. Each line is one part: what a missing one costs, and how
+    /// to mend it. Nothing stays attached, and no packet is counted. The exit code is 0 if all is
+    /// available, 1 if recon works with losses, 2 if it can't run.
+    Check(CheckOptions),
     /// Run the rules over rows that `recon run --events` has written, and write the same alerts
     ///
     /// The clock is that of the rows. Nothing is attached, and no privileges are needed.
@@ -61,6 +67,18 @@ pub enum Command {
     /// Show the settings in force, in the format of the file for --config
     #[command(after_help = CONFIG_EXAMPLE)]
     Config(RuleOptions),
+}
+
+/// Options of `recon check`.
+#[derive(Args, Debug, Clone)]
+pub struct CheckOptions {
+    /// What `recon run` would be started with.
+    #[command(flatten)]
+    pub run: RunOptions,
+
+    /// Write a JSON object instead of lines
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Options of `recon judge`.

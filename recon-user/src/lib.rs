@@ -29,15 +29,16 @@
 //! (durations as text), `standard_streams` (what stdout and stderr lead to), `diagnostic` (errors
 //! in rule files and recon.toml), `stable_hash` (ids of incidents and sources).
 //!
-//! [`agent`] connects all of them, [`replay`] runs the pipeline over rows that were written
-//! earlier, and [`cli`] declares the options of both. [`seed`] is the secret with which all of them
-//! hash addresses. Everything from `row` to `alert` is a pure function of its input; the caller
-//! passes the clock.
+//! [`agent`] connects all of them, [`check`] says what this host allows it, [`replay`] runs the
+//! pipeline over rows that were written earlier, and [`cli`] declares their options. [`seed`] is the
+//! secret with which all of them hash addresses. Everything from `row` to `alert` is a pure function
+//! of its input; the caller passes the clock.
 
 mod address;
 pub mod agent;
 pub mod alert;
 pub mod blind;
+pub mod check;
 pub mod cli;
 pub mod contact;
 mod diagnostic;

@@ -10,7 +10,7 @@ use recon_user::cli::{Cli, Command, RulesCommand};
 use recon_user::log_writer::LogWriter;
 use recon_user::settings::{self, InForce, Refused, RuleOptions};
 use recon_user::standard_streams::check_stdout;
-use recon_user::{agent, replay, rule};
+use recon_user::{agent, check, replay, rule};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -23,7 +23,10 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let code = exit_code(run(cli.command));
+    let code = match cli.command {
+        Command::Check(options) => exit_code_of_check(check::run(&options)),
+        command => exit_code(run(command)),
+    };
     if let Some(log) = log {
         log.finish();
     }
@@ -47,6 +50,11 @@ fn start_log(cli: &Cli) -> io::Result<Option<LogWriter>> {
     }
     logger.init();
     Ok(writer)
+}
+
+/// The exit code that `recon check` documents.
+fn exit_code_of_check(result: anyhow::Result<u8>) -> ExitCode {
+    result.map_or_else(|error| exit_code(Err(error)), ExitCode::from)
 }
 
 /// Reports the error of a command.
@@ -74,6 +82,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
     }
     match command {
         Command::Run(options) => agent::run(&options, &in_force(&options.rule_options)?)?,
+        Command::Check(options) => return Ok(check::run(&options)? == 0),
         Command::Judge(options) => {
             let in_force = in_force(&options.rule_options)?;
             return replay::run(&options.file, in_force, &mut io::stdout().lock());

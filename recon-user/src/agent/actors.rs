@@ -100,7 +100,7 @@ impl Actors {
 
 /// Whether /proc shows the pids that the kernel programs see. It does not in a container's own pid
 /// namespace.
-pub(super) fn sees_all_processes() -> bool {
+pub(crate) fn sees_all_processes() -> bool {
     /// `PROC_PID_INIT_INO` of the kernel's linux/proc_ns.h.
     const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
     fs::metadata("/proc/self/ns/pid").is_ok_and(|it| it.ino() == FIRST_PID_NAMESPACE)

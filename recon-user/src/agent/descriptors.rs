@@ -17,7 +17,7 @@ const WANTED: u64 = 8192;
 ///
 /// # Errors
 /// The limit is too low and may not be raised.
-pub(super) fn raise_limit() -> anyhow::Result<()> {
+pub(crate) fn raise_limit() -> anyhow::Result<()> {
     let (soft, hard) =
         getrlimit(Resource::RLIMIT_NOFILE).context("can't read the limit on open files")?;
     if soft >= WANTED {

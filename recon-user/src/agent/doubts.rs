@@ -25,14 +25,14 @@ const MIB: u64 = 1 << 20;
 
 /// The memory of this machine, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Memory {
+pub(crate) struct Memory {
     total: u64,
     available: u64,
 }
 
 impl Memory {
     /// What the kernel says. `None` without /proc.
-    pub(super) fn of_machine() -> Option<Self> {
+    pub(crate) fn of_machine() -> Option<Self> {
         Self::parse(&fs::read_to_string("/proc/meminfo").ok()?)
     }
 
@@ -58,7 +58,7 @@ fn table_bytes(entries: u32) -> u64 {
 ///
 /// # Errors
 /// The table is larger than the memory that is free.
-pub(super) fn doubts(
+pub(crate) fn doubts(
     in_force: &InForce,
     interval: Duration,
     table_entries: u32,

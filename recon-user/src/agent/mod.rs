@@ -6,12 +6,12 @@
 //! runs, only a signal or a closed stdout ends it. A failed poll is logged, counted and tried
 //! again; the kernel keeps the counts meanwhile.
 
-mod actors;
+pub(crate) mod actors;
 mod calls;
 mod commits;
 mod confine;
-mod descriptors;
-mod doubts;
+pub(crate) mod descriptors;
+pub(crate) mod doubts;
 mod event_file;
 mod interfaces;
 mod listener;
@@ -22,7 +22,7 @@ mod output;
 mod places;
 mod private;
 mod repair;
-mod sight;
+pub(crate) mod sight;
 mod signals;
 
 use anyhow::Context;

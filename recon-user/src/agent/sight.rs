@@ -6,6 +6,7 @@
 //! without them. Each that is missing is named with the rules that lose by it and how to grant it.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use recon_common::Signal;
 
@@ -30,8 +31,8 @@ pub(super) fn attach_sockets(
     }
     let mut sight = ProcessSight::of_agent();
     sight.namespaces |= !sockets.sees_namespaces();
-    for warning in warnings(sight, sockets.sees_starts(), &in_force.rules) {
-        log::warn!("{warning}");
+    for lack in lacks(sight, sockets.sees_starts(), &in_force.rules) {
+        log::warn!("{lack}");
     }
     if !actors::sees_all_processes() {
         log::warn!(
@@ -56,15 +57,32 @@ pub(super) fn untrusted(sockets: &SocketHooks, taken: &[AttachedHooks]) -> Signa
     untrusted
 }
 
+/// A capability that is missing, and not required.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lack {
+    /// Its name.
+    pub(crate) capability: &'static str,
+    /// What recon can't do for lack of it.
+    pub(crate) costs: String,
+}
+
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { capability, costs } = self;
+        let grant = grant(capability);
+        write!(f, "{capability} is missing, so {costs}; {grant}")
+    }
+}
+
 /// What each missing capability costs.
-fn warnings(sight: ProcessSight, sees_starts: bool, rules: &[Configured]) -> Vec<String> {
+pub(crate) fn lacks(sight: ProcessSight, sees_starts: bool, rules: &[Configured]) -> Vec<Lack> {
     let queries: Vec<_> = rules.iter().cloned().map(Query::new).collect();
     let ids = |concerns: fn(&Query) -> bool| {
         let named = queries.iter().filter(|query| concerns(query));
         let ids: BTreeSet<_> = named.map(Query::id).collect();
         Vec::from_iter(ids).join(", ")
     };
-    let mut warnings = Vec::new();
+    let mut lacks = Vec::new();
     if !sight.programs {
         let rules = ids(|query| query.needs_tool() || query.needs_process());
         let costs = match (rules.as_str(), sees_starts) {
@@ -74,10 +92,12 @@ fn warnings(sight: ProcessSight, sees_starts: bool, rules: &[Configured]) -> Vec
             ),
             (rules, false) => format!("{rules} do not fire for processes of other users; "),
         };
-        warnings.push(format!(
-            "CAP_SYS_PTRACE is missing, so recon can't read which program another user's process runs: {costs}alerts may lack its executable and who accepts a connection; {}",
-            grant("CAP_SYS_PTRACE")
-        ));
+        lacks.push(Lack {
+            capability: "CAP_SYS_PTRACE",
+            costs: format!(
+                "recon can't read which program another user's process runs: {costs}alerts may lack its executable and who accepts a connection"
+            ),
+        });
     }
     if !sight.descriptors {
         let rules = ids(|query| {
@@ -88,10 +108,12 @@ fn warnings(sight: ProcessSight, sees_starts: bool, rules: &[Configured]) -> Vec
             "" => String::new(),
             rules => format!(" of {rules}"),
         };
-        warnings.push(format!(
-            "CAP_DAC_READ_SEARCH is missing, so recon can't read the descriptors of other users' processes: alerts{of_rules} may not say which process accepts; {}",
-            grant("CAP_DAC_READ_SEARCH")
-        ));
+        lacks.push(Lack {
+            capability: "CAP_DAC_READ_SEARCH",
+            costs: format!(
+                "recon can't read the descriptors of other users' processes: alerts{of_rules} may not say which process accepts"
+            ),
+        });
     }
     if !sight.namespaces {
         let rules = ids(|query| query.reads(|field| field == Field::NetworkNamespace));
@@ -99,16 +121,18 @@ fn warnings(sight: ProcessSight, sees_starts: bool, rules: &[Configured]) -> Vec
             "" => String::new(),
             rules => format!(", and so do the rows that {rules} read"),
         };
-        warnings.push(format!(
-            "CAP_SYS_ADMIN is missing, so recon can't ask which network namespace is which: alerts call all but its own unknown{of_rules}; {}",
-            grant("CAP_SYS_ADMIN")
-        ));
+        lacks.push(Lack {
+            capability: "CAP_SYS_ADMIN",
+            costs: format!(
+                "recon can't ask which network namespace is which: alerts call all but its own unknown{of_rules}"
+            ),
+        });
     }
-    warnings
+    lacks
 }
 
 /// How to grant a capability.
-fn grant(capability: &str) -> String {
+pub(crate) fn grant(capability: &str) -> String {
     format!("run recon as root, or add {capability} to AmbientCapabilities of its systemd unit")
 }
 
@@ -128,7 +152,7 @@ mod tests {
             descriptors,
             namespaces,
         };
-        assert_eq!(warnings(sight(true, true, true), true, &rules), [""; 0]);
+        assert_eq!(lacks(sight(true, true, true), true, &rules), []);
         for (sight, sees_starts, expected) in [
             (
                 sight(false, true, true),
@@ -161,14 +185,15 @@ mod tests {
                 ],
             ),
         ] {
-            let warnings = warnings(sight, sees_starts, &rules);
-            let [warning] = &warnings[..] else {
-                panic!("{warnings:?}")
+            let lacks = lacks(sight, sees_starts, &rules);
+            let [lack] = &lacks[..] else {
+                panic!("{lacks:?}")
             };
+            let warning = lack.to_string();
             for &text in expected {
                 assert!(warning.contains(text), "no {text:?} in {warning}");
             }
         }
-        assert_eq!(warnings(sight(false, false, false), true, &[]).len(), 3);
+        assert_eq!(lacks(sight(false, false, false), true, &[]).len(), 3);
     }
 }

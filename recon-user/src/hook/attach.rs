@@ -289,7 +289,7 @@ fn mode_name(mode: XdpMode) -> &'static str {
     }
 }
 
-fn attach_xdp(
+pub(super) fn attach_xdp(
     ebpf: &mut Ebpf,
     interface: &Interface,
     mode: XdpMode,
@@ -298,7 +298,7 @@ fn attach_xdp(
     Ok(InterfaceLink::Xdp(link))
 }
 
-fn attach_tc(
+pub(super) fn attach_tc(
     ebpf: &mut Ebpf,
     name: &'static str,
     interface: &Interface,

@@ -21,6 +21,7 @@ mod privilege;
 mod repair;
 mod rtnetlink;
 mod socket;
+mod trial;
 
 use std::collections::HashMap;
 use std::os::unix::net::UnixDatagram;
@@ -37,16 +38,17 @@ use crate::seed::hash_secrets;
 
 use attach::InterfaceLink;
 pub use attach::XdpChoice;
-pub(crate) use attach::{AttachedHooks, Egress};
+pub(crate) use attach::{AttachedHooks, Egress, TcKind};
 pub(crate) use capability::{Capabilities, Capability};
 pub(crate) use cgroup::Cgroup;
 pub use error::HookError;
 pub(crate) use interface::Interface;
 pub(crate) use link_events::{LinkChange, LinkEvents};
-pub(crate) use privilege::ProcessSight;
+pub(crate) use privilege::{ProcessSight, missing_capabilities};
 pub(crate) use repair::DetachedHook;
 use repair::OnCgroup;
 pub(crate) use socket::{SocketHooks, netns_cookie};
+pub(crate) use trial::{Trial, expected_ingress, has_another_agent};
 
 const XDP: &str = "recon_xdp";
 const TC_INGRESS: &str = "recon_ingress";
@@ -243,9 +245,11 @@ pub(crate) fn list_interfaces() -> Result<Vec<Interface>, HookError> {
     interface::list_interfaces().map_err(HookError::ListInterfaces)
 }
 
+/// The claim of an agent on an interface.
+const AGENT: &str = "agent";
+
 /// Claims the interface for this agent, and warns if another one has it.
 fn claim(interface: &Interface) -> Option<UnixDatagram> {
-    const AGENT: &str = "agent";
     match clsact::claim_interface(interface, AGENT) {
         Ok(Some(claim)) => Some(claim),
         Ok(None) => {

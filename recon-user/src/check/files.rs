@@ -1,0 +1,89 @@
+//! Checks of files: rules and settings, and what recon writes.
+//!
+//! In: the options, the rules in force. Out: lines.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::unistd::{AccessFlags, faccessat};
+
+use super::report::{Line, Report};
+use crate::cli::RunOptions;
+use crate::settings::InForce;
+
+const PART: &str = "configuration";
+/// Permission of users who are neither the owner nor of the group to read.
+const READABLE_BY_OTHERS: u32 = 0o004;
+
+pub(super) fn check_rules(in_force: &InForce, report: &mut Report) {
+    let says = format!("{} rules are in force", in_force.rules.len());
+    report.push(Line::ok(PART, "rules and settings", says));
+    for warning in in_force.warnings.lines() {
+        let warning = warning.trim_start_matches("warning: ");
+        report.push(Line::note(PART, "rules and settings", warning));
+    }
+}
+
+/// The file of rows.
+pub(super) fn check_files(run: &RunOptions, report: &mut Report) {
+    let Some(path) = run.events.as_deref().filter(|path| *path != Path::new("-")) else {
+        return;
+    };
+    let name = path.display();
+    if let Err(error) = try_to_write(path) {
+        let line = Line::failure(PART, "events", format!("{name} can't be written: {error}"));
+        report.push(line.mend("create its folder, and give it to the user that recon runs as"));
+        return;
+    }
+    report.push(Line::ok(PART, "events", format!("{name} can be written")));
+    let is_readable = |file: &fs::Metadata| file.is_file() && file.mode() & READABLE_BY_OTHERS != 0;
+    if fs::metadata(path).is_ok_and(|file| is_readable(&file)) {
+        let says = format!("every user of this host may read {name}");
+        report.push(Line::note(PART, "events", says).mend(format!("chmod o= {name}")));
+    }
+}
+
+/// Opens the file without creating it, or asks whether its folder may get one.
+fn try_to_write(path: &Path) -> io::Result<()> {
+    // A named pipe without a reader is one that recon waits for.
+    let opened = File::options()
+        .append(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path);
+    match opened {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
+            let may = AccessFlags::W_OK | AccessFlags::X_OK;
+            let folder = folder.unwrap_or(Path::new("."));
+            Ok(faccessat(AT_FDCWD, folder, may, AtFlags::AT_EACCESS)?)
+        }
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Ok(()),
+        opened => opened.map(drop),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_not_created_by_the_check() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [new, old, none] = ["new", "old", "none/new"].map(|name| folder.path().join(name));
+        fs::write(&old, "row\n").expect("a file");
+        for (path, is_writable) in [(&new, true), (&old, true), (&none, false)] {
+            assert_eq!(
+                try_to_write(path).is_ok(),
+                is_writable,
+                "{}",
+                path.display()
+            );
+        }
+        assert!(try_to_write(folder.path()).is_err());
+        assert!(!new.exists());
+        assert_eq!(fs::read(&old).expect("a file"), b"row\n");
+    }
+}

@@ -1,0 +1,160 @@
+//! Checks of hooks: the programs are loaded and attached for a moment.
+//!
+//! In: the options. Out: lines, and which socket hooks are available.
+//! The decision held here: the socket hooks attach to the cgroup that would be watched, as only
+//! that tells whether it takes them. They run for the moment until they are detached, and count
+//! into maps that nobody reads.
+
+use super::report::{Line, Report};
+use crate::cli::RunOptions;
+use crate::diagnostic::error_chain;
+use crate::drain::{Drain, Grace};
+use crate::hook::{
+    Capabilities, Capability, Cgroup, Hooks, Interface, SocketHooks, TcKind, Trial,
+    expected_ingress, has_another_agent, missing_capabilities, select_interfaces,
+};
+use crate::settings::InForce;
+
+const INTERFACES: &str = "interfaces";
+const SOCKETS: &str = "sockets";
+const KERNEL: &str = "kernel";
+
+/// Checks the interfaces, the cgroup and all programs.
+pub(super) fn check_hooks(
+    run: &RunOptions,
+    in_force: Option<&InForce>,
+    report: &mut Report,
+) -> Option<SocketHooks> {
+    if !missing_capabilities().is_empty() {
+        let says = "not tried, since capabilities are missing: see below";
+        report.push(Line::note(KERNEL, "programs", says));
+    }
+    let loaded = load(run, in_force, report);
+    check_interfaces(run, report);
+    let cgroup = match Cgroup::select(run.cgroup.as_deref()) {
+        Ok(cgroup) => cgroup,
+        Err(error) => {
+            report.push(Line::failure(SOCKETS, "cgroup", error_chain(&error)));
+            return None;
+        }
+    };
+    report.push(match &cgroup {
+        Some(cgroup) => Line::ok(SOCKETS, "cgroup", cgroup.watched.display()),
+        None => Line::loss(SOCKETS, "cgroup", "cgroup2 is not mounted")
+            .costs("no socket hook attaches")
+            .mend("mount -t cgroup2 cgroup2 /sys/fs/cgroup"),
+    });
+    let mut hooks = loaded?;
+    let sockets = hooks.attach_sockets(cgroup.as_ref());
+    for &attached in &sockets.attached {
+        report.push(Line::ok(SOCKETS, attached, "attaches"));
+    }
+    for missing in &sockets.missing {
+        let says = format!("does not attach: {}", missing.reason);
+        report.push(Line::loss(SOCKETS, missing.hook, says).costs(missing.costs));
+    }
+    check_batches(&mut hooks, report);
+    hooks.detach();
+    Some(sockets)
+}
+
+/// Polls once. It takes the maps out of the object, so no program can be loaded afterwards.
+fn check_batches(hooks: &mut Hooks, report: &mut Report) {
+    let read = Drain::open(hooks.ebpf(), Grace::detect()).and_then(|mut drain| {
+        drain.poll(|_, _, _| {})?;
+        Ok(())
+    });
+    report.push(match read {
+        Ok(()) => Line::ok(
+            KERNEL,
+            "batches",
+            "a poll reads and empties a table at once",
+        ),
+        Err(error) => Line::failure(KERNEL, "batches", error_chain(&error)),
+    });
+}
+
+/// Loads the packet programs and tries what they and their maps need.
+fn load(run: &RunOptions, in_force: Option<&InForce>, report: &mut Report) -> Option<Hooks> {
+    if !missing_capabilities().is_empty() {
+        return None;
+    }
+    let netns = in_force.map(|in_force| in_force.settings.netns);
+    let mut hooks = match Hooks::load(run.table_entries, netns.unwrap_or_default()) {
+        Ok(hooks) => hooks,
+        Err(error) => {
+            report.push(Line::failure(KERNEL, "programs", error_chain(&error)));
+            return None;
+        }
+    };
+    report.push(Line::ok(
+        KERNEL,
+        "programs",
+        "the kernel takes maps and programs",
+    ));
+    match hooks.try_hooks() {
+        Ok(trial) => check_trial(&trial, report),
+        Err(error) => {
+            let is_allowed = Capabilities::held().has(Capability::SysAdmin);
+            let hint = match is_allowed {
+                true => "",
+                false => "; it takes CAP_SYS_ADMIN",
+            };
+            let says = format!("not tried: no network namespace to try it in: {error}{hint}");
+            report.push(Line::note(KERNEL, "xdp and tc", says));
+        }
+    }
+    Some(hooks)
+}
+
+fn check_trial(trial: &Trial, report: &mut Report) {
+    report.push(match &trial.xdp {
+        Ok(()) => Line::ok(KERNEL, "xdp", "attaches in the stack"),
+        Err(reason) => Line::loss(KERNEL, "xdp", format!("does not attach: {reason}"))
+            .costs("recon takes TC ingress: a flood costs more of the processor"),
+    });
+    report.push(match &trial.tc {
+        Ok(TcKind::Tcx) => Line::ok(KERNEL, "tc", "attaches as TCX"),
+        Ok(TcKind::Clsact) => Line::ok(KERNEL, "tc", "attaches under clsact: the kernel has no TCX"),
+        Err(reason) => Line::loss(KERNEL, "tc", format!("does not attach: {reason}"))
+            .costs("recon sees nothing of what this host sends, and interfaces without XDP can't be watched"),
+    });
+}
+
+fn check_interfaces(run: &RunOptions, report: &mut Report) {
+    let interfaces = match select_interfaces(&run.interfaces, run.xdp) {
+        Ok(interfaces) => interfaces,
+        Err(error) => {
+            report.push(Line::failure(INTERFACES, "selection", error_chain(&error)));
+            return;
+        }
+    };
+    for interface in &interfaces {
+        check_interface(interface, run, report);
+    }
+}
+
+fn check_interface(interface: &Interface, run: &RunOptions, report: &mut Report) {
+    let name = &interface.name;
+    let expected = expected_ingress(interface, run.xdp);
+    report.push(match interface.xdp_program {
+        Some(program) => Line::loss(
+            INTERFACES,
+            name,
+            format!("another XDP program is attached (id {program}): recon takes {expected}"),
+        )
+        .costs("recon does not see what that program drops"),
+        None => Line::ok(INTERFACES, name, format!("inbound by {expected}")),
+    });
+    if !interface.is_up {
+        let says = "is down; recon counts its packets once it is up";
+        report.push(Line::note(INTERFACES, name, says));
+    }
+    if has_another_agent(interface) {
+        report.push(
+            Line::loss(INTERFACES, name, "another recon watches it")
+                .costs("each alert about its packets is written twice, and its packets cost twice the time")
+                .mend("end one of the two"),
+        );
+    }
+}
