@@ -15,6 +15,10 @@ use anyhow::{Context as _, ensure};
 
 use crate::standard_streams::is_same_file;
 
+/// Permissions of a new file: the group of its folder may get it to read, others may not. Rows tell
+/// who connects to whom.
+const PERMISSIONS: u32 = 0o640;
+
 /// Opens the file, and creates it if it is missing. Waits for the reader of a named pipe.
 pub(super) fn open(path: &Path) -> anyhow::Result<File> {
     open_with(path, 0)
@@ -28,7 +32,8 @@ pub(super) fn reopen(path: &Path) -> anyhow::Result<File> {
 fn open_with(path: &Path, flags: libc::c_int) -> anyhow::Result<File> {
     let name = path.display();
     let mut options = File::options();
-    options.append(true).create(true).custom_flags(flags);
+    options.append(true).create(true);
+    options.mode(PERMISSIONS).custom_flags(flags);
     let mut file = options
         .open(path)
         .with_context(|| format!("can't write events to {name}"))?;
