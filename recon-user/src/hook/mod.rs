@@ -47,6 +47,7 @@ pub(crate) use link_events::{LinkChange, LinkEvents};
 pub(crate) use privilege::{ProcessSight, missing_capabilities};
 pub(crate) use repair::DetachedHook;
 use repair::OnCgroup;
+pub(crate) use rtnetlink::is_local;
 pub(crate) use socket::{SocketHooks, netns_cookie};
 pub(crate) use trial::{Trial, expected_ingress, has_another_agent};
 

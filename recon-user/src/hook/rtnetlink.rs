@@ -3,9 +3,11 @@
 //! In: a request. Out: the messages of its answer.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
-use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteType};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 /// The kernel puts at most this much into a message of a dump (NLMSG_GOODSIZE caps it at 32 KiB).
@@ -60,6 +62,33 @@ pub(super) fn request(
             rest = following;
         }
     }
+}
+
+/// Whether packets to that address are for this host.
+///
+/// # Errors
+/// The kernel has no route there.
+pub(crate) fn is_local(address: IpAddr) -> io::Result<bool> {
+    let mut of = RouteMessage::default();
+    (
+        of.header.address_family,
+        of.header.destination_prefix_length,
+    ) = match address {
+        IpAddr::V4(_) => (AddressFamily::Inet, Ipv4Addr::BITS as u8),
+        IpAddr::V6(_) => (AddressFamily::Inet6, Ipv6Addr::BITS as u8),
+    };
+    of.attributes
+        .push(RouteAttribute::Destination(address.into()));
+    let mut is_local = false;
+    request(RouteNetlinkMessage::GetRoute(of), Asks::One, |reply| {
+        if let RouteNetlinkMessage::NewRoute(route) = reply {
+            is_local = matches!(
+                route.header.kind,
+                RouteType::Local | RouteType::Broadcast | RouteType::Multicast
+            );
+        }
+    })?;
+    Ok(is_local)
 }
 
 /// What follows a message in the same datagram.

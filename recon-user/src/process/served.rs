@@ -20,6 +20,7 @@ use recon_common::Address;
 use recon_common::protocol::ip_protocol::{TCP, UDP};
 use recon_common::protocol::linux::{AF_INET, AF_INET6};
 
+use crate::hook::is_local;
 use crate::seed::Secrets;
 
 /// `SOCK_DIAG_BY_FAMILY` of linux/sock_diag.h.
@@ -147,9 +148,10 @@ impl ServedPorts {
     }
 }
 
-/// Whether this host has that address: only such can be bound.
+/// Whether this host has that address. Asked by netlink: a running agent may open no socket that
+/// could reach another host.
 pub(crate) fn is_own(local: Address) -> bool {
-    UdpSocket::bind((local.to_ip(), ANY_PORT)).is_ok()
+    is_local(local.to_ip()).unwrap_or_default()
 }
 
 /// A socket for questions.
@@ -303,6 +305,22 @@ mod tests {
                 let closed = ports.is_served(address(asked), port, is_udp);
                 assert_eq!(closed, expected.map(|_| false), "{bound} {asked}, closed");
             }
+        }
+    }
+
+    #[test]
+    fn own_addresses_are_those_that_can_be_bound() {
+        for local in [
+            "127.0.0.1",
+            "127.0.0.2",
+            "::1",
+            "198.51.100.7",
+            "2001:db8::7",
+            "255.255.255.255",
+            "224.0.0.1",
+        ] {
+            let can_be_bound = UdpSocket::bind((local, ANY_PORT)).is_ok();
+            assert_eq!(is_own(address(local)), can_be_bound, "{local}");
         }
     }
 
