@@ -25,6 +25,7 @@ const LAST: u8 = BYTE_RADIX * BYTE_RADIX * SECOND_CLASSES.len() as u8;
 /// The classes of a connection that has ended, as indices of [`BYTE_CLASSES`] and
 /// [`SECOND_CLASSES`]: one more than the number whose digits they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Ending(NonZeroU8);
 
 impl Ending {

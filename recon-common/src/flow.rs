@@ -17,6 +17,7 @@ use crate::protocol::ip_protocol;
 ///
 /// Stored as four words, so that the kernel programs copy words and not bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[repr(transparent)]
 pub struct Address([u32; 4]);
 

@@ -20,6 +20,7 @@ pub const NAME_LENGTH: usize = 16;
 
 /// A program that a process runs, from one execution to the next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ImageId {
     /// The pid, in the initial pid namespace.
     pub pid: u32,

@@ -13,6 +13,7 @@ macro_rules! signals {
         /// One kind of event that the kernel counts, or that the agent derives from what it counts.
         /// The numbers are part of the table's layout.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
         #[repr(u8)]
         pub enum Signal {
             $($(#[$doc])* $signal = $number,)*

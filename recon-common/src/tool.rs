@@ -9,6 +9,7 @@ use core::num::NonZeroU8;
 
 /// A tool that crafts its own probes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[repr(u8)]
 pub enum Tool {
     /// `nmap -sS`, `-sN`, `-sF`, `-sX`.

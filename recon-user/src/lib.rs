@@ -54,6 +54,7 @@ pub mod replay;
 pub mod row;
 pub mod rule;
 mod sandbox;
+mod saved;
 pub mod seed;
 pub mod settings;
 pub mod sink;

@@ -12,6 +12,8 @@
 //! so both report the same for the same rows, including the last growth of incidents still open at
 //! the end.
 
+mod state;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +32,8 @@ use crate::row::{Row, SignalSet, Standing, outcome};
 use crate::rule::Configured;
 use crate::settings::InForce;
 use crate::stream::{EvictionStats, Interval, ProcessNeeds, Query, Stream, StreamSettings};
+
+pub use state::Reconfigured;
 
 /// What to judge, and how.
 #[derive(Clone, Debug)]
@@ -129,12 +133,7 @@ impl Pipeline {
         });
         let attempt_needs = attempt_needs(&stream);
         Self {
-            contacts: Contacts::new(ContactNeeds {
-                networks: queries
-                    .iter()
-                    .any(|query| query.reads(|field| field == Field::NetworkVerdict)),
-                processes: attempt_needs.process,
-            }),
+            contacts: Contacts::new(contact_needs(queries.iter().map(|query| &**query), &stream)),
             judged: judged(&queries),
             ignored,
             attempt_needs,
@@ -341,6 +340,15 @@ fn settled_row<'a>(
         listener: settled.listener,
         standing,
         sources: None,
+    }
+}
+
+/// What the queries of a stream read of contacts.
+fn contact_needs<'a>(queries: impl Iterator<Item = &'a Query>, stream: &Stream) -> ContactNeeds {
+    let mut queries = queries;
+    ContactNeeds {
+        networks: queries.any(|query| query.reads(|field| field == Field::NetworkVerdict)),
+        processes: attempt_needs(stream).process,
     }
 }
 

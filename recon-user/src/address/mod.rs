@@ -112,7 +112,9 @@ pub(crate) fn first_neighbour(address: Address) -> Address {
 }
 
 /// How far the network of a remote and its neighbours reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 pub enum NetworkSize {
     /// A /24 of IPv4, a /64 of IPv6.
     Neighbours,

@@ -7,6 +7,7 @@
 
 use jiff::Timestamp;
 use recon_common::Signal;
+use serde::{Deserialize, Serialize};
 
 use super::Clock;
 use super::evidence::TargetResult;
@@ -18,7 +19,7 @@ use crate::row::{Interval, Name, RowKey, ToolSet};
 const MOST_REPEATED: u32 = 2;
 
 /// When and where the packets of an attempt came in.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Arrival {
     /// The poll that brought its first event.
     pub(super) since: Interval,
@@ -48,7 +49,7 @@ pub(super) fn first_name(one: Option<Name>, other: Option<Name>) -> Option<Name>
 }
 
 /// What is known of an attempt.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Attempt {
     pub(super) arrival: Arrival,
     /// Where its connections came in, of which an attempt after them says nothing.
@@ -78,6 +79,7 @@ pub(super) struct Attempt {
     pub(super) unused: u32,
     /// SYNs beside those that were accepted, whose handshakes may yet be completed, and since when.
     pub(super) left_open: u32,
+    #[serde(with = "crate::saved::time")]
     left_since: Timestamp,
 }
 

@@ -12,6 +12,8 @@
 
 use std::ops::RangeInclusive;
 
+use serde::{Deserialize, Serialize};
+
 use super::outcomes::{Outcome, Outcomes};
 use super::targets::{Contact, FailedTargets, Target, Targets};
 use super::verdict::verdict;
@@ -22,7 +24,7 @@ use crate::row::{ToolSet, Verdict};
 const SCAN_FAILURES: u32 = 3;
 
 /// What is known of a remote, or of a network.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Evidence {
     targets: Targets,
     /// Targets by what they say of the remote.

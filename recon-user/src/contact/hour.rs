@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use recon_common::Address;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::evidence::Evidence;
 use super::ledger::Ledger;
@@ -20,9 +20,10 @@ use crate::row::Verdict;
 use crate::seed::Secrets;
 
 /// What the attempts of all remotes add up to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContactTotals {
     /// The attempts.
+    #[serde(with = "saved_counts")]
     pub attempts: AttemptCounts,
     /// The distinct ports that were tried, each of TCP and of UDP.
     pub ports: u64,
@@ -61,7 +62,7 @@ impl AttemptCounts {
 }
 
 /// Numbers of distinct sources, by the verdict on each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceCounts {
     /// Those that are clients.
     pub client: u64,
@@ -89,7 +90,7 @@ impl SourceCounts {
 }
 
 /// How many sources a network has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkSources {
     /// Its first address.
     pub network: Address,
@@ -103,8 +104,9 @@ const TOP_NETWORKS: usize = 10;
 const PORT_WORDS: usize = (1 << u16::BITS) / u64::BITS as usize;
 
 /// An hour that goes on.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct ContactHour {
+    #[serde(with = "saved_counts")]
     attempts: AttemptCounts,
     /// The ports that were tried: those of TCP, then those of UDP. Empty until there is one.
     ports: Vec<u64>,
@@ -179,4 +181,36 @@ fn top_networks(networks: HashMap<Address, u64, Secrets>) -> Vec<NetworkSources>
     networks.sort_unstable_by_key(|of| (Reverse(of.sources), of.network));
     networks.truncate(TOP_NETWORKS);
     networks
+}
+
+/// The saved form of counts: a field that is left out, as in JSON, would shift the others.
+mod saved_counts {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::AttemptCounts;
+
+    pub(super) fn serialize<S: Serializer>(of: &AttemptCounts, to: S) -> Result<S::Ok, S::Error> {
+        let &AttemptCounts {
+            accepted,
+            refused,
+            half_open,
+            silent,
+            silent_with_listener,
+        } = of;
+        [accepted, refused, half_open, silent, silent_with_listener].serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<AttemptCounts, D::Error> {
+        let [accepted, refused, half_open, silent, silent_with_listener] =
+            Deserialize::deserialize(from)?;
+        Ok(AttemptCounts {
+            accepted,
+            refused,
+            half_open,
+            silent,
+            silent_with_listener,
+        })
+    }
 }

@@ -17,6 +17,7 @@ use std::hash::{Hash, Hasher};
 use jiff::Timestamp;
 use recon_common::signal::Transport;
 use recon_common::{Address, Ending, Signal};
+use serde::{Deserialize, Serialize};
 
 use super::attempt::{Arrival, Attempt};
 use super::evidence::{Evidence, TargetResult};
@@ -34,7 +35,7 @@ use crate::row::{Interval, Row, RowKey, Verdict};
 use crate::seed::Secrets;
 
 /// A remote, and the port that it tries on a local address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Tried {
     pub(super) remote: Address,
     local: Address,
@@ -54,7 +55,7 @@ impl Hash for Tried {
 pub(super) type WaitingTargets = HashMap<Address, Vec<(Target, Outcome)>, Secrets>;
 
 /// The attempts of all remotes, and the evidence from them.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Inbound {
     waiting: Queue<Tried, Attempt>,
     /// Refusals by ICMP, whose protocol the row does not know.

@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::hash::BuildHasher;
 
 use recon_common::Address;
+use serde::{Deserialize, Serialize};
 
 use super::evidence::{Evidence, TargetResult};
 use super::outcomes::Outcome;
@@ -55,12 +56,13 @@ pub(super) struct AddedResult {
 }
 
 /// The evidence by remote, or by network.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Ledger {
     remotes: HashMap<Address, Evidence, Secrets>,
     /// How many targets they have together.
     targets: usize,
     /// Marks of remotes that failed once, empty until they are needed.
+    #[serde(skip)]
     marks: Vec<u32>,
     /// When expired contacts were last searched for.
     searched: u32,

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use recon_common::Address;
+use serde::{Deserialize, Serialize};
 
 use crate::seed::Secrets;
 
@@ -14,7 +15,7 @@ use crate::seed::Secrets;
 const OTHER: u16 = u16::MAX;
 
 /// The addresses that have numbers.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Locals {
     numbers: HashMap<Address, u16, Secrets>,
     /// Most rows have the address of the row before.

@@ -35,6 +35,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use recon_common::{Address, Signal};
+use serde::{Deserialize, Serialize};
 
 use crate::address::first_neighbour;
 use crate::process::Process;
@@ -46,6 +47,7 @@ use outbound::Outbound;
 
 pub use hour::{AttemptCounts, ContactTotals, NetworkSources, SourceCounts};
 pub use outcomes::Outcomes;
+pub(crate) use outcomes::saved_outcomes;
 
 /// How long an attempt waits for its outcome, and at least until the next poll: a round trip is
 /// shorter. Polls of one second may be some milliseconds less than a second apart.
@@ -137,13 +139,15 @@ pub struct SourceEvidence {
 }
 
 /// All contacts.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Contacts {
     inbound: Inbound,
     outbound: Outbound,
+    #[serde(skip)]
     needs: ContactNeeds,
     device: Arc<str>,
     /// What still waits after a poll. Only a poll with a finding asks.
+    #[serde(skip)]
     waiting: OnceCell<WaitingTargets>,
 }
 
@@ -155,6 +159,15 @@ impl Contacts {
             needs,
             device: Arc::default(),
             waiting: OnceCell::new(),
+        }
+    }
+
+    /// Goes on with what other rules read of contacts.
+    pub(crate) fn reconfigure(&mut self, needs: ContactNeeds) {
+        self.needs = needs;
+        match needs.networks {
+            true => drop(self.inbound.networks.get_or_insert_default()),
+            false => self.inbound.networks = None,
         }
     }
 

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use recon_common::signal::Transport;
 use recon_common::{Address, Signal};
+use serde::{Deserialize, Serialize};
 
 use super::attempt::first_name;
 use super::queue::Queue;
@@ -28,7 +29,7 @@ const MAX_GOOD: usize = 1 << 15;
 const GOOD_FOR: u32 = 3600;
 
 /// What this host reaches for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 struct Reached {
     remote: Address,
     port: Option<u16>,
@@ -39,7 +40,7 @@ struct Reached {
 type Reacher = (Reached, Option<u32>);
 
 /// What is known of an attempt.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct OutboundAttempt {
     since: Interval,
     local: Option<Address>,
@@ -54,14 +55,15 @@ struct OutboundAttempt {
 }
 
 /// What a remote answered, for as long as an attempt may wait for it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Answer {
+    #[serde(with = "crate::saved::time")]
     at: Timestamp,
     is_refusal: bool,
 }
 
 /// The attempts of all processes.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Outbound {
     waiting: Queue<Reacher, OutboundAttempt>,
     answers: HashMap<Reached, Answer, Secrets>,

@@ -2,13 +2,13 @@
 //!
 //! In: nothing. Out: [`Outcome`], and [`Outcomes`], which alerts carry.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Open ports that an alert lists.
 const OPEN_SHOWN: usize = 16;
 
 /// What became of an attempt. A greater outcome replaces a lesser.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Outcome {
     /// This host did not answer.
     Ignored,
@@ -80,5 +80,48 @@ impl Outcomes {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.accepted + self.refused + self.half_open + self.silent == 0
+    }
+}
+
+/// The saved form of outcomes: a field that is left out, as in JSON, would shift the others.
+pub(crate) mod saved_outcomes {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Outcomes;
+
+    pub(crate) fn serialize<S: Serializer>(
+        of: &Option<Outcomes>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        let saved = of.as_ref().map(|of| {
+            let Outcomes {
+                accepted,
+                refused,
+                half_open,
+                silent,
+                silent_with_listener,
+                open_ports,
+            } = of;
+            let counts = [accepted, refused, half_open, silent, silent_with_listener];
+            (counts, open_ports)
+        });
+        saved.serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Outcomes>, D::Error> {
+        let saved: Option<([u64; 5], Vec<u16>)> = Deserialize::deserialize(from)?;
+        Ok(saved.map(|(counts, open_ports)| {
+            let [accepted, refused, half_open, silent, silent_with_listener] = counts;
+            Outcomes {
+                accepted,
+                refused,
+                half_open,
+                silent,
+                silent_with_listener,
+                open_ports,
+            }
+        }))
     }
 }

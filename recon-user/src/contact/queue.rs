@@ -7,6 +7,7 @@
 use std::hash::{BuildHasher, Hash};
 
 use hashbrown::HashTable;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::seed::Secrets;
 
@@ -56,6 +57,28 @@ impl<K, A> Default for Queue<K, A> {
             index: HashTable::new(),
             secrets: Secrets::default(),
         }
+    }
+}
+
+/// The attempts in their order. The index is built again, under secrets of its own.
+impl<K: Serialize, A: Serialize> Serialize for Queue<K, A> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let attempts = self.attempts.iter();
+        serializer.collect_seq(attempts.map(|waiting| (&waiting.key, &waiting.attempt)))
+    }
+}
+
+impl<'de, K, A> Deserialize<'de> for Queue<K, A>
+where
+    K: Copy + Eq + Hash + Deserialize<'de>,
+    A: Deserialize<'de>,
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut queue = Self::default();
+        for (key, attempt) in Vec::<(K, A)>::deserialize(deserializer)? {
+            queue.entry(key, || attempt);
+        }
+        Ok(queue)
     }
 }
 

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use recon_common::Address;
+use serde::{Deserialize, Serialize};
 
 use super::Clock;
 use crate::seed::Secrets;
@@ -20,7 +21,7 @@ use crate::seed::Secrets;
 const MAX_REMOTES: usize = 1 << 16;
 
 /// Connections that no SYN has asked for.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Redirects {
     /// By remote, how many more than it has paid for, and when the last one was settled.
     unasked: HashMap<Address, (i64, Timestamp), Secrets>,

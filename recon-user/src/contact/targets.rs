@@ -10,11 +10,13 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
+use serde::{Deserialize, Serialize};
+
 use super::outcomes::Outcome;
 
 /// A port on a local address. The port comes first, for the order; the address is its number in
 /// [`super::locals::Locals`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Target {
     pub(super) port: u16,
     pub(super) local: u16,
@@ -22,7 +24,7 @@ pub(super) struct Target {
 }
 
 /// The attempts on one target.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Contact {
     /// The number of the poll in which the first one began.
     pub(super) first_poll: u32,
@@ -37,7 +39,7 @@ pub(super) struct Contact {
 }
 
 /// The targets of a remote.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) enum Targets {
     #[default]
     None,
@@ -128,7 +130,7 @@ impl Targets {
 const UNSERVED_PER_FAILURE: u32 = 2;
 
 /// Targets whose outcome is a failure.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct FailedTargets {
     /// Those that are silent though a socket waits there.
     pub(super) unserved: u32,

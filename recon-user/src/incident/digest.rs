@@ -14,6 +14,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use super::{Finding, Source};
 use crate::contact::{ContactTotals, SourceCounts};
@@ -61,7 +62,7 @@ pub struct RuleDigest {
 }
 
 /// An hour that goes on.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct DigestHour {
     since: Timestamp,
     until: Timestamp,
@@ -74,7 +75,7 @@ pub(super) struct DigestHour {
 }
 
 /// What one rule has found in an hour so far.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct RuleHour {
     query: Arc<Query>,
     findings: u64,
@@ -82,7 +83,7 @@ struct RuleHour {
 }
 
 /// What a source has done in an hour so far.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct SourceHour {
     verdict: Verdict,
     /// A bit for each of the first 64 rules.
@@ -173,6 +174,15 @@ impl DigestHour {
             });
             self.rules.len() - 1
         })
+    }
+
+    /// Goes on with the queries that have taken the place of others.
+    pub(super) fn succeed(&mut self, successor: &dyn Fn(&Query) -> Option<Arc<Query>>) {
+        for rule in &mut self.rules {
+            if let Some(query) = successor(&rule.query) {
+                rule.query = query;
+            }
+        }
     }
 
     fn is_empty(&self) -> bool {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use recon_common::{Address, ImageId, Signal};
+use serde::{Deserialize, Serialize};
 
 use super::state::{Phase, Report};
 use super::window_start_of;
@@ -22,7 +23,7 @@ use crate::stable_hash::StableHash;
 use crate::stream::{Group, GroupKey, KeyColumn, Query};
 
 /// A group that is over its threshold and is reported.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Finding {
     /// The query that fired.
     pub query: Arc<Query>,
@@ -71,12 +72,15 @@ pub struct Finding {
     /// Whether somebody may have forged it in the name of a client.
     pub may_be_forged: bool,
     /// What became of the attempts, for rules on what one remote sends to ports.
+    #[serde(with = "crate::contact::saved_outcomes")]
     pub outcomes: Option<Outcomes>,
     /// The tools whose fingerprints the probes carry, those of the group and others of the remote.
     pub tools: ToolSet,
     /// A sample of the interfaces on which the packets came in, ascending by name.
+    #[serde(with = "saved_texts")]
     pub interfaces: Vec<&'static str>,
     /// A sample of the network namespaces of the sockets beside the agent's own, ascending by name.
+    #[serde(with = "saved_texts")]
     pub netns: Vec<&'static str>,
     /// The name that the operator has given to the remote.
     pub label: Option<Arc<str>>,
@@ -235,7 +239,7 @@ impl Finding {
 }
 
 /// Who did what a finding is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Source {
     /// A remote.
     Remote(Address),
@@ -312,4 +316,25 @@ fn names(of: &[Name]) -> Vec<&'static str> {
 /// What an alert lists: what the group is keyed by, or else a sample.
 fn listed<T: Copy>(key: Option<T>, sample: &[T]) -> Vec<T> {
     key.map_or_else(|| sample.to_vec(), |one| vec![one])
+}
+
+/// The saved form of names of interfaces and namespaces.
+mod saved_texts {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::row::Name;
+
+    pub(super) fn serialize<S: Serializer>(
+        texts: &Vec<&'static str>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        texts.serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Vec<&'static str>, D::Error> {
+        let names = Vec::<Name>::deserialize(from)?;
+        Ok(names.into_iter().map(Name::text).collect())
+    }
 }

@@ -18,11 +18,13 @@
 //!   of all. That is what busy clients cause, and nobody acts on each.
 
 mod period;
+mod saved;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::digest::{Digest, DigestHour};
 use super::{Finding, Source};
@@ -33,7 +35,7 @@ use crate::stream::Query;
 use period::{Choice, Period, end_of_period};
 
 /// How many lines a query may write in a period.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LineLimit {
     /// The lines, 1 or more. `None` for no limit.
     pub lines: Option<u64>,
@@ -143,7 +145,7 @@ impl SuppressedSource {
 }
 
 /// The limit, and what each query has written.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct LineLimiter {
     limit: LineLimit,
     /// The periods that are running, in the order in which they began.

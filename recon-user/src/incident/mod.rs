@@ -11,6 +11,7 @@
 //! | order | `order` | `order by` and `take` of a query |
 //! | limit | [`limit`] | how many lines a query may write |
 //! | digest | [`digest`] | what an hour adds up to: attempts, and findings without a line |
+//! | save | `saved` | the state as data |
 //!
 //! The decisions held here:
 //! - Incidents are stored here, indexed by the tag that the stream keeps with each group. Where a
@@ -26,6 +27,7 @@ pub mod limit;
 mod order;
 mod reference;
 mod reported;
+mod saved;
 pub mod state;
 mod watcher;
 
@@ -48,6 +50,7 @@ pub use digest::Digest;
 pub use finding::{Finding, Source};
 pub use limit::{LineLimit, LineLimiter, Notification, Suppressed, SuppressedSource};
 pub(crate) use reference::unmet_references;
+pub(crate) use saved::{IncidentsState, SavedIncidents};
 pub use state::{DEFAULT_QUIET, Phase};
 pub(crate) use watcher::Known;
 
@@ -355,26 +358,7 @@ impl Incidents {
         contacts: &Contacts,
         now: Timestamp,
     ) -> Vec<Finding> {
-        let poll = Poll {
-            interval: Interval { from: now, to: now },
-            is_lossy: false,
-            contacts,
-        };
-        let mut findings = Vec::new();
-        for index in 0..stream.queries().len() {
-            let query = &stream.queries()[index].query;
-            let tagged = stream.tagged(index).into_iter();
-            let mut keyed: Vec<_> = tagged
-                .map(|position| (stream.group(index, position).key(query), position))
-                .collect();
-            keyed.sort_unstable_by(|(one, _), (other, _)| one.order(other));
-            for (key, position) in keyed {
-                let at = Timestamp::MAX;
-                let ended = self.close_incident(stream, index, position, &key, at, poll);
-                findings.extend(ended.unwrap_or(None));
-            }
-        }
-        order::arrange(findings)
+        self.end_groups(stream, contacts, now, |_, _| true)
     }
 }
 

@@ -17,6 +17,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::kql::Severity;
 use crate::stream::Query;
@@ -32,7 +33,7 @@ const PAUSE: SignedDuration = SignedDuration::from_secs(60);
 pub const DEFAULT_QUIET: Duration = Duration::from_secs(600);
 
 /// The part of an incident that a report is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// It has crossed the threshold.
     Began,
@@ -71,7 +72,7 @@ pub(crate) struct Report {
 pub(crate) struct Due(pub(super) Timestamp);
 
 /// What is reported of an incident so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum State {
     /// Nothing: the cooldown withholds that it has begun.
     Withheld,
@@ -100,15 +101,18 @@ pub(super) fn observe_count(
 }
 
 /// One incident.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Incident {
     state: State,
     /// Whether its end check is scheduled.
     end_is_scheduled: bool,
+    #[serde(with = "crate::saved::time")]
     began_at: Timestamp,
     /// When the count was last over the threshold.
+    #[serde(with = "crate::saved::time")]
     over_at: Timestamp,
     /// Time of the last `began` or `grew` report.
+    #[serde(with = "crate::saved::time")]
     reported_at: Timestamp,
     /// The count of the last report.
     reported: u64,

@@ -3,6 +3,8 @@
 //! The decision held here: functions are rows of a table, so that the hint about the arguments of
 //! one is the same text wherever it is given.
 
+use serde::{Deserialize, Serialize};
+
 use super::operator::named;
 use super::value::Type;
 
@@ -45,7 +47,7 @@ macro_rules! functions {
         $($(#[doc = $doc:literal])+ $function:ident = $($text:literal)|+, $takes:expr, $optional:literal, $usage:literal;)*
     ) => {
         $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
         pub enum $name {
             $($(#[doc = $doc])+ $function,)*
         }

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::value::Type;
 
 /// Declares an enum whose variants have names in KQL, and other spellings of some.
@@ -15,7 +17,7 @@ macro_rules! named {
         $($(#[$doc:meta])* $variant:ident = $text:literal),*; $($other:ident = $spelling:literal),*
     ) => {
         $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
         $visibility enum $name {
             $(#[doc = concat!("`", $text, "`")] $(#[$doc])* $variant,)*
         }
@@ -111,7 +113,7 @@ named! {
 }
 
 /// A test of two strings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TextOperator {
     /// What it checks.
     pub test: TextTest,

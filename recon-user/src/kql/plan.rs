@@ -13,6 +13,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::eval::Prepared;
 use crate::diagnostic::Span;
 use crate::kql::{
@@ -21,7 +23,7 @@ use crate::kql::{
 };
 
 /// A rule.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Plan {
     /// `rule.id`, which several measures of one detection may share.
     pub id: String,
@@ -73,6 +75,7 @@ pub struct Plan {
     /// How many of one poll's alerts are reported, in that order.
     pub limit: Option<u64>,
     /// Where its file has it.
+    #[serde(skip)]
     pub(crate) places: Places,
 }
 
@@ -110,7 +113,7 @@ impl Plan {
 }
 
 /// An expression with a name that is unique within the plan.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Named {
     /// The name.
     pub name: Arc<str>,
@@ -121,7 +124,7 @@ pub struct Named {
 }
 
 /// An aggregate of a group's rows.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Aggregate {
     /// Its columns: one, except for `arg_max`, which has one for each argument.
     pub outputs: Vec<Output>,
@@ -132,7 +135,7 @@ pub struct Aggregate {
 }
 
 /// A column of an aggregate.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Output {
     /// Its name within the plan.
     pub name: Arc<str>,
@@ -141,7 +144,7 @@ pub struct Output {
 }
 
 /// The rule fires if an aggregate exceeds a constant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Threshold {
     /// Which of the plan's aggregates. It has one column, a whole number.
     pub aggregate: usize,
@@ -150,7 +153,7 @@ pub struct Threshold {
 }
 
 /// A column of an alert.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Shown {
     /// Its name in the alert.
     pub name: Arc<str>,
@@ -159,7 +162,7 @@ pub struct Shown {
 }
 
 /// A sort key of alerts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SortKey {
     /// A column of the group.
     pub column: Column,
@@ -170,7 +173,7 @@ pub struct SortKey {
 }
 
 /// A reference to a column.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Column {
     /// Where its value is.
     pub slot: Slot,
@@ -181,7 +184,7 @@ pub struct Column {
 }
 
 /// Where a column's value is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Slot {
     /// In the row.
     Field(Field),
@@ -198,7 +201,7 @@ pub enum Slot {
 }
 
 /// An expression. Its nesting is limited, and its operands have types that its operator takes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Expr {
     /// A constant.
     Literal(Literal),
@@ -240,6 +243,7 @@ pub enum Expr {
     Call(Function, Vec<Expr>),
     /// A condition with a faster test. Plans have none; [`Predicate`](super::eval::Predicate) adds
     /// them.
+    #[serde(skip)]
     Prepared(Box<Prepared>),
 }
 

@@ -12,10 +12,12 @@
 //! `count()` is the sum of `Count`, not the number of rows, and so is `countif()`. A query that
 //! does not mention `Count` means the same as if every event had a row.
 
+use serde::{Deserialize, Serialize};
+
 use super::value::Type;
 
 /// A table.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Table {
     /// What Defender records of a host's network.
     #[default]
@@ -47,7 +49,7 @@ impl Table {
 macro_rules! fields {
     ($($(#[doc = $doc:literal])+ $field:ident = $name:literal: $kind:ident;)*) => {
         /// A column of a row.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
         pub enum Field {
             $($(#[doc = $doc])+ $field,)*
         }

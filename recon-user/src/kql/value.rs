@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::operator::named;
 
@@ -47,7 +48,7 @@ impl Type {
 }
 
 /// A constant. Strings and lists are shared, since a `let` may be used often.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Literal {
     /// `true`
     Bool(bool),

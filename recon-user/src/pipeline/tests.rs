@@ -16,6 +16,7 @@ mod queries;
 mod sources;
 mod split;
 mod spread;
+mod state;
 mod strays;
 mod tools;
 mod unnamed;

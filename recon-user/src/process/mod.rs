@@ -31,6 +31,7 @@ use std::time::{Duration, Instant};
 
 use recon_common::process::FILENAME_LENGTH;
 use recon_common::{ExecEvent, ImageId};
+use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::visible;
 use crate::drain::{Forks, ImageNumbers};
@@ -52,7 +53,7 @@ const MOST_FORKS: u32 = 4;
 const TRUSTED_FOR: Duration = Duration::from_millis(100);
 
 /// A process, as far as it is known. All text is `visible`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
     /// Its id.
     pub pid: u32,

@@ -22,6 +22,7 @@ use std::net::{IpAddr, SocketAddr};
 use jiff::Timestamp;
 use recon_common::signal::Transport;
 use recon_common::{Address, Detail, Ending, ImageId, Key, Registers, Signal, Tool};
+use serde::{Deserialize, Serialize};
 
 use crate::address::{NetworkSize, Scope};
 use crate::kql::eval::{Columns, Value};
@@ -36,7 +37,7 @@ pub use tool_set::ToolSet;
 
 /// Who did what to which address and port: what a key of the kernel's table says, with what is
 /// unknown as `None`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowKey {
     /// The remote. Unknown for the overflow key, which stands for many sources.
     pub remote: Option<Address>,
@@ -103,11 +104,13 @@ impl RowKey {
 }
 
 /// The time between two polls, when the events of a poll happened.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Interval {
     /// The previous poll.
+    #[serde(with = "crate::saved::time")]
     pub from: Timestamp,
     /// This poll.
+    #[serde(with = "crate::saved::time")]
     pub to: Timestamp,
 }
 

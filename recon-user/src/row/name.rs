@@ -6,10 +6,13 @@
 //! what it was in rows, groups and findings alike, and it holds up to 65,535: one more is unknown,
 //! and [`Name::UNKNOWN`] is one of them from the start.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroU16;
 use std::sync::{LazyLock, PoisonError, RwLock};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The longest name: that of a file, as a namespace's is (`NAME_MAX`).
 pub(crate) const MAX_NAME: usize = 255;
@@ -102,6 +105,21 @@ impl Name {
     /// The name with that number.
     pub(crate) fn from_number(number: NonZeroU16) -> Self {
         Self(number)
+    }
+}
+
+/// The numbers are those of one process, so that the text is what is saved.
+impl Serialize for Name {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.text())
+    }
+}
+
+/// Where the table is full, it is unknown.
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        Ok(Self::new(&text).unwrap_or(Self::UNKNOWN))
     }
 }
 

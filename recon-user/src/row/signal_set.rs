@@ -5,13 +5,14 @@
 //! length is what the signals need, and it needs no alignment.
 
 use recon_common::Signal;
+use serde::{Deserialize, Serialize};
 
 /// Bytes of a set.
 const BYTES: usize = Signal::ALL.len().div_ceil(u8::BITS as usize);
 const _: () = assert!(BYTES <= size_of::<u64>());
 
 /// A set of signals.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignalSet([u8; BYTES]);
 
 impl SignalSet {

@@ -2,8 +2,12 @@
 //!
 //! In: nothing. Out: [`Verdict`] and [`Standing`], the columns that [`crate::contact`] fills.
 
+use serde::{Deserialize, Serialize};
+
 /// What a remote's attempts so far show.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 pub enum Verdict {
     /// Nearly all of them came to something.
     Client,
@@ -27,7 +31,7 @@ impl Verdict {
 }
 
 /// What is known of a remote.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Standing {
     /// What its attempts show.
     pub remote: Verdict,

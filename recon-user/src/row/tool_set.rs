@@ -3,9 +3,10 @@
 //! In: tools. Out: [`ToolSet`], one bit for each tool.
 
 use recon_common::Tool;
+use serde::{Deserialize, Serialize};
 
 /// A set of tools.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolSet(u8);
 
 /// The numbers begin with 1.

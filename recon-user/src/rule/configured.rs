@@ -5,18 +5,22 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::address::Network;
 use crate::kql::Plan;
 
 /// A rule with the settings applied.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Configured {
     /// What it counts and how much is too much. Its threshold, window, severity and cooldown are
     /// those of the settings.
     pub plan: Plan,
-    /// Remotes that the rule ignores.
+    /// Remotes that the rule ignores. Lists may be long, and are never saved.
+    #[serde(skip)]
     pub allow: Vec<Network>,
     /// Remotes that count even if `allow` has them.
+    #[serde(skip)]
     pub deny: Vec<Network>,
     /// Whether private remotes count too if the query excludes them.
     pub include_private: bool,

@@ -9,6 +9,7 @@
 use std::borrow::Cow;
 
 use recon_common::Address;
+use serde::{Deserialize, Serialize};
 
 use super::columns::RowColumns;
 use super::operator::{AggregateOperator, AggregatePlan, condition};
@@ -23,7 +24,7 @@ use crate::seed::hash_secrets;
 const MAX_MEMBERS: usize = 1 << 16;
 
 /// One aggregate of one group.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Accumulator {
     Count(Counted),
     Ports(Distinct<u16>),

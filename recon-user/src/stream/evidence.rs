@@ -7,6 +7,7 @@
 
 use jiff::Timestamp;
 use recon_common::{Address, ImageId};
+use serde::{Deserialize, Serialize};
 
 use super::key::{KeyColumn, KeyPlan};
 use super::sample::Sample;
@@ -19,9 +20,10 @@ const REMOTES_SHOWN: usize = 16;
 const SHOWN: usize = 8;
 
 /// What was seen since the window was last empty.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct GroupEvidence {
     /// No row is older.
+    #[serde(with = "crate::saved::time")]
     pub(crate) since: Timestamp,
     /// Set once a row differs from the first.
     samples: Option<Box<Samples>>,
@@ -34,7 +36,7 @@ pub(crate) struct GroupEvidence {
 }
 
 /// Samples of what the group is not keyed by.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Samples {
     pub(crate) ports: Sample<u16, PORTS_SHOWN>,
     /// Whether there were rows without a port.

@@ -7,6 +7,7 @@
 
 use jiff::Timestamp;
 use recon_common::Address;
+use serde::{Deserialize, Serialize};
 
 use super::accumulator::{Accumulator, heap_of, long};
 use super::columns::{GroupColumns, RowColumns};
@@ -19,7 +20,7 @@ use crate::kql::eval::{Value, holds};
 use crate::row::{RowKey, SignalSet};
 
 /// What is known of one group.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Group {
     /// The first row since the window was last empty.
     first: RowKey,
@@ -32,15 +33,17 @@ pub(crate) struct Group {
     /// The poll that changed it last.
     pub(super) changed_in: u64,
     /// The time of that poll.
+    #[serde(with = "crate::saved::time")]
     pub(crate) changed_at: Timestamp,
     /// The measure before that poll.
     pub(super) total_before: u64,
     /// The bytes of heap that are accounted for.
+    #[serde(skip)]
     pub(super) accounted: usize,
 }
 
 /// Parts that only some queries need.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct More {
     /// The parts of the key that are computed.
     computed: Box<[Value<'static>]>,
@@ -60,7 +63,7 @@ impl More {
 }
 
 /// Opaque number that the caller attaches to a group; the stream only stores it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Tag(pub(crate) u32);
 
 /// The accumulators that every group of a query starts with.
@@ -127,6 +130,15 @@ impl Group {
     #[inline]
     pub(super) fn is(&self, lookup: &GroupLookup<'_>) -> bool {
         lookup.matches(&self.first, self.computed())
+    }
+
+    /// What it is looked up by.
+    pub(super) fn lookup<'a>(&self, query: &'a Query) -> GroupLookup<'a> {
+        GroupLookup {
+            plan: &query.key,
+            row: self.first,
+            computed: self.computed().to_vec(),
+        }
     }
 
     /// Whether no row was added yet.

@@ -6,6 +6,7 @@
 
 use jiff::Timestamp;
 use recon_common::Address;
+use serde::{Deserialize, Serialize};
 
 use super::columns::RowColumns;
 use super::evict::{self, Evicted, Eviction};
@@ -58,6 +59,27 @@ pub(crate) struct Changed {
     pub(crate) order: u64,
     /// Position in the store.
     pub(crate) position: u32,
+}
+
+/// The state of the groups of one query.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct GroupsState {
+    groups: Vec<Group>,
+    lost_at: Option<Timestamp>,
+}
+
+impl GroupsState {
+    /// The tags of its groups.
+    pub(super) fn tags(&self) -> impl Iterator<Item = Tag> {
+        self.groups.iter().filter_map(|group| group.tag)
+    }
+}
+
+/// What a reference to groups is saved as: the same as [`GroupsState`].
+#[derive(Serialize)]
+pub(super) struct SavedGroups<'a> {
+    groups: &'a [Group],
+    lost_at: Option<Timestamp>,
 }
 
 /// The groups of one query.
@@ -243,6 +265,53 @@ impl Groups {
             self.lost_at = Some(now);
         }
         goes.evicted
+    }
+
+    /// The state, to be saved.
+    pub(super) fn saved(&self) -> SavedGroups<'_> {
+        SavedGroups {
+            groups: self.store.groups(),
+            lost_at: self.lost_at,
+        }
+    }
+
+    /// The state.
+    pub(super) fn into_state(self) -> GroupsState {
+        GroupsState {
+            groups: self.store.into_groups(),
+            lost_at: self.lost_at,
+        }
+    }
+
+    /// Goes on with the groups of a query that counts the same. What has left the window at `now`
+    /// is dropped. Returns the tags of groups whose remote no longer counts.
+    pub(super) fn adopt(
+        &mut self,
+        query: &Query,
+        state: GroupsState,
+        now: Pane,
+        secrets: &Secrets,
+    ) -> Vec<Tag> {
+        let mut released = Vec::new();
+        self.lost_at = state.lost_at;
+        for group in state.groups {
+            let remote = query.key.remote_of(group.first_row());
+            if query.key.network().is_none()
+                && remote.is_some_and(|remote| query.rule.allows(remote.to_ip()))
+            {
+                released.extend(group.tag);
+                continue;
+            }
+            // The end of an incident is reported with what its group held last.
+            let last = Pane::of(group.changed_at, query.window());
+            if group.tag.is_none() && last < now.oldest() {
+                continue;
+            }
+            let hash = group.lookup(query).hash(secrets);
+            // What was held is held again, whatever the limit is now: the next row evicts.
+            self.store.insert(group, hash, usize::MAX);
+        }
+        released
     }
 
     #[cfg(test)]

@@ -9,6 +9,7 @@ use std::cmp::Ordering;
 use std::hash::{BuildHasher, Hash, Hasher};
 
 use recon_common::Address;
+use serde::{Deserialize, Serialize};
 
 use super::Secrets;
 use super::columns::RowColumns;
@@ -161,7 +162,7 @@ fn network_size(expr: &Expr) -> Option<NetworkSize> {
 }
 
 /// The key of a group. What the query does not group by is `None`, and so is what is unknown.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct GroupKey {
     /// The first address of the network, if the query groups by that.
     pub(crate) remote: Option<Address>,

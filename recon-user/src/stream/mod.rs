@@ -13,6 +13,7 @@
 //! | store | `group`, `groups`, `store`, `room`, `budget` | groups, in bounded memory |
 //! | evict | `evict`, `fair` | which groups and logs go when it is short |
 //! | watch | `watch` | what the watcher of the groups sees |
+//! | state | `state`, `identity` | the state as data, and whose it is |
 //!
 //! The decisions held here:
 //! - The work of a poll is linear in the rows that it brings, not in the groups that exist.
@@ -31,6 +32,7 @@ mod fields;
 mod filter;
 mod group;
 mod groups;
+mod identity;
 mod key;
 mod nursery;
 mod operator;
@@ -40,6 +42,7 @@ pub mod query;
 mod review;
 mod room;
 mod sample;
+mod state;
 mod store;
 mod watch;
 pub mod window;
@@ -49,6 +52,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use recon_common::{Address, Signal};
+use serde::{Deserialize, Serialize};
 
 use crate::address::{Network, is_private};
 use crate::row::{Row, SignalSet};
@@ -71,6 +75,7 @@ pub use operator::Measure;
 pub(crate) use operator::measure;
 pub use query::Query;
 pub(crate) use review::{greatest_measure, review};
+pub(crate) use state::{Moves, SavedStream, StreamState};
 
 /// The default memory for the state of all queries, in bytes: half of the agent's. Only tests and
 /// benchmarks use it; the agent passes half of `limits.memory`.
@@ -80,7 +85,7 @@ pub const DEFAULT_MEMORY: u64 = 128 << 20;
 const MARGIN: usize = 1 << 14;
 
 /// Groups and rows that the memory budget excluded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvictionStats {
     /// Groups that were evicted.
     pub evicted: u64,
@@ -183,7 +188,8 @@ impl Stream {
             let counting = counting.filter(|(_, placed)| can_count(placed));
             Dispatch::new(counting.map(|(index, placed)| (index, &*placed.query)))
         });
-        let (nurseries, roots) = nursery::nurseries(&queries);
+        let roots = nursery::roots(&queries);
+        let nurseries = nursery::nurseries(&queries, &roots);
         Self {
             include_private: settings.include_private,
             local_networks: settings.local_networks,

@@ -8,6 +8,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::accumulator::{argument, heap_of};
 use super::columns::RowColumns;
 use super::window::{Pane, allocated};
@@ -15,7 +17,7 @@ use crate::kql::eval::{Value, compare, eval};
 use crate::kql::{Aggregate, AggregateFunction, Comparison, Type};
 
 /// The accumulators of the panes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Panes {
     newest: Option<(Pane, PaneResult)>,
     /// The other panes, oldest first.
@@ -25,7 +27,7 @@ pub(super) struct Panes {
 }
 
 /// The accumulated value of one or more rows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum PaneResult {
     /// The sum of a value over events, and the number of events that have the value.
     Sum(Number, u64),
@@ -36,7 +38,7 @@ pub(super) enum PaneResult {
 }
 
 /// A sum: a whole number as long as all of its terms are.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) enum Number {
     Whole(i128),
     Real(f64),

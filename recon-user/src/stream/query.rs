@@ -11,12 +11,14 @@ use recon_common::Signal;
 
 use super::fields::fields;
 use super::filter::{Condition, Filter, ProcessFilter, conjuncts, port_of};
+use super::identity::state_identity;
 use super::key::{KeyColumn, KeyPlan};
 use super::operator::{AggregatePlan, Measure, measure};
 use crate::kql::eval::Columns;
 use crate::kql::{Field, Plan, Severity};
 use crate::row::{Row, RowKey, SignalSet, port_column, table};
 use crate::rule::Configured;
+use crate::stable_hash::StableHash;
 
 /// A rule in force, ready to run.
 #[derive(Clone, Debug)]
@@ -35,6 +37,8 @@ pub struct Query {
     pub(crate) others: Vec<AggregatePlan>,
     /// Whether its alerts report what became of attempts: rules on what one remote sends to ports.
     pub reports_outcomes: bool,
+    /// What its state depends on.
+    pub(super) identity: Option<StableHash>,
 }
 
 impl Query {
@@ -66,15 +70,18 @@ impl Query {
         if others.is_empty() {
             filter.signals = measured.signals;
         }
-        Self {
+        let mut query = Self {
             reports_outcomes: reports_outcomes(plan, &key, &filter),
             measure: measure(plan),
+            identity: None,
             rule,
             filter,
             key,
             measured,
             others,
-        }
+        };
+        query.identity = state_identity(&query.rule, query.measure_name());
+        query
     }
 
     /// Which of the plan's aggregates counts the remotes, if one does.

@@ -3,11 +3,29 @@
 //! In: items. Out: distinct items in ascending order, up to a limit, and whether there was only
 //! one.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use super::window::allocated;
 
 /// Up to `LIMIT` distinct items.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample<T, const LIMIT: usize>(Vec<T>);
+
+impl<T: Serialize, const LIMIT: usize> Serialize for Sample<T, LIMIT> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de, T: Ord + Deserialize<'de>, const LIMIT: usize> Deserialize<'de> for Sample<T, LIMIT> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut items = Vec::<T>::deserialize(deserializer)?;
+        // The order of names is that of one process.
+        items.sort_unstable();
+        items.truncate(LIMIT);
+        Ok(Self(items))
+    }
+}
 
 impl<T, const LIMIT: usize> Default for Sample<T, LIMIT> {
     fn default() -> Self {

@@ -135,6 +135,16 @@ impl Store {
         position
     }
 
+    /// All groups, by position.
+    pub(super) fn groups(&self) -> &[Group] {
+        &self.slots
+    }
+
+    /// Takes all groups, by position.
+    pub(super) fn into_groups(self) -> Vec<Group> {
+        self.slots
+    }
+
     pub(super) fn get(&self, position: u32) -> &Group {
         &self.slots[position as usize]
     }

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use recon_common::Address;
+use serde::{Deserialize, Serialize};
 
 use super::{Notification, Suppressed, SuppressedSource};
 use crate::address::enclosing_networks;
@@ -35,7 +36,7 @@ const ENOUGH_TO_SHARE: u64 = 8;
 const WAITING: usize = 100;
 
 /// The period of one query.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Period {
     pub(super) query: Arc<Query>,
     pub(super) since: Timestamp,
@@ -48,7 +49,7 @@ pub(super) struct Period {
 }
 
 /// The lines that a query has written in a period.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct WrittenLines {
     all: u64,
     of_clients: u64,
@@ -57,7 +58,7 @@ struct WrittenLines {
 }
 
 /// The suppressed findings that no longer wait.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct WithheldFindings {
     count: u64,
     /// Those of them that are not listed under another finding of their incident.
@@ -142,6 +143,15 @@ impl Period {
             waiting: Vec::new(),
             suppressed: WithheldFindings::default(),
         }
+    }
+
+    /// Goes on for the query that has taken the place of its own, with so many lines.
+    pub(super) fn succeed(&mut self, query: &Arc<Query>, lines: Option<u64>) {
+        self.lines = lines.unwrap_or(self.lines);
+        for finding in &mut self.waiting {
+            finding.query = Arc::clone(query);
+        }
+        self.query = Arc::clone(query);
     }
 
     /// Whether findings may get a line although a poll brings none.

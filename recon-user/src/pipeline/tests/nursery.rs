@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// Rules with every kind of key and aggregate, with and without a nursery.
-const MORE: &str = "// id: a\n// window: 1m\nDeviceNetworkEvents\n| summarize n = dcount(LocalPort), first = min(TimeGenerated), last = arg_max(LocalPort, ActionType), ips = make_set(RemoteIP) by RemoteIP, LocalIP\n| where n > 8 and n < 30;\n
+pub(super) const MORE: &str = "// id: a\n// window: 1m\nDeviceNetworkEvents\n| summarize n = dcount(LocalPort), first = min(TimeGenerated), last = arg_max(LocalPort, ActionType), ips = make_set(RemoteIP) by RemoteIP, LocalIP\n| where n > 8 and n < 30;\n
 // id: b\nDeviceNetworkEvents\n| where LocalPort < 30\n| summarize n = countif(ActionType == 'SYN'), all = count(), s = sum(LocalPort) by RemoteNetwork\n| where n > 9;\n
 // id: c\nDeviceNetworkEvents\n| summarize n = sum(Count) by RemoteIP\n| where n > 40;\n
 // id: d\n// window: 5m\nDeviceNetworkEvents\n| where LocalPort == 22\n| summarize n = dcountif(LocalPort, Count > 1), m = avg(Count) by RemoteIP, LocalPort\n| where n > 0;\n
@@ -14,7 +14,7 @@ const MORE: &str = "// id: a\n// window: 1m\nDeviceNetworkEvents\n| summarize n 
 // id: g\nDeviceNetworkEvents\n| summarize n = dcount(RemoteIP) by RemoteNetwork\n| where n > 8;\n
 // id: h\nDeviceNetworkEvents\n| where ActionType == 'SYN'\n| summarize n = count() by RemoteIP, LocalPort\n| where n > 2";
 
-const SIGNALS: [Signal; 9] = [
+pub(super) const SIGNALS: [Signal; 9] = [
     Signal::Syn,
     Signal::Syn,
     Signal::Datagram,
@@ -27,9 +27,9 @@ const SIGNALS: [Signal; 9] = [
 ];
 
 /// Milliseconds to the next poll, and its rows: remote, signal, port, local address, count.
-type Step = (u64, Vec<(u8, usize, u16, u8, u64)>);
+pub(super) type Step = (u64, Vec<(u8, usize, u16, u8, u64)>);
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let count = prop_oneof![8 => Just(1_u64), 3 => 1_u64..30, 1 => 1_u64..700];
     let row = (
         prop_oneof![0_u8..6, 0_u8..18],
@@ -44,7 +44,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// Two networks of neighbours, a lone remote and a private remote.
-fn remote(number: u8) -> Address {
+pub(super) fn remote(number: u8) -> Address {
     match number {
         0 | 6.. => Address::v4([198, 51, 100, number]),
         1..=3 => Address::v6([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, number]),

@@ -3,6 +3,7 @@
 //! In: rows. Out: whether they could carry a group near its threshold, or over it.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::super::PlacedQuery;
 use super::super::operator::AggregateOperator;
@@ -12,12 +13,13 @@ use super::row::PackedRow;
 use super::sets::QuerySets;
 
 /// The rows of one source.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Log {
     pub(super) first: PackedRow,
     pub(super) more: Vec<PackedRow>,
     /// The events of its rows.
     pub(super) events: u64,
+    #[serde(skip, default = "unhashed")]
     pub(super) hash: LogHash,
     /// The low bits of the number of the poll that changed it last.
     pub(super) changed_in: u32,
@@ -30,7 +32,7 @@ pub(super) struct Log {
     pub(super) lost_before: Option<Timestamp>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Stage {
     /// Its rows are far from any threshold.
     Small,
@@ -106,4 +108,9 @@ pub(super) struct Bounds {
     pub(super) is_near: bool,
     /// More than the threshold.
     pub(super) is_due: bool,
+}
+
+/// What a log has until its nursery hashes its source.
+fn unhashed() -> LogHash {
+    LogHash::MIN
 }

@@ -21,6 +21,7 @@ mod log;
 mod ring;
 mod row;
 mod sets;
+mod state;
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use recon_common::{Address, Signal};
+use serde::{Deserialize, Serialize};
 
 use super::fair::NetworkLoads;
 use super::key::KeyColumn;
@@ -46,6 +48,7 @@ pub(super) use evict::Squeeze;
 pub(super) use ring::LogNumber;
 pub(super) use row::PackedRow;
 pub(super) use sets::SetId;
+pub(super) use state::{NurseryState, SavedNursery};
 
 /// Rows of a log at most.
 pub(super) const MAX_ROWS: usize = 32;
@@ -54,7 +57,7 @@ pub(super) const MAX_ROWS: usize = 32;
 const LEAST_THRESHOLD: u64 = 8;
 
 /// What logs are kept by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Root {
     Remote,
     Network,
@@ -154,21 +157,25 @@ pub(super) struct Nursery {
     exhausted_in: Option<u64>,
 }
 
-/// The nurseries, and which of them has the rows of each query.
-pub(super) fn nurseries(
-    queries: &[PlacedQuery],
-) -> ([Nursery; Root::ALL.len()], Vec<Option<Root>>) {
+/// Which nursery has the rows of each query.
+pub(super) fn roots(queries: &[PlacedQuery]) -> Vec<Option<Root>> {
     let root = |placed: &PlacedQuery| match placed.role {
         Role::Direct => Root::of(&placed.query),
         Role::Deferred | Role::Idle => None,
     };
-    let roots: Vec<_> = queries.iter().map(root).collect();
-    let nurseries = Root::ALL.map(|root| {
-        let of = queries.iter().zip(&roots);
+    queries.iter().map(root).collect()
+}
+
+/// The nurseries, of queries that have these roots.
+pub(super) fn nurseries(
+    queries: &[PlacedQuery],
+    roots: &[Option<Root>],
+) -> [Nursery; Root::ALL.len()] {
+    Root::ALL.map(|root| {
+        let of = queries.iter().zip(roots);
         let of = of.filter(|(_, of)| **of == Some(root));
         Nursery::new(root, of.map(|(placed, _)| &*placed.query))
-    });
-    (nurseries, roots)
+    })
 }
 
 impl Nursery {

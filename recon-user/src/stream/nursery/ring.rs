@@ -97,12 +97,17 @@ impl Ring {
         logs
     }
 
+    /// Takes all logs, the oldest first.
+    pub(super) fn into_logs(self) -> Vec<Log> {
+        self.chunks.into_iter().flatten().collect()
+    }
+
     /// Frees the spare chunk.
     pub(super) fn free_spare(&mut self) {
         self.spare = None;
     }
 
-    #[cfg(test)]
+    /// The logs, the oldest first.
     pub(super) fn logs(&self) -> impl Iterator<Item = &Log> {
         self.chunks.iter().flatten()
     }

@@ -10,6 +10,7 @@ use std::num::NonZeroU16;
 
 use jiff::{SignedDuration, Timestamp};
 use recon_common::{Address, Ending, ImageId, Signal, Tool};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::super::Interval;
 use super::sets::SetId;
@@ -143,6 +144,83 @@ impl PackedRow {
             interface: NonZeroU16::new(self.detail as u16).map(Name::from_number),
             ..key
         }
+    }
+}
+
+/// What is saved of a packed row: names have other numbers in another process.
+#[derive(Serialize, Deserialize)]
+struct SavedRow {
+    key: RowKey,
+    to: i64,
+    span: u32,
+    count: u32,
+    poll: u32,
+    number: u32,
+    set: SetId,
+    listener: Option<bool>,
+    standing: Standing,
+}
+
+impl Serialize for PackedRow {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let &Self {
+            to,
+            span,
+            count,
+            poll,
+            number,
+            set,
+            listener,
+            standing,
+            ..
+        } = self;
+        let key = self.key();
+        let saved = SavedRow {
+            key,
+            to,
+            span,
+            count,
+            poll,
+            number,
+            set,
+            listener,
+            standing,
+        };
+        saved.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for PackedRow {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let SavedRow {
+            key,
+            to,
+            span,
+            count,
+            poll,
+            number,
+            set,
+            listener,
+            standing,
+        } = SavedRow::deserialize(deserializer)?;
+        let remote = key.remote.unwrap_or(Address::UNSPECIFIED);
+        Ok(Self {
+            remote,
+            local: key.local.unwrap_or(Address::UNSPECIFIED),
+            to,
+            span,
+            count,
+            poll,
+            number,
+            detail: pack_detail(&key),
+            port: key.port.unwrap_or(0),
+            set,
+            signal: key.signal,
+            tool: key.tool,
+            netns: key.netns,
+            listener,
+            standing,
+        })
     }
 }
 

@@ -7,16 +7,22 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use recon_common::Signal;
+use serde::{Deserialize, Serialize};
 
 use crate::stream::Secrets;
 
 /// A set of queries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SetId(u16);
 
 impl SetId {
     /// The empty set.
     pub(crate) const NONE: Self = Self(0);
+
+    /// Its place among all sets.
+    pub(crate) fn place(self) -> usize {
+        usize::from(self.0)
+    }
 }
 
 /// All sets that have occurred.
@@ -47,18 +53,26 @@ impl QuerySets {
         if *queries == *self.queries(last) {
             return Some(last);
         }
-        let id = match self.ids.get(queries) {
-            Some(&id) => id,
-            None => {
-                let id = SetId(u16::try_from(self.sets.len()).ok()?);
-                let queries: Arc<[usize]> = queries.into();
-                self.sets.push(Arc::clone(&queries));
-                self.ids.insert(queries, id);
-                id
-            }
-        };
+        let id = self.number(queries)?;
         self.last[signal as usize] = id;
         Some(id)
+    }
+
+    /// The number of the set, in ascending order. `None` once there are too many sets.
+    pub(crate) fn number(&mut self, queries: &[usize]) -> Option<SetId> {
+        if let Some(&id) = self.ids.get(queries) {
+            return Some(id);
+        }
+        let id = SetId(u16::try_from(self.sets.len()).ok()?);
+        let queries: Arc<[usize]> = queries.into();
+        self.sets.push(Arc::clone(&queries));
+        self.ids.insert(queries, id);
+        Some(id)
+    }
+
+    /// All sets, by their numbers.
+    pub(crate) fn all(&self) -> &[Arc<[usize]>] {
+        &self.sets
     }
 
     /// The queries of a set, shared.

@@ -6,10 +6,12 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Pane, allocated};
 
 /// The sum of counts in a window.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Counted {
     /// The newest pane, [`Pane::NEVER`] if the window is empty.
     newest: Pane,
@@ -19,7 +21,7 @@ pub struct Counted {
 }
 
 /// The earlier panes that are not empty, oldest first.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Older {
     panes: VecDeque<(Pane, u64)>,
     total: u64,

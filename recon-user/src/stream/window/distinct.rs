@@ -9,6 +9,7 @@ use std::hash::Hash;
 
 use hashbrown::HashMap;
 use recon_common::Address;
+use serde::{Deserialize, Serialize};
 
 use super::{Counted, Pane, allocated};
 use crate::stream::Secrets;
@@ -31,11 +32,19 @@ impl Member for u64 {}
 impl Member for Address {}
 
 /// The distinct members in a window.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound(
+    serialize = "M: Member + Serialize",
+    deserialize = "M: Member + Deserialize<'de>"
+))]
 pub struct Distinct<M>(MemberSet<M>);
 
 /// Members, each with the pane in which it was last seen.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound(
+    serialize = "M: Member + Serialize",
+    deserialize = "M: Member + Deserialize<'de>"
+))]
 enum MemberSet<M> {
     None,
     One((M, Pane)),
@@ -43,7 +52,11 @@ enum MemberSet<M> {
     Many(Box<Many<M>>),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound(
+    serialize = "M: Member + Serialize",
+    deserialize = "M: Member + Deserialize<'de>"
+))]
 struct Many<M> {
     /// The pane in which each member was last seen. Some members may have left the window.
     last: HashMap<M, Pane, Secrets>,

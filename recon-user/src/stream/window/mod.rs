@@ -20,6 +20,7 @@ mod sources;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 pub use counted::Counted;
 pub use distinct::{Distinct, Member};
@@ -30,7 +31,7 @@ pub use sources::Sources;
 const PANES: i64 = 60;
 
 /// The number of a pane: the time divided by the width of a pane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Pane(i64);
 
 impl Pane {

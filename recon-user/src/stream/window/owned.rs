@@ -10,6 +10,7 @@
 
 use hashbrown::HashMap;
 use recon_common::Address;
+use serde::{Deserialize, Serialize};
 
 use super::{Distinct, Pane, allocated};
 use crate::seed::hash_secrets;
@@ -22,7 +23,7 @@ const OWNERS: usize = 3;
 type Owner = u16;
 
 /// The sources of a port.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Owners {
     first: [Owner; OWNERS],
     /// Whether there are more.
@@ -30,7 +31,7 @@ struct Owners {
 }
 
 /// The distinct ports in a window, with their sources.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct OwnedPorts {
     ports: Distinct<u16>,
     owners: HashMap<u16, Owners, Secrets>,

@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 
 use recon_common::Registers;
 use recon_common::sources::REGISTERS;
+use serde::{Deserialize, Serialize};
 
 use super::{Counted, Distinct, PANES, Pane, allocated};
 
@@ -21,14 +22,14 @@ use super::{Counted, Distinct, PANES, Pane, allocated};
 const EXACT: usize = 128;
 
 /// The distinct sources in a window.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Sources {
     set: SourceSet,
     /// What the sources have sent.
     events: Counted,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 enum SourceSet {
     Hashes(Distinct<u64>),
     /// The panes that are not empty, oldest first.
@@ -175,8 +176,8 @@ fn sketched(hashes: &Distinct<u64>) -> VecDeque<(Pane, Box<Ranks>)> {
 }
 
 /// The greatest rank that each register has seen, from 1. 0 for none.
-#[derive(Clone, Debug)]
-struct Ranks([u8; REGISTERS]);
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Ranks(#[serde(with = "saved_ranks")] [u8; REGISTERS]);
 
 impl Default for Ranks {
     fn default() -> Self {
@@ -223,6 +224,30 @@ impl Ranks {
             raw
         };
         estimate.round() as u64
+    }
+}
+
+/// The saved form of ranks.
+mod saved_ranks {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    use super::REGISTERS;
+
+    pub(super) fn serialize<S: Serializer>(
+        ranks: &[u8; REGISTERS],
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(ranks)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<[u8; REGISTERS], D::Error> {
+        let ranks = Vec::<u8>::deserialize(from)?;
+        let length = ranks.len();
+        ranks
+            .try_into()
+            .map_err(|_| de::Error::invalid_length(length, &"a rank for each register"))
     }
 }
 
