@@ -7,6 +7,9 @@
 //! still the recorded one. So the product builds without the sources of the tool, and a plain
 //! `cargo build` uses what set-up has tested.
 
+#[path = "build/layout.rs"]
+mod layout;
+
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -43,6 +46,7 @@ fn build_kernel_object() -> Result<()> {
     let workspace = package
         .parent()
         .context("recon-user is not in a workspace")?;
+    layout::pass_layout(package, workspace)?;
     let tools = workspace.join(TOOLS);
     let record = tools.join(RECORD);
     let linker = tools.join(LINKER);

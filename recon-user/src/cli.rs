@@ -213,6 +213,13 @@ pub struct RunOptions {
     #[arg(long, value_name = "FILE")]
     pub events: Option<PathBuf>,
 
+    /// Keep in this folder over a restart what recon has counted: windows, verdicts and open
+    /// incidents
+    ///
+    /// recon creates it. Without it, whatever was counted before a restart is forgotten.
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+
     /// Write no alerts
     #[arg(long, requires = "events")]
     pub no_alerts: bool,

@@ -27,7 +27,8 @@
 //!
 //! Modules that the others share: `address` (the scope of an address, networks), `duration`
 //! (durations as text), `standard_streams` (what stdout and stderr lead to), `diagnostic` (errors
-//! in rule files and recon.toml), `stable_hash` (ids of incidents and sources).
+//! in rule files and recon.toml), `stable_hash` (ids of incidents and sources), `saved` (the saved form of times). `state` holds the
+//! files that outlive a process.
 //!
 //! [`agent`] connects all of them, [`check`] says what this host allows it, [`replay`] runs the
 //! pipeline over rows that were written earlier, and [`cli`] declares their options. [`seed`] is the
@@ -60,4 +61,5 @@ pub mod settings;
 pub mod sink;
 mod stable_hash;
 pub mod standard_streams;
+mod state;
 pub mod stream;

@@ -3,10 +3,11 @@
 //! In: the system's random source. Out: numbers that are the same for this process and its kernel
 //! programs, so that sketches from the kernel can be merged with the agent's; and the keys of hash
 //! tables.
-//! The decision held here: nobody outside knows them, so nobody can choose addresses that collide.
+//! The decisions held here: nobody outside knows them, so nobody can choose addresses that collide.
+//! They outlive a process where its windows do, in a file that only its user can read.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use recon_common::HashSecrets;
 
@@ -14,13 +15,21 @@ use recon_common::HashSecrets;
 pub(crate) type Secrets = foldhash::quality::RandomState;
 
 /// The standard library seeds its hashes from the system's random source, which saves a dependency.
-static HASH_SECRETS: LazyLock<HashSecrets> = LazyLock::new(|| {
+fn random_secrets() -> HashSecrets {
     let random = RandomState::new();
     HashSecrets(std::array::from_fn(|number| random.hash_one(number)))
-});
+}
+
+static HASH_SECRETS: OnceLock<HashSecrets> = OnceLock::new();
 
 /// The secrets of this process for addresses, flows and keys.
 #[must_use]
 pub(crate) fn hash_secrets() -> &'static HashSecrets {
-    &HASH_SECRETS
+    HASH_SECRETS.get_or_init(random_secrets)
+}
+
+/// Goes on with the secrets of an earlier process, whose hashes are saved. Returns whether they are
+/// those of this process now: it may have used others before.
+pub(crate) fn adopt_secrets(secrets: HashSecrets) -> bool {
+    HASH_SECRETS.get_or_init(|| secrets).0 == secrets.0
 }

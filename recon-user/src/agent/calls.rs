@@ -11,12 +11,13 @@ use std::collections::HashSet;
 
 use recon_common::signal::Transport;
 use recon_common::{Address, Signal};
+use serde::{Deserialize, Serialize};
 
 use crate::row::RowKey;
 use crate::seed::Secrets;
 
 /// Where a packet or a call goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 struct CallTarget {
     remote: Address,
     port: Option<u16>,
@@ -37,9 +38,10 @@ impl CallTarget {
 type Call = (RowKey, u64);
 
 /// The calls that wait for their packets, and the packets.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Calls {
     /// Whether calls count without their packets.
+    #[serde(skip)]
     counts_all: bool,
     /// Those of this poll, and those of the one before.
     waiting: [Vec<Call>; 2],
@@ -54,6 +56,12 @@ impl Calls {
             counts_all,
             ..Self::default()
         }
+    }
+
+    /// Goes on with what waited in an earlier process.
+    pub(super) fn resume(&mut self, earlier: Self) {
+        self.waiting = earlier.waiting;
+        self.sent = earlier.sent;
     }
 
     /// Holds the row back if it is a call in another namespace. Returns whether it is one.

@@ -33,6 +33,7 @@ fn paths(options: &RunOptions) -> Paths {
     paths.read(config);
     let others = rules.rules.iter().chain(&options.cgroup);
     others.for_each(|path| paths.read(path));
-    events.into_iter().for_each(|path| paths.write_file(path));
+    let written = events.into_iter().chain(options.state.as_deref());
+    written.for_each(|path| paths.write_file(path));
     paths
 }

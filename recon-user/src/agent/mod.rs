@@ -14,6 +14,7 @@ pub(crate) mod descriptors;
 pub(crate) mod doubts;
 mod event_file;
 mod interfaces;
+mod lines;
 mod listener;
 mod logins;
 mod losses;
@@ -22,6 +23,7 @@ mod output;
 mod places;
 mod private;
 mod repair;
+mod saving;
 pub(crate) mod sight;
 mod signals;
 
@@ -30,7 +32,6 @@ use jiff::Timestamp;
 use recon_common::{ImageId, Key, Registers, Signal};
 use tokio::time::{Interval as Ticks, MissedTickBehavior, interval_at};
 
-use crate::alert;
 use crate::blind::{Blind, BlindPart};
 use crate::cli::RunOptions;
 use crate::drain::{
@@ -56,6 +57,7 @@ use logins::{MAX_LOGINS, login_row};
 use output::AgentOutput;
 use places::PlaceNames;
 use private::PrivateSignals;
+use saving::Saving;
 use sight::{attach_sockets, untrusted};
 use signals::{Request, Signals};
 
@@ -83,6 +85,7 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     let interfaces = hook::select_interfaces(&options.interfaces, options.xdp)?;
     let cgroup = Cgroup::select(options.cgroup.as_deref())?;
     let output = output::open(options)?;
+    let (saving, loaded) = saving::open(options.state.as_deref())?;
     // From here on, no signal kills the agent.
     let mut signals = Signals::catch().context("can't listen for signals")?;
     let mut hooks = Hooks::load(options.table_entries, settings.netns)?;
@@ -99,10 +102,11 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     let (mut interfaces, taken) =
         WatchedInterfaces::attach(hooks, &interfaces, options.xdp, events)?;
     taken.iter().for_each(|taken| log::info!("{taken}"));
+    let pipeline_settings = PipelineSettings::new(in_force, untrusted(&sockets, &taken));
     let mut agent = Agent {
         drain,
         actors,
-        pipeline: Pipeline::new(PipelineSettings::new(in_force, untrusted(&sockets, &taken))),
+        pipeline: Pipeline::new(pipeline_settings.clone()),
         calls: Calls::new(settings.netns == Netns::All),
         served: ServedPorts::open(),
         places: PlaceNames::new(callers, interfaces.named()),
@@ -114,7 +118,9 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
         logins: Vec::new(),
         last: now(),
         totals: Totals::default(),
+        saving,
     };
+    agent.restore(loaded, pipeline_settings);
     confine(options);
     let names: Vec<&str> = taken.iter().map(|taken| taken.interface.as_str()).collect();
     log::info!(
@@ -187,6 +193,8 @@ struct Agent<M> {
     /// The time of the previous poll.
     last: Timestamp,
     totals: Totals,
+    /// Where the state is saved, if it is.
+    saving: Option<Saving>,
 }
 
 impl<M: CountMaps> Agent<M> {
@@ -268,6 +276,7 @@ impl<M: CountMaps> Agent<M> {
             private,
             output,
             host,
+            saving,
             ..
         } = self;
         let mut push = |key: RowKey, count, sources: Option<&Registers>| {
@@ -294,6 +303,7 @@ impl<M: CountMaps> Agent<M> {
             };
             pipeline.push(&row, interval);
             output.row(&row);
+            saving::note_row(saving, &row);
         };
         let result = drain(&mut self.drain, &mut |key, count, sources| {
             if let Some(key) = places.unpack(key).filter(|key| !calls.hold(key, count)) {
@@ -307,6 +317,7 @@ impl<M: CountMaps> Agent<M> {
             let row = login_row(session, host, interval.to);
             pipeline.push(&row, interval);
             output.row(&row);
+            saving::note_row(saving, &row);
         }
         let tally = result.unwrap_or_else(|error| {
             self.totals.failed_polls += 1;
@@ -322,6 +333,7 @@ impl<M: CountMaps> Agent<M> {
             self.output.loss(interval.to, &self.host, events);
         }
         self.output.end_rows();
+        self.record_poll(interval, tally.is_lower_bound());
         let notifications = self.pipeline.end_poll(interval, tally.is_lower_bound());
         let findings = notifications.iter().filter_map(Notification::finding);
         self.report(&tally, findings.count());
@@ -330,21 +342,8 @@ impl<M: CountMaps> Agent<M> {
         self.note_losses(&tally);
         let reports = self.blind.end_poll(interval.to);
         self.write_blind(&reports);
+        self.end_saved_poll(!notifications.is_empty());
         self.commit_poll();
-    }
-
-    fn write(&mut self, notifications: &[Notification]) {
-        for notification in notifications {
-            let finding = notification.finding();
-            let who = finding.map_or_else(Vec::new, |finding| self.actors.of(finding));
-            match alert::line(notification, &self.host, &who) {
-                Ok(line) => self.output.alert(line),
-                Err(error) => {
-                    let id = finding.map_or("digest", |finding| finding.query.id());
-                    log::error!("{id}: can't write the line: {error}");
-                }
-            }
-        }
     }
 
     fn report(&mut self, tally: &Tally, findings: usize) {
@@ -371,10 +370,7 @@ impl<M: CountMaps> Agent<M> {
             log::warn!("{error}: what the programs counted last may be missing");
         }
         self.poll(|drain, row| drain.finish(row));
-        let notifications = self.pipeline.finish(self.last);
-        self.write(&notifications);
-        let reports = self.blind.finish(self.last);
-        self.write_blind(&reports);
+        self.save_or_finish();
         let suppressed_lines = self.pipeline.suppressed();
         let Totals {
             polls,

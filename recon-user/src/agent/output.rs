@@ -92,9 +92,10 @@ impl AgentOutput {
     }
 
     /// Waits until what was queued is written, up to that limit for each of alerts and rows.
-    pub(super) fn flush(&mut self, limit: Duration) {
+    /// Returns whether the alerts are.
+    pub(super) fn flush(&mut self, limit: Duration) -> bool {
         let [alerts, rows] = &mut self.flushes;
-        alerts.wait(self.stdout.queue(), limit);
+        let is_written = alerts.wait(self.stdout.queue(), limit);
         if let Some(Rows {
             file: Some(_),
             lines,
@@ -103,6 +104,7 @@ impl AgentOutput {
         {
             rows.wait(lines, limit);
         }
+        is_written
     }
 
     /// Opens the file of rows again, after what is queued, and logs what came of it.

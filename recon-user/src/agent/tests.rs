@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -50,6 +51,7 @@ fn agent(grace: Grace, file: &File, events: Option<&Path>) -> Agent<FakeMaps> {
         logins: Vec::new(),
         last: now(),
         totals: Totals::default(),
+        saving: None,
     }
 }
 
@@ -225,4 +227,102 @@ fn losses_are_written_among_the_rows_of_their_poll() {
             assert_eq!(loss["TimeGenerated"], row["TimeGenerated"]);
         }
     }
+}
+
+/// An agent that saves its state in a folder, and goes on with what is there.
+fn saving_agent(folder: &Path, file: &File) -> Agent<FakeMaps> {
+    let in_force =
+        settings::in_force(&Default::default(), |_| defaults(Profile::Source)).expect("no file");
+    let settings = PipelineSettings::new(&in_force, SignalSet::default());
+    let (saving, loaded) = saving::open(Some(folder)).expect("a folder");
+    let mut agent = Agent {
+        saving,
+        ..agent(Grace::Membarrier, file, None)
+    };
+    agent.restore(loaded, settings);
+    agent
+}
+
+#[test]
+fn a_restart_loses_no_count_and_repeats_no_alert() {
+    // (ports before and after the restart, whether the process is killed, the mark of its last poll
+    // is there; counts and phases of all lines, and whether they have one id)
+    let began = |count| (count, "began".to_owned());
+    for (what, before, after, is_killed, has_mark, expected) in [
+        ("a scan in progress", 15, 30, false, true, vec![began(30)]),
+        (
+            "a scan in progress, killed",
+            15,
+            30,
+            true,
+            true,
+            vec![began(30)],
+        ),
+        ("a reported scan", 25, 30, false, true, vec![began(25)]),
+        (
+            "a reported scan, killed",
+            25,
+            30,
+            true,
+            true,
+            vec![began(25)],
+        ),
+        (
+            "killed before its mark",
+            25,
+            30,
+            true,
+            false,
+            vec![began(25), began(25)],
+        ),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut file = tempfile::tempfile().expect("a file");
+        let mut agent = saving_agent(folder.path(), &file);
+        // The first poll saves a snapshot, and the next one has the journal.
+        agent.poll(|drain, row| drain.poll(row));
+        (1..=before).for_each(|port| agent.drain.count(syn(port), 1));
+        agent.poll(|drain, row| drain.poll(row));
+        match is_killed {
+            true => {
+                agent.output.flush(Duration::from_secs(10));
+                drop(agent);
+            }
+            false => agent.end(),
+        }
+        if !has_mark {
+            drop_last_record(folder.path());
+        }
+        let mut agent = saving_agent(folder.path(), &file);
+        (before + 1..=after).for_each(|port| agent.drain.count(syn(port), 1));
+        agent.poll(|drain, row| drain.poll(row));
+        agent.end();
+        let alerts = lines_of(&mut file).into_iter();
+        let scans: Vec<_> = alerts
+            .filter(|alert| alert["recon"]["measure"] == "distinct_ports")
+            .filter(|alert| alert["rule"]["id"] == "port-scan")
+            .collect();
+        let found = scans.iter().map(|alert| {
+            let recon = &alert["recon"];
+            let count = recon["count"].as_u64().expect("a number");
+            (count, recon["phase"].as_str().expect("a phase").to_owned())
+        });
+        assert_eq!(found.collect::<Vec<_>>(), expected, "{what}: {scans:?}");
+        let ids: BTreeSet<_> = scans
+            .iter()
+            .map(|alert| alert["event"]["id"].to_string())
+            .collect();
+        assert_eq!(ids.len(), 1, "{what}: {ids:?}");
+    }
+}
+
+/// Cuts the last record of the last journal.
+fn drop_last_record(folder: &Path) {
+    let files = std::fs::read_dir(folder).expect("a folder").flatten();
+    let journals = files.map(|file| file.path());
+    let journals = journals.filter(|path| path.display().to_string().contains("journal."));
+    let last = journals.max().expect("a journal");
+    let whole = std::fs::read(&last).expect("a journal");
+    // A mark is eight bytes of frame, its kind and a small number.
+    std::fs::write(&last, &whole[..whole.len() - 10]).expect("a journal");
 }

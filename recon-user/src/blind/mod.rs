@@ -14,6 +14,7 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::incident::Phase;
 use crate::kql::Severity;
@@ -31,8 +32,11 @@ const TOLERATED_LOOKUPS: u64 = 10;
 /// Polls that may fail in sum.
 const TOLERATED_FAILURES: u64 = 1;
 
+/// The name of a hook. serde would borrow it from what it reads.
+type HookName = &'static str;
+
 /// What can be blind.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum BlindPart {
     /// A rule has too little memory for those it suspects, or for new sources. Its id and its name.
     Rule(String, String),
@@ -49,7 +53,7 @@ pub enum BlindPart {
     /// An interface under watch is gone.
     Interface(String),
     /// A hook is gone: the interface or the cgroup, and the name of the hook.
-    Hook(String, &'static str),
+    Hook(String, #[serde(with = "saved_text")] HookName),
 }
 
 impl BlindPart {
@@ -155,9 +159,11 @@ pub struct BlindReport {
 }
 
 /// How blind a part is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Blindness {
+    #[serde(with = "crate::saved::time")]
     since: Timestamp,
+    #[serde(with = "crate::saved::time")]
     until: Timestamp,
     lost: u64,
     is_reported: bool,
@@ -166,11 +172,12 @@ struct Blindness {
 }
 
 /// All parts that are blind, or may be soon.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Blind {
     parts: BTreeMap<BlindPart, Blindness>,
     /// What this poll has lost.
     lost: BTreeMap<BlindPart, u64>,
+    #[serde(skip)]
     quiet: SignedDuration,
 }
 
@@ -183,6 +190,13 @@ impl Blind {
             lost: BTreeMap::new(),
             quiet: SignedDuration::try_from(quiet).unwrap_or(SignedDuration::MAX),
         }
+    }
+
+    /// Goes on in another process, where what was gone is there again or was never.
+    pub(crate) fn resume(mut self, quiet: Duration) -> Self {
+        self.quiet = SignedDuration::try_from(quiet).unwrap_or(SignedDuration::MAX);
+        self.parts.values_mut().for_each(|of| of.is_gone = false);
+        self
     }
 
     /// Notes that this poll has lost so much.
@@ -306,6 +320,23 @@ impl Blindness {
             until: self.until,
             lost: self.lost,
         }
+    }
+}
+
+/// The saved form of the name of a hook.
+mod saved_text {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::row::Name;
+
+    pub(super) fn serialize<S: Serializer>(text: &'static str, to: S) -> Result<S::Ok, S::Error> {
+        text.serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<&'static str, D::Error> {
+        Name::deserialize(from).map(Name::text)
     }
 }
 

@@ -289,7 +289,8 @@ fn a_clock_that_is_set_between_two_processes_does_no_harm() {
     for (what, second, expected) in [
         ("the same hour", 10 * HOUR + 1, &[(Phase::Began, 30)][..]),
         ("hours later", 15 * HOUR, &[]),
-        ("set back by hours", 5 * HOUR, &[(Phase::Began, 30)]),
+        // With or without a restart, a set that becomes a table holds one port for too old.
+        ("set back by hours", 5 * HOUR, &[(Phase::Began, 29)]),
     ] {
         let mut pipeline = Pipeline::new(settings_of(SCAN, ""));
         assert_eq!(scan(&mut pipeline, 10 * HOUR, 1..16), []);

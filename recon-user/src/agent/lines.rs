@@ -1,0 +1,25 @@
+//! Notifications as lines of stdout.
+//!
+//! In: notifications. Out: lines, with the processes behind each finding.
+
+use super::Agent;
+use crate::alert;
+use crate::drain::CountMaps;
+use crate::incident::Notification;
+
+impl<M: CountMaps> Agent<M> {
+    /// Writes a line for each notification, with the processes of its finding.
+    pub(super) fn write(&mut self, notifications: &[Notification]) {
+        for notification in notifications {
+            let finding = notification.finding();
+            let who = finding.map_or_else(Vec::new, |finding| self.actors.of(finding));
+            match alert::line(notification, &self.host, &who) {
+                Ok(line) => self.output.alert(line),
+                Err(error) => {
+                    let id = finding.map_or("digest", |finding| finding.query.id());
+                    log::error!("{id}: can't write the line: {error}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! The agent's state over a restart.
+//!
+//! In: the folder of `--state`, the rows of each poll, its lines. Out: a snapshot and a journal
+//! ([`crate::state`]); at the start, the pipeline as it was, and the lines that may not have been
+//! written.
+//! The decisions held here:
+//! - A poll is recorded before the kernel forgets it, and marked once its lines are written.
+//! - With a state, the end of recon ends no incident: the next process goes on with it.
+//! - The polls of the journal are judged again, by the same pipeline that live polls take.
+
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::Agent;
+use super::calls::Calls;
+use crate::blind::Blind;
+use crate::drain::{Commit, CountMaps};
+use crate::incident::Notification;
+use crate::pipeline::{Pipeline, PipelineSettings, Reconfigured};
+use crate::row::{Interval, Row};
+use crate::state::{
+    LoadedState, PollHead, PollRecorder, Record, SnapshotHead, StateError, StateStore,
+};
+
+/// How long a poll waits for the readers of its lines.
+const WRITE_WAIT: Duration = Duration::from_millis(100);
+
+/// Where the agent saves what it knows.
+#[derive(Debug)]
+pub(super) struct Saving {
+    store: StateStore,
+    recorder: PollRecorder,
+    /// The number of the last poll.
+    poll: u64,
+    /// Whether polls since the last mark have lines.
+    has_unmarked: bool,
+    /// What the kernel has given up to the last poll.
+    commit: Option<Commit>,
+}
+
+/// What the agent knows besides the pipeline.
+#[derive(Debug, Serialize, Deserialize)]
+struct AgentState {
+    calls: Calls,
+    blind: Blind,
+}
+
+/// The pipeline as it was, and what goes with it.
+#[derive(Debug)]
+struct Restored {
+    pipeline: Pipeline,
+    calls: Option<Calls>,
+    blind: Option<Blind>,
+    /// The time of the last poll.
+    last: Timestamp,
+    /// What may not have been written.
+    notifications: Vec<Notification>,
+}
+
+/// What is read of polls that are judged again.
+#[derive(Debug, Default)]
+struct Replayed {
+    polls: u64,
+    /// The lines of each poll, by its number.
+    lines: Vec<(u64, Vec<Notification>)>,
+    marked: u64,
+    calls: Option<Calls>,
+}
+
+/// Opens the folder of the state, if there is one, and reads what an earlier process left there.
+///
+/// # Errors
+/// The folder can't be used.
+pub(super) fn open(
+    folder: Option<&Path>,
+) -> Result<(Option<Saving>, Option<LoadedState>), StateError> {
+    let Some(folder) = folder else {
+        return Ok((None, None));
+    };
+    let (store, loaded) = StateStore::open(folder)?;
+    Ok((Some(Saving::new(store, loaded.as_ref())), loaded))
+}
+
+/// Notes a row of the poll that goes on, if it is to be recorded.
+pub(super) fn note_row(saving: &mut Option<Saving>, row: &Row<'_>) {
+    if let Some(saving) = saving {
+        saving.recorder.add(row);
+    }
+}
+
+impl Saving {
+    fn new(store: StateStore, loaded: Option<&LoadedState>) -> Self {
+        Self {
+            store,
+            recorder: PollRecorder::default(),
+            poll: loaded.map_or(0, LoadedState::last_poll),
+            has_unmarked: false,
+            commit: loaded.and_then(LoadedState::commit).cloned(),
+        }
+    }
+}
+
+/// Goes on with what was loaded, under settings that may be others. `None` if the pipeline can't be
+/// read.
+fn restore(loaded: LoadedState, settings: PipelineSettings, host: &str) -> Option<Restored> {
+    let LoadedState {
+        head,
+        pipeline,
+        records,
+        ..
+    } = loaded;
+    let quiet = settings.quiet;
+    let restored = Pipeline::restore(&pipeline, settings, head.at);
+    let (mut pipeline, reconfigured, _) = match restored {
+        Ok(restored) => restored,
+        Err(error) => {
+            log::warn!(
+                "the saved state can't be read: {error}; recon begins without what was counted before"
+            );
+            return None;
+        }
+    };
+    let mut last = head.at;
+    let replayed = replay(&mut pipeline, &records, host, &mut last);
+    let Reconfigured {
+        notifications,
+        fresh,
+        gone,
+    } = reconfigured;
+    let unmarked = replayed.lines.into_iter();
+    let unmarked = unmarked.filter(|&(number, _)| number > replayed.marked);
+    let repeated: Vec<_> = unmarked.flat_map(|(_, lines)| lines).collect();
+    log::info!(
+        "the state of {last} goes on: {} polls of the journal judged again, {} alerts that may not have been written",
+        replayed.polls,
+        repeated.len()
+    );
+    for (rules, what) in [
+        (
+            fresh,
+            "are new or have changed, and begin without what was counted before",
+        ),
+        (gone, "are gone, and their incidents are over"),
+    ] {
+        if !rules.is_empty() {
+            log::info!("rules that {what}: {}", rules.join(", "));
+        }
+    }
+    let agent = postcard::from_bytes::<AgentState>(&head.agent).ok();
+    let (calls, blind) = match agent {
+        Some(AgentState { calls, blind }) => (Some(calls), Some(blind.resume(quiet))),
+        None => (None, None),
+    };
+    Some(Restored {
+        pipeline,
+        calls: replayed.calls.or(calls),
+        blind,
+        last,
+        notifications: notifications.into_iter().chain(repeated).collect(),
+    })
+}
+
+/// Judges the polls of the journal again.
+fn replay(
+    pipeline: &mut Pipeline,
+    records: &[Record],
+    host: &str,
+    last: &mut Timestamp,
+) -> Replayed {
+    let mut replayed = Replayed::default();
+    for record in records {
+        match record {
+            Record::Poll(poll) => {
+                poll.for_each_row(host, |row, interval| pipeline.push(row, interval));
+                let lines = pipeline.end_poll(poll.head.interval, poll.head.is_lossy);
+                if !lines.is_empty() {
+                    replayed.lines.push((poll.head.number, lines));
+                }
+                replayed.calls = postcard::from_bytes(&poll.head.agent).ok();
+                replayed.polls += 1;
+                *last = poll.time();
+            }
+            Record::Mark(number) => replayed.marked = replayed.marked.max(*number),
+        }
+    }
+    replayed
+}
+
+impl<M: CountMaps> Agent<M> {
+    /// Records the rows of a poll, before the kernel forgets them.
+    pub(super) fn record_poll(&mut self, interval: Interval, is_lossy: bool) {
+        let Some(saving) = &mut self.saving else {
+            return;
+        };
+        saving.poll += 1;
+        let head = PollHead {
+            number: saving.poll,
+            interval,
+            is_lossy,
+            commit: self.drain.uncommitted().cloned(),
+            agent: postcard::to_allocvec(&self.calls).unwrap_or_default(),
+        };
+        let record = saving.recorder.end_poll(&head);
+        saving.store.append_poll(record);
+        saving.commit = head.commit.or(saving.commit.take());
+    }
+
+    /// Ends a poll: marks it once its lines are written, and saves a snapshot if one is due.
+    pub(super) fn end_saved_poll(&mut self, has_lines: bool) {
+        let Some(saving) = &mut self.saving else {
+            return;
+        };
+        saving.has_unmarked |= has_lines;
+        if saving.has_unmarked && self.output.flush(WRITE_WAIT) {
+            saving.has_unmarked = !saving.store.append_mark(saving.poll);
+        }
+        self.save_state(false);
+    }
+
+    /// Goes on with what an earlier process left, if it left anything.
+    pub(super) fn restore(&mut self, loaded: Option<LoadedState>, settings: PipelineSettings) {
+        let restored = loaded.and_then(|loaded| restore(loaded, settings, &self.host));
+        let Some(restored) = restored else { return };
+        let Restored {
+            pipeline,
+            calls,
+            blind,
+            last,
+            notifications,
+        } = restored;
+        self.pipeline = pipeline;
+        if let Some(calls) = calls {
+            self.calls.resume(calls);
+        }
+        if let Some(blind) = blind {
+            self.blind = blind;
+        }
+        self.write(&notifications);
+        if let Some(saving) = &mut self.saving {
+            saving.has_unmarked |= !notifications.is_empty();
+            // Pinned programs have counted since then.
+            if saving.commit.is_some() {
+                self.last = last;
+            }
+        }
+    }
+
+    /// Saves a snapshot if one is due, or if it `is_last`.
+    pub(super) fn save_state(&mut self, is_last: bool) {
+        let Self {
+            saving: Some(saving),
+            pipeline,
+            calls,
+            blind,
+            last,
+            ..
+        } = self
+        else {
+            return;
+        };
+        saving.store.follow_snapshot();
+        // Lines that wait for their reader are in the journal alone.
+        let waits = saving.has_unmarked && !saving.store.is_journal_long();
+        if !is_last && (waits || !saving.store.is_snapshot_due()) {
+            return;
+        }
+        let head = SnapshotHead {
+            poll: saving.poll,
+            at: *last,
+            commit: saving.commit.clone(),
+            agent: postcard::to_allocvec(&(&*calls, &*blind)).unwrap_or_default(),
+        };
+        saving.store.save_snapshot(&head, |to| pipeline.save(to));
+    }
+
+    /// Saves the state at the end, and waits for the disk. Without a folder for it, what is open
+    /// ends.
+    pub(super) fn save_or_finish(&mut self) {
+        self.save_state(true);
+        match self.saving.take() {
+            Some(saving) => {
+                saving.store.finish();
+            }
+            None => {
+                let notifications = self.pipeline.finish(self.last);
+                self.write(&notifications);
+                let reports = self.blind.finish(self.last);
+                self.write_blind(&reports);
+            }
+        }
+    }
+}

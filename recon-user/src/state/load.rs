@@ -1,0 +1,173 @@
+//! What an earlier process left.
+//!
+//! In: the folder. Out: [`LoadedState`]: the snapshot, and the polls after it.
+//! The decisions held here:
+//! - What can't be used is set aside and said in one line, and recon begins without it.
+//! - The secrets of hashes go on: windows hold hashes of addresses, and so do pinned maps.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use recon_common::HashSecrets;
+
+use super::format::{HEADER, StateFile, Unusable, payload};
+use super::record::{RecordedPoll, read_record};
+use super::store::{MAX_SNAPSHOT, SNAPSHOT, journal_path};
+use super::{Record, SnapshotHead};
+use crate::drain::Commit;
+use crate::seed::adopt_secrets;
+
+/// Where a snapshot goes that can't be used.
+const SET_ASIDE: &str = "snapshot.unusable";
+/// The largest journal that is read.
+const MAX_JOURNAL: usize = 512 << 20;
+
+/// What an earlier process left.
+#[derive(Debug)]
+pub(crate) struct LoadedState {
+    pub(crate) head: SnapshotHead,
+    /// The bytes from which the pipeline is restored.
+    pub(crate) pipeline: Vec<u8>,
+    /// What came after the snapshot.
+    pub(crate) records: Vec<Record>,
+    /// The number of the first journal after the snapshot.
+    pub(super) journal: u64,
+}
+
+impl LoadedState {
+    /// The number of the last poll.
+    pub(crate) fn last_poll(&self) -> u64 {
+        self.polls()
+            .next_back()
+            .map_or(self.head.poll, |poll| poll.head.number)
+    }
+
+    /// What the kernel had given up to then.
+    pub(crate) fn commit(&self) -> Option<&Commit> {
+        let mut commits = self.polls().rev().map(|poll| poll.head.commit.as_ref());
+        commits.next().unwrap_or(self.head.commit.as_ref())
+    }
+
+    fn polls(&self) -> impl DoubleEndedIterator<Item = &RecordedPoll> {
+        self.records.iter().filter_map(|record| match record {
+            Record::Poll(poll) => Some(poll),
+            Record::Mark(_) => None,
+        })
+    }
+}
+
+/// Reads the folder. `None` if nothing in it can be used.
+pub(super) fn load(folder: &Path) -> Option<LoadedState> {
+    let path = folder.join(SNAPSHOT);
+    let file = match read_bounded(&path, MAX_SNAPSHOT + HEADER) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            drop_journals(folder);
+            return None;
+        }
+        Err(error) => {
+            set_aside(folder, &error);
+            return None;
+        }
+    };
+    match read_snapshot(&file) {
+        Ok(loaded) => Some(with_journals(loaded, folder)),
+        Err(error) => {
+            set_aside(folder, &error);
+            None
+        }
+    }
+}
+
+fn read_snapshot(file: &[u8]) -> Result<LoadedState, Unusable> {
+    let (payload, rest) = payload(StateFile::Snapshot, file)?;
+    if !rest.is_empty() {
+        return Err(Unusable::Cut);
+    }
+    let read = postcard::take_from_bytes::<(u64, Vec<u64>, SnapshotHead)>(payload);
+    let ((journal, secrets, head), pipeline) = read.map_err(|_| Unusable::Senseless)?;
+    let secrets = secrets.try_into().map_err(|_| Unusable::Senseless)?;
+    if !adopt_secrets(HashSecrets(secrets)) {
+        return Err(Unusable::OtherSecrets);
+    }
+    Ok(LoadedState {
+        head,
+        pipeline: pipeline.to_vec(),
+        records: Vec::new(),
+        journal,
+    })
+}
+
+/// Adds what came after the snapshot.
+fn with_journals(mut loaded: LoadedState, folder: &Path) -> LoadedState {
+    for number in journals(folder) {
+        if number < loaded.journal {
+            continue;
+        }
+        let path = journal_path(folder, number);
+        let file = match read_bounded(&path, MAX_JOURNAL) {
+            Ok(file) => file,
+            Err(error) => {
+                log::warn!("{}: {error}; its polls are lost", path.display());
+                continue;
+            }
+        };
+        let mut records = match payload(StateFile::Journal, &file) {
+            Ok((_, records)) => records,
+            // A process that is killed as it begins a journal has written nothing else.
+            Err(Unusable::NoState | Unusable::Cut) if file.len() < HEADER => continue,
+            Err(error) => {
+                log::warn!("{}: {error}; its polls are lost", path.display());
+                continue;
+            }
+        };
+        while let Some(record) = read_record(&mut records) {
+            loaded.records.push(record);
+        }
+    }
+    loaded
+}
+
+/// The numbers of the journals in a folder, ascending.
+pub(super) fn journals(folder: &Path) -> Vec<u64> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name());
+    let numbers = names.filter_map(|name| name.to_str()?.strip_prefix("journal.")?.parse().ok());
+    let mut numbers: Vec<u64> = numbers.collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// Sets the snapshot aside, in the place of one before, and drops what belongs to it.
+fn set_aside(folder: &Path, why: &dyn std::fmt::Display) {
+    let path = folder.join(SNAPSHOT);
+    let aside = folder.join(SET_ASIDE);
+    let moved = fs::rename(&path, &aside);
+    drop_journals(folder);
+    let place = match moved {
+        Ok(()) => format!("it is now {}", aside.display()),
+        Err(error) => format!("it stays there: {error}"),
+    };
+    log::warn!(
+        "{}: {why}; recon begins without what was counted before; {place}",
+        path.display()
+    );
+}
+
+fn drop_journals(folder: &Path) {
+    for number in journals(folder) {
+        // What stays belongs to no snapshot, and goes with the next one.
+        let _ = fs::remove_file(journal_path(folder, number));
+    }
+}
+
+fn read_bounded(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = File::open(path)?;
+    file.take(limit as u64 + 1).read_to_end(&mut bytes)?;
+    match bytes.len() > limit {
+        true => Err(io::Error::other(Unusable::TooLarge)),
+        false => Ok(bytes),
+    }
+}

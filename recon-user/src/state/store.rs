@@ -1,0 +1,306 @@
+//! The folder of the state, as the running agent writes it.
+//!
+//! In: records of polls, marks, snapshots. Out: files, or a log line that says why not.
+//! The decisions held here:
+//! - A snapshot begins a journal at once, while it is still being written itself: records never
+//!   wait for it.
+//! - What was lost is lost until the next snapshot, which holds all of it.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+
+use super::format::{StateFile, header};
+use super::record::mark;
+use super::writer::{DiskWriter, LAST_WAIT, Trouble};
+use super::{LoadedState, SnapshotHead, load};
+use crate::seed::hash_secrets;
+
+pub(super) const SNAPSHOT: &str = "snapshot";
+const UNFINISHED: &str = "snapshot.new";
+const LOCK: &str = "lock";
+/// Only recon's user may know whom recon has seen.
+const FOLDER_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+/// The time between two snapshots.
+const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(60);
+/// A longer journal makes a snapshot due.
+const LONG_JOURNAL: u64 = 64 << 20;
+/// Where snapshots fail, the journals since the last one may have so many bytes.
+const MAX_JOURNALS: u64 = 4 * LONG_JOURNAL;
+/// The largest snapshot. The memory of rules is 128 MiB by default.
+pub(super) const MAX_SNAPSHOT: usize = 512 << 20;
+
+/// Why a folder can't be used for the state.
+#[derive(Debug, Error)]
+pub(crate) enum StateError {
+    /// It can't be opened or created.
+    #[error(
+        "can't use {folder} for --state: {reason}; name a folder that recon may create or owns"
+    )]
+    Folder {
+        /// The folder.
+        folder: String,
+        /// What the system says.
+        reason: io::Error,
+    },
+    /// Another recon has locked it.
+    #[error("another recon uses {folder}; stop it, or name another folder for --state")]
+    Locked {
+        /// The folder.
+        folder: String,
+    },
+    /// A thread can't be started.
+    #[error("can't start a thread to save the state: {0}")]
+    Thread(io::Error),
+}
+
+/// The folder.
+#[derive(Debug)]
+pub(crate) struct StateStore {
+    folder: PathBuf,
+    /// Held as long as the folder is used.
+    _lock: File,
+    journals: DiskWriter,
+    snapshots: DiskWriter,
+    trouble: Trouble,
+    /// The number of the journal that is written.
+    journal: u64,
+    /// Its bytes, and those of all since the last whole snapshot.
+    length: u64,
+    unsaved: u64,
+    /// When the last snapshot was begun. `None` makes one due.
+    begun: Option<Instant>,
+}
+
+impl StateStore {
+    /// Opens the folder, and reads what an earlier process left there.
+    ///
+    /// # Errors
+    /// [`StateError`] if it can't be used at all. What is in it never is an error.
+    pub(crate) fn open(folder: &Path) -> Result<(Self, Option<LoadedState>), StateError> {
+        let shown = folder.display().to_string();
+        let failed = |reason| StateError::Folder {
+            folder: shown.clone(),
+            reason,
+        };
+        if !folder.is_dir() {
+            let mut builder = DirBuilder::new();
+            builder.mode(FOLDER_MODE).create(folder).map_err(failed)?;
+        }
+        let lock = open_file(&folder.join(LOCK)).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(StateError::Locked { folder: shown }),
+            Err(TryLockError::Error(reason)) => return Err(failed(reason)),
+        }
+        fs::set_permissions(folder, Permissions::from_mode(FOLDER_MODE)).map_err(failed)?;
+        let loaded = load::load(folder);
+        let journals = load::journals(folder);
+        let after = journals.last().map_or(1, |last| last + 1);
+        let mut store = Self {
+            folder: folder.to_owned(),
+            _lock: lock,
+            journals: DiskWriter::start("state-journal").map_err(StateError::Thread)?,
+            snapshots: DiskWriter::start("state-snapshot").map_err(StateError::Thread)?,
+            trouble: Trouble::new(shown),
+            journal: loaded.as_ref().map_or(after, |of| of.journal.max(after)),
+            length: 0,
+            unsaved: 0,
+            begun: None,
+        };
+        store.begin_journal();
+        Ok((store, loaded))
+    }
+
+    /// Writes the record of a poll. Returns whether it is safe.
+    pub(crate) fn append_poll(&mut self, record: Option<Vec<u8>>) -> bool {
+        match record {
+            Some(record) => self.append(record),
+            None => {
+                let unwritable = io::Error::other("a row can't be written down");
+                self.trouble.note_failure(&unwritable);
+                false
+            }
+        }
+    }
+
+    /// Writes that the lines of all polls up to this one are written.
+    pub(crate) fn append_mark(&mut self, poll: u64) -> bool {
+        self.append(mark(poll))
+    }
+
+    fn append(&mut self, record: Vec<u8>) -> bool {
+        let length = record.len() as u64;
+        if self.unsaved + length > MAX_JOURNALS {
+            let full = io::Error::other("no snapshot could be written for too long");
+            self.trouble.note_failure(&full);
+            return false;
+        }
+        let path = journal_path(&self.folder, self.journal);
+        let is_written = self
+            .journals
+            .write_in_time(move || append_to(&path, &record));
+        match is_written {
+            Ok(()) => {
+                self.length += length;
+                self.unsaved += length;
+                true
+            }
+            Err(error) => {
+                self.trouble.note_failure(&error);
+                false
+            }
+        }
+    }
+
+    /// Whether a snapshot is due.
+    pub(crate) fn is_snapshot_due(&self) -> bool {
+        let is_old = |begun: Instant| begun.elapsed() >= SNAPSHOT_INTERVAL;
+        self.begun.is_none_or(is_old) || self.is_journal_long()
+    }
+
+    /// Whether the journal is so long that nothing puts a snapshot off.
+    pub(crate) fn is_journal_long(&self) -> bool {
+        self.length > LONG_JOURNAL
+    }
+
+    /// Saves a snapshot: `head`, and what `save` writes after it. Does not wait for the disk.
+    pub(crate) fn save_snapshot(
+        &mut self,
+        head: &SnapshotHead,
+        save: impl FnOnce(&mut Vec<u8>) -> io::Result<()>,
+    ) {
+        self.begun = Some(Instant::now());
+        self.follow_snapshot();
+        if self.snapshots.is_busy() {
+            self.trouble.note_failure(&io::ErrorKind::TimedOut.into());
+            return;
+        }
+        self.journal += 1;
+        self.begin_journal();
+        match encode(self.journal, head, save) {
+            Ok(file) => {
+                let (folder, journal) = (self.folder.clone(), self.journal);
+                self.snapshots
+                    .write(move || replace_snapshot(&folder, &file, journal));
+            }
+            Err(error) => self.trouble.note_failure(&error),
+        }
+    }
+
+    /// Notes what came of a snapshot, if one was being written.
+    pub(crate) fn follow_snapshot(&mut self) {
+        if let Some(result) = self.snapshots.take_result() {
+            self.note_snapshot(result);
+        }
+    }
+
+    fn note_snapshot(&mut self, result: io::Result<()>) {
+        match result {
+            Ok(()) => {
+                self.unsaved = self.length;
+                self.trouble.note_success();
+            }
+            Err(error) => self.trouble.note_failure(&error),
+        }
+    }
+
+    /// Waits for the last snapshot, up to a limit. Returns how many writes have failed in all.
+    pub(crate) fn finish(mut self) -> u64 {
+        match self.snapshots.wait(LAST_WAIT) {
+            Some(result) => self.note_snapshot(result),
+            None if self.snapshots.is_busy() => {
+                self.trouble.note_failure(&io::ErrorKind::TimedOut.into());
+            }
+            None => {}
+        }
+        self.trouble.failures()
+    }
+
+    /// Begins the journal of that number. If it fails, so does the first record.
+    fn begin_journal(&mut self) {
+        self.length = 0;
+        let path = journal_path(&self.folder, self.journal);
+        let journal = self.journal.to_le_bytes();
+        let begun = self.journals.write_in_time(move || {
+            let mut file = header(StateFile::Journal, &journal).to_vec();
+            file.extend(journal);
+            fs::remove_file(&path).or_else(|error| match error.kind() {
+                io::ErrorKind::NotFound => Ok(()),
+                _ => Err(error),
+            })?;
+            append_to(&path, &file)
+        });
+        if let Err(error) = begun {
+            self.trouble.note_failure(&error);
+        }
+    }
+}
+
+/// The bytes of a snapshot.
+fn encode(
+    journal: u64,
+    head: &SnapshotHead,
+    save: impl FnOnce(&mut Vec<u8>) -> io::Result<()>,
+) -> io::Result<Vec<u8>> {
+    let secrets = hash_secrets().0.as_slice();
+    let mut payload = postcard::to_allocvec(&(journal, secrets, head)).map_err(io::Error::other)?;
+    save(&mut payload)?;
+    if payload.len() > MAX_SNAPSHOT {
+        let message = format!(
+            "a snapshot of {} MiB is larger than {}; lower `limits.memory`",
+            payload.len() >> 20,
+            MAX_SNAPSHOT >> 20
+        );
+        return Err(io::Error::other(message));
+    }
+    let mut file = header(StateFile::Snapshot, &payload).to_vec();
+    file.append(&mut payload);
+    Ok(file)
+}
+
+/// Replaces the snapshot, and drops the journals before it.
+fn replace_snapshot(folder: &Path, file: &[u8], journal: u64) -> io::Result<()> {
+    let unfinished = folder.join(UNFINISHED);
+    let _ = fs::remove_file(&unfinished);
+    let written = (|| {
+        use io::Write as _;
+        let mut to = open_file(&unfinished)?;
+        to.write_all(file)?;
+        to.sync_all()?;
+        fs::rename(&unfinished, folder.join(SNAPSHOT))?;
+        File::open(folder)?.sync_all()
+    })();
+    if written.is_err() {
+        let _ = fs::remove_file(&unfinished);
+        return written;
+    }
+    for older in load::journals(folder) {
+        if older < journal {
+            fs::remove_file(journal_path(folder, older))?;
+        }
+    }
+    Ok(())
+}
+
+/// Appends with one write: a record is there as a whole, or torn at the end.
+fn append_to(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use io::Write as _;
+    open_file(path)?.write_all(bytes)
+}
+
+/// Opens a file to append to, which it creates.
+fn open_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).mode(FILE_MODE);
+    options.open(path)
+}
+
+pub(super) fn journal_path(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("journal.{number}"))
+}

@@ -1,0 +1,214 @@
+//! A restart is no gap: what recon has counted, reported and concluded goes on in the next process.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::ops::Range;
+use std::path::Path;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use recon_tests::frame::{Path as Flow, syn};
+use recon_tests::lab::HOST;
+use recon_tests::{Agent, Alert, Lab};
+
+const REMOTE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+const RULE: &str = "port-scan";
+const MEASURE: &str = "distinct_ports";
+
+/// A lab with a folder for the state.
+struct Bench {
+    lab: Lab,
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            lab: Lab::new()?,
+            folder: tempfile::tempdir()?,
+        })
+    }
+
+    /// The folder of the state, which recon creates.
+    fn state(&self) -> String {
+        self.folder.path().join("state").display().to_string()
+    }
+
+    fn start(&self, arguments: &str) -> Result<Agent> {
+        let state = self.state();
+        let arguments = format!("--interval 100ms --state {state} {arguments}");
+        Agent::start_into(&self.lab, &arguments, Stdio::piped())
+    }
+
+    /// Sends a SYN to each of these ports, and waits until the agent has judged them.
+    fn scan(&self, agent: &Agent, ports: Range<u16>) -> Result<()> {
+        let before = agent.seen().polled.signals;
+        let sender = self.lab.sender()?;
+        let sent = u64::from(ports.end - ports.start);
+        for port in ports {
+            sender.send(&Flow::new(REMOTE, HOST).tcp(syn(port), &[])?)?;
+        }
+        agent.wait_drained(before + sent)?;
+        agent.wait_poll().map(drop)
+    }
+}
+
+fn alerts(agent: &Agent) -> Vec<Alert> {
+    agent.seen().fired(RULE, MEASURE).cloned().collect()
+}
+
+fn count(alert: &Alert) -> Option<u64> {
+    alert.field("recon.count")?.as_u64()
+}
+
+fn kill(agent: Agent) -> Result<()> {
+    agent.signal(Signal::SIGKILL)?;
+    agent.wait().map(drop)
+}
+
+fn stop(agent: Agent) -> Result<()> {
+    let stopped = agent.stop()?;
+    ensure!(stopped.status.success(), "{}", stopped.seen);
+    Ok(())
+}
+
+/// How an agent ends.
+type Ending = fn(Agent) -> Result<()>;
+/// What happens to a file.
+type Change = fn(&mut Vec<u8>);
+
+const ENDINGS: [(&str, Ending); 2] = [("SIGTERM", stop), ("kill -9", kill)];
+
+#[test]
+fn a_scan_in_progress_is_reported_once_with_its_full_count() -> Result<()> {
+    for (how, end) in ENDINGS {
+        let bench = Bench::new()?;
+        let agent = bench.start("")?;
+        bench.scan(&agent, 1..16)?;
+        ensure!(alerts(&agent).is_empty(), "{how}: {}", agent.seen());
+        end(agent)?;
+        let agent = bench.start("")?;
+        bench.scan(&agent, 16..31)?;
+        agent.wait_for("the alert", |seen| {
+            seen.fired(RULE, MEASURE).next().cloned()
+        })?;
+        stop_after(agent, how, 30)?;
+    }
+    Ok(())
+}
+
+/// Stops the agent, which must have reported one scan of so many ports.
+fn stop_after(agent: Agent, how: &str, ports: u64) -> Result<()> {
+    let stopped = agent.stop()?;
+    let seen = stopped.seen;
+    let found: Vec<_> = seen.fired(RULE, MEASURE).map(count).collect();
+    // The thirty ports may come in two polls.
+    ensure!(
+        matches!(found[..], [Some(first)] if first > 20 && first <= ports),
+        "{how}: {found:?}\n{seen}"
+    );
+    Ok(())
+}
+
+#[test]
+fn an_incident_goes_on_with_its_id_and_is_not_reported_again() -> Result<()> {
+    for (how, end) in ENDINGS {
+        let bench = Bench::new()?;
+        let agent = bench.start("")?;
+        bench.scan(&agent, 1..26)?;
+        let began = agent.wait_for("the alert", |seen| {
+            seen.fired(RULE, MEASURE).next().cloned()
+        })?;
+        // Its mark is written with a later poll at the latest.
+        agent.wait_poll()?;
+        end(agent)?;
+        let agent = bench.start("--quiet 2s")?;
+        bench.scan(&agent, 26..31)?;
+        let ended = agent.wait_for("the end", |seen| seen.fired(RULE, MEASURE).next().cloned())?;
+        ensure!(
+            ended.text("recon.phase").as_deref() == Some("ended"),
+            "{how}: {ended}"
+        );
+        ensure!(count(&ended) == Some(30), "{how}: {ended}");
+        ensure!(
+            ended.text("event.id") == began.text("event.id"),
+            "{how}: {began}\n{ended}"
+        );
+        ensure!(alerts(&agent).len() == 1, "{how}: {}", agent.seen());
+        stop(agent)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_used_is_set_aside() -> Result<()> {
+    // (what, how the file is changed, what the log says)
+    let changes: [(&str, Change, &str); 4] = [
+        (
+            "another version",
+            |file| file[8] ^= 1,
+            "its format is version 0",
+        ),
+        (
+            "another layout",
+            |file| file[12] ^= 1,
+            "another version of recon has written it",
+        ),
+        ("cut", |file| file.truncate(40), "it was cut"),
+        ("damaged", |file| file.reverse(), "it is no such file"),
+    ];
+    let bench = Bench::new()?;
+    stop(bench.start("")?)?;
+    let snapshot = Path::new(&bench.state()).join("snapshot");
+    for (what, change, expected) in changes {
+        let mut file = fs::read(&snapshot).context("a snapshot")?;
+        change(&mut file);
+        fs::write(&snapshot, file)?;
+        let agent = bench.start("")?;
+        bench.scan(&agent, 1..26)?;
+        agent.wait_for("the alert", |seen| {
+            seen.fired(RULE, MEASURE).next().cloned()
+        })?;
+        ensure!(
+            agent.seen().has_logged(expected),
+            "{what}: {}",
+            agent.seen()
+        );
+        ensure!(snapshot.with_extension("unusable").exists(), "{what}");
+        stop(agent)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn another_agent_can_not_use_the_folder() -> Result<()> {
+    let bench = Bench::new()?;
+    let agent = bench.start("")?;
+    let Err(error) = bench.start("") else {
+        anyhow::bail!("two agents use one folder");
+    };
+    let text = error.to_string();
+    ensure!(text.contains("another recon uses"), "{text}");
+    stop(agent)
+}
+
+#[test]
+#[ignore = "takes a minute"]
+fn fifty_restarts_lose_no_port() -> Result<()> {
+    const RESTARTS: u16 = 50;
+    let bench = Bench::new()?;
+    let mut found = Vec::new();
+    for restart in 0..RESTARTS {
+        let agent = bench.start("")?;
+        bench.scan(&agent, restart + 1..restart + 2)?;
+        found.extend(alerts(&agent).iter().map(count));
+        let (_, end) = ENDINGS[usize::from(restart) % ENDINGS.len()];
+        end(agent)?;
+    }
+    ensure!(found == [Some(21)], "{found:?}");
+    let agent = bench.start("--quiet 1s")?;
+    let ended = agent.wait_for("the end", |seen| seen.fired(RULE, MEASURE).next().cloned())?;
+    ensure!(count(&ended) == Some(RESTARTS.into()), "{ended}");
+    stop(agent)
+}
