@@ -13,19 +13,22 @@ mod lines;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::alert;
 use crate::blind::{Blind, BlindReport};
+use crate::diagnostic::visible;
 use crate::incident::{Finding, Notification};
 use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::process::Process;
 use crate::row::SignalSet;
 use crate::row::json::{self, Line, OwnedRow};
 use crate::settings::InForce;
+use crate::standard_streams::check_stdin;
 use crate::stream::Interval;
 pub use faults::Faults;
 use lines::{Lines, NextLine};
@@ -35,6 +38,13 @@ const STDIN: &str = "-";
 /// The longest poll that is assumed when the previous rows are further away: the longest interval
 /// that `recon run --interval` accepts.
 const LONGEST_POLL: SignedDuration = SignedDuration::from_secs(60);
+/// How files begin that programs have compressed, and how to read those.
+const COMPRESSED: [(&[u8], &str); 4] = [
+    (b"\x1f\x8b", "zcat"),
+    (b"\x28\xb5\x2f\xfd", "zstdcat"),
+    (b"\xfd7zXZ", "xzcat"),
+    (b"BZh", "bzcat"),
+];
 /// How many processes are remembered for alerts, at least: half of what a 64-bit kernel runs by
 /// default.
 const REMEMBERED: usize = 1 << 14;
@@ -45,14 +55,22 @@ const REMEMBERED: usize = 1 << 14;
 /// # Errors
 /// The file can't be read, or `out` can't be written.
 pub fn run(file: &Path, in_force: InForce, out: &mut dyn Write) -> anyhow::Result<bool> {
-    let name = file.display().to_string();
-    let rows: Box<dyn BufRead> = match file == Path::new(STDIN) {
-        true => Box::new(BufReader::new(io::stdin())),
+    let (name, mut rows): (_, Box<dyn BufRead>) = match file == Path::new(STDIN) {
+        true => {
+            check_stdin()?;
+            ("stdin".to_owned(), Box::new(BufReader::new(io::stdin())))
+        }
         false => {
+            let name = visible(file.as_os_str().as_bytes());
             let file = File::open(file).with_context(|| format!("can't read {name}"))?;
-            Box::new(BufReader::new(file))
+            (name, Box::new(BufReader::new(file)))
         }
     };
+    // An error is reported with its place below.
+    let start = rows.fill_buf().unwrap_or_default();
+    if let Some((_, cat)) = COMPRESSED.iter().find(|(mark, _)| start.starts_with(mark)) {
+        bail!("can't read {name}: it is compressed; type `{cat} {name} | recon judge -`");
+    }
     let faults = judge(&name, rows, in_force, out)?;
     Ok(!faults.has_gaps())
 }

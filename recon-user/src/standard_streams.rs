@@ -1,6 +1,6 @@
-//! Stdout and stderr, as this process got them.
+//! Stdin, stdout and stderr, as this process got them.
 //!
-//! In: the descriptors 1 and 2. Out: an error if lines written there would be lost or broken.
+//! In: the descriptors 0 to 2. Out: an error if lines written there would be lost or broken.
 //! The decisions held here: a closed stdout is an error, since alerts would be written nowhere.
 //! Rust's runtime opens /dev/null in place of a closed descriptor, so recon looks before the
 //! runtime starts. Two streams into one file are an error if they would overwrite each other.
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::stat::{FileStat, SFlag, fstat};
 
-/// Why lines can't be written to stdout, or can't be read back.
+/// Why lines can't be read from stdin, can't be written to stdout, or can't be read back.
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError {
     /// The descriptor 1 is not open.
@@ -20,6 +20,9 @@ pub enum StreamError {
         "stdout is closed, so nothing could be written there; redirect it to a file or a pipe, or to /dev/null if nobody reads it"
     )]
     Closed,
+    /// The descriptor 0 is not open.
+    #[error("stdin is closed, so nothing could be read from it; redirect it from a file or a pipe")]
+    StdinClosed,
     /// The descriptor 1 is open for reading only.
     #[error(
         "stdout is not open for writing, so nothing could be written there; redirect it to a file or a pipe"
@@ -35,6 +38,8 @@ pub enum StreamError {
     Overwritten,
 }
 
+/// Whether the descriptor 0 was closed when this process started.
+static STDIN_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 /// Whether the descriptor 1 was closed when this process started.
 static STDOUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 
@@ -44,12 +49,28 @@ static STDOUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 // SAFETY: the section holds pointers to functions of the C calling convention, and the C runtime
 // may pass arguments that they do not take.
 #[unsafe(link_section = ".init_array")]
-static EXAMINE: extern "C" fn() = examine_stdout;
+static EXAMINE: extern "C" fn() = examine_descriptors;
 
-extern "C" fn examine_stdout() {
-    // SAFETY: two integers.
-    let flags = unsafe { libc::fcntl(libc::STDOUT_FILENO, libc::F_GETFD) };
-    STDOUT_WAS_CLOSED.store(flags < 0, Ordering::Relaxed);
+extern "C" fn examine_descriptors() {
+    for (descriptor, was_closed) in [
+        (libc::STDIN_FILENO, &STDIN_WAS_CLOSED),
+        (libc::STDOUT_FILENO, &STDOUT_WAS_CLOSED),
+    ] {
+        // SAFETY: two integers.
+        let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFD) };
+        was_closed.store(flags < 0, Ordering::Relaxed);
+    }
+}
+
+/// Whether there is something to read from stdin.
+///
+/// # Errors
+/// [`StreamError::StdinClosed`].
+pub(crate) fn check_stdin() -> Result<(), StreamError> {
+    match STDIN_WAS_CLOSED.load(Ordering::Relaxed) {
+        true => Err(StreamError::StdinClosed),
+        false => Ok(()),
+    }
 }
 
 /// Whether lines can be written to stdout, and stay whole.

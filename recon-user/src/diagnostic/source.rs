@@ -1,16 +1,29 @@
 //! A file that people write: its text, and where its lines begin.
 //!
 //! In: a file's name and bytes. Out: [`Source`], which gives each byte the line and column that an
-//! editor shows. The decision held here: a file is UTF-8 and of limited size.
+//! editor shows. The decisions held here: a file is UTF-8 and of limited size. Its byte order mark
+//! is no part of the text. A pipe to which nobody writes is an error, not a wait without end.
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::time::Duration;
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::Diagnostics;
 
 /// The largest file that is read at all.
 const MAX_BYTES: usize = 1 << 20;
+/// How long a pipe may be silent.
+const PIPE_PATIENCE: Duration = Duration::from_secs(5);
+/// What Windows writes at the beginning of a file in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// What begins a file in UTF-16, of either byte order.
+const UTF_16: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 
 /// A part of a file, in bytes from its beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,11 +69,40 @@ impl Default for SourceText {
 
 /// Reads a file up to one byte more than any [`FileKind`] allows.
 pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut options = File::options();
+    // To open a named pipe would wait for its writer.
+    let options = options.read(true).custom_flags(libc::O_NONBLOCK);
+    let mut file = options.open(path)?;
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
     let mut bytes = Vec::new();
-    File::open(path)?
-        .take(MAX_BYTES as u64 + 1)
-        .read_to_end(&mut bytes)?;
+    if !file.metadata()?.file_type().is_fifo() {
+        file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+        return Ok(bytes);
+    }
+    let mut part = [0; 4096];
+    while bytes.len() <= MAX_BYTES {
+        wait_for_writer(&file)?;
+        match file.read(&mut part)? {
+            0 => break,
+            read => bytes.extend_from_slice(&part[..read]),
+        }
+    }
     Ok(bytes)
+}
+
+/// Waits until a pipe has bytes, or its writer has closed it.
+fn wait_for_writer(pipe: &File) -> io::Result<()> {
+    let mut ask = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
+    let patience = PollTimeout::try_from(PIPE_PATIENCE).unwrap_or(PollTimeout::MAX);
+    match poll(&mut ask, patience)? {
+        0 => Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!(
+                "nothing came out of this pipe for {PIPE_PATIENCE:?}: start what writes to it first"
+            ),
+        )),
+        _ => Ok(()),
+    }
 }
 
 impl SourceText {
@@ -76,10 +118,14 @@ impl SourceText {
             diagnostics.error(Span::default(), message, None);
             return Self::of_text(name, String::new());
         }
+        let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
         if let Err(error) = std::str::from_utf8(bytes) {
             let start = error.valid_up_to();
             let end = start + char::REPLACEMENT_CHARACTER.len_utf8();
-            diagnostics.error(Span { start, end }, "this is not UTF-8", None);
+            let is_utf_16 = UTF_16.iter().any(|mark| bytes.starts_with(mark));
+            let hint = "it looks like UTF-16: save the file as UTF-8".to_owned();
+            let hint = is_utf_16.then_some(hint);
+            diagnostics.error(Span { start, end }, "this is not UTF-8", hint);
         }
         Self::of_text(name, String::from_utf8_lossy(bytes).into_owned())
     }

@@ -50,7 +50,9 @@ pub(super) fn plan(
     };
     checker.query(query);
     checker.window(header.window)?;
-    if checker.diagnostics.errors() > errors {
+    // What follows an error of syntax is unknown, so nothing is said of what is missing.
+    let is_whole = query.operators.iter().all(|operator| operator.is_whole);
+    if checker.diagnostics.errors() > errors || !is_whole {
         return None;
     }
     let plan = checker.finish(query.table.span);

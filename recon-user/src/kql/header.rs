@@ -121,6 +121,12 @@ impl<'a> HeaderReader<'a, '_> {
     fn set(&mut self, key: &str, text: &'a str, span: Span) -> Result<(), Wrong> {
         let Header { plan, window } = &mut self.header;
         match key {
+            // Its text is in the next lines.
+            "purpose" if text.is_empty() => {}
+            _ if text.is_empty() => {
+                let hint = format!("write it after the colon, or remove `{key}:`");
+                return Err((format!("`{key}` has no value"), Some(hint)));
+            }
             "id" if is_id(text) => text.clone_into(&mut plan.id),
             "after" if ids(text).all(is_id) => plan.after = ids(text).map(str::to_owned).collect(),
             "unless" if ids(text).all(is_id) => {
@@ -150,6 +156,10 @@ impl<'a> HeaderReader<'a, '_> {
     }
 }
 
+fn is_key(word: &str) -> bool {
+    keys().any(|key| key == word)
+}
+
 fn keys() -> impl Iterator<Item = &'static str> {
     KEYS.split(", ")
 }
@@ -161,8 +171,9 @@ fn annotation(line: &str) -> Option<(&str, &str)> {
         && word
             .chars()
             .all(|letter| letter.is_alphanumeric() || "-_".contains(letter));
-    // A URL is not an annotation.
-    let is_annotation = is_word && !text.starts_with("//") && !text.trim().is_empty();
+    // A URL is not an annotation, and neither is prose before a list.
+    let is_prose = text.starts_with("//") || (text.trim().is_empty() && !is_key(word));
+    let is_annotation = is_word && !is_prose;
     is_annotation.then_some((word, text.trim_start()))
 }
 

@@ -18,10 +18,14 @@ pub(super) enum NextLine<'a> {
     Broken(&'static str),
 }
 
+/// What Windows writes at the beginning of a file in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Reads lines.
 pub(super) struct Lines<R> {
     reader: R,
     buffer: Vec<u8>,
+    is_first: bool,
 }
 
 impl<R: BufRead> Lines<R> {
@@ -29,6 +33,7 @@ impl<R: BufRead> Lines<R> {
         Self {
             reader,
             buffer: Vec::new(),
+            is_first: true,
         }
     }
 
@@ -49,7 +54,11 @@ impl<R: BufRead> Lines<R> {
             self.reader.skip_until(b'\n')?;
             return Ok(Some(NextLine::Broken("the line is longer than 1 MiB")));
         }
-        Ok(Some(match str::from_utf8(&self.buffer) {
+        let bytes = match std::mem::take(&mut self.is_first) {
+            true => self.buffer.strip_prefix(BYTE_ORDER_MARK),
+            false => None,
+        };
+        Ok(Some(match str::from_utf8(bytes.unwrap_or(&self.buffer)) {
             Ok(text) => NextLine::Text(text.trim_end_matches(['\n', '\r']), is_ended),
             Err(_) => NextLine::Broken("the line is not UTF-8"),
         }))

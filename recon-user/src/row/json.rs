@@ -37,7 +37,7 @@ const MAX_SHOWN: usize = 80;
 #[derive(Debug, thiserror::Error)]
 pub enum LineError {
     /// The line is not a JSON object.
-    #[error("line {line}: expected a JSON object: {source}")]
+    #[error("line {line}: expected a JSON object: {}", within_line(.source))]
     Json {
         /// The number of the line, from 1.
         line: usize,
@@ -66,6 +66,15 @@ pub enum LineError {
         /// Which values are valid.
         hint: String,
     },
+}
+
+/// An error of the parser, which counts lines within the one that it got.
+fn within_line(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" at line ") {
+        Some((what, _)) => format!("{what} in column {}", error.column()),
+        None => text,
+    }
 }
 
 /// A row that owns its device name and process.

@@ -76,11 +76,22 @@ pub(super) fn measure(plan: &Plan) -> Option<&str> {
     }
 }
 
+/// The hint for a measure that a known rule does not have.
+fn hint_at_measures(key: &str, known: &[String], diagnostics: &Diagnostics) -> Option<String> {
+    let (id, _) = key.split_once('/')?;
+    let has_id = |known: &&str| known.split_once('/').is_some_and(|(other, _)| other == id);
+    let of_id: Vec<_> = known.iter().map(String::as_str).filter(has_id).collect();
+    let meant = diagnostics.did_you_mean(key, of_id.iter().copied());
+    let first = of_id.first()?;
+    meant.or_else(|| Some(format!("the rule has the measure `{first}`")))
+}
+
 fn check(key: &str, rule: &Located<Override>, plans: &[Plan], diagnostics: &mut Diagnostics) {
     let known: Vec<String> = plans.iter().flat_map(keys).collect();
     if !known.iter().any(|known| known == key) {
-        let meant = diagnostics.did_you_mean(key, known.iter().map(String::as_str));
-        let hint = meant.unwrap_or_else(|| "`recon rules` lists those in force".to_owned());
+        let hint = hint_at_measures(key, &known, diagnostics)
+            .or_else(|| diagnostics.did_you_mean(key, known.iter().map(String::as_str)))
+            .unwrap_or_else(|| "`recon rules` lists those in force".to_owned());
         diagnostics.error(rule.place, format!("no rule `{key}`"), Some(hint));
         return;
     }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::Refused;
 use super::duplicates::duplicates;
-use super::files::load;
+use super::files::{files as rule_files, load};
 use super::table::{Align, write_table};
 use crate::diagnostic::{counted, read_file, visible};
 use crate::duration::text;
@@ -23,32 +23,42 @@ const HEADINGS: [(&str, Align); 4] = [
     ("severity", Align::Left),
 ];
 
-/// Reads `files`, writes their rules to `out` and their errors to `errors`. Returns whether all
+/// Reads rule files, and those in folders, writes their rules to `out` and their errors to `errors`. Returns whether all
 /// files are free of errors.
 ///
 /// # Errors
 /// Those of the writers. A file that can't be read is reported like an error in it.
-pub fn check(files: &[PathBuf], out: &mut dyn Write, errors: &mut dyn Write) -> io::Result<bool> {
+pub fn check(paths: &[PathBuf], out: &mut dyn Write, errors: &mut dyn Write) -> io::Result<bool> {
     let mut loader = Loader::default();
     let mut are_right = true;
     let mut all = Vec::new();
-    for file in files {
-        let bytes = match read_file(file) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                write!(errors, "{}", Refused::unreadable(file, &error))?;
+    for path in paths {
+        let files = match rule_files(path) {
+            Ok(files) => files,
+            Err(refused) => {
+                write!(errors, "{refused}")?;
                 are_right = false;
                 continue;
             }
         };
-        let name = visible(file.as_os_str().as_bytes());
-        let loaded = load(&mut loader, &name, &bytes);
-        write!(errors, "{}", loaded.diagnostics.render(&loaded.source))?;
-        are_right &= loaded.diagnostics.errors() == 0;
-        let count = loaded.plans.len();
-        writeln!(out, "{name}: {}", counted(count, "rule"))?;
-        write_rules(&loaded.plans, out)?;
-        all.extend(loaded.plans);
+        for file in &files {
+            let bytes = match read_file(file) {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    write!(errors, "{}", Refused::unreadable(file, &error))?;
+                    are_right = false;
+                    continue;
+                }
+            };
+            let name = visible(file.as_os_str().as_bytes());
+            let loaded = load(&mut loader, &name, &bytes);
+            write!(errors, "{}", loaded.diagnostics.render(&loaded.source))?;
+            are_right &= loaded.diagnostics.errors() == 0;
+            let count = loaded.plans.len();
+            writeln!(out, "{name}: {}", counted(count, "rule"))?;
+            write_rules(&loaded.plans, out)?;
+            all.extend(loaded.plans);
+        }
     }
     // A broken rule has no plan, so whether another refers to it is unknown.
     if are_right {

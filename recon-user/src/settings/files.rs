@@ -5,6 +5,7 @@
 //! order of their names; those that begin with a dot are not. Links are followed. Whatever can't be
 //! read is an error: no rule is missing silently.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -39,6 +40,7 @@ pub fn rules(paths: &[PathBuf]) -> Result<Rules, Refused> {
     let mut plans = Vec::new();
     let mut messages = String::new();
     let mut are_right = true;
+    let mut seen = HashSet::new();
     for path in paths {
         let files = files(path).unwrap_or_else(|Refused(message)| {
             messages.push_str(&message);
@@ -46,6 +48,14 @@ pub fn rules(paths: &[PathBuf]) -> Result<Rules, Refused> {
             Vec::new()
         });
         for file in files {
+            // A file that can't be found is reported when it is read.
+            let identity = fs::canonicalize(&file).ok();
+            if identity.is_some_and(|identity| !seen.insert(identity)) {
+                let error = io::Error::other("this file is named twice; leave out one of the two");
+                messages.push_str(&Refused::unreadable(&file, &error).0);
+                are_right = false;
+                continue;
+            }
             let bytes = match file == *path {
                 true => read_file(&file),
                 false => read_regular(&file),
@@ -90,7 +100,7 @@ pub(super) fn load(loader: &mut Loader, name: &str, bytes: &[u8]) -> Loaded {
 }
 
 /// The file, or those of the folder.
-fn files(path: &Path) -> Result<Vec<PathBuf>, Refused> {
+pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>, Refused> {
     let unreadable = |error| Refused::unreadable(path, &error);
     if !fs::metadata(path).map_err(unreadable)?.is_dir() {
         return Ok(vec![path.to_owned()]);

@@ -66,7 +66,11 @@ impl Refused {
     /// A file that can't be read.
     fn unreadable(path: &Path, error: &io::Error) -> Self {
         let name = visible(path.as_os_str().as_bytes());
-        Self(format!("{name}: error: {error}\n"))
+        let hint = match path == Path::new("-") {
+            true => "; /dev/stdin is the name of stdin",
+            false => "",
+        };
+        Self(format!("{name}: error: {error}{hint}\n"))
     }
 }
 
@@ -125,6 +129,16 @@ impl Settings {
         let mut doubts = String::new();
         if rules == 0 {
             doubts += "warning: no rule is in force: recon writes no alert; enable a rule, or lower `min_severity`\n";
+        }
+        for name in self
+            .scanners
+            .iter()
+            .filter(|name| self.not_scanners.contains(name))
+        {
+            doubts += &format!(
+                "warning: `{}` is in `scanners` and in `not_scanners`: it does not count as a scanning tool; remove it from one of them\n",
+                visible(name.as_bytes())
+            );
         }
         let lists = [
             ("allow", &self.allow),
@@ -218,6 +232,9 @@ pub fn in_force(
         .iter()
         .filter(|plan| plan.severity >= settings.min_severity);
     warnings.push_str(&settings.doubts(reported.count()));
+    if !options.rules.is_empty() && options.settings.profile.is_some() {
+        warnings += "warning: `--profile` has no effect: it chooses among the built-in rules, and `--rules` replaces those\n";
+    }
     let unmet = unmet_references(&plans);
     if !unmet.errors.is_empty() {
         return Err(Refused(unmet.errors.concat()));

@@ -29,8 +29,13 @@ pub struct RuleOptions {
 
 /// The name of a program's file, without folders.
 pub(crate) fn file_name(text: &str) -> Result<String, String> {
+    /// No file of Linux has a longer name.
+    const LONGEST: usize = 255;
     if text.is_empty() || text.contains('/') {
         return Err("use a file name without folders, such as nmap".to_owned());
+    }
+    if text.len() > LONGEST {
+        return Err(format!("a file name has at most {LONGEST} bytes"));
     }
     Ok(text.to_owned())
 }

@@ -9,6 +9,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::defs::{Alerts, Limits};
 use super::value::TomlTable;
 use super::{Origin, Override, Refused, Settings};
 use crate::diagnostic::{Diagnostics, FileKind, SourceText, Span, Wrong};
@@ -54,6 +55,23 @@ impl Settings {
     }
 }
 
+/// The hint for a setting in the wrong table. A rule's own are not among them: they have a table
+/// each.
+fn table_of(name: &str) -> Option<String> {
+    if Settings::KEYS.contains(&name) && !Override::KEYS.contains(&name) {
+        return Some(format!(
+            "`{name}` is a setting of no table: move it above the first line in brackets"
+        ));
+    }
+    let mut tables = [
+        (Alerts::EXAMPLE, Alerts::KEYS),
+        (Limits::EXAMPLE, Limits::KEYS),
+    ]
+    .into_iter();
+    let (table, _) = tables.find(|(_, keys)| keys.contains(&name))?;
+    Some(format!("`{name}` is a setting of {table}"))
+}
+
 /// The hint for a rule's settings at the top level.
 fn hint_at_rules(name: &str, value: &TomlValue<'_>, diagnostics: &Diagnostics) -> Option<String> {
     if value.get_ref().is_table() {
@@ -84,7 +102,8 @@ impl TomlReader<'_> {
                 continue;
             }
             let meant = self.diagnostics.did_you_mean(name, T::KEYS.iter().copied());
-            let hint = meant
+            let hint = table_of(name)
+                .or(meant)
                 .or_else(|| hint(name, value, &self.diagnostics))
                 .unwrap_or_else(|| format!("the settings here are {}", T::KEYS.join(", ")));
             let message = format!("no setting `{name}`");

@@ -163,15 +163,21 @@ impl SettingType for Labels {
     fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
         let wanted = "a table, as in [labels]";
         let table = reader.expect(value.get_ref().as_table(), wanted, value)?;
-        let labels = table.iter().filter_map(|(key, name)| {
+        let mut labels: Vec<(Network, Arc<str>)> = Vec::new();
+        for (key, name) in table.iter() {
+            let place = reader.span(key.span());
             let network = key.get_ref().parse::<Network>();
-            if let Err(error) = &network {
-                reader.error(reader.span(key.span()), error.clone(), None);
+            let name = reader.text(name, "a name in quotes", |text| Ok(Arc::from(text)));
+            match network {
+                Err(error) => reader.error(place, error, None),
+                Ok(network) if labels.iter().any(|(other, _)| *other == network) => {
+                    let hint = "keep one of the two".to_owned();
+                    reader.error(place, format!("a second name of {network}"), Some(hint));
+                }
+                Ok(network) => labels.extend(name.map(|name| (network, name))),
             }
-            let name = reader.text(name, "a name in quotes", |text| Ok(Arc::from(text)))?;
-            Some((network.ok()?, name))
-        });
-        Some(labels.collect())
+        }
+        Some(labels.into_iter().collect())
     }
 }
 

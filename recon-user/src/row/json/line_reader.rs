@@ -59,10 +59,11 @@ impl LineReader {
         let number = value.as_u64().and_then(|value| T::try_from(value).ok());
         match number {
             Some(number) => Ok(Some(number)),
-            None => Err(self.wrong(
-                field.name(),
-                "expected a whole number that is not too large",
-            )),
+            None => {
+                let most = u64::MAX >> (u64::BITS - 8 * size_of::<T>() as u32);
+                let hint = format!("expected a whole number from 0 to {most}");
+                Err(self.wrong(field.name(), hint))
+            }
         }
     }
 
@@ -81,7 +82,8 @@ impl LineReader {
     pub(super) fn time(&self) -> Result<Timestamp, LineError> {
         let hint = "expected a time such as 2026-01-31T10:20:30Z";
         for field in [Field::TimeGenerated, Field::Timestamp] {
-            if let Some(text) = self.text(field.name())? {
+            let wrong = |_| self.wrong(field.name(), hint);
+            if let Some(text) = self.text(field.name()).map_err(wrong)? {
                 return text.parse().map_err(|_| self.wrong(field.name(), hint));
             }
         }
@@ -134,6 +136,13 @@ impl LineReader {
         known.dedup();
         known.retain(|name| !name.is_empty());
         let list = known.join(", ");
+        if let [only] = known.as_slice() {
+            let hint = format!("expected {only}");
+            return match text.is_empty() {
+                true => self.missing(column, hint),
+                false => self.wrong(column, hint),
+            };
+        }
         if text.is_empty() {
             return self.missing(column, format!("expected one of {list}"));
         }

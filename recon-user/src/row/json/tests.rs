@@ -103,7 +103,7 @@ fn lines_that_are_not_rows_are_refused() {
         ),
         (
             r#","ActionType":"SYN","LocalPort":1"#,
-            "line 7: no Protocol: expected one of Tcp",
+            "line 7: no Protocol: expected Tcp",
         ),
         (
             r#","ActionType":"Query","Protocol":"ICMP""#,
@@ -123,7 +123,7 @@ fn lines_that_are_not_rows_are_refused() {
         ),
         (
             r#","ActionType":"SYN","Protocol":"Tcp","LocalPort":65536"#,
-            "line 7: LocalPort is 65536: expected a whole number that is not too large",
+            "line 7: LocalPort is 65536: expected a whole number from 0 to 65535",
         ),
         (
             r#","ActionType":"SYN","Protocol":"Tcp","LocalPort":"1""#,
