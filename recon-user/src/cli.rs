@@ -124,9 +124,9 @@ pub enum RulesCommand {
     /// are needed.
     #[command(after_help = CHECK_EXAMPLES)]
     Check {
-        /// Files of KQL queries (.kql), or Markdown with queries in blocks fenced as kusto or kql
-        /// (.md)
-        #[arg(required = true, value_name = "FILE")]
+        /// Files of KQL queries (.kql), Markdown with queries in blocks fenced as kusto or kql
+        /// (.md), or folders of such files
+        #[arg(required = true, value_name = "FILE|DIR")]
         files: Vec<PathBuf>,
     },
 }
@@ -227,7 +227,7 @@ pub struct RunOptions {
     /// Keys (remote, local, port, kind) that the kernel's table holds for one interval; once it is
     /// half full, new sources must be seen more often to get one
     #[arg(long, value_name = "N", default_value_t = TABLE_ENTRIES,
-          value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
+          value_parser = table_entries, allow_negative_numbers = true)]
     pub table_entries: u32,
 
     /// Keep all privileges after attaching: capabilities, system calls and files
@@ -246,6 +246,16 @@ const INTERVAL: Range = Range {
 
 fn interval(text: &str) -> Result<Duration, String> {
     INTERVAL.parse_flag(text)
+}
+
+fn table_entries(text: &str) -> Result<u32, String> {
+    /// Two generations of that many keys take 3.5 GiB.
+    const MOST: u32 = 1 << 24;
+    let entries = text.parse().ok();
+    let entries = entries.filter(|entries| (1..=MOST).contains(entries));
+    entries.ok_or_else(|| {
+        format!("`{text}` is not a number of entries: use a whole number from 1 to {MOST}")
+    })
 }
 
 #[cfg(test)]

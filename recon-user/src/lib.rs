@@ -26,9 +26,10 @@
 //! | [`settings`] | recon.toml, options, rule files | the rules in force |
 //!
 //! Modules that the others share: `address` (the scope of an address, networks), `duration`
-//! (durations as text), `standard_streams` (what stdout and stderr lead to), `diagnostic` (errors
-//! in rule files and recon.toml), `stable_hash` (ids of incidents and sources), `saved` (the saved form of times). `state` holds the
-//! files that outlive a process.
+//! (durations as text), `standard_streams` (what stdout and stderr lead to), `process_limits` (what
+//! would end this process halfway), `usage` (errors of the command line), `diagnostic` (errors in
+//! rule files and recon.toml), `stable_hash` (ids of incidents and sources), `saved` (the saved form
+//! of times). `state` holds the files that outlive a process.
 //!
 //! [`agent`] connects all of them, [`check`] says what this host allows it, [`replay`] runs the
 //! pipeline over rows that were written earlier, and [`cli`] declares their options. [`seed`] is the
@@ -42,7 +43,7 @@ pub mod blind;
 pub mod check;
 pub mod cli;
 pub mod contact;
-mod diagnostic;
+pub mod diagnostic;
 pub mod drain;
 mod duration;
 pub mod hook;
@@ -51,6 +52,7 @@ pub mod kql;
 pub mod log_writer;
 pub mod pipeline;
 pub mod process;
+pub mod process_limits;
 pub mod replay;
 pub mod row;
 pub mod rule;
@@ -63,3 +65,4 @@ mod stable_hash;
 pub mod standard_streams;
 mod state;
 pub mod stream;
+pub mod usage;

@@ -1,24 +1,42 @@
 //! The binary `recon`: parses the command line, starts the agent, turns an error into a message and
 //! an exit code.
 
+use std::env;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
 use recon_user::cli::{Cli, Command, RulesCommand};
+use recon_user::diagnostic::readable;
 use recon_user::log_writer::LogWriter;
+use recon_user::process_limits::{check_stack, survive_full_files};
 use recon_user::settings::{self, InForce, Refused, RuleOptions};
 use recon_user::standard_streams::check_stdout;
-use recon_user::{agent, check, replay, rule};
+use recon_user::{agent, check, replay, rule, usage};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    if let Err(error) = check_stack() {
+        report(&format!("error: {error}\n"));
+        return ExitCode::FAILURE;
+    }
+    survive_full_files();
+    start()
+}
+
+/// Parses the command line and runs the command. Not a part of `main`, which must fit on any stack.
+#[inline(never)]
+fn start() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage::report(&error, env::args_os()),
+    };
     let log = match start_log(&cli) {
         Ok(log) => log,
         Err(error) => {
             report(&format!(
-                "can't start the thread that writes the log: {error}\n"
+                "error: can't start the thread that writes the log: {error}{}\n",
+                threads_hint(&error)
             ));
             return ExitCode::FAILURE;
         }
@@ -33,6 +51,16 @@ fn main() -> ExitCode {
     code
 }
 
+/// What to do if there may be no more threads.
+fn threads_hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => {
+            "; raise the limit on processes: `ulimit -u` in the shell that starts recon, or TasksMax in its systemd unit"
+        }
+        _ => "",
+    }
+}
+
 /// Starts the logger. Only `recon run` has a writer that drops lines rather than wait.
 fn start_log(cli: &Cli) -> io::Result<Option<LogWriter>> {
     let writer = match cli.command {
@@ -44,7 +72,12 @@ fn start_log(cli: &Cli) -> io::Result<Option<LogWriter>> {
         // Libraries log warnings and errors only.
         .filter_level(log::LevelFilter::Warn)
         .filter_module("recon", cli.log_level())
-        .format_target(false);
+        .format(|out, record| {
+            let style = out.default_level_style(record.level());
+            // Lines after the first are indented, so that none can be taken for another record.
+            let text = readable(&record.args().to_string()).replace('\n', "\n    ");
+            writeln!(out, "[{style}{:<5}{style:#}] {text}", record.level())
+        });
     if let Some(writer) = &writer {
         writer.direct(&mut logger);
     }
@@ -89,11 +122,8 @@ fn run(command: Command) -> anyhow::Result<bool> {
         }
         Command::Rules(options) => match options.command {
             Some(RulesCommand::Check { files }) => {
-                return Ok(settings::check(
-                    &files,
-                    &mut io::stdout(),
-                    &mut io::stderr(),
-                )?);
+                return settings::check(&files, &mut io::stdout(), &mut io::stderr())
+                    .context("can't write what is found in the rules");
             }
             None => {
                 let rules = in_force(&options.rule_options)?.rules;

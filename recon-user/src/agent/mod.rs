@@ -43,6 +43,7 @@ use crate::log_writer::dropped_lines;
 use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::process::ServedPorts;
 use crate::process::login::Session;
+use crate::process_limits::check_memory;
 use crate::row::{Row, RowKey, Standing};
 use crate::settings::InForce;
 use crate::sink::Written;
@@ -59,7 +60,7 @@ use places::PlaceNames;
 use private::PrivateSignals;
 use saving::Saving;
 use sight::{attach_sockets, untrusted};
-use signals::{Request, Signals};
+use signals::{HeldSignals, Request, Signals};
 
 /// Runs until a signal or a closed stdout.
 ///
@@ -67,6 +68,7 @@ use signals::{Request, Signals};
 /// The agent can't start: interfaces, privileges, BPF. No program stays attached.
 pub fn run(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     descriptors::raise_limit()?;
+    check_memory(in_force.settings.memory())?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -88,6 +90,7 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     let (saving, loaded) = saving::open(options.state.as_deref())?;
     // From here on, no signal kills the agent.
     let mut signals = Signals::catch().context("can't listen for signals")?;
+    let held = HeldSignals::hold();
     let mut hooks = Hooks::load(options.table_entries, settings.netns)?;
     let drain = Drain::open(hooks.ebpf(), Grace::detect())?;
     let mut executions = ExecEvents::open(hooks.ebpf())?;
@@ -101,6 +104,7 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
         .context("can't start the thread that looks up processes")?;
     let (mut interfaces, taken) =
         WatchedInterfaces::attach(hooks, &interfaces, options.xdp, events)?;
+    drop(held);
     taken.iter().for_each(|taken| log::info!("{taken}"));
     let pipeline_settings = PipelineSettings::new(in_force, untrusted(&sockets, &taken));
     let mut agent = Agent {
@@ -114,7 +118,7 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
         output,
         blind: Blind::new(settings.quiet.0),
         table_entries: options.table_entries,
-        host: host_name(),
+        host: output::host_name(),
         logins: Vec::new(),
         last: now(),
         totals: Totals::default(),
@@ -149,13 +153,6 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
 fn now() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
-}
-
-/// `host.name` of the alerts.
-fn host_name() -> String {
-    nix::unistd::gethostname()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_else(|_| "localhost".to_owned())
 }
 
 #[derive(Debug, Default)]

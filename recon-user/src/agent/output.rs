@@ -30,6 +30,13 @@ pub(super) fn is_stdout(path: &Path) -> bool {
     path == Path::new(STDOUT)
 }
 
+/// `host.name` of the alerts.
+pub(super) fn host_name() -> String {
+    nix::unistd::gethostname()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_else(|_| "localhost".to_owned())
+}
+
 #[derive(Debug)]
 struct Rows {
     /// The file, unless they go to stdout with the alerts.
@@ -55,6 +62,9 @@ pub(super) fn open(options: &RunOptions) -> anyhow::Result<AgentOutput> {
     let has_alerts = !options.no_alerts;
     if has_alerts || events.is_some_and(is_stdout) {
         check_stdout()?;
+    }
+    if let Some(events) = events {
+        event_file::ensure_not_read(events, &options.rule_options)?;
     }
     AgentOutput::new(std::io::stdout(), events, has_alerts)
 }
@@ -118,7 +128,7 @@ impl AgentOutput {
             return;
         };
         let name = path.display();
-        let reopened = event_file::reopen(path).and_then(|file| {
+        let reopened = event_file::open(path).and_then(|file| {
             ensure!(
                 rows.lines.replace_file(file),
                 "{name} is too slow, and the queue is full; send SIGHUP again later"

@@ -11,6 +11,7 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
 
+use nix::sys::signal::{SigSet, SigmaskHow};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What a signal does.
@@ -50,6 +51,28 @@ pub(super) enum Request {
     Stop,
     /// To open the files again that it writes to.
     Reopen,
+}
+
+/// Keeps signals from this thread until it is dropped. A signal makes the kernel's verifier give up,
+/// and aya then asks it again with a log, which takes many times as long. Other threads take the
+/// signals meanwhile, or they wait.
+pub(super) struct HeldSignals(SigSet);
+
+impl HeldSignals {
+    pub(super) fn hold() -> Self {
+        Self(
+            SigSet::all()
+                .thread_swap_mask(SigmaskHow::SIG_BLOCK)
+                .unwrap_or_else(|_| SigSet::empty()),
+        )
+    }
+}
+
+impl Drop for HeldSignals {
+    fn drop(&mut self) {
+        // It takes a set that the kernel has returned.
+        let _ = self.0.thread_set_mask();
+    }
 }
 
 /// The signals of this process.

@@ -14,6 +14,7 @@ pub(crate) use chain::error_chain;
 pub(crate) use nearest::nearest;
 pub use source::SourceText;
 pub(crate) use source::{FileKind, Span, read_file};
+pub use visible::readable;
 pub(crate) use visible::visible;
 
 /// Diagnostics kept for one file. Parsing stops at this number.

@@ -5,6 +5,8 @@
 //! The decision held here: control characters are escaped as `\u{1b}`, the rest of Unicode stays as
 //! it is. A backslash is not doubled, so a literal `\u{1b}` looks the same. That does no harm.
 
+use super::CUT;
+
 /// Decodes `bytes` and escapes control characters. Invalid UTF-8 becomes U+FFFD.
 pub(crate) fn visible(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
@@ -14,6 +16,28 @@ pub(crate) fn visible(bytes: &[u8]) -> String {
             shown.extend(letter.escape_unicode());
         } else {
             shown.push(letter);
+        }
+    }
+    shown
+}
+
+/// Text of a message whose parts may be untrusted: control characters are escaped, except that a
+/// message may have several lines, and a long word is clipped.
+#[must_use]
+pub fn readable(text: &str) -> String {
+    /// Longer than a path that somebody types.
+    const LONGEST_WORD: usize = 1024;
+    let mut shown = String::with_capacity(text.len());
+    for part in text.split_inclusive(char::is_whitespace) {
+        let word = part.trim_end_matches(char::is_whitespace);
+        let clipped = &word[..word.floor_char_boundary(LONGEST_WORD)];
+        shown += &visible(clipped.as_bytes());
+        if clipped.len() < word.len() {
+            shown += CUT;
+        }
+        match &part[word.len()..] {
+            "\n" => shown.push('\n'),
+            blank => shown += &visible(blank.as_bytes()),
         }
     }
     shown
@@ -31,6 +55,18 @@ fn is_control(letter: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_keeps_its_lines() {
+        let long = "x".repeat(5_000);
+        for (text, expected) in [
+            ("a\nb c\n", "a\nb c\n".to_owned()),
+            ("a\x1b[2J\tb\r\n", "a\\u{1b}[2J\\u{9}b\\u{d}\n".to_owned()),
+            (&format!("a {long} b"), format!("a {}… b", &long[..1024])),
+        ] {
+            assert_eq!(readable(text), expected, "{text:?}");
+        }
+    }
 
     #[test]
     fn control_characters_are_escaped() {

@@ -22,7 +22,7 @@ pub enum HookError {
     #[error("can't list the network interfaces")]
     ListInterfaces(#[source] io::Error),
     /// A name that no interface has.
-    #[error("no interface is named {name}; there are: {known}")]
+    #[error("no interface is named `{name}`; there are: {known}")]
     NoSuchInterface {
         /// The name asked for.
         name: String,
@@ -188,11 +188,15 @@ impl HookError {
             ProgramError::LoadError {
                 io_error,
                 verifier_log,
-            } if !verifier_log.to_string().trim().is_empty() => Self::VerifierRejects {
-                program,
-                log: last_lines(&verifier_log.to_string()),
-                source: io_error,
-            },
+            } if io_error.kind() != io::ErrorKind::WouldBlock
+                && !verifier_log.to_string().trim().is_empty() =>
+            {
+                Self::VerifierRejects {
+                    program,
+                    log: last_lines(&verifier_log.to_string()),
+                    source: io_error,
+                }
+            }
             ProgramError::LoadError { io_error, .. } => Self::RefuseProgram {
                 program,
                 source: io_error,
@@ -219,6 +223,7 @@ fn advice(error: &io::Error) -> &'static str {
         Some(libc::EMFILE) => {
             "raise the limit on open files: type `ulimit -n 8192` in the shell that starts recon"
         }
+        Some(libc::EAGAIN) => "a signal has interrupted the verifier: start recon again",
         Some(libc::ENOSYS) => "use a kernel that is built with CONFIG_BPF_SYSCALL",
         Some(libc::EPERM | libc::EACCES) => {
             "run recon outside of a user namespace (a rootless container), allow bpf(2) in the container or seccomp profile, boot without kernel lockdown for confidentiality, and before Linux 5.11 raise the limit on locked memory (ulimit -l unlimited)"

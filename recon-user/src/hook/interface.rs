@@ -270,7 +270,7 @@ mod tests {
             (&["eth0", "eth0"][..], "eth0"),
             (
                 &["eth9"],
-                "error: no interface is named eth9; there are: eth0, wg0",
+                "error: no interface is named `eth9`; there are: eth0, wg0",
             ),
             (
                 &["wg0"],

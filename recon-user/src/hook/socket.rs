@@ -161,6 +161,14 @@ impl SocketHooks {
     }
 }
 
+/// Why there is no cgroup to watch.
+fn no_cgroup() -> &'static str {
+    match Path::new("/proc/self/mounts").exists() {
+        true => "cgroup2 is not mounted",
+        false => "/proc is not mounted, so recon can't find cgroup2",
+    }
+}
+
 /// Attaches all available hooks. Returns those of the cgroup, to be watched, too.
 pub(super) fn attach_socket_hooks(
     ebpf: &mut Ebpf,
@@ -177,7 +185,7 @@ pub(super) fn attach_socket_hooks(
                 let link = attach_to_cgroup(ebpf, program, cgroup);
                 link.map_err(|error| error_chain(&error))
             }
-            None => Err("cgroup2 is not mounted".to_owned()),
+            None => Err(no_cgroup().to_owned()),
         };
         let result = result.map(|link| {
             watched.push(CgroupHook {

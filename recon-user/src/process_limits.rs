@@ -1,0 +1,92 @@
+//! Limits on this process that would end it halfway.
+//!
+//! In: the limits that a shell or a service manager has set. Out: an error before anything begins.
+//! The decisions held here: a stack or an address space that is too small ends a program without a
+//! word, and under a flood rather than at the start. A file that has reached its limit is an error
+//! of writing, and no signal that ends recon.
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SigHandler, Signal, signal};
+use thiserror::Error;
+
+/// The least stack: a poll takes over 64 KiB of it.
+const LEAST_STACK: u64 = 256 << 10;
+/// What recon takes beside the memory that its settings allow: code, maps, buffers.
+const BESIDE_SETTINGS: u64 = 64 << 20;
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+/// A limit that is too low.
+#[derive(Debug, Error)]
+pub enum LimitError {
+    /// The stack.
+    #[error(
+        "the stack may have {} KiB, and recon needs {}: type `ulimit -s 8192` in the shell that starts recon, or remove LimitSTACK from its systemd unit", .0 / KIB, LEAST_STACK / KIB
+    )]
+    Stack(u64),
+    /// The memory.
+    #[error(
+        "recon may have {} MiB of {what}, and may need {} ({} of them by `limits.memory`): type `ulimit {flag} unlimited` in the shell that starts recon, remove {unit} from its systemd unit, or lower `limits.memory`", .limit / MIB, .needed / MIB, .settings / MIB
+    )]
+    Memory {
+        /// What is limited.
+        what: &'static str,
+        /// How a shell names the limit.
+        flag: &'static str,
+        /// How systemd names the limit.
+        unit: &'static str,
+        /// The limit, in bytes.
+        limit: u64,
+        /// What recon may need.
+        needed: u64,
+        /// What the settings allow.
+        settings: u64,
+    },
+}
+
+/// Checks the stack.
+///
+/// # Errors
+/// [`LimitError::Stack`].
+pub fn check_stack() -> Result<(), LimitError> {
+    match getrlimit(Resource::RLIMIT_STACK) {
+        Ok((stack, _)) if stack < LEAST_STACK => Err(LimitError::Stack(stack)),
+        _ => Ok(()),
+    }
+}
+
+/// Makes a file that has reached its limit an error, in place of a signal that ends this process.
+pub fn survive_full_files() {
+    // SAFETY: no handler is installed, so none can run.
+    let _ = unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) };
+}
+
+/// Raises the limits on memory as far as they may be, and checks that they allow what the settings
+/// do.
+///
+/// # Errors
+/// [`LimitError::Memory`].
+pub(crate) fn check_memory(settings: u64) -> Result<(), LimitError> {
+    let needed = settings.saturating_add(BESIDE_SETTINGS);
+    for (resource, what, flag, unit) in [
+        (Resource::RLIMIT_AS, "address space", "-v", "LimitAS"),
+        (Resource::RLIMIT_DATA, "data", "-d", "LimitDATA"),
+    ] {
+        let Ok((soft, hard)) = getrlimit(resource) else {
+            continue;
+        };
+        let is_raised = soft < needed && setrlimit(resource, hard, hard).is_ok();
+        let limit = if is_raised { hard } else { soft };
+        if limit < needed {
+            return Err(LimitError::Memory {
+                what,
+                flag,
+                unit,
+                limit,
+                needed,
+                settings,
+            });
+        }
+    }
+    Ok(())
+}
