@@ -18,6 +18,7 @@
 //! | [`hooks`], [`detach`](mod@detach) | hooks of an interface, from the kernel; detaching one |
 //! | [`rows`] | a table's rows, checked in parallel |
 //! | [`report`] | facts that tests record for tables of many kernels |
+//! | [`wall_clock`] | a wall clock that a test sets, for one program |
 //! | [`usage`] | the processor time and memory of a process |
 //!
 //! Nothing here sleeps: a wait has a condition and a deadline. Nothing here uses the agent's code:
@@ -43,6 +44,7 @@ pub mod sender;
 pub mod server;
 pub mod test_process;
 pub mod usage;
+pub mod wall_clock;
 
 pub use agent::Agent;
 pub use lab::Lab;

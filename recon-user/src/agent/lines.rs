@@ -3,6 +3,7 @@
 //! In: notifications. Out: lines, with the processes behind each finding.
 
 use super::Agent;
+use super::clock::wall_offset;
 use crate::alert;
 use crate::drain::CountMaps;
 use crate::incident::Notification;
@@ -10,7 +11,9 @@ use crate::incident::Notification;
 impl<M: CountMaps> Agent<M> {
     /// Writes a line for each notification, with the processes of its finding.
     pub(super) fn write(&mut self, notifications: &[Notification]) {
+        let offset = wall_offset();
         for notification in notifications {
+            let notification = &notification.shifted(offset);
             let finding = notification.finding();
             let who = finding.map_or_else(Vec::new, |finding| self.actors.of(finding));
             match alert::line(notification, &self.host, &who) {

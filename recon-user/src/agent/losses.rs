@@ -7,6 +7,7 @@ use std::time::Duration;
 use recon_common::Loss;
 
 use super::Agent;
+use super::clock::wall_offset;
 use crate::alert;
 use crate::blind::{BlindPart, BlindReport};
 use crate::drain::{CountMaps, Tally};
@@ -49,7 +50,9 @@ impl<M: CountMaps> Agent<M> {
     }
 
     pub(super) fn write_blind(&mut self, reports: &[BlindReport]) {
+        let offset = wall_offset();
         for report in reports {
+            let report = &report.shifted(offset);
             match alert::blind_line(report, &self.host) {
                 Ok(line) => self.output.alert(line),
                 Err(error) => log::error!("{}: can't write the line: {error}", report.part),

@@ -8,6 +8,7 @@
 
 pub(crate) mod actors;
 mod calls;
+mod clock;
 mod commits;
 mod confine;
 pub(crate) mod descriptors;
@@ -50,6 +51,7 @@ use crate::sink::Written;
 use crate::stream::{EvictionStats, Interval};
 use actors::Actors;
 use calls::Calls;
+use clock::{now, to_wall};
 use confine::confine;
 use doubts::Memory;
 use interfaces::WatchedInterfaces;
@@ -147,12 +149,6 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     agent.note_started(&mut executions);
     agent.end();
     Ok(())
-}
-
-/// The time in whole milliseconds: finer than polls, and as fine as the dates of Elastic.
-fn now() -> Timestamp {
-    let now = Timestamp::now();
-    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }
 
 #[derive(Debug, Default)]
@@ -261,6 +257,7 @@ impl<M: CountMaps> Agent<M> {
             to: now(),
         };
         self.last = interval.to;
+        let offset = clock::report_offset();
         self.totals.polls += 1;
         self.actors.begin_poll();
         self.served.begin_poll();
@@ -299,7 +296,7 @@ impl<M: CountMaps> Agent<M> {
                 sources,
             };
             pipeline.push(&row, interval);
-            output.row(&row);
+            output.row(&clock::on_wall(row, offset));
             saving::note_row(saving, &row);
         };
         let result = drain(&mut self.drain, &mut |key, count, sources| {
@@ -313,7 +310,7 @@ impl<M: CountMaps> Agent<M> {
         for session in std::mem::take(&mut self.logins) {
             let row = login_row(session, host, interval.to);
             pipeline.push(&row, interval);
-            output.row(&row);
+            output.row(&clock::on_wall(row, offset));
             saving::note_row(saving, &row);
         }
         let tally = result.unwrap_or_else(|error| {
@@ -327,7 +324,8 @@ impl<M: CountMaps> Agent<M> {
         });
         if tally.is_lower_bound() {
             let events = tally.sketched + tally.lost_total();
-            self.output.loss(interval.to, &self.host, events);
+            let time = to_wall(interval.to, offset);
+            self.output.loss(time, &self.host, events);
         }
         self.output.end_rows();
         self.record_poll(interval, tally.is_lower_bound());

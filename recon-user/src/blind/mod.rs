@@ -158,6 +158,21 @@ pub struct BlindReport {
     pub lost: u64,
 }
 
+impl BlindReport {
+    /// The same with all times later by so much: on a clock that was set.
+    #[must_use]
+    pub fn shifted(&self, by: SignedDuration) -> Self {
+        let mut shifted = self.clone();
+        let Self {
+            at, since, until, ..
+        } = &mut shifted;
+        for time in [at, since, until] {
+            *time = time.checked_add(by).unwrap_or(*time);
+        }
+        shifted
+    }
+}
+
 /// How blind a part is.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Blindness {

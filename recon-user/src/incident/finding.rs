@@ -97,6 +97,21 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// All its times.
+    pub(super) fn times_mut(&mut self) -> Vec<&mut Timestamp> {
+        let columns = self
+            .columns
+            .iter_mut()
+            .filter_map(|(_, value)| match value {
+                Value::DateTime(time) => Some(time),
+                _ => None,
+            });
+        [&mut self.at, &mut self.start, &mut self.end]
+            .into_iter()
+            .chain(columns)
+            .collect()
+    }
+
     /// What is reported about a group at `now`.
     pub(super) fn new(
         query: &Arc<Query>,

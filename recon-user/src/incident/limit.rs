@@ -20,10 +20,11 @@
 mod period;
 mod saved;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::digest::{Digest, DigestHour};
@@ -89,6 +90,28 @@ impl Notification {
             Self::Found(finding) | Self::Suppressed { first: finding, .. } => Some(finding),
             Self::Digest(_) => None,
         }
+    }
+
+    /// The same with all times later by so much: on a clock that was set.
+    #[must_use]
+    pub fn shifted(&self, by: SignedDuration) -> Cow<'_, Self> {
+        if by.is_zero() {
+            return Cow::Borrowed(self);
+        }
+        let mut shifted = self.clone();
+        let shift = |time: &mut Timestamp| *time = time.checked_add(by).unwrap_or(*time);
+        match &mut shifted {
+            Self::Found(finding) => finding.times_mut().into_iter().for_each(shift),
+            Self::Suppressed { first, suppressed } => {
+                first.times_mut().into_iter().for_each(shift);
+                let Suppressed { at, start, end, .. } = suppressed;
+                [at, start, end].into_iter().for_each(shift);
+            }
+            Self::Digest(digest) => [&mut digest.start, &mut digest.end]
+                .into_iter()
+                .for_each(shift),
+        }
+        Cow::Owned(shifted)
     }
 }
 
