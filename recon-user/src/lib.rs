@@ -50,6 +50,8 @@ pub mod hook;
 pub mod incident;
 pub mod kql;
 pub mod log_writer;
+#[cfg(test)]
+mod mutation;
 pub mod pipeline;
 pub mod process;
 pub mod process_limits;

@@ -1,5 +1,7 @@
 //! The limit on lines, from rows to alert lines.
 
+mod mutated;
+
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 

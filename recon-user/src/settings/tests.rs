@@ -19,8 +19,11 @@ use super::value::TomlTable;
 use super::{InForce, Override, Settings, list};
 use crate::cli::{CONFIG_EXAMPLE, Cli};
 use crate::kql::{Loader, Plan, Severity};
+use crate::mutation::{check_places, fuzz};
 use crate::rule::{Profile, defaults};
 
+/// The most bytes of messages on one file: a hundred of a few clipped lines each.
+const MAX_MESSAGES: usize = 300 << 10;
 /// Two measures of one id, a rule with a cooldown, and one without a threshold.
 const RULES: &str = "\
 // id: port-scan
@@ -299,8 +302,19 @@ fn read(bytes: &[u8]) {
                 assert!(refused.to_string().contains("recon.toml:"));
             }
         }
-        Err(refused) => assert!(refused.to_string().starts_with("recon.toml:")),
+        Err(refused) => {
+            let messages = refused.to_string();
+            assert!(messages.starts_with("recon.toml:"));
+            assert!(messages.len() < MAX_MESSAGES, "{} bytes", messages.len());
+            check_places(&messages, "recon.toml", bytes);
+        }
     }
+}
+
+#[test]
+fn mutated_settings() {
+    let seeds = [CONFIG_EXAMPLE, &Settings::default().to_string()];
+    fuzz(&seeds, "\n", WORDS, read);
 }
 
 proptest! {

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::files::MARKDOWN;
 use super::{DETECTIONS, load, messages};
 use crate::kql::Loader;
+use crate::mutation::{check_places, fuzz};
 
 /// The most time for any of these files, in a build without optimisation on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -132,6 +133,7 @@ fn read(bytes: &[u8]) {
             loaded.diagnostics.errors() > 0,
             messages.contains(": error: ")
         );
+        check_places(&messages, name, bytes);
         for plan in &loaded.plans {
             let text = plan.to_string();
             let again = load("b.kql", &text);
@@ -169,44 +171,8 @@ proptest! {
     }
 }
 
-/// A small generator (Marsaglia's xorshift), so that its number repeats a failure.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % limit.max(1) as u64) as usize
-    }
-
-    /// `text` with a few pieces cut out, doubled, moved or replaced by words.
-    fn mutate(&mut self, text: &str) -> Vec<u8> {
-        let mut bytes = text.as_bytes().to_vec();
-        for _ in 0..=self.below(6) {
-            let start = self.below(bytes.len());
-            let end = (start + self.below(24)).min(bytes.len());
-            let piece: Vec<u8> = match self.below(4) {
-                0 => Vec::new(),
-                1 => bytes[start..end].repeat(2),
-                2 => WORDS[self.below(WORDS.len())].into(),
-                _ => {
-                    let from = self.below(bytes.len());
-                    bytes[from..(from + end - start).min(bytes.len())].to_vec()
-                }
-            };
-            bytes.splice(start..end, piece);
-        }
-        bytes
-    }
-}
-
-/// Runs for a second, or as long as `RECON_FUZZ_SECONDS` says.
 #[test]
 fn mutated_detections() {
-    let seconds = std::env::var("RECON_FUZZ_SECONDS").ok();
-    let seconds = seconds.and_then(|text| text.parse().ok()).unwrap_or(1);
-    let end = Instant::now() + Duration::from_secs(seconds);
     let canonical: Vec<_> = load("a.kql", DETECTIONS)
         .plans
         .iter()
@@ -214,18 +180,7 @@ fn mutated_detections() {
         .collect();
     let accepted = include_str!("accepted.txt").replace("=====\n", "\nDeviceNetworkEvents\n");
     let seeds = [DETECTIONS, MARKDOWN, &canonical.join("\n\n"), &accepted];
-    let mut number = 1_u64;
-    while Instant::now() < end {
-        let mut random = Random(number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        // A piece of a seed, so that one mistake does not hide the others.
-        let seed = seeds[random.below(seeds.len())];
-        let start = seed.floor_char_boundary(random.below(seed.len()));
-        let start = seed[..start].rfind("DeviceNetworkEvents").unwrap_or(0);
-        let length = 40 + random.below(600);
-        let piece = &seed[start..seed.floor_char_boundary((start + length).min(seed.len()))];
-        read(&random.mutate(piece));
-        number += 1;
-    }
+    fuzz(&seeds, "DeviceNetworkEvents", WORDS, read);
 }
 
 /// What each file is made of, and a part of its message.
