@@ -175,4 +175,5 @@ tables! {
     missing_privileges: "privileges.txt";
     low_limits: "limits.txt";
     ill_timed_signals: "signals.txt";
+    wrong_checks: "commands.txt";
 }

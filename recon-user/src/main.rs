@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use recon_user::cli::{Cli, Command, RulesCommand};
+use recon_user::cli::{CheckOptions, Cli, Command, RulesCommand};
 use recon_user::diagnostic::readable;
 use recon_user::log_writer::LogWriter;
 use recon_user::process_limits::{check_stack, survive_full_files};
@@ -42,7 +42,7 @@ fn start() -> ExitCode {
         }
     };
     let code = match cli.command {
-        Command::Check(options) => exit_code_of_check(check::run(&options)),
+        Command::Check(options) => exit_code_of_check(run_check(&options)),
         command => exit_code(run(command)),
     };
     if let Some(log) = log {
@@ -83,6 +83,11 @@ fn start_log(cli: &Cli) -> io::Result<Option<LogWriter>> {
     }
     logger.init();
     Ok(writer)
+}
+
+fn run_check(options: &CheckOptions) -> anyhow::Result<u8> {
+    check_stdout()?;
+    check::run(options)
 }
 
 /// The exit code that `recon check` documents.
