@@ -176,4 +176,5 @@ tables! {
     low_limits: "limits.txt";
     ill_timed_signals: "signals.txt";
     wrong_checks: "commands.txt";
+    wrong_states: "state.txt";
 }
