@@ -33,6 +33,7 @@ pub mod hooks;
 pub mod kernel;
 pub mod lab;
 pub mod machine;
+pub mod mounts;
 pub mod namespace;
 pub mod process;
 pub mod program;

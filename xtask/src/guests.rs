@@ -79,6 +79,10 @@ pub(crate) struct TestOptions {
     /// Run the attacks on recon itself, also those that take minutes
     #[arg(long, conflicts_with_all = ["vm", "args"])]
     pub(crate) hostile: bool,
+    /// Test the Debian package instead, in a bare Debian that debootstrap makes: install, run,
+    /// upgrade, purge
+    #[arg(long, conflicts_with_all = ["vm", "hostile", "args"])]
+    pub(crate) package: bool,
     /// Arguments for `cargo test`, such as `-p recon-common` or `NAME -- --nocapture`; with
     /// --vm, names of tests such as `tools`
     #[arg(last = true)]

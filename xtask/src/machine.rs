@@ -15,7 +15,7 @@ use recon_tests::program::locate;
 
 use crate::cargo_tool::CargoTool;
 use crate::engine;
-use crate::package::Arch;
+use crate::package::{Arch, chroot};
 use crate::toolchain::{self, CORE_SOURCES, Compiler, DEBIAN_ROOT, LLVM_MAJOR, NIGHTLY};
 
 /// Exists while systemd is the running init, see sd_booted(3).
@@ -84,6 +84,7 @@ pub(crate) struct Machine {
     pub(crate) missing_cargo_tools: Vec<CargoTool>,
     /// The other architecture that packages are built for, if its compiler is missing.
     pub(crate) no_cross: Option<Arch>,
+    pub(crate) debootstrap: bool,
     /// The system's Python can make virtual environments.
     pub(crate) venv: bool,
     /// The second KQL engine is installed.
@@ -125,6 +126,7 @@ impl Machine {
                 .map(Arch::other)
                 .ok()
                 .filter(|other| !on_path(&other.tool("gcc"))),
+            debootstrap: on_path(chroot::PROGRAM),
             venv: engine::has_venv(),
             engine: engine::is_there(workspace),
         }

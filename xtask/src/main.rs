@@ -129,6 +129,7 @@ fn main() -> ExitCode {
         Task::Build { debug, .. } => tasks::build(debug),
         Task::Run { args } => tasks::run(&args),
         Task::Test(options) if options.vm => guests::run_tests(&options),
+        Task::Test(options) if options.package => package::test(),
         Task::Test(options) => tasks::test(&options.args, options.hostile),
         Task::Lab { place: None } => tasks::lab(),
         Task::Lab {

@@ -12,6 +12,7 @@ use crate::{
     cargo_tool::{CARGO_DEB, CARGO_DENY, CargoTool},
     engine,
     machine::{Machine, WEB_SERVER},
+    package::chroot,
     step::Step,
     toolchain::{
         DEBIAN, DEBIAN_ROOT, LINKER_VERSION, LLVM_MAJOR, NIGHTLY, PINNED_NIGHTLY, tools_dir,
@@ -38,6 +39,8 @@ pub(crate) enum Goal {
     Package,
     /// The same for the other architecture.
     Cross,
+    /// Tests of a package in a bare Debian.
+    PackageTest,
     /// Checks of the dependencies.
     Deny,
 }
@@ -50,7 +53,7 @@ impl Goal {
 
     fn cargo_tool(self) -> Option<CargoTool> {
         match self {
-            Self::Package | Self::Cross => Some(CARGO_DEB),
+            Self::Package | Self::PackageTest | Self::Cross => Some(CARGO_DEB),
             Self::Deny => Some(CARGO_DENY),
             Self::Build | Self::Lab | Self::Test | Self::Lint => None,
         }
@@ -224,6 +227,12 @@ fn wanted_packages(machine: &Machine, goal: Goal) -> Vec<(Vec<String>, &'static 
         wanted.push((
             arch.cross_packages().map(String::from).to_vec(),
             "a C compiler for the other architecture links the agent",
+        ));
+    }
+    if goal == Goal::PackageTest && !machine.debootstrap {
+        wanted.push((
+            vec![chroot::PROGRAM.to_owned()],
+            "makes the bare Debian in which the package is tested",
         ));
     }
     if goal == Goal::Test && !machine.engine && !machine.venv {

@@ -6,6 +6,7 @@
 //! binary; cargo-deb finds it there by the paths in recon-user/Cargo.toml.
 
 mod arch;
+pub(crate) mod chroot;
 mod cross;
 
 use std::{
@@ -51,12 +52,41 @@ pub(crate) fn package(options: &Options) -> Result<()> {
         [] => &own,
         asked => asked,
     };
+    let version = options.deb_version.as_deref();
+    let folder = target_dir()?.join("debian");
     for &arch in arches {
         let stage = stage(arch)?;
-        let package = build_deb(arch, &stage, options.deb_version.as_deref())?;
+        let package = build_deb(arch, &stage, version, &folder)?;
         println!("{}", package.display());
     }
     Ok(())
+}
+
+/// Older than any version of the workspace.
+const VERSION_BEFORE: &str = "0.0.1-1";
+
+/// Tests the package in a bare Debian: install, run, upgrade, purge.
+pub(crate) fn test() -> Result<()> {
+    tasks::need_root("test of the package", "test --package")?;
+    setup::ensure_ready(Goal::PackageTest, workspace()?)?;
+    let debian = match chroot::prepare() {
+        Ok(debian) => debian,
+        Err(error) => {
+            eprintln!("skipped: the test of the package: no bare Debian: {error:#}");
+            return Ok(());
+        }
+    };
+    let arch = Arch::of_this_machine()?;
+    let stage = stage(arch)?;
+    // In folders of their own: cargo-deb removes a package of another version.
+    let folder = target_dir()?.join(STAGE);
+    let before = build_deb(arch, &stage, Some(VERSION_BEFORE), &folder.join("before"))?;
+    let package = build_deb(arch, &stage, None, &folder.join("now"))?;
+    let mut test = cargo("test --release --package recon-tests --test package")?;
+    test.env("RECON_DEBIAN", debian)
+        .env("RECON_DEB_BEFORE", before)
+        .env("RECON_DEB", package);
+    tasks::run_cargo(&mut test)
 }
 
 /// Builds the agent for an architecture, and the files around it. Returns the folder with all of
@@ -99,16 +129,15 @@ fn stage(arch: Arch) -> Result<PathBuf> {
     Ok(stage)
 }
 
-/// Runs cargo-deb over what is staged.
-fn build_deb(arch: Arch, stage: &Path, version: Option<&str>) -> Result<PathBuf> {
+/// Runs cargo-deb over what is staged. The package goes to that folder.
+fn build_deb(arch: Arch, stage: &Path, version: Option<&str>, folder: &Path) -> Result<PathBuf> {
     let workspace = workspace()?;
-    let folder = target_dir()?.join("debian");
-    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     let mut deb = CARGO_DEB.command(workspace);
     deb.current_dir(workspace)
         .args(["--package", tasks::AGENT, "--no-build", "--no-strip"])
         .arg("--output")
-        .arg(&folder);
+        .arg(folder);
     if arch != Arch::of_this_machine()? {
         deb.args(["--target", arch.triple()]);
     }

@@ -31,6 +31,7 @@ fn ready() -> Machine {
         missing_tools: Vec::new(),
         missing_cargo_tools: Vec::new(),
         no_cross: None,
+        debootstrap: true,
         venv: true,
         engine: true,
         ..debian()
@@ -89,7 +90,7 @@ type Case<'a> = (&'a str, fn(&mut Machine), Goal, &'a [&'a str]);
 
 #[test]
 fn each_missing_part_costs_only_its_own_steps() {
-    let table: [Case<'_>; 16] = [
+    let table: [Case<'_>; 17] = [
         ("not linked", |m| m.toolchain = None, Goal::Build, &[LINK]),
         (
             "no rustup: Debian's cargo is used as it is",
@@ -161,6 +162,12 @@ fn each_missing_part_costs_only_its_own_steps() {
                 &install("gcc-aarch64-linux-gnu libc6-dev-arm64-cross"),
                 CARGO_DEB_LINE,
             ],
+        ),
+        (
+            "nothing to make a bare Debian with",
+            |m| m.debootstrap = false,
+            Goal::PackageTest,
+            &[UPDATE, &install("debootstrap")],
         ),
         (
             "no cargo-deny",
