@@ -11,6 +11,7 @@
 
 mod labels;
 mod network;
+mod set;
 
 use std::hash::Hasher;
 use std::net::{IpAddr, Ipv4Addr};
@@ -21,6 +22,7 @@ use recon_common::Address;
 pub(crate) use labels::Labels;
 pub(crate) use network::Network;
 pub(crate) use network::ipv4_range;
+pub(crate) use set::NetworkSet;
 
 /// The blocks of RFC 1918.
 pub(crate) const RFC_1918: [Ipv4Net; 3] = [

@@ -25,15 +25,9 @@ impl Network {
         self.0.prefix_len()
     }
 
-    /// The families of which these networks together have all addresses.
-    pub(crate) fn complete_families(networks: &[Self]) -> impl Iterator<Item = &'static str> {
-        let networks: Vec<_> = networks.iter().map(|network| network.0).collect();
-        let whole = IpNet::aggregate(&networks).into_iter();
-        let whole = whole.filter(|network| network.prefix_len() == 0);
-        whole.map(|network| match network {
-            IpNet::V4(_) => "IPv4",
-            IpNet::V6(_) => "IPv6",
-        })
+    /// Its first and its last address.
+    pub(super) fn ends(&self) -> (IpAddr, IpAddr) {
+        (self.0.network(), self.0.broadcast())
     }
 
     /// Whether `address` is in the network.

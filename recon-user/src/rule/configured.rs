@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::address::Network;
+use super::Remotes;
 use crate::kql::Plan;
 
 /// A rule with the settings applied.
@@ -18,10 +18,10 @@ pub struct Configured {
     pub plan: Plan,
     /// Remotes that the rule ignores. Lists may be long, and are never saved.
     #[serde(skip)]
-    pub allow: Vec<Network>,
+    pub allow: Remotes,
     /// Remotes that count even if `allow` has them.
     #[serde(skip)]
-    pub deny: Vec<Network>,
+    pub deny: Remotes,
     /// Whether private remotes count too if the query excludes them.
     pub include_private: bool,
 }
@@ -32,8 +32,8 @@ impl Configured {
     pub fn plain(plan: Plan) -> Self {
         Self {
             plan,
-            allow: Vec::new(),
-            deny: Vec::new(),
+            allow: Remotes::default(),
+            deny: Remotes::default(),
             include_private: false,
         }
     }
@@ -41,7 +41,6 @@ impl Configured {
     /// Whether the rule ignores `remote`.
     #[must_use]
     pub fn allows(&self, remote: IpAddr) -> bool {
-        let has = |networks: &[Network]| networks.iter().any(|network| network.contains(remote));
-        has(&self.allow) && !has(&self.deny)
+        self.allow.contains(remote) && !self.deny.contains(remote)
     }
 }

@@ -5,8 +5,10 @@
 
 mod catalogue;
 mod configured;
+mod remotes;
 mod scanner;
 
 pub use catalogue::{Profile, Technique, defaults};
 pub use configured::Configured;
+pub use remotes::Remotes;
 pub use scanner::{SCANNERS, scanners};

@@ -5,10 +5,14 @@
 //! name override them, and those for an id with a measure override both. Lists of networks add up.
 //! Settings that match no rule are an error.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use super::{Located, Override, Refused, Settings};
+use crate::address::Network;
 use crate::diagnostic::Diagnostics;
 use crate::kql::Plan;
-use crate::rule::Configured;
+use crate::rule::{Configured, Remotes};
 use crate::stream::{self, Measure, greatest_measure};
 
 impl Settings {
@@ -34,6 +38,7 @@ impl Settings {
     fn configured(&self, mut plan: Plan) -> Option<Configured> {
         let mut is_enabled = true;
         let (mut allow, mut deny) = (self.allow.clone(), self.deny.clone());
+        let (mut allow_files, mut deny_files) = (self.allow_files.clone(), self.deny_files.clone());
         for key in keys(&plan) {
             let Some(Located { value: rule, .. }) = self.rules.get(&key) else {
                 continue;
@@ -47,12 +52,24 @@ impl Settings {
             plan.cooldown = rule.cooldown.map(|cooldown| cooldown.0).or(plan.cooldown);
             allow.extend_from_slice(rule.allow.as_deref().unwrap_or_default());
             deny.extend_from_slice(rule.deny.as_deref().unwrap_or_default());
+            allow_files.extend_from_slice(rule.allow_files.as_deref().unwrap_or_default());
+            deny_files.extend_from_slice(rule.deny_files.as_deref().unwrap_or_default());
         }
         is_enabled.then_some(Configured {
             plan,
-            allow,
-            deny,
+            allow: self.remotes(allow, &allow_files),
+            deny: self.remotes(deny, &deny_files),
             include_private: self.include_private,
+        })
+    }
+}
+
+impl Settings {
+    /// Networks, and those of files.
+    fn remotes(&self, listed: Vec<Network>, files: &[PathBuf]) -> Remotes {
+        let files = self.lists.of(files);
+        files.fold(Remotes::from(listed), |remotes, (path, networks)| {
+            remotes.with_file(path.clone(), Arc::clone(networks))
         })
     }
 }

@@ -6,8 +6,10 @@
 //! it. One that the command line overrides has a flag too.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::declare::table;
+use super::lists::Lists;
 use super::options::{file_name, time};
 use super::read::{TomlReader, TomlValue};
 use super::value::{Bytes, DigestedLines, LineCount, Located, SettingType, Time, TomlTable};
@@ -39,6 +41,10 @@ table! {
         allow: Vec<Network> = Vec::new();
         /// Count what these remotes do even if `allow` lists them
         deny: Vec<Network> = Vec::new();
+        /// Files of more such remotes as in `allow`, one a line, of any size; `#` begins a comment
+        allow_files: Vec<PathBuf> = Vec::new();
+        /// Files of more such remotes as in `deny`
+        deny_files: Vec<PathBuf> = Vec::new();
         /// How long an incident must be unchanged before its end is reported
         quiet: Time = Time(DEFAULT_QUIET);
         /// How many alerts are written
@@ -52,6 +58,8 @@ table! {
     }
     /// The file, to show errors that are found once the rules are known.
     pub(super) origin: Origin;
+    /// The networks of the files that the settings name, once they are read.
+    pub(super) lists: Lists;
 }
 
 /// Settings that the command line overrides, by their keys.
@@ -120,5 +128,9 @@ table! {
         allow: Option<Vec<Network>> = None;
         /// Remotes that the rule counts even if a list named `allow` has them
         deny: Option<Vec<Network>> = None;
+        /// Files of more such remotes as in its `allow`
+        allow_files: Option<Vec<PathBuf>> = None;
+        /// Files of more such remotes as in its `deny`
+        deny_files: Option<Vec<PathBuf>> = None;
     }
 }

@@ -3,6 +3,7 @@
 //! In: rules. Out: a table, or JSON.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -43,6 +44,10 @@ struct Listed<'a> {
     groups: Vec<&'a str>,
     allow: &'a [Network],
     deny: &'a [Network],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    allow_files: &'a [PathBuf],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    deny_files: &'a [PathBuf],
     include_private: bool,
 }
 
@@ -72,8 +77,10 @@ fn listed(rule: &Configured) -> Listed<'_> {
         cooldown: plan.cooldown.map(text),
         technique: plan.technique.as_deref(),
         groups: plan.groups.iter().map(|group| &*group.name).collect(),
-        allow: &rule.allow,
-        deny: &rule.deny,
+        allow: rule.allow.listed(),
+        deny: rule.deny.listed(),
+        allow_files: rule.allow.files(),
+        deny_files: rule.deny.files(),
         include_private: rule.include_private,
     }
 }

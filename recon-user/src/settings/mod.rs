@@ -7,9 +7,11 @@
 //! |---|---|---|---|
 //! | declare | `defs`, `declare`, `value` | - | the settings, each declared once |
 //! | read | `read` | recon.toml | [`Settings`] |
+//! | lists | `lists` | files of networks | what `allow_files` and `deny_files` list |
 //! | files | `files`, `duplicates` | rule files and folders of them | plans |
 //! | apply | `apply` | plans | [`Configured`] rules |
 //! | show | `list`, `check` | rules | a table or JSON |
+//! | compare | `changes` | two configurations | what a reload changes |
 //!
 //! The decisions held here: the command line wins over the file. A file that is named must exist,
 //! the default one need not. An error in any file keeps the agent from starting, and one run
@@ -17,12 +19,14 @@
 
 mod apply;
 mod bytes;
+mod changes;
 mod check;
 mod declare;
 mod defs;
 mod duplicates;
 mod files;
 mod list;
+mod lists;
 mod options;
 mod read;
 mod table;
@@ -31,11 +35,12 @@ mod value;
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::{fmt, io};
 
 use thiserror::Error;
 
-use crate::address::Network;
+use crate::address::NetworkSet;
 use crate::diagnostic::{Diagnostics, SourceText, read_file, visible};
 use crate::incident::{LineLimit, unmet_references};
 use crate::kql::Plan;
@@ -46,6 +51,7 @@ pub(crate) use defs::Override;
 pub use defs::{SettingFlags, Settings};
 pub use files::{Rules, rules};
 pub use list::list;
+use lists::Lists;
 pub use options::RuleOptions;
 use value::Located;
 
@@ -149,8 +155,15 @@ impl Settings {
             let allow = of.value.allow.as_ref()?;
             Some((format!("rules.{rule}.allow"), allow))
         });
-        for (key, list) in lists.into_iter().chain(of_rules) {
-            for family in Network::complete_families(list) {
+        let listed = lists.into_iter().chain(of_rules).map(|(key, list)| {
+            let networks: NetworkSet = list.iter().copied().collect();
+            (key, Arc::new(networks))
+        });
+        let of_files = self.lists.of(&self.allow_files);
+        let of_files =
+            of_files.map(|(path, networks)| (path.display().to_string(), Arc::clone(networks)));
+        for (key, networks) in listed.chain(of_files) {
+            for family in networks.complete_families() {
                 doubts += &format!(
                     "warning: `{key}` has all of {family}: nothing that such remotes do counts\n"
                 );
@@ -186,7 +199,7 @@ impl Settings {
 }
 
 /// What an agent starts with.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct InForce {
     /// The settings of the file and the command line.
     pub settings: Settings,
@@ -206,6 +219,10 @@ pub fn in_force(
 ) -> Result<InForce, Refused> {
     let settings = Settings::load(options.config.as_deref());
     let settings = settings.map(|settings| settings.with(&options.settings));
+    let settings = settings.and_then(|mut settings| {
+        settings.lists = Lists::read(&settings)?;
+        Ok(settings)
+    });
     let profile = settings
         .as_ref()
         .map_or_else(|_| Profile::default(), |settings| settings.profile);

@@ -3,6 +3,7 @@
 //! In: a value of recon.toml. Out: what it says, or an error; and the value as TOML again.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -302,6 +303,23 @@ impl ListItem for String {
 
     fn parse(text: &str) -> Result<Self, Wrong> {
         file_name(text).map_err(|hint| (format!("`{text}` is not a file name"), Some(hint)))
+    }
+}
+
+/// A file. It is the same for whoever reads the settings, from whatever folder.
+impl ListItem for PathBuf {
+    const LIST: &'static str = "list of files";
+    const WANTED: &'static str = "files in brackets, as in [\"/etc/recon/allow.txt\"]";
+
+    fn parse(text: &str) -> Result<Self, Wrong> {
+        let path = Self::from(text);
+        match path.is_absolute() {
+            true => Ok(path),
+            false => Err((
+                format!("`{text}` is not an absolute path"),
+                Some("begin it with `/`, as in /etc/recon/allow.txt".to_owned()),
+            )),
+        }
     }
 }
 

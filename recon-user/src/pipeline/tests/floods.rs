@@ -251,7 +251,8 @@ fn allowed_sources_do_not_count_as_a_flood() {
         for rule in &mut rules {
             rule.allow = ["198.51.100.0/24", "::/0"]
                 .map(|network| network.parse().expect("a network"))
-                .to_vec();
+                .into_iter()
+                .collect();
         }
         let mut pipeline = Pipeline::new(settings(rules));
         let key = key(Signal::Syn, remote, Address::v4(LOCAL), PORT, 0);

@@ -88,7 +88,7 @@ const INSTALLED: &str = "\
 
 /// A rule with settings of its own, which have no defaults.
 const RULE: &str = "rules.<rule>.";
-const RULE_EXAMPLE: [(&str, &str); 7] = [
+const RULE_EXAMPLE: [(&str, &str); 9] = [
     ("enabled", "true"),
     ("threshold", "20"),
     ("window", "\"1h\""),
@@ -96,6 +96,8 @@ const RULE_EXAMPLE: [(&str, &str); 7] = [
     ("cooldown", "\"1m\""),
     ("allow", "[\"198.51.100.0/24\"]"),
     ("deny", "[\"198.51.100.7\"]"),
+    ("allow_files", "[\"/etc/recon/allow.txt\"]"),
+    ("deny_files", "[\"/etc/recon/deny.txt\"]"),
 ];
 
 /// All settings as a file in which each is commented out.
