@@ -11,6 +11,7 @@ use recon_common::table::TABLE_ENTRIES;
 
 use crate::duration::Range;
 use crate::hook::XdpChoice;
+use crate::service::{DEFAULT_SOCKET, LONG_VERSION, SHORT_VERSION};
 use crate::settings::RuleOptions;
 
 /// Reports who scans or floods this host, and which of its processes scan others, from inside the
@@ -20,7 +21,12 @@ use crate::settings::RuleOptions;
 /// processes reach out. An agent polls the counts and applies the detections of ATT&CK TA0043.
 /// Packets are never dropped, delayed or changed.
 #[derive(Parser, Debug)]
-#[command(name = "recon", version, max_term_width = 100)]
+#[command(
+    name = "recon",
+    version = SHORT_VERSION,
+    long_version = LONG_VERSION,
+    max_term_width = 100
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -47,7 +53,8 @@ pub enum Command {
     /// Watch interfaces and write alerts to stdout, one JSON line (Elastic Common Schema) each
     ///
     /// Everything else goes to stderr. Ctrl-C or SIGTERM drains once more, writes the last alerts,
-    /// detaches and exits. SIGHUP opens the file of --events again.
+    /// detaches and exits. SIGHUP reads settings, rules and lists again, and opens the file of
+    /// --events again.
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunOptions),
     /// Say what this kernel, these interfaces, these privileges and this configuration allow
@@ -64,6 +71,13 @@ pub enum Command {
     /// List the rules in force, which are KQL queries over DeviceNetworkEvents, or check rule files
     #[command(args_conflicts_with_subcommands = true)]
     Rules(RulesOptions),
+    /// Make a running recon read its settings, rules and lists again, and say what that changes
+    ///
+    /// A configuration with an error is refused, with the same messages as at a start, and the one
+    /// before it stays in force. The exit code is then 1. What the rules have counted stays.
+    Reload(ControlOptions),
+    /// Show what a running recon knows of itself
+    Status(StatusOptions),
     /// Show the settings in force, in the format of the file for --config
     #[command(after_help = CONFIG_EXAMPLE)]
     Config(RuleOptions),
@@ -75,6 +89,26 @@ pub struct CheckOptions {
     /// What `recon run` would be started with.
     #[command(flatten)]
     pub run: RunOptions,
+
+    /// Write a JSON object instead of lines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The socket of a running recon.
+#[derive(Args, Debug, Clone)]
+pub struct ControlOptions {
+    /// The socket of `recon run --control`
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    pub control: PathBuf,
+}
+
+/// Options of `recon status`.
+#[derive(Args, Debug, Clone)]
+pub struct StatusOptions {
+    /// Whom to ask.
+    #[command(flatten)]
+    pub socket: ControlOptions,
 
     /// Write a JSON object instead of lines
     #[arg(long)]
@@ -220,9 +254,18 @@ pub struct RunOptions {
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
 
+    /// Append the alerts to this file instead of writing them to stdout; SIGHUP opens it again
+    #[arg(long, value_name = "FILE", conflicts_with = "no_alerts")]
+    pub alerts: Option<PathBuf>,
+
     /// Write no alerts
     #[arg(long, requires = "events")]
     pub no_alerts: bool,
+
+    /// Listen on this Unix socket for `recon reload` and `recon status`; only root and the user that
+    /// recon runs as may use it
+    #[arg(long, value_name = "PATH")]
+    pub control: Option<PathBuf>,
 
     /// Keys (remote, local, port, kind) that the kernel's table holds for one interval; once it is
     /// half full, new sources must be seen more often to get one

@@ -61,6 +61,7 @@ pub mod rule;
 mod sandbox;
 mod saved;
 pub mod seed;
+pub mod service;
 pub mod settings;
 pub mod sink;
 mod stable_hash;

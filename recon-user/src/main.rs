@@ -7,13 +7,13 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use recon_user::cli::{CheckOptions, Cli, Command, RulesCommand};
+use recon_user::cli::{CheckOptions, Cli, Command, ControlOptions, RulesCommand};
 use recon_user::diagnostic::readable;
 use recon_user::log_writer::LogWriter;
 use recon_user::process_limits::{check_stack, survive_full_files};
 use recon_user::settings::{self, InForce, Refused, RuleOptions};
 use recon_user::standard_streams::check_stdout;
-use recon_user::{agent, check, replay, rule, usage};
+use recon_user::{agent, check, replay, rule, service, usage};
 
 fn main() -> ExitCode {
     if let Err(error) = check_stack() {
@@ -119,7 +119,10 @@ fn run(command: Command) -> anyhow::Result<bool> {
         check_stdout()?;
     }
     match command {
-        Command::Run(options) => agent::run(&options, &in_force(&options.rule_options)?)?,
+        Command::Run(options) => {
+            let in_force = in_force(&options.rule_options)?;
+            agent::run(&options, in_force)?;
+        }
         Command::Check(options) => return Ok(check::run(&options)? == 0),
         Command::Judge(options) => {
             let in_force = in_force(&options.rule_options)?;
@@ -135,6 +138,17 @@ fn run(command: Command) -> anyhow::Result<bool> {
                 show(|out| settings::list(&rules, options.json, out))?;
             }
         },
+        Command::Reload(ControlOptions { control }) => match service::reload(&control)? {
+            Ok(changes) => show(|out| out.write_all(changes.as_bytes()))?,
+            Err(refused) => {
+                report(&refused);
+                return Ok(false);
+            }
+        },
+        Command::Status(options) => {
+            let status = service::status(&options.socket.control, options.json)?;
+            show(|out| out.write_all(status.as_bytes()))?;
+        }
         Command::Config(options) => {
             let settings = in_force(&options)?.settings;
             show(|out| write!(out, "{settings}"))?;

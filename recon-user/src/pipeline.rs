@@ -293,6 +293,12 @@ impl Pipeline {
         }
     }
 
+    /// The incidents that are open.
+    #[must_use]
+    pub fn open_incidents(&self) -> usize {
+        self.incidents.open()
+    }
+
     /// The findings for which no line was written.
     #[must_use]
     pub fn suppressed(&self) -> u64 {

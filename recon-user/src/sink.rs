@@ -105,6 +105,11 @@ impl LineQueue {
         self.work.try_send(Work::Lines(batch)).is_ok()
     }
 
+    /// The lines that were queued or dropped so far.
+    pub(crate) const fn lines(&self) -> u64 {
+        self.lines
+    }
+
     /// Makes the lines from now on go to another file. Returns whether that is queued.
     pub(crate) fn replace_file(&self, file: File) -> bool {
         self.work.try_send(Work::Replace(file)).is_ok()

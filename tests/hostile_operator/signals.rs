@@ -28,7 +28,7 @@ const SIGNALS: &[(&str, Then)] = &[
     ("QUIT", Ends),
     ("XCPU", Ends),
     ("PWR", Ends),
-    ("HUP", Logs("SIGHUP: ignored")),
+    ("HUP", Logs("reload: nothing has changed")),
     ("USR1", Logs("SIGUSR1: ignored")),
     ("USR2", Logs("SIGUSR2: ignored")),
     ("ALRM", Logs("SIGALRM: ignored")),

@@ -56,6 +56,11 @@ impl Actors {
         })
     }
 
+    /// Replaces the names of scanning tools.
+    pub(super) fn set_scanners(&mut self, scanners: BTreeSet<String>) {
+        self.scanners = scanners;
+    }
+
     /// Begins a poll.
     pub(super) fn begin_poll(&mut self) {
         self.lookups.begin_poll();

@@ -7,17 +7,17 @@ use std::path::Path;
 use super::output::is_stdout;
 use crate::cli::RunOptions;
 use crate::sandbox::{self, Paths};
-use crate::settings::DEFAULT_FILE;
+use crate::settings::{DEFAULT_FILE, Settings};
 
 /// Reduces the process, unless the options say otherwise.
-pub(super) fn confine(options: &RunOptions) {
+pub(super) fn confine(options: &RunOptions, settings: &Settings) {
     if options.no_sandbox {
         log::warn!(
             "no sandbox: recon keeps all its capabilities and may open any file; leave out --no-sandbox to change that"
         );
         return;
     }
-    let reduced = sandbox::reduce(&paths(options));
+    let reduced = sandbox::reduce(&paths(options, settings));
     log::info!("{reduced}");
     for missing in &reduced.missing {
         log::warn!("{missing}");
@@ -25,15 +25,19 @@ pub(super) fn confine(options: &RunOptions) {
 }
 
 /// The files that the agent opens again.
-fn paths(options: &RunOptions) -> Paths {
+fn paths(options: &RunOptions, settings: &Settings) -> Paths {
     let mut paths = Paths::default();
     let events = options.events.as_deref().filter(|path| !is_stdout(path));
     let rules = &options.rule_options;
     let config = rules.config.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
     paths.read(config);
     let others = rules.rules.iter().chain(&options.cgroup);
+    let others = others.chain(settings.list_files());
     others.for_each(|path| paths.read(path));
     let written = events.into_iter().chain(options.state.as_deref());
+    let written = written.chain(options.alerts.as_deref());
+    // The control socket is removed at the end.
+    let written = written.chain(options.control.as_deref());
     written.for_each(|path| paths.write_file(path));
     paths
 }

@@ -1,9 +1,9 @@
-//! The file of counted rows.
+//! The files of counted rows and of alerts.
 //!
-//! In: the path of `--events`. Out: a file that is only appended to.
-//! The decisions held here: rows of an earlier run stay. A named pipe without a reader costs rows, as
-//! one whose reader has gone, and never the start. A file that can't be written, or that recon reads
-//! its rules or settings from, is refused. A file that ends within a line, as a full
+//! In: the path of `--events` or `--alerts`. Out: a file that is only appended to.
+//! The decisions held here: lines of an earlier run stay. A named pipe without a reader costs lines,
+//! as one whose reader has gone, and never the start. A file that can't be written, or that recon
+//! reads its rules or settings from, is refused. A file that ends within a line, as a full
 //! disk or a power failure leaves it, gets a line break first. The file that stdout or stderr goes
 //! to is refused: `--events -` writes rows and alerts to stdout without breaking a line.
 
@@ -24,22 +24,22 @@ const PERMISSIONS: u32 = 0o640;
 
 /// Opens the file, and creates it if it is missing. Waits for nobody, so also after a log rotation
 /// has renamed it.
-pub(super) fn open(path: &Path) -> anyhow::Result<File> {
+pub(super) fn open(path: &Path, lines: &str) -> anyhow::Result<File> {
     let name = path.display();
     let mut options = File::options();
     options.append(true).create(true);
     options.mode(PERMISSIONS).custom_flags(libc::O_NONBLOCK);
     let mut file = open_with_reader(&options, path)
         .and_then(ensure_writable)
-        .with_context(|| format!("can't write events to {name}"))?;
+        .with_context(|| format!("can't write {lines} to {name}"))?;
     let (stdout, stderr) = (io::stdout(), io::stderr());
     for (stream, what) in [(stdout.as_fd(), "stdout"), (stderr.as_fd(), "stderr")] {
         ensure!(
             !is_same_file(file.as_fd(), stream),
-            "can't write events to {name}: {what} goes there too, and lines would break each other; use another file, or --events - for rows and alerts on stdout"
+            "can't write {lines} to {name}: {what} goes there too, and lines would break each other; use another file, or --events - for rows and alerts on stdout"
         );
     }
-    end_torn_line(path, &mut file).with_context(|| format!("can't write events to {name}"))?;
+    end_torn_line(path, &mut file).with_context(|| format!("can't write {lines} to {name}"))?;
     Ok(file)
 }
 

@@ -23,10 +23,13 @@ mod namespaces;
 mod output;
 mod places;
 mod private;
+mod reload;
 mod repair;
 mod saving;
+mod service;
 pub(crate) mod sight;
 mod signals;
+mod totals;
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -40,15 +43,13 @@ use crate::drain::{
 };
 use crate::hook::{self, Cgroup, Hooks, LinkEvents, Netns};
 use crate::incident::Notification;
-use crate::log_writer::dropped_lines;
 use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::process::ServedPorts;
 use crate::process::login::Session;
 use crate::process_limits::check_memory;
 use crate::row::{Row, RowKey, Standing};
 use crate::settings::InForce;
-use crate::sink::Written;
-use crate::stream::{EvictionStats, Interval};
+use crate::stream::Interval;
 use actors::Actors;
 use calls::Calls;
 use clock::{now, to_wall};
@@ -61,14 +62,16 @@ use output::AgentOutput;
 use places::PlaceNames;
 use private::PrivateSignals;
 use saving::Saving;
+use service::Service;
 use sight::{attach_sockets, untrusted};
 use signals::{HeldSignals, Request, Signals};
+use totals::Totals;
 
 /// Runs until a signal or a closed stdout.
 ///
 /// # Errors
 /// The agent can't start: interfaces, privileges, BPF. No program stays attached.
-pub fn run(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
+pub fn run(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     descriptors::raise_limit()?;
     check_memory(in_force.settings.memory())?;
     tokio::runtime::Builder::new_current_thread()
@@ -78,10 +81,9 @@ pub fn run(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
         .block_on(watch(options, in_force))
 }
 
-async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
-    let settings = &in_force.settings;
+async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     let (interval, entries) = (options.interval, options.table_entries);
-    for doubt in doubts::doubts(in_force, interval, entries, Memory::of_machine())? {
+    for doubt in doubts::doubts(&in_force, interval, entries, Memory::of_machine())? {
         log::warn!("{doubt}");
     }
     // Before the interfaces are listed, so that no change in between is missed.
@@ -90,6 +92,9 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
     let cgroup = Cgroup::select(options.cgroup.as_deref())?;
     let output = output::open(options)?;
     let (saving, loaded) = saving::open(options.state.as_deref())?;
+    let mut service = Service::start(options, in_force)?;
+    let in_force = service.in_force();
+    let settings = &in_force.settings;
     // From here on, no signal kills the agent.
     let mut signals = Signals::catch().context("can't listen for signals")?;
     let held = HeldSignals::hold();
@@ -108,7 +113,8 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
         WatchedInterfaces::attach(hooks, &interfaces, options.xdp, events)?;
     drop(held);
     taken.iter().for_each(|taken| log::info!("{taken}"));
-    let pipeline_settings = PipelineSettings::new(in_force, untrusted(&sockets, &taken));
+    let ignored = untrusted(&sockets, &taken);
+    let pipeline_settings = PipelineSettings::new(in_force, ignored);
     let mut agent = Agent {
         drain,
         actors,
@@ -127,39 +133,38 @@ async fn watch(options: &RunOptions, in_force: &InForce) -> anyhow::Result<()> {
         saving,
     };
     agent.restore(loaded, pipeline_settings);
-    confine(options);
+    confine(options, settings);
     let names: Vec<&str> = taken.iter().map(|taken| taken.interface.as_str()).collect();
     log::info!(
-        "watching {}, polling every {:?}; alerts go to stdout",
+        "watching {}, polling every {:?}; alerts go to {}",
         names.join(", "),
-        options.interval
+        options.interval,
+        agent.output.alerts_go_to()
     );
 
+    let hooks = taken.iter().map(ToString::to_string);
+    service.note_hooks(hooks.chain([sockets.to_string()]).collect(), ignored);
     let mut ticks = interval_at(
         tokio::time::Instant::now() + options.interval,
         options.interval,
     );
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     agent
-        .poll_until(&mut executions, &mut interfaces, &mut ticks, &mut signals)
+        .poll_until(
+            &mut executions,
+            &mut interfaces,
+            &mut ticks,
+            &mut signals,
+            &mut service,
+        )
         .await;
+    service.stopping();
     agent.served.watch(interfaces.indexes());
     agent.places.begin_poll(interfaces.named());
     interfaces.detach();
     agent.note_started(&mut executions);
     agent.end();
     Ok(())
-}
-
-#[derive(Debug, Default)]
-struct Totals {
-    polls: u64,
-    failed_polls: u64,
-    /// Polls that were due while another poll was running.
-    missed_polls: u64,
-    tally: Tally,
-    evictions: EvictionStats,
-    forgotten: u64,
 }
 
 /// The callback for each row of a poll.
@@ -198,6 +203,7 @@ impl<M: CountMaps> Agent<M> {
         interfaces: &mut WatchedInterfaces,
         ticks: &mut Ticks,
         signals: &mut Signals,
+        service: &mut Service,
     ) {
         loop {
             let due = tokio::select! {
@@ -206,9 +212,14 @@ impl<M: CountMaps> Agent<M> {
                     Request::Stop => return,
                     Request::Reopen => {
                         self.output.reopen();
+                        service.reload(None);
                         continue;
                     }
                 },
+                duty = service.next_duty() => {
+                    self.serve(duty, service, interfaces);
+                    continue;
+                }
                 due = ticks.tick() => due,
                 () = executions.wait() => {
                     self.note_started(executions);
@@ -230,6 +241,7 @@ impl<M: CountMaps> Agent<M> {
             self.served.watch(interfaces.indexes());
             self.places.begin_poll(interfaces.named());
             self.poll(|drain, row| drain.poll(row));
+            self.note_poll(service, ticks.period(), interfaces);
             if self.output.is_closed() {
                 log::info!("stdout is closed: ending");
                 return;
@@ -341,24 +353,6 @@ impl<M: CountMaps> Agent<M> {
         self.commit_poll();
     }
 
-    fn report(&mut self, tally: &Tally, findings: usize) {
-        let EvictionStats { evicted, refused } = self.pipeline.take_eviction_stats();
-        let forgotten = self.actors.processes.take_evicted();
-        let level = match tally.frames() {
-            0 => log::Level::Trace,
-            _ => log::Level::Debug,
-        };
-        log::log!(
-            level,
-            "poll {}: {tally} evicted={evicted} refused={refused} processes_forgotten={forgotten} findings={findings}",
-            self.totals.polls
-        );
-        self.totals.tally.add(tally);
-        self.totals.evictions.evicted += evicted;
-        self.totals.evictions.refused += refused;
-        self.totals.forgotten += forgotten;
-    }
-
     /// Ends the agent after the programs are detached. Evaluates and writes their last counts.
     fn end(mut self) {
         if let Err(error) = self.drain.wait_for_programs() {
@@ -366,23 +360,7 @@ impl<M: CountMaps> Agent<M> {
         }
         self.poll(|drain, row| drain.finish(row));
         self.save_or_finish();
-        let suppressed_lines = self.pipeline.suppressed();
-        let Totals {
-            polls,
-            failed_polls,
-            missed_polls,
-            tally,
-            evictions: EvictionStats { evicted, refused },
-            forgotten,
-        } = self.totals;
-        let (Written { written, dropped }, rows) = self.output.finish();
-        let rows = rows.map_or_else(String::new, |Written { written, dropped }| {
-            format!(" events={written} events_dropped={dropped}")
-        });
-        log::info!(
-            "totals: polls={polls} failed_polls={failed_polls} missed_polls={missed_polls} {tally} evicted={evicted} refused={refused} processes_forgotten={forgotten} alerts={written} alerts_dropped={dropped} suppressed_lines={suppressed_lines}{rows} log_dropped={}",
-            dropped_lines()
-        );
+        self.log_totals();
     }
 }
 

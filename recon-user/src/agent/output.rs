@@ -36,6 +36,9 @@ pub(super) fn host_name() -> String {
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_else(|_| "localhost".to_owned())
 }
+/// What is written, for messages.
+const EVENTS: &str = "events";
+const ALERTS: &str = "alerts";
 
 #[derive(Debug)]
 struct Rows {
@@ -49,7 +52,10 @@ struct Rows {
 /// Where the agent writes its lines.
 #[derive(Debug)]
 pub(super) struct AgentOutput {
+    /// The alerts, and with `--events -` the rows.
     stdout: Sink,
+    /// The file that the alerts go to instead.
+    alert_file: Option<PathBuf>,
     rows: Option<Rows>,
     has_alerts: bool,
     /// Waits for the alerts, and for the rows.
@@ -60,11 +66,21 @@ pub(super) struct AgentOutput {
 pub(super) fn open(options: &RunOptions) -> anyhow::Result<AgentOutput> {
     let events = options.events.as_deref();
     let has_alerts = !options.no_alerts;
-    if has_alerts || events.is_some_and(is_stdout) {
+    let has_rows = events.is_some_and(is_stdout);
+    if let Some(path) = &options.alerts {
+        ensure!(
+            !has_rows,
+            "--events - writes rows and alerts to stdout, and --alerts {} would take the alerts away: name a file for both",
+            path.display()
+        );
+    } else if has_alerts || has_rows {
         check_stdout()?;
     }
-    if let Some(events) = events {
-        event_file::ensure_not_read(events, &options.rule_options)?;
+    for path in events.into_iter().chain(options.alerts.as_deref()) {
+        event_file::ensure_not_read(path, &options.rule_options)?;
+    }
+    if let Some(path) = &options.alerts {
+        return AgentOutput::new(std::io::stdout(), events, has_alerts)?.with_alert_file(path);
     }
     AgentOutput::new(std::io::stdout(), events, has_alerts)
 }
@@ -81,8 +97,8 @@ impl AgentOutput {
             Some(path) if is_stdout(path) => Some((None, stdout.another_queue())),
             Some(path) => {
                 let name = path.display().to_string();
-                let file = event_file::open(path)?;
-                let sink = Sink::lasting(&file, &name, "events", ROWS)?;
+                let file = event_file::open(path, EVENTS)?;
+                let sink = Sink::lasting(&file, &name, EVENTS, ROWS)?;
                 let lines = sink.another_queue();
                 Some((Some((path.to_owned(), sink)), lines))
             }
@@ -90,6 +106,7 @@ impl AgentOutput {
         };
         Ok(Self {
             stdout,
+            alert_file: None,
             rows: rows.map(|(file, lines)| Rows {
                 file,
                 lines,
@@ -117,32 +134,50 @@ impl AgentOutput {
         is_written
     }
 
-    /// Opens the file of rows again, after what is queued, and logs what came of it.
+    /// Makes the alerts go to a file.
+    fn with_alert_file(self, path: &Path) -> anyhow::Result<Self> {
+        let file = event_file::open(path, ALERTS)?;
+        let stdout = Sink::lasting(&file, &path.display().to_string(), ALERTS, ROWS)?;
+        Ok(Self {
+            stdout,
+            alert_file: Some(path.to_owned()),
+            ..self
+        })
+    }
+
+    /// Where the alerts go.
+    pub(super) fn alerts_go_to(&self) -> String {
+        let path = self.alert_file.as_ref();
+        path.map_or_else(|| "stdout".to_owned(), |path| path.display().to_string())
+    }
+
+    /// Opens the files again, after what is queued, and logs what came of it.
     pub(super) fn reopen(&self) {
         let rows = self.rows.as_ref();
-        let Some((rows, (path, _))) = rows.and_then(|rows| Some((rows, rows.file.as_ref()?)))
-        else {
-            log::warn!(
-                "SIGHUP: ignored; recon reads its rules and settings when it starts, and SIGTERM ends it"
-            );
-            return;
-        };
-        let name = path.display();
-        let reopened = event_file::open(path).and_then(|file| {
-            ensure!(
-                rows.lines.replace_file(file),
-                "{name} is too slow, and the queue is full; send SIGHUP again later"
-            );
-            Ok(())
-        });
-        match reopened {
-            Ok(()) => log::info!(
-                "SIGHUP: events go to {name}, opened again; rules and settings stay as they are"
-            ),
-            Err(error) => {
-                log::error!("SIGHUP: events go on to the file opened before: {error:#}");
+        let rows = rows.and_then(|rows| Some((&rows.file.as_ref()?.0, EVENTS, &rows.lines)));
+        let alerts = self.alert_file.as_ref();
+        let alerts = alerts.map(|path| (path, ALERTS, self.stdout.queue()));
+        for (path, what, queue) in rows.into_iter().chain(alerts) {
+            let name = path.display();
+            let reopened = event_file::open(path, what).and_then(|file| {
+                ensure!(
+                    queue.replace_file(file),
+                    "{name} is too slow, and the queue is full; send SIGHUP again later"
+                );
+                Ok(())
+            });
+            match reopened {
+                Ok(()) => log::info!("SIGHUP: {what} go to {name}, opened again"),
+                Err(error) => {
+                    log::error!("SIGHUP: {what} go on to the file opened before: {error:#}");
+                }
             }
         }
+    }
+
+    /// The lines of alerts and, with `--events -`, of rows that were queued for stdout or dropped.
+    pub(super) fn alerts(&self) -> u64 {
+        self.stdout.queue().lines()
     }
 
     /// Whether rows are written.

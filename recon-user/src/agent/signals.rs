@@ -19,7 +19,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 enum Action {
     /// Ends the agent after the last drain.
     Stop,
-    /// Makes it open its files again.
+    /// Makes it read its configuration and open its files again.
     Reopen,
     /// Only gets a log line.
     Ignore,
@@ -49,7 +49,7 @@ const ACTIONS: [(libc::c_int, &str, Action); 13] = [
 pub(super) enum Request {
     /// To end.
     Stop,
-    /// To open the files again that it writes to.
+    /// To read the configuration, and to open the files again that it writes to.
     Reopen,
 }
 

@@ -209,9 +209,14 @@ impl Blind {
 
     /// Goes on in another process, where what was gone is there again or was never.
     pub(crate) fn resume(mut self, quiet: Duration) -> Self {
-        self.quiet = SignedDuration::try_from(quiet).unwrap_or(SignedDuration::MAX);
+        self.set_quiet(quiet);
         self.parts.values_mut().for_each(|of| of.is_gone = false);
         self
+    }
+
+    /// Sets for how long a part that sees again must have lost nothing.
+    pub fn set_quiet(&mut self, quiet: Duration) {
+        self.quiet = SignedDuration::try_from(quiet).unwrap_or(SignedDuration::MAX);
     }
 
     /// Notes that this poll has lost so much.

@@ -124,6 +124,12 @@ impl Incidents {
             .is_some_and(|incident| incident.was_over(since))
     }
 
+    /// The incidents that are open.
+    pub(crate) fn open(&self) -> usize {
+        let incidents = self.incidents.iter().flatten();
+        incidents.filter(|incident| incident.is_open()).count()
+    }
+
     fn get(&self, tag: Tag) -> Option<&Incident> {
         self.incidents.get(tag.0 as usize)?.as_ref()
     }

@@ -167,6 +167,11 @@ impl Incident {
         Some(self.report(phase, count))
     }
 
+    /// Whether it has begun and is not over.
+    pub(super) fn is_open(&self) -> bool {
+        self.end_is_scheduled
+    }
+
     /// Whether what is over the threshold now is another incident. One whose end is not decided
     /// goes on.
     fn is_left_behind(&self, query: &Query, now: Timestamp) -> bool {

@@ -1,0 +1,254 @@
+//! Reading settings, rules and lists again while the agent runs.
+//!
+//! In: requests to reload. Out: the new configuration, or why it is refused.
+//! The decisions held here: files are read and checked on a thread of their own, so that a large
+//! list or a slow disk delays no poll. A thread per reload: it inherits what the agent may do by
+//! then. Requests that come meanwhile share one more reload after that, since the files may have
+//! changed after they were read. A pipe that nobody writes to ends with a time limit.
+
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use crate::rule;
+use crate::service::{Answer, Body, LastReload};
+use crate::settings::{InForce, RuleOptions, in_force};
+
+/// How long reading may take.
+const READING_TIME: Duration = Duration::from_secs(60);
+
+/// Who asked for a reload: a client of the control socket, or a signal.
+pub(super) type Asker = Option<oneshot::Sender<Answer>>;
+
+/// A configuration, or why it is refused as lines to be shown as they are.
+pub(super) type Loaded = Result<InForce, String>;
+
+/// A reload whose files are being read.
+struct Reading {
+    loaded: oneshot::Receiver<Loaded>,
+    until: Instant,
+    askers: Vec<Asker>,
+}
+
+/// The configuration in force, and the one that may come.
+pub(super) struct Reloads {
+    options: RuleOptions,
+    in_force: InForce,
+    reading: Option<Reading>,
+    /// Who asked since it is being read.
+    next: Vec<Asker>,
+    last: Option<LastReload>,
+}
+
+impl Reloads {
+    /// What the agent has started with, and the options that name its files.
+    pub(super) fn new(options: RuleOptions, in_force: InForce) -> Self {
+        Self {
+            options,
+            in_force,
+            reading: None,
+            next: Vec::new(),
+            last: None,
+        }
+    }
+
+    /// The configuration in force.
+    pub(super) fn in_force(&self) -> &InForce {
+        &self.in_force
+    }
+
+    /// What came of the last reload.
+    pub(super) fn last(&self) -> Option<&LastReload> {
+        self.last.as_ref()
+    }
+
+    /// Begins to read the files, now or after those that are being read.
+    pub(super) fn request(&mut self, asker: Asker) {
+        self.next.push(asker);
+        self.read_next();
+    }
+
+    fn read_next(&mut self) {
+        if self.reading.is_some() || self.next.is_empty() {
+            return;
+        }
+        let (sender, loaded) = oneshot::channel();
+        let options = self.options.clone();
+        let started = thread::Builder::new()
+            .name("reload".to_owned())
+            .spawn(move || {
+                let loaded = in_force(&options, rule::defaults).map_err(|why| why.to_string());
+                // If this fails, it took too long.
+                let _ = sender.send(loaded);
+            });
+        if let Err(error) = started {
+            log::error!("reload: no thread to read the files: {error}");
+        }
+        self.reading = Some(Reading {
+            // Without a thread, the sender is gone and the reload fails.
+            loaded,
+            until: Instant::now() + READING_TIME,
+            askers: std::mem::take(&mut self.next),
+        });
+    }
+
+    /// Waits until the files are read, or forever if none are. May be cancelled.
+    pub(super) async fn loaded(&mut self) -> Loaded {
+        let Some(reading) = &mut self.reading else {
+            return std::future::pending().await;
+        };
+        match timeout_at(reading.until, &mut reading.loaded).await {
+            Ok(Ok(loaded)) => loaded,
+            Ok(Err(_)) => Err("recon could not read its files: the thread ended\n".to_owned()),
+            Err(_) => Err(format!(
+                "reading the settings, rules and lists took over {READING_TIME:?}: is one of them a pipe or on a slow file system?\n"
+            )),
+        }
+    }
+
+    /// Ends a reload. `apply` puts a new configuration in force. Answers and logs what came of it,
+    /// which is returned in one line. What was asked for meanwhile begins.
+    pub(super) fn finish(
+        &mut self,
+        loaded: Loaded,
+        at: String,
+        apply: impl FnOnce(&InForce),
+    ) -> String {
+        let answer = match loaded {
+            Ok(new) => Answer::done(Body::Changes(self.adopt(new, apply))),
+            Err(why) => {
+                log::error!(
+                    "reload: refused, and the configuration before it stays in force:\n{}",
+                    why.trim_end()
+                );
+                Answer::refused(why)
+            }
+        };
+        let result = match &answer.body {
+            Body::Changes(changes) => changes.join("; "),
+            Body::Error(why) => why.lines().next().unwrap_or_default().to_owned(),
+            _ => String::new(),
+        };
+        let ok = answer.ok;
+        self.last = Some(LastReload {
+            at,
+            ok,
+            result: result.clone(),
+        });
+        let askers = self.reading.take().map_or_else(Vec::new, |it| it.askers);
+        for asker in askers.into_iter().flatten() {
+            // A client that has gone has no use for the answer.
+            let _ = asker.send(answer.clone());
+        }
+        self.read_next();
+        match ok {
+            true => format!("reloaded: {result}"),
+            false => format!("reload refused: {result}"),
+        }
+    }
+
+    /// Puts a configuration in force. Returns and logs what it changes.
+    fn adopt(&mut self, mut new: InForce, apply: impl FnOnce(&InForce)) -> Vec<String> {
+        let kept = new.keep_what_needs_restart(&self.in_force);
+        let mut lines = new.changes(&self.in_force);
+        apply(&new);
+        if lines.is_empty() && kept.is_empty() {
+            lines.push("nothing has changed".to_owned());
+        }
+        for line in &lines {
+            log::info!("reload: {line}");
+        }
+        for line in &kept {
+            log::warn!("reload: {line}");
+        }
+        lines.extend(kept);
+        let warnings = new.warnings.trim_end();
+        if !warnings.is_empty() {
+            log::warn!("reload:\n{warnings}");
+            lines.extend(warnings.lines().map(str::to_owned));
+        }
+        self.in_force = new;
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn in_words(answer: &mut oneshot::Receiver<Answer>) -> String {
+        match answer.try_recv() {
+            Ok(Answer {
+                body: Body::Changes(changes),
+                ..
+            }) => changes.join("; "),
+            Ok(Answer {
+                body: Body::Error(why),
+                ..
+            }) => why.lines().next().unwrap_or_default().to_owned(),
+            other => format!("{other:?}"),
+        }
+    }
+
+    /// Who asks while files are read may have changed them since: the files are read once more, for
+    /// all of them together.
+    #[test]
+    fn later_requests_share_another_reload() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = folder.path().join("recon.toml");
+        let write = |text: &str| std::fs::write(&config, text).expect("a file");
+        write("");
+        let options = RuleOptions {
+            config: Some(config.clone()),
+            ..RuleOptions::default()
+        };
+        let old = in_force(&options, rule::defaults).expect("a configuration");
+        let mut reloads = Reloads::new(options, old);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let (asker, mut first) = oneshot::channel();
+        runtime.block_on(async {
+            reloads.request(Some(asker));
+            let loaded = reloads.loaded().await;
+            write("quiet = '1m'");
+            let mut later: Vec<_> = (0..3)
+                .map(|_| {
+                    let (asker, answer) = oneshot::channel();
+                    reloads.request(Some(asker));
+                    answer
+                })
+                .collect();
+            reloads.request(None);
+            reloads.finish(loaded, "now".to_owned(), |_| {});
+            assert_eq!(in_words(&mut first), "nothing has changed");
+            assert!(later.iter_mut().all(|answer| answer.try_recv().is_err()));
+            let loaded = reloads.loaded().await;
+            let mut applied = 0;
+            let said = reloads.finish(loaded, "then".to_owned(), |_| applied += 1);
+            assert_eq!(
+                (said.as_str(), applied),
+                ("reloaded: quiet: \"10m\" -> \"1m\"", 1)
+            );
+            for answer in &mut later {
+                assert_eq!(in_words(answer), "quiet: \"10m\" -> \"1m\"");
+            }
+            assert!(reloads.reading.is_none());
+
+            write("quiet = ");
+            reloads.request(None);
+            let loaded = reloads.loaded().await;
+            let said = reloads.finish(loaded, "later".to_owned(), |_| applied += 1);
+            assert!(said.starts_with("reload refused: "), "{said}");
+            assert_eq!(applied, 1);
+            let last = reloads.last().expect("a reload");
+            assert!(
+                !last.ok && last.result.contains("recon.toml:1:"),
+                "{last:?}"
+            );
+        });
+    }
+}

@@ -1,0 +1,292 @@
+//! The agent as a service: what its operator and the service manager hear, and how it reloads.
+//!
+//! In: requests of the control socket, SIGHUP, the ends of polls. Out: answers, a new
+//! configuration, notifications.
+//! The decisions held here: all of it happens between polls, so a reload never splits one. The
+//! service manager hears of a poll only if that poll has drained the counts: an agent that hangs or
+//! whose polls fail is restarted.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+use super::interfaces::WatchedInterfaces;
+use jiff::Timestamp;
+
+use super::Agent;
+use super::private::PrivateSignals;
+use super::reload::{Asker, Loaded, Reloads};
+use crate::cli::RunOptions;
+use crate::drain::CountMaps;
+use crate::log_writer::dropped_lines;
+use crate::pipeline::PipelineSettings;
+use crate::row::SignalSet;
+use crate::service::{
+    Answer, Asked, Body, ControlSocket, Notifier, Request, SHORT_VERSION, Status,
+};
+use crate::settings::InForce;
+
+/// Lines of /proc/self/status that say what the process may still do.
+const SANDBOX: [&str; 3] = ["CapEff", "NoNewPrivs", "Seccomp"];
+
+/// What the agent owes its operator beyond alerts.
+pub(super) struct Service {
+    control: Option<ControlSocket>,
+    notifier: Notifier,
+    reloads: Reloads,
+    since: Timestamp,
+    /// What was attached at the start, a line for each interface and the cgroup.
+    hooks: Vec<String>,
+    /// Signals that this host's hooks do not report correctly.
+    ignored: SignalSet,
+    /// Failed polls before the last one.
+    failed_polls: u64,
+    /// Whether a poll has drained the counts.
+    is_ready: bool,
+}
+
+/// What the agent has to see to.
+pub(super) enum Duty {
+    /// A client asks for something.
+    Answer(Asked),
+    /// The files of a reload are read.
+    Adopt(Box<Loaded>),
+}
+
+impl Service {
+    /// Listens on the control socket, if there is to be one. Needs a tokio runtime.
+    pub(super) fn start(options: &RunOptions, in_force: InForce) -> anyhow::Result<Self> {
+        let control = options.control.as_deref().map(ControlSocket::listen);
+        let notifier = Notifier::of_environment();
+        if let Some(watchdog) = notifier.watchdog()
+            && watchdog < 2 * options.interval
+        {
+            log::warn!(
+                "the service manager's watchdog expects a sign of life every {watchdog:?}, and recon polls every {:?}: it would be restarted; raise WatchdogSec= or shorten --interval",
+                options.interval
+            );
+        }
+        Ok(Self {
+            control: control.transpose()?,
+            notifier,
+            reloads: Reloads::new(options.rule_options.clone(), in_force),
+            since: super::now(),
+            hooks: Vec::new(),
+            ignored: SignalSet::default(),
+            failed_polls: 0,
+            is_ready: false,
+        })
+    }
+
+    /// Notes what has been attached, and which signals are not to be trusted.
+    pub(super) fn note_hooks(&mut self, hooks: Vec<String>, ignored: SignalSet) {
+        (self.hooks, self.ignored) = (hooks, ignored);
+        self.since = super::now();
+    }
+
+    /// The configuration in force.
+    pub(super) fn in_force(&self) -> &InForce {
+        self.reloads.in_force()
+    }
+
+    /// Waits for something to see to. May be cancelled.
+    pub(super) async fn next_duty(&mut self) -> Duty {
+        let Self {
+            control, reloads, ..
+        } = self;
+        let asked = async {
+            match control {
+                Some(control) => control.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            asked = asked => Duty::Answer(asked),
+            loaded = reloads.loaded() => Duty::Adopt(Box::new(loaded)),
+        }
+    }
+
+    /// Begins to read the configuration again.
+    pub(super) fn reload(&mut self, asker: Asker) {
+        self.notifier.reloading();
+        self.reloads.request(asker);
+    }
+
+    /// Notes a poll, by how many have failed so far: one more, and the service manager does not
+    /// hear of it.
+    fn note_poll(&mut self, failed: u64, interval: Duration, status: impl FnOnce() -> String) {
+        if std::mem::replace(&mut self.failed_polls, failed) != failed {
+            return;
+        }
+        let is_first = !std::mem::replace(&mut self.is_ready, true);
+        if is_first {
+            self.notifier.ready();
+        }
+        self.notifier.note_poll(interval);
+        self.notifier.status(is_first, status);
+    }
+
+    /// The agent ends.
+    pub(super) fn stopping(&self) {
+        self.notifier.stopping();
+    }
+}
+
+impl<M: CountMaps> Agent<M> {
+    /// Sees to what the service has to do.
+    pub(super) fn serve(
+        &mut self,
+        duty: Duty,
+        service: &mut Service,
+        interfaces: &WatchedInterfaces,
+    ) {
+        match duty {
+            Duty::Answer(Asked { request, reply }) => {
+                let answer = match request {
+                    Request::Reload {} => return service.reload(Some(reply)),
+                    Request::Ping {} => Answer::done(Body::Version(SHORT_VERSION.to_owned())),
+                    Request::Status {} => {
+                        Answer::done(Body::Status(Box::new(self.status(service, interfaces))))
+                    }
+                };
+                // A client that has gone has no use for the answer.
+                let _ = reply.send(answer);
+            }
+            Duty::Adopt(loaded) => {
+                let ignored = service.ignored;
+                let apply = |new: &InForce| self.reconfigure(new, ignored);
+                let result = service
+                    .reloads
+                    .finish(*loaded, super::now().to_string(), apply);
+                service.notifier.status(true, || result);
+                service.notifier.ready();
+            }
+        }
+    }
+
+    /// Puts a new configuration in force. What unchanged rules have counted stays.
+    fn reconfigure(&mut self, new: &InForce, ignored: SignalSet) {
+        let settings = &new.settings;
+        let pipeline = PipelineSettings::new(new, ignored);
+        let reconfigured = self.pipeline.reconfigure(pipeline, super::now());
+        self.write(&reconfigured.notifications);
+        self.actors.set_scanners(settings.scanner_names());
+        if settings.include_private {
+            self.private = PrivateSignals::new(true);
+        }
+        self.blind.set_quiet(settings.quiet.0);
+    }
+
+    /// Tells the service manager of a poll that has drained the counts.
+    pub(super) fn note_poll(
+        &self,
+        service: &mut Service,
+        interval: Duration,
+        interfaces: &WatchedInterfaces,
+    ) {
+        service.note_poll(self.totals.failed_polls, interval, || {
+            format!(
+                "watching {}; {} polls, {} signals, {} lost, {} incidents open, {} alert lines",
+                names(interfaces).join(", "),
+                self.totals.polls,
+                self.totals.tally.signals,
+                self.totals.tally.lost_total(),
+                self.pipeline.open_incidents(),
+                self.output.alerts(),
+            )
+        });
+    }
+
+    fn status(&self, service: &Service, interfaces: &WatchedInterfaces) -> Status {
+        let totals = &self.totals;
+        Status {
+            version: SHORT_VERSION.to_owned(),
+            pid: std::process::id(),
+            since: service.since.to_string(),
+            interfaces: names(interfaces),
+            hooks: service.hooks.clone(),
+            polls: totals.polls,
+            failed_polls: totals.failed_polls,
+            missed_polls: totals.missed_polls,
+            signals: totals.tally.signals,
+            sketched: totals.tally.sketched,
+            lost: totals.tally.lost_total(),
+            evicted: totals.evictions.evicted,
+            refused: totals.evictions.refused,
+            rules: service.in_force().rules.len() as u64,
+            incidents_open: self.pipeline.open_incidents() as u64,
+            alerts: self.output.alerts(),
+            log_dropped: dropped_lines(),
+            sandbox: sandbox(),
+            last_reload: service.reloads.last().cloned(),
+        }
+    }
+}
+
+/// The interfaces that are there.
+fn names(interfaces: &WatchedInterfaces) -> Vec<String> {
+    // The members of a bond have its name.
+    let names: BTreeSet<_> = interfaces.named().map(|(_, name)| name).collect();
+    names.into_iter().map(str::to_owned).collect()
+}
+
+/// What the kernel says that this process may still do.
+fn sandbox() -> String {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let lines = status.lines().filter_map(|line| line.split_once(':'));
+    let lines = lines.filter(|(name, _)| SANDBOX.contains(name));
+    let shown: Vec<_> = lines
+        .map(|(name, value)| format!("{name}={}", value.trim()))
+        .collect();
+    match shown.is_empty() {
+        true => "unknown: /proc/self/status can't be read".to_owned(),
+        false => shown.join(" "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+
+    use super::*;
+    use crate::settings::{RuleOptions, in_force};
+
+    /// The service manager hears of polls that have drained the counts, and of no others.
+    #[test]
+    fn failed_polls_are_no_sign_of_life() {
+        const INTERVAL: Duration = Duration::from_secs(1);
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("notify");
+        let manager = UnixDatagram::bind(&path).expect("a socket");
+        manager.set_nonblocking(true).expect("a socket");
+        let options = RuleOptions::default();
+        let in_force = in_force(&options, crate::rule::defaults).expect("no file");
+        let mut service = Service {
+            control: None,
+            notifier: Notifier::to_path(&path, 2 * INTERVAL),
+            reloads: Reloads::new(options, in_force),
+            since: Timestamp::UNIX_EPOCH,
+            hooks: Vec::new(),
+            ignored: SignalSet::default(),
+            failed_polls: 0,
+            is_ready: false,
+        };
+        // (polls that have failed by then, what is heard)
+        for (failed, expected) in [
+            (1, &[][..]),
+            (2, &[]),
+            (2, &["READY=1", "WATCHDOG=1", "STATUS=2"]),
+            (2, &["WATCHDOG=1"]),
+            (3, &[]),
+            (3, &["WATCHDOG=1"]),
+        ] {
+            service.note_poll(failed, INTERVAL, || failed.to_string());
+            let mut heard = Vec::new();
+            let mut bytes = [0; 64];
+            while let Ok(length) = manager.recv(&mut bytes) {
+                heard.push(String::from_utf8_lossy(&bytes[..length]).into_owned());
+            }
+            assert_eq!(heard, expected, "{failed}");
+        }
+    }
+}

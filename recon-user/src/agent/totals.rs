@@ -1,0 +1,63 @@
+//! What the agent has counted since its start.
+//!
+//! In: what each poll has drained. Out: a log line for each poll, and one at the end.
+
+use super::Agent;
+use crate::drain::{CountMaps, Tally};
+use crate::log_writer::dropped_lines;
+use crate::sink::Written;
+use crate::stream::EvictionStats;
+
+/// The sums of all polls.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    pub(super) polls: u64,
+    pub(super) failed_polls: u64,
+    /// Polls that were due while another poll was running.
+    pub(super) missed_polls: u64,
+    pub(super) tally: Tally,
+    pub(super) evictions: EvictionStats,
+    pub(super) forgotten: u64,
+}
+
+impl<M: CountMaps> Agent<M> {
+    /// Adds a poll to the totals, and logs it.
+    pub(super) fn report(&mut self, tally: &Tally, findings: usize) {
+        let EvictionStats { evicted, refused } = self.pipeline.take_eviction_stats();
+        let forgotten = self.actors.processes.take_evicted();
+        let level = match tally.frames() {
+            0 => log::Level::Trace,
+            _ => log::Level::Debug,
+        };
+        log::log!(
+            level,
+            "poll {}: {tally} evicted={evicted} refused={refused} processes_forgotten={forgotten} findings={findings}",
+            self.totals.polls
+        );
+        self.totals.tally.add(tally);
+        self.totals.evictions.evicted += evicted;
+        self.totals.evictions.refused += refused;
+        self.totals.forgotten += forgotten;
+    }
+
+    /// Waits until all lines are written, and logs the totals.
+    pub(super) fn log_totals(self) {
+        let suppressed_lines = self.pipeline.suppressed();
+        let Totals {
+            polls,
+            failed_polls,
+            missed_polls,
+            tally,
+            evictions: EvictionStats { evicted, refused },
+            forgotten,
+        } = self.totals;
+        let (Written { written, dropped }, rows) = self.output.finish();
+        let rows = rows.map_or_else(String::new, |Written { written, dropped }| {
+            format!(" events={written} events_dropped={dropped}")
+        });
+        log::info!(
+            "totals: polls={polls} failed_polls={failed_polls} missed_polls={missed_polls} {tally} evicted={evicted} refused={refused} processes_forgotten={forgotten} alerts={written} alerts_dropped={dropped} suppressed_lines={suppressed_lines}{rows} log_dropped={}",
+            dropped_lines()
+        );
+    }
+}

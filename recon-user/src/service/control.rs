@@ -1,0 +1,225 @@
+//! The control socket: how the operator asks a running agent.
+//!
+//! In: a path. Out: requests, one by one, each with a way to answer it.
+//! The decisions held here:
+//! - Only the user that recon runs as, and root, may ask: the socket has mode 0600, and the kernel
+//!   says who connects, so a mode that somebody changes opens nothing.
+//! - Clients are served by tasks while the agent waits for its next poll. What a client may take is
+//!   bounded: bytes, time, and how many there are at once. Further ones wait in the kernel.
+//! - A socket that somebody listens on is refused. One that a killed agent left is replaced by a
+//!   rename, so that its name is never missing or open to others.
+
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixStream as StdStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use nix::unistd::geteuid;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
+
+use super::protocol::{Answer, MAX_REQUEST, Request};
+
+/// Clients that are served at once.
+const CLIENTS: usize = 16;
+/// How long a client may take to send its request, or to take its answer.
+const CLIENT_TIME: Duration = Duration::from_secs(2);
+/// How long to wait before the next client if the process has no more descriptors.
+const RETRY: Duration = Duration::from_secs(1);
+/// Owner only.
+const MODE: u32 = 0o600;
+/// The longest path of a socket, without the final 0: `sun_path` has 108 bytes.
+const MAX_PATH: usize = 107;
+/// Bytes that the name has before the rename in addition: `.` and a pid.
+const MAX_SUFFIX: usize = 11;
+
+/// A request that waits for its answer.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// What is asked for.
+    pub(crate) request: Request,
+    /// Who waits. One that has gone is no error.
+    pub(crate) reply: oneshot::Sender<Answer>,
+}
+
+/// The socket. Dropping it removes it.
+#[derive(Debug)]
+pub(crate) struct ControlSocket {
+    path: PathBuf,
+    /// Device and inode, to remove no other agent's socket.
+    identity: (u64, u64),
+    asked: mpsc::Receiver<Asked>,
+    accepting: AbortHandle,
+}
+
+impl ControlSocket {
+    /// Listens on that path. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// Another recon listens there, something else is there, or the folder can't be written.
+    pub(crate) fn listen(path: &Path) -> anyhow::Result<Self> {
+        Self::listen_within(path, CLIENT_TIME)
+    }
+
+    fn listen_within(path: &Path, client_time: Duration) -> anyhow::Result<Self> {
+        let name = path.display();
+        let longest = MAX_PATH - MAX_SUFFIX;
+        ensure!(
+            path.as_os_str().as_bytes().len() <= longest,
+            "can't listen on {name}: a socket's path has at most {longest} bytes; use a shorter one with --control"
+        );
+        ensure_unused(path)?;
+        let new = path.with_file_name(format!(
+            "{}.{}",
+            path.file_name().unwrap_or_default().to_string_lossy(),
+            std::process::id()
+        ));
+        let listened = listen_at(&new, path);
+        if listened.is_err() {
+            // It may not exist.
+            let _ = fs::remove_file(&new);
+        }
+        let (listener, identity) = listened
+            .with_context(|| format!("can't listen on {name}; --control names another path"))?;
+        let (sender, asked) = mpsc::channel(CLIENTS);
+        let accepting = tokio::spawn(accept(listener, sender, client_time)).abort_handle();
+        Ok(Self {
+            path: path.to_owned(),
+            identity,
+            asked,
+            accepting,
+        })
+    }
+
+    /// Waits for a request.
+    pub(crate) async fn next(&mut self) -> Asked {
+        match self.asked.recv().await {
+            Some(asked) => asked,
+            // The task that accepts never ends before.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        let found = fs::symlink_metadata(&self.path);
+        if found.is_ok_and(|found| (found.dev(), found.ino()) == self.identity)
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            log::warn!("can't remove {}: {error}", self.path.display());
+        }
+    }
+}
+
+/// Fails if somebody listens there, or if it is something else than a socket.
+fn ensure_unused(path: &Path) -> anyhow::Result<()> {
+    let name = path.display();
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).with_context(|| format!("can't listen on {name}")),
+        Ok(found) => ensure!(
+            found.file_type().is_socket(),
+            "can't listen on {name}: it exists and is no socket; remove it, or use another path with --control"
+        ),
+    }
+    match StdStream::connect(path) {
+        Ok(_) => bail!(
+            "can't listen on {name}: another recon listens there; stop it, or use another path with --control"
+        ),
+        // Nobody has it open: a killed agent left it.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+        Err(error) => {
+            Err(error).with_context(|| format!("can't listen on {name}, which somebody may use"))
+        }
+    }
+}
+
+/// Makes a socket as `new`, and moves it to `path` once only the owner may use it.
+fn listen_at(new: &Path, path: &Path) -> io::Result<(UnixListener, (u64, u64))> {
+    let listener = UnixListener::bind(new)?;
+    fs::set_permissions(new, fs::Permissions::from_mode(MODE))?;
+    let found = fs::symlink_metadata(new)?;
+    fs::rename(new, path)?;
+    Ok((listener, (found.dev(), found.ino())))
+}
+
+/// Accepts clients forever.
+async fn accept(listener: UnixListener, asked: mpsc::Sender<Asked>, client_time: Duration) {
+    let clients = Arc::new(Semaphore::new(CLIENTS));
+    // The semaphore is never closed.
+    while let Ok(permit) = Arc::clone(&clients).acquire_owned().await {
+        match listener.accept().await {
+            Ok((client, _)) => {
+                tokio::spawn(serve(client, permit, asked.clone(), client_time));
+            }
+            Err(error) => {
+                log::warn!("control socket: {error}; trying again");
+                sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+/// Serves one client. One that is slow, gone or sends garbage costs nobody else anything.
+async fn serve(
+    client: UnixStream,
+    _permit: OwnedSemaphorePermit,
+    asked: mpsc::Sender<Asked>,
+    client_time: Duration,
+) {
+    let owner = geteuid().as_raw();
+    let is_owner = client
+        .peer_cred()
+        .map(|peer| [0, owner].contains(&peer.uid()));
+    let (reader, mut writer) = client.into_split();
+    let answer = match is_owner {
+        Ok(true) => match timeout(client_time, read_request(reader)).await {
+            Ok(Some(Ok(request))) => ask(request, &asked).await,
+            Ok(Some(Err(message))) => Answer::refused(message),
+            // Nothing was asked.
+            Ok(None) => return,
+            Err(_) => Answer::refused(format!("no request came within {client_time:?}")),
+        },
+        _ => Answer::refused("only root and the user that recon runs as may ask"),
+    };
+    // A client that has gone has no use for the answer.
+    let _ = timeout(client_time, writer.write_all(&answer.line())).await;
+}
+
+/// Reads a line. None if the client has sent nothing.
+async fn read_request(reader: tokio::net::unix::OwnedReadHalf) -> Option<Result<Request, String>> {
+    let mut line = Vec::new();
+    let mut reader = BufReader::with_capacity(MAX_REQUEST, reader.take(MAX_REQUEST as u64 + 1));
+    if let Err(error) = reader.read_until(b'\n', &mut line).await {
+        return Some(Err(format!("can't read the request: {error}")));
+    }
+    match line.len() {
+        0 => None,
+        length if length > MAX_REQUEST => Some(Err(format!(
+            "the request is too long: it has at most {MAX_REQUEST} bytes"
+        ))),
+        _ => Some(Request::parse(&line)),
+    }
+}
+
+async fn ask(request: Request, asked: &mpsc::Sender<Asked>) -> Answer {
+    let (reply, answer) = oneshot::channel();
+    let is_asked = asked.send(Asked { request, reply }).await.is_ok();
+    match answer.await {
+        Ok(answer) if is_asked => answer,
+        _ => Answer::refused("recon is ending"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

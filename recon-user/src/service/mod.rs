@@ -1,0 +1,29 @@
+//! What a service owes its operator: a socket to ask it, and word to the service manager.
+//!
+//! In: a path, the environment, requests. Out: answers, notifications.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `protocol` | requests and answers: one JSON line each |
+//! | `control` | the socket that the agent listens on |
+//! | `client` | `recon reload` and `recon status` |
+//! | `notify` | the protocol of systemd's Type=notify |
+//! | `build` | which build this is |
+//!
+//! The decision held here: nothing in here knows what the agent does. It hands on requests, and
+//! whoever serves them gives back an answer.
+
+mod build;
+mod client;
+mod control;
+mod notify;
+mod protocol;
+
+pub use build::{LONG_VERSION, SHORT_VERSION};
+pub use client::{reload, status};
+pub(crate) use control::{Asked, ControlSocket};
+pub(crate) use notify::Notifier;
+pub(crate) use protocol::{Answer, Body, LastReload, Request, Status};
+
+/// The socket of the packaged service.
+pub const DEFAULT_SOCKET: &str = "/run/recon/control.sock";
