@@ -128,7 +128,10 @@ const ROWS: &[Reload] = &[
     },
     Reload {
         name: "the rule is disabled",
-        after: &[(CONFIG, Some("rules.port-scan.enabled = false"))],
+        after: &[(
+            CONFIG,
+            Some("rules.'port-scan/distinct_ports'.enabled = false"),
+        )],
         says: &["rules removed: port-scan/distinct_ports"],
         is_reported: false,
         ..ROW
@@ -220,11 +223,7 @@ fn check(row: &Reload) -> Result<()> {
     );
     for text in row.says {
         ensure!(answer.output.contains(text), "no {text:?} in {answer:?}");
-        ensure!(
-            agent.seen().has_logged(text),
-            "{text:?} in {}",
-            agent.seen()
-        );
+        agent.wait_for(text, |seen| seen.has_logged(text).then_some(()))?;
     }
     let last = &status(&lab, &socket)?["last_reload"];
     ensure!(last["ok"] == row.is_taken, "{last}");
@@ -291,7 +290,7 @@ fn a_rule_with_an_open_incident_may_go_and_come_back() -> Result<()> {
     };
     let before = open(&lab)?;
     ensure!(before >= 1);
-    fs::write(&config, "rules.port-scan.enabled = false")?;
+    fs::write(&config, "rules.'port-scan/distinct_ports'.enabled = false")?;
     let said = ask(&lab, "reload", &socket)?.success()?;
     ensure!(said.contains("rules removed: port-scan"), "{said}");
     ensure!(open(&lab)? < before);

@@ -182,14 +182,14 @@ async fn serve(
         .peer_cred()
         .map(|peer| [0, owner].contains(&peer.uid()));
     let (reader, mut writer) = client.into_split();
-    let answer = match is_owner {
-        Ok(true) => match timeout(client_time, read_request(reader)).await {
-            Ok(Some(Ok(request))) => ask(request, &asked).await,
-            Ok(Some(Err(message))) => Answer::refused(message),
-            // Nothing was asked.
-            Ok(None) => return,
-            Err(_) => Answer::refused(format!("no request came within {client_time:?}")),
-        },
+    // Also of a stranger: whoever still writes when the socket closes never reads the answer.
+    let request = timeout(client_time, read_request(reader)).await;
+    let answer = match (is_owner, request) {
+        (Ok(true), Ok(Some(Ok(request)))) => ask(request, &asked).await,
+        (Ok(true), Ok(Some(Err(message)))) => Answer::refused(message),
+        (Ok(true), Err(_)) => Answer::refused(format!("no request came within {client_time:?}")),
+        // Nothing was asked.
+        (_, Ok(None)) => return,
         _ => Answer::refused("only root and the user that recon runs as may ask"),
     };
     // A client that has gone has no use for the answer.
