@@ -119,7 +119,7 @@ fn commented_file() -> String {
         let value = example.map_or(row.default.as_str(), |(_, value)| value);
         assert!(!value.is_empty(), "{} needs an example", row.key);
         let doc = row.doc.trim().replace('`', "");
-        text += &format!("\n# {doc} ({})\n#{key} = {value}\n", row.kind);
+        text += &format!("\n# {doc}: {}\n#{key} = {value}\n", row.kind);
     }
     text
 }
