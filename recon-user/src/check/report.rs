@@ -110,8 +110,11 @@ struct Json<'a> {
 }
 
 impl Report {
+    /// Adds a line to the end of its part.
     pub(super) fn push(&mut self, line: Line) {
-        self.lines.push(line);
+        let last = self.lines.iter().rposition(|other| other.part == line.part);
+        let place = last.map_or(self.lines.len(), |last| last + 1);
+        self.lines.insert(place, line);
     }
 
     /// The worst of all findings.
@@ -256,6 +259,16 @@ mod tests {
         );
         assert!(text.starts_with("  loss     tcx: word"), "{text}");
         assert_eq!(wrap(&"x".repeat(100), 70).len(), 1);
+    }
+
+    #[test]
+    fn a_part_stays_together() {
+        let mut report = Report::default();
+        for (part, check) in [("a", "1"), ("b", "2"), ("a", "3"), ("c", "4")] {
+            report.push(Line::ok(part, check, ""));
+        }
+        let checks: Vec<_> = report.lines.iter().map(|line| &*line.check).collect();
+        assert_eq!(checks, ["1", "3", "2", "4"]);
     }
 
     #[test]
