@@ -135,6 +135,20 @@ const ROWS: &[Row] = &[
         ..ROW
     },
     Row {
+        name: "a folder for the state",
+        arguments: "--state {dir}/state",
+        check: ["state", "ok", "can be written"],
+        ..ROW
+    },
+    Row {
+        name: "a state of another user",
+        is_root: false,
+        arguments: "--state /root/state",
+        code: 2,
+        check: ["state", "failure", "give it to the user"],
+        ..ROW
+    },
+    Row {
         name: "events of another user",
         is_root: false,
         arguments: "--events /proc/version",

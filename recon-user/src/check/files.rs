@@ -27,11 +27,33 @@ pub(super) fn check_rules(in_force: &InForce, report: &mut Report) {
     }
 }
 
-/// The file of rows.
+/// The file of rows, and the folder of the state.
 pub(super) fn check_files(run: &RunOptions, report: &mut Report) {
-    let Some(path) = run.events.as_deref().filter(|path| *path != Path::new("-")) else {
-        return;
+    if let Some(path) = run.events.as_deref().filter(|path| *path != Path::new("-")) {
+        check_events(path, report);
+    }
+    if let Some(folder) = run.state.as_deref() {
+        check_state(folder, report);
+    }
+}
+
+/// The folder that windows and incidents are saved in, or the one that it will be created in.
+fn check_state(folder: &Path, report: &mut Report) {
+    let name = folder.display();
+    let parent = folder.parent().filter(|it| !it.as_os_str().is_empty());
+    let place = match folder.exists() {
+        true => folder,
+        false => parent.unwrap_or(Path::new(".")),
     };
+    report.push(match may_create_in(place) {
+        Ok(()) if place.is_dir() => Line::ok(PART, "state", format!("{name} can be written")),
+        Ok(()) => Line::failure(PART, "state", format!("{name} is no folder")),
+        Err(error) => Line::failure(PART, "state", format!("{name} can't be written: {error}"))
+            .mend("create it, and give it to the user that recon runs as"),
+    });
+}
+
+fn check_events(path: &Path, report: &mut Report) {
     let name = path.display();
     if let Err(error) = try_to_write(path) {
         let line = Line::failure(PART, "events", format!("{name} can't be written: {error}"));
@@ -56,13 +78,17 @@ fn try_to_write(path: &Path) -> io::Result<()> {
     match opened {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
-            let may = AccessFlags::W_OK | AccessFlags::X_OK;
-            let folder = folder.unwrap_or(Path::new("."));
-            Ok(faccessat(AT_FDCWD, folder, may, AtFlags::AT_EACCESS)?)
+            may_create_in(folder.unwrap_or(Path::new(".")))
         }
         Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Ok(()),
         opened => opened.map(drop),
     }
+}
+
+/// Whether files may be created in the folder.
+fn may_create_in(folder: &Path) -> io::Result<()> {
+    let may = AccessFlags::W_OK | AccessFlags::X_OK;
+    Ok(faccessat(AT_FDCWD, folder, may, AtFlags::AT_EACCESS)?)
 }
 
 #[cfg(test)]
