@@ -185,7 +185,8 @@ fn ensure_stop_is_survived(stop: Duration) -> Result<()> {
     ensure!(stopped.status.success(), "{}", stopped.status);
     let totals = stopped.totals()?;
     ensure!(totals.signals == scanned * SIGNALS_PER_PORT, "{totals:?}");
-    ensure!(totals.lost == 0, "{totals:?}");
+    // A busy machine starts more programs in a minute than the ring of their names holds.
+    ensure!(totals.lost_table_full == 0, "{totals:?}");
     ensure!(
         !stopped.seen.has_logged(" missed_polls=0 "),
         "{}",
