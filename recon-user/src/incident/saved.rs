@@ -74,11 +74,15 @@ impl Incidents {
     ) {
         self.incidents = state.incidents;
         self.free = state.free;
-        let checks = state.end_checks.into_iter();
-        let moved = checks.filter_map(|(due, (old, key))| Some((due, (moves.of(old)?, key))));
-        self.end_checks = moved.collect();
         self.scheduled_total = state.scheduled_total;
         self.last = state.last;
+        // The quiet time may be shorter now. If it is longer, the check puts itself off.
+        let latest = self.last.checked_add(self.quiet).unwrap_or(Timestamp::MAX);
+        let checks = state.end_checks.into_iter();
+        let moved = checks.filter_map(|((due, order), (old, key))| {
+            Some(((due.min(latest), order), (moves.of(old)?, key)))
+        });
+        self.end_checks = moved.collect();
         for index in 0..stream.queries().len() {
             let query = &stream.queries()[index].query;
             for position in stream.tagged(index) {
