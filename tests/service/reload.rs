@@ -130,7 +130,9 @@ const ROWS: &[Reload] = &[
         name: "the rule is disabled",
         after: &[(
             CONFIG,
-            Some("rules.'port-scan/distinct_ports'.enabled = false"),
+            Some(
+                "rules.'port-scan/distinct_ports'.enabled = false\nrules.scan-then-connect.enabled = false",
+            ),
         )],
         says: &["rules removed: port-scan/distinct_ports"],
         is_reported: false,
@@ -290,7 +292,10 @@ fn a_rule_with_an_open_incident_may_go_and_come_back() -> Result<()> {
     };
     let before = open(&lab)?;
     ensure!(before >= 1);
-    fs::write(&config, "rules.'port-scan/distinct_ports'.enabled = false")?;
+    fs::write(
+        &config,
+        "rules.'port-scan/distinct_ports'.enabled = false\nrules.scan-then-connect.enabled = false",
+    )?;
     let said = ask(&lab, "reload", &socket)?.success()?;
     ensure!(said.contains("rules removed: port-scan"), "{said}");
     ensure!(open(&lab)? < before);
