@@ -81,6 +81,19 @@ pub enum Command {
     /// Show the settings in force, in the format of the file for --config
     #[command(after_help = CONFIG_EXAMPLE)]
     Config(RuleOptions),
+    /// Remove the programs, maps and links that `recon run --pins` has left attached
+    ///
+    /// The exit code is 0 also if nothing was there, and 1 if a recon that runs uses them. Filters
+    /// under clsact (before Linux 6.6) are removed from the interfaces of this network namespace.
+    Detach(DetachOptions),
+}
+
+/// Options of `recon detach`.
+#[derive(Args, Debug, Clone)]
+pub struct DetachOptions {
+    /// The folder that `recon run --pins` was given
+    #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf/recon")]
+    pub pins: PathBuf,
 }
 
 /// Options of `recon check`.
@@ -234,6 +247,14 @@ pub struct RunOptions {
     /// processes]
     #[arg(long, value_name = "PATH")]
     pub cgroup: Option<PathBuf>,
+
+    /// Leave programs, maps and links in this folder of a bpffs when recon ends, such as
+    /// /sys/fs/bpf/recon, and go on with those that are there
+    ///
+    /// The hooks count while no recon runs, and the next one reports what they counted. `recon
+    /// detach` removes them.
+    #[arg(long, value_name = "DIR")]
+    pub pins: Option<PathBuf>,
 
     /// Which rules to apply.
     #[command(flatten)]

@@ -13,7 +13,7 @@ use recon_user::log_writer::LogWriter;
 use recon_user::process_limits::{check_stack, survive_full_files};
 use recon_user::settings::{self, InForce, Refused, RuleOptions};
 use recon_user::standard_streams::check_stdout;
-use recon_user::{agent, check, replay, rule, service, usage};
+use recon_user::{agent, check, hook, replay, rule, service, usage};
 
 fn main() -> ExitCode {
     if let Err(error) = check_stack() {
@@ -148,6 +148,10 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Status(options) => {
             let status = service::status(&options.socket.control, options.json)?;
             show(|out| out.write_all(status.as_bytes()))?;
+        }
+        Command::Detach(options) => {
+            let removed = hook::remove_pins(&options.pins)?;
+            show(|out| writeln!(out, "{removed}"))?;
         }
         Command::Config(options) => {
             let settings = in_force(&options)?.settings;

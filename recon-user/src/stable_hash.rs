@@ -33,6 +33,11 @@ impl StableHash {
         self.with(part.as_ref().map_or(&[], |part| part))
     }
 
+    /// Half of its bits.
+    pub(crate) const fn upper_half(self) -> u64 {
+        (self.0 >> u64::BITS) as u64
+    }
+
     fn with_bytes(self, bytes: &[u8]) -> Self {
         let add = |hash: u128, &byte: &u8| (hash ^ u128::from(byte)).wrapping_mul(PRIME);
         Self(bytes.iter().fold(self.0, add))

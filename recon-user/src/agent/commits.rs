@@ -16,15 +16,17 @@ const WRITE_WAIT: Duration = Duration::from_millis(100);
 impl<M: CountMaps> Agent<M> {
     /// Commits what the poll has given. Without pins there is nothing to do.
     pub(super) fn commit_poll(&mut self) {
-        if self.drain.uncommitted().is_none() {
+        let Some(commit) = self.drain.uncommitted() else {
             return;
-        }
+        };
+        let flips = commit.flips;
         self.output.flush(WRITE_WAIT);
-        if let Err(error) = self.drain.commit() {
-            log::error!(
+        match self.drain.commit() {
+            Ok(()) => log::trace!("committed what {flips} flips have retired"),
+            Err(error) => log::error!(
                 "poll {}: {error}; recon empties the table at the next poll, and what is counted meanwhile waits",
                 self.totals.polls
-            );
+            ),
         }
     }
 }

@@ -34,10 +34,12 @@ fn paths(options: &RunOptions, settings: &Settings) -> Paths {
     let others = rules.rules.iter().chain(&options.cgroup);
     let others = others.chain(settings.list_files());
     others.for_each(|path| paths.read(path));
+    // Pins come and go with interfaces.
     let written = events.into_iter().chain(options.state.as_deref());
     let written = written.chain(options.alerts.as_deref());
     // The control socket is removed at the end.
     let written = written.chain(options.control.as_deref());
+    let written = written.chain(options.pins.as_deref());
     written.for_each(|path| paths.write_file(path));
     paths
 }

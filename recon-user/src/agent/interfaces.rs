@@ -13,7 +13,8 @@ use jiff::Timestamp;
 use crate::blind::{Blind, BlindPart};
 use crate::diagnostic::error_chain;
 use crate::hook::{
-    AttachedHooks, HookError, Hooks, Interface, LinkChange, LinkEvents, XdpChoice, list_interfaces,
+    AttachedHooks, HookError, Hooks, Interface, LinkChange, LinkEvents, Pins, XdpChoice,
+    list_interfaces,
 };
 
 /// A watched interface.
@@ -87,9 +88,16 @@ impl WatchedInterfaces {
         named(&self.watched)
     }
 
-    /// Detaches all hooks.
-    pub(super) fn detach(self) {
-        self.hooks.detach();
+    /// Detaches all hooks. If they are pinned they stay, and no other agent takes them over before
+    /// the returned pins are dropped.
+    pub(super) fn detach(self) -> Option<Pins> {
+        match self.hooks.is_pinned() {
+            true => self.hooks.leave(),
+            false => {
+                self.hooks.detach();
+                None
+            }
+        }
     }
 
     /// Follows the announcements since the last call, and tries again what was refused.

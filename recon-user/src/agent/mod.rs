@@ -49,6 +49,7 @@ use crate::process::login::Session;
 use crate::process_limits::check_memory;
 use crate::row::{Row, RowKey, Standing};
 use crate::settings::InForce;
+use crate::state::LoadedState;
 use crate::stream::Interval;
 use actors::Actors;
 use calls::Calls;
@@ -88,7 +89,8 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     }
     // Before the interfaces are listed, so that no change in between is missed.
     let events = LinkEvents::subscribe()?;
-    let interfaces = hook::select_interfaces(&options.interfaces, options.xdp)?;
+    let pins = hook::open_pins(options.pins.as_deref(), entries)?;
+    let interfaces = hook::select_interfaces(&options.interfaces, options.xdp, pins.as_ref())?;
     let cgroup = Cgroup::select(options.cgroup.as_deref())?;
     let output = output::open(options)?;
     let (saving, loaded) = saving::open(options.state.as_deref())?;
@@ -98,8 +100,9 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     // From here on, no signal kills the agent.
     let mut signals = Signals::catch().context("can't listen for signals")?;
     let held = HeldSignals::hold();
-    let mut hooks = Hooks::load(options.table_entries, settings.netns)?;
-    let drain = Drain::open(hooks.ebpf(), Grace::detect())?;
+    let committed = loaded.as_ref().and_then(LoadedState::commit);
+    let mut hooks = Hooks::load_pinned(entries, settings.netns, pins)?;
+    let drain = hooks.open_drain(Grace::detect(), committed)?;
     let mut executions = ExecEvents::open(hooks.ebpf())?;
     let images = ImageNumbers::open(hooks.ebpf())?;
     let forks = Forks::open(hooks.ebpf())?;
@@ -132,6 +135,7 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
         totals: Totals::default(),
         saving,
     };
+    interfaces.hooks.settle();
     agent.restore(loaded, pipeline_settings);
     confine(options, settings);
     let names: Vec<&str> = taken.iter().map(|taken| taken.interface.as_str()).collect();
@@ -161,9 +165,9 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     service.stopping();
     agent.served.watch(interfaces.indexes());
     agent.places.begin_poll(interfaces.named());
-    interfaces.detach();
+    let pins = interfaces.detach();
     agent.note_started(&mut executions);
-    agent.end();
+    agent.end(pins.is_some());
     Ok(())
 }
 
@@ -353,12 +357,17 @@ impl<M: CountMaps> Agent<M> {
         self.commit_poll();
     }
 
-    /// Ends the agent after the programs are detached. Evaluates and writes their last counts.
-    fn end(mut self) {
-        if let Err(error) = self.drain.wait_for_programs() {
-            log::warn!("{error}: what the programs counted last may be missing");
+    /// Ends the agent after the programs are detached, unless they stay. Evaluates and writes
+    /// their last counts.
+    fn end(mut self, stays: bool) {
+        if stays {
+            self.poll(|drain, row| drain.poll(row));
+        } else {
+            if let Err(error) = self.drain.wait_for_programs() {
+                log::warn!("{error}: what the programs counted last may be missing");
+            }
+            self.poll(|drain, row| drain.finish(row));
         }
-        self.poll(|drain, row| drain.finish(row));
         self.save_or_finish();
         self.log_totals();
     }

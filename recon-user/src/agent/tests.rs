@@ -74,7 +74,7 @@ fn run(grace: Grace, steps: &[Step]) -> (Vec<(u64, String)>, u64, u64) {
         }
     }
     let (polls, failed) = (agent.totals.polls, agent.totals.failed_polls);
-    agent.end();
+    agent.end(false);
     let alerts = lines_of(&mut file).into_iter();
     let scans = alerts.filter(|alert| alert["recon"]["measure"] == "distinct_ports");
     let scans = scans.map(|alert| {
@@ -213,7 +213,7 @@ fn losses_are_written_among_the_rows_of_their_poll() {
             let tally = drain.poll(row)?;
             Ok(Tally { sketched, ..tally })
         });
-        agent.end();
+        agent.end(false);
         let lines = lines_of(&mut file);
         let row = &lines[0];
         assert_eq!(row["ActionType"], "SYN", "{lines:?}");
@@ -288,7 +288,7 @@ fn a_restart_loses_no_count_and_repeats_no_alert() {
                 agent.output.flush(Duration::from_secs(10));
                 drop(agent);
             }
-            false => agent.end(),
+            false => agent.end(false),
         }
         if !has_mark {
             drop_last_record(folder.path());
@@ -296,7 +296,7 @@ fn a_restart_loses_no_count_and_repeats_no_alert() {
         let mut agent = saving_agent(folder.path(), &file);
         (before + 1..=after).for_each(|port| agent.drain.count(syn(port), 1));
         agent.poll(|drain, row| drain.poll(row));
-        agent.end();
+        agent.end(false);
         let alerts = lines_of(&mut file).into_iter();
         let scans: Vec<_> = alerts
             .filter(|alert| alert["recon"]["measure"] == "distinct_ports")

@@ -122,7 +122,7 @@ fn check_trial(trial: &Trial, report: &mut Report) {
 }
 
 fn check_interfaces(run: &RunOptions, report: &mut Report) {
-    let interfaces = match select_interfaces(&run.interfaces, run.xdp) {
+    let interfaces = match select_interfaces(&run.interfaces, run.xdp, None) {
         Ok(interfaces) => interfaces,
         Err(error) => {
             report.push(Line::failure(INTERFACES, "selection", error_chain(&error)));

@@ -15,6 +15,7 @@ use clap::ValueEnum;
 
 use super::attached::{is_attached, xdp_link};
 use super::clsact;
+use super::pin::PinnedLink;
 use super::{HookError, Interface, TC_EGRESS, TC_INGRESS, XDP};
 use crate::diagnostic::error_chain;
 
@@ -69,6 +70,8 @@ pub(super) enum InterfaceLink {
     Xdp(XdpLinkId),
     /// A TC program, by its name.
     Tc(&'static str, TcKind, SchedClassifierLinkId),
+    /// A program, by its name, whose link outlives this process.
+    Pinned(&'static str, PinnedLink),
 }
 
 impl InterfaceLink {
@@ -77,14 +80,25 @@ impl InterfaceLink {
         match self {
             Self::Xdp(link) => xdp_program(ebpf)?.detach(link),
             Self::Tc(name, _, link) => tc_program(ebpf, name)?.detach(link),
+            Self::Pinned(_, link) => link.remove().map_err(ProgramError::IOError),
         }
+    }
+
+    /// Leaves the program where it is when this process ends.
+    pub(super) fn leave(self, ebpf: &mut Ebpf) -> Result<(), ProgramError> {
+        match self {
+            Self::Xdp(link) => std::mem::forget(xdp_program(ebpf)?.take_link(link)?),
+            Self::Tc(name, _, link) => std::mem::forget(tc_program(ebpf, name)?.take_link(link)?),
+            Self::Pinned(..) => {}
+        }
+        Ok(())
     }
 
     /// The program that is attached.
     pub(super) const fn program(&self) -> &'static str {
         match self {
             Self::Xdp(_) => XDP,
-            Self::Tc(name, ..) => name,
+            Self::Tc(name, ..) | Self::Pinned(name, _) => name,
         }
     }
 
@@ -101,8 +115,10 @@ impl InterfaceLink {
             _ => (TcAttachType::Ingress, ingress),
         };
         match self {
-            Self::Xdp(_) => Ok(interface.xdp_program == Some(program)),
-            Self::Tc(_, TcKind::Tcx, _) => is_attached(interface.index, hook, program),
+            Self::Xdp(_) | Self::Pinned(XDP, _) => Ok(interface.xdp_program == Some(program)),
+            Self::Tc(_, TcKind::Tcx, _) | Self::Pinned(..) => {
+                is_attached(interface.index, hook, program)
+            }
             Self::Tc(_, TcKind::Clsact, _) => clsact::has_filter(interface, direction, program),
         }
     }
@@ -259,27 +275,36 @@ fn attach_first_possible(
     choice: XdpChoice,
     reasons: &mut Vec<String>,
 ) -> Option<(Ingress, InterfaceLink)> {
-    let tries: &[XdpMode] = match choice {
-        XdpChoice::Auto if interface.xdp_program.is_some() || interface.is_veth => &[],
-        XdpChoice::Auto => &[XdpMode::Driver, XdpMode::Skb],
-        XdpChoice::Native => &[XdpMode::Driver],
-        XdpChoice::Generic => &[XdpMode::Skb],
-        XdpChoice::Off => &[],
-    };
-    for &mode in tries {
+    for &mode in xdp_modes(choice, interface) {
         match attach_xdp(ebpf, interface, mode) {
             Ok(link) if mode == XdpMode::Driver => return Some((Ingress::XdpNative, link)),
             Ok(link) => return Some((Ingress::XdpGeneric, link)),
             Err(error) => reasons.push(format!("{} XDP: {}", mode_name(mode), error_chain(&error))),
         }
     }
-    if matches!(choice, XdpChoice::Auto | XdpChoice::Off) {
+    if allows_tc(choice) {
         match attach_tc(ebpf, TC_INGRESS, interface, TcAttachType::Ingress) {
             Ok((kind, link)) => return Some((Ingress::Tc(kind), link)),
             Err(error) => reasons.push(format!("TC: {}", error_chain(&error))),
         }
     }
     None
+}
+
+/// The modes of XDP to try, the best one first.
+pub(super) const fn xdp_modes(choice: XdpChoice, interface: &Interface) -> &'static [XdpMode] {
+    match choice {
+        XdpChoice::Auto if interface.xdp_program.is_some() || interface.is_veth => &[],
+        XdpChoice::Auto => &[XdpMode::Driver, XdpMode::Skb],
+        XdpChoice::Native => &[XdpMode::Driver],
+        XdpChoice::Generic => &[XdpMode::Skb],
+        XdpChoice::Off => &[],
+    }
+}
+
+/// Whether TC ingress will do where XDP does not attach.
+pub(super) const fn allows_tc(choice: XdpChoice) -> bool {
+    matches!(choice, XdpChoice::Auto | XdpChoice::Off)
 }
 
 fn mode_name(mode: XdpMode) -> &'static str {
@@ -321,13 +346,16 @@ pub(super) fn attach_tc(
     Ok((kind, InterfaceLink::Tc(name, kind, link)))
 }
 
-fn xdp_program(ebpf: &mut Ebpf) -> Result<&mut Xdp, ProgramError> {
+pub(super) fn xdp_program(ebpf: &mut Ebpf) -> Result<&mut Xdp, ProgramError> {
     ebpf.program_mut(XDP)
         .ok_or(ProgramError::UnexpectedProgramType)?
         .try_into()
 }
 
-fn tc_program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier, ProgramError> {
+pub(super) fn tc_program<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &str,
+) -> Result<&'a mut SchedClassifier, ProgramError> {
     ebpf.program_mut(name)
         .ok_or(ProgramError::UnexpectedProgramType)?
         .try_into()

@@ -5,7 +5,9 @@
 //! link's descriptor away, and to open a link by its id takes CAP_SYS_ADMIN.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd};
+
+use super::bpf::{call, link_info};
 
 /// `BPF_PROG_QUERY` of enum bpf_cmd, linux/bpf.h.
 const PROGRAM_QUERY: libc::c_int = 16;
@@ -47,7 +49,6 @@ pub(super) fn is_attached(target: u32, attach_type: u32, program: u32) -> io::Re
 /// this process may not look: that takes CAP_SYS_ADMIN.
 pub(super) fn xdp_link(interface: u32, program: u32) -> Option<u32> {
     /// Commands of enum bpf_cmd, linux/bpf.h.
-    const OBJECT_INFO: libc::c_int = 15;
     const LINK_FROM_ID: libc::c_int = 30;
     const NEXT_LINK_ID: libc::c_int = 31;
     /// `BPF_LINK_TYPE_XDP` of enum bpf_link_type, linux/bpf.h.
@@ -72,14 +73,8 @@ pub(super) fn xdp_link(interface: u32, program: u32) -> Option<u32> {
         };
         // SAFETY: the kernel has just opened the descriptor for this process.
         let link = unsafe { OwnedFd::from_raw_fd(link) };
-        let mut info = LinkInfo::default();
-        let mut of = InfoAttributes {
-            descriptor: link.as_raw_fd().cast_unsigned(),
-            length: size_of::<LinkInfo>() as u32,
-            info: &raw mut info as u64,
-        };
-        let is_known = call(OBJECT_INFO, &mut of).is_ok();
-        if is_known && (info.kind, info.program, info.target) == (XDP, program, interface) {
+        let info = link_info(&link).unwrap_or_default();
+        if (info.kind, info.program, info.interface()) == (XDP, program, interface) {
             return Some(id);
         }
     }
@@ -91,42 +86,4 @@ struct IdAttributes {
     id: u32,
     next: u32,
     flags: u32,
-}
-
-/// The `info` member of union bpf_attr, linux/bpf.h.
-#[repr(C)]
-struct InfoAttributes {
-    descriptor: u32,
-    length: u32,
-    info: u64,
-}
-
-/// The start of struct bpf_link_info, linux/bpf.h: for XDP, the target is the interface.
-#[repr(C)]
-#[derive(Default)]
-struct LinkInfo {
-    kind: u32,
-    id: u32,
-    program: u32,
-    padding: u32,
-    target: u32,
-    rest: u32,
-}
-
-/// bpf(2). Returns its result if that is no error.
-fn call<T>(command: libc::c_int, attributes: &mut T) -> io::Result<libc::c_int> {
-    // SAFETY: the attributes have the size that is passed and outlive the call; what they point to
-    // does too.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command,
-            std::ptr::from_mut(attributes),
-            size_of::<T>(),
-        )
-    };
-    match libc::c_int::try_from(result) {
-        Ok(result) if result >= 0 => Ok(result),
-        _ => Err(io::Error::last_os_error()),
-    }
 }

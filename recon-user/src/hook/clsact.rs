@@ -1,6 +1,7 @@
 //! The clsact qdisc, under which TC programs attach before Linux 6.6.
 //!
-//! In: an interface. Out: the qdisc exists, and no program of an earlier agent is left under it.
+//! In: an interface. Out: the qdisc exists, and no program of an earlier agent is left under it; or
+//! the [`Filter`] of an earlier agent, whose program can be replaced.
 //! The decision held here: a filter outlives a killed agent and counts for nobody. A filter is such
 //! a leftover if no other agent holds the interface's name in this network namespace: a socket
 //! address that ends with the process. The empty qdisc stays, since others may use it.
@@ -51,12 +52,74 @@ pub(super) fn clear_leftover(
     Ok(())
 }
 
+/// A filter of an earlier agent.
+#[derive(Debug)]
+pub(super) struct Filter {
+    /// The interface's name.
+    pub(super) interface: String,
+    pub(super) direction: TcAttachType,
+    pub(super) priority: u16,
+    pub(super) handle: u32,
+}
+
+/// Claims the program on the interface, and finds the filter that runs an earlier one of that name.
+/// `None` if there is none, or if another agent has it.
+pub(super) fn take_filter(
+    interface: &Interface,
+    program: &str,
+    direction: TcAttachType,
+) -> Option<Filter> {
+    let mut found = None;
+    let listed = list_filters(interface, direction, |filter| {
+        if has_option(filter, &TcFilterBpfOption::ProgName(program.to_owned())) {
+            found = Some((filter.header.info, filter.header.handle));
+        }
+    });
+    let (info, handle) = listed.ok().and(found)?;
+    let claim = claim_interface(interface, program).ok().flatten()?;
+    // Held until the process ends, in whatever way.
+    std::mem::forget(claim);
+    Some(Filter {
+        interface: interface.name.clone(),
+        direction,
+        // The lower half is the protocol.
+        priority: (info >> u16::BITS) as u16,
+        handle: handle.into(),
+    })
+}
+
+/// Removes the filter that runs a program of that name. Returns whether there was one.
+pub(super) fn remove_filter(interface: &Interface, program: &str, direction: TcAttachType) -> bool {
+    qdisc_detach_program(&interface.name, direction, program).is_ok()
+}
+
 /// Whether a filter runs the program with that id. It goes with its qdisc.
 pub(super) fn has_filter(
     interface: &Interface,
     direction: TcAttachType,
     program: u32,
 ) -> io::Result<bool> {
+    let mut is_there = false;
+    list_filters(interface, direction, |filter| {
+        is_there |= has_option(filter, &TcFilterBpfOption::ProgId(program));
+    })?;
+    Ok(is_there)
+}
+
+fn has_option(filter: &TcMessage, option: &TcFilterBpfOption) -> bool {
+    let has = |attribute: &TcAttribute| match attribute {
+        TcAttribute::Options(options) => options.contains(&TcOption::Bpf(option.clone())),
+        _ => false,
+    };
+    filter.attributes.iter().any(has)
+}
+
+/// Gives each filter of that direction. There are none without the qdisc.
+fn list_filters(
+    interface: &Interface,
+    direction: TcAttachType,
+    mut filter: impl FnMut(&TcMessage),
+) -> io::Result<()> {
     let minor = match direction {
         TcAttachType::Egress => TcHandle::MIN_EGRESS,
         _ => TcHandle::MIN_INGRESS,
@@ -68,27 +131,18 @@ pub(super) fn has_filter(
         minor,
         ..TcHandle::CLSACT
     };
-    let runs = |attribute: &TcAttribute| match attribute {
-        TcAttribute::Options(options) => {
-            let id = TcOption::Bpf(TcFilterBpfOption::ProgId(program));
-            options.contains(&id)
-        }
-        _ => false,
-    };
-    let mut is_there = false;
     let dumped = request(
         RouteNetlinkMessage::GetTrafficFilter(of),
         Asks::All,
         |reply| {
-            if let RouteNetlinkMessage::NewTrafficFilter(filter) = reply {
-                is_there |= filter.attributes.iter().any(runs);
+            if let RouteNetlinkMessage::NewTrafficFilter(found) = reply {
+                filter(&found);
             }
         },
     );
     match dumped {
-        // The qdisc is gone.
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(false),
-        dumped => dumped.map(|()| is_there),
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(()),
+        dumped => dumped,
     }
 }
 

@@ -12,6 +12,9 @@ use aya::programs::ProgramError;
 use aya::{BtfError, EbpfError};
 use thiserror::Error;
 
+use super::PinError;
+use crate::drain::DrainError;
+
 /// Any error as the cause of another.
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -143,6 +146,12 @@ pub enum HookError {
         /// Where cgroups of version 2 are.
         hint: String,
     },
+    /// The folder of pins can't be used.
+    #[error(transparent)]
+    Pins(#[from] PinError),
+    /// The maps can't be drained.
+    #[error(transparent)]
+    Drain(#[from] DrainError),
     /// No hook that sees inbound packets could be attached.
     #[error("can't watch {interface}: no inbound hook attaches: {reasons}")]
     NoIngress {

@@ -11,39 +11,44 @@
 
 mod attach;
 mod attached;
+mod bpf;
 mod capability;
 mod cgroup;
 mod clsact;
 mod error;
 mod interface;
 mod link_events;
+mod load;
+mod pin;
 mod privilege;
 mod repair;
 mod rtnetlink;
 mod socket;
+mod tracepoint;
 mod trial;
 
 use std::collections::HashMap;
 use std::os::unix::net::UnixDatagram;
 
+use aya::Ebpf;
 use aya::programs::{Program, ProgramError};
-use aya::util::KernelVersion;
-use aya::{Ebpf, EbpfLoader};
 use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::diagnostic::{Wrong, error_chain};
-use crate::drain::{ImageNumbers, recent_slot_count};
-use crate::seed::hash_secrets;
+use crate::drain::{Commit, Drain, Grace};
 
-use attach::InterfaceLink;
 pub use attach::XdpChoice;
 pub(crate) use attach::{AttachedHooks, Egress, TcKind};
+use attach::{Ingress, InterfaceLink};
 pub(crate) use capability::{Capabilities, Capability};
 pub(crate) use cgroup::Cgroup;
 pub use error::HookError;
 pub(crate) use interface::Interface;
 pub(crate) use link_events::{LinkChange, LinkEvents};
+pub(crate) use load::open_pins;
+use load::{check_privileges, load_object, load_programs};
+pub use pin::{PinError, Pins, Removed, remove_pins};
 pub(crate) use privilege::{ProcessSight, missing_capabilities};
 pub(crate) use repair::DetachedHook;
 use repair::OnCgroup;
@@ -57,9 +62,6 @@ const TC_EGRESS: &str = "recon_egress";
 /// The programs without which recon can't watch anything. The others are loaded when they are
 /// attached.
 const PROGRAMS: [&str; 3] = [XDP, TC_INGRESS, TC_EGRESS];
-
-/// The first kernel that lets TC programs ask for the current process.
-const TC_KNOWS_PROCESS_SINCE: KernelVersion = KernelVersion::new(6, 10, 0);
 
 /// The kernel object that build.rs has built.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/recon-ebpf"));
@@ -89,6 +91,9 @@ impl Netns {
 /// [`Hooks::detach`].
 #[derive(Debug)]
 pub struct Hooks {
+    /// Where links and maps are pinned. Dropped first: it puts back what a start that fails has
+    /// swapped.
+    pins: Option<Pins>,
     ebpf: Ebpf,
     /// What is attached to each interface, by its index.
     on_interfaces: HashMap<u32, OnInterface>,
@@ -113,26 +118,21 @@ impl Hooks {
     /// [`HookError`] if capabilities are missing, the object is broken, or the kernel refuses a map
     /// or a program.
     pub fn load(table_entries: u32, netns: Netns) -> Result<Self, HookError> {
-        let missing = privilege::missing_capabilities();
-        if !missing.is_empty() {
-            return Err(HookError::NoPrivilege {
-                missing: missing.join(", "),
-            });
-        }
-        let knows_process = u32::from(
-            KernelVersion::current().is_ok_and(|kernel| kernel >= TC_KNOWS_PROCESS_SINCE),
-        );
-        let mut ebpf = EbpfLoader::new()
-            .override_global("SECRETS", hash_secrets().0.as_slice(), true)
-            .override_global("TABLE_ROOM", &table_entries, true)
-            .override_global("TC_KNOWS_PROCESS", &knows_process, true)
-            .override_global("OWN_NETNS", &netns_cookie().unwrap_or(0), true)
-            .override_global("ALL_NETNS", &u32::from(netns == Netns::All), true)
-            .map_max_entries("COUNTS_0", table_entries)
-            .map_max_entries("COUNTS_1", table_entries)
-            .map_max_entries("IMAGES", ImageNumbers::entries())
-            .map_max_entries("RECENT", recent_slot_count(processors()))
-            .load(OBJECT)?;
+        Self::load_pinned(table_entries, netns, None)
+    }
+
+    /// The same with the maps of an earlier agent, if `pins` has some. All programs are loaded
+    /// then, so that nothing is left to fail when the first one is swapped.
+    ///
+    /// # Errors
+    /// As [`Hooks::load`].
+    pub fn load_pinned(
+        table_entries: u32,
+        netns: Netns,
+        mut pins: Option<Pins>,
+    ) -> Result<Self, HookError> {
+        check_privileges()?;
+        let mut ebpf = load_object(table_entries, netns, pins.as_ref())?;
         for name in PROGRAMS {
             let loaded = match ebpf.program_mut(name) {
                 Some(Program::Xdp(program)) => program.load(),
@@ -141,11 +141,34 @@ impl Hooks {
             };
             loaded.map_err(|error| HookError::of_program(name, error))?;
         }
+        if let Some(pins) = &mut pins {
+            load_programs(&mut ebpf);
+            pins.create_set(&ebpf)?;
+        }
         Ok(Self {
+            pins,
             ebpf,
             on_interfaces: HashMap::new(),
             on_cgroup: None,
         })
+    }
+
+    /// Opens the drain of the loaded maps. `committed` is what a journal knows of its last commit
+    /// to pinned maps.
+    ///
+    /// # Errors
+    /// [`HookError::Pins`] or [`HookError::Drain`] where the kernel refuses.
+    pub fn open_drain(
+        &mut self,
+        grace: Grace,
+        committed: Option<&Commit>,
+    ) -> Result<Drain, HookError> {
+        let record = self.pins.as_ref().map(Pins::record).transpose()?.flatten();
+        let drain = match record {
+            Some(record) => Drain::open_pinned(&mut self.ebpf, grace, record, committed),
+            None => Drain::open(&mut self.ebpf, grace),
+        };
+        Ok(drain?)
     }
 
     /// The kernel object in this binary, an ELF file.
@@ -162,7 +185,8 @@ impl Hooks {
     /// Attaches the available socket hooks to a cgroup, and the hook on started programs. To be
     /// called before [`Hooks::attach_interfaces`].
     pub(crate) fn attach_sockets(&mut self, cgroup: Option<&Cgroup>) -> SocketHooks {
-        let (sockets, hooks) = socket::attach_socket_hooks(&mut self.ebpf, cgroup);
+        let pins = self.pins.as_mut();
+        let (sockets, hooks) = socket::attach_socket_hooks(&mut self.ebpf, pins, cgroup);
         self.on_cgroup = cgroup.and_then(|cgroup| {
             Some(OnCgroup {
                 cgroup: cgroup.clone(),
@@ -182,28 +206,92 @@ impl Hooks {
         interfaces: &[Interface],
         choice: XdpChoice,
     ) -> Result<Vec<AttachedHooks>, HookError> {
-        let Self {
-            ebpf,
-            on_interfaces,
-            ..
-        } = self;
         let mut egress = Vec::with_capacity(interfaces.len());
         for interface in interfaces {
-            let on_interface = on_interfaces.entry(interface.index).or_default();
+            let on_interface = self.on_interfaces.entry(interface.index).or_default();
             on_interface.claim = claim(interface);
-            let links = &mut on_interface.links;
-            egress.push(attach::attach_egress(ebpf, interface, links));
+            egress.push(self.attach_egress(interface));
         }
         let mut attached = Vec::with_capacity(interfaces.len());
         for (interface, egress) in interfaces.iter().zip(egress) {
-            let links = &mut on_interfaces.entry(interface.index).or_default().links;
             attached.push(AttachedHooks {
                 interface: interface.name.clone(),
-                ingress: attach::attach_ingress(ebpf, interface, choice, links)?,
+                ingress: self.attach_ingress(interface, choice)?,
                 egress,
             });
         }
         Ok(attached)
+    }
+
+    fn attach_egress(&mut self, interface: &Interface) -> Egress {
+        let Self {
+            pins,
+            ebpf,
+            on_interfaces,
+            ..
+        } = self;
+        let links = &mut on_interfaces.entry(interface.index).or_default().links;
+        let Some(pins) = pins else {
+            return attach::attach_egress(ebpf, interface, links);
+        };
+        if let Some((kind, link)) = pins.swap_egress(ebpf, interface) {
+            links.push(link);
+            return Egress::Tc(kind);
+        }
+        let egress = attach::attach_egress(ebpf, interface, links);
+        pins.keep_on_interface(ebpf, interface, None, links);
+        egress
+    }
+
+    fn attach_ingress(
+        &mut self,
+        interface: &Interface,
+        choice: XdpChoice,
+    ) -> Result<Ingress, HookError> {
+        let Self {
+            pins,
+            ebpf,
+            on_interfaces,
+            ..
+        } = self;
+        let links = &mut on_interfaces.entry(interface.index).or_default().links;
+        let Some(pins) = pins else {
+            return attach::attach_ingress(ebpf, interface, choice, links);
+        };
+        if let Some((ingress, link)) = pins.swap_ingress(ebpf, interface, choice) {
+            links.push(link);
+            pins.remove_other_ingress(interface);
+            return Ok(ingress);
+        }
+        pins.make_room_for_xdp(interface, choice);
+        let ingress = attach::attach_ingress(ebpf, interface, choice, links)?;
+        pins.keep_on_interface(ebpf, interface, Some(ingress), links);
+        pins.remove_other_ingress(interface);
+        Ok(ingress)
+    }
+
+    /// Ends the start: what an earlier agent left and no hook needs is removed.
+    pub(crate) fn settle(&mut self) {
+        if let Some(pins) = &mut self.pins {
+            pins.settle(&self.ebpf);
+        }
+    }
+
+    /// Whether hooks and maps stay when this process ends.
+    pub(crate) const fn is_pinned(&self) -> bool {
+        self.pins.is_some()
+    }
+
+    /// Leaves the hooks, which go on counting. The returned pins lock out other agents.
+    pub(crate) fn leave(mut self) -> Option<Pins> {
+        for (index, on_interface) in self.on_interfaces.drain() {
+            for link in on_interface.links {
+                if let Err(error) = link.leave(&mut self.ebpf) {
+                    log::debug!("interface {index}: {}", error_chain(&error));
+                }
+            }
+        }
+        self.pins
     }
 
     /// Releases what is held of an interface that is gone, or that can't be watched.
@@ -232,8 +320,14 @@ impl Hooks {
 pub(crate) fn select_interfaces(
     names: &[String],
     choice: XdpChoice,
+    pins: Option<&Pins>,
 ) -> Result<Vec<Interface>, HookError> {
-    let interfaces = interface::find_selected(names)?;
+    let mut interfaces = interface::find_selected(names)?;
+    // An earlier agent's program is no other one.
+    let own = pins.map(Pins::found_programs).unwrap_or_default();
+    for interface in &mut interfaces {
+        interface.xdp_program = interface.xdp_program.filter(|id| !own.contains(id));
+    }
     attach::check_conflicts(&interfaces, choice)?;
     Ok(interfaces)
 }
@@ -265,9 +359,4 @@ fn claim(interface: &Interface) -> Option<UnixDatagram> {
             None
         }
     }
-}
-
-/// The highest number of processors that this kernel can have.
-fn processors() -> u32 {
-    aya::util::nr_cpus().map_or(1, |processors| u32::try_from(processors).unwrap_or(1))
 }

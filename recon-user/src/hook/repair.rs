@@ -8,7 +8,7 @@
 
 use std::fs::File;
 
-use super::attach::{Egress, attach_egress, attach_ingress};
+use super::attach::Egress;
 use super::interface::find_interface;
 use super::socket::CgroupHook;
 use super::{Cgroup, Hooks, Interface, OnInterface, TC_EGRESS, TC_INGRESS, XDP, XdpChoice};
@@ -44,7 +44,10 @@ impl Hooks {
     /// Looks after the hooks of the cgroup.
     pub(crate) fn repair_sockets(&mut self) -> Vec<DetachedHook> {
         let Self {
-            ebpf, on_cgroup, ..
+            pins,
+            ebpf,
+            on_cgroup,
+            ..
         } = self;
         let Some(OnCgroup {
             cgroup,
@@ -59,7 +62,7 @@ impl Hooks {
             if hook.is_attached(ebpf, folder) {
                 continue;
             }
-            let again = hook.attach_again(ebpf, cgroup);
+            let again = hook.attach_again(ebpf, pins.as_mut(), cgroup);
             detached.push(DetachedHook {
                 hook: hook.hook,
                 refusal: again.err().map(|error| error_chain(&error)),
@@ -139,15 +142,13 @@ impl Hooks {
         interface: &Interface,
         choice: XdpChoice,
     ) -> Result<(), String> {
-        let on = self.on_interfaces.entry(interface.index).or_default();
-        let links = &mut on.links;
         if program == TC_EGRESS {
-            return match attach_egress(&mut self.ebpf, interface, links) {
+            return match self.attach_egress(interface) {
                 Egress::Tc(_) => Ok(()),
                 Egress::Missing(reason) => Err(reason),
             };
         }
-        let attached = attach_ingress(&mut self.ebpf, interface, choice, links);
+        let attached = self.attach_ingress(interface, choice);
         attached.map(drop).map_err(|error| error_chain(&error))
     }
 }

@@ -4,8 +4,7 @@
 //! In: the loaded object and a [`Cgroup`]. Out: [`SocketHooks`], which says what is watched, and
 //! what each unavailable hook costs.
 //! The decisions held here: each of these hooks only adds to what packets show, so none of them
-//! ends the agent. If tracefs is not mounted, one thread of the agent mounts it in a mount
-//! namespace that ends with the thread.
+//! ends the agent.
 
 use std::fmt;
 use std::fs::File;
@@ -13,21 +12,18 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use aya::Ebpf;
 use aya::programs::cgroup_sock::CgroupSockLinkId;
 use aya::programs::cgroup_sock_addr::CgroupSockAddrLinkId;
 use aya::programs::sock_ops::SockOpsLinkId;
-use aya::programs::{
-    CgroupAttachMode, CgroupSock, CgroupSockAddr, Program, ProgramError, SockOps, TracePoint,
-};
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
+use aya::programs::{CgroupAttachMode, CgroupSock, CgroupSockAddr, Program, ProgramError, SockOps};
 
 use super::Cgroup;
 use super::attached::is_attached;
 use super::error::summarise_reason;
+use super::pin::{PinnedLink, Pins, attach_lasting};
+use super::tracepoint::attach_to_tracepoint;
 use crate::diagnostic::error_chain;
 
 /// The hooks of a cgroup: program, name, number in enum bpf_attach_type (linux/bpf.h), and what is
@@ -74,9 +70,6 @@ const TRACEPOINTS: [(&str, &str, &str, &str); 2] = [
         "who started a process that ends within a poll may be unknown",
     ),
 ];
-
-/// Where tracefs is expected.
-const TRACEFS: &str = "/sys/kernel/tracing";
 
 /// A hook that is not available.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,6 +165,7 @@ fn no_cgroup() -> &'static str {
 /// Attaches all available hooks. Returns those of the cgroup, to be watched, too.
 pub(super) fn attach_socket_hooks(
     ebpf: &mut Ebpf,
+    mut pins: Option<&mut Pins>,
     cgroup: Option<&Cgroup>,
 ) -> (SocketHooks, Vec<CgroupHook>) {
     let mut watched = Vec::new();
@@ -182,7 +176,8 @@ pub(super) fn attach_socket_hooks(
     for (program, hook, attach_type, costs) in CGROUP_HOOKS {
         let result = match cgroup {
             Some(cgroup) => {
-                let link = attach_to_cgroup(ebpf, program, cgroup);
+                let pins = pins.as_deref_mut();
+                let link = attach_lasting(ebpf, pins, program, hook, cgroup);
                 link.map_err(|error| error_chain(&error))
             }
             None => Err(no_cgroup().to_owned()),
@@ -201,7 +196,7 @@ pub(super) fn attach_socket_hooks(
         sockets.record_outcome(
             name,
             costs,
-            attach_to_tracepoint(ebpf, program, [category, name]),
+            attach_to_tracepoint(ebpf, pins.as_deref_mut(), program, [category, name]),
         );
     }
     (sockets, watched)
@@ -219,10 +214,12 @@ pub(super) struct CgroupHook {
 
 /// What attaches a program to the cgroup.
 #[derive(Debug)]
-enum CgroupLink {
+pub(super) enum CgroupLink {
     SockAddr(CgroupSockAddrLinkId),
     Sock(CgroupSockLinkId),
     SockOps(SockOpsLinkId),
+    /// It outlives this process.
+    Pinned(PinnedLink),
 }
 
 impl CgroupHook {
@@ -246,13 +243,14 @@ impl CgroupHook {
     pub(super) fn attach_again(
         &mut self,
         ebpf: &mut Ebpf,
+        pins: Option<&mut Pins>,
         cgroup: &Cgroup,
     ) -> Result<(), ProgramError> {
         if let Some(link) = self.link.take() {
             // It holds nothing any more.
             let _ = link.detach(ebpf, self.program);
         }
-        self.link = Some(attach_to_cgroup(ebpf, self.program, cgroup)?);
+        self.link = Some(attach_lasting(ebpf, pins, self.program, self.hook, cgroup)?);
         Ok(())
     }
 }
@@ -263,6 +261,7 @@ impl CgroupLink {
             (Self::SockAddr(link), Some(Program::CgroupSockAddr(program))) => program.detach(link),
             (Self::Sock(link), Some(Program::CgroupSock(program))) => program.detach(link),
             (Self::SockOps(link), Some(Program::SockOps(program))) => program.detach(link),
+            (Self::Pinned(link), _) => link.remove().map_err(ProgramError::IOError),
             _ => Err(ProgramError::UnexpectedProgramType),
         }
     }
@@ -302,7 +301,7 @@ pub(crate) fn netns_cookie() -> io::Result<u64> {
     }
 }
 
-fn attach_to_cgroup(
+pub(super) fn attach_to_cgroup(
     ebpf: &mut Ebpf,
     name: &str,
     cgroup: &Cgroup,
@@ -332,60 +331,9 @@ fn attach_to_cgroup(
 }
 
 /// A program that is attached again is loaded already.
-fn load_once(loaded: Result<(), ProgramError>) -> Result<(), ProgramError> {
+pub(super) fn load_once(loaded: Result<(), ProgramError>) -> Result<(), ProgramError> {
     match loaded {
         Err(ProgramError::AlreadyLoaded) => Ok(()),
         loaded => loaded,
     }
-}
-
-/// Attaches to the tracepoint, on a thread that sees a tracefs.
-fn attach_to_tracepoint(
-    ebpf: &mut Ebpf,
-    program: &str,
-    [category, name]: [&str; 2],
-) -> Result<(), String> {
-    let attach = || -> Result<(), String> {
-        let program: &mut TracePoint = ebpf
-            .program_mut(program)
-            .ok_or(ProgramError::UnexpectedProgramType)
-            .and_then(TryInto::try_into)
-            .map_err(|error| error_chain(&error))?;
-        // Load before mounting: a kernel that is locked down for confidentiality refuses the
-        // program, and Linux 6.12 there corrupts its own memory when a tracefs is unmounted.
-        program.load().map_err(|error| error_chain(&error))?;
-        if !Path::new(TRACEFS).join("events").exists() {
-            mount_tracefs().map_err(|error| {
-                format!(
-                    "tracefs is not mounted, and recon can't mount it: {error}; as root, type: mount -t tracefs tracefs {TRACEFS}"
-                )
-            })?;
-        }
-        program
-            .attach(category, name)
-            .map(drop)
-            .map_err(|error| error_chain(&error))
-    };
-    thread::scope(|scope| {
-        let inside = thread::Builder::new().spawn_scoped(scope, attach);
-        let joined = inside.map_err(|error| error.to_string())?.join();
-        joined.unwrap_or_else(|_| Err("the thread that attaches panicked".to_owned()))
-    })
-}
-
-/// Mounts tracefs for this thread only.
-fn mount_tracefs() -> io::Result<()> {
-    const NOTHING: Option<&str> = None;
-    unshare(CloneFlags::CLONE_NEWNS)?;
-    // Otherwise every process would see the mount.
-    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-    mount(NOTHING, "/", NOTHING, private, NOTHING)?;
-    mount(
-        Some("tracefs"),
-        TRACEFS,
-        Some("tracefs"),
-        MsFlags::empty(),
-        NOTHING,
-    )?;
-    Ok(())
 }

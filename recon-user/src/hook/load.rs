@@ -1,0 +1,102 @@
+//! Creating the maps and loading the programs.
+//!
+//! In: the kernel object, the sizes that the agent sets, and perhaps the maps of an earlier agent.
+//! Out: programs that are ready to attach.
+
+use std::path::Path;
+
+use aya::programs::Program;
+use aya::util::KernelVersion;
+use aya::{Ebpf, EbpfLoader};
+
+use super::socket::load_once;
+use super::{HookError, Netns, OBJECT, Pins, netns_cookie, privilege};
+use crate::diagnostic::error_chain;
+use crate::drain::{ImageNumbers, recent_slot_count};
+use crate::seed::hash_secrets;
+
+/// The first kernel that lets TC programs ask for the current process.
+const TC_KNOWS_PROCESS_SINCE: KernelVersion = KernelVersion::new(6, 10, 0);
+
+/// Opens the folder of pins, if one is named, for this agent, whose table has so many entries. To be called first:
+/// it decides on the secrets of this process.
+///
+/// # Errors
+/// [`HookError`] if capabilities are missing, the folder can't hold pins, or another agent uses it.
+pub(crate) fn open_pins(
+    folder: Option<&Path>,
+    table_entries: u32,
+) -> Result<Option<Pins>, HookError> {
+    let Some(folder) = folder else {
+        return Ok(None);
+    };
+    check_privileges()?;
+    Ok(Some(Pins::open(folder, sizes(table_entries))?))
+}
+
+/// The maps whose sizes the agent sets.
+fn sizes(table_entries: u32) -> [(&'static str, u32); 4] {
+    [
+        ("COUNTS_0", table_entries),
+        ("COUNTS_1", table_entries),
+        ("IMAGES", ImageNumbers::entries()),
+        ("RECENT", recent_slot_count(processors())),
+    ]
+}
+
+pub(super) fn check_privileges() -> Result<(), HookError> {
+    let missing = privilege::missing_capabilities();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(HookError::NoPrivilege {
+        missing: missing.join(", "),
+    })
+}
+
+/// Creates the maps, or takes those of `pins`, and makes the programs ready to load.
+pub(super) fn load_object(
+    table_entries: u32,
+    netns: Netns,
+    pins: Option<&Pins>,
+) -> Result<Ebpf, HookError> {
+    let knows_process =
+        u32::from(KernelVersion::current().is_ok_and(|kernel| kernel >= TC_KNOWS_PROCESS_SINCE));
+    let (own_netns, all_netns) = (netns_cookie().unwrap_or(0), u32::from(netns == Netns::All));
+    let mut loader = EbpfLoader::new();
+    loader
+        .override_global("SECRETS", hash_secrets().0.as_slice(), true)
+        .override_global("TABLE_ROOM", &table_entries, true)
+        .override_global("TC_KNOWS_PROCESS", &knows_process, true)
+        .override_global("OWN_NETNS", &own_netns, true)
+        .override_global("ALL_NETNS", &all_netns, true);
+    for (map, entries) in sizes(table_entries) {
+        loader.map_max_entries(map, entries);
+    }
+    if let Some(pins) = pins {
+        pins.give_maps(&mut loader);
+    }
+    Ok(loader.load(OBJECT)?)
+}
+
+/// Loads all programs, as far as the kernel takes them: which it does not is found out again, and
+/// said, when they attach.
+pub(super) fn load_programs(ebpf: &mut Ebpf) {
+    for (_, program) in ebpf.programs_mut() {
+        let loaded = match program {
+            Program::CgroupSockAddr(program) => program.load(),
+            Program::CgroupSock(program) => program.load(),
+            Program::SockOps(program) => program.load(),
+            Program::TracePoint(program) => program.load(),
+            _ => continue,
+        };
+        if let Err(error) = load_once(loaded) {
+            log::debug!("{}", error_chain(&error));
+        }
+    }
+}
+
+/// The highest number of processors that this kernel can have.
+fn processors() -> u32 {
+    aya::util::nr_cpus().map_or(1, |processors| u32::try_from(processors).unwrap_or(1))
+}

@@ -1,0 +1,234 @@
+//! The links of interfaces.
+//!
+//! In: an interface and the hooks that `--xdp` allows on it. Out: the link or filter of an earlier
+//! agent with this program in it, or one that this agent has attached and pinned.
+//! The decisions held here: a link keeps its mode, so its name says which. Where `--xdp` no longer
+//! allows the hook that an earlier agent took, the new hook attaches first and the old one goes at
+//! once; native and generic XDP exclude each other, so there the old one goes first, and the
+//! packets of that moment are not seen.
+
+use std::os::fd::AsFd;
+
+use aya::Ebpf;
+use aya::programs::links::{FdLink, LinkError};
+use aya::programs::tc::SchedClassifierLink;
+use aya::programs::{ProgramError, SchedClassifier, TcAttachType, XdpMode};
+
+use super::{PinnedLink, Pins, Undo};
+use crate::diagnostic::error_chain;
+use crate::hook::attach::{
+    Ingress, InterfaceLink, TcKind, XdpChoice, allows_tc, tc_program, xdp_modes, xdp_program,
+};
+use crate::hook::clsact::{self, Filter};
+use crate::hook::{Interface, TC_EGRESS, TC_INGRESS, XDP};
+
+/// The names of links by their hook.
+const NATIVE: &str = "xdp_native";
+const GENERIC: &str = "xdp_generic";
+const INGRESS: &str = "tcx_ingress";
+const EGRESS: &str = "tcx_egress";
+
+impl Pins {
+    /// Swaps the program into the outbound hook of an earlier agent.
+    pub(in crate::hook) fn swap_egress(
+        &mut self,
+        ebpf: &mut Ebpf,
+        interface: &Interface,
+    ) -> Option<(TcKind, InterfaceLink)> {
+        let direction = TcAttachType::Egress;
+        self.swap_tc(ebpf, interface, TC_EGRESS, EGRESS, direction)
+    }
+
+    /// Swaps the program into the inbound hook of an earlier agent, if `choice` allows that hook.
+    pub(in crate::hook) fn swap_ingress(
+        &mut self,
+        ebpf: &mut Ebpf,
+        interface: &Interface,
+        choice: XdpChoice,
+    ) -> Option<(Ingress, InterfaceLink)> {
+        for mode in xdp_modes(choice, interface) {
+            let (hook, ingress) = match mode {
+                XdpMode::Driver => (NATIVE, Ingress::XdpNative),
+                _ => (GENERIC, Ingress::XdpGeneric),
+            };
+            let program = xdp_program(ebpf).ok()?.fd().ok()?.try_clone().ok()?;
+            let link = self.swap_on(interface, hook, (XDP, program.as_fd()));
+            if let Some(link) = link {
+                return Some((ingress, InterfaceLink::Pinned(XDP, link)));
+            }
+        }
+        if !allows_tc(choice) {
+            return None;
+        }
+        let direction = TcAttachType::Ingress;
+        let swapped = self.swap_tc(ebpf, interface, TC_INGRESS, INGRESS, direction);
+        swapped.map(|(kind, link)| (Ingress::Tc(kind), link))
+    }
+
+    fn swap_tc(
+        &mut self,
+        ebpf: &mut Ebpf,
+        interface: &Interface,
+        program: &'static str,
+        hook: &str,
+        direction: TcAttachType,
+    ) -> Option<(TcKind, InterfaceLink)> {
+        let loaded = tc_program(ebpf, program).ok()?;
+        let fd = loaded.fd().ok()?.try_clone().ok()?;
+        if let Some(link) = self.swap_on(interface, hook, (program, fd.as_fd())) {
+            return Some((TcKind::Tcx, InterfaceLink::Pinned(program, link)));
+        }
+        let filter = clsact::take_filter(interface, program, direction)?;
+        match filter.replace(loaded) {
+            Ok(link) => {
+                if let Some(path) = self.programs.get(program) {
+                    let program = path.clone();
+                    self.undo.push(Undo::Filter { filter, program });
+                }
+                self.attached.insert(program.to_owned());
+                let kind = TcKind::Clsact;
+                Some((kind, InterfaceLink::Tc(program, kind, link)))
+            }
+            Err(error) => {
+                let error = error_chain(&error);
+                log::warn!(
+                    "{}: can't swap the program of a filter: {error}",
+                    interface.name
+                );
+                None
+            }
+        }
+    }
+
+    fn swap_on(
+        &mut self,
+        interface: &Interface,
+        hook: &str,
+        program: (&str, std::os::fd::BorrowedFd<'_>),
+    ) -> Option<PinnedLink> {
+        let name = name(hook, interface);
+        self.swap(&name, program, |info| info.interface() == interface.index)
+    }
+
+    /// Ends an XDP link of an earlier agent in the other mode: only one can be there.
+    pub(in crate::hook) fn make_room_for_xdp(&mut self, interface: &Interface, choice: XdpChoice) {
+        if !xdp_modes(choice, interface).is_empty() {
+            self.remove_found(interface, [NATIVE, GENERIC]);
+        }
+    }
+
+    /// Ends the inbound hooks of an earlier agent whose place another hook has taken.
+    pub(in crate::hook) fn remove_other_ingress(&mut self, interface: &Interface) {
+        self.remove_found(interface, [NATIVE, GENERIC, INGRESS]);
+    }
+
+    fn remove_found<const N: usize>(&mut self, interface: &Interface, hooks: [&str; N]) {
+        for hook in hooks {
+            let Some(link) = self.found.remove(&name(hook, interface)) else {
+                continue;
+            };
+            log::info!(
+                "{}: the inbound hook changes; packets of this moment may be missed or counted twice",
+                interface.name
+            );
+            if let Err(error) = link.remove() {
+                log::warn!("{}: {error}", interface.name);
+            }
+        }
+    }
+
+    /// Pins the links that this process has attached to the interface.
+    pub(in crate::hook) fn keep_on_interface(
+        &mut self,
+        ebpf: &mut Ebpf,
+        interface: &Interface,
+        ingress: Option<Ingress>,
+        links: &mut Vec<InterfaceLink>,
+    ) {
+        for link in std::mem::take(links) {
+            let link = match link {
+                InterfaceLink::Xdp(id) => {
+                    let hook = match ingress {
+                        Some(Ingress::XdpNative) => NATIVE,
+                        _ => GENERIC,
+                    };
+                    let taken = xdp_program(ebpf).and_then(|program| program.take_link(id));
+                    let link = taken.map(FdLink::try_from);
+                    self.keep_taken(interface, hook, XDP, link)
+                }
+                InterfaceLink::Tc(program, TcKind::Tcx, id) => {
+                    let hook = match program {
+                        TC_EGRESS => EGRESS,
+                        _ => INGRESS,
+                    };
+                    let taken = tc_program(ebpf, program).and_then(|it| it.take_link(id));
+                    let link = taken.map(FdLink::try_from);
+                    self.keep_taken(interface, hook, program, link)
+                }
+                // A filter stays by itself.
+                InterfaceLink::Tc(program, ..) => {
+                    self.attached.insert(program.to_owned());
+                    Some(link)
+                }
+                link @ InterfaceLink::Pinned(..) => Some(link),
+            };
+            links.extend(link);
+        }
+    }
+
+    fn keep_taken(
+        &mut self,
+        interface: &Interface,
+        hook: &str,
+        program: &'static str,
+        link: Result<Result<FdLink, LinkError>, ProgramError>,
+    ) -> Option<InterfaceLink> {
+        let kept = match link {
+            Ok(link) => link.map_err(|error| error_chain(&error)),
+            Err(error) => Err(error_chain(&error)),
+        };
+        match kept.and_then(|link| self.keep(&name(hook, interface), program, link)) {
+            Ok(link) => Some(InterfaceLink::Pinned(program, link)),
+            Err(reason) => {
+                // The next look at the hooks finds that it is missing.
+                log::error!(
+                    "{}: can't pin its hook {hook}, which is attached again: {reason}",
+                    interface.name
+                );
+                None
+            }
+        }
+    }
+}
+
+impl Filter {
+    /// Makes the filter run another program from the next packet on.
+    fn replace(
+        &self,
+        program: &mut SchedClassifier,
+    ) -> Result<aya::programs::tc::SchedClassifierLinkId, ProgramError> {
+        let Self {
+            interface,
+            direction,
+            priority,
+            handle,
+        } = self;
+        let handle = (*handle).into();
+        let link = SchedClassifierLink::attached(interface, *direction, *priority, handle, None);
+        program.attach_to_link(link.map_err(ProgramError::IOError)?)
+    }
+
+    /// The same, and leaves the filter when this process ends.
+    pub(super) fn replace_and_forget(
+        &self,
+        program: &mut SchedClassifier,
+    ) -> Result<(), ProgramError> {
+        let link = self.replace(program)?;
+        std::mem::forget(program.take_link(link)?);
+        Ok(())
+    }
+}
+
+fn name(hook: &str, interface: &Interface) -> String {
+    format!("{hook}-{}", interface.index)
+}

@@ -1,0 +1,93 @@
+//! The end of a start: what no hook needs any more is removed.
+//!
+//! In: links, programs and sets of earlier agents. Out: this agent's only, and a log line for what
+//! is lost with the others.
+
+use std::fs;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use aya::Ebpf;
+use aya::maps::{HashMap, Map, MapData};
+use recon_common::PackedKey;
+
+use super::folder::{remove_set, show};
+use super::{Pins, bpf};
+
+impl Pins {
+    /// Removes what no hook needs any more. To be called once nothing can fail any more: what an
+    /// earlier agent left can't be put back from here on.
+    pub(in crate::hook) fn settle(&mut self, ebpf: &Ebpf) {
+        self.undo.clear();
+        self.is_settled = true;
+        for (from, to) in self.renames.drain(..) {
+            // This ends the link that had the name.
+            if let Err(error) = fs::rename(&from, &to) {
+                log::warn!("{}: {error}", from.display());
+            }
+        }
+        self.remove_orphans();
+        self.pin_programs(ebpf);
+        for (set, reason) in std::mem::take(&mut self.replaced) {
+            let lost = describe_lost(&set);
+            match remove_set(&set) {
+                Ok(_) => log::warn!("{}: removed, since {reason}; {lost}", set.display()),
+                Err(error) => log::error!("{}: can't remove it: {error}", set.display()),
+            }
+        }
+        if self.is_adopted {
+            log::info!(
+                "{}: went on with the maps and hooks of an earlier recon",
+                show(&self.folder.path)
+            );
+        }
+    }
+
+    /// Removes the links that no hook has taken over: of interfaces and cgroups that are gone or
+    /// no longer watched.
+    fn remove_orphans(&mut self) {
+        let set = self.set.as_ref().map(|set| set.path.clone());
+        for (name, link) in self.found.drain() {
+            // The others go with their sets.
+            if set.as_ref().is_some_and(|set| link.path().starts_with(set)) {
+                log::info!("{name}: removed the hook of an earlier recon, which nothing needs");
+                if let Err(error) = link.remove() {
+                    log::warn!("{name}: {error}");
+                }
+            }
+        }
+    }
+
+    /// Pins the programs that are attached, for the next agent to put back.
+    fn pin_programs(&mut self, ebpf: &Ebpf) {
+        let Some(set) = &self.set else { return };
+        for name in self.attached.drain() {
+            let path = set.program_path(&name);
+            let Some(Ok(program)) = ebpf.program(&name).map(|program| program.fd()) else {
+                continue;
+            };
+            let _ = fs::remove_file(&path);
+            if let Err(error) = bpf::pin(program.as_fd(), &path) {
+                log::warn!("{}: {error}", path.display());
+            }
+        }
+    }
+}
+
+/// What is lost with the maps of a set that is removed.
+fn describe_lost(set: &Path) -> String {
+    const TABLES: [&str; 2] = ["COUNTS_0", "COUNTS_1"];
+    let table = |name: &str| -> Option<u64> {
+        let map = MapData::from_pin(set.join("maps").join(name)).ok()?;
+        let table: HashMap<MapData, [u64; 5], u64> = Map::HashMap(map).try_into().ok()?;
+        Some(table.iter().flatten().map(|(_, count)| count).sum())
+    };
+    const { assert!(size_of::<PackedKey>() == size_of::<[u64; 5]>()) };
+    match TABLES.map(table) {
+        [Some(one), Some(other)] => format!(
+            "what it had counted since its last poll is lost, in its tables {} signals",
+            one + other
+        ),
+        _ => "what it had counted since its last poll is lost".to_owned(),
+    }
+}
