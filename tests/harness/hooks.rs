@@ -105,17 +105,68 @@ struct Query {
     revision: u64,
 }
 
+/// The ids of the programs on each hook of the host's end of the pair and of its cgroup, except
+/// under clsact.
+///
+/// # Errors
+/// If the kernel does not answer.
+pub fn program_ids(lab: &Lab) -> Result<Vec<(&'static str, u32)>> {
+    let mut ids = Vec::new();
+    let xdp = lab.link(lab.host(), HOST_LINK)?;
+    let xdp = xdp.pointer("/xdp/prog/id").and_then(|id| id.as_u64());
+    ids.extend(xdp.map(|id| ("xdp", id as u32)));
+    let name = CString::new(HOST_LINK)?;
+    let of_link = lab.host().enter(|| {
+        let index = if_nametoindex(name.as_c_str())?;
+        list_programs(index, &TCX)
+    })?;
+    let cgroup = lab.host().cgroup().context("the host has a cgroup")?;
+    let folder = File::open(cgroup.path())?;
+    ids.extend(of_link);
+    ids.extend(list_programs(folder.as_raw_fd().cast_unsigned(), &CGROUP)?);
+    Ok(ids)
+}
+
+/// The most programs that one of these hooks has.
+///
+/// # Errors
+/// As [`program_ids`].
+pub fn most_programs(lab: &Lab) -> Result<usize> {
+    let ids = program_ids(lab)?;
+    let of = |hook: &str| ids.iter().filter(|(other, _)| *other == hook).count();
+    Ok(ids.iter().map(|(hook, _)| of(hook)).max().unwrap_or(0))
+}
+
+fn list_programs(target: u32, hooks: &[(&'static str, u32)]) -> Result<Vec<(&'static str, u32)>> {
+    let mut ids = Vec::new();
+    for &(hook, number) in hooks {
+        let found = query_programs(target, number).context(hook)?;
+        ids.extend(found.into_iter().map(|id| (hook, id)));
+    }
+    Ok(ids)
+}
+
 /// Number of programs on a hook of an interface or a cgroup.
 fn count_programs(target: u32, attach_type: u32) -> Result<u32> {
+    Ok(u32::try_from(query_programs(target, attach_type)?.len())?)
+}
+
+/// The programs on a hook of an interface or a cgroup.
+fn query_programs(target: u32, attach_type: u32) -> Result<Vec<u32>> {
+    /// The most that a hook can have.
+    const MOST: u32 = 64;
+    let mut ids = vec![0_u32; MOST as usize];
     /// `BPF_PROG_QUERY` of enum bpf_cmd, linux/bpf.h.
     const PROGRAM_QUERY: libc::c_int = 16;
     let mut query = Query {
         target,
         attach_type,
+        program_ids: ids.as_mut_ptr() as u64,
+        count: MOST,
         ..Query::default()
     };
-    // SAFETY: the attributes have the size that is passed and outlive the call; without a buffer
-    // the kernel only writes the count.
+    // SAFETY: the attributes have the size that is passed and outlive the call, and so does the
+    // buffer, of `count` places.
     let result = unsafe {
         libc::syscall(
             libc::SYS_bpf,
@@ -126,5 +177,6 @@ fn count_programs(target: u32, attach_type: u32) -> Result<u32> {
     };
     let error = io::Error::last_os_error();
     ensure!(result == 0, "BPF_PROG_QUERY: {error}");
-    Ok(query.count)
+    ids.truncate(query.count as usize);
+    Ok(ids)
 }

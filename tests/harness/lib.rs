@@ -16,6 +16,7 @@
 //! | [`machine`] | the machines of the scenarios |
 //! | [`kernel`] | the running kernel, and the first kernels with some features |
 //! | [`hooks`], [`detach`](mod@detach) | hooks of an interface, from the kernel; detaching one |
+//! | [`pins`] | a bpffs of a test, and what is pinned there |
 //! | [`rows`] | a table's rows, checked in parallel |
 //! | [`report`] | facts that tests record for tables of many kernels |
 //! | [`wall_clock`] | a wall clock that a test sets, for one program |
@@ -35,6 +36,7 @@ pub mod lab;
 pub mod machine;
 pub mod mounts;
 pub mod namespace;
+pub mod pins;
 pub mod process;
 pub mod program;
 pub mod report;

@@ -1,0 +1,12 @@
+//! `recon run --pins`: hooks and maps that stay while recon restarts. Whatever ends an agent, and
+//! however often, each packet counts once, no hook has a second program, and `recon detach` leaves
+//! nothing.
+
+#[path = "pins/failures.rs"]
+mod failures;
+#[path = "pins/folders.rs"]
+mod folders;
+#[path = "pins/pinned.rs"]
+mod pinned;
+#[path = "pins/restarts.rs"]
+mod restarts;

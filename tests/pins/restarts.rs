@@ -1,0 +1,194 @@
+//! Restarts and upgrades under traffic.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use recon_tests::agent::recon;
+use recon_tests::hooks::{attached, attached_to_cgroup};
+use recon_tests::{Agent, rows};
+
+use super::pinned::{Pinned, kill, stop};
+
+const RESTARTS: usize = 50;
+const UPGRADES: usize = 10;
+
+#[test]
+fn fifty_restarts_count_each_packet_once() -> Result<()> {
+    let mut pinned = Pinned::new()?;
+    // What is sent before is nobody's.
+    let mut agent = pinned.start("--xdp native")?;
+    pinned.under_traffic(|pinned| {
+        for number in 0..RESTARTS {
+            agent.wait_poll()?;
+            end(agent, number)?;
+            agent = pinned.start("--xdp native")?;
+            pinned.ensure_one_program()?;
+        }
+        stop(agent).map(drop)
+    })?;
+    ensure!(pinned.sent() > 1000, "no traffic");
+    let agent = pinned.start("--xdp native")?;
+    pinned.ensure_all_counted(&agent)?;
+    pinned.ensure_one_program()?;
+    stop(agent)?;
+    ensure!(pinned.detach()?.success().is_ok(), "detach");
+    pinned.ensure_nothing_left()
+}
+
+/// Every other agent is killed.
+fn end(agent: Agent, number: usize) -> Result<()> {
+    match number % 2 {
+        0 => kill(agent),
+        _ => stop(agent).map(drop),
+    }
+}
+
+struct Mode {
+    name: &'static str,
+    arguments: &'static str,
+    hooks: &'static [&'static str],
+}
+
+const MODES: &[Mode] = &[
+    Mode {
+        name: "native XDP",
+        arguments: "--xdp native",
+        hooks: &["xdp", "tcx egress"],
+    },
+    Mode {
+        name: "generic XDP",
+        arguments: "--xdp generic",
+        hooks: &["xdp", "tcx egress"],
+    },
+    Mode {
+        name: "TC",
+        arguments: "--xdp off",
+        hooks: &["tcx ingress", "tcx egress"],
+    },
+    Mode {
+        name: "the default",
+        arguments: "",
+        hooks: &["tcx ingress", "tcx egress"],
+    },
+];
+
+#[test]
+fn every_kind_of_hook_goes_on() {
+    rows::check(MODES, |mode| mode.name, check_mode);
+}
+
+fn check_mode(mode: &Mode) -> Result<()> {
+    let mut pinned = Pinned::new()?;
+    let agent = pinned.start(mode.arguments)?;
+    pinned.under_traffic(|pinned| {
+        kill(agent)?;
+        let before = [attached(&pinned.lab)?, attached_to_cgroup(&pinned.lab)?];
+        ensure!(before[0] == mode.hooks, "{before:?}");
+        ensure!(before[1].len() == 6, "{before:?}");
+        let agent = pinned.start(mode.arguments)?;
+        let seen = stop(agent)?;
+        ensure!(seen.has_logged("went on with the maps"), "{seen}");
+        let after = [attached(&pinned.lab)?, attached_to_cgroup(&pinned.lab)?];
+        ensure!(before == after, "{before:?}, then {after:?}");
+        pinned.ensure_one_program()
+    })?;
+    // While no agent runs.
+    pinned.send_once()?;
+    let agent = pinned.start(mode.arguments)?;
+    pinned.ensure_all_counted(&agent)?;
+    stop(agent)?;
+    pinned.detach()?.success()?;
+    pinned.ensure_nothing_left()?;
+    let left = [attached(&pinned.lab)?, attached_to_cgroup(&pinned.lab)?].concat();
+    ensure!(left.is_empty(), "{left:?}");
+    Ok(())
+}
+
+#[test]
+fn ten_upgrades_count_each_packet_once() -> Result<()> {
+    let mut pinned = Pinned::new()?;
+    let mut agent = pinned.start("--xdp native")?;
+    pinned.under_traffic(|pinned| {
+        for number in 0..UPGRADES {
+            let binary = copy_binary(pinned, &format!("recon-{number}"), None)?;
+            agent.wait_poll()?;
+            end(agent, number)?;
+            agent = pinned.start_binary(Some(&binary), "--xdp native")?;
+            fs::remove_file(binary)?;
+            pinned.ensure_one_program()?;
+        }
+        stop(agent).map(drop)
+    })?;
+    let agent = pinned.start("--xdp native")?;
+    pinned.ensure_all_counted(&agent)?;
+    stop(agent)?;
+    pinned.detach()?.success()?;
+    pinned.ensure_nothing_left()
+}
+
+#[test]
+fn maps_of_another_layout_are_replaced_on_the_same_links() -> Result<()> {
+    let mut pinned = Pinned::new()?;
+    let other = copy_binary(&pinned, "recon-other", Some(b"002"))?;
+    for number in 0..UPGRADES {
+        let binary = (number % 2 == 1).then_some(other.as_path());
+        let agent = pinned.start_binary(binary, "--xdp native")?;
+        pinned.ensure_one_program()?;
+        if number > 0 {
+            agent.wait_for("what it replaces", |seen| {
+                seen.has_logged("its maps have another layout")
+                    .then_some(())
+            })?;
+        }
+        pinned.send_once()?;
+        // Nothing is unread when the next one replaces the maps.
+        pinned.ensure_all_counted(&agent)?;
+        stop(agent)?;
+        let pinned_maps = pinned.bpffs.pinned();
+        let tables = pinned_maps
+            .iter()
+            .filter(|name| name.ends_with("/maps/COUNTS_0"));
+        ensure!(tables.count() == 1, "{pinned_maps:?}");
+    }
+    pinned.detach()?.success()?;
+    pinned.ensure_nothing_left()
+}
+
+#[test]
+fn a_table_of_another_size_replaces_the_maps() -> Result<()> {
+    let mut pinned = Pinned::new()?;
+    let agent = pinned.start("--xdp native")?;
+    pinned.send_once()?;
+    pinned.ensure_all_counted(&agent)?;
+    stop(agent)?;
+    let agent = pinned.start("--xdp native --table-entries 65536")?;
+    agent.wait_for("the reason", |seen| {
+        seen.has_logged("--table-entries is now 65536, and was 131072")
+            .then_some(())
+    })?;
+    pinned.ensure_one_program()?;
+    pinned.send_once()?;
+    pinned.ensure_all_counted(&agent)?;
+    stop(agent)?;
+    pinned.detach()?.success()?;
+    pinned.ensure_nothing_left()
+}
+
+/// A copy of the binary, with other digits of the layout's revision.
+fn copy_binary(pinned: &Pinned, name: &str, revision: Option<&[u8; 3]>) -> Result<PathBuf> {
+    const MARK: &[u8] = b"recon-layout-revision:";
+    let source = recon("")?.get_program().to_owned();
+    let mut bytes = fs::read(source)?;
+    if let Some(revision) = revision {
+        let mut places = bytes.windows(MARK.len());
+        let at = places.position(|window| window == MARK);
+        let at = at.context("the binary has no revision")? + MARK.len();
+        bytes[at..at + revision.len()].copy_from_slice(revision);
+    }
+    let path = pinned.file(name);
+    fs::write(&path, bytes)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+    Ok(path)
+}
