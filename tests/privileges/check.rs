@@ -103,7 +103,7 @@ const ROWS: &[Row] = &[
         name: "a missing interface",
         arguments: "-i nosuch0",
         code: 2,
-        check: ["selection", "failure", "no interface is named nosuch0"],
+        check: ["selection", "failure", "no interface is named `nosuch0`"],
         ..ROW
     },
     Row {

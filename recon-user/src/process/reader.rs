@@ -40,6 +40,9 @@ pub(crate) fn start() -> io::Result<()> {
 
 /// Notes that this thread only looks into other processes.
 pub(super) fn register() {
+    // It may have been started while the agent held all signals back, and the order to give up
+    // privileges comes by a signal.
+    let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
     let own = nix::unistd::gettid().as_raw();
     let mut threads = THREADS.lock().unwrap_or_else(PoisonError::into_inner);
     threads.push(own);
