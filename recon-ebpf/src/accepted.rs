@@ -6,7 +6,8 @@
 //! those of connections that this host opened, too, and nothing in a closing socket says who opened
 //! it. An overwritten entry costs the end of its connection, and is counted.
 
-use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
+use aya_ebpf::Global;
+use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_ktime_get_ns};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
 use recon_common::process::ACCEPTED_SLOTS;
@@ -18,6 +19,11 @@ use crate::count;
 /// slot.
 #[map]
 static ACCEPTED: Array<u64> = Array::with_max_entries(ACCEPTED_SLOTS, 0);
+
+/// Whether the kernel has the clock of [`coarse_time`] (Linux 5.11 and later). The agent sets it
+/// before it loads the programs; the verifier skips the call of the other clock.
+#[unsafe(no_mangle)]
+static HAS_COARSE_CLOCK: Global<u32> = Global::new(0);
 
 const COOKIE_SHIFT: u32 = u32::BITS;
 /// A tick has 2^20 ns, about a millisecond: a shift costs less than a division.
@@ -58,8 +64,14 @@ pub(crate) fn forget_start(cookie: u64) -> Option<u64> {
 /// to 10 ms, and costs less than half of the exact one.
 #[inline(always)]
 fn coarse_time() -> u32 {
-    // SAFETY: the helper takes no argument.
-    (unsafe { bpf_ktime_get_coarse_ns() } >> TICK_SHIFT) as u32
+    // SAFETY: the helpers take no argument.
+    let now = unsafe {
+        match HAS_COARSE_CLOCK.load() {
+            0 => bpf_ktime_get_ns(),
+            _ => bpf_ktime_get_coarse_ns(),
+        }
+    };
+    (now >> TICK_SHIFT) as u32
 }
 
 #[inline(always)]

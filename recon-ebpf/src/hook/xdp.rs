@@ -3,6 +3,7 @@
 //! In: the driver's buffer. Out: always `XDP_PASS`. Accepts multi-buffer packets (jumbo frames),
 //! hence `frags`.
 
+use aya_ebpf::Global;
 use aya_ebpf::bindings::xdp_action::XDP_PASS;
 use aya_ebpf::helpers::bpf_xdp_load_bytes;
 use aya_ebpf::macros::xdp;
@@ -12,6 +13,12 @@ use recon_common::{Direction, Packet};
 use super::{InPlace, hide_offset};
 use crate::count;
 use crate::flow_state::{KernelFlowState, PacketHook};
+
+/// Whether frames may come in several buffers, and the kernel has the helper that reads them (Linux
+/// 5.18 and later). The agent sets it before it loads the programs; the verifier skips the call of
+/// the helper if it is 0.
+#[unsafe(no_mangle)]
+static XDP_HAS_FRAGS: Global<u32> = Global::new(0);
 
 #[xdp(frags)]
 #[inline(always)]
@@ -39,6 +46,9 @@ impl Packet for XdpFrame {
     fn payload<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
         if let Some(bytes) = self.header(offset) {
             return Some(bytes.to_array());
+        }
+        if XDP_HAS_FRAGS.load() == 0 {
+            return None;
         }
         let mut bytes = [0; N];
         // SAFETY: the helper writes `N` bytes to a buffer of `N`.

@@ -41,7 +41,7 @@ use crate::cli::RunOptions;
 use crate::drain::{
     Callers, CountMaps, Drain, DrainError, ExecEvents, Forks, Grace, ImageNumbers, Tally,
 };
-use crate::hook::{self, Cgroup, Hooks, LinkEvents, Netns};
+use crate::hook::{self, Cgroup, Hooks, KernelFeatures, LinkEvents, Netns};
 use crate::incident::Notification;
 use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::process::ServedPorts;
@@ -102,6 +102,9 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     let held = HeldSignals::hold();
     let committed = loaded.as_ref().and_then(LoadedState::commit);
     let mut hooks = Hooks::load_pinned(entries, settings.netns, pins)?;
+    for feature in KernelFeatures::of_kernel().missing() {
+        log::info!("{feature}");
+    }
     let drain = hooks.open_drain(Grace::detect(), committed)?;
     let mut executions = ExecEvents::open(hooks.ebpf())?;
     let images = ImageNumbers::open(hooks.ebpf())?;

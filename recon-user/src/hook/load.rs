@@ -6,17 +6,15 @@
 use std::path::Path;
 
 use aya::programs::Program;
-use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfLoader};
 
+use super::object::object_for;
+use super::probe::{Feature, KernelFeatures};
 use super::socket::load_once;
-use super::{HookError, Netns, OBJECT, Pins, netns_cookie, privilege};
+use super::{HookError, Netns, Pins, netns_cookie, privilege};
 use crate::diagnostic::error_chain;
 use crate::drain::{ImageNumbers, recent_slot_count};
 use crate::seed::hash_secrets;
-
-/// The first kernel that lets TC programs ask for the current process.
-const TC_KNOWS_PROCESS_SINCE: KernelVersion = KernelVersion::new(6, 10, 0);
 
 /// Opens the folder of pins, if one is named, for this agent, whose table has so many entries. To be called first:
 /// it decides on the secrets of this process.
@@ -60,14 +58,22 @@ pub(super) fn load_object(
     netns: Netns,
     pins: Option<&Pins>,
 ) -> Result<Ebpf, HookError> {
-    let knows_process =
-        u32::from(KernelVersion::current().is_ok_and(|kernel| kernel >= TC_KNOWS_PROCESS_SINCE));
-    let (own_netns, all_netns) = (netns_cookie().unwrap_or(0), u32::from(netns == Netns::All));
+    let features = KernelFeatures::of_kernel();
+    let has = |feature| u32::from(features.has(feature));
+    let (has_process, has_frags) = (has(Feature::TcProcess), has(Feature::XdpFrags));
+    let has_coarse_clock = has(Feature::CoarseClock);
+    let own_netns = match features.has(Feature::Namespaces) {
+        true => netns_cookie().unwrap_or(0),
+        false => 0,
+    };
+    let all_netns = u32::from(netns == Netns::All);
     let mut loader = EbpfLoader::new();
     loader
         .override_global("SECRETS", hash_secrets().0.as_slice(), true)
         .override_global("TABLE_ROOM", &table_entries, true)
-        .override_global("TC_KNOWS_PROCESS", &knows_process, true)
+        .override_global("TC_KNOWS_PROCESS", &has_process, true)
+        .override_global("XDP_HAS_FRAGS", &has_frags, true)
+        .override_global("HAS_COARSE_CLOCK", &has_coarse_clock, true)
         .override_global("OWN_NETNS", &own_netns, true)
         .override_global("ALL_NETNS", &all_netns, true);
     for (map, entries) in sizes(table_entries) {
@@ -76,7 +82,7 @@ pub(super) fn load_object(
     if let Some(pins) = pins {
         pins.give_maps(&mut loader);
     }
-    Ok(loader.load(OBJECT)?)
+    Ok(loader.load(&object_for(features))?)
 }
 
 /// Loads all programs, as far as the kernel takes them: which it does not is found out again, and

@@ -19,14 +19,17 @@ mod error;
 mod interface;
 mod link_events;
 mod load;
+mod object;
 mod pin;
 mod privilege;
+mod probe;
 mod repair;
 mod rtnetlink;
 mod socket;
 mod tracepoint;
 mod trial;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::os::unix::net::UnixDatagram;
 
@@ -50,6 +53,7 @@ pub(crate) use load::open_pins;
 use load::{check_privileges, load_object, load_programs};
 pub use pin::{PinError, Pins, Removed, remove_pins};
 pub(crate) use privilege::{ProcessSight, missing_capabilities};
+pub use probe::{Feature, KernelFeatures};
 pub(crate) use repair::DetachedHook;
 use repair::OnCgroup;
 pub(crate) use rtnetlink::is_local;
@@ -62,9 +66,6 @@ const TC_EGRESS: &str = "recon_egress";
 /// The programs without which recon can't watch anything. The others are loaded when they are
 /// attached.
 const PROGRAMS: [&str; 3] = [XDP, TC_INGRESS, TC_EGRESS];
-
-/// The kernel object that build.rs has built.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/recon-ebpf"));
 
 /// The network namespaces whose sockets count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ValueEnum)]
@@ -132,9 +133,10 @@ impl Hooks {
         mut pins: Option<Pins>,
     ) -> Result<Self, HookError> {
         check_privileges()?;
-        let mut ebpf = load_object(table_entries, netns, pins.as_ref())?;
+        let ebpf = load_object(table_entries, netns, pins.as_ref())?;
+        let mut hooks = Self::of_object(ebpf);
         for name in PROGRAMS {
-            let loaded = match ebpf.program_mut(name) {
+            let loaded = match hooks.ebpf.program_mut(name) {
                 Some(Program::Xdp(program)) => program.load(),
                 Some(Program::SchedClassifier(program)) => program.load(),
                 _ => Err(ProgramError::UnexpectedProgramType),
@@ -142,15 +144,31 @@ impl Hooks {
             loaded.map_err(|error| HookError::of_program(name, error))?;
         }
         if let Some(pins) = &mut pins {
-            load_programs(&mut ebpf);
-            pins.create_set(&ebpf)?;
+            load_programs(&mut hooks.ebpf);
+            pins.create_set(&hooks.ebpf)?;
         }
-        Ok(Self {
-            pins,
+        hooks.pins = pins;
+        Ok(hooks)
+    }
+
+    /// Creates the maps, without loading any program.
+    ///
+    /// # Errors
+    /// [`HookError`] if capabilities are missing, the object is broken, or the kernel refuses a
+    /// map.
+    pub fn create_maps(table_entries: u32, netns: Netns) -> Result<Self, HookError> {
+        check_privileges()?;
+        let ebpf = load_object(table_entries, netns, None)?;
+        Ok(Self::of_object(ebpf))
+    }
+
+    fn of_object(ebpf: Ebpf) -> Self {
+        Self {
+            pins: None,
             ebpf,
             on_interfaces: HashMap::new(),
             on_cgroup: None,
-        })
+        }
     }
 
     /// Opens the drain of the loaded maps. `committed` is what a journal knows of its last commit
@@ -171,10 +189,10 @@ impl Hooks {
         Ok(drain?)
     }
 
-    /// The kernel object in this binary, an ELF file.
+    /// The kernel object in this binary as this kernel takes it, an ELF file.
     #[must_use]
-    pub fn object() -> &'static [u8] {
-        OBJECT
+    pub fn object() -> Cow<'static, [u8]> {
+        object::object_for(KernelFeatures::of_kernel())
     }
 
     /// The loaded object, from which the drain takes the maps.

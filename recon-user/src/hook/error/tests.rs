@@ -8,7 +8,7 @@ use aya::{EbpfLoader, VerifierLogLevel};
 use aya_obj::{Object, VerifierLog};
 
 use crate::diagnostic::error_chain;
-use crate::hook::OBJECT;
+use crate::hook::object::OBJECT;
 
 const LOG: &str = "0: R1=ctx()\n 0: (85) call bpf_probe_read#4\n unknown func bpf_probe_read#4\nverification time 4 usec\nstack depth 0\nprocessed 1 insns (limit 1000000)\n\n";
 

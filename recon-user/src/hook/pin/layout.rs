@@ -164,13 +164,13 @@ mod tests {
 
     #[test]
     fn every_part_of_a_layout_changes_its_version() {
-        let layout = Layout::of_object(Hooks::object()).expect("this build's object");
+        let layout = Layout::of_object(&Hooks::object()).expect("this build's object");
         let names: Vec<&str> = layout.maps.iter().map(|map| map.name.as_str()).collect();
         for name in ["COUNTS_0", "COUNTERS", "GENERATION", "RECENT", "SKETCHED"] {
             assert!(names.contains(&name), "{name} of {names:?}");
         }
         assert!(names.iter().all(|name| !name.starts_with('.')), "{names:?}");
-        let again = Layout::of_object(Hooks::object()).expect("this build's object");
+        let again = Layout::of_object(&Hooks::object()).expect("this build's object");
         assert_eq!(layout, again);
         let changes: [fn(&mut MapDefinition); 6] = [
             |map| map.name.push('x'),
