@@ -11,6 +11,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::PATIENCE;
 
@@ -88,8 +90,7 @@ pub(crate) fn remove_stale(is_stale: impl Fn(&str) -> bool) {
 
 /// Kills its processes and removes it, with all folders below.
 fn remove(path: &Path) -> Result<()> {
-    fs::write(path.join("cgroup.kill"), "1")?;
-    wait_empty(path)?;
+    end_processes(path)?;
     for entry in fs::read_dir(path)?.flatten() {
         if entry.file_type()?.is_dir() {
             remove(&entry.path())?;
@@ -98,8 +99,27 @@ fn remove(path: &Path) -> Result<()> {
     Ok(fs::remove_dir(path)?)
 }
 
-/// Waits until no process is left, which the kernel signals by an event.
-fn wait_empty(path: &Path) -> Result<()> {
+/// Kills the processes of the cgroup and of those below. Before Linux 5.14, one that forks meanwhile
+/// leaves its child.
+fn kill_processes(path: &Path) -> Result<()> {
+    let all = path.join("cgroup.kill");
+    if all.exists() {
+        return Ok(fs::write(all, "1")?);
+    }
+    for pid in fs::read_to_string(path.join("cgroup.procs"))?.lines() {
+        // It may have ended by itself.
+        let _ = kill(Pid::from_raw(pid.parse()?), Signal::SIGKILL);
+    }
+    for entry in fs::read_dir(path)?.flatten() {
+        if entry.file_type()?.is_dir() {
+            kill_processes(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Kills until no process is left, which the kernel signals by an event.
+fn end_processes(path: &Path) -> Result<()> {
     const LOOK_AGAIN_MS: u8 = 100;
     let events = path.join("cgroup.events");
     let file = File::open(&events)?;
@@ -108,6 +128,7 @@ fn wait_empty(path: &Path) -> Result<()> {
         if fs::read_to_string(&events)?.contains("populated 0") {
             return Ok(());
         }
+        kill_processes(path)?;
         let left = end.saturating_duration_since(Instant::now());
         let mut watched = [PollFd::new(file.as_fd(), PollFlags::POLLPRI)];
         // Read again after a while, in case the event came before the call.

@@ -17,6 +17,17 @@ pub struct Linux(pub u32, pub u32);
 pub const TCX: Linux = Linux(6, 6);
 /// TC programs may ask for the current process, which sends on packet sockets.
 pub const PACKET_SENDERS: Linux = Linux(6, 10);
+/// The hooks on sockets know network namespaces.
+pub const NAMESPACES: Linux = Linux(5, 15);
+
+/// What the agent says that a kernel lacks, and the first kernel that has it.
+const FEATURES: [(&str, Linux); 5] = [
+    ("network namespaces of sockets", NAMESPACES),
+    ("current process in TC", PACKET_SENDERS),
+    ("XDP on frames in several buffers", Linux(5, 18)),
+    ("TCX", TCX),
+    ("coarse clock", Linux(5, 11)),
+];
 
 /// The verifier's limit of processed instructions (`BPF_COMPLEXITY_LIMIT_INSNS` of linux/bpf.h).
 pub const MOST_INSTRUCTIONS: u64 = 1_000_000;
@@ -31,6 +42,15 @@ impl Linux {
     pub fn running() -> Result<Self> {
         let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
         Self::parse_release(&release).context(release)
+    }
+
+    /// The lines in which the agent must name what this kernel lacks, with a `*` for their ends.
+    #[must_use]
+    pub fn lacks(self) -> Vec<String> {
+        let missing = FEATURES.iter().filter(|&&(_, since)| self < since);
+        missing
+            .map(|(name, since)| format!("[INFO ] this kernel lacks {name} (Linux {since}): *"))
+            .collect()
     }
 
     fn parse_release(release: &str) -> Option<Self> {

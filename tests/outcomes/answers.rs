@@ -9,6 +9,7 @@ use etherparse::TcpHeader;
 use recon_common::protocol::tcp_flag::{ACK, FIN, RST};
 use recon_tests::dns::{self, Responder};
 use recon_tests::frame::{CLIENT_PORT, Path, segment, syn, tagged, with_options};
+use recon_tests::kernel::{self, Linux};
 use recon_tests::lab::{ATTACKER, ATTACKER6, GUEST, HOST, HOST_LINK, HOST6};
 use recon_tests::namespace::Namespace;
 use recon_tests::process::run;
@@ -282,17 +283,24 @@ const ROWS: &[Row] = &[
             ("SessionDatagram 8081", 2),
         ],
     },
-    Row {
-        name: "a client in a container that sends a datagram",
-        traffic: |bench| {
-            let sent = bench.contained.send(ATTACKER, OPEN)?;
-            ensure!(sent == "sent", "{sent}");
-            Ok(())
-        },
-        // The call, which knows the process, and the packet.
-        counts: &[("DatagramSent 8081", 2), ("IcmpNotice", 1)],
-    },
 ];
+
+/// The call, which knows the process, and the packet.
+const CALL_IN_CONTAINER: Row = Row {
+    name: "a client in a container that sends a datagram",
+    traffic: |bench| {
+        let sent = bench.contained.send(ATTACKER, OPEN)?;
+        ensure!(sent == "sent", "{sent}");
+        Ok(())
+    },
+    counts: &[("DatagramSent 8081", 2), ("IcmpNotice", 1)],
+};
+
+/// The packet alone: the call looks like one of this host, which its packets show.
+const CALL_IN_UNKNOWN_NAMESPACE: Row = Row {
+    counts: &[("DatagramSent 8081", 1), ("IcmpNotice", 1)],
+    ..CALL_IN_CONTAINER
+};
 
 impl Bench {
     fn new() -> Result<Self> {
@@ -334,6 +342,14 @@ impl Bench {
 #[test]
 fn attempts_and_their_answers_count() {
     rows::check(ROWS, |row| row.name, check);
+}
+
+#[test]
+fn a_call_in_a_container_counts_where_namespaces_are_known() -> Result<()> {
+    check(match Linux::running()? {
+        older if older < kernel::NAMESPACES => &CALL_IN_UNKNOWN_NAMESPACE,
+        _ => &CALL_IN_CONTAINER,
+    })
 }
 
 fn check(row: &Row) -> Result<()> {

@@ -1,6 +1,6 @@
 //! The rows of the processes test: a tool, its environment, and the alerts that it must cause.
 
-use recon_tests::kernel::PACKET_SENDERS;
+use recon_tests::kernel::{NAMESPACES, PACKET_SENDERS};
 use recon_tests::program::PYTHON;
 
 use super::{As, Fired, Row};
@@ -107,6 +107,7 @@ pub(super) const ROWS: &[Row] = &[
         program: "nmap",
         arguments: "{nmap} -sT -p 2000-2039 {attacker}",
         runs: As::Guest,
+        since: Some(NAMESPACES),
         ..ROW
     },
     Row {
