@@ -112,8 +112,8 @@ enum Place {
     /// Downloads qemu and the kernel into the project's target folder the first time. Needs root;
     /// leaves nothing behind.
     Vm {
-        /// 6.1-cloud, 6.1, 6.12-cloud: the newest of that kind; or a release such as
-        /// 6.1.0-50-cloud-amd64
+        /// 5.10-cloud, 6.1-cloud, 6.1, 6.12-cloud, newest-cloud: the newest of that kind; or a
+        /// release such as 6.1.0-50-cloud-amd64
         #[arg(long, value_name = "VERSION", default_value = vm::kernel::DEFAULT)]
         kernel: vm::Choice,
         /// Run no attack, and open the guest's prompt until its shell ends

@@ -25,6 +25,17 @@ pub(crate) fn write(document: &Path, command: &str, text: &str) -> Result<()> {
     fs::write(document, new).with_context(name)
 }
 
+/// The text that `command` has written into `document`.
+pub(crate) fn read(document: &Path, command: &str) -> Result<String> {
+    let name = || document.display().to_string();
+    let text = fs::read_to_string(document).with_context(name)?;
+    let written = text.split_once(&marker(command));
+    let written = written.and_then(|(_, rest)| rest.split_once(END));
+    written
+        .map(|(written, _)| written.to_owned())
+        .with_context(|| format!("{} lacks the line {} or {END}", name(), marker(command)))
+}
+
 /// The line after which the text of `command` begins.
 fn marker(command: &str) -> String {
     format!("<!-- written by: {command} -->\n")

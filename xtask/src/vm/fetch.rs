@@ -1,7 +1,8 @@
 //! The parts of a guest: qemu, Debian's kernels and busybox, downloaded once and kept in the target
 //! folder.
 //!
-//! In: the package lists of apt-get. Out: folders with unpacked packages.
+//! In: the package lists of apt-get, for kernels those of Debian's suites. Out: folders with
+//! unpacked packages.
 //! The decision held here: packages are downloaded and unpacked, not installed: that needs no root,
 //! does not change the machine, and works where a package conflicts with an installed one
 //! (qemu-system-x86 with a newer qemu-utils). An installed qemu is used as it is.
@@ -16,7 +17,10 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
 use recon_tests::program::locate;
 
-use super::kernel::{self, Choice};
+use super::{
+    archive::Archive,
+    kernel::{self, Choice},
+};
 use crate::step::{line, run};
 
 const QEMU: &str = "qemu-system-x86_64";
@@ -26,6 +30,10 @@ const BUSYBOX_PACKAGE: &str = "busybox-static";
 const FIRMWARE: [&str; 3] = ["usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu"];
 /// The folders of libraries in the packages.
 const LIBRARIES: [&str; 2] = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"];
+/// The folders of modules in the packages of kernels.
+const MODULE_FOLDERS: [&str; 2] = ["lib/modules", "usr/lib/modules"];
+/// Debian's name for the architecture of this machine and of the guests.
+const ARCHITECTURE: &str = "amd64";
 const WHAT_TO_DO: &str = "if the package lists are old or missing, type: apt-get update; without a network, the lab needs the downloads of an earlier run";
 
 /// The folder of all downloads.
@@ -85,7 +93,8 @@ impl Store {
         }
         let folder = self.folder.join("qemu");
         if !folder.exists() {
-            self.fetch(&folder, "qemu, which runs the guest", &missing_packages()?)?;
+            let download = download_here(&missing_packages()?);
+            self.fetch(&folder, "qemu, which runs the guest", download)?;
         }
         Ok(Qemu {
             folder: Some(folder),
@@ -97,32 +106,61 @@ impl Store {
         let folder = self.folder.join("busybox");
         if !folder.exists() {
             let packages = [BUSYBOX_PACKAGE.to_owned()];
-            self.fetch(&folder, "busybox, the guest's shell", &packages)?;
+            self.fetch(
+                &folder,
+                "busybox, the guest's shell",
+                download_here(&packages),
+            )?;
         }
         Ok(folder.join("bin/busybox"))
     }
 
-    /// The newest kernel of that choice that apt-get lists, or, if it lists none, the newest
+    /// The newest kernel of that choice that Debian has, or, without a network, the newest
     /// downloaded one.
     pub(super) fn kernel(&self, choice: &Choice) -> Result<Kernel> {
-        let listed = choice.newest(listed_packages());
-        let release = match listed.or_else(|| choice.newest(self.fetched())) {
-            Some(release) => release,
-            None => bail!(
-                "apt-get lists no package {}: {WHAT_TO_DO}",
-                choice.package()
-            ),
+        let release = match self.fetch_kernel(choice) {
+            Ok(release) => release,
+            Err(error) => match choice.newest(self.fetched()) {
+                Some(release) => {
+                    eprintln!("lab: {error:#}: {release} of an earlier run serves");
+                    release
+                }
+                None => return Err(error.context(WHAT_TO_DO)),
+            },
         };
-        let package = format!("{}{release}", kernel::PACKAGE);
-        let folder = self.folder.join(&package);
-        if !folder.exists() {
-            self.fetch(&folder, "the guest's kernel", &[package])?;
-        }
+        let folder = self.folder.join(format!("{}{release}", kernel::PACKAGE));
+        // Debian moves both.
+        let modules = MODULE_FOLDERS.map(|modules| folder.join(modules).join(&release));
+        let modules = modules.into_iter().find(|modules| modules.exists());
+        let modules = modules.with_context(|| format!("{} has no modules", folder.display()))?;
+        let images = [
+            folder.join(format!("boot/vmlinuz-{release}")),
+            modules.join("vmlinuz"),
+        ];
+        let image = images.into_iter().find(|image| image.exists());
         Ok(Kernel {
-            image: folder.join(format!("boot/vmlinuz-{release}")),
-            modules: folder.join("lib/modules").join(&release),
+            image: image.with_context(|| format!("{} has no kernel", folder.display()))?,
+            modules,
             release,
         })
+    }
+
+    /// Downloads the newest kernel of that choice unless it is there, and returns its release.
+    fn fetch_kernel(&self, choice: &Choice) -> Result<String> {
+        for suite in choice.suites() {
+            let archive = Archive::open(&self.folder.join("apt"), suite, ARCHITECTURE)?;
+            let Some(release) = choice.newest(archive.packages(kernel::PACKAGE)) else {
+                continue;
+            };
+            let folder = self.folder.join(format!("{}{release}", kernel::PACKAGE));
+            if !folder.exists() {
+                let packages = kernel_packages(&archive, &release);
+                let download = archive.download(&packages);
+                self.fetch(&folder, "the guest's kernel", download)?;
+            }
+            return Ok(release);
+        }
+        bail!("Debian has no package {}", choice.package())
     }
 
     /// The names of the downloaded folders.
@@ -135,17 +173,8 @@ impl Store {
 
     /// Downloads packages and unpacks them into `folder`, which then has all of them or does not
     /// exist.
-    fn fetch(&self, folder: &Path, why: &str, packages: &[String]) -> Result<()> {
-        let mut download = Command::new("apt-get");
-        // The user that apt-get would change to may not write here.
-        download
-            .args(["-o", "APT::Sandbox::User=root", "--quiet", "download"])
-            .args(packages);
-        eprintln!(
-            "lab: {why}: {} package(s) into {}",
-            packages.len(),
-            folder.display()
-        );
+    fn fetch(&self, folder: &Path, why: &str, mut download: Command) -> Result<()> {
+        eprintln!("lab: {why}: packages into {}", folder.display());
         eprintln!("lab: + {}", line(&download));
         let work = tempfile::Builder::new()
             .prefix(&format!("fetch-{}-", process::id()))
@@ -170,14 +199,22 @@ impl Store {
     }
 }
 
-/// The kernels that apt-get can download.
-fn listed_packages() -> Vec<String> {
-    let output = Command::new("apt-cache")
-        .args(["pkgnames", kernel::PACKAGE])
-        .output();
-    let output = output.map(|output| output.stdout).unwrap_or_default();
-    let names = String::from_utf8_lossy(&output);
-    names.lines().map(str::to_owned).collect()
+/// The command that downloads packages of this machine's own suite into its working directory.
+fn download_here(packages: &[String]) -> Command {
+    let mut download = Command::new("apt-get");
+    // The user that apt-get would change to may not write here.
+    download
+        .args(["-o", "APT::Sandbox::User=root", "--quiet", "download"])
+        .args(packages);
+    download
+}
+
+/// The packages that hold a kernel: one, or since Linux 7 one each for the image and the modules.
+fn kernel_packages(archive: &Archive, release: &str) -> Vec<String> {
+    const PARTS: [&str; 3] = [kernel::PACKAGE, "linux-binary-", "linux-modules-"];
+    let names = PARTS.map(|part| format!("{part}{release}"));
+    let is_listed = |name: &String| archive.packages(name).contains(name);
+    names.into_iter().filter(is_listed).collect()
 }
 
 /// qemu, and its dependencies that are not installed.

@@ -4,6 +4,7 @@
 //! | module | gives |
 //! |---|---|
 //! | [`kernel`] | the choice of a kernel |
+//! | [`archive`] | the package lists of Debian's suites |
 //! | [`fetch`] | qemu, kernels and busybox, downloaded once |
 //! | [`module`] | the kernel modules that a guest loads |
 //! | [`cpio`], [`initramfs`] | the archive that it boots from |
@@ -11,7 +12,10 @@
 //! | [`lab`] | `cargo xtask lab vm` |
 //! | [`suite`], [`rootfs`] | the tests in guests and their files: `cargo xtask test --vm` |
 //! | [`tables`] | their results as tables |
+//! | [`columns`] | tables of earlier runs, with the columns of a new one |
 
+mod archive;
+mod columns;
 mod cpio;
 mod fetch;
 mod guest;

@@ -14,7 +14,10 @@ use recon_tests::{
     report::{DETECTION, FAILED, HOOK, PASSED, PROGRAM, SCENARIO},
 };
 
-use super::suite::Tested;
+use super::{
+    columns::{self, NOT_OF_KERNEL, SCENARIOS},
+    suite::Tested,
+};
 use crate::readme;
 
 /// The command that writes the tables into the README.
@@ -25,9 +28,9 @@ pub(crate) fn scenarios(tested: &[Tested]) -> String {
     let facts = tested.iter().flat_map(|kernel| &kernel.facts);
     let facts = facts.filter(|fact| fact.kind == SCENARIO);
     let names = distinct(facts.map(|fact| fact.subject.clone()));
-    table("scenario", tested, &names, |kernel, name| {
+    table(SCENARIOS, tested, &names, |kernel, name| {
         let result = results(kernel, SCENARIO, name).next();
-        result.unwrap_or_else(|| "not of this kernel".to_owned())
+        result.unwrap_or_else(|| NOT_OF_KERNEL.to_owned())
     })
 }
 
@@ -147,10 +150,16 @@ fn table(
     text
 }
 
-/// Puts the tables of hooks, detections and scenarios into the README.
+/// Puts the tables of hooks, detections and scenarios into the README, in place of the columns of
+/// these kernels.
 pub(crate) fn write_readme(readme: &Path, tested: &[Tested]) -> Result<()> {
     let tables = [hooks(tested), detections(tested), scenarios(tested)];
-    readme::write(readme, COMMAND, &tables.join("\n"))
+    let before = readme::read(readme, COMMAND)?;
+    readme::write(
+        readme,
+        COMMAND,
+        &columns::merge(&before, &tables.join("\n")),
+    )
 }
 
 #[cfg(test)]
