@@ -4,6 +4,8 @@
 //! Each row is a frame, its direction, and what it must count as. Both builds must agree with the
 //! row and with each other, on random and truncated bytes too. The verdict is always 'go on'.
 
+#[path = "program_runs/bare.rs"]
+mod bare;
 #[path = "program_runs/classes.rs"]
 mod classes;
 #[path = "program_runs/exactness.rs"]

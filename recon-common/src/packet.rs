@@ -36,6 +36,9 @@ impl<const N: usize> Fields<N> for [u8; N] {
 
 /// A frame that can be read at an offset.
 pub trait Packet {
+    /// Whether it starts with the header of IPv4 or IPv6, as on tunnels, and not with Ethernet's.
+    const STARTS_WITH_IP: bool = false;
+
     /// `N` bytes of the frame.
     type Header<const N: usize>: Fields<N>;
 
@@ -74,6 +77,25 @@ impl Packet for [u8] {
 
     fn header<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
         self.get(offset..)?.first_chunk().copied()
+    }
+
+    fn payload<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        self.header(offset)
+    }
+}
+
+/// A packet of an interface without a link layer, in a slice.
+#[derive(Clone, Copy, Debug)]
+pub struct BarePacket<'a>(pub &'a [u8]);
+
+impl Packet for BarePacket<'_> {
+    const STARTS_WITH_IP: bool = true;
+
+    type Header<const N: usize> = [u8; N];
+
+    fn header<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        let Self(bytes) = self;
+        bytes.header(offset)
     }
 
     fn payload<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {

@@ -5,7 +5,7 @@
 
 use anyhow::{Context, Result, bail};
 use aya::TestRunOptions;
-use aya::programs::{Program, TestRun};
+use aya::programs::{Program, ProgramError, TestRun};
 use nix::sched::{CloneFlags, unshare};
 use recon_common::protocol::{ETHERNET_HEADER, IPV4_HEADER, IPV6_HEADER, ethertype};
 use recon_common::{Direction, Key};
@@ -19,6 +19,10 @@ const XDP: &str = "recon_xdp";
 pub(crate) const INBOUND: [&str; 2] = [XDP, "recon_ingress"];
 /// The program that sees outbound frames.
 pub(crate) const OUTBOUND: &str = "recon_egress";
+
+/// The same for packets without Ethernet header.
+const BARE_INBOUND: &str = "recon_ip_in";
+const BARE_OUTBOUND: &str = "recon_ip_out";
 
 /// Keys that the tables hold here: few, since emptying them walks all entries.
 const TABLE_ENTRIES: u32 = 64;
@@ -77,6 +81,30 @@ impl Kernel {
             .filter(|&&name| name == XDP || makes_an_skb(frame))
             .map(|&name| self.run_program(name, frame, &[]))
             .collect()
+    }
+
+    /// Runs a packet without Ethernet header through the program for that direction. `None` if the
+    /// kernel takes it for no frame: it makes one of the first bytes, whatever they are.
+    pub(crate) fn run_bare(
+        &mut self,
+        direction: Direction,
+        packet: &[u8],
+    ) -> Result<Option<Outcome>> {
+        let name = match direction {
+            Direction::In => BARE_INBOUND,
+            Direction::Out => BARE_OUTBOUND,
+        };
+        if packet.len() <= ETHERNET_HEADER || !makes_an_skb(packet) {
+            return Ok(None);
+        }
+        match self.hooks.ebpf().program_mut(name) {
+            Some(Program::SchedClassifier(program)) => match program.load() {
+                Ok(()) | Err(ProgramError::AlreadyLoaded) => {}
+                Err(error) => return Err(error).context(name),
+            },
+            _ => bail!("no program {name}"),
+        }
+        self.run_program(name, packet, &[]).map(Some)
     }
 
     /// Runs the frame through one program, with that `struct __sk_buff` if it is not empty.

@@ -6,8 +6,8 @@ use std::collections::HashSet;
 
 use recon_common::flow::accepted_slot;
 use recon_common::{
-    Address, Direction, Flow, FlowMarks, FlowState, FrameClass, HashSecrets, Key, Sent, Signal,
-    Tool, parse,
+    Address, Direction, Flow, FlowMarks, FlowState, FrameClass, HashSecrets, Key, Packet, Sent,
+    Signal, Tool, parse,
 };
 use recon_user::drain::Tally;
 
@@ -87,13 +87,22 @@ type Fingerprint = (u32, u32);
 
 impl Model {
     pub(crate) fn run(&self, direction: Direction, frame: &[u8]) -> FrameResult {
+        self.run_packet(direction, frame)
+    }
+
+    /// The same, whatever the packet starts with.
+    pub(crate) fn run_packet(
+        &self,
+        direction: Direction,
+        packet: &(impl Packet + ?Sized),
+    ) -> FrameResult {
         let nothing = |class| FrameResult {
             class,
             counted: Counted::in_class(class),
             ends: None,
             tool: None,
         };
-        match parse(frame, direction) {
+        match parse(packet, direction) {
             Err(class) => nothing(class),
             Ok(parsed) => match parsed.resolve(self) {
                 Err(ignored) => nothing(ignored.into()),

@@ -1,8 +1,10 @@
-//! The link layer: Ethernet with VLAN tags.
+//! The link layer: Ethernet with VLAN tags, or none.
 //!
 //! In: a cursor at the first byte of the frame. Out: the protocol above and a cursor at its
 //! header; other protocols (LLDP, ...) are ignored.
-//! The decision held here: a frame to a group address (broadcast, multicast) is never a scan,
+//! The decisions held here: without a link layer, the version in the first byte says which protocol
+//! it is, and the destination whether it is a group: whoever writes to a tunnel's device may call
+//! the packet anything else. A frame to a group address (broadcast, multicast) is never a scan,
 //! neither of this host nor by it, unless it asks for a neighbour ([`super::neighbour`]). Otherwise
 //! neighbours' announcements would look like port hits, and a TCP stack does not answer such frames
 //! at all.
@@ -11,7 +13,7 @@ use super::Direction;
 use super::network::Family;
 use crate::packet::{Cursor, Fields};
 use crate::protocol::{
-    ETHERNET_HEADER, ETHERNET_PAYLOAD, IPV4_HEADER, TCP_HEADER, VLAN_TAG, ethertype,
+    ETHERNET_HEADER, ETHERNET_PAYLOAD, IPV4_HEADER, IPV6_HEADER, TCP_HEADER, VLAN_TAG, ethertype,
 };
 use crate::{FrameClass, Ignored, Loss, Packet};
 
@@ -23,6 +25,12 @@ const MAX_TAGS_OUT: usize = 2;
 
 /// The bit of the first destination byte that marks a group address (IEEE 802.3, 3.2.3).
 const GROUP_BIT: u8 = 1;
+
+/// Where the destination is, and how that of a group begins: 224.0.0.0/4 and ff00::/8.
+const IPV4_DESTINATION: usize = 16;
+const IPV4_GROUPS: u8 = 0xe;
+const IPV6_DESTINATION: usize = 24;
+const IPV6_GROUPS: u8 = 0xff;
 
 /// What a frame contains, with a cursor at its header.
 pub(super) enum Frame<'a, P: ?Sized> {
@@ -71,6 +79,29 @@ pub(super) fn ethernet<P: Packet + ?Sized>(
         deeper if is_tag(deeper) => Err(Loss::TooDeep.into()),
         _ if is_to_group => Err(Ignored::Group.into()),
         _ => Err(Ignored::NotIp.into()),
+    }
+}
+
+/// A packet without a link layer.
+#[inline(always)]
+pub(super) fn bare<P: Packet + ?Sized>(cursor: Cursor<'_, P>) -> Result<Frame<'_, P>, FrameClass> {
+    let start = cursor.peek::<2>().ok_or(Loss::Truncated)?;
+    let (family, is_to_group) = match start.u8::<0>() >> 4 {
+        4 => {
+            let header = cursor.peek::<IPV4_HEADER>().ok_or(Loss::Truncated)?;
+            let to = header.u8::<IPV4_DESTINATION>();
+            let is_broadcast = header.u32::<IPV4_DESTINATION>() == u32::MAX;
+            (Family::V4, to >> 4 == IPV4_GROUPS || is_broadcast)
+        }
+        6 => {
+            let header = cursor.peek::<IPV6_HEADER>().ok_or(Loss::Truncated)?;
+            (Family::V6, header.u8::<IPV6_DESTINATION>() == IPV6_GROUPS)
+        }
+        _ => return Err(Ignored::NotIp.into()),
+    };
+    match is_to_group {
+        true => Err(Ignored::Group.into()),
+        false => Ok(Frame::Ip(family, cursor)),
     }
 }
 

@@ -5,7 +5,8 @@
 //! connections among them) or that can't be read.
 //! The decision held here: established TCP leaves after one look ([`established`]), other packets
 //! as early as their headers allow. Addresses are copied last, since most packets have left by
-//! then.
+//! then. A packet without Ethernet header takes the same steps from its network header on, without
+//! that first look: a tunnel costs far more than the look saves.
 
 mod checksum;
 mod established;
@@ -96,7 +97,7 @@ impl Parsed {
 /// The class of a frame that does neither.
 #[inline(always)]
 pub fn parse<P: Packet + ?Sized>(packet: &P, direction: Direction) -> Result<Parsed, FrameClass> {
-    if established::is_of_established(packet, direction) {
+    if !P::STARTS_WITH_IP && established::is_of_established(packet, direction) {
         return Err(FrameClass::Established);
     }
     packet.pull_headers();
@@ -106,7 +107,12 @@ pub fn parse<P: Packet + ?Sized>(packet: &P, direction: Direction) -> Result<Par
 /// Parses header by header.
 #[inline(always)]
 fn parse_all<P: Packet + ?Sized>(packet: &P, direction: Direction) -> Result<Parsed, FrameClass> {
-    let (family, cursor) = match link::ethernet(Cursor::new(packet), direction)? {
+    let cursor = Cursor::new(packet);
+    let frame = match P::STARTS_WITH_IP {
+        true => link::bare(cursor)?,
+        false => link::ethernet(cursor, direction)?,
+    };
+    let (family, cursor) = match frame {
         Frame::Ip(family, cursor) => (family, cursor),
         Frame::ToGroup(cursor) => return neighbour::solicitation(cursor),
         Frame::Arp(cursor) => return neighbour::arp(cursor),

@@ -1,4 +1,6 @@
-//! TC, as TCX or under clsact: what goes out, and what comes in where XDP is not available.
+//! TC, as TCX or under clsact: what goes out, and what comes in where XDP is not available. Two
+//! programs are for interfaces with Ethernet, two for those without (tunnels), whose packets start
+//! with IP: the agent loads these when there is such an interface.
 //!
 //! In: an skb. Out: always `TCX_NEXT` (clsact calls it `TC_ACT_UNSPEC`): the next program or the
 //! stack goes on as without recon.
@@ -21,31 +23,44 @@ use crate::{count, sender};
 #[classifier]
 #[inline(always)]
 pub(crate) fn recon_egress(context: TcContext) -> i32 {
-    count_frame(context, Direction::Out)
+    count_frame(&SkbFrame::<false>(context), Direction::Out)
 }
 
 #[classifier]
 #[inline(always)]
 pub(crate) fn recon_ingress(context: TcContext) -> i32 {
-    count_frame(context, Direction::In)
+    count_frame(&SkbFrame::<false>(context), Direction::In)
+}
+
+#[classifier]
+#[inline(always)]
+pub(crate) fn recon_ip_out(context: TcContext) -> i32 {
+    count_frame(&SkbFrame::<true>(context), Direction::Out)
+}
+
+#[classifier]
+#[inline(always)]
+pub(crate) fn recon_ip_in(context: TcContext) -> i32 {
+    count_frame(&SkbFrame::<true>(context), Direction::In)
 }
 
 #[inline(always)]
-fn count_frame(context: TcContext, direction: Direction) -> i32 {
+fn count_frame<const IS_BARE: bool>(frame: &SkbFrame<IS_BARE>, direction: Direction) -> i32 {
     let state = KernelFlowState {
-        context: context.skb.skb.cast(),
+        context: frame.0.skb.skb.cast(),
         hook: match direction {
             Direction::In => PacketHook::Ingress,
             Direction::Out => PacketHook::Egress,
         },
     };
-    count::count_packet(&SkbFrame(context), &state, direction);
+    count::count_packet(frame, &state, direction);
     TCX_NEXT
 }
 
-struct SkbFrame(TcContext);
+/// A packet, bare if it starts with IP.
+struct SkbFrame<const IS_BARE: bool>(TcContext);
 
-impl SkbFrame {
+impl<const IS_BARE: bool> SkbFrame<IS_BARE> {
     /// Whether the first buffer holds a header of IPv4 without options, or one of IPv6 that TCP,
     /// UDP or ICMPv6 follows, and as many bytes behind it as TCP's header has.
     #[inline(always)]
@@ -55,10 +70,7 @@ impl SkbFrame {
         if let Some(frame) = self.header::<IPV6>(0) {
             let next = frame.u8::<{ ETHERNET_HEADER + 6 }>();
             if frame.u16::<12>() == ethertype::IPV6 {
-                return matches!(
-                    next,
-                    ip_protocol::TCP | ip_protocol::UDP | ip_protocol::ICMPV6
-                );
+                return is_transport(next);
             }
         }
         let Some(frame) = self.header::<IPV4>(0) else {
@@ -66,9 +78,36 @@ impl SkbFrame {
         };
         frame.u16::<12>() == ethertype::IPV4 && frame.u8::<ETHERNET_HEADER>() == IPV4_PLAIN
     }
+
+    /// The same of a bare packet.
+    #[inline(always)]
+    fn has_plain_bare_headers(&self) -> bool {
+        const IPV4: usize = IPV4_HEADER + TCP_HEADER;
+        const IPV6: usize = IPV6_HEADER + TCP_HEADER;
+        let Some(packet) = self.header::<IPV4>(0) else {
+            return false;
+        };
+        match packet.u8::<0>() {
+            IPV4_PLAIN => true,
+            version if version >> 4 == 6 => {
+                is_transport(packet.u8::<6>()) && self.header::<IPV6>(0).is_some()
+            }
+            _ => false,
+        }
+    }
 }
 
-impl Packet for SkbFrame {
+#[inline(always)]
+fn is_transport(protocol: u8) -> bool {
+    matches!(
+        protocol,
+        ip_protocol::TCP | ip_protocol::UDP | ip_protocol::ICMPV6
+    )
+}
+
+impl<const IS_BARE: bool> Packet for SkbFrame<IS_BARE> {
+    const STARTS_WITH_IP: bool = IS_BARE;
+
     type Header<const N: usize> = InPlace<N>;
 
     #[inline(always)]
@@ -100,7 +139,11 @@ impl Packet for SkbFrame {
         let Self(context) = self;
         let here = (context.data_end() - context.data()) as u32;
         let readable = context.len().min(LONGEST);
-        if here < readable && !self.has_plain_headers() {
+        let has_plain_headers = || match IS_BARE {
+            true => self.has_plain_bare_headers(),
+            false => self.has_plain_headers(),
+        };
+        if here < readable && !has_plain_headers() {
             // If it fails, the parser counts the packet as truncated.
             let _ = context.pull_data(readable);
         }
