@@ -10,7 +10,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use recon_common::table::TABLE_ENTRIES;
 
 use crate::duration::Range;
-use crate::hook::XdpChoice;
+use crate::hook::{InterfaceTerm, XdpChoice};
 use crate::service::{DEFAULT_SOCKET, LONG_VERSION, SHORT_VERSION};
 use crate::settings::RuleOptions;
 
@@ -221,6 +221,8 @@ const RUN_EXAMPLES: &str = "\
 Examples:
   recon run                                   every interface that is up, except loopback
   recon run -i eth0 -i eth1                   these two
+  recon run -i 'eth*' -i 'veth[0-9]*'         all with such names, also those that come later
+  recon run -i '!docker0'                     all but this one
   recon run -i eth0 --include-private         in a lab on private addresses
   recon run --cgroup /sys/fs/cgroup/system.slice   processes of services only
   recon run --min-severity medium | jq .rule.id,.source.ip";
@@ -228,9 +230,13 @@ Examples:
 /// Options of `recon run`.
 #[derive(Args, Debug, Clone)]
 pub struct RunOptions {
-    /// Interface to watch; may be repeated [default: all that are up, except loopback]
+    /// Interface to watch, by a name or a pattern, or `!` and one not to watch; may be repeated
+    /// [default: all that are up, except loopback]
+    ///
+    /// Patterns have *, ? and [a-z]. What matches is watched as it appears, and so is what the
+    /// default chooses.
     #[arg(short, long = "interface", value_name = "IFACE")]
-    pub interfaces: Vec<String>,
+    pub interfaces: Vec<InterfaceTerm>,
 
     /// How often to drain the kernel's counts and judge them, from 10ms to 1m
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]

@@ -21,6 +21,7 @@
 //! | [`report`] | facts that tests record for tables of many kernels |
 //! | [`wall_clock`] | a wall clock that a test sets, for one program |
 //! | [`usage`] | the processor time and memory of a process |
+//! | [`wire`] | a tun or tap device in each of two namespaces, joined |
 //!
 //! Nothing here sleeps: a wait has a condition and a deadline. Nothing here uses the agent's code:
 //! tests judge its output. Everything needs root.
@@ -48,6 +49,7 @@ pub mod server;
 pub mod test_process;
 pub mod usage;
 pub mod wall_clock;
+pub mod wire;
 
 pub use agent::Agent;
 pub use lab::Lab;
@@ -56,6 +58,7 @@ pub use seen::{Alert, Seen, Tally};
 pub use sender::Sender;
 pub use server::Server;
 pub use test_process::TestProcess;
+pub use wire::Wire;
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! TC, as TCX or under clsact: what goes out, and what comes in where XDP is not available. Two
 //! programs are for interfaces with Ethernet, two for those without (tunnels), whose packets start
-//! with IP: the agent loads these when there is such an interface.
+//! with IP: the agent loads these where such an interface may be watched.
 //!
 //! In: an skb. Out: always `TCX_NEXT` (clsact calls it `TC_ACT_UNSPEC`): the next program or the
 //! stack goes on as without recon.

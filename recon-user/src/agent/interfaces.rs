@@ -1,80 +1,117 @@
-//! The watched interfaces while the agent runs: which are gone, and which are back.
+//! The watched interfaces while the agent runs: which are new, gone, back, or no longer chosen.
 //!
-//! In: announcements of the kernel. Out: hooks on an interface that is back, a log line for each
-//! change, and what recon is blind for.
-//! The decisions held here: hooks end with their interface, so an interface that is created again
-//! under the name of a watched one gets new hooks. One that is renamed keeps its hooks and is
-//! followed. An agent without any interface goes on and waits, since this host's own sockets are
-//! still watched and an interface may come back. A bond has its members run the program of native
-//! XDP, so that packets carry their indexes: those are named after the bond that is watched.
+//! In: announcements of the kernel, and what the operator selects. Out: hooks on each interface
+//! that the selection chooses now, a log line for each change, and what recon is blind for.
+//! The decisions held here:
+//! - Hooks end with their interface. One that the operator has named, and a network card, is
+//!   missed: recon is blind for it until an interface of that name is back. Guests' and tunnels'
+//!   interfaces are let go.
+//! - One that is renamed keeps its hooks and is followed, also if it was named.
+//! - Where a bridge or bond gets its first member, recon attaches to the member before it lets the
+//!   bridge go: a packet in between counts twice rather than never.
+//! - Attaching takes a bounded time at once, so that no poll waits for a thousand containers.
+//! - An agent without any interface goes on and waits, since this host's own sockets are still
+//!   watched.
+//! - A bond has its members run the program of native XDP, so that packets carry their indexes:
+//!   those are named after the bond that is watched.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::change_log::ChangeLog;
+use super::links::LinkTable;
+use super::selected::Selected;
+use super::watched::{Watched, list_members, named};
 use crate::blind::{Blind, BlindPart};
 use crate::diagnostic::error_chain;
-use crate::hook::{
-    AttachedHooks, HookError, Hooks, Interface, LinkChange, LinkEvents, Pins, XdpChoice,
-    list_interfaces,
-};
+use crate::hook::{self, AttachedHooks, HookError, Hooks, Interface, Pins, Selection, XdpChoice};
 
-/// A watched interface.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Watched {
-    pub(super) name: String,
-    /// The kernel's index of it. `None` while it is gone.
-    pub(super) index: Option<u32>,
-    is_up: bool,
-    /// The indexes of its members, if it is a bond or a bridge.
-    members: Vec<u32>,
-    /// Why hooks did not attach when it came back.
-    refusal: Option<String>,
-}
+/// How long attaching may take before the agent looks whether a poll is due.
+const AT_ONCE: Duration = Duration::from_millis(50);
 
 /// The hooks, and the interfaces that they are on.
 pub(super) struct WatchedInterfaces {
     pub(super) hooks: Hooks,
-    events: LinkEvents,
     pub(super) choice: XdpChoice,
     pub(super) watched: Vec<Watched>,
-    /// Whether the interfaces may have changed since they were last listed.
-    may_have_changed: bool,
+    selection: Selection,
+    links: LinkTable,
+    /// Why hooks do not attach, by index.
+    refusals: HashMap<u32, String>,
+    /// Whether there was no time to attach to all that is chosen.
+    is_behind: bool,
+    /// What is gone since the poll before, and before that: indexes and names.
+    gone: [Vec<(u32, String)>; 2],
+    /// Names that have changed since they were last taken: before and now.
+    renamed: Vec<[String; 2]>,
+    changes: ChangeLog,
+    /// How many of those watched have had their hooks looked after in this turn.
+    pub(super) repaired: usize,
 }
 
 impl WatchedInterfaces {
-    /// Attaches `hooks` to the interfaces. `events` are the announcements since before they were
-    /// listed.
+    /// Attaches `hooks` to what is selected.
+    ///
+    /// # Errors
+    /// An interface that the operator has named can't be watched, or none can.
     pub(super) fn attach(
-        mut hooks: Hooks,
-        interfaces: &[Interface],
-        choice: XdpChoice,
-        events: LinkEvents,
+        hooks: Hooks,
+        selected: Selected,
     ) -> Result<(Self, Vec<AttachedHooks>), HookError> {
-        let attached = hooks.attach_interfaces(interfaces, choice)?;
-        let watched = interfaces.iter().map(|interface| Watched {
-            name: interface.name.clone(),
-            index: Some(interface.index),
-            is_up: interface.is_up,
-            members: Vec::new(),
-            refusal: None,
-        });
-        let mut interfaces = Self {
-            hooks,
-            events,
+        let Selected {
+            selection,
             choice,
-            watched: watched.collect(),
-            may_have_changed: false,
+            links,
+            interfaces,
+        } = selected;
+        let mut all = Self {
+            hooks,
+            choice,
+            watched: Vec::with_capacity(interfaces.len()),
+            selection,
+            links,
+            refusals: HashMap::new(),
+            is_behind: false,
+            gone: Default::default(),
+            renamed: Vec::new(),
+            changes: ChangeLog::new(Instant::now()),
+            repaired: 0,
         };
-        match list_interfaces() {
-            Ok(all) => list_members(&mut interfaces.watched, &all),
-            // The first poll tries again.
-            Err(_) => interfaces.may_have_changed = true,
+        if all.selection.may_choose_more() {
+            all.hooks.load_bare();
         }
-        Ok((interfaces, attached))
+        let mut taken = Vec::with_capacity(interfaces.len());
+        let mut first_error = None;
+        let results = all.hooks.attach_interfaces(&interfaces, choice);
+        for (interface, result) in interfaces.iter().zip(results) {
+            match result {
+                Ok(attached) => {
+                    taken.push(attached);
+                    all.add(interface);
+                }
+                Err(error) if all.selection.names(interface) => return Err(error),
+                Err(error) => {
+                    all.refuse(interface, &error);
+                    first_error = first_error.or(Some(error));
+                }
+            }
+        }
+        match first_error {
+            Some(error) if taken.is_empty() => Err(error),
+            _ => {
+                list_members(&mut all.watched, all.links.all());
+                Ok((all, taken))
+            }
+        }
     }
 
-    /// Waits for announcements.
+    /// Waits for announcements, or not if there is still something to attach to.
     pub(super) async fn wait(&mut self) {
-        self.events.wait().await;
+        if !self.is_behind {
+            self.links.wait().await;
+        }
     }
 
     /// The indexes of those that are there.
@@ -82,10 +119,17 @@ impl WatchedInterfaces {
         self.watched.iter().filter_map(|watched| watched.index)
     }
 
-    /// The same with their names, after the members of bonds: one that is watched itself has its
-    /// own name.
+    /// The same with their names, after those that are gone since the poll before, and after the
+    /// members of bonds: one that is watched itself has its own name.
     pub(super) fn named(&self) -> impl Iterator<Item = (u32, &str)> {
-        named(&self.watched)
+        let gone = self.gone.iter().flatten();
+        let gone = gone.map(|(index, name)| (*index, name.as_str()));
+        gone.chain(named(&self.watched))
+    }
+
+    /// The names that have changed since the last call: before and now.
+    pub(super) fn take_renamed(&mut self) -> Vec<[String; 2]> {
+        std::mem::take(&mut self.renamed)
     }
 
     /// Detaches all hooks. If they are pinned they stay, and no other agent takes them over before
@@ -100,225 +144,221 @@ impl WatchedInterfaces {
         }
     }
 
-    /// Follows the announcements since the last call, and tries again what was refused.
-    pub(super) fn follow_changes(&mut self, blind: &mut Blind, now: Timestamp) {
-        let watched = &self.watched;
-        self.may_have_changed |= self.events.drain(|change| concerns(watched, &change));
-        self.may_have_changed |= watched.iter().any(|watched| watched.refusal.is_some());
-        if !self.may_have_changed {
-            return;
+    /// Begins a poll: follows the announcements, and tries again what was refused.
+    pub(super) fn begin_poll(&mut self, blind: &mut Blind, now: Timestamp) {
+        let [since, before] = &mut self.gone;
+        *before = std::mem::take(since);
+        if let Some(suppressed) = self.changes.end_period(Instant::now()) {
+            log::info!(
+                "{suppressed} more changes of interfaces in the last minute; -v logs each of them"
+            );
         }
-        match list_interfaces() {
-            Ok(all) => {
-                self.may_have_changed = false;
-                self.compare(&all, blind, now);
-            }
-            Err(error) => log::warn!("{}; trying again", error_chain(&error)),
-        }
+        let refused: Vec<u32> = self.refusals.keys().copied().collect();
+        self.follow(&refused, blind, now);
     }
 
-    fn compare(&mut self, all: &[Interface], blind: &mut Blind, now: Timestamp) {
-        let Self {
-            hooks,
-            choice,
-            watched,
-            ..
-        } = self;
-        let mut has_lost = false;
-        for watched in &mut *watched {
-            if let Some(index) = watched.index {
-                match all.iter().find(|interface| interface.index == index) {
-                    Some(interface) => watched.follow(interface),
-                    None => {
-                        hooks.release_interface(index);
-                        watched.index = None;
-                        has_lost = true;
-                        let part = BlindPart::Interface(watched.name.clone());
-                        // Also if it is back by the end of the poll.
-                        blind.lose(part.clone(), 1);
-                        blind.lose_for_good(part, now);
-                        blind.regain_hooks(&watched.name);
-                        log::warn!(
-                            "{}: is gone, and recon's hooks with it: its packets are not seen until an interface of that name is back",
-                            watched.name
-                        );
-                    }
-                }
-            }
-            if watched.index.is_none()
-                && let Some(interface) = all.iter().find(|it| it.name == watched.name)
-            {
-                watched.attach(hooks, interface, *choice);
-                if watched.index.is_some() {
-                    blind.regain(&BlindPart::Interface(watched.name.clone()));
-                }
-            }
+    /// Follows the announcements since the last call.
+    pub(super) fn follow_changes(&mut self, blind: &mut Blind, now: Timestamp) {
+        self.follow(&[], blind, now);
+    }
+
+    fn follow(&mut self, again: &[u32], blind: &mut Blind, now: Timestamp) {
+        let has_changed = self.links.update();
+        let gone = self.links.take_gone();
+        if !has_changed && !self.is_behind && again.is_empty() && gone.is_empty() {
+            return;
         }
-        list_members(watched, all);
-        if has_lost && watched.iter().all(|watched| watched.index.is_none()) {
+        let has_lost = self.lose(&gone, blind, now);
+        self.follow_names();
+        let (missing, unwanted) = self.compare(again, blind);
+        self.is_behind = !self.attach_to(&missing, blind);
+        if !self.is_behind {
+            unwanted.into_iter().for_each(|index| self.let_go(index));
+        }
+        list_members(&mut self.watched, self.links.all());
+        if has_lost && self.indexes().next().is_none() {
             log::warn!(
                 "no watched interface is left: recon sees no packets, and goes on until one is back; SIGTERM ends it"
             );
         }
     }
-}
 
-impl Watched {
-    /// Logs what has changed of an interface that still has its hooks.
-    fn follow(&mut self, interface: &Interface) {
-        if self.name != interface.name {
-            log::info!("{}: is now named {}", self.name, interface.name);
-            self.name.clone_from(&interface.name);
-        }
-        if self.is_up != interface.is_up {
-            self.is_up = interface.is_up;
-            match self.is_up {
-                true => log::info!("{}: is up", self.name),
-                false => log::warn!(
-                    "{}: is down; recon counts its packets once it is up",
-                    self.name
-                ),
+    /// Releases the interfaces that are gone. Returns whether there are any.
+    fn lose(&mut self, gone: &HashSet<u32>, blind: &mut Blind, now: Timestamp) -> bool {
+        let Self {
+            hooks,
+            watched,
+            links,
+            changes,
+            ..
+        } = self;
+        self.refusals
+            .retain(|index, _| links.find(*index).is_some());
+        let is_gone = |index: &u32| gone.contains(index) || links.find(*index).is_none();
+        let mut has_lost = false;
+        watched.retain_mut(|watched| {
+            let Some(index) = watched.index.take_if(|index| is_gone(index)) else {
+                return true;
+            };
+            has_lost = true;
+            hooks.release_interface(index);
+            self.gone[0].push((index, watched.name.clone()));
+            blind.regain_hooks(&watched.name);
+            if watched.is_transient && !watched.is_named {
+                log::log!(
+                    changes.level(),
+                    "{}: is gone, and recon's hooks with it",
+                    watched.name
+                );
+                return false;
             }
+            let part = BlindPart::Interface(watched.name.clone());
+            // Also if it is back by the end of the poll.
+            blind.lose(part.clone(), 1);
+            blind.lose_for_good(part, now);
+            log::warn!(
+                "{}: is gone, and recon's hooks with it: its packets are not seen until an interface of that name is back",
+                watched.name
+            );
+            true
+        });
+        has_lost
+    }
+
+    /// Logs what has changed of the interfaces that still have their hooks.
+    fn follow_names(&mut self) {
+        let Self {
+            watched,
+            links,
+            renamed,
+            changes,
+            ..
+        } = self;
+        for watched in watched {
+            let interface = watched.index.and_then(|index| links.find(index));
+            renamed.extend(interface.and_then(|interface| watched.follow(interface, changes)));
         }
     }
 
-    /// Attaches hooks to the interface that has come back.
-    fn attach(&mut self, hooks: &mut Hooks, interface: &Interface, choice: XdpChoice) {
-        let attached = match interface.is_ethernet {
-            true => hooks.attach_interfaces(std::slice::from_ref(interface), choice),
-            false => Err(HookError::NotEthernet {
-                name: interface.name.clone(),
-            }),
+    /// The indexes that are chosen and have no hooks, and those that have some and are not chosen.
+    /// What was refused is chosen if it is to be tried `again`.
+    fn compare(&mut self, again: &[u32], blind: &mut Blind) -> (Vec<u32>, Vec<u32>) {
+        let watched: HashSet<u32> = self.indexes().collect();
+        let named: Vec<&Watched> = self.watched.iter().filter(|it| it.is_named).collect();
+        // One that was named, then renamed, may come back under either name.
+        let is_kept = |interface: &&Interface| {
+            named.iter().any(|named| match named.index {
+                Some(index) => index == interface.index,
+                None => interface.has_name(&named.name),
+            })
         };
-        match attached {
-            Ok(attached) => {
-                attached
-                    .iter()
-                    .for_each(|attached| log::info!("is back: {attached}"));
-                self.index = Some(interface.index);
-                self.is_up = interface.is_up;
-                self.refusal = None;
+        let kept = self.links.all().filter(is_kept);
+        let kept = kept.map(|interface| interface.index).collect();
+        let chosen = self.selection.choose(self.links.all(), &kept, &watched);
+        let indexes = chosen.watch.iter().map(|interface| interface.index);
+        let indexes: HashSet<u32> = indexes.collect();
+        let is_missing = |index: &&u32| {
+            !watched.contains(*index)
+                && (again.contains(*index) || !self.refusals.contains_key(*index))
+        };
+        let mut missing: Vec<u32> = indexes.iter().filter(is_missing).copied().collect();
+        missing.sort_unstable();
+        let unwanted = watched.difference(&indexes).copied().collect();
+        // A bridge that is back may have members by now, which are watched in its place.
+        self.watched.retain(|watched| {
+            let mut shown = chosen.shown_below.iter();
+            let is_back =
+                watched.index.is_none() && shown.any(|shown| shown.has_name(&watched.name));
+            if is_back {
+                blind.regain(&BlindPart::Interface(watched.name.clone()));
             }
-            Err(error) => {
-                hooks.release_interface(interface.index);
-                let refusal = error_chain(&error);
-                if self.refusal.as_ref() != Some(&refusal) {
-                    log::error!("{}: is back, but {refusal}; trying again", self.name);
-                    self.refusal = Some(refusal);
+            !is_back
+        });
+        (missing, unwanted)
+    }
+
+    /// Attaches to these interfaces, as many as there is time for. Returns whether to all.
+    fn attach_to(&mut self, missing: &[u32], blind: &mut Blind) -> bool {
+        let end = Instant::now() + AT_ONCE;
+        for (place, &index) in missing.iter().enumerate() {
+            if place > 0 && Instant::now() >= end {
+                return false;
+            }
+            // One that is gone by now is announced.
+            let Ok(interface) = hook::find_interface(index) else {
+                continue;
+            };
+            match self.attach_one(&interface) {
+                Ok(attached) => self.welcome(&interface, &attached, blind),
+                Err(error) => {
+                    self.hooks.release_interface(index);
+                    self.refuse(&interface, &error);
                 }
             }
         }
+        true
     }
-}
 
-fn named(watched: &[Watched]) -> impl Iterator<Item = (u32, &str)> {
-    let members = watched.iter().flat_map(|watched| {
-        let members = watched.members.iter();
-        members.map(|&member| (member, &*watched.name))
-    });
-    let themselves = watched.iter();
-    members.chain(themselves.filter_map(|watched| Some((watched.index?, &*watched.name))))
-}
-
-/// Lists the members of the watched interfaces that have some.
-fn list_members(watched: &mut [Watched], all: &[Interface]) {
-    for watched in watched {
-        let members = all.iter().filter(|interface| {
-            let index = watched.index;
-            index.is_some_and(|index| interface.is_member_of(index))
-        });
-        watched.members = members.map(|member| member.index).collect();
+    fn attach_one(&mut self, interface: &Interface) -> Result<AttachedHooks, HookError> {
+        hook::check_conflicts(&[interface], self.choice, None)?;
+        let one = std::slice::from_ref(interface);
+        let mut results = self.hooks.attach_interfaces(one, self.choice);
+        results.remove(0)
     }
-}
 
-/// Whether a change may need hooks, a log line, or a name.
-fn concerns(watched: &[Watched], change: &LinkChange<'_>) -> bool {
-    watched.iter().any(|watched| match (change, watched.index) {
-        (LinkChange::Unknown, _) => true,
-        (LinkChange::Gone(gone), index) => index == Some(*gone),
-        (LinkChange::Present(interface), Some(index)) if interface.index == index => {
-            watched.name != interface.name || watched.is_up != interface.is_up
-        }
-        (LinkChange::Present(interface), Some(index)) => {
-            interface.is_member_of(index) != watched.members.contains(&interface.index)
-        }
-        (LinkChange::Present(interface), None) => watched.name == interface.name,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn changes_of_other_interfaces_cost_nothing() {
-        let watched = |index| Watched {
-            name: "eth0".to_owned(),
-            index,
-            is_up: true,
-            members: vec![8],
-            refusal: None,
-        };
-        let interface = |index, name: &str, is_up| {
-            let mut interface = Interface::default();
-            (interface.name, interface.index) = (name.to_owned(), index);
-            interface.is_up = is_up;
-            interface
-        };
-        let (same, down) = (interface(2, "eth0", true), interface(2, "eth0", false));
-        let (renamed, other) = (interface(2, "lan0", true), interface(7, "veth7", true));
-        let again = interface(9, "eth0", true);
-        let [joined, member, left] = [(7, 2), (8, 2), (8, 3)]
-            .map(|(index, of)| interface(index, "veth", true).with_controller(of));
-        for (what, change, present, gone) in [
-            ("unchanged", LinkChange::Present(&same), false, true),
-            ("down", LinkChange::Present(&down), true, true),
-            ("renamed", LinkChange::Present(&renamed), true, false),
-            ("another", LinkChange::Present(&other), false, false),
-            ("joined", LinkChange::Present(&joined), true, false),
-            ("a member", LinkChange::Present(&member), false, false),
-            ("left", LinkChange::Present(&left), true, false),
-            ("created again", LinkChange::Present(&again), false, true),
-            ("deleted", LinkChange::Gone(2), true, false),
-            ("another deleted", LinkChange::Gone(7), false, false),
-            ("lost", LinkChange::Unknown, true, true),
-        ] {
-            assert_eq!(concerns(&[watched(Some(2))], &change), present, "{what}");
-            assert_eq!(concerns(&[watched(None)], &change), gone, "{what}, gone");
+    /// Watches an interface that is new, or that is back.
+    fn welcome(&mut self, interface: &Interface, attached: &AttachedHooks, blind: &mut Blind) {
+        self.refusals.remove(&interface.index);
+        let mut missed = self.watched.iter_mut();
+        match missed.find(|watched| watched.index.is_none() && interface.has_name(&watched.name)) {
+            Some(watched) => {
+                log::info!("is back: {attached}");
+                blind.regain(&BlindPart::Interface(watched.name.clone()));
+                watched.name.clone_from(&interface.name);
+                watched.index = Some(interface.index);
+                watched.is_up = interface.is_up;
+            }
+            None => {
+                log::log!(self.changes.level(), "is new: {attached:#}");
+                self.add(interface);
+            }
         }
     }
 
-    #[test]
-    fn the_members_of_a_bond_have_its_name() {
-        let watched = |name: &str, index| Watched {
-            name: name.to_owned(),
-            index,
-            is_up: true,
+    fn add(&mut self, interface: &Interface) {
+        self.watched.push(Watched {
+            name: interface.name.clone(),
+            index: Some(interface.index),
+            is_named: self.selection.names(interface),
+            is_transient: interface.is_transient,
+            is_up: interface.is_up,
             members: Vec::new(),
-            refusal: None,
-        };
-        let member = |index, of| {
-            let mut interface = Interface::default();
-            interface.index = index;
-            interface.with_controller(of)
-        };
-        let all = [member(2, 9), member(3, 9), member(4, 8), member(5, 0)];
-        // The interfaces, and the names of indexes: the last one counts.
-        for (interfaces, expected) in [
-            (
-                vec![watched("bond0", Some(9))],
-                &[(2, "bond0"), (3, "bond0"), (9, "bond0")][..],
-            ),
-            (
-                vec![watched("eth1", Some(3)), watched("bond0", Some(9))],
-                &[(2, "bond0"), (3, "bond0"), (3, "eth1"), (9, "bond0")],
-            ),
-            (vec![watched("bond0", None)], &[]),
-        ] {
-            let mut interfaces = interfaces;
-            list_members(&mut interfaces, &all);
-            let names: Vec<_> = named(&interfaces).collect();
-            assert_eq!(names, expected);
+        });
+    }
+
+    /// Says once why hooks do not attach.
+    fn refuse(&mut self, interface: &Interface, error: &HookError) {
+        let refusal = error_chain(error);
+        if self.refusals.get(&interface.index) != Some(&refusal) {
+            log::error!(
+                "{}: is not watched: {refusal}; trying again",
+                interface.name
+            );
+            self.refusals.insert(interface.index, refusal);
+        }
+    }
+
+    /// Releases an interface that is there and no longer chosen.
+    fn let_go(&mut self, index: u32) {
+        self.hooks.release_interface(index);
+        let is_it = |watched: &Watched| watched.index == Some(index);
+        if let Some(place) = self.watched.iter().position(is_it) {
+            let Watched { name, .. } = self.watched.swap_remove(place);
+            log::log!(
+                self.changes.level(),
+                "{name}: is no longer watched: another interface shows its packets, or it is excluded by its name"
+            );
+            self.gone[0].push((index, name));
         }
     }
 }

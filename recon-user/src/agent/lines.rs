@@ -10,9 +10,10 @@ use crate::incident::Notification;
 
 impl<M: CountMaps> Agent<M> {
     /// Writes a line for each notification, with the processes of its finding.
-    pub(super) fn write(&mut self, notifications: &[Notification]) {
+    pub(super) fn write(&mut self, notifications: &mut [Notification]) {
         let offset = wall_offset();
         for notification in notifications {
+            self.places.update_finding(notification.finding_mut());
             let notification = &notification.shifted(offset);
             let finding = notification.finding();
             let who = finding.map_or_else(Vec::new, |finding| self.actors.of(finding));

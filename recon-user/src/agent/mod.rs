@@ -8,6 +8,7 @@
 
 pub(crate) mod actors;
 mod calls;
+mod change_log;
 mod clock;
 mod commits;
 mod confine;
@@ -16,6 +17,7 @@ pub(crate) mod doubts;
 mod event_file;
 mod interfaces;
 mod lines;
+mod links;
 mod listener;
 mod logins;
 mod losses;
@@ -26,10 +28,12 @@ mod private;
 mod reload;
 mod repair;
 mod saving;
+mod selected;
 mod service;
 pub(crate) mod sight;
 mod signals;
 mod totals;
+mod watched;
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -41,7 +45,7 @@ use crate::cli::RunOptions;
 use crate::drain::{
     Callers, CountMaps, Drain, DrainError, ExecEvents, Forks, Grace, ImageNumbers, Tally,
 };
-use crate::hook::{self, Cgroup, Hooks, KernelFeatures, LinkEvents, Netns};
+use crate::hook::{self, Cgroup, Hooks, KernelFeatures, Netns};
 use crate::incident::Notification;
 use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::process::ServedPorts;
@@ -63,6 +67,7 @@ use output::AgentOutput;
 use places::PlaceNames;
 use private::PrivateSignals;
 use saving::Saving;
+use selected::Selected;
 use service::Service;
 use sight::{attach_sockets, untrusted};
 use signals::{HeldSignals, Request, Signals};
@@ -87,10 +92,8 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     for doubt in doubts::doubts(&in_force, interval, entries, Memory::of_machine())? {
         log::warn!("{doubt}");
     }
-    // Before the interfaces are listed, so that no change in between is missed.
-    let events = LinkEvents::subscribe()?;
     let pins = hook::open_pins(options.pins.as_deref(), entries)?;
-    let interfaces = hook::select_interfaces(&options.interfaces, options.xdp, pins.as_ref())?;
+    let selected = Selected::new(&options.interfaces, options.xdp, pins.as_ref())?;
     let cgroup = Cgroup::select(options.cgroup.as_deref())?;
     let output = output::open(options)?;
     let (saving, loaded) = saving::open(options.state.as_deref())?;
@@ -115,8 +118,7 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     // After the hook that reports new processes, so that none is missed.
     let actors = Actors::new(names, cgroup.map(|cgroup| cgroup.root), images, forks)
         .context("can't start the thread that looks up processes")?;
-    let (mut interfaces, taken) =
-        WatchedInterfaces::attach(hooks, &interfaces, options.xdp, events)?;
+    let (mut interfaces, taken) = WatchedInterfaces::attach(hooks, selected)?;
     drop(held);
     taken.iter().for_each(|taken| log::info!("{taken}"));
     let ignored = untrusted(&sockets, &taken);
@@ -141,10 +143,9 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     interfaces.hooks.settle();
     agent.restore(loaded, pipeline_settings);
     confine(options, settings);
-    let names: Vec<&str> = taken.iter().map(|taken| taken.interface.as_str()).collect();
     log::info!(
         "watching {}, polling every {:?}; alerts go to {}",
-        names.join(", "),
+        watched::join_names(&taken),
         options.interval,
         agent.output.alerts_go_to()
     );
@@ -167,6 +168,7 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
         .await;
     service.stopping();
     agent.served.watch(interfaces.indexes());
+    agent.places.rename(interfaces.take_renamed());
     agent.places.begin_poll(interfaces.named());
     let pins = interfaces.detach();
     agent.note_started(&mut executions);
@@ -241,7 +243,8 @@ impl<M: CountMaps> Agent<M> {
             let missed = u64::try_from(late).unwrap_or(u64::MAX);
             self.totals.missed_polls += missed;
             self.note_delay(missed, ticks.period());
-            interfaces.follow_changes(&mut self.blind, now());
+            interfaces.begin_poll(&mut self.blind, now());
+            self.places.rename(interfaces.take_renamed());
             interfaces.repair(&mut self.blind, now());
             // The kernel reports a program before it counts its first packet.
             self.note_started(executions);
@@ -348,10 +351,10 @@ impl<M: CountMaps> Agent<M> {
         }
         self.output.end_rows();
         self.record_poll(interval, tally.is_lower_bound());
-        let notifications = self.pipeline.end_poll(interval, tally.is_lower_bound());
+        let mut notifications = self.pipeline.end_poll(interval, tally.is_lower_bound());
         let findings = notifications.iter().filter_map(Notification::finding);
         self.report(&tally, findings.count());
-        self.write(&notifications);
+        self.write(&mut notifications);
         self.warn_of_private();
         self.note_losses(&tally);
         let reports = self.blind.end_poll(interval.to);

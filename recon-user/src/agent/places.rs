@@ -4,12 +4,16 @@
 //! interface and of its network namespace.
 //! The decision held here: the kernel counts by index, and an interface may be renamed or gone by
 //! the time of the poll. So the names of the poll before are kept too, and an index that nobody
-//! knows has no name. Indexes are those of this network namespace, where all hooks on packets are.
+//! knows has no name. Alerts call an interface what it is called now: one that was renamed within a
+//! window would have two names otherwise. Indexes are those of this network namespace, where all hooks on packets are.
+
+use std::collections::HashMap;
 
 use recon_common::{Detail, Key, Signal};
 
 use super::namespaces::Namespaces;
 use crate::drain::Callers;
+use crate::incident::Finding;
 use crate::row::{Name, RowKey};
 
 /// The names of interfaces and namespaces.
@@ -20,6 +24,8 @@ pub(super) struct PlaceNames {
     poll: u64,
     namespaces: Namespaces,
     callers: Callers,
+    /// What an interface is called that had another name, by that name.
+    renamed: HashMap<&'static str, &'static str>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +47,7 @@ impl PlaceNames {
             poll: 0,
             namespaces: Namespaces::default(),
             callers,
+            renamed: HashMap::new(),
         };
         places.begin_poll(interfaces);
         places
@@ -52,6 +59,8 @@ impl PlaceNames {
         self.poll += 1;
         let poll = self.poll;
         for (index, name) in interfaces {
+            // The name is another one's by now.
+            self.renamed.remove(name);
             let name = Name::new(name);
             let named = NamedInterface { index, name, poll };
             match self.find_interface(index) {
@@ -60,6 +69,36 @@ impl PlaceNames {
             }
         }
         self.interfaces.retain(|named| named.poll + 1 >= poll);
+    }
+
+    /// Notes the names that have changed: before and now.
+    pub(super) fn rename(&mut self, names: Vec<[String; 2]>) {
+        for name in names {
+            let [Some(before), Some(now)] = name.map(|name| Name::new(&name).map(Name::text))
+            else {
+                continue;
+            };
+            let later = self.renamed.values_mut().filter(|to| **to == before);
+            later.for_each(|to| *to = now);
+            self.renamed.insert(before, now);
+            self.renamed.remove(now);
+        }
+    }
+
+    /// Gives the interfaces of a finding the names that they have now.
+    pub(super) fn update_finding(&self, finding: Option<&mut Finding>) {
+        if let Some(finding) = finding {
+            self.update_names(&mut finding.interfaces);
+        }
+    }
+
+    /// Replaces the names of interfaces by those that they have now.
+    fn update_names(&self, names: &mut Vec<&'static str>) {
+        for name in &mut *names {
+            *name = self.renamed.get(name).unwrap_or(name);
+        }
+        names.sort_unstable();
+        names.dedup();
     }
 
     /// Where an interface is, or else belongs.
@@ -130,6 +169,45 @@ mod tests {
             places.begin_poll(interfaces.iter().copied());
             let names = [2, 3].map(|index| name(&mut places, Signal::Syn, index));
             assert_eq!(names, expected, "{interfaces:?}");
+        }
+    }
+
+    #[test]
+    fn an_alert_has_the_names_of_today() {
+        let renames = |names: &[[&str; 2]]| {
+            let names = names.iter().map(|name| name.map(str::to_owned));
+            names.collect::<Vec<_>>()
+        };
+        // (the renames of a poll, its interfaces, the names in an alert, those that it shows)
+        let mut places = PlaceNames::new(Callers::unrecorded(), std::iter::empty());
+        for (renamed, interfaces, before, now) in [
+            (&[][..], &[(2, "eth0")][..], &["eth0"][..], &["eth0"][..]),
+            (
+                &[["eth0", "lan0"]],
+                &[(2, "lan0")],
+                &["eth0", "lan0"],
+                &["lan0"],
+            ),
+            (
+                &[["lan0", "lan1"]],
+                &[(2, "lan1")],
+                &["eth0", "lan0", "wg0"],
+                &["lan1", "wg0"],
+            ),
+            // Another interface has the first name.
+            (
+                &[],
+                &[(2, "lan1"), (3, "eth0")],
+                &["eth0", "lan0"],
+                &["eth0", "lan1"],
+            ),
+            (&[["lan1", "lan0"]], &[(2, "lan0")], &["lan0"], &["lan0"]),
+        ] {
+            places.rename(renames(renamed));
+            places.begin_poll(interfaces.iter().copied());
+            let mut names = before.to_vec();
+            places.update_names(&mut names);
+            assert_eq!(names, now, "{renamed:?}");
         }
     }
 

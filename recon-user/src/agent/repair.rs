@@ -2,12 +2,17 @@
 //!
 //! In: what the kernel says is attached, at each poll. Out: hooks that are attached again, a log
 //! line, and what recon is blind for.
+//! The decision held here: each interface takes some questions to the kernel, so a poll looks at a
+//! bounded number of them, in turn.
 
 use jiff::Timestamp;
 
 use super::interfaces::WatchedInterfaces;
 use crate::blind::{Blind, BlindPart};
 use crate::hook::DetachedHook;
+
+/// Interfaces that one poll looks after: their questions take 2 ms.
+const EACH_POLL: usize = 64;
 
 impl WatchedInterfaces {
     /// Looks after all hooks.
@@ -16,7 +21,11 @@ impl WatchedInterfaces {
         for detached in self.hooks.repair_sockets() {
             report(&cgroup, detached, blind, now);
         }
-        for watched in &self.watched {
+        let all = self.watched.len();
+        let first = self.repaired % all.max(1);
+        self.repaired = first + EACH_POLL.min(all);
+        let turn = self.watched.iter().cycle().skip(first);
+        for watched in turn.take(EACH_POLL.min(all)) {
             let Some(index) = watched.index else { continue };
             for detached in self.hooks.repair_interface(index, self.choice) {
                 report(&watched.name, detached, blind, now);

@@ -229,7 +229,7 @@ impl<M: CountMaps> Agent<M> {
             calls,
             blind,
             last,
-            notifications,
+            mut notifications,
         } = restored;
         self.pipeline = pipeline;
         if let Some(calls) = calls {
@@ -238,7 +238,7 @@ impl<M: CountMaps> Agent<M> {
         if let Some(blind) = blind {
             self.blind = blind;
         }
-        self.write(&notifications);
+        self.write(&mut notifications);
         if let Some(saving) = &mut self.saving {
             saving.has_unmarked |= !notifications.is_empty();
             // Pinned programs have counted since then.
@@ -285,8 +285,8 @@ impl<M: CountMaps> Agent<M> {
                 saving.store.finish();
             }
             None => {
-                let notifications = self.pipeline.finish(self.last);
-                self.write(&notifications);
+                let mut notifications = self.pipeline.finish(self.last);
+                self.write(&mut notifications);
                 let reports = self.blind.finish(self.last);
                 self.write_blind(&reports);
             }

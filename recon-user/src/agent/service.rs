@@ -168,8 +168,8 @@ impl<M: CountMaps> Agent<M> {
     fn reconfigure(&mut self, new: &InForce, ignored: SignalSet) {
         let settings = &new.settings;
         let pipeline = PipelineSettings::new(new, ignored);
-        let reconfigured = self.pipeline.reconfigure(pipeline, super::now());
-        self.write(&reconfigured.notifications);
+        let mut reconfigured = self.pipeline.reconfigure(pipeline, super::now());
+        self.write(&mut reconfigured.notifications);
         self.actors.set_scanners(settings.scanner_names());
         if settings.include_private {
             self.private = PrivateSignals::new(true);

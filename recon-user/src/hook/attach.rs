@@ -3,6 +3,8 @@
 //! In: a loaded object, an interface, the operator's choice. Out: the hooks that attached.
 //! The decisions held here: inbound, XDP in the driver, else generic XDP, else TC. On an interface
 //! with another XDP program recon takes TC, since replacing that program would break what it does.
+//! An interface without a link layer (a tunnel) has TC alone: what comes in has passed a stack that
+//! decrypts or unwraps it, so XDP would spare nothing.
 //! TC attaches as TCX, or under clsact before Linux 6.6.
 
 use std::{fmt, io};
@@ -16,7 +18,9 @@ use clap::ValueEnum;
 use super::attached::{is_attached, xdp_link};
 use super::clsact;
 use super::pin::PinnedLink;
-use super::{HookError, Interface, TC_EGRESS, TC_INGRESS, XDP};
+use super::{
+    BARE_EGRESS, BARE_INGRESS, HookError, Interface, LinkHeader, TC_EGRESS, TC_INGRESS, XDP,
+};
 use crate::diagnostic::error_chain;
 
 /// What `--xdp` asks for.
@@ -111,7 +115,7 @@ impl InterfaceLink {
         const TCX: [u32; 2] = [46, 47];
         let [ingress, egress] = TCX;
         let (direction, hook) = match self.program() {
-            TC_EGRESS => (TcAttachType::Egress, egress),
+            TC_EGRESS | BARE_EGRESS => (TcAttachType::Egress, egress),
             _ => (TcAttachType::Ingress, ingress),
         };
         match self {
@@ -174,7 +178,8 @@ impl fmt::Display for AttachedHooks {
                 ", outbound by nothing ({reason}): answers and traffic of this host are not counted, nor are UDP hits"
             )?,
         }
-        match self.ingress.costs() {
+        // The short form is for the hundredth interface of a kind.
+        match self.ingress.costs().filter(|_| !f.alternate()) {
             Some(costs) => write!(f, "; {costs}"),
             None => Ok(()),
         }
@@ -194,6 +199,7 @@ pub(super) fn check_conflicts(
             );
         }
         match (choice, interface.xdp_program) {
+            _ if interface.header != LinkHeader::Ethernet => {}
             (XdpChoice::Native | XdpChoice::Generic, Some(program)) => {
                 return Err(HookError::XdpTaken {
                     interface: interface.name.clone(),
@@ -217,7 +223,7 @@ pub(super) fn attach_egress(
     interface: &Interface,
     links: &mut Vec<InterfaceLink>,
 ) -> Egress {
-    match attach_tc(ebpf, TC_EGRESS, interface, TcAttachType::Egress) {
+    match attach_tc(ebpf, interface, TcAttachType::Egress) {
         Ok((kind, link)) => {
             links.push(link);
             if kind == TcKind::Clsact {
@@ -282,8 +288,8 @@ fn attach_first_possible(
             Err(error) => reasons.push(format!("{} XDP: {}", mode_name(mode), error_chain(&error))),
         }
     }
-    if allows_tc(choice) {
-        match attach_tc(ebpf, TC_INGRESS, interface, TcAttachType::Ingress) {
+    if allows_tc(choice, interface) {
+        match attach_tc(ebpf, interface, TcAttachType::Ingress) {
             Ok((kind, link)) => return Some((Ingress::Tc(kind), link)),
             Err(error) => reasons.push(format!("TC: {}", error_chain(&error))),
         }
@@ -294,6 +300,7 @@ fn attach_first_possible(
 /// The modes of XDP to try, the best one first.
 pub(super) const fn xdp_modes(choice: XdpChoice, interface: &Interface) -> &'static [XdpMode] {
     match choice {
+        _ if !matches!(interface.header, LinkHeader::Ethernet) => &[],
         XdpChoice::Auto if interface.xdp_program.is_some() || interface.is_veth => &[],
         XdpChoice::Auto => &[XdpMode::Driver, XdpMode::Skb],
         XdpChoice::Native => &[XdpMode::Driver],
@@ -303,8 +310,19 @@ pub(super) const fn xdp_modes(choice: XdpChoice, interface: &Interface) -> &'sta
 }
 
 /// Whether TC ingress will do where XDP does not attach.
-pub(super) const fn allows_tc(choice: XdpChoice) -> bool {
-    matches!(choice, XdpChoice::Auto | XdpChoice::Off)
+pub(super) const fn allows_tc(choice: XdpChoice, interface: &Interface) -> bool {
+    let has_frames = matches!(interface.header, LinkHeader::Ethernet);
+    !has_frames || matches!(choice, XdpChoice::Auto | XdpChoice::Off)
+}
+
+/// The TC program for the packets of that interface.
+pub(super) const fn tc_name(interface: &Interface, direction: TcAttachType) -> &'static str {
+    match (interface.header, direction) {
+        (LinkHeader::Missing, TcAttachType::Egress) => BARE_EGRESS,
+        (LinkHeader::Missing, _) => BARE_INGRESS,
+        (_, TcAttachType::Egress) => TC_EGRESS,
+        _ => TC_INGRESS,
+    }
 }
 
 fn mode_name(mode: XdpMode) -> &'static str {
@@ -325,10 +343,10 @@ pub(super) fn attach_xdp(
 
 pub(super) fn attach_tc(
     ebpf: &mut Ebpf,
-    name: &'static str,
     interface: &Interface,
     direction: TcAttachType,
 ) -> Result<(TcKind, InterfaceLink), ProgramError> {
+    let name = tc_name(interface, direction);
     let program = tc_program(ebpf, name)?;
     let tcx = TcAttachOptions::TcxOrder(LinkOrder::default());
     match program.attach_with_options(&interface.name, direction, tcx) {
@@ -352,11 +370,17 @@ pub(super) fn xdp_program(ebpf: &mut Ebpf) -> Result<&mut Xdp, ProgramError> {
         .try_into()
 }
 
+/// The program of that name, which is loaded if it is not yet.
 pub(super) fn tc_program<'a>(
     ebpf: &'a mut Ebpf,
     name: &str,
 ) -> Result<&'a mut SchedClassifier, ProgramError> {
-    ebpf.program_mut(name)
+    let program: &mut SchedClassifier = ebpf
+        .program_mut(name)
         .ok_or(ProgramError::UnexpectedProgramType)?
-        .try_into()
+        .try_into()?;
+    match program.load() {
+        Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(program),
+        Err(error) => Err(error),
+    }
 }

@@ -32,11 +32,11 @@ pub enum HookError {
         /// The names of all interfaces.
         known: String,
     },
-    /// An interface whose frames the parser can't read.
+    /// An interface whose packets the parser can't read.
     #[error(
-        "{name} has no Ethernet header (a tunnel or point-to-point link), and recon reads no other frames; watch the interface below it"
+        "the packets of {name} start neither with Ethernet's header nor with IP's, and recon reads no others; leave it out, or exclude it with -i '!{name}'"
     )]
-    NotEthernet {
+    Unreadable {
         /// The interface.
         name: String,
     },

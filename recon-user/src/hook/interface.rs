@@ -1,125 +1,92 @@
-//! Interfaces: which exist, and which of them to watch.
+//! Interfaces: which exist.
 //!
-//! In: the kernel's list over rtnetlink, and the operator's names. Out: the [`Interface`]s to
-//! attach to, or an error.
-//! The decision held here: by default a packet is watched at the lowest interface. A bridge, a bond
-//! or a VLAN interface shows its members' packets again, and counting them twice would halve every
-//! threshold.
+//! In: the kernel's list over rtnetlink. Out: the [`Interface`]s.
+//! The decision held here: an interface whose packets start with neither Ethernet nor IP (Wi-Fi in
+//! monitor mode, CAN, InfiniBand) is listed, and never watched.
 
 use std::io;
 
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp,
+    InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, Prop,
 };
 
-use super::HookError;
 use super::rtnetlink::{Asks, request};
 
-/// A network interface, as far as attaching needs it.
+/// What the packets of an interface start with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum LinkHeader {
+    /// Ethernet's header.
+    Ethernet,
+    /// IP's: there is no link layer. Tunnels, point-to-point links.
+    Missing,
+    /// Something that the parser does not read.
+    #[default]
+    Unreadable,
+}
+
+impl LinkHeader {
+    fn of(layer: LinkLayerType) -> Self {
+        match layer {
+            // Loopback frames carry an Ethernet header too.
+            LinkLayerType::Ether | LinkLayerType::Loopback => Self::Ethernet,
+            // The first is that of tun and WireGuard.
+            LinkLayerType::None
+            | LinkLayerType::Ppp
+            | LinkLayerType::Rawip
+            | LinkLayerType::Tunnel
+            | LinkLayerType::Tunnel6
+            | LinkLayerType::Sit
+            | LinkLayerType::Ipgre
+            | LinkLayerType::Ip6gre => Self::Missing,
+            _ => Self::Unreadable,
+        }
+    }
+}
+
+/// A network interface, as far as choosing and attaching need it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Interface {
     /// Name, such as `eth0`.
     pub(crate) name: String,
+    /// Its other names (`ip link property add dev eth0 altname uplink`).
+    pub(crate) altnames: Vec<String>,
     /// The kernel's index of it.
     pub(crate) index: u32,
     /// Whether it is administratively up.
     pub(crate) is_up: bool,
     /// Whether it is loopback.
     pub(crate) is_loopback: bool,
-    /// Whether its frames start with an Ethernet header. The parser reads no other.
-    pub(crate) is_ethernet: bool,
+    /// What its packets start with.
+    pub(crate) header: LinkHeader,
     /// Whether it is one end of a veth pair.
     pub(crate) is_veth: bool,
+    /// Whether such interfaces come and go with guests and peers: a veth, a tap, a tunnel.
+    pub(crate) is_transient: bool,
     /// Id of the XDP program that is attached to it.
     pub(crate) xdp_program: Option<u32>,
     /// Index of the bridge, bond or team that it belongs to.
-    controller: Option<u32>,
+    pub(crate) controller: Option<u32>,
     /// Index of the interface whose packets it shows again (VLAN, macvlan, ipvlan).
-    lower: Option<u32>,
+    pub(crate) lower: Option<u32>,
 }
 
 impl Interface {
-    /// Whether it is a member of the bridge, bond or team with that index.
-    pub(crate) fn is_member_of(&self, index: u32) -> bool {
-        self.controller == Some(index)
+    /// Whether it has that name, or that other name.
+    pub(crate) fn has_name(&self, name: &str) -> bool {
+        self.names().any(|of| of == name)
     }
 
-    /// A member of the bond with that index.
-    #[cfg(test)]
-    pub(crate) fn with_controller(self, index: u32) -> Self {
-        let controller = Some(index);
-        Self { controller, ..self }
+    /// Its name, and its other names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let altnames = self.altnames.iter().map(String::as_str);
+        std::iter::once(self.name.as_str()).chain(altnames)
     }
-}
 
-/// The interfaces of these names, or the default ones; see [`super::select_interfaces`].
-pub(super) fn find_selected(names: &[String]) -> Result<Vec<Interface>, HookError> {
-    choose_interfaces(list_interfaces().map_err(HookError::ListInterfaces)?, names)
-}
-
-fn choose_interfaces(all: Vec<Interface>, names: &[String]) -> Result<Vec<Interface>, HookError> {
-    if names.is_empty() {
-        return choose_default(all);
+    /// Whether recon could watch it.
+    pub(crate) fn is_readable(&self) -> bool {
+        self.header != LinkHeader::Unreadable
     }
-    let mut chosen: Vec<Interface> = Vec::with_capacity(names.len());
-    for name in names {
-        let Some(interface) = all.iter().find(|interface| interface.name == *name) else {
-            return Err(HookError::NoSuchInterface {
-                name: name.clone(),
-                known: join_names(&all),
-            });
-        };
-        if !interface.is_ethernet {
-            return Err(HookError::NotEthernet { name: name.clone() });
-        }
-        if !chosen.contains(interface) {
-            chosen.push(interface.clone());
-        }
-    }
-    Ok(chosen)
-}
-
-fn choose_default(all: Vec<Interface>) -> Result<Vec<Interface>, HookError> {
-    let candidates: Vec<Interface> = all
-        .iter()
-        .filter(|interface| interface.is_up && !interface.is_loopback)
-        .cloned()
-        .collect();
-    let is_candidate = |index: u32| candidates.iter().any(|interface| interface.index == index);
-    let mut chosen = Vec::new();
-    for interface in &candidates {
-        let has_members = candidates
-            .iter()
-            .any(|member| member.is_member_of(interface.index));
-        if !interface.is_ethernet {
-            log::warn!(
-                "{}: not watched: its frames have no Ethernet header, and recon reads no others",
-                interface.name
-            );
-        } else if has_members || interface.lower.is_some_and(is_candidate) {
-            log::info!(
-                "{}: not watched: recon sees its packets on the interfaces below it",
-                interface.name
-            );
-        } else {
-            chosen.push(interface.clone());
-        }
-    }
-    if chosen.is_empty() {
-        return Err(HookError::NothingToWatch {
-            known: join_names(&all),
-        });
-    }
-    Ok(chosen)
-}
-
-fn join_names(all: &[Interface]) -> String {
-    let names: Vec<&str> = all
-        .iter()
-        .map(|interface| interface.name.as_str())
-        .collect();
-    names.join(", ")
 }
 
 /// Asks the kernel for the interface with that index.
@@ -150,24 +117,34 @@ pub(super) fn interface_from_link(link: LinkMessage) -> Interface {
         index: link.header.index,
         is_up: link.header.flags.contains(LinkFlags::Up),
         is_loopback: link.header.flags.contains(LinkFlags::Loopback),
-        // Loopback frames carry an Ethernet header too.
-        is_ethernet: matches!(
-            link.header.link_layer_type,
-            LinkLayerType::Ether | LinkLayerType::Loopback
-        ),
+        header: LinkHeader::of(link.header.link_layer_type),
         ..Interface::default()
     };
+    interface.is_transient = interface.header == LinkHeader::Missing;
     let mut parent = None;
     let mut shows_parent = false;
+    let mut is_parent_elsewhere = false;
     for attribute in link.attributes {
         match attribute {
             LinkAttribute::IfName(name) => interface.name = name,
+            LinkAttribute::PropList(properties) => {
+                let altnames = properties
+                    .into_iter()
+                    .filter_map(|property| match property {
+                        Prop::AltIfName(name) => Some(name),
+                        _ => None,
+                    });
+                interface.altnames = altnames.collect();
+            }
             LinkAttribute::Controller(index) => interface.controller = Some(index),
             // A veth names its peer here, which is another interface and not a lower one.
             LinkAttribute::Link(index) => parent = Some(index),
+            // The index is one of another network namespace.
+            LinkAttribute::LinkNetNsId(_) => is_parent_elsewhere = true,
             LinkAttribute::LinkInfo(infos) => {
                 shows_parent = infos.iter().any(is_stacked);
                 interface.is_veth = infos.contains(&LinkInfo::Kind(InfoKind::Veth));
+                interface.is_transient |= infos.iter().any(is_of_guest);
             }
             LinkAttribute::Xdp(state) => {
                 interface.xdp_program = state.iter().find_map(xdp_program_id)
@@ -175,8 +152,21 @@ pub(super) fn interface_from_link(link: LinkMessage) -> Interface {
             _ => {}
         }
     }
-    interface.lower = parent.filter(|_| shows_parent);
+    interface.lower = parent.filter(|_| shows_parent && !is_parent_elsewhere);
     interface
+}
+
+fn is_of_guest(info: &LinkInfo) -> bool {
+    matches!(
+        info,
+        LinkInfo::Kind(
+            InfoKind::Veth
+                | InfoKind::Tun
+                | InfoKind::MacVtap
+                | InfoKind::IpVtap
+                | InfoKind::Netkit
+        )
+    )
 }
 
 fn is_stacked(info: &LinkInfo) -> bool {
@@ -206,89 +196,34 @@ fn xdp_program_id(state: &LinkXdp) -> Option<u32> {
 mod tests {
     use super::*;
 
-    fn interface(index: u32, name: &str) -> Interface {
-        Interface {
-            name: name.to_owned(),
-            index,
-            is_up: true,
-            is_ethernet: true,
-            ..Interface::default()
-        }
-    }
-
-    fn names(chosen: Result<Vec<Interface>, HookError>) -> String {
-        match chosen {
-            Ok(chosen) => join_names(&chosen),
-            Err(error) => format!("error: {error}"),
-        }
-    }
-
-    #[test]
-    fn the_default_watches_each_packet_once() {
-        let all = vec![
-            Interface {
-                is_loopback: true,
-                ..interface(1, "lo")
-            },
-            Interface {
-                controller: Some(4),
-                ..interface(2, "eth0")
-            },
-            Interface {
-                is_up: false,
-                ..interface(3, "eth1")
-            },
-            interface(4, "br0"),
-            Interface {
-                lower: Some(2),
-                ..interface(5, "eth0.7")
-            },
-            Interface {
-                lower: Some(3),
-                ..interface(6, "eth1.7")
-            },
-            Interface {
-                is_ethernet: false,
-                ..interface(7, "wg0")
-            },
-        ];
-        assert_eq!(names(choose_interfaces(all, &[])), "eth0, eth1.7");
-    }
-
-    #[test]
-    fn unknown_and_unreadable_interfaces_are_refused() {
-        let all = || {
-            vec![
-                interface(2, "eth0"),
-                Interface {
-                    is_ethernet: false,
-                    ..interface(7, "wg0")
-                },
-            ]
-        };
-        for (asked, expected) in [
-            (&["eth0", "eth0"][..], "eth0"),
-            (
-                &["eth9"],
-                "error: no interface is named `eth9`; there are: eth0, wg0",
-            ),
-            (
-                &["wg0"],
-                "error: wg0 has no Ethernet header (a tunnel or point-to-point link), and recon reads no other frames; watch the interface below it",
-            ),
-        ] {
-            let asked: Vec<String> = asked.iter().map(|&name| name.to_owned()).collect();
-            assert_eq!(names(choose_interfaces(all(), &asked)), expected);
-        }
-    }
-
     #[test]
     fn the_kernel_lists_loopback() {
         let all = list_interfaces().expect("rtnetlink answers everybody");
         assert!(
-            all.iter()
-                .any(|interface| interface.is_loopback && interface.is_ethernet),
+            all.iter().any(|interface| interface.is_loopback
+                && interface.header == LinkHeader::Ethernet
+                && !interface.is_transient),
             "{all:?}"
         );
+    }
+
+    #[test]
+    fn a_link_layer_is_read_or_not() {
+        use LinkHeader::{Ethernet, Missing, Unreadable};
+        for (layer, expected) in [
+            (LinkLayerType::Ether, Ethernet),
+            (LinkLayerType::Loopback, Ethernet),
+            (LinkLayerType::None, Missing),
+            (LinkLayerType::Ppp, Missing),
+            (LinkLayerType::Tunnel, Missing),
+            (LinkLayerType::Sit, Missing),
+            (LinkLayerType::Ipgre, Missing),
+            (LinkLayerType::Can, Unreadable),
+            (LinkLayerType::Infiniband, Unreadable),
+            (LinkLayerType::Ieee80211Radiotap, Unreadable),
+            (LinkLayerType::Netlink, Unreadable),
+        ] {
+            assert_eq!(LinkHeader::of(layer), expected, "{layer:?}");
+        }
     }
 }

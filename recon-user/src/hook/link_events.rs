@@ -1,14 +1,15 @@
 //! Changes of network interfaces, as the kernel announces them.
 //!
-//! In: rtnetlink's group of link changes. Out: whether a change may concern a watched interface.
+//! In: rtnetlink's group of link changes. Out: each change.
 //! The decision held here: a host with containers creates and deletes interfaces all the time, so
-//! an announcement that concerns no watched interface costs its parsing and nothing else. Where
+//! an announcement says what has changed, and nobody lists all interfaces for it. Where
 //! announcements are lost, every interface may have changed.
 
 use std::io;
 
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
-use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::LinkMessage;
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
 use tokio::io::unix::AsyncFd;
 
@@ -23,9 +24,9 @@ const BUFFER: usize = 32 * 1024;
 
 /// A change of an interface.
 #[derive(Debug)]
-pub(crate) enum LinkChange<'a> {
+pub(crate) enum LinkChange {
     /// The interface is new, or has changed.
-    Present(&'a Interface),
+    Present(Interface),
     /// The interface of that index is gone.
     Gone(u32),
     /// Announcements were lost.
@@ -63,47 +64,50 @@ impl LinkEvents {
         }
     }
 
-    /// Reads all announcements. Returns whether `concerns` holds of one of them.
-    pub(crate) fn drain(&mut self, mut concerns: impl FnMut(LinkChange<'_>) -> bool) -> bool {
-        let mut any = false;
+    /// Reads all announcements, and gives each change to `take`.
+    pub(crate) fn drain(&mut self, mut take: impl FnMut(LinkChange)) {
         let mut buffer = Vec::with_capacity(BUFFER);
         loop {
             buffer.clear();
             match self.0.get_ref().recv(&mut buffer, 0) {
-                Ok(_) => any |= read_changes(&buffer, &mut concerns),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return any,
+                Ok(_) => read_changes(&buffer, &mut take),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // The queue was full.
                 Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
-                    any |= concerns(LinkChange::Unknown);
+                    take(LinkChange::Unknown);
                 }
                 Err(error) => {
                     log::warn!("can't read changes of interfaces: {error}");
-                    return concerns(LinkChange::Unknown);
+                    return take(LinkChange::Unknown);
                 }
             }
         }
     }
 }
 
-/// Whether `concerns` holds of an announcement in one datagram.
-fn read_changes(bytes: &[u8], concerns: &mut impl FnMut(LinkChange<'_>) -> bool) -> bool {
-    let mut any = false;
+/// Gives the changes of one datagram to `take`.
+fn read_changes(bytes: &[u8], take: &mut impl FnMut(LinkChange)) {
     let mut rest = bytes;
     while !rest.is_empty() {
         let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest) else {
-            return any | concerns(LinkChange::Unknown);
+            return take(LinkChange::Unknown);
         };
         rest = next_message(rest, &message);
-        any |= match message.payload {
-            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
-                concerns(LinkChange::Present(&interface_from_link(link)))
+        match message.payload {
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) if is_whole(&link) => {
+                take(LinkChange::Present(interface_from_link(link)));
             }
-            NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link)) => {
-                concerns(LinkChange::Gone(link.header.index))
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link)) if is_whole(&link) => {
+                take(LinkChange::Gone(link.header.index));
             }
-            _ => false,
+            _ => {}
         };
     }
-    any
+}
+
+/// Whether it is about the interface. A bridge announces its ports in messages of its own: one
+/// that leaves it is deleted there.
+fn is_whole(link: &LinkMessage) -> bool {
+    link.header.interface_family == AddressFamily::Unspec
 }

@@ -16,8 +16,8 @@ use crate::diagnostic::error_chain;
 use crate::drain::{ImageNumbers, recent_slot_count};
 use crate::seed::hash_secrets;
 
-/// Opens the folder of pins, if one is named, for this agent, whose table has so many entries. To be called first:
-/// it decides on the secrets of this process.
+/// Opens the folder of pins, if one is named, for this agent, whose table has so many entries. To
+/// be called first: it decides on the secrets of this process.
 ///
 /// # Errors
 /// [`HookError`] if capabilities are missing, the folder can't hold pins, or another agent uses it.
@@ -90,6 +90,7 @@ pub(super) fn load_object(
 pub(super) fn load_programs(ebpf: &mut Ebpf) {
     for (_, program) in ebpf.programs_mut() {
         let loaded = match program {
+            Program::SchedClassifier(program) => program.load(),
             Program::CgroupSockAddr(program) => program.load(),
             Program::CgroupSock(program) => program.load(),
             Program::SockOps(program) => program.load(),

@@ -25,12 +25,13 @@ mod privilege;
 mod probe;
 mod repair;
 mod rtnetlink;
+mod selection;
 mod socket;
 mod tracepoint;
 mod trial;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::unix::net::UnixDatagram;
 
 use aya::Ebpf;
@@ -47,7 +48,7 @@ use attach::{Ingress, InterfaceLink};
 pub(crate) use capability::{Capabilities, Capability};
 pub(crate) use cgroup::Cgroup;
 pub use error::HookError;
-pub(crate) use interface::Interface;
+pub(crate) use interface::{Interface, LinkHeader};
 pub(crate) use link_events::{LinkChange, LinkEvents};
 pub(crate) use load::open_pins;
 use load::{check_privileges, load_object, load_programs};
@@ -57,12 +58,17 @@ pub use probe::{Feature, KernelFeatures};
 pub(crate) use repair::DetachedHook;
 use repair::OnCgroup;
 pub(crate) use rtnetlink::is_local;
+pub use selection::InterfaceTerm;
+pub(crate) use selection::{Chosen, Selection};
 pub(crate) use socket::{SocketHooks, netns_cookie};
 pub(crate) use trial::{Trial, expected_ingress, has_another_agent};
 
 const XDP: &str = "recon_xdp";
 const TC_INGRESS: &str = "recon_ingress";
 const TC_EGRESS: &str = "recon_egress";
+/// The same for interfaces whose packets start with IP. Loaded where such may be watched.
+const BARE_INGRESS: &str = "recon_ip_in";
+const BARE_EGRESS: &str = "recon_ip_out";
 /// The programs without which recon can't watch anything. The others are loaded when they are
 /// attached.
 const PROGRAMS: [&str; 3] = [XDP, TC_INGRESS, TC_EGRESS];
@@ -189,6 +195,19 @@ impl Hooks {
         Ok(drain?)
     }
 
+    /// Loads the programs for interfaces whose packets start with IP. Where a sandbox follows, none
+    /// can be loaded later.
+    pub(crate) fn load_bare(&mut self) {
+        for name in [BARE_INGRESS, BARE_EGRESS] {
+            if let Err(error) = attach::tc_program(&mut self.ebpf, name).map(drop) {
+                log::warn!(
+                    "{name}: {}: interfaces without Ethernet header (tunnels) are not watched",
+                    error_chain(&error)
+                );
+            }
+        }
+    }
+
     /// The kernel object in this binary as this kernel takes it, an ELF file.
     #[must_use]
     pub fn object() -> Cow<'static, [u8]> {
@@ -215,30 +234,27 @@ impl Hooks {
         sockets
     }
 
-    /// Attaches to every interface, outbound hooks first.
-    ///
-    /// # Errors
-    /// [`HookError::NoIngress`] if an interface can't be watched at all.
+    /// Attaches to every interface, outbound hooks first. Returns what is attached to each, in their
+    /// order, or [`HookError::NoIngress`]: what is held of such an interface is to be released.
     pub(crate) fn attach_interfaces(
         &mut self,
         interfaces: &[Interface],
         choice: XdpChoice,
-    ) -> Result<Vec<AttachedHooks>, HookError> {
+    ) -> Vec<Result<AttachedHooks, HookError>> {
         let mut egress = Vec::with_capacity(interfaces.len());
         for interface in interfaces {
             let on_interface = self.on_interfaces.entry(interface.index).or_default();
             on_interface.claim = claim(interface);
             egress.push(self.attach_egress(interface));
         }
-        let mut attached = Vec::with_capacity(interfaces.len());
-        for (interface, egress) in interfaces.iter().zip(egress) {
-            attached.push(AttachedHooks {
+        let attach = |(interface, egress): (&Interface, Egress)| {
+            Ok(AttachedHooks {
                 interface: interface.name.clone(),
                 ingress: self.attach_ingress(interface, choice)?,
                 egress,
-            });
-        }
-        Ok(attached)
+            })
+        };
+        interfaces.iter().zip(egress).map(attach).collect()
     }
 
     fn attach_egress(&mut self, interface: &Interface) -> Egress {
@@ -329,25 +345,49 @@ impl Hooks {
     }
 }
 
-/// Selects the interfaces to watch: those of `names`, or by default every interface that is up,
-/// except loopback and those that show another one's packets again.
+/// The interfaces that these terms select now, if each can be watched as `choice` says.
 ///
 /// # Errors
-/// [`HookError`] if a name is wrong, an interface can't be watched, none is left, or one has
-/// another XDP program and `choice` allows no other hook.
+/// [`HookError`] if a name is wrong, none is left, or one has another XDP program and `choice`
+/// allows no other hook.
 pub(crate) fn select_interfaces(
-    names: &[String],
+    terms: &[InterfaceTerm],
     choice: XdpChoice,
     pins: Option<&Pins>,
 ) -> Result<Vec<Interface>, HookError> {
-    let mut interfaces = interface::find_selected(names)?;
-    // An earlier agent's program is no other one.
+    let all = list_interfaces()?;
+    let selection = Selection::new(terms);
+    selection.check(&all)?;
+    let nothing = HashSet::new();
+    let watch = selection.choose(&all, &nothing, &nothing).watch;
+    check_conflicts(&watch, choice, pins)
+}
+
+/// These interfaces as they are to be attached to: an earlier agent's program is no other one.
+///
+/// # Errors
+/// [`HookError::XdpTaken`], before anything is attached.
+pub(crate) fn check_conflicts(
+    interfaces: &[&Interface],
+    choice: XdpChoice,
+    pins: Option<&Pins>,
+) -> Result<Vec<Interface>, HookError> {
     let own = pins.map(Pins::found_programs).unwrap_or_default();
-    for interface in &mut interfaces {
-        interface.xdp_program = interface.xdp_program.filter(|id| !own.contains(id));
-    }
+    let interfaces = interfaces.iter().map(|&interface| Interface {
+        xdp_program: interface.xdp_program.filter(|id| !own.contains(id)),
+        ..interface.clone()
+    });
+    let interfaces: Vec<_> = interfaces.collect();
     attach::check_conflicts(&interfaces, choice)?;
     Ok(interfaces)
+}
+
+/// The interface with that index, as it is now.
+///
+/// # Errors
+/// [`HookError::ListInterfaces`], also if it is gone.
+pub(crate) fn find_interface(index: u32) -> Result<Interface, HookError> {
+    interface::find_interface(index).map_err(HookError::ListInterfaces)
 }
 
 /// All interfaces of this network namespace.

@@ -11,7 +11,10 @@ use std::fs::File;
 use super::attach::Egress;
 use super::interface::find_interface;
 use super::socket::CgroupHook;
-use super::{Cgroup, Hooks, Interface, OnInterface, TC_EGRESS, TC_INGRESS, XDP, XdpChoice};
+use super::{
+    BARE_EGRESS, BARE_INGRESS, Cgroup, Hooks, Interface, OnInterface, TC_EGRESS, TC_INGRESS, XDP,
+    XdpChoice,
+};
 use crate::diagnostic::error_chain;
 
 /// A hook that was gone.
@@ -142,7 +145,7 @@ impl Hooks {
         interface: &Interface,
         choice: XdpChoice,
     ) -> Result<(), String> {
-        if program == TC_EGRESS {
+        if matches!(program, TC_EGRESS | BARE_EGRESS) {
             return match self.attach_egress(interface) {
                 Egress::Tc(_) => Ok(()),
                 Egress::Missing(reason) => Err(reason),
@@ -157,7 +160,7 @@ impl Hooks {
 fn hook_name(program: &str) -> &'static str {
     match program {
         XDP => "XDP",
-        TC_INGRESS => "TC ingress",
+        TC_INGRESS | BARE_INGRESS => "TC ingress",
         _ => "TC egress",
     }
 }

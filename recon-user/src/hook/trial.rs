@@ -12,7 +12,7 @@ use aya::programs::XdpMode;
 use nix::sched::{CloneFlags, unshare};
 
 use super::attach::{TcKind, attach_tc, attach_xdp};
-use super::{Hooks, Interface, TC_EGRESS, XdpChoice, clsact};
+use super::{Hooks, Interface, LinkHeader, XdpChoice, clsact};
 use crate::diagnostic::error_chain;
 
 /// What came of it.
@@ -40,7 +40,7 @@ impl Hooks {
             let xdp = attach_xdp(ebpf, &loopback, XdpMode::Skb);
             let xdp = xdp.and_then(|link| link.detach(ebpf));
             let egress = aya::programs::TcAttachType::Egress;
-            let tc = attach_tc(ebpf, TC_EGRESS, &loopback, egress);
+            let tc = attach_tc(ebpf, &loopback, egress);
             let tc = tc.and_then(|(kind, link)| link.detach(ebpf).map(|()| kind));
             Ok(Trial {
                 xdp: xdp.map_err(|error| error_chain(&error)),
@@ -63,6 +63,9 @@ pub(crate) fn has_another_agent(interface: &Interface) -> bool {
 /// What the agent would take for inbound packets of an interface, as far as that is known without
 /// attaching.
 pub(crate) fn expected_ingress(interface: &Interface, choice: XdpChoice) -> &'static str {
+    if interface.header == LinkHeader::Missing {
+        return "TC ingress";
+    }
     match (choice, interface.is_veth || interface.xdp_program.is_some()) {
         (XdpChoice::Off, _) | (XdpChoice::Auto, true) => "TC ingress",
         (XdpChoice::Auto, false) => {

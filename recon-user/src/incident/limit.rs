@@ -113,6 +113,14 @@ impl Notification {
         }
         Cow::Owned(shifted)
     }
+
+    /// The same, to be changed.
+    pub(crate) fn finding_mut(&mut self) -> Option<&mut Finding> {
+        match self {
+            Self::Found(finding) | Self::Suppressed { first: finding, .. } => Some(finding),
+            Self::Digest(_) => None,
+        }
+    }
 }
 
 /// Findings of one query that were suppressed in a period.

@@ -15,7 +15,8 @@ use super::PinnedLink;
 use super::error::PinError;
 use super::folder::{PinFolder, remove_set, show};
 use super::set::link_paths;
-use crate::hook::{TC_EGRESS, TC_INGRESS, clsact, list_interfaces};
+use crate::hook::attach::tc_name;
+use crate::hook::{clsact, list_interfaces};
 
 /// What was removed.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -96,10 +97,11 @@ pub fn remove_pins(path: &Path) -> Result<Removed, PinError> {
 fn remove_filters() -> Vec<String> {
     let mut removed = Vec::new();
     for interface in list_interfaces().unwrap_or_default() {
-        for (program, direction, way) in [
-            (TC_INGRESS, TcAttachType::Ingress, "ingress"),
-            (TC_EGRESS, TcAttachType::Egress, "egress"),
+        for (direction, way) in [
+            (TcAttachType::Ingress, "ingress"),
+            (TcAttachType::Egress, "egress"),
         ] {
+            let program = tc_name(&interface, direction);
             if clsact::remove_filter(&interface, program, direction) {
                 removed.push(format!("clsact_{way} of {}", interface.name));
             }

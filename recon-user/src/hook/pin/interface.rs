@@ -17,10 +17,10 @@ use aya::programs::{ProgramError, SchedClassifier, TcAttachType, XdpMode};
 use super::{PinnedLink, Pins, Undo};
 use crate::diagnostic::error_chain;
 use crate::hook::attach::{
-    Ingress, InterfaceLink, TcKind, XdpChoice, allows_tc, tc_program, xdp_modes, xdp_program,
+    Ingress, InterfaceLink, TcKind, XdpChoice, allows_tc, tc_name, tc_program, xdp_modes, xdp_program,
 };
 use crate::hook::clsact::{self, Filter};
-use crate::hook::{Interface, TC_EGRESS, TC_INGRESS, XDP};
+use crate::hook::{BARE_EGRESS, Interface, TC_EGRESS, XDP};
 
 /// The names of links by their hook.
 const NATIVE: &str = "xdp_native";
@@ -36,7 +36,8 @@ impl Pins {
         interface: &Interface,
     ) -> Option<(TcKind, InterfaceLink)> {
         let direction = TcAttachType::Egress;
-        self.swap_tc(ebpf, interface, TC_EGRESS, EGRESS, direction)
+        let program = tc_name(interface, direction);
+        self.swap_tc(ebpf, interface, program, EGRESS, direction)
     }
 
     /// Swaps the program into the inbound hook of an earlier agent, if `choice` allows that hook.
@@ -57,11 +58,12 @@ impl Pins {
                 return Some((ingress, InterfaceLink::Pinned(XDP, link)));
             }
         }
-        if !allows_tc(choice) {
+        if !allows_tc(choice, interface) {
             return None;
         }
         let direction = TcAttachType::Ingress;
-        let swapped = self.swap_tc(ebpf, interface, TC_INGRESS, INGRESS, direction);
+        let program = tc_name(interface, direction);
+        let swapped = self.swap_tc(ebpf, interface, program, INGRESS, direction);
         swapped.map(|(kind, link)| (Ingress::Tc(kind), link))
     }
 
@@ -158,7 +160,7 @@ impl Pins {
                 }
                 InterfaceLink::Tc(program, TcKind::Tcx, id) => {
                     let hook = match program {
-                        TC_EGRESS => EGRESS,
+                        TC_EGRESS | BARE_EGRESS => EGRESS,
                         _ => INGRESS,
                     };
                     let taken = tc_program(ebpf, program).and_then(|it| it.take_link(id));
