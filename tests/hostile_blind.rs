@@ -1,5 +1,8 @@
 //! Whoever blinds recon gets an alert for it, and another when recon sees again.
 
+#[path = "hostile_blind/maps.rs"]
+mod maps;
+
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::{Command, Stdio};
@@ -26,9 +29,18 @@ const TARGET: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 200));
 
 /// The alert about a part of recon in a phase.
 fn blind(seen: &Seen, part: &str, phase: &str) -> Option<Alert> {
+    own_alert(seen, "recon-blind", part, phase)
+}
+
+/// The alert about what somebody does to a part of recon.
+fn tampered(seen: &Seen, part: &str, phase: &str) -> Option<Alert> {
+    own_alert(seen, "recon-tampered", part, phase)
+}
+
+fn own_alert(seen: &Seen, rule: &str, part: &str, phase: &str) -> Option<Alert> {
     let mut alerts = seen.alerts.iter();
     let is_it = |alert: &&Alert| {
-        alert.text("rule.id").as_deref() == Some("recon-blind")
+        alert.text("rule.id").as_deref() == Some(rule)
             && alert.text("recon.blind.part").as_deref() == Some(part)
             && alert.text("recon.phase").as_deref() == Some(phase)
     };
@@ -164,10 +176,11 @@ fn a_detached_hook_is_an_alert_and_is_attached_again() {
             let before = [attached(&lab)?, attached_to_cgroup(&lab)?];
             let (kind, attach_type) = hook.link;
             detach(agent.pid(), kind, attach_type)?;
-            let began = agent.wait_for("the hook's alert", |seen| blind(seen, "hook", "began"))?;
+            let began =
+                agent.wait_for("the hook's alert", |seen| tampered(seen, "hook", "began"))?;
             let says = began.text("message").unwrap_or_default();
             ensure!(says.contains(hook.part), "{began}");
-            let ended = agent.wait_for("its end", |seen| blind(seen, "hook", "ended"))?;
+            let ended = agent.wait_for("its end", |seen| tampered(seen, "hook", "ended"))?;
             ensure!(
                 began.field("event.id") == ended.field("event.id"),
                 "{ended}"
@@ -180,6 +193,71 @@ fn a_detached_hook_is_an_alert_and_is_attached_again() {
             ensure!(stopped.status.success(), "{}", stopped.status);
             let left = [attached(&lab)?, attached_to_cgroup(&lab)?].concat();
             ensure!(left.is_empty(), "still attached: {left:?}");
+            Ok(()) as Result<()>
+        },
+    );
+}
+
+/// What somebody does to the maps of the agent with that pid, and the part that the alert names.
+struct Change {
+    what: &'static str,
+    make: fn(u32) -> Result<()>,
+    part: &'static str,
+}
+
+/// How often a change is tried.
+const MOST_ROUNDS: u32 = 10;
+
+const CHANGES: &[Change] = &[
+    Change {
+        what: "the table is emptied",
+        make: |pid| maps::empty_tables(pid).map(drop),
+        part: "counts",
+    },
+    Change {
+        what: "a key is added",
+        make: maps::add_key,
+        part: "counts",
+    },
+    Change {
+        what: "the counters are set to 0",
+        make: maps::clear_counters,
+        part: "counts",
+    },
+    Change {
+        what: "the generation is moved",
+        make: maps::move_generation,
+        part: "generation",
+    },
+];
+
+/// Somebody changes recon's maps behind its back. recon says so, and counts the next scan exactly.
+#[test]
+fn changed_maps_are_an_alert_and_the_next_scan_is_counted() {
+    rows::check(
+        CHANGES,
+        |change| change.what,
+        |change| {
+            let lab = Lab::new()?;
+            let agent = Agent::start(&lab, "--interval 2s --quiet 1s")?;
+            // Keys are there before a poll, and counters have grown after one. A poll may also come
+            // between the packets and the change.
+            for round in 0..MOST_ROUNDS {
+                scan(&lab, 3000..3100)?;
+                if round % 2 == 1 {
+                    agent.wait_poll()?;
+                }
+                (change.make)(agent.pid())?;
+                agent.wait_poll()?;
+                if tampered(&agent.seen(), change.part, "began").is_some() {
+                    break;
+                }
+            }
+            agent.wait_for("its end", |seen| tampered(seen, change.part, "ended"))?;
+            scan(&lab, PORTS)?;
+            ensure_alert(&agent)?;
+            let stopped = agent.stop()?;
+            ensure!(stopped.status.success(), "{}", stopped.status);
             Ok(()) as Result<()>
         },
     );

@@ -272,10 +272,14 @@ pub(super) const TECHNIQUES: &[Technique] = &[
         )],
     ),
     row(
-        "a hook detached, a table filled",
-        InPart("a map emptied by root goes unseen"),
+        "a hook detached, a map changed, a table filled",
+        InPart("only a table, counter or generation that changes is seen, no other map"),
         &[
             (BLIND, "a_detached_hook_is_an_alert_and_is_attached_again"),
+            (
+                BLIND,
+                "changed_maps_are_an_alert_and_the_next_scan_is_counted",
+            ),
             (BLIND, "a_full_table_is_an_alert_and_so_is_its_end"),
         ],
     ),

@@ -7,6 +7,9 @@ use std::fmt;
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
+/// The rules about recon itself.
+const OWN_RULES: [&str; 2] = ["recon-blind", "recon-tampered"];
+
 /// One alert, a JSON object of the Elastic Common Schema.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alert {
@@ -44,6 +47,13 @@ impl Alert {
     pub fn is(&self, rule: &str, measure: &str) -> bool {
         let (fired_rule, fired_measure) = self.fired();
         fired_rule == rule && fired_measure == measure
+    }
+
+    /// Whether it says that somebody has changed recon's maps.
+    #[must_use]
+    pub fn is_about_maps(&self) -> bool {
+        let part = self.text("recon.blind.part");
+        matches!(part.as_deref(), Some("counts" | "generation"))
     }
 
     /// The names of the counted signals.
@@ -186,8 +196,9 @@ impl Seen {
             Ok(fields) if fields["event"]["kind"] == "metric" => self.digests.push(fields),
             Ok(fields @ Value::Object(_)) => {
                 let number = self.found;
-                // That recon is blind is not among a poll's findings.
-                self.found += usize::from(fields["rule"]["id"] != "recon-blind");
+                // What is about recon itself is not among a poll's findings.
+                let rule = fields["rule"]["id"].as_str();
+                self.found += usize::from(!rule.is_some_and(|id| OWN_RULES.contains(&id)));
                 self.alerts.push(Alert { fields, number });
             }
             _ => self.garbage.push(line.to_owned()),

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::canary::Canary;
 use super::change_log::ChangeLog;
 use super::links::LinkTable;
 use super::selected::Selected;
@@ -36,6 +37,7 @@ pub(super) struct WatchedInterfaces {
     pub(super) hooks: Hooks,
     pub(super) choice: XdpChoice,
     pub(super) watched: Vec<Watched>,
+    pub(super) canary: Canary,
     selection: Selection,
     links: LinkTable,
     /// Why hooks do not attach, by index.
@@ -70,6 +72,7 @@ impl WatchedInterfaces {
             hooks,
             choice,
             watched: Vec::with_capacity(interfaces.len()),
+            canary: Canary::new(Instant::now()),
             selection,
             links,
             refusals: HashMap::new(),

@@ -10,7 +10,7 @@ use super::Agent;
 use super::clock::wall_offset;
 use crate::alert;
 use crate::blind::{BlindPart, BlindReport};
-use crate::drain::{CountMaps, Tally};
+use crate::drain::{CountMaps, Interference, Tally};
 
 /// Of a table with at most one free key in so many, sources get keys only in their turn.
 const FREE_SHARE: u64 = 8;
@@ -33,6 +33,13 @@ impl<M: CountMaps> Agent<M> {
         let lost = Loss::ALL.into_iter().filter(|loss| loss.lowers_counts());
         let lost: u64 = lost.map(|loss| tally.lost_for(loss)).sum();
         self.blind.lose_signals(tally.signals, lost - full);
+        let Interference {
+            keys,
+            counters,
+            moves,
+        } = self.drain.take_interference();
+        self.blind.lose(BlindPart::Counts, keys + counters);
+        self.blind.lose(BlindPart::Generation, moves);
         let late = self.actors.take_late();
         self.blind.lose(BlindPart::Processes, late);
         self.pipeline.note_blind(&mut self.blind);

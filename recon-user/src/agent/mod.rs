@@ -8,6 +8,7 @@
 
 pub(crate) mod actors;
 mod calls;
+mod canary;
 mod change_log;
 mod clock;
 mod commits;
@@ -245,7 +246,7 @@ impl<M: CountMaps> Agent<M> {
             self.note_delay(missed, ticks.period());
             interfaces.begin_poll(&mut self.blind, now());
             self.places.rename(interfaces.take_renamed());
-            interfaces.repair(&mut self.blind, now());
+            interfaces.repair(&mut self.blind, &self.totals.tally, now());
             // The kernel reports a program before it counts its first packet.
             self.note_started(executions);
             self.served.watch(interfaces.indexes());

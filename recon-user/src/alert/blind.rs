@@ -1,4 +1,5 @@
-//! What recon does not see, as a line of ECS: an alert about the host itself.
+//! What recon does not see, or what somebody does to it, as a line of ECS: an alert about the host
+//! itself.
 //!
 //! In: a [`BlindReport`]. Out: a structure that serializes under the names of ECS.
 
@@ -11,9 +12,22 @@ use crate::blind::{BlindPart, BlindReport};
 use crate::incident::Phase;
 use crate::stable_hash::StableHash;
 
-/// The rule id of alerts about recon itself. No rule file may have it.
-pub(crate) const BLIND_ID: &str = "recon-blind";
-const RULE: [&str; 2] = [BLIND_ID, "recon is blind in part"];
+/// The ids and names of the rules about recon itself. No rule file may have these ids.
+const BLIND: [&str; 2] = ["recon-blind", "recon is blind in part"];
+const TAMPERED: [&str; 2] = ["recon-tampered", "somebody tampers with recon"];
+
+/// Whether alerts about recon itself have that rule id.
+pub(crate) fn is_own_id(id: &str) -> bool {
+    [BLIND[0], TAMPERED[0]].contains(&id)
+}
+
+/// The id and the name of the rule on that part.
+const fn rule_of(part: &BlindPart) -> [&'static str; 2] {
+    match part.is_tampering() {
+        true => TAMPERED,
+        false => BLIND,
+    }
+}
 
 #[derive(Serialize)]
 pub(super) struct BlindLine<'a> {
@@ -62,8 +76,9 @@ pub(super) fn blind<'a>(report: &'a BlindReport, host: &'a str) -> BlindLine<'a>
         BlindPart::Hook(name, hook) => (None, Some(&**name), Some(*hook)),
         _ => (None, None, None),
     };
+    let rule_of_part = rule_of(part);
     let of = StableHash::EMPTY
-        .with(RULE[0].as_bytes())
+        .with(rule_of_part[0].as_bytes())
         .with(part.to_string().as_bytes())
         .with(&since.as_nanosecond().to_be_bytes());
     let severity = part.severity();
@@ -84,7 +99,7 @@ pub(super) fn blind<'a>(report: &'a BlindReport, host: &'a str) -> BlindLine<'a>
             start: *since,
             end: *until,
         },
-        rule: IdAndName::new(RULE),
+        rule: IdAndName::new(rule_of_part),
         host: Host { name: host },
         recon: BlindRecon {
             severity: severity.name(),
@@ -109,7 +124,7 @@ fn message(report: &BlindReport) -> String {
         lost,
         ..
     } = report;
-    let (rule, unit) = (RULE[0], part.unit());
+    let ([rule, _], unit) = (rule_of(part), part.unit());
     match phase {
         Phase::Ended => format!("{rule} ended: {part}: {lost} {unit} from {since} to {until}"),
         Phase::Began | Phase::Grew => {

@@ -24,7 +24,7 @@ use crate::process::Process;
 use crate::row::Verdict;
 use crate::rule::Technique;
 use crate::stable_hash::StableHash;
-pub(crate) use blind::BLIND_ID;
+pub(crate) use blind::is_own_id;
 use ecs::{
     Alert, Ecs, EcsColumns, EcsEndpoint, EcsEvent, Host, IdAndName, LeftOutSource, NetworkFields,
     Observer, Recon, Threat, ThreatTechnique,

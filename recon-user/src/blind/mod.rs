@@ -8,6 +8,8 @@
 //!   on any busy host, it takes more ([`BlindPart::tolerated`]), without a pause of a minute.
 //! - It is over when nothing was lost for the quiet time, as an incident is.
 //! - What is gone, such as an interface, stays lost until somebody says that it is back.
+//! - What only somebody with power over recon's programs can do is reported as tampering
+//!   ([`BlindPart::is_tampering`]), under a rule id of its own.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -54,6 +56,14 @@ pub enum BlindPart {
     Interface(String),
     /// A hook is gone: the interface or the cgroup, and the name of the hook.
     Hook(String, #[serde(with = "saved_text")] HookName),
+    /// Somebody changes the kernel's counts.
+    Counts,
+    /// Somebody moves the generation that the programs count in.
+    Generation,
+    /// Interfaces receive packets, and no hook sees one.
+    SilenceIn,
+    /// Interfaces send packets, and no hook sees one.
+    SilenceOut,
 }
 
 impl BlindPart {
@@ -69,7 +79,20 @@ impl BlindPart {
             Self::Processes => "processes",
             Self::Interface(_) => "interface",
             Self::Hook(..) => "hook",
+            Self::Counts => "counts",
+            Self::Generation => "generation",
+            Self::SilenceIn => "silence_in",
+            Self::SilenceOut => "silence_out",
         }
+    }
+
+    /// Whether somebody has changed what recon has attached or counted.
+    #[must_use]
+    pub const fn is_tampering(&self) -> bool {
+        matches!(
+            self,
+            Self::Hook(..) | Self::Counts | Self::Generation | Self::SilenceIn | Self::SilenceOut
+        )
     }
 
     /// What is counted of it, for the message.
@@ -83,6 +106,9 @@ impl BlindPart {
             Self::FailedPolls => "polls failed",
             Self::Processes => "lookups not done",
             Self::Interface(_) | Self::Hook(..) => "polls without it",
+            Self::Counts => "keys or counters changed",
+            Self::Generation => "polls that found another one",
+            Self::SilenceIn | Self::SilenceOut => "packets that no hook saw",
         }
     }
 
@@ -98,13 +124,21 @@ impl BlindPart {
             Self::Processes => "alerts may lack the process that accepts",
             Self::Interface(_) => "bring it back, or start recon on another interface",
             Self::Hook(..) => "find out who detaches it; recon attaches it again as soon as it can",
+            Self::Counts | Self::Generation => {
+                "find out who can write to recon's maps; recon goes on with what is left of them"
+            }
+            Self::SilenceIn | Self::SilenceOut => {
+                "find out what takes them first, such as another XDP program; restart recon"
+            }
         }
     }
 
     /// How much of it may be lost before it is reported.
     const fn tolerated(&self) -> u64 {
         match self {
-            Self::Rule(..) | Self::Table | Self::Interface(_) | Self::Hook(..) => 0,
+            Self::Rule(..) | Self::Table | Self::Interface(_) => 0,
+            Self::Hook(..) | Self::Counts | Self::Generation => 0,
+            Self::SilenceIn | Self::SilenceOut => 0,
             Self::Signals => TOLERATED_SIGNALS,
             Self::Polls => TOLERATED_DELAY,
             Self::FailedPolls => TOLERATED_FAILURES,
@@ -118,7 +152,7 @@ impl BlindPart {
         match self {
             Self::Processes => Severity::Low,
             Self::Signals | Self::Polls | Self::FailedPolls => Severity::Medium,
-            Self::Rule(..) | Self::Table | Self::Interface(_) | Self::Hook(..) => Severity::High,
+            _ => Severity::High,
         }
     }
 }
@@ -137,6 +171,12 @@ impl fmt::Display for BlindPart {
             Self::Processes => f.write_str("processes are not looked up in time"),
             Self::Interface(name) => write!(f, "the interface {name} is gone"),
             Self::Hook(interface, hook) => write!(f, "the hook {hook} of {interface} is gone"),
+            Self::Counts => f.write_str("somebody changes the counts in the kernel"),
+            Self::Generation => {
+                f.write_str("somebody moves the generation that the kernel programs count in")
+            }
+            Self::SilenceIn => f.write_str("the interfaces receive packets, and no hook sees one"),
+            Self::SilenceOut => f.write_str("the interfaces send packets, and no hook sees one"),
         }
     }
 }

@@ -185,6 +185,7 @@ impl<M: CountMaps> Drain<M> {
             maps,
             recent,
             entries,
+            interference,
             ..
         } = self;
         entries.clear();
@@ -192,6 +193,8 @@ impl<M: CountMaps> Drain<M> {
         maps.read_table(generation, |key, count| {
             entries.push((*key, count + recent.take_count(key)));
         })?;
+        let counted = maps.key_count(generation)?;
+        interference.compare_keys(counted, entries.len() as u64);
         entries.extend(recent.drain_rest());
         Ok(())
     }

@@ -38,11 +38,13 @@ pub(super) const FAILURES: [Failure; 6] = [
 
 /// Maps in memory, with programs that write to them.
 pub(crate) struct FakeMaps {
-    tables: [Vec<(Key, u64)>; 2],
+    pub(super) tables: [Vec<(Key, u64)>; 2],
     pub(super) key_counts: [u64; 2],
-    counters: [u64; Counter::COUNT as usize],
+    pub(super) counters: [u64; Counter::COUNT as usize],
     pub(super) live: usize,
     pub(super) flips: u32,
+    /// What somebody else has set that to.
+    pub(super) found_flips: Option<u32>,
     /// What a program that read the generation's number before it changed adds until it ends.
     pub(super) in_flight: Option<(Key, u64)>,
     /// The call that fails, until it is taken back.
@@ -57,6 +59,7 @@ impl Default for FakeMaps {
             counters: [0; Counter::COUNT as usize],
             live: 0,
             flips: 0,
+            found_flips: None,
             in_flight: None,
             failure: None,
         }
@@ -99,6 +102,10 @@ impl CountMaps for FakeMaps {
         self.flips
     }
 
+    fn read_flips(&self) -> Result<u32, DrainError> {
+        Ok(self.found_flips.unwrap_or(self.flips))
+    }
+
     fn wait_for_programs(&mut self) -> Result<(), DrainError> {
         self.fail(Failure::Wait)?;
         if let Some((key, count)) = self.in_flight.take() {
@@ -134,6 +141,10 @@ impl CountMaps for FakeMaps {
             entry(key, *count);
         }
         Ok(())
+    }
+
+    fn key_count(&self, generation: usize) -> Result<u64, DrainError> {
+        Ok(self.key_counts[generation])
     }
 
     fn reset_key_count(&mut self, generation: usize) -> Result<(), DrainError> {

@@ -25,8 +25,15 @@ pub trait CountMaps {
     /// [`DrainError`] where the kernel refuses.
     fn set_live(&mut self, generation: usize) -> Result<(), DrainError>;
 
-    /// How often the generations have changed places. The lowest bit says which one is live.
+    /// How often this agent and those before it have made the generations change places. The lowest
+    /// bit says which one is live.
     fn flips(&self) -> u32;
+
+    /// The same, as the programs know it.
+    ///
+    /// # Errors
+    /// [`DrainError`] where the kernel refuses.
+    fn read_flips(&self) -> Result<u32, DrainError>;
 
     /// Returns when every program that was running at the call has ended.
     ///
@@ -54,6 +61,12 @@ pub trait CountMaps {
         generation: usize,
         entry: impl FnMut(&Key, u64),
     ) -> Result<(), DrainError>;
+
+    /// How many keys the programs have put into the table of that generation.
+    ///
+    /// # Errors
+    /// [`DrainError`] where the kernel refuses.
+    fn key_count(&self, generation: usize) -> Result<u64, DrainError>;
 
     /// Tells the programs that the table of that generation is empty.
     ///
@@ -118,6 +131,10 @@ impl CountMaps for KernelMaps {
         self.flips
     }
 
+    fn read_flips(&self) -> Result<u32, DrainError> {
+        self.generation.get(&0, 0).map_err(map_error(GENERATION))
+    }
+
     fn wait_for_programs(&mut self) -> Result<(), DrainError> {
         grace::wait_for_programs().map_err(DrainError::Grace)
     }
@@ -144,6 +161,11 @@ impl CountMaps for KernelMaps {
             name: COUNTS[generation],
             reason,
         })
+    }
+
+    fn key_count(&self, generation: usize) -> Result<u64, DrainError> {
+        let count = self.keys.get(&(generation as u32), 0);
+        count.map_err(map_error(KEYS))
     }
 
     fn reset_key_count(&mut self, generation: usize) -> Result<(), DrainError> {

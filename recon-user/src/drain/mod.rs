@@ -14,6 +14,7 @@ mod committed;
 mod error;
 mod exec_events;
 mod grace;
+mod interference;
 mod maps;
 mod pending_connect;
 mod recent;
@@ -39,6 +40,7 @@ pub use committed::PinnedRecord;
 pub use error::DrainError;
 pub(crate) use exec_events::{ExecEvents, Forks, ImageNumbers};
 pub use grace::Grace;
+pub(crate) use interference::Interference;
 pub(crate) use maps::CountMaps;
 use maps::{KernelMaps, take_map};
 use pending_connect::PendingConnects;
@@ -70,6 +72,9 @@ pub struct Drain<M = KernelMaps> {
     pending: Tally,
     /// The counters at the last poll.
     before: [u64; Counter::COUNT as usize],
+    /// The keys taken out of a generation since its number of keys was last set to 0.
+    drained: u64,
+    interference: Interference,
 }
 
 /// What is in the generation that is not live.
@@ -125,7 +130,14 @@ impl<M: CountMaps> Drain<M> {
             entries: Vec::new(),
             pending: Tally::default(),
             before: [0; Counter::COUNT as usize],
+            drained: 0,
+            interference: Interference::default(),
         }
+    }
+
+    /// What somebody else has done to the maps since the last call.
+    pub(crate) fn take_interference(&mut self) -> Interference {
+        std::mem::take(&mut self.interference)
     }
 
     /// Gives every count since the last poll to `row`, once; with an overflow key its sources too.
@@ -189,7 +201,12 @@ impl<M: CountMaps> Drain<M> {
         self.commit()?;
         self.read_counters()?;
         self.drain_generation(1 - self.live, &mut row)?;
+        let found = self.interference;
         self.drain_generation(self.live, &mut row)?;
+        if self.grace == Grace::NextPoll {
+            // A program may still be at its last packet there.
+            self.interference = found;
+        }
         Ok(self.finish_tally(true, row))
     }
 
@@ -197,6 +214,8 @@ impl<M: CountMaps> Drain<M> {
     fn flip_generation(&mut self) -> Result<usize, DrainError> {
         let old = self.live;
         let new = 1 - old;
+        let found = self.maps.read_flips()?;
+        self.interference.compare_flips(self.maps.flips(), found);
         self.maps.set_live(new)?;
         self.live = new;
         Ok(old)
@@ -209,20 +228,25 @@ impl<M: CountMaps> Drain<M> {
         row: &mut impl FnMut(&Key, u64, Option<&Registers>),
     ) -> Result<(), DrainError> {
         let sketches = self.sketches.of_generation(generation);
-        let (recent, pending) = (&mut self.recent, &mut self.pending);
+        let (recent, pending, drained) = (&mut self.recent, &mut self.pending, &mut self.drained);
         let mut give = |key: &Key, count| {
             pending.add_row(key, count);
             row(key, count, sketches.find(key));
         };
         recent.drain_generation(generation);
         self.maps.drain_table(generation, |key, count| {
+            *drained += 1;
             give(key, count + recent.take_count(key));
         })?;
         recent
             .drain_rest()
             .for_each(|(key, count)| give(&key, count));
         sketches.clear();
-        self.maps.reset_key_count(generation)
+        let counted = self.maps.key_count(generation)?;
+        self.maps.reset_key_count(generation)?;
+        let drained = std::mem::take(&mut self.drained);
+        self.interference.compare_keys(counted, drained);
+        Ok(())
     }
 
     /// Gives the connections that failed at once to `row`, and returns the sums since the last
@@ -244,10 +268,11 @@ impl<M: CountMaps> Drain<M> {
 
     /// Adds the growth of the counters since the last call to the pending tally.
     fn read_counters(&mut self) -> Result<(), DrainError> {
+        let interference = &mut self.interference;
         let mut growth = |counter: Counter| -> Result<u64, DrainError> {
             let now = self.maps.read_counter(counter)?;
             let before = std::mem::replace(&mut self.before[counter.index() as usize], now);
-            Ok(now - before)
+            Ok(interference.growth(before, now))
         };
         for direction in [Direction::In, Direction::Out] {
             for class in FrameClass::all() {

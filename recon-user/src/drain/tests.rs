@@ -1,6 +1,7 @@
 //! The drain over fake maps: what it gives of what the programs have counted, also when polls fail.
 
 mod committed;
+mod interference;
 
 use std::collections::BTreeMap;
 use std::ptr::NonNull;

@@ -102,6 +102,26 @@ pub(super) fn list_interfaces() -> io::Result<Vec<Interface>> {
     request_links(LinkMessage::default(), Asks::All)
 }
 
+/// The packets that each interface has received and sent, as its driver counts them, by index.
+pub(super) fn list_packets() -> io::Result<Vec<(u32, [u64; 2])>> {
+    let mut packets = Vec::new();
+    let all = RouteNetlinkMessage::GetLink(LinkMessage::default());
+    request(all, Asks::All, |reply| {
+        let RouteNetlinkMessage::NewLink(link) = reply else {
+            return;
+        };
+        let counts = link
+            .attributes
+            .iter()
+            .find_map(|attribute| match attribute {
+                LinkAttribute::Stats64(of) => Some([of.rx_packets, of.tx_packets]),
+                _ => None,
+            });
+        packets.extend(counts.map(|counts| (link.header.index, counts)));
+    })?;
+    Ok(packets)
+}
+
 fn request_links(of: LinkMessage, asks: Asks) -> io::Result<Vec<Interface>> {
     let mut interfaces = Vec::new();
     request(RouteNetlinkMessage::GetLink(of), asks, |reply| {

@@ -382,6 +382,14 @@ pub(crate) fn check_conflicts(
     Ok(interfaces)
 }
 
+/// The packets that each interface of this network namespace has received and sent, by index.
+///
+/// # Errors
+/// [`HookError::ListInterfaces`].
+pub(crate) fn list_packets() -> Result<Vec<(u32, [u64; 2])>, HookError> {
+    interface::list_packets().map_err(HookError::ListInterfaces)
+}
+
 /// The interface with that index, as it is now.
 ///
 /// # Errors

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use super::Refused;
 use super::duplicates::duplicates;
-use crate::alert::BLIND_ID;
+use crate::alert::is_own_id;
 use crate::diagnostic::{read_file, visible};
 use crate::kql::{Loaded, Loader, Plan};
 use crate::stream::review;
@@ -87,8 +87,11 @@ pub fn rules(paths: &[PathBuf]) -> Result<Rules, Refused> {
 pub(super) fn load(loader: &mut Loader, name: &str, bytes: &[u8]) -> Loaded {
     let mut loaded = loader.load(name, bytes);
     for plan in &loaded.plans {
-        if plan.id == BLIND_ID {
-            let message = format!("the id `{BLIND_ID}` is that of recon's alerts about itself");
+        if is_own_id(&plan.id) {
+            let message = format!(
+                "the id `{}` is that of recon's alerts about itself",
+                plan.id
+            );
             let hint = "choose another id".to_owned();
             loaded
                 .diagnostics

@@ -17,7 +17,8 @@ use aya::programs::{ProgramError, SchedClassifier, TcAttachType, XdpMode};
 use super::{PinnedLink, Pins, Undo};
 use crate::diagnostic::error_chain;
 use crate::hook::attach::{
-    Ingress, InterfaceLink, TcKind, XdpChoice, allows_tc, tc_name, tc_program, xdp_modes, xdp_program,
+    Ingress, InterfaceLink, TcKind, XdpChoice, allows_tc, tc_name, tc_program, xdp_modes,
+    xdp_program,
 };
 use crate::hook::clsact::{self, Filter};
 use crate::hook::{BARE_EGRESS, Interface, TC_EGRESS, XDP};

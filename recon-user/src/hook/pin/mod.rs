@@ -91,8 +91,8 @@ impl Pins {
     /// # Errors
     /// [`PinError`] if the folder can't hold pins, or another agent uses it.
     pub(super) fn open(path: &Path, sizes: [(&'static str, u32); 4]) -> Result<Self, PinError> {
-        let layout =
-            Layout::of_object(super::object::OBJECT).map_err(|source| PinError::Object { source })?;
+        let layout = Layout::of_object(super::object::OBJECT)
+            .map_err(|source| PinError::Object { source })?;
         let folder = PinFolder::open_or_create(path)?;
         let wanted = Wanted {
             layout,

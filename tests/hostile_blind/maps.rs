@@ -1,0 +1,78 @@
+//! Changes the maps of a running agent behind its back, as `bpftool map update` and `map delete` do.
+//!
+//! In: the agent's pid and a change. Out: the maps are changed, by ids that the agent's descriptors
+//! show.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use anyhow::{Context, Result};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues, loaded_maps};
+use aya::util::nr_cpus;
+
+/// A key of the table in words.
+type Words = [u32; 10];
+
+const TABLES: [&str; 2] = ["COUNTS_0", "COUNTS_1"];
+
+/// Deletes every key of both generations. Returns how many were deleted.
+pub(crate) fn empty_tables(pid: u32) -> Result<usize> {
+    let mut deleted = 0;
+    for name in TABLES {
+        let mut table: HashMap<_, Words, u64> = Map::HashMap(find(pid, name)?).try_into()?;
+        let keys: Vec<Words> = table.keys().filter_map(Result::ok).collect();
+        for key in keys {
+            // The agent may have drained it meanwhile.
+            deleted += usize::from(table.remove(&key).is_ok());
+        }
+    }
+    Ok(deleted)
+}
+
+/// Puts a key that no program has seen into both generations.
+pub(crate) fn add_key(pid: u32) -> Result<()> {
+    for name in TABLES {
+        let mut table: HashMap<_, Words, u64> = Map::HashMap(find(pid, name)?).try_into()?;
+        table.insert([7; 10], 1, 0)?;
+    }
+    Ok(())
+}
+
+/// Sets all counters to 0.
+pub(crate) fn clear_counters(pid: u32) -> Result<()> {
+    let data = find(pid, "COUNTERS")?;
+    let length = data.info()?.max_entries();
+    let mut counters: PerCpuArray<_, u64> = Map::PerCpuArray(data).try_into()?;
+    let processors = nr_cpus()
+        .map_err(|(_, error)| error)
+        .context("processors")?;
+    for index in 0..length {
+        counters.set(index, PerCpuValues::try_from(vec![0; processors])?, 0)?;
+    }
+    Ok(())
+}
+
+/// Makes the programs write to the other generation.
+pub(crate) fn move_generation(pid: u32) -> Result<()> {
+    let mut generation: Array<_, u32> = Map::Array(find(pid, "GENERATION")?).try_into()?;
+    let flips = generation.get(&0, 0)?;
+    generation.set(0, flips + 1, 0)?;
+    Ok(())
+}
+
+/// The map of that name of which the process has a descriptor.
+fn find(pid: u32, name: &str) -> Result<MapData> {
+    let mut ids = BTreeSet::new();
+    for entry in fs::read_dir(format!("/proc/{pid}/fdinfo"))? {
+        let Ok(text) = fs::read_to_string(entry?.path()) else {
+            continue;
+        };
+        let id = text.lines().find_map(|line| line.strip_prefix("map_id:"));
+        ids.extend(id.and_then(|id| id.trim().parse::<u32>().ok()));
+    }
+    // Another agent's map may end meanwhile.
+    let mut maps = loaded_maps().filter_map(Result::ok);
+    let found = maps.find(|map| map.name_as_str() == Some(name) && ids.contains(&map.id()));
+    let found = found.with_context(|| format!("process {pid} has no map {name}"))?;
+    Ok(MapData::from_id(found.id())?)
+}
