@@ -121,6 +121,50 @@ fn the_capabilities_of_the_unit_suffice() -> Result<()> {
     ensure_nothing_attached(&lab)
 }
 
+/// The unit detaches the hooks after a stop, and after nothing else: `systemctl` says which job the
+/// unit has.
+#[test]
+fn only_a_stop_detaches_the_hooks() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let text = fs::read_to_string(unit(folder.path())?)?;
+    let mut lines = text.lines();
+    let line = lines.find_map(|line| line.strip_prefix("ExecStopPost=+/bin/sh -c '"));
+    let line = line
+        .context("what runs after a stop")?
+        .trim_end_matches('\'');
+    let program = fs::canonicalize(recon("")?.get_program())?;
+    let fake = folder.path().join("recon");
+    let line = line.replace(
+        program.to_str().context("UTF-8")?,
+        fake.to_str().context("UTF-8")?,
+    );
+    fs::write(&fake, "#!/bin/sh\necho detached: $*\n")?;
+    let path = std::env::var("PATH")?;
+    let path = format!("{}:{path}", folder.path().display());
+    for (job, is_detached) in [
+        ("  7 recon.service stop running", true),
+        ("  7 recon.service restart running", false),
+        ("  7 recon.service start waiting", false),
+        ("", false),
+    ] {
+        let systemctl = folder.path().join("systemctl");
+        fs::write(&systemctl, format!("#!/bin/sh\necho '{job}'\n"))?;
+        for script in [&fake, &systemctl] {
+            fs::set_permissions(script, fs::Permissions::from_mode(0o755))?;
+        }
+        let mut command = Command::new("/bin/sh");
+        let output = command.args(["-c", &line]).env("PATH", &path).output()?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        ensure!(output.status.success(), "{job:?}: {output:?}");
+        let expected = match is_detached {
+            true => "detached: detach --pins /sys/fs/bpf/recon\n",
+            false => "",
+        };
+        ensure!(said == expected, "{job:?}: {said:?}");
+    }
+    Ok(())
+}
+
 /// Every option that the unit passes is one of this recon, and so is what it runs at a reload and
 /// after a stop.
 #[test]
@@ -131,10 +175,11 @@ fn the_unit_passes_options_that_exist() -> Result<()> {
         let (key, value) = line.split_once('=')?;
         (key.starts_with("Exec") && !key.starts_with("ExecSearch")).then_some(value)
     });
+    let program = fs::canonicalize(recon("")?.get_program())?;
     let mut checked = 0;
     for line in lines {
         let words: Vec<_> = line.split_whitespace().collect();
-        let Some(place) = words.iter().position(|word| word.ends_with("/recon")) else {
+        let Some(place) = words.iter().position(|word| Path::new(word) == program) else {
             continue;
         };
         let (command, options) = (words[place + 1], &words[place + 2..]);

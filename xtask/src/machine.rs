@@ -35,7 +35,7 @@ pub(crate) const WEB_SERVER: Tool = tool("nginx", "nginx");
 
 /// Real scanners, clients and servers. netcat has its full name here, since there is another one;
 /// Python must be Debian's own.
-pub(crate) const TEST_TOOLS: [Tool; 17] = [
+pub(crate) const TEST_TOOLS: [Tool; 18] = [
     tool("nmap", "nmap"),
     tool("hping3", "hping3"),
     tool("masscan", "masscan"),
@@ -53,6 +53,7 @@ pub(crate) const TEST_TOOLS: [Tool; 17] = [
     tool("ip", "iproute2"),
     tool("/usr/bin/python3", "python3"),
     tool("scapy3", "python3-scapy"),
+    tool("systemd-analyze", "systemd"),
 ];
 
 const fn tool(program: &'static str, package: &'static str) -> Tool {
