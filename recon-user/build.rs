@@ -2,12 +2,12 @@
 //! include.
 //!
 //! In: the sources of recon-ebpf and recon-common, and what `cargo xtask setup` recorded about the
-//! tool chain. Out: `OUT_DIR/recon-ebpf`, an ELF file for the BPF target; and what `recon --version`
-//! says, as variables of the compiler.
+//! tool chain. Out: `OUT_DIR/recon-ebpf`, an ELF file for the BPF target; and what
+//! `recon --version` says, as variables of the compiler.
 //! The decisions held here: set-up chooses the toolchain and this script only checks that it is
 //! still the recorded one. So the product builds without the sources of the tool, and a plain
-//! `cargo build` uses what set-up has tested. What tells builds apart depends on the sources and the
-//! compiler alone, never on the machine, its paths or the time.
+//! `cargo build` uses what set-up has tested. What tells builds apart depends on the sources and
+//! the compiler alone, never on the machine, its paths or the time.
 
 #[path = "build/layout.rs"]
 mod layout;
@@ -144,7 +144,7 @@ fn commit(workspace: &Path) -> Option<String> {
 }
 
 /// Hashes of the kernel object: of all that is loaded, and of the definitions of its maps. Debug
-/// information, which has paths, is left out.
+/// information, which has paths, is omitted.
 fn kernel_object_hashes(path: &Path) -> Result<(String, String)> {
     let bytes = fs::read(path).with_context(|| path.display().to_string())?;
     let file = object::File::parse(&*bytes).with_context(|| path.display().to_string())?;

@@ -48,8 +48,9 @@ const CRASHES: [&str; 5] = [
     "memory allocation of",
     "fatal runtime error",
 ];
-/// Functions that rows call, in a file that each row reads. `watches ARGUMENTS` runs recon until it watches, ends it, and
-/// prints its log and its alerts. The others give the lines of a file to recon.
+/// Functions that rows call, in a file that each row reads. `watches ARGUMENTS` runs recon until it
+/// watches, ends it, and prints its log and its alerts. The others give the lines of a file to
+/// recon.
 const FUNCTIONS: &str = r#"
 settings() { printf '%s\n' "$@" >recon.toml; recon config --config recon.toml; }
 rules() { printf '%s\n' "$@" >a.kql; recon rules check a.kql; }

@@ -289,8 +289,8 @@ pub struct RunOptions {
     #[arg(long, requires = "events")]
     pub no_alerts: bool,
 
-    /// Listen on this Unix socket for `recon reload` and `recon status`; only root and the user that
-    /// recon runs as may use it
+    /// Listen on this Unix socket for `recon reload` and `recon status`; only root and the user
+    /// that recon runs as may use it
     #[arg(long, value_name = "PATH")]
     pub control: Option<PathBuf>,
 

@@ -28,8 +28,8 @@ pub(crate) fn hash_secrets() -> &'static HashSecrets {
     HASH_SECRETS.get_or_init(random_secrets)
 }
 
-/// Goes on with the secrets of an earlier process, whose hashes are saved or in pinned maps. Returns whether they are
-/// those of this process now: it may have used others before.
+/// Goes on with the secrets of an earlier process, whose hashes are saved or in pinned maps.
+/// Returns whether they are those of this process now: it may have used others before.
 pub(crate) fn adopt_secrets(secrets: HashSecrets) -> bool {
     HASH_SECRETS.get_or_init(|| secrets).0 == secrets.0
 }

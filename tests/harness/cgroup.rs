@@ -99,8 +99,8 @@ fn remove(path: &Path) -> Result<()> {
     Ok(fs::remove_dir(path)?)
 }
 
-/// Kills the processes of the cgroup and of those below. Before Linux 5.14, one that forks meanwhile
-/// leaves its child.
+/// Kills the processes of the cgroup and of those below. Before Linux 5.14, one that forks
+/// meanwhile leaves its child.
 fn kill_processes(path: &Path) -> Result<()> {
     let all = path.join("cgroup.kill");
     if all.exists() {

@@ -1,4 +1,5 @@
-//! Changes the maps of a running agent behind its back, as `bpftool map update` and `map delete` do.
+//! Changes the maps of a running agent behind its back, as `bpftool map update` and `map delete`
+//! do.
 //!
 //! In: the agent's pid and a change. Out: the maps are changed, by ids that the agent's descriptors
 //! show.

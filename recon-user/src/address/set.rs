@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use super::Network;
 
-/// The addresses of many networks.
+/// The addresses of any number of networks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct NetworkSet {
     networks: usize,

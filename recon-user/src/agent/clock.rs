@@ -4,8 +4,8 @@
 //! incidents, and how far the wall clock is from it.
 //! The decisions held here: windows measure time that has passed. If somebody sets the wall clock,
 //! a window over it would forget a scan, or never end. So the agent counts on from the wall clock
-//! of its start, and what it writes is shifted to the wall clock as it is now. It counts the time of
-//! a suspended machine too, since connections may outlast that.
+//! of its start, and what it writes is shifted to the wall clock as it is now. It counts the time
+//! of a suspended machine too, since connections may outlast that.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, Ordering};

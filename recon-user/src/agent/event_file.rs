@@ -1,9 +1,9 @@
 //! The files of counted rows and of alerts.
 //!
 //! In: the path of `--events` or `--alerts`. Out: a file that is only appended to.
-//! The decisions held here: lines of an earlier run stay. A named pipe without a reader costs lines,
-//! as one whose reader has gone, and never the start. A file that can't be written, or that recon
-//! reads its rules or settings from, is refused. A file that ends within a line, as a full
+//! The decisions held here: lines of an earlier run stay. A named pipe without a reader costs
+//! lines, as one whose reader has gone, and never the start. A file that can't be written, or that
+//! recon reads its rules or settings from, is refused. A file that ends within a line, as a full
 //! disk or a power failure leaves it, gets a line break first. The file that stdout or stderr goes
 //! to is refused: `--events -` writes rows and alerts to stdout without breaking a line.
 

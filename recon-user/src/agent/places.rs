@@ -5,7 +5,8 @@
 //! The decision held here: the kernel counts by index, and an interface may be renamed or gone by
 //! the time of the poll. So the names of the poll before are kept too, and an index that nobody
 //! knows has no name. Alerts call an interface what it is called now: one that was renamed within a
-//! window would have two names otherwise. Indexes are those of this network namespace, where all hooks on packets are.
+//! window would have two names otherwise. Indexes are those of this network namespace, where all
+//! hooks on packets are.
 
 use std::collections::HashMap;
 

@@ -53,9 +53,9 @@ pub(super) enum Request {
     Reopen,
 }
 
-/// Keeps signals from this thread until it is dropped. A signal makes the kernel's verifier give up,
-/// and aya then asks it again with a log, which takes many times as long. Other threads take the
-/// signals meanwhile, or they wait.
+/// Keeps signals from this thread until it is dropped. A signal makes the kernel's verifier give
+/// up, and aya then asks it again with a log, which takes many times as long. Other threads take
+/// the signals meanwhile, or they wait.
 pub(super) struct HeldSignals(SigSet);
 
 impl HeldSignals {

@@ -183,7 +183,7 @@ fn top_networks(networks: HashMap<Address, u64, Secrets>) -> Vec<NetworkSources>
     networks
 }
 
-/// The saved form of counts: a field that is left out, as in JSON, would shift the others.
+/// The saved form of counts: an omitted field, as in JSON, would shift the others.
 mod saved_counts {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

@@ -83,7 +83,7 @@ impl Outcomes {
     }
 }
 
-/// The saved form of outcomes: a field that is left out, as in JSON, would shift the others.
+/// The saved form of outcomes: an omitted field, as in JSON, would shift the others.
 pub(crate) mod saved_outcomes {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

@@ -1,10 +1,10 @@
 //! Connections that failed at once.
 //!
 //! In: the kernel's pending connects, which TCP has not started. Out: those that failed.
-//! The decisions held here: a connect is pending for the microseconds between the system call's hook
-//! and TCP's start. One that two polls in a row have found has failed before its first packet: no
-//! route, no local port left, forbidden. Two polls also make up for slots that are read while they
-//! are written.
+//! The decisions held here: a connect is pending for the microseconds between the system call's
+//! hook and TCP's start. One that two polls in a row have found has failed before its first packet:
+//! no route, no local port left, forbidden. Two polls also make up for slots that are read while
+//! they are written.
 
 use std::collections::HashSet;
 use std::io;

@@ -7,14 +7,37 @@ use std::path::Path;
 
 use aya::programs::Program;
 use aya::{Ebpf, EbpfLoader};
+use clap::ValueEnum;
+use serde::Serialize;
 
 use super::object::object_for;
 use super::probe::{Feature, KernelFeatures};
 use super::socket::load_once;
-use super::{HookError, Netns, Pins, netns_cookie, privilege};
-use crate::diagnostic::error_chain;
+use super::{HookError, Pins, netns_cookie, privilege};
+use crate::diagnostic::{Wrong, error_chain};
 use crate::drain::{ImageNumbers, recent_slot_count};
 use crate::seed::hash_secrets;
+
+/// The network namespaces whose sockets count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Netns {
+    /// recon's own, and others as far as this host forwards their packets.
+    #[default]
+    Watched,
+    /// All of this host. Whoever may make a namespace can forge connections there.
+    All,
+}
+
+impl Netns {
+    /// Reads a name in any case, or returns what is wrong and a hint.
+    pub(crate) fn parse(text: &str) -> Result<Self, Wrong> {
+        Self::from_str(text, true).map_err(|_| {
+            let hint = "use watched or all";
+            (format!("no choice `{text}`"), Some(hint.to_owned()))
+        })
+    }
+}
 
 /// Opens the folder of pins, if one is named, for this agent, whose table has so many entries. To
 /// be called first: it decides on the secrets of this process.

@@ -14,6 +14,7 @@ mod attached;
 mod bpf;
 mod capability;
 mod cgroup;
+mod claim;
 mod clsact;
 mod error;
 mod interface;
@@ -36,10 +37,8 @@ use std::os::unix::net::UnixDatagram;
 
 use aya::Ebpf;
 use aya::programs::{Program, ProgramError};
-use clap::ValueEnum;
-use serde::Serialize;
 
-use crate::diagnostic::{Wrong, error_chain};
+use crate::diagnostic::error_chain;
 use crate::drain::{Commit, Drain, Grace};
 
 pub use attach::XdpChoice;
@@ -47,9 +46,11 @@ pub(crate) use attach::{AttachedHooks, Egress, TcKind};
 use attach::{Ingress, InterfaceLink};
 pub(crate) use capability::{Capabilities, Capability};
 pub(crate) use cgroup::Cgroup;
+use claim::claim;
 pub use error::HookError;
 pub(crate) use interface::{Interface, LinkHeader};
 pub(crate) use link_events::{LinkChange, LinkEvents};
+pub use load::Netns;
 pub(crate) use load::open_pins;
 use load::{check_privileges, load_object, load_programs};
 pub use pin::{PinError, Pins, Removed, remove_pins};
@@ -72,27 +73,6 @@ const BARE_EGRESS: &str = "recon_ip_out";
 /// The programs without which recon can't watch anything. The others are loaded when they are
 /// attached.
 const PROGRAMS: [&str; 3] = [XDP, TC_INGRESS, TC_EGRESS];
-
-/// The network namespaces whose sockets count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Netns {
-    /// recon's own, and others as far as this host forwards their packets.
-    #[default]
-    Watched,
-    /// All of this host. Whoever may make a namespace can forge connections there.
-    All,
-}
-
-impl Netns {
-    /// Reads a name in any case, or returns what is wrong and a hint.
-    pub(crate) fn parse(text: &str) -> Result<Self, Wrong> {
-        Self::from_str(text, true).map_err(|_| {
-            let hint = "use watched or all";
-            (format!("no choice `{text}`"), Some(hint.to_owned()))
-        })
-    }
-}
 
 /// The loaded kernel object. Dropping it detaches and unloads its programs in any order; see
 /// [`Hooks::detach`].
@@ -234,8 +214,9 @@ impl Hooks {
         sockets
     }
 
-    /// Attaches to every interface, outbound hooks first. Returns what is attached to each, in their
-    /// order, or [`HookError::NoIngress`]: what is held of such an interface is to be released.
+    /// Attaches to every interface, outbound hooks first. Returns what is attached to each, in
+    /// their order, or [`HookError::NoIngress`]: what is held of such an interface is to be
+    /// released.
     pub(crate) fn attach_interfaces(
         &mut self,
         interfaces: &[Interface],
@@ -404,25 +385,4 @@ pub(crate) fn find_interface(index: u32) -> Result<Interface, HookError> {
 /// [`HookError::ListInterfaces`].
 pub(crate) fn list_interfaces() -> Result<Vec<Interface>, HookError> {
     interface::list_interfaces().map_err(HookError::ListInterfaces)
-}
-
-/// The claim of an agent on an interface.
-const AGENT: &str = "agent";
-
-/// Claims the interface for this agent, and warns if another one has it.
-fn claim(interface: &Interface) -> Option<UnixDatagram> {
-    match clsact::claim_interface(interface, AGENT) {
-        Ok(Some(claim)) => Some(claim),
-        Ok(None) => {
-            log::warn!(
-                "{}: another recon watches it: each alert about its packets is written twice, and its packets cost twice the time; end one of the two",
-                interface.name
-            );
-            None
-        }
-        Err(error) => {
-            log::debug!("{}: can't look for another recon: {error}", interface.name);
-            None
-        }
-    }
 }

@@ -57,7 +57,10 @@ impl Hooks {
 
 /// Whether another recon watches the interface.
 pub(crate) fn has_another_agent(interface: &Interface) -> bool {
-    matches!(clsact::claim_interface(interface, super::AGENT), Ok(None))
+    matches!(
+        clsact::claim_interface(interface, super::claim::AGENT),
+        Ok(None)
+    )
 }
 
 /// What the agent would take for inbound packets of an interface, as far as that is known without

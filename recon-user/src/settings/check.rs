@@ -23,8 +23,8 @@ const HEADINGS: [(&str, Align); 4] = [
     ("severity", Align::Left),
 ];
 
-/// Reads rule files, and those in folders, writes their rules to `out` and their errors to `errors`. Returns whether all
-/// files are free of errors.
+/// Reads rule files, and those in folders, writes their rules to `out` and their errors to
+/// `errors`. Returns whether all files are free of errors.
 ///
 /// # Errors
 /// Those of the writers. A file that can't be read is reported like an error in it.

@@ -1,7 +1,7 @@
 //! Tables of earlier runs, of which a run replaces the columns of its own kernels.
 //!
-//! In: Markdown with the tables of earlier runs, and with those of a new one. Out: Markdown with the
-//! tables of both.
+//! In: Markdown with the tables of earlier runs, and with those of a new one. Out: Markdown with
+//! the tables of both.
 //! The decision held here: a column is what one run has seen on one kernel. A run on the newest
 //! release of a kind replaces the column of that kind's release before.
 

@@ -34,8 +34,8 @@ use super::{
 };
 use crate::step::quoted;
 
-/// Modules that the tests use, and those that a host with modprobe(8) loads by itself when the agent
-/// asks for sockets.
+/// Modules that the tests use, and those that a host with modprobe(8) loads by itself when the
+/// agent asks for sockets.
 const TEST_MODULES: [&str; 4] = ["8021q", "bridge", "tcp_diag", "udp_diag"];
 /// The folder of the tests in a guest.
 const TESTS: &str = "tests";

@@ -1,6 +1,7 @@
 //! The folder of pins: checked, and locked for one agent.
 //!
-//! In: the folder of `--pins`. Out: a [`PinFolder`], in which sets of pins are folders of their own.
+//! In: the folder of `--pins`. Out: a [`PinFolder`], in which sets of pins are folders of their
+//! own.
 //! The decisions held here: recon mounts no bpffs, which is the job of systemd, and says what to
 //! type. The lock is on the folder itself and ends with the process, however that ends. recon
 //! touches nothing in the folder but what is named as it names sets: the operator may have pinned
