@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::declare::table;
-use super::lists::Lists;
+use super::network_files::Lists;
 use super::options::{file_name, time};
 use super::read::{TomlReader, TomlValue};
 use super::value::{Bytes, DigestedLines, LineCount, Located, SettingType, Time, TomlTable};

@@ -1,103 +1,74 @@
-//! `recon rules`: the rules in force.
+//! Settings that are lists of texts in quotes: networks, names of files, files.
 //!
-//! In: rules. Out: a table, or JSON.
+//! In: a list of recon.toml. Out: its items; an error for each that is wrong.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::apply::measure;
-use super::table::{Align, write_table};
+use super::options::file_name;
+use super::read::{TomlReader, TomlValue};
+use super::value::SettingType;
 use crate::address::Network;
-use crate::diagnostic::visible;
-use crate::duration::text;
-use crate::kql::Severity;
-use crate::rule::Configured;
+use crate::diagnostic::Wrong;
 
-/// The table's columns and their alignment.
-const HEADINGS: [(&str, Align); 9] = [
-    ("id", Align::Left),
-    ("measure", Align::Left),
-    ("severity", Align::Left),
-    ("threshold", Align::Right),
-    ("window", Align::Right),
-    ("cooldown", Align::Right),
-    ("technique", Align::Left),
-    ("groups", Align::Left),
-    ("name", Align::Left),
-];
-/// Stands for what a rule does not have.
-const NONE: &str = "-";
+/// What a list consists of: texts in quotes.
+pub(super) trait ListItem: Serialize + Sized {
+    const LIST: &'static str;
+    /// The list in words, for the message that one was expected.
+    const WANTED: &'static str;
 
-/// A rule, with times as settings write them.
-#[derive(Serialize)]
-struct Listed<'a> {
-    id: &'a str,
-    measure: Option<&'a str>,
-    name: &'a str,
-    severity: Severity,
-    threshold: Option<u64>,
-    window: String,
-    cooldown: Option<String>,
-    technique: Option<&'a str>,
-    groups: Vec<&'a str>,
-    allow: &'a [Network],
-    deny: &'a [Network],
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    allow_files: &'a [PathBuf],
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    deny_files: &'a [PathBuf],
-    include_private: bool,
+    fn parse(text: &str) -> Result<Self, Wrong>;
 }
 
-/// Writes the rules to `out`: an array of JSON objects, or a table.
-///
-/// # Errors
-/// Those of the writer.
-pub fn list(rules: &[Configured], as_json: bool, out: &mut dyn Write) -> io::Result<()> {
-    let listed: Vec<Listed<'_>> = rules.iter().map(listed).collect();
-    if as_json {
-        serde_json::to_writer_pretty(&mut *out, &listed)?;
-        return writeln!(out);
-    }
-    let rows: Vec<_> = listed.iter().map(row).collect();
-    write_table(HEADINGS, &rows, out)
-}
+impl ListItem for Network {
+    const LIST: &'static str = "list of networks";
+    const WANTED: &'static str = "networks in brackets, as in [\"192.0.2.0/24\"]";
 
-fn listed(rule: &Configured) -> Listed<'_> {
-    let plan = &rule.plan;
-    Listed {
-        id: &plan.id,
-        measure: measure(plan),
-        name: &plan.name,
-        severity: plan.severity,
-        threshold: plan.threshold.map(|threshold| threshold.above),
-        window: text(plan.window),
-        cooldown: plan.cooldown.map(text),
-        technique: plan.technique.as_deref(),
-        groups: plan.groups.iter().map(|group| &*group.name).collect(),
-        allow: rule.allow.listed(),
-        deny: rule.deny.listed(),
-        allow_files: rule.allow.files(),
-        deny_files: rule.deny.files(),
-        include_private: rule.include_private,
+    fn parse(text: &str) -> Result<Self, Wrong> {
+        let network: Result<Self, _> = text.parse();
+        network.map_err(|error| (error.to_string(), None))
     }
 }
 
-fn row(listed: &Listed<'_>) -> [String; HEADINGS.len()] {
-    let or_none = |text: Option<&str>| text.unwrap_or(NONE).to_owned();
-    let threshold = listed.threshold.map(|threshold| threshold.to_string());
-    let groups = Some(listed.groups.join(", ")).filter(|groups| !groups.is_empty());
-    [
-        listed.id.to_owned(),
-        or_none(listed.measure),
-        listed.severity.name().to_owned(),
-        or_none(threshold.as_deref()),
-        listed.window.clone(),
-        or_none(listed.cooldown.as_deref()),
-        or_none(listed.technique),
-        or_none(groups.as_deref()),
-        visible(listed.name.as_bytes()),
-    ]
+/// The name of a program's file.
+impl ListItem for String {
+    const LIST: &'static str = "list of file names";
+    const WANTED: &'static str = "file names in brackets, as in [\"nmap\"]";
+
+    fn parse(text: &str) -> Result<Self, Wrong> {
+        file_name(text).map_err(|hint| (format!("`{text}` is not a file name"), Some(hint)))
+    }
+}
+
+/// A file. It is the same for whoever reads the settings, from whatever folder.
+impl ListItem for PathBuf {
+    const LIST: &'static str = "list of files";
+    const WANTED: &'static str = "files in brackets, as in [\"/etc/recon/allow.txt\"]";
+
+    fn parse(text: &str) -> Result<Self, Wrong> {
+        let path = Self::from(text);
+        match path.is_absolute() {
+            true => Ok(path),
+            false => Err((
+                format!("`{text}` is not an absolute path"),
+                Some("begin it with `/`, as in /etc/recon/allow.txt".to_owned()),
+            )),
+        }
+    }
+}
+
+impl<T: ListItem> SettingType for Vec<T> {
+    const KIND: &'static str = T::LIST;
+
+    /// Errors are reported for each item.
+    fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
+        let items = reader.expect(value.get_ref().as_array(), T::WANTED, value)?;
+        let items = items.iter();
+        Some(
+            items
+                .filter_map(|item| reader.text(item, "a text in quotes", T::parse))
+                .collect(),
+        )
+    }
 }
