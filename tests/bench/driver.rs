@@ -53,15 +53,9 @@ pub(crate) fn push(pipeline: &mut Pipeline, key: &Key, count: u64, interval: Int
         return;
     };
     let row = Row {
-        key,
-        count,
-        time: interval.to,
         device: HOST,
-        process: None,
-        is_scanner: false,
-        listener: None,
         standing: recon_user::row::Standing::default(),
-        sources: None,
+        ..Row::bare(key, count, interval.to)
     };
     pipeline.push(&row, interval);
 }

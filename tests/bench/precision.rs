@@ -23,7 +23,7 @@ use std::io::{BufWriter, Write as _};
 use anyhow::{Context as _, Result, bail};
 use recon_user::incident::Notification;
 use recon_user::kql::Severity;
-use recon_user::row::{Row, RowKey, Standing, json};
+use recon_user::row::{Row, RowKey, json};
 
 use mixture::{Closed, Counted, Mixture, POLLS};
 use score::{SEVERITIES, Score};
@@ -156,15 +156,12 @@ fn write(mixture: &Mixture, path: &str) -> Result<()> {
     let mut file = BufWriter::new(file);
     for Counted { poll, key, count } in &mixture.rows {
         let row = Row {
-            key: RowKey::unpack(key).context("a signal of another layout")?,
-            count: *count,
-            time: driver::interval(*poll).to,
             device: driver::HOST,
-            process: None,
-            is_scanner: false,
-            listener: None,
-            standing: Standing::default(),
-            sources: None,
+            ..Row::bare(
+                RowKey::unpack(key).context("a signal of another layout")?,
+                *count,
+                driver::interval(*poll).to,
+            )
         };
         json::write(&row, &mut file).with_context(|| path.to_owned())?;
     }

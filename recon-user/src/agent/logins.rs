@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use recon_common::Signal;
 
 use crate::process::login::Session;
-use crate::row::{Row, RowKey, Standing};
+use crate::row::{Row, RowKey};
 
 /// Logins that are kept for a poll.
 pub(super) const MAX_LOGINS: usize = 1 << 12;
@@ -20,26 +20,14 @@ pub(super) fn login_row(session: Session, host: &str, time: Timestamp) -> Row<'_
         local,
         port,
     } = session;
+    let key = RowKey {
+        remote: Some(remote.into()),
+        local: Some(local.into()),
+        port: Some(port),
+        ..RowKey::of(Signal::Login)
+    };
     Row {
-        key: RowKey {
-            remote: Some(remote.into()),
-            local: Some(local.into()),
-            port: Some(port),
-            pid: None,
-            image: 0,
-            ending: None,
-            tool: None,
-            interface: None,
-            netns: None,
-            signal: Signal::Login,
-        },
-        count: 1,
-        time,
         device: host,
-        process: None,
-        is_scanner: false,
-        listener: None,
-        standing: Standing::default(),
-        sources: None,
+        ..Row::bare(key, 1, time)
     }
 }

@@ -73,15 +73,9 @@ impl Polls {
                 tool: 0,
             };
             let row = Row {
-                key: RowKey::unpack(&key).expect("a signal"),
-                count,
-                time: interval.to,
                 device: "web1",
-                process: None,
-                is_scanner: false,
                 listener: self.listener,
-                standing: Standing::default(),
-                sources: None,
+                ..Row::bare(RowKey::unpack(&key).expect("a signal"), count, interval.to)
             };
             self.contacts.observe(&row, interval);
         }
@@ -352,15 +346,8 @@ fn open_ports_of_several_addresses_are_listed_once_while_they_wait() {
                 tool: 0,
             };
             let row = Row {
-                key: RowKey::unpack(&key).expect("a signal"),
-                count: 1,
-                time: interval.to,
                 device: "web1",
-                process: None,
-                is_scanner: false,
-                listener: None,
-                standing: Standing::default(),
-                sources: None,
+                ..Row::bare(RowKey::unpack(&key).expect("a signal"), 1, interval.to)
             };
             contacts.observe(&row, interval);
         }

@@ -40,15 +40,10 @@ impl DeferredRow {
     /// The row, at the end of its poll.
     pub(super) fn row(&self, time: Timestamp) -> Row<'_> {
         Row {
-            key: self.key,
-            count: self.count,
-            time,
             device: &self.device,
-            process: None,
-            is_scanner: false,
             listener: self.listener,
             standing: self.standing,
-            sources: None,
+            ..Row::bare(self.key, self.count, time)
         }
     }
 }

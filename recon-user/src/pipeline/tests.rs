@@ -53,15 +53,9 @@ fn plain(plans: Vec<Plan>) -> Vec<Configured> {
 fn observe(pipeline: &mut Pipeline, key: &Key, count: u64, interval: Interval, is_scanner: bool) {
     pipeline.push(
         &Row {
-            key: RowKey::unpack(key).expect("a signal"),
-            count,
-            time: interval.to,
             device: "web1",
-            process: None,
             is_scanner,
-            listener: None,
-            standing: crate::row::Standing::default(),
-            sources: None,
+            ..Row::bare(RowKey::unpack(key).expect("a signal"), count, interval.to)
         },
         interval,
     );

@@ -64,6 +64,23 @@ pub struct RowKey {
 }
 
 impl RowKey {
+    /// A key that says no more than what happened.
+    #[must_use]
+    pub const fn of(signal: Signal) -> Self {
+        Self {
+            remote: None,
+            local: None,
+            port: None,
+            pid: None,
+            image: 0,
+            ending: None,
+            tool: None,
+            interface: None,
+            netns: None,
+            signal,
+        }
+    }
+
     /// Reads a key of the map, where 0 stands for unknown. `None` for a signal of another layout.
     /// The key has the numbers of an interface and a namespace, and not their names.
     #[must_use]
@@ -140,6 +157,22 @@ pub struct Row<'a> {
 }
 
 impl Row<'_> {
+    /// A row of which no more is known than what its key says, how often, and when.
+    #[must_use]
+    pub fn bare(key: RowKey, count: u64, time: Timestamp) -> Self {
+        Self {
+            key,
+            count,
+            time,
+            device: "",
+            process: None,
+            is_scanner: false,
+            listener: None,
+            standing: Standing::default(),
+            sources: None,
+        }
+    }
+
     /// The value of a column.
     #[must_use]
     pub fn value(&self, field: Field) -> Value<'_> {

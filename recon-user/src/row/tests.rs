@@ -105,17 +105,11 @@ fn a_row_of_aggregated_sources_has_no_remote() {
             signal: Signal::Syn as u8,
             tool: 0,
         };
-        let row = Row {
-            key: RowKey::unpack(&key).expect("a signal"),
-            count: 1,
-            time: Timestamp::UNIX_EPOCH,
-            device: "",
-            process: None,
-            is_scanner: false,
-            listener: None,
-            standing: crate::row::Standing::default(),
-            sources: None,
-        };
+        let row = Row::bare(
+            RowKey::unpack(&key).expect("a signal"),
+            1,
+            Timestamp::UNIX_EPOCH,
+        );
         let fields = [Field::RemoteIp, Field::RemoteIpType, Field::RemoteNetwork];
         let expected = expected.map(Value::text);
         assert_eq!(fields.map(|field| row.value(field)), expected, "{remote:?}");

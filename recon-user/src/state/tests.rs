@@ -278,18 +278,16 @@ fn recording_a_row_costs_less_than_judging_it() {
                 tool: 0,
             };
             push(&Row {
-                key: RowKey {
-                    interface: Name::new("eth0"),
-                    ..RowKey::unpack(&key).expect("a signal")
-                },
-                count: 1,
-                time: to,
                 device: "web1",
-                process: None,
-                is_scanner: false,
                 listener: Some(true),
-                standing: Standing::default(),
-                sources: None,
+                ..Row::bare(
+                    RowKey {
+                        interface: Name::new("eth0"),
+                        ..RowKey::unpack(&key).expect("a signal")
+                    },
+                    1,
+                    to,
+                )
             });
         }
     };

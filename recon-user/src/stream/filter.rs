@@ -14,7 +14,7 @@ use super::exclusion::{is_exclusion, is_public};
 use super::fields::{Fields, field};
 use crate::kql::eval::{Predicate, holds};
 use crate::kql::{Comparison, Expr, Field, Literal, Plan};
-use crate::row::{PortColumn, Row, RowKey, SignalSet, Standing, port_column};
+use crate::row::{PortColumn, Row, RowKey, SignalSet, port_column};
 use crate::rule::Configured;
 
 /// Whose traffic counts, from the widest to the narrowest.
@@ -116,28 +116,11 @@ pub(super) fn conjuncts(plan: &Plan) -> Vec<Expr> {
 
 /// Evaluates `condition` on a synthetic row that carries only `signal`.
 pub(super) fn holds_for(signal: Signal, condition: &Expr) -> bool {
-    let row = Row {
-        key: RowKey {
-            remote: None,
-            local: None,
-            port: port_column(signal).map(|_| 1),
-            pid: None,
-            image: 0,
-            ending: None,
-            tool: None,
-            interface: None,
-            netns: None,
-            signal,
-        },
-        count: 1,
-        time: Timestamp::UNIX_EPOCH,
-        device: "",
-        process: None,
-        is_scanner: false,
-        listener: None,
-        standing: Standing::default(),
-        sources: None,
+    let key = RowKey {
+        port: port_column(signal).map(|_| 1),
+        ..RowKey::of(signal)
     };
+    let row = Row::bare(key, 1, Timestamp::UNIX_EPOCH);
     holds(condition, &row, Timestamp::UNIX_EPOCH)
 }
 

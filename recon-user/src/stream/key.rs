@@ -237,12 +237,7 @@ impl<'a> GroupLookup<'a> {
                 local: key.local,
                 port: key.port,
                 pid: key.pid,
-                image: 0,
-                ending: None,
-                tool: None,
-                interface: None,
-                netns: None,
-                signal: recon_common::Signal::Syn,
+                ..RowKey::of(recon_common::Signal::Syn)
             },
             computed: key.computed.to_vec(),
         }

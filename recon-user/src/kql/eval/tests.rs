@@ -75,15 +75,14 @@ fn with_row<T>(name: &str, ask: impl FnOnce(&Row<'_>) -> T) -> T {
         tool: 0,
     };
     ask(&Row {
-        key: RowKey::unpack(&key).expect("a signal"),
-        count: 3,
-        time: time("2026-01-31T10:20:30Z"),
         device: "Web-01.Example.org",
         process: (pid != 0).then_some(&process),
         is_scanner: pid != 0,
-        listener: None,
-        standing: crate::row::Standing::default(),
-        sources: None,
+        ..Row::bare(
+            RowKey::unpack(&key).expect("a signal"),
+            3,
+            time("2026-01-31T10:20:30Z"),
+        )
     })
 }
 

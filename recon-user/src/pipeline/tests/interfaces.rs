@@ -13,15 +13,8 @@ fn found(profile: Profile, ports: u16, interfaces: &[&str]) -> Vec<Finding> {
             let key = RowKey::unpack(&key).expect("a signal");
             let interface = Name::new(interface).filter(|_| signal.has_interface());
             let row = Row {
-                key: RowKey { interface, ..key },
-                count: 1,
-                time: interval.to,
                 device: "web1",
-                process: None,
-                is_scanner: false,
-                listener: None,
-                standing: Standing::default(),
-                sources: None,
+                ..Row::bare(RowKey { interface, ..key }, 1, interval.to)
             };
             pipeline.push(&row, interval);
         }
@@ -64,15 +57,8 @@ fn an_attempt_is_on_the_first_of_its_interfaces_by_name() {
                     ..RowKey::unpack(&key).expect("a signal")
                 };
                 let row = Row {
-                    key,
-                    count: 1,
-                    time: interval.to,
                     device: "web1",
-                    process: None,
-                    is_scanner: false,
-                    listener: None,
-                    standing: Standing::default(),
-                    sources: None,
+                    ..Row::bare(key, 1, interval.to)
                 };
                 pipeline.push(&row, interval);
             }
@@ -106,19 +92,16 @@ fn rules_read_the_places() {
         let interval = at(Duration::from_secs(7200));
         let key = key(Signal::Syn, REMOTE, Address::v4(LOCAL), 1000, 0);
         let row = Row {
-            key: RowKey {
-                interface: Name::new("eth1"),
-                netns: Name::new("blue"),
-                ..RowKey::unpack(&key).expect("a signal")
-            },
-            count: 21,
-            time: interval.to,
             device: "web1",
-            process: None,
-            is_scanner: false,
-            listener: None,
-            standing: Standing::default(),
-            sources: None,
+            ..Row::bare(
+                RowKey {
+                    interface: Name::new("eth1"),
+                    netns: Name::new("blue"),
+                    ..RowKey::unpack(&key).expect("a signal")
+                },
+                21,
+                interval.to,
+            )
         };
         pipeline.push(&row, interval);
         let findings = pipeline.end_poll_unlimited(interval, false);

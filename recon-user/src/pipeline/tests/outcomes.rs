@@ -350,15 +350,13 @@ fn what_a_bound_socket_takes_without_an_answer_is_not_hit_in_vain() {
         let mut pipeline = pipeline();
         let interval = at(Duration::from_secs(7200));
         let row = |port, count| Row {
-            key: RowKey::unpack(&key(signal, REMOTE, local(0), port, 0)).expect("a signal"),
-            count,
-            time: interval.to,
             device: "web1",
-            process: None,
-            is_scanner: false,
             listener,
-            standing: Standing::default(),
-            sources: None,
+            ..Row::bare(
+                RowKey::unpack(&key(signal, REMOTE, local(0), port, 0)).expect("a signal"),
+                count,
+                interval.to,
+            )
         };
         pipeline.push(&row(514, 21), interval);
         (515..535).for_each(|port| pipeline.push(&row(port, 1), interval));

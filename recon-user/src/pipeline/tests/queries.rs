@@ -249,15 +249,9 @@ fn a_query_without_summarize_reports_every_distinct_row() {
         let interval = at(Duration::from_secs(NOW));
         let (key, count) = sent(remote, 443, process.map_or(0, |process| process.pid), 1);
         let row = Row {
-            key: RowKey::unpack(&key).expect("a signal"),
-            count,
-            time: interval.to,
             device: "web1",
             process,
-            is_scanner: false,
-            listener: None,
-            standing: crate::row::Standing::default(),
-            sources: None,
+            ..Row::bare(RowKey::unpack(&key).expect("a signal"), count, interval.to)
         };
         pipeline.push(&row, interval);
         let found = pipeline.end_poll_unlimited(interval, false);

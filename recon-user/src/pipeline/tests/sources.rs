@@ -33,15 +33,13 @@ fn push_rows(pipeline: &mut Pipeline, second: u64, seen: &Seen) {
     let interval = at(Duration::from_secs(second));
     let mut row = |remote, count, sources: Option<&Registers>| {
         let row = Row {
-            key: RowKey::unpack(&key(Signal::Syn, remote, SERVER, 443, 0)).expect("a signal"),
-            count,
-            time: interval.to,
             device: "web1",
-            process: None,
-            is_scanner: false,
-            listener: None,
-            standing: crate::row::Standing::default(),
             sources,
+            ..Row::bare(
+                RowKey::unpack(&key(Signal::Syn, remote, SERVER, 443, 0)).expect("a signal"),
+                count,
+                interval.to,
+            )
         };
         pipeline.push(&row, interval);
     };

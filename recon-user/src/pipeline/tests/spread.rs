@@ -78,15 +78,9 @@ impl Attempt {
         for &(signal, pid) in rows {
             let key = key(signal, self.remote, LOCAL_ADDRESS, self.port, pid);
             let row = Row {
-                key: RowKey::unpack(&key).expect("a signal"),
-                count: 1,
-                time: poll.to,
                 device: "web1",
                 process: (pid != 0).then_some(&process),
-                is_scanner: false,
-                listener: None,
-                standing: crate::row::Standing::default(),
-                sources: None,
+                ..Row::bare(RowKey::unpack(&key).expect("a signal"), 1, poll.to)
             };
             pipeline.push(&row, poll);
         }

@@ -48,26 +48,15 @@ fn a_row_is_written_as_one_line() {
     };
     let key = RowKey {
         remote: Some(Address::v4([198, 51, 100, 7])),
-        local: None,
         pid: Some(4242),
-        image: 0,
-        ending: None,
-        tool: None,
-        interface: None,
-        netns: None,
         port: Some(53),
-        signal: Signal::DnsSentTcp,
+        ..RowKey::of(Signal::DnsSentTcp)
     };
     let row = Row {
-        key,
-        count: 3,
-        time: "2026-01-31T10:20:30.5Z".parse().expect("a time"),
         device: "web-01",
         process: Some(&process),
         is_scanner: true,
-        listener: None,
-        standing: crate::row::Standing::default(),
-        sources: None,
+        ..Row::bare(key, 3, "2026-01-31T10:20:30.5Z".parse().expect("a time"))
     };
     assert_eq!(
         line(&row),

@@ -104,15 +104,10 @@ impl PackedRow {
         let span = SignedDuration::from_micros(self.span.into());
         let from = to.checked_sub(span).unwrap_or(to);
         let row = Row {
-            key: self.key(),
-            count: self.count.into(),
-            time: to,
             device: "",
-            process: None,
-            is_scanner: false,
             listener: self.listener,
             standing: self.standing,
-            sources: None,
+            ..Row::bare(self.key(), self.count.into(), to)
         };
         (row, Interval { from, to })
     }
@@ -123,13 +118,9 @@ impl PackedRow {
             remote: Some(self.remote),
             local: (self.local != Address::UNSPECIFIED).then_some(self.local),
             port: port_column(self.signal).map(|_| self.port),
-            pid: None,
-            image: 0,
-            ending: None,
             tool: self.tool,
-            interface: None,
             netns: self.netns,
-            signal: self.signal,
+            ..RowKey::of(self.signal)
         };
         if self.signal.is_outbound() {
             let sender = (self.detail != 0).then(|| ImageId::unpack(self.detail));
@@ -275,17 +266,7 @@ mod tests {
                 signal,
             };
             let now = Timestamp::UNIX_EPOCH;
-            let row = Row {
-                key,
-                count: 1,
-                time: now,
-                device: "",
-                process: None,
-                is_scanner: false,
-                listener: None,
-                standing: Standing::default(),
-                sources: None,
-            };
+            let row = Row::bare(key, 1, now);
             let interval = Interval { from: now, to: now };
             let (packed, is_exact) = PackedRow::new(REMOTE, &row, interval, 1, 1);
             assert_eq!(is_exact, expected, "{key:?}");
