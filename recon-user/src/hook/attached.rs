@@ -1,6 +1,6 @@
 //! What is attached, as the kernel says: somebody else may have detached a hook.
 //!
-//! In: an attach point. Out: whether a program is there, and the link of an XDP program.
+//! In: an attach point. Out: which programs are there, in their order, and the link of an XDP program.
 //! The decision held here: recon asks the attach point and not its own link. aya does not give the
 //! link's descriptor away, and to open a link by its id takes CAP_SYS_ADMIN.
 
@@ -14,9 +14,10 @@ const PROGRAM_QUERY: libc::c_int = 16;
 /// The most programs that an attach point can have (`BPF_MPROG_MAX`, `BPF_CGROUP_MAX_PROGS`).
 const MOST_PROGRAMS: usize = 64;
 
-/// The `query` member of union bpf_attr, linux/bpf.h, as far as the oldest kernels know it.
+/// The `query` member of union bpf_attr, linux/bpf.h. All of it: whatever size is passed, Linux 6.6
+/// and later write the last field.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct ProgramQuery {
     /// The index of an interface of this network namespace, or the descriptor of a cgroup's folder.
     target: u32,
@@ -26,23 +27,30 @@ struct ProgramQuery {
     program_ids: u64,
     count: u32,
     padding: u32,
+    program_attach_flags: u64,
+    link_ids: u64,
+    link_attach_flags: u64,
+    revision: u64,
 }
 
 /// Whether the program with that id is attached to the target.
 pub(super) fn is_attached(target: u32, attach_type: u32, program: u32) -> io::Result<bool> {
-    let mut ids = [0_u32; MOST_PROGRAMS];
+    Ok(list_attached(target, attach_type)?.contains(&program))
+}
+
+/// The ids of the programs that are attached to the target, in the order in which they run.
+pub(super) fn list_attached(target: u32, attach_type: u32) -> io::Result<Vec<u32>> {
+    let mut ids = vec![0_u32; MOST_PROGRAMS];
     let mut query = ProgramQuery {
         target,
         attach_type,
-        query_flags: 0,
-        attach_flags: 0,
         program_ids: ids.as_mut_ptr() as u64,
         count: MOST_PROGRAMS as u32,
-        padding: 0,
+        ..ProgramQuery::default()
     };
     call(PROGRAM_QUERY, &mut query)?;
-    let filled = (query.count as usize).min(MOST_PROGRAMS);
-    Ok(ids[..filled].contains(&program))
+    ids.truncate(query.count as usize);
+    Ok(ids)
 }
 
 /// The id of the link that attaches that XDP program to an interface. `None` if none does, or if
