@@ -1,5 +1,7 @@
 //! Whoever blinds recon gets an alert for it, and another when recon sees again.
 
+#[path = "hostile_blind/front.rs"]
+mod front;
 #[path = "hostile_blind/maps.rs"]
 mod maps;
 

@@ -278,6 +278,10 @@ pub(super) const TECHNIQUES: &[Technique] = &[
             (BLIND, "a_detached_hook_is_an_alert_and_is_attached_again"),
             (
                 BLIND,
+                "a_program_in_front_is_an_alert_and_recon_goes_before_it",
+            ),
+            (
+                BLIND,
                 "changed_maps_are_an_alert_and_the_next_scan_is_counted",
             ),
             (BLIND, "a_full_table_is_an_alert_and_so_is_its_end"),

@@ -16,6 +16,7 @@
 //! | [`machine`] | the machines of the scenarios |
 //! | [`kernel`] | the running kernel, and the first kernels with some features |
 //! | [`hooks`], [`detach`](mod@detach) | hooks of an interface, from the kernel; detaching one |
+//! | [`foreign`] | another program on a hook |
 //! | [`pins`] | a bpffs of a test, and what is pinned there |
 //! | [`rows`] | a table's rows, checked in parallel |
 //! | [`report`] | facts that tests record for tables of many kernels |
@@ -30,6 +31,7 @@ pub mod agent;
 pub mod cgroup;
 pub mod detach;
 pub mod dns;
+pub mod foreign;
 pub mod frame;
 pub mod hooks;
 pub mod kernel;

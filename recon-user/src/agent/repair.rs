@@ -1,4 +1,4 @@
-//! Hooks that somebody has detached or bypassed while the agent runs.
+//! Hooks that somebody has detached, overtaken or bypassed while the agent runs.
 //!
 //! In: what the kernel says is attached, at each poll; once a minute, what the interfaces have
 //! carried. Out: hooks that are attached again, a log line, and what recon is blind for.
@@ -15,7 +15,7 @@ use super::interfaces::WatchedInterfaces;
 use crate::blind::{Blind, BlindPart};
 use crate::diagnostic::error_chain;
 use crate::drain::Tally;
-use crate::hook::{DetachedHook, list_packets};
+use crate::hook::{HookFinding, Tampering, list_packets};
 
 /// Interfaces that one poll looks after: their questions take 2 ms.
 const EACH_POLL: usize = 64;
@@ -24,8 +24,8 @@ impl WatchedInterfaces {
     /// Looks after all hooks. `frames` are those that they have counted since the start.
     pub(super) fn repair(&mut self, blind: &mut Blind, frames: &Tally, now: Timestamp) {
         let cgroup = self.hooks.cgroup_name();
-        for detached in self.hooks.repair_sockets() {
-            report(&cgroup, detached, blind, now);
+        for finding in self.hooks.repair_sockets() {
+            report(&cgroup, finding, blind, now);
         }
         let all = self.watched.len();
         let first = self.repaired % all.max(1);
@@ -33,8 +33,8 @@ impl WatchedInterfaces {
         let turn = self.watched.iter().cycle().skip(first);
         for watched in turn.take(EACH_POLL.min(all)) {
             let Some(index) = watched.index else { continue };
-            for detached in self.hooks.repair_interface(index, self.choice) {
-                report(&watched.name, detached, blind, now);
+            for finding in self.hooks.repair_interface(index, self.choice) {
+                report(&watched.name, finding, blind, now);
             }
         }
         if self.canary.is_due(Instant::now()) {
@@ -66,23 +66,39 @@ impl WatchedInterfaces {
     }
 }
 
-fn report(place: &str, detached: DetachedHook, blind: &mut Blind, now: Timestamp) {
-    let DetachedHook { hook, refusal } = detached;
-    let part = BlindPart::Hook(place.to_owned(), hook);
+fn report(place: &str, finding: HookFinding, blind: &mut Blind, now: Timestamp) {
+    let HookFinding {
+        hook,
+        what,
+        refusal,
+    } = finding;
+    let (part, who) = match what {
+        Tampering::Detached => (BlindPart::Hook(place.to_owned(), hook), None),
+        Tampering::Overtaken(who) => (BlindPart::Overtaken(place.to_owned(), hook), Some(who)),
+        Tampering::GaveWay => {
+            blind.regain(&BlindPart::Overtaken(place.to_owned(), hook));
+            log::info!("{place}: no other program runs before recon's hook {hook} any more");
+            return;
+        }
+    };
     // Also if it is back by the end of the poll.
     blind.lose(part.clone(), 1);
+    let done = match &who {
+        None => format!("somebody has detached recon's hook {hook}"),
+        Some(who) => format!("{who} runs before recon's hook {hook} and may hide packets from it"),
+    };
     match refusal {
         None => {
             blind.regain(&part);
-            log::warn!(
-                "{place}: somebody had detached recon's hook {hook}; it is attached again, and what it missed is not counted"
-            );
+            let mended = match who {
+                None => "it is attached again, and what it missed is not counted",
+                Some(_) => "recon is in front again, and what was hidden is not counted",
+            };
+            log::warn!("{place}: {done}; {mended}");
         }
         Some(refusal) => {
             if !blind.is_gone(&part) {
-                log::error!(
-                    "{place}: somebody has detached recon's hook {hook}, and {refusal}; trying again"
-                );
+                log::error!("{place}: {done}, and {refusal}; trying again");
             }
             blind.lose_for_good(part, now);
         }

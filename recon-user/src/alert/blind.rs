@@ -73,7 +73,9 @@ pub(super) fn blind<'a>(report: &'a BlindReport, host: &'a str) -> BlindLine<'a>
     let (rule, interface, hook) = match part {
         BlindPart::Rule(id, _) => (Some(&**id), None, None),
         BlindPart::Interface(name) => (None, Some(&**name), None),
-        BlindPart::Hook(name, hook) => (None, Some(&**name), Some(*hook)),
+        BlindPart::Hook(name, hook) | BlindPart::Overtaken(name, hook) => {
+            (None, Some(&**name), Some(*hook))
+        }
         _ => (None, None, None),
     };
     let rule_of_part = rule_of(part);

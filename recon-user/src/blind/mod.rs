@@ -139,7 +139,8 @@ impl Blind {
     /// Notes that the hooks of an interface are no longer missed, since it is gone itself.
     pub fn regain_hooks(&mut self, interface: &str) {
         for (part, blindness) in &mut self.parts {
-            if matches!(part, BlindPart::Hook(of, _) if of == interface) {
+            if matches!(part, BlindPart::Hook(of, _) | BlindPart::Overtaken(of, _) if of == interface)
+            {
                 blindness.is_gone = false;
             }
         }

@@ -41,6 +41,9 @@ pub enum BlindPart {
     Interface(String),
     /// A hook is gone: the interface or the cgroup, and the name of the hook.
     Hook(String, #[serde(with = "saved_text")] HookName),
+    /// Another program runs before a hook and may hide packets from it: the interface, and the
+    /// name of the hook.
+    Overtaken(String, #[serde(with = "saved_text")] HookName),
     /// Somebody changes the kernel's counts.
     Counts,
     /// Somebody moves the generation that the programs count in.
@@ -64,6 +67,7 @@ impl BlindPart {
             Self::Processes => "processes",
             Self::Interface(_) => "interface",
             Self::Hook(..) => "hook",
+            Self::Overtaken(..) => "overtaken",
             Self::Counts => "counts",
             Self::Generation => "generation",
             Self::SilenceIn => "silence_in",
@@ -74,10 +78,12 @@ impl BlindPart {
     /// Whether somebody has changed what recon has attached or counted.
     #[must_use]
     pub const fn is_tampering(&self) -> bool {
-        matches!(
-            self,
-            Self::Hook(..) | Self::Counts | Self::Generation | Self::SilenceIn | Self::SilenceOut
-        )
+        match self {
+            Self::Rule(..) | Self::Table | Self::Signals | Self::Polls => false,
+            Self::FailedPolls | Self::Processes | Self::Interface(_) => false,
+            Self::Hook(..) | Self::Overtaken(..) => true,
+            Self::Counts | Self::Generation | Self::SilenceIn | Self::SilenceOut => true,
+        }
     }
 
     /// What is counted of it, for the message.
@@ -91,6 +97,7 @@ impl BlindPart {
             Self::FailedPolls => "polls failed",
             Self::Processes => "lookups not done",
             Self::Interface(_) | Self::Hook(..) => "polls without it",
+            Self::Overtaken(..) => "polls behind it",
             Self::Counts => "keys or counters changed",
             Self::Generation => "polls that found another one",
             Self::SilenceIn | Self::SilenceOut => "packets that no hook saw",
@@ -109,6 +116,9 @@ impl BlindPart {
             Self::Processes => "alerts may lack the process that accepts",
             Self::Interface(_) => "bring it back, or start recon on another interface",
             Self::Hook(..) => "find out who detaches it; recon attaches it again as soon as it can",
+            Self::Overtaken(..) => {
+                "find out who attaches it (bpftool net); the log says whether recon is first again"
+            }
             Self::Counts | Self::Generation => {
                 "find out who can write to recon's maps; recon goes on with what is left of them"
             }
@@ -122,7 +132,7 @@ impl BlindPart {
     pub(super) const fn tolerated(&self) -> u64 {
         match self {
             Self::Rule(..) | Self::Table | Self::Interface(_) => 0,
-            Self::Hook(..) | Self::Counts | Self::Generation => 0,
+            Self::Hook(..) | Self::Overtaken(..) | Self::Counts | Self::Generation => 0,
             Self::SilenceIn | Self::SilenceOut => 0,
             Self::Signals => TOLERATED_SIGNALS,
             Self::Polls => TOLERATED_DELAY,
@@ -156,6 +166,12 @@ impl fmt::Display for BlindPart {
             Self::Processes => f.write_str("processes are not looked up in time"),
             Self::Interface(name) => write!(f, "the interface {name} is gone"),
             Self::Hook(interface, hook) => write!(f, "the hook {hook} of {interface} is gone"),
+            Self::Overtaken(interface, hook) => {
+                write!(
+                    f,
+                    "another program runs before the hook {hook} of {interface}"
+                )
+            }
             Self::Counts => f.write_str("somebody changes the counts in the kernel"),
             Self::Generation => {
                 f.write_str("somebody moves the generation that the kernel programs count in")

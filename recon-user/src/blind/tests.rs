@@ -29,6 +29,7 @@ fn each_part_begins_above_what_it_tolerates() {
         (BlindPart::Processes, 10),
         (BlindPart::Interface("eth9".to_owned()), 0),
         (BlindPart::Hook("eth9".to_owned(), "xdp"), 0),
+        (BlindPart::Overtaken("eth9".to_owned(), "TC ingress"), 0),
         (BlindPart::Counts, 0),
         (BlindPart::Generation, 0),
         (BlindPart::SilenceIn, 0),

@@ -5,19 +5,19 @@
 //! with another XDP program recon takes TC, since replacing that program would break what it does.
 //! An interface without a link layer (a tunnel) has TC alone: what comes in has passed a stack that
 //! decrypts or unwraps it, so XDP would spare nothing.
-//! TC attaches as TCX, or under clsact before Linux 6.6.
+//! TC attaches as TCX, or under clsact before Linux 6.6: inbound as the first program, so that no
+//! other one takes packets away unseen; outbound as the last, since others may change packets.
 
-use std::{fmt, io};
+use std::fmt;
 
 use aya::Ebpf;
-use aya::programs::tc::{NlOptions, SchedClassifierLinkId, TcAttachOptions};
-use aya::programs::xdp::XdpLinkId;
+use aya::programs::tc::{NlOptions, TcAttachOptions};
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode};
 use clap::ValueEnum;
 
-use super::attached::{is_attached, xdp_link};
+use super::attached::xdp_link;
 use super::clsact;
-use super::pin::PinnedLink;
+use super::interface_link::InterfaceLink;
 use super::{
     BARE_EGRESS, BARE_INGRESS, HookError, Interface, LinkHeader, TC_EGRESS, TC_INGRESS, XDP,
 };
@@ -65,67 +65,6 @@ pub(crate) enum TcKind {
     Tcx,
     /// As a filter of the clsact qdisc.
     Clsact,
-}
-
-/// What attaches a program to an interface, to be detached again.
-#[derive(Debug)]
-pub(super) enum InterfaceLink {
-    /// The XDP program.
-    Xdp(XdpLinkId),
-    /// A TC program, by its name.
-    Tc(&'static str, TcKind, SchedClassifierLinkId),
-    /// A program, by its name, whose link outlives this process.
-    Pinned(&'static str, PinnedLink),
-}
-
-impl InterfaceLink {
-    /// Detaches the program. The kernel has already done so if the interface is gone.
-    pub(super) fn detach(self, ebpf: &mut Ebpf) -> Result<(), ProgramError> {
-        match self {
-            Self::Xdp(link) => xdp_program(ebpf)?.detach(link),
-            Self::Tc(name, _, link) => tc_program(ebpf, name)?.detach(link),
-            Self::Pinned(_, link) => link.remove().map_err(ProgramError::IOError),
-        }
-    }
-
-    /// Leaves the program where it is when this process ends.
-    pub(super) fn leave(self, ebpf: &mut Ebpf) -> Result<(), ProgramError> {
-        match self {
-            Self::Xdp(link) => std::mem::forget(xdp_program(ebpf)?.take_link(link)?),
-            Self::Tc(name, _, link) => std::mem::forget(tc_program(ebpf, name)?.take_link(link)?),
-            Self::Pinned(..) => {}
-        }
-        Ok(())
-    }
-
-    /// The program that is attached.
-    pub(super) const fn program(&self) -> &'static str {
-        match self {
-            Self::Xdp(_) => XDP,
-            Self::Tc(name, ..) | Self::Pinned(name, _) => name,
-        }
-    }
-
-    /// Whether the kernel still has the program on the interface.
-    ///
-    /// # Errors
-    /// The kernel does not say.
-    pub(super) fn is_attached(&self, interface: &Interface, program: u32) -> io::Result<bool> {
-        /// `BPF_TCX_INGRESS` and `BPF_TCX_EGRESS` of enum bpf_attach_type, linux/bpf.h.
-        const TCX: [u32; 2] = [46, 47];
-        let [ingress, egress] = TCX;
-        let (direction, hook) = match self.program() {
-            TC_EGRESS | BARE_EGRESS => (TcAttachType::Egress, egress),
-            _ => (TcAttachType::Ingress, ingress),
-        };
-        match self {
-            Self::Xdp(_) | Self::Pinned(XDP, _) => Ok(interface.xdp_program == Some(program)),
-            Self::Tc(_, TcKind::Tcx, _) | Self::Pinned(..) => {
-                is_attached(interface.index, hook, program)
-            }
-            Self::Tc(_, TcKind::Clsact, _) => clsact::has_filter(interface, direction, program),
-        }
-    }
 }
 
 /// The hooks on an interface.
@@ -341,6 +280,9 @@ pub(super) fn attach_xdp(
     Ok(InterfaceLink::Xdp(link))
 }
 
+/// The kernel chooses a priority before that of other filters whose priority it has chosen.
+const AUTOMATIC: u16 = 0;
+
 pub(super) fn attach_tc(
     ebpf: &mut Ebpf,
     interface: &Interface,
@@ -348,7 +290,11 @@ pub(super) fn attach_tc(
 ) -> Result<(TcKind, InterfaceLink), ProgramError> {
     let name = tc_name(interface, direction);
     let program = tc_program(ebpf, name)?;
-    let tcx = TcAttachOptions::TcxOrder(LinkOrder::default());
+    let order = match direction {
+        TcAttachType::Ingress => LinkOrder::first(),
+        _ => LinkOrder::last(),
+    };
+    let tcx = TcAttachOptions::TcxOrder(order);
     match program.attach_with_options(&interface.name, direction, tcx) {
         Ok(link) => return Ok((TcKind::Tcx, InterfaceLink::Tc(name, TcKind::Tcx, link))),
         Err(error) => log::debug!(
@@ -358,8 +304,19 @@ pub(super) fn attach_tc(
         ),
     }
     clsact::prepare_qdisc(interface, name, direction)?;
-    let clsact = TcAttachOptions::Netlink(NlOptions::default());
-    let link = program.attach_with_options(&interface.name, direction, clsact)?;
+    let mut attach = |priority| {
+        let options = NlOptions {
+            priority,
+            ..NlOptions::default()
+        };
+        let clsact = TcAttachOptions::Netlink(options);
+        program.attach_with_options(&interface.name, direction, clsact)
+    };
+    // A filter of another kind or protocol may have the first priority for itself.
+    let link = match clsact::front_priority(interface, direction) {
+        Some(priority) => attach(priority).or_else(|_| attach(AUTOMATIC))?,
+        None => attach(AUTOMATIC)?,
+    };
     let kind = TcKind::Clsact;
     Ok((kind, InterfaceLink::Tc(name, kind, link)))
 }

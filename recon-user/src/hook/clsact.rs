@@ -93,17 +93,48 @@ pub(super) fn remove_filter(interface: &Interface, program: &str, direction: TcA
     qdisc_detach_program(&interface.name, direction, program).is_ok()
 }
 
-/// Whether a filter runs the program with that id. It goes with its qdisc.
-pub(super) fn has_filter(
+/// The ids of the programs that filters run, in their order, and 0 for a filter of another kind.
+pub(super) fn list_programs(
     interface: &Interface,
     direction: TcAttachType,
-    program: u32,
-) -> io::Result<bool> {
-    let mut is_there = false;
+) -> io::Result<Vec<u32>> {
+    let mut programs = Vec::new();
     list_filters(interface, direction, |filter| {
-        is_there |= has_option(filter, &TcFilterBpfOption::ProgId(program));
+        // The kernel lists each priority, too.
+        if u32::from(filter.header.handle) != 0 {
+            programs.push(program_id(filter).unwrap_or(0));
+        }
     })?;
-    Ok(is_there)
+    Ok(programs)
+}
+
+/// The priority that runs before those of all filters, if an inbound program is to have one.
+/// `None` without filters: the kernel's choice leaves room for what others put in front.
+pub(super) fn front_priority(interface: &Interface, direction: TcAttachType) -> Option<u16> {
+    if direction != TcAttachType::Ingress {
+        return None;
+    }
+    let mut lowest: Option<u16> = None;
+    let listed = list_filters(interface, direction, |filter| {
+        let priority = (filter.header.info >> u16::BITS) as u16;
+        lowest = Some(lowest.map_or(priority, |lowest| lowest.min(priority)));
+    });
+    // Of two filters with one priority, the later one runs first.
+    listed
+        .ok()
+        .and(lowest)
+        .map(|lowest| lowest.saturating_sub(1).max(1))
+}
+
+fn program_id(filter: &TcMessage) -> Option<u32> {
+    let mut attributes = filter.attributes.iter();
+    attributes.find_map(|attribute| match attribute {
+        TcAttribute::Options(options) => options.iter().find_map(|option| match option {
+            TcOption::Bpf(TcFilterBpfOption::ProgId(id)) => Some(*id),
+            _ => None,
+        }),
+        _ => None,
+    })
 }
 
 fn has_option(filter: &TcMessage, option: &TcFilterBpfOption) -> bool {

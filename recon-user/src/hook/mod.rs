@@ -17,7 +17,9 @@ mod cgroup;
 mod claim;
 mod clsact;
 mod error;
+mod front;
 mod interface;
+mod interface_link;
 mod link_events;
 mod load;
 mod object;
@@ -41,14 +43,16 @@ use aya::programs::{Program, ProgramError};
 use crate::diagnostic::error_chain;
 use crate::drain::{Commit, Drain, Grace};
 
+use attach::Ingress;
 pub use attach::XdpChoice;
 pub(crate) use attach::{AttachedHooks, Egress, TcKind};
-use attach::{Ingress, InterfaceLink};
 pub(crate) use capability::{Capabilities, Capability};
 pub(crate) use cgroup::Cgroup;
 use claim::claim;
 pub use error::HookError;
+use front::Contest;
 pub(crate) use interface::{Interface, LinkHeader};
+use interface_link::InterfaceLink;
 pub(crate) use link_events::{LinkChange, LinkEvents};
 pub use load::Netns;
 pub(crate) use load::open_pins;
@@ -56,8 +60,8 @@ use load::{check_privileges, load_object, load_programs};
 pub use pin::{PinError, Pins, Removed, remove_pins};
 pub(crate) use privilege::{ProcessSight, missing_capabilities};
 pub use probe::{Feature, KernelFeatures};
-pub(crate) use repair::DetachedHook;
 use repair::OnCgroup;
+pub(crate) use repair::{HookFinding, Tampering};
 pub(crate) use rtnetlink::is_local;
 pub use selection::InterfaceTerm;
 pub(crate) use selection::{Chosen, Selection};
@@ -94,6 +98,11 @@ struct OnInterface {
     links: Vec<InterfaceLink>,
     /// Programs that somebody has detached and that did not attach again.
     missing: Vec<&'static str>,
+    /// Whether another XDP program was there when recon attached, and said so.
+    had_xdp: bool,
+    /// Whether another program ran before the inbound one at the last look.
+    is_overtaken: bool,
+    contest: Contest,
     /// Tells other agents that this one watches the interface.
     claim: Option<UnixDatagram>,
 }
@@ -226,6 +235,7 @@ impl Hooks {
         for interface in interfaces {
             let on_interface = self.on_interfaces.entry(interface.index).or_default();
             on_interface.claim = claim(interface);
+            on_interface.had_xdp = interface.xdp_program.is_some();
             egress.push(self.attach_egress(interface));
         }
         let attach = |(interface, egress): (&Interface, Egress)| {

@@ -1,29 +1,44 @@
-//! Hooks that somebody has detached: found, and attached again.
+//! Hooks that somebody has detached or put another program before: found, and mended.
 //!
-//! In: what this agent has attached, and what the kernel says is attached. Out: the hooks that were
-//! gone, and why those that still are could not be attached again.
+//! In: what this agent has attached, and what the kernel says is attached. Out: what was found, and
+//! why it could not be mended.
 //! The decision held here: whoever may detach a program may end recon, too, so this is no defence
 //! against root. It is for the script or the other tool that clears an interface, and for the
 //! service whose cgroup is removed with it and created again.
 
 use std::fs::File;
+use std::time::Instant;
 
 use super::attach::Egress;
+use super::front::find_other;
 use super::interface::find_interface;
+use super::interface_link::{InterfaceLink, Place};
 use super::socket::CgroupHook;
 use super::{
-    BARE_EGRESS, BARE_INGRESS, Cgroup, Hooks, Interface, OnInterface, TC_EGRESS, TC_INGRESS, XDP,
-    XdpChoice,
+    BARE_EGRESS, BARE_INGRESS, Cgroup, Hooks, Interface, LinkHeader, OnInterface, TC_EGRESS,
+    TC_INGRESS, XDP, XdpChoice,
 };
 use crate::diagnostic::error_chain;
 
-/// A hook that was gone.
+/// What somebody has done to a hook.
 #[derive(Debug)]
-pub(crate) struct DetachedHook {
+pub(crate) struct HookFinding {
     /// Its name, as alerts show it.
     pub(crate) hook: &'static str,
-    /// Why it could not be attached again, if it could not.
+    pub(crate) what: Tampering,
+    /// Why it could not be mended, if it could not.
     pub(crate) refusal: Option<String>,
+}
+
+/// What somebody has done.
+#[derive(Debug)]
+pub(crate) enum Tampering {
+    /// Detached it.
+    Detached,
+    /// Put this one before it.
+    Overtaken(String),
+    /// Taken that one away again.
+    GaveWay,
 }
 
 /// The hooks of the cgroup.
@@ -45,7 +60,7 @@ impl Hooks {
     }
 
     /// Looks after the hooks of the cgroup.
-    pub(crate) fn repair_sockets(&mut self) -> Vec<DetachedHook> {
+    pub(crate) fn repair_sockets(&mut self) -> Vec<HookFinding> {
         let Self {
             pins,
             ebpf,
@@ -66,8 +81,9 @@ impl Hooks {
                 continue;
             }
             let again = hook.attach_again(ebpf, pins.as_mut(), cgroup);
-            detached.push(DetachedHook {
+            detached.push(HookFinding {
                 hook: hook.hook,
+                what: Tampering::Detached,
                 refusal: again.err().map(|error| error_chain(&error)),
             });
         }
@@ -81,7 +97,7 @@ impl Hooks {
     }
 
     /// Looks after the hooks of the interface with that index.
-    pub(crate) fn repair_interface(&mut self, index: u32, choice: XdpChoice) -> Vec<DetachedHook> {
+    pub(crate) fn repair_interface(&mut self, index: u32, choice: XdpChoice) -> Vec<HookFinding> {
         let has_hooks = self
             .on_interfaces
             .get(&index)
@@ -91,21 +107,100 @@ impl Hooks {
         let Some(Ok(interface)) = interface else {
             return Vec::new();
         };
-        let gone = self.release_detached(&interface);
-        let mut detached = Vec::with_capacity(gone.len());
-        for program in gone {
+        let mut found = self.look_in_front(&interface, choice);
+        for program in self.release_detached(&interface) {
             let refusal = self.attach_again(program, &interface, choice).err();
             if refusal.is_some()
                 && let Some(on) = self.on_interfaces.get_mut(&index)
             {
                 on.missing.push(program);
             }
-            detached.push(DetachedHook {
+            found.push(HookFinding {
                 hook: hook_name(program),
+                what: Tampering::Detached,
                 refusal,
             });
         }
-        detached
+        found
+    }
+
+    /// Goes in front of what runs before the inbound program, if there is something.
+    fn look_in_front(&mut self, interface: &Interface, choice: XdpChoice) -> Vec<HookFinding> {
+        let other = self.find_in_front(interface);
+        let Some(on) = self.on_interfaces.get_mut(&interface.index) else {
+            return Vec::new();
+        };
+        let was_overtaken = std::mem::replace(&mut on.is_overtaken, other.is_some());
+        let now = Instant::now();
+        let (what, refusal) = match other {
+            None if was_overtaken => (Tampering::GaveWay, None),
+            None => return Vec::new(),
+            Some(Other::Xdp(id)) => (
+                Tampering::Overtaken(format!("XDP program {id}")),
+                Some("recon replaces no other XDP program".to_owned()),
+            ),
+            Some(Other::Tc(name)) if on.contest.try_again(now) => {
+                let refusal = self.go_in_front(interface, choice).err();
+                if refusal.is_none()
+                    && let Some(on) = self.on_interfaces.get_mut(&interface.index)
+                {
+                    on.is_overtaken = false;
+                }
+                (Tampering::Overtaken(name), refusal)
+            }
+            Some(Other::Tc(name)) => {
+                let wait = on.contest.wait(now).as_secs() + 1;
+                let refusal = format!("it came back to the front, so recon waits for {wait} s");
+                (Tampering::Overtaken(name), Some(refusal))
+            }
+        };
+        vec![HookFinding {
+            hook: hook_name(TC_INGRESS),
+            what,
+            refusal,
+        }]
+    }
+
+    /// What runs before the inbound TC program.
+    fn find_in_front(&self, interface: &Interface) -> Option<Other> {
+        let on = self.on_interfaces.get(&interface.index)?;
+        let link = on.links.iter().find(|link| link.is_to_be_first())?;
+        let info = self.ebpf.program(link.program())?.info().ok()?;
+        match link.place(interface, info.id()) {
+            Ok(Place::After(programs)) if !programs.is_empty() => {
+                find_other(&programs, info.tag()).map(Other::Tc)
+            }
+            Ok(Place::After(_)) => self.find_xdp_in_front(interface, on).map(Other::Xdp),
+            _ => None,
+        }
+    }
+
+    /// The XDP program that has come since recon attached.
+    fn find_xdp_in_front(&self, interface: &Interface, on: &OnInterface) -> Option<u32> {
+        let id = interface.xdp_program.filter(|_| !on.had_xdp)?;
+        let has_frames = interface.header == LinkHeader::Ethernet;
+        let own = self.ebpf.program(XDP)?.info().ok()?;
+        (has_frames && find_other(&[id], own.tag()).is_some()).then_some(id)
+    }
+
+    /// Attaches the inbound TC program anew. The kernel does not move it, nor attach it twice.
+    fn go_in_front(&mut self, interface: &Interface, choice: XdpChoice) -> Result<(), String> {
+        let Some(on) = self.on_interfaces.get_mut(&interface.index) else {
+            return Ok(());
+        };
+        let Some(at) = on.links.iter().position(InterfaceLink::is_to_be_first) else {
+            return Ok(());
+        };
+        let link = on.links.swap_remove(at);
+        let program = link.program();
+        link.detach(&mut self.ebpf)
+            .map_err(|error| error_chain(&error))?;
+        self.attach_again(program, interface, choice)
+            .inspect_err(|_| {
+                if let Some(on) = self.on_interfaces.get_mut(&interface.index) {
+                    on.missing.push(program);
+                }
+            })
     }
 
     /// Releases what is no longer attached to the interface. Returns these programs, and those that
@@ -124,7 +219,7 @@ impl Hooks {
         for link in std::mem::take(links) {
             let id = ebpf.program(link.program()).map(|it| it.info());
             let is_attached = match id {
-                Some(Ok(info)) => link.is_attached(interface, info.id()).unwrap_or(true),
+                Some(Ok(info)) => !matches!(link.place(interface, info.id()), Ok(Place::Gone)),
                 // Unknown is no reason to attach a second time.
                 _ => true,
             };
@@ -154,6 +249,14 @@ impl Hooks {
         let attached = self.attach_ingress(interface, choice);
         attached.map(drop).map_err(|error| error_chain(&error))
     }
+}
+
+/// What runs before recon's inbound TC program.
+enum Other {
+    /// A TC program, or a filter, in words.
+    Tc(String),
+    /// An XDP program, by its id.
+    Xdp(u32),
 }
 
 /// The name of a program's hook.

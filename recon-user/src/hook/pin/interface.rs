@@ -17,10 +17,10 @@ use aya::programs::{ProgramError, SchedClassifier, TcAttachType, XdpMode};
 use super::{PinnedLink, Pins, Undo};
 use crate::diagnostic::error_chain;
 use crate::hook::attach::{
-    Ingress, InterfaceLink, TcKind, XdpChoice, allows_tc, tc_name, tc_program, xdp_modes,
-    xdp_program,
+    Ingress, TcKind, XdpChoice, allows_tc, tc_name, tc_program, xdp_modes, xdp_program,
 };
 use crate::hook::clsact::{self, Filter};
+use crate::hook::interface_link::InterfaceLink;
 use crate::hook::{BARE_EGRESS, Interface, TC_EGRESS, XDP};
 
 /// The names of links by their hook.

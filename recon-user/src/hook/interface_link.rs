@@ -1,0 +1,94 @@
+//! What attaches a program to an interface.
+//!
+//! In: a link of this agent. Out: where the kernel has its program, and its end.
+
+use std::io;
+
+use aya::Ebpf;
+use aya::programs::tc::SchedClassifierLinkId;
+use aya::programs::xdp::XdpLinkId;
+use aya::programs::{ProgramError, TcAttachType};
+
+use super::attach::{TcKind, tc_program, xdp_program};
+use super::attached::list_attached;
+use super::clsact;
+use super::pin::PinnedLink;
+use super::{BARE_EGRESS, BARE_INGRESS, Interface, TC_EGRESS, TC_INGRESS, XDP};
+
+/// What attaches a program to an interface, to be detached again.
+#[derive(Debug)]
+pub(super) enum InterfaceLink {
+    /// The XDP program.
+    Xdp(XdpLinkId),
+    /// A TC program, by its name.
+    Tc(&'static str, TcKind, SchedClassifierLinkId),
+    /// A program, by its name, whose link outlives this process.
+    Pinned(&'static str, PinnedLink),
+}
+
+impl InterfaceLink {
+    /// Detaches the program. The kernel has already done so if the interface is gone.
+    pub(super) fn detach(self, ebpf: &mut Ebpf) -> Result<(), ProgramError> {
+        match self {
+            Self::Xdp(link) => xdp_program(ebpf)?.detach(link),
+            Self::Tc(name, _, link) => tc_program(ebpf, name)?.detach(link),
+            Self::Pinned(_, link) => link.remove().map_err(ProgramError::IOError),
+        }
+    }
+
+    /// Leaves the program where it is when this process ends.
+    pub(super) fn leave(self, ebpf: &mut Ebpf) -> Result<(), ProgramError> {
+        match self {
+            Self::Xdp(link) => std::mem::forget(xdp_program(ebpf)?.take_link(link)?),
+            Self::Tc(name, _, link) => std::mem::forget(tc_program(ebpf, name)?.take_link(link)?),
+            Self::Pinned(..) => {}
+        }
+        Ok(())
+    }
+
+    /// The program that is attached.
+    pub(super) const fn program(&self) -> &'static str {
+        match self {
+            Self::Xdp(_) => XDP,
+            Self::Tc(name, ..) | Self::Pinned(name, _) => name,
+        }
+    }
+
+    /// Where the kernel has the program, whose id is `program`, on the interface.
+    ///
+    /// # Errors
+    /// The kernel does not say.
+    pub(super) fn place(&self, interface: &Interface, program: u32) -> io::Result<Place> {
+        /// `BPF_TCX_INGRESS` and `BPF_TCX_EGRESS` of enum bpf_attach_type, linux/bpf.h.
+        const TCX: [u32; 2] = [46, 47];
+        let [ingress, egress] = TCX;
+        let (direction, hook) = match self.program() {
+            TC_EGRESS | BARE_EGRESS => (TcAttachType::Egress, egress),
+            _ => (TcAttachType::Ingress, ingress),
+        };
+        let programs = match self {
+            Self::Xdp(_) | Self::Pinned(XDP, _) => interface.xdp_program.into_iter().collect(),
+            Self::Tc(_, TcKind::Tcx, _) | Self::Pinned(..) => list_attached(interface.index, hook)?,
+            Self::Tc(_, TcKind::Clsact, _) => clsact::list_programs(interface, direction)?,
+        };
+        Ok(match programs.iter().position(|&id| id == program) {
+            None => Place::Gone,
+            Some(place) => Place::After(programs[..place].to_vec()),
+        })
+    }
+
+    /// Whether it is to be the first program of its hook: one before it could take packets away
+    /// unseen. Outbound programs are to be the last, since those before them may change packets.
+    pub(super) fn is_to_be_first(&self) -> bool {
+        matches!(self.program(), TC_INGRESS | BARE_INGRESS)
+    }
+}
+
+/// Where a program is among those of its hook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It is not attached.
+    Gone,
+    /// These run before it: their ids, 0 of what is no BPF program.
+    After(Vec<u32>),
+}
