@@ -223,7 +223,10 @@ impl<M: CountMaps> Agent<M> {
     /// Goes on with what an earlier process left, if it left anything.
     pub(super) fn restore(&mut self, loaded: Option<LoadedState>, settings: PipelineSettings) {
         let restored = loaded.and_then(|loaded| restore(loaded, settings, &self.host));
-        let Some(restored) = restored else { return };
+        let Some(restored) = restored else {
+            self.save_first();
+            return;
+        };
         let Restored {
             pipeline,
             calls,
@@ -248,8 +251,17 @@ impl<M: CountMaps> Agent<M> {
         }
     }
 
-    /// Saves a snapshot if one is due, or if it `is_last`.
-    pub(super) fn save_state(&mut self, is_last: bool) {
+    /// Saves a snapshot of nothing, if there is a folder for it. Without one the journal of the
+    /// first polls would say nothing to the next process.
+    fn save_first(&mut self) {
+        self.save_state(true);
+        if let Some(saving) = &mut self.saving {
+            saving.store.wait_for_snapshot();
+        }
+    }
+
+    /// Saves a snapshot if one is due, or `is_due` in any case.
+    pub(super) fn save_state(&mut self, is_due: bool) {
         let Self {
             saving: Some(saving),
             pipeline,
@@ -264,7 +276,7 @@ impl<M: CountMaps> Agent<M> {
         saving.store.follow_snapshot();
         // Lines that wait for their reader are in the journal alone.
         let waits = saving.has_unmarked && !saving.store.is_journal_long();
-        if !is_last && (waits || !saving.store.is_snapshot_due()) {
+        if !is_due && (waits || !saving.store.is_snapshot_due()) {
             return;
         }
         let head = SnapshotHead {

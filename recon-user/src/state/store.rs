@@ -212,6 +212,12 @@ impl StateStore {
 
     /// Waits for the last snapshot, up to a limit. Returns how many writes have failed in all.
     pub(crate) fn finish(mut self) -> u64 {
+        self.wait_for_snapshot();
+        self.trouble.failures()
+    }
+
+    /// Waits for the snapshot that is being written, up to a limit.
+    pub(crate) fn wait_for_snapshot(&mut self) {
         match self.snapshots.wait(LAST_WAIT) {
             Some(result) => self.note_snapshot(result),
             None if self.snapshots.is_busy() => {
@@ -219,7 +225,6 @@ impl StateStore {
             }
             None => {}
         }
-        self.trouble.failures()
     }
 
     /// Begins the journal of that number. If it fails, so does the first record.
