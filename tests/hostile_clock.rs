@@ -108,11 +108,7 @@ fn a_wall_clock_that_is_set_loses_no_scan_and_repeats_no_alert() {
                 "{alerts:?}"
             );
             ensure!(alerts[0].text("recon.count").as_deref() == Some("21"));
-            let written = alerts[0].text("@timestamp").context("a time")?;
-            let written: jiff::Timestamp = written.parse()?;
-            let ahead = row.ahead.last().context("a step")?;
-            let off = written.duration_since(jiff::Timestamp::now()).as_secs() - ahead;
-            ensure!(off.abs() < HOUR, "{written} is {off} s off");
+            ensure_on_clock(alerts[0], *row.ahead.last().context("a step")?)?;
             let stopped = agent.stop()?;
             ensure!(stopped.status.success(), "{}", stopped.status);
             ensure!(stopped.totals()?.lost == 0, "{}", stopped.seen);
@@ -151,6 +147,57 @@ fn a_wall_clock_that_is_set_delays_no_end() {
             agent.stop().map(drop)
         },
     );
+}
+
+/// A scan in progress is neither forgotten nor reported twice if the wall clock is set while no
+/// recon runs.
+#[test]
+fn a_wall_clock_that_is_set_between_two_agents_loses_no_scan() {
+    rows::check(
+        STEPS,
+        |row| row.name,
+        |row| {
+            let lab = Lab::new()?;
+            let clock = WallClock::new()?;
+            let folder = tempfile::tempdir()?;
+            let state = format!("--state {}", folder.path().join("state").display());
+            let middle = PORTS.start + 15;
+            let agent = start(&lab, &clock, &state)?;
+            scan(&lab, PORTS.start..middle)?;
+            agent.wait_drained(15 * SIGNALS_PER_PORT)?;
+            ensure!(agent.stop()?.status.success());
+            let ahead = *row.ahead.first().context("a step")?;
+            clock.set_ahead(ahead)?;
+            let agent = start(&lab, &clock, &state)?;
+            scan(&lab, middle..PORTS.end)?;
+            agent.wait_for("the alert", |seen| has_alert(seen).then_some(()))?;
+            let stopped = agent.stop()?;
+            let alerts = scans(&stopped.seen);
+            ensure!(
+                alerts.len() == 1 && phase(alerts[0]) == "began",
+                "{alerts:?}"
+            );
+            ensure!(alerts[0].text("recon.count").as_deref() == Some("21"));
+            ensure_on_clock(alerts[0], ahead)?;
+            // The same ports once more, while there is an incident.
+            clock.set_ahead(0)?;
+            let agent = start(&lab, &clock, &state)?;
+            scan(&lab, PORTS)?;
+            agent.wait_drained(SIGNALS_PER_PORT * PORTS.len() as u64)?;
+            let stopped = agent.stop()?;
+            ensure!(scans(&stopped.seen).is_empty(), "{}", stopped.seen);
+            Ok(())
+        },
+    );
+}
+
+/// Fails unless the alert was written at about this time by a clock that is so far ahead.
+fn ensure_on_clock(alert: &Alert, ahead: i64) -> Result<()> {
+    let written = alert.text("@timestamp").context("a time")?;
+    let written: jiff::Timestamp = written.parse()?;
+    let off = written.duration_since(jiff::Timestamp::now()).as_secs() - ahead;
+    ensure!(off.abs() < HOUR, "{written} is {off} s off");
+    Ok(())
 }
 
 /// What a stopped recon misses is counted by the kernel, and recon says that it was late.

@@ -7,6 +7,8 @@
 //! - A poll is recorded before the kernel forgets it, and marked once its lines are written.
 //! - With a state, the end of recon ends no incident: the next process goes on with it.
 //! - The polls of the journal are judged again, by the same pipeline that live polls take.
+//! - After a boot, pids are those of other processes. What is saved of processes is forgotten then,
+//!   once the polls before the boot are judged.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Agent;
 use super::calls::Calls;
+use super::clock::AgentClock;
 use crate::blind::Blind;
 use crate::drain::{Commit, CountMaps};
 use crate::incident::Notification;
@@ -39,6 +42,8 @@ pub(super) struct Saving {
     has_unmarked: bool,
     /// What the kernel has given up to the last poll.
     commit: Option<Commit>,
+    /// Whether the machine has booted since the state was saved.
+    has_booted: bool,
 }
 
 /// What the agent knows besides the pipeline.
@@ -46,6 +51,7 @@ pub(super) struct Saving {
 struct AgentState {
     calls: Calls,
     blind: Blind,
+    clock: AgentClock,
 }
 
 /// The pipeline as it was, and what goes with it.
@@ -81,7 +87,17 @@ pub(super) fn open(
         return Ok((None, None));
     };
     let (store, loaded) = StateStore::open(folder)?;
-    Ok((Some(Saving::new(store, loaded.as_ref())), loaded))
+    let mut saving = Saving::new(store, loaded.as_ref());
+    let agent = loaded.as_ref().and_then(agent_state);
+    if let (Some(loaded), Some(agent)) = (&loaded, agent) {
+        saving.has_booted = !AgentClock::resume(&agent.clock, loaded.last_time());
+    }
+    Ok((Some(saving), loaded))
+}
+
+/// What the agent knew besides the pipeline.
+fn agent_state(loaded: &LoadedState) -> Option<AgentState> {
+    postcard::from_bytes(&loaded.head.agent).ok()
 }
 
 /// Notes a row of the poll that goes on, if it is to be recorded.
@@ -99,13 +115,20 @@ impl Saving {
             poll: loaded.map_or(0, LoadedState::last_poll),
             has_unmarked: false,
             commit: loaded.and_then(LoadedState::commit).cloned(),
+            has_booted: false,
         }
     }
 }
 
 /// Goes on with what was loaded, under settings that may be others. `None` if the pipeline can't be
 /// read.
-fn restore(loaded: LoadedState, settings: PipelineSettings, host: &str) -> Option<Restored> {
+fn restore(
+    loaded: LoadedState,
+    settings: PipelineSettings,
+    host: &str,
+    has_booted: bool,
+) -> Option<Restored> {
+    let agent = agent_state(&loaded);
     let LoadedState {
         head,
         pipeline,
@@ -113,7 +136,7 @@ fn restore(loaded: LoadedState, settings: PipelineSettings, host: &str) -> Optio
         ..
     } = loaded;
     let quiet = settings.quiet;
-    let restored = Pipeline::restore(&pipeline, settings, head.at);
+    let restored = Pipeline::restore(&pipeline, settings.clone(), head.at);
     let (mut pipeline, reconfigured, _) = match restored {
         Ok(restored) => restored,
         Err(error) => {
@@ -149,18 +172,38 @@ fn restore(loaded: LoadedState, settings: PipelineSettings, host: &str) -> Optio
             log::info!("rules that {what}: {}", rules.join(", "));
         }
     }
-    let agent = postcard::from_bytes::<AgentState>(&head.agent).ok();
     let (calls, blind) = match agent {
-        Some(AgentState { calls, blind }) => (Some(calls), Some(blind.resume(quiet))),
+        Some(AgentState { calls, blind, .. }) => (Some(calls), Some(blind.resume(quiet))),
         None => (None, None),
     };
-    Some(Restored {
+    let mut restored = Restored {
         pipeline,
         calls: replayed.calls.or(calls),
         blind,
         last,
         notifications: notifications.into_iter().chain(repeated).collect(),
-    })
+    };
+    if has_booted {
+        restored.forget_processes(settings);
+    }
+    Some(restored)
+}
+
+impl Restored {
+    /// Forgets the processes of another boot.
+    fn forget_processes(&mut self, settings: PipelineSettings) {
+        log::info!(
+            "the machine has booted since the state was saved: what it says of processes is forgotten, and incidents by process are over"
+        );
+        let ended = self.pipeline.forget_processes(settings, self.last);
+        self.notifications.extend(ended);
+        for notification in &mut self.notifications {
+            if let Some(finding) = notification.finding_mut() {
+                finding.senders.clear();
+            }
+        }
+        self.calls = None;
+    }
 }
 
 /// Judges the polls of the journal again.
@@ -222,7 +265,8 @@ impl<M: CountMaps> Agent<M> {
 
     /// Goes on with what an earlier process left, if it left anything.
     pub(super) fn restore(&mut self, loaded: Option<LoadedState>, settings: PipelineSettings) {
-        let restored = loaded.and_then(|loaded| restore(loaded, settings, &self.host));
+        let has_booted = self.saving.as_ref().is_some_and(|saving| saving.has_booted);
+        let restored = loaded.and_then(|loaded| restore(loaded, settings, &self.host, has_booted));
         let Some(restored) = restored else {
             self.save_first();
             return;
@@ -283,7 +327,8 @@ impl<M: CountMaps> Agent<M> {
             poll: saving.poll,
             at: *last,
             commit: saving.commit.clone(),
-            agent: postcard::to_allocvec(&(&*calls, &*blind)).unwrap_or_default(),
+            agent: postcard::to_allocvec(&(&*calls, &*blind, AgentClock::current()))
+                .unwrap_or_default(),
         };
         saving.store.save_snapshot(&head, |to| pipeline.save(to));
     }

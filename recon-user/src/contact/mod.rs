@@ -171,6 +171,12 @@ impl Contacts {
         }
     }
 
+    /// Forgets which processes have sent.
+    pub(crate) fn forget_processes(&mut self) {
+        self.outbound.forget_waiting();
+        self.waiting = OnceCell::new();
+    }
+
     /// Adds a row.
     pub(crate) fn observe(&mut self, row: &Row<'_>, interval: Interval) {
         let signal = row.key.signal;

@@ -79,6 +79,11 @@ impl Outbound {
         is_attempt(signal) || is_answer(signal) || matches!(signal, Signal::ConnectFailed)
     }
 
+    /// Forgets the attempts that wait for an answer, which have their processes in their keys.
+    pub(super) fn forget_waiting(&mut self) {
+        self.waiting = Queue::default();
+    }
+
     /// Adds a row about an attempt. `keeps_process` says that rules read the process behind it.
     pub(super) fn observe(&mut self, row: &Row<'_>, interval: Interval, keeps_process: bool) {
         let RowKey {

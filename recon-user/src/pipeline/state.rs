@@ -7,6 +7,7 @@
 //!   and is then reconfigured like a pipeline that runs.
 //! - A query keeps its state as long as that means the same ([`Query::counts_like`]). The incidents
 //!   of a query that is gone end, and those of a remote that a query no longer counts.
+//! - After a boot, queries that group by the process begin anew: a pid is another process's then.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -55,9 +56,34 @@ impl Pipeline {
     /// Goes on under other settings. What unchanged rules have counted stays, and so do their
     /// incidents. To be called between two polls.
     pub fn reconfigure(&mut self, settings: PipelineSettings, now: Timestamp) -> Reconfigured {
+        self.change(settings, now, |_| true)
+    }
+
+    /// Forgets processes: after a boot, pids are those of others. Returns what is written about
+    /// incidents by process, which are over. To be called between two polls.
+    pub(crate) fn forget_processes(
+        &mut self,
+        settings: PipelineSettings,
+        now: Timestamp,
+    ) -> Vec<Notification> {
+        let keeps = |query: &Query| !query.key.has(KeyColumn::Pid);
+        let changed = self.change(settings, now, keeps);
+        self.stream.forget_processes();
+        self.contacts.forget_processes();
+        changed.notifications
+    }
+
+    /// Goes on under other settings, with the state of those queries that `keeps` names.
+    fn change(
+        &mut self,
+        settings: PipelineSettings,
+        now: Timestamp,
+        keeps: impl Fn(&Query) -> bool,
+    ) -> Reconfigured {
         let lines = settings.lines;
         let mut old = std::mem::replace(self, Self::new(settings));
-        let moves = Moves::between(old.queries(), self.queries());
+        let mut moves = Moves::between(old.queries(), self.queries());
+        moves.retain(old.queries(), keeps);
         let fresh = self.queries().enumerate();
         let fresh = fresh.filter(|&(index, _)| !moves.has_state(index));
         let fresh = fresh.map(|(_, query)| name_of(query)).collect();

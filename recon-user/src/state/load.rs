@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
 
+use jiff::Timestamp;
 use recon_common::HashSecrets;
 
 use super::format::{HEADER, StateFile, Unusable, payload};
@@ -41,6 +42,12 @@ impl LoadedState {
         self.polls()
             .next_back()
             .map_or(self.head.poll, |poll| poll.head.number)
+    }
+
+    /// The time of the last poll.
+    pub(crate) fn last_time(&self) -> Timestamp {
+        let last = self.polls().next_back();
+        last.map_or(self.head.at, RecordedPoll::time)
     }
 
     /// What the kernel had given up to then.

@@ -82,6 +82,13 @@ impl GroupEvidence {
         }
     }
 
+    /// Forgets which processes have sent.
+    pub(super) fn forget_processes(&mut self) {
+        if let Some(samples) = &mut self.samples {
+            samples.senders.clear();
+        }
+    }
+
     /// The samples of a group whose first row was `first`.
     pub(crate) fn samples(&self, key: &KeyPlan, first: &RowKey) -> Samples {
         match &self.samples {

@@ -151,6 +151,16 @@ impl Group {
         &self.first
     }
 
+    /// Forgets which processes have sent.
+    pub(super) fn forget_processes(&mut self) {
+        self.first = RowKey {
+            pid: None,
+            image: 0,
+            ..self.first
+        };
+        self.evidence.forget_processes();
+    }
+
     /// Its key.
     pub(crate) fn key(&self, query: &Query) -> GroupKey {
         query.key.group_key(&self.first, self.computed())

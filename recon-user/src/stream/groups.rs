@@ -283,6 +283,12 @@ impl Groups {
         }
     }
 
+    /// Forgets which processes have sent. To be called if they are no part of the key.
+    pub(super) fn forget_processes(&mut self) {
+        let groups = self.store.groups_mut().iter_mut();
+        groups.for_each(Group::forget_processes);
+    }
+
     /// Goes on with the groups of a query that counts the same. What has left the window at `now`
     /// is dropped. Returns the tags of groups whose remote no longer counts.
     pub(super) fn adopt(

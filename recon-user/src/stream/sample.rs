@@ -45,6 +45,11 @@ impl<T: Copy + Ord, const LIMIT: usize> Sample<T, LIMIT> {
         }
     }
 
+    /// Forgets the items, and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// The bytes of heap that the sample takes.
     pub(crate) fn heap(&self) -> usize {
         allocated(self.0.capacity() * size_of::<T>())

@@ -12,8 +12,8 @@ use recon_common::Address;
 use serde::{Deserialize, Serialize};
 
 use super::group::Tag;
-use super::groups::GroupsState;
-use super::nursery::{NurseryState, Root, roots};
+use super::groups::{Groups, GroupsState};
+use super::nursery::{Nursery, NurseryState, Root, roots};
 use super::query::Query;
 use super::window::Pane;
 use super::{EvictionStats, PlacedQuery, Stream};
@@ -51,6 +51,17 @@ impl Moves {
             Some(found)
         };
         Self(old.map(find).collect())
+    }
+
+    /// Makes those queries gone that `keeps` does not name. `old` are all that move.
+    pub(crate) fn retain<'a>(
+        &mut self,
+        old: impl Iterator<Item = &'a Query>,
+        keeps: impl Fn(&Query) -> bool,
+    ) {
+        for (query, place) in old.zip(&mut self.0) {
+            *place = place.filter(|_| keeps(query));
+        }
     }
 
     /// The new position of a query. `None` if it is gone.
@@ -110,6 +121,13 @@ impl Stream {
             now: self.now,
             poll: self.poll,
         }
+    }
+
+    /// Forgets which processes have sent.
+    pub(crate) fn forget_processes(&mut self) {
+        self.groups.iter_mut().for_each(Groups::forget_processes);
+        let nurseries = self.nurseries.iter_mut();
+        nurseries.for_each(Nursery::forget_processes);
     }
 
     /// Goes on with a state. Returns the tags of groups that are gone: of queries that are, and of

@@ -140,6 +140,11 @@ impl Store {
         &self.slots
     }
 
+    /// All groups, for changes of what they are not looked up by and what takes no memory.
+    pub(super) fn groups_mut(&mut self) -> &mut [Group] {
+        &mut self.slots
+    }
+
     /// Takes all groups, by position.
     pub(super) fn into_groups(self) -> Vec<Group> {
         self.slots

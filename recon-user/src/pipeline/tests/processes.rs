@@ -48,6 +48,53 @@ fn findings_depend_on_the_sending_process() {
     assert!(found(&both).is_empty());
 }
 
+/// After a boot, a pid is another process's: what it does is not added to what the one before did,
+/// and nobody is named for that.
+#[test]
+fn a_pid_of_another_boot_is_another_process() {
+    const RULES: &str = "// id: by-process\nDeviceNetworkEvents\n| where ActionType == 'ConnectionRequest'\n| summarize ports = dcount(RemotePort) by InitiatingProcessId\n| where ports > 20\n\n// id: by-remote\nDeviceNetworkEvents\n| where ActionType == 'ConnectionRequest'\n| summarize ports = dcount(RemotePort) by RemoteIP\n| where ports > 20";
+    // (whether the machine boots, the rules and processes of the findings)
+    for (boots, expected) in [
+        (
+            false,
+            &[
+                ("by-process", &[PROCESS][..]),
+                ("by-remote", &[PROCESS]),
+                ("by-remote", &[PROCESS + 1, PROCESS + 2]),
+            ][..],
+        ),
+        (
+            true,
+            &[("by-remote", &[PROCESS]), ("by-remote", &[PROCESS + 2])],
+        ),
+    ] {
+        let mut pipeline = pipeline_of(RULES, DEFAULT_MEMORY);
+        // (ports of a remote, by a process) in a poll each, before and after the boot
+        let before = [(REMOTE, PROCESS, 1..16), (OTHER, PROCESS + 1, 1..16)];
+        let after = [(REMOTE, PROCESS, 16..22), (OTHER, PROCESS + 2, 16..22)];
+        let mut found = Vec::new();
+        for (second, (remote, process, ports)) in before.into_iter().chain(after).enumerate() {
+            if boots && second == 2 {
+                let loaded = Loader::default().load("test.kql", RULES.as_bytes());
+                let settings = settings(plain(loaded.plans));
+                let ended = pipeline.forget_processes(settings, at(NOW).to);
+                assert!(ended.is_empty(), "nothing was reported");
+            }
+            let interval = at(NOW + Duration::from_secs(second as u64));
+            for port in ports {
+                let key = key(Signal::SynSent, remote, Address::v4(LOCAL), port, process);
+                observe(&mut pipeline, &key, 1, interval, false);
+            }
+            found.extend(pipeline.end_poll_unlimited(interval, false));
+        }
+        let found: Vec<_> = found
+            .iter()
+            .map(|finding| (finding.query.id(), finding.pids.as_slice()))
+            .collect();
+        assert_eq!(found, expected, "boots: {boots}");
+    }
+}
+
 #[test]
 fn processes_are_looked_up_only_for_signals_that_need_it() {
     let pipeline = built_in_pipeline(false);

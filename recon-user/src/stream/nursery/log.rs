@@ -43,6 +43,11 @@ pub(super) enum Stage {
 }
 
 impl Log {
+    /// Its rows, to be changed.
+    pub(super) fn rows_mut(&mut self) -> impl Iterator<Item = &mut PackedRow> {
+        std::iter::once(&mut self.first).chain(&mut self.more)
+    }
+
     /// The bytes that one more row may take.
     pub(super) fn growth(&self) -> usize {
         let has_room = self.more.len() < self.more.capacity();

@@ -111,4 +111,9 @@ impl Ring {
     pub(super) fn logs(&self) -> impl Iterator<Item = &Log> {
         self.chunks.iter().flatten()
     }
+
+    /// The same, to be changed.
+    pub(super) fn logs_mut(&mut self) -> impl Iterator<Item = &mut Log> {
+        self.chunks.iter_mut().flatten()
+    }
 }

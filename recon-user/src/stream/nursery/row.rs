@@ -112,6 +112,13 @@ impl PackedRow {
         (row, Interval { from, to })
     }
 
+    /// Forgets which process has sent it.
+    pub(super) fn forget_process(&mut self) {
+        if self.signal.is_outbound() {
+            self.detail = 0;
+        }
+    }
+
     /// The key of the row.
     fn key(&self) -> RowKey {
         let key = RowKey {

@@ -69,8 +69,7 @@ impl Nursery {
         self.visited = state.visited;
         self.lost_at = state.lost_at;
         for mut log in state.logs {
-            let rows = std::iter::once(&mut log.first).chain(&mut log.more);
-            for row in rows {
+            for row in log.rows_mut() {
                 row.set = self.moved_set(row, &sets, is_counted);
             }
             let is_empty = log.rows().all(|row| row.set == SetId::NONE);
@@ -79,6 +78,13 @@ impl Nursery {
             }
             self.push(log, secrets);
         }
+    }
+
+    /// Forgets which processes have sent.
+    pub(in crate::stream) fn forget_processes(&mut self) {
+        let logs = self.ring.logs_mut();
+        logs.flat_map(Log::rows_mut)
+            .for_each(PackedRow::forget_process);
     }
 
     /// The set of a row whose queries have moved.
