@@ -10,3 +10,5 @@ mod folders;
 mod pinned;
 #[path = "pins/restarts.rs"]
 mod restarts;
+#[path = "pins/saved.rs"]
+mod saved;

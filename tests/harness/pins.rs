@@ -72,7 +72,14 @@ fn list(folder: &Path, prefix: &str, found: &mut Vec<String>) {
     }
 }
 
-/// The ids of the programs and maps that a process has open.
+/// What bpftool calls an object, and the field of its id in /proc/PID/fdinfo.
+const KINDS: [(&str, &str); 3] = [
+    ("prog", "prog_id:"),
+    ("map", "map_id:"),
+    ("link", "link_id:"),
+];
+
+/// The ids of the programs, maps and links that a process has open.
 ///
 /// # Errors
 /// When it has ended.
@@ -82,7 +89,7 @@ pub fn ids_of_process(pid: u32) -> Result<BTreeSet<(&'static str, u32)>> {
         let Ok(text) = fs::read_to_string(entry?.path()) else {
             continue;
         };
-        for (kind, field) in [("prog", "prog_id:"), ("map", "map_id:")] {
+        for (kind, field) in KINDS {
             let value = text.lines().find_map(|line| line.strip_prefix(field));
             ids.extend(value.and_then(|value| Some((kind, value.trim().parse().ok()?))));
         }
@@ -90,13 +97,13 @@ pub fn ids_of_process(pid: u32) -> Result<BTreeSet<(&'static str, u32)>> {
     Ok(ids)
 }
 
-/// Which of these programs and maps the kernel still has.
+/// Which of these programs, maps and links the kernel still has.
 ///
 /// # Errors
 /// Without bpftool.
 pub fn still_there(ids: &BTreeSet<(&'static str, u32)>) -> Result<Vec<(&'static str, u32)>> {
     let mut left = Vec::new();
-    for kind in ["prog", "map"] {
+    for (kind, _) in KINDS {
         let mut command = Command::new("bpftool");
         let output = command.args(["-j", kind, "show"]).output();
         let output = output.context("bpftool (package bpftool)")?;

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path as FilePath, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +26,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// An address that the host forwards to but does not have.
-const TARGET: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 200));
+pub(crate) const TARGET: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 200));
 const SOURCES: Ipv4Addr = Ipv4Addr::new(198, 19, 0, 0);
 /// Few enough to have a key each.
 const SOURCE_COUNT: u32 = 200;
@@ -41,7 +42,7 @@ pub(crate) struct Pinned {
     folder: TempDir,
     frames: Vec<Vec<u8>>,
     sent: u64,
-    /// Programs and maps of all agents.
+    /// Programs, maps and links of all agents.
     ids: BTreeSet<(&'static str, u32)>,
 }
 
@@ -79,20 +80,15 @@ impl Pinned {
         if let Some(binary) = binary {
             command = Command::new(binary);
         }
-        command.args([
-            "run",
-            "-vv",
-            "--profile",
-            "source",
-            "-i",
-            HOST_LINK,
-            "--pins",
-        ]);
+        command.args(["run", "-vv", "-i", HOST_LINK, "--pins"]);
         command
             .arg(self.bpffs.pins())
             .arg("--events")
             .arg(self.rows());
         command.args(arguments.split_whitespace());
+        if !arguments.contains("--rules") {
+            command.args(["--profile", "source"]);
+        }
         if !arguments.contains("--interval") {
             command.args(["--interval", "100ms"]);
         }
@@ -112,8 +108,14 @@ impl Pinned {
     ) -> Result<Agent> {
         let command = self.command(binary, arguments)?;
         let agent = Agent::spawn(&self.lab, command, Stdio::piped())?;
-        self.ids.extend(ids_of_process(agent.pid())?);
+        self.note_ids(&agent)?;
         Ok(agent)
+    }
+
+    /// Notes which programs and maps an agent has.
+    pub(crate) fn note_ids(&mut self, agent: &Agent) -> Result<()> {
+        self.ids.extend(ids_of_process(agent.pid())?);
+        Ok(())
     }
 
     /// Runs `recon detach`.
@@ -123,14 +125,27 @@ impl Pinned {
         run(self.lab.host(), command, PATIENCE)
     }
 
-    /// Sends all frames once.
+    /// Sends the frames of the traffic once.
     pub(crate) fn send_once(&mut self) -> Result<()> {
+        self.send_frames(&self.frames.clone())
+    }
+
+    /// Sends these frames, too.
+    pub(crate) fn send_frames(&mut self, frames: &[Vec<u8>]) -> Result<()> {
         let sender = self.lab.sender()?;
-        self.frames
-            .iter()
-            .try_for_each(|frame| sender.send(frame))?;
-        self.sent += self.frames.len() as u64;
+        frames.iter().try_for_each(|frame| sender.send(frame))?;
+        self.sent += frames.len() as u64;
         Ok(())
+    }
+
+    /// Adds frames to the traffic, one to each burst.
+    pub(crate) fn mix_into_traffic(&mut self, added: Vec<Vec<u8>>) {
+        let mut usual = self.frames.clone().into_iter().cycle();
+        let mixed = added.into_iter().flat_map(|frame| {
+            let usual: Vec<_> = usual.by_ref().take(BURST - 1).collect();
+            std::iter::once(frame).chain(usual)
+        });
+        self.frames = mixed.collect();
     }
 
     /// Sends while `work` runs.
@@ -175,7 +190,9 @@ impl Pinned {
             .lines()
             .filter_map(|line| serde_json::from_str(line).ok());
         let of_traffic = |row: &Value| {
-            row["ActionType"] == "SYN" && row["LocalPort"] == PORT && row["RemoteIP"] != Value::Null
+            row["ActionType"] == "SYN"
+                && row["LocalIP"] == TARGET.to_string()
+                && row["RemoteIP"] != Value::Null
         };
         let counts = rows.filter(of_traffic);
         counts
@@ -207,7 +224,7 @@ impl Pinned {
         Ok(())
     }
 
-    /// Fails if a program or a map of any agent is still in the kernel.
+    /// Fails if a program, a map or a link of any agent is still in the kernel.
     pub(crate) fn ensure_nothing_left(&self) -> Result<()> {
         let pinned = self.bpffs.pinned();
         ensure!(pinned.is_empty(), "still pinned: {pinned:?}");
@@ -226,7 +243,7 @@ impl Pinned {
 }
 
 /// Kills an agent when it has just committed a poll.
-pub(crate) fn kill(agent: Agent) -> Result<()> {
+pub(crate) fn kill(agent: Agent) -> Result<Seen> {
     let committed = |seen: &Seen| {
         let mut lines = seen.log.iter();
         lines.rfind(|line| line.contains("committed what")).cloned()
@@ -237,8 +254,7 @@ pub(crate) fn kill(agent: Agent) -> Result<()> {
         (now.is_some() && now != before).then_some(())
     })?;
     agent.signal(Signal::SIGKILL)?;
-    agent.wait()?;
-    Ok(())
+    Ok(agent.wait()?.seen)
 }
 
 /// Ends an agent in order.
@@ -251,4 +267,33 @@ pub(crate) fn stop(agent: Agent) -> Result<Seen> {
         stopped.seen
     );
     Ok(stopped.seen)
+}
+
+/// Ends an agent; every other one is killed.
+pub(crate) fn end(agent: Agent, number: usize) -> Result<Seen> {
+    match number % 2 {
+        0 => kill(agent),
+        _ => stop(agent),
+    }
+}
+
+/// A copy of the binary, with other digits of the layout's revision.
+pub(crate) fn copy_binary(
+    pinned: &Pinned,
+    name: &str,
+    revision: Option<&[u8; 3]>,
+) -> Result<PathBuf> {
+    const MARK: &[u8] = b"recon-layout-revision:";
+    let source = recon("")?.get_program().to_owned();
+    let mut bytes = fs::read(source)?;
+    if let Some(revision) = revision {
+        let mut places = bytes.windows(MARK.len());
+        let at = places.position(|window| window == MARK);
+        let at = at.context("the binary has no revision")? + MARK.len();
+        bytes[at..at + revision.len()].copy_from_slice(revision);
+    }
+    let path = pinned.file(name);
+    fs::write(&path, bytes)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+    Ok(path)
 }

@@ -1,49 +1,12 @@
-//! Restarts and upgrades under traffic.
+//! Each kind of hook over a restart, and maps of another layout or size.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-
-use anyhow::{Context, Result, ensure};
-use recon_tests::agent::recon;
+use anyhow::{Result, ensure};
 use recon_tests::hooks::{attached, attached_to_cgroup};
-use recon_tests::{Agent, rows};
+use recon_tests::rows;
 
-use super::pinned::{Pinned, kill, stop};
+use super::pinned::{Pinned, copy_binary, kill, stop};
 
-const RESTARTS: usize = 50;
 const UPGRADES: usize = 10;
-
-#[test]
-fn fifty_restarts_count_each_packet_once() -> Result<()> {
-    let mut pinned = Pinned::new()?;
-    // What is sent before is nobody's.
-    let mut agent = pinned.start("--xdp native")?;
-    pinned.under_traffic(|pinned| {
-        for number in 0..RESTARTS {
-            agent.wait_poll()?;
-            end(agent, number)?;
-            agent = pinned.start("--xdp native")?;
-            pinned.ensure_one_program()?;
-        }
-        stop(agent).map(drop)
-    })?;
-    ensure!(pinned.sent() > 1000, "no traffic");
-    let agent = pinned.start("--xdp native")?;
-    pinned.ensure_all_counted(&agent)?;
-    pinned.ensure_one_program()?;
-    stop(agent)?;
-    ensure!(pinned.detach()?.success().is_ok(), "detach");
-    pinned.ensure_nothing_left()
-}
-
-/// Every other agent is killed.
-fn end(agent: Agent, number: usize) -> Result<()> {
-    match number % 2 {
-        0 => kill(agent),
-        _ => stop(agent).map(drop),
-    }
-}
 
 struct Mode {
     name: &'static str,
@@ -107,28 +70,6 @@ fn check_mode(mode: &Mode) -> Result<()> {
 }
 
 #[test]
-fn ten_upgrades_count_each_packet_once() -> Result<()> {
-    let mut pinned = Pinned::new()?;
-    let mut agent = pinned.start("--xdp native")?;
-    pinned.under_traffic(|pinned| {
-        for number in 0..UPGRADES {
-            let binary = copy_binary(pinned, &format!("recon-{number}"), None)?;
-            agent.wait_poll()?;
-            end(agent, number)?;
-            agent = pinned.start_binary(Some(&binary), "--xdp native")?;
-            fs::remove_file(binary)?;
-            pinned.ensure_one_program()?;
-        }
-        stop(agent).map(drop)
-    })?;
-    let agent = pinned.start("--xdp native")?;
-    pinned.ensure_all_counted(&agent)?;
-    stop(agent)?;
-    pinned.detach()?.success()?;
-    pinned.ensure_nothing_left()
-}
-
-#[test]
 fn maps_of_another_layout_are_replaced_on_the_same_links() -> Result<()> {
     let mut pinned = Pinned::new()?;
     let other = copy_binary(&pinned, "recon-other", Some(b"002"))?;
@@ -174,21 +115,4 @@ fn a_table_of_another_size_replaces_the_maps() -> Result<()> {
     stop(agent)?;
     pinned.detach()?.success()?;
     pinned.ensure_nothing_left()
-}
-
-/// A copy of the binary, with other digits of the layout's revision.
-fn copy_binary(pinned: &Pinned, name: &str, revision: Option<&[u8; 3]>) -> Result<PathBuf> {
-    const MARK: &[u8] = b"recon-layout-revision:";
-    let source = recon("")?.get_program().to_owned();
-    let mut bytes = fs::read(source)?;
-    if let Some(revision) = revision {
-        let mut places = bytes.windows(MARK.len());
-        let at = places.position(|window| window == MARK);
-        let at = at.context("the binary has no revision")? + MARK.len();
-        bytes[at..at + revision.len()].copy_from_slice(revision);
-    }
-    let path = pinned.file(name);
-    fs::write(&path, bytes)?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
-    Ok(path)
 }
