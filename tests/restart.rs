@@ -155,6 +155,41 @@ fn an_incident_goes_on_with_its_id_and_is_not_reported_again() -> Result<()> {
     Ok(())
 }
 
+/// What a reload makes an alert is reported, also after a crash: the polls before the reload are not
+/// judged by the new rules, which would take the alert for written.
+#[test]
+fn an_alert_of_a_reload_is_not_lost_in_a_crash() -> Result<()> {
+    const HITS: u16 = 21;
+    let bench = Bench::new()?;
+    let config = bench.folder.path().join("recon.toml");
+    let options = format!("--config {}", config.display());
+    let threshold = |ports: u16| {
+        let text = format!("rules.'{RULE}/{MEASURE}'.threshold = {ports}");
+        fs::write(&config, text)
+    };
+    threshold(50)?;
+    let agent = bench.start(&options)?;
+    bench.scan(&agent, 1..31)?;
+    // Another alert of these polls, whose mark says that all of their lines are written.
+    (0..HITS).try_for_each(|_| bench.scan(&agent, 1..2))?;
+    agent.wait_for("the alert about hits", |seen| {
+        seen.fired(RULE, "count").next().map(drop)
+    })?;
+    agent.wait_poll()?;
+    threshold(20)?;
+    agent.signal(Signal::SIGHUP)?;
+    agent.wait_for("the reload", |seen| {
+        seen.has_logged("threshold 50 -> 20").then_some(())
+    })?;
+    kill(agent)?;
+    let agent = bench.start(&options)?;
+    bench.scan(&agent, 31..32)?;
+    agent.wait_for("the alert about ports", |seen| {
+        seen.fired(RULE, MEASURE).next().map(drop)
+    })?;
+    stop_after(agent, "a reload", 31)
+}
+
 #[test]
 fn a_snapshot_that_cannot_be_used_is_set_aside() -> Result<()> {
     // (what, how the file is changed, what the log says)

@@ -6,7 +6,8 @@
 //! The decisions held here:
 //! - A poll is recorded before the kernel forgets it, and marked once its lines are written.
 //! - With a state, the end of recon ends no incident: the next process goes on with it.
-//! - The polls of the journal are judged again, by the same pipeline that live polls take.
+//! - The polls of the journal are judged again, by the same pipeline that live polls take: so a
+//!   reload saves a snapshot, or polls that other rules have judged would be judged by the new ones.
 //! - After a boot, pids are those of other processes. What is saved of processes is forgotten then,
 //!   once the polls before the boot are judged.
 
@@ -44,6 +45,8 @@ pub(super) struct Saving {
     commit: Option<Commit>,
     /// Whether the machine has booted since the state was saved.
     has_booted: bool,
+    /// Whether the rules have changed since the last snapshot.
+    has_new_rules: bool,
 }
 
 /// What the agent knows besides the pipeline.
@@ -116,6 +119,7 @@ impl Saving {
             has_unmarked: false,
             commit: loaded.and_then(LoadedState::commit).cloned(),
             has_booted: false,
+            has_new_rules: false,
         }
     }
 }
@@ -257,10 +261,32 @@ impl<M: CountMaps> Agent<M> {
             return;
         };
         saving.has_unmarked |= has_lines;
-        if saving.has_unmarked && self.output.flush(WRITE_WAIT) {
+        self.mark_written();
+        self.save_state(false);
+    }
+
+    /// Marks the polls so far if their lines are written.
+    fn mark_written(&mut self) {
+        if let Some(saving) = &mut self.saving
+            && saving.has_unmarked
+            && self.output.flush(WRITE_WAIT)
+        {
             saving.has_unmarked = !saving.store.append_mark(saving.poll);
         }
+    }
+
+    /// Saves a snapshot with the rules that are in force now: the journal is judged by these, and is
+    /// not to have polls from before. Waits for the disk, but not for long.
+    pub(super) fn save_reload(&mut self) {
+        let Some(saving) = &mut self.saving else {
+            return;
+        };
+        saving.has_new_rules = true;
+        self.mark_written();
         self.save_state(false);
+        if let Some(saving) = &mut self.saving {
+            saving.store.follow_snapshot(WRITE_WAIT);
+        }
     }
 
     /// Goes on with what an earlier process left, if it left anything.
@@ -317,10 +343,14 @@ impl<M: CountMaps> Agent<M> {
         else {
             return;
         };
-        saving.store.follow_snapshot();
+        saving.store.follow_snapshot(Duration::ZERO);
         // Lines that wait for their reader are in the journal alone.
         let waits = saving.has_unmarked && !saving.store.is_journal_long();
-        if !is_due && (waits || !saving.store.is_snapshot_due()) {
+        let is_wanted = match saving.has_new_rules {
+            true => !saving.store.is_saving(),
+            false => saving.store.is_snapshot_due(),
+        };
+        if !is_due && (waits || !is_wanted) {
             return;
         }
         let head = SnapshotHead {
@@ -331,6 +361,7 @@ impl<M: CountMaps> Agent<M> {
                 .unwrap_or_default(),
         };
         saving.store.save_snapshot(&head, |to| pipeline.save(to));
+        saving.has_new_rules = false;
     }
 
     /// Saves the state at the end, and waits for the disk. Without a folder for it, what is open

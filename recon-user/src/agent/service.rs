@@ -175,6 +175,7 @@ impl<M: CountMaps> Agent<M> {
             self.private = PrivateSignals::new(true);
         }
         self.blind.set_quiet(settings.quiet.0);
+        self.save_reload();
     }
 
     /// Tells the service manager of a poll that has drained the counts.

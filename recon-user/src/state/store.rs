@@ -176,7 +176,7 @@ impl StateStore {
         save: impl FnOnce(&mut Vec<u8>) -> io::Result<()>,
     ) {
         self.begun = Some(Instant::now());
-        self.follow_snapshot();
+        self.follow_snapshot(Duration::ZERO);
         if self.snapshots.is_busy() {
             self.trouble.note_failure(&io::ErrorKind::TimedOut.into());
             return;
@@ -193,9 +193,14 @@ impl StateStore {
         }
     }
 
-    /// Notes what came of a snapshot, if one was being written.
-    pub(crate) fn follow_snapshot(&mut self) {
-        if let Some(result) = self.snapshots.take_result() {
+    /// Whether a snapshot is being written.
+    pub(crate) fn is_saving(&self) -> bool {
+        self.snapshots.is_busy()
+    }
+
+    /// Notes what came of a snapshot, if one was being written and ends within that time.
+    pub(crate) fn follow_snapshot(&mut self, limit: Duration) {
+        if let Some(result) = self.snapshots.wait(limit) {
             self.note_snapshot(result);
         }
     }
