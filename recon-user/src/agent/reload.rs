@@ -109,7 +109,7 @@ impl Reloads {
     }
 
     /// Ends a reload. `apply` puts a new configuration in force. Answers and logs what came of it,
-    /// which is returned in one line. What was asked for meanwhile begins.
+    /// which is returned in one short line. What was asked for meanwhile begins.
     pub(super) fn finish(
         &mut self,
         loaded: Loaded,
@@ -143,10 +143,8 @@ impl Reloads {
             let _ = asker.send(answer.clone());
         }
         self.read_next();
-        match ok {
-            true => format!("reloaded: {result}"),
-            false => format!("reload refused: {result}"),
-        }
+        let what = if ok { "reloaded" } else { "reload refused" };
+        shorten(&format!("{what}: {result}"))
     }
 
     /// Puts a configuration in force. Returns and logs what it changes.
@@ -174,6 +172,16 @@ impl Reloads {
     }
 }
 
+/// The start of a text, short enough for the one line of a status: another profile changes more
+/// rules than fit there.
+fn shorten(text: &str) -> String {
+    const ROOM: usize = 160;
+    match text.char_indices().nth(ROOM) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,6 +197,15 @@ mod tests {
                 ..
             }) => why.lines().next().unwrap_or_default().to_owned(),
             other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_status_is_short() {
+        for (length, expected) in [(0, 0), (160, 160), (161, 163), (4000, 163)] {
+            // Two bytes each.
+            let shown = shorten(&"é".repeat(length));
+            assert_eq!(shown.chars().count(), expected, "{length}");
         }
     }
 
