@@ -7,13 +7,14 @@
 
 use std::fmt;
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use aya::programs::TcAttachType;
 
 use super::PinnedLink;
 use super::error::PinError;
-use super::folder::{PinFolder, remove_set, show};
+use super::folder::{PinFolder, remove_set};
 use super::set::link_paths;
 use crate::hook::attach::tc_name;
 use crate::hook::{clsact, list_interfaces};
@@ -27,8 +28,8 @@ pub struct Removed {
     pub others: Vec<String>,
     /// Interfaces with filters, and which.
     pub filters: Vec<String>,
-    /// Whether the folder itself is gone: something else may be in it.
-    pub folder_is_gone: bool,
+    /// Why the folder itself stays, if it does.
+    pub folder_stays: Option<String>,
 }
 
 impl fmt::Display for Removed {
@@ -37,7 +38,7 @@ impl fmt::Display for Removed {
             links,
             others,
             filters,
-            folder_is_gone,
+            folder_stays,
         } = self;
         if links.is_empty() && others.is_empty() && filters.is_empty() {
             return f.write_str("nothing of recon was attached or pinned");
@@ -48,9 +49,9 @@ impl fmt::Display for Removed {
             write!(f, " ({})", hooks.join(", "))?;
         }
         write!(f, " and removed {} maps and programs", others.len())?;
-        match folder_is_gone {
-            true => f.write_str(" and their folder"),
-            false => f.write_str("; the folder stays, since something else is in it"),
+        match folder_stays {
+            None => f.write_str(" and their folder"),
+            Some(why) => write!(f, "; the folder stays: {why}"),
         }
     }
 }
@@ -82,13 +83,12 @@ pub fn remove_pins(path: &Path) -> Result<Removed, PinError> {
             let others = remove_set(set).map_err(|error| PinError::read(set, error))?;
             removed.others.extend(others);
         }
-        removed.folder_is_gone = match folder.remove() {
-            Ok(()) => true,
-            Err(error) => {
-                log::debug!("{}: {error}", show(path));
-                false
-            }
-        };
+        removed.folder_stays = folder.remove().err().map(|error| match error.kind() {
+            io::ErrorKind::DirectoryNotEmpty => "something else is in it".to_owned(),
+            // As in a mount namespace of the service manager.
+            io::ErrorKind::ResourceBusy => "something is mounted on it".to_owned(),
+            _ => error.to_string(),
+        });
     }
     removed.filters = remove_filters();
     Ok(removed)
