@@ -1,29 +1,32 @@
-//! The Debian package in a bare Debian: install, run, upgrade, remove, purge.
+//! The Debian package in a bare Debian: install, upgrade, remove, purge, and its service under a
+//! running systemd.
 //!
 //! In: a Debian system and two versions of the package, which `cargo xtask test --package` makes
-//! and names. Out: an alert from the installed service, and a system as it was before.
+//! and names. Out: alerts from the installed service, and a system as it was before.
 
+#[path = "package/booted.rs"]
+mod booted;
 #[path = "package/root.rs"]
 mod root;
-#[path = "package/unit.rs"]
-mod unit;
+#[path = "package/service.rs"]
+mod service;
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
-use recon_tests::lab::HOST_LINK;
+use recon_tests::Lab;
 use recon_tests::report::skip;
-use recon_tests::scan::{PORTS, has_alert, scan};
-use recon_tests::{Agent, Lab};
 
+use booted::Booted;
 use root::Root;
-use unit::Unit;
+use service::{EVENTS, Service};
 
 /// A Debian system; the package before, and the one to test.
 const INPUTS: [&str; 3] = ["RECON_DEBIAN", "RECON_DEB_BEFORE", "RECON_DEB"];
+/// Who makes them.
+const MAKES: &str = "cargo xtask test --package makes what it needs";
 const UNIT: &str = "/usr/lib/systemd/system/recon.service";
 const SETTINGS: &str = "/etc/recon/recon.toml";
 /// A change of the operator.
@@ -48,22 +51,44 @@ const FILES: [&str; 15] = [
     "l 777 root:root /etc/systemd/system/multi-user.target.wants/recon.service",
 ];
 
+/// The exposure that `systemd-analyze security` may find, in tenths.
+const MOST_EXPOSURE: u32 = 25;
+
+/// What `cargo xtask test --package` has made: a Debian system, the package before, and the one to
+/// test.
+struct Inputs {
+    base: PathBuf,
+    before: PathBuf,
+    package: PathBuf,
+}
+
+impl Inputs {
+    /// `None` where nobody has made them.
+    fn of_environment() -> Option<Self> {
+        let inputs: Option<Vec<PathBuf>> = INPUTS
+            .iter()
+            .map(|name| env::var_os(name).map(Into::into))
+            .collect();
+        let [base, before, package] = inputs.unwrap_or_default().try_into().ok()?;
+        Some(Self {
+            base,
+            before,
+            package,
+        })
+    }
+}
+
 #[test]
-fn a_package_is_installed_runs_is_upgraded_and_leaves_nothing() -> Result<()> {
-    let inputs: Vec<PathBuf> = INPUTS
-        .iter()
-        .filter_map(env::var_os)
-        .map(Into::into)
-        .collect();
-    let [base, before, package] = inputs.as_slice() else {
-        skip("package", "cargo xtask test --package makes what it needs");
+fn a_package_is_installed_is_upgraded_and_leaves_nothing() -> Result<()> {
+    let Some(inputs) = Inputs::of_environment() else {
+        skip("package", MAKES);
         return Ok(());
     };
-    let lab = Lab::new()?;
-    let root = Root::over(base)?;
+    let root = Root::over(&inputs.base)?;
+    root.share_machine()?;
     let clean = root.listing()?;
 
-    let old = install(&root, before)?;
+    let old = install(&root, &inputs.before)?;
     let files = root.listing()?;
     for file in FILES {
         ensure!(files.iter().any(|line| line == file), "{file} is missing");
@@ -71,20 +96,18 @@ fn a_package_is_installed_runs_is_upgraded_and_leaves_nothing() -> Result<()> {
     let user = root.run("getent passwd recon")?;
     ensure!(user.trim().ends_with("/nologin"), "{user}");
     check_unit(&root)?;
-    check_run(&root, &lab)?;
     check_rotation(&root)?;
 
     let settings = root.file(SETTINGS);
     let edited = fs::read_to_string(&settings)? + OPERATOR;
     fs::write(&settings, &edited)?;
-    let new = install(&root, package)?;
+    let new = install(&root, &inputs.package)?;
     ensure!(old != new, "an upgrade from {old} to {new}");
     ensure!(
         fs::read_to_string(&settings)? == edited,
         "the settings have changed"
     );
     ensure!(root.run("recon config")?.contains(OPERATOR.trim()));
-    check_run(&root, &lab)?;
 
     root.run("apt-get --yes remove recon")?;
     ensure!(
@@ -93,9 +116,10 @@ fn a_package_is_installed_runs_is_upgraded_and_leaves_nothing() -> Result<()> {
     );
     ensure!(!root.file("/usr/bin/recon").exists());
     root.run("apt-get --yes purge recon")?;
-    for folder in ["/var/log/recon", "/var/lib/recon", "/sys/fs/bpf/recon"] {
+    for folder in ["/var/log/recon", "/var/lib/recon"] {
         ensure!(!root.file(folder).exists(), "purging leaves {folder}");
     }
+    ensure_no_user(&root.run("cat /etc/passwd /etc/group")?)?;
     let left = root.listing()?;
     let added: Vec<_> = left.iter().filter(|line| !clean.contains(line)).collect();
     let lost: Vec<_> = clean.iter().filter(|line| !left.contains(line)).collect();
@@ -106,39 +130,61 @@ fn a_package_is_installed_runs_is_upgraded_and_leaves_nothing() -> Result<()> {
     Ok(())
 }
 
-/// Installs a package and returns its version.
-fn install(root: &Root, package: &Path) -> Result<String> {
-    let inside = root.file("/tmp/recon.deb");
-    fs::copy(package, &inside).with_context(|| package.display().to_string())?;
-    root.run("apt-get --yes --no-install-recommends --allow-downgrades install /tmp/recon.deb")?;
-    fs::remove_file(inside)?;
-    root.run("dpkg-query --show --showformat='${Version}' recon")
+/// Upgrade, reloads, restart, kill -9 and a hang under systemd lose no count; a stop, and a removal
+/// of what runs, leave nothing in the kernel.
+#[test]
+fn a_running_systemd_keeps_the_service_and_its_counts() -> Result<()> {
+    let Some(inputs) = Inputs::of_environment() else {
+        skip("service", MAKES);
+        return Ok(());
+    };
+    let lab = Lab::new()?;
+    let root = Root::over(&inputs.base)?;
+    let service = Service::prepare(&lab, Booted::boot(&lab, &root)?, &inputs.package)?;
+    live(&service, &inputs.before).with_context(|| service.explain())
 }
 
-/// systemd reads the unit without a complaint.
-fn check_unit(root: &Root) -> Result<()> {
-    let said = root.run(&format!("systemd-analyze verify --man=no {UNIT} 2>&1"))?;
-    ensure!(said.is_empty(), "{said}");
+/// From the installation to the purge.
+fn live(service: &Service<'_>, before: &Path) -> Result<()> {
+    /// Lists all that has the package's name, pins too.
+    const OWN_FILES: &str = "find / /run /sys/fs/bpf -xdev -name '*recon*' | sort";
+    let booted = &service.booted;
+    let clean = booted.run(OWN_FILES)?;
+    service.install(before)?;
+    service.check_process()?;
+    service.count_all()?;
+    for event in EVENTS {
+        service.check(event).with_context(|| event.name)?;
+    }
+    service.check_process()?;
+    booted.run("apt-get --yes remove recon")?;
+    service.ensure_nothing_attached()?;
+    booted.run("apt-get --yes purge recon")?;
+    let left = booted.run(OWN_FILES)?;
+    ensure!(left == clean, "before: {clean}\nafter: {left}");
+    ensure_no_user(&booted.run("cat /etc/passwd /etc/group")?)
+}
+
+/// Neither the user nor the group of the service.
+fn ensure_no_user(accounts: &str) -> Result<()> {
+    ensure!(!accounts.contains("recon"), "{accounts}");
     Ok(())
 }
 
-/// The command line of the unit, with its user and its capabilities, reports a scan.
-fn check_run(root: &Root, lab: &Lab) -> Result<()> {
-    let unit = Unit(fs::read_to_string(root.file(UNIT))?);
-    let mut command = unit.command(root)?;
-    command.args(["-vv", "-i", HOST_LINK, "--profile", "source"]);
-    command.args(lab.watched_sockets());
-    let agent = Agent::spawn(lab, command, Stdio::piped())?;
-    scan(lab, PORTS)?;
-    let alerts = root.file("/var/log/recon/alerts.jsonl");
-    let is_in_file =
-        || fs::read_to_string(&alerts).is_ok_and(|text| text.contains("\"port-scan\""));
-    agent.wait_for("the alert about the scan", |seen| {
-        (has_alert(seen) || is_in_file()).then_some(())
-    })?;
-    agent.stop()?;
-    // The next run starts from nothing.
-    let _ = fs::remove_file(alerts);
+/// Installs a package and returns its version.
+fn install(root: &Root, package: &Path) -> Result<String> {
+    root.with_package(package, |install| root.run(install))?;
+    root.run("dpkg-query --show --showformat='${Version}' recon")
+}
+
+/// systemd reads the unit without a complaint and finds little exposed.
+fn check_unit(root: &Root) -> Result<()> {
+    let said = root.run(&format!("systemd-analyze verify --man=no {UNIT} 2>&1"))?;
+    ensure!(said.is_empty(), "{said}");
+    let said = root.run(&format!(
+        "systemd-analyze security --offline=true --no-pager --threshold={MOST_EXPOSURE} {UNIT}"
+    ))?;
+    ensure!(said.contains("Overall exposure level"), "{said}");
     Ok(())
 }
 

@@ -72,6 +72,23 @@ fn list(folder: &Path, prefix: &str, found: &mut Vec<String>) {
     }
 }
 
+/// Gives a recon's binary another revision of the layout of its maps, as a version with other maps
+/// has.
+///
+/// # Errors
+/// When it is no recon.
+pub fn set_layout_revision(binary: &mut [u8], digits: &[u8; 3]) -> Result<()> {
+    const MARK: &[u8] = b"recon-layout-revision:";
+    let mut places = binary.windows(MARK.len());
+    let at = places.position(|window| window == MARK);
+    let at = at.context("the binary has no revision of its layout")? + MARK.len();
+    let revision = binary.get_mut(at..at + digits.len());
+    revision
+        .context("the binary is cut")?
+        .copy_from_slice(digits);
+    Ok(())
+}
+
 /// What bpftool calls an object, and the field of its id in /proc/PID/fdinfo.
 const KINDS: [(&str, &str); 3] = [
     ("prog", "prog_id:"),

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use nix::mount::{MntFlags, umount2};
 use recon_tests::mounts;
 use tempfile::TempDir;
@@ -23,6 +23,13 @@ pub(super) struct Root {
 }
 
 impl Root {
+    /// All that its programs know of the machine, as `env` takes it.
+    pub(super) const ENVIRONMENT: [&str; 3] = [
+        "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+        "LC_ALL=C.UTF-8",
+        "DEBIAN_FRONTEND=noninteractive",
+    ];
+
     /// Lays an empty layer over `base`, and moves this thread into a mount namespace of its own.
     pub(super) fn over(base: &Path) -> Result<Self> {
         mounts::enter()?;
@@ -44,12 +51,16 @@ impl Root {
             inner("work").display()
         );
         mounts::mount_new("overlay", &root.path, &options)?;
-        for folder in SHARED {
-            mounts::bind(&Path::new("/").join(folder), &root.path.join(folder))?;
-        }
-        mounts::mount_new("proc", &root.path.join("proc"), "")?;
-        mounts::mount_new("bpf", &root.path.join("sys/fs/bpf"), "")?;
         Ok(root)
+    }
+
+    /// Shows the system what programs of a chroot need of this machine.
+    pub(super) fn share_machine(&self) -> Result<()> {
+        for folder in SHARED {
+            mounts::bind(&Path::new("/").join(folder), &self.path.join(folder))?;
+        }
+        mounts::mount_new("proc", &self.path.join("proc"), "")?;
+        mounts::mount_new("bpf", &self.path.join("sys/fs/bpf"), "")
     }
 
     /// Where a file of the system is for this thread.
@@ -57,16 +68,29 @@ impl Root {
         self.path.join(path.trim_start_matches('/'))
     }
 
+    /// Calls `run` with a line that installs a package.
+    pub(super) fn with_package(
+        &self,
+        package: &Path,
+        run: impl FnOnce(&str) -> Result<String>,
+    ) -> Result<()> {
+        const INSIDE: &str = "/tmp/recon.deb";
+        let inside = self.file(INSIDE);
+        fs::copy(package, &inside).with_context(|| package.display().to_string())?;
+        run(&format!(
+            "apt-get --yes --no-install-recommends install {INSIDE}"
+        ))?;
+        Ok(fs::remove_file(inside)?)
+    }
+
     /// A program in the system.
     pub(super) fn command(&self, program: &str) -> Command {
         let mut command = Command::new("chroot");
         command
             .arg(&self.path)
-            .arg(program)
-            .env_clear()
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-            .env("LC_ALL", "C.UTF-8")
-            .env("DEBIAN_FRONTEND", "noninteractive");
+            .args(["env", "-i"])
+            .args(Self::ENVIRONMENT)
+            .arg(program);
         command
     }
 

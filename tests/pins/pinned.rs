@@ -19,7 +19,7 @@ use recon_tests::agent::recon;
 use recon_tests::frame::{Path, syn};
 use recon_tests::hooks::most_programs;
 use recon_tests::lab::HOST_LINK;
-use recon_tests::pins::{Bpffs, ids_of_process, still_there};
+use recon_tests::pins::{Bpffs, ids_of_process, set_layout_revision, still_there};
 use recon_tests::process::{Finished, run};
 use recon_tests::{Agent, Lab, PATIENCE, Seen};
 use serde_json::Value;
@@ -283,14 +283,10 @@ pub(crate) fn copy_binary(
     name: &str,
     revision: Option<&[u8; 3]>,
 ) -> Result<PathBuf> {
-    const MARK: &[u8] = b"recon-layout-revision:";
     let source = recon("")?.get_program().to_owned();
     let mut bytes = fs::read(source)?;
     if let Some(revision) = revision {
-        let mut places = bytes.windows(MARK.len());
-        let at = places.position(|window| window == MARK);
-        let at = at.context("the binary has no revision")? + MARK.len();
-        bytes[at..at + revision.len()].copy_from_slice(revision);
+        set_layout_revision(&mut bytes, revision)?;
     }
     let path = pinned.file(name);
     fs::write(&path, bytes)?;
