@@ -1,7 +1,7 @@
 //! A restart is no gap: what recon has counted, reported and concluded goes on in the next process.
 
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, TcpStream};
 use std::ops::Range;
 use std::path::Path;
 use std::process::Stdio;
@@ -9,8 +9,8 @@ use std::process::Stdio;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use recon_tests::frame::{Path as Flow, syn};
-use recon_tests::lab::HOST;
-use recon_tests::{Agent, Alert, Lab};
+use recon_tests::lab::{ATTACKER, HOST, spare};
+use recon_tests::{Agent, Alert, Lab, Server};
 
 const REMOTE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 const RULE: &str = "port-scan";
@@ -55,6 +55,23 @@ impl Bench {
         }
         agent.wait_drained(before + sent)?;
         agent.wait_poll().map(drop)
+    }
+}
+
+impl Bench {
+    /// Connects as a client, which all or none of the ports accept.
+    fn connect(
+        &self,
+        ports: impl Iterator<Item = (IpAddr, u16)> + Send,
+        is_open: bool,
+    ) -> Result<()> {
+        self.lab.attacker().enter(|| {
+            for port in ports {
+                let is_accepted = TcpStream::connect(port).is_ok();
+                ensure!(is_accepted == is_open, "{port:?}: {is_accepted}");
+            }
+            Ok(())
+        })
     }
 }
 
@@ -260,4 +277,54 @@ fn two_dozen_restarts_lose_no_port() -> Result<()> {
     let ended = agent.wait_for("the end", |seen| seen.fired(RULE, MEASURE).next().cloned())?;
     ensure!(count(&ended) == Some(RESTARTS.into()), "{ended}");
     stop(agent)
+}
+
+/// Whether the state is kept, and whom the second agent names: by the verdicts of the first, or by
+/// what it has seen itself.
+const VERDICTS: [(bool, Ipv4Addr); 2] = [(true, REMOTE), (false, ATTACKER)];
+
+/// The client's successes and the scanner's failures are before the restart, and attempts of both
+/// after it.
+#[test]
+fn verdicts_on_clients_and_scanners_outlive_a_restart() -> Result<()> {
+    const ATTEMPTS: &str = "// id: attempts\nReconEvents\n| where ActionType == 'Attempt'\n| summarize attempts = count() by RemoteIP\n| where attempts > 1000";
+    const BY_SCANNERS: &str = "// id: by-scanners\nDeviceNetworkEvents\n| where ActionType == 'SYN' and RemoteVerdict == 'scanner'\n| summarize syns = count() by RemoteIP\n| where syns > 0";
+    for ((is_kept, expected), (how, end)) in VERDICTS.into_iter().zip(ENDINGS) {
+        let bench = Bench::new()?;
+        let rules = |name: &str, text: &str| -> Result<String> {
+            let path = bench.folder.path().join(name);
+            fs::write(&path, text)?;
+            Ok(format!("--rules {}", path.display()))
+        };
+        let agent = bench.start(&rules("attempts.kql", ATTEMPTS)?)?;
+        let _server = Server::nginx(
+            bench.lab.host(),
+            tempfile::tempdir()?,
+            "server { listen 80; location / { return 200 hello; } }",
+        )?;
+        bench.connect((0..10).map(|number| (spare(number), 80)), true)?;
+        bench.scan(&agent, 1..7)?;
+        agent.wait_poll()?;
+        end(agent)?;
+        if !is_kept {
+            fs::remove_dir_all(bench.state())?;
+        }
+        let agent = bench.start(&rules("by-scanners.kql", BY_SCANNERS)?)?;
+        // Six attempts in vain make an unknown source a scanner, and the next one shows it.
+        bench.connect((2000..2006).map(|port| (HOST.into(), port)), false)?;
+        agent.wait_drained(12)?;
+        agent.wait_poll()?;
+        bench.connect([(HOST.into(), 2006)].into_iter(), false)?;
+        bench.scan(&agent, 7..8)?;
+        agent.wait_poll()?;
+        let stopped = agent.stop()?;
+        let alerts = stopped.seen.fired("by-scanners", "count");
+        let named: Vec<_> = alerts.map(|alert| alert.text("source.ip")).collect();
+        ensure!(
+            named == [Some(expected.to_string())],
+            "{how}, kept: {is_kept}: {named:?}\n{}",
+            stopped.seen
+        );
+    }
+    Ok(())
 }

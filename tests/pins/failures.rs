@@ -8,13 +8,15 @@ use recon_tests::hooks::program_ids;
 use recon_tests::process::run;
 use recon_tests::{PATIENCE, rows};
 
-use super::pinned::{Pinned, stop};
+use super::pinned::{Pinned, copy_binary, stop};
 
 struct Row {
     name: &'static str,
     arguments: &'static str,
     /// What the command is started by.
     wrapper: &'static [&'static str],
+    /// Whether it is a build whose maps have another layout.
+    is_other: bool,
     error: &'static str,
 }
 
@@ -28,18 +30,21 @@ const ROWS: &[Row] = &[
             "echo 'quiet = 7x' >bad.toml; exec \"$@\" 3<bad.toml",
             "sh",
         ],
+        is_other: false,
         error: "quiet",
     },
     Row {
         name: "rules that are not there",
         arguments: "--rules /no/such/rules.kql",
         wrapper: &[],
+        is_other: false,
         error: "/no/such/rules.kql",
     },
     Row {
         name: "an interface that is not there",
         arguments: "-i veth9",
         wrapper: &[],
+        is_other: false,
         error: "no interface is named `veth9`",
     },
     Row {
@@ -52,6 +57,7 @@ const ROWS: &[Row] = &[
             "--inh-caps",
             "-all",
         ],
+        is_other: false,
         error: "CAP_BPF",
     },
     // By then its programs are on the other interface and on the cgroup, and are put back.
@@ -59,7 +65,44 @@ const ROWS: &[Row] = &[
         name: "an interface on which no hook attaches",
         arguments: "-i lo",
         wrapper: &[],
+        is_other: false,
         error: "can't watch lo",
+    },
+    // The same, and by then the links are in other folders and run with other maps.
+    Row {
+        name: "an interface on which no hook attaches, and maps of another layout",
+        arguments: "-i lo",
+        wrapper: &[],
+        is_other: true,
+        error: "can't watch lo",
+    },
+    Row {
+        name: "an interface on which no hook attaches, and a table of another size",
+        arguments: "-i lo --table-entries 65536",
+        wrapper: &[],
+        is_other: false,
+        error: "can't watch lo",
+    },
+    Row {
+        name: "alerts that can't be written",
+        arguments: "--alerts /proc/no-such-file",
+        wrapper: &[],
+        is_other: false,
+        error: "can't write alerts to /proc/no-such-file",
+    },
+    Row {
+        name: "a folder that can't hold a state",
+        arguments: "--state /proc/no-such-folder",
+        wrapper: &[],
+        is_other: false,
+        error: "can't use /proc/no-such-folder for --state",
+    },
+    Row {
+        name: "a control socket whose place is taken",
+        arguments: "--control /proc/version",
+        wrapper: &[],
+        is_other: false,
+        error: "/proc/version",
     },
 ];
 
@@ -75,7 +118,12 @@ fn check(row: &Row) -> Result<()> {
     pinned.ensure_all_counted(&agent)?;
     stop(agent)?;
     let before = (program_ids(&pinned.lab)?, pinned.bpffs.pinned());
-    let failing = pinned.command(None, &format!("--xdp native {}", row.arguments))?;
+    let other = match row.is_other {
+        true => Some(copy_binary(&pinned, "recon-other", Some(b"002"))?),
+        false => None,
+    };
+    let arguments = format!("--xdp native {}", row.arguments);
+    let failing = pinned.command(other.as_deref(), &arguments)?;
     let mut command = failing;
     if let [program, arguments @ ..] = row.wrapper {
         let mut wrapped = Command::new(program);
@@ -91,12 +139,16 @@ fn check(row: &Row) -> Result<()> {
     ensure!(failed.output.contains(row.error), "{}", failed.output);
     let after = (program_ids(&pinned.lab)?, pinned.bpffs.pinned());
     ensure!(before == after, "{before:?}, then {after:?}");
+    // The maps are the same, too: what is counted now is the third agent's.
     pinned.send_once()?;
     let agent = pinned.start("--xdp native")?;
+    ensure!(
+        agent.seen().has_logged("went on with the maps"),
+        "{}",
+        agent.seen()
+    );
     pinned.ensure_all_counted(&agent)?;
-    stop(agent)?;
-    pinned.detach()?.success()?;
-    pinned.ensure_nothing_left()
+    pinned.finish(agent)
 }
 
 #[test]
@@ -122,9 +174,7 @@ fn a_second_agent_is_refused_and_the_first_goes_on() -> Result<()> {
     ensure!(before == program_ids(&pinned.lab)?, "programs changed");
     pinned.send_once()?;
     pinned.ensure_all_counted(&agent)?;
-    stop(agent)?;
-    pinned.detach()?.success()?;
-    pinned.ensure_nothing_left()
+    pinned.finish(agent)
 }
 
 #[test]
@@ -155,7 +205,5 @@ fn a_hook_that_is_gone_at_the_swap_is_attached_anew() -> Result<()> {
     );
     pinned.send_once()?;
     pinned.ensure_all_counted(&agent)?;
-    stop(agent)?;
-    pinned.detach()?.success()?;
-    pinned.ensure_nothing_left()
+    pinned.finish(agent)
 }

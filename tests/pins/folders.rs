@@ -112,9 +112,7 @@ fn links_of_an_interface_that_is_gone_are_removed() -> Result<()> {
     ensure!(attached(&pinned.lab)?.len() == 2, "not attached");
     pinned.send_once()?;
     pinned.ensure_all_counted(&agent)?;
-    stop(agent)?;
-    pinned.detach()?.success()?;
-    pinned.ensure_nothing_left()
+    pinned.finish(agent)
 }
 
 fn delete_and_join(pinned: &Pinned) -> Result<()> {

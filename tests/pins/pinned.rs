@@ -17,7 +17,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use nix::sys::signal::Signal;
 use recon_tests::agent::recon;
 use recon_tests::frame::{Path, syn};
-use recon_tests::hooks::most_programs;
+use recon_tests::hooks::{attached, attached_to_cgroup, most_programs};
 use recon_tests::lab::HOST_LINK;
 use recon_tests::pins::{Bpffs, ids_of_process, set_layout_revision, still_there};
 use recon_tests::process::{Finished, run};
@@ -202,13 +202,19 @@ impl Pinned {
 
     /// Waits until as many are counted as were sent, and fails if there are more.
     pub(crate) fn ensure_all_counted(&self, agent: &Agent) -> Result<()> {
+        self.ensure_counted(agent, 0)
+    }
+
+    /// The same, with so many more that something else has sent.
+    pub(crate) fn ensure_counted(&self, agent: &Agent, more: u64) -> Result<()> {
+        let sent = self.sent + more;
         let end = Instant::now() + PATIENCE;
-        while self.counted()? < self.sent && Instant::now() < end {
+        while self.counted()? < sent && Instant::now() < end {
             agent.wait_poll()?;
         }
         // Another one would show what counts twice.
         agent.wait_poll()?;
-        let (sent, counted) = (self.sent, self.counted()?);
+        let counted = self.counted()?;
         ensure!(
             counted == sent,
             "{sent} sent, {counted} counted\n{}",
@@ -221,6 +227,16 @@ impl Pinned {
     pub(crate) fn ensure_one_program(&self) -> Result<()> {
         let most = most_programs(&self.lab)?;
         ensure!(most == 1, "{most} programs on a hook");
+        Ok(())
+    }
+
+    /// Ends the last agent and detaches. Fails if anything is left.
+    pub(crate) fn finish(&self, agent: Agent) -> Result<()> {
+        stop(agent)?;
+        self.detach()?.success()?;
+        self.ensure_nothing_left()?;
+        let left = [attached(&self.lab)?, attached_to_cgroup(&self.lab)?].concat();
+        ensure!(left.is_empty(), "still attached: {left:?}");
         Ok(())
     }
 
@@ -288,8 +304,14 @@ pub(crate) fn copy_binary(
     if let Some(revision) = revision {
         set_layout_revision(&mut bytes, revision)?;
     }
-    let path = pinned.file(name);
-    fs::write(&path, bytes)?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+    let [written, path] = [format!("{name}.new"), name.to_owned()].map(|name| pinned.file(&name));
+    fs::write(&written, bytes)?;
+    fs::set_permissions(&written, fs::Permissions::from_mode(0o755))?;
+    // A process that another thread starts meanwhile inherits this file's descriptor, and a file
+    // that is open for writing can't be executed.
+    let mut copy = Command::new("cp");
+    copy.arg(&written).arg(&path);
+    run(pinned.lab.host(), copy, PATIENCE)?.success()?;
+    fs::remove_file(written)?;
     Ok(path)
 }

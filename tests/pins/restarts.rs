@@ -61,12 +61,7 @@ fn check_mode(mode: &Mode) -> Result<()> {
     pinned.send_once()?;
     let agent = pinned.start(mode.arguments)?;
     pinned.ensure_all_counted(&agent)?;
-    stop(agent)?;
-    pinned.detach()?.success()?;
-    pinned.ensure_nothing_left()?;
-    let left = [attached(&pinned.lab)?, attached_to_cgroup(&pinned.lab)?].concat();
-    ensure!(left.is_empty(), "{left:?}");
-    Ok(())
+    pinned.finish(agent)
 }
 
 #[test]
@@ -112,7 +107,5 @@ fn a_table_of_another_size_replaces_the_maps() -> Result<()> {
     pinned.ensure_one_program()?;
     pinned.send_once()?;
     pinned.ensure_all_counted(&agent)?;
-    stop(agent)?;
-    pinned.detach()?.success()?;
-    pinned.ensure_nothing_left()
+    pinned.finish(agent)
 }
