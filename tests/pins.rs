@@ -6,6 +6,8 @@
 mod failures;
 #[path = "pins/folders.rs"]
 mod folders;
+#[path = "pins/modes.rs"]
+mod modes;
 #[path = "pins/pinned.rs"]
 mod pinned;
 #[path = "pins/restarts.rs"]

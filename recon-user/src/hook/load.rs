@@ -44,10 +44,7 @@ impl Netns {
 ///
 /// # Errors
 /// [`HookError`] if capabilities are missing, the folder can't hold pins, or another agent uses it.
-pub(crate) fn open_pins(
-    folder: Option<&Path>,
-    table_entries: u32,
-) -> Result<Option<Pins>, HookError> {
+pub fn open_pins(folder: Option<&Path>, table_entries: u32) -> Result<Option<Pins>, HookError> {
     let Some(folder) = folder else {
         return Ok(None);
     };

@@ -55,7 +55,7 @@ pub(crate) use interface::{Interface, LinkHeader};
 use interface_link::InterfaceLink;
 pub(crate) use link_events::{LinkChange, LinkEvents};
 pub use load::Netns;
-pub(crate) use load::open_pins;
+pub use load::open_pins;
 use load::{check_privileges, load_object, load_programs};
 pub use pin::{PinError, Pins, Removed, remove_pins};
 pub(crate) use privilege::{ProcessSight, missing_capabilities};
@@ -288,10 +288,14 @@ impl Hooks {
             pins.remove_other_ingress(interface);
             return Ok(ingress);
         }
+        let change = pins.begin_change(interface);
         pins.make_room_for_xdp(interface, choice);
         let ingress = attach::attach_ingress(ebpf, interface, choice, links)?;
         pins.keep_on_interface(ebpf, interface, Some(ingress), links);
         pins.remove_other_ingress(interface);
+        if let Some(change) = change {
+            change.report();
+        }
         Ok(ingress)
     }
 

@@ -5,7 +5,7 @@
 //! The decisions held here: a link keeps its mode, so its name says which. Where `--xdp` no longer
 //! allows the hook that an earlier agent took, the new hook attaches first and the old one goes at
 //! once; native and generic XDP exclude each other, so there the old one goes first, and the
-//! packets of that moment are not seen.
+//! packets of that moment are not seen. The interface's own count says how many these are at most.
 
 use std::os::fd::AsFd;
 
@@ -20,6 +20,7 @@ use crate::hook::attach::{
     Ingress, TcKind, XdpChoice, allows_tc, tc_name, tc_program, xdp_modes, xdp_program,
 };
 use crate::hook::clsact::{self, Filter};
+use crate::hook::interface::list_packets;
 use crate::hook::interface_link::InterfaceLink;
 use crate::hook::{BARE_EGRESS, Interface, TC_EGRESS, XDP};
 
@@ -113,6 +114,17 @@ impl Pins {
         self.swap(&name, program, |info| info.interface() == interface.index)
     }
 
+    /// Notes that another inbound hook takes the place of an earlier agent's, if there is one.
+    pub(in crate::hook) fn begin_change(&self, interface: &Interface) -> Option<IngressChange> {
+        let mut others = [NATIVE, GENERIC, INGRESS].into_iter();
+        let has_other = others.any(|hook| self.found.contains_key(&name(hook, interface)));
+        has_other.then(|| IngressChange {
+            interface: interface.name.clone(),
+            index: interface.index,
+            received: received_packets(interface.index),
+        })
+    }
+
     /// Ends an XDP link of an earlier agent in the other mode: only one can be there.
     pub(in crate::hook) fn make_room_for_xdp(&mut self, interface: &Interface, choice: XdpChoice) {
         if !xdp_modes(choice, interface).is_empty() {
@@ -130,10 +142,6 @@ impl Pins {
             let Some(link) = self.found.remove(&name(hook, interface)) else {
                 continue;
             };
-            log::info!(
-                "{}: the inbound hook changes; packets of this moment may be missed or counted twice",
-                interface.name
-            );
             if let Err(error) = link.remove() {
                 log::warn!("{}: {error}", interface.name);
             }
@@ -202,6 +210,35 @@ impl Pins {
             }
         }
     }
+}
+
+/// An inbound hook whose place another one takes.
+#[derive(Debug)]
+pub(in crate::hook) struct IngressChange {
+    interface: String,
+    index: u32,
+    /// The packets of the interface before.
+    received: Option<u64>,
+}
+
+impl IngressChange {
+    /// Says what it has cost, once the other hook alone is there.
+    pub(in crate::hook) fn report(self) {
+        let now = received_packets(self.index);
+        let passed = now.zip(self.received);
+        let passed = passed.map(|(now, before)| now.saturating_sub(before));
+        let packets = passed.map_or("packets".to_owned(), |most| format!("up to {most} packets"));
+        log::warn!(
+            "{}: the inbound hook has changed, as --xdp asks; {packets} of that moment are missed or counted twice",
+            self.interface
+        );
+    }
+}
+
+/// How many packets the interface has received, if the kernel says.
+fn received_packets(index: u32) -> Option<u64> {
+    let mut counts = list_packets().ok()?.into_iter();
+    counts.find_map(|(of, [received, _])| (of == index).then_some(received))
 }
 
 impl Filter {
