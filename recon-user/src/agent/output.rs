@@ -121,8 +121,15 @@ impl AgentOutput {
     /// Waits until what was queued is written, up to that limit for each of alerts and rows.
     /// Returns whether the alerts are.
     pub(super) fn flush(&mut self, limit: Duration) -> bool {
-        let [alerts, rows] = &mut self.flushes;
+        let [alerts, _] = &mut self.flushes;
         let is_written = alerts.wait(self.stdout.queue(), limit);
+        self.flush_rows(limit);
+        is_written
+    }
+
+    /// The same for the rows alone.
+    pub(super) fn flush_rows(&mut self, limit: Duration) {
+        let [_, rows] = &mut self.flushes;
         if let Some(Rows {
             file: Some(_),
             lines,
@@ -131,7 +138,6 @@ impl AgentOutput {
         {
             rows.wait(lines, limit);
         }
-        is_written
     }
 
     /// Makes the alerts go to a file.

@@ -242,6 +242,8 @@ impl<M: CountMaps> Agent<M> {
         let Some(saving) = &mut self.saving else {
             return;
         };
+        // What is in the journal is not given again, so its rows must be with their reader.
+        self.output.flush_rows(WRITE_WAIT);
         saving.poll += 1;
         let head = PollHead {
             number: saving.poll,
