@@ -94,6 +94,15 @@ const PARTS: &[Part] = &[
         },
     },
     Part {
+        name: "phases",
+        title: "two phases",
+        about: "Draining an entry over pinned maps: it is read first, and deleted once what it says is safe. Compared with both at once. Times are processor time.",
+        contents: Contents::Comparison {
+            sides: ["at once", "in two phases"],
+            measurements: &[Measurement::Example("phases")],
+        },
+    },
+    Part {
         name: "row",
         title: "a row",
         about: "A row under the rules: a million rows of one poll, judged by fewer and by more rules.",
