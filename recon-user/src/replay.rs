@@ -19,7 +19,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::alert;
+use crate::alert::AlertLines;
 use crate::blind::{Blind, BlindReport};
 use crate::diagnostic::visible;
 use crate::incident::{Finding, Notification};
@@ -125,7 +125,7 @@ struct Replay<'a> {
     poll: Option<Interval>,
     /// Whether its counts are a lower bound.
     is_lossy: bool,
-    device: String,
+    lines: AlertLines,
     processes: Remembered,
 }
 
@@ -138,7 +138,7 @@ impl<'a> Replay<'a> {
             blind: Blind::new(in_force.settings.quiet.0),
             poll: None,
             is_lossy: false,
-            device: String::new(),
+            lines: AlertLines::of(""),
             processes: Remembered::default(),
         }
     }
@@ -224,9 +224,7 @@ impl<'a> Replay<'a> {
         if let Some(process) = row.process {
             self.processes.insert(process);
         }
-        if self.device != row.device {
-            self.device = row.device;
-        }
+        self.lines.change_host(&row.device);
         Ok(())
     }
 
@@ -240,9 +238,9 @@ impl<'a> Replay<'a> {
         self.write_blind(&reports, out)
     }
 
-    fn write_blind(&self, reports: &[BlindReport], out: &mut dyn Write) -> io::Result<()> {
+    fn write_blind(&mut self, reports: &[BlindReport], out: &mut dyn Write) -> io::Result<()> {
         for report in reports {
-            out.write_all(&alert::blind_line(report, &self.device)?)?;
+            out.write_all(&self.lines.blind(report)?)?;
         }
         Ok(())
     }
@@ -258,7 +256,7 @@ impl<'a> Replay<'a> {
         self.write_blind(&reports, out)
     }
 
-    fn write(&self, notifications: &[Notification], out: &mut dyn Write) -> io::Result<()> {
+    fn write(&mut self, notifications: &[Notification], out: &mut dyn Write) -> io::Result<()> {
         for notification in notifications {
             let pids = match notification.finding() {
                 Some(Finding { pid: Some(pid), .. }) => vec![*pid],
@@ -266,7 +264,7 @@ impl<'a> Replay<'a> {
                 None => Vec::new(),
             };
             let who: Vec<Process> = pids.iter().map(|&pid| self.processes.get(pid)).collect();
-            out.write_all(&alert::line(notification, &self.device, &who)?)?;
+            out.write_all(&self.lines.notification(notification, &who)?)?;
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Result, anyhow, ensure};
-use recon_user::alert;
+use recon_user::alert::AlertLines;
 use recon_user::incident::Notification;
 use recon_user::sink::Sink;
 
@@ -76,8 +76,9 @@ fn read_all(mut reader: PipeReader) -> io::Result<u64> {
 
 fn by_recon(notifications: &[Notification], file: &File) -> Result<()> {
     let mut sink = Sink::new(file)?;
+    let mut lines = AlertLines::of(driver::HOST);
     for notification in notifications {
-        sink.write(alert::line(notification, driver::HOST, &[])?);
+        sink.write(lines.notification(notification, &[])?);
     }
     let written = sink.finish();
     ensure!(written.dropped == 0, "{written:?}");
@@ -86,9 +87,10 @@ fn by_recon(notifications: &[Notification], file: &File) -> Result<()> {
 
 fn main() -> Result<()> {
     let notifications = notifications()?;
+    let mut numbered = AlertLines::of(driver::HOST);
     let lines = notifications
         .iter()
-        .map(|notification| alert::line(notification, driver::HOST, &[]));
+        .map(|notification| numbered.notification(notification, &[]));
     let lines: Vec<Vec<u8>> = lines.collect::<Result<_, _>>()?;
     for (what, reader) in [
         ("to /dev/null", Reader::Nobody),

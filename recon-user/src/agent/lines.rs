@@ -4,7 +4,6 @@
 
 use super::Agent;
 use super::clock::wall_offset;
-use crate::alert;
 use crate::drain::CountMaps;
 use crate::incident::Notification;
 
@@ -17,7 +16,7 @@ impl<M: CountMaps> Agent<M> {
             let notification = &notification.shifted(offset);
             let finding = notification.finding();
             let who = finding.map_or_else(Vec::new, |finding| self.actors.of(finding));
-            match alert::line(notification, &self.host, &who) {
+            match self.lines.notification(notification, &who) {
                 Ok(line) => self.output.alert(line),
                 Err(error) => {
                     let id = finding.map_or("digest", |finding| finding.query.id());

@@ -8,7 +8,6 @@ use recon_common::Loss;
 
 use super::Agent;
 use super::clock::wall_offset;
-use crate::alert;
 use crate::blind::{BlindPart, BlindReport};
 use crate::drain::{CountMaps, Interference, Tally};
 
@@ -60,7 +59,7 @@ impl<M: CountMaps> Agent<M> {
         let offset = wall_offset();
         for report in reports {
             let report = &report.shifted(offset);
-            match alert::blind_line(report, &self.host) {
+            match self.lines.blind(report) {
                 Ok(line) => self.output.alert(line),
                 Err(error) => log::error!("{}: can't write the line: {error}", report.part),
             }

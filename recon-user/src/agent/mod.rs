@@ -41,6 +41,7 @@ use jiff::Timestamp;
 use recon_common::{ImageId, Key, Registers, Signal};
 use tokio::time::{Interval as Ticks, MissedTickBehavior, interval_at};
 
+use crate::alert::AlertLines;
 use crate::blind::{Blind, BlindPart};
 use crate::cli::RunOptions;
 use crate::drain::{
@@ -124,6 +125,7 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     taken.iter().for_each(|taken| log::info!("{taken}"));
     let ignored = untrusted(&sockets, &taken);
     let pipeline_settings = PipelineSettings::new(in_force, ignored);
+    let host = output::host_name();
     let mut agent = Agent {
         drain,
         actors,
@@ -135,7 +137,8 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
         output,
         blind: Blind::new(settings.quiet.0),
         table_entries: options.table_entries,
-        host: output::host_name(),
+        lines: AlertLines::of_this_host(&host),
+        host,
         logins: Vec::new(),
         last: now(),
         totals: Totals::default(),
@@ -196,6 +199,7 @@ struct Agent<M> {
     /// How many keys a poll can have.
     table_entries: u32,
     host: String,
+    lines: AlertLines,
     /// The logins since the previous poll.
     logins: Vec<Session>,
     /// The time of the previous poll.

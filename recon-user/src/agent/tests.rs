@@ -48,6 +48,7 @@ fn agent(grace: Grace, file: &File, events: Option<&Path>) -> Agent<FakeMaps> {
         blind: Blind::new(in_force.settings.quiet.0),
         table_entries: 1 << 16,
         host: "web1".to_owned(),
+        lines: AlertLines::of("web1"),
         logins: Vec::new(),
         last: now(),
         totals: Totals::default(),

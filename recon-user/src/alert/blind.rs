@@ -6,8 +6,9 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::ecs::{Ecs, EcsEvent, Host, IdAndName};
-use super::{ECS_VERSION, MODULE, id};
+use super::ecs::{Ecs, EcsAgent, EcsEvent, EventText, Host, IdAndName, Observer};
+use super::id;
+use super::lines::Origin;
 use crate::blind::{BlindPart, BlindReport};
 use crate::incident::Phase;
 use crate::stable_hash::StableHash;
@@ -37,6 +38,8 @@ pub(super) struct BlindLine<'a> {
     ecs: Ecs,
     event: EcsEvent,
     rule: IdAndName<'a>,
+    observer: Observer<'a>,
+    agent: EcsAgent,
     host: Host<'a>,
     recon: BlindRecon<'a>,
 }
@@ -61,7 +64,7 @@ struct BlindFields<'a> {
 }
 
 /// The line of a report.
-pub(super) fn blind<'a>(report: &'a BlindReport, host: &'a str) -> BlindLine<'a> {
+pub(super) fn blind<'a>(report: &'a BlindReport, origin: Origin<'a>) -> BlindLine<'a> {
     let BlindReport {
         part,
         phase,
@@ -84,25 +87,24 @@ pub(super) fn blind<'a>(report: &'a BlindReport, host: &'a str) -> BlindLine<'a>
         .with(part.to_string().as_bytes())
         .with(&since.as_nanosecond().to_be_bytes());
     let severity = part.severity();
+    let text = EventText {
+        id: id(of, origin.host),
+        kind: "alert",
+        category: &["host"],
+        dataset: "recon.alert",
+        action: phase.name(),
+        reason: part.to_string(),
+        severity: severity.number(),
+    };
     BlindLine {
         timestamp: *at,
         message: message(report),
-        ecs: Ecs {
-            version: ECS_VERSION,
-        },
-        event: EcsEvent {
-            id: id(of, host),
-            kind: "alert",
-            category: &["host"],
-            r#type: ["info"],
-            module: MODULE,
-            dataset: "recon.alert",
-            severity: severity.number(),
-            start: *since,
-            end: *until,
-        },
+        ecs: Ecs::FOLLOWED,
+        event: EcsEvent::new(text, origin, [*since, *until]),
         rule: IdAndName::new(rule_of_part),
-        host: Host { name: host },
+        observer: Observer::new(origin, None),
+        agent: EcsAgent::SELF,
+        host: Host::new(origin),
         recon: BlindRecon {
             severity: severity.name(),
             phase: phase.name(),

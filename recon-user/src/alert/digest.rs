@@ -5,9 +5,10 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::ecs::{Ecs, EcsEvent, Host};
+use super::ecs::{Ecs, EcsAgent, EcsEvent, EventText, Host, Observer};
+use super::id;
+use super::lines::Origin;
 use super::message::served;
-use super::{ECS_VERSION, MODULE, id};
 use crate::address::neighbour_network;
 use crate::contact::{AttemptCounts, ContactTotals, NetworkSources, SourceCounts};
 use crate::incident::Digest;
@@ -24,6 +25,8 @@ pub(super) struct DigestLine<'a> {
     message: String,
     ecs: Ecs,
     event: EcsEvent,
+    observer: Observer<'a>,
+    agent: EcsAgent,
     host: Host<'a>,
     recon: DigestRecon<'a>,
 }
@@ -66,7 +69,7 @@ struct NetworkSourcesFields {
 }
 
 /// The line of a digest.
-pub(super) fn digest<'a>(digest: &'a Digest, host: &'a str) -> DigestLine<'a> {
+pub(super) fn digest<'a>(digest: &'a Digest, origin: Origin<'a>) -> DigestLine<'a> {
     let Digest { start, end, .. } = *digest;
     let of = StableHash::EMPTY
         .with(DIGEST.as_bytes())
@@ -82,24 +85,23 @@ pub(super) fn digest<'a>(digest: &'a Digest, host: &'a str) -> DigestLine<'a> {
     });
     let contacts = &digest.contacts;
     let networks = contacts.networks.iter().map(network_fields);
+    let text = EventText {
+        id: id(of, origin.host),
+        kind: "metric",
+        category: &["network"],
+        dataset: "recon.digest",
+        action: DIGEST,
+        reason: "an hour is over".to_owned(),
+        severity: severity.number(),
+    };
     DigestLine {
         timestamp: end,
         message: message(digest),
-        ecs: Ecs {
-            version: ECS_VERSION,
-        },
-        event: EcsEvent {
-            id: id(of, host),
-            kind: "metric",
-            category: &["network"],
-            r#type: ["info"],
-            module: MODULE,
-            dataset: "recon.digest",
-            severity: severity.number(),
-            start,
-            end,
-        },
-        host: Host { name: host },
+        ecs: Ecs::FOLLOWED,
+        event: EcsEvent::new(text, origin, [start, end]),
+        observer: Observer::new(origin, None),
+        agent: EcsAgent::SELF,
+        host: Host::new(origin),
         recon: DigestRecon {
             severity: severity.name(),
             phase: DIGEST,

@@ -7,9 +7,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, Serializer};
 
+use super::lines::Origin;
 use crate::contact::Outcomes;
 use crate::kql::eval::Value;
 
@@ -22,22 +23,28 @@ pub(super) struct Alert<'a> {
     pub(super) event: EcsEvent,
     pub(super) rule: IdAndName<'a>,
     pub(super) threat: Threat<'a>,
+    pub(super) related: Related,
     #[serde(skip_serializing_if = "EcsEndpoint::is_empty")]
     pub(super) source: EcsEndpoint,
     #[serde(skip_serializing_if = "EcsEndpoint::is_empty")]
     pub(super) destination: EcsEndpoint,
     pub(super) network: NetworkFields,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) observer: Option<Observer<'a>>,
+    pub(super) observer: Observer<'a>,
+    pub(super) agent: EcsAgent,
     pub(super) host: Host<'a>,
     #[serde(flatten)]
     pub(super) actor: Option<Actor<'a>>,
     pub(super) recon: Recon<'a>,
 }
 
+/// The version of ECS that the fields follow.
 #[derive(Serialize)]
 pub(super) struct Ecs {
-    pub(super) version: &'static str,
+    version: &'static str,
+}
+
+impl Ecs {
+    pub(super) const FOLLOWED: Self = Self { version: "9.4.0" };
 }
 
 #[derive(Serialize)]
@@ -48,9 +55,81 @@ pub(super) struct EcsEvent {
     pub(super) r#type: [&'static str; 1],
     pub(super) module: &'static str,
     pub(super) dataset: &'static str,
+    pub(super) action: &'static str,
+    pub(super) reason: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) outcome: Option<&'static str>,
     pub(super) severity: u8,
+    pub(super) sequence: u64,
     pub(super) start: Timestamp,
     pub(super) end: Timestamp,
+    /// In nanoseconds.
+    pub(super) duration: u64,
+}
+
+/// What is different in the events of findings, digests and reports.
+pub(super) struct EventText {
+    pub(super) id: String,
+    pub(super) kind: &'static str,
+    pub(super) category: &'static [&'static str],
+    pub(super) dataset: &'static str,
+    pub(super) action: &'static str,
+    pub(super) reason: String,
+    pub(super) severity: u8,
+}
+
+impl EcsEvent {
+    pub(super) fn new(text: EventText, origin: Origin<'_>, [start, end]: [Timestamp; 2]) -> Self {
+        let mut event = Self {
+            id: text.id,
+            kind: text.kind,
+            category: text.category,
+            r#type: ["info"],
+            module: super::MODULE,
+            dataset: text.dataset,
+            action: text.action,
+            reason: text.reason,
+            outcome: None,
+            severity: text.severity,
+            sequence: origin.sequence,
+            start,
+            end,
+            duration: 0,
+        };
+        event.set_times([start, end]);
+        event
+    }
+
+    /// Sets when it began and ended, and so how long it took.
+    pub(super) fn set_times(&mut self, [start, end]: [Timestamp; 2]) {
+        let nanoseconds = SignedDuration::as_nanos(&end.duration_since(start));
+        (self.start, self.end) = (start, end);
+        // A clock that was set back between the two makes no negative duration.
+        self.duration = u64::try_from(nanoseconds).unwrap_or(0);
+    }
+}
+
+/// The program that writes the line.
+#[derive(Serialize)]
+pub(super) struct EcsAgent {
+    r#type: &'static str,
+    version: &'static str,
+}
+
+impl EcsAgent {
+    pub(super) const SELF: Self = Self {
+        r#type: super::MODULE,
+        version: env!("CARGO_PKG_VERSION"),
+    };
+}
+
+/// All addresses and users that the line names, for searches of whatever has to do with one.
+#[derive(Serialize)]
+pub(super) struct Related {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) ip: Vec<IpAddr>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) user: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -66,19 +145,36 @@ impl<'a> IdAndName<'a> {
     }
 }
 
+/// Ids and names of ATT&CK, which ECS declares as lists.
+#[derive(Serialize)]
+pub(super) struct Listed<'a> {
+    id: [&'a str; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<[&'a str; 1]>,
+}
+
+impl<'a> Listed<'a> {
+    pub(super) fn new([id, name]: [&'a str; 2]) -> Self {
+        Self {
+            id: [id],
+            name: (!name.is_empty()).then_some([name]),
+        }
+    }
+}
+
 #[derive(Serialize)]
 pub(super) struct ThreatTechnique<'a> {
     #[serde(flatten)]
-    pub(super) technique: IdAndName<'a>,
+    pub(super) technique: Listed<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) subtechnique: Option<IdAndName<'a>>,
+    pub(super) subtechnique: Option<Listed<'a>>,
 }
 
 #[derive(Serialize)]
 pub(super) struct Threat<'a> {
     pub(super) framework: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) tactic: Option<IdAndName<'a>>,
+    pub(super) tactic: Option<Listed<'a>>,
     pub(super) technique: ThreatTechnique<'a>,
 }
 
@@ -94,6 +190,9 @@ impl Serialize for EcsColumns<'_> {
 
 #[derive(Clone, Copy, Serialize)]
 pub(super) struct EcsEndpoint {
+    /// The same as `ip`: ECS wants it in each event, and `ip` only where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ip: Option<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -101,6 +200,14 @@ pub(super) struct EcsEndpoint {
 }
 
 impl EcsEndpoint {
+    pub(super) const fn new(ip: Option<IpAddr>, port: Option<u16>) -> Self {
+        Self {
+            address: ip,
+            ip,
+            port,
+        }
+    }
+
     fn is_empty(&self) -> bool {
         self.ip.is_none() && self.port.is_none()
     }
@@ -118,7 +225,12 @@ pub(super) struct NetworkFields {
 /// recon itself, where it saw the packets.
 #[derive(Serialize)]
 pub(super) struct Observer<'a> {
-    ingress: ObserverIngress<'a>,
+    product: &'static str,
+    r#type: &'static str,
+    version: &'static str,
+    hostname: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ingress: Option<ObserverIngress<'a>>,
 }
 
 #[derive(Serialize)]
@@ -132,18 +244,34 @@ struct ObserverInterface<'a> {
 }
 
 impl<'a> Observer<'a> {
-    /// The packets came in on that interface.
-    pub(super) fn of_interface(name: &'a str) -> Self {
-        let interface = ObserverInterface { name };
+    /// recon on that host. The packets came in on that interface, if it was only one.
+    pub(super) fn new(origin: Origin<'a>, interface: Option<&'a str>) -> Self {
         Self {
-            ingress: ObserverIngress { interface },
+            product: super::MODULE,
+            r#type: "ids",
+            version: env!("CARGO_PKG_VERSION"),
+            hostname: origin.host,
+            ingress: interface.map(|name| ObserverIngress {
+                interface: ObserverInterface { name },
+            }),
         }
     }
 }
 
 #[derive(Serialize)]
 pub(super) struct Host<'a> {
-    pub(super) name: &'a str,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+}
+
+impl<'a> Host<'a> {
+    pub(super) fn new(origin: Origin<'a>) -> Self {
+        Self {
+            name: origin.host,
+            id: origin.host_id,
+        }
+    }
 }
 
 /// The single process of this host that the alert is about, with its user and container.

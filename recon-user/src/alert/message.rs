@@ -41,6 +41,20 @@ pub(super) fn suppressed(first: &Finding, suppressed: &Suppressed, who: &[Proces
     format!("{id}: {count} more left out in {per}, the first of them: {first}")
 }
 
+/// Why the line is written: what was counted, and the threshold.
+pub(super) fn reason(finding: &Finding) -> String {
+    match finding.query.after() {
+        [_, ..] => "scanned this host, then was accepted".to_owned(),
+        [] => measured(finding),
+    }
+}
+
+/// Why there is a line about suppressed findings.
+pub(super) fn suppressed_reason(suppressed: &Suppressed) -> String {
+    let Suppressed { count, per, .. } = suppressed;
+    format!("{count} findings over the limit on lines in {}", text(*per))
+}
+
 /// Who did what.
 fn sentence(finding: &Finding, who: &[Process]) -> String {
     let what = match finding.query.after() {

@@ -1,7 +1,8 @@
 //! Alerts: findings as lines of Elastic Common Schema (ECS).
 //!
-//! In: a [`Notification`] and the processes it is about. Out: one line of JSON. Fields that ECS
-//! does not have are under `recon`. `digest` and `blind` write the lines that are about no finding.
+//! In: a notification and the processes it is about. Out: one line of JSON, by [`AlertLines`]. Fields
+//! that ECS does not have are under `recon`. `digest` and `blind` write the lines that are about no
+//! finding.
 //! The decision held here: fields follow the reader's point of view. `source` is the sender of what
 //! was counted: the remote, or this host for traffic of its own processes. A field that would need
 //! several values is omitted, and a sample of them is under `recon`.
@@ -10,6 +11,7 @@ mod actor;
 mod blind;
 mod digest;
 mod ecs;
+mod lines;
 mod message;
 
 use std::net::IpAddr;
@@ -17,71 +19,39 @@ use std::net::IpAddr;
 use recon_common::signal::Transport;
 use recon_common::{Address, Signal, Tool};
 
-use crate::blind::BlindReport;
+use crate::contact::Outcomes;
 use crate::duration;
-use crate::incident::{Finding, Notification, Source, Suppressed, SuppressedSource};
+use crate::incident::{Finding, Source, Suppressed, SuppressedSource};
 use crate::process::Process;
 use crate::row::Verdict;
 use crate::rule::Technique;
 use crate::stable_hash::StableHash;
 pub(crate) use blind::is_own_id;
 use ecs::{
-    Alert, Ecs, EcsColumns, EcsEndpoint, EcsEvent, Host, IdAndName, LeftOutSource, NetworkFields,
-    Observer, Recon, Threat, ThreatTechnique,
+    Alert, Ecs, EcsAgent, EcsColumns, EcsEndpoint, EcsEvent, EventText, Host, IdAndName,
+    LeftOutSource, Listed, NetworkFields, Observer, Recon, Related, Threat, ThreatTechnique,
 };
+pub use lines::AlertLines;
+use lines::Origin;
 
 /// `recon.phase` of suppressed findings.
 const SUPPRESSED: &str = "left_out";
 /// `event.module` of all lines.
 const MODULE: &str = "recon";
-/// The version of ECS that the fields follow.
-const ECS_VERSION: &str = "8.17.0";
-
-/// The line of a notification, with its line feed: a finding, the first of the suppressed findings
-/// with their number, or the digest of an hour. `host` is the name of this host. `who` are the
-/// processes of this host that sent the packets, or the one that accepted the connections, as far
-/// as they are known.
-///
-/// # Errors
-/// Those of `serde_json`.
-pub fn line(
-    notification: &Notification,
-    host: &str,
-    who: &[Process],
-) -> serde_json::Result<Vec<u8>> {
-    let mut line = match notification {
-        Notification::Found(finding) => serde_json::to_vec(&alert(finding, host, who)),
-        Notification::Suppressed { first, suppressed } => {
-            serde_json::to_vec(&suppressed_alert(first, suppressed, host, who))
-        }
-        Notification::Digest(digest) => serde_json::to_vec(&digest::digest(digest, host)),
-    }?;
-    line.push(b'\n');
-    Ok(line)
-}
-
-/// The line of a report on what recon does not see, with its line feed.
-///
-/// # Errors
-/// Those of `serde_json`.
-pub fn blind_line(report: &BlindReport, host: &str) -> serde_json::Result<Vec<u8>> {
-    let mut line = serde_json::to_vec(&blind::blind(report, host))?;
-    line.push(b'\n');
-    Ok(line)
-}
-
 /// The alert about suppressed findings.
 fn suppressed_alert<'a>(
     first: &'a Finding,
     suppressed: &Suppressed,
-    host: &'a str,
+    origin: Origin<'a>,
     who: &'a [Process],
 ) -> Alert<'a> {
-    let mut alert = alert(first, host, who);
+    let mut alert = finding_alert(first, origin, who);
     alert.timestamp = suppressed.at;
     alert.message = message::suppressed(first, suppressed, who);
-    alert.event.start = suppressed.start;
-    alert.event.end = suppressed.end;
+    alert.event.action = SUPPRESSED;
+    alert.event.reason = message::suppressed_reason(suppressed);
+    alert.event.outcome = None;
+    alert.event.set_times([suppressed.start, suppressed.end]);
     alert.recon.phase = SUPPRESSED;
     alert.recon.left_out = Some(suppressed.count);
     alert.recon.left_out_sources = suppressed.sources.iter().map(left_out).collect();
@@ -105,7 +75,7 @@ fn left_out(of: &SuppressedSource) -> LeftOutSource {
     source
 }
 
-fn alert<'a>(finding: &'a Finding, host: &'a str, who: &'a [Process]) -> Alert<'a> {
+fn finding_alert<'a>(finding: &'a Finding, origin: Origin<'a>, who: &'a [Process]) -> Alert<'a> {
     let query = &finding.query;
     let remote = finding.remote.map(Address::to_ip);
     let local = finding.local.map(Address::to_ip);
@@ -119,23 +89,16 @@ fn alert<'a>(finding: &'a Finding, host: &'a str, who: &'a [Process]) -> Alert<'
     Alert {
         timestamp: finding.at,
         message: message::message(finding, who),
-        ecs: Ecs {
-            version: ECS_VERSION,
-        },
-        event: event(finding, host),
+        ecs: Ecs::FOLLOWED,
+        event: event(finding, origin),
         rule: IdAndName {
             id: query.id(),
             name: &query.plan().name,
         },
         threat: threat(finding),
-        source: EcsEndpoint {
-            ip: source,
-            port: None,
-        },
-        destination: EcsEndpoint {
-            ip: destination,
-            port: finding.port,
-        },
+        related: related(finding, who),
+        source: EcsEndpoint::new(source, None),
+        destination: EcsEndpoint::new(destination, finding.port),
         network: NetworkFields {
             transport: transport(finding, family),
             r#type: family.map(|ip| if ip.is_ipv4() { "ipv4" } else { "ipv6" }),
@@ -145,27 +108,63 @@ fn alert<'a>(finding: &'a Finding, host: &'a str, who: &'a [Process]) -> Alert<'
                 "ingress"
             },
         },
-        observer: match finding.interfaces[..] {
-            [only] => Some(Observer::of_interface(only)),
-            _ => None,
-        },
-        host: Host { name: host },
+        observer: Observer::new(
+            origin,
+            match finding.interfaces[..] {
+                [only] => Some(only),
+                _ => None,
+            },
+        ),
+        agent: EcsAgent::SELF,
+        host: Host::new(origin),
         actor: actor::actor(who),
-        recon: recon(finding, host, who),
+        recon: recon(finding, origin.host, who),
     }
 }
 
-fn event(finding: &Finding, host: &str) -> EcsEvent {
-    EcsEvent {
-        id: id(finding.incident, host),
+fn event(finding: &Finding, origin: Origin<'_>) -> EcsEvent {
+    let text = EventText {
+        id: id(finding.incident, origin.host),
         kind: "alert",
         category: &["intrusion_detection", "network"],
-        r#type: ["info"],
-        module: MODULE,
         dataset: "recon.alert",
+        action: finding.phase.name(),
+        reason: message::reason(finding),
         severity: finding.severity.number(),
-        start: finding.start,
-        end: finding.end,
+    };
+    EcsEvent {
+        outcome: finding.outcomes.as_ref().map(outcome),
+        ..EcsEvent::new(text, origin, [finding.start, finding.end])
+    }
+}
+
+/// Whether the source got what it tried for, as far as that is known.
+fn outcome(of: &Outcomes) -> &'static str {
+    match of {
+        Outcomes { accepted: 1.., .. } => "success",
+        Outcomes {
+            half_open: 0,
+            silent: 0,
+            ..
+        } => "failure",
+        _ => "unknown",
+    }
+}
+
+/// Each address and user once.
+fn related(finding: &Finding, who: &[Process]) -> Related {
+    let ends = finding.remote.iter().chain(&finding.local);
+    let all = ends.chain(&finding.remotes).chain(&finding.locals);
+    let mut ip: Vec<_> = all.map(|address| address.to_ip()).collect();
+    ip.sort_unstable();
+    ip.dedup();
+    let users = who.iter().filter_map(|process| process.user);
+    let mut users: Vec<_> = users.collect();
+    users.sort_unstable();
+    users.dedup();
+    Related {
+        ip,
+        user: users.iter().map(u32::to_string).collect(),
     }
 }
 
@@ -178,10 +177,10 @@ fn threat(finding: &Finding) -> Threat<'_> {
     let known = Technique::of(finding.query.plan().technique.as_deref());
     Threat {
         framework: "MITRE ATT&CK",
-        tactic: known.tactic.map(IdAndName::new),
+        tactic: known.tactic.map(Listed::new),
         technique: ThreatTechnique {
-            technique: IdAndName::new(known.technique),
-            subtechnique: known.subtechnique.map(IdAndName::new),
+            technique: Listed::new(known.technique),
+            subtechnique: known.subtechnique.map(Listed::new),
         },
     }
 }

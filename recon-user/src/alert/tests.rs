@@ -3,6 +3,7 @@
 mod digest;
 mod ids;
 mod messages;
+mod schema;
 mod several;
 
 use std::net::IpAddr;
@@ -15,11 +16,12 @@ use crate::kql::eval::Value as Column;
 
 use super::*;
 use crate::contact::Outcomes;
-use crate::incident::Phase;
+use crate::incident::{Notification, Phase};
 use crate::row::{SignalSet, ToolSet, Verdict};
 use crate::rule::{Configured, Profile, defaults};
 use crate::stream::{Measure, Query};
 
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub(crate) const REMOTE: Address = Address::v4([198, 51, 100, 7]);
 pub(crate) const LOCAL: Address = Address::v4([203, 0, 113, 1]);
 
@@ -89,7 +91,9 @@ fn process_without_name() -> Process {
 
 pub(crate) fn parsed(finding: &Finding, who: &[Process]) -> Value {
     let notification = Notification::Found(Box::new(finding.clone()));
-    let line = line(&notification, "web1", who).expect("plain data");
+    let line = AlertLines::of("web1")
+        .notification(&notification, who)
+        .expect("plain data");
     assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1);
     serde_json::from_slice(&line).expect("JSON")
 }
@@ -101,24 +105,28 @@ fn a_finding_is_written_as_ecs() {
         json!({
             "@timestamp": "2023-11-14T22:13:21Z",
             "message": "port-scan: 198.51.100.7 on 203.0.113.1: 37 distinct ports, over 20 in 1h",
-            "ecs": {"version": "8.17.0"},
+            "ecs": {"version": "9.4.0"},
+            "agent": {"type": "recon", "version": VERSION},
+            "observer": {"product": "recon", "type": "ids", "version": VERSION, "hostname": "web1"},
+            "related": {"ip": ["198.51.100.7", "203.0.113.1"]},
             "event": {
                 "id": "65a8e1afc8248cd4e6208076074dbf08",
                 "kind": "alert", "category": ["intrusion_detection", "network"], "type": ["info"],
-                "module": "recon", "dataset": "recon.alert", "severity": 73,
-                "start": "2023-11-14T22:13:20Z", "end": "2023-11-14T22:13:21Z"
+                "module": "recon", "dataset": "recon.alert", "severity": 73, "sequence": 1,
+                "action": "began", "reason": "37 distinct ports, over 20 in 1h",
+                "start": "2023-11-14T22:13:20Z", "end": "2023-11-14T22:13:21Z", "duration": 1_000_000_000
             },
             "rule": {"id": "port-scan", "name": "Multiple ports scanned from a single IP"},
             "threat": {
                 "framework": "MITRE ATT&CK",
-                "tactic": {"id": "TA0043", "name": "Reconnaissance"},
+                "tactic": {"id": ["TA0043"], "name": ["Reconnaissance"]},
                 "technique": {
-                    "id": "T1595", "name": "Active Scanning",
-                    "subtechnique": {"id": "T1595.001", "name": "Scanning IP Blocks"}
+                    "id": ["T1595"], "name": ["Active Scanning"],
+                    "subtechnique": {"id": ["T1595.001"], "name": ["Scanning IP Blocks"]}
                 }
             },
-            "source": {"ip": "198.51.100.7"},
-            "destination": {"ip": "203.0.113.1"},
+            "source": {"address": "198.51.100.7", "ip": "198.51.100.7"},
+            "destination": {"address": "203.0.113.1", "ip": "203.0.113.1"},
             "network": {"transport": "tcp", "type": "ipv4", "direction": "ingress"},
             "host": {"name": "web1"},
             "recon": {
@@ -136,7 +144,15 @@ fn the_process_of_a_finding_is_written_as_ecs() {
     finding.pid = Some(77);
     finding.port = Some(443);
     let mut alert = parsed(&finding, &[nmap()]);
-    for field in ["@timestamp", "ecs", "event", "threat", "host"] {
+    for field in [
+        "@timestamp",
+        "ecs",
+        "event",
+        "threat",
+        "host",
+        "agent",
+        "observer",
+    ] {
         alert
             .as_object_mut()
             .expect("an object")
@@ -148,14 +164,15 @@ fn the_process_of_a_finding_is_written_as_ecs() {
         json!({
             "message": "outbound-scan-tool: nmap (pid 77) to 198.51.100.7 port 443: 37 syn-sent in 1h",
             "rule": {"id": "outbound-scan-tool", "name": "Outbound traffic of a known scanning tool"},
-            "source": {"ip": "203.0.113.1"},
-            "destination": {"ip": "198.51.100.7", "port": 443},
+            "source": {"address": "203.0.113.1", "ip": "203.0.113.1"},
+            "destination": {"address": "198.51.100.7", "ip": "198.51.100.7", "port": 443},
             "network": {"transport": "tcp", "type": "ipv4", "direction": "egress"},
             "process": {
                 "pid": 77, "name": "nmap", "executable": "/usr/bin/nmap",
                 "command_line": "nmap -sS 198.51.100.7", "parent": {"pid": 70}
             },
             "user": {"id": "0"},
+            "related": {"ip": ["198.51.100.7", "203.0.113.1"], "user": ["0"]},
             "container": {"id": "4f1c"},
             "recon": {
                 "columns": {"RemoteIP": "198.51.100.7"},
@@ -220,15 +237,15 @@ fn direction_and_transport_follow_the_signals() {
     for (finding, source, destination, network, signals, destinations) in [
         (
             sent,
-            json!({"ip": "203.0.113.1"}),
-            json!({"ip": "198.51.100.7", "port": 53}),
+            json!({"address": "203.0.113.1", "ip": "203.0.113.1"}),
+            json!({"address": "198.51.100.7", "ip": "198.51.100.7", "port": 53}),
             json!({"type": "ipv4", "direction": "egress"}),
             json!(["dns-query-sent"]),
             json!(null),
         ),
         (
             swept,
-            json!({"ip": "2001:db8::7"}),
+            json!({"address": "2001:db8::7", "ip": "2001:db8::7"}),
             json!(null),
             json!({"transport": "ipv6-icmp", "type": "ipv6", "direction": "ingress"}),
             json!(["echo-request"]),
@@ -236,15 +253,15 @@ fn direction_and_transport_follow_the_signals() {
         ),
         (
             accepted,
-            json!({"ip": "198.51.100.7"}),
-            json!({"ip": "203.0.113.1", "port": 22}),
+            json!({"address": "198.51.100.7", "ip": "198.51.100.7"}),
+            json!({"address": "203.0.113.1", "ip": "203.0.113.1", "port": 22}),
             json!({"transport": "tcp", "type": "ipv4", "direction": "ingress"}),
             json!(["accepted"]),
             json!(null),
         ),
         (
             sweeping,
-            json!({"ip": "203.0.113.1"}),
+            json!({"address": "203.0.113.1", "ip": "203.0.113.1"}),
             json!(null),
             json!({"transport": "icmp", "type": "ipv4", "direction": "egress"}),
             json!(["echo-request-sent"]),

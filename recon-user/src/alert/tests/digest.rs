@@ -7,7 +7,7 @@ use crate::contact::{AttemptCounts, ContactTotals, NetworkSources, SourceCounts}
 use crate::incident::Digest;
 use crate::incident::digest::RuleDigest;
 
-fn digest(findings: u64, lower_bound: bool) -> Digest {
+pub(super) fn digest(findings: u64, lower_bound: bool) -> Digest {
     let sources = SourceCounts {
         client: 3,
         undecided: 2,
@@ -44,7 +44,9 @@ fn digest(findings: u64, lower_bound: bool) -> Digest {
 }
 
 fn parsed(digest: Digest, host: &str) -> Value {
-    let line = line(&Notification::Digest(Box::new(digest)), host, &[]).expect("plain data");
+    let line = AlertLines::of(host)
+        .notification(&Notification::Digest(Box::new(digest)), &[])
+        .expect("plain data");
     assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1);
     serde_json::from_slice(&line).expect("JSON")
 }
@@ -57,11 +59,15 @@ fn a_digest_is_written_as_a_metric() {
         json!({
             "@timestamp": "2023-11-14T23:00:00Z",
             "message": "digest: 6 sources (3 client, 2 undecided, 1 scanner; 5 new) made 55 attempts on 12 ports: 40 accepted, 1 half-open, 9 refused, 5 not answered, from 2023-11-14T22:13:20Z to 2023-11-14T23:00:00Z; 11 informational findings without a line",
-            "ecs": {"version": "8.17.0"},
+            "ecs": {"version": "9.4.0"},
+            "agent": {"type": "recon", "version": VERSION},
+            "observer": {"product": "recon", "type": "ids", "version": VERSION, "hostname": "web1"},
             "event": {
                 "id": "35edb7cc55cb4430ba6e4f4b64f93e8e", "kind": "metric", "category": ["network"], "type": ["info"],
-                "module": "recon", "dataset": "recon.digest", "severity": 1,
-                "start": "2023-11-14T22:13:20Z", "end": "2023-11-14T23:00:00Z"
+                "module": "recon", "dataset": "recon.digest", "severity": 1, "sequence": 1,
+                "action": "digest", "reason": "an hour is over",
+                "start": "2023-11-14T22:13:20Z", "end": "2023-11-14T23:00:00Z",
+                "duration": 2_800_000_000_000_u64
             },
             "host": {"name": "web1"},
             "recon": {

@@ -68,7 +68,9 @@ fn the_source_of_a_finding_has_an_id() {
     let mut ids: Vec<Value> = Vec::new();
     for (what, finding, host, expected) in rows {
         let notification = Notification::Found(Box::new(finding));
-        let line = line(&notification, host, &[]).expect("plain data");
+        let line = AlertLines::of(host)
+            .notification(&notification, &[])
+            .expect("plain data");
         let line: Value = serde_json::from_slice(&line).expect("JSON");
         let found = line.pointer("/recon/source_id").map(|id| {
             let known = ids.iter().position(|known| known == id);

@@ -18,7 +18,7 @@ fn one_interface_is_the_observers_and_several_are_listed() {
         (&[][..], json!(null), json!(null)),
         (
             &["eth0"],
-            json!({"ingress": {"interface": {"name": "eth0"}}}),
+            json!({"interface": {"name": "eth0"}}),
             json!(null),
         ),
         (&["eth0", "wg0"], json!(null), json!(["eth0", "wg0"])),
@@ -30,7 +30,7 @@ fn one_interface_is_the_observers_and_several_are_listed() {
         let alert = parsed(&finding, &[]);
         assert_eq!(alert["recon"]["netns"], json!(["blue"]));
         assert_eq!(
-            (&alert["observer"], &alert["recon"]["interfaces"]),
+            (&alert["observer"]["ingress"], &alert["recon"]["interfaces"]),
             (&only, &all)
         );
     }
@@ -58,7 +58,7 @@ fn sources_are_listed_and_their_network_is_named() {
                 finding.network = network;
                 finding.remote = Some(REMOTE);
             }),
-            json!({"ip": "198.51.100.7"}),
+            json!({"address": "198.51.100.7", "ip": "198.51.100.7"}),
             json!(null),
             json!("198.51.100.0/24"),
             json!(null),
@@ -98,7 +98,7 @@ fn sources_are_listed_and_their_network_is_named() {
             with("outbound-sweep", &[Signal::SynSent], |finding| {
                 finding.network = network
             }),
-            json!({"ip": "203.0.113.1"}),
+            json!({"address": "203.0.113.1", "ip": "203.0.113.1"}),
             json!(null),
             json!(null),
             json!(["198.51.100.7", "198.51.100.9"]),

@@ -6,7 +6,7 @@ use recon_common::{Address, Signal};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::alert;
+use crate::alert::AlertLines;
 use crate::alert::tests::{finding, parsed};
 use crate::incident::Phase;
 use crate::stable_hash::StableHash;
@@ -291,7 +291,9 @@ fn suppressed_findings_are_one_line_about_the_greatest() {
     let [suppressed] = &written[..] else {
         panic!("{written:?}")
     };
-    let line = alert::line(suppressed, "web1", &[]).expect("plain data");
+    let line = AlertLines::of("web1")
+        .notification(suppressed, &[])
+        .expect("plain data");
     let mut line: Value = serde_json::from_slice(&line).expect("JSON");
     let changed = [
         ("/@timestamp", json!("2023-11-14T22:14:20Z")),
@@ -303,6 +305,12 @@ fn suppressed_findings_are_one_line_about_the_greatest() {
         ),
         ("/event/start", json!("2023-11-14T22:12:50Z")),
         ("/event/end", json!("2023-11-14T22:13:21Z")),
+        ("/event/duration", json!(31_000_000_000_u64)),
+        ("/event/action", json!("left_out")),
+        (
+            "/event/reason",
+            json!("2 findings over the limit on lines in 1m"),
+        ),
         ("/recon/phase", json!("left_out")),
         ("/recon/left_out", json!(2)),
         (

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::nursery::{MORE, SIGNALS, Step, remote, steps};
 use super::*;
-use crate::alert;
+use crate::alert::AlertLines;
 use crate::incident::Notification;
 
 /// What happens between two polls.
@@ -72,7 +72,11 @@ fn lines(
         }
     }
     found.extend(pipeline.finish(from));
-    let line = |of: &Notification| alert::line(of, "web1", &[]).expect("a line");
+    let line = |of: &Notification| {
+        AlertLines::of("web1")
+            .notification(of, &[])
+            .expect("a line")
+    };
     let lines = found.iter().map(line).map(String::from_utf8);
     lines.map(|line| line.expect("text")).collect()
 }

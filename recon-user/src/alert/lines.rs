@@ -1,0 +1,134 @@
+//! Lines in their order: what all of one run have in common.
+//!
+//! In: notifications and reports, each with the processes it is about. Out: lines of JSON, each with
+//! its line feed, numbered from 1 (`event.sequence`), so that a reader sees what is missing.
+//! The decision held here: `host.id` is the machine's id as other agents write it, so that alerts
+//! can be joined with their events.
+
+use std::fs;
+
+use super::{blind, digest, finding_alert, suppressed_alert};
+use crate::blind::BlindReport;
+use crate::incident::Notification;
+use crate::process::Process;
+
+/// Where the machine's id is, see machine-id(5).
+const MACHINE_ID: &str = "/etc/machine-id";
+
+/// Who writes a line, and which of its lines it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin<'a> {
+    pub(super) host: &'a str,
+    pub(super) host_id: Option<&'a str>,
+    pub(super) sequence: u64,
+}
+
+/// The lines of one run.
+#[derive(Debug)]
+pub struct AlertLines {
+    host: String,
+    host_id: Option<String>,
+    written: u64,
+}
+
+impl AlertLines {
+    /// Lines about the host with that name, of which no more is known.
+    #[must_use]
+    pub fn of(host: &str) -> Self {
+        Self {
+            host: host.to_owned(),
+            host_id: None,
+            written: 0,
+        }
+    }
+
+    /// Lines about this host, which has that name.
+    pub(crate) fn of_this_host(host: &str) -> Self {
+        let id = fs::read_to_string(MACHINE_ID).ok();
+        let id = id.map(|id| id.trim().to_owned());
+        Self {
+            host_id: id.filter(|id| is_machine_id(id)),
+            ..Self::of(host)
+        }
+    }
+
+    /// Goes on with lines about another host.
+    pub(crate) fn change_host(&mut self, host: &str) {
+        if self.host != host {
+            host.clone_into(&mut self.host);
+        }
+    }
+
+    /// The line of a notification: a finding, the first of the suppressed findings with their
+    /// number, or the digest of an hour. `who` are the processes of this host that sent the
+    /// packets, or the one that accepted the connections, as far as they are known.
+    ///
+    /// # Errors
+    /// Those of `serde_json`.
+    pub fn notification(
+        &mut self,
+        notification: &Notification,
+        who: &[Process],
+    ) -> serde_json::Result<Vec<u8>> {
+        let origin = self.next();
+        end_line(match notification {
+            Notification::Found(finding) => {
+                serde_json::to_vec(&finding_alert(finding, origin, who))
+            }
+            Notification::Suppressed { first, suppressed } => {
+                serde_json::to_vec(&suppressed_alert(first, suppressed, origin, who))
+            }
+            Notification::Digest(digest) => serde_json::to_vec(&digest::digest(digest, origin)),
+        })
+    }
+
+    /// The line of a report on what recon does not see.
+    ///
+    /// # Errors
+    /// Those of `serde_json`.
+    pub fn blind(&mut self, report: &BlindReport) -> serde_json::Result<Vec<u8>> {
+        let origin = self.next();
+        end_line(serde_json::to_vec(&blind::blind(report, origin)))
+    }
+
+    fn next(&mut self) -> Origin<'_> {
+        self.written += 1;
+        Origin {
+            host: &self.host,
+            host_id: self.host_id.as_deref(),
+            sequence: self.written,
+        }
+    }
+}
+
+fn end_line(line: serde_json::Result<Vec<u8>>) -> serde_json::Result<Vec<u8>> {
+    line.map(|mut line| {
+        line.push(b'\n');
+        line
+    })
+}
+
+/// Whether it is no `uninitialized`, which the file may say at the first boot.
+fn is_machine_id(text: &str) -> bool {
+    /// Hexadecimal digits of 128 bits.
+    const DIGITS: usize = 32;
+    text.len() == DIGITS && text.bytes().all(|digit| digit.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_ids_of_machines_are_hosts_ids() {
+        for (text, expected) in [
+            ("0123456789abcdef0123456789abcdef", true),
+            ("uninitialized", false),
+            ("", false),
+            ("0123456789abcdef0123456789abcdeg", false),
+            ("0123456789abcdef0123456789abcdef0", false),
+        ] {
+            assert_eq!(is_machine_id(text), expected, "{text:?}");
+        }
+    }
+}
