@@ -36,6 +36,14 @@ impl Memory {
         Self::parse(&fs::read_to_string("/proc/meminfo").ok()?)
     }
 
+    /// The memory that is free for a table of that size if an earlier agent has left it one.
+    pub(crate) fn with_table(self, entries: u32) -> Self {
+        Self {
+            available: self.available.saturating_add(table_bytes(entries)),
+            ..self
+        }
+    }
+
     fn parse(meminfo: &str) -> Option<Self> {
         let field = |name: &str| {
             let line = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
@@ -165,6 +173,9 @@ mod tests {
             let doubts = of(text, interval, entries).expect(what);
             assert_eq!(doubts.join("\n"), expected, "{what}");
         }
+        let memory = memory.expect("a machine");
+        let with_table = memory.with_table(1 << 22);
+        assert_eq!(with_table.available - memory.available, 896 * MIB);
         let refused = of("", second, 1 << 22).expect_err("too large");
         let expected = "a table of 4194304 keys takes 896 MiB of the kernel's memory, and 500 MiB are free: use a smaller --table-entries";
         assert_eq!(refused.to_string(), expected);

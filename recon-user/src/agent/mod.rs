@@ -47,7 +47,7 @@ use crate::cli::RunOptions;
 use crate::drain::{
     Callers, CountMaps, Drain, DrainError, ExecEvents, Forks, Grace, ImageNumbers, Tally,
 };
-use crate::hook::{self, Cgroup, Hooks, KernelFeatures, Netns};
+use crate::hook::{self, Cgroup, Hooks, KernelFeatures, Netns, Pins};
 use crate::incident::Notification;
 use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::process::ServedPorts;
@@ -91,10 +91,15 @@ pub fn run(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
 
 async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     let (interval, entries) = (options.interval, options.table_entries);
-    for doubt in doubts::doubts(&in_force, interval, entries, Memory::of_machine())? {
+    let pins = hook::open_pins(options.pins.as_deref(), entries)?;
+    let has_table = pins.as_ref().is_some_and(Pins::is_adopted);
+    let memory = Memory::of_machine().map(|memory| match has_table {
+        true => memory.with_table(entries),
+        false => memory,
+    });
+    for doubt in doubts::doubts(&in_force, interval, entries, memory)? {
         log::warn!("{doubt}");
     }
-    let pins = hook::open_pins(options.pins.as_deref(), entries)?;
     let selected = Selected::new(&options.interfaces, options.xdp, pins.as_ref())?;
     let cgroup = Cgroup::select(options.cgroup.as_deref())?;
     let output = output::open(options)?;
@@ -364,7 +369,7 @@ impl<M: CountMaps> Agent<M> {
         self.note_losses(&tally);
         let reports = self.blind.end_poll(interval.to);
         self.write_blind(&reports);
-        self.end_saved_poll(!notifications.is_empty());
+        self.end_saved_poll(!notifications.is_empty() || !reports.is_empty());
         self.commit_poll();
     }
 

@@ -5,6 +5,7 @@
 //! written.
 //! The decisions held here:
 //! - A poll is recorded before the kernel forgets it, and marked once its lines are written.
+//! - There is a snapshot before the first poll: without one, no journal can be read.
 //! - With a state, the end of recon ends no incident: the next process goes on with it.
 //! - The polls of the journal are judged again, by the same pipeline that live polls take: so a
 //!   reload saves a snapshot, or polls that other rules have judged would be judged by the new ones.
@@ -76,7 +77,7 @@ struct Replayed {
     /// The lines of each poll, by its number.
     lines: Vec<(u64, Vec<Notification>)>,
     marked: u64,
-    calls: Option<Calls>,
+    agent: Option<AgentState>,
 }
 
 /// Opens the folder of the state, if there is one, and reads what an earlier process left there.
@@ -176,13 +177,14 @@ fn restore(
             log::info!("rules that {what}: {}", rules.join(", "));
         }
     }
+    let agent = replayed.agent.or(agent);
     let (calls, blind) = match agent {
         Some(AgentState { calls, blind, .. }) => (Some(calls), Some(blind.resume(quiet))),
         None => (None, None),
     };
     let mut restored = Restored {
         pipeline,
-        calls: replayed.calls.or(calls),
+        calls,
         blind,
         last,
         notifications: notifications.into_iter().chain(repeated).collect(),
@@ -210,6 +212,11 @@ impl Restored {
     }
 }
 
+/// The bytes of an [`AgentState`], in the order of its fields.
+fn encode_agent(calls: &Calls, blind: &Blind) -> Vec<u8> {
+    postcard::to_allocvec(&(calls, blind, AgentClock::current())).unwrap_or_default()
+}
+
 /// Judges the polls of the journal again.
 fn replay(
     pipeline: &mut Pipeline,
@@ -226,7 +233,7 @@ fn replay(
                 if !lines.is_empty() {
                     replayed.lines.push((poll.head.number, lines));
                 }
-                replayed.calls = postcard::from_bytes(&poll.head.agent).ok();
+                replayed.agent = postcard::from_bytes(&poll.head.agent).ok();
                 replayed.polls += 1;
                 *last = poll.time();
             }
@@ -250,7 +257,7 @@ impl<M: CountMaps> Agent<M> {
             interval,
             is_lossy,
             commit: self.drain.uncommitted().cloned(),
-            agent: postcard::to_allocvec(&self.calls).unwrap_or_default(),
+            agent: encode_agent(&self.calls, &self.blind),
         };
         let record = saving.recorder.end_poll(&head);
         saving.store.append_poll(record);
@@ -345,7 +352,11 @@ impl<M: CountMaps> Agent<M> {
         else {
             return;
         };
-        saving.store.follow_snapshot(Duration::ZERO);
+        match is_due {
+            // One that is being written lacks what came since.
+            true => saving.store.wait_for_snapshot(),
+            false => saving.store.follow_snapshot(Duration::ZERO),
+        }
         // Lines that wait for their reader are in the journal alone.
         let waits = saving.has_unmarked && !saving.store.is_journal_long();
         let is_wanted = match saving.has_new_rules {
@@ -359,8 +370,7 @@ impl<M: CountMaps> Agent<M> {
             poll: saving.poll,
             at: *last,
             commit: saving.commit.clone(),
-            agent: postcard::to_allocvec(&(&*calls, &*blind, AgentClock::current()))
-                .unwrap_or_default(),
+            agent: encode_agent(calls, blind),
         };
         saving.store.save_snapshot(&head, |to| pipeline.save(to));
         saving.has_new_rules = false;

@@ -317,6 +317,16 @@ fn a_restart_loses_no_count_and_repeats_no_alert() {
     }
 }
 
+/// A process that is killed in its first minute leaves what it has counted.
+#[test]
+fn there_is_a_snapshot_before_the_first_poll() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = tempfile::tempfile().expect("a file");
+    let agent = saving_agent(folder.path(), &file);
+    assert!(folder.path().join("snapshot").exists());
+    drop(agent);
+}
+
 /// Cuts the last record of the last journal.
 fn drop_last_record(folder: &Path) {
     let files = std::fs::read_dir(folder).expect("a folder").flatten();

@@ -13,7 +13,9 @@ use thiserror::Error;
 /// The version of the frames.
 const VERSION: u32 = 1;
 /// The bytes before a payload.
-pub(super) const HEADER: usize = 8 + 4 + 8 + 8 + 4;
+pub(super) const HEADER: usize = MAGIC + 4 + 8 + 8 + 4;
+/// Those that say what a file is.
+pub(super) const MAGIC: usize = 8;
 /// The bytes before a record.
 const RECORD_HEADER: usize = 4 + 4;
 
@@ -25,7 +27,7 @@ pub(super) enum StateFile {
 }
 
 impl StateFile {
-    const fn magic(self) -> [u8; 8] {
+    pub(super) const fn magic(self) -> [u8; MAGIC] {
         *match self {
             Self::Snapshot => b"reconSNP",
             Self::Journal => b"reconJRN",
@@ -86,7 +88,7 @@ pub(super) fn header(kind: StateFile, payload: &[u8]) -> [u8; HEADER] {
 /// # Errors
 /// Why it can't be used.
 pub(super) fn payload(kind: StateFile, file: &[u8]) -> Result<(&[u8], &[u8]), Unusable> {
-    let (magic, rest) = take::<8>(file).ok_or(Unusable::NoState)?;
+    let (magic, rest) = take::<MAGIC>(file).ok_or(Unusable::NoState)?;
     if magic != kind.magic() {
         return Err(Unusable::NoState);
     }

@@ -14,13 +14,11 @@ use recon_common::HashSecrets;
 
 use super::format::{HEADER, StateFile, Unusable, payload};
 use super::record::{RecordedPoll, read_record};
-use super::store::{MAX_SNAPSHOT, SNAPSHOT, journal_path};
+use super::store::{JOURNAL, MAX_SNAPSHOT, SET_ASIDE, SNAPSHOT, journal_path, remove_journal};
 use super::{Record, SnapshotHead};
 use crate::drain::Commit;
 use crate::seed::adopt_secrets;
 
-/// Where a snapshot goes that can't be used.
-const SET_ASIDE: &str = "snapshot.unusable";
 /// The largest journal that is read.
 const MAX_JOURNAL: usize = 512 << 20;
 
@@ -140,7 +138,7 @@ fn with_journals(mut loaded: LoadedState, folder: &Path) -> LoadedState {
 pub(super) fn journals(folder: &Path) -> Vec<u64> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name());
-    let numbers = names.filter_map(|name| name.to_str()?.strip_prefix("journal.")?.parse().ok());
+    let numbers = names.filter_map(|name| name.to_str()?.strip_prefix(JOURNAL)?.parse().ok());
     let mut numbers: Vec<u64> = numbers.collect();
     numbers.sort_unstable();
     numbers
@@ -165,7 +163,7 @@ fn set_aside(folder: &Path, why: &dyn std::fmt::Display) {
 fn drop_journals(folder: &Path) {
     for number in journals(folder) {
         // What stays belongs to no snapshot, and goes with the next one.
-        let _ = fs::remove_file(journal_path(folder, number));
+        let _ = remove_journal(folder, number);
     }
 }
 

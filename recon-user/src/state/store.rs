@@ -3,24 +3,32 @@
 //! In: records of polls, marks, snapshots. Out: files, or a log line that says why not.
 //! The decisions held here:
 //! - A snapshot begins a journal at once, while it is still being written itself: records never
-//!   wait for it.
+//!   wait for it. The journal's file comes with its first record, so that there is none without its
+//!   header.
+//! - A record that does not fit on the disk is taken back, so that those after it can be read.
+//! - A folder with files of others is never used: recon makes its folder private.
 //! - What was lost is lost until the next snapshot, which holds all of it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::unistd::{Uid, geteuid};
 use thiserror::Error;
 
-use super::format::{StateFile, header};
+use super::format::{HEADER, MAGIC, StateFile, header};
 use super::record::mark;
 use super::writer::{DiskWriter, LAST_WAIT, Trouble};
 use super::{LoadedState, SnapshotHead, load};
 use crate::seed::hash_secrets;
 
 pub(super) const SNAPSHOT: &str = "snapshot";
+/// Where a snapshot goes that can't be used.
+pub(super) const SET_ASIDE: &str = "snapshot.unusable";
+/// What the name of a journal begins with, before its number.
+pub(super) const JOURNAL: &str = "journal.";
 const UNFINISHED: &str = "snapshot.new";
 const LOCK: &str = "lock";
 /// Only recon's user may know whom recon has seen.
@@ -47,6 +55,27 @@ pub(crate) enum StateError {
         folder: String,
         /// What the system says.
         reason: io::Error,
+    },
+    /// It belongs to another user.
+    #[error(
+        "can't use {folder} for --state: user {owner} owns it, and recon runs as user {}; name a folder of recon's own",
+        geteuid()
+    )]
+    Owner {
+        /// The folder.
+        folder: String,
+        /// Its owner.
+        owner: Uid,
+    },
+    /// Something of others is in it.
+    #[error(
+        "can't use {folder} for --state: {file} in it is not recon's, and recon makes the folder private; name an empty folder, or one that recon may create"
+    )]
+    Shared {
+        /// The folder.
+        folder: String,
+        /// The first file that is not recon's.
+        file: String,
     },
     /// Another recon has locked it.
     #[error("another recon uses {folder}; stop it, or name another folder for --state")]
@@ -92,17 +121,17 @@ impl StateStore {
             let mut builder = DirBuilder::new();
             builder.mode(FOLDER_MODE).create(folder).map_err(failed)?;
         }
+        check_own(folder, &failed)?;
         let lock = open_file(&folder.join(LOCK)).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(StateError::Locked { folder: shown }),
             Err(TryLockError::Error(reason)) => return Err(failed(reason)),
         }
-        fs::set_permissions(folder, Permissions::from_mode(FOLDER_MODE)).map_err(failed)?;
         let loaded = load::load(folder);
         let journals = load::journals(folder);
         let after = journals.last().map_or(1, |last| last + 1);
-        let mut store = Self {
+        let store = Self {
             folder: folder.to_owned(),
             _lock: lock,
             journals: DiskWriter::start("state-journal").map_err(StateError::Thread)?,
@@ -113,7 +142,6 @@ impl StateStore {
             unsaved: 0,
             begun: None,
         };
-        store.begin_journal();
         Ok((store, loaded))
     }
 
@@ -141,10 +169,10 @@ impl StateStore {
             self.trouble.note_failure(&full);
             return false;
         }
-        let path = journal_path(&self.folder, self.journal);
+        let (path, journal) = (journal_path(&self.folder, self.journal), self.journal);
         let is_written = self
             .journals
-            .write_in_time(move || append_to(&path, &record));
+            .write_in_time(move || append_record(&path, journal, &record));
         match is_written {
             Ok(()) => {
                 self.length += length;
@@ -181,10 +209,10 @@ impl StateStore {
             self.trouble.note_failure(&io::ErrorKind::TimedOut.into());
             return;
         }
-        self.journal += 1;
-        self.begin_journal();
-        match encode(self.journal, head, save) {
+        match encode(self.journal + 1, head, save) {
             Ok(file) => {
+                self.journal += 1;
+                self.length = 0;
                 let (folder, journal) = (self.folder.clone(), self.journal);
                 self.snapshots
                     .write(move || replace_snapshot(&folder, &file, journal));
@@ -215,12 +243,6 @@ impl StateStore {
         }
     }
 
-    /// Waits for the last snapshot, up to a limit. Returns how many writes have failed in all.
-    pub(crate) fn finish(mut self) -> u64 {
-        self.wait_for_snapshot();
-        self.trouble.failures()
-    }
-
     /// Waits for the snapshot that is being written, up to a limit.
     pub(crate) fn wait_for_snapshot(&mut self) {
         match self.snapshots.wait(LAST_WAIT) {
@@ -232,24 +254,60 @@ impl StateStore {
         }
     }
 
-    /// Begins the journal of that number. If it fails, so does the first record.
-    fn begin_journal(&mut self) {
-        self.length = 0;
-        let path = journal_path(&self.folder, self.journal);
-        let journal = self.journal.to_le_bytes();
-        let begun = self.journals.write_in_time(move || {
-            let mut file = header(StateFile::Journal, &journal).to_vec();
-            file.extend(journal);
-            fs::remove_file(&path).or_else(|error| match error.kind() {
-                io::ErrorKind::NotFound => Ok(()),
-                _ => Err(error),
-            })?;
-            append_to(&path, &file)
+    /// Waits for what is being written, up to a limit for all of it. Returns how many writes have
+    /// failed in all.
+    pub(crate) fn finish(mut self) -> u64 {
+        let end = Instant::now() + LAST_WAIT;
+        self.wait_for_snapshot();
+        let _ = self.journals.wait(end.duration_since(Instant::now()));
+        self.snapshots.abandon();
+        self.journals.abandon();
+        self.trouble.failures()
+    }
+}
+
+/// Refuses a folder that is not recon's alone, and makes it private.
+fn check_own(folder: &Path, failed: &impl Fn(io::Error) -> StateError) -> Result<(), StateError> {
+    let shown = || folder.display().to_string();
+    let metadata = fs::metadata(folder).map_err(failed)?;
+    let owner = Uid::from_raw(metadata.uid());
+    if owner != geteuid() {
+        return Err(StateError::Owner {
+            folder: shown(),
+            owner,
         });
-        if let Err(error) = begun {
-            self.trouble.note_failure(&error);
+    }
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        let name = name.to_string_lossy();
+        if !is_own_name(&name) {
+            return Err(StateError::Shared {
+                folder: shown(),
+                file: name.into_owned(),
+            });
         }
     }
+    fs::set_permissions(folder, Permissions::from_mode(FOLDER_MODE)).map_err(failed)
+}
+
+/// Whether recon makes files of that name, or the file system itself.
+fn is_own_name(name: &str) -> bool {
+    [SNAPSHOT, UNFINISHED, SET_ASIDE, LOCK, "lost+found"].contains(&name)
+        || name.starts_with(JOURNAL)
+}
+
+/// Removes a journal that no snapshot needs. A file of that name that recon has not written stays.
+pub(super) fn remove_journal(folder: &Path, number: u64) -> io::Result<()> {
+    let path = journal_path(folder, number);
+    let mut begin = Vec::new();
+    let file = File::open(&path)?;
+    file.take(MAGIC as u64).read_to_end(&mut begin)?;
+    // A power failure may leave nothing, or zeros.
+    let is_own = StateFile::Journal.magic().starts_with(&begin) || begin == [0; MAGIC];
+    if is_own {
+        fs::remove_file(path)?;
+    }
+    Ok(())
 }
 
 /// The bytes of a snapshot.
@@ -259,8 +317,12 @@ fn encode(
     save: impl FnOnce(&mut Vec<u8>) -> io::Result<()>,
 ) -> io::Result<Vec<u8>> {
     let secrets = hash_secrets().0.as_slice();
-    let mut payload = postcard::to_allocvec(&(journal, secrets, head)).map_err(io::Error::other)?;
-    save(&mut payload)?;
+    // Room for the header: to move the payload would take its memory twice.
+    let file = vec![0; HEADER];
+    let mut file =
+        postcard::to_extend(&(journal, secrets, head), file).map_err(io::Error::other)?;
+    save(&mut file)?;
+    let (place, payload) = file.split_at_mut(HEADER);
     if payload.len() > MAX_SNAPSHOT {
         let message = format!(
             "a snapshot of {} MiB is larger than {}; lower `limits.memory`",
@@ -269,8 +331,7 @@ fn encode(
         );
         return Err(io::Error::other(message));
     }
-    let mut file = header(StateFile::Snapshot, &payload).to_vec();
-    file.append(&mut payload);
+    place.copy_from_slice(&header(StateFile::Snapshot, payload));
     Ok(file)
 }
 
@@ -279,7 +340,6 @@ fn replace_snapshot(folder: &Path, file: &[u8], journal: u64) -> io::Result<()> 
     let unfinished = folder.join(UNFINISHED);
     let _ = fs::remove_file(&unfinished);
     let written = (|| {
-        use io::Write as _;
         let mut to = open_file(&unfinished)?;
         to.write_all(file)?;
         to.sync_all()?;
@@ -292,16 +352,31 @@ fn replace_snapshot(folder: &Path, file: &[u8], journal: u64) -> io::Result<()> 
     }
     for older in load::journals(folder) {
         if older < journal {
-            fs::remove_file(journal_path(folder, older))?;
+            remove_journal(folder, older)?;
         }
     }
     Ok(())
 }
 
-/// Appends with one write: a record is there as a whole, or torn at the end.
-fn append_to(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    use io::Write as _;
-    open_file(path)?.write_all(bytes)
+/// Appends a record to the journal of that number, after the header if it is the first. What a full
+/// disk takes of it is taken back.
+fn append_record(path: &Path, journal: u64, record: &[u8]) -> io::Result<()> {
+    let mut file = open_file(path)?;
+    let length = file.metadata()?.len();
+    let written = match length {
+        0 => file.write_all(&first_record(journal, record)),
+        _ => file.write_all(record),
+    };
+    written.inspect_err(|_| {
+        // If that fails too, the record is torn, which ends what is read of this journal.
+        let _ = file.set_len(length);
+    })
+}
+
+/// The header of a journal and its first record.
+fn first_record(journal: u64, record: &[u8]) -> Vec<u8> {
+    let payload = journal.to_le_bytes();
+    [&header(StateFile::Journal, &payload)[..], &payload, record].concat()
 }
 
 /// Opens a file to append to, which it creates.
@@ -312,5 +387,5 @@ fn open_file(path: &Path) -> io::Result<File> {
 }
 
 pub(super) fn journal_path(folder: &Path, number: u64) -> PathBuf {
-    folder.join(format!("journal.{number}"))
+    folder.join(format!("{JOURNAL}{number}"))
 }

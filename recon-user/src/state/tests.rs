@@ -1,6 +1,7 @@
 //! The folder over a restart, also when its files are cut, damaged or another version's.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use recon_common::{Address, Key, Signal};
 
-use super::store::{SNAPSHOT, journal_path};
+use super::store::{SET_ASIDE, SNAPSHOT, journal_path};
 use super::*;
 use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::process::Process;
@@ -18,8 +19,6 @@ use crate::settings;
 
 /// What happens to a file.
 type Change = fn(&mut Vec<u8>);
-
-const UNUSABLE: &str = "snapshot.unusable";
 
 fn head(poll: u64) -> SnapshotHead {
     SnapshotHead {
@@ -190,6 +189,93 @@ fn a_folder_that_vanishes_costs_the_state_and_nothing_else() {
 }
 
 #[test]
+fn a_journal_that_vanishes_costs_only_what_was_in_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let (mut store, _) = StateStore::open(folder).expect("a folder");
+    store.save_snapshot(&head(10), |_| Ok(()));
+    assert!(store.append_poll(record(11, 1)));
+    for number in load::journals(folder) {
+        fs::remove_file(journal_path(folder, number)).expect("a journal");
+    }
+    assert!(store.append_poll(record(12, 1)));
+    assert_eq!(store.finish(), 0);
+    let loaded = reopen(folder).expect("a snapshot");
+    assert_eq!((loaded.last_poll(), loaded.records.len()), (12, 1));
+}
+
+#[test]
+fn snapshots_that_fail_begin_no_journals() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let (mut store, _) = StateStore::open(folder).expect("a folder");
+    store.save_snapshot(&head(1), |_| Ok(()));
+    for poll in 2..10 {
+        store.wait_for_snapshot();
+        store.save_snapshot(&head(poll), |_| Err(io::Error::other("too large")));
+        assert!(store.append_poll(record(poll, 1)));
+    }
+    assert_eq!(store.finish(), 8);
+    assert_eq!(load::journals(folder).len(), 1);
+    assert_eq!(reopen(folder).expect("a snapshot").last_poll(), 9);
+}
+
+#[test]
+fn only_journals_of_recons_own_are_removed() {
+    for (content, stays) in [
+        (&b""[..], false),
+        (b"reconJR", false),
+        (b"reconJRN and what is torn", false),
+        (&[0; 4096], false),
+        (b"somebody's", true),
+        (b"x", true),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let journal = folder.path().join("journal.9");
+        fs::write(&journal, content).expect("a file");
+        let (store, loaded) = StateStore::open(folder.path()).expect("a folder");
+        assert!(loaded.is_none());
+        assert_eq!(journal.exists(), stays, "{content:?}");
+        assert_eq!(store.finish(), 0);
+    }
+}
+
+/// A folder of others stays as it is.
+#[test]
+fn only_a_folder_of_recons_own_is_made_private() {
+    // (files in it, whether it can be used)
+    for (files, expected) in [
+        (&[][..], true),
+        (&[("lock", ""), ("snapshot", ""), ("lost+found", "")], true),
+        (
+            &[
+                ("journal.7", ""),
+                ("journal.8", "reconJR"),
+                ("journal.9", "reconJRN...."),
+            ],
+            true,
+        ),
+        (&[("journal.9", "data")], true),
+        (&[("lock", ""), ("passwd", "")], false),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path();
+        fs::set_permissions(folder, Permissions::from_mode(0o755)).expect("a folder");
+        for (file, content) in files {
+            fs::write(folder.join(file), content).expect("a file");
+        }
+        let opened = StateStore::open(folder).map(drop);
+        let mode = fs::metadata(folder).expect("a folder").permissions().mode() & 0o777;
+        let expected = if expected {
+            (true, 0o700)
+        } else {
+            (false, 0o755)
+        };
+        assert_eq!((opened.is_ok(), mode), expected, "{files:?}: {opened:?}");
+    }
+}
+
+#[test]
 fn what_can_not_be_used_is_set_aside() {
     // (what, what becomes of the snapshot)
     let changes: [(&str, Change); 6] = [
@@ -209,7 +295,7 @@ fn what_can_not_be_used_is_set_aside() {
         change(&mut file);
         fs::write(&snapshot, &file).expect("a snapshot");
         assert!(reopen(folder).is_none(), "{what}");
-        let aside = fs::read(folder.join(UNUSABLE)).expect(what);
+        let aside = fs::read(folder.join(SET_ASIDE)).expect(what);
         assert_eq!(aside, file, "{what}");
         // Nothing is left that a later process could take for its own.
         assert!(reopen(folder).is_none(), "{what}");

@@ -74,6 +74,11 @@ impl DiskWriter {
         Some(result)
     }
 
+    /// Waits no more for what is being written.
+    pub(super) fn abandon(&mut self) {
+        self.is_busy = false;
+    }
+
     /// Writes, and waits for a moment.
     ///
     /// # Errors

@@ -152,7 +152,7 @@ impl Pins {
     }
 
     /// Whether the maps are those of an earlier agent.
-    pub(super) const fn is_adopted(&self) -> bool {
+    pub(crate) const fn is_adopted(&self) -> bool {
         self.is_adopted
     }
 
