@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use aya::maps::Map;
 use aya_obj::generated::{BPF_F_XDP_HAS_FRAGS, bpf_attach_type, bpf_attr, bpf_cmd, bpf_prog_type};
 use aya_obj::{Object, Program, ProgramSection};
-use recon_tests::kernel::{BARE_INGRESS, Linux, MOST_INSTRUCTIONS, MOST_STACK};
+use recon_tests::kernel::{MOST_INSTRUCTIONS, MOST_STACK};
 use recon_tests::report;
 use recon_user::hook::{Hooks, Netns};
 
@@ -62,13 +62,10 @@ fn every_program_is_far_from_the_verifiers_limits() -> Result<()> {
     names.sort();
     ensure!(!names.is_empty(), "the object has no programs");
     let (mut near, mut refused) = (Vec::new(), Vec::new());
-    let is_old = Linux::running()? < BARE_INGRESS;
     for name in names {
         let program = &object.programs[name];
         let statistics = match verify_program(&object, program) {
             Ok(statistics) => statistics,
-            // Without it, recon says that it does not watch tunnels.
-            Err(_) if is_old && name == "recon_ip_in" => continue,
             Err(error) => {
                 refused.push(format!("{name}: {error:#}"));
                 continue;

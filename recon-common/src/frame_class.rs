@@ -6,6 +6,7 @@
 //! is the number of frames, and nobody has to believe that no frame is missing. An established
 //! packet costs one counter, as if frames were counted and nothing else.
 
+use crate::observation::NONE;
 use crate::{Loss, Observation};
 
 /// What becomes of a frame.
@@ -120,10 +121,14 @@ impl Ignored {
     #[must_use]
     pub const fn of_resolved(observation: Observation) -> Self {
         match observation {
-            Observation::Query | Observation::Unsolicited(_) | Observation::Refusal => Self::Reply,
+            Observation::Query(NONE) | Observation::Unsolicited(_) | Observation::Refusal(NONE) => {
+                Self::Reply
+            }
             Observation::DatagramSent(_) => Self::Repeat,
-            Observation::OtherProtocol | Observation::OtherProtocolSent => Self::OtherProtocol,
-            Observation::FirstFragment | Observation::LaterFragment => Self::Fragment,
+            Observation::OtherProtocol(NONE) | Observation::OtherProtocolSent(NONE) => {
+                Self::OtherProtocol
+            }
+            Observation::FirstFragment(NONE) | Observation::LaterFragment(NONE) => Self::Fragment,
             // All others are of TCP.
             _ => Self::Control,
         }

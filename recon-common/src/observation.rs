@@ -31,6 +31,19 @@
 
 use crate::{Flow, Signal};
 
+/// The payload of an observation that has none. Without it that byte would be undefined: the
+/// compiler copies it from a place on the stack that nothing has written, which the verifier of
+/// Linux 5.10 refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Nothing {
+    /// Its only value.
+    Value = 0,
+}
+
+/// That value.
+pub const NONE: Nothing = Nothing::Value;
+
 /// What a packet shows, with the condition under which it counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Observation {
@@ -38,49 +51,49 @@ pub enum Observation {
     Plain(Signal),
     /// A DNS query over UDP: counts in any case, and what this host sends on the flow is its
     /// answer.
-    Query,
+    Query(Nothing),
     /// A datagram: counts unless this host began its flow. The first one of such a flow is a reply.
     Unsolicited(Signal),
     /// This host refuses a datagram: counts unless that was a late reply to this host.
-    Refusal,
+    Refusal(Nothing),
     /// A FIN+ACK: counts unless the connection exists or existed.
-    Unconnected,
+    Unconnected(Nothing),
     /// A remote's echo reply: an answer if this host has asked, else a stray one.
-    EchoReply,
+    EchoReply(Nothing),
     /// A remote's SYN-ACK: an answer, or backscatter. Says whether this host's stack takes it, and
     /// so will reset it if it is no answer.
     SynAckReceived(bool),
     /// A remote's reset: a refusal if this host has begun or probed, and the remote has not
     /// accepted. It is a stray one if it ends no connection either.
-    ResetReceived,
+    ResetReceived(Nothing),
     /// This host, or a guest, answers a SYN with a SYN-ACK: counts in any case. Says whether a
     /// process crafted it.
     SynAckSent(bool),
     /// This host resets a segment that had an ACK: refuses a probe, unless it knew the connection.
-    Reset,
+    Reset(Nothing),
     /// This host, or a guest, has closed its half of a connection.
-    Closed,
+    Closed(Nothing),
     /// This host aborts a connection. A guest does too, or refuses one that it has not accepted.
-    Aborted,
+    Aborted(Nothing),
     /// This host begins a connection, or probes a port: counts each time.
     Probed(Signal),
     /// A process of this host has crafted a segment with ACK: a probe, unless it is part of a
     /// connection that the process has begun or accepted by other such segments.
-    Crafted,
+    Crafted(Nothing),
     /// This host sends something that is answered: counts each time.
     Sent(Signal),
     /// A datagram from this host: counts if it is the first of its flow.
     DatagramSent(Signal),
     /// A packet of another protocol than TCP, UDP and ICMP: counts unless this host sends that to
     /// the remote.
-    OtherProtocol,
+    OtherProtocol(Nothing),
     /// The same from this host: only remembered.
-    OtherProtocolSent,
+    OtherProtocolSent(Nothing),
     /// The first fragment of a datagram that shows nothing itself: counts unless it is data of a
     /// connection.
-    FirstFragment,
+    FirstFragment(Nothing),
     /// Another fragment, resolved by [`crate::Parsed::resolve`]: counts if none before it has come.
-    LaterFragment,
+    LaterFragment(Nothing),
 }
 
 /// What is remembered of earlier packets, and known of this host's sockets and processes.
@@ -152,7 +165,7 @@ impl Observation {
     fn resolve_marked(self, flow: &Flow, state: &impl FlowState) -> Option<Signal> {
         let marks = state.marks(flow);
         match self {
-            Self::Query => {
+            Self::Query(NONE) => {
                 mark_begun(flow, state, &marks);
                 Some(Signal::DnsQueryUdp)
             }
@@ -172,21 +185,25 @@ impl Observation {
                 mark_begun(flow, state, &marks);
                 Some(signal)
             }
-            Self::Refusal => (!marks.expects_answers()).then_some(Signal::RefusedIcmp),
-            Self::Unconnected => {
+            Self::Refusal(NONE) => (!marks.expects_answers()).then_some(Signal::RefusedIcmp),
+            Self::Unconnected(NONE) => {
                 if flow.looks_like_answer() || marks.expects_answers() {
                     return None;
                 }
                 unless_connected(flow, state, &marks, Signal::MaimonProbe)
             }
-            Self::FirstFragment if marks.expects_answers() => None,
-            Self::FirstFragment => unless_connected(flow, state, &marks, Signal::StrayFragment),
-            Self::EchoReply => Some(match marks.expects_answers() {
+            Self::FirstFragment(NONE) if marks.expects_answers() => None,
+            Self::FirstFragment(NONE) => {
+                unless_connected(flow, state, &marks, Signal::StrayFragment)
+            }
+            Self::EchoReply(NONE) => Some(match marks.expects_answers() {
                 true => Signal::EchoReplyReceived,
                 false => Signal::IcmpNotice,
             }),
-            Self::OtherProtocol => (!marks.expects_answers()).then_some(Signal::ProtocolProbe),
-            Self::OtherProtocolSent => {
+            Self::OtherProtocol(NONE) => {
+                (!marks.expects_answers()).then_some(Signal::ProtocolProbe)
+            }
+            Self::OtherProtocolSent(NONE) => {
                 marks.expect_answers();
                 None
             }
@@ -200,19 +217,19 @@ impl Observation {
                     false => Signal::StraySynAck,
                 })
             }
-            Self::ResetReceived => match (marks.expects_answers(), marks.was_reached()) {
+            Self::ResetReceived(NONE) => match (marks.expects_answers(), marks.was_reached()) {
                 (true, false) => Some(Signal::ResetReceived),
                 (true, true) => None,
                 (false, _) => unless_connected(flow, state, &marks, Signal::StraySegment),
             },
-            Self::Reset => {
+            Self::Reset(NONE) => {
                 (!marks.expects_answers() && !marks.clear_reached()).then_some(Signal::RefusedTcp)
             }
-            Self::Closed | Self::Aborted => {
+            Self::Closed(NONE) | Self::Aborted(NONE) => {
                 let is_from_guest = state.is_from_guest();
                 let is_accepted = is_from_guest && marks.accepted().clear_reached();
                 let is_known = !is_from_guest || is_accepted || marks.expects_answers();
-                if self == Self::Aborted && !is_known {
+                if self == Self::Aborted(NONE) && !is_known {
                     return Some(Signal::RefusedTcp);
                 }
                 marks.expect_answers();
@@ -228,7 +245,7 @@ impl Observation {
                 marks.clear_reached();
                 Some(signal)
             }
-            Self::Crafted => {
+            Self::Crafted(NONE) => {
                 let is_begun = !marks.expect_answers() && marks.was_reached();
                 (!is_begun && !marks.accepted().was_reached()).then_some(Signal::ProbeSent)
             }
@@ -241,7 +258,7 @@ impl Observation {
                 marks.accepted().mark_reached();
                 Some(Signal::AnsweredTcp)
             }
-            Self::Plain(_) | Self::LaterFragment => None,
+            Self::Plain(_) | Self::LaterFragment(NONE) => None,
         }
     }
 }

@@ -19,9 +19,6 @@ pub const TCX: Linux = Linux(6, 6);
 pub const PACKET_SENDERS: Linux = Linux(6, 10);
 /// The hooks on sockets know network namespaces.
 pub const NAMESPACES: Linux = Linux(5, 15);
-/// The verifier takes the inbound program for packets without an Ethernet header. Of the kernels
-/// before, 5.10 was tried.
-pub const BARE_INGRESS: Linux = Linux(6, 1);
 
 /// What the agent says that a kernel lacks, and the first kernel that has it.
 const FEATURES: [(&str, Linux); 5] = [

@@ -19,6 +19,7 @@ mod transport;
 
 use core::num::NonZeroU32;
 
+use crate::observation::NONE;
 use crate::packet::Cursor;
 use crate::protocol::ip_protocol;
 use crate::{Flow, FlowMarks, FlowState, FrameClass, Ignored, Observation, Packet, Signal, Tool};
@@ -76,14 +77,14 @@ impl Parsed {
     /// Why there is none.
     #[inline(always)]
     pub fn resolve(&self, state: &impl FlowState) -> Result<Signal, Ignored> {
-        if self.observation == Observation::LaterFragment
+        if self.observation == Observation::LaterFragment(NONE)
             && !state.marks(&self.flow).clear_reached()
         {
             return Ok(Signal::StrayFragment);
         }
         let signal = self.observation.resolve(&self.flow, state);
         // Whoever sends data of no connection in fragments must not have all but the first excused.
-        let is_excused = self.observation != Observation::FirstFragment || signal.is_none();
+        let is_excused = self.observation != Observation::FirstFragment(NONE) || signal.is_none();
         if let Some(place) = self.next_fragment.filter(|_| is_excused) {
             state.marks(&self.flow.fragment(place)).mark_reached();
         }

@@ -8,6 +8,7 @@
 //! knows an identification can't hide a flood of later fragments behind one first one.
 
 use super::{Direction, FragmentPlace, Parsed};
+use crate::observation::NONE;
 use crate::packet::{Cursor, Fields};
 use crate::protocol::ip_protocol::{
     AUTHENTICATION, DESTINATION, FRAGMENT, HOP_BY_HOP, ICMP, ICMPV6, ROUTING,
@@ -279,8 +280,8 @@ impl<P: Packet + ?Sized> Datagram<'_, P> {
         Ok(Parsed {
             flow: place.map_or(flow, |place| flow.fragment(place)),
             observation: match place {
-                Some(_) => Observation::LaterFragment,
-                None => Observation::OtherProtocol,
+                Some(_) => Observation::LaterFragment(NONE),
+                None => Observation::OtherProtocol(NONE),
             },
             tool: None,
             next_fragment,

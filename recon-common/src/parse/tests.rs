@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use std::vec::Vec;
 
 use super::*;
+use crate::observation::NONE;
 use crate::{Address, Loss, Signal, Tool};
 
 const REMOTE: [u8; 4] = [198, 51, 100, 7];
@@ -90,14 +91,14 @@ fn common_frames() {
         (
             "reset that refuses",
             reset(0),
-            Ok((40_000, Observation::ResetReceived)),
+            Ok((40_000, Observation::ResetReceived(NONE))),
         ),
         (
             "reset with another sequence number",
             reset(1),
-            Ok((40_000, Observation::ResetReceived)),
+            Ok((40_000, Observation::ResetReceived(NONE))),
         ),
-        ("echo reply", reply, Ok((0, Observation::EchoReply))),
+        ("echo reply", reply, Ok((0, Observation::EchoReply(NONE)))),
         ("traceroute", traced(16), traceroute(Signal::TraceProbe)),
         (
             "a datagram with one hop more",

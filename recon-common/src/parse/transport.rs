@@ -10,6 +10,7 @@
 
 use super::network::{Datagram, Family, quoted};
 use super::{Direction, Parsed, checksum, fingerprint, payload};
+use crate::observation::NONE;
 use crate::packet::{Cursor, Fields};
 use crate::protocol::tcp_flag::{ACK, FIN, PSH, RST, SYN, URG};
 use crate::protocol::{ICMP_HEADER, UDP_HEADER, icmp, icmpv6, ip_protocol, port, sctp, traceroute};
@@ -37,8 +38,18 @@ const SCTP_TO_CHUNK: usize = sctp::HEADER + 1;
 /// data of a connection.
 #[inline(always)]
 pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsing {
+    // Of a bare packet asked first: behind the parsing, the compiler copies what an error leaves
+    // undefined, which the verifier of Linux 5.10 refuses. Of a frame that would take more stack.
+    let asked_first = match P::STARTS_WITH_IP {
+        true => Some(datagram.has_more_fragments()?),
+        false => None,
+    };
     let parsed = inbound_whole(datagram);
-    if !datagram.has_more_fragments()? {
+    let has_more_fragments = match asked_first {
+        Some(has_more) => has_more,
+        None => datagram.has_more_fragments()?,
+    };
+    if !has_more_fragments {
         return parsed;
     }
     let mut parsed = match parsed {
@@ -51,15 +62,15 @@ pub(super) fn inbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsing
             };
             Parsed {
                 flow: datagram.flow(Direction::In, ports.unwrap_or_default())?,
-                observation: Observation::FirstFragment,
+                observation: Observation::FirstFragment(NONE),
                 tool: None,
                 next_fragment: None,
             }
         }
     };
     // Such an end of a connection is ignored without a look, and must not excuse what follows it.
-    if parsed.observation == Observation::Unconnected && parsed.flow.looks_like_answer() {
-        parsed.observation = Observation::FirstFragment;
+    if parsed.observation == Observation::Unconnected(NONE) && parsed.flow.looks_like_answer() {
+        parsed.observation = Observation::FirstFragment(NONE);
     }
     Ok(Parsed {
         next_fragment: datagram.next_place()?,
@@ -95,7 +106,7 @@ fn inbound_whole<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsing {
                 .ok_or(Loss::Truncated)?;
             let ports = ports(header);
             let observation = if ports[1] == port::DNS && is_dns_query(datagram)? {
-                Observation::Query
+                Observation::Query(NONE)
             } else if is_traceroute(datagram, ports, traceroute::MOST_HOPS_LEFT)? {
                 Observation::Unsolicited(Signal::TraceProbe)
             } else {
@@ -107,7 +118,7 @@ fn inbound_whole<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsing {
             let header = datagram.payload.peek::<2>().ok_or(Loss::Truncated)?;
             let observation = match (datagram.protocol, header.u8::<0>()) {
                 ECHO_REQUEST | ECHO_REQUEST6 => Observation::Plain(Signal::EchoRequest),
-                ECHO_REPLY | ECHO_REPLY6 => Observation::EchoReply,
+                ECHO_REPLY | ECHO_REPLY6 => Observation::EchoReply(NONE),
                 (protocol, kind) => Observation::Plain(message_in(protocol, kind)?),
             };
             ([0, 0], observation, fingerprint::of_datagram(datagram))
@@ -116,7 +127,7 @@ fn inbound_whole<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsing {
             let header = datagram.payload.peek::<PORTS>().ok_or(Loss::Truncated)?;
             (ports(header), Observation::Plain(Signal::SctpProbe), None)
         }
-        protocol => ([0, protocol.into()], Observation::OtherProtocol, None),
+        protocol => ([0, protocol.into()], Observation::OtherProtocol(NONE), None),
     };
     Ok(Parsed {
         flow: datagram.flow(Direction::In, ports)?,
@@ -147,7 +158,7 @@ fn segment_in<P: Packet + ?Sized>(
                     Observation::SynAckReceived(checksum::is_taken(datagram, words))
                 }
                 flags if flags & SYN != 0 => Observation::Plain(Signal::OddProbe),
-                _ => Observation::ResetReceived,
+                _ => Observation::ResetReceived(NONE),
             });
         }
         let asked = match ports(header)[1] {
@@ -161,14 +172,14 @@ fn segment_in<P: Packet + ?Sized>(
         };
         return match asked {
             Some(signal) => Ok(Observation::Plain(signal)),
-            None if flags == FIN | ACK => Ok(Observation::Unconnected),
+            None if flags == FIN | ACK => Ok(Observation::Unconnected(NONE)),
             None if flags & FIN != 0 => Err(Ignored::Control.into()),
             None => Err(FrameClass::Established),
         };
     }
     let signal = match flags & (FIN | SYN | RST) {
         SYN => Signal::Syn,
-        RST => return Ok(Observation::ResetReceived),
+        RST => return Ok(Observation::ResetReceived(NONE)),
         _ => match flags {
             0 => Signal::NullProbe,
             FIN => Signal::FinProbe,
@@ -226,7 +237,7 @@ pub(super) fn outbound<P: Packet + ?Sized>(datagram: &Datagram<'_, P>) -> Parsin
             }
             ([0, 0], Observation::Sent(Signal::EchoSent))
         }
-        protocol => ([protocol.into(), 0], Observation::OtherProtocolSent),
+        protocol => ([protocol.into(), 0], Observation::OtherProtocolSent(NONE)),
     };
     Ok(Parsed {
         flow: datagram.flow(Direction::Out, ports)?,
@@ -253,7 +264,7 @@ fn segment_out<P: Packet + ?Sized>(
     if flags & ACK == 0 {
         return Ok(match flags & (FIN | SYN | RST) {
             SYN => Observation::Probed(Signal::SynSent),
-            RST => Observation::Reset,
+            RST => Observation::Reset(NONE),
             _ => Observation::Probed(Signal::ProbeSent),
         });
     }
@@ -262,10 +273,10 @@ fn segment_out<P: Packet + ?Sized>(
         let sequence = header.u32::<4>();
         return Ok(match flags & (SYN | RST) {
             RST if sequence == 0 || is_crafted => Observation::Plain(Signal::RefusedTcp),
-            RST => Observation::Aborted,
+            RST => Observation::Aborted(NONE),
             SYN => Observation::SynAckSent(is_crafted),
-            _ if is_crafted => Observation::Crafted,
-            _ => Observation::Closed,
+            _ if is_crafted => Observation::Crafted(NONE),
+            _ => Observation::Closed(NONE),
         });
     }
     // The answer to a query over TCP is data, which does not count.
@@ -273,7 +284,7 @@ fn segment_out<P: Packet + ?Sized>(
         ports(header)[1] == port::DNS && payload::is_tcp_dns_query(segment, header.u8::<12>())?;
     match (asks, is_crafted) {
         (true, _) => Ok(Observation::Plain(Signal::DnsSentTcp)),
-        (false, true) => Ok(Observation::Crafted),
+        (false, true) => Ok(Observation::Crafted(NONE)),
         (false, false) => Err(FrameClass::Established),
     }
 }
@@ -308,7 +319,7 @@ fn refusal<P: Packet + ?Sized>(error: &Datagram<'_, P>, kind: u8, code: u8) -> P
     };
     let observation = match probe.protocol {
         // A reply that arrives after its asker has gone is refused as well, and is no probe.
-        ip_protocol::UDP | ip_protocol::UDP_LITE => Observation::Refusal,
+        ip_protocol::UDP | ip_protocol::UDP_LITE => Observation::Refusal(NONE),
         ip_protocol::ICMP | ip_protocol::ICMPV6 => return Err(Ignored::Icmp.into()),
         _ => Observation::Plain(Signal::RefusedIcmp),
     };
