@@ -1,8 +1,9 @@
 //! Names: what an alert calls an interface, and which of two that show a packet is watched.
 
 use anyhow::{Result, ensure};
+use recon_tests::process::{run, shell};
 use recon_tests::scan::PORTS;
-use recon_tests::{Alert, Lab, Seen};
+use recon_tests::{Alert, Lab, PATIENCE, Seen};
 use serde_json::{Value, json};
 
 use super::link::{BRIDGE, FAR, FAR_END, Kind, Link, NEAR};
@@ -169,4 +170,34 @@ fn another_xdp_program_costs_no_count() -> Result<()> {
         stopped.seen
     );
     Ok(())
+}
+
+/// The kernel takes any bytes but blanks, slashes and colons. One that is no UTF-8 must not hide
+/// the others, neither at the start nor later.
+#[test]
+fn odd_names_hide_nothing() -> Result<()> {
+    const NAMES: [&str; 7] = ["-t", "t[0]", "t\"q", "t\\", "a*b", "t\u{fc}n", "!y"];
+    /// Written by printf(1).
+    const NO_UTF8: &str =
+        "n=$(printf 't\\377'); ip link add name $n type bridge; ip link set dev $n up";
+    let lab = Lab::new()?;
+    let odd = || run(lab.host(), shell(NO_UTF8), PATIENCE)?.success();
+    let agent = start(&lab, &format!("{INTERVAL} -i * -i !x*"))?;
+    odd()?;
+    for name in NAMES.into_iter().chain(["x0"]) {
+        let name = name.replace('\\', "\\\\").replace('"', "\\\"");
+        let commands =
+            format!("ip link add name \"{name}\" type bridge; ip link set dev \"{name}\" up");
+        run(lab.host(), shell(&commands), PATIENCE)?.success()?;
+    }
+    for name in NAMES {
+        wait_logged(&agent, &format!("is new: {name}: inbound by "), 1)?;
+    }
+    ensure!(!agent.seen().has_logged("x0: "), "{}", agent.seen());
+    stop(agent)?;
+    let agent = start(&lab, &format!("{INTERVAL} -i * -i !x*"))?;
+    for name in NAMES {
+        wait_logged(&agent, &format!("] {name}: inbound by "), 1)?;
+    }
+    stop(agent).map(drop)
 }

@@ -15,7 +15,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::HookError;
 use super::interface::{Interface, interface_from_link};
-use super::rtnetlink::next_message;
+use super::rtnetlink::{next_message, replace_odd_bytes};
 
 /// `RTNLGRP_LINK` of the kernel's linux/rtnetlink.h.
 const LINK_GROUP: u32 = 1;
@@ -70,7 +70,10 @@ impl LinkEvents {
         loop {
             buffer.clear();
             match self.0.get_ref().recv(&mut buffer, 0) {
-                Ok(_) => read_changes(&buffer, &mut take),
+                Ok(_) => {
+                    replace_odd_bytes(&mut buffer);
+                    read_changes(&buffer, &mut take);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // The queue was full.
