@@ -16,6 +16,7 @@ mod link;
 #[path = "interfaces/names.rs"]
 mod names;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::TcpStream;
@@ -91,9 +92,21 @@ fn answers(lab: &Lab) -> Result<()> {
 /// Waits until the agent has so many descriptors open: between two looks it holds some for a
 /// question.
 fn wait_descriptors(agent: &Agent, expected: usize) -> Result<()> {
-    agent.wait_for(&format!("{expected} descriptors"), |_| {
+    let waited = agent.wait_for(&format!("{expected} descriptors"), |_| {
         (descriptors(agent.pid()).ok()? == expected).then_some(())
-    })
+    });
+    waited.with_context(|| list_descriptors(agent.pid()))
+}
+
+/// What they are, how often.
+fn list_descriptors(pid: u32) -> String {
+    let mut kinds = BTreeMap::<String, usize>::new();
+    let entries = fs::read_dir(format!("/proc/{pid}/fd"));
+    for entry in entries.into_iter().flatten().flatten() {
+        let kind = fs::read_link(entry.path()).unwrap_or_default();
+        *kinds.entry(kind.display().to_string()).or_default() += 1;
+    }
+    format!("{kinds:?}")
 }
 
 /// How many descriptors a process has open.

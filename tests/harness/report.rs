@@ -13,7 +13,7 @@ const PREFIX: &str = "fact: ";
 /// One thing that a test has seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fact {
-    /// The table that it belongs to: [`HOOK`], [`DETECTION`], [`SCENARIO`] or [`PROGRAM`].
+    /// The table that it belongs to: [`HOOK`], [`DETECTION`], [`SCENARIO`], [`INTERFACE`] or [`PROGRAM`].
     pub kind: String,
     /// The table's row, such as `outbound`.
     pub subject: String,
@@ -33,6 +33,8 @@ pub const FAILED: &str = "FAILED";
 pub const NEEDS: &str = "needs";
 /// How a scenario ended.
 pub const SCENARIO: &str = "scenario";
+/// How a row of a kind of interface ended.
+pub const INTERFACE: &str = "interface";
 /// What the verifier says of a program: instructions processed, a blank, bytes of stack.
 pub const PROGRAM: &str = "program";
 

@@ -6,7 +6,9 @@ use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
 use recon_tests::frame::{Path, syn};
+use recon_tests::kernel::is_emulated;
 use recon_tests::lab::{ATTACKER, HOST};
+use recon_tests::report;
 use recon_tests::{Lab, Sender};
 
 use super::{count, descriptors, start, stop, wait_descriptors, wait_logged};
@@ -44,6 +46,10 @@ fn delete(lab: &Lab) -> Result<()> {
 
 #[test]
 fn a_hundred_interfaces_come_and_go_under_traffic() -> Result<()> {
+    if is_emulated()? {
+        report::skip("a hundred interfaces", "emulated processors take too long");
+        return Ok(());
+    }
     let lab = Lab::new()?;
     let folder = tempfile::tempdir()?;
     let events = folder.path().join("rows");
