@@ -1,12 +1,14 @@
 //! Limits on this process that would end it halfway.
 //!
-//! In: the limits that a shell or a service manager has set. Out: an error before anything begins.
+//! In: the limits and the umask that a shell or a service manager has set. Out: an error before
+//! anything begins.
 //! The decisions held here: a stack or an address space that is too small ends a program without a
 //! word, and under a flood rather than at the start. A file that has reached its limit is an error
 //! of writing, and no signal that ends recon.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::stat::{Mode, umask};
 use thiserror::Error;
 
 /// The least stack: a poll takes over 64 KiB of it.
@@ -59,6 +61,14 @@ pub fn check_stack() -> Result<(), LimitError> {
 pub fn survive_full_files() {
     // SAFETY: no handler is installed, so none can run.
     let _ = unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) };
+}
+
+/// Keeps the umask from taking recon's own files from recon, which gives up the privilege to open
+/// them nevertheless.
+pub(crate) fn let_owner_use_new_files() {
+    let others = Mode::S_IRWXG | Mode::S_IRWXO;
+    let set = umask(others);
+    umask(set & others);
 }
 
 /// Raises the limits on memory as far as they may be, and checks that they allow what the settings

@@ -5,13 +5,14 @@
 //! lines, as one whose reader has gone, and never the start. A file that can't be written, or that
 //! recon reads its rules or settings from, is refused. A file that ends within a line, as a full
 //! disk or a power failure leaves it, gets a line break first. The file that stdout or stderr goes
-//! to is refused: `--events -` writes rows and alerts to stdout without breaking a line.
+//! to is refused: `--events -` writes rows and alerts to stdout without breaking a line. A file that
+//! somebody removes or replaces is noticed, since what is written to it is lost.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 
@@ -21,10 +22,103 @@ use crate::standard_streams::is_same_file;
 /// Permissions of a new file: the group of its folder may get it to read, others may not. Rows tell
 /// who connects to whom.
 const PERMISSIONS: u32 = 0o640;
+/// The permissions of those who are neither its owner nor in its group.
+const OTHERS: u32 = 0o007;
+
+/// A file that lines go to, as it was opened last.
+#[derive(Debug)]
+pub(super) struct LineFile {
+    path: PathBuf,
+    /// What is written, for messages.
+    lines: &'static str,
+    /// Its device and inode. `None` if it is no regular file: a pipe or a device stays what it is.
+    identity: Option<(u64, u64)>,
+    /// Whether the log says that it is gone and can't be opened again.
+    is_lost: bool,
+}
+
+impl LineFile {
+    /// Opens it, see [`open`].
+    pub(super) fn open(path: &Path, lines: &'static str) -> anyhow::Result<(Self, File)> {
+        let file = open(path, lines)?;
+        let about = file.metadata()?;
+        warn_of_others(path, &about);
+        let opened = Self {
+            path: path.to_owned(),
+            lines,
+            identity: identity(&about),
+            is_lost: false,
+        };
+        Ok((opened, file))
+    }
+
+    /// Opens it again.
+    pub(super) fn reopen(&mut self) -> anyhow::Result<File> {
+        let file = open(&self.path, self.lines)?;
+        self.identity = identity(&file.metadata()?);
+        self.is_lost = false;
+        Ok(file)
+    }
+
+    /// Opens it again if somebody has removed or replaced it. Logs what comes of it, once.
+    pub(super) fn follow(&mut self) -> Option<File> {
+        let known = self.identity?;
+        if fs::metadata(&self.path).is_ok_and(|about| identity(&about) == Some(known)) {
+            return None;
+        }
+        let (lines, name) = (self.lines, self.path.display().to_string());
+        match self.reopen() {
+            Ok(file) => {
+                log::warn!(
+                    "{name}: somebody has removed or replaced it; {lines} go to a new one from now on, and those of the last poll may be lost"
+                );
+                Some(file)
+            }
+            Err(error) if !self.is_lost => {
+                self.is_lost = true;
+                log::error!(
+                    "{name}: somebody has removed or replaced it, and {lines} are lost until it can be opened again: {error:#}"
+                );
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    /// Makes the next look open it again: the queue has no room for another file now.
+    pub(super) fn forget(&mut self) {
+        self.identity = self.identity.map(|_| (0, 0));
+    }
+
+    /// Its name.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What is written.
+    pub(super) const fn lines(&self) -> &'static str {
+        self.lines
+    }
+}
+
+/// The device and inode of a regular file.
+fn identity(about: &Metadata) -> Option<(u64, u64)> {
+    about.is_file().then(|| (about.dev(), about.ino()))
+}
+
+/// Warns of a file that anybody may read or write.
+fn warn_of_others(path: &Path, about: &Metadata) {
+    if about.is_file() && about.mode() & OTHERS != 0 {
+        let name = path.display();
+        log::warn!(
+            "{name}: every user of this host may open it, and its lines say who connects to whom; type: chmod o= {name}"
+        );
+    }
+}
 
 /// Opens the file, and creates it if it is missing. Waits for nobody, so also after a log rotation
 /// has renamed it.
-pub(super) fn open(path: &Path, lines: &str) -> anyhow::Result<File> {
+fn open(path: &Path, lines: &str) -> anyhow::Result<File> {
     let name = path.display();
     let mut options = File::options();
     options.append(true).create(true);
@@ -92,11 +186,8 @@ fn is_within(path: &Path, rules: &Path) -> bool {
 }
 
 /// Whether two names lead to one file. False if one of them leads nowhere.
-fn is_same(one: &Path, other: &Path) -> bool {
-    let identity = |path| {
-        let about = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
-        Some((about.dev(), about.ino()))
-    };
+pub(super) fn is_same(one: &Path, other: &Path) -> bool {
+    let identity = |path| identity(&fs::metadata(path).ok()?);
     identity(one).is_some_and(|of_one| identity(other) == Some(of_one))
 }
 

@@ -52,7 +52,7 @@ use crate::incident::Notification;
 use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::process::ServedPorts;
 use crate::process::login::Session;
-use crate::process_limits::check_memory;
+use crate::process_limits::{check_memory, let_owner_use_new_files};
 use crate::row::{Row, RowKey, Standing};
 use crate::settings::InForce;
 use crate::state::LoadedState;
@@ -81,6 +81,7 @@ use totals::Totals;
 /// The agent can't start: interfaces, privileges, BPF. No program stays attached.
 pub fn run(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     descriptors::raise_limit()?;
+    let_owner_use_new_files();
     check_memory(in_force.settings.memory())?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -360,6 +361,7 @@ impl<M: CountMaps> Agent<M> {
             self.output.loss(time, &self.host, events);
         }
         self.output.end_rows();
+        self.output.follow_files();
         self.record_poll(interval, tally.is_lower_bound());
         let mut notifications = self.pipeline.end_poll(interval, tally.is_lower_bound());
         let findings = notifications.iter().filter_map(Notification::finding);

@@ -6,13 +6,13 @@
 //! thousand; alerts are written one by one, so that none waits.
 
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use jiff::Timestamp;
 
-use super::event_file;
+use super::event_file::{self, LineFile};
 use crate::cli::RunOptions;
 use crate::row::{Row, json};
 use crate::sink::{Flush, LineQueue, Sink, Written};
@@ -24,6 +24,9 @@ const BATCH: usize = 1 << 16;
 const ROWS: usize = 1024;
 /// Stdout, as the name of a file.
 const STDOUT: &str = "-";
+/// What is written, for messages.
+const EVENTS: &str = "events";
+const ALERTS: &str = "alerts";
 
 /// Whether that name of a file is stdout.
 pub(super) fn is_stdout(path: &Path) -> bool {
@@ -36,14 +39,11 @@ pub(super) fn host_name() -> String {
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_else(|_| "localhost".to_owned())
 }
-/// What is written, for messages.
-const EVENTS: &str = "events";
-const ALERTS: &str = "alerts";
 
 #[derive(Debug)]
 struct Rows {
     /// The file, unless they go to stdout with the alerts.
-    file: Option<(PathBuf, Sink)>,
+    file: Option<(LineFile, Sink)>,
     lines: LineQueue,
     batch: Vec<u8>,
     batched: u64,
@@ -55,7 +55,7 @@ pub(super) struct AgentOutput {
     /// The alerts, and with `--events -` the rows.
     stdout: Sink,
     /// The file that the alerts go to instead.
-    alert_file: Option<PathBuf>,
+    alert_file: Option<LineFile>,
     rows: Option<Rows>,
     has_alerts: bool,
     /// Waits for the alerts, and for the rows.
@@ -69,6 +69,10 @@ pub(super) fn open(options: &RunOptions) -> anyhow::Result<AgentOutput> {
     let has_rows = events.is_some_and(is_stdout);
     if let Some(path) = &options.alerts {
         ensure!(
+            !is_stdout(path),
+            "--alerts -: alerts go to stdout unless --alerts names a file; omit it"
+        );
+        ensure!(
             !has_rows,
             "--events - writes rows and alerts to stdout, and --alerts {} would take the alerts away: name a file for both",
             path.display()
@@ -79,10 +83,17 @@ pub(super) fn open(options: &RunOptions) -> anyhow::Result<AgentOutput> {
     for path in events.into_iter().chain(options.alerts.as_deref()) {
         event_file::ensure_not_read(path, &options.rule_options)?;
     }
-    if let Some(path) = &options.alerts {
-        return AgentOutput::new(std::io::stdout(), events, has_alerts)?.with_alert_file(path);
-    }
-    AgentOutput::new(std::io::stdout(), events, has_alerts)
+    let output = AgentOutput::new(std::io::stdout(), events, has_alerts)?;
+    let Some(path) = &options.alerts else {
+        return Ok(output);
+    };
+    // The file of the events exists by now.
+    ensure!(
+        !events.is_some_and(|events| event_file::is_same(events, path)),
+        "--events and --alerts both name {}, and nobody could tell their lines apart; use two files, or --events - for both on stdout",
+        path.display()
+    );
+    output.with_alert_file(path)
 }
 
 impl AgentOutput {
@@ -97,10 +108,10 @@ impl AgentOutput {
             Some(path) if is_stdout(path) => Some((None, stdout.another_queue())),
             Some(path) => {
                 let name = path.display().to_string();
-                let file = event_file::open(path, EVENTS)?;
+                let (opened, file) = LineFile::open(path, EVENTS)?;
                 let sink = Sink::lasting(&file, &name, EVENTS, ROWS)?;
                 let lines = sink.another_queue();
-                Some((Some((path.to_owned(), sink)), lines))
+                Some((Some((opened, sink)), lines))
             }
             None => None,
         };
@@ -142,11 +153,11 @@ impl AgentOutput {
 
     /// Makes the alerts go to a file.
     fn with_alert_file(self, path: &Path) -> anyhow::Result<Self> {
-        let file = event_file::open(path, ALERTS)?;
+        let (opened, file) = LineFile::open(path, ALERTS)?;
         let stdout = Sink::lasting(&file, &path.display().to_string(), ALERTS, ROWS)?;
         Ok(Self {
             stdout,
-            alert_file: Some(path.to_owned()),
+            alert_file: Some(opened),
             ..self
         })
     }
@@ -154,18 +165,26 @@ impl AgentOutput {
     /// Where the alerts go.
     pub(super) fn alerts_go_to(&self) -> String {
         let path = self.alert_file.as_ref();
-        path.map_or_else(|| "stdout".to_owned(), |path| path.display().to_string())
+        path.map_or_else(
+            || "stdout".to_owned(),
+            |file| file.path().display().to_string(),
+        )
+    }
+
+    /// The files, each with the queue of its lines.
+    fn files(&mut self) -> impl Iterator<Item = (&mut LineFile, &LineQueue)> {
+        let rows = self.rows.as_mut();
+        let rows = rows.and_then(|rows| Some((&mut rows.file.as_mut()?.0, &rows.lines)));
+        let queue = self.stdout.queue();
+        let alerts = self.alert_file.as_mut().map(|file| (file, queue));
+        rows.into_iter().chain(alerts)
     }
 
     /// Opens the files again, after what is queued, and logs what came of it.
-    pub(super) fn reopen(&self) {
-        let rows = self.rows.as_ref();
-        let rows = rows.and_then(|rows| Some((&rows.file.as_ref()?.0, EVENTS, &rows.lines)));
-        let alerts = self.alert_file.as_ref();
-        let alerts = alerts.map(|path| (path, ALERTS, self.stdout.queue()));
-        for (path, what, queue) in rows.into_iter().chain(alerts) {
-            let name = path.display();
-            let reopened = event_file::open(path, what).and_then(|file| {
+    pub(super) fn reopen(&mut self) {
+        for (file, queue) in self.files() {
+            let (what, name) = (file.lines(), file.path().display().to_string());
+            let reopened = file.reopen().and_then(|file| {
                 ensure!(
                     queue.replace_file(file),
                     "{name} is too slow, and the queue is full; send SIGHUP again later"
@@ -177,6 +196,17 @@ impl AgentOutput {
                 Err(error) => {
                     log::error!("SIGHUP: {what} go on to the file opened before: {error:#}");
                 }
+            }
+        }
+    }
+
+    /// Opens a file again that somebody has removed or replaced, after what is queued.
+    pub(super) fn follow_files(&mut self) {
+        for (file, queue) in self.files() {
+            if let Some(opened) = file.follow()
+                && !queue.replace_file(opened)
+            {
+                file.forget();
             }
         }
     }
@@ -250,6 +280,72 @@ impl Rows {
             let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH));
             self.lines
                 .write_lines(batch, std::mem::take(&mut self.batched));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// What becomes of a file between two polls.
+    type Change = fn(&Path);
+
+    #[test]
+    fn a_file_that_vanishes_is_made_again() {
+        // (what happens to the file, whether the next line is in the file of that name)
+        let changes: [(&str, Change, bool); 4] = [
+            (
+                "removed",
+                |path| fs::remove_file(path).expect("a file"),
+                true,
+            ),
+            (
+                "renamed",
+                |path| fs::rename(path, path.with_extension("1")).expect("a file"),
+                true,
+            ),
+            (
+                "replaced",
+                |path| {
+                    fs::remove_file(path).expect("a file");
+                    fs::write(path, "").expect("a file");
+                },
+                true,
+            ),
+            (
+                "its folder is gone",
+                |path| fs::remove_dir_all(path.parent().expect("a folder")).expect("a folder"),
+                false,
+            ),
+        ];
+        for (what, change, is_written) in changes {
+            let folder = tempfile::tempdir().expect("a folder");
+            let folder = folder.path().join("logs");
+            fs::create_dir(&folder).expect("a folder");
+            let path = folder.join("alerts.jsonl");
+            let stdout = tempfile::tempfile().expect("a file");
+            let output = AgentOutput::new(&stdout, None, true).expect("a sink");
+            let mut output = output.with_alert_file(&path).expect("a file");
+            output.alert(b"first\n".to_vec());
+            assert!(output.flush(Duration::from_secs(10)), "{what}");
+            change(&path);
+            for _ in 0..2 {
+                output.follow_files();
+            }
+            output.alert(b"second\n".to_vec());
+            assert!(output.flush(Duration::from_secs(10)), "{what}");
+            let found = fs::read_to_string(&path).ok();
+            assert_eq!(found.as_deref(), is_written.then_some("second\n"), "{what}");
+            if !is_written {
+                fs::create_dir(&folder).expect("a folder");
+                output.follow_files();
+                output.alert(b"third\n".to_vec());
+                assert!(output.flush(Duration::from_secs(10)), "{what}");
+                assert_eq!(fs::read_to_string(&path).expect(what), "third\n");
+            }
         }
     }
 }
