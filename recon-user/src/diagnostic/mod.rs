@@ -15,7 +15,7 @@ pub(crate) use nearest::nearest;
 pub use source::SourceText;
 pub(crate) use source::{FileKind, Span, read_file};
 pub use visible::readable;
-pub(crate) use visible::visible;
+pub(crate) use visible::{escape_json, visible};
 
 /// Diagnostics kept for one file. Parsing stops at this number.
 const MAX_KEPT: usize = 100;

@@ -43,6 +43,21 @@ pub fn readable(text: &str) -> String {
     shown
 }
 
+/// JSON in which control characters are escaped as JSON has it. They occur only within its strings,
+/// except for line ends between them: a program reads the same.
+pub(crate) fn escape_json(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for letter in json.chars() {
+        match letter {
+            '\n' => shown.push(letter),
+            // None of them needs a surrogate.
+            _ if is_control(letter) => shown += &format!("\\u{:04x}", u32::from(letter)),
+            _ => shown.push(letter),
+        }
+    }
+    shown
+}
+
 /// C0, DEL and C1; the separators that some readers take for line ends; and characters with
 /// Unicode's property `Bidi_Control`, which reorder the text on display (annex 9, table 3).
 fn is_control(letter: char) -> bool {

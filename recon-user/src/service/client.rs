@@ -1,8 +1,9 @@
 //! `recon reload` and `recon status`: a client of the control socket.
 //!
 //! In: the socket's path. Out: what the agent answers.
-//! The decision held here: a client never waits forever. A reload has as long as the agent gives
-//! itself to read its files, and some more.
+//! The decisions held here: a client never waits forever. A reload has as long as the agent gives
+//! itself to read its files, and some more. What comes is shown so that it can neither control a
+//! terminal nor forge a line.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -11,7 +12,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 
+use super::connect::{PATIENCE, connect, stranger};
 use super::protocol::{Answer, Body, LastReload, Request, Status};
+use crate::diagnostic::{escape_json, readable, visible};
 
 /// How long to wait for the answer to a reload: longer than a reload may take.
 const RELOAD_TIME: Duration = Duration::from_secs(90);
@@ -28,8 +31,11 @@ const MAX_ANSWER: u64 = 1 << 22;
 pub fn reload(socket: &Path) -> anyhow::Result<Result<String, String>> {
     let answer = ask(socket, Request::Reload {}, RELOAD_TIME)?;
     match answer.body {
-        Body::Changes(changes) if answer.ok => Ok(Ok(changes.join("\n") + "\n")),
-        Body::Error(error) => Ok(Err(error.trim_end().to_owned() + "\n")),
+        Body::Changes(changes) if answer.ok => {
+            let lines = changes.iter().map(|change| visible(change.as_bytes()));
+            Ok(Ok(lines.collect::<Vec<_>>().join("\n") + "\n"))
+        }
+        Body::Error(error) => Ok(Err(readable(error.trim_end()) + "\n")),
         other => Err(unexpected(&other)),
     }
 }
@@ -41,9 +47,11 @@ pub fn reload(socket: &Path) -> anyhow::Result<Result<String, String>> {
 pub fn status(socket: &Path, as_json: bool) -> anyhow::Result<String> {
     let answer = ask(socket, Request::Status {}, TIME)?;
     match answer.body {
-        Body::Status(status) if as_json => Ok(serde_json::to_string_pretty(&status)? + "\n"),
+        Body::Status(status) if as_json => {
+            Ok(escape_json(&serde_json::to_string_pretty(&status)?) + "\n")
+        }
         Body::Status(status) => Ok(lines(&status)),
-        Body::Error(error) => bail!("{}", error.trim_end()),
+        Body::Error(error) => bail!("{}", readable(error.trim_end())),
         other => Err(unexpected(&other)),
     }
 }
@@ -54,19 +62,24 @@ fn unexpected(body: &Body) -> anyhow::Error {
 
 fn ask(socket: &Path, request: Request, time: Duration) -> anyhow::Result<Answer> {
     let name = socket.display();
-    let stream = UnixStream::connect(socket).map_err(|error| match error.kind() {
+    let stream = connect(socket, PATIENCE).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => anyhow!(
             "no recon listens on {name}: start it with `recon run --control {name}`, or name its socket with --control"
         ),
         io::ErrorKind::PermissionDenied => anyhow!(
             "{name}: {error}: run this as root, or as the user that recon runs as"
         ),
+        io::ErrorKind::WouldBlock => silent(socket, PATIENCE),
         _ => anyhow::Error::new(error).context(format!("can't connect to {name}")),
     })?;
+    let stranger = stranger(&stream, socket).with_context(|| format!("who listens on {name}?"))?;
+    if let Some(user) = stranger {
+        bail!(
+            "user {user} listens on {name}, and is neither root nor the owner of its folder: its answer may be forged; ask as that user, or let recon listen in a folder of its own"
+        );
+    }
     let answer = exchange(stream, request, time).map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock => {
-            anyhow!("recon on {name} has not answered for {time:?}: it may be stopped or stuck")
-        }
+        io::ErrorKind::WouldBlock => silent(socket, time),
         _ => anyhow::Error::new(error).context(format!("can't ask recon on {name}")),
     })?;
     ensure!(
@@ -75,6 +88,11 @@ fn ask(socket: &Path, request: Request, time: Duration) -> anyhow::Result<Answer
     );
     serde_json::from_slice(&answer)
         .with_context(|| format!("can't read the answer of recon on {name}"))
+}
+
+fn silent(socket: &Path, time: Duration) -> anyhow::Error {
+    let name = socket.display();
+    anyhow!("recon on {name} has not answered for {time:?}: it may be stopped or stuck")
 }
 
 /// Sends the request, and reads the line that comes back.
@@ -132,5 +150,65 @@ fn lines(status: &Status) -> String {
         };
         lines.push(format!("last reload  {at}, {outcome}: {result}"));
     }
-    lines.join("\n") + "\n"
+    let shown = lines.iter().map(|line| visible(line.as_bytes()));
+    shown.collect::<Vec<_>>().join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+    use std::thread;
+
+    use super::*;
+
+    /// Whoever listens, no byte that controls a terminal comes through, and no line of its making.
+    #[test]
+    fn what_comes_is_shown_safely() {
+        const EVIL: &str = "x\u{1b}[2J\u{9b}2J\u{202e}\nhooks        forged\r";
+        let status = Status {
+            version: EVIL.to_owned(),
+            interfaces: vec![EVIL.to_owned()],
+            sandbox: EVIL.to_owned(),
+            last_reload: Some(LastReload {
+                at: EVIL.to_owned(),
+                ok: true,
+                result: EVIL.to_owned(),
+            }),
+            ..Status::default()
+        };
+        let answers = [
+            Answer::done(Body::Status(Box::new(status.clone()))),
+            Answer::done(Body::Status(Box::new(status.clone()))),
+            Answer::done(Body::Changes(vec![EVIL.to_owned()])),
+            Answer::refused(EVIL),
+        ];
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("control.sock");
+        let listener = UnixListener::bind(&path).expect("a socket");
+        let serving = thread::spawn(move || {
+            for answer in answers {
+                let (client, _) = listener.accept().expect("a client");
+                let mut request = String::new();
+                let mut reader = BufReader::new(&client);
+                reader.read_line(&mut request).expect("a request");
+                (&client).write_all(&answer.line()).expect("a client");
+            }
+        });
+        let as_text = super::status(&path, false).expect("an answer");
+        let as_json = super::status(&path, true).expect("an answer");
+        let changes = reload(&path).expect("an answer").expect("changes");
+        let refused = reload(&path).expect("an answer").expect_err("refused");
+        serving.join().expect("the listener");
+        for shown in [&as_text, &as_json, &changes, &refused] {
+            let is_safe = |letter: char| letter == '\n' || !letter.is_control();
+            assert!(shown.chars().all(is_safe), "{shown:?}");
+            assert!(!shown.contains('\u{202e}'), "{shown:?}");
+        }
+        for shown in [as_text, changes] {
+            assert!(!shown.contains("\nhooks  "), "{shown}");
+        }
+        // A program gets what was sent.
+        let again: Status = serde_json::from_str(&as_json).expect("JSON");
+        assert_eq!(again, status);
+    }
 }

@@ -13,7 +13,6 @@ use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
-use std::os::unix::net::UnixStream as StdStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
+use super::connect::{PATIENCE, connect};
 use super::protocol::{Answer, MAX_REQUEST, Request};
 
 /// Clients that are served at once.
@@ -132,12 +132,15 @@ fn ensure_unused(path: &Path) -> anyhow::Result<()> {
             "can't listen on {name}: it exists and is no socket; remove it, or use another path with --control"
         ),
     }
-    match StdStream::connect(path) {
+    match connect(path, PATIENCE) {
         Ok(_) => bail!(
             "can't listen on {name}: another recon listens there; stop it, or use another path with --control"
         ),
         // Nobody has it open: a killed agent left it.
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => bail!(
+            "can't listen on {name}: somebody listens there and does not answer, such as a recon that is stopped; end it, or use another path with --control"
+        ),
         Err(error) => {
             Err(error).with_context(|| format!("can't listen on {name}, which somebody may use"))
         }

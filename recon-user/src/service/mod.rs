@@ -15,6 +15,7 @@
 
 mod build;
 mod client;
+mod connect;
 mod control;
 mod notify;
 mod protocol;

@@ -1,5 +1,5 @@
 use std::io::{Read as _, Write as _};
-use std::os::unix::net::UnixListener as StdListener;
+use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
 use std::time::Instant;
 
 use super::super::protocol::Body;
