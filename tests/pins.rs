@@ -2,6 +2,8 @@
 //! however often, each packet counts once, no hook has a second program, and `recon detach` leaves
 //! nothing.
 
+#[path = "pins/clsact.rs"]
+mod clsact;
 #[path = "pins/failures.rs"]
 mod failures;
 #[path = "pins/folders.rs"]

@@ -6,8 +6,11 @@
 
 use std::fmt;
 use std::fs;
+use std::process::Command;
 
 use anyhow::{Context, Result};
+
+use crate::program::PYTHON;
 
 /// A version of Linux: its first two numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,6 +79,19 @@ impl fmt::Display for Linux {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.0, self.1)
     }
+}
+
+/// The command on a kernel whose bpf(2) has no links, as long before [`TCX`]: TC programs attach
+/// under clsact, and XDP and the hooks of cgroups do not. It keeps its process id.
+#[must_use]
+pub fn without_links(command: &Command) -> Command {
+    const SCRIPT: &str = include_str!("no_links.py");
+    let mut under = Command::new(PYTHON);
+    under
+        .args(["-I", "-S", "-c", SCRIPT])
+        .arg(command.get_program())
+        .args(command.get_args());
+    under
 }
 
 #[cfg(test)]

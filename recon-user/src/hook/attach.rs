@@ -166,22 +166,12 @@ pub(super) fn attach_egress(
         Ok((kind, link)) => {
             links.push(link);
             if kind == TcKind::Clsact {
-                clear_leftover_ingress(interface);
+                // A killed agent may have left TC ingress where this one takes XDP.
+                clsact::clear_leftover(interface, TC_INGRESS, TcAttachType::Ingress);
             }
             Egress::Tc(kind)
         }
         Err(error) => Egress::Missing(error_chain(&error)),
-    }
-}
-
-/// A killed agent may have left TC ingress where this one takes XDP.
-fn clear_leftover_ingress(interface: &Interface) {
-    if let Err(error) = clsact::clear_leftover(interface, TC_INGRESS, TcAttachType::Ingress) {
-        log::warn!(
-            "{}: can't look for programs of an earlier agent: {}",
-            interface.name,
-            error_chain(&error)
-        );
     }
 }
 
@@ -296,14 +286,14 @@ pub(super) fn attach_tc(
     };
     let tcx = TcAttachOptions::TcxOrder(order);
     match program.attach_with_options(&interface.name, direction, tcx) {
-        Ok(link) => return Ok((TcKind::Tcx, InterfaceLink::Tc(name, TcKind::Tcx, link))),
+        Ok(link) => return Ok((TcKind::Tcx, InterfaceLink::Tcx(name, link))),
         Err(error) => log::debug!(
             "{}: no TCX, trying clsact: {}",
             interface.name,
             error_chain(&error)
         ),
     }
-    clsact::prepare_qdisc(interface, name, direction)?;
+    let claim = clsact::prepare_qdisc(interface, name, direction)?;
     let mut attach = |priority| {
         let options = NlOptions {
             priority,
@@ -317,8 +307,7 @@ pub(super) fn attach_tc(
         Some(priority) => attach(priority).or_else(|_| attach(AUTOMATIC))?,
         None => attach(AUTOMATIC)?,
     };
-    let kind = TcKind::Clsact;
-    Ok((kind, InterfaceLink::Tc(name, kind, link)))
+    Ok((TcKind::Clsact, InterfaceLink::Filter(name, link, claim)))
 }
 
 pub(super) fn xdp_program(ebpf: &mut Ebpf) -> Result<&mut Xdp, ProgramError> {

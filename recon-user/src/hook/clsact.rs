@@ -18,38 +18,31 @@ use netlink_packet_route::tc::{TcAttribute, TcFilterBpfOption, TcHandle, TcMessa
 use super::Interface;
 use super::rtnetlink::{Asks, request};
 
-/// Creates the qdisc for the program of that name, and claims the program as long as this process
-/// lives.
+/// Creates the qdisc for the program of that name. Returns the claim on the program, to be held as
+/// long as its filter; `None` if another agent has it.
 pub(super) fn prepare_qdisc(
     interface: &Interface,
     program: &str,
     direction: TcAttachType,
-) -> Result<(), ProgramError> {
+) -> Result<Option<UnixDatagram>, ProgramError> {
     match qdisc_add_clsact(&interface.name) {
         Ok(()) | Err(TcError::AlreadyAttached) => {}
         Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => {}
         Err(error) => return Err(error.into()),
     }
-    if let Some(claim) = claim_interface(interface, program)? {
-        remove_leftover(interface, program, direction);
-        // Held until the process ends, in whatever way.
-        std::mem::forget(claim);
-    }
-    Ok(())
-}
-
-/// Removes a leftover of a program that this agent may not attach itself: the earlier agent may
-/// have had other hooks.
-pub(super) fn clear_leftover(
-    interface: &Interface,
-    program: &str,
-    direction: TcAttachType,
-) -> Result<(), ProgramError> {
     let claim = claim_interface(interface, program)?;
     if claim.is_some() {
         remove_leftover(interface, program, direction);
     }
-    Ok(())
+    Ok(claim)
+}
+
+/// Removes a leftover of a program that this agent does not attach itself: the earlier agent may
+/// have had other hooks, or other interfaces.
+pub(super) fn clear_leftover(interface: &Interface, program: &str, direction: TcAttachType) {
+    if take_filter(interface, program, direction).is_some() {
+        remove_leftover(interface, program, direction);
+    }
 }
 
 /// A filter of an earlier agent.
@@ -62,13 +55,13 @@ pub(super) struct Filter {
     pub(super) handle: u32,
 }
 
-/// Claims the program on the interface, and finds the filter that runs an earlier one of that name.
-/// `None` if there is none, or if another agent has it.
+/// Finds the filter that runs an earlier program of that name on the interface, and claims it as
+/// long as the socket lives. `None` if there is none, or if another agent has it.
 pub(super) fn take_filter(
     interface: &Interface,
     program: &str,
     direction: TcAttachType,
-) -> Option<Filter> {
+) -> Option<(Filter, UnixDatagram)> {
     let mut found = None;
     let listed = list_filters(interface, direction, |filter| {
         if has_option(filter, &TcFilterBpfOption::ProgName(program.to_owned())) {
@@ -77,15 +70,14 @@ pub(super) fn take_filter(
     });
     let (info, handle) = listed.ok().and(found)?;
     let claim = claim_interface(interface, program).ok().flatten()?;
-    // Held until the process ends, in whatever way.
-    std::mem::forget(claim);
-    Some(Filter {
+    let filter = Filter {
         interface: interface.name.clone(),
         direction,
         // The lower half is the protocol.
         priority: (info >> u16::BITS) as u16,
         handle: handle.into(),
-    })
+    };
+    Some((filter, claim))
 }
 
 /// Removes the filter that runs a program of that name. Returns whether there was one.

@@ -3,13 +3,16 @@
 //! In: a link of this agent. Out: where the kernel has its program, and its end.
 
 use std::io;
+use std::mem::ManuallyDrop;
+use std::os::unix::net::UnixDatagram;
 
 use aya::Ebpf;
-use aya::programs::tc::SchedClassifierLinkId;
+use aya::programs::links::Link as _;
+use aya::programs::tc::{SchedClassifierLink, SchedClassifierLinkId};
 use aya::programs::xdp::XdpLinkId;
 use aya::programs::{ProgramError, TcAttachType};
 
-use super::attach::{TcKind, tc_program, xdp_program};
+use super::attach::{tc_program, xdp_program};
 use super::attached::list_attached;
 use super::clsact;
 use super::pin::PinnedLink;
@@ -21,7 +24,17 @@ pub(super) enum InterfaceLink {
     /// The XDP program.
     Xdp(XdpLinkId),
     /// A TC program, by its name.
-    Tc(&'static str, TcKind, SchedClassifierLinkId),
+    Tcx(&'static str, SchedClassifierLinkId),
+    /// A TC program, by its name, as a filter of clsact. With the claim on it, unless another agent
+    /// has that.
+    Filter(&'static str, SchedClassifierLinkId, Option<UnixDatagram>),
+    /// A filter of an earlier agent that runs this program now. It outlives this process, also
+    /// where the start fails and the filter runs the earlier program again.
+    Swapped(
+        &'static str,
+        ManuallyDrop<SchedClassifierLink>,
+        UnixDatagram,
+    ),
     /// A program, by its name, whose link outlives this process.
     Pinned(&'static str, PinnedLink),
 }
@@ -31,7 +44,10 @@ impl InterfaceLink {
     pub(super) fn detach(self, ebpf: &mut Ebpf) -> Result<(), ProgramError> {
         match self {
             Self::Xdp(link) => xdp_program(ebpf)?.detach(link),
-            Self::Tc(name, _, link) => tc_program(ebpf, name)?.detach(link),
+            Self::Tcx(name, link) | Self::Filter(name, link, _) => {
+                tc_program(ebpf, name)?.detach(link)
+            }
+            Self::Swapped(_, link, _) => ManuallyDrop::into_inner(link).detach(),
             Self::Pinned(_, link) => link.remove().map_err(ProgramError::IOError),
         }
     }
@@ -40,7 +56,13 @@ impl InterfaceLink {
     pub(super) fn leave(self, ebpf: &mut Ebpf) -> Result<(), ProgramError> {
         match self {
             Self::Xdp(link) => std::mem::forget(xdp_program(ebpf)?.take_link(link)?),
-            Self::Tc(name, _, link) => std::mem::forget(tc_program(ebpf, name)?.take_link(link)?),
+            Self::Tcx(name, link) => std::mem::forget(tc_program(ebpf, name)?.take_link(link)?),
+            Self::Filter(name, link, claim) => {
+                std::mem::forget(tc_program(ebpf, name)?.take_link(link)?);
+                // Held until the process ends.
+                std::mem::forget(claim);
+            }
+            Self::Swapped(.., claim) => std::mem::forget(claim),
             Self::Pinned(..) => {}
         }
         Ok(())
@@ -50,7 +72,10 @@ impl InterfaceLink {
     pub(super) const fn program(&self) -> &'static str {
         match self {
             Self::Xdp(_) => XDP,
-            Self::Tc(name, ..) | Self::Pinned(name, _) => name,
+            Self::Tcx(name, _)
+            | Self::Filter(name, ..)
+            | Self::Swapped(name, ..)
+            | Self::Pinned(name, _) => name,
         }
     }
 
@@ -68,8 +93,8 @@ impl InterfaceLink {
         };
         let programs = match self {
             Self::Xdp(_) | Self::Pinned(XDP, _) => interface.xdp_program.into_iter().collect(),
-            Self::Tc(_, TcKind::Tcx, _) | Self::Pinned(..) => list_attached(interface.index, hook)?,
-            Self::Tc(_, TcKind::Clsact, _) => clsact::list_programs(interface, direction)?,
+            Self::Tcx(..) | Self::Pinned(..) => list_attached(interface.index, hook)?,
+            Self::Filter(..) | Self::Swapped(..) => clsact::list_programs(interface, direction)?,
         };
         Ok(match programs.iter().position(|&id| id == program) {
             None => Place::Gone,

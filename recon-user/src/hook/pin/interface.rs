@@ -7,6 +7,7 @@
 //! once; native and generic XDP exclude each other, so there the old one goes first, and the
 //! packets of that moment are not seen. The interface's own count says how many these are at most.
 
+use std::mem::ManuallyDrop;
 use std::os::fd::AsFd;
 
 use aya::Ebpf;
@@ -82,7 +83,7 @@ impl Pins {
         if let Some(link) = self.swap_on(interface, hook, (program, fd.as_fd())) {
             return Some((TcKind::Tcx, InterfaceLink::Pinned(program, link)));
         }
-        let filter = clsact::take_filter(interface, program, direction)?;
+        let (filter, claim) = clsact::take_filter(interface, program, direction)?;
         match filter.replace(loaded) {
             Ok(link) => {
                 if let Some(path) = self.programs.get(program) {
@@ -90,8 +91,8 @@ impl Pins {
                     self.undo.push(Undo::Filter { filter, program });
                 }
                 self.attached.insert(program.to_owned());
-                let kind = TcKind::Clsact;
-                Some((kind, InterfaceLink::Tc(program, kind, link)))
+                let link = InterfaceLink::Swapped(program, link, claim);
+                Some((TcKind::Clsact, link))
             }
             Err(error) => {
                 let error = error_chain(&error);
@@ -167,7 +168,7 @@ impl Pins {
                     let link = taken.map(FdLink::try_from);
                     self.keep_taken(interface, hook, XDP, link)
                 }
-                InterfaceLink::Tc(program, TcKind::Tcx, id) => {
+                InterfaceLink::Tcx(program, id) => {
                     let hook = match program {
                         TC_EGRESS | BARE_EGRESS => EGRESS,
                         _ => INGRESS,
@@ -177,7 +178,7 @@ impl Pins {
                     self.keep_taken(interface, hook, program, link)
                 }
                 // A filter stays by itself.
-                InterfaceLink::Tc(program, ..) => {
+                InterfaceLink::Filter(program, ..) | InterfaceLink::Swapped(program, ..) => {
                     self.attached.insert(program.to_owned());
                     Some(link)
                 }
@@ -242,11 +243,12 @@ fn received_packets(index: u32) -> Option<u64> {
 }
 
 impl Filter {
-    /// Makes the filter run another program from the next packet on.
-    fn replace(
+    /// Makes the filter run another program from the next packet on. The filter stays when the
+    /// program is dropped.
+    pub(super) fn replace(
         &self,
         program: &mut SchedClassifier,
-    ) -> Result<aya::programs::tc::SchedClassifierLinkId, ProgramError> {
+    ) -> Result<ManuallyDrop<SchedClassifierLink>, ProgramError> {
         let Self {
             interface,
             direction,
@@ -255,17 +257,8 @@ impl Filter {
         } = self;
         let handle = (*handle).into();
         let link = SchedClassifierLink::attached(interface, *direction, *priority, handle, None);
-        program.attach_to_link(link.map_err(ProgramError::IOError)?)
-    }
-
-    /// The same, and leaves the filter when this process ends.
-    pub(super) fn replace_and_forget(
-        &self,
-        program: &mut SchedClassifier,
-    ) -> Result<(), ProgramError> {
-        let link = self.replace(program)?;
-        std::mem::forget(program.take_link(link)?);
-        Ok(())
+        let id = program.attach_to_link(link.map_err(ProgramError::IOError)?)?;
+        program.take_link(id).map(ManuallyDrop::new)
     }
 }
 

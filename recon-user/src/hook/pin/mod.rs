@@ -307,7 +307,7 @@ impl Pins {
                 Undo::Created(path) => fs::remove_file(path),
                 Undo::Filter { filter, program } => {
                     let old = SchedClassifier::from_pin(program);
-                    old.and_then(|mut old| filter.replace_and_forget(&mut old))
+                    old.and_then(|mut old| filter.replace(&mut old).map(drop))
                         .map_err(std::io::Error::other)
                 }
             };

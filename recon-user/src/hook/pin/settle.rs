@@ -9,10 +9,13 @@ use std::path::Path;
 
 use aya::Ebpf;
 use aya::maps::{HashMap, Map, MapData};
+use aya::programs::TcAttachType;
 use recon_common::PackedKey;
 
 use super::folder::{remove_set, show};
 use super::{Pins, bpf};
+use crate::hook::attach::tc_name;
+use crate::hook::{clsact, list_interfaces};
 
 impl Pins {
     /// Removes what no hook needs any more. To be called once nothing can fail any more: what an
@@ -27,6 +30,7 @@ impl Pins {
             }
         }
         self.remove_orphans();
+        remove_other_filters();
         self.pin_programs(ebpf);
         for (set, reason) in std::mem::take(&mut self.replaced) {
             let lost = describe_lost(&set);
@@ -70,6 +74,16 @@ impl Pins {
             if let Err(error) = bpf::pin(program.as_fd(), &path) {
                 log::warn!("{}: {error}", path.display());
             }
+        }
+    }
+}
+
+/// Removes the filters that no hook has taken over: they have no pin, and go on counting.
+fn remove_other_filters() {
+    for interface in list_interfaces().unwrap_or_default() {
+        for direction in [TcAttachType::Ingress, TcAttachType::Egress] {
+            let program = tc_name(&interface, direction);
+            clsact::clear_leftover(&interface, program, direction);
         }
     }
 }
