@@ -2,6 +2,8 @@
 
 #[path = "hostile_blind/front.rs"]
 mod front;
+#[path = "hostile_blind/frozen.rs"]
+mod frozen;
 #[path = "hostile_blind/maps.rs"]
 mod maps;
 

@@ -273,7 +273,7 @@ pub(super) const TECHNIQUES: &[Technique] = &[
     ),
     row(
         "a hook detached, a map changed, a table filled",
-        InPart("only a table, counter or generation that changes is seen, no other map"),
+        InPart("of the maps, only table, counters and generation"),
         &[
             (BLIND, "a_detached_hook_is_an_alert_and_is_attached_again"),
             (
@@ -284,6 +284,7 @@ pub(super) const TECHNIQUES: &[Technique] = &[
                 BLIND,
                 "changed_maps_are_an_alert_and_the_next_scan_is_counted",
             ),
+            (BLIND, "a_frozen_map_is_an_alert_and_ends_recon"),
             (BLIND, "a_full_table_is_an_alert_and_so_is_its_end"),
         ],
     ),

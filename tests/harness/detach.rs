@@ -1,4 +1,5 @@
-//! Detaches hooks of a running agent behind its back, as `bpftool link detach` does.
+//! Detaches hooks of a running agent behind its back, and freezes its maps, as `bpftool link detach`
+//! and `bpftool map freeze` do.
 //!
 //! In: the agent's pid and the type of a link. Out: the hook is detached; the agent keeps a link
 //! that holds nothing.
@@ -9,6 +10,8 @@ use std::io;
 use anyhow::{Context, Result, ensure};
 
 /// Commands of enum bpf_cmd, linux/bpf.h.
+const MAP_GET_FD_BY_ID: libc::c_int = 14;
+const MAP_FREEZE: libc::c_int = 22;
 const LINK_GET_FD_BY_ID: libc::c_int = 30;
 const LINK_DETACH: libc::c_int = 34;
 
@@ -30,6 +33,18 @@ pub fn detach_link(id: u32) -> Result<()> {
     // SAFETY: the descriptor was opened above and nobody else has it.
     unsafe { libc::close(link.cast_signed()) };
     detached.map(drop)
+}
+
+/// Freezes the map with that id: nobody can write to it by system calls any more.
+///
+/// # Errors
+/// If there is none, or the kernel refuses.
+pub fn freeze_map(id: u32) -> Result<()> {
+    let map = call(MAP_GET_FD_BY_ID, id).context("BPF_MAP_GET_FD_BY_ID")?;
+    let frozen = call(MAP_FREEZE, map).context("BPF_MAP_FREEZE");
+    // SAFETY: the descriptor was opened above and nobody else has it.
+    unsafe { libc::close(map.cast_signed()) };
+    frozen.map(drop)
 }
 
 /// The id of the attached link of that type, as the agent's descriptors show it.

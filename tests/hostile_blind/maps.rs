@@ -6,10 +6,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 
 use anyhow::{Context, Result};
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues, loaded_maps};
 use aya::util::nr_cpus;
+use recon_tests::detach::freeze_map;
 
 /// A key of the table in words.
 type Words = [u32; 10];
@@ -59,6 +62,40 @@ pub(crate) fn move_generation(pid: u32) -> Result<()> {
     let flips = generation.get(&0, 0)?;
     generation.set(0, flips + 1, 0)?;
     Ok(())
+}
+
+/// Freezes the map of that name.
+pub(crate) fn freeze(pid: u32, name: &str) -> Result<()> {
+    freeze_map(find(pid, name)?.info()?.id())
+}
+
+/// Tries to change what the agent has set in its programs' constants. Returns what the kernel says.
+pub(crate) fn change_constants(pid: u32) -> Result<Option<i32>> {
+    /// `BPF_MAP_UPDATE_ELEM` of enum bpf_cmd, linux/bpf.h.
+    const UPDATE: libc::c_int = 2;
+    /// Its attributes.
+    #[repr(C)]
+    struct Update {
+        map: u32,
+        key: u64,
+        value: u64,
+        flags: u64,
+    }
+    let constants = find(pid, ".rodata")?;
+    let value = vec![0_u8; constants.info()?.value_size() as usize];
+    let key = 0_u32;
+    let mut update = Update {
+        map: constants.fd().as_fd().as_raw_fd().cast_unsigned(),
+        key: &raw const key as u64,
+        value: value.as_ptr() as u64,
+        flags: 0,
+    };
+    let size = size_of::<Update>();
+    // SAFETY: the attributes have the size that is passed and outlive the call, and so do the key
+    // and the value, which have the map's sizes.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, UPDATE, &raw mut update, size) };
+    let error = io::Error::last_os_error();
+    Ok(error.raw_os_error().filter(|_| result != 0))
 }
 
 /// The map of that name of which the process has a descriptor.

@@ -9,7 +9,7 @@ use recon_common::Loss;
 use super::Agent;
 use super::clock::wall_offset;
 use crate::blind::{BlindPart, BlindReport};
-use crate::drain::{CountMaps, Interference, Tally};
+use crate::drain::{CountMaps, DrainError, Interference, Tally};
 
 /// Of a table with at most one free key in so many, sources get keys only in their turn.
 const FREE_SHARE: u64 = 8;
@@ -20,6 +20,20 @@ impl<M: CountMaps> Agent<M> {
         let period = u64::try_from(period.as_millis()).unwrap_or(u64::MAX);
         let delay = missed.saturating_mul(period);
         self.blind.lose(BlindPart::Polls, delay);
+    }
+
+    /// Notes that a poll has failed.
+    pub(super) fn note_failed_poll(&mut self, error: DrainError) {
+        self.totals.failed_polls += 1;
+        let polls = self.totals.polls;
+        if let DrainError::Frozen { name } = error {
+            self.blind.lose(BlindPart::Frozen(name.to_owned()), 1);
+            log::error!("poll {polls}: {error}; what was counted since the last one is lost");
+            self.frozen = Some(error);
+            return;
+        }
+        self.blind.lose(BlindPart::FailedPolls, 1);
+        log::error!("poll {polls}: {error}; the counts stay in the kernel for the next one");
     }
 
     /// Notes what the kernel and the rules have lost in a poll.

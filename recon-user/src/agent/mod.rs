@@ -3,8 +3,8 @@
 //! In: the options of `recon run`. Out: alerts on stdout, everything else on stderr. [`actors`]
 //! resolves processes, and [`losses`] says what a poll could not see.
 //! The decisions held here: a failure at the start ends the agent with a message. Once the agent
-//! runs, only a signal or a closed stdout ends it. A failed poll is logged, counted and tried
-//! again; the kernel keeps the counts meanwhile.
+//! runs, only a signal, a closed stdout or a frozen map ends it. Another failed poll is logged,
+//! counted and tried again; the kernel keeps the counts meanwhile.
 
 pub(crate) mod actors;
 mod calls;
@@ -42,7 +42,7 @@ use recon_common::{ImageId, Key, Registers, Signal};
 use tokio::time::{Interval as Ticks, MissedTickBehavior, interval_at};
 
 use crate::alert::AlertLines;
-use crate::blind::{Blind, BlindPart};
+use crate::blind::Blind;
 use crate::cli::RunOptions;
 use crate::drain::{
     Callers, CountMaps, Drain, DrainError, ExecEvents, Forks, Grace, ImageNumbers, Tally,
@@ -148,6 +148,7 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
         logins: Vec::new(),
         last: now(),
         totals: Totals::default(),
+        frozen: None,
         saving,
     };
     interfaces.hooks.settle();
@@ -182,8 +183,12 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     agent.places.begin_poll(interfaces.named());
     let pins = interfaces.detach();
     agent.note_started(&mut executions);
-    agent.end(pins.is_some());
-    Ok(())
+    match agent.end(pins.is_some()) {
+        Some(frozen) => Err(frozen).context(
+            "recon can't go on with its maps, nor make new ones while it runs: start it again",
+        ),
+        None => Ok(()),
+    }
 }
 
 /// The callback for each row of a poll.
@@ -211,6 +216,8 @@ struct Agent<M> {
     /// The time of the previous poll.
     last: Timestamp,
     totals: Totals,
+    /// A map that somebody has frozen: the agent ends.
+    frozen: Option<DrainError>,
     /// Where the state is saved, if it is.
     saving: Option<Saving>,
 }
@@ -265,6 +272,9 @@ impl<M: CountMaps> Agent<M> {
             self.note_poll(service, ticks.period(), interfaces);
             if self.output.is_closed() {
                 log::info!("stdout is closed: ending");
+                return;
+            }
+            if self.frozen.is_some() {
                 return;
             }
         }
@@ -347,12 +357,7 @@ impl<M: CountMaps> Agent<M> {
             saving::note_row(saving, &row);
         }
         let tally = result.unwrap_or_else(|error| {
-            self.totals.failed_polls += 1;
-            self.blind.lose(BlindPart::FailedPolls, 1);
-            log::error!(
-                "poll {}: {error}; the counts stay in the kernel for the next one",
-                self.totals.polls
-            );
+            self.note_failed_poll(error);
             Tally::default()
         });
         if tally.is_lower_bound() {
@@ -377,8 +382,11 @@ impl<M: CountMaps> Agent<M> {
 
     /// Ends the agent after the programs are detached, unless they stay. Evaluates and writes
     /// their last counts.
-    fn end(mut self, stays: bool) {
-        if stays {
+    /// Returns why it could not, if a map is frozen.
+    fn end(mut self, stays: bool) -> Option<DrainError> {
+        if self.frozen.is_some() {
+            log::debug!("no last poll: it would fail like the one before");
+        } else if stays {
             self.poll(|drain, row| drain.poll(row));
         } else {
             if let Err(error) = self.drain.wait_for_programs() {
@@ -386,8 +394,10 @@ impl<M: CountMaps> Agent<M> {
             }
             self.poll(|drain, row| drain.finish(row));
         }
+        let frozen = self.frozen.take();
         self.save_or_finish();
         self.log_totals();
+        frozen
     }
 }
 

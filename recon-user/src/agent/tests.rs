@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::*;
+use crate::blind::BlindPart;
 use crate::drain::fake::{Failure, FakeMaps, drain, syn};
 use crate::row::SignalSet;
 use crate::rule::{Profile, defaults};
@@ -52,6 +53,7 @@ fn agent(grace: Grace, file: &File, events: Option<&Path>) -> Agent<FakeMaps> {
         logins: Vec::new(),
         last: now(),
         totals: Totals::default(),
+        frozen: None,
         saving: None,
     }
 }
@@ -289,7 +291,7 @@ fn a_restart_loses_no_count_and_repeats_no_alert() {
                 agent.output.flush(Duration::from_secs(10));
                 drop(agent);
             }
-            false => agent.end(false),
+            false => drop(agent.end(false)),
         }
         if !has_mark {
             drop_last_record(folder.path());

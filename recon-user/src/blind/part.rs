@@ -48,6 +48,8 @@ pub enum BlindPart {
     Counts,
     /// Somebody moves the generation that the programs count in.
     Generation,
+    /// Somebody has frozen a map, by its name, so that this agent can't write to it.
+    Frozen(String),
     /// Interfaces receive packets, and no hook sees one.
     SilenceIn,
     /// Interfaces send packets, and no hook sees one.
@@ -70,6 +72,7 @@ impl BlindPart {
             Self::Overtaken(..) => "overtaken",
             Self::Counts => "counts",
             Self::Generation => "generation",
+            Self::Frozen(_) => "frozen",
             Self::SilenceIn => "silence_in",
             Self::SilenceOut => "silence_out",
         }
@@ -81,7 +84,7 @@ impl BlindPart {
         match self {
             Self::Rule(..) | Self::Table | Self::Signals | Self::Polls => false,
             Self::FailedPolls | Self::Processes | Self::Interface(_) => false,
-            Self::Hook(..) | Self::Overtaken(..) => true,
+            Self::Hook(..) | Self::Overtaken(..) | Self::Frozen(_) => true,
             Self::Counts | Self::Generation | Self::SilenceIn | Self::SilenceOut => true,
         }
     }
@@ -100,6 +103,7 @@ impl BlindPart {
             Self::Overtaken(..) => "polls behind it",
             Self::Counts => "keys or counters changed",
             Self::Generation => "polls that found another one",
+            Self::Frozen(_) => "polls that failed",
             Self::SilenceIn | Self::SilenceOut => "packets that no hook saw",
         }
     }
@@ -122,6 +126,9 @@ impl BlindPart {
             Self::Counts | Self::Generation => {
                 "find out who can write to recon's maps; recon goes on with what is left of them"
             }
+            Self::Frozen(_) => {
+                "recon ends, and makes new maps when it starts again; what was counted since the last poll is lost"
+            }
             Self::SilenceIn | Self::SilenceOut => {
                 "find out what takes them first, such as another XDP program; restart recon"
             }
@@ -133,7 +140,7 @@ impl BlindPart {
         match self {
             Self::Rule(..) | Self::Table | Self::Interface(_) => 0,
             Self::Hook(..) | Self::Overtaken(..) | Self::Counts | Self::Generation => 0,
-            Self::SilenceIn | Self::SilenceOut => 0,
+            Self::Frozen(_) | Self::SilenceIn | Self::SilenceOut => 0,
             Self::Signals => TOLERATED_SIGNALS,
             Self::Polls => TOLERATED_DELAY,
             Self::FailedPolls => TOLERATED_FAILURES,
@@ -176,6 +183,7 @@ impl fmt::Display for BlindPart {
             Self::Generation => {
                 f.write_str("somebody moves the generation that the kernel programs count in")
             }
+            Self::Frozen(map) => write!(f, "somebody has frozen the map {map}"),
             Self::SilenceIn => f.write_str("the interfaces receive packets, and no hook sees one"),
             Self::SilenceOut => f.write_str("the interfaces send packets, and no hook sees one"),
         }

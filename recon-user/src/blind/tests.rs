@@ -32,6 +32,7 @@ fn each_part_begins_above_what_it_tolerates() {
         (BlindPart::Overtaken("eth9".to_owned(), "TC ingress"), 0),
         (BlindPart::Counts, 0),
         (BlindPart::Generation, 0),
+        (BlindPart::Frozen("KEYS".to_owned()), 0),
         (BlindPart::SilenceIn, 0),
         (BlindPart::SilenceOut, 0),
     ] {

@@ -26,6 +26,14 @@ pub enum DrainError {
         /// What aya says.
         reason: MapError,
     },
+    /// Somebody has frozen a map that this agent writes to.
+    #[error(
+        "map {name} is frozen: somebody has forbidden to write to it (bpftool map freeze), and that can't be undone"
+    )]
+    Frozen {
+        /// The map's name.
+        name: &'static str,
+    },
     /// The kernel refused a batch.
     #[error("draining map {name} in batches: {reason}")]
     Batch {

@@ -4,13 +4,15 @@
 //! here, a fake one in the tests. The maps whose memory the kernel shares are
 //! [`super::shared_array`]'s.
 
-use aya::Ebpf;
+use std::os::fd::{AsFd, OwnedFd};
+
 use aya::maps::{Array, Map, MapData, PerCpuArray};
+use aya::{Ebpf, Pod};
 use recon_common::{Counter, Key};
 
 use super::batch::BatchBuffer;
 use super::error::map_error;
-use super::{DrainError, grace};
+use super::{DrainError, frozen, grace};
 
 const COUNTS: [&str; 2] = ["COUNTS_0", "COUNTS_1"];
 const GENERATION: &str = "GENERATION";
@@ -85,10 +87,13 @@ pub trait CountMaps {
 pub struct KernelMaps {
     counts: [MapData; 2],
     generation: Array<MapData, u32>,
+    /// aya keeps that of the array to itself.
+    generation_fd: OwnedFd,
     /// How often the generations have changed places, as the programs know it.
     flips: u32,
     counters: PerCpuArray<MapData, u64>,
     keys: Array<MapData, u64>,
+    keys_fd: OwnedFd,
     batch: BatchBuffer,
 }
 
@@ -97,19 +102,20 @@ impl KernelMaps {
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, DrainError> {
         let [first, second] = COUNTS;
         let counts = [take_hash(ebpf, first)?, take_hash(ebpf, second)?];
-        let generation: Array<MapData, u32> = take_map(ebpf, GENERATION)?
-            .try_into()
-            .map_err(map_error(GENERATION))?;
+        let (generation, generation_fd) = take_array::<u32>(ebpf, GENERATION)?;
+        let (keys, keys_fd) = take_array(ebpf, KEYS)?;
         // Not 0 if the maps are those of an earlier agent.
         let flips = generation.get(&0, 0).map_err(map_error(GENERATION))?;
         Ok(Self {
             counts,
             generation,
+            generation_fd,
             flips,
             counters: take_map(ebpf, COUNTERS)?
                 .try_into()
                 .map_err(map_error(COUNTERS))?,
-            keys: take_map(ebpf, KEYS)?.try_into().map_err(map_error(KEYS))?,
+            keys,
+            keys_fd,
             batch: BatchBuffer::new(),
         })
     }
@@ -122,7 +128,8 @@ impl CountMaps for KernelMaps {
             .flips
             .wrapping_add(1 + u32::from(self.flips as usize & 1 == generation));
         let set = self.generation.set(0, flips, 0);
-        set.map_err(map_error(GENERATION))?;
+        set.map_err(map_error(GENERATION))
+            .map_err(|error| frozen::explain(GENERATION, &self.generation_fd, error))?;
         self.flips = flips;
         Ok(())
     }
@@ -144,11 +151,11 @@ impl CountMaps for KernelMaps {
         generation: usize,
         entry: impl FnMut(&Key, u64),
     ) -> Result<(), DrainError> {
-        let drained = self.batch.drain(self.counts[generation].fd(), entry);
-        drained.map_err(|reason| DrainError::Batch {
-            name: COUNTS[generation],
-            reason,
-        })
+        let (name, table) = (COUNTS[generation], self.counts[generation].fd());
+        let drained = self.batch.drain(table, entry);
+        drained
+            .map_err(|reason| DrainError::Batch { name, reason })
+            .map_err(|error| frozen::explain(name, table, error))
     }
 
     fn read_table(
@@ -171,6 +178,7 @@ impl CountMaps for KernelMaps {
     fn reset_key_count(&mut self, generation: usize) -> Result<(), DrainError> {
         let set = self.keys.set(generation as u32, 0, 0);
         set.map_err(map_error(KEYS))
+            .map_err(|error| frozen::explain(KEYS, &self.keys_fd, error))
     }
 
     fn read_counter(&self, counter: Counter) -> Result<u64, DrainError> {
@@ -182,6 +190,20 @@ impl CountMaps for KernelMaps {
 /// Takes a map out of a loaded kernel object.
 pub(super) fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, DrainError> {
     ebpf.take_map(name).ok_or(DrainError::NoMap { name })
+}
+
+/// The same for an array, and another descriptor of it.
+fn take_array<T: Pod>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+) -> Result<(Array<MapData, T>, OwnedFd), DrainError> {
+    let map = take_map(ebpf, name)?;
+    let Map::Array(data) = &map else {
+        return Err(DrainError::NoMap { name });
+    };
+    let descriptor = data.fd().as_fd().try_clone_to_owned();
+    let descriptor = descriptor.map_err(|reason| DrainError::Shared { name, reason })?;
+    Ok((map.try_into().map_err(map_error(name))?, descriptor))
 }
 
 fn take_hash(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, DrainError> {

@@ -17,7 +17,7 @@ use recon_common::keyed_hash::SECRETS;
 use super::folder::{create_folder, names, show};
 use super::layout::{Layout, MapDefinition};
 use super::{PinError, bpf};
-use crate::drain::PinnedRecord;
+use crate::drain::{PinnedRecord, is_frozen};
 
 const HEADER: &str = "header";
 const COMMITS: &str = "commits";
@@ -137,7 +137,9 @@ impl PinnedSet {
             if found != (map.kind, map.key_size, map.value_size, entries) {
                 return Err(format!("its map {} is another one", map.name));
             }
+            check_not_frozen(&map.name, &self.map_path(&map.name))?;
         }
+        check_not_frozen(COMMITS, &self.path.join(COMMITS))?;
         let commits = MapInfo::from_pin(self.path.join(COMMITS));
         match commits.map(|found| found.max_entries()) {
             Ok(PinnedRecord::ENTRIES) => Ok(()),
@@ -238,6 +240,16 @@ pub(super) fn program_paths(set: &Path) -> Vec<(String, PathBuf)> {
             (name, path)
         })
         .collect()
+}
+
+/// Fails if somebody has frozen the map: no agent can go on with it.
+fn check_not_frozen(name: &str, path: &Path) -> Result<(), String> {
+    let opened = bpf::open_pinned(path).map_err(|_| format!("its map {name} is missing"))?;
+    match is_frozen(&opened) {
+        Ok(true) => Err(format!("somebody has frozen its map {name}")),
+        // Without /proc it is found out at the first poll.
+        _ => Ok(()),
+    }
 }
 
 fn read_words(header: MapData) -> Result<Vec<u64>, MapError> {
