@@ -3,6 +3,8 @@
 
 #[path = "privileges/check.rs"]
 mod check;
+#[path = "privileges/parts.rs"]
+mod parts;
 #[path = "privileges/sandbox.rs"]
 mod sandbox;
 #[path = "privileges/user.rs"]

@@ -49,12 +49,13 @@ const CRASHES: [&str; 5] = [
     "fatal runtime error",
 ];
 /// Functions that rows call, in a file that each row reads. `watches ARGUMENTS` runs recon until it
-/// watches, ends it, and prints its log and its alerts. The others give the lines of a file to
-/// recon.
+/// watches, ends it, and prints its log and its alerts. `bpffs SCRIPT` runs a script with a bpffs at
+/// `b`, whose pins end with it. The others give the lines of a file to recon.
 const FUNCTIONS: &str = r#"
 settings() { printf '%s\n' "$@" >recon.toml; recon config --config recon.toml; }
 rules() { printf '%s\n' "$@" >a.kql; recon rules check a.kql; }
 judge() { printf '%s\n' "$@" >rows; recon judge rows; }
+bpffs() { unshare -m sh -c ". functions; mkdir b && mount -t bpf bpf b && { $1; }"; }
 watches() {
     recon run "$@" >alerts 2>log &
     recon=$!
@@ -178,4 +179,7 @@ tables! {
     ill_timed_signals: "signals.txt";
     wrong_checks: "commands.txt";
     wrong_states: "state.txt";
+    wrong_pins: "pins.txt";
+    wrong_sockets: "control.txt";
+    wrong_lists: "lists.txt";
 }

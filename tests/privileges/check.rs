@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use recon_tests::agent::recon;
 use recon_tests::hooks::{attached, attached_to_cgroup};
+use recon_tests::kernel::Linux;
 use recon_tests::lab::HOST_LINK;
 use recon_tests::process::{Finished, run};
 use recon_tests::program::open_folder;
@@ -149,6 +150,44 @@ const ROWS: &[Row] = &[
         ..ROW
     },
     Row {
+        name: "alerts in a missing folder",
+        arguments: "--alerts {dir}/nosuch/alerts",
+        code: 2,
+        check: ["alerts", "failure", "can't be written"],
+        ..ROW
+    },
+    Row {
+        name: "a socket in a folder",
+        arguments: "--control {dir}/socket",
+        check: ["control", "ok", "can be created"],
+        ..ROW
+    },
+    Row {
+        name: "a socket of another user's",
+        is_root: false,
+        arguments: "--control /root/socket",
+        code: 2,
+        check: ["control", "failure", "give it to the user"],
+        ..ROW
+    },
+    Row {
+        name: "no socket",
+        check: ["control", "note", "--control"],
+        ..ROW
+    },
+    Row {
+        name: "no pins",
+        check: ["pins", "note", "--pins"],
+        ..ROW
+    },
+    Row {
+        name: "pins on a disk",
+        arguments: "--pins {dir}",
+        code: 2,
+        check: ["pins", "failure", "mount -t bpf"],
+        ..ROW
+    },
+    Row {
         name: "events of another user",
         is_root: false,
         arguments: "--events /proc/version",
@@ -159,7 +198,7 @@ const ROWS: &[Row] = &[
 ];
 
 /// Runs `recon check --json`, and returns its exit code and its report.
-fn report(lab: &Lab, command: Command) -> Result<(Option<i32>, Value)> {
+pub(super) fn report(lab: &Lab, command: Command) -> Result<(Option<i32>, Value)> {
     let Finished { status, output, .. } = run(lab.host(), command, PATIENCE)?;
     // The log is in the same file.
     let json: String = output
@@ -172,7 +211,8 @@ fn report(lab: &Lab, command: Command) -> Result<(Option<i32>, Value)> {
     Ok((status.code(), report))
 }
 
-fn find<'a>(report: &'a Value, check: &str, result: &str) -> Result<&'a Value> {
+/// The line of a check with that result.
+pub(super) fn find<'a>(report: &'a Value, check: &str, result: &str) -> Result<&'a Value> {
     let checks = report["checks"].as_array().context("a list of checks")?;
     let mut found = checks.iter().filter(|line| line["check"] == check);
     found
@@ -221,8 +261,13 @@ fn each_thing_that_is_missing_is_named_with_what_it_costs() {
             let [check, result, text] = row.check;
             let line = find(&report, check, result)?;
             ensure!(line.to_string().contains(text), "no {text:?}: {line}");
-            ensure!(code == Some(row.code), "{code:?}: {report:#}");
-            ensure!(report["exit_code"] == row.code, "{report:#}");
+            // What an older kernel lacks is a loss, whatever else is there.
+            let expected = match Linux::running()?.lacks().is_empty() {
+                true => row.code,
+                false => row.code.max(1),
+            };
+            ensure!(code == Some(expected), "{code:?}: {report:#}");
+            ensure!(report["exit_code"] == expected, "{report:#}");
             ensure_nothing_left(&lab)
         },
     );
@@ -268,7 +313,12 @@ fn another_agent_is_seen() -> Result<()> {
         report.to_string().contains("another recon watches it"),
         "{line}"
     );
-    ensure!(report.to_string().contains("another XDP program"), "{line}");
+    let text = report.to_string();
+    ensure!(
+        text.contains("recon's own XDP program is attached"),
+        "{line}"
+    );
+    ensure!(!text.contains("another XDP program"), "{line}");
     ensure!(code == Some(1), "{report:#}");
     let stopped = agent.stop()?;
     ensure!(stopped.status.success(), "{}", stopped.seen);

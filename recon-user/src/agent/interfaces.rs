@@ -303,7 +303,7 @@ impl WatchedInterfaces {
     }
 
     fn attach_one(&mut self, interface: &Interface) -> Result<AttachedHooks, HookError> {
-        hook::check_conflicts(&[interface], self.choice, None)?;
+        hook::check_conflicts(&[interface], self.choice, &HashSet::new())?;
         let one = std::slice::from_ref(interface);
         let mut results = self.hooks.attach_interfaces(one, self.choice);
         results.remove(0)

@@ -52,8 +52,9 @@ impl Selected {
                 interface.name
             );
         }
+        let own = pins.map(Pins::found_programs).unwrap_or_default();
         Ok(Self {
-            interfaces: hook::check_conflicts(&watch, choice, pins)?,
+            interfaces: hook::check_conflicts(&watch, choice, &own)?,
             selection,
             choice,
             links,

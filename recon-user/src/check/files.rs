@@ -8,6 +8,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, faccessat};
 
 use super::report::{Line, Report};
@@ -27,10 +28,13 @@ pub(super) fn check_rules(in_force: &InForce, report: &mut Report) {
     }
 }
 
-/// The file of rows, and the folder of the state.
+/// The files of rows and of alerts, and the folder of the state.
 pub(super) fn check_files(run: &RunOptions, report: &mut Report) {
     if let Some(path) = run.events.as_deref().filter(|path| *path != Path::new("-")) {
-        check_events(path, report);
+        check_file("events", path, report);
+    }
+    if let Some(path) = run.alerts.as_deref() {
+        check_file("alerts", path, report);
     }
     if let Some(folder) = run.state.as_deref() {
         check_state(folder, report);
@@ -51,20 +55,42 @@ fn check_state(folder: &Path, report: &mut Report) {
         Err(error) => Line::failure(PART, "state", format!("{name} can't be written: {error}"))
             .mend("create it, and give it to the user that recon runs as"),
     });
+    check_space("state", place, report);
 }
 
-fn check_events(path: &Path, report: &mut Report) {
+/// Warns of a file system that is nearly full.
+fn check_space(check: &'static str, folder: &Path, report: &mut Report) {
+    /// What a journal may have before a snapshot follows.
+    const LEAST: u64 = 64 << 20;
+    let Ok(found) = statvfs(folder) else { return };
+    let free = found
+        .blocks_available()
+        .saturating_mul(found.fragment_size());
+    if free < LEAST {
+        let says = format!("{}: {} KiB are free", folder.display(), free >> 10);
+        report.push(
+            Line::loss(PART, check, says)
+                .costs("what can't be written is lost, and counted in the log")
+                .mend("make room: 64 MiB or more"),
+        );
+    }
+}
+
+/// A file that lines are appended to.
+fn check_file(check: &'static str, path: &Path, report: &mut Report) {
     let name = path.display();
     if let Err(error) = try_to_write(path) {
-        let line = Line::failure(PART, "events", format!("{name} can't be written: {error}"));
+        let line = Line::failure(PART, check, format!("{name} can't be written: {error}"));
         report.push(line.mend("create its folder, and give it to the user that recon runs as"));
         return;
     }
-    report.push(Line::ok(PART, "events", format!("{name} can be written")));
+    report.push(Line::ok(PART, check, format!("{name} can be written")));
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
+    check_space(check, folder.unwrap_or(Path::new(".")), report);
     let is_readable = |file: &fs::Metadata| file.is_file() && file.mode() & READABLE_BY_OTHERS != 0;
     if fs::metadata(path).is_ok_and(|file| is_readable(&file)) {
         let says = format!("every user of this host may read {name}");
-        report.push(Line::note(PART, "events", says).mend(format!("chmod o= {name}")));
+        report.push(Line::note(PART, check, says).mend(format!("chmod o= {name}")));
     }
 }
 
@@ -86,7 +112,7 @@ fn try_to_write(path: &Path) -> io::Result<()> {
 }
 
 /// Whether files may be created in the folder.
-fn may_create_in(folder: &Path) -> io::Result<()> {
+pub(super) fn may_create_in(folder: &Path) -> io::Result<()> {
     let may = AccessFlags::W_OK | AccessFlags::X_OK;
     Ok(faccessat(AT_FDCWD, folder, may, AtFlags::AT_EACCESS)?)
 }

@@ -10,8 +10,9 @@ use crate::cli::RunOptions;
 use crate::diagnostic::error_chain;
 use crate::drain::{Drain, Grace};
 use crate::hook::{
-    Capabilities, Capability, Cgroup, Hooks, Interface, SocketHooks, TcKind, Trial,
-    expected_ingress, has_another_agent, missing_capabilities, select_interfaces,
+    Capabilities, Capability, Cgroup, Feature, Hooks, Interface, KernelFeatures, SeenPins,
+    SocketHooks, TcKind, Trial, expected_ingress, has_another_agent, is_recon_xdp,
+    missing_capabilities, select_interfaces,
 };
 use crate::settings::InForce;
 
@@ -23,6 +24,7 @@ const KERNEL: &str = "kernel";
 pub(super) fn check_hooks(
     run: &RunOptions,
     in_force: Option<&InForce>,
+    pins: &SeenPins,
     report: &mut Report,
 ) -> Option<SocketHooks> {
     if !missing_capabilities().is_empty() {
@@ -30,7 +32,7 @@ pub(super) fn check_hooks(
         report.push(Line::note(KERNEL, "programs", says));
     }
     let loaded = load(run, in_force, report);
-    check_interfaces(run, report);
+    check_interfaces(run, pins, report);
     let cgroup = match Cgroup::select(run.cgroup.as_deref()) {
         Ok(cgroup) => cgroup,
         Err(error) => {
@@ -92,6 +94,8 @@ fn load(run: &RunOptions, in_force: Option<&InForce>, report: &mut Report) -> Op
         "programs",
         "the kernel takes maps and programs",
     ));
+    check_features(report);
+    check_bare(&mut hooks, report);
     match hooks.try_hooks() {
         Ok(trial) => check_trial(&trial, report),
         Err(error) => {
@@ -105,6 +109,39 @@ fn load(run: &RunOptions, in_force: Option<&InForce>, report: &mut Report) -> Op
         }
     }
     Some(hooks)
+}
+
+/// What the kernel lacks of what recon uses when it is there.
+fn check_features(report: &mut Report) {
+    let features = KernelFeatures::of_kernel();
+    for feature in Feature::ALL {
+        let name = feature.name();
+        let lacks = format!("is missing; Linux {} and later have it", feature.since());
+        report.push(match (features.has(feature), feature) {
+            (true, _) => Line::ok(KERNEL, name, "is there"),
+            // It costs nothing that anybody sees.
+            (false, Feature::CoarseClock) => Line::note(KERNEL, name, lacks).costs(feature.costs()),
+            (false, _) => Line::loss(KERNEL, name, lacks)
+                .costs(feature.costs())
+                .mend(format!("use Linux {} or later", feature.since())),
+        });
+    }
+}
+
+/// The programs for interfaces whose packets start with IP.
+fn check_bare(hooks: &mut Hooks, report: &mut Report) {
+    let refused = hooks.try_bare();
+    if refused.is_empty() {
+        let says = "the kernel takes the programs for packets without Ethernet header";
+        report.push(Line::ok(KERNEL, "tunnels", says));
+    }
+    for (program, reason) in refused {
+        report.push(
+            Line::loss(KERNEL, "tunnels", format!("{program}: {reason}"))
+                .costs("interfaces without Ethernet header (tun, WireGuard, PPP) are not watched")
+                .mend("name interfaces with -i that have one, or use another kernel"),
+        );
+    }
 }
 
 fn check_trial(trial: &Trial, report: &mut Report) {
@@ -121,8 +158,8 @@ fn check_trial(trial: &Trial, report: &mut Report) {
     });
 }
 
-fn check_interfaces(run: &RunOptions, report: &mut Report) {
-    let interfaces = match select_interfaces(&run.interfaces, run.xdp, None) {
+fn check_interfaces(run: &RunOptions, pins: &SeenPins, report: &mut Report) {
+    let interfaces = match select_interfaces(&run.interfaces, run.xdp, &pins.programs) {
         Ok(interfaces) => interfaces,
         Err(error) => {
             report.push(Line::failure(INTERFACES, "selection", error_chain(&error)));
@@ -130,14 +167,30 @@ fn check_interfaces(run: &RunOptions, report: &mut Report) {
         }
     };
     for interface in &interfaces {
-        check_interface(interface, run, report);
+        check_interface(interface, run, pins, report);
     }
 }
 
-fn check_interface(interface: &Interface, run: &RunOptions, report: &mut Report) {
+fn check_interface(interface: &Interface, run: &RunOptions, pins: &SeenPins, report: &mut Report) {
     let name = &interface.name;
     let expected = expected_ingress(interface, run.xdp);
+    let has_agent = has_another_agent(interface);
     report.push(match interface.xdp_program {
+        Some(program) if pins.is_in_use && is_recon_xdp(program) => {
+            let says = format!("inbound by recon's own XDP program (id {program}) that runs");
+            Line::ok(INTERFACES, name, says)
+        }
+        Some(program) if is_recon_xdp(program) => {
+            let says = format!(
+                "recon's own XDP program is attached (id {program}), and not by the pins of this start: recon takes {expected}"
+            );
+            let line = Line::loss(INTERFACES, name, says)
+                .costs("a flood costs more of the processor, and what it counts is read by another recon or by nobody");
+            match has_agent {
+                true => line.mend("end the recon that runs"),
+                false => line.mend("name its folder with --pins, or type `recon detach` with it"),
+            }
+        }
         Some(program) => Line::loss(
             INTERFACES,
             name,
@@ -150,7 +203,10 @@ fn check_interface(interface: &Interface, run: &RunOptions, report: &mut Report)
         let says = "is down; recon counts its packets once it is up";
         report.push(Line::note(INTERFACES, name, says));
     }
-    if has_another_agent(interface) {
+    if has_agent && pins.is_in_use {
+        let says = "the recon that runs watches it; the next one takes its hooks over";
+        report.push(Line::note(INTERFACES, name, says));
+    } else if has_agent {
         report.push(
             Line::loss(INTERFACES, name, "another recon watches it")
                 .costs("each alert about its packets is written twice, and its packets cost twice the time")

@@ -24,6 +24,12 @@ pub enum HookError {
     /// rtnetlink did not answer.
     #[error("can't list the network interfaces")]
     ListInterfaces(#[source] io::Error),
+    /// It is both to be watched and not to be.
+    #[error("`-i {term}` and `-i '!{term}'` contradict each other; remove one of them")]
+    BothWays {
+        /// The name or the pattern.
+        term: String,
+    },
     /// A name that no interface has.
     #[error("no interface is named `{name}`; there are: {known}")]
     NoSuchInterface {

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use aya::programs::loaded_programs;
 
+use super::XDP;
+
 /// How long to wait after the first time.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// How long to wait at most.
@@ -39,6 +41,13 @@ impl Contest {
         let due = self.next.map(|(due, _)| due.saturating_duration_since(now));
         due.unwrap_or_default()
     }
+}
+
+/// Whether the program with that id is recon's for XDP, by its name. Without CAP_SYS_ADMIN the kernel
+/// does not tell.
+pub(crate) fn is_recon_xdp(id: u32) -> bool {
+    let mut programs = loaded_programs().filter_map(Result::ok);
+    programs.any(|info| info.id() == id && info.name_as_str() == Some(XDP))
 }
 
 /// The first of these programs that is not one with that tag: recon's own, of another agent.

@@ -11,9 +11,10 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::object::object_for;
+use super::pin::{self, SeenPins};
 use super::probe::{Feature, KernelFeatures};
 use super::socket::load_once;
-use super::{HookError, Pins, netns_cookie, privilege};
+use super::{HookError, PinError, Pins, netns_cookie, privilege};
 use crate::diagnostic::{Wrong, error_chain};
 use crate::drain::{ImageNumbers, recent_slot_count};
 use crate::seed::hash_secrets;
@@ -50,6 +51,14 @@ pub fn open_pins(folder: Option<&Path>, table_entries: u32) -> Result<Option<Pin
     };
     check_privileges()?;
     Ok(Some(Pins::open(folder, sizes(table_entries))?))
+}
+
+/// What an earlier agent left in the folder of pins, seen by one whose table has so many entries.
+///
+/// # Errors
+/// [`PinError`] if the folder can't hold pins.
+pub(crate) fn look_at_pins(folder: &Path, table_entries: u32) -> Result<SeenPins, PinError> {
+    pin::look_at_pins(folder, sizes(table_entries))
 }
 
 /// The maps whose sizes the agent sets.

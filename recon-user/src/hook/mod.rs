@@ -21,6 +21,7 @@ mod front;
 mod interface;
 mod interface_link;
 mod link_events;
+mod listed;
 mod load;
 mod object;
 mod pin;
@@ -34,7 +35,7 @@ mod tracepoint;
 mod trial;
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::os::unix::net::UnixDatagram;
 
 use aya::Ebpf;
@@ -51,13 +52,19 @@ pub(crate) use cgroup::Cgroup;
 use claim::claim;
 pub use error::HookError;
 use front::Contest;
+pub(crate) use front::is_recon_xdp;
 pub(crate) use interface::{Interface, LinkHeader};
 use interface_link::InterfaceLink;
 pub(crate) use link_events::{LinkChange, LinkEvents};
+pub(crate) use listed::{
+    check_conflicts, find_interface, list_interfaces, list_packets, select_interfaces,
+};
 pub use load::Netns;
+pub(crate) use load::look_at_pins;
 pub use load::open_pins;
 use load::{check_privileges, load_object, load_programs};
 pub use pin::{PinError, Pins, Removed, remove_pins};
+pub(crate) use pin::{SeenPins, SeenSet};
 pub(crate) use privilege::{ProcessSight, missing_capabilities};
 pub use probe::{Feature, KernelFeatures};
 use repair::OnCgroup;
@@ -187,14 +194,22 @@ impl Hooks {
     /// Loads the programs for interfaces whose packets start with IP. Where a sandbox follows, none
     /// can be loaded later.
     pub(crate) fn load_bare(&mut self) {
+        for (name, reason) in self.try_bare() {
+            log::warn!(
+                "{name}: {reason}: interfaces without Ethernet header (tunnels) are not watched"
+            );
+        }
+    }
+
+    /// The same. Returns those that the kernel refuses, and why.
+    pub(crate) fn try_bare(&mut self) -> Vec<(&'static str, String)> {
+        let mut refused = Vec::new();
         for name in [BARE_INGRESS, BARE_EGRESS] {
             if let Err(error) = attach::tc_program(&mut self.ebpf, name).map(drop) {
-                log::warn!(
-                    "{name}: {}: interfaces without Ethernet header (tunnels) are not watched",
-                    error_chain(&error)
-                );
+                refused.push((name, error_chain(&error)));
             }
         }
+        refused
     }
 
     /// The kernel object in this binary as this kernel takes it, an ELF file.
@@ -338,65 +353,4 @@ impl Hooks {
     pub(crate) fn detach(mut self) {
         socket::detach_connects(&mut self.ebpf);
     }
-}
-
-/// The interfaces that these terms select now, if each can be watched as `choice` says.
-///
-/// # Errors
-/// [`HookError`] if a name is wrong, none is left, or one has another XDP program and `choice`
-/// allows no other hook.
-pub(crate) fn select_interfaces(
-    terms: &[InterfaceTerm],
-    choice: XdpChoice,
-    pins: Option<&Pins>,
-) -> Result<Vec<Interface>, HookError> {
-    let all = list_interfaces()?;
-    let selection = Selection::new(terms);
-    selection.check(&all)?;
-    let nothing = HashSet::new();
-    let watch = selection.choose(&all, &nothing, &nothing).watch;
-    check_conflicts(&watch, choice, pins)
-}
-
-/// These interfaces as they are to be attached to: an earlier agent's program is no other one.
-///
-/// # Errors
-/// [`HookError::XdpTaken`], before anything is attached.
-pub(crate) fn check_conflicts(
-    interfaces: &[&Interface],
-    choice: XdpChoice,
-    pins: Option<&Pins>,
-) -> Result<Vec<Interface>, HookError> {
-    let own = pins.map(Pins::found_programs).unwrap_or_default();
-    let interfaces = interfaces.iter().map(|&interface| Interface {
-        xdp_program: interface.xdp_program.filter(|id| !own.contains(id)),
-        ..interface.clone()
-    });
-    let interfaces: Vec<_> = interfaces.collect();
-    attach::check_conflicts(&interfaces, choice)?;
-    Ok(interfaces)
-}
-
-/// The packets that each interface of this network namespace has received and sent, by index.
-///
-/// # Errors
-/// [`HookError::ListInterfaces`].
-pub(crate) fn list_packets() -> Result<Vec<(u32, [u64; 2])>, HookError> {
-    interface::list_packets().map_err(HookError::ListInterfaces)
-}
-
-/// The interface with that index, as it is now.
-///
-/// # Errors
-/// [`HookError::ListInterfaces`], also if it is gone.
-pub(crate) fn find_interface(index: u32) -> Result<Interface, HookError> {
-    interface::find_interface(index).map_err(HookError::ListInterfaces)
-}
-
-/// All interfaces of this network namespace.
-///
-/// # Errors
-/// [`HookError::ListInterfaces`].
-pub(crate) fn list_interfaces() -> Result<Vec<Interface>, HookError> {
-    interface::list_interfaces().map_err(HookError::ListInterfaces)
 }

@@ -50,8 +50,15 @@ impl FromStr for InterfaceTerm {
             let example = "name an interface ('!docker0') or a pattern ('!veth*') to exclude";
             return Err(format!("no name; {example}"));
         }
+        if is_excluded && text.starts_with(EXCLUDES) {
+            return Err(format!("`{EXCLUDES}` stands twice; once excludes"));
+        }
         // No interface has a control character in its name, and no message may have one raw.
         let is_pattern = text.contains(WILDCARDS) && !text.contains(char::is_control);
+        // A name that is asked for is compared with those that there are, which says more.
+        if is_pattern || is_excluded {
+            check_can_match(text)?;
+        }
         let wanted = match is_pattern {
             true => Wanted::Pattern(Pattern::new(text).map_err(|error| {
                 format!(
@@ -66,6 +73,30 @@ impl FromStr for InterfaceTerm {
             is_excluded,
             wanted,
         })
+    }
+}
+
+/// Fails if no interface can ever have such a name.
+fn check_can_match(text: &str) -> Result<(), String> {
+    /// What the kernel allows in no name, besides blanks.
+    const NEVER: [char; 2] = ['/', ':'];
+    if let Some(letter) = text.chars().find(|letter| NEVER.contains(letter)) {
+        return Err(format!("no interface has `{letter}` in its name"));
+    }
+    let letters: Vec<char> = text.chars().collect();
+    let mut ranges = letters.windows(3).enumerate();
+    let backwards = ranges.find(|(at, range)| {
+        let is_inside = letters[..*at].contains(&'[') && range[1] == '-' && range[2] != ']';
+        is_inside && range[0] > range[2] && range[0] != '['
+    });
+    match backwards {
+        Some((_, range)) => {
+            let [first, last] = [range[0], range[2]];
+            Err(format!(
+                "the range {first}-{last} is empty; write it as {last}-{first}"
+            ))
+        }
+        None => Ok(()),
     }
 }
 
@@ -139,6 +170,14 @@ impl Selection {
     /// Fails if a name is wrong, or if there is nothing to watch and nothing to wait for.
     pub(crate) fn check(&self, all: &[Interface]) -> Result<(), HookError> {
         let Self(terms) = self;
+        for term in terms.iter().filter(|term| !term.is_excluded) {
+            let mut excluded = terms.iter().filter(|other| other.is_excluded);
+            if excluded.any(|other| other.wanted == term.wanted) {
+                return Err(HookError::BothWays {
+                    term: term.to_string(),
+                });
+            }
+        }
         for name in terms.iter().filter_map(InterfaceTerm::asked_name) {
             let Some(interface) = all.iter().find(|interface| interface.has_name(name)) else {
                 return Err(HookError::NoSuchInterface {

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use nix::unistd::geteuid;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -71,12 +71,10 @@ impl ControlSocket {
 
     fn listen_within(path: &Path, client_time: Duration) -> anyhow::Result<Self> {
         let name = path.display();
-        let longest = MAX_PATH - MAX_SUFFIX;
         ensure!(
-            path.as_os_str().as_bytes().len() <= longest,
-            "can't listen on {name}: a socket's path has at most {longest} bytes; use a shorter one with --control"
+            look_at_socket(path)? != Found::Listener,
+            "can't listen on {name}: another recon listens there; stop it, or use another path with --control"
         );
-        ensure_unused(path)?;
         let new = path.with_file_name(format!(
             "{}.{}",
             path.file_name().unwrap_or_default().to_string_lossy(),
@@ -121,23 +119,44 @@ impl Drop for ControlSocket {
     }
 }
 
-/// Fails if somebody listens there, or if it is something else than a socket.
-fn ensure_unused(path: &Path) -> anyhow::Result<()> {
+/// What is at the path of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Nothing.
+    Nothing,
+    /// A socket that a killed agent left.
+    Leftover,
+    /// A socket that somebody listens on.
+    Listener,
+}
+
+/// Looks at the path of a socket, without a change.
+///
+/// # Errors
+/// It is too long, or something else than a socket is there.
+pub(crate) fn look_at_socket(path: &Path) -> anyhow::Result<Found> {
     let name = path.display();
+    let longest = MAX_PATH - MAX_SUFFIX;
+    ensure!(
+        path.as_os_str().as_bytes().len() <= longest,
+        "can't listen on {name}: a socket's path has at most {longest} bytes; use a shorter one with --control"
+    );
     match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error).with_context(|| format!("can't listen on {name}")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) => {
+            return Err(error).with_context(|| {
+                format!("can't listen on {name}; use another path with --control")
+            });
+        }
         Ok(found) => ensure!(
             found.file_type().is_socket(),
             "can't listen on {name}: it exists and is no socket; remove it, or use another path with --control"
         ),
     }
     match connect(path, PATIENCE) {
-        Ok(_) => bail!(
-            "can't listen on {name}: another recon listens there; stop it, or use another path with --control"
-        ),
+        Ok(_) => Ok(Found::Listener),
         // Nobody has it open: a killed agent left it.
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(Found::Leftover),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => bail!(
             "can't listen on {name}: somebody listens there and does not answer, such as a recon that is stopped; end it, or use another path with --control"
         ),

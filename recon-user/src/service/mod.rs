@@ -22,7 +22,7 @@ mod protocol;
 
 pub use build::{LONG_VERSION, SHORT_VERSION};
 pub use client::{reload, status};
-pub(crate) use control::{Asked, ControlSocket};
+pub(crate) use control::{Asked, ControlSocket, Found, look_at_socket};
 pub(crate) use notify::Notifier;
 pub(crate) use protocol::{Answer, Body, LastReload, Request, Status};
 

@@ -105,7 +105,7 @@ impl PinFolder {
 }
 
 /// Fails unless the folder, or the one in which it would be created, is of bpffs.
-fn check_file_system(path: &Path) -> Result<(), PinError> {
+pub(super) fn check_file_system(path: &Path) -> Result<(), PinError> {
     let folder = show(path);
     let nearest = match fs::symlink_metadata(path) {
         Ok(found) if !found.is_dir() => return Err(PinError::NotAFolder { folder }),

@@ -16,6 +16,7 @@ mod folder;
 mod interface;
 mod layout;
 mod link;
+mod look;
 mod process;
 mod set;
 mod settle;
@@ -42,6 +43,7 @@ pub use error::PinError;
 use folder::{PinFolder, SET, remove_set};
 use layout::Layout;
 pub(super) use link::PinnedLink;
+pub(crate) use look::{SeenPins, SeenSet, look_at_pins};
 pub(super) use process::attach_lasting;
 use set::{PinnedSet, Wanted, link_paths, program_paths};
 
@@ -204,7 +206,7 @@ impl Pins {
     }
 
     /// The ids of the programs that earlier agents have attached.
-    pub(super) fn found_programs(&self) -> HashSet<u32> {
+    pub(crate) fn found_programs(&self) -> HashSet<u32> {
         let infos = self.found.values().filter_map(|link| link.info().ok());
         infos.map(|info| info.program).collect()
     }
