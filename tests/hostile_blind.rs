@@ -157,6 +157,26 @@ const HOOKS: &[Hook] = &[
     },
     Hook {
         options: "",
+        link: ("cgroup", Some(11)),
+        part: "the hook connect6 of ",
+    },
+    Hook {
+        options: "",
+        link: ("cgroup", Some(14)),
+        part: "the hook sendmsg4 of ",
+    },
+    Hook {
+        options: "",
+        link: ("cgroup", Some(15)),
+        part: "the hook sendmsg6 of ",
+    },
+    Hook {
+        options: "",
+        link: ("cgroup", Some(2)),
+        part: "the hook sock_create of ",
+    },
+    Hook {
+        options: "",
         link: ("cgroup", Some(3)),
         part: "the hook sock_ops of ",
     },

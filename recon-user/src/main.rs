@@ -27,7 +27,7 @@ fn main() -> ExitCode {
 /// Parses the command line and runs the command. Not a part of `main`, which must fit on any stack.
 #[inline(never)]
 fn start() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(usage::join_negative_values(env::args_os())) {
         Ok(cli) => cli,
         Err(error) => return usage::report(&error, env::args_os()),
     };

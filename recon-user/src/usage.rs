@@ -18,6 +18,33 @@ use crate::diagnostic::{readable, visible};
 /// The exit code of a command line that recon does not understand.
 const WRONG_USAGE: u8 = 2;
 
+/// The arguments with each negative number joined to the option before it, so that the message is
+/// about the value: no option is called so, and clap would look for one.
+pub fn join_negative_values(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut joined: Vec<OsString> = Vec::new();
+    let mut has_ended = false;
+    for argument in arguments {
+        let is_negative =
+            matches!(argument.as_bytes(), [b'-', digit, ..] if digit.is_ascii_digit());
+        match joined.last_mut() {
+            Some(option) if is_negative && !has_ended && is_option_alone(option) => {
+                option.push("=");
+                option.push(argument);
+            }
+            _ => {
+                has_ended |= argument == "--";
+                joined.push(argument);
+            }
+        }
+    }
+    joined
+}
+
+fn is_option_alone(argument: &OsString) -> bool {
+    let bytes = argument.as_bytes();
+    bytes.starts_with(b"--") && !bytes.contains(&b'=')
+}
+
 /// Writes what clap says of these arguments. Help and the version go to stdout.
 pub fn report(error: &clap::Error, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if !error.use_stderr() {
@@ -60,4 +87,32 @@ fn name_argument(text: &str, arguments: impl IntoIterator<Item = OsString>) -> S
 /// If that fails there is nobody to report it to.
 fn write_to_stderr(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn negative_numbers_belong_to_the_option_before_them() {
+        for (written, expected) in [
+            ("recon run --interval -5s", "recon run --interval=-5s"),
+            (
+                "recon run --interval -5s -6s",
+                "recon run --interval=-5s -6s",
+            ),
+            (
+                "recon run --interval -i veth0",
+                "recon run --interval -i veth0",
+            ),
+            ("recon run -i -5", "recon run -i -5"),
+            ("recon judge -- -5", "recon judge -- -5"),
+            ("recon judge -- --json -5", "recon judge -- --json -5"),
+            ("-5", "-5"),
+        ] {
+            let joined = join_negative_values(written.split(' ').map(OsString::from));
+            let expected: Vec<_> = expected.split(' ').map(OsString::from).collect();
+            assert_eq!(joined, expected, "{written}");
+        }
+    }
 }

@@ -21,8 +21,9 @@ const PROG_LOAD: libc::c_int = 5;
 const OBJ_PIN: libc::c_int = 6;
 const LINK_CREATE: libc::c_int = 28;
 
-/// `BPF_TCX_INGRESS` and `BPF_XDP` of enum bpf_attach_type, linux/bpf.h.
+/// `BPF_TCX_INGRESS`, `BPF_TCX_EGRESS` and `BPF_XDP` of enum bpf_attach_type, linux/bpf.h.
 const TCX_INGRESS: u32 = 46;
+const TCX_EGRESS: u32 = 47;
 const XDP: u32 = 37;
 /// `BPF_F_BEFORE` of linux/bpf.h: before all others, if none is named.
 const BEFORE: u32 = 1 << 3;
@@ -92,6 +93,14 @@ impl Foreign {
 /// When the kernel refuses.
 pub fn go_first(lab: &Lab, program: &OwnedFd) -> Result<OwnedFd> {
     create_link(lab, program, TCX_INGRESS, BEFORE)
+}
+
+/// The same on TCX egress.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn go_first_outbound(lab: &Lab, program: &OwnedFd) -> Result<OwnedFd> {
+    create_link(lab, program, TCX_EGRESS, BEFORE)
 }
 
 /// Attaches the XDP program to the host's end of the pair.

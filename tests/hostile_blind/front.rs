@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use recon_tests::detach::detach;
@@ -140,6 +141,37 @@ fn a_program_that_insists_is_one_alert() -> Result<()> {
         ended.text("recon.severity").as_deref() == Some("high"),
         "{ended}"
     );
+    scan(&lab, PORTS)?;
+    ensure_alert(&agent)?;
+    ensure!(agent.stop()?.status.success());
+    Ok(())
+}
+
+/// A program on egress hides all that this host sends. recon can't tell it from one that changes
+/// addresses, but in the next minute no hook sees a packet of those that the interface has sent.
+#[test]
+#[ignore = "takes two minutes"]
+fn what_no_hook_sees_in_a_minute_is_an_alert() -> Result<()> {
+    /// Two comparisons, each a minute after the one before, and a poll.
+    const LONGEST: Duration = Duration::from_secs(150);
+    if Linux::running()? < kernel::TCX {
+        return Ok(());
+    }
+    let lab = Lab::new()?;
+    let agent = Agent::start(&lab, "--interval 500ms --quiet 1s")?;
+    agent.wait_poll()?;
+    let program = Foreign::TcOk.load()?;
+    let place = foreign::go_first_outbound(&lab, &program)?;
+    // Each connection is answered by a reset.
+    let mut ports = (3000_u16..4000).step_by(10);
+    agent.wait_within(LONGEST, "the alert", |seen| {
+        if let Some(port) = ports.next() {
+            scan(&lab, port..port + 10).ok()?;
+        }
+        tampered(seen, "silence_out", "began")
+    })?;
+    drop(place);
+    agent.wait_for("its end", |seen| tampered(seen, "silence_out", "ended"))?;
     scan(&lab, PORTS)?;
     ensure_alert(&agent)?;
     ensure!(agent.stop()?.status.success());

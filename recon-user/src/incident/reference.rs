@@ -28,7 +28,14 @@ pub(crate) fn unmet_references(plans: &[&Plan]) -> Unmet {
     let mut unmet = Unmet::default();
     for plan in plans {
         let (id, after, unless) = (&plan.id, &plan.after, &plan.unless);
-        if !after.is_empty() && !is_met(after) {
+        // Measures may share an id.
+        let is_alone = plans.iter().filter(|plan| plan.id == *id).count() == 1;
+        let names_itself = |ids: &[String]| is_alone && ids.contains(id);
+        let own = [("after", after), ("unless", unless)].into_iter();
+        unmet.errors.extend(own.filter(|(_, ids)| names_itself(ids)).map(|(key, _)| {
+            format!("error: the rule `{id}` has `{key}: {id}`, which is itself; name the rule that comes first, or remove `{key}`\n")
+        }));
+        if !after.is_empty() && !names_itself(after) && !is_met(after) {
             unmet.errors.push(format!(
                 "error: the rule `{id}` has `after: {}`, but {}: it can never fire; {}\n",
                 after.join(", "),
@@ -98,6 +105,20 @@ mod tests {
         ];
         const UNLESS: &str = "warning: the rule `visit` has `unless: probes`, but no rule in force with such an id groups by RemoteIP alone: it excludes no remote\n";
         const NONE: &str = "warning: the rule `visit` has `unless: probes`, but no rule in force has such an id: it excludes no remote\n";
+        for (key, named) in [
+            ("after", "visit"),
+            ("unless", "visit"),
+            ("unless", "probes, visit"),
+        ] {
+            let rule =
+                format!("// id: visit\n// {key}: {named}\nDeviceNetworkEvents | project RemoteIP");
+            let loaded = Loader::default().load("test.kql", format!("{PROBES}{rule}").as_bytes());
+            let plans: Vec<_> = loaded.plans.iter().collect();
+            let expected = format!(
+                "error: the rule `visit` has `{key}: visit`, which is itself; name the rule that comes first, or remove `{key}`\n"
+            );
+            assert_eq!(unmet_references(&plans).errors, [expected], "{rule}");
+        }
         for (before, key, expected) in [
             (PROBES, "after", &[][..]),
             (PROBES, "unless", &[]),

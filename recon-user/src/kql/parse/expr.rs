@@ -265,8 +265,15 @@ impl<'a, 'd> Parser<'a, 'd> {
         is_case_sensitive: bool,
     ) -> Parsed<WrittenExpr<'a>> {
         self.next += 1;
+        let place = self.span();
         self.expect("(")?;
         let list = self.arguments()?;
+        if list.is_empty() {
+            let always = if is_negated { "every row" } else { "no row" };
+            let message = format!("this list is empty, so {always} passes");
+            let hint = "write what to compare with, or remove the condition";
+            return Err(self.error(place, message, Some(hint.to_owned())));
+        }
         let (start, depth) = (value.span, value.depth.max(deepest(&list)));
         let kind = ExprKind::In {
             value: Box::new(value),
