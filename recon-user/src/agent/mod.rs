@@ -25,6 +25,7 @@ mod losses;
 mod namespaces;
 mod output;
 mod places;
+mod poll;
 mod private;
 mod reload;
 mod repair;
@@ -38,33 +39,27 @@ mod watched;
 
 use anyhow::Context;
 use jiff::Timestamp;
-use recon_common::{ImageId, Key, Registers, Signal};
+use recon_common::ImageId;
 use tokio::time::{Interval as Ticks, MissedTickBehavior, interval_at};
 
 use crate::alert::AlertLines;
 use crate::blind::Blind;
 use crate::cli::RunOptions;
-use crate::drain::{
-    Callers, CountMaps, Drain, DrainError, ExecEvents, Forks, Grace, ImageNumbers, Tally,
-};
+use crate::drain::{Callers, CountMaps, Drain, DrainError, ExecEvents, Forks, Grace, ImageNumbers};
 use crate::hook::{self, Cgroup, Hooks, KernelFeatures, Netns, Pins};
-use crate::incident::Notification;
 use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::process::ServedPorts;
 use crate::process::login::Session;
 use crate::process_limits::{check_memory, let_owner_use_new_files};
-use crate::row::{Row, RowKey, Standing};
 use crate::settings::InForce;
 use crate::state::LoadedState;
-use crate::stream::Interval;
 use actors::Actors;
 use calls::Calls;
-use clock::{now, to_wall};
+use clock::now;
 use confine::confine;
 use doubts::Memory;
 use interfaces::WatchedInterfaces;
-use listener::listener;
-use logins::{MAX_LOGINS, login_row};
+use logins::MAX_LOGINS;
 use output::AgentOutput;
 use places::PlaceNames;
 use private::PrivateSignals;
@@ -191,9 +186,6 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     }
 }
 
-/// The callback for each row of a poll.
-type ForEach<'a> = dyn FnMut(&Key, u64, Option<&Registers>) + 'a;
-
 struct Agent<M> {
     drain: Drain<M>,
     actors: Actors,
@@ -290,99 +282,8 @@ impl<M: CountMaps> Agent<M> {
         });
     }
 
-    /// One poll: drains the counts, evaluates the rules, writes alerts.
-    fn poll(
-        &mut self,
-        drain: impl FnOnce(&mut Drain<M>, &mut ForEach<'_>) -> Result<Tally, DrainError>,
-    ) {
-        let interval = Interval {
-            from: self.last,
-            to: now(),
-        };
-        self.last = interval.to;
-        let offset = clock::report_offset();
-        self.totals.polls += 1;
-        self.actors.begin_poll();
-        self.served.begin_poll();
-        let Self {
-            pipeline,
-            actors,
-            calls,
-            served,
-            places,
-            private,
-            output,
-            host,
-            saving,
-            ..
-        } = self;
-        let mut push = |key: RowKey, count, sources: Option<&Registers>| {
-            // Neighbours ask for addresses all the time.
-            let is_ignored = key.signal.is_outbound() || key.signal == Signal::NeighbourRequest;
-            private.add(key.remote.filter(|_| !is_ignored), count);
-            let has_rows = output.has_rows();
-            let needs = pipeline.process_needs(key.signal);
-            let is_tool =
-                |actors: &mut Actors, sender| (needs.tool || has_rows) && actors.is_tool(sender);
-            let row = Row {
-                key,
-                count,
-                time: interval.to,
-                device: host,
-                is_scanner: key.sender().is_some_and(|sender| is_tool(actors, sender)),
-                process: key
-                    .sender()
-                    .filter(|_| needs.process || needs.tool || has_rows)
-                    .and_then(|sender| actors.processes.find_image(sender)),
-                listener: listener(served, &key),
-                standing: Standing::default(),
-                sources,
-            };
-            pipeline.push(&row, interval);
-            output.row(&clock::on_wall(row, offset));
-            saving::note_row(saving, &row);
-        };
-        let result = drain(&mut self.drain, &mut |key, count, sources| {
-            if let Some(key) = places.unpack(key).filter(|key| !calls.hold(key, count)) {
-                push(key, count, sources);
-            }
-        });
-        for (key, count) in calls.end_poll() {
-            push(key, count, None);
-        }
-        for session in std::mem::take(&mut self.logins) {
-            let row = login_row(session, host, interval.to);
-            pipeline.push(&row, interval);
-            output.row(&clock::on_wall(row, offset));
-            saving::note_row(saving, &row);
-        }
-        let tally = result.unwrap_or_else(|error| {
-            self.note_failed_poll(error);
-            Tally::default()
-        });
-        if tally.is_lower_bound() {
-            let events = tally.sketched + tally.lost_total();
-            let time = to_wall(interval.to, offset);
-            self.output.loss(time, &self.host, events);
-        }
-        self.output.end_rows();
-        self.output.follow_files();
-        self.record_poll(interval, tally.is_lower_bound());
-        let mut notifications = self.pipeline.end_poll(interval, tally.is_lower_bound());
-        let findings = notifications.iter().filter_map(Notification::finding);
-        self.report(&tally, findings.count());
-        self.write(&mut notifications);
-        self.warn_of_private();
-        self.note_losses(&tally);
-        let reports = self.blind.end_poll(interval.to);
-        self.write_blind(&reports);
-        self.end_saved_poll(!notifications.is_empty() || !reports.is_empty());
-        self.commit_poll();
-    }
-
     /// Ends the agent after the programs are detached, unless they stay. Evaluates and writes
-    /// their last counts.
-    /// Returns why it could not, if a map is frozen.
+    /// their last counts. Returns why it could not, if a map is frozen.
     fn end(mut self, stays: bool) -> Option<DrainError> {
         if self.frozen.is_some() {
             log::debug!("no last poll: it would fail like the one before");

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::blind::BlindPart;
+use crate::drain::Tally;
 use crate::drain::fake::{Failure, FakeMaps, drain, syn};
 use crate::row::SignalSet;
 use crate::rule::{Profile, defaults};
