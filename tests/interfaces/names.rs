@@ -45,6 +45,31 @@ fn an_interface_that_is_renamed_has_one_name() -> Result<()> {
     Ok(())
 }
 
+/// Whoever renames a bridge out of the pattern hides its packets as if it were deleted.
+#[test]
+fn an_interface_that_is_renamed_out_of_the_pattern_is_missed() -> Result<()> {
+    let lab = Lab::new()?;
+    lab.host()
+        .ip("link add t-bridge type bridge\nlink set t-bridge up\n")?;
+    let agent = start(&lab, &format!("{INTERVAL} -i t*"))?;
+    let rename = |before: &str, after: &str| {
+        lab.host().ip(&format!(
+            "link set {before} down\nlink set {before} name {after}\nlink set {after} up\n"
+        ))
+    };
+    rename("t-bridge", "other")?;
+    let alert = agent.wait_for("the alert", |seen| {
+        let blind = |alert: &&Alert| alert.text("rule.id").as_deref() == Some("recon-blind");
+        seen.alerts.iter().find(blind).cloned()
+    })?;
+    let says = alert.text("message").unwrap_or_default();
+    ensure!(says.contains("t-bridge"), "{alert}");
+    wait_logged(&agent, "-i leaves out the name that it has now", 1)?;
+    rename("other", "t-bridge")?;
+    wait_logged(&agent, "is back: t-bridge: inbound by ", 1)?;
+    stop(agent).map(drop)
+}
+
 /// The first member of a bridge that is watched takes its place, and the last one gives it back.
 #[test]
 fn a_bridge_is_watched_while_it_has_no_member() -> Result<()> {

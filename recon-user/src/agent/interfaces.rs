@@ -6,7 +6,8 @@
 //! - Hooks end with their interface. One that the operator has named, and a network card, is
 //!   missed: recon is blind for it until an interface of that name is back. Guests' and tunnels'
 //!   interfaces are let go.
-//! - One that is renamed keeps its hooks and is followed, also if it was named.
+//! - One that is renamed keeps its hooks and is followed, also if it was named. One whose new name
+//!   a pattern leaves out is let go, and missed as if it were gone.
 //! - Where a bridge or bond gets its first member, recon attaches to the member before it lets the
 //!   bridge go: a packet in between counts twice rather than never.
 //! - Attaching takes a bounded time at once, so that no poll waits for a thousand containers.
@@ -15,7 +16,7 @@
 //! - A bond has its members run the program of native XDP, so that packets carry their indexes:
 //!   those are named after the bond that is watched.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -23,8 +24,9 @@ use jiff::Timestamp;
 use super::canary::Canary;
 use super::change_log::ChangeLog;
 use super::links::LinkTable;
+use super::refusals::Refusals;
 use super::selected::Selected;
-use super::watched::{Watched, list_members, named};
+use super::watched::{Unwanted, Watched, list_members, named};
 use crate::blind::{Blind, BlindPart};
 use crate::diagnostic::error_chain;
 use crate::hook::{self, AttachedHooks, HookError, Hooks, Interface, Pins, Selection, XdpChoice};
@@ -40,8 +42,7 @@ pub(super) struct WatchedInterfaces {
     pub(super) canary: Canary,
     selection: Selection,
     links: LinkTable,
-    /// Why hooks do not attach, by index.
-    refusals: HashMap<u32, String>,
+    refusals: Refusals,
     /// Whether there was no time to attach to all that is chosen.
     is_behind: bool,
     /// What is gone since the poll before, and before that: indexes and names.
@@ -75,7 +76,7 @@ impl WatchedInterfaces {
             canary: Canary::new(Instant::now()),
             selection,
             links,
-            refusals: HashMap::new(),
+            refusals: Refusals::default(),
             is_behind: false,
             gone: Default::default(),
             renamed: Vec::new(),
@@ -156,7 +157,8 @@ impl WatchedInterfaces {
                 "{suppressed} more changes of interfaces in the last minute; -v logs each of them"
             );
         }
-        let refused: Vec<u32> = self.refusals.keys().copied().collect();
+        let find = |index| self.links.find(index);
+        let refused = self.refusals.due(find, Instant::now());
         self.follow(&refused, blind, now);
     }
 
@@ -176,7 +178,9 @@ impl WatchedInterfaces {
         let (missing, unwanted) = self.compare(again, blind);
         self.is_behind = !self.attach_to(&missing, blind);
         if !self.is_behind {
-            unwanted.into_iter().for_each(|index| self.let_go(index));
+            for (index, reason) in unwanted {
+                self.let_go(index, reason, blind, now);
+            }
         }
         list_members(&mut self.watched, self.links.all());
         if has_lost && self.indexes().next().is_none() {
@@ -195,8 +199,7 @@ impl WatchedInterfaces {
             changes,
             ..
         } = self;
-        self.refusals
-            .retain(|index, _| links.find(*index).is_some());
+        self.refusals.retain(|index| links.find(index).is_some());
         let is_gone = |index: &u32| gone.contains(index) || links.find(*index).is_none();
         let mut has_lost = false;
         watched.retain_mut(|watched| {
@@ -215,10 +218,7 @@ impl WatchedInterfaces {
                 );
                 return false;
             }
-            let part = BlindPart::Interface(watched.name.clone());
-            // Also if it is back by the end of the poll.
-            blind.lose(part.clone(), 1);
-            blind.lose_for_good(part, now);
+            miss(&watched.name, blind, now);
             log::warn!(
                 "{}: is gone, and recon's hooks with it: its packets are not seen until an interface of that name is back",
                 watched.name
@@ -245,7 +245,7 @@ impl WatchedInterfaces {
 
     /// The indexes that are chosen and have no hooks, and those that have some and are not chosen.
     /// What was refused is chosen if it is to be tried `again`.
-    fn compare(&mut self, again: &[u32], blind: &mut Blind) -> (Vec<u32>, Vec<u32>) {
+    fn compare(&mut self, again: &[u32], blind: &mut Blind) -> (Vec<u32>, Vec<(u32, Unwanted)>) {
         let watched: HashSet<u32> = self.indexes().collect();
         let named: Vec<&Watched> = self.watched.iter().filter(|it| it.is_named).collect();
         // One that was named, then renamed, may come back under either name.
@@ -262,11 +262,13 @@ impl WatchedInterfaces {
         let indexes: HashSet<u32> = indexes.collect();
         let is_missing = |index: &&u32| {
             !watched.contains(*index)
-                && (again.contains(*index) || !self.refusals.contains_key(*index))
+                && (again.contains(*index) || !self.refusals.contains(**index))
         };
         let mut missing: Vec<u32> = indexes.iter().filter(is_missing).copied().collect();
         missing.sort_unstable();
-        let unwanted = watched.difference(&indexes).copied().collect();
+        let unwanted = watched.difference(&indexes);
+        let unwanted = unwanted.map(|&index| (index, Unwanted::of(index, &chosen)));
+        let unwanted = unwanted.collect();
         // A bridge that is back may have members by now, which are watched in its place.
         self.watched.retain(|watched| {
             let mut shown = chosen.shown_below.iter();
@@ -277,6 +279,11 @@ impl WatchedInterfaces {
             }
             !is_back
         });
+        for watched in &mut self.watched {
+            if watched.index.is_some_and(|index| indexes.contains(&index)) {
+                watched.chosen_as.clone_from(&watched.name);
+            }
+        }
         (missing, unwanted)
     }
 
@@ -293,31 +300,37 @@ impl WatchedInterfaces {
             };
             match self.attach_one(&interface) {
                 Ok(attached) => self.welcome(&interface, &attached, blind),
-                Err(error) => {
-                    self.hooks.release_interface(index);
-                    self.refuse(&interface, &error);
-                }
+                Err(error) => self.refuse(&interface, &error),
             }
         }
         true
     }
 
     fn attach_one(&mut self, interface: &Interface) -> Result<AttachedHooks, HookError> {
-        hook::check_conflicts(&[interface], self.choice, &HashSet::new())?;
         let one = std::slice::from_ref(interface);
+        match self.refusals.contains(interface.index) {
+            // What it warns of was said at the first time.
+            true => hook::check_xdp(one, self.choice)?,
+            false => drop(hook::check_conflicts(
+                &[interface],
+                self.choice,
+                &HashSet::new(),
+            )?),
+        }
         let mut results = self.hooks.attach_interfaces(one, self.choice);
         results.remove(0)
     }
 
     /// Watches an interface that is new, or that is back.
     fn welcome(&mut self, interface: &Interface, attached: &AttachedHooks, blind: &mut Blind) {
-        self.refusals.remove(&interface.index);
+        self.refusals.remove(interface.index);
         let mut missed = self.watched.iter_mut();
         match missed.find(|watched| watched.index.is_none() && interface.has_name(&watched.name)) {
             Some(watched) => {
                 log::info!("is back: {attached}");
                 blind.regain(&BlindPart::Interface(watched.name.clone()));
                 watched.name.clone_from(&interface.name);
+                watched.chosen_as.clone_from(&interface.name);
                 watched.index = Some(interface.index);
                 watched.is_up = interface.is_up;
             }
@@ -331,6 +344,7 @@ impl WatchedInterfaces {
     fn add(&mut self, interface: &Interface) {
         self.watched.push(Watched {
             name: interface.name.clone(),
+            chosen_as: interface.name.clone(),
             index: Some(interface.index),
             is_named: self.selection.names(interface),
             is_transient: interface.is_transient,
@@ -339,29 +353,49 @@ impl WatchedInterfaces {
         });
     }
 
-    /// Says once why hooks do not attach.
+    /// Releases what is held of an interface, and says once why hooks do not attach to it.
     fn refuse(&mut self, interface: &Interface, error: &HookError) {
+        self.hooks.release_interface(interface.index);
         let refusal = error_chain(error);
-        if self.refusals.get(&interface.index) != Some(&refusal) {
+        if self.refusals.note(interface, &refusal, Instant::now()) {
             log::error!(
                 "{}: is not watched: {refusal}; trying again",
                 interface.name
             );
-            self.refusals.insert(interface.index, refusal);
         }
     }
 
     /// Releases an interface that is there and no longer chosen.
-    fn let_go(&mut self, index: u32) {
+    fn let_go(&mut self, index: u32, reason: Unwanted, blind: &mut Blind, now: Timestamp) {
         self.hooks.release_interface(index);
         let is_it = |watched: &Watched| watched.index == Some(index);
-        if let Some(place) = self.watched.iter().position(is_it) {
+        let Some(place) = self.watched.iter().position(is_it) else {
+            return;
+        };
+        let why = reason.text();
+        let watched = &mut self.watched[place];
+        self.gone[0].push((index, watched.name.clone()));
+        blind.regain_hooks(&watched.name);
+        if reason == Unwanted::ShownBelow || watched.is_transient && !watched.is_named {
             let Watched { name, .. } = self.watched.swap_remove(place);
-            log::log!(
-                self.changes.level(),
-                "{name}: is no longer watched: another interface shows its packets, or it is excluded by its name"
-            );
-            self.gone[0].push((index, name));
+            log::log!(self.changes.level(), "{name}: is no longer watched: {why}");
+            return;
         }
+        log::warn!(
+            "{}: is no longer watched: {why}: its packets are not seen until an interface named {} is there",
+            watched.name,
+            watched.chosen_as
+        );
+        watched.index = None;
+        watched.name.clone_from(&watched.chosen_as);
+        miss(&watched.name, blind, now);
     }
+}
+
+/// Notes that recon is blind for the interface of that name.
+fn miss(name: &str, blind: &mut Blind, now: Timestamp) {
+    let part = BlindPart::Interface(name.to_owned());
+    // Also if it is back by the end of the poll.
+    blind.lose(part.clone(), 1);
+    blind.lose_for_good(part, now);
 }

@@ -27,6 +27,7 @@ mod output;
 mod places;
 mod poll;
 mod private;
+mod refusals;
 mod reload;
 mod repair;
 mod saving;
@@ -156,8 +157,7 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
         agent.output.alerts_go_to()
     );
 
-    let hooks = taken.iter().map(ToString::to_string);
-    service.note_hooks(hooks.chain([sockets.to_string()]).collect(), ignored);
+    service.note_hooks(sockets.to_string(), ignored);
     let mut ticks = interval_at(
         tokio::time::Instant::now() + options.interval,
         options.interval,

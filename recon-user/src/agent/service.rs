@@ -35,8 +35,8 @@ pub(super) struct Service {
     notifier: Notifier,
     reloads: Reloads,
     since: Timestamp,
-    /// What was attached at the start, a line for each interface and the cgroup.
-    hooks: Vec<String>,
+    /// What was attached to the cgroup at the start.
+    socket_hooks: String,
     /// Signals that this host's hooks do not report correctly.
     ignored: SignalSet,
     /// Failed polls before the last one.
@@ -71,16 +71,16 @@ impl Service {
             notifier,
             reloads: Reloads::new(options.rule_options.clone(), in_force),
             since: super::now(),
-            hooks: Vec::new(),
+            socket_hooks: String::new(),
             ignored: SignalSet::default(),
             failed_polls: 0,
             is_ready: false,
         })
     }
 
-    /// Notes what has been attached, and which signals are not to be trusted.
-    pub(super) fn note_hooks(&mut self, hooks: Vec<String>, ignored: SignalSet) {
-        (self.hooks, self.ignored) = (hooks, ignored);
+    /// Notes what has been attached to the cgroup, and which signals are not to be trusted.
+    pub(super) fn note_hooks(&mut self, socket_hooks: String, ignored: SignalSet) {
+        (self.socket_hooks, self.ignored) = (socket_hooks, ignored);
         self.since = super::now();
     }
 
@@ -200,12 +200,15 @@ impl<M: CountMaps> Agent<M> {
 
     fn status(&self, service: &Service, interfaces: &WatchedInterfaces) -> Status {
         let totals = &self.totals;
+        let there = interfaces.watched.iter();
+        let lines = there.filter_map(|it| interfaces.hooks.describe_interface(it.index?, &it.name));
+        let hooks = lines.chain([service.socket_hooks.clone()]).collect();
         Status {
             version: SHORT_VERSION.to_owned(),
             pid: std::process::id(),
             since: service.since.to_string(),
             interfaces: names(interfaces),
-            hooks: service.hooks.clone(),
+            hooks,
             polls: totals.polls,
             failed_polls: totals.failed_polls,
             missed_polls: totals.missed_polls,
@@ -267,7 +270,7 @@ mod tests {
             notifier: Notifier::to_path(&path, 2 * INTERVAL),
             reloads: Reloads::new(options, in_force),
             since: Timestamp::UNIX_EPOCH,
-            hooks: Vec::new(),
+            socket_hooks: String::new(),
             ignored: SignalSet::default(),
             failed_polls: 0,
             is_ready: false,

@@ -6,12 +6,14 @@
 use std::collections::HashMap;
 
 use super::change_log::ChangeLog;
-use crate::hook::{AttachedHooks, Interface};
+use crate::hook::{AttachedHooks, Chosen, Interface};
 
 /// A watched interface.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Watched {
     pub(super) name: String,
+    /// The name that it had when it was last chosen.
+    pub(super) chosen_as: String,
     /// The kernel's index of it. `None` while it is gone.
     pub(super) index: Option<u32>,
     /// Whether the operator has named it.
@@ -58,6 +60,33 @@ impl Watched {
     }
 }
 
+/// Why an interface that was watched is no longer chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unwanted {
+    ShownBelow,
+    Unreadable,
+    LeftOut,
+}
+
+impl Unwanted {
+    pub(super) fn of(index: u32, chosen: &Chosen<'_>) -> Self {
+        let has = |of: &[&Interface]| of.iter().any(|interface| interface.index == index);
+        match () {
+            () if has(&chosen.shown_below) => Self::ShownBelow,
+            () if has(&chosen.unreadable) => Self::Unreadable,
+            () => Self::LeftOut,
+        }
+    }
+
+    pub(super) const fn text(self) -> &'static str {
+        match self {
+            Self::ShownBelow => "another interface shows its packets",
+            Self::Unreadable => "recon does not read its packets any more",
+            Self::LeftOut => "-i leaves out the name that it has now",
+        }
+    }
+}
+
 /// The names of what is watched at the start.
 pub(super) fn join_names(taken: &[AttachedHooks]) -> String {
     let names: Vec<&str> = taken.iter().map(|taken| taken.interface.as_str()).collect();
@@ -99,6 +128,7 @@ mod tests {
     fn the_members_of_a_bond_have_its_name() {
         let watched = |name: &str, index| Watched {
             name: name.to_owned(),
+            chosen_as: name.to_owned(),
             index,
             is_named: false,
             is_transient: false,

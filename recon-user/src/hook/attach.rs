@@ -126,10 +126,27 @@ impl fmt::Display for AttachedHooks {
 }
 
 /// Fails before anything is attached if attaching would fail halfway.
-pub(super) fn check_conflicts(
-    interfaces: &[Interface],
-    choice: XdpChoice,
-) -> Result<(), HookError> {
+///
+/// # Errors
+/// [`HookError::XdpTaken`].
+pub(crate) fn check_xdp(interfaces: &[Interface], choice: XdpChoice) -> Result<(), HookError> {
+    for interface in interfaces {
+        if let XdpChoice::Native | XdpChoice::Generic = choice
+            && let Some(program) = interface.xdp_program
+            && interface.header == LinkHeader::Ethernet
+        {
+            return Err(HookError::XdpTaken {
+                interface: interface.name.clone(),
+                program,
+                link: xdp_link(interface.index, program),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Warns of what recon will not see.
+pub(super) fn warn_of_limits(interfaces: &[Interface], choice: XdpChoice) {
     for interface in interfaces {
         if !interface.is_up {
             log::warn!(
@@ -137,23 +154,15 @@ pub(super) fn check_conflicts(
                 interface.name
             );
         }
-        match (choice, interface.xdp_program) {
-            _ if interface.header != LinkHeader::Ethernet => {}
-            (XdpChoice::Native | XdpChoice::Generic, Some(program)) => {
-                return Err(HookError::XdpTaken {
-                    interface: interface.name.clone(),
-                    program,
-                    link: xdp_link(interface.index, program),
-                });
-            }
-            (XdpChoice::Auto, Some(program)) => log::warn!(
+        if let (XdpChoice::Auto, Some(program)) = (choice, interface.xdp_program)
+            && interface.header == LinkHeader::Ethernet
+        {
+            log::warn!(
                 "{}: another XDP program is attached (id {program}): recon uses TC ingress and does not see what that program drops",
                 interface.name
-            ),
-            _ => {}
+            );
         }
     }
-    Ok(())
 }
 
 /// Attaches the outbound program, or says why it can't.

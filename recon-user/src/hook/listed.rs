@@ -4,7 +4,9 @@
 
 use std::collections::HashSet;
 
-use super::{HookError, Interface, InterfaceTerm, Selection, XdpChoice, attach, interface};
+use super::{
+    HookError, Interface, InterfaceTerm, Selection, XdpChoice, attach, check_xdp, interface,
+};
 
 /// The interfaces that these terms select now, if each can be watched as `choice` says. `own` are
 /// the programs of an earlier agent.
@@ -40,7 +42,8 @@ pub(crate) fn check_conflicts(
         ..interface.clone()
     });
     let interfaces: Vec<_> = interfaces.collect();
-    attach::check_conflicts(&interfaces, choice)?;
+    check_xdp(&interfaces, choice)?;
+    attach::warn_of_limits(&interfaces, choice);
     Ok(interfaces)
 }
 

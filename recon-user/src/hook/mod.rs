@@ -46,7 +46,7 @@ use crate::drain::{Commit, Drain, Grace};
 
 use attach::Ingress;
 pub use attach::XdpChoice;
-pub(crate) use attach::{AttachedHooks, Egress, TcKind};
+pub(crate) use attach::{AttachedHooks, Egress, TcKind, check_xdp};
 pub(crate) use capability::{Capabilities, Capability};
 pub(crate) use cgroup::Cgroup;
 use claim::claim;
@@ -103,6 +103,8 @@ pub struct Hooks {
 #[derive(Debug, Default)]
 struct OnInterface {
     links: Vec<InterfaceLink>,
+    /// What they are, in words.
+    attached: Option<AttachedHooks>,
     /// Programs that somebody has detached and that did not attach again.
     missing: Vec<&'static str>,
     /// Whether another XDP program was there when recon attached, and said so.
@@ -254,11 +256,13 @@ impl Hooks {
             egress.push(self.attach_egress(interface));
         }
         let attach = |(interface, egress): (&Interface, Egress)| {
-            Ok(AttachedHooks {
+            let attached = AttachedHooks {
                 interface: interface.name.clone(),
                 ingress: self.attach_ingress(interface, choice)?,
                 egress,
-            })
+            };
+            let on_interface = self.on_interfaces.entry(interface.index).or_default();
+            Ok(on_interface.attached.insert(attached).clone())
         };
         interfaces.iter().zip(egress).map(attach).collect()
     }

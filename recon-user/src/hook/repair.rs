@@ -9,7 +9,7 @@
 use std::fs::File;
 use std::time::Instant;
 
-use super::attach::Egress;
+use super::attach::{AttachedHooks, Egress};
 use super::front::find_other;
 use super::interface::find_interface;
 use super::interface_link::{InterfaceLink, Place};
@@ -241,13 +241,42 @@ impl Hooks {
         choice: XdpChoice,
     ) -> Result<(), String> {
         if matches!(program, TC_EGRESS | BARE_EGRESS) {
-            return match self.attach_egress(interface) {
-                Egress::Tc(_) => Ok(()),
-                Egress::Missing(reason) => Err(reason),
-            };
+            let egress = self.attach_egress(interface);
+            if let Egress::Missing(reason) = egress {
+                return Err(reason);
+            }
+            self.note_attached(interface, |attached| attached.egress = egress);
+            return Ok(());
         }
         let attached = self.attach_ingress(interface, choice);
-        attached.map(drop).map_err(|error| error_chain(&error))
+        let ingress = attached.map_err(|error| error_chain(&error))?;
+        self.note_attached(interface, |attached| attached.ingress = ingress);
+        Ok(())
+    }
+
+    fn note_attached(&mut self, interface: &Interface, note: impl FnOnce(&mut AttachedHooks)) {
+        let on = self.on_interfaces.get_mut(&interface.index);
+        if let Some(attached) = on.and_then(|on| on.attached.as_mut()) {
+            note(attached);
+        }
+    }
+
+    /// What is attached now to the interface with that index, which has that name.
+    pub(crate) fn describe_interface(&self, index: u32, name: &str) -> Option<String> {
+        let on = self.on_interfaces.get(&index)?;
+        let attached = AttachedHooks {
+            interface: name.to_owned(),
+            ..on.attached.clone()?
+        };
+        let mut missing: Vec<&str> = on.missing.iter().map(|of| hook_name(of)).collect();
+        missing.dedup();
+        Some(match missing.is_empty() {
+            true => attached.to_string(),
+            false => format!(
+                "{attached}; somebody has detached {}, and it does not attach again",
+                missing.join(", ")
+            ),
+        })
     }
 }
 
