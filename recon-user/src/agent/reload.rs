@@ -4,12 +4,13 @@
 //! The decisions held here: files are read and checked on a thread of their own, so that a large
 //! list or a slow disk delays no poll. A thread per reload: it inherits what the agent may do by
 //! then. Requests that come meanwhile share one more reload after that, since the files may have
-//! changed after they were read. A pipe that nobody writes to ends with a time limit.
+//! changed after they were read. A reload that takes too long is given up, and no other one begins
+//! while its thread lives: there is never more than one.
 
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::time::{Instant, timeout_at};
 
 use crate::rule;
@@ -37,6 +38,10 @@ pub(super) struct Reloads {
     options: RuleOptions,
     in_force: InForce,
     reading: Option<Reading>,
+    /// How long reading may take.
+    time: Duration,
+    /// What a thread is still to say that took longer.
+    stuck: Option<oneshot::Receiver<Loaded>>,
     /// Who asked since it is being read.
     next: Vec<Asker>,
     last: Option<LastReload>,
@@ -49,6 +54,8 @@ impl Reloads {
             options,
             in_force,
             reading: None,
+            time: READING_TIME,
+            stuck: None,
             next: Vec::new(),
             last: None,
         }
@@ -75,6 +82,22 @@ impl Reloads {
             return;
         }
         let (sender, loaded) = oneshot::channel();
+        let until = Instant::now() + self.time;
+        let askers = std::mem::take(&mut self.next);
+        self.reading = Some(Reading {
+            // Without a thread, the sender is gone and the reload fails.
+            loaded,
+            until,
+            askers,
+        });
+        if self.stuck.as_mut().is_some_and(is_awaited) {
+            // The receiver is there.
+            let _ = sender.send(Err(
+                "recon still reads the files of an earlier reload, which takes too long: is one of them on a slow file system? Mend that, or restart recon\n".to_owned(),
+            ));
+            return;
+        }
+        self.stuck = None;
         let options = self.options.clone();
         let started = thread::Builder::new()
             .name("reload".to_owned())
@@ -86,12 +109,6 @@ impl Reloads {
         if let Err(error) = started {
             log::error!("reload: no thread to read the files: {error}");
         }
-        self.reading = Some(Reading {
-            // Without a thread, the sender is gone and the reload fails.
-            loaded,
-            until: Instant::now() + READING_TIME,
-            askers: std::mem::take(&mut self.next),
-        });
     }
 
     /// Waits until the files are read, or forever if none are. May be cancelled.
@@ -103,7 +120,8 @@ impl Reloads {
             Ok(Ok(loaded)) => loaded,
             Ok(Err(_)) => Err("recon could not read its files: the thread ended\n".to_owned()),
             Err(_) => Err(format!(
-                "reading the settings, rules and lists took over {READING_TIME:?}: is one of them a pipe or on a slow file system?\n"
+                "reading the settings, rules and lists took over {:?}: is one of them a pipe or on a slow file system?\n",
+                self.time
             )),
         }
     }
@@ -137,7 +155,13 @@ impl Reloads {
             ok,
             result: result.clone(),
         });
-        let askers = self.reading.take().map_or_else(Vec::new, |it| it.askers);
+        let mut askers = Vec::new();
+        if let Some(mut reading) = self.reading.take() {
+            askers = reading.askers;
+            if is_awaited(&mut reading.loaded) {
+                self.stuck = Some(reading.loaded);
+            }
+        }
         for asker in askers.into_iter().flatten() {
             // A client that has gone has no use for the answer.
             let _ = asker.send(answer.clone());
@@ -170,6 +194,11 @@ impl Reloads {
         self.in_force = new;
         lines
     }
+}
+
+/// Whether a thread has not said yet what it has read.
+fn is_awaited(loaded: &mut oneshot::Receiver<Loaded>) -> bool {
+    matches!(loaded.try_recv(), Err(TryRecvError::Empty))
 }
 
 /// The start of a text, short enough for the one line of a status: another profile changes more
@@ -207,6 +236,56 @@ mod tests {
             let shown = shorten(&"é".repeat(length));
             assert_eq!(shown.chars().count(), expected, "{length}");
         }
+    }
+
+    /// A reload that hangs costs one thread, however often another one is asked for, and what comes
+    /// after it is done works again.
+    #[test]
+    fn no_reload_begins_while_one_is_stuck() {
+        const SHORT: Duration = Duration::from_millis(50);
+        const PATIENCE: Duration = Duration::from_secs(20);
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = folder.path().join("recon.toml");
+        let options = RuleOptions {
+            config: Some(config.clone()),
+            ..RuleOptions::default()
+        };
+        std::fs::write(&config, "").expect("a file");
+        let old = in_force(&options, rule::defaults).expect("a configuration");
+        std::fs::remove_file(&config).expect("a file");
+        nix::unistd::mkfifo(&config, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+        // Whoever reads this pipe waits for its writer.
+        let mut open = std::fs::File::options();
+        let writer = open.read(true).write(true).open(&config).expect("a pipe");
+        let mut reloads = Reloads::new(options, old);
+        reloads.time = SHORT;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async {
+            for expected in ["took over 50ms", "an earlier reload", "an earlier reload"] {
+                reloads.request(None);
+                let loaded = reloads.loaded().await;
+                reloads.finish(loaded, "now".to_owned(), |_| {});
+                let said = &reloads.last().expect("a reload").result;
+                assert!(said.contains(expected), "{said}");
+            }
+            drop(writer);
+            let until = Instant::now() + PATIENCE;
+            while reloads.stuck.as_mut().is_some_and(is_awaited) {
+                assert!(Instant::now() < until, "the thread still reads");
+                tokio::time::sleep(SHORT).await;
+            }
+            std::fs::remove_file(&config).expect("a pipe");
+            std::fs::write(&config, "").expect("a file");
+            reloads.time = PATIENCE;
+            reloads.request(None);
+            let loaded = reloads.loaded().await;
+            reloads.finish(loaded, "now".to_owned(), |_| {});
+            let last = reloads.last().expect("a reload");
+            assert!(last.ok, "{last:?}");
+        });
     }
 
     /// Who asks while files are read may have changed them since: the files are read once more, for

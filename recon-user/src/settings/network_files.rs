@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -90,9 +91,17 @@ impl Settings {
 
 fn read_file(path: &Path) -> Result<NetworkSet, Refused> {
     let unreadable = |error| Refused::unreadable(path, &error);
-    let file = File::open(path).map_err(unreadable)?;
-    if file.metadata().map_err(unreadable)?.is_dir() {
+    let mut options = File::options();
+    // To open a named pipe would wait for its writer.
+    let options = options.read(true).custom_flags(libc::O_NONBLOCK);
+    let file = options.open(path).map_err(unreadable)?;
+    let kind = file.metadata().map_err(unreadable)?;
+    if kind.is_dir() {
         return Err(unreadable(io::ErrorKind::IsADirectory.into()));
+    }
+    if !kind.is_file() {
+        let message = "this is not a regular file, and a reload could not read it again";
+        return Err(unreadable(io::Error::other(message)));
     }
     let mut reader = NetworkReader {
         lines: BufReader::with_capacity(BUFFER, file),
@@ -184,6 +193,8 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
     use std::time::Instant;
 
+    use nix::sys::stat::Mode;
+
     use super::*;
 
     #[test]
@@ -238,7 +249,11 @@ mod tests {
             message.contains("list:2:1: error: this is not UTF-8"),
             "{message}"
         );
+        let pipe = folder.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, Mode::S_IRWXU).expect("a pipe");
         for (path, expected) in [
+            (pipe, "this is not a regular file"),
+            (PathBuf::from("/dev/zero"), "this is not a regular file"),
             (folder.path().join("missing"), "No such file or directory"),
             (folder.path().to_owned(), "is a directory"),
         ] {
