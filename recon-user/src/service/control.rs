@@ -5,10 +5,13 @@
 //! - Only the user that recon runs as, and root, may ask: the socket has mode 0600, and the kernel
 //!   says who connects, so a mode that somebody changes opens nothing.
 //! - Clients are served by tasks while the agent waits for its next poll. What a client may take is
-//!   bounded: bytes, time, and how many there are at once. Further ones wait in the kernel.
+//!   bounded: bytes, time, and how many there are at once. Of too many that say nothing, the oldest
+//!   has to go, so that they hold up nobody.
 //! - A socket that somebody listens on is refused. One that a killed agent left is replaced by a
 //!   rename, so that its name is never missing or open to others.
+//! - A socket that somebody removes is made again within [`LOOK`].
 
+use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -20,10 +23,11 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use nix::unistd::geteuid;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, timeout};
 
 use super::connect::{PATIENCE, connect};
 use super::protocol::{Answer, MAX_REQUEST, Request};
@@ -34,6 +38,10 @@ const CLIENTS: usize = 16;
 const CLIENT_TIME: Duration = Duration::from_secs(2);
 /// How long to wait before the next client if the process has no more descriptors.
 const RETRY: Duration = Duration::from_secs(1);
+/// How often to look whether the socket is still there.
+const LOOK: Duration = Duration::from_secs(60);
+/// How long a failure to accept may last before it is logged again.
+const WARN_AGAIN: Duration = Duration::from_secs(600);
 /// Owner only.
 const MODE: u32 = 0o600;
 /// The longest path of a socket, without the final 0: `sun_path` has 108 bytes.
@@ -57,7 +65,13 @@ pub(crate) struct ControlSocket {
     /// Device and inode, to remove no other agent's socket.
     identity: (u64, u64),
     asked: mpsc::Receiver<Asked>,
+    /// For another listener.
+    sender: mpsc::Sender<Asked>,
+    client_time: Duration,
     accepting: AbortHandle,
+    looks: Interval,
+    /// Whether the last look found it missing and could not make it again.
+    is_missing: bool,
 }
 
 impl ControlSocket {
@@ -66,43 +80,68 @@ impl ControlSocket {
     /// # Errors
     /// Another recon listens there, something else is there, or the folder can't be written.
     pub(crate) fn listen(path: &Path) -> anyhow::Result<Self> {
-        Self::listen_within(path, CLIENT_TIME)
+        Self::listen_within(path, CLIENT_TIME, LOOK)
     }
 
-    fn listen_within(path: &Path, client_time: Duration) -> anyhow::Result<Self> {
+    fn listen_within(path: &Path, client_time: Duration, look: Duration) -> anyhow::Result<Self> {
         let name = path.display();
         ensure!(
             look_at_socket(path)? != Found::Listener,
             "can't listen on {name}: another recon listens there; stop it, or use another path with --control"
         );
-        let new = path.with_file_name(format!(
-            "{}.{}",
-            path.file_name().unwrap_or_default().to_string_lossy(),
-            std::process::id()
-        ));
-        let listened = listen_at(&new, path);
-        if listened.is_err() {
-            // It may not exist.
-            let _ = fs::remove_file(&new);
-        }
-        let (listener, identity) = listened
+        let (listener, identity) = listen_at(path)
             .with_context(|| format!("can't listen on {name}; --control names another path"))?;
         let (sender, asked) = mpsc::channel(CLIENTS);
-        let accepting = tokio::spawn(accept(listener, sender, client_time)).abort_handle();
+        let accepting = tokio::spawn(accept(listener, sender.clone(), client_time));
+        let mut looks = interval_at(Instant::now() + look, look);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
             path: path.to_owned(),
             identity,
             asked,
-            accepting,
+            sender,
+            client_time,
+            accepting: accepting.abort_handle(),
+            looks,
+            is_missing: false,
         })
     }
 
-    /// Waits for a request.
+    /// Waits for a request. May be cancelled.
     pub(crate) async fn next(&mut self) -> Asked {
-        match self.asked.recv().await {
-            Some(asked) => asked,
-            // The task that accepts never ends before.
-            None => std::future::pending().await,
+        loop {
+            tokio::select! {
+                Some(asked) = self.asked.recv() => return asked,
+                _ = self.looks.tick() => self.restore(),
+            }
+        }
+    }
+
+    /// Makes the socket again if its file is gone. One of somebody else stays.
+    fn restore(&mut self) {
+        let name = self.path.display();
+        match fs::symlink_metadata(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            _ => {
+                self.is_missing = false;
+                return;
+            }
+        }
+        match listen_at(&self.path) {
+            Ok((listener, identity)) => {
+                log::warn!("control socket: somebody has removed {name}; it is there again");
+                self.accepting.abort();
+                let accepting = accept(listener, self.sender.clone(), self.client_time);
+                self.accepting = tokio::spawn(accepting).abort_handle();
+                (self.identity, self.is_missing) = (identity, false);
+            }
+            Err(error) if !self.is_missing => {
+                log::error!(
+                    "control socket: somebody has removed {name}, and recon can't make it again: {error}; recon status and recon reload don't work until a restart, or until its folder is there again"
+                );
+                self.is_missing = true;
+            }
+            Err(_) => {}
         }
     }
 }
@@ -166,8 +205,22 @@ pub(crate) fn look_at_socket(path: &Path) -> anyhow::Result<Found> {
     }
 }
 
-/// Makes a socket as `new`, and moves it to `path` once only the owner may use it.
-fn listen_at(new: &Path, path: &Path) -> io::Result<(UnixListener, (u64, u64))> {
+/// Makes a socket beside `path`, and moves it there once only the owner may use it.
+fn listen_at(path: &Path) -> io::Result<(UnixListener, (u64, u64))> {
+    let new = path.with_file_name(format!(
+        "{}.{}",
+        path.file_name().unwrap_or_default().to_string_lossy(),
+        std::process::id()
+    ));
+    let listened = listen_as(&new, path);
+    if listened.is_err() {
+        // It may not exist.
+        let _ = fs::remove_file(&new);
+    }
+    listened
+}
+
+fn listen_as(new: &Path, path: &Path) -> io::Result<(UnixListener, (u64, u64))> {
     let listener = UnixListener::bind(new)?;
     fs::set_permissions(new, fs::Permissions::from_mode(MODE))?;
     let found = fs::symlink_metadata(new)?;
@@ -177,25 +230,38 @@ fn listen_at(new: &Path, path: &Path) -> io::Result<(UnixListener, (u64, u64))> 
 
 /// Accepts clients forever.
 async fn accept(listener: UnixListener, asked: mpsc::Sender<Asked>, client_time: Duration) {
-    let clients = Arc::new(Semaphore::new(CLIENTS));
-    // The semaphore is never closed.
-    while let Ok(permit) = Arc::clone(&clients).acquire_owned().await {
+    let waiting = Arc::new(Semaphore::new(CLIENTS));
+    let mut silent: VecDeque<AbortHandle> = VecDeque::new();
+    let mut warned: Option<Instant> = None;
+    loop {
         match listener.accept().await {
             Ok((client, _)) => {
-                tokio::spawn(serve(client, permit, asked.clone(), client_time));
+                silent.retain(|client| !client.is_finished());
+                if silent.len() >= CLIENTS
+                    && let Some(oldest) = silent.pop_front()
+                {
+                    oldest.abort();
+                }
+                let waiting = Arc::clone(&waiting);
+                let greeting = greet(client, waiting, asked.clone(), client_time);
+                silent.push_back(tokio::spawn(greeting).abort_handle());
             }
             Err(error) => {
-                log::warn!("control socket: {error}; trying again");
+                if warned.is_none_or(|at| at.elapsed() >= WARN_AGAIN) {
+                    log::warn!("control socket: can't accept a client: {error}; trying again");
+                    warned = Some(Instant::now());
+                }
                 sleep(RETRY).await;
             }
         }
     }
 }
 
-/// Serves one client. One that is slow, gone or sends garbage costs nobody else anything.
-async fn serve(
+/// Reads the request of one client. One that is slow, gone or sends garbage costs nobody else
+/// anything.
+async fn greet(
     client: UnixStream,
-    _permit: OwnedSemaphorePermit,
+    waiting: Arc<Semaphore>,
     asked: mpsc::Sender<Asked>,
     client_time: Duration,
 ) {
@@ -203,23 +269,41 @@ async fn serve(
     let is_owner = client
         .peer_cred()
         .map(|peer| [0, owner].contains(&peer.uid()));
-    let (reader, mut writer) = client.into_split();
+    let (reader, writer) = client.into_split();
     // Also of a stranger: whoever still writes when the socket closes never reads the answer.
     let request = timeout(client_time, read_request(reader)).await;
-    let answer = match (is_owner, request) {
-        (Ok(true), Ok(Some(Ok(request)))) => ask(request, &asked).await,
-        (Ok(true), Ok(Some(Err(message)))) => Answer::refused(message),
-        (Ok(true), Err(_)) => Answer::refused(format!("no request came within {client_time:?}")),
+    let request = match (is_owner, request) {
+        (Ok(true), Ok(Some(request))) => request,
+        (Ok(true), Err(_)) => Err(format!("no request came within {client_time:?}")),
         // Nothing was asked.
         (_, Ok(None)) => return,
-        _ => Answer::refused("only root and the user that recon runs as may ask"),
+        _ => Err("only root and the user that recon runs as may ask".to_owned()),
+    };
+    // The semaphore is never closed.
+    if let Ok(permit) = waiting.acquire_owned().await {
+        // A task of its own: this client has spoken, and has not to go for others.
+        tokio::spawn(serve(request, writer, permit, asked, client_time));
+    }
+}
+
+/// Answers one client.
+async fn serve(
+    request: Result<Request, String>,
+    mut writer: OwnedWriteHalf,
+    _permit: OwnedSemaphorePermit,
+    asked: mpsc::Sender<Asked>,
+    client_time: Duration,
+) {
+    let answer = match request {
+        Ok(request) => ask(request, &asked).await,
+        Err(message) => Answer::refused(message),
     };
     // A client that has gone has no use for the answer.
     let _ = timeout(client_time, writer.write_all(&answer.line())).await;
 }
 
 /// Reads a line. None if the client has sent nothing.
-async fn read_request(reader: tokio::net::unix::OwnedReadHalf) -> Option<Result<Request, String>> {
+async fn read_request(reader: OwnedReadHalf) -> Option<Result<Request, String>> {
     let mut line = Vec::new();
     let mut reader = BufReader::with_capacity(MAX_REQUEST, reader.take(MAX_REQUEST as u64 + 1));
     if let Err(error) = reader.read_until(b'\n', &mut line).await {

@@ -1,6 +1,5 @@
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
-use std::time::Instant;
 
 use super::super::protocol::Body;
 use super::*;
@@ -13,6 +12,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Runs `clients` on a thread of its own while a socket in a folder of its own answers each
 /// request with a version.
 fn serving(clients: impl FnOnce(&Path) + Send + 'static) {
+    serving_for(SHORT, clients);
+}
+
+/// The same with that time for each client.
+fn serving_for(client_time: Duration, clients: impl FnOnce(&Path) + Send + 'static) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("control.sock");
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -20,7 +24,7 @@ fn serving(clients: impl FnOnce(&Path) + Send + 'static) {
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        let mut socket = ControlSocket::listen_within(&path, SHORT).expect("a socket");
+        let mut socket = ControlSocket::listen_within(&path, client_time, SHORT).expect("a socket");
         let mode = fs::metadata(&path).expect("a socket").permissions().mode();
         assert_eq!(mode & 0o777, MODE);
         let path = path.clone();
@@ -114,18 +118,37 @@ fn each_client_gets_one_answer() {
     });
 }
 
-/// More clients than are served at once say nothing; after their time the next one is served.
+/// Many more clients than are served at once say nothing, and have a long time for it.
 #[test]
-fn silent_clients_hold_up_others_for_their_time_only() {
-    serving(|path| {
-        let silent: Vec<_> = (0..2 * CLIENTS)
+fn silent_clients_hold_up_nobody() {
+    serving_for(PATIENCE, |path| {
+        let silent: Vec<_> = (0..20 * CLIENTS)
             .map(|_| StdStream::connect(path).expect("a socket"))
             .collect();
         let begun = Instant::now();
         let answer = exchange(path, b"{\"command\":\"ping\"}\n", false);
         assert!(answer.contains("Ping"), "{answer}");
-        assert!(begun.elapsed() >= SHORT, "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
         drop(silent);
+    });
+}
+
+/// A socket that somebody removes is there again, and serves.
+#[test]
+fn a_removed_socket_comes_back() {
+    serving(|path| {
+        for _ in 0..2 {
+            fs::remove_file(path).expect("a socket");
+            let until = Instant::now() + PATIENCE;
+            while !path.exists() {
+                assert!(Instant::now() < until, "the socket is gone");
+                std::thread::sleep(SHORT / 4);
+            }
+            let mode = fs::metadata(path).expect("a socket").permissions().mode();
+            assert_eq!(mode & 0o777, MODE);
+            let answer = exchange(path, b"{\"command\":\"ping\"}\n", false);
+            assert!(answer.contains("Ping"), "{answer}");
+        }
     });
 }
 
