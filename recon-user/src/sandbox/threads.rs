@@ -6,13 +6,14 @@
 //! attached. So each thread gets a signal and carries the order out in its handler, as libpsx does
 //! for setuid. The handler makes system calls and stores a number: nothing that allocates or locks.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::mem::MaybeUninit;
 use std::ops::BitOrAssign;
 use std::os::fd::RawFd;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -69,17 +70,21 @@ impl BitOrAssign for Failures {
 
 /// The order that a signal asks for.
 static ORDER: AtomicPtr<Order> = AtomicPtr::new(ptr::null_mut());
-/// What came of it: [`WAITING`], or [`DONE`] with [`Failures`].
-static ANSWER: AtomicU32 = AtomicU32::new(WAITING);
+/// Who is asked, in the upper half, and what came of it: [`WAITING`], or [`DONE`] with [`Failures`].
+/// So a thread that answers too late is not taken for the one that is asked by then.
+static ANSWER: AtomicU64 = AtomicU64::new(0);
 const WAITING: u32 = 0;
 const DONE: u32 = 1 << 31;
 
+/// How often the threads are listed, until there is none that was not asked.
+const LISTINGS: usize = 16;
 /// How long a thread has to answer. A thread that writes to a slow disk does not hear signals.
 const PATIENCE: Duration = Duration::from_secs(2);
 const NO_FLAGS: libc::c_uint = 0;
 const BETWEEN_LOOKS: Duration = Duration::from_micros(50);
 
-/// Has each thread that `concerns` selects carry the order out.
+/// Has each thread that `concerns` selects carry the order out. One that another has started meanwhile
+/// may have been born before that one did: it is found when they are listed again.
 /// The order itself is never freed: a thread that answers too late still reads it.
 pub(super) fn on_each(order: Order, concerns: impl Fn(libc::pid_t) -> bool) -> Failures {
     let mut failures = Failures::default();
@@ -90,11 +95,21 @@ pub(super) fn on_each(order: Order, concerns: impl Fn(libc::pid_t) -> bool) -> F
     };
     let order: &'static Order = Box::leak(Box::new(order));
     ORDER.store(ptr::from_ref(order).cast_mut(), Ordering::SeqCst);
-    for thread in list().into_iter().filter(|&thread| concerns(thread)) {
-        match thread == own {
-            true => failures |= carry_out(order),
-            false => failures |= ask(thread),
+    let mut asked = BTreeSet::<libc::pid_t>::new();
+    let is_everyone_asked = (0..LISTINGS).any(|_| {
+        let is_new = |&thread: &libc::pid_t| concerns(thread) && !asked.contains(&thread);
+        let new: Vec<_> = list().into_iter().filter(is_new).collect();
+        for &thread in &new {
+            failures |= match thread == own {
+                true => carry_out(order),
+                false => ask(thread),
+            };
         }
+        asked.extend(&new);
+        new.is_empty()
+    });
+    if !is_everyone_asked {
+        failures |= Failures::THREAD;
     }
     ORDER.store(ptr::null_mut(), Ordering::SeqCst);
     // SAFETY: the action is the one that the kernel has returned.
@@ -132,9 +147,15 @@ fn listen() -> io::Result<libc::sigaction> {
     }
 }
 
+/// The value of [`ANSWER`].
+fn answer_of(thread: libc::pid_t, answer: u32) -> u64 {
+    u64::from(thread.cast_unsigned()) << u32::BITS | u64::from(answer)
+}
+
 /// Asks one thread, and waits until it has answered.
 fn ask(thread: libc::pid_t) -> Failures {
-    ANSWER.store(WAITING, Ordering::SeqCst);
+    let waiting = answer_of(thread, WAITING);
+    ANSWER.store(waiting, Ordering::SeqCst);
     // SAFETY: three integers.
     let sent = unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, signal()) };
     if sent != 0 {
@@ -144,9 +165,9 @@ fn ask(thread: libc::pid_t) -> Failures {
     let until = Instant::now() + PATIENCE;
     loop {
         match ANSWER.load(Ordering::SeqCst) {
-            WAITING if Instant::now() >= until => return Failures::THREAD,
-            WAITING => thread::sleep(BETWEEN_LOOKS),
-            answer => return Failures(answer & !DONE),
+            answer if answer != waiting => return Failures(answer as u32 & !DONE),
+            _ if Instant::now() >= until => return Failures::THREAD,
+            _ => thread::sleep(BETWEEN_LOOKS),
         }
     }
 }
@@ -158,11 +179,18 @@ extern "C" fn on_signal(_: libc::c_int) {
         let number = unsafe { libc::__errno_location() };
         // SAFETY: as above.
         let before = unsafe { *number };
-        let failures = carry_out(order);
+        answer(carry_out(order));
         // SAFETY: as above.
         unsafe { *number = before };
-        ANSWER.store(DONE | failures.0, Ordering::SeqCst);
     }
+}
+
+/// Says what came of it, if this thread is asked.
+fn answer(failures: Failures) {
+    let own = nix::unistd::gettid().as_raw();
+    let (asked, done) = (answer_of(own, WAITING), answer_of(own, DONE | failures.0));
+    // If another one is asked by now, this answer comes too late.
+    let _ = ANSWER.compare_exchange(asked, done, Ordering::SeqCst, Ordering::SeqCst);
 }
 
 /// Does to this thread what is ordered. Makes system calls only.
@@ -272,4 +300,23 @@ fn keep_capabilities(keep: Capabilities) -> libc::c_long {
     let sets = [half(keep.bits()), half(keep.bits() >> u32::BITS)];
     // SAFETY: the kernel reads the header and, by its version, two halves.
     unsafe { libc::syscall(libc::SYS_capset, &raw const header, sets.as_ptr()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A thread that answers after its time does not speak for the next one.
+    #[test]
+    fn late_answers_are_not_taken_for_others() {
+        let own = nix::unistd::gettid().as_raw();
+        for (asked, expected) in [
+            (own, answer_of(own, DONE | Failures::DOMAIN.0)),
+            (own + 1, answer_of(own + 1, WAITING)),
+        ] {
+            ANSWER.store(answer_of(asked, WAITING), Ordering::SeqCst);
+            answer(Failures::DOMAIN);
+            assert_eq!(ANSWER.load(Ordering::SeqCst), expected, "{asked}");
+        }
+    }
 }
