@@ -110,6 +110,12 @@ impl LineQueue {
         self.lines
     }
 
+    /// The lines that are not written so far: dropped, or still in the queue.
+    pub(crate) fn unwritten(&self) -> u64 {
+        let written = self.written.load(Ordering::Relaxed);
+        self.lines.saturating_sub(written)
+    }
+
     /// Makes the lines from now on go to another file. Returns whether that is queued.
     pub(crate) fn replace_file(&self, file: File) -> bool {
         self.work.try_send(Work::Replace(file)).is_ok()

@@ -216,6 +216,12 @@ impl AgentOutput {
         self.stdout.queue().lines()
     }
 
+    /// The lines of alerts, and those of rows, that are dropped or wait.
+    pub(super) fn unwritten(&self) -> (u64, u64) {
+        let rows = self.rows.as_ref().map(|rows| rows.lines.unwritten());
+        (self.stdout.queue().unwritten(), rows.unwrap_or_default())
+    }
+
     /// Whether rows are written.
     pub(super) fn has_rows(&self) -> bool {
         self.rows.is_some()

@@ -376,6 +376,12 @@ impl<M: CountMaps> Agent<M> {
         saving.has_new_rules = false;
     }
 
+    /// How often the state could not be saved.
+    pub(super) fn state_failures(&self) -> u64 {
+        let saving = self.saving.as_ref();
+        saving.map_or(0, |saving| saving.store.failures())
+    }
+
     /// Saves the state at the end, and waits for the disk. Without a folder for it, what is open
     /// ends.
     pub(super) fn save_or_finish(&mut self) {

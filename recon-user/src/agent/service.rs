@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use super::Agent;
 use super::private::PrivateSignals;
 use super::reload::{Asker, Loaded, Reloads};
+use crate::blind::BlindPart;
 use crate::cli::RunOptions;
 use crate::drain::CountMaps;
 use crate::log_writer::dropped_lines;
@@ -203,6 +204,7 @@ impl<M: CountMaps> Agent<M> {
         let there = interfaces.watched.iter();
         let lines = there.filter_map(|it| interfaces.hooks.describe_interface(it.index?, &it.name));
         let hooks = lines.chain([service.socket_hooks.clone()]).collect();
+        let (alerts_unwritten, events_unwritten) = self.output.unwritten();
         Status {
             version: SHORT_VERSION.to_owned(),
             pid: std::process::id(),
@@ -221,6 +223,10 @@ impl<M: CountMaps> Agent<M> {
             incidents_open: self.pipeline.open_incidents() as u64,
             alerts: self.output.alerts(),
             log_dropped: dropped_lines(),
+            alerts_unwritten,
+            events_unwritten,
+            state_failures: self.state_failures(),
+            blind: self.blind.open().map(BlindPart::to_string).collect(),
             sandbox: sandbox(),
             last_reload: service.reloads.last().cloned(),
         }

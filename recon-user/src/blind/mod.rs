@@ -94,6 +94,12 @@ impl Blind {
         }
     }
 
+    /// The parts whose incidents are open.
+    pub(crate) fn open(&self) -> impl Iterator<Item = &BlindPart> {
+        let open = self.parts.iter().filter(|(_, of)| of.is_reported);
+        open.map(|(part, _)| part)
+    }
+
     /// Goes on in another process, where what was gone is there again or was never.
     pub(crate) fn resume(mut self, quiet: Duration) -> Self {
         self.set_quiet(quiet);

@@ -126,6 +126,10 @@ fn lines(status: &Status) -> String {
         incidents_open,
         alerts,
         log_dropped,
+        alerts_unwritten,
+        events_unwritten,
+        state_failures,
+        blind,
         sandbox,
         last_reload,
     } = status;
@@ -141,8 +145,14 @@ fn lines(status: &Status) -> String {
         format!(
             "alerts       {alerts} lines, {incidents_open} incidents open, {log_dropped} log lines dropped"
         ),
+        format!(
+            "not written  {alerts_unwritten} alert lines, {events_unwritten} event lines, {state_failures} saves of the state failed"
+        ),
         format!("sandbox      {sandbox}"),
     ]);
+    if !blind.is_empty() {
+        lines.push(format!("BLIND        {}", blind.join(", ")));
+    }
     if let Some(LastReload { at, ok, result }) = last_reload {
         let outcome = match ok {
             true => "in force",

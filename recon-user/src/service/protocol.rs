@@ -119,6 +119,14 @@ pub(crate) struct Status {
     pub(crate) alerts: u64,
     /// Log lines dropped because the reader of stderr was too slow.
     pub(crate) log_dropped: u64,
+    /// Lines of alerts that are not written: dropped, or waiting for a slow reader.
+    pub(crate) alerts_unwritten: u64,
+    /// The same of `--events`.
+    pub(crate) events_unwritten: u64,
+    /// How often the state could not be saved.
+    pub(crate) state_failures: u64,
+    /// The parts of recon that are blind or tampered with, as alerts about recon itself name them.
+    pub(crate) blind: Vec<String>,
     /// What the kernel says of the process: capabilities, `no_new_privs`, seccomp.
     pub(crate) sandbox: String,
     /// What came of the last reload, if there was one.

@@ -254,6 +254,11 @@ impl StateStore {
         }
     }
 
+    /// How many writes have failed.
+    pub(crate) fn failures(&self) -> u64 {
+        self.trouble.failures()
+    }
+
     /// Waits for what is being written, up to a limit for all of it. Returns how many writes have
     /// failed in all.
     pub(crate) fn finish(mut self) -> u64 {
