@@ -22,7 +22,7 @@ fn a_folder_that_can_not_hold_pins_is_refused() -> Result<()> {
     fs::set_permissions(&open, Permissions::from_mode(0o755))?;
     let deep = pinned.bpffs.path().join("no/such/parent");
     for (folder, error) in [
-        (plain.as_path(), "mount -t bpf bpf /sys/fs/bpf"),
+        (plain.as_path(), "mount -t bpf -o mode=0700 bpf /sys/fs/bpf"),
         (&pinned.file("new"), "it is not on a bpffs"),
         (&pinned.file("no/such/parent"), "No such file"),
         (&deep, "No such file"),

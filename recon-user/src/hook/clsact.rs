@@ -80,9 +80,30 @@ pub(super) fn take_filter(
     Some((filter, claim))
 }
 
-/// Removes the filter that runs a program of that name. Returns whether there was one.
-pub(super) fn remove_filter(interface: &Interface, program: &str, direction: TcAttachType) -> bool {
-    qdisc_detach_program(&interface.name, direction, program).is_ok()
+/// What became of the filter of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Removal {
+    /// It is removed.
+    Removed,
+    /// There was none.
+    Missing,
+    /// An agent that runs has it, or nobody can tell.
+    Claimed,
+}
+
+/// Removes the filter that runs a program of that name, unless an agent runs that has it.
+pub(super) fn remove_filter(
+    interface: &Interface,
+    program: &str,
+    direction: TcAttachType,
+) -> Removal {
+    let Ok(Some(_claim)) = claim_interface(interface, program) else {
+        return Removal::Claimed;
+    };
+    match qdisc_detach_program(&interface.name, direction, program) {
+        Ok(()) => Removal::Removed,
+        Err(_) => Removal::Missing,
+    }
 }
 
 /// The ids of the programs that filters run, in their order, and 0 for a filter of another kind.

@@ -3,7 +3,8 @@
 //! In: the folder of `--pins`. Out: what was removed.
 //! The decisions held here: it takes the lock, so that it never pulls the maps from under an agent.
 //! Links go first, and the hooks that record connects before the others, so that no program counts
-//! into half of its maps. Filters of clsact have no pin: they are found by their programs' names.
+//! into half of its maps. Filters of clsact have no pin: they are found by their programs' names. Those
+//! that a running agent has claimed, with pins or without, stay.
 
 use std::fmt;
 use std::fs;
@@ -17,7 +18,8 @@ use super::error::PinError;
 use super::folder::{PinFolder, remove_set};
 use super::set::link_paths;
 use crate::hook::attach::tc_name;
-use crate::hook::{clsact, list_interfaces};
+use crate::hook::clsact::{self, Removal};
+use crate::hook::list_interfaces;
 
 /// What was removed.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub struct Removed {
     pub others: Vec<String>,
     /// Interfaces with filters, and which.
     pub filters: Vec<String>,
+    /// The same of filters that stay, since a running agent has them.
+    pub in_use: Vec<String>,
     /// Why the folder itself stays, if it does.
     pub folder_stays: Option<String>,
 }
@@ -38,10 +42,21 @@ impl fmt::Display for Removed {
             links,
             others,
             filters,
+            in_use,
             folder_stays,
         } = self;
+        if !in_use.is_empty() {
+            writeln!(
+                f,
+                "a running recon keeps {}: end it, and recon detaches them itself",
+                in_use.join(", ")
+            )?;
+        }
         if links.is_empty() && others.is_empty() && filters.is_empty() {
-            return f.write_str("nothing of recon was attached or pinned");
+            return f.write_str(match in_use.is_empty() {
+                true => "nothing of recon was attached or pinned",
+                false => "nothing else of recon was attached or pinned",
+            });
         }
         write!(f, "detached {} hooks", links.len() + filters.len())?;
         let hooks: Vec<&str> = links.iter().chain(filters).map(String::as_str).collect();
@@ -90,22 +105,65 @@ pub fn remove_pins(path: &Path) -> Result<Removed, PinError> {
             _ => error.to_string(),
         });
     }
-    removed.filters = remove_filters();
+    remove_filters(&mut removed);
     Ok(removed)
 }
 
-fn remove_filters() -> Vec<String> {
-    let mut removed = Vec::new();
+fn remove_filters(removed: &mut Removed) {
     for interface in list_interfaces().unwrap_or_default() {
         for (direction, way) in [
             (TcAttachType::Ingress, "ingress"),
             (TcAttachType::Egress, "egress"),
         ] {
             let program = tc_name(&interface, direction);
-            if clsact::remove_filter(&interface, program, direction) {
-                removed.push(format!("clsact_{way} of {}", interface.name));
-            }
+            let list = match clsact::remove_filter(&interface, program, direction) {
+                Removal::Removed => &mut removed.filters,
+                Removal::Claimed => &mut removed.in_use,
+                Removal::Missing => continue,
+            };
+            list.push(format!("clsact_{way} of {}", interface.name));
         }
     }
-    removed
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use nix::sched::{CloneFlags, unshare};
+    use nix::unistd::geteuid;
+
+    use super::*;
+
+    /// What a running agent has claimed stays, and is named. Needs root.
+    #[test]
+    fn filters_of_a_running_agent_stay() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let work = || {
+            // Of this thread only.
+            unshare(CloneFlags::CLONE_NEWNET).expect("a namespace");
+            let found = || {
+                let mut removed = Removed::default();
+                remove_filters(&mut removed);
+                removed
+            };
+            assert_eq!(found(), Removed::default());
+            let interfaces = list_interfaces().expect("interfaces");
+            let loopback = interfaces.first().expect("the loopback interface");
+            let program = tc_name(loopback, TcAttachType::Ingress);
+            let claim = clsact::claim_interface(loopback, program).expect("a claim");
+            let removed = found();
+            assert_eq!(removed.in_use, ["clsact_ingress of lo"]);
+            let said = removed.to_string();
+            assert!(
+                said.contains("a running recon keeps clsact_ingress of lo"),
+                "{said}"
+            );
+            drop(claim);
+            assert_eq!(found(), Removed::default());
+        };
+        thread::spawn(work).join().expect("the work");
+    }
 }

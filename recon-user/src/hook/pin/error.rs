@@ -10,7 +10,7 @@ use thiserror::Error;
 pub enum PinError {
     /// The folder is on another file system.
     #[error(
-        "--pins {folder}: it is not on a bpffs, where the kernel keeps programs; if none is mounted, type: mount -t bpf bpf /sys/fs/bpf (systemd does so at boot), and take --pins /sys/fs/bpf/recon"
+        "--pins {folder}: it is not on a bpffs, where the kernel keeps programs; if none is mounted, type: mount -t bpf -o mode=0700 bpf /sys/fs/bpf (systemd does so at boot), and take --pins /sys/fs/bpf/recon"
     )]
     NotBpffs {
         /// The folder.
@@ -29,6 +29,16 @@ pub enum PinError {
     OpenToOthers {
         /// The folder.
         folder: String,
+    },
+    /// Somebody else may change what is in it.
+    #[error(
+        "--pins {folder}: it belongs to user {owner}, who could put maps of their own there; remove it, and mount its bpffs so that only root creates folders: mount -t bpf -o mode=0700 bpf /sys/fs/bpf"
+    )]
+    OfStranger {
+        /// The folder.
+        folder: String,
+        /// Whose it is.
+        owner: u32,
     },
     /// Another agent holds the lock.
     #[error(

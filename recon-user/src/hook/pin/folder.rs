@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+use nix::unistd::{Uid, User, geteuid};
 
 use super::PinError;
 
@@ -22,6 +23,10 @@ use super::PinError;
 const MODE: u32 = 0o700;
 /// Permissions of others than the owner.
 const OTHERS: u32 = 0o077;
+/// Permissions to create something, of others than the owner.
+const OTHERS_WRITE: u32 = 0o022;
+/// Whom the service runs as.
+const SERVICE_USER: &str = "recon";
 /// How the name of a set of pins begins.
 pub(super) const SET: &str = "recon-";
 
@@ -69,6 +74,13 @@ impl PinFolder {
         if known.permissions().mode() & OTHERS != 0 {
             return Err(PinError::OpenToOthers { folder: show(path) });
         }
+        let owner = Uid::from_raw(known.uid());
+        if !is_trusted(owner, path) {
+            return Err(PinError::OfStranger {
+                folder: show(path),
+                owner: owner.as_raw(),
+            });
+        }
         let lock = Flock::lock(folder, FlockArg::LockExclusiveNonblock);
         let lock = lock.map_err(|(_, error)| match error {
             Errno::EWOULDBLOCK => PinError::Taken { folder: show(path) },
@@ -104,16 +116,37 @@ impl PinFolder {
     }
 }
 
+/// Whether what that user puts into the folder may be used: root, this process's user, and, if this
+/// is root, the user of the service. In a folder where only root creates something, root has given
+/// it to that user.
+fn is_trusted(owner: Uid, path: &Path) -> bool {
+    let own = geteuid();
+    if owner == own || owner.is_root() {
+        return true;
+    }
+    let is_service =
+        || matches!(User::from_uid(owner), Ok(Some(user)) if user.name == SERVICE_USER);
+    let is_given = || {
+        let parent = fs::metadata(parent(path));
+        parent.is_ok_and(|parent| parent.uid() == 0 && parent.mode() & OTHERS_WRITE == 0)
+    };
+    own.is_root() && (is_given() || is_service())
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
 /// Fails unless the folder, or the one in which it would be created, is of bpffs.
 pub(super) fn check_file_system(path: &Path) -> Result<(), PinError> {
     let folder = show(path);
     let nearest = match fs::symlink_metadata(path) {
         Ok(found) if !found.is_dir() => return Err(PinError::NotAFolder { folder }),
         Ok(_) => path,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => parent(path),
         Err(source) => return Err(PinError::read(path, source)),
     };
     match statfs(nearest) {
@@ -156,4 +189,44 @@ pub(super) fn names(folder: &Path) -> Vec<String> {
 
 pub(super) fn show(path: &Path) -> String {
     path.display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::chown;
+
+    use super::*;
+
+    /// Needs root, to make folders of others.
+    #[test]
+    fn folders_of_strangers_are_refused() {
+        /// Of nobody in particular.
+        const STRANGER: u32 = 65_533;
+        if !geteuid().is_root() {
+            return;
+        }
+        let base = tempfile::tempdir().expect("a folder");
+        let folder = base.path().join("recon");
+        create_folder(&folder).expect("a folder");
+        // (mode of the folder around it, owner, whether it is used)
+        for (mode, owner, expected) in [
+            (0o700, 0, true),
+            (0o1777, 0, true),
+            (0o755, STRANGER, true),
+            (0o1777, STRANGER, false),
+            (0o775, STRANGER, false),
+        ] {
+            let permissions = fs::Permissions::from_mode(mode);
+            fs::set_permissions(base.path(), permissions).expect("a folder");
+            chown(&folder, Some(owner), None).expect("a folder");
+            let locked = PinFolder::lock(&folder);
+            match (&locked, expected) {
+                (Ok(_), true) => {}
+                (Err(PinError::OfStranger { owner: named, .. }), false) => {
+                    assert_eq!(*named, owner)
+                }
+                _ => panic!("{mode:o} {owner}: {locked:?}"),
+            }
+        }
+    }
 }
