@@ -12,6 +12,8 @@ mod folders;
 mod modes;
 #[path = "pins/pinned.rs"]
 mod pinned;
+#[path = "pins/places.rs"]
+mod places;
 #[path = "pins/restarts.rs"]
 mod restarts;
 #[path = "pins/saved.rs"]

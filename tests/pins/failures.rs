@@ -183,20 +183,12 @@ fn a_hook_that_is_gone_at_the_swap_is_attached_anew() -> Result<()> {
     let agent = pinned.start("--xdp native")?;
     stop(agent)?;
     // Somebody removes pins, which detaches their hooks.
-    for set in fs::read_dir(pinned.bpffs.pins())? {
-        for link in [
-            "links/cgroup_connect4",
-            "links/tracepoint_sched_process_exec",
-        ] {
-            fs::remove_file(
-                set.as_ref()
-                    .map_err(|error| anyhow::anyhow!("{error}"))?
-                    .path()
-                    .join(link),
-            )?;
-        }
+    for link in ["cgroup_connect4", "tracepoint_sched_process_exec"] {
+        fs::remove_file(pinned.set()?.join("links").join(link))?;
     }
     let agent = pinned.start("--xdp native")?;
+    let is_said = agent.seen().has_logged("detached recon's hook connect4");
+    ensure!(is_said, "{}", agent.seen());
     pinned.ensure_one_program()?;
     let ids = program_ids(&pinned.lab)?;
     ensure!(

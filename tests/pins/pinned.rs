@@ -70,6 +70,12 @@ impl Pinned {
         self.folder.path().join(name)
     }
 
+    /// The folder of the only set of pins.
+    pub(crate) fn set(&self) -> Result<PathBuf> {
+        let mut sets = fs::read_dir(self.bpffs.pins())?;
+        Ok(sets.next().context("a set of pins")??.path())
+    }
+
     fn rows(&self) -> PathBuf {
         self.file("rows.jsonl")
     }
@@ -92,7 +98,9 @@ impl Pinned {
         if !arguments.contains("--interval") {
             command.args(["--interval", "100ms"]);
         }
-        command.args(self.lab.watched_sockets());
+        if !arguments.contains("--cgroup") {
+            command.args(self.lab.watched_sockets());
+        }
         Ok(command)
     }
 

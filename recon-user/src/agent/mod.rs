@@ -149,6 +149,7 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     };
     interfaces.hooks.settle();
     agent.restore(loaded, pipeline_settings);
+    interfaces.report_found_detached(&mut agent.blind, now());
     confine(options, settings);
     log::info!(
         "watching {}, polling every {:?}; alerts go to {}",

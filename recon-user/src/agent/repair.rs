@@ -21,6 +21,13 @@ use crate::hook::{HookFinding, Tampering, list_packets};
 const EACH_POLL: usize = 64;
 
 impl WatchedInterfaces {
+    /// Reports what had been detached before this start.
+    pub(super) fn report_found_detached(&mut self, blind: &mut Blind, now: Timestamp) {
+        for (place, finding) in self.hooks.take_found_detached() {
+            report(&place, finding, blind, now);
+        }
+    }
+
     /// Looks after all hooks. `frames` are those that they have counted since the start.
     pub(super) fn repair(&mut self, blind: &mut Blind, frames: &Tally, now: Timestamp) {
         let cgroup = self.hooks.cgroup_name();

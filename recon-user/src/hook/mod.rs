@@ -304,17 +304,12 @@ impl Hooks {
         };
         if let Some((ingress, link)) = pins.swap_ingress(ebpf, interface, choice) {
             links.push(link);
-            pins.remove_other_ingress(interface);
             return Ok(ingress);
         }
-        let change = pins.begin_change(interface);
+        pins.begin_change(interface);
         pins.make_room_for_xdp(interface, choice);
         let ingress = attach::attach_ingress(ebpf, interface, choice, links)?;
         pins.keep_on_interface(ebpf, interface, Some(ingress), links);
-        pins.remove_other_ingress(interface);
-        if let Some(change) = change {
-            change.report();
-        }
         Ok(ingress)
     }
 
@@ -323,6 +318,19 @@ impl Hooks {
         if let Some(pins) = &mut self.pins {
             pins.settle(&self.ebpf);
         }
+    }
+
+    /// What somebody had done to the hooks of an earlier agent before this start, which has
+    /// attached them again: on what, and what.
+    pub(crate) fn take_found_detached(&mut self) -> Vec<(String, HookFinding)> {
+        let detached = self.pins.as_mut().map(Pins::take_detached);
+        let detached = detached.unwrap_or_default().into_iter();
+        let finding = |hook| HookFinding {
+            hook,
+            what: Tampering::Detached,
+            refusal: None,
+        };
+        detached.map(|(on, hook)| (on, finding(hook))).collect()
     }
 
     /// Whether hooks and maps stay when this process ends.
@@ -335,7 +343,10 @@ impl Hooks {
         for (index, on_interface) in self.on_interfaces.drain() {
             for link in on_interface.links {
                 if let Err(error) = link.leave(&mut self.ebpf) {
-                    log::debug!("interface {index}: {}", error_chain(&error));
+                    log::warn!(
+                        "interface {index}: {}; this hook ends with recon, and what happens until the next start is not counted",
+                        error_chain(&error)
+                    );
                 }
             }
         }
@@ -347,7 +358,10 @@ impl Hooks {
         let on_interface = self.on_interfaces.remove(&index).unwrap_or_default();
         for link in on_interface.links {
             if let Err(error) = link.detach(&mut self.ebpf) {
-                log::debug!("interface {index}: {}", error_chain(&error));
+                log::warn!(
+                    "interface {index}: {}; if this hook counts on, its packets count twice once recon watches the interface again",
+                    error_chain(&error)
+                );
             }
         }
     }

@@ -289,7 +289,7 @@ enum Other {
 }
 
 /// The name of a program's hook.
-fn hook_name(program: &str) -> &'static str {
+pub(super) fn hook_name(program: &str) -> &'static str {
     match program {
         XDP => "XDP",
         TC_INGRESS | BARE_INGRESS => "TC ingress",

@@ -3,19 +3,23 @@
 //! In: an interface and the hooks that `--xdp` allows on it. Out: the link or filter of an earlier
 //! agent with this program in it, or one that this agent has attached and pinned.
 //! The decisions held here: a link keeps its mode, so its name says which. Where `--xdp` no longer
-//! allows the hook that an earlier agent took, the new hook attaches first and the old one goes at
-//! once; native and generic XDP exclude each other, so there the old one goes first, and the
-//! packets of that moment are not seen. The interface's own count says how many these are at most.
+//! allows the hook that an earlier agent took, the new hook attaches first and the old one goes once
+//! the start has succeeded, which packets meanwhile count twice for; native and generic XDP exclude
+//! each other, so there the old one goes first, and the packets of that moment are not seen. It
+//! comes back if the start fails. The interface's own count says how many packets these are at most.
 
+use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 
 use aya::Ebpf;
 use aya::programs::links::{FdLink, LinkError};
 use aya::programs::tc::SchedClassifierLink;
-use aya::programs::{ProgramError, SchedClassifier, TcAttachType, XdpMode};
+use aya::programs::{ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode};
+use aya_obj::programs::XdpAttachType;
 
-use super::{PinnedLink, Pins, Undo};
+use super::{PinnedLink, Pins, Place, Undo};
 use crate::diagnostic::error_chain;
 use crate::hook::attach::{
     Ingress, TcKind, XdpChoice, allows_tc, tc_name, tc_program, xdp_modes, xdp_program,
@@ -23,6 +27,7 @@ use crate::hook::attach::{
 use crate::hook::clsact::{self, Filter};
 use crate::hook::interface::list_packets;
 use crate::hook::interface_link::InterfaceLink;
+use crate::hook::repair::hook_name;
 use crate::hook::{BARE_EGRESS, Interface, TC_EGRESS, XDP};
 
 /// The names of links by their hook.
@@ -112,37 +117,53 @@ impl Pins {
         program: (&str, std::os::fd::BorrowedFd<'_>),
     ) -> Option<PinnedLink> {
         let name = name(hook, interface);
-        self.swap(&name, program, |info| info.interface() == interface.index)
+        let place = Place {
+            name: &name,
+            shown: interface.name.clone(),
+            hook: hook_name(program.0),
+            number_of: |info| info.interface().into(),
+            number: interface.index.into(),
+        };
+        self.swap(place, program)
     }
 
     /// Notes that another inbound hook takes the place of an earlier agent's, if there is one.
-    pub(in crate::hook) fn begin_change(&self, interface: &Interface) -> Option<IngressChange> {
-        let mut others = [NATIVE, GENERIC, INGRESS].into_iter();
-        let has_other = others.any(|hook| self.found.contains_key(&name(hook, interface)));
-        has_other.then(|| IngressChange {
-            interface: interface.name.clone(),
-            index: interface.index,
-            received: received_packets(interface.index),
-        })
+    pub(in crate::hook) fn begin_change(&mut self, interface: &Interface) {
+        let others = [NATIVE, GENERIC, INGRESS].map(|hook| self.found.get(&name(hook, interface)));
+        let is_on_it = |link: &PinnedLink| {
+            let info = link.info();
+            info.is_ok_and(|info| info.interface() == interface.index)
+        };
+        if others.into_iter().flatten().any(is_on_it) {
+            self.changes.push(IngressChange {
+                interface: interface.name.clone(),
+                index: interface.index,
+                received: received_packets(interface.index),
+            });
+        }
     }
 
     /// Ends an XDP link of an earlier agent in the other mode: only one can be there.
     pub(in crate::hook) fn make_room_for_xdp(&mut self, interface: &Interface, choice: XdpChoice) {
-        if !xdp_modes(choice, interface).is_empty() {
-            self.remove_found(interface, [NATIVE, GENERIC]);
+        if xdp_modes(choice, interface).is_empty() {
+            return;
         }
-    }
-
-    /// Ends the inbound hooks of an earlier agent whose place another hook has taken.
-    pub(in crate::hook) fn remove_other_ingress(&mut self, interface: &Interface) {
-        self.remove_found(interface, [NATIVE, GENERIC, INGRESS]);
-    }
-
-    fn remove_found<const N: usize>(&mut self, interface: &Interface, hooks: [&str; N]) {
-        for hook in hooks {
+        for (hook, mode) in [(NATIVE, XdpMode::Driver), (GENERIC, XdpMode::Skb)] {
             let Some(link) = self.found.remove(&name(hook, interface)) else {
                 continue;
             };
+            let info = link.info().ok();
+            let info = info.filter(|info| info.interface() == interface.index);
+            match info.map(|info| self.found_program(XDP, info.program)) {
+                Some(Some(_)) => self.undo.push(Undo::Detached(DetachedXdp {
+                    link: link.path().to_owned(),
+                    program: self.programs.get(XDP).cloned().unwrap_or_default(),
+                    interface: interface.index,
+                    mode,
+                })),
+                Some(None) => self.undo.push(Undo::Unknown(interface.name.clone())),
+                None => {}
+            }
             if let Err(error) = link.remove() {
                 log::warn!("{}: {error}", interface.name);
             }
@@ -186,6 +207,9 @@ impl Pins {
             };
             links.extend(link);
         }
+        if self.is_settled {
+            self.pin_programs(ebpf);
+        }
     }
 
     fn keep_taken(
@@ -213,9 +237,33 @@ impl Pins {
     }
 }
 
+/// An XDP program of an earlier agent that was detached.
+#[derive(Debug)]
+pub(super) struct DetachedXdp {
+    /// Where its link was pinned, and where the program is.
+    link: PathBuf,
+    program: PathBuf,
+    interface: u32,
+    mode: XdpMode,
+}
+
+impl DetachedXdp {
+    /// Attaches it again, and pins the link where the former one was.
+    pub(super) fn attach_again(self) -> io::Result<()> {
+        let attach = || {
+            let mut program = Xdp::from_pin(&self.program, XdpAttachType::Interface)?;
+            let link = program.attach_to_if_index(self.interface, self.mode)?;
+            program.take_link(link)
+        };
+        let link = attach().map_err(io::Error::other)?;
+        let link = FdLink::try_from(link).map_err(io::Error::other)?;
+        link.pin(&self.link).map(drop).map_err(io::Error::other)
+    }
+}
+
 /// An inbound hook whose place another one takes.
 #[derive(Debug)]
-pub(in crate::hook) struct IngressChange {
+pub(super) struct IngressChange {
     interface: String,
     index: u32,
     /// The packets of the interface before.
@@ -224,7 +272,7 @@ pub(in crate::hook) struct IngressChange {
 
 impl IngressChange {
     /// Says what it has cost, once the other hook alone is there.
-    pub(in crate::hook) fn report(self) {
+    pub(super) fn report(self) {
         let now = received_packets(self.index);
         let passed = now.zip(self.received);
         let passed = passed.map(|(now, before)| now.saturating_sub(before));
@@ -260,6 +308,15 @@ impl Filter {
         let id = program.attach_to_link(link.map_err(ProgramError::IOError)?)?;
         program.take_link(id).map(ManuallyDrop::new)
     }
+}
+
+/// Whether a link of that name is on an interface.
+pub(super) fn is_of_interface(name: &str) -> bool {
+    let mut hooks = [NATIVE, GENERIC, INGRESS, EGRESS].into_iter();
+    hooks.any(|hook| {
+        let rest = name.strip_prefix(hook);
+        rest.is_some_and(|rest| rest.starts_with('-'))
+    })
 }
 
 fn name(hook: &str, interface: &Interface) -> String {

@@ -41,11 +41,12 @@ use crate::seed;
 pub use detach::{Removed, remove_pins};
 pub use error::PinError;
 use folder::{PinFolder, SET, remove_set};
+use interface::{DetachedXdp, IngressChange};
 use layout::Layout;
 pub(super) use link::PinnedLink;
 pub(crate) use look::{SeenPins, SeenSet, look_at_pins};
 pub(super) use process::attach_lasting;
-use set::{PinnedSet, Wanted, link_paths, program_paths};
+use set::{PinnedSet, Wanted, link_paths, program_paths, set_netns};
 
 /// How a link is named that takes the place of another one once the start has succeeded.
 const NEXT: &str = "next_";
@@ -69,10 +70,27 @@ pub struct Pins {
     replaced: Vec<(PathBuf, String)>,
     /// Pins that are renamed once the start has succeeded.
     renames: Vec<(PathBuf, PathBuf)>,
+    /// Inbound hooks that take the place of others, which end once the start has succeeded.
+    changes: Vec<IngressChange>,
+    /// Hooks that somebody had detached before this start: on what, and which.
+    detached: Vec<(String, &'static str)>,
     undo: Vec<Undo>,
     is_settled: bool,
     /// Locked as long as anything above may change.
     folder: PinFolder,
+}
+
+/// Where a link of an earlier agent has to be, to go on.
+struct Place<'a> {
+    /// The name of the link.
+    name: &'a str,
+    /// The interface or the cgroup, and the hook, as messages show them.
+    shown: String,
+    hook: &'static str,
+    /// The number of the interface or cgroup that the kernel has of a link: 0 of one that is
+    /// detached.
+    number_of: fn(&LinkInfo) -> u64,
+    number: u64,
 }
 
 /// A change of a start that may still fail.
@@ -80,8 +98,14 @@ pub struct Pins {
 enum Undo {
     /// The link ran that program before.
     Swapped { link: OwnedFd, program: OwnedFd },
-    /// The pin, and perhaps its link, is new.
+    /// The pin or the set is new. What is pinned there may be older.
     Created(PathBuf),
+    /// The link that is pinned there is new.
+    Attached(PathBuf),
+    /// The link was pinned there, and was detached to make room.
+    Detached(DetachedXdp),
+    /// What ran in that place before is not known.
+    Unknown(String),
     /// The filter ran that pinned program before.
     Filter { filter: Filter, program: PathBuf },
 }
@@ -111,6 +135,8 @@ impl Pins {
             attached: HashSet::new(),
             replaced: Vec::new(),
             renames: Vec::new(),
+            changes: Vec::new(),
+            detached: Vec::new(),
             undo: Vec::new(),
             is_settled: false,
             folder,
@@ -141,7 +167,12 @@ impl Pins {
         let own = self.set.iter().map(|set| set.path.clone());
         let sets = self.replaced.iter().map(|(path, _)| path.clone());
         for set in sets.chain(own).collect::<Vec<_>>() {
+            // Their indexes are those of other interfaces.
+            let is_elsewhere = set_netns(&set).is_some_and(|netns| netns != self.wanted.netns);
             for (name, path) in link_paths(&set) {
+                if is_elsewhere && interface::is_of_interface(&name) {
+                    continue;
+                }
                 match PinnedLink::open(&path) {
                     Ok(Some(link)) => drop(self.found.insert(name, link)),
                     Ok(None) => log::warn!("{}: is no link", path.display()),
@@ -211,16 +242,17 @@ impl Pins {
         infos.map(|info| info.program).collect()
     }
 
-    /// Swaps the program into the link of that name, if an earlier agent left one that is right.
-    fn swap(
-        &mut self,
-        name: &str,
-        program: (&str, BorrowedFd<'_>),
-        is_right: impl FnOnce(&LinkInfo) -> bool,
-    ) -> Option<PinnedLink> {
+    /// Swaps the program into the link of an earlier agent, if it left one in that place.
+    fn swap(&mut self, place: Place<'_>, program: (&str, BorrowedFd<'_>)) -> Option<PinnedLink> {
+        let name = place.name;
         let info = self.found.get(name)?.info().ok()?;
-        if !is_right(&info) {
-            return None;
+        match (place.number_of)(&info) {
+            found if found == place.number => {}
+            0 => {
+                self.detached.push((place.shown, place.hook));
+                return None;
+            }
+            _ => return None,
         }
         let link = self.found.remove(name)?;
         match self.swap_program(name, link, &info, program) {
@@ -253,7 +285,8 @@ impl Pins {
         let old = self.found_program(program, info.program);
         let handle = link.duplicate().map_err(|error| error.to_string())?;
         if let Err(error) = link.update(new) {
-            let _ = link.remove();
+            // It goes on, and ends once another one has its place.
+            self.found.insert(name.to_owned(), link);
             return Err(error.to_string());
         }
         match old {
@@ -261,10 +294,15 @@ impl Pins {
                 link: handle,
                 program,
             }),
-            None => log::debug!("{name}: the program of the earlier recon is not pinned"),
+            None => self.undo.push(Undo::Unknown(name.to_owned())),
         }
         self.attached.insert(program.to_owned());
         Ok(link)
+    }
+
+    /// The hooks that somebody had detached before this start: on what, and which.
+    pub(super) fn take_detached(&mut self) -> Vec<(String, &'static str)> {
+        std::mem::take(&mut self.detached)
     }
 
     /// The program of an earlier agent, if it has that id.
@@ -281,32 +319,48 @@ impl Pins {
     fn keep(&mut self, name: &str, program: &str, link: FdLink) -> Result<PinnedLink, String> {
         let set = self.set.as_ref().ok_or("there is no set")?;
         let path = set.link_path(name);
-        let mut place = path.clone();
-        if fs::symlink_metadata(&path).is_ok() {
-            if self.is_settled {
-                fs::remove_file(&path).map_err(|error| error.to_string())?;
-            } else {
-                place = set.link_path(&format!("{NEXT}{name}"));
-                let _ = fs::remove_file(&place);
-                self.renames.push((place.clone(), path.clone()));
-            }
+        let is_taken = fs::symlink_metadata(&path).is_ok();
+        let place = match is_taken && !self.is_settled {
+            true => set.link_path(&format!("{NEXT}{name}")),
+            false => path.clone(),
+        };
+        if is_taken {
+            // What is left of an earlier start, or of a link that is detached by now.
+            let _ = fs::remove_file(&place);
         }
         link.pin(&place).map_err(|error| error_chain(&error))?;
+        let pinned = PinnedLink::open(&place).map_err(|error| error.to_string());
+        let pinned = pinned.and_then(|link| link.ok_or_else(|| "it is no link".to_owned()));
+        let pinned = pinned.inspect_err(|_| {
+            // Nothing but the pin holds the link: the hook would count twice.
+            let _ = fs::remove_file(&place);
+        })?;
         if !self.is_settled {
-            self.undo.push(Undo::Created(place.clone()));
+            self.undo.push(Undo::Attached(place.clone()));
         }
-        let pinned = PinnedLink::open(&place).map_err(|error| error.to_string())?;
+        if place != path {
+            self.renames.push((place, path.clone()));
+        }
         self.attached.insert(program.to_owned());
-        let pinned = pinned.ok_or("it is no link")?;
         Ok(pinned.renamed(path))
     }
 
-    fn put_back(&mut self) {
+    /// Returns whether all is as it was.
+    fn put_back(&mut self) -> bool {
+        let mut is_whole = true;
         for undo in std::mem::take(&mut self.undo).into_iter().rev() {
             let result = match undo {
                 Undo::Swapped { link, program } => bpf::update_link(link, program),
                 Undo::Created(path) if path.is_dir() => remove_set(&path).map(drop),
                 Undo::Created(path) => fs::remove_file(path),
+                Undo::Attached(path) => match PinnedLink::open(&path) {
+                    Ok(Some(link)) => link.remove(),
+                    _ => fs::remove_file(path),
+                },
+                Undo::Detached(link) => link.attach_again(),
+                Undo::Unknown(name) => Err(std::io::Error::other(format!(
+                    "the program that ran in {name} is not pinned"
+                ))),
                 Undo::Filter { filter, program } => {
                     let old = SchedClassifier::from_pin(program);
                     old.and_then(|mut old| filter.replace(&mut old).map(drop))
@@ -314,18 +368,26 @@ impl Pins {
                 }
             };
             if let Err(error) = result {
-                log::debug!("putting back: {error}");
+                log::warn!("can't put back what an earlier recon had attached: {error}");
+                is_whole = false;
             }
         }
+        is_whole
     }
 }
 
 impl Drop for Pins {
     fn drop(&mut self) {
         if !self.is_settled {
-            self.put_back();
+            let is_whole = self.put_back();
             if self.is_adopted || !self.replaced.is_empty() {
-                log::error!("what an earlier recon has attached goes on as it was");
+                match is_whole {
+                    true => log::error!("what an earlier recon has attached goes on as it was"),
+                    false => log::error!(
+                        "some hooks of an earlier recon are lost, count twice or count for nobody; start recon again, or type: recon detach --pins {}",
+                        self.folder.path.display()
+                    ),
+                }
             }
             // Only if nothing is in it.
             let _ = fs::remove_dir(&self.folder.path);

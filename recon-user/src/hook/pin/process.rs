@@ -14,7 +14,7 @@ use aya::Ebpf;
 use aya::programs::links::FdLink;
 use aya::programs::{Program, ProgramError, ProgramInfo};
 
-use super::{PinnedLink, Pins};
+use super::{LinkInfo, PinnedLink, Pins, Place};
 use crate::hook::Cgroup;
 use crate::hook::socket::{CgroupLink, attach_to_cgroup};
 
@@ -24,14 +24,29 @@ impl Pins {
         &mut self,
         ebpf: &Ebpf,
         program: &str,
-        hook: &str,
+        hook: &'static str,
         cgroup: &Cgroup,
     ) -> Option<PinnedLink> {
         let loaded = ebpf.program(program)?.fd().ok()?;
         let id = fs::metadata(&cgroup.watched).ok()?.ino();
         let loaded = loaded.try_clone().ok()?;
         let new = (program, std::os::fd::AsFd::as_fd(&loaded));
-        self.swap(&cgroup_name(hook), new, |info| info.cgroup() == id)
+        let name = cgroup_name(hook);
+        let shown = cgroup.watched.display().to_string();
+        // The pin itself is gone, and with it the link.
+        let is_gone = !self.found.contains_key(&name) && self.programs.contains_key(program);
+        if is_gone && self.is_adopted && !self.is_settled {
+            self.detached.push((shown, hook));
+            return None;
+        }
+        let place = Place {
+            name: &name,
+            shown,
+            hook,
+            number_of: LinkInfo::cgroup,
+            number: id,
+        };
+        self.swap(place, new)
     }
 
     /// Pins the link of a socket hook.
@@ -113,7 +128,7 @@ pub(in crate::hook) fn attach_lasting(
     ebpf: &mut Ebpf,
     pins: Option<&mut Pins>,
     program: &str,
-    hook: &str,
+    hook: &'static str,
     cgroup: &Cgroup,
 ) -> Result<CgroupLink, ProgramError> {
     let Some(pins) = pins else {
@@ -127,6 +142,9 @@ pub(in crate::hook) fn attach_lasting(
         Some(link) => pins.keep_on_cgroup(program, hook, link),
         None => Err("the kernel has no link for it".to_owned()),
     };
+    if pins.is_settled {
+        pins.pin_programs(ebpf);
+    }
     match kept {
         Ok(link) => Ok(CgroupLink::Pinned(link)),
         Err(reason) => {

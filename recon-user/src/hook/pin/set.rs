@@ -29,6 +29,8 @@ const PROGRAMS: &str = "programs";
 const MAGIC: u64 = u64::from_be_bytes(*b"recon\0\0\x01");
 /// Words of a header before the secrets.
 const FIELDS: usize = 7;
+/// The place of the network namespace among them.
+const NETNS: usize = 2;
 const WORDS: usize = FIELDS + SECRETS;
 
 /// `BPF_F_MMAPABLE`, linux/bpf.h.
@@ -250,6 +252,14 @@ fn check_not_frozen(name: &str, path: &Path) -> Result<(), String> {
         // Without /proc it is found out at the first poll.
         _ => Ok(()),
     }
+}
+
+/// The network namespace whose interfaces the links of a set are on, if its header says.
+pub(super) fn set_netns(set: &Path) -> Option<u64> {
+    let header = MapData::from_pin(set.join(HEADER)).ok()?;
+    let words = read_words(header).ok()?;
+    let is_known = words.first() == Some(&MAGIC);
+    words.get(NETNS).copied().filter(|_| is_known)
 }
 
 fn read_words(header: MapData) -> Result<Vec<u64>, MapError> {

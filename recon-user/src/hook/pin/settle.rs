@@ -13,6 +13,7 @@ use aya::programs::TcAttachType;
 use recon_common::PackedKey;
 
 use super::folder::{remove_set, show};
+use super::interface::IngressChange;
 use super::{Pins, bpf};
 use crate::hook::attach::tc_name;
 use crate::hook::{clsact, list_interfaces};
@@ -23,14 +24,18 @@ impl Pins {
     pub(in crate::hook) fn settle(&mut self, ebpf: &Ebpf) {
         self.undo.clear();
         self.is_settled = true;
+        // First, since this removes pins by the names that new links get.
+        self.remove_orphans();
         for (from, to) in self.renames.drain(..) {
-            // This ends the link that had the name.
             if let Err(error) = fs::rename(&from, &to) {
-                log::warn!("{}: {error}", from.display());
+                log::warn!(
+                    "{}: {error}; the next start attaches this hook anew, and what happens meanwhile is not counted",
+                    from.display()
+                );
             }
         }
-        self.remove_orphans();
         remove_other_filters();
+        self.changes.drain(..).for_each(IngressChange::report);
         self.pin_programs(ebpf);
         for (set, reason) in std::mem::take(&mut self.replaced) {
             let lost = describe_lost(&set);
@@ -47,23 +52,22 @@ impl Pins {
         }
     }
 
-    /// Removes the links that no hook has taken over: of interfaces and cgroups that are gone or
-    /// no longer watched.
+    /// Ends the links that no hook has taken over: of interfaces and cgroups that are gone or no
+    /// longer watched, and those whose place another link has.
     fn remove_orphans(&mut self) {
-        let set = self.set.as_ref().map(|set| set.path.clone());
         for (name, link) in self.found.drain() {
-            // The others go with their sets.
-            if set.as_ref().is_some_and(|set| link.path().starts_with(set)) {
-                log::info!("{name}: removed the hook of an earlier recon, which nothing needs");
-                if let Err(error) = link.remove() {
-                    log::warn!("{name}: {error}");
-                }
+            log::info!("{name}: removed the hook of an earlier recon, which nothing needs");
+            if let Err(error) = link.remove() {
+                log::warn!(
+                    "{name}: {error}; if it counts on, its hook counts twice; then end this recon, type: recon detach --pins {}, and start it again",
+                    show(&self.folder.path)
+                );
             }
         }
     }
 
-    /// Pins the programs that are attached, for the next agent to put back.
-    fn pin_programs(&mut self, ebpf: &Ebpf) {
+    /// Pins the programs that this process has attached, for the next agent to put back.
+    pub(super) fn pin_programs(&mut self, ebpf: &Ebpf) {
         let Some(set) = &self.set else { return };
         for name in self.attached.drain() {
             let path = set.program_path(&name);
@@ -72,7 +76,10 @@ impl Pins {
             };
             let _ = fs::remove_file(&path);
             if let Err(error) = bpf::pin(program.as_fd(), &path) {
-                log::warn!("{}: {error}", path.display());
+                log::warn!(
+                    "{}: {error}; a start that fails after this one can't put this program back",
+                    path.display()
+                );
             }
         }
     }
