@@ -6,8 +6,7 @@
 //! - Hooks end with their interface. One that the operator has named, and a network card, is
 //!   missed: recon is blind for it until an interface of that name is back. Guests' and tunnels'
 //!   interfaces are let go.
-//! - One that is renamed keeps its hooks and is followed, also if it was named. One whose new name
-//!   a pattern leaves out is let go, and missed as if it were gone.
+//! - One that is renamed keeps its hooks, unless a pattern excludes its new name: it is then missed.
 //! - Where a bridge or bond gets its first member, recon attaches to the member before it lets the
 //!   bridge go: a packet in between counts twice rather than never.
 //! - Attaching takes a bounded time at once, so that no poll waits for a thousand containers.

@@ -4,13 +4,12 @@
 //! ([`crate::state`]); at the start, the pipeline as it was, and the lines that may not have been
 //! written.
 //! The decisions held here:
-//! - A poll is recorded before the kernel forgets it, and marked once its lines are written.
-//! - There is a snapshot before the first poll: without one, no journal can be read.
-//! - With a state, the end of recon ends no incident: the next process goes on with it.
+//! - A poll is recorded before the kernel forgets it, and marked once its lines are written. There
+//!   is a snapshot before the first one: without it, no journal can be read.
+//! - With a state, the end of recon ends no incident.
 //! - The polls of the journal are judged again, by the same pipeline that live polls take: so a
 //!   reload saves a snapshot, or polls that other rules have judged would be judged by the new ones.
-//! - After a boot, pids are those of other processes. What is saved of processes is forgotten then,
-//!   once the polls before the boot are judged.
+//! - After a boot, what is saved of processes is forgotten: their pids are those of others.
 
 use std::path::Path;
 use std::time::Duration;

@@ -247,14 +247,6 @@ fn only_a_folder_of_recons_own_is_made_private() {
     for (files, expected) in [
         (&[][..], true),
         (&[("lock", ""), ("snapshot", ""), ("lost+found", "")], true),
-        (
-            &[
-                ("journal.7", ""),
-                ("journal.8", "reconJR"),
-                ("journal.9", "reconJRN...."),
-            ],
-            true,
-        ),
         (&[("journal.9", "data")], true),
         (&[("lock", ""), ("passwd", "")], false),
     ] {
