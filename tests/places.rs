@@ -85,7 +85,13 @@ fn ensure_judged_alike(lab: &Lab, stopped: &Stopped, events: &Path, rules: &str)
     let output = run(lab.host(), judge, DEADLINE)?.success()?;
     let comparable = |line: &str| -> Result<Value> {
         let mut alert: Value = serde_json::from_str(line).with_context(|| line.to_owned())?;
-        alert["event"]["start"].take();
+        // Rows don't have the time of the first event, nor the lines and the id of their host.
+        for field in ["/event/start", "/event/duration", "/event/sequence"] {
+            alert.pointer_mut(field).map(Value::take);
+        }
+        if let Some(host) = alert["host"].as_object_mut() {
+            host.remove("id");
+        }
         Ok(alert)
     };
     let lines = output.lines().filter(|line| line.starts_with('{'));
@@ -313,7 +319,7 @@ fn check_elsewhere(row: &Elsewhere) -> Result<()> {
         alert.field("recon.netns") == Some(&json!([expected])),
         "not {expected}: {alert}"
     );
-    ensure!(alert.field("observer").is_none(), "{alert}");
+    ensure!(alert.field("observer.ingress").is_none(), "{alert}");
     let stopped = agent.stop()?;
     ensure!(stopped.status.success(), "{}", stopped.status);
     ensure!(count_rows(&events, "NetworkNamespace", &expected)? > 0);
