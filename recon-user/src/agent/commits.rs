@@ -5,13 +5,9 @@
 //! come from, so that a process that is killed loses none of them. A reader that hangs is waited
 //! for a moment only: the counts of the next interval need the room.
 
-use std::time::Duration;
-
 use super::Agent;
+use super::output::WRITE_WAIT;
 use crate::drain::CountMaps;
-
-/// How long a poll waits for the readers of its lines.
-const WRITE_WAIT: Duration = Duration::from_millis(100);
 
 impl<M: CountMaps> Agent<M> {
     /// Commits what the poll has given. Without pins there is nothing to do.

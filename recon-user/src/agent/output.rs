@@ -22,6 +22,12 @@ use crate::standard_streams::check_stdout;
 const BATCH: usize = 1 << 16;
 /// How many batches of rows may wait for a slow disk.
 const ROWS: usize = 1024;
+/// How long a poll waits for the readers of its lines. Tests on a busy machine wait for what comes
+/// of it.
+pub(super) const WRITE_WAIT: Duration = match cfg!(test) {
+    true => Duration::from_secs(10),
+    false => Duration::from_millis(100),
+};
 /// Stdout, as the name of a file.
 const STDOUT: &str = "-";
 /// What is written, for messages.

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::Agent;
 use super::calls::Calls;
 use super::clock::AgentClock;
+use super::output::WRITE_WAIT;
 use crate::blind::Blind;
 use crate::drain::{Commit, CountMaps};
 use crate::incident::Notification;
@@ -28,9 +29,6 @@ use crate::row::{Interval, Row};
 use crate::state::{
     LoadedState, PollHead, PollRecorder, Record, SnapshotHead, StateError, StateStore,
 };
-
-/// How long a poll waits for the readers of its lines.
-const WRITE_WAIT: Duration = Duration::from_millis(100);
 
 /// Where the agent saves what it knows.
 #[derive(Debug)]
