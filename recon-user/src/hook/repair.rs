@@ -193,9 +193,11 @@ impl Hooks {
         };
         let link = on.links.swap_remove(at);
         let program = link.program();
-        link.detach(&mut self.ebpf)
-            .map_err(|error| error_chain(&error))?;
-        self.attach_again(program, interface, choice)
+        // A detach that fails may have ended the link and left its pin: the program is missing then.
+        let detached = link.detach(&mut self.ebpf);
+        detached
+            .map_err(|error| error_chain(&error))
+            .and_then(|()| self.attach_again(program, interface, choice))
             .inspect_err(|_| {
                 if let Some(on) = self.on_interfaces.get_mut(&interface.index) {
                     on.missing.push(program);
