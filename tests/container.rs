@@ -34,7 +34,7 @@ const PINS: &str = "/sys/fs/bpf/recon";
 /// Only for the start.
 const DROPPED: &str = "PERFMON";
 
-/// Capabilities are those of the systemd unit, and with the one that is left out all that recon
+/// Capabilities are those of the systemd unit, and with the one that is omitted all that recon
 /// knows a use for.
 #[test]
 fn the_manifest_grants_what_recon_needs() -> Result<()> {

@@ -49,8 +49,8 @@ const CRASHES: [&str; 5] = [
     "fatal runtime error",
 ];
 /// Functions that rows call, in a file that each row reads. `watches ARGUMENTS` runs recon until it
-/// watches, ends it, and prints its log and its alerts. `bpffs SCRIPT` runs a script with a bpffs at
-/// `b`, whose pins end with it. The others give the lines of a file to recon.
+/// watches, ends it, and prints its log and its alerts. `bpffs SCRIPT` runs a script with a bpffs
+/// at `b`, whose pins end with it. The others give the lines of a file to recon.
 const FUNCTIONS: &str = r#"
 settings() { printf '%s\n' "$@" >recon.toml; recon config --config recon.toml; }
 rules() { printf '%s\n' "$@" >a.kql; recon rules check a.kql; }

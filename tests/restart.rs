@@ -172,8 +172,8 @@ fn an_incident_goes_on_with_its_id_and_is_not_reported_again() -> Result<()> {
     Ok(())
 }
 
-/// What a reload makes an alert is reported, also after a crash: the polls before the reload are not
-/// judged by the new rules, which would take the alert for written.
+/// What a reload makes an alert is reported, also after a crash: the polls before the reload are
+/// not judged by the new rules, which would take the alert for written.
 #[test]
 fn an_alert_of_a_reload_is_not_lost_in_a_crash() -> Result<()> {
     const HITS: u16 = 21;

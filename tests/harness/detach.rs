@@ -1,5 +1,5 @@
-//! Detaches hooks of a running agent behind its back, and freezes its maps, as `bpftool link detach`
-//! and `bpftool map freeze` do.
+//! Detaches hooks of a running agent behind its back, and freezes its maps, as `bpftool link
+//! detach` and `bpftool map freeze` do.
 //!
 //! In: the agent's pid and the type of a link. Out: the hook is detached; the agent keeps a link
 //! that holds nothing.

@@ -13,7 +13,8 @@ const PREFIX: &str = "fact: ";
 /// One thing that a test has seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fact {
-    /// The table that it belongs to: [`HOOK`], [`DETECTION`], [`SCENARIO`], [`INTERFACE`] or [`PROGRAM`].
+    /// The table that it belongs to: [`HOOK`], [`DETECTION`], [`SCENARIO`], [`INTERFACE`] or
+    /// [`PROGRAM`].
     pub kind: String,
     /// The table's row, such as `outbound`.
     pub subject: String,

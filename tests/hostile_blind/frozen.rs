@@ -1,5 +1,5 @@
-//! Somebody freezes a map, which nobody can undo: recon ends with an error, and the next start makes
-//! new maps.
+//! Somebody freezes a map, which nobody can undo: recon ends with an error, and the next start
+//! makes new maps.
 
 use std::process::Command;
 

@@ -1,9 +1,9 @@
 //! A bare Debian that has booted: systemd is its first process.
 //!
 //! In: the lab's host, a system. Out: commands that run in it, and what systemd says of a service.
-//! The decision held here: a container of namespaces and not a virtual machine. It boots in a second
-//! without virtualisation, and the hooks are those of the lab, on the kernel of the other tests.
-//! systemd dies with the process that made the namespaces, and that with the test's thread.
+//! The decision held here: a container of namespaces and not a virtual machine. It boots in a
+//! second without virtualisation, and the hooks are those of the lab, on the kernel of the other
+//! tests. systemd dies with the process that made the namespaces, and that with the test's thread.
 
 use std::fs;
 use std::process::Command;

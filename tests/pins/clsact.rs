@@ -1,4 +1,4 @@
-//! Filters of clsact, which have no pin and stay by themselves: who takes them over, who removes
+//! Filters of clsact, which have no pin and stay without an agent: who takes them over, who removes
 //! them, and what an agent holds of them.
 //!
 //! In: agents that can't make links, as before Linux 6.6. Out: the filters that tc lists.

@@ -79,7 +79,7 @@ fn announced_cost(seen: &Seen) -> Option<u64> {
     rest.split_whitespace().next()?.parse().ok()
 }
 
-/// An interface that is added or left out changes nothing on the others.
+/// An interface that is added or omitted changes nothing on the others.
 #[test]
 fn other_interfaces_change_nothing_on_those_that_stay() -> Result<()> {
     let mut pinned = Pinned::new()?;

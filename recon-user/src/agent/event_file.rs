@@ -5,8 +5,8 @@
 //! lines, as one whose reader has gone, and never the start. A file that can't be written, or that
 //! recon reads its rules or settings from, is refused. A file that ends within a line, as a full
 //! disk or a power failure leaves it, gets a line break first. The file that stdout or stderr goes
-//! to is refused: `--events -` writes rows and alerts to stdout without breaking a line. A file that
-//! somebody removes or replaces is noticed, since what is written to it is lost.
+//! to is refused: `--events -` writes rows and alerts to stdout without breaking a line. A file
+//! that somebody removes or replaces is noticed, since what is written to it is lost.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};

@@ -6,7 +6,7 @@
 //! - Hooks end with their interface. One that the operator has named, and a network card, is
 //!   missed: recon is blind for it until an interface of that name is back. Guests' and tunnels'
 //!   interfaces are let go.
-//! - One that is renamed keeps its hooks, unless a pattern excludes its new name: it is then missed.
+//! - One that is renamed keeps its hooks. If a pattern excludes its new name, it is missed.
 //! - Where a bridge or bond gets its first member, recon attaches to the member before it lets the
 //!   bridge go: a packet in between counts twice rather than never.
 //! - Attaching takes a bounded time at once, so that no poll waits for a thousand containers.

@@ -8,7 +8,7 @@
 //!   is a snapshot before the first one: without it, no journal can be read.
 //! - With a state, the end of recon ends no incident.
 //! - The polls of the journal are judged again, by the same pipeline that live polls take: so a
-//!   reload saves a snapshot, or polls that other rules have judged would be judged by the new ones.
+//!   reload saves a snapshot, or the new rules would judge polls that the old ones have judged.
 //! - After a boot, what is saved of processes is forgotten: their pids are those of others.
 
 use std::path::Path;
@@ -281,8 +281,8 @@ impl<M: CountMaps> Agent<M> {
         }
     }
 
-    /// Saves a snapshot with the rules that are in force now: the journal is judged by these, and is
-    /// not to have polls from before. Waits for the disk, but not for long.
+    /// Saves a snapshot with the rules that are in force now: the journal is judged by these, and
+    /// is not to have polls from before. Waits for the disk, but not for long.
     pub(super) fn save_reload(&mut self) {
         let Some(saving) = &mut self.saving else {
             return;

@@ -1,8 +1,8 @@
 //! Alerts: findings as lines of Elastic Common Schema (ECS).
 //!
-//! In: a notification and the processes it is about. Out: one line of JSON, by [`AlertLines`]. Fields
-//! that ECS does not have are under `recon`. `digest` and `blind` write the lines that are about no
-//! finding.
+//! In: a notification and the processes it is about. Out: one line of JSON, by [`AlertLines`].
+//! Fields that ECS does not have are under `recon`. `digest` and `blind` write the lines that are
+//! about no finding.
 //! The decision held here: fields follow the reader's point of view. `source` is the sender of what
 //! was counted: the remote, or this host for traffic of its own processes. A field that would need
 //! several values is omitted, and a sample of them is under `recon`.

@@ -1,6 +1,7 @@
 //! What is attached, as the kernel says: somebody else may have detached a hook.
 //!
-//! In: an attach point. Out: which programs are there, in their order, and the link of an XDP program.
+//! In: an attach point. Out: which programs are there, in their order, and the link of an XDP
+//! program.
 //! The decision held here: recon asks the attach point and not its own link. aya does not give the
 //! link's descriptor away, and to open a link by its id takes CAP_SYS_ADMIN.
 

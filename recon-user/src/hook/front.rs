@@ -43,8 +43,8 @@ impl Contest {
     }
 }
 
-/// Whether the program with that id is recon's for XDP, by its name. Without CAP_SYS_ADMIN the kernel
-/// does not tell.
+/// Whether the program with that id is recon's for XDP, by its name. Without CAP_SYS_ADMIN the
+/// kernel does not tell.
 pub(crate) fn is_recon_xdp(id: u32) -> bool {
     let mut programs = loaded_programs().filter_map(Result::ok);
     programs.any(|info| info.id() == id && info.name_as_str() == Some(XDP))

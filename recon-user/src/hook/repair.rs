@@ -193,7 +193,8 @@ impl Hooks {
         };
         let link = on.links.swap_remove(at);
         let program = link.program();
-        // A detach that fails may have ended the link and left its pin: the program is missing then.
+        // A detach that fails may have ended the link and left its pin: the program is missing
+        // then.
         let detached = link.detach(&mut self.ebpf);
         detached
             .map_err(|error| error_chain(&error))

@@ -70,8 +70,8 @@ impl BitOrAssign for Failures {
 
 /// The order that a signal asks for.
 static ORDER: AtomicPtr<Order> = AtomicPtr::new(ptr::null_mut());
-/// Who is asked, in the upper half, and what came of it: [`WAITING`], or [`DONE`] with [`Failures`].
-/// So a thread that answers too late is not taken for the one that is asked by then.
+/// Who is asked, in the upper half, and what came of it: [`WAITING`], or [`DONE`] with
+/// [`Failures`]. So a thread that answers too late is not taken for the one that is asked by then.
 static ANSWER: AtomicU64 = AtomicU64::new(0);
 const WAITING: u32 = 0;
 const DONE: u32 = 1 << 31;
@@ -83,9 +83,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const NO_FLAGS: libc::c_uint = 0;
 const BETWEEN_LOOKS: Duration = Duration::from_micros(50);
 
-/// Has each thread that `concerns` selects carry the order out. One that another has started meanwhile
-/// may have been born before that one did: it is found when they are listed again.
-/// The order itself is never freed: a thread that answers too late still reads it.
+/// Has each thread that `concerns` selects carry the order out. One that another has started
+/// meanwhile may have been born before that one did: it is found when they are listed again. The
+/// order itself is never freed: a thread that answers too late still reads it.
 pub(super) fn on_each(order: Order, concerns: impl Fn(libc::pid_t) -> bool) -> Failures {
     let mut failures = Failures::default();
     let own = nix::unistd::gettid().as_raw();

@@ -3,8 +3,8 @@
 //! In: the folder of `--pins`. Out: what was removed.
 //! The decisions held here: it takes the lock, so that it never pulls the maps from under an agent.
 //! Links go first, and the hooks that record connects before the others, so that no program counts
-//! into half of its maps. Filters of clsact have no pin: they are found by their programs' names. Those
-//! that a running agent has claimed, with pins or without, stay.
+//! into half of its maps. Filters of clsact have no pin: they are found by their programs' names.
+//! Those that a running agent has claimed, with pins or without, stay.
 
 use std::fmt;
 use std::fs;

@@ -3,10 +3,11 @@
 //! In: an interface and the hooks that `--xdp` allows on it. Out: the link or filter of an earlier
 //! agent with this program in it, or one that this agent has attached and pinned.
 //! The decisions held here: a link keeps its mode, so its name says which. Where `--xdp` no longer
-//! allows the hook that an earlier agent took, the new hook attaches first and the old one goes once
-//! the start has succeeded, which packets meanwhile count twice for; native and generic XDP exclude
-//! each other, so there the old one goes first, and the packets of that moment are not seen. It
-//! comes back if the start fails. The interface's own count says how many packets these are at most.
+//! allows the hook that an earlier agent took, the new hook attaches first and the old one goes
+//! once the start has succeeded, which packets meanwhile count twice for; native and generic XDP
+//! exclude each other, so there the old one goes first, and the packets of that moment are not
+//! seen. It comes back if the start fails. The interface's own count says how many packets these
+//! are at most.
 
 use std::io;
 use std::mem::ManuallyDrop;
