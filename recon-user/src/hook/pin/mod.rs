@@ -20,6 +20,7 @@ mod look;
 mod process;
 mod set;
 mod settle;
+mod undo;
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -27,12 +28,11 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use aya::programs::ProgramInfo;
 use aya::programs::links::FdLink;
-use aya::programs::{ProgramInfo, SchedClassifier};
 use aya::{Ebpf, EbpfLoader};
 
 use super::bpf::{self, LinkInfo};
-use super::clsact::Filter;
 use super::netns_cookie;
 use crate::diagnostic::error_chain;
 use crate::drain::PinnedRecord;
@@ -40,13 +40,14 @@ use crate::seed;
 
 pub use detach::{Removed, remove_pins};
 pub use error::PinError;
-use folder::{PinFolder, SET, remove_set};
-use interface::{DetachedXdp, IngressChange};
+use folder::{PinFolder, SET};
+use interface::IngressChange;
 use layout::Layout;
 pub(super) use link::PinnedLink;
 pub(crate) use look::{SeenPins, SeenSet, look_at_pins};
 pub(super) use process::attach_lasting;
 use set::{PinnedSet, Wanted, link_paths, program_paths, set_netns};
+use undo::Undo;
 
 /// How a link is named that takes the place of another one once the start has succeeded.
 const NEXT: &str = "next_";
@@ -91,23 +92,6 @@ struct Place<'a> {
     /// detached.
     number_of: fn(&LinkInfo) -> u64,
     number: u64,
-}
-
-/// A change of a start that may still fail.
-#[derive(Debug)]
-enum Undo {
-    /// The link ran that program before.
-    Swapped { link: OwnedFd, program: OwnedFd },
-    /// The pin or the set is new. What is pinned there may be older.
-    Created(PathBuf),
-    /// The link that is pinned there is new.
-    Attached(PathBuf),
-    /// The link was pinned there, and was detached to make room.
-    Detached(DetachedXdp),
-    /// What ran in that place before is not known.
-    Unknown(String),
-    /// The filter ran that pinned program before.
-    Filter { filter: Filter, program: PathBuf },
 }
 
 impl Pins {
@@ -343,55 +327,6 @@ impl Pins {
         }
         self.attached.insert(program.to_owned());
         Ok(pinned.renamed(path))
-    }
-
-    /// Returns whether all is as it was.
-    fn put_back(&mut self) -> bool {
-        let mut is_whole = true;
-        for undo in std::mem::take(&mut self.undo).into_iter().rev() {
-            let result = match undo {
-                Undo::Swapped { link, program } => bpf::update_link(link, program),
-                Undo::Created(path) if path.is_dir() => remove_set(&path).map(drop),
-                Undo::Created(path) => fs::remove_file(path),
-                Undo::Attached(path) => match PinnedLink::open(&path) {
-                    Ok(Some(link)) => link.remove(),
-                    _ => fs::remove_file(path),
-                },
-                Undo::Detached(link) => link.attach_again(),
-                Undo::Unknown(name) => Err(std::io::Error::other(format!(
-                    "the program that ran in {name} is not pinned"
-                ))),
-                Undo::Filter { filter, program } => {
-                    let old = SchedClassifier::from_pin(program);
-                    old.and_then(|mut old| filter.replace(&mut old).map(drop))
-                        .map_err(std::io::Error::other)
-                }
-            };
-            if let Err(error) = result {
-                log::warn!("can't put back what an earlier recon had attached: {error}");
-                is_whole = false;
-            }
-        }
-        is_whole
-    }
-}
-
-impl Drop for Pins {
-    fn drop(&mut self) {
-        if !self.is_settled {
-            let is_whole = self.put_back();
-            if self.is_adopted || !self.replaced.is_empty() {
-                match is_whole {
-                    true => log::error!("what an earlier recon has attached goes on as it was"),
-                    false => log::error!(
-                        "some hooks of an earlier recon are lost, count twice or count for nobody; start recon again, or type: recon detach --pins {}",
-                        self.folder.path.display()
-                    ),
-                }
-            }
-            // Only if nothing is in it.
-            let _ = fs::remove_dir(&self.folder.path);
-        }
     }
 }
 
