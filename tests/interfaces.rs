@@ -89,11 +89,11 @@ fn answers(lab: &Lab) -> Result<()> {
         .map(drop)
 }
 
-/// Waits until the agent has so many descriptors open: between two looks it holds some for a
-/// question.
-fn wait_descriptors(agent: &Agent, expected: usize) -> Result<()> {
-    let waited = agent.wait_for(&format!("{expected} descriptors"), |_| {
-        (descriptors(agent.pid()).ok()? == expected).then_some(())
+/// Waits until the agent has no more descriptors open than before. It holds some for a moment, for a
+/// question, and those may be among what was counted before.
+fn wait_descriptors(agent: &Agent, before: usize) -> Result<()> {
+    let waited = agent.wait_for(&format!("at most {before} descriptors"), |_| {
+        (descriptors(agent.pid()).ok()? <= before).then_some(())
     });
     waited.with_context(|| list_descriptors(agent.pid()))
 }

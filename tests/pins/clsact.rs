@@ -68,9 +68,9 @@ fn an_interface_that_vanishes_leaves_no_descriptor() -> Result<()> {
         logged("is new: t0: inbound by clsact ingress")?;
         pinned.lab.host().ip(&format!("link delete {SECOND}\n"))?;
         logged("t0: is gone")?;
-        // Between two looks the agent holds some for a question.
-        agent.wait_for("as many descriptors as before", |_| {
-            (descriptors(&agent).ok()? == before).then_some(())
+        // The agent holds some for a moment, for a question, at either look.
+        agent.wait_for("no more descriptors than before", |_| {
+            (descriptors(&agent).ok()? <= before).then_some(())
         })?;
     }
     pinned.finish(agent)

@@ -30,7 +30,7 @@ use crate::{
 /// The tests with real traffic and real kernel programs, in two parts of about equal length: two
 /// guests of a kernel run in parallel.
 const TESTS: [&[&str]; 2] = [
-    &["processes", "outbound", "flood", "boundary"],
+    &["processes", "outbound", "flood", "boundary", "interfaces"],
     &[
         "tools",
         "quiet",
@@ -143,6 +143,7 @@ pub(crate) fn run_tests(options: &TestOptions) -> Result<()> {
     let tables = [
         tables::hooks(&tested),
         tables::detections(&tested),
+        tables::interfaces(&tested),
         tables::scenarios(&tested),
         tables::programs(&tested),
         tables::tests(&tested),

@@ -35,7 +35,7 @@ pub(crate) const WEB_SERVER: Tool = tool("nginx", "nginx");
 
 /// Real scanners, clients and servers. netcat has its full name here, since there is another one;
 /// Python must be Debian's own.
-pub(crate) const TEST_TOOLS: [Tool; 18] = [
+pub(crate) const TEST_TOOLS: [Tool; 20] = [
     tool("nmap", "nmap"),
     tool("hping3", "hping3"),
     tool("masscan", "masscan"),
@@ -51,6 +51,8 @@ pub(crate) const TEST_TOOLS: [Tool; 18] = [
     tool("mtr", "mtr-tiny"),
     tool("dropbear", "dropbear-bin"),
     tool("ip", "iproute2"),
+    tool("wg", "wireguard-tools"),
+    tool("pppd", "ppp"),
     tool("/usr/bin/python3", "python3"),
     tool("scapy3", "python3-scapy"),
     tool("systemd-analyze", "systemd"),

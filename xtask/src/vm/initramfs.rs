@@ -71,6 +71,10 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 for folder in /tmp /run; do mount -t tmpfs tmpfs $folder; done
+mkdir /dev/pts
+mount -t devpts devpts /dev/pts
+ln -s /proc/self/fd /dev/fd
+ln -s fd/0 /dev/stdin
 hostname guest
 # Before the card appears, which takes over the defaults.
 for side in all default; do
@@ -80,6 +84,8 @@ for side in all default; do
     echo 0 >/proc/sys/net/ipv6/conf/$side/accept_dad
     echo 0 >/proc/sys/net/ipv4/conf/$side/rp_filter
 done
+# A namespace has the interfaces that a test gives it, and no other tunnels.
+echo 1 >/proc/sys/net/core/fb_tunnels_only_for_init_net
 for module in {modules}; do insmod /{MODULE_FOLDER}/$module.ko; done
 ip link set lo up
 {work}

@@ -35,8 +35,21 @@ use super::{
 use crate::step::quoted;
 
 /// Modules that the tests use, and those that a host with modprobe(8) loads by itself when the
-/// agent asks for sockets.
-const TEST_MODULES: [&str; 4] = ["8021q", "bridge", "tcp_diag", "udp_diag"];
+/// agent asks for sockets. The kernels for cloud images have no PPP.
+const TEST_MODULES: [&str; 12] = [
+    "8021q",
+    "bridge",
+    "tcp_diag",
+    "udp_diag",
+    "tun",
+    "macvlan",
+    "bonding",
+    "wireguard",
+    "ip_gre",
+    "ipip",
+    "sit",
+    "ppp_async",
+];
 /// The folder of the tests in a guest.
 const TESTS: &str = "tests";
 /// The deadline for all tests of a guest, on an emulated processor that shares a real one.

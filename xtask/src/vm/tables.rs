@@ -11,7 +11,7 @@ use std::path::Path;
 use anyhow::Result;
 use recon_tests::{
     kernel::{MOST_INSTRUCTIONS, MOST_STACK},
-    report::{DETECTION, FAILED, HOOK, PASSED, PROGRAM, SCENARIO},
+    report::{DETECTION, FAILED, HOOK, INTERFACE, PASSED, PROGRAM, SCENARIO},
 };
 
 use super::{
@@ -63,9 +63,19 @@ pub(crate) fn hooks(tested: &[Tested]) -> String {
 
 /// How the rows of each detection ended, with the number of rows.
 pub(crate) fn detections(tested: &[Tested]) -> String {
-    let subjects = subjects(DETECTION, tested);
-    table("detection", tested, &subjects, |kernel, subject| {
-        let all: Vec<String> = results(kernel, DETECTION, subject).collect();
+    counted("detection", DETECTION, tested)
+}
+
+/// How the rows of each kind of interface ended, with the number of rows.
+pub(crate) fn interfaces(tested: &[Tested]) -> String {
+    counted("interface", INTERFACE, tested)
+}
+
+/// How the rows of each subject ended, with the number of rows.
+fn counted(what: &str, kind: &str, tested: &[Tested]) -> String {
+    let subjects = subjects(kind, tested);
+    table(what, tested, &subjects, |kernel, subject| {
+        let all: Vec<String> = results(kernel, kind, subject).collect();
         let counted = distinct(all.iter().cloned()).into_iter().map(|result| {
             let count = all.iter().filter(|&other| *other == result).count();
             format!("{result} ({count})")
@@ -150,10 +160,15 @@ fn table(
     text
 }
 
-/// Puts the tables of hooks, detections and scenarios into the README, in place of the columns of
-/// these kernels.
+/// Puts the tables of hooks, detections, interfaces and scenarios into the README, in place of the
+/// columns of these kernels.
 pub(crate) fn write_readme(readme: &Path, tested: &[Tested]) -> Result<()> {
-    let tables = [hooks(tested), detections(tested), scenarios(tested)];
+    let tables = [
+        hooks(tested),
+        detections(tested),
+        interfaces(tested),
+        scenarios(tested),
+    ];
     let before = readme::read(readme, COMMAND)?;
     readme::write(
         readme,
