@@ -3,16 +3,21 @@
 //! In: a frame and its direction. Out: for each program of that direction, its verdict and what it
 //! counted.
 
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+
 use anyhow::{Context, Result, bail};
 use aya::TestRunOptions;
+use aya::maps::Map;
 use aya::programs::{Program, ProgramError, TestRun};
+use aya_obj::generated::{bpf_attr, bpf_cmd};
 use nix::sched::{CloneFlags, unshare};
 use recon_common::protocol::{ETHERNET_HEADER, IPV4_HEADER, IPV6_HEADER, ethertype};
 use recon_common::{Direction, Key};
 use recon_user::drain::{Drain, Grace, Tally};
 use recon_user::hook::{Hooks, Netns};
 
-use crate::model::{FrameResult, interpret};
+use crate::model::{FrameResult, Model, interpret};
 
 const XDP: &str = "recon_xdp";
 /// The programs that see inbound frames.
@@ -131,15 +136,59 @@ impl Kernel {
         })
     }
 
-    /// Starts with empty flow state: fresh programs with fresh maps.
+    /// Empties what the programs remember of flows. To load them anew would take the verifier far
+    /// longer.
     pub(crate) fn forget_flows(&mut self) -> Result<()> {
-        *self = Self::load(TABLE_ENTRIES, Grace::Membarrier)?;
+        for name in ["FLOWS", "ACCEPTED"] {
+            let map = self.hooks.ebpf().map(name);
+            let Map::Array(data) = map.with_context(|| format!("no map {name}"))? else {
+                bail!("{name} is no array");
+            };
+            let (slots, bytes) = (data.info()?.max_entries(), data.info()?.value_size());
+            zero(data.fd().as_fd().as_raw_fd(), slots, bytes).context(name)?;
+        }
         Ok(())
+    }
+
+    /// The same after frames of which the host build may have remembered nothing.
+    pub(crate) fn forget_flows_of(&mut self, host: &Model) -> Result<()> {
+        match host.remembers() {
+            true => self.forget_flows(),
+            false => Ok(()),
+        }
     }
 
     /// Both parts, for tests that run programs and drain at the same time.
     pub(crate) fn parts(&mut self) -> (&mut Hooks, &mut Drain) {
         (&mut self.hooks, &mut self.drain)
+    }
+}
+
+/// Sets all slots of an array to 0.
+fn zero(map: i32, slots: u32, bytes: u32) -> io::Result<()> {
+    let keys: Vec<u32> = (0..slots).collect();
+    let values = vec![0_u8; slots as usize * bytes as usize];
+    // SAFETY: all members of the union are integers, of which zero is valid.
+    let mut attributes: bpf_attr = unsafe { std::mem::zeroed() };
+    // SAFETY: as above, and so is every bit pattern.
+    let batch = unsafe { &mut attributes.batch };
+    batch.keys = keys.as_ptr() as u64;
+    batch.values = values.as_ptr() as u64;
+    batch.count = slots;
+    batch.map_fd = map.cast_unsigned();
+    // SAFETY: the attributes have the size that is passed; the keys and the values outlive the call
+    // and have as many elements as it says.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            bpf_cmd::BPF_MAP_UPDATE_BATCH,
+            &raw mut attributes,
+            size_of::<bpf_attr>(),
+        )
+    };
+    match result {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 

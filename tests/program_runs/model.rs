@@ -86,6 +86,12 @@ pub(crate) struct Model {
 type Fingerprint = (u32, u32);
 
 impl Model {
+    /// Whether it has anything to forget.
+    pub(crate) fn remembers(&self) -> bool {
+        let all = [&self.sent, &self.reached, &self.answered];
+        all.iter().any(|flows| !flows.borrow().is_empty())
+    }
+
     pub(crate) fn run(&self, direction: Direction, frame: &[u8]) -> FrameResult {
         self.run_packet(direction, frame)
     }
