@@ -49,6 +49,13 @@ pub trait Packet {
     /// higher cost.
     fn payload<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
 
+    /// Where a packet starts that came in without Ethernet header: at 0, unless the kernel has left
+    /// the tunnel's own headers before it, see [`crate::parse::behind_tunnel_headers`].
+    #[inline(always)]
+    fn start(&self) -> usize {
+        0
+    }
+
     /// Makes headers readable that are not in the first buffer. Packets of established connections
     /// have left by then, since theirs are.
     #[inline(always)]

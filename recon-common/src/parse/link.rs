@@ -64,11 +64,7 @@ pub(super) fn ethernet<P: Packet + ?Sized>(
         }
         let tag = cursor.peek::<VLAN_TAG>().ok_or(Loss::Truncated)?;
         kind = tag.u16::<2>();
-        cursor = cursor.skip(VLAN_TAG);
-        // Two tags need no hiding, which takes stack.
-        if direction == Direction::In {
-            cursor = cursor.hide_offset();
-        }
+        cursor = cursor.skip(VLAN_TAG).hide_offset();
     }
     match kind {
         ethertype::IPV4 if is_to_group => Err(Ignored::Group.into()),
@@ -105,7 +101,52 @@ pub(super) fn bare<P: Packet + ?Sized>(cursor: Cursor<'_, P>) -> Result<Frame<'_
     }
 }
 
+/// So many bytes of a network header are compared: its version and its length are among them.
+pub const NETWORK_START: usize = 8;
+
+/// Before Linux 5.14, TC shows an inbound packet of IPIP, SIT and GRE with headers of the tunnel
+/// still before it; the kernel's network header is the packet's own. Returns where that is among
+/// `length` bytes, by its own length, if a header of IP has room before it.
+#[inline(always)]
+#[must_use]
+pub fn behind_tunnel_headers(network: [u8; NETWORK_START], length: usize) -> Option<usize> {
+    let [first, _, v4_high, v4_low, v6_high, v6_low, ..] = network;
+    let own = match first >> 4 {
+        4 => usize::from(u16::from_be_bytes([v4_high, v4_low])),
+        6 => IPV6_HEADER + usize::from(u16::from_be_bytes([v6_high, v6_low])),
+        _ => return None,
+    };
+    let start = length.checked_sub(own)?;
+    (start >= IPV4_HEADER).then_some(start)
+}
+
 #[inline(always)]
 fn is_tag(kind: u16) -> bool {
     kind == ethertype::VLAN || kind == ethertype::VLAN_OUTER
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packet_may_have_its_tunnels_headers_before_it() {
+        const V4: [u8; NETWORK_START] = [0x45, 0, 0, 40, 0, 0, 0, 0];
+        const V6: [u8; NETWORK_START] = [0x60, 0, 0, 0, 0, 20, 6, 64];
+        const NEITHER: [u8; NETWORK_START] = [0x50, 0, 0, 40, 0, 0, 0, 0];
+        for (name, network, length, expected) in [
+            ("IPIP, with Ethernet", V4, 14 + 20 + 40, Some(34)),
+            ("SIT, with Ethernet", V6, 14 + 20 + 60, Some(34)),
+            ("GRE with a key, from its IP on", V4, 20 + 8 + 40, Some(28)),
+            ("IPv4 in IPv6", V4, 14 + 40 + 40, Some(54)),
+            ("no headers before it", V4, 40, None),
+            ("the fewest before it", V4, 20 + 40, Some(20)),
+            ("too few before it", V4, 19 + 40, None),
+            ("longer than the frame", V4, 39, None),
+            ("another version", NEITHER, 74, None),
+        ] {
+            let start = behind_tunnel_headers(network, length);
+            assert_eq!(start, expected, "{name}");
+        }
+    }
 }

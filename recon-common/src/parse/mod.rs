@@ -24,6 +24,7 @@ use crate::packet::Cursor;
 use crate::protocol::ip_protocol;
 use crate::{Flow, FlowMarks, FlowState, FrameClass, Ignored, Observation, Packet, Signal, Tool};
 use link::Frame;
+pub use link::{NETWORK_START, behind_tunnel_headers};
 
 /// Which way a packet crosses the hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +111,7 @@ pub fn parse<P: Packet + ?Sized>(packet: &P, direction: Direction) -> Result<Par
 fn parse_all<P: Packet + ?Sized>(packet: &P, direction: Direction) -> Result<Parsed, FrameClass> {
     let cursor = Cursor::new(packet);
     let frame = match P::STARTS_WITH_IP {
+        true if direction == Direction::In => link::bare(cursor.at(packet.start()))?,
         true => link::bare(cursor)?,
         false => link::ethernet(cursor, direction)?,
     };

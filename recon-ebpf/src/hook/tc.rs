@@ -5,11 +5,13 @@
 //! In: an skb. Out: always `TCX_NEXT` (clsact calls it `TC_ACT_UNSPEC`): the next program or the
 //! stack goes on as without recon.
 
+use aya_ebpf::bindings::bpf_hdr_start_off::BPF_HDR_START_NET;
 use aya_ebpf::bindings::tcx_action_base::TCX_NEXT;
-use aya_ebpf::helpers::bpf_skb_load_bytes;
+use aya_ebpf::helpers::{bpf_skb_load_bytes, bpf_skb_load_bytes_relative};
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
 use recon_common::packet::Fields;
+use recon_common::parse::{NETWORK_START, behind_tunnel_headers};
 use recon_common::protocol::{
     ETHERNET_HEADER, ETHERNET_PAYLOAD, IPV4_HEADER, IPV4_PLAIN, IPV6_HEADER, TCP_HEADER, ethertype,
     ip_protocol,
@@ -129,6 +131,36 @@ impl<const IS_BARE: bool> Packet for SkbFrame<IS_BARE> {
             )
         };
         (result == 0).then_some(bytes)
+    }
+
+    /// The place behind a tunnel's headers is taken only if the packet's own header is there.
+    #[inline(always)]
+    fn start(&self) -> usize {
+        let Self(context) = self;
+        let mut network = [0; NETWORK_START];
+        // SAFETY: the helper writes `NETWORK_START` bytes to a buffer of as many.
+        let result = unsafe {
+            bpf_skb_load_bytes_relative(
+                context.skb.skb.cast(),
+                0,
+                network.as_mut_ptr().cast(),
+                NETWORK_START as u32,
+                BPF_HDR_START_NET,
+            )
+        };
+        let starts_at = |offset| {
+            self.header::<NETWORK_START>(offset)
+                .is_some_and(|bytes| bytes.to_array() == network)
+        };
+        let behind_tunnel = || {
+            let start = behind_tunnel_headers(network, context.len() as usize)?;
+            starts_at(hide_offset(start)).then_some(start)
+        };
+        let start = match result == 0 && !starts_at(0) {
+            true => behind_tunnel().unwrap_or(0),
+            false => 0,
+        };
+        hide_offset(start)
     }
 
     /// Raw sockets, guests and some drivers leave headers in page fragments. The bytes stay as they
