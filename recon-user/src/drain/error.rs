@@ -1,4 +1,6 @@
 //! Why the counts could not be read.
+//!
+//! In: what the kernel or the object says. Out: a line with the map's name, and what to do.
 
 use std::io;
 

@@ -1,5 +1,8 @@
 //! The wait after which no program can still write to the old generation.
 //!
+//! In: what membarrier(2) offers here. Out: a call that returns once that is so, or the advice to
+//! drain a generation one poll later.
+//!
 //! The decision held here: membarrier's GLOBAL command returns after an RCU grace period, and every
 //! program runs inside an RCU read section, so one call is exact. Kernels booted with nohz_full
 //! refuse it; there a generation is drained one interval after it was retired.

@@ -1,5 +1,7 @@
 //! The table of system calls that a running agent makes.
 //!
+//! Out: the rows, of which [`super::syscalls`] makes a filter for seccomp(2).
+//!
 //! The decisions held here: a row is the call, which threads make it, and with which arguments. A
 //! call without a row is refused: execve, fork, ptrace, mount, unshare, loading of modules,
 //! keyrings, userfaultfd, io_uring and all others. No memory becomes executable. A socket is local

@@ -1,4 +1,6 @@
 //! Why pins can't be used.
+//!
+//! In: what bpffs or the kernel says of a folder. Out: a line with the folder, and what to type.
 
 use std::io;
 use std::path::Path;
