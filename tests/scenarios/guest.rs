@@ -205,10 +205,11 @@ fn wait_total(agent: &Agent, total: &Total) -> Result<()> {
 }
 
 /// Compares what the agent has logged before it watched. What the kernel lacks is the same for all
-/// rows.
+/// rows, and each agent that watches says once what it has reduced itself to.
 fn check_start(seen: &Seen, run: &Run, kernel: Linux) -> Result<()> {
     const LEVELS: [&str; 3] = ["[INFO ]", "[WARN ]", "[ERROR]"];
     const LACKS: &str = "this kernel lacks ";
+    const REDUCED: &str = "[INFO ] sandbox: keeps ";
     let (lacks, said): (Vec<&str>, Vec<&str>) = seen
         .log
         .iter()
@@ -216,11 +217,14 @@ fn check_start(seen: &Seen, run: &Run, kernel: Linux) -> Result<()> {
         .filter(|line| LEVELS.iter().any(|level| line.starts_with(level)))
         .take_while(|line| !line.contains("] watching "))
         .partition(|line| line.contains(LACKS));
+    let (reduced, said): (Vec<&str>, Vec<&str>) =
+        said.into_iter().partition(|line| line.starts_with(REDUCED));
     let expected: Vec<String> = run.says.iter().map(|line| fill(line, kernel)).collect();
     compare(&said, &expected)?;
     // One that is refused may end before.
     if run.end != End::Refused {
         compare(&lacks, &kernel.lacks())?;
+        ensure!(reduced.len() == 1, "{reduced:?}");
     }
     Ok(())
 }
