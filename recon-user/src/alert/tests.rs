@@ -5,6 +5,7 @@ mod ids;
 mod messages;
 mod schema;
 mod several;
+mod template;
 
 use std::net::IpAddr;
 

@@ -7,8 +7,9 @@ use std::collections::HashMap;
 
 use super::digest::digest;
 use super::*;
+use crate::address::NetworkSize;
 use crate::blind::{BlindPart, BlindReport};
-use crate::incident::{Suppressed, SuppressedSource};
+use crate::incident::{Source, Suppressed, SuppressedSource};
 
 /// Fields of recon's own are below this one.
 const OWN: &str = "recon";
@@ -160,14 +161,33 @@ fn findings() -> Vec<Notification> {
                 interfaces: Vec::new(),
                 ..full.clone()
             };
-            let sources = full.source().into_iter().map(|source| SuppressedSource {
+            let several = Finding {
+                remotes: vec![REMOTE, LOCAL],
+                locals: vec![LOCAL, REMOTE],
+                network: Some(Address::v4([198, 51, 100, 0])),
+                interfaces: vec!["eth0", "wg0"],
+                netns: vec!["blue"],
+                outcomes: Some(Outcomes {
+                    silent: 2,
+                    silent_with_listener: 1,
+                    open_ports: vec![22],
+                    ..Outcomes::default()
+                }),
+                ..bare.clone()
+            };
+            let sources = [
+                Source::Remote(REMOTE),
+                Source::Network(REMOTE, NetworkSize::Neighbours),
+                Source::Process(4711),
+            ];
+            let sources = sources.map(|source| SuppressedSource {
                 source,
                 count: 1,
-                verdict: None,
+                verdict: Some(Verdict::Scanner),
             });
             let suppressed = Suppressed {
                 count: 7,
-                sources: sources.collect(),
+                sources: sources.to_vec(),
                 unlisted: 2,
                 start: full.start,
                 end: full.end,
@@ -177,6 +197,7 @@ fn findings() -> Vec<Notification> {
             [
                 Notification::Found(Box::new(full.clone())),
                 Notification::Found(Box::new(bare)),
+                Notification::Found(Box::new(several)),
                 Notification::Suppressed {
                     first: Box::new(full),
                     suppressed,
@@ -186,13 +207,14 @@ fn findings() -> Vec<Notification> {
         .collect()
 }
 
-#[test]
-fn each_line_keeps_to_ecs() {
-    let schema = Schema::read();
+/// Lines of each kind, in their order.
+pub(super) fn lines() -> Vec<Value> {
     let mut lines = AlertLines::of_this_host("web1");
     let mut notifications = findings();
     assert!(notifications.len() > 60, "{}", notifications.len());
-    notifications.push(Notification::Digest(Box::new(digest(3, true))));
+    let mut hour = digest(3, true);
+    hour.contacts.attempts.silent_with_listener = 1;
+    notifications.push(Notification::Digest(Box::new(hour)));
     let mut written = Vec::new();
     for notification in &notifications {
         for who in [&[][..], &[nmap()], &[nmap(), process_without_name()]] {
@@ -218,8 +240,14 @@ fn each_line_keeps_to_ecs() {
         };
         written.push(lines.blind(&report).expect("plain data"));
     }
-    for (number, line) in (1_u64..).zip(&written) {
-        let line: Value = serde_json::from_slice(line).expect("JSON");
+    let parsed = written.iter().map(|line| serde_json::from_slice(line));
+    parsed.map(|line| line.expect("JSON")).collect()
+}
+
+#[test]
+fn each_line_keeps_to_ecs() {
+    let schema = Schema::read();
+    for (number, line) in (1_u64..).zip(lines()) {
         assert_eq!(schema.check(&line), [""; 0], "{line}");
         assert_eq!(line["event"]["sequence"], number);
     }
