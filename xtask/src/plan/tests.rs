@@ -52,9 +52,9 @@ const VENV: &str = "/usr/bin/python3 -m venv /w/target/tools/kql";
 const PIP: &str = "/w/target/tools/kql/bin/pip install --disable-pip-version-check --quiet duckdb==2.0.0 duckdb-kql==1.1.2";
 
 const CARGO_DEB_LINE: &str = "cargo install cargo-deb --version 3.8.0 --locked \
-    --no-default-features --features gzip --root /w/target/tools";
+    --no-default-features --debug --features gzip --root /w/target/tools";
 const CARGO_DENY_LINE: &str = "cargo install cargo-deny --version 0.20.2 --locked \
-    --no-default-features --root /w/target/tools";
+    --no-default-features --debug --root /w/target/tools";
 
 fn install(packages: &str) -> String {
     format!(
