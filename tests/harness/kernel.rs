@@ -71,8 +71,12 @@ pub fn is_emulated() -> Result<bool> {
     /// qemu's names of the processors that it emulates.
     const EMULATED: &str = "QEMU TCG CPU";
     const QEMU_DEFAULT: &str = "QEMU Virtual CPU";
+    /// The root of the device tree of qemu's arm64 machine, whose processors have real names.
+    const DEVICE_TREE: &str = "/proc/device-tree/compatible";
+    const VIRT: &str = "linux,dummy-virt";
     let processors = fs::read_to_string("/proc/cpuinfo")?;
-    Ok(processors.contains(EMULATED) || processors.contains(QEMU_DEFAULT))
+    let is_virt = fs::read_to_string(DEVICE_TREE).is_ok_and(|names| names.contains(VIRT));
+    Ok(is_virt || processors.contains(EMULATED) || processors.contains(QEMU_DEFAULT))
 }
 
 impl fmt::Display for Linux {

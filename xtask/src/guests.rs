@@ -4,7 +4,7 @@
 //! In: kernels and names of tests. Out: on stdout, tables with a column for each kernel; an error
 //! where something failed.
 //! The decision held here: the guests run the executables that cargo builds for `cargo test` on
-//! this machine.
+//! this machine, those of another architecture the same ones cross-compiled.
 
 use std::{
     ffi::OsString,
@@ -21,10 +21,13 @@ use recon_tests::{
 };
 
 use crate::{
-    plan::Goal,
+    machine::Machine,
+    package::{Arch, cross},
+    plan::{self, Goal},
+    setup,
     step::line,
     tasks::{agent, cargo, need_root, target_dir, workspace},
-    vm::{self, Choice, Job, Tested, tables},
+    vm::{self, Build, Choice, Job, Tested, tables},
 };
 
 /// The tests with real traffic and real kernel programs, in two parts of about equal length: two
@@ -62,9 +65,8 @@ pub(crate) struct TestOptions {
     /// and the scenarios: fallbacks and networks
     #[arg(long)]
     pub(crate) vm: bool,
-    /// With --vm, only on this kernel: 5.10-cloud, 6.1-cloud, 6.1, 6.12-cloud, newest-cloud, or a
-    /// release; may be given
-    /// several times
+    /// With --vm, only on this kernel: 5.10-cloud, 6.1-cloud, 6.1, 6.12-cloud, 6.12-arm64,
+    /// newest-cloud, or a release; may be given several times
     #[arg(long, value_name = "VERSION", requires = "vm")]
     kernel: Vec<Choice>,
     /// With --vm, run no tests, and only the scenarios whose names contain TEXT
@@ -91,7 +93,8 @@ pub(crate) struct TestOptions {
 }
 
 impl TestOptions {
-    fn jobs(&self) -> Result<Vec<Job>> {
+    /// Without a choice, the tests run on each of these kernels.
+    fn jobs(&self, each: &[Choice]) -> Result<Vec<Job>> {
         if self.brief {
             return Ok(BRIEF
                 .map(|(kernel, tests)| Job::of_tests(kernel, tests))
@@ -114,7 +117,7 @@ impl TestOptions {
         let parts = [first, second, IF_NAMED]
             .map(|part| part.iter().copied().filter(is_wanted).collect::<Vec<_>>());
         let kernels = match &self.kernel[..] {
-            [] => &vm::EACH,
+            [] => each,
             kernels => kernels,
         };
         let mut jobs = Vec::new();
@@ -136,7 +139,7 @@ impl TestOptions {
 /// Runs tests and scenarios in guests. Writes the results into the README on request.
 pub(crate) fn run_tests(options: &TestOptions) -> Result<()> {
     need_root("tests", "test --vm")?;
-    let (jobs, tested) = run_in_guests(options.jobs()?)?;
+    let (jobs, tested) = run_in_guests(options.jobs(&each_kernel()?)?)?;
     for kernel in &tested {
         for line in &kernel.skipped {
             println!("{}: {line}", kernel.release);
@@ -163,9 +166,10 @@ pub(crate) fn run_tests(options: &TestOptions) -> Result<()> {
 /// Prints the verifier's statistics, for this kernel and one of each kind.
 pub(crate) fn print_verifier() -> Result<()> {
     need_root("verifier's statistics", "build --verify")?;
-    let here = verify_here(&build_tests(&[VERIFIER])?)?;
-    let jobs = vm::EACH.map(|kernel| Job::of_tests(kernel, &[VERIFIER]));
-    let (jobs, mut tested) = run_in_guests(jobs.to_vec())?;
+    let here = verify_here(&build_tests(cargo(&test_build(&[VERIFIER]))?)?)?;
+    let kernels = each_kernel()?.into_iter();
+    let jobs = kernels.map(|kernel| Job::of_tests(kernel, &[VERIFIER]));
+    let (jobs, mut tested) = run_in_guests(jobs.collect())?;
     let passed = here.outcomes.iter().all(|outcome| outcome.passed);
     tested.insert(0, here);
     println!("{}", tables::programs(&tested));
@@ -195,21 +199,52 @@ fn verify_here(tests: &[(String, PathBuf)]) -> Result<Tested> {
     })
 }
 
+/// The newest kernel of each kind that this machine can test.
+fn each_kernel() -> Result<Vec<Choice>> {
+    let workspace = workspace()?;
+    let own = Arch::of_this_machine()?;
+    let machine = Machine::look(workspace);
+    let mut arches = vec![own];
+    if plan::is_possible(&machine, Goal::CrossGuest, workspace) {
+        arches.push(own.other());
+    }
+    Ok(vm::each(&arches))
+}
+
 /// Does the jobs, without those for machines that no selected scenario needs. Returns the jobs
 /// done.
 fn run_in_guests(mut jobs: Vec<Job>) -> Result<(Vec<Job>, Vec<Tested>)> {
-    let agent = agent(Goal::Test)?;
+    let own = Arch::of_this_machine()?;
     let mut tests: Vec<&str> = jobs.iter().flat_map(|job| job.tests.clone()).collect();
     tests.sort_unstable();
     tests.dedup();
-    let tests = build_tests(&tests)?;
-    if let Some((_, scenarios)) = tests.iter().find(|(name, _)| name == SCENARIOS) {
+    let mut arches: Vec<Arch> = jobs.iter().map(|job| job.kernel.arch()).collect();
+    arches.sort_unstable();
+    arches.dedup();
+    let builds = arches.into_iter().map(|arch| build(arch, own, &tests));
+    let builds = builds.collect::<Result<Vec<_>>>()?;
+    if tests.contains(&SCENARIOS) {
+        let listing = build_tests(cargo(&test_build(&[SCENARIOS]))?)?;
+        let (_, scenarios) = listing.first().context("cargo built no test")?;
         let rows = needed_machines(scenarios)?;
         jobs.retain(|job| is_needed(job, &rows));
         ensure!(!jobs.is_empty(), "no scenario's name contains that text");
     }
-    let tested = vm::run_jobs(&agent, &tests, &jobs, &target_dir()?.join("vm"))?;
+    let tested = vm::run_jobs(&builds, &jobs, &target_dir()?.join("vm"))?;
     Ok((jobs, tested))
+}
+
+/// Builds the agent and these tests for an architecture.
+fn build(arch: Arch, own: Arch, tests: &[&str]) -> Result<Build> {
+    let words = test_build(tests);
+    let (agent, tests) = if arch == own {
+        (agent(Goal::Test)?, build_tests(cargo(&words)?)?)
+    } else {
+        setup::ensure_ready(Goal::CrossGuest, workspace()?)?;
+        let agent = cross::build_agent(arch)?;
+        (agent, build_tests(cross::command(arch, &words)?)?)
+    };
+    Ok(Build { arch, agent, tests })
 }
 
 /// The scenarios and the machine that each needs, as the test lists them outside of guests.
@@ -247,13 +282,17 @@ fn ensure_passed(jobs: &[Job], tested: &[Tested]) -> Result<()> {
     Ok(())
 }
 
-/// Builds these tests, and returns the name and the executable of each.
-fn build_tests(tests: &[&str]) -> Result<Vec<(String, PathBuf)>> {
+/// cargo's words that build these tests.
+fn test_build(tests: &[&str]) -> String {
     let names: Vec<String> = tests.iter().map(|test| format!("--test {test}")).collect();
-    let mut build = cargo(&format!(
+    format!(
         "test --release --package recon-tests --no-run {}",
         names.join(" ")
-    ))?;
+    )
+}
+
+/// Builds tests, and returns the name and the executable of each.
+fn build_tests(mut build: Command) -> Result<Vec<(String, PathBuf)>> {
     eprintln!("+ {}", line(&build));
     let output = build.output()?;
     let log = String::from_utf8_lossy(&output.stderr);
@@ -289,11 +328,13 @@ mod tests {
                 args: names.iter().map(OsString::from).collect(),
                 ..TestOptions::default()
             };
-            options.jobs().ok().map(|jobs| jobs.len())
+            let each = vm::each(&[Arch::Amd64, Arch::Arm64]);
+            options.jobs(&each).ok().map(|jobs| jobs.len())
         };
         for (kernels, names, expected) in [
-            (&[][..], &[][..], Some(35)),
+            (&[][..], &[][..], Some(42)),
             (&["6.1"], &[], Some(7)),
+            (&["6.12-arm64"], &[], Some(7)),
             (&["6.1", "6.12-cloud"], &["tools"], Some(2)),
             (&["6.1"], &["tools", "boundary"], Some(2)),
             (&[], &["nothing"], None),

@@ -39,6 +39,8 @@ pub(crate) enum Goal {
     Package,
     /// The same for the other architecture.
     Cross,
+    /// The agent and the tests for guests of the other architecture.
+    CrossGuest,
     /// Tests of a package in a bare Debian.
     PackageTest,
     /// Checks of the dependencies.
@@ -51,11 +53,15 @@ impl Goal {
         matches!(self, Self::Lab | Self::Test)
     }
 
+    fn compiles_for_another(self) -> bool {
+        matches!(self, Self::Cross | Self::CrossGuest)
+    }
+
     fn cargo_tool(self) -> Option<CargoTool> {
         match self {
             Self::Package | Self::PackageTest | Self::Cross => Some(CARGO_DEB),
             Self::Deny => Some(CARGO_DENY),
-            Self::Build | Self::Lab | Self::Test | Self::Lint => None,
+            Self::Build | Self::Lab | Self::Test | Self::Lint | Self::CrossGuest => None,
         }
     }
 }
@@ -128,6 +134,11 @@ pub(crate) fn obstacle(machine: &Machine, goal: Goal, steps: &[Step]) -> Option<
     ))
 }
 
+/// Whether the set-up can prepare this machine for `goal`.
+pub(crate) fn is_possible(machine: &Machine, goal: Goal, workspace: &Path) -> bool {
+    obstacle(machine, goal, &plan_steps(machine, goal, workspace)).is_none()
+}
+
 /// How to get there without Debian's packages: lines to type, each after a line break.
 pub(crate) fn by_hand(machine: &Machine, goal: Goal) -> String {
     let mut text = String::new();
@@ -153,7 +164,7 @@ pub(crate) fn by_hand(machine: &Machine, goal: Goal) -> String {
             programs.join(", ")
         );
     }
-    if let Some(arch) = machine.no_cross.filter(|_| goal == Goal::Cross) {
+    if let Some(arch) = machine.no_cross.filter(|_| goal.compiles_for_another()) {
         text += &format!(
             "\n    # install a C compiler for the other architecture: {}",
             arch.tool("gcc")
@@ -223,7 +234,7 @@ fn wanted_packages(machine: &Machine, goal: Goal) -> Vec<(Vec<String>, &'static 
             "the real scanners, clients and servers that the lab and the tests run",
         ));
     }
-    if let Some(arch) = machine.no_cross.filter(|_| goal == Goal::Cross) {
+    if let Some(arch) = machine.no_cross.filter(|_| goal.compiles_for_another()) {
         wanted.push((
             arch.cross_packages().map(String::from).to_vec(),
             "a C compiler for the other architecture links the agent",

@@ -14,12 +14,13 @@ use std::{
     process::{Command, Stdio},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{
     bench,
     cargo_tool::CARGO_DENY,
     lab,
+    package::Arch,
     plan::Goal,
     setup,
     step::{line, run as run_to_end},
@@ -87,6 +88,13 @@ pub(crate) fn lab() -> Result<()> {
 
 pub(crate) fn lab_vm(kernel: &vm::Choice, shell: bool) -> Result<()> {
     need_root("laboratory's attacks", "lab vm")?;
+    ensure!(
+        kernel.arch() == Arch::of_this_machine()?,
+        "the lab's guest needs three serial lines, which {}'s machine lacks. Type:\
+         \n    cargo xtask test --vm --kernel {}",
+        kernel.arch().debian(),
+        kernel.name()
+    );
     let agent = agent(Goal::Lab)?;
     let store = target_dir()?.join("vm");
     if shell {

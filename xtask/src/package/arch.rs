@@ -1,4 +1,4 @@
-//! The architectures that packages are built for.
+//! The architectures that packages are built for, and that guests have.
 //!
 //! In: Debian's name. Out: what Rust and the GNU tools call it.
 
@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
 /// An architecture, by Debian's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Arch {
     Amd64,
     Arm64,
@@ -40,12 +40,25 @@ impl Arch {
         }
     }
 
-    /// The name in Rust's and GNU's triples.
-    fn processor(self) -> &'static str {
+    /// Debian's name.
+    pub(crate) const fn debian(self) -> &'static str {
+        match self {
+            Self::Amd64 => "amd64",
+            Self::Arm64 => "arm64",
+        }
+    }
+
+    /// The name in Rust's and GNU's triples, and qemu's.
+    pub(crate) fn processor(self) -> &'static str {
         match self {
             Self::Amd64 => "x86_64",
             Self::Arm64 => "aarch64",
         }
+    }
+
+    /// The folders of its libraries in Debian's packages, below the root.
+    pub(crate) fn libraries(self) -> [String; 2] {
+        ["usr/lib", "lib"].map(|folder| format!("{folder}/{}-linux-gnu", self.processor()))
     }
 
     pub(crate) fn triple(self) -> &'static str {

@@ -1,6 +1,6 @@
-//! Builds the agent for another architecture.
+//! Builds the agent and the tests for another architecture.
 //!
-//! In: the architecture. Out: the path of a static binary for it.
+//! In: the architecture. Out: the path of a static agent for it; the cargo that builds tests.
 //! The decision held here: Rust's standard library for it comes from rustup where rustup has it.
 //! Else the toolchain that builds the kernel programs builds it too, from the sources that it has
 //! anyway, so that a machine with only a package registry can do it.
@@ -20,9 +20,20 @@ use crate::{
 const BUILD_STD: &str = "build-std=std,panic_abort";
 
 /// Builds the agent for release.
-pub(super) fn build_agent(arch: Arch) -> Result<PathBuf> {
+pub(crate) fn build_agent(arch: Arch) -> Result<PathBuf> {
+    let mut build = command(arch, &tasks::agent_build("release"))?;
+    run_cargo(build.args(tasks::STATIC))?;
+    Ok(target_dir()?
+        .join(arch.triple())
+        .join("release")
+        .join(tasks::BINARY))
+}
+
+/// cargo with these words, for that architecture. Everything that it links is static, so that the
+/// agent and the tests share their dependencies.
+pub(crate) fn command(arch: Arch, words: &str) -> Result<Command> {
     let triple = arch.triple();
-    let words = format!("{} --target {triple}", tasks::agent_build("release"));
+    let words = format!("{words} --target {triple}");
     let mut build = if is_prepared(triple)? {
         cargo(&words)?
     } else {
@@ -36,16 +47,14 @@ pub(super) fn build_agent(arch: Arch) -> Result<PathBuf> {
             .env("RUSTC_BOOTSTRAP", "1");
         build
     };
-    let linker = format!(
-        "CARGO_TARGET_{}_LINKER",
-        triple.replace('-', "_").to_uppercase()
-    );
-    build.env(linker, arch.tool("gcc"));
-    run_cargo(build.args(tasks::STATIC))?;
-    Ok(target_dir()?
-        .join(triple)
-        .join("release")
-        .join(tasks::BINARY))
+    let setting = |name| {
+        let target = triple.replace('-', "_").to_uppercase();
+        format!("CARGO_TARGET_{target}_{name}")
+    };
+    build
+        .env(setting("LINKER"), arch.tool("gcc"))
+        .env(setting("RUSTFLAGS"), tasks::STATIC[1..].join(" "));
+    Ok(build)
 }
 
 /// Whether the compiler of this workspace has a standard library for the target, if need be after

@@ -7,7 +7,7 @@
 
 mod arch;
 pub(crate) mod chroot;
-mod cross;
+pub(crate) mod cross;
 
 use std::{
     fs,

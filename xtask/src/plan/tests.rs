@@ -90,7 +90,7 @@ type Case<'a> = (&'a str, fn(&mut Machine), Goal, &'a [&'a str]);
 
 #[test]
 fn each_missing_part_costs_only_its_own_steps() {
-    let table: [Case<'_>; 17] = [
+    let table: [Case<'_>; 18] = [
         ("not linked", |m| m.toolchain = None, Goal::Build, &[LINK]),
         (
             "no rustup: Debian's cargo is used as it is",
@@ -161,6 +161,15 @@ fn each_missing_part_costs_only_its_own_steps() {
                 UPDATE,
                 &install("gcc-aarch64-linux-gnu libc6-dev-arm64-cross"),
                 CARGO_DEB_LINE,
+            ],
+        ),
+        (
+            "nothing for guests of another architecture",
+            |m| (m.missing_cargo_tools, m.no_cross) = (vec![CARGO_DEB], Some(Arch::Arm64)),
+            Goal::CrossGuest,
+            &[
+                UPDATE,
+                &install("gcc-aarch64-linux-gnu libc6-dev-arm64-cross"),
             ],
         ),
         (

@@ -88,6 +88,26 @@ impl Archive {
         download
     }
 
+    /// The names of these packages and of all that they depend on, as on a machine that has none.
+    pub(super) fn closure(&self, packages: &[&str]) -> Result<Vec<String>> {
+        let nothing = self.folder.join("nothing-installed");
+        fs::write(&nothing, "")?;
+        let mut simulate = self.apt("apt-get");
+        simulate
+            .args(["-o", &format!("Dir::State::status={}", nothing.display())])
+            .args(["install", "--simulate", "--no-install-recommends"])
+            .args(packages);
+        let output = simulate.output().context("apt-get")?;
+        ensure!(
+            output.status.success(),
+            "{} failed: {}",
+            line(&simulate),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let steps = String::from_utf8_lossy(&output.stdout);
+        Ok(steps.lines().filter_map(to_install).collect())
+    }
+
     /// An apt-get or apt-cache with these lists.
     fn apt(&self, program: &str) -> Command {
         let folder = self.folder.display();
@@ -109,6 +129,12 @@ impl Archive {
         }
         command
     }
+}
+
+/// The package in a line such as `Inst seabios (1.16.2-1 Debian:12.15/oldstable [all])`.
+pub(super) fn to_install(line: &str) -> Option<String> {
+    let rest = line.strip_prefix("Inst ")?;
+    rest.split(' ').next().map(str::to_owned)
 }
 
 /// The archives of Debian that this machine uses: each one's place and codename.
@@ -156,6 +182,22 @@ fn sources(suite: &str, machine: &[(String, String)]) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn packages_to_install_are_read() {
+        for (line, package) in [
+            (
+                "Inst seabios (1.16.2-1 Debian:12.15 [all])",
+                Some("seabios"),
+            ),
+            ("Inst a [1] (2 Debian:12 [amd64]) []", Some("a")),
+            ("Remv qemu-utils [1:10.0.2+ds-2]", None),
+            ("Conf seabios (1.16.2-1 Debian:12.15 [all])", None),
+            ("Reading package lists...", None),
+        ] {
+            assert_eq!(to_install(line).as_deref(), package, "{line}");
+        }
+    }
 
     #[test]
     fn a_suite_comes_from_this_machines_archives() {

@@ -1,5 +1,5 @@
-//! The parts of a guest: qemu, Debian's kernels and busybox, downloaded once and kept in the target
-//! folder.
+//! The parts of a guest: qemu, Debian's kernels, busybox and the tools of another architecture,
+//! downloaded once and kept in the target folder.
 //!
 //! In: the package lists of apt-get, for kernels those of Debian's suites. Out: folders with
 //! unpacked packages.
@@ -18,13 +18,15 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use recon_tests::program::locate;
 
 use super::{
-    archive::Archive,
+    archive::{Archive, to_install},
     kernel::{self, Choice},
 };
-use crate::step::{line, run};
+use crate::{
+    package::Arch,
+    step::{line, run},
+};
 
-const QEMU: &str = "qemu-system-x86_64";
-const QEMU_PACKAGE: &str = "qemu-system-x86";
+const QEMU: &str = "qemu-system-";
 const BUSYBOX_PACKAGE: &str = "busybox-static";
 /// The folders of qemu's firmware in the packages.
 const FIRMWARE: [&str; 3] = ["usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu"];
@@ -32,8 +34,12 @@ const FIRMWARE: [&str; 3] = ["usr/share/qemu", "usr/share/seabios", "usr/lib/ipx
 const LIBRARIES: [&str; 2] = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"];
 /// The folders of modules in the packages of kernels.
 const MODULE_FOLDERS: [&str; 2] = ["lib/modules", "usr/lib/modules"];
-/// Debian's name for the architecture of this machine and of the guests.
-const ARCHITECTURE: &str = "amd64";
+/// The architecture of this machine, whose own package lists serve.
+const OWN: Arch = Arch::Amd64;
+/// The suite of the tools for another architecture.
+const TOOLS_SUITE: &str = "bookworm";
+/// The file that lists the packages in a folder of tools.
+const PACKAGES: &str = "packages";
 const WHAT_TO_DO: &str = "if the package lists are old or missing, type: apt-get update; without a network, the lab needs the downloads of an earlier run";
 
 /// The folder of all downloads.
@@ -50,6 +56,7 @@ pub(super) struct Kernel {
     /// The file that qemu boots.
     pub(super) image: PathBuf,
     pub(super) modules: PathBuf,
+    pub(super) arch: Arch,
 }
 
 /// A qemu that can be started.
@@ -57,15 +64,17 @@ pub(super) struct Kernel {
 pub(super) struct Qemu {
     /// The folder of its packages, or `None` for the installed qemu.
     folder: Option<PathBuf>,
+    /// The architecture of its guests.
+    arch: Arch,
 }
 
 impl Qemu {
     /// The command, with the arguments that locate qemu's own files.
     pub(super) fn command(&self) -> Command {
         let Some(folder) = &self.folder else {
-            return Command::new(QEMU);
+            return Command::new(qemu_program(self.arch));
         };
-        let mut command = Command::new(folder.join("usr/bin").join(QEMU));
+        let mut command = Command::new(folder.join("usr/bin").join(qemu_program(self.arch)));
         for firmware in FIRMWARE {
             command.arg("-L").arg(folder.join(firmware));
         }
@@ -80,39 +89,62 @@ impl Store {
     pub(super) fn new(folder: PathBuf) -> Result<Self> {
         ensure!(
             cfg!(target_arch = "x86_64"),
-            "the lab's guests are x86-64 machines, and the agent is built for this machine: it must be x86-64 too"
+            "the lab emulates x86-64 and arm64 on x86-64, and this machine is another one"
         );
         fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
         Ok(Self { folder })
     }
 
-    /// The installed qemu, or Debian's.
-    pub(super) fn qemu(&self) -> Result<Qemu> {
-        if locate(QEMU).is_ok() {
-            return Ok(Qemu { folder: None });
+    /// The installed qemu for guests of that architecture, or Debian's.
+    pub(super) fn qemu(&self, arch: Arch) -> Result<Qemu> {
+        if locate(&qemu_program(arch)).is_ok() {
+            return Ok(Qemu { folder: None, arch });
         }
-        let folder = self.folder.join("qemu");
+        let folder = self.folder.join(named("qemu", arch));
         if !folder.exists() {
-            let download = download_here(&missing_packages()?);
+            let download = download_here(&missing_packages(arch)?);
             self.fetch(&folder, "qemu, which runs the guest", download)?;
         }
-        Ok(Qemu {
-            folder: Some(folder),
-        })
+        let folder = Some(folder);
+        Ok(Qemu { folder, arch })
     }
 
-    /// A static busybox: the guest's shell, and the program that unpacks modules here.
-    pub(super) fn busybox(&self) -> Result<PathBuf> {
-        let folder = self.folder.join("busybox");
+    /// A static busybox: a guest's shell, and the program that unpacks modules here.
+    pub(super) fn busybox(&self, arch: Arch) -> Result<PathBuf> {
+        let folder = self.folder.join(named("busybox", arch));
         if !folder.exists() {
             let packages = [BUSYBOX_PACKAGE.to_owned()];
-            self.fetch(
-                &folder,
-                "busybox, the guest's shell",
-                download_here(&packages),
-            )?;
+            let download = match arch {
+                OWN => download_here(&packages),
+                _ => self.archive(TOOLS_SUITE, arch)?.download(&packages),
+            };
+            self.fetch(&folder, "busybox, the guest's shell", download)?;
         }
         Ok(folder.join("bin/busybox"))
+    }
+
+    /// The files of these packages for another architecture, and of all that they depend on. No
+    /// script of theirs has run.
+    pub(super) fn tools(&self, arch: Arch, packages: &[&str]) -> Result<PathBuf> {
+        let folder = self.folder.join(named("tools", arch));
+        let list = folder.join(PACKAGES);
+        let wanted = packages.join("\n");
+        if fs::read_to_string(&list).is_ok_and(|had| had == wanted) {
+            return Ok(folder);
+        }
+        if folder.exists() {
+            fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        }
+        let archive = self.archive(TOOLS_SUITE, arch)?;
+        let download = archive.download(&archive.closure(packages)?);
+        let why = format!("the tests' tools for {}", arch.debian());
+        self.fetch(&folder, &why, download)?;
+        fs::write(&list, wanted).with_context(|| list.display().to_string())?;
+        Ok(folder)
+    }
+
+    fn archive(&self, suite: &str, arch: Arch) -> Result<Archive> {
+        Archive::open(&self.folder.join("apt"), suite, arch.debian())
     }
 
     /// The newest kernel of that choice that Debian has, or, without a network, the newest
@@ -142,13 +174,14 @@ impl Store {
             image: image.with_context(|| format!("{} has no kernel", folder.display()))?,
             modules,
             release,
+            arch: choice.arch(),
         })
     }
 
     /// Downloads the newest kernel of that choice unless it is there, and returns its release.
     fn fetch_kernel(&self, choice: &Choice) -> Result<String> {
         for suite in choice.suites() {
-            let archive = Archive::open(&self.folder.join("apt"), suite, ARCHITECTURE)?;
+            let archive = self.archive(suite, choice.arch())?;
             let Some(release) = choice.newest(archive.packages(kernel::PACKAGE)) else {
                 continue;
             };
@@ -199,6 +232,27 @@ impl Store {
     }
 }
 
+/// The program that emulates a machine of that architecture.
+fn qemu_program(arch: Arch) -> String {
+    format!("{QEMU}{}", arch.processor())
+}
+
+/// The package with that program.
+fn qemu_package(arch: Arch) -> &'static str {
+    match arch {
+        Arch::Amd64 => "qemu-system-x86",
+        Arch::Arm64 => "qemu-system-arm",
+    }
+}
+
+/// The folder of a part; this machine's own has the bare name.
+fn named(part: &str, arch: Arch) -> String {
+    match arch {
+        OWN => part.to_owned(),
+        other => format!("{part}-{}", other.debian()),
+    }
+}
+
 /// The command that downloads packages of this machine's own suite into its working directory.
 fn download_here(packages: &[String]) -> Command {
     let mut download = Command::new("apt-get");
@@ -218,13 +272,16 @@ fn kernel_packages(archive: &Archive, release: &str) -> Vec<String> {
 }
 
 /// qemu, and its dependencies that are not installed.
-fn missing_packages() -> Result<Vec<String>> {
+fn missing_packages(arch: Arch) -> Result<Vec<String>> {
     let mut simulate = Command::new("apt-get");
     simulate
         .args(["install", "--simulate", "--no-install-recommends"])
-        .arg(QEMU_PACKAGE);
+        .arg(qemu_package(arch));
     let output = simulate.output().with_context(|| {
-        format!("{QEMU} is not installed, and this machine has no apt-get to download it")
+        format!(
+            "{} is not installed, and this machine has no apt-get to download it",
+            qemu_program(arch)
+        )
     })?;
     let steps = String::from_utf8_lossy(&output.stdout);
     let packages: Vec<String> = steps.lines().filter_map(to_install).collect();
@@ -237,38 +294,23 @@ fn missing_packages() -> Result<Vec<String>> {
     Ok(packages)
 }
 
-/// The package in a line such as `Inst seabios (1.16.2-1 Debian:12.15/oldstable [all])`.
-fn to_install(line: &str) -> Option<String> {
-    let rest = line.strip_prefix("Inst ")?;
-    rest.split(' ').next().map(str::to_owned)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn packages_to_install_are_read() {
-        for (line, package) in [
-            (
-                "Inst seabios (1.16.2-1 Debian:12.15 [all])",
-                Some("seabios"),
-            ),
-            ("Inst a [1] (2 Debian:12 [amd64]) []", Some("a")),
-            ("Remv qemu-utils [1:10.0.2+ds-2]", None),
-            ("Conf seabios (1.16.2-1 Debian:12.15 [all])", None),
-            ("Reading package lists...", None),
-        ] {
-            assert_eq!(to_install(line).as_deref(), package, "{line}");
-        }
-    }
-
-    #[test]
     fn a_downloaded_qemu_finds_its_own_files() {
-        let folder = Some(PathBuf::from("/f"));
-        assert_eq!(
-            line(&Qemu { folder }.command()),
-            "/f/usr/bin/qemu-system-x86_64 -L /f/usr/share/qemu -L /f/usr/share/seabios -L /f/usr/lib/ipxe/qemu"
-        );
+        for (arch, program) in [
+            (Arch::Amd64, "qemu-system-x86_64"),
+            (Arch::Arm64, "qemu-system-aarch64"),
+        ] {
+            let folder = Some(PathBuf::from("/f"));
+            assert_eq!(
+                line(&Qemu { folder, arch }.command()),
+                format!(
+                    "/f/usr/bin/{program} -L /f/usr/share/qemu -L /f/usr/share/seabios -L /f/usr/lib/ipxe/qemu"
+                )
+            );
+        }
     }
 }

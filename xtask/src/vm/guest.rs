@@ -5,7 +5,7 @@
 //! The decision held here: the processor is emulated, since a lab must run inside of machines that
 //! offer no virtualisation to their guests. A network card is a tap with virtio's header, so that
 //! offloads cross it as they do on a real host. A guest leaves no file on the disk, even if it is
-//! killed.
+//! killed. An arm64 guest has qemu's `virt` machine, whose only serial line is for tests.
 
 use std::{
     fs::File,
@@ -23,18 +23,16 @@ use recon_tests::machine::Card;
 use recon_tests::namespace::Namespace;
 
 use super::fetch::{Kernel, Qemu};
+use crate::package::Arch;
 
 pub(super) const BRIDGE: &str = "br0";
 /// The largest frames of most switches.
 const JUMBO: u32 = 9000;
 /// Hides the kernel's messages except for warnings and errors; a panic ends the machine
-/// immediately. An emulated timer on a busy processor is late: the kernel must not panic for that,
-/// nor call its clock unstable.
-const QUIET: &str =
-    "quiet panic=-1 no_timer_check tsc=nowatchdog nowatchdog rcupdate.rcu_cpu_stall_suppress=1";
-/// The serial line of the kernel's and the agent's log, and the line of the prompt.
+/// immediately. An emulated timer on a busy processor is late: the kernel must not panic for that.
+const QUIET: &str = "quiet panic=-1 nowatchdog rcupdate.rcu_cpu_stall_suppress=1";
+/// The serial line of the kernel's and the agent's log.
 const LOG: &str = "ttyS1";
-const PROMPT: &str = "ttyS0";
 /// The other end of the third serial line: an abstract socket in the guest's network namespace
 /// (unix(7)).
 const CONTROL: &str = "recon-guest";
@@ -89,7 +87,7 @@ impl Guest<'_> {
 
     /// A guest whose prompt is on this terminal.
     pub(super) fn at_prompt(&self) -> Command {
-        let mut command = self.machine(PROMPT);
+        let mut command = self.machine(hardware(self.kernel.arch).prompt);
         // Ctrl-C is for the guest's shell.
         command.args("-chardev stdio,id=prompt,signal=off -serial chardev:prompt".split(' '));
         command
@@ -97,7 +95,7 @@ impl Guest<'_> {
 
     /// A guest that runs tests, and writes their output and the kernel's messages.
     pub(super) fn testing(&self) -> Command {
-        let mut command = self.machine(PROMPT);
+        let mut command = self.machine(hardware(self.kernel.arch).prompt);
         command.args(["-serial", "stdio"]);
         command
     }
@@ -120,8 +118,10 @@ impl Guest<'_> {
             ..
         } = self;
         let mut command = self.qemu.command();
+        let hardware = hardware(self.kernel.arch);
         command
-            .args("-nodefaults -no-reboot -display none -machine q35,accel=tcg".split(' '))
+            .args("-nodefaults -no-reboot -display none".split(' '))
+            .args(hardware.arguments.split(' '))
             // A machine that has just booted has no entropy of its own.
             .args("-object rng-random,id=random,filename=/dev/urandom".split(' '))
             .args("-device virtio-rng-pci,rng=random".split(' '))
@@ -129,7 +129,10 @@ impl Guest<'_> {
             .arg(&self.kernel.image)
             .args([
                 "-append",
-                &format!("console={console} {QUIET} {kernel_options}"),
+                &format!(
+                    "console={console} {QUIET} {} {kernel_options}",
+                    hardware.kernel_options
+                ),
             ]);
         // The file has no name, so qemu opens this process's descriptor.
         let descriptor = self.initramfs.as_raw_fd();
@@ -141,6 +144,33 @@ impl Guest<'_> {
             command.args(["-device", &device(&tap, card)]);
         }
         command
+    }
+}
+
+/// What is special to the machines of an architecture.
+#[derive(Debug)]
+struct Hardware {
+    /// qemu's arguments.
+    arguments: &'static str,
+    kernel_options: &'static str,
+    /// The serial line of the prompt and of the tests' output.
+    prompt: &'static str,
+}
+
+fn hardware(arch: Arch) -> Hardware {
+    match arch {
+        Arch::Amd64 => Hardware {
+            arguments: "-machine q35,accel=tcg",
+            // Nor may the kernel call its clock unstable.
+            kernel_options: "no_timer_check tsc=nowatchdog",
+            prompt: "ttyS0",
+        },
+        // A processor of servers. qemu's `max` signs pointers, which takes three times as long.
+        Arch::Arm64 => Hardware {
+            arguments: "-machine virt,accel=tcg -cpu neoverse-n1",
+            kernel_options: "",
+            prompt: "ttyAMA0",
+        },
     }
 }
 

@@ -98,7 +98,8 @@ fn with_guest(
     work: impl FnOnce(&Lab, &Guest<'_>) -> Result<()>,
 ) -> Result<()> {
     let store = Store::new(store.to_owned())?;
-    let (qemu, busybox) = (store.qemu()?, store.busybox()?);
+    let arch = choice.arch();
+    let (qemu, busybox) = (store.qemu(arch)?, store.busybox(arch)?);
     let kernel = store.kernel(choice)?;
     let modules = Modules::find(&kernel.modules, &busybox)?.closure(&MODULES)?;
     let initramfs = initramfs::write(agent, &busybox, &modules, script)?;

@@ -3,8 +3,9 @@
 //! In: the agent, the tests' executables, the kernels. Out: how each test ended on each kernel, and
 //! the facts that it recorded.
 //! The decision held here: the tests build their lab inside of the guest, so that they are the same
-//! as on this machine, and only the kernel differs. The guest runs the static agent; the tests and
-//! the tools are this machine's, with their libraries.
+//! as on this machine, and only the kernel and the architecture differ. The guest runs the static
+//! agent. The tests and the tools are this machine's, with their libraries; on arm64 the tests are
+//! static, and the tools those of Debian's packages.
 
 use std::{
     fs::File,
@@ -25,14 +26,14 @@ use recon_tests::{
 
 use super::{
     Choice,
-    cpio::Archive,
     fetch::{Kernel, Qemu, Store},
     guest::{Guest, bridge},
     initramfs::{self, FINISHED, MODULES},
     module::Modules,
-    rootfs,
+    programs::Programs,
+    rootfs::{self, RootFs},
 };
-use crate::step::quoted;
+use crate::{package::Arch, step::quoted};
 
 /// Modules that the tests use, and those that a host with modprobe(8) loads by itself when the
 /// agent asks for sockets. The kernels for cloud images have no PPP.
@@ -79,8 +80,14 @@ pub(crate) struct Tested {
     pub(crate) skipped: Vec<String>,
 }
 
-/// The name and the executable of each test.
-pub(crate) type Tests = [(String, PathBuf)];
+/// What cargo has built for an architecture.
+#[derive(Debug)]
+pub(crate) struct Build {
+    pub(crate) arch: Arch,
+    pub(crate) agent: PathBuf,
+    /// The name and the executable of each test.
+    pub(crate) tests: Vec<(String, PathBuf)>,
+}
 
 /// The work of one guest: these tests on that kernel. A kernel may have several jobs.
 #[derive(Debug, Clone)]
@@ -106,26 +113,53 @@ impl Job {
 }
 
 /// Does each job in a guest of its own, the first ones first, and returns the results by kernel.
-pub(crate) fn run_jobs(
-    agent: &Path,
-    tests: &Tests,
-    jobs: &[Job],
-    store: &Path,
-) -> Result<Vec<Tested>> {
+pub(crate) fn run_jobs(builds: &[Build], jobs: &[Job], store: &Path) -> Result<Vec<Tested>> {
     let store = Store::new(store.to_owned())?;
+    let own = Arch::of_this_machine()?;
     // Before the guests start, so that two of them do not download it at a time.
-    let (qemu, busybox) = (store.qemu()?, store.busybox()?);
+    let unpacker = store.busybox(own)?;
+    let parts = builds.iter().map(|build| prepare(build, &store, own));
+    let parts = parts.collect::<Result<Vec<_>>>()?;
     let jobs = jobs
         .iter()
         .map(|job| Ok((store.kernel(&job.kernel)?, job)))
         .collect::<Result<Vec<_>>>()?;
-    let common = archive_tests(tests)?;
     let results = map_in_parallel(&jobs, AT_ONCE, |(kernel, job)| {
-        let initramfs = write_initramfs(agent, job, kernel, &busybox, &common)?;
-        run_job(job, &qemu, kernel, &initramfs)
+        let parts = parts.iter().find(|parts| parts.build.arch == kernel.arch);
+        let parts = parts.with_context(|| format!("no tests for {}", kernel.arch.debian()))?;
+        let initramfs = write_initramfs(parts, job, kernel, &unpacker)?;
+        run_job(job, &parts.qemu, kernel, &initramfs)
     });
     let results: Result<Vec<_>> = results.into_iter().collect();
     Ok(merge_by_kernel(results?))
+}
+
+/// What all guests of an architecture have in common.
+struct Parts<'a> {
+    build: &'a Build,
+    qemu: Qemu,
+    busybox: PathBuf,
+    /// An archive with the tests and the tools.
+    common: Vec<u8>,
+}
+
+fn prepare<'a>(build: &'a Build, store: &Store, own: Arch) -> Result<Parts<'a>> {
+    let arch = build.arch;
+    let programs = match arch == own {
+        true => Programs::installed(arch),
+        false => Programs::unpacked(store.tools(arch, &rootfs::packages())?, arch),
+    };
+    let mut files = RootFs::new(&programs);
+    for (name, test) in &build.tests {
+        files.add_test(&format!("{TESTS}/{name}"), test)?;
+    }
+    files.add_tools()?;
+    Ok(Parts {
+        build,
+        qemu: store.qemu(arch)?,
+        busybox: store.busybox(arch)?,
+        common: files.finish(),
+    })
 }
 
 /// Merges the results of each kernel, in the order of first appearance.
@@ -152,29 +186,13 @@ fn merge_by_kernel(results: Vec<Tested>) -> Vec<Tested> {
     kernels
 }
 
-/// The files of all guests: the tests and the tools.
-fn archive_tests(tests: &Tests) -> Result<Vec<u8>> {
-    let mut archive = Archive::default();
-    for (name, test) in tests {
-        rootfs::add_test(&mut archive, &format!("{TESTS}/{name}"), test)?;
-    }
-    rootfs::add_tools(&mut archive)?;
-    Ok(archive.finish())
-}
-
 /// An unnamed file to boot from. The kernel unpacks one archive after the other.
-fn write_initramfs(
-    agent: &Path,
-    job: &Job,
-    kernel: &Kernel,
-    busybox: &Path,
-    common: &[u8],
-) -> Result<File> {
+fn write_initramfs(parts: &Parts<'_>, job: &Job, kernel: &Kernel, unpacker: &Path) -> Result<File> {
     let more = job
         .machine
         .map_or(&TEST_MODULES[..], |machine| machine.modules);
     let modules =
-        Modules::find(&kernel.modules, busybox)?.closure(&[&MODULES[..], more].concat())?;
+        Modules::find(&kernel.modules, unpacker)?.closure(&[&MODULES[..], more].concat())?;
     let tests = job.tests.iter().map(|name| format!("{TESTS}/{name}"));
     let tests: Vec<String> = tests.collect();
     let work = match job.machine {
@@ -184,8 +202,8 @@ fn write_initramfs(
         }
         None => initramfs::tests(&tests),
     };
-    let mut file = initramfs::write(agent, busybox, &modules, &work)?;
-    file.write_all(common)?;
+    let mut file = initramfs::write(&parts.build.agent, &parts.busybox, &modules, &work)?;
+    file.write_all(&parts.common)?;
     Ok(file)
 }
 
