@@ -16,7 +16,7 @@ use recon_common::{ImageId, Signal};
 
 use crate::drain::{Forks, ImageNumbers};
 use crate::incident::Finding;
-use crate::process::{Listeners, Lookups, Process, ProcessTable, is_own};
+use crate::process::{Listeners, Lookups, Process, ProcessTable, is_own, reader};
 
 const PROC: &str = "/proc";
 /// How many processes are remembered: half of what a 64-bit kernel can have by default (`pid_max`
@@ -41,6 +41,7 @@ impl Actors {
         images: ImageNumbers,
         forks: Forks,
     ) -> io::Result<Self> {
+        reader::start()?;
         let mut processes = ProcessTable::new(PROC, REMEMBERED)
             .with_cgroups(cgroups)
             .with_images(images, forks);
@@ -97,9 +98,9 @@ impl Actors {
         is_own(local).then(|| self.lookups.find(local.to_ip(), port))?
     }
 
-    /// Takes the number of alerts without a name as the lookup was late.
+    /// Takes the number of lookups and of reads of processes that were late.
     pub(super) fn take_late(&mut self) -> u64 {
-        self.lookups.take_late()
+        self.lookups.take_late() + reader::take_late()
     }
 }
 

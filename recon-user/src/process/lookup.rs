@@ -49,10 +49,13 @@ impl Lookups {
     ) -> io::Result<Self> {
         let (requests, asked) = sync_channel::<ListenerQuestion>(QUEUE);
         let (answer, answers) = channel();
+        let (ready, started) = channel();
         thread::Builder::new()
             .name("recon-lookup".to_owned())
             .spawn(move || {
                 reader::register();
+                // The one that starts it waits for this: it must be known before the sandbox comes.
+                let _ = ready.send(());
                 for (local, port) in asked {
                     let found = find(local, port, Instant::now() + DEADLINE);
                     if answer.send(((local, port), found)).is_err() {
@@ -60,6 +63,7 @@ impl Lookups {
                     }
                 }
             })?;
+        started.recv().map_err(io::Error::other)?;
         Ok(Self {
             requests,
             answers,

@@ -48,7 +48,9 @@ pub(super) fn read_process(root: &Path, pid: u32) -> Option<ProcFiles> {
     let stat = read_stat(root, pid)?;
     let link = pid_folder(root, pid).join("exe");
     let executable = reader::read(move || fs::read_link(link).ok()).flatten();
-    let arguments = read_file(root, pid, "cmdline", COMMAND_LINE_LENGTH + 1);
+    let file = pid_folder(root, pid).join("cmdline");
+    // Of the process's own memory, which it may keep from being read.
+    let arguments = reader::read(move || read_path(&file, COMMAND_LINE_LENGTH + 1)).flatten();
     let cgroups = read_file(root, pid, "cgroup", FILE_LENGTH);
     Some(ProcFiles {
         stat,
@@ -83,9 +85,13 @@ pub(super) fn pid_folder(root: &Path, pid: u32) -> PathBuf {
 }
 
 fn read_file(root: &Path, pid: u32, name: &str, limit: usize) -> Option<Vec<u8>> {
+    read_path(&pid_folder(root, pid).join(name), limit)
+}
+
+fn read_path(path: &Path, limit: usize) -> Option<Vec<u8>> {
     // Most files are short and fit the first allocation.
     let mut contents = Vec::with_capacity(1024);
-    let file = File::open(pid_folder(root, pid).join(name)).ok()?;
+    let file = File::open(path).ok()?;
     file.take(limit as u64).read_to_end(&mut contents).ok()?;
     Some(contents)
 }

@@ -1,41 +1,121 @@
 //! The thread that looks into other processes for the agent.
 //!
-//! In: a function that reads. Out: what it returns.
-//! The decision held here: Landlock lets a thread inside of a domain look at no process outside of
-//! it: neither at the program that it runs nor at its namespaces. So these reads happen on a thread
-//! that is not in the domain, and whose system calls only read. Without the sandbox there is no
-//! such thread, and a function runs where it is called.
+//! In: a function that reads. Out: what it returns, if that comes in time.
+//! The decisions held here:
+//! - Landlock lets a thread inside of a domain look at no process outside of it: neither at the
+//!   program that it runs nor at its namespaces. So these reads happen on a thread that is not in
+//!   the domain, and whose system calls only read.
+//! - A process may let nobody read its memory for as long as it likes: its arguments may be on a
+//!   file system of its own, or whoever maps memory for it may never end. A read of them has a
+//!   deadline, and until it ends there is no other: names are missing then, and no poll waits.
+//! - Where nobody has started the thread, a function runs where it is called.
 
 use std::io;
-use std::sync::mpsc::{Sender, channel};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
+use std::time::Duration;
+
+/// How long a read may take.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 type Job = Box<dyn FnOnce() + Send>;
 
-static READER: OnceLock<Sender<Job>> = OnceLock::new();
+static READER: OnceLock<Reader> = OnceLock::new();
 /// The ids of the threads that look into other processes.
 static THREADS: Mutex<Vec<libc::pid_t>> = Mutex::new(Vec::new());
 
-/// Starts the thread. From now on, [`read`] runs there.
+/// The thread.
+#[derive(Debug)]
+struct Reader {
+    jobs: Sender<Job>,
+    /// Reads that nobody waits for any more, and that have not ended.
+    stuck: Arc<AtomicUsize>,
+    /// Reads without an answer since they were last taken.
+    late: AtomicU64,
+}
+
+/// Who is first to speak of a read: the thread that has done it, or the caller who gives up.
+mod ending {
+    pub(super) const OPEN: u8 = 0;
+    pub(super) const DONE: u8 = 1;
+    pub(super) const GIVEN_UP: u8 = 2;
+}
+
+impl Reader {
+    fn start() -> io::Result<Self> {
+        let (jobs, queue) = channel::<Job>();
+        let (ready, started) = channel();
+        thread::Builder::new()
+            .name("recon-reader".to_owned())
+            .spawn(move || {
+                register();
+                // The one that starts it waits for this.
+                let _ = ready.send(());
+                queue.into_iter().for_each(|job| job());
+            })?;
+        started.recv().map_err(io::Error::other)?;
+        Ok(Self {
+            jobs,
+            stuck: Arc::default(),
+            late: AtomicU64::new(0),
+        })
+    }
+
+    /// Runs `look` on the thread. `None` if it panicked, takes longer, or follows one that does.
+    fn read<T: Send + 'static>(
+        &self,
+        patience: Duration,
+        look: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        if self.stuck.load(Ordering::SeqCst) > 0 {
+            self.late.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        let (answer, answered) = channel();
+        let ended = Arc::new(AtomicU8::new(ending::OPEN));
+        let (stuck, is_ended) = (Arc::clone(&self.stuck), Arc::clone(&ended));
+        let job = Box::new(move || {
+            let seen = look();
+            if is_ended.swap(ending::DONE, Ordering::SeqCst) == ending::GIVEN_UP {
+                stuck.fetch_sub(1, Ordering::SeqCst);
+            }
+            // A caller that has given up takes no answer.
+            let _ = answer.send(seen);
+        });
+        self.jobs.send(job).ok()?;
+        match answered.recv_timeout(patience) {
+            Ok(seen) => return Some(seen),
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        self.stuck.fetch_add(1, Ordering::SeqCst);
+        if ended.swap(ending::GIVEN_UP, Ordering::SeqCst) == ending::DONE {
+            self.stuck.fetch_sub(1, Ordering::SeqCst);
+            return answered.recv().ok();
+        }
+        self.late.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+}
+
+/// Starts the thread, unless it runs. From now on, [`read`] runs there.
 ///
 /// # Errors
 /// The system has no more threads.
 pub(crate) fn start() -> io::Result<()> {
-    let (jobs, queue) = channel::<Job>();
-    let (ready, started) = channel();
-    thread::Builder::new()
-        .name("recon-reader".to_owned())
-        .spawn(move || {
-            register();
-            // The one that starts it waits for this.
-            let _ = ready.send(());
-            queue.into_iter().for_each(|job| job());
-        })?;
-    started.recv().map_err(io::Error::other)?;
-    // A second call changes nothing.
-    let _ = READER.set(jobs);
+    if READER.get().is_none() {
+        // Of two callers at a time, the second one's thread ends at once.
+        let _ = READER.set(Reader::start()?);
+    }
     Ok(())
+}
+
+/// Takes the number of reads since the last call that had no answer in time.
+pub(crate) fn take_late() -> u64 {
+    let taken = READER.get().map(|it| it.late.swap(0, Ordering::Relaxed));
+    taken.unwrap_or_default()
 }
 
 /// Notes that this thread only looks into other processes.
@@ -54,16 +134,37 @@ pub(crate) fn threads() -> Vec<libc::pid_t> {
     threads.clone()
 }
 
-/// Runs `look` where other processes can be seen. `None` if it panicked.
+/// Runs `look` where other processes can be seen. `None` if it panicked, or had no answer in time.
 pub(crate) fn read<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let Some(reader) = READER.get() else {
-        return Some(look());
-    };
-    let (answer, answered) = channel();
-    let job = Box::new(move || {
-        // The caller waits.
-        let _ = answer.send(look());
-    });
-    reader.send(job).ok()?;
-    answered.recv().ok()
+    match READER.get() {
+        Some(reader) => reader.read(PATIENCE, look),
+        None => Some(look()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn a_read_that_hangs_delays_nobody() {
+        const LITTLE: Duration = Duration::from_millis(20);
+        const LONG: Duration = Duration::from_secs(60);
+        let reader = Reader::start().expect("a thread");
+        let (end, ends) = channel::<()>();
+        assert_eq!(reader.read(LONG, || 1), Some(1));
+        assert_eq!(reader.read(LITTLE, move || ends.recv()), None);
+        let begun = Instant::now();
+        assert_eq!(reader.read(LONG, || 2), None, "behind it");
+        assert!(begun.elapsed() < LONG);
+        assert_eq!(reader.late.swap(0, Ordering::Relaxed), 2);
+        end.send(()).expect("it still waits");
+        while reader.stuck.load(Ordering::SeqCst) > 0 {
+            assert!(begun.elapsed() < LONG);
+            thread::yield_now();
+        }
+        assert_eq!(reader.read(LONG, || 3), Some(3), "it has ended");
+        assert_eq!(reader.read(LONG, || panic!("on purpose")), None::<()>);
+    }
 }
