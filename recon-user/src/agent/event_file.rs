@@ -68,6 +68,8 @@ impl LineFile {
         }
         let (lines, name) = (self.lines, self.path.display().to_string());
         match self.reopen() {
+            // It was said before.
+            Ok(file) if known == TRY_AGAIN => Some(file),
             Ok(file) => {
                 log::warn!(
                     "{name}: somebody has removed or replaced it; {lines} go to a new one from now on, and those of the last poll may be lost"
@@ -87,7 +89,7 @@ impl LineFile {
 
     /// Makes the next look open it again: the queue has no room for another file now.
     pub(super) fn forget(&mut self) {
-        self.identity = self.identity.map(|_| (0, 0));
+        self.identity = self.identity.map(|_| TRY_AGAIN);
     }
 
     /// Its name.
@@ -100,6 +102,9 @@ impl LineFile {
         self.lines
     }
 }
+
+/// The identity of no file: the next look opens the name again.
+const TRY_AGAIN: (u64, u64) = (0, 0);
 
 /// The device and inode of a regular file.
 fn identity(about: &Metadata) -> Option<(u64, u64)> {
@@ -212,4 +217,24 @@ fn end_torn_line(path: &Path, file: &mut File) -> io::Result<()> {
         file.write_all(b"\n")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As when the queue of a file that was opened again is full: the writer keeps the old one.
+    #[test]
+    fn a_file_is_opened_again_until_its_queue_takes_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("alerts.jsonl");
+        let (mut file, _) = LineFile::open(&path, "alerts").expect("a file");
+        assert!(file.follow().is_none(), "nothing has changed");
+        for _ in 0..2 {
+            file.reopen().expect("the same file");
+            file.forget();
+            assert!(file.follow().is_some());
+        }
+        assert!(file.follow().is_none(), "the queue has taken it");
+    }
 }

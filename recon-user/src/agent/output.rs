@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use jiff::Timestamp;
 
 use super::event_file::{self, LineFile};
@@ -190,11 +190,12 @@ impl AgentOutput {
     pub(super) fn reopen(&mut self) {
         for (file, queue) in self.files() {
             let (what, name) = (file.lines(), file.path().display().to_string());
-            let reopened = file.reopen().and_then(|file| {
-                ensure!(
-                    queue.replace_file(file),
-                    "{name} is too slow, and the queue is full; send SIGHUP again later"
-                );
+            let reopened = file.reopen().and_then(|opened| {
+                if !queue.replace_file(opened) {
+                    // So that the next look at the files tries again.
+                    file.forget();
+                    bail!("{name} is too slow, and the queue is full; recon tries again");
+                }
                 Ok(())
             });
             match reopened {
