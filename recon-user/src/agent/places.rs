@@ -29,9 +29,12 @@ pub(super) struct PlaceNames {
     renamed: HashMap<&'static str, &'static str>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct NamedInterface {
     index: u32,
+    text: String,
+    /// Its name once a key has named it. There is room for so many names in a process, and
+    /// containers that nobody scans may bring more.
     name: Option<Name>,
     /// The last poll at which there was such an interface.
     poll: u64,
@@ -62,9 +65,20 @@ impl PlaceNames {
         for (index, name) in interfaces {
             // The name is another one's by now.
             self.renamed.remove(name);
-            let name = Name::new(name);
-            let named = NamedInterface { index, name, poll };
-            match self.find_interface(index) {
+            let place = self.find_interface(index);
+            if let Ok(place) = place
+                && self.interfaces[place].text == name
+            {
+                self.interfaces[place].poll = poll;
+                continue;
+            }
+            let named = NamedInterface {
+                index,
+                text: name.to_owned(),
+                name: None,
+                poll,
+            };
+            match place {
                 Ok(place) => self.interfaces[place] = named,
                 Err(place) => self.interfaces.insert(place, named),
             }
@@ -114,8 +128,11 @@ impl PlaceNames {
         let (mut row, detail) = RowKey::unpack_detail(key)?;
         let netns = match detail {
             Some(Detail::Interface(index)) => {
-                let found = self.find_interface(index.get()).ok();
-                row.interface = found.and_then(|place| self.interfaces[place].name);
+                if let Ok(place) = self.find_interface(index.get()) {
+                    let NamedInterface { name, text, .. } = &mut self.interfaces[place];
+                    *name = name.or_else(|| Name::new(text));
+                    row.interface = *name;
+                }
                 None
             }
             Some(Detail::Connection { netns, .. }) => netns,
@@ -210,6 +227,18 @@ mod tests {
             places.update_names(&mut names);
             assert_eq!(names, now, "{renamed:?}");
         }
+    }
+
+    /// Containers come and go by the thousand, and there is room for 65,535 names.
+    #[test]
+    fn an_interface_takes_a_name_when_a_key_names_it() {
+        const SCANNED: &str = "veth-scanned";
+        const IDLE: &str = "veth-idle";
+        let there = [(2, SCANNED), (3, IDLE)];
+        let mut places = PlaceNames::new(Callers::unrecorded(), there.into_iter());
+        places.begin_poll(there.into_iter());
+        assert_eq!(name(&mut places, Signal::Syn, 2), SCANNED);
+        assert_eq!([SCANNED, IDLE].map(Name::is_known), [true, false]);
     }
 
     #[test]

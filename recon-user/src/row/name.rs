@@ -89,6 +89,13 @@ impl Name {
         names.intern(text)
     }
 
+    /// Whether there is a name with that text.
+    #[cfg(test)]
+    pub(crate) fn is_known(text: &str) -> bool {
+        let names = NAMES.read().unwrap_or_else(PoisonError::into_inner);
+        names.numbers.contains_key(text)
+    }
+
     /// Its text.
     #[must_use]
     pub fn text(self) -> &'static str {
