@@ -173,21 +173,25 @@ fn ask(thread: libc::pid_t) -> Failures {
 }
 
 extern "C" fn on_signal(_: libc::c_int) {
+    let own = nix::unistd::gettid().as_raw();
+    // A thread that comes too late would carry out what another one is asked.
+    if ANSWER.load(Ordering::SeqCst) != answer_of(own, WAITING) {
+        return;
+    }
     // SAFETY: the pointer is null or leads to an order, which is never freed.
     if let Some(order) = unsafe { ORDER.load(Ordering::SeqCst).as_ref() } {
         // SAFETY: the number of the last error belongs to this thread.
         let number = unsafe { libc::__errno_location() };
         // SAFETY: as above.
         let before = unsafe { *number };
-        answer(carry_out(order));
+        answer(own, carry_out(order));
         // SAFETY: as above.
         unsafe { *number = before };
     }
 }
 
-/// Says what came of it, if this thread is asked.
-fn answer(failures: Failures) {
-    let own = nix::unistd::gettid().as_raw();
+/// Says what came of it, if this thread is still asked.
+fn answer(own: libc::pid_t, failures: Failures) {
     let (asked, done) = (answer_of(own, WAITING), answer_of(own, DONE | failures.0));
     // If another one is asked by now, this answer comes too late.
     let _ = ANSWER.compare_exchange(asked, done, Ordering::SeqCst, Ordering::SeqCst);
@@ -315,7 +319,7 @@ mod tests {
             (own + 1, answer_of(own + 1, WAITING)),
         ] {
             ANSWER.store(answer_of(asked, WAITING), Ordering::SeqCst);
-            answer(Failures::DOMAIN);
+            answer(own, Failures::DOMAIN);
             assert_eq!(ANSWER.load(Ordering::SeqCst), expected, "{asked}");
         }
     }
