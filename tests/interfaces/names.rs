@@ -70,6 +70,28 @@ fn an_interface_that_is_renamed_out_of_the_pattern_is_missed() -> Result<()> {
     stop(agent).map(drop)
 }
 
+/// A network of containers that ends leaves no blindness behind, unless somebody named its bridge.
+#[test]
+fn a_bridge_that_is_deleted_is_missed_if_it_was_named() -> Result<()> {
+    for (arguments, is_missed) in [("-i t*", false), ("-i t-bridge", true)] {
+        let lab = Lab::new()?;
+        lab.host()
+            .ip("link add t-bridge type bridge\nlink set t-bridge up\n")?;
+        let agent = start(&lab, &format!("{INTERVAL} {arguments}"))?;
+        lab.host().ip("link delete t-bridge\n")?;
+        wait_logged(&agent, "t-bridge: is gone", 1)?;
+        // What is missed for two polls is an alert.
+        for _ in 0..3 {
+            agent.wait_poll()?;
+        }
+        let stopped = stop(agent)?;
+        let blind = |alert: &Alert| alert.text("rule.id").as_deref() == Some("recon-blind");
+        let found = stopped.seen.alerts.iter().any(blind);
+        ensure!(found == is_missed, "{arguments}: {}", stopped.seen);
+    }
+    Ok(())
+}
+
 /// The first member of a bridge that is watched takes its place, and the last one gives it back.
 #[test]
 fn a_bridge_is_watched_while_it_has_no_member() -> Result<()> {

@@ -209,7 +209,7 @@ impl WatchedInterfaces {
             hooks.release_interface(index);
             self.gone[0].push((index, watched.name.clone()));
             blind.regain_hooks(&watched.name);
-            if watched.is_transient && !watched.is_named {
+            if (watched.is_transient || watched.is_bridge) && !watched.is_named {
                 log::log!(
                     changes.level(),
                     "{}: is gone, and recon's hooks with it",
@@ -347,6 +347,7 @@ impl WatchedInterfaces {
             index: Some(interface.index),
             is_named: self.selection.names(interface),
             is_transient: interface.is_transient,
+            is_bridge: interface.is_bridge,
             is_up: interface.is_up,
             members: Vec::new(),
         });

@@ -20,6 +20,9 @@ pub(super) struct Watched {
     pub(super) is_named: bool,
     /// Whether it is a guest's or a tunnel's.
     pub(super) is_transient: bool,
+    /// Whether it is a bridge, which nothing passes once it is deleted, as the networks of
+    /// containers are.
+    pub(super) is_bridge: bool,
     pub(super) is_up: bool,
     /// The indexes of its members, if it is a bond or a bridge.
     pub(super) members: Vec<u32>,
@@ -132,6 +135,7 @@ mod tests {
             index,
             is_named: false,
             is_transient: false,
+            is_bridge: false,
             is_up: true,
             members: Vec::new(),
         };

@@ -63,6 +63,8 @@ pub(crate) struct Interface {
     pub(crate) is_veth: bool,
     /// Whether such interfaces come and go with guests and peers: a veth, a tap, a tunnel.
     pub(crate) is_transient: bool,
+    /// Whether it is a bridge.
+    pub(crate) is_bridge: bool,
     /// Id of the XDP program that is attached to it.
     pub(crate) xdp_program: Option<u32>,
     /// Index of the bridge, bond or team that it belongs to.
@@ -164,6 +166,7 @@ pub(super) fn interface_from_link(link: LinkMessage) -> Interface {
             LinkAttribute::LinkInfo(infos) => {
                 shows_parent = infos.iter().any(is_stacked);
                 interface.is_veth = infos.contains(&LinkInfo::Kind(InfoKind::Veth));
+                interface.is_bridge = infos.contains(&LinkInfo::Kind(InfoKind::Bridge));
                 interface.is_transient |= infos.iter().any(is_of_guest);
             }
             LinkAttribute::Xdp(state) => {
