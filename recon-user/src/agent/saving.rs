@@ -143,7 +143,7 @@ fn restore(
         Ok(restored) => restored,
         Err(error) => {
             log::warn!(
-                "the saved state can't be read: {error}; recon begins without what was counted before"
+                "the saved state can't be read: {error}; recon begins without what was counted before, and keeps that state as snapshot.unusable"
             );
             return None;
         }
@@ -298,8 +298,12 @@ impl<M: CountMaps> Agent<M> {
     /// Goes on with what an earlier process left, if it left anything.
     pub(super) fn restore(&mut self, loaded: Option<LoadedState>, settings: PipelineSettings) {
         let has_booted = self.saving.as_ref().is_some_and(|saving| saving.has_booted);
+        let is_loaded = loaded.is_some();
         let restored = loaded.and_then(|loaded| restore(loaded, settings, &self.host, has_booted));
         let Some(restored) = restored else {
+            if let Some(saving) = self.saving.as_mut().filter(|_| is_loaded) {
+                saving.store.set_old_aside();
+            }
             self.save_first();
             return;
         };

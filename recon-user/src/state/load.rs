@@ -2,19 +2,21 @@
 //!
 //! In: the folder. Out: [`LoadedState`]: the snapshot, and the polls after it.
 //! The decisions held here:
-//! - What can't be used is set aside and said in one line, and recon begins without it.
+//! - What can't be used is said in one line, and recon begins without it. Nothing is changed: a
+//!   start that fails later leaves all of it to an older recon.
 //! - The secrets of hashes go on: windows hold hashes of addresses, and so do pinned maps.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
 use jiff::Timestamp;
 use recon_common::HashSecrets;
 
+use super::folder::{SET_ASIDE, SNAPSHOT, journal_path, journals};
 use super::format::{HEADER, StateFile, Unusable, payload};
 use super::record::{RecordedPoll, read_record};
-use super::store::{JOURNAL, MAX_SNAPSHOT, SET_ASIDE, SNAPSHOT, journal_path, remove_journal};
+use super::store::MAX_SNAPSHOT;
 use super::{Record, SnapshotHead};
 use crate::drain::Commit;
 use crate::seed::adopt_secrets;
@@ -65,21 +67,19 @@ impl LoadedState {
 /// Reads the folder. `None` if nothing in it can be used.
 pub(super) fn load(folder: &Path) -> Option<LoadedState> {
     let path = folder.join(SNAPSHOT);
-    let file = match read_bounded(&path, MAX_SNAPSHOT + HEADER) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            drop_journals(folder);
-            return None;
-        }
-        Err(error) => {
-            set_aside(folder, &error);
-            return None;
-        }
+    let read = match read_bounded(&path, MAX_SNAPSHOT + HEADER) {
+        Ok(file) => read_snapshot(&file).map_err(|error| error.to_string()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) => Err(error.to_string()),
     };
-    match read_snapshot(&file) {
+    match read {
         Ok(loaded) => Some(with_journals(loaded, folder)),
         Err(error) => {
-            set_aside(folder, &error);
+            log::warn!(
+                "{}: {error}; recon begins without what was counted before; the first snapshot that recon saves sets this one aside as {}",
+                path.display(),
+                folder.join(SET_ASIDE).display()
+            );
             None
         }
     }
@@ -132,39 +132,6 @@ fn with_journals(mut loaded: LoadedState, folder: &Path) -> LoadedState {
         }
     }
     loaded
-}
-
-/// The numbers of the journals in a folder, ascending.
-pub(super) fn journals(folder: &Path) -> Vec<u64> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let names = entries.map(|entry| entry.file_name());
-    let numbers = names.filter_map(|name| name.to_str()?.strip_prefix(JOURNAL)?.parse().ok());
-    let mut numbers: Vec<u64> = numbers.collect();
-    numbers.sort_unstable();
-    numbers
-}
-
-/// Sets the snapshot aside, in the place of one before, and drops what belongs to it.
-fn set_aside(folder: &Path, why: &dyn std::fmt::Display) {
-    let path = folder.join(SNAPSHOT);
-    let aside = folder.join(SET_ASIDE);
-    let moved = fs::rename(&path, &aside);
-    drop_journals(folder);
-    let place = match moved {
-        Ok(()) => format!("it is now {}", aside.display()),
-        Err(error) => format!("it stays there: {error}"),
-    };
-    log::warn!(
-        "{}: {why}; recon begins without what was counted before; {place}",
-        path.display()
-    );
-}
-
-fn drop_journals(folder: &Path) {
-    for number in journals(folder) {
-        // What stays belongs to no snapshot, and goes with the next one.
-        let _ = remove_journal(folder, number);
-    }
 }
 
 fn read_bounded(path: &Path, limit: usize) -> io::Result<Vec<u8>> {

@@ -16,8 +16,10 @@
 //!   old one and the journals after it are what the next process reads.
 //! - No disk stops detection. What can't be written in time is not waited for, is said once, and
 //!   once more when it works again.
-//! - A file that can't be used is set aside, and one line says why.
+//! - A snapshot that can't be used is set aside by the first one that is saved, and one line says
+//!   why. Until then a start that fails has changed nothing.
 
+mod folder;
 mod format;
 mod load;
 mod record;
@@ -32,9 +34,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::drain::Commit;
 
+pub(crate) use folder::{StateError, look_at_state};
 pub(crate) use load::LoadedState;
 pub(crate) use record::{PollHead, PollRecorder, Record};
-pub(crate) use store::{StateError, StateStore};
+pub(crate) use store::StateStore;
 
 /// What a snapshot holds besides the pipeline, which follows it.
 #[derive(Clone, Debug, Serialize, Deserialize)]

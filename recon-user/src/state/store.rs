@@ -6,34 +6,25 @@
 //!   wait for it. The journal's file comes with its first record, so that there is none without its
 //!   header.
 //! - A record that does not fit on the disk is taken back, so that those after it can be read.
-//! - A folder with files of others is never used: recon makes its folder private.
+//! - What is there when recon begins stays until the first snapshot takes its place: a start that
+//!   fails changes nothing, and an older recon can go on with it.
 //! - What was lost is lost until the next snapshot, which holds all of it.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
-use nix::unistd::{Uid, geteuid};
-use thiserror::Error;
-
+use super::folder::{
+    SET_ASIDE, SNAPSHOT, StateError, UNFINISHED, journal_path, journals, open_file, open_folder,
+};
 use super::format::{HEADER, MAGIC, StateFile, header};
 use super::record::mark;
 use super::writer::{DiskWriter, LAST_WAIT, Trouble};
 use super::{LoadedState, SnapshotHead, load};
 use crate::seed::hash_secrets;
 
-pub(super) const SNAPSHOT: &str = "snapshot";
-/// Where a snapshot goes that can't be used.
-pub(super) const SET_ASIDE: &str = "snapshot.unusable";
-/// What the name of a journal begins with, before its number.
-pub(super) const JOURNAL: &str = "journal.";
-const UNFINISHED: &str = "snapshot.new";
-const LOCK: &str = "lock";
-/// Only recon's user may know whom recon has seen.
-const FOLDER_MODE: u32 = 0o700;
-const FILE_MODE: u32 = 0o600;
 /// The time between two snapshots.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(60);
 /// A longer journal makes a snapshot due.
@@ -42,51 +33,6 @@ const LONG_JOURNAL: u64 = 64 << 20;
 const MAX_JOURNALS: u64 = 4 * LONG_JOURNAL;
 /// The largest snapshot. The memory of rules is 128 MiB by default.
 pub(super) const MAX_SNAPSHOT: usize = 512 << 20;
-
-/// Why a folder can't be used for the state.
-#[derive(Debug, Error)]
-pub(crate) enum StateError {
-    /// It can't be opened or created.
-    #[error(
-        "can't use {folder} for --state: {reason}; name a folder that recon may create or owns"
-    )]
-    Folder {
-        /// The folder.
-        folder: String,
-        /// What the system says.
-        reason: io::Error,
-    },
-    /// It belongs to another user.
-    #[error(
-        "can't use {folder} for --state: user {owner} owns it, and recon runs as user {}; name a folder of recon's own",
-        geteuid()
-    )]
-    Owner {
-        /// The folder.
-        folder: String,
-        /// Its owner.
-        owner: Uid,
-    },
-    /// Something of others is in it.
-    #[error(
-        "can't use {folder} for --state: {file} in it is not recon's, and recon makes the folder private; name an empty folder, or one that recon may create"
-    )]
-    Shared {
-        /// The folder.
-        folder: String,
-        /// The first file that is not recon's.
-        file: String,
-    },
-    /// Another recon has locked it.
-    #[error("another recon uses {folder}; stop it, or name another folder for --state")]
-    Locked {
-        /// The folder.
-        folder: String,
-    },
-    /// A thread can't be started.
-    #[error("can't start a thread to save the state: {0}")]
-    Thread(io::Error),
-}
 
 /// The folder.
 #[derive(Debug)]
@@ -104,6 +50,8 @@ pub(crate) struct StateStore {
     unsaved: u64,
     /// When the last snapshot was begun. `None` makes one due.
     begun: Option<Instant>,
+    /// Whether a snapshot that is there can't be used, and is to be kept beside the next one.
+    is_unusable: bool,
 }
 
 impl StateStore {
@@ -112,37 +60,28 @@ impl StateStore {
     /// # Errors
     /// [`StateError`] if it can't be used at all. What is in it never is an error.
     pub(crate) fn open(folder: &Path) -> Result<(Self, Option<LoadedState>), StateError> {
-        let shown = folder.display().to_string();
-        let failed = |reason| StateError::Folder {
-            folder: shown.clone(),
-            reason,
-        };
-        if !folder.is_dir() {
-            let mut builder = DirBuilder::new();
-            builder.mode(FOLDER_MODE).create(folder).map_err(failed)?;
-        }
-        check_own(folder, &failed)?;
-        let lock = open_file(&folder.join(LOCK)).map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(StateError::Locked { folder: shown }),
-            Err(TryLockError::Error(reason)) => return Err(failed(reason)),
-        }
+        let lock = open_folder(folder)?;
         let loaded = load::load(folder);
-        let journals = load::journals(folder);
+        let journals = journals(folder);
         let after = journals.last().map_or(1, |last| last + 1);
         let store = Self {
             folder: folder.to_owned(),
             _lock: lock,
             journals: DiskWriter::start("state-journal").map_err(StateError::Thread)?,
             snapshots: DiskWriter::start("state-snapshot").map_err(StateError::Thread)?,
-            trouble: Trouble::new(shown),
+            trouble: Trouble::new(folder.display().to_string()),
             journal: loaded.as_ref().map_or(after, |of| of.journal.max(after)),
             length: 0,
             unsaved: 0,
             begun: None,
+            is_unusable: loaded.is_none(),
         };
         Ok((store, loaded))
+    }
+
+    /// The first snapshot sets the one aside that is there, which can't be used.
+    pub(crate) fn set_old_aside(&mut self) {
+        self.is_unusable = true;
     }
 
     /// Writes the record of a poll. Returns whether it is safe.
@@ -173,17 +112,22 @@ impl StateStore {
         let is_written = self
             .journals
             .write_in_time(move || append_record(&path, journal, &record));
-        match is_written {
-            Ok(()) => {
-                self.length += length;
-                self.unsaved += length;
-                true
-            }
-            Err(error) => {
-                self.trouble.note_failure(&error);
-                false
-            }
+        // One that does not end in time ends later. If it fails then, it counts until the next
+        // snapshot.
+        let takes_room = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
+        if is_written.as_ref().err().is_none_or(takes_room) {
+            self.length += length;
+            self.unsaved += length;
         }
+        is_written
+            .inspect_err(|error| self.trouble.note_failure(error))
+            .is_ok()
+    }
+
+    /// Makes polls wait so long for their record.
+    #[cfg(test)]
+    pub(super) fn set_patience(&mut self, in_time: Duration) {
+        self.journals.set_patience(in_time);
     }
 
     /// Whether a snapshot is due.
@@ -214,8 +158,9 @@ impl StateStore {
                 self.journal += 1;
                 self.length = 0;
                 let (folder, journal) = (self.folder.clone(), self.journal);
+                let keeps_old = self.is_unusable;
                 self.snapshots
-                    .write(move || replace_snapshot(&folder, &file, journal));
+                    .write(move || replace_snapshot(&folder, &file, journal, keeps_old));
             }
             Err(error) => self.trouble.note_failure(&error),
         }
@@ -237,6 +182,7 @@ impl StateStore {
         match result {
             Ok(()) => {
                 self.unsaved = self.length;
+                self.is_unusable = false;
                 self.trouble.note_success();
             }
             Err(error) => self.trouble.note_failure(&error),
@@ -271,38 +217,8 @@ impl StateStore {
     }
 }
 
-/// Refuses a folder that is not recon's alone, and makes it private.
-fn check_own(folder: &Path, failed: &impl Fn(io::Error) -> StateError) -> Result<(), StateError> {
-    let shown = || folder.display().to_string();
-    let metadata = fs::metadata(folder).map_err(failed)?;
-    let owner = Uid::from_raw(metadata.uid());
-    if owner != geteuid() {
-        return Err(StateError::Owner {
-            folder: shown(),
-            owner,
-        });
-    }
-    for entry in fs::read_dir(folder).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name();
-        let name = name.to_string_lossy();
-        if !is_own_name(&name) {
-            return Err(StateError::Shared {
-                folder: shown(),
-                file: name.into_owned(),
-            });
-        }
-    }
-    fs::set_permissions(folder, Permissions::from_mode(FOLDER_MODE)).map_err(failed)
-}
-
-/// Whether recon makes files of that name, or the file system itself.
-fn is_own_name(name: &str) -> bool {
-    [SNAPSHOT, UNFINISHED, SET_ASIDE, LOCK, "lost+found"].contains(&name)
-        || name.starts_with(JOURNAL)
-}
-
 /// Removes a journal that no snapshot needs. A file of that name that recon has not written stays.
-pub(super) fn remove_journal(folder: &Path, number: u64) -> io::Result<()> {
+fn remove_journal(folder: &Path, number: u64) -> io::Result<()> {
     let path = journal_path(folder, number);
     let mut begin = Vec::new();
     let file = File::open(&path)?;
@@ -341,26 +257,59 @@ fn encode(
 }
 
 /// Replaces the snapshot, and drops the journals before it.
-fn replace_snapshot(folder: &Path, file: &[u8], journal: u64) -> io::Result<()> {
+fn replace_snapshot(folder: &Path, file: &[u8], journal: u64, keeps_old: bool) -> io::Result<()> {
+    let snapshot = folder.join(SNAPSHOT);
     let unfinished = folder.join(UNFINISHED);
     let _ = fs::remove_file(&unfinished);
     let written = (|| {
         let mut to = open_file(&unfinished)?;
         to.write_all(file)?;
         to.sync_all()?;
-        fs::rename(&unfinished, folder.join(SNAPSHOT))?;
+        if keeps_old {
+            set_aside(&snapshot, &folder.join(SET_ASIDE));
+        }
+        fs::rename(&unfinished, &snapshot)?;
         File::open(folder)?.sync_all()
     })();
     if written.is_err() {
         let _ = fs::remove_file(&unfinished);
         return written;
     }
-    for older in load::journals(folder) {
-        if older < journal {
-            remove_journal(folder, older)?;
-        }
+    for older in journals(folder).into_iter().filter(|&it| it < journal) {
+        drop_journal(folder, older);
     }
     Ok(())
+}
+
+/// Sets a snapshot aside that can't be used, in the place of one before.
+fn set_aside(snapshot: &Path, aside: &Path) {
+    match fs::rename(snapshot, aside) {
+        Ok(()) => log::info!(
+            "the state that recon could not use is now {}",
+            aside.display()
+        ),
+        // There was none, or an earlier attempt has set it aside.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => log::warn!(
+            "can't keep the state that recon could not use as {}: {error}; the new one replaces it",
+            aside.display()
+        ),
+    }
+}
+
+/// Removes a journal that no snapshot needs. One that stays costs room and nothing else.
+fn drop_journal(folder: &Path, number: u64) {
+    static SAID: Once = Once::new();
+    match remove_journal(folder, number) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => SAID.call_once(|| {
+            log::warn!(
+                "can't remove {}, which recon needs no more: {error}; it takes room until somebody does",
+                journal_path(folder, number).display()
+            );
+        }),
+    }
 }
 
 /// Appends a record to the journal of that number, after the header if it is the first. What a full
@@ -382,15 +331,4 @@ fn append_record(path: &Path, journal: u64, record: &[u8]) -> io::Result<()> {
 fn first_record(journal: u64, record: &[u8]) -> Vec<u8> {
     let payload = journal.to_le_bytes();
     [&header(StateFile::Journal, &payload)[..], &payload, record].concat()
-}
-
-/// Opens a file to append to, which it creates.
-fn open_file(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.create(true).append(true).mode(FILE_MODE);
-    options.open(path)
-}
-
-pub(super) fn journal_path(folder: &Path, number: u64) -> PathBuf {
-    folder.join(format!("{JOURNAL}{number}"))
 }

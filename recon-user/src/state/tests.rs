@@ -4,18 +4,17 @@ use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use recon_common::{Address, Key, Signal};
 
-use super::store::{SET_ASIDE, SNAPSHOT, journal_path};
+use super::folder::{SET_ASIDE, SNAPSHOT, journal_path, journals};
 use super::*;
-use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::process::Process;
-use crate::row::{Interval, Name, Row, RowKey, SignalSet, Standing};
-use crate::rule::{Profile, defaults};
-use crate::settings;
+use crate::row::{Interval, Row, RowKey, Standing};
+
+mod cost;
+mod disk;
 
 /// What happens to a file.
 type Change = fn(&mut Vec<u8>);
@@ -143,7 +142,7 @@ fn a_torn_record_is_not_there() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
     leave(folder);
-    let journal = journal_path(folder, load::journals(folder)[0]);
+    let journal = journal_path(folder, journals(folder)[0]);
     let whole = fs::read(&journal).expect("a journal");
     fs::write(&journal, &whole[..whole.len() - 1]).expect("a journal");
     let loaded = reopen(folder).expect("a snapshot");
@@ -195,7 +194,7 @@ fn a_journal_that_vanishes_costs_only_what_was_in_it() {
     let (mut store, _) = StateStore::open(folder).expect("a folder");
     store.save_snapshot(&head(10), |_| Ok(()));
     assert!(store.append_poll(record(11, 1)));
-    for number in load::journals(folder) {
+    for number in journals(folder) {
         fs::remove_file(journal_path(folder, number)).expect("a journal");
     }
     assert!(store.append_poll(record(12, 1)));
@@ -216,7 +215,7 @@ fn snapshots_that_fail_begin_no_journals() {
         assert!(store.append_poll(record(poll, 1)));
     }
     assert_eq!(store.finish(), 8);
-    assert_eq!(load::journals(folder).len(), 1);
+    assert_eq!(journals(folder).len(), 1);
     assert_eq!(reopen(folder).expect("a snapshot").last_poll(), 9);
 }
 
@@ -233,10 +232,12 @@ fn only_journals_of_recons_own_are_removed() {
         let folder = tempfile::tempdir().expect("a folder");
         let journal = folder.path().join("journal.9");
         fs::write(&journal, content).expect("a file");
-        let (store, loaded) = StateStore::open(folder.path()).expect("a folder");
+        let (mut store, loaded) = StateStore::open(folder.path()).expect("a folder");
         assert!(loaded.is_none());
-        assert_eq!(journal.exists(), stays, "{content:?}");
+        assert!(journal.exists(), "{content:?}");
+        store.save_snapshot(&head(1), |_| Ok(()));
         assert_eq!(store.finish(), 0);
+        assert_eq!(journal.exists(), stays, "{content:?}");
     }
 }
 
@@ -286,11 +287,23 @@ fn what_can_not_be_used_is_set_aside() {
         let mut file = fs::read(&snapshot).expect("a snapshot");
         change(&mut file);
         fs::write(&snapshot, &file).expect("a snapshot");
+        // A start that fails has not saved anything.
+        let left = journals(folder);
         assert!(reopen(folder).is_none(), "{what}");
+        assert_eq!(fs::read(&snapshot).expect(what), file, "{what}");
+        assert_eq!(journals(folder), left, "{what}");
+        let (mut store, _) = StateStore::open(folder).expect("a folder");
+        store.save_snapshot(&head(20), |_| Ok(()));
+        assert_eq!(store.finish(), 0, "{what}");
         let aside = fs::read(folder.join(SET_ASIDE)).expect(what);
         assert_eq!(aside, file, "{what}");
         // Nothing is left that a later process could take for its own.
-        assert!(reopen(folder).is_none(), "{what}");
+        let loaded = reopen(folder).expect(what);
+        assert_eq!(
+            (loaded.last_poll(), loaded.records.len()),
+            (20, 0),
+            "{what}"
+        );
     }
 }
 
@@ -308,7 +321,7 @@ proptest! {
         let folder = folder.path();
         leave(folder);
         let path = match in_journal {
-            true => journal_path(folder, load::journals(folder)[0]),
+            true => journal_path(folder, journals(folder)[0]),
             false => folder.join(SNAPSHOT),
         };
         let mut file = fs::read(&path).expect("a file");
@@ -333,65 +346,4 @@ proptest! {
         let _ = record::read_record(&mut &framed[..]);
         prop_assert!(noise.len() < 400);
     }
-}
-
-/// What a poll of a flood costs: each row is of another remote and port.
-#[test]
-fn recording_a_row_costs_less_than_judging_it() {
-    const ROWS: u32 = 20_000;
-    let in_force = settings::in_force(&Default::default(), |_| defaults(Profile::Outcomes));
-    let settings = PipelineSettings::new(&in_force.expect("no file"), SignalSet::default());
-    let to = Timestamp::UNIX_EPOCH + Duration::from_secs(7200);
-    let from = to - Duration::from_secs(1);
-    let interval = Interval { from, to };
-    let rows = |push: &mut dyn FnMut(&Row<'_>)| {
-        for number in 0..ROWS {
-            let [_, _, third, last] = number.to_be_bytes();
-            let key = Key {
-                remote: Address::v4([198, 18, third, last]),
-                local: Address::v4([203, 0, 113, 1]),
-                detail: 0,
-                port: number as u16,
-                signal: Signal::Syn as u8,
-                tool: 0,
-            };
-            push(&Row {
-                device: "web1",
-                listener: Some(true),
-                ..Row::bare(
-                    RowKey {
-                        interface: Name::new("eth0"),
-                        ..RowKey::unpack(&key).expect("a signal")
-                    },
-                    1,
-                    to,
-                )
-            });
-        }
-    };
-    let timed = |work: &mut dyn FnMut()| {
-        let begin = Instant::now();
-        work();
-        begin.elapsed() / ROWS
-    };
-    // The least of some, since other tests run at the same time.
-    let (mut recorded, mut judged, mut bytes) = (Duration::MAX, Duration::MAX, 0);
-    for _ in 0..5 {
-        let mut recorder = PollRecorder::default();
-        recorded = recorded.min(timed(&mut || {
-            rows(&mut |row| recorder.add(row));
-            bytes = recorder.end_poll(&poll_head(1)).map_or(0, |of| of.len());
-        }));
-        let mut pipeline = Pipeline::new(settings.clone());
-        judged = judged.min(timed(&mut || {
-            rows(&mut |row| pipeline.push(row, interval));
-            pipeline.end_poll(interval, false);
-        }));
-    }
-    let each = bytes / ROWS as usize;
-    println!("a row: {recorded:?} to record in {each} bytes, {judged:?} to judge");
-    assert!(
-        2 * recorded < judged,
-        "{recorded:?} to record, {judged:?} to judge"
-    );
 }

@@ -27,6 +27,8 @@ pub(super) struct DiskWriter {
     results: Receiver<io::Result<()>>,
     /// Whether a result is still to come.
     is_busy: bool,
+    /// How long a poll waits.
+    in_time: Duration,
 }
 
 impl DiskWriter {
@@ -49,6 +51,7 @@ impl DiskWriter {
             work,
             results,
             is_busy: false,
+            in_time: IN_TIME,
         })
     }
 
@@ -77,6 +80,12 @@ impl DiskWriter {
         Some(result)
     }
 
+    /// Makes polls wait that long.
+    #[cfg(test)]
+    pub(super) fn set_patience(&mut self, in_time: Duration) {
+        self.in_time = in_time;
+    }
+
     /// Waits no more for what is being written.
     pub(super) fn abandon(&mut self) {
         self.is_busy = false;
@@ -85,8 +94,8 @@ impl DiskWriter {
     /// Writes, and waits for a moment.
     ///
     /// # Errors
-    /// What the system says. [`io::ErrorKind::TimedOut`] if it does not end in time, or if one
-    /// before has not ended yet.
+    /// What the system says. [`io::ErrorKind::TimedOut`] if it does not end in time,
+    /// [`io::ErrorKind::ResourceBusy`] if one before has not ended yet and this one is not begun.
     pub(super) fn write_in_time(
         &mut self,
         work: impl FnOnce() -> io::Result<()> + Send + 'static,
@@ -94,10 +103,10 @@ impl DiskWriter {
         // Of a write that came late, which was counted as failed.
         let _ = self.take_result();
         if self.is_busy {
-            return Err(io::ErrorKind::TimedOut.into());
+            return Err(io::ErrorKind::ResourceBusy.into());
         }
         self.write(work);
-        self.wait(IN_TIME)
+        self.wait(self.in_time)
             .unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
     }
 }
