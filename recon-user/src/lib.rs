@@ -26,7 +26,7 @@
 //! | [`settings`] | recon.toml, options, rule files | the rules in force |
 //!
 //! Modules that the others share: `address` (the scope of an address, networks), `duration`
-//! (durations as text), `standard_streams` (what stdout and stderr lead to), `process_limits` (what
+//! (durations as text), `parent_folder` (the folder of a file), `standard_streams` (what stdout and stderr lead to), `process_limits` (what
 //! would end this process halfway), `usage` (errors of the command line), `diagnostic` (errors in
 //! rule files and recon.toml), `stable_hash` (ids of incidents and sources), `saved` (the saved
 //! form of times). `state` holds the files that outlive a process.
@@ -52,6 +52,7 @@ pub mod kql;
 pub mod log_writer;
 #[cfg(test)]
 mod mutation;
+mod parent_folder;
 pub mod pipeline;
 pub mod process;
 pub mod process_limits;

@@ -4,8 +4,6 @@
 //! The decision held here: what a recon that runs uses is no loss. The operator checks a host on
 //! which the service runs, and its next start takes it over.
 
-use std::path::Path;
-
 use nix::unistd::geteuid;
 
 use super::files::may_create_in;
@@ -13,6 +11,7 @@ use super::report::{Line, Report};
 use crate::cli::RunOptions;
 use crate::diagnostic::error_chain;
 use crate::hook::{SeenPins, SeenSet, look_at_pins};
+use crate::parent_folder::parent_folder;
 use crate::service::{Found, look_at_socket};
 
 const PART: &str = "restarts";
@@ -44,7 +43,7 @@ pub(super) fn check_pins(run: &RunOptions, report: &mut Report) -> SeenPins {
     }
     let place = match seen.is_there {
         true => folder,
-        false => parent(folder),
+        false => parent_folder(folder),
     };
     report.push(match may_create_in(place) {
         Ok(()) if seen.is_there => Line::ok(PART, PINS, format!("{name} can be written")),
@@ -101,7 +100,7 @@ pub(super) fn check_control(run: &RunOptions, report: &mut Report) {
         );
         return;
     }
-    report.push(match (may_create_in(parent(path)), found) {
+    report.push(match (may_create_in(parent_folder(path)), found) {
         (Ok(()), Found::Leftover) => {
             let says =
                 format!("{name} was left by a recon that was killed; the next one replaces it");
@@ -111,15 +110,10 @@ pub(super) fn check_control(run: &RunOptions, report: &mut Report) {
         (Err(error), _) => {
             let says = format!(
                 "{name} can't be created: {}: {error}",
-                parent(path).display()
+                parent_folder(path).display()
             );
             Line::failure(PART, CONTROL, says)
                 .mend("create its folder, and give it to the user that recon runs as")
         }
     });
-}
-
-fn parent(path: &Path) -> &Path {
-    let parent = path.parent().filter(|it| !it.as_os_str().is_empty());
-    parent.unwrap_or(Path::new("."))
 }

@@ -14,6 +14,8 @@ use landlock::{
     RulesetCreatedAttr, path_beneath_rules,
 };
 
+use crate::parent_folder::parent_folder;
+
 /// The newest kernel interface whose rights are known here. What an older kernel does not know it
 /// does not limit.
 const NEWEST: ABI = ABI::V5;
@@ -79,10 +81,9 @@ impl Paths {
 
 /// The folder of a file, as it is named and as links in its name lead to it. A folder is its own.
 fn folders_of(path: &Path) -> Vec<PathBuf> {
-    let folder_of = |path: PathBuf| match (path.is_dir(), path.parent()) {
-        (false, Some(parent)) if parent.as_os_str().is_empty() => PathBuf::from("."),
-        (false, Some(parent)) => parent.to_owned(),
-        _ => path,
+    let folder_of = |path: PathBuf| match path.is_dir() {
+        true => path,
+        false => parent_folder(&path).to_owned(),
     };
     let mut folders = vec![folder_of(path.to_owned())];
     if let Ok(resolved) = path.canonicalize() {

@@ -23,6 +23,8 @@ use nix::sys::socket::{
 };
 use nix::unistd::geteuid;
 
+use crate::parent_folder::parent_folder;
+
 /// How long a full queue may take to get shorter.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 const BETWEEN_TRIALS: Duration = Duration::from_millis(20);
@@ -51,11 +53,8 @@ pub(super) fn connect(path: &Path, patience: Duration) -> io::Result<UnixStream>
 /// The user who listens, if that one is not to be believed.
 pub(super) fn stranger(stream: &UnixStream, path: &Path) -> io::Result<Option<u32>> {
     let listener = getsockopt(stream, PeerCredentials)?.uid();
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let trusted = [0, geteuid().as_raw(), fs::metadata(folder)?.uid()];
+    let owner = fs::metadata(parent_folder(path))?.uid();
+    let trusted = [0, geteuid().as_raw(), owner];
     Ok((!trusted.contains(&listener)).then_some(listener))
 }
 
