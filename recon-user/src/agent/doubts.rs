@@ -44,6 +44,11 @@ impl Memory {
         }
     }
 
+    /// Whether a table of that size fits into what is free.
+    pub(crate) const fn has_room(self, entries: u32) -> bool {
+        table_bytes(entries) <= self.available
+    }
+
     fn parse(meminfo: &str) -> Option<Self> {
         let field = |name: &str| {
             let line = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
@@ -58,8 +63,8 @@ impl Memory {
 }
 
 /// The memory that the kernel's table takes, in bytes.
-fn table_bytes(entries: u32) -> u64 {
-    u64::from(entries) * BYTES_PER_KEY * GENERATIONS
+const fn table_bytes(entries: u32) -> u64 {
+    entries as u64 * BYTES_PER_KEY * GENERATIONS
 }
 
 /// What is doubtful about a start.
@@ -74,13 +79,14 @@ pub(crate) fn doubts(
 ) -> anyhow::Result<Vec<String>> {
     let plans = in_force.rules.iter().map(|rule| &rule.plan);
     let mut doubts = short_windows(plans, interval);
-    let Some(Memory { total, available }) = memory else {
+    let Some(memory) = memory else {
         return Ok(doubts);
     };
+    let Memory { total, available } = memory;
     let table = table_bytes(table_entries);
     let (needed, free) = (table / MIB, available / MIB);
     ensure!(
-        table <= available,
+        memory.has_room(table_entries),
         "a table of {table_entries} keys takes {needed} MiB of the kernel's memory, and {free} MiB are free: use a smaller --table-entries"
     );
     if table > available / WORTH_A_WARNING {
@@ -176,6 +182,8 @@ mod tests {
         let memory = memory.expect("a machine");
         let with_table = memory.with_table(1 << 22);
         assert_eq!(with_table.available - memory.available, 896 * MIB);
+        let has_room = [memory, with_table].map(|of| of.has_room(1 << 22));
+        assert_eq!(has_room, [false, true]);
         let refused = of("", second, 1 << 22).expect_err("too large");
         let expected = "a table of 4194304 keys takes 896 MiB of the kernel's memory, and 500 MiB are free: use a smaller --table-entries";
         assert_eq!(refused.to_string(), expected);

@@ -13,7 +13,9 @@ use nix::unistd::{AccessFlags, faccessat};
 
 use super::report::{Line, Report};
 use crate::cli::RunOptions;
+use crate::parent_folder::parent_folder;
 use crate::settings::InForce;
+use crate::state::{StateError, look_at_state};
 
 const PART: &str = "configuration";
 /// Permission of users who are neither the owner nor of the group to read.
@@ -44,11 +46,22 @@ pub(super) fn check_files(run: &RunOptions, report: &mut Report) {
 /// The folder that windows and incidents are saved in, or the one that it will be created in.
 fn check_state(folder: &Path, report: &mut Report) {
     let name = folder.display();
-    let parent = folder.parent().filter(|it| !it.as_os_str().is_empty());
     let place = match folder.exists() {
         true => folder,
-        false => parent.unwrap_or(Path::new(".")),
+        false => parent_folder(folder),
     };
+    if folder.is_dir()
+        && let Err(error) = look_at_state(folder)
+    {
+        report.push(match error {
+            StateError::Locked { .. } => {
+                let says = format!("a recon that runs uses {name}; another one can't meanwhile");
+                Line::note(PART, "state", says).mend("end that one first, or restart the service")
+            }
+            error => Line::failure(PART, "state", error),
+        });
+        return;
+    }
     report.push(match may_create_in(place) {
         Ok(()) if place.is_dir() => Line::ok(PART, "state", format!("{name} can be written")),
         Ok(()) => Line::failure(PART, "state", format!("{name} is no folder")),
@@ -85,8 +98,7 @@ fn check_file(check: &'static str, path: &Path, report: &mut Report) {
         return;
     }
     report.push(Line::ok(PART, check, format!("{name} can be written")));
-    let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
-    check_space(check, folder.unwrap_or(Path::new(".")), report);
+    check_space(check, parent_folder(path), report);
     let is_readable = |file: &fs::Metadata| file.is_file() && file.mode() & READABLE_BY_OTHERS != 0;
     if fs::metadata(path).is_ok_and(|file| is_readable(&file)) {
         let says = format!("every user of this host may read {name}");
@@ -102,10 +114,7 @@ fn try_to_write(path: &Path) -> io::Result<()> {
         .custom_flags(libc::O_NONBLOCK)
         .open(path);
     match opened {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
-            may_create_in(folder.unwrap_or(Path::new(".")))
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => may_create_in(parent_folder(path)),
         Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Ok(()),
         opened => opened.map(drop),
     }

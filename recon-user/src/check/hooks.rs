@@ -20,18 +20,28 @@ const INTERFACES: &str = "interfaces";
 const SOCKETS: &str = "sockets";
 const KERNEL: &str = "kernel";
 
-/// Checks the interfaces, the cgroup and all programs.
+/// Checks the interfaces, the cgroup and all programs, which are loaded if they `may_try` to take
+/// the memory.
 pub(super) fn check_hooks(
     run: &RunOptions,
     in_force: Option<&InForce>,
     pins: &SeenPins,
+    may_try: bool,
     report: &mut Report,
 ) -> Option<SocketHooks> {
-    if !missing_capabilities().is_empty() {
-        let says = "not tried, since capabilities are missing: see below";
-        report.push(Line::note(KERNEL, "programs", says));
-    }
-    let loaded = load(run, in_force, report);
+    let reason = match (missing_capabilities().is_empty(), may_try) {
+        (false, _) => Some("capabilities are missing: see below"),
+        (true, false) => Some("the machine has no memory for one more table: see the limits"),
+        (true, true) => None,
+    };
+    let loaded = match reason {
+        None => load(run, in_force, report),
+        Some(reason) => {
+            let says = format!("not tried, since {reason}");
+            report.push(Line::note(KERNEL, "programs", says));
+            None
+        }
+    };
     check_interfaces(run, pins, report);
     let cgroup = match Cgroup::select(run.cgroup.as_deref()) {
         Ok(cgroup) => cgroup,
@@ -78,9 +88,6 @@ fn check_batches(hooks: &mut Hooks, report: &mut Report) {
 
 /// Loads the packet programs and tries what they and their maps need.
 fn load(run: &RunOptions, in_force: Option<&InForce>, report: &mut Report) -> Option<Hooks> {
-    if !missing_capabilities().is_empty() {
-        return None;
-    }
     let netns = in_force.map(|in_force| in_force.settings.netns);
     let mut hooks = match Hooks::load(run.table_entries, netns.unwrap_or_default()) {
         Ok(hooks) => hooks,

@@ -12,7 +12,10 @@ use crate::agent::sight::{grant, lacks};
 use crate::cli::RunOptions;
 use crate::diagnostic::visible;
 use crate::drain::Grace;
-use crate::hook::{Capabilities, Capability, ProcessSight, SocketHooks, missing_capabilities};
+use crate::hook::{
+    Capabilities, Capability, ProcessSight, SeenPins, SocketHooks, missing_capabilities,
+};
+use crate::process_limits::check_memory;
 use crate::sandbox;
 use crate::settings::InForce;
 
@@ -56,19 +59,34 @@ pub(super) fn check_privileges(
     }
 }
 
-/// Limits of this process, and the memory that the options take.
-pub(super) fn check_limits(run: &RunOptions, in_force: Option<&InForce>, report: &mut Report) {
+/// Limits of this process, and the memory that the options take. Returns whether there is memory
+/// for one more table, to try it.
+pub(super) fn check_limits(
+    run: &RunOptions,
+    in_force: Option<&InForce>,
+    pins: &SeenPins,
+    report: &mut Report,
+) -> bool {
     report.push(match raise_limit() {
         Ok(()) => Line::ok(LIMITS, "open files", "there is room"),
         Err(error) => Line::failure(LIMITS, "open files", error),
     });
-    let Some(in_force) = in_force else { return };
-    match doubts(
-        in_force,
-        run.interval,
-        run.table_entries,
-        Memory::of_machine(),
-    ) {
+    let entries = run.table_entries;
+    let memory = Memory::of_machine();
+    let may_try = memory.is_none_or(|memory| memory.has_room(entries));
+    let Some(in_force) = in_force else {
+        return may_try;
+    };
+    report.push(match check_memory(in_force.settings.memory()) {
+        Ok(()) => Line::ok(LIMITS, "address space", "allows what the settings do"),
+        Err(error) => Line::failure(LIMITS, "address space", error),
+    });
+    // The next start takes the table over.
+    let memory = memory.map(|memory| match has_table(pins) {
+        true => memory.with_table(entries),
+        false => memory,
+    });
+    match doubts(in_force, run.interval, entries, memory) {
         Ok(doubts) if doubts.is_empty() => {
             report.push(Line::ok(LIMITS, "memory", "there is room for the table"));
         }
@@ -79,6 +97,12 @@ pub(super) fn check_limits(run: &RunOptions, in_force: Option<&InForce>, report:
         }
         Err(error) => report.push(Line::failure(LIMITS, "memory", error)),
     }
+    may_try
+}
+
+/// Whether the next start finds a table, so that it takes no memory for one.
+fn has_table(pins: &SeenPins) -> bool {
+    pins.is_in_use || pins.sets.iter().any(|set| set.refusal.is_none())
 }
 
 /// What is known of the kernel without loading anything.

@@ -42,9 +42,9 @@ pub fn run(options: &CheckOptions) -> anyhow::Result<u8> {
     files::check_files(run, &mut report);
     places::check_control(run, &mut report);
     let pins = places::check_pins(run, &mut report);
-    host::check_limits(run, in_force.as_ref(), &mut report);
+    let may_try = host::check_limits(run, in_force.as_ref(), &pins, &mut report);
     host::check_kernel(&mut report);
-    let sockets = hooks::check_hooks(run, in_force.as_ref(), &pins, &mut report);
+    let sockets = hooks::check_hooks(run, in_force.as_ref(), &pins, may_try, &mut report);
     host::check_privileges(in_force.as_ref(), sockets.as_ref(), &mut report);
     host::check_processes(&mut report);
     let written = match options.json {
