@@ -5,7 +5,7 @@ use std::env;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Parser;
 use recon_user::cli::{CheckOptions, Cli, Command, ControlOptions, RulesCommand};
 use recon_user::diagnostic::readable;
@@ -152,6 +152,11 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Detach(options) => {
             let removed = hook::remove_pins(&options.pins)?;
             show(|out| writeln!(out, "{removed}"))?;
+            ensure!(
+                removed.failed.is_empty(),
+                "may still be attached: {}; type `recon detach` again as root",
+                removed.failed.join("; ")
+            );
         }
         Command::Config(options) => {
             let settings = in_force(&options)?.settings;

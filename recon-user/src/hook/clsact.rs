@@ -92,18 +92,33 @@ pub(super) enum Removal {
 }
 
 /// Removes the filter that runs a program of that name, unless an agent runs that has it.
+///
+/// # Errors
+/// What the kernel says. There may be a filter then.
 pub(super) fn remove_filter(
     interface: &Interface,
     program: &str,
     direction: TcAttachType,
-) -> Removal {
+) -> Result<Removal, TcError> {
     let Ok(Some(_claim)) = claim_interface(interface, program) else {
-        return Removal::Claimed;
+        return Ok(Removal::Claimed);
     };
     match qdisc_detach_program(&interface.name, direction, program) {
-        Ok(()) => Removal::Removed,
-        Err(_) => Removal::Missing,
+        Ok(()) => Ok(Removal::Removed),
+        Err(error) if says_missing(&error) => Ok(Removal::Missing),
+        Err(error) => Err(error),
     }
+}
+
+/// Whether there is no such filter, no qdisc that could have one, or no interface any more.
+fn says_missing(error: &TcError) -> bool {
+    let code = match error {
+        TcError::IoError(error) if error.kind() == io::ErrorKind::NotFound => return true,
+        TcError::IoError(error) => error.raw_os_error(),
+        TcError::NetlinkError(error) => error.raw_os_error(),
+        _ => None,
+    };
+    matches!(code, Some(libc::ENOENT | libc::EINVAL | libc::ENODEV))
 }
 
 /// The ids of the programs that filters run, in their order, and 0 for a filter of another kind.
@@ -216,5 +231,27 @@ pub(super) fn claim_interface(
         Ok(socket) => Ok(Some(socket)),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_refuses_is_not_missing() {
+        for (code, expected) in [
+            (libc::ENOENT, true),
+            (libc::EINVAL, true),
+            (libc::ENODEV, true),
+            (libc::EPERM, false),
+            (libc::ENOBUFS, false),
+            (libc::EBUSY, false),
+        ] {
+            let error = TcError::IoError(io::Error::from_raw_os_error(code));
+            assert_eq!(says_missing(&error), expected, "{error}");
+        }
+        let none = TcError::IoError(io::Error::new(io::ErrorKind::NotFound, "recon_ingress"));
+        assert!(says_missing(&none));
     }
 }

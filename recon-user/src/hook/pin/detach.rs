@@ -17,6 +17,7 @@ use super::PinnedLink;
 use super::error::PinError;
 use super::folder::{PinFolder, remove_set};
 use super::set::link_paths;
+use crate::diagnostic::error_chain;
 use crate::hook::attach::tc_name;
 use crate::hook::clsact::{self, Removal};
 use crate::hook::list_interfaces;
@@ -32,6 +33,8 @@ pub struct Removed {
     pub filters: Vec<String>,
     /// The same of filters that stay, since a running agent has them.
     pub in_use: Vec<String>,
+    /// Filters that may stay, and why.
+    pub failed: Vec<String>,
     /// Why the folder itself stays, if it does.
     pub folder_stays: Option<String>,
 }
@@ -43,6 +46,7 @@ impl fmt::Display for Removed {
             others,
             filters,
             in_use,
+            failed,
             folder_stays,
         } = self;
         if !in_use.is_empty() {
@@ -53,7 +57,7 @@ impl fmt::Display for Removed {
             )?;
         }
         if links.is_empty() && others.is_empty() && filters.is_empty() {
-            return f.write_str(match in_use.is_empty() {
+            return f.write_str(match in_use.is_empty() && failed.is_empty() {
                 true => "nothing of recon was attached or pinned",
                 false => "nothing else of recon was attached or pinned",
             });
@@ -110,18 +114,26 @@ pub fn remove_pins(path: &Path) -> Result<Removed, PinError> {
 }
 
 fn remove_filters(removed: &mut Removed) {
-    for interface in list_interfaces().unwrap_or_default() {
+    let interfaces = list_interfaces().unwrap_or_else(|error| {
+        let why = error_chain(&error);
+        removed.failed.push(format!("filters of clsact: {why}"));
+        Vec::new()
+    });
+    for interface in interfaces {
         for (direction, way) in [
             (TcAttachType::Ingress, "ingress"),
             (TcAttachType::Egress, "egress"),
         ] {
             let program = tc_name(&interface, direction);
-            let list = match clsact::remove_filter(&interface, program, direction) {
-                Removal::Removed => &mut removed.filters,
-                Removal::Claimed => &mut removed.in_use,
-                Removal::Missing => continue,
-            };
-            list.push(format!("clsact_{way} of {}", interface.name));
+            let name = format!("clsact_{way} of {}", interface.name);
+            match clsact::remove_filter(&interface, program, direction) {
+                Ok(Removal::Removed) => removed.filters.push(name),
+                Ok(Removal::Claimed) => removed.in_use.push(name),
+                Ok(Removal::Missing) => {}
+                Err(error) => removed
+                    .failed
+                    .push(format!("{name}: {}", error_chain(&error))),
+            }
         }
     }
 }
@@ -134,6 +146,19 @@ mod tests {
     use nix::unistd::geteuid;
 
     use super::*;
+
+    /// What could not be looked for is not said to be gone.
+    #[test]
+    fn failures_are_not_nothing() {
+        let nothing = Removed::default().to_string();
+        assert_eq!(nothing, "nothing of recon was attached or pinned");
+        let failed = Removed {
+            failed: vec!["clsact_ingress of eth0: Operation not permitted".to_owned()],
+            ..Removed::default()
+        };
+        let expected = "nothing else of recon was attached or pinned";
+        assert_eq!(failed.to_string(), expected);
+    }
 
     /// What a running agent has claimed stays, and is named. Needs root.
     #[test]
