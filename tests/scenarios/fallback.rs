@@ -34,7 +34,7 @@ pub(super) const SCAN: Attack = Attack {
     alerts: &[Expected {
         rule: "port-scan",
         measure: "distinct_ports",
-        fields: "source.ip={attacker} destination.ip={host} recon.answers.refused>0 recon.lower_bound=false",
+        fields: "source.ip={attacker} destination.ip={host} recon.outcomes.refused>0 recon.lower_bound=false",
     }],
 };
 /// A connection of the host's own, from a known process. By its full path: busybox's shell starts

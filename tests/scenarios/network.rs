@@ -36,7 +36,7 @@ const TAGGED_SCAN: Attack = Attack {
     },
     signals: Some(200),
     alerts: &[port_scan(
-        "source.ip=203.0.113.2 destination.ip=203.0.113.1 recon.answers.refused>0",
+        "source.ip=203.0.113.2 destination.ip=203.0.113.1 recon.outcomes.refused>0",
     )],
 };
 /// Datagrams that fill the largest frames, as a whole.
@@ -52,13 +52,13 @@ const JUMBO_PINGS: Attack = Attack {
 const ROUTED_SCAN: Attack = scan(
     "hping3 -q -n -S -p ++1 -c 100 -i u2000 192.0.2.2",
     &[port_scan(
-        "source.ip={attacker} destination.ip=192.0.2.2 recon.answers.refused>0",
+        "source.ip={attacker} destination.ip=192.0.2.2 recon.outcomes.refused>0",
     )],
 );
 const BRIDGED_SCAN: Attack = scan(
     "hping3 -q -n -S -p ++1 -c 100 -i u2000 198.51.100.3",
     &[port_scan(
-        "source.ip={attacker} destination.ip=198.51.100.3 recon.answers.refused>0",
+        "source.ip={attacker} destination.ip=198.51.100.3 recon.outcomes.refused>0",
     )],
 );
 /// A SYN that is forwarded is a hit on the interface where it comes in, and, where it goes out, a
@@ -232,7 +232,7 @@ ip -4 address flush dev lo
                     by: By::Attacker("nmap -6 -n -Pn -sS -p1-100 {host6}"),
                     signals: None,
                     alerts: &[port_scan(
-                        "source.ip={attacker6} destination.ip={host6} network.type=ipv6 recon.answers.refused>0",
+                        "source.ip={attacker6} destination.ip={host6} network.type=ipv6 recon.outcomes.refused>0",
                     )],
                 }],
                 ..Run::PLAIN
@@ -308,7 +308,7 @@ neighbor replace 192.0.2.1 lladdr 02:00:00:00:02:01 dev veth1 nud permanent
                     scan(
                         "hping3 -q -n -S -p ++1 -c 100 -i u2000 -a 203.0.113.2 203.0.113.1",
                         &[port_scan(
-                            "source.ip=203.0.113.2 destination.ip=203.0.113.1 recon.answers.refused>0",
+                            "source.ip=203.0.113.2 destination.ip=203.0.113.1 recon.outcomes.refused>0",
                         )],
                     ),
                 ],
@@ -343,7 +343,7 @@ neighbor replace 192.0.2.1 lladdr 02:00:00:00:02:01 dev veth1 nud permanent
                         scan(
                             "hping3 -q -n -S -p ++1 -c 100 -i u2000 -a 192.0.2.2 192.0.2.1",
                             &[port_scan(
-                                "source.ip=192.0.2.2 destination.ip=192.0.2.1 recon.answers.refused>0",
+                                "source.ip=192.0.2.2 destination.ip=192.0.2.1 recon.outcomes.refused>0",
                             )],
                         ),
                     ],

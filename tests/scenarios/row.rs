@@ -115,7 +115,7 @@ pub(super) enum By {
 pub(super) struct Expected {
     pub(super) rule: &'static str,
     pub(super) measure: &'static str,
-    /// Words such as `source.ip=192.0.2.1` and `recon.answers.refused>0`.
+    /// Words such as `source.ip=192.0.2.1` and `recon.outcomes.refused>0`.
     pub(super) fields: &'static str,
 }
 
