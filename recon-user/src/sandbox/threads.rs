@@ -79,7 +79,7 @@ const DONE: u32 = 1 << 31;
 /// How often the threads are listed, until there is none that was not asked.
 const LISTINGS: usize = 16;
 /// How long a thread has to answer. A thread that writes to a slow disk does not hear signals.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(10);
 const NO_FLAGS: libc::c_uint = 0;
 const BETWEEN_LOOKS: Duration = Duration::from_micros(50);
 
@@ -112,8 +112,11 @@ pub(super) fn on_each(order: Order, concerns: impl Fn(libc::pid_t) -> bool) -> F
         failures |= Failures::THREAD;
     }
     ORDER.store(ptr::null_mut(), Ordering::SeqCst);
-    // SAFETY: the action is the one that the kernel has returned.
-    unsafe { libc::sigaction(signal(), &raw const old, ptr::null_mut()) };
+    // A thread that comes too late still gets the signal, which by default ends the process.
+    if !failures.contains(Failures::THREAD) {
+        // SAFETY: the action is the one that the kernel has returned.
+        unsafe { libc::sigaction(signal(), &raw const old, ptr::null_mut()) };
+    }
     failures
 }
 
