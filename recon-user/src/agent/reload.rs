@@ -126,13 +126,14 @@ impl Reloads {
         }
     }
 
-    /// Ends a reload. `apply` puts a new configuration in force. Answers and logs what came of it,
-    /// which is returned in one short line. What was asked for meanwhile begins.
+    /// Ends a reload. `apply` puts a new configuration in force, and returns the rules that begin
+    /// without what was counted. Answers and logs what came of it, which is returned in one short
+    /// line. What was asked for meanwhile begins.
     pub(super) fn finish(
         &mut self,
         loaded: Loaded,
         at: String,
-        apply: impl FnOnce(&InForce),
+        apply: impl FnOnce(&InForce) -> Vec<String>,
     ) -> String {
         let answer = match loaded {
             Ok(new) => Answer::done(Body::Changes(self.adopt(new, apply))),
@@ -172,10 +173,20 @@ impl Reloads {
     }
 
     /// Puts a configuration in force. Returns and logs what it changes.
-    fn adopt(&mut self, mut new: InForce, apply: impl FnOnce(&InForce)) -> Vec<String> {
+    fn adopt(
+        &mut self,
+        mut new: InForce,
+        apply: impl FnOnce(&InForce) -> Vec<String>,
+    ) -> Vec<String> {
         let kept = new.keep_what_needs_restart(&self.in_force);
         let mut lines = new.changes(&self.in_force);
-        apply(&new);
+        let fresh = apply(&new);
+        if !fresh.is_empty() {
+            lines.push(format!(
+                "rules that are new or have changed, and begin without what was counted before: {}",
+                fresh.join(", ")
+            ));
+        }
         if lines.is_empty() && kept.is_empty() {
             lines.push("nothing has changed".to_owned());
         }
@@ -267,7 +278,7 @@ mod tests {
             for expected in ["took over 50ms", "an earlier reload", "an earlier reload"] {
                 reloads.request(None);
                 let loaded = reloads.loaded().await;
-                reloads.finish(loaded, "now".to_owned(), |_| {});
+                reloads.finish(loaded, "now".to_owned(), |_| Vec::new());
                 let said = &reloads.last().expect("a reload").result;
                 assert!(said.contains(expected), "{said}");
             }
@@ -282,7 +293,7 @@ mod tests {
             reloads.time = PATIENCE;
             reloads.request(None);
             let loaded = reloads.loaded().await;
-            reloads.finish(loaded, "now".to_owned(), |_| {});
+            reloads.finish(loaded, "now".to_owned(), |_| Vec::new());
             let last = reloads.last().expect("a reload");
             assert!(last.ok, "{last:?}");
         });
@@ -319,25 +330,29 @@ mod tests {
                 })
                 .collect();
             reloads.request(None);
-            reloads.finish(loaded, "now".to_owned(), |_| {});
+            reloads.finish(loaded, "now".to_owned(), |_| Vec::new());
             assert_eq!(in_words(&mut first), "nothing has changed");
             assert!(later.iter_mut().all(|answer| answer.try_recv().is_err()));
             let loaded = reloads.loaded().await;
             let mut applied = 0;
-            let said = reloads.finish(loaded, "then".to_owned(), |_| applied += 1);
-            assert_eq!(
-                (said.as_str(), applied),
-                ("reloaded: quiet: \"10m\" -> \"1m\"", 1)
-            );
+            let said = reloads.finish(loaded, "then".to_owned(), |_| {
+                applied += 1;
+                vec!["scan distinct_ports".to_owned()]
+            });
+            const CHANGES: &str = "quiet: \"10m\" -> \"1m\"; rules that are new or have changed, and begin without what was counted before: scan distinct_ports";
+            assert_eq!((said, applied), (format!("reloaded: {CHANGES}"), 1));
             for answer in &mut later {
-                assert_eq!(in_words(answer), "quiet: \"10m\" -> \"1m\"");
+                assert_eq!(in_words(answer), CHANGES);
             }
             assert!(reloads.reading.is_none());
 
             write("quiet = ");
             reloads.request(None);
             let loaded = reloads.loaded().await;
-            let said = reloads.finish(loaded, "later".to_owned(), |_| applied += 1);
+            let said = reloads.finish(loaded, "later".to_owned(), |_| {
+                applied += 1;
+                vec!["scan distinct_ports".to_owned()]
+            });
             assert!(said.starts_with("reload refused: "), "{said}");
             assert_eq!(applied, 1);
             let last = reloads.last().expect("a reload");

@@ -165,8 +165,9 @@ impl<M: CountMaps> Agent<M> {
         }
     }
 
-    /// Puts a new configuration in force. What unchanged rules have counted stays.
-    fn reconfigure(&mut self, new: &InForce, ignored: SignalSet) {
+    /// Puts a new configuration in force. What unchanged rules have counted stays. Returns the rules
+    /// that begin without it.
+    fn reconfigure(&mut self, new: &InForce, ignored: SignalSet) -> Vec<String> {
         let settings = &new.settings;
         let pipeline = PipelineSettings::new(new, ignored);
         let mut reconfigured = self.pipeline.reconfigure(pipeline, super::now());
@@ -177,6 +178,7 @@ impl<M: CountMaps> Agent<M> {
         }
         self.blind.set_quiet(settings.quiet.0);
         self.save_reload();
+        reconfigured.fresh
     }
 
     /// Tells the service manager of a poll that has drained the counts.

@@ -3,8 +3,9 @@
 //! In: rules. Out: a hash that is the same as long as the state of a query means the same.
 //! The decisions held here:
 //! - The state depends on what is counted: table, filter, computed columns, groups, aggregates,
-//!   window, and the rules that it follows. Threshold, severity, allow list, cooldown and the
-//!   conditions on a group are applied to the state, so that these can change and it stays.
+//!   window, and the rules that it follows. Threshold, severity, allow list, private remotes,
+//!   cooldown and the conditions on a group are applied to the state, so that these can change and
+//!   it stays.
 //! - The name belongs to it: it is part of the id of an incident.
 //! - A query is saved as its rule, and planned again when it is read.
 
@@ -34,7 +35,7 @@ pub(super) fn state_identity(rule: &Configured, measure: &str) -> Option<StableH
     } = &rule.plan;
     let measured = threshold.map(|threshold| threshold.aggregate);
     let names = (id, name, measure);
-    let rows = (table, is_summary, extends, filter, rule.include_private);
+    let rows = (table, is_summary, extends, filter);
     let counted = (groups, aggregates, measured, window, after, unless);
     let bytes = postcard::to_allocvec(&(names, rows, counted)).ok()?;
     Some(StableHash::EMPTY.with(&bytes))

@@ -110,13 +110,17 @@ proptest! {
 
 const SCAN: &str = "// id: scan\n// window: 1h\nDeviceNetworkEvents\n| where ActionType == 'SYN'\n| summarize ports = dcount(LocalPort) by RemoteIP\n| where ports > 20";
 
-/// Settings with the rules of a file, which ignore that network.
+/// Instead of networks: count private remotes too.
+const PRIVATE: &str = "private";
+
+/// Settings with the rules of a file, which ignore these networks.
 fn settings_of(text: &str, allow: &str) -> PipelineSettings {
     let loaded = Loader::default().load("test.kql", text.as_bytes());
     let mut rules = plain(loaded.plans);
     assert_eq!(rules.len(), 1, "{:?}", loaded.diagnostics);
     for rule in &mut rules {
-        let networks = allow.split_whitespace();
+        rule.include_private = allow == PRIVATE;
+        let networks = allow.split_whitespace().filter(|&text| text != PRIVATE);
         rule.allow = networks
             .map(|text| text.parse().expect("a network"))
             .collect();
@@ -177,6 +181,13 @@ fn a_rule_keeps_its_windows_while_it_counts_the_same() {
             "a severity",
             SCAN.replace("// window", "// severity: high\n// window"),
             "",
+            &[(Began, 30)],
+            false,
+        ),
+        (
+            "private remotes count too",
+            SCAN.to_owned(),
+            PRIVATE,
             &[(Began, 30)],
             false,
         ),
