@@ -53,8 +53,8 @@ pub enum Command {
     /// Watch interfaces and write alerts to stdout, one JSON line (Elastic Common Schema) each
     ///
     /// Everything else goes to stderr. Ctrl-C or SIGTERM drains once more, writes the last alerts,
-    /// detaches and exits. SIGHUP reads settings, rules and lists again, and opens the file of
-    /// --events again.
+    /// detaches and exits. SIGHUP reads settings, rules and lists again, and opens the files of
+    /// --events and --alerts again.
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunOptions),
     /// Say what this kernel, these interfaces, these privileges and this configuration allow

@@ -137,7 +137,7 @@ impl ControlSocket {
             }
             Err(error) if !self.is_missing => {
                 log::error!(
-                    "control socket: somebody has removed {name}, and recon can't make it again: {error}; recon status and recon reload don't work until a restart, or until its folder is there again"
+                    "control socket: somebody has removed {name}, and recon can't make it again: {error}; recon status and recon reload don't work; recon tries on, but if its folder was made anew, recon's sandbox keeps it out: restart recon then"
                 );
                 self.is_missing = true;
             }

@@ -23,6 +23,8 @@ const SOCKET: &str = "NOTIFY_SOCKET";
 const WATCHDOG: &str = "WATCHDOG_USEC";
 /// Whom it means.
 const WATCHDOG_PID: &str = "WATCHDOG_PID";
+/// The longest message that systemd reads: it ignores the whole of a longer one.
+const MAX_MESSAGE: usize = 4096;
 /// The status line changes at most so often.
 const STATUS_PAUSE: Duration = Duration::from_secs(10);
 
@@ -114,7 +116,9 @@ impl Notifier {
         }
         let line = line().replace('\n', " ");
         if self.status.as_ref().is_none_or(|(_, sent)| *sent != line) {
-            self.send(&format!("STATUS={line}"));
+            let mut message = format!("STATUS={line}");
+            message.truncate(message.floor_char_boundary(MAX_MESSAGE));
+            self.send(&message);
         }
         self.status = Some((Instant::now(), line));
     }
@@ -175,7 +179,7 @@ mod tests {
 
     fn read(socket: &UnixDatagram) -> Vec<String> {
         let mut all = Vec::new();
-        let mut bytes = [0; 512];
+        let mut bytes = [0; 2 * MAX_MESSAGE];
         while let Ok(length) = socket.recv(&mut bytes) {
             all.push(String::from_utf8_lossy(&bytes[..length]).into_owned());
         }
@@ -215,6 +219,23 @@ mod tests {
             let time: u64 = time.expect(&reloading).parse().expect("a number");
             assert!(time > 0);
         }
+    }
+
+    #[test]
+    fn a_message_is_no_longer_than_systemd_reads() {
+        let (socket, _folder, address) = manager("long");
+        let mut notifier = Notifier::new(Some(open(&address).expect("an address")), None);
+        for (length, expected) in [(4089, 4096), (4090, 4096), (9000, 4096)] {
+            notifier.status(true, || "x".repeat(length));
+            let heard = read(&socket);
+            assert_eq!(heard.len(), 1);
+            assert_eq!(heard[0].len(), expected, "{length}");
+        }
+        // Two bytes each, and the room for them is odd.
+        notifier.status(true, || "é".repeat(4000));
+        let heard = read(&socket);
+        assert_eq!(heard[0].len(), 4095);
+        assert!(heard[0].ends_with('é'));
     }
 
     /// The queue of the manager's socket fills up, and no message waits for it.
