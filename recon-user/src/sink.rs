@@ -46,8 +46,8 @@ pub struct Written {
 enum Work {
     /// Write these lines.
     Lines(LineBatch),
-    /// Write to another file from now on.
-    Replace(File),
+    /// Write to another file from now on; without one, drop what comes.
+    Replace(Option<File>),
     /// Say that everything before is written.
     Report(SyncSender<()>),
 }
@@ -116,8 +116,8 @@ impl LineQueue {
         self.lines.saturating_sub(written)
     }
 
-    /// Makes the lines from now on go to another file. Returns whether that is queued.
-    pub(crate) fn replace_file(&self, file: File) -> bool {
+    /// Makes the lines from now on go to another file, or nowhere. Returns whether that is queued.
+    pub(crate) fn replace_file(&self, file: Option<File>) -> bool {
         self.work.try_send(Work::Replace(file)).is_ok()
     }
 

@@ -37,6 +37,17 @@ pub(super) struct LineFile {
     is_lost: bool,
 }
 
+/// What became of a file.
+#[derive(Debug)]
+pub(super) enum Followed {
+    /// It is where it was.
+    There,
+    /// Somebody had removed or replaced it, and this is the new one.
+    Opened(File),
+    /// Somebody has removed or replaced it, and it can't be opened again.
+    Lost,
+}
+
 impl LineFile {
     /// Opens it, see [`open`].
     pub(super) fn open(path: &Path, lines: &'static str) -> anyhow::Result<(Self, File)> {
@@ -61,30 +72,36 @@ impl LineFile {
     }
 
     /// Opens it again if somebody has removed or replaced it. Logs what comes of it, once.
-    pub(super) fn follow(&mut self) -> Option<File> {
-        let known = self.identity?;
-        if fs::metadata(&self.path).is_ok_and(|about| identity(&about) == Some(known)) {
-            return None;
-        }
+    pub(super) fn follow(&mut self) -> Followed {
+        let known = match self.identity {
+            Some(known) if !self.is_at_its_name() => known,
+            _ => return Followed::There,
+        };
         let (lines, name) = (self.lines, self.path.display().to_string());
         match self.reopen() {
             // It was said before.
-            Ok(file) if known == TRY_AGAIN => Some(file),
+            Ok(file) if known == TRY_AGAIN => Followed::Opened(file),
             Ok(file) => {
                 log::warn!(
                     "{name}: somebody has removed or replaced it; {lines} go to a new one from now on, and those of the last poll may be lost"
                 );
-                Some(file)
+                Followed::Opened(file)
             }
             Err(error) if !self.is_lost => {
                 self.is_lost = true;
                 log::error!(
                     "{name}: somebody has removed or replaced it, and {lines} are lost until it can be opened again: {error:#}"
                 );
-                None
+                Followed::Lost
             }
-            Err(_) => None,
+            Err(_) => Followed::Lost,
         }
+    }
+
+    /// Whether the file that was opened last still has its name. So has what is no regular file.
+    pub(super) fn is_at_its_name(&self) -> bool {
+        let there = || fs::metadata(&self.path).is_ok_and(|it| identity(&it) == self.identity);
+        self.identity.is_none() || there()
     }
 
     /// Makes the next look open it again: the queue has no room for another file now.
@@ -128,7 +145,7 @@ fn open(path: &Path, lines: &str) -> anyhow::Result<File> {
     let mut options = File::options();
     options.append(true).create(true);
     options.mode(PERMISSIONS).custom_flags(libc::O_NONBLOCK);
-    let mut file = open_with_reader(&options, path)
+    let mut file = open_with_reader(&options, path, lines)
         .and_then(ensure_writable)
         .with_context(|| format!("can't write {lines} to {name}"))?;
     let (stdout, stderr) = (io::stdout(), io::stderr());
@@ -144,14 +161,14 @@ fn open(path: &Path, lines: &str) -> anyhow::Result<File> {
 
 /// Opens the file. A named pipe that nobody reads is opened through a reader of recon's own, which
 /// is gone at once.
-fn open_with_reader(options: &OpenOptions, path: &Path) -> io::Result<File> {
+fn open_with_reader(options: &OpenOptions, path: &Path, lines: &str) -> io::Result<File> {
     match options.open(path) {
         Err(error) if error.raw_os_error() == Some(libc::ENXIO) && is_pipe(path) => {
             let mut reading = File::options();
             let reading = reading.read(true).custom_flags(libc::O_NONBLOCK);
             let _reader = reading.open(path)?;
             log::warn!(
-                "{}: nobody reads this pipe: events are dropped until somebody does",
+                "{}: nobody reads this pipe: {lines} are dropped until somebody does",
                 path.display()
             );
             options.open(path)
@@ -170,12 +187,16 @@ fn ensure_writable(mut file: File) -> io::Result<File> {
 }
 
 /// Refuses a file that recon reads itself.
-pub(super) fn ensure_not_read(path: &Path, options: &RuleOptions) -> anyhow::Result<()> {
+pub(super) fn ensure_not_read(
+    path: &Path,
+    lines: &str,
+    options: &RuleOptions,
+) -> anyhow::Result<()> {
     let config = options.config.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
     let is_own = is_same(path, config) || options.rules.iter().any(|rules| is_within(path, rules));
     ensure!(
         !is_own,
-        "can't write events to {}: recon reads its rules or settings from there, and rows would break them; use another file",
+        "can't write {lines} to {}: recon reads its rules or settings from there, and they would be broken; use another file",
         path.display()
     );
     Ok(())
@@ -229,12 +250,22 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("alerts.jsonl");
         let (mut file, _) = LineFile::open(&path, "alerts").expect("a file");
-        assert!(file.follow().is_none(), "nothing has changed");
+        assert!(matches!(file.follow(), Followed::There));
         for _ in 0..2 {
             file.reopen().expect("the same file");
             file.forget();
-            assert!(file.follow().is_some());
+            assert!(matches!(file.follow(), Followed::Opened(_)));
         }
-        assert!(file.follow().is_none(), "the queue has taken it");
+        assert!(matches!(file.follow(), Followed::There));
+        // A folder has its name for two looks.
+        fs::remove_file(&path).expect("a file");
+        fs::create_dir(&path).expect("a folder");
+        assert!(!file.is_at_its_name());
+        for _ in 0..2 {
+            assert!(matches!(file.follow(), Followed::Lost));
+        }
+        fs::remove_dir(&path).expect("a folder");
+        assert!(matches!(file.follow(), Followed::Opened(_)));
+        assert!(file.is_at_its_name());
     }
 }

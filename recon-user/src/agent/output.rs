@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use jiff::Timestamp;
 
-use super::event_file::{self, LineFile};
+use super::event_file::{self, Followed, LineFile};
 use crate::cli::RunOptions;
 use crate::row::{Row, json};
 use crate::sink::{Flush, LineQueue, Sink, Written};
@@ -86,8 +86,11 @@ pub(super) fn open(options: &RunOptions) -> anyhow::Result<AgentOutput> {
     } else if has_alerts || has_rows {
         check_stdout()?;
     }
-    for path in events.into_iter().chain(options.alerts.as_deref()) {
-        event_file::ensure_not_read(path, &options.rule_options)?;
+    for (path, lines) in [(events, EVENTS), (options.alerts.as_deref(), ALERTS)] {
+        if let Some(path) = path {
+            event_file::ensure_not_read(path, lines, &options.rule_options)?;
+            ensure_not_used(path, lines, options)?;
+        }
     }
     let output = AgentOutput::new(std::io::stdout(), events, has_alerts)?;
     let Some(path) = &options.alerts else {
@@ -100,6 +103,26 @@ pub(super) fn open(options: &RunOptions) -> anyhow::Result<AgentOutput> {
         path.display()
     );
     output.with_alert_file(path)
+}
+
+/// Refuses a file that has another use, before it is created.
+fn ensure_not_used(path: &Path, lines: &str, options: &RunOptions) -> anyhow::Result<()> {
+    let name = path.display();
+    ensure!(
+        options.control.as_deref() != Some(path),
+        "can't write {lines} to {name}: --control makes its socket there; use another name"
+    );
+    let Some(state) = &options.state else {
+        return Ok(());
+    };
+    // Either may still be missing.
+    let real = |folder: &Path| folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let folder = path.parent().map(real);
+    ensure!(
+        folder != Some(real(state)),
+        "can't write {lines} to {name}: the folder of --state is for recon's own files; use another one"
+    );
+    Ok(())
 }
 
 impl AgentOutput {
@@ -191,7 +214,7 @@ impl AgentOutput {
         for (file, queue) in self.files() {
             let (what, name) = (file.lines(), file.path().display().to_string());
             let reopened = file.reopen().and_then(|opened| {
-                if !queue.replace_file(opened) {
+                if !queue.replace_file(Some(opened)) {
                     // So that the next look at the files tries again.
                     file.forget();
                     bail!("{name} is too slow, and the queue is full; recon tries again");
@@ -200,9 +223,10 @@ impl AgentOutput {
             });
             match reopened {
                 Ok(()) => log::info!("SIGHUP: {what} go to {name}, opened again"),
-                Err(error) => {
+                Err(error) if file.is_at_its_name() => {
                     log::error!("SIGHUP: {what} go on to the file opened before: {error:#}");
                 }
+                Err(error) => log::error!("SIGHUP: {what} can't go to {name}: {error:#}"),
             }
         }
     }
@@ -210,9 +234,13 @@ impl AgentOutput {
     /// Opens a file again that somebody has removed or replaced, after what is queued.
     pub(super) fn follow_files(&mut self) {
         for (file, queue) in self.files() {
-            if let Some(opened) = file.follow()
-                && !queue.replace_file(opened)
-            {
+            let other = match file.follow() {
+                Followed::There => continue,
+                Followed::Opened(opened) => Some(opened),
+                // What comes meanwhile counts as dropped.
+                Followed::Lost => None,
+            };
+            if !queue.replace_file(other) {
                 file.forget();
             }
         }

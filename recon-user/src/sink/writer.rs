@@ -16,7 +16,8 @@ use super::LineBatch;
 
 /// The file, and what the thread knows of it.
 pub(super) struct Writer {
-    pub(super) file: File,
+    /// `None` if somebody has removed it, and it can't be opened again.
+    pub(super) file: Option<File>,
     place: String,
     what: &'static str,
     /// Whether the file ends within a line.
@@ -37,7 +38,7 @@ impl Writer {
     /// Writes to `file`, and calls it `place` and its lines `what` in messages.
     pub(super) fn new(file: File, place: &str, what: &'static str) -> Self {
         Self {
-            file,
+            file: Some(file),
             place: place.to_owned(),
             what,
             is_torn: false,
@@ -52,7 +53,7 @@ impl Writer {
     pub(super) fn write(&mut self, batch: &LineBatch) -> io::Result<()> {
         let mut done = 0;
         let result = self.end_torn_line().and_then(|()| {
-            let result = write_whole(&mut self.file, &batch.bytes, &mut done);
+            let result = write_whole(self.file.as_mut(), &batch.bytes, &mut done);
             let end = batch.bytes[..done].last();
             self.is_torn = end.is_some_and(|&end| end != b'\n');
             result
@@ -70,7 +71,7 @@ impl Writer {
     /// The rest of a truncated line must not swallow the next one.
     fn end_torn_line(&mut self) -> io::Result<()> {
         if self.is_torn {
-            write_whole(&mut self.file, b"\n", &mut 0)?;
+            write_whole(self.file.as_mut(), b"\n", &mut 0)?;
             self.is_torn = false;
         }
         Ok(())
@@ -117,7 +118,8 @@ impl Writer {
 }
 
 /// Writes all bytes, and counts in `done` those that were written before a failure.
-fn write_whole(file: &mut File, bytes: &[u8], done: &mut usize) -> io::Result<()> {
+fn write_whole(file: Option<&mut File>, bytes: &[u8], done: &mut usize) -> io::Result<()> {
+    let file = file.ok_or_else(|| io::Error::other("the file is gone"))?;
     while *done < bytes.len() {
         match file.write(&bytes[*done..]) {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
