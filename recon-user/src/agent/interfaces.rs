@@ -217,7 +217,7 @@ impl WatchedInterfaces {
                 );
                 return false;
             }
-            miss(&watched.name, blind, now);
+            blind.lose_interface(&watched.name, now);
             log::warn!(
                 "{}: is gone, and recon's hooks with it: its packets are not seen until an interface of that name is back",
                 watched.name
@@ -323,6 +323,7 @@ impl WatchedInterfaces {
     /// Watches an interface that is new, or that is back.
     fn welcome(&mut self, interface: &Interface, attached: &AttachedHooks, blind: &mut Blind) {
         self.refusals.remove(interface.index);
+        self.canary.forget(interface.index);
         let mut missed = self.watched.iter_mut();
         match missed.find(|watched| watched.index.is_none() && interface.has_name(&watched.name)) {
             Some(watched) => {
@@ -388,14 +389,6 @@ impl WatchedInterfaces {
         );
         watched.index = None;
         watched.name.clone_from(&watched.chosen_as);
-        miss(&watched.name, blind, now);
+        blind.lose_interface(&watched.name, now);
     }
-}
-
-/// Notes that recon is blind for the interface of that name.
-fn miss(name: &str, blind: &mut Blind, now: Timestamp) {
-    let part = BlindPart::Interface(name.to_owned());
-    // Also if it is back by the end of the poll.
-    blind.lose(part.clone(), 1);
-    blind.lose_for_good(part, now);
 }

@@ -261,7 +261,9 @@ impl<M: CountMaps> Agent<M> {
             self.note_started(executions);
             self.served.watch(interfaces.indexes());
             self.places.begin_poll(interfaces.named());
-            self.poll(|drain, row| drain.poll(row));
+            if self.poll(|drain, row| drain.poll(row)) {
+                interfaces.compare_traffic(&mut self.blind, &self.totals.tally);
+            }
             self.note_poll(service, ticks.period(), interfaces);
             if self.output.is_closed() {
                 log::info!("stdout is closed: ending");

@@ -23,11 +23,12 @@ use crate::stream::Interval;
 type ForEach<'a> = dyn FnMut(&Key, u64, Option<&Registers>) + 'a;
 
 impl<M: CountMaps> Agent<M> {
-    /// One poll: drains the counts, evaluates the rules, writes alerts.
+    /// One poll: drains the counts, evaluates the rules, writes alerts. Returns whether the counts
+    /// could be drained.
     pub(super) fn poll(
         &mut self,
         drain: impl FnOnce(&mut Drain<M>, &mut ForEach<'_>) -> Result<Tally, DrainError>,
-    ) {
+    ) -> bool {
         let interval = Interval {
             from: self.last,
             to: now(),
@@ -37,19 +38,22 @@ impl<M: CountMaps> Agent<M> {
         self.totals.polls += 1;
         self.actors.begin_poll();
         self.served.begin_poll();
-        let tally = self.read_counts(interval, offset, drain);
+        let drained = self.read_counts(interval, offset, drain);
+        let tally = drained.unwrap_or_default();
         self.end_rows(interval, offset, &tally);
         self.judge(interval, &tally);
         self.commit_poll();
+        drained.is_some()
     }
 
-    /// Gives the rows of a poll to the rules, the events and the journal.
+    /// Gives the rows of a poll to the rules, the events and the journal. `None` if the poll has
+    /// failed.
     fn read_counts(
         &mut self,
         interval: Interval,
         offset: SignedDuration,
         drain: impl FnOnce(&mut Drain<M>, &mut ForEach<'_>) -> Result<Tally, DrainError>,
-    ) -> Tally {
+    ) -> Option<Tally> {
         let Self {
             pipeline,
             actors,
@@ -102,10 +106,7 @@ impl<M: CountMaps> Agent<M> {
             output.row(&clock::on_wall(row, offset));
             saving::note_row(saving, &row);
         }
-        result.unwrap_or_else(|error| {
-            self.note_failed_poll(error);
-            Tally::default()
-        })
+        result.map_err(|error| self.note_failed_poll(error)).ok()
     }
 
     /// Ends the rows: nothing of this poll is lost from here on.

@@ -28,7 +28,8 @@ impl WatchedInterfaces {
         }
     }
 
-    /// Looks after all hooks. `frames` are those that they have counted since the start.
+    /// Looks after all hooks, before a poll. `frames` are those that they have counted since the
+    /// start.
     pub(super) fn repair(&mut self, blind: &mut Blind, frames: &Tally, now: Timestamp) {
         let cgroup = self.hooks.cgroup_name();
         for finding in self.hooks.repair_sockets() {
@@ -41,16 +42,17 @@ impl WatchedInterfaces {
         for watched in turn.take(EACH_POLL.min(all)) {
             let Some(index) = watched.index else { continue };
             for finding in self.hooks.repair_interface(index, self.choice) {
+                self.canary.forget(index);
                 report(&watched.name, finding, blind, now);
             }
         }
         if self.canary.is_due(Instant::now()) {
-            self.compare_traffic(blind, frames);
+            self.look_at_traffic(frames);
         }
     }
 
-    /// Compares what the interfaces have carried with what the hooks have counted.
-    fn compare_traffic(&mut self, blind: &mut Blind, frames: &Tally) {
+    /// Notes what the interfaces have carried.
+    fn look_at_traffic(&mut self, frames: &Tally) {
         let packets = match list_packets() {
             Ok(packets) => packets,
             Err(error) => {
@@ -62,12 +64,26 @@ impl WatchedInterfaces {
         let watched = packets
             .into_iter()
             .filter(|(index, _)| indexes.contains(index));
-        for (direction, packets) in self.canary.compare(watched, frames) {
+        let hooks = &self.hooks;
+        let with_hooks = watched.map(|(index, [received, sent])| {
+            let [inbound, outbound] = hooks.directions(index);
+            (
+                index,
+                [inbound.then_some(received), outbound.then_some(sent)],
+            )
+        });
+        self.canary.look(with_hooks, frames);
+    }
+
+    /// Compares what the interfaces have carried with what the hooks have counted, after a poll
+    /// that has succeeded.
+    pub(super) fn compare_traffic(&mut self, blind: &mut Blind, frames: &Tally) {
+        for (direction, packets) in self.canary.compare(frames) {
             let part = match direction {
                 Direction::In => BlindPart::SilenceIn,
                 Direction::Out => BlindPart::SilenceOut,
             };
-            log::error!("{part}: {packets} in the last minute");
+            log::error!("{part}: {packets} since a frame was seen");
             blind.lose(part, packets);
         }
     }

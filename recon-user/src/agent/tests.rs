@@ -69,10 +69,12 @@ fn run(grace: Grace, steps: &[Step]) -> (Vec<(u64, String)>, u64, u64) {
             Step::Count(first, last) => {
                 (first..=last).for_each(|port| agent.drain.count(syn(port), 1));
             }
-            Step::Poll => agent.poll(|drain, row| drain.poll(row)),
+            Step::Poll => assert!(agent.poll(|drain, row| drain.poll(row))),
             Step::Fail(failure) => {
                 agent.drain.fail_at(Some(failure));
-                agent.poll(|drain, row| drain.poll(row));
+                let failed = agent.totals.failed_polls;
+                let has_drained = agent.poll(|drain, row| drain.poll(row));
+                assert_eq!(has_drained, agent.totals.failed_polls == failed);
                 agent.drain.fail_at(None);
             }
         }

@@ -135,6 +135,14 @@ impl Blind {
             .is_gone = true;
     }
 
+    /// Notes that the interface of that name is gone.
+    pub fn lose_interface(&mut self, name: &str, now: Timestamp) {
+        let part = BlindPart::Interface(name.to_owned());
+        // Also if it is back by the end of the poll.
+        self.lose(part.clone(), 1);
+        self.lose_for_good(part, now);
+    }
+
     /// Notes that something that was gone is back.
     pub fn regain(&mut self, part: &BlindPart) {
         if let Some(blindness) = self.parts.get_mut(part) {

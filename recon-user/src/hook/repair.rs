@@ -264,6 +264,17 @@ impl Hooks {
         }
     }
 
+    /// Whether an inbound and an outbound hook is attached to the interface with that index.
+    pub(crate) fn directions(&self, index: u32) -> [bool; 2] {
+        let links = self.on_interfaces.get(&index).map(|on| &on.links);
+        let programs = || links.into_iter().flatten().map(InterfaceLink::program);
+        let is_outbound = |program| matches!(program, TC_EGRESS | BARE_EGRESS);
+        [
+            programs().any(|program| !is_outbound(program)),
+            programs().any(is_outbound),
+        ]
+    }
+
     /// What is attached now to the interface with that index, which has that name.
     pub(crate) fn describe_interface(&self, index: u32, name: &str) -> Option<String> {
         let on = self.on_interfaces.get(&index)?;
