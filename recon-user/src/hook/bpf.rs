@@ -13,6 +13,7 @@ use std::path::Path;
 const MAP_CREATE: libc::c_int = 0;
 const OBJECT_PIN: libc::c_int = 6;
 const OBJECT_GET: libc::c_int = 7;
+const PROGRAM_BY_ID: libc::c_int = 13;
 const OBJECT_INFO: libc::c_int = 15;
 const MAP_FREEZE: libc::c_int = 22;
 const LINK_UPDATE: libc::c_int = 29;
@@ -87,6 +88,75 @@ impl LinkInfo {
         };
         (high as u64) << u32::BITS | low as u64
     }
+}
+
+/// The start of struct bpf_prog_info, linux/bpf.h.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ProgramDescription {
+    kind: u32,
+    id: u32,
+    tag: [u8; 8],
+    lengths: [u32; 2],
+    instructions: [u64; 2],
+    load_time: u64,
+    created_by: u32,
+    map_count: u32,
+    map_ids: u64,
+    name: [u8; NAME_BYTES],
+}
+
+impl ProgramDescription {
+    /// A description of a program that is in no kernel.
+    #[cfg(test)]
+    pub(super) fn of(tag: u64, name: &[u8]) -> Self {
+        let mut described = Self {
+            tag: tag.to_be_bytes(),
+            ..Self::default()
+        };
+        described.name[..name.len()].copy_from_slice(name);
+        described
+    }
+
+    /// A hash of its instructions.
+    pub(super) const fn tag(&self) -> u64 {
+        u64::from_be_bytes(self.tag)
+    }
+
+    /// Its name, if it has one.
+    pub(super) fn name(&self) -> Option<&str> {
+        let name = self.name.split(|&byte| byte == 0).next()?;
+        std::str::from_utf8(name)
+            .ok()
+            .filter(|name| !name.is_empty())
+    }
+}
+
+/// What the kernel says of the program with that id. It takes CAP_SYS_ADMIN.
+pub(super) fn describe_program(id: u32) -> io::Result<ProgramDescription> {
+    /// The `prog_id` member of union bpf_attr and what follows it, linux/bpf.h.
+    #[repr(C)]
+    struct Ask {
+        program: u32,
+        next: u32,
+        flags: u32,
+    }
+    let mut ask = Ask {
+        program: id,
+        next: 0,
+        flags: 0,
+    };
+    let opened = call(PROGRAM_BY_ID, &mut ask)?;
+    // SAFETY: the kernel has just opened the descriptor for this process.
+    let program = unsafe { OwnedFd::from_raw_fd(opened) };
+    let mut info = ProgramDescription::default();
+    let mut of = InfoAttributes {
+        descriptor: number(program.as_fd()),
+        length: size_of::<ProgramDescription>() as u32,
+        info: &raw mut info as u64,
+    };
+    call(OBJECT_INFO, &mut of)?;
+    Ok(info)
 }
 
 /// What the kernel says of a link.

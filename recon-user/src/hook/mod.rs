@@ -51,8 +51,8 @@ pub(crate) use capability::{Capabilities, Capability};
 pub(crate) use cgroup::Cgroup;
 use claim::claim;
 pub use error::HookError;
-use front::Contest;
 pub(crate) use front::is_recon_xdp;
+use front::{Contest, KnownPrograms};
 pub(crate) use interface::{Interface, LinkHeader};
 use interface_link::InterfaceLink;
 pub(crate) use link_events::{LinkChange, LinkEvents};
@@ -97,6 +97,7 @@ pub struct Hooks {
     on_interfaces: HashMap<u32, OnInterface>,
     /// What is attached to the cgroup.
     on_cgroup: Option<OnCgroup>,
+    known_programs: KnownPrograms,
 }
 
 /// What this agent holds of an interface.
@@ -172,6 +173,7 @@ impl Hooks {
             ebpf,
             on_interfaces: HashMap::new(),
             on_cgroup: None,
+            known_programs: KnownPrograms::default(),
         }
     }
 

@@ -10,7 +10,6 @@ use std::fs::File;
 use std::time::Instant;
 
 use super::attach::{AttachedHooks, Egress};
-use super::front::find_other;
 use super::interface::find_interface;
 use super::interface_link::{InterfaceLink, Place};
 use super::socket::CgroupHook;
@@ -162,25 +161,31 @@ impl Hooks {
     }
 
     /// What runs before the inbound TC program.
-    fn find_in_front(&self, interface: &Interface) -> Option<Other> {
-        let on = self.on_interfaces.get(&interface.index)?;
+    fn find_in_front(&mut self, interface: &Interface) -> Option<Other> {
+        let Self {
+            ebpf,
+            on_interfaces,
+            known_programs,
+            ..
+        } = self;
+        let on = on_interfaces.get(&interface.index)?;
         let link = on.links.iter().find(|link| link.is_to_be_first())?;
-        let info = self.ebpf.program(link.program())?.info().ok()?;
+        let info = ebpf.program(link.program())?.info().ok()?;
         match link.place(interface, info.id()) {
             Ok(Place::After(programs)) if !programs.is_empty() => {
-                find_other(&programs, info.tag()).map(Other::Tc)
+                let other = known_programs.find_other(&programs, info.tag());
+                other.map(Other::Tc)
             }
-            Ok(Place::After(_)) => self.find_xdp_in_front(interface, on).map(Other::Xdp),
+            // An XDP program may have come since recon attached.
+            Ok(Place::After(_)) => {
+                let id = interface.xdp_program.filter(|_| !on.had_xdp)?;
+                let has_frames = interface.header == LinkHeader::Ethernet;
+                let own = ebpf.program(XDP)?.info().ok()?.tag();
+                let is_other = has_frames && known_programs.find_other(&[id], own).is_some();
+                is_other.then_some(Other::Xdp(id))
+            }
             _ => None,
         }
-    }
-
-    /// The XDP program that has come since recon attached.
-    fn find_xdp_in_front(&self, interface: &Interface, on: &OnInterface) -> Option<u32> {
-        let id = interface.xdp_program.filter(|_| !on.had_xdp)?;
-        let has_frames = interface.header == LinkHeader::Ethernet;
-        let own = self.ebpf.program(XDP)?.info().ok()?;
-        (has_frames && find_other(&[id], own.tag()).is_some()).then_some(id)
     }
 
     /// Attaches the inbound TC program anew. The kernel does not move it, nor attach it twice.
