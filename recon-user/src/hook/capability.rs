@@ -71,7 +71,7 @@ impl Capabilities {
         Capability::SysAdmin,
     ]);
 
-    pub(super) const fn of(capabilities: &[Capability]) -> Self {
+    pub(crate) const fn of(capabilities: &[Capability]) -> Self {
         let mut bits = 0;
         let mut next = 0;
         while next < capabilities.len() {

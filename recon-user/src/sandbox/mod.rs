@@ -30,10 +30,12 @@ pub(crate) use paths::{Paths, landlock_version};
 pub(crate) use syscalls::is_available as has_seccomp;
 use threads::{Failures, Order, on_each};
 
-/// What was reduced.
+/// What was reduced, in each thread.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reduced {
-    capabilities: Capabilities,
+    /// What is kept, if all others were dropped.
+    capabilities: Option<Capabilities>,
+    has_no_new_privileges: bool,
     has_filter: bool,
     /// The folders below which files may be written, if Landlock limits that.
     written: Option<Vec<String>>,
@@ -56,20 +58,18 @@ pub(crate) fn reduce(paths: &Paths) -> Reduced {
     let inside = domain.as_ref().ok().map(AsRawFd::as_raw_fd);
     let mut failures = on_each(Order::Reduce(keep, None), |it| readers.contains(&it));
     failures |= on_each(Order::Reduce(keep, inside), |it| !readers.contains(&it));
-    reduced.capabilities = keep;
-    match &domain {
-        Ok(_) if !failures.contains(Failures::DOMAIN) => reduced.written = Some(paths.written()),
-        Ok(_) => {}
-        Err(error) => reduced.lacks("Landlock", error),
+    let written = domain.as_ref().ok().map(|_| paths.written());
+    reduced.note_reduced(keep, written, failures);
+    if let Err(error) = &domain {
+        reduced.lacks("Landlock", error);
     }
     match filters.and_then(|filters| filters.install(&readers)) {
-        Ok(more) => {
-            failures |= more;
+        Ok(failures) => {
             reduced.has_filter = true;
+            reduced.note(failures);
         }
         Err(error) => reduced.lacks("the filter of system calls", &error),
     }
-    reduced.note(failures);
     reduced
 }
 
@@ -80,11 +80,26 @@ impl Reduced {
         ));
     }
 
+    /// Notes what each thread has done of an order to keep these capabilities, and to write below
+    /// these folders alone.
+    fn note_reduced(
+        &mut self,
+        keep: Capabilities,
+        written: Option<Vec<String>>,
+        failures: Failures,
+    ) {
+        let has_done = |layer| !failures.contains(Failures::THREAD) && !failures.contains(layer);
+        self.capabilities = has_done(Failures::CAPABILITIES).then_some(keep);
+        self.has_no_new_privileges = has_done(Failures::NEW_PRIVILEGES);
+        self.written = written.filter(|_| has_done(Failures::DOMAIN));
+        self.note(failures);
+    }
+
     fn note(&mut self, failures: Failures) {
         for (failure, layer) in failures.names() {
             // Without CAP_SETPCAP, nothing but executing a file could use the bounding set, and
             // that takes new privileges.
-            if failure != Failures::BOUNDING {
+            if failure != Failures::BOUNDING || !self.has_no_new_privileges {
                 self.lacks(layer, &"a thread could not be reduced");
             }
         }
@@ -93,20 +108,29 @@ impl Reduced {
 
 impl fmt::Display for Reduced {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sandbox: keeps {}, no new privileges", self.capabilities)?;
+        let mut privileges = Vec::new();
+        privileges.extend(self.capabilities.map(|kept| format!("keeps {kept}")));
+        if self.has_no_new_privileges {
+            privileges.push("no new privileges".to_owned());
+        }
+        let mut layers = Vec::new();
+        if !privileges.is_empty() {
+            layers.push(privileges.join(", "));
+        }
         if self.has_filter {
-            write!(
-                f,
-                "; {} system calls, none that executes, loads a program or connects to a network",
+            layers.push(format!(
+                "{} system calls, none that executes, loads a program or connects to a network",
                 syscalls::count()
-            )?;
+            ));
         }
-        match self.written.as_deref() {
-            Some([]) => f.write_str("; writes no file")?,
-            Some(folders) => write!(f, "; writes only below {}", folders.join(", "))?,
-            None => {}
+        layers.extend(self.written.as_deref().map(|folders| match folders {
+            [] => "writes no file".to_owned(),
+            folders => format!("writes only below {}", folders.join(", ")),
+        }));
+        match layers.is_empty() {
+            true => f.write_str("sandbox: nothing is reduced"),
+            false => write!(f, "sandbox: {}", layers.join("; ")),
         }
-        Ok(())
     }
 }
 

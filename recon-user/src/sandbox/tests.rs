@@ -13,6 +13,7 @@ use std::{env, thread};
 use nix::sched::{CloneFlags, unshare};
 
 use super::*;
+use crate::hook::Capability;
 
 /// Set in a process that reduces itself, to a folder of its own.
 const INSIDE: &str = "RECON_TEST_INSIDE";
@@ -150,6 +151,86 @@ fn files_are_written_below_their_folders_only() {
     });
 }
 
+/// The log says of each layer that it is there only if each thread has it.
+#[test]
+fn a_layer_that_failed_is_said_to_be_missing_and_not_to_be_there() {
+    const DONE: Failures = Failures::NONE;
+    let calls = format!(
+        "{} system calls, none that executes, loads a program or connects to a network",
+        syscalls::count()
+    );
+    // What failed, the filter, the folders of the domain, the line after "sandbox: ", and how many
+    // layers are missing.
+    for (failures, has_filter, written, expected, missing) in [
+        (
+            DONE,
+            true,
+            Some(&["/a", "/b"][..]),
+            format!("keeps CAP_BPF, no new privileges; {calls}; writes only below /a, /b"),
+            0,
+        ),
+        (
+            DONE,
+            false,
+            Some(&[]),
+            "keeps CAP_BPF, no new privileges; writes no file".to_owned(),
+            0,
+        ),
+        (
+            DONE,
+            true,
+            None,
+            format!("keeps CAP_BPF, no new privileges; {calls}"),
+            0,
+        ),
+        (
+            Failures::BOUNDING,
+            false,
+            None,
+            "keeps CAP_BPF, no new privileges".to_owned(),
+            0,
+        ),
+        (
+            Failures::CAPABILITIES,
+            false,
+            Some(&["/a"]),
+            "no new privileges; writes only below /a".to_owned(),
+            1,
+        ),
+        (
+            Failures::NEW_PRIVILEGES,
+            true,
+            None,
+            format!("keeps CAP_BPF; {calls}"),
+            1,
+        ),
+        (
+            Failures::DOMAIN,
+            false,
+            Some(&["/a"]),
+            "keeps CAP_BPF, no new privileges".to_owned(),
+            1,
+        ),
+        (Failures::THREAD, true, Some(&["/a"]), calls.clone(), 1),
+        (
+            Failures::THREAD,
+            false,
+            Some(&["/a"]),
+            "nothing is reduced".to_owned(),
+            1,
+        ),
+    ] {
+        let mut reduced = Reduced {
+            has_filter,
+            ..Reduced::default()
+        };
+        let written = written.map(|of| of.iter().map(|of| of.to_string()).collect());
+        reduced.note_reduced(Capabilities::of(&[Capability::Bpf]), written, failures);
+        assert_eq!(reduced.to_string(), format!("sandbox: {expected}"));
+        assert_eq!(reduced.missing.len(), missing, "{expected}");
+    }
+}
+
 #[test]
 fn every_thread_is_reduced() {
     alone("every_thread_is_reduced", |_| {
@@ -163,7 +244,7 @@ fn every_thread_is_reduced() {
         started.recv().expect("a thread");
         let reduced = reduce(&Paths::default());
         assert_eq!(reduced.missing, [""; 0]);
-        let keep = format!("{:016x}", reduced.capabilities.bits());
+        let keep = format!("{:016x}", reduced.capabilities.expect("fewer").bits());
         let mut threads = 0;
         for thread in fs::read_dir("/proc/self/task").expect("threads") {
             let path = thread.expect("a thread").path().join("status");

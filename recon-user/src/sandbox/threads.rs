@@ -35,13 +35,15 @@ pub(super) enum Order {
 pub(super) struct Failures(u32);
 
 impl Failures {
+    #[cfg(test)]
+    pub(super) const NONE: Self = Self(0);
     pub(super) const BOUNDING: Self = Self(1);
     pub(super) const CAPABILITIES: Self = Self(1 << 1);
     pub(super) const NEW_PRIVILEGES: Self = Self(1 << 2);
     pub(super) const DOMAIN: Self = Self(1 << 3);
     pub(super) const FILTER: Self = Self(1 << 4);
-    /// A thread did not answer.
-    const THREAD: Self = Self(1 << 5);
+    /// A thread did not answer: nobody knows what it has done.
+    pub(super) const THREAD: Self = Self(1 << 5);
 
     const NAMES: [(Self, &'static str); 6] = [
         (Self::BOUNDING, "an empty bounding set"),
