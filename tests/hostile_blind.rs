@@ -239,6 +239,11 @@ const CHANGES: &[Change] = &[
         part: "counts",
     },
     Change {
+        what: "keys are deleted, and their number is lowered",
+        make: maps::hide_keys,
+        part: "counts",
+    },
+    Change {
         what: "a key is added",
         make: maps::add_key,
         part: "counts",

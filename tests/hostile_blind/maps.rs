@@ -21,16 +21,26 @@ const TABLES: [&str; 2] = ["COUNTS_0", "COUNTS_1"];
 
 /// Deletes every key of both generations. Returns how many were deleted.
 pub(crate) fn empty_tables(pid: u32) -> Result<usize> {
-    let mut deleted = 0;
-    for name in TABLES {
-        let mut table: HashMap<_, Words, u64> = Map::HashMap(find(pid, name)?).try_into()?;
-        let keys: Vec<Words> = table.keys().filter_map(Result::ok).collect();
-        for key in keys {
-            // The agent may have drained it meanwhile.
-            deleted += usize::from(table.remove(&key).is_ok());
-        }
+    TABLES.iter().map(|name| empty_table(pid, name)).sum()
+}
+
+fn empty_table(pid: u32, name: &str) -> Result<usize> {
+    let mut table: HashMap<_, Words, u64> = Map::HashMap(find(pid, name)?).try_into()?;
+    let keys: Vec<Words> = table.keys().filter_map(Result::ok).collect();
+    // The agent may have drained it meanwhile.
+    let deleted = keys.iter().filter(|key| table.remove(key).is_ok());
+    Ok(deleted.count())
+}
+
+/// Deletes every key of both generations, and takes them from their numbers of keys.
+pub(crate) fn hide_keys(pid: u32) -> Result<()> {
+    let mut numbers: Array<_, u64> = Map::Array(find(pid, "KEYS")?).try_into()?;
+    for (generation, name) in (0..).zip(TABLES) {
+        let deleted = empty_table(pid, name)? as u64;
+        let number = numbers.get(&generation, 0)?;
+        numbers.set(generation, number.saturating_sub(deleted), 0)?;
     }
-    Ok(deleted)
+    Ok(())
 }
 
 /// Puts a key that no program has seen into both generations.

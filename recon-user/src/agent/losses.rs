@@ -49,9 +49,12 @@ impl<M: CountMaps> Agent<M> {
         let Interference {
             keys,
             counters,
+            signals,
             moves,
         } = self.drain.take_interference();
-        self.blind.lose(BlindPart::Counts, keys + counters);
+        // Signals are missing where keys or counters are.
+        let changed = (keys + counters).max(signals);
+        self.blind.lose(BlindPart::Counts, changed);
         self.blind.lose(BlindPart::Generation, moves);
         let late = self.actors.take_late();
         self.blind.lose(BlindPart::Processes, late);

@@ -101,7 +101,7 @@ impl BlindPart {
             Self::Processes => "lookups not done",
             Self::Interface(_) | Self::Hook(..) => "polls without it",
             Self::Overtaken(..) => "polls behind it",
-            Self::Counts => "keys or counters changed",
+            Self::Counts => "keys, counters or signals changed",
             Self::Generation => "polls that found another one",
             Self::Frozen(_) => "polls that failed",
             Self::SilenceIn | Self::SilenceOut => "packets that no hook saw",

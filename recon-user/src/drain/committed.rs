@@ -26,6 +26,7 @@ use aya::Ebpf;
 use aya::maps::MapData;
 use recon_common::{Key, Registers};
 
+use super::balance::Balance;
 use super::commit::{Commit, CommitRecord};
 use super::pending_connect::Mark;
 use super::{CountMaps, Drain, DrainError, Grace, Retired, Tally};
@@ -85,6 +86,7 @@ impl<M: CountMaps> Drain<M> {
         let last = of_caller.cloned().or_else(|| record.read());
         let mut drain = Self {
             record: Some(record),
+            balance: Balance::new(is_adopted),
             retired: match self.grace {
                 Grace::Membarrier if !is_adopted => Retired::Empty,
                 _ => Retired::Unread,
@@ -158,6 +160,7 @@ impl<M: CountMaps> Drain<M> {
         self.read_generation(1 - self.live)?;
         let flips = self.maps.flips();
         self.give_entries(1 - self.live, &mut row);
+        self.compare_sums();
         let pending = &mut self.pending;
         self.pending_connects
             .read_failed(Mark::of_flips(flips), |key| {
@@ -208,6 +211,7 @@ impl<M: CountMaps> Drain<M> {
         let sketches = self.sketches.of_generation(generation);
         for (key, count) in self.entries.drain(..) {
             self.pending.add_row(&key, count);
+            self.balance.add_given(count);
             row(&key, count, sketches.find(&key));
         }
         // After a flood: a quiet host's polls have a few rows.

@@ -47,6 +47,8 @@ pub(crate) struct FakeMaps {
     pub(super) found_flips: Option<u32>,
     /// What a program that read the generation's number before it changed adds until it ends.
     pub(super) in_flight: Option<(Key, u64)>,
+    /// What programs add to the live generation before the counters are read.
+    pub(super) meanwhile: Option<(Key, u64)>,
     /// The call that fails, until it is taken back.
     pub(super) failure: Option<Failure>,
 }
@@ -61,6 +63,7 @@ impl Default for FakeMaps {
             flips: 0,
             found_flips: None,
             in_flight: None,
+            meanwhile: None,
             failure: None,
         }
     }
@@ -110,6 +113,9 @@ impl CountMaps for FakeMaps {
         self.fail(Failure::Wait)?;
         if let Some((key, count)) = self.in_flight.take() {
             self.count(1 - self.live, key, count);
+        }
+        if let Some((key, count)) = self.meanwhile.take() {
+            self.count(self.live, key, count);
         }
         Ok(())
     }

@@ -4,7 +4,8 @@
 //! [`Interference`], the difference.
 //! The decision held here: the programs count the keys that they put into a generation, and an idle
 //! generation has exactly so many, so that each key that another process deletes or adds is seen at
-//! the next poll. Counters only grow, and nobody but this agent moves the generations.
+//! the next poll. Counters only grow, and nobody but this agent moves the generations. Whoever
+//! changes two of these so that they agree still has the sums against him ([`super::balance`]).
 
 /// What was found since the last [`super::Drain::take_interference`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub(crate) struct Interference {
     pub(crate) keys: u64,
     /// Counters that were smaller than before.
     pub(crate) counters: u64,
+    /// Signals that are in a counter and in no row, or the other way round.
+    pub(crate) signals: u64,
     /// Polls at which another generation was live than the agent's.
     pub(crate) moves: u64,
 }

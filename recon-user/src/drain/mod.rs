@@ -7,6 +7,7 @@
 //! it in batches. No count is lost or doubled, also when a poll fails halfway. Over pinned maps,
 //! which outlive this process, a poll has two phases: see [`committed`] and [`Commit`].
 
+mod balance;
 mod batch;
 mod callers;
 mod commit;
@@ -34,6 +35,7 @@ use aya::Ebpf;
 use aya::maps::{Map, MapData};
 use recon_common::{Counter, Direction, FrameClass, Key, Loss, Registers};
 
+use balance::{Balance, Sums};
 pub(crate) use callers::Callers;
 pub use commit::Commit;
 use commit::CommitRecord;
@@ -77,6 +79,7 @@ pub struct Drain<M = KernelMaps> {
     /// The keys taken out of a generation since its number of keys was last set to 0.
     drained: u64,
     interference: Interference,
+    balance: Balance,
 }
 
 /// What is in the generation that is not live.
@@ -134,6 +137,7 @@ impl<M: CountMaps> Drain<M> {
             before: [0; Counter::COUNT as usize],
             drained: 0,
             interference: Interference::default(),
+            balance: Balance::new(false),
         }
     }
 
@@ -168,11 +172,13 @@ impl<M: CountMaps> Drain<M> {
                 self.read_counters()?;
                 self.drain_generation(old, &mut row)?;
                 self.retired = Retired::Empty;
+                self.compare_sums();
             }
             // The other generation was idle for a whole interval, in which every program has ended.
             Grace::NextPoll => {
                 self.read_counters()?;
                 self.drain_generation(1 - self.live, &mut row)?;
+                self.compare_sums();
                 self.flip_generation()?;
             }
         }
@@ -208,6 +214,9 @@ impl<M: CountMaps> Drain<M> {
         if self.grace == Grace::NextPoll {
             // A program may still be at its last packet there.
             self.interference = found;
+        } else {
+            self.balance.retire_all();
+            self.compare_sums();
         }
         Ok(self.finish_tally(true, row))
     }
@@ -217,10 +226,32 @@ impl<M: CountMaps> Drain<M> {
         let old = self.live;
         let new = 1 - old;
         let found = self.maps.read_flips()?;
+        let is_moved = self.maps.flips() != found;
+        let growth = self.growth_of_sums()?;
         self.interference.compare_flips(self.maps.flips(), found);
         self.maps.set_live(new)?;
         self.live = new;
+        self.balance.retire(Some(growth).filter(|_| !is_moved));
         Ok(old)
+    }
+
+    /// What the sums have grown by since the counters were last read.
+    fn growth_of_sums(&self) -> Result<Sums, DrainError> {
+        let growth = |counter: Counter| -> Result<u64, DrainError> {
+            let before = self.before[counter.index() as usize];
+            // One that has shrunk is reported when it is read.
+            Ok(self.maps.read_counter(counter)?.saturating_sub(before))
+        };
+        let mut sums = Sums::default();
+        for counter in Sums::COUNTERS {
+            sums.add(counter, growth(counter)?);
+        }
+        Ok(sums)
+    }
+
+    /// Compares the sums of a generation that was given with those of the counters.
+    fn compare_sums(&mut self) {
+        self.interference.signals += self.balance.settle();
     }
 
     /// Empties a generation that no program writes to.
@@ -231,8 +262,10 @@ impl<M: CountMaps> Drain<M> {
     ) -> Result<(), DrainError> {
         let sketches = self.sketches.of_generation(generation);
         let (recent, pending, drained) = (&mut self.recent, &mut self.pending, &mut self.drained);
+        let balance = &mut self.balance;
         let mut give = |key: &Key, count| {
             pending.add_row(key, count);
+            balance.add_given(count);
             row(key, count, sketches.find(key));
         };
         recent.drain_generation(generation);
@@ -270,11 +303,13 @@ impl<M: CountMaps> Drain<M> {
 
     /// Adds the growth of the counters since the last call to the pending tally.
     fn read_counters(&mut self) -> Result<(), DrainError> {
-        let interference = &mut self.interference;
+        let (interference, balance) = (&mut self.interference, &mut self.balance);
         let mut growth = |counter: Counter| -> Result<u64, DrainError> {
             let now = self.maps.read_counter(counter)?;
             let before = std::mem::replace(&mut self.before[counter.index() as usize], now);
-            Ok(interference.growth(before, now))
+            let growth = interference.growth(before, now);
+            balance.add_counted(counter, growth);
+            Ok(growth)
         };
         for direction in [Direction::In, Direction::Out] {
             for class in FrameClass::all() {
