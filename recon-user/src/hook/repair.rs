@@ -2,9 +2,13 @@
 //!
 //! In: what this agent has attached, and what the kernel says is attached. Out: what was found, and
 //! why it could not be mended.
-//! The decision held here: whoever may detach a program may end recon, too, so this is no defence
-//! against root. It is for the script or the other tool that clears an interface, and for the
-//! service whose cgroup is removed with it and created again.
+//! The decisions held here:
+//! - Whoever may detach a program may end recon, too, so this is no defence against root. It is for
+//!   the script or the other tool that clears an interface, and for the service whose cgroup is
+//!   removed with it and created again.
+//! - A hook is recon's if the program there has the id of the one that this agent has loaded. The
+//!   kernel lets nobody change a loaded program, nor give it other maps, so its tag and the ids of
+//!   its maps would say the same once more.
 
 use std::fs::File;
 use std::time::Instant;
