@@ -14,6 +14,8 @@ mod modes;
 mod pinned;
 #[path = "pins/places.rs"]
 mod places;
+#[path = "pins/removed.rs"]
+mod removed;
 #[path = "pins/restarts.rs"]
 mod restarts;
 #[path = "pins/saved.rs"]

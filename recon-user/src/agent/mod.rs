@@ -44,7 +44,7 @@ use recon_common::ImageId;
 use tokio::time::{Interval as Ticks, MissedTickBehavior, interval_at};
 
 use crate::alert::AlertLines;
-use crate::blind::Blind;
+use crate::blind::{Blind, BlindPart};
 use crate::cli::RunOptions;
 use crate::drain::{Callers, CountMaps, Drain, DrainError, ExecEvents, Forks, Grace, ImageNumbers};
 use crate::hook::{self, Cgroup, Hooks, KernelFeatures, Netns, Pins};
@@ -147,8 +147,9 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
         frozen: None,
         saving,
     };
-    interfaces.hooks.settle();
+    let lost = interfaces.hooks.settle();
     agent.restore(loaded, pipeline_settings);
+    agent.blind.lose(BlindPart::Signals, lost);
     interfaces.report_found_detached(&mut agent.blind, now());
     confine(options, settings);
     log::info!(

@@ -15,7 +15,7 @@ use super::interfaces::WatchedInterfaces;
 use crate::blind::{Blind, BlindPart};
 use crate::diagnostic::error_chain;
 use crate::drain::Tally;
-use crate::hook::{HookFinding, Tampering, list_packets};
+use crate::hook::{HookFinding, RemovedPins, Tampering, list_packets};
 
 /// Interfaces that one poll looks after: their questions take 2 ms.
 const EACH_POLL: usize = 64;
@@ -46,8 +46,37 @@ impl WatchedInterfaces {
                 report(&watched.name, finding, blind, now);
             }
         }
-        if self.canary.is_due(Instant::now()) {
+        let is_due = self.canary.is_due(Instant::now());
+        if is_due {
             self.look_at_traffic(frames);
+        }
+        self.repair_pins(is_due, blind, now);
+    }
+
+    /// Looks after the pins, as far as they are missing.
+    fn repair_pins(&mut self, is_thorough: bool, blind: &mut Blind, now: Timestamp) {
+        let part = BlindPart::Pins;
+        let Some(RemovedPins { pins, refusal }) = self.hooks.repair_pins(is_thorough) else {
+            if blind.is_gone(&part) {
+                blind.regain(&part);
+                log::info!("recon's pins are there again");
+            }
+            return;
+        };
+        blind.lose(part.clone(), 1);
+        match refusal {
+            None => {
+                blind.regain(&part);
+                log::warn!("somebody has removed recon's pins: {pins} are made again");
+            }
+            Some(refusal) => {
+                if !blind.is_gone(&part) {
+                    log::error!(
+                        "somebody has removed recon's pins, and they can't be made again: {refusal}; if this process ends, its hooks end with it; start recon again to pin anew: systemctl restart recon"
+                    );
+                }
+                blind.lose_for_good(part, now);
+            }
         }
     }
 

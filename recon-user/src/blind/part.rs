@@ -54,6 +54,8 @@ pub enum BlindPart {
     SilenceIn,
     /// Interfaces send packets, and no hook sees one.
     SilenceOut,
+    /// Somebody has removed pins.
+    Pins,
 }
 
 impl BlindPart {
@@ -75,6 +77,7 @@ impl BlindPart {
             Self::Frozen(_) => "frozen",
             Self::SilenceIn => "silence_in",
             Self::SilenceOut => "silence_out",
+            Self::Pins => "pins",
         }
     }
 
@@ -86,6 +89,7 @@ impl BlindPart {
             Self::FailedPolls | Self::Processes | Self::Interface(_) => false,
             Self::Hook(..) | Self::Overtaken(..) | Self::Frozen(_) => true,
             Self::Counts | Self::Generation | Self::SilenceIn | Self::SilenceOut => true,
+            Self::Pins => true,
         }
     }
 
@@ -105,6 +109,7 @@ impl BlindPart {
             Self::Generation => "polls that found another one",
             Self::Frozen(_) => "polls that failed",
             Self::SilenceIn | Self::SilenceOut => "packets that no hook saw",
+            Self::Pins => "polls that found them missing",
         }
     }
 
@@ -132,6 +137,9 @@ impl BlindPart {
             Self::SilenceIn | Self::SilenceOut => {
                 "find out what takes them first, such as another XDP program; restart recon"
             }
+            Self::Pins => {
+                "find out who removes them; if the log says that recon can't make them again, type: systemctl restart recon"
+            }
         }
     }
 
@@ -140,7 +148,7 @@ impl BlindPart {
         match self {
             Self::Rule(..) | Self::Table | Self::Interface(_) => 0,
             Self::Hook(..) | Self::Overtaken(..) | Self::Counts | Self::Generation => 0,
-            Self::Frozen(_) | Self::SilenceIn | Self::SilenceOut => 0,
+            Self::Frozen(_) | Self::SilenceIn | Self::SilenceOut | Self::Pins => 0,
             Self::Signals => TOLERATED_SIGNALS,
             Self::Polls => TOLERATED_DELAY,
             Self::FailedPolls => TOLERATED_FAILURES,
@@ -186,6 +194,7 @@ impl fmt::Display for BlindPart {
             Self::Frozen(map) => write!(f, "somebody has frozen the map {map}"),
             Self::SilenceIn => f.write_str("the interfaces receive packets, and no hook sees one"),
             Self::SilenceOut => f.write_str("the interfaces send packets, and no hook sees one"),
+            Self::Pins => f.write_str("somebody has removed recon's pins"),
         }
     }
 }

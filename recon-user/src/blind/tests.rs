@@ -33,6 +33,7 @@ fn each_part_begins_above_what_it_tolerates() {
         (BlindPart::Counts, 0),
         (BlindPart::Generation, 0),
         (BlindPart::Frozen("KEYS".to_owned()), 0),
+        (BlindPart::Pins, 0),
         (BlindPart::SilenceIn, 0),
         (BlindPart::SilenceOut, 0),
     ] {

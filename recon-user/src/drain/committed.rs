@@ -49,7 +49,7 @@ impl PinnedRecord {
     /// The record is an array of so many words of 8 bytes, whose memory the kernel shares.
     pub const ENTRIES: u32 = CommitRecord::WORDS;
     /// Its name in messages.
-    const NAME: &str = "commits";
+    pub(super) const NAME: &str = "commits";
 }
 
 impl Drain {

@@ -14,8 +14,8 @@ use super::batch::BatchBuffer;
 use super::error::map_error;
 use super::{DrainError, frozen, grace};
 
-const COUNTS: [&str; 2] = ["COUNTS_0", "COUNTS_1"];
-const GENERATION: &str = "GENERATION";
+pub(crate) const COUNTS: [&str; 2] = ["COUNTS_0", "COUNTS_1"];
+pub(super) const GENERATION: &str = "GENERATION";
 const COUNTERS: &str = "COUNTERS";
 const KEYS: &str = "KEYS";
 

@@ -171,6 +171,12 @@ pub(super) fn link_info(link: impl AsFd) -> io::Result<LinkInfo> {
     Ok(info)
 }
 
+/// The id of a map, a program or a link: what the kernel says of each begins with its kind and its
+/// id.
+pub(super) fn object_id(object: impl AsFd) -> io::Result<u32> {
+    link_info(object).map(|info| info.id)
+}
+
 /// Makes a link run another program, atomically.
 pub(super) fn update_link(link: impl AsFd, program: impl AsFd) -> io::Result<()> {
     let mut update = UpdateAttributes {

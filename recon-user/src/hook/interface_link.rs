@@ -79,6 +79,14 @@ impl InterfaceLink {
         }
     }
 
+    /// The link, if it outlives this process.
+    pub(super) const fn pinned(&self) -> Option<&PinnedLink> {
+        match self {
+            Self::Pinned(_, link) => Some(link),
+            _ => None,
+        }
+    }
+
     /// Where the kernel has the program, whose id is `program`, on the interface.
     ///
     /// # Errors

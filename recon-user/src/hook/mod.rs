@@ -64,7 +64,7 @@ pub(crate) use load::look_at_pins;
 pub use load::open_pins;
 use load::{check_privileges, load_object, load_programs};
 pub use pin::{PinError, Pins, Removed, remove_pins};
-pub(crate) use pin::{SeenPins, SeenSet};
+pub(crate) use pin::{RemovedPins, SeenPins, SeenSet};
 pub(crate) use privilege::{ProcessSight, missing_capabilities};
 pub use probe::{Feature, KernelFeatures};
 use repair::OnCgroup;
@@ -72,6 +72,7 @@ pub(crate) use repair::{HookFinding, Tampering};
 pub(crate) use rtnetlink::is_local;
 pub use selection::InterfaceTerm;
 pub(crate) use selection::{Chosen, Selection};
+use socket::CgroupHook;
 pub(crate) use socket::{SocketHooks, netns_cookie};
 pub(crate) use trial::{Trial, expected_ingress, has_another_agent};
 
@@ -315,11 +316,22 @@ impl Hooks {
         Ok(ingress)
     }
 
-    /// Ends the start: what an earlier agent left and no hook needs is removed.
-    pub(crate) fn settle(&mut self) {
-        if let Some(pins) = &mut self.pins {
-            pins.settle(&self.ebpf);
-        }
+    /// Ends the start: what an earlier agent left and no hook needs is removed. Returns how many
+    /// signals are lost with that.
+    pub(crate) fn settle(&mut self) -> u64 {
+        let pins = self.pins.as_mut();
+        pins.map_or(0, |pins| pins.settle(&self.ebpf))
+    }
+
+    /// Pins again what somebody has removed. At most polls a look at the folder will do.
+    pub(crate) fn repair_pins(&mut self, is_thorough: bool) -> Option<RemovedPins> {
+        let on_interfaces = self.on_interfaces.values().flat_map(|on| &on.links);
+        let on_interfaces = on_interfaces.filter_map(InterfaceLink::pinned);
+        let on_cgroup = self.on_cgroup.iter().flat_map(|on| &on.hooks);
+        let on_cgroup = on_cgroup.filter_map(CgroupHook::pinned);
+        let links = on_interfaces.chain(on_cgroup);
+        let pins = self.pins.as_mut()?;
+        pins.repair(&self.ebpf, links, is_thorough)
     }
 
     /// What somebody had done to the hooks of an earlier agent before this start, which has

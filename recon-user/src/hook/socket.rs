@@ -239,6 +239,14 @@ impl CgroupHook {
         }
     }
 
+    /// The link, if it outlives this process.
+    pub(super) const fn pinned(&self) -> Option<&PinnedLink> {
+        match &self.link {
+            Some(CgroupLink::Pinned(link)) => Some(link),
+            _ => None,
+        }
+    }
+
     /// Attaches it again.
     pub(super) fn attach_again(
         &mut self,

@@ -34,7 +34,7 @@ pub(super) const SET: &str = "recon-";
 #[derive(Debug)]
 pub(super) struct PinFolder {
     pub(super) path: PathBuf,
-    _lock: Flock<File>,
+    lock: Flock<File>,
 }
 
 impl PinFolder {
@@ -93,8 +93,19 @@ impl PinFolder {
         }
         Ok(Self {
             path: path.to_owned(),
-            _lock: lock,
+            lock,
         })
+    }
+
+    /// Whether the locked folder is still the one of that name.
+    pub(super) fn is_in_place(&self) -> bool {
+        let of = |found: fs::Metadata| (found.dev(), found.ino());
+        match (self.lock.metadata(), fs::symlink_metadata(&self.path)) {
+            (Ok(locked), Ok(now)) => of(locked) == of(now),
+            (_, Err(error)) => error.kind() != io::ErrorKind::NotFound,
+            // Unknown is no reason to make another one.
+            (Err(_), _) => true,
+        }
     }
 
     /// The folders of sets of pins in it, whoever made them.

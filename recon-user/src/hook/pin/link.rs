@@ -72,6 +72,12 @@ impl PinnedLink {
     }
 }
 
+impl AsFd for PinnedLink {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.link.as_fd()
+    }
+}
+
 /// Whether the descriptor is one of a link. The kernel answers other questions about maps and
 /// programs with the same calls.
 fn is_link(descriptor: BorrowedFd<'_>) -> bool {

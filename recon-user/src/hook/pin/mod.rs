@@ -13,6 +13,7 @@
 mod detach;
 mod error;
 mod folder;
+mod guard;
 mod interface;
 mod layout;
 mod link;
@@ -22,7 +23,7 @@ mod set;
 mod settle;
 mod undo;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
@@ -41,6 +42,8 @@ use crate::seed;
 pub use detach::{Removed, remove_pins};
 pub use error::PinError;
 use folder::{PinFolder, SET};
+use guard::Held;
+pub(crate) use guard::RemovedPins;
 use interface::IngressChange;
 use layout::Layout;
 pub(super) use link::PinnedLink;
@@ -67,6 +70,10 @@ pub struct Pins {
     kept: Vec<PinnedLink>,
     /// The programs of this process that are attached.
     attached: HashSet<String>,
+    /// Those of them that are pinned.
+    pinned_programs: BTreeSet<String>,
+    /// What else is pinned.
+    held: Held,
     /// Other sets, and why their maps are not used.
     replaced: Vec<(PathBuf, String)>,
     /// Pins that are renamed once the start has succeeded.
@@ -117,6 +124,8 @@ impl Pins {
             programs: HashMap::new(),
             kept: Vec::new(),
             attached: HashSet::new(),
+            pinned_programs: BTreeSet::new(),
+            held: Held::default(),
             replaced: Vec::new(),
             renames: Vec::new(),
             changes: Vec::new(),

@@ -20,8 +20,8 @@ use super::{PinError, bpf};
 use crate::drain::{PinnedRecord, is_frozen};
 
 const HEADER: &str = "header";
-const COMMITS: &str = "commits";
-const MAPS: &str = "maps";
+pub(super) const COMMITS: &str = "commits";
+pub(super) const MAPS: &str = "maps";
 const LINKS: &str = "links";
 const PROGRAMS: &str = "programs";
 
@@ -29,6 +29,8 @@ const PROGRAMS: &str = "programs";
 const MAGIC: u64 = u64::from_be_bytes(*b"recon\0\0\x01");
 /// Words of a header before the secrets.
 const FIELDS: usize = 7;
+/// The place of the layout among them.
+const LAYOUT: usize = 1;
 /// The place of the network namespace among them.
 const NETNS: usize = 2;
 const WORDS: usize = FIELDS + SECRETS;
@@ -207,6 +209,30 @@ impl PinnedSet {
         })
     }
 
+    /// Whether the map that is pinned last is there.
+    pub(super) fn has_header(&self) -> bool {
+        self.path.join(HEADER).exists()
+    }
+
+    /// Whether a pin is that map.
+    pub(super) fn is_header(&self, pin: &Path) -> bool {
+        pin == self.path.join(HEADER)
+    }
+
+    /// The folders, each after the one that it is in.
+    pub(super) fn folders(&self) -> Vec<PathBuf> {
+        let inner = [MAPS, LINKS, PROGRAMS].map(|name| self.path.join(name));
+        std::iter::once(self.path.clone()).chain(inner).collect()
+    }
+
+    /// The pins of all maps.
+    pub(super) fn maps(&self) -> Vec<PathBuf> {
+        let own = [HEADER, COMMITS].map(|name| self.path.join(name));
+        let maps = names(&self.path.join(MAPS)).into_iter();
+        let maps = maps.map(|name| self.map_path(&name));
+        own.into_iter().chain(maps).collect()
+    }
+
     pub(super) fn map_path(&self, name: &str) -> PathBuf {
         self.path.join(MAPS).join(name)
     }
@@ -256,10 +282,19 @@ fn check_not_frozen(name: &str, path: &Path) -> Result<(), String> {
 
 /// The network namespace whose interfaces the links of a set are on, if its header says.
 pub(super) fn set_netns(set: &Path) -> Option<u64> {
+    header_field(set, NETNS)
+}
+
+/// The version of the layout of the maps of a set, if its header says.
+pub(super) fn set_layout(set: &Path) -> Option<u64> {
+    header_field(set, LAYOUT)
+}
+
+fn header_field(set: &Path, place: usize) -> Option<u64> {
     let header = MapData::from_pin(set.join(HEADER)).ok()?;
     let words = read_words(header).ok()?;
     let is_known = words.first() == Some(&MAGIC);
-    words.get(NETNS).copied().filter(|_| is_known)
+    words.get(place).copied().filter(|_| is_known)
 }
 
 fn read_words(header: MapData) -> Result<Vec<u64>, MapError> {

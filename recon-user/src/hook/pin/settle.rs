@@ -1,7 +1,7 @@
 //! The end of a start: what no hook needs any more is removed.
 //!
-//! In: links, programs and sets of earlier agents. Out: this agent's only, and a log line for what
-//! is lost with the others.
+//! In: links, programs and sets of earlier agents. Out: this agent's only, and the number of signals
+//! that are lost with the others.
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -13,15 +13,19 @@ use aya::programs::TcAttachType;
 use recon_common::PackedKey;
 
 use super::folder::{remove_set, show};
+use super::guard::Held;
 use super::interface::IngressChange;
+use super::set::{COMMITS, MAPS, set_layout};
 use super::{Pins, bpf};
+use crate::drain::{TABLES, count_left};
 use crate::hook::attach::tc_name;
 use crate::hook::{clsact, list_interfaces};
 
 impl Pins {
     /// Removes what no hook needs any more. To be called once nothing can fail any more: what an
-    /// earlier agent left can't be put back from here on.
-    pub(in crate::hook) fn settle(&mut self, ebpf: &Ebpf) {
+    /// earlier agent left can't be put back from here on. Returns how many signals are lost with
+    /// maps that are not used again.
+    pub(in crate::hook) fn settle(&mut self, ebpf: &Ebpf) -> u64 {
         self.undo.clear();
         self.is_settled = true;
         // First, since this removes pins by the names that new links get.
@@ -37,10 +41,16 @@ impl Pins {
         remove_other_filters();
         self.changes.drain(..).for_each(IngressChange::report);
         self.pin_programs(ebpf);
+        let mut all_lost = 0;
         for (set, reason) in std::mem::take(&mut self.replaced) {
-            let lost = describe_lost(&set);
+            let lost = self.count_lost(&set);
+            all_lost += lost.unwrap_or_default();
+            let lost = lost.map_or_else(String::new, |lost| format!(": {lost} signals"));
             match remove_set(&set) {
-                Ok(_) => log::warn!("{}: removed, since {reason}; {lost}", set.display()),
+                Ok(_) => log::warn!(
+                    "{}: removed, since {reason}; what it had counted since its last poll is lost{lost}",
+                    set.display()
+                ),
                 Err(error) => log::error!("{}: can't remove it: {error}", set.display()),
             }
         }
@@ -50,6 +60,29 @@ impl Pins {
                 show(&self.folder.path)
             );
         }
+        self.held = self
+            .set
+            .as_ref()
+            .map_or_else(Held::default, |set| Held::open(set, ebpf));
+        all_lost
+    }
+
+    /// How many signals no poll has given of the maps of a set that is removed. Of maps with another
+    /// layout, those in its tables.
+    fn count_lost(&self, set: &Path) -> Option<u64> {
+        let map = |name: &str| MapData::from_pin(set.join(MAPS).join(name));
+        if set_layout(set) == Some(self.wanted.layout.version) {
+            let record = MapData::from_pin(set.join(COMMITS)).ok()?;
+            return count_left(|name| map(name).ok(), record).ok();
+        }
+        let table = |name: &str| -> Option<u64> {
+            let table: HashMap<MapData, [u64; 5], u64> =
+                Map::HashMap(map(name).ok()?).try_into().ok()?;
+            Some(table.iter().flatten().map(|(_, count)| count).sum())
+        };
+        const { assert!(size_of::<PackedKey>() == size_of::<[u64; 5]>()) };
+        let [one, other] = TABLES.map(table);
+        Some(one? + other?)
     }
 
     /// Ends the links that no hook has taken over: of interfaces and cgroups that are gone or no
@@ -75,11 +108,12 @@ impl Pins {
                 continue;
             };
             let _ = fs::remove_file(&path);
-            if let Err(error) = bpf::pin(program.as_fd(), &path) {
-                log::warn!(
+            match bpf::pin(program.as_fd(), &path) {
+                Ok(()) => drop(self.pinned_programs.insert(name)),
+                Err(error) => log::warn!(
                     "{}: {error}; a start that fails after this one can't put this program back",
                     path.display()
-                );
+                ),
             }
         }
     }
@@ -92,23 +126,5 @@ fn remove_other_filters() {
             let program = tc_name(&interface, direction);
             clsact::clear_leftover(&interface, program, direction);
         }
-    }
-}
-
-/// What is lost with the maps of a set that is removed.
-fn describe_lost(set: &Path) -> String {
-    const TABLES: [&str; 2] = ["COUNTS_0", "COUNTS_1"];
-    let table = |name: &str| -> Option<u64> {
-        let map = MapData::from_pin(set.join("maps").join(name)).ok()?;
-        let table: HashMap<MapData, [u64; 5], u64> = Map::HashMap(map).try_into().ok()?;
-        Some(table.iter().flatten().map(|(_, count)| count).sum())
-    };
-    const { assert!(size_of::<PackedKey>() == size_of::<[u64; 5]>()) };
-    match TABLES.map(table) {
-        [Some(one), Some(other)] => format!(
-            "what it had counted since its last poll is lost, in its tables {} signals",
-            one + other
-        ),
-        _ => "what it had counted since its last poll is lost".to_owned(),
     }
 }
