@@ -14,11 +14,8 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::time::{Instant, timeout_at};
 
 use crate::rule;
-use crate::service::{Answer, Body, LastReload};
+use crate::service::{Answer, Body, LastReload, READING_TIME};
 use crate::settings::{InForce, RuleOptions, in_force};
-
-/// How long reading may take.
-const READING_TIME: Duration = Duration::from_secs(60);
 
 /// Who asked for a reload: a client of the control socket, or a signal.
 pub(super) type Asker = Option<oneshot::Sender<Answer>>;

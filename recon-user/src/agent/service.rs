@@ -109,8 +109,19 @@ impl Service {
 
     /// Begins to read the configuration again.
     pub(super) fn reload(&mut self, asker: Asker) {
-        self.notifier.reloading();
+        // Before the first poll, the end of a reload would pass for the end of the start.
+        if self.is_ready {
+            self.notifier.reloading();
+        }
         self.reloads.request(asker);
+    }
+
+    /// Notes what came of a reload.
+    fn note_reloaded(&mut self, result: String) {
+        self.notifier.status(true, || result);
+        if self.is_ready {
+            self.notifier.ready();
+        }
     }
 
     /// Notes a poll, by how many have failed so far: one more, and the service manager does not
@@ -159,8 +170,7 @@ impl<M: CountMaps> Agent<M> {
                 let result = service
                     .reloads
                     .finish(*loaded, super::now().to_string(), apply);
-                service.notifier.status(true, || result);
-                service.notifier.ready();
+                service.note_reloaded(result);
             }
         }
     }
@@ -191,7 +201,7 @@ impl<M: CountMaps> Agent<M> {
         service.note_poll(self.totals.failed_polls, interval, || {
             format!(
                 "watching {}; {} polls, {} signals, {} lost, {} incidents open, {} alert lines",
-                names(interfaces).join(", "),
+                some_names(&names(interfaces)),
                 self.totals.polls,
                 self.totals.tally.signals,
                 self.totals.tally.lost_total(),
@@ -242,6 +252,17 @@ fn names(interfaces: &WatchedInterfaces) -> Vec<String> {
     names.into_iter().map(str::to_owned).collect()
 }
 
+/// The first names, and how many there are besides: a status is one line.
+fn some_names(names: &[String]) -> String {
+    const MOST: usize = 20;
+    match names.split_at_checked(MOST) {
+        Some((first, rest)) if !rest.is_empty() => {
+            format!("{} and {} more", first.join(", "), rest.len())
+        }
+        _ => names.join(", "),
+    }
+}
+
 /// What the kernel says that this process may still do.
 fn sandbox() -> String {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -259,30 +280,48 @@ fn sandbox() -> String {
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::UnixDatagram;
+    use std::path::Path;
 
     use super::*;
     use crate::settings::{RuleOptions, in_force};
 
-    /// The service manager hears of polls that have drained the counts, and of no others.
-    #[test]
-    fn failed_polls_are_no_sign_of_life() {
-        const INTERVAL: Duration = Duration::from_secs(1);
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("notify");
-        let manager = UnixDatagram::bind(&path).expect("a socket");
-        manager.set_nonblocking(true).expect("a socket");
+    const INTERVAL: Duration = Duration::from_secs(1);
+
+    /// A service whose manager listens there.
+    fn service(path: &Path) -> Service {
         let options = RuleOptions::default();
         let in_force = in_force(&options, crate::rule::defaults).expect("no file");
-        let mut service = Service {
+        Service {
             control: None,
-            notifier: Notifier::to_path(&path, 2 * INTERVAL),
+            notifier: Notifier::to_path(path, 2 * INTERVAL),
             reloads: Reloads::new(options, in_force),
             since: Timestamp::UNIX_EPOCH,
             socket_hooks: String::new(),
             ignored: SignalSet::default(),
             failed_polls: 0,
             is_ready: false,
-        };
+        }
+    }
+
+    /// What the manager has heard.
+    fn heard(manager: &UnixDatagram) -> Vec<String> {
+        let mut heard = Vec::new();
+        let mut bytes = [0; 64];
+        while let Ok(length) = manager.recv(&mut bytes) {
+            let message = String::from_utf8_lossy(&bytes[..length]);
+            heard.push(message.lines().next().unwrap_or_default().to_owned());
+        }
+        heard
+    }
+
+    /// The service manager hears of polls that have drained the counts, and of no others.
+    #[test]
+    fn failed_polls_are_no_sign_of_life() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("notify");
+        let manager = UnixDatagram::bind(&path).expect("a socket");
+        manager.set_nonblocking(true).expect("a socket");
+        let mut service = service(&path);
         // (polls that have failed by then, what is heard)
         for (failed, expected) in [
             (1, &[][..]),
@@ -293,12 +332,42 @@ mod tests {
             (3, &["WATCHDOG=1"]),
         ] {
             service.note_poll(failed, INTERVAL, || failed.to_string());
-            let mut heard = Vec::new();
-            let mut bytes = [0; 64];
-            while let Ok(length) = manager.recv(&mut bytes) {
-                heard.push(String::from_utf8_lossy(&bytes[..length]).into_owned());
-            }
-            assert_eq!(heard, expected, "{failed}");
+            assert_eq!(heard(&manager), expected, "{failed}");
+        }
+    }
+
+    /// Ready is who has polled, also if a reload comes first.
+    #[test]
+    fn a_reload_makes_nobody_ready() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("notify");
+        let manager = UnixDatagram::bind(&path).expect("a socket");
+        manager.set_nonblocking(true).expect("a socket");
+        let mut service = service(&path);
+        let reload = |service: &mut Service, result: &str| {
+            service.reload(None);
+            service.note_reloaded(result.to_owned());
+            heard(&manager)
+        };
+        assert_eq!(reload(&mut service, "one"), ["STATUS=one"]);
+        service.note_poll(0, INTERVAL, || "two".to_owned());
+        assert_eq!(heard(&manager), ["READY=1", "WATCHDOG=1", "STATUS=two"]);
+        let expected = ["RELOADING=1", "STATUS=three", "READY=1"];
+        assert_eq!(reload(&mut service, "three"), expected);
+    }
+
+    #[test]
+    fn a_status_names_some_interfaces() {
+        for (count, expected) in [
+            (0, ""),
+            (2, "veth0, veth1"),
+            (20, "veth18, veth19"),
+            (21, "veth18, veth19 and 1 more"),
+            (1000, "veth18, veth19 and 980 more"),
+        ] {
+            let names: Vec<_> = (0..count).map(|number| format!("veth{number}")).collect();
+            let named = some_names(&names);
+            assert!(named.ends_with(expected), "{count}: {named}");
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! In: the socket's path. Out: what the agent answers.
 //! The decisions held here: a client never waits forever. A reload has as long as the agent gives
-//! itself to read its files, and some more. What comes is shown so that it can neither control a
+//! itself to read its files for one before and for this one, and some more. What comes is shown so that it can neither control a
 //! terminal nor forge a line.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -13,11 +13,12 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail, ensure};
 
 use super::connect::{PATIENCE, connect, stranger};
-use super::protocol::{Answer, Body, LastReload, Request, Status};
+use super::protocol::{Answer, Body, LastReload, READING_TIME, Request, Status};
 use crate::diagnostic::{escape_json, readable, visible};
 
-/// How long to wait for the answer to a reload: longer than a reload may take.
-const RELOAD_TIME: Duration = Duration::from_secs(90);
+/// How long to wait for the answer to a reload: it may wait for another one, and polls may have to
+/// end before it.
+const RELOAD_TIME: Duration = Duration::from_secs(2 * READING_TIME.as_secs() + TIME.as_secs());
 /// How long to wait for another answer: a poll may have to end before it.
 const TIME: Duration = Duration::from_secs(30);
 /// The longest answer that is read, in bytes.

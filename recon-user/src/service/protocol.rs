@@ -4,6 +4,8 @@
 //! The decisions held here: an unknown request or key is an error, so that a newer client learns
 //! that an older agent does not know it. The answer says `ok` first: a script needs no more.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// The longest request, in bytes.
@@ -81,6 +83,9 @@ impl Answer {
         line
     }
 }
+
+/// How long the agent gives itself to read its files for a reload.
+pub(crate) const READING_TIME: Duration = Duration::from_secs(60);
 
 /// What the agent knows of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
