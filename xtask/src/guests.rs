@@ -45,7 +45,7 @@ const TESTS: [&[&str]; 2] = [
     ],
 ];
 /// Tests that take emulated processors many minutes: guests run them if they are named.
-const IF_NAMED: &[&str] = &["pins", "hostile_blind", "service", "restart"];
+const IF_NAMED: &[&str] = &["pins", "hostile_blind", "service", "restart", "privileges"];
 /// The test that asks the verifier.
 const VERIFIER: &str = "verifier";
 /// The test that runs once on each machine.
@@ -223,7 +223,8 @@ fn run_in_guests(mut jobs: Vec<Job>) -> Result<(Vec<Job>, Vec<Tested>)> {
     arches.dedup();
     let builds = arches.into_iter().map(|arch| build(arch, own, &tests));
     let builds = builds.collect::<Result<Vec<_>>>()?;
-    if tests.contains(&SCENARIOS) {
+    // Each machine has scenarios, but not of each name.
+    if jobs.iter().any(|job| !job.selected.is_empty()) {
         let listing = build_tests(cargo(&test_build(&[SCENARIOS]))?)?;
         let (_, scenarios) = listing.first().context("cargo built no test")?;
         let rows = needed_machines(scenarios)?;

@@ -17,6 +17,8 @@ pub(super) const PACKAGE: &str = "linux-image-";
 const MACHINE: &str = "-amd64";
 const CLOUD: &str = "-cloud-amd64";
 const ARM64: &str = "-arm64";
+/// Those with pages of 16 KiB.
+const LARGE_PAGES: &str = "-arm64-16k";
 
 /// Kernels of which the newest one counts.
 #[derive(Debug, PartialEq, Eq)]
@@ -113,7 +115,8 @@ impl FromStr for Choice {
             return Ok(Self::Newest(kind));
         }
         let is_release = text.starts_with(|first: char| first.is_ascii_digit());
-        if is_release && [MACHINE, ARM64].iter().any(|end| text.ends_with(end)) {
+        let ends = [MACHINE, ARM64, LARGE_PAGES];
+        if is_release && ends.iter().any(|end| text.ends_with(end)) {
             return Ok(Self::Release(text.to_owned()));
         }
         Err(format!(
@@ -135,7 +138,7 @@ impl Choice {
     pub(crate) fn arch(&self) -> Arch {
         match self {
             Self::Newest(kind) => kind.arch,
-            Self::Release(release) if release.ends_with(ARM64) => Arch::Arm64,
+            Self::Release(release) if !release.ends_with(MACHINE) => Arch::Arm64,
             Self::Release(_) => Arch::Amd64,
         }
     }
@@ -275,6 +278,7 @@ mod tests {
         for (text, expected) in [
             ("6.12-arm64", Arch::Arm64),
             ("6.12.107+deb12-arm64", Arch::Arm64),
+            ("6.12.107+deb12-arm64-16k", Arch::Arm64),
             ("6.1.0-9-cloud-amd64", Arch::Amd64),
             ("newest-cloud", Arch::Amd64),
         ] {
