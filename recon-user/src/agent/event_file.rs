@@ -82,8 +82,8 @@ impl LineFile {
             // It was said before.
             Ok(file) if known == TRY_AGAIN => Followed::Opened(file),
             Ok(file) => {
-                log::warn!(
-                    "{name}: somebody has removed or replaced it; {lines} go to a new one from now on, and those of the last poll may be lost"
+                log::info!(
+                    "{name}: it was renamed, as log rotation does, or removed; {lines} go to a new one from now on"
                 );
                 Followed::Opened(file)
             }

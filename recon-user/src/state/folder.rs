@@ -20,6 +20,8 @@ pub(super) const UNFINISHED: &str = "snapshot.new";
 /// What the name of a journal begins with, before its number.
 const JOURNAL: &str = "journal.";
 const LOCK: &str = "lock";
+/// What a file system makes in its own first folder.
+const LOST_AND_FOUND: &str = "lost+found";
 /// Only recon's user may know whom recon has seen.
 const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
@@ -128,7 +130,8 @@ fn check_own(folder: &Path) -> Result<(), StateError> {
         });
     }
     for entry in fs::read_dir(folder).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name();
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name();
         let name = name.to_string_lossy();
         if !is_own_name(&name) {
             return Err(StateError::Shared {
@@ -136,13 +139,18 @@ fn check_own(folder: &Path) -> Result<(), StateError> {
                 file: name.into_owned(),
             });
         }
+        // A pipe would hold up the start, and a link lead out of the folder.
+        if name != LOST_AND_FOUND && !entry.file_type().map_err(failed)?.is_file() {
+            let reason = format!("{name} in it is no regular file; remove it");
+            return Err(failed(io::Error::other(reason)));
+        }
     }
     Ok(())
 }
 
 /// Whether recon makes files of that name, or the file system itself.
 fn is_own_name(name: &str) -> bool {
-    [SNAPSHOT, UNFINISHED, SET_ASIDE, LOCK, "lost+found"].contains(&name)
+    [SNAPSHOT, UNFINISHED, SET_ASIDE, LOCK, LOST_AND_FOUND].contains(&name)
         || name.starts_with(JOURNAL)
 }
 
@@ -190,10 +198,23 @@ mod tests {
     fn a_look_refuses_what_a_start_refuses() {
         const OTHER: u32 = 65_533;
         type Prepare = fn(&Path) -> Option<File>;
-        let prepares: [(&str, Prepare); 5] = [
+        let prepares: [(&str, Prepare); 8] = [
             ("an empty folder", |_| None),
             ("an earlier state", |folder| {
                 drop(open_folder(folder).expect("a folder"));
+                None
+            }),
+            ("a file system of its own", |folder| {
+                fs::create_dir(folder.join(LOST_AND_FOUND)).expect("a folder");
+                None
+            }),
+            ("a pipe", |folder| {
+                let pipe = folder.join(SNAPSHOT);
+                nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+                None
+            }),
+            ("a folder in place of a journal", |folder| {
+                fs::create_dir(journal_path(folder, 7)).expect("a folder");
                 None
             }),
             ("files of others", |folder| {

@@ -69,7 +69,15 @@ pub(super) fn load(folder: &Path) -> Option<LoadedState> {
     let path = folder.join(SNAPSHOT);
     let read = match read_bounded(&path, MAX_SNAPSHOT + HEADER) {
         Ok(file) => read_snapshot(&file).map_err(|error| error.to_string()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if !journals(folder).is_empty() {
+                log::warn!(
+                    "{}: somebody has removed it, and without it the journals beside it say nothing; recon begins without what was counted before",
+                    path.display()
+                );
+            }
+            return None;
+        }
         Err(error) => Err(error.to_string()),
     };
     match read {
@@ -129,6 +137,13 @@ fn with_journals(mut loaded: LoadedState, folder: &Path) -> LoadedState {
         };
         while let Some(record) = read_record(&mut records) {
             loaded.records.push(record);
+        }
+        if !records.is_empty() {
+            log::warn!(
+                "{}: its last {} bytes can't be read: a write that was cut off, or damage; what was counted there is lost",
+                path.display(),
+                records.len()
+            );
         }
     }
     loaded

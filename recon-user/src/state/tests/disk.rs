@@ -36,11 +36,17 @@ fn a_journal_that_stays_is_no_failure() {
     for name in ["journal.007", "journal.0x7", "journal.1"] {
         let folder = tempfile::tempdir().expect("a folder");
         let folder = folder.path();
-        fs::create_dir(folder.join(name)).expect("a folder");
         let (mut store, _) = StateStore::open(folder).expect("a folder");
+        fs::create_dir(folder.join(name)).expect("a folder");
         store.save_snapshot(&head(1), |_| Ok(()));
         assert_eq!(store.finish(), 0, "{name}");
-        assert!(folder.join(name).exists(), "{name}");
+        // It stays, and the next start names it.
+        let refused = StateStore::open(folder).map(drop);
+        assert!(
+            refused.is_err_and(|it| it.to_string().contains(name)),
+            "{name}"
+        );
+        fs::remove_dir(folder.join(name)).expect("a folder");
         assert_eq!(reopen(folder).expect("a snapshot").last_poll(), 1, "{name}");
     }
 }
