@@ -164,7 +164,7 @@ fn what_no_hook_sees_in_two_minutes_is_an_alert() -> Result<()> {
     let program = Foreign::TcOk.load()?;
     let place = foreign::go_first_outbound(&lab, &program)?;
     // Each connection is answered by a reset.
-    let mut ports = (3000_u16..4000).step_by(10);
+    let mut ports = (3000_u16..4000).step_by(10).cycle();
     agent.wait_within(LONGEST, "the alert", |seen| {
         if let Some(port) = ports.next() {
             scan(&lab, port..port + 10).ok()?;
