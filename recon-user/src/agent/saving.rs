@@ -163,11 +163,9 @@ fn restore(
         replayed.polls,
         repeated.len()
     );
+    let anew = "are new or have changed, and begin without what was counted before";
     for (rules, what) in [
-        (
-            fresh,
-            "are new or have changed, and begin without what was counted before",
-        ),
+        (fresh, anew),
         (gone, "are gone, and their incidents are over"),
     ] {
         if !rules.is_empty() {
