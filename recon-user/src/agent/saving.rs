@@ -137,7 +137,6 @@ fn restore(
         records,
         ..
     } = loaded;
-    let quiet = settings.quiet;
     let restored = Pipeline::restore(&pipeline, settings.clone(), head.at);
     let (mut pipeline, reconfigured, _) = match restored {
         Ok(restored) => restored,
@@ -174,7 +173,7 @@ fn restore(
     }
     let agent = replayed.agent.or(agent);
     let (calls, blind) = match agent {
-        Some(AgentState { calls, blind, .. }) => (Some(calls), Some(blind.resume(quiet))),
+        Some(AgentState { calls, blind, .. }) => (Some(calls), Some(blind.resume(settings.quiet))),
         None => (None, None),
     };
     let mut restored = Restored {
