@@ -1,5 +1,6 @@
 //! What the service manager hears: only what is true.
 
+use std::io::ErrorKind;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::process::Stdio;
@@ -41,10 +42,14 @@ impl Manager {
     fn next(&self, within: Duration) -> Result<Option<String>> {
         let mut bytes = [0; MAX_MESSAGE + 1];
         self.0.set_read_timeout(Some(within))?;
-        let length = match self.0.recv(&mut bytes) {
-            Ok(length) => length,
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(None),
-            Err(error) => return Err(error.into()),
+        let length = loop {
+            match self.0.recv(&mut bytes) {
+                Ok(length) => break length,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+                // A wait with a limit ends when the machine is frozen for a moment.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
         };
         ensure!(length <= MAX_MESSAGE, "systemd ignores {length} bytes");
         Ok(Some(String::from_utf8(bytes[..length].to_vec())?))
