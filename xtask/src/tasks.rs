@@ -77,6 +77,9 @@ pub(crate) fn test(args: &[OsString], hostile: bool) -> Result<()> {
     let mut tests = cargo("test --release")?;
     if hostile {
         tests.args(HOSTILE.split(' '));
+    } else if args.is_empty() {
+        // The benchmarks are examples, which cargo would build as well.
+        tests.arg("--tests");
     }
     run_cargo(tests.args(args).env("RECON_BIN", agent))
 }
