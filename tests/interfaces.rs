@@ -89,8 +89,8 @@ fn answers(lab: &Lab) -> Result<()> {
         .map(drop)
 }
 
-/// Waits until the agent has no more descriptors open than before. It holds some for a moment, for a
-/// question, and those may be among what was counted before.
+/// Waits until the agent has no more descriptors open than before. It holds some for a moment, for
+/// a question, and those may be among what was counted before.
 fn wait_descriptors(agent: &Agent, before: usize) -> Result<()> {
     let waited = agent.wait_for(&format!("at most {before} descriptors"), |_| {
         (descriptors(agent.pid()).ok()? <= before).then_some(())

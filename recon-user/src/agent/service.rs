@@ -175,8 +175,8 @@ impl<M: CountMaps> Agent<M> {
         }
     }
 
-    /// Puts a new configuration in force. What unchanged rules have counted stays. Returns the rules
-    /// that begin without it.
+    /// Puts a new configuration in force. What unchanged rules have counted stays. Returns the
+    /// rules that begin without it.
     fn reconfigure(&mut self, new: &InForce, ignored: SignalSet) -> Vec<String> {
         let settings = &new.settings;
         let pipeline = PipelineSettings::new(new, ignored);

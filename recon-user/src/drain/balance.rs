@@ -3,12 +3,12 @@
 //! In: the growth of the counters, and the rows that were given. Out: how many signals the two
 //! differ by, beyond what the order of events explains.
 //! The decisions held here:
-//! - The programs count each signal twice: first in the table (or as lost, if that is full), then in
-//!   a counter. So whoever deletes keys, and takes them from the number of keys, still has the
+//! - The programs count each signal twice: first in the table (or as lost, if that is full), then
+//!   in a counter. So whoever deletes keys, and takes them from the number of keys, still has the
 //!   counters against him.
 //! - Two looks at the counters bracket a generation: one just before it is retired, of which it has
-//!   everything, and one after all programs that wrote to it have ended, which has everything of it.
-//!   Only the signals between the two looks may be on either side.
+//!   everything, and one after all programs that wrote to it have ended, which has everything of
+//!   it. Only the signals between the two looks may be on either side.
 //! - What an earlier process has left is not known, nor is anything once somebody has moved the
 //!   generations: the first generation that this process retires itself is where it begins. What is
 //!   reported is not reported again.

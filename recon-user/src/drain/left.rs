@@ -3,7 +3,8 @@
 //! In: the maps of an earlier agent, which no program writes to any more. Out: the signals that no
 //! poll of it has given.
 //! The decision held here: the rows themselves are added up, those in the slots of the processors
-//! too. The counters say less: at each poll they are ahead of the rows by what was counted meanwhile.
+//! too. The counters say less: at each poll they are ahead of the rows by what was counted
+//! meanwhile.
 
 use aya::maps::{Array, Map, MapData};
 

@@ -2,8 +2,8 @@
 //!
 //! In: the socket's path. Out: what the agent answers.
 //! The decisions held here: a client never waits forever. A reload has as long as the agent gives
-//! itself to read its files for one before and for this one, and some more. What comes is shown so that it can neither control a
-//! terminal nor forge a line.
+//! itself to read its files for one before and for this one, and some more. What comes is shown so
+//! that it can neither control a terminal nor forge a line.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;

@@ -3,7 +3,8 @@
 //! In: the user's choice, the names of packages. Out: a release, as printed by `uname -r`.
 //! The decision held here: the kinds reach from the oldest kernel that servers run to the newest
 //! one, those in between are the kernels of Debian 12, for cloud images and for hardware, one of
-//! them for arm64. A kind stands for its newest release, since security updates leave no other on a machine.
+//! them for arm64. A kind stands for its newest release, since security updates leave no other on a
+//! machine.
 
 use std::cmp::Ordering;
 use std::str::FromStr;

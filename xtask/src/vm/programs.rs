@@ -1,9 +1,9 @@
 //! The programs of a guest: this machine's, or those of another architecture's packages.
 //!
 //! In: a name. Out: the program's file here, and the libraries that it loads.
-//! The decision held here: this machine's programs say themselves what they load (ldd), so that this
-//! works on other distributions. A foreign program does not run here: readelf lists what it needs,
-//! and its libraries are in Debian's folders.
+//! The decision held here: this machine's programs say themselves what they load (ldd), so that
+//! this works on other distributions. A foreign program does not run here: readelf lists what it
+//! needs, and its libraries are in Debian's folders.
 
 use std::{
     collections::BTreeSet,
@@ -114,8 +114,8 @@ impl Programs {
         Ok(found)
     }
 
-    /// The folder of Python's library, `installed` on this machine. Another architecture's may be of
-    /// another release.
+    /// The folder of Python's library, `installed` on this machine. Another architecture's may be
+    /// of another release.
     pub(super) fn python_library(&self, installed: &str) -> Result<PathBuf> {
         let Some(root) = &self.root else {
             return Ok(PathBuf::from(installed));

@@ -2,11 +2,11 @@
 //!
 //! In: what this agent has pinned. Out: what is missing is pinned again, or why it can't be.
 //! The decisions held here:
-//! - Without its pin a hook ends with this process, and the next one finds nothing to go on with. So
-//!   descriptors keep what is pinned, and a pin that is missing, or stands for something else, is
-//!   made again.
-//! - Whoever removes pins removes a set with its folder. So each poll asks for the folder and for the
-//!   header alone, and once a minute for each pin.
+//! - Without its pin a hook ends with this process, and the next one finds nothing to go on with.
+//!   So descriptors keep what is pinned, and a pin that is missing, or stands for something else,
+//!   is made again.
+//! - Whoever removes pins removes a set with its folder. So each poll asks for the folder and for
+//!   the header alone, and once a minute for each pin.
 //! - The header is pinned last, as at the start: a set without it was made by half.
 
 use std::fs;

@@ -1,7 +1,7 @@
 //! The end of a start: what no hook needs any more is removed.
 //!
-//! In: links, programs and sets of earlier agents. Out: this agent's only, and the number of signals
-//! that are lost with the others.
+//! In: links, programs and sets of earlier agents. Out: this agent's only, and the number of
+//! signals that are lost with the others.
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -67,8 +67,8 @@ impl Pins {
         all_lost
     }
 
-    /// How many signals no poll has given of the maps of a set that is removed. Of maps with another
-    /// layout, those in its tables.
+    /// How many signals no poll has given of the maps of a set that is removed. Of maps with
+    /// another layout, those in its tables.
     fn count_lost(&self, set: &Path) -> Option<u64> {
         let map = |name: &str| MapData::from_pin(set.join(MAPS).join(name));
         if set_layout(set) == Some(self.wanted.layout.version) {
