@@ -11,7 +11,7 @@
 //! - Where nobody has started the thread, a function runs where it is called.
 
 use std::io;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
@@ -34,13 +34,6 @@ struct Reader {
     stuck: Arc<AtomicUsize>,
     /// Reads without an answer since they were last taken.
     late: AtomicU64,
-}
-
-/// Who is first to speak of a read: the thread that has done it, or the caller who gives up.
-mod ending {
-    pub(super) const OPEN: u8 = 0;
-    pub(super) const DONE: u8 = 1;
-    pub(super) const GIVEN_UP: u8 = 2;
 }
 
 impl Reader {
@@ -74,11 +67,13 @@ impl Reader {
             return None;
         }
         let (answer, answered) = channel();
-        let ended = Arc::new(AtomicU8::new(ending::OPEN));
+        // The thread sets it when it has read, and the caller when he gives up: who finds it set is
+        // the second one.
+        let ended = Arc::new(AtomicBool::new(false));
         let (stuck, is_ended) = (Arc::clone(&self.stuck), Arc::clone(&ended));
         let job = Box::new(move || {
             let seen = look();
-            if is_ended.swap(ending::DONE, Ordering::SeqCst) == ending::GIVEN_UP {
+            if is_ended.swap(true, Ordering::SeqCst) {
                 stuck.fetch_sub(1, Ordering::SeqCst);
             }
             // A caller that has given up takes no answer.
@@ -91,7 +86,7 @@ impl Reader {
             Err(RecvTimeoutError::Timeout) => {}
         }
         self.stuck.fetch_add(1, Ordering::SeqCst);
-        if ended.swap(ending::GIVEN_UP, Ordering::SeqCst) == ending::DONE {
+        if ended.swap(true, Ordering::SeqCst) {
             self.stuck.fetch_sub(1, Ordering::SeqCst);
             return answered.recv().ok();
         }
