@@ -1,6 +1,9 @@
 //! Every signal that would kill a process by default, and that it can catch.
 
 use anyhow::{Result, ensure};
+use nix::sys::signal::Signal;
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::Pid;
 use recon_tests::process::{run, shell};
 use recon_tests::scan::{PORTS, has_alert, scan};
 use recon_tests::{Agent, Lab, PATIENCE, rows};
@@ -67,4 +70,25 @@ fn check(name: &str, then: &Then) -> Result<()> {
     ensure!(has_alert(&seen), "no alert: {seen}");
     ensure!(seen.has_logged("totals: polls=1 "), "{seen}");
     ensure_nothing_attached(&lab)
+}
+
+/// Any thread of a stopped process may be the first to run again and to take the signal.
+#[test]
+fn no_signal_is_lost_while_the_agent_is_stopped() -> Result<()> {
+    const TIMES: usize = 300;
+    const HEARD: &str = "SIGUSR1: ignored";
+    let lab = Lab::new()?;
+    let agent = Agent::start(&lab, LONGEST)?;
+    let pid = Pid::from_raw(agent.pid().cast_signed());
+    for time in 1..=TIMES {
+        agent.signal(Signal::SIGSTOP)?;
+        waitid(Id::Pid(pid), WaitPidFlag::WSTOPPED)?;
+        agent.signal(Signal::SIGCONT)?;
+        agent.signal(Signal::SIGUSR1)?;
+        agent.wait_for(&format!("signal {time}"), |seen| {
+            let heard = seen.log.iter().filter(|line| line.contains(HEARD)).count();
+            (heard == time).then_some(())
+        })?;
+    }
+    agent.stop().map(drop)
 }

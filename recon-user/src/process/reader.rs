@@ -8,6 +8,8 @@
 //! - A process may let nobody read its memory for as long as it likes: its arguments may be on a
 //!   file system of its own, or whoever maps memory for it may never end. A read of them has a
 //!   deadline, and until it ends there is no other: names are missing then, and no poll waits.
+//! - No signal to the process is handled there: the handler would have to write, which these
+//!   threads may not, and the agent would never hear that it is to end.
 //! - Where nobody has started the thread, a function runs where it is called.
 
 use std::io;
@@ -16,6 +18,8 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
+
+use nix::sys::signal::{SigSet, Signal};
 
 /// How long a read may take.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -115,12 +119,39 @@ pub(crate) fn take_late() -> u64 {
 
 /// Notes that this thread only looks into other processes.
 pub(super) fn register() {
-    // It may have been started while the agent held all signals back, and the order to give up
-    // privileges comes by a signal.
-    let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
+    // It takes a set that libc has made.
+    let _ = blocked().thread_set_mask();
     let own = nix::unistd::gettid().as_raw();
     let mut threads = THREADS.lock().unwrap_or_else(PoisonError::into_inner);
     threads.push(own);
+}
+
+/// The signals that such a thread leaves to the others: all but faults, which belong to the thread
+/// that causes them, and the order to give up privileges.
+fn blocked() -> SigSet {
+    const FAULTS: [Signal; 7] = [
+        Signal::SIGSEGV,
+        Signal::SIGBUS,
+        Signal::SIGFPE,
+        Signal::SIGILL,
+        Signal::SIGTRAP,
+        Signal::SIGSYS,
+        Signal::SIGABRT,
+    ];
+    let mut others = SigSet::all();
+    FAULTS.into_iter().for_each(|fault| others.remove(fault));
+    let mut set = *others.as_ref();
+    // SAFETY: the set is a valid one, and the number one of a signal.
+    unsafe {
+        libc::sigdelset(&raw mut set, order_signal());
+        SigSet::from_sigset_t_unchecked(set)
+    }
+}
+
+/// The signal by which a thread is told to give up privileges: the last real-time one, which
+/// nothing else uses.
+pub(crate) fn order_signal() -> libc::c_int {
+    libc::SIGRTMAX()
 }
 
 /// The threads that look into other processes.
@@ -141,6 +172,26 @@ pub(crate) fn read<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static)
 mod tests {
     use super::*;
     use std::time::Instant;
+
+    #[test]
+    fn signals_of_the_process_are_left_to_other_threads() {
+        let reader = Reader::start().expect("a thread");
+        let mask = reader.read(PATIENCE, SigSet::thread_get_mask);
+        let mask = mask.expect("an answer").expect("its mask");
+        for (signal, expected) in [
+            (libc::SIGTERM, 1),
+            (libc::SIGHUP, 1),
+            (libc::SIGPIPE, 1),
+            (libc::SIGRTMIN(), 1),
+            (libc::SIGSEGV, 0),
+            (libc::SIGABRT, 0),
+            (order_signal(), 0),
+        ] {
+            // SAFETY: a set that the kernel has filled, and the number of a signal.
+            let is_blocked = unsafe { libc::sigismember(mask.as_ref(), signal) };
+            assert_eq!(is_blocked, expected, "{signal}");
+        }
+    }
 
     #[test]
     fn a_read_that_hangs_delays_nobody() {

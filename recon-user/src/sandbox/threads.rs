@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use seccompiler::sock_filter;
 
 use crate::hook::Capabilities;
+use crate::process::reader::order_signal;
 
 /// What a thread is to do.
 #[derive(Clone, Debug)]
@@ -117,7 +118,7 @@ pub(super) fn on_each(order: Order, concerns: impl Fn(libc::pid_t) -> bool) -> F
     // A thread that comes too late still gets the signal, which by default ends the process.
     if !failures.contains(Failures::THREAD) {
         // SAFETY: the action is the one that the kernel has returned.
-        unsafe { libc::sigaction(signal(), &raw const old, ptr::null_mut()) };
+        unsafe { libc::sigaction(order_signal(), &raw const old, ptr::null_mut()) };
     }
     failures
 }
@@ -131,11 +132,6 @@ fn list() -> Vec<libc::pid_t> {
         .collect()
 }
 
-/// The last real-time signal, which nothing else uses.
-fn signal() -> libc::c_int {
-    libc::SIGRTMAX()
-}
-
 /// Installs the handler, and returns the action of before.
 fn listen() -> io::Result<libc::sigaction> {
     let mut old = MaybeUninit::uninit();
@@ -145,7 +141,7 @@ fn listen() -> io::Result<libc::sigaction> {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = on_signal as *const () as libc::sighandler_t;
         action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK;
-        match libc::sigaction(signal(), &raw const action, old.as_mut_ptr()) {
+        match libc::sigaction(order_signal(), &raw const action, old.as_mut_ptr()) {
             0 => Ok(old.assume_init()),
             _ => Err(io::Error::last_os_error()),
         }
@@ -162,7 +158,7 @@ fn ask(thread: libc::pid_t) -> Failures {
     let waiting = answer_of(thread, WAITING);
     ANSWER.store(waiting, Ordering::SeqCst);
     // SAFETY: three integers.
-    let sent = unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, signal()) };
+    let sent = unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, order_signal()) };
     if sent != 0 {
         // The thread has ended.
         return Failures::default();
