@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use recon_tests::dns::Responder;
-use recon_tests::kernel::is_emulated;
+use recon_tests::kernel::{Linux, XDP_FRAGS, is_emulated};
 use recon_tests::lab::{
     ATTACKER, ATTACKER_LINK, ATTACKER_MAC, HOST, HOST_LINK, HOST_MAC, HOST6, SPARES,
 };
@@ -59,8 +59,12 @@ enum Side {
     Attacker,
 }
 
-/// The command with the lab's names filled in.
-fn fill(line: &str) -> String {
+/// The command or the arguments with the lab's names filled in.
+fn fill(line: &str) -> Result<String> {
+    let xdp_of_jumbo_frames = match Linux::running()? >= XDP_FRAGS {
+        true => "native",
+        false => "generic",
+    };
     // Its receiver ends on the first frame after the scan, so pings send some.
     let masscan = format!(
         "ping -q -i 0.5 -c 40 {HOST} & masscan --interface {ATTACKER_LINK} --adapter-ip {ATTACKER} --adapter-mac {ATTACKER_MAC} --router-mac {HOST_MAC} \
@@ -71,7 +75,7 @@ fn fill(line: &str) -> String {
         "zmap --interface {ATTACKER_LINK} --source-ip {ATTACKER} --gateway-mac {HOST_MAC} --blacklist-file /dev/null \
          --rate 1000 --cooldown-time 0 --output-file /dev/null --quiet"
     );
-    [
+    let filled = [
         ("{nmap}", "nmap -n -Pn -T4"),
         ("{masscan}", &masscan),
         ("{zmap}", &zmap),
@@ -86,11 +90,13 @@ fn fill(line: &str) -> String {
         ("{host_mac}", &HOST_MAC.to_string()),
         ("{attacker}", &ATTACKER.to_string()),
         ("{spares}", SPARES),
+        ("{xdp_of_jumbo_frames}", xdp_of_jumbo_frames),
     ]
     .into_iter()
     .fold(line.to_owned(), |line, (name, value)| {
         line.replace(name, value)
-    })
+    });
+    Ok(filled)
 }
 
 /// What a row needs while it runs.
@@ -144,12 +150,12 @@ fn check(row: &Row) -> Result<bool> {
         report::skip(row.name, &reason);
         return Ok(false);
     }
-    let agent = Agent::start(&lab, &format!("--interval 100ms {}", row.arguments))?;
+    let agent = Agent::start(&lab, &format!("--interval 100ms {}", fill(row.arguments)?))?;
     let side = match row.side {
         Side::Host => lab.host(),
         Side::Attacker => lab.attacker(),
     };
-    let command: Command = shell(&fill(row.line));
+    let command: Command = shell(&fill(row.line)?);
     run(side, command, DEADLINE)?.success()?;
     agent.wait_for("the expected alerts", |seen| {
         let has = |&fired| seen.alerts.iter().any(|alert| is(alert, fired));

@@ -20,6 +20,8 @@ pub struct Linux(pub u32, pub u32);
 pub const TCX: Linux = Linux(6, 6);
 /// TC programs may ask for the current process, which sends on packet sockets.
 pub const PACKET_SENDERS: Linux = Linux(6, 10);
+/// XDP programs may see frames that fill several buffers.
+pub const XDP_FRAGS: Linux = Linux(5, 18);
 /// The hooks on sockets know network namespaces.
 pub const NAMESPACES: Linux = Linux(5, 15);
 
@@ -27,7 +29,7 @@ pub const NAMESPACES: Linux = Linux(5, 15);
 const FEATURES: [(&str, Linux); 5] = [
     ("network namespaces of sockets", NAMESPACES),
     ("current process in TC", PACKET_SENDERS),
-    ("XDP on frames in several buffers", Linux(5, 18)),
+    ("XDP on frames in several buffers", XDP_FRAGS),
     ("TCX", TCX),
     ("coarse clock", Linux(5, 11)),
 ];

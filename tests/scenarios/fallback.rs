@@ -31,11 +31,9 @@ const NO_EXEC_SOCKETS: &str = "[INFO ] sockets of /sys/fs/cgroup: sock_ops, conn
 pub(super) const SCAN: Attack = Attack {
     by: By::Attacker("hping3 -q -n -S -p ++1 -c 100 -i u2000 {host}"),
     signals: Some(200),
-    alerts: &[Expected {
-        rule: "port-scan",
-        measure: "distinct_ports",
-        fields: "source.ip={attacker} destination.ip={host} recon.outcomes.refused>0 recon.lower_bound=false",
-    }],
+    alerts: &Expected::of_fast_scan(
+        "source.ip={attacker} destination.ip={host} recon.outcomes.refused>0 recon.lower_bound=false",
+    ),
 };
 /// A connection of the host's own, from a known process. By its full path: busybox's shell starts
 /// its applets as `/proc/self/exe`, and of a process that ends within a poll no other name is

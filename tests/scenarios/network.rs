@@ -18,14 +18,6 @@ const fn scan(command: &'static str, alert: &'static [Expected]) -> Attack {
     }
 }
 
-const fn port_scan(fields: &'static str) -> Expected {
-    Expected {
-        rule: "port-scan",
-        measure: "distinct_ports",
-        fields,
-    }
-}
-
 /// SYNs under a tag; the host answers under the same.
 const TAGGED_SCAN: Attack = Attack {
     by: By::Tagged {
@@ -35,9 +27,9 @@ const TAGGED_SCAN: Attack = Attack {
         ports: 101..201,
     },
     signals: Some(200),
-    alerts: &[port_scan(
+    alerts: &Expected::of_fast_scan(
         "source.ip=203.0.113.2 destination.ip=203.0.113.1 recon.outcomes.refused>0",
-    )],
+    ),
 };
 /// Datagrams that fill the largest frames, as a whole.
 const JUMBO_PINGS: Attack = Attack {
@@ -51,15 +43,15 @@ const JUMBO_PINGS: Attack = Attack {
 };
 const ROUTED_SCAN: Attack = scan(
     "hping3 -q -n -S -p ++1 -c 100 -i u2000 192.0.2.2",
-    &[port_scan(
+    &Expected::of_fast_scan(
         "source.ip={attacker} destination.ip=192.0.2.2 recon.outcomes.refused>0",
-    )],
+    ),
 );
 const BRIDGED_SCAN: Attack = scan(
     "hping3 -q -n -S -p ++1 -c 100 -i u2000 198.51.100.3",
-    &[port_scan(
+    &Expected::of_fast_scan(
         "source.ip={attacker} destination.ip=198.51.100.3 recon.outcomes.refused>0",
-    )],
+    ),
 );
 /// A SYN that is forwarded is a hit on the interface where it comes in, and, where it goes out, a
 /// sent one without a process. So its answer is a received one there, and then a sent one.
@@ -231,9 +223,9 @@ ip -4 address flush dev lo
                 attacks: &[Attack {
                     by: By::Attacker("nmap -6 -n -Pn -sS -p1-100 {host6}"),
                     signals: None,
-                    alerts: &[port_scan(
+                    alerts: &Expected::of_fast_scan(
                         "source.ip={attacker6} destination.ip={host6} network.type=ipv6 recon.outcomes.refused>0",
-                    )],
+                    ),
                 }],
                 ..Run::PLAIN
             }],
@@ -307,9 +299,9 @@ neighbor replace 192.0.2.1 lladdr 02:00:00:00:02:01 dev veth1 nud permanent
                     SCAN,
                     scan(
                         "hping3 -q -n -S -p ++1 -c 100 -i u2000 -a 203.0.113.2 203.0.113.1",
-                        &[port_scan(
+                        &Expected::of_fast_scan(
                             "source.ip=203.0.113.2 destination.ip=203.0.113.1 recon.outcomes.refused>0",
-                        )],
+                        ),
                     ),
                 ],
                 ..Run::PLAIN
@@ -342,9 +334,9 @@ neighbor replace 192.0.2.1 lladdr 02:00:00:00:02:01 dev veth1 nud permanent
                         SCAN,
                         scan(
                             "hping3 -q -n -S -p ++1 -c 100 -i u2000 -a 192.0.2.2 192.0.2.1",
-                            &[port_scan(
+                            &Expected::of_fast_scan(
                                 "source.ip=192.0.2.2 destination.ip=192.0.2.1 recon.outcomes.refused>0",
-                            )],
+                            ),
                         ),
                     ],
                     ..Run::PLAIN

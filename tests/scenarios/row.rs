@@ -177,6 +177,21 @@ pub(super) fn matches(line: &str, pattern: &str) -> bool {
 }
 
 impl Expected {
+    /// The alerts of a scan that is wide and fast: each of its two rules has one.
+    pub(super) const fn of_fast_scan(fields: &'static str) -> [Self; 2] {
+        const fn expected(rule: &'static str, fields: &'static str) -> Expected {
+            Expected {
+                rule,
+                measure: "distinct_ports",
+                fields,
+            }
+        }
+        [
+            expected("port-scan", fields),
+            expected("rapid-scan", fields),
+        ]
+    }
+
     /// Whether this alert is the expected one.
     pub(super) fn is_met_by(&self, alert: &Alert, kernel: Linux) -> bool {
         alert.is(self.rule, self.measure)

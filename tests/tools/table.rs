@@ -348,7 +348,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         name: "curl, 110 times, in jumbo frames",
-        arguments: "--xdp native",
+        arguments: "--xdp {xdp_of_jumbo_frames}",
         setup: Setup::WebJumbo,
         line: "curl --silent --fail --header Connection:close --header X:$(printf %07000d) 'http://{host}/?[1-110]'",
         expected: FROM_CURL,
