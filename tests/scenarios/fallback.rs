@@ -193,6 +193,7 @@ until grep watching /tmp/log; do usleep 100000; done",
                 says: &[
                     "[WARN ] eth0: another XDP program is attached (id *): recon uses TC ingress and does not see what that program drops",
                     SOCKETS,
+                    "[WARN ] eth0: another recon watches it: *",
                     TC,
                 ],
                 attacks: &[SCAN],

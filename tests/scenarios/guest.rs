@@ -105,12 +105,12 @@ impl Guest {
                 agent.wait()?;
             }
             End::Stopped => {
-                if let Some(total) = &run.total {
-                    wait_total(&agent, total)?;
-                }
                 let stopped = agent.stop()?;
                 let (status, seen) = (stopped.status, &stopped.seen);
                 ensure!(status.success(), "recon ended with {status}\n{seen}");
+                if let Some(total) = &run.total {
+                    check_total(seen, total)?;
+                }
                 let lost = stopped.totals()?.lost;
                 ensure!(lost == 0, "{lost} lost\n{seen}");
             }
@@ -188,18 +188,14 @@ fn check_attack(agent: &Agent, attack: &Attack, kernel: Linux, before: &Seen) ->
     Ok(())
 }
 
-/// Waits for the alert with the whole count, which may only come when the incident is over.
-fn wait_total(agent: &Agent, total: &Total) -> Result<()> {
-    agent.wait_for(&format!("{total:?}"), |seen| {
-        total.is_reached(seen).then_some(())
-    })?;
-    let seen = agent.seen();
-    let alerts = seen.alerts.iter();
-    let alerts = alerts.filter(|alert| alert.fired().0 == total.rule).count();
+/// Checks the last alert of an incident, which ends with the run.
+fn check_total(seen: &Seen, total: &Total) -> Result<()> {
+    let alerts: Vec<_> = seen.fired(total.rule, total.measure).collect();
+    let last = alerts.last().and_then(|alert| alert.text("recon.count"));
+    let expected = total.last_count.to_string();
     ensure!(
-        alerts <= total.at_most,
-        "{alerts} alerts of {}\n{seen}",
-        total.rule
+        last == Some(expected) && alerts.len() <= total.at_most,
+        "not {total:?}\n{seen}"
     );
     Ok(())
 }

@@ -198,7 +198,7 @@ arp -i eth0.7 -s 203.0.113.2 02:00:00:00:00:02",
             runs: &[Run {
                 says: BEST,
                 attacks: &[Attack {
-                    by: By::Attacker("hping3 -q -n -S -p ++1 -c 65535 -i u200 {host}"),
+                    by: By::Attacker("hping3 -q -n -S -p ++1 -c 65535 -i u1000 {host}"),
                     signals: None,
                     alerts: &[],
                 }],
@@ -288,7 +288,11 @@ neighbor replace 192.0.2.1 lladdr 02:00:00:00:02:01 dev veth1 nud permanent
         Row {
             name: "two cards with two queues each: a scan over each is told once",
             kernels: Kernels::All,
-            before: "[ $(ls -d /sys/class/net/eth[01]/queues/rx-* | wc -l) = 4 ]",
+            // The bridge between the machines shows each card the frames to one that it has not
+            // heard yet.
+            before: "[ $(ls -d /sys/class/net/eth[01]/queues/rx-* | wc -l) = 4 ]
+ping -c 1 {attacker}
+ping -c 1 203.0.113.2",
             runs: &[Run {
                 says: &[
                     SOCKETS,
@@ -311,7 +315,8 @@ neighbor replace 192.0.2.1 lladdr 02:00:00:00:02:01 dev veth1 nud permanent
         Row {
             name: "a driver that refuses native XDP: generic",
             kernels: Kernels::All,
-            before: "ip link set eth2 up",
+            before: "ip link set eth2 up
+ping -c 1 192.0.2.2",
             runs: &[
                 Run {
                     arguments: "-i eth2 --xdp native",

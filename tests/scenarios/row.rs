@@ -130,13 +130,6 @@ pub(super) struct Total {
     pub(super) last_count: u64,
 }
 
-impl Total {
-    pub(super) fn is_reached(&self, seen: &Seen) -> bool {
-        let last = seen.fired(self.rule, self.measure).last();
-        last.and_then(|alert| alert.text("recon.count")) == Some(self.last_count.to_string())
-    }
-}
-
 impl Kernels {
     pub(super) fn include(self, kernel: Linux) -> bool {
         match self {
@@ -201,11 +194,15 @@ impl Expected {
     }
 }
 
-/// The alerts after the first `from`, without those that report the end of an incident.
+/// The alerts after the first `from`, without those that report the end of an incident, and without
+/// the first sign of a scan: whether a poll ends between its threshold and the next one is chance.
 pub(super) fn alerts_since(seen: &Seen, from: usize) -> impl Iterator<Item = &Alert> {
     const ENDED: &str = "ended";
+    const FIRST_SIGN: &str = "few-ports";
     let alerts = seen.alerts.iter().skip(from);
-    alerts.filter(|alert| alert.text("recon.phase").as_deref() != Some(ENDED))
+    alerts
+        .filter(|alert| alert.text("recon.phase").as_deref() != Some(ENDED))
+        .filter(|alert| alert.fired().0 != FIRST_SIGN)
 }
 
 fn has(alert: &Alert, word: &str) -> bool {
