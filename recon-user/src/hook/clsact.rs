@@ -3,12 +3,11 @@
 //! In: an interface. Out: the qdisc exists, and no program of an earlier agent is left under it; or
 //! the [`Filter`] of an earlier agent, whose program can be replaced.
 //! The decision held here: a filter outlives a killed agent and counts for nobody. A filter is such
-//! a leftover if no other agent holds the interface's name in this network namespace: a socket
-//! address that ends with the process. The empty qdisc stays, since others may use it.
+//! a leftover if no other agent claims its program (`claim.rs`). The empty qdisc stays, since
+//! others may use it.
 
 use std::io;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::os::unix::net::UnixDatagram;
 
 use aya::programs::tc::{TcError, qdisc_add_clsact, qdisc_detach_program};
 use aya::programs::{ProgramError, TcAttachType};
@@ -16,6 +15,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::tc::{TcAttribute, TcFilterBpfOption, TcHandle, TcMessage, TcOption};
 
 use super::Interface;
+use super::claim::claim_interface;
 use super::rtnetlink::{Asks, request};
 
 /// Creates the qdisc for the program of that name. Returns the claim on the program, to be held as
@@ -216,21 +216,6 @@ fn remove_leftover(interface: &Interface, program: &str, direction: TcAttachType
             "{}: can't remove a program of an earlier agent: {error}",
             interface.name
         ),
-    }
-}
-
-/// Claims the interface for this process as long as the socket lives; `None` if another agent has
-/// it.
-pub(super) fn claim_interface(
-    interface: &Interface,
-    program: &str,
-) -> io::Result<Option<UnixDatagram>> {
-    // Abstract addresses belong to a network namespace, as interface indices do.
-    let name = format!("recon/{program}/{}", interface.index);
-    match UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name)?) {
-        Ok(socket) => Ok(Some(socket)),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(None),
-        Err(error) => Err(error),
     }
 }
 

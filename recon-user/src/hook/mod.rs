@@ -33,6 +33,7 @@ mod selection;
 mod socket;
 mod tracepoint;
 mod trial;
+mod unix_diag;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -75,6 +76,10 @@ pub(crate) use selection::{Chosen, Selection};
 use socket::CgroupHook;
 pub(crate) use socket::{SocketHooks, netns_cookie};
 pub(crate) use trial::{Trial, expected_ingress, has_another_agent};
+pub(crate) use unix_diag::SOCK_DIAG_BY_FAMILY;
+
+/// The user that the packaged service runs as.
+const SERVICE_USER: &str = "recon";
 
 const XDP: &str = "recon_xdp";
 const TC_INGRESS: &str = "recon_ingress";

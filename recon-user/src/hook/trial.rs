@@ -12,7 +12,8 @@ use aya::programs::XdpMode;
 use nix::sched::{CloneFlags, unshare};
 
 use super::attach::{TcKind, attach_tc, attach_xdp};
-use super::{Hooks, Interface, LinkHeader, XdpChoice, clsact};
+use super::claim::{AGENT, claim_interface};
+use super::{Hooks, Interface, LinkHeader, XdpChoice};
 use crate::diagnostic::error_chain;
 
 /// What came of it.
@@ -57,10 +58,7 @@ impl Hooks {
 
 /// Whether another recon watches the interface.
 pub(crate) fn has_another_agent(interface: &Interface) -> bool {
-    matches!(
-        clsact::claim_interface(interface, super::claim::AGENT),
-        Ok(None)
-    )
+    matches!(claim_interface(interface, AGENT), Ok(None))
 }
 
 /// What the agent would take for inbound packets of an interface, as far as that is known without

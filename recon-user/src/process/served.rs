@@ -20,11 +20,9 @@ use recon_common::Address;
 use recon_common::protocol::ip_protocol::{TCP, UDP};
 use recon_common::protocol::linux::{AF_INET, AF_INET6};
 
-use crate::hook::is_local;
+use crate::hook::{SOCK_DIAG_BY_FAMILY, is_local};
 use crate::seed::Secrets;
 
-/// `SOCK_DIAG_BY_FAMILY` of linux/sock_diag.h.
-const SOCK_DIAG_BY_FAMILY: u16 = 20;
 /// Lengths of `nlmsghdr` of linux/netlink.h and `inet_diag_req_v2` of linux/inet_diag.h.
 const HEADER: usize = 16;
 const REQUEST: usize = HEADER + 56;

@@ -146,6 +146,7 @@ mod tests {
     use nix::unistd::geteuid;
 
     use super::*;
+    use crate::hook::claim::claim_interface;
 
     /// What could not be looked for is not said to be gone.
     #[test]
@@ -178,7 +179,7 @@ mod tests {
             let interfaces = list_interfaces().expect("interfaces");
             let loopback = interfaces.first().expect("the loopback interface");
             let program = tc_name(loopback, TcAttachType::Ingress);
-            let claim = clsact::claim_interface(loopback, program).expect("a claim");
+            let claim = claim_interface(loopback, program).expect("a claim");
             let removed = found();
             assert_eq!(removed.in_use, ["clsact_ingress of lo"]);
             let said = removed.to_string();

@@ -18,6 +18,7 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use nix::unistd::{Uid, User, geteuid};
 
 use super::PinError;
+use crate::hook::SERVICE_USER;
 
 /// The permissions of every folder: maps hold the secrets of hashes.
 const MODE: u32 = 0o700;
@@ -25,8 +26,6 @@ const MODE: u32 = 0o700;
 const OTHERS: u32 = 0o077;
 /// Permissions to create something, of others than the owner.
 const OTHERS_WRITE: u32 = 0o022;
-/// Whom the service runs as.
-const SERVICE_USER: &str = "recon";
 /// How the name of a set of pins begins.
 pub(super) const SET: &str = "recon-";
 
