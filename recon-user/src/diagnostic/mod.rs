@@ -13,7 +13,7 @@ mod visible;
 pub(crate) use chain::error_chain;
 pub(crate) use nearest::nearest;
 pub use source::SourceText;
-pub(crate) use source::{FileKind, Span, read_file};
+pub(crate) use source::{BYTE_ORDER_MARK, FileKind, Span, read_file};
 pub use visible::readable;
 pub(crate) use visible::{escape_json, visible};
 

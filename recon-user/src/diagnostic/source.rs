@@ -21,7 +21,7 @@ const MAX_BYTES: usize = 1 << 20;
 /// How long a pipe may be silent.
 const PIPE_PATIENCE: Duration = Duration::from_secs(5);
 /// What Windows writes at the beginning of a file in UTF-8.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// What begins a file in UTF-16, of either byte order.
 const UTF_16: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 

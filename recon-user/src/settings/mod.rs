@@ -147,6 +147,17 @@ impl Settings {
                 visible(name.as_bytes())
             );
         }
+        let known = scanners(&self.scanners, &[]);
+        for name in self
+            .not_scanners
+            .iter()
+            .filter(|&name| !known.contains(name))
+        {
+            doubts += &format!(
+                "warning: `{}` in `not_scanners` is no scanning tool: it takes no name out; see that it is spelled as the program's file is\n",
+                visible(name.as_bytes())
+            );
+        }
         let lists = [
             ("allow", &self.allow),
             ("local_networks", &self.local_networks),

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::{Refused, Settings};
 use crate::address::{Network, NetworkSet};
-use crate::diagnostic::visible;
+use crate::diagnostic::{BYTE_ORDER_MARK, visible};
 
 /// Begins a comment.
 const COMMENT: u8 = b'#';
@@ -157,7 +157,12 @@ impl<R: BufRead> NetworkReader<R> {
                 // The rest of the line would be another one.
                 return Ok(None);
             }
-            let mut parts = self.line.split(|&byte| byte == COMMENT);
+            let mark = match self.number {
+                1 => BYTE_ORDER_MARK,
+                _ => b"",
+            };
+            let line = self.line.strip_prefix(mark).unwrap_or(&self.line);
+            let mut parts = line.split(|&byte| byte == COMMENT);
             let before_comment = parts.next().unwrap_or_default();
             let text = before_comment.trim_ascii();
             if text.is_empty() {
@@ -211,6 +216,8 @@ mod tests {
                 Ok(3),
             ),
             ("  192.0.2.1\t\n", Ok(1)),
+            ("\u{feff}192.0.2.1\r\n192.0.2.2\r\n", Ok(2)),
+            ("\u{feff}# ours", Ok(0)),
             (
                 "192.0.2.1\n  192.0.2.300\n# x\n192.0.2.1/24\n192.0.2.2 192.0.2.3",
                 Err(&[
@@ -219,6 +226,7 @@ mod tests {
                     "list:5:1: error: `192.0.2.2 192.0.2.3` is not a network",
                 ][..]),
             ),
+            ("192.0.2.1\n\u{feff}192.0.2.2", Err(&["list:2:1: error:"])),
             (
                 "\x1b[2J",
                 Err(&["list:1:1: error: `\\u{1b}[2J` is not a network"]),

@@ -37,6 +37,17 @@ pub(crate) fn file_name(text: &str) -> Result<String, String> {
     if text.len() > LONGEST {
         return Err(format!("a file name has at most {LONGEST} bytes"));
     }
+    if text.contains(['*', '?']) {
+        return Err("a name is compared as a whole: list each name, without patterns".to_owned());
+    }
+    if text.contains(char::is_control) || text.trim() != text || [".", ".."].contains(&text) {
+        return Err("no program's file has that name; use one such as nmap".to_owned());
+    }
+    if let Some((name, end)) = text.rsplit_once('.')
+        && end.eq_ignore_ascii_case("exe")
+    {
+        return Err(format!("the final .{end} does not count: use `{name}`"));
+    }
     Ok(text.to_owned())
 }
 
@@ -53,7 +64,24 @@ mod tests {
 
     #[test]
     fn scanners_are_file_names() {
-        for (text, is_name) in [("nmap", true), ("", false), ("/usr/bin/nmap", false)] {
+        for (text, is_name) in [
+            ("nmap", true),
+            ("scan.py", true),
+            ("[", true),
+            ("a b", true),
+            ("", false),
+            ("/usr/bin/nmap", false),
+            ("nm*", false),
+            ("nma?", false),
+            ("nmap ", false),
+            ("\u{a0}nmap", false),
+            ("nm\0ap", false),
+            ("nmap\n", false),
+            (".", false),
+            ("..", false),
+            ("nmap.exe", false),
+            ("Nmap.EXE", false),
+        ] {
             assert_eq!(file_name(text).is_ok(), is_name, "{text:?}");
         }
     }
