@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 
+use crate::cli::RunOptions;
 use crate::settings::{DEFAULT_FILE, RuleOptions};
 use crate::standard_streams::is_same_file;
 
@@ -25,6 +26,9 @@ const PERMISSIONS: u32 = 0o640;
 /// The permissions of those who are neither its owner nor in its group.
 const OTHERS: u32 = 0o007;
 
+/// The device and inode of a file.
+pub(super) type Identity = (u64, u64);
+
 /// A file that lines go to, as it was opened last.
 #[derive(Debug)]
 pub(super) struct LineFile {
@@ -32,7 +36,7 @@ pub(super) struct LineFile {
     /// What is written, for messages.
     lines: &'static str,
     /// Its device and inode. `None` if it is no regular file: a pipe or a device stays what it is.
-    identity: Option<(u64, u64)>,
+    identity: Option<Identity>,
     /// Whether the log says that it is gone and can't be opened again.
     is_lost: bool,
 }
@@ -63,22 +67,30 @@ impl LineFile {
         Ok((opened, file))
     }
 
-    /// Opens it again.
-    pub(super) fn reopen(&mut self) -> anyhow::Result<File> {
+    /// Opens it again, unless its name leads to `other`, where other lines go.
+    pub(super) fn reopen(&mut self, other: Option<Identity>) -> anyhow::Result<File> {
         let file = open(&self.path, self.lines)?;
-        self.identity = identity(&file.metadata()?);
+        let identity = identity(&file.metadata()?);
+        ensure!(
+            identity.is_none() || identity != other,
+            "can't write {} to {}: recon writes other lines there, and nobody could tell them apart",
+            self.lines,
+            self.path.display()
+        );
+        self.identity = identity;
         self.is_lost = false;
         Ok(file)
     }
 
-    /// Opens it again if somebody has removed or replaced it. Logs what comes of it, once.
-    pub(super) fn follow(&mut self) -> Followed {
+    /// Opens it again if somebody has removed or replaced it, as [`LineFile::reopen`] does. Logs
+    /// what comes of it, once.
+    pub(super) fn follow(&mut self, other: Option<Identity>) -> Followed {
         let known = match self.identity {
             Some(known) if !self.is_at_its_name() => known,
             _ => return Followed::There,
         };
         let (lines, name) = (self.lines, self.path.display().to_string());
-        match self.reopen() {
+        match self.reopen(other) {
             // It was said before.
             Ok(file) if known == TRY_AGAIN => Followed::Opened(file),
             Ok(file) => {
@@ -109,6 +121,11 @@ impl LineFile {
         self.identity = self.identity.map(|_| TRY_AGAIN);
     }
 
+    /// The file that was opened last, if it is a regular one.
+    pub(super) const fn identity(&self) -> Option<Identity> {
+        self.identity
+    }
+
     /// Its name.
     pub(super) fn path(&self) -> &Path {
         &self.path
@@ -121,10 +138,10 @@ impl LineFile {
 }
 
 /// The identity of no file: the next look opens the name again.
-const TRY_AGAIN: (u64, u64) = (0, 0);
+const TRY_AGAIN: Identity = (0, 0);
 
 /// The device and inode of a regular file.
-fn identity(about: &Metadata) -> Option<(u64, u64)> {
+fn identity(about: &Metadata) -> Option<Identity> {
     about.is_file().then(|| (about.dev(), about.ino()))
 }
 
@@ -202,6 +219,30 @@ pub(super) fn ensure_not_read(
     Ok(())
 }
 
+/// Refuses a file that has another use, before it is created.
+pub(super) fn ensure_not_used(
+    path: &Path,
+    lines: &str,
+    options: &RunOptions,
+) -> anyhow::Result<()> {
+    let name = path.display();
+    ensure!(
+        options.control.as_deref() != Some(path),
+        "can't write {lines} to {name}: --control makes its socket there; use another name"
+    );
+    let Some(state) = &options.state else {
+        return Ok(());
+    };
+    // Either may still be missing.
+    let real = |folder: &Path| folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let folder = path.parent().map(real);
+    ensure!(
+        folder != Some(real(state)),
+        "can't write {lines} to {name}: the folder of --state is for recon's own files; use another one"
+    );
+    Ok(())
+}
+
 /// Whether it is that file, or one of that folder.
 fn is_within(path: &Path, rules: &Path) -> bool {
     let files = fs::read_dir(rules).into_iter().flatten().flatten();
@@ -250,22 +291,52 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("alerts.jsonl");
         let (mut file, _) = LineFile::open(&path, "alerts").expect("a file");
-        assert!(matches!(file.follow(), Followed::There));
+        assert!(matches!(file.follow(None), Followed::There));
         for _ in 0..2 {
-            file.reopen().expect("the same file");
+            file.reopen(None).expect("the same file");
             file.forget();
-            assert!(matches!(file.follow(), Followed::Opened(_)));
+            assert!(matches!(file.follow(None), Followed::Opened(_)));
         }
-        assert!(matches!(file.follow(), Followed::There));
+        assert!(matches!(file.follow(None), Followed::There));
         // A folder has its name for two looks.
         fs::remove_file(&path).expect("a file");
         fs::create_dir(&path).expect("a folder");
         assert!(!file.is_at_its_name());
         for _ in 0..2 {
-            assert!(matches!(file.follow(), Followed::Lost));
+            assert!(matches!(file.follow(None), Followed::Lost));
         }
         fs::remove_dir(&path).expect("a folder");
-        assert!(matches!(file.follow(), Followed::Opened(_)));
+        assert!(matches!(file.follow(None), Followed::Opened(_)));
         assert!(file.is_at_its_name());
+    }
+
+    #[test]
+    fn a_name_that_leads_to_other_lines_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [path, other] = ["alerts", "events"].map(|name| folder.path().join(name));
+        let (mut file, _) = LineFile::open(&path, "alerts").expect("a file");
+        let (of_others, _) = LineFile::open(&other, "events").expect("a file");
+        let other_file = of_others.identity();
+        assert!(matches!(file.follow(other_file), Followed::There));
+        fs::remove_file(&path).expect("a file");
+        let links: [fn(&Path, &Path) -> io::Result<()>; 2] = [
+            |file, link| fs::hard_link(file, link),
+            |file, link| std::os::unix::fs::symlink(file, link),
+        ];
+        for link in links {
+            link(&other, &path).expect("a link");
+            assert!(matches!(file.follow(other_file), Followed::Lost));
+            let refused = file.reopen(other_file).expect_err("the other file");
+            assert!(
+                refused
+                    .to_string()
+                    .contains("recon writes other lines there")
+            );
+            fs::remove_file(&path).expect("a link");
+        }
+        assert!(matches!(file.follow(other_file), Followed::Opened(_)));
+        // A device takes the lines of both.
+        let (mut null, _) = LineFile::open(Path::new("/dev/null"), "alerts").expect("a device");
+        null.reopen(null.identity()).expect("the same device");
     }
 }

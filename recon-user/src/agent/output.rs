@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use jiff::Timestamp;
 
-use super::event_file::{self, Followed, LineFile};
+use super::event_file::{self, Followed, Identity, LineFile};
 use crate::cli::RunOptions;
 use crate::row::{Row, json};
 use crate::sink::{Flush, LineQueue, Sink, Written};
@@ -89,7 +89,7 @@ pub(super) fn open(options: &RunOptions) -> anyhow::Result<AgentOutput> {
     for (path, lines) in [(events, EVENTS), (options.alerts.as_deref(), ALERTS)] {
         if let Some(path) = path {
             event_file::ensure_not_read(path, lines, &options.rule_options)?;
-            ensure_not_used(path, lines, options)?;
+            event_file::ensure_not_used(path, lines, options)?;
         }
     }
     let output = AgentOutput::new(std::io::stdout(), events, has_alerts)?;
@@ -103,26 +103,6 @@ pub(super) fn open(options: &RunOptions) -> anyhow::Result<AgentOutput> {
         path.display()
     );
     output.with_alert_file(path)
-}
-
-/// Refuses a file that has another use, before it is created.
-fn ensure_not_used(path: &Path, lines: &str, options: &RunOptions) -> anyhow::Result<()> {
-    let name = path.display();
-    ensure!(
-        options.control.as_deref() != Some(path),
-        "can't write {lines} to {name}: --control makes its socket there; use another name"
-    );
-    let Some(state) = &options.state else {
-        return Ok(());
-    };
-    // Either may still be missing.
-    let real = |folder: &Path| folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    let folder = path.parent().map(real);
-    ensure!(
-        folder != Some(real(state)),
-        "can't write {lines} to {name}: the folder of --state is for recon's own files; use another one"
-    );
-    Ok(())
 }
 
 impl AgentOutput {
@@ -209,11 +189,19 @@ impl AgentOutput {
         rows.into_iter().chain(alerts)
     }
 
+    /// The file of the alerts, where the rows may not go, if both have a file.
+    fn file_of_others(&self) -> Option<Identity> {
+        let has_rows = self.rows.as_ref().is_some_and(|rows| rows.file.is_some());
+        let alerts = self.alert_file.as_ref().filter(|_| has_rows);
+        alerts.and_then(LineFile::identity)
+    }
+
     /// Opens the files again, after what is queued, and logs what came of it.
     pub(super) fn reopen(&mut self) {
+        let mut other = self.file_of_others();
         for (file, queue) in self.files() {
             let (what, name) = (file.lines(), file.path().display().to_string());
-            let reopened = file.reopen().and_then(|opened| {
+            let reopened = file.reopen(other).and_then(|opened| {
                 if !queue.replace_file(Some(opened)) {
                     // So that the next look at the files tries again.
                     file.forget();
@@ -228,19 +216,23 @@ impl AgentOutput {
                 }
                 Err(error) => log::error!("SIGHUP: {what} can't go to {name}: {error:#}"),
             }
+            other = file.identity();
         }
     }
 
     /// Opens a file again that somebody has removed or replaced, after what is queued.
     pub(super) fn follow_files(&mut self) {
+        let mut other = self.file_of_others();
         for (file, queue) in self.files() {
-            let other = match file.follow() {
+            let followed = file.follow(other);
+            other = file.identity();
+            let new = match followed {
                 Followed::There => continue,
                 Followed::Opened(opened) => Some(opened),
                 // What comes meanwhile counts as dropped.
                 Followed::Lost => None,
             };
-            if !queue.replace_file(other) {
+            if !queue.replace_file(new) {
                 file.forget();
             }
         }
