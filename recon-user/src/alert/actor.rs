@@ -14,6 +14,8 @@ pub(super) fn actor(who: &[Process]) -> Option<Actor<'_>> {
             brief: brief(process),
             command_line: process.command_line.as_deref(),
             parent: process.parent.map(|pid| Parent { pid }),
+            entity_id: process.start.map(|start| start.entity.to_string()),
+            start: process.start.map(|start| start.at),
         },
         user: process.user.map(|id| User { id: id.to_string() }),
         container: process.container.as_deref().map(|id| Container { id }),

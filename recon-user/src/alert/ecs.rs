@@ -292,6 +292,10 @@ pub(super) struct ProcessFields<'a> {
     pub(super) command_line: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) parent: Option<Parent>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) entity_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) start: Option<Timestamp>,
 }
 
 /// The fields of a process in every place that names it.

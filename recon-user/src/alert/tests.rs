@@ -18,6 +18,7 @@ use crate::kql::eval::Value as Column;
 use super::*;
 use crate::contact::Outcomes;
 use crate::incident::{Notification, Phase};
+use crate::process::Start;
 use crate::row::{SignalSet, ToolSet, Verdict};
 use crate::rule::{Configured, Profile, defaults};
 use crate::stream::{Measure, Query};
@@ -80,6 +81,10 @@ fn nmap() -> Process {
         command_line: Some("nmap -sS 198.51.100.7".to_owned()),
         container: Some("4f1c".to_owned()),
         unit: Some("session-3.scope".to_owned()),
+        start: Some(Start {
+            at: Timestamp::from_second(1_700_000_000).expect("a time"),
+            entity: StableHash::EMPTY,
+        }),
     }
 }
 
@@ -170,7 +175,8 @@ fn the_process_of_a_finding_is_written_as_ecs() {
             "network": {"transport": "tcp", "type": "ipv4", "direction": "egress"},
             "process": {
                 "pid": 77, "name": "nmap", "executable": "/usr/bin/nmap",
-                "command_line": "nmap -sS 198.51.100.7", "parent": {"pid": 70}
+                "command_line": "nmap -sS 198.51.100.7", "parent": {"pid": 70},
+                "entity_id": "6c62272e07bb014262b821756295c58d", "start": "2023-11-14T22:13:20Z"
             },
             "user": {"id": "0"},
             "related": {"ip": ["198.51.100.7", "203.0.113.1"], "user": ["0"]},

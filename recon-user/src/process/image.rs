@@ -39,6 +39,7 @@ impl ProcessRecord {
             process: Process {
                 pid: child.pid,
                 parent: Some(parent),
+                start: self.image.process.start,
                 ..image.process
             },
             names: image.names,
@@ -60,6 +61,8 @@ impl ProcessRecord {
             return;
         }
         self.start = self.start.or(before.start);
+        let first_seen = before.image.process.start;
+        self.image.process.start = first_seen.or(self.image.process.start);
         self.executed = self.executed.saturating_add(before.executed);
         self.earlier = before.earlier;
         if before.image.number != self.image.number {

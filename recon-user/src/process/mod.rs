@@ -19,6 +19,7 @@ mod proc;
 pub(crate) mod reader;
 mod served;
 mod socket;
+mod start;
 mod text;
 mod tool;
 
@@ -43,6 +44,7 @@ pub(crate) use listener::Listeners;
 pub(crate) use lookup::Lookups;
 use proc::ProcFiles;
 pub(crate) use served::{ServedPorts, is_own};
+pub use start::Start;
 
 /// The share of the records that is evicted at once.
 const EVICTED_SHARE: usize = 8;
@@ -73,6 +75,8 @@ pub struct Process {
     pub container: Option<String>,
     /// The systemd unit of the process or of its container.
     pub unit: Option<String>,
+    /// When it started. `None` if it was gone before it could be read.
+    pub start: Option<Start>,
 }
 
 /// What is kept of one pid.
@@ -346,6 +350,7 @@ impl ProcessRecord {
         if let Some(found) = &found {
             (executable, arguments) = (found.executable.as_deref(), &found.arguments);
             process.parent = found.stat.parent;
+            process.start = Start::of(pid, found.stat.start);
             process.name = Some(visible(&found.stat.name));
             process.executable = executable.map(visible);
             if !arguments.is_empty() {

@@ -121,7 +121,9 @@ fn a_program_that_is_there() {
         command_line: some("nmap '-e x' \\u{1b}[2J"),
         container: None,
         unit: some("cron.service"),
+        start: processes.get(70).start,
     };
+    assert!(expected.start.is_some());
     assert_eq!(processes.get(70), expected);
     for name in ["nmap", "scan"] {
         assert!(processes.is_tool(first(70), &names(&["x", name])), "{name}");
@@ -141,8 +143,11 @@ fn a_program_that_is_there() {
         parent: Some(2),
         user: Some(0),
         name: some("cat"),
+        start: processes.get(70).start,
         ..Process::default()
     };
+    let entity = |process: &Process| process.start.map(|start| start.entity);
+    assert_ne!(entity(&other), entity(&expected));
     assert_eq!(processes.get(70), other);
     assert!(!processes.is_tool(first(70), &names(&["nmap"])));
     // A program replaces the previous one.
@@ -174,6 +179,7 @@ fn a_program_that_was_gone() {
         command_line: None,
         container: Some(id),
         unit: some("system.slice"),
+        start: None,
     };
     assert_eq!(processes.get(70), expected);
     processes.record_exec(&event(71, "/x/masscan"));
