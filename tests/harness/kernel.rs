@@ -20,6 +20,8 @@ pub struct Linux(pub u32, pub u32);
 pub const TCX: Linux = Linux(6, 6);
 /// TC programs may ask for the current process, which sends on packet sockets.
 pub const PACKET_SENDERS: Linux = Linux(6, 10);
+/// IPv6 takes only so many extension headers. Linux 6.18 takes all, 7.2 does not.
+pub const FEW_EXTENSION_HEADERS: Linux = Linux(7, 0);
 /// XDP programs may see frames that fill several buffers.
 pub const XDP_FRAGS: Linux = Linux(5, 18);
 /// The hooks on sockets know network namespaces.
