@@ -8,6 +8,8 @@
 
 #[path = "second_opinion/engine.rs"]
 mod engine;
+#[path = "second_opinion/incidents.rs"]
+mod incidents;
 #[path = "second_opinion/random.rs"]
 mod random;
 
@@ -240,17 +242,7 @@ fn rows_of_real_traffic() -> Result<()> {
             source_file().display()
         ),
     )?;
-    for line in TRAFFIC {
-        let line = line
-            .replace("{host}", &HOST.to_string())
-            .replace("{attacker}", &ATTACKER.to_string());
-        let from = match line.strip_prefix("host: ") {
-            Some(_) => lab.host(),
-            None => lab.attacker(),
-        };
-        let line = line.trim_start_matches("host: ");
-        run(from, shell(line), DEADLINE).with_context(|| line.to_owned())?;
-    }
+    make_traffic(&lab)?;
     let stopped = agent.stop()?;
     ensure!(stopped.status.success(), "{}", stopped.seen);
     let signals = stopped.totals()?.signals;
@@ -271,6 +263,22 @@ fn rows_of_real_traffic() -> Result<()> {
     let firing = ours.iter().filter(|groups| !groups.is_empty()).count();
     ensure!(firing >= queries.len() - 2, "{firing} rules: {ours:#?}");
     ensure_reported_live(&stopped.seen, &ours)
+}
+
+/// Sends all of [`TRAFFIC`].
+fn make_traffic(lab: &Lab) -> Result<()> {
+    for line in TRAFFIC {
+        let line = line
+            .replace("{host}", &HOST.to_string())
+            .replace("{attacker}", &ATTACKER.to_string());
+        let from = match line.strip_prefix("host: ") {
+            Some(_) => lab.host(),
+            None => lab.attacker(),
+        };
+        let line = line.trim_start_matches("host: ");
+        run(from, shell(line), DEADLINE).with_context(|| line.to_owned())?;
+    }
+    Ok(())
 }
 
 /// The agent's reports while it ran are about the same groups.

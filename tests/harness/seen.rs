@@ -19,6 +19,12 @@ pub struct Alert {
 }
 
 impl Alert {
+    /// The whole object.
+    #[must_use]
+    pub const fn fields(&self) -> &Value {
+        &self.fields
+    }
+
     /// The value of a dotted field name, such as `source.ip`.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&Value> {

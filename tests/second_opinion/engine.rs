@@ -13,6 +13,14 @@ use serde_json::{Map, Value};
 /// The path where `cargo xtask setup` installs it, relative to this package.
 const PYTHON: &str = "../target/tools/kql/bin/python";
 
+/// A script of this folder, run by Python with DuckDB.
+pub(crate) fn script(name: &str) -> Command {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(folder.join(PYTHON));
+    command.arg(folder.join("second_opinion").join(name));
+    command
+}
+
 /// A running engine. Dropping it ends it.
 pub(crate) struct Engine {
     process: Child,
@@ -22,9 +30,7 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn start(queries: impl Iterator<Item = String>) -> Result<Self> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let mut process = Command::new(folder.join(PYTHON))
-            .arg(folder.join("second_opinion/engine.py"))
+        let mut process = script("engine.py")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
