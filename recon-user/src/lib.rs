@@ -25,12 +25,12 @@
 //! | [`rule`] | plans | the built-in detections, and rules as the settings configure them |
 //! | [`settings`] | recon.toml, options, rule files | the rules in force |
 //!
-//! Modules that the others share: `address` (the scope of an address, networks), `duration`
-//! (durations as text), `parent_folder` (the folder of a file), `standard_streams` (what stdout and
-//! stderr lead to), `process_limits` (what would end this process halfway), `usage` (errors of the
-//! command line), `diagnostic` (errors in rule files and recon.toml), `stable_hash` (ids of
-//! incidents and sources), `saved` (the saved form of times). `state` holds the files that outlive
-//! a process.
+//! Modules that the others share: `address` (the scope of an address, networks), `boot` (which boot
+//! this is), `duration` (durations as text), `parent_folder` (the folder of a file),
+//! `standard_streams` (what stdout and stderr lead to), `process_limits` (what would end this
+//! process halfway), `usage` (errors of the command line), `diagnostic` (errors in rule files and
+//! recon.toml), `stable_hash` (ids of incidents and sources), `saved` (the saved form of times).
+//! `state` holds the files that outlive a process.
 //!
 //! [`agent`] connects all of them, [`check`] says what this host allows it, [`replay`] runs the
 //! pipeline over rows that were written earlier, and [`cli`] declares their options. [`seed`] is
@@ -41,6 +41,7 @@ mod address;
 pub mod agent;
 pub mod alert;
 pub mod blind;
+mod boot;
 pub mod check;
 pub mod cli;
 pub mod contact;

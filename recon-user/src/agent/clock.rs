@@ -9,23 +9,19 @@
 //! saved state goes on with its clock, too, if the machine has not booted since. After a boot only
 //! the wall clock knows how much time has passed, and it can't have been less than none.
 
-use std::fs;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
+use crate::boot;
 use crate::duration::text;
 use crate::row::Row;
 
 /// A wall clock that is less wrong was not set: the two clocks are read one after the other.
 const SET: SignedDuration = SignedDuration::from_secs(1);
-
-/// The kernel makes another one at each boot.
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Where the clock began to count.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,17 +38,13 @@ static START: OnceLock<AgentClock> = OnceLock::new();
 /// The last offset of the wall clock that was logged, in milliseconds.
 static LOGGED: AtomicI64 = AtomicI64::new(0);
 
-fn since_boot() -> Duration {
-    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
-}
-
 impl AgentClock {
     /// A clock that begins now.
     fn begin() -> Self {
         Self {
-            boot: fs::read_to_string(BOOT_ID).unwrap_or_default(),
+            boot: boot::id(),
             wall: Timestamp::now(),
-            since_boot: since_boot(),
+            since_boot: boot::elapsed(),
         }
     }
 
@@ -98,7 +90,7 @@ impl AgentClock {
 /// The time of windows, in whole milliseconds: finer than polls, and as fine as the dates of
 /// Elastic. It never goes back.
 pub(super) fn now() -> Timestamp {
-    AgentClock::current().at(since_boot())
+    AgentClock::current().at(boot::elapsed())
 }
 
 /// How far the wall clock is ahead of [`now`]. Zero unless somebody has set it.

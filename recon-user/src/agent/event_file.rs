@@ -55,7 +55,7 @@ pub(super) enum Followed {
 impl LineFile {
     /// Opens it, see [`open`].
     pub(super) fn open(path: &Path, lines: &'static str) -> anyhow::Result<(Self, File)> {
-        let file = open(path, lines)?;
+        let file = open(path, lines, None)?;
         let about = file.metadata()?;
         warn_of_others(path, &about);
         let opened = Self {
@@ -69,15 +69,8 @@ impl LineFile {
 
     /// Opens it again, unless its name leads to `other`, where other lines go.
     pub(super) fn reopen(&mut self, other: Option<Identity>) -> anyhow::Result<File> {
-        let file = open(&self.path, self.lines)?;
-        let identity = identity(&file.metadata()?);
-        ensure!(
-            identity.is_none() || identity != other,
-            "can't write {} to {}: recon writes other lines there, and nobody could tell them apart",
-            self.lines,
-            self.path.display()
-        );
-        self.identity = identity;
+        let file = open(&self.path, self.lines, other)?;
+        self.identity = identity(&file.metadata()?);
         self.is_lost = false;
         Ok(file)
     }
@@ -156,8 +149,8 @@ fn warn_of_others(path: &Path, about: &Metadata) {
 }
 
 /// Opens the file, and creates it if it is missing. Waits for nobody, so also after a log rotation
-/// has renamed it.
-fn open(path: &Path, lines: &str) -> anyhow::Result<File> {
+/// has renamed it. Refuses the file `other`, where other lines go.
+fn open(path: &Path, lines: &str, other: Option<Identity>) -> anyhow::Result<File> {
     let name = path.display();
     let mut options = File::options();
     options.append(true).create(true);
@@ -172,6 +165,11 @@ fn open(path: &Path, lines: &str) -> anyhow::Result<File> {
             "can't write {lines} to {name}: {what} goes there too, and lines would break each other; use another file, or --events - for rows and alerts on stdout"
         );
     }
+    let identity = identity(&file.metadata()?);
+    ensure!(
+        identity.is_none() || identity != other,
+        "can't write {lines} to {name}: recon writes other lines there, and nobody could tell them apart"
+    );
     end_torn_line(path, &mut file).with_context(|| format!("can't write {lines} to {name}"))?;
     Ok(file)
 }
@@ -316,6 +314,8 @@ mod tests {
         let [path, other] = ["alerts", "events"].map(|name| folder.path().join(name));
         let (mut file, _) = LineFile::open(&path, "alerts").expect("a file");
         let (of_others, _) = LineFile::open(&other, "events").expect("a file");
+        // A line that is being written.
+        fs::write(&other, "{").expect("a file");
         let other_file = of_others.identity();
         assert!(matches!(file.follow(other_file), Followed::There));
         fs::remove_file(&path).expect("a file");
@@ -332,6 +332,7 @@ mod tests {
                     .to_string()
                     .contains("recon writes other lines there")
             );
+            assert_eq!(fs::read_to_string(&other).expect("a file"), "{");
             fs::remove_file(&path).expect("a link");
         }
         assert!(matches!(file.follow(other_file), Followed::Opened(_)));

@@ -14,7 +14,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 /// The kernel puts at most this much into a message of a dump (NLMSG_GOODSIZE caps it at 32 KiB).
-const DUMP_BUFFER: usize = 32 * 1024;
+pub(super) const DUMP_BUFFER: usize = 32 * 1024;
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

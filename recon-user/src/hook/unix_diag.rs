@@ -11,6 +11,8 @@ use netlink_packet_core::{
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_SOCK_DIAG};
 
+use super::rtnetlink::DUMP_BUFFER;
+
 /// `SOCK_DIAG_BY_FAMILY` of linux/sock_diag.h.
 pub(crate) const SOCK_DIAG_BY_FAMILY: u16 = 20;
 /// `UDIAG_SHOW_NAME` and `UDIAG_SHOW_UID` of linux/unix_diag.h, and the attributes that they ask
@@ -22,8 +24,6 @@ const UNIX_DIAG_UID: u16 = 7;
 const HEADER: usize = 16;
 const REQUEST: usize = HEADER + 24;
 const ANSWER: usize = 16;
-/// The kernel puts at most this much into a message of a dump.
-const DUMP_BUFFER: usize = 32 * 1024;
 
 /// The user whose socket has that abstract address in this network namespace. `None` if there is
 /// none.

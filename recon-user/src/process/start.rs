@@ -6,19 +6,15 @@
 //! process, and no other one's. The time is what the wall clock, as it is set now, would have shown
 //! then, which is what ps(1) says.
 
-use std::fs;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{SysconfVar, sysconf};
 use serde::{Deserialize, Serialize};
 
+use crate::boot;
 use crate::stable_hash::StableHash;
 
-/// The kernel makes another one at each boot.
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// As exact as clock ticks are: a hundredth of a second on all architectures.
 const MILLISECONDS: i64 = 10;
 
@@ -37,19 +33,16 @@ impl Start {
     /// say which boot that was, or when.
     pub(super) fn of(pid: u32, ticks: u64) -> Option<Self> {
         static BOOT: OnceLock<String> = OnceLock::new();
-        let boot = BOOT.get_or_init(|| fs::read_to_string(BOOT_ID).unwrap_or_default());
+        let boot = BOOT.get_or_init(boot::id);
         if boot.is_empty() {
             return None;
         }
         let each_second = sysconf(SysconfVar::CLK_TCK).ok().flatten()?;
-        let each_second = u64::try_from(each_second).ok().filter(|&ticks| ticks > 0)?;
-        let after_boot = Duration::from_secs(ticks / each_second)
-            + Duration::from_secs(1) * u32::try_from(ticks % each_second).ok()?
-                / u32::try_from(each_second).ok()?;
-        let now = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?);
-        let age =
-            SignedDuration::try_from(now).ok()? - SignedDuration::try_from(after_boot).ok()?;
-        let at = Timestamp::now().checked_sub(age).ok()?.as_millisecond();
+        let milliseconds = i64::try_from(ticks).ok()?.checked_mul(1000)?;
+        let after_boot = SignedDuration::from_millis(milliseconds.checked_div(each_second)?);
+        let uptime = SignedDuration::try_from(boot::elapsed()).ok()?;
+        let booted = Timestamp::now().checked_sub(uptime).ok()?;
+        let at = booted.checked_add(after_boot).ok()?.as_millisecond();
         let parts = [
             boot.trim().as_bytes(),
             &pid.to_be_bytes(),
@@ -91,8 +84,10 @@ mod tests {
         let stat = read_stat(Path::new("/proc"), pid).expect("this process");
         let start = Start::of(pid, stat.start).expect("a start");
         let age = Timestamp::now().duration_since(start.at);
-        let uptime = clock_gettime(ClockId::CLOCK_BOOTTIME).expect("a clock");
         assert!(age >= SignedDuration::ZERO, "{age:?}");
-        assert!(age.as_secs() <= uptime.tv_sec(), "{age:?}");
+        assert!(
+            age.as_secs() <= boot::elapsed().as_secs().cast_signed(),
+            "{age:?}"
+        );
     }
 }
