@@ -1,6 +1,8 @@
 //! How the agent starts, where it attaches, how it ends, and how it copes with a bad reader of its
 //! alerts.
 
+#[path = "command_line/log_formats.rs"]
+mod log_formats;
 #[path = "command_line/modes.rs"]
 mod modes;
 

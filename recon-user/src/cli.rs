@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 use recon_common::table::TABLE_ENTRIES;
+use tracing::level_filters::LevelFilter;
 
 use crate::duration::Range;
 use crate::hook::{InterfaceTerm, XdpChoice};
+use crate::logging::LogFormat;
 use crate::service::{DEFAULT_SOCKET, LONG_VERSION, SHORT_VERSION};
 use crate::settings::RuleOptions;
 
@@ -34,15 +36,20 @@ pub struct Cli {
     /// Log every poll that saw packets; use twice for every poll
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
+
+    /// How to write the log on stderr [default: journald where stderr leads to the journal, else
+    /// text]
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
 }
 
 impl Cli {
     /// The log level that `-v` asks for.
-    pub fn log_level(&self) -> log::LevelFilter {
+    pub fn log_level(&self) -> LevelFilter {
         match self.verbose {
-            0 => log::LevelFilter::Info,
-            1 => log::LevelFilter::Debug,
-            _ => log::LevelFilter::Trace,
+            0 => LevelFilter::INFO,
+            1 => LevelFilter::DEBUG,
+            _ => LevelFilter::TRACE,
         }
     }
 }

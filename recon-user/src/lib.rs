@@ -15,7 +15,7 @@
 //! | [`alert`] | findings, digests and reports, processes | lines in Elastic Common Schema |
 //! | [`sink`] | lines | stdout, without waiting for its reader |
 //! | `sandbox` | the folders of the agent's files | an agent that may do no more than it needs |
-//! | [`log_writer`] | lines of the log | stderr, without waiting for its reader |
+//! | [`logging`] | what recon says of itself | lines of text or JSON on stderr, without waiting for its reader |
 //!
 //! The modules that decide what the pipeline looks for:
 //!
@@ -51,7 +51,7 @@ mod duration;
 pub mod hook;
 pub mod incident;
 pub mod kql;
-pub mod log_writer;
+pub mod logging;
 #[cfg(test)]
 mod mutation;
 mod parent_folder;

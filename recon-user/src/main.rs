@@ -8,8 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, ensure};
 use clap::Parser;
 use recon_user::cli::{CheckOptions, Cli, Command, ControlOptions, RulesCommand};
-use recon_user::diagnostic::readable;
-use recon_user::log_writer::LogWriter;
+use recon_user::logging::{self, LogWait, LogWriter};
 use recon_user::process_limits::{check_stack, survive_full_files};
 use recon_user::settings::{self, InForce, Refused, RuleOptions};
 use recon_user::standard_streams::check_stdout;
@@ -61,28 +60,13 @@ fn threads_hint(error: &io::Error) -> &'static str {
     }
 }
 
-/// Starts the logger. Only `recon run` has a writer that drops lines rather than wait.
+/// Starts the log. Only `recon run` has a writer that drops lines rather than wait.
 fn start_log(cli: &Cli) -> io::Result<Option<LogWriter>> {
-    let writer = match cli.command {
-        Command::Run(_) => Some(LogWriter::start()?),
-        _ => None,
+    let wait = match cli.command {
+        Command::Run(_) => LogWait::Thread,
+        _ => LogWait::Caller,
     };
-    let mut logger = env_logger::Builder::new();
-    logger
-        // Libraries log warnings and errors only.
-        .filter_level(log::LevelFilter::Warn)
-        .filter_module("recon", cli.log_level())
-        .format(|out, record| {
-            let style = out.default_level_style(record.level());
-            // Lines after the first are indented, so that none can be taken for another record.
-            let text = readable(&record.args().to_string()).replace('\n', "\n    ");
-            writeln!(out, "[{style}{:<5}{style:#}] {text}", record.level())
-        });
-    if let Some(writer) = &writer {
-        writer.direct(&mut logger);
-    }
-    logger.init();
-    Ok(writer)
+    logging::start(cli.log_level(), cli.log_format, wait)
 }
 
 fn run_check(options: &CheckOptions) -> anyhow::Result<u8> {
@@ -105,7 +89,7 @@ fn exit_code(result: anyhow::Result<bool>) -> ExitCode {
             match error.downcast_ref::<Refused>() {
                 // Lines that begin with the file's name, as compilers print them.
                 Some(refused) => report(&refused.to_string()),
-                None => log::error!("{error:#}"),
+                None => tracing::error!("{error:#}"),
             }
             ExitCode::FAILURE
         }

@@ -242,7 +242,7 @@ impl Sink {
         let (place, what) = (self.place, self.what);
         let written = self.own.close();
         if self.ended.recv_timeout(LAST_WAIT) == Err(RecvTimeoutError::Timeout) {
-            log::warn!("{place}: the reader does not read; queued {what} are dropped");
+            tracing::warn!("{place}: the reader does not read; queued {what} are dropped");
         }
         written()
     }

@@ -4,6 +4,7 @@
 //! The decision held here: a host that starts a thousand containers must not lose its other log
 //! lines among theirs. `-v` logs each.
 
+use std::fmt::Arguments;
 use std::time::{Duration, Instant};
 
 /// Lines of a period.
@@ -28,14 +29,22 @@ impl ChangeLog {
         }
     }
 
-    /// The level at which to log one more line.
-    pub(super) fn level(&mut self) -> log::Level {
-        if self.lines < LINES {
-            self.lines += 1;
-            return log::Level::Info;
+    /// Logs one more line, which only `-v` shows if there are too many.
+    pub(super) fn log(&mut self, line: Arguments<'_>) {
+        match self.admits() {
+            true => tracing::info!("{line}"),
+            false => tracing::debug!("{line}"),
         }
-        self.suppressed += 1;
-        log::Level::Debug
+    }
+
+    /// Counts one more line. Returns whether it is among the first of the period.
+    fn admits(&mut self) -> bool {
+        let is_admitted = self.lines < LINES;
+        match is_admitted {
+            true => self.lines += 1,
+            false => self.suppressed += 1,
+        }
+        is_admitted
     }
 
     /// Ends the period if it is over. Returns how many lines it has suppressed.
@@ -68,8 +77,7 @@ mod tests {
             (240, 0, 0, Some(1)),
         ] {
             assert_eq!(changes.end_period(at(seconds)), ended, "{seconds} s");
-            let levels = (0..count).map(|_| changes.level());
-            let logged = levels.filter(|&level| level == log::Level::Info).count();
+            let logged = (0..count).filter(|_| changes.admits()).count();
             assert_eq!(logged, lines, "{seconds} s");
         }
     }

@@ -134,7 +134,7 @@ pub(super) fn report_offset() -> SignedDuration {
             "back"
         };
         let seconds = step.unsigned_abs().as_secs_f64().round() as u64;
-        log::warn!(
+        tracing::warn!(
             "the wall clock was set {way} by {}: windows and incidents go on, and times in lines are those of the clock as it is now",
             text(Duration::from_secs(seconds))
         );

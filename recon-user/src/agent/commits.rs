@@ -18,8 +18,8 @@ impl<M: CountMaps> Agent<M> {
         let flips = commit.flips;
         self.output.flush(WRITE_WAIT);
         match self.drain.commit() {
-            Ok(()) => log::trace!("committed what {flips} flips have retired"),
-            Err(error) => log::error!(
+            Ok(()) => tracing::trace!("committed what {flips} flips have retired"),
+            Err(error) => tracing::error!(
                 "poll {}: {error}; recon empties the table at the next poll, and what is counted meanwhile waits",
                 self.totals.polls
             ),

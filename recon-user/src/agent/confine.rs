@@ -12,15 +12,15 @@ use crate::settings::{DEFAULT_FILE, Settings};
 /// Reduces the process, unless the options say otherwise.
 pub(super) fn confine(options: &RunOptions, settings: &Settings) {
     if options.no_sandbox {
-        log::warn!(
+        tracing::warn!(
             "no sandbox: recon keeps all its capabilities and may open any file; leave out --no-sandbox to change that"
         );
         return;
     }
     let reduced = sandbox::reduce(&paths(options, settings));
-    log::info!("{reduced}");
+    tracing::info!("{reduced}");
     for missing in &reduced.missing {
-        log::warn!("{missing}");
+        tracing::warn!("{missing}");
     }
 }
 

@@ -87,14 +87,14 @@ impl LineFile {
             // It was said before.
             Ok(file) if known == TRY_AGAIN => Followed::Opened(file),
             Ok(file) => {
-                log::info!(
+                tracing::info!(
                     "{name}: it was renamed, as log rotation does, or removed; {lines} go to a new one from now on"
                 );
                 Followed::Opened(file)
             }
             Err(error) if !self.is_lost => {
                 self.is_lost = true;
-                log::error!(
+                tracing::error!(
                     "{name}: somebody has removed or replaced it, and {lines} are lost until it can be opened again: {error:#}"
                 );
                 Followed::Lost
@@ -142,7 +142,7 @@ fn identity(about: &Metadata) -> Option<Identity> {
 fn warn_of_others(path: &Path, about: &Metadata) {
     if about.is_file() && about.mode() & OTHERS != 0 {
         let name = path.display();
-        log::warn!(
+        tracing::warn!(
             "{name}: every user of this host may open it, and its lines say who connects to whom; type: chmod o= {name}"
         );
     }
@@ -182,7 +182,7 @@ fn open_with_reader(options: &OpenOptions, path: &Path, lines: &str) -> io::Resu
             let mut reading = File::options();
             let reading = reading.read(true).custom_flags(libc::O_NONBLOCK);
             let _reader = reading.open(path)?;
-            log::warn!(
+            tracing::warn!(
                 "{}: nobody reads this pipe: {lines} are dropped until somebody does",
                 path.display()
             );
@@ -270,7 +270,7 @@ fn end_torn_line(path: &Path, file: &mut File) -> io::Result<()> {
     reader.seek(SeekFrom::End(-1))?;
     reader.read_exact(&mut last)?;
     if last != *b"\n" {
-        log::warn!(
+        tracing::warn!(
             "{}: its last line is not complete: an earlier run did not end cleanly, or its disk was full",
             path.display()
         );

@@ -152,7 +152,7 @@ impl WatchedInterfaces {
         let [since, before] = &mut self.gone;
         *before = std::mem::take(since);
         if let Some(suppressed) = self.changes.end_period(Instant::now()) {
-            log::info!(
+            tracing::info!(
                 "{suppressed} more changes of interfaces in the last minute; -v logs each of them"
             );
         }
@@ -183,7 +183,7 @@ impl WatchedInterfaces {
         }
         list_members(&mut self.watched, self.links.all());
         if has_lost && self.indexes().next().is_none() {
-            log::warn!(
+            tracing::warn!(
                 "no watched interface is left: recon sees no packets, and goes on until one is back; SIGTERM ends it"
             );
         }
@@ -210,15 +210,14 @@ impl WatchedInterfaces {
             self.gone[0].push((index, watched.name.clone()));
             blind.regain_hooks(&watched.name);
             if (watched.is_transient || watched.is_bridge) && !watched.is_named {
-                log::log!(
-                    changes.level(),
+                changes.log(format_args!(
                     "{}: is gone, and recon's hooks with it",
                     watched.name
-                );
+                ));
                 return false;
             }
             blind.lose_interface(&watched.name, now);
-            log::warn!(
+            tracing::warn!(
                 "{}: is gone, and recon's hooks with it: its packets are not seen until an interface of that name is back",
                 watched.name
             );
@@ -327,7 +326,7 @@ impl WatchedInterfaces {
         let mut missed = self.watched.iter_mut();
         match missed.find(|watched| watched.index.is_none() && interface.has_name(&watched.name)) {
             Some(watched) => {
-                log::info!("is back: {attached}");
+                tracing::info!("is back: {attached}");
                 blind.regain(&BlindPart::Interface(watched.name.clone()));
                 watched.name.clone_from(&interface.name);
                 watched.chosen_as.clone_from(&interface.name);
@@ -335,7 +334,7 @@ impl WatchedInterfaces {
                 watched.is_up = interface.is_up;
             }
             None => {
-                log::log!(self.changes.level(), "is new: {attached:#}");
+                self.changes.log(format_args!("is new: {attached:#}"));
                 self.add(interface);
             }
         }
@@ -359,7 +358,7 @@ impl WatchedInterfaces {
         self.hooks.release_interface(interface.index);
         let refusal = error_chain(error);
         if self.refusals.note(interface, &refusal, Instant::now()) {
-            log::error!(
+            tracing::error!(
                 "{}: is not watched: {refusal}; trying again",
                 interface.name
             );
@@ -379,10 +378,11 @@ impl WatchedInterfaces {
         blind.regain_hooks(&watched.name);
         if reason == Unwanted::ShownBelow || watched.is_transient && !watched.is_named {
             let Watched { name, .. } = self.watched.swap_remove(place);
-            log::log!(self.changes.level(), "{name}: is no longer watched: {why}");
+            let line = format_args!("{name}: is no longer watched: {why}");
+            self.changes.log(line);
             return;
         }
-        log::warn!(
+        tracing::warn!(
             "{}: is no longer watched: {why}: its packets are not seen until an interface named {} is there",
             watched.name,
             watched.chosen_as

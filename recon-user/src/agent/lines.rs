@@ -20,7 +20,7 @@ impl<M: CountMaps> Agent<M> {
                 Ok(line) => self.output.alert(line),
                 Err(error) => {
                     let id = finding.map_or("digest", |finding| finding.query.id());
-                    log::error!("{id}: can't write the line: {error}");
+                    tracing::error!("{id}: can't write the line: {error}");
                 }
             }
         }

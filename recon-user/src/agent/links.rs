@@ -67,7 +67,7 @@ impl LinkTable {
                     self.interfaces = by_index(all);
                     has_changed = true;
                 }
-                Err(error) => log::warn!("{}; trying again", error_chain(&error)),
+                Err(error) => tracing::warn!("{}; trying again", error_chain(&error)),
             }
         }
         has_changed

@@ -28,12 +28,12 @@ impl<M: CountMaps> Agent<M> {
         let polls = self.totals.polls;
         if let DrainError::Frozen { name } = error {
             self.blind.lose(BlindPart::Frozen(name.to_owned()), 1);
-            log::error!("poll {polls}: {error}; what was counted since the last one is lost");
+            tracing::error!("poll {polls}: {error}; what was counted since the last one is lost");
             self.frozen = Some(error);
             return;
         }
         self.blind.lose(BlindPart::FailedPolls, 1);
-        log::error!("poll {polls}: {error}; the counts stay in the kernel for the next one");
+        tracing::error!("poll {polls}: {error}; the counts stay in the kernel for the next one");
     }
 
     /// Notes what the kernel and the rules have lost in a poll.
@@ -78,7 +78,7 @@ impl<M: CountMaps> Agent<M> {
             let report = &report.shifted(offset);
             match self.lines.blind(report) {
                 Ok(line) => self.output.alert(line),
-                Err(error) => log::error!("{}: can't write the line: {error}", report.part),
+                Err(error) => tracing::error!("{}: can't write the line: {error}", report.part),
             }
         }
     }

@@ -95,7 +95,7 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
         false => memory,
     });
     for doubt in doubts::doubts(&in_force, interval, entries, memory)? {
-        log::warn!("{doubt}");
+        tracing::warn!("{doubt}");
     }
     let selected = Selected::new(&options.interfaces, options.xdp, pins.as_ref())?;
     let cgroup = Cgroup::select(options.cgroup.as_deref())?;
@@ -110,7 +110,7 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     let committed = loaded.as_ref().and_then(LoadedState::commit);
     let mut hooks = Hooks::load_pinned(entries, settings.netns, pins)?;
     for feature in KernelFeatures::of_kernel().missing() {
-        log::info!("{feature}");
+        tracing::info!("{feature}");
     }
     let drain = hooks.open_drain(Grace::detect(), committed)?;
     let mut executions = ExecEvents::open(hooks.ebpf())?;
@@ -124,7 +124,7 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
         .context("can't start the thread that looks up processes")?;
     let (mut interfaces, taken) = WatchedInterfaces::attach(hooks, selected)?;
     drop(held);
-    taken.iter().for_each(|taken| log::info!("{taken}"));
+    taken.iter().for_each(|taken| tracing::info!("{taken}"));
     let ignored = untrusted(&sockets, &taken);
     let pipeline_settings = PipelineSettings::new(in_force, ignored);
     let host = output::host_name();
@@ -152,7 +152,7 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     agent.blind.lose(BlindPart::Signals, lost);
     interfaces.report_found_detached(&mut agent.blind, now());
     confine(options, settings);
-    log::info!(
+    tracing::info!(
         "watching {}, polling every {:?}; alerts go to {}",
         watched::join_names(&taken),
         options.interval,
@@ -267,7 +267,7 @@ impl<M: CountMaps> Agent<M> {
             }
             self.note_poll(service, ticks.period(), interfaces);
             if self.output.is_closed() {
-                log::info!("stdout is closed: ending");
+                tracing::info!("stdout is closed: ending");
                 return;
             }
             if self.frozen.is_some() {
@@ -290,12 +290,12 @@ impl<M: CountMaps> Agent<M> {
     /// their last counts. Returns why it could not, if a map is frozen.
     fn end(mut self, stays: bool) -> Option<DrainError> {
         if self.frozen.is_some() {
-            log::debug!("no last poll: it would fail like the one before");
+            tracing::debug!("no last poll: it would fail like the one before");
         } else if stays {
             self.poll(|drain, row| drain.poll(row));
         } else {
             if let Err(error) = self.drain.wait_for_programs() {
-                log::warn!("{error}: what the programs counted last may be missing");
+                tracing::warn!("{error}: what the programs counted last may be missing");
             }
             self.poll(|drain, row| drain.finish(row));
         }

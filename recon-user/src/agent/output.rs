@@ -210,11 +210,11 @@ impl AgentOutput {
                 Ok(())
             });
             match reopened {
-                Ok(()) => log::info!("SIGHUP: {what} go to {name}, opened again"),
+                Ok(()) => tracing::info!("SIGHUP: {what} go to {name}, opened again"),
                 Err(error) if file.is_at_its_name() => {
-                    log::error!("SIGHUP: {what} go on to the file opened before: {error:#}");
+                    tracing::error!("SIGHUP: {what} go on to the file opened before: {error:#}");
                 }
-                Err(error) => log::error!("SIGHUP: {what} can't go to {name}: {error:#}"),
+                Err(error) => tracing::error!("SIGHUP: {what} can't go to {name}: {error:#}"),
             }
             other = file.identity();
         }
@@ -259,7 +259,7 @@ impl AgentOutput {
         let Some(rows) = &mut self.rows else { return };
         match json::write(row, &mut rows.batch) {
             Ok(()) => rows.batched += 1,
-            Err(error) => log::error!("can't write a row: {error}"),
+            Err(error) => tracing::error!("can't write a row: {error}"),
         }
         if rows.batch.len() >= BATCH {
             rows.hand_on();
@@ -271,7 +271,7 @@ impl AgentOutput {
         let Some(rows) = &mut self.rows else { return };
         match json::write_loss(time, device, events, &mut rows.batch) {
             Ok(()) => rows.batched += 1,
-            Err(error) => log::error!("can't write a loss: {error}"),
+            Err(error) => tracing::error!("can't write a loss: {error}"),
         }
     }
 

@@ -36,6 +36,7 @@ impl<M: CountMaps> Agent<M> {
         self.last = interval.to;
         let offset = clock::report_offset();
         self.totals.polls += 1;
+        let _in_poll = tracing::info_span!("poll", number = self.totals.polls).entered();
         self.actors.begin_poll();
         self.served.begin_poll();
         let drained = self.read_counts(interval, offset, drain);

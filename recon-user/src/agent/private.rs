@@ -15,7 +15,7 @@ impl<M: CountMaps> Agent<M> {
     /// Says once why rules are silent about private remotes.
     pub(super) fn warn_of_private(&mut self) {
         if let Some(signals) = self.private.take_warning() {
-            log::warn!(
+            tracing::warn!(
                 "{signals} signals of private remotes count in no rule but common-ports and those on floods; most labs are private networks: --include-private judges them too"
             );
         }

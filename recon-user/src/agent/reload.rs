@@ -104,7 +104,7 @@ impl Reloads {
                 let _ = sender.send(loaded);
             });
         if let Err(error) = started {
-            log::error!("reload: no thread to read the files: {error}");
+            tracing::error!("reload: no thread to read the files: {error}");
         }
     }
 
@@ -135,7 +135,7 @@ impl Reloads {
         let answer = match loaded {
             Ok(new) => Answer::done(Body::Changes(self.adopt(new, apply))),
             Err(why) => {
-                log::error!(
+                tracing::error!(
                     "reload: refused, and the configuration before it stays in force:\n{}",
                     why.trim_end()
                 );
@@ -188,15 +188,15 @@ impl Reloads {
             lines.push("nothing has changed".to_owned());
         }
         for line in &lines {
-            log::info!("reload: {line}");
+            tracing::info!("reload: {line}");
         }
         for line in &kept {
-            log::warn!("reload: {line}");
+            tracing::warn!("reload: {line}");
         }
         lines.extend(kept);
         let warnings = new.warnings.trim_end();
         if !warnings.is_empty() {
-            log::warn!("reload:\n{warnings}");
+            tracing::warn!("reload:\n{warnings}");
             lines.extend(warnings.lines().map(str::to_owned));
         }
         self.in_force = new;

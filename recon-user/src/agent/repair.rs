@@ -59,7 +59,7 @@ impl WatchedInterfaces {
         let Some(RemovedPins { pins, refusal }) = self.hooks.repair_pins(is_thorough) else {
             if blind.is_gone(&part) {
                 blind.regain(&part);
-                log::info!("recon's pins are there again");
+                tracing::info!("recon's pins are there again");
             }
             return;
         };
@@ -67,11 +67,11 @@ impl WatchedInterfaces {
         match refusal {
             None => {
                 blind.regain(&part);
-                log::warn!("somebody has removed recon's pins: {pins} are made again");
+                tracing::warn!("somebody has removed recon's pins: {pins} are made again");
             }
             Some(refusal) => {
                 if !blind.is_gone(&part) {
-                    log::error!(
+                    tracing::error!(
                         "somebody has removed recon's pins, and they can't be made again: {refusal}; if this process ends, its hooks end with it; start recon again to pin anew: systemctl restart recon"
                     );
                 }
@@ -85,7 +85,7 @@ impl WatchedInterfaces {
         let packets = match list_packets() {
             Ok(packets) => packets,
             Err(error) => {
-                log::warn!("{}; trying again in a minute", error_chain(&error));
+                tracing::warn!("{}; trying again in a minute", error_chain(&error));
                 return;
             }
         };
@@ -112,7 +112,7 @@ impl WatchedInterfaces {
                 Direction::In => BlindPart::SilenceIn,
                 Direction::Out => BlindPart::SilenceOut,
             };
-            log::error!("{part}: {packets} since a frame was seen");
+            tracing::error!("{part}: {packets} since a frame was seen");
             blind.lose(part, packets);
         }
     }
@@ -129,7 +129,7 @@ fn report(place: &str, finding: HookFinding, blind: &mut Blind, now: Timestamp) 
         Tampering::Overtaken(who) => (BlindPart::Overtaken(place.to_owned(), hook), Some(who)),
         Tampering::GaveWay => {
             blind.regain(&BlindPart::Overtaken(place.to_owned(), hook));
-            log::info!("{place}: no other program runs before recon's hook {hook} any more");
+            tracing::info!("{place}: no other program runs before recon's hook {hook} any more");
             return;
         }
     };
@@ -146,11 +146,11 @@ fn report(place: &str, finding: HookFinding, blind: &mut Blind, now: Timestamp) 
                 None => "it is attached again, and what it missed is not counted",
                 Some(_) => "recon is in front again, and what was hidden is not counted",
             };
-            log::warn!("{place}: {done}; {mended}");
+            tracing::warn!("{place}: {done}; {mended}");
         }
         Some(refusal) => {
             if !blind.is_gone(&part) {
-                log::error!("{place}: {done}, and {refusal}; trying again");
+                tracing::error!("{place}: {done}, and {refusal}; trying again");
             }
             blind.lose_for_good(part, now);
         }

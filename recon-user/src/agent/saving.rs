@@ -141,7 +141,7 @@ fn restore(
     let (mut pipeline, reconfigured, _) = match restored {
         Ok(restored) => restored,
         Err(error) => {
-            log::warn!(
+            tracing::warn!(
                 "the saved state can't be read: {error}; recon begins without what was counted before, and keeps that state as snapshot.unusable"
             );
             return None;
@@ -157,7 +157,7 @@ fn restore(
     let unmarked = replayed.lines.into_iter();
     let unmarked = unmarked.filter(|&(number, _)| number > replayed.marked);
     let repeated: Vec<_> = unmarked.flat_map(|(_, lines)| lines).collect();
-    log::info!(
+    tracing::info!(
         "the state of {last} goes on: {} polls of the journal judged again, {} alerts that may not have been written",
         replayed.polls,
         repeated.len()
@@ -168,7 +168,7 @@ fn restore(
         (gone, "are gone, and their incidents are over"),
     ] {
         if !rules.is_empty() {
-            log::info!("rules that {what}: {}", rules.join(", "));
+            tracing::info!("rules that {what}: {}", rules.join(", "));
         }
     }
     let agent = replayed.agent.or(agent);
@@ -192,7 +192,7 @@ fn restore(
 impl Restored {
     /// Forgets the processes of another boot.
     fn forget_processes(&mut self, settings: PipelineSettings) {
-        log::info!(
+        tracing::info!(
             "the machine has booted since the state was saved: what it says of processes is forgotten, and incidents by process are over"
         );
         let ended = self.pipeline.forget_processes(settings, self.last);

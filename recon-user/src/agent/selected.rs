@@ -32,7 +32,7 @@ impl Selected {
         let all: Vec<Interface> = links.all().cloned().collect();
         selection.check(&all)?;
         for term in selection.idle_patterns(&all) {
-            log::info!("{term}: no interface has such a name yet; recon waits for one");
+            tracing::info!("{term}: no interface has such a name yet; recon waits for one");
         }
         let nothing = HashSet::new();
         let Chosen {
@@ -41,13 +41,13 @@ impl Selected {
             unreadable,
         } = selection.choose(&all, &nothing, &nothing);
         for interface in unreadable {
-            log::warn!(
+            tracing::warn!(
                 "{}: not watched: its packets start neither with Ethernet's header nor with IP's, and recon reads no others",
                 interface.name
             );
         }
         for interface in shown_below {
-            log::info!(
+            tracing::info!(
                 "{}: not watched: recon sees its packets on the interfaces below it",
                 interface.name
             );

@@ -19,7 +19,7 @@ use super::reload::{Asker, Loaded, Reloads};
 use crate::blind::BlindPart;
 use crate::cli::RunOptions;
 use crate::drain::CountMaps;
-use crate::log_writer::dropped_lines;
+use crate::logging::dropped_lines;
 use crate::pipeline::PipelineSettings;
 use crate::row::SignalSet;
 use crate::service::{
@@ -62,7 +62,7 @@ impl Service {
         if let Some(watchdog) = notifier.watchdog()
             && watchdog < 2 * options.interval
         {
-            log::warn!(
+            tracing::warn!(
                 "the service manager's watchdog expects a sign of life every {watchdog:?}, and recon polls every {:?}: it would be restarted; raise WatchdogSec= or shorten --interval",
                 options.interval
             );

@@ -25,17 +25,17 @@ pub(super) fn attach_sockets(
     in_force: &InForce,
 ) -> SocketHooks {
     let sockets = hooks.attach_sockets(cgroup);
-    log::info!("{sockets}");
+    tracing::info!("{sockets}");
     for missing in &sockets.missing {
-        log::warn!("{missing}");
+        tracing::warn!("{missing}");
     }
     let mut sight = ProcessSight::of_agent();
     sight.namespaces |= !sockets.sees_namespaces();
     for lack in lacks(sight, sockets.sees_starts(), &in_force.rules) {
-        log::warn!("{lack}");
+        tracing::warn!("{lack}");
     }
     if !actors::sees_all_processes() {
-        log::warn!(
+        tracing::warn!(
             "/proc belongs to the pid namespace of a container: alerts name wrong processes or none; run recon in the host's pid namespace (docker run --pid=host)"
         );
     }

@@ -108,11 +108,11 @@ impl Signals {
             while receiver.poll_recv(context).is_ready() {
                 match action {
                     Action::Stop => {
-                        log::info!("{name}: ending");
+                        tracing::info!("{name}: ending");
                         return Poll::Ready(Request::Stop);
                     }
                     Action::Reopen => return Poll::Ready(Request::Reopen),
-                    Action::Ignore => log::warn!("{name}: ignored; SIGTERM ends recon"),
+                    Action::Ignore => tracing::warn!("{name}: ignored; SIGTERM ends recon"),
                 }
             }
         }

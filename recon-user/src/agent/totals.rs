@@ -4,7 +4,7 @@
 
 use super::Agent;
 use crate::drain::{CountMaps, Tally};
-use crate::log_writer::dropped_lines;
+use crate::logging::dropped_lines;
 use crate::sink::Written;
 use crate::stream::EvictionStats;
 
@@ -25,15 +25,14 @@ impl<M: CountMaps> Agent<M> {
     pub(super) fn report(&mut self, tally: &Tally, findings: usize) {
         let EvictionStats { evicted, refused } = self.pipeline.take_eviction_stats();
         let forgotten = self.actors.processes.take_evicted();
-        let level = match tally.frames() {
-            0 => log::Level::Trace,
-            _ => log::Level::Debug,
-        };
-        log::log!(
-            level,
+        let line = format_args!(
             "poll {}: {tally} evicted={evicted} refused={refused} processes_forgotten={forgotten} findings={findings}",
             self.totals.polls
         );
+        match tally.frames() {
+            0 => tracing::trace!("{line}"),
+            _ => tracing::debug!("{line}"),
+        }
         self.totals.tally.add(tally);
         self.totals.evictions.evicted += evicted;
         self.totals.evictions.refused += refused;
@@ -55,7 +54,7 @@ impl<M: CountMaps> Agent<M> {
         let rows = rows.map_or_else(String::new, |Written { written, dropped }| {
             format!(" events={written} events_dropped={dropped}")
         });
-        log::info!(
+        tracing::info!(
             "totals: polls={polls} failed_polls={failed_polls} missed_polls={missed_polls} {tally} evicted={evicted} refused={refused} processes_forgotten={forgotten} alerts={written} alerts_dropped={dropped} suppressed_lines={suppressed_lines}{rows} log_dropped={}",
             dropped_lines()
         );

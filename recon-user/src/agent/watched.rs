@@ -38,7 +38,7 @@ impl Watched {
     ) -> Option<[String; 2]> {
         let mut renamed = None;
         if self.name != interface.name {
-            log::info!("{}: is now named {}", self.name, interface.name);
+            tracing::info!("{}: is now named {}", self.name, interface.name);
             let before = std::mem::replace(&mut self.name, interface.name.clone());
             renamed = Some([before, interface.name.clone()]);
         }
@@ -46,14 +46,13 @@ impl Watched {
             self.is_up = interface.is_up;
             match self.is_up {
                 // A tap goes down before each end.
-                _ if self.is_transient && !self.is_named => log::log!(
-                    changes.level(),
+                _ if self.is_transient && !self.is_named => changes.log(format_args!(
                     "{}: is {}",
                     self.name,
                     if self.is_up { "up" } else { "down" }
-                ),
-                true => log::info!("{}: is up", self.name),
-                false => log::warn!(
+                )),
+                true => tracing::info!("{}: is up", self.name),
+                false => tracing::warn!(
                     "{}: is down; recon counts its packets once it is up",
                     self.name
                 ),

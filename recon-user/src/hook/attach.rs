@@ -149,7 +149,7 @@ pub(crate) fn check_xdp(interfaces: &[Interface], choice: XdpChoice) -> Result<(
 pub(super) fn warn_of_limits(interfaces: &[Interface], choice: XdpChoice) {
     for interface in interfaces {
         if !interface.is_up {
-            log::warn!(
+            tracing::warn!(
                 "{}: is down; recon counts its packets once it is up",
                 interface.name
             );
@@ -157,7 +157,7 @@ pub(super) fn warn_of_limits(interfaces: &[Interface], choice: XdpChoice) {
         if let (XdpChoice::Auto, Some(program)) = (choice, interface.xdp_program)
             && interface.header == LinkHeader::Ethernet
         {
-            log::warn!(
+            tracing::warn!(
                 "{}: another XDP program is attached (id {program}): recon uses TC ingress and does not see what that program drops",
                 interface.name
             );
@@ -197,7 +197,7 @@ pub(super) fn attach_ingress(
         Some((ingress, link)) => {
             links.push(link);
             for reason in reasons {
-                log::info!("{}: {reason}", interface.name);
+                tracing::info!("{}: {reason}", interface.name);
             }
             Ok(ingress)
         }
@@ -296,7 +296,7 @@ pub(super) fn attach_tc(
     let tcx = TcAttachOptions::TcxOrder(order);
     match program.attach_with_options(&interface.name, direction, tcx) {
         Ok(link) => return Ok((TcKind::Tcx, InterfaceLink::Tcx(name, link))),
-        Err(error) => log::debug!(
+        Err(error) => tracing::debug!(
             "{}: no TCX, trying clsact: {}",
             interface.name,
             error_chain(&error)

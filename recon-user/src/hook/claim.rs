@@ -29,14 +29,14 @@ pub(super) fn claim(interface: &Interface) -> Option<UnixDatagram> {
     match claim_interface(interface, AGENT) {
         Ok(Some(claim)) => Some(claim),
         Ok(None) => {
-            log::warn!(
+            tracing::warn!(
                 "{}: another recon watches it: each alert about its packets is written twice, and its packets cost twice the time; end one of the two",
                 interface.name
             );
             None
         }
         Err(error) => {
-            log::debug!("{}: can't look for another recon: {error}", interface.name);
+            tracing::debug!("{}: can't look for another recon: {error}", interface.name);
             None
         }
     }
@@ -57,13 +57,13 @@ pub(super) fn claim_interface(
             Err(error) => return Err(error),
         }
         match find_owner(name.as_bytes()) {
-            Ok(Some(user)) if !may_run_agents(user) => log::warn!(
+            Ok(Some(user)) if !may_run_agents(user) => tracing::warn!(
                 "{}: user {user} holds the address {name} of recon and is no agent: another one is used",
                 interface.name
             ),
             Ok(_) => return Ok(None),
             Err(error) => {
-                log::debug!("{}: can't see who holds {name}: {error}", interface.name);
+                tracing::debug!("{}: can't see who holds {name}: {error}", interface.name);
                 return Ok(None);
             }
         }

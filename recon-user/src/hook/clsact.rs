@@ -207,12 +207,12 @@ fn list_filters(
 
 fn remove_leftover(interface: &Interface, program: &str, direction: TcAttachType) {
     match qdisc_detach_program(&interface.name, direction, program) {
-        Ok(()) => log::info!(
+        Ok(()) => tracing::info!(
             "{}: removed a program of an earlier agent that did not end cleanly",
             interface.name
         ),
         Err(TcError::IoError(error)) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => log::warn!(
+        Err(error) => tracing::warn!(
             "{}: can't remove a program of an earlier agent: {error}",
             interface.name
         ),

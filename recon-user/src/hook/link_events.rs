@@ -81,7 +81,7 @@ impl LinkEvents {
                     take(LinkChange::Unknown);
                 }
                 Err(error) => {
-                    log::warn!("can't read changes of interfaces: {error}");
+                    tracing::warn!("can't read changes of interfaces: {error}");
                     return take(LinkChange::Unknown);
                 }
             }

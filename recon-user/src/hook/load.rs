@@ -127,7 +127,7 @@ pub(super) fn load_programs(ebpf: &mut Ebpf) {
             _ => continue,
         };
         if let Err(error) = load_once(loaded) {
-            log::debug!("{}", error_chain(&error));
+            tracing::debug!("{}", error_chain(&error));
         }
     }
 }

@@ -205,7 +205,7 @@ impl Hooks {
     /// can be loaded later.
     pub(crate) fn load_bare(&mut self) {
         for (name, reason) in self.try_bare() {
-            log::warn!(
+            tracing::warn!(
                 "{name}: {reason}: interfaces without Ethernet header (tunnels) are not watched"
             );
         }
@@ -362,7 +362,7 @@ impl Hooks {
         for (index, on_interface) in self.on_interfaces.drain() {
             for link in on_interface.links {
                 if let Err(error) = link.leave(&mut self.ebpf) {
-                    log::warn!(
+                    tracing::warn!(
                         "interface {index}: {}; this hook ends with recon, and what happens until the next start is not counted",
                         error_chain(&error)
                     );
@@ -377,7 +377,7 @@ impl Hooks {
         let on_interface = self.on_interfaces.remove(&index).unwrap_or_default();
         for link in on_interface.links {
             if let Err(error) = link.detach(&mut self.ebpf) {
-                log::warn!(
+                tracing::warn!(
                     "interface {index}: {}; if this hook counts on, its packets count twice once recon watches the interface again",
                     error_chain(&error)
                 );

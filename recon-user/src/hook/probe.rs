@@ -190,7 +190,7 @@ impl KernelFeatures {
             let is_missing = |feature: &Feature| match feature.is_supported() {
                 Ok(is_supported) => !is_supported,
                 Err(error) => {
-                    log::debug!("can't try {}: {error}", feature.name());
+                    tracing::debug!("can't try {}: {error}", feature.name());
                     true
                 }
             };

@@ -59,7 +59,7 @@ pub(super) fn attach_to_tracepoint(
             match FdLink::try_from(link) {
                 Ok(link) => pins.pin_tracepoint(program_name, name, link)?,
                 Err(_) => {
-                    log::warn!(
+                    tracing::warn!(
                         "{name}: can't be pinned on this kernel, and ends with this process"
                     );
                     let link = program.attach(category, name);

@@ -117,7 +117,7 @@ impl NamespaceSearch {
                 Ok(found) => look.found.extend(found),
                 Err(error) if is_final(&error) => {}
                 Err(error) => {
-                    log::debug!("not all network namespaces can be entered: {error}");
+                    tracing::debug!("not all network namespaces can be entered: {error}");
                     pass.is_all = false;
                 }
             }

@@ -65,7 +65,7 @@ impl ServedPorts {
     pub(crate) fn open() -> Self {
         let questions = Questions::open();
         if let Err(error) = &questions {
-            log::debug!("LocalListener is null: this kernel says nothing of sockets: {error}");
+            tracing::debug!("LocalListener is null: this kernel says nothing of sockets: {error}");
         }
         Self {
             questions: questions.ok(),

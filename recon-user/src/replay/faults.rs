@@ -31,14 +31,14 @@ impl Faults {
     pub(super) fn add_bad(&mut self, place: &str, reason: impl fmt::Display) {
         self.bad += 1;
         if self.bad <= NAMED {
-            log::error!("{place}: {reason}; skipping the line");
+            tracing::error!("{place}: {reason}; skipping the line");
         }
     }
 
     pub(super) fn add_outdated(&mut self, place: &str, line: usize, behind: impl fmt::Display) {
         self.outdated += 1;
         if self.outdated <= NAMED {
-            log::error!(
+            tracing::error!(
                 "{place}: line {line}: the row is {behind} older than the rows before it; skipping it; sort the file by TimeGenerated"
             );
         }
@@ -47,7 +47,7 @@ impl Faults {
     pub(super) fn add_late(&mut self, place: &str, line: usize, behind: impl fmt::Display) {
         self.late += 1;
         if self.late <= NAMED {
-            log::warn!(
+            tracing::warn!(
                 "{place}: line {line}: the row is {behind} older than the rows before it, and counts at their time"
             );
         }
@@ -61,13 +61,13 @@ impl Faults {
             late,
         } = self;
         if self.has_gaps() {
-            log::error!(
+            tracing::error!(
                 "{place}: skipped lines: {}: not a row {bad}, out of order {outdated}; the alerts are about the others",
                 bad + outdated
             );
         }
         if *late > 0 {
-            log::warn!("{place}: rows counted up to a minute late: {late}");
+            tracing::warn!("{place}: rows counted up to a minute late: {late}");
         }
     }
 }

@@ -61,7 +61,7 @@ impl Names {
         self.texts.push(text);
         self.numbers.insert(text, name);
         if self.texts.len() == self.capacity {
-            log::warn!(
+            tracing::warn!(
                 "{} names of interfaces and network namespaces are known, and recon keeps no more: further ones are empty or {UNKNOWN} in alerts; a restart of recon forgets those that are gone",
                 self.capacity
             );

@@ -129,14 +129,14 @@ impl ControlSocket {
         }
         match listen_at(&self.path) {
             Ok((listener, identity)) => {
-                log::warn!("control socket: somebody has removed {name}; it is there again");
+                tracing::warn!("control socket: somebody has removed {name}; it is there again");
                 self.accepting.abort();
                 let accepting = accept(listener, self.sender.clone(), self.client_time);
                 self.accepting = tokio::spawn(accepting).abort_handle();
                 (self.identity, self.is_missing) = (identity, false);
             }
             Err(error) if !self.is_missing => {
-                log::error!(
+                tracing::error!(
                     "control socket: somebody has removed {name}, and recon can't make it again: {error}; recon status and recon reload don't work; recon tries on, but if its folder was made anew, recon's sandbox keeps it out: restart recon then"
                 );
                 self.is_missing = true;
@@ -153,7 +153,7 @@ impl Drop for ControlSocket {
         if found.is_ok_and(|found| (found.dev(), found.ino()) == self.identity)
             && let Err(error) = fs::remove_file(&self.path)
         {
-            log::warn!("can't remove {}: {error}", self.path.display());
+            tracing::warn!("can't remove {}: {error}", self.path.display());
         }
     }
 }
@@ -248,7 +248,7 @@ async fn accept(listener: UnixListener, asked: mpsc::Sender<Asked>, client_time:
             }
             Err(error) => {
                 if warned.is_none_or(|at| at.elapsed() >= WARN_AGAIN) {
-                    log::warn!("control socket: can't accept a client: {error}; trying again");
+                    tracing::warn!("control socket: can't accept a client: {error}; trying again");
                     warned = Some(Instant::now());
                 }
                 sleep(RETRY).await;

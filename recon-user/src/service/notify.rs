@@ -44,7 +44,7 @@ impl Notifier {
         let to = env::var_os(SOCKET).and_then(|name| match open(&name) {
             Ok(to) => Some(to),
             Err(error) => {
-                log::warn!(
+                tracing::warn!(
                     "{SOCKET}={}: {error}: the service manager learns nothing of recon",
                     name.display()
                 );
@@ -128,7 +128,7 @@ impl Notifier {
         if let Some((socket, to)) = &self.to
             && let Err(error) = socket.send_to_addr(lines.as_bytes(), to)
         {
-            log::debug!("can't notify the service manager: {error}");
+            tracing::debug!("can't notify the service manager: {error}");
         }
     }
 }

@@ -86,7 +86,7 @@ impl Writer {
                 failed,
                 ..
             } = self;
-            log::error!("{place}: {error}; {what} dropped so far: {failed}");
+            tracing::error!("{place}: {error}; {what} dropped so far: {failed}");
             self.note_logged();
             self.is_reported = true;
         }
@@ -102,7 +102,7 @@ impl Writer {
                 failed,
                 ..
             } = self;
-            log::warn!("{place}: can be written again; {what} dropped: {failed}");
+            tracing::warn!("{place}: can be written again; {what} dropped: {failed}");
             self.note_logged();
         }
     }

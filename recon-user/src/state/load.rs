@@ -71,7 +71,7 @@ pub(super) fn load(folder: &Path) -> Option<LoadedState> {
         Ok(file) => read_snapshot(&file).map_err(|error| error.to_string()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             if !journals(folder).is_empty() {
-                log::warn!(
+                tracing::warn!(
                     "{}: somebody has removed it, and without it the journals beside it say nothing; recon begins without what was counted before",
                     path.display()
                 );
@@ -83,7 +83,7 @@ pub(super) fn load(folder: &Path) -> Option<LoadedState> {
     match read {
         Ok(loaded) => Some(with_journals(loaded, folder)),
         Err(error) => {
-            log::warn!(
+            tracing::warn!(
                 "{}: {error}; recon begins without what was counted before; the first snapshot that recon saves sets this one aside as {}",
                 path.display(),
                 folder.join(SET_ASIDE).display()
@@ -122,7 +122,7 @@ fn with_journals(mut loaded: LoadedState, folder: &Path) -> LoadedState {
         let file = match read_bounded(&path, MAX_JOURNAL) {
             Ok(file) => file,
             Err(error) => {
-                log::warn!("{}: {error}; its polls are lost", path.display());
+                tracing::warn!("{}: {error}; its polls are lost", path.display());
                 continue;
             }
         };
@@ -131,7 +131,7 @@ fn with_journals(mut loaded: LoadedState, folder: &Path) -> LoadedState {
             // A process that is killed as it begins a journal has written nothing else.
             Err(Unusable::NoState | Unusable::Cut) if file.len() < HEADER => continue,
             Err(error) => {
-                log::warn!("{}: {error}; its polls are lost", path.display());
+                tracing::warn!("{}: {error}; its polls are lost", path.display());
                 continue;
             }
         };
@@ -139,7 +139,7 @@ fn with_journals(mut loaded: LoadedState, folder: &Path) -> LoadedState {
             loaded.records.push(record);
         }
         if !records.is_empty() {
-            log::warn!(
+            tracing::warn!(
                 "{}: its last {} bytes can't be read: a write that was cut off, or damage; what was counted there is lost",
                 path.display(),
                 records.len()

@@ -284,13 +284,13 @@ fn replace_snapshot(folder: &Path, file: &[u8], journal: u64, keeps_old: bool) -
 /// Sets a snapshot aside that can't be used, in the place of one before.
 fn set_aside(snapshot: &Path, aside: &Path) {
     match fs::rename(snapshot, aside) {
-        Ok(()) => log::info!(
+        Ok(()) => tracing::info!(
             "the state that recon could not use is now {}",
             aside.display()
         ),
         // There was none, or an earlier attempt has set it aside.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => log::warn!(
+        Err(error) => tracing::warn!(
             "can't keep the state that recon could not use as {}: {error}; the new one replaces it",
             aside.display()
         ),
@@ -304,7 +304,7 @@ fn drop_journal(folder: &Path, number: u64) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => SAID.call_once(|| {
-            log::warn!(
+            tracing::warn!(
                 "can't remove {}, which recon needs no more: {error}; it takes room until somebody does",
                 journal_path(folder, number).display()
             );

@@ -141,7 +141,7 @@ impl Trouble {
         self.failures += 1;
         self.unsaid += 1;
         if self.unsaid == 1 {
-            log::error!(
+            tracing::error!(
                 "the state can't be saved in {}: {error}; detection goes on, and a restart forgets what was counted from now on; recon tries again every minute",
                 self.folder
             );
@@ -151,7 +151,7 @@ impl Trouble {
     /// Notes that a snapshot, which holds all that was lost, is written.
     pub(super) fn note_success(&mut self) {
         if self.unsaid > 0 {
-            log::info!(
+            tracing::info!(
                 "the state is saved in {} again, after {} failed writes",
                 self.folder,
                 self.unsaid

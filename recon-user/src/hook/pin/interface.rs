@@ -102,7 +102,7 @@ impl Pins {
             }
             Err(error) => {
                 let error = error_chain(&error);
-                log::warn!(
+                tracing::warn!(
                     "{}: can't swap the program of a filter: {error}",
                     interface.name
                 );
@@ -166,7 +166,7 @@ impl Pins {
                 None => {}
             }
             if let Err(error) = link.remove() {
-                log::warn!("{}: {error}", interface.name);
+                tracing::warn!("{}: {error}", interface.name);
             }
         }
     }
@@ -228,7 +228,7 @@ impl Pins {
             Ok(link) => Some(InterfaceLink::Pinned(program, link)),
             Err(reason) => {
                 // The next look at the hooks finds that it is missing.
-                log::error!(
+                tracing::error!(
                     "{}: can't pin its hook {hook}, which is attached again: {reason}",
                     interface.name
                 );
@@ -278,7 +278,7 @@ impl IngressChange {
         let passed = now.zip(self.received);
         let passed = passed.map(|(now, before)| now.saturating_sub(before));
         let packets = passed.map_or("packets".to_owned(), |most| format!("up to {most} packets"));
-        log::warn!(
+        tracing::warn!(
             "{}: the inbound hook has changed, as --xdp asks; {packets} of that moment are missed or counted twice",
             self.interface
         );

@@ -168,8 +168,8 @@ impl Pins {
                 }
                 match PinnedLink::open(&path) {
                     Ok(Some(link)) => drop(self.found.insert(name, link)),
-                    Ok(None) => log::warn!("{}: is no link", path.display()),
-                    Err(error) => log::warn!("{}: {error}", path.display()),
+                    Ok(None) => tracing::warn!("{}: is no link", path.display()),
+                    Err(error) => tracing::warn!("{}: {error}", path.display()),
                 }
             }
             self.programs.extend(program_paths(&set));
@@ -251,7 +251,7 @@ impl Pins {
         match self.swap_program(name, link, &info, program) {
             Ok(link) => Some(link),
             Err(reason) => {
-                log::warn!(
+                tracing::warn!(
                     "{name}: can't swap the program of an earlier recon: {reason}; attaching anew, and what happens meanwhile is not counted"
                 );
                 None

@@ -148,7 +148,7 @@ pub(in crate::hook) fn attach_lasting(
     match kept {
         Ok(link) => Ok(CgroupLink::Pinned(link)),
         Err(reason) => {
-            log::warn!("{hook}: can't be pinned, and ends with this process: {reason}");
+            tracing::warn!("{hook}: can't be pinned, and ends with this process: {reason}");
             attach_to_cgroup(ebpf, program, cgroup)
         }
     }

@@ -32,7 +32,7 @@ impl Pins {
         self.remove_orphans();
         for (from, to) in self.renames.drain(..) {
             if let Err(error) = fs::rename(&from, &to) {
-                log::warn!(
+                tracing::warn!(
                     "{}: {error}; the next start attaches this hook anew, and what happens meanwhile is not counted",
                     from.display()
                 );
@@ -47,15 +47,15 @@ impl Pins {
             all_lost += lost.unwrap_or_default();
             let lost = lost.map_or_else(String::new, |lost| format!(": {lost} signals"));
             match remove_set(&set) {
-                Ok(_) => log::warn!(
+                Ok(_) => tracing::warn!(
                     "{}: removed, since {reason}; what it had counted since its last poll is lost{lost}",
                     set.display()
                 ),
-                Err(error) => log::error!("{}: can't remove it: {error}", set.display()),
+                Err(error) => tracing::error!("{}: can't remove it: {error}", set.display()),
             }
         }
         if self.is_adopted {
-            log::info!(
+            tracing::info!(
                 "{}: went on with the maps and hooks of an earlier recon",
                 show(&self.folder.path)
             );
@@ -89,9 +89,9 @@ impl Pins {
     /// longer watched, and those whose place another link has.
     fn remove_orphans(&mut self) {
         for (name, link) in self.found.drain() {
-            log::info!("{name}: removed the hook of an earlier recon, which nothing needs");
+            tracing::info!("{name}: removed the hook of an earlier recon, which nothing needs");
             if let Err(error) = link.remove() {
-                log::warn!(
+                tracing::warn!(
                     "{name}: {error}; if it counts on, its hook counts twice; then end this recon, type: recon detach --pins {}, and start it again",
                     show(&self.folder.path)
                 );
@@ -110,7 +110,7 @@ impl Pins {
             let _ = fs::remove_file(&path);
             match bpf::pin(program.as_fd(), &path) {
                 Ok(()) => drop(self.pinned_programs.insert(name)),
-                Err(error) => log::warn!(
+                Err(error) => tracing::warn!(
                     "{}: {error}; a start that fails after this one can't put this program back",
                     path.display()
                 ),

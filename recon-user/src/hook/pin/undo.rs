@@ -57,7 +57,7 @@ impl Pins {
                 }
             };
             if let Err(error) = result {
-                log::warn!("can't put back what an earlier recon had attached: {error}");
+                tracing::warn!("can't put back what an earlier recon had attached: {error}");
                 is_whole = false;
             }
         }
@@ -71,8 +71,8 @@ impl Drop for Pins {
             let is_whole = self.put_back();
             if self.is_adopted || !self.replaced.is_empty() {
                 match is_whole {
-                    true => log::error!("what an earlier recon has attached goes on as it was"),
-                    false => log::error!(
+                    true => tracing::error!("what an earlier recon has attached goes on as it was"),
+                    false => tracing::error!(
                         "some hooks of an earlier recon are lost, count twice or count for nobody; start recon again, or type: recon detach --pins {}",
                         self.folder.path.display()
                     ),

@@ -1,17 +1,15 @@
 //! The log of `recon run`: lines to stderr, without waiting for its reader.
 //!
-//! In: lines of the logger. Out: stderr, through the bounded queue of a [`Sink`].
+//! In: lines of the log. Out: stderr, through the bounded queue of a [`Sink`].
 //! The decision held here: a reader of stderr that stalls never stops detection, nor keeps a signal
 //! from ending recon. A line that finds the queue full is dropped and counted; the next line that
 //! finds room is preceded by one that says how many.
 
-use std::env;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use env_logger::{Builder, Target, WriteStyle};
-
+use super::LogFormat;
 use crate::sink::{LineQueue, STDERR, Sink};
 
 /// Lines that may wait for a slow reader: some 200 bytes each.
@@ -40,35 +38,27 @@ impl LogWriter {
     ///
     /// # Errors
     /// What the system says if the descriptor can't be duplicated or the thread can't be started.
-    pub fn start() -> io::Result<Self> {
-        Self::start_on(Sink::named(io::stderr(), STDERR, "log lines", LINES)?)
+    pub(super) fn start(format: LogFormat) -> io::Result<Self> {
+        let sink = Sink::named(io::stderr(), STDERR, "log lines", LINES)?;
+        Ok(Self::start_on(sink, format))
     }
 
-    fn start_on(sink: Sink) -> io::Result<Self> {
+    fn start_on(sink: Sink, format: LogFormat) -> Self {
         let queue = LogQueue {
             lines: sink.another_queue(),
+            format,
             unreported: 0,
         };
-        Ok(Self {
+        Self {
             sink,
             queue: Arc::new(Mutex::new(Some(queue))),
-        })
+        }
     }
 
-    /// Makes a logger write here, in colour where stderr is a terminal that has it.
-    pub fn direct(&self, logger: &mut Builder) {
-        let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
-        let has_colour = io::stderr().is_terminal()
-            && !is_set("NO_COLOR")
-            && env::var_os("TERM").is_none_or(|terminal| terminal != "dumb");
-        let style = match has_colour {
-            true => WriteStyle::Always,
-            false => WriteStyle::Never,
-        };
-        let pipe = LogPipe(Arc::clone(&self.queue));
-        logger
-            .target(Target::Pipe(Box::new(pipe)))
-            .write_style(style);
+    /// Makes what a line of the log is written to.
+    pub(super) fn maker(&self) -> impl Fn() -> LogPipe + use<> {
+        let queue = Arc::clone(&self.queue);
+        move || LogPipe(Arc::clone(&queue))
     }
 
     /// Waits until the queue is written, but not forever.
@@ -78,16 +68,16 @@ impl LogWriter {
     }
 }
 
-/// What the logger writes to.
-struct LogPipe(SharedQueue);
+/// What a line of the log is written to.
+pub(super) struct LogPipe(SharedQueue);
 
 impl Write for LogPipe {
-    /// Takes a whole record: the logger formats it first.
-    fn write(&mut self, record: &[u8]) -> io::Result<usize> {
+    /// Takes a whole line: it is formatted first.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if let Some(queue) = &mut *lock(&self.0) {
-            queue.write_record(record);
+            queue.write_line(line);
         }
-        Ok(record.len())
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -103,22 +93,20 @@ fn lock(queue: &Mutex<Option<LogQueue>>) -> MutexGuard<'_, Option<LogQueue>> {
 #[derive(Debug)]
 struct LogQueue {
     lines: LineQueue,
+    format: LogFormat,
     /// Dropped lines of which no line has said so.
     unreported: u64,
 }
 
 impl LogQueue {
-    fn write_record(&mut self, record: &[u8]) {
+    fn write_line(&mut self, line: &[u8]) {
         if self.unreported > 0 {
-            let notice = format!(
-                "[WARN ] stderr: its reader is slow; log lines dropped: {}\n",
-                self.unreported
-            );
+            let notice = self.format.notice(self.unreported);
             if self.lines.write_lines(notice.into_bytes(), 1) {
                 self.unreported = 0;
             }
         }
-        if !self.lines.write_lines(record.to_vec(), 1) {
+        if !self.lines.write_lines(line.to_vec(), 1) {
             self.unreported += 1;
             DROPPED.fetch_add(1, Ordering::Relaxed);
         }
@@ -137,8 +125,8 @@ mod tests {
         let (reader, pipe) = io::pipe().expect("a pipe");
         let sink = Sink::named(&pipe, STDERR, "log lines", LINES).expect("a sink");
         drop(pipe);
-        let log = LogWriter::start_on(sink).expect("a log");
-        let mut pipe = LogPipe(Arc::clone(&log.queue));
+        let log = LogWriter::start_on(sink, LogFormat::Text);
+        let mut pipe = log.maker()();
         let before = dropped_lines();
         let line = [&[b'x'; 199][..], b"\n"].concat();
         for _ in 0..SENT {
