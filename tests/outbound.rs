@@ -15,6 +15,7 @@ mod table;
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, bail, ensure};
+use recon_tests::kernel::is_emulated;
 use recon_tests::seen::Seen;
 use recon_tests::{Agent, Alert, Lab, report, rows};
 
@@ -196,12 +197,24 @@ fn check(row: &Row) -> Result<()> {
     private_places_count_on_demand(row, &lab, &bench).context("with --include-private")
 }
 
+/// An alert waits a tenth of a second for the name of its process. Emulated processors that four
+/// rows share may take longer over it, so that a row has a second try there.
+fn check_in_time(row: &Row) -> Result<()> {
+    match check(row) {
+        Err(error) if is_emulated()? => {
+            println!("{}: again after: {error:#}", row.name);
+            check(row)
+        }
+        checked => checked,
+    }
+}
+
 #[test]
 fn one_more_than_the_threshold_alerts_and_names_the_process() {
     rows::check(
         ROWS,
         |row| row.name,
-        |row| report::detections([(row.rule, row.measure)], check(row)),
+        |row| report::detections([(row.rule, row.measure)], check_in_time(row)),
     );
 }
 
