@@ -15,7 +15,8 @@ use tokio::io::unix::AsyncFd;
 
 use super::HookError;
 use super::interface::{Interface, interface_from_link};
-use super::rtnetlink::{next_message, replace_odd_bytes};
+use super::netlink::skip_message;
+use super::rtnetlink::replace_odd_bytes;
 
 /// `RTNLGRP_LINK` of the kernel's linux/rtnetlink.h.
 const LINK_GROUP: u32 = 1;
@@ -96,7 +97,7 @@ fn read_changes(bytes: &[u8], take: &mut impl FnMut(LinkChange)) {
         let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest) else {
             return take(LinkChange::Unknown);
         };
-        rest = next_message(rest, &message);
+        rest = skip_message(rest, message.header.length);
         match message.payload {
             NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) if is_whole(&link) => {
                 take(LinkChange::Present(interface_from_link(link)));

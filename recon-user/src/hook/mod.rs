@@ -23,6 +23,7 @@ mod interface_link;
 mod link_events;
 mod listed;
 mod load;
+mod netlink;
 mod object;
 mod pin;
 mod privilege;

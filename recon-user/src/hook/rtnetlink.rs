@@ -7,14 +7,14 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::ControlFlow;
 
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteType};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use netlink_sys::protocols::NETLINK_ROUTE;
 
-/// The kernel puts at most this much into a message of a dump (NLMSG_GOODSIZE caps it at 32 KiB).
-pub(super) const DUMP_BUFFER: usize = 32 * 1024;
+use super::netlink::{ALIGNMENT, exchange, skip_message};
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,9 +31,6 @@ pub(super) fn request(
     asks: Asks,
     mut reply: impl FnMut(RouteNetlinkMessage),
 ) -> io::Result<()> {
-    let mut socket = Socket::new(NETLINK_ROUTE)?;
-    socket.bind_auto()?;
-    socket.connect(&SocketAddr::new(0, 0))?;
     let mut request = NetlinkMessage::from(of);
     request.header.flags = match asks {
         Asks::One => NLM_F_REQUEST,
@@ -42,30 +39,37 @@ pub(super) fn request(
     request.finalize();
     let mut bytes = vec![0; request.buffer_len()];
     request.serialize(&mut bytes);
-    socket.send(&bytes, 0)?;
-    loop {
-        let mut buffer = Vec::with_capacity(DUMP_BUFFER);
-        socket.recv(&mut buffer, 0)?;
-        replace_odd_bytes(&mut buffer);
-        let mut rest = buffer.as_slice();
-        while !rest.is_empty() {
-            let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
-                .map_err(io::Error::other)?;
-            let following = next_message(rest, &message);
-            match message.payload {
-                NetlinkPayload::Done(_) => return Ok(()),
-                NetlinkPayload::Error(error) => return Err(error.to_io()),
-                NetlinkPayload::InnerMessage(inner) => {
-                    reply(inner);
-                    if asks == Asks::One {
-                        return Ok(());
-                    }
+    exchange(NETLINK_ROUTE, &bytes, |datagram| {
+        replace_odd_bytes(datagram);
+        read_datagram(datagram, asks, &mut reply)
+    })
+}
+
+fn read_datagram(
+    datagram: &[u8],
+    asks: Asks,
+    reply: &mut impl FnMut(RouteNetlinkMessage),
+) -> ControlFlow<io::Result<()>> {
+    let mut rest = datagram;
+    while !rest.is_empty() {
+        let message = match NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest) {
+            Ok(message) => message,
+            Err(error) => return ControlFlow::Break(Err(io::Error::other(error))),
+        };
+        rest = skip_message(rest, message.header.length);
+        match message.payload {
+            NetlinkPayload::Done(_) => return ControlFlow::Break(Ok(())),
+            NetlinkPayload::Error(error) => return ControlFlow::Break(Err(error.to_io())),
+            NetlinkPayload::InnerMessage(inner) => {
+                reply(inner);
+                if asks == Asks::One {
+                    return ControlFlow::Break(Ok(()));
                 }
-                _ => {}
             }
-            rest = following;
+            _ => {}
         }
     }
+    ControlFlow::Continue(())
 }
 
 /// Whether packets to that address are for this host.
@@ -95,16 +99,6 @@ pub(crate) fn is_local(address: IpAddr) -> io::Result<bool> {
     Ok(is_local)
 }
 
-/// What follows a message in the same datagram.
-pub(super) fn next_message<'a>(
-    bytes: &'a [u8],
-    message: &NetlinkMessage<RouteNetlinkMessage>,
-) -> &'a [u8] {
-    // Messages are padded to 4 bytes (NLMSG_ALIGNTO).
-    let length = (message.header.length as usize).next_multiple_of(4);
-    bytes.get(length..).unwrap_or_default()
-}
-
 /// Replaces what is no UTF-8 in the names of interfaces, in each message of a datagram.
 pub(super) fn replace_odd_bytes(datagram: &mut [u8]) {
     /// `struct nlmsghdr` and `struct ifinfomsg` of linux/netlink.h and linux/rtnetlink.h.
@@ -126,8 +120,6 @@ pub(super) fn replace_odd_bytes(datagram: &mut [u8]) {
     }
 }
 
-/// Messages and their parts are padded to so many bytes (`NLMSG_ALIGNTO`, `NLA_ALIGNTO`).
-const ALIGNMENT: usize = 4;
 /// Kinds of messages, of linux/rtnetlink.h.
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;

@@ -11,7 +11,7 @@ use netlink_packet_core::{
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_SOCK_DIAG};
 
-use super::rtnetlink::DUMP_BUFFER;
+use super::netlink::DUMP_BUFFER;
 
 /// `SOCK_DIAG_BY_FAMILY` of linux/sock_diag.h.
 pub(crate) const SOCK_DIAG_BY_FAMILY: u16 = 20;
