@@ -104,6 +104,7 @@ impl WatchedInterfaces {
         match first_error {
             Some(error) if taken.is_empty() => Err(error),
             _ => {
+                all.hooks.look_for_agents_at_start();
                 list_members(&mut all.watched, all.links.all());
                 Ok((all, taken))
             }
@@ -149,6 +150,7 @@ impl WatchedInterfaces {
 
     /// Begins a poll: follows the announcements, and tries again what was refused.
     pub(super) fn begin_poll(&mut self, blind: &mut Blind, now: Timestamp) {
+        self.hooks.look_for_agents();
         let [since, before] = &mut self.gone;
         *before = std::mem::take(since);
         if let Some(suppressed) = self.changes.end_period(Instant::now()) {

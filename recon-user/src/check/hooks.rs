@@ -11,8 +11,8 @@ use crate::diagnostic::error_chain;
 use crate::drain::{Drain, Grace};
 use crate::hook::{
     Capabilities, Capability, Cgroup, Feature, Hooks, Interface, KernelFeatures, SeenPins,
-    SocketHooks, TcKind, Trial, expected_ingress, has_another_agent, is_recon_xdp,
-    missing_capabilities, select_interfaces,
+    SocketHooks, TcKind, Trial, expected_ingress, is_recon_xdp, missing_capabilities,
+    select_interfaces, watched_by_agents,
 };
 use crate::settings::InForce;
 
@@ -173,15 +173,22 @@ fn check_interfaces(run: &RunOptions, pins: &SeenPins, report: &mut Report) {
             return;
         }
     };
+    let watched = watched_by_agents(&interfaces);
     for interface in &interfaces {
-        check_interface(interface, run, pins, report);
+        let has_agent = watched.contains(&interface.index);
+        check_interface(interface, has_agent, run, pins, report);
     }
 }
 
-fn check_interface(interface: &Interface, run: &RunOptions, pins: &SeenPins, report: &mut Report) {
+fn check_interface(
+    interface: &Interface,
+    has_agent: bool,
+    run: &RunOptions,
+    pins: &SeenPins,
+    report: &mut Report,
+) {
     let name = &interface.name;
     let expected = expected_ingress(interface, run.xdp);
-    let has_agent = has_another_agent(interface);
     report.push(match interface.xdp_program {
         Some(program) if pins.is_in_use && is_recon_xdp(program) => {
             let says = format!("inbound by recon's own XDP program (id {program}) that runs");

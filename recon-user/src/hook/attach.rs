@@ -16,8 +16,10 @@ use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp,
 use clap::ValueEnum;
 
 use super::attached::xdp_link;
+use super::claim::{Claim, Subject};
 use super::clsact;
 use super::interface_link::InterfaceLink;
+use super::leftover::Leftovers;
 use super::{
     BARE_EGRESS, BARE_INGRESS, HookError, Interface, LinkHeader, TC_EGRESS, TC_INGRESS, XDP,
 };
@@ -170,14 +172,11 @@ pub(super) fn attach_egress(
     ebpf: &mut Ebpf,
     interface: &Interface,
     links: &mut Vec<InterfaceLink>,
+    leftovers: &mut Leftovers,
 ) -> Egress {
-    match attach_tc(ebpf, interface, TcAttachType::Egress) {
+    match attach_tc(ebpf, interface, TcAttachType::Egress, leftovers) {
         Ok((kind, link)) => {
             links.push(link);
-            if kind == TcKind::Clsact {
-                // A killed agent may have left TC ingress where this one takes XDP.
-                clsact::clear_leftover(interface, TC_INGRESS, TcAttachType::Ingress);
-            }
             Egress::Tc(kind)
         }
         Err(error) => Egress::Missing(error_chain(&error)),
@@ -191,9 +190,10 @@ pub(super) fn attach_ingress(
     interface: &Interface,
     choice: XdpChoice,
     links: &mut Vec<InterfaceLink>,
+    leftovers: &mut Leftovers,
 ) -> Result<Ingress, HookError> {
     let mut reasons = Vec::new();
-    match attach_first_possible(ebpf, interface, choice, &mut reasons) {
+    match attach_first_possible(ebpf, interface, choice, leftovers, &mut reasons) {
         Some((ingress, link)) => {
             links.push(link);
             for reason in reasons {
@@ -217,6 +217,7 @@ fn attach_first_possible(
     ebpf: &mut Ebpf,
     interface: &Interface,
     choice: XdpChoice,
+    leftovers: &mut Leftovers,
     reasons: &mut Vec<String>,
 ) -> Option<(Ingress, InterfaceLink)> {
     for &mode in xdp_modes(choice, interface) {
@@ -227,7 +228,7 @@ fn attach_first_possible(
         }
     }
     if allows_tc(choice, interface) {
-        match attach_tc(ebpf, interface, TcAttachType::Ingress) {
+        match attach_tc(ebpf, interface, TcAttachType::Ingress, leftovers) {
             Ok((kind, link)) => return Some((Ingress::Tc(kind), link)),
             Err(error) => reasons.push(format!("TC: {}", error_chain(&error))),
         }
@@ -282,10 +283,12 @@ pub(super) fn attach_xdp(
 /// The kernel chooses a priority before that of other filters whose priority it has chosen.
 const AUTOMATIC: u16 = 0;
 
+/// Attaches the program of that direction. Under clsact the leftovers of that direction go first.
 pub(super) fn attach_tc(
     ebpf: &mut Ebpf,
     interface: &Interface,
     direction: TcAttachType,
+    leftovers: &mut Leftovers,
 ) -> Result<(TcKind, InterfaceLink), ProgramError> {
     let name = tc_name(interface, direction);
     let program = tc_program(ebpf, name)?;
@@ -302,7 +305,11 @@ pub(super) fn attach_tc(
             error_chain(&error)
         ),
     }
-    let claim = clsact::prepare_qdisc(interface, name, direction)?;
+    clsact::prepare_qdisc(interface)?;
+    leftovers.remove(interface, direction);
+    // Before the filter is there, so that no other agent takes it for a leftover.
+    let claimed = Subject::program(name, program.info()?.id(), interface.index);
+    let claim = Claim::bind_program(claimed, &interface.name);
     let mut attach = |priority| {
         let options = NlOptions {
             priority,

@@ -123,6 +123,11 @@ impl ProgramDescription {
         u64::from_be_bytes(self.tag)
     }
 
+    /// The user who has loaded it.
+    pub(super) const fn created_by(&self) -> u32 {
+        self.created_by
+    }
+
     /// Its name, if it has one.
     pub(super) fn name(&self) -> Option<&str> {
         let name = self.name.split(|&byte| byte == 0).next()?;

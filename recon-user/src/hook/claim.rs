@@ -1,137 +1,208 @@
-//! Which agent has an interface, or a program on it.
+//! How the agents of a host know of each other.
 //!
-//! In: an interface and a name. Out: a claim that ends with this process, or the news that another
-//! agent has it.
+//! In: what an agent uses: an interface, or a program that a filter of clsact runs there. Out: a
+//! [`Claim`], which others see and which ends with this process; the claim that a socket is.
 //! The decisions held here:
-//! - A claim is the address of a socket, which the kernel frees when the process ends, however that
-//!   happens.
-//! - Any user may bind any abstract address. So an address that a user holds who can't run an agent
-//!   claims nothing: the next one is taken. Who holds one is asked of the kernel; where it does not
-//!   say, the holder is taken for an agent.
+//! - A claim is a datagram socket with an abstract address, which the kernel frees when the process
+//!   ends, however that happens. Abstract addresses belong to a network namespace, as the indexes
+//!   of interfaces do.
+//! - Any user may bind any abstract address. So an address ends in random bits, which nobody can
+//!   take beforehand, and a claim is a listed socket of a user who may run agents. Whatever sockets
+//!   a stranger has, they are no claims, and keep nobody from making one.
+//! - A claim keeps nobody out: it says that an agent lives. That of a filter names its program's
+//!   id, and is bound before the filter is there. So filters of agents that begin at once are told
+//!   apart, and nothing has to be decided between them (`leftover.rs`).
+//! - An older recon has bound `recon/WHAT/INDEX`, or that with a number behind it: it claims all
+//!   programs of that name.
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-use nix::unistd::{Uid, User, geteuid};
+use nix::unistd::{Uid, geteuid};
 
-use super::unix_diag::find_owner;
-use super::{Interface, SERVICE_USER};
+use super::service_user::is_service_user;
+use super::{BARE_EGRESS, BARE_INGRESS, TC_EGRESS, TC_INGRESS};
+use crate::seed::random_number;
 
-/// The claim of an agent on an interface.
-pub(super) const AGENT: &str = "agent";
-/// How many addresses of one claim are tried. Each that a stranger holds costs a list of all local
-/// sockets.
-const ADDRESSES: usize = 4;
+/// The claim of an agent on an interface as such.
+const AGENT: &str = "agent";
+/// What claims name.
+const NAMES: [&str; 5] = [AGENT, TC_INGRESS, TC_EGRESS, BARE_INGRESS, BARE_EGRESS];
+/// How each address begins.
+const PREFIX: &[u8] = b"recon/";
+/// Hexadecimal digits of a random number.
+const DIGITS: usize = 16;
 
-/// Claims the interface for this agent, and warns if another one has it.
-pub(super) fn claim(interface: &Interface) -> Option<UnixDatagram> {
-    match claim_interface(interface, AGENT) {
-        Ok(Some(claim)) => Some(claim),
-        Ok(None) => {
+/// What is claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Subject {
+    name: &'static str,
+    interface: u32,
+    /// The id of the program of that name. `None` in the claim of an older recon on all of that
+    /// name, and of an interface as such.
+    program: Option<u32>,
+}
+
+impl Subject {
+    /// The interface with that index: an agent watches it.
+    pub(super) const fn interface(index: u32) -> Self {
+        Self {
+            name: AGENT,
+            interface: index,
+            program: None,
+        }
+    }
+
+    /// The program with that name and id on the interface with that index.
+    pub(super) const fn program(name: &'static str, id: u32, interface: u32) -> Self {
+        Self {
+            name,
+            interface,
+            program: Some(id),
+        }
+    }
+
+    /// The same for all programs of that name.
+    pub(super) const fn any_program(self) -> Self {
+        Self {
+            program: None,
+            ..self
+        }
+    }
+}
+
+/// Who makes claims, as those who list them tell it from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Claimant(u64);
+
+impl Claimant {
+    /// One that is no other.
+    pub(super) fn random() -> Self {
+        Self(random_number())
+    }
+}
+
+/// What is claimed as long as this lives.
+#[derive(Debug)]
+pub(super) struct Claim(#[expect(dead_code, reason = "the kernel lists it")] UnixDatagram);
+
+impl Claim {
+    /// Claims `subject`.
+    ///
+    /// # Errors
+    /// There is no descriptor left.
+    pub(super) fn bind(subject: Subject, by: Claimant) -> io::Result<Self> {
+        let address = SocketAddr::from_abstract_name(name(subject, by))?;
+        UnixDatagram::bind_addr(&address).map(Self)
+    }
+
+    /// The same for a program, and a warning instead of an error.
+    pub(super) fn bind_program(program: Subject, shown: &str) -> Option<Self> {
+        let claim = Self::bind(program, Claimant::random());
+        let warn = |error: &io::Error| {
             tracing::warn!(
-                "{}: another recon watches it: each alert about its packets is written twice, and its packets cost twice the time; end one of the two",
-                interface.name
+                "{shown}: can't claim its program {}: {error}: another recon that starts on this host, and recon detach, may remove the filter, and this one attaches it again at its next look; let recon open more files (LimitNOFILE=)",
+                program.name
             );
-            None
-        }
-        Err(error) => {
-            tracing::debug!("{}: can't look for another recon: {error}", interface.name);
-            None
-        }
+        };
+        claim.inspect_err(warn).ok()
     }
 }
 
-/// Claims `what` on the interface for this process as long as the socket lives; `None` if another
-/// agent has it.
-pub(super) fn claim_interface(
-    interface: &Interface,
-    what: &str,
-) -> io::Result<Option<UnixDatagram>> {
-    for number in 0..ADDRESSES {
-        // Abstract addresses belong to a network namespace, as interface indices do.
-        let name = address(interface, what, number);
-        match UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name)?) {
-            Ok(socket) => return Ok(Some(socket)),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
-            Err(error) => return Err(error),
-        }
-        match find_owner(name.as_bytes()) {
-            Ok(Some(user)) if !may_run_agents(user) => tracing::warn!(
-                "{}: user {user} holds the address {name} of recon and is no agent: another one is used",
-                interface.name
-            ),
-            Ok(_) => return Ok(None),
-            Err(error) => {
-                tracing::debug!("{}: can't see who holds {name}: {error}", interface.name);
-                return Ok(None);
-            }
-        }
-    }
-    // A stranger holds them all. No other agent can be found then, and none is likely.
-    UnixDatagram::unbound().map(Some)
+/// An address that nobody has, nor can foresee.
+fn name(subject: Subject, by: Claimant) -> String {
+    let Subject {
+        name,
+        interface,
+        program,
+    } = subject;
+    let program = program.map_or_else(String::new, |id| format!("{id}/"));
+    let (Claimant(by), random) = (by, random_number());
+    format!("recon/{name}/{interface}/{program}{by:016x}{random:016x}")
 }
 
-/// The name of the address that is tried as that one.
-fn address(interface: &Interface, what: &str, number: usize) -> String {
-    let first = format!("recon/{what}/{}", interface.index);
-    match number {
-        0 => first,
-        number => format!("{first}/{number}"),
-    }
+/// What the socket with that address claims, and who has bound it, if it is a claim.
+pub(super) fn read_name(address: &[u8]) -> Option<(Subject, Option<Claimant>)> {
+    let text = std::str::from_utf8(address.strip_prefix(PREFIX)?).ok()?;
+    let mut parts = text.split('/');
+    let name = parts.next()?;
+    let name = NAMES.into_iter().find(|&known| known == name)?;
+    let interface = parts.next()?.parse().ok()?;
+    let (program, random) = match (parts.next(), parts.next()) {
+        (Some(id), Some(random)) => (id.parse().ok(), Some(random)),
+        (random, _) => (None, random),
+    };
+    let by = random.filter(|random| random.len() == 2 * DIGITS);
+    let by = by.and_then(|random| u64::from_str_radix(random.get(..DIGITS)?, 16).ok());
+    let subject = Subject {
+        name,
+        interface,
+        program,
+    };
+    Some((subject, by.map(Claimant)))
 }
 
-/// Whether an agent may belong to that user: root, this process's user, or the service's.
-fn may_run_agents(user: u32) -> bool {
+/// Whether an agent may belong to that user: root, this process's user, or the service's. `None` if
+/// the service's user can't be looked up.
+pub(super) fn may_run_agents(user: u32) -> Option<bool> {
     let user = Uid::from_raw(user);
-    let is_service =
-        || matches!(User::from_uid(user), Ok(Some(found)) if found.name == SERVICE_USER);
-    user.is_root() || user == geteuid() || is_service()
+    match user.is_root() || user == geteuid() {
+        true => Some(true),
+        false => is_service_user(user),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
-
-    use nix::sched::{CloneFlags, unshare};
-    use nix::unistd::setfsuid;
-
     use super::*;
-    use crate::hook::list_interfaces;
-
-    fn bind(interface: &Interface, number: usize) -> UnixDatagram {
-        let name = address(interface, AGENT, number);
-        let address = SocketAddr::from_abstract_name(name).expect("an address");
-        UnixDatagram::bind_addr(&address).expect("a socket")
-    }
 
     #[test]
-    fn a_stranger_claims_nothing() {
-        const NOBODY: Uid = Uid::from_raw(65_534);
-        if !geteuid().is_root() {
-            return;
+    fn names_say_what_is_claimed_and_by_whom() {
+        let by = Claimant(0xfeed);
+        for subject in [
+            Subject::interface(2),
+            Subject::program(TC_INGRESS, 57, 2),
+            Subject::program(BARE_EGRESS, u32::MAX, u32::MAX),
+        ] {
+            let [one, other] = [(); 2].map(|()| name(subject, by));
+            assert_ne!(one, other);
+            assert_eq!(read_name(one.as_bytes()), Some((subject, Some(by))));
+            SocketAddr::from_abstract_name(one).expect("an address");
         }
-        let work = || {
-            // Both of this thread only.
-            unshare(CloneFlags::CLONE_NEWNET).expect("a namespace");
-            let bind_all = |interface: &Interface, numbers: std::ops::Range<usize>| {
-                setfsuid(NOBODY);
-                let held: Vec<_> = numbers.map(|number| bind(interface, number)).collect();
-                setfsuid(Uid::from_raw(0));
-                held
-            };
-            let interfaces = list_interfaces().expect("interfaces");
-            let loopback = interfaces.first().expect("the loopback interface");
-            let claim = || claim_interface(loopback, AGENT).expect("an answer");
-            for strangers in 0..ADDRESSES {
-                let _held = bind_all(loopback, 0..strangers);
-                let own = claim();
-                assert!(own.is_some(), "{strangers} strangers");
-                assert!(claim().is_none(), "an agent after {strangers} strangers");
-            }
-            let _held = bind_all(loopback, 0..ADDRESSES);
-            assert!(claim().is_some(), "strangers alone");
-        };
-        thread::spawn(work).join().expect("the work");
+    }
+
+    /// `recon/WHAT/INDEX`, and the same with a number.
+    #[test]
+    fn names_of_an_older_recon_claim_all_programs() {
+        for (name, expected) in [
+            ("recon/agent/2", Some(Subject::interface(2))),
+            ("recon/agent/2/1", Some(Subject::interface(2))),
+            (
+                "recon/recon_ingress/2",
+                Some(Subject::program(TC_INGRESS, 1, 2).any_program()),
+            ),
+            (
+                "recon/recon_ip_out/7/3",
+                Some(Subject::program(BARE_EGRESS, 1, 7).any_program()),
+            ),
+            ("recon/other/2", None),
+            ("recon/agent", None),
+            ("recon/agent/", None),
+            ("recon/agent/x", None),
+            ("recon/agent/4294967296", None),
+            ("recon", None),
+            ("", None),
+        ] {
+            let read = read_name(name.as_bytes());
+            assert_eq!(read, expected.map(|subject| (subject, None)), "{name}");
+        }
+        for odd in [
+            &b"recon/agent/2\0"[..],
+            b"recon/agent/\xff",
+            b"\0recon/agent/2",
+        ] {
+            assert_eq!(read_name(odd), None, "{odd:?}");
+        }
     }
 }

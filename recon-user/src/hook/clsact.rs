@@ -1,109 +1,131 @@
 //! The clsact qdisc, under which TC programs attach before Linux 6.6.
 //!
-//! In: an interface. Out: the qdisc exists, and no program of an earlier agent is left under it; or
-//! the [`Filter`] of an earlier agent, whose program can be replaced.
-//! The decision held here: a filter outlives a killed agent and counts for nobody. A filter is such
-//! a leftover if no other agent claims its program (`claim.rs`). The empty qdisc stays, since
-//! others may use it.
+//! In: an interface. Out: the qdisc exists; the filters under it, and the end of one.
+//! The decision held here: the empty qdisc stays, since others may use it.
 
+use std::fmt;
 use std::io;
-use std::os::unix::net::UnixDatagram;
 
-use aya::programs::tc::{TcError, qdisc_add_clsact, qdisc_detach_program};
+use aya::programs::links::Link as _;
+use aya::programs::tc::{SchedClassifierLink, TcError, qdisc_add_clsact};
 use aya::programs::{ProgramError, TcAttachType};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::tc::{TcAttribute, TcFilterBpfOption, TcHandle, TcMessage, TcOption};
 
 use super::Interface;
-use super::claim::claim_interface;
+use super::attach::tc_name;
+use super::claim::Subject;
 use super::rtnetlink::{Asks, request};
 
-/// Creates the qdisc for the program of that name. Returns the claim on the program, to be held as
-/// long as its filter; `None` if another agent has it.
-pub(super) fn prepare_qdisc(
-    interface: &Interface,
-    program: &str,
-    direction: TcAttachType,
-) -> Result<Option<UnixDatagram>, ProgramError> {
+/// Creates the qdisc, unless it is there.
+pub(super) fn prepare_qdisc(interface: &Interface) -> Result<(), ProgramError> {
     match qdisc_add_clsact(&interface.name) {
-        Ok(()) | Err(TcError::AlreadyAttached) => {}
-        Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let claim = claim_interface(interface, program)?;
-    if claim.is_some() {
-        remove_leftover(interface, program, direction);
-    }
-    Ok(claim)
-}
-
-/// Removes a leftover of a program that this agent does not attach itself: the earlier agent may
-/// have had other hooks, or other interfaces.
-pub(super) fn clear_leftover(interface: &Interface, program: &str, direction: TcAttachType) {
-    if take_filter(interface, program, direction).is_some() {
-        remove_leftover(interface, program, direction);
+        Ok(()) | Err(TcError::AlreadyAttached) => Ok(()),
+        Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 
-/// A filter of an earlier agent.
-#[derive(Debug)]
+/// A filter with the name of a program of recon's.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Filter {
-    /// The interface's name.
+    /// The interface's name and index.
     pub(super) interface: String,
+    pub(super) index: u32,
     pub(super) direction: TcAttachType,
     pub(super) priority: u16,
     pub(super) handle: u32,
+    /// The name and the id of the program that it runs.
+    pub(super) name: &'static str,
+    pub(super) program: u32,
 }
 
-/// Finds the filter that runs an earlier program of that name on the interface, and claims it as
-/// long as the socket lives. `None` if there is none, or if another agent has it.
-pub(super) fn take_filter(
+impl Filter {
+    /// Whether it is there.
+    pub(super) fn is_on(&self, interface: &Interface, direction: TcAttachType) -> bool {
+        self.index == interface.index && self.direction == direction
+    }
+
+    /// What its agent claims.
+    pub(super) const fn subject(&self) -> Subject {
+        Subject::program(self.name, self.program, self.index)
+    }
+
+    /// What stands for it in the kernel.
+    pub(super) fn link(&self) -> io::Result<SchedClassifierLink> {
+        let handle = self.handle.into();
+        SchedClassifierLink::attached(&self.interface, self.direction, self.priority, handle, None)
+    }
+}
+
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, program, .. } = self;
+        write!(f, "the filter {name} (program id {program})")
+    }
+}
+
+/// The filters that run a program of that interface's name for that direction, whoever has attached
+/// them.
+///
+/// # Errors
+/// The kernel does not list filters.
+pub(super) fn list_own_names(
     interface: &Interface,
-    program: &str,
     direction: TcAttachType,
-) -> Option<(Filter, UnixDatagram)> {
-    let mut found = None;
-    let listed = list_filters(interface, direction, |filter| {
-        if has_option(filter, &TcFilterBpfOption::ProgName(program.to_owned())) {
-            found = Some((filter.header.info, filter.header.handle));
+) -> io::Result<Vec<Filter>> {
+    let name = tc_name(interface, direction);
+    let named = TcFilterBpfOption::ProgName(name.to_owned());
+    let mut filters = Vec::new();
+    list_filters(interface, direction, |found| {
+        if let Some(program) = program_id(found).filter(|_| has_option(found, &named)) {
+            filters.push(Filter {
+                interface: interface.name.clone(),
+                index: interface.index,
+                direction,
+                // The lower half is the protocol.
+                priority: (found.header.info >> u16::BITS) as u16,
+                handle: found.header.handle.into(),
+                name,
+                program,
+            });
         }
-    });
-    let (info, handle) = listed.ok().and(found)?;
-    let claim = claim_interface(interface, program).ok().flatten()?;
-    let filter = Filter {
-        interface: interface.name.clone(),
-        direction,
-        // The lower half is the protocol.
-        priority: (info >> u16::BITS) as u16,
-        handle: handle.into(),
-    };
-    Some((filter, claim))
+    })?;
+    Ok(filters)
 }
 
-/// What became of the filter of a program.
+/// What became of a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Removal {
     /// It is removed.
     Removed,
-    /// There was none.
+    /// It was not there any more.
     Missing,
-    /// An agent that runs has it, or nobody can tell.
-    Claimed,
 }
 
-/// Removes the filter that runs a program of that name, unless an agent runs that has it.
+/// Removes the filter, if it still runs that program: another one may have its place by now.
 ///
 /// # Errors
-/// What the kernel says. There may be a filter then.
-pub(super) fn remove_filter(
-    interface: &Interface,
-    program: &str,
-    direction: TcAttachType,
-) -> Result<Removal, TcError> {
-    let Ok(Some(_claim)) = claim_interface(interface, program) else {
-        return Ok(Removal::Claimed);
+/// What the kernel says. The filter may be there then.
+pub(super) fn remove_filter(filter: &Filter) -> Result<Removal, ProgramError> {
+    let interface = Interface {
+        name: filter.interface.clone(),
+        index: filter.index,
+        ..Interface::default()
     };
-    match qdisc_detach_program(&interface.name, direction, program) {
+    let mut is_there = false;
+    list_filters(&interface, filter.direction, |found| {
+        let priority = (found.header.info >> u16::BITS) as u16;
+        is_there |= priority == filter.priority
+            && u32::from(found.header.handle) == filter.handle
+            && program_id(found) == Some(filter.program);
+    })
+    .map_err(ProgramError::IOError)?;
+    if !is_there {
+        return Ok(Removal::Missing);
+    }
+    let link = filter.link().map_err(ProgramError::IOError);
+    match link.and_then(SchedClassifierLink::detach) {
         Ok(()) => Ok(Removal::Removed),
         Err(error) if says_missing(&error) => Ok(Removal::Missing),
         Err(error) => Err(error),
@@ -111,11 +133,10 @@ pub(super) fn remove_filter(
 }
 
 /// Whether there is no such filter, no qdisc that could have one, or no interface any more.
-fn says_missing(error: &TcError) -> bool {
+fn says_missing(error: &ProgramError) -> bool {
     let code = match error {
-        TcError::IoError(error) if error.kind() == io::ErrorKind::NotFound => return true,
-        TcError::IoError(error) => error.raw_os_error(),
-        TcError::NetlinkError(error) => error.raw_os_error(),
+        ProgramError::IOError(error) => error.raw_os_error(),
+        ProgramError::NetlinkError(error) => error.raw_os_error(),
         _ => None,
     };
     matches!(code, Some(libc::ENOENT | libc::EINVAL | libc::ENODEV))
@@ -205,20 +226,6 @@ fn list_filters(
     }
 }
 
-fn remove_leftover(interface: &Interface, program: &str, direction: TcAttachType) {
-    match qdisc_detach_program(&interface.name, direction, program) {
-        Ok(()) => tracing::info!(
-            "{}: removed a program of an earlier agent that did not end cleanly",
-            interface.name
-        ),
-        Err(TcError::IoError(error)) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => tracing::warn!(
-            "{}: can't remove a program of an earlier agent: {error}",
-            interface.name
-        ),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -233,10 +240,8 @@ mod tests {
             (libc::ENOBUFS, false),
             (libc::EBUSY, false),
         ] {
-            let error = TcError::IoError(io::Error::from_raw_os_error(code));
+            let error = ProgramError::IOError(io::Error::from_raw_os_error(code));
             assert_eq!(says_missing(&error), expected, "{error}");
         }
-        let none = TcError::IoError(io::Error::new(io::ErrorKind::NotFound, "recon_ingress"));
-        assert!(says_missing(&none));
     }
 }

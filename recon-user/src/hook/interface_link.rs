@@ -4,7 +4,6 @@
 
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::unix::net::UnixDatagram;
 
 use aya::Ebpf;
 use aya::programs::links::Link as _;
@@ -14,6 +13,7 @@ use aya::programs::{ProgramError, TcAttachType};
 
 use super::attach::{tc_program, xdp_program};
 use super::attached::list_attached;
+use super::claim::Claim;
 use super::clsact;
 use super::pin::PinnedLink;
 use super::{BARE_EGRESS, BARE_INGRESS, Interface, TC_EGRESS, TC_INGRESS, XDP};
@@ -25,15 +25,15 @@ pub(super) enum InterfaceLink {
     Xdp(XdpLinkId),
     /// A TC program, by its name.
     Tcx(&'static str, SchedClassifierLinkId),
-    /// A TC program, by its name, as a filter of clsact. With the claim on it, unless another agent
-    /// has that.
-    Filter(&'static str, SchedClassifierLinkId, Option<UnixDatagram>),
+    /// A TC program, by its name, as a filter of clsact. With the claim on it, if there could be
+    /// one.
+    Filter(&'static str, SchedClassifierLinkId, Option<Claim>),
     /// A filter of an earlier agent that runs this program now. It outlives this process, also
     /// where the start fails and the filter runs the earlier program again.
     Swapped(
         &'static str,
         ManuallyDrop<SchedClassifierLink>,
-        UnixDatagram,
+        Option<Claim>,
     ),
     /// A program, by its name, whose link outlives this process.
     Pinned(&'static str, PinnedLink),
@@ -49,6 +49,19 @@ impl InterfaceLink {
             }
             Self::Swapped(_, link, _) => ManuallyDrop::into_inner(link).detach(),
             Self::Pinned(_, link) => link.remove().map_err(ProgramError::IOError),
+        }
+    }
+
+    /// Lets go of a program that is no longer attached. What else is in the place of a filter by now
+    /// stays.
+    pub(super) fn let_go(self, ebpf: &mut Ebpf) -> Result<(), ProgramError> {
+        match self {
+            Self::Filter(name, link, _) => {
+                std::mem::forget(tc_program(ebpf, name)?.take_link(link)?);
+                Ok(())
+            }
+            Self::Swapped(..) => Ok(()),
+            link => link.detach(ebpf),
         }
     }
 

@@ -15,22 +15,27 @@ mod bpf;
 mod capability;
 mod cgroup;
 mod claim;
+mod claim_list;
 mod clsact;
 mod error;
 mod front;
 mod interface;
 mod interface_link;
+mod leftover;
 mod link_events;
 mod listed;
 mod load;
 mod netlink;
 mod object;
+mod on_interface;
+mod other_agents;
 mod pin;
 mod privilege;
 mod probe;
 mod repair;
 mod rtnetlink;
 mod selection;
+mod service_user;
 mod socket;
 mod tracepoint;
 mod trial;
@@ -38,7 +43,6 @@ mod unix_diag;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::os::unix::net::UnixDatagram;
 
 use aya::Ebpf;
 use aya::programs::{Program, ProgramError};
@@ -46,15 +50,14 @@ use aya::programs::{Program, ProgramError};
 use crate::diagnostic::error_chain;
 use crate::drain::{Commit, Drain, Grace};
 
-use attach::Ingress;
 pub use attach::XdpChoice;
 pub(crate) use attach::{AttachedHooks, Egress, TcKind, check_xdp};
 pub(crate) use capability::{Capabilities, Capability};
 pub(crate) use cgroup::Cgroup;
-use claim::claim;
+use claim_list::ClaimList;
 pub use error::HookError;
+use front::KnownPrograms;
 pub(crate) use front::is_recon_xdp;
-use front::{Contest, KnownPrograms};
 pub(crate) use interface::{Interface, LinkHeader};
 use interface_link::InterfaceLink;
 pub(crate) use link_events::{LinkChange, LinkEvents};
@@ -65,6 +68,10 @@ pub use load::Netns;
 pub(crate) use load::look_at_pins;
 pub use load::open_pins;
 use load::{check_privileges, load_object, load_programs};
+pub(crate) use netlink::SOCK_DIAG_BY_FAMILY;
+use on_interface::OnInterface;
+use other_agents::OtherAgents;
+pub(crate) use other_agents::watched_by_agents;
 pub use pin::{PinError, Pins, Removed, remove_pins};
 pub(crate) use pin::{RemovedPins, SeenPins, SeenSet};
 pub(crate) use privilege::{ProcessSight, missing_capabilities};
@@ -74,13 +81,10 @@ pub(crate) use repair::{HookFinding, Tampering};
 pub(crate) use rtnetlink::is_local;
 pub use selection::InterfaceTerm;
 pub(crate) use selection::{Chosen, Selection};
+use service_user::look_up_service_user;
 use socket::CgroupHook;
 pub(crate) use socket::{SocketHooks, netns_cookie};
-pub(crate) use trial::{Trial, expected_ingress, has_another_agent};
-pub(crate) use unix_diag::SOCK_DIAG_BY_FAMILY;
-
-/// The user that the packaged service runs as.
-const SERVICE_USER: &str = "recon";
+pub(crate) use trial::{Trial, expected_ingress};
 
 const XDP: &str = "recon_xdp";
 const TC_INGRESS: &str = "recon_ingress";
@@ -105,23 +109,9 @@ pub struct Hooks {
     /// What is attached to the cgroup.
     on_cgroup: Option<OnCgroup>,
     known_programs: KnownPrograms,
-}
-
-/// What this agent holds of an interface.
-#[derive(Debug, Default)]
-struct OnInterface {
-    links: Vec<InterfaceLink>,
-    /// What they are, in words.
-    attached: Option<AttachedHooks>,
-    /// Programs that somebody has detached and that did not attach again.
-    missing: Vec<&'static str>,
-    /// Whether another XDP program was there when recon attached, and said so.
-    had_xdp: bool,
-    /// Whether another program ran before the inbound one at the last look.
-    is_overtaken: bool,
-    contest: Contest,
-    /// Tells other agents that this one watches the interface.
-    claim: Option<UnixDatagram>,
+    others: OtherAgents,
+    /// For claims on filters.
+    claims: ClaimList,
 }
 
 impl Hooks {
@@ -145,6 +135,8 @@ impl Hooks {
         mut pins: Option<Pins>,
     ) -> Result<Self, HookError> {
         check_privileges()?;
+        // A failure is logged, and answers are unknown then.
+        let _ = look_up_service_user();
         let ebpf = load_object(table_entries, netns, pins.as_ref())?;
         let mut hooks = Self::of_object(ebpf);
         for name in PROGRAMS {
@@ -181,6 +173,8 @@ impl Hooks {
             on_interfaces: HashMap::new(),
             on_cgroup: None,
             known_programs: KnownPrograms::default(),
+            others: OtherAgents::default(),
+            claims: ClaimList::default(),
         }
     }
 
@@ -249,84 +243,13 @@ impl Hooks {
         sockets
     }
 
-    /// Attaches to every interface, outbound hooks first. Returns what is attached to each, in
-    /// their order, or [`HookError::NoIngress`]: what is held of such an interface is to be
-    /// released.
-    pub(crate) fn attach_interfaces(
-        &mut self,
-        interfaces: &[Interface],
-        choice: XdpChoice,
-    ) -> Vec<Result<AttachedHooks, HookError>> {
-        let mut egress = Vec::with_capacity(interfaces.len());
-        for interface in interfaces {
-            let on_interface = self.on_interfaces.entry(interface.index).or_default();
-            on_interface.claim = claim(interface);
-            on_interface.had_xdp = interface.xdp_program.is_some();
-            egress.push(self.attach_egress(interface));
-        }
-        let attach = |(interface, egress): (&Interface, Egress)| {
-            let attached = AttachedHooks {
-                interface: interface.name.clone(),
-                ingress: self.attach_ingress(interface, choice)?,
-                egress,
-            };
-            let on_interface = self.on_interfaces.entry(interface.index).or_default();
-            Ok(on_interface.attached.insert(attached).clone())
-        };
-        interfaces.iter().zip(egress).map(attach).collect()
-    }
-
-    fn attach_egress(&mut self, interface: &Interface) -> Egress {
-        let Self {
-            pins,
-            ebpf,
-            on_interfaces,
-            ..
-        } = self;
-        let links = &mut on_interfaces.entry(interface.index).or_default().links;
-        let Some(pins) = pins else {
-            return attach::attach_egress(ebpf, interface, links);
-        };
-        if let Some((kind, link)) = pins.swap_egress(ebpf, interface) {
-            links.push(link);
-            return Egress::Tc(kind);
-        }
-        let egress = attach::attach_egress(ebpf, interface, links);
-        pins.keep_on_interface(ebpf, interface, None, links);
-        egress
-    }
-
-    fn attach_ingress(
-        &mut self,
-        interface: &Interface,
-        choice: XdpChoice,
-    ) -> Result<Ingress, HookError> {
-        let Self {
-            pins,
-            ebpf,
-            on_interfaces,
-            ..
-        } = self;
-        let links = &mut on_interfaces.entry(interface.index).or_default().links;
-        let Some(pins) = pins else {
-            return attach::attach_ingress(ebpf, interface, choice, links);
-        };
-        if let Some((ingress, link)) = pins.swap_ingress(ebpf, interface, choice) {
-            links.push(link);
-            return Ok(ingress);
-        }
-        pins.begin_change(interface);
-        pins.make_room_for_xdp(interface, choice);
-        let ingress = attach::attach_ingress(ebpf, interface, choice, links)?;
-        pins.keep_on_interface(ebpf, interface, Some(ingress), links);
-        Ok(ingress)
-    }
-
     /// Ends the start: what an earlier agent left and no hook needs is removed. Returns how many
     /// signals are lost with that.
     pub(crate) fn settle(&mut self) -> u64 {
         let pins = self.pins.as_mut();
-        pins.map_or(0, |pins| pins.settle(&self.ebpf))
+        let lost = pins.map_or(0, |pins| pins.settle(&self.ebpf, &mut self.claims));
+        self.claims.begin_polling();
+        lost
     }
 
     /// Pins again what somebody has removed. At most polls a look at the folder will do.
@@ -371,19 +294,6 @@ impl Hooks {
             }
         }
         self.pins
-    }
-
-    /// Releases what is held of an interface that is gone, or that can't be watched.
-    pub(crate) fn release_interface(&mut self, index: u32) {
-        let on_interface = self.on_interfaces.remove(&index).unwrap_or_default();
-        for link in on_interface.links {
-            if let Err(error) = link.detach(&mut self.ebpf) {
-                tracing::warn!(
-                    "interface {index}: {}; if this hook counts on, its packets count twice once recon watches the interface again",
-                    error_chain(&error)
-                );
-            }
-        }
     }
 
     /// Detaches and unloads all programs, in an order in which no pending connect is left that

@@ -10,9 +10,11 @@ use std::ops::ControlFlow;
 use netlink_sys::{Socket, SocketAddr};
 
 /// The kernel puts at most this much into a datagram (NLMSG_GOODSIZE caps it at 32 KiB).
-pub(super) const DUMP_BUFFER: usize = 32 * 1024;
+const DUMP_BUFFER: usize = 32 * 1024;
 /// Messages and their parts are padded to so many bytes (`NLMSG_ALIGNTO`, `NLA_ALIGNTO`).
 pub(super) const ALIGNMENT: usize = 4;
+/// `SOCK_DIAG_BY_FAMILY` of linux/sock_diag.h.
+pub(crate) const SOCK_DIAG_BY_FAMILY: u16 = 20;
 
 /// Sends `request`, and gives each datagram of the answer to `read` until that breaks.
 ///

@@ -240,8 +240,8 @@ impl Hooks {
                 continue;
             }
             gone.push(link.program());
-            // It holds nothing any more, except under clsact, where the filter is gone.
-            let _ = link.detach(ebpf);
+            // It holds nothing any more.
+            let _ = link.let_go(ebpf);
         }
         gone
     }
@@ -252,15 +252,16 @@ impl Hooks {
         interface: &Interface,
         choice: XdpChoice,
     ) -> Result<(), String> {
+        let mut leftovers = self.find_leftovers(std::slice::from_ref(interface));
         if matches!(program, TC_EGRESS | BARE_EGRESS) {
-            let egress = self.attach_egress(interface);
+            let egress = self.attach_egress(interface, &mut leftovers);
             if let Egress::Missing(reason) = egress {
                 return Err(reason);
             }
             self.note_attached(interface, |attached| attached.egress = egress);
             return Ok(());
         }
-        let attached = self.attach_ingress(interface, choice);
+        let attached = self.attach_ingress(interface, choice, &mut leftovers);
         let ingress = attached.map_err(|error| error_chain(&error))?;
         self.note_attached(interface, |attached| attached.ingress = ingress);
         Ok(())

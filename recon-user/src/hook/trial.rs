@@ -12,7 +12,7 @@ use aya::programs::XdpMode;
 use nix::sched::{CloneFlags, unshare};
 
 use super::attach::{TcKind, attach_tc, attach_xdp};
-use super::claim::{AGENT, claim_interface};
+use super::leftover::Leftovers;
 use super::{Hooks, Interface, LinkHeader, XdpChoice};
 use crate::diagnostic::error_chain;
 
@@ -41,7 +41,7 @@ impl Hooks {
             let xdp = attach_xdp(ebpf, &loopback, XdpMode::Skb);
             let xdp = xdp.and_then(|link| link.detach(ebpf));
             let egress = aya::programs::TcAttachType::Egress;
-            let tc = attach_tc(ebpf, &loopback, egress);
+            let tc = attach_tc(ebpf, &loopback, egress, &mut Leftovers::default());
             let tc = tc.and_then(|(kind, link)| link.detach(ebpf).map(|()| kind));
             Ok(Trial {
                 xdp: xdp.map_err(|error| error_chain(&error)),
@@ -54,11 +54,6 @@ impl Hooks {
             joined.unwrap_or_else(|_| Err(io::Error::other("the thread that attaches panicked")))
         })
     }
-}
-
-/// Whether another recon watches the interface.
-pub(crate) fn has_another_agent(interface: &Interface) -> bool {
-    matches!(claim_interface(interface, AGENT), Ok(None))
 }
 
 /// What the agent would take for inbound packets of an interface, as far as that is known without

@@ -15,10 +15,10 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
-use nix::unistd::{Uid, User, geteuid};
+use nix::unistd::{Uid, geteuid};
 
 use super::PinError;
-use crate::hook::SERVICE_USER;
+use crate::hook::service_user::is_service_user;
 
 /// The permissions of every folder: maps hold the secrets of hashes.
 const MODE: u32 = 0o700;
@@ -134,13 +134,11 @@ fn is_trusted(owner: Uid, path: &Path) -> bool {
     if owner == own || owner.is_root() {
         return true;
     }
-    let is_service =
-        || matches!(User::from_uid(owner), Ok(Some(user)) if user.name == SERVICE_USER);
     let is_given = || {
         let parent = fs::metadata(parent(path));
         parent.is_ok_and(|parent| parent.uid() == 0 && parent.mode() & OTHERS_WRITE == 0)
     };
-    own.is_root() && (is_given() || is_service())
+    own.is_root() && (is_given() || is_service_user(owner) == Some(true))
 }
 
 fn parent(path: &Path) -> &Path {

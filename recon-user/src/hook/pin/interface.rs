@@ -25,9 +25,11 @@ use crate::diagnostic::error_chain;
 use crate::hook::attach::{
     Ingress, TcKind, XdpChoice, allows_tc, tc_name, tc_program, xdp_modes, xdp_program,
 };
-use crate::hook::clsact::{self, Filter};
+use crate::hook::claim::{Claim, Subject};
+use crate::hook::clsact::Filter;
 use crate::hook::interface::list_packets;
 use crate::hook::interface_link::InterfaceLink;
+use crate::hook::leftover::Leftovers;
 use crate::hook::repair::hook_name;
 use crate::hook::{BARE_EGRESS, Interface, TC_EGRESS, XDP};
 
@@ -43,10 +45,9 @@ impl Pins {
         &mut self,
         ebpf: &mut Ebpf,
         interface: &Interface,
+        leftovers: &mut Leftovers,
     ) -> Option<(TcKind, InterfaceLink)> {
-        let direction = TcAttachType::Egress;
-        let program = tc_name(interface, direction);
-        self.swap_tc(ebpf, interface, program, EGRESS, direction)
+        self.swap_tc(ebpf, interface, TcAttachType::Egress, leftovers)
     }
 
     /// Swaps the program into the inbound hook of an earlier agent, if `choice` allows that hook.
@@ -55,6 +56,7 @@ impl Pins {
         ebpf: &mut Ebpf,
         interface: &Interface,
         choice: XdpChoice,
+        leftovers: &mut Leftovers,
     ) -> Option<(Ingress, InterfaceLink)> {
         for mode in xdp_modes(choice, interface) {
             let (hook, ingress) = match mode {
@@ -70,9 +72,7 @@ impl Pins {
         if !allows_tc(choice, interface) {
             return None;
         }
-        let direction = TcAttachType::Ingress;
-        let program = tc_name(interface, direction);
-        let swapped = self.swap_tc(ebpf, interface, program, INGRESS, direction);
+        let swapped = self.swap_tc(ebpf, interface, TcAttachType::Ingress, leftovers);
         swapped.map(|(kind, link)| (Ingress::Tc(kind), link))
     }
 
@@ -80,16 +80,23 @@ impl Pins {
         &mut self,
         ebpf: &mut Ebpf,
         interface: &Interface,
-        program: &'static str,
-        hook: &str,
         direction: TcAttachType,
+        leftovers: &mut Leftovers,
     ) -> Option<(TcKind, InterfaceLink)> {
+        let program = tc_name(interface, direction);
+        let hook = match direction {
+            TcAttachType::Egress => EGRESS,
+            _ => INGRESS,
+        };
         let loaded = tc_program(ebpf, program).ok()?;
         let fd = loaded.fd().ok()?.try_clone().ok()?;
         if let Some(link) = self.swap_on(interface, hook, (program, fd.as_fd())) {
             return Some((TcKind::Tcx, InterfaceLink::Pinned(program, link)));
         }
-        let (filter, claim) = clsact::take_filter(interface, program, direction)?;
+        let filter = leftovers.take_over(interface, direction)?;
+        // Before the filter runs it, so that no other agent takes it for a leftover.
+        let claimed = Subject::program(program, loaded.info().ok()?.id(), interface.index);
+        let claim = Claim::bind_program(claimed, &interface.name);
         match filter.replace(loaded) {
             Ok(link) => {
                 if let Some(path) = self.programs.get(program) {
@@ -298,15 +305,8 @@ impl Filter {
         &self,
         program: &mut SchedClassifier,
     ) -> Result<ManuallyDrop<SchedClassifierLink>, ProgramError> {
-        let Self {
-            interface,
-            direction,
-            priority,
-            handle,
-        } = self;
-        let handle = (*handle).into();
-        let link = SchedClassifierLink::attached(interface, *direction, *priority, handle, None);
-        let id = program.attach_to_link(link.map_err(ProgramError::IOError)?)?;
+        let link = self.link().map_err(ProgramError::IOError)?;
+        let id = program.attach_to_link(link)?;
         program.take_link(id).map(ManuallyDrop::new)
     }
 }

@@ -235,6 +235,13 @@ impl Pins {
         infos.map(|info| info.program).collect()
     }
 
+    /// The ids of the programs that are pinned in the folder. While this agent has locked it, no
+    /// other one has them.
+    pub(super) fn pinned_ids(&self) -> HashSet<u32> {
+        let infos = self.programs.values().map(ProgramInfo::from_pin);
+        infos.filter_map(|info| Some(info.ok()?.id())).collect()
+    }
+
     /// Swaps the program into the link of an earlier agent, if it left one in that place.
     fn swap(&mut self, place: Place<'_>, program: (&str, BorrowedFd<'_>)) -> Option<PinnedLink> {
         let name = place.name;

@@ -9,7 +9,6 @@ use std::path::Path;
 
 use aya::Ebpf;
 use aya::maps::{HashMap, Map, MapData};
-use aya::programs::TcAttachType;
 use recon_common::PackedKey;
 
 use super::folder::{remove_set, show};
@@ -17,15 +16,17 @@ use super::guard::Held;
 use super::interface::IngressChange;
 use super::set::{COMMITS, MAPS, set_layout};
 use super::{Pins, bpf};
+use crate::diagnostic::error_chain;
 use crate::drain::{TABLES, count_left};
-use crate::hook::attach::tc_name;
-use crate::hook::{clsact, list_interfaces};
+use crate::hook::claim_list::ClaimList;
+use crate::hook::leftover::{KnownIds, Leftovers};
+use crate::hook::list_interfaces;
 
 impl Pins {
     /// Removes what no hook needs any more. To be called once nothing can fail any more: what an
     /// earlier agent left can't be put back from here on. Returns how many signals are lost with
     /// maps that are not used again.
-    pub(in crate::hook) fn settle(&mut self, ebpf: &Ebpf) -> u64 {
+    pub(in crate::hook) fn settle(&mut self, ebpf: &Ebpf, claims: &mut ClaimList) -> u64 {
         self.undo.clear();
         self.is_settled = true;
         // First, since this removes pins by the names that new links get.
@@ -38,7 +39,7 @@ impl Pins {
                 );
             }
         }
-        remove_other_filters();
+        self.remove_other_filters(ebpf, claims);
         self.changes.drain(..).for_each(IngressChange::report);
         self.pin_programs(ebpf);
         let mut all_lost = 0;
@@ -99,6 +100,20 @@ impl Pins {
         }
     }
 
+    /// Removes the filters that no hook has taken over: they have no pin, and go on counting.
+    fn remove_other_filters(&self, ebpf: &Ebpf, claims: &mut ClaimList) {
+        let interfaces = list_interfaces().unwrap_or_else(|error| {
+            tracing::warn!(
+                "{}: filters of clsact that an earlier recon has left may count twice; end this recon, type: recon detach --pins {}, and start it again",
+                error_chain(&error),
+                show(&self.folder.path)
+            );
+            Vec::new()
+        });
+        let known = || KnownIds::of(ebpf, Some(self));
+        Leftovers::find(&interfaces, known, claims).remove_all();
+    }
+
     /// Pins the programs that this process has attached, for the next agent to put back.
     pub(super) fn pin_programs(&mut self, ebpf: &Ebpf) {
         let Some(set) = &self.set else { return };
@@ -115,16 +130,6 @@ impl Pins {
                     path.display()
                 ),
             }
-        }
-    }
-}
-
-/// Removes the filters that no hook has taken over: they have no pin, and go on counting.
-fn remove_other_filters() {
-    for interface in list_interfaces().unwrap_or_default() {
-        for direction in [TcAttachType::Ingress, TcAttachType::Egress] {
-            let program = tc_name(&interface, direction);
-            clsact::clear_leftover(&interface, program, direction);
         }
     }
 }
