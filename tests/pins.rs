@@ -20,3 +20,5 @@ mod removed;
 mod restarts;
 #[path = "pins/saved.rs"]
 mod saved;
+#[path = "pins/strangers.rs"]
+mod strangers;

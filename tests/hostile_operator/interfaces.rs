@@ -108,3 +108,30 @@ fn a_second_agent_is_told_of_the_first() -> Result<()> {
     ensure!(!third.seen().has_logged(says), "{}", third.seen());
     Ok(())
 }
+
+/// A poll makes no list while it waits: it is a later one that says so, from inside of the sandbox.
+#[test]
+fn two_agents_are_told_of_each_other_on_a_new_interface() -> Result<()> {
+    let says = "t0: another recon watches it";
+    let lab = Lab::new()?;
+    let start = || Agent::start(&lab, &format!("{INTERVAL} --xdp off -i t*"));
+    let [one, other] = [start()?, start()?];
+    let attacker = lab.attacker().name();
+    lab.host().ip(&format!(
+        "link add t0 type veth peer name far0 netns {attacker}\nlink set t0 up\n"
+    ))?;
+    one.wait_for(says, |seen| {
+        let has_logged = seen.has_logged(says) || other.seen().has_logged(says);
+        has_logged.then_some(())
+    })?;
+    for agent in [one, other] {
+        let stopped = agent.stop()?;
+        ensure!(stopped.status.success(), "{}", stopped.status);
+        ensure!(
+            !stopped.seen.has_logged("can't look for"),
+            "{}",
+            stopped.seen
+        );
+    }
+    ensure_nothing_attached(&lab)
+}

@@ -20,7 +20,7 @@ const SECOND: &str = "t0";
 const ROUNDS: usize = 4;
 
 /// Starts an agent that attaches under clsact.
-fn start(pinned: &mut Pinned, arguments: &str) -> Result<Agent> {
+pub(crate) fn start(pinned: &mut Pinned, arguments: &str) -> Result<Agent> {
     let command = without_links(&pinned.command(None, arguments)?);
     let agent = Agent::spawn(&pinned.lab, command, Stdio::piped())?;
     pinned.note_ids(&agent)?;
@@ -28,7 +28,7 @@ fn start(pinned: &mut Pinned, arguments: &str) -> Result<Agent> {
 }
 
 /// The lines of tc about BPF filters of an interface.
-fn filters(pinned: &Pinned, interface: &str) -> Result<Vec<String>> {
+pub(crate) fn filters(pinned: &Pinned, interface: &str) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for direction in ["ingress", "egress"] {
         let mut command = Command::new("tc");
