@@ -213,6 +213,12 @@ pub(crate) const CONFIG_EXAMPLE: &str = r#"Example of a file of settings, in TOM
   [limits]
   memory = "256MiB"
 
+  [sinks.audit]                            # a name of your own; lines go there besides stdout
+  type = "file"                            # or journald, syslog, unix, tcp
+  path = "/var/log/recon/audit.jsonl"
+  rotate = "100MiB"
+  fsync = "line"                           # what counts as written survives a power failure
+
   [rules.smb-scan]                         # by its id; `recon rules` lists them
   threshold = 20
   window = "30m"

@@ -1,145 +1,149 @@
-//! Sinks: lines to stdout or to a file.
+//! Sinks: where lines go.
 //!
-//! In: lines, one or many at a time. Out: bytes, in order.
-//! The decision held here: the agent never waits for its reader. Lines go through a bounded queue
-//! to a thread. When the reader is slow and the queue is full, or the disk is full, a line is
-//! dropped and counted. A closed reader (`| head -1`) ends the agent cleanly. The reader of a named
+//! In: lines, one or many at a time, which sinks share without copying. Out: bytes, in order, and
+//! how many lines were written and dropped.
+//!
+//! | module | does |
+//! |---|---|
+//! | `queue` | the bounded queue of a sink, and what became of its lines |
+//! | `worker` | the thread: takes lines from the queue, counts, tries again |
+//! | `target`, `whole_lines` | what it writes to; stdout and stderr |
+//! | `destination`, `open` | what a sink of the settings writes to, and its target |
+//! | `file`, `line_file` | a file that is appended to, opened again, followed and rotated |
+//! | `stream_peer`, `datagram` | connections and datagrams, to whoever listens |
+//! | `journal`, `syslog`, `line_fields` | what journald and syslog get for a line |
+//! | `report` | what the log says of failures |
+//! | `flush` | waits until lines are written, but not for long |
+//!
+//! The decisions held here: the agent never waits for a reader. Each sink has a thread and bounded
+//! queues, so that a slow one delays neither the agent nor another sink. All work with its file or
+//! socket happens on that thread, also opening it again: a folder that hangs, as one of NFS may,
+//! stops no poll. When the reader is slow and the queue is full, or the disk is full, a line is dropped and
+//! counted. A closed reader of stdout (`| head -1`) ends the agent cleanly. The reader of a named
 //! pipe may come back, so that one which has gone is like a full disk.
 
+mod datagram;
+mod destination;
+mod file;
 mod flush;
-mod writer;
+mod journal;
+mod line_fields;
+mod line_file;
+mod open;
+mod queue;
+mod report;
+mod stream_peer;
+mod syslog;
+mod target;
+mod whole_lines;
+mod worker;
 
 use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::os::fd::AsFd;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::gettid;
 
+pub(crate) use destination::{Destination, Fsync, Rotation};
 pub(crate) use flush::Flush;
-use writer::Writer;
+pub(crate) use line_file::{OpenFiles, is_same};
+pub(crate) use queue::LineQueue;
+pub use queue::Written;
+use queue::{Counts, Work};
+use report::{Reporter, Unwritten};
+use target::{StreamTarget, Target};
+use worker::Worker;
 
-/// Alerts that may wait for a slow reader: about 1 KB each.
-const ALERTS: usize = 4096;
+/// Alerts that may wait for a slow reader: about 2 KB each.
+const ALERTS: u64 = 4096;
 /// The name of stdout in messages.
 pub(crate) const STDOUT: &str = "stdout";
 /// The name of stderr in messages.
 pub(crate) const STDERR: &str = "stderr";
-/// How long the agent's end waits for the reader to take the queued lines.
+/// How long the agent's end waits for all readers together to take the queued lines.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 
-/// What became of the lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Written {
-    /// Lines that were written.
-    pub written: u64,
-    /// Lines that were dropped: a full queue, a failed write, or a closed reader.
-    pub dropped: u64,
+/// How a sink is called in messages, and how much may wait.
+#[derive(Clone, Debug)]
+pub(crate) struct SinkName {
+    /// Where it writes to.
+    pub(crate) place: String,
+    /// What its lines are.
+    pub(crate) what: &'static str,
 }
 
-/// What the thread does next.
-#[derive(Debug)]
-enum Work {
-    /// Write these lines.
-    Lines(LineBatch),
-    /// Write to another file from now on; without one, drop what comes.
-    Replace(Option<File>),
-    /// Say that everything before is written.
-    Report(SyncSender<()>),
+/// What the thread and the agent both know.
+#[derive(Debug, Default)]
+struct SinkState {
+    /// The reader has gone for good.
+    is_closed: AtomicBool,
+    /// The agent ends.
+    is_ending: AtomicBool,
+    /// The file is to be opened again, and that is still in the queue.
+    is_reopening: AtomicBool,
+    /// Why the last lines could not be written.
+    problem: Mutex<Option<String>>,
+    /// Those of each queue.
+    counts: Mutex<Vec<Arc<Counts>>>,
 }
 
-/// Whole lines that are written together.
-#[derive(Debug)]
-struct LineBatch {
-    bytes: Vec<u8>,
-    lines: u64,
-    /// The lines that the thread has written for the queue that this came through.
-    written: Arc<AtomicU64>,
+impl SinkState {
+    fn note_problem(&self, error: Option<&io::Error>) {
+        let mut problem = lock(&self.problem);
+        if error.is_some() || problem.is_some() {
+            *problem = error.map(ToString::to_string);
+        }
+    }
+
+    fn unwritten(&self) -> Unwritten {
+        let all = lock(&self.counts);
+        let sum = |of: fn(&Counts) -> u64| all.iter().map(|it| of(it)).sum();
+        Unwritten {
+            dropped: sum(Counts::dropped),
+            refused: sum(Counts::refused),
+            waiting: sum(Counts::waiting),
+        }
+    }
 }
 
-/// The queue to the thread that writes.
+/// A thread that panicked has left a whole value: each is replaced at once.
+fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The agent's end of a sink.
 #[derive(Debug)]
 pub struct Sink {
-    /// Where it writes to and what, for its messages.
-    place: String,
-    what: &'static str,
+    name: SinkName,
     own: LineQueue,
     ended: Receiver<()>,
-    closed: Arc<AtomicBool>,
+    state: Arc<SinkState>,
+    thread: Thread,
+    thread_id: libc::pid_t,
     /// A handle to stdout, to ask whether its reader has closed it. Another file is not held open:
     /// it may be replaced.
     stdout: Option<File>,
 }
 
-/// A queue to the same thread, whose lines are counted separately.
-#[derive(Debug)]
-pub(crate) struct LineQueue {
-    work: SyncSender<Work>,
-    written: Arc<AtomicU64>,
-    /// Lines that were queued or dropped.
-    lines: u64,
+/// A sink whose queues are closed.
+pub(crate) struct EndingSink {
+    name: SinkName,
+    ended: Receiver<()>,
 }
 
-impl LineQueue {
-    fn new(work: SyncSender<Work>) -> Self {
-        Self {
-            work,
-            written: Arc::default(),
-            lines: 0,
-        }
-    }
-
-    /// Queues that many lines, or counts them as dropped. Returns whether they are queued.
-    pub(crate) fn write_lines(&mut self, bytes: Vec<u8>, lines: u64) -> bool {
-        self.lines += lines;
-        let batch = LineBatch {
-            bytes,
-            lines,
-            written: Arc::clone(&self.written),
-        };
-        // A full queue drops them, and so does a reader that has gone.
-        self.work.try_send(Work::Lines(batch)).is_ok()
-    }
-
-    /// The lines that were queued or dropped so far.
-    pub(crate) const fn lines(&self) -> u64 {
-        self.lines
-    }
-
-    /// The lines that are not written so far: dropped, or still in the queue.
-    pub(crate) fn unwritten(&self) -> u64 {
-        let written = self.written.load(Ordering::Relaxed);
-        self.lines.saturating_sub(written)
-    }
-
-    /// Makes the lines from now on go to another file, or nowhere. Returns whether that is queued.
-    pub(crate) fn replace_file(&self, file: Option<File>) -> bool {
-        self.work.try_send(Work::Replace(file)).is_ok()
-    }
-
-    /// Asks for a message once everything in the queue is written. `None` if the queue is full.
-    fn request_report(&self) -> Option<Receiver<()>> {
-        let (written, report) = sync_channel(1);
-        let asked = self.work.try_send(Work::Report(written));
-        asked.is_ok().then_some(report)
-    }
-
-    /// Closes the queue. The returned function says what became of its lines once the sink is
-    /// finished.
-    pub(crate) fn close(self) -> impl FnOnce() -> Written {
-        let Self { written, lines, .. } = self;
-        move || {
-            let written = written.load(Ordering::Relaxed);
-            Written {
-                written,
-                dropped: lines - written,
-            }
-        }
-    }
+/// What a sink has done so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SinkReport {
+    pub(crate) lines: Written,
+    pub(crate) waiting: u64,
+    /// Why the last lines could not be written.
+    pub(crate) problem: Option<String>,
 }
 
 impl Sink {
@@ -149,74 +153,76 @@ impl Sink {
     /// What the system says if the descriptor can't be duplicated or the thread can't be started.
     pub fn new(file: impl AsFd) -> io::Result<Self> {
         let stdout = File::from(file.as_fd().try_clone_to_owned()?);
-        let sink = Self::named(file, STDOUT, "alerts", ALERTS)?;
+        let target = StreamTarget::new(stdout.try_clone()?);
+        let name = SinkName {
+            place: STDOUT.to_owned(),
+            what: "alerts",
+        };
+        let sink = Self::start_thread(name, Box::new(target), ALERTS, true)?;
         Ok(Self {
             stdout: Some(stdout),
             ..sink
         })
     }
 
-    /// A sink that writes to `file`, and calls it `place` and its lines `what` in messages. Up to
-    /// `queue` batches wait.
+    /// A sink that writes the log to `file`: stderr, except in tests. Up to `limit` lines wait.
+    /// What finds the queue full is for the log itself to say.
     ///
     /// # Errors
     /// As for [`Sink::new`].
-    pub(crate) fn named(
-        file: impl AsFd,
-        place: &str,
-        what: &'static str,
-        queue: usize,
-    ) -> io::Result<Self> {
-        Self::start(file, place, what, queue, false)
+    pub(crate) fn for_log(file: impl AsFd, limit: u64) -> io::Result<Self> {
+        let target = StreamTarget::new(File::from(file.as_fd().try_clone_to_owned()?));
+        let name = SinkName {
+            place: STDERR.to_owned(),
+            what: "log lines",
+        };
+        Self::start_thread(name, Box::new(target), limit, false)
     }
 
-    /// A sink to a file or a named pipe, which goes on when the reader has gone.
-    ///
-    /// # Errors
-    /// As for [`Sink::new`].
-    pub(crate) fn lasting(
-        file: impl AsFd,
-        place: &str,
-        what: &'static str,
-        queue: usize,
+    fn start_thread(
+        name: SinkName,
+        target: Box<dyn Target>,
+        limit: u64,
+        has_overflows: bool,
     ) -> io::Result<Self> {
-        Self::start(file, place, what, queue, true)
-    }
-
-    fn start(
-        file: impl AsFd,
-        place: &str,
-        what: &'static str,
-        queue: usize,
-        is_lasting: bool,
-    ) -> io::Result<Self> {
-        let file = File::from(file.as_fd().try_clone_to_owned()?);
-        let writer = Writer::new(file, place, what);
-        let (work, queue) = sync_channel(queue);
+        let (work, queue) = channel();
         let (end, ended) = sync_channel(1);
-        let closed = Arc::new(AtomicBool::new(false));
-        let their_closed = Arc::clone(&closed);
-        thread::Builder::new()
-            .name(format!("{what}-writer"))
+        let own = LineQueue::new(work, limit);
+        let state = Arc::<SinkState>::default();
+        lock(&state.counts).push(Arc::clone(own.counts()));
+        let worker = Worker {
+            target,
+            reporter: Reporter::new(name.place.clone(), name.what, has_overflows),
+            state: Arc::clone(&state),
+            group: Vec::new(),
+        };
+        let (ready, started) = sync_channel(1);
+        let handle = thread::Builder::new()
+            .name(format!("{}-writer", name.what))
             .spawn(move || {
-                write_all(&queue, writer, &their_closed, is_lasting);
+                // Whoever starts it waits for this.
+                let _ = ready.send(gettid().as_raw());
+                worker.run(&queue);
                 // If this fails, nobody waits any more.
                 let _ = end.send(());
             })?;
         Ok(Self {
-            place: place.to_owned(),
-            what,
-            own: LineQueue::new(work),
+            name,
+            own,
             ended,
-            closed,
+            state,
+            thread: handle.thread().clone(),
+            thread_id: started.recv().map_err(io::Error::other)?,
             stdout: None,
         })
     }
 
-    /// A queue to the same file, whose lines are counted separately.
+    /// A queue to the same target, whose lines are counted separately. Up to `limit` lines wait.
     #[must_use]
-    pub(crate) fn another_queue(&self) -> LineQueue {
-        LineQueue::new(self.own.work.clone())
+    pub(crate) fn another_queue(&self, limit: u64) -> LineQueue {
+        let queue = self.own.another(limit);
+        lock(&self.state.counts).push(Arc::clone(queue.counts()));
+        queue
     }
 
     /// The queue of this sink's own lines.
@@ -224,27 +230,88 @@ impl Sink {
         &self.own
     }
 
-    /// Queues a line, or counts it as dropped.
-    pub fn write(&mut self, line: Vec<u8>) {
+    /// Queues a line, or counts it as dropped. Other sinks may hold the same bytes.
+    pub fn write(&mut self, line: impl Into<bytes::Bytes>) {
         self.own.write_lines(line, 1);
+    }
+
+    /// Opens the file again, after what is queued. Once for all who ask before that.
+    pub(crate) fn reopen(&self) {
+        if !self.state.is_reopening.swap(true, Ordering::Relaxed) {
+            // Without a thread there is no file either.
+            self.own.order(Work::Reopen);
+        }
     }
 
     /// Whether the reader has closed its end: a write has failed for that reason, or the pipe says
     /// so.
     #[must_use]
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Relaxed) || self.stdout.as_ref().is_some_and(has_no_reader)
+        self.state.is_closed.load(Ordering::Relaxed)
+            || self.stdout.as_ref().is_some_and(has_no_reader)
+    }
+
+    /// The number of its thread.
+    pub(crate) const fn thread_id(&self) -> libc::pid_t {
+        self.thread_id
+    }
+
+    /// What it has done so far.
+    pub(crate) fn report(&self) -> SinkReport {
+        self.state.report()
+    }
+
+    /// Closes the queues, and lets the thread write what is in them. The returned function says
+    /// what became of its own lines once it has ended.
+    pub(crate) fn begin_end(self) -> (EndingSink, impl FnOnce() -> Written) {
+        let written = self.own.close();
+        self.state.is_ending.store(true, Ordering::SeqCst);
+        self.thread.unpark();
+        let ending = EndingSink {
+            name: self.name,
+            ended: self.ended,
+        };
+        (ending, written)
     }
 
     /// Waits until the queue is written, but not forever.
     #[must_use]
     pub fn finish(self) -> Written {
-        let (place, what) = (self.place, self.what);
-        let written = self.own.close();
-        if self.ended.recv_timeout(LAST_WAIT) == Err(RecvTimeoutError::Timeout) {
+        let (ending, written) = self.begin_end();
+        ending.wait_until(last_moment());
+        written()
+    }
+}
+
+/// Until when the agent's end waits, if it begins now.
+pub(crate) fn last_moment() -> Instant {
+    Instant::now() + LAST_WAIT
+}
+
+impl EndingSink {
+    /// Waits until the thread has ended, but no longer than that. All queues must be closed.
+    pub(crate) fn wait_until(&self, until: Instant) {
+        let left = until.saturating_duration_since(Instant::now());
+        if self.ended.recv_timeout(left) == Err(RecvTimeoutError::Timeout) {
+            let SinkName { place, what } = &self.name;
             tracing::warn!("{place}: the reader does not read; queued {what} are dropped");
         }
-        written()
+    }
+}
+
+impl SinkState {
+    fn report(&self) -> SinkReport {
+        let mut lines = Written::default();
+        let mut waiting = 0;
+        for counts in lock(&self.counts).iter() {
+            lines = lines + counts.so_far();
+            waiting += counts.waiting();
+        }
+        SinkReport {
+            lines,
+            waiting,
+            problem: lock(&self.problem).clone(),
+        }
     }
 }
 
@@ -256,124 +323,5 @@ fn has_no_reader(file: &File) -> bool {
             .is_some_and(|events| events.contains(PollFlags::POLLERR))
 }
 
-/// The thread: writes lines until the agent ends, or until the reader has closed its end for good.
-fn write_all(queue: &Receiver<Work>, mut writer: Writer, closed: &AtomicBool, is_lasting: bool) {
-    for work in queue {
-        let batch = match work {
-            Work::Lines(batch) => batch,
-            Work::Replace(other) => {
-                (writer.file, writer.is_torn) = (other, false);
-                continue;
-            }
-            Work::Report(written) => {
-                // Nobody may wait for it any more.
-                let _ = written.try_send(());
-                continue;
-            }
-        };
-        match writer.write(&batch) {
-            Ok(()) => writer.report_success(),
-            Err(error) if error.kind() == ErrorKind::BrokenPipe && !is_lasting => {
-                closed.store(true, Ordering::Relaxed);
-                return;
-            }
-            Err(error) => writer.report_failure(&error),
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Read;
-
-    fn line(number: u64) -> Vec<u8> {
-        format!("{number}\n").into_bytes()
-    }
-
-    #[test]
-    fn lines_arrive_in_order() {
-        let (mut reader, writer) = io::pipe().expect("a pipe");
-        let mut sink = Sink::new(&writer).expect("a sink");
-        drop(writer);
-        (0..100).for_each(|number| sink.write(line(number)));
-        assert!(!sink.is_closed());
-        assert_eq!(
-            sink.finish(),
-            Written {
-                written: 100,
-                dropped: 0
-            }
-        );
-        let mut text = String::new();
-        reader.read_to_string(&mut text).expect("text");
-        assert!(text.lines().eq((0..100).map(|number| number.to_string())));
-    }
-
-    #[test]
-    fn a_closed_reader_closes_the_sink() {
-        let (reader, writer) = io::pipe().expect("a pipe");
-        let mut sink = Sink::new(&writer).expect("a sink");
-        drop(reader);
-        assert!(sink.is_closed());
-        sink.write(line(1));
-        assert_eq!(
-            sink.finish(),
-            Written {
-                written: 0,
-                dropped: 1
-            }
-        );
-    }
-
-    #[test]
-    fn a_full_disk_drops_and_counts() {
-        let full = File::options()
-            .write(true)
-            .open("/dev/full")
-            .expect("Linux has it");
-        let mut sink = Sink::new(&full).expect("a sink");
-        (0..3).for_each(|number| sink.write(line(number)));
-        assert_eq!(
-            sink.finish(),
-            Written {
-                written: 0,
-                dropped: 3
-            }
-        );
-    }
-
-    #[test]
-    fn a_flush_waits_for_a_reader_once() {
-        let limit = Duration::from_millis(50);
-        let (mut reader, writer) = io::pipe().expect("a pipe");
-        let mut sink = Sink::new(&writer).expect("a sink");
-        let mut flush = Flush::default();
-        sink.write(line(1));
-        assert!(flush.wait(sink.queue(), Duration::from_secs(10)));
-        let mut text = [0; 2];
-        reader.read_exact(&mut text).expect("a line");
-        assert_eq!(&text, b"1\n");
-        // More than a pipe holds.
-        (0..100).for_each(|_| sink.write(vec![b'x'; 1024]));
-        let before = std::time::Instant::now();
-        assert!((0..100).all(|_| !flush.wait(sink.queue(), limit)));
-        assert!(before.elapsed() < 10 * limit, "{:?}", before.elapsed());
-    }
-
-    #[test]
-    fn a_slow_reader_is_not_waited_for() {
-        let (_reader, writer) = io::pipe().expect("a pipe");
-        let mut sink = Sink::new(&writer).expect("a sink");
-        // More than a pipe (64 KiB) and the queue hold.
-        let long = vec![b'x'; 1024];
-        let sent = ALERTS as u64 + 1000;
-        (0..sent).for_each(|_| sink.write(long.clone()));
-        let Written { written, dropped } = sink.finish();
-        assert_eq!(written + dropped, sent);
-        assert!(
-            dropped >= sent - ALERTS as u64 && written > 0,
-            "{written} written, {dropped} dropped"
-        );
-    }
-}
+mod tests;

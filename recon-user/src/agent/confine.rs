@@ -4,20 +4,35 @@
 
 use std::path::Path;
 
-use super::output::is_stdout;
+use super::output::{AgentOutput, is_stdout};
 use crate::cli::RunOptions;
-use crate::sandbox::{self, Paths};
+use crate::sandbox::{self, Paths, SinkThreads};
 use crate::settings::{DEFAULT_FILE, Settings};
+use crate::sink::Destination;
 
 /// Reduces the process, unless the options say otherwise.
-pub(super) fn confine(options: &RunOptions, settings: &Settings) {
+pub(super) fn confine(options: &RunOptions, settings: &Settings, output: &AgentOutput) {
     if options.no_sandbox {
         tracing::warn!(
             "no sandbox: recon keeps all its capabilities and may open any file; leave out --no-sandbox to change that"
         );
         return;
     }
-    let reduced = sandbox::reduce(&paths(options, settings));
+    let mut paths = paths(options, settings);
+    for destination in output.destinations() {
+        match destination {
+            Destination::File { path, .. } => paths.write_file(path),
+            Destination::Tcp { address } => paths.connect(*address),
+            // To connect to a Unix socket is to open no file.
+            Destination::Journal { .. } | Destination::Syslog { .. } | Destination::Unix { .. } => {
+            }
+        }
+    }
+    let sinks = SinkThreads {
+        peers: output.threads(|it| matches!(it, Destination::Tcp { .. })),
+        journals: output.threads(|it| matches!(it, Destination::Journal { .. })),
+    };
+    let reduced = sandbox::reduce(&paths, &sinks);
     tracing::info!("{reduced}");
     for missing in &reduced.missing {
         tracing::warn!("{missing}");

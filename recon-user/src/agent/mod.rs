@@ -15,7 +15,6 @@ mod commits;
 mod confine;
 pub(crate) mod descriptors;
 pub(crate) mod doubts;
-mod event_file;
 mod interfaces;
 mod lines;
 mod links;
@@ -24,12 +23,14 @@ mod logins;
 mod losses;
 mod namespaces;
 mod output;
+mod output_files;
 mod places;
 mod poll;
 mod private;
 mod refusals;
 mod reload;
 mod repair;
+mod route;
 mod saving;
 mod selected;
 mod service;
@@ -99,7 +100,8 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     }
     let selected = Selected::new(&options.interfaces, options.xdp, pins.as_ref())?;
     let cgroup = Cgroup::select(options.cgroup.as_deref())?;
-    let output = output::open(options)?;
+    let host = output::host_name();
+    let output = output::open(options, &in_force.settings, &host)?;
     let (saving, loaded) = saving::open(options.state.as_deref())?;
     let mut service = Service::start(options, in_force)?;
     let in_force = service.in_force();
@@ -127,7 +129,6 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     taken.iter().for_each(|taken| tracing::info!("{taken}"));
     let ignored = untrusted(&sockets, &taken);
     let pipeline_settings = PipelineSettings::new(in_force, ignored);
-    let host = output::host_name();
     let mut agent = Agent {
         drain,
         actors,
@@ -151,7 +152,7 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     agent.restore(loaded, pipeline_settings);
     agent.blind.lose(BlindPart::Signals, lost);
     interfaces.report_found_detached(&mut agent.blind, now());
-    confine(options, settings);
+    confine(options, settings, &agent.output);
     tracing::info!(
         "watching {}, polling every {:?}; alerts go to {}",
         watched::join_names(&taken),

@@ -1,27 +1,31 @@
 //! The agent's output: alerts, and the counted rows if requested.
 //!
-//! In: lines of alerts, rows. Out: stdout and a file; at the end, the numbers of lines written and
+//! In: lines of alerts, rows. Out: stdout and files; at the end, the numbers of lines written and
 //! dropped.
 //! The decision held here: the rows of a poll are written in batches, since there may be a hundred
 //! thousand; alerts are written one by one, so that none waits.
 
 use std::os::fd::AsFd;
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
+use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::event_file::{self, Followed, Identity, LineFile};
+use super::output_files;
+use super::route::{NamedRoute, Route, WAITING_ALERTS, WAITING_ROWS, open_sinks};
 use crate::cli::RunOptions;
 use crate::row::{Row, json};
-use crate::sink::{Flush, LineQueue, Sink, Written};
+use crate::service::SinkStatus;
+use crate::settings::Settings;
+use crate::sink::{
+    Destination, Fsync, LineQueue, OpenFiles, Sink, SinkName, Written, is_same, last_moment,
+};
 use crate::standard_streams::check_stdout;
 
 /// The size of a batch of rows, in bytes.
 const BATCH: usize = 1 << 16;
-/// How many batches of rows may wait for a slow disk.
-const ROWS: usize = 1024;
 /// How long a poll waits for the readers of its lines. Tests on a busy machine wait for what comes
 /// of it.
 pub(super) const WRITE_WAIT: Duration = match cfg!(test) {
@@ -46,30 +50,39 @@ pub(super) fn host_name() -> String {
         .unwrap_or_else(|_| "localhost".to_owned())
 }
 
+/// Where the agent writes its lines.
 #[derive(Debug)]
-struct Rows {
-    /// The file, unless they go to stdout with the alerts.
-    file: Option<(LineFile, Sink)>,
-    lines: LineQueue,
+pub(super) struct AgentOutput {
+    /// Stdout or the file of `--alerts`: the alerts, and with `--events -` the rows.
+    main: Route,
+    /// The file of the alerts, if they do not go to stdout.
+    alert_file: Option<PathBuf>,
+    /// The file of the rows.
+    events: Option<Route>,
+    /// The sinks of the settings.
+    named: Vec<NamedRoute>,
+    /// Rows that are not handed on.
     batch: Vec<u8>,
     batched: u64,
 }
 
-/// Where the agent writes its lines.
-#[derive(Debug)]
-pub(super) struct AgentOutput {
-    /// The alerts, and with `--events -` the rows.
-    stdout: Sink,
-    /// The file that the alerts go to instead.
-    alert_file: Option<LineFile>,
-    rows: Option<Rows>,
-    has_alerts: bool,
-    /// Waits for the alerts, and for the rows.
-    flushes: [Flush; 2],
+/// What became of all lines.
+#[derive(Debug, Default)]
+pub(super) struct Finished {
+    /// Of stdout or the file of `--alerts`.
+    pub(super) alerts: Written,
+    /// The rows of `--events`, if they are written.
+    pub(super) rows: Option<Written>,
+    /// Of each sink of the settings, by its name.
+    pub(super) named: Vec<(String, Written)>,
 }
 
-/// Opens stdout, unless nothing is written there, and the file of rows.
-pub(super) fn open(options: &RunOptions) -> anyhow::Result<AgentOutput> {
+/// Opens stdout, unless nothing is written there, the files, and the sinks of the settings.
+pub(super) fn open(
+    options: &RunOptions,
+    settings: &Settings,
+    host: &str,
+) -> anyhow::Result<AgentOutput> {
     let events = options.events.as_deref();
     let has_alerts = !options.no_alerts;
     let has_rows = events.is_some_and(is_stdout);
@@ -88,21 +101,42 @@ pub(super) fn open(options: &RunOptions) -> anyhow::Result<AgentOutput> {
     }
     for (path, lines) in [(events, EVENTS), (options.alerts.as_deref(), ALERTS)] {
         if let Some(path) = path {
-            event_file::ensure_not_read(path, lines, &options.rule_options)?;
-            event_file::ensure_not_used(path, lines, options)?;
+            output_files::ensure_not_read(path, lines, &options.rule_options)?;
+            output_files::ensure_not_used(path, lines, options)?;
         }
     }
-    let output = AgentOutput::new(std::io::stdout(), events, has_alerts)?;
-    let Some(path) = &options.alerts else {
-        return Ok(output);
+    let files = OpenFiles::default();
+    let mut output = AgentOutput::new(std::io::stdout(), events, has_alerts, &files)?;
+    if let Some(path) = &options.alerts {
+        // The file of the events exists by now.
+        ensure!(
+            !events.is_some_and(|events| is_same(events, path)),
+            "--events and --alerts both name {}, and nobody could tell their lines apart; use two files, or --events - for both on stdout",
+            path.display()
+        );
+        output = output.with_alert_file(path, &files)?;
+    }
+    output.named = open_sinks(options, settings, host, &files)?;
+    Ok(output)
+}
+
+/// A sink to a file of the command line. Up to `limit` of its own lines wait.
+fn open_file(
+    path: &Path,
+    lines: &'static str,
+    limit: u64,
+    files: &OpenFiles,
+) -> anyhow::Result<Sink> {
+    let destination = Destination::File {
+        path: path.to_owned(),
+        rotation: None,
+        fsync: Fsync::Never,
     };
-    // The file of the events exists by now.
-    ensure!(
-        !events.is_some_and(|events| event_file::is_same(events, path)),
-        "--events and --alerts both name {}, and nobody could tell their lines apart; use two files, or --events - for both on stdout",
-        path.display()
-    );
-    output.with_alert_file(path)
+    let name = SinkName {
+        place: destination.to_string(),
+        what: lines,
+    };
+    Sink::open(name, &destination, limit, "", files)
 }
 
 impl AgentOutput {
@@ -111,274 +145,200 @@ impl AgentOutput {
         stdout: impl AsFd,
         events: Option<&Path>,
         has_alerts: bool,
+        files: &OpenFiles,
     ) -> anyhow::Result<Self> {
         let stdout = Sink::new(stdout).context("can't write to stdout")?;
-        let rows = match events {
-            Some(path) if is_stdout(path) => Some((None, stdout.another_queue())),
-            Some(path) => {
-                let name = path.display().to_string();
-                let (opened, file) = LineFile::open(path, EVENTS)?;
-                let sink = Sink::lasting(&file, &name, EVENTS, ROWS)?;
-                let lines = sink.another_queue();
-                Some((Some((opened, sink)), lines))
-            }
-            None => None,
-        };
+        let rows = events.filter(|path| is_stdout(path));
+        let rows = rows.map(|_| stdout.another_queue(WAITING_ROWS));
+        let events = events.filter(|path| !is_stdout(path)).map(|path| {
+            let sink = open_file(path, EVENTS, WAITING_ROWS, files)?;
+            let rows = sink.another_queue(WAITING_ROWS);
+            anyhow::Ok(Route::new(sink, false, Some(rows)))
+        });
         Ok(Self {
-            stdout,
+            main: Route::new(stdout, has_alerts, rows),
             alert_file: None,
-            rows: rows.map(|(file, lines)| Rows {
-                file,
-                lines,
-                batch: Vec::with_capacity(BATCH),
-                batched: 0,
-            }),
-            has_alerts,
-            flushes: Default::default(),
+            events: events.transpose()?,
+            named: Vec::new(),
+            batch: Vec::with_capacity(BATCH),
+            batched: 0,
         })
-    }
-
-    /// Waits until what was queued is written, up to that limit for each of alerts and rows.
-    /// Returns whether the alerts are.
-    pub(super) fn flush(&mut self, limit: Duration) -> bool {
-        let [alerts, _] = &mut self.flushes;
-        let is_written = alerts.wait(self.stdout.queue(), limit);
-        self.flush_rows(limit);
-        is_written
-    }
-
-    /// The same for the rows alone.
-    pub(super) fn flush_rows(&mut self, limit: Duration) {
-        let [_, rows] = &mut self.flushes;
-        if let Some(Rows {
-            file: Some(_),
-            lines,
-            ..
-        }) = &self.rows
-        {
-            rows.wait(lines, limit);
-        }
     }
 
     /// Makes the alerts go to a file.
-    fn with_alert_file(self, path: &Path) -> anyhow::Result<Self> {
-        let (opened, file) = LineFile::open(path, ALERTS)?;
-        let stdout = Sink::lasting(&file, &path.display().to_string(), ALERTS, ROWS)?;
+    fn with_alert_file(self, path: &Path, files: &OpenFiles) -> anyhow::Result<Self> {
+        let sink = open_file(path, ALERTS, WAITING_ALERTS, files)?;
         Ok(Self {
-            stdout,
-            alert_file: Some(opened),
+            main: Route::new(sink, true, None),
+            alert_file: Some(path.to_owned()),
             ..self
         })
+    }
+
+    fn routes(&mut self) -> impl Iterator<Item = &mut Route> {
+        let named = self.named.iter_mut().map(|it| &mut it.route);
+        std::iter::once(&mut self.main)
+            .chain(&mut self.events)
+            .chain(named)
+    }
+
+    /// Waits until what was queued is written, up to that limit for all sinks together. Returns
+    /// whether the alerts are.
+    pub(super) fn flush(&mut self, limit: Duration) -> bool {
+        self.flush_those(limit, |_| true)
+    }
+
+    /// The same for sinks of rows alone.
+    pub(super) fn flush_rows(&mut self, limit: Duration) {
+        self.flush_those(limit, Route::is_for_rows);
+    }
+
+    fn flush_those(&mut self, limit: Duration, concerns: fn(&Route) -> bool) -> bool {
+        let until = Instant::now() + limit;
+        let concerns = |route: &Route| route.is_awaited && concerns(route);
+        for route in self.routes().filter(|route| concerns(route)) {
+            route.flush.begin(route.sink.queue());
+        }
+        let mut are_written = true;
+        for route in self.routes().filter(|route| concerns(route)) {
+            let is_written = route.flush.end(until);
+            are_written &= is_written || !route.has_alerts;
+        }
+        are_written
     }
 
     /// Where the alerts go.
     pub(super) fn alerts_go_to(&self) -> String {
         let path = self.alert_file.as_ref();
-        path.map_or_else(
-            || "stdout".to_owned(),
-            |file| file.path().display().to_string(),
-        )
+        path.map_or_else(|| "stdout".to_owned(), |path| path.display().to_string())
     }
 
-    /// The files, each with the queue of its lines.
-    fn files(&mut self) -> impl Iterator<Item = (&mut LineFile, &LineQueue)> {
-        let rows = self.rows.as_mut();
-        let rows = rows.and_then(|rows| Some((&mut rows.file.as_mut()?.0, &rows.lines)));
-        let queue = self.stdout.queue();
-        let alerts = self.alert_file.as_mut().map(|file| (file, queue));
-        rows.into_iter().chain(alerts)
-    }
-
-    /// The file of the alerts, where the rows may not go, if both have a file.
-    fn file_of_others(&self) -> Option<Identity> {
-        let has_rows = self.rows.as_ref().is_some_and(|rows| rows.file.is_some());
-        let alerts = self.alert_file.as_ref().filter(|_| has_rows);
-        alerts.and_then(LineFile::identity)
-    }
-
-    /// Opens the files again, after what is queued, and logs what came of it.
+    /// Opens the files again, after what is queued.
     pub(super) fn reopen(&mut self) {
-        let mut other = self.file_of_others();
-        for (file, queue) in self.files() {
-            let (what, name) = (file.lines(), file.path().display().to_string());
-            let reopened = file.reopen(other).and_then(|opened| {
-                if !queue.replace_file(Some(opened)) {
-                    // So that the next look at the files tries again.
-                    file.forget();
-                    bail!("{name} is too slow, and the queue is full; recon tries again");
-                }
-                Ok(())
-            });
-            match reopened {
-                Ok(()) => tracing::info!("SIGHUP: {what} go to {name}, opened again"),
-                Err(error) if file.is_at_its_name() => {
-                    tracing::error!("SIGHUP: {what} go on to the file opened before: {error:#}");
-                }
-                Err(error) => tracing::error!("SIGHUP: {what} can't go to {name}: {error:#}"),
-            }
-            other = file.identity();
-        }
-    }
-
-    /// Opens a file again that somebody has removed or replaced, after what is queued.
-    pub(super) fn follow_files(&mut self) {
-        let mut other = self.file_of_others();
-        for (file, queue) in self.files() {
-            let followed = file.follow(other);
-            other = file.identity();
-            let new = match followed {
-                Followed::There => continue,
-                Followed::Opened(opened) => Some(opened),
-                // What comes meanwhile counts as dropped.
-                Followed::Lost => None,
-            };
-            if !queue.replace_file(new) {
-                file.forget();
-            }
-        }
+        self.routes().for_each(|route| route.sink.reopen());
     }
 
     /// The lines of alerts and, with `--events -`, of rows that were queued for stdout or dropped.
     pub(super) fn alerts(&self) -> u64 {
-        self.stdout.queue().lines()
+        let rows = self.main.rows.as_ref();
+        self.main.sink.queue().lines() + rows.map_or(0, LineQueue::lines)
     }
 
     /// The lines of alerts, and those of rows, that are dropped or wait.
     pub(super) fn unwritten(&self) -> (u64, u64) {
-        let rows = self.rows.as_ref().map(|rows| rows.lines.unwritten());
-        (self.stdout.queue().unwritten(), rows.unwrap_or_default())
+        let mut routes = self.events.iter().chain([&self.main]);
+        let rows = routes.find_map(|route| route.rows.as_ref());
+        let rows = rows.map_or(0, LineQueue::unwritten);
+        (self.main.sink.queue().unwritten(), rows)
     }
 
     /// Whether rows are written.
     pub(super) fn has_rows(&self) -> bool {
-        self.rows.is_some()
+        let named = self.named.iter().map(|it| &it.route);
+        let mut routes = self.events.iter().chain([&self.main]).chain(named);
+        routes.any(|route| route.rows.is_some())
     }
 
     /// Writes a row, if rows are requested.
     pub(super) fn row(&mut self, row: &Row<'_>) {
-        let Some(rows) = &mut self.rows else { return };
-        match json::write(row, &mut rows.batch) {
-            Ok(()) => rows.batched += 1,
+        if !self.has_rows() {
+            return;
+        }
+        match json::write(row, &mut self.batch) {
+            Ok(()) => self.batched += 1,
             Err(error) => tracing::error!("can't write a row: {error}"),
         }
-        if rows.batch.len() >= BATCH {
-            rows.hand_on();
+        if self.batch.len() >= BATCH {
+            self.end_rows();
         }
     }
 
     /// Writes that the counts of a poll are a lower bound, if rows are requested.
     pub(super) fn loss(&mut self, time: Timestamp, device: &str, events: u64) {
-        let Some(rows) = &mut self.rows else { return };
-        match json::write_loss(time, device, events, &mut rows.batch) {
-            Ok(()) => rows.batched += 1,
+        if !self.has_rows() {
+            return;
+        }
+        match json::write_loss(time, device, events, &mut self.batch) {
+            Ok(()) => self.batched += 1,
             Err(error) => tracing::error!("can't write a loss: {error}"),
         }
     }
 
-    /// Ends a poll's rows.
+    /// Hands on the rows so far: a poll ends, or a batch is full.
     pub(super) fn end_rows(&mut self) {
-        if let Some(rows) = &mut self.rows {
-            rows.hand_on();
+        let lines = std::mem::take(&mut self.batched);
+        if lines == 0 {
+            return;
+        }
+        let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH));
+        let batch = Bytes::from(batch);
+        for rows in self.routes().filter_map(|route| route.rows.as_mut()) {
+            rows.write_lines(batch.clone(), lines);
         }
     }
 
     /// Writes the line of an alert, if alerts are requested.
     pub(super) fn alert(&mut self, line: Vec<u8>) {
-        if self.has_alerts {
-            self.stdout.write(line);
+        let line = Bytes::from(line);
+        for route in self.routes().filter(|route| route.has_alerts) {
+            route.sink.write(line.clone());
         }
     }
 
     /// Whether stdout is closed.
     pub(super) fn is_closed(&self) -> bool {
-        self.stdout.is_closed()
+        self.main.sink.is_closed()
     }
 
-    /// Waits until all lines are written, up to a time limit. Returns what became of the alerts,
-    /// and of the rows if rows are written.
-    pub(super) fn finish(self) -> (Written, Option<Written>) {
-        let rows = self.rows.map(|rows| {
-            let written = rows.lines.close();
-            // All lines of this sink are in `rows.lines`.
-            let _ = rows.file.map(|(_, sink)| sink.finish());
-            written
-        });
-        (self.stdout.finish(), rows.map(|written| written()))
+    /// What `recon status` says of the sinks of the settings.
+    pub(super) fn sinks(&self) -> impl Iterator<Item = SinkStatus> {
+        self.named.iter().map(NamedRoute::status)
     }
-}
 
-impl Rows {
-    fn hand_on(&mut self) {
-        if self.batched > 0 {
-            let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH));
-            self.lines
-                .write_lines(batch, std::mem::take(&mut self.batched));
+    /// Where the sinks of the settings write to.
+    pub(super) fn destinations(&self) -> impl Iterator<Item = &Destination> {
+        self.named.iter().map(|it| &it.destination)
+    }
+
+    /// The numbers of the threads of sinks that `concerns` selects.
+    pub(super) fn threads(&self, concerns: fn(&Destination) -> bool) -> Vec<libc::pid_t> {
+        let named = self.named.iter().filter(|it| concerns(&it.destination));
+        named.map(|it| it.route.sink.thread_id()).collect()
+    }
+
+    /// Waits until all lines are written, up to a time limit for all sinks together. Returns what
+    /// became of them.
+    pub(super) fn finish(self) -> Finished {
+        let mut ending = Vec::new();
+        let mut end = |route: Route| {
+            let rows = route.rows.map(LineQueue::close);
+            let (sink, alerts) = route.sink.begin_end();
+            ending.push(sink);
+            (alerts, rows)
+        };
+        let (alerts, rows_of_main) = end(self.main);
+        let (_, rows_of_events) = self.events.map(&mut end).unzip();
+        let named: Vec<_> = self
+            .named
+            .into_iter()
+            .map(|it| (it.name, end(it.route)))
+            .collect();
+        let until = last_moment();
+        ending.iter().for_each(|sink| sink.wait_until(until));
+        let rows = rows_of_main.or(rows_of_events.flatten());
+        Finished {
+            alerts: alerts(),
+            rows: rows.map(|rows| rows()),
+            named: named
+                .into_iter()
+                .map(|(name, (alerts, rows))| {
+                    let rows = rows.map(|rows| rows()).unwrap_or_default();
+                    (name, alerts() + rows)
+                })
+                .collect(),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    /// What becomes of a file between two polls.
-    type Change = fn(&Path);
-
-    #[test]
-    fn a_file_that_vanishes_is_made_again() {
-        // (what happens to the file, whether the next line is in the file of that name)
-        let changes: [(&str, Change, bool); 4] = [
-            (
-                "removed",
-                |path| fs::remove_file(path).expect("a file"),
-                true,
-            ),
-            (
-                "renamed",
-                |path| fs::rename(path, path.with_extension("1")).expect("a file"),
-                true,
-            ),
-            (
-                "replaced",
-                |path| {
-                    fs::remove_file(path).expect("a file");
-                    fs::write(path, "").expect("a file");
-                },
-                true,
-            ),
-            (
-                "its folder is gone",
-                |path| fs::remove_dir_all(path.parent().expect("a folder")).expect("a folder"),
-                false,
-            ),
-        ];
-        for (what, change, is_written) in changes {
-            let folder = tempfile::tempdir().expect("a folder");
-            let folder = folder.path().join("logs");
-            fs::create_dir(&folder).expect("a folder");
-            let path = folder.join("alerts.jsonl");
-            let stdout = tempfile::tempfile().expect("a file");
-            let output = AgentOutput::new(&stdout, None, true).expect("a sink");
-            let mut output = output.with_alert_file(&path).expect("a file");
-            output.alert(b"first\n".to_vec());
-            assert!(output.flush(Duration::from_secs(10)), "{what}");
-            change(&path);
-            for _ in 0..2 {
-                output.follow_files();
-            }
-            output.alert(b"second\n".to_vec());
-            assert!(output.flush(Duration::from_secs(10)), "{what}");
-            let found = fs::read_to_string(&path).ok();
-            assert_eq!(found.as_deref(), is_written.then_some("second\n"), "{what}");
-            if !is_written {
-                fs::create_dir(&folder).expect("a folder");
-                output.follow_files();
-                output.alert(b"third\n".to_vec());
-                assert!(output.flush(Duration::from_secs(10)), "{what}");
-                assert_eq!(fs::read_to_string(&path).expect(what), "third\n");
-            }
-        }
-    }
-}
+mod tests;

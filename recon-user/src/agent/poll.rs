@@ -118,7 +118,6 @@ impl<M: CountMaps> Agent<M> {
             self.output.loss(time, &self.host, events);
         }
         self.output.end_rows();
-        self.output.follow_files();
         self.record_poll(interval, tally.is_lower_bound());
     }
 

@@ -237,6 +237,7 @@ impl<M: CountMaps> Agent<M> {
             log_dropped: dropped_lines(),
             alerts_unwritten,
             events_unwritten,
+            sinks: self.output.sinks().collect(),
             state_failures: self.state_failures(),
             blind: self.blind.open().map(BlindPart::to_string).collect(),
             sandbox: sandbox(),

@@ -16,6 +16,7 @@ use crate::drain::fake::{Failure, FakeMaps, drain, syn};
 use crate::row::SignalSet;
 use crate::rule::{Profile, defaults};
 use crate::settings;
+use crate::sink::OpenFiles;
 
 /// One step of the programs or of the agent.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +47,7 @@ fn agent(grace: Grace, file: &File, events: Option<&Path>) -> Agent<FakeMaps> {
         served: ServedPorts::default(),
         places: PlaceNames::new(Callers::unrecorded(), std::iter::empty()),
         private: PrivateSignals::new(false),
-        output: AgentOutput::new(file, events, true).expect("a sink"),
+        output: AgentOutput::new(file, events, true, &OpenFiles::default()).expect("a sink"),
         blind: Blind::new(in_force.settings.quiet.0),
         table_entries: 1 << 16,
         host: "web1".to_owned(),

@@ -3,6 +3,7 @@
 //! In: what each poll has drained. Out: a log line for each poll, and one at the end.
 
 use super::Agent;
+use super::output::Finished;
 use crate::drain::{CountMaps, Tally};
 use crate::logging::dropped_lines;
 use crate::sink::Written;
@@ -50,12 +51,31 @@ impl<M: CountMaps> Agent<M> {
             evictions: EvictionStats { evicted, refused },
             forgotten,
         } = self.totals;
-        let (Written { written, dropped }, rows) = self.output.finish();
-        let rows = rows.map_or_else(String::new, |Written { written, dropped }| {
+        let Finished {
+            alerts,
+            rows,
+            named,
+        } = self.output.finish();
+        for (name, lines) in named {
+            let Written {
+                written,
+                dropped,
+                repeated,
+            } = lines;
+            tracing::info!(
+                "totals of sink {name}: written={written} dropped={dropped} repeated={repeated}"
+            );
+        }
+        let rows = rows.map_or_else(String::new, |rows| {
+            let Written {
+                written, dropped, ..
+            } = rows;
             format!(" events={written} events_dropped={dropped}")
         });
         tracing::info!(
-            "totals: polls={polls} failed_polls={failed_polls} missed_polls={missed_polls} {tally} evicted={evicted} refused={refused} processes_forgotten={forgotten} alerts={written} alerts_dropped={dropped} suppressed_lines={suppressed_lines}{rows} log_dropped={}",
+            "totals: polls={polls} failed_polls={failed_polls} missed_polls={missed_polls} {tally} evicted={evicted} refused={refused} processes_forgotten={forgotten} alerts={} alerts_dropped={} suppressed_lines={suppressed_lines}{rows} log_dropped={}",
+            alerts.written,
+            alerts.dropped,
             dropped_lines()
         );
     }

@@ -90,7 +90,7 @@ fn check_space(check: &'static str, folder: &Path, report: &mut Report) {
 }
 
 /// A file that lines are appended to.
-fn check_file(check: &'static str, path: &Path, report: &mut Report) {
+pub(super) fn check_file(check: &'static str, path: &Path, report: &mut Report) {
     let name = path.display();
     if let Err(error) = try_to_write(path) {
         let line = Line::failure(PART, check, format!("{name} can't be written: {error}"));

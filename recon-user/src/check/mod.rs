@@ -11,6 +11,7 @@ mod hooks;
 mod host;
 mod places;
 mod report;
+mod sinks;
 
 use std::io::{self, Write};
 
@@ -40,6 +41,9 @@ pub fn run(options: &CheckOptions) -> anyhow::Result<u8> {
         }
     };
     files::check_files(run, &mut report);
+    if let Some(in_force) = &in_force {
+        sinks::check_sinks(&in_force.settings, &mut report);
+    }
     places::check_control(run, &mut report);
     let pins = places::check_pins(run, &mut report);
     let may_try = host::check_limits(run, in_force.as_ref(), &pins, &mut report);

@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::LogFormat;
-use crate::sink::{LineQueue, STDERR, Sink};
+use crate::sink::{LineQueue, Sink};
 
 /// Lines that may wait for a slow reader: some 200 bytes each.
-const LINES: usize = 4096;
+const LINES: u64 = 4096;
 
 /// The lines that found the queue full since the start. There is one logger in a process.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
@@ -39,13 +39,13 @@ impl LogWriter {
     /// # Errors
     /// What the system says if the descriptor can't be duplicated or the thread can't be started.
     pub(super) fn start(format: LogFormat) -> io::Result<Self> {
-        let sink = Sink::named(io::stderr(), STDERR, "log lines", LINES)?;
+        let sink = Sink::for_log(io::stderr(), LINES)?;
         Ok(Self::start_on(sink, format))
     }
 
     fn start_on(sink: Sink, format: LogFormat) -> Self {
         let queue = LogQueue {
-            lines: sink.another_queue(),
+            lines: sink.another_queue(LINES),
             format,
             unreported: 0,
         };
@@ -121,9 +121,9 @@ mod tests {
     #[test]
     fn a_stalled_reader_costs_lines_that_are_counted() {
         /// More than a pipe (64 KiB) and the queue hold.
-        const SENT: usize = LINES + 1000;
+        const SENT: u64 = LINES + 1000;
         let (reader, pipe) = io::pipe().expect("a pipe");
-        let sink = Sink::named(&pipe, STDERR, "log lines", LINES).expect("a sink");
+        let sink = Sink::for_log(&pipe, LINES).expect("a sink");
         drop(pipe);
         let log = LogWriter::start_on(sink, LogFormat::Text);
         let mut pipe = log.maker()();
@@ -153,6 +153,6 @@ mod tests {
         log.finish();
         let reported = notice.expect("a notice");
         assert!(reported >= dropped, "{reported} of {dropped}");
-        assert_eq!(lines + dropped, SENT as u64);
+        assert_eq!(lines + dropped, SENT);
     }
 }

@@ -5,7 +5,7 @@
 //! The decisions held here: a row is the call, which threads make it, and with which arguments. A
 //! call without a row is refused: execve, fork, ptrace, mount, unshare, loading of modules,
 //! keyrings, userfaultfd, io_uring and all others. No memory becomes executable. A socket is local
-//! or netlink: recon talks to nobody.
+//! or netlink: recon talks to nobody, except for a thread whose sink has a peer.
 
 use libc::c_long;
 
@@ -81,6 +81,8 @@ const IOCTLS: &[u64] = &[
     libc::TCGETS,
     libc::FIONBIO,
     libc::FIOCLEX,
+    // What a socket has sent and its peer has not taken.
+    libc::TIOCOUTQ,
     // if_nametoindex(3).
     libc::SIOCGIFINDEX,
     libc::SIOCGIFNAME,

@@ -13,6 +13,8 @@
 //!   outside of it: not even at which program they run. So the threads that read other processes
 //!   (`process/reader.rs`) stay outside of the domain. Their system calls let them open files for
 //!   reading only.
+//! - A sink that has a TCP peer needs a socket of another kind than all the rest of recon. Only its
+//!   own thread may make one, and Landlock lets it connect to that port alone.
 //! - Loading programs and creating maps are not among the calls. Whoever takes over the agent can't
 //!   give the kernel another program.
 
@@ -27,7 +29,7 @@ use std::os::fd::AsRawFd;
 use crate::hook::Capabilities;
 use crate::process::reader;
 pub(crate) use paths::{Paths, landlock_version};
-pub(crate) use syscalls::is_available as has_seccomp;
+pub(crate) use syscalls::{SinkThreads, is_available as has_seccomp};
 use threads::{Failures, Order, on_each};
 
 /// What was reduced, in each thread.
@@ -39,15 +41,20 @@ pub(crate) struct Reduced {
     has_filter: bool,
     /// The folders below which files may be written, if Landlock limits that.
     written: Option<Vec<String>>,
+    /// Whom sinks connect to.
+    peers: Vec<String>,
     /// Why a layer is missing.
     pub(crate) missing: Vec<String>,
 }
 
 /// Reduces all threads of this process to what a running agent needs.
-pub(crate) fn reduce(paths: &Paths) -> Reduced {
-    let mut reduced = Reduced::default();
+pub(crate) fn reduce(paths: &Paths, sinks: &SinkThreads) -> Reduced {
+    let mut reduced = Reduced {
+        peers: paths.peers(),
+        ..Reduced::default()
+    };
     // The calls that come later are prepared first: afterwards there is less that they may do.
-    let filters = syscalls::Filters::compile();
+    let filters = syscalls::Filters::compile(sinks);
     let domain = paths.ruleset();
     if let Err(error) = reader::start() {
         reduced.lacks("the thread that reads other processes", &error);
@@ -63,7 +70,7 @@ pub(crate) fn reduce(paths: &Paths) -> Reduced {
     if let Err(error) = &domain {
         reduced.lacks("Landlock", error);
     }
-    match filters.and_then(|filters| filters.install(&readers)) {
+    match filters.and_then(|filters| filters.install(&readers, sinks)) {
         Ok(failures) => {
             reduced.has_filter = true;
             reduced.note(failures);
@@ -118,8 +125,15 @@ impl fmt::Display for Reduced {
             layers.push(privileges.join(", "));
         }
         if self.has_filter {
+            let network = match self.peers.as_slice() {
+                [] => "connects to a network".to_owned(),
+                peers => format!(
+                    "connects to a network, except for sinks to {}",
+                    peers.join(", ")
+                ),
+            };
             layers.push(format!(
-                "{} system calls, none that executes, loads a program or connects to a network",
+                "{} system calls, none that executes, loads a program or {network}",
                 syscalls::count()
             ));
         }

@@ -3,15 +3,16 @@
 //! In: the folders of what is opened again while the agent runs. Out: a ruleset for the kernel.
 //! The decisions held here: a rule covers the folder of a file and not the file, since editors and
 //! log rotation put another file in its place. /proc, /sys and the folders of rules may be read;
-//! nothing may be executed, and no TCP port bound or connected.
+//! nothing may be executed, no TCP port bound, and none connected but those of sinks.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, Ruleset, RulesetAttr,
-    RulesetCreatedAttr, path_beneath_rules,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, Ruleset,
+    RulesetAttr, RulesetCreatedAttr, path_beneath_rules,
 };
 
 use crate::parent_folder::parent_folder;
@@ -22,11 +23,12 @@ const NEWEST: ABI = ABI::V5;
 /// What is always read.
 const ALWAYS_READ: [&str; 2] = ["/proc", "/sys"];
 
-/// The folders of files that a running agent opens.
+/// The folders of files that a running agent opens, and whom it connects to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Paths {
     read: Vec<PathBuf>,
     written: Vec<PathBuf>,
+    peers: Vec<SocketAddr>,
 }
 
 impl Paths {
@@ -38,6 +40,16 @@ impl Paths {
     /// Adds a file that is written, and may be created again.
     pub(crate) fn write_file(&mut self, path: &Path) {
         self.written.extend(folders_of(path));
+    }
+
+    /// Adds a peer that is connected to again.
+    pub(crate) fn connect(&mut self, peer: SocketAddr) {
+        self.peers.push(peer);
+    }
+
+    /// Whom recon may connect to.
+    pub(super) fn peers(&self) -> Vec<String> {
+        self.peers.iter().map(ToString::to_string).collect()
     }
 
     /// The folders below which files may be written.
@@ -66,13 +78,16 @@ impl Paths {
         let write: BitFlags<AccessFs> = AccessFs::from_all(NEWEST) & !AccessFs::Execute;
         let always = ALWAYS_READ.iter().map(Path::new);
         let read_folders = always.chain(self.read.iter().map(PathBuf::as_path));
+        let ports = self.peers.iter();
+        let ports = ports.map(|peer| Ok(NetPort::new(peer.port(), AccessNet::ConnectTcp)));
         let created = Ruleset::default()
             .set_compatibility(CompatLevel::BestEffort)
             .handle_access(AccessFs::from_all(NEWEST))
             .and_then(|ruleset| ruleset.handle_access(AccessNet::from_all(NEWEST)))
             .and_then(Ruleset::create)
             .and_then(|ruleset| ruleset.add_rules(path_beneath_rules(read_folders, read)))
-            .and_then(|ruleset| ruleset.add_rules(path_beneath_rules(&self.written, write)));
+            .and_then(|ruleset| ruleset.add_rules(path_beneath_rules(&self.written, write)))
+            .and_then(|ruleset| ruleset.add_rules(ports));
         let created = created.map_err(io::Error::other)?;
         let descriptor: Option<OwnedFd> = created.into();
         descriptor.ok_or_else(|| io::ErrorKind::Unsupported.into())

@@ -1,7 +1,9 @@
 //! The system calls that a running agent makes: seccomp.
 //!
 //! In: the table in [`super::calls`]. Out: filters in force for every thread.
-//! The decisions held here: what has no row fails with EPERM. clone3 fails with ENOSYS: its flags
+//! The decisions held here: the kernel lets a thread do what all of its filters allow, so the
+//! filter of all threads also has what the threads of sinks need, and another one takes that from
+//! all others. What has no row fails with EPERM. clone3 fails with ENOSYS: its flags
 //! are in memory, where no filter sees them, and the C library then calls clone, whose flags are
 //! checked.
 
@@ -24,6 +26,18 @@ pub(super) struct Filters {
     agent: BpfProgram,
     readers: BpfProgram,
     not_available: BpfProgram,
+    /// For threads that are not of such a sink. Without one there is nothing to take from them.
+    not_peers: Option<BpfProgram>,
+    not_journals: Option<BpfProgram>,
+}
+
+/// Threads that may do more than others, by their numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SinkThreads {
+    /// Their sinks have TCP peers.
+    pub(crate) peers: Vec<libc::pid_t>,
+    /// Their sinks are journald.
+    pub(crate) journals: Vec<libc::pid_t>,
 }
 
 impl Filters {
@@ -31,9 +45,17 @@ impl Filters {
     ///
     /// # Errors
     /// The crate knows no such architecture.
-    pub(super) fn compile() -> io::Result<Self> {
+    pub(super) fn compile(sinks: &SinkThreads) -> io::Result<Self> {
         let own = std::process::id();
-        let agent = allowed(own, |_| true, |call| vec![call.with]);
+        let mut agent = allowed(own, |_| true, |call| vec![call.with])?;
+        if !sinks.peers.is_empty() {
+            let sockets = agent.entry(libc::SYS_socket).or_default();
+            sockets.extend(tcp_sockets()?);
+        }
+        if !sinks.journals.is_empty() {
+            // Large entries are files in memory.
+            agent.insert(libc::SYS_memfd_create, Vec::new());
+        }
         let mut readers = allowed(
             own,
             |call| call.by == All,
@@ -44,23 +66,47 @@ impl Filters {
         let refuse = SeccompAction::Errno(libc::EPERM.cast_unsigned());
         let no_such_call = SeccompAction::Errno(libc::ENOSYS.cast_unsigned());
         let clone3 = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
+        let without = |threads: &[_], calls: BTreeMap<_, _>| {
+            let is_needed = !threads.is_empty();
+            let filter = || program(calls, SeccompAction::Allow, refuse.clone());
+            is_needed.then(filter).transpose()
+        };
+        let sockets = BTreeMap::from([(libc::SYS_socket, tcp_sockets()?)]);
+        let files = BTreeMap::from([(libc::SYS_memfd_create, Vec::new())]);
         Ok(Self {
-            agent: program(agent?, refuse.clone(), SeccompAction::Allow)?,
-            readers: program(readers, refuse, SeccompAction::Allow)?,
+            agent: program(agent, refuse.clone(), SeccompAction::Allow)?,
+            not_peers: without(&sinks.peers, sockets)?,
+            not_journals: without(&sinks.journals, files)?,
+            readers: program(readers, refuse.clone(), SeccompAction::Allow)?,
             not_available: program(clone3, SeccompAction::Allow, no_such_call)?,
         })
     }
 
-    /// Puts them into force: one for all threads, and one more for those of `readers`.
+    /// Puts them into force: one for all threads, one more for those of `readers`, and one for all
+    /// but those of `sinks`. A thread that is started later has those of the thread that starts it.
     ///
     /// # Errors
     /// This kernel has no filters, or a thread has another one.
-    pub(super) fn install(self, readers: &[libc::pid_t]) -> io::Result<Failures> {
+    pub(super) fn install(
+        self,
+        readers: &[libc::pid_t],
+        sinks: &SinkThreads,
+    ) -> io::Result<Failures> {
         for filter in [&self.agent, &self.not_available] {
             seccompiler::apply_filter_all_threads(filter).map_err(io::Error::other)?;
         }
+        let mut failures = Failures::default();
+        for (filter, not) in [
+            (self.not_peers, &sinks.peers),
+            (self.not_journals, &sinks.journals),
+        ] {
+            if let Some(filter) = filter {
+                failures |= on_each(Order::Filter(filter), |thread| !not.contains(&thread));
+            }
+        }
         let readers = |thread| readers.contains(&thread);
-        Ok(on_each(Order::Filter(self.readers), readers))
+        failures |= on_each(Order::Filter(self.readers), readers);
+        Ok(failures)
     }
 }
 
@@ -74,6 +120,23 @@ fn program(
         .map_err(io::Error::other)?;
     let filter = SeccompFilter::new(rules, otherwise, matching, architecture);
     filter.and_then(TryInto::try_into).map_err(io::Error::other)
+}
+
+/// The rules that select sockets for TCP.
+fn tcp_sockets() -> io::Result<Vec<SeccompRule>> {
+    /// `SOCK_TYPE_MASK` of linux/net.h: the type without its flags.
+    const TYPE: u64 = 0xf;
+    let rule = |family: libc::c_int| {
+        let is_stream = SeccompCondition::new(
+            1,
+            Width::Dword,
+            Compare::MaskedEq(TYPE),
+            libc::SOCK_STREAM as u64,
+        );
+        SeccompRule::new(vec![equals(0, family as u64)?, is_stream?])
+    };
+    let rules = [libc::AF_INET, libc::AF_INET6].map(rule).into_iter();
+    rules.map(|rule| rule.map_err(io::Error::other)).collect()
 }
 
 /// The rules of the rows that `concerns` selects, with what `with` requires of each together.

@@ -52,7 +52,7 @@ fn refusal(call: libc::c_long, arguments: [usize; 4]) -> Option<i32> {
 #[test]
 fn refused_calls_fail_and_needed_ones_work() {
     alone("refused_calls_fail_and_needed_ones_work", |_| {
-        let reduced = reduce(&Paths::default());
+        let reduced = reduce(&Paths::default(), &SinkThreads::default());
         assert!(reduced.has_filter, "{reduced}: {:?}", reduced.missing);
         const LOAD: usize = 5;
         const CREATE: usize = 0;
@@ -123,7 +123,7 @@ fn files_are_written_below_their_folders_only() {
         let mut paths = Paths::default();
         paths.write_file(&events.join("rows.jsonl"));
         paths.read(&rules.join("file"));
-        let reduced = reduce(&paths);
+        let reduced = reduce(&paths, &SinkThreads::default());
         if !has_landlock {
             let missing = reduced.missing.join("\n");
             return assert!(missing.contains("without Landlock"), "{missing}");
@@ -242,7 +242,7 @@ fn every_thread_is_reduced() {
             ended.recv().ok();
         });
         started.recv().expect("a thread");
-        let reduced = reduce(&Paths::default());
+        let reduced = reduce(&Paths::default(), &SinkThreads::default());
         assert_eq!(reduced.missing, [""; 0]);
         let keep = format!("{:016x}", reduced.capabilities.expect("fewer").bits());
         let mut threads = 0;
@@ -286,7 +286,7 @@ fn a_reader_sees_other_processes_and_writes_nothing() {
             let new = folder.join("new");
             let mut paths = Paths::default();
             paths.write_file(&new);
-            reduce(&paths);
+            reduce(&paths, &SinkThreads::default());
             let by_reader = {
                 let link = link.clone();
                 crate::process::reader::read(move || fs::read_link(link))
@@ -308,4 +308,73 @@ fn a_reader_sees_other_processes_and_writes_nothing() {
             assert_eq!(kind, ErrorKind::PermissionDenied);
         },
     );
+}
+
+/// Only the thread of a sink that has a TCP peer may make a socket for it, and no other kind; only
+/// that of journald a file in memory. A thread that another one starts may do what that one may.
+#[test]
+fn a_sink_may_do_what_it_needs_and_others_may_not() {
+    use std::net::TcpStream;
+    use std::sync::mpsc::Receiver;
+
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+
+    /// Whether a TCP, a UDP socket and a file in memory could be made.
+    fn try_all(port: u16, other_port: u16) -> [bool; 4] {
+        [
+            TcpStream::connect(("127.0.0.1", port)).is_ok(),
+            TcpStream::connect(("127.0.0.1", other_port)).is_ok(),
+            UdpSocket::bind(("127.0.0.1", 0)).is_ok(),
+            memfd_create(c"test", MFdFlags::MFD_CLOEXEC).is_ok(),
+        ]
+    }
+
+    alone("a_sink_may_do_what_it_needs_and_others_may_not", |_| {
+        let listeners = [0; 2].map(|port| TcpListener::bind(("127.0.0.1", port)).expect("a port"));
+        let [port, other] = listeners
+            .each_ref()
+            .map(|it| it.local_addr().expect("an address"));
+        let (told, tells) = channel();
+        let start = || {
+            let told = told.clone();
+            let (go, waits): (_, Receiver<()>) = channel();
+            let (answer, answers) = channel();
+            thread::spawn(move || {
+                told.send(nix::unistd::gettid().as_raw()).expect("the test");
+                waits.recv().expect("the test");
+                answer
+                    .send(try_all(port.port(), other.port()))
+                    .expect("the test");
+            });
+            (tells.recv().expect("a thread"), go, answers)
+        };
+        let (peer, journal, neither) = (start(), start(), start());
+        // Before Linux 6.7, Landlock knows no ports. A reduced process can't ask.
+        const KNOWS_PORTS: u32 = 4;
+        let any_port = landlock_version().is_none_or(|version| version < KNOWS_PORTS);
+        let mut paths = Paths::default();
+        paths.connect(port);
+        let sinks = SinkThreads {
+            peers: vec![peer.0],
+            journals: vec![journal.0],
+        };
+        let reduced = reduce(&paths, &sinks);
+        assert_eq!(reduced.missing, [""; 0]);
+        assert!(
+            reduced
+                .to_string()
+                .contains(&format!("except for sinks to {port}")),
+            "{reduced}"
+        );
+        for (what, (_, go, answers), expected) in [
+            ("peer", peer, [true, any_port, false, false]),
+            ("journal", journal, [false, false, false, true]),
+            ("neither", neither, [false; 4]),
+        ] {
+            go.send(()).expect("a thread");
+            assert_eq!(answers.recv().expect("an answer"), expected, "{what}");
+        }
+        let started = thread::spawn(move || try_all(port.port(), other.port()));
+        assert_eq!(started.join().expect("an answer"), [false; 4]);
+    });
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail, ensure};
 
 use super::connect::{PATIENCE, connect, stranger};
-use super::protocol::{Answer, Body, LastReload, READING_TIME, Request, Status};
+use super::protocol::{Answer, Body, LastReload, READING_TIME, Request, SinkStatus, Status};
 use crate::diagnostic::{escape_json, readable, visible};
 
 /// How long to wait for the answer to a reload: it may wait for another one, and polls may have to
@@ -129,6 +129,7 @@ fn lines(status: &Status) -> String {
         log_dropped,
         alerts_unwritten,
         events_unwritten,
+        sinks,
         state_failures,
         blind,
         sandbox,
@@ -149,8 +150,9 @@ fn lines(status: &Status) -> String {
         format!(
             "not written  {alerts_unwritten} alert lines, {events_unwritten} event lines, {state_failures} saves of the state failed"
         ),
-        format!("sandbox      {sandbox}"),
     ]);
+    lines.extend(sinks.iter().map(of_sink));
+    lines.push(format!("sandbox      {sandbox}"));
     if !blind.is_empty() {
         lines.push(format!("BLIND        {}", blind.join(", ")));
     }
@@ -163,6 +165,23 @@ fn lines(status: &Status) -> String {
     }
     let shown = lines.iter().map(|line| visible(line.as_bytes()));
     shown.collect::<Vec<_>>().join("\n") + "\n"
+}
+
+fn of_sink(sink: &SinkStatus) -> String {
+    let SinkStatus {
+        name,
+        destination,
+        written,
+        dropped,
+        repeated,
+        waiting,
+        problem,
+    } = sink;
+    let problem = problem.as_ref();
+    let problem = problem.map_or_else(String::new, |problem| format!("; FAILS: {problem}"));
+    format!(
+        "sink         {name}: {written} lines written, {dropped} dropped, {repeated} repeated, {waiting} waiting; {destination}{problem}"
+    )
 }
 
 #[cfg(test)]

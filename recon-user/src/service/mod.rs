@@ -24,7 +24,7 @@ pub use build::{LONG_VERSION, SHORT_VERSION};
 pub use client::{reload, status};
 pub(crate) use control::{Asked, ControlSocket, Found, look_at_socket};
 pub(crate) use notify::Notifier;
-pub(crate) use protocol::{Answer, Body, LastReload, READING_TIME, Request, Status};
+pub(crate) use protocol::{Answer, Body, LastReload, READING_TIME, Request, SinkStatus, Status};
 
 /// The socket of the packaged service.
 pub const DEFAULT_SOCKET: &str = "/run/recon/control.sock";

@@ -128,6 +128,9 @@ pub(crate) struct Status {
     pub(crate) alerts_unwritten: u64,
     /// The same of `--events`.
     pub(crate) events_unwritten: u64,
+    /// The sinks of the settings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) sinks: Vec<SinkStatus>,
     /// How often the state could not be saved.
     pub(crate) state_failures: u64,
     /// The parts of recon that are blind or tampered with, as alerts about recon itself name them.
@@ -137,6 +140,26 @@ pub(crate) struct Status {
     /// What came of the last reload, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_reload: Option<LastReload>,
+}
+
+/// A sink of the settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SinkStatus {
+    /// As the settings call it.
+    pub(crate) name: String,
+    /// Where it writes to.
+    pub(crate) destination: String,
+    /// Lines that were written.
+    pub(crate) written: u64,
+    /// Lines that were lost.
+    pub(crate) dropped: u64,
+    /// Lines that were written again after a connection broke.
+    pub(crate) repeated: u64,
+    /// Lines that wait.
+    pub(crate) waiting: u64,
+    /// Why the last lines could not be written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) problem: Option<String>,
 }
 
 /// What came of a reload.

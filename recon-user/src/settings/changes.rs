@@ -5,15 +5,16 @@
 //! a threshold that moves from a rule file to recon.toml changes nothing, and a list of remotes
 //! that all rules share is one line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::apply::measure;
 use super::{InForce, Settings};
 use crate::duration::text;
 use crate::rule::Configured;
 
-/// Settings that take effect only at a start: the kernel programs have them.
-const NEED_RESTART: [&str; 1] = ["netns"];
+/// Settings that take effect only at a start: the kernel programs have them, or threads whose files
+/// and system calls the sandbox knows.
+const NEED_RESTART: [&str; 2] = ["netns", "sinks."];
 /// Rules are compared as they are in force.
 const OF_RULES: &str = "rules.";
 /// Except for their lists of remotes: a list for all rules is not one change for each.
@@ -27,9 +28,15 @@ impl InForce {
     pub(crate) fn keep_what_needs_restart(&mut self, before: &Self) -> Vec<String> {
         let (old, new) = (values(&before.settings), values(&self.settings));
         self.settings.netns = before.settings.netns;
-        let changed = NEED_RESTART.into_iter().filter_map(|key| {
-            let (old, new) = (old.get(key)?, new.get(key)?);
-            (old != new).then(|| format!("{key}: {new} needs a restart; until then it stays {old}"))
+        self.settings.sinks.clone_from(&before.settings.sinks);
+        let is_kept = |key: &&String| NEED_RESTART.iter().any(|start| key.starts_with(start));
+        let keys: BTreeSet<_> = old.keys().chain(new.keys()).filter(is_kept).collect();
+        let changed = keys.into_iter().filter_map(|key| {
+            let (old, new) = (old.get(key), new.get(key));
+            (old != new).then(|| {
+                let (old, new) = (shown(old), shown(new));
+                format!("{key}: {new} needs a restart; until then it stays {old}")
+            })
         });
         changed.collect()
     }

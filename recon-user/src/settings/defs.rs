@@ -6,12 +6,14 @@
 //! it. One that the command line overrides has a flag too.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::declare::table;
 use super::network_files::Lists;
 use super::options::{file_name, time};
 use super::read::{TomlReader, TomlValue};
+use super::sinks::{FileSize, LineKind, SinkType, SocketType};
 use super::value::{Bytes, DigestedLines, LineCount, Located, SettingType, Time, TomlTable};
 use super::{Origin, bytes};
 use crate::address::{Labels, Network};
@@ -19,6 +21,7 @@ use crate::hook::Netns;
 use crate::incident::{DEFAULT_QUIET, LineLimit};
 use crate::kql::Severity;
 use crate::rule::Profile;
+use crate::sink::Fsync;
 
 table! {
     /// The settings in force.
@@ -53,6 +56,8 @@ table! {
         limits: Limits = Limits::default();
         /// Names of networks, which alerts show; they never change what counts
         labels: Labels = Labels::default();
+        /// Where lines go besides stdout, `--alerts` and `--events`
+        sinks: BTreeMap<String, Located<SinkSettings>> = BTreeMap::new();
         /// Settings of one rule
         rules: BTreeMap<String, Located<Override>> = BTreeMap::new();
     }
@@ -108,6 +113,30 @@ table! {
     pub(crate) Limits ("[limits]") {
         /// The memory that recon may take
         memory: Bytes = Bytes(bytes::DEFAULT_MEMORY);
+    }
+}
+
+table! {
+    /// A sink.
+    pub(crate) SinkSettings ("[sinks.audit]") {
+        /// What it writes to: `file`, `journald`, `syslog`, `unix` or `tcp`
+        kind as "type": Option<SinkType> = None;
+        /// The file, or the socket of `journald`, `syslog` or `unix`
+        path: Option<PathBuf> = None;
+        /// The peer of `tcp`, by its address
+        address: Option<SocketAddr> = None;
+        /// How a `unix` sink sends: as `stream`, the default, or as a `datagram` for each line
+        socket: Option<SocketType> = None;
+        /// What it gets: `alerts`, `rows` or both
+        lines: Vec<LineKind> = vec![LineKind::Alerts];
+        /// How many alerts may wait for it, and how many rows; 4096 and 131072 if unset
+        queue: Option<u64> = None;
+        /// The size at which a `file` is rotated; unset, it grows without bound
+        rotate: Option<FileSize> = None;
+        /// How many rotated files are kept; 5 if unset
+        keep: Option<u64> = None;
+        /// When a `file` is on the disk: after each `line`, after a time, or `never`, the default
+        fsync: Option<Fsync> = None;
     }
 }
 

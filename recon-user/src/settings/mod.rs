@@ -5,7 +5,7 @@
 //!
 //! | step | module | takes | gives |
 //! |---|---|---|---|
-//! | declare | `defs`, `declare`, `value` | - | the settings, each declared once |
+//! | declare | `defs`, `declare`, `value`, `sinks` | - | the settings, each declared once |
 //! | read | `read` | recon.toml | [`Settings`] |
 //! | lists | `lists` | files of networks | what `allow_files` and `deny_files` list |
 //! | files | `files`, `duplicates` | rule files and folders of them | plans |
@@ -30,6 +30,7 @@ mod listing;
 mod network_files;
 mod options;
 mod read;
+mod sinks;
 mod table;
 mod value;
 
@@ -48,12 +49,13 @@ use crate::kql::Plan;
 use crate::rule::{Configured, Profile, scanners};
 
 pub use check::check;
-pub(crate) use defs::Override;
+pub(crate) use defs::{Override, SinkSettings};
 pub use defs::{SettingFlags, Settings};
 pub use files::{Rules, rules};
 pub use listing::list;
 use network_files::Lists;
 pub use options::RuleOptions;
+pub(crate) use sinks::LineKind;
 use value::Located;
 
 /// The file that is read if none is named.

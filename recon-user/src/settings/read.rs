@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::defs::{Alerts, Limits};
 use super::value::TomlTable;
-use super::{Origin, Override, Refused, Settings};
+use super::{Origin, Override, Refused, Settings, SinkSettings};
 use crate::diagnostic::{Diagnostics, FileKind, SourceText, Span, Wrong};
 
 const SETTINGS_FILE: FileKind = FileKind {
@@ -45,6 +45,7 @@ impl Settings {
                 reader.error(span, error.message(), None);
             }
         }
+        settings.check_sinks(&mut reader);
         match Refused::of(&reader.diagnostics, &source) {
             Some(refused) => Err(refused),
             None => {
@@ -66,6 +67,7 @@ fn table_of(name: &str) -> Option<String> {
     let mut tables = [
         (Alerts::EXAMPLE, Alerts::KEYS),
         (Limits::EXAMPLE, Limits::KEYS),
+        (SinkSettings::EXAMPLE, SinkSettings::KEYS),
     ]
     .into_iter();
     let (table, _) = tables.find(|(_, keys)| keys.contains(&name))?;

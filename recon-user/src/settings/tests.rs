@@ -16,7 +16,7 @@ use proptest::prelude::*;
 
 use super::defs::{Alerts, Limits};
 use super::value::TomlTable;
-use super::{InForce, Override, Settings, list};
+use super::{InForce, Override, Settings, SinkSettings, list};
 use crate::cli::{CONFIG_EXAMPLE, Cli};
 use crate::kql::{Loader, Plan, Severity};
 use crate::mutation::{check_places, fuzz};
@@ -86,6 +86,7 @@ fn every_known_key_is_taken() {
         ("rules.smb-scan", Override::KEYS),
         ("alerts", Alerts::KEYS),
         ("limits", Limits::KEYS),
+        ("sinks.audit", SinkSettings::KEYS),
     ] {
         for key in keys {
             let text = format!("[{table}]\n{key} = 1979-05-27");
@@ -118,7 +119,8 @@ fn settings_are_written_as_they_are_read() {
     let everything = format!("{CONFIG_EXAMPLE}\n\n[rules.\"Hits on one port\"]\nenabled = true\n");
     let example: Vec<_> = everything.lines().skip(1).collect();
     let odd = "alerts = { lines = 'unlimited', per = '90s', informational_per_hour = 0 }\nlimits.memory = 67_108_865";
-    for text in ["", &example.join("\n"), odd] {
+    let sinks = "[sinks.a]\ntype = 'tcp'\naddress = '[2001:db8::1]:6514'\n[sinks.b]\ntype = 'unix'\npath = '/run/b'\nsocket = 'datagram'\nqueue = 1\n[sinks.c]\ntype = 'file'\npath = '/c'\nfsync = '5s'\nlines = ['rows', 'alerts']\n[sinks.d]\ntype = 'syslog'";
+    for text in ["", &example.join("\n"), odd, sinks] {
         let settings = Settings::parse("recon.toml", text.as_bytes()).expect("settings");
         settings.apply(plans()).expect("known rules");
         let written = settings.to_string();

@@ -337,6 +337,10 @@ impl<T: TomlTable> SettingType for BTreeMap<String, Located<T>> {
 
     #[cfg(test)]
     fn describe(&self, key: String, _doc: &'static str, rows: &mut Vec<DocRow>) {
-        T::describe_entries(&format!("{key}.<rule>."), rows);
+        let entry = match key.as_str() {
+            "rules" => "<rule>",
+            _ => "<name>",
+        };
+        T::describe_entries(&format!("{key}.{entry}."), rows);
     }
 }

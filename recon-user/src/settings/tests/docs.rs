@@ -16,7 +16,7 @@ recon reads `/etc/recon/recon.toml`, or the file that `--config` names. `recon c
 `recon config --help` an example. A flag wins over the file. A key such as `alerts.lines` is `lines` in the table `[alerts]`.
 
 `<rule>` is a rule's id, its name, or its id and measure as in `port-scan/distinct_ports`; `recon rules` lists them. What
-is not set is as the rule says. Times are written as `90s`, `10m` or `1h`, networks as `192.0.2.0/24` or `192.0.2.1`.
+is not set is as the rule says. `<name>` is a name of your own for a sink, see [sinks](sinks.md). Times are written as `90s`, `10m` or `1h`, networks as `192.0.2.0/24` or `192.0.2.1`.
 
 This table is generated from `src/settings/defs.rs`: `RECON_WRITE_DOCS=1 cargo test -p recon-user docs` writes it.
 
@@ -81,9 +81,9 @@ fn docs_say_what_the_declarations_say() {
 
 /// The start of the file that packages install. A line that is a setting has no blank after its #.
 const INSTALLED: &str = "\
-# Settings of recon. Each is commented out and shows its default, for [rules.*] an example: remove
-# the # to change it, and that of its [table]. `recon config` then shows the settings in force, and
-# errors with their places. See recon-config(1) and recon-rules(1).
+# Settings of recon. Each is commented out and shows its default, for [rules.*] and [sinks.*] an
+# example: remove the # to change it, and that of its [table]. `recon config` then shows the
+# settings in force, and errors with their places. See recon-config(1) and recon-rules(1).
 ";
 
 /// A rule with settings of its own, which have no defaults.
@@ -100,6 +100,20 @@ const RULE_EXAMPLE: [(&str, &str); 9] = [
     ("deny_files", "[\"/etc/recon/deny.txt\"]"),
 ];
 
+/// A sink, which has no defaults. A file has nothing of what other types have.
+const SINK: &str = "sinks.<name>.";
+const SINK_EXAMPLE: [(&str, Option<&str>); 9] = [
+    ("type", Some("\"file\"")),
+    ("path", Some("\"/var/log/recon/audit.jsonl\"")),
+    ("address", None),
+    ("socket", None),
+    ("lines", Some("[\"alerts\"]")),
+    ("queue", Some("4096")),
+    ("rotate", Some("\"100MiB\"")),
+    ("keep", Some("5")),
+    ("fsync", Some("\"line\"")),
+];
+
 /// All settings as a file in which each is commented out.
 fn commented_file() -> String {
     // In TOML, keys of the root come before all tables.
@@ -110,13 +124,25 @@ fn commented_file() -> String {
     for row in root.iter().chain(&tables) {
         let (own_table, key) = row.key.rsplit_once('.').unwrap_or(("", &row.key));
         if own_table != table {
-            text += &format!("\n#[{}]\n", own_table.replace("<rule>", "port-scan"));
+            text += &format!(
+                "\n#[{}]\n",
+                own_table
+                    .replace("<rule>", "port-scan")
+                    .replace("<name>", "audit")
+            );
             table = own_table;
         }
         let example = RULE_EXAMPLE
             .iter()
             .find(|(name, _)| row.key == format!("{RULE}{name}"));
-        let value = example.map_or(row.default.as_str(), |(_, value)| value);
+        let of_sink = SINK_EXAMPLE
+            .iter()
+            .find(|(name, _)| row.key == format!("{SINK}{name}"));
+        if matches!(of_sink, Some((_, None))) {
+            continue;
+        }
+        let example = of_sink.map_or_else(|| example.map(|(_, value)| *value), |(_, value)| *value);
+        let value = example.unwrap_or(&row.default);
         assert!(!value.is_empty(), "{} needs an example", row.key);
         let doc = row.doc.trim().replace('`', "");
         text += &format!("\n# {doc}: {}\n#{key} = {value}\n", row.kind);
@@ -144,5 +170,7 @@ fn the_installed_file_changes_nothing_until_it_is_edited() {
     let mut edited = read(&uncommented);
     assert_eq!(edited.rules.len(), 1, "the example of a rule");
     edited.rules.clear();
+    assert_eq!(edited.sinks.len(), 1, "the example of a sink");
+    edited.sinks.clear();
     assert_eq!(edited, Settings::default(), "each value is the default");
 }

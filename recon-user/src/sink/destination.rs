@@ -1,0 +1,60 @@
+//! Where a sink of the settings writes to.
+//!
+//! Out: data; what makes a target of it is in the module of the target.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What a sink writes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Destination {
+    /// A file that is appended to.
+    File {
+        path: PathBuf,
+        rotation: Option<Rotation>,
+        fsync: Fsync,
+    },
+    /// The socket of systemd-journald.
+    Journal { path: PathBuf },
+    /// The socket of a syslog daemon.
+    Syslog { path: PathBuf },
+    /// A Unix socket.
+    Unix { path: PathBuf, is_datagram: bool },
+    /// A peer.
+    Tcp { address: SocketAddr },
+}
+
+/// When a file is rotated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rotation {
+    /// The file does not become larger, unless a line is larger by itself.
+    pub(crate) limit: u64,
+    /// Files that were rotated, and are kept.
+    pub(crate) keep: u64,
+}
+
+/// What a line that counts as written survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Fsync {
+    /// A power failure.
+    Line,
+    /// A power failure, once that time has passed.
+    Every(Duration),
+    /// The end of recon, whatever its cause.
+    #[default]
+    Never,
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, .. } => write!(f, "{}", path.display()),
+            Self::Journal { path } => write!(f, "journald at {}", path.display()),
+            Self::Syslog { path } => write!(f, "syslog at {}", path.display()),
+            Self::Unix { path, .. } => write!(f, "unix socket {}", path.display()),
+            Self::Tcp { address } => write!(f, "tcp {address}"),
+        }
+    }
+}

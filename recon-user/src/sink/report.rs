@@ -1,0 +1,117 @@
+//! What a sink says of its failures.
+//!
+//! In: failures and successes of its thread. Out: lines of the log.
+//! The decision held here: a failure is logged when it begins and when it is over, and not for
+//! every line. The end says how much was lost, also what found the queue full.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+/// Failures are not logged more often, nor successes beside those that end a logged failure.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// What the log knows of a sink.
+pub(super) struct Reporter {
+    place: String,
+    what: &'static str,
+    /// Whether it says that lines found the queue full: not that of the log itself.
+    has_overflows: bool,
+    /// How many dropped lines the last log line named.
+    logged: u64,
+    /// How many of them had found the queue full.
+    logged_refused: u64,
+    /// Whether the last failure has been logged, and nothing was written since.
+    is_reported: bool,
+    last_logged: Option<Instant>,
+}
+
+/// Lines that are not written, in numbers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unwritten {
+    /// Whatever the reason.
+    pub(super) dropped: u64,
+    /// Of these, what found the queue full.
+    pub(super) refused: u64,
+    /// In the queue.
+    pub(super) waiting: u64,
+}
+
+impl Reporter {
+    /// A sink that is called `place` and its lines `what` in messages.
+    pub(super) fn new(place: String, what: &'static str, has_overflows: bool) -> Self {
+        Self {
+            place,
+            what,
+            has_overflows,
+            logged: 0,
+            logged_refused: 0,
+            is_reported: false,
+            last_logged: None,
+        }
+    }
+
+    /// Lines are lost.
+    pub(super) fn report_loss(&mut self, error: &io::Error, lines: Unwritten) {
+        if self.has_paused() {
+            let dropped = self.said(lines);
+            let Self { place, what, .. } = self;
+            tracing::error!("{place}: {error}; {what} dropped so far: {dropped}");
+            self.note_logged(lines);
+            self.is_reported = true;
+        }
+    }
+
+    /// Lines wait until it can be written again.
+    pub(super) fn report_wait(&mut self, error: &io::Error, lines: Unwritten) {
+        if !self.is_reported || self.has_paused() {
+            let (dropped, waiting) = (self.said(lines), lines.waiting);
+            let Self { place, what, .. } = self;
+            tracing::error!(
+                "{place}: {error}; recon tries on; {what} that wait: {waiting}, dropped so far: {dropped}"
+            );
+            self.note_logged(lines);
+            self.is_reported = true;
+        }
+    }
+
+    /// A line was written: a failure is over, and what was lost without a word is said now.
+    pub(super) fn report_success(&mut self, lines: Unwritten) {
+        let dropped = self.said(lines);
+        let is_full = self.has_overflows && lines.refused > self.logged_refused;
+        // A queue that is still full loses more.
+        let is_over = !is_full || lines.waiting == 0;
+        let is_untold = dropped > self.logged && is_over && self.has_paused();
+        if !self.is_reported && !is_untold {
+            return;
+        }
+        let Self { place, what, .. } = self;
+        if self.is_reported || !is_full {
+            tracing::warn!("{place}: can be written again; {what} dropped: {dropped}");
+        } else {
+            let new = dropped - self.logged;
+            tracing::warn!(
+                "{place}: {new} {what} were dropped while its queue was full, since whoever takes them was too slow; dropped so far: {dropped}"
+            );
+        }
+        self.note_logged(lines);
+        self.is_reported = false;
+    }
+
+    /// The dropped lines that it speaks of.
+    const fn said(&self, lines: Unwritten) -> u64 {
+        match self.has_overflows {
+            true => lines.dropped,
+            false => lines.dropped - lines.refused,
+        }
+    }
+
+    fn has_paused(&self) -> bool {
+        self.last_logged.is_none_or(|last| last.elapsed() >= PAUSE)
+    }
+
+    fn note_logged(&mut self, lines: Unwritten) {
+        self.logged = self.said(lines);
+        self.logged_refused = lines.refused;
+        self.last_logged = Some(Instant::now());
+    }
+}

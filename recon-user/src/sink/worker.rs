@@ -1,0 +1,194 @@
+//! The thread of a sink.
+//!
+//! In: the work in its queue. Out: lines in the target, and counts of what became of them.
+//! The decisions held here: a line counts as written once it is as safe as its sink promises. Where
+//! that takes a write to the disk, the lines of many batches share one. A target that asks to be
+//! tried again gets the same lines after a pause that doubles; the end of the agent gives it one
+//! more try at once.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::SinkState;
+use super::queue::{Counts, LineBatch, Work};
+use super::report::Reporter;
+use super::target::{Failure, Target};
+use super::whole_lines::count_lines;
+
+/// Batches that share a commit at most.
+const GROUP: usize = 64;
+/// The pause after a first failure, and the longest one: a local peer is back within seconds.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What the thread has.
+pub(super) struct Worker {
+    pub(super) target: Box<dyn Target>,
+    pub(super) reporter: Reporter,
+    pub(super) state: Arc<SinkState>,
+    /// Written and not committed.
+    pub(super) group: Vec<(Arc<Counts>, u64)>,
+}
+
+/// Whether the thread goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    GoesOn,
+    Ends,
+}
+
+impl Worker {
+    /// Works until the agent ends, or until the reader has closed its end for good.
+    pub(super) fn run(mut self, queue: &Receiver<Work>) {
+        loop {
+            let work = match self.target.longest_pause() {
+                Some(pause) => queue.recv_timeout(pause),
+                None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            let then = match work {
+                Ok(work) => self.work_on(work, queue),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.look();
+                    Then::GoesOn
+                }
+                Err(RecvTimeoutError::Disconnected) => Then::Ends,
+            };
+            if then == Then::Ends {
+                break;
+            }
+        }
+        self.target.end();
+    }
+
+    /// Does it, and what else is there, and commits all of that.
+    fn work_on(&mut self, first: Work, queue: &Receiver<Work>) -> Then {
+        let mut reports = Vec::new();
+        let mut then = Then::GoesOn;
+        let more = std::iter::from_fn(|| queue.try_recv().ok());
+        for work in std::iter::once(first).chain(more).take(GROUP) {
+            match work {
+                Work::Lines(batch) => then = self.write(&batch),
+                Work::Reopen => {
+                    self.commit();
+                    self.state.is_reopening.store(false, Ordering::Relaxed);
+                    self.target.reopen();
+                }
+                Work::Report(written) => {
+                    reports.push(written);
+                    break;
+                }
+            }
+            if then == Then::Ends {
+                break;
+            }
+        }
+        self.commit();
+        for written in reports {
+            let written: SyncSender<()> = written;
+            // Nobody may wait for it any more.
+            let _ = written.try_send(());
+        }
+        then
+    }
+
+    fn write(&mut self, batch: &LineBatch) -> Then {
+        let mut done = 0;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.target.write(batch, &mut done) {
+                Ok(()) if self.target.is_grouped() => {
+                    self.group.push((Arc::clone(&batch.counts), batch.lines));
+                    return Then::GoesOn;
+                }
+                Ok(()) => {
+                    batch.counts.settle(batch.lines, batch.lines);
+                    self.note_success();
+                    return Then::GoesOn;
+                }
+                Err(Failure::Lost(error)) => {
+                    self.settle_part(batch, done);
+                    self.state.note_problem(Some(&error));
+                    self.reporter.report_loss(&error, self.state.unwritten());
+                    return Then::GoesOn;
+                }
+                Err(Failure::Later(error)) => {
+                    let is_last = self.state.is_ending.load(Ordering::SeqCst);
+                    self.state.note_problem(Some(&error));
+                    self.reporter.report_wait(&error, self.state.unwritten());
+                    if is_last {
+                        self.settle_part(batch, done);
+                        return Then::Ends;
+                    }
+                    self.wait(pause);
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                Err(Failure::Closed) => {
+                    self.settle_part(batch, done);
+                    self.state.is_closed.store(true, Ordering::Relaxed);
+                    return Then::Ends;
+                }
+            }
+        }
+    }
+
+    /// Waits that long, or until the agent ends.
+    fn wait(&self, pause: Duration) {
+        let until = Instant::now() + pause;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.state.is_ending.load(Ordering::SeqCst) {
+                return;
+            }
+            thread::park_timeout(left);
+        }
+    }
+
+    fn commit(&mut self) {
+        if self.group.is_empty() {
+            return;
+        }
+        let committed = self.target.commit();
+        for (counts, lines) in self.group.drain(..) {
+            counts.settle(lines, if committed.is_ok() { lines } else { 0 });
+        }
+        match committed {
+            Ok(()) => self.note_success(),
+            Err(error) => {
+                self.state.note_problem(Some(&error));
+                self.reporter.report_loss(&error, self.state.unwritten());
+            }
+        }
+    }
+
+    fn note_success(&mut self) {
+        self.state.note_problem(None);
+        self.reporter.report_success(self.state.unwritten());
+    }
+
+    /// Counts the lines before `done` as written, or leaves them for the commit, and the others as
+    /// dropped.
+    fn settle_part(&mut self, batch: &LineBatch, done: usize) {
+        let written = count_lines(&batch.bytes[..done]).min(batch.lines);
+        if !self.target.is_grouped() {
+            batch.counts.settle(batch.lines, written);
+            return;
+        }
+        batch.counts.settle(batch.lines - written, 0);
+        self.group.push((Arc::clone(&batch.counts), written));
+    }
+
+    /// Lets the target look after itself while there is nothing to write.
+    fn look(&mut self) {
+        match self.target.look() {
+            Some(Ok(())) => self.note_success(),
+            Some(Err(error)) => {
+                self.state.note_problem(Some(&error));
+                self.reporter.report_wait(&error, self.state.unwritten());
+            }
+            None => {}
+        }
+    }
+}
