@@ -5,6 +5,8 @@
 mod capabilities;
 #[path = "hostile_operator/events.rs"]
 mod events;
+#[path = "hostile_operator/frozen.rs"]
+mod frozen;
 #[path = "hostile_operator/hints.rs"]
 mod hints;
 #[path = "hostile_operator/interfaces.rs"]

@@ -182,4 +182,5 @@ tables! {
     wrong_pins: "pins.txt";
     wrong_sockets: "control.txt";
     wrong_lists: "lists.txt";
+    wrong_sinks: "sinks.txt";
 }

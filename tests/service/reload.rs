@@ -175,6 +175,12 @@ const ROWS: &[Reload] = &[
         says: &["netns: \"all\" needs a restart; until then it stays \"watched\""],
         ..ROW
     },
+    Reload {
+        name: "another sink",
+        after: &[(CONFIG, Some("[sinks.a]\ntype = 'file'\npath = '{dir}/a'"))],
+        says: &["sinks.a.type: \"file\" needs a restart; until then it stays none"],
+        ..ROW
+    },
 ];
 
 #[test]
