@@ -42,9 +42,9 @@ impl AgentClock {
     /// A clock that begins now.
     fn begin() -> Self {
         Self {
-            boot: boot::id(),
+            boot: boot::id().unwrap_or_default(),
             wall: Timestamp::now(),
-            since_boot: boot::elapsed(),
+            since_boot: boot::elapsed().unwrap_or_default(),
         }
     }
 
@@ -90,7 +90,7 @@ impl AgentClock {
 /// The time of windows, in whole milliseconds: finer than polls, and as fine as the dates of
 /// Elastic. It never goes back.
 pub(super) fn now() -> Timestamp {
-    AgentClock::current().at(boot::elapsed())
+    AgentClock::current().at(boot::elapsed().unwrap_or_default())
 }
 
 /// How far the wall clock is ahead of [`now`]. Zero unless somebody has set it.

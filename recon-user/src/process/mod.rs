@@ -350,7 +350,7 @@ impl ProcessRecord {
         if let Some(found) = &found {
             (executable, arguments) = (found.executable.as_deref(), &found.arguments);
             process.parent = found.stat.parent;
-            process.start = Start::of(pid, found.stat.start);
+            process.start = Start::from_ticks(pid, found.stat.start);
             process.name = Some(visible(&found.stat.name));
             process.executable = executable.map(visible);
             if !arguments.is_empty() {
