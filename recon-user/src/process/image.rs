@@ -7,7 +7,8 @@
 
 use recon_common::ImageId;
 
-use super::{Process, ProcessRecord};
+use super::Process;
+use super::record::ProcessRecord;
 
 /// How many programs before the current one are kept.
 const KEPT: usize = 3;
@@ -54,15 +55,16 @@ impl ProcessRecord {
 
     /// Takes over what the same process ran before, if `before` is of the same process.
     pub(super) fn inherit(&mut self, before: Self) {
-        // The start is unknown of a process that was gone, or had executed another program, before
-        // it could be read.
-        let is_same = self.start.is_none() || before.start.is_none() || self.start == before.start;
-        if !is_same {
-            return;
+        match self.is_same_process(&before) {
+            Some(true) => {
+                self.start = self.start.or(before.start);
+                let first_seen = before.image.process.start;
+                self.image.process.start = first_seen.or(self.image.process.start);
+            }
+            Some(false) => return,
+            // Numbers tell programs apart, whichever process ran them. A start is of one process.
+            None => {}
         }
-        self.start = self.start.or(before.start);
-        let first_seen = before.image.process.start;
-        self.image.process.start = first_seen.or(self.image.process.start);
         self.executed = self.executed.saturating_add(before.executed);
         self.earlier = before.earlier;
         if before.image.number != self.image.number {
@@ -71,4 +73,11 @@ impl ProcessRecord {
         let surplus = self.earlier.len().saturating_sub(KEPT);
         self.earlier.drain(..surplus);
     }
+}
+
+/// Whether a program is of the process that began as `child`, and not of an earlier one of that
+/// pid: of those, only the last few may be reported after the fork.
+pub(super) fn is_of_process(number: u8, child: ImageId) -> bool {
+    const MOST_LATE: u8 = 16;
+    child.number.wrapping_sub(number) >= MOST_LATE
 }

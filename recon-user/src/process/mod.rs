@@ -17,6 +17,7 @@ mod lookup;
 pub(crate) mod netns;
 mod proc;
 pub(crate) mod reader;
+mod record;
 mod served;
 mod socket;
 mod start;
@@ -37,12 +38,11 @@ use serde::{Deserialize, Serialize};
 use crate::diagnostic::visible;
 use crate::drain::{Forks, ImageNumbers};
 
-use cgroup::Membership;
 use hierarchy::Cgroups;
-use image::Image;
+use image::{Image, is_of_process};
 pub(crate) use listener::Listeners;
 pub(crate) use lookup::Lookups;
-use proc::ProcFiles;
+use record::ProcessRecord;
 pub(crate) use served::{ServedPorts, is_own};
 pub use start::Start;
 
@@ -77,23 +77,6 @@ pub struct Process {
     pub unit: Option<String>,
     /// When it started. `None` if it was gone before it could be read.
     pub start: Option<Start>,
-}
-
-/// What is kept of one pid.
-#[derive(Debug)]
-struct ProcessRecord {
-    /// What it runs, or ran last.
-    image: Image,
-    /// What it ran before, the latest last.
-    earlier: Vec<Image>,
-    /// Programs that it was seen to execute.
-    executed: u32,
-    /// When it started. `None` for a process that was gone before it could be read.
-    start: Option<u64>,
-    /// When the pid was last checked to belong to that process.
-    checked: Instant,
-    /// The number of its last use.
-    used: u64,
 }
 
 /// The processes of this host, also after their end, bounded in number. Most take up to 1 KiB each.
@@ -153,9 +136,14 @@ impl ProcessTable {
     /// Records that a process has executed a program, which replaces what was known of it.
     pub(crate) fn record_exec(&mut self, executed: &ExecEvent) {
         let ImageId { pid, number } = ImageId::unpack(executed.image);
+        let latest = self.forks.find(pid);
+        let before = self.records.get(&pid);
+        // Its numbers may come round.
+        let is_known = before.is_some_and(|it| it.fork == latest && it.executed > 0);
+        let fork = latest.filter(|&(child, _)| is_known || is_of_process(number, child));
         let found = proc::read_process(&self.proc_root, pid);
-        // Else it is of a program that the process has executed since.
-        let found = found.filter(|_| self.images.number(pid) == number);
+        // Else it is of a program that the process has executed since, or of a later process.
+        let found = found.filter(|_| self.images.number(pid) == number && fork == latest);
         let membership = match found.as_ref().and_then(|found| found.cgroups.as_deref()) {
             Some(cgroups) => {
                 self.cgroups.learn_path(executed.cgroup, cgroups);
@@ -168,6 +156,7 @@ impl ProcessTable {
         let file = Some(filename).filter(|path| path.len() + 1 < FILENAME_LENGTH);
         let mut record = ProcessRecord::new(pid, found, membership, file);
         record.image.number = number;
+        record.fork = fork;
         let process = &mut record.image.process;
         process.user = Some(executed.user);
         let text = |bytes: &[u8]| (!bytes.is_empty()).then(|| visible(bytes));
@@ -256,7 +245,12 @@ impl ProcessTable {
             return None;
         }
         let now = Instant::now();
+        let fork = self.forks.find(pid);
         let is_same = self.records.get_mut(&pid).is_some_and(|record| {
+            // A later process got the pid, and may be gone too.
+            if fork.is_some() && fork != record.fork {
+                return false;
+            }
             if now.duration_since(record.checked) < self.trusted_for {
                 return true;
             }
@@ -276,10 +270,11 @@ impl ProcessTable {
     /// Reads what the process runs now.
     fn read(&mut self, pid: u32) {
         let before = self.images.number(pid);
+        let fork = self.forks.find(pid);
         let found = proc::read_process(&self.proc_root, pid);
         let number = self.images.number(pid);
-        // Else it may be of either program.
-        let found = found.filter(|_| number == before);
+        // Else it may be of either program, or process.
+        let found = found.filter(|_| number == before && fork == self.forks.find(pid));
         let membership = found
             .as_ref()
             .and_then(|found| found.cgroups.as_deref())
@@ -288,6 +283,7 @@ impl ProcessTable {
         let is_there = found.is_some();
         let mut record = ProcessRecord::new(pid, found, membership, None);
         record.image.number = number;
+        record.fork = fork;
         if is_there {
             record.image.process.user = proc::read_user(&self.proc_root, pid);
         }
@@ -297,7 +293,7 @@ impl ProcessTable {
     fn keep(&mut self, mut record: ProcessRecord) {
         let pid = record.image.process.pid;
         // Once its parent has ended, /proc names another one.
-        if let Some((_, parent)) = self.forks.find(pid) {
+        if let Some((_, parent)) = record.fork {
             record.image.process.parent = Some(parent.pid);
         }
         match self.records.remove(&pid) {
@@ -329,52 +325,6 @@ impl ProcessTable {
             self.evicted += u64::from(goes && record.is_known());
             !goes
         });
-    }
-}
-
-impl ProcessRecord {
-    /// A record of what was found of the process, which executed `file`.
-    fn new(
-        pid: u32,
-        found: Option<ProcFiles>,
-        membership: Membership,
-        file: Option<&[u8]>,
-    ) -> Self {
-        let mut process = Process {
-            pid,
-            container: membership.container,
-            unit: membership.unit,
-            ..Process::default()
-        };
-        let (mut executable, mut arguments) = (None, &[][..]);
-        if let Some(found) = &found {
-            (executable, arguments) = (found.executable.as_deref(), &found.arguments);
-            process.parent = found.stat.parent;
-            process.start = Start::from_ticks(pid, found.stat.start);
-            process.name = Some(visible(&found.stat.name));
-            process.executable = executable.map(visible);
-            if !arguments.is_empty() {
-                let arguments = arguments.iter().map(Vec::as_slice);
-                process.command_line = Some(text::command_line(arguments));
-            }
-        }
-        Self {
-            image: Image {
-                number: 0,
-                names: tool::program_names(file, executable, arguments),
-                process,
-            },
-            earlier: Vec::new(),
-            executed: 0,
-            start: found.as_ref().map(|found| found.stat.start),
-            checked: Instant::now(),
-            used: 0,
-        }
-    }
-
-    /// Whether more than the pid is known.
-    fn is_known(&self) -> bool {
-        self.start.is_some() || self.image.process.user.is_some()
     }
 }
 

@@ -91,7 +91,7 @@ fn event(pid: u32, filename: &str) -> ExecEvent {
 }
 
 /// The program of a process that has executed none.
-fn first(pid: u32) -> ImageId {
+const fn first(pid: u32) -> ImageId {
     ImageId { pid, number: 0 }
 }
 

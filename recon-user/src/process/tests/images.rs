@@ -159,3 +159,86 @@ fn a_long_line_of_forks_has_an_end() {
     let process = bench.processes.get_image(first(10_000));
     assert_eq!((process.parent, process.name), (Some(9_999), None));
 }
+
+/// A process that was gone before it could be read, after one that is known.
+#[test]
+fn a_process_that_went_unread_has_only_its_own_start() {
+    const FORKER: ImageId = first(60);
+    // (what, the number of the pid's programs at the fork before the first and before the second
+    // one, whether the second one is of the process of the first)
+    for (what, forks, is_same) in [
+        ("no fork is recorded", [None, None], false),
+        ("one process", [Some(0), None], true),
+        ("another one, of a shell", [Some(0), Some(1)], false),
+        ("the first one is older than recon", [None, Some(1)], false),
+    ] {
+        let mut bench = Bench::new();
+        let fork = |processes: &ProcessTable, number: Option<u8>| {
+            if let Some(number) = number {
+                processes.forks.record(ImageId { pid: PID, number }, FORKER);
+            }
+        };
+        fork(&bench.processes, forks[0]);
+        let event = bench.execute("backup");
+        bench.processes.record_exec(&event);
+        let before = bench.processes.get(PID);
+        assert!(before.start.is_some(), "{what}");
+        bench.tree.end(PID);
+        fork(&bench.processes, forks[1]);
+        let scan = bench.processes.images.count(PID);
+        bench.processes.record_exec(&ExecEvent {
+            image: scan.pack(),
+            ..super::event(PID, "./scan")
+        });
+        let process = bench.processes.get_image(scan);
+        assert_eq!(process.executable, some("./scan"), "{what}");
+        let start = before.start.filter(|_| is_same);
+        assert_eq!(process.start, start, "{what}");
+        assert_eq!(process.command_line, None, "{what}");
+        let is_kept = forks[1].is_none();
+        assert_eq!(bench.executable(1).is_some(), is_kept, "{what}");
+    }
+}
+
+#[test]
+fn a_process_that_only_forked_is_not_the_one_that_had_its_pid() {
+    const FORKER: u32 = 60;
+    let mut bench = Bench::new();
+    let event = bench.execute("backup");
+    bench.processes.record_exec(&event);
+    bench.tree.end(PID);
+    let sender = ImageId::unpack(event.image);
+    assert_eq!(bench.processes.get_image(sender).name, some("backup"));
+    let scan = bench.processes.images.count(FORKER);
+    bench.processes.record_exec(&ExecEvent {
+        image: scan.pack(),
+        ..super::event(FORKER, "./scan")
+    });
+    bench.processes.forks.record(sender, scan);
+    let expected = Process {
+        pid: PID,
+        parent: Some(FORKER),
+        ..bench.processes.get(FORKER)
+    };
+    assert_eq!(expected.name, some("scan"));
+    assert_eq!(bench.processes.get_image(sender), expected);
+    let is_tool = |name| bench.processes.is_tool(sender, &names(&[name]));
+    assert_eq!(["scan", "backup"].map(is_tool), [true, false]);
+}
+
+/// What /proc says of a later process is not of an earlier one.
+#[test]
+fn a_program_that_is_reported_after_the_next_fork_has_its_own_process() {
+    let mut bench = Bench::new();
+    let event = bench.execute("scan");
+    bench.tree.process(PID.into(), 60, "cat", 6);
+    bench
+        .processes
+        .forks
+        .record(ImageId::unpack(event.image), first(60));
+    bench.processes.record_exec(&event);
+    let process = &bench.processes.records[&PID].image.process;
+    let seen = (process.name.as_deref(), process.start, process.parent);
+    assert_eq!(seen, (Some("scan"), None, None));
+    assert_eq!(bench.processes.get(PID).name, some("cat"));
+}
