@@ -45,6 +45,7 @@ pub(crate) use lookup::Lookups;
 use record::ProcessRecord;
 pub(crate) use served::{ServedPorts, is_own};
 pub use start::Start;
+pub(crate) use tool::strip_exe;
 
 /// The share of the records that is evicted at once.
 const EVICTED_SHARE: usize = 8;

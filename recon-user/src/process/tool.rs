@@ -191,7 +191,8 @@ fn text_before(name: &str, ends: &[char]) -> String {
     name.split(ends).next().unwrap_or(name).to_owned()
 }
 
-fn strip_exe(name: &str) -> &str {
+/// The name without a final `.exe`, which does not count.
+pub(crate) fn strip_exe(name: &str) -> &str {
     const EXE: &str = ".exe";
     let start = name.len().saturating_sub(EXE.len());
     match name.split_at_checked(start) {

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use super::declare::table;
 use super::network_files::Lists;
-use super::options::{file_name, time};
+use super::options::{program_name, time};
 use super::read::{TomlReader, TomlValue};
 use super::sinks::{FileSize, LineKind, SinkType, SocketType};
 use super::value::{Bytes, DigestedLines, LineCount, Located, SettingType, Time, TomlTable};
@@ -79,9 +79,10 @@ pub struct SettingFlags {
     pub(crate) profile: Option<Profile>,
     #[arg(long, value_enum, value_name = "NETNS", help = doc("netns"))]
     pub(crate) netns: Option<Netns>,
-    #[arg(long = "scanner", value_name = "NAME", value_parser = file_name, help = doc("scanners"))]
+    #[arg(long = "scanner", value_name = "NAME", value_parser = program_name,
+          help = doc("scanners"))]
     pub(crate) scanners: Vec<String>,
-    #[arg(long = "not-scanner", value_name = "NAME", value_parser = file_name,
+    #[arg(long = "not-scanner", value_name = "NAME", value_parser = program_name,
           help = doc("not_scanners"))]
     pub(crate) not_scanners: Vec<String>,
     #[arg(long, value_name = "TIME", value_parser = time, help = doc("quiet"))]

@@ -55,6 +55,7 @@ pub use files::{Rules, rules};
 pub use listing::list;
 use network_files::Lists;
 pub use options::RuleOptions;
+use options::doubt_name;
 pub(crate) use sinks::LineKind;
 use value::Located;
 
@@ -149,14 +150,28 @@ impl Settings {
                 visible(name.as_bytes())
             );
         }
+        for (key, names) in [
+            ("scanners", &self.scanners),
+            ("not_scanners", &self.not_scanners),
+        ] {
+            for name in names {
+                let Some(doubt) = doubt_name(name) else {
+                    continue;
+                };
+                doubts += &format!(
+                    "warning: `{}` in `{key}` is unlikely to be a program's name: {doubt}\n",
+                    visible(name.as_bytes())
+                );
+            }
+        }
         let known = scanners(&self.scanners, &[]);
-        for name in self
+        let unknown = self
             .not_scanners
             .iter()
-            .filter(|&name| !known.contains(name))
-        {
+            .filter(|&name| !known.contains(name) && doubt_name(name).is_none());
+        for name in unknown {
             doubts += &format!(
-                "warning: `{}` in `not_scanners` is no scanning tool: it takes no name out; see that it is spelled as the program's file is\n",
+                "warning: `{}` in `not_scanners` is not in the list of scanning tools, so it removes nothing; check the spelling: it is the name of the program's file\n",
                 visible(name.as_bytes())
             );
         }

@@ -2,8 +2,8 @@
 //!
 //! In: paths. Out: a [`NetworkSet`] for each, or all errors in them.
 //! The decisions held here: a file is read line by line, so that its size is bounded by its
-//! networks and not by a limit. A file that several rules name is read once. An error refuses the
-//! whole file: half a list is no list.
+//! networks and not by a limit. A byte order mark before the first line is skipped. A file that
+//! several rules name is read once. An error refuses the whole file: half a list is no list.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -157,11 +157,10 @@ impl<R: BufRead> NetworkReader<R> {
                 // The rest of the line would be another one.
                 return Ok(None);
             }
-            let mark = match self.number {
-                1 => BYTE_ORDER_MARK,
-                _ => b"",
+            let line = match self.line.strip_prefix(BYTE_ORDER_MARK) {
+                Some(rest) if self.number == 1 => rest,
+                _ => &self.line,
             };
-            let line = self.line.strip_prefix(mark).unwrap_or(&self.line);
             let mut parts = line.split(|&byte| byte == COMMENT);
             let before_comment = parts.next().unwrap_or_default();
             let text = before_comment.trim_ascii();

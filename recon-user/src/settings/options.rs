@@ -9,6 +9,7 @@ use clap::Args;
 use super::SettingFlags;
 use super::value::Time;
 use crate::kql::WINDOW;
+use crate::process::strip_exe;
 
 /// Which rules are in force, and their settings: options that commands share.
 #[derive(Args, Debug, Clone, Default)]
@@ -27,8 +28,18 @@ pub struct RuleOptions {
     pub settings: SettingFlags,
 }
 
-/// The name of a program's file, without folders.
-pub(crate) fn file_name(text: &str) -> Result<String, String> {
+/// The name of a program's file, as the command line gives it.
+pub(crate) fn program_name(text: &str) -> Result<String, String> {
+    let name = file_name(text)?;
+    match doubt_name(&name) {
+        Some(doubt) => Err(doubt),
+        None => Ok(name),
+    }
+}
+
+/// The name of a file, without folders. recon.toml may list any: recon took each before it had
+/// doubts about some, and must start after an upgrade.
+pub(super) fn file_name(text: &str) -> Result<String, String> {
     /// No file of Linux has a longer name.
     const LONGEST: usize = 255;
     if text.is_empty() || text.contains('/') {
@@ -37,18 +48,24 @@ pub(crate) fn file_name(text: &str) -> Result<String, String> {
     if text.len() > LONGEST {
         return Err(format!("a file name has at most {LONGEST} bytes"));
     }
-    if text.contains(['*', '?']) {
-        return Err("a name is compared as a whole: list each name, without patterns".to_owned());
-    }
-    if text.contains(char::is_control) || text.trim() != text || [".", ".."].contains(&text) {
-        return Err("no program's file has that name; use one such as nmap".to_owned());
-    }
-    if let Some((name, end)) = text.rsplit_once('.')
-        && end.eq_ignore_ascii_case("exe")
-    {
-        return Err(format!("the final .{end} does not count: use `{name}`"));
-    }
     Ok(text.to_owned())
+}
+
+/// Why nobody is likely to mean that file name as a program's.
+pub(super) fn doubt_name(name: &str) -> Option<String> {
+    let stem = strip_exe(name);
+    if name.contains(['*', '?']) {
+        return Some("a name is compared as a whole: list each name, without patterns".to_owned());
+    }
+    if name.contains(char::is_control) || name.trim() != name {
+        let doubt =
+            "a name has no blanks at its ends and no control characters; use one such as nmap";
+        return Some(doubt.to_owned());
+    }
+    if stem.is_empty() || [".", ".."].contains(&stem) {
+        return Some("no program has that name; use one such as nmap".to_owned());
+    }
+    (stem != name).then(|| format!("a final .exe does not count: use `{stem}`"))
 }
 
 /// A time, with the limits of those in recon.toml.
@@ -64,26 +81,36 @@ mod tests {
 
     #[test]
     fn scanners_are_file_names() {
-        for (text, is_name) in [
-            ("nmap", true),
-            ("scan.py", true),
-            ("[", true),
-            ("a b", true),
-            ("", false),
-            ("/usr/bin/nmap", false),
-            ("nm*", false),
-            ("nma?", false),
-            ("nmap ", false),
-            ("\u{a0}nmap", false),
-            ("nm\0ap", false),
-            ("nmap\n", false),
-            (".", false),
-            ("..", false),
-            ("nmap.exe", false),
-            ("Nmap.EXE", false),
+        const NEITHER: [bool; 2] = [false, false];
+        const FILE: [bool; 2] = [true, false];
+        const BOTH: [bool; 2] = [true, true];
+        // Whether the file of settings may have it, and whether the command line may.
+        for (text, expected) in [
+            ("nmap", BOTH),
+            ("scan.py", BOTH),
+            ("[", BOTH),
+            ("a b", BOTH),
+            ("exe", BOTH),
+            ("", NEITHER),
+            ("/usr/bin/nmap", NEITHER),
+            ("nm*", FILE),
+            ("nma?", FILE),
+            ("nmap ", FILE),
+            ("\u{a0}nmap", FILE),
+            ("nm\0ap", FILE),
+            ("nmap\n", FILE),
+            (".", FILE),
+            ("..", FILE),
+            ("nmap.exe", FILE),
+            ("Nmap.EXE", FILE),
+            (".exe", FILE),
+            ("..exe", FILE),
         ] {
-            assert_eq!(file_name(text).is_ok(), is_name, "{text:?}");
+            let taken = [file_name(text), program_name(text)].map(|name| name.is_ok());
+            assert_eq!(taken, expected, "{text:?}");
         }
+        let doubt = program_name("Nmap.EXE").expect_err("it matches nothing");
+        assert!(doubt.ends_with("use `Nmap`"), "{doubt}");
     }
 
     #[test]
