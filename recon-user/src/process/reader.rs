@@ -8,8 +8,9 @@
 //! - A process may let nobody read its memory for as long as it likes: its arguments may be on a
 //!   file system of its own, or whoever maps memory for it may never end. A read of them has a
 //!   deadline, and until it ends there is no other: names are missing then, and no poll waits.
-//! - No signal to the process is handled there: the handler would have to write, which these
-//!   threads may not, and the agent would never hear that it is to end.
+//! - These threads handle no signal to the process but the one by which threads are told to give up
+//!   privileges: a handler would have to write, which they may not, and the agent would never hear
+//!   that it is to end.
 //! - Where nobody has started the thread, a function runs where it is called.
 
 use std::io;
@@ -117,9 +118,11 @@ pub(crate) fn take_late() -> u64 {
     taken.unwrap_or_default()
 }
 
-/// Notes that this thread only looks into other processes.
+/// Makes this thread one that only looks into other processes: sets its signal mask and lists it.
+/// The mask also lets the order through: the agent may have started this thread while it held all
+/// signals back.
 pub(super) fn register() {
-    // It takes a set that libc has made.
+    // Fails only for an argument that is no mask change.
     let _ = blocked().thread_set_mask();
     let own = nix::unistd::gettid().as_raw();
     let mut threads = THREADS.lock().unwrap_or_else(PoisonError::into_inner);
