@@ -20,8 +20,12 @@ pub struct Linux(pub u32, pub u32);
 pub const TCX: Linux = Linux(6, 6);
 /// TC programs may ask for the current process, which sends on packet sockets.
 pub const PACKET_SENDERS: Linux = Linux(6, 10);
-/// IPv6 takes only so many extension headers. Linux 6.18 takes all, 7.2 does not.
+/// IPv6 takes only so many extension headers. Linux 6.18 takes all, 7.2 does not. No
+/// kernel between them is tested.
 pub const FEW_EXTENSION_HEADERS: Linux = Linux(7, 0);
+/// A test run of a TC program may have an interface that the packet came in on. No kernel between
+/// 5.10, which refuses it, and 6.1 is tested.
+pub const TEST_RUN_INGRESS: Linux = Linux(5, 17);
 /// XDP programs may see frames that fill several buffers.
 pub const XDP_FRAGS: Linux = Linux(5, 18);
 /// The hooks on sockets know network namespaces.

@@ -198,6 +198,7 @@ arp -i eth0.7 -s 203.0.113.2 02:00:00:00:00:02",
             runs: &[Run {
                 says: BEST,
                 attacks: &[Attack {
+                    // No faster than an emulated processor polls.
                     by: By::Attacker("hping3 -q -n -S -p ++1 -c 65535 -i u1000 {host}"),
                     signals: None,
                     alerts: &[],
@@ -288,8 +289,8 @@ neighbor replace 192.0.2.1 lladdr 02:00:00:00:02:01 dev veth1 nud permanent
         Row {
             name: "two cards with two queues each: a scan over each is told once",
             kernels: Kernels::All,
-            // The bridge between the machines shows each card the frames to one that it has not
-            // heard yet.
+            // The bridge between the machines sends frames to every card until it has learned their
+            // address, so each card sends one first.
             before: "[ $(ls -d /sys/class/net/eth[01]/queues/rx-* | wc -l) = 4 ]
 ping -c 1 {attacker}
 ping -c 1 203.0.113.2",
@@ -315,6 +316,7 @@ ping -c 1 203.0.113.2",
         Row {
             name: "a driver that refuses native XDP: generic",
             kernels: Kernels::All,
+            // As above, the card sends a frame first.
             before: "ip link set eth2 up
 ping -c 1 192.0.2.2",
             runs: &[

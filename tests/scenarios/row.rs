@@ -119,12 +119,12 @@ pub(super) struct Expected {
     pub(super) fields: &'static str,
 }
 
-/// The alerts of a rule in a whole run.
+/// The alerts of a rule's measure in a whole run.
 #[derive(Debug)]
 pub(super) struct Total {
     pub(super) rule: &'static str,
     pub(super) measure: &'static str,
-    /// The rule has no more alerts than this.
+    /// The measure has no more alerts than this.
     pub(super) at_most: usize,
     /// The count in the last alert of that measure.
     pub(super) last_count: u64,
@@ -195,7 +195,7 @@ impl Expected {
 }
 
 /// The alerts after the first `from`, without those that report the end of an incident, and without
-/// the first sign of a scan: whether a poll ends between its threshold and the next one is chance.
+/// `few-ports`: it fires only if a poll ends between its threshold and that of `port-scan`.
 pub(super) fn alerts_since(seen: &Seen, from: usize) -> impl Iterator<Item = &Alert> {
     const ENDED: &str = "ended";
     const FIRST_SIGN: &str = "few-ports";

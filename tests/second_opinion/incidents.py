@@ -17,6 +17,7 @@ SELECT
     list(DISTINCT concat_ws(' ', line ->> '$.rule.name', line ->> '$.recon.measure')) AS rules,
     list(DISTINCT coalesce(line ->> '$.source.address', line ->> '$.recon.source_network')) AS sources,
     list(DISTINCT concat_ws(' ', line ->> '$.destination.address', line ->> '$.destination.port')) AS destinations,
+    list_sort(list(DISTINCT line ->> '$.process.pid')) AS processes,
     list(line ->> '$.event.action' ORDER BY CAST(line ->> '$.event.sequence' AS BIGINT)) AS actions,
     count(DISTINCT line ->> '$.event.sequence') AS sequences,
     bool_and(CAST(line ->> '$.event.start' AS TIMESTAMPTZ)

@@ -1,7 +1,8 @@
 //! Whether a person who has the lines alone finds one incident as one group.
 //!
 //! DuckDB groups the lines of real traffic by `event.id`. Each group is one rule's measure of one
-//! source, begins once and ends at most once; and no two groups are of the same incident.
+//! source, begins once and ends at most once; no two groups are of the same incident; and some have
+//! several lines.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -14,7 +15,7 @@ use serde_json::Value;
 use super::engine::script;
 use super::{INTERVAL, PAGE, make_traffic};
 
-/// Incidents of the traffic: of the two scans, the floods and the host's own scan.
+/// There are no fewer incidents: of the two scans, the floods and the host's own scan.
 const LEAST: usize = 8;
 
 #[test]
@@ -38,31 +39,39 @@ fn each_incident_is_one_group_of_lines() -> Result<()> {
             let texts = group[name].as_array().into_iter().flatten();
             texts.filter_map(Value::as_str).collect()
         };
-        let [rules, sources, destinations] = ["rules", "sources", "destinations"].map(texts);
+        let [rules, sources, destinations, processes] =
+            ["rules", "sources", "destinations", "processes"].map(texts);
         ensure!(
             rules.len() == 1 && sources.len() <= 1 && destinations.len() == 1,
             "lines of several incidents: {group}"
         );
         let actions = texts("actions");
-        let of = |wanted| actions.iter().filter(|&&action| action == wanted).count();
+        let count_action = |wanted| actions.iter().filter(|&&action| action == wanted).count();
         ensure!(
-            actions.first() == Some(&"began") && of("began") == 1 && of("ended") <= 1,
+            actions.first() == Some(&"began")
+                && count_action("began") == 1
+                && count_action("ended") <= 1,
             "no course of one incident: {group}"
         );
         ensure!(
-            of("ended") == 0 || actions.last() == Some(&"ended"),
+            count_action("ended") == 0 || actions.last() == Some(&"ended"),
             "it goes on after its end: {group}"
         );
         ensure!(
             group["sequences"] == group["lines"] && group["is_ordered"] == true,
             "a number twice, or an end before its start: {group}"
         );
-        let incident = (rules, sources, destinations);
+        let incident = (rules, sources, destinations, processes);
         ensure!(
             known.insert(incident),
             "one incident in two groups: {group}"
         );
     }
+    let mut lines = groups.iter().map(|group| group["lines"].as_u64());
+    ensure!(
+        lines.any(|lines| lines > Some(1)),
+        "no incident has two lines"
+    );
     ensure!(groups.len() >= LEAST, "{}", Value::from(groups));
     Ok(())
 }
