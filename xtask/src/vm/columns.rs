@@ -3,15 +3,14 @@
 //! In: Markdown with the tables of earlier runs, and with those of a new one. Out: Markdown with
 //! the tables of both.
 //! The decision held here: a column is what one run has seen on one kernel. A run on the newest
-//! release of a kind replaces the column of that kind's release before.
+//! release of a kind replaces the column of that kind's release before. A cell is empty where that
+//! run had no such row.
 
 use std::fmt::Write as _;
 
 use super::kernel::{compare_releases, is_same_kind};
 
-/// The tables that start with this word have no empty cells: a scenario that is not of a kernel
-/// says so.
-pub(super) const SCENARIOS: &str = "scenario";
+/// What a run on several kernels says of a scenario that only others of them have.
 pub(super) const NOT_OF_KERNEL: &str = "not of this kernel";
 
 /// A table with a column for each kernel.
@@ -85,27 +84,22 @@ impl Table {
                 true => new,
                 false => self,
             };
-            table.cell(name, release).unwrap_or_else(|| self.blank())
+            table.cell(name, release).unwrap_or_default()
         };
         let row = |name: &String| {
             let cells = releases.iter().map(|release| cell(name, release));
             (name.clone(), cells.collect())
         };
         let rows: Vec<(String, Vec<String>)> = names.into_iter().map(row).collect();
-        // A row of a release that has been replaced.
-        let is_filled =
-            |(_, cells): &(String, Vec<String>)| cells.iter().any(|cell| *cell != self.blank());
+        // Else it is a row of a release that has been replaced.
+        let is_filled = |(_, cells): &(String, Vec<String>)| {
+            let mut cells = cells.iter();
+            cells.any(|cell| !cell.is_empty() && cell != NOT_OF_KERNEL)
+        };
         Self {
             what: self.what.clone(),
             rows: rows.into_iter().filter(is_filled).collect(),
             releases,
-        }
-    }
-
-    fn blank(&self) -> String {
-        match self.what == SCENARIOS {
-            true => NOT_OF_KERNEL.to_owned(),
-            false => String::new(),
         }
     }
 
@@ -157,6 +151,7 @@ mod tests {
 | scenario | 5.10.0-1-cloud-amd64 | 6.1.0-10-cloud-amd64 |
 | --- | --- | --- |
 | r | passed | passed |
+| t | not of this kernel | passed |
 ";
 
     #[test]
@@ -169,7 +164,8 @@ mod tests {
 
 | scenario | 5.10.0-1-cloud-amd64 | 6.1.0-10-cloud-amd64 | 6.12.1+deb12-cloud-amd64 |
 | --- | --- | --- | --- |
-| r | passed | passed | not of this kernel |
+| r | passed | passed |  |
+| t | not of this kernel | passed |  |
 ";
         let merged = merge(OLD, NEW);
         assert_eq!(merged, expected);

@@ -15,7 +15,7 @@ use recon_tests::{
 };
 
 use super::{
-    columns::{self, NOT_OF_KERNEL, SCENARIOS},
+    columns::{self, NOT_OF_KERNEL},
     suite::Tested,
 };
 use crate::readme;
@@ -28,7 +28,7 @@ pub(crate) fn scenarios(tested: &[Tested]) -> String {
     let facts = tested.iter().flat_map(|kernel| &kernel.facts);
     let facts = facts.filter(|fact| fact.kind == SCENARIO);
     let names = distinct(facts.map(|fact| fact.subject.clone()));
-    table(SCENARIOS, tested, &names, |kernel, name| {
+    table("scenario", tested, &names, |kernel, name| {
         let result = results(kernel, SCENARIO, name).next();
         result.unwrap_or_else(|| NOT_OF_KERNEL.to_owned())
     })
