@@ -10,6 +10,7 @@ use std::path::Path;
 use anyhow::ensure;
 
 use crate::cli::RunOptions;
+use crate::parent_folder::parent_folder;
 use crate::settings::{DEFAULT_FILE, RuleOptions};
 use crate::sink::is_same;
 
@@ -45,9 +46,8 @@ pub(super) fn ensure_not_used(
     };
     // Either may still be missing.
     let real = |folder: &Path| folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    let folder = path.parent().map(real);
     ensure!(
-        folder != Some(real(state)),
+        real(parent_folder(path)) != real(state),
         "can't write {lines} to {name}: the folder of --state is for recon's own files; use another one"
     );
     Ok(())

@@ -31,7 +31,7 @@ const OTHERS: u32 = 0o007;
 /// The device and inode of a file.
 type Identity = (u64, u64);
 
-/// The regular files that all sinks of this process write to, so that none writes to that of
+/// The files and pipes that all sinks of this process write to, so that none writes to that of
 /// another.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OpenFiles {
@@ -126,9 +126,10 @@ impl LineFile {
                 "can't write {lines} to {name}: {what} goes there too, and lines would break each other; use another file, or --events - for rows and alerts on stdout"
             );
         }
-        let identity = identity(&file.metadata()?);
+        let about = file.metadata()?;
+        let identity = identity(&about);
         ensure!(
-            self.others.claim(self.number, identity),
+            self.others.claim(self.number, place(&about)),
             "can't write {lines} to {name}: recon writes other lines there, and nobody could tell them apart; use another file"
         );
         end_torn_line(path, &mut file).with_context(|| format!("can't write {lines} to {name}"))?;
@@ -142,7 +143,9 @@ impl LineFile {
             return Followed::There(None);
         }
         let found = fs::metadata(&self.path);
+        // A file that was lost is closed, also if it is back.
         if let Ok(found) = found
+            && !self.is_lost
             && identity(&found) == self.identity
         {
             return Followed::There(Some(found.len()));
@@ -188,6 +191,14 @@ impl LineFile {
     pub(super) const fn lines(&self) -> &'static str {
         self.lines
     }
+}
+
+/// The device and inode of what one sink may write to: lines of two would break each other. A device
+/// takes those of any number.
+fn place(about: &Metadata) -> Option<Identity> {
+    let kind = about.file_type();
+    let is_device = kind.is_char_device() || kind.is_block_device();
+    (!is_device).then(|| (about.dev(), about.ino()))
 }
 
 /// The device and inode of a regular file.
@@ -284,6 +295,15 @@ mod tests {
         fs::remove_dir(&path).expect("a folder");
         assert!(matches!(file.follow(), Followed::Opened(_)));
         assert!(file.is_at_its_name());
+        // The file itself comes back.
+        let aside = folder.path().join("aside");
+        fs::rename(&path, &aside).expect("a file");
+        fs::create_dir(&path).expect("a folder");
+        assert!(matches!(file.follow(), Followed::Lost));
+        fs::remove_dir(&path).expect("a folder");
+        fs::rename(&aside, &path).expect("a file");
+        assert!(matches!(file.follow(), Followed::Opened(_)));
+        assert!(matches!(file.follow(), Followed::There(_)));
     }
 
     #[test]
