@@ -265,7 +265,7 @@ fn a_scan_of_all_ports_has_few_lines_and_its_exact_count() -> Result<()> {
         .find(is_exact)
         .with_context(|| format!("no alert with the exact count\n{}", stopped.seen))?;
     ensure!(outcomes(alert)? == (1, PORTS - 1, 0), "{alert}");
-    let is_of_rule = |alert: &&Alert| alert.text("rule.id").as_deref() == Some("port-scan");
+    let is_of_rule = |alert: &&Alert| alert.text("rule.category").as_deref() == Some("port-scan");
     let lines = stopped.seen.alerts.iter().filter(is_of_rule).count();
     ensure!(lines <= MOST_LINES, "{lines} lines\n{}", stopped.seen);
     Ok(())

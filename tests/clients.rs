@@ -178,7 +178,7 @@ impl Attack {
 
     /// Whether the alert reports this attack, by peers in this network.
     fn is_reported_by(&self, network: Network, alert: &Alert) -> bool {
-        let rule = alert.text("rule.id");
+        let rule = alert.text("rule.category");
         severity(alert) == Severity::MediumOrHigh
             && self.rule.is_none_or(|id| rule.as_deref() == Some(id))
             && network.is_named_by(alert)

@@ -44,7 +44,7 @@ fn tampered(seen: &Seen, part: &str, phase: &str) -> Option<Alert> {
 fn own_alert(seen: &Seen, rule: &str, part: &str, phase: &str) -> Option<Alert> {
     let mut alerts = seen.alerts.iter();
     let is_it = |alert: &&Alert| {
-        alert.text("rule.id").as_deref() == Some(rule)
+        alert.text("rule.category").as_deref() == Some(rule)
             && alert.text("recon.blind.part").as_deref() == Some(part)
             && alert.text("recon.phase").as_deref() == Some(phase)
     };

@@ -223,7 +223,8 @@ fn ensure_stop_is_survived(stop: Duration) -> Result<()> {
         let mut alerts = seen.alerts.iter();
         let is_it = |alert: &&Alert| {
             let message = alert.text("message").unwrap_or_default();
-            alert.text("rule.id").as_deref() == Some("recon-blind") && message.contains("late")
+            alert.text("rule.category").as_deref() == Some("recon-blind")
+                && message.contains("late")
         };
         alerts.find(is_it).map(drop)
     })?;

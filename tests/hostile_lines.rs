@@ -83,7 +83,8 @@ fn a_user_who_starts_many_tools_does_not_hide_those_of_others() -> Result<()> {
     );
     run(lab.host(), shell(&line), DEADLINE)?.success()?;
     let of_user = |alert: &&Alert, user: &str| alert.text("user.id").as_deref() == Some(user);
-    let is_tool = |alert: &&Alert| alert.text("rule.id").as_deref() == Some("outbound-scan-tool");
+    let is_tool =
+        |alert: &&Alert| alert.text("rule.category").as_deref() == Some("outbound-scan-tool");
     agent.wait_for("alerts about the user", |seen| {
         let tools = seen.alerts.iter().filter(is_tool);
         (tools.filter(|alert| of_user(alert, "65534")).count() >= LINES / 2).then_some(())
@@ -113,7 +114,7 @@ fn send_syns(lab: &Lab, source: IpAddr, ports: Range<u16>) -> Result<()> {
 fn about_network(seen: &Seen, rule: &str, network: &str) -> Option<Alert> {
     let mut alerts = seen.alerts.iter();
     let is_it = |alert: &&Alert| {
-        alert.text("rule.id").as_deref() == Some(rule)
+        alert.text("rule.category").as_deref() == Some(rule)
             && alert.text("recon.source_network").as_deref() == Some(network)
     };
     alerts.find(is_it).cloned()

@@ -155,7 +155,7 @@ fn last_reports(alerts: &str, ids: &[String], queries: &[Query]) -> Result<Vec<B
         if alert["event"]["kind"] == "metric" {
             continue;
         }
-        let id = alert.pointer("/rule/id").and_then(Value::as_str);
+        let id = alert.pointer("/rule/category").and_then(Value::as_str);
         let rule = ids.iter().position(|known| Some(known.as_str()) == id);
         let rule = rule.with_context(|| format!("unknown rule in {line}"))?;
         let columns = alert.pointer("/recon/columns").and_then(Value::as_object);
@@ -291,7 +291,7 @@ fn ensure_reported_live(seen: &Seen, judged: &[BTreeSet<Report>]) -> Result<()> 
         let of_rule = seen
             .alerts
             .iter()
-            .filter(|alert| alert.text("rule.id").as_deref() == Some(rule.plan.id.as_str()));
+            .filter(|alert| alert.text("rule.category").as_deref() == Some(rule.plan.id.as_str()));
         let columns = of_rule.filter_map(|alert| alert.field("recon.columns")?.as_object());
         let live: BTreeSet<_> = columns
             .map(|columns| group(&reported_columns(columns)))

@@ -96,7 +96,7 @@ fn scan(seen: &Seen) -> Option<Alert> {
 fn flood_end(seen: &Seen) -> Option<Alert> {
     seen.alerts
         .iter()
-        .filter(|alert| alert.text("rule.id").as_deref() == Some("syn-flood-distributed"))
+        .filter(|alert| alert.text("rule.category").as_deref() == Some("syn-flood-distributed"))
         .find(|alert| alert.text("recon.phase").as_deref() == Some("ended"))
         .cloned()
 }
@@ -166,7 +166,7 @@ fn check(outcome: &Outcome) -> Result<()> {
     // A source with a single packet is never reported.
     for alert in &stopped.seen.alerts {
         let source = alert.text("source.ip");
-        let id = alert.text("rule.id").unwrap_or_default();
+        let id = alert.text("rule.category").unwrap_or_default();
         let is_flood = ["syn-flood-distributed", "syn-flood-sources"].contains(&&*id);
         ensure!(is_flood || source == Some(ATTACKER.to_string()), "{alert}");
     }

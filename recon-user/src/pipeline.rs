@@ -287,7 +287,7 @@ impl Pipeline {
         let given_up = self.stream.take_given_up().into_iter();
         for (of, given_up) in self.stream.queries().iter().zip(given_up) {
             if given_up > 0 {
-                let (id, name) = (of.query.id(), &of.query.plan().name);
+                let (id, name) = (of.query.rule_id(), &of.query.plan().name);
                 blind.lose(BlindPart::Rule(id.to_owned(), name.clone()), given_up);
             }
         }

@@ -82,7 +82,7 @@ fn check(case: &Case) -> Result<()> {
     }
     agent.wait_for("an alert of the rule", |seen| {
         let mut alerts = seen.alerts.iter();
-        let is_of_rule = |alert: &&Alert| alert.text("rule.id").as_deref() == Some(case.rule);
+        let is_of_rule = |alert: &&Alert| alert.text("rule.category").as_deref() == Some(case.rule);
         alerts.find(is_of_rule).cloned()
     })?;
     let alerts = stop(agent)?;

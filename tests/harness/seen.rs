@@ -41,11 +41,11 @@ impl Alert {
         })
     }
 
-    /// The rule and the measure that fired.
+    /// The detection and the measure that fired.
     #[must_use]
     pub fn fired(&self) -> (String, String) {
         let text = |name| self.text(name).unwrap_or_default();
-        (text("rule.id"), text("recon.measure"))
+        (text("rule.category"), text("recon.measure"))
     }
 
     /// Whether this rule and this measure fired.
@@ -203,7 +203,7 @@ impl Seen {
             Ok(fields @ Value::Object(_)) => {
                 let number = self.found;
                 // What is about recon itself is not among a poll's findings.
-                let rule = fields["rule"]["id"].as_str();
+                let rule = fields["rule"]["category"].as_str();
                 self.found += usize::from(!rule.is_some_and(|id| OWN_RULES.contains(&id)));
                 self.alerts.push(Alert { fields, number });
             }
@@ -329,7 +329,7 @@ mod tests {
             seen.read_stderr(line);
         }
         seen.read_stdout(
-            r#"{"rule":{"id":"port-scan"},"recon":{"measure":"count","signals":["syn"]}}"#,
+            r#"{"rule":{"category":"port-scan"},"recon":{"measure":"count","signals":["syn"]}}"#,
         );
         seen.read_stdout("hello");
         assert_eq!((seen.is_ready, seen.polls, seen.polled), (true, 4, TALLY));

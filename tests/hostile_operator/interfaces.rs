@@ -46,7 +46,7 @@ fn an_interface_that_is_created_again_is_watched_again() {
             agent.wait_for("an alert that it was gone", |seen| {
                 let is_it = |alert: &&Alert| {
                     let text = alert.text("message");
-                    alert.text("rule.id").as_deref() == Some("recon-blind")
+                    alert.text("rule.category").as_deref() == Some("recon-blind")
                         && text.is_some_and(|text| text.contains("the interface veth0 is gone"))
                 };
                 seen.alerts.iter().find(is_it).map(drop)

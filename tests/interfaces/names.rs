@@ -59,7 +59,7 @@ fn an_interface_that_is_renamed_out_of_the_pattern_is_missed() -> Result<()> {
     };
     rename("t-bridge", "other")?;
     let alert = agent.wait_for("the alert", |seen| {
-        let blind = |alert: &&Alert| alert.text("rule.id").as_deref() == Some("recon-blind");
+        let blind = |alert: &&Alert| alert.text("rule.category").as_deref() == Some("recon-blind");
         seen.alerts.iter().find(blind).cloned()
     })?;
     let says = alert.text("message").unwrap_or_default();
@@ -85,7 +85,7 @@ fn a_bridge_that_is_deleted_is_missed_if_it_was_named() -> Result<()> {
             agent.wait_poll()?;
         }
         let stopped = stop(agent)?;
-        let blind = |alert: &Alert| alert.text("rule.id").as_deref() == Some("recon-blind");
+        let blind = |alert: &Alert| alert.text("rule.category").as_deref() == Some("recon-blind");
         let found = stopped.seen.alerts.iter().any(blind);
         ensure!(found == is_missed, "{arguments}: {}", stopped.seen);
     }

@@ -240,7 +240,7 @@ fn fired<'a>(alerts: impl Iterator<Item = &'a Value>) -> BTreeMap<String, String
         .map(|alert| {
             (
                 text(&alert["destination"]["port"]),
-                text(&alert["rule"]["id"]),
+                text(&alert["rule"]["category"]),
             )
         })
         .collect()

@@ -141,7 +141,7 @@ struct Line {
 fn of_rule(alerts: &[Alert], rule: &str) -> impl Iterator<Item = Line> {
     let of_rule = alerts
         .iter()
-        .filter(move |alert| alert.text("rule.id").as_deref() == Some(rule));
+        .filter(move |alert| alert.text("rule.category").as_deref() == Some(rule));
     of_rule.map(|alert| Line {
         id: alert.text("event.id").unwrap_or_default(),
         phase: alert.text("recon.phase").unwrap_or_default(),

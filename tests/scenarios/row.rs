@@ -235,7 +235,7 @@ fn a_star_matches_anything() {
 fn expected_alerts_are_compared_by_their_fields() {
     let mut seen = Seen::default();
     seen.read_stdout(
-        r#"{"rule":{"id":"port-scan"},"source":{"ip":"198.51.100.2"},"recon":{"measure":"count","count":7}}"#,
+        r#"{"rule":{"category":"port-scan"},"source":{"ip":"198.51.100.2"},"recon":{"measure":"count","count":7}}"#,
     );
     for (rule, fields, expected) in [
         ("port-scan", "", true),

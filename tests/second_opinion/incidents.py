@@ -14,7 +14,7 @@ INCIDENTS = """
 SELECT
     line ->> '$.event.id' AS id,
     count(*) AS lines,
-    list(DISTINCT concat_ws(' ', line ->> '$.rule.name', line ->> '$.recon.measure')) AS rules,
+    list(DISTINCT line ->> '$.rule.id') AS rules,
     list(DISTINCT coalesce(line ->> '$.source.address', line ->> '$.recon.source_network')) AS sources,
     list(DISTINCT concat_ws(' ', line ->> '$.destination.address', line ->> '$.destination.port')) AS destinations,
     list_sort(list(DISTINCT line ->> '$.process.pid')) AS processes,

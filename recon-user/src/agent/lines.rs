@@ -19,7 +19,7 @@ impl<M: CountMaps> Agent<M> {
             match self.lines.notification(notification, &who) {
                 Ok(line) => self.output.alert(line),
                 Err(error) => {
-                    let id = finding.map_or("digest", |finding| finding.query.id());
+                    let id = finding.map_or("digest", |finding| finding.query.rule_id());
                     tracing::error!("{id}: can't write the line: {error}");
                 }
             }

@@ -307,7 +307,7 @@ fn a_restart_loses_no_count_and_repeats_no_alert() {
         let alerts = lines_of(&mut file).into_iter();
         let scans: Vec<_> = alerts
             .filter(|alert| alert["recon"]["measure"] == "distinct_ports")
-            .filter(|alert| alert["rule"]["id"] == "port-scan")
+            .filter(|alert| alert["rule"]["category"] == "port-scan")
             .collect();
         let found = scans.iter().map(|alert| {
             let recon = &alert["recon"];

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::ecs::{Ecs, EcsAgent, EcsEvent, EventText, Host, IdAndName, Observer};
+use super::ecs::{Ecs, EcsAgent, EcsEvent, EcsRule, EventText, Host, Observer};
 use super::id;
 use super::lines::Origin;
 use crate::blind::{BlindPart, BlindReport};
@@ -37,7 +37,7 @@ pub(super) struct BlindLine<'a> {
     message: String,
     ecs: Ecs,
     event: EcsEvent,
-    rule: IdAndName<'a>,
+    rule: EcsRule<'a>,
     observer: Observer<'a>,
     agent: EcsAgent,
     host: Host<'a>,
@@ -101,7 +101,7 @@ pub(super) fn blind<'a>(report: &'a BlindReport, origin: Origin<'a>) -> BlindLin
         message: message(report),
         ecs: Ecs::FOLLOWED,
         event: EcsEvent::new(text, origin, [*since, *until]),
-        rule: IdAndName::new(rule_of_part),
+        rule: EcsRule::of_recon(rule_of_part),
         observer: Observer::new(origin, None),
         agent: EcsAgent::SELF,
         host: Host::new(origin),

@@ -76,7 +76,7 @@ pub(super) fn digest<'a>(digest: &'a Digest, origin: Origin<'a>) -> DigestLine<'
         .with(&start.as_nanosecond().to_be_bytes());
     let severity = Severity::Informational;
     let rules = digest.rules.iter().map(|rule| RuleFields {
-        id: rule.query.id(),
+        id: rule.query.rule_id(),
         measure: rule.query.measure_name(),
         name: &rule.query.plan().name,
         findings: rule.findings,

@@ -1,18 +1,16 @@
-//! The structure of an alert: the fields of Elastic Common Schema (ECS) in use, and those under
-//! `recon`.
+//! The structure of an alert: the fields of Elastic Common Schema (ECS) in use.
 //!
 //! In: nothing. Out: structures that serialize under the names of ECS. Unknown values are omitted,
 //! never null.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::lines::Origin;
-use crate::contact::Outcomes;
-use crate::kql::eval::Value;
+use super::own::Recon;
+use crate::stream::Query;
 
 #[derive(Serialize)]
 pub(super) struct Alert<'a> {
@@ -21,7 +19,9 @@ pub(super) struct Alert<'a> {
     pub(super) message: String,
     pub(super) ecs: Ecs,
     pub(super) event: EcsEvent,
-    pub(super) rule: IdAndName<'a>,
+    pub(super) rule: EcsRule<'a>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(super) tags: &'a [String],
     pub(super) threat: Threat<'a>,
     pub(super) related: Related,
     #[serde(skip_serializing_if = "EcsEndpoint::is_empty")]
@@ -132,16 +132,36 @@ pub(super) struct Related {
     pub(super) user: Vec<String>,
 }
 
+/// The rule that fired.
 #[derive(Serialize)]
-pub(super) struct IdAndName<'a> {
-    pub(super) id: &'a str,
+pub(super) struct EcsRule<'a> {
+    id: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
-    pub(super) name: &'a str,
+    name: &'a str,
+    /// The detection, of which the rule is one measure.
+    category: &'a str,
+    version: &'a str,
 }
 
-impl<'a> IdAndName<'a> {
-    pub(super) fn new([id, name]: [&'a str; 2]) -> Self {
-        Self { id, name }
+impl<'a> EcsRule<'a> {
+    pub(super) fn of(query: &'a Query) -> Self {
+        let plan = query.plan();
+        Self {
+            id: query.rule_id(),
+            name: &plan.name,
+            category: &plan.id,
+            version: &plan.version,
+        }
+    }
+
+    /// A rule that is part of this program.
+    pub(super) const fn of_recon([id, name]: [&'a str; 2]) -> Self {
+        Self {
+            id,
+            name,
+            category: id,
+            version: env!("CARGO_PKG_VERSION"),
+        }
     }
 }
 
@@ -176,16 +196,6 @@ pub(super) struct Threat<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) tactic: Option<Listed<'a>>,
     pub(super) technique: ThreatTechnique<'a>,
-}
-
-/// The columns that a query projects, in its order.
-pub(super) struct EcsColumns<'a>(pub(super) &'a [(Arc<str>, Value<'static>)]);
-
-impl Serialize for EcsColumns<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let known = self.0.iter().filter(|(_, value)| !value.is_null());
-        serializer.collect_map(known.map(|(name, value)| (&**name, value)))
-    }
 }
 
 #[derive(Clone, Copy, Serialize)]
@@ -322,68 +332,4 @@ pub(super) struct User {
 #[derive(Serialize)]
 pub(super) struct Container<'a> {
     pub(super) id: &'a str,
-}
-
-/// A source of findings without a line.
-#[derive(Serialize)]
-pub(super) struct LeftOutSource {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) ip: Option<IpAddr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) network: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) pid: Option<u32>,
-    pub(super) count: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) verdict: Option<&'static str>,
-}
-
-#[derive(Serialize)]
-pub(super) struct Recon<'a> {
-    pub(super) severity: &'static str,
-    pub(super) phase: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) source_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) left_out: Option<u64>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) left_out_sources: Vec<LeftOutSource>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) left_out_unlisted: Option<u64>,
-    pub(super) measure: &'a str,
-    pub(super) count: u64,
-    pub(super) threshold: u64,
-    pub(super) window: String,
-    pub(super) signals: Vec<&'static str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) ports: Vec<u16>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) sources: Vec<IpAddr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) source_network: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) destinations: Vec<IpAddr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) destination_network: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) interfaces: Vec<&'a str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) netns: Vec<&'a str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) processes: Vec<Brief<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) unit: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) outcomes: Option<&'a Outcomes>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) label: Option<&'a str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) tool: Vec<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) verdict: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) source_proven: Option<bool>,
-    pub(super) columns: EcsColumns<'a>,
-    pub(super) lower_bound: bool,
-    pub(super) suppressed: u64,
 }

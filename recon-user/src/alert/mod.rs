@@ -13,6 +13,7 @@ mod digest;
 mod ecs;
 mod lines;
 mod message;
+mod own;
 
 use std::net::IpAddr;
 
@@ -28,11 +29,12 @@ use crate::rule::Technique;
 use crate::stable_hash::StableHash;
 pub(crate) use blind::is_own_id;
 use ecs::{
-    Alert, Ecs, EcsAgent, EcsColumns, EcsEndpoint, EcsEvent, EventText, Host, IdAndName,
-    LeftOutSource, Listed, NetworkFields, Observer, Recon, Related, Threat, ThreatTechnique,
+    Alert, Ecs, EcsAgent, EcsEndpoint, EcsEvent, EcsRule, EventText, Host, Listed, NetworkFields,
+    Observer, Related, Threat, ThreatTechnique,
 };
 pub use lines::AlertLines;
 use lines::Origin;
+use own::{EcsColumns, LeftOutSource, Recon};
 
 /// `recon.phase` of suppressed findings.
 const SUPPRESSED: &str = "left_out";
@@ -91,10 +93,8 @@ fn finding_alert<'a>(finding: &'a Finding, origin: Origin<'a>, who: &'a [Process
         message: message::message(finding, who),
         ecs: Ecs::FOLLOWED,
         event: event(finding, origin),
-        rule: IdAndName {
-            id: query.id(),
-            name: &query.plan().name,
-        },
+        rule: EcsRule::of(query),
+        tags: &query.plan().tags,
         threat: threat(finding),
         related: related(finding, who),
         source: EcsEndpoint::new(source, None),

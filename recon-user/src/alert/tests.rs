@@ -106,8 +106,10 @@ pub(crate) fn parsed(finding: &Finding, who: &[Process]) -> Value {
 
 #[test]
 fn a_finding_is_written_as_ecs() {
+    let finding = finding("port-scan", &[Signal::Syn]);
+    let version = &finding.query.plan().version;
     assert_eq!(
-        parsed(&finding("port-scan", &[Signal::Syn]), &[]),
+        parsed(&finding, &[]),
         json!({
             "@timestamp": "2023-11-14T22:13:21Z",
             "message": "port-scan: 198.51.100.7 on 203.0.113.1: 37 distinct ports, over 20 in 1h",
@@ -122,7 +124,10 @@ fn a_finding_is_written_as_ecs() {
                 "action": "began", "reason": "37 distinct ports, over 20 in 1h",
                 "start": "2023-11-14T22:13:20Z", "end": "2023-11-14T22:13:21Z", "duration": 1_000_000_000
             },
-            "rule": {"id": "port-scan", "name": "Multiple ports scanned from a single IP"},
+            "rule": {
+                "id": "port-scan/distinct_ports", "category": "port-scan", "version": version,
+                "name": "Multiple ports scanned from a single IP"
+            },
             "threat": {
                 "framework": "MITRE ATT&CK",
                 "tactic": {"id": ["TA0043"], "name": ["Reconnaissance"]},
@@ -150,6 +155,7 @@ fn the_process_of_a_finding_is_written_as_ecs() {
     finding.pid = Some(77);
     finding.port = Some(443);
     let mut alert = parsed(&finding, &[nmap()]);
+    let version = &finding.query.plan().version;
     for field in [
         "@timestamp",
         "ecs",
@@ -169,7 +175,10 @@ fn the_process_of_a_finding_is_written_as_ecs() {
         alert,
         json!({
             "message": "outbound-scan-tool: nmap (pid 77) to 198.51.100.7 port 443: 37 syn-sent in 1h",
-            "rule": {"id": "outbound-scan-tool", "name": "Outbound traffic of a known scanning tool"},
+            "rule": {
+                "id": "outbound-scan-tool/count", "category": "outbound-scan-tool",
+                "version": version, "name": "Outbound traffic of a known scanning tool"
+            },
             "source": {"address": "203.0.113.1", "ip": "203.0.113.1"},
             "destination": {"address": "198.51.100.7", "ip": "198.51.100.7", "port": 443},
             "network": {"transport": "tcp", "type": "ipv4", "direction": "egress"},

@@ -16,9 +16,11 @@ use crate::diagnostic::{Diagnostics, SourceText, Span, Wrong, nearest};
 use crate::kql::{Plan, Severity};
 
 /// The keys of annotations. `purpose` is prose, and the title if there is no other.
-const KEYS: &str =
-    "id, name, severity, technique, unit, stake, window, cooldown, after, unless, purpose";
+const KEYS: &str = "id, name, variant, version, tags, severity, technique, unit, stake, window, cooldown, after, unless, purpose";
 const MAX_ID: usize = 64;
+const MAX_VERSION: usize = 64;
+const MAX_TAG: usize = 64;
+const MAX_TAGS: usize = 16;
 const MAX_NAME: usize = 200;
 const MAX_STAKE: usize = 200;
 const MAX_UNIT: usize = 100;
@@ -128,11 +130,19 @@ impl<'a> HeaderReader<'a, '_> {
                 return Err((format!("`{key}` has no value"), Some(hint)));
             }
             "id" if is_id(text) => text.clone_into(&mut plan.id),
+            "variant" if is_id(text) => plan.variant = Some(text.to_owned()),
+            "version" if is_word(text, MAX_VERSION) => text.clone_into(&mut plan.version),
+            "version" => {
+                let hint =
+                    "write up to 64 printable characters without a space, as in 3 or 2026-11-30";
+                return Err((format!("`{text}` is not a version"), Some(hint.to_owned())));
+            }
+            "tags" => plan.tags = tags(text)?,
             "after" if ids(text).all(is_id) => plan.after = ids(text).map(str::to_owned).collect(),
             "unless" if ids(text).all(is_id) => {
                 plan.unless = ids(text).map(str::to_owned).collect()
             }
-            "id" | "after" | "unless" => {
+            "id" | "variant" | "after" | "unless" => {
                 let hint = "an id has lower-case letters, digits and hyphens, as in port-scan";
                 return Err((format!("`{text}` is not an id"), Some(hint.to_owned())));
             }
@@ -180,6 +190,33 @@ fn annotation(line: &str) -> Option<(&str, &str)> {
 /// The ids in a list.
 fn ids(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim)
+}
+
+/// Each tag once, in their order.
+fn tags(text: &str) -> Result<Vec<String>, Wrong> {
+    let mut tags: Vec<String> = Vec::new();
+    for tag in ids(text) {
+        if !is_word(tag, MAX_TAG) {
+            let hint = "write tags without spaces, with commas between them, as in dmz, pci";
+            return Err((format!("`{tag}` is not a tag"), Some(hint.to_owned())));
+        }
+        if !tags.iter().any(|known| known == tag) {
+            tags.push(tag.to_owned());
+        }
+    }
+    match tags.len() {
+        ..=MAX_TAGS => Ok(tags),
+        more => {
+            let hint = format!("a rule has at most {MAX_TAGS}");
+            Err((format!("{more} tags are too many"), Some(hint)))
+        }
+    }
+}
+
+/// Whether it is one printable word.
+fn is_word(text: &str, most: usize) -> bool {
+    let is_part = |letter: char| !letter.is_whitespace() && !letter.is_control();
+    (1..=most).contains(&text.len()) && text.chars().all(is_part)
 }
 
 fn is_id(text: &str) -> bool {

@@ -9,11 +9,12 @@
 //! | lex | `lex`, `literal` | text | tokens and comments |
 //! | split | `split` | tokens | those of each query |
 //! | header | `header` | comments | id, name, severity and the other annotations |
+//! | version | `version` | tokens | the version of a rule that names none |
 //! | parse | `parse`, `ast` | tokens | a syntax tree |
 //! | check | `check`, `function`, `schema` | a syntax tree | a [`Plan`], or errors |
 //!
 //! [`eval`] evaluates a plan's expressions. This module is a leaf: of this crate it imports only
-//! other leaves: `diagnostic`, `address` and `duration`.
+//! other leaves: `diagnostic`, `address`, `duration` and `stable_hash`.
 //!
 //! Supported, with Kusto's meaning: `DeviceNetworkEvents` and `ReconEvents`; `where`, `extend`,
 //! `summarize` (once), `project`, `project-away`, `order by`, `sort by`, `top`, `take`, `limit`,
@@ -50,6 +51,7 @@ mod severity;
 mod split;
 mod streamless;
 mod value;
+mod version;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -152,6 +154,9 @@ impl Loader {
         if let Some(plan) = &mut plan {
             plan.places.query.clone_from(&place);
             plan.places.table = query.table.span;
+            if plan.version.is_empty() {
+                plan.version = version::version_of(source, tokens, plan);
+            }
         }
         if let Some(other) = self.places.insert(key, place) {
             let message = "another rule has this id and name";

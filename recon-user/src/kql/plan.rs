@@ -25,8 +25,14 @@ use crate::kql::{
 /// A rule.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Plan {
-    /// `rule.id`, which several measures of one detection may share.
+    /// The detection, of which it may be one of several measures: `rule.category`.
     pub id: String,
+    /// What tells it from a rule with the same id and measure.
+    pub variant: Option<String>,
+    /// `rule.version`: as its file says, or a hash of its text.
+    pub version: String,
+    /// `tags` of its alerts.
+    pub tags: Vec<String>,
     /// `rule.name`
     pub name: String,
     /// How sure its alerts are to mean harm.

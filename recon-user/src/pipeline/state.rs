@@ -86,10 +86,10 @@ impl Pipeline {
         moves.retain(old.queries(), keeps);
         let fresh = self.queries().enumerate();
         let fresh = fresh.filter(|&(index, _)| !moves.has_state(index));
-        let fresh = fresh.map(|(_, query)| name_of(query)).collect();
+        let fresh = fresh.map(|(_, query)| query.rule_id().to_owned()).collect();
         let gone = old.queries().enumerate();
         let gone = gone.filter(|&(index, _)| moves.of(index).is_none());
-        let gone = gone.map(|(_, query)| name_of(query)).collect();
+        let gone = gone.map(|(_, query)| query.rule_id().to_owned()).collect();
         let mut notifications = old.end_gone(&moves, self.stream.queries(), now);
         let successors = self.stream.queries();
         let ended = old.limiter.reconfigure(lines, &successor(successors), now);
@@ -213,9 +213,4 @@ fn successor(queries: &[PlacedQuery]) -> impl Fn(&Query) -> Option<Arc<Query>> {
         let found = queries.iter().find(|placed| placed.query.counts_like(of));
         found.map(|placed| Arc::clone(&placed.query))
     }
-}
-
-/// A rule with its measure, as messages name it.
-fn name_of(query: &Query) -> String {
-    format!("{} ({})", query.id(), query.measure_name())
 }

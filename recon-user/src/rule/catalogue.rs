@@ -5,7 +5,7 @@
 //! The decisions held here:
 //! - The source is ten KQL queries over `DeviceNetworkEvents` for ATT&CK TA0043, T1595.001. Where
 //!   the stated purpose of a query differs from what it literally counts, both are rules, under one
-//!   id; `recon.measure` of an alert says which one reported it. Rules that go beyond the ten have
+//!   id; `rule.id` of an alert says which one reported it. Rules that go beyond the ten have
 //!   files of their own. Each file explains the thresholds and severities of its rules.
 //! - The default profile counts attempts that came to nothing, the profile `source` every hit, as
 //!   the queries are written. Both have the same ids.
@@ -34,12 +34,14 @@ pub struct Technique<'a> {
 const RECONNAISSANCE: [&str; 2] = ["TA0043", "Reconnaissance"];
 const DISCOVERY: [&str; 2] = ["TA0007", "Discovery"];
 const IMPACT: [&str; 2] = ["TA0040", "Impact"];
+const CREDENTIAL_ACCESS: [&str; 2] = ["TA0006", "Credential Access"];
 /// The techniques of network events, with their tactics.
-const TECHNIQUES: [([&str; 2], [&str; 2]); 4] = [
+const TECHNIQUES: [([&str; 2], [&str; 2]); 5] = [
     (["T1595", "Active Scanning"], RECONNAISSANCE),
     (["T1046", "Network Service Discovery"], DISCOVERY),
     (["T1018", "Remote System Discovery"], DISCOVERY),
     (["T1498", "Network Denial of Service"], IMPACT),
+    (["T1110", "Brute Force"], CREDENTIAL_ACCESS),
 ];
 const SUBTECHNIQUES: [[&str; 2]; 5] = [
     ["T1595.001", "Scanning IP Blocks"],
@@ -132,7 +134,7 @@ mod tests {
     use super::*;
     use crate::kql::Severity;
     use crate::rule::Configured;
-    use crate::stream::{KeyColumn, Measure, ProcessFilter, Query};
+    use crate::stream::{KeyColumn, Measure, ProcessFilter, Query, rule_id};
 
     fn rules() -> Vec<Query> {
         let plans = defaults(Profile::Source).into_iter();
@@ -274,6 +276,52 @@ mod tests {
         }
     }
 
+    /// A process of this host scans from within, a flood is an attack, a guess of a password too.
+    #[test]
+    fn techniques_follow_what_a_rule_detects() {
+        for plan in [Profile::Outcomes, Profile::Source].map(defaults).concat() {
+            let query = Query::new(Configured::plain(plan));
+            let technique = query.plan().technique.as_deref().unwrap_or_default();
+            let known = Technique::of(query.plan().technique.as_deref());
+            let expected: &[&str] = match query.id() {
+                id if id.contains("guessing") => &["T1110"],
+                id if id.contains("reflection") => &["T1498.002"],
+                id if id.contains("flood") => &["T1498.001", "T1498.002"],
+                "neighbour-sweep" => &["T1018"],
+                _ if query
+                    .filter
+                    .signals
+                    .iter()
+                    .all(recon_common::Signal::is_outbound) =>
+                {
+                    &["T1046"]
+                }
+                _ => &["T1595", "T1595.001"],
+            };
+            assert!(
+                expected.contains(&technique),
+                "{}: {technique}",
+                query.rule_id()
+            );
+            let names = known.subtechnique.unwrap_or(known.technique);
+            assert!(
+                known.tactic.is_some() && !names[1].is_empty(),
+                "{technique}"
+            );
+        }
+    }
+
+    #[test]
+    fn each_rule_has_an_id_of_its_own() {
+        for profile in [Profile::Outcomes, Profile::Source] {
+            let mut ids: Vec<_> = defaults(profile).iter().map(rule_id).collect();
+            let number = ids.len();
+            ids.sort_unstable();
+            ids.dedup();
+            assert_eq!(ids.len(), number, "{ids:?}");
+        }
+    }
+
     #[test]
     fn known_techniques_have_names() {
         let active = ["T1595", "Active Scanning"];
@@ -302,6 +350,12 @@ mod tests {
                 Some(IMPACT),
                 ["T1498", "Network Denial of Service"],
                 Some(["T1498.001", "Direct Network Flood"]),
+            ),
+            (
+                Some("T1110"),
+                Some(CREDENTIAL_ACCESS),
+                ["T1110", "Brute Force"],
+                None,
             ),
             (
                 Some("T1071.004"),

@@ -2,8 +2,8 @@
 //!
 //! In: plans. Out: the rules in force.
 //! The decisions held here: settings for an id hold for all measures of that id, those for a rule's
-//! name override them, and those for an id with a measure override both. Lists of networks add up.
-//! Settings that match no rule are an error.
+//! name override them, those for an id with a measure override both, and those for a whole `rule.id`
+//! all others. Lists of networks add up. Settings that match no rule are an error.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::address::Network;
 use crate::diagnostic::Diagnostics;
 use crate::kql::Plan;
 use crate::rule::{Configured, Remotes};
-use crate::stream::{self, Measure, greatest_measure};
+use crate::stream::{greatest_measure, measure_name, rule_id};
 
 impl Settings {
     /// Returns the enabled rules with these settings applied.
@@ -80,17 +80,11 @@ fn keys(plan: &Plan) -> Vec<String> {
     if plan.name != plan.id {
         keys.push(plan.name.clone());
     }
-    keys.extend(measure(plan).map(|measure| format!("{}/{measure}", plan.id)));
-    keys
-}
-
-/// The name of what the rule compares with its threshold, as in its alerts.
-pub(super) fn measure(plan: &Plan) -> Option<&str> {
-    let aggregate = plan.aggregates.get(plan.threshold?.aggregate)?;
-    match stream::measure(plan) {
-        Measure::Other => aggregate.outputs.first().map(|output| &*output.name),
-        known => Some(known.name()),
+    keys.push(format!("{}/{}", plan.id, measure_name(plan)));
+    if plan.variant.is_some() {
+        keys.push(rule_id(plan));
     }
+    keys
 }
 
 /// The hint for a measure that a known rule does not have.

@@ -7,10 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::apply::measure;
 use super::{InForce, Settings};
 use crate::duration::text;
 use crate::rule::Configured;
+use crate::stream::rule_id;
 
 /// Settings that take effect only at a start: the kernel programs have them, or threads whose files
 /// and system calls the sandbox knows.
@@ -98,21 +98,10 @@ fn change(old: impl AsRef<str>, new: impl AsRef<str>) -> String {
     }
 }
 
-/// The rules by the name that tells one from another.
+/// The rules by what tells one from another.
 fn by_name(in_force: &InForce) -> BTreeMap<String, &Configured> {
-    let mut rules = BTreeMap::new();
-    for rule in &in_force.rules {
-        let plan = &rule.plan;
-        let mut name = match measure(plan) {
-            Some(measure) => format!("{}/{measure}", plan.id),
-            None => plan.id.clone(),
-        };
-        if rules.contains_key(&name) {
-            name = format!("{name} ({})", plan.name);
-        }
-        rules.insert(name, rule);
-    }
-    rules
+    let rules = in_force.rules.iter();
+    rules.map(|rule| (rule_id(&rule.plan), rule)).collect()
 }
 
 fn rule_changes(
@@ -152,6 +141,7 @@ fn changes_of_rule(old: &Configured, new: &Configured) -> Vec<String> {
             ("cooldown", plan.cooldown.map_or_else(none, text)),
             ("name", format!("{:?}", plan.name)),
             ("technique", plan.technique.clone().unwrap_or_else(none)),
+            ("tags", plan.tags.join(", ")),
         ]
     };
     let both = described(old).into_iter().zip(described(new));

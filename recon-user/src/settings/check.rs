@@ -14,10 +14,11 @@ use crate::diagnostic::{counted, read_file, visible};
 use crate::duration::text;
 use crate::incident::unmet_references;
 use crate::kql::{Loader, Plan};
+use crate::stream::rule_id;
 
 /// The table's columns and their alignment.
 const HEADINGS: [(&str, Align); 4] = [
-    ("  id", Align::Left),
+    ("  rule", Align::Left),
     ("window", Align::Right),
     ("threshold", Align::Right),
     ("severity", Align::Left),
@@ -62,7 +63,9 @@ pub fn check(paths: &[PathBuf], out: &mut dyn Write, errors: &mut dyn Write) -> 
     }
     // A broken rule has no plan, so whether another refers to it is unknown.
     if are_right {
-        errors.write_all(duplicates(&all).as_bytes())?;
+        let found = duplicates(&all);
+        are_right &= found.errors.is_empty();
+        write!(errors, "{}{}", found.errors, found.warnings)?;
         let all: Vec<_> = all.iter().collect();
         let unmet = unmet_references(&all);
         are_right &= unmet.errors.is_empty();
@@ -83,7 +86,7 @@ fn write_rules(plans: &[Plan], out: &mut dyn Write) -> io::Result<()> {
     let row = |plan: &Plan| {
         let threshold = plan.threshold.map(|threshold| threshold.above.to_string());
         [
-            format!("  {}", plan.id),
+            format!("  {}", rule_id(plan)),
             text(plan.window),
             threshold.unwrap_or_else(|| "-".to_owned()),
             plan.severity.name().to_owned(),

@@ -1,39 +1,48 @@
-//! Rules of rule files that are duplicates: they count the same, or only `rule.name` differs.
+//! Rules of rule files that are duplicates: they have the same `rule.id`, or count the same.
 //!
-//! In: the rules of all files. Out: a warning for each pair, with the places of both.
-//! The decision held here: two rules may share an id, as measures of one detection do. If they
-//! share the measure too, recon warns that alerts differ only by `rule.name`, and that settings for
-//! that measure change both.
+//! In: the rules of all files. Out: an error or a warning for each pair, with the places of both.
+//! The decision held here: rules may share an id, as measures of one detection do, and an id and a
+//! measure, as variants of one measure do. What tells them apart is in their file, so that an alert
+//! names one rule for good, whatever else is in force.
 
 use std::collections::HashMap;
 
-use super::apply::measure;
+use crate::diagnostic::visible;
 use crate::kql::Plan;
+use crate::stream::rule_id;
 
-/// Warnings about rules that share an id and a measure, or that count the same.
-pub(super) fn duplicates(plans: &[Plan]) -> String {
-    let mut warnings = String::new();
-    let mut first: HashMap<(&str, &str), &Plan> = HashMap::new();
+/// What is wrong with pairs of rules.
+#[derive(Debug, Default)]
+pub(super) struct Duplicates {
+    /// Lines about rules that can't be told apart.
+    pub(super) errors: String,
+    /// Lines about rules that count the same.
+    pub(super) warnings: String,
+}
+
+/// Finds the rules that have the same `rule.id` as one before them, or count the same.
+pub(super) fn duplicates(plans: &[Plan]) -> Duplicates {
+    let mut found = Duplicates::default();
+    let mut first: HashMap<String, &Plan> = HashMap::new();
     for (position, plan) in plans.iter().enumerate() {
         let place = &plan.places.query;
-        let mut before = plans[..position].iter();
-        if let Some(other) = before.find(|other| other.counts_as(plan)) {
-            warnings += &format!(
-                "{place}: warning: the rule `{}` counts the same as the rule `{}` at {}: each alert is written twice; remove one of them\n",
-                plan.id, other.id, other.places.query
+        let rule = rule_id(plan);
+        if let Some(other) = first.get(&rule) {
+            let [name, before] = [plan, other].map(|of| visible(of.name.as_bytes()));
+            found.errors += &format!(
+                "{place}: error: the rule `{name}` has the same `rule.id` as the rule `{before}` at {}, `{rule}`: their alerts and their settings could not be told apart; give each of them a line such as `// variant: requests`, or one of them another id\n",
+                other.places.query
             );
             continue;
         }
-        let measure = measure(plan).unwrap_or_default();
-        match first.get(&(&*plan.id, measure)) {
-            Some(other) => {
-                warnings += &format!(
-                    "{place}: warning: this rule and the one at {} both have the id `{}` and the measure `{measure}`: only `rule.name` tells their alerts apart, and settings for {}/{measure} change both; give one of them another id\n",
-                    other.places.query, plan.id, plan.id
-                );
-            }
-            None => drop(first.insert((&*plan.id, measure), plan)),
+        let mut before = plans[..position].iter();
+        if let Some(other) = before.find(|other| other.counts_as(plan)) {
+            found.warnings += &format!(
+                "{place}: warning: the rule `{}` counts the same as the rule `{}` at {}: each alert is written twice; remove one of them\n",
+                plan.id, other.id, other.places.query
+            );
         }
+        first.insert(rule, plan);
     }
-    warnings
+    found
 }

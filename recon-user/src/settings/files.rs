@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::Refused;
-use super::duplicates::duplicates;
+use super::duplicates::{Duplicates, duplicates};
 use crate::alert::is_own_id;
 use crate::diagnostic::{read_file, visible};
 use crate::kql::{Loaded, Loader, Plan};
@@ -74,12 +74,13 @@ pub fn rules(paths: &[PathBuf]) -> Result<Rules, Refused> {
             }
         }
     }
-    match are_right {
+    let Duplicates { errors, warnings } = duplicates(&plans);
+    match are_right && errors.is_empty() {
         true => Ok(Rules {
-            warnings: messages + &duplicates(&plans),
+            warnings: messages + &warnings,
             plans,
         }),
-        false => Err(Refused(messages)),
+        false => Err(Refused(messages + &errors)),
     }
 }
 

@@ -7,18 +7,17 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::apply::measure;
 use super::table::{Align, write_table};
 use crate::address::Network;
 use crate::diagnostic::visible;
 use crate::duration::text;
 use crate::kql::Severity;
 use crate::rule::Configured;
+use crate::stream::{measure_name, rule_id};
 
 /// The table's columns and their alignment.
-const HEADINGS: [(&str, Align); 9] = [
-    ("id", Align::Left),
-    ("measure", Align::Left),
+const HEADINGS: [(&str, Align); 8] = [
+    ("rule", Align::Left),
     ("severity", Align::Left),
     ("threshold", Align::Right),
     ("window", Align::Right),
@@ -33,8 +32,14 @@ const NONE: &str = "-";
 /// A rule, with times as settings write them.
 #[derive(Serialize)]
 struct Listed<'a> {
+    rule: String,
     id: &'a str,
-    measure: Option<&'a str>,
+    measure: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    variant: Option<&'a str>,
+    version: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    tags: &'a [String],
     name: &'a str,
     severity: Severity,
     threshold: Option<u64>,
@@ -68,8 +73,12 @@ pub fn list(rules: &[Configured], as_json: bool, out: &mut dyn Write) -> io::Res
 fn listed(rule: &Configured) -> Listed<'_> {
     let plan = &rule.plan;
     Listed {
+        rule: rule_id(plan),
         id: &plan.id,
-        measure: measure(plan),
+        measure: measure_name(plan),
+        variant: plan.variant.as_deref(),
+        version: &plan.version,
+        tags: &plan.tags,
         name: &plan.name,
         severity: plan.severity,
         threshold: plan.threshold.map(|threshold| threshold.above),
@@ -90,8 +99,7 @@ fn row(listed: &Listed<'_>) -> [String; HEADINGS.len()] {
     let threshold = listed.threshold.map(|threshold| threshold.to_string());
     let groups = Some(listed.groups.join(", ")).filter(|groups| !groups.is_empty());
     [
-        listed.id.to_owned(),
-        or_none(listed.measure),
+        listed.rule.clone(),
         listed.severity.name().to_owned(),
         or_none(threshold.as_deref()),
         listed.window.clone(),

@@ -21,6 +21,7 @@ use crate::cli::{CONFIG_EXAMPLE, Cli};
 use crate::kql::{Loader, Plan, Severity};
 use crate::mutation::{check_places, fuzz};
 use crate::rule::{Profile, defaults};
+use crate::stream::rule_id;
 
 /// The most bytes of messages on one file: a hundred of a few clipped lines each.
 const MAX_MESSAGES: usize = 300 << 10;
@@ -134,6 +135,31 @@ fn settings_are_written_as_they_are_read() {
     );
 }
 
+/// The more of a rule's id a key has, the stronger it is.
+#[test]
+fn each_part_of_an_id_selects_rules() {
+    let text = "\
+[rules.syn-flood]
+threshold = 1
+[rules.'syn-flood/count']
+threshold = 2
+[rules.'syn-flood/count/half-open']
+threshold = 3
+";
+    let settings = Settings::parse("recon.toml", text.as_bytes()).expect("settings");
+    let rules = settings.apply(defaults(Profile::Outcomes)).expect("rules");
+    for (id, expected) in [
+        ("syn-flood/crafted_count", 1),
+        ("syn-flood/count/many", 2),
+        ("syn-flood/count/half-open", 3),
+    ] {
+        let mut of_id = rules.iter().filter(|rule| rule_id(&rule.plan) == id);
+        let rule = of_id.next().unwrap_or_else(|| panic!("{id}: no such rule"));
+        let threshold = rule.plan.threshold.expect("a threshold");
+        assert_eq!((threshold.above, of_id.count()), (expected, 0), "{id}");
+    }
+}
+
 /// The default rules can be told apart by what `recon rules` lists.
 #[test]
 fn the_help_has_settings_for_default_rules() {
@@ -189,8 +215,10 @@ fn rules_are_listed_as_json() {
     let listed: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
     assert_eq!(listed.as_array().map(Vec::len), Some(4));
     let expected = serde_json::json!({
+        "rule": "smb-scan/count",
         "id": "smb-scan",
         "measure": "count",
+        "version": rules[2].plan.version,
         "name": "rules-3",
         "severity": "high",
         "threshold": 10,

@@ -172,6 +172,26 @@ fn operator(aggregate: &Aggregate, is_threshold: bool) -> AggregateOperator {
     }
 }
 
+/// The name that alerts show as `recon.measure`: that of the column, for an aggregate of the query's
+/// own.
+pub(crate) fn measure_name(plan: &Plan) -> &str {
+    let measured = plan.threshold.map(|threshold| threshold.aggregate);
+    match (measure(plan), measured) {
+        (Measure::Other, Some(position)) => &plan.aggregates[position].outputs[0].name,
+        (measure, _) => measure.name(),
+    }
+}
+
+/// What tells a rule from all others, as its alerts show it in `rule.id`.
+pub(crate) fn rule_id(plan: &Plan) -> String {
+    let Plan { id, variant, .. } = plan;
+    let measure = measure_name(plan);
+    match variant {
+        Some(variant) => format!("{id}/{measure}/{variant}"),
+        None => format!("{id}/{measure}"),
+    }
+}
+
 /// What the threshold of a plan is compared with.
 pub(crate) fn measure(plan: &Plan) -> Measure {
     let Some(threshold) = plan.threshold else {

@@ -13,7 +13,7 @@ use super::fields::fields;
 use super::filter::{Condition, Filter, ProcessFilter, conjuncts, port_of};
 use super::identity::state_identity;
 use super::key::{KeyColumn, KeyPlan};
-use super::operator::{AggregatePlan, Measure, measure};
+use super::operator::{AggregatePlan, Measure, measure, measure_name, rule_id};
 use crate::kql::eval::Columns;
 use crate::kql::{Field, Plan, Severity};
 use crate::row::{Row, RowKey, SignalSet, port_column, table};
@@ -37,6 +37,8 @@ pub struct Query {
     pub(crate) others: Vec<AggregatePlan>,
     /// Whether its alerts report what became of attempts: rules on what one remote sends to ports.
     pub reports_outcomes: bool,
+    /// What tells it from all others.
+    rule_id: Box<str>,
     /// What its state depends on.
     pub(super) identity: Option<StableHash>,
 }
@@ -73,6 +75,7 @@ impl Query {
         let mut query = Self {
             reports_outcomes: reports_outcomes(plan, &key, &filter),
             measure: measure(plan),
+            rule_id: rule_id(plan).into(),
             identity: None,
             rule,
             filter,
@@ -92,10 +95,16 @@ impl Query {
         counting.next()?.position
     }
 
-    /// `rule.id`; two measures of one detection share it.
+    /// The detection, `rule.category`; its measures share it.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.plan().id
+    }
+
+    /// `rule.id`: its detection, its measure, and its variant if it has one. No two have the same.
+    #[must_use]
+    pub fn rule_id(&self) -> &str {
+        &self.rule_id
     }
 
     /// What it was planned from.
@@ -145,14 +154,10 @@ impl Query {
         self.key.network().is_some() && !self.unless().is_empty()
     }
 
-    /// The name that alerts show as `recon.measure`: that of the column, for an aggregate of the
-    /// query's own.
+    /// The name that alerts show as `recon.measure`.
     #[must_use]
     pub fn measure_name(&self) -> &str {
-        match (self.measure, self.measured.position) {
-            (Measure::Other, Some(position)) => &self.plan().aggregates[position].outputs[0].name,
-            _ => self.measure.name(),
-        }
+        measure_name(self.plan())
     }
 
     /// Whether it reads more of the process behind a row than its id.

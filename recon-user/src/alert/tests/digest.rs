@@ -79,7 +79,7 @@ fn a_digest_is_written_as_a_metric() {
                     "networks": [{"network": "198.51.100.0/24", "sources": 6}],
                     "findings": 11,
                     "rules": [{
-                        "id": "http-flood", "measure": "count",
+                        "id": "http-flood/count/connections", "measure": "count",
                         "name": "HTTP connections from a single IP",
                         "findings": 11, "sources": sources, "ports": 4
                     }],

@@ -135,7 +135,10 @@ fn findings() -> Vec<Notification> {
     let queries = [Profile::Source, Profile::Outcomes]
         .into_iter()
         .flat_map(defaults);
-    let queries = queries.map(|plan| std::sync::Arc::new(Query::new(Configured::plain(plan))));
+    let queries = queries.map(|mut plan| {
+        plan.tags = vec!["dmz".to_owned(), "zone:2".to_owned()];
+        std::sync::Arc::new(Query::new(Configured::plain(plan)))
+    });
     queries
         .flat_map(|query| {
             let signals: Vec<Signal> = query.filter.signals.iter().collect();

@@ -38,6 +38,12 @@ impl fmt::Display for Plan {
 impl Plan {
     fn header(&self, formatter: &mut Formatter<'_>) -> Result {
         writeln!(formatter, "// id: {}\n// name: {}", self.id, self.name)?;
+        if let Some(variant) = &self.variant {
+            writeln!(formatter, "// variant: {variant}")?;
+        }
+        if !self.tags.is_empty() {
+            writeln!(formatter, "// tags: {}", self.tags.join(", "))?;
+        }
         writeln!(formatter, "// severity: {}", self.severity.name())?;
         if let Some(technique) = &self.technique {
             writeln!(formatter, "// technique: {technique}")?;

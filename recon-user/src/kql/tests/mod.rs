@@ -196,6 +196,68 @@ DeviceNetworkEvents
     assert_eq!(plans("a.kql", text), [expected]);
 }
 
+/// Without a version of its own, a rule has one that follows what it does.
+#[test]
+fn versions_follow_what_a_rule_does() {
+    const RULE: &str = "// id: a\n// window: 1h\nDeviceNetworkEvents | where LocalPort == 1";
+    let version = |text: &str| load("a.kql", text).plans[0].version.clone();
+    let first = version(RULE);
+    assert_eq!(first, "4fc8f6950bf0");
+    for (what, text, is_same) in [
+        (
+            "a name",
+            RULE.replace("id: a", "id: b\n// name: The rule"),
+            true,
+        ),
+        ("prose", format!("// Note: prose\n\n{RULE} // why"), true),
+        (
+            "tags and a stake",
+            format!("// tags: a\n// stake: b\n{RULE}"),
+            true,
+        ),
+        ("spaces", RULE.replace(" == ", "\n    =="), true),
+        ("the default", RULE.replace("// window: 1h\n", ""), true),
+        ("a window", RULE.replace("1h", "2h"), false),
+        ("a severity", format!("// severity: low\n{RULE}"), false),
+        ("a technique", format!("// technique: T1046\n{RULE}"), false),
+        ("a cooldown", format!("// cooldown: 1m\n{RULE}"), false),
+        ("a rule before it", format!("// after: b\n{RULE}"), false),
+        (
+            "a rule that it leaves to",
+            format!("// unless: b\n{RULE}"),
+            false,
+        ),
+        ("a query", RULE.replace("== 1", "== 2"), false),
+    ] {
+        assert_eq!(version(&text) == first, is_same, "{what}: {text}");
+    }
+    let stated = format!("// version: 2026-11-30\n{RULE}");
+    assert_eq!(version(&stated), "2026-11-30");
+}
+
+#[test]
+fn tags_are_kept_once_and_in_order() {
+    let tags = |line: &str| load("a.kql", &format!("{line}\nDeviceNetworkEvents")).plans;
+    for (line, expected) in [
+        ("// id: a", &[][..]),
+        ("// tags: pci", &["pci"]),
+        ("// tags: b, a ,b,zone:dmz", &["b", "a", "zone:dmz"]),
+    ] {
+        assert_eq!(tags(line)[0].tags, expected, "{line}");
+    }
+    for wrong in [
+        "// tags: two words".to_owned(),
+        "// tags: a,,b".to_owned(),
+        format!("// tags: {}", "x".repeat(65)),
+        format!(
+            "// tags: {}",
+            Vec::from_iter((0..17).map(|n| n.to_string())).join(",")
+        ),
+    ] {
+        assert_eq!(tags(&wrong).len(), 0, "{wrong}");
+    }
+}
+
 /// Rules that may not mean what their author intended.
 #[test]
 fn warnings() {

@@ -31,21 +31,21 @@ fn all_files_are_checked() {
         text(out),
         "\
 ten.kql: 10 rules
-  id                                              window  threshold  severity
-  detect-multiple-ports-scanned-from-a-single-ip      1h         20  medium
-  identify-rapid-scanning-behaviour                   1h         50  medium
-  suspicious-network-scanning-patterns                1h         10  medium
-  identify-outbound-port-scanning                     1h          0  medium
-  multiple-failed-connection-attempts                 1h        100  medium
-  identify-icmp-echo-requests-ping-sweeps             1h         50  medium
-  scan-for-smb-shares                                 1h         10  medium
-  http-get-request-flooding                           1h        100  medium
-  identify-dns-query-flooding                         1h        200  medium
-  detecting-high-numbers-of-syn-packets               1h        500  medium
+  rule                                                  window  threshold  severity
+  detect-multiple-ports-scanned-from-a-single-ip/count      1h         20  medium
+  identify-rapid-scanning-behaviour/count                   1h         50  medium
+  suspicious-network-scanning-patterns/count                1h         10  medium
+  identify-outbound-port-scanning/count                     1h          0  medium
+  multiple-failed-connection-attempts/count                 1h        100  medium
+  identify-icmp-echo-requests-ping-sweeps/count             1h         50  medium
+  scan-for-smb-shares/count                                 1h         10  medium
+  http-get-request-flooding/count                           1h        100  medium
+  identify-dns-query-flooding/count                         1h        200  medium
+  detecting-high-numbers-of-syn-packets/count               1h        500  medium
 bad.kql: 0 rules
 row.md: 1 rule
-  id     window  threshold  severity
-  a-row      1h          -  low
+  rule         window  threshold  severity
+  a-row/count      1h          -  low
 "
     );
     assert_eq!(

@@ -15,7 +15,8 @@ const HEAD: &str = "\
 recon reads `/etc/recon/recon.toml`, or the file that `--config` names. `recon config` shows the settings in force, and
 `recon config --help` an example. A flag wins over the file. A key such as `alerts.lines` is `lines` in the table `[alerts]`.
 
-`<rule>` is a rule's id, its name, or its id and measure as in `port-scan/distinct_ports`; `recon rules` lists them. What
+`<rule>` is a rule's id, its name, its id and measure as in `port-scan/distinct_ports`, or these and its variant as in
+`http-flood/count/requests`; `recon rules` lists them. An id selects all its rules, and the longest key wins. What
 is not set is as the rule says. `<name>` is a name of your own for a sink, see [sinks](sinks.md). Times are written as `90s`, `10m` or `1h`, networks as `192.0.2.0/24` or `192.0.2.1`.
 
 This table is generated from `src/settings/defs.rs`: `RECON_WRITE_DOCS=1 cargo test -p recon-user docs` writes it.

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use super::*;
-use crate::settings::{in_force, rules};
+use crate::settings::{check, in_force, rules};
 
 const QUERY: &str = "DeviceNetworkEvents | where LocalPort == 1\n";
 
@@ -224,7 +224,13 @@ fn rules_that_cannot_be_told_apart_are_named_with_both_places() {
             "one id and measure",
             rule("a", "a", COUNT),
             rule("a", "b", OTHER),
-            "two.kql:3: warning: this rule and the one at one.kql:3 both have the id `a` and the measure `count`: only `rule.name` tells their alerts apart, and settings for a/count change both; give one of them another id\n",
+            "two.kql:3: error: the rule `b` has the same `rule.id` as the rule `a` at one.kql:3, `a/count`: their alerts and their settings could not be told apart; give each of them a line such as `// variant: requests`, or one of them another id\n",
+        ),
+        (
+            "one id and measure, and two variants",
+            rule("a", "a\n// variant: one", COUNT),
+            rule("a", "b\n// variant: two", OTHER),
+            "",
         ),
         (
             "the same rule",
@@ -239,9 +245,17 @@ fn rules_that_cannot_be_told_apart_are_named_with_both_places() {
             write(&path, text);
             path
         });
-        let warnings = rules(&paths).expect("rules").warnings;
+        let said = match rules(&paths) {
+            Ok(rules) => rules.warnings,
+            Err(refused) => refused.to_string(),
+        };
         let root = format!("{}/", folder.path().display());
-        assert_eq!(warnings.replace(&root, ""), expected, "{what}");
+        assert_eq!(said.replace(&root, ""), expected, "{what}");
+        let mut checked = Vec::new();
+        let is_right = check(&paths, &mut Vec::new(), &mut checked).expect("memory");
+        let checked = String::from_utf8(checked).expect("text");
+        assert_eq!(checked.replace(&root, ""), expected, "{what}");
+        assert_eq!(is_right, !expected.contains("error"), "{what}");
     }
 }
 
