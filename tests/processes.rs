@@ -255,11 +255,22 @@ fn only_the_expected(expected: &[Fired], alerts: &[Alert]) -> Result<()> {
 
 fn check_alert(row: &Row, tool: &Tool, finished: &Finished, alert: &Alert) -> Result<()> {
     let text = |path: &Path| Some(path.to_string_lossy().into_owned());
-    let (user, container) = match row.runs {
-        As::Root => (ROOT, None),
-        As::Nobody => (NOBODY, None),
-        As::Container | As::Guest => (ROOT, Some(CONTAINER.to_owned())),
+    let (user, name, container) = match row.runs {
+        As::Root => (ROOT, Some("root"), None),
+        As::Nobody => (NOBODY, Some("nobody"), None),
+        As::Container | As::Guest => (ROOT, None, Some(CONTAINER.to_owned())),
     };
+    let found = alert.text("user.name");
+    ensure!(
+        found.is_none() || found.as_deref() == name,
+        "user.name is not {name:?}: {alert}"
+    );
+    // Whom recon could look at, it names.
+    let is_read = alert.field("process.command_line").is_some();
+    ensure!(
+        found.as_deref() == name || !is_read,
+        "no user.name: {alert}"
+    );
     // A guest's address is not the host's.
     let source = (row.runs != As::Guest).then(|| HOST.to_string());
     for (field, expected) in [

@@ -128,8 +128,8 @@ fn every_thread_of_a_running_agent_is_reduced() {
     );
 }
 
-/// A reduced agent attaches to an interface that is back, reads a program that starts, opens its
-/// file after a rotation, and drains at its end.
+/// A reduced agent attaches to an interface that is back, reads a program that starts and whose it
+/// is, opens its file after a rotation, reads the names of users again, and drains at its end.
 fn check_work(lab: &Lab, folder: &Path, command: Command) -> Result<()> {
     let agent = Agent::spawn(lab, command, Stdio::piped())?;
     scan(lab, PORTS)?;
@@ -141,11 +141,16 @@ fn check_work(lab: &Lab, folder: &Path, command: Command) -> Result<()> {
     let line = format!("{} -n -Pn -sT -p 1-3 {ATTACKER}", link.display());
     run(lab.host(), shell(&line), PATIENCE)?.success()?;
     let expected = fs::canonicalize(&link)?.display().to_string();
-    agent.wait_for("the executable of a program that has started", |seen| {
+    let alert = agent.wait_for("the executable of a program that has started", |seen| {
         let mut alerts = seen.alerts.iter();
-        alerts.find(|alert| alert.text("process.executable").as_ref() == Some(&expected))?;
-        Some(())
+        let found =
+            alerts.find(|alert| alert.text("process.executable").as_ref() == Some(&expected));
+        found.cloned()
     })?;
+    ensure!(
+        alert.text("user.name").as_deref() == Some("root"),
+        "{alert}"
+    );
 
     let rows = folder.join("rows");
     fs::rename(&rows, folder.join("rows.1"))?;
@@ -167,6 +172,11 @@ fn check_work(lab: &Lab, folder: &Path, command: Command) -> Result<()> {
     // Drained at the end, or before.
     let stopped = agent.stop()?;
     ensure!(stopped.status.success(), "{}", stopped.seen);
+    ensure!(
+        !stopped.seen.has_logged("names of users can't be read"),
+        "{}",
+        stopped.seen
+    );
     let text = fs::read_to_string(&rows)?;
     ensure!(
         text.contains("\"LocalPort\":3029"),

@@ -45,6 +45,7 @@ impl Actors {
         let mut processes = ProcessTable::new(PROC, REMEMBERED)
             .with_cgroups(cgroups)
             .with_images(images, forks);
+        read_users(&mut processes);
         processes.read_all();
         let listeners = Listeners::new(PROC);
         let lookups = Lookups::start(move |local, port, deadline| {
@@ -60,6 +61,11 @@ impl Actors {
     /// Replaces the names of scanning tools.
     pub(super) fn set_scanners(&mut self, scanners: BTreeSet<String>) {
         self.scanners = scanners;
+    }
+
+    /// Reads the names of users again.
+    pub(super) fn read_users(&mut self) {
+        read_users(&mut self.processes);
     }
 
     /// Begins a poll.
@@ -101,6 +107,14 @@ impl Actors {
     /// Takes the number of lookups and of reads of processes that were late.
     pub(super) fn take_late(&mut self) -> u64 {
         self.lookups.take_late() + reader::take_late()
+    }
+}
+
+fn read_users(processes: &mut ProcessTable) {
+    if !processes.read_users() {
+        tracing::warn!(
+            "the names of users can't be read from /etc/passwd as the first process has it: alerts name users that recon does not know yet by their numbers; give recon CAP_SYS_PTRACE, or reload it"
+        );
     }
 }
 

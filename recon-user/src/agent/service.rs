@@ -183,6 +183,7 @@ impl<M: CountMaps> Agent<M> {
         let mut reconfigured = self.pipeline.reconfigure(pipeline, super::now());
         self.write(&mut reconfigured.notifications);
         self.actors.set_scanners(settings.scanner_names());
+        self.actors.read_users();
         if settings.include_private {
             self.private = PrivateSignals::new(true);
         }

@@ -17,7 +17,10 @@ pub(super) fn actor(who: &[Process]) -> Option<Actor<'_>> {
             entity_id: process.start.map(|start| start.entity.to_string()),
             start: process.start.map(|start| start.at),
         },
-        user: process.user.map(|id| User { id: id.to_string() }),
+        user: process.user.map(|id| User {
+            id: id.to_string(),
+            name: process.user_name.as_deref(),
+        }),
         container: process.container.as_deref().map(|id| Container { id }),
     })
 }

@@ -289,7 +289,7 @@ impl<'a> Host<'a> {
 pub(super) struct Actor<'a> {
     pub(super) process: ProcessFields<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) user: Option<User>,
+    pub(super) user: Option<User<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) container: Option<Container<'a>>,
 }
@@ -325,8 +325,10 @@ pub(super) struct Parent {
 
 /// ECS declares user ids as text.
 #[derive(Serialize)]
-pub(super) struct User {
+pub(super) struct User<'a> {
     pub(super) id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<&'a str>,
 }
 
 #[derive(Serialize)]

@@ -15,6 +15,7 @@ mod lines;
 mod message;
 mod own;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use recon_common::signal::Transport;
@@ -158,14 +159,19 @@ fn related(finding: &Finding, who: &[Process]) -> Related {
     let mut ip: Vec<_> = all.map(|address| address.to_ip()).collect();
     ip.sort_unstable();
     ip.dedup();
-    let users = who.iter().filter_map(|process| process.user);
-    let mut users: Vec<_> = users.collect();
-    users.sort_unstable();
-    users.dedup();
-    Related {
-        ip,
-        user: users.iter().map(u32::to_string).collect(),
+    let users = who.iter().filter_map(|process| {
+        let user = process.user?;
+        Some((user, process.user_name.as_deref()))
+    });
+    let users: BTreeSet<_> = users.collect();
+    let mut user: Vec<String> = Vec::new();
+    for (id, name) in users {
+        user.push(id.to_string());
+        user.extend(name.map(str::to_owned));
     }
+    // A user may have a name in one process and none in another.
+    user.dedup();
+    Related { ip, user }
 }
 
 /// What identifies something of this host among those of all hosts.

@@ -76,6 +76,7 @@ fn nmap() -> Process {
         pid: 77,
         parent: Some(70),
         user: Some(0),
+        user_name: Some("root".to_owned()),
         name: Some("nmap".to_owned()),
         executable: Some("/usr/bin/nmap".to_owned()),
         command_line: Some("nmap -sS 198.51.100.7".to_owned()),
@@ -187,8 +188,8 @@ fn the_process_of_a_finding_is_written_as_ecs() {
                 "command_line": "nmap -sS 198.51.100.7", "parent": {"pid": 70},
                 "entity_id": "6c62272e07bb014262b821756295c58d", "start": "2023-11-14T22:13:20Z"
             },
-            "user": {"id": "0"},
-            "related": {"ip": ["198.51.100.7", "203.0.113.1"], "user": ["0"]},
+            "user": {"id": "0", "name": "root"},
+            "related": {"ip": ["198.51.100.7", "203.0.113.1"], "user": ["0", "root"]},
             "container": {"id": "4f1c"},
             "recon": {
                 "columns": {"RemoteIP": "198.51.100.7"},

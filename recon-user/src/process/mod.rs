@@ -9,6 +9,7 @@
 //! the same afterwards. Which program sent is known from that number, or else not at all.
 
 mod cgroup;
+mod evict;
 mod hierarchy;
 mod image;
 mod listener;
@@ -23,11 +24,12 @@ mod socket;
 mod start;
 mod text;
 mod tool;
+mod users;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -46,9 +48,8 @@ use record::ProcessRecord;
 pub(crate) use served::{ServedPorts, is_own};
 pub use start::Start;
 pub(crate) use tool::strip_exe;
+use users::Users;
 
-/// The share of the records that is evicted at once.
-const EVICTED_SHARE: usize = 8;
 /// Processes that forked one after the other, whose program is looked for.
 const MOST_FORKS: u32 = 4;
 /// How long a record is trusted without a look at /proc: the kernel reuses a pid only after all
@@ -64,6 +65,8 @@ pub struct Process {
     pub parent: Option<u32>,
     /// Real user id, when it executed its program or was first seen.
     pub user: Option<u32>,
+    /// The user's name on this host, unless the process is in a container.
+    pub user_name: Option<String>,
     /// The task's name, which the process can choose.
     pub name: Option<String>,
     /// The path of the running file, or the executed path as it was given if that could not be
@@ -88,6 +91,7 @@ pub(crate) struct ProcessTable {
     cgroups: Cgroups,
     images: ImageNumbers,
     forks: Forks,
+    users: Users,
     records: HashMap<u32, ProcessRecord>,
     /// Number of uses so far.
     uses: u64,
@@ -105,6 +109,7 @@ impl ProcessTable {
             cgroups: Cgroups::new(None),
             images: ImageNumbers::uncounted(),
             forks: Forks::unrecorded(),
+            users: Users::default(),
             records: HashMap::new(),
             uses: 0,
             evicted: 0,
@@ -155,11 +160,15 @@ impl ProcessTable {
         let filename = until_zero(&executed.filename);
         // The end of a truncated path is not a file's name.
         let file = Some(filename).filter(|path| path.len() + 1 < FILENAME_LENGTH);
+        let is_there = found.is_some();
         let mut record = ProcessRecord::new(pid, found, membership, file);
         record.image.number = number;
         record.fork = fork;
         let process = &mut record.image.process;
         process.user = Some(executed.user);
+        if is_there {
+            self.name_user(process);
+        }
         let text = |bytes: &[u8]| (!bytes.is_empty()).then(|| visible(bytes));
         if process.name.is_none() {
             process.name = text(until_zero(&executed.name));
@@ -287,6 +296,7 @@ impl ProcessTable {
         record.fork = fork;
         if is_there {
             record.image.process.user = proc::read_user(&self.proc_root, pid);
+            self.name_user(&mut record.image.process);
         }
         self.keep(record);
     }
@@ -305,27 +315,6 @@ impl ProcessTable {
         self.uses += 1;
         record.used = self.uses;
         self.records.insert(pid, record);
-    }
-
-    /// Evicts an eighth of the records: first unknown processes, then those that have ended, then
-    /// the others, and of each the longest unused.
-    fn make_room(&mut self) {
-        let alive: HashSet<u32> = proc::list_pids(&self.proc_root).collect();
-        let rank = |pid: &u32, record: &ProcessRecord| {
-            (record.is_known(), alive.contains(pid), record.used)
-        };
-        let mut ranks: Vec<_> = self
-            .records
-            .iter()
-            .map(|(pid, record)| rank(pid, record))
-            .collect();
-        let share = (self.limit / EVICTED_SHARE).max(1);
-        let (_, &mut last_to_go, _) = ranks.select_nth_unstable(share - 1);
-        self.records.retain(|pid, record| {
-            let goes = rank(pid, record) <= last_to_go;
-            self.evicted += u64::from(goes && record.is_known());
-            !goes
-        });
     }
 }
 

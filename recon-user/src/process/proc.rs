@@ -65,9 +65,23 @@ pub(super) fn read_stat(root: &Path, pid: u32) -> Option<ProcStat> {
     parse_stat(&read_file(root, pid, "stat", FILE_LENGTH)?)
 }
 
+/// What /proc/PID/status says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ProcStatus {
+    /// The real user id.
+    pub(super) user: u32,
+    /// Whether the process is in a PID namespace below the one that /proc shows.
+    pub(super) is_nested: bool,
+}
+
+/// Reads whose a process is.
+pub(super) fn read_status(root: &Path, pid: u32) -> Option<ProcStatus> {
+    parse_status(&read_file(root, pid, "status", FILE_LENGTH)?)
+}
+
 /// Reads the real user id of a process.
 pub(super) fn read_user(root: &Path, pid: u32) -> Option<u32> {
-    parse_user(&read_file(root, pid, "status", FILE_LENGTH)?)
+    read_status(root, pid).map(|status| status.user)
 }
 
 /// The pids of all processes.
@@ -121,18 +135,21 @@ fn parse_stat(text: &[u8]) -> Option<ProcStat> {
     })
 }
 
-/// By proc_pid_status(5): `Uid:` real, effective, saved, file system. The kernel escapes line feeds
-/// in the name before it.
-fn parse_user(status: &[u8]) -> Option<u32> {
-    let line = status
-        .split(|&byte| byte == b'\n')
-        .find_map(|line| line.strip_prefix(b"Uid:"))?;
-    str::from_utf8(line)
-        .ok()?
-        .split_whitespace()
-        .next()?
-        .parse()
-        .ok()
+/// By proc_pid_status(5): `Uid:` real, effective, saved, file system; `NSpid:` the pid in each
+/// namespace from that of /proc on, which a kernel without such namespaces lacks. The kernel escapes
+/// line feeds in the name before them.
+fn parse_status(status: &[u8]) -> Option<ProcStatus> {
+    let words = |key: &[u8]| {
+        let mut lines = status.split(|&byte| byte == b'\n');
+        let line = lines.find_map(|line| line.strip_prefix(key))?;
+        Some(str::from_utf8(line).ok()?.split_whitespace())
+    };
+    let user = words(b"Uid:")?.next()?.parse().ok()?;
+    let namespaces = words(b"NSpid:").map_or(1, Iterator::count);
+    Some(ProcStatus {
+        user,
+        is_nested: namespaces > 1,
+    })
 }
 
 /// Each argument ends with a 0. A process that writes its title over them leaves several at the
@@ -219,18 +236,26 @@ mod tests {
     }
 
     #[test]
-    fn the_real_user_is_parsed() {
+    fn whose_a_process_is_is_parsed() {
+        let (own, nested) = (false, true);
         for (status, expected) in [
-            (&b"Name:\tx\nUid:\t1000\t0\t0\t0\nGid:\t5\n"[..], Some(1000)),
-            (b"Name:\tUid:\\n\nUid:\t0\t1\t1\t1\n", Some(0)),
-            (b"Uid:\t4294967295\n", Some(u32::MAX)),
+            (
+                &b"Name:\tx\nUid:\t1000\t0\t0\t0\nGid:\t5\n"[..],
+                Some((1000, own)),
+            ),
+            (b"Name:\tUid:\\n\nUid:\t0\t1\t1\t1\n", Some((0, own))),
+            (b"Uid:\t4294967295\n", Some((u32::MAX, own))),
+            (b"Uid:\t5\t5\nNSpid:\t77\nNSpgid:\t7\t1\n", Some((5, own))),
+            (b"Uid:\t5\t5\nNSpid:\t77\t1\n", Some((5, nested))),
+            (b"Uid:\t5\t5\nNSpid:\t77\t8\t1\n", Some((5, nested))),
             (b"Uid:\t4294967296\n", None),
             (b"Uid:\n", None),
             (b"Uid:\t\xff\n", None),
             (b"Name:\tx\n", None),
             (b"", None),
         ] {
-            assert_eq!(parse_user(status), expected, "{}", status.escape_ascii());
+            let found = parse_status(status).map(|status| (status.user, status.is_nested));
+            assert_eq!(found, expected, "{}", status.escape_ascii());
         }
     }
 

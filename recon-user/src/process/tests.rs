@@ -56,7 +56,7 @@ impl Tree {
     }
 
     /// A table over this /proc that trusts no record without a look.
-    fn processes(&self, limit: usize) -> ProcessTable {
+    pub(super) fn processes(&self, limit: usize) -> ProcessTable {
         ProcessTable {
             trusted_for: Duration::ZERO,
             ..ProcessTable::new(self.path(), limit)
@@ -65,7 +65,7 @@ impl Tree {
 }
 
 /// A child process that is killed at the end of its test.
-struct Guard(Child);
+pub(super) struct Guard(pub(super) Child);
 
 impl Drop for Guard {
     fn drop(&mut self) {
@@ -74,7 +74,7 @@ impl Drop for Guard {
     }
 }
 
-fn event(pid: u32, filename: &str) -> ExecEvent {
+pub(super) fn event(pid: u32, filename: &str) -> ExecEvent {
     let mut event = ExecEvent {
         cgroup: 0,
         image: pid,
@@ -116,6 +116,7 @@ fn a_program_that_is_there() {
         pid: 70,
         parent: Some(60),
         user: Some(1000),
+        user_name: None,
         name: some("nm\\u{a}ap)"),
         executable: some("/usr/bin/nmap"),
         command_line: some("nmap '-e x' \\u{1b}[2J"),
@@ -174,6 +175,7 @@ fn a_program_that_was_gone() {
         pid: 70,
         parent: None,
         user: Some(1000),
+        user_name: None,
         name: some("the\\u{a}Harvester.p"),
         executable: some("./the\\u{a}Harvester.py"),
         command_line: None,
