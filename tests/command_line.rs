@@ -15,10 +15,12 @@ use anyhow::{Context, Result, ensure};
 use recon_tests::agent::recon;
 use recon_tests::frame::{Path, syn};
 use recon_tests::hooks::{attached, attached_to_cgroup};
-use recon_tests::lab::{HOST, HOST_LINK};
+use recon_tests::lab::{ATTACKER, HOST, HOST_LINK};
 use recon_tests::process::run;
+use recon_tests::program::open_folder;
 use recon_tests::scan::{PORTS, SIGNALS_PER_PORT, ensure_alert, scan};
 use recon_tests::{Agent, Lab, PATIENCE, rows};
+use serde_json::{Value, json};
 
 use modes::{MODES, SOCKET_HOOKS, report_hooks, tc};
 
@@ -199,6 +201,74 @@ fn min_severity_suppresses_lesser_alerts() -> Result<()> {
         seen.alerts.len() == 1 && alert.is("port-scan", "distinct_ports"),
         "{seen}"
     );
+    Ok(())
+}
+
+/// Each format has the incident, its rule and its ends where its readers look for them.
+#[test]
+fn alerts_are_written_in_each_format() -> Result<()> {
+    type Expected = (&'static str, Value);
+    let attacker = || json!(ATTACKER.to_string());
+    let rows: [(&str, [Expected; 4]); 3] = [
+        (
+            "ecs",
+            [
+                ("/event/kind", json!("alert")),
+                ("/rule/id", json!("port-scan/distinct_ports")),
+                ("/source/ip", attacker()),
+                ("/network/transport", json!("tcp")),
+            ],
+        ),
+        (
+            "ocsf",
+            [
+                ("/class_uid", json!(2004)),
+                (
+                    "/finding_info/analytic/uid",
+                    json!("port-scan/distinct_ports"),
+                ),
+                ("/evidences/0/src_endpoint/ip", attacker()),
+                ("/evidences/0/connection_info/protocol_name", json!("tcp")),
+            ],
+        ),
+        (
+            "eve",
+            [
+                ("/event_type", json!("alert")),
+                (
+                    "/alert/metadata/rule_id/0",
+                    json!("port-scan/distinct_ports"),
+                ),
+                ("/src_ip", attacker()),
+                ("/proto", json!("TCP")),
+            ],
+        ),
+    ];
+    for (format, expected) in rows {
+        let lab = Lab::new()?;
+        let folder = open_folder()?;
+        let events = folder.path().join("rows.jsonl");
+        let arguments = format!("{INTERVAL} --format {format} --events {}", events.display());
+        let agent = Agent::start(&lab, &arguments)?;
+        scan(&lab, PORTS)?;
+        let (at, rule) = &expected[1];
+        let alert = agent.wait_for("the alert", |seen| {
+            let mut alerts = seen.alerts.iter().map(|alert| alert.fields().clone());
+            alerts.find(|alert| alert.pointer(at) == Some(rule))
+        })?;
+        ensure!(agent.stop()?.status.success(), "{format}");
+        let judged = format!("judge --format {format} {}", events.display());
+        let judged = String::from_utf8(recon(&judged)?.output()?.stdout)?;
+        let judged = judged.lines().map(serde_json::from_str);
+        let judged: Vec<Value> = judged.collect::<Result<_, _>>()?;
+        let mut judged = judged.iter();
+        let judged = judged.find(|alert| alert.pointer(at) == Some(rule));
+        for alert in [&alert, judged.context("no such alert of recon judge")?] {
+            for (at, value) in &expected {
+                ensure!(alert.pointer(at) == Some(value), "{format}: {at}: {alert}");
+            }
+        }
+    }
     Ok(())
 }
 

@@ -26,6 +26,7 @@ use recon_tests::program::open_folder;
 use recon_tests::seen::Seen;
 use recon_tests::server::Server;
 use recon_tests::{Agent, Lab};
+use recon_user::alert::LineFormat;
 use recon_user::replay;
 use recon_user::settings::{self, InForce, RuleOptions};
 use serde_json::{Map, Value};
@@ -142,7 +143,13 @@ fn judged(rows: &[Value], queries: &[Query]) -> Result<Vec<BTreeSet<Report>>> {
         .map(|rule| rule.plan.id.clone())
         .collect();
     let mut alerts = Vec::new();
-    replay::judge("rows", lines.as_bytes(), in_force, &mut alerts)?;
+    replay::judge(
+        "rows",
+        lines.as_bytes(),
+        in_force,
+        LineFormat::Ecs,
+        &mut alerts,
+    )?;
     last_reports(&String::from_utf8(alerts)?, &ids, queries)
 }
 

@@ -10,6 +10,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use recon_common::table::TABLE_ENTRIES;
 use tracing::level_filters::LevelFilter;
 
+use crate::alert::LineFormat;
 use crate::duration::Range;
 use crate::hook::{InterfaceTerm, XdpChoice};
 use crate::logging::LogFormat;
@@ -142,6 +143,10 @@ pub struct JudgeOptions {
     /// skipped, and the exit code is then 1
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+
+    /// The format of the alerts
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub format: LineFormat,
 
     /// Which rules to run.
     #[command(flatten)]
@@ -293,6 +298,13 @@ pub struct RunOptions {
     /// recon creates it. Without it, whatever was counted before a restart is forgotten.
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
+
+    /// The format of the alerts
+    ///
+    /// Elastic Common Schema has a field for all that recon knows. The other formats are mappings of
+    /// it, and have what they lack a field for in a place for extras.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub format: LineFormat,
 
     /// Append the alerts to this file instead of writing them to stdout; SIGHUP opens it again
     #[arg(long, value_name = "FILE", conflicts_with = "no_alerts")]

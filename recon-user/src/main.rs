@@ -110,7 +110,12 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Check(options) => return Ok(check::run(&options)? == 0),
         Command::Judge(options) => {
             let in_force = in_force(&options.rule_options)?;
-            return replay::run(&options.file, in_force, &mut io::stdout().lock());
+            return replay::run(
+                &options.file,
+                in_force,
+                options.format,
+                &mut io::stdout().lock(),
+            );
         }
         Command::Rules(options) => match options.command {
             Some(RulesCommand::Check { files }) => {

@@ -19,7 +19,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::alert::AlertLines;
+use crate::alert::{AlertLines, LineFormat};
 use crate::blind::{Blind, BlindReport};
 use crate::diagnostic::visible;
 use crate::incident::{Finding, Notification};
@@ -54,7 +54,12 @@ const REMEMBERED: usize = 1 << 14;
 ///
 /// # Errors
 /// The file can't be read, or `out` can't be written.
-pub fn run(file: &Path, in_force: InForce, out: &mut dyn Write) -> anyhow::Result<bool> {
+pub fn run(
+    file: &Path,
+    in_force: InForce,
+    format: LineFormat,
+    out: &mut dyn Write,
+) -> anyhow::Result<bool> {
     let (name, mut rows): (_, Box<dyn BufRead>) = match file == Path::new(STDIN) {
         true => {
             check_stdin()?;
@@ -71,7 +76,7 @@ pub fn run(file: &Path, in_force: InForce, out: &mut dyn Write) -> anyhow::Resul
     if let Some((_, cat)) = COMPRESSED.iter().find(|(mark, _)| start.starts_with(mark)) {
         bail!("can't read {name}: it is compressed; type `{cat} {name} | recon judge -`");
     }
-    let faults = judge(&name, rows, in_force, out)?;
+    let faults = judge(&name, rows, in_force, format, out)?;
     Ok(!faults.has_gaps())
 }
 
@@ -83,9 +88,10 @@ pub fn judge(
     name: &str,
     rows: impl BufRead,
     in_force: InForce,
+    format: LineFormat,
     out: &mut dyn Write,
 ) -> anyhow::Result<Faults> {
-    let mut replay = Replay::new(name, &in_force);
+    let mut replay = Replay::new(name, &in_force, format);
     let mut lines = Lines::new(rows);
     let mut number = 0;
     let read = loop {
@@ -130,7 +136,7 @@ struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    fn new(name: &'a str, in_force: &InForce) -> Self {
+    fn new(name: &'a str, in_force: &InForce, format: LineFormat) -> Self {
         Self {
             name,
             faults: Faults::default(),
@@ -138,7 +144,7 @@ impl<'a> Replay<'a> {
             blind: Blind::new(in_force.settings.quiet.0),
             poll: None,
             is_lossy: false,
-            lines: AlertLines::of(""),
+            lines: AlertLines::of("").written_as(format),
             processes: Remembered::default(),
         }
     }

@@ -140,7 +140,7 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
         output,
         blind: Blind::new(settings.quiet.0),
         table_entries: options.table_entries,
-        lines: AlertLines::of_this_host(&host),
+        lines: AlertLines::of_this_host(&host).written_as(options.format),
         host,
         logins: Vec::new(),
         last: now(),

@@ -23,6 +23,7 @@ pub(super) struct Alert<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub(super) tags: &'a [String],
     pub(super) threat: Threat<'a>,
+    #[serde(skip_serializing_if = "Related::is_empty")]
     pub(super) related: Related,
     #[serde(skip_serializing_if = "EcsEndpoint::is_empty")]
     pub(super) source: EcsEndpoint,
@@ -130,6 +131,12 @@ pub(super) struct Related {
     pub(super) ip: Vec<IpAddr>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) user: Vec<String>,
+}
+
+impl Related {
+    fn is_empty(&self) -> bool {
+        self.ip.is_empty() && self.user.is_empty()
+    }
 }
 
 /// The rule that fired.

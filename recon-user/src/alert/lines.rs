@@ -1,12 +1,13 @@
 //! Lines in their order: what all of one run have in common.
 //!
-//! In: notifications and reports, each with the processes it is about. Out: lines of JSON, each
-//! with its line feed, numbered from 1 (`event.sequence`), so that a reader sees what is missing.
+//! In: notifications and reports, each with the processes it is about. Out: lines of JSON in one
+//! format, each with its line feed, numbered from 1 (`event.sequence`), so that a reader sees what is missing.
 //! The decision held here: `host.id` is the machine's id as other agents write it, so that alerts
 //! can be joined with their events.
 
 use std::fs;
 
+use super::format::LineFormat;
 use super::{blind, digest, finding_alert, suppressed_alert};
 use crate::blind::BlindReport;
 use crate::incident::Notification;
@@ -29,6 +30,7 @@ pub struct AlertLines {
     host: String,
     host_id: Option<String>,
     written: u64,
+    format: LineFormat,
 }
 
 impl AlertLines {
@@ -39,7 +41,14 @@ impl AlertLines {
             host: host.to_owned(),
             host_id: None,
             written: 0,
+            format: LineFormat::default(),
         }
+    }
+
+    /// The same lines in that format.
+    #[must_use]
+    pub fn written_as(self, format: LineFormat) -> Self {
+        Self { format, ..self }
     }
 
     /// Lines about this host, which has that name.
@@ -70,16 +79,15 @@ impl AlertLines {
         notification: &Notification,
         who: &[Process],
     ) -> serde_json::Result<Vec<u8>> {
+        let format = self.format;
         let origin = self.next();
-        end_line(match notification {
-            Notification::Found(finding) => {
-                serde_json::to_vec(&finding_alert(finding, origin, who))
-            }
+        match notification {
+            Notification::Found(finding) => format.line(finding_alert(finding, origin, who)),
             Notification::Suppressed { first, suppressed } => {
-                serde_json::to_vec(&suppressed_alert(first, suppressed, origin, who))
+                format.line(suppressed_alert(first, suppressed, origin, who))
             }
-            Notification::Digest(digest) => serde_json::to_vec(&digest::digest(digest, origin)),
-        })
+            Notification::Digest(digest) => format.line(digest::digest(digest, origin)),
+        }
     }
 
     /// The line of a report on what recon does not see.
@@ -87,8 +95,8 @@ impl AlertLines {
     /// # Errors
     /// Those of `serde_json`.
     pub fn blind(&mut self, report: &BlindReport) -> serde_json::Result<Vec<u8>> {
-        let origin = self.next();
-        end_line(serde_json::to_vec(&blind::blind(report, origin)))
+        let format = self.format;
+        format.line(blind::blind(report, self.next()))
     }
 
     fn next(&mut self) -> Origin<'_> {
@@ -99,13 +107,6 @@ impl AlertLines {
             sequence: self.written,
         }
     }
-}
-
-fn end_line(line: serde_json::Result<Vec<u8>>) -> serde_json::Result<Vec<u8>> {
-    line.map(|mut line| {
-        line.push(b'\n');
-        line
-    })
 }
 
 /// Whether it is no `uninitialized`, which the file may say at the first boot.

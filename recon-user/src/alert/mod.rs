@@ -1,8 +1,8 @@
-//! Alerts: findings as lines of Elastic Common Schema (ECS).
+//! Alerts: findings as lines of Elastic Common Schema (ECS), or of another format.
 //!
 //! In: a notification and the processes it is about. Out: one line of JSON, by [`AlertLines`].
 //! Fields that ECS does not have are under `recon`. `digest` and `blind` write the lines that are
-//! about no finding.
+//! about no finding. `format` maps lines to the other formats, by `ocsf` and `eve`.
 //! The decision held here: fields follow the reader's point of view. `source` is the sender of what
 //! was counted: the remote, or this host for traffic of its own processes. A field that would need
 //! several values is omitted, and a sample of them is under `recon`.
@@ -11,8 +11,11 @@ mod actor;
 mod blind;
 mod digest;
 mod ecs;
+mod eve;
+mod format;
 mod lines;
 mod message;
+mod ocsf;
 mod own;
 
 use std::collections::BTreeSet;
@@ -33,6 +36,7 @@ use ecs::{
     Alert, Ecs, EcsAgent, EcsEndpoint, EcsEvent, EcsRule, EventText, Host, Listed, NetworkFields,
     Observer, Related, Threat, ThreatTechnique,
 };
+pub use format::LineFormat;
 pub use lines::AlertLines;
 use lines::Origin;
 use own::{EcsColumns, LeftOutSource, Recon};

@@ -1,8 +1,11 @@
 //! Alert lines: fields and messages for each kind of finding.
 
 mod digest;
+mod eve;
+mod formats;
 mod ids;
 mod messages;
+mod ocsf;
 mod schema;
 mod several;
 mod template;
@@ -97,8 +100,13 @@ fn process_without_name() -> Process {
 }
 
 pub(crate) fn parsed(finding: &Finding, who: &[Process]) -> Value {
+    parsed_as(LineFormat::Ecs, finding, who)
+}
+
+fn parsed_as(format: LineFormat, finding: &Finding, who: &[Process]) -> Value {
     let notification = Notification::Found(Box::new(finding.clone()));
     let line = AlertLines::of("web1")
+        .written_as(format)
         .notification(&notification, who)
         .expect("plain data");
     assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1);

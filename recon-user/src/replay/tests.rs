@@ -22,7 +22,7 @@ fn lines_for(rows: &str, settings: &str) -> Vec<Value> {
         warnings: String::new(),
     };
     let mut out = Vec::new();
-    judge("rows", rows.as_bytes(), in_force, &mut out).expect("valid rows");
+    judge("rows", rows.as_bytes(), in_force, LineFormat::Ecs, &mut out).expect("valid rows");
     let lines = String::from_utf8(out).expect("text");
     let lines = lines.lines();
     lines
@@ -271,7 +271,7 @@ fn judge_file(file: &[u8]) -> (Vec<Value>, Faults) {
         warnings: String::new(),
     };
     let mut out = Vec::new();
-    let faults = judge("rows", file, in_force, &mut out).expect("from memory");
+    let faults = judge("rows", file, in_force, LineFormat::Ecs, &mut out).expect("from memory");
     let lines = String::from_utf8(out).expect("text");
     let lines = lines.lines();
     let alerts = lines.map(|line| serde_json::from_str(line).expect("JSON"));

@@ -212,7 +212,12 @@ fn findings() -> Vec<Notification> {
 
 /// Lines of each kind, in their order.
 pub(super) fn lines() -> Vec<Value> {
-    let mut lines = AlertLines::of_this_host("web1");
+    lines_as(LineFormat::Ecs)
+}
+
+/// The same in a format.
+pub(super) fn lines_as(format: LineFormat) -> Vec<Value> {
+    let mut lines = AlertLines::of_this_host("web1").written_as(format);
     let mut notifications = findings();
     assert!(notifications.len() > 60, "{}", notifications.len());
     let mut hour = digest(3, true);

@@ -74,7 +74,7 @@ fn mutated_rows() {
             warnings: String::new(),
         };
         let mut out = Vec::new();
-        let faults = judge("rows", bytes, in_force, &mut out).expect("memory");
+        let faults = judge("rows", bytes, in_force, LineFormat::Ecs, &mut out).expect("memory");
         assert!(out.len() < MAX_ALERTS, "{} bytes", out.len());
         let text = String::from_utf8_lossy(bytes);
         let lines = text.lines().count() as u64;
