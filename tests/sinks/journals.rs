@@ -138,7 +138,7 @@ fn a_journal_that_is_killed_and_started_again_gets_all() -> Result<()> {
     watched.scan(PORTS)?;
     wait_received(&watched, &run_folder)?;
 
-    let lab_entries = entries(&watched.lab, &run_folder, "RECON_RULE_ID=port-scan")?;
+    let lab_entries = entries(&watched.lab, &run_folder, "RECON_RULE_CATEGORY=port-scan")?;
     let scan = lab_entries
         .iter()
         .find(|entry| text(entry, "RECON_SOURCE_IP") == recon_tests::lab::ATTACKER.to_string());

@@ -27,6 +27,7 @@ pub(super) fn encode(line: &[u8], out: &mut Vec<u8>) {
     let sequence = fields.event.sequence.map(|number| number.to_string());
     for (name, value) in [
         ("RECON_RULE_ID", &fields.rule.id),
+        ("RECON_RULE_CATEGORY", &fields.rule.category),
         ("RECON_EVENT_ID", &fields.event.id),
         ("RECON_EVENT_SEQUENCE", &sequence),
         ("RECON_EVENT_ACTION", &fields.event.action),
@@ -75,12 +76,12 @@ mod tests {
 
     #[test]
     fn entries_have_the_fields_of_their_line() {
-        const ALERT: &str = r#"{"message":"a\nb","event":{"id":"e1","severity":73,"sequence":7,"action":"begun"},"rule":{"id":"port-scan"},"source":{"ip":"198.51.100.2"}}"#;
+        const ALERT: &str = r#"{"message":"a\nb","event":{"id":"e1","severity":73,"sequence":7,"action":"begun"},"rule":{"id":"port-scan/count","category":"port-scan"},"source":{"ip":"198.51.100.2"}}"#;
         for (line, expected) in [
             (
                 ALERT,
                 [
-                    "MESSAGE\n\u{3}\0\0\0\0\0\0\0a\nb\nPRIORITY=3\nSYSLOG_IDENTIFIER=recon\nRECON_RULE_ID=port-scan\nRECON_EVENT_ID=e1\nRECON_EVENT_SEQUENCE=7\nRECON_EVENT_ACTION=begun\nRECON_SOURCE_IP=198.51.100.2\nRECON_LINE=",
+                    "MESSAGE\n\u{3}\0\0\0\0\0\0\0a\nb\nPRIORITY=3\nSYSLOG_IDENTIFIER=recon\nRECON_RULE_ID=port-scan/count\nRECON_RULE_CATEGORY=port-scan\nRECON_EVENT_ID=e1\nRECON_EVENT_SEQUENCE=7\nRECON_EVENT_ACTION=begun\nRECON_SOURCE_IP=198.51.100.2\nRECON_LINE=",
                     ALERT,
                     "\n",
                 ],

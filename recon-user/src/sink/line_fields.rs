@@ -41,6 +41,7 @@ pub(super) struct EventFields {
 #[serde(default)]
 pub(super) struct RuleFields {
     pub(super) id: Option<String>,
+    pub(super) category: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
