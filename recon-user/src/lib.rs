@@ -27,6 +27,7 @@
 //!
 //! Modules that the others share: `address` (the scope of an address, networks), `boot` (which boot
 //! this is), `duration` (durations as text), `parent_folder` (the folder of a file),
+//! `passwd` (the users of this host),
 //! `standard_streams` (what stdout and stderr lead to), `process_limits` (what would end this
 //! process halfway), `usage` (errors of the command line), `diagnostic` (errors in rule files and
 //! recon.toml), `stable_hash` (ids of incidents and sources), `saved` (the saved form of times).
@@ -55,6 +56,7 @@ pub mod logging;
 #[cfg(test)]
 mod mutation;
 mod parent_folder;
+mod passwd;
 pub mod pipeline;
 pub mod process;
 pub mod process_limits;

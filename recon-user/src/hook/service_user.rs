@@ -1,14 +1,17 @@
 //! The user that the packaged service runs as.
 //!
-//! Out: whether a user is that one.
+//! In: its name. Out: whether a user is that one.
 //! The decisions held here: the user is looked up once, and before the sandbox, which hides
 //! /etc/passwd. "It can't be looked up" is an answer of its own: whoever asks decides what is safe
 //! then.
 
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::sync::OnceLock;
 
-use nix::errno::Errno;
-use nix::unistd::{Uid, User};
+use nix::unistd::Uid;
+
+use crate::passwd::{self, PASSWD};
 
 /// Its name.
 const SERVICE_USER: &str = "recon";
@@ -20,17 +23,27 @@ pub(super) fn is_service_user(user: Uid) -> Option<bool> {
 }
 
 /// Looks the user up, unless that was done before. `None` if there is no such user.
-pub(super) fn look_up_service_user() -> Result<Option<Uid>, Errno> {
-    static FOUND: OnceLock<Result<Option<Uid>, Errno>> = OnceLock::new();
+pub(super) fn look_up_service_user() -> Result<Option<Uid>, ErrorKind> {
+    static FOUND: OnceLock<Result<Option<Uid>, ErrorKind>> = OnceLock::new();
     *FOUND.get_or_init(|| {
-        let found = User::from_name(SERVICE_USER);
-        if let Err(error) = found {
+        let found = find_service_user();
+        if let Err(error) = &found {
             tracing::warn!(
                 "can't look up user {SERVICE_USER}: {error}: recon takes nothing over that this user's recon has left, such as a folder of --pins, and leaves its filters of clsact; make /etc/passwd readable"
             );
         }
-        found.map(|user| user.map(|user| user.uid))
+        found.map_err(|error| error.kind())
     })
+}
+
+fn find_service_user() -> io::Result<Option<Uid>> {
+    let text = match fs::read(PASSWD) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        read => read?,
+    };
+    let mut users = passwd::users(&text);
+    let service = users.find(|&(name, _)| name == SERVICE_USER.as_bytes());
+    Ok(service.map(|(_, user)| Uid::from_raw(user)))
 }
 
 #[cfg(test)]

@@ -19,11 +19,10 @@ use std::path::Path;
 use super::proc::{pid_folder, read_status};
 use super::{Process, ProcessTable, reader};
 use crate::diagnostic::visible;
+use crate::passwd::{self, PASSWD};
 
 /// The first process of the PID namespace.
 const FIRST: u32 = 1;
-/// The file, see passwd(5).
-const PASSWD: &str = "/etc/passwd";
 /// The root of a process.
 const ROOT: &str = "root";
 /// The most bytes read of it: a hundred thousand users.
@@ -55,22 +54,11 @@ impl Users {
     /// The first of several users with a number names it, as for getpwuid(3).
     fn parse(text: &[u8]) -> Self {
         let mut users = HashMap::new();
-        for line in text.split(|&byte| byte == b'\n') {
-            let mut fields = line.split(|&byte| byte == b':');
-            let (name, user) = (fields.next(), fields.nth(1));
-            let user = user.and_then(|user| str::from_utf8(user).ok()?.parse().ok());
-            // Other lines are comments, or ask a name service.
-            let Some((name, user)) = name.filter(|name| is_name(name)).zip(user) else {
-                continue;
-            };
+        for (name, user) in passwd::users(text) {
             users.entry(user).or_insert_with(|| visible(name).into());
         }
         Self(users)
     }
-}
-
-fn is_name(text: &[u8]) -> bool {
-    !text.is_empty() && !b"+-#".contains(&text[0])
 }
 
 /// The device and the folder of it that a process has at /, by proc_pid_mountinfo(5).
