@@ -195,6 +195,7 @@ impl Sink {
             reporter: Reporter::new(name.place.clone(), name.what, has_overflows),
             state: Arc::clone(&state),
             group: Vec::new(),
+            has_lost: false,
         };
         let (ready, started) = sync_channel(1);
         let handle = thread::Builder::new()

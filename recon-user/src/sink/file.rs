@@ -8,11 +8,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::destination::{Fsync, Rotation};
-use super::line_file::{Followed, LineFile};
+use super::line_file::{Followed, LineFile, PERMISSIONS};
 use super::queue::LineBatch;
 use super::target::{Failure, Target};
 use super::whole_lines::WholeLines;
@@ -106,8 +107,12 @@ impl FileTarget {
             return false;
         }
         let path = self.file.path().to_owned();
-        let rotated = shift(&path, keep).map_err(anyhow::Error::new);
-        let rotated = rotated.and_then(|()| self.file.reopen().inspect_err(|_| undo(&path)));
+        let moved = make_next(&path).and_then(|next| {
+            shift(&path, keep)?;
+            fs::rename(next, &path)
+        });
+        let rotated = moved.map_err(anyhow::Error::new);
+        let rotated = rotated.and_then(|()| self.file.reopen());
         match rotated {
             Ok(file) => {
                 self.rotation_failed = None;
@@ -174,6 +179,19 @@ fn rotated_name(path: &Path, number: u64) -> PathBuf {
     name.into()
 }
 
+/// Makes the file that comes next, under a name of its own. Where no file can be made, those that
+/// were rotated earlier stay as they are.
+fn make_next(path: &Path) -> io::Result<PathBuf> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".next");
+    let next = PathBuf::from(name);
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true);
+    options.mode(PERMISSIONS);
+    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    options.open(&next).map(|_| next)
+}
+
 /// Renames the file, and before that those that were rotated earlier: the oldest one is replaced.
 fn shift(path: &Path, keep: u64) -> io::Result<()> {
     for number in (1..keep).rev() {
@@ -184,11 +202,6 @@ fn shift(path: &Path, keep: u64) -> io::Result<()> {
         }
     }
     fs::rename(path, rotated_name(path, 1))
-}
-
-/// Gives the file its name back. If that fails, the next look opens a new one.
-fn undo(path: &Path) {
-    let _ = fs::rename(rotated_name(path, 1), path);
 }
 
 impl Target for FileTarget {

@@ -24,7 +24,7 @@ use crate::standard_streams::is_same_file;
 
 /// Permissions of a new file: the group of its folder may get it to read, others may not. Rows tell
 /// who connects to whom.
-const PERMISSIONS: u32 = 0o640;
+pub(super) const PERMISSIONS: u32 = 0o640;
 /// The permissions of those who are neither its owner nor in its group.
 const OTHERS: u32 = 0o007;
 

@@ -88,7 +88,7 @@ impl Reporter {
         if self.is_reported || !is_full {
             tracing::warn!("{place}: can be written again; {what} dropped: {dropped}");
         } else {
-            let new = dropped - self.logged;
+            let new = dropped.saturating_sub(self.logged);
             tracing::warn!(
                 "{place}: {new} {what} were dropped while its queue was full, since whoever takes them was too slow; dropped so far: {dropped}"
             );
@@ -101,7 +101,8 @@ impl Reporter {
     const fn said(&self, lines: Unwritten) -> u64 {
         match self.has_overflows {
             true => lines.dropped,
-            false => lines.dropped - lines.refused,
+            // A line may find the queue full between the two.
+            false => lines.dropped.saturating_sub(lines.refused),
         }
     }
 

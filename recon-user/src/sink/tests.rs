@@ -219,6 +219,70 @@ fn a_file_is_rotated_and_old_ones_go() {
     }
 }
 
+/// Where no new file can be made, the file grows, and those that were rotated earlier stay.
+#[test]
+fn a_rotation_that_fails_leaves_all_files() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("lines");
+    for name in ["lines.1", "lines.2"] {
+        std::fs::write(folder.path().join(name), name).expect("a file");
+    }
+    std::fs::create_dir(folder.path().join("lines.next")).expect("a folder");
+    let mut sink = open(
+        &Destination::File {
+            path: path.clone(),
+            rotation: Some(Rotation { limit: 10, keep: 2 }),
+            fsync: Fsync::Never,
+        },
+        ALERTS,
+    );
+    (100..106).for_each(|number| sink.write(line(number)));
+    assert_eq!(sink.finish().written, 6);
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).ok();
+    for (name, expected) in [
+        ("lines", "100\n101\n102\n103\n104\n105\n"),
+        ("lines.1", "lines.1"),
+        ("lines.2", "lines.2"),
+    ] {
+        assert_eq!(read(name).as_deref(), Some(expected), "{name}");
+    }
+}
+
+/// A target that takes lines in groups, and has no room for any.
+struct Full;
+
+impl Target for Full {
+    fn write(&mut self, _: &queue::LineBatch, _: &mut usize) -> Result<(), target::Failure> {
+        Err(target::Failure::Lost(io::ErrorKind::StorageFull.into()))
+    }
+
+    fn is_grouped(&self) -> bool {
+        true
+    }
+
+    fn commit(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A commit with nothing to commit is no sign that lines can be written again.
+#[test]
+fn a_full_disk_is_a_problem_also_of_a_sink_that_syncs() {
+    let name = SinkName {
+        place: "full".to_owned(),
+        what: "alerts",
+    };
+    let mut sink = Sink::start_thread(name, Box::new(Full), ALERTS, true).expect("a sink");
+    let mut flush = Flush::default();
+    for number in 0..3 {
+        sink.write(line(number));
+        assert!(flush.wait(sink.queue(), Duration::from_secs(10)));
+        let SinkReport { lines, problem, .. } = sink.report();
+        assert_eq!(lines.dropped, number + 1);
+        assert!(problem.is_some(), "line {number}");
+    }
+}
+
 /// journald gets an entry that no datagram holds as a file that nobody can change.
 #[test]
 fn a_large_entry_is_sent_as_a_file() {

@@ -31,6 +31,8 @@ pub(super) struct Worker {
     pub(super) state: Arc<SinkState>,
     /// Written and not committed.
     pub(super) group: Vec<(Arc<Counts>, u64)>,
+    /// Whether a line is lost since the last commit.
+    pub(super) has_lost: bool,
 }
 
 /// Whether the thread goes on.
@@ -150,11 +152,13 @@ impl Worker {
         if self.group.is_empty() {
             return;
         }
+        let has_lost = std::mem::take(&mut self.has_lost);
         let committed = self.target.commit();
         for (counts, lines) in self.group.drain(..) {
             counts.settle(lines, if committed.is_ok() { lines } else { 0 });
         }
         match committed {
+            Ok(()) if has_lost => {}
             Ok(()) => self.note_success(),
             Err(error) => {
                 self.state.note_problem(Some(&error));
@@ -177,7 +181,10 @@ impl Worker {
             return;
         }
         batch.counts.settle(batch.lines - written, 0);
-        self.group.push((Arc::clone(&batch.counts), written));
+        self.has_lost = true;
+        if written > 0 {
+            self.group.push((Arc::clone(&batch.counts), written));
+        }
     }
 
     /// Lets the target look after itself while there is nothing to write.
