@@ -301,8 +301,8 @@ pub struct RunOptions {
 
     /// The format of the alerts
     ///
-    /// Elastic Common Schema has a field for all that recon knows. The other formats are mappings of
-    /// it, and have what they lack a field for in a place for extras.
+    /// Elastic Common Schema has a field for all that recon knows. The other formats are mappings
+    /// of it, and have what they lack a field for in a place for extras.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub format: LineFormat,
 

@@ -13,9 +13,9 @@
 //! | [`incident`] | changed groups | findings when an incident begins, grows or ends |
 //! | [`blind`] | what a poll could not see | reports on who is blind, and on who sees again |
 //! | [`alert`] | findings, digests and reports, processes | lines in Elastic Common Schema |
-//! | [`sink`] | lines | stdout, files, journald, syslog, sockets, without waiting for their readers |
+//! | [`sink`] | lines | stdout, files, journald, syslog, sockets; waits for no reader |
 //! | `sandbox` | the folders of the agent's files | an agent that may do no more than it needs |
-//! | [`logging`] | what recon says of itself | lines of text or JSON on stderr, without waiting for its reader |
+//! | [`logging`] | what recon says of itself | text or JSON on stderr; waits for no reader |
 //!
 //! The modules that decide what the pipeline looks for:
 //!

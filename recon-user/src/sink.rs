@@ -18,9 +18,9 @@
 //! The decisions held here: the agent never waits for a reader. Each sink has a thread and bounded
 //! queues, so that a slow one delays neither the agent nor another sink. All work with its file or
 //! socket happens on that thread, also opening it again: a folder that hangs, as one of NFS may,
-//! stops no poll. When the reader is slow and the queue is full, or the disk is full, a line is dropped and
-//! counted. A closed reader of stdout (`| head -1`) ends the agent cleanly. The reader of a named
-//! pipe may come back, so that one which has gone is like a full disk.
+//! stops no poll. When the reader is slow and the queue is full, or the disk is full, a line is
+//! dropped and counted. A closed reader of stdout (`| head -1`) ends the agent cleanly. The reader
+//! of a named pipe may come back, so that one which has gone is like a full disk.
 
 mod datagram;
 mod destination;

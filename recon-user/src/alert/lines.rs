@@ -1,7 +1,8 @@
 //! Lines in their order: what all of one run have in common.
 //!
 //! In: notifications and reports, each with the processes it is about. Out: lines of JSON in one
-//! format, each with its line feed, numbered from 1 (`event.sequence`), so that a reader sees what is missing.
+//! format, each with its line feed, numbered from 1 (`event.sequence`), so that a reader sees what
+//! is missing.
 //! The decision held here: `host.id` is the machine's id as other agents write it, so that alerts
 //! can be joined with their events.
 

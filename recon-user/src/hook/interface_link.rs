@@ -52,8 +52,8 @@ impl InterfaceLink {
         }
     }
 
-    /// Lets go of a program that is no longer attached. What else is in the place of a filter by now
-    /// stays.
+    /// Lets go of a program that is no longer attached. What else is in the place of a filter by
+    /// now stays.
     pub(super) fn let_go(self, ebpf: &mut Ebpf) -> Result<(), ProgramError> {
         match self {
             Self::Filter(name, link, _) => {

@@ -3,10 +3,10 @@
 //! In: interfaces. Out: the filters there that run a program of recon's that this process has not
 //! loaded, and whether an agent has it: [`Leftovers`], to be taken over or removed.
 //! The decisions held here:
-//! - A filter outlives a killed agent. It is a leftover if no agent claims its program (`claim.rs`).
-//!   Filters are looked for before claims are listed, and an agent claims before it attaches: so a
-//!   filter that was seen and whose agent lives has its claim in the list. What is attached after
-//!   the look is no leftover.
+//! - A filter outlives a killed agent. It is a leftover if no agent claims its program
+//!   (`claim.rs`). Filters are looked for before claims are listed, and an agent claims before it
+//!   attaches: so a filter that was seen and whose agent lives has its claim in the list. What is
+//!   attached after the look is no leftover.
 //! - Whose program is pinned in the folder that this agent has locked has no other agent: nothing
 //!   is asked then, and a service's restart depends on no list.
 //! - Besides those who may run agents, a user's claim counts if he has loaded the program: he may
@@ -183,7 +183,7 @@ fn remove(leftover: Leftover) {
     }
 }
 
-/// Asks who has the filters, unless that is known. Those of this process are left out.
+/// Asks who has the filters, unless that is known. It ignores those of this process.
 fn find_owners(filters: Vec<Filter>, known: &KnownIds, list: &mut ClaimList) -> Vec<Leftover> {
     let others = filters
         .into_iter()

@@ -22,8 +22,8 @@ use tracing_subscriber::registry::LookupSpan;
 use super::LogFormat;
 use crate::diagnostic::readable;
 
-/// What systemd sets for a service whose stdout or stderr leads to the journal: the device and inode
-/// of that stream. See systemd.exec(5).
+/// What systemd sets for a service whose stdout or stderr leads to the journal: the device and
+/// inode of that stream. See systemd.exec(5).
 const JOURNAL_STREAM: &str = "JOURNAL_STREAM";
 
 impl LogFormat {
@@ -39,11 +39,15 @@ impl LogFormat {
     pub(super) fn notice(self, dropped: u64) -> String {
         let text = format!("stderr: its reader is slow; log lines dropped: {dropped}");
         match self {
-            Self::Text => format!("[WARN ] {text}\n"),
-            Self::Journald => format!("{}{text}\n", priority(Level::WARN)),
+            Self::Text => TextFormat::of_terminal().line(Level::WARN, &text),
+            Self::Journald => TextFormat::Prioritized.line(Level::WARN, &text),
             Self::Json => {
-                let time = Timestamp::now();
-                let line = json!({"timestamp": time, "level": "WARN", "message": text});
+                let line = json!({
+                    "timestamp": Timestamp::now(),
+                    "level": "WARN",
+                    "message": text,
+                    "target": module_path!(),
+                });
                 format!("{line}\n")
             }
         }
@@ -67,8 +71,6 @@ pub(super) enum TextFormat {
 }
 
 impl TextFormat {
-    pub(super) const JOURNALD: Self = Self::Prioritized;
-
     /// In colour where stderr is a terminal that has it.
     pub(super) fn of_terminal() -> Self {
         let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -79,6 +81,14 @@ impl TextFormat {
             true => Self::Coloured,
             false => Self::Plain,
         }
+    }
+
+    /// The line of a message.
+    fn line(self, level: Level, message: &str) -> String {
+        let mut line = String::new();
+        // Writing to a string cannot fail.
+        let _ = self.write(level, message, &mut line);
+        line
     }
 
     /// Writes a message of one or more lines.
@@ -178,9 +188,7 @@ mod tests {
                 "[\x1b[33mWARN \x1b[0m] a\n    b \\u{1b}[31m\n",
             ),
         ] {
-            let mut line = String::new();
-            format.write(level, TWO, &mut line).expect("a string");
-            assert_eq!(line, expected, "{format:?}");
+            assert_eq!(format.line(level, TWO), expected, "{format:?}");
         }
     }
 

@@ -87,6 +87,6 @@ fn lines(format: LogFormat, out: BoxMakeWriter) -> Box<dyn Layer<Registry> + Sen
             .with_span_list(false)
             .boxed(),
         LogFormat::Text => lines.event_format(TextFormat::of_terminal()).boxed(),
-        LogFormat::Journald => lines.event_format(TextFormat::JOURNALD).boxed(),
+        LogFormat::Journald => lines.event_format(TextFormat::Prioritized).boxed(),
     }
 }

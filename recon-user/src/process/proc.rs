@@ -136,8 +136,8 @@ fn parse_stat(text: &[u8]) -> Option<ProcStat> {
 }
 
 /// By proc_pid_status(5): `Uid:` real, effective, saved, file system; `NSpid:` the pid in each
-/// namespace from that of /proc on, which a kernel without such namespaces lacks. The kernel escapes
-/// line feeds in the name before them.
+/// namespace from that of /proc on, which a kernel without such namespaces lacks. The kernel
+/// escapes line feeds in the name before them.
 fn parse_status(status: &[u8]) -> Option<ProcStatus> {
     let words = |key: &[u8]| {
         let mut lines = status.split(|&byte| byte == b'\n');

@@ -3,8 +3,8 @@
 //! In: the file of users as the first process sees it. Out: the name of a process's user.
 //! The decisions held here:
 //! - Only the file is read, at the start and at a reload, on the thread that may look into other
-//!   processes. A name service (LDAP, SSSD) could take long, and would need sockets that the sandbox
-//!   forbids. A user that the file does not have is only a number.
+//!   processes. A name service (LDAP, SSSD) could take long, and would need sockets that the
+//!   sandbox forbids. A user that the file does not have is only a number.
 //! - The file is the one that the first process sees: an agent in a container that sees the host's
 //!   processes needs the host's names. To look into that process takes CAP_SYS_PTRACE, so an agent
 //!   with the same file system at / reads its own file, which is the same.

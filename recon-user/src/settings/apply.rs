@@ -2,8 +2,8 @@
 //!
 //! In: plans. Out: the rules in force.
 //! The decisions held here: settings for an id hold for all measures of that id, those for a rule's
-//! name override them, those for an id with a measure override both, and those for a whole `rule.id`
-//! all others. Lists of networks add up. Settings that match no rule are an error.
+//! name override them, those for an id with a measure override both, and those for a whole
+//! `rule.id` all others. Lists of networks add up. Settings that match no rule are an error.
 
 use std::path::PathBuf;
 use std::sync::Arc;

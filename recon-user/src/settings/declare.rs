@@ -1,7 +1,8 @@
 //! How a setting is declared once.
 //!
-//! In: rows of a key, a type, a default and a doc comment; `as` gives a key that is no name in Rust. Out: a struct with its default, the
-//! reader and writer of its TOML table and its rows in the docs.
+//! In: rows of a key, a type, a default and a doc comment; `as` gives a key that is no name in
+//! Rust. Out: a struct with its default, the reader and writer of its TOML table and its rows in
+//! the docs.
 
 /// Declares a table of recon.toml.
 macro_rules! table {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::queue::LineBatch;
 use super::target::{Failure, Target};
+use super::whole_lines::first_line;
 use super::{journal, syslog};
 
 /// How a line becomes a datagram.
@@ -107,8 +108,7 @@ impl Target for DatagramTarget {
     fn write(&mut self, batch: &LineBatch, done: &mut usize) -> Result<(), Failure> {
         while *done < batch.bytes.len() {
             let rest = &batch.bytes[*done..];
-            let end = rest.iter().position(|&byte| byte == b'\n');
-            let line = &rest[..end.map_or(rest.len(), |end| end + 1)];
+            let line = &rest[..first_line(rest)];
             match self.send(line) {
                 Ok(()) => *done += line.len(),
                 // It would be too large next time, too.

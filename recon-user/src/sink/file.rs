@@ -16,7 +16,7 @@ use super::destination::{Fsync, Rotation};
 use super::line_file::{Followed, LineFile, PERMISSIONS};
 use super::queue::LineBatch;
 use super::target::{Failure, Target};
-use super::whole_lines::WholeLines;
+use super::whole_lines::{WholeLines, ended_lines, first_line};
 
 /// How often to look after a file that nothing is written to.
 const LOOK: Duration = Duration::from_secs(1);
@@ -82,8 +82,8 @@ impl FileTarget {
         self.lines.replace_file(file);
     }
 
-    /// Looks after the file, and rotates it if not one more line has room. Returns how many of these
-    /// bytes, which are whole lines, to write to the file that is open then.
+    /// Looks after the file, and rotates it if not one more line has room. Returns how many of
+    /// these bytes, which are whole lines, to write to the file that is open then.
     fn make_room(&mut self, lines: &[u8]) -> usize {
         let size = self.follow();
         let Some(Rotation { limit, keep }) = self.rotation else {
@@ -163,13 +163,7 @@ impl FileTarget {
 /// The bytes of the lines that fit into this room.
 fn fitting(lines: &[u8], room: u64) -> usize {
     let room = usize::try_from(room).map_or(lines.len(), |room| room.min(lines.len()));
-    let last = lines[..room].iter().rposition(|&byte| byte == b'\n');
-    last.map_or(0, |last| last + 1)
-}
-
-fn first_line(lines: &[u8]) -> usize {
-    let end = lines.iter().position(|&byte| byte == b'\n');
-    end.map_or(lines.len(), |end| end + 1)
+    ended_lines(&lines[..room])
 }
 
 /// The name of a file that was rotated that many times.

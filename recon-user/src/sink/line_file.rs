@@ -193,8 +193,8 @@ impl LineFile {
     }
 }
 
-/// The device and inode of what one sink may write to: lines of two would break each other. A device
-/// takes those of any number.
+/// The device and inode of what one sink may write to: lines of two would break each other. A
+/// device takes those of any number.
 fn place(about: &Metadata) -> Option<Identity> {
     let kind = about.file_type();
     let is_device = kind.is_char_device() || kind.is_block_device();

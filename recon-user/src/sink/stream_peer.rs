@@ -24,7 +24,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use super::queue::{Counts, LineBatch};
 use super::target::{Failure, Target};
-use super::whole_lines::count_lines;
+use super::whole_lines::{count_lines, ended_lines};
 
 /// How long a TCP peer may take to accept.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
@@ -103,12 +103,10 @@ impl StreamPeer {
         };
         let mut sent = *done;
         let result = connection.write_from(&batch.bytes, &mut sent);
-        let whole = batch.bytes[*done..sent]
-            .iter()
-            .rposition(|&byte| byte == b'\n');
-        if let Some(last) = whole {
-            let end = *done + last + 1;
-            self.unconfirmed_bytes += end - *done;
+        let whole = ended_lines(&batch.bytes[*done..sent]);
+        if whole > 0 {
+            let end = *done + whole;
+            self.unconfirmed_bytes += whole;
             self.unconfirmed.push_back(Sent {
                 bytes: batch.bytes.slice(*done..end),
                 counts: Arc::clone(&batch.counts),
@@ -141,11 +139,9 @@ impl StreamPeer {
                 self.unconfirmed.pop_front();
                 continue;
             }
-            let end = first.bytes[..arrived].iter().rposition(|&it| it == b'\n');
-            if let Some(end) = end {
-                self.unconfirmed_bytes -= end + 1;
-                first.bytes = first.bytes.slice(end + 1..);
-            }
+            let whole = ended_lines(&first.bytes[..arrived]);
+            self.unconfirmed_bytes -= whole;
+            first.bytes = first.bytes.slice(whole..);
             return;
         }
     }

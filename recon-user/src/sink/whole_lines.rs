@@ -71,6 +71,18 @@ fn wait_writable(file: &File) {
     let _ = poll(&mut ask, TURN);
 }
 
+/// The length of the first line, with its end if it has one.
+pub(super) fn first_line(bytes: &[u8]) -> usize {
+    let end = bytes.iter().position(|&byte| byte == b'\n');
+    end.map_or(bytes.len(), |end| end + 1)
+}
+
+/// The length of the lines that end within these bytes.
+pub(super) fn ended_lines(bytes: &[u8]) -> usize {
+    let last = bytes.iter().rposition(|&byte| byte == b'\n');
+    last.map_or(0, |last| last + 1)
+}
+
 /// How many lines end within these bytes.
 pub(super) fn count_lines(bytes: &[u8]) -> u64 {
     bytes.iter().filter(|&&byte| byte == b'\n').count() as u64

@@ -2,13 +2,13 @@
 //!
 //! In: the work in its queue. Out: lines in the target, and counts of what became of them.
 //! The decisions held here: a line counts as written once it is as safe as its sink promises. Where
-//! that takes a write to the disk, the lines of many batches share one. A target that asks to be
+//! that takes a write to the disk, the lines of many batches share one. A target that wants to be
 //! tried again gets the same lines after a pause that doubles; the end of the agent gives it one
 //! more try at once.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -67,7 +67,7 @@ impl Worker {
 
     /// Does it, and what else is there, and commits all of that.
     fn work_on(&mut self, first: Work, queue: &Receiver<Work>) -> Then {
-        let mut reports = Vec::new();
+        let mut report = None;
         let mut then = Then::GoesOn;
         let more = std::iter::from_fn(|| queue.try_recv().ok());
         for work in std::iter::once(first).chain(more).take(GROUP) {
@@ -79,7 +79,7 @@ impl Worker {
                     self.target.reopen();
                 }
                 Work::Report(written) => {
-                    reports.push(written);
+                    report = Some(written);
                     break;
                 }
             }
@@ -88,8 +88,7 @@ impl Worker {
             }
         }
         self.commit();
-        for written in reports {
-            let written: SyncSender<()> = written;
+        if let Some(written) = report {
             // Nobody may wait for it any more.
             let _ = written.try_send(());
         }

@@ -172,8 +172,8 @@ fn operator(aggregate: &Aggregate, is_threshold: bool) -> AggregateOperator {
     }
 }
 
-/// The name that alerts show as `recon.measure`: that of the column, for an aggregate of the query's
-/// own.
+/// The name that alerts show as `recon.measure`: that of the column, for an aggregate of the
+/// query's own.
 pub(crate) fn measure_name(plan: &Plan) -> &str {
     let measured = plan.threshold.map(|threshold| threshold.aggregate);
     match (measure(plan), measured) {

@@ -156,7 +156,7 @@ fn refused(_: &Question) -> io::Result<Claims> {
     Err(io::ErrorKind::PermissionDenied.into())
 }
 
-/// What nobody can tell of is neither taken over nor removed; what is pinned needs no list.
+/// A filter of unknown owner is neither taken over nor removed. A pinned one needs no list.
 #[test]
 fn without_a_list_nothing_is_taken() {
     let mut list = ClaimList::of(refused);
