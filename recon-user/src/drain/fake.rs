@@ -120,6 +120,10 @@ impl CountMaps for FakeMaps {
         Ok(())
     }
 
+    fn wait_for_detached_programs(&mut self) -> Result<(), DrainError> {
+        self.wait_for_programs()
+    }
+
     fn drain_table(
         &mut self,
         generation: usize,

@@ -3,11 +3,21 @@
 //! In: what membarrier(2) offers here. Out: a call that returns once that is so, or the advice to
 //! drain a generation one poll later.
 //!
-//! The decision held here: membarrier's GLOBAL command returns after an RCU grace period, and every
-//! program runs inside an RCU read section, so one call is exact. Kernels booted with nohz_full
-//! refuse it; there a generation is drained one interval after it was retired.
+//! The decisions held here:
+//! - membarrier's GLOBAL command returns after an RCU grace period, and every program runs inside an
+//!   RCU read section, so one call is exact. Kernels booted with nohz_full refuse it; there a
+//!   generation is drained one interval after it was retired.
+//! - A grace period takes some 10 ms, and under load of processes that do nothing but wake each
+//!   other, which any user may have, it has taken 20 s. The call can't be interrupted. So it is made
+//!   on a thread: a poll that has waited long enough fails, and a later one goes on with that call.
 
 use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::DrainError;
+use crate::process::reader::leave_signals_to_others;
 
 /// How to wait for programs that have read the old generation's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +41,119 @@ impl Grace {
     }
 }
 
+/// How long a poll waits. Until then nobody else is served: no signal, no control socket.
+pub(super) const POLL_PATIENCE: Duration = Duration::from_secs(2);
+/// How long the end of the agent waits.
+pub(super) const END_PATIENCE: Duration = Duration::from_secs(20);
+
+/// What waits for programs.
+type Wait = fn() -> io::Result<()>;
+
+/// Waits for programs in bounded time.
+#[derive(Debug)]
+pub(super) struct ProgramsWait {
+    wait: Wait,
+    thread: Option<WaitingThread>,
+}
+
+impl Default for ProgramsWait {
+    fn default() -> Self {
+        Self {
+            wait: wait_for_programs,
+            thread: None,
+        }
+    }
+}
+
+impl ProgramsWait {
+    /// A call that was made before now says nothing any more: programs have begun that count.
+    pub(super) fn renew(&mut self) {
+        if let Some(thread) = &mut self.thread {
+            thread.is_stale = thread.is_waiting;
+        }
+    }
+
+    /// Returns when every program that was running at the last [`Self::renew`] has ended.
+    ///
+    /// # Errors
+    /// [`DrainError::Grace`] where the kernel refuses, [`DrainError::GraceIsLate`] if it takes
+    /// longer. A later call goes on with that wait.
+    pub(super) fn wait(&mut self, patience: Duration) -> Result<(), DrainError> {
+        let thread = match &mut self.thread {
+            Some(thread) => thread,
+            None => match WaitingThread::start(self.wait) {
+                Ok(thread) => self.thread.insert(thread),
+                // Without a thread to wait on it takes as long as it does.
+                Err(_) => return (self.wait)().map_err(DrainError::Grace),
+            },
+        };
+        let waited = thread.wait(patience);
+        if thread.has_ended {
+            self.thread = None;
+        }
+        waited
+    }
+}
+
+/// The thread. It ends when this is dropped, and its call with it.
+#[derive(Debug)]
+struct WaitingThread {
+    calls: Sender<()>,
+    results: Receiver<io::Result<()>>,
+    /// Whether it makes a call.
+    is_waiting: bool,
+    /// Whether that was made too early.
+    is_stale: bool,
+    has_ended: bool,
+}
+
+impl WaitingThread {
+    fn start(wait: Wait) -> io::Result<Self> {
+        let (calls, called) = channel::<()>();
+        let (waited, results) = channel();
+        thread::Builder::new()
+            .name("recon-grace".to_owned())
+            .spawn(move || {
+                leave_signals_to_others();
+                // The agent may have ended meanwhile.
+                called.into_iter().for_each(|()| drop(waited.send(wait())));
+            })?;
+        Ok(Self {
+            calls,
+            results,
+            is_waiting: false,
+            is_stale: false,
+            has_ended: false,
+        })
+    }
+
+    fn wait(&mut self, patience: Duration) -> Result<(), DrainError> {
+        let end = Instant::now() + patience;
+        loop {
+            if !self.is_waiting {
+                // If it has ended, there is no result either.
+                self.is_waiting = self.calls.send(()).is_ok();
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            let result = match self.results.recv_timeout(left) {
+                Ok(result) => result,
+                Err(RecvTimeoutError::Timeout) => {
+                    return Err(DrainError::GraceIsLate { patience });
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.has_ended = true;
+                    let why = "the thread that waits has ended";
+                    return Err(DrainError::Grace(io::Error::other(why)));
+                }
+            };
+            self.is_waiting = false;
+            if !std::mem::take(&mut self.is_stale) {
+                return result.map_err(DrainError::Grace);
+            }
+        }
+    }
+}
+
 /// Returns when every program that was running at the call has ended.
 pub(super) fn wait_for_programs() -> io::Result<()> {
     membarrier(libc::MEMBARRIER_CMD_GLOBAL).map(drop)
@@ -41,5 +164,79 @@ fn membarrier(command: libc::c_int) -> io::Result<i64> {
     match unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) } {
         -1 => Err(io::Error::last_os_error()),
         commands => Ok(commands),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    const LITTLE: Duration = Duration::from_millis(1);
+    const LONG: Duration = Duration::from_secs(60);
+
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    static IS_SLOW: AtomicBool = AtomicBool::new(true);
+
+    /// Takes until the test lets it end.
+    fn slow() -> io::Result<()> {
+        CALLS.fetch_add(1, Ordering::SeqCst);
+        while IS_SLOW.load(Ordering::SeqCst) {
+            thread::sleep(LITTLE);
+        }
+        Ok(())
+    }
+
+    fn late(waited: Result<(), DrainError>) -> bool {
+        matches!(waited, Err(DrainError::GraceIsLate { .. }))
+    }
+
+    #[test]
+    fn a_late_call_is_waited_for_by_the_next_poll_unless_it_is_too_old() {
+        let mut programs = ProgramsWait {
+            wait: slow,
+            thread: None,
+        };
+        programs.renew();
+        for _poll in 0..3 {
+            assert!(late(programs.wait(LITTLE)));
+        }
+        assert_eq!(
+            CALLS.load(Ordering::SeqCst),
+            1,
+            "one call, however many polls"
+        );
+        IS_SLOW.store(false, Ordering::SeqCst);
+        programs.wait(LONG).expect("it ends");
+        assert_eq!(CALLS.load(Ordering::SeqCst), 1, "the same call");
+        programs.renew();
+        programs.wait(LONG).expect("it ends");
+        assert_eq!(CALLS.load(Ordering::SeqCst), 2, "another one");
+        // The generations have changed places after the call.
+        IS_SLOW.store(true, Ordering::SeqCst);
+        assert!(late(programs.wait(LITTLE)));
+        programs.renew();
+        IS_SLOW.store(false, Ordering::SeqCst);
+        programs.wait(LONG).expect("it ends");
+        assert_eq!(CALLS.load(Ordering::SeqCst), 4, "the third was too old");
+    }
+
+    #[test]
+    fn an_error_is_the_kernels_and_a_panic_is_one_poll() {
+        let refused = || Err(io::ErrorKind::PermissionDenied.into());
+        for wait in [refused as Wait, || panic!("on purpose")] {
+            let mut programs = ProgramsWait { wait, thread: None };
+            for _poll in 0..2 {
+                let waited = programs.wait(LONG);
+                assert!(matches!(waited, Err(DrainError::Grace(_))), "{waited:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn this_kernel_ends_a_grace_period() {
+        if Grace::detect() == Grace::Membarrier {
+            ProgramsWait::default().wait(LONG).expect("it ends");
+        }
     }
 }

@@ -12,7 +12,8 @@ use recon_common::{Counter, Key};
 
 use super::batch::BatchBuffer;
 use super::error::map_error;
-use super::{DrainError, frozen, grace};
+use super::grace::{END_PATIENCE, POLL_PATIENCE, ProgramsWait};
+use super::{DrainError, frozen};
 
 pub(crate) const COUNTS: [&str; 2] = ["COUNTS_0", "COUNTS_1"];
 pub(super) const GENERATION: &str = "GENERATION";
@@ -37,11 +38,19 @@ pub trait CountMaps {
     /// [`DrainError`] where the kernel refuses.
     fn read_flips(&self) -> Result<u32, DrainError>;
 
-    /// Returns when every program that was running at the call has ended.
+    /// Returns when every program has ended that was running when the generations last changed
+    /// places.
     ///
     /// # Errors
-    /// [`DrainError`] where the kernel refuses.
+    /// [`DrainError`] where the kernel refuses, or if it takes longer than a poll may. The next
+    /// call goes on with the wait.
     fn wait_for_programs(&mut self) -> Result<(), DrainError>;
+
+    /// Returns when every program that is running at the call has ended.
+    ///
+    /// # Errors
+    /// [`DrainError`] where the kernel refuses, or if it takes longer than the end of an agent may.
+    fn wait_for_detached_programs(&mut self) -> Result<(), DrainError>;
 
     /// Empties the table of that generation into `entry`, each key once.
     ///
@@ -95,6 +104,7 @@ pub struct KernelMaps {
     keys: Array<MapData, u64>,
     keys_fd: OwnedFd,
     batch: BatchBuffer,
+    programs: ProgramsWait,
 }
 
 impl KernelMaps {
@@ -117,6 +127,7 @@ impl KernelMaps {
             keys,
             keys_fd,
             batch: BatchBuffer::new(),
+            programs: ProgramsWait::default(),
         })
     }
 }
@@ -131,6 +142,7 @@ impl CountMaps for KernelMaps {
         set.map_err(map_error(GENERATION))
             .map_err(|error| frozen::explain(GENERATION, &self.generation_fd, error))?;
         self.flips = flips;
+        self.programs.renew();
         Ok(())
     }
 
@@ -143,7 +155,12 @@ impl CountMaps for KernelMaps {
     }
 
     fn wait_for_programs(&mut self) -> Result<(), DrainError> {
-        grace::wait_for_programs().map_err(DrainError::Grace)
+        self.programs.wait(POLL_PATIENCE)
+    }
+
+    fn wait_for_detached_programs(&mut self) -> Result<(), DrainError> {
+        self.programs.renew();
+        self.programs.wait(END_PATIENCE)
     }
 
     fn drain_table(

@@ -192,10 +192,10 @@ impl<M: CountMaps> Drain<M> {
     /// detached program may still be at its last packet.
     ///
     /// # Errors
-    /// [`DrainError::Grace`].
+    /// [`DrainError::Grace`], [`DrainError::GraceIsLate`].
     pub(crate) fn wait_for_programs(&mut self) -> Result<(), DrainError> {
         match self.grace {
-            Grace::Membarrier => self.maps.wait_for_programs(),
+            Grace::Membarrier => self.maps.wait_for_detached_programs(),
             Grace::NextPoll => Ok(()),
         }
     }

@@ -122,11 +122,16 @@ pub(crate) fn take_late() -> u64 {
 /// The mask also lets the order through: the agent may have started this thread while it held all
 /// signals back.
 pub(super) fn register() {
-    // Fails only for an argument that is no mask change.
-    let _ = blocked().thread_set_mask();
+    leave_signals_to_others();
     let own = nix::unistd::gettid().as_raw();
     let mut threads = THREADS.lock().unwrap_or_else(PoisonError::into_inner);
     threads.push(own);
+}
+
+/// Handles no signal to the process on this thread, which may not do what a handler does.
+pub(crate) fn leave_signals_to_others() {
+    // Fails only for an argument that is no mask change.
+    let _ = blocked().thread_set_mask();
 }
 
 /// The signals that such a thread leaves to the others: all but faults, which belong to the thread
