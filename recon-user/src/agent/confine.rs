@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::output::{AgentOutput, is_stdout};
 use crate::cli::RunOptions;
+use crate::hook;
 use crate::sandbox::{self, Paths, SinkThreads};
 use crate::settings::{DEFAULT_FILE, Settings};
 use crate::sink::Destination;
@@ -32,7 +33,7 @@ pub(super) fn confine(options: &RunOptions, settings: &Settings, output: &AgentO
         peers: output.threads(|it| matches!(it, Destination::Tcp { .. })),
         journals: output.threads(|it| matches!(it, Destination::Journal { .. })),
     };
-    let reduced = sandbox::reduce(&paths, &sinks);
+    let reduced = sandbox::reduce(&paths, &sinks, &hook::listing_threads());
     tracing::info!("{reduced}");
     for missing in &reduced.missing {
         tracing::warn!("{missing}");

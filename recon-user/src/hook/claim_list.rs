@@ -4,6 +4,8 @@
 //! The decisions held here:
 //! - The kernel finds a Unix socket by its inode alone, so it lists all of this network namespace.
 //!   One list answers for any number of interfaces.
+//! - Where the kernel does not say whose a socket is (no `unix_diag`), a list of addresses is better
+//!   than none: what nobody claims has no agent.
 //! - A list takes as long as strangers have made it: they may have many sockets, and some kernels
 //!   let only one process ask at a time, a place that any user may hold. So it is made on a thread,
 //!   and whoever waits for it gives up after a while: the answer is "unknown". Once the agent
@@ -14,11 +16,13 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::claim::{Claimant, Subject, read_name};
 use super::unix_diag::list_datagram_sockets;
+use super::unix_names::list_datagram_names;
 
 /// How long the start waits for a list.
 pub(super) const START_PATIENCE: Duration = Duration::from_secs(2);
@@ -38,19 +42,19 @@ pub(super) struct Question {
     pub(super) own: Option<Claimant>,
 }
 
-/// The users who have sockets that claim something.
+/// The users who have sockets that claim something. `None` for one whom the kernel does not name.
 #[derive(Debug, Default)]
-pub(super) struct Claims(HashMap<Subject, HashSet<u32>>);
+pub(super) struct Claims(HashMap<Subject, HashSet<Option<u32>>>);
 
 impl Claims {
     /// Those that claim `subject`.
-    pub(super) fn users(&self, subject: Subject) -> impl Iterator<Item = u32> {
+    pub(super) fn users(&self, subject: Subject) -> impl Iterator<Item = Option<u32>> {
         self.0.get(&subject).into_iter().flatten().copied()
     }
 
     /// These subjects and users.
     #[cfg(test)]
-    pub(super) fn of(claimed: &[(Subject, u32)]) -> Self {
+    pub(super) fn of(claimed: &[(Subject, Option<u32>)]) -> Self {
         let mut claims = Self::default();
         for &(subject, user) in claimed {
             claims.0.entry(subject).or_default().insert(user);
@@ -58,7 +62,7 @@ impl Claims {
         claims
     }
 
-    fn note(&mut self, question: &Question, address: &[u8], user: u32) {
+    fn note(&mut self, question: &Question, address: &[u8], user: Option<u32>) {
         if let Some((subject, by)) = read_name(address)
             && question.wanted.contains(&subject)
             && (by.is_none() || by != question.own)
@@ -69,11 +73,57 @@ impl Claims {
 }
 
 fn list(question: &Question) -> io::Result<Claims> {
+    list_with_users(question).or_else(|error| {
+        let listed = list_without_users(question);
+        listed.map_err(|_| error)
+    })
+}
+
+fn list_with_users(question: &Question) -> io::Result<Claims> {
     let mut claims = Claims::default();
     for _ in 0..LISTS {
-        list_datagram_sockets(|address, user| claims.note(question, address, user))?;
+        list_datagram_sockets(|address, user| claims.note(question, address, Some(user)))?;
     }
     Ok(claims)
+}
+
+fn list_without_users(question: &Question) -> io::Result<Claims> {
+    let mut claims = Claims::default();
+    for _ in 0..LISTS {
+        list_datagram_names(|address| claims.note(question, address, None))?;
+    }
+    Ok(claims)
+}
+
+/// The ids of the threads that list now.
+static LISTING: Mutex<Vec<libc::pid_t>> = Mutex::new(Vec::new());
+
+/// The threads that list now. The kernel may hold one for as long as strangers like: until then it
+/// hears no signal.
+pub(crate) fn listing_threads() -> Vec<libc::pid_t> {
+    LISTING
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone()
+}
+
+/// This thread lists as long as this lives.
+struct Listing(libc::pid_t);
+
+impl Listing {
+    fn begin() -> Self {
+        let thread = nix::unistd::gettid().as_raw();
+        let mut threads = LISTING.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.push(thread);
+        Self(thread)
+    }
+}
+
+impl Drop for Listing {
+    fn drop(&mut self) {
+        let mut threads = LISTING.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.retain(|&thread| thread != self.0);
+    }
 }
 
 /// What makes a list.
@@ -144,6 +194,7 @@ impl ClaimList {
         let list = self.list;
         // Whoever waits may have given up, or ended.
         let work = move || {
+            let _listing = Listing::begin();
             let begun = Instant::now();
             let claims = list(&question);
             let _ = answer.send((claims, begun.elapsed()));

@@ -235,16 +235,22 @@ fn owner_of(
     creator: impl FnOnce(u32) -> Option<u32>,
 ) -> Owner {
     let users = claims.users(subject);
-    let users: HashSet<u32> = users.chain(claims.users(subject.any_program())).collect();
-    let ranks = || users.iter().map(|&user| may_run(user));
+    let users: HashSet<_> = users.chain(claims.users(subject.any_program())).collect();
+    let ranks = || users.iter().flatten().map(|&user| may_run(user));
     if ranks().any(|rank| rank == Some(true)) {
         return Owner::Agent;
     }
     if users.is_empty() {
         return Owner::Nobody;
     }
+    if users.contains(&None) {
+        return Owner::Unknown(
+            "a socket claims it, and this kernel does not say whose it is (it has no unix_diag)"
+                .to_owned(),
+        );
+    }
     match creator(program) {
-        Some(creator) if users.contains(&creator) => Owner::Agent,
+        Some(creator) if users.contains(&Some(creator)) => Owner::Agent,
         None if ranks().any(|rank| rank.is_none()) => Owner::Unknown(
             "a user claims it who may be that of the service, which can't be looked up".to_owned(),
         ),

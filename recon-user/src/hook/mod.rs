@@ -40,6 +40,7 @@ mod socket;
 mod tracepoint;
 mod trial;
 mod unix_diag;
+mod unix_names;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -55,6 +56,7 @@ pub(crate) use attach::{AttachedHooks, Egress, TcKind, check_xdp};
 pub(crate) use capability::{Capabilities, Capability};
 pub(crate) use cgroup::Cgroup;
 use claim_list::ClaimList;
+pub(crate) use claim_list::listing_threads;
 pub use error::HookError;
 use front::KnownPrograms;
 pub(crate) use front::is_recon_xdp;

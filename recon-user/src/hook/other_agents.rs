@@ -14,6 +14,9 @@ use super::Interface;
 use super::claim::{Claim, Claimant, Subject, may_run_agents};
 use super::claim_list::{ClaimList, Claims, Question, START_PATIENCE};
 
+/// How an operator looks for them.
+const LOOK: &str = "ss -xa | grep recon/agent";
+
 /// Looks for other agents.
 #[derive(Debug)]
 pub(super) struct OtherAgents {
@@ -61,6 +64,11 @@ impl OtherAgents {
     /// Looks for others at the start, and waits for the list.
     pub(super) fn look_at_start(&mut self) {
         self.look(START_PATIENCE);
+        if !self.asked.is_empty() {
+            tracing::warn!(
+                "the list of Unix sockets takes longer than {START_PATIENCE:?}: whether another recon watches the interfaces is said once it is there; look for it with: {LOOK}"
+            );
+        }
         self.list.begin_polling();
     }
 
@@ -107,7 +115,7 @@ impl OtherAgents {
                 ));
             }
             Err(error) if !std::mem::replace(&mut self.has_failed, true) => tracing::warn!(
-                "can't look for another recon on the watched interfaces: {error}: if there is one, each alert is written twice; look for it with: ss -xa | grep recon/agent"
+                "can't look for another recon on the watched interfaces: {error}: if there is one, each alert is written twice; look for it with: {LOOK}"
             ),
             Err(error) => tracing::debug!("can't look for another recon: {error}"),
         }
@@ -116,7 +124,8 @@ impl OtherAgents {
 
 fn has_agent(claims: &Claims, interface: u32) -> bool {
     let mut users = claims.users(Subject::interface(interface));
-    users.any(|user| may_run_agents(user) == Some(true))
+    // A warning that a stranger can cause is better than none of an agent.
+    users.any(|user| user.is_none_or(|user| may_run_agents(user) == Some(true)))
 }
 
 /// The indexes of those of the interfaces that a recon watches; none if nobody can tell.

@@ -47,8 +47,9 @@ pub(crate) struct Reduced {
     pub(crate) missing: Vec<String>,
 }
 
-/// Reduces all threads of this process to what a running agent needs.
-pub(crate) fn reduce(paths: &Paths, sinks: &SinkThreads) -> Reduced {
+/// Reduces all threads of this process to what a running agent needs. Those that are `listing` are
+/// left out: the kernel may hold them for as long as strangers like, and they end after that.
+pub(crate) fn reduce(paths: &Paths, sinks: &SinkThreads, listing: &[libc::pid_t]) -> Reduced {
     let mut reduced = Reduced {
         peers: paths.peers(),
         ..Reduced::default()
@@ -64,13 +65,20 @@ pub(crate) fn reduce(paths: &Paths, sinks: &SinkThreads) -> Reduced {
     let keep = Capabilities::held().and(Capabilities::NEEDED);
     let inside = domain.as_ref().ok().map(AsRawFd::as_raw_fd);
     let mut failures = on_each(Order::Reduce(keep, None), |it| readers.contains(&it));
-    failures |= on_each(Order::Reduce(keep, inside), |it| !readers.contains(&it));
+    let is_other = |thread| !readers.contains(&thread) && !listing.contains(&thread);
+    failures |= on_each(Order::Reduce(keep, inside), is_other);
+    if !listing.is_empty() {
+        reduced.lacks(
+            "limits for the thread that looks for another recon",
+            &"the kernel still lists the Unix sockets for it, and it ends after that",
+        );
+    }
     let written = domain.as_ref().ok().map(|_| paths.written());
     reduced.note_reduced(keep, written, failures);
     if let Err(error) = &domain {
         reduced.lacks("Landlock", error);
     }
-    match filters.and_then(|filters| filters.install(&readers, sinks)) {
+    match filters.and_then(|filters| filters.install(&readers, sinks, listing)) {
         Ok(failures) => {
             reduced.has_filter = true;
             reduced.note(failures);

@@ -83,7 +83,8 @@ impl Filters {
     }
 
     /// Puts them into force: one for all threads, one more for those of `readers`, and one for all
-    /// but those of `sinks`. A thread that is started later has those of the thread that starts it.
+    /// but those of `sinks` and those that are `listing`. A thread that is started later has those
+    /// of the thread that starts it.
     ///
     /// # Errors
     /// This kernel has no filters, or a thread has another one.
@@ -91,6 +92,7 @@ impl Filters {
         self,
         readers: &[libc::pid_t],
         sinks: &SinkThreads,
+        listing: &[libc::pid_t],
     ) -> io::Result<Failures> {
         for filter in [&self.agent, &self.not_available] {
             seccompiler::apply_filter_all_threads(filter).map_err(io::Error::other)?;
@@ -101,7 +103,8 @@ impl Filters {
             (self.not_journals, &sinks.journals),
         ] {
             if let Some(filter) = filter {
-                failures |= on_each(Order::Filter(filter), |thread| !not.contains(&thread));
+                let is_other = |thread| !not.contains(&thread) && !listing.contains(&thread);
+                failures |= on_each(Order::Filter(filter), is_other);
             }
         }
         let readers = |thread| readers.contains(&thread);

@@ -11,6 +11,8 @@ use std::sync::mpsc::channel;
 use std::{env, thread};
 
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::SigSet;
+use nix::unistd::gettid;
 
 use super::*;
 use crate::hook::Capability;
@@ -52,7 +54,7 @@ fn refusal(call: libc::c_long, arguments: [usize; 4]) -> Option<i32> {
 #[test]
 fn refused_calls_fail_and_needed_ones_work() {
     alone("refused_calls_fail_and_needed_ones_work", |_| {
-        let reduced = reduce(&Paths::default(), &SinkThreads::default());
+        let reduced = reduce(&Paths::default(), &SinkThreads::default(), &[]);
         assert!(reduced.has_filter, "{reduced}: {:?}", reduced.missing);
         const LOAD: usize = 5;
         const CREATE: usize = 0;
@@ -123,7 +125,7 @@ fn files_are_written_below_their_folders_only() {
         let mut paths = Paths::default();
         paths.write_file(&events.join("rows.jsonl"));
         paths.read(&rules.join("file"));
-        let reduced = reduce(&paths, &SinkThreads::default());
+        let reduced = reduce(&paths, &SinkThreads::default(), &[]);
         if !has_landlock {
             let missing = reduced.missing.join("\n");
             return assert!(missing.contains("without Landlock"), "{missing}");
@@ -242,7 +244,7 @@ fn every_thread_is_reduced() {
             ended.recv().ok();
         });
         started.recv().expect("a thread");
-        let reduced = reduce(&Paths::default(), &SinkThreads::default());
+        let reduced = reduce(&Paths::default(), &SinkThreads::default(), &[]);
         assert_eq!(reduced.missing, [""; 0]);
         let keep = format!("{:016x}", reduced.capabilities.expect("fewer").bits());
         let mut threads = 0;
@@ -272,6 +274,30 @@ fn every_thread_is_reduced() {
     });
 }
 
+/// The kernel holds it for as long as strangers like. It is named, and all others are reduced.
+#[test]
+fn a_thread_that_lists_delays_no_other() {
+    alone("a_thread_that_lists_delays_no_other", |_| {
+        let (ready, started) = channel();
+        let (end, ended) = channel::<()>();
+        let listing = thread::spawn(move || {
+            // As one that waits in the kernel and hears nothing.
+            SigSet::all().thread_block().expect("a mask");
+            ready.send(gettid().as_raw()).expect("a reader");
+            ended.recv().ok();
+        });
+        let thread = started.recv().expect("a thread");
+        let reduced = reduce(&Paths::default(), &SinkThreads::default(), &[thread]);
+        assert!(reduced.capabilities.is_some(), "{reduced}");
+        assert!(reduced.has_no_new_privileges, "{reduced}");
+        let missing = reduced.missing.join("\n");
+        assert_eq!(reduced.missing.len(), 1, "{missing}");
+        assert!(missing.contains("looks for another recon"), "{missing}");
+        drop(end);
+        listing.join().expect("its end");
+    });
+}
+
 #[test]
 fn a_reader_sees_other_processes_and_writes_nothing() {
     alone(
@@ -286,7 +312,7 @@ fn a_reader_sees_other_processes_and_writes_nothing() {
             let new = folder.join("new");
             let mut paths = Paths::default();
             paths.write_file(&new);
-            reduce(&paths, &SinkThreads::default());
+            reduce(&paths, &SinkThreads::default(), &[]);
             let by_reader = {
                 let link = link.clone();
                 crate::process::reader::read(move || fs::read_link(link))
@@ -358,7 +384,7 @@ fn a_sink_may_do_what_it_needs_and_others_may_not() {
             peers: vec![peer.0],
             journals: vec![journal.0],
         };
-        let reduced = reduce(&paths, &sinks);
+        let reduced = reduce(&paths, &sinks, &[]);
         assert_eq!(reduced.missing, [""; 0]);
         assert!(
             reduced

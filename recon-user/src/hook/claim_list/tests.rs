@@ -55,6 +55,7 @@ fn agents(subject: Subject, own: Option<Claimant>) -> Vec<u32> {
         .users(subject)
         .chain(claims.users(subject.any_program()));
     let mut agents: Vec<_> = users
+        .flatten()
         .filter(|&user| may_run_agents(user) == Some(true))
         .collect();
     agents.dedup();
@@ -190,8 +191,34 @@ fn a_list_holds_what_was_asked_for() {
         };
         let claims = ClaimList::default().ask(question).expect("a list");
         assert_eq!(claims.0.len(), 1);
-        assert_eq!(claims.users(PROGRAM).collect::<Vec<_>>(), [NOBODY.as_raw()]);
+        let users: Vec<_> = claims.users(PROGRAM).collect();
+        assert_eq!(users, [Some(NOBODY.as_raw())]);
         drop(held);
+    });
+}
+
+/// A kernel without unix_diag says what is claimed, and not by whom.
+#[test]
+fn without_users_a_claim_is_anybodys() {
+    in_namespace(|| {
+        let claimed = || {
+            let question = Question {
+                wanted: HashSet::from([PROGRAM, PROGRAM.any_program()]),
+                own: None,
+            };
+            let mut list = ClaimList::of(list_without_users);
+            let claims = list.ask(question).expect("a list");
+            let users = claims.users(PROGRAM);
+            users
+                .chain(claims.users(PROGRAM.any_program()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(claimed(), []);
+        let claim = Claim::bind(PROGRAM, Claimant::random()).expect("a claim");
+        assert_eq!(claimed(), [None], "an agent");
+        drop(claim);
+        let _stranger = as_stranger(|| bind("recon/recon_ingress/2/1"));
+        assert_eq!(claimed(), [None], "a stranger");
     });
 }
 

@@ -6,26 +6,28 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 
-const ROOT: u32 = 0;
-const SERVICE: u32 = 999;
-const STRANGER: u32 = 1000;
+const ROOT: Option<u32> = Some(0);
+const SERVICE: Option<u32> = Some(999);
+const STRANGER: Option<u32> = Some(1000);
+/// One whom the kernel does not name.
+const SOMEBODY: Option<u32> = None;
 const PROGRAM: Subject = Subject::program(TC_INGRESS, 57, 2);
 
 /// As where the service's user is known.
 fn known(user: u32) -> Option<bool> {
-    Some([ROOT, SERVICE].contains(&user))
+    Some([ROOT, SERVICE].contains(&Some(user)))
 }
 
 /// As where it can't be looked up.
 fn unknown(user: u32) -> Option<bool> {
-    (user == ROOT).then_some(true)
+    (Some(user) == ROOT).then_some(true)
 }
 
 #[test]
 fn only_an_agent_has_a_filter() {
     /// Who claims it, who may run agents, who has loaded the program, whose it is.
     type Row<'a> = (
-        &'a [(Subject, u32)],
+        &'a [(Subject, Option<u32>)],
         fn(u32) -> Option<bool>,
         Option<u32>,
         Owner,
@@ -39,7 +41,7 @@ fn only_an_agent_has_a_filter() {
         (&[(older, ROOT)], known, None, Owner::Agent),
         (&[(PROGRAM, STRANGER)], known, None, Owner::Nobody),
         (&[(older, STRANGER)], known, None, Owner::Nobody),
-        (&[(PROGRAM, STRANGER)], known, Some(ROOT), Owner::Nobody),
+        (&[(PROGRAM, STRANGER)], known, ROOT, Owner::Nobody),
         (
             &[(PROGRAM, STRANGER), (PROGRAM, ROOT)],
             known,
@@ -53,17 +55,22 @@ fn only_an_agent_has_a_filter() {
             Owner::Agent,
         ),
         // A user of its own with capabilities, or the service's where it can't be looked up.
-        (&[(PROGRAM, STRANGER)], known, Some(STRANGER), Owner::Agent),
-        (&[(PROGRAM, SERVICE)], unknown, Some(SERVICE), Owner::Agent),
+        (&[(PROGRAM, STRANGER)], known, STRANGER, Owner::Agent),
+        (&[(PROGRAM, SERVICE)], unknown, SERVICE, Owner::Agent),
         (&[(PROGRAM, SERVICE)], unknown, None, unclear.clone()),
-        (
-            &[(PROGRAM, STRANGER)],
-            unknown,
-            Some(SERVICE),
-            Owner::Nobody,
-        ),
+        (&[(PROGRAM, STRANGER)], unknown, SERVICE, Owner::Nobody),
         (&[(PROGRAM, ROOT)], unknown, None, Owner::Agent),
         (&[], unknown, None, Owner::Nobody),
+        // A kernel that does not say whose a socket is.
+        (&[(PROGRAM, SOMEBODY)], known, None, unclear.clone()),
+        (&[(older, SOMEBODY)], known, ROOT, unclear.clone()),
+        (&[(PROGRAM, SOMEBODY)], known, STRANGER, unclear.clone()),
+        (
+            &[(Subject::program(TC_INGRESS, 58, 2), SOMEBODY)],
+            known,
+            None,
+            Owner::Nobody,
+        ),
         // A claim on something else.
         (
             &[(Subject::program(TC_INGRESS, 58, 2), ROOT)],
