@@ -37,11 +37,12 @@ use crate::{package::Arch, step::quoted};
 
 /// Modules that the tests use, and those that a host with modprobe(8) loads by itself when the
 /// agent asks for sockets. The kernels for cloud images have no PPP.
-const TEST_MODULES: [&str; 12] = [
+const TEST_MODULES: [&str; 13] = [
     "8021q",
     "bridge",
     "tcp_diag",
     "udp_diag",
+    "unix_diag",
     "tun",
     "macvlan",
     "bonding",
