@@ -7,20 +7,18 @@
 //! - Clients are served by tasks while the agent waits for its next poll. What a client may take is
 //!   bounded: bytes, time, and how many there are at once. Of too many that say nothing, the oldest
 //!   has to go, so that they hold up nobody.
-//! - A socket that somebody listens on is refused. One that a killed agent left is replaced by a
-//!   rename, so that its name is never missing or open to others.
+//! - A socket that somebody listens on is refused. [`super::listen`] replaces one that a killed agent
+//!   left.
 //! - A socket that somebody removes is made again within [`LOOK`].
 
 use std::collections::VecDeque;
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use nix::unistd::geteuid;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -29,7 +27,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, timeout};
 
-use super::connect::{PATIENCE, connect};
+use super::listen::{Found, SocketIdentity, listen_at, look_at_socket, remove_socket};
 use super::protocol::{Answer, MAX_REQUEST, Request};
 
 /// Clients that are served at once.
@@ -44,10 +42,8 @@ const LOOK: Duration = Duration::from_secs(60);
 const WARN_AGAIN: Duration = Duration::from_secs(600);
 /// Owner only.
 const MODE: u32 = 0o600;
-/// The longest path of a socket, without the final 0: `sun_path` has 108 bytes.
-const MAX_PATH: usize = 107;
-/// Bytes that the name has before the rename in addition: `.` and a pid.
-const MAX_SUFFIX: usize = 11;
+/// The option that names the path.
+const OPTION: &str = "--control";
 
 /// A request that waits for its answer.
 #[derive(Debug)]
@@ -62,8 +58,8 @@ pub(crate) struct Asked {
 #[derive(Debug)]
 pub(crate) struct ControlSocket {
     path: PathBuf,
-    /// Device and inode, to remove no other agent's socket.
-    identity: (u64, u64),
+    /// To remove no other agent's socket.
+    identity: SocketIdentity,
     asked: mpsc::Receiver<Asked>,
     /// For another listener.
     sender: mpsc::Sender<Asked>,
@@ -86,11 +82,11 @@ impl ControlSocket {
     fn listen_within(path: &Path, client_time: Duration, look: Duration) -> anyhow::Result<Self> {
         let name = path.display();
         ensure!(
-            look_at_socket(path)? != Found::Listener,
+            look_at_socket(path, OPTION)? != Found::Listener,
             "can't listen on {name}: another recon listens there; stop it, or use another path with --control"
         );
-        let (listener, identity) = listen_at(path)
-            .with_context(|| format!("can't listen on {name}; --control names another path"))?;
+        let (listener, identity) = listen(path)
+            .with_context(|| format!("can't listen on {name}; {OPTION} names another path"))?;
         let (sender, asked) = mpsc::channel(CLIENTS);
         let accepting = tokio::spawn(accept(listener, sender.clone(), client_time));
         let mut looks = interval_at(Instant::now() + look, look);
@@ -127,7 +123,7 @@ impl ControlSocket {
                 return;
             }
         }
-        match listen_at(&self.path) {
+        match listen(&self.path) {
             Ok((listener, identity)) => {
                 tracing::warn!("control socket: somebody has removed {name}; it is there again");
                 self.accepting.abort();
@@ -149,83 +145,14 @@ impl ControlSocket {
 impl Drop for ControlSocket {
     fn drop(&mut self) {
         self.accepting.abort();
-        let found = fs::symlink_metadata(&self.path);
-        if found.is_ok_and(|found| (found.dev(), found.ino()) == self.identity)
-            && let Err(error) = fs::remove_file(&self.path)
-        {
-            tracing::warn!("can't remove {}: {error}", self.path.display());
-        }
+        remove_socket(&self.path, self.identity);
     }
 }
 
-/// What is at the path of a socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
-    /// Nothing.
-    Nothing,
-    /// A socket that a killed agent left.
-    Leftover,
-    /// A socket that somebody listens on.
-    Listener,
-}
-
-/// Looks at the path of a socket, without a change.
-///
-/// # Errors
-/// It is too long, or something else than a socket is there.
-pub(crate) fn look_at_socket(path: &Path) -> anyhow::Result<Found> {
-    let name = path.display();
-    let longest = MAX_PATH - MAX_SUFFIX;
-    ensure!(
-        path.as_os_str().as_bytes().len() <= longest,
-        "can't listen on {name}: a socket's path has at most {longest} bytes; use a shorter one with --control"
-    );
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
-        Err(error) => {
-            return Err(error).with_context(|| {
-                format!("can't listen on {name}; use another path with --control")
-            });
-        }
-        Ok(found) => ensure!(
-            found.file_type().is_socket(),
-            "can't listen on {name}: it exists and is no socket; remove it, or use another path with --control"
-        ),
-    }
-    match connect(path, PATIENCE) {
-        Ok(_) => Ok(Found::Listener),
-        // Nobody has it open: a killed agent left it.
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(Found::Leftover),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => bail!(
-            "can't listen on {name}: somebody listens there and does not answer, such as a recon that is stopped; end it, or use another path with --control"
-        ),
-        Err(error) => {
-            Err(error).with_context(|| format!("can't listen on {name}, which somebody may use"))
-        }
-    }
-}
-
-/// Makes a socket beside `path`, and moves it there once only the owner may use it.
-fn listen_at(path: &Path) -> io::Result<(UnixListener, (u64, u64))> {
-    let new = path.with_file_name(format!(
-        "{}.{}",
-        path.file_name().unwrap_or_default().to_string_lossy(),
-        std::process::id()
-    ));
-    let listened = listen_as(&new, path);
-    if listened.is_err() {
-        // It may not exist.
-        let _ = fs::remove_file(&new);
-    }
-    listened
-}
-
-fn listen_as(new: &Path, path: &Path) -> io::Result<(UnixListener, (u64, u64))> {
-    let listener = UnixListener::bind(new)?;
-    fs::set_permissions(new, fs::Permissions::from_mode(MODE))?;
-    let found = fs::symlink_metadata(new)?;
-    fs::rename(new, path)?;
-    Ok((listener, (found.dev(), found.ino())))
+/// Listens at that path, in the runtime that this is called in.
+fn listen(path: &Path) -> io::Result<(UnixListener, SocketIdentity)> {
+    let (listener, identity) = listen_at(path, MODE)?;
+    Ok((UnixListener::from_std(listener)?, identity))
 }
 
 /// Accepts clients forever.

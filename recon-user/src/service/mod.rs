@@ -5,7 +5,8 @@
 //! | module | holds |
 //! |---|---|
 //! | `protocol` | requests and answers: one JSON line each |
-//! | `control` | the socket that the agent listens on |
+//! | `control` | the socket on which the agent is asked |
+//! | `listen` | sockets that the agent listens on |
 //! | `client` | `recon reload` and `recon status` |
 //! | `notify` | the protocol of systemd's Type=notify |
 //! | `build` | which build this is |
@@ -17,12 +18,14 @@ mod build;
 mod client;
 mod connect;
 mod control;
+mod listen;
 mod notify;
 mod protocol;
 
 pub use build::{LONG_VERSION, SHORT_VERSION};
 pub use client::{reload, status};
-pub(crate) use control::{Asked, ControlSocket, Found, look_at_socket};
+pub(crate) use control::{Asked, ControlSocket};
+pub(crate) use listen::{Found, SocketIdentity, listen_at, look_at_socket, remove_socket};
 pub(crate) use notify::Notifier;
 pub(crate) use protocol::{Answer, Body, LastReload, READING_TIME, Request, SinkStatus, Status};
 

@@ -1,6 +1,8 @@
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
 
+use super::super::listen::MAX_PATH;
 use super::super::protocol::Body;
 use super::*;
 
