@@ -155,6 +155,12 @@ signals! {
 }
 
 impl Signal {
+    /// Whether the kernel counts it. The agent derives the others.
+    #[must_use]
+    pub const fn is_counted(self) -> bool {
+        (self as u8) < Self::Login as u8 || self as u8 > Self::EchoIgnored as u8
+    }
+
     /// The signal with that number, or `None` for a number of another layout.
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {

@@ -13,6 +13,7 @@
 //! the end.
 
 mod state;
+mod stats;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use crate::settings::InForce;
 use crate::stream::{EvictionStats, Interval, ProcessNeeds, Query, Stream, StreamSettings};
 
 pub use state::Reconfigured;
+pub(crate) use stats::PipelineStats;
 
 /// What to judge, and how.
 #[derive(Clone, Debug)]
@@ -296,7 +298,7 @@ impl Pipeline {
     /// The incidents that are open.
     #[must_use]
     pub fn open_incidents(&self) -> usize {
-        self.incidents.open()
+        self.incidents.stats().open
     }
 
     /// The findings for which no line was written.

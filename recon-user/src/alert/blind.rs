@@ -22,6 +22,11 @@ pub(crate) fn is_own_id(id: &str) -> bool {
     [BLIND[0], TAMPERED[0]].contains(&id)
 }
 
+/// The rule id of lines about that part.
+pub(crate) const fn own_rule_id(part: &BlindPart) -> &'static str {
+    rule_of(part)[0]
+}
+
 /// The id and the name of the rule on that part.
 const fn rule_of(part: &BlindPart) -> [&'static str; 2] {
     match part.is_tampering() {

@@ -59,6 +59,25 @@ pub enum BlindPart {
 }
 
 impl BlindPart {
+    /// The names of all parts, and whether they are tampering.
+    pub(crate) const NAMES: [(&'static str, bool); 15] = [
+        ("rule", false),
+        ("table", false),
+        ("signals", false),
+        ("polls", false),
+        ("failed_polls", false),
+        ("processes", false),
+        ("interface", false),
+        ("hook", true),
+        ("overtaken", true),
+        ("counts", true),
+        ("generation", true),
+        ("frozen", true),
+        ("silence_in", true),
+        ("silence_out", true),
+        ("pins", true),
+    ];
+
     /// The name that alerts show as `recon.blind.part`.
     #[must_use]
     pub const fn name(&self) -> &'static str {

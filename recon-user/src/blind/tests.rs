@@ -12,15 +12,9 @@ fn rule() -> BlindPart {
     BlindPart::Rule("port-scan".to_owned(), "Multiple ports".to_owned())
 }
 
-/// The phases and losses that are reported at the end of a poll.
-fn reported(blind: &mut Blind, second: i64) -> Vec<(Phase, u64)> {
-    let reports = blind.end_poll(at(second)).into_iter();
-    reports.map(|report| (report.phase, report.lost)).collect()
-}
-
-#[test]
-fn each_part_begins_above_what_it_tolerates() {
-    for (part, tolerated) in [
+/// Each part, and how much of it is tolerated.
+fn all_parts() -> [(BlindPart, u64); BlindPart::NAMES.len()] {
+    [
         (rule(), 0),
         (BlindPart::Table, 0),
         (BlindPart::Signals, 100),
@@ -36,7 +30,28 @@ fn each_part_begins_above_what_it_tolerates() {
         (BlindPart::Pins, 0),
         (BlindPart::SilenceIn, 0),
         (BlindPart::SilenceOut, 0),
-    ] {
+    ]
+}
+
+/// Metrics show the parts under these names, also while none of them is blind.
+#[test]
+fn all_parts_are_named() {
+    let parts = all_parts().map(|(part, _)| (part.name(), part.is_tampering()));
+    let [mut found, mut expected] = [parts, BlindPart::NAMES];
+    found.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+}
+
+/// The phases and losses that are reported at the end of a poll.
+fn reported(blind: &mut Blind, second: i64) -> Vec<(Phase, u64)> {
+    let reports = blind.end_poll(at(second)).into_iter();
+    reports.map(|report| (report.phase, report.lost)).collect()
+}
+
+#[test]
+fn each_part_begins_above_what_it_tolerates() {
+    for (part, tolerated) in all_parts() {
         let mut blind = Blind::new(QUIET);
         blind.lose(part.clone(), tolerated);
         assert_eq!(reported(&mut blind, 0), [], "{part}: {tolerated}");

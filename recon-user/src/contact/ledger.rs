@@ -68,6 +68,9 @@ pub(super) struct Ledger {
     searched: u32,
     /// Whether a remote was evicted, or not kept, since that was last asked.
     was_full: bool,
+    /// How often a remote got each verdict, in the order of [`Verdict::ALL`].
+    #[serde(skip)]
+    reached: [u64; Verdict::ALL.len()],
 }
 
 impl Ledger {
@@ -77,6 +80,16 @@ impl Ledger {
 
     pub(super) fn get_mut(&mut self, remote: Address) -> Option<&mut Evidence> {
         self.remotes.get_mut(&remote)
+    }
+
+    /// The number of remotes.
+    pub(super) fn len(&self) -> usize {
+        self.remotes.len()
+    }
+
+    /// How often a remote got each verdict since the start, in the order of [`Verdict::ALL`].
+    pub(super) const fn reached(&self) -> [u64; Verdict::ALL.len()] {
+        self.reached
     }
 
     /// All remotes, in no order.
@@ -115,6 +128,9 @@ impl Ledger {
         let outcome = evidence.add(result, held < limit);
         let (verdict, is_proven) = (evidence.verdict(), evidence.is_proven());
         self.targets += evidence.len() - held;
+        if verdict != before.0 {
+            self.reached[verdict as usize] += 1;
+        }
         AddedResult {
             outcome,
             verdict,

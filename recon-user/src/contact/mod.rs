@@ -243,6 +243,13 @@ impl Contacts {
         self.inbound.take_totals(second(now))
     }
 
+    /// How many remotes there is evidence about, and how often one of them got each verdict since
+    /// the start, in the order of [`Verdict::ALL`].
+    pub(crate) fn verdict_stats(&self) -> (usize, [u64; Verdict::ALL.len()]) {
+        let remotes = &self.inbound.remotes;
+        (remotes.len(), remotes.reached())
+    }
+
     /// The name of this host in settled rows.
     pub(crate) fn device(&self) -> Arc<str> {
         Arc::clone(&self.device)

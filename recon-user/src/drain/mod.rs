@@ -54,7 +54,7 @@ use pending_connect::PendingConnects;
 use recent::RecentKeys;
 pub(crate) use recent::slot_count as recent_slot_count;
 use sketches::Sketches;
-pub use tally::{Frames, Tally};
+pub use tally::{Frames, SignalCounts, Tally};
 
 const PENDING_CONNECT: &str = "PENDING_CONNECT";
 const SKETCHED: &str = "SKETCHED";

@@ -9,7 +9,7 @@
 
 use std::fmt;
 
-use recon_common::{Direction, FrameClass, Ignored, Key, Loss};
+use recon_common::{Direction, FrameClass, Ignored, Key, Loss, Signal};
 
 /// The frames that crossed the hooks of one direction, each once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,6 +78,35 @@ impl Frames {
     }
 }
 
+/// The counts of all rows by the kind of their signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignalCounts([u64; Signal::ALL.len()]);
+
+impl Default for SignalCounts {
+    fn default() -> Self {
+        Self([0; Signal::ALL.len()])
+    }
+}
+
+impl SignalCounts {
+    /// The count of that kind.
+    #[must_use]
+    pub const fn of(&self, signal: Signal) -> u64 {
+        self.0[signal as usize]
+    }
+
+    /// Adds to the count of a kind.
+    pub(crate) const fn add_signals(&mut self, signal: Signal, count: u64) {
+        self.0[signal as usize] += count;
+    }
+
+    fn add(&mut self, other: &Self) {
+        for (sum, count) in self.0.iter_mut().zip(other.0) {
+            *sum += count;
+        }
+    }
+}
+
 /// The sums of one poll, besides its rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -90,6 +119,8 @@ pub struct Tally {
     pub socket_signals: u64,
     /// Sum of the counts of all rows.
     pub signals: u64,
+    /// The same by the kind of the signal.
+    pub by_signal: SignalCounts,
     /// How many of these are signals of sources without a key of their own.
     pub sketched: u64,
     /// Number of rows.
@@ -145,6 +176,9 @@ impl Tally {
     /// Adds a row.
     pub(super) fn add_row(&mut self, key: &Key, count: u64) {
         self.signals += count;
+        if let Some(signal) = Signal::from_number(key.signal) {
+            self.by_signal.add_signals(signal, count);
+        }
         // Of the rows and not of a counter: what has left its overflow key for a full table is
         // lost, and nothing else.
         if key.is_overflow() {
@@ -159,6 +193,7 @@ impl Tally {
         self.frames_out.add(&other.frames_out);
         self.socket_signals += other.socket_signals;
         self.signals += other.signals;
+        self.by_signal.add(&other.by_signal);
         self.sketched += other.sketched;
         self.keys += other.keys;
         for (sum, lost) in self.lost.iter_mut().zip(other.lost) {
@@ -174,6 +209,7 @@ impl fmt::Display for Tally {
             frames_out,
             socket_signals,
             signals,
+            by_signal: _,
             sketched,
             keys,
             lost: _,

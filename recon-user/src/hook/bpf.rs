@@ -9,6 +9,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use aya_obj::generated::bpf_prog_info;
+
 /// Commands of enum bpf_cmd, linux/bpf.h.
 const MAP_CREATE: libc::c_int = 0;
 const OBJECT_PIN: libc::c_int = 6;
@@ -162,6 +164,20 @@ pub(super) fn describe_program(id: u32) -> io::Result<ProgramDescription> {
     };
     call(OBJECT_INFO, &mut of)?;
     Ok(info)
+}
+
+/// How often a program has run, and for how many nanoseconds, while somebody had the kernel count
+/// that.
+pub(super) fn program_runs(program: impl AsFd) -> io::Result<(u64, u64)> {
+    // SAFETY: all bytes of it may be 0. An older kernel, which knows less of it, asks for that.
+    let mut info: bpf_prog_info = unsafe { std::mem::zeroed() };
+    let mut of = InfoAttributes {
+        descriptor: number(program.as_fd()),
+        length: size_of::<bpf_prog_info>() as u32,
+        info: &raw mut info as u64,
+    };
+    call(OBJECT_INFO, &mut of)?;
+    Ok((info.run_cnt, info.run_time_ns))
 }
 
 /// What the kernel says of a link.

@@ -61,6 +61,9 @@ impl Capability {
 pub(crate) struct Capabilities(u64);
 
 impl Capabilities {
+    /// None of them.
+    pub(crate) const NONE: Self = Self(0);
+
     /// What a running agent uses, each for what docs/operation.md says. CAP_PERFMON is for loading
     /// programs and opening tracepoints, which is over by then.
     pub(crate) const NEEDED: Self = Self::of(&[

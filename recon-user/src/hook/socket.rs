@@ -239,6 +239,11 @@ impl CgroupHook {
         }
     }
 
+    /// Whether this agent holds it attached.
+    pub(super) const fn is_held(&self) -> bool {
+        self.link.is_some()
+    }
+
     /// The link, if it outlives this process.
     pub(super) const fn pinned(&self) -> Option<&PinnedLink> {
         match &self.link {

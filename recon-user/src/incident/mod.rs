@@ -29,6 +29,7 @@ mod reference;
 mod reported;
 mod saved;
 pub mod state;
+mod stats;
 mod watcher;
 
 use std::collections::BTreeMap;
@@ -52,6 +53,7 @@ pub use limit::{LineLimit, LineLimiter, Notification, Suppressed, SuppressedSour
 pub(crate) use reference::unmet_references;
 pub(crate) use saved::{IncidentsState, SavedIncidents};
 pub use state::{DEFAULT_QUIET, Phase};
+pub(crate) use stats::IncidentStats;
 pub(crate) use watcher::Known;
 
 /// End checks, by due time and the order in which their incidents began.
@@ -77,6 +79,7 @@ pub(crate) struct Incidents {
     last: Timestamp,
     reported: ReportedRemotes,
     deferred: Vec<DeferredRow>,
+    stats: IncidentStats,
 }
 
 /// What one poll's judgement depends on.
@@ -99,6 +102,7 @@ impl Incidents {
             last: Timestamp::MIN,
             reported: ReportedRemotes::new(queries),
             deferred: Vec::new(),
+            stats: IncidentStats::default(),
         }
     }
 
@@ -122,12 +126,6 @@ impl Incidents {
     fn protects(&self, tag: Tag, since: Timestamp) -> bool {
         self.get(tag)
             .is_some_and(|incident| incident.was_over(since))
-    }
-
-    /// The incidents that are open.
-    pub(crate) fn open(&self) -> usize {
-        let incidents = self.incidents.iter().flatten();
-        incidents.filter(|incident| incident.is_open()).count()
     }
 
     fn get(&self, tag: Tag) -> Option<&Incident> {
@@ -247,7 +245,9 @@ impl Incidents {
                 tag = Some(own);
                 let incident = &mut self.incidents[own.0 as usize];
                 let report = observe_count(incident, total, &query, now);
+                self.stats.note_report(report);
                 if incident.as_mut().is_some_and(Incident::schedule_end) {
+                    self.stats.open += 1;
                     let due = now.checked_add(self.quiet).unwrap_or(Timestamp::MAX);
                     let check = (index, key.clone());
                     self.end_checks.insert((due, self.scheduled_total), check);
@@ -285,7 +285,8 @@ impl Incidents {
     fn release(&mut self, stream: &mut Stream) {
         let released = stream.take_released();
         for tag in &released {
-            self.incidents[tag.0 as usize] = None;
+            let incident = self.incidents[tag.0 as usize].take();
+            self.stats.note_released(incident.as_ref());
         }
         self.reported.remove_all(&released);
         self.free.extend(released);
@@ -352,8 +353,11 @@ impl Incidents {
         let Some(incident) = incident else {
             return Ok(None);
         };
+        let was_open = incident.is_open();
         let report = incident.close_if_quiet(quiet, at)?;
-        Ok(report.map(|report| report_on(query, group, key, report, incident, poll)))
+        let finding = report.map(|report| report_on(query, group, key, report, incident, poll));
+        self.stats.note_closed(was_open);
+        Ok(finding)
     }
 
     /// Ends all incidents, as there are no more rows: reports those that have grown since their

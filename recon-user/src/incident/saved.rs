@@ -98,6 +98,7 @@ impl Incidents {
             }
         }
         self.free.extend(released);
+        self.stats.open = self.count_open();
     }
 
     /// Ends the incidents of groups that no longer count: reports those that have grown since

@@ -99,9 +99,11 @@ impl Pipeline {
         self.contacts = old.contacts;
         self.contacts.reconfigure(needs);
         let released = self.stream.adopt(old.stream.into_state(), &moves, now);
+        let before = old.incidents.stats();
         let incidents = old.incidents.into_state();
         self.incidents
             .adopt(incidents, &moves, released, &self.stream);
+        self.incidents.keep_totals(before);
         Reconfigured {
             notifications,
             fresh,

@@ -19,6 +19,9 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// All verdicts, in the order of their numbers.
+    pub(crate) const ALL: [Self; 3] = [Self::Client, Self::Undecided, Self::Scanner];
+
     /// The name in columns and alerts.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -65,6 +65,11 @@ impl MemoryBudget {
         greatest.map(|(other, _)| other)
     }
 
+    /// The bytes that all holders take, and the most that they may take.
+    pub(super) fn taken(&self) -> (usize, usize) {
+        (self.held.iter().sum(), self.limit)
+    }
+
     /// What all holders take.
     #[cfg(test)]
     pub(super) fn total(&self) -> usize {

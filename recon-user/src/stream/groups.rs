@@ -108,6 +108,11 @@ impl Groups {
         }
     }
 
+    /// The number of groups.
+    pub(super) fn len(&self) -> usize {
+        self.store.len()
+    }
+
     /// The bytes that the groups take.
     pub(super) fn bytes(&self) -> usize {
         self.store.bytes()

@@ -93,6 +93,19 @@ pub struct EvictionStats {
     pub refused: u64,
 }
 
+/// What the groups of all queries take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct GroupStats {
+    /// The groups.
+    pub(crate) groups: usize,
+    /// The sources that are far from any threshold, and are kept as rows.
+    pub(crate) small_sources: usize,
+    /// The bytes of both.
+    pub(crate) bytes: usize,
+    /// The bytes that both may take.
+    pub(crate) limit: usize,
+}
+
 /// A query and its role in the stream.
 #[derive(Clone, Debug)]
 pub(crate) struct PlacedQuery {

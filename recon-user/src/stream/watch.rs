@@ -6,9 +6,22 @@
 use jiff::Timestamp;
 use recon_common::Address;
 
-use super::{Changed, EvictionStats, Group, GroupKey, Stream, Tag};
+use super::groups::Groups;
+use super::nursery::Nursery;
+use super::{Changed, EvictionStats, Group, GroupKey, GroupStats, Stream, Tag};
 
 impl Stream {
+    /// What the groups of all queries take.
+    pub(crate) fn group_stats(&self) -> GroupStats {
+        let (bytes, limit) = self.budget.taken();
+        GroupStats {
+            groups: self.groups.iter().map(Groups::len).sum(),
+            small_sources: self.nurseries.iter().map(Nursery::small_sources).sum(),
+            bytes,
+            limit,
+        }
+    }
+
     /// Takes the groups of a query that this poll has changed since the last call.
     pub(crate) fn take_changed(&mut self, index: usize) -> Vec<Changed> {
         self.groups[index].take_changed()

@@ -200,6 +200,11 @@ impl Nursery {
         }
     }
 
+    /// The sources whose rows are far from any threshold.
+    pub(super) const fn small_sources(&self) -> usize {
+        self.small
+    }
+
     /// The bytes that it takes.
     pub(super) fn bytes(&self) -> usize {
         self.ring.bytes() + self.index.bytes() + self.heap
