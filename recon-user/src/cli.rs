@@ -14,6 +14,7 @@ use crate::alert::LineFormat;
 use crate::duration::Range;
 use crate::hook::{InterfaceTerm, XdpChoice};
 use crate::logging::LogFormat;
+use crate::metrics::MetricsAddress;
 use crate::service::{DEFAULT_SOCKET, LONG_VERSION, SHORT_VERSION};
 use crate::settings::RuleOptions;
 
@@ -318,6 +319,13 @@ pub struct RunOptions {
     /// that recon runs as may use it
     #[arg(long, value_name = "PATH")]
     pub control: Option<PathBuf>,
+
+    /// Answer Prometheus here: a loopback address with a port such as 127.0.0.1:9753, or unix:PATH
+    ///
+    /// `GET /metrics` is OpenMetrics. `GET /healthz` is 200 while polls happen and recon sees
+    /// everything, else 503 and the reason. Whoever may connect may read both.
+    #[arg(long, value_name = "ADDR", value_parser = MetricsAddress::parse)]
+    pub metrics: Option<MetricsAddress>,
 
     /// Keys (remote, local, port, kind) that the kernel's table holds for one interval; once it is
     /// half full, new sources must be seen more often to get one

@@ -14,6 +14,7 @@
 //! | [`blind`] | what a poll could not see | reports on who is blind, and on who sees again |
 //! | [`alert`] | findings, digests and reports, processes | lines in Elastic Common Schema |
 //! | [`sink`] | lines | stdout, files, journald, syslog, sockets; waits for no reader |
+//! | [`metrics`] | what a poll has counted | answers to a scraper |
 //! | `sandbox` | the folders of the agent's files | an agent that may do no more than it needs |
 //! | [`logging`] | what recon says of itself | text or JSON on stderr; waits for no reader |
 //!
@@ -53,6 +54,7 @@ pub mod hook;
 pub mod incident;
 pub mod kql;
 pub mod logging;
+pub mod metrics;
 #[cfg(test)]
 mod mutation;
 mod parent_folder;

@@ -7,12 +7,19 @@ use std::path::Path;
 use super::output::{AgentOutput, is_stdout};
 use crate::cli::RunOptions;
 use crate::hook;
-use crate::sandbox::{self, Paths, SinkThreads};
+use crate::metrics::MetricsAddress;
+use crate::sandbox::{self, Paths, SpecialThreads};
 use crate::settings::{DEFAULT_FILE, Settings};
 use crate::sink::Destination;
 
-/// Reduces the process, unless the options say otherwise.
-pub(super) fn confine(options: &RunOptions, settings: &Settings, output: &AgentOutput) {
+/// Reduces the process, unless the options say otherwise. `server` is the thread that answers
+/// scrapes.
+pub(super) fn confine(
+    options: &RunOptions,
+    settings: &Settings,
+    output: &AgentOutput,
+    server: Option<libc::pid_t>,
+) {
     if options.no_sandbox {
         tracing::warn!(
             "no sandbox: recon keeps all its capabilities and may open any file; leave out --no-sandbox to change that"
@@ -29,11 +36,13 @@ pub(super) fn confine(options: &RunOptions, settings: &Settings, output: &AgentO
             }
         }
     }
-    let sinks = SinkThreads {
+    let threads = SpecialThreads {
         peers: output.threads(|it| matches!(it, Destination::Tcp { .. })),
         journals: output.threads(|it| matches!(it, Destination::Journal { .. })),
+        server,
+        listing: hook::listing_threads(),
     };
-    let reduced = sandbox::reduce(&paths, &sinks, &hook::listing_threads());
+    let reduced = sandbox::reduce(&paths, &threads);
     tracing::info!("{reduced}");
     for missing in &reduced.missing {
         tracing::warn!("{missing}");
@@ -53,8 +62,12 @@ fn paths(options: &RunOptions, settings: &Settings) -> Paths {
     // Pins come and go with interfaces.
     let written = events.into_iter().chain(options.state.as_deref());
     let written = written.chain(options.alerts.as_deref());
-    // The control socket is removed at the end.
+    // The sockets are removed at the end.
     let written = written.chain(options.control.as_deref());
+    let written = written.chain(match &options.metrics {
+        Some(MetricsAddress::Unix(path)) => Some(path.as_path()),
+        _ => None,
+    });
     let written = written.chain(options.pins.as_deref());
     written.for_each(|path| paths.write_file(path));
     paths

@@ -17,7 +17,10 @@ impl<M: CountMaps> Agent<M> {
             let finding = notification.finding();
             let who = finding.map_or_else(Vec::new, |finding| self.actors.of(finding));
             match self.lines.notification(notification, &who) {
-                Ok(line) => self.output.alert(line),
+                Ok(line) => {
+                    self.output.alert(line);
+                    self.totals.count_line(notification);
+                }
                 Err(error) => {
                     let id = finding.map_or("digest", |finding| finding.query.rule_id());
                     tracing::error!("{id}: can't write the line: {error}");

@@ -77,7 +77,10 @@ impl<M: CountMaps> Agent<M> {
         for report in reports {
             let report = &report.shifted(offset);
             match self.lines.blind(report) {
-                Ok(line) => self.output.alert(line),
+                Ok(line) => {
+                    self.output.alert(line);
+                    self.totals.count_report(report);
+                }
                 Err(error) => tracing::error!("{}: can't write the line: {error}", report.part),
             }
         }

@@ -21,6 +21,7 @@ mod links;
 mod listener;
 mod logins;
 mod losses;
+mod meter;
 mod namespaces;
 mod output;
 mod output_files;
@@ -38,6 +39,8 @@ pub(crate) mod sight;
 mod signals;
 mod totals;
 mod watched;
+
+use std::time::Instant;
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -62,6 +65,7 @@ use confine::confine;
 use doubts::Memory;
 use interfaces::WatchedInterfaces;
 use logins::MAX_LOGINS;
+use meter::Meter;
 use output::AgentOutput;
 use places::PlaceNames;
 use private::PrivateSignals;
@@ -104,6 +108,7 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     let output = output::open(options, &in_force.settings, &host)?;
     let (saving, loaded) = saving::open(options.state.as_deref())?;
     let mut service = Service::start(options, in_force)?;
+    let mut meter = Meter::start(options)?;
     let in_force = service.in_force();
     let settings = &in_force.settings;
     // From here on, no signal kills the agent.
@@ -128,6 +133,9 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     drop(held);
     taken.iter().for_each(|taken| tracing::info!("{taken}"));
     let ignored = untrusted(&sockets, &taken);
+    if let Some(meter) = &mut meter {
+        meter.note_sockets(&sockets);
+    }
     let pipeline_settings = PipelineSettings::new(in_force, ignored);
     let mut agent = Agent {
         drain,
@@ -147,12 +155,14 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
         totals: Totals::default(),
         frozen: None,
         saving,
+        meter,
     };
     let lost = interfaces.hooks.settle();
     agent.restore(loaded, pipeline_settings);
     agent.blind.lose(BlindPart::Signals, lost);
     interfaces.report_found_detached(&mut agent.blind, now());
-    confine(options, settings, &agent.output);
+    let server = agent.meter.as_ref().map(Meter::thread);
+    confine(options, settings, &agent.output, server);
     tracing::info!(
         "watching {}, polling every {:?}; alerts go to {}",
         watched::join_names(&taken),
@@ -215,6 +225,8 @@ struct Agent<M> {
     frozen: Option<DrainError>,
     /// Where the state is saved, if it is.
     saving: Option<Saving>,
+    /// Who answers scrapes, if somebody does.
+    meter: Option<Meter>,
 }
 
 impl<M: CountMaps> Agent<M> {
@@ -252,6 +264,7 @@ impl<M: CountMaps> Agent<M> {
                     continue;
                 }
             };
+            let began = Instant::now();
             let late = due.elapsed().as_nanos() / ticks.period().as_nanos();
             let missed = u64::try_from(late).unwrap_or(u64::MAX);
             self.totals.missed_polls += missed;
@@ -263,9 +276,12 @@ impl<M: CountMaps> Agent<M> {
             self.note_started(executions);
             self.served.watch(interfaces.indexes());
             self.places.begin_poll(interfaces.named());
-            if self.poll(|drain, row| drain.poll(row)) {
+            let has_drained = self.poll(|drain, row| drain.poll(row));
+            if has_drained {
                 interfaces.compare_traffic(&mut self.blind, &self.totals.tally);
             }
+            self.totals.count_poll(began, has_drained);
+            self.publish(interfaces, service.in_force().rules.len(), has_drained);
             self.note_poll(service, ticks.period(), interfaces);
             if self.output.is_closed() {
                 tracing::info!("stdout is closed: ending");

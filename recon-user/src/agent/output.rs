@@ -5,6 +5,8 @@
 //! The decision held here: the rows of a poll are written in batches, since there may be a hundred
 //! thousand; alerts are written one by one, so that none waits.
 
+mod counted;
+
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

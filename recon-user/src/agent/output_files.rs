@@ -10,6 +10,7 @@ use std::path::Path;
 use anyhow::ensure;
 
 use crate::cli::RunOptions;
+use crate::metrics::MetricsAddress;
 use crate::parent_folder::parent_folder;
 use crate::settings::{DEFAULT_FILE, RuleOptions};
 use crate::sink::is_same;
@@ -40,6 +41,10 @@ pub(super) fn ensure_not_used(
     ensure!(
         options.control.as_deref() != Some(path),
         "can't write {lines} to {name}: --control makes its socket there; use another name"
+    );
+    ensure!(
+        !matches!(&options.metrics, Some(MetricsAddress::Unix(socket)) if socket == path),
+        "can't write {lines} to {name}: --metrics makes its socket there; use another name"
     );
     let Some(state) = &options.state else {
         return Ok(());

@@ -57,6 +57,7 @@ fn agent(grace: Grace, file: &File, events: Option<&Path>) -> Agent<FakeMaps> {
         totals: Totals::default(),
         frozen: None,
         saving: None,
+        meter: None,
     }
 }
 

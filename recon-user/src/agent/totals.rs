@@ -1,11 +1,17 @@
 //! What the agent has counted since its start.
 //!
-//! In: what each poll has drained. Out: a log line for each poll, and one at the end.
+//! In: what each poll has drained and written. Out: a log line for each poll, and one at the end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
 
 use super::Agent;
 use super::output::Finished;
 use crate::drain::{CountMaps, Tally};
 use crate::logging::dropped_lines;
+use crate::metrics::{DurationHistogram, LineCounts};
 use crate::sink::Written;
 use crate::stream::EvictionStats;
 
@@ -19,6 +25,12 @@ pub(super) struct Totals {
     pub(super) tally: Tally,
     pub(super) evictions: EvictionStats,
     pub(super) forgotten: u64,
+    pub(super) durations: DurationHistogram,
+    /// When a poll last drained the counts.
+    pub(super) drained_at: Option<Timestamp>,
+    pub(super) lines: Arc<LineCounts>,
+    /// How often each part has begun to be blind, by its name.
+    pub(super) blind_began: BTreeMap<&'static str, u64>,
 }
 
 impl<M: CountMaps> Agent<M> {
@@ -50,6 +62,7 @@ impl<M: CountMaps> Agent<M> {
             tally,
             evictions: EvictionStats { evicted, refused },
             forgotten,
+            ..
         } = self.totals;
         let Finished {
             alerts,

@@ -45,6 +45,7 @@ pub fn run(options: &CheckOptions) -> anyhow::Result<u8> {
         sinks::check_sinks(&in_force.settings, &mut report);
     }
     places::check_control(run, &mut report);
+    places::check_metrics(run, &mut report);
     let pins = places::check_pins(run, &mut report);
     let may_try = host::check_limits(run, in_force.as_ref(), &pins, &mut report);
     host::check_kernel(&mut report);

@@ -1,8 +1,11 @@
-//! Checks of what other processes use, too: the folder of pins, and the control socket.
+//! Checks of what other processes use, too: the folder of pins, the control socket, and the address
+//! of metrics.
 //!
 //! In: the options. Out: lines, and which programs are recon's own.
 //! The decision held here: what a recon that runs uses is no loss. The operator checks a host on
 //! which the service runs, and its next start takes it over.
+
+use std::path::Path;
 
 use nix::unistd::geteuid;
 
@@ -11,6 +14,7 @@ use super::report::{Line, Report};
 use crate::cli::RunOptions;
 use crate::diagnostic::error_chain;
 use crate::hook::{SeenPins, SeenSet, look_at_pins};
+use crate::metrics::{MetricsAddress, look_at_address};
 use crate::parent_folder::parent_folder;
 use crate::service::{Found, look_at_socket};
 
@@ -18,6 +22,7 @@ const PART: &str = "restarts";
 const PINS: &str = "pins";
 const LEFT: &str = "pinned";
 const CONTROL: &str = "control";
+const METRICS: &str = "metrics";
 
 /// The folder of pins, and what an earlier recon left there.
 pub(super) fn check_pins(run: &RunOptions, report: &mut Report) -> SeenPins {
@@ -85,35 +90,51 @@ pub(super) fn check_control(run: &RunOptions, report: &mut Report) {
         report.push(Line::note(PART, CONTROL, says).mend("--control /run/recon/control.sock"));
         return;
     };
-    let name = path.display();
-    let found = match look_at_socket(path) {
-        Ok(found) => found,
-        Err(error) => {
-            report.push(Line::failure(PART, CONTROL, format!("{error:#}")));
-            return;
-        }
-    };
-    if found == Found::Listener {
-        let says = format!("a recon that runs listens on {name}; another one can't meanwhile");
-        report.push(
-            Line::note(PART, CONTROL, says).mend("end that one first, or restart the service"),
-        );
+    report.push(of_socket(CONTROL, path, look_at_socket(path, "--control")));
+}
+
+/// The address of metrics.
+pub(super) fn check_metrics(run: &RunOptions, report: &mut Report) {
+    let Some(address) = &run.metrics else {
+        let says = "not asked for: no scraper reads what recon counts";
+        report.push(Line::note(PART, METRICS, says).mend("--metrics 127.0.0.1:9753"));
         return;
-    }
-    report.push(match (may_create_in(parent_folder(path)), found) {
-        (Ok(()), Found::Leftover) => {
+    };
+    let found = look_at_address(address);
+    report.push(match (address, found) {
+        (MetricsAddress::Unix(path), found) => of_socket(METRICS, path, found),
+        (MetricsAddress::Tcp(address), Ok(Found::Listener)) => {
+            let says = format!("somebody listens on {address}; another one can't meanwhile");
+            Line::note(PART, METRICS, says)
+                .mend("if that is no recon, use another port; else end that one first, or restart the service")
+        }
+        (MetricsAddress::Tcp(address), Ok(_)) => {
+            Line::ok(PART, METRICS, format!("{address} is free"))
+        }
+        (_, Err(error)) => Line::failure(PART, METRICS, format!("{error:#}")),
+    });
+}
+
+/// A Unix socket, and what was found at its path.
+fn of_socket(check: &'static str, path: &Path, found: anyhow::Result<Found>) -> Line {
+    let name = path.display();
+    let folder = parent_folder(path);
+    match (found, may_create_in(folder)) {
+        (Err(error), _) => Line::failure(PART, check, format!("{error:#}")),
+        (Ok(Found::Listener), _) => {
+            let says = format!("a recon that runs listens on {name}; another one can't meanwhile");
+            Line::note(PART, check, says).mend("end that one first, or restart the service")
+        }
+        (Ok(Found::Leftover), Ok(())) => {
             let says =
                 format!("{name} was left by a recon that was killed; the next one replaces it");
-            Line::ok(PART, CONTROL, says)
+            Line::ok(PART, check, says)
         }
-        (Ok(()), _) => Line::ok(PART, CONTROL, format!("{name} can be created")),
-        (Err(error), _) => {
-            let says = format!(
-                "{name} can't be created: {}: {error}",
-                parent_folder(path).display()
-            );
-            Line::failure(PART, CONTROL, says)
+        (Ok(Found::Nothing), Ok(())) => Line::ok(PART, check, format!("{name} can be created")),
+        (Ok(_), Err(error)) => {
+            let says = format!("{name} can't be created: {}: {error}", folder.display());
+            Line::failure(PART, check, says)
                 .mend("create its folder, and give it to the user that recon runs as")
         }
-    });
+    }
 }

@@ -40,7 +40,7 @@ pub(super) struct Call {
     pub(super) readers: With,
 }
 
-const fn call(number: c_long, by: By, with: With) -> Call {
+pub(super) const fn call(number: c_long, by: By, with: With) -> Call {
     Call {
         number,
         by,
@@ -49,7 +49,7 @@ const fn call(number: c_long, by: By, with: With) -> Call {
     }
 }
 
-const NO_EXECUTION: u64 = libc::PROT_EXEC as u64;
+pub(super) const NO_EXECUTION: u64 = libc::PROT_EXEC as u64;
 /// What turns an open into a write.
 const WRITES: u64 = (libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC) as u64;
 /// A new thread of this process, in no new namespace.

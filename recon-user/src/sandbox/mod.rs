@@ -15,11 +15,14 @@
 //!   reading only.
 //! - A sink that has a TCP peer needs a socket of another kind than all the rest of recon. Only its
 //!   own thread may make one, and Landlock lets it connect to that port alone.
+//! - The thread that answers scrapes hears strangers. It keeps no capability, and can open neither
+//!   files nor sockets: what it needs is open by then.
 //! - Loading programs and creating maps are not among the calls. Whoever takes over the agent can't
 //!   give the kernel another program.
 
 mod calls;
 mod paths;
+mod server_calls;
 mod syscalls;
 mod threads;
 
@@ -29,7 +32,7 @@ use std::os::fd::AsRawFd;
 use crate::hook::Capabilities;
 use crate::process::reader;
 pub(crate) use paths::{Paths, landlock_version};
-pub(crate) use syscalls::{SinkThreads, is_available as has_seccomp};
+pub(crate) use syscalls::{SpecialThreads, is_available as has_seccomp};
 use threads::{Failures, Order, on_each};
 
 /// What was reduced, in each thread.
@@ -47,15 +50,14 @@ pub(crate) struct Reduced {
     pub(crate) missing: Vec<String>,
 }
 
-/// Reduces all threads of this process to what a running agent needs. Those that are `listing` are
-/// left out: the kernel may hold them for as long as strangers like, and they end after that.
-pub(crate) fn reduce(paths: &Paths, sinks: &SinkThreads, listing: &[libc::pid_t]) -> Reduced {
+/// Reduces all threads of this process to what a running agent needs.
+pub(crate) fn reduce(paths: &Paths, special: &SpecialThreads) -> Reduced {
     let mut reduced = Reduced {
         peers: paths.peers(),
         ..Reduced::default()
     };
     // The calls that come later are prepared first: afterwards there is less that they may do.
-    let filters = syscalls::Filters::compile(sinks);
+    let filters = syscalls::Filters::compile(special);
     let domain = paths.ruleset();
     if let Err(error) = reader::start() {
         reduced.lacks("the thread that reads other processes", &error);
@@ -65,8 +67,12 @@ pub(crate) fn reduce(paths: &Paths, sinks: &SinkThreads, listing: &[libc::pid_t]
     let keep = Capabilities::held().and(Capabilities::NEEDED);
     let inside = domain.as_ref().ok().map(AsRawFd::as_raw_fd);
     let mut failures = on_each(Order::Reduce(keep, None), |it| readers.contains(&it));
-    let is_other = |thread| !readers.contains(&thread) && !listing.contains(&thread);
+    let is_server = |thread| special.server == Some(thread);
+    let listing = &special.listing;
+    let is_other =
+        |thread| !readers.contains(&thread) && !is_server(thread) && !listing.contains(&thread);
     failures |= on_each(Order::Reduce(keep, inside), is_other);
+    failures |= on_each(Order::Reduce(Capabilities::NONE, inside), is_server);
     if !listing.is_empty() {
         reduced.lacks(
             "limits for the thread that looks for another recon",
@@ -78,7 +84,7 @@ pub(crate) fn reduce(paths: &Paths, sinks: &SinkThreads, listing: &[libc::pid_t]
     if let Err(error) = &domain {
         reduced.lacks("Landlock", error);
     }
-    match filters.and_then(|filters| filters.install(&readers, sinks, listing)) {
+    match filters.and_then(|filters| filters.install(&readers, special)) {
         Ok(failures) => {
             reduced.has_filter = true;
             reduced.note(failures);

@@ -19,25 +19,32 @@ use seccompiler::{
 use super::calls::By::All;
 use super::calls::With::{Any, Masked, OneOf};
 use super::calls::{COMMON, Call, OLD, With};
+use super::server_calls::{OLD_SERVER, SERVER};
 use super::threads::{Failures, Order, on_each};
 
 /// The filters, ready for the kernel.
 pub(super) struct Filters {
     agent: BpfProgram,
     readers: BpfProgram,
+    server: BpfProgram,
     not_available: BpfProgram,
     /// For threads that are not of such a sink. Without one there is nothing to take from them.
     not_peers: Option<BpfProgram>,
     not_journals: Option<BpfProgram>,
 }
 
-/// Threads that may do more than others, by their numbers.
+/// Threads that may do more or less than others, by their numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct SinkThreads {
+pub(crate) struct SpecialThreads {
     /// Their sinks have TCP peers.
     pub(crate) peers: Vec<libc::pid_t>,
     /// Their sinks are journald.
     pub(crate) journals: Vec<libc::pid_t>,
+    /// The one that answers scrapes: it needs no capability and few calls.
+    pub(crate) server: Option<libc::pid_t>,
+    /// Those that list sockets. The kernel may hold them for as long as strangers like: they are
+    /// not asked to reduce themselves, and end with their lists.
+    pub(crate) listing: Vec<libc::pid_t>,
 }
 
 impl Filters {
@@ -45,24 +52,26 @@ impl Filters {
     ///
     /// # Errors
     /// The crate knows no such architecture.
-    pub(super) fn compile(sinks: &SinkThreads) -> io::Result<Self> {
+    pub(super) fn compile(special: &SpecialThreads) -> io::Result<Self> {
         let own = std::process::id();
-        let mut agent = allowed(own, |_| true, |call| vec![call.with])?;
-        if !sinks.peers.is_empty() {
+        let all = || COMMON.iter().chain(OLD);
+        let mut agent = allowed(own, all(), |call| vec![call.with])?;
+        if !special.peers.is_empty() {
             let sockets = agent.entry(libc::SYS_socket).or_default();
             sockets.extend(tcp_sockets()?);
         }
-        if !sinks.journals.is_empty() {
+        if !special.journals.is_empty() {
             // Large entries are files in memory.
             agent.insert(libc::SYS_memfd_create, Vec::new());
         }
-        let mut readers = allowed(
-            own,
-            |call| call.by == All,
-            |call| vec![call.with, call.readers],
-        )?;
+        let of_readers = all().filter(|call| call.by == All);
+        let mut readers = allowed(own, of_readers, |call| vec![call.with, call.readers])?;
+        let server = SERVER.iter().chain(OLD_SERVER);
+        let mut server = allowed(own, server, |call| vec![call.with])?;
         // Of two filters that refuse, the newer one names the error: this is left to the other one.
-        readers.insert(libc::SYS_clone3, Vec::new());
+        for newer in [&mut readers, &mut server] {
+            newer.insert(libc::SYS_clone3, Vec::new());
+        }
         let refuse = SeccompAction::Errno(libc::EPERM.cast_unsigned());
         let no_such_call = SeccompAction::Errno(libc::ENOSYS.cast_unsigned());
         let clone3 = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
@@ -75,15 +84,16 @@ impl Filters {
         let files = BTreeMap::from([(libc::SYS_memfd_create, Vec::new())]);
         Ok(Self {
             agent: program(agent, refuse.clone(), SeccompAction::Allow)?,
-            not_peers: without(&sinks.peers, sockets)?,
-            not_journals: without(&sinks.journals, files)?,
+            not_peers: without(&special.peers, sockets)?,
+            not_journals: without(&special.journals, files)?,
             readers: program(readers, refuse.clone(), SeccompAction::Allow)?,
+            server: program(server, refuse.clone(), SeccompAction::Allow)?,
             not_available: program(clone3, SeccompAction::Allow, no_such_call)?,
         })
     }
 
-    /// Puts them into force: one for all threads, one more for those of `readers`, and one for all
-    /// but those of `sinks` and those that are `listing`. A thread that is started later has those
+    /// Puts them into force: one for all threads, one more for those of `readers`, another one more
+    /// for the server, and one for all but those of sinks. A thread that is started later has those
     /// of the thread that starts it.
     ///
     /// # Errors
@@ -91,24 +101,25 @@ impl Filters {
     pub(super) fn install(
         self,
         readers: &[libc::pid_t],
-        sinks: &SinkThreads,
-        listing: &[libc::pid_t],
+        special: &SpecialThreads,
     ) -> io::Result<Failures> {
         for filter in [&self.agent, &self.not_available] {
             seccompiler::apply_filter_all_threads(filter).map_err(io::Error::other)?;
         }
         let mut failures = Failures::default();
         for (filter, not) in [
-            (self.not_peers, &sinks.peers),
-            (self.not_journals, &sinks.journals),
+            (self.not_peers, &special.peers),
+            (self.not_journals, &special.journals),
         ] {
             if let Some(filter) = filter {
-                let is_other = |thread| !not.contains(&thread) && !listing.contains(&thread);
+                let is_other =
+                    |thread| !not.contains(&thread) && !special.listing.contains(&thread);
                 failures |= on_each(Order::Filter(filter), is_other);
             }
         }
         let readers = |thread| readers.contains(&thread);
         failures |= on_each(Order::Filter(self.readers), readers);
+        failures |= on_each(Order::Filter(self.server), |it| special.server == Some(it));
         Ok(failures)
     }
 }
@@ -142,14 +153,14 @@ fn tcp_sockets() -> io::Result<Vec<SeccompRule>> {
     rules.map(|rule| rule.map_err(io::Error::other)).collect()
 }
 
-/// The rules of the rows that `concerns` selects, with what `with` requires of each together.
-fn allowed(
+/// The rules of these rows, with what `with` requires of each together.
+fn allowed<'a>(
     own: u32,
-    concerns: impl Fn(&Call) -> bool,
+    calls: impl Iterator<Item = &'a Call>,
     with: impl Fn(&Call) -> Vec<With>,
 ) -> io::Result<BTreeMap<c_long, Vec<SeccompRule>>> {
     let mut rules = BTreeMap::new();
-    for call in COMMON.iter().chain(OLD).filter(|call| concerns(call)) {
+    for call in calls {
         rules.insert(call.number, rules_of(&with(call))?);
     }
     let to_itself = equals(0, own.into()).map_err(io::Error::other)?;

@@ -54,7 +54,7 @@ fn refusal(call: libc::c_long, arguments: [usize; 4]) -> Option<i32> {
 #[test]
 fn refused_calls_fail_and_needed_ones_work() {
     alone("refused_calls_fail_and_needed_ones_work", |_| {
-        let reduced = reduce(&Paths::default(), &SinkThreads::default(), &[]);
+        let reduced = reduce(&Paths::default(), &SpecialThreads::default());
         assert!(reduced.has_filter, "{reduced}: {:?}", reduced.missing);
         const LOAD: usize = 5;
         const CREATE: usize = 0;
@@ -112,6 +112,72 @@ fn refused_calls_fail_and_needed_ones_work() {
     });
 }
 
+/// The thread that answers scrapes accepts and answers, and can do nothing else.
+#[test]
+fn the_server_only_answers() {
+    alone("the_server_only_answers", |_| {
+        let (said, heard) = channel();
+        let (reduced, is_reduced) = channel::<()>();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let mut client = std::net::TcpStream::connect(address).expect("a listener");
+        let server = thread::spawn(move || {
+            said.send(nix::unistd::gettid().as_raw())
+                .expect("it listens");
+            is_reduced.recv().expect("an order");
+            let (mut accepted, _) = listener.accept().expect("a client");
+            std::io::Write::write_all(&mut accepted, b"answer").expect("a client");
+            drop(accepted);
+            const OBJECT_INFO: usize = 15;
+            let unix = libc::AF_UNIX as usize;
+            for (what, call, arguments) in [
+                ("open", libc::SYS_openat, [0; 4]),
+                ("socket", libc::SYS_socket, [unix, 1, 0, 0]),
+                ("connect", libc::SYS_connect, [0; 4]),
+                ("bind", libc::SYS_bind, [0; 4]),
+                ("listen", libc::SYS_listen, [0; 4]),
+                ("bpf", libc::SYS_bpf, [OBJECT_INFO, 0, 0, 0]),
+                ("setns", libc::SYS_setns, [0; 4]),
+                (
+                    "clone",
+                    libc::SYS_clone,
+                    [libc::CLONE_THREAD as usize, 0, 0, 0],
+                ),
+                ("unlink", libc::SYS_unlinkat, [0; 4]),
+                ("rename", libc::SYS_renameat, [0; 4]),
+                ("ioctl", libc::SYS_ioctl, [0; 4]),
+                (
+                    "mmap: code",
+                    libc::SYS_mmap,
+                    [0, 1 << 12, libc::PROT_EXEC as usize, 0x22],
+                ),
+            ] {
+                assert_eq!(refusal(call, arguments), Some(libc::EPERM), "{what}");
+            }
+            assert_eq!(refusal(libc::SYS_clone3, [0; 4]), Some(libc::ENOSYS));
+        });
+        let thread = heard.recv().expect("its id");
+        let special = SpecialThreads {
+            server: Some(thread),
+            ..SpecialThreads::default()
+        };
+        let reduced_to = reduce(&Paths::default(), &special);
+        assert!(
+            reduced_to.has_filter,
+            "{reduced_to}: {:?}",
+            reduced_to.missing
+        );
+        let status = fs::read_to_string(format!("/proc/self/task/{thread}/status"));
+        let status = status.expect("its status");
+        assert!(status.contains("CapEff:\t0000000000000000"), "{status}");
+        reduced.send(()).expect("it waits");
+        let mut answer = String::new();
+        std::io::Read::read_to_string(&mut client, &mut answer).expect("an answer");
+        assert_eq!(answer, "answer");
+        server.join().expect("it was refused what it should be");
+    });
+}
+
 #[test]
 fn files_are_written_below_their_folders_only() {
     alone("files_are_written_below_their_folders_only", |folder| {
@@ -125,7 +191,7 @@ fn files_are_written_below_their_folders_only() {
         let mut paths = Paths::default();
         paths.write_file(&events.join("rows.jsonl"));
         paths.read(&rules.join("file"));
-        let reduced = reduce(&paths, &SinkThreads::default(), &[]);
+        let reduced = reduce(&paths, &SpecialThreads::default());
         if !has_landlock {
             let missing = reduced.missing.join("\n");
             return assert!(missing.contains("without Landlock"), "{missing}");
@@ -244,7 +310,7 @@ fn every_thread_is_reduced() {
             ended.recv().ok();
         });
         started.recv().expect("a thread");
-        let reduced = reduce(&Paths::default(), &SinkThreads::default(), &[]);
+        let reduced = reduce(&Paths::default(), &SpecialThreads::default());
         assert_eq!(reduced.missing, [""; 0]);
         let keep = format!("{:016x}", reduced.capabilities.expect("fewer").bits());
         let mut threads = 0;
@@ -287,7 +353,11 @@ fn a_thread_that_lists_delays_no_other() {
             ended.recv().ok();
         });
         let thread = started.recv().expect("a thread");
-        let reduced = reduce(&Paths::default(), &SinkThreads::default(), &[thread]);
+        let special = SpecialThreads {
+            listing: vec![thread],
+            ..SpecialThreads::default()
+        };
+        let reduced = reduce(&Paths::default(), &special);
         assert!(reduced.capabilities.is_some(), "{reduced}");
         assert!(reduced.has_no_new_privileges, "{reduced}");
         let missing = reduced.missing.join("\n");
@@ -312,7 +382,7 @@ fn a_reader_sees_other_processes_and_writes_nothing() {
             let new = folder.join("new");
             let mut paths = Paths::default();
             paths.write_file(&new);
-            reduce(&paths, &SinkThreads::default(), &[]);
+            reduce(&paths, &SpecialThreads::default());
             let by_reader = {
                 let link = link.clone();
                 crate::process::reader::read(move || fs::read_link(link))
@@ -380,11 +450,12 @@ fn a_sink_may_do_what_it_needs_and_others_may_not() {
         let any_port = landlock_version().is_none_or(|version| version < KNOWS_PORTS);
         let mut paths = Paths::default();
         paths.connect(port);
-        let sinks = SinkThreads {
+        let special = SpecialThreads {
             peers: vec![peer.0],
             journals: vec![journal.0],
+            ..SpecialThreads::default()
         };
-        let reduced = reduce(&paths, &sinks, &[]);
+        let reduced = reduce(&paths, &special);
         assert_eq!(reduced.missing, [""; 0]);
         assert!(
             reduced

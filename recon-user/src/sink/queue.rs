@@ -173,6 +173,11 @@ impl LineQueue {
         self.lines.saturating_sub(self.counts.so_far().written)
     }
 
+    /// What became of the lines so far; what waits is neither.
+    pub(crate) fn so_far(&self) -> Written {
+        self.counts.so_far()
+    }
+
     pub(super) fn counts(&self) -> &Arc<Counts> {
         &self.counts
     }
