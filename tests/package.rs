@@ -33,7 +33,7 @@ const SETTINGS: &str = "/etc/recon/recon.toml";
 const OPERATOR: &str = "\nquiet = \"11m\"\n";
 
 /// What the package installs, as type, mode, owner and path.
-const FILES: [&str; 15] = [
+const FILES: [&str; 17] = [
     "f 755 root:root /usr/bin/recon",
     "f 644 root:root /usr/lib/systemd/system/recon.service",
     "f 644 root:root /usr/lib/sysusers.d/recon.conf",
@@ -46,6 +46,8 @@ const FILES: [&str; 15] = [
     "f 644 root:root /usr/share/man/man1/recon.1.gz",
     "f 644 root:root /usr/share/man/man1/recon-run.1.gz",
     "f 644 root:root /usr/share/man/man1/recon-rules-check.1.gz",
+    "f 644 root:root /usr/share/recon/metrics/recon-alerts.yml",
+    "f 644 root:root /usr/share/recon/metrics/recon-dashboard.json",
     "f 644 root:root /usr/share/doc/recon/copyright",
     "f 644 root:root /usr/share/doc/recon/changelog.Debian.gz",
     "l 777 root:root /etc/systemd/system/multi-user.target.wants/recon.service",

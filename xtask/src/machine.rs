@@ -16,6 +16,7 @@ use recon_tests::program::locate;
 use crate::cargo_tool::CargoTool;
 use crate::engine;
 use crate::package::{Arch, chroot};
+use crate::prometheus;
 use crate::toolchain::{self, CORE_SOURCES, Compiler, DEBIAN_ROOT, LLVM_MAJOR, NIGHTLY};
 
 /// Exists while systemd is the running init, see sd_booted(3).
@@ -92,6 +93,8 @@ pub(crate) struct Machine {
     pub(crate) venv: bool,
     /// The second KQL engine is installed.
     pub(crate) engine: bool,
+    /// Prometheus is unpacked.
+    pub(crate) prometheus: bool,
 }
 
 impl Machine {
@@ -132,6 +135,7 @@ impl Machine {
             debootstrap: on_path(chroot::PROGRAM),
             venv: engine::has_venv(),
             engine: engine::is_there(workspace),
+            prometheus: prometheus::is_there(workspace),
         }
     }
 }

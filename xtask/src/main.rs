@@ -13,6 +13,7 @@ mod lab;
 mod machine;
 mod package;
 mod plan;
+mod prometheus;
 mod readme;
 mod setup;
 mod step;

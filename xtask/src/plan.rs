@@ -13,6 +13,7 @@ use crate::{
     engine,
     machine::{Machine, WEB_SERVER},
     package::chroot,
+    prometheus,
     step::Step,
     toolchain::{
         DEBIAN, DEBIAN_ROOT, LINKER_VERSION, LLVM_MAJOR, NIGHTLY, PINNED_NIGHTLY, tools_dir,
@@ -76,6 +77,11 @@ pub(crate) fn optional_step(machine: &Machine) -> Option<Step> {
             format!("component add rust-src --toolchain {NIGHTLY}").split(' '),
         )
     })
+}
+
+/// The step without which some tests check nothing: the package may be missing in the archive.
+pub(crate) fn prometheus_step(machine: &Machine, goal: Goal, workspace: &Path) -> Option<Step> {
+    (goal == Goal::Test && machine.apt && !machine.prometheus).then(|| prometheus::step(workspace))
 }
 
 /// The steps that make this machine able to do `goal`; none if it is able already.

@@ -25,6 +25,11 @@ pub(crate) fn ensure_ready(goal: Goal, workspace: &Path) -> Result<&'static str>
         }
         machine = Machine::look(workspace);
     }
+    if let Some(mut step) = plan::prometheus_step(&machine, goal, workspace)
+        && !step.try_out(workspace)
+    {
+        eprintln!("setup: apt-get has no Prometheus: the tests that need it check nothing");
+    }
     let mut steps = plan::plan_steps(&machine, goal, workspace);
     if let Some(obstacle) = plan::obstacle(&machine, goal, &steps) {
         bail!("{obstacle}");

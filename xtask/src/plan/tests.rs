@@ -34,6 +34,7 @@ fn ready() -> Machine {
         debootstrap: true,
         venv: true,
         engine: true,
+        prometheus: true,
         ..debian()
     }
 }
@@ -201,6 +202,26 @@ fn each_missing_part_costs_only_its_own_steps() {
         let mut machine = ready();
         change(&mut machine);
         assert_eq!(lines(&machine, goal), expected, "{name}");
+    }
+}
+
+#[test]
+fn prometheus_is_fetched_for_tests_where_apt_may_have_it() {
+    let missing = |apt| Machine {
+        apt,
+        prometheus: false,
+        ..ready()
+    };
+    for (machine, goal, expected) in [
+        (missing(true), Goal::Test, true),
+        (missing(true), Goal::Lab, false),
+        (missing(false), Goal::Test, false),
+        (ready(), Goal::Test, false),
+    ] {
+        let step = prometheus_step(&machine, goal, Path::new(WORKSPACE));
+        assert_eq!(step.is_some(), expected, "{goal:?}");
+        // Nothing else waits for it.
+        assert_eq!(lines(&machine, goal), [""; 0], "{goal:?}");
     }
 }
 
