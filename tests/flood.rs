@@ -10,7 +10,8 @@ use std::thread;
 use anyhow::{Result, anyhow, ensure};
 use recon_tests::frame::{Path, syn};
 use recon_tests::kernel::is_emulated;
-use recon_tests::{Agent, Alert, Lab, Sender, Tally, rows};
+use recon_tests::scrape::{Address, Samples, Scraper};
+use recon_tests::{Agent, Alert, Lab, Sender, rows};
 
 /// The keys: that many sources, on one port of one address.
 const KEYS: u32 = 50_000;
@@ -116,7 +117,10 @@ fn check(row: &Row) -> Result<()> {
     lab.attacker().set("ipv6/conf/all/disable_ipv6", 1)?;
     let senders = [lab.sender()?, lab.sender()?];
     let frames = frames(row)?;
-    let agent = Agent::start(&lab, row.arguments)?;
+    let folder = tempfile::tempdir()?;
+    let address = Address::Unix(folder.path().join("metrics.sock"));
+    let agent = Agent::start(&lab, &format!("{} --metrics {address}", row.arguments))?;
+    let scraper = Scraper::new(&lab, &address);
     thread::scope(|scope| {
         let floods = senders
             .each_ref()
@@ -127,27 +131,35 @@ fn check(row: &Row) -> Result<()> {
     })?;
     let sent = frames.len() as u64 * u64::from(ROUNDS * SENDERS);
     agent.wait_drained(sent)?;
-    let polls = agent.seen().polls;
+    let sum = |samples: &Samples, metric: &str, labels: &[&str]| samples.sum(metric, labels);
+    let counted = |samples: &Samples| {
+        sum(samples, "recon_signals_total", &[]) + sum(samples, "recon_losses_total", &[])
+    };
+    // A frame may be in a row one poll before it is in its class.
+    let frames = |samples: &Samples| sum(samples, "recon_frames_total", &[]);
+    let found = scraper.wait_for(&agent, "all is counted", |samples| {
+        counted(samples).min(frames(samples)) >= sent
+    })?;
     let stopped = agent.stop()?;
     ensure!(stopped.status.success(), "{}", stopped.status);
-    ensure!(polls > 1, "all was drained in one poll");
-
-    let totals = stopped.totals()?;
-    let Tally {
-        frames_in,
-        signals,
-        sketched,
-        lost,
-        lost_table_full,
-        ..
-    } = totals;
-    ensure!(frames_in == sent, "{sent} sent, {totals:?}");
-    ensure!(signals + lost == sent, "{sent} sent, {totals:?}");
     ensure!(
-        lost == lost_table_full,
-        "lost for another reason: {totals:?}"
+        sum(&found, "recon_polls_total", &[]) > 1,
+        "all was drained in one poll"
     );
-    ensure!((sketched + lost > 0) == row.is_short, "{totals:?}");
+    ensure!(counted(&found) == sent, "{sent} sent, {found}");
+    let lost = sum(&found, "recon_losses_total", &[]);
+    for (metric, labels, number) in [
+        ("recon_frames_total", "direction=\"in\"", sent),
+        ("recon_signals_total", "kind=\"syn\"", sent - lost),
+        ("recon_losses_total", "reason=\"table_full\"", lost),
+    ] {
+        ensure!(
+            sum(&found, metric, &[labels]) == number,
+            "{sent} sent, {found}"
+        );
+    }
+    let sketched = sum(&found, "recon_sketched_signals_total", &[]);
+    ensure!((sketched + lost > 0) == row.is_short, "{found}");
     for alert in &stopped.seen.alerts {
         if is_about_limits(row, alert)? {
             continue;

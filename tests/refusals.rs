@@ -181,6 +181,7 @@ tables! {
     wrong_states: "state.txt";
     wrong_pins: "pins.txt";
     wrong_sockets: "control.txt";
+    wrong_metrics: "metrics.txt";
     wrong_lists: "lists.txt";
     wrong_sinks: "sinks.txt";
 }

@@ -18,6 +18,7 @@
 //! | [`hooks`], [`detach`](mod@detach) | hooks of an interface, from the kernel; detaching one |
 //! | [`foreign`] | another program on a hook |
 //! | [`pins`] | a bpffs of a test, and what is pinned there |
+//! | [`scrape`] | what a scraper reads of an agent |
 //! | [`rows`] | a table's rows, checked in parallel |
 //! | [`report`] | facts that tests record for tables of many kernels |
 //! | [`wall_clock`] | a wall clock that a test sets, for one program |
@@ -45,6 +46,7 @@ pub mod program;
 pub mod report;
 pub mod rows;
 pub mod scan;
+pub mod scrape;
 pub mod seen;
 pub mod sender;
 pub mod server;

@@ -176,6 +176,25 @@ const ROWS: &[Row] = &[
         ..ROW
     },
     Row {
+        name: "metrics on a loopback address",
+        arguments: "--metrics 127.0.0.1:9753",
+        check: ["metrics", "ok", "127.0.0.1:9753 is free"],
+        ..ROW
+    },
+    Row {
+        name: "metrics on a socket of another user's",
+        is_root: false,
+        arguments: "--metrics unix:/root/socket",
+        code: 2,
+        check: ["metrics", "failure", "give it to the user"],
+        ..ROW
+    },
+    Row {
+        name: "no metrics",
+        check: ["metrics", "note", "--metrics"],
+        ..ROW
+    },
+    Row {
         name: "no pins",
         check: ["pins", "note", "--pins"],
         ..ROW
