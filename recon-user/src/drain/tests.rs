@@ -9,7 +9,7 @@ use std::ptr::NonNull;
 use proptest::prelude::*;
 use recon_common::recent::{RECENT_SLOTS, Recent, first_slot};
 use recon_common::sources::Sketch;
-use recon_common::{Address, PackedKey, PendingConnect};
+use recon_common::{Address, PackedKey, PendingConnect, Signal};
 
 use super::fake::{FAILURES, Failure, FakeMaps, PROCESSORS, drain, syn};
 use super::*;
@@ -63,6 +63,7 @@ fn a_poll_gives_what_was_counted_since_the_last_one() {
             keys: 2,
             ..Tally::default()
         };
+        expected.by_signal.add_signals(Signal::Syn, round + 6);
         expected.add_frames(Direction::In, FrameClass::Signal, round + 6);
         assert_eq!(tally, expected);
         assert_eq!(drain.maps.key_counts, [0, 0]);
