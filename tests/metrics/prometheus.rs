@@ -76,7 +76,7 @@ fn promtool_finds_nothing_wrong() -> Result<()> {
         answer.head
     );
     ensure!(
-        answer.body.contains("rule=\"port-scan\""),
+        answer.body.contains("rule=\"port-scan/distinct_ports\""),
         "{}",
         answer.body
     );

@@ -1,5 +1,6 @@
 //! Sums of counters agree with what was sent, to the packet.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
@@ -191,7 +192,14 @@ fn check(lab: &Lab, agent: Agent, address: &Address) -> Result<()> {
             .filter(|alert| alert.text("rule.id").as_deref() == Some(rule))
             .count() as u64
     };
-    for rule in ["port-scan", "rapid-scan", "icmp-sweep", "recon-blind"] {
+    let rules: BTreeSet<String> = read
+        .alerts
+        .iter()
+        .filter_map(|alert| alert.text("rule.id"))
+        .collect();
+    let has_sweep = rules.iter().any(|rule| rule.starts_with("icmp-sweep/"));
+    ensure!(has_sweep, "{rules:?}");
+    for rule in &rules {
         let label = format!("rule=\"{rule}\"");
         let counted = samples.sum("recon_alerts_total", &[&label]);
         ensure!(

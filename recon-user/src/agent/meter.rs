@@ -69,10 +69,10 @@ impl Totals {
         let lines = Arc::make_mut(&mut self.lines);
         match notification {
             Notification::Found(finding) => {
-                lines.add_line(finding.query.id(), LineKind::Phase(finding.phase));
+                lines.add_line(finding.query.rule_id(), LineKind::Phase(finding.phase));
             }
             Notification::Suppressed { first, .. } => {
-                lines.add_line(first.query.id(), LineKind::LeftOut);
+                lines.add_line(first.query.rule_id(), LineKind::LeftOut);
             }
             Notification::Digest(_) => lines.add_digest(),
         }

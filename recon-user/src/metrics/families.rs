@@ -279,7 +279,7 @@ pub(super) const FAMILIES: &[Family] = &[
     counter(
         "alerts",
         &["rule", "phase"],
-        "Lines by rule id and recon.phase, with those that a sink dropped",
+        "Lines by rule.id and recon.phase, with those that a sink dropped",
         |scrape| {
             let lines = scrape.snapshot.lines.iter();
             lines
