@@ -8,11 +8,16 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::namespace::Namespace;
 use crate::{Agent, Lab, PATIENCE};
+
+/// A pause between two looks. A client that asks all the time keeps a processor so busy that the
+/// kernel ends no grace period for seconds, and polls wait for those.
+pub const BETWEEN_SCRAPES: Duration = Duration::from_millis(20);
 
 /// Where an agent serves metrics.
 #[derive(Clone, Debug)]

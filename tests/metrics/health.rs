@@ -10,7 +10,7 @@ use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use recon_tests::lab::HOST_LINK;
-use recon_tests::scrape::Scraper;
+use recon_tests::scrape::{BETWEEN_SCRAPES, Scraper};
 use recon_tests::{Lab, PATIENCE};
 
 use super::{start, tcp, unix};
@@ -26,7 +26,7 @@ fn wait_status(scraper: Scraper<'_>, status: u16) -> Result<String> {
         if Instant::now() >= end {
             bail!("{status} was expected: {answer:?}");
         }
-        std::thread::yield_now();
+        std::thread::sleep(BETWEEN_SCRAPES);
     }
 }
 

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use recon_tests::lab::HOST_LINK;
 use recon_tests::report::skip;
 use recon_tests::scan::{PORTS, ensure_alert, scan};
-use recon_tests::scrape::{Address, Scraper};
+use recon_tests::scrape::{Address, BETWEEN_SCRAPES, Scraper};
 use recon_tests::{Lab, PATIENCE, Process};
 use serde_json::Value;
 
@@ -182,7 +182,7 @@ impl<'a> Prometheus<'a> {
                 return Ok(());
             }
             ensure!(Instant::now() < end, "{query}: {found:?}");
-            std::thread::yield_now();
+            std::thread::sleep(BETWEEN_SCRAPES);
         }
     }
 }
