@@ -1,5 +1,5 @@
-//! Whoever may not run recon, and holds whatever addresses: no agent takes him for another one, nor
-//! overlooks one because of him, nor removes a filter that an agent has.
+//! Users who may not run recon hold sockets at its addresses: no agent takes one for another agent,
+//! overlooks an agent, or removes an agent's filter.
 //!
 //! In: agents that attach under clsact; sockets of nobody, and of root. Out: the filters that tc
 //! lists, and what the agents log.
@@ -121,7 +121,6 @@ fn a_stranger_changes_no_restart() -> Result<()> {
     ensure_untouched(&agent)?;
     pinned.send_once()?;
     pinned.ensure_all_counted(&agent)?;
-    // A look at the hooks later.
     let seen = kill(agent)?;
     ensure!(!seen.has_logged(REMOVED), "{seen}");
     pinned.send_once()?;
@@ -174,10 +173,10 @@ fn two_agents_that_begin_at_once_leave_each_other_alone() -> Result<()> {
     agents.iter().try_for_each(Agent::wait_ready)?;
     ensure_filters(&pinned, 4)?;
     agents.iter().try_for_each(ensure_untouched)?;
-    let told = agents
+    let warned = agents
         .iter()
         .filter(|agent| agent.seen().has_logged(ANOTHER));
-    ensure!(told.count() > 0, "neither has seen the other");
+    ensure!(warned.count() > 0, "neither has seen the other");
     let [one, other] = agents;
     stop(one)?;
     ensure_untouched(&other)?;

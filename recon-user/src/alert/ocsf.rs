@@ -145,8 +145,9 @@ fn milliseconds(time: Option<Value>) -> Option<i64> {
 }
 
 fn duration(nanoseconds: Option<Value>) -> Option<Value> {
-    const NANOSECONDS: u64 = 1_000_000;
-    Some(json!(nanoseconds?.as_u64()? / NANOSECONDS))
+    const NANOSECONDS_PER_MILLISECOND: u64 = 1_000_000;
+    let milliseconds = nanoseconds?.as_u64()? / NANOSECONDS_PER_MILLISECOND;
+    Some(json!(milliseconds))
 }
 
 fn metadata(

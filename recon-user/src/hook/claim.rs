@@ -1,7 +1,7 @@
 //! How the agents of a host know of each other.
 //!
 //! In: what an agent uses: an interface, or a program that a filter of clsact runs there. Out: a
-//! [`Claim`], which others see and which ends with this process; the claim that a socket is.
+//! [`Claim`], which others see and which ends with this process; and what a listed address claims.
 //! The decisions held here:
 //! - A claim is a datagram socket with an abstract address, which the kernel frees when the process
 //!   ends, however that happens. Abstract addresses belong to a network namespace, as the indexes
@@ -30,7 +30,7 @@ const AGENT: &str = "agent";
 /// What claims name.
 const NAMES: [&str; 5] = [AGENT, TC_INGRESS, TC_EGRESS, BARE_INGRESS, BARE_EGRESS];
 /// How each address begins.
-const PREFIX: &[u8] = b"recon/";
+const PREFIX: &str = "recon/";
 /// Hexadecimal digits of a random number.
 const DIGITS: usize = 16;
 
@@ -77,7 +77,7 @@ impl Subject {
 pub(super) struct Claimant(u64);
 
 impl Claimant {
-    /// One that is no other.
+    /// A new one.
     pub(super) fn random() -> Self {
         Self(random_number())
     }
@@ -119,13 +119,13 @@ fn name(subject: Subject, by: Claimant) -> String {
     } = subject;
     let program = program.map_or_else(String::new, |id| format!("{id}/"));
     let (Claimant(by), random) = (by, random_number());
-    format!("recon/{name}/{interface}/{program}{by:016x}{random:016x}")
+    format!("{PREFIX}{name}/{interface}/{program}{by:0DIGITS$x}{random:0DIGITS$x}")
 }
 
 /// What the socket with that address claims, and who has bound it, if it is a claim.
 pub(super) fn read_name(address: &[u8]) -> Option<(Subject, Option<Claimant>)> {
-    let text = std::str::from_utf8(address.strip_prefix(PREFIX)?).ok()?;
-    let mut parts = text.split('/');
+    let text = std::str::from_utf8(address).ok()?;
+    let mut parts = text.strip_prefix(PREFIX)?.split('/');
     let name = parts.next()?;
     let name = NAMES.into_iter().find(|&known| known == name)?;
     let interface = parts.next()?.parse().ok()?;

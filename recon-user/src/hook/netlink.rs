@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use netlink_sys::{Socket, SocketAddr};
 
-/// The kernel puts at most this much into a datagram (NLMSG_GOODSIZE caps it at 32 KiB).
+/// The kernel puts at most this much into a datagram (`max_recvmsg_len` of netlink_recvmsg).
 const DUMP_BUFFER: usize = 32 * 1024;
 /// Messages and their parts are padded to so many bytes (`NLMSG_ALIGNTO`, `NLA_ALIGNTO`).
 pub(super) const ALIGNMENT: usize = 4;

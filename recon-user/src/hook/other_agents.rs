@@ -140,7 +140,9 @@ pub(crate) fn watched_by_agents(interfaces: &[Interface]) -> Vec<u32> {
             .filter(|&index| has_agent(&claims, index))
             .collect(),
         Err(error) => {
-            tracing::warn!("can't look for a recon that runs: {error}");
+            tracing::warn!(
+                "can't look for a recon that runs: {error}: nothing here says which interfaces another recon watches; look for it with: {LOOK}"
+            );
             Vec::new()
         }
     }

@@ -5,7 +5,7 @@
 //! query, window, cooldown, severity, technique and the rules that it follows. Its name, prose,
 //! comments, spaces and line feeds are no part of it, and neither are the settings of a host: two
 //! hosts with one rule file have the same versions. It is the same on every platform and in every
-//! version of recon.
+//! version of recon that has the same defaults.
 
 use super::lex::Token;
 use super::plan::Plan;

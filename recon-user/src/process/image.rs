@@ -47,9 +47,9 @@ impl ProcessRecord {
         };
         if self.image.number == child.number {
             self.image = image;
-        } else {
+        } else if self.earlier.len() < KEPT {
+            // Older than the others.
             self.earlier.insert(0, image);
-            self.earlier.truncate(KEPT);
         }
     }
 

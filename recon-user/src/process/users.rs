@@ -152,7 +152,7 @@ mod tests {
 
     /// Of real processes: one like this one, and one in a PID namespace of its own.
     #[test]
-    fn real_processes_of_namespaces_have_no_names() {
+    fn only_real_processes_of_this_namespace_have_names() {
         const DEADLINE: Duration = Duration::from_secs(60);
         let mut processes = ProcessTable::new("/proc", 9);
         assert!(
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_known_outlive_a_file_that_is_gone() {
+    fn names_that_are_known_outlive_a_file_that_cannot_be_read() {
         let tree = Tree::new();
         tree.process(70, 60, "nmap", 5);
         tree.write("70/status", b"Uid:\t1000\n");

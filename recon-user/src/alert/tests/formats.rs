@@ -1,6 +1,4 @@
-//! The other formats have what the line of ECS has, and nothing more.
-
-use std::collections::BTreeSet;
+//! The other formats have what the line of ECS has.
 
 use super::schema::lines_as;
 use super::*;
@@ -24,6 +22,16 @@ const REWRITTEN: [&str; 14] = [
     "recon.severity",
 ];
 
+/// Fields that only repeat another one, or that ECS alone requires: see docs/alerts.md.
+const REPEATED: [&str; 6] = [
+    "agent.name",
+    "agent.type",
+    "agent.version",
+    "destination.address",
+    "observer.hostname",
+    "source.address",
+];
+
 /// The values of a line by their names, lists item by item.
 fn values(name: &str, value: &Value, all: &mut Vec<(String, String)>) {
     match value {
@@ -45,10 +53,14 @@ fn no_value_is_lost_on_the_way() {
             let (mut wanted, mut has) = (Vec::new(), Vec::new());
             values("", ecs, &mut wanted);
             values("", &line, &mut has);
-            let has: BTreeSet<_> = has.into_iter().map(|(_, value)| value).collect();
+            // A value that two fields have is there twice.
             for (name, value) in wanted {
-                let is_there = has.contains(&value) || REWRITTEN.contains(&name.as_str());
-                assert!(is_there, "{format:?}: {name} {value}: {line:#}");
+                if [&REWRITTEN[..], &REPEATED].concat().contains(&name.as_str()) {
+                    continue;
+                }
+                let place = has.iter().position(|(_, found)| *found == value);
+                assert!(place.is_some(), "{format:?}: {name} {value}: {line:#}");
+                place.map(|place| has.swap_remove(place));
             }
         }
     }
