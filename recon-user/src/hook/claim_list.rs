@@ -194,9 +194,11 @@ impl ClaimList {
         let list = self.list;
         // Whoever waits may have given up, or ended.
         let work = move || {
-            let _listing = Listing::begin();
             let begun = Instant::now();
+            let listing = Listing::begin();
             let claims = list(&question);
+            // Before anybody can know that there is a list.
+            drop(listing);
             let _ = answer.send((claims, begun.elapsed()));
         };
         let thread = thread::Builder::new().name("recon-claims".to_owned());

@@ -2,7 +2,7 @@
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{Uid, geteuid, setfsuid};
@@ -220,6 +220,27 @@ fn without_users_a_claim_is_anybodys() {
         let _stranger = as_stranger(|| bind("recon/recon_ingress/2/1"));
         assert_eq!(claimed(), [None], "a stranger");
     });
+}
+
+static LISTED_BY: AtomicI32 = AtomicI32::new(0);
+
+fn noted(_: &Question) -> io::Result<Claims> {
+    let own = nix::unistd::gettid().as_raw();
+    LISTED_BY.store(own, Ordering::SeqCst);
+    assert!(listing_threads().contains(&own));
+    Ok(Claims::default())
+}
+
+/// Whoever has a list no longer finds its thread among those that list.
+#[test]
+fn a_thread_lists_until_its_list_is_there() {
+    const LOOKS: usize = 1000;
+    for _ in 0..LOOKS {
+        let mut list = ClaimList::of(noted);
+        list.ask(Question::default()).expect("a list");
+        let thread = LISTED_BY.load(Ordering::SeqCst);
+        assert!(!listing_threads().contains(&thread));
+    }
 }
 
 static IS_SLOW: AtomicBool = AtomicBool::new(true);
