@@ -340,6 +340,35 @@ fn every_thread_is_reduced() {
     });
 }
 
+/// Whether a signal waits for this thread, which holds it back.
+fn is_pending(signal: libc::c_int) -> bool {
+    // SAFETY: all bytes of a set may be 0, and the kernel fills it.
+    unsafe {
+        let mut pending: libc::sigset_t = std::mem::zeroed();
+        libc::sigpending(&raw mut pending);
+        libc::sigismember(&raw const pending, signal) == 1
+    }
+}
+
+/// One that is about to end does not hear the order, and is not waited for.
+#[test]
+fn a_thread_that_ends_is_not_waited_for() {
+    alone("a_thread_that_ends_is_not_waited_for", |_| {
+        let (ready, started) = channel();
+        let ending = thread::spawn(move || {
+            SigSet::all().thread_block().expect("a mask");
+            ready.send(()).expect("a reader");
+            while !is_pending(crate::process::reader::order_signal()) {
+                thread::yield_now();
+            }
+        });
+        started.recv().expect("a thread");
+        let reduced = reduce(&Paths::default(), &SpecialThreads::default());
+        assert_eq!(reduced.missing, [""; 0]);
+        ending.join().expect("its end");
+    });
+}
+
 /// The kernel holds it for as long as strangers like. It is named, and all others are reduced.
 #[test]
 fn a_thread_that_lists_delays_no_other() {

@@ -84,6 +84,8 @@ const LISTINGS: usize = 16;
 /// How long a thread has to answer. A thread that writes to a slow disk does not hear signals.
 const PATIENCE: Duration = Duration::from_secs(10);
 const NO_FLAGS: libc::c_uint = 0;
+/// Only looks whether there is somebody to send a signal to.
+const NO_SIGNAL: libc::c_int = 0;
 const BETWEEN_LOOKS: Duration = Duration::from_micros(50);
 
 /// Has each thread that `concerns` selects carry the order out. One that another has started
@@ -157,20 +159,26 @@ fn answer_of(thread: libc::pid_t, answer: u32) -> u64 {
 fn ask(thread: libc::pid_t) -> Failures {
     let waiting = answer_of(thread, WAITING);
     ANSWER.store(waiting, Ordering::SeqCst);
-    // SAFETY: three integers.
-    let sent = unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, order_signal()) };
-    if sent != 0 {
-        // The thread has ended.
+    if !signal(thread, order_signal()) {
         return Failures::default();
     }
     let until = Instant::now() + PATIENCE;
     loop {
         match ANSWER.load(Ordering::SeqCst) {
             answer if answer != waiting => return Failures(answer as u32 & !DONE),
+            // It was about to end, and has not heard the signal.
+            _ if !signal(thread, NO_SIGNAL) => return Failures::default(),
             _ if Instant::now() >= until => return Failures::THREAD,
             _ => thread::sleep(BETWEEN_LOOKS),
         }
     }
+}
+
+/// Sends it to a thread of this process. Returns whether there is that thread.
+fn signal(thread: libc::pid_t, signal: libc::c_int) -> bool {
+    // SAFETY: three integers.
+    let sent = unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, signal) };
+    sent == 0
 }
 
 extern "C" fn on_signal(_: libc::c_int) {
