@@ -55,7 +55,10 @@ fn no_value_is_lost_on_the_way() {
             values("", &line, &mut has);
             // A value that two fields have is there twice.
             for (name, value) in wanted {
-                if [&REWRITTEN[..], &REPEATED].concat().contains(&name.as_str()) {
+                if [&REWRITTEN[..], &REPEATED]
+                    .concat()
+                    .contains(&name.as_str())
+                {
                     continue;
                 }
                 let place = has.iter().position(|(_, found)| *found == value);
