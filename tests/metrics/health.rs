@@ -57,7 +57,8 @@ impl Drop for Stopped {
 fn an_agent_that_hangs_is_not_healthy() -> Result<()> {
     let lab = Lab::new()?;
     let address = tcp();
-    let agent = start(&lab, &address, "")?;
+    // That polls came late is over soon.
+    let agent = start(&lab, &address, "--quiet 1s")?;
     let scraper = Scraper::new(&lab, &address);
     agent.wait_poll()?;
     let said = wait_status(scraper, 200)?;

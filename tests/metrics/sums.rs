@@ -107,19 +107,21 @@ fn check_identities(samples: &Samples) -> Result<()> {
     Ok(())
 }
 
-/// Scrapes until all lines that were counted by then have been written and read here.
+/// Scrapes until all lines that were counted by then have been written and read here, and sums
+/// agree: those of sockets are ahead by the connections that a scrape by TCP makes during a poll.
 fn settle(agent: &Agent, scraper: Scraper<'_>) -> Result<(Samples, Seen)> {
     let end = Instant::now() + PATIENCE;
     loop {
         let (samples, read) = (scraper.scrape()?, agent.seen());
         let is_written = samples.sum("recon_sink_queued_lines", &[]) == 0;
         let is_read = samples.sum("recon_alerts_total", &[]) == read.alerts.len() as u64;
-        if is_written && is_read {
+        let agree = check_identities(&samples);
+        if is_written && is_read && agree.is_ok() {
             return Ok((samples, read));
         }
         ensure!(
             Instant::now() < end,
-            "{} lines are read here: {samples}",
+            "{} lines are read here, {agree:?}: {samples}",
             read.alerts.len()
         );
         agent.wait_poll()?;
@@ -146,7 +148,6 @@ fn check(lab: &Lab, agent: Agent, address: &Address) -> Result<()> {
             "{metric} {label}: {found}, not {number}\n{samples}"
         );
     }
-    check_identities(&samples)?;
     for (metric, label, number) in [
         ("recon_hooks", "hook=\"xdp_native\"", 1),
         ("recon_hooks", "hook=\"sock_ops\"", 1),
