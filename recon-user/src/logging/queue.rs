@@ -117,6 +117,14 @@ impl LogQueue {
 mod tests {
     use super::*;
     use std::io::{BufRead, BufReader};
+    use std::os::fd::AsFd;
+
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+    fn has_room(pipe: &impl AsFd) -> bool {
+        let mut pipe = [PollFd::new(pipe.as_fd(), PollFlags::POLLOUT)];
+        poll(&mut pipe, PollTimeout::ZERO).expect("a pipe") > 0
+    }
 
     #[test]
     fn a_stalled_reader_costs_lines_that_are_counted() {
@@ -124,14 +132,23 @@ mod tests {
         const SENT: u64 = LINES + 1000;
         let (reader, pipe) = io::pipe().expect("a pipe");
         let sink = Sink::for_log(&pipe, LINES).expect("a sink");
-        drop(pipe);
         let log = LogWriter::start_on(sink, LogFormat::Text);
-        let mut pipe = log.maker()();
+        let mut to_log = log.maker()();
         let before = dropped_lines();
         let line = [&[b'x'; 199][..], b"\n"].concat();
-        for _ in 0..SENT {
-            pipe.write_all(&line).expect("it never fails");
+        // First what fills the pipe: from then on no line finds room.
+        let mut send = |lines: u64| {
+            for _ in 0..lines {
+                to_log.write_all(&line).expect("it never fails");
+            }
+        };
+        const FIRST: u64 = 500;
+        send(FIRST);
+        while has_room(&pipe) {
+            std::thread::yield_now();
         }
+        drop(pipe);
+        send(SENT - FIRST);
         let dropped = dropped_lines() - before;
         assert!(dropped > 0);
 
@@ -141,7 +158,7 @@ mod tests {
         // The reader goes on: a line that finds room is preceded by the notice.
         let (mut lines, mut notice) = (1, None);
         while notice.is_none() {
-            pipe.write_all(b"next\n").expect("it never fails");
+            to_log.write_all(b"next\n").expect("it never fails");
             read.clear();
             reader.read_line(&mut read).expect("a line");
             if let Some((_, count)) = read.split_once("log lines dropped: ") {
