@@ -211,6 +211,25 @@ fn a_scan_is_reported_whatever_happens_to_polls() {
     }
 }
 
+/// The hooks stay, and what recon does not read now may be removed with them.
+#[test]
+fn the_end_over_pins_gives_what_a_late_poll_has_left() {
+    let mut file = tempfile::tempfile().expect("a file");
+    let mut agent = agent(Grace::Membarrier, &file, None);
+    agent.drain = drain(Grace::Membarrier).pinned();
+    (1..=15).for_each(|port| agent.drain.count(syn(port), 1));
+    agent.drain.fail_at(Some(Failure::Wait));
+    assert!(!agent.poll(|drain, row| drain.poll(row)));
+    agent.drain.fail_at(None);
+    (16..=21).for_each(|port| agent.drain.count(syn(port), 1));
+    agent.end(true);
+    let alerts = lines_of(&mut file);
+    let scan = alerts
+        .iter()
+        .find(|alert| alert["recon"]["measure"] == "distinct_ports");
+    assert_eq!(scan.map(|scan| &scan["recon"]["count"]), Some(&21.into()));
+}
+
 #[test]
 fn losses_are_written_among_the_rows_of_their_poll() {
     for (sketched, counts) in [(0, &[][..]), (3, &[3][..])] {

@@ -51,6 +51,10 @@ pub(crate) struct FakeMaps {
     pub(super) meanwhile: Option<(Key, u64)>,
     /// The call that fails, until it is taken back.
     pub(super) failure: Option<Failure>,
+    /// How often somebody has waited for programs.
+    pub(super) waits: usize,
+    /// Whether waits may take as long as the end of an agent.
+    pub(super) is_patient: bool,
 }
 
 impl Default for FakeMaps {
@@ -65,6 +69,8 @@ impl Default for FakeMaps {
             in_flight: None,
             meanwhile: None,
             failure: None,
+            waits: 0,
+            is_patient: false,
         }
     }
 }
@@ -110,6 +116,7 @@ impl CountMaps for FakeMaps {
     }
 
     fn wait_for_programs(&mut self) -> Result<(), DrainError> {
+        self.waits += 1;
         self.fail(Failure::Wait)?;
         if let Some((key, count)) = self.in_flight.take() {
             self.count(1 - self.live, key, count);
@@ -120,8 +127,10 @@ impl CountMaps for FakeMaps {
         Ok(())
     }
 
-    fn wait_for_detached_programs(&mut self) -> Result<(), DrainError> {
-        self.wait_for_programs()
+    fn renew_wait(&mut self) {}
+
+    fn be_patient(&mut self) {
+        self.is_patient = true;
     }
 
     fn drain_table(
@@ -194,7 +203,7 @@ pub(crate) fn drain(grace: Grace) -> Drain<FakeMaps> {
 
 impl Drain<FakeMaps> {
     /// The same over pinned maps, of which no poll was committed.
-    pub(super) fn pinned(self) -> Self {
+    pub(crate) fn pinned(self) -> Self {
         self.with_record(CommitRecord::zeroed(MAPS), false, None)
     }
 

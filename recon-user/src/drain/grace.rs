@@ -14,7 +14,7 @@
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::DrainError;
 use crate::process::reader::leave_signals_to_others;
@@ -42,9 +42,11 @@ impl Grace {
 }
 
 /// How long a poll waits. Until then nobody else is served: no signal, no control socket.
-pub(super) const POLL_PATIENCE: Duration = Duration::from_secs(2);
-/// How long the end of the agent waits.
-pub(super) const END_PATIENCE: Duration = Duration::from_secs(20);
+const POLL_PATIENCE: Duration = Duration::from_secs(2);
+/// The same for a call that an earlier poll has waited for in vain.
+const LATE_PATIENCE: Duration = Duration::from_millis(100);
+/// How long the end of an agent waits. After that, what its programs counted last is lost.
+const END_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What waits for programs.
 type Wait = fn() -> io::Result<()>;
@@ -54,6 +56,8 @@ type Wait = fn() -> io::Result<()>;
 pub(super) struct ProgramsWait {
     wait: Wait,
     thread: Option<WaitingThread>,
+    patience: Duration,
+    late_patience: Duration,
 }
 
 impl Default for ProgramsWait {
@@ -61,16 +65,23 @@ impl Default for ProgramsWait {
         Self {
             wait: wait_for_programs,
             thread: None,
+            patience: POLL_PATIENCE,
+            late_patience: LATE_PATIENCE,
         }
     }
 }
 
 impl ProgramsWait {
-    /// A call that was made before now says nothing any more: programs have begun that count.
+    /// A call that was made before now says nothing any more: programs have begun that count. Its
+    /// thread ends with it.
     pub(super) fn renew(&mut self) {
-        if let Some(thread) = &mut self.thread {
-            thread.is_stale = thread.is_waiting;
-        }
+        self.thread.take_if(|thread| thread.is_waiting);
+    }
+
+    /// From now on there is time: the agent ends.
+    pub(super) const fn be_patient(&mut self) {
+        self.patience = END_PATIENCE;
+        self.late_patience = END_PATIENCE;
     }
 
     /// Returns when every program that was running at the last [`Self::renew`] has ended.
@@ -78,7 +89,7 @@ impl ProgramsWait {
     /// # Errors
     /// [`DrainError::Grace`] where the kernel refuses, [`DrainError::GraceIsLate`] if it takes
     /// longer. A later call goes on with that wait.
-    pub(super) fn wait(&mut self, patience: Duration) -> Result<(), DrainError> {
+    pub(super) fn wait(&mut self) -> Result<(), DrainError> {
         let thread = match &mut self.thread {
             Some(thread) => thread,
             None => match WaitingThread::start(self.wait) {
@@ -86,6 +97,10 @@ impl ProgramsWait {
                 // Without a thread to wait on it takes as long as it does.
                 Err(_) => return (self.wait)().map_err(DrainError::Grace),
             },
+        };
+        let patience = match thread.is_waiting {
+            true => self.late_patience,
+            false => self.patience,
         };
         let waited = thread.wait(patience);
         if thread.has_ended {
@@ -102,8 +117,6 @@ struct WaitingThread {
     results: Receiver<io::Result<()>>,
     /// Whether it makes a call.
     is_waiting: bool,
-    /// Whether that was made too early.
-    is_stale: bool,
     has_ended: bool,
 }
 
@@ -122,33 +135,25 @@ impl WaitingThread {
             calls,
             results,
             is_waiting: false,
-            is_stale: false,
             has_ended: false,
         })
     }
 
     fn wait(&mut self, patience: Duration) -> Result<(), DrainError> {
-        let end = Instant::now() + patience;
-        loop {
-            if !self.is_waiting {
-                // If it has ended, there is no result either.
-                self.is_waiting = self.calls.send(()).is_ok();
+        if !self.is_waiting {
+            // If it has ended, there is no result either.
+            self.is_waiting = self.calls.send(()).is_ok();
+        }
+        match self.results.recv_timeout(patience) {
+            Ok(result) => {
+                self.is_waiting = false;
+                result.map_err(DrainError::Grace)
             }
-            let left = end.saturating_duration_since(Instant::now());
-            let result = match self.results.recv_timeout(left) {
-                Ok(result) => result,
-                Err(RecvTimeoutError::Timeout) => {
-                    return Err(DrainError::GraceIsLate { patience });
-                }
-                Err(RecvTimeoutError::Disconnected) => {
-                    self.has_ended = true;
-                    let why = "the thread that waits has ended";
-                    return Err(DrainError::Grace(io::Error::other(why)));
-                }
-            };
-            self.is_waiting = false;
-            if !std::mem::take(&mut self.is_stale) {
-                return result.map_err(DrainError::Grace);
+            Err(RecvTimeoutError::Timeout) => Err(DrainError::GraceIsLate { patience }),
+            Err(RecvTimeoutError::Disconnected) => {
+                self.has_ended = true;
+                let why = "the thread that waits has ended";
+                Err(DrainError::Grace(io::Error::other(why)))
             }
         }
     }
@@ -191,43 +196,58 @@ mod tests {
         matches!(waited, Err(DrainError::GraceIsLate { .. }))
     }
 
+    fn waiting(wait: Wait, patience: Duration) -> ProgramsWait {
+        ProgramsWait {
+            wait,
+            thread: None,
+            patience,
+            late_patience: patience,
+        }
+    }
+
+    /// Waits until there have been so many calls.
+    fn called(calls: usize) {
+        while CALLS.load(Ordering::SeqCst) < calls {
+            thread::sleep(LITTLE);
+        }
+    }
+
     #[test]
     fn a_late_call_is_waited_for_by_the_next_poll_unless_it_is_too_old() {
-        let mut programs = ProgramsWait {
-            wait: slow,
-            thread: None,
-        };
+        let mut programs = waiting(slow, LITTLE);
         programs.renew();
         for _poll in 0..3 {
-            assert!(late(programs.wait(LITTLE)));
+            assert!(late(programs.wait()));
+            called(1);
         }
-        assert_eq!(
-            CALLS.load(Ordering::SeqCst),
-            1,
-            "one call, however many polls"
-        );
         IS_SLOW.store(false, Ordering::SeqCst);
-        programs.wait(LONG).expect("it ends");
-        assert_eq!(CALLS.load(Ordering::SeqCst), 1, "the same call");
+        programs.be_patient();
+        programs.wait().expect("it ends");
+        assert_eq!(CALLS.load(Ordering::SeqCst), 1, "one call for all polls");
         programs.renew();
-        programs.wait(LONG).expect("it ends");
+        programs.wait().expect("it ends");
         assert_eq!(CALLS.load(Ordering::SeqCst), 2, "another one");
         // The generations have changed places after the call.
         IS_SLOW.store(true, Ordering::SeqCst);
-        assert!(late(programs.wait(LITTLE)));
+        (programs.patience, programs.late_patience) = (LITTLE, LITTLE);
+        assert!(late(programs.wait()));
+        called(3);
         programs.renew();
+        assert!(late(programs.wait()), "not behind the third");
+        called(4);
         IS_SLOW.store(false, Ordering::SeqCst);
-        programs.wait(LONG).expect("it ends");
-        assert_eq!(CALLS.load(Ordering::SeqCst), 4, "the third was too old");
+        programs.be_patient();
+        programs.wait().expect("it ends");
+        assert_eq!(CALLS.load(Ordering::SeqCst), 4);
     }
 
     #[test]
     fn an_error_is_the_kernels_and_a_panic_is_one_poll() {
         let refused = || Err(io::ErrorKind::PermissionDenied.into());
         for wait in [refused as Wait, || panic!("on purpose")] {
-            let mut programs = ProgramsWait { wait, thread: None };
+            let mut programs = waiting(wait, LONG);
             for _poll in 0..2 {
-                let waited = programs.wait(LONG);
+                let waited = programs.wait();
                 assert!(matches!(waited, Err(DrainError::Grace(_))), "{waited:?}");
             }
         }
@@ -236,7 +256,7 @@ mod tests {
     #[test]
     fn this_kernel_ends_a_grace_period() {
         if Grace::detect() == Grace::Membarrier {
-            ProgramsWait::default().wait(LONG).expect("it ends");
+            waiting(wait_for_programs, LONG).wait().expect("it ends");
         }
     }
 }

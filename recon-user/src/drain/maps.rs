@@ -12,7 +12,7 @@ use recon_common::{Counter, Key};
 
 use super::batch::BatchBuffer;
 use super::error::map_error;
-use super::grace::{END_PATIENCE, POLL_PATIENCE, ProgramsWait};
+use super::grace::ProgramsWait;
 use super::{DrainError, frozen};
 
 pub(crate) const COUNTS: [&str; 2] = ["COUNTS_0", "COUNTS_1"];
@@ -46,11 +46,11 @@ pub trait CountMaps {
     /// call goes on with the wait.
     fn wait_for_programs(&mut self) -> Result<(), DrainError>;
 
-    /// Returns when every program that is running at the call has ended.
-    ///
-    /// # Errors
-    /// [`DrainError`] where the kernel refuses, or if it takes longer than the end of an agent may.
-    fn wait_for_detached_programs(&mut self) -> Result<(), DrainError>;
+    /// The next call of [`Self::wait_for_programs`] is about the programs that are running now.
+    fn renew_wait(&mut self);
+
+    /// From now on, waits may take as long as the end of an agent.
+    fn be_patient(&mut self);
 
     /// Empties the table of that generation into `entry`, each key once.
     ///
@@ -155,12 +155,15 @@ impl CountMaps for KernelMaps {
     }
 
     fn wait_for_programs(&mut self) -> Result<(), DrainError> {
-        self.programs.wait(POLL_PATIENCE)
+        self.programs.wait()
     }
 
-    fn wait_for_detached_programs(&mut self) -> Result<(), DrainError> {
+    fn renew_wait(&mut self) {
         self.programs.renew();
-        self.programs.wait(END_PATIENCE)
+    }
+
+    fn be_patient(&mut self) {
+        self.programs.be_patient();
     }
 
     fn drain_table(

@@ -83,6 +83,8 @@ pub struct Drain<M = KernelMaps> {
     drained: u64,
     interference: Interference,
     balance: Balance,
+    /// Whether all programs have ended.
+    has_waited: bool,
 }
 
 /// What is in the generation that is not live.
@@ -141,6 +143,7 @@ impl<M: CountMaps> Drain<M> {
             drained: 0,
             interference: Interference::default(),
             balance: Balance::new(false),
+            has_waited: false,
         }
     }
 
@@ -164,16 +167,15 @@ impl<M: CountMaps> Drain<M> {
         }
         match self.grace {
             Grace::Membarrier => {
-                if self.retired != Retired::Empty {
-                    self.maps.wait_for_programs()?;
-                    self.drain_generation(1 - self.live, &mut row)?;
-                    self.retired = Retired::Empty;
+                // One that an earlier poll has retired in vain is a poll of its own: each poll
+                // waits for one grace period, and gets on however long those take.
+                if self.retired == Retired::Empty {
+                    self.flip_generation()?;
+                    self.retired = Retired::Unread;
                 }
-                let old = self.flip_generation()?;
-                self.retired = Retired::Unread;
                 self.maps.wait_for_programs()?;
                 self.read_counters()?;
-                self.drain_generation(old, &mut row)?;
+                self.drain_generation(1 - self.live, &mut row)?;
                 self.retired = Retired::Empty;
                 self.compare_sums();
             }
@@ -188,16 +190,29 @@ impl<M: CountMaps> Drain<M> {
         Ok(self.finish_tally(false, row))
     }
 
+    /// Whether a poll has failed, so that the next one gives what that would have given, and no
+    /// more.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.grace == Grace::Membarrier && self.retired == Retired::Unread
+    }
+
+    /// Prepares for the last polls, whose waits may take as long as the end of an agent.
+    pub(crate) fn expect_end(&mut self) {
+        self.maps.be_patient();
+    }
+
     /// Waits until every program that is running now has ended. Where the kernel refuses to wait, a
     /// detached program may still be at its last packet.
     ///
     /// # Errors
     /// [`DrainError::Grace`], [`DrainError::GraceIsLate`].
     pub(crate) fn wait_for_programs(&mut self) -> Result<(), DrainError> {
-        match self.grace {
-            Grace::Membarrier => self.maps.wait_for_detached_programs(),
-            Grace::NextPoll => Ok(()),
+        if self.grace == Grace::Membarrier {
+            self.maps.renew_wait();
+            self.maps.wait_for_programs()?;
+            self.has_waited = true;
         }
+        Ok(())
     }
 
     /// Gives the rest of both generations to `row`. To be called when no program runs any more, see
@@ -214,12 +229,12 @@ impl<M: CountMaps> Drain<M> {
         self.drain_generation(1 - self.live, &mut row)?;
         let found = self.interference;
         self.drain_generation(self.live, &mut row)?;
-        if self.grace == Grace::NextPoll {
-            // A program may still be at its last packet there.
-            self.interference = found;
-        } else {
+        if self.has_waited {
             self.balance.retire_all();
             self.compare_sums();
+        } else {
+            // A program may still be at its last packet there.
+            self.interference = found;
         }
         Ok(self.finish_tally(true, row))
     }
