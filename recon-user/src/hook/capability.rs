@@ -1,9 +1,8 @@
 //! Capabilities: which this process holds, and which a running agent needs.
 //!
-//! In: /proc/self/status. Out: a set of [`Capability`]s.
+//! In: /proc/self/status. Out: a set of [`Capability`]s; a thread that holds no others.
 //! The decision held here: the crate `caps` sets one after the other and allocates, which a signal
-//! handler may not. So `sandbox/threads.rs` calls
-//! the kernel, and this module only knows the numbers.
+//! handler may not. So the kernel is called here.
 
 use std::{fmt, fs};
 
@@ -84,6 +83,36 @@ impl Capabilities {
         Self(bits)
     }
 
+    /// Takes all others from this thread. Makes one system call; returns what that does.
+    pub(crate) fn keep(self) -> libc::c_long {
+        /// `_LINUX_CAPABILITY_VERSION_3` of linux/capability.h: 64 bits in two halves.
+        const VERSION: u32 = 0x2008_0522;
+        #[repr(C)]
+        struct Header {
+            version: u32,
+            pid: libc::c_int,
+        }
+        #[repr(C)]
+        struct Half {
+            effective: u32,
+            permitted: u32,
+            inheritable: u32,
+        }
+        let header = Header {
+            version: VERSION,
+            pid: 0,
+        };
+        let half = |bits: u64| Half {
+            // The low half of each.
+            effective: bits as u32,
+            permitted: bits as u32,
+            inheritable: 0,
+        };
+        let sets = [half(self.0), half(self.0 >> u32::BITS)];
+        // SAFETY: the kernel reads the header and, by its version, two halves.
+        unsafe { libc::syscall(libc::SYS_capset, &raw const header, sets.as_ptr()) }
+    }
+
     /// Those in force for this thread. Without /proc none are known, and all are assumed.
     pub(crate) fn held() -> Self {
         let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
@@ -96,6 +125,7 @@ impl Capabilities {
     }
 
     /// The kernel's bits.
+    #[cfg(test)]
     pub(crate) const fn bits(self) -> u64 {
         self.0
     }

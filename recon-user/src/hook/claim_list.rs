@@ -6,12 +6,14 @@
 //!   One list answers for any number of interfaces.
 //! - Where the kernel does not say whose a socket is (no `unix_diag`), a list of addresses is better
 //!   than none: what nobody claims has no agent.
+//! - The thread that lists has no capabilities. The kernel may hold it for as long as strangers
+//!   like, and it then can't be told to give them up.
 //! - A list takes as long as strangers have made it: they may have many sockets, and some kernels
 //!   let only one process ask at a time, a place that any user may hold. So it is made on a thread,
 //!   and whoever waits for it gives up after a while: the answer is "unknown". Once the agent
 //!   polls, a slow list is followed by a rest.
 //! - The kernel lists in pieces, and may skip a socket if one before it is closed between two of
-//!   them. So two lists make one: nobody can time both.
+//!   them. So two lists make one, and whoever wants a claim to be skipped has to hit both.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -20,6 +22,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::Capabilities;
 use super::claim::{Claimant, Subject, read_name};
 use super::unix_diag::list_datagram_sockets;
 use super::unix_names::list_datagram_names;
@@ -73,9 +76,14 @@ impl Claims {
 }
 
 fn list(question: &Question) -> io::Result<Claims> {
-    list_with_users(question).or_else(|error| {
-        let listed = list_without_users(question);
-        listed.map_err(|_| error)
+    list_by(question, list_with_users, list_without_users)
+}
+
+/// Lists with users, or without where this kernel has no `unix_diag`, or no sock_diag(7) at all.
+fn list_by(question: &Question, with_users: List, without_users: List) -> io::Result<Claims> {
+    with_users(question).or_else(|error| match error.raw_os_error() {
+        Some(libc::ENOENT | libc::EPROTONOSUPPORT) => without_users(question),
+        _ => Err(error),
     })
 }
 
@@ -112,6 +120,8 @@ struct Listing(libc::pid_t);
 
 impl Listing {
     fn begin() -> Self {
+        // Nothing keeps a thread from having fewer.
+        let _ = Capabilities::NONE.keep();
         let thread = nix::unistd::gettid().as_raw();
         let mut threads = LISTING.lock().unwrap_or_else(PoisonError::into_inner);
         threads.push(thread);

@@ -107,12 +107,17 @@ impl OtherAgents {
         let asked = std::mem::take(&mut self.asked);
         match listed {
             Ok(claims) => {
-                let found = asked
-                    .iter()
-                    .filter(|(index, _)| has_agent(&claims, **index));
-                found.for_each(|(_, name)| tracing::warn!(
-                    "{name}: another recon watches it: each alert about its packets is written twice, and its packets cost twice the time; end one of the two"
-                ));
+                for (index, name) in &asked {
+                    match watcher(&claims, *index) {
+                        Some(Watcher::Agent) => tracing::warn!(
+                            "{name}: another recon watches it: each alert about its packets is written twice, and its packets cost twice the time; end one of the two"
+                        ),
+                        Some(Watcher::Somebody) => tracing::warn!(
+                            "{name}: another recon watches it, or a user claims that: this kernel does not say whose the socket is (it has no unix_diag); look with: {LOOK}"
+                        ),
+                        None => {}
+                    }
+                }
             }
             Err(error) if !std::mem::replace(&mut self.has_failed, true) => tracing::warn!(
                 "can't look for another recon on the watched interfaces: {error}: if there is one, each alert is written twice; look for it with: {LOOK}"
@@ -122,10 +127,21 @@ impl OtherAgents {
     }
 }
 
-fn has_agent(claims: &Claims, interface: u32) -> bool {
-    let mut users = claims.users(Subject::interface(interface));
-    // A warning that a stranger can cause is better than none of an agent.
-    users.any(|user| user.is_none_or(|user| may_run_agents(user) == Some(true)))
+/// Who claims to watch an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Watcher {
+    Agent,
+    /// One whom the kernel does not name.
+    Somebody,
+}
+
+fn watcher(claims: &Claims, interface: u32) -> Option<Watcher> {
+    let users: Vec<_> = claims.users(Subject::interface(interface)).collect();
+    let may_run = |user: &Option<u32>| user.and_then(may_run_agents) == Some(true);
+    if users.iter().any(may_run) {
+        return Some(Watcher::Agent);
+    }
+    users.contains(&None).then_some(Watcher::Somebody)
 }
 
 /// The indexes of those of the interfaces that a recon watches; none if nobody can tell.
@@ -137,13 +153,40 @@ pub(crate) fn watched_by_agents(interfaces: &[Interface]) -> Vec<u32> {
     };
     match ClaimList::default().ask(question) {
         Ok(claims) => indexes()
-            .filter(|&index| has_agent(&claims, index))
+            .filter(|&index| watcher(&claims, index) == Some(Watcher::Agent))
             .collect(),
         Err(error) => {
             tracing::warn!(
                 "can't look for a recon that runs: {error}: nothing here says which interfaces another recon watches; look for it with: {LOOK}"
             );
             Vec::new()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_is_an_agents_only_if_its_user_may_run_one() {
+        const STRANGER: Option<u32> = Some(65_534);
+        const ROOT: Option<u32> = Some(0);
+        for (users, expected) in [
+            (&[][..], None),
+            (&[STRANGER], None),
+            (&[None], Some(Watcher::Somebody)),
+            (&[STRANGER, None], Some(Watcher::Somebody)),
+            (&[ROOT], Some(Watcher::Agent)),
+            (&[None, ROOT], Some(Watcher::Agent)),
+        ] {
+            let claimed: Vec<_> = users
+                .iter()
+                .map(|&user| (Subject::interface(2), user))
+                .collect();
+            let claims = Claims::of(&claimed);
+            assert_eq!(watcher(&claims, 2), expected, "{users:?}");
+            assert_eq!(watcher(&claims, 3), None, "another interface");
         }
     }
 }

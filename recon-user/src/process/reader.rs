@@ -151,16 +151,15 @@ fn blocked() -> SigSet {
     let mut set = *others.as_ref();
     // SAFETY: the set is a valid one, and the number one of a signal.
     unsafe {
-        libc::sigdelset(&raw mut set, order_signal());
+        libc::sigdelset(&raw mut set, ORDER_SIGNAL);
         SigSet::from_sigset_t_unchecked(set)
     }
 }
 
-/// The signal by which a thread is told to give up privileges: the last real-time one, which
-/// nothing else uses.
-pub(crate) fn order_signal() -> libc::c_int {
-    libc::SIGRTMAX()
-}
+/// The signal by which a thread is told to give up privileges. Nothing here has urgent data, and one
+/// that comes too late is ignored. A real-time signal would need a place in its user's queue, which
+/// other processes of that user can fill.
+pub(crate) const ORDER_SIGNAL: libc::c_int = libc::SIGURG;
 
 /// The threads that look into other processes.
 pub(crate) fn threads() -> Vec<libc::pid_t> {
@@ -193,7 +192,7 @@ mod tests {
             (libc::SIGRTMIN(), 1),
             (libc::SIGSEGV, 0),
             (libc::SIGABRT, 0),
-            (order_signal(), 0),
+            (ORDER_SIGNAL, 0),
         ] {
             // SAFETY: a set that the kernel has filled, and the number of a signal.
             let is_blocked = unsafe { libc::sigismember(mask.as_ref(), signal) };

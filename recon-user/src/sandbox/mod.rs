@@ -75,7 +75,7 @@ pub(crate) fn reduce(paths: &Paths, special: &SpecialThreads) -> Reduced {
     failures |= on_each(Order::Reduce(Capabilities::NONE, inside), is_server);
     if !listing.is_empty() {
         reduced.lacks(
-            "limits for the thread that looks for another recon",
+            "Landlock for the thread that looks for another recon, which has no capabilities",
             &"the kernel still lists the Unix sockets for it, and it ends after that",
         );
     }

@@ -11,11 +11,13 @@ use std::sync::mpsc::channel;
 use std::{env, thread};
 
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::SigSet;
 use nix::unistd::gettid;
 
 use super::*;
 use crate::hook::Capability;
+use crate::process::reader::ORDER_SIGNAL;
 
 /// Set in a process that reduces itself, to a folder of its own.
 const INSIDE: &str = "RECON_TEST_INSIDE";
@@ -358,7 +360,7 @@ fn a_thread_that_ends_is_not_waited_for() {
         let ending = thread::spawn(move || {
             SigSet::all().thread_block().expect("a mask");
             ready.send(()).expect("a reader");
-            while !is_pending(crate::process::reader::order_signal()) {
+            while !is_pending(ORDER_SIGNAL) {
                 thread::yield_now();
             }
         });
@@ -366,6 +368,17 @@ fn a_thread_that_ends_is_not_waited_for() {
         let reduced = reduce(&Paths::default(), &SpecialThreads::default());
         assert_eq!(reduced.missing, [""; 0]);
         ending.join().expect("its end");
+    });
+}
+
+/// Other processes of its user may have filled that user's queue of signals.
+#[test]
+fn a_full_queue_of_signals_changes_nothing() {
+    alone("a_full_queue_of_signals_changes_nothing", |_| {
+        setrlimit(Resource::RLIMIT_SIGPENDING, 0, 0).expect("a limit");
+        let reduced = reduce(&Paths::default(), &SpecialThreads::default());
+        assert_eq!(reduced.missing, [""; 0]);
+        assert!(reduced.capabilities.is_some(), "{reduced}");
     });
 }
 

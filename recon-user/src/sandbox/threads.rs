@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use seccompiler::sock_filter;
 
 use crate::hook::Capabilities;
-use crate::process::reader::order_signal;
+use crate::process::reader::ORDER_SIGNAL;
 
 /// What a thread is to do.
 #[derive(Clone, Debug)]
@@ -117,11 +117,8 @@ pub(super) fn on_each(order: Order, concerns: impl Fn(libc::pid_t) -> bool) -> F
         failures |= Failures::THREAD;
     }
     ORDER.store(ptr::null_mut(), Ordering::SeqCst);
-    // A thread that comes too late still gets the signal, which by default ends the process.
-    if !failures.contains(Failures::THREAD) {
-        // SAFETY: the action is the one that the kernel has returned.
-        unsafe { libc::sigaction(order_signal(), &raw const old, ptr::null_mut()) };
-    }
+    // SAFETY: the action is the one that the kernel has returned.
+    unsafe { libc::sigaction(ORDER_SIGNAL, &raw const old, ptr::null_mut()) };
     failures
 }
 
@@ -143,7 +140,7 @@ fn listen() -> io::Result<libc::sigaction> {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = on_signal as *const () as libc::sighandler_t;
         action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK;
-        match libc::sigaction(order_signal(), &raw const action, old.as_mut_ptr()) {
+        match libc::sigaction(ORDER_SIGNAL, &raw const action, old.as_mut_ptr()) {
             0 => Ok(old.assume_init()),
             _ => Err(io::Error::last_os_error()),
         }
@@ -159,26 +156,32 @@ fn answer_of(thread: libc::pid_t, answer: u32) -> u64 {
 fn ask(thread: libc::pid_t) -> Failures {
     let waiting = answer_of(thread, WAITING);
     ANSWER.store(waiting, Ordering::SeqCst);
-    if !signal(thread, order_signal()) {
-        return Failures::default();
-    }
     let until = Instant::now() + PATIENCE;
+    let mut next = ORDER_SIGNAL;
     loop {
         match ANSWER.load(Ordering::SeqCst) {
             answer if answer != waiting => return Failures(answer as u32 & !DONE),
-            // It was about to end, and has not heard the signal.
-            _ if !signal(thread, NO_SIGNAL) => return Failures::default(),
             _ if Instant::now() >= until => return Failures::THREAD,
-            _ => thread::sleep(BETWEEN_LOOKS),
+            _ => {}
         }
+        match signal(thread, next) {
+            Ok(()) => next = NO_SIGNAL,
+            // It has ended, maybe before it heard the order.
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Failures::default(),
+            Err(_) => return Failures::THREAD,
+        }
+        thread::sleep(BETWEEN_LOOKS);
     }
 }
 
-/// Sends it to a thread of this process. Returns whether there is that thread.
-fn signal(thread: libc::pid_t, signal: libc::c_int) -> bool {
+/// Sends it to a thread of this process.
+fn signal(thread: libc::pid_t, signal: libc::c_int) -> io::Result<()> {
     // SAFETY: three integers.
     let sent = unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, signal) };
-    sent == 0
+    match sent {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 extern "C" fn on_signal(_: libc::c_int) {
@@ -233,7 +236,7 @@ fn reduce(keep: Capabilities, domain: Option<RawFd>) -> Failures {
         )
     };
     check(no_ambient.into(), Failures::CAPABILITIES);
-    check(keep_capabilities(keep), Failures::CAPABILITIES);
+    check(keep.keep(), Failures::CAPABILITIES);
     // SAFETY: integers only.
     let no_new = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
     check(no_new.into(), Failures::NEW_PRIVILEGES);
@@ -283,36 +286,6 @@ fn empty_bounding_set() -> libc::c_long {
         }
     }
     result.into()
-}
-
-/// Sets the permitted and the effective set, and empties the inheritable one.
-fn keep_capabilities(keep: Capabilities) -> libc::c_long {
-    /// `_LINUX_CAPABILITY_VERSION_3` of linux/capability.h: 64 bits in two halves.
-    const VERSION: u32 = 0x2008_0522;
-    #[repr(C)]
-    struct Header {
-        version: u32,
-        pid: libc::c_int,
-    }
-    #[repr(C)]
-    struct Half {
-        effective: u32,
-        permitted: u32,
-        inheritable: u32,
-    }
-    let header = Header {
-        version: VERSION,
-        pid: 0,
-    };
-    let half = |bits: u64| Half {
-        // The low half of each.
-        effective: bits as u32,
-        permitted: bits as u32,
-        inheritable: 0,
-    };
-    let sets = [half(keep.bits()), half(keep.bits() >> u32::BITS)];
-    // SAFETY: the kernel reads the header and, by its version, two halves.
-    unsafe { libc::syscall(libc::SYS_capset, &raw const header, sets.as_ptr()) }
 }
 
 #[cfg(test)]

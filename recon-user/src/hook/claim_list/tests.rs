@@ -222,6 +222,47 @@ fn without_users_a_claim_is_anybodys() {
     });
 }
 
+/// A kernel without the module is not one that refuses.
+#[test]
+fn a_kernel_that_names_no_users_is_asked_for_addresses() {
+    fn error(number: i32) -> io::Result<Claims> {
+        Err(io::Error::from_raw_os_error(number))
+    }
+    let rows: [(List, Option<i32>); 5] = [
+        (|_| error(libc::ENOENT), None),
+        (|_| error(libc::EPROTONOSUPPORT), None),
+        (|_| error(libc::EACCES), Some(libc::EACCES)),
+        (|_| error(libc::ENOMEM), Some(libc::ENOMEM)),
+        (|_| Ok(Claims::of(&[(PROGRAM, Some(7))])), None),
+    ];
+    for (row, (with_users, expected)) in rows.into_iter().enumerate() {
+        let listed = list_by(&Question::default(), with_users, |_| {
+            Ok(Claims::of(&[(PROGRAM, None)]))
+        });
+        let users = listed
+            .as_ref()
+            .map(|claims| claims.users(PROGRAM).collect::<Vec<_>>());
+        match (users, expected) {
+            (Ok(users), None) => assert_eq!(users, [(row == 4).then_some(7)], "{row}"),
+            (Err(error), Some(_)) => assert_eq!(error.raw_os_error(), expected, "{row}"),
+            (found, _) => panic!("{row}: {found:?}"),
+        }
+    }
+}
+
+fn without_capabilities(_: &Question) -> io::Result<Claims> {
+    match Capabilities::held() {
+        Capabilities::NONE => Ok(Claims::default()),
+        held => Err(io::Error::other(held.to_string())),
+    }
+}
+
+#[test]
+fn a_list_needs_no_capability() {
+    let mut list = ClaimList::of(without_capabilities);
+    list.ask(Question::default()).expect("none is held");
+}
+
 static LISTED_BY: AtomicI32 = AtomicI32::new(0);
 
 fn noted(_: &Question) -> io::Result<Claims> {
