@@ -3,6 +3,8 @@
 //! In: arguments. Out: [`Cli`]: what parses here is well-formed, and what it names is checked
 //! before anything is attached.
 
+mod running;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,12 +12,14 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use recon_common::table::TABLE_ENTRIES;
 use tracing::level_filters::LevelFilter;
 
+pub use running::{ControlOptions, ExplainOptions, SourceOptions, StatusOptions};
+
 use crate::alert::LineFormat;
 use crate::duration::Range;
 use crate::hook::{InterfaceTerm, XdpChoice};
 use crate::logging::LogFormat;
 use crate::metrics::MetricsAddress;
-use crate::service::{DEFAULT_SOCKET, LONG_VERSION, SHORT_VERSION};
+use crate::service::{LONG_VERSION, SHORT_VERSION};
 use crate::settings::RuleOptions;
 
 /// Reports who scans or floods this host, and which of its processes scan others, from inside the
@@ -85,8 +89,14 @@ pub enum Command {
     /// A configuration with an error is refused, with the same messages as at a start, and the one
     /// before it stays in force. The exit code is then 1. What the rules have counted stays.
     Reload(ControlOptions),
-    /// Show what a running recon knows of itself
+    /// Show once what a running recon knows of itself and sees: sources, incidents, losses
     Status(StatusOptions),
+    /// Say step by step what an incident rests on
+    ///
+    /// The rule, what was counted in which window, what is known of the source, and which lines were
+    /// written. recon explains open incidents, and those of which it has written lines since its
+    /// start, up to a bound.
+    Explain(ExplainOptions),
     /// Show the settings in force, in the format of the file for --config
     #[command(after_help = CONFIG_EXAMPLE)]
     Config(RuleOptions),
@@ -111,26 +121,6 @@ pub struct CheckOptions {
     /// What `recon run` would be started with.
     #[command(flatten)]
     pub run: RunOptions,
-
-    /// Write a JSON object instead of lines
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// The socket of a running recon.
-#[derive(Args, Debug, Clone)]
-pub struct ControlOptions {
-    /// The socket of `recon run --control`
-    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
-    pub control: PathBuf,
-}
-
-/// Options of `recon status`.
-#[derive(Args, Debug, Clone)]
-pub struct StatusOptions {
-    /// Whom to ask.
-    #[command(flatten)]
-    pub socket: ControlOptions,
 
     /// Write a JSON object instead of lines
     #[arg(long)]
@@ -315,8 +305,8 @@ pub struct RunOptions {
     #[arg(long, requires = "events")]
     pub no_alerts: bool,
 
-    /// Listen on this Unix socket for `recon reload` and `recon status`; only root and the user
-    /// that recon runs as may use it
+    /// Listen on this Unix socket for `recon reload`, `status`, `top` and `explain`; only root and
+    /// the user that recon runs as may use it
     #[arg(long, value_name = "PATH")]
     pub control: Option<PathBuf>,
 

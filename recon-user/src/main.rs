@@ -7,7 +7,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 use clap::Parser;
-use recon_user::cli::{CheckOptions, Cli, Command, ControlOptions, RulesCommand};
+use recon_user::cli::{
+    CheckOptions, Cli, Command, ControlOptions, RulesCommand, SourceOptions, StatusOptions,
+};
 use recon_user::logging::{self, LogWait, LogWriter};
 use recon_user::process_limits::{check_stack, survive_full_files};
 use recon_user::settings::{self, InForce, Refused, RuleOptions};
@@ -135,8 +137,18 @@ fn run(command: Command) -> anyhow::Result<bool> {
             }
         },
         Command::Status(options) => {
-            let status = service::status(&options.socket.control, options.json)?;
+            let StatusOptions {
+                ask,
+                sources: SourceOptions { sort, filter },
+                limit,
+                json,
+            } = options;
+            let status = service::status(&ask.whom(), sort, filter, limit, json)?;
             show(|out| out.write_all(status.as_bytes()))?;
+        }
+        Command::Explain(options) => {
+            let explained = service::explain(&options.ask.whom(), &options.event_id, options.json)?;
+            show(|out| out.write_all(explained.as_bytes()))?;
         }
         Command::Detach(options) => {
             let removed = hook::remove_pins(&options.pins)?;

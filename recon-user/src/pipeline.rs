@@ -12,6 +12,7 @@
 //! so both report the same for the same rows, including the last growth of incidents still open at
 //! the end.
 
+mod live;
 mod state;
 mod stats;
 

@@ -15,7 +15,7 @@ const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
 const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
 
 /// The hash of the parts that it was given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StableHash(u128);
 
 impl StableHash {
@@ -31,6 +31,16 @@ impl StableHash {
     /// Adds a part that may be unknown. It must not be empty if it is known.
     pub(crate) fn with_known<const N: usize>(self, part: Option<[u8; N]>) -> Self {
         self.with(part.as_ref().map_or(&[], |part| part))
+    }
+
+    /// The hash with these digits, as it is displayed.
+    pub(crate) fn from_digits(text: &str) -> Option<Self> {
+        const DIGITS: usize = u128::BITS as usize / 4;
+        let is_one = text.len() == DIGITS && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+        u128::from_str_radix(text, 16)
+            .ok()
+            .filter(|_| is_one)
+            .map(Self)
     }
 
     /// Half of its bits.
@@ -65,6 +75,16 @@ mod tests {
         ] {
             let hash = StableHash::EMPTY.with_bytes(text.as_bytes());
             assert_eq!(hash.to_string(), expected, "{text}");
+            assert_eq!(StableHash::from_digits(expected), Some(hash));
+        }
+        for text in [
+            "",
+            "6c62272e",
+            "+c62272e07bb014262b821756295c58d",
+            "é",
+            &"f".repeat(33),
+        ] {
+            assert_eq!(StableHash::from_digits(text), None, "{text}");
         }
     }
 

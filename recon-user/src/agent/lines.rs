@@ -13,13 +13,15 @@ impl<M: CountMaps> Agent<M> {
         let offset = wall_offset();
         for notification in notifications {
             self.places.update_finding(notification.finding_mut());
-            let notification = &notification.shifted(offset);
+            let original = &*notification;
+            let notification = &original.shifted(offset);
             let finding = notification.finding();
             let who = finding.map_or_else(Vec::new, |finding| self.actors.of(finding));
             match self.lines.notification(notification, &who) {
                 Ok(line) => {
                     self.output.alert(line);
                     self.totals.count_line(notification);
+                    self.incident_log.note(original, offset, who);
                 }
                 Err(error) => {
                     let id = finding.map_or("digest", |finding| finding.query.rule_id());

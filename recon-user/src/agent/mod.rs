@@ -15,10 +15,13 @@ mod commits;
 mod confine;
 pub(crate) mod descriptors;
 pub(crate) mod doubts;
+mod explain;
+mod incident_log;
 mod interfaces;
 mod lines;
 mod links;
 mod listener;
+mod live;
 mod logins;
 mod losses;
 mod meter;
@@ -63,6 +66,7 @@ use calls::Calls;
 use clock::now;
 use confine::confine;
 use doubts::Memory;
+use incident_log::IncidentLog;
 use interfaces::WatchedInterfaces;
 use logins::MAX_LOGINS;
 use meter::Meter;
@@ -156,6 +160,7 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
         frozen: None,
         saving,
         meter,
+        incident_log: IncidentLog::default(),
     };
     let lost = interfaces.hooks.settle();
     agent.restore(loaded, pipeline_settings);
@@ -227,6 +232,8 @@ struct Agent<M> {
     saving: Option<Saving>,
     /// Who answers scrapes, if somebody does.
     meter: Option<Meter>,
+    /// The incidents of which lines are written.
+    incident_log: IncidentLog,
 }
 
 impl<M: CountMaps> Agent<M> {

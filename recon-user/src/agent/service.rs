@@ -160,6 +160,8 @@ impl<M: CountMaps> Agent<M> {
                     Request::Status {} => {
                         Answer::done(Body::Status(Box::new(self.status(service, interfaces))))
                     }
+                    Request::Live(request) => self.answer_live(&request, service, interfaces),
+                    Request::Explain { id } => self.answer_explain(&id),
                 };
                 // A client that has gone has no use for the answer.
                 let _ = reply.send(answer);
@@ -212,7 +214,8 @@ impl<M: CountMaps> Agent<M> {
         });
     }
 
-    fn status(&self, service: &Service, interfaces: &WatchedInterfaces) -> Status {
+    /// What the agent knows of itself.
+    pub(super) fn status(&self, service: &Service, interfaces: &WatchedInterfaces) -> Status {
         let totals = &self.totals;
         let there = interfaces.watched.iter();
         let lines = there.filter_map(|it| interfaces.hooks.describe_interface(it.index?, &it.name));

@@ -58,6 +58,7 @@ fn agent(grace: Grace, file: &File, events: Option<&Path>) -> Agent<FakeMaps> {
         frozen: None,
         saving: None,
         meter: None,
+        incident_log: IncidentLog::default(),
     }
 }
 

@@ -109,9 +109,10 @@ fn ends(finding: &Finding, who: &[Process]) -> String {
     }
 }
 
-fn measured(finding: &Finding) -> String {
+/// What is counted, in the plural.
+pub(crate) fn unit(finding: &Finding) -> String {
     let query = &finding.query;
-    let what = match (&query.plan().unit, query.measure) {
+    match (&query.plan().unit, query.measure) {
         (Some(unit), _) => unit.clone(),
         (None, Measure::Count) => {
             let signals = finding.signals.iter();
@@ -121,7 +122,12 @@ fn measured(finding: &Finding) -> String {
         (None, Measure::DistinctAddresses) => "distinct local addresses".to_owned(),
         (None, Measure::DistinctRemotes) => "distinct remotes".to_owned(),
         (None, Measure::Other) => query.measure_name().to_owned(),
-    };
+    }
+}
+
+fn measured(finding: &Finding) -> String {
+    let query = &finding.query;
+    let what = unit(finding);
     let over = match query.threshold() {
         0 => String::new(),
         threshold => format!(", over {threshold}"),

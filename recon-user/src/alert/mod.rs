@@ -39,6 +39,7 @@ use ecs::{
 pub use format::LineFormat;
 pub use lines::AlertLines;
 use lines::Origin;
+pub(crate) use message::unit;
 use own::{EcsColumns, LeftOutSource, Recon};
 
 /// `recon.phase` of suppressed findings.
@@ -180,7 +181,12 @@ fn related(finding: &Finding, who: &[Process]) -> Related {
 
 /// What identifies something of this host among those of all hosts.
 fn id(of: StableHash, host: &str) -> String {
-    of.with(host.as_bytes()).to_string()
+    event_id(of, host).to_string()
+}
+
+/// `event.id` of an incident of that host.
+pub(crate) fn event_id(incident: StableHash, host: &str) -> StableHash {
+    incident.with(host.as_bytes())
 }
 
 fn threat(finding: &Finding) -> Threat<'_> {

@@ -41,6 +41,7 @@ pub(crate) fn finding(id: &str, signals: &[Signal]) -> Finding {
         severity: query.severity(),
         query: query.into(),
         columns: vec![("RemoteIP".into(), Column::text("198.51.100.7"))],
+        key: Default::default(),
         sorted_by: Vec::new(),
         phase: Phase::Began,
         incident: StableHash::EMPTY.with(id.as_bytes()),

@@ -190,6 +190,56 @@ impl Evidence {
         self.targets.len()
     }
 
+    /// The targets that accepted or answered.
+    pub(super) fn accepted(&self) -> u64 {
+        let FailedTargets {
+            ignored,
+            unserved,
+            refused,
+            half_open,
+        } = self.failed;
+        let failed = [ignored, unserved, refused, half_open].map(u64::from);
+        (self.len() as u64).saturating_sub(failed.iter().sum())
+    }
+
+    /// Attempts that succeeded.
+    pub(super) const fn successes(&self) -> u32 {
+        self.successes
+    }
+
+    /// The lowest and the highest port that it tried.
+    pub(super) fn port_range(&self) -> Option<[u16; 2]> {
+        self.targets.port_range()
+    }
+
+    /// The outcomes of all targets, with open ports among the first `looked_at` of them; and the
+    /// ports of these. The numbers are kept: a source with all ports costs no walk over them.
+    pub(super) fn summary(&self, looked_at: usize) -> (Outcomes, Vec<u16>) {
+        let FailedTargets {
+            ignored,
+            unserved,
+            refused,
+            half_open,
+        } = self.failed;
+        let mut seen = Outcomes::default();
+        let mut ports = Vec::new();
+        for (target, contact) in self.targets.of_ports(0..=u16::MAX).take(looked_at) {
+            seen.add(contact.outcome, target.port);
+            if ports.last() != Some(&target.port) {
+                ports.push(target.port);
+            }
+        }
+        let outcomes = Outcomes {
+            accepted: self.accepted(),
+            refused: refused.into(),
+            half_open: half_open.into(),
+            silent: u64::from(ignored) + u64::from(unserved),
+            silent_with_listener: unserved.into(),
+            open_ports: seen.open_ports,
+        };
+        (outcomes, ports)
+    }
+
     /// Adds the outcomes since `oldest`, on these ports or on all if there are none, and on one
     /// local address or on all.
     pub(super) fn add_outcomes(

@@ -99,6 +99,12 @@ impl Ledger {
             .map(|(&remote, evidence)| (remote, evidence))
     }
 
+    /// Whether a remote was evicted, or not kept, since the last call of
+    /// [`Ledger::take_was_full`].
+    pub(super) const fn was_full(&self) -> bool {
+        self.was_full
+    }
+
     /// Whether a remote was evicted, or not kept, since the last call.
     pub(super) fn take_was_full(&mut self) -> bool {
         std::mem::take(&mut self.was_full)

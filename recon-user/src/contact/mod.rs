@@ -11,6 +11,7 @@
 //! | bound | `ledger` | the evidence about all remotes, in bounded memory |
 //! | verdict | `verdict` | the sequential test |
 //! | totals | `hour` | what all attempts of an hour add up to |
+//! | show | [`known`] | some of the remotes, for whoever looks at a running agent |
 //!
 //! The decision held here: what a packet shows is counted as it comes, but what it means is known a
 //! round trip later. So attempts are rows of their own, about a second later than their packets
@@ -20,6 +21,7 @@ mod attempt;
 mod evidence;
 mod hour;
 mod inbound;
+mod known;
 mod ledger;
 mod locals;
 mod outbound;
@@ -46,6 +48,8 @@ use ledger::Ledger;
 use outbound::Outbound;
 
 pub use hour::{AttemptCounts, ContactTotals, NetworkSources, SourceCounts};
+pub use known::SourceOrder;
+pub(crate) use known::{KnownSource, KnownSources, SourceFilter, SourceSelection};
 pub use outcomes::Outcomes;
 pub(crate) use outcomes::saved_outcomes;
 

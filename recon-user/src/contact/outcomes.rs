@@ -31,7 +31,7 @@ impl Outcome {
 }
 
 /// What became of the attempts of a group: numbers of ports, each on its local address.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcomes {
     /// Accepted a connection, or answered a datagram.
     pub accepted: u64,
@@ -42,7 +42,7 @@ pub struct Outcomes {
     /// Not answered.
     pub silent: u64,
     /// Those of the latter where a socket of this host waits.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub silent_with_listener: u64,
     /// Some of the open ports, ascending: those that accepted or answered, a SYN-ACK included.
     pub open_ports: Vec<u16>,

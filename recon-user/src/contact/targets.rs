@@ -83,6 +83,18 @@ impl Targets {
         }
     }
 
+    /// The lowest and the highest port.
+    pub(super) fn port_range(&self) -> Option<[u16; 2]> {
+        match self {
+            Self::None => None,
+            Self::One(target, _) => Some([target.port; 2]),
+            Self::Many(all) => {
+                let ((first, _), (last, _)) = (all.first_key_value()?, all.last_key_value()?);
+                Some([first.port, last.port])
+            }
+        }
+    }
+
     pub(super) fn of_ports(
         &self,
         ports: RangeInclusive<u16>,
@@ -132,9 +144,12 @@ const UNSERVED_PER_FAILURE: u32 = 2;
 /// Targets whose outcome is a failure.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct FailedTargets {
+    /// Those that are silent and where no socket is known to wait.
+    pub(super) ignored: u32,
     /// Those that are silent though a socket waits there.
     pub(super) unserved: u32,
-    others: u32,
+    pub(super) refused: u32,
+    pub(super) half_open: u32,
 }
 
 impl FailedTargets {
@@ -152,14 +167,16 @@ impl FailedTargets {
 
     fn of(&mut self, outcome: Outcome) -> Option<&mut u32> {
         match outcome {
+            Outcome::Ignored => Some(&mut self.ignored),
             Outcome::Unserved => Some(&mut self.unserved),
-            Outcome::Ignored | Outcome::Refused | Outcome::HalfOpen => Some(&mut self.others),
+            Outcome::Refused => Some(&mut self.refused),
+            Outcome::HalfOpen => Some(&mut self.half_open),
             Outcome::Answered | Outcome::Accepted => None,
         }
     }
 
     /// How many failures they weigh.
     pub(super) fn weight(self) -> u32 {
-        self.others + self.unserved / UNSERVED_PER_FAILURE
+        self.ignored + self.refused + self.half_open + self.unserved / UNSERVED_PER_FAILURE
     }
 }

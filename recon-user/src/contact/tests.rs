@@ -1,6 +1,7 @@
 //! Attempts through [`Contacts`]: rows of a poll in, settled rows out.
 
 mod hour;
+mod known;
 mod listeners;
 mod outcomes;
 mod redirects;

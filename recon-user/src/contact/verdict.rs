@@ -14,15 +14,21 @@
 use crate::row::Verdict;
 
 /// Steps to a verdict: 4^4 = 256 is more than 99, 4^3 = 64 is not.
-const STEPS: u64 = 4;
+pub(crate) const STEPS: u64 = 4;
 /// What successes weigh at most: this share of the failures, and this many more.
 const SUCCESS_SHARE: u64 = 2;
 const SUCCESS_BASE: u64 = 2;
 
+/// What so many successes weigh against so many failures.
+#[must_use]
+pub(crate) fn weight_of(successes: u64, failures: u64) -> u64 {
+    successes.min(failures / SUCCESS_SHARE + SUCCESS_BASE)
+}
+
 /// The verdict after so many failures and successes.
 #[must_use]
 pub(crate) fn verdict(failures: u64, successes: u64) -> Verdict {
-    let weight = successes.min(failures / SUCCESS_SHARE + SUCCESS_BASE);
+    let weight = weight_of(successes, failures);
     if failures >= weight + STEPS {
         Verdict::Scanner
     } else if successes >= failures + STEPS {

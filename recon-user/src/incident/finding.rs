@@ -88,6 +88,8 @@ pub struct Finding {
     pub severity: Severity,
     /// The columns that the query projects, in its order.
     pub columns: Vec<(Arc<str>, Value<'static>)>,
+    /// The group that it is about.
+    pub(crate) key: GroupKey,
     /// What the findings of one poll are ordered by.
     pub(crate) sorted_by: Vec<Value<'static>>,
     /// Polls over the threshold since the last report that were not reported.
@@ -172,23 +174,30 @@ impl Finding {
             label: None,
             severity: query.severity(),
             columns: shown.collect(),
+            key: key.clone(),
             sorted_by: sorted_by.collect(),
             suppressed: report.suppressed,
             lower_bound: group.evidence.is_lossy,
         }
     }
 
-    /// Adds what is known of the source. The attempts of an address that also does what clients do
-    /// may be somebody else's who forges it, so that they are not reported as sure.
-    pub(super) fn describe_source(&mut self, contacts: &Contacts) {
-        let Some(remote) = self.remote.filter(|_| !self.is_outbound()) else {
-            return;
-        };
+    /// Adds what the attempts of the source show. Returns the source, if that is one remote.
+    pub(super) fn describe_standing(&mut self, contacts: &Contacts) -> Option<Address> {
+        let remote = self.remote.filter(|_| !self.is_outbound())?;
         let source = contacts.source(remote);
         self.verdict = source.verdict;
         self.is_proven = source.is_proven;
         self.may_be_forged = source.is_contradicted && !self.rests_on_handshakes();
         self.tools.add(source.tools);
+        Some(remote)
+    }
+
+    /// Adds what is known of the source. The attempts of an address that also does what clients do
+    /// may be somebody else's who forges it, so that they are not reported as sure.
+    pub(super) fn describe_source(&mut self, contacts: &Contacts) {
+        let Some(remote) = self.describe_standing(contacts) else {
+            return;
+        };
         if self.query.reports_outcomes {
             let ports = match &self.port {
                 Some(port) => std::slice::from_ref(port),
@@ -279,7 +288,7 @@ impl Source {
 }
 
 /// What identifies an incident, on this host.
-fn identify(query: &Query, key: &GroupKey, began_at: Timestamp) -> StableHash {
+pub(super) fn identify(query: &Query, key: &GroupKey, began_at: Timestamp) -> StableHash {
     // Two rules may have the same id and measure, but not the same name too.
     let names = [query.id(), query.measure_name(), &query.plan().name];
     let add = |hash: StableHash, name: &str| hash.with(name.as_bytes());

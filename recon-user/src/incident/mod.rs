@@ -12,6 +12,7 @@
 //! | limit | [`limit`] | how many lines a query may write |
 //! | digest | [`digest`] | what an hour adds up to: attempts, and findings without a line |
 //! | save | `saved` | the state as data |
+//! | show | [`current`] | incidents as they stand, for whoever looks at a running agent |
 //!
 //! The decisions held here:
 //! - Incidents are stored here, indexed by the tag that the stream keeps with each group. Where a
@@ -20,6 +21,7 @@
 //!   what is due.
 //! - It does not know how rows are filtered, keyed and aggregated.
 
+mod current;
 mod deferred;
 pub mod digest;
 pub mod finding;
@@ -47,6 +49,7 @@ use deferred::DeferredRow;
 use reported::ReportedRemotes;
 use state::{Due, Incident, Report, observe_count};
 
+pub(crate) use current::{CurrentIncident, IncidentLife, Surroundings};
 pub use digest::Digest;
 pub use finding::{Finding, Source};
 pub use limit::{LineLimit, LineLimiter, Notification, Suppressed, SuppressedSource};

@@ -19,6 +19,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::current::IncidentLife;
 use crate::kql::Severity;
 use crate::stream::Query;
 
@@ -152,13 +153,12 @@ impl Incident {
         }
         self.over_at = now;
         self.greatest = self.greatest.max(count);
-        let pause = query.plan().cooldown.map_or(PAUSE, signed);
-        let may_report = now.duration_since(self.reported_at) >= pause;
+        let may_report = now.duration_since(self.reported_at) >= Self::pause(query);
         let phase = match self.state {
             State::Withheld => Phase::Began,
             State::Open | State::Ended => Phase::Grew,
         };
-        let is_due = phase == Phase::Began || count >= self.reported.saturating_mul(ESCALATION);
+        let is_due = phase == Phase::Began || count >= self.grows_at();
         if !(is_due && may_report) {
             self.suppressed += 1;
             return None;
@@ -222,6 +222,34 @@ impl Incident {
         };
         self.severity = Some(settled);
         settled
+    }
+
+    /// The shortest time between two reports of a growing count.
+    pub(super) fn pause(query: &Query) -> SignedDuration {
+        query.plan().cooldown.map_or(PAUSE, signed)
+    }
+
+    /// Where it is in its life. `quiet` is how long it must be unchanged to be over.
+    pub(super) fn life(&self, query: &Query, quiet: SignedDuration) -> IncidentLife {
+        let later = |from: Timestamp, by| from.checked_add(by).unwrap_or(Timestamp::MAX);
+        IncidentLife {
+            is_open: self.end_is_scheduled,
+            is_withheld: self.state == State::Withheld,
+            began_at: self.began_at,
+            over_at: self.over_at,
+            reported: self.reported,
+            greatest: self.greatest,
+            suppressed: self.suppressed,
+            severity: self.severity,
+            ends_at: later(self.over_at, quiet),
+            grows_at: self.grows_at(),
+            may_report_at: later(self.reported_at, Self::pause(query)),
+        }
+    }
+
+    /// The count that is reported as growth.
+    fn grows_at(&self) -> u64 {
+        self.reported.saturating_mul(ESCALATION)
     }
 
     fn report(&mut self, phase: Phase, count: u64) -> Report {

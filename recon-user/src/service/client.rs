@@ -1,28 +1,40 @@
-//! `recon reload` and `recon status`: a client of the control socket.
+//! `recon reload`, `recon status` and `recon explain`: a client of the control socket.
 //!
 //! In: the socket's path. Out: what the agent answers.
-//! The decisions held here: a client never waits forever. A reload has as long as the agent gives
-//! itself to read its files for one before and for this one, and some more. What comes is shown so
-//! that it can neither control a terminal nor forge a line.
+//! The decisions held here: a client never waits forever, and not at all for a process that is
+//! stopped. A reload has as long as the agent gives itself to read its files for one before and for
+//! this one, and some more. What comes is shown so that it can neither control a terminal nor forge
+//! a line.
 
+use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail, ensure};
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
 use super::connect::{PATIENCE, connect, stranger};
-use super::protocol::{Answer, Body, LastReload, READING_TIME, Request, SinkStatus, Status};
+use super::lines;
+use super::live::LiveRequest;
+use super::protocol::{Answer, Body, READING_TIME, Request};
+use crate::contact::SourceOrder;
 use crate::diagnostic::{escape_json, readable, visible};
 
 /// How long to wait for the answer to a reload: it may wait for another one, and polls may have to
 /// end before it.
 const RELOAD_TIME: Duration = Duration::from_secs(2 * READING_TIME.as_secs() + TIME.as_secs());
-/// How long to wait for another answer: a poll may have to end before it.
+/// What a reload may wait for polls.
 const TIME: Duration = Duration::from_secs(30);
+/// How long to wait before looking whether whoever listens is stopped.
+const LOOK: Duration = Duration::from_millis(300);
 /// The longest answer that is read, in bytes.
 const MAX_ANSWER: u64 = 1 << 22;
+/// Sources that `recon status` lists as text, unless it is told.
+const LISTED: u16 = 10;
+/// What an agent says of a command that it does not know.
+const UNKNOWN: &str = "unknown variant";
 
 /// Makes the agent read its settings, rules and lists again. Returns what that changes, or why the
 /// new configuration is refused: lines to be shown as they are.
@@ -30,7 +42,7 @@ const MAX_ANSWER: u64 = 1 << 22;
 /// # Errors
 /// No agent answers.
 pub fn reload(socket: &Path) -> anyhow::Result<Result<String, String>> {
-    let answer = ask(socket, Request::Reload {}, RELOAD_TIME)?;
+    let answer = ask(socket, &Request::Reload {}, RELOAD_TIME)?;
     match answer.body {
         Body::Changes(changes) if answer.ok => {
             let lines = changes.iter().map(|change| visible(change.as_bytes()));
@@ -41,36 +53,89 @@ pub fn reload(socket: &Path) -> anyhow::Result<Result<String, String>> {
     }
 }
 
-/// What the agent knows of itself, as lines or as JSON.
+/// A running agent, and how long it may take to answer.
+#[derive(Clone, Debug)]
+pub struct Whom {
+    /// Its socket.
+    pub socket: PathBuf,
+    /// How long it may take.
+    pub timeout: Duration,
+}
+
+/// What the agent knows of itself and sees, as lines or as JSON, with at most `limit` sources. An
+/// agent of an earlier version says only what it knows of itself.
 ///
 /// # Errors
-/// No agent answers.
-pub fn status(socket: &Path, as_json: bool) -> anyhow::Result<String> {
-    let answer = ask(socket, Request::Status {}, TIME)?;
-    match answer.body {
-        Body::Status(status) if as_json => {
-            Ok(escape_json(&serde_json::to_string_pretty(&status)?) + "\n")
+/// No agent answers, or it refuses the request.
+pub fn status(
+    whom: &Whom,
+    sort: SourceOrder,
+    filter: Option<String>,
+    limit: Option<u16>,
+    as_json: bool,
+) -> anyhow::Result<String> {
+    let Whom { socket, timeout } = whom;
+    let request = LiveRequest {
+        sort,
+        filter,
+        limit: limit.or((!as_json).then_some(LISTED)),
+        follow: None,
+    };
+    let json = |json: serde_json::Result<String>| Ok(escape_json(&json?) + "\n");
+    match ask(socket, &Request::Live(request), *timeout)?.body {
+        Body::Live(live) if as_json => json(serde_json::to_string_pretty(&live)),
+        Body::Live(live) => Ok(lines::of_live(&live)),
+        Body::Error(error) if error.contains(UNKNOWN) => {
+            match ask(socket, &Request::Status {}, *timeout)?.body {
+                Body::Status(status) if as_json => json(serde_json::to_string_pretty(&status)),
+                Body::Status(status) => Ok(lines::of_status(&status)),
+                other => Err(unexpected(&other)),
+            }
         }
-        Body::Status(status) => Ok(lines(&status)),
-        Body::Error(error) => bail!("{}", readable(error.trim_end())),
         other => Err(unexpected(&other)),
     }
 }
 
-fn unexpected(body: &Body) -> anyhow::Error {
-    anyhow!("the agent gave another answer than asked for: {body:?}; it may be of another version")
+/// What an incident rests on, as lines or as JSON.
+///
+/// # Errors
+/// No agent answers, or it knows no such incident.
+pub fn explain(whom: &Whom, event_id: &str, as_json: bool) -> anyhow::Result<String> {
+    let request = Request::Explain {
+        id: event_id.trim().to_ascii_lowercase(),
+    };
+    match ask(&whom.socket, &request, whom.timeout)?.body {
+        Body::Explanation(explanation) if as_json => {
+            Ok(escape_json(&serde_json::to_string_pretty(&explanation)?) + "\n")
+        }
+        Body::Explanation(explanation) => Ok(lines::of_explanation(&explanation)),
+        other => Err(unexpected(&other)),
+    }
 }
 
-fn ask(socket: &Path, request: Request, time: Duration) -> anyhow::Result<Answer> {
+/// Why there is no such answer as was asked for.
+fn unexpected(body: &Body) -> anyhow::Error {
+    match body {
+        Body::Error(error) if error.contains(UNKNOWN) => anyhow!(
+            "the running recon is of an earlier version and does not know this command: restart it"
+        ),
+        Body::Error(error) => anyhow!("{}", readable(error.trim_end())),
+        _ => anyhow!(
+            "the agent gave another answer than asked for; it may be of another version: restart it"
+        ),
+    }
+}
+
+fn ask(socket: &Path, request: &Request, time: Duration) -> anyhow::Result<Answer> {
     let name = socket.display();
-    let stream = connect(socket, PATIENCE).map_err(|error| match error.kind() {
+    let stream = connect(socket, PATIENCE.min(time)).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => anyhow!(
             "no recon listens on {name}: start it with `recon run --control {name}`, or name its socket with --control"
         ),
         io::ErrorKind::PermissionDenied => anyhow!(
             "{name}: {error}: run this as root, or as the user that recon runs as"
         ),
-        io::ErrorKind::WouldBlock => silent(socket, PATIENCE),
+        io::ErrorKind::WouldBlock => silent(socket, PATIENCE.min(time)),
         _ => anyhow::Error::new(error).context(format!("can't connect to {name}")),
     })?;
     let stranger = stranger(&stream, socket).with_context(|| format!("who listens on {name}?"))?;
@@ -79,8 +144,15 @@ fn ask(socket: &Path, request: Request, time: Duration) -> anyhow::Result<Answer
             "user {user} listens on {name}, and is neither root nor the owner of its folder: its answer may be forged; ask as that user, or let recon listen in a folder of its own"
         );
     }
-    let answer = exchange(stream, request, time).map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock => silent(socket, time),
+    let pid = getsockopt(&stream, PeerCredentials).map(|peer| peer.pid());
+    let answer = exchange(stream, request, time, || {
+        pid.is_ok_and(is_stopped)
+    })
+    .map_err(|error| match (error.kind(), &pid) {
+        (io::ErrorKind::ResourceBusy, Ok(pid)) => anyhow!(
+            "recon on {name} (pid {pid}) is stopped by a signal or a debugger and does not answer: `kill -CONT {pid}` lets it go on; it counts what it has missed then"
+        ),
+        (io::ErrorKind::WouldBlock, _) => silent(socket, time),
         _ => anyhow::Error::new(error).context(format!("can't ask recon on {name}")),
     })?;
     ensure!(
@@ -96,92 +168,46 @@ fn silent(socket: &Path, time: Duration) -> anyhow::Error {
     anyhow!("recon on {name} has not answered for {time:?}: it may be stopped or stuck")
 }
 
+/// Whether a process is stopped, by a signal or by a debugger.
+fn is_stopped(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name before the state may have any characters.
+    let state = stat.rsplit_once(") ").map(|(_, state)| state);
+    state.is_some_and(|state| state.starts_with(['T', 't']))
+}
+
 /// Sends the request, and reads the line that comes back.
-fn exchange(mut stream: UnixStream, request: Request, time: Duration) -> io::Result<Vec<u8>> {
-    stream.set_read_timeout(Some(time))?;
+///
+/// # Errors
+/// [`io::ErrorKind::WouldBlock`] if none comes in time, [`io::ErrorKind::ResourceBusy`] if whoever
+/// is asked is stopped.
+fn exchange(
+    mut stream: UnixStream,
+    request: &Request,
+    time: Duration,
+    is_stopped: impl Fn() -> bool,
+) -> io::Result<Vec<u8>> {
+    let until = Instant::now() + time;
     stream.set_write_timeout(Some(time))?;
-    let mut line = serde_json::to_vec(&request)?;
+    let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
     stream.write_all(&line)?;
     let mut answer = Vec::new();
-    BufReader::new(stream.take(MAX_ANSWER)).read_until(b'\n', &mut answer)?;
-    Ok(answer)
-}
-
-fn lines(status: &Status) -> String {
-    let Status {
-        version,
-        pid,
-        since,
-        interfaces,
-        hooks,
-        polls,
-        failed_polls,
-        missed_polls,
-        signals,
-        sketched,
-        lost,
-        evicted,
-        refused,
-        rules,
-        incidents_open,
-        alerts,
-        log_dropped,
-        alerts_unwritten,
-        events_unwritten,
-        sinks,
-        state_failures,
-        blind,
-        sandbox,
-        last_reload,
-    } = status;
-    let mut lines = vec![
-        format!("recon {version}, pid {pid}, since {since}"),
-        format!("watching     {}", interfaces.join(", ")),
-    ];
-    lines.extend(hooks.iter().map(|hook| format!("hooks        {hook}")));
-    lines.extend([
-        format!("polls        {polls}, {failed_polls} failed, {missed_polls} missed"),
-        format!("signals      {signals}, {sketched} sketched, {lost} lost"),
-        format!("rules        {rules}, {evicted} sources or groups evicted, {refused} refused"),
-        format!(
-            "alerts       {alerts} lines, {incidents_open} incidents open, {log_dropped} log lines dropped"
-        ),
-        format!(
-            "not written  {alerts_unwritten} alert lines, {events_unwritten} event lines, {state_failures} saves of the state failed"
-        ),
-    ]);
-    lines.extend(sinks.iter().map(of_sink));
-    lines.push(format!("sandbox      {sandbox}"));
-    if !blind.is_empty() {
-        lines.push(format!("BLIND        {}", blind.join(", ")));
+    let mut reader = BufReader::new(stream.take(MAX_ANSWER));
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        // A timeout of zero would mean none.
+        let wait = left.min(LOOK).max(Duration::from_millis(1));
+        reader.get_ref().get_ref().set_read_timeout(Some(wait))?;
+        match reader.read_until(b'\n', &mut answer) {
+            Ok(_) => return Ok(answer),
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+            Err(_) if is_stopped() => return Err(io::ErrorKind::ResourceBusy.into()),
+            Err(error) if left.is_zero() => return Err(error),
+            // What has come is kept.
+            Err(_) => {}
+        }
     }
-    if let Some(LastReload { at, ok, result }) = last_reload {
-        let outcome = match ok {
-            true => "in force",
-            false => "refused",
-        };
-        lines.push(format!("last reload  {at}, {outcome}: {result}"));
-    }
-    let shown = lines.iter().map(|line| visible(line.as_bytes()));
-    shown.collect::<Vec<_>>().join("\n") + "\n"
-}
-
-fn of_sink(sink: &SinkStatus) -> String {
-    let SinkStatus {
-        name,
-        destination,
-        written,
-        dropped,
-        repeated,
-        waiting,
-        problem,
-    } = sink;
-    let problem = problem.as_ref();
-    let problem = problem.map_or_else(String::new, |problem| format!("; FAILS: {problem}"));
-    format!(
-        "sink         {name}: {written} lines written, {dropped} dropped, {repeated} repeated, {waiting} waiting; {destination}{problem}"
-    )
 }
 
 #[cfg(test)]
@@ -190,6 +216,59 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::service::live::{
+        ExplainedRule, Explanation, Live, LiveIncident, LiveProcess, LiveSource,
+    };
+    use crate::service::protocol::{LastReload, Status};
+
+    /// An answer in which each text is that one.
+    fn evil_live(status: &Status, evil: &str) -> Live {
+        let text = || evil.to_owned();
+        Live {
+            status: status.clone(),
+            sources: vec![LiveSource {
+                label: Some(text()),
+                verdict: text(),
+                tools: vec![text()],
+                ..LiveSource::example()
+            }],
+            incidents: vec![LiveIncident {
+                event_id: text(),
+                rule_id: text(),
+                rule: text(),
+                severity: text(),
+                phase: Some(text()),
+                source: text(),
+                measure: text(),
+                ..LiveIncident::default()
+            }],
+            processes: vec![LiveProcess {
+                pid: 7,
+                name: Some(text()),
+                executable: Some(text()),
+                user: Some(text()),
+                rules: vec![text()],
+                count: 1,
+            }],
+            ..Live::default()
+        }
+    }
+
+    fn evil_explanation(evil: &str) -> Explanation {
+        let text = || evil.to_owned();
+        Explanation {
+            event_id: text(),
+            rule: ExplainedRule {
+                name: text(),
+                unit: text(),
+                ..ExplainedRule::default()
+            },
+            group: vec![(text(), text())],
+            processes: vec![text()],
+            notes: vec![text()],
+            ..Explanation::default()
+        }
+    }
 
     /// Whoever listens, no byte that controls a terminal comes through, and no line of its making.
     #[test]
@@ -206,9 +285,14 @@ mod tests {
             }),
             ..Status::default()
         };
+        let old = Answer::refused("this is not a request: unknown variant `live`");
         let answers = [
+            old.clone(),
             Answer::done(Body::Status(Box::new(status.clone()))),
+            old,
             Answer::done(Body::Status(Box::new(status.clone()))),
+            Answer::done(Body::Live(Box::new(evil_live(&status, EVIL)))),
+            Answer::done(Body::Explanation(Box::new(evil_explanation(EVIL)))),
             Answer::done(Body::Changes(vec![EVIL.to_owned()])),
             Answer::refused(EVIL),
         ];
@@ -224,17 +308,27 @@ mod tests {
                 (&client).write_all(&answer.line()).expect("a client");
             }
         });
-        let as_text = super::status(&path, false).expect("an answer");
-        let as_json = super::status(&path, true).expect("an answer");
+        let whom = Whom {
+            socket: path.clone(),
+            timeout: TIME,
+        };
+        let ask = |as_json| {
+            let answer = super::status(&whom, SourceOrder::default(), None, None, as_json);
+            answer.expect("an answer")
+        };
+        let (as_text, as_json, as_table) = (ask(false), ask(true), ask(false));
+        let explained = explain(&whom, &"0".repeat(32), false).expect("an answer");
         let changes = reload(&path).expect("an answer").expect("changes");
         let refused = reload(&path).expect("an answer").expect_err("refused");
         serving.join().expect("the listener");
-        for shown in [&as_text, &as_json, &changes, &refused] {
+        for shown in [
+            &as_text, &as_json, &as_table, &explained, &changes, &refused,
+        ] {
             let is_safe = |letter: char| letter == '\n' || !letter.is_control();
             assert!(shown.chars().all(is_safe), "{shown:?}");
             assert!(!shown.contains('\u{202e}'), "{shown:?}");
         }
-        for shown in [as_text, changes] {
+        for shown in [as_text, as_table, explained, changes] {
             assert!(!shown.contains("\nhooks  "), "{shown}");
         }
         // A program gets what was sent.

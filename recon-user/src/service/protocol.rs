@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::live::{Explanation, Live, LiveRequest};
+
 /// The longest request, in bytes.
 pub(super) const MAX_REQUEST: usize = 4096;
 
 /// What a client asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "lowercase", deny_unknown_fields)]
 pub(crate) enum Request {
     /// Whether somebody is there.
@@ -21,6 +23,13 @@ pub(crate) enum Request {
     Reload {},
     /// What the agent knows of itself.
     Status {},
+    /// The same, and what it sees.
+    Live(LiveRequest),
+    /// What the incident with that `event.id` rests on.
+    Explain {
+        /// Its 32 digits.
+        id: String,
+    },
 }
 
 impl Request {
@@ -31,7 +40,7 @@ impl Request {
     pub(super) fn parse(line: &[u8]) -> Result<Self, String> {
         serde_json::from_slice(line).map_err(|error| {
             format!(
-                "this is not a request: {error}; send a line such as {{\"command\":\"status\"}}, with the command ping, reload or status"
+                "this is not a request: {error}; send a line such as {{\"command\":\"status\"}}, with the command ping, reload, status, live or explain"
             )
         })
     }
@@ -59,6 +68,10 @@ pub(crate) enum Body {
     Changes(Vec<String>),
     /// What the agent knows of itself.
     Status(Box<Status>),
+    /// The same, and what it sees.
+    Live(Box<Live>),
+    /// What an incident rests on.
+    Explanation(Box<Explanation>),
 }
 
 impl Answer {
@@ -178,6 +191,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::contact::SourceOrder;
 
     #[test]
     fn requests_are_read() {
@@ -185,6 +199,30 @@ mod tests {
             (r#"{"command":"ping"}"#, Some(Request::Ping {})),
             (r#" {"command": "reload"} "#, Some(Request::Reload {})),
             (r#"{"command":"status"}"#, Some(Request::Status {})),
+            (
+                r#"{"command":"live"}"#,
+                Some(Request::Live(LiveRequest::default())),
+            ),
+            (
+                r#"{"command":"live","sort":"verdict","limit":3,"filter":"198.51","follow":"2001:db8::1"}"#,
+                Some(Request::Live(LiveRequest {
+                    sort: SourceOrder::Verdict,
+                    limit: Some(3),
+                    filter: Some("198.51".to_owned()),
+                    follow: Some("2001:db8::1".parse().expect("an address")),
+                })),
+            ),
+            (
+                r#"{"command":"explain","id":"ab"}"#,
+                Some(Request::Explain {
+                    id: "ab".to_owned(),
+                }),
+            ),
+            (r#"{"command":"live","sort":"best"}"#, None),
+            (r#"{"command":"live","limit":-1}"#, None),
+            (r#"{"command":"live","follow":"somebody"}"#, None),
+            (r#"{"command":"live","more":1}"#, None),
+            (r#"{"command":"explain"}"#, None),
             (r#"{"command":"Status"}"#, None),
             (r#"{"command":"stop"}"#, None),
             (r#"{"command":"ping","more":1}"#, None),
