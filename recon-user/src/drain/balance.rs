@@ -55,6 +55,8 @@ pub(super) struct Balance {
     given: u64,
     /// Where both sides were last known to agree, and how well.
     agreed: Option<Agreed>,
+    /// So many comparisons would say nothing.
+    doubted: u8,
 }
 
 /// Signals that were counted then and not given, and by how many that may be wrong.
@@ -72,6 +74,7 @@ impl Balance {
             retired: None,
             given: 0,
             agreed: (!is_adopted).then(Agreed::default),
+            doubted: 0,
         }
     }
 
@@ -92,6 +95,14 @@ impl Balance {
         });
     }
 
+    /// Notes that a program may still count in the generation that is given next. What it counts is
+    /// given with that generation's next turn.
+    pub(super) const fn doubt(&mut self) {
+        /// Of this generation and of the other one.
+        const TURNS: u8 = 2;
+        self.doubted = TURNS;
+    }
+
     /// Notes that all programs have ended, and both generations are given.
     pub(super) fn retire_all(&mut self) {
         self.retired = Some(self.counted);
@@ -105,6 +116,11 @@ impl Balance {
     /// Compares after a generation was given as a whole. Returns how many signals are missing, or
     /// too many.
     pub(super) fn settle(&mut self) -> u64 {
+        if let Some(left) = self.doubted.checked_sub(1) {
+            self.doubted = left;
+            self.agreed = None;
+            return 0;
+        }
         let Some(retired) = self.retired else {
             return 0;
         };

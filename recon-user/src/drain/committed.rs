@@ -154,7 +154,7 @@ impl<M: CountMaps> Drain<M> {
             return Ok(Tally::default());
         }
         if self.grace == Grace::Membarrier {
-            self.maps.wait_for_programs()?;
+            self.wait_for_retired()?;
         }
         self.read_counters()?;
         self.read_generation(1 - self.live)?;

@@ -3,7 +3,6 @@
 //! In: what the kernel or the object says. Out: a line with the map's name, and what to do.
 
 use std::io;
-use std::time::Duration;
 
 use aya::maps::MapError;
 use thiserror::Error;
@@ -48,14 +47,6 @@ pub enum DrainError {
     /// The grace period could not be waited for.
     #[error("membarrier: {0}")]
     Grace(io::Error),
-    /// It takes longer than a poll may wait.
-    #[error(
-        "the kernel has not ended a grace period (RCU) within {patience:?}, as when its processors are overloaded"
-    )]
-    GraceIsLate {
-        /// How long it was waited for.
-        patience: Duration,
-    },
     /// The kernel does not share the memory of a map.
     #[error("map {name} can't be mapped into memory: {reason}")]
     Shared {

@@ -51,10 +51,10 @@ pub(crate) struct FakeMaps {
     pub(super) meanwhile: Option<(Key, u64)>,
     /// The call that fails, until it is taken back.
     pub(super) failure: Option<Failure>,
+    /// Whether the kernel never says that programs have ended.
+    pub(super) is_late: bool,
     /// How often somebody has waited for programs.
     pub(super) waits: usize,
-    /// Whether waits may take as long as the end of an agent.
-    pub(super) is_patient: bool,
 }
 
 impl Default for FakeMaps {
@@ -69,8 +69,8 @@ impl Default for FakeMaps {
             in_flight: None,
             meanwhile: None,
             failure: None,
+            is_late: false,
             waits: 0,
-            is_patient: false,
         }
     }
 }
@@ -115,7 +115,7 @@ impl CountMaps for FakeMaps {
         Ok(self.found_flips.unwrap_or(self.flips))
     }
 
-    fn wait_for_programs(&mut self) -> Result<(), DrainError> {
+    fn wait_for_programs(&mut self) -> Result<bool, DrainError> {
         self.waits += 1;
         self.fail(Failure::Wait)?;
         if let Some((key, count)) = self.in_flight.take() {
@@ -124,13 +124,7 @@ impl CountMaps for FakeMaps {
         if let Some((key, count)) = self.meanwhile.take() {
             self.count(self.live, key, count);
         }
-        Ok(())
-    }
-
-    fn renew_wait(&mut self) {}
-
-    fn be_patient(&mut self) {
-        self.is_patient = true;
+        Ok(!self.is_late)
     }
 
     fn drain_table(

@@ -7,16 +7,19 @@
 //! - membarrier's GLOBAL command returns after an RCU grace period, and every program runs inside an
 //!   RCU read section, so one call is exact. Kernels booted with nohz_full refuse it; there a
 //!   generation is drained one interval after it was retired.
-//! - A grace period takes some 10 ms, and under load of processes that do nothing but wake each
-//!   other, which any user may have, it has taken 20 s. The call can't be interrupted. So it is made
-//!   on a thread: a poll that has waited long enough fails, and a later one goes on with that call.
+//! - A grace period takes some 10 ms. But any user can have processes that do nothing but wake each
+//!   other, and while four of those ran on two processors, no grace period ended. So nobody waits
+//!   longer than [`BOUND`]. By then a packet's program has ended, which nothing interrupts for long.
+//!   One of a socket may have been put aside for longer, with its process: what it counts then is
+//!   given later or, over pinned maps, lost.
+//! - The call can't be interrupted, so it is made on a thread. There is no second call while one is
+//!   being made, however many polls come and go.
 
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::DrainError;
 use crate::process::reader::leave_signals_to_others;
 
 /// How to wait for programs that have read the old generation's number.
@@ -41,12 +44,8 @@ impl Grace {
     }
 }
 
-/// How long a poll waits. Until then nobody else is served: no signal, no control socket.
-const POLL_PATIENCE: Duration = Duration::from_secs(2);
-/// The same for a call that an earlier poll has waited for in vain.
-const LATE_PATIENCE: Duration = Duration::from_millis(100);
-/// How long the end of an agent waits. After that, what its programs counted last is lost.
-const END_PATIENCE: Duration = Duration::from_secs(20);
+/// How long to wait for programs at most.
+const BOUND: Duration = Duration::from_secs(1);
 
 /// What waits for programs.
 type Wait = fn() -> io::Result<()>;
@@ -55,58 +54,49 @@ type Wait = fn() -> io::Result<()>;
 #[derive(Debug)]
 pub(super) struct ProgramsWait {
     wait: Wait,
+    bound: Duration,
     thread: Option<WaitingThread>,
-    patience: Duration,
-    late_patience: Duration,
+    /// Whether the last wait was given up.
+    is_late: bool,
 }
 
 impl Default for ProgramsWait {
     fn default() -> Self {
         Self {
             wait: wait_for_programs,
+            bound: BOUND,
             thread: None,
-            patience: POLL_PATIENCE,
-            late_patience: LATE_PATIENCE,
+            is_late: false,
         }
     }
 }
 
 impl ProgramsWait {
-    /// A call that was made before now says nothing any more: programs have begun that count. Its
-    /// thread ends with it.
-    pub(super) fn renew(&mut self) {
-        self.thread.take_if(|thread| thread.is_waiting);
-    }
-
-    /// From now on there is time: the agent ends.
-    pub(super) const fn be_patient(&mut self) {
-        self.patience = END_PATIENCE;
-        self.late_patience = END_PATIENCE;
-    }
-
-    /// Returns when every program that was running at the last [`Self::renew`] has ended.
-    ///
-    /// # Errors
-    /// [`DrainError::Grace`] where the kernel refuses, [`DrainError::GraceIsLate`] if it takes
-    /// longer. A later call goes on with that wait.
-    pub(super) fn wait(&mut self) -> Result<(), DrainError> {
+    /// Returns when every program that was running at the call has ended, or must have. Says whether
+    /// the kernel has said so.
+    pub(super) fn wait(&mut self) -> io::Result<bool> {
         let thread = match &mut self.thread {
             Some(thread) => thread,
-            None => match WaitingThread::start(self.wait) {
-                Ok(thread) => self.thread.insert(thread),
-                // Without a thread to wait on it takes as long as it does.
-                Err(_) => return (self.wait)().map_err(DrainError::Grace),
-            },
+            None => self.thread.insert(WaitingThread::start(self.wait)?),
         };
-        let patience = match thread.is_waiting {
-            true => self.late_patience,
-            false => self.patience,
-        };
-        let waited = thread.wait(patience);
-        if thread.has_ended {
-            self.thread = None;
+        let waited = thread.wait(self.bound);
+        match &waited {
+            Ok(has_ended) => self.note_late(!has_ended),
+            // It makes no more calls.
+            Err(_) => self.thread = None,
         }
         waited
+    }
+
+    fn note_late(&mut self, is_late: bool) {
+        let bound = self.bound;
+        match (std::mem::replace(&mut self.is_late, is_late), is_late) {
+            (false, true) => tracing::warn!(
+                "the kernel ends no grace period (RCU) within {bound:?}, as where processes keep all processors busy by waking each other: each poll waits so long, and goes on"
+            ),
+            (true, false) => tracing::info!("the kernel ends grace periods (RCU) again"),
+            _ => {}
+        }
     }
 }
 
@@ -115,9 +105,8 @@ impl ProgramsWait {
 struct WaitingThread {
     calls: Sender<()>,
     results: Receiver<io::Result<()>>,
-    /// Whether it makes a call.
-    is_waiting: bool,
-    has_ended: bool,
+    /// Whether it makes a call that nobody waits for any more.
+    is_behind: bool,
 }
 
 impl WaitingThread {
@@ -134,26 +123,31 @@ impl WaitingThread {
         Ok(Self {
             calls,
             results,
-            is_waiting: false,
-            has_ended: false,
+            is_behind: false,
         })
     }
 
-    fn wait(&mut self, patience: Duration) -> Result<(), DrainError> {
-        if !self.is_waiting {
-            // If it has ended, there is no result either.
-            self.is_waiting = self.calls.send(()).is_ok();
-        }
-        match self.results.recv_timeout(patience) {
-            Ok(result) => {
-                self.is_waiting = false;
-                result.map_err(DrainError::Grace)
+    /// Returns whether the kernel has said so by then.
+    fn wait(&mut self, bound: Duration) -> io::Result<bool> {
+        let end = Instant::now() + bound;
+        loop {
+            if !self.is_behind {
+                // If it has ended, there is no result either.
+                let _ = self.calls.send(());
             }
-            Err(RecvTimeoutError::Timeout) => Err(DrainError::GraceIsLate { patience }),
-            Err(RecvTimeoutError::Disconnected) => {
-                self.has_ended = true;
-                let why = "the thread that waits has ended";
-                Err(DrainError::Grace(io::Error::other(why)))
+            let left = end.saturating_duration_since(Instant::now());
+            match self.results.recv_timeout(left) {
+                // Programs have begun since that call which count.
+                Ok(_) if std::mem::take(&mut self.is_behind) => {}
+                Ok(result) => return result.map(|()| true),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.is_behind = true;
+                    return Ok(false);
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    let why = "the thread that waits for programs has ended";
+                    return Err(io::Error::other(why));
+                }
             }
         }
     }
@@ -192,53 +186,32 @@ mod tests {
         Ok(())
     }
 
-    fn late(waited: Result<(), DrainError>) -> bool {
-        matches!(waited, Err(DrainError::GraceIsLate { .. }))
-    }
-
-    fn waiting(wait: Wait, patience: Duration) -> ProgramsWait {
+    fn waiting(wait: Wait, bound: Duration) -> ProgramsWait {
         ProgramsWait {
             wait,
-            thread: None,
-            patience,
-            late_patience: patience,
-        }
-    }
-
-    /// Waits until there have been so many calls.
-    fn called(calls: usize) {
-        while CALLS.load(Ordering::SeqCst) < calls {
-            thread::sleep(LITTLE);
+            bound,
+            ..ProgramsWait::default()
         }
     }
 
     #[test]
-    fn a_late_call_is_waited_for_by_the_next_poll_unless_it_is_too_old() {
+    fn a_grace_period_without_end_is_one_call_and_holds_up_no_poll() {
         let mut programs = waiting(slow, LITTLE);
-        programs.renew();
         for _poll in 0..3 {
-            assert!(late(programs.wait()));
-            called(1);
+            assert!(!programs.wait().expect("it is given up"));
+            while CALLS.load(Ordering::SeqCst) == 0 {
+                thread::sleep(LITTLE);
+            }
         }
+        assert!(programs.is_late);
+        assert_eq!(CALLS.load(Ordering::SeqCst), 1, "one thread waits");
         IS_SLOW.store(false, Ordering::SeqCst);
-        programs.be_patient();
-        programs.wait().expect("it ends");
-        assert_eq!(CALLS.load(Ordering::SeqCst), 1, "one call for all polls");
-        programs.renew();
-        programs.wait().expect("it ends");
-        assert_eq!(CALLS.load(Ordering::SeqCst), 2, "another one");
-        // The generations have changed places after the call.
-        IS_SLOW.store(true, Ordering::SeqCst);
-        (programs.patience, programs.late_patience) = (LITTLE, LITTLE);
-        assert!(late(programs.wait()));
-        called(3);
-        programs.renew();
-        assert!(late(programs.wait()), "not behind the third");
-        called(4);
-        IS_SLOW.store(false, Ordering::SeqCst);
-        programs.be_patient();
-        programs.wait().expect("it ends");
-        assert_eq!(CALLS.load(Ordering::SeqCst), 4);
+        programs.bound = LONG;
+        for calls in [2, 3] {
+            assert!(programs.wait().expect("it ends"));
+            assert_eq!(CALLS.load(Ordering::SeqCst), calls, "the first was too old");
+        }
+        assert!(!programs.is_late);
     }
 
     #[test]
@@ -247,8 +220,7 @@ mod tests {
         for wait in [refused as Wait, || panic!("on purpose")] {
             let mut programs = waiting(wait, LONG);
             for _poll in 0..2 {
-                let waited = programs.wait();
-                assert!(matches!(waited, Err(DrainError::Grace(_))), "{waited:?}");
+                programs.wait().expect_err("it fails");
             }
         }
     }
@@ -256,7 +228,8 @@ mod tests {
     #[test]
     fn this_kernel_ends_a_grace_period() {
         if Grace::detect() == Grace::Membarrier {
-            waiting(wait_for_programs, LONG).wait().expect("it ends");
+            let mut programs = waiting(wait_for_programs, LONG);
+            assert!(programs.wait().expect("it ends"));
         }
     }
 }

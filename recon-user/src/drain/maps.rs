@@ -38,19 +38,12 @@ pub trait CountMaps {
     /// [`DrainError`] where the kernel refuses.
     fn read_flips(&self) -> Result<u32, DrainError>;
 
-    /// Returns when every program has ended that was running when the generations last changed
-    /// places.
+    /// Returns when every program that was running at the call has ended, or must have. Says whether
+    /// the kernel has said so.
     ///
     /// # Errors
-    /// [`DrainError`] where the kernel refuses, or if it takes longer than a poll may. The next
-    /// call goes on with the wait.
-    fn wait_for_programs(&mut self) -> Result<(), DrainError>;
-
-    /// The next call of [`Self::wait_for_programs`] is about the programs that are running now.
-    fn renew_wait(&mut self);
-
-    /// From now on, waits may take as long as the end of an agent.
-    fn be_patient(&mut self);
+    /// [`DrainError`] where the kernel refuses.
+    fn wait_for_programs(&mut self) -> Result<bool, DrainError>;
 
     /// Empties the table of that generation into `entry`, each key once.
     ///
@@ -142,7 +135,6 @@ impl CountMaps for KernelMaps {
         set.map_err(map_error(GENERATION))
             .map_err(|error| frozen::explain(GENERATION, &self.generation_fd, error))?;
         self.flips = flips;
-        self.programs.renew();
         Ok(())
     }
 
@@ -154,16 +146,8 @@ impl CountMaps for KernelMaps {
         self.generation.get(&0, 0).map_err(map_error(GENERATION))
     }
 
-    fn wait_for_programs(&mut self) -> Result<(), DrainError> {
-        self.programs.wait()
-    }
-
-    fn renew_wait(&mut self) {
-        self.programs.renew();
-    }
-
-    fn be_patient(&mut self) {
-        self.programs.be_patient();
+    fn wait_for_programs(&mut self) -> Result<bool, DrainError> {
+        self.programs.wait().map_err(DrainError::Grace)
     }
 
     fn drain_table(

@@ -83,7 +83,7 @@ pub struct Drain<M = KernelMaps> {
     drained: u64,
     interference: Interference,
     balance: Balance,
-    /// Whether all programs have ended.
+    /// Whether the kernel has said that all programs have ended.
     has_waited: bool,
 }
 
@@ -167,13 +167,13 @@ impl<M: CountMaps> Drain<M> {
         }
         match self.grace {
             Grace::Membarrier => {
-                // One that an earlier poll has retired in vain is a poll of its own: each poll
-                // waits for one grace period, and gets on however long those take.
+                // One that an earlier poll has retired in vain is a poll of its own: so each poll
+                // waits once.
                 if self.retired == Retired::Empty {
                     self.flip_generation()?;
                     self.retired = Retired::Unread;
                 }
-                self.maps.wait_for_programs()?;
+                self.wait_for_retired()?;
                 self.read_counters()?;
                 self.drain_generation(1 - self.live, &mut row)?;
                 self.retired = Retired::Empty;
@@ -190,27 +190,28 @@ impl<M: CountMaps> Drain<M> {
         Ok(self.finish_tally(false, row))
     }
 
+    /// Waits until no program writes to the retired generation.
+    fn wait_for_retired(&mut self) -> Result<(), DrainError> {
+        if !self.maps.wait_for_programs()? {
+            self.balance.doubt();
+        }
+        Ok(())
+    }
+
     /// Whether a poll has failed, so that the next one gives what that would have given, and no
     /// more.
     pub(crate) fn is_behind(&self) -> bool {
         self.grace == Grace::Membarrier && self.retired == Retired::Unread
     }
 
-    /// Prepares for the last polls, whose waits may take as long as the end of an agent.
-    pub(crate) fn expect_end(&mut self) {
-        self.maps.be_patient();
-    }
-
     /// Waits until every program that is running now has ended. Where the kernel refuses to wait, a
     /// detached program may still be at its last packet.
     ///
     /// # Errors
-    /// [`DrainError::Grace`], [`DrainError::GraceIsLate`].
+    /// [`DrainError::Grace`].
     pub(crate) fn wait_for_programs(&mut self) -> Result<(), DrainError> {
         if self.grace == Grace::Membarrier {
-            self.maps.renew_wait();
-            self.maps.wait_for_programs()?;
-            self.has_waited = true;
+            self.has_waited = self.maps.wait_for_programs()?;
         }
         Ok(())
     }

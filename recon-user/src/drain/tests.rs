@@ -146,7 +146,33 @@ fn a_failed_poll_leaves_its_counts_to_the_next_one() {
     }
 }
 
-/// Of two waits in a poll one might always be late, and no poll would succeed.
+/// A program that was put aside with its process, for longer than anybody waits.
+#[test]
+fn what_a_late_program_counts_is_given_later_and_no_tampering() {
+    let mut drain = drain(Grace::Membarrier);
+    let mut given = Rows::new();
+    drain.maps.is_late = true;
+    for round in 1..4 {
+        count(&mut drain, 22, 1);
+        let began = drain.maps.live;
+        poll(&mut drain, &mut given).expect("it is given up");
+        drain.maps.count(began, syn(23), 5);
+        assert_eq!(given.get(&22), Some(&round));
+        assert_eq!(
+            drain.take_interference(),
+            Interference::default(),
+            "{round}"
+        );
+    }
+    drain.maps.is_late = false;
+    for _ in 0..3 {
+        poll(&mut drain, &mut given).expect("nothing fails");
+        assert_eq!(drain.take_interference(), Interference::default());
+    }
+    assert_eq!(given, rows([(22, 3), (23, 15)]));
+}
+
+/// Of two waits in a poll one might always fail, and no poll would succeed.
 #[test]
 fn a_poll_waits_for_one_grace_period() {
     let mut drain = drain(Grace::Membarrier);
@@ -154,7 +180,7 @@ fn a_poll_waits_for_one_grace_period() {
     for round in 0..4 {
         count(&mut drain, 22, 1);
         drain.fail_at(Some(Failure::Wait));
-        poll(&mut drain, &mut given).expect_err("the wait is late");
+        poll(&mut drain, &mut given).expect_err("the wait fails");
         assert!(drain.is_behind());
         drain.fail_at(None);
         drain.maps.waits = 0;
@@ -164,7 +190,7 @@ fn a_poll_waits_for_one_grace_period() {
         assert_eq!(
             given,
             rows([(22, 1 + 2 * round)]),
-            "of the poll that was late"
+            "of the poll that failed"
         );
     }
     poll(&mut drain, &mut given).expect("nothing fails");
