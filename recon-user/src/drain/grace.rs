@@ -72,8 +72,8 @@ impl Default for ProgramsWait {
 }
 
 impl ProgramsWait {
-    /// Returns when every program that was running at the call has ended, or must have. Says whether
-    /// the kernel has said so.
+    /// Returns when every program that was running at the call has ended, or after the bound. Says
+    /// whether the kernel has confirmed it.
     pub(super) fn wait(&mut self) -> io::Result<bool> {
         let thread = match &mut self.thread {
             Some(thread) => thread,
@@ -92,7 +92,7 @@ impl ProgramsWait {
         let bound = self.bound;
         match (std::mem::replace(&mut self.is_late, is_late), is_late) {
             (false, true) => tracing::warn!(
-                "the kernel ends no grace period (RCU) within {bound:?}, as where processes keep all processors busy by waking each other: each poll waits so long, and goes on"
+                "the kernel ends no grace period (RCU) within {bound:?}, as where processes keep all processors busy by waking each other: each poll waits so long, and goes on; what a program of a socket still counts comes later, or with --pins is lost"
             ),
             (true, false) => tracing::info!("the kernel ends grace periods (RCU) again"),
             _ => {}
@@ -100,7 +100,7 @@ impl ProgramsWait {
     }
 }
 
-/// The thread. It ends when this is dropped, and its call with it.
+/// The thread. Once this is dropped, it ends after its call.
 #[derive(Debug)]
 struct WaitingThread {
     calls: Sender<()>,
@@ -127,7 +127,7 @@ impl WaitingThread {
         })
     }
 
-    /// Returns whether the kernel has said so by then.
+    /// Returns whether the kernel has confirmed it by then.
     fn wait(&mut self, bound: Duration) -> io::Result<bool> {
         let end = Instant::now() + bound;
         loop {

@@ -38,8 +38,8 @@ pub trait CountMaps {
     /// [`DrainError`] where the kernel refuses.
     fn read_flips(&self) -> Result<u32, DrainError>;
 
-    /// Returns when every program that was running at the call has ended, or must have. Says whether
-    /// the kernel has said so.
+    /// Returns when every program that was running at the call has ended, or after a bound. Says
+    /// whether the kernel has confirmed it.
     ///
     /// # Errors
     /// [`DrainError`] where the kernel refuses.

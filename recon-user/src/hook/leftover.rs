@@ -7,10 +7,9 @@
 //!   (`claim.rs`). Filters are looked for before claims are listed, and an agent claims before it
 //!   attaches: so a filter that was seen and whose agent lives has its claim in the list. What is
 //!   attached after the look is no leftover.
-//! - Whose program is pinned in the folder that this agent has locked has no other agent: nothing
-//!   is asked then, and a service's restart depends on no list.
-//! - Besides those who may run agents, a user's claim counts if he has loaded the program: he may
-//!   load programs, which no stranger may.
+//! - A filter whose program is pinned in the folder that this agent has locked belongs to no other
+//!   agent: nothing is asked then, and a service's restart depends on no list.
+//! - A user's claim also counts if that user has loaded the program: strangers may load none.
 //! - Where nobody can tell, a filter stays. It runs beside the new one and counts for nobody.
 
 use std::collections::HashSet;

@@ -3,7 +3,7 @@
 //! In: interfaces that this agent begins to watch. Out: a claim on each, and a warning if another
 //! agent has claimed it.
 //! The decisions held here: an agent claims an interface before it looks for others. So of two, the
-//! later one finds the other; two that begin at once may both do. The warning is for the operator
+//! later one finds the other; two that begin at once may both find each other. The warning is for the operator
 //! and changes nothing, so a poll never waits for the list: it comes with a later one.
 
 use std::collections::BTreeMap;
@@ -66,7 +66,7 @@ impl OtherAgents {
         self.look(START_PATIENCE);
         if !self.asked.is_empty() {
             tracing::warn!(
-                "the list of Unix sockets takes longer than {START_PATIENCE:?}: whether another recon watches the interfaces is said once it is there; look for it with: {LOOK}"
+                "listing the Unix sockets takes longer than {START_PATIENCE:?}: recon warns of another recon once the list is complete; look now with: {LOOK}"
             );
         }
         self.list.begin_polling();
@@ -112,9 +112,7 @@ impl OtherAgents {
                         Some(Watcher::Agent) => tracing::warn!(
                             "{name}: another recon watches it: each alert about its packets is written twice, and its packets cost twice the time; end one of the two"
                         ),
-                        Some(Watcher::Somebody) => tracing::warn!(
-                            "{name}: another recon watches it, or a user claims that: this kernel does not say whose the socket is (it has no unix_diag); look with: {LOOK}"
-                        ),
+                        Some(Watcher::Somebody) => warn_of_somebody(name),
                         None => {}
                     }
                 }
@@ -144,17 +142,32 @@ fn watcher(claims: &Claims, interface: u32) -> Option<Watcher> {
     users.contains(&None).then_some(Watcher::Somebody)
 }
 
+fn warn_of_somebody(interface: &str) {
+    tracing::warn!(
+        "{interface}: another recon watches it, or a user claims that: this kernel does not say whose the socket is (it has no unix_diag); look with: {LOOK}"
+    );
+}
+
 /// The indexes of those of the interfaces that a recon watches; none if nobody can tell.
 pub(crate) fn watched_by_agents(interfaces: &[Interface]) -> Vec<u32> {
-    let indexes = || interfaces.iter().map(|interface| interface.index);
+    let indexes = interfaces.iter().map(|interface| interface.index);
     let question = Question {
-        wanted: indexes().map(Subject::interface).collect(),
+        wanted: indexes.map(Subject::interface).collect(),
         own: None,
     };
     match ClaimList::default().ask(question) {
-        Ok(claims) => indexes()
-            .filter(|&index| watcher(&claims, index) == Some(Watcher::Agent))
-            .collect(),
+        Ok(claims) => {
+            let is_watched = |interface: &&Interface| match watcher(&claims, interface.index) {
+                Some(Watcher::Agent) => true,
+                Some(Watcher::Somebody) => {
+                    warn_of_somebody(&interface.name);
+                    false
+                }
+                None => false,
+            };
+            let watched = interfaces.iter().filter(is_watched);
+            watched.map(|interface| interface.index).collect()
+        }
         Err(error) => {
             tracing::warn!(
                 "can't look for a recon that runs: {error}: nothing here says which interfaces another recon watches; look for it with: {LOOK}"

@@ -1,4 +1,4 @@
-//! The addresses of Unix sockets, for kernels that do not say over sock_diag(7) who has made them.
+//! The addresses of Unix sockets, for kernels that do not say over sock_diag(7) which user made them.
 //!
 //! In: nothing. Out: the abstract addresses of the datagram sockets of this network namespace.
 //! The decision held here: /proc/net/unix is for people. It shows a zero in an address as `@`, and a

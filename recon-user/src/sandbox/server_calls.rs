@@ -1,10 +1,11 @@
 //! The table of system calls that the thread makes which answers scrapes.
 //!
-//! Out: the rows, of which [`super::syscalls`] makes a filter on top of that of all threads.
+//! In: nothing. Out: the rows, of which [`super::syscalls`] makes a filter on top of that of all
+//! threads.
 //!
 //! The decision held here: the thread accepts clients, reads and writes. It opens no file and no
-//! socket, connects to nobody, starts no thread and asks bpf(2) for nothing. Its memory and the
-//! other threads are all that whoever takes it over has.
+//! socket, connects to nobody, starts no thread and asks bpf(2) for nothing. Whoever takes it over
+//! has the memory of the process, and reads and writes what is open in it.
 
 use super::calls::By::Agent;
 use super::calls::With::{Any, Masked};

@@ -10,10 +10,11 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 use std::{env, thread};
 
+use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::SigSet;
-use nix::unistd::gettid;
+use nix::unistd::{geteuid, gettid};
 
 use super::*;
 use crate::hook::Capability;
@@ -379,6 +380,29 @@ fn a_full_queue_of_signals_changes_nothing() {
         let reduced = reduce(&Paths::default(), &SpecialThreads::default());
         assert_eq!(reduced.missing, [""; 0]);
         assert!(reduced.capabilities.is_some(), "{reduced}");
+    });
+}
+
+/// Whom nobody can list nobody can limit, and the log says so.
+#[test]
+fn without_proc_nothing_is_said_to_be_reduced() {
+    alone("without_proc_nothing_is_said_to_be_reduced", |_| {
+        if !geteuid().is_root() {
+            return;
+        }
+        unshare(CloneFlags::CLONE_NEWNS).expect("a namespace");
+        let here = |target: &str, kind: Option<&str>, flags| {
+            mount(kind, target, kind, flags, None::<&str>).expect("a mount");
+        };
+        here("/", None, MsFlags::MS_REC | MsFlags::MS_PRIVATE);
+        here("/proc", Some("tmpfs"), MsFlags::empty());
+        let reduced = reduce(&Paths::default(), &SpecialThreads::default());
+        let missing = reduced.missing.join("\n");
+        assert!(
+            missing.contains("the same limits for each thread"),
+            "{missing}"
+        );
+        assert_eq!(reduced.capabilities, None, "{reduced}");
     });
 }
 

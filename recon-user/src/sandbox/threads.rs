@@ -51,7 +51,7 @@ impl Failures {
         (Self::CAPABILITIES, "fewer capabilities"),
         (Self::NEW_PRIVILEGES, "no_new_privs"),
         (Self::DOMAIN, "Landlock"),
-        (Self::FILTER, "the filter of threads that only read"),
+        (Self::FILTER, "the narrower filter of some threads"),
         (Self::THREAD, "the same limits for each thread"),
     ];
 
@@ -94,7 +94,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_micros(50);
 pub(super) fn on_each(order: Order, concerns: impl Fn(libc::pid_t) -> bool) -> Failures {
     let mut failures = Failures::default();
     let own = nix::unistd::gettid().as_raw();
-    let old = match listen() {
+    let old = match install_handler() {
         Ok(old) => old,
         Err(_) => return Failures::THREAD,
     };
@@ -103,11 +103,15 @@ pub(super) fn on_each(order: Order, concerns: impl Fn(libc::pid_t) -> bool) -> F
     let mut asked = BTreeSet::<libc::pid_t>::new();
     let is_everyone_asked = (0..LISTINGS).any(|_| {
         let is_new = |&thread: &libc::pid_t| concerns(thread) && !asked.contains(&thread);
-        let new: Vec<_> = list().into_iter().filter(is_new).collect();
+        // Whom nobody can list nobody can ask.
+        let Ok(threads) = list_threads() else {
+            return false;
+        };
+        let new: Vec<_> = threads.into_iter().filter(is_new).collect();
         for &thread in &new {
             failures |= match thread == own {
                 true => carry_out(order),
-                false => ask(thread),
+                false => order_thread(thread),
             };
         }
         asked.extend(&new);
@@ -123,16 +127,17 @@ pub(super) fn on_each(order: Order, concerns: impl Fn(libc::pid_t) -> bool) -> F
 }
 
 /// The ids of all threads of this process.
-fn list() -> Vec<libc::pid_t> {
-    let entries = fs::read_dir("/proc/self/task").into_iter().flatten();
-    let names = entries.flatten().map(|entry| entry.file_name());
-    names
-        .filter_map(|name| name.to_str()?.parse().ok())
-        .collect()
+fn list_threads() -> io::Result<Vec<libc::pid_t>> {
+    let threads = fs::read_dir("/proc/self/task")?.map(|entry| {
+        let name = entry?.file_name();
+        let thread = name.to_str().and_then(|name| name.parse().ok());
+        thread.ok_or_else(|| io::Error::other("a thread without a number"))
+    });
+    threads.collect()
 }
 
 /// Installs the handler, and returns the action of before.
-fn listen() -> io::Result<libc::sigaction> {
+fn install_handler() -> io::Result<libc::sigaction> {
     let mut old = MaybeUninit::uninit();
     // SAFETY: all bytes of a sigaction may be 0; the handler does only what a handler may; the
     // kernel fills `old` if it succeeds.
@@ -153,7 +158,7 @@ fn answer_of(thread: libc::pid_t, answer: u32) -> u64 {
 }
 
 /// Asks one thread, and waits until it has answered.
-fn ask(thread: libc::pid_t) -> Failures {
+fn order_thread(thread: libc::pid_t) -> Failures {
     let waiting = answer_of(thread, WAITING);
     ANSWER.store(waiting, Ordering::SeqCst);
     let until = Instant::now() + PATIENCE;
@@ -164,7 +169,7 @@ fn ask(thread: libc::pid_t) -> Failures {
             _ if Instant::now() >= until => return Failures::THREAD,
             _ => {}
         }
-        match signal(thread, next) {
+        match send_signal(thread, next) {
             Ok(()) => next = NO_SIGNAL,
             // It has ended, maybe before it heard the order.
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Failures::default(),
@@ -175,7 +180,7 @@ fn ask(thread: libc::pid_t) -> Failures {
 }
 
 /// Sends it to a thread of this process.
-fn signal(thread: libc::pid_t, signal: libc::c_int) -> io::Result<()> {
+fn send_signal(thread: libc::pid_t, signal: libc::c_int) -> io::Result<()> {
     // SAFETY: three integers.
     let sent = unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, signal) };
     match sent {

@@ -258,7 +258,7 @@ fn without_capabilities(_: &Question) -> io::Result<Claims> {
 }
 
 #[test]
-fn a_list_needs_no_capability() {
+fn the_thread_that_lists_has_no_capability() {
     let mut list = ClaimList::of(without_capabilities);
     list.ask(Question::default()).expect("none is held");
 }
@@ -299,12 +299,9 @@ fn a_list_without_end_stops_nobody() {
     let mut list = ClaimList::of(slow);
     list.begin_polling();
     for _poll in 0..3 {
-        let begun = Instant::now();
         let asked = list.ask(Question::default());
         let kind = asked.err().map(|error| error.kind());
         assert_eq!(kind, Some(io::ErrorKind::TimedOut));
-        // A machine with other work takes longer; none at all would be the thread's time.
-        assert!(begun.elapsed() < START_PATIENCE, "{:?}", begun.elapsed());
         assert!(list.begin(Question::default()).is_err(), "a second thread");
     }
     IS_SLOW.store(false, Ordering::SeqCst);
