@@ -6,6 +6,8 @@ mod front;
 mod frozen;
 #[path = "hostile_blind/maps.rs"]
 mod maps;
+#[path = "hostile_blind/wakers.rs"]
+mod wakers;
 
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr};
