@@ -12,7 +12,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use recon_common::table::TABLE_ENTRIES;
 use tracing::level_filters::LevelFilter;
 
-pub use running::{ControlOptions, ExplainOptions, SourceOptions, StatusOptions};
+pub use running::{ControlOptions, ExplainOptions, SourceOptions, StatusOptions, TopOptions};
 
 use crate::alert::LineFormat;
 use crate::duration::Range;
@@ -91,6 +91,11 @@ pub enum Command {
     Reload(ControlOptions),
     /// Show once what a running recon knows of itself and sees: sources, incidents, losses
     Status(StatusOptions),
+    /// Show on the terminal what a running recon sees, once a second
+    ///
+    /// Sources with their verdicts, ports and outcomes, open incidents, processes and losses. Keys:
+    /// q ends, s sorts, / filters, Enter follows one source, ? shows all keys.
+    Top(TopOptions),
     /// Say step by step what an incident rests on
     ///
     /// The rule, what was counted in which window, what is known of the source, and which lines were

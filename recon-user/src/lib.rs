@@ -75,4 +75,5 @@ mod stable_hash;
 pub mod standard_streams;
 mod state;
 pub mod stream;
+pub mod top;
 pub mod usage;

@@ -14,7 +14,7 @@ use recon_user::logging::{self, LogWait, LogWriter};
 use recon_user::process_limits::{check_stack, survive_full_files};
 use recon_user::settings::{self, InForce, Refused, RuleOptions};
 use recon_user::standard_streams::check_stdout;
-use recon_user::{agent, check, hook, replay, rule, service, usage};
+use recon_user::{agent, check, hook, replay, rule, service, top, usage};
 
 fn main() -> ExitCode {
     if let Err(error) = check_stack() {
@@ -150,6 +150,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
             let explained = service::explain(&options.ask.whom(), &options.event_id, options.json)?;
             show(|out| out.write_all(explained.as_bytes()))?;
         }
+        Command::Top(options) => top::run(&options)?,
         Command::Detach(options) => {
             let removed = hook::remove_pins(&options.pins)?;
             show(|out| writeln!(out, "{removed}"))?;

@@ -89,6 +89,26 @@ pub struct ExplainOptions {
     pub json: bool,
 }
 
+/// Options of `recon top`.
+#[derive(Args, Debug, Clone)]
+pub struct TopOptions {
+    /// Whom to ask.
+    #[command(flatten)]
+    pub socket: ControlOptions,
+
+    /// Which sources to show first.
+    #[command(flatten)]
+    pub sources: SourceOptions,
+
+    /// How often to ask, from 100ms to 1m
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = timeout)]
+    pub interval: Duration,
+
+    /// Show no colours; so does NO_COLOR in the environment
+    #[arg(long)]
+    pub no_color: bool,
+}
+
 /// A poll may take two seconds, and a reader of a screen waits for no more than a minute.
 const TIMEOUT: Range = Range {
     least: Duration::from_millis(100),

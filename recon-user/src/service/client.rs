@@ -17,7 +17,7 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
 use super::connect::{PATIENCE, connect, stranger};
 use super::lines;
-use super::live::LiveRequest;
+use super::live::{Live, LiveRequest};
 use super::protocol::{Answer, Body, READING_TIME, Request};
 use crate::contact::SourceOrder;
 use crate::diagnostic::{escape_json, readable, visible};
@@ -109,6 +109,17 @@ pub fn explain(whom: &Whom, event_id: &str, as_json: bool) -> anyhow::Result<Str
             Ok(escape_json(&serde_json::to_string_pretty(&explanation)?) + "\n")
         }
         Body::Explanation(explanation) => Ok(lines::of_explanation(&explanation)),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// What the agent sees, for `recon top`.
+///
+/// # Errors
+/// No agent answers, or it refuses the request.
+pub(crate) fn live(whom: &Whom, request: LiveRequest) -> anyhow::Result<Box<Live>> {
+    match ask(&whom.socket, &Request::Live(request), whom.timeout)?.body {
+        Body::Live(live) => Ok(live),
         other => Err(unexpected(&other)),
     }
 }
@@ -216,9 +227,7 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::service::live::{
-        ExplainedRule, Explanation, Live, LiveIncident, LiveProcess, LiveSource,
-    };
+    use crate::service::live::{ExplainedRule, Explanation, LiveIncident, LiveProcess, LiveSource};
     use crate::service::protocol::{LastReload, Status};
 
     /// An answer in which each text is that one.

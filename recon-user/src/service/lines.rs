@@ -198,13 +198,13 @@ fn shown(lines: &[String]) -> String {
 }
 
 /// A time without its fraction.
-fn to_second(time: Timestamp) -> String {
+pub(crate) fn to_second(time: Timestamp) -> String {
     let whole = Timestamp::from_second(time.as_second());
     whole.unwrap_or(time).to_string()
 }
 
 /// How long ago that was, in its greatest unit.
-fn ago(time: Timestamp, now: Timestamp) -> String {
+pub(crate) fn ago(time: Timestamp, now: Timestamp) -> String {
     const MINUTE: i64 = 60;
     const HOUR: i64 = 60 * MINUTE;
     const DAY: i64 = 24 * HOUR;

@@ -27,8 +27,10 @@ mod notify;
 mod protocol;
 
 pub use build::{LONG_VERSION, SHORT_VERSION};
+pub(crate) use client::live;
 pub use client::{Whom, explain, reload, status};
 pub(crate) use control::{Asked, ControlSocket};
+pub(crate) use lines::{ago, to_second};
 pub(crate) use listen::{Found, SocketIdentity, listen_at, look_at_socket, remove_socket};
 pub(crate) use live::{
     ExplainedCount, ExplainedLine, ExplainedRule, ExplainedSeverity, Explanation, Live,
