@@ -5,8 +5,12 @@
 mod cost;
 #[path = "top/explain.rs"]
 mod explain;
+#[path = "top/screen.rs"]
+mod screen;
 #[path = "top/status.rs"]
 mod status;
+#[path = "top/terminal.rs"]
+mod terminal;
 
 use std::net::TcpListener;
 use std::ops::RangeInclusive;
