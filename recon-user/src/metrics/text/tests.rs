@@ -214,9 +214,10 @@ fn names_are_those_of_the_conventions() {
     }
 }
 
-/// The labels, all of whose values are built in or come from the operator's rules.
+/// Label values are built-in names, the ids of the operator's rules and the names of the operator's
+/// sinks: a new label needs the same.
 #[test]
-fn no_label_is_a_remote_a_user_or_a_process() {
+fn labels_are_the_reviewed_ones() {
     let labels: BTreeSet<_> = FAMILIES.iter().flat_map(|family| family.labels).collect();
     let known = [
         "class",
@@ -362,6 +363,13 @@ fn the_installed_files_read_metrics_that_are_there() {
             assert!(names.contains(word), "{word}");
         }
     }
+    // Each part that somebody can tamper with, and no other.
+    let parts = BlindPart::NAMES.iter();
+    let parts: Vec<_> = parts
+        .filter_map(|&(name, tampers)| tampers.then_some(name))
+        .collect();
+    let parts = format!("recon_blind_reports_total{{part=~\"{}\"}}", parts.join("|"));
+    assert!(rules.contains(&parts), "{parts}");
     let alerts = rules.matches("- alert:").count();
     for part in ["expr:", "for:", "severity:", "summary:", "description:"] {
         assert_eq!(rules.matches(part).count(), alerts, "{part}");
