@@ -73,7 +73,7 @@ pub(super) const FAMILIES: &[Family] = &[
     gauge(
         "start_time",
         &[],
-        "When this process started, since 1970",
+        "Unix time at which this process started",
         |scrape| Sample::only(Value::Real(seconds_of(scrape.published.started_at()))),
     )
     .in_unit(SECONDS),
@@ -114,16 +114,13 @@ pub(super) const FAMILIES: &[Family] = &[
         |scrape| Sample::only(Value::Real(scrape.published.interval().as_secs_f64())),
     )
     .in_unit(SECONDS),
-    counter(
-        "polls",
-        &[],
-        "Polls, with those that have failed",
-        |scrape| Sample::count(scrape.snapshot.polls),
-    ),
+    counter("polls", &[], "Polls, including failed ones", |scrape| {
+        Sample::count(scrape.snapshot.polls)
+    }),
     counter(
         "failed_polls",
         &[],
-        "Polls that could not drain the counts, which wait for the next one",
+        "Polls that failed to drain the counts; the next one drains them",
         |scrape| Sample::count(scrape.snapshot.failed_polls),
     ),
     counter(
@@ -143,7 +140,7 @@ pub(super) const FAMILIES: &[Family] = &[
     gauge(
         "last_poll_timestamp",
         &[],
-        "When a poll last drained the counts, since 1970; 0 before the first",
+        "Unix time at which a poll last drained the counts; 0 before the first",
         |scrape| {
             let drained_at = scrape.snapshot.drained_at;
             Sample::only(Value::Real(drained_at.map_or(0.0, seconds_of)))
@@ -225,9 +222,9 @@ pub(super) const FAMILIES: &[Family] = &[
         |scrape| Sample::count(scrape.snapshot.evictions.evicted),
     ),
     counter(
-        "refused_groups",
+        "refused_rows",
         &[],
-        "Rows of sources and groups that were not created for lack of memory",
+        "Rows dropped because memory was lacking for their source or group",
         |scrape| Sample::count(scrape.snapshot.evictions.refused),
     ),
     counter(
@@ -261,7 +258,7 @@ pub(super) const FAMILIES: &[Family] = &[
     counter(
         "begun_incidents",
         &[],
-        "Incidents that have begun, with those that got no line",
+        "Incidents that have begun, including those that got no line",
         |scrape| Sample::count(scrape.snapshot.pipeline.incidents.begun),
     ),
     counter(
@@ -273,13 +270,13 @@ pub(super) const FAMILIES: &[Family] = &[
     counter(
         "suppressed_lines",
         &[],
-        "Findings over the limits of lines, which left_out lines or digests count",
+        "Findings over the line limits; left_out lines and digests count them",
         |scrape| Sample::count(scrape.snapshot.pipeline.suppressed),
     ),
     counter(
         "alerts",
         &["rule", "phase"],
-        "Lines by rule.id and recon.phase, with those that a sink dropped",
+        "Lines by rule.id and recon.phase, including those that a sink dropped",
         |scrape| {
             let lines = scrape.snapshot.lines.iter();
             lines
@@ -290,7 +287,7 @@ pub(super) const FAMILIES: &[Family] = &[
     counter(
         "digests",
         &[],
-        "Digests of an hour, with those that a sink dropped",
+        "Digests of an hour, including those that a sink dropped",
         |scrape| Sample::count(scrape.snapshot.lines.digests()),
     ),
     gauge(
@@ -314,7 +311,7 @@ pub(super) const FAMILIES: &[Family] = &[
     counter(
         "dropped_log_lines",
         &[],
-        "Log lines dropped as the reader of stderr was slow",
+        "Log lines dropped because the reader of stderr was slow",
         |scrape| Sample::count(scrape.snapshot.log_dropped),
     ),
     counter(

@@ -17,7 +17,7 @@ use crate::stream::EvictionStats;
 /// What is known at the end of a poll. Sums are those since the start of the process.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Snapshot {
-    /// The polls, with those that have failed.
+    /// The polls, including failed ones.
     pub(crate) polls: u64,
     pub(crate) failed_polls: u64,
     pub(crate) missed_polls: u64,

@@ -172,7 +172,7 @@ fn samples_have_their_names_and_labels() {
     }
     for line in [
         "# TYPE recon_polls_total counter",
-        "# HELP recon_polls_total Polls, with those that have failed",
+        "# HELP recon_polls_total Polls, including failed ones",
         "# TYPE recon_build_info gauge",
         "# TYPE recon_poll_duration_seconds histogram",
     ] {
