@@ -7,6 +7,8 @@ mod clients;
 mod health;
 #[path = "metrics/prometheus.rs"]
 mod prometheus;
+#[path = "metrics/series.rs"]
+mod series;
 #[path = "metrics/sums.rs"]
 mod sums;
 

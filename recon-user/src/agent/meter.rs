@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use super::Agent;
 use super::interfaces::WatchedInterfaces;
 use super::totals::Totals;
-use crate::alert::own_rule_id;
+use crate::alert::{OWN_RULE_IDS, own_rule_id};
 use crate::blind::BlindReport;
 use crate::cli::RunOptions;
 use crate::drain::CountMaps;
@@ -22,6 +22,8 @@ use crate::hook::SocketHooks;
 use crate::incident::{Notification, Phase};
 use crate::logging::dropped_lines;
 use crate::metrics::{LineKind, MetricsListener, MetricsServer, Published, Snapshot};
+use crate::rule::Configured;
+use crate::stream::rule_id;
 
 /// The way from the agent to the thread that answers scrapes.
 pub(super) struct Meter {
@@ -64,6 +66,14 @@ impl Meter {
 }
 
 impl Totals {
+    /// Begins the counts of lines for rules that come into force, and for those about recon itself.
+    pub(super) fn add_rules(&mut self, rules: &[Configured]) {
+        let lines = Arc::make_mut(&mut self.lines);
+        let own = OWN_RULE_IDS.map(str::to_owned).into_iter();
+        let ids = rules.iter().map(|rule| rule_id(&rule.plan)).chain(own);
+        ids.for_each(|id| lines.add_rule(id));
+    }
+
     /// Counts the line of a notification.
     pub(super) fn count_line(&mut self, notification: &Notification) {
         let lines = Arc::make_mut(&mut self.lines);

@@ -168,6 +168,9 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     interfaces.report_found_detached(&mut agent.blind, now());
     let server = agent.meter.as_ref().map(Meter::thread);
     confine(options, settings, &agent.output, server);
+    // Who scrapes before the first poll sees each counter at 0.
+    agent.totals.add_rules(&in_force.rules);
+    agent.publish(&interfaces, in_force.rules.len(), false);
     tracing::info!(
         "watching {}, polling every {:?}; alerts go to {}",
         watched::join_names(&taken),

@@ -17,9 +17,12 @@ use crate::stable_hash::StableHash;
 const BLIND: [&str; 2] = ["recon-blind", "recon is blind in part"];
 const TAMPERED: [&str; 2] = ["recon-tampered", "somebody tampers with recon"];
 
+/// The rule ids of alerts about recon itself.
+pub(crate) const OWN_RULE_IDS: [&str; 2] = [BLIND[0], TAMPERED[0]];
+
 /// Whether alerts about recon itself have that rule id.
 pub(crate) fn is_own_id(id: &str) -> bool {
-    [BLIND[0], TAMPERED[0]].contains(&id)
+    OWN_RULE_IDS.contains(&id)
 }
 
 /// The rule id of lines about that part.

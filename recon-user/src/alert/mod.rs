@@ -31,7 +31,7 @@ use crate::process::Process;
 use crate::row::Verdict;
 use crate::rule::Technique;
 use crate::stable_hash::StableHash;
-pub(crate) use blind::{is_own_id, own_rule_id};
+pub(crate) use blind::{OWN_RULE_IDS, is_own_id, own_rule_id};
 use ecs::{
     Alert, Ecs, EcsAgent, EcsEndpoint, EcsEvent, EcsRule, EventText, Host, Listed, NetworkFields,
     Observer, Related, Threat, ThreatTechnique,

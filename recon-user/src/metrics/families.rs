@@ -2,7 +2,8 @@
 //!
 //! In: what a scrape reads. Out: the samples of each metric.
 //! The decision held here: every series whose labels are known is there from the start, with 0. A
-//! rate over a counter that appears with its first event would miss that event.
+//! rate over a counter that appears with its first event would miss that event. Only programs that
+//! the kernel does not count have none.
 
 mod read;
 

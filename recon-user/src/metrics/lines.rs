@@ -1,6 +1,6 @@
 //! The lines about incidents and about recon itself, counted by rule.
 //!
-//! In: each line of the agent. Out: [`LineCounts`].
+//! In: the rules, each line of the agent. Out: [`LineCounts`].
 //! The decision held here: a counter never goes away, so a rule that a reload has removed keeps
 //! its count. The ids come from the operator's rules, never from packets.
 
@@ -51,6 +51,11 @@ pub(crate) struct LineCounts {
 }
 
 impl LineCounts {
+    /// Shows that rule, also before its first line.
+    pub(crate) fn add_rule(&mut self, rule: String) {
+        self.by_rule.entry(rule).or_default();
+    }
+
     /// Counts a line of that rule.
     pub(crate) fn add_line(&mut self, rule: &str, kind: LineKind) {
         let counts = match self.by_rule.get_mut(rule) {
@@ -107,5 +112,33 @@ mod tests {
             ]
         );
         assert_eq!(lines.digests(), 1);
+    }
+
+    /// What a rule has counted stays when a reload names the rule again.
+    #[test]
+    fn rules_are_there_before_their_first_line() {
+        let mut lines = LineCounts::default();
+        lines.add_rule("port-scan".to_owned());
+        lines.add_line("port-scan", LineKind::LeftOut);
+        for rule in ["port-scan", "icmp-sweep"] {
+            lines.add_rule(rule.to_owned());
+        }
+        let found: Vec<_> = lines
+            .iter()
+            .map(|(rule, kind, count)| (rule, kind.name(), count))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("icmp-sweep", "began", 0),
+                ("icmp-sweep", "grew", 0),
+                ("icmp-sweep", "ended", 0),
+                ("icmp-sweep", "left_out", 0),
+                ("port-scan", "began", 0),
+                ("port-scan", "grew", 0),
+                ("port-scan", "ended", 0),
+                ("port-scan", "left_out", 1),
+            ]
+        );
     }
 }
