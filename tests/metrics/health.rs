@@ -115,9 +115,20 @@ fn an_agent_that_is_blind_is_not_healthy() -> Result<()> {
     Ok(())
 }
 
-/// The thread that hears strangers can do nothing but answer.
+/// The niceness in /proc/PID/stat.
+fn niceness(stat: &str) -> Result<i32> {
+    /// Its place after the name, which may have blanks.
+    const PLACE: usize = 16;
+    let (_, fields) = stat.rsplit_once(") ").context("a name")?;
+    let niceness = fields.split(' ').nth(PLACE).context("a field")?;
+    Ok(niceness.parse()?)
+}
+
+/// The thread that hears strangers can do nothing but answer, with the lowest priority.
 #[test]
 fn the_thread_that_answers_has_no_privileges() -> Result<()> {
+    /// What nice(1) calls it.
+    const LEAST: i32 = 19;
     let lab = Lab::new()?;
     let address = tcp();
     let agent = start(&lab, &address, "")?;
@@ -134,10 +145,11 @@ fn the_thread_that_answers_has_no_privileges() -> Result<()> {
         let count: u32 = count.context("filters")?.trim().parse()?;
         filters.insert(path.file_name().context("a thread")?.to_owned(), count);
         if status.contains("Name:\trecon-metrics\n") {
-            found = Some((status, count));
+            let stat = fs::read_to_string(path.join("stat"))?;
+            found = Some((status, count, niceness(&stat)?));
         }
     }
-    let (status, count) = found.context("its thread")?;
+    let (status, count, niceness) = found.context("its thread")?;
     for line in [
         "CapEff:\t0000000000000000",
         "CapPrm:\t0000000000000000",
@@ -149,6 +161,7 @@ fn the_thread_that_answers_has_no_privileges() -> Result<()> {
             "no {line} in {status}"
         );
     }
+    ensure!(niceness == LEAST, "the priority {niceness}");
     // Those of all threads, and its own.
     let of_agent = filters.get(OsStr::new(&agent.pid().to_string()));
     ensure!(of_agent == Some(&(count - 1)), "{filters:?}");

@@ -1,5 +1,6 @@
 //! The systemd unit: systemd finds nothing wrong with it, and little exposed.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
@@ -161,6 +162,66 @@ fn only_a_stop_detaches_the_hooks() -> Result<()> {
             false => "",
         };
         ensure!(said == expected, "{job:?}: {said:?}");
+    }
+    Ok(())
+}
+
+/// The system calls of a name in `SystemCallFilter=`, which may be one of systemd's sets.
+fn calls_of(name: &str) -> Result<BTreeSet<String>> {
+    if !name.starts_with('@') {
+        return Ok(BTreeSet::from([name.to_owned()]));
+    }
+    let (is_known, said) = analyze(&["syscall-filter"], Path::new(name))?;
+    ensure!(is_known, "{name}: {said}");
+    let mut calls = BTreeSet::new();
+    let lines = said.lines().skip(1).map(str::trim);
+    for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        calls.extend(calls_of(line)?);
+    }
+    Ok(calls)
+}
+
+/// The system calls that the unit allows, as systemd reads its lines: the first one is a list of
+/// those that are allowed, and each further one adds to it or takes from it.
+fn allowed_calls(unit: &str) -> Result<BTreeSet<String>> {
+    let mut allowed = BTreeSet::new();
+    let filters = unit
+        .lines()
+        .filter_map(|line| line.strip_prefix("SystemCallFilter="));
+    for filter in filters {
+        let names = filter.strip_prefix('~');
+        for name in names.unwrap_or(filter).split_whitespace() {
+            for call in calls_of(name)? {
+                match names {
+                    Some(_) => allowed.remove(&call),
+                    None => allowed.insert(call),
+                };
+            }
+        }
+    }
+    Ok(allowed)
+}
+
+/// A call that recon makes once, at its start, and that fails without an end of recon, would go
+/// unnoticed.
+#[test]
+fn the_unit_allows_the_calls_that_recon_makes() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let allowed = allowed_calls(&fs::read_to_string(unit(folder.path())?)?)?;
+    for (call, is_allowed) in [
+        ("bpf", true),
+        ("perf_event_open", true),
+        ("membarrier", true),
+        ("seccomp", true),
+        ("landlock_restrict_self", true),
+        ("prlimit64", true),
+        ("setpriority", true),
+        ("sched_setscheduler", false),
+        ("mbind", false),
+        ("ptrace", false),
+        ("init_module", false),
+    ] {
+        ensure!(allowed.contains(call) == is_allowed, "{call}: {allowed:?}");
     }
     Ok(())
 }

@@ -13,15 +13,17 @@
 //! | `families` | all metrics: a table |
 //! | `own` | the processor time and memory of this process |
 //! | `text` | a snapshot as OpenMetrics, and as text for older scrapers |
-//! | `health` | whether polls really happen, and whether recon is blind |
+//! | `health` | whether polls really happen, and whether recon is blind or tampered with |
 //! | `listener` | the sockets |
 //! | `server` | the thread that answers |
 //!
 //! The decisions held here:
-//! - A scrape never delays a poll: the agent hands over one snapshot a poll, and a thread of its
-//!   own encodes it.
-//! - No remote address, user or process is ever a label: whoever sends packets chooses those. The
-//!   values of a label are names that are built in, or ids of the operator's rules.
+//! - No poll waits for a scrape: the agent hands over one snapshot a poll, and a thread of its own
+//!   encodes it. A client that connects without a pause still keeps a processor busy; grace periods
+//!   then end late, and so do polls.
+//! - No remote address, user or process is ever a label: whoever sends packets chooses those. Label
+//!   values are built-in names, the ids of the operator's rules and the names of the operator's
+//!   sinks.
 
 mod address;
 mod families;

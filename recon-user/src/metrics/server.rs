@@ -6,8 +6,7 @@
 //!   request, whose head has at most [`HEAD_BYTES`]. Of more than [`CLIENTS`] the oldest goes, so
 //!   that those who say nothing hold up nobody.
 //! - The text of a poll is encoded once, however many ask for it.
-//! - The thread is the last one that the processor serves: whoever asks all the time slows down
-//!   himself and other clients, not the polls.
+//! - The thread has the lowest priority (nice 19), so others get most of the processor.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -132,12 +131,15 @@ fn run(
     }
 }
 
-/// Makes the processor serve all other threads first.
+/// Gives this thread the lowest priority.
 fn yield_to_others() {
     /// This thread.
     const OWN: libc::id_t = 0;
-    // SAFETY: integers only. If it fails, the thread is served like all others.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, OWN, NICENESS) };
+    // SAFETY: integers only.
+    if unsafe { libc::setpriority(libc::PRIO_PROCESS, OWN, NICENESS) } != 0 {
+        let error = io::Error::last_os_error();
+        tracing::warn!("metrics: can't lower the priority of the thread that answers: {error}");
+    }
 }
 
 async fn serve(socket: Socket, scraped: Arc<Scraped>) -> io::Result<()> {
