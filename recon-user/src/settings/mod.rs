@@ -56,7 +56,7 @@ pub use listing::list;
 use network_files::Lists;
 pub use options::RuleOptions;
 use options::doubt_name;
-pub(crate) use sinks::LineKind;
+pub(crate) use sinks::{ALERTS_SINK, EVENTS_SINK, LineKind};
 use value::Located;
 
 /// The file that is read if none is named.

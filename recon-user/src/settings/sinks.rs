@@ -18,8 +18,13 @@ use super::read::{TomlReader, TomlValue};
 use super::value::SettingType;
 use crate::diagnostic::{Span, Wrong};
 use crate::duration::{Range, text};
-use crate::sink::{Destination, Fsync, Rotation};
+use crate::sink::{Destination, Fsync, Rotation, STDOUT};
 
+/// The sinks of `--alerts` and `--events`, as metrics name them.
+pub(crate) const ALERTS_SINK: &str = "alerts";
+pub(crate) const EVENTS_SINK: &str = "events";
+/// The sinks that recon has without a table.
+const BUILT_IN: [&str; 3] = [STDOUT, ALERTS_SINK, EVENTS_SINK];
 /// A sink's name is a part of log lines, of `recon status` and of the names of metrics.
 const LONGEST_NAME: usize = 32;
 /// Some hundred lines: with fewer, files come and go all the time.
@@ -247,6 +252,12 @@ impl SinkSettings {
             error(
                 format!("`{name}` is not a name for a sink"),
                 format!("use up to {LONGEST_NAME} lower-case letters, digits, `-` and `_`"),
+            );
+        }
+        if BUILT_IN.contains(&name) {
+            error(
+                format!("`{name}` is the name of a sink that recon has by itself"),
+                "use another name".to_owned(),
             );
         }
         let Some(kind) = self.kind else {

@@ -2,19 +2,20 @@
 //!
 //! In: the queues of the output. Out: [`SinkCounts`].
 
-use super::{ALERTS, AgentOutput, EVENTS};
+use super::AgentOutput;
 use crate::metrics::SinkCounts;
+use crate::settings::{ALERTS_SINK, EVENTS_SINK};
 use crate::sink::{LineQueue, STDOUT, Written};
 
 impl AgentOutput {
     /// What became of the lines of each sink.
     pub(in crate::agent) fn sink_counts(&self) -> Vec<SinkCounts> {
         let alerts = match &self.alert_file {
-            Some(_) => ALERTS,
+            Some(_) => ALERTS_SINK,
             None => STDOUT,
         };
         let rows = self.events.as_ref().unwrap_or(&self.main).rows.as_ref();
-        let rows = rows.map(|rows| count(EVENTS, rows));
+        let rows = rows.map(|rows| count(EVENTS_SINK, rows));
         let named = self.sinks().map(|sink| SinkCounts {
             name: sink.name,
             queued: sink.waiting,
