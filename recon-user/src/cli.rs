@@ -317,8 +317,9 @@ pub struct RunOptions {
 
     /// Answer Prometheus here: a loopback address with a port such as 127.0.0.1:9753, or unix:PATH
     ///
-    /// `GET /metrics` is OpenMetrics. `GET /healthz` is 200 while polls happen and recon sees
-    /// everything, else 503 and the reason. Whoever may connect may read both.
+    /// `GET /metrics` is OpenMetrics. `GET /healthz` is 200 while polls drain the counts and recon
+    /// is neither blind nor tampered with, else 503 and the reason. Whoever may connect may read
+    /// both.
     #[arg(long, value_name = "ADDR", value_parser = MetricsAddress::parse)]
     pub metrics: Option<MetricsAddress>,
 

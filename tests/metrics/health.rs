@@ -93,7 +93,7 @@ fn an_agent_that_is_blind_is_not_healthy() -> Result<()> {
     lab.host().ip(&format!("link delete {HOST_LINK}\n"))?;
     let said = wait_status(scraper, 503)?;
     ensure!(
-        said == format!("blind: the interface {HOST_LINK} is gone\n"),
+        said == format!("blind or tampered with: the interface {HOST_LINK} is gone\n"),
         "{said}"
     );
     let samples = scraper.scrape()?;

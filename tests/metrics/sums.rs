@@ -82,7 +82,7 @@ pub(super) fn flood() -> Result<Flood> {
     Ok(Flood { frames, expected })
 }
 
-/// The identities of the documentation.
+/// Two identities of docs/metrics.md, and two that hold without evictions and --state.
 fn check_identities(samples: &Samples) -> Result<()> {
     let sum = |metric: &str, label: &str| samples.sum(metric, &[label]);
     let signals = sum("recon_signals_total", "");
@@ -128,26 +128,8 @@ fn settle(agent: &Agent, scraper: Scraper<'_>) -> Result<(Samples, Seen)> {
     }
 }
 
-fn check(lab: &Lab, agent: Agent, address: &Address) -> Result<()> {
-    let scraper = Scraper::new(lab, address);
-    let Flood { frames, expected } = flood()?;
-    let sender = lab.sender()?;
-    frames.iter().try_for_each(|frame| sender.send(frame))?;
-    let is_counted = |samples: &Samples| {
-        let mut expected = expected.iter();
-        expected.all(|(metric, label, number)| samples.sum(metric, &[label]) >= *number)
-    };
-    scraper.wait_for(&agent, "all frames are counted", is_counted)?;
-    // Another poll judges what the one before has drained.
-    agent.wait_poll()?;
-    let (samples, read) = settle(&agent, scraper)?;
-    for (metric, label, number) in &expected {
-        let found = samples.sum(metric, &[label]);
-        ensure!(
-            found == *number,
-            "{metric} {label}: {found}, not {number}\n{samples}"
-        );
-    }
+/// Gauges of a healthy agent, and metrics that are above 0.
+fn check_gauges(samples: &Samples) -> Result<()> {
     for (metric, label, number) in [
         ("recon_hooks", "hook=\"xdp_native\"", 1),
         ("recon_hooks", "hook=\"sock_ops\"", 1),
@@ -178,7 +160,11 @@ fn check(lab: &Lab, agent: Agent, address: &Address) -> Result<()> {
         ensure!(samples.sum(metric, &[]) > 0, "{metric}: {samples}");
     }
     ensure!(samples.has("recon_cpu_seconds_total"), "{samples}");
-    // Nothing of a packet is in a label.
+    Ok(())
+}
+
+/// Nothing of a packet is in a label.
+fn check_labels(samples: &Samples) -> Result<()> {
     let source = SOURCES.to_string();
     let told = samples.series().find(|series| {
         [source.as_str(), "198.19.", "203.0.113.", "veth"]
@@ -186,7 +172,11 @@ fn check(lab: &Lab, agent: Agent, address: &Address) -> Result<()> {
             .any(|part| series.contains(part))
     });
     ensure!(told.is_none(), "{told:?}");
-    // The lines that the test has read are those that were counted.
+    Ok(())
+}
+
+/// The lines that the test has read are those that were counted.
+fn check_lines(samples: &Samples, read: &Seen) -> Result<()> {
     let by_rule = |rule: &str| {
         let lines = read.alerts.iter();
         lines
@@ -209,6 +199,32 @@ fn check(lab: &Lab, agent: Agent, address: &Address) -> Result<()> {
             by_rule(rule)
         );
     }
+    Ok(())
+}
+
+fn check(lab: &Lab, agent: Agent, address: &Address) -> Result<()> {
+    let scraper = Scraper::new(lab, address);
+    let Flood { frames, expected } = flood()?;
+    let sender = lab.sender()?;
+    frames.iter().try_for_each(|frame| sender.send(frame))?;
+    let is_counted = |samples: &Samples| {
+        let mut expected = expected.iter();
+        expected.all(|(metric, label, number)| samples.sum(metric, &[label]) >= *number)
+    };
+    scraper.wait_for(&agent, "all frames are counted", is_counted)?;
+    // Another poll judges what the one before has drained.
+    agent.wait_poll()?;
+    let (samples, read) = settle(&agent, scraper)?;
+    for (metric, label, number) in &expected {
+        let found = samples.sum(metric, &[label]);
+        ensure!(
+            found == *number,
+            "{metric} {label}: {found}, not {number}\n{samples}"
+        );
+    }
+    check_gauges(&samples)?;
+    check_labels(&samples)?;
+    check_lines(&samples, &read)?;
     let stopped = agent.stop()?;
     ensure!(stopped.status.success(), "{}", stopped.seen);
     let totals = stopped.totals()?;

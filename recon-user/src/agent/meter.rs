@@ -29,7 +29,7 @@ use crate::stream::rule_id;
 pub(super) struct Meter {
     published: Arc<Published>,
     server: MetricsServer,
-    /// The hooks of this start that see processes.
+    /// The socket hooks of this start.
     sockets: SocketHooks,
 }
 
@@ -46,7 +46,7 @@ impl Meter {
         let published = Arc::new(Published::new(options.interval));
         let server = MetricsServer::start(listener, Arc::clone(&published))
             .context("can't start the thread that answers scrapes")?;
-        tracing::info!("metrics: http://{address}/metrics and /healthz");
+        tracing::info!("metrics: GET /metrics and /healthz on {address}");
         Ok(Some(Self {
             published,
             server,
@@ -54,8 +54,8 @@ impl Meter {
         }))
     }
 
-    /// Notes what has been attached to the cgroup.
-    pub(super) fn note_sockets(&mut self, sockets: &SocketHooks) {
+    /// Keeps the socket hooks, to count them in each snapshot.
+    pub(super) fn set_socket_hooks(&mut self, sockets: &SocketHooks) {
         self.sockets = sockets.clone();
     }
 

@@ -138,7 +138,7 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     taken.iter().for_each(|taken| tracing::info!("{taken}"));
     let ignored = untrusted(&sockets, &taken);
     if let Some(meter) = &mut meter {
-        meter.note_sockets(&sockets);
+        meter.set_socket_hooks(&sockets);
     }
     let pipeline_settings = PipelineSettings::new(in_force, ignored);
     let mut agent = Agent {

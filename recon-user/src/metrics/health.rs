@@ -1,6 +1,7 @@
 //! Whether recon does what it is there for.
 //!
-//! In: when a poll last drained the counts, and what recon is blind for. Out: nothing, or why not.
+//! In: when a poll last drained the counts, and the open incidents of recon-blind and
+//! recon-tampered. Out: nothing, or why not.
 //! The decision held here: an answer of the process is no sign of life. Only a poll that has
 //! drained the counts is one, as for the service manager.
 
@@ -35,7 +36,7 @@ pub(super) fn check_health(
                 .iter()
                 .map(|part| visible(part.to_string().as_bytes()));
             let parts: Vec<_> = parts.collect();
-            Err(format!("blind: {}", parts.join("; ")))
+            Err(format!("blind or tampered with: {}", parts.join("; ")))
         }
     }
 }
@@ -68,14 +69,16 @@ mod tests {
                 Some(1.0),
                 1.0,
                 &table,
-                Some("blind: the kernel's table is full"),
+                Some("blind or tampered with: the kernel's table is full"),
             ),
             (Some(9.0), 1.0, &table, Some("polls are overdue")),
             (
                 Some(1.0),
                 1.0,
                 &two,
-                Some("blind: the kernel's table is full; the interface a\\u{1b}b is gone"),
+                Some(
+                    "blind or tampered with: the kernel's table is full; the interface a\\u{1b}b is gone",
+                ),
             ),
         ] {
             let found = check_health(age.map(seconds), seconds(interval), blind);

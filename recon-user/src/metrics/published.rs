@@ -75,7 +75,7 @@ impl Published {
         self.interval
     }
 
-    /// When the process started.
+    /// When the agent began to serve metrics.
     pub(super) const fn started_at(&self) -> Timestamp {
         self.started_at
     }

@@ -152,7 +152,7 @@ fn health_is_that_of_the_polls() {
     let answer = ask();
     assert_eq!(status(&answer), "503", "{answer}");
     assert!(
-        answer.ends_with("blind: the kernel's table is full\n"),
+        answer.ends_with("blind or tampered with: the kernel's table is full\n"),
         "{answer}"
     );
 }
@@ -176,7 +176,6 @@ fn a_scrape_reads_the_last_snapshot() {
 fn slow_clients_hold_up_nobody() {
     let (_server, published, address) = server();
     published.note_drained();
-    let begun = Instant::now();
     let mut silent: Vec<_> = (0..4 * CLIENTS)
         .map(|number| {
             let mut client = connect(address);
@@ -192,11 +191,13 @@ fn slow_clients_hold_up_nobody() {
     // The youngest of them were served until their time was over.
     let last = silent.last_mut().expect("a client");
     let mut answer = Vec::new();
-    let _ = last.read_to_end(&mut answer);
+    let end = last.read_to_end(&mut answer).map_err(|error| error.kind());
     assert!(
-        begun.elapsed() < CLIENT_TIME + HEAD_TIME + PATIENCE / 2,
-        "{:?}",
-        begun.elapsed()
+        !matches!(
+            end,
+            Err(io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+        ),
+        "it was never closed"
     );
 }
 
