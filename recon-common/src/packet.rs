@@ -7,6 +7,8 @@
 //! header, and the places of its fields are checked at compile time. Each field is one load; a copy
 //! of the header would be built from single bytes.
 
+use crate::Loss;
+
 /// The fields of `N` bytes that are known to exist.
 pub trait Fields<const N: usize>: Copy {
     /// The byte at `AT`.
@@ -67,6 +69,10 @@ pub trait Packet {
     fn is_crafted(&self, _source_port: u16) -> bool {
         false
     }
+
+    /// Takes note that parsing stops at that offset, or would if what is missing there mattered.
+    #[inline(always)]
+    fn note_stop(&self, _offset: usize) {}
 
     /// The same offset, without what the verifier knows of it.
     ///
@@ -150,13 +156,32 @@ impl<'a, P: Packet + ?Sized> Cursor<'a, P> {
     /// The `N` bytes at the cursor, or `None` if the datagram or the frame has fewer.
     #[inline(always)]
     pub(crate) fn peek<const N: usize>(&self) -> Option<P::Header<N>> {
-        self.packet.header(self.readable(N)?)
+        let header = self
+            .readable(N)
+            .and_then(|offset| self.packet.header(offset));
+        if header.is_none() {
+            self.packet.note_stop(self.offset);
+        }
+        header
     }
 
     /// The `N` bytes at a cursor behind the headers.
     #[inline(always)]
     pub(crate) fn peek_payload<const N: usize>(&self) -> Option<[u8; N]> {
-        self.packet.payload(self.readable(N)?)
+        let bytes = self
+            .readable(N)
+            .and_then(|offset| self.packet.payload(offset));
+        if bytes.is_none() {
+            self.packet.note_stop(self.offset);
+        }
+        bytes
+    }
+
+    /// Parsing stops here, since the header is of no use.
+    #[inline(always)]
+    pub(crate) fn stop(&self, loss: Loss) -> Loss {
+        self.packet.note_stop(self.offset);
+        loss
     }
 
     /// The offset of the cursor, if `length` bytes there can be part of the datagram.

@@ -72,7 +72,7 @@ pub(super) fn ethernet<P: Packet + ?Sized>(
         ethertype::IPV4 => Ok(Frame::Ip(Family::V4, cursor)),
         ethertype::IPV6 => Ok(Frame::Ip(Family::V6, cursor)),
         ethertype::ARP if direction == Direction::In => Ok(Frame::Arp(cursor)),
-        deeper if is_tag(deeper) => Err(Loss::TooDeep.into()),
+        deeper if is_tag(deeper) => Err(cursor.stop(Loss::TooDeep).into()),
         _ if is_to_group => Err(Ignored::Group.into()),
         _ => Err(Ignored::NotIp.into()),
     }

@@ -87,7 +87,7 @@ fn ipv4<P: Packet + ?Sized>(cursor: Cursor<'_, P>) -> Result<Datagram<'_, P>, Lo
     let version_and_length = header.u8::<0>();
     let length = usize::from(version_and_length & 0x0f) * WORD;
     if version_and_length >> 4 != 4 || length < IPV4_HEADER {
-        return Err(Loss::Malformed);
+        return Err(cursor.stop(Loss::Malformed));
     }
     let total = usize::from(header.u16::<2>());
     let fragment = header.u16::<6>();
@@ -95,7 +95,7 @@ fn ipv4<P: Packet + ?Sized>(cursor: Cursor<'_, P>) -> Result<Datagram<'_, P>, Lo
     // the frame.
     let payload = match total {
         0 => cursor,
-        total if total < length => return Err(Loss::Malformed),
+        total if total < length => return Err(cursor.stop(Loss::Malformed)),
         total => cursor.ending_after(total),
     };
     Ok(Datagram {
@@ -120,7 +120,7 @@ fn ipv6<P: Packet + ?Sized>(cursor: Cursor<'_, P>) -> Result<Datagram<'_, P>, Lo
 fn ipv6_fixed<P: Packet + ?Sized>(cursor: Cursor<'_, P>) -> Result<Datagram<'_, P>, Loss> {
     let header = cursor.peek::<7>().ok_or(Loss::Truncated)?;
     if header.u8::<0>() >> 4 != 6 {
-        return Err(Loss::Malformed);
+        return Err(cursor.stop(Loss::Malformed));
     }
     // Payload length 0 means a jumbogram (RFC 2675) or BIG TCP: it ends with the frame.
     let payload = match usize::from(header.u16::<4>()) {
@@ -159,7 +159,7 @@ fn skip_extensions<P: Packet + ?Sized>(
         datagram.protocol = header.u8::<0>();
     }
     if is_extension(datagram.protocol) {
-        return Err(Loss::TooDeep);
+        return Err(datagram.payload.stop(Loss::TooDeep));
     }
     Ok(datagram)
 }
@@ -362,7 +362,7 @@ impl<P: Packet + ?Sized> Datagram<'_, P> {
                 let source = v6::<_, 0, 4, 8, 12>(addresses);
                 let destination = v6::<_, 16, 20, 24, 28>(addresses);
                 if !source.is_host_of_ipv6() || !destination.is_host_of_ipv6() {
-                    return Err(Loss::Malformed);
+                    return Err(self.header.skip(IPV6_SOURCE).stop(Loss::Malformed));
                 }
                 (source, destination)
             }

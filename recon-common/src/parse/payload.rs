@@ -32,7 +32,7 @@ pub(super) fn is_tcp_dns_query<P: Packet + ?Sized>(
     segment: &Cursor<'_, P>,
     offset: u8,
 ) -> Result<bool, Loss> {
-    is_dns_query(&segment.skip(tcp_header_length(offset)? + DNS_LENGTH))
+    is_dns_query(&segment.skip(tcp_header_length(segment, offset)? + DNS_LENGTH))
 }
 
 /// Whether the segment's payload starts a GET request. `offset` as above.
@@ -42,7 +42,7 @@ pub(super) fn is_http_get<P: Packet + ?Sized>(
     offset: u8,
 ) -> Result<bool, Loss> {
     const GET: [u8; 4] = *b"GET ";
-    let payload = segment.skip(tcp_header_length(offset)?);
+    let payload = segment.skip(tcp_header_length(segment, offset)?);
     if payload.left() < GET.len() {
         return Ok(false);
     }
@@ -53,10 +53,13 @@ pub(super) fn is_http_get<P: Packet + ?Sized>(
 }
 
 #[inline(always)]
-fn tcp_header_length(offset: u8) -> Result<usize, Loss> {
+fn tcp_header_length<P: Packet + ?Sized>(
+    segment: &Cursor<'_, P>,
+    offset: u8,
+) -> Result<usize, Loss> {
     let length = usize::from(offset >> 4) * 4;
     if length < TCP_HEADER {
-        return Err(Loss::Malformed);
+        return Err(segment.stop(Loss::Malformed));
     }
     Ok(length)
 }
