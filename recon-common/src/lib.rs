@@ -9,6 +9,7 @@
 //! | signal | [`signal`], [`observation`] | what the frame means, and on what condition it counts |
 //! | signal | [`tool`] | which tool's fingerprint a probe carries |
 //! | count | [`frame_class`] | in which counter a frame is, whatever it shows |
+//! | count | [`lost_frame`] | what the kernel's log says of a frame that can't be read |
 //! | count | [`table`] | the [`Key`] under which it counts |
 //! | count | [`detail`] | the key's sender, interface, or namespace and ending |
 //! | count | [`netns`] | in which network namespace, if that is not the agent's |
@@ -34,6 +35,7 @@ pub mod flow;
 pub mod frame_class;
 pub mod keyed_hash;
 pub mod loss;
+pub mod lost_frame;
 pub mod netns;
 pub mod observation;
 pub mod packed;
@@ -53,6 +55,7 @@ pub use flow::{Address, Flow};
 pub use frame_class::{FrameClass, Ignored};
 pub use keyed_hash::HashSecrets;
 pub use loss::Loss;
+pub use lost_frame::LostFrame;
 pub use netns::NetnsId;
 pub use observation::{FlowMarks, FlowState, Observation, Sent};
 pub use packed::PackedKey;

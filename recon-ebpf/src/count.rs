@@ -16,10 +16,11 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 use recon_common::table::TABLE_ENTRIES;
 use recon_common::{
-    Counter, Direction, FlowState, FrameClass, Key, Loss, PackedKey, Packet, Parsed, parse,
+    Counter, Direction, FlowState, FrameClass, Key, Loss, PackedKey, Parsed, parse,
 };
 
 use crate::admit;
+use crate::kernel_log::{LoggedFrame, log_lost_frame};
 use crate::recent::RecentSlot;
 
 /// How often the generations have changed places. The lowest bit says which of the two is live. The
@@ -112,12 +113,19 @@ impl Live {
 
 /// Counts what `packet` shows, if anything.
 #[inline(always)]
-pub(crate) fn count_packet(packet: &impl Packet, state: &impl FlowState, direction: Direction) {
+pub(crate) fn count_packet(
+    packet: &impl LoggedFrame,
+    state: &impl FlowState,
+    direction: Direction,
+) {
     let class = match parse(packet, direction) {
         Ok(parsed) => count_parsed(&parsed, state, direction),
         Err(class) => class,
     };
     add_to_counter(Counter::Frames(direction, class), 1);
+    if let FrameClass::Lost(loss) = class {
+        log_lost_frame(packet, loss, direction);
+    }
 }
 
 /// Counts what a frame shows, unless what came before says that it is nothing.
@@ -203,7 +211,7 @@ pub(crate) fn count_key(key: &Key) {
 /// # Safety
 /// `number` points to the value of a map: 8 bytes, aligned, that live as long as the program runs.
 #[inline(always)]
-unsafe fn atomic_add(number: *mut u64, by: u64) {
+pub(crate) unsafe fn atomic_add(number: *mut u64, by: u64) {
     // Core's atomics lack fetch_add on BPF, which has no compare-and-swap in its base instruction
     // set. SAFETY: as the caller says.
     unsafe {

@@ -12,6 +12,7 @@
 //! - [`sender`]: which process sends
 //! - [`accepted`]: which connections this host has accepted, and since when
 //! - [`admit`]: which packets get a key when room is short
+//! - [`kernel_log`]: which frames could not be read, for whoever asks
 //! - [`count`]: one map update per interesting packet
 //!
 //! `recon-common` decides what a packet means, with the code that the host's tests run too.
@@ -25,6 +26,7 @@ mod admit;
 mod count;
 mod flow_state;
 mod hook;
+mod kernel_log;
 mod recent;
 mod secrets;
 mod sender;

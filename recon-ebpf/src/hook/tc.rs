@@ -5,6 +5,7 @@
 //! In: an skb. Out: always `TCX_NEXT` (clsact calls it `TC_ACT_UNSPEC`): the next program or the
 //! stack goes on as without recon.
 
+use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::bindings::bpf_hdr_start_off::BPF_HDR_START_NET;
 use aya_ebpf::bindings::tcx_action_base::TCX_NEXT;
 use aya_ebpf::helpers::{bpf_skb_load_bytes, bpf_skb_load_bytes_relative};
@@ -20,6 +21,7 @@ use recon_common::{Direction, Packet};
 
 use super::{InPlace, hide_offset};
 use crate::flow_state::{KernelFlowState, PacketHook};
+use crate::kernel_log::{FrameBytes, LoggedFrame, write_record};
 use crate::{count, sender};
 
 #[classifier]
@@ -190,4 +192,26 @@ impl<const IS_BARE: bool> Packet for SkbFrame<IS_BARE> {
     fn hide_offset(offset: usize) -> usize {
         hide_offset(offset)
     }
+}
+
+impl<const IS_BARE: bool> LoggedFrame for SkbFrame<IS_BARE> {
+    #[inline(always)]
+    fn log(&self, lost: u32) {
+        log_skb_frame(self.0.skb.skb, lost);
+    }
+}
+
+/// The parser has pulled the headers into the first buffer.
+#[inline(never)]
+fn log_skb_frame(context: *mut __sk_buff, lost: u32) {
+    let frame = TcContext::new(context);
+    // SAFETY: the context is the program's own.
+    let interface = unsafe { (*context).ifindex };
+    let frame = FrameBytes {
+        start: frame.data(),
+        end: frame.data_end(),
+        length: frame.len(),
+        interface,
+    };
+    write_record(&frame, lost);
 }

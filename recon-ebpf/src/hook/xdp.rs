@@ -5,7 +5,8 @@
 
 use aya_ebpf::Global;
 use aya_ebpf::bindings::xdp_action::XDP_PASS;
-use aya_ebpf::helpers::bpf_xdp_load_bytes;
+use aya_ebpf::bindings::xdp_md;
+use aya_ebpf::helpers::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use recon_common::{Direction, Packet};
@@ -13,6 +14,7 @@ use recon_common::{Direction, Packet};
 use super::{InPlace, hide_offset};
 use crate::count;
 use crate::flow_state::{KernelFlowState, PacketHook};
+use crate::kernel_log::{FrameBytes, LoggedFrame, write_record};
 
 /// Whether frames may come in several buffers, and the kernel has the helper that reads them (Linux
 /// 5.18 and later). The agent sets it before it loads the programs; the verifier skips the call of
@@ -67,4 +69,29 @@ impl Packet for XdpFrame {
     fn hide_offset(offset: usize) -> usize {
         hide_offset(offset)
     }
+}
+
+impl LoggedFrame for XdpFrame {
+    #[inline(always)]
+    fn log(&self, lost: u32) {
+        log_xdp_frame(self.0.ctx, lost);
+    }
+}
+
+#[inline(never)]
+fn log_xdp_frame(context: *mut xdp_md, lost: u32) {
+    let frame = XdpContext::new(context);
+    let (start, end) = (frame.data(), frame.data_end());
+    let length = match XDP_HAS_FRAGS.load() {
+        0 => end - start,
+        // SAFETY: the context is the program's own.
+        _ => unsafe { bpf_xdp_get_buff_len(context) as usize },
+    };
+    let frame = FrameBytes {
+        start,
+        end,
+        length: length as u32,
+        interface: frame.ingress_ifindex() as u32,
+    };
+    write_record(&frame, lost);
 }

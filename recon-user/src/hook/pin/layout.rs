@@ -16,7 +16,7 @@ use recon_common::recent::{Recent, first_slot};
 use recon_common::sources::Sketch;
 use recon_common::{
     Address, Counter, Detail, Ending, Flow, HashSecrets, ImageId, Key, Loss, NetnsId, PackedKey,
-    PendingConnect, Registers, Signal, Tool,
+    PendingConnect, Registers, Signal, Tool, lost_frame,
 };
 
 use crate::stable_hash::StableHash;
@@ -39,7 +39,8 @@ pub(super) struct MapDefinition {
 /// What the maps hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
-    /// All maps but those of constants, ordered by name.
+    /// All maps but those of constants and of the log, ordered by name. The log is its agent's: the
+    /// next one has programs and a log of its own, whether or not it was asked for one.
     pub(super) maps: Vec<MapDefinition>,
     pub(super) version: u64,
 }
@@ -52,9 +53,10 @@ impl Layout {
     pub(super) fn of_object(object: &[u8]) -> Result<Self, aya_obj::ParseError> {
         let object = Object::parse(object)?;
         let maps = object.maps.iter();
-        let maps = maps.filter(|(_, map)| {
+        let maps = maps.filter(|(name, map)| {
             let section = map.section_kind();
             matches!(section, EbpfSectionKind::Maps | EbpfSectionKind::BtfMaps)
+                && !lost_frame::MAPS.contains(&name.as_str())
         });
         let definition = |(name, map): (&String, &aya_obj::Map)| MapDefinition {
             name: name.clone(),
@@ -170,6 +172,10 @@ mod tests {
             assert!(names.contains(&name), "{name} of {names:?}");
         }
         assert!(names.iter().all(|name| !name.starts_with('.')), "{names:?}");
+        assert!(
+            lost_frame::MAPS.iter().all(|name| !names.contains(name)),
+            "{names:?}"
+        );
         let again = Layout::of_object(&Hooks::object()).expect("this build's object");
         assert_eq!(layout, again);
         let changes: [fn(&mut MapDefinition); 6] = [
