@@ -329,6 +329,12 @@ pub struct RunOptions {
           value_parser = table_entries, allow_negative_numbers = true)]
     pub table_entries: u32,
 
+    /// Log frames that the kernel programs can't read: why, where, and their first bytes
+    ///
+    /// At most 20 lines at once, then one a second; the log says how many frames more there were.
+    #[arg(long)]
+    pub kernel_log: bool,
+
     /// Keep all privileges after attaching: capabilities, system calls and files
     ///
     /// By default recon keeps only what it needs from then on, and the log says what that is.

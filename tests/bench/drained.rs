@@ -13,7 +13,7 @@ use recon_common::Key;
 use recon_common::table::TABLE_ENTRIES;
 use recon_tests::usage::own_cpu_time;
 use recon_user::drain::{Drain, Grace};
-use recon_user::hook::{Hooks, Netns, Pins};
+use recon_user::hook::{Hooks, Netns, Pins, ProgramOptions};
 
 use super::flood;
 
@@ -40,7 +40,12 @@ pub(crate) struct Drained {
 impl Drained {
     /// A table with room for so many entries. With `pins`, polls have two phases.
     pub(crate) fn new(room: u32, pins: Option<Pins>) -> Result<Self> {
-        let mut hooks = Hooks::load_pinned(room, Netns::Watched, pins)?;
+        let options = ProgramOptions {
+            table_entries: room,
+            netns: Netns::Watched,
+            kernel_log: false,
+        };
+        let mut hooks = Hooks::load_pinned(options, pins)?;
         let [first, second] = GENERATIONS;
         let generations = [open(hooks.ebpf(), first)?, open(hooks.ebpf(), second)?];
         Ok(Self {

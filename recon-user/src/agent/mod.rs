@@ -18,6 +18,7 @@ pub(crate) mod doubts;
 mod explain;
 mod incident_log;
 mod interfaces;
+mod kernel_log;
 mod lines;
 mod links;
 mod listener;
@@ -53,8 +54,10 @@ use tokio::time::{Interval as Ticks, MissedTickBehavior, interval_at};
 use crate::alert::AlertLines;
 use crate::blind::{Blind, BlindPart};
 use crate::cli::RunOptions;
-use crate::drain::{Callers, CountMaps, Drain, DrainError, ExecEvents, Forks, Grace, ImageNumbers};
-use crate::hook::{self, Cgroup, Hooks, KernelFeatures, Netns, Pins};
+use crate::drain::{
+    Callers, CountMaps, Drain, DrainError, ExecEvents, Forks, Grace, ImageNumbers, KernelLog,
+};
+use crate::hook::{self, Cgroup, Hooks, KernelFeatures, Netns, Pins, ProgramOptions};
 use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::process::ServedPorts;
 use crate::process::login::Session;
@@ -119,7 +122,12 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     let mut signals = Signals::catch().context("can't listen for signals")?;
     let held = HeldSignals::hold();
     let committed = loaded.as_ref().and_then(LoadedState::commit);
-    let mut hooks = Hooks::load_pinned(entries, settings.netns, pins)?;
+    let programs = ProgramOptions {
+        table_entries: entries,
+        netns: settings.netns,
+        kernel_log: options.kernel_log,
+    };
+    let mut hooks = Hooks::load_pinned(programs, pins)?;
     for feature in KernelFeatures::of_kernel().missing() {
         tracing::info!("{feature}");
     }
@@ -128,6 +136,7 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     let images = ImageNumbers::open(hooks.ebpf())?;
     let forks = Forks::open(hooks.ebpf())?;
     let callers = Callers::open(hooks.ebpf())?;
+    let kernel_log = options.kernel_log.then(|| KernelLog::open(hooks.ebpf()));
     let sockets = attach_sockets(&mut hooks, cgroup.as_ref(), in_force);
     let names = settings.scanner_names();
     // After the hook that reports new processes, so that none is missed.
@@ -161,6 +170,7 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
         saving,
         meter,
         incident_log: IncidentLog::default(),
+        kernel_log: kernel_log.transpose()?,
     };
     let lost = interfaces.hooks.settle();
     agent.restore(loaded, pipeline_settings);
@@ -194,6 +204,7 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
         )
         .await;
     service.stopping();
+    agent.end_kernel_log(&interfaces);
     agent.served.watch(interfaces.indexes());
     agent.places.rename(interfaces.take_renamed());
     agent.places.begin_poll(interfaces.named());
@@ -237,6 +248,8 @@ struct Agent<M> {
     meter: Option<Meter>,
     /// The incidents of which lines are written.
     incident_log: IncidentLog,
+    /// The log of frames that can't be read, if it is on.
+    kernel_log: Option<KernelLog>,
 }
 
 impl<M: CountMaps> Agent<M> {
@@ -286,6 +299,7 @@ impl<M: CountMaps> Agent<M> {
             self.note_started(executions);
             self.served.watch(interfaces.indexes());
             self.places.begin_poll(interfaces.named());
+            self.log_lost_frames(interfaces);
             let has_drained = self.poll(|drain, row| drain.poll(row));
             if has_drained {
                 interfaces.compare_traffic(&mut self.blind, &self.totals.tally);

@@ -59,6 +59,7 @@ fn agent(grace: Grace, file: &File, events: Option<&Path>) -> Agent<FakeMaps> {
         saving: None,
         meter: None,
         incident_log: IncidentLog::default(),
+        kernel_log: None,
     }
 }
 

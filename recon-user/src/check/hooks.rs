@@ -10,8 +10,8 @@ use crate::cli::RunOptions;
 use crate::diagnostic::error_chain;
 use crate::drain::{Drain, Grace};
 use crate::hook::{
-    Capabilities, Capability, Cgroup, Feature, Hooks, Interface, KernelFeatures, SeenPins,
-    SocketHooks, TcKind, Trial, expected_ingress, is_recon_xdp, missing_capabilities,
+    Capabilities, Capability, Cgroup, Feature, Hooks, Interface, KernelFeatures, ProgramOptions,
+    SeenPins, SocketHooks, TcKind, Trial, expected_ingress, is_recon_xdp, missing_capabilities,
     select_interfaces, watched_by_agents,
 };
 use crate::settings::InForce;
@@ -89,7 +89,12 @@ fn check_batches(hooks: &mut Hooks, report: &mut Report) {
 /// Loads the packet programs and tries what they and their maps need.
 fn load(run: &RunOptions, in_force: Option<&InForce>, report: &mut Report) -> Option<Hooks> {
     let netns = in_force.map(|in_force| in_force.settings.netns);
-    let mut hooks = match Hooks::load(run.table_entries, netns.unwrap_or_default()) {
+    let options = ProgramOptions {
+        table_entries: run.table_entries,
+        netns: netns.unwrap_or_default(),
+        kernel_log: run.kernel_log,
+    };
+    let mut hooks = match Hooks::load_pinned(options, None) {
         Ok(hooks) => hooks,
         Err(error) => {
             report.push(Line::failure(KERNEL, "programs", error_chain(&error)));

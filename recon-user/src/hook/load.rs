@@ -8,6 +8,7 @@ use std::path::Path;
 use aya::programs::Program;
 use aya::{Ebpf, EbpfLoader};
 use clap::ValueEnum;
+use recon_common::lost_frame;
 use serde::Serialize;
 
 use super::object::object_for;
@@ -38,6 +39,17 @@ impl Netns {
             (format!("no choice `{text}`"), Some(hint.to_owned()))
         })
     }
+}
+
+/// What the maps and programs are made for.
+#[derive(Clone, Copy, Debug)]
+pub struct ProgramOptions {
+    /// Keys that each generation of the table holds.
+    pub table_entries: u32,
+    /// The network namespaces whose sockets count.
+    pub netns: Netns,
+    /// Whether the programs log frames that they can't read.
+    pub kernel_log: bool,
 }
 
 /// Opens the folder of pins, if one is named, for this agent, whose table has so many entries. To
@@ -82,11 +94,12 @@ pub(super) fn check_privileges() -> Result<(), HookError> {
 }
 
 /// Creates the maps, or takes those of `pins`, and makes the programs ready to load.
-pub(super) fn load_object(
-    table_entries: u32,
-    netns: Netns,
-    pins: Option<&Pins>,
-) -> Result<Ebpf, HookError> {
+pub(super) fn load_object(options: ProgramOptions, pins: Option<&Pins>) -> Result<Ebpf, HookError> {
+    let ProgramOptions {
+        table_entries,
+        netns,
+        kernel_log,
+    } = options;
     let features = KernelFeatures::of_kernel();
     let has = |feature| u32::from(features.has(feature));
     let (has_process, has_frags) = (has(Feature::TcProcess), has(Feature::XdpFrags));
@@ -96,6 +109,7 @@ pub(super) fn load_object(
         false => 0,
     };
     let all_netns = u32::from(netns == Netns::All);
+    let has_log = u32::from(kernel_log);
     let mut loader = EbpfLoader::new();
     loader
         .override_global("SECRETS", hash_secrets().0.as_slice(), true)
@@ -104,7 +118,12 @@ pub(super) fn load_object(
         .override_global("XDP_HAS_FRAGS", &has_frags, true)
         .override_global("HAS_COARSE_CLOCK", &has_coarse_clock, true)
         .override_global("OWN_NETNS", &own_netns, true)
-        .override_global("ALL_NETNS", &all_netns, true);
+        .override_global("ALL_NETNS", &all_netns, true)
+        .override_global("KERNEL_LOG", &has_log, true);
+    if !kernel_log {
+        // The kernel makes a page of it.
+        loader.map_max_entries(lost_frame::RING, 1);
+    }
     for (map, entries) in sizes(table_entries) {
         loader.map_max_entries(map, entries);
     }

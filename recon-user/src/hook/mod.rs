@@ -68,9 +68,8 @@ pub(crate) use link_events::{LinkChange, LinkEvents};
 pub(crate) use listed::{
     check_conflicts, find_interface, list_interfaces, list_packets, select_interfaces,
 };
-pub use load::Netns;
 pub(crate) use load::look_at_pins;
-pub use load::open_pins;
+pub use load::{Netns, ProgramOptions, open_pins};
 use load::{check_privileges, load_object, load_programs};
 pub(crate) use netlink::SOCK_DIAG_BY_FAMILY;
 use on_interface::OnInterface;
@@ -125,7 +124,12 @@ impl Hooks {
     /// [`HookError`] if capabilities are missing, the object is broken, or the kernel refuses a map
     /// or a program.
     pub fn load(table_entries: u32, netns: Netns) -> Result<Self, HookError> {
-        Self::load_pinned(table_entries, netns, None)
+        let options = ProgramOptions {
+            table_entries,
+            netns,
+            kernel_log: false,
+        };
+        Self::load_pinned(options, None)
     }
 
     /// The same with the maps of an earlier agent, if `pins` has some. All programs are loaded
@@ -133,15 +137,11 @@ impl Hooks {
     ///
     /// # Errors
     /// As [`Hooks::load`].
-    pub fn load_pinned(
-        table_entries: u32,
-        netns: Netns,
-        mut pins: Option<Pins>,
-    ) -> Result<Self, HookError> {
+    pub fn load_pinned(options: ProgramOptions, mut pins: Option<Pins>) -> Result<Self, HookError> {
         check_privileges()?;
         // A failure is logged, and answers are unknown then.
         let _ = look_up_service_user();
-        let ebpf = load_object(table_entries, netns, pins.as_ref())?;
+        let ebpf = load_object(options, pins.as_ref())?;
         let mut hooks = Self::of_object(ebpf);
         for name in PROGRAMS {
             let loaded = match hooks.ebpf.program_mut(name) {
@@ -164,9 +164,9 @@ impl Hooks {
     /// # Errors
     /// [`HookError`] if capabilities are missing, the object is broken, or the kernel refuses a
     /// map.
-    pub fn create_maps(table_entries: u32, netns: Netns) -> Result<Self, HookError> {
+    pub fn create_maps(options: ProgramOptions) -> Result<Self, HookError> {
         check_privileges()?;
-        let ebpf = load_object(table_entries, netns, None)?;
+        let ebpf = load_object(options, None)?;
         Ok(Self::of_object(ebpf))
     }
 
