@@ -41,6 +41,7 @@ const TESTS: [&[&str]; 2] = [
         "outcomes",
         "program_runs",
         "command_line",
+        "kernel_log",
         VERIFIER,
     ],
 ];
