@@ -215,10 +215,11 @@ impl Target for FileTarget {
         matches!(self.fsync, Fsync::Line)
     }
 
-    fn commit(&mut self) -> io::Result<()> {
+    fn commit(&mut self) -> (usize, Result<(), Failure>) {
         let synced = self.sync();
         self.unsynced = None;
-        synced.and(self.left_unsafe.take().map_or(Ok(()), Err))
+        let committed = synced.and(self.left_unsafe.take().map_or(Ok(()), Err));
+        (usize::MAX, committed.map_err(Failure::Lost))
     }
 
     fn longest_pause(&self) -> Option<Duration> {

@@ -33,9 +33,10 @@ pub(super) trait Target: Send {
         false
     }
 
-    /// Makes what was written safe.
-    fn commit(&mut self) -> io::Result<()> {
-        Ok(())
+    /// Makes what was written safe, or a part of it. Returns how many batches that concerns, from
+    /// the first one on: they are safe, or lost. All those that are to be tried again stay.
+    fn commit(&mut self) -> (usize, Result<(), Failure>) {
+        (usize::MAX, Ok(()))
     }
 
     /// For how long it may be left alone.

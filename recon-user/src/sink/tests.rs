@@ -124,12 +124,13 @@ impl Target for Groups {
         true
     }
 
-    fn commit(&mut self) -> io::Result<()> {
+    fn commit(&mut self) -> (usize, Result<(), target::Failure>) {
         self.groups += 1;
-        match self.groups < self.failing {
+        let committed = match self.groups < self.failing {
             true => Ok(()),
-            false => Err(io::ErrorKind::StorageFull.into()),
-        }
+            false => Err(target::Failure::Lost(io::ErrorKind::StorageFull.into())),
+        };
+        (usize::MAX, committed)
     }
 }
 
@@ -258,10 +259,6 @@ impl Target for Full {
 
     fn is_grouped(&self) -> bool {
         true
-    }
-
-    fn commit(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

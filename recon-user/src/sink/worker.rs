@@ -6,6 +6,7 @@
 //! tried again gets the same lines after a pause that doubles; the end of the agent gives it one
 //! more try at once.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -74,7 +75,7 @@ impl Worker {
             match work {
                 Work::Lines(batch) => then = self.write(&batch),
                 Work::Reopen => {
-                    self.commit();
+                    then = self.commit();
                     self.state.is_reopening.store(false, Ordering::Relaxed);
                     self.target.reopen();
                 }
@@ -87,7 +88,9 @@ impl Worker {
                 break;
             }
         }
-        self.commit();
+        if self.commit() == Then::Ends {
+            then = Then::Ends;
+        }
         if let Some(written) = report {
             // Nobody may wait for it any more.
             let _ = written.try_send(());
@@ -116,15 +119,10 @@ impl Worker {
                     return Then::GoesOn;
                 }
                 Err(Failure::Later(error)) => {
-                    let is_last = self.state.is_ending.load(Ordering::SeqCst);
-                    self.state.note_problem(Some(&error));
-                    self.reporter.report_wait(&error, self.state.unwritten());
-                    if is_last {
+                    if self.wait_after(&error, &mut pause) == Then::Ends {
                         self.settle_part(batch, done);
                         return Then::Ends;
                     }
-                    self.wait(pause);
-                    pause = (pause * 2).min(LONGEST_PAUSE);
                 }
                 Err(Failure::Closed) => {
                     self.settle_part(batch, done);
@@ -133,6 +131,19 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Says that it failed, and waits before it is tried again. Nothing is at the end.
+    fn wait_after(&mut self, error: &io::Error, pause: &mut Duration) -> Then {
+        let is_last = self.state.is_ending.load(Ordering::SeqCst);
+        self.state.note_problem(Some(error));
+        self.reporter.report_wait(error, self.state.unwritten());
+        if is_last {
+            return Then::Ends;
+        }
+        self.wait(*pause);
+        *pause = (*pause * 2).min(LONGEST_PAUSE);
+        Then::GoesOn
     }
 
     /// Waits that long, or until the agent ends.
@@ -147,22 +158,48 @@ impl Worker {
         }
     }
 
-    fn commit(&mut self) {
-        if self.group.is_empty() {
-            return;
-        }
-        let has_lost = std::mem::take(&mut self.has_lost);
-        let committed = self.target.commit();
-        for (counts, lines) in self.group.drain(..) {
-            counts.settle(lines, if committed.is_ok() { lines } else { 0 });
-        }
-        match committed {
-            Ok(()) if has_lost => {}
-            Ok(()) => self.note_success(),
-            Err(error) => {
-                self.state.note_problem(Some(&error));
-                self.reporter.report_loss(&error, self.state.unwritten());
+    /// Commits what is written, in as many steps as the target takes.
+    fn commit(&mut self) -> Then {
+        let mut has_lost = std::mem::take(&mut self.has_lost);
+        let mut pause = FIRST_PAUSE;
+        while !self.group.is_empty() {
+            let (batches, committed) = self.target.commit();
+            match committed {
+                Ok(()) => {
+                    self.settle_group(batches, true);
+                    pause = FIRST_PAUSE;
+                }
+                Err(Failure::Lost(error)) => {
+                    self.settle_group(batches, false);
+                    has_lost = true;
+                    self.state.note_problem(Some(&error));
+                    self.reporter.report_loss(&error, self.state.unwritten());
+                }
+                Err(Failure::Later(error)) => {
+                    self.settle_group(batches, true);
+                    if self.wait_after(&error, &mut pause) == Then::Ends {
+                        self.settle_group(usize::MAX, false);
+                        return Then::Ends;
+                    }
+                }
+                Err(Failure::Closed) => {
+                    self.settle_group(usize::MAX, false);
+                    self.state.is_closed.store(true, Ordering::Relaxed);
+                    return Then::Ends;
+                }
             }
+            if self.group.is_empty() && !has_lost {
+                self.note_success();
+            }
+        }
+        Then::GoesOn
+    }
+
+    /// Counts the first batches of the group as written, or as dropped.
+    fn settle_group(&mut self, batches: usize, is_written: bool) {
+        let batches = batches.min(self.group.len());
+        for (counts, lines) in self.group.drain(..batches) {
+            counts.settle(lines, if is_written { lines } else { 0 });
         }
     }
 
