@@ -11,6 +11,9 @@
 //! | `destination`, `open` | what a sink of the settings writes to, and its target |
 //! | `file`, `line_file` | a file that is appended to, opened again, followed and rotated |
 //! | `stream_peer`, `datagram` | connections and datagrams, to whoever listens |
+//! | `http_target`, `http`, `http_url` | requests to a webhook |
+//! | `tls`, `secret_file` | encrypted connections; keys, and headers that are secret |
+//! | `probe` | whether somebody listens, for `recon check` |
 //! | `journal`, `syslog`, `line_fields` | what journald and syslog get for a line |
 //! | `report` | what the log says of failures |
 //! | `flush` | waits until lines are written, but not for long |
@@ -26,15 +29,21 @@ mod datagram;
 mod destination;
 mod file;
 mod flush;
+mod http;
+mod http_target;
+mod http_url;
 mod journal;
 mod line_fields;
 mod line_file;
 mod open;
+mod probe;
 mod queue;
 mod report;
+mod secret_file;
 mod stream_peer;
 mod syslog;
 mod target;
+mod tls;
 mod whole_lines;
 mod worker;
 
@@ -50,14 +59,18 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::gettid;
 
-pub(crate) use destination::{Destination, Fsync, Rotation};
+pub(crate) use destination::{Destination, Fsync, Rotation, TlsSettings};
 pub(crate) use flush::Flush;
+pub(crate) use http::HttpDestination;
+pub(crate) use http_url::HttpUrl;
 pub(crate) use line_file::{OpenFiles, is_same};
+pub(crate) use probe::{Unreachable, probe};
 pub(crate) use queue::LineQueue;
 pub use queue::Written;
 use queue::{Counts, Work};
 use report::{Reporter, Unwritten};
 use target::{StreamTarget, Target};
+pub(crate) use tls::TlsFiles;
 use worker::Worker;
 
 /// Alerts that may wait for a slow reader: about 2 KB each.

@@ -28,16 +28,16 @@ pub(super) fn confine(
     }
     let mut paths = paths(options, settings);
     for destination in output.destinations() {
-        match destination {
-            Destination::File { path, .. } => paths.write_file(path),
-            Destination::Tcp { address } => paths.connect(*address),
-            // To connect to a Unix socket is to open no file.
-            Destination::Journal { .. } | Destination::Syslog { .. } | Destination::Unix { .. } => {
-            }
+        if let Some(peer) = destination.peer() {
+            paths.connect(peer);
+        }
+        // To connect to a Unix socket is to open no file.
+        if let Destination::File { path, .. } = destination {
+            paths.write_file(path);
         }
     }
     let threads = SpecialThreads {
-        peers: output.threads(|it| matches!(it, Destination::Tcp { .. })),
+        peers: output.threads(|it| it.peer().is_some()),
         journals: output.threads(|it| matches!(it, Destination::Journal { .. })),
         server,
         listing: hook::listing_threads(),

@@ -13,7 +13,7 @@ use super::declare::table;
 use super::network_files::Lists;
 use super::options::{program_name, time};
 use super::read::{TomlReader, TomlValue};
-use super::sinks::{FileSize, LineKind, SinkType, SocketType};
+use super::sinks::{FileSize, LineKind, ServerName, SinkType, SocketType};
 use super::value::{Bytes, DigestedLines, LineCount, Located, SettingType, Time, TomlTable};
 use super::{Origin, bytes};
 use crate::address::{Labels, Network};
@@ -21,7 +21,7 @@ use crate::hook::Netns;
 use crate::incident::{DEFAULT_QUIET, LineLimit};
 use crate::kql::Severity;
 use crate::rule::Profile;
-use crate::sink::Fsync;
+use crate::sink::{Fsync, HttpUrl};
 
 table! {
     /// The settings in force.
@@ -120,14 +120,28 @@ table! {
 table! {
     /// A sink.
     pub(crate) SinkSettings ("[sinks.audit]") {
-        /// What it writes to: `file`, `journald`, `syslog`, `unix` or `tcp`
+        /// What it writes to: `file`, `journald`, `syslog`, `unix`, `tcp` or `webhook`
         kind as "type": Option<SinkType> = None;
         /// The file, or the socket of `journald`, `syslog` or `unix`
         path: Option<PathBuf> = None;
-        /// The peer of `tcp`, by its address
+        /// The peer of `tcp`, by its address; of other types, where the host of the URL is
         address: Option<SocketAddr> = None;
         /// How a `unix` sink sends: as `stream`, the default, or as a `datagram` for each line
         socket: Option<SocketType> = None;
+        /// What a `webhook` asks for: http or https, with an address or a name
+        url: Option<HttpUrl> = None;
+        /// A file of headers for each request, one a line; only its owner and group may read it
+        headers_file: Option<PathBuf> = None;
+        /// Whether the connection of `tcp` is encrypted
+        tls: Option<bool> = None;
+        /// The name in the certificate of a peer with `tls`; its address if unset
+        server_name: Option<ServerName> = None;
+        /// Certificates of whom the peer's must come from; those that the system trusts if unset
+        ca_file: Option<PathBuf> = None;
+        /// The certificate that the peer gets
+        cert_file: Option<PathBuf> = None;
+        /// The key of that certificate; only its owner and group may read it
+        key_file: Option<PathBuf> = None;
         /// What it gets: `alerts`, `rows` or both
         lines: Vec<LineKind> = vec![LineKind::Alerts];
         /// How many alerts may wait for it, and how many rows; 4096 and 131072 if unset

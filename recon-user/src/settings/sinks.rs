@@ -1,11 +1,11 @@
-//! The tables `[sinks.NAME]`: what each says of the others.
+//! The tables `[sinks.NAME]`: the types of their settings, and what they describe together.
 //!
-//! In: the settings of a sink. Out: where it writes to, or an error for what does not go together.
-//! The decision held here: a setting that the type of a sink does not have is an error. It would be
-//! ignored otherwise, and somebody relies on it.
+//! In: the settings of a sink. Out: where it writes to.
+
+mod check;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -16,24 +16,17 @@ use super::defs::SinkSettings;
 use super::list::ListItem;
 use super::read::{TomlReader, TomlValue};
 use super::value::SettingType;
-use crate::diagnostic::{Span, Wrong};
+use crate::diagnostic::Wrong;
 use crate::duration::{Range, text};
-use crate::sink::{Destination, Fsync, Rotation, STDOUT};
+use crate::sink::{Destination, Fsync, HttpDestination, HttpUrl, Rotation, TlsFiles, TlsSettings};
 
 /// The sinks of `--alerts` and `--events`, as metrics name them.
 pub(crate) const ALERTS_SINK: &str = "alerts";
 pub(crate) const EVENTS_SINK: &str = "events";
-/// The sinks that recon has without a table.
-const BUILT_IN: [&str; 3] = [STDOUT, ALERTS_SINK, EVENTS_SINK];
-/// A sink's name is a part of log lines, of `recon status` and of the names of metrics.
-const LONGEST_NAME: usize = 32;
 /// Some hundred lines: with fewer, files come and go all the time.
 const LEAST_ROTATE: u64 = 64 << 10;
 /// Rotated files that are kept.
 const DEFAULT_KEEP: u64 = 5;
-const MOST_KEEP: u64 = 999;
-/// A million lines are some gigabytes.
-const MOST_QUEUE: u64 = 1_000_000;
 /// Without a time, nobody waits for the disk.
 const NEVER: &str = "never";
 /// Each line is on the disk before it counts as written.
@@ -46,8 +39,6 @@ const FSYNC_TIMES: Range = Range {
 /// Where systemd-journald and the syslog daemon listen.
 const JOURNAL_SOCKET: &str = "/run/systemd/journal/socket";
 const SYSLOG_SOCKET: &str = "/dev/log";
-/// The longest path of a socket, without the final 0: `sun_path` has 108 bytes.
-const LONGEST_SOCKET: usize = 107;
 
 /// What a sink writes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
@@ -58,6 +49,7 @@ pub(crate) enum SinkType {
     Syslog,
     Unix,
     Tcp,
+    Webhook,
 }
 
 /// How lines go through a Unix socket.
@@ -135,6 +127,40 @@ impl SettingType for SocketAddr {
             address.filter(|it| it.port() != 0).ok_or_else(|| {
                 let hint = "use an address and a port, as in 192.0.2.1:6514 or [2001:db8::1]:6514; recon looks up no names";
                 (format!("`{text}` is not an address and a port"), Some(hint.to_owned()))
+            })
+        })
+    }
+}
+
+impl SettingType for HttpUrl {
+    const KIND: &'static str = "URL";
+
+    fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
+        reader.text(
+            value,
+            "a URL in quotes, as in \"https://192.0.2.1/recon\"",
+            Self::parse,
+        )
+    }
+}
+
+/// The name in the certificate of a peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct ServerName(String);
+
+impl SettingType for ServerName {
+    const KIND: &'static str = "name of a host, or address";
+
+    fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
+        let wanted = "a name in quotes, as in \"collector.example\"";
+        reader.text(value, wanted, |text| {
+            let is_name = rustls::pki_types::ServerName::try_from(text).is_ok();
+            is_name.then(|| Self(text.to_owned())).ok_or_else(|| {
+                let hint = "use the name of a host, or an address, as the certificate has it";
+                (
+                    format!("`{text}` is no name of a server"),
+                    Some(hint.to_owned()),
+                )
             })
         })
     }
@@ -220,135 +246,46 @@ impl SinkSettings {
             },
             SinkType::Tcp => Destination::Tcp {
                 address: self.address?,
+                tls: self
+                    .tls
+                    .unwrap_or(false)
+                    .then(|| self.tls_settings())
+                    .flatten(),
             },
+            SinkType::Webhook => Destination::Webhook(self.http(self.url.as_ref()?)?),
         })
+    }
+
+    /// A peer that gets requests at that URL.
+    fn http(&self, url: &HttpUrl) -> Option<HttpDestination> {
+        Some(HttpDestination {
+            url: url.clone(),
+            address: self.address.or_else(|| url.address())?,
+            tls: self.tls_files(),
+            headers_file: self.headers_file.clone(),
+        })
+    }
+
+    fn tls_settings(&self) -> Option<TlsSettings> {
+        let own = self
+            .server_name
+            .as_ref()
+            .map(|ServerName(name)| name.clone());
+        Some(TlsSettings {
+            files: self.tls_files(),
+            server_name: own.or_else(|| Some(self.address?.ip().to_string()))?,
+        })
+    }
+
+    fn tls_files(&self) -> TlsFiles {
+        TlsFiles {
+            ca: self.ca_file.clone(),
+            client: self.cert_file.clone().zip(self.key_file.clone()),
+        }
     }
 
     /// Whether it gets such lines.
     pub(crate) fn takes(&self, kind: LineKind) -> bool {
         self.lines.contains(&kind)
-    }
-
-    /// The settings that are there, apart from those of all types.
-    fn special(&self) -> [(&'static str, bool); 6] {
-        [
-            ("path", self.path.is_some()),
-            ("address", self.address.is_some()),
-            ("socket", self.socket.is_some()),
-            ("rotate", self.rotate.is_some()),
-            ("keep", self.keep.is_some()),
-            ("fsync", self.fsync.is_some()),
-        ]
-    }
-
-    /// What is wrong with the whole of a sink.
-    fn check(&self, name: &str) -> Vec<Wrong> {
-        let mut wrong = Vec::new();
-        let mut error = |message: String, hint: String| wrong.push((message, Some(hint)));
-        let is_letter = |letter: char| {
-            letter.is_ascii_lowercase() || letter.is_ascii_digit() || "-_".contains(letter)
-        };
-        if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(is_letter) {
-            error(
-                format!("`{name}` is not a name for a sink"),
-                format!("use up to {LONGEST_NAME} lower-case letters, digits, `-` and `_`"),
-            );
-        }
-        if BUILT_IN.contains(&name) {
-            error(
-                format!("`{name}` is the name of a sink that recon has by itself"),
-                "use another name".to_owned(),
-            );
-        }
-        let Some(kind) = self.kind else {
-            error(
-                format!("the sink `{name}` has no `type`"),
-                "add one, as in type = \"file\"; the types are file, journald, syslog, unix and tcp".to_owned(),
-            );
-            return wrong;
-        };
-        let (needs, may): (&[_], &[_]) = match kind {
-            SinkType::File => (&["path"], &["rotate", "keep", "fsync"]),
-            SinkType::Journald | SinkType::Syslog => (&[], &["path"]),
-            SinkType::Unix => (&["path"], &["socket"]),
-            SinkType::Tcp => (&["address"], &[]),
-        };
-        let kind = kind.to_possible_value();
-        let kind = kind.as_ref().map_or("", |kind| kind.get_name());
-        for (key, is_set) in self.special() {
-            if needs.contains(&key) && !is_set {
-                error(
-                    format!("the sink `{name}` has no `{key}`"),
-                    format!("a sink of the type {kind} needs one"),
-                );
-            } else if is_set && !needs.contains(&key) && !may.contains(&key) {
-                let own: Vec<_> = needs.iter().chain(may).copied().collect();
-                error(
-                    format!("a sink of the type {kind} has no `{key}`"),
-                    format!(
-                        "remove it; the settings of this type are {}",
-                        own.join(", ")
-                    ),
-                );
-            }
-        }
-        if self.keep.is_some() && self.rotate.is_none() {
-            error(
-                format!("`keep` has no effect without `rotate` in the sink `{name}`"),
-                "add the size at which the file is rotated, as in rotate = \"100MiB\"".to_owned(),
-            );
-        }
-        for (key, number, most) in [
-            ("queue", self.queue, MOST_QUEUE),
-            ("keep", self.keep, MOST_KEEP),
-        ] {
-            if number.is_some_and(|number| number == 0 || number > most) {
-                error(
-                    format!("`{key}` of the sink `{name}` is out of range"),
-                    format!("use a number from 1 to {most}"),
-                );
-            }
-        }
-        if self.lines.is_empty() {
-            error(
-                format!("the sink `{name}` gets no lines"),
-                "use lines = [\"alerts\"], [\"rows\"], or both".to_owned(),
-            );
-        }
-        let socket = self.path.as_deref().filter(|_| kind != "file");
-        if socket.is_some_and(|path| path.as_os_str().len() > LONGEST_SOCKET) {
-            error(
-                format!("the path of the sink `{name}` is too long for a socket"),
-                format!("use at most {LONGEST_SOCKET} bytes"),
-            );
-        }
-        wrong
-    }
-}
-
-impl super::Settings {
-    /// Reports what is wrong with sinks as a whole.
-    pub(super) fn check_sinks(&self, reader: &mut TomlReader<'_>) {
-        let mut paths: Vec<(&Path, &str)> = Vec::new();
-        for (name, sink) in &self.sinks {
-            let place: Span = sink.place;
-            for (message, hint) in sink.value.check(name) {
-                reader.error(place, message, hint);
-            }
-            let file = sink.value.path.as_deref();
-            let file = file.filter(|_| sink.value.kind == Some(SinkType::File));
-            let Some(file) = file else { continue };
-            match paths.iter().find(|(other, _)| *other == file) {
-                Some((_, other)) => reader.error(
-                    place,
-                    format!("the sinks `{other}` and `{name}` write to one file"),
-                    Some(
-                        "give each a file of its own, or let one have both kinds of lines"
-                            .to_owned(),
-                    ),
-                ),
-                None => paths.push((file, name)),
-            }
-        }
     }
 }

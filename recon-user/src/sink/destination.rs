@@ -7,6 +7,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::http::HttpDestination;
+use super::tls::TlsFiles;
+
 /// What a sink writes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Destination {
@@ -23,7 +26,20 @@ pub(crate) enum Destination {
     /// A Unix socket.
     Unix { path: PathBuf, is_datagram: bool },
     /// A peer.
-    Tcp { address: SocketAddr },
+    Tcp {
+        address: SocketAddr,
+        tls: Option<TlsSettings>,
+    },
+    /// A peer that gets lines by HTTP.
+    Webhook(HttpDestination),
+}
+
+/// How a connection is encrypted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TlsSettings {
+    pub(crate) files: TlsFiles,
+    /// Whose certificate the peer has.
+    pub(crate) server_name: String,
 }
 
 /// When a file is rotated.
@@ -47,6 +63,20 @@ pub(crate) enum Fsync {
     Never,
 }
 
+impl Destination {
+    /// The TCP peer that its thread connects to.
+    pub(crate) const fn peer(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp { address, .. } | Self::Webhook(HttpDestination { address, .. }) => {
+                Some(*address)
+            }
+            Self::File { .. } | Self::Journal { .. } | Self::Syslog { .. } | Self::Unix { .. } => {
+                None
+            }
+        }
+    }
+}
+
 impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -54,7 +84,11 @@ impl fmt::Display for Destination {
             Self::Journal { path } => write!(f, "journald at {}", path.display()),
             Self::Syslog { path } => write!(f, "syslog at {}", path.display()),
             Self::Unix { path, .. } => write!(f, "unix socket {}", path.display()),
-            Self::Tcp { address } => write!(f, "tcp {address}"),
+            Self::Tcp { address, tls } => {
+                let how = if tls.is_some() { " with TLS" } else { "" };
+                write!(f, "tcp {address}{how}")
+            }
+            Self::Webhook(http) => write!(f, "webhook {}", http.url),
         }
     }
 }

@@ -11,10 +11,13 @@ use anyhow::{Context as _, ensure};
 use super::datagram::{DatagramTarget, Encoding};
 use super::destination::Destination;
 use super::file::FileTarget;
+use super::http::HttpPeer;
+use super::http_target::{HttpTarget, JSON_LINES};
 use super::line_file::{LineFile, OpenFiles};
 use super::stream_peer::{Peer, StreamPeer};
 use super::syslog::Header;
 use super::target::Target;
+use super::tls::TlsPeer;
 use super::{Sink, SinkName};
 
 impl Sink {
@@ -59,7 +62,19 @@ impl Sink {
                 true => Box::new(DatagramTarget::new(path, Encoding::Line)),
                 false => Box::new(StreamPeer::new(Peer::Unix(path))),
             },
-            Destination::Tcp { address } => Box::new(StreamPeer::new(Peer::Tcp(address))),
+            Destination::Tcp { address, tls: None } => {
+                Box::new(StreamPeer::new(Peer::Tcp(address)))
+            }
+            Destination::Tcp {
+                address,
+                tls: Some(tls),
+            } => {
+                let peer = TlsPeer::load(&tls.files, &tls.server_name)?;
+                Box::new(StreamPeer::new(Peer::Tls(address, peer)))
+            }
+            Destination::Webhook(http) => {
+                Box::new(HttpTarget::new(HttpPeer::load(&http, JSON_LINES)?))
+            }
         };
         let place = name.place.clone();
         Self::start_thread(name, target, limit, true)

@@ -7,7 +7,8 @@
 //! - The kernel takes lines long before the peer reads them. What it still holds when the
 //!   connection breaks is sent again: the lines that a Unix peer has not read, or that a TCP peer's
 //!   kernel has not acknowledged. Some of these may have arrived, and count as repeated.
-//! - recon reads nothing from a peer: neither protocol has an answer that could acknowledge a line.
+//! - recon reads nothing from a peer, except for what TLS needs to begin: none of these protocols
+//!   has an answer that could acknowledge a line.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write as _};
@@ -24,6 +25,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use super::queue::{Counts, LineBatch};
 use super::target::{Failure, Target};
+use super::tls::{TlsPeer, TlsStream};
 use super::whole_lines::{count_lines, ended_lines};
 
 /// How long a TCP peer may take to accept.
@@ -39,15 +41,17 @@ const LOOK: Duration = Duration::from_secs(1);
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 
 /// Whom to connect to.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) enum Peer {
     Unix(PathBuf),
     Tcp(SocketAddr),
+    Tls(SocketAddr, TlsPeer),
 }
 
 enum Connection {
     Unix(UnixStream),
     Tcp(TcpStream),
+    Tls(TlsStream),
 }
 
 /// Lines that the kernel has taken, and that may not be with the peer.
@@ -169,6 +173,9 @@ impl Target for StreamPeer {
 
     /// Lines that nobody will send again are lost.
     fn end(&mut self) {
+        if let Some(Connection::Tls(stream)) = &mut self.connection {
+            stream.close();
+        }
         if self.connection.as_ref().is_none_or(Connection::is_over) {
             for Sent { bytes, counts } in &self.unconfirmed {
                 counts.take_back(count_lines(bytes));
@@ -177,18 +184,29 @@ impl Target for StreamPeer {
     }
 }
 
+/// Lets the kernel find out that a TCP peer is gone.
+fn watch(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    setsockopt(stream, sockopt::KeepAlive, &true)?;
+    setsockopt(stream, sockopt::TcpKeepIdle, &ASK_AFTER)?;
+    setsockopt(stream, sockopt::TcpKeepInterval, &ASK_EVERY)?;
+    setsockopt(stream, sockopt::TcpUserTimeout, &PEER_TIME)?;
+    Ok(())
+}
+
 impl Connection {
     fn open(peer: &Peer) -> io::Result<Self> {
         match peer {
             Peer::Unix(path) => UnixStream::connect(path).map(Self::Unix),
             Peer::Tcp(address) => {
                 let stream = TcpStream::connect_timeout(address, CONNECT_TIME)?;
-                stream.set_nodelay(true)?;
-                setsockopt(&stream, sockopt::KeepAlive, &true)?;
-                setsockopt(&stream, sockopt::TcpKeepIdle, &ASK_AFTER)?;
-                setsockopt(&stream, sockopt::TcpKeepInterval, &ASK_EVERY)?;
-                setsockopt(&stream, sockopt::TcpUserTimeout, &PEER_TIME)?;
+                watch(&stream)?;
                 Ok(Self::Tcp(stream))
+            }
+            Peer::Tls(address, peer) => {
+                let stream = peer.connect(address, CONNECT_TIME)?;
+                watch(stream.tcp())?;
+                Ok(Self::Tls(stream))
             }
         }
     }
@@ -200,6 +218,7 @@ impl Connection {
             let written = match self {
                 Self::Unix(stream) => stream.write(rest),
                 Self::Tcp(stream) => stream.write(rest),
+                Self::Tls(stream) => stream.write(rest),
             };
             match written {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
@@ -215,6 +234,7 @@ impl Connection {
         match self {
             Self::Unix(stream) => stream.as_fd(),
             Self::Tcp(stream) => stream.as_fd(),
+            Self::Tls(stream) => stream.tcp().as_fd(),
         }
     }
 
@@ -227,7 +247,8 @@ impl Connection {
         poll(&mut ask, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     }
 
-    /// The bytes that the kernel holds for the peer, or more.
+    /// The bytes that the kernel holds for the peer, or more: those of TLS are some more than what
+    /// they encrypt.
     fn held_bytes(&self) -> io::Result<usize> {
         let mut held: libc::c_int = 0;
         let own = self.as_fd().as_raw_fd();

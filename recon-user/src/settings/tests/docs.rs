@@ -103,11 +103,18 @@ const RULE_EXAMPLE: [(&str, &str); 9] = [
 
 /// A sink, which has no defaults. A file has nothing of what other types have.
 const SINK: &str = "sinks.<name>.";
-const SINK_EXAMPLE: [(&str, Option<&str>); 9] = [
+const SINK_EXAMPLE: [(&str, Option<&str>); 16] = [
     ("type", Some("\"file\"")),
     ("path", Some("\"/var/log/recon/audit.jsonl\"")),
     ("address", None),
     ("socket", None),
+    ("url", None),
+    ("headers_file", None),
+    ("tls", None),
+    ("server_name", None),
+    ("ca_file", None),
+    ("cert_file", None),
+    ("key_file", None),
     ("lines", Some("[\"alerts\"]")),
     ("queue", Some("4096")),
     ("rotate", Some("\"100MiB\"")),

@@ -1,0 +1,70 @@
+//! Whether somebody listens where a sink sends to.
+//!
+//! In: where a sink writes to. Out: why it can't.
+//! The decision held here: the same code connects as that of the sink. With TLS, both sides agree
+//! on a key; nothing else is sent.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::path::Path;
+use std::time::Duration;
+
+use super::destination::Destination;
+use super::http::HttpPeer;
+use super::http_target::JSON_LINES;
+use super::tls::{TlsFiles, TlsPeer};
+
+/// How long a TCP peer may take to accept.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Why a sink can't send.
+#[derive(Debug)]
+pub(crate) enum Unreachable {
+    /// recon would not start.
+    Files(anyhow::Error),
+    /// Lines would wait.
+    Peer(io::Error),
+}
+
+/// Connects, if it is not a file.
+pub(crate) fn probe(destination: &Destination) -> Result<(), Unreachable> {
+    match destination {
+        Destination::File { .. } => Ok(()),
+        Destination::Journal { path } | Destination::Syslog { path } => try_datagram(path),
+        Destination::Unix { path, is_datagram } => match is_datagram {
+            true => try_datagram(path),
+            false => UnixStream::connect(path).map(drop),
+        },
+        Destination::Tcp { address, tls } => {
+            return match tls {
+                None => try_tcp(address),
+                Some(tls) => try_tls(address, &tls.files, &tls.server_name),
+            };
+        }
+        Destination::Webhook(http) => {
+            HttpPeer::load(http, JSON_LINES).map_err(Unreachable::Files)?;
+            return match http.url.is_secure() {
+                false => try_tcp(&http.address),
+                true => try_tls(&http.address, &http.tls, http.url.host()),
+            };
+        }
+    }
+    .map_err(Unreachable::Peer)
+}
+
+fn try_datagram(path: &Path) -> io::Result<()> {
+    UnixDatagram::unbound()?.connect(path)
+}
+
+fn try_tcp(address: &SocketAddr) -> Result<(), Unreachable> {
+    let connected = TcpStream::connect_timeout(address, PATIENCE);
+    connected.map(drop).map_err(Unreachable::Peer)
+}
+
+fn try_tls(address: &SocketAddr, files: &TlsFiles, name: &str) -> Result<(), Unreachable> {
+    let peer = TlsPeer::load(files, name).map_err(Unreachable::Files)?;
+    let mut stream = peer.connect(address, PATIENCE).map_err(Unreachable::Peer)?;
+    stream.close();
+    Ok(())
+}

@@ -1,0 +1,200 @@
+//! TLS to the peer of a sink.
+//!
+//! In: files of certificates and a key, which are read at the start. Out: an encrypted connection.
+//! The decisions held here: rustls with ring, which links statically and takes no library of the
+//! host; OpenSSL does not, and aws-lc-rs needs cmake and several minutes more. Nothing is read once
+//! the agent runs: the sandbox hides the certificates of the system. A session is never resumed,
+//! so that a peer has little to send that recon would leave unread.
+
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use rustls::client::Resumption;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
+
+use super::secret_file::read_secret;
+
+/// How long the end waits for the peer's end.
+const LAST_READ: Duration = Duration::from_millis(500);
+
+/// The files of a sink whose peer speaks TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TlsFiles {
+    /// Whose certificates the peer's must come from; those that the system trusts if unset.
+    pub(crate) ca: Option<PathBuf>,
+    /// The certificate that the peer gets, and its key.
+    pub(crate) client: Option<(PathBuf, PathBuf)>,
+}
+
+/// What the files hold.
+pub(super) struct Credentials {
+    roots: Vec<CertificateDer<'static>>,
+    client: Option<(Vec<CertificateDer<'static>>, ClientKey)>,
+}
+
+/// A key, as rustls and the HTTP client have it.
+struct ClientKey {
+    key: PrivateKeyDer<'static>,
+    for_http: PrivateKey<'static>,
+}
+
+impl Credentials {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// A file can't be read, holds none of what it should, or others may read the key.
+    pub(super) fn load(files: &TlsFiles) -> anyhow::Result<Self> {
+        let roots = match &files.ca {
+            Some(path) => certificates(path)?,
+            None => rustls_native_certs::load_native_certs().certs,
+        };
+        ensure!(
+            !roots.is_empty(),
+            "this host trusts no certificate authority: name the certificate of the peer's with `ca_file`"
+        );
+        let client = files.client.as_ref().map(|(certificate, key)| {
+            let pem = read_secret(key)?;
+            let no_key = || format!("no private key in {}", key.display());
+            let key = ClientKey {
+                key: PrivateKeyDer::from_pem_slice(pem.as_bytes()).with_context(no_key)?,
+                for_http: PrivateKey::from_pem(pem.as_bytes()).with_context(no_key)?,
+            };
+            anyhow::Ok((certificates(certificate)?, key))
+        });
+        Ok(Self {
+            roots,
+            client: client.transpose()?,
+        })
+    }
+
+    /// What a connection is made with.
+    ///
+    /// # Errors
+    /// A certificate is none, or the key is of another one.
+    pub(super) fn config(&self) -> anyhow::Result<Arc<ClientConfig>> {
+        let mut roots = RootCertStore::empty();
+        let (usable, _) = roots.add_parsable_certificates(self.roots.iter().cloned());
+        ensure!(usable > 0, "no certificate authority can be used");
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots);
+        let mut config = match &self.client {
+            Some((chain, key)) => builder
+                .with_client_auth_cert(chain.clone(), key.key.clone_key())
+                .context("the client's certificate can't be used")?,
+            None => builder.with_no_client_auth(),
+        };
+        config.resumption = Resumption::disabled();
+        Ok(Arc::new(config))
+    }
+
+    /// The same for the HTTP client.
+    pub(super) fn for_http(&self) -> TlsConfig {
+        let certificates = |chain: &[CertificateDer<'_>]| -> Vec<_> {
+            let chain = chain.iter();
+            chain
+                .map(|it| Certificate::from_der(it).to_owned())
+                .collect()
+        };
+        let client = self.client.as_ref().map(|(chain, key)| {
+            ClientCert::new_with_certs(&certificates(chain), key.for_http.to_owned())
+        });
+        TlsConfig::builder()
+            .root_certs(RootCerts::new_with_certs(&certificates(&self.roots)))
+            .client_cert(client)
+            .unversioned_rustls_crypto_provider(provider())
+            .build()
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+/// All certificates of a file.
+fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let name = path.display();
+    let pem = fs::read(path).with_context(|| format!("can't read {name}"))?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let found = found.with_context(|| format!("{name} is no file of certificates (PEM)"))?;
+    ensure!(!found.is_empty(), "no certificate in {name}: use PEM");
+    Ok(found)
+}
+
+/// Whom a connection must be with.
+#[derive(Clone)]
+pub(crate) struct TlsPeer {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+}
+
+impl TlsPeer {
+    /// A peer with a certificate for that name, which is a host's or an address.
+    ///
+    /// # Errors
+    /// A file can't be used, or the name is none.
+    pub(super) fn load(files: &TlsFiles, name: &str) -> anyhow::Result<Self> {
+        let valid = ServerName::try_from(name.to_owned());
+        Ok(Self {
+            config: Credentials::load(files)?.config()?,
+            name: valid.with_context(|| format!("`{name}` is no name of a server"))?,
+        })
+    }
+
+    /// Connects, and waits until both sides agree on a key, for `patience` at each step.
+    pub(super) fn connect(
+        &self,
+        address: &SocketAddr,
+        patience: Duration,
+    ) -> io::Result<TlsStream> {
+        let mut stream = TcpStream::connect_timeout(address, patience)?;
+        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(patience))?;
+        let connection = ClientConnection::new(Arc::clone(&self.config), self.name.clone());
+        let mut connection = connection.map_err(io::Error::other)?;
+        while connection.is_handshaking() {
+            connection.complete_io(&mut stream)?;
+        }
+        stream.set_write_timeout(None)?;
+        Ok(TlsStream(Box::new(StreamOwned::new(connection, stream))))
+    }
+}
+
+/// An encrypted connection.
+pub(super) struct TlsStream(Box<StreamOwned<ClientConnection, TcpStream>>);
+
+impl TlsStream {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.0.write(bytes)?;
+        // What is left with rustls is with nobody.
+        self.0.flush()?;
+        Ok(written)
+    }
+
+    /// What the kernel knows of.
+    pub(super) fn tcp(&self) -> &TcpStream {
+        self.0.get_ref()
+    }
+
+    /// Says that nothing more comes, and reads what the peer has sent: the kernel would otherwise
+    /// reset the connection, and the peer lose what it has not read.
+    pub(super) fn close(&mut self) {
+        self.0.conn.send_close_notify();
+        let _ = self.0.flush();
+        let tcp = self.0.get_ref();
+        let is_readable = tcp.set_read_timeout(Some(LAST_READ)).is_ok();
+        if tcp.shutdown(Shutdown::Write).is_ok() && is_readable {
+            let mut ignored = [0; 512];
+            while self.0.sock.read(&mut ignored).is_ok_and(|read| read > 0) {}
+        }
+    }
+}
