@@ -5,10 +5,18 @@
 
 #[path = "sinks/files.rs"]
 mod files;
+#[path = "sinks/http_server.rs"]
+mod http_server;
 #[path = "sinks/journals.rs"]
 mod journals;
 #[path = "sinks/peers.rs"]
 mod peers;
+#[path = "sinks/tls.rs"]
+mod tls;
+#[path = "sinks/tls_peers.rs"]
+mod tls_peers;
+#[path = "sinks/webhooks.rs"]
+mod webhooks;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -90,11 +98,16 @@ impl Watched {
         Ok(serde_json::from_str(&answer)?)
     }
 
-    fn state(&self, sink: &str) -> Result<State> {
+    /// What it says of a sink.
+    fn status_of(&self, sink: &str) -> Result<Value> {
         let status = self.status()?;
         let sinks = status["sinks"].as_array().context("sinks")?;
         let found = sinks.iter().find(|it| it["name"] == sink);
-        let found = found.with_context(|| format!("{sink}: {status}"))?;
+        found.cloned().with_context(|| format!("{sink}: {status}"))
+    }
+
+    fn state(&self, sink: &str) -> Result<State> {
+        let found = self.status_of(sink)?;
         let number = |name: &str| found[name].as_u64().with_context(|| found.to_string());
         Ok(State {
             written: number("written")?,
@@ -114,6 +127,22 @@ impl Watched {
             if Instant::now() >= until {
                 bail!("{sink}: {what}: {state:?}\n{}", self.agent.seen());
             }
+            self.agent.wait_poll()?;
+        }
+    }
+
+    /// Waits until the last failure of a sink has this text.
+    fn wait_problem(&self, sink: &str, text: &str) -> Result<()> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let status = self.status_of(sink)?;
+            if status["problem"]
+                .as_str()
+                .is_some_and(|it| it.contains(text))
+            {
+                return Ok(());
+            }
+            ensure!(Instant::now() < until, "{text}: {status}");
             self.agent.wait_poll()?;
         }
     }
