@@ -9,6 +9,8 @@ mod files;
 mod http_server;
 #[path = "sinks/journals.rs"]
 mod journals;
+#[path = "sinks/otlp.rs"]
+mod otlp;
 #[path = "sinks/peers.rs"]
 mod peers;
 #[path = "sinks/tls.rs"]

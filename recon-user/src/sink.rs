@@ -11,7 +11,8 @@
 //! | `destination`, `open` | what a sink of the settings writes to, and its target |
 //! | `file`, `line_file` | a file that is appended to, opened again, followed and rotated |
 //! | `stream_peer`, `datagram` | connections and datagrams, to whoever listens |
-//! | `http_target`, `http`, `http_url` | requests to a webhook |
+//! | `http_target`, `http`, `http_url` | requests to a webhook or a receiver of OTLP |
+//! | `otlp` | lines as logs of OpenTelemetry |
 //! | `tls`, `secret_file` | encrypted connections; keys, and headers that are secret |
 //! | `probe` | whether somebody listens, for `recon check` |
 //! | `journal`, `syslog`, `line_fields` | what journald and syslog get for a line |
@@ -36,6 +37,7 @@ mod journal;
 mod line_fields;
 mod line_file;
 mod open;
+mod otlp;
 mod probe;
 mod queue;
 mod report;
@@ -64,6 +66,7 @@ pub(crate) use flush::Flush;
 pub(crate) use http::HttpDestination;
 pub(crate) use http_url::HttpUrl;
 pub(crate) use line_file::{OpenFiles, is_same};
+pub(crate) use otlp::LOGS_PATH;
 pub(crate) use probe::{Unreachable, probe};
 pub(crate) use queue::LineQueue;
 pub use queue::Written;

@@ -120,7 +120,7 @@ table! {
 table! {
     /// A sink.
     pub(crate) SinkSettings ("[sinks.audit]") {
-        /// What it writes to: `file`, `journald`, `syslog`, `unix`, `tcp` or `webhook`
+        /// What it writes to: `file`, `journald`, `syslog`, `unix`, `tcp`, `webhook` or `otlp`
         kind as "type": Option<SinkType> = None;
         /// The file, or the socket of `journald`, `syslog` or `unix`
         path: Option<PathBuf> = None;
@@ -130,6 +130,8 @@ table! {
         socket: Option<SocketType> = None;
         /// What a `webhook` asks for: http or https, with an address or a name
         url: Option<HttpUrl> = None;
+        /// The receiver of `otlp`: a URL to which recon adds /v1/logs
+        endpoint: Option<HttpUrl> = None;
         /// A file of headers for each request, one a line; only its owner and group may read it
         headers_file: Option<PathBuf> = None;
         /// Whether the connection of `tcp` is encrypted

@@ -18,7 +18,9 @@ use super::read::{TomlReader, TomlValue};
 use super::value::SettingType;
 use crate::diagnostic::Wrong;
 use crate::duration::{Range, text};
-use crate::sink::{Destination, Fsync, HttpDestination, HttpUrl, Rotation, TlsFiles, TlsSettings};
+use crate::sink::{
+    Destination, Fsync, HttpDestination, HttpUrl, LOGS_PATH, Rotation, TlsFiles, TlsSettings,
+};
 
 /// The sinks of `--alerts` and `--events`, as metrics name them.
 pub(crate) const ALERTS_SINK: &str = "alerts";
@@ -50,6 +52,7 @@ pub(crate) enum SinkType {
     Unix,
     Tcp,
     Webhook,
+    Otlp,
 }
 
 /// How lines go through a Unix socket.
@@ -252,6 +255,10 @@ impl SinkSettings {
                     .then(|| self.tls_settings())
                     .flatten(),
             },
+            SinkType::Otlp => {
+                let url = self.endpoint.as_ref()?.with_path(LOGS_PATH);
+                Destination::Otlp(self.http(&url)?)
+            }
             SinkType::Webhook => Destination::Webhook(self.http(self.url.as_ref()?)?),
         })
     }

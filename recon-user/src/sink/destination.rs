@@ -32,6 +32,8 @@ pub(crate) enum Destination {
     },
     /// A peer that gets lines by HTTP.
     Webhook(HttpDestination),
+    /// A receiver of OTLP logs.
+    Otlp(HttpDestination),
 }
 
 /// How a connection is encrypted.
@@ -67,9 +69,9 @@ impl Destination {
     /// The TCP peer that its thread connects to.
     pub(crate) const fn peer(&self) -> Option<SocketAddr> {
         match self {
-            Self::Tcp { address, .. } | Self::Webhook(HttpDestination { address, .. }) => {
-                Some(*address)
-            }
+            Self::Tcp { address, .. }
+            | Self::Webhook(HttpDestination { address, .. })
+            | Self::Otlp(HttpDestination { address, .. }) => Some(*address),
             Self::File { .. } | Self::Journal { .. } | Self::Syslog { .. } | Self::Unix { .. } => {
                 None
             }
@@ -89,6 +91,7 @@ impl fmt::Display for Destination {
                 write!(f, "tcp {address}{how}")
             }
             Self::Webhook(http) => write!(f, "webhook {}", http.url),
+            Self::Otlp(http) => write!(f, "otlp {}", http.url),
         }
     }
 }

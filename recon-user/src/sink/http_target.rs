@@ -1,4 +1,4 @@
-//! A sink that sends lines to an HTTP peer: a webhook.
+//! A sink that sends lines to an HTTP peer: a webhook, or a receiver of OTLP.
 //!
 //! In: whole lines. Out: requests, each with what waits together.
 //! The decisions held here:
@@ -11,20 +11,33 @@
 //!   repeated.
 
 use std::collections::VecDeque;
+use std::io;
 
 use super::http::{HttpPeer, PostError};
+use super::otlp::{OtlpEncoder, rejected};
 use super::queue::LineBatch;
 use super::target::{Failure, Target};
 
 /// JSON lines, as Elasticsearch, Loki and Vector know them.
 pub(super) const JSON_LINES: &str = "application/x-ndjson";
+/// What OTLP's JSON encoding is sent as.
+pub(super) const JSON: &str = "application/json";
 /// From so many bytes on, another request is made: peers often take no more than 1 MiB, and a batch
 /// of rows has up to some 64 KiB.
 const LARGE: usize = 512 << 10;
 
+/// What a request holds.
+pub(super) enum HttpEncoding {
+    /// The lines as they are.
+    Lines,
+    /// A log for each.
+    Otlp(OtlpEncoder),
+}
+
 /// A peer, and what it has not taken.
 pub(crate) struct HttpTarget {
     peer: HttpPeer,
+    encoding: HttpEncoding,
     waiting: VecDeque<LineBatch>,
     body: Vec<u8>,
     /// So many batches may have arrived in an earlier try.
@@ -34,9 +47,10 @@ pub(crate) struct HttpTarget {
 }
 
 impl HttpTarget {
-    pub(super) const fn new(peer: HttpPeer) -> Self {
+    pub(super) const fn new(peer: HttpPeer, encoding: HttpEncoding) -> Self {
         Self {
             peer,
+            encoding,
             waiting: VecDeque::new(),
             body: Vec::new(),
             unknown: 0,
@@ -46,14 +60,24 @@ impl HttpTarget {
 
     /// Puts the next batches into the body, and returns how many.
     fn fill_body(&mut self) -> usize {
-        self.body.clear();
+        let body = &mut self.body;
+        body.clear();
+        if let HttpEncoding::Otlp(encoder) = &self.encoding {
+            encoder.begin(body);
+        }
         let mut batches = 0;
         for batch in &self.waiting {
-            self.body.extend_from_slice(&batch.bytes);
+            match &self.encoding {
+                HttpEncoding::Lines => body.extend_from_slice(&batch.bytes),
+                HttpEncoding::Otlp(encoder) => encoder.add(&batch.bytes, body),
+            }
             batches += 1;
-            if self.single > 0 || self.body.len() >= LARGE {
+            if self.single > 0 || body.len() >= LARGE {
                 break;
             }
+        }
+        if let HttpEncoding::Otlp(_) = &self.encoding {
+            OtlpEncoder::end(body);
         }
         batches
     }
@@ -63,6 +87,18 @@ impl HttpTarget {
         self.waiting.drain(..batches);
         self.single = self.single.saturating_sub(batches);
         self.unknown = self.unknown.saturating_sub(batches);
+    }
+
+    /// Some of what was taken may be refused all the same.
+    fn read_answer(&self, answer: &[u8]) -> Result<(), Failure> {
+        let refused = match self.encoding {
+            HttpEncoding::Lines => None,
+            HttpEncoding::Otlp(_) => rejected(answer),
+        };
+        refused.map_or(Ok(()), |(lines, why)| {
+            let error = format!("the receiver refuses {lines} of the logs: {why}");
+            Err(Failure::LostPart(lines, io::Error::other(error)))
+        })
     }
 
     fn note_repeated(&self, batches: usize) {
@@ -91,9 +127,9 @@ impl Target for HttpTarget {
                 self.note_repeated(batches.min(self.unknown));
             }
             return match answer {
-                Ok(_) => {
+                Ok(answer) => {
                     self.forget(batches);
-                    (batches, Ok(()))
+                    (batches, self.read_answer(&answer))
                 }
                 Err(PostError::Refused(_)) if batches > 1 => {
                     self.single = batches;

@@ -53,6 +53,24 @@ impl HttpUrl {
         })
     }
 
+    /// The same with a path, unless it has that at its end.
+    #[must_use]
+    pub(crate) fn with_path(&self, path: &str) -> Self {
+        let own = self.uri.path().trim_end_matches('/');
+        let whole = match own.ends_with(path) {
+            true => own.to_owned(),
+            false => format!("{own}{path}"),
+        };
+        let query = self
+            .uri
+            .query()
+            .map_or_else(String::new, |query| format!("?{query}"));
+        let text = format!("{self}{whole}{query}");
+        // What was valid stays so.
+        let uri = text.parse().unwrap_or_else(|_| self.uri.clone());
+        Self { text, uri }
+    }
+
     pub(super) const fn uri(&self) -> &Uri {
         &self.uri
     }

@@ -12,8 +12,9 @@ use super::datagram::{DatagramTarget, Encoding};
 use super::destination::Destination;
 use super::file::FileTarget;
 use super::http::HttpPeer;
-use super::http_target::{HttpTarget, JSON_LINES};
+use super::http_target::{HttpEncoding, HttpTarget, JSON, JSON_LINES};
 use super::line_file::{LineFile, OpenFiles};
+use super::otlp::OtlpEncoder;
 use super::stream_peer::{Peer, StreamPeer};
 use super::syslog::Header;
 use super::target::Target;
@@ -73,7 +74,12 @@ impl Sink {
                 Box::new(StreamPeer::new(Peer::Tls(address, peer)))
             }
             Destination::Webhook(http) => {
-                Box::new(HttpTarget::new(HttpPeer::load(&http, JSON_LINES)?))
+                let peer = HttpPeer::load(&http, JSON_LINES)?;
+                Box::new(HttpTarget::new(peer, HttpEncoding::Lines))
+            }
+            Destination::Otlp(http) => {
+                let encoding = HttpEncoding::Otlp(OtlpEncoder::new(host));
+                Box::new(HttpTarget::new(HttpPeer::load(&http, JSON)?, encoding))
             }
         };
         let place = name.place.clone();

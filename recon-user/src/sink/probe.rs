@@ -42,7 +42,7 @@ pub(crate) fn probe(destination: &Destination) -> Result<(), Unreachable> {
                 Some(tls) => try_tls(address, &tls.files, &tls.server_name),
             };
         }
-        Destination::Webhook(http) => {
+        Destination::Webhook(http) | Destination::Otlp(http) => {
             HttpPeer::load(http, JSON_LINES).map_err(Unreachable::Files)?;
             return match http.url.is_secure() {
                 false => try_tcp(&http.address),

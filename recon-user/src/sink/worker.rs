@@ -112,7 +112,7 @@ impl Worker {
                     self.note_success();
                     return Then::GoesOn;
                 }
-                Err(Failure::Lost(error)) => {
+                Err(Failure::Lost(error) | Failure::LostPart(_, error)) => {
                     self.settle_part(batch, done);
                     self.state.note_problem(Some(&error));
                     self.reporter.report_loss(&error, self.state.unwritten());
@@ -166,24 +166,26 @@ impl Worker {
             let (batches, committed) = self.target.commit();
             match committed {
                 Ok(()) => {
-                    self.settle_group(batches, true);
+                    self.settle_group(batches, 0);
                     pause = FIRST_PAUSE;
                 }
                 Err(Failure::Lost(error)) => {
-                    self.settle_group(batches, false);
                     has_lost = true;
-                    self.state.note_problem(Some(&error));
-                    self.reporter.report_loss(&error, self.state.unwritten());
+                    self.lose(batches, u64::MAX, &error);
+                }
+                Err(Failure::LostPart(lines, error)) => {
+                    has_lost = true;
+                    self.lose(batches, lines, &error);
                 }
                 Err(Failure::Later(error)) => {
-                    self.settle_group(batches, true);
+                    self.settle_group(batches, 0);
                     if self.wait_after(&error, &mut pause) == Then::Ends {
-                        self.settle_group(usize::MAX, false);
+                        self.settle_group(usize::MAX, u64::MAX);
                         return Then::Ends;
                     }
                 }
                 Err(Failure::Closed) => {
-                    self.settle_group(usize::MAX, false);
+                    self.settle_group(usize::MAX, u64::MAX);
                     self.state.is_closed.store(true, Ordering::Relaxed);
                     return Then::Ends;
                 }
@@ -195,11 +197,20 @@ impl Worker {
         Then::GoesOn
     }
 
-    /// Counts the first batches of the group as written, or as dropped.
-    fn settle_group(&mut self, batches: usize, is_written: bool) {
+    /// Some lines of the first batches of the group are lost.
+    fn lose(&mut self, batches: usize, lines: u64, error: &io::Error) {
+        self.settle_group(batches, lines);
+        self.state.note_problem(Some(error));
+        self.reporter.report_loss(error, self.state.unwritten());
+    }
+
+    /// Counts the first batches of the group as written, but so many of their lines as dropped.
+    fn settle_group(&mut self, batches: usize, mut lost: u64) {
         let batches = batches.min(self.group.len());
         for (counts, lines) in self.group.drain(..batches) {
-            counts.settle(lines, if is_written { lines } else { 0 });
+            let lost_here = lines.min(lost);
+            lost -= lost_here;
+            counts.settle(lines, lines - lost_here);
         }
     }
 

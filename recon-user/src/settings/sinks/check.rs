@@ -24,6 +24,15 @@ const MOST_QUEUE: u64 = 1_000_000;
 /// The longest path of a socket, without the final 0: `sun_path` has 108 bytes.
 const LONGEST_SOCKET: usize = 107;
 
+/// What all types have that speak HTTP.
+const OF_HTTP: &[&str] = &[
+    "address",
+    "headers_file",
+    "ca_file",
+    "cert_file",
+    "key_file",
+];
+
 /// Which settings a type has, besides those of all types.
 struct Keys {
     needs: &'static [&'static str],
@@ -40,16 +49,8 @@ impl SinkType {
                 &["address"],
                 &["tls", "server_name", "ca_file", "cert_file", "key_file"],
             ),
-            Self::Webhook => (
-                &["url"],
-                &[
-                    "address",
-                    "headers_file",
-                    "ca_file",
-                    "cert_file",
-                    "key_file",
-                ],
-            ),
+            Self::Webhook => (&["url"], OF_HTTP),
+            Self::Otlp => (&["endpoint"], OF_HTTP),
         };
         Keys { needs, may }
     }
@@ -57,12 +58,13 @@ impl SinkType {
 
 impl SinkSettings {
     /// The settings that are there, apart from those of all types.
-    fn special(&self) -> [(&'static str, bool); 13] {
+    fn special(&self) -> [(&'static str, bool); 14] {
         [
             ("path", self.path.is_some()),
             ("address", self.address.is_some()),
             ("socket", self.socket.is_some()),
             ("url", self.url.is_some()),
+            ("endpoint", self.endpoint.is_some()),
             ("headers_file", self.headers_file.is_some()),
             ("tls", self.tls.is_some()),
             ("server_name", self.server_name.is_some()),
@@ -139,7 +141,7 @@ impl SinkSettings {
     /// Where a peer is, and what encrypts the connection to it.
     fn check_peer(&self, name: &str) -> Vec<Wrong> {
         let mut wrong = Vec::new();
-        let url = self.url.as_ref();
+        let url = self.url.as_ref().or(self.endpoint.as_ref());
         if let Some(url) = url.filter(|url| url.address().is_none() && self.address.is_none()) {
             let host = url.host();
             wrong.push((

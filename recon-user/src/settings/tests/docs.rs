@@ -103,12 +103,13 @@ const RULE_EXAMPLE: [(&str, &str); 9] = [
 
 /// A sink, which has no defaults. A file has nothing of what other types have.
 const SINK: &str = "sinks.<name>.";
-const SINK_EXAMPLE: [(&str, Option<&str>); 16] = [
+const SINK_EXAMPLE: [(&str, Option<&str>); 17] = [
     ("type", Some("\"file\"")),
     ("path", Some("\"/var/log/recon/audit.jsonl\"")),
     ("address", None),
     ("socket", None),
     ("url", None),
+    ("endpoint", None),
     ("headers_file", None),
     ("tls", None),
     ("server_name", None),
