@@ -97,11 +97,16 @@ fn is_gone(error: &io::Error) -> bool {
     )
 }
 
-/// Whether no datagram may be that large.
+/// Whether a file may be sent in its place: the kernel has no room for a datagram that large.
 fn is_too_large(error: &io::Error) -> bool {
     [libc::EMSGSIZE, libc::ENOBUFS]
         .iter()
         .any(|&number| error.raw_os_error() == Some(number))
+}
+
+/// Whether the same datagram would fail again. Without memory (ENOBUFS), it may not.
+fn is_lost(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EMSGSIZE)
 }
 
 impl Target for DatagramTarget {
@@ -111,11 +116,32 @@ impl Target for DatagramTarget {
             let line = &rest[..first_line(rest)];
             match self.send(line) {
                 Ok(()) => *done += line.len(),
-                // It would be too large next time, too.
-                Err(error) if is_too_large(&error) => return Err(Failure::Lost(error)),
+                // It would be too large next time, too. The others are not.
+                Err(error) if is_lost(&error) => {
+                    *done += line.len();
+                    return Err(Failure::LostPart(1, error));
+                }
                 Err(error) => return Err(Failure::Later(error)),
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_too_large_is_lost() {
+        for (number, expected) in [
+            (libc::EMSGSIZE, true),
+            (libc::ENOBUFS, false),
+            (libc::EAGAIN, false),
+            (libc::ECONNREFUSED, false),
+        ] {
+            let error = io::Error::from_raw_os_error(number);
+            assert_eq!(is_lost(&error), expected, "{error}");
+        }
     }
 }

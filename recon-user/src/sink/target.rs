@@ -16,7 +16,8 @@ use super::whole_lines::WholeLines;
 pub(super) enum Failure {
     /// They are lost, and the next ones may not be.
     Lost(io::Error),
-    /// So many of them are lost, nobody knows which, and the others are safe.
+    /// So many of those that were written so far are lost, and the others are not. What follows
+    /// has not been tried.
     LostPart(u64, io::Error),
     /// They are to be tried again, and what follows waits.
     Later(io::Error),

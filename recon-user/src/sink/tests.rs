@@ -348,3 +348,35 @@ fn what_nobody_will_read_is_dropped() {
     } = sink.finish();
     assert_eq!((written, dropped), (0, 3));
 }
+
+/// A line that no datagram holds costs itself, and not those that came with it.
+#[test]
+fn a_line_that_is_too_large_costs_itself() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("socket");
+    let reader = std::os::unix::net::UnixDatagram::bind(&path).expect("a socket");
+    let sink = open(
+        &Destination::Unix {
+            path,
+            is_datagram: true,
+        },
+        ALERTS,
+    );
+    let mut rows = sink.another_queue(ALERTS);
+    let large = "x".repeat(8 << 20);
+    rows.write_lines(format!("1\n{large}\n3\n"), 3);
+    reader
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .expect("a socket");
+    for expected in ["1\n", "3\n"] {
+        let mut datagram = [0; 8];
+        let length = reader.recv(&mut datagram).expect("a datagram");
+        assert_eq!(&datagram[..length], expected.as_bytes());
+    }
+    let so_far = rows.close();
+    assert_eq!(sink.finish().written, 0);
+    let Written {
+        written, dropped, ..
+    } = so_far();
+    assert_eq!((written, dropped), (2, 1));
+}

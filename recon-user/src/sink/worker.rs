@@ -100,32 +100,41 @@ impl Worker {
 
     fn write(&mut self, batch: &LineBatch) -> Then {
         let mut done = 0;
+        let mut lost = 0;
         let mut pause = FIRST_PAUSE;
         loop {
             match self.target.write(batch, &mut done) {
                 Ok(()) if self.target.is_grouped() => {
-                    self.group.push((Arc::clone(&batch.counts), batch.lines));
+                    let rest = batch.lines.saturating_sub(lost);
+                    self.group.push((Arc::clone(&batch.counts), rest));
                     return Then::GoesOn;
                 }
                 Ok(()) => {
-                    batch.counts.settle(batch.lines, batch.lines);
-                    self.note_success();
+                    let rest = batch.lines.saturating_sub(lost);
+                    batch.counts.settle(rest, rest);
+                    if lost == 0 {
+                        self.note_success();
+                    }
                     return Then::GoesOn;
                 }
-                Err(Failure::Lost(error) | Failure::LostPart(_, error)) => {
-                    self.settle_part(batch, done);
-                    self.state.note_problem(Some(&error));
-                    self.reporter.report_loss(&error, self.state.unwritten());
+                Err(Failure::Lost(error)) => {
+                    self.settle_part(batch, done, lost);
+                    self.note_loss(&error);
                     return Then::GoesOn;
+                }
+                Err(Failure::LostPart(lines, error)) => {
+                    batch.counts.settle(lines, 0);
+                    lost += lines;
+                    self.note_loss(&error);
                 }
                 Err(Failure::Later(error)) => {
                     if self.wait_after(&error, &mut pause) == Then::Ends {
-                        self.settle_part(batch, done);
+                        self.settle_part(batch, done, lost);
                         return Then::Ends;
                     }
                 }
                 Err(Failure::Closed) => {
-                    self.settle_part(batch, done);
+                    self.settle_part(batch, done, lost);
                     self.state.is_closed.store(true, Ordering::Relaxed);
                     return Then::Ends;
                 }
@@ -200,6 +209,10 @@ impl Worker {
     /// Some lines of the first batches of the group are lost.
     fn lose(&mut self, batches: usize, lines: u64, error: &io::Error) {
         self.settle_group(batches, lines);
+        self.note_loss(error);
+    }
+
+    fn note_loss(&mut self, error: &io::Error) {
         self.state.note_problem(Some(error));
         self.reporter.report_loss(error, self.state.unwritten());
     }
@@ -220,14 +233,16 @@ impl Worker {
     }
 
     /// Counts the lines before `done` as written, or leaves them for the commit, and the others as
-    /// dropped.
-    fn settle_part(&mut self, batch: &LineBatch, done: usize) {
-        let written = count_lines(&batch.bytes[..done]).min(batch.lines);
+    /// dropped. So many of those before it are counted already.
+    fn settle_part(&mut self, batch: &LineBatch, done: usize, lost: u64) {
+        let rest = batch.lines.saturating_sub(lost);
+        let written = count_lines(&batch.bytes[..done]).saturating_sub(lost);
+        let written = written.min(rest);
         if !self.target.is_grouped() {
-            batch.counts.settle(batch.lines, written);
+            batch.counts.settle(rest, written);
             return;
         }
-        batch.counts.settle(batch.lines - written, 0);
+        batch.counts.settle(rest - written, 0);
         self.has_lost = true;
         if written > 0 {
             self.group.push((Arc::clone(&batch.counts), written));
