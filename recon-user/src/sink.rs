@@ -71,7 +71,7 @@ pub(crate) use probe::{Unreachable, probe};
 pub(crate) use queue::LineQueue;
 pub use queue::Written;
 use queue::{Counts, Work};
-use report::{Reporter, Unwritten};
+use report::{OverflowWatch, Reporter, Unwritten};
 use target::{StreamTarget, Target};
 pub(crate) use tls::TlsFiles;
 use worker::Worker;
@@ -142,6 +142,7 @@ pub struct Sink {
     state: Arc<SinkState>,
     thread: Thread,
     thread_id: libc::pid_t,
+    overflows: OverflowWatch,
     /// A handle to stdout, to ask whether its reader has closed it. Another file is not held open:
     /// it may be replaced.
     stdout: Option<File>,
@@ -230,6 +231,7 @@ impl Sink {
             state,
             thread: handle.thread().clone(),
             thread_id: started.recv().map_err(io::Error::other)?,
+            overflows: OverflowWatch::default(),
             stdout: None,
         })
     }
@@ -266,6 +268,12 @@ impl Sink {
     pub(crate) fn is_closed(&self) -> bool {
         self.state.is_closed.load(Ordering::Relaxed)
             || self.stdout.as_ref().is_some_and(has_no_reader)
+    }
+
+    /// Says that lines are dropped since the queue is full, at most once a minute.
+    pub(crate) fn report_overflow(&mut self) {
+        let SinkName { place, what } = &self.name;
+        self.overflows.report(place, what, self.state.unwritten());
     }
 
     /// The number of its thread.

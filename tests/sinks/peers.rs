@@ -146,6 +146,8 @@ fn check_stops(place: &Place, folder: &Path) -> Result<()> {
         }
     }
     ensure!(slow.waiting >= QUEUE && slow.dropped > 0, "{slow:?}");
+    // It may never read again: the agent says so, and not only its thread once it is over.
+    watched.wait_logged("its queue is full")?;
     let fast = watched.wait_empty(super::ALL)?;
     ensure!(fast.dropped == 0 && fast.written > slow.written, "{fast:?}");
 

@@ -279,6 +279,13 @@ impl AgentOutput {
         }
     }
 
+    /// Says which sinks of the settings have dropped lines since their queues are full.
+    pub(super) fn report_overflows(&mut self) {
+        for named in &mut self.named {
+            named.route.sink.report_overflow();
+        }
+    }
+
     /// Writes the line of an alert, if alerts are requested.
     pub(super) fn alert(&mut self, line: Vec<u8>) {
         let line = Bytes::from(line);

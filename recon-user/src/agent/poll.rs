@@ -44,6 +44,7 @@ impl<M: CountMaps> Agent<M> {
         self.end_rows(interval, offset, &tally);
         self.judge(interval, &tally);
         self.commit_poll();
+        self.output.report_overflows();
         drained.is_some()
     }
 

@@ -25,6 +25,31 @@ pub(super) struct Reporter {
     last_logged: Option<Instant>,
 }
 
+/// What the agent says of a queue that is full: the thread of the sink may hang, and say nothing.
+#[derive(Debug, Default)]
+pub(super) struct OverflowWatch {
+    refused: u64,
+    last_logged: Option<Instant>,
+}
+
+impl OverflowWatch {
+    /// Says so, at most once in a while, if lines were refused since the last time and others
+    /// still wait.
+    pub(super) fn report(&mut self, place: &str, what: &str, lines: Unwritten) {
+        let has_paused = self.last_logged.is_none_or(|last| last.elapsed() >= PAUSE);
+        if lines.refused <= self.refused || lines.waiting == 0 || !has_paused {
+            return;
+        }
+        let new = lines.refused - self.refused;
+        tracing::warn!(
+            "{place}: its queue is full: {new} {what} are dropped, and more will be until whoever takes them reads; {what} that wait: {}",
+            lines.waiting
+        );
+        self.refused = lines.refused;
+        self.last_logged = Some(Instant::now());
+    }
+}
+
 /// Lines that are not written, in numbers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unwritten {
