@@ -4,6 +4,7 @@
 //! The decision held here: a setting that the type of a sink does not have is an error. It would be
 //! ignored otherwise, and somebody relies on it.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use clap::ValueEnum as _;
@@ -75,6 +76,28 @@ impl SinkSettings {
             ("keep", self.keep.is_some()),
             ("fsync", self.fsync.is_some()),
         ]
+    }
+
+    fn is_file(&self) -> bool {
+        self.kind == Some(SinkType::File)
+    }
+
+    /// Whether it gives that name to a file that it rotates: `.1`, `.2` and so on, however many are
+    /// kept, or `.next` while it does.
+    fn is_rotated_name(&self, other: &Path) -> bool {
+        let own = self
+            .path
+            .as_deref()
+            .filter(|_| self.is_file() && self.rotate.is_some());
+        let added = own.and_then(|own| {
+            let whole = other.as_os_str().as_bytes();
+            whole
+                .strip_prefix(own.as_os_str().as_bytes())?
+                .strip_prefix(b".")
+        });
+        added.is_some_and(|added| {
+            added == b"next" || (!added.is_empty() && added.iter().all(u8::is_ascii_digit))
+        })
     }
 
     /// What is wrong with the whole of a sink.
@@ -235,6 +258,7 @@ impl Settings {
     /// Reports what is wrong with sinks as a whole.
     pub(in crate::settings) fn check_sinks(&self, reader: &mut TomlReader<'_>) {
         let mut paths: Vec<(&Path, &str)> = Vec::new();
+        self.check_rotated(reader);
         for (name, sink) in &self.sinks {
             let place: Span = sink.place;
             for (message, hint) in sink.value.check(name) {
@@ -253,6 +277,26 @@ impl Settings {
                     ),
                 ),
                 None => paths.push((file, name)),
+            }
+        }
+    }
+
+    /// Reports a sink whose file has a name that another one gives to its rotated files.
+    fn check_rotated(&self, reader: &mut TomlReader<'_>) {
+        for (name, sink) in &self.sinks {
+            let rotates = |other: &SinkSettings| {
+                let own = sink.value.path.as_deref().filter(|_| sink.value.is_file());
+                own.is_some_and(|own| other.is_rotated_name(own))
+            };
+            let mut others = self.sinks.iter().filter(|(other, _)| *other != name);
+            if let Some((other, _)) = others.find(|(_, other)| rotates(&other.value)) {
+                reader.error(
+                    sink.place,
+                    format!(
+                        "the file of the sink `{name}` has the name of a rotated file of `{other}`"
+                    ),
+                    Some("give it a name that does not continue that of the other file".to_owned()),
+                );
             }
         }
     }
