@@ -4,10 +4,14 @@
 //! with it, also if the test is killed.
 
 use std::path::Path;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+
+use crate::PATIENCE;
 
 /// No source, type or options.
 const NONE: Option<&str> = None;
@@ -45,11 +49,18 @@ pub fn bind(folder: &Path, at: &Path) -> Result<()> {
     .with_context(|| format!("{} at {}", folder.display(), at.display()))
 }
 
-/// Makes one mount read-only, not those below it.
+/// Makes one mount read-only, not those below it. A process that another test has just forked may
+/// still have a file there open for writing, until it executes its program.
 ///
 /// # Errors
-/// If nothing is mounted there.
+/// If nothing is mounted there, or somebody goes on writing.
 pub fn forbid_writes(at: &Path) -> Result<()> {
     let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
-    mount(NONE, at, NONE, flags, NONE).with_context(|| at.display().to_string())
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match mount(NONE, at, NONE, flags, NONE) {
+            Err(Errno::EBUSY) if Instant::now() < end => std::thread::yield_now(),
+            done => return done.with_context(|| at.display().to_string()),
+        }
+    }
 }

@@ -49,13 +49,20 @@ pub(super) fn render(diagnostic: &Diagnostic, source: &SourceText) -> String {
     Renderer::plain().term_width(WIDTH).render(&[group]) + "\n"
 }
 
-/// The source line with marks under the span. None if the line is blank.
+/// Whether a line of settings may hold the URL of a sink, whose path may be a secret.
+fn may_be_secret(line: &str) -> bool {
+    line.contains("://") && ["url", "endpoint"].iter().any(|key| line.contains(key))
+}
+
+/// The source line with marks under the span. None if the line is blank, or nobody is to read it in
+/// a log.
 fn excerpt(
     source: &SourceText,
     span: Span,
 ) -> Option<Snippet<'static, annotate_snippets::Annotation<'static>>> {
     let (number, line) = source.line(span.start);
-    if source.slice(line).trim().is_empty() {
+    let text = source.slice(line);
+    if text.trim().is_empty() || may_be_secret(text) {
         return None;
     }
     let start = span.start.clamp(line.start, line.end);

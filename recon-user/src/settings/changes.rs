@@ -21,6 +21,8 @@ const OF_RULES: &str = "rules.";
 const LISTS: [&str; 4] = [".allow", ".deny", ".allow_files", ".deny_files"];
 /// Longer values are not shown.
 const MAX_SHOWN: usize = 60;
+/// Nor are those that may hold a secret: the log and the service manager's status have these lines.
+const SECRET: [&str; 2] = [".url", ".endpoint"];
 
 impl InForce {
     /// Replaces settings that only a start can change by those of `before`. Returns a line for
@@ -34,7 +36,7 @@ impl InForce {
         let changed = keys.into_iter().filter_map(|key| {
             let (old, new) = (old.get(key), new.get(key));
             (old != new).then(|| {
-                let (old, new) = (shown(old), shown(new));
+                let (old, new) = (shown(key, old), shown(key, new));
                 format!("{key}: {new} needs a restart; until then it stays {old}")
             })
         });
@@ -78,15 +80,16 @@ fn setting_changes(old: &BTreeMap<String, String>, new: &BTreeMap<String, String
         let (old, new) = (old.get(key), new.get(key));
         let is_list = LISTS.iter().any(|list| key.ends_with(list));
         let is_changed = old != new && (is_list || !key.starts_with(OF_RULES));
-        is_changed.then(|| format!("{key}: {}", change(shown(old), shown(new))))
+        is_changed.then(|| format!("{key}: {}", change(shown(key, old), shown(key, new))))
     });
     changed.collect()
 }
 
-fn shown(value: Option<&String>) -> &str {
+fn shown<'a>(key: &str, value: Option<&'a String>) -> &'a str {
+    let is_secret = SECRET.iter().any(|secret| key.ends_with(secret));
     match value.map(String::as_str) {
         None => "none",
-        Some(value) if value.len() > MAX_SHOWN => "...",
+        Some(value) if is_secret || value.len() > MAX_SHOWN => "...",
         Some(value) => value,
     }
 }
@@ -261,5 +264,19 @@ mod tests {
         assert_eq!(said, [expected]);
         assert_eq!(new.changes(&old), [""; 0]);
         assert_eq!(new.keep_what_needs_restart(&old), [""; 0]);
+    }
+
+    /// Whoever may ask the service manager for its status reads these lines.
+    #[test]
+    fn no_change_shows_the_path_of_a_url() {
+        let hook = |path: &str| {
+            let sink = "sinks.hook = { type = 'webhook', url = 'https://192.0.2.1/PATH' }";
+            of(&sink.replace("PATH", path), "")
+        };
+        let said = hook("new").keep_what_needs_restart(&hook("secret"));
+        let expected = "sinks.hook.url: ... needs a restart; until then it stays ...";
+        assert_eq!(said, [expected]);
+        let changes = hook("new").changes(&hook("secret"));
+        assert!(!changes.concat().contains("secret"), "{changes:?}");
     }
 }

@@ -1,6 +1,8 @@
 //! The URL of a sink.
 //!
 //! In: a text. Out: where to connect to, and what to ask for there.
+//! The decision held here: its path and its query may be a secret, as those of a chat's webhook are.
+//! So no message and no debug output has them.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -27,7 +29,7 @@ impl HttpUrl {
     /// # Errors
     /// What it is not, and what to write instead.
     pub(crate) fn parse(text: &str) -> Result<Self, Wrong> {
-        let wrong = |what: &str, hint: &str| (format!("`{text}` {what}"), Some(hint.to_owned()));
+        let wrong = |what: &str, hint: &str| (what.to_owned(), Some(hint.to_owned()));
         let uri = text.parse::<Uri>().ok().filter(|uri| {
             let scheme = uri.scheme();
             let is_known = scheme == Some(&Scheme::HTTP) || scheme == Some(&Scheme::HTTPS);
@@ -35,7 +37,7 @@ impl HttpUrl {
         });
         let Some(uri) = uri else {
             let hint = "use one such as https://192.0.2.1/recon";
-            return Err(wrong("is not a URL of http or https", hint));
+            return Err(wrong("this is not a URL of http or https", hint));
         };
         if uri.authority().is_some_and(|it| it.as_str().contains('@')) {
             let hint = "put an `Authorization:` line into a file, and name it with `headers_file`";
@@ -45,7 +47,7 @@ impl HttpUrl {
             ));
         }
         if uri.port_u16() == Some(0) {
-            return Err(wrong("has the port 0", "use another port"));
+            return Err(wrong("the URL has the port 0", "use another port"));
         }
         Ok(Self {
             text: text.to_owned(),

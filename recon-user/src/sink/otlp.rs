@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::line_fields::LineFields;
+use crate::diagnostic::visible;
 
 /// What receivers of logs are asked for.
 pub(crate) const LOGS_PATH: &str = "/v1/logs";
@@ -164,6 +165,9 @@ fn any_value(value: &Value) -> Value {
     }
 }
 
+/// Letters of a receiver's reason that are shown.
+const MOST_SHOWN: usize = 200;
+
 /// How many logs a receiver has refused for good, and why, of a request that it has taken.
 pub(super) fn rejected(answer: &[u8]) -> Option<(u64, String)> {
     let answer: Value = serde_json::from_slice(answer).ok()?;
@@ -174,7 +178,10 @@ pub(super) fn rejected(answer: &[u8]) -> Option<(u64, String)> {
         number => number.as_u64()?,
     };
     let why = partial.get("errorMessage").and_then(Value::as_str);
-    (rejected > 0).then(|| (rejected, why.unwrap_or_default().to_owned()))
+    let why = why.unwrap_or_default();
+    let end = why.char_indices().nth(MOST_SHOWN);
+    let why = end.map_or(why, |(end, _)| &why[..end]);
+    (rejected > 0).then(|| (rejected, visible(why.as_bytes())))
 }
 
 #[cfg(test)]
@@ -247,7 +254,13 @@ mod tests {
 
     #[test]
     fn what_a_receiver_rejects_is_known() {
+        let long = format!(
+            r#"{{"partialSuccess":{{"rejectedLogRecords":1,"errorMessage":"\u009b{}"}}}}"#,
+            "x".repeat(10 * MOST_SHOWN)
+        );
+        let shown = format!("\\u{{9b}}{}", "x".repeat(MOST_SHOWN - 1));
         for (answer, expected) in [
+            (long.as_str(), Some((1, shown))),
             ("{}", None),
             ("", None),
             (r#"{"partialSuccess":{}}"#, None),

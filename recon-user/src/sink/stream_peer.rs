@@ -173,8 +173,12 @@ impl Target for StreamPeer {
 
     /// Lines that nobody will send again are lost.
     fn end(&mut self) {
-        if let Some(Connection::Tls(stream)) = &mut self.connection {
-            stream.close();
+        if let Some(connection) = &mut self.connection
+            && connection.close()
+            && connection.held_bytes().is_ok_and(|held| held == 0)
+        {
+            // The peer has read all, and has ended only then.
+            return;
         }
         if self.connection.as_ref().is_none_or(Connection::is_over) {
             for Sent { bytes, counts } in &self.unconfirmed {
@@ -228,6 +232,14 @@ impl Connection {
             }
         }
         Ok(())
+    }
+
+    /// Ends what has an end of its own. Returns whether the peer has done so, too.
+    fn close(&mut self) -> bool {
+        match self {
+            Self::Unix(_) | Self::Tcp(_) => false,
+            Self::Tls(stream) => stream.close(),
+        }
     }
 
     fn as_fd(&self) -> BorrowedFd<'_> {

@@ -7,11 +7,11 @@
 //! so that a peer has little to send that recon would leave unread.
 
 use std::fs;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use rustls::client::Resumption;
@@ -150,7 +150,7 @@ impl TlsPeer {
         })
     }
 
-    /// Connects, and waits until both sides agree on a key, for `patience` at each step.
+    /// Connects, and waits until both sides agree on a key, for `patience` each.
     pub(super) fn connect(
         &self,
         address: &SocketAddr,
@@ -161,11 +161,48 @@ impl TlsPeer {
         stream.set_write_timeout(Some(patience))?;
         let connection = ClientConnection::new(Arc::clone(&self.config), self.name.clone());
         let mut connection = connection.map_err(io::Error::other)?;
-        while connection.is_handshaking() {
-            connection.complete_io(&mut stream)?;
-        }
+        shake_hands(&mut connection, &mut stream, patience)?;
         stream.set_write_timeout(None)?;
         Ok(TlsStream(Box::new(StreamOwned::new(connection, stream))))
+    }
+}
+
+/// Agrees on a key. A peer that sends a byte at a time has no longer than others.
+fn shake_hands(
+    connection: &mut ClientConnection,
+    stream: &mut TcpStream,
+    patience: Duration,
+) -> io::Result<()> {
+    let late = || {
+        io::Error::new(
+            ErrorKind::TimedOut,
+            "the peer does not end its TLS handshake",
+        )
+    };
+    let end = Instant::now() + patience;
+    loop {
+        while connection.wants_write() {
+            connection.write_tls(stream)?;
+        }
+        if !connection.is_handshaking() {
+            return Ok(());
+        }
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(late());
+        }
+        stream.set_read_timeout(Some(left))?;
+        match connection.read_tls(stream) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(late()),
+            Err(error) => return Err(error),
+        }
+        if let Err(error) = connection.process_new_packets() {
+            // The peer hears why, if it still listens.
+            let _ = connection.write_tls(stream);
+            return Err(io::Error::new(ErrorKind::InvalidData, error));
+        }
     }
 }
 
@@ -186,15 +223,27 @@ impl TlsStream {
     }
 
     /// Says that nothing more comes, and reads what the peer has sent: the kernel would otherwise
-    /// reset the connection, and the peer lose what it has not read.
-    pub(super) fn close(&mut self) {
+    /// reset the connection, and the peer lose what it has not read. Returns whether the peer has
+    /// ended it in order.
+    pub(super) fn close(&mut self) -> bool {
         self.0.conn.send_close_notify();
         let _ = self.0.flush();
-        let tcp = self.0.get_ref();
-        let is_readable = tcp.set_read_timeout(Some(LAST_READ)).is_ok();
-        if tcp.shutdown(Shutdown::Write).is_ok() && is_readable {
-            let mut ignored = [0; 512];
-            while self.0.sock.read(&mut ignored).is_ok_and(|read| read > 0) {}
+        if self.0.sock.shutdown(Shutdown::Write).is_err() {
+            return false;
+        }
+        let end = Instant::now() + LAST_READ;
+        let mut ignored = [0; 512];
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            // No time at all is refused as a timeout, and an end as well.
+            if self.0.sock.set_read_timeout(Some(left)).is_err() {
+                return false;
+            }
+            match self.0.sock.read(&mut ignored) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(_) => return false,
+            }
         }
     }
 }

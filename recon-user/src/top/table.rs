@@ -64,11 +64,13 @@ impl TableColumn {
 
 /// The text, or as much of it as may be shown.
 fn cut(text: &str) -> String {
-    if text.width() <= WIDEST {
+    // Marks that stand above a letter have no width, and there may be thousands.
+    const MOST_LETTERS: usize = 2 * WIDEST;
+    if text.width() <= WIDEST && text.chars().nth(MOST_LETTERS).is_none() {
         return text.to_owned();
     }
     let mut width = 0;
-    let letters = text.chars().take_while(|letter| {
+    let letters = text.chars().take(MOST_LETTERS).take_while(|letter| {
         width += letter.width().unwrap_or(0);
         width < WIDEST
     });
