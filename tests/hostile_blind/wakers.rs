@@ -15,8 +15,9 @@ use recon_tests::{Agent, Lab};
 /// How many polls have to come meanwhile.
 const POLLS: usize = 3;
 
-/// Answers clients, one after the other.
-fn answer(listener: &UnixListener, is_over: &AtomicBool) {
+/// Answers clients, one after the other. The listener ends with it: a client whom nobody has accepted
+/// would wait for ever.
+fn answer(listener: UnixListener, is_over: &AtomicBool) {
     while !is_over.load(Ordering::Relaxed) {
         let Ok((mut client, _)) = listener.accept() else {
             return;
@@ -58,8 +59,8 @@ fn processes_that_wake_each_other_hold_up_no_poll() -> Result<()> {
         .collect::<Result<_, _>>()?;
     thread::scope(|scope| {
         let is_over = &is_over;
-        for (listener, path) in listeners.iter().zip(&paths) {
-            scope.spawn(|| answer(listener, is_over));
+        for (listener, path) in listeners.into_iter().zip(&paths) {
+            scope.spawn(move || answer(listener, is_over));
             scope.spawn(|| ask(path, is_over));
         }
         let polled = (0..POLLS).try_for_each(|_| agent.wait_poll().map(drop));
