@@ -98,9 +98,9 @@ pub enum Command {
     Top(TopOptions),
     /// Say step by step what an incident rests on
     ///
-    /// The rule, what was counted in which window, what is known of the source, and which lines were
-    /// written. recon explains open incidents, and those of which it has written lines since its
-    /// start, up to a bound.
+    /// The rule, what was counted in which window, what is known of the source, and which lines
+    /// were written. recon explains open incidents, and those of which it has written lines since
+    /// its start, up to a bound.
     Explain(ExplainOptions),
     /// Show the settings in force, in the format of the file for --config
     #[command(after_help = CONFIG_EXAMPLE)]

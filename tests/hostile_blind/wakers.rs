@@ -15,8 +15,8 @@ use recon_tests::{Agent, Lab};
 /// How many polls have to come meanwhile.
 const POLLS: usize = 3;
 
-/// Answers clients, one after the other. The listener ends with it: a client whom nobody has accepted
-/// would wait for ever.
+/// Answers clients, one after the other. The listener ends with it: a client whom nobody has
+/// accepted would wait for ever.
 fn answer(listener: UnixListener, is_over: &AtomicBool) {
     while !is_over.load(Ordering::Relaxed) {
         let Ok((mut client, _)) = listener.accept() else {

@@ -1,7 +1,7 @@
 //! A terminal under tmux, in which a command runs.
 //!
-//! In: a size, a command, keys. Out: the screen as text. The server stays in the foreground and ends
-//! with its guard, and the terminal with it.
+//! In: a size, a command, keys. Out: the screen as text. The server stays in the foreground and
+//! ends with its guard, and the terminal with it.
 
 use std::path::PathBuf;
 use std::process::Command;

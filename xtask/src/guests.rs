@@ -52,8 +52,9 @@ const VERIFIER: &str = "verifier";
 /// The test that runs once on each machine.
 const SCENARIOS: &str = "scenarios";
 
-/// The tests that continuous integration has time for: socket hooks on the oldest kernel, boundaries
-/// on the newest, and what the verifier of each says. The two run at a time, about as long.
+/// The tests that continuous integration has time for: socket hooks on the oldest kernel,
+/// boundaries on the newest, and what the verifier of each says. The two run at a time, about as
+/// long.
 const BRIEF: [(Choice, &[&str]); 2] = [
     (Choice::OLDEST, &["processes", VERIFIER]),
     (Choice::NEWEST, &["boundary", VERIFIER]),

@@ -4,14 +4,14 @@
 //! drain a generation one poll later.
 //!
 //! The decisions held here:
-//! - membarrier's GLOBAL command returns after an RCU grace period, and every program runs inside an
-//!   RCU read section, so one call is exact. Kernels booted with nohz_full refuse it; there a
+//! - membarrier's GLOBAL command returns after an RCU grace period, and every program runs inside
+//!   an RCU read section, so one call is exact. Kernels booted with nohz_full refuse it; there a
 //!   generation is drained one interval after it was retired.
 //! - A grace period takes some 10 ms. But any user can have processes that do nothing but wake each
 //!   other, and while four of those ran on two processors, no grace period ended. So nobody waits
-//!   longer than [`BOUND`]. By then a packet's program has ended, which nothing interrupts for long.
-//!   One of a socket may have been put aside for longer, with its process: what it counts then is
-//!   given later or, over pinned maps, lost.
+//!   longer than [`BOUND`]. By then a packet's program has ended, which nothing interrupts for
+//!   long. One of a socket may have been put aside for longer, with its process: what it counts
+//!   then is given later or, over pinned maps, lost.
 //! - The call can't be interrupted, so it is made on a thread. There is no second call while one is
 //!   being made, however many polls come and go.
 

@@ -1,8 +1,8 @@
 //! Capabilities: which this process holds, and which a running agent needs.
 //!
 //! In: /proc/self/status. Out: a set of [`Capability`]s; a thread that holds no others.
-//! The decision held here: the crate `caps` sets one set after the other and allocates, which a signal
-//! handler may not. So the kernel is called here.
+//! The decision held here: the crate `caps` sets one set after the other and allocates, which a
+//! signal handler may not. So the kernel is called here.
 
 use std::{fmt, fs};
 

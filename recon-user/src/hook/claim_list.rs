@@ -4,8 +4,8 @@
 //! The decisions held here:
 //! - The kernel finds a Unix socket by its inode alone, so it lists all of this network namespace.
 //!   One list answers for any number of interfaces.
-//! - Where the kernel does not say whose a socket is (no `unix_diag`), a list of addresses is better
-//!   than none: what nobody claims has no agent.
+//! - Where the kernel does not say whose a socket is (no `unix_diag`), a list of addresses is
+//!   better than none: what nobody claims has no agent.
 //! - The thread that lists has no capabilities. The kernel may hold it for as long as strangers
 //!   like, and it then can't be told to give them up.
 //! - A list takes as long as strangers have made it: they may have many sockets, and some kernels

@@ -97,7 +97,7 @@ impl Hooks {
         counts
     }
 
-    /// How often each loaded program has run. What the kernel does not say is left out.
+    /// How often each loaded program has run. Without those that the kernel says nothing of.
     pub(crate) fn program_runs(&self) -> Vec<ProgramRuns> {
         let programs = self.ebpf.programs();
         let runs = programs.filter_map(|(name, program)| {

@@ -3,8 +3,8 @@
 //! In: interfaces that this agent begins to watch. Out: a claim on each, and a warning if another
 //! agent has claimed it.
 //! The decisions held here: an agent claims an interface before it looks for others. So of two, the
-//! later one finds the other; two that begin at once may both find each other. The warning is for the operator
-//! and changes nothing, so a poll never waits for the list: it comes with a later one.
+//! later one finds the other; two that begin at once may both find each other. The warning is for
+//! the operator and changes nothing, so a poll never waits for the list: it comes with a later one.
 
 use std::collections::BTreeMap;
 use std::io;

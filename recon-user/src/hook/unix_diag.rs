@@ -1,10 +1,9 @@
 //! Who has made a Unix socket: asked over sock_diag(7).
 //!
-//! In: nothing. Out: the address and the user of each datagram socket of this network namespace that
-//! has an abstract address.
-//! The decision held here: the kernel keeps an address for one socket of each type. So only the
-//! type that a claim has is looked at: whoever binds the same address for another type, or accepts
-//! connections there, changes nothing.
+//! In: nothing. Out: the address and the user of each datagram socket of this network namespace
+//! that has an abstract address. The decision held here: the kernel keeps an address for one socket
+//! of each type. So only the type that a claim has is looked at: whoever binds the same address for
+//! another type, or accepts connections there, changes nothing.
 
 use std::io;
 use std::ops::ControlFlow;

@@ -1,8 +1,9 @@
-//! The addresses of Unix sockets, for kernels that do not say over sock_diag(7) which user made them.
+//! The addresses of Unix sockets, for kernels that do not say over sock_diag(7) which user made
+//! them.
 //!
 //! In: nothing. Out: the abstract addresses of the datagram sockets of this network namespace.
-//! The decision held here: /proc/net/unix is for people. It shows a zero in an address as `@`, and a
-//! line break as what it is. So an address may be read that nobody has; no address is hidden.
+//! The decision held here: /proc/net/unix is for people. It shows a zero in an address as `@`, and
+//! a line break as what it is. So an address may be read that nobody has; no address is hidden.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};

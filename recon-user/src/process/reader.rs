@@ -156,9 +156,9 @@ fn blocked() -> SigSet {
     }
 }
 
-/// The signal by which a thread is told to give up privileges. Nothing here has urgent data, and one
-/// that comes too late is ignored. A real-time signal would need a place in its user's queue, which
-/// other processes of that user can fill.
+/// The signal by which a thread is told to give up privileges. Nothing here has urgent data, and
+/// one that comes too late is ignored. A real-time signal would need a place in its user's queue,
+/// which other processes of that user can fill.
 pub(crate) const ORDER_SIGNAL: libc::c_int = libc::SIGURG;
 
 /// The threads that look into other processes.

@@ -7,8 +7,8 @@
 //! - Clients are served by tasks while the agent waits for its next poll. What a client may take is
 //!   bounded: bytes, time, and how many there are at once. Of too many that say nothing, the oldest
 //!   has to go, so that they hold up nobody.
-//! - A socket that somebody listens on is refused. [`super::listen`] replaces one that a killed agent
-//!   left.
+//! - A socket that somebody listens on is refused. [`super::listen`] replaces one that a killed
+//!   agent left.
 //! - A socket that somebody removes is made again within [`LOOK`].
 
 use std::collections::VecDeque;

@@ -42,7 +42,7 @@ pub(crate) struct HttpTarget {
     body: Vec<u8>,
     /// So many batches may have arrived in an earlier try.
     unknown: usize,
-    /// So many batches go by themselves.
+    /// Batches that are sent one at a time.
     single: usize,
 }
 

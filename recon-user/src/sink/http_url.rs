@@ -1,8 +1,8 @@
 //! The URL of a sink.
 //!
 //! In: a text. Out: where to connect to, and what to ask for there.
-//! The decision held here: its path and its query may be a secret, as those of a chat's webhook are.
-//! So no message and no debug output has them.
+//! The decision held here: its path and its query may be a secret, as those of a chat's webhook
+//! are. So no message and no debug output has them.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};

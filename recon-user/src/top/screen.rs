@@ -392,10 +392,8 @@ fn process_lines(processes: &[LiveProcess], width: usize) -> Vec<Line<'static>> 
 
 fn titled(caption: &str, columns: Vec<TableColumn>, width: usize) -> Vec<Line<'static>> {
     let (title, rows) = fit(columns, width);
-    let head = [bold(caption), bold(&title)];
-    head.into_iter()
-        .chain(rows.into_iter().map(Line::raw))
-        .collect()
+    let head = [bold(caption), bold(&title)].into_iter();
+    head.chain(rows.into_iter().map(Line::raw)).collect()
 }
 
 #[cfg(test)]

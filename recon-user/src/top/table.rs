@@ -1,9 +1,9 @@
 //! Tables whose columns fit into a width.
 //!
 //! In: columns with their values, by how much they matter. Out: lines.
-//! The decision held here: a number or an address that is cut short is another one. So a column that
-//! does not fit beside the more important ones is left out. A name that somebody has chosen is cut,
-//! with a sign, so that it takes no other column's room.
+//! The decision held here: a number or an address that is cut short is another one. So a column
+//! that does not fit beside the more important ones is left out. A name that somebody has chosen is
+//! cut, with a sign, so that it takes no other column's room.
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
@@ -21,7 +21,7 @@ const GAP: usize = 1;
 #[derive(Debug)]
 pub(super) struct TableColumn {
     pub(super) title: &'static str,
-    /// The lower, the later it is left out.
+    /// Columns of higher ranks go first where there is no room.
     pub(super) rank: u8,
     pub(super) is_number: bool,
     pub(super) values: Vec<String>,

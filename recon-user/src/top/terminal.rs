@@ -2,8 +2,8 @@
 //!
 //! In: frames to draw. Out: events.
 //! The decision held here: it is put back when the guard is dropped, which an error and a panic do
-//! as well; ratatui's hook does it before the message of a panic. Signals that would end the process
-//! only set a flag, which is looked at between two events.
+//! as well; ratatui's hook does it before the message of a panic. Signals that would end the
+//! process only set a flag, which is looked at between two events.
 
 use std::io;
 use std::sync::Arc;

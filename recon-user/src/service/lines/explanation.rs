@@ -1,4 +1,5 @@
-//! What an incident rests on, as lines: rule, window, count, source, severity, lines, what comes next.
+//! What an incident rests on, as lines: rule, window, count, source, severity, lines, what comes
+//! next.
 
 use jiff::Timestamp;
 
