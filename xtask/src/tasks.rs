@@ -73,15 +73,23 @@ pub(crate) fn test(args: &[OsString], hostile: bool) -> Result<()> {
         "--package recon-tests --test hostile* --test spoofed -- --include-ignored";
     need_root("tests", "test")?;
     let agent = agent(Goal::Test)?;
-    // The agent's profile, so that shared dependencies are compiled once.
-    let mut tests = cargo("test --release")?;
-    if hostile {
-        tests.args(HOSTILE.split(' '));
-    } else if args.is_empty() {
-        // The benchmarks are examples, which cargo would build as well.
-        tests.arg("--tests");
+    if !hostile && args.is_empty() {
+        // Unit tests first: they take seconds, the traffic that follows takes many minutes. The
+        // benchmarks are examples, which cargo would build as well.
+        run_tests(&agent, &["--lib", "--bins"], &[])?;
+        return run_tests(&agent, &["--test", "*"], &[]);
     }
-    run_cargo(tests.args(args).env("RECON_BIN", agent))
+    let chosen: Vec<_> = match hostile {
+        true => HOSTILE.split(' ').collect(),
+        false => Vec::new(),
+    };
+    run_tests(&agent, &chosen, args)
+}
+
+/// With the agent's profile, so that shared dependencies are compiled once.
+fn run_tests(agent: &Path, chosen: &[&str], args: &[OsString]) -> Result<()> {
+    let mut tests = cargo("test --release")?;
+    run_cargo(tests.args(chosen).args(args).env("RECON_BIN", agent))
 }
 
 pub(crate) fn lab() -> Result<()> {

@@ -69,17 +69,23 @@ mod tests {
 
     use super::*;
 
+    const LOOKS: usize = 20;
+
     #[test]
     fn this_process_uses_something() {
         let reader = UsageReader::open();
         let usage = reader.read();
         assert!(usage.resident > Some(1 << 20), "{usage:?}");
-        // It grows with what is written to.
-        let memory = black_box(vec![1_u8; 64 << 20]);
+        // It grows with what is written to. Another test of this process may give memory back at
+        // that moment, so it may take more than one look.
+        let has_grown = (0..LOOKS).any(|_| {
+            let before = reader.read().resident;
+            let memory = black_box(vec![1_u8; 64 << 20]);
+            let grown = reader.read().resident.zip(before);
+            grown.is_some_and(|(after, before)| after > before + memory.len() as u64 / 2)
+        });
+        assert!(has_grown);
         let more = reader.read();
-        let grown = more.resident.zip(usage.resident);
-        let grown = grown.map_or(0, |(after, before)| after.saturating_sub(before));
-        assert!(grown > memory.len() as u64 / 2, "{usage:?} {more:?}");
         assert!(more.cpu >= usage.cpu && more.cpu > Some(Duration::ZERO));
     }
 }
