@@ -288,10 +288,7 @@ fn ensure_passed(jobs: &[Job], tested: &[Tested]) -> Result<()> {
 /// cargo's words that build these tests.
 fn test_build(tests: &[&str]) -> String {
     let names: Vec<String> = tests.iter().map(|test| format!("--test {test}")).collect();
-    format!(
-        "test --release --package recon-tests --no-run {}",
-        names.join(" ")
-    )
+    format!("test --release --no-run {}", names.join(" "))
 }
 
 /// Builds tests, and returns the name and the executable of each.

@@ -69,15 +69,14 @@ pub(crate) fn run(args: &[OsString]) -> Result<()> {
 
 /// Runs the tests, or only the attacks on recon itself with those that are ignored otherwise.
 pub(crate) fn test(args: &[OsString], hostile: bool) -> Result<()> {
-    const HOSTILE: &str =
-        "--package recon-tests --test hostile* --test spoofed -- --include-ignored";
+    const HOSTILE: &str = "--test hostile* --test spoofed -- --include-ignored";
     need_root("tests", "test")?;
     let agent = agent(Goal::Test)?;
     if !hostile && args.is_empty() {
-        // Unit tests first: they take seconds, the traffic that follows takes many minutes. The
-        // benchmarks are examples, which cargo would build as well.
+        // Unit tests alone first: they take seconds, and what follows many minutes. `--tests`, as
+        // the benchmarks are examples, which cargo would build as well.
         run_tests(&agent, &["--lib", "--bins"], &[])?;
-        return run_tests(&agent, &["--test", "*"], &[]);
+        return run_tests(&agent, &["--tests"], &[]);
     }
     let chosen: Vec<_> = match hostile {
         true => HOSTILE.split(' ').collect(),
@@ -118,7 +117,7 @@ pub(crate) fn lab_vm(kernel: &vm::Choice, shell: bool) -> Result<()> {
 pub(crate) fn bench(options: &bench::Options) -> Result<()> {
     need_root("benchmarks", "bench")?;
     let agent = agent(Goal::Lab)?;
-    let mut build = cargo("build --release --package recon-tests")?;
+    let mut build = cargo("build --release")?;
     for name in options.examples() {
         build.args(["--example", name]);
     }

@@ -79,7 +79,7 @@ pub(crate) fn test() -> Result<()> {
     let folder = target_dir()?.join(STAGE);
     let before = build_before(arch, &stage, &folder.join("before"))?;
     let package = build_deb(arch, &stage, None, &folder.join("now"))?;
-    let mut test = cargo("test --release --package recon-tests --test package")?;
+    let mut test = cargo("test --release --test package")?;
     test.env("RECON_DEBIAN", debian)
         .env("RECON_DEB_BEFORE", before)
         .env("RECON_DEB", package);
