@@ -47,6 +47,11 @@ pub enum DrainError {
     /// The grace period could not be waited for.
     #[error("membarrier: {0}")]
     Grace(io::Error),
+    /// There is no thread that waits for the grace period.
+    #[error(
+        "can't start the thread that waits for programs (recon-grace): {0}; allow more tasks (TasksMax= of the service, kernel.threads-max)"
+    )]
+    GraceThread(io::Error),
     /// The kernel does not share the memory of a map.
     #[error("map {name} can't be mapped into memory: {reason}")]
     Shared {

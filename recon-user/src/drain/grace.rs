@@ -13,7 +13,8 @@
 //!   long. One of a socket may have been put aside for longer, with its process: what it counts
 //!   then is given later or, over pinned maps, lost.
 //! - The call can't be interrupted, so it is made on a thread. There is no second call while one is
-//!   being made, however many polls come and go.
+//!   being made, however many polls come and go. It starts with the agent: where the system has no
+//!   more threads, that is an error before anything is attached, and no poll fails for it.
 
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -72,6 +73,15 @@ impl Default for ProgramsWait {
 }
 
 impl ProgramsWait {
+    /// Starts the thread, if that grace needs it.
+    pub(super) fn start(grace: Grace) -> io::Result<Self> {
+        let mut programs = Self::default();
+        if grace == Grace::Membarrier {
+            programs.thread = Some(WaitingThread::start(programs.wait)?);
+        }
+        Ok(programs)
+    }
+
     /// Returns when every program that was running at the call has ended, or after the bound. Says
     /// whether the kernel has confirmed it.
     pub(super) fn wait(&mut self) -> io::Result<bool> {
@@ -227,8 +237,11 @@ mod tests {
 
     #[test]
     fn this_kernel_ends_a_grace_period() {
-        if Grace::detect() == Grace::Membarrier {
-            let mut programs = waiting(wait_for_programs, LONG);
+        let grace = Grace::detect();
+        let mut programs = ProgramsWait::start(grace).expect("a thread");
+        assert_eq!(programs.thread.is_some(), grace == Grace::Membarrier);
+        programs.bound = LONG;
+        if grace == Grace::Membarrier {
             assert!(programs.wait().expect("it ends"));
         }
     }

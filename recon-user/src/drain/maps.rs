@@ -12,7 +12,7 @@ use recon_common::{Counter, Key};
 
 use super::batch::BatchBuffer;
 use super::error::map_error;
-use super::grace::ProgramsWait;
+use super::grace::{Grace, ProgramsWait};
 use super::{DrainError, frozen};
 
 pub(crate) const COUNTS: [&str; 2] = ["COUNTS_0", "COUNTS_1"];
@@ -102,7 +102,7 @@ pub struct KernelMaps {
 
 impl KernelMaps {
     /// Takes the maps out of a loaded kernel object.
-    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, DrainError> {
+    pub(super) fn take(ebpf: &mut Ebpf, grace: Grace) -> Result<Self, DrainError> {
         let [first, second] = COUNTS;
         let counts = [take_hash(ebpf, first)?, take_hash(ebpf, second)?];
         let (generation, generation_fd) = take_array::<u32>(ebpf, GENERATION)?;
@@ -120,7 +120,7 @@ impl KernelMaps {
             keys,
             keys_fd,
             batch: BatchBuffer::new(),
-            programs: ProgramsWait::default(),
+            programs: ProgramsWait::start(grace).map_err(DrainError::GraceThread)?,
         })
     }
 }

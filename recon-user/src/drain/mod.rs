@@ -108,7 +108,7 @@ impl Drain {
     /// # Errors
     /// [`DrainError::NoMap`] if the object is not the one this agent was built with.
     pub fn open(ebpf: &mut Ebpf, grace: Grace) -> Result<Self, DrainError> {
-        let maps = KernelMaps::take(ebpf)?;
+        let maps = KernelMaps::take(ebpf, grace)?;
         let sketches = map_shared(ebpf, SKETCHED, Sketches::map)?;
         let recent = map_shared(ebpf, RECENT, RecentKeys::map)?;
         let pending_connects = map_shared(ebpf, PENDING_CONNECT, PendingConnects::map)?;
