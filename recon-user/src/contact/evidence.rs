@@ -192,14 +192,12 @@ impl Evidence {
 
     /// The targets that accepted or answered.
     pub(super) fn accepted(&self) -> u64 {
-        let FailedTargets {
-            ignored,
-            unserved,
-            refused,
-            half_open,
-        } = self.failed;
-        let failed = [ignored, unserved, refused, half_open].map(u64::from);
-        (self.len() as u64).saturating_sub(failed.iter().sum())
+        self.counted().accepted
+    }
+
+    /// The numbers of all outcomes, without open ports.
+    fn counted(&self) -> Outcomes {
+        self.failed.outcomes_among(self.len())
     }
 
     /// Attempts that succeeded.
@@ -215,12 +213,6 @@ impl Evidence {
     /// The outcomes of all targets, with open ports among the first `looked_at` of them; and the
     /// ports of these. The numbers are kept: a source with all ports costs no walk over them.
     pub(super) fn summary(&self, looked_at: usize) -> (Outcomes, Vec<u16>) {
-        let FailedTargets {
-            ignored,
-            unserved,
-            refused,
-            half_open,
-        } = self.failed;
         let mut seen = Outcomes::default();
         let mut ports = Vec::new();
         for (target, contact) in self.targets.of_ports(0..=u16::MAX).take(looked_at) {
@@ -230,12 +222,8 @@ impl Evidence {
             }
         }
         let outcomes = Outcomes {
-            accepted: self.accepted(),
-            refused: refused.into(),
-            half_open: half_open.into(),
-            silent: u64::from(ignored) + u64::from(unserved),
-            silent_with_listener: unserved.into(),
             open_ports: seen.open_ports,
+            ..self.counted()
         };
         (outcomes, ports)
     }

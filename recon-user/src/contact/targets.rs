@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-use super::outcomes::Outcome;
+use super::outcomes::{Outcome, Outcomes};
 
 /// A port on a local address. The port comes first, for the order; the address is its number in
 /// [`super::locals::Locals`].
@@ -145,11 +145,11 @@ const UNSERVED_PER_FAILURE: u32 = 2;
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct FailedTargets {
     /// Those that are silent and where no socket is known to wait.
-    pub(super) ignored: u32,
+    ignored: u32,
     /// Those that are silent though a socket waits there.
-    pub(super) unserved: u32,
-    pub(super) refused: u32,
-    pub(super) half_open: u32,
+    unserved: u32,
+    refused: u32,
+    half_open: u32,
 }
 
 impl FailedTargets {
@@ -172,6 +172,21 @@ impl FailedTargets {
             Outcome::Refused => Some(&mut self.refused),
             Outcome::HalfOpen => Some(&mut self.half_open),
             Outcome::Answered | Outcome::Accepted => None,
+        }
+    }
+
+    /// The numbers of all outcomes among so many targets: those that have not failed have accepted.
+    pub(super) fn outcomes_among(self, targets: usize) -> Outcomes {
+        let [ignored, unserved, refused, half_open] =
+            [self.ignored, self.unserved, self.refused, self.half_open].map(u64::from);
+        let failed = ignored + unserved + refused + half_open;
+        Outcomes {
+            accepted: (targets as u64).saturating_sub(failed),
+            refused,
+            half_open,
+            silent: ignored + unserved,
+            silent_with_listener: unserved,
+            open_ports: Vec::new(),
         }
     }
 
