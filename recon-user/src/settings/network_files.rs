@@ -195,7 +195,6 @@ mod tests {
     use std::fmt::Write as _;
     use std::fs;
     use std::net::{IpAddr, Ipv4Addr};
-    use std::time::Instant;
 
     use nix::sys::stat::Mode;
 
@@ -269,14 +268,12 @@ mod tests {
         }
     }
 
-    /// A list of a million addresses loads in seconds and is searched in well under a microsecond.
+    /// Loading or searching it address by address would take days.
     #[test]
-    fn a_million_addresses_are_no_burden() {
+    fn a_list_may_have_a_million_addresses() {
         const ADDRESSES: u32 = 1_000_000;
         /// Spreads the numbers over all addresses: an odd factor maps no two to one.
         const SPREAD: u32 = 2_654_435_761;
-        /// A machine under load takes many times what a quiet one takes.
-        const MOST_SECONDS: u64 = 30;
         let address = |number: u32| Ipv4Addr::from_bits(number.wrapping_mul(SPREAD));
         let mut text = String::new();
         for number in 0..ADDRESSES {
@@ -285,19 +282,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("list");
         fs::write(&path, &text).expect("a file");
-        let begun = Instant::now();
         let set = read_file(&path).expect("a list");
-        let loading = begun.elapsed();
         assert_eq!(set.networks(), ADDRESSES as usize);
-        let begun = Instant::now();
         let found = (0..2 * ADDRESSES).filter(|&number| set.contains(IpAddr::V4(address(number))));
         assert_eq!(found.count(), ADDRESSES as usize);
-        let each = begun.elapsed() / (2 * ADDRESSES);
-        println!(
-            "{} bytes of text: {loading:?} to load, {each:?} a look-up",
-            text.len()
-        );
-        assert!(loading.as_secs() < MOST_SECONDS, "{loading:?}");
-        assert!(each.as_micros() < 10, "{each:?}");
     }
 }
