@@ -57,6 +57,14 @@ pub(crate) fn ticks(digits: &str, unit: i64) -> Option<i64> {
 /// A number of ticks as text.
 pub(crate) struct Ticks(pub(crate) i64);
 
+impl Ticks {
+    /// Those of a duration.
+    pub(crate) fn of(duration: Duration) -> Self {
+        let ticks = duration.as_nanos() / TICK_NANOS.unsigned_abs();
+        Self(i64::try_from(ticks).unwrap_or(i64::MAX))
+    }
+}
+
 impl fmt::Display for Ticks {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(ticks) = self;
@@ -81,8 +89,7 @@ pub(crate) fn of_ticks(ticks: i64) -> Duration {
 
 /// A duration as text.
 pub(crate) fn text(duration: Duration) -> String {
-    let ticks = duration.as_nanos() / TICK_NANOS.unsigned_abs();
-    Ticks(i64::try_from(ticks).unwrap_or(i64::MAX)).to_string()
+    Ticks::of(duration).to_string()
 }
 
 /// The durations that are accepted somewhere.

@@ -246,7 +246,7 @@ impl<'a> Replay<'a> {
 
     fn write_blind(&mut self, reports: &[BlindReport], out: &mut dyn Write) -> io::Result<()> {
         for report in reports {
-            out.write_all(&self.lines.blind(report)?)?;
+            out.write_all(self.lines.blind(report)?)?;
         }
         Ok(())
     }
@@ -270,7 +270,7 @@ impl<'a> Replay<'a> {
                 None => Vec::new(),
             };
             let who: Vec<Process> = pids.iter().map(|&pid| self.processes.get(pid)).collect();
-            out.write_all(&self.lines.notification(notification, &who)?)?;
+            out.write_all(self.lines.notification(notification, &who)?)?;
         }
         Ok(())
     }

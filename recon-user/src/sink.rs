@@ -6,6 +6,7 @@
 //! | module | does |
 //! |---|---|
 //! | `queue` | the bounded queue of a sink, and what became of its lines |
+//! | `gathered` | lines before sinks get them: of a poll, or of a part of it |
 //! | `worker` | the thread: takes lines from the queue, counts, tries again |
 //! | `target`, `whole_lines` | what it writes to; stdout and stderr |
 //! | `destination`, `open` | what a sink of the settings writes to, and its target |
@@ -30,6 +31,7 @@ mod datagram;
 mod destination;
 mod file;
 mod flush;
+mod gathered;
 mod http;
 mod http_target;
 mod http_url;
@@ -63,6 +65,7 @@ use nix::unistd::gettid;
 
 pub(crate) use destination::{Destination, Fsync, Rotation, TlsSettings};
 pub(crate) use flush::Flush;
+pub use gathered::GatheredLines;
 pub(crate) use http::HttpDestination;
 pub(crate) use http_url::HttpUrl;
 pub(crate) use line_file::{OpenFiles, is_same};
@@ -249,9 +252,15 @@ impl Sink {
         &self.own
     }
 
-    /// Queues a line, or counts it as dropped. Other sinks may hold the same bytes.
-    pub fn write(&mut self, line: impl Into<bytes::Bytes>) {
-        self.own.write_lines(line, 1);
+    /// Queues a line.
+    #[cfg(test)]
+    pub(crate) fn write(&mut self, line: impl Into<bytes::Bytes>) {
+        self.write_lines(line.into(), 1);
+    }
+
+    /// Queues lines, or counts them as dropped. Other sinks may hold the same bytes.
+    pub fn write_lines(&mut self, bytes: bytes::Bytes, lines: u64) {
+        self.own.write_lines(bytes, lines);
     }
 
     /// Opens the file again, after what is queued. Once for all who ask before that.

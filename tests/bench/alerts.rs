@@ -4,9 +4,10 @@
 //! In: nothing. Out: on stdout, a line for each round of each reader, separated by tabs: the
 //! reader, the nanoseconds per alert with write(2) and with recon, and the alerts per second of
 //! recon. `cargo xtask bench` runs this and formats a table.
-//! The decisions held here: a round has as many alerts as one poll may bring before the sink drops
-//! any. It ends when the last alert is written and, if there is a reader, read. The findings are
-//! those of a flood, which names no process.
+//! The decisions held here: lines are gathered for the sink as in the agent, which hands on those of
+//! a poll together. A round has as many alerts as one poll may bring before the sink drops any. It
+//! ends when the last alert is written and, if there is a reader, read. The findings are those of a
+//! flood, which names no process.
 
 mod driver;
 mod flood;
@@ -20,7 +21,7 @@ use std::time::Instant;
 use anyhow::{Result, anyhow, ensure};
 use recon_user::alert::AlertLines;
 use recon_user::incident::Notification;
-use recon_user::sink::Sink;
+use recon_user::sink::{GatheredLines, Sink};
 
 /// Even, so that each side comes first equally often.
 const ROUNDS: u32 = 20;
@@ -77,12 +78,23 @@ fn read_all(mut reader: PipeReader) -> io::Result<u64> {
 fn by_recon(notifications: &[Notification], file: &File) -> Result<()> {
     let mut sink = Sink::new(file)?;
     let mut lines = AlertLines::of(driver::HOST);
+    let mut gathered = GatheredLines::default();
     for notification in notifications {
-        sink.write(lines.notification(notification, &[])?);
+        gathered.add(lines.notification(notification, &[])?);
+        if gathered.is_full() {
+            hand_on(&mut gathered, &mut sink);
+        }
     }
+    hand_on(&mut gathered, &mut sink);
     let written = sink.finish();
     ensure!(written.dropped == 0, "{written:?}");
     Ok(())
+}
+
+fn hand_on(gathered: &mut GatheredLines, sink: &mut Sink) {
+    if let Some((bytes, lines)) = gathered.take() {
+        sink.write_lines(bytes, lines);
+    }
 }
 
 fn main() -> Result<()> {
@@ -90,8 +102,8 @@ fn main() -> Result<()> {
     let mut numbered = AlertLines::of(driver::HOST);
     let lines = notifications
         .iter()
-        .map(|notification| numbered.notification(notification, &[]));
-    let lines: Vec<Vec<u8>> = lines.collect::<Result<_, _>>()?;
+        .map(|notification| Ok(numbered.notification(notification, &[])?.to_vec()));
+    let lines: Vec<Vec<u8>> = lines.collect::<Result<_>>()?;
     for (what, reader) in [
         ("to /dev/null", Reader::Nobody),
         ("to a reader at a pipe", Reader::Thread),

@@ -43,7 +43,7 @@ impl<M: CountMaps> Agent<M> {
         };
         let life = current.as_ref().map(|current| current.life);
         let finding = current.as_ref().map(|current| &current.finding);
-        match finding.or(logged.map(|logged| &logged.finding)) {
+        match finding.or(logged.map(|logged| &*logged.finding)) {
             Some(finding) => {
                 let explained = self.explain(finding, life, logged);
                 Answer::done(Body::Explanation(Box::new(explained)))
@@ -69,7 +69,7 @@ impl<M: CountMaps> Agent<M> {
             event_id: event_id(finding.incident, &self.host).to_string(),
             state: state(life, logged).to_owned(),
             at: to_wall(now(), offset),
-            rule: rule(query, unit(finding)),
+            rule: rule(query, unit(finding).to_string()),
             group: group(query, &finding.key),
             counted: counted(finding, life, offset),
             source: source.map(|source| self.show_source(source, offset)),

@@ -3,7 +3,8 @@
 //! In: notifications as they are written. Out: the lines of an incident, by its id.
 //! The decisions held here: it is bounded, and the incident whose first line is oldest goes first.
 //! Lines are limited themselves, so that it holds hours of most hosts and minutes of a flood. It is
-//! filled as lines are written: no row and no poll without lines costs anything.
+//! filled as lines are written: no row and no poll without lines costs anything. It takes the
+//! findings that nobody needs any more, so that a line costs no copy of one.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -33,7 +34,7 @@ pub(super) struct IncidentLog {
 #[derive(Debug)]
 pub(super) struct LoggedIncident {
     /// What the last line is about, by the agent's clock.
-    pub(super) finding: Finding,
+    pub(super) finding: Box<Finding>,
     /// The processes of that line.
     pub(super) who: Vec<Process>,
     /// The last lines, the newest last.
@@ -57,23 +58,26 @@ impl IncidentLog {
     /// Notes a line. `offset` is how far the wall clock is ahead, `who` are the processes in it.
     pub(super) fn note(
         &mut self,
-        notification: &Notification,
+        notification: Notification,
         offset: SignedDuration,
         who: Vec<Process>,
     ) {
-        let (finding, phase, at) = match notification {
-            Notification::Found(finding) => (finding, finding.phase.name(), finding.at),
-            Notification::Suppressed { first, suppressed } => (first, LEFT_OUT, suppressed.at),
+        let (finding, left_out_at) = match notification {
+            Notification::Found(finding) => (finding, None),
+            Notification::Suppressed { first, suppressed } => (first, Some(suppressed.at)),
             Notification::Digest(_) => return,
+        };
+        let phase = match left_out_at {
+            Some(_) => LEFT_OUT,
+            None => finding.phase.name(),
         };
         let line = LoggedLine {
             phase,
-            at: to_wall(at, offset),
+            at: to_wall(left_out_at.unwrap_or(finding.at), offset),
             count: finding.count,
             severity: finding.severity.name(),
             suppressed: finding.suppressed,
         };
-        let finding = Finding::clone(finding);
         let id = finding.incident;
         if let Some(known) = self.incidents.get_mut(&id) {
             known.finding = finding;

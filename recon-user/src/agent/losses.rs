@@ -84,5 +84,6 @@ impl<M: CountMaps> Agent<M> {
                 Err(error) => tracing::error!("{}: can't write the line: {error}", report.part),
             }
         }
+        self.output.end_alerts();
     }
 }

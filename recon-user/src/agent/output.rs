@@ -3,7 +3,7 @@
 //! In: lines of alerts, rows. Out: stdout and files; at the end, the numbers of lines written and
 //! dropped.
 //! The decision held here: the rows of a poll are written in batches, since there may be a hundred
-//! thousand; alerts are written one by one, so that none waits.
+//! thousand; its alerts together, since to wake the threads of all sinks costs more than a line.
 
 mod counted;
 
@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::output_files;
@@ -22,12 +21,11 @@ use crate::row::{Row, json};
 use crate::service::SinkStatus;
 use crate::settings::Settings;
 use crate::sink::{
-    Destination, Fsync, LineQueue, OpenFiles, Sink, SinkName, Written, is_same, last_moment,
+    Destination, Fsync, GatheredLines, LineQueue, OpenFiles, Sink, SinkName, Written, is_same,
+    last_moment,
 };
 use crate::standard_streams::check_stdout;
 
-/// The size of a batch of rows, in bytes.
-const BATCH: usize = 1 << 16;
 /// How long a poll waits for the readers of its lines. Tests on a busy machine wait for what comes
 /// of it.
 pub(super) const WRITE_WAIT: Duration = match cfg!(test) {
@@ -63,9 +61,9 @@ pub(super) struct AgentOutput {
     events: Option<Route>,
     /// The sinks of the settings.
     named: Vec<NamedRoute>,
-    /// Rows that are not handed on.
-    batch: Vec<u8>,
-    batched: u64,
+    /// Rows and alerts that are not handed on.
+    gathered_rows: GatheredLines,
+    gathered_alerts: GatheredLines,
 }
 
 /// What became of all lines.
@@ -162,8 +160,8 @@ impl AgentOutput {
             alert_file: None,
             events: events.transpose()?,
             named: Vec::new(),
-            batch: Vec::with_capacity(BATCH),
-            batched: 0,
+            gathered_rows: GatheredLines::default(),
+            gathered_alerts: GatheredLines::default(),
         })
     }
 
@@ -196,6 +194,7 @@ impl AgentOutput {
     }
 
     fn flush_those(&mut self, limit: Duration, concerns: fn(&Route) -> bool) -> bool {
+        self.end_alerts();
         let until = Instant::now() + limit;
         let concerns = |route: &Route| route.is_awaited && concerns(route);
         for route in self.routes().filter(|route| concerns(route)) {
@@ -246,11 +245,11 @@ impl AgentOutput {
         if !self.has_rows() {
             return;
         }
-        match json::write(row, &mut self.batch) {
-            Ok(()) => self.batched += 1,
-            Err(error) => tracing::error!("can't write a row: {error}"),
+        let rows = &mut self.gathered_rows;
+        if let Err(error) = rows.add_written(|bytes| json::write(row, bytes)) {
+            tracing::error!("can't write a row: {error}");
         }
-        if self.batch.len() >= BATCH {
+        if self.gathered_rows.is_full() {
             self.end_rows();
         }
     }
@@ -260,22 +259,20 @@ impl AgentOutput {
         if !self.has_rows() {
             return;
         }
-        match json::write_loss(time, device, events, &mut self.batch) {
-            Ok(()) => self.batched += 1,
-            Err(error) => tracing::error!("can't write a loss: {error}"),
+        let rows = &mut self.gathered_rows;
+        let written = rows.add_written(|bytes| json::write_loss(time, device, events, bytes));
+        if let Err(error) = written {
+            tracing::error!("can't write a loss: {error}");
         }
     }
 
     /// Hands on the rows so far: a poll ends, or a batch is full.
     pub(super) fn end_rows(&mut self) {
-        let lines = std::mem::take(&mut self.batched);
-        if lines == 0 {
+        let Some((bytes, lines)) = self.gathered_rows.take() else {
             return;
-        }
-        let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH));
-        let batch = Bytes::from(batch);
+        };
         for rows in self.routes().filter_map(|route| route.rows.as_mut()) {
-            rows.write_lines(batch.clone(), lines);
+            rows.write_lines(bytes.clone(), lines);
         }
     }
 
@@ -286,11 +283,21 @@ impl AgentOutput {
         }
     }
 
-    /// Writes the line of an alert, if alerts are requested.
-    pub(super) fn alert(&mut self, line: Vec<u8>) {
-        let line = Bytes::from(line);
+    /// Writes the line of an alert, if alerts are requested, with those of the same poll.
+    pub(super) fn alert(&mut self, line: &[u8]) {
+        self.gathered_alerts.add(line);
+        if self.gathered_alerts.is_full() {
+            self.end_alerts();
+        }
+    }
+
+    /// Hands on the alerts so far: the last one of a poll is written.
+    pub(super) fn end_alerts(&mut self) {
+        let Some((bytes, lines)) = self.gathered_alerts.take() else {
+            return;
+        };
         for route in self.routes().filter(|route| route.has_alerts) {
-            route.sink.write(line.clone());
+            route.sink.write_lines(bytes.clone(), lines);
         }
     }
 
@@ -317,7 +324,8 @@ impl AgentOutput {
 
     /// Waits until all lines are written, up to a time limit for all sinks together. Returns what
     /// became of them.
-    pub(super) fn finish(self) -> Finished {
+    pub(super) fn finish(mut self) -> Finished {
+        self.end_alerts();
         let mut ending = Vec::new();
         let mut end = |route: Route| {
             let rows = route.rows.map(LineQueue::close);

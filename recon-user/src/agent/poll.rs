@@ -124,14 +124,15 @@ impl<M: CountMaps> Agent<M> {
 
     /// Evaluates the rules, and writes what they find and what could not be seen.
     fn judge(&mut self, interval: Interval, tally: &Tally) {
-        let mut notifications = self.pipeline.end_poll(interval, tally.is_lower_bound());
+        let notifications = self.pipeline.end_poll(interval, tally.is_lower_bound());
         let findings = notifications.iter().filter_map(Notification::finding);
         self.report(tally, findings.count());
-        self.write(&mut notifications);
+        let has_lines = !notifications.is_empty();
+        self.write(notifications);
         self.warn_of_private();
         self.note_losses(tally);
         let reports = self.blind.end_poll(interval.to);
         self.write_blind(&reports);
-        self.end_saved_poll(!notifications.is_empty() || !reports.is_empty());
+        self.end_saved_poll(has_lines || !reports.is_empty());
     }
 }

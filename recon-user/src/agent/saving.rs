@@ -309,7 +309,7 @@ impl<M: CountMaps> Agent<M> {
             calls,
             blind,
             last,
-            mut notifications,
+            notifications,
         } = restored;
         self.pipeline = pipeline;
         if let Some(calls) = calls {
@@ -318,9 +318,10 @@ impl<M: CountMaps> Agent<M> {
         if let Some(blind) = blind {
             self.blind = blind;
         }
-        self.write(&mut notifications);
+        let has_lines = !notifications.is_empty();
+        self.write(notifications);
         if let Some(saving) = &mut self.saving {
-            saving.has_unmarked |= !notifications.is_empty();
+            saving.has_unmarked |= has_lines;
             // Pinned programs have counted since then.
             if saving.commit.is_some() {
                 self.last = last;
@@ -389,8 +390,8 @@ impl<M: CountMaps> Agent<M> {
                 saving.store.finish();
             }
             None => {
-                let mut notifications = self.pipeline.finish(self.last);
-                self.write(&mut notifications);
+                let notifications = self.pipeline.finish(self.last);
+                self.write(notifications);
                 let reports = self.blind.finish(self.last);
                 self.write_blind(&reports);
             }

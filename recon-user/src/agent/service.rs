@@ -182,8 +182,8 @@ impl<M: CountMaps> Agent<M> {
     fn reconfigure(&mut self, new: &InForce, ignored: SignalSet) -> Vec<String> {
         let settings = &new.settings;
         let pipeline = PipelineSettings::new(new, ignored);
-        let mut reconfigured = self.pipeline.reconfigure(pipeline, super::now());
-        self.write(&mut reconfigured.notifications);
+        let reconfigured = self.pipeline.reconfigure(pipeline, super::now());
+        self.write(reconfigured.notifications);
         self.actors.set_scanners(settings.scanner_names());
         self.actors.read_users();
         if settings.include_private {

@@ -3,7 +3,9 @@
 //! In: [`Process`]es. Out: the ECS fields of a single process or a list of several, and how the
 //! message names them.
 
-use super::ecs::{Actor, Brief, Container, Parent, ProcessFields, User};
+use std::fmt::{Display, from_fn};
+
+use super::ecs::{Actor, AsText, Brief, Container, Parent, ProcessFields, User};
 use crate::process::Process;
 
 /// The fields of the process, if there is exactly one.
@@ -14,11 +16,11 @@ pub(super) fn actor(who: &[Process]) -> Option<Actor<'_>> {
             brief: brief(process),
             command_line: process.command_line.as_deref(),
             parent: process.parent.map(|pid| Parent { pid }),
-            entity_id: process.start.map(|start| start.entity.to_string()),
+            entity_id: process.start.map(|start| AsText(start.entity)),
             start: process.start.map(|start| start.at),
         },
         user: process.user.map(|id| User {
-            id: id.to_string(),
+            id: AsText(id),
             name: process.user_name.as_deref(),
         }),
         container: process.container.as_deref().map(|id| Container { id }),
@@ -42,15 +44,15 @@ pub(super) fn only(who: &[Process]) -> Option<&Process> {
 }
 
 /// How a message names the processes, if there are any.
-pub(super) fn called(who: &[Process]) -> Option<String> {
-    match who {
-        [] => None,
-        [Process { pid, name, .. }] => Some(match name {
-            Some(name) => format!("{name} (pid {pid})"),
-            None => format!("pid {pid}"),
-        }),
-        _ => Some("several processes".to_owned()),
-    }
+pub(super) fn called(who: &[Process]) -> Option<impl Display> {
+    let called = from_fn(move |to| match who {
+        [Process { pid, name, .. }] => match name {
+            Some(name) => write!(to, "{name} (pid {pid})"),
+            None => write!(to, "pid {pid}"),
+        },
+        _ => to.write_str("several processes"),
+    });
+    (!who.is_empty()).then_some(called)
 }
 
 fn brief(process: &Process) -> Brief<'_> {

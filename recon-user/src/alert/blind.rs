@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::ecs::{Ecs, EcsAgent, EcsEvent, EcsRule, EventText, Host, Observer};
-use super::id;
+use super::event_id;
 use super::lines::Origin;
+use super::message::Reason;
 use crate::blind::{BlindPart, BlindReport};
 use crate::incident::Phase;
 use crate::stable_hash::StableHash;
@@ -44,7 +45,7 @@ pub(super) struct BlindLine<'a> {
     timestamp: Timestamp,
     message: String,
     ecs: Ecs,
-    event: EcsEvent,
+    event: EcsEvent<'a>,
     rule: EcsRule<'a>,
     observer: Observer<'a>,
     agent: EcsAgent,
@@ -96,12 +97,12 @@ pub(super) fn blind<'a>(report: &'a BlindReport, origin: Origin<'a>) -> BlindLin
         .with(&since.as_nanosecond().to_be_bytes());
     let severity = part.severity();
     let text = EventText {
-        id: id(of, origin.host),
+        id: event_id(of, origin.host),
         kind: "alert",
         category: &["host"],
         dataset: "recon.alert",
         action: phase.name(),
-        reason: part.to_string(),
+        reason: Reason::Blind(part),
         severity: severity.number(),
     };
     BlindLine {

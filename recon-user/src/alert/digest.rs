@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::ecs::{Ecs, EcsAgent, EcsEvent, EventText, Host, Observer};
-use super::id;
+use super::event_id;
 use super::lines::Origin;
-use super::message::served;
+use super::message::{Reason, served};
 use crate::address::neighbour_network;
 use crate::contact::{AttemptCounts, ContactTotals, NetworkSources, SourceCounts};
 use crate::incident::Digest;
@@ -24,7 +24,7 @@ pub(super) struct DigestLine<'a> {
     timestamp: Timestamp,
     message: String,
     ecs: Ecs,
-    event: EcsEvent,
+    event: EcsEvent<'a>,
     observer: Observer<'a>,
     agent: EcsAgent,
     host: Host<'a>,
@@ -86,12 +86,12 @@ pub(super) fn digest<'a>(digest: &'a Digest, origin: Origin<'a>) -> DigestLine<'
     let contacts = &digest.contacts;
     let networks = contacts.networks.iter().map(network_fields);
     let text = EventText {
-        id: id(of, origin.host),
+        id: event_id(of, origin.host),
         kind: "metric",
         category: &["network"],
         dataset: "recon.digest",
         action: DIGEST,
-        reason: "an hour is over".to_owned(),
+        reason: Reason::HourIsOver,
         severity: severity.number(),
     };
     DigestLine {

@@ -3,22 +3,35 @@
 //! In: nothing. Out: structures that serialize under the names of ECS. Unknown values are omitted,
 //! never null.
 
+use std::fmt::Display;
 use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::lines::Origin;
+use super::message::{Message, Reason};
 use super::own::Recon;
+use crate::stable_hash::StableHash;
 use crate::stream::Query;
+
+/// A value that is written as text where it stands, without a string of its own.
+#[derive(Clone, Copy)]
+pub(super) struct AsText<T>(pub(super) T);
+
+impl<T: Display> Serialize for AsText<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
 
 #[derive(Serialize)]
 pub(super) struct Alert<'a> {
     #[serde(rename = "@timestamp")]
     pub(super) timestamp: Timestamp,
-    pub(super) message: String,
+    pub(super) message: AsText<Message<'a>>,
     pub(super) ecs: Ecs,
-    pub(super) event: EcsEvent,
+    pub(super) event: EcsEvent<'a>,
     pub(super) rule: EcsRule<'a>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub(super) tags: &'a [String],
@@ -49,15 +62,15 @@ impl Ecs {
 }
 
 #[derive(Serialize)]
-pub(super) struct EcsEvent {
-    pub(super) id: String,
+pub(super) struct EcsEvent<'a> {
+    pub(super) id: AsText<StableHash>,
     pub(super) kind: &'static str,
     pub(super) category: &'static [&'static str],
     pub(super) r#type: [&'static str; 1],
     pub(super) module: &'static str,
     pub(super) dataset: &'static str,
     pub(super) action: &'static str,
-    pub(super) reason: String,
+    pub(super) reason: AsText<Reason<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) outcome: Option<&'static str>,
     pub(super) severity: u8,
@@ -69,27 +82,31 @@ pub(super) struct EcsEvent {
 }
 
 /// What is different in the events of findings, digests and reports.
-pub(super) struct EventText {
-    pub(super) id: String,
+pub(super) struct EventText<'a> {
+    pub(super) id: StableHash,
     pub(super) kind: &'static str,
     pub(super) category: &'static [&'static str],
     pub(super) dataset: &'static str,
     pub(super) action: &'static str,
-    pub(super) reason: String,
+    pub(super) reason: Reason<'a>,
     pub(super) severity: u8,
 }
 
-impl EcsEvent {
-    pub(super) fn new(text: EventText, origin: Origin<'_>, [start, end]: [Timestamp; 2]) -> Self {
+impl<'a> EcsEvent<'a> {
+    pub(super) fn new(
+        text: EventText<'a>,
+        origin: Origin<'_>,
+        [start, end]: [Timestamp; 2],
+    ) -> Self {
         let mut event = Self {
-            id: text.id,
+            id: AsText(text.id),
             kind: text.kind,
             category: text.category,
             r#type: ["info"],
             module: super::MODULE,
             dataset: text.dataset,
             action: text.action,
-            reason: text.reason,
+            reason: AsText(text.reason),
             outcome: None,
             severity: text.severity,
             sequence: origin.sequence,
@@ -310,7 +327,7 @@ pub(super) struct ProcessFields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) parent: Option<Parent>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) entity_id: Option<String>,
+    pub(super) entity_id: Option<AsText<StableHash>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) start: Option<Timestamp>,
 }
@@ -333,7 +350,7 @@ pub(super) struct Parent {
 /// ECS declares user ids as text.
 #[derive(Serialize)]
 pub(super) struct User<'a> {
-    pub(super) id: String,
+    pub(super) id: AsText<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) name: Option<&'a str>,
 }

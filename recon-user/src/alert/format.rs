@@ -24,15 +24,15 @@ pub enum LineFormat {
 }
 
 impl LineFormat {
-    /// The line with its line feed.
-    pub(super) fn line(self, ecs: impl Serialize) -> serde_json::Result<Vec<u8>> {
-        let mut line = match self {
-            Self::Ecs => serde_json::to_vec(&ecs),
-            Self::Ocsf => serde_json::to_vec(&ocsf::event(Fields::of(&ecs)?)),
-            Self::Eve => serde_json::to_vec(&eve::event(Fields::of(&ecs)?)),
+    /// Writes the line with its line feed.
+    pub(super) fn write(self, ecs: impl Serialize, line: &mut Vec<u8>) -> serde_json::Result<()> {
+        match self {
+            Self::Ecs => serde_json::to_writer(&mut *line, &ecs),
+            Self::Ocsf => serde_json::to_writer(&mut *line, &ocsf::event(Fields::of(&ecs)?)),
+            Self::Eve => serde_json::to_writer(&mut *line, &eve::event(Fields::of(&ecs)?)),
         }?;
         line.push(b'\n');
-        Ok(line)
+        Ok(())
     }
 }
 

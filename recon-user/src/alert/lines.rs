@@ -32,6 +32,8 @@ pub struct AlertLines {
     host_id: Option<String>,
     written: u64,
     format: LineFormat,
+    /// The last line, whose memory the next one takes.
+    line: Vec<u8>,
 }
 
 impl AlertLines {
@@ -43,6 +45,7 @@ impl AlertLines {
             host_id: None,
             written: 0,
             format: LineFormat::default(),
+            line: Vec::new(),
         }
     }
 
@@ -79,34 +82,40 @@ impl AlertLines {
         &mut self,
         notification: &Notification,
         who: &[Process],
-    ) -> serde_json::Result<Vec<u8>> {
-        let format = self.format;
-        let origin = self.next();
+    ) -> serde_json::Result<&[u8]> {
+        let (origin, format, line) = self.begin_line();
         match notification {
-            Notification::Found(finding) => format.line(finding_alert(finding, origin, who)),
-            Notification::Suppressed { first, suppressed } => {
-                format.line(suppressed_alert(first, suppressed, origin, who))
+            Notification::Found(finding) => {
+                format.write(finding_alert(finding, origin, who), line)?;
             }
-            Notification::Digest(digest) => format.line(digest::digest(digest, origin)),
+            Notification::Suppressed { first, suppressed } => {
+                format.write(suppressed_alert(first, suppressed, origin, who), line)?;
+            }
+            Notification::Digest(digest) => format.write(digest::digest(digest, origin), line)?,
         }
+        Ok(line)
     }
 
     /// The line of a report on what recon does not see.
     ///
     /// # Errors
     /// Those of `serde_json`.
-    pub fn blind(&mut self, report: &BlindReport) -> serde_json::Result<Vec<u8>> {
-        let format = self.format;
-        format.line(blind::blind(report, self.next()))
+    pub fn blind(&mut self, report: &BlindReport) -> serde_json::Result<&[u8]> {
+        let (origin, format, line) = self.begin_line();
+        format.write(blind::blind(report, origin), line)?;
+        Ok(line)
     }
 
-    fn next(&mut self) -> Origin<'_> {
+    /// What the next line has in common with all, and where it goes.
+    fn begin_line(&mut self) -> (Origin<'_>, LineFormat, &mut Vec<u8>) {
         self.written += 1;
-        Origin {
+        self.line.clear();
+        let origin = Origin {
             host: &self.host,
             host_id: self.host_id.as_deref(),
             sequence: self.written,
-        }
+        };
+        (origin, self.format, &mut self.line)
     }
 }
 

@@ -2,29 +2,79 @@
 //! what the source learned of this host; and what is at stake.
 //!
 //! In: a finding and its processes. Out: one line. Process names are already printable here.
+//! The decision held here: texts are written where they stand, without strings of their own. The
+//! half of an alert's cost was to allocate them.
 
-use recon_common::Tool;
+use std::fmt::{self, Display, Formatter, from_fn};
+
+use recon_common::{Address, Tool};
 
 use super::{actor, names};
+use crate::blind::BlindPart;
 use crate::contact::Outcomes;
-use crate::duration::text;
+use crate::duration::Ticks;
 use crate::incident::{Finding, Phase, Suppressed};
 use crate::process::Process;
 use crate::stream::Measure;
 
-pub(super) fn message(finding: &Finding, who: &[Process]) -> String {
-    let ended = match finding.phase {
-        Phase::Ended => " ended",
-        Phase::Began | Phase::Grew => "",
-    };
-    let stake = match &finding.query.plan().stake {
-        Some(stake) if finding.phase != Phase::Ended && !found_nothing(finding) => {
-            format!(" - {stake}")
+/// The message of a line about findings.
+#[derive(Clone, Copy)]
+pub(super) enum Message<'a> {
+    Finding(&'a Finding, &'a [Process]),
+    /// The first of the suppressed findings.
+    Suppressed(&'a Finding, &'a Suppressed, &'a [Process]),
+}
+
+impl Display for Message<'_> {
+    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Finding(finding, who) => {
+                let is_over = finding.phase == Phase::Ended;
+                let ended = if is_over { " ended" } else { "" };
+                write!(to, "{}{ended}: ", finding.query.id())?;
+                write_sentence(to, finding, who)?;
+                match &finding.query.plan().stake {
+                    Some(stake) if !is_over && !found_nothing(finding) => write!(to, " - {stake}"),
+                    _ => Ok(()),
+                }
+            }
+            Self::Suppressed(first, Suppressed { count, per, .. }, who) => {
+                let (id, per) = (first.query.id(), Ticks::of(*per));
+                write!(
+                    to,
+                    "{id}: {count} more left out in {per}, the first of them: "
+                )?;
+                write_sentence(to, first, who)
+            }
         }
-        _ => String::new(),
-    };
-    let sentence = sentence(finding, who);
-    format!("{}{ended}: {sentence}{stake}", finding.query.id())
+    }
+}
+
+/// Why a line is written.
+#[derive(Clone, Copy)]
+pub(super) enum Reason<'a> {
+    /// What was counted, and the threshold.
+    Finding(&'a Finding),
+    Suppressed(&'a Suppressed),
+    Blind(&'a BlindPart),
+    HourIsOver,
+}
+
+impl Display for Reason<'_> {
+    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Finding(finding) => match finding.query.after() {
+                [_, ..] => to.write_str("scanned this host, then was accepted"),
+                [] => write_measured(to, finding),
+            },
+            Self::Suppressed(Suppressed { count, per, .. }) => {
+                let per = Ticks::of(*per);
+                write!(to, "{count} findings over the limit on lines in {per}")
+            }
+            Self::Blind(part) => part.fmt(to),
+            Self::HourIsOver => to.write_str("an hour is over"),
+        }
+    }
 }
 
 /// Whether its source knows that nothing is open to it.
@@ -33,123 +83,106 @@ fn found_nothing(finding: &Finding) -> bool {
     outcomes.is_some_and(|outcomes| outcomes.open_ports.is_empty() && outcomes.silent == 0)
 }
 
-/// The message about suppressed findings.
-pub(super) fn suppressed(first: &Finding, suppressed: &Suppressed, who: &[Process]) -> String {
-    let Suppressed { count, per, .. } = suppressed;
-    let (id, per) = (first.query.id(), text(*per));
-    let first = sentence(first, who);
-    format!("{id}: {count} more left out in {per}, the first of them: {first}")
-}
-
-/// Why the line is written: what was counted, and the threshold.
-pub(super) fn reason(finding: &Finding) -> String {
+/// Who did what.
+fn write_sentence(to: &mut Formatter<'_>, finding: &Finding, who: &[Process]) -> fmt::Result {
+    write_ends(to, finding, who)?;
+    to.write_str(": ")?;
     match finding.query.after() {
-        [_, ..] => "scanned this host, then was accepted".to_owned(),
-        [] => measured(finding),
+        [_, ..] => {
+            to.write_str("scanned this host, then was accepted")?;
+            if let Some(who) = actor::called(who) {
+                write!(to, " by {who}")?;
+            }
+        }
+        [] => write_measured(to, finding)?,
+    }
+    if let Some(outcomes) = &finding.outcomes {
+        write_outcomes(to, outcomes)?;
+    }
+    write_likeness(to, finding)?;
+    match finding.may_be_forged {
+        true => to.write_str("; it is a client, in whose name somebody may forge"),
+        false => Ok(()),
     }
 }
 
-/// Why there is a line about suppressed findings.
-pub(super) fn suppressed_reason(suppressed: &Suppressed) -> String {
-    let Suppressed { count, per, .. } = suppressed;
-    format!("{count} findings over the limit on lines in {}", text(*per))
-}
-
-/// Who did what.
-fn sentence(finding: &Finding, who: &[Process]) -> String {
-    let what = match finding.query.after() {
-        [_, ..] => {
-            let by = actor::called(who).map_or_else(String::new, |who| format!(" by {who}"));
-            format!("scanned this host, then was accepted{by}")
-        }
-        [] => measured(finding),
-    };
-    let outcomes = finding.outcomes.as_ref().map_or_else(String::new, came_to);
-    let forged = match finding.may_be_forged {
-        true => "; it is a client, in whose name somebody may forge",
-        false => "",
-    };
-    format!(
-        "{}: {what}{outcomes}{}{forged}",
-        ends(finding, who),
-        likeness(finding)
-    )
-}
-
 /// Who did it, and to what.
-fn ends(finding: &Finding, who: &[Process]) -> String {
-    let remote = finding.remote.map(|remote| remote.to_ip());
-    let local = finding.local.map(|local| local.to_ip());
-    let port = match finding.port {
-        Some(port) => format!(" port {port}"),
-        None => String::new(),
-    };
+fn write_ends(to: &mut Formatter<'_>, finding: &Finding, who: &[Process]) -> fmt::Result {
+    let remote = finding.remote.map(Address::to_ip);
+    let local = finding.local.map(Address::to_ip);
     if finding.is_outbound() {
-        let source = actor::called(who)
-            .or_else(|| local.map(|local| local.to_string()))
-            .unwrap_or_else(|| "this host".to_owned());
-        let to = match (finding.query.measure, remote) {
-            (Measure::Count, Some(remote)) => format!(" to {remote}{port}"),
-            (_, Some(remote)) => format!(" on {remote}{port}"),
-            (_, None) if port.is_empty() => port,
-            (_, None) => format!(" on{port}"),
-        };
-        format!("{source}{to}")
+        match (actor::called(who), local) {
+            (Some(who), _) => who.fmt(to)?,
+            (None, Some(local)) => local.fmt(to)?,
+            (None, None) => to.write_str("this host")?,
+        }
+        match (finding.query.measure, remote) {
+            (Measure::Count, Some(remote)) => write!(to, " to {remote}")?,
+            (_, Some(remote)) => write!(to, " on {remote}")?,
+            (_, None) if finding.port.is_none() => {}
+            (_, None) => to.write_str(" on")?,
+        }
     } else {
-        let source = match (remote, finding.network_text()) {
-            (Some(remote), _) => remote.to_string(),
-            (None, Some(network)) => network,
+        match (remote, finding.network) {
+            (Some(remote), _) => remote.fmt(to)?,
+            (None, Some(first)) => to.write_str(&finding.network_size().text(first))?,
             (None, None) => match finding.sources {
-                Some(sources) => format!("{sources} remotes"),
-                None => "several remotes".to_owned(),
+                Some(sources) => write!(to, "{sources} remotes")?,
+                None => to.write_str("several remotes")?,
             },
-        };
-        let on = local.map_or_else(String::new, |local| format!(" on {local}"));
-        format!("{source}{on}{port}")
+        }
+        if let Some(local) = local {
+            write!(to, " on {local}")?;
+        }
+    }
+    match finding.port {
+        Some(port) => write!(to, " port {port}"),
+        None => Ok(()),
     }
 }
 
 /// What is counted, in the plural.
-pub(crate) fn unit(finding: &Finding) -> String {
+pub(crate) fn unit(finding: &Finding) -> impl Display {
     let query = &finding.query;
-    match (&query.plan().unit, query.measure) {
-        (Some(unit), _) => unit.clone(),
+    from_fn(move |to| match (&query.plan().unit, query.measure) {
+        (Some(unit), _) => to.write_str(unit),
         (None, Measure::Count) => {
             let signals = finding.signals.iter();
-            names(signals.filter(|&signal| query.measured.signals.contains(signal))).join(", ")
+            let counted = signals.filter(|&signal| query.measured.signals.contains(signal));
+            write_list(to, names(counted))
         }
-        (None, Measure::DistinctPorts) => "distinct ports".to_owned(),
-        (None, Measure::DistinctAddresses) => "distinct local addresses".to_owned(),
-        (None, Measure::DistinctRemotes) => "distinct remotes".to_owned(),
-        (None, Measure::Other) => query.measure_name().to_owned(),
-    }
+        (None, Measure::DistinctPorts) => to.write_str("distinct ports"),
+        (None, Measure::DistinctAddresses) => to.write_str("distinct local addresses"),
+        (None, Measure::DistinctRemotes) => to.write_str("distinct remotes"),
+        (None, Measure::Other) => to.write_str(query.measure_name()),
+    })
 }
 
-fn measured(finding: &Finding) -> String {
+fn write_measured(to: &mut Formatter<'_>, finding: &Finding) -> fmt::Result {
     let query = &finding.query;
-    let what = unit(finding);
-    let over = match query.threshold() {
-        0 => String::new(),
-        threshold => format!(", over {threshold}"),
-    };
-    format!("{} {what}{over} in {}", finding.count, text(query.window()))
+    write!(to, "{} {}", finding.count, unit(finding))?;
+    match query.threshold() {
+        0 => {}
+        threshold => write!(to, ", over {threshold}")?,
+    }
+    write!(to, " in {}", Ticks::of(query.window()))
 }
 
 /// What the probes look like.
-fn likeness(finding: &Finding) -> String {
+fn write_likeness(to: &mut Formatter<'_>, finding: &Finding) -> fmt::Result {
     let called = |tool| match tool {
         Tool::Crafted => "a tool that crafts its SYNs",
         tool => tool.name(),
     };
-    let tools: Vec<_> = finding.tools.iter().map(called).collect();
-    match &tools[..] {
-        [] => String::new(),
-        tools => format!("; looks like {}", tools.join(", ")),
+    let mut tools = finding.tools.iter().map(called).peekable();
+    if tools.peek().is_some() {
+        to.write_str("; looks like ")?;
     }
+    write_list(to, tools)
 }
 
 /// What the source has learned, and from what became of its attempts.
-fn came_to(outcomes: &Outcomes) -> String {
+fn write_outcomes(to: &mut Formatter<'_>, outcomes: &Outcomes) -> fmt::Result {
     let Outcomes {
         accepted,
         refused,
@@ -158,28 +191,42 @@ fn came_to(outcomes: &Outcomes) -> String {
         silent_with_listener,
         open_ports,
     } = outcomes;
-    let ports: Vec<_> = open_ports.iter().map(u16::to_string).collect();
-    let found = match &ports[..] {
-        [] if *silent == 0 => "nothing open to it; ".to_owned(),
+    to.write_str("; ")?;
+    match &open_ports[..] {
+        [] if *silent == 0 => to.write_str("nothing open to it; ")?,
         // To a probe with odd flags or a datagram, silence may mean an open port.
-        [] => String::new(),
-        ports => format!("open to it {}; ", ports.join(", ")),
-    };
+        [] => {}
+        ports => {
+            to.write_str("open to it ")?;
+            write_list(to, ports)?;
+            to.write_str("; ")?;
+        }
+    }
     // Ports, each on its local address: a reader must not take them for connections.
-    let targets = match accepted + refused + half_open + silent {
-        1 => "1 target".to_owned(),
-        targets => format!("{targets} targets"),
-    };
-    let served = served(*silent_with_listener);
-    format!(
-        "; {found}of {targets} {accepted} accepted, {half_open} half-open, {refused} refused, {silent} not answered{served}"
+    let targets = accepted + refused + half_open + silent;
+    let s = if targets == 1 { "" } else { "s" };
+    write!(
+        to,
+        "of {targets} target{s} {accepted} accepted, {half_open} half-open, {refused} refused, {silent} not answered{}",
+        served(*silent_with_listener)
     )
 }
 
+/// Items with commas between them.
+fn write_list(
+    to: &mut Formatter<'_>,
+    items: impl IntoIterator<Item = impl Display>,
+) -> fmt::Result {
+    items.into_iter().enumerate().try_for_each(|(place, item)| {
+        let comma = if place == 0 { "" } else { ", " };
+        write!(to, "{comma}{item}")
+    })
+}
+
 /// Attempts that were not answered though a socket of this host waits there.
-pub(super) fn served(number: u64) -> String {
-    match number {
-        0 => String::new(),
-        number => format!(" ({number} of them though a socket waits there)"),
-    }
+pub(super) fn served(number: u64) -> impl Display {
+    from_fn(move |to| match number {
+        0 => Ok(()),
+        number => write!(to, " ({number} of them though a socket waits there)"),
+    })
 }

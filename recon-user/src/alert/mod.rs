@@ -25,7 +25,7 @@ use recon_common::signal::Transport;
 use recon_common::{Address, Signal, Tool};
 
 use crate::contact::Outcomes;
-use crate::duration;
+use crate::duration::Ticks;
 use crate::incident::{Finding, Source, Suppressed, SuppressedSource};
 use crate::process::Process;
 use crate::row::Verdict;
@@ -33,13 +33,14 @@ use crate::rule::Technique;
 use crate::stable_hash::StableHash;
 pub(crate) use blind::{OWN_RULE_IDS, is_own_id, own_rule_id};
 use ecs::{
-    Alert, Ecs, EcsAgent, EcsEndpoint, EcsEvent, EcsRule, EventText, Host, Listed, NetworkFields,
-    Observer, Related, Threat, ThreatTechnique,
+    Alert, AsText, Ecs, EcsAgent, EcsEndpoint, EcsEvent, EcsRule, EventText, Host, Listed,
+    NetworkFields, Observer, Related, Threat, ThreatTechnique,
 };
 pub use format::LineFormat;
 pub use lines::AlertLines;
 use lines::Origin;
 pub(crate) use message::unit;
+use message::{Message, Reason};
 use own::{EcsColumns, LeftOutSource, Recon};
 
 /// `recon.phase` of suppressed findings.
@@ -49,15 +50,15 @@ const MODULE: &str = "recon";
 /// The alert about suppressed findings.
 fn suppressed_alert<'a>(
     first: &'a Finding,
-    suppressed: &Suppressed,
+    suppressed: &'a Suppressed,
     origin: Origin<'a>,
     who: &'a [Process],
 ) -> Alert<'a> {
     let mut alert = finding_alert(first, origin, who);
     alert.timestamp = suppressed.at;
-    alert.message = message::suppressed(first, suppressed, who);
+    alert.message = AsText(Message::Suppressed(first, suppressed, who));
     alert.event.action = SUPPRESSED;
-    alert.event.reason = message::suppressed_reason(suppressed);
+    alert.event.reason = AsText(Reason::Suppressed(suppressed));
     alert.event.outcome = None;
     alert.event.set_times([suppressed.start, suppressed.end]);
     alert.recon.phase = SUPPRESSED;
@@ -96,7 +97,7 @@ fn finding_alert<'a>(finding: &'a Finding, origin: Origin<'a>, who: &'a [Process
     let family = remote.or(local);
     Alert {
         timestamp: finding.at,
-        message: message::message(finding, who),
+        message: AsText(Message::Finding(finding, who)),
         ecs: Ecs::FOLLOWED,
         event: event(finding, origin),
         rule: EcsRule::of(query),
@@ -128,14 +129,14 @@ fn finding_alert<'a>(finding: &'a Finding, origin: Origin<'a>, who: &'a [Process
     }
 }
 
-fn event(finding: &Finding, origin: Origin<'_>) -> EcsEvent {
+fn event<'a>(finding: &'a Finding, origin: Origin<'_>) -> EcsEvent<'a> {
     let text = EventText {
-        id: id(finding.incident, origin.host),
+        id: event_id(finding.incident, origin.host),
         kind: "alert",
         category: &["intrusion_detection", "network"],
         dataset: "recon.alert",
         action: finding.phase.name(),
-        reason: message::reason(finding),
+        reason: Reason::Finding(finding),
         severity: finding.severity.number(),
     };
     EcsEvent {
@@ -179,14 +180,9 @@ fn related(finding: &Finding, who: &[Process]) -> Related {
     Related { ip, user }
 }
 
-/// What identifies something of this host among those of all hosts.
-fn id(of: StableHash, host: &str) -> String {
-    event_id(of, host).to_string()
-}
-
-/// `event.id` of an incident of that host.
-pub(crate) fn event_id(incident: StableHash, host: &str) -> StableHash {
-    incident.with(host.as_bytes())
+/// What identifies something of that host among those of all hosts: `event.id` of an incident.
+pub(crate) fn event_id(of: StableHash, host: &str) -> StableHash {
+    of.with(host.as_bytes())
 }
 
 fn threat(finding: &Finding) -> Threat<'_> {
@@ -223,25 +219,27 @@ fn recon<'a>(finding: &'a Finding, host: &str, who: &'a [Process]) -> Recon<'a> 
         verdict: is_judged.then(|| finding.verdict.name()),
         source_proven: is_judged.then_some(finding.is_proven),
         phase: finding.phase.name(),
-        source_id: finding.source().map(|source| id(source.identify(), host)),
+        source_id: finding
+            .source()
+            .map(|source| AsText(event_id(source.identify(), host))),
         left_out: None,
         left_out_sources: Vec::new(),
         left_out_unlisted: None,
         measure: query.measure_name(),
         count: finding.count,
         threshold: query.threshold(),
-        window: duration::text(query.window()),
+        window: AsText(Ticks::of(query.window())),
         signals: names(finding.signals.iter()),
-        ports: ports.to_vec(),
+        ports,
         sources,
         source_network,
         destinations,
         destination_network,
         interfaces: match finding.interfaces[..] {
-            [_] => Vec::new(),
-            _ => finding.interfaces.clone(),
+            [_] => &[],
+            _ => &finding.interfaces,
         },
-        netns: finding.netns.clone(),
+        netns: &finding.netns,
         processes: actor::several(who),
         unit: actor::only(who).and_then(|process| process.unit.as_deref()),
         outcomes: finding.outcomes.as_ref(),

@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-use super::ecs::Brief;
+use super::ecs::{AsText, Brief};
 use crate::contact::Outcomes;
+use crate::duration::Ticks;
 use crate::kql::eval::Value;
+use crate::stable_hash::StableHash;
 
 /// The columns that a query projects, in its order.
 pub(super) struct EcsColumns<'a>(pub(super) &'a [(Arc<str>, Value<'static>)]);
@@ -41,7 +43,7 @@ pub(super) struct Recon<'a> {
     pub(super) severity: &'static str,
     pub(super) phase: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) source_id: Option<String>,
+    pub(super) source_id: Option<AsText<StableHash>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) left_out: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -51,10 +53,10 @@ pub(super) struct Recon<'a> {
     pub(super) measure: &'a str,
     pub(super) count: u64,
     pub(super) threshold: u64,
-    pub(super) window: String,
+    pub(super) window: AsText<Ticks>,
     pub(super) signals: Vec<&'static str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) ports: Vec<u16>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(super) ports: &'a [u16],
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) sources: Vec<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,10 +65,10 @@ pub(super) struct Recon<'a> {
     pub(super) destinations: Vec<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) destination_network: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) interfaces: Vec<&'a str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) netns: Vec<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(super) interfaces: &'a [&'static str],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(super) netns: &'a [&'static str],
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) processes: Vec<Brief<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]

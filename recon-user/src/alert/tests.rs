@@ -109,7 +109,8 @@ fn parsed_as(format: LineFormat, finding: &Finding, who: &[Process]) -> Value {
     let line = AlertLines::of("web1")
         .written_as(format)
         .notification(&notification, who)
-        .expect("plain data");
+        .expect("plain data")
+        .to_vec();
     assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1);
     serde_json::from_slice(&line).expect("JSON")
 }

@@ -100,7 +100,7 @@ pub struct Finding {
 
 impl Finding {
     /// All its times.
-    pub(super) fn times_mut(&mut self) -> Vec<&mut Timestamp> {
+    pub(super) fn times_mut(&mut self) -> impl Iterator<Item = &mut Timestamp> {
         let columns = self
             .columns
             .iter_mut()
@@ -111,7 +111,6 @@ impl Finding {
         [&mut self.at, &mut self.start, &mut self.end]
             .into_iter()
             .chain(columns)
-            .collect()
     }
 
     /// What is reported about a group at `now`.

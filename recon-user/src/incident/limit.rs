@@ -20,7 +20,6 @@
 mod period;
 mod saved;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,18 +91,13 @@ impl Notification {
         }
     }
 
-    /// The same with all times later by so much: on a clock that was set.
-    #[must_use]
-    pub fn shifted(&self, by: SignedDuration) -> Cow<'_, Self> {
-        if by.is_zero() {
-            return Cow::Borrowed(self);
-        }
-        let mut shifted = self.clone();
+    /// Makes all its times later by so much: on a clock that was set.
+    pub(crate) fn shift(&mut self, by: SignedDuration) {
         let shift = |time: &mut Timestamp| *time = time.checked_add(by).unwrap_or(*time);
-        match &mut shifted {
-            Self::Found(finding) => finding.times_mut().into_iter().for_each(shift),
+        match self {
+            Self::Found(finding) => finding.times_mut().for_each(shift),
             Self::Suppressed { first, suppressed } => {
-                first.times_mut().into_iter().for_each(shift);
+                first.times_mut().for_each(shift);
                 let Suppressed { at, start, end, .. } = suppressed;
                 [at, start, end].into_iter().for_each(shift);
             }
@@ -111,7 +105,6 @@ impl Notification {
                 .into_iter()
                 .for_each(shift),
         }
-        Cow::Owned(shifted)
     }
 
     /// The same, to be changed.

@@ -44,16 +44,16 @@ fn a_file_that_vanishes_is_made_again() {
         let open = OpenFiles::default();
         let output = AgentOutput::new(&stdout, None, true, &open).expect("a sink");
         let mut output = output.with_alert_file(&path, &open).expect("a file");
-        output.alert(b"first\n".to_vec());
+        output.alert(b"first\n");
         assert!(output.flush(Duration::from_secs(10)), "{what}");
         change(&path);
-        output.alert(b"second\n".to_vec());
+        output.alert(b"second\n");
         assert!(output.flush(Duration::from_secs(10)), "{what}");
         let found = fs::read_to_string(&path).ok();
         assert_eq!(found.as_deref(), is_written.then_some("second\n"), "{what}");
         if !is_written {
             fs::create_dir(&folder).expect("a folder");
-            output.alert(b"third\n".to_vec());
+            output.alert(b"third\n");
             assert!(output.flush(Duration::from_secs(10)), "{what}");
             assert_eq!(fs::read_to_string(&path).expect(what), "third\n");
         }

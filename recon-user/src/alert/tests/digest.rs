@@ -46,7 +46,8 @@ pub(super) fn digest(findings: u64, lower_bound: bool) -> Digest {
 fn parsed(digest: Digest, host: &str) -> Value {
     let line = AlertLines::of(host)
         .notification(&Notification::Digest(Box::new(digest)), &[])
-        .expect("plain data");
+        .expect("plain data")
+        .to_vec();
     assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1);
     serde_json::from_slice(&line).expect("JSON")
 }

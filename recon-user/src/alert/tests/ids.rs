@@ -70,7 +70,8 @@ fn the_source_of_a_finding_has_an_id() {
         let notification = Notification::Found(Box::new(finding));
         let line = AlertLines::of(host)
             .notification(&notification, &[])
-            .expect("plain data");
+            .expect("plain data")
+            .to_vec();
         let line: Value = serde_json::from_slice(&line).expect("JSON");
         let found = line.pointer("/recon/source_id").map(|id| {
             let known = ids.iter().position(|known| known == id);

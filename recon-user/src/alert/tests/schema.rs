@@ -226,7 +226,8 @@ pub(super) fn lines_as(format: LineFormat) -> Vec<Value> {
     let mut written = Vec::new();
     for notification in &notifications {
         for who in [&[][..], &[nmap()], &[nmap(), process_without_name()]] {
-            written.push(lines.notification(notification, who).expect("plain data"));
+            let line = lines.notification(notification, who).expect("plain data");
+            written.push(line.to_vec());
         }
     }
     let parts = [
@@ -246,7 +247,7 @@ pub(super) fn lines_as(format: LineFormat) -> Vec<Value> {
             until,
             lost,
         };
-        written.push(lines.blind(&report).expect("plain data"));
+        written.push(lines.blind(&report).expect("plain data").to_vec());
     }
     let parsed = written.iter().map(|line| serde_json::from_slice(line));
     parsed.map(|line| line.expect("JSON")).collect()

@@ -293,7 +293,8 @@ fn suppressed_findings_are_one_line_about_the_greatest() {
     };
     let line = AlertLines::of("web1")
         .notification(suppressed, &[])
-        .expect("plain data");
+        .expect("plain data")
+        .to_vec();
     let mut line: Value = serde_json::from_slice(&line).expect("JSON");
     let changed = [
         ("/@timestamp", json!("2023-11-14T22:14:20Z")),

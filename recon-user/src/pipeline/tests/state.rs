@@ -76,6 +76,7 @@ fn lines(
         AlertLines::of("web1")
             .notification(of, &[])
             .expect("a line")
+            .to_vec()
     };
     let lines = found.iter().map(line).map(String::from_utf8);
     lines.map(|line| line.expect("text")).collect()
