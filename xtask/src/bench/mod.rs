@@ -9,7 +9,9 @@
 mod example;
 mod flood;
 mod interfaces;
+mod output;
 mod precision;
+mod readers;
 mod report;
 mod row;
 mod socket;
@@ -118,6 +120,15 @@ const PARTS: &[Part] = &[
         contents: Contents::Comparison {
             sides: ["write(2)", "recon"],
             measurements: &[Measurement::Example("alerts")],
+        },
+    },
+    Part {
+        name: "output",
+        title: "what leaves",
+        about: "A poll with scans by 100 sources, and an alert with its rows, to a file, journald, a Unix socket, a TCP peer, a webhook and OTLP at once, compared with alerts to /dev/null alone. What a scrape of the metrics adds, and how long `recon status` keeps the next poll from beginning.",
+        contents: Contents::Comparison {
+            sides: ["no sinks", "all"],
+            measurements: &[Measurement::Agent(output::measure)],
         },
     },
     Part {
