@@ -31,7 +31,7 @@
 //! `passwd` (the users of this host),
 //! `standard_streams` (what stdout and stderr lead to), `process_limits` (what would end this
 //! process halfway), `usage` (errors of the command line), `diagnostic` (errors in rule files and
-//! recon.toml), `stable_hash` (ids of incidents and sources), `saved` (the saved form of times).
+//! recon.toml), `enrich` (what is known of an address besides), `stable_hash` (ids of incidents and sources), `saved` (the saved form of times).
 //! `state` holds the files that outlive a process.
 //!
 //! [`agent`] connects all of them, [`check`] says what this host allows it, [`replay`] runs the
@@ -50,6 +50,7 @@ pub mod contact;
 pub mod diagnostic;
 pub mod drain;
 mod duration;
+mod enrich;
 pub mod hook;
 pub mod incident;
 pub mod kql;

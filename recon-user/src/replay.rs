@@ -144,7 +144,9 @@ impl<'a> Replay<'a> {
             blind: Blind::new(in_force.settings.quiet.0),
             poll: None,
             is_lossy: false,
-            lines: AlertLines::of("").written_as(format),
+            lines: AlertLines::of("")
+                .written_as(format)
+                .enriched_by(in_force.settings.databases.clone()),
             processes: Remembered::default(),
         }
     }

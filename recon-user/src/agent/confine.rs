@@ -58,6 +58,7 @@ fn paths(options: &RunOptions, settings: &Settings) -> Paths {
     paths.read(config);
     let others = rules.rules.iter().chain(&options.cgroup);
     let others = others.chain(settings.list_files());
+    let others = others.chain(settings.database_files());
     others.for_each(|path| paths.read(path));
     // Pins come and go with interfaces.
     let written = events.into_iter().chain(options.state.as_deref());

@@ -110,6 +110,7 @@ impl<M: CountMaps> Agent<M> {
         LiveSource {
             ip,
             label: self.pipeline.label(ip).map(|label| label.to_string()),
+            facts: self.lines.facts_of(ip),
             verdict: verdict.name().to_owned(),
             network_verdict: network_verdict.name().to_owned(),
             proven: is_proven,

@@ -111,6 +111,14 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     }
     let selected = Selected::new(&options.interfaces, options.xdp, pins.as_ref())?;
     let cgroup = Cgroup::select(options.cgroup.as_deref())?;
+    for (content, database) in in_force.settings.databases.files() {
+        let setting = content.setting();
+        tracing::info!(
+            "enrich.{setting}: {}: {}",
+            database.name(),
+            database.version()
+        );
+    }
     let host = output::host_name();
     let output = output::open(options, &in_force.settings, &host)?;
     let (saving, loaded) = saving::open(options.state.as_deref())?;
@@ -161,7 +169,9 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
         output,
         blind: Blind::new(settings.quiet.0),
         table_entries: options.table_entries,
-        lines: AlertLines::of_this_host(&host).written_as(options.format),
+        lines: AlertLines::of_this_host(&host)
+            .written_as(options.format)
+            .enriched_by(settings.databases.clone()),
         host,
         logins: Vec::new(),
         last: now(),

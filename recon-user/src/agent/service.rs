@@ -190,6 +190,7 @@ impl<M: CountMaps> Agent<M> {
             self.private = PrivateSignals::new(true);
         }
         self.blind.set_quiet(settings.quiet.0);
+        self.lines.change_databases(&settings.databases);
         self.totals.add_rules(&new.rules);
         self.save_reload();
         reconfigured.fresh

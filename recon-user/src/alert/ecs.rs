@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, Serializer};
 
+use super::endpoint::EcsEndpoint;
 use super::lines::Origin;
 use super::message::{Message, Reason};
 use super::own::Recon;
@@ -220,31 +221,6 @@ pub(super) struct Threat<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) tactic: Option<Listed<'a>>,
     pub(super) technique: ThreatTechnique<'a>,
-}
-
-#[derive(Clone, Copy, Serialize)]
-pub(super) struct EcsEndpoint {
-    /// The same as `ip`: ECS wants it in each event, and `ip` only where it is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    address: Option<IpAddr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) ip: Option<IpAddr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) port: Option<u16>,
-}
-
-impl EcsEndpoint {
-    pub(super) const fn new(ip: Option<IpAddr>, port: Option<u16>) -> Self {
-        Self {
-            address: ip,
-            ip,
-            port,
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.ip.is_none() && self.port.is_none()
-    }
 }
 
 #[derive(Serialize)]

@@ -7,10 +7,12 @@
 //! can be joined with their events.
 
 use std::fs;
+use std::net::IpAddr;
 
 use super::format::LineFormat;
 use super::{blind, digest, finding_alert, suppressed_alert};
 use crate::blind::BlindReport;
+use crate::enrich::{AddressFacts, Databases};
 use crate::incident::Notification;
 use crate::process::Process;
 
@@ -23,6 +25,7 @@ pub(super) struct Origin<'a> {
     pub(super) host: &'a str,
     pub(super) host_id: Option<&'a str>,
     pub(super) sequence: u64,
+    pub(super) databases: &'a Databases,
 }
 
 /// The lines of one run.
@@ -34,6 +37,7 @@ pub struct AlertLines {
     format: LineFormat,
     /// The last line, whose memory the next one takes.
     line: Vec<u8>,
+    databases: Databases,
 }
 
 impl AlertLines {
@@ -46,6 +50,7 @@ impl AlertLines {
             written: 0,
             format: LineFormat::default(),
             line: Vec::new(),
+            databases: Databases::default(),
         }
     }
 
@@ -53,6 +58,21 @@ impl AlertLines {
     #[must_use]
     pub fn written_as(self, format: LineFormat) -> Self {
         Self { format, ..self }
+    }
+
+    /// The same lines with what these databases know of remotes.
+    pub(crate) fn enriched_by(self, databases: Databases) -> Self {
+        Self { databases, ..self }
+    }
+
+    /// Goes on with other databases.
+    pub(crate) fn change_databases(&mut self, databases: &Databases) {
+        self.databases.clone_from(databases);
+    }
+
+    /// What lines say of an address.
+    pub(crate) fn facts_of(&self, address: IpAddr) -> AddressFacts {
+        self.databases.find(address)
     }
 
     /// Lines about this host, which has that name.
@@ -114,6 +134,7 @@ impl AlertLines {
             host: &self.host,
             host_id: self.host_id.as_deref(),
             sequence: self.written,
+            databases: &self.databases,
         };
         (origin, self.format, &mut self.line)
     }

@@ -11,6 +11,7 @@ mod actor;
 mod blind;
 mod digest;
 mod ecs;
+mod endpoint;
 mod eve;
 mod format;
 mod lines;
@@ -33,9 +34,10 @@ use crate::rule::Technique;
 use crate::stable_hash::StableHash;
 pub(crate) use blind::{OWN_RULE_IDS, is_own_id, own_rule_id};
 use ecs::{
-    Alert, AsText, Ecs, EcsAgent, EcsEndpoint, EcsEvent, EcsRule, EventText, Host, Listed,
-    NetworkFields, Observer, Related, Threat, ThreatTechnique,
+    Alert, AsText, Ecs, EcsAgent, EcsEvent, EcsRule, EventText, Host, Listed, NetworkFields,
+    Observer, Related, Threat, ThreatTechnique,
 };
+use endpoint::EcsEndpoint;
 pub use format::LineFormat;
 pub use lines::AlertLines;
 use lines::Origin;
@@ -88,10 +90,15 @@ fn finding_alert<'a>(finding: &'a Finding, origin: Origin<'a>, who: &'a [Process
     let query = &finding.query;
     let remote = finding.remote.map(Address::to_ip);
     let local = finding.local.map(Address::to_ip);
+    // Of the local address, the operator knows more than any database.
+    let remote_end = |port| {
+        let facts = remote.map(|ip| origin.databases.find(ip));
+        EcsEndpoint::new(remote, port).with_facts(facts.unwrap_or_default())
+    };
     let (source, destination) = if finding.is_outbound() {
-        (local, remote)
+        (EcsEndpoint::new(local, None), remote_end(finding.port))
     } else {
-        (remote, local)
+        (remote_end(None), EcsEndpoint::new(local, finding.port))
     };
     // The remote and the local address are of the same family.
     let family = remote.or(local);
@@ -104,8 +111,8 @@ fn finding_alert<'a>(finding: &'a Finding, origin: Origin<'a>, who: &'a [Process
         tags: &query.plan().tags,
         threat: threat(finding),
         related: related(finding, who),
-        source: EcsEndpoint::new(source, None),
-        destination: EcsEndpoint::new(destination, finding.port),
+        source,
+        destination,
         network: NetworkFields {
             transport: transport(finding, family),
             r#type: family.map(|ip| if ip.is_ipv4() { "ipv4" } else { "ipv6" }),

@@ -231,15 +231,8 @@ fn evidence(from: &mut Fields) -> Option<Value> {
         true => None,
         false => from.take("observer.ingress.interface.name"),
     };
-    let source = object([
-        ("ip", from.take_address("source")),
-        ("port", from.take("source.port")),
-    ]);
-    let destination = object([
-        ("ip", from.take_address("destination")),
-        ("port", from.take("destination.port")),
-        ("interface_name", interface),
-    ]);
+    let source = endpoint(from, "source", None);
+    let destination = endpoint(from, "destination", interface);
     let connection = direction.map(|_| match is_outbound {
         true => ("Outbound", 2),
         false => ("Inbound", 1),
@@ -268,6 +261,26 @@ fn evidence(from: &mut Fields) -> Option<Value> {
         ("actor", object([("process", actor)])),
         ("process", accepted),
         ("container", container),
+    ])
+}
+
+/// One end.
+fn endpoint(from: &mut Fields, end: &str, interface: Option<Value>) -> Option<Value> {
+    let ip = from.take_address(end);
+    let mut take = |name: &str| from.take(&format!("{end}.{name}"));
+    let system = object([
+        ("number", take("as.number")),
+        ("name", take("as.organization.name")),
+    ]);
+    object([
+        ("ip", ip),
+        ("port", take("port")),
+        ("interface_name", interface),
+        ("autonomous_system", system),
+        (
+            "location",
+            object([("country", take("geo.country_iso_code"))]),
+        ),
     ])
 }
 

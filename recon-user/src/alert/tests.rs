@@ -1,6 +1,7 @@
 //! Alert lines: fields and messages for each kind of finding.
 
 mod digest;
+mod enriched;
 mod eve;
 mod formats;
 mod ids;

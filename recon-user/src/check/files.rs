@@ -30,6 +30,20 @@ pub(super) fn check_rules(in_force: &InForce, report: &mut Report) {
     }
 }
 
+/// The databases that `[enrich]` names, as they were read.
+pub(super) fn check_databases(in_force: &InForce, report: &mut Report) {
+    for (content, database) in in_force.settings.databases.files() {
+        let check = content.setting();
+        let says = format!("{}: {}", database.name(), database.version());
+        report.push(match database.check_records(content) {
+            Ok(()) => Line::ok(PART, check, says),
+            Err(error) => Line::note(PART, check, format!("{says}, damaged: {error}"))
+                .costs("alerts lack what it says of some addresses")
+                .mend("download it again"),
+        });
+    }
+}
+
 /// The files of rows and of alerts, and the folder of the state.
 pub(super) fn check_files(run: &RunOptions, report: &mut Report) {
     if let Some(path) = run.events.as_deref().filter(|path| *path != Path::new("-")) {

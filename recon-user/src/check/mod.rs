@@ -32,6 +32,7 @@ pub fn run(options: &CheckOptions) -> anyhow::Result<u8> {
     let in_force = match settings::in_force(&run.rule_options, rule::defaults) {
         Ok(in_force) => {
             files::check_rules(&in_force, &mut report);
+            files::check_databases(&in_force, &mut report);
             Some(in_force)
         }
         Err(refused) => {

@@ -227,6 +227,7 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::enrich::AddressFacts;
     use crate::service::live::{ExplainedRule, Explanation, LiveIncident, LiveProcess, LiveSource};
     use crate::service::protocol::{LastReload, Status};
 
@@ -237,6 +238,11 @@ mod tests {
             status: status.clone(),
             sources: vec![LiveSource {
                 label: Some(text()),
+                facts: AddressFacts {
+                    as_number: Some(64_500),
+                    as_organization: Some(text()),
+                    country: Some(text()),
+                },
                 verdict: text(),
                 tools: vec![text()],
                 ..LiveSource::example()

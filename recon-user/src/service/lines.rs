@@ -122,12 +122,16 @@ fn of_source(source: &LiveSource, now: Timestamp) -> String {
     let outcomes = &source.outcomes;
     let label = source.label.as_ref();
     let label = label.map_or_else(String::new, |label| format!(" ({label})"));
+    let facts = match source.facts.to_string() {
+        none if none.is_empty() => none,
+        facts => format!(", {facts},"),
+    };
     let tools = match &source.tools[..] {
         [] => String::new(),
         tools => format!("; looks like {}", tools.join(", ")),
     };
     format!(
-        "  {}{label} {}: {} targets{}: {} accepted, {} half-open, {} refused, {} not answered; first {} ago, last {} ago{tools}",
+        "  {}{label}{facts} {}: {} targets{}: {} accepted, {} half-open, {} refused, {} not answered; first {} ago, last {} ago{tools}",
         source.ip,
         source.verdict,
         source.targets,

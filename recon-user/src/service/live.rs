@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::protocol::Status;
 use crate::contact::{Outcomes, SourceOrder};
+use crate::enrich::AddressFacts;
 
 /// The most sources of an answer.
 pub(crate) const MAX_SOURCES: u16 = 200;
@@ -84,6 +85,9 @@ pub(crate) struct LiveSource {
     /// The operator's name of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) label: Option<String>,
+    /// What is known of it besides.
+    #[serde(flatten)]
+    pub(crate) facts: AddressFacts,
     /// What its attempts show.
     pub(crate) verdict: String,
     /// What the attempts of its network show.
@@ -121,6 +125,7 @@ impl LiveSource {
         Self {
             ip: IpAddr::from([198, 51, 100, 7]),
             label: None,
+            facts: AddressFacts::default(),
             verdict: "undecided".to_owned(),
             network_verdict: "undecided".to_owned(),
             proven: false,

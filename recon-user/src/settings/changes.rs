@@ -47,6 +47,7 @@ impl InForce {
     pub(crate) fn changes(&self, before: &Self) -> Vec<String> {
         let mut lines = setting_changes(&values(&before.settings), &values(&self.settings));
         lines.extend(self.settings.lists.changes(&before.settings.lists));
+        lines.extend(self.settings.databases.changes(&before.settings.databases));
         lines.extend(rule_changes(&by_name(before), &by_name(self)));
         lines
     }

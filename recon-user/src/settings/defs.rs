@@ -17,6 +17,7 @@ use super::sinks::{FileSize, LineKind, ServerName, SinkType, SocketType};
 use super::value::{Bytes, DigestedLines, LineCount, Located, SettingType, Time, TomlTable};
 use super::{Origin, bytes};
 use crate::address::{Labels, Network};
+use crate::enrich::Databases;
 use crate::hook::Netns;
 use crate::incident::{DEFAULT_QUIET, LineLimit};
 use crate::kql::Severity;
@@ -56,6 +57,8 @@ table! {
         limits: Limits = Limits::default();
         /// Names of networks, which alerts show; they never change what counts
         labels: Labels = Labels::default();
+        /// What else alerts say of remotes
+        enrich: Enrich = Enrich::default();
         /// Where lines go besides stdout, `--alerts` and `--events`
         sinks: BTreeMap<String, Located<SinkSettings>> = BTreeMap::new();
         /// Settings of one rule
@@ -65,6 +68,8 @@ table! {
     pub(super) origin: Origin;
     /// The networks of the files that the settings name, once they are read.
     pub(super) lists: Lists;
+    /// The databases of the files that the settings name, once they are read.
+    pub(crate) databases: Databases;
 }
 
 /// Settings that the command line overrides, by their keys.
@@ -114,6 +119,16 @@ table! {
     pub(crate) Limits ("[limits]") {
         /// The memory that recon may take
         memory: Bytes = Bytes(bytes::DEFAULT_MEMORY);
+    }
+}
+
+table! {
+    /// What else alerts say of remotes.
+    pub(crate) Enrich ("[enrich]") {
+        /// Database of autonomous systems, in MaxMind's format (.mmdb)
+        asn: Option<PathBuf> = None;
+        /// Database of countries, in the same format; may be the same file
+        country: Option<PathBuf> = None;
     }
 }
 

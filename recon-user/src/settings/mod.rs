@@ -7,7 +7,8 @@
 //! |---|---|---|---|
 //! | declare | `defs`, `declare`, `value`, `sinks` | - | the settings, each declared once |
 //! | read | `read` | recon.toml | [`Settings`] |
-//! | lists | `lists` | files of networks | what `allow_files` and `deny_files` list |
+//! | lists | `network_files` | files of networks | what `allow_files` and `deny_files` list |
+//! | databases | `databases` | files of facts | what is known of remotes |
 //! | files | `files`, `duplicates` | rule files and folders of them | plans |
 //! | apply | `apply` | plans | [`Configured`] rules |
 //! | show | `list`, `check` | rules | a table or JSON |
@@ -21,6 +22,7 @@ mod apply;
 mod bytes;
 mod changes;
 mod check;
+mod databases;
 mod declare;
 mod defs;
 mod duplicates;
@@ -75,12 +77,19 @@ impl Refused {
 
     /// A file that can't be read.
     fn unreadable(path: &Path, error: &io::Error) -> Self {
+        match path == Path::new("-") {
+            true => Self::file(
+                path,
+                &format_args!("{error}; /dev/stdin is the name of stdin"),
+            ),
+            false => Self::file(path, error),
+        }
+    }
+
+    /// A file in which something is wrong.
+    fn file(path: &Path, error: &dyn fmt::Display) -> Self {
         let name = visible(path.as_os_str().as_bytes());
-        let hint = match path == Path::new("-") {
-            true => "; /dev/stdin is the name of stdin",
-            false => "",
-        };
-        Self(format!("{name}: error: {error}{hint}\n"))
+        Self(format!("{name}: error: {error}\n"))
     }
 }
 
@@ -132,6 +141,18 @@ impl Settings {
         self.scanners.extend_from_slice(&flags.scanners);
         self.not_scanners.extend_from_slice(&flags.not_scanners);
         self
+    }
+
+    /// Reads the files that the settings name.
+    fn read_files(&mut self) -> Result<(), Refused> {
+        match (Lists::read(self), self.read_databases()) {
+            (Ok(lists), Ok(databases)) => {
+                (self.lists, self.databases) = (lists, databases);
+                Ok(())
+            }
+            (Err(Refused(lists)), Err(Refused(databases))) => Err(Refused(lists + &databases)),
+            (Err(refused), Ok(_)) | (Ok(_), Err(refused)) => Err(refused),
+        }
     }
 
     /// Warnings about settings that nobody is likely to mean, with so many rules in force.
@@ -249,7 +270,7 @@ pub fn in_force(
     let settings = Settings::load(options.config.as_deref());
     let settings = settings.map(|settings| settings.with(&options.settings));
     let settings = settings.and_then(|mut settings| {
-        settings.lists = Lists::read(&settings)?;
+        settings.read_files()?;
         Ok(settings)
     });
     let profile = settings

@@ -9,7 +9,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::defs::{Alerts, Limits};
+use super::defs::{Alerts, Enrich, Limits};
 use super::value::TomlTable;
 use super::{Origin, Override, Refused, Settings, SinkSettings};
 use crate::diagnostic::{Diagnostics, FileKind, SourceText, Span, Wrong};
@@ -67,6 +67,7 @@ fn table_of(name: &str) -> Option<String> {
     let mut tables = [
         (Alerts::EXAMPLE, Alerts::KEYS),
         (Limits::EXAMPLE, Limits::KEYS),
+        (Enrich::EXAMPLE, Enrich::KEYS),
         (SinkSettings::EXAMPLE, SinkSettings::KEYS),
     ]
     .into_iter();

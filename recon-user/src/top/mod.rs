@@ -15,6 +15,7 @@
 
 mod feed;
 mod screen;
+mod source;
 mod table;
 mod terminal;
 mod view;

@@ -217,7 +217,9 @@ pub(super) fn lines() -> Vec<Value> {
 
 /// The same in a format.
 pub(super) fn lines_as(format: LineFormat) -> Vec<Value> {
-    let mut lines = AlertLines::of_this_host("web1").written_as(format);
+    let mut lines = AlertLines::of_this_host("web1")
+        .written_as(format)
+        .enriched_by(crate::enrich::tests::example());
     let mut notifications = findings();
     assert!(notifications.len() > 60, "{}", notifications.len());
     let mut hour = digest(3, true);

@@ -123,6 +123,12 @@ const SINK_EXAMPLE: [(&str, Option<&str>); 17] = [
     ("fsync", Some("\"line\"")),
 ];
 
+/// Files, of which there are none by default.
+const FILES_EXAMPLE: [(&str, &str); 2] = [
+    ("enrich.asn", "\"/var/lib/recon/GeoLite2-ASN.mmdb\""),
+    ("enrich.country", "\"/var/lib/recon/GeoLite2-Country.mmdb\""),
+];
+
 /// All settings as a file in which each is commented out.
 fn commented_file() -> String {
     // In TOML, keys of the root come before all tables.
@@ -151,6 +157,8 @@ fn commented_file() -> String {
             continue;
         }
         let example = of_sink.map_or_else(|| example.map(|(_, value)| *value), |(_, value)| *value);
+        let of_file = FILES_EXAMPLE.iter().find(|(name, _)| row.key == *name);
+        let example = example.or(of_file.map(|(_, value)| *value));
         let value = example.unwrap_or(&row.default);
         assert!(!value.is_empty(), "{} needs an example", row.key);
         let doc = row.doc.trim().replace('`', "");
@@ -181,5 +189,7 @@ fn the_installed_file_changes_nothing_until_it_is_edited() {
     edited.rules.clear();
     assert_eq!(edited.sinks.len(), 1, "the example of a sink");
     edited.sinks.clear();
+    assert!(edited.enrich.asn.is_some(), "the example of a database");
+    edited.enrich = Default::default();
     assert_eq!(edited, Settings::default(), "each value is the default");
 }

@@ -10,7 +10,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::*;
 use crate::contact::{Outcomes, SourceOrder};
-use crate::service::{Status, VerdictCounts};
+use crate::service::{LiveSource, Status, VerdictCounts};
 use crate::top::feed::News;
 
 const ID: &str = "777c5a24320b276b74d6ef6c580b857e";
