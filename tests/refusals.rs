@@ -183,5 +183,6 @@ tables! {
     wrong_sockets: "control.txt";
     wrong_metrics: "metrics.txt";
     wrong_lists: "lists.txt";
+    wrong_databases: "databases.txt";
     wrong_sinks: "sinks.txt";
 }
