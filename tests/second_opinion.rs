@@ -27,7 +27,7 @@ use recon_tests::seen::Seen;
 use recon_tests::server::Server;
 use recon_tests::{Agent, Lab};
 use recon_user::alert::LineFormat;
-use recon_user::replay;
+use recon_user::judge;
 use recon_user::settings::{self, InForce, RuleOptions};
 use serde_json::{Map, Value};
 
@@ -143,7 +143,7 @@ fn judged(rows: &[Value], queries: &[Query]) -> Result<Vec<BTreeSet<Report>>> {
         .map(|rule| rule.plan.id.clone())
         .collect();
     let mut alerts = Vec::new();
-    replay::judge(
+    judge::judge(
         "rows",
         lines.as_bytes(),
         in_force,

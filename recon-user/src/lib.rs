@@ -34,7 +34,7 @@
 //! recon.toml), `enrich` (what is known of an address besides), `stable_hash` (ids of incidents and sources), `saved` (the saved form of times).
 //! `state` holds the files that outlive a process.
 //!
-//! [`agent`] connects all of them, [`check`] says what this host allows it, [`replay`] runs the
+//! [`agent`] connects all of them, [`check`] says what this host allows it, [`judge`] runs the
 //! pipeline over rows that were written earlier, and [`cli`] declares their options. [`seed`] is
 //! the secret with which all of them hash addresses. Everything from `row` to `alert` is a pure
 //! function of its input; the caller passes the clock.
@@ -53,6 +53,7 @@ mod duration;
 mod enrich;
 pub mod hook;
 pub mod incident;
+pub mod judge;
 pub mod kql;
 pub mod logging;
 pub mod metrics;
@@ -63,7 +64,6 @@ mod passwd;
 pub mod pipeline;
 pub mod process;
 pub mod process_limits;
-pub mod replay;
 pub mod row;
 pub mod rule;
 mod sandbox;

@@ -8,7 +8,7 @@
 //! | groups over rows and attempts | [`crate::stream`] |
 //! | which groups are reported | [`crate::incident`] |
 //!
-//! The decision held here: [`crate::agent`] and [`crate::replay`] both drive this and nothing else,
+//! The decision held here: [`crate::agent`] and [`crate::judge`] both drive this and nothing else,
 //! so both report the same for the same rows, including the last growth of incidents still open at
 //! the end.
 

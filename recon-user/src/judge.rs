@@ -91,25 +91,25 @@ pub fn judge(
     format: LineFormat,
     out: &mut dyn Write,
 ) -> anyhow::Result<Faults> {
-    let mut replay = Replay::new(name, &in_force, format);
+    let mut judging = Judging::new(name, &in_force, format);
     let mut lines = Lines::new(rows);
     let mut number = 0;
     let read = loop {
         number += 1;
         let taken = match lines.next_line() {
-            Ok(Some(line)) => replay.take_line(line, number, out),
+            Ok(Some(line)) => judging.take_line(line, number, out),
             Ok(None) => break Ok(()),
             Err(error) => break Err(error),
         };
         if !ended_by(taken)? {
-            return Ok(replay.faults);
+            return Ok(judging.faults);
         }
     };
     // What was read is judged, also if the rest can't be read.
-    ended_by(replay.finish(out))?;
-    replay.faults.report(name);
+    ended_by(judging.finish(out))?;
+    judging.faults.report(name);
     read.with_context(|| format!("can't read {name} from line {number} on"))?;
-    Ok(replay.faults)
+    Ok(judging.faults)
 }
 
 /// Whether to continue. A closed output ends the run without an error.
@@ -121,7 +121,7 @@ fn ended_by(written: io::Result<()>) -> anyhow::Result<bool> {
     }
 }
 
-struct Replay<'a> {
+struct Judging<'a> {
     /// What the rows are called in messages.
     name: &'a str,
     faults: Faults,
@@ -135,7 +135,7 @@ struct Replay<'a> {
     processes: Remembered,
 }
 
-impl<'a> Replay<'a> {
+impl<'a> Judging<'a> {
     fn new(name: &'a str, in_force: &InForce, format: LineFormat) -> Self {
         Self {
             name,
