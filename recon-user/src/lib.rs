@@ -44,6 +44,11 @@ pub mod agent;
 pub mod alert;
 pub mod blind;
 mod boot;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "`recon replay` reads captures with it")
+)]
+mod capture;
 pub mod check;
 pub mod cli;
 pub mod contact;

@@ -1,0 +1,152 @@
+//! Files and stdin, decompressed.
+//!
+//! In: a path. Out: the bytes of a capture, and how far the file has been read.
+//! The decision held here: the first bytes say how a file is compressed, not its name. What ends in
+//! the middle of a compressed stream is a file that was cut, not one that is corrupt.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::rc::Rc;
+
+use flate2::bufread::MultiGzDecoder;
+
+use super::CaptureError;
+use super::zstd::Frames;
+use crate::diagnostic::visible;
+use crate::standard_streams::check_stdin;
+
+/// Stdin, as the name of a file.
+const STDIN: &str = "-";
+/// How much of a file is read at once.
+const CHUNK: usize = 256 << 10;
+
+const GZIP: &[u8] = b"\x1f\x8b";
+const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
+/// The second to fourth byte of a Zstandard frame to be skipped, whose first is 0x50 to 0x5f.
+const ZSTD_SKIPPED: &[u8] = b"\x2a\x4d\x18";
+/// What other programs compress, and how to read that.
+const OTHERS: [(&[u8], &str); 3] = [
+    (b"\xfd7zXZ", "xzcat"),
+    (b"BZh", "bzcat"),
+    (b"\x04\x22\x4d\x18", "lz4cat"),
+];
+
+/// How far a file has been read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Source {
+    read: Rc<Cell<u64>>,
+    has_ended: Rc<Cell<bool>>,
+}
+
+impl Source {
+    /// Bytes of the file that have been read.
+    pub(crate) fn read_bytes(&self) -> u64 {
+        self.read.get()
+    }
+
+    /// Whether all of it has been read.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended.get()
+    }
+}
+
+/// The bytes of a capture.
+pub(crate) struct Input {
+    /// The file, as messages show it.
+    pub(crate) name: String,
+    /// Its bytes, decompressed.
+    pub(super) bytes: Box<dyn Read>,
+    /// How far it has been read.
+    pub(crate) source: Source,
+    /// The length of the file, if it is one on disk.
+    pub(crate) length: Option<u64>,
+    /// Whether the bytes were compressed.
+    pub(super) is_compressed: bool,
+}
+
+impl Input {
+    /// Opens a file, or stdin for `-`.
+    ///
+    /// # Errors
+    /// It can't be opened, or is compressed by a format that recon does not read.
+    pub(crate) fn open(path: &Path) -> Result<Self, CaptureError> {
+        if path == Path::new(STDIN) {
+            let name = "stdin".to_owned();
+            check_stdin().map_err(|error| CaptureError::Open {
+                name: name.clone(),
+                source: io::Error::other(error),
+            })?;
+            return Self::of(name, io::stdin(), None);
+        }
+        let name = visible(path.as_os_str().as_bytes());
+        let opened = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
+        match opened {
+            Ok((metadata, file)) => {
+                let length = metadata.is_file().then_some(metadata.len());
+                Self::of(name, file, length)
+            }
+            Err(source) => Err(CaptureError::Open { name, source }),
+        }
+    }
+
+    /// Decompresses a stream by its first bytes.
+    ///
+    /// # Errors
+    /// As [`Input::open`].
+    pub(crate) fn of(
+        name: String,
+        reader: impl Read + 'static,
+        length: Option<u64>,
+    ) -> Result<Self, CaptureError> {
+        let source = Source::default();
+        let watched = Watched {
+            reader,
+            source: source.clone(),
+        };
+        let mut file = BufReader::with_capacity(CHUNK, watched);
+        let start = match file.fill_buf() {
+            Ok(start) => start,
+            Err(source) => return Err(CaptureError::Open { name, source }),
+        };
+        if let Some((_, cat)) = OTHERS.iter().find(|(mark, _)| start.starts_with(mark)) {
+            return Err(CaptureError::Compressed { name, cat });
+        }
+        let is_zstd = start.starts_with(ZSTD) || start.get(1..4) == Some(ZSTD_SKIPPED);
+        let (bytes, is_compressed): (Box<dyn Read>, bool) = if start.starts_with(GZIP) {
+            (Box::new(MultiGzDecoder::new(file)), true)
+        } else if is_zstd {
+            (Box::new(Frames::new(file)), true)
+        } else {
+            (Box::new(file), false)
+        };
+        Ok(Self {
+            name,
+            bytes,
+            source,
+            length,
+            is_compressed,
+        })
+    }
+}
+
+/// A reader that takes note of how much has been read.
+struct Watched<R> {
+    reader: R,
+    source: Source,
+}
+
+impl<R: Read> Read for Watched<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        let Source {
+            read: sum,
+            has_ended,
+        } = &self.source;
+        sum.set(sum.get() + read as u64);
+        has_ended.set(read == 0 && !buffer.is_empty());
+        Ok(read)
+    }
+}
