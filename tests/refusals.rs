@@ -185,4 +185,5 @@ tables! {
     wrong_lists: "lists.txt";
     wrong_databases: "databases.txt";
     wrong_sinks: "sinks.txt";
+    wrong_replays: "replay.txt";
 }

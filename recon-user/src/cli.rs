@@ -3,6 +3,7 @@
 //! In: arguments. Out: [`Cli`]: what parses here is well-formed, and what it names is checked
 //! before anything is attached.
 
+mod offline;
 mod running;
 
 use std::path::PathBuf;
@@ -12,6 +13,8 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use recon_common::table::TABLE_ENTRIES;
 use tracing::level_filters::LevelFilter;
 
+use offline::{JUDGE_EXAMPLES, REPLAY_EXAMPLES};
+pub use offline::{JudgeOptions, ReplayOptions};
 pub use running::{ControlOptions, ExplainOptions, SourceOptions, StatusOptions, TopOptions};
 
 use crate::alert::LineFormat;
@@ -81,6 +84,12 @@ pub enum Command {
     /// The clock is that of the rows. Nothing is attached, and no privileges are needed.
     #[command(after_help = JUDGE_EXAMPLES)]
     Judge(JudgeOptions),
+    /// Read captures (pcap, pcapng), and write the alerts that recon would have written
+    ///
+    /// The clock is that of the capture. Nothing is attached, and no privileges are needed. What a
+    /// capture does not show, such as processes, is absent. A summary goes to stderr.
+    #[command(after_help = REPLAY_EXAMPLES)]
+    Replay(ReplayOptions),
     /// List the rules in force, which are KQL queries over DeviceNetworkEvents, or check rule files
     #[command(args_conflicts_with_subcommands = true)]
     Rules(RulesOptions),
@@ -131,28 +140,6 @@ pub struct CheckOptions {
     #[arg(long)]
     pub json: bool,
 }
-
-/// Options of `recon judge`.
-#[derive(Args, Debug, Clone)]
-pub struct JudgeOptions {
-    /// Rows as JSON lines, ordered by time; `-` is stdin. A line that is no row is reported and
-    /// skipped, and the exit code is then 1
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-
-    /// The format of the alerts
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
-    pub format: LineFormat,
-
-    /// Which rules to run.
-    #[command(flatten)]
-    pub rule_options: RuleOptions,
-}
-
-const JUDGE_EXAMPLES: &str = "\
-Examples:
-  recon run --events - --no-alerts | recon judge -
-  recon judge events.jsonl --rules hunting.kql";
 
 /// Options of `recon rules`.
 #[derive(Args, Debug, Clone)]

@@ -35,7 +35,8 @@
 //! `state` holds the files that outlive a process.
 //!
 //! [`agent`] connects all of them, [`check`] says what this host allows it, [`judge`] runs the
-//! pipeline over rows that were written earlier, and [`cli`] declares their options. [`seed`] is
+//! pipeline over rows that were written earlier, [`replay`] over the packets of a `capture`, and
+//! [`cli`] declares their options. [`seed`] is
 //! the secret with which all of them hash addresses. Everything from `row` to `alert` is a pure
 //! function of its input; the caller passes the clock.
 
@@ -44,10 +45,6 @@ pub mod agent;
 pub mod alert;
 pub mod blind;
 mod boot;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "`recon replay` reads captures with it")
-)]
 mod capture;
 pub mod check;
 pub mod cli;
@@ -69,6 +66,7 @@ mod passwd;
 pub mod pipeline;
 pub mod process;
 pub mod process_limits;
+pub mod replay;
 pub mod row;
 pub mod rule;
 mod sandbox;

@@ -14,7 +14,7 @@ use recon_user::logging::{self, LogWait, LogWriter};
 use recon_user::process_limits::{check_stack, survive_full_files};
 use recon_user::settings::{self, InForce, Refused, RuleOptions};
 use recon_user::standard_streams::check_stdout;
-use recon_user::{agent, check, hook, judge, rule, service, top, usage};
+use recon_user::{agent, check, hook, judge, replay, rule, service, top, usage};
 
 fn main() -> ExitCode {
     if let Err(error) = check_stack() {
@@ -115,6 +115,16 @@ fn run(command: Command) -> anyhow::Result<bool> {
             return judge::run(
                 &options.file,
                 in_force,
+                options.format,
+                &mut io::stdout().lock(),
+            );
+        }
+        Command::Replay(options) => {
+            let in_force = in_force(&options.rule_options)?;
+            return replay::run(
+                &options.files,
+                &options.local,
+                &in_force,
                 options.format,
                 &mut io::stdout().lock(),
             );

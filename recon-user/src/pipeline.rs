@@ -8,9 +8,9 @@
 //! | groups over rows and attempts | [`crate::stream`] |
 //! | which groups are reported | [`crate::incident`] |
 //!
-//! The decision held here: [`crate::agent`] and [`crate::judge`] both drive this and nothing else,
-//! so both report the same for the same rows, including the last growth of incidents still open at
-//! the end.
+//! The decision held here: [`crate::agent`], [`crate::replay`] and [`crate::judge`] drive this and
+//! nothing else, so all report the same for the same rows, including the last growth of incidents
+//! still open at the end.
 
 mod live;
 mod state;

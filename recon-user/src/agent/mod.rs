@@ -31,7 +31,7 @@ mod output;
 mod output_files;
 mod places;
 mod poll;
-mod private;
+pub(crate) mod private;
 mod refusals;
 mod reload;
 mod repair;

@@ -6,7 +6,7 @@
 //! journal before the kernel forgets them, and lines before the mark that says so.
 
 use jiff::SignedDuration;
-use recon_common::{Key, Registers, Signal};
+use recon_common::{Key, Registers};
 
 use super::Agent;
 use super::actors::Actors;
@@ -69,9 +69,7 @@ impl<M: CountMaps> Agent<M> {
             ..
         } = self;
         let mut push = |key: RowKey, count, sources: Option<&Registers>| {
-            // Neighbours ask for addresses all the time.
-            let is_ignored = key.signal.is_outbound() || key.signal == Signal::NeighbourRequest;
-            private.add(key.remote.filter(|_| !is_ignored), count);
+            private.add_row(&key, count);
             let has_rows = output.has_rows();
             let needs = pipeline.process_needs(key.signal);
             let is_tool =
@@ -129,7 +127,7 @@ impl<M: CountMaps> Agent<M> {
         self.report(tally, findings.count());
         let has_lines = !notifications.is_empty();
         self.write(notifications);
-        self.warn_of_private();
+        self.private.warn();
         self.note_losses(tally);
         let reports = self.blind.end_poll(interval.to);
         self.write_blind(&reports);

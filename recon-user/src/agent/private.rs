@@ -5,29 +5,17 @@
 //! and takes it for broken. So recon says once why, as soon as a scan's worth of signals was
 //! ignored.
 
-use recon_common::Address;
+use recon_common::{Address, Signal};
 
-use super::Agent;
 use crate::address::is_private;
-use crate::drain::CountMaps;
-
-impl<M: CountMaps> Agent<M> {
-    /// Says once why rules are silent about private remotes.
-    pub(super) fn warn_of_private(&mut self) {
-        if let Some(signals) = self.private.take_warning() {
-            tracing::warn!(
-                "{signals} signals of private remotes count in no rule but common-ports and those on floods; most labs are private networks: --include-private judges them too"
-            );
-        }
-    }
-}
+use crate::row::RowKey;
 
 /// Signals of private remotes that are worth a warning: an `nmap` of a hundred ports has more.
 const WORTH_A_WARNING: u64 = 100;
 
 /// The signals of private remotes so far.
 #[derive(Debug)]
-pub(super) struct PrivateSignals {
+pub(crate) struct PrivateSignals {
     count: u64,
     /// Whether there is nothing to warn of any more.
     is_done: bool,
@@ -35,22 +23,37 @@ pub(super) struct PrivateSignals {
 
 impl PrivateSignals {
     /// `are_judged` says that rules judge private remotes too.
-    pub(super) fn new(are_judged: bool) -> Self {
+    pub(crate) fn new(are_judged: bool) -> Self {
         Self {
             count: 0,
             is_done: are_judged,
         }
     }
 
-    /// Counts a row.
-    pub(super) fn add(&mut self, remote: Option<Address>, count: u64) {
+    /// Counts a row, unless this host sends, or a neighbour asks for addresses as it does all the
+    /// time.
+    pub(crate) fn add_row(&mut self, key: &RowKey, count: u64) {
+        let is_ignored = key.signal.is_outbound() || key.signal == Signal::NeighbourRequest;
+        self.add(key.remote.filter(|_| !is_ignored), count);
+    }
+
+    fn add(&mut self, remote: Option<Address>, count: u64) {
         if !self.is_done && remote.is_some_and(|remote| is_private(remote.to_ip())) {
             self.count = self.count.saturating_add(count);
         }
     }
 
-    /// Ends a poll. Returns the number of signals if it is time to warn of them, once.
-    pub(super) fn take_warning(&mut self) -> Option<u64> {
+    /// Ends a poll. Says once why rules are silent about private remotes.
+    pub(crate) fn warn(&mut self) {
+        if let Some(signals) = self.take_warning() {
+            tracing::warn!(
+                "{signals} signals of private remotes count in no rule but common-ports and those on floods; most labs are private networks: --include-private judges them too"
+            );
+        }
+    }
+
+    /// The number of signals if it is time to warn of them, once.
+    fn take_warning(&mut self) -> Option<u64> {
         let is_due = !self.is_done && self.count >= WORTH_A_WARNING;
         self.is_done |= is_due;
         is_due.then_some(self.count)

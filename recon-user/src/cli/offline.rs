@@ -1,0 +1,69 @@
+//! The options of commands that read files instead of watching.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::address::Network;
+use crate::alert::LineFormat;
+use crate::settings::RuleOptions;
+
+/// Options of `recon judge`.
+#[derive(Args, Debug, Clone)]
+pub struct JudgeOptions {
+    /// Rows as JSON lines, ordered by time; `-` is stdin. A line that is no row is reported and
+    /// skipped, and the exit code is then 1
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// The format of the alerts
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub format: LineFormat,
+
+    /// Which rules to run.
+    #[command(flatten)]
+    pub rule_options: RuleOptions,
+}
+
+pub(super) const JUDGE_EXAMPLES: &str = "\
+Examples:
+  recon run --events - --no-alerts | recon judge -
+  recon judge events.jsonl --rules hunting.kql";
+
+/// Options of `recon replay`.
+#[derive(Args, Debug, Clone)]
+pub struct ReplayOptions {
+    /// Captures in the order of their times, such as the files of `tcpdump -C`: one after another
+    /// they are one capture; `-` is stdin
+    ///
+    /// pcap and pcapng, also compressed by gzip or zstd. A file that ends within a packet gives what
+    /// it holds. One that is corrupt gives the alerts so far, and the exit code is then 1.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+
+    /// The addresses of the host under watch, as a network; may be repeated [default: all addresses,
+    /// as on a port that mirrors a network]
+    ///
+    /// With it, recon judges what comes to these addresses and what they send. Without it, it judges
+    /// what comes to any address, and no sender.
+    #[arg(long, value_name = "CIDR", value_parser = local_network)]
+    pub local: Vec<Network>,
+
+    /// The format of the alerts
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub format: LineFormat,
+
+    /// Which rules to run.
+    #[command(flatten)]
+    pub rule_options: RuleOptions,
+}
+
+pub(super) const REPLAY_EXAMPLES: &str = "\
+Examples:
+  recon replay night.pcap --local 198.51.100.7        what recon on that host would have said
+  recon replay mirror.pcapng.zst --min-severity low  the port of a switch that mirrors a network
+  tcpdump -w - -i eth0 | recon replay - --rules try.kql";
+
+fn local_network(text: &str) -> Result<Network, String> {
+    text.parse()
+}

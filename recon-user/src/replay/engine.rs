@@ -1,0 +1,281 @@
+//! From frames to counts, as the kernel programs do it.
+//!
+//! In: a frame, its interface, the time. Out: [`Counts`] of one poll: keys in the order of their
+//! first packets, and what could not be read.
+//! The decisions held here: parser, flow state and keys are those of the kernel programs. Only the
+//! direction differs: a hook knows it, and here it follows from whose addresses are local. Between
+//! two local addresses a packet is what both of their kernels would have seen: it leaves the one,
+//! and comes in at the other.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use recon_common::packet::BarePacket;
+use recon_common::protocol::ip_protocol;
+use recon_common::protocol::tcp_flag::{ACK, RST, SYN};
+use recon_common::table::TABLE_ENTRIES;
+use recon_common::{
+    Address, Detail, Direction, Flow, FlowMarks as _, FrameClass, Ignored, Key, Loss, Packet,
+    Parsed, Signal, parse,
+};
+
+use super::connections::{Connections, SocketEvent};
+use super::flows::{Flows, PacketState};
+use super::segment::{Header, Segment};
+use super::two_way::TwoWay;
+use crate::address::NetworkSet;
+use crate::capture::LinkFrame;
+use crate::seed::Secrets;
+
+/// What a poll has counted.
+#[derive(Default)]
+pub(super) struct Counts {
+    places: HashMap<Key, usize, Secrets>,
+    /// Keys with their counts, in the order of their first packets.
+    pub(super) rows: Vec<(Key, u64)>,
+    /// Frames that could not be read.
+    pub(super) lost: u64,
+    /// Signals.
+    pub(super) signals: u64,
+}
+
+impl Counts {
+    fn count(&mut self, key: Key) {
+        self.signals += 1;
+        let Self { places, rows, .. } = self;
+        let place = *places.entry(key).or_insert_with(|| {
+            rows.push((key, 0));
+            rows.len() - 1
+        });
+        rows[place].1 += 1;
+    }
+
+    /// Whether it has as many keys as the kernel's table can hold.
+    pub(super) fn is_full(&self) -> bool {
+        self.rows.len() >= TABLE_ENTRIES as usize
+    }
+
+    /// Empties it, and keeps its memory.
+    pub(super) fn clear(&mut self) {
+        self.places.clear();
+        self.rows.clear();
+        self.lost = 0;
+        self.signals = 0;
+    }
+}
+
+/// Whose addresses are local.
+#[derive(Clone, Debug)]
+pub(crate) enum Locals {
+    /// Everybody's, as on the port of a switch that mirrors a network: what comes in anywhere is
+    /// judged, and what leaves is what its sender was asked.
+    All,
+    /// Those of these networks.
+    Networks(NetworkSet),
+}
+
+/// In which directions a packet crosses the boundary of a local host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ways {
+    leaves: bool,
+    comes_in: bool,
+}
+
+impl Locals {
+    fn contains(&self, address: Address) -> bool {
+        match self {
+            Self::All => true,
+            Self::Networks(networks) => networks.contains(address.to_ip()),
+        }
+    }
+
+    fn ways(&self, header: &Header) -> Ways {
+        Ways {
+            leaves: self.contains(header.source),
+            comes_in: self.contains(header.destination),
+        }
+    }
+}
+
+/// The kernel's part of recon, over packets of a capture.
+pub(super) struct Engine {
+    locals: Locals,
+    flows: Flows,
+    connections: Connections,
+    pub(super) two_way: TwoWay,
+    pub(super) counts: Counts,
+    /// Frames between addresses that are not local.
+    pub(super) foreign: u64,
+    /// Frames by their loss.
+    pub(super) lost: [u64; Loss::OF_FRAMES.len()],
+}
+
+impl Engine {
+    pub(super) fn new(locals: Locals) -> Self {
+        Self {
+            locals,
+            flows: Flows::default(),
+            connections: Connections::default(),
+            two_way: TwoWay::default(),
+            counts: Counts::default(),
+            foreign: 0,
+            lost: [0; Loss::OF_FRAMES.len()],
+        }
+    }
+
+    /// Ends of connections that are not known.
+    pub(super) fn lost_ends(&self) -> u64 {
+        self.connections.lost_ends
+    }
+
+    /// Counts what a frame shows.
+    pub(super) fn observe(&mut self, frame: LinkFrame<'_>, interface: u32, now: Timestamp) {
+        let header = frame.network().and_then(Header::read);
+        let ways = match &header {
+            Some(header) => {
+                self.two_way.observe(header.source, header.destination);
+                self.locals.ways(header)
+            }
+            // ARP, and what can't be read: it has no ends yet.
+            None => Ways {
+                leaves: false,
+                comes_in: true,
+            },
+        };
+        let Ways { leaves, comes_in } = ways;
+        if !leaves && !comes_in {
+            self.foreign += 1;
+            return;
+        }
+        let segment = header.and_then(|header| header.segment);
+        let mut class = None;
+        if leaves {
+            class = Some(self.cross(frame, Direction::Out, interface));
+            if let (Some(header), Some(segment)) = (&header, &segment) {
+                self.follow(header, segment, Direction::Out, now);
+            }
+        }
+        if comes_in {
+            class = Some(self.cross(frame, Direction::In, interface));
+            if let (Some(header), Some(segment)) = (&header, &segment) {
+                self.follow(header, segment, Direction::In, now);
+            }
+        }
+        if let Some(FrameClass::Lost(loss)) = class {
+            self.lose(loss);
+        }
+    }
+
+    /// Counts a frame that can't be read.
+    pub(super) fn lose(&mut self, loss: Loss) {
+        self.counts.lost += 1;
+        self.lost[loss as usize] += 1;
+    }
+
+    /// Counts what a frame shows that crosses a hook in that direction.
+    fn cross(&mut self, frame: LinkFrame<'_>, direction: Direction, interface: u32) -> FrameClass {
+        match frame {
+            LinkFrame::Ethernet(bytes) => self.count_packet(bytes, direction, interface),
+            LinkFrame::Bare(bytes) => self.count_packet(&BarePacket(bytes), direction, interface),
+        }
+    }
+
+    /// The twin of the kernel's function of that name.
+    fn count_packet(
+        &mut self,
+        packet: &(impl Packet + ?Sized),
+        direction: Direction,
+        interface: u32,
+    ) -> FrameClass {
+        match parse(packet, direction) {
+            Ok(parsed) => self.count_parsed(&parsed, direction, interface),
+            Err(class) => class,
+        }
+    }
+
+    fn count_parsed(
+        &mut self,
+        parsed: &Parsed,
+        direction: Direction,
+        interface: u32,
+    ) -> FrameClass {
+        let flow = &parsed.flow;
+        // A question of ARP for somebody else, or an error about another host's datagram.
+        if !self.locals.contains(flow.local) {
+            return Ignored::NotIp.into();
+        }
+        let state = PacketState {
+            flows: &self.flows,
+            connections: &self.connections,
+            interface,
+        };
+        let signal = match parsed.resolve(&state) {
+            Ok(signal) => signal,
+            Err(ignored) => return ignored.into(),
+        };
+        let detail = match direction {
+            Direction::In if signal.has_interface() => interface,
+            _ => 0,
+        };
+        if self.is_judged(signal, flow) {
+            let key = Key::for_flow(flow, signal, detail);
+            self.counts.count(key.with_tool(signal, parsed.tool));
+        }
+        FrameClass::Signal
+    }
+
+    /// Whether a signal counts. Where all are local, what somebody sends is what another one gets.
+    fn is_judged(&mut self, signal: Signal, flow: &Flow) -> bool {
+        let is_twice = matches!(self.locals, Locals::All) && signal.is_outbound();
+        !is_twice && self.two_way.admits(signal, flow)
+    }
+
+    /// Counts what a socket would have seen.
+    fn follow(&mut self, header: &Header, segment: &Segment, direction: Direction, now: Timestamp) {
+        let flow = flow(header, segment, direction);
+        let is_one_way = !self.two_way.is_shown();
+        if is_one_way && direction == Direction::Out {
+            self.two_way.has_only_sent |= segment.flags & (ACK | SYN | RST) == ACK;
+        }
+        let event = self
+            .connections
+            .follow(&flow, segment, direction, now, is_one_way);
+        let (signal, ending) = match event {
+            None => return,
+            Some(SocketEvent::Accepted) => {
+                // Its end is then known to be one, and its reset refuses nothing.
+                let marks = self.flows.marks(&flow);
+                marks.expect_answers();
+                marks.mark_reached();
+                (Signal::Accepted, 0)
+            }
+            Some(SocketEvent::Ended(ending)) => (Signal::Ended, ending.pack()),
+            Some(SocketEvent::ConnectFailed) => (Signal::ConnectFailed, 0),
+        };
+        const THIS_NAMESPACE: u32 = 0;
+        let detail = match signal {
+            Signal::ConnectFailed => 0,
+            _ => Detail::connection_word(ending, THIS_NAMESPACE),
+        };
+        if self.is_judged(signal, &flow) {
+            self.counts.count(Key::for_flow(&flow, signal, detail));
+        }
+    }
+}
+
+/// The flow of a segment, as the local end sees it.
+fn flow(header: &Header, segment: &Segment, direction: Direction) -> Flow {
+    let source = (header.source, segment.source_port);
+    let destination = (header.destination, segment.destination_port);
+    let ((remote, remote_port), (local, local_port)) = match direction {
+        Direction::In => (source, destination),
+        Direction::Out => (destination, source),
+    };
+    Flow {
+        remote,
+        local,
+        remote_port,
+        local_port,
+        protocol: ip_protocol::TCP,
+    }
+}

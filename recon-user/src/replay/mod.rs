@@ -1,0 +1,334 @@
+//! `recon replay`: what recon would have reported of a capture.
+//!
+//! In: captures, whose addresses are local, the rules in force. Out: the alerts that the agent would
+//! have written, and a summary.
+//!
+//! | step | module |
+//! |---|---|
+//! | packets | [`crate::capture`] |
+//! | time | [`clock`], [`polls`] |
+//! | counts, as in the kernel | [`engine`], over [`flows`] and [`connections`] |
+//! | what one direction alone can't say | [`two_way`] |
+//! | rows | [`served`] |
+//! | rules, verdicts, alerts | [`crate::pipeline`] |
+//!
+//! The decision held here: one engine for live and replayed packets. The parser, what a packet means
+//! for a flow, rules and alerts are the agent's code; only the sources of packets, of time and of
+//! what sockets know differ. What no packet shows is absent: processes, network namespaces, logins.
+
+mod clock;
+mod connections;
+mod engine;
+mod flows;
+mod polls;
+mod progress;
+mod segment;
+mod served;
+mod summary;
+mod two_way;
+
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, Write};
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use recon_common::{Detail, Loss};
+
+use crate::address::Network;
+use crate::agent::private::PrivateSignals;
+use crate::alert::{AlertLines, LineFormat};
+use crate::blind::{Blind, BlindReport};
+use crate::capture::{
+    CaptureError, Captured, Container, Input, Link, LinkReader, Next, Unreadable,
+};
+use crate::incident::Notification;
+use crate::pipeline::{Pipeline, PipelineSettings};
+use crate::row::{Name, Row, RowKey, SignalSet, Standing};
+use crate::settings::InForce;
+use crate::stream::Interval;
+use clock::CaptureClock;
+use engine::{Engine, Locals};
+use polls::Polls;
+use progress::Progress;
+use served::Served;
+use summary::{Summary, readable_links};
+
+/// Judges the packets of captures, writes alerts to `out`, and logs a summary. A closed `out` is no
+/// error. Returns whether all packets were read; if not, that has been reported.
+///
+/// # Errors
+/// A file can't be read, or `out` can't be written.
+pub fn run(
+    files: &[PathBuf],
+    local: &[Network],
+    in_force: &InForce,
+    format: LineFormat,
+    out: &mut dyn Write,
+) -> anyhow::Result<bool> {
+    // What was read is judged, also if the rest can't be read.
+    let (replay, read) = read_files(files, local, in_force, format, out)?;
+    replay.report();
+    read?;
+    Ok(!replay.summary.has_gaps())
+}
+
+/// Judges all that can be read. Returns why the rest can't.
+fn read_files(
+    files: &[PathBuf],
+    local: &[Network],
+    in_force: &InForce,
+    format: LineFormat,
+    out: &mut dyn Write,
+) -> anyhow::Result<(Replay, Result<(), CaptureError>)> {
+    // A file that is not there is an error before the first alert.
+    let inputs: Vec<Input> = files
+        .iter()
+        .map(|file| Input::open(file))
+        .collect::<Result<_, _>>()?;
+    let mut replay = Replay::new(local, in_force, format);
+    let mut read = Ok(());
+    let judged = read_inputs(&mut replay, inputs, out, &mut read);
+    match judged {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("can't write to stdout")
+        }
+        _ => Ok((replay, read)),
+    }
+}
+
+/// Reads one file after another. What can't be read ends that.
+fn read_inputs(
+    replay: &mut Replay,
+    inputs: Vec<Input>,
+    out: &mut dyn Write,
+    read: &mut Result<(), CaptureError>,
+) -> io::Result<()> {
+    for input in inputs {
+        match replay.read_file(input, out) {
+            Ok(()) => {}
+            Err(Ended::Output(error)) => return Err(error),
+            Err(Ended::Capture(error)) => {
+                *read = Err(error);
+                break;
+            }
+        }
+    }
+    replay.finish(out)
+}
+
+/// Why a file was not read to its end.
+enum Ended {
+    Capture(CaptureError),
+    Output(io::Error),
+}
+
+impl From<CaptureError> for Ended {
+    fn from(error: CaptureError) -> Self {
+        Self::Capture(error)
+    }
+}
+
+impl From<io::Error> for Ended {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+struct Replay {
+    engine: Engine,
+    clock: CaptureClock,
+    /// The poll that is being read. `None` before the first packet.
+    polls: Option<Polls>,
+    pipeline: Pipeline,
+    blind: Blind,
+    lines: AlertLines,
+    served: Served,
+    private: PrivateSignals,
+    summary: Summary,
+}
+
+impl Replay {
+    fn new(local: &[Network], in_force: &InForce, format: LineFormat) -> Self {
+        let locals = match local {
+            [] => Locals::All,
+            networks => Locals::Networks(networks.iter().copied().collect()),
+        };
+        Self {
+            engine: Engine::new(locals),
+            clock: CaptureClock::default(),
+            polls: None,
+            pipeline: Pipeline::new(PipelineSettings::new(in_force, SignalSet::default())),
+            blind: Blind::new(in_force.settings.quiet.0),
+            lines: AlertLines::of("")
+                .written_as(format)
+                .enriched_by(in_force.settings.databases.clone()),
+            served: Served::default(),
+            private: PrivateSignals::new(in_force.settings.include_private),
+            summary: Summary::default(),
+        }
+    }
+
+    /// Reads a file to its end.
+    fn read_file(&mut self, input: Input, out: &mut dyn Write) -> Result<(), Ended> {
+        /// Packets between two looks at how far the file has been read.
+        const BETWEEN: u64 = 4096;
+        let (name, source) = (input.name.clone(), input.source.clone());
+        let progress = Progress::new(&name, input.length);
+        let mut container = Container::open(input)?;
+        let mut links = LinkReader::default();
+        loop {
+            match container.next()? {
+                Next::Packet(packet) => self.take(&packet, &mut links, &name, out)?,
+                Next::End => return Ok(()),
+                Next::Cut(position) => {
+                    self.summary.cut_files += 1;
+                    tracing::warn!(
+                        "{name} ends within a packet or block, which begins at byte {position}: whoever wrote it was ended; what it holds is judged"
+                    );
+                    return Ok(());
+                }
+            }
+            if self.summary.packets.is_multiple_of(BETWEEN) {
+                progress.show(source.read_bytes());
+            }
+        }
+    }
+
+    fn take(
+        &mut self,
+        packet: &Captured<'_>,
+        links: &mut LinkReader,
+        name: &str,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        self.summary.packets += 1;
+        self.summary.bytes += u64::from(packet.length);
+        if let Some(time) = packet.time {
+            self.summary.note_time(time);
+        }
+        let now = self.clock.advance(packet.time);
+        let polls = self.polls.get_or_insert_with(|| Polls::begin(now));
+        let mut polls = *polls;
+        while let Some(ended) = polls.end_before(now) {
+            self.end_poll(ended, out)?;
+        }
+        polls.note_packet();
+        self.polls = Some(polls);
+        let Some(link) = Link::of(packet.link) else {
+            if self.summary.note_unknown_link(packet.link) {
+                tracing::error!(
+                    "{name}: recon does not read packets of link type {}, only {}; skipping them",
+                    packet.link,
+                    readable_links()
+                );
+            }
+            return Ok(());
+        };
+        let is_cut = packet.bytes.len() < packet.length as usize;
+        self.summary.cut_packets += u64::from(is_cut);
+        const NO_NAME: u32 = 0;
+        let interface = packet
+            .interface
+            .map_or(NO_NAME, |name| name.number().get().into());
+        match links.read(link, packet.bytes) {
+            Ok(frame) => self.engine.observe(frame, interface, now),
+            Err(Unreadable::Cut) => self.engine.lose(Loss::Truncated),
+            Err(Unreadable::NoNetwork) => self.summary.no_network += 1,
+        }
+        if self.engine.counts.is_full() {
+            let cut = polls.cut(now);
+            self.polls = Some(polls);
+            self.end_poll(cut, out)?;
+        }
+        Ok(())
+    }
+
+    /// Judges what a poll has counted.
+    fn end_poll(&mut self, interval: Interval, out: &mut dyn Write) -> io::Result<()> {
+        self.summary.polls += 1;
+        let Self {
+            engine,
+            pipeline,
+            served,
+            private,
+            blind,
+            ..
+        } = self;
+        let counts = &engine.counts;
+        let rows = counts.rows.iter();
+        for key in rows.filter_map(|(key, _)| RowKey::unpack(key)) {
+            served.note(&key);
+        }
+        for (key, count) in &counts.rows {
+            let Some((mut row, detail)) = RowKey::unpack_detail(key) else {
+                continue;
+            };
+            if let Some(Detail::Interface(number)) = detail {
+                row.interface = NonZeroU16::try_from(number).ok().map(Name::from_number);
+            }
+            private.add_row(&row, *count);
+            let row = Row {
+                listener: served.listener(&row),
+                standing: Standing::default(),
+                ..Row::bare(row, *count, interval.to)
+            };
+            pipeline.push(&row, interval);
+        }
+        let mut notifications = pipeline.end_poll(interval, counts.lost > 0);
+        blind.lose_signals(counts.signals, counts.lost);
+        pipeline.note_blind(blind);
+        private.warn();
+        engine.counts.clear();
+        let reports = blind.end_poll(interval.to);
+        self.write(&mut notifications, &reports, out)
+    }
+
+    /// Ends all incidents, as there are no more packets.
+    fn finish(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        if let Some(polls) = self.polls {
+            let last = polls.current();
+            self.end_poll(last, out)?;
+            let mut notifications = self.pipeline.finish(last.to);
+            let reports = self.blind.finish(last.to);
+            self.write(&mut notifications, &reports, out)?;
+        }
+        Ok(())
+    }
+
+    /// Logs what was read, and what was not judged.
+    fn report(&self) {
+        let two_way = &self.engine.two_way;
+        if !two_way.is_shown() && self.summary.packets > 0 {
+            tracing::warn!(
+                "no two addresses of the capture send to each other: it shows one direction only, or nobody answered; {} packets that may be answers count as nothing, and what seems not answered may have been; capture both directions to judge them",
+                two_way.withheld
+            );
+        }
+        self.summary
+            .report(&self.engine, self.clock.faults, self.pipeline.suppressed());
+    }
+
+    fn write(
+        &mut self,
+        notifications: &mut [Notification],
+        reports: &[BlindReport],
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        let offset = self.clock.offset();
+        for notification in notifications {
+            if let Some(finding) = notification.finding() {
+                self.summary.note_alert(finding.query.rule_id());
+            }
+            notification.shift(offset);
+            out.write_all(self.lines.notification(notification, &[])?)?;
+        }
+        for report in reports {
+            self.summary.note_alert(report.part.name());
+            out.write_all(self.lines.blind(&report.shifted(offset))?)?;
+        }
+        Ok(())
+    }
+}

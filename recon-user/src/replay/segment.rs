@@ -1,0 +1,111 @@
+//! What the twin of the kernel's sockets reads of a packet: its ends, and its TCP segment.
+//!
+//! In: a packet from its IP header on. Out: [`Header`], if it is IP.
+//! The decision held here: this reads what the parser has no use for (sequence numbers, lengths),
+//! at the places where nearly every packet has them. A fragment, or a segment behind an extension
+//! header of IPv6, has no [`Segment`]: its connection is not followed, and its signal counts.
+
+use recon_common::Address;
+use recon_common::protocol::tcp_flag::{FIN, SYN};
+use recon_common::protocol::{IPV4_HEADER, IPV6_HEADER, TCP_HEADER, ip_protocol};
+
+/// The ends of a packet, and its segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) source: Address,
+    pub(super) destination: Address,
+    pub(super) segment: Option<Segment>,
+}
+
+/// A TCP segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Segment {
+    pub(super) source_port: u16,
+    pub(super) destination_port: u16,
+    pub(super) sequence: u32,
+    pub(super) acknowledged: u32,
+    pub(super) flags: u8,
+    /// Bytes of data.
+    pub(super) length: u32,
+}
+
+impl Segment {
+    /// The sequence number behind it: a SYN and a FIN count as a byte each.
+    pub(super) const fn end(&self) -> u32 {
+        let marks = (self.flags & SYN != 0) as u32 + (self.flags & FIN != 0) as u32;
+        self.sequence.wrapping_add(self.length).wrapping_add(marks)
+    }
+}
+
+impl Header {
+    /// Reads a packet. `None` if it is no IP, or ends within the header.
+    pub(super) fn read(packet: &[u8]) -> Option<Self> {
+        match packet.first()? >> 4 {
+            4 => Self::read_v4(packet),
+            6 => Self::read_v6(packet),
+            _ => None,
+        }
+    }
+
+    fn read_v4(packet: &[u8]) -> Option<Self> {
+        /// 'More fragments', and the offset.
+        const FRAGMENT: u16 = 0x3fff;
+        let header: &[u8; IPV4_HEADER] = packet.first_chunk()?;
+        let number = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+        let address =
+            |at: usize| Address::v4([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let start = usize::from(header[0] & 0xf) * 4;
+        // A sending host leaves the length to a card that cuts segments.
+        let length = match number(2) {
+            0 => packet.len(),
+            length => length.into(),
+        };
+        let is_whole = number(6) & FRAGMENT == 0;
+        let is_tcp = is_whole && header[9] == ip_protocol::TCP && start >= IPV4_HEADER;
+        let segment = is_tcp
+            .then(|| read_segment(packet, start, length))
+            .flatten();
+        Some(Self {
+            source: address(12),
+            destination: address(16),
+            segment,
+        })
+    }
+
+    fn read_v6(packet: &[u8]) -> Option<Self> {
+        let header: &[u8; IPV6_HEADER] = packet.first_chunk()?;
+        let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
+        let length = match length {
+            0 => packet.len(),
+            length => IPV6_HEADER + length,
+        };
+        let address = |at: usize| {
+            let octets = header[at..].first_chunk().copied();
+            Address::v6(octets.unwrap_or_default())
+        };
+        let segment = (header[6] == ip_protocol::TCP)
+            .then(|| read_segment(packet, IPV6_HEADER, length))
+            .flatten();
+        Some(Self {
+            source: address(8),
+            destination: address(24),
+            segment,
+        })
+    }
+}
+
+/// The segment at that offset of a packet of that length.
+fn read_segment(packet: &[u8], start: usize, length: usize) -> Option<Segment> {
+    let header: &[u8; TCP_HEADER] = packet.get(start..)?.first_chunk()?;
+    let number = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+    let word = |at: usize| u32::from(number(at)) << u16::BITS | u32::from(number(at + 2));
+    let data = start + usize::from(header[12] >> 4) * 4;
+    Some(Segment {
+        source_port: number(0),
+        destination_port: number(2),
+        sequence: word(4),
+        acknowledged: word(8),
+        flags: header[13],
+        length: u32::try_from(length.saturating_sub(data)).unwrap_or(u32::MAX),
+    })
+}

@@ -1,0 +1,81 @@
+//! Whether a capture has both directions of its flows.
+//!
+//! In: the ends of packets. Out: whether some pair of addresses was seen both ways.
+//! The decision held here: until then, nobody knows whether a packet answers one that was not
+//! captured. So what looks like an answer counts as nothing, and neither does what no answer was
+//! seen to. That costs a capture of both directions the few packets before its first answer.
+
+use std::hash::BuildHasher as _;
+
+use recon_common::{Address, Flow, Signal};
+
+use crate::seed::Secrets;
+
+/// Pairs that are remembered. A newer one takes the place of an older one.
+const PAIRS: usize = 1 << 12;
+/// Ports below are those of services.
+const FIRST_UNPRIVILEGED: u16 = 1024;
+
+/// What is known of the directions.
+#[derive(Debug)]
+pub(super) struct TwoWay {
+    is_shown: bool,
+    /// By pair, the source of its latest packet and its destination.
+    pairs: Vec<Option<(Address, Address)>>,
+    secrets: Secrets,
+    /// Packets that may be answers, and counted as nothing.
+    pub(super) withheld: u64,
+    /// Whether this host has sent on connections, and nothing came back.
+    pub(super) has_only_sent: bool,
+}
+
+impl Default for TwoWay {
+    fn default() -> Self {
+        Self {
+            is_shown: false,
+            pairs: vec![None; PAIRS],
+            secrets: Secrets::default(),
+            withheld: 0,
+            has_only_sent: false,
+        }
+    }
+}
+
+impl TwoWay {
+    /// Whether both directions were seen.
+    pub(super) const fn is_shown(&self) -> bool {
+        self.is_shown
+    }
+
+    /// Notes a packet.
+    pub(super) fn observe(&mut self, source: Address, destination: Address) {
+        if self.is_shown || source == destination {
+            return;
+        }
+        let one_hash = self.secrets.hash_one(source);
+        let hash = one_hash ^ self.secrets.hash_one(destination);
+        let pair = &mut self.pairs[hash as usize % PAIRS];
+        self.is_shown = *pair == Some((destination, source));
+        *pair = Some((source, destination));
+        if self.is_shown {
+            self.pairs = Vec::new();
+        }
+    }
+
+    /// Whether a packet counts, as far as its meaning depends on the other direction.
+    pub(super) fn admits(&mut self, signal: Signal, flow: &Flow) -> bool {
+        let may_be_answer = flow.looks_like_answer()
+            || flow.remote_port < FIRST_UNPRIVILEGED && flow.local_port >= FIRST_UNPRIVILEGED;
+        let is_unsure = match signal {
+            // Of the inbound way: answers, or the ends of connections.
+            Signal::Datagram | Signal::TraceProbe | Signal::MaimonProbe => may_be_answer,
+            Signal::StraySynAck | Signal::StraySegment | Signal::IcmpNotice => true,
+            // Of the outbound way: whether somebody took an answer, or gave one.
+            Signal::AnsweredTcp | Signal::AnsweredUdp => self.has_only_sent,
+            _ => signal.is_outbound() && self.has_only_sent,
+        };
+        let is_admitted = self.is_shown || !is_unsure;
+        self.withheld += u64::from(!is_admitted);
+        is_admitted
+    }
+}
