@@ -36,7 +36,7 @@ pub(crate) const WEB_SERVER: Tool = tool("nginx", "nginx");
 
 /// Real scanners, clients and servers. netcat has its full name here, since there is another one;
 /// Python must be Debian's own.
-pub(crate) const TEST_TOOLS: [Tool; 21] = [
+pub(crate) const TEST_TOOLS: [Tool; 22] = [
     tool("nmap", "nmap"),
     tool("hping3", "hping3"),
     tool("masscan", "masscan"),
@@ -58,6 +58,7 @@ pub(crate) const TEST_TOOLS: [Tool; 21] = [
     tool("scapy3", "python3-scapy"),
     tool("systemd-analyze", "systemd"),
     tool("tmux", "tmux"),
+    tool("tcpdump", "tcpdump"),
 ];
 
 const fn tool(program: &'static str, package: &'static str) -> Tool {
