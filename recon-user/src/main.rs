@@ -121,6 +121,10 @@ fn run(command: Command) -> anyhow::Result<bool> {
         }
         Command::Replay(options) => {
             let in_force = in_force(&options.rule_options)?;
+            if let Some(folder) = &options.verify {
+                let (learns, local) = (options.learn, &options.local);
+                return replay::verify(folder, learns, local, &in_force, &mut io::stdout().lock());
+            }
             return replay::run(
                 &options.files,
                 &options.local,

@@ -1,10 +1,12 @@
-//! stdin as a capture.
+//! stdin, and folders of cases with expectations.
 
+use std::fs;
 use std::io::{Seek as _, Write as _};
 use std::process::Stdio;
 
 use anyhow::{Result, ensure};
 use recon_tests::agent::recon;
+use tempfile::TempDir;
 
 use crate::made::{pcap, scan};
 use crate::recording::{finish, replay_files};
@@ -24,4 +26,64 @@ fn stdin_is_a_capture_too() -> Result<()> {
         "{from_stdin:?}\n{from_file:?}"
     );
     Ok(())
+}
+
+/// `recon replay --verify FOLDER ARGUMENTS`: the exit code, and what it writes.
+fn verify(folder: &TempDir, arguments: &str) -> Result<(Option<i32>, String)> {
+    let mut command = recon(&format!("replay --profile source {arguments} --verify"))?;
+    let output = command.arg(folder.path()).output()?;
+    let text = [output.stdout, output.stderr].concat();
+    Ok((
+        output.status.code(),
+        String::from_utf8_lossy(&text).into_owned(),
+    ))
+}
+
+#[test]
+fn cases_are_learned_and_verified() -> Result<()> {
+    let folder = TempDir::new()?;
+    let case = |name: &str, file: &str| folder.path().join(name).join(file);
+    for (name, packets) in [("a-scan", scan(40, 1)?), ("quiet", scan(9, 1)?)] {
+        fs::create_dir(folder.path().join(name))?;
+        fs::write(case(name, "a.pcap"), pcap(&packets))?;
+    }
+    // (arguments, exit code, parts of what it writes)
+    let check = |arguments: &str, code: i32, parts: &[&str]| {
+        let (found, text) = verify(&folder, arguments)?;
+        ensure!(found == Some(code), "{arguments}: {found:?}\n{text}");
+        for part in parts {
+            ensure!(text.contains(part), "{arguments}: no {part:?}\n{text}");
+        }
+        anyhow::Ok(())
+    };
+    check("", 1, &["a-scan", "there is no expect.toml"])?;
+    let local = "--local 198.51.100.1";
+    let learned = [
+        "learned  a-scan: 1 incidents",
+        "learned  quiet: 0 incidents",
+    ];
+    check(&format!("{local} --learn"), 0, &learned)?;
+    check(
+        "",
+        0,
+        &["ok       a-scan", "ok       quiet", "cases: 2, failed: 0"],
+    )?;
+    // What was learned is not learned again.
+    let expected = fs::read_to_string(case("a-scan", "expect.toml"))?;
+    fs::write(case("a-scan", "a.pcap"), pcap(&scan(39, 1)?))?;
+    check(
+        "--learn",
+        1,
+        &["FAILED   a-scan", "39, not 40", "cases: 2, failed: 1"],
+    )?;
+    ensure!(
+        fs::read_to_string(case("a-scan", "expect.toml"))? == expected,
+        "{expected}"
+    );
+    fs::write(case("quiet", "a.pcap"), pcap(&scan(40, 1)?))?;
+    check(
+        "",
+        1,
+        &["FAILED   quiet: unexpected: port-scan/distinct_ports by 198.51.100.2"],
+    )
 }

@@ -38,7 +38,11 @@ pub struct ReplayOptions {
     ///
     /// pcap and pcapng, also compressed by gzip or zstd. A file that ends within a packet gives what
     /// it holds. One that is corrupt gives the alerts so far, and the exit code is then 1.
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(
+        required_unless_present = "verify",
+        conflicts_with = "verify",
+        value_name = "FILE"
+    )]
     pub files: Vec<PathBuf>,
 
     /// The addresses of the host under watch, as a network; may be repeated [default: all addresses,
@@ -53,6 +57,16 @@ pub struct ReplayOptions {
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub format: LineFormat,
 
+    /// Replay the captures in each folder of this one, and compare the alerts with its expect.toml
+    ///
+    /// A line for each case goes to stdout. The exit code is 1 if one fails.
+    #[arg(long, value_name = "DIR", conflicts_with = "format")]
+    pub verify: Option<PathBuf>,
+
+    /// Write expect.toml, by what comes out, where a case has none
+    #[arg(long, requires = "verify", conflicts_with = "files")]
+    pub learn: bool,
+
     /// Which rules to run.
     #[command(flatten)]
     pub rule_options: RuleOptions,
@@ -62,7 +76,8 @@ pub(super) const REPLAY_EXAMPLES: &str = "\
 Examples:
   recon replay night.pcap --local 198.51.100.7        what recon on that host would have said
   recon replay mirror.pcapng.zst --min-severity low  the port of a switch that mirrors a network
-  tcpdump -w - -i eth0 | recon replay - --rules try.kql";
+  tcpdump -w - -i eth0 | recon replay - --rules try.kql
+  recon replay --verify cases --rules try.kql         cases/*/expect.toml says what must come";
 
 fn local_network(text: &str) -> Result<Network, String> {
     text.parse()

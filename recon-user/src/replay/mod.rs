@@ -11,6 +11,7 @@
 //! | what one direction alone can't say | [`two_way`] |
 //! | rows | [`served`] |
 //! | rules, verdicts, alerts | [`crate::pipeline`] |
+//! | what somebody expects | [`verify`], over [`incidents`] |
 //!
 //! The decision held here: one engine for live and replayed packets. The parser, what a packet means
 //! for a flow, rules and alerts are the agent's code; only the sources of packets, of time and of
@@ -20,12 +21,14 @@ mod clock;
 mod connections;
 mod engine;
 mod flows;
+mod incidents;
 mod polls;
 mod progress;
 mod segment;
 mod served;
 mod summary;
 mod two_way;
+mod verify;
 
 #[cfg(test)]
 mod tests;
@@ -34,7 +37,7 @@ use std::io::{self, Write};
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use recon_common::{Detail, Loss};
 
 use crate::address::Network;
@@ -55,6 +58,7 @@ use polls::Polls;
 use progress::Progress;
 use served::Served;
 use summary::{Summary, readable_links};
+pub use verify::verify;
 
 /// Judges the packets of captures, writes alerts to `out`, and logs a summary. A closed `out` is no
 /// error. Returns whether all packets were read; if not, that has been reported.
@@ -73,6 +77,26 @@ pub fn run(
     replay.report();
     read?;
     Ok(!replay.summary.has_gaps())
+}
+
+/// The same without a summary, all of whose packets must be read.
+///
+/// # Errors
+/// A file can't be read, not even in part.
+fn judge_files(
+    files: &[PathBuf],
+    local: &[Network],
+    in_force: &InForce,
+    format: LineFormat,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let (replay, read) = read_files(files, local, in_force, format, out)?;
+    read?;
+    ensure!(
+        !replay.summary.has_gaps(),
+        "packets of a link type that recon does not read"
+    );
+    Ok(())
 }
 
 /// Judges all that can be read. Returns why the rest can't.

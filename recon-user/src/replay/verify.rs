@@ -1,0 +1,364 @@
+//! `recon replay --verify`: whether captures give the alerts that somebody expects.
+//!
+//! In: a folder with a folder for each case: captures, and `expect.toml`. Out: a line for each case,
+//! and why it fails.
+//! The decisions held here: as in suricata-verify, an expectation is a filter and numbers. Each
+//! number is about the end of incidents, since how many lines lead there depends on polls. What is
+//! not named may come, unless `only` forbids it. `--learn` writes what has come, and never over what
+//! somebody has written.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+use super::incidents::{Incident, incidents};
+use super::judge_files;
+use crate::address::Network;
+use crate::alert::LineFormat;
+use crate::settings::InForce;
+
+/// The file with what is expected.
+const EXPECTED: &str = "expect.toml";
+
+/// What is expected of a case.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Expected {
+    /// The local networks, instead of those of the command line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    local: Vec<String>,
+    /// The captures in their order, instead of all files of the folder by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    files: Vec<PathBuf>,
+    /// Whether alerts that no entry names are forbidden.
+    #[serde(default)]
+    only: bool,
+    #[serde(default, rename = "alert")]
+    alerts: Vec<ExpectedAlert>,
+}
+
+/// Which incidents, and what they are like.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct ExpectedAlert {
+    /// `rule.id` or `rule.category` of their lines.
+    rule: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    severity: Option<String>,
+    /// How many there are. At least one by default; 0 for what must stay quiet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incidents: Option<u64>,
+    /// What each has counted at its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at_least: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at_most: Option<u64>,
+}
+
+/// Replays the cases in a folder. Returns whether each gives what is expected. With `learns`, writes
+/// what is expected of cases that do not say it.
+///
+/// # Errors
+/// The folder, an expectation or a capture can't be read, or `out` can't be written.
+pub fn verify(
+    folder: &Path,
+    learns: bool,
+    local: &[Network],
+    in_force: &InForce,
+    out: &mut dyn Write,
+) -> anyhow::Result<bool> {
+    let cases = cases(folder)?;
+    let mut failed = 0;
+    for case in &cases {
+        let name = case
+            .strip_prefix(folder)
+            .unwrap_or(case)
+            .display()
+            .to_string();
+        let result =
+            run_case(case, learns, local, in_force).with_context(|| case.display().to_string())?;
+        let written = match result {
+            Verdict::Learned(count) => writeln!(out, "learned  {name}: {count} incidents"),
+            Verdict::Checked(reasons) if reasons.is_empty() => writeln!(out, "ok       {name}"),
+            Verdict::Checked(reasons) => {
+                failed += 1;
+                writeln!(out, "FAILED   {name}: {}", reasons.join("; "))
+            }
+        };
+        if is_closed(written)? {
+            return Ok(failed == 0);
+        }
+    }
+    is_closed(writeln!(out, "cases: {}, failed: {failed}", cases.len()))?;
+    Ok(failed == 0)
+}
+
+/// Whether nobody reads any more, which is no error.
+fn is_closed(written: io::Result<()>) -> anyhow::Result<bool> {
+    match written {
+        Ok(()) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(true),
+        Err(error) => Err(error).context("can't write to stdout"),
+    }
+}
+
+/// What became of a case.
+enum Verdict {
+    /// Why it fails, if it does.
+    Checked(Vec<String>),
+    /// So many incidents are expected from now on.
+    Learned(usize),
+}
+
+/// The folders of cases, in the order of their names.
+fn cases(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut cases = Vec::new();
+    for entry in entries(folder)? {
+        if entry.is_dir() {
+            cases.push(entry);
+        }
+    }
+    ensure!(
+        !cases.is_empty(),
+        "{} has no folders: make one for each case, with a capture and {EXPECTED} in it",
+        folder.display()
+    );
+    Ok(cases)
+}
+
+/// What is in a folder, sorted.
+fn entries(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let context = || format!("can't read {}", folder.display());
+    let entries = fs::read_dir(folder).with_context(context)?;
+    let entries = entries.map(|entry| Ok(entry?.path()));
+    let mut entries: Vec<PathBuf> = entries.collect::<io::Result<_>>().with_context(context)?;
+    entries.sort_unstable();
+    Ok(entries)
+}
+
+fn run_case(
+    case: &Path,
+    learns: bool,
+    local: &[Network],
+    in_force: &InForce,
+) -> anyhow::Result<Verdict> {
+    let path = case.join(EXPECTED);
+    let expected = match fs::read_to_string(&path) {
+        Ok(text) => Some(toml::from_str(&text).with_context(|| EXPECTED.to_owned())?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error).context(EXPECTED),
+    };
+    if expected.is_none() && !learns {
+        bail!("there is no {EXPECTED}; write one, or let `--learn` do so");
+    }
+    let is_new = expected.is_none();
+    let expected: Expected = expected.unwrap_or_default();
+    let found = replay_case(case, &expected, local, in_force)?;
+    if !is_new {
+        return Ok(Verdict::Checked(expected.reasons(&found)));
+    }
+    let local = local.iter().map(Network::to_string).collect();
+    let learned = Expected::learn(&found, local);
+    let text = toml::to_string(&learned).context("can't write what was learned")?;
+    let mut file = fs::File::create_new(&path).with_context(|| format!("can't make {EXPECTED}"))?;
+    file.write_all(text.as_bytes())
+        .with_context(|| format!("can't write {EXPECTED}"))?;
+    Ok(Verdict::Learned(found.len()))
+}
+
+/// The incidents of a case.
+fn replay_case(
+    case: &Path,
+    expected: &Expected,
+    local: &[Network],
+    in_force: &InForce,
+) -> anyhow::Result<Vec<Incident>> {
+    let own: Vec<Network> = expected
+        .local
+        .iter()
+        .map(|text| text.parse().map_err(anyhow::Error::msg))
+        .collect::<Result<_, _>>()
+        .with_context(|| format!("{EXPECTED}: local"))?;
+    let local = if own.is_empty() { local } else { &own };
+    let files: Vec<PathBuf> = match &expected.files[..] {
+        [] => {
+            let all = entries(case)?.into_iter();
+            let is_capture = |file: &PathBuf| file.is_file() && !file.ends_with(EXPECTED);
+            all.filter(is_capture).collect()
+        }
+        files => files.iter().map(|file| case.join(file)).collect(),
+    };
+    ensure!(!files.is_empty(), "there is no capture");
+    let mut lines = Vec::new();
+    judge_files(&files, local, in_force, LineFormat::Ecs, &mut lines)?;
+    incidents(&lines)
+}
+
+impl Expected {
+    /// Why these incidents are not what is expected.
+    fn reasons(&self, found: &[Incident]) -> Vec<String> {
+        let named = self.alerts.iter().flat_map(|alert| alert.reasons(found));
+        let mut reasons: Vec<String> = named.collect();
+        if self.only {
+            let is_named =
+                |found: &&Incident| self.alerts.iter().any(|alert| alert.is_about(found));
+            let others = found.iter().filter(|found| !is_named(found));
+            reasons.extend(others.map(|other| format!("unexpected: {other}")));
+        }
+        reasons
+    }
+
+    /// The expectation that these incidents meet, and no others do.
+    fn learn(found: &[Incident], local: Vec<String>) -> Self {
+        let alerts = found.iter().map(|found| ExpectedAlert {
+            rule: found.rule.clone(),
+            source: found.source.clone(),
+            destination: found.destination.clone(),
+            port: found.port,
+            count: Some(found.count),
+            ..ExpectedAlert::default()
+        });
+        Self {
+            local,
+            only: true,
+            alerts: alerts.collect(),
+            ..Self::default()
+        }
+    }
+}
+
+impl ExpectedAlert {
+    fn is_about(&self, found: &Incident) -> bool {
+        let is_rule = self.rule == found.rule || self.rule == found.category;
+        let is = |expected: &Option<String>, found: Option<&str>| {
+            expected.as_deref().is_none_or(|text| Some(text) == found)
+        };
+        is_rule
+            && is(&self.source, found.source.as_deref())
+            && is(&self.destination, found.destination.as_deref())
+            && is(&self.severity, Some(&found.severity))
+            && self.port.is_none_or(|port| found.port == Some(port))
+    }
+
+    fn reasons(&self, found: &[Incident]) -> Vec<String> {
+        let mine: Vec<&Incident> = found.iter().filter(|found| self.is_about(found)).collect();
+        let Self {
+            rule,
+            incidents,
+            count,
+            at_least,
+            at_most,
+            ..
+        } = self;
+        let mut reasons = Vec::new();
+        match incidents {
+            Some(number) if mine.len() as u64 != *number => {
+                reasons.push(format!("{rule}: {} incidents, not {number}", mine.len()));
+            }
+            None if mine.is_empty() => reasons.push(format!("{rule}: missing")),
+            _ => {}
+        }
+        for found in mine {
+            let has = found.count;
+            let wrong = [
+                count
+                    .filter(|&count| has != count)
+                    .map(|count| format!("not {count}")),
+                at_least
+                    .filter(|&least| has < least)
+                    .map(|least| format!("under {least}")),
+                at_most
+                    .filter(|&most| has > most)
+                    .map(|most| format!("over {most}")),
+            ];
+            let wrong = wrong.into_iter().flatten();
+            reasons.extend(wrong.map(|wrong| format!("{found}, {wrong}")));
+        }
+        reasons
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(rule: &str, source: &str, count: u64) -> Incident {
+        Incident {
+            rule: format!("{rule}/count"),
+            category: rule.to_owned(),
+            source: Some(source.to_owned()),
+            severity: "medium".to_owned(),
+            count,
+            ..Incident::default()
+        }
+    }
+
+    #[test]
+    fn expectations_are_filters_and_numbers() {
+        let incidents = [
+            found("port-scan", "198.51.100.2", 40),
+            found("port-scan", "198.51.100.3", 21),
+            found("syn-flood", "198.51.100.2", 900),
+        ];
+        // (expectation, parts of the reasons why it is not met)
+        for (text, expected) in [
+            ("", &[][..]),
+            ("[[alert]]\nrule = 'port-scan'", &[]),
+            ("[[alert]]\nrule = 'port-scan/count'\nincidents = 2", &[]),
+            (
+                "[[alert]]\nrule = 'port-scan'\nincidents = 1",
+                &["2 incidents, not 1"],
+            ),
+            ("[[alert]]\nrule = 'http-flood'\nincidents = 0", &[]),
+            ("[[alert]]\nrule = 'http-flood'", &["http-flood: missing"]),
+            (
+                "[[alert]]\nrule = 'port-scan'\nincidents = 0",
+                &["2 incidents, not 0"],
+            ),
+            (
+                "[[alert]]\nrule = 'port-scan'\nsource = '198.51.100.2'\ncount = 40",
+                &[],
+            ),
+            ("[[alert]]\nrule = 'port-scan'\ncount = 40", &["21, not 40"]),
+            (
+                "[[alert]]\nrule = 'port-scan'\nat_least = 22",
+                &["21, under 22"],
+            ),
+            (
+                "[[alert]]\nrule = 'port-scan'\nat_most = 21",
+                &["40, over 21"],
+            ),
+            (
+                "[[alert]]\nrule = 'port-scan'\nseverity = 'high'",
+                &["missing"],
+            ),
+            (
+                "only = true\n[[alert]]\nrule = 'port-scan'",
+                &["unexpected: syn-flood"],
+            ),
+        ] {
+            let expectation: Expected = toml::from_str(text).expect(text);
+            let reasons = expectation.reasons(&incidents);
+            assert_eq!(reasons.len(), expected.len(), "{text}: {reasons:?}");
+            for (reason, part) in reasons.iter().zip(expected) {
+                assert!(reason.contains(part), "{text}: {reason}");
+            }
+        }
+        let learned = Expected::learn(&incidents, vec!["198.51.100.1/32".to_owned()]);
+        let text = toml::to_string(&learned).expect("text");
+        let learned: Expected = toml::from_str(&text).expect("what was written");
+        assert_eq!(learned.reasons(&incidents), [""; 0], "{text}");
+        assert_eq!(learned.reasons(&incidents[1..]).len(), 1, "{text}");
+    }
+}
