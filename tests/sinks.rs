@@ -3,6 +3,8 @@
 //!
 //! The decision held here: another sink of the same agent, a file, says what was sent.
 
+#[path = "sinks/closers.rs"]
+mod closers;
 #[path = "sinks/files.rs"]
 mod files;
 #[path = "sinks/http_server.rs"]
@@ -98,6 +100,15 @@ impl Watched {
         let line = format!("status --json --control {}", self.socket.display());
         let answer = run(self.lab.host(), recon(&line)?, PATIENCE)?.success()?;
         Ok(serde_json::from_str(&answer)?)
+    }
+
+    /// What `recon check` says of the settings in that folder, as one line.
+    fn check(&self, folder: &Path) -> Result<String> {
+        let config = folder.join("recon.toml");
+        let command = recon(&format!("check --config {}", config.display()))?;
+        let report = run(self.lab.host(), command, PATIENCE)?.output;
+        let words: Vec<_> = report.split_whitespace().collect();
+        Ok(words.join(" "))
     }
 
     /// What it says of a sink.

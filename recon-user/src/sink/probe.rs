@@ -5,14 +5,15 @@
 //! on a key; nothing else is sent.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
-use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::net::SocketAddr;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::Duration;
 
 use super::destination::Destination;
 use super::http::HttpPeer;
 use super::http_target::JSON_LINES;
+use super::stream_peer::{Peer, try_peer};
 use super::tls::{TlsFiles, TlsPeer};
 
 /// How long a TCP peer may take to accept.
@@ -34,7 +35,7 @@ pub(crate) fn probe(destination: &Destination) -> Result<(), Unreachable> {
         Destination::Journal { path } | Destination::Syslog { path } => try_datagram(path),
         Destination::Unix { path, is_datagram } => match is_datagram {
             true => try_datagram(path),
-            false => UnixStream::connect(path).map(drop),
+            false => try_peer(&Peer::Unix(path.clone()), PATIENCE),
         },
         Destination::Tcp { address, tls } => {
             return match tls {
@@ -58,13 +59,10 @@ fn try_datagram(path: &Path) -> io::Result<()> {
 }
 
 fn try_tcp(address: &SocketAddr) -> Result<(), Unreachable> {
-    let connected = TcpStream::connect_timeout(address, PATIENCE);
-    connected.map(drop).map_err(Unreachable::Peer)
+    try_peer(&Peer::Tcp(*address), PATIENCE).map_err(Unreachable::Peer)
 }
 
 fn try_tls(address: &SocketAddr, files: &TlsFiles, name: &str) -> Result<(), Unreachable> {
     let peer = TlsPeer::load(files, name).map_err(Unreachable::Files)?;
-    let mut stream = peer.connect(address, PATIENCE).map_err(Unreachable::Peer)?;
-    stream.close();
-    Ok(())
+    try_peer(&Peer::Tls(*address, peer), PATIENCE).map_err(Unreachable::Peer)
 }

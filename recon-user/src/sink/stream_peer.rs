@@ -7,11 +7,14 @@
 //! - The kernel takes lines long before the peer reads them. What it still holds when the
 //!   connection breaks is sent again: the lines that a Unix peer has not read, or that a TCP peer's
 //!   kernel has not acknowledged. Some of these may have arrived, and count as repeated.
-//! - recon reads nothing from a peer, except for what TLS needs to begin: none of these protocols
-//!   has an answer that could acknowledge a line.
+//! - A peer that accepts a connection and closes it at once gets no line: nothing is sent before a
+//!   new connection has stayed for a moment. What is sent in its first seconds is kept until these
+//!   are over, and a connection that ends within them is a failure.
+//! - recon reads nothing from a peer, except for what TLS needs to begin and why it ends: none of
+//!   these protocols has an answer that could acknowledge a line.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
@@ -20,13 +23,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{setsockopt, sockopt};
 
 use super::queue::{Counts, LineBatch};
 use super::target::{Failure, Target};
 use super::tls::{TlsPeer, TlsStream};
-use super::whole_lines::{count_lines, ended_lines};
+use super::whole_lines::{count_lines, ended_lines, write_whole};
 
 /// How long a TCP peer may take to accept.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
@@ -39,6 +43,13 @@ const PEER_TIME: u32 = 120_000;
 const LOOK: Duration = Duration::from_secs(1);
 /// How often to look for a peer that has gone, without new lines.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
+
+/// How long a new connection must stay before a line is sent: a peer that refuses recon after it has
+/// accepted, as TLS 1.3 does with a certificate, has answered by then.
+const SETTLE: Duration = Duration::from_millis(500);
+/// What has been sent through a younger connection may not be with the peer, whatever its kernel
+/// says.
+const YOUNG: Duration = Duration::from_secs(2);
 
 /// Whom to connect to.
 #[derive(Clone)]
@@ -67,35 +78,57 @@ pub(crate) struct StreamPeer {
     unconfirmed: VecDeque<Sent>,
     unconfirmed_bytes: usize,
     last_try: Option<Instant>,
+    /// When lines were first sent through the connection.
+    opened: Instant,
+    /// It is no longer young.
+    is_proven: bool,
 }
 
 impl StreamPeer {
     /// Connects when there is something to send.
-    pub(crate) const fn new(peer: Peer) -> Self {
+    pub(crate) fn new(peer: Peer) -> Self {
         Self {
             peer,
             connection: None,
             unconfirmed: VecDeque::new(),
             unconfirmed_bytes: 0,
             last_try: None,
+            opened: Instant::now(),
+            is_proven: false,
         }
     }
 
+    /// Leaves a connection that is over.
+    ///
+    /// # Errors
+    /// It has ended as soon as lines were sent, or the peer has said why.
+    fn leave(&mut self) -> io::Result<()> {
+        let Some(over) = self.connection.take_if(|it| it.is_over()) else {
+            return Ok(());
+        };
+        let is_young = self.opened.elapsed() < YOUNG;
+        over.why_over()
+            .or_else(|| is_young.then(closed))
+            .map_or(Ok(()), Err)
+    }
+
     /// Makes a connection if there is none, and sends what the one before may have lost.
+    ///
+    /// # Errors
+    /// It can't be made, or the one before has ended as soon as lines were sent.
     fn connect(&mut self) -> io::Result<()> {
-        if self.connection.as_ref().is_some_and(Connection::is_over) {
-            self.connection = None;
-        }
+        self.leave()?;
         if self.connection.is_some() {
             return Ok(());
         }
         self.last_try = Some(Instant::now());
-        let mut connection = Connection::open(&self.peer)?;
+        let mut connection = Connection::open(&self.peer, CONNECT_TIME)?;
         for Sent { bytes, counts } in &self.unconfirmed {
             connection.write_from(bytes, &mut 0)?;
             counts.note_repeated(count_lines(bytes));
         }
         self.connection = Some(connection);
+        (self.opened, self.is_proven) = (Instant::now(), false);
         Ok(())
     }
 
@@ -133,7 +166,7 @@ impl StreamPeer {
         let Ok(held) = connection.held_bytes() else {
             return;
         };
-        if connection.is_over() {
+        if self.opened.elapsed() < YOUNG || connection.is_over() {
             return;
         }
         while let Some(first) = self.unconfirmed.front_mut() {
@@ -163,12 +196,18 @@ impl Target for StreamPeer {
     /// Finds a peer that has gone, and brings it what it had not read once it is back.
     fn look(&mut self) -> Option<io::Result<()>> {
         self.confirm();
-        let is_over = self.connection.as_ref().is_none_or(Connection::is_over);
-        let is_early = self.last_try.is_some_and(|last| last.elapsed() < TRY_AGAIN);
-        if !is_over || is_early {
-            return None;
+        if let Err(error) = self.leave() {
+            return Some(Err(error));
         }
-        Some(self.connect())
+        if self.connection.is_some() {
+            // A young one may be a failure yet.
+            let is_new = !self.is_proven && self.opened.elapsed() >= YOUNG;
+            self.is_proven |= is_new;
+            return is_new.then_some(Ok(()));
+        }
+        let is_early = self.last_try.is_some_and(|last| last.elapsed() < TRY_AGAIN);
+        let failed = (!is_early).then(|| self.connect().err()).flatten();
+        failed.map(Err)
     }
 
     /// Lines that nobody will send again are lost.
@@ -180,7 +219,11 @@ impl Target for StreamPeer {
             // The peer has read all, and has ended only then.
             return;
         }
-        if self.connection.as_ref().is_none_or(Connection::is_over) {
+        // A peer that reads and closes takes a moment, too.
+        let is_young = self.opened.elapsed() < YOUNG && !self.unconfirmed.is_empty();
+        let left = if is_young { SETTLE } else { Duration::ZERO };
+        let connection = self.connection.as_ref();
+        if connection.is_none_or(|it| it.is_over_within(left)) {
             for Sent { bytes, counts } in &self.unconfirmed {
                 counts.take_back(count_lines(bytes));
             }
@@ -189,7 +232,7 @@ impl Target for StreamPeer {
 }
 
 /// Lets the kernel find out that a TCP peer is gone.
-fn watch(stream: &TcpStream) -> io::Result<()> {
+pub(super) fn watch(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     setsockopt(stream, sockopt::KeepAlive, &true)?;
     setsockopt(stream, sockopt::TcpKeepIdle, &ASK_AFTER)?;
@@ -198,40 +241,58 @@ fn watch(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
+/// A peer that does not say why.
+fn closed() -> io::Error {
+    io::Error::new(
+        ErrorKind::ConnectionAborted,
+        "the peer closes each connection at once",
+    )
+}
+
+/// Whether a peer is there and keeps a connection, with so much time to accept it.
+pub(super) fn try_peer(peer: &Peer, patience: Duration) -> io::Result<()> {
+    let mut connection = Connection::open(peer, patience)?;
+    connection.close();
+    Ok(())
+}
+
 impl Connection {
-    fn open(peer: &Peer) -> io::Result<Self> {
-        match peer {
-            Peer::Unix(path) => UnixStream::connect(path).map(Self::Unix),
+    /// Connects to a peer that does not close at once.
+    fn open(peer: &Peer, patience: Duration) -> io::Result<Self> {
+        let connection = match peer {
+            Peer::Unix(path) => UnixStream::connect(path).map(Self::Unix)?,
             Peer::Tcp(address) => {
-                let stream = TcpStream::connect_timeout(address, CONNECT_TIME)?;
+                let stream = TcpStream::connect_timeout(address, patience)?;
                 watch(&stream)?;
-                Ok(Self::Tcp(stream))
+                Self::Tcp(stream)
             }
             Peer::Tls(address, peer) => {
-                let stream = peer.connect(address, CONNECT_TIME)?;
+                let stream = peer.connect(address, patience)?;
                 watch(stream.tcp())?;
-                Ok(Self::Tls(stream))
+                Self::Tls(stream)
             }
+        };
+        if connection.is_over_within(SETTLE) {
+            return Err(connection.why_over().unwrap_or_else(closed));
+        }
+        Ok(connection)
+    }
+
+    /// What the peer has said of the end of this connection. Only TLS has words for that.
+    fn why_over(self) -> Option<io::Error> {
+        match self {
+            Self::Unix(_) | Self::Tcp(_) => None,
+            Self::Tls(mut stream) => stream.last_alert(),
         }
     }
 
     /// Writes the bytes from `done` on, and adds to it those that the kernel took.
     fn write_from(&mut self, bytes: &[u8], done: &mut usize) -> io::Result<()> {
-        while *done < bytes.len() {
-            let rest = &bytes[*done..];
-            let written = match self {
-                Self::Unix(stream) => stream.write(rest),
-                Self::Tcp(stream) => stream.write(rest),
-                Self::Tls(stream) => stream.write(rest),
-            };
-            match written {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(count) => *done += count,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+        match self {
+            Self::Unix(stream) => write_whole(stream, bytes, done),
+            Self::Tcp(stream) => write_whole(stream, bytes, done),
+            Self::Tls(stream) => write_whole(stream, bytes, done),
         }
-        Ok(())
     }
 
     /// Ends what has an end of its own. Returns whether the peer has done so, too.
@@ -252,11 +313,28 @@ impl Connection {
 
     /// Whether the peer has closed it, or it has broken.
     fn is_over(&self) -> bool {
+        self.is_over_within(Duration::ZERO)
+    }
+
+    /// The same, or whether that happens within a time.
+    fn is_over_within(&self, time: Duration) -> bool {
         /// The peer sends nothing more. The crate nix has no name for it.
         const HALF_CLOSED: PollFlags = PollFlags::from_bits_retain(libc::POLLRDHUP);
-        let mut ask = [PollFd::new(self.as_fd(), HALF_CLOSED)];
-        // Whatever the kernel answers is an end: errors and hang-ups need not be asked for.
-        poll(&mut ask, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+        if matches!(self, Self::Tls(stream) if stream.is_broken()) {
+            return true;
+        }
+        let end = Instant::now() + time;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+            let mut ask = [PollFd::new(self.as_fd(), HALF_CLOSED)];
+            // Whatever the kernel answers is an end: errors and hang-ups need not be asked for.
+            match poll(&mut ask, left) {
+                // A signal, as those by which threads are reduced at the start.
+                Err(Errno::EINTR) => {}
+                ready => return ready.is_ok_and(|ready| ready > 0),
+            }
+        }
     }
 
     /// The bytes that the kernel holds for the peer, or more: those of TLS are some more than what

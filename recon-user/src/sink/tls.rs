@@ -7,7 +7,7 @@
 //! so that a peer has little to send that recon would leave unread.
 
 use std::fs;
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -156,14 +156,26 @@ impl TlsPeer {
         address: &SocketAddr,
         patience: Duration,
     ) -> io::Result<TlsStream> {
-        let mut stream = TcpStream::connect_timeout(address, patience)?;
+        let stream = TcpStream::connect_timeout(address, patience)?;
+        self.encrypt(stream, patience)
+    }
+
+    /// Waits until both sides of a connection agree on a key.
+    pub(super) fn encrypt(
+        &self,
+        mut stream: TcpStream,
+        patience: Duration,
+    ) -> io::Result<TlsStream> {
         stream.set_read_timeout(Some(patience))?;
         stream.set_write_timeout(Some(patience))?;
         let connection = ClientConnection::new(Arc::clone(&self.config), self.name.clone());
         let mut connection = connection.map_err(io::Error::other)?;
         shake_hands(&mut connection, &mut stream, patience)?;
         stream.set_write_timeout(None)?;
-        Ok(TlsStream(Box::new(StreamOwned::new(connection, stream))))
+        Ok(TlsStream {
+            stream: Box::new(StreamOwned::new(connection, stream)),
+            broken: None,
+        })
     }
 }
 
@@ -196,6 +208,7 @@ fn shake_hands(
             Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(late()),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
         if let Err(error) = connection.process_new_packets() {
@@ -207,14 +220,45 @@ fn shake_hands(
 }
 
 /// An encrypted connection.
-pub(super) struct TlsStream(Box<StreamOwned<ClientConnection, TcpStream>>);
+pub(super) struct TlsStream {
+    stream: Box<StreamOwned<ClientConnection, TcpStream>>,
+    /// Why a part of what was written is with nobody.
+    broken: Option<io::Error>,
+}
+
+impl Write for TlsStream {
+    /// What is left with rustls is with nobody, so all of it goes to the kernel. A part may have
+    /// when that fails: those bytes count as sent, and the next write has the error.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(error) = self.broken.take() {
+            return Err(error);
+        }
+        let written = self.stream.write(bytes)?;
+        self.broken = self.stream.flush().err();
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
 
 impl TlsStream {
-    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.0.write(bytes)?;
-        // What is left with rustls is with nobody.
-        self.0.flush()?;
-        Ok(written)
+    /// What the peer has said of why it ends the connection, if it has.
+    pub(super) fn last_alert(&mut self) -> Option<io::Error> {
+        let StreamOwned { conn, sock } = &mut *self.stream;
+        sock.set_nonblocking(true).ok()?;
+        while conn.read_tls(sock).is_ok_and(|read| read > 0) {
+            if let Err(error) = conn.process_new_packets() {
+                return Some(io::Error::new(ErrorKind::InvalidData, error));
+            }
+        }
+        None
+    }
+
+    /// Whether some of what was written is with nobody.
+    pub(super) const fn is_broken(&self) -> bool {
+        self.broken.is_some()
     }
 
     /// What the kernel knows of.
@@ -226,9 +270,9 @@ impl TlsStream {
     /// reset the connection, and the peer lose what it has not read. Returns whether the peer has
     /// ended it in order.
     pub(super) fn close(&mut self) -> bool {
-        self.0.conn.send_close_notify();
-        let _ = self.0.flush();
-        if self.0.sock.shutdown(Shutdown::Write).is_err() {
+        self.stream.conn.send_close_notify();
+        let _ = self.stream.flush();
+        if self.stream.sock.shutdown(Shutdown::Write).is_err() {
             return false;
         }
         let end = Instant::now() + LAST_READ;
@@ -236,10 +280,10 @@ impl TlsStream {
         loop {
             let left = end.saturating_duration_since(Instant::now());
             // No time at all is refused as a timeout, and an end as well.
-            if self.0.sock.set_read_timeout(Some(left)).is_err() {
+            if self.stream.sock.set_read_timeout(Some(left)).is_err() {
                 return false;
             }
-            match self.0.sock.read(&mut ignored) {
+            match self.stream.sock.read(&mut ignored) {
                 Ok(0) => return true,
                 Ok(_) => {}
                 Err(_) => return false,

@@ -39,10 +39,10 @@ impl WholeLines {
         let file = self.file.as_mut();
         let file = file.ok_or_else(|| io::Error::other("the file is gone"))?;
         if self.is_torn {
-            write_whole(file, b"\n", &mut 0)?;
+            write_waiting(file, b"\n", &mut 0)?;
             self.is_torn = false;
         }
-        let result = write_whole(file, bytes, done);
+        let result = write_waiting(file, bytes, done);
         let end = bytes[..*done].last();
         self.is_torn = end.is_some_and(|&end| end != b'\n');
         result
@@ -50,18 +50,26 @@ impl WholeLines {
 }
 
 /// Writes the bytes from `done` on, and adds to it those that were written.
-fn write_whole(file: &mut File, bytes: &[u8], done: &mut usize) -> io::Result<()> {
+pub(super) fn write_whole(out: &mut impl Write, bytes: &[u8], done: &mut usize) -> io::Result<()> {
     while *done < bytes.len() {
-        match file.write(&bytes[*done..]) {
+        match out.write(&bytes[*done..]) {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
             Ok(count) => *done += count,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // Another process has made the descriptor non-blocking.
-            Err(error) if error.kind() == ErrorKind::WouldBlock => wait_writable(file),
             Err(error) => return Err(error),
         }
     }
     Ok(())
+}
+
+/// The same for a file whose descriptor another process has made non-blocking.
+fn write_waiting(file: &mut File, bytes: &[u8], done: &mut usize) -> io::Result<()> {
+    loop {
+        match write_whole(file, bytes, done) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => wait_writable(file),
+            result => return result,
+        }
+    }
 }
 
 fn wait_writable(file: &File) {
