@@ -16,6 +16,7 @@
 //! | `otlp` | lines as logs of OpenTelemetry |
 //! | `tls`, `secret_file` | encrypted connections; keys, and headers that are secret |
 //! | `probe` | whether somebody listens, for `recon check` |
+//! | `foreign_text` | what a peer says, as a message shows it |
 //! | `journal`, `syslog`, `line_fields` | what journald and syslog get for a line |
 //! | `report` | what the log says of failures |
 //! | `flush` | waits until lines are written, but not for long |
@@ -33,6 +34,7 @@ mod file;
 mod flush;
 mod gathered;
 mod http;
+mod foreign_text;
 mod http_target;
 mod http_url;
 mod journal;

@@ -22,6 +22,8 @@ pub(crate) enum Mode {
     Hangs,
     /// Takes the body, and closes.
     Closes,
+    /// Takes the body, and closes within the answer.
+    CutsOff,
 }
 
 /// A request.
@@ -146,6 +148,13 @@ fn serve(stream: TcpStream, tls: Option<Arc<ServerConfig>>, shared: &Mutex<Share
         };
         match mode {
             Mode::Closes => return,
+            Mode::CutsOff => {
+                let text = b"HTTP/1.1 200 Test\r\nContent-Length: 100\r\n\r\n{\"partial";
+                let stream = reader.get_mut();
+                // A client that has gone reads nothing.
+                let _ = stream.write_all(text).and_then(|()| stream.flush());
+                return;
+            }
             Mode::Hangs => {
                 // Until the client closes.
                 let _ = reader.read(&mut [0]);

@@ -95,8 +95,9 @@ impl HttpPeer {
         })
     }
 
-    /// Sends a body, and returns the answer of a peer that has taken it.
-    pub(super) fn post(&self, body: &[u8]) -> Result<Vec<u8>, PostError> {
+    /// Sends a body, and returns the answer of a peer that has taken it; `None` if that is cut off,
+    /// late or too long.
+    pub(super) fn post(&self, body: &[u8]) -> Result<Option<Vec<u8>>, PostError> {
         let mut request = Request::post(&self.uri);
         if let Some(headers) = request.headers_mut() {
             headers.clone_from(&self.headers);
@@ -107,11 +108,10 @@ impl HttpPeer {
         let status = answer.status();
         let mut text = Vec::new();
         let reader = answer.into_body().into_reader();
-        let read = reader.take(LONGEST_ANSWER).read_to_end(&mut text);
+        let read = reader.take(LONGEST_ANSWER + 1).read_to_end(&mut text);
         if status.is_success() {
-            // The status counts, also if the rest of the answer is cut off.
-            drop(read);
-            return Ok(text);
+            let is_whole = read.is_ok_and(|read| read as u64 <= LONGEST_ANSWER);
+            return Ok(is_whole.then_some(text));
         }
         let error = io::Error::other(format!("the peer answers {status}"));
         Err(match status {
@@ -131,13 +131,7 @@ fn sort_error(error: ureq::Error) -> PostError {
         ureq::Error::ConnectionFailed | ureq::Error::HostNotFound => true,
         ureq::Error::Tls(_) | ureq::Error::Rustls(_) => true,
         ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => true,
-        ureq::Error::Io(error) => matches!(
-            error.kind(),
-            ErrorKind::ConnectionRefused
-                | ErrorKind::HostUnreachable
-                | ErrorKind::NetworkUnreachable
-                | ErrorKind::PermissionDenied
-        ),
+        ureq::Error::Io(error) => is_before_handshake(error),
         _ => false,
     };
     let text = match error {
@@ -149,6 +143,23 @@ fn sort_error(error: ureq::Error) -> PostError {
         true => PostError::NotTaken(text),
         false => PostError::Unknown(text),
     }
+}
+
+/// Whether there was no connection then, or none that both sides had agreed on: the client returns
+/// what rustls says as an error of reading.
+fn is_before_handshake(error: &io::Error) -> bool {
+    let of_tls = error.get_ref();
+    let of_tls = of_tls.and_then(|error| error.downcast_ref::<rustls::Error>());
+    matches!(
+        of_tls,
+        Some(rustls::Error::InvalidCertificate(_) | rustls::Error::PeerIncompatible(_))
+    ) || matches!(
+        error.kind(),
+        ErrorKind::ConnectionRefused
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::PermissionDenied
+    )
 }
 
 /// The headers of a file: a name, a colon and a value in each line. `#` begins a comment.

@@ -8,7 +8,8 @@
 //!   after it would wait. Its lines are tried in smaller requests, and those of the one that is
 //!   still refused are lost.
 //! - A request that nobody has answered may have arrived. Its lines are sent again, and count as
-//!   repeated.
+//!   repeated. So may one whose answer from a receiver of OTLP can't be read whole: it says which logs
+//!   the receiver refuses.
 
 use std::collections::VecDeque;
 use std::io;
@@ -89,16 +90,24 @@ impl HttpTarget {
         self.unknown = self.unknown.saturating_sub(batches);
     }
 
-    /// Some of what was taken may be refused all the same.
-    fn read_answer(&self, answer: &[u8]) -> Result<(), Failure> {
-        let refused = match self.encoding {
-            HttpEncoding::Lines => None,
-            HttpEncoding::Otlp(_) => rejected(answer),
-        };
-        refused.map_or(Ok(()), |(lines, why)| {
-            let error = format!("the receiver refuses {lines} of the logs: {why}");
-            Err(Failure::LostPart(lines, io::Error::other(error)))
-        })
+    /// Sends the body. Returns why a part of what was taken is refused all the same, and how many
+    /// lines that are.
+    fn post(&self) -> Result<Option<(u64, String)>, PostError> {
+        let answer = self.peer.post(&self.body)?;
+        match self.encoding {
+            // The status alone counts.
+            HttpEncoding::Lines => Ok(None),
+            HttpEncoding::Otlp(_) => {
+                let read = answer
+                    .as_deref()
+                    .ok_or("it is not whole")
+                    .and_then(rejected);
+                read.map_err(|why| {
+                    let error = format!("the receiver's answer can't be read: {why}");
+                    PostError::Unknown(io::Error::other(error))
+                })
+            }
+        }
     }
 
     fn note_repeated(&self, batches: usize) {
@@ -122,14 +131,18 @@ impl Target for HttpTarget {
     fn commit(&mut self) -> (usize, Result<(), Failure>) {
         loop {
             let batches = self.fill_body();
-            let answer = self.peer.post(&self.body);
+            let answer = self.post();
             if matches!(answer, Ok(_) | Err(PostError::Unknown(_))) {
                 self.note_repeated(batches.min(self.unknown));
             }
             return match answer {
-                Ok(answer) => {
+                Ok(refused) => {
                     self.forget(batches);
-                    (batches, self.read_answer(&answer))
+                    let result = refused.map_or(Ok(()), |(lines, why)| {
+                        let error = format!("the receiver refuses {lines} of the logs: {why}");
+                        Err(Failure::LostPart(lines, io::Error::other(error)))
+                    });
+                    (batches, result)
                 }
                 Err(PostError::Refused(_)) if batches > 1 => {
                     self.single = batches;

@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::foreign_text::show_foreign;
 use super::line_fields::LineFields;
-use crate::diagnostic::visible;
 
 /// What receivers of logs are asked for.
 pub(crate) const LOGS_PATH: &str = "/v1/logs";
@@ -165,27 +165,31 @@ fn any_value(value: &Value) -> Value {
     }
 }
 
-/// Letters of a receiver's reason that are shown.
-const MOST_SHOWN: usize = 200;
-
-/// How many logs a receiver has refused for good, and why, of a request that it has taken.
-pub(super) fn rejected(answer: &[u8]) -> Option<(u64, String)> {
-    let answer: Value = serde_json::from_slice(answer).ok()?;
-    let partial = answer.get("partialSuccess")?;
-    let rejected = partial.get("rejectedLogRecords")?;
-    let rejected = match rejected {
-        Value::String(text) => text.parse().ok()?,
-        number => number.as_u64()?,
+/// How many logs a receiver has refused for good, and why, of a request that it has taken. An empty
+/// answer refuses none.
+///
+/// # Errors
+/// What the answer is not.
+pub(super) fn rejected(answer: &[u8]) -> Result<Option<(u64, String)>, &'static str> {
+    if answer.is_empty() {
+        return Ok(None);
+    }
+    let answer = serde_json::from_slice::<Map<String, Value>>(answer);
+    let answer = answer.map_err(|_| "it is no JSON object")?;
+    let partial = &answer.get("partialSuccess").unwrap_or(&Value::Null);
+    let rejected = match &partial["rejectedLogRecords"] {
+        Value::Null => Some(0),
+        Value::String(text) => text.parse().ok(),
+        number => number.as_u64(),
     };
-    let why = partial.get("errorMessage").and_then(Value::as_str);
-    let why = why.unwrap_or_default();
-    let end = why.char_indices().nth(MOST_SHOWN);
-    let why = end.map_or(why, |(end, _)| &why[..end]);
-    (rejected > 0).then(|| (rejected, visible(why.as_bytes())))
+    let rejected = rejected.ok_or("its `rejectedLogRecords` is no number")?;
+    let why = partial["errorMessage"].as_str().unwrap_or_default();
+    Ok((rejected > 0).then(|| (rejected, show_foreign(why))))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::foreign_text::MOST_SHOWN;
     use super::*;
 
     fn body(lines: &str) -> Value {
@@ -260,18 +264,25 @@ mod tests {
         );
         let shown = format!("\\u{{9b}}{}", "x".repeat(MOST_SHOWN - 1));
         for (answer, expected) in [
-            (long.as_str(), Some((1, shown))),
-            ("{}", None),
-            ("", None),
-            (r#"{"partialSuccess":{}}"#, None),
-            (r#"{"partialSuccess":{"rejectedLogRecords":"0"}}"#, None),
+            (long.as_str(), Ok(Some((1, shown)))),
+            ("{}", Ok(None)),
+            ("", Ok(None)),
+            (r#"{"partialSuccess":{}}"#, Ok(None)),
+            (r#"{"partialSuccess":{"rejectedLogRecords":"0"}}"#, Ok(None)),
+            ("<html>", Err("it is no JSON object")),
+            ("[]", Err("it is no JSON object")),
+            (r#"{"partialSuccess":{"rej"#, Err("it is no JSON object")),
+            (
+                r#"{"partialSuccess":{"rejectedLogRecords":"x"}}"#,
+                Err("its `rejectedLogRecords` is no number"),
+            ),
             (
                 r#"{"partialSuccess":{"rejectedLogRecords":"2","errorMessage":"old"}}"#,
-                Some((2, "old".to_owned())),
+                Ok(Some((2, "old".to_owned()))),
             ),
             (
                 r#"{"partialSuccess":{"rejectedLogRecords":2}}"#,
-                Some((2, String::new())),
+                Ok(Some((2, String::new()))),
             ),
         ] {
             assert_eq!(rejected(answer.as_bytes()), expected, "{answer}");

@@ -1,13 +1,15 @@
 //! What a sink says of its failures.
 //!
 //! In: failures and successes of its thread. Out: lines of the log.
-//! The decision held here: a failure is logged when it begins and when it is over, and not for
-//! every line. The end says how much was lost, also what found the queue full.
+//! The decision held here: a failure is logged when it begins, once a minute while it lasts, and when
+//! it is over. A peer that fails and recovers many times a minute sets no rate: what follows within
+//! a minute of the last failure is logged only if it lasts. The end says how much was lost, also
+//! what found the queue full.
 
 use std::io;
 use std::time::{Duration, Instant};
 
-/// Failures are not logged more often, nor successes beside those that end a logged failure.
+/// Between two lines about losses, and between two about failures.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// What the log knows of a sink.
@@ -23,6 +25,8 @@ pub(super) struct Reporter {
     /// Whether the last failure has been logged, and nothing was written since.
     is_reported: bool,
     last_logged: Option<Instant>,
+    /// When the last failure of a peer was logged.
+    last_wait: Option<Instant>,
 }
 
 /// What the agent says of a queue that is full: the thread of the sink may hang, and say nothing.
@@ -36,8 +40,7 @@ impl OverflowWatch {
     /// Says so, at most once in a while, if lines were refused since the last time and others
     /// still wait.
     pub(super) fn report(&mut self, place: &str, what: &str, lines: Unwritten) {
-        let has_paused = self.last_logged.is_none_or(|last| last.elapsed() >= PAUSE);
-        if lines.refused <= self.refused || lines.waiting == 0 || !has_paused {
+        if lines.refused <= self.refused || lines.waiting == 0 || !has_passed(self.last_logged) {
             return;
         }
         let new = lines.refused - self.refused;
@@ -48,6 +51,10 @@ impl OverflowWatch {
         self.refused = lines.refused;
         self.last_logged = Some(Instant::now());
     }
+}
+
+fn has_passed(last: Option<Instant>) -> bool {
+    last.is_none_or(|last| last.elapsed() >= PAUSE)
 }
 
 /// Lines that are not written, in numbers.
@@ -72,6 +79,7 @@ impl Reporter {
             logged_refused: 0,
             is_reported: false,
             last_logged: None,
+            last_wait: None,
         }
     }
 
@@ -88,13 +96,14 @@ impl Reporter {
 
     /// Lines wait until it can be written again.
     pub(super) fn report_wait(&mut self, error: &io::Error, lines: Unwritten) {
-        if !self.is_reported || self.has_paused() {
+        if has_passed(self.last_wait) {
             let (dropped, waiting) = (self.said(lines), lines.waiting);
             let Self { place, what, .. } = self;
             tracing::error!(
                 "{place}: {error}; recon tries on; {what} that wait: {waiting}, dropped so far: {dropped}"
             );
             self.note_logged(lines);
+            self.last_wait = self.last_logged;
             self.is_reported = true;
         }
     }
@@ -132,7 +141,7 @@ impl Reporter {
     }
 
     fn has_paused(&self) -> bool {
-        self.last_logged.is_none_or(|last| last.elapsed() >= PAUSE)
+        has_passed(self.last_logged)
     }
 
     fn note_logged(&mut self, lines: Unwritten) {
