@@ -11,6 +11,10 @@ mod files;
 mod http_server;
 #[path = "sinks/journals.rs"]
 mod journals;
+#[path = "sinks/nats.rs"]
+mod nats;
+#[path = "sinks/nats_server.rs"]
+mod nats_server;
 #[path = "sinks/otlp.rs"]
 mod otlp;
 #[path = "sinks/peers.rs"]

@@ -14,6 +14,7 @@
 //! | `stream_peer`, `datagram` | connections and datagrams, to whoever listens |
 //! | `http_target`, `http`, `http_url` | requests to a webhook or a receiver of OTLP |
 //! | `otlp` | lines as logs of OpenTelemetry |
+//! | `nats`, `nats_peer`, `nats_frame`, `nats_subject` | lines in a stream of NATS JetStream |
 //! | `tls`, `secret_file` | encrypted connections; keys, and headers that are secret |
 //! | `probe` | whether somebody listens, for `recon check` |
 //! | `foreign_text` | what a peer says, as a message shows it |
@@ -40,6 +41,10 @@ mod http_url;
 mod journal;
 mod line_fields;
 mod line_file;
+mod nats;
+mod nats_frame;
+mod nats_peer;
+mod nats_subject;
 mod open;
 mod otlp;
 mod probe;
@@ -71,6 +76,8 @@ pub use gathered::GatheredLines;
 pub(crate) use http::HttpDestination;
 pub(crate) use http_url::HttpUrl;
 pub(crate) use line_file::{OpenFiles, is_same};
+pub(crate) use nats_peer::NatsDestination;
+pub(crate) use nats_subject::NatsSubject;
 pub(crate) use otlp::LOGS_PATH;
 pub(crate) use probe::{Unreachable, probe};
 pub(crate) use queue::LineQueue;

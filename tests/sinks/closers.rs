@@ -168,3 +168,20 @@ fn a_refused_certificate_is_named() -> Result<()> {
         true,
     )
 }
+
+/// A server of NATS says who it is first; one that does not gets nothing.
+#[test]
+fn a_nats_server_that_closes_at_once_gets_no_line() -> Result<()> {
+    let (folder, lab) = (tempfile::tempdir()?, Lab::new()?);
+    let (listener, address) = bind(&lab)?;
+    let settings = format!("type = 'nats'\naddress = '{address}'");
+    let says = "the server has closed the connection";
+    check_closer(
+        lab,
+        folder.path(),
+        Closer::Tcp(listener),
+        &settings,
+        says,
+        true,
+    )
+}

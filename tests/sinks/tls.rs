@@ -67,8 +67,13 @@ impl Authority {
 
     /// The files of a client: `cert_file` and `key_file`.
     pub(crate) fn client(&self, folder: &Path) -> Result<[PathBuf; 2]> {
-        let (certificate, key) = self.sign(&["recon.example"])?;
-        let files = ["client.pem", "client.key"].map(|name| folder.join(name));
+        self.files(folder, "client", "recon.example")
+    }
+
+    /// A certificate for that name, and its key.
+    pub(crate) fn files(&self, folder: &Path, stem: &str, name: &str) -> Result<[PathBuf; 2]> {
+        let (certificate, key) = self.sign(&[name])?;
+        let files = ["pem", "key"].map(|end| folder.join(format!("{stem}.{end}")));
         fs::write(&files[0], certificate.pem())?;
         let secret = fs::OpenOptions::new()
             .write(true)

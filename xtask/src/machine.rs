@@ -14,9 +14,9 @@ use std::{
 use recon_tests::program::locate;
 
 use crate::cargo_tool::CargoTool;
-use crate::engine;
 use crate::package::{Arch, chroot};
 use crate::prometheus;
+use crate::python_tool::{self, PythonTool};
 use crate::toolchain::{self, CORE_SOURCES, Compiler, DEBIAN_ROOT, LLVM_MAJOR, NIGHTLY};
 
 /// Exists while systemd is the running init, see sd_booted(3).
@@ -93,8 +93,8 @@ pub(crate) struct Machine {
     pub(crate) debootstrap: bool,
     /// The system's Python can make virtual environments.
     pub(crate) venv: bool,
-    /// The second KQL engine is installed.
-    pub(crate) engine: bool,
+    /// What is not installed of the Python package index.
+    pub(crate) missing_python_tools: Vec<PythonTool>,
     /// Prometheus is unpacked.
     pub(crate) prometheus: bool,
 }
@@ -135,8 +135,11 @@ impl Machine {
                 .ok()
                 .filter(|other| !on_path(&other.tool("gcc"))),
             debootstrap: on_path(chroot::PROGRAM),
-            venv: engine::has_venv(),
-            engine: engine::is_there(workspace),
+            venv: python_tool::has_venv(),
+            missing_python_tools: PythonTool::ALL
+                .into_iter()
+                .filter(|tool| !tool.is_there(workspace))
+                .collect(),
             prometheus: prometheus::is_there(workspace),
         }
     }

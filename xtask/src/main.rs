@@ -7,13 +7,13 @@
 
 mod bench;
 mod cargo_tool;
-mod engine;
 mod guests;
 mod lab;
 mod machine;
 mod package;
 mod plan;
 mod prometheus;
+mod python_tool;
 mod readme;
 mod setup;
 mod step;

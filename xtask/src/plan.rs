@@ -10,10 +10,10 @@ use std::path::Path;
 
 use crate::{
     cargo_tool::{CARGO_DEB, CARGO_DENY, CargoTool},
-    engine,
     machine::{Machine, WEB_SERVER},
     package::chroot,
     prometheus,
+    python_tool::VENV_PACKAGE,
     step::Step,
     toolchain::{
         DEBIAN, DEBIAN_ROOT, LINKER_VERSION, LLVM_MAJOR, NIGHTLY, PINNED_NIGHTLY, tools_dir,
@@ -113,8 +113,9 @@ pub(crate) fn plan_steps(machine: &Machine, goal: Goal, workspace: &Path) -> Vec
         .cargo_tool()
         .filter(|tool| machine.missing_cargo_tools.contains(tool));
     steps.extend(missing.map(|tool| tool.step(workspace)));
-    if goal == Goal::Test && !machine.engine {
-        steps.extend(engine::steps(workspace));
+    if goal == Goal::Test {
+        let missing = machine.missing_python_tools.iter();
+        steps.extend(missing.flat_map(|tool| tool.steps(workspace)));
     }
     steps
 }
@@ -252,10 +253,10 @@ fn wanted_packages(machine: &Machine, goal: Goal) -> Vec<(Vec<String>, &'static 
             "makes the bare Debian in which the package is tested",
         ));
     }
-    if goal == Goal::Test && !machine.engine && !machine.venv {
+    if goal == Goal::Test && !machine.missing_python_tools.is_empty() && !machine.venv {
         wanted.push((
-            vec![engine::VENV_PACKAGE.to_owned()],
-            "the second KQL engine gets a virtual environment of its own",
+            vec![VENV_PACKAGE.to_owned()],
+            "the second KQL engine and the NATS server get virtual environments of their own",
         ));
     }
     wanted

@@ -22,7 +22,7 @@ use crate::hook::Netns;
 use crate::incident::{DEFAULT_QUIET, LineLimit};
 use crate::kql::Severity;
 use crate::rule::Profile;
-use crate::sink::{Fsync, HttpUrl};
+use crate::sink::{Fsync, HttpUrl, NatsSubject};
 
 table! {
     /// The settings in force.
@@ -135,11 +135,11 @@ table! {
 table! {
     /// A sink.
     pub(crate) SinkSettings ("[sinks.audit]") {
-        /// What it writes to: `file`, `journald`, `syslog`, `unix`, `tcp`, `webhook` or `otlp`
+        /// What it writes to: `file`, `journald`, `syslog`, `unix`, `tcp`, `webhook`, `otlp` or `nats`
         kind as "type": Option<SinkType> = None;
         /// The file, or the socket of `journald`, `syslog` or `unix`
         path: Option<PathBuf> = None;
-        /// The peer of `tcp`, by its address; of other types, where the host of the URL is
+        /// The peer of `tcp` or `nats`, by its address; of other types, where the host of the URL is
         address: Option<SocketAddr> = None;
         /// How a `unix` sink sends: as `stream`, the default, or as a `datagram` for each line
         socket: Option<SocketType> = None;
@@ -149,7 +149,11 @@ table! {
         endpoint: Option<HttpUrl> = None;
         /// A file of headers for each request, one a line; only its owner and group may read it
         headers_file: Option<PathBuf> = None;
-        /// Whether the connection of `tcp` is encrypted
+        /// The subject that `nats` publishes to: `{lines}` in it is `alerts` or `rows`, `{host}` the name of this host
+        subject: Option<NatsSubject> = None;
+        /// A file with the `user:` and `password:` of `nats`, or its `token:`; only its owner and group may read it
+        credentials_file: Option<PathBuf> = None;
+        /// Whether the connection of `tcp` or `nats` is encrypted
         tls: Option<bool> = None;
         /// The name in the certificate of a peer with `tls`; its address if unset
         server_name: Option<ServerName> = None;

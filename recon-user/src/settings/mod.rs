@@ -161,6 +161,13 @@ impl Settings {
         if rules == 0 {
             doubts += "warning: no rule is in force: recon writes no alert; enable a rule, or lower `min_severity`\n";
         }
+        for (name, sink) in &self.sinks {
+            if let Some((key, mend)) = sink.value.shown_secret() {
+                doubts += &format!(
+                    "warning: what `{key}` of the sink `{name}` holds goes in the clear, to whoever listens at its address: {mend}\n"
+                );
+            }
+        }
         for name in self
             .scanners
             .iter()

@@ -19,7 +19,8 @@ use super::value::SettingType;
 use crate::diagnostic::Wrong;
 use crate::duration::{Range, text};
 use crate::sink::{
-    Destination, Fsync, HttpDestination, HttpUrl, LOGS_PATH, Rotation, TlsFiles, TlsSettings,
+    Destination, Fsync, HttpDestination, HttpUrl, LOGS_PATH, NatsDestination, NatsSubject,
+    Rotation, TlsFiles, TlsSettings,
 };
 
 /// The sinks of `--alerts` and `--events`, as metrics name them.
@@ -53,6 +54,7 @@ pub(crate) enum SinkType {
     Tcp,
     Webhook,
     Otlp,
+    Nats,
 }
 
 /// How lines go through a Unix socket.
@@ -142,6 +144,18 @@ impl SettingType for HttpUrl {
         reader.text(
             value,
             "a URL in quotes, as in \"https://192.0.2.1/recon\"",
+            Self::parse,
+        )
+    }
+}
+
+impl SettingType for NatsSubject {
+    const KIND: &'static str = "subject of NATS";
+
+    fn read(value: &TomlValue<'_>, reader: &mut TomlReader<'_>) -> Option<Self> {
+        reader.text(
+            value,
+            "a subject in quotes, as in \"recon.{lines}.{host}\"",
             Self::parse,
         )
     }
@@ -249,12 +263,14 @@ impl SinkSettings {
             },
             SinkType::Tcp => Destination::Tcp {
                 address: self.address?,
-                tls: self
-                    .tls
-                    .unwrap_or(false)
-                    .then(|| self.tls_settings())
-                    .flatten(),
+                tls: self.tls_settings(),
             },
+            SinkType::Nats => Destination::Nats(NatsDestination {
+                address: self.address?,
+                subject: self.subject.clone().unwrap_or_default(),
+                tls: self.tls_settings(),
+                credentials_file: self.credentials_file.clone(),
+            }),
             SinkType::Otlp => {
                 let url = self.endpoint.as_ref()?.with_path(LOGS_PATH);
                 Destination::Otlp(self.http(&url)?)
@@ -273,7 +289,25 @@ impl SinkSettings {
         })
     }
 
+    /// The setting whose secret is sent without encryption, and what to do about it.
+    pub(crate) fn shown_secret(&self) -> Option<(&'static str, &'static str)> {
+        let url = self.url.as_ref().or(self.endpoint.as_ref());
+        match self.kind? {
+            SinkType::Webhook | SinkType::Otlp => {
+                let is_shown = self.headers_file.is_some() && !url?.is_secure();
+                is_shown.then_some(("headers_file", "use a URL of https"))
+            }
+            SinkType::Nats => {
+                let is_shown = self.credentials_file.is_some() && self.tls != Some(true);
+                is_shown.then_some(("credentials_file", "set tls = true"))
+            }
+            _ => None,
+        }
+    }
+
+    /// `None` if the connection is not encrypted.
     fn tls_settings(&self) -> Option<TlsSettings> {
+        self.tls.filter(|&is_set| is_set)?;
         let own = self
             .server_name
             .as_ref()

@@ -120,7 +120,7 @@ fn settings_are_written_as_they_are_read() {
     let everything = format!("{CONFIG_EXAMPLE}\n\n[rules.\"Hits on one port\"]\nenabled = true\n");
     let example: Vec<_> = everything.lines().skip(1).collect();
     let odd = "alerts = { lines = 'unlimited', per = '90s', informational_per_hour = 0 }\nlimits.memory = 67_108_865";
-    let sinks = "[sinks.a]\ntype = 'tcp'\naddress = '[2001:db8::1]:6514'\n[sinks.b]\ntype = 'unix'\npath = '/run/b'\nsocket = 'datagram'\nqueue = 1\n[sinks.c]\ntype = 'file'\npath = '/c'\nfsync = '5s'\nlines = ['rows', 'alerts']\n[sinks.d]\ntype = 'syslog'\n[sinks.e]\ntype = 'webhook'\nurl = 'https://collector.example/a?b'\naddress = '192.0.2.1:443'\nheaders_file = '/h'\nca_file = '/ca'\n[sinks.f]\ntype = 'tcp'\naddress = '192.0.2.1:6514'\ntls = true\nserver_name = 'collector.example'\ncert_file = '/c'\nkey_file = '/k'";
+    let sinks = "[sinks.a]\ntype = 'tcp'\naddress = '[2001:db8::1]:6514'\n[sinks.b]\ntype = 'unix'\npath = '/run/b'\nsocket = 'datagram'\nqueue = 1\n[sinks.c]\ntype = 'file'\npath = '/c'\nfsync = '5s'\nlines = ['rows', 'alerts']\n[sinks.d]\ntype = 'syslog'\n[sinks.e]\ntype = 'webhook'\nurl = 'https://collector.example/a?b'\naddress = '192.0.2.1:443'\nheaders_file = '/h'\nca_file = '/ca'\n[sinks.f]\ntype = 'tcp'\naddress = '192.0.2.1:6514'\ntls = true\nserver_name = 'collector.example'\ncert_file = '/c'\nkey_file = '/k'\n[sinks.g]\ntype = 'nats'\naddress = '192.0.2.1:4222'\nsubject = 'a.{host}'\ncredentials_file = '/n'\ntls = true";
     for text in ["", &example.join("\n"), odd, sinks] {
         let settings = Settings::parse("recon.toml", text.as_bytes()).expect("settings");
         settings.apply(plans()).expect("known rules");

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::http::HttpDestination;
+use super::nats_peer::NatsDestination;
 use super::tls::TlsFiles;
 
 /// What a sink writes to.
@@ -34,6 +35,8 @@ pub(crate) enum Destination {
     Webhook(HttpDestination),
     /// A receiver of OTLP logs.
     Otlp(HttpDestination),
+    /// A NATS server with JetStream.
+    Nats(NatsDestination),
 }
 
 /// How a connection is encrypted.
@@ -70,12 +73,21 @@ impl Destination {
     pub(crate) const fn peer(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp { address, .. }
+            | Self::Nats(NatsDestination { address, .. })
             | Self::Webhook(HttpDestination { address, .. })
             | Self::Otlp(HttpDestination { address, .. }) => Some(*address),
             Self::File { .. } | Self::Journal { .. } | Self::Syslog { .. } | Self::Unix { .. } => {
                 None
             }
         }
+    }
+}
+
+/// What follows an address.
+const fn how(tls: Option<&TlsSettings>) -> &'static str {
+    match tls {
+        Some(_) => " with TLS",
+        None => "",
     }
 }
 
@@ -86,10 +98,8 @@ impl fmt::Display for Destination {
             Self::Journal { path } => write!(f, "journald at {}", path.display()),
             Self::Syslog { path } => write!(f, "syslog at {}", path.display()),
             Self::Unix { path, .. } => write!(f, "unix socket {}", path.display()),
-            Self::Tcp { address, tls } => {
-                let how = if tls.is_some() { " with TLS" } else { "" };
-                write!(f, "tcp {address}{how}")
-            }
+            Self::Tcp { address, tls } => write!(f, "tcp {address}{}", how(tls.as_ref())),
+            Self::Nats(nats) => write!(f, "nats {}{}", nats.address, how(nats.tls.as_ref())),
             Self::Webhook(http) => write!(f, "webhook {}", http.url),
             Self::Otlp(http) => write!(f, "otlp {}", http.url),
         }

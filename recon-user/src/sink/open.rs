@@ -14,6 +14,8 @@ use super::file::FileTarget;
 use super::http::HttpPeer;
 use super::http_target::{HttpEncoding, HttpTarget, JSON, JSON_LINES};
 use super::line_file::{LineFile, OpenFiles};
+use super::nats::NatsTarget;
+use super::nats_peer::NatsPeer;
 use super::otlp::OtlpEncoder;
 use super::stream_peer::{Peer, StreamPeer};
 use super::syslog::Header;
@@ -80,6 +82,9 @@ impl Sink {
             Destination::Otlp(http) => {
                 let encoding = HttpEncoding::Otlp(OtlpEncoder::new(host));
                 Box::new(HttpTarget::new(HttpPeer::load(&http, JSON)?, encoding))
+            }
+            Destination::Nats(nats) => {
+                Box::new(NatsTarget::new(NatsPeer::load(&nats)?, &nats, host))
             }
         };
         let place = name.place.clone();

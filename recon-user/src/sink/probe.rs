@@ -2,7 +2,7 @@
 //!
 //! In: where a sink writes to. Out: why it can't.
 //! The decision held here: the same code connects as that of the sink. With TLS, both sides agree
-//! on a key; nothing else is sent.
+//! on a key, and a NATS server judges the credentials; no line is sent.
 
 use std::io;
 use std::net::SocketAddr;
@@ -49,6 +49,10 @@ pub(crate) fn probe(destination: &Destination) -> Result<(), Unreachable> {
                 false => try_tcp(&http.address),
                 true => try_tls(&http.address, &http.tls, http.url.host()),
             };
+        }
+        Destination::Nats(nats) => {
+            let peer = super::nats_peer::NatsPeer::load(nats).map_err(Unreachable::Files)?;
+            peer.connect().map(drop)
         }
     }
     .map_err(Unreachable::Peer)

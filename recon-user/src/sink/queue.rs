@@ -108,6 +108,9 @@ pub(super) enum Work {
 pub(super) struct LineBatch {
     pub(super) bytes: Bytes,
     pub(super) lines: u64,
+    /// Whether it came through another queue than the sink's own one: in a sink of the settings,
+    /// these are rows.
+    pub(super) is_other: bool,
     /// The counts of the queue that this came through.
     pub(super) counts: Arc<Counts>,
 }
@@ -117,6 +120,7 @@ pub(super) struct LineBatch {
 pub(crate) struct LineQueue {
     work: Sender<Work>,
     counts: Arc<Counts>,
+    is_other: bool,
     /// From so many lines on, no more may wait.
     limit: u64,
     /// Lines that were queued or dropped.
@@ -128,6 +132,7 @@ impl LineQueue {
         Self {
             work,
             counts: Arc::default(),
+            is_other: false,
             limit,
             lines: 0,
         }
@@ -135,7 +140,10 @@ impl LineQueue {
 
     /// Another one to the same thread.
     pub(super) fn another(&self, limit: u64) -> Self {
-        Self::new(self.work.clone(), limit)
+        Self {
+            is_other: true,
+            ..Self::new(self.work.clone(), limit)
+        }
     }
 
     /// Queues that many lines, or counts them as dropped. Returns whether they are queued. Others
@@ -148,6 +156,7 @@ impl LineQueue {
             let batch = LineBatch {
                 bytes: bytes.into(),
                 lines,
+                is_other: self.is_other,
                 counts: Arc::clone(counts),
             };
             let sent = self.work.send(Work::Lines(batch)).is_ok();

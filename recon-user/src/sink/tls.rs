@@ -263,7 +263,12 @@ impl TlsStream {
 
     /// What the kernel knows of.
     pub(super) fn tcp(&self) -> &TcpStream {
-        self.0.get_ref()
+        self.stream.get_ref()
+    }
+
+    /// Reads what the peer sends. An alert of TLS is an error that names it.
+    pub(super) fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(bytes)
     }
 
     /// Says that nothing more comes, and reads what the peer has sent: the kernel would otherwise

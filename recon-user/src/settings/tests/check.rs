@@ -95,6 +95,16 @@ fn settings_that_nobody_means_are_doubted() {
             1,
             everything("rules.port-scan.allow", "IPv4"),
         ),
+        (
+            "[sinks.a]\ntype = 'webhook'\nurl = 'https://192.0.2.1/'\nheaders_file = '/h'",
+            1,
+            String::new(),
+        ),
+        (
+            "[sinks.a]\ntype = 'otlp'\nendpoint = 'http://192.0.2.1/'\nheaders_file = '/h'",
+            1,
+            "warning: what `headers_file` of the sink `a` holds goes in the clear, to whoever listens at its address: use a URL of https\n".to_owned(),
+        ),
     ] {
         let settings = Settings::parse("recon.toml", file.as_bytes()).expect("settings");
         assert_eq!(settings.doubts(rules), expected, "{file}");

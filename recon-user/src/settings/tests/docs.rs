@@ -103,7 +103,7 @@ const RULE_EXAMPLE: [(&str, &str); 9] = [
 
 /// A sink, which has no defaults. A file has nothing of what other types have.
 const SINK: &str = "sinks.<name>.";
-const SINK_EXAMPLE: [(&str, Option<&str>); 17] = [
+const SINK_EXAMPLE: [(&str, Option<&str>); 19] = [
     ("type", Some("\"file\"")),
     ("path", Some("\"/var/log/recon/audit.jsonl\"")),
     ("address", None),
@@ -111,6 +111,8 @@ const SINK_EXAMPLE: [(&str, Option<&str>); 17] = [
     ("url", None),
     ("endpoint", None),
     ("headers_file", None),
+    ("subject", None),
+    ("credentials_file", None),
     ("tls", None),
     ("server_name", None),
     ("ca_file", None),
