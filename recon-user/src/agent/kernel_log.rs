@@ -20,23 +20,22 @@ impl<M: CountMaps> Agent<M> {
     /// Logs the frames of which the kernel programs have left a record, if they were asked to.
     pub(super) fn log_lost_frames(&mut self, interfaces: &WatchedInterfaces) {
         if let Some(log) = &mut self.kernel_log {
-            let more = log.read(|frame| log_frame(&frame, interfaces));
+            let more = log.read(|frame| log_frame(&frame, interfaces.named()));
             log_more(more.unwrap_or_default());
         }
     }
 
-    /// Logs the last ones.
-    pub(super) fn end_kernel_log(&mut self, interfaces: &WatchedInterfaces) {
+    /// Logs the last ones, by the names that interfaces had.
+    pub(super) fn end_kernel_log(&mut self, names: &[(u32, String)]) {
         let log = self.kernel_log.take();
-        let more = log.map(|log: KernelLog| log.finish(|frame| log_frame(&frame, interfaces)));
+        let named = || names.iter().map(|(index, name)| (*index, name.as_str()));
+        let more = log.map(|log: KernelLog| log.finish(|frame| log_frame(&frame, named())));
         log_more(more.unwrap_or_default());
     }
 }
 
-fn log_frame(frame: &LoggedFrame, interfaces: &WatchedInterfaces) {
-    let named = interfaces
-        .named()
-        .filter(|(index, _)| *index == frame.interface);
+fn log_frame<'a>(frame: &LoggedFrame, named: impl Iterator<Item = (u32, &'a str)>) {
+    let named = named.filter(|(index, _)| *index == frame.interface);
     // The last one has the name that it has now.
     let interface = match named.last() {
         Some((_, name)) => name.to_owned(),

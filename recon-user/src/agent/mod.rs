@@ -214,11 +214,16 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
         )
         .await;
     service.stopping();
-    agent.end_kernel_log(&interfaces);
     agent.served.watch(interfaces.indexes());
     agent.places.rename(interfaces.take_renamed());
     agent.places.begin_poll(interfaces.named());
+    let names = interfaces.named();
+    let names: Vec<_> = names
+        .map(|(index, name)| (index, name.to_owned()))
+        .collect();
     let pins = interfaces.detach();
+    // Only now is there no frame that counters have and the log has not.
+    agent.end_kernel_log(&names);
     agent.note_started(&mut executions);
     match agent.end(pins.is_some()) {
         Some(frozen) => Err(frozen).context(
@@ -272,6 +277,9 @@ impl<M: CountMaps> Agent<M> {
         signals: &mut Signals,
         service: &mut Service,
     ) {
+        // However many ask, a poll that is due waits for one answer, and each poll for another one.
+        let mut has_served = false;
+        let mut polled = Instant::now();
         loop {
             let due = tokio::select! {
                 biased;
@@ -283,7 +291,8 @@ impl<M: CountMaps> Agent<M> {
                         continue;
                     }
                 },
-                duty = service.next_duty() => {
+                duty = service.next_duty(), if !has_served || polled.elapsed() < ticks.period() => {
+                    has_served = true;
                     self.serve(duty, service, interfaces);
                     continue;
                 }
@@ -298,6 +307,7 @@ impl<M: CountMaps> Agent<M> {
                 }
             };
             let began = Instant::now();
+            (has_served, polled) = (false, began);
             let late = due.elapsed().as_nanos() / ticks.period().as_nanos();
             let missed = u64::try_from(late).unwrap_or(u64::MAX);
             self.totals.missed_polls += missed;
