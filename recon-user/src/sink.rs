@@ -16,8 +16,8 @@
 //! | `otlp` | lines as logs of OpenTelemetry |
 //! | `nats`, `nats_peer`, `nats_frame`, `nats_subject` | lines in a stream of NATS JetStream |
 //! | `tls`, `secret_file` | encrypted connections; keys, and headers that are secret |
-//! | `probe` | whether somebody listens, for `recon check` |
 //! | `foreign_text` | what a peer says, as a message shows it |
+//! | `probe` | whether somebody listens, for `recon check` |
 //! | `journal`, `syslog`, `line_fields` | what journald and syslog get for a line |
 //! | `report` | what the log says of failures |
 //! | `flush` | waits until lines are written, but not for long |
@@ -33,9 +33,9 @@ mod datagram;
 mod destination;
 mod file;
 mod flush;
+mod foreign_text;
 mod gathered;
 mod http;
-mod foreign_text;
 mod http_target;
 mod http_url;
 mod journal;
@@ -80,16 +80,14 @@ pub(crate) use nats_peer::NatsDestination;
 pub(crate) use nats_subject::NatsSubject;
 pub(crate) use otlp::LOGS_PATH;
 pub(crate) use probe::{Unreachable, probe};
-pub(crate) use queue::LineQueue;
 pub use queue::Written;
 use queue::{Counts, Work};
+pub(crate) use queue::{LineQueue, WAITING_ALERTS, WAITING_ROWS};
 use report::{OverflowWatch, Reporter, Unwritten};
 use target::{StreamTarget, Target};
 pub(crate) use tls::TlsFiles;
 use worker::Worker;
 
-/// Alerts that may wait for a slow reader: about 2 KB each.
-const ALERTS: u64 = 4096;
 /// The name of stdout in messages.
 pub(crate) const STDOUT: &str = "stdout";
 /// The name of stderr in messages.
@@ -187,7 +185,7 @@ impl Sink {
             place: STDOUT.to_owned(),
             what: "alerts",
         };
-        let sink = Self::start_thread(name, Box::new(target), ALERTS, true)?;
+        let sink = Self::start_thread(name, Box::new(target), WAITING_ALERTS, true)?;
         Ok(Self {
             stdout: Some(stdout),
             ..sink

@@ -15,14 +15,14 @@ use anyhow::{Context as _, ensure};
 use jiff::Timestamp;
 
 use super::output_files;
-use super::route::{NamedRoute, Route, WAITING_ALERTS, WAITING_ROWS, open_sinks};
+use super::route::{NamedRoute, Route, open_sinks};
 use crate::cli::RunOptions;
 use crate::row::{Row, json};
 use crate::service::SinkStatus;
 use crate::settings::Settings;
 use crate::sink::{
-    Destination, Fsync, GatheredLines, LineQueue, OpenFiles, Sink, SinkName, Written, is_same,
-    last_moment,
+    Destination, Fsync, GatheredLines, LineQueue, OpenFiles, STDOUT, Sink, SinkName,
+    WAITING_ALERTS, WAITING_ROWS, Written, is_same, last_moment,
 };
 use crate::standard_streams::check_stdout;
 
@@ -33,14 +33,14 @@ pub(super) const WRITE_WAIT: Duration = match cfg!(test) {
     false => Duration::from_millis(100),
 };
 /// Stdout, as the name of a file.
-const STDOUT: &str = "-";
+const HYPHEN: &str = "-";
 /// What is written, for messages.
 const EVENTS: &str = "events";
 const ALERTS: &str = "alerts";
 
 /// Whether that name of a file is stdout.
 pub(super) fn is_stdout(path: &Path) -> bool {
-    path == Path::new(STDOUT)
+    path == Path::new(HYPHEN)
 }
 
 /// `host.name` of the alerts.
@@ -211,7 +211,7 @@ impl AgentOutput {
     /// Where the alerts go.
     pub(super) fn alerts_go_to(&self) -> String {
         let path = self.alert_file.as_ref();
-        path.map_or_else(|| "stdout".to_owned(), |path| path.display().to_string())
+        path.map_or_else(|| STDOUT.to_owned(), |path| path.display().to_string())
     }
 
     /// Opens the files again, after what is queued.

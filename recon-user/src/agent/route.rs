@@ -12,12 +12,10 @@ use super::output_files;
 use crate::cli::RunOptions;
 use crate::service::SinkStatus;
 use crate::settings::{LineKind, Settings, SinkSettings};
-use crate::sink::{Destination, Flush, LineQueue, OpenFiles, Sink, SinkName, SinkReport};
-
-/// How many rows may wait for a slow disk: some 64 MiB.
-pub(super) const WAITING_ROWS: u64 = 1 << 17;
-/// How many alerts may: some 2 KiB each.
-pub(super) const WAITING_ALERTS: u64 = 4096;
+use crate::sink::{
+    Destination, Flush, LineQueue, OpenFiles, Sink, SinkName, SinkReport, WAITING_ALERTS,
+    WAITING_ROWS,
+};
 
 /// A sink, and what goes there.
 #[derive(Debug)]

@@ -151,6 +151,8 @@ pub(super) const COMMON: &[Call] = &[
     call(libc::SYS_renameat2, Agent, Any),
     call(libc::SYS_linkat, Agent, Any),
     call(libc::SYS_fchmod, Agent, Any),
+    // A file that is rotated keeps its group. Without CAP_CHOWN that must be one of recon's.
+    call(libc::SYS_fchown, Agent, Any),
     call(libc::SYS_fchmodat, Agent, Any),
     call(libc::SYS_umask, Agent, Any),
     call(libc::SYS_ftruncate, Agent, Any),

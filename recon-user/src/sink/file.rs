@@ -6,9 +6,9 @@
 //! file loses no more than what he has removed. recon rotates between lines: no line is in two
 //! files. A rotation that fails goes on with the file, which grows.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,8 @@ use super::whole_lines::{WholeLines, ended_lines, first_line};
 
 /// How often to look after a file that nothing is written to.
 const LOOK: Duration = Duration::from_secs(1);
+/// What a mode says of who may do what.
+const PERMISSION_BITS: u32 = 0o777;
 /// A failed rotation is not tried again before that.
 const ROTATE_AGAIN: Duration = Duration::from_secs(60);
 
@@ -183,7 +185,27 @@ fn make_next(path: &Path) -> io::Result<PathBuf> {
     options.write(true).create(true).truncate(true);
     options.mode(PERMISSIONS);
     options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-    options.open(&next).map(|_| next)
+    let opened = options.open(&next)?;
+    keep_readers(path, &opened);
+    Ok(next)
+}
+
+/// Gives a file the group and the permissions of another one: whoever reads the log may read on.
+/// recon may only give it to a group that it is in; a file keeps its own group otherwise.
+fn keep_readers(path: &Path, file: &File) {
+    let kept = fs::metadata(path).and_then(|of| {
+        let own = file.metadata()?;
+        if of.gid() != own.gid() {
+            fchown(file, None, Some(of.gid()))?;
+        }
+        file.set_permissions(Permissions::from_mode(of.mode() & PERMISSION_BITS))
+    });
+    if let Err(error) = kept {
+        tracing::warn!(
+            "{}: the next file can't have its group and permissions: {error}; who reads it by its group can't read on: add recon to that group, or set the folder's setgid bit",
+            path.display()
+        );
+    }
 }
 
 /// Renames the file, and before that those that were rotated earlier: the oldest one is replaced.

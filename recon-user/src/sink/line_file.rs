@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, ensure};
 
-use super::lock;
+use super::{STDERR, STDOUT, lock};
 use crate::standard_streams::is_same_file;
 
 /// Permissions of a new file: the group of its folder may get it to read, others may not. Rows tell
@@ -120,7 +120,7 @@ impl LineFile {
             .and_then(ensure_writable)
             .with_context(|| format!("can't write {lines} to {name}"))?;
         let (stdout, stderr) = (io::stdout(), io::stderr());
-        for (stream, what) in [(stdout.as_fd(), "stdout"), (stderr.as_fd(), "stderr")] {
+        for (stream, what) in [(stdout.as_fd(), STDOUT), (stderr.as_fd(), STDERR)] {
             ensure!(
                 !is_same_file(file.as_fd(), stream),
                 "can't write {lines} to {name}: {what} goes there too, and lines would break each other; use another file, or --events - for rows and alerts on stdout"
@@ -255,8 +255,9 @@ fn end_torn_line(path: &Path, file: &mut File) -> io::Result<()> {
     if !about.is_file() || about.len() == 0 {
         return Ok(());
     }
-    // A file that recon may write but not read is taken to be whole.
-    let Ok(mut reader) = File::open(path) else {
+    // The file that is open, whatever has its name by now. One that recon may write but not read is
+    // taken to be whole.
+    let Ok(mut reader) = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())) else {
         return Ok(());
     };
     let mut last = [0];

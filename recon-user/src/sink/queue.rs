@@ -11,6 +11,11 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
 
 use bytes::Bytes;
 
+/// How many rows may wait for a slow disk: some 64 MiB.
+pub(crate) const WAITING_ROWS: u64 = 1 << 17;
+/// How many alerts may: some 2 KiB each.
+pub(crate) const WAITING_ALERTS: u64 = 4096;
+
 /// What became of lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Written {

@@ -1,6 +1,7 @@
 //! Sinks over pipes, full disks and files: what is written, and what is dropped.
 
 use std::io::Read;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use super::*;
 
@@ -89,14 +90,14 @@ fn a_slow_reader_is_not_waited_for() {
     let mut sink = Sink::new(&writer).expect("a sink");
     // More than a pipe (64 KiB) and the queue hold.
     let long = vec![b'x'; 1024];
-    let sent = ALERTS + 1000;
+    let sent = WAITING_ALERTS + 1000;
     (0..sent).for_each(|_| sink.write(long.clone()));
     let Written {
         written, dropped, ..
     } = sink.finish();
     assert_eq!(written + dropped, sent);
     assert!(
-        dropped >= sent - ALERTS && written > 0,
+        dropped >= sent - WAITING_ALERTS && written > 0,
         "{written} written, {dropped} dropped"
     );
 }
@@ -144,7 +145,8 @@ fn a_line_is_written_once_its_group_is_safe() {
             what: "alerts",
         };
         let target = Groups { groups: 0, failing };
-        let mut sink = Sink::start_thread(name, Box::new(target), ALERTS, true).expect("a sink");
+        let mut sink =
+            Sink::start_thread(name, Box::new(target), WAITING_ALERTS, true).expect("a sink");
         let mut flush = Flush::default();
         for number in 0..3 {
             sink.write(line(number));
@@ -170,7 +172,7 @@ fn a_sink_that_hangs_costs_the_other_one_nothing() {
         rotation: None,
         fsync: Fsync::Never,
     };
-    let lines = 2 * ALERTS;
+    let lines = 2 * WAITING_ALERTS;
     let mut fast = open(&file, lines);
     for number in 0..lines {
         let line = bytes::Bytes::from(format!("{number:>200}\n"));
@@ -197,18 +199,17 @@ fn a_file_is_rotated_and_old_ones_go() {
             rotation: Some(Rotation { limit: 10, keep: 2 }),
             fsync: Fsync::Line,
         },
-        ALERTS,
+        WAITING_ALERTS,
     );
+    // A group may read it that is not that of new files, if this process may give it away.
+    let open_to_group = std::fs::Permissions::from_mode(0o660);
+    std::fs::set_permissions(&path, open_to_group).expect("a file");
+    let own = std::fs::metadata(&path).expect("a file").gid();
+    let given = std::os::unix::fs::chown(&path, None, Some(own + 1));
+    let group = given.map_or(own, |()| own + 1);
     // Lines of four bytes, and one that is larger than a file may be.
-    for text in [
-        "100\n",
-        "101\n",
-        "102\n",
-        "0123456789ab\n",
-        "104\n",
-        "105\n",
-    ] {
-        sink.write(text.as_bytes().to_vec());
+    for text in ["100", "101", "102", "0123456789ab", "104", "105"] {
+        sink.write(format!("{text}\n").into_bytes());
     }
     assert_eq!(sink.finish().written, 6);
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).ok();
@@ -219,6 +220,14 @@ fn a_file_is_rotated_and_old_ones_go() {
         ("lines.3", None),
     ] {
         assert_eq!(read(name).as_deref(), expected, "{name}");
+    }
+    for name in ["lines", "lines.1"] {
+        let about = std::fs::metadata(folder.path().join(name)).expect("a file");
+        assert_eq!(
+            (about.gid(), about.mode() & 0o777),
+            (group, 0o660),
+            "{name}"
+        );
     }
 }
 
@@ -237,7 +246,7 @@ fn a_rotation_that_fails_leaves_all_files() {
             rotation: Some(Rotation { limit: 10, keep: 2 }),
             fsync: Fsync::Never,
         },
-        ALERTS,
+        WAITING_ALERTS,
     );
     (100..106).for_each(|number| sink.write(line(number)));
     assert_eq!(sink.finish().written, 6);
@@ -271,7 +280,7 @@ fn a_full_disk_is_a_problem_also_of_a_sink_that_syncs() {
         place: "full".to_owned(),
         what: "alerts",
     };
-    let mut sink = Sink::start_thread(name, Box::new(Full), ALERTS, true).expect("a sink");
+    let mut sink = Sink::start_thread(name, Box::new(Full), WAITING_ALERTS, true).expect("a sink");
     let mut flush = Flush::default();
     for number in 0..3 {
         sink.write(line(number));
@@ -293,7 +302,7 @@ fn a_large_entry_is_sent_as_a_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("socket");
     let reader = std::os::unix::net::UnixDatagram::bind(&path).expect("a socket");
-    let mut sink = open(&Destination::Journal { path }, ALERTS);
+    let mut sink = open(&Destination::Journal { path }, WAITING_ALERTS);
     let text = "x".repeat(1 << 20);
     sink.write(format!("{{\"message\":\"{text}\"}}\n"));
     let mut space = nix::cmsg_space!([std::os::fd::RawFd; 1]);
@@ -337,7 +346,7 @@ fn what_nobody_will_read_is_dropped() {
             path,
             is_datagram: false,
         },
-        ALERTS,
+        WAITING_ALERTS,
     );
     (0..3).for_each(|number| sink.write(line(number)));
     let (peer, _) = listener.accept().expect("a connection");
@@ -362,9 +371,9 @@ fn a_line_that_is_too_large_costs_itself() {
             path,
             is_datagram: true,
         },
-        ALERTS,
+        WAITING_ALERTS,
     );
-    let mut rows = sink.another_queue(ALERTS);
+    let mut rows = sink.another_queue(WAITING_ALERTS);
     let large = "x".repeat(8 << 20);
     rows.write_lines(format!("1\n{large}\n3\n"), 3);
     reader

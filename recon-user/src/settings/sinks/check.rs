@@ -235,7 +235,7 @@ impl SinkSettings {
         ] {
             if let Some(number) = number.filter(|number| !(1..=most).contains(number)) {
                 error(
-                    format!("`{key}` of the sink `{name}` is out of range"),
+                    format!("`{key} = {number}` of the sink `{name}` is out of range"),
                     format!("use a number from 1 to {most}"),
                 );
             }
@@ -250,7 +250,7 @@ impl SinkSettings {
         let length = socket.map_or(0, |path| path.as_os_str().len());
         if length > LONGEST_SOCKET {
             error(
-                format!("the path of the sink `{name}` is too long for a socket"),
+                format!("the path of the sink `{name}` has {length} bytes, too many for a socket"),
                 format!("use at most {LONGEST_SOCKET} bytes"),
             );
         }
