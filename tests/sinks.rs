@@ -5,6 +5,8 @@
 
 #[path = "sinks/closers.rs"]
 mod closers;
+#[path = "sinks/everything.rs"]
+mod everything;
 #[path = "sinks/files.rs"]
 mod files;
 #[path = "sinks/http_server.rs"]
@@ -30,6 +32,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -70,6 +73,11 @@ struct State {
 impl Watched {
     /// Starts an agent with these tables of recon.toml and a sink that gets everything.
     fn start(lab: Lab, folder: &Path, sinks: &str) -> Result<Self> {
+        Self::start_into(lab, folder, sinks, Stdio::piped())
+    }
+
+    /// The same with its stdout redirected, so that no alert is seen here.
+    fn start_into(lab: Lab, folder: &Path, sinks: &str, stdout: Stdio) -> Result<Self> {
         let [config, socket, all] =
             ["recon.toml", "control.sock", "all.jsonl"].map(|name| folder.join(name));
         let text = format!(
@@ -82,7 +90,7 @@ impl Watched {
             config.display(),
             socket.display()
         );
-        let agent = Agent::start(&lab, &arguments)?;
+        let agent = Agent::start_into(&lab, &arguments, stdout)?;
         Ok(Self {
             agent,
             lab,
@@ -183,8 +191,13 @@ impl Watched {
             status["missed_polls"] == 0 && status["failed_polls"] == 0,
             "{status}"
         );
+        self.end(Agent::stop)
+    }
+
+    /// Waits for the end of the agent.
+    fn end(self, wait: impl FnOnce(Agent) -> Result<Stopped>) -> Result<Ended> {
         let begun = Instant::now();
-        let stopped = self.agent.stop()?;
+        let stopped = wait(self.agent)?;
         let took = begun.elapsed();
         ensure!(stopped.status.success(), "{}", stopped.seen);
         ensure!(took.as_secs() < 10, "the end took {took:?}");

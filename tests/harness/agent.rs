@@ -242,6 +242,13 @@ impl Agent {
         Ok(alert)
     }
 
+    /// Reads neither its stdout nor its stderr while the guard lives. Nothing here that waits for it
+    /// may be called meanwhile.
+    #[must_use]
+    pub fn hold(&self) -> impl Drop + use<'_> {
+        self.watch.lock()
+    }
+
     /// Waits for the end of the next poll, and returns its number.
     ///
     /// # Errors

@@ -25,7 +25,7 @@ fn table(url: &str, more: &str) -> String {
 }
 
 /// The lines of the requests that were taken.
-fn lines_of(received: &[Received]) -> Result<Vec<String>> {
+pub(super) fn lines_of(received: &[Received]) -> Result<Vec<String>> {
     let taken = received.iter().filter(|it| it.is_taken);
     let bodies = taken.map(|it| lines(&it.body));
     Ok(bodies.collect::<Result<Vec<_>>>()?.concat())
