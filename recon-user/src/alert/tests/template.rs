@@ -78,3 +78,21 @@ fn the_index_template_has_each_field() {
         .collect();
     assert_eq!(never, [""; 0], "in the template, in no line");
 }
+
+/// Elasticsearch refuses a query that names a field which no line had so far.
+#[test]
+fn the_query_for_elasticsearch_names_fields_of_lines() {
+    let query = include_str!("../../../package/siem/incidents.esql");
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || "._-*".contains(c);
+    let names = query.split(|c: char| !is_of_name(c));
+    let names = names.filter(|name| name.contains('.') && !name.starts_with("logs-recon"));
+    let names: BTreeSet<_> = names.collect();
+    assert!(names.contains("event.id") && names.len() > 8, "{names:?}");
+    let lines = lines();
+    for name in names {
+        let place = format!("/{}", name.replace('.', "/"));
+        let mut values = lines.iter().filter_map(|line| line.pointer(&place));
+        let is_value = values.any(|value| !value.is_object());
+        assert!(is_value, "{name} is in no line");
+    }
+}
