@@ -9,10 +9,9 @@ use std::net::IpAddr;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, Serializer};
 
-use super::endpoint::EcsEndpoint;
 use super::lines::Origin;
-use super::message::{Message, Reason};
-use super::own::Recon;
+use super::message::Reason;
+use crate::rule::Technique;
 use crate::stable_hash::StableHash;
 use crate::stream::Query;
 
@@ -24,32 +23,6 @@ impl<T: Display> Serialize for AsText<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
     }
-}
-
-#[derive(Serialize)]
-pub(super) struct Alert<'a> {
-    #[serde(rename = "@timestamp")]
-    pub(super) timestamp: Timestamp,
-    pub(super) message: AsText<Message<'a>>,
-    pub(super) ecs: Ecs,
-    pub(super) event: EcsEvent<'a>,
-    pub(super) rule: EcsRule<'a>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    pub(super) tags: &'a [String],
-    pub(super) threat: Threat<'a>,
-    #[serde(skip_serializing_if = "Related::is_empty")]
-    pub(super) related: Related,
-    #[serde(skip_serializing_if = "EcsEndpoint::is_empty")]
-    pub(super) source: EcsEndpoint,
-    #[serde(skip_serializing_if = "EcsEndpoint::is_empty")]
-    pub(super) destination: EcsEndpoint,
-    pub(super) network: NetworkFields,
-    pub(super) observer: Observer<'a>,
-    pub(super) agent: EcsAgent,
-    pub(super) host: Host<'a>,
-    #[serde(flatten)]
-    pub(super) actor: Option<Actor<'a>>,
-    pub(super) recon: Recon<'a>,
 }
 
 /// The version of ECS that the fields follow.
@@ -152,7 +125,7 @@ pub(super) struct Related {
 }
 
 impl Related {
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.ip.is_empty() && self.user.is_empty()
     }
 }
@@ -192,14 +165,14 @@ impl<'a> EcsRule<'a> {
 
 /// Ids and names of ATT&CK, which ECS declares as lists.
 #[derive(Serialize)]
-pub(super) struct Listed<'a> {
+struct Listed<'a> {
     id: [&'a str; 1],
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<[&'a str; 1]>,
 }
 
 impl<'a> Listed<'a> {
-    pub(super) fn new([id, name]: [&'a str; 2]) -> Self {
+    fn new([id, name]: [&'a str; 2]) -> Self {
         Self {
             id: [id],
             name: (!name.is_empty()).then_some([name]),
@@ -208,19 +181,33 @@ impl<'a> Listed<'a> {
 }
 
 #[derive(Serialize)]
-pub(super) struct ThreatTechnique<'a> {
+struct ThreatTechnique<'a> {
     #[serde(flatten)]
-    pub(super) technique: Listed<'a>,
+    technique: Listed<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) subtechnique: Option<Listed<'a>>,
+    subtechnique: Option<Listed<'a>>,
 }
 
 #[derive(Serialize)]
 pub(super) struct Threat<'a> {
-    pub(super) framework: &'static str,
+    framework: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) tactic: Option<Listed<'a>>,
-    pub(super) technique: ThreatTechnique<'a>,
+    tactic: Option<Listed<'a>>,
+    technique: ThreatTechnique<'a>,
+}
+
+impl<'a> Threat<'a> {
+    pub(super) fn of(query: &'a Query) -> Self {
+        let known = Technique::of(query.plan().technique.as_deref());
+        Self {
+            framework: "MITRE ATT&CK",
+            tactic: known.tactic.map(Listed::new),
+            technique: ThreatTechnique {
+                technique: Listed::new(known.technique),
+                subtechnique: known.subtechnique.map(Listed::new),
+            },
+        }
+    }
 }
 
 #[derive(Serialize)]

@@ -24,15 +24,21 @@ pub enum LineFormat {
 }
 
 impl LineFormat {
-    /// Writes the line with its line feed.
+    /// Writes an object of ECS.
     pub(super) fn write(self, ecs: impl Serialize, line: &mut Vec<u8>) -> serde_json::Result<()> {
         match self {
-            Self::Ecs => serde_json::to_writer(&mut *line, &ecs),
-            Self::Ocsf => serde_json::to_writer(&mut *line, &ocsf::event(Fields::of(&ecs)?)),
-            Self::Eve => serde_json::to_writer(&mut *line, &eve::event(Fields::of(&ecs)?)),
-        }?;
-        line.push(b'\n');
-        Ok(())
+            Self::Ecs => serde_json::to_writer(line, &ecs),
+            Self::Ocsf | Self::Eve => self.write_fields(serde_json::to_value(ecs)?, line),
+        }
+    }
+
+    /// The same of what is a tree already.
+    pub(super) fn write_fields(self, ecs: Value, line: &mut Vec<u8>) -> serde_json::Result<()> {
+        match self {
+            Self::Ecs => serde_json::to_writer(line, &ecs),
+            Self::Ocsf => serde_json::to_writer(line, &ocsf::event(Fields::of(ecs))),
+            Self::Eve => serde_json::to_writer(line, &eve::event(Fields::of(ecs))),
+        }
     }
 }
 
@@ -50,15 +56,15 @@ impl Fields {
         "observer.hostname",
     ];
 
-    fn of(ecs: impl Serialize) -> serde_json::Result<Self> {
-        let mut fields = match serde_json::to_value(ecs)? {
+    fn of(ecs: Value) -> Self {
+        let mut fields = match ecs {
             Value::Object(fields) => Self(fields),
             _ => Self(Map::new()),
         };
         for name in Self::REDUNDANT {
             fields.take(name);
         }
-        Ok(fields)
+        fields
     }
 
     /// Takes the field of that dotted name, and objects that are empty without it.

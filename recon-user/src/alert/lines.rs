@@ -10,6 +10,7 @@ use std::fs;
 use std::net::IpAddr;
 
 use super::format::LineFormat;
+use super::prepared::Prepared;
 use super::{blind, digest, finding_alert, suppressed_alert};
 use crate::blind::BlindReport;
 use crate::enrich::{AddressFacts, Databases};
@@ -35,6 +36,7 @@ pub struct AlertLines {
     host_id: Option<String>,
     written: u64,
     format: LineFormat,
+    prepared: Prepared,
     /// The last line, whose memory the next one takes.
     line: Vec<u8>,
     databases: Databases,
@@ -49,6 +51,7 @@ impl AlertLines {
             host_id: None,
             written: 0,
             format: LineFormat::default(),
+            prepared: Prepared::default(),
             line: Vec::new(),
             databases: Databases::default(),
         }
@@ -89,6 +92,7 @@ impl AlertLines {
     pub(crate) fn change_host(&mut self, host: &str) {
         if self.host != host {
             host.clone_into(&mut self.host);
+            self.prepared = Prepared::default();
         }
     }
 
@@ -103,17 +107,17 @@ impl AlertLines {
         notification: &Notification,
         who: &[Process],
     ) -> serde_json::Result<&[u8]> {
-        let (origin, format, line) = self.begin_line();
-        match notification {
+        let format = self.format;
+        self.write(|origin, prepared, line| match notification {
             Notification::Found(finding) => {
-                format.write(finding_alert(finding, origin, who), line)?;
+                finding_alert(finding, origin, who).write(format, origin, prepared, line)
             }
             Notification::Suppressed { first, suppressed } => {
-                format.write(suppressed_alert(first, suppressed, origin, who), line)?;
+                suppressed_alert(first, suppressed, origin, who)
+                    .write(format, origin, prepared, line)
             }
-            Notification::Digest(digest) => format.write(digest::digest(digest, origin), line)?,
-        }
-        Ok(line)
+            Notification::Digest(digest) => format.write(digest::digest(digest, origin), line),
+        })
     }
 
     /// The line of a report on what recon does not see.
@@ -121,13 +125,15 @@ impl AlertLines {
     /// # Errors
     /// Those of `serde_json`.
     pub fn blind(&mut self, report: &BlindReport) -> serde_json::Result<&[u8]> {
-        let (origin, format, line) = self.begin_line();
-        format.write(blind::blind(report, origin), line)?;
-        Ok(line)
+        let format = self.format;
+        self.write(|origin, _, line| format.write(blind::blind(report, origin), line))
     }
 
-    /// What the next line has in common with all, and where it goes.
-    fn begin_line(&mut self) -> (Origin<'_>, LineFormat, &mut Vec<u8>) {
+    /// The next line, of which `write` writes the object.
+    fn write(
+        &mut self,
+        write: impl FnOnce(Origin<'_>, &mut Prepared, &mut Vec<u8>) -> serde_json::Result<()>,
+    ) -> serde_json::Result<&[u8]> {
         self.written += 1;
         self.line.clear();
         let origin = Origin {
@@ -136,7 +142,9 @@ impl AlertLines {
             sequence: self.written,
             databases: &self.databases,
         };
-        (origin, self.format, &mut self.line)
+        write(origin, &mut self.prepared, &mut self.line)?;
+        self.line.push(b'\n');
+        Ok(&self.line)
     }
 }
 

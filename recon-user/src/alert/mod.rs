@@ -18,6 +18,8 @@ mod lines;
 mod message;
 mod ocsf;
 mod own;
+mod parts;
+mod prepared;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -30,13 +32,9 @@ use crate::duration::Ticks;
 use crate::incident::{Finding, Source, Suppressed, SuppressedSource};
 use crate::process::Process;
 use crate::row::Verdict;
-use crate::rule::Technique;
 use crate::stable_hash::StableHash;
 pub(crate) use blind::{OWN_RULE_IDS, is_own_id, own_rule_id};
-use ecs::{
-    Alert, AsText, Ecs, EcsAgent, EcsEvent, EcsRule, EventText, Host, Listed, NetworkFields,
-    Observer, Related, Threat, ThreatTechnique,
-};
+use ecs::{AsText, Ecs, EcsEvent, EventText, NetworkFields, Related};
 use endpoint::EcsEndpoint;
 pub use format::LineFormat;
 pub use lines::AlertLines;
@@ -44,6 +42,7 @@ use lines::Origin;
 pub(crate) use message::unit;
 use message::{Message, Reason};
 use own::{EcsColumns, LeftOutSource, Recon};
+use parts::{Alert, AlertEnds, AlertHead, AlertTail};
 
 /// `recon.phase` of suppressed findings.
 const SUPPRESSED: &str = "left_out";
@@ -57,16 +56,17 @@ fn suppressed_alert<'a>(
     who: &'a [Process],
 ) -> Alert<'a> {
     let mut alert = finding_alert(first, origin, who);
-    alert.timestamp = suppressed.at;
-    alert.message = AsText(Message::Suppressed(first, suppressed, who));
-    alert.event.action = SUPPRESSED;
-    alert.event.reason = AsText(Reason::Suppressed(suppressed));
-    alert.event.outcome = None;
-    alert.event.set_times([suppressed.start, suppressed.end]);
-    alert.recon.phase = SUPPRESSED;
-    alert.recon.left_out = Some(suppressed.count);
-    alert.recon.left_out_sources = suppressed.sources.iter().map(left_out).collect();
-    alert.recon.left_out_unlisted = Some(suppressed.unlisted);
+    let (head, recon) = (&mut alert.head, &mut alert.tail.recon);
+    head.timestamp = suppressed.at;
+    head.message = AsText(Message::Suppressed(first, suppressed, who));
+    head.event.action = SUPPRESSED;
+    head.event.reason = AsText(Reason::Suppressed(suppressed));
+    head.event.outcome = None;
+    head.event.set_times([suppressed.start, suppressed.end]);
+    recon.phase = SUPPRESSED;
+    recon.left_out = Some(suppressed.count);
+    recon.left_out_sources = suppressed.sources.iter().map(left_out).collect();
+    recon.left_out_unlisted = Some(suppressed.unlisted);
     alert
 }
 
@@ -87,7 +87,6 @@ fn left_out(of: &SuppressedSource) -> LeftOutSource {
 }
 
 fn finding_alert<'a>(finding: &'a Finding, origin: Origin<'a>, who: &'a [Process]) -> Alert<'a> {
-    let query = &finding.query;
     let remote = finding.remote.map(Address::to_ip);
     let local = finding.local.map(Address::to_ip);
     // Of the local address, the operator knows more than any database.
@@ -103,36 +102,34 @@ fn finding_alert<'a>(finding: &'a Finding, origin: Origin<'a>, who: &'a [Process
     // The remote and the local address are of the same family.
     let family = remote.or(local);
     Alert {
-        timestamp: finding.at,
-        message: AsText(Message::Finding(finding, who)),
-        ecs: Ecs::FOLLOWED,
-        event: event(finding, origin),
-        rule: EcsRule::of(query),
-        tags: &query.plan().tags,
-        threat: threat(finding),
-        related: related(finding, who),
-        source,
-        destination,
-        network: NetworkFields {
-            transport: transport(finding, family),
-            r#type: family.map(|ip| if ip.is_ipv4() { "ipv4" } else { "ipv6" }),
-            direction: if finding.is_outbound() {
-                "egress"
-            } else {
-                "ingress"
+        head: AlertHead {
+            timestamp: finding.at,
+            message: AsText(Message::Finding(finding, who)),
+            ecs: Ecs::FOLLOWED,
+            event: event(finding, origin),
+        },
+        query: &finding.query,
+        ends: AlertEnds {
+            related: related(finding, who),
+            source,
+            destination,
+            network: NetworkFields {
+                transport: transport(finding, family),
+                r#type: family.map(|ip| if ip.is_ipv4() { "ipv4" } else { "ipv6" }),
+                direction: match finding.is_outbound() {
+                    true => "egress",
+                    false => "ingress",
+                },
             },
         },
-        observer: Observer::new(
-            origin,
-            match finding.interfaces[..] {
-                [only] => Some(only),
-                _ => None,
-            },
-        ),
-        agent: EcsAgent::SELF,
-        host: Host::new(origin),
-        actor: actor::actor(who),
-        recon: recon(finding, origin.host, who),
+        interface: match finding.interfaces[..] {
+            [only] => Some(only),
+            _ => None,
+        },
+        tail: AlertTail {
+            actor: actor::actor(who),
+            recon: recon(finding, origin.host, who),
+        },
     }
 }
 
@@ -190,18 +187,6 @@ fn related(finding: &Finding, who: &[Process]) -> Related {
 /// What identifies something of that host among those of all hosts: `event.id` of an incident.
 pub(crate) fn event_id(of: StableHash, host: &str) -> StableHash {
     of.with(host.as_bytes())
-}
-
-fn threat(finding: &Finding) -> Threat<'_> {
-    let known = Technique::of(finding.query.plan().technique.as_deref());
-    Threat {
-        framework: "MITRE ATT&CK",
-        tactic: known.tactic.map(Listed::new),
-        technique: ThreatTechnique {
-            technique: Listed::new(known.technique),
-            subtechnique: known.subtechnique.map(Listed::new),
-        },
-    }
 }
 
 fn recon<'a>(finding: &'a Finding, host: &str, who: &'a [Process]) -> Recon<'a> {
