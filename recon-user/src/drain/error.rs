@@ -49,7 +49,7 @@ pub enum DrainError {
     Grace(io::Error),
     /// There is no thread that waits for the grace period.
     #[error(
-        "can't start the thread that waits for programs (recon-grace): {0}; allow more tasks (TasksMax= of the service, kernel.threads-max)"
+        "can't start the thread that waits for programs (recon-grace): {0}; raise the limit on processes: `ulimit -u` in the shell that starts recon, or TasksMax in its systemd unit"
     )]
     GraceThread(io::Error),
     /// The kernel does not share the memory of a map.
