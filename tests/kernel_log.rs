@@ -218,6 +218,7 @@ fn loaded_instructions(kernel_log: bool) -> Result<Vec<(&'static str, u32)>> {
         table_entries: 64,
         netns: Netns::Watched,
         kernel_log,
+        dns_names: false,
     };
     let mut hooks = Hooks::load_pinned(options, None)?;
     let mut found = Vec::new();

@@ -10,6 +10,7 @@
 //! | signal | [`tool`] | which tool's fingerprint a probe carries |
 //! | count | [`frame_class`] | in which counter a frame is, whatever it shows |
 //! | count | [`lost_frame`] | what the kernel's log says of a frame that can't be read |
+//! | names | [`dns_frame`] | what is handed over of DNS queries and answers |
 //! | count | [`table`] | the [`Key`] under which it counts |
 //! | count | [`detail`] | the key's sender, interface, or namespace and ending |
 //! | count | [`netns`] | in which network namespace, if that is not the agent's |
@@ -30,6 +31,7 @@ extern crate std;
 
 pub mod admission;
 pub mod detail;
+pub mod dns_frame;
 pub mod ending;
 pub mod flow;
 pub mod frame_class;

@@ -20,6 +20,7 @@ use recon_common::{
 };
 
 use crate::admit;
+use crate::dns::{CopiedFrame, copy_dns_frame};
 use crate::kernel_log::{LoggedFrame, log_lost_frame};
 use crate::recent::RecentSlot;
 
@@ -114,12 +115,15 @@ impl Live {
 /// Counts what `packet` shows, if anything.
 #[inline(always)]
 pub(crate) fn count_packet(
-    packet: &impl LoggedFrame,
+    packet: &(impl LoggedFrame + CopiedFrame),
     state: &impl FlowState,
     direction: Direction,
 ) {
     let class = match parse(packet, direction) {
-        Ok(parsed) => count_parsed(&parsed, state, direction),
+        Ok(parsed) => {
+            copy_dns_frame(packet, &parsed, state, direction);
+            count_parsed(&parsed, state, direction)
+        }
         Err(class) => class,
     };
     add_to_counter(Counter::Frames(direction, class), 1);

@@ -13,6 +13,7 @@
 //! - [`accepted`]: which connections this host has accepted, and since when
 //! - [`admit`]: which packets get a key when room is short
 //! - [`kernel_log`]: which frames could not be read, for whoever asks
+//! - [`dns`]: this host's DNS queries and their answers, for whoever asks
 //! - [`count`]: one map update per interesting packet
 //!
 //! `recon-common` decides what a packet means, with the code that the host's tests run too.
@@ -24,6 +25,7 @@
 mod accepted;
 mod admit;
 mod count;
+mod dns;
 mod flow_state;
 mod hook;
 mod kernel_log;

@@ -44,6 +44,7 @@ impl Drained {
             table_entries: room,
             netns: Netns::Watched,
             kernel_log: false,
+            dns_names: false,
         };
         let mut hooks = Hooks::load_pinned(options, pins)?;
         let [first, second] = GENERATIONS;

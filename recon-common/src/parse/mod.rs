@@ -18,10 +18,11 @@ mod payload;
 mod transport;
 
 use core::num::NonZeroU32;
+use core::ops::Range;
 
 use crate::observation::NONE;
-use crate::packet::Cursor;
-use crate::protocol::ip_protocol;
+use crate::packet::{Cursor, Fields as _};
+use crate::protocol::{UDP_HEADER, ip_protocol};
 use crate::{Flow, FlowMarks, FlowState, FrameClass, Ignored, Observation, Packet, Signal, Tool};
 use link::Frame;
 pub use link::{NETWORK_START, behind_tunnel_headers};
@@ -104,6 +105,32 @@ pub fn parse<P: Packet + ?Sized>(packet: &P, direction: Direction) -> Result<Par
     }
     packet.pull_headers();
     parse_all(packet, direction)
+}
+
+/// The flow of a UDP datagram, and where its payload is in the frame, which may end before that.
+/// Only the agent asks, of frames that a hook has parsed before.
+pub fn udp_payload<P: Packet + ?Sized>(
+    packet: &P,
+    direction: Direction,
+) -> Option<(Flow, Range<usize>)> {
+    let cursor = Cursor::new(packet);
+    let frame = match P::STARTS_WITH_IP {
+        true => link::bare(cursor),
+        false => link::ethernet(cursor, direction),
+    };
+    let Ok(Frame::Ip(family, cursor)) = frame else {
+        return None;
+    };
+    let datagram = network::datagram(family, cursor).ok()?;
+    if datagram.protocol != ip_protocol::UDP {
+        return None;
+    }
+    let header = datagram.payload.peek::<UDP_HEADER>()?;
+    let ports = [header.u16::<0>(), header.u16::<2>()];
+    let flow = datagram.flow(direction, ports).ok()?;
+    let payload = datagram.payload.skip(UDP_HEADER);
+    let start = payload.offset;
+    Some((flow, start..start.saturating_add(payload.left())))
 }
 
 /// Parses header by header.

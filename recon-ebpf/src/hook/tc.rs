@@ -11,6 +11,7 @@ use aya_ebpf::bindings::tcx_action_base::TCX_NEXT;
 use aya_ebpf::helpers::{bpf_skb_load_bytes, bpf_skb_load_bytes_relative};
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
+use recon_common::dns_frame::CAPTURED;
 use recon_common::packet::Fields;
 use recon_common::parse::{NETWORK_START, behind_tunnel_headers};
 use recon_common::protocol::{
@@ -20,6 +21,7 @@ use recon_common::protocol::{
 use recon_common::{Direction, Packet};
 
 use super::{InPlace, hide_offset};
+use crate::dns::{CopiedFrame, write_frame};
 use crate::flow_state::{KernelFlowState, PacketHook};
 use crate::kernel_log::{FrameBytes, LoggedFrame, write_record};
 use crate::{count, sender};
@@ -199,6 +201,26 @@ impl<const IS_BARE: bool> LoggedFrame for SkbFrame<IS_BARE> {
     fn log(&self, lost: u32) {
         log_skb_frame(self.0.skb.skb, lost);
     }
+}
+
+impl<const IS_BARE: bool> CopiedFrame for SkbFrame<IS_BARE> {
+    #[inline(always)]
+    fn copy(&self, origin: u32) {
+        copy_skb_frame(self.0.skb.skb, origin);
+    }
+}
+
+#[inline(never)]
+fn copy_skb_frame(context: *mut __sk_buff, origin: u32) {
+    // SAFETY: the context is the program's own.
+    let length = unsafe { (*context).len };
+    write_frame(origin, |bytes| {
+        // The verifier needs both bounds.
+        let length = length.clamp(1, CAPTURED as u32);
+        // SAFETY: the helper writes `length` bytes, for which there is room.
+        let result = unsafe { bpf_skb_load_bytes(context.cast(), 0, bytes.cast(), length) };
+        if result == 0 { length } else { 0 }
+    });
 }
 
 /// The parser has pulled the headers into the first buffer.

@@ -9,12 +9,14 @@ use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
+use recon_common::dns_frame::CAPTURED;
 use recon_common::{Direction, Packet};
 
 use super::{InPlace, hide_offset};
 use crate::count;
+use crate::dns::{CopiedFrame, write_frame};
 use crate::flow_state::{KernelFlowState, PacketHook};
-use crate::kernel_log::{FrameBytes, LoggedFrame, write_record};
+use crate::kernel_log::{FrameBytes, LoggedFrame, capture, write_record};
 
 /// Whether frames may come in several buffers, and the kernel has the helper that reads them (Linux
 /// 5.18 and later). The agent sets it before it loads the programs; the verifier skips the call of
@@ -76,6 +78,24 @@ impl LoggedFrame for XdpFrame {
     fn log(&self, lost: u32) {
         log_xdp_frame(self.0.ctx, lost);
     }
+}
+
+impl CopiedFrame for XdpFrame {
+    #[inline(always)]
+    fn copy(&self, origin: u32) {
+        copy_xdp_frame(self.0.ctx, origin);
+    }
+}
+
+/// Of a frame in several buffers, the first one is copied.
+#[inline(never)]
+fn copy_xdp_frame(context: *mut xdp_md, origin: u32) {
+    write_frame(origin, |bytes| {
+        // Read here: the verifier allows no arithmetic on an end that is kept over a call.
+        let frame = XdpContext::new(context);
+        let (start, end) = (frame.data(), frame.data_end());
+        capture::<CAPTURED>(start, end, bytes.cast())
+    });
 }
 
 #[inline(never)]

@@ -26,6 +26,7 @@ mod live;
 mod logins;
 mod losses;
 mod meter;
+mod names;
 mod namespaces;
 mod output;
 mod output_files;
@@ -73,6 +74,7 @@ use incident_log::IncidentLog;
 use interfaces::WatchedInterfaces;
 use logins::MAX_LOGINS;
 use meter::Meter;
+use names::NameFeed;
 use output::AgentOutput;
 use places::PlaceNames;
 use private::PrivateSignals;
@@ -134,6 +136,7 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
         table_entries: entries,
         netns: settings.netns,
         kernel_log: options.kernel_log,
+        dns_names: settings.enrich.names,
     };
     let mut hooks = Hooks::load_pinned(programs, pins)?;
     for feature in KernelFeatures::of_kernel().missing() {
@@ -145,10 +148,11 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     let forks = Forks::open(hooks.ebpf())?;
     let callers = Callers::open(hooks.ebpf())?;
     let kernel_log = options.kernel_log.then(|| KernelLog::open(hooks.ebpf()));
+    let names = settings.enrich.names.then(|| NameFeed::open(hooks.ebpf()));
     let sockets = attach_sockets(&mut hooks, cgroup.as_ref(), in_force);
-    let names = settings.scanner_names();
+    let scanners = settings.scanner_names();
     // After the hook that reports new processes, so that none is missed.
-    let actors = Actors::new(names, cgroup.map(|cgroup| cgroup.root), images, forks)
+    let actors = Actors::new(scanners, cgroup.map(|cgroup| cgroup.root), images, forks)
         .context("can't start the thread that looks up processes")?;
     let (mut interfaces, taken) = WatchedInterfaces::attach(hooks, selected)?;
     drop(held);
@@ -181,6 +185,7 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
         meter,
         incident_log: IncidentLog::default(),
         kernel_log: kernel_log.transpose()?,
+        name_feed: names.transpose()?,
     };
     let lost = interfaces.hooks.settle();
     agent.restore(loaded, pipeline_settings);
@@ -224,6 +229,7 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     let pins = interfaces.detach();
     // Only now is there no frame that counters have and the log has not.
     agent.end_kernel_log(&names);
+    agent.end_names();
     agent.note_started(&mut executions);
     match agent.end(pins.is_some()) {
         Some(frozen) => Err(frozen).context(
@@ -265,6 +271,8 @@ struct Agent<M> {
     incident_log: IncidentLog,
     /// The log of frames that can't be read, if it is on.
     kernel_log: Option<KernelLog>,
+    /// Where names of remotes come from, if they are on.
+    name_feed: Option<NameFeed>,
 }
 
 impl<M: CountMaps> Agent<M> {
@@ -320,6 +328,7 @@ impl<M: CountMaps> Agent<M> {
             self.served.watch(interfaces.indexes());
             self.places.begin_poll(interfaces.named());
             self.log_lost_frames(interfaces);
+            self.learn_names();
             let has_drained = self.poll(|drain, row| drain.poll(row));
             if has_drained {
                 interfaces.compare_traffic(&mut self.blind, &self.totals.tally);

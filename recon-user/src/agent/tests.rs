@@ -60,6 +60,7 @@ fn agent(grace: Grace, file: &File, events: Option<&Path>) -> Agent<FakeMaps> {
         meter: None,
         incident_log: IncidentLog::default(),
         kernel_log: None,
+        name_feed: None,
     }
 }
 

@@ -18,6 +18,8 @@ pub(super) struct EcsEndpoint {
     pub(super) ip: Option<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain: Option<String>,
     #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
     system: Option<AutonomousSystem>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,6 +49,7 @@ impl EcsEndpoint {
             address: ip,
             ip,
             port,
+            domain: None,
             system: None,
             geo: None,
         }
@@ -55,11 +58,14 @@ impl EcsEndpoint {
     /// The same with what is known of it.
     pub(super) fn with_facts(self, facts: AddressFacts) -> Self {
         let AddressFacts {
+            domain,
+            domain_by: _,
             as_number,
             as_organization,
             country,
         } = facts;
         Self {
+            domain,
             system: as_number.map(|number| AutonomousSystem {
                 number,
                 organization: as_organization.map(|name| Organization { name }),

@@ -13,7 +13,7 @@ use super::format::LineFormat;
 use super::prepared::Prepared;
 use super::{blind, digest, finding_alert, suppressed_alert};
 use crate::blind::BlindReport;
-use crate::enrich::{AddressFacts, Databases};
+use crate::enrich::{AddressFacts, Databases, Enrichment, Names};
 use crate::incident::Notification;
 use crate::process::Process;
 
@@ -26,7 +26,7 @@ pub(super) struct Origin<'a> {
     pub(super) host: &'a str,
     pub(super) host_id: Option<&'a str>,
     pub(super) sequence: u64,
-    pub(super) databases: &'a Databases,
+    pub(super) enrichment: &'a Enrichment,
 }
 
 /// The lines of one run.
@@ -39,7 +39,7 @@ pub struct AlertLines {
     prepared: Prepared,
     /// The last line, whose memory the next one takes.
     line: Vec<u8>,
-    databases: Databases,
+    enrichment: Enrichment,
 }
 
 impl AlertLines {
@@ -53,7 +53,7 @@ impl AlertLines {
             format: LineFormat::default(),
             prepared: Prepared::default(),
             line: Vec::new(),
-            databases: Databases::default(),
+            enrichment: Enrichment::default(),
         }
     }
 
@@ -64,18 +64,24 @@ impl AlertLines {
     }
 
     /// The same lines with what these databases know of remotes.
-    pub(crate) fn enriched_by(self, databases: Databases) -> Self {
-        Self { databases, ..self }
+    pub(crate) fn enriched_by(mut self, databases: Databases) -> Self {
+        self.enrichment.databases = databases;
+        self
     }
 
     /// Goes on with other databases.
     pub(crate) fn change_databases(&mut self, databases: &Databases) {
-        self.databases.clone_from(databases);
+        self.enrichment.databases.clone_from(databases);
+    }
+
+    /// The names that lines give to remotes.
+    pub(crate) const fn names_mut(&mut self) -> &mut Names {
+        &mut self.enrichment.names
     }
 
     /// What lines say of an address.
     pub(crate) fn facts_of(&self, address: IpAddr) -> AddressFacts {
-        self.databases.find(address)
+        self.enrichment.find(address)
     }
 
     /// Lines about this host, which has that name.
@@ -140,7 +146,7 @@ impl AlertLines {
             host: &self.host,
             host_id: self.host_id.as_deref(),
             sequence: self.written,
-            databases: &self.databases,
+            enrichment: &self.enrichment,
         };
         write(origin, &mut self.prepared, &mut self.line)?;
         self.line.push(b'\n');

@@ -90,10 +90,10 @@ fn finding_alert<'a>(finding: &'a Finding, origin: Origin<'a>, who: &'a [Process
     let remote = finding.remote.map(Address::to_ip);
     let local = finding.local.map(Address::to_ip);
     // Of the local address, the operator knows more than any database.
-    let remote_end = |port| {
-        let facts = remote.map(|ip| origin.databases.find(ip));
-        EcsEndpoint::new(remote, port).with_facts(facts.unwrap_or_default())
-    };
+    let facts = remote.map(|ip| origin.enrichment.find(ip));
+    let facts = facts.unwrap_or_default();
+    let domain_by = facts.domain_by;
+    let remote_end = |port| EcsEndpoint::new(remote, port).with_facts(facts);
     let (source, destination) = if finding.is_outbound() {
         (EcsEndpoint::new(local, None), remote_end(finding.port))
     } else {
@@ -128,7 +128,10 @@ fn finding_alert<'a>(finding: &'a Finding, origin: Origin<'a>, who: &'a [Process
         },
         tail: AlertTail {
             actor: actor::actor(who),
-            recon: recon(finding, origin.host, who),
+            recon: Recon {
+                domain_by,
+                ..recon(finding, origin.host, who)
+            },
         },
     }
 }
@@ -207,6 +210,7 @@ fn recon<'a>(finding: &'a Finding, host: &str, who: &'a [Process]) -> Recon<'a> 
     Recon {
         severity: finding.severity.name(),
         label: finding.label.as_deref(),
+        domain_by: None,
         tool: finding.tools.iter().map(Tool::name).collect(),
         verdict: is_judged.then(|| finding.verdict.name()),
         source_proven: is_judged.then_some(finding.is_proven),

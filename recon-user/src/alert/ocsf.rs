@@ -275,6 +275,7 @@ fn endpoint(from: &mut Fields, end: &str, interface: Option<Value>) -> Option<Va
     object([
         ("ip", ip),
         ("port", take("port")),
+        ("hostname", take("domain")),
         ("interface_name", interface),
         ("autonomous_system", system),
         (

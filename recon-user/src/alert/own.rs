@@ -11,6 +11,7 @@ use serde::{Serialize, Serializer};
 use super::ecs::{AsText, Brief};
 use crate::contact::Outcomes;
 use crate::duration::Ticks;
+use crate::enrich::NamedBy;
 use crate::kql::eval::Value;
 use crate::stable_hash::StableHash;
 
@@ -77,6 +78,8 @@ pub(super) struct Recon<'a> {
     pub(super) outcomes: Option<&'a Outcomes>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) label: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) domain_by: Option<NamedBy>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) tool: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]

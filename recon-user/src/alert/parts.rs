@@ -115,18 +115,18 @@ mod tests {
     use super::super::finding_alert;
     use super::super::tests::finding;
     use super::*;
-    use crate::enrich::Databases;
+    use crate::enrich::Enrichment;
 
     /// Also for the second line of a rule and of a host, whose texts are prepared.
     #[test]
     fn the_text_and_the_tree_agree() {
         let mut prepared = Prepared::default();
-        let databases = Databases::default();
+        let enrichment = Enrichment::default();
         let origin = Origin {
             host: "web\"1",
             host_id: Some("0123456789abcdef0123456789abcdef"),
             sequence: 1,
-            databases: &databases,
+            enrichment: &enrichment,
         };
         let mut first = finding("port-scan", &[Signal::Syn]);
         let mut second = finding("icmp-sweep", &[Signal::EchoRequest]);

@@ -89,10 +89,12 @@ fn check_batches(hooks: &mut Hooks, report: &mut Report) {
 /// Loads the packet programs and tries what they and their maps need.
 fn load(run: &RunOptions, in_force: Option<&InForce>, report: &mut Report) -> Option<Hooks> {
     let netns = in_force.map(|in_force| in_force.settings.netns);
+    let names = in_force.map(|in_force| in_force.settings.enrich.names);
     let options = ProgramOptions {
         table_entries: run.table_entries,
         netns: netns.unwrap_or_default(),
         kernel_log: run.kernel_log,
+        dns_names: names.unwrap_or_default(),
     };
     let mut hooks = match Hooks::load_pinned(options, None) {
         Ok(hooks) => hooks,

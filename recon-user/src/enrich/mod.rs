@@ -1,11 +1,14 @@
-//! What is known of an address that recon does not count: by the operator's databases.
+//! What is known of an address that recon does not count: by the operator's databases, and by
+//! answers to this host's own DNS queries.
 //!
-//! In: addresses. Out: [`AddressFacts`].
+//! In: addresses; DNS messages. Out: [`AddressFacts`].
 //! The decisions held here: facts are for the reader of an alert, never a reason to count less.
 //! They are looked up when a line is written, so that an address without a line costs nothing. All
 //! texts are foreign: bounded here, and escaped by whoever shows them on a terminal.
 
 mod database;
+mod dns;
+mod names;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -14,10 +17,17 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use database::{Content, Database, DatabaseError};
+pub(crate) use names::{NamedBy, Names};
 
 /// What is known of an address. Unknown facts are absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AddressFacts {
+    /// Its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) domain: Option<String>,
+    /// Who says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) domain_by: Option<NamedBy>,
     /// The number of the autonomous system that announces it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) as_number: Option<u32>,
@@ -29,13 +39,45 @@ pub(crate) struct AddressFacts {
     pub(crate) country: Option<String>,
 }
 
-impl fmt::Display for AddressFacts {
-    /// In one line, for a terminal. Nothing if nothing is known.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl AddressFacts {
+    /// Network and country in one line, for a terminal.
+    pub(crate) fn network(&self) -> String {
         let number = self.as_number.map(|number| format!("AS{number}"));
         let parts = [&number, &self.as_organization, &self.country];
         let known: Vec<_> = parts.into_iter().flatten().map(String::as_str).collect();
-        formatter.write_str(&known.join(" "))
+        known.join(" ")
+    }
+}
+
+impl fmt::Display for AddressFacts {
+    /// All in one line. Nothing if nothing is known.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let domain = self.domain.as_deref().unwrap_or_default();
+        let network = self.network();
+        let blank = match domain.is_empty() || network.is_empty() {
+            true => "",
+            false => " ",
+        };
+        write!(formatter, "{domain}{blank}{network}")
+    }
+}
+
+/// All that addresses are looked up in.
+#[derive(Debug, Default)]
+pub(crate) struct Enrichment {
+    pub(crate) databases: Databases,
+    pub(crate) names: Names,
+}
+
+impl Enrichment {
+    /// What is known of an address.
+    pub(crate) fn find(&self, address: IpAddr) -> AddressFacts {
+        let (domain, domain_by) = self.names.find(address).unzip();
+        AddressFacts {
+            domain: domain.map(str::to_owned),
+            domain_by,
+            ..self.databases.find(address)
+        }
     }
 }
 
@@ -53,6 +95,8 @@ impl Databases {
         let (as_number, as_organization) = asn.unwrap_or_default();
         let country = self.country.as_ref();
         AddressFacts {
+            domain: None,
+            domain_by: None,
             as_number,
             as_organization,
             country: country.and_then(|it| it.find_country(address)),

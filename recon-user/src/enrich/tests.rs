@@ -83,6 +83,8 @@ pub(crate) fn example() -> Databases {
 fn facts(number: u32, organization: &str, country: &str) -> AddressFacts {
     let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     AddressFacts {
+        domain: None,
+        domain_by: None,
         as_number: (number != 0).then_some(number),
         as_organization: text(organization),
         country: text(country),
@@ -219,6 +221,12 @@ fn facts_are_one_line() {
         (facts(0, "", ""), ""),
     ] {
         assert_eq!(facts.to_string(), expected);
+        let named = AddressFacts {
+            domain: Some("a.example".to_owned()),
+            ..facts
+        };
+        let expected = format!("a.example {expected}");
+        assert_eq!(named.to_string(), expected.trim_end());
     }
 }
 

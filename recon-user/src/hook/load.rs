@@ -8,7 +8,7 @@ use std::path::Path;
 use aya::programs::Program;
 use aya::{Ebpf, EbpfLoader};
 use clap::ValueEnum;
-use recon_common::lost_frame;
+use recon_common::{dns_frame, lost_frame};
 use serde::Serialize;
 
 use super::object::object_for;
@@ -50,6 +50,8 @@ pub struct ProgramOptions {
     pub netns: Netns,
     /// Whether the programs log frames that they can't read.
     pub kernel_log: bool,
+    /// Whether they hand over DNS queries and answers.
+    pub dns_names: bool,
 }
 
 /// Opens the folder of pins, if one is named, for this agent, whose table has so many entries. To
@@ -99,6 +101,7 @@ pub(super) fn load_object(options: ProgramOptions, pins: Option<&Pins>) -> Resul
         table_entries,
         netns,
         kernel_log,
+        dns_names,
     } = options;
     let features = KernelFeatures::of_kernel();
     let has = |feature| u32::from(features.has(feature));
@@ -110,6 +113,7 @@ pub(super) fn load_object(options: ProgramOptions, pins: Option<&Pins>) -> Resul
     };
     let all_netns = u32::from(netns == Netns::All);
     let has_log = u32::from(kernel_log);
+    let has_names = u32::from(dns_names);
     let mut loader = EbpfLoader::new();
     loader
         .override_global("SECRETS", hash_secrets().0.as_slice(), true)
@@ -119,10 +123,15 @@ pub(super) fn load_object(options: ProgramOptions, pins: Option<&Pins>) -> Resul
         .override_global("HAS_COARSE_CLOCK", &has_coarse_clock, true)
         .override_global("OWN_NETNS", &own_netns, true)
         .override_global("ALL_NETNS", &all_netns, true)
-        .override_global("KERNEL_LOG", &has_log, true);
+        .override_global("KERNEL_LOG", &has_log, true)
+        .override_global("DNS_NAMES", &has_names, true);
+    // The kernel makes a page of it.
+    const UNUSED: u32 = 1;
     if !kernel_log {
-        // The kernel makes a page of it.
-        loader.map_max_entries(lost_frame::RING, 1);
+        loader.map_max_entries(lost_frame::RING, UNUSED);
+    }
+    if !dns_names {
+        loader.map_max_entries(dns_frame::RING, UNUSED);
     }
     for (map, entries) in sizes(table_entries) {
         loader.map_max_entries(map, entries);

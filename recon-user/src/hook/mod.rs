@@ -128,6 +128,7 @@ impl Hooks {
             table_entries,
             netns,
             kernel_log: false,
+            dns_names: false,
         };
         Self::load_pinned(options, None)
     }

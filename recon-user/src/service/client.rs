@@ -227,7 +227,7 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::enrich::AddressFacts;
+    use crate::enrich::{AddressFacts, NamedBy};
     use crate::service::live::{ExplainedRule, Explanation, LiveIncident, LiveProcess, LiveSource};
     use crate::service::protocol::{LastReload, Status};
 
@@ -239,6 +239,8 @@ mod tests {
             sources: vec![LiveSource {
                 label: Some(text()),
                 facts: AddressFacts {
+                    domain: Some(text()),
+                    domain_by: Some(NamedBy::Pointer),
                     as_number: Some(64_500),
                     as_organization: Some(text()),
                     country: Some(text()),

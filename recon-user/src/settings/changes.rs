@@ -14,7 +14,7 @@ use crate::stream::rule_id;
 
 /// Settings that take effect only at a start: the kernel programs have them, or threads whose files
 /// and system calls the sandbox knows.
-const NEED_RESTART: [&str; 2] = ["netns", "sinks."];
+const NEED_RESTART: [&str; 3] = ["netns", "sinks.", "enrich.names"];
 /// Rules are compared as they are in force.
 const OF_RULES: &str = "rules.";
 /// Except for their lists of remotes: a list for all rules is not one change for each.
@@ -31,6 +31,7 @@ impl InForce {
         let (old, new) = (values(&before.settings), values(&self.settings));
         self.settings.netns = before.settings.netns;
         self.settings.sinks.clone_from(&before.settings.sinks);
+        self.settings.enrich.names = before.settings.enrich.names;
         let is_kept = |key: &&String| NEED_RESTART.iter().any(|start| key.starts_with(start));
         let keys: BTreeSet<_> = old.keys().chain(new.keys()).filter(is_kept).collect();
         let changed = keys.into_iter().filter_map(|key| {

@@ -129,6 +129,8 @@ table! {
         asn: Option<PathBuf> = None;
         /// Database of countries, in the same format; may be the same file
         country: Option<PathBuf> = None;
+        /// Learn names of remotes from the answers to this host's own DNS queries
+        names: bool = false;
     }
 }
 

@@ -6,7 +6,6 @@ use ratatui::text::Line;
 
 use super::screen::{bold, plain};
 use super::table::TableColumn;
-use crate::enrich::AddressFacts;
 use crate::service::{Live, LiveSource, ago};
 
 /// The columns of the sources. What databases know of them is absent where they know nothing.
@@ -34,12 +33,17 @@ pub(super) fn source_columns(live: &Live) -> Vec<TableColumn> {
         number("SILENT", 5, &|it| it.outcomes.silent),
         text("OPEN", 10, &|it| joined(&it.outcomes.open_ports)),
         text("TOOLS", 9, &|it| it.tools.join(",")),
-        age("FIRST", 13, &|it| it.first),
+        age("FIRST", 14, &|it| it.first),
         age("LAST", 7, &|it| it.last),
     ];
-    let is_known = |it: &LiveSource| it.facts != AddressFacts::default();
-    if sources.iter().any(is_known) {
-        columns.push(text("NETWORK", 12, &|it| it.facts.to_string()));
+    let name = |it: &LiveSource| it.facts.domain.clone().unwrap_or_default();
+    let network = |it: &LiveSource| it.facts.network();
+    let known: [(_, _, &dyn Fn(&LiveSource) -> String); 2] =
+        [("NAME", 12, &name), ("NETWORK", 13, &network)];
+    for (title, rank, of) in known {
+        if sources.iter().any(|it| !of(it).is_empty()) {
+            columns.push(text(title, rank, of));
+        }
     }
     columns
 }

@@ -9,6 +9,7 @@ use super::digest::digest;
 use super::*;
 use crate::address::NetworkSize;
 use crate::blind::{BlindPart, BlindReport};
+use crate::enrich::NamedBy;
 use crate::incident::{Source, Suppressed, SuppressedSource};
 
 /// Fields of recon's own are below this one.
@@ -220,6 +221,10 @@ pub(super) fn lines_as(format: LineFormat) -> Vec<Value> {
     let mut lines = AlertLines::of_this_host("web1")
         .written_as(format)
         .enriched_by(crate::enrich::tests::example());
+    let name = "www.example".to_owned();
+    lines
+        .names_mut()
+        .learn(REMOTE.to_ip(), name, NamedBy::Address);
     let mut notifications = findings();
     assert!(notifications.len() > 60, "{}", notifications.len());
     let mut hour = digest(3, true);

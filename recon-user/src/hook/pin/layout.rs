@@ -16,7 +16,7 @@ use recon_common::recent::{Recent, first_slot};
 use recon_common::sources::Sketch;
 use recon_common::{
     Address, Counter, Detail, Ending, Flow, HashSecrets, ImageId, Key, Loss, NetnsId, PackedKey,
-    PendingConnect, Registers, Signal, Tool, lost_frame,
+    PendingConnect, Registers, Signal, Tool, dns_frame, lost_frame,
 };
 
 use crate::stable_hash::StableHash;
@@ -39,10 +39,15 @@ pub(super) struct MapDefinition {
 /// What the maps hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
-    /// All maps but those of constants and of the log, ordered by name. The log is its agent's: the
-    /// next one has programs and a log of its own, whether or not it was asked for one.
+    /// All maps but those of constants, of the log and of names, ordered by name. These are their
+    /// agent's: the next one has programs and a log of its own, whether or not it was asked for one.
     pub(super) maps: Vec<MapDefinition>,
     pub(super) version: u64,
+}
+
+/// Whether the map belongs to one agent and its programs.
+fn is_of_one_agent(name: &str) -> bool {
+    lost_frame::MAPS.contains(&name) || dns_frame::MAPS.contains(&name)
 }
 
 impl Layout {
@@ -56,7 +61,7 @@ impl Layout {
         let maps = maps.filter(|(name, map)| {
             let section = map.section_kind();
             matches!(section, EbpfSectionKind::Maps | EbpfSectionKind::BtfMaps)
-                && !lost_frame::MAPS.contains(&name.as_str())
+                && !is_of_one_agent(name)
         });
         let definition = |(name, map): (&String, &aya_obj::Map)| MapDefinition {
             name: name.clone(),
@@ -172,10 +177,7 @@ mod tests {
             assert!(names.contains(&name), "{name} of {names:?}");
         }
         assert!(names.iter().all(|name| !name.starts_with('.')), "{names:?}");
-        assert!(
-            lost_frame::MAPS.iter().all(|name| !names.contains(name)),
-            "{names:?}"
-        );
+        assert!(names.iter().all(|name| !is_of_one_agent(name)), "{names:?}");
         let again = Layout::of_object(&Hooks::object()).expect("this build's object");
         assert_eq!(layout, again);
         let changes: [fn(&mut MapDefinition); 6] = [

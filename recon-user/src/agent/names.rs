@@ -1,0 +1,76 @@
+//! Names of remotes, from the answers to this host's own DNS queries.
+//!
+//! In: the frames that the kernel programs hand over. Out: names, which lines take; log lines about
+//! frames that came faster than polls read them.
+
+use std::time::{Duration, Instant};
+
+use aya::Ebpf;
+use recon_common::dns_frame::FrameOrigin;
+
+use super::Agent;
+use super::clock::now;
+use crate::drain::{CountMaps, DnsFrames, DrainError};
+
+/// How often it is said that frames are lost.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// Where names come from.
+#[derive(Debug)]
+pub(super) struct NameFeed {
+    frames: DnsFrames,
+    /// Of the lost frames, how many have been said, and when.
+    said: u64,
+    said_at: Option<Instant>,
+}
+
+impl NameFeed {
+    /// Takes the ring out of a loaded kernel object.
+    pub(super) fn open(ebpf: &mut Ebpf) -> Result<Self, DrainError> {
+        Ok(Self {
+            frames: DnsFrames::open(ebpf)?,
+            said: 0,
+            said_at: None,
+        })
+    }
+
+    /// Says how many frames are lost, at most once in a while.
+    fn report_lost(&mut self, is_last: bool) {
+        let unsaid = self.frames.lost().saturating_sub(self.said);
+        let is_due = self.said_at.is_none_or(|at| at.elapsed() >= PAUSE);
+        if unsaid > 0 && (is_due || is_last) {
+            tracing::warn!(
+                "enrich.names: {unsaid} DNS messages came faster than polls read them: remotes that they are about may lack a name; a shorter --interval reads more"
+            );
+            self.said += unsaid;
+            self.said_at = Some(Instant::now());
+        }
+    }
+}
+
+impl<M: CountMaps> Agent<M> {
+    /// Takes names out of what the kernel programs have handed over since the last call.
+    pub(super) fn learn_names(&mut self) {
+        let Some(feed) = &mut self.name_feed else {
+            return;
+        };
+        let names = self.lines.names_mut();
+        names.set_time(now());
+        feed.frames.read(|origin, bytes| {
+            names.note_frame(FrameOrigin::unpack(origin), bytes);
+        });
+        feed.report_lost(false);
+    }
+
+    /// Takes the last ones, and says what was lost.
+    pub(super) fn end_names(&mut self) {
+        self.learn_names();
+        if let Some(feed) = &mut self.name_feed {
+            feed.report_lost(true);
+            tracing::info!(
+                "enrich.names: {} addresses have a name",
+                self.lines.names_mut().len()
+            );
+        }
+    }
+}
