@@ -3,9 +3,9 @@
 //! In: a frame and what it shows. Out: a record with the frame's first bytes in a ring, or one more
 //! that was lost since the ring is full.
 //! The decisions held here: the code is always compiled in, and a constant says whether it is on,
-//! as that of [`crate::kernel_log`]. Where it is off, the verifier removes all of it but the look at
-//! that constant. An answer is copied only on a flow on which this host has sent, so that a flood
-//! from port 53 fills no ring. Whether it answers a query, and which, is the agent's to say.
+//! as that of [`crate::kernel_log`]. Where it is off, the verifier removes all of it but the look
+//! at that constant. An answer is copied only on a flow on which this host has sent, so that a
+//! flood from port 53 fills no ring. Whether it answers a query, and which, is the agent's to say.
 
 use aya_ebpf::Global;
 use aya_ebpf::bindings::BPF_F_MMAPABLE;

@@ -31,8 +31,9 @@
 //! `passwd` (the users of this host),
 //! `standard_streams` (what stdout and stderr lead to), `process_limits` (what would end this
 //! process halfway), `usage` (errors of the command line), `diagnostic` (errors in rule files and
-//! recon.toml), `enrich` (what is known of an address besides), `stable_hash` (ids of incidents and sources), `saved` (the saved form of times).
-//! `state` holds the files that outlive a process.
+//! recon.toml), `enrich` (networks, countries and names of addresses), `stable_hash` (ids of
+//! incidents and sources), `saved` (the saved form of times). `state` holds the files that outlive
+//! a process.
 //!
 //! [`agent`] connects all of them, [`check`] says what this host allows it, [`judge`] runs the
 //! pipeline over rows that were written earlier, [`replay`] over the packets of a `capture`, and

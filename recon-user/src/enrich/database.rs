@@ -5,7 +5,7 @@
 //! - The file is read into memory. A file that is mapped and then truncated by whoever updates it
 //!   would end recon with a signal.
 //! - What a record is called differs by vendor: the names of MaxMind, DB-IP, IPinfo and of free
-//!   tables made of them are known. A file in whose networks none of them occurs is refused.
+//!   tables made of them are known. A file in whose first networks none of them occurs is refused.
 //! - The crate maxminddb reads the format. It checks each offset and bounds what a record expands
 //!   to, so a damaged file costs its facts, and neither a panic nor a loop.
 
@@ -26,7 +26,7 @@ use crate::diagnostic::visible;
 
 /// The largest file: twice a database of all cities.
 const MAX_BYTES: u64 = 128 << 20;
-/// Networks in which a file must know something. Those of the first providers are among them.
+/// How many of the first networks are searched for a fact.
 const MAX_TRIED: usize = 1 << 16;
 /// The longest name of an organization, in bytes. Real ones have a hundred.
 const MAX_NAME: usize = 256;
@@ -191,7 +191,8 @@ impl Database {
     /// # Errors
     /// What is damaged first.
     pub(crate) fn check_records(&self, content: Content) -> Result<(), MaxMindDbError> {
-        /// A sound tree has twice as many ends as nodes, and some of them by another way too.
+        /// A sound tree has one end more than nodes, and leads to those of IPv4 by up to three more
+        /// ways.
         const ENDS_PER_NODE: usize = 4;
         let most = self.reader.metadata().node_count as usize * ENDS_PER_NODE;
         let mut seen = HashSet::new();

@@ -1,11 +1,11 @@
 //! DNS messages: the question of a query, and what an answer says of addresses.
 //!
-//! In: the bytes of a message, which may be cut off. Out: its [`Question`]; the records of an answer
-//! as far as they are there.
-//! The decisions held here: of crates, simple-dns, hickory-proto and domain refuse a message that is
-//! cut off, as most are here, and read far more than three kinds of records. A name is compared and
-//! kept in small letters; what is no plain letter, digit, hyphen or underline is escaped as in
-//! RFC 4343, so that no name can control a terminal or forge a line.
+//! In: the bytes of a message, which may be cut off. Out: its [`Question`]; the records of an
+//! answer as far as they are there. The decisions held here: of crates, simple-dns, hickory-proto
+//! and domain refuse a message that is cut off, as long ones are here, and read far more than three
+//! kinds of records. A name is compared and kept in lower case; what is no plain letter, digit,
+//! hyphen or underscore is escaped as in RFC 4343, so that no name can control a terminal or forge
+//! a line.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -151,8 +151,8 @@ fn read_address(kind: u16, data: &[u8]) -> Option<IpAddr> {
     }
 }
 
-/// The name at a place, and where what follows it begins. Pointers lead backwards, each further than
-/// the one before, so that there are no loops.
+/// The name at a place, and where what follows it begins. Pointers lead backwards, each further
+/// than the one before, so that there are no loops.
 fn read_name(bytes: &[u8], at: usize) -> Option<(String, usize)> {
     let mut name = String::new();
     let (mut at, mut earliest, mut end) = (at, at, None);

@@ -1,5 +1,4 @@
-//! What is known of an address that recon does not count: by the operator's databases, and by
-//! answers to this host's own DNS queries.
+//! What databases and DNS answers say of an address.
 //!
 //! In: addresses; DNS messages. Out: [`AddressFacts`].
 //! The decisions held here: facts are for the reader of an alert, never a reason to count less.
@@ -103,7 +102,7 @@ impl Databases {
         }
     }
 
-    /// Each file once, with what it is for.
+    /// Each setting's database.
     pub(crate) fn files(&self) -> impl Iterator<Item = (Content, &Arc<Database>)> {
         let asn = self.asn.iter().map(|it| (Content::Asn, it));
         asn.chain(self.country.iter().map(|it| (Content::Country, it)))

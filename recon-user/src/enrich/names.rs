@@ -3,8 +3,8 @@
 //! In: the frames of queries and answers. Out: the name of an address, and by what kind of answer.
 //! The decisions held here:
 //! - An answer counts once, and only for a query that this host sent: by both ends and their ports,
-//!   the query's number, the name and the kind. Whoever forges one has to guess what a resolver's
-//!   client checks too; a flow on which this host has sent some time is not enough.
+//!   the query's number, the name and the kind. Whoever forges one has to guess these; a
+//!   flow on which this host has sent at some time is not enough.
 //! - The name of an address is the one that was asked for, not what it leads to by other names. Who
 //!   looks up an address backwards gets what its owner likes, so such an answer replaces none about
 //!   a name.

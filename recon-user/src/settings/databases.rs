@@ -20,7 +20,7 @@ impl Settings {
     pub(super) fn read_databases(&self) -> Result<Databases, Refused> {
         let mut errors = String::new();
         let mut read: Vec<Arc<Database>> = Vec::new();
-        let mut open = |path: Option<&PathBuf>, content| {
+        let mut open_if_set = |path: Option<&PathBuf>, content| {
             let path = path?;
             match open(path, content, &mut read) {
                 Ok(database) => Some(database),
@@ -31,8 +31,8 @@ impl Settings {
             }
         };
         let databases = Databases {
-            asn: open(self.enrich.asn.as_ref(), Content::Asn),
-            country: open(self.enrich.country.as_ref(), Content::Country),
+            asn: open_if_set(self.enrich.asn.as_ref(), Content::Asn),
+            country: open_if_set(self.enrich.country.as_ref(), Content::Country),
         };
         match errors.is_empty() {
             true => Ok(databases),

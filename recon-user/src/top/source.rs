@@ -66,7 +66,7 @@ pub(super) fn followed_lines(live: &Live, ip: &str) -> Vec<Line<'static>> {
     let mut lines = vec![bold(&format!("FOLLOWING {ip}   Enter or Esc goes back"))];
     let Some(source) = live.followed.as_ref().filter(|it| it.ip.to_string() == ip) else {
         lines.push(plain(
-            "  nothing is known of it (yet): no attempt of it is settled",
+            "  nothing is known of it: no attempt of it is resolved yet",
         ));
         return lines;
     };
@@ -77,7 +77,7 @@ pub(super) fn followed_lines(live: &Live, ip: &str) -> Vec<Line<'static>> {
     };
     for (name, text) in [
         ("label", source.label.clone().unwrap_or_default()),
-        ("is of", source.facts.to_string()),
+        ("owner", source.facts.to_string()),
         (
             "verdict",
             format!(

@@ -3,7 +3,8 @@
 //! In: networks and records. Out: the bytes of a file. It follows the specification, version 2.0:
 //! <https://maxmind.github.io/MaxMind-DB/>.
 //! The decision held here: of the crates that write the format, mmdb-writer has had one release and
-//! brings four more crates, and maxminddb-writer is at 0.1 too. Tests need a map, a text and a number.
+//! brings four more crates, and maxminddb-writer is at 0.1 too. Tests need a map, a text and a
+//! number.
 
 use std::net::{IpAddr, Ipv6Addr};
 

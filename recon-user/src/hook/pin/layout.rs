@@ -40,7 +40,8 @@ pub(super) struct MapDefinition {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
     /// All maps but those of constants, of the log and of names, ordered by name. These are their
-    /// agent's: the next one has programs and a log of its own, whether or not it was asked for one.
+    /// agent's: the next one has programs and a log of its own, whether or not it was asked for
+    /// one.
     pub(super) maps: Vec<MapDefinition>,
     pub(super) version: u64,
 }
