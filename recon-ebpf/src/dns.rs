@@ -7,6 +7,8 @@
 //! at that constant. An answer is copied only on a flow on which this host has sent, so that a
 //! flood from port 53 fills no ring. Whether it answers a query, and which, is the agent's to say.
 
+use core::arch::asm;
+
 use aya_ebpf::Global;
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
@@ -63,9 +65,13 @@ pub(crate) fn copy_dns_frame<P: CopiedFrame>(
     }
 }
 
-/// Adds a record, whose bytes `fill` writes. It returns how many there are.
+/// Adds a record of a frame of so many bytes. `copy` copies as many as it is told to, and returns 0.
 #[inline(always)]
-pub(crate) fn write_frame(origin: u32, fill: impl FnOnce(*mut [u8; CAPTURED]) -> u32) {
+pub(crate) fn write_frame(
+    origin: u32,
+    length: u64,
+    copy: impl FnOnce(*mut [u8; CAPTURED], u32) -> i64,
+) {
     let Some(mut entry) = DNS_FRAMES.reserve::<DnsFrame>(0) else {
         if let Some(lost) = DNS_LOST.get_ptr_mut(0) {
             // SAFETY: a value of that map.
@@ -74,11 +80,19 @@ pub(crate) fn write_frame(origin: u32, fill: impl FnOnce(*mut [u8; CAPTURED]) ->
         return;
     };
     let record = entry.as_mut_ptr();
-    // SAFETY: the entry has room for a record. What `fill` leaves of its bytes is memory of the
+    let mut length = length.min(CAPTURED as u64);
+    // SAFETY: adds 0 to a number. The verifier needs both bounds at the call, and the compiler would
+    // leave out the comparisons that it knows the result of.
+    unsafe { asm!("{length} += 0", length = inout(reg) length) };
+    // SAFETY: the entry has room for a record. What `copy` leaves of its bytes is memory of the
     // ring, which the agent does not read.
     unsafe {
         (&raw mut (*record).origin).write(origin);
-        let captured = fill(&raw mut (*record).bytes);
+        let mut captured = 0;
+        if length > 0 && length <= CAPTURED as u64 {
+            let result = copy(&raw mut (*record).bytes, length as u32);
+            captured = if result == 0 { length as u32 } else { 0 };
+        }
         (&raw mut (*record).captured).write(captured);
     }
     entry.submit(0);

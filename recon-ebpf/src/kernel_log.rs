@@ -72,7 +72,7 @@ pub(crate) fn write_record(frame: &FrameBytes, lost: u32) {
     let Some(place) = LOG_BYTES.get_ptr_mut(0) else {
         return;
     };
-    let captured = capture::<CAPTURED>(frame.start, frame.end, place.cast());
+    let captured = capture(frame.start, frame.end, place.cast());
     // SAFETY: the value belongs to this CPU, and packet hooks run with bottom halves off.
     let bytes: &[u8] = unsafe { &*place };
     // The macro takes a context, which it does not use.
@@ -106,9 +106,9 @@ fn may_log() -> bool {
 
 /// Copies the first bytes of the frame's first buffer. Returns how many.
 #[inline(always)]
-pub(crate) fn capture<const MOST: usize>(start: usize, end: usize, to: *mut u8) -> u32 {
+fn capture(start: usize, end: usize, to: *mut u8) -> u32 {
     let mut captured = 0;
-    while captured < MOST {
+    while captured < CAPTURED {
         let mut after = start + captured + 1;
         // SAFETY: adds 0 to a number. This keeps the compiler from turning `after > end` into
         // `after - 1 >= end`, from which the verifier learns nothing.
@@ -116,7 +116,7 @@ pub(crate) fn capture<const MOST: usize>(start: usize, end: usize, to: *mut u8) 
         if after > end {
             break;
         }
-        // SAFETY: the byte is in the packet, as just checked, and the space has `MOST` bytes.
+        // SAFETY: the byte is in the packet, as just checked, and the space has `CAPTURED` bytes.
         unsafe { to.add(captured).write(*((after - 1) as *const u8)) };
         captured += 1;
     }

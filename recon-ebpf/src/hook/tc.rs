@@ -11,7 +11,6 @@ use aya_ebpf::bindings::tcx_action_base::TCX_NEXT;
 use aya_ebpf::helpers::{bpf_skb_load_bytes, bpf_skb_load_bytes_relative};
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
-use recon_common::dns_frame::CAPTURED;
 use recon_common::packet::Fields;
 use recon_common::parse::{NETWORK_START, behind_tunnel_headers};
 use recon_common::protocol::{
@@ -214,12 +213,9 @@ impl<const IS_BARE: bool> CopiedFrame for SkbFrame<IS_BARE> {
 fn copy_skb_frame(context: *mut __sk_buff, origin: u32) {
     // SAFETY: the context is the program's own.
     let length = unsafe { (*context).len };
-    write_frame(origin, |bytes| {
-        // The verifier needs both bounds.
-        let length = length.clamp(1, CAPTURED as u32);
+    write_frame(origin, u64::from(length), |bytes, length| {
         // SAFETY: the helper writes `length` bytes, for which there is room.
-        let result = unsafe { bpf_skb_load_bytes(context.cast(), 0, bytes.cast(), length) };
-        if result == 0 { length } else { 0 }
+        unsafe { bpf_skb_load_bytes(context.cast(), 0, bytes.cast(), length) }
     });
 }
 

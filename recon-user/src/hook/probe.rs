@@ -77,7 +77,7 @@ impl Feature {
                 "the process that sends through a packet socket (masscan) is unknown"
             }
             Self::XdpFrags => {
-                "an interface whose MTU is larger than a page gets generic XDP or TC ingress instead of native XDP"
+                "an interface whose MTU is larger than a page gets generic XDP or TC ingress instead of native XDP, and `enrich.names` learns nothing from answers at XDP"
             }
             Self::Namespaces => {
                 "sockets of containers count as this host's own, and their calls have no process"
