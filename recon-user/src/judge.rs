@@ -17,7 +17,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::alert::{AlertLines, LineFormat};
 use crate::blind::{Blind, BlindReport};
@@ -25,26 +25,14 @@ use crate::diagnostic::visible;
 use crate::incident::{Finding, Notification};
 use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::process::Process;
-use crate::row::SignalSet;
 use crate::row::json::{self, Line, OwnedRow};
+use crate::row::{LONGEST_POLL, SignalSet};
 use crate::settings::InForce;
-use crate::standard_streams::check_stdin;
+use crate::standard_streams::{STDIN, check_stdin, decompressor};
 use crate::stream::Interval;
 pub use faults::Faults;
 use lines::{Lines, NextLine};
 
-/// Stdin, as the name of a file.
-const STDIN: &str = "-";
-/// The longest poll that is assumed when the previous rows are further away: the longest interval
-/// that `recon run --interval` accepts.
-const LONGEST_POLL: SignedDuration = SignedDuration::from_secs(60);
-/// How files begin that programs have compressed, and how to read those.
-const COMPRESSED: [(&[u8], &str); 4] = [
-    (b"\x1f\x8b", "zcat"),
-    (b"\x28\xb5\x2f\xfd", "zstdcat"),
-    (b"\xfd7zXZ", "xzcat"),
-    (b"BZh", "bzcat"),
-];
 /// How many processes are remembered for alerts, at least: half of what a 64-bit kernel runs by
 /// default.
 const REMEMBERED: usize = 1 << 14;
@@ -73,8 +61,13 @@ pub fn run(
     };
     // An error is reported with its place below.
     let start = rows.fill_buf().unwrap_or_default();
-    if let Some((_, cat)) = COMPRESSED.iter().find(|(mark, _)| start.starts_with(mark)) {
-        bail!("can't read {name}: it is compressed; type `{cat} {name} | recon judge -`");
+    if let Some(cat) = decompressor(start) {
+        match file == Path::new(STDIN) {
+            true => bail!("stdin is compressed; pipe it through `{cat}` first"),
+            false => {
+                bail!("can't read {name}: it is compressed; type `{cat} {name} | recon judge -`")
+            }
+        }
     }
     let faults = judge(&name, rows, in_force, format, out)?;
     Ok(!faults.has_gaps())
@@ -144,7 +137,7 @@ impl<'a> Judging<'a> {
             blind: Blind::new(in_force.settings.quiet.0),
             poll: None,
             is_lossy: false,
-            lines: AlertLines::of("")
+            lines: AlertLines::of_unknown_host()
                 .written_as(format)
                 .enriched_by(in_force.settings.databases.clone()),
             processes: Remembered::default(),

@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use anyhow::{Context, ensure};
 use clap::Parser;
 use recon_user::cli::{
-    CheckOptions, Cli, Command, ControlOptions, RulesCommand, SourceOptions, StatusOptions,
+    CheckOptions, Cli, Command, ControlOptions, ReplayOptions, RulesCommand, SourceOptions,
+    StatusOptions,
 };
 use recon_user::logging::{self, LogWait, LogWriter};
 use recon_user::process_limits::{check_stack, survive_full_files};
@@ -119,20 +120,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
                 &mut io::stdout().lock(),
             );
         }
-        Command::Replay(options) => {
-            let in_force = in_force(&options.rule_options)?;
-            if let Some(folder) = &options.verify {
-                let (learns, local) = (options.learn, &options.local);
-                return replay::verify(folder, learns, local, &in_force, &mut io::stdout().lock());
-            }
-            return replay::run(
-                &options.files,
-                &options.local,
-                &in_force,
-                options.format,
-                &mut io::stdout().lock(),
-            );
-        }
+        Command::Replay(options) => return run_replay(&options),
         Command::Rules(options) => match options.command {
             Some(RulesCommand::Check { files }) => {
                 return settings::check(&files, &mut io::stdout(), &mut io::stderr())
@@ -180,6 +168,21 @@ fn run(command: Command) -> anyhow::Result<bool> {
         }
     }
     Ok(true)
+}
+
+fn run_replay(options: &ReplayOptions) -> anyhow::Result<bool> {
+    let in_force = in_force(&options.rule_options)?;
+    let mut out = io::stdout().lock();
+    match &options.verify {
+        Some(folder) => replay::verify(folder, options.learn, &options.local, &in_force, &mut out),
+        None => replay::run(
+            &options.files,
+            &options.local,
+            &in_force,
+            options.format,
+            &mut out,
+        ),
+    }
 }
 
 /// Loads the rules and settings that the options ask for, and reports warnings.

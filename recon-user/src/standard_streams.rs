@@ -12,6 +12,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::stat::{FileStat, SFlag, fstat};
 
+/// Stdin, as the name of a file.
+pub(crate) const STDIN: &str = "-";
+/// How files begin that gzip and zstd have compressed.
+pub(crate) const GZIP: &[u8] = b"\x1f\x8b";
+pub(crate) const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
+/// How files begin that programs have compressed, and what decompresses those.
+const COMPRESSED: [(&[u8], &str); 5] = [
+    (GZIP, "zcat"),
+    (ZSTD, "zstdcat"),
+    (b"\xfd7zXZ", "xzcat"),
+    (b"BZh", "bzcat"),
+    (b"\x04\x22\x4d\x18", "lz4cat"),
+];
+
+/// The program that decompresses what begins so, if that is compressed.
+pub(crate) fn decompressor(start: &[u8]) -> Option<&'static str> {
+    let found = COMPRESSED.iter().find(|(mark, _)| start.starts_with(mark));
+    found.map(|&(_, cat)| cat)
+}
+
 /// Why lines can't be read from stdin, can't be written to stdout, or can't be read back.
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError {

@@ -30,7 +30,7 @@ impl<M: CountMaps> Agent<M> {
                 "`{id}` is not an event.id: it has 32 hexadecimal digits, as the alert has it"
             ));
         };
-        let is_it = |incident: StableHash| event_id(incident, &self.host) == wanted;
+        let is_it = |incident: StableHash| event_id(incident, Some(&self.host)) == wanted;
         let now = now();
         let logged = self.incident_log.find(is_it);
         let current = match logged {
@@ -66,7 +66,7 @@ impl<M: CountMaps> Agent<M> {
         let source = finding.remote.filter(|_| !finding.is_outbound());
         let source = source.and_then(|remote| self.pipeline.known_source(remote));
         Explanation {
-            event_id: event_id(finding.incident, &self.host).to_string(),
+            event_id: event_id(finding.incident, Some(&self.host)).to_string(),
             state: state(life, logged).to_owned(),
             at: to_wall(now(), offset),
             rule: rule(query, unit(finding).to_string()),

@@ -134,7 +134,7 @@ impl<M: CountMaps> Agent<M> {
         let logged = self.incident_log.get(finding.incident);
         let last = logged.and_then(|logged| logged.lines.back());
         LiveIncident {
-            event_id: event_id(finding.incident, &self.host).to_string(),
+            event_id: event_id(finding.incident, Some(&self.host)).to_string(),
             rule_id: query.rule_id().to_owned(),
             rule: query.plan().name.clone(),
             severity: finding.severity.name().to_owned(),

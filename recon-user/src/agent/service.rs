@@ -14,13 +14,13 @@ use super::interfaces::WatchedInterfaces;
 use jiff::Timestamp;
 
 use super::Agent;
-use super::private::PrivateSignals;
 use super::reload::{Asker, Loaded, Reloads};
 use crate::blind::BlindPart;
 use crate::cli::RunOptions;
 use crate::drain::CountMaps;
 use crate::logging::dropped_lines;
 use crate::pipeline::PipelineSettings;
+use crate::private_signals::PrivateSignals;
 use crate::row::SignalSet;
 use crate::service::{
     Answer, Asked, Body, ControlSocket, Notifier, Request, SHORT_VERSION, Status,

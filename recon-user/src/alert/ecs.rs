@@ -225,7 +225,8 @@ pub(super) struct Observer<'a> {
     product: &'static str,
     r#type: &'static str,
     version: &'static str,
-    hostname: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hostname: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ingress: Option<ObserverIngress<'a>>,
 }
@@ -257,7 +258,8 @@ impl<'a> Observer<'a> {
 
 #[derive(Serialize)]
 pub(super) struct Host<'a> {
-    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
 }

@@ -23,7 +23,8 @@ const MACHINE_ID: &str = "/etc/machine-id";
 /// Who writes a line, and which of its lines it is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Origin<'a> {
-    pub(super) host: &'a str,
+    /// Its name, if it is known.
+    pub(super) host: Option<&'a str>,
     pub(super) host_id: Option<&'a str>,
     pub(super) sequence: u64,
     pub(super) enrichment: &'a Enrichment,
@@ -32,7 +33,7 @@ pub(super) struct Origin<'a> {
 /// The lines of one run.
 #[derive(Debug)]
 pub struct AlertLines {
-    host: String,
+    host: Option<String>,
     host_id: Option<String>,
     written: u64,
     format: LineFormat,
@@ -47,7 +48,16 @@ impl AlertLines {
     #[must_use]
     pub fn of(host: &str) -> Self {
         Self {
-            host: host.to_owned(),
+            host: Some(host.to_owned()),
+            ..Self::of_unknown_host()
+        }
+    }
+
+    /// Lines about a host of which nothing is known.
+    #[must_use]
+    pub fn of_unknown_host() -> Self {
+        Self {
+            host: None,
             host_id: None,
             written: 0,
             format: LineFormat::default(),
@@ -96,8 +106,8 @@ impl AlertLines {
 
     /// Goes on with lines about another host.
     pub(crate) fn change_host(&mut self, host: &str) {
-        if self.host != host {
-            host.clone_into(&mut self.host);
+        if self.host.as_deref() != Some(host) {
+            host.clone_into(self.host.get_or_insert_default());
             self.prepared = Prepared::default();
         }
     }
@@ -143,7 +153,7 @@ impl AlertLines {
         self.written += 1;
         self.line.clear();
         let origin = Origin {
-            host: &self.host,
+            host: self.host.as_deref(),
             host_id: self.host_id.as_deref(),
             sequence: self.written,
             enrichment: &self.enrichment,

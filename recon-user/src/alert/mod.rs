@@ -188,11 +188,11 @@ fn related(finding: &Finding, who: &[Process]) -> Related {
 }
 
 /// What identifies something of that host among those of all hosts: `event.id` of an incident.
-pub(crate) fn event_id(of: StableHash, host: &str) -> StableHash {
-    of.with(host.as_bytes())
+pub(crate) fn event_id(of: StableHash, host: Option<&str>) -> StableHash {
+    of.with(host.unwrap_or_default().as_bytes())
 }
 
-fn recon<'a>(finding: &'a Finding, host: &str, who: &'a [Process]) -> Recon<'a> {
+fn recon<'a>(finding: &'a Finding, host: Option<&str>, who: &'a [Process]) -> Recon<'a> {
     let query = &finding.query;
     let ports = match finding.port {
         Some(_) => &[][..],

@@ -123,7 +123,7 @@ mod tests {
         let mut prepared = Prepared::default();
         let enrichment = Enrichment::default();
         let origin = Origin {
-            host: "web\"1",
+            host: Some("web\"1"),
             host_id: Some("0123456789abcdef0123456789abcdef"),
             sequence: 1,
             enrichment: &enrichment,

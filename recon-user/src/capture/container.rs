@@ -13,10 +13,10 @@ use pcap_parser::pcap::{
     parse_pcap_header,
 };
 
-use super::input::Input;
+use super::input::{Input, ReadProgress};
 use super::pcapng::Sections;
 use super::window::Window;
-use super::{CaptureError, Captured, Next, Source};
+use super::{CaptureError, Captured, Next};
 
 /// The headers of a file and of a packet in pcap, and of a packet in its modified variant.
 const FILE_HEADER: usize = 24;
@@ -30,27 +30,27 @@ const LONGEST_PACKET: u32 = 1 << 20;
 const SECTION_HEADER: &[u8] = b"\x0a\x0d\x0d\x0a";
 
 /// The packets of a capture.
-pub(crate) struct Container {
-    stream: Stream,
-    format: Format,
+pub(crate) struct CaptureContainer {
+    stream: CaptureStream,
+    format: ContainerFormat,
 }
 
 /// The bytes of a container, and what messages call it.
-pub(super) struct Stream {
+pub(super) struct CaptureStream {
     pub(super) window: Window<Box<dyn Read>>,
     name: String,
-    source: Source,
+    source: ReadProgress,
     is_compressed: bool,
 }
 
-enum Format {
+enum ContainerFormat {
     Pcap(PcapHeader),
     Pcapng(Box<Sections>),
     /// A file without a byte.
     Empty,
 }
 
-impl Container {
+impl CaptureContainer {
     /// Recognizes the container.
     ///
     /// # Errors
@@ -63,7 +63,7 @@ impl Container {
             is_compressed,
             ..
         } = input;
-        let mut stream = Stream {
+        let mut stream = CaptureStream {
             window: Window::new(bytes),
             name,
             source,
@@ -72,14 +72,14 @@ impl Container {
         stream.fill(FILE_HEADER)?;
         let start = stream.window.bytes(FILE_HEADER);
         let format = if start.is_empty() {
-            Format::Empty
+            ContainerFormat::Empty
         } else if start.starts_with(SECTION_HEADER) {
-            Format::Pcapng(Box::default())
+            ContainerFormat::Pcapng(Box::default())
         } else {
             match parse_pcap_header(start) {
                 Ok((_, header)) => {
                     stream.window.skip(FILE_HEADER);
-                    Format::Pcap(header)
+                    ContainerFormat::Pcap(header)
                 }
                 Err(_) => return Err(CaptureError::NotCapture { name: stream.name }),
             }
@@ -94,14 +94,14 @@ impl Container {
     pub(crate) fn next(&mut self) -> Result<Next<'_>, CaptureError> {
         let Self { stream, format } = self;
         match format {
-            Format::Empty => Ok(Next::End),
-            Format::Pcap(header) => next_of_pcap(stream, header),
-            Format::Pcapng(sections) => sections.next(stream),
+            ContainerFormat::Empty => Ok(Next::End),
+            ContainerFormat::Pcap(header) => next_of_pcap(stream, header),
+            ContainerFormat::Pcapng(sections) => sections.next(stream),
         }
     }
 }
 
-impl Stream {
+impl CaptureStream {
     /// Reads until so many bytes are there. Returns whether they are: a compressed stream that
     /// breaks off ends there.
     pub(super) fn fill(&mut self, length: usize) -> Result<bool, CaptureError> {
@@ -152,7 +152,10 @@ impl Stream {
     }
 }
 
-fn next_of_pcap<'a>(stream: &'a mut Stream, header: &PcapHeader) -> Result<Next<'a>, CaptureError> {
+fn next_of_pcap<'a>(
+    stream: &'a mut CaptureStream,
+    header: &PcapHeader,
+) -> Result<Next<'a>, CaptureError> {
     let packet_header = match header.is_modified_format() {
         true => MODIFIED_HEADER,
         false => PACKET_HEADER,
@@ -198,9 +201,9 @@ fn of_pcap<'a>(header: &PcapHeader, packet: LegacyPcapBlock<'a>) -> Captured<'a>
     };
     // A fraction above a second carries over, as libpcap has it.
     let fraction = i64::from(packet.ts_usec) * unit;
-    let seconds = i64::from(packet.ts_sec) + fraction / NANOSECONDS;
+    let seconds = i64::from(packet.ts_sec) + fraction / i64::from(NANOSECONDS);
     Captured {
-        time: Some(time(seconds, fraction % NANOSECONDS)),
+        time: Some(time(seconds, fraction % i64::from(NANOSECONDS))),
         link: (header.network.0 & LINK_BITS) as u16,
         interface: None,
         bytes: packet.data,
@@ -208,7 +211,8 @@ fn of_pcap<'a>(header: &PcapHeader, packet: LegacyPcapBlock<'a>) -> Captured<'a>
     }
 }
 
-const NANOSECONDS: i64 = 1_000_000_000;
+/// In a second.
+pub(super) const NANOSECONDS: u32 = 1_000_000_000;
 
 /// That time, or the nearest that can be written.
 pub(super) fn time(seconds: i64, nanoseconds: i64) -> Timestamp {

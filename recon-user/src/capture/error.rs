@@ -23,6 +23,12 @@ pub(crate) enum CaptureError {
         /// The program that decompresses it.
         cat: &'static str,
     },
+    /// The same of stdin.
+    #[error("stdin is compressed; pipe it through `{cat}` first")]
+    CompressedStdin {
+        /// The program that decompresses it.
+        cat: &'static str,
+    },
     /// It is no capture.
     #[error(
         "{name} is no capture: it begins neither as pcap nor as pcapng; recon replay reads what `tcpdump -w` and Wireshark write"

@@ -14,34 +14,24 @@ use std::rc::Rc;
 use flate2::bufread::MultiGzDecoder;
 
 use super::CaptureError;
-use super::zstd::Frames;
+use super::zstd::ZstdFrames;
 use crate::diagnostic::visible;
-use crate::standard_streams::check_stdin;
+use crate::standard_streams::{GZIP, STDIN, ZSTD, check_stdin, decompressor};
 
-/// Stdin, as the name of a file.
-const STDIN: &str = "-";
 /// How much of a file is read at once.
 const CHUNK: usize = 256 << 10;
 
-const GZIP: &[u8] = b"\x1f\x8b";
-const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
 /// The second to fourth byte of a Zstandard frame to be skipped, whose first is 0x50 to 0x5f.
 const ZSTD_SKIPPED: &[u8] = b"\x2a\x4d\x18";
-/// What other programs compress, and how to read that.
-const OTHERS: [(&[u8], &str); 3] = [
-    (b"\xfd7zXZ", "xzcat"),
-    (b"BZh", "bzcat"),
-    (b"\x04\x22\x4d\x18", "lz4cat"),
-];
 
 /// How far a file has been read.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Source {
+pub(crate) struct ReadProgress {
     read: Rc<Cell<u64>>,
     has_ended: Rc<Cell<bool>>,
 }
 
-impl Source {
+impl ReadProgress {
     /// Bytes of the file that have been read.
     pub(crate) fn read_bytes(&self) -> u64 {
         self.read.get()
@@ -60,7 +50,7 @@ pub(crate) struct Input {
     /// Its bytes, decompressed.
     pub(super) bytes: Box<dyn Read>,
     /// How far it has been read.
-    pub(crate) source: Source,
+    pub(crate) source: ReadProgress,
     /// The length of the file, if it is one on disk.
     pub(crate) length: Option<u64>,
     /// Whether the bytes were compressed.
@@ -79,7 +69,10 @@ impl Input {
                 name: name.clone(),
                 source: io::Error::other(error),
             })?;
-            return Self::of(name, io::stdin(), None);
+            return Self::of(name, io::stdin(), None).map_err(|error| match error {
+                CaptureError::Compressed { cat, .. } => CaptureError::CompressedStdin { cat },
+                error => error,
+            });
         }
         let name = visible(path.as_os_str().as_bytes());
         let opened = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
@@ -101,8 +94,8 @@ impl Input {
         reader: impl Read + 'static,
         length: Option<u64>,
     ) -> Result<Self, CaptureError> {
-        let source = Source::default();
-        let watched = Watched {
+        let source = ReadProgress::default();
+        let watched = CountingReader {
             reader,
             source: source.clone(),
         };
@@ -111,14 +104,14 @@ impl Input {
             Ok(start) => start,
             Err(source) => return Err(CaptureError::Open { name, source }),
         };
-        if let Some((_, cat)) = OTHERS.iter().find(|(mark, _)| start.starts_with(mark)) {
-            return Err(CaptureError::Compressed { name, cat });
-        }
+        let is_gzip = start.starts_with(GZIP);
         let is_zstd = start.starts_with(ZSTD) || start.get(1..4) == Some(ZSTD_SKIPPED);
-        let (bytes, is_compressed): (Box<dyn Read>, bool) = if start.starts_with(GZIP) {
+        let (bytes, is_compressed): (Box<dyn Read>, bool) = if is_gzip {
             (Box::new(MultiGzDecoder::new(file)), true)
         } else if is_zstd {
-            (Box::new(Frames::new(file)), true)
+            (Box::new(ZstdFrames::new(file)), true)
+        } else if let Some(cat) = decompressor(start) {
+            return Err(CaptureError::Compressed { name, cat });
         } else {
             (Box::new(file), false)
         };
@@ -133,15 +126,15 @@ impl Input {
 }
 
 /// A reader that takes note of how much has been read.
-struct Watched<R> {
+struct CountingReader<R> {
     reader: R,
-    source: Source,
+    source: ReadProgress,
 }
 
-impl<R: Read> Read for Watched<R> {
+impl<R: Read> Read for CountingReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.reader.read(buffer)?;
-        let Source {
+        let ReadProgress {
             read: sum,
             has_ended,
         } = &self.source;

@@ -1,10 +1,10 @@
 //! Link layers: from what a capture has to what the parser takes.
 //!
-//! In: the bytes of a packet, and the number of its link type (tcpdump.org's LINKTYPE_ values). Out:
-//! an Ethernet frame, or a packet that starts with IP.
+//! In: the bytes of a packet, and the number of its link type (tcpdump.org's LINKTYPE_ values).
+//! Out: an Ethernet frame, or a packet that starts with IP.
 //! The decision held here: what names a protocol by its EtherType, as Linux's cooked captures and
-//! 802.11 do, becomes an Ethernet frame by a header that is made for it. So the one parser sees tags
-//! of VLANs, ARP and groups there too.
+//! 802.11 do, becomes an Ethernet frame by a header that is made for it. So the one parser sees
+//! tags of VLANs, ARP and groups there too.
 
 use recon_common::protocol::{ETHERNET_HEADER, VLAN_TAG, ethertype};
 
@@ -79,7 +79,7 @@ impl LinkReader {
             Link::Raw => Ok(LinkFrame::Bare(bytes)),
             // The family's number and byte order are those of whoever captured. IP's version says
             // the same.
-            Link::Loopback => Ok(LinkFrame::Bare(behind(bytes, FAMILY)?)),
+            Link::Loopback => Ok(LinkFrame::Bare(skip_header(bytes, FAMILY)?)),
             Link::Ppp => ppp(bytes),
             Link::Cooked => self.cooked(bytes),
             Link::Cooked2 => self.cooked2(bytes),
@@ -94,7 +94,7 @@ impl LinkReader {
         const PROTOCOL: usize = 14;
         let kind = number(bytes, 0)?;
         let protocol = number(bytes, PROTOCOL)?;
-        self.framed(protocol, is_group(kind), behind(bytes, HEADER)?)
+        self.framed(protocol, is_group(kind), skip_header(bytes, HEADER)?)
     }
 
     /// `sll2_header`: protocol, interface, type of the address, type of the packet, address.
@@ -103,7 +103,11 @@ impl LinkReader {
         const KIND: usize = 10;
         let protocol = number(bytes, 0)?;
         let kind = bytes.get(KIND).ok_or(Unreadable::Cut)?;
-        self.framed(protocol, is_group((*kind).into()), behind(bytes, HEADER)?)
+        self.framed(
+            protocol,
+            is_group((*kind).into()),
+            skip_header(bytes, HEADER)?,
+        )
     }
 
     /// A data frame of 802.11 that is not encrypted, and has a SNAP header.
@@ -111,15 +115,15 @@ impl LinkReader {
         /// Where the radio's header has its length.
         const LENGTH: usize = 2;
         let length = number(bytes, LENGTH)?.swap_bytes();
-        let (group, header) = wireless_header(behind(bytes, length.into())?)?;
+        let (group, header) = wireless_header(skip_header(bytes, length.into())?)?;
         const SNAP: &[u8] = &[0xaa, 0xaa, 0x03, 0, 0, 0];
-        let bytes = behind(bytes, usize::from(length) + header)?;
+        let bytes = skip_header(bytes, usize::from(length) + header)?;
         match bytes.get(..SNAP.len()).ok_or(Unreadable::Cut)? {
             SNAP => {}
             _ => return Err(Unreadable::NoNetwork),
         }
         let protocol = number(bytes, SNAP.len())?;
-        self.framed(protocol, group, behind(bytes, SNAP.len() + 2)?)
+        self.framed(protocol, group, skip_header(bytes, SNAP.len() + 2)?)
     }
 
     /// The packet behind an Ethernet header.
@@ -171,6 +175,10 @@ fn wireless_header(frame: &[u8]) -> Result<(bool, usize), Unreadable> {
     const ORDER: u8 = 0x80;
     const HEADER: usize = 24;
     const ADDRESS: usize = 6;
+    const FIRST_ADDRESS: usize = 4;
+    const THIRD_ADDRESS: usize = 16;
+    const QOS_CONTROL: usize = 2;
+    const HT_CONTROL: usize = 4;
     let &[kind, flags, ..] = frame else {
         return Err(Unreadable::Cut);
     };
@@ -184,13 +192,13 @@ fn wireless_header(frame: &[u8]) -> Result<(bool, usize), Unreadable> {
         length += ADDRESS;
     }
     if kind & QUALITY != 0 {
-        length += 2;
+        length += QOS_CONTROL;
         if flags & ORDER != 0 {
-            length += 4;
+            length += HT_CONTROL;
         }
     }
     // The destination is the third address on its way to an access point, else the first.
-    let destination = if to { 16 } else { 4 };
+    let destination = if to { THIRD_ADDRESS } else { FIRST_ADDRESS };
     let first = frame.get(destination).ok_or(Unreadable::Cut)?;
     Ok((first & 1 != 0, length))
 }
@@ -208,13 +216,13 @@ fn ppp(bytes: &[u8]) -> Result<LinkFrame<'_>, Unreadable> {
         _ => (number(bytes, 0)?, 2),
     };
     match protocol {
-        IPV4 | IPV6 => Ok(LinkFrame::Bare(behind(bytes, length)?)),
+        IPV4 | IPV6 => Ok(LinkFrame::Bare(skip_header(bytes, length)?)),
         _ => Err(Unreadable::NoNetwork),
     }
 }
 
 /// The bytes behind a header of that length.
-fn behind(bytes: &[u8], length: usize) -> Result<&[u8], Unreadable> {
+fn skip_header(bytes: &[u8], length: usize) -> Result<&[u8], Unreadable> {
     bytes.get(length..).ok_or(Unreadable::Cut)
 }
 

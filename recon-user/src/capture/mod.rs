@@ -26,9 +26,9 @@ pub(crate) mod tests;
 
 use jiff::Timestamp;
 
-pub(crate) use container::Container;
+pub(crate) use container::CaptureContainer;
 pub(crate) use error::CaptureError;
-pub(crate) use input::{Input, Source};
+pub(crate) use input::Input;
 pub(crate) use link::{Link, LinkFrame, LinkReader, Unreadable};
 
 use crate::row::Name;

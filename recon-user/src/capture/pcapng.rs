@@ -12,7 +12,7 @@ use pcap_parser::pcapng::{
 use pcap_parser::traits::PcapNGPacketBlock as _;
 use pcap_parser::{EPB_MAGIC, IDB_MAGIC, OptionCode, SHB_MAGIC, SPB_MAGIC};
 
-use super::container::{Stream, time};
+use super::container::{CaptureStream, NANOSECONDS, time};
 use super::{CaptureError, Captured, Next};
 use crate::row::Name;
 
@@ -24,24 +24,26 @@ const BLOCK_START: usize = 8;
 const SHORTEST_BLOCK: u32 = 12;
 /// The longest block, as in Wireshark.
 const LONGEST_BLOCK: u32 = 16 << 20;
+/// Units of time in a second, if an interface does not say it.
+const DEFAULT_UNITS: u64 = 1_000_000;
 /// Interfaces of a section: each takes memory.
 const MOST_INTERFACES: usize = 1 << 16;
 /// The byte-order mark as a little-endian file has it.
 const LITTLE_ENDIAN: [u8; 4] = [0x4d, 0x3c, 0x2b, 0x1a];
 const BIG_ENDIAN: [u8; 4] = [0x1a, 0x2b, 0x3c, 0x4d];
-/// The old packet block, which tcpdump wrote before 2009.
+/// The obsolete Packet Block.
 const OLD_PACKET: u32 = 2;
 
 /// The current section.
 #[derive(Debug, Default)]
 pub(super) struct Sections {
     is_big_endian: bool,
-    interfaces: Vec<Interface>,
+    interfaces: Vec<CaptureInterface>,
 }
 
 /// An interface that captured packets.
 #[derive(Clone, Copy, Debug)]
-struct Interface {
+struct CaptureInterface {
     link: u16,
     name: Option<Name>,
     /// How many units a second has.
@@ -54,7 +56,10 @@ struct Interface {
 
 impl Sections {
     /// The next packet.
-    pub(super) fn next<'a>(&mut self, stream: &'a mut Stream) -> Result<Next<'a>, CaptureError> {
+    pub(super) fn next<'a>(
+        &mut self,
+        stream: &'a mut CaptureStream,
+    ) -> Result<Next<'a>, CaptureError> {
         loop {
             let Some((kind, length)) = self.next_block(stream)? else {
                 return Ok(stream.end());
@@ -78,9 +83,11 @@ impl Sections {
                         added.map_err(|what| stream.corrupt_at(position, what))?;
                     }
                 }
-                OLD_PACKET => return Err(stream.corrupt(
-                    "a packet block of the kind that is obsolete since 2009; convert the file with `editcap`",
-                )),
+                OLD_PACKET => {
+                    return Err(stream.corrupt(
+                        "an obsolete packet block (type 2); convert the file: editcap -F pcapng OLD NEW",
+                    ));
+                }
                 _ if !stream.skip_over(length as u64)? => return Ok(Next::Cut(position)),
                 _ => {}
             }
@@ -88,7 +95,10 @@ impl Sections {
     }
 
     /// Type and length of the block at the current place. `None` at the end of the file.
-    fn next_block(&mut self, stream: &mut Stream) -> Result<Option<(u32, usize)>, CaptureError> {
+    fn next_block(
+        &mut self,
+        stream: &mut CaptureStream,
+    ) -> Result<Option<(u32, usize)>, CaptureError> {
         if !stream.fill(BLOCK_START)? {
             return Ok(None);
         }
@@ -144,7 +154,7 @@ impl Sections {
         }
     }
 
-    fn described(&self, number: u32) -> Result<Interface, String> {
+    fn described(&self, number: u32) -> Result<CaptureInterface, String> {
         let interface = self.interfaces.get(number as usize).copied();
         interface.ok_or_else(|| {
             format!("a packet of interface {number}, which the section does not describe")
@@ -162,11 +172,11 @@ impl Sections {
         Ok(())
     }
 
-    fn interface(&self, description: &InterfaceDescriptionBlock<'_>) -> Interface {
-        let mut interface = Interface {
+    fn interface(&self, description: &InterfaceDescriptionBlock<'_>) -> CaptureInterface {
+        let mut interface = CaptureInterface {
             link: u16::try_from(description.linktype.0).unwrap_or(u16::MAX),
             name: None,
-            units: 1_000_000,
+            units: DEFAULT_UNITS,
             offset: 0,
             snaplen: description.snaplen,
         };
@@ -196,10 +206,11 @@ impl Sections {
     }
 }
 
-fn enhanced<'a>(packet: &EnhancedPacketBlock<'a>, interface: Interface) -> Captured<'a> {
+fn enhanced<'a>(packet: &EnhancedPacketBlock<'a>, interface: CaptureInterface) -> Captured<'a> {
     let ticks = u64::from(packet.ts_high) << u32::BITS | u64::from(packet.ts_low);
     let seconds = i64::try_from(ticks / interface.units).unwrap_or(i64::MAX);
-    let part = u128::from(ticks % interface.units) * NANOSECONDS / u128::from(interface.units);
+    let part =
+        u128::from(ticks % interface.units) * u128::from(NANOSECONDS) / u128::from(interface.units);
     let length = (packet.caplen as usize).min(packet.data.len());
     Captured {
         time: Some(time(
@@ -214,7 +225,7 @@ fn enhanced<'a>(packet: &EnhancedPacketBlock<'a>, interface: Interface) -> Captu
 }
 
 /// A packet without a time. What was captured of it has no length of its own.
-fn simple<'a>(packet: &SimplePacketBlock<'a>, interface: Interface) -> Captured<'a> {
+fn simple<'a>(packet: &SimplePacketBlock<'a>, interface: CaptureInterface) -> Captured<'a> {
     let snaplen = match interface.snaplen {
         0 => u32::MAX,
         snaplen => snaplen,
@@ -228,8 +239,6 @@ fn simple<'a>(packet: &SimplePacketBlock<'a>, interface: Interface) -> Captured<
         length: packet.orig_len(),
     }
 }
-
-const NANOSECONDS: u128 = 1_000_000_000;
 
 /// How many units a second has, by `if_tsresol`: a negative power of 10, or of 2 with the highest
 /// bit. `None` if a number of 64 bits can't count them.

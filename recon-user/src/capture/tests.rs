@@ -35,7 +35,7 @@ type Found = (Option<String>, Vec<u8>, u32, Option<&'static str>);
 fn read(file: Vec<u8>) -> (Vec<Found>, Result<Option<u64>, CaptureError>) {
     let mut packets = Vec::new();
     let input = Input::of("file".to_owned(), Cursor::new(file), None);
-    let mut container = match input.and_then(Container::open) {
+    let mut container = match input.and_then(CaptureContainer::open) {
         Ok(container) => container,
         Err(error) => return (packets, Err(error)),
     };

@@ -1,4 +1,6 @@
 //! The options of commands that read files instead of watching.
+//!
+//! In: arguments. Out: [`JudgeOptions`], [`ReplayOptions`].
 
 use std::path::PathBuf;
 
@@ -36,8 +38,8 @@ pub struct ReplayOptions {
     /// Captures in the order of their times, such as the files of `tcpdump -C`: one after another
     /// they are one capture; `-` is stdin
     ///
-    /// pcap and pcapng, also compressed by gzip or zstd. A file that ends within a packet gives what
-    /// it holds. One that is corrupt gives the alerts so far, and the exit code is then 1.
+    /// pcap and pcapng, also compressed by gzip or zstd. A file that ends within a packet gives
+    /// what it holds. One that is corrupt gives the alerts so far, and the exit code is then 1.
     #[arg(
         required_unless_present = "verify",
         conflicts_with = "verify",
@@ -45,11 +47,11 @@ pub struct ReplayOptions {
     )]
     pub files: Vec<PathBuf>,
 
-    /// The addresses of the host under watch, as a network; may be repeated [default: all addresses,
-    /// as on a port that mirrors a network]
+    /// The addresses of the host under watch, as a network; may be repeated [default: all
+    /// addresses, as on a port that mirrors a network]
     ///
-    /// With it, recon judges what comes to these addresses and what they send. Without it, it judges
-    /// what comes to any address, and no sender.
+    /// With it, recon judges what comes to these addresses and what they send. Without it, it
+    /// judges what comes to any address, and no sender.
     #[arg(long, value_name = "CIDR", value_parser = local_network)]
     pub local: Vec<Network>,
 
@@ -74,8 +76,8 @@ pub struct ReplayOptions {
 
 pub(super) const REPLAY_EXAMPLES: &str = "\
 Examples:
-  recon replay night.pcap --local 198.51.100.7        what recon on that host would have said
-  recon replay mirror.pcapng.zst --min-severity low  the port of a switch that mirrors a network
+  recon replay night.pcap --local 198.51.100.7        what recon on that host would have reported
+  recon replay mirror.pcapng.zst --min-severity low   the port of a switch that mirrors a network
   tcpdump -w - -i eth0 | recon replay - --rules try.kql
   recon replay --verify cases --rules try.kql         cases/*/expect.toml says what must come";
 

@@ -5,6 +5,7 @@ mod mutated;
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 
+use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::*;

@@ -41,11 +41,11 @@ use anyhow::{Context as _, ensure};
 use recon_common::{Detail, Loss};
 
 use crate::address::Network;
-use crate::agent::private::PrivateSignals;
+use crate::private_signals::PrivateSignals;
 use crate::alert::{AlertLines, LineFormat};
 use crate::blind::{Blind, BlindReport};
 use crate::capture::{
-    CaptureError, Captured, Container, Input, Link, LinkReader, Next, Unreadable,
+    CaptureContainer, CaptureError, Captured, Input, Link, LinkReader, Next, Unreadable,
 };
 use crate::incident::Notification;
 use crate::pipeline::{Pipeline, PipelineSettings};
@@ -201,7 +201,7 @@ impl Replay {
         const BETWEEN: u64 = 4096;
         let (name, source) = (input.name.clone(), input.source.clone());
         let progress = Progress::new(&name, input.length);
-        let mut container = Container::open(input)?;
+        let mut container = CaptureContainer::open(input)?;
         let mut links = LinkReader::default();
         loop {
             match container.next()? {

@@ -20,7 +20,7 @@ mod tests;
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use recon_common::{Address, Detail, Ending, ImageId, Key, Registers, Signal, Tool};
 use serde::{Deserialize, Serialize};
 
@@ -131,6 +131,10 @@ pub struct Interval {
     #[serde(with = "crate::saved::time")]
     pub to: Timestamp,
 }
+
+/// The longest time in which a poll's events are said to have happened: the longest interval that
+/// `recon run --interval` accepts.
+pub(crate) const LONGEST_POLL: SignedDuration = SignedDuration::from_secs(60);
 
 /// A row: what one key of the table counted in one poll.
 #[derive(Clone, Copy, Debug)]
