@@ -1,7 +1,7 @@
 //! The clock of a capture.
 //!
-//! In: the times of packets. Out: a time that never goes back, and how far the capture's own time is
-//! from it.
+//! In: the times of packets. Out: a time that never goes back, and how far the capture's own time
+//! is from it.
 //! The decisions held here: as the agent's clock, it measures time that passes. Packets that are a
 //! little late count at the time of those before them. A leap counts once a second packet confirms
 //! it: one packet with a broken time stamp must neither end all windows nor stop the clock. A

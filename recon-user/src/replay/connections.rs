@@ -3,16 +3,17 @@
 //! In: TCP segments of a host, in both directions. Out: what a socket hook would have counted, and
 //! whether a socket has a flow.
 //! The decisions held here:
-//! - A connection is accepted when the remote has acknowledged the SYN-ACK: its ACK has the number
-//!   that only who saw the SYN-ACK knows. It ends by a reset, or when both sides have closed.
+//! - A connection is accepted when the remote has acknowledged the SYN-ACK: its ACK has a number
+//!   that only a receiver of the SYN-ACK knows. It ends by a reset, or when both sides have closed.
 //! - A host that acknowledges has the connection: to a segment of none it answers by a reset. So
 //!   connections from before the capture are known by what the host sends on them.
-//! - Where only the inbound way is captured, the remote shows it: who acknowledges the number behind
-//!   his SYN, or sends on, has a connection.
-//! - Direct-mapped slots, as in the kernel: memory is constant. A newer connection takes the slot of
-//!   an older one, which then has no end; that is counted.
+//! - Where only the inbound way is captured: a remote that sends an ACK with the number behind its
+//!   SYN has a connection, and so has one that sends segments without a SYN or FIN.
+//! - Direct-mapped slots, as in the kernel: memory is constant. What the host opens or answers
+//!   takes the slot of an older connection, which then has no end. Anything else waits until the
+//!   slot's owner has been silent for long. Both are counted.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use recon_common::flow::FLOW_SLOTS;
 use recon_common::process::ACCEPTED_SLOTS;
 use recon_common::protocol::tcp_flag::{ACK, FIN, RST, SYN};
@@ -36,7 +37,7 @@ pub(super) enum SocketEvent {
 
 /// How far a connection is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
+enum TcpState {
     /// There is none.
     #[default]
     None,
@@ -58,46 +59,57 @@ enum State {
 
 /// A connection.
 #[derive(Clone, Copy, Debug, Default)]
-struct Connection {
+struct TcpConnection {
     fingerprint: u32,
-    state: State,
+    state: TcpState,
     since: Timestamp,
+    /// When its latest segment came.
+    latest: Timestamp,
     /// The first number behind the SYN of the host, and of the remote.
     local_start: u32,
     remote_start: u32,
     /// Bytes from there on that the remote has acknowledged, and that it has sent.
-    acknowledged: u32,
-    received: u32,
+    acknowledged: u64,
+    received: u64,
     has_sent_data: bool,
     has_received_data: bool,
     /// Bytes up to and with the FIN of the host.
-    local_end: Option<u32>,
+    local_end: Option<u64>,
     has_remote_closed: bool,
 }
 
 /// The connections of all hosts that are watched.
 pub(super) struct Connections {
-    slots: Vec<Connection>,
+    slots: Vec<TcpConnection>,
     /// Accepted connections whose end is not known, since newer ones took their slots.
     pub(super) lost_ends: u64,
+    /// Segments that were not followed, since other connections had their slots.
+    pub(super) unfollowed: u64,
 }
 
 impl Default for Connections {
     fn default() -> Self {
         Self {
-            slots: vec![Connection::default(); ACCEPTED_SLOTS as usize],
+            slots: vec![TcpConnection::default(); ACCEPTED_SLOTS as usize],
             lost_ends: 0,
+            unfollowed: 0,
         }
     }
 }
 
 impl Connections {
-    /// Whether a socket has the flow: open, half open or just closed.
-    pub(super) fn is_connected(&self, flow: &Flow) -> bool {
+    /// Whether a socket has the flow: open, half open or just closed. Unknown if another flow has
+    /// its slot.
+    pub(super) fn is_connected(&self, flow: &Flow) -> Option<bool> {
         let (slot, fingerprint) = place(flow);
         let connection = &self.slots[slot];
-        connection.fingerprint == fingerprint
-            && !matches!(connection.state, State::None | State::Tried)
+        if connection.fingerprint != fingerprint {
+            return connection.kept_for().is_none().then_some(false);
+        }
+        Some(!matches!(
+            connection.state,
+            TcpState::None | TcpState::Tried
+        ))
     }
 
     /// Follows a segment. `is_one_way` says that the host's own segments are not captured.
@@ -112,21 +124,22 @@ impl Connections {
         let (slot, fingerprint) = place(flow);
         let connection = &mut self.slots[slot];
         if connection.fingerprint != fingerprint {
-            let opens = segment.flags & (SYN | RST) == SYN;
-            let is_kept = matches!(connection.state, State::Answered | State::Accepted);
+            let opens = direction == Direction::Out && segment.flags & (SYN | RST) == SYN;
             // A flood of SYNs must not displace connections.
-            if is_kept && (direction == Direction::In || !opens) {
+            if !opens && connection.is_kept(now) {
+                self.unfollowed += 1;
                 return None;
             }
-            if connection.state == State::Accepted {
+            if connection.state == TcpState::Accepted {
                 self.lost_ends += 1;
             }
-            *connection = Connection {
+            *connection = TcpConnection {
                 fingerprint,
                 since: now,
-                ..Connection::default()
+                ..TcpConnection::default()
             };
         }
+        connection.latest = now;
         match direction {
             Direction::Out => connection.send(segment, now),
             Direction::In => connection.receive(segment, now, is_one_way),
@@ -140,26 +153,45 @@ fn place(flow: &Flow) -> (usize, u32) {
     ((slot & (ACCEPTED_SLOTS - 1)) as usize, fingerprint)
 }
 
-impl Connection {
+impl TcpConnection {
+    /// How long a slot is left to a silent connection. `None` if anybody may have it.
+    const fn kept_for(&self) -> Option<SignedDuration> {
+        /// Linux gives up a SYN-ACK after 63 seconds.
+        const HALF_OPEN: SignedDuration = SignedDuration::from_secs(60);
+        /// Nothing of an accepted connection comes for so long only if its end was not captured.
+        const SILENT: SignedDuration = SignedDuration::from_hours(1);
+        match self.state {
+            TcpState::Answered | TcpState::Used => Some(HALF_OPEN),
+            TcpState::Accepted => Some(SILENT),
+            _ => None,
+        }
+    }
+
+    fn is_kept(&self, now: Timestamp) -> bool {
+        let silent = now.duration_since(self.latest);
+        self.kept_for().is_some_and(|kept| silent < kept)
+    }
+
     /// Follows a segment of the host.
     fn send(&mut self, segment: &Segment, now: Timestamp) -> Option<SocketEvent> {
         let flags = segment.flags;
         if flags & RST != 0 {
-            let is_refusal = matches!(self.state, State::Tried | State::Heard);
+            let is_refusal = matches!(self.state, TcpState::Tried | TcpState::Heard);
             if is_refusal {
-                self.state = State::None;
+                self.state = TcpState::None;
             }
-            return self.end(now);
+            return self.end_connection(now);
         }
         match (flags & SYN != 0, flags & ACK != 0) {
             (true, true) => {
                 let start = segment.end();
-                let is_again = self.state == State::Accepted && self.local_start == start;
+                let is_again = self.state == TcpState::Accepted && self.local_start == start;
                 if !is_again {
                     *self = Self {
                         fingerprint: self.fingerprint,
-                        state: State::Answered,
+                        state: TcpState::Answered,
                         since: now,
+                        latest: now,
                         local_start: start,
                         remote_start: segment.acknowledged,
                         ..Self::default()
@@ -169,8 +201,9 @@ impl Connection {
             (true, false) => {
                 *self = Self {
                     fingerprint: self.fingerprint,
-                    state: State::Opening,
+                    state: TcpState::Opening,
                     since: now,
+                    latest: now,
                     local_start: segment.end(),
                     ..Self::default()
                 };
@@ -184,13 +217,15 @@ impl Connection {
 
     fn send_on(&mut self, segment: &Segment) {
         match self.state {
-            State::Accepted => {
+            TcpState::Accepted => {
                 self.has_sent_data |= segment.length > 0;
                 if segment.flags & FIN != 0 {
-                    self.local_end = Some(segment.end().wrapping_sub(self.local_start));
+                    let mut end = self.acknowledged;
+                    advance(&mut end, self.local_start, segment.end());
+                    self.local_end = Some(end);
                 }
             }
-            State::None | State::Tried | State::Heard => self.state = State::Used,
+            TcpState::None | TcpState::Tried | TcpState::Heard => self.state = TcpState::Used,
             _ => {}
         }
     }
@@ -204,30 +239,34 @@ impl Connection {
     ) -> Option<SocketEvent> {
         let flags = segment.flags;
         if flags & RST != 0 {
-            if self.state == State::Opening {
-                self.state = State::None;
+            if self.state == TcpState::Opening {
+                self.state = TcpState::None;
                 return Some(SocketEvent::ConnectFailed);
             }
-            if self.state == State::Answered {
-                self.state = State::None;
+            if self.state == TcpState::Answered {
+                self.state = TcpState::None;
             }
-            return self.end(now);
+            return self.end_connection(now);
         }
         match (flags & SYN != 0, flags & ACK != 0) {
             (true, false) => {
                 let is_over = matches!(
                     self.state,
-                    State::None | State::Tried | State::Heard | State::Used | State::Ended
+                    TcpState::None
+                        | TcpState::Tried
+                        | TcpState::Heard
+                        | TcpState::Used
+                        | TcpState::Ended
                 );
                 if is_over {
-                    self.state = State::Tried;
+                    self.state = TcpState::Tried;
                     self.remote_start = segment.end();
                 }
                 None
             }
             (true, true) => {
-                if self.state == State::Opening {
-                    self.state = State::Used;
+                if self.state == TcpState::Opening {
+                    self.state = TcpState::Used;
                 }
                 None
             }
@@ -243,15 +282,15 @@ impl Connection {
         is_one_way: bool,
     ) -> Option<SocketEvent> {
         let is_completed = match self.state {
-            State::Answered => segment.acknowledged == self.local_start,
-            State::Tried => is_one_way && segment.sequence == self.remote_start,
-            State::None => {
+            TcpState::Answered => segment.acknowledged == self.local_start,
+            TcpState::Tried => is_one_way && segment.sequence == self.remote_start,
+            TcpState::None => {
                 if segment.flags & FIN == 0 && is_one_way {
-                    self.state = State::Heard;
+                    self.state = TcpState::Heard;
                 }
                 return None;
             }
-            State::Accepted => {
+            TcpState::Accepted => {
                 self.receive_accepted(segment);
                 return self.end_if_closed(now);
             }
@@ -260,27 +299,22 @@ impl Connection {
         if !is_completed {
             return None;
         }
-        if self.state == State::Tried {
+        if self.state == TcpState::Tried {
             self.local_start = segment.acknowledged;
         }
-        self.state = State::Accepted;
+        self.state = TcpState::Accepted;
         self.since = now;
         self.receive_accepted(segment);
         Some(SocketEvent::Accepted)
     }
 
     fn receive_accepted(&mut self, segment: &Segment) {
-        let behind = |end: u32, start: u32| end.wrapping_sub(start);
-        /// What is further is older than the start.
-        const HALF: u32 = 1 << 31;
-        let received = behind(segment.end(), self.remote_start);
-        if received < HALF {
-            self.received = self.received.max(received);
-        }
-        let acknowledged = behind(segment.acknowledged, self.local_start);
-        if acknowledged < HALF {
-            self.acknowledged = self.acknowledged.max(acknowledged);
-        }
+        advance(&mut self.received, self.remote_start, segment.end());
+        advance(
+            &mut self.acknowledged,
+            self.local_start,
+            segment.acknowledged,
+        );
         self.has_received_data |= segment.length > 0;
         self.has_remote_closed |= segment.flags & FIN != 0;
     }
@@ -289,25 +323,40 @@ impl Connection {
         let is_closed = self
             .local_end
             .is_some_and(|end| self.acknowledged >= end && self.has_remote_closed);
-        if is_closed { self.end(now) } else { None }
+        if is_closed {
+            self.end_connection(now)
+        } else {
+            None
+        }
     }
 
     /// Ends the connection, if the host has one.
-    fn end(&mut self, now: Timestamp) -> Option<SocketEvent> {
-        let was_accepted = self.state == State::Accepted;
-        if matches!(self.state, State::Accepted | State::Used) {
-            self.state = State::Ended;
+    fn end_connection(&mut self, now: Timestamp) -> Option<SocketEvent> {
+        let was_accepted = self.state == TcpState::Accepted;
+        if matches!(self.state, TcpState::Accepted | TcpState::Used) {
+            self.state = TcpState::Ended;
         }
         if !was_accepted {
             return None;
         }
         let lived = now.duration_since(self.since).as_nanos();
         // A side that has sent no data has sent nothing: a FIN counts as a byte.
-        let bytes = |has_data: bool, bytes: u32| if has_data { bytes.into() } else { 0 };
+        let bytes = |has_data: bool, bytes: u64| if has_data { bytes } else { 0 };
         Some(SocketEvent::Ended(Ending::new(
             bytes(self.has_received_data, self.received),
             bytes(self.has_sent_data, self.acknowledged),
             u64::try_from(lived).unwrap_or_default(),
         )))
+    }
+}
+
+/// Advances a number of bytes to a sequence number, unless that is an older one. Sequence numbers
+/// begin anew every 4 GiB.
+fn advance(bytes: &mut u64, start: u32, number: u32) {
+    /// What is further ahead is older.
+    const HALF: u32 = 1 << 31;
+    let ahead = number.wrapping_sub(start).wrapping_sub(*bytes as u32);
+    if ahead < HALF {
+        *bytes += u64::from(ahead);
     }
 }

@@ -1,7 +1,7 @@
 //! From frames to counts, as the kernel programs do it.
 //!
-//! In: a frame, its interface, the time. Out: [`Counts`] of one poll: keys in the order of their
-//! first packets, and what could not be read.
+//! In: a frame, its interface, the time. Out: [`PollCounts`] of one poll: keys in the order of
+//! their first packets, and what could not be read.
 //! The decisions held here: parser, flow state and keys are those of the kernel programs. Only the
 //! direction differs: a hook knows it, and here it follows from whose addresses are local. Between
 //! two local addresses a packet is what both of their kernels would have seen: it leaves the one,
@@ -21,7 +21,7 @@ use recon_common::{
 
 use super::connections::{Connections, SocketEvent};
 use super::flows::{Flows, PacketState};
-use super::segment::{Header, Segment};
+use super::segment::{PacketEnds, Segment};
 use super::two_way::TwoWay;
 use crate::address::NetworkSet;
 use crate::capture::LinkFrame;
@@ -29,7 +29,7 @@ use crate::seed::Secrets;
 
 /// What a poll has counted.
 #[derive(Default)]
-pub(super) struct Counts {
+pub(super) struct PollCounts {
     places: HashMap<Key, usize, Secrets>,
     /// Keys with their counts, in the order of their first packets.
     pub(super) rows: Vec<(Key, u64)>,
@@ -39,7 +39,7 @@ pub(super) struct Counts {
     pub(super) signals: u64,
 }
 
-impl Counts {
+impl PollCounts {
     fn count(&mut self, key: Key) {
         self.signals += 1;
         let Self { places, rows, .. } = self;
@@ -66,9 +66,9 @@ impl Counts {
 
 /// Whose addresses are local.
 #[derive(Clone, Debug)]
-pub(crate) enum Locals {
+pub(crate) enum LocalAddresses {
     /// Everybody's, as on the port of a switch that mirrors a network: what comes in anywhere is
-    /// judged, and what leaves is what its sender was asked.
+    /// judged, and what leaves only shows what was sent before.
     All,
     /// Those of these networks.
     Networks(NetworkSet),
@@ -81,7 +81,7 @@ struct Ways {
     comes_in: bool,
 }
 
-impl Locals {
+impl LocalAddresses {
     fn contains(&self, address: Address) -> bool {
         match self {
             Self::All => true,
@@ -89,7 +89,7 @@ impl Locals {
         }
     }
 
-    fn ways(&self, header: &Header) -> Ways {
+    fn ways(&self, header: &PacketEnds) -> Ways {
         Ways {
             leaves: self.contains(header.source),
             comes_in: self.contains(header.destination),
@@ -99,11 +99,11 @@ impl Locals {
 
 /// The kernel's part of recon, over packets of a capture.
 pub(super) struct Engine {
-    locals: Locals,
+    locals: LocalAddresses,
     flows: Flows,
     connections: Connections,
     pub(super) two_way: TwoWay,
-    pub(super) counts: Counts,
+    pub(super) counts: PollCounts,
     /// Frames between addresses that are not local.
     pub(super) foreign: u64,
     /// Frames by their loss.
@@ -111,26 +111,31 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn new(locals: Locals) -> Self {
+    pub(super) fn new(locals: LocalAddresses) -> Self {
         Self {
             locals,
             flows: Flows::default(),
             connections: Connections::default(),
             two_way: TwoWay::default(),
-            counts: Counts::default(),
+            counts: PollCounts::default(),
             foreign: 0,
             lost: [0; Loss::OF_FRAMES.len()],
         }
     }
 
     /// Ends of connections that are not known.
-    pub(super) fn lost_ends(&self) -> u64 {
+    pub(super) const fn lost_ends(&self) -> u64 {
         self.connections.lost_ends
     }
 
-    /// Counts what a frame shows.
+    /// Segments of connections that were not followed.
+    pub(super) const fn unfollowed(&self) -> u64 {
+        self.connections.unfollowed
+    }
+
+    /// PollCounts what a frame shows.
     pub(super) fn observe(&mut self, frame: LinkFrame<'_>, interface: u32, now: Timestamp) {
-        let header = frame.network().and_then(Header::read);
+        let header = frame.network().and_then(PacketEnds::read);
         let ways = match &header {
             Some(header) => {
                 self.two_way.observe(header.source, header.destination);
@@ -166,13 +171,13 @@ impl Engine {
         }
     }
 
-    /// Counts a frame that can't be read.
+    /// PollCounts a frame that can't be read.
     pub(super) fn lose(&mut self, loss: Loss) {
         self.counts.lost += 1;
         self.lost[loss as usize] += 1;
     }
 
-    /// Counts what a frame shows that crosses a hook in that direction.
+    /// PollCounts what a frame shows that crosses a hook in that direction.
     fn cross(&mut self, frame: LinkFrame<'_>, direction: Direction, interface: u32) -> FrameClass {
         match frame {
             LinkFrame::Ethernet(bytes) => self.count_packet(bytes, direction, interface),
@@ -226,17 +231,23 @@ impl Engine {
 
     /// Whether a signal counts. Where all are local, what somebody sends is what another one gets.
     fn is_judged(&mut self, signal: Signal, flow: &Flow) -> bool {
-        let is_twice = matches!(self.locals, Locals::All) && signal.is_outbound();
+        let is_twice = matches!(self.locals, LocalAddresses::All) && signal.is_outbound();
         !is_twice && self.two_way.admits(signal, flow)
     }
 
-    /// Counts what a socket would have seen.
-    fn follow(&mut self, header: &Header, segment: &Segment, direction: Direction, now: Timestamp) {
+    /// PollCounts what a socket would have seen.
+    fn follow(
+        &mut self,
+        header: &PacketEnds,
+        segment: &Segment,
+        direction: Direction,
+        now: Timestamp,
+    ) {
         let flow = flow(header, segment, direction);
-        let is_one_way = !self.two_way.is_shown();
-        if is_one_way && direction == Direction::Out {
+        if !self.two_way.is_shown() && direction == Direction::Out {
             self.two_way.has_only_sent |= segment.flags & (ACK | SYN | RST) == ACK;
         }
+        let is_one_way = direction == Direction::In && !self.two_way.shows_sending_of(flow.local);
         let event = self
             .connections
             .follow(&flow, segment, direction, now, is_one_way);
@@ -264,7 +275,7 @@ impl Engine {
 }
 
 /// The flow of a segment, as the local end sees it.
-fn flow(header: &Header, segment: &Segment, direction: Direction) -> Flow {
+fn flow(header: &PacketEnds, segment: &Segment, direction: Direction) -> Flow {
     let source = (header.source, segment.source_port);
     let destination = (header.destination, segment.destination_port);
     let ((remote, remote_port), (local, local_port)) = match direction {

@@ -1,10 +1,10 @@
 //! The userspace twin of the kernel's flow state: what is remembered of earlier packets.
 //!
-//! In: flows. Out: an implementation of [`recon_common::FlowState`], so that replies, backscatter and
-//! refusals are resolved by the code that the kernel programs run.
+//! In: flows. Out: an implementation of [`recon_common::FlowState`], so that replies, backscatter
+//! and refusals are resolved by the code that the kernel programs run.
 //! The decisions held here: the same direct-mapped array of fingerprints as in the kernel, so that
-//! memory is constant however long the capture, and a flow is forgotten when it is there. What the
-//! kernel asks its sockets is asked of [`super::connections`].
+//! memory is constant however long the capture, and a flow is forgotten here when the kernel would
+//! forget it. What the kernel asks its sockets is asked of [`super::connections`].
 
 use std::cell::Cell;
 
@@ -63,7 +63,7 @@ impl FlowState for PacketState<'_> {
     }
 
     fn is_connected(&self, flow: &Flow) -> Option<bool> {
-        Some(self.connections.is_connected(flow))
+        self.connections.is_connected(flow)
     }
 
     /// A capture has both ways of a flow, or is known to have one of them only.

@@ -2,6 +2,8 @@
 //!
 //! In: lines of ECS. Out: each incident as its last line describes it.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 
 use anyhow::Context as _;
@@ -9,9 +11,7 @@ use serde_json::Value;
 
 /// An incident at its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Incident {
-    /// What the lines of an incident have in common.
-    pub(super) id: String,
+pub(super) struct FinalIncident {
     pub(super) rule: String,
     pub(super) category: String,
     pub(super) source: Option<String>,
@@ -21,7 +21,7 @@ pub(super) struct Incident {
     pub(super) count: u64,
 }
 
-impl fmt::Display for Incident {
+impl fmt::Display for FinalIncident {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             rule,
@@ -49,30 +49,34 @@ impl fmt::Display for Incident {
 ///
 /// # Errors
 /// A line is no JSON.
-pub(super) fn incidents(lines: &[u8]) -> anyhow::Result<Vec<Incident>> {
-    let mut incidents: Vec<Incident> = Vec::new();
+pub(super) fn incidents(lines: &[u8]) -> anyhow::Result<Vec<FinalIncident>> {
+    let mut incidents: Vec<FinalIncident> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
     for line in lines
         .split(|&byte| byte == b'\n')
         .filter(|line| !line.is_empty())
     {
         let line: Value = serde_json::from_slice(line).context("a line of the replay")?;
-        let Some(incident) = Incident::read(&line) else {
+        let id = line.pointer("/event/id").and_then(Value::as_str);
+        let (Some(id), Some(incident)) = (id, FinalIncident::read(&line)) else {
             continue;
         };
-        match incidents.iter_mut().find(|known| known.id == incident.id) {
-            Some(known) => *known = incident,
-            None => incidents.push(incident),
+        match places.entry(id.to_owned()) {
+            Entry::Occupied(place) => incidents[*place.get()] = incident,
+            Entry::Vacant(place) => {
+                place.insert(incidents.len());
+                incidents.push(incident);
+            }
         }
     }
     Ok(incidents)
 }
 
-impl Incident {
+impl FinalIncident {
     /// What a line says. `None` for one that is about no incident of a rule, such as a digest.
     fn read(line: &Value) -> Option<Self> {
         let text = |at: &str| line.pointer(at)?.as_str().map(str::to_owned);
         Some(Self {
-            id: text("/event/id")?,
             rule: text("/rule/id")?,
             category: text("/rule/category").unwrap_or_default(),
             source: text("/source/ip"),

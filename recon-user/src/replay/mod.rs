@@ -1,7 +1,7 @@
 //! `recon replay`: what recon would have reported of a capture.
 //!
-//! In: captures, whose addresses are local, the rules in force. Out: the alerts that the agent would
-//! have written, and a summary.
+//! In: captures, whose addresses are local, the rules in force. Out: the alerts that the agent
+//! would have written, and a summary.
 //!
 //! | step | module |
 //! |---|---|
@@ -13,9 +13,9 @@
 //! | rules, verdicts, alerts | [`crate::pipeline`] |
 //! | what somebody expects | [`verify`], over [`incidents`] |
 //!
-//! The decision held here: one engine for live and replayed packets. The parser, what a packet means
-//! for a flow, rules and alerts are the agent's code; only the sources of packets, of time and of
-//! what sockets know differ. What no packet shows is absent: processes, network namespaces, logins.
+//! The decision held here: one engine for live and replayed packets. The parser, what a packet
+//! means for a flow, rules and alerts are the agent's code; only the sources of packets, of time
+//! and of what sockets know differ. What no packet shows is absent: processes, namespaces, logins.
 
 mod clock;
 mod connections;
@@ -41,19 +41,19 @@ use anyhow::{Context as _, ensure};
 use recon_common::{Detail, Loss};
 
 use crate::address::Network;
-use crate::private_signals::PrivateSignals;
-use crate::alert::{AlertLines, LineFormat};
+use crate::alert::{AlertLines, LineFormat, own_rule_id};
 use crate::blind::{Blind, BlindReport};
 use crate::capture::{
     CaptureContainer, CaptureError, Captured, Input, Link, LinkReader, Next, Unreadable,
 };
 use crate::incident::Notification;
 use crate::pipeline::{Pipeline, PipelineSettings};
+use crate::private_signals::PrivateSignals;
 use crate::row::{Name, Row, RowKey, SignalSet, Standing};
 use crate::settings::InForce;
 use crate::stream::Interval;
 use clock::CaptureClock;
-use engine::{Engine, Locals};
+use engine::{Engine, LocalAddresses};
 use polls::Polls;
 use progress::Progress;
 use served::Served;
@@ -79,7 +79,7 @@ pub fn run(
     Ok(!replay.summary.has_gaps())
 }
 
-/// The same without a summary, all of whose packets must be read.
+/// Judges captures without a summary. All packets must be readable.
 ///
 /// # Errors
 /// A file can't be read, not even in part.
@@ -94,7 +94,7 @@ fn judge_files(
     read?;
     ensure!(
         !replay.summary.has_gaps(),
-        "packets of a link type that recon does not read"
+        "a link type that recon does not read (see above); leave that capture out with files = [...]"
     );
     Ok(())
 }
@@ -113,34 +113,27 @@ fn read_files(
         .map(|file| Input::open(file))
         .collect::<Result<_, _>>()?;
     let mut replay = Replay::new(local, in_force, format);
-    let mut read = Ok(());
-    let judged = read_inputs(&mut replay, inputs, out, &mut read);
-    match judged {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("can't write to stdout")
-        }
-        _ => Ok((replay, read)),
+    match read_inputs(&mut replay, inputs, out) {
+        Ok(read) => Ok((replay, read)),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok((replay, Ok(()))),
+        Err(error) => Err(error).context("can't write to stdout"),
     }
 }
 
-/// Reads one file after another. What can't be read ends that.
+/// Reads one file after another. What can't be read ends that, and is returned.
 fn read_inputs(
     replay: &mut Replay,
     inputs: Vec<Input>,
     out: &mut dyn Write,
-    read: &mut Result<(), CaptureError>,
-) -> io::Result<()> {
-    for input in inputs {
-        match replay.read_file(input, out) {
-            Ok(()) => {}
-            Err(Ended::Output(error)) => return Err(error),
-            Err(Ended::Capture(error)) => {
-                *read = Err(error);
-                break;
-            }
-        }
-    }
-    replay.finish(out)
+) -> io::Result<Result<(), CaptureError>> {
+    let mut inputs = inputs.into_iter();
+    let read = match inputs.try_for_each(|input| replay.read_file(input, out)) {
+        Ok(()) => Ok(()),
+        Err(Ended::Capture(error)) => Err(error),
+        Err(Ended::Output(error)) => return Err(error),
+    };
+    replay.finish(out)?;
+    Ok(read)
 }
 
 /// Why a file was not read to its end.
@@ -177,8 +170,8 @@ struct Replay {
 impl Replay {
     fn new(local: &[Network], in_force: &InForce, format: LineFormat) -> Self {
         let locals = match local {
-            [] => Locals::All,
-            networks => Locals::Networks(networks.iter().copied().collect()),
+            [] => LocalAddresses::All,
+            networks => LocalAddresses::Networks(networks.iter().copied().collect()),
         };
         Self {
             engine: Engine::new(locals),
@@ -186,7 +179,7 @@ impl Replay {
             polls: None,
             pipeline: Pipeline::new(PipelineSettings::new(in_force, SignalSet::default())),
             blind: Blind::new(in_force.settings.quiet.0),
-            lines: AlertLines::of("")
+            lines: AlertLines::of_unknown_host()
                 .written_as(format)
                 .enriched_by(in_force.settings.databases.clone()),
             served: Served::default(),
@@ -205,12 +198,12 @@ impl Replay {
         let mut links = LinkReader::default();
         loop {
             match container.next()? {
-                Next::Packet(packet) => self.take(&packet, &mut links, &name, out)?,
+                Next::Packet(packet) => self.count_packet(&packet, &mut links, &name, out)?,
                 Next::End => return Ok(()),
                 Next::Cut(position) => {
                     self.summary.cut_files += 1;
                     tracing::warn!(
-                        "{name} ends within a packet or block, which begins at byte {position}: whoever wrote it was ended; what it holds is judged"
+                        "{name} ends within a packet or block that begins at byte {position}; the packets before it are judged"
                     );
                     return Ok(());
                 }
@@ -221,7 +214,7 @@ impl Replay {
         }
     }
 
-    fn take(
+    fn count_packet(
         &mut self,
         packet: &Captured<'_>,
         links: &mut LinkReader,
@@ -284,7 +277,7 @@ impl Replay {
         let counts = &engine.counts;
         let rows = counts.rows.iter();
         for key in rows.filter_map(|(key, _)| RowKey::unpack(key)) {
-            served.note(&key);
+            served.note_port(&key);
         }
         for (key, count) in &counts.rows {
             let Some((mut row, detail)) = RowKey::unpack_detail(key) else {
@@ -350,7 +343,7 @@ impl Replay {
             out.write_all(self.lines.notification(notification, &[])?)?;
         }
         for report in reports {
-            self.summary.note_alert(report.part.name());
+            self.summary.note_alert(own_rule_id(&report.part));
             out.write_all(self.lines.blind(&report.shifted(offset))?)?;
         }
         Ok(())

@@ -1,22 +1,21 @@
 //! When polls end, by the capture's clock.
 //!
 //! In: the times of packets. Out: the polls that end before each.
-//! The decisions held here: a poll ends every second, as the agent's does. Where nothing happens for
-//! long, the polls become longer, each twice as long as the one before: what is due is judged, and
-//! an hour without packets, or years, take a few polls.
+//! The decisions held here: a poll ends every second, as the agent's does. Where nothing happens
+//! for long, the polls become longer, each twice as long as the one before: what is due is judged,
+//! and an hour without packets, or years, take a few polls.
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::row::LONGEST_POLL;
 use crate::stream::Interval;
 
 /// The agent's interval.
 const POLL: SignedDuration = SignedDuration::from_secs(1);
-/// So many polls without packets are as long as others.
+/// Polls without packets before they become longer.
 const SHORT: u32 = 15;
-/// So often a poll doubles: longer than there are times.
+/// The longest poll is 2^40 s, which is longer than all times of a capture.
 const MOST_DOUBLINGS: u32 = 40;
-/// The longest time in which a poll's events are said to have happened, as for the agent.
-const LONGEST: SignedDuration = SignedDuration::from_secs(60);
 
 /// The current poll.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +36,8 @@ impl Polls {
         }
     }
 
-    /// The poll that has ended before a packet of that time, if one has. To be called until none has.
+    /// The poll that has ended before a packet of that time, if one has. To be called until none
+    /// has.
     pub(super) fn end_before(&mut self, time: Timestamp) -> Option<Interval> {
         (time > self.to).then(|| {
             let ended = self.current();
@@ -69,7 +69,7 @@ impl Polls {
 
     /// The current poll.
     pub(super) fn current(&self) -> Interval {
-        let earliest = self.to.checked_sub(LONGEST).unwrap_or(Timestamp::MIN);
+        let earliest = self.to.checked_sub(LONGEST_POLL).unwrap_or(Timestamp::MIN);
         Interval {
             from: self.from.max(earliest),
             to: self.to,
@@ -111,7 +111,7 @@ mod tests {
             assert!(count <= most, "{later}: {count} polls");
             let Interval { from, to } = polls.current();
             assert!(second(later) <= to, "{later}: {to}");
-            assert!(to.duration_since(from) <= LONGEST, "{later}");
+            assert!(to.duration_since(from) <= LONGEST_POLL, "{later}");
             assert!(to.duration_since(second(later)) <= POLL, "{later}: {to}");
         }
     }

@@ -1,6 +1,6 @@
 //! What the twin of the kernel's sockets reads of a packet: its ends, and its TCP segment.
 //!
-//! In: a packet from its IP header on. Out: [`Header`], if it is IP.
+//! In: a packet from its IP header on. Out: [`PacketEnds`], if it is IP.
 //! The decision held here: this reads what the parser has no use for (sequence numbers, lengths),
 //! at the places where nearly every packet has them. A fragment, or a segment behind an extension
 //! header of IPv6, has no [`Segment`]: its connection is not followed, and its signal counts.
@@ -11,7 +11,7 @@ use recon_common::protocol::{IPV4_HEADER, IPV6_HEADER, TCP_HEADER, ip_protocol};
 
 /// The ends of a packet, and its segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Header {
+pub(super) struct PacketEnds {
     pub(super) source: Address,
     pub(super) destination: Address,
     pub(super) segment: Option<Segment>,
@@ -37,7 +37,7 @@ impl Segment {
     }
 }
 
-impl Header {
+impl PacketEnds {
     /// Reads a packet. `None` if it is no IP, or ends within the header.
     pub(super) fn read(packet: &[u8]) -> Option<Self> {
         match packet.first()? >> 4 {

@@ -25,7 +25,7 @@ pub(super) struct Served(HashMap<Port, bool, Secrets>);
 
 impl Served {
     /// Notes what a row says of its port.
-    pub(super) fn note(&mut self, key: &RowKey) {
+    pub(super) fn note_port(&mut self, key: &RowKey) {
         let is_served = match key.signal {
             Signal::AnsweredTcp | Signal::AnsweredUdp | Signal::Accepted => true,
             Signal::RefusedTcp => false,

@@ -23,7 +23,7 @@ pub(super) struct Summary {
     span: Option<(Timestamp, Timestamp)>,
     /// Packets of which not all was captured.
     pub(super) cut_packets: u64,
-    /// Packets without one of a network.
+    /// Packets that hold no IP or ARP, such as 802.11 management.
     pub(super) no_network: u64,
     /// Packets by the number of a link type that recon does not read.
     unknown_links: BTreeMap<u16, u64>,
@@ -56,7 +56,7 @@ impl Summary {
         }
     }
 
-    /// Whether packets were not read for a reason that is not theirs.
+    /// Whether packets were skipped because recon does not read their link type.
     pub(super) fn has_gaps(&self) -> bool {
         !self.unknown_links.is_empty()
     }
@@ -92,6 +92,7 @@ impl Summary {
         } = times;
         let rest = [
             ("connection_ends", engine.lost_ends()),
+            ("unfollowed_segments", engine.unfollowed()),
             ("times_late", late),
             ("times_broken", broken),
             ("times_back", back),

@@ -1,12 +1,13 @@
 //! The twin of the kernel's sockets over dialogues, segment by segment.
 
 use jiff::{SignedDuration, Timestamp};
+use recon_common::process::ACCEPTED_SLOTS;
 use recon_common::protocol::ip_protocol;
 use recon_common::protocol::tcp_flag::{ACK, FIN, PSH, RST, SYN};
 use recon_common::{Address, Direction, Ending, Flow};
 
 use super::connections::{Connections, SocketEvent};
-use super::segment::{Header, Segment};
+use super::segment::{PacketEnds, Segment};
 
 /// Direction, flags, sequence number, acknowledged number, bytes of data.
 type Step = (Direction, u8, u32, u32, u32);
@@ -68,11 +69,45 @@ fn follow(steps: &[Step], is_one_way: bool) -> (Vec<SocketEvent>, bool) {
         let event = connections.follow(&flow(40_000), &segment(step), step.0, now, is_one_way);
         events.extend(event);
     }
-    (events, connections.is_connected(&flow(40_000)))
+    let is_connected = connections.is_connected(&flow(40_000));
+    (events, is_connected == Some(true))
 }
 
 fn ended(received: u64, sent: u64, seconds: u64) -> SocketEvent {
     SocketEvent::Ended(Ending::new(received, sent, seconds * 1_000_000_000))
+}
+
+const GIB: u64 = 1 << 30;
+
+/// A download of 5 GiB in steps that the remote acknowledges, then both sides close.
+fn download() -> Vec<Step> {
+    const STEPS: u32 = 5;
+    let mut steps = handshake();
+    let bytes = |step: u32| step.wrapping_mul(1 << 30);
+    for step in 0..STEPS {
+        steps.push((
+            OUT,
+            DATA,
+            behind(LOCAL, bytes(step)),
+            behind(REMOTE, 0),
+            1 << 30,
+        ));
+        steps.push((
+            IN,
+            ACK,
+            behind(REMOTE, 0),
+            behind(LOCAL, bytes(step + 1)),
+            0,
+        ));
+    }
+    let end = bytes(STEPS);
+    let last = end.wrapping_add(1);
+    steps.extend([
+        (OUT, FIN | ACK, behind(LOCAL, end), behind(REMOTE, 0), 0),
+        (IN, ACK, behind(REMOTE, 0), behind(LOCAL, last), 0),
+        (IN, FIN | ACK, behind(REMOTE, 0), behind(LOCAL, last), 0),
+    ]);
+    steps
 }
 
 #[test]
@@ -135,6 +170,12 @@ fn sockets_report_what_dialogues_show() {
                 (OUT, ACK, behind(LOCAL, 21), behind(REMOTE, 1), 0),
             ]),
             vec![Accepted, ended(0, 21, 4)],
+            true,
+        ),
+        (
+            "a download of 5 GiB",
+            download(),
+            vec![Accepted, ended(0, 5 * GIB + 1, 13)],
             true,
         ),
         (
@@ -228,8 +269,87 @@ fn a_flood_displaces_no_connection() {
         let event = connections.follow(&flow, &syn, IN, Timestamp::UNIX_EPOCH, false);
         assert_eq!(event, None);
     }
-    assert!(connections.is_connected(&flow(1)));
+    assert_eq!(connections.is_connected(&flow(1)), Some(true));
     assert_eq!(connections.lost_ends, 0);
+}
+
+/// Flows of which nearly every slot has one.
+fn flows_of_all_slots() -> impl Iterator<Item = Flow> {
+    (0..ACCEPTED_SLOTS * 8).map(|number| {
+        let [a, b, c, d] = number.to_be_bytes();
+        Flow {
+            remote: Address::v6([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d]),
+            ..flow(2)
+        }
+    })
+}
+
+#[test]
+fn slots_of_who_is_gone_are_free_again() {
+    let [minute, hour] = [61, 3601].map(SignedDuration::from_secs);
+    let inbound = [handshake()[0], handshake()[2]];
+    // (what has the slots, its segments, whether one way only is captured, how long it is silent,
+    // whose segments come then, what they show, whether ends are lost)
+    for (name, before, is_one_way, silent, then, expected, loses_ends) in [
+        (
+            "SYNs that were answered, then a client",
+            &handshake()[..2],
+            false,
+            SignedDuration::ZERO,
+            &handshake()[..],
+            Some(SocketEvent::Accepted),
+            false,
+        ),
+        (
+            "SYNs that were answered, then an old connection",
+            &handshake()[..2],
+            false,
+            minute,
+            &[(OUT, DATA, 5, 5, 9)],
+            None,
+            false,
+        ),
+        (
+            "clients whose end is missing",
+            &inbound,
+            true,
+            hour,
+            &inbound,
+            Some(SocketEvent::Accepted),
+            true,
+        ),
+    ] {
+        let mut connections = Connections::default();
+        let start = Timestamp::UNIX_EPOCH;
+        for flow in flows_of_all_slots() {
+            for &step in before {
+                connections.follow(&flow, &segment(step), step.0, start, is_one_way);
+            }
+        }
+        let mut event = None;
+        for &step in then {
+            let now = start + silent;
+            event = connections.follow(&flow(1), &segment(step), step.0, now, is_one_way);
+        }
+        assert_eq!(event, expected, "{name}");
+        assert_eq!(connections.is_connected(&flow(1)), Some(true), "{name}");
+        assert_eq!(connections.lost_ends > 0, loses_ends, "{name}");
+    }
+}
+
+#[test]
+fn what_is_not_followed_is_counted_and_unknown() {
+    let mut connections = Connections::default();
+    let inbound = [handshake()[0], handshake()[2]];
+    for flow in flows_of_all_slots() {
+        for step in inbound {
+            let now = Timestamp::UNIX_EPOCH;
+            connections.follow(&flow, &segment(step), step.0, now, true);
+        }
+    }
+    assert!(connections.unfollowed > 0);
+    let mut unknown = flows_of_all_slots().filter(|flow| connections.is_connected(flow).is_none());
+    assert!(unknown.next().is_some());
 }
 
 #[test]
@@ -245,7 +365,7 @@ fn headers_end_where_packets_do() {
         &[0; 6],
     ]
     .concat();
-    let header = Header::read(&packet).expect("a packet");
+    let header = PacketEnds::read(&packet).expect("a packet");
     assert_eq!(header.source, Address::v4([198, 51, 100, 2]));
     let segment = header.segment.expect("a segment");
     assert_eq!(
@@ -253,7 +373,7 @@ fn headers_end_where_packets_do() {
         (1, 2, 3)
     );
     for length in 0..packet.len() {
-        let header = Header::read(&packet[..length]);
+        let header = PacketEnds::read(&packet[..length]);
         assert_eq!(header.is_some(), length >= 20, "{length}");
         let segment = header.and_then(|header| header.segment);
         assert_eq!(segment.is_some(), length >= 40, "{length}");
@@ -261,7 +381,7 @@ fn headers_end_where_packets_do() {
     let mut fragment = packet;
     fragment[6] = 0x20;
     assert_eq!(
-        Header::read(&fragment).and_then(|header| header.segment),
+        PacketEnds::read(&fragment).and_then(|header| header.segment),
         None
     );
 }

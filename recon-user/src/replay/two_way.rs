@@ -1,9 +1,12 @@
 //! Whether a capture has both directions of its flows.
 //!
-//! In: the ends of packets. Out: whether some pair of addresses was seen both ways.
-//! The decision held here: until then, nobody knows whether a packet answers one that was not
-//! captured. So what looks like an answer counts as nothing, and neither does what no answer was
-//! seen to. That costs a capture of both directions the few packets before its first answer.
+//! In: the ends of packets. Out: whether some pair of addresses was seen both ways, and whether an
+//! address was seen to send.
+//! The decision held here: until both are so, nobody knows whether a packet answers one that was not
+//! captured: on a link with asymmetric routes, some hosts have both directions and others have one.
+//! So what looks like an answer counts as nothing, and so does what seems to have no answer. That
+//! costs a capture of both directions the few packets before its first answer, and answers to
+//! addresses that never send.
 
 use std::hash::BuildHasher as _;
 
@@ -13,6 +16,8 @@ use crate::seed::Secrets;
 
 /// Pairs that are remembered. A newer one takes the place of an older one.
 const PAIRS: usize = 1 << 12;
+/// Bits for addresses that have sent. An address that has the bit of another one counts as it does.
+const SENDER_BITS: usize = 1 << 20;
 /// Ports below are those of services.
 const FIRST_UNPRIVILEGED: u16 = 1024;
 
@@ -22,6 +27,8 @@ pub(super) struct TwoWay {
     is_shown: bool,
     /// By pair, the source of its latest packet and its destination.
     pairs: Vec<Option<(Address, Address)>>,
+    /// A bit for each address that has sent, by its hash.
+    senders: Vec<u64>,
     secrets: Secrets,
     /// Packets that may be answers, and counted as nothing.
     pub(super) withheld: u64,
@@ -34,6 +41,7 @@ impl Default for TwoWay {
         Self {
             is_shown: false,
             pairs: vec![None; PAIRS],
+            senders: vec![0; SENDER_BITS / u64::BITS as usize],
             secrets: Secrets::default(),
             withheld: 0,
             has_only_sent: false,
@@ -42,17 +50,25 @@ impl Default for TwoWay {
 }
 
 impl TwoWay {
-    /// Whether both directions were seen.
+    /// Whether both directions were seen of some pair.
     pub(super) const fn is_shown(&self) -> bool {
         self.is_shown
     }
 
+    /// Whether what that address sends is captured.
+    pub(super) fn shows_sending_of(&self, local: Address) -> bool {
+        let (word, bit) = sender_place(self.secrets.hash_one(local));
+        self.is_shown && self.senders[word] & bit != 0
+    }
+
     /// Notes a packet.
     pub(super) fn observe(&mut self, source: Address, destination: Address) {
+        let one_hash = self.secrets.hash_one(source);
+        let (word, bit) = sender_place(one_hash);
+        self.senders[word] |= bit;
         if self.is_shown || source == destination {
             return;
         }
-        let one_hash = self.secrets.hash_one(source);
         let hash = one_hash ^ self.secrets.hash_one(destination);
         let pair = &mut self.pairs[hash as usize % PAIRS];
         self.is_shown = *pair == Some((destination, source));
@@ -74,8 +90,17 @@ impl TwoWay {
             Signal::AnsweredTcp | Signal::AnsweredUdp => self.has_only_sent,
             _ => signal.is_outbound() && self.has_only_sent,
         };
-        let is_admitted = self.is_shown || !is_unsure;
+        let is_admitted = !is_unsure || self.shows_sending_of(flow.local);
         self.withheld += u64::from(!is_admitted);
         is_admitted
     }
+}
+
+/// The word and the bit of a sender.
+const fn sender_place(hash: u64) -> (usize, u64) {
+    let place = hash as usize % SENDER_BITS;
+    (
+        place / u64::BITS as usize,
+        1 << (place % u64::BITS as usize),
+    )
 }

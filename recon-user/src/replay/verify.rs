@@ -1,12 +1,13 @@
 //! `recon replay --verify`: whether captures give the alerts that somebody expects.
 //!
-//! In: a folder with a folder for each case: captures, and `expect.toml`. Out: a line for each case,
-//! and why it fails.
+//! In: a folder with a folder for each case: captures, and `expect.toml`. Out: a line for each
+//! case, and why it fails.
 //! The decisions held here: as in suricata-verify, an expectation is a filter and numbers. Each
-//! number is about the end of incidents, since how many lines lead there depends on polls. What is
-//! not named may come, unless `only` forbids it. `--learn` writes what has come, and never over what
-//! somebody has written.
+//! number is about the end of incidents, since how many lines lead there depends on polls, and no
+//! limit on lines holds. What is not named may come, unless `only` forbids it. `--learn` writes
+//! what has come, and never over what somebody has written.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::incidents::{Incident, incidents};
+use super::incidents::{FinalIncident, incidents};
 use super::judge_files;
 use crate::address::Network;
 use crate::alert::LineFormat;
@@ -66,11 +67,11 @@ struct ExpectedAlert {
     at_most: Option<u64>,
 }
 
-/// Replays the cases in a folder. Returns whether each gives what is expected. With `learns`, writes
-/// what is expected of cases that do not say it.
+/// Replays the cases in a folder. Returns whether each gives what is expected: one that can't be
+/// read fails. With `learns`, writes what is expected of cases that do not say it.
 ///
 /// # Errors
-/// The folder, an expectation or a capture can't be read, or `out` can't be written.
+/// The folder can't be read, or `out` can't be written.
 pub fn verify(
     folder: &Path,
     learns: bool,
@@ -79,6 +80,7 @@ pub fn verify(
     out: &mut dyn Write,
 ) -> anyhow::Result<bool> {
     let cases = cases(folder)?;
+    let in_force = without_line_limits(in_force);
     let mut failed = 0;
     for case in &cases {
         let name = case
@@ -86,14 +88,18 @@ pub fn verify(
             .unwrap_or(case)
             .display()
             .to_string();
-        let result =
-            run_case(case, learns, local, in_force).with_context(|| case.display().to_string())?;
-        let written = match result {
-            Verdict::Learned(count) => writeln!(out, "learned  {name}: {count} incidents"),
-            Verdict::Checked(reasons) if reasons.is_empty() => writeln!(out, "ok       {name}"),
-            Verdict::Checked(reasons) => {
+        let written = match run_case(case, learns, local, &in_force) {
+            Ok(CaseResult::Learned(count)) => writeln!(out, "learned  {name}: {count} incidents"),
+            Ok(CaseResult::Checked(reasons)) if reasons.is_empty() => {
+                writeln!(out, "ok       {name}")
+            }
+            Ok(CaseResult::Checked(reasons)) => {
                 failed += 1;
                 writeln!(out, "FAILED   {name}: {}", reasons.join("; "))
+            }
+            Err(error) => {
+                failed += 1;
+                writeln!(out, "FAILED   {name}: {error:#}")
             }
         };
         if is_closed(written)? {
@@ -102,6 +108,15 @@ pub fn verify(
     }
     is_closed(writeln!(out, "cases: {}, failed: {failed}", cases.len()))?;
     Ok(failed == 0)
+}
+
+/// The same without limits on lines: an incident for which no line is written would be missing.
+fn without_line_limits(in_force: &InForce) -> InForce {
+    let mut in_force = in_force.clone();
+    let alerts = &mut in_force.settings.alerts;
+    alerts.lines.0 = None;
+    alerts.informational_per_hour.0 = None;
+    in_force
 }
 
 /// Whether nobody reads any more, which is no error.
@@ -114,7 +129,7 @@ fn is_closed(written: io::Result<()>) -> anyhow::Result<bool> {
 }
 
 /// What became of a case.
-enum Verdict {
+enum CaseResult {
     /// Why it fails, if it does.
     Checked(Vec<String>),
     /// So many incidents are expected from now on.
@@ -152,7 +167,7 @@ fn run_case(
     learns: bool,
     local: &[Network],
     in_force: &InForce,
-) -> anyhow::Result<Verdict> {
+) -> anyhow::Result<CaseResult> {
     let path = case.join(EXPECTED);
     let expected = match fs::read_to_string(&path) {
         Ok(text) => Some(toml::from_str(&text).with_context(|| EXPECTED.to_owned())?),
@@ -166,15 +181,21 @@ fn run_case(
     let expected: Expected = expected.unwrap_or_default();
     let found = replay_case(case, &expected, local, in_force)?;
     if !is_new {
-        return Ok(Verdict::Checked(expected.reasons(&found)));
+        return Ok(CaseResult::Checked(expected.reasons(&found)));
     }
     let local = local.iter().map(Network::to_string).collect();
     let learned = Expected::learn(&found, local);
+    let reasons = learned.reasons(&found);
+    ensure!(
+        reasons.is_empty(),
+        "can't describe what came out, so write {EXPECTED}: {}",
+        reasons.join("; ")
+    );
     let text = toml::to_string(&learned).context("can't write what was learned")?;
     let mut file = fs::File::create_new(&path).with_context(|| format!("can't make {EXPECTED}"))?;
     file.write_all(text.as_bytes())
         .with_context(|| format!("can't write {EXPECTED}"))?;
-    Ok(Verdict::Learned(found.len()))
+    Ok(CaseResult::Learned(found.len()))
 }
 
 /// The incidents of a case.
@@ -183,7 +204,7 @@ fn replay_case(
     expected: &Expected,
     local: &[Network],
     in_force: &InForce,
-) -> anyhow::Result<Vec<Incident>> {
+) -> anyhow::Result<Vec<FinalIncident>> {
     let own: Vec<Network> = expected
         .local
         .iter()
@@ -207,12 +228,12 @@ fn replay_case(
 
 impl Expected {
     /// Why these incidents are not what is expected.
-    fn reasons(&self, found: &[Incident]) -> Vec<String> {
+    fn reasons(&self, found: &[FinalIncident]) -> Vec<String> {
         let named = self.alerts.iter().flat_map(|alert| alert.reasons(found));
         let mut reasons: Vec<String> = named.collect();
         if self.only {
             let is_named =
-                |found: &&Incident| self.alerts.iter().any(|alert| alert.is_about(found));
+                |found: &&FinalIncident| self.alerts.iter().any(|alert| alert.is_about(found));
             let others = found.iter().filter(|found| !is_named(found));
             reasons.extend(others.map(|other| format!("unexpected: {other}")));
         }
@@ -220,26 +241,52 @@ impl Expected {
     }
 
     /// The expectation that these incidents meet, and no others do.
-    fn learn(found: &[Incident], local: Vec<String>) -> Self {
-        let alerts = found.iter().map(|found| ExpectedAlert {
-            rule: found.rule.clone(),
-            source: found.source.clone(),
-            destination: found.destination.clone(),
-            port: found.port,
-            count: Some(found.count),
-            ..ExpectedAlert::default()
+    fn learn(found: &[FinalIncident], local: Vec<String>) -> Self {
+        let mut filters = HashSet::new();
+        let alerts = found.iter().filter(|found| {
+            filters.insert((&found.rule, &found.source, &found.destination, found.port))
         });
         Self {
             local,
             only: true,
-            alerts: alerts.collect(),
+            alerts: alerts.map(|one| ExpectedAlert::learn(one, found)).collect(),
             ..Self::default()
         }
     }
 }
 
 impl ExpectedAlert {
-    fn is_about(&self, found: &Incident) -> bool {
+    /// The filter by what an incident is about, with the numbers of all that it selects: also of
+    /// those that have a source, if this one has none.
+    fn learn(one: &FinalIncident, found: &[FinalIncident]) -> Self {
+        let filter = Self {
+            rule: one.rule.clone(),
+            source: one.source.clone(),
+            destination: one.destination.clone(),
+            port: one.port,
+            ..Self::default()
+        };
+        let selected = found.iter().filter(|found| filter.is_about(found));
+        let counts: Vec<u64> = selected.map(|found| found.count).collect();
+        let (least, most) = (counts.iter().min().copied(), counts.iter().max().copied());
+        let filter = Self {
+            incidents: Some(counts.len() as u64),
+            ..filter
+        };
+        match least == most {
+            true => Self {
+                count: least,
+                ..filter
+            },
+            false => Self {
+                at_least: least,
+                at_most: most,
+                ..filter
+            },
+        }
+    }
+
+    fn is_about(&self, found: &FinalIncident) -> bool {
         let is_rule = self.rule == found.rule || self.rule == found.category;
         let is = |expected: &Option<String>, found: Option<&str>| {
             expected.as_deref().is_none_or(|text| Some(text) == found)
@@ -251,8 +298,8 @@ impl ExpectedAlert {
             && self.port.is_none_or(|port| found.port == Some(port))
     }
 
-    fn reasons(&self, found: &[Incident]) -> Vec<String> {
-        let mine: Vec<&Incident> = found.iter().filter(|found| self.is_about(found)).collect();
+    fn reasons(&self, found: &[FinalIncident]) -> Vec<String> {
+        let mine: Vec<&FinalIncident> = found.iter().filter(|found| self.is_about(found)).collect();
         let Self {
             rule,
             incidents,
@@ -290,75 +337,4 @@ impl ExpectedAlert {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn found(rule: &str, source: &str, count: u64) -> Incident {
-        Incident {
-            rule: format!("{rule}/count"),
-            category: rule.to_owned(),
-            source: Some(source.to_owned()),
-            severity: "medium".to_owned(),
-            count,
-            ..Incident::default()
-        }
-    }
-
-    #[test]
-    fn expectations_are_filters_and_numbers() {
-        let incidents = [
-            found("port-scan", "198.51.100.2", 40),
-            found("port-scan", "198.51.100.3", 21),
-            found("syn-flood", "198.51.100.2", 900),
-        ];
-        // (expectation, parts of the reasons why it is not met)
-        for (text, expected) in [
-            ("", &[][..]),
-            ("[[alert]]\nrule = 'port-scan'", &[]),
-            ("[[alert]]\nrule = 'port-scan/count'\nincidents = 2", &[]),
-            (
-                "[[alert]]\nrule = 'port-scan'\nincidents = 1",
-                &["2 incidents, not 1"],
-            ),
-            ("[[alert]]\nrule = 'http-flood'\nincidents = 0", &[]),
-            ("[[alert]]\nrule = 'http-flood'", &["http-flood: missing"]),
-            (
-                "[[alert]]\nrule = 'port-scan'\nincidents = 0",
-                &["2 incidents, not 0"],
-            ),
-            (
-                "[[alert]]\nrule = 'port-scan'\nsource = '198.51.100.2'\ncount = 40",
-                &[],
-            ),
-            ("[[alert]]\nrule = 'port-scan'\ncount = 40", &["21, not 40"]),
-            (
-                "[[alert]]\nrule = 'port-scan'\nat_least = 22",
-                &["21, under 22"],
-            ),
-            (
-                "[[alert]]\nrule = 'port-scan'\nat_most = 21",
-                &["40, over 21"],
-            ),
-            (
-                "[[alert]]\nrule = 'port-scan'\nseverity = 'high'",
-                &["missing"],
-            ),
-            (
-                "only = true\n[[alert]]\nrule = 'port-scan'",
-                &["unexpected: syn-flood"],
-            ),
-        ] {
-            let expectation: Expected = toml::from_str(text).expect(text);
-            let reasons = expectation.reasons(&incidents);
-            assert_eq!(reasons.len(), expected.len(), "{text}: {reasons:?}");
-            for (reason, part) in reasons.iter().zip(expected) {
-                assert!(reason.contains(part), "{text}: {reason}");
-            }
-        }
-        let learned = Expected::learn(&incidents, vec!["198.51.100.1/32".to_owned()]);
-        let text = toml::to_string(&learned).expect("text");
-        let learned: Expected = toml::from_str(&text).expect("what was written");
-        assert_eq!(learned.reasons(&incidents), [""; 0], "{text}");
-        assert_eq!(learned.reasons(&incidents[1..]).len(), 1, "{text}");
-    }
-}
+mod tests;
