@@ -105,13 +105,13 @@ const ROWS: &[Row] = &[
         name: "a sweep of pings",
         profile: "source",
         line: "{nmap} -sn -PE {spares}; ping -q -c 250 -i 0.002 {host}",
-        expected: &[],
+        expected: &[("icmp-sweep", "count")],
         ..ROW
     },
     Row {
         name: "a flood of SYNs",
         line: "hping3 -q -S -p 22 -i u500 -c 3000 {host}",
-        expected: &[],
+        expected: &[("syn-flood", "count")],
         ..ROW
     },
     Row {

@@ -92,7 +92,7 @@ pub(crate) struct Replayed {
     pub(crate) lines: String,
 }
 
-/// `recon replay FILE ARGUMENTS`, without privileges.
+/// `recon replay FILE ARGUMENTS`.
 pub(crate) fn replay(file: &Path, arguments: &str) -> Result<Replayed> {
     let mut command = recon(&format!("replay {arguments}"))?;
     command.arg("--").arg(file);
