@@ -21,6 +21,12 @@ pub(crate) enum Link {
     /// The same, since libpcap 1.10.
     Cooked2,
     Ppp,
+    /// PPP over Ethernet, without Ethernet's header.
+    PppoE,
+    /// Cisco's HDLC.
+    Hdlc,
+    /// 802.11.
+    Wireless,
     /// 802.11 behind a header of the radio.
     Radiotap,
 }
@@ -53,6 +59,9 @@ impl Link {
             113 => Self::Cooked,
             276 => Self::Cooked2,
             9 | 50 => Self::Ppp,
+            51 => Self::PppoE,
+            104 => Self::Hdlc,
+            105 => Self::Wireless,
             127 => Self::Radiotap,
             _ => return None,
         })
@@ -75,12 +84,15 @@ impl LinkReader {
         /// The address family of BSD's loopback.
         const FAMILY: usize = 4;
         match link {
-            Link::Ethernet => Ok(LinkFrame::Ethernet(bytes)),
+            Link::Ethernet => ethernet(bytes),
             Link::Raw => Ok(LinkFrame::Bare(bytes)),
             // The family's number and byte order are those of whoever captured. IP's version says
             // the same.
             Link::Loopback => Ok(LinkFrame::Bare(skip_header(bytes, FAMILY)?)),
             Link::Ppp => ppp(bytes),
+            Link::PppoE => pppoe(bytes),
+            Link::Hdlc => self.hdlc(bytes),
+            Link::Wireless => self.wireless(bytes),
             Link::Cooked => self.cooked(bytes),
             Link::Cooked2 => self.cooked2(bytes),
             Link::Radiotap => self.radiotap(bytes),
@@ -110,14 +122,27 @@ impl LinkReader {
         )
     }
 
-    /// A data frame of 802.11 that is not encrypted, and has a SNAP header.
+    /// A frame of 802.11 behind the radio's header.
     fn radiotap<'a>(&'a mut self, bytes: &'a [u8]) -> Result<LinkFrame<'a>, Unreadable> {
         /// Where the radio's header has its length.
         const LENGTH: usize = 2;
         let length = number(bytes, LENGTH)?.swap_bytes();
-        let (group, header) = wireless_header(skip_header(bytes, length.into())?)?;
+        self.wireless(skip_header(bytes, length.into())?)
+    }
+
+    /// Address, control, EtherType.
+    fn hdlc<'a>(&'a mut self, bytes: &'a [u8]) -> Result<LinkFrame<'a>, Unreadable> {
+        const HEADER: usize = 4;
+        const PROTOCOL: usize = 2;
+        let protocol = number(bytes, PROTOCOL)?;
+        self.framed(protocol, false, skip_header(bytes, HEADER)?)
+    }
+
+    /// A data frame of 802.11 that is not encrypted, and has a SNAP header.
+    fn wireless<'a>(&'a mut self, bytes: &'a [u8]) -> Result<LinkFrame<'a>, Unreadable> {
+        let (group, header) = wireless_header(bytes)?;
         const SNAP: &[u8] = &[0xaa, 0xaa, 0x03, 0, 0, 0];
-        let bytes = skip_header(bytes, usize::from(length) + header)?;
+        let bytes = skip_header(bytes, header)?;
         match bytes.get(..SNAP.len()).ok_or(Unreadable::Cut)? {
             SNAP => {}
             _ => return Err(Unreadable::NoNetwork),
@@ -201,6 +226,25 @@ fn wireless_header(frame: &[u8]) -> Result<(bool, usize), Unreadable> {
     let destination = if to { THIRD_ADDRESS } else { FIRST_ADDRESS };
     let first = frame.get(destination).ok_or(Unreadable::Cut)?;
     Ok((first & 1 != 0, length))
+}
+
+/// Ethernet. Of PPP over it, a modem's side shows what the host's own interface has without.
+fn ethernet(bytes: &[u8]) -> Result<LinkFrame<'_>, Unreadable> {
+    const SESSION: u16 = 0x8864;
+    match number(bytes, ETHERNET_HEADER - 2) {
+        Ok(SESSION) => pppoe(skip_header(bytes, ETHERNET_HEADER)?),
+        _ => Ok(LinkFrame::Ethernet(bytes)),
+    }
+}
+
+/// Version and type, code, session, length, then PPP (RFC 2516). Codes other than 0 carry no PPP.
+fn pppoe(bytes: &[u8]) -> Result<LinkFrame<'_>, Unreadable> {
+    const HEADER: usize = 6;
+    const CODE: usize = 1;
+    match bytes.get(CODE).ok_or(Unreadable::Cut)? {
+        0 => ppp(skip_header(bytes, HEADER)?),
+        _ => Err(Unreadable::NoNetwork),
+    }
 }
 
 /// PPP, with or without HDLC's two bytes, and with its protocol in one byte or two.

@@ -299,6 +299,7 @@ fn link_layers_lead_to_the_same_packet() {
         ]
         .concat()
     };
+    let pppoe = |code: u8| [&[0x11, code, 0, 1, 0, 42, 0, 0x21], SYN].concat();
     for (name, number, bytes) in [
         ("Ethernet", 1, ethernet.clone()),
         ("Ethernet with a tag", 1, [&tagged, SYN].concat()),
@@ -313,7 +314,15 @@ fn link_layers_lead_to_the_same_packet() {
         ("PPP", 9, [&[0xff, 3, 0, 0x21], SYN].concat()),
         ("PPP without HDLC", 9, [&[0, 0x21], SYN].concat()),
         ("PPP with a short protocol", 9, [&[0x21], SYN].concat()),
+        ("PPPoE", 51, pppoe(0)),
+        (
+            "PPPoE over Ethernet",
+            1,
+            [&ETHERNET[..12], &[0x88, 0x64], &pppoe(0)].concat(),
+        ),
+        ("HDLC", 104, [&[0x0f, 0, 8, 0], SYN].concat()),
         ("802.11", 127, wireless(0x08, 0, 22)),
+        ("802.11 alone", 105, wireless(0x08, 0, 22)[8..].to_vec()),
         ("802.11 with quality of service", 127, wireless(0x88, 1, 24)),
         ("802.11 between access points", 127, wireless(0x08, 3, 28)),
     ] {
@@ -346,6 +355,12 @@ fn link_layers_lead_to_the_same_packet() {
             "encrypted",
             127,
             wireless(0x08, 0x40, 22),
+            Some(Unreadable::NoNetwork),
+        ),
+        (
+            "discovery of PPPoE",
+            51,
+            pppoe(9),
             Some(Unreadable::NoNetwork),
         ),
         ("LCP", 9, vec![0xc0, 0x21, 1], Some(Unreadable::NoNetwork)),
