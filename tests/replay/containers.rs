@@ -75,6 +75,22 @@ fn among_others(packets: Vec<Packet>) -> Result<Vec<Packet>> {
     Ok(all)
 }
 
+/// Data of a server on connections from before the capture, which its client resets.
+fn resets_by_client() -> Result<Vec<Packet>> {
+    let mut packets = Vec::new();
+    for number in 0..60 {
+        let port = 41_000 + number;
+        let second = START + u32::from(number);
+        let mut data = segment([443, port]);
+        data.ack = true;
+        let mut reset = segment([port, 443]);
+        reset.rst = true;
+        packets.push((second, Path::new(ATTACKER, HOST).tcp(data, b"hello")?));
+        packets.push((second, Path::new(HOST, ATTACKER).tcp(reset, &[])?));
+    }
+    Ok(packets)
+}
+
 struct Row {
     name: &'static str,
     /// The bytes of files, and of stdin if the arguments name it.
@@ -255,6 +271,14 @@ const ROWS: &[Row] = &[
         arguments: "",
         expected: &[],
         polls: 250,
+        ..ROW
+    },
+    Row {
+        name: "resets of connections from before the capture",
+        files: || Ok(vec![pcap(&resets_by_client()?)]),
+        arguments: "--local 198.51.100.1",
+        expected: &[],
+        log: &["withheld=60"],
         ..ROW
     },
     Row {

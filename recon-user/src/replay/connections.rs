@@ -112,6 +112,13 @@ impl Connections {
         ))
     }
 
+    /// Whether the remote has sent a SYN that nothing has answered yet.
+    pub(super) fn was_tried(&self, flow: &Flow) -> bool {
+        let (slot, fingerprint) = place(flow);
+        let connection = &self.slots[slot];
+        connection.fingerprint == fingerprint && connection.state == TcpState::Tried
+    }
+
     /// Follows a segment. `is_one_way` says that the host's own segments are not captured.
     pub(super) fn follow(
         &mut self,

@@ -231,6 +231,15 @@ impl Engine {
 
     /// Whether a signal counts. Where all are local, what somebody sends is what another one gets.
     fn is_judged(&mut self, signal: Signal, flow: &Flow) -> bool {
+        // A reset of a connection from before the capture: what it would refuse is no SYN, and comes
+        // from a service's port to a client's.
+        let is_end = signal == Signal::RefusedTcp
+            && flow.looks_like_answer()
+            && !self.connections.was_tried(flow);
+        if is_end {
+            self.two_way.withheld += 1;
+            return false;
+        }
         let is_twice = matches!(self.locals, LocalAddresses::All) && signal.is_outbound();
         !is_twice && self.two_way.admits(signal, flow)
     }
