@@ -223,6 +223,7 @@ impl Sink {
             state: Arc::clone(&state),
             group: Vec::new(),
             has_lost: false,
+            reports: Vec::new(),
         };
         let (ready, started) = sync_channel(1);
         let handle = thread::Builder::new()

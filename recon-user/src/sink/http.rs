@@ -51,6 +51,16 @@ pub(super) enum PostError {
     Unknown(io::Error),
 }
 
+/// What a peer says that has taken a body.
+#[derive(Debug)]
+pub(super) enum PostAnswer {
+    Whole(Vec<u8>),
+    /// It is longer than recon reads.
+    TooLong,
+    /// The connection has ended within it, or it is late.
+    CutOff,
+}
+
 /// A peer, and the connection to it.
 pub(super) struct HttpPeer {
     agent: Agent,
@@ -95,9 +105,8 @@ impl HttpPeer {
         })
     }
 
-    /// Sends a body, and returns the answer of a peer that has taken it; `None` if that is cut off,
-    /// late or too long.
-    pub(super) fn post(&self, body: &[u8]) -> Result<Option<Vec<u8>>, PostError> {
+    /// Sends a body, and returns the answer of a peer that has taken it.
+    pub(super) fn post(&self, body: &[u8]) -> Result<PostAnswer, PostError> {
         let mut request = Request::post(&self.uri);
         if let Some(headers) = request.headers_mut() {
             headers.clone_from(&self.headers);
@@ -110,8 +119,11 @@ impl HttpPeer {
         let reader = answer.into_body().into_reader();
         let read = reader.take(LONGEST_ANSWER + 1).read_to_end(&mut text);
         if status.is_success() {
-            let is_whole = read.is_ok_and(|read| read as u64 <= LONGEST_ANSWER);
-            return Ok(is_whole.then_some(text));
+            return Ok(match read {
+                Ok(length) if length as u64 > LONGEST_ANSWER => PostAnswer::TooLong,
+                Ok(_) => PostAnswer::Whole(text),
+                Err(_) => PostAnswer::CutOff,
+            });
         }
         let error = io::Error::other(format!("the peer answers {status}"));
         Err(match status {
@@ -145,8 +157,8 @@ fn sort_error(error: ureq::Error) -> PostError {
     }
 }
 
-/// Whether there was no connection then, or none that both sides had agreed on: the client returns
-/// what rustls says as an error of reading.
+/// Whether nothing of the request was sent: there was no connection, or TLS failed before. ureq
+/// returns errors of rustls as errors of reading.
 fn is_before_handshake(error: &io::Error) -> bool {
     let of_tls = error.get_ref();
     let of_tls = of_tls.and_then(|error| error.downcast_ref::<rustls::Error>());

@@ -42,6 +42,23 @@ pub(super) trait Target: Send {
         (usize::MAX, Ok(()))
     }
 
+    /// How many lines of a batch that was not committed are not written, at the end.
+    fn unwritten(&self, _batch: usize) -> u64 {
+        u64::MAX
+    }
+
+    /// Whether it takes lines while others wait, and counts what becomes of them itself: what a
+    /// peer refuses may keep back only lines of its kind. `commit` returns how many batches it has
+    /// counted, and [`Target::end`] counts all others.
+    fn counts_itself(&self) -> bool {
+        false
+    }
+
+    /// Whether lines wait in a target that counts itself.
+    fn holds_lines(&self) -> bool {
+        false
+    }
+
     /// For how long it may be left alone.
     fn longest_pause(&self) -> Option<Duration> {
         None

@@ -3,13 +3,14 @@
 //! In: the work in its queue. Out: lines in the target, and counts of what became of them.
 //! The decisions held here: a line counts as written once it is as safe as its sink promises. Where
 //! that takes a write to the disk, the lines of many batches share one. A target that wants to be
-//! tried again gets the same lines after a pause that doubles; the end of the agent gives it one
-//! more try at once.
+//! tried again gets the same lines after a pause that doubles, and is random within bounds: many
+//! agents that have lost one collector do not come back to it at once. The end of the agent gives
+//! it one more try at once.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use super::queue::{Counts, LineBatch, Work};
 use super::report::Reporter;
 use super::target::{Failure, Target};
 use super::whole_lines::count_lines;
+use crate::seed::random_number;
 
 /// Batches that share a commit at most.
 const GROUP: usize = 64;
@@ -34,6 +36,14 @@ pub(super) struct Worker {
     pub(super) group: Vec<(Arc<Counts>, u64)>,
     /// Whether a line is lost since the last commit.
     pub(super) has_lost: bool,
+    /// Who waits until everything before is written.
+    pub(super) reports: Vec<SyncSender<()>>,
+}
+
+/// A pause of half to one and a half times that length.
+pub(super) fn vary(pause: Duration) -> Duration {
+    let part = f64::from(random_number() as u32) / f64::from(u32::MAX);
+    pause.mul_f64(0.5 + part)
 }
 
 /// Whether the thread goes on.
@@ -68,34 +78,36 @@ impl Worker {
 
     /// Does it, and what else is there, and commits all of that.
     fn work_on(&mut self, first: Work, queue: &Receiver<Work>) -> Then {
-        let mut report = None;
         let mut then = Then::GoesOn;
         let more = std::iter::from_fn(|| queue.try_recv().ok());
         for work in std::iter::once(first).chain(more).take(GROUP) {
-            match work {
-                Work::Lines(batch) => then = self.write(&batch),
-                Work::Reopen => {
-                    then = self.commit();
-                    self.state.is_reopening.store(false, Ordering::Relaxed);
-                    self.target.reopen();
-                }
-                Work::Report(written) => {
-                    report = Some(written);
-                    break;
-                }
-            }
-            if then == Then::Ends {
+            then = self.begin(work, queue);
+            if then == Then::Ends || !self.reports.is_empty() {
                 break;
             }
         }
-        if self.commit() == Then::Ends {
+        if self.commit(queue) == Then::Ends {
             then = Then::Ends;
         }
-        if let Some(written) = report {
+        for written in self.reports.drain(..) {
             // Nobody may wait for it any more.
             let _ = written.try_send(());
         }
         then
+    }
+
+    fn begin(&mut self, work: Work, queue: &Receiver<Work>) -> Then {
+        match work {
+            Work::Lines(batch) => return self.write(&batch),
+            Work::Reopen => {
+                let then = self.commit(queue);
+                self.state.is_reopening.store(false, Ordering::Relaxed);
+                self.target.reopen();
+                return then;
+            }
+            Work::Report(written) => self.reports.push(written),
+        }
+        Then::GoesOn
     }
 
     fn write(&mut self, batch: &LineBatch) -> Then {
@@ -104,6 +116,7 @@ impl Worker {
         let mut pause = FIRST_PAUSE;
         loop {
             match self.target.write(batch, &mut done) {
+                Ok(()) if self.target.counts_itself() => return Then::GoesOn,
                 Ok(()) if self.target.is_grouped() => {
                     let rest = batch.lines.saturating_sub(lost);
                     self.group.push((Arc::clone(&batch.counts), rest));
@@ -150,7 +163,7 @@ impl Worker {
         if is_last {
             return Then::Ends;
         }
-        self.wait(*pause);
+        self.wait(vary(*pause));
         *pause = (*pause * 2).min(LONGEST_PAUSE);
         Then::GoesOn
     }
@@ -168,7 +181,10 @@ impl Worker {
     }
 
     /// Commits what is written, in as many steps as the target takes.
-    fn commit(&mut self) -> Then {
+    fn commit(&mut self, queue: &Receiver<Work>) -> Then {
+        if self.target.counts_itself() {
+            return self.deliver(queue);
+        }
         let mut has_lost = std::mem::take(&mut self.has_lost);
         let mut pause = FIRST_PAUSE;
         while !self.group.is_empty() {
@@ -189,12 +205,12 @@ impl Worker {
                 Err(Failure::Later(error)) => {
                     self.settle_group(batches, 0);
                     if self.wait_after(&error, &mut pause) == Then::Ends {
-                        self.settle_group(usize::MAX, u64::MAX);
+                        self.settle_rest();
                         return Then::Ends;
                     }
                 }
                 Err(Failure::Closed) => {
-                    self.settle_group(usize::MAX, u64::MAX);
+                    self.settle_rest();
                     self.state.is_closed.store(true, Ordering::Relaxed);
                     return Then::Ends;
                 }
@@ -204,6 +220,49 @@ impl Worker {
             }
         }
         Then::GoesOn
+    }
+
+    /// The same with a target that counts itself. It also gets what comes meanwhile, unless
+    /// somebody waits for what was before.
+    fn deliver(&mut self, queue: &Receiver<Work>) -> Then {
+        let mut pause = FIRST_PAUSE;
+        while self.target.holds_lines() {
+            let (batches, delivered) = self.target.commit();
+            if batches > 0 {
+                pause = FIRST_PAUSE;
+            }
+            match delivered {
+                Ok(()) => self.note_success(),
+                Err(Failure::Lost(error) | Failure::LostPart(_, error)) => self.note_loss(&error),
+                Err(Failure::Later(error)) => {
+                    if self.wait_after(&error, &mut pause) == Then::Ends {
+                        return Then::Ends;
+                    }
+                }
+                Err(Failure::Closed) => return Then::Ends,
+            }
+            while self.reports.is_empty()
+                && let Ok(work) = queue.try_recv()
+            {
+                match work {
+                    Work::Lines(batch) => {
+                        self.write(&batch);
+                    }
+                    Work::Report(written) => self.reports.push(written),
+                    // It has no file.
+                    Work::Reopen => self.state.is_reopening.store(false, Ordering::Relaxed),
+                }
+            }
+        }
+        Then::GoesOn
+    }
+
+    /// Counts the group at the end.
+    fn settle_rest(&mut self) {
+        for (batch, (counts, lines)) in self.group.drain(..).enumerate() {
+            let lost = self.target.unwritten(batch).min(lines);
+            counts.settle(lines, lines - lost);
+        }
     }
 
     /// Some lines of the first batches of the group are lost.
