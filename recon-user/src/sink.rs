@@ -11,7 +11,7 @@
 //! | `target`, `whole_lines` | what it writes to; stdout and stderr |
 //! | `destination`, `open` | what a sink of the settings writes to, and its target |
 //! | `file`, `line_file` | a file that is appended to, opened again, followed and rotated |
-//! | `stream_peer`, `datagram` | connections and datagrams, to whoever listens |
+//! | `stream_peer`, `connection`, `datagram` | connections and datagrams, to whoever listens |
 //! | `http_target`, `http`, `http_url` | requests to a webhook or a receiver of OTLP |
 //! | `otlp` | lines as logs of OpenTelemetry |
 //! | `nats`, `nats_peer`, `nats_frame`, `nats_subject` | lines in a stream of NATS JetStream |
@@ -29,6 +29,7 @@
 //! dropped and counted. A closed reader of stdout (`| head -1`) ends the agent cleanly. The reader
 //! of a named pipe may come back, so that one which has gone is like a full disk.
 
+mod connection;
 mod datagram;
 mod destination;
 mod file;

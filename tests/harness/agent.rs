@@ -242,8 +242,8 @@ impl Agent {
         Ok(alert)
     }
 
-    /// Reads neither its stdout nor its stderr while the guard lives. Nothing here that waits for it
-    /// may be called meanwhile.
+    /// Reads neither its stdout nor its stderr while the guard lives. Nothing here that waits for
+    /// it may be called meanwhile.
     #[must_use]
     pub fn hold(&self) -> impl Drop + use<'_> {
         self.watch.lock()

@@ -77,8 +77,8 @@ fn bind(lab: &Lab) -> Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
-/// Lines wait, none is written or lost, and `says` is the reason. If `is_checked`, `recon check` has
-/// it too.
+/// Lines wait, none is written or lost, and `says` is the reason. If `is_checked`, `recon check`
+/// has it too.
 fn check_closer(
     lab: Lab,
     folder: &Path,

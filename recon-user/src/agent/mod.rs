@@ -284,7 +284,8 @@ impl<M: CountMaps> Agent<M> {
         signals: &mut Signals,
         service: &mut Service,
     ) {
-        // However many ask, a poll that is due waits for one answer, and each poll for another one.
+        // A poll that is due waits for one answer at most, and at least one request is answered
+        // between two polls, however many come.
         let mut has_served = false;
         let mut polled = Instant::now();
         loop {

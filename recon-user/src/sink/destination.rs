@@ -83,8 +83,8 @@ impl Destination {
     }
 }
 
-/// What follows an address.
-const fn how(tls: Option<&TlsSettings>) -> &'static str {
+/// What a message adds to the address of an encrypted peer.
+const fn tls_suffix(tls: Option<&TlsSettings>) -> &'static str {
     match tls {
         Some(_) => " with TLS",
         None => "",
@@ -98,8 +98,8 @@ impl fmt::Display for Destination {
             Self::Journal { path } => write!(f, "journald at {}", path.display()),
             Self::Syslog { path } => write!(f, "syslog at {}", path.display()),
             Self::Unix { path, .. } => write!(f, "unix socket {}", path.display()),
-            Self::Tcp { address, tls } => write!(f, "tcp {address}{}", how(tls.as_ref())),
-            Self::Nats(nats) => write!(f, "nats {}{}", nats.address, how(nats.tls.as_ref())),
+            Self::Tcp { address, tls } => write!(f, "tcp {address}{}", tls_suffix(tls.as_ref())),
+            Self::Nats(nats) => write!(f, "nats {}{}", nats.address, tls_suffix(nats.tls.as_ref())),
             Self::Webhook(http) => write!(f, "webhook {}", http.url),
             Self::Otlp(http) => write!(f, "otlp {}", http.url),
         }

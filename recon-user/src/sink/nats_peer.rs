@@ -23,7 +23,7 @@ use super::destination::TlsSettings;
 use super::nats_frame::{Answer, Frame, Info, read_frame};
 use super::nats_subject::NatsSubject;
 use super::secret_file::read_secret;
-use super::stream_peer::watch;
+use super::connection::watch;
 use super::tls::{TlsPeer, TlsStream};
 use crate::seed::random_number;
 

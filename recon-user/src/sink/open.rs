@@ -8,6 +8,7 @@ use std::fs;
 
 use anyhow::{Context as _, ensure};
 
+use super::connection::Peer;
 use super::datagram::{DatagramTarget, Encoding};
 use super::destination::Destination;
 use super::file::FileTarget;
@@ -17,7 +18,7 @@ use super::line_file::{LineFile, OpenFiles};
 use super::nats::NatsTarget;
 use super::nats_peer::NatsPeer;
 use super::otlp::OtlpEncoder;
-use super::stream_peer::{Peer, StreamPeer};
+use super::stream_peer::StreamPeer;
 use super::syslog::Header;
 use super::target::Target;
 use super::tls::TlsPeer;

@@ -10,10 +10,11 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::Duration;
 
+use super::connection::{Peer, try_peer};
 use super::destination::Destination;
 use super::http::HttpPeer;
 use super::http_target::JSON_LINES;
-use super::stream_peer::{Peer, try_peer};
+use super::nats_peer::NatsPeer;
 use super::tls::{TlsFiles, TlsPeer};
 
 /// How long a TCP peer may take to accept.
@@ -51,7 +52,7 @@ pub(crate) fn probe(destination: &Destination) -> Result<(), Unreachable> {
             };
         }
         Destination::Nats(nats) => {
-            let peer = super::nats_peer::NatsPeer::load(nats).map_err(Unreachable::Files)?;
+            let peer = NatsPeer::load(nats).map_err(Unreachable::Files)?;
             peer.connect().map(drop)
         }
     }

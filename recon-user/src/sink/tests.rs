@@ -2,6 +2,7 @@
 
 mod http;
 mod rotation;
+mod streams;
 
 use std::io::Read;
 

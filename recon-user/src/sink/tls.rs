@@ -222,13 +222,13 @@ fn shake_hands(
 /// An encrypted connection.
 pub(super) struct TlsStream {
     stream: Box<StreamOwned<ClientConnection, TcpStream>>,
-    /// Why a part of what was written is with nobody.
+    /// Why the kernel did not take all that was written.
     broken: Option<io::Error>,
 }
 
 impl Write for TlsStream {
-    /// What is left with rustls is with nobody, so all of it goes to the kernel. A part may have
-    /// when that fails: those bytes count as sent, and the next write has the error.
+    /// All bytes go to the kernel, since what rustls still holds is lost with the connection. If
+    /// that fails, they count as sent, and the next write returns the error.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if let Some(error) = self.broken.take() {
             return Err(error);
