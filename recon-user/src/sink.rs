@@ -14,7 +14,8 @@
 //! | `stream_peer`, `connection`, `datagram` | connections and datagrams, to whoever listens |
 //! | `http_target`, `http`, `http_url` | requests to a webhook or a receiver of OTLP |
 //! | `otlp` | lines as logs of OpenTelemetry |
-//! | `nats`, `nats_peer`, `nats_frame`, `nats_subject` | lines in a stream of NATS JetStream |
+//! | `nats`, `nats_lane` | lines in a stream of NATS JetStream, and what is known of each |
+//! | `nats_peer`, `nats_stream`, `nats_credentials`, `nats_frame`, `nats_subject` | the server, and its protocol |
 //! | `tls`, `secret_file` | encrypted connections; keys, and headers that are secret |
 //! | `foreign_text` | what a peer says, as a message shows it |
 //! | `probe` | whether somebody listens, for `recon check` |
@@ -43,8 +44,11 @@ mod journal;
 mod line_fields;
 mod line_file;
 mod nats;
+mod nats_credentials;
 mod nats_frame;
+mod nats_lane;
 mod nats_peer;
+mod nats_stream;
 mod nats_subject;
 mod open;
 mod otlp;

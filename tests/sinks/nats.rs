@@ -129,7 +129,7 @@ fn what_a_server_refuses_is_named_and_kept() -> Result<()> {
     server.kill()?;
 
     let server = start(&watched.lab, &users("secret-1"))?;
-    watched.wait_problem("peer", "no stream has this subject")?;
+    watched.wait_problem("peer", "no stream answers for this subject")?;
     let none = watched.state("peer")?;
     ensure!(
         none.written == 0 && none.dropped == 0 && none.waiting > 0,
@@ -182,7 +182,7 @@ fn a_line_that_is_too_large_is_lost_alone() -> Result<()> {
 
 /// With TLS, the server must be who it should, and recon who the server wants.
 #[test]
-fn tls_and_a_token_let_lines_through() -> Result<()> {
+fn tls_and_a_token_are_judged() -> Result<()> {
     let Some(program) = program() else {
         return Ok(());
     };
@@ -227,7 +227,7 @@ fn tls_and_a_token_let_lines_through() -> Result<()> {
         watched.scan(PORTS)?;
         match says {
             Some(says) => watched.wait_problem("peer", says)?,
-            None => watched.wait_problem("peer", "no stream has this subject")?,
+            None => watched.wait_problem("peer", "no stream answers for this subject")?,
         }
         let ended = watched.stop()?;
         let totals = ended.totals("peer")?;

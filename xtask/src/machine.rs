@@ -93,7 +93,7 @@ pub(crate) struct Machine {
     pub(crate) debootstrap: bool,
     /// The system's Python can make virtual environments.
     pub(crate) venv: bool,
-    /// What is not installed of the Python package index.
+    /// Python packages that the tests need and that are not installed.
     pub(crate) missing_python_tools: Vec<PythonTool>,
     /// Prometheus is unpacked.
     pub(crate) prometheus: bool,

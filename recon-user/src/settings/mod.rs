@@ -162,7 +162,7 @@ impl Settings {
             doubts += "warning: no rule is in force: recon writes no alert; enable a rule, or lower `min_severity`\n";
         }
         for (name, sink) in &self.sinks {
-            if let Some((key, mend)) = sink.value.shown_secret() {
+            if let Some((key, mend)) = sink.value.unencrypted_secret() {
                 doubts += &format!(
                     "warning: what `{key}` of the sink `{name}` holds goes in the clear, to whoever listens at its address: {mend}\n"
                 );

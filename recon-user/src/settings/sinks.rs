@@ -290,7 +290,7 @@ impl SinkSettings {
     }
 
     /// The setting whose secret is sent without encryption, and what to do about it.
-    pub(crate) fn shown_secret(&self) -> Option<(&'static str, &'static str)> {
+    pub(crate) fn unencrypted_secret(&self) -> Option<(&'static str, &'static str)> {
         let url = self.url.as_ref().or(self.endpoint.as_ref());
         match self.kind? {
             SinkType::Webhook | SinkType::Otlp => {

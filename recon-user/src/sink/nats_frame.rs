@@ -24,7 +24,8 @@ const TOO_LARGE: u64 = 10054;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(super) struct Info {
-    pub(super) max_payload: usize,
+    /// `None` if the server does not say.
+    pub(super) max_payload: Option<usize>,
     pub(super) headers: bool,
     pub(super) tls_required: bool,
     pub(super) tls_available: bool,
@@ -39,14 +40,14 @@ pub(super) enum Frame {
     /// The server refuses something, and may close the connection.
     Error(String),
     /// The answer to the line of this number.
-    Answer(u64, Answer),
+    Answer(u64, StoreAnswer),
     /// What needs no answer.
     Other,
 }
 
 /// What became of a line.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum StoreAnswer {
     /// It is in a stream.
     Stored { is_duplicate: bool },
     /// It is in none, and may be another time.
@@ -61,51 +62,52 @@ struct StreamAnswer {
     seq: Option<u64>,
     #[serde(default)]
     duplicate: bool,
-    error: Option<StreamError>,
+    error: Option<StoreError>,
 }
 
 #[derive(Deserialize)]
-struct StreamError {
+struct StoreError {
     #[serde(default)]
     err_code: u64,
     #[serde(default)]
     description: String,
 }
 
-/// The first frame of the bytes, and how many of them it has. `None` if it is not whole.
-pub(super) fn read_frame(bytes: &[u8]) -> io::Result<Option<(Frame, usize)>> {
+/// The first frame of the bytes, and how many of them it has. `None` if it is not whole. Answers
+/// are messages to a subject below `inbox`.
+pub(super) fn read_frame(bytes: &[u8], inbox: &str) -> io::Result<Option<(Frame, usize)>> {
     let Some(length) = bytes.windows(END.len()).position(|it| it == END) else {
         return match bytes.len() > LONGEST {
-            true => Err(strange(bytes)),
+            true => Err(no_nats_error(bytes)),
             false => Ok(None),
         };
     };
     let line = &bytes[..length];
     let after = length + END.len();
-    let text = std::str::from_utf8(line).map_err(|_| strange(line))?;
+    let text = std::str::from_utf8(line).map_err(|_| no_nats_error(line))?;
     let (name, rest) = text.split_once([' ', '\t']).unwrap_or((text, ""));
     let frame = match name.to_ascii_uppercase().as_str() {
-        "INFO" => Frame::Info(serde_json::from_str(rest).map_err(|_| strange(line))?),
+        "INFO" => Frame::Info(serde_json::from_str(rest).map_err(|_| no_nats_error(line))?),
         "PING" => Frame::Ping,
         "PONG" => Frame::Pong,
         "+OK" => Frame::Other,
         "-ERR" => Frame::Error(show_foreign(rest.trim().trim_matches('\''))),
-        "MSG" => return read_message(bytes, after, rest, false),
-        "HMSG" => return read_message(bytes, after, rest, true),
-        _ => return Err(strange(line)),
+        "MSG" => return read_message(bytes, after, rest, (inbox, false)),
+        "HMSG" => return read_message(bytes, after, rest, (inbox, true)),
+        _ => return Err(no_nats_error(line)),
     };
     Ok(Some((frame, after)))
 }
 
-/// A message: its subject, the number of the subscription, maybe where to answer, and the lengths of
-/// its headers, if it has any, and of the whole.
+/// A message: its subject, the number of the subscription, maybe where to answer, and the lengths
+/// of its headers, if it has any, and of the whole.
 fn read_message(
     bytes: &[u8],
     start: usize,
     line: &str,
-    has_headers: bool,
+    (inbox, has_headers): (&str, bool),
 ) -> io::Result<Option<(Frame, usize)>> {
-    let wrong = || strange(line.as_bytes());
+    let wrong = || no_nats_error(line.as_bytes());
     let words: Vec<_> = line.split_ascii_whitespace().collect();
     let (&subject, lengths) = words.split_first().ok_or_else(wrong)?;
     let length = |from_end: usize| -> io::Result<usize> {
@@ -124,22 +126,24 @@ fn read_message(
     }
     let message = &bytes[start..start + whole];
     let payload = message.get(headers..).ok_or_else(wrong)?;
-    let number = subject.rsplit('.').next().and_then(|it| it.parse().ok());
+    let number = subject.strip_prefix(inbox);
+    let number = number.and_then(|it| it.strip_prefix('.')?.parse().ok());
     let frame = number.map_or(Frame::Other, |number| {
         Frame::Answer(number, read_answer(&message[..headers], payload))
     });
     Ok(Some((frame, end)))
 }
 
-fn read_answer(headers: &[u8], payload: &[u8]) -> Answer {
+fn read_answer(headers: &[u8], payload: &[u8]) -> StoreAnswer {
     if headers.starts_with(NO_RESPONDERS) {
-        return Answer::Refused(
-            "no stream has this subject: create one, or change `subject`".to_owned(),
+        return StoreAnswer::Refused(
+            "no stream answers for this subject: JetStream is starting, or create a stream, or change `subject`"
+                .to_owned(),
         );
     }
-    let strange = || Answer::Refused(format!("no answer of a stream: {}", show(payload)));
+    let no_answer = || StoreAnswer::Refused(format!("no answer of a stream: {}", show(payload)));
     let Ok(answer) = serde_json::from_slice::<StreamAnswer>(payload) else {
-        return strange();
+        return no_answer();
     };
     match answer {
         StreamAnswer {
@@ -151,8 +155,8 @@ fn read_answer(headers: &[u8], payload: &[u8]) -> Answer {
                 error.err_code
             );
             match error.err_code {
-                TOO_LARGE => Answer::TooLarge(says),
-                _ => Answer::Refused(says),
+                TOO_LARGE => StoreAnswer::TooLarge(says),
+                _ => StoreAnswer::Refused(says),
             }
         }
         StreamAnswer {
@@ -160,10 +164,10 @@ fn read_answer(headers: &[u8], payload: &[u8]) -> Answer {
             seq: Some(_),
             duplicate,
             ..
-        } => Answer::Stored {
+        } => StoreAnswer::Stored {
             is_duplicate: duplicate,
         },
-        _ => strange(),
+        _ => no_answer(),
     }
 }
 
@@ -171,7 +175,7 @@ fn show(bytes: &[u8]) -> String {
     show_foreign(&String::from_utf8_lossy(bytes))
 }
 
-fn strange(bytes: &[u8]) -> io::Error {
+fn no_nats_error(bytes: &[u8]) -> io::Error {
     let says = format!("this is no server of NATS: it says {}", show(bytes));
     io::Error::new(ErrorKind::InvalidData, says)
 }
@@ -213,10 +217,10 @@ mod tests {
 
     #[test]
     fn frames_are_read() {
-        let stored = |is_duplicate| Answer::Stored { is_duplicate };
-        let refused = |text: &str| Answer::Refused(text.to_owned());
+        let stored = |is_duplicate| StoreAnswer::Stored { is_duplicate };
+        let refused = |text: &str| StoreAnswer::Refused(text.to_owned());
         let info = Info {
-            max_payload: 1024,
+            max_payload: Some(1024),
             headers: true,
             ..Info::default()
         };
@@ -258,11 +262,15 @@ mod tests {
                 )),
             ),
             ("MSG other 1 2\r\nhi\r\n", Some(Frame::Other)),
+            ("MSG x.7 1 2\r\nhi\r\n", Some(Frame::Other)),
+            ("MSG _INBOX.a.x.7 1 2\r\nhi\r\n", Some(Frame::Other)),
             (
                 "HMSG _INBOX.a.8 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n",
                 Some(Frame::Answer(
                     8,
-                    refused("no stream has this subject: create one, or change `subject`"),
+                    refused(
+                        "no stream answers for this subject: JetStream is starting, or create a stream, or change `subject`",
+                    ),
                 )),
             ),
             (
@@ -276,11 +284,11 @@ mod tests {
                 "MSG _INBOX.a.9 1 52\r\n{\"error\":{\"err_code\":10054,\"description\":\"large\"}}  \r\n",
                 Some(Frame::Answer(
                     9,
-                    Answer::TooLarge("the stream refuses: large (err_code 10054)".to_owned()),
+                    StoreAnswer::TooLarge("the stream refuses: large (err_code 10054)".to_owned()),
                 )),
             ),
         ] {
-            let read = read_frame(bytes.as_bytes()).expect(bytes);
+            let read = read_frame(bytes.as_bytes(), "_INBOX.a").expect(bytes);
             assert_eq!(read.map(|(frame, _)| frame), expected, "{bytes}");
         }
     }
@@ -299,7 +307,7 @@ mod tests {
             "HMSG a 1 5 2\r\nhi\r\n",
             long.as_str(),
         ] {
-            let read = read_frame(bytes.as_bytes());
+            let read = read_frame(bytes.as_bytes(), "_INBOX.a");
             assert!(
                 read.as_ref()
                     .is_err_and(|it| it.to_string().contains("no server of NATS")),

@@ -39,6 +39,10 @@ impl NatsSubject {
             let hint = format!("use 1 to {LONGEST} bytes, as in {example}");
             return Err(wrong("is not as long as a subject of NATS may be", hint));
         }
+        if RESERVED.iter().any(|head| filled.starts_with(head)) {
+            let hint = format!("use another first word, as in {example}");
+            return Err(wrong("is a subject that servers use themselves", hint));
+        }
         if let Some(letter) = filled.chars().find(|&it| !is_letter(it)) {
             return Err(wrong(
                 &format!("is not a subject to publish to: it has {letter:?}"),
@@ -52,29 +56,29 @@ impl NatsSubject {
             let hint = format!("put a word before and after each dot, as in {example}");
             return Err(wrong("is not a subject of NATS: a word is empty", hint));
         }
-        if RESERVED.iter().any(|head| filled.starts_with(head)) {
-            let hint = format!("use another first word, as in {example}");
-            return Err(wrong("is a subject that servers use themselves", hint));
-        }
         Ok(Self(text.to_owned()))
     }
 
     /// The subject of such lines of a host.
     pub(super) fn of(&self, host: &str, lines: &str) -> String {
-        let letter = |it: char| match it.is_ascii_alphanumeric() || it == '-' {
-            true => it,
-            // A dot would make more words of it, and a stream of `recon.*.*` miss it.
-            false => '_',
-        };
-        let host: String = host.chars().map(letter).collect();
-        self.0.replace(LINES, lines).replace(HOST, &host)
+        self.0.replace(LINES, lines).replace(HOST, &one_word(host))
     }
+}
+
+/// The name of a host as a word of a subject. A dot would make more words of it, and a stream of
+/// `recon.*.*` miss it.
+pub(super) fn one_word(host: &str) -> String {
+    let letter = |it: char| match it.is_ascii_alphanumeric() || it == '-' {
+        true => it,
+        false => '_',
+    };
+    host.chars().map(letter).collect()
 }
 
 /// What words are made of, and the dot between them. Servers take more, but no space, no `*` and no
 /// `>`; a letter beyond these is a mistake, or a placeholder that recon does not know.
 fn is_letter(letter: char) -> bool {
-    letter.is_ascii_alphanumeric() || "-_.$/:".contains(letter)
+    letter.is_ascii_alphanumeric() || "-_.".contains(letter)
 }
 
 impl Serialize for NatsSubject {
@@ -103,6 +107,8 @@ mod tests {
             ("recon.\r\nPUB x 0", Some("has '\\r'")),
             ("recon.{hots}", Some("has '{'")),
             ("récon", Some("has 'é'")),
+            ("recon/x", Some("has '/'")),
+            ("recon.$x", Some("has '$'")),
             (".recon", Some("a word is empty")),
             ("recon.", Some("a word is empty")),
             ("recon..x", Some("a word is empty")),

@@ -85,7 +85,7 @@ impl Sink {
                 Box::new(HttpTarget::new(HttpPeer::load(&http, JSON)?, encoding))
             }
             Destination::Nats(nats) => {
-                Box::new(NatsTarget::new(NatsPeer::load(&nats)?, &nats, host))
+                Box::new(NatsTarget::new(NatsPeer::load(&nats, host)?, &nats, host))
             }
         };
         let place = name.place.clone();

@@ -10,6 +10,8 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::Duration;
 
+use nix::unistd::gethostname;
+
 use super::connection::{Peer, try_peer};
 use super::destination::Destination;
 use super::http::HttpPeer;
@@ -52,7 +54,9 @@ pub(crate) fn probe(destination: &Destination) -> Result<(), Unreachable> {
             };
         }
         Destination::Nats(nats) => {
-            let peer = NatsPeer::load(nats).map_err(Unreachable::Files)?;
+            let host = gethostname().map_err(|error| Unreachable::Peer(error.into()))?;
+            let peer = NatsPeer::load(nats, &host.to_string_lossy());
+            let peer = peer.map_err(Unreachable::Files)?;
             peer.connect().map(drop)
         }
     }

@@ -1,6 +1,7 @@
 //! Sinks over pipes, full disks and files: what is written, and what is dropped.
 
 mod http;
+mod nats;
 mod rotation;
 mod streams;
 
