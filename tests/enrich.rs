@@ -1,5 +1,5 @@
-//! What alerts say of a remote besides what recon counts: its network and country, by databases, and
-//! its name, by DNS.
+//! What alerts say of a remote besides what recon counts: its network and country, by databases,
+//! and its name, by DNS.
 //!
 //! In: the databases in enrich/, a scan. Out: the fields of its alert, before and after reloads.
 //! The decision held here: the agent is confined, as a service is, so that a reload reads the other

@@ -65,7 +65,7 @@ pub(crate) fn copy_dns_frame<P: CopiedFrame>(
     }
 }
 
-/// Adds a record of a frame of so many bytes. `copy` copies as many as it is told to, and returns 0.
+/// Adds a record of a frame of so many bytes. `copy` copies as many as it is told to: 0 is success.
 #[inline(always)]
 pub(crate) fn write_frame(
     origin: u32,
@@ -81,8 +81,8 @@ pub(crate) fn write_frame(
     };
     let record = entry.as_mut_ptr();
     let mut length = length.min(CAPTURED as u64);
-    // SAFETY: adds 0 to a number. The verifier needs both bounds at the call, and the compiler would
-    // leave out the comparisons that it knows the result of.
+    // SAFETY: adds 0 to a number. The verifier needs both bounds at the call, and the compiler
+    // would leave out comparisons whose result it knows.
     unsafe { asm!("{length} += 0", length = inout(reg) length) };
     // SAFETY: the entry has room for a record. What `copy` leaves of its bytes is memory of the
     // ring, which the agent does not read.

@@ -4,10 +4,10 @@
 //! In: nothing. Out: on stdout, a line for each round of each reader, separated by tabs: the
 //! reader, the nanoseconds per alert with write(2) and with recon, and the alerts per second of
 //! recon. `cargo xtask bench` runs this and formats a table.
-//! The decisions held here: lines are gathered for the sink as in the agent, which hands on those of
-//! a poll together. A round has as many alerts as one poll may bring before the sink drops any. It
-//! ends when the last alert is written and, if there is a reader, read. The findings are those of a
-//! flood, which names no process.
+//! The decisions held here: lines are gathered for the sink as in the agent, which hands on those
+//! of a poll together. A round has as many alerts as one poll may bring before the sink drops any.
+//! It ends when the last alert is written and, if there is a reader, read. The findings are those
+//! of a flood, which names no process.
 
 mod driver;
 mod flood;

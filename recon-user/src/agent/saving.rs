@@ -1,8 +1,7 @@
 //! The agent's state over a restart.
 //!
 //! In: the folder of `--state`, the rows of each poll, its lines. Out: a snapshot and a journal
-//! ([`crate::state`]); at the start, the pipeline as it was, and the lines that may not have been
-//! written.
+//! ([`crate::state`]); at the start, the pipeline as it was, and the lines perhaps not written.
 //! The decisions held here:
 //! - A poll is recorded before the kernel forgets it, and marked once its lines are written. There
 //!   is a snapshot before the first one: without it, no journal can be read.

@@ -2,10 +2,10 @@
 //!
 //! In: the ends of packets. Out: whether some pair of addresses was seen both ways, and whether an
 //! address was seen to send.
-//! The decision held here: until both are so, nobody knows whether a packet answers one that was not
-//! captured: on a link with asymmetric routes, some hosts have both directions and others have one.
-//! So what looks like an answer counts as nothing, and so does what seems to have no answer. That
-//! costs a capture of both directions the few packets before its first answer, and answers to
+//! The decision held here: until both are so, nobody knows whether a packet answers one that was
+//! not captured: on a link with asymmetric routes, some hosts have both directions and others have
+//! one. So what looks like an answer counts as nothing, and so does what seems to have no answer.
+//! That costs a capture of both directions the few packets before its first answer, and answers to
 //! addresses that never send.
 
 use std::hash::BuildHasher as _;

@@ -4,8 +4,8 @@
 //! The decisions held here:
 //! - The crate async-nats takes the name in the server's certificate from the URL that it connects
 //!   to, and so looks that name up; recon looks up no names. It brings 42 crates, and decides
-//!   itself when to connect again and what waits, as `worker` does here. What publishing takes of the
-//!   protocol is in `nats_frame`.
+//!   itself when to connect again and what waits, as `worker` does here. What publishing takes of
+//!   the protocol is in `nats_frame`.
 //! - Nothing is sent before the server is who it should be: not the credentials either. Servers
 //!   that this one names are not asked: the sandbox lets recon connect to one port.
 //! - What a server says before TLS could be anybody's: nothing of it outlives the handshake.

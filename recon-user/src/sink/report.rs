@@ -3,8 +3,8 @@
 //! In: failures and successes of its thread. Out: lines of the log.
 //! The decision held here: a failure is logged when it begins, once a minute while it lasts, and
 //! when it is over. A peer that fails and recovers many times a minute does not fill the log: what
-//! follows within a minute of the last failure is logged only if it lasts. The end says how much was
-//! lost, also what found the queue full.
+//! follows within a minute of the last failure is logged only if it lasts. The end says how much
+//! was lost, also what found the queue full.
 
 use std::io;
 use std::time::{Duration, Instant};
