@@ -14,7 +14,7 @@ use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, RingBuf};
 use recon_common::dns_frame::{CAPTURED, DnsFrame, FrameOrigin, RING_BYTES};
-use recon_common::protocol::port;
+use recon_common::protocol::{DNS_HEADER, IPV4_HEADER, UDP_HEADER, port};
 use recon_common::{Direction, FlowMarks, FlowState, Observation, Packet, Parsed, Signal};
 
 use crate::count::atomic_add;
@@ -29,6 +29,9 @@ static DNS_FRAMES: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 /// How many frames the ring had no room for.
 #[map]
 static DNS_LOST: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// No frame with a DNS message is shorter: headers of IPv4, of UDP and of DNS.
+const SHORTEST: u64 = (IPV4_HEADER + UDP_HEADER + DNS_HEADER) as u64;
 
 /// A frame whose hook can copy it.
 pub(crate) trait CopiedFrame: Packet {
@@ -80,20 +83,30 @@ pub(crate) fn write_frame(
         return;
     };
     let record = entry.as_mut_ptr();
-    let mut length = length.min(CAPTURED as u64);
-    // SAFETY: adds 0 to a number. The verifier needs both bounds at the call, and the compiler
-    // would leave out comparisons whose result it knows.
-    unsafe { asm!("{length} += 0", length = inout(reg) length) };
+    let length = hide_bounds(length.min(CAPTURED as u64));
     // SAFETY: the entry has room for a record. What `copy` leaves of its bytes is memory of the
     // ring, which the agent does not read.
     unsafe {
         (&raw mut (*record).origin).write(origin);
         let mut captured = 0;
-        if length > 0 && length <= CAPTURED as u64 {
-            let result = copy(&raw mut (*record).bytes, length as u32);
-            captured = if result == 0 { length as u32 } else { 0 };
+        if length >= SHORTEST {
+            let length = hide_bounds(length);
+            if length <= CAPTURED as u64 {
+                let result = copy(&raw mut (*record).bytes, length as u32);
+                captured = if result == 0 { length as u32 } else { 0 };
+            }
         }
         (&raw mut (*record).captured).write(captured);
     }
     entry.submit(0);
+}
+
+/// The number itself, of which the compiler knows nothing: the verifier needs both bounds at a
+/// call, each by a comparison of its own, and the compiler would leave them out or join them. That
+/// a number is not 0 is no bound for Linux 5.10.
+#[inline(always)]
+fn hide_bounds(mut number: u64) -> u64 {
+    // SAFETY: adds 0 to a number.
+    unsafe { asm!("{number} += 0", number = inout(reg) number) };
+    number
 }
