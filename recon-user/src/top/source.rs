@@ -38,12 +38,12 @@ pub(super) fn source_columns(live: &Live) -> Vec<TableColumn> {
     ];
     let name = |it: &LiveSource| it.facts.domain.clone().unwrap_or_default();
     let network = |it: &LiveSource| it.facts.network();
-    let known: [(_, _, &dyn Fn(&LiveSource) -> String); 2] =
-        [("NAME", 12, &name), ("NETWORK", 13, &network)];
-    for (title, rank, of) in known {
-        if sources.iter().any(|it| !of(it).is_empty()) {
-            columns.push(text(title, rank, of));
-        }
+    let has = |of: &dyn Fn(&LiveSource) -> String| sources.iter().any(|it| !of(it).is_empty());
+    if has(&name) {
+        columns.push(text("NAME", 12, &name));
+    }
+    if has(&network) {
+        columns.push(text("NETWORK", 13, &network));
     }
     columns
 }

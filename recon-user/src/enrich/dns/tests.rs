@@ -215,7 +215,7 @@ proptest! {
         for mut bytes in [
             message(head, "a.example", A, &records),
             message(head, "7.100.51.198.in-addr.arpa", PTR, &pointer),
-            message(head, "a.example", A, &[rest.clone()]),
+            message(head, "a.example", A, std::slice::from_ref(&rest)),
             rest.clone(),
         ] {
             let length = bytes.len();
