@@ -7,7 +7,7 @@ use recon_tests::{Alert, Lab, PATIENCE, Seen};
 use serde_json::{Value, json};
 
 use super::link::{BRIDGE, FAR, FAR_END, Kind, Link, NEAR};
-use super::{INTERVAL, count, scan, scan_ports, start, stop, wait_logged};
+use super::{INTERVAL, answers, count, scan, scan_ports, start, stop, wait_logged};
 
 /// What the alerts on the scan say of their interface: the only one, and the list.
 fn interfaces(seen: &Seen) -> Vec<[Value; 2]> {
@@ -112,6 +112,7 @@ fn a_bridge_is_watched_while_it_has_no_member() -> Result<()> {
         let link = Link::create(Kind::BridgedVeth, &lab, "t0")?;
         wait_logged(&agent, "is new: t0: inbound by ", round)?;
         wait_logged(&agent, "br0: is no longer watched", round)?;
+        answers(&lab)?;
         scan(&lab)?;
         agent.wait_poll()?;
         link.remove(&lab, "t0")?;
@@ -152,6 +153,7 @@ fn an_interface_that_is_moved_is_let_go_and_comes_back() -> Result<()> {
              neighbor replace {FAR} lladdr {mac} dev t0 nud permanent\n"
         ))?;
         lab.attacker().ip(&format!("link set {FAR_END} up\n"))?;
+        answers(&lab)?;
         scan(&lab)?;
         agent.wait_poll()?;
     }
@@ -204,8 +206,10 @@ fn another_xdp_program_costs_no_count() -> Result<()> {
     )?;
     for _ in 0..2 {
         let other = start(&lab, "-i t0 --xdp native")?;
+        answers(&lab)?;
         scan(&lab)?;
         stop(other)?;
+        answers(&lab)?;
         scan(&lab)?;
     }
     agent.wait_poll()?;
