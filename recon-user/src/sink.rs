@@ -15,7 +15,8 @@
 //! | `http_target`, `http`, `http_url` | requests to a webhook or a receiver of OTLP |
 //! | `otlp` | lines as logs of OpenTelemetry |
 //! | `nats`, `nats_lane` | lines in a stream of NATS JetStream, and what is known of each |
-//! | `nats_peer`, `nats_stream`, `nats_credentials`, `nats_frame`, `nats_subject` | the server, and its protocol |
+//! | `nats_peer`, `nats_stream`, `nats_credentials` | the server, and who recon is to it |
+//! | `nats_frame`, `nats_subject` | what it and recon say to each other, and about what |
 //! | `tls`, `secret_file` | encrypted connections; keys, and headers that are secret |
 //! | `foreign_text` | what a peer says, as a message shows it |
 //! | `probe` | whether somebody listens, for `recon check` |

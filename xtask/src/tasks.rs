@@ -73,8 +73,8 @@ pub(crate) fn test(args: &[OsString], hostile: bool) -> Result<()> {
     need_root("tests", "test")?;
     let agent = agent(Goal::Test)?;
     if !hostile && args.is_empty() {
-        // Unit tests first: they take seconds, and what follows many minutes. Of the examples, which
-        // are the benchmarks, one has tests.
+        // Unit tests first: they take seconds, and what follows many minutes. Of the benchmarks,
+        // which are examples, one has tests.
         run_tests(&agent, &["--lib", "--bins", "--example", "precision"], &[])?;
         return run_tests(&agent, &["--test", "*"], &[]);
     }

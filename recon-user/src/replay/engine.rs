@@ -231,8 +231,8 @@ impl Engine {
 
     /// Whether a signal counts. Where all are local, what somebody sends is what another one gets.
     fn is_judged(&mut self, signal: Signal, flow: &Flow) -> bool {
-        // A reset of a connection from before the capture: what it would refuse is no SYN, and comes
-        // from a service's port to a client's.
+        // A reset of a connection from before the capture: what it would refuse is no SYN, and
+        // comes from a service's port to a client's.
         let is_end = signal == Signal::RefusedTcp
             && flow.looks_like_answer()
             && !self.connections.was_tried(flow);

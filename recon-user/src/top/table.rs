@@ -2,8 +2,8 @@
 //!
 //! In: columns with their values, by how much they matter. Out: lines.
 //! The decision held here: a number or an address that is cut short is another one. So a column
-//! that does not fit beside the more important ones is left out. A name that somebody has chosen is
-//! cut, with a sign, so that it takes no other column's room.
+//! that does not fit beside the more important ones is not shown. A name that somebody has chosen
+//! is cut, with a sign, so that it takes no other column's room.
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
