@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::json::write_json;
 use super::{eve, ocsf};
 
 /// What stdout and files of alerts have.
@@ -27,7 +28,7 @@ impl LineFormat {
     /// Writes an object of ECS.
     pub(super) fn write(self, ecs: impl Serialize, line: &mut Vec<u8>) -> serde_json::Result<()> {
         match self {
-            Self::Ecs => serde_json::to_writer(line, &ecs),
+            Self::Ecs => write_json(line, &ecs),
             Self::Ocsf | Self::Eve => self.write_fields(serde_json::to_value(ecs)?, line),
         }
     }
@@ -35,9 +36,9 @@ impl LineFormat {
     /// The same of what is a tree already.
     pub(super) fn write_fields(self, ecs: Value, line: &mut Vec<u8>) -> serde_json::Result<()> {
         match self {
-            Self::Ecs => serde_json::to_writer(line, &ecs),
-            Self::Ocsf => serde_json::to_writer(line, &ocsf::event(Fields::of(ecs))),
-            Self::Eve => serde_json::to_writer(line, &eve::event(Fields::of(ecs))),
+            Self::Ecs => write_json(line, &ecs),
+            Self::Ocsf => write_json(line, &ocsf::event(Fields::of(ecs))),
+            Self::Eve => write_json(line, &eve::event(Fields::of(ecs))),
         }
     }
 }

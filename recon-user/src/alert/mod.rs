@@ -14,6 +14,7 @@ mod ecs;
 mod endpoint;
 mod eve;
 mod format;
+mod json;
 mod lines;
 mod message;
 mod ocsf;

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::ecs::{Actor, AsText, Ecs, EcsEvent, NetworkFields, Related};
 use super::endpoint::EcsEndpoint;
 use super::format::LineFormat;
+use super::json::write_json;
 use super::lines::Origin;
 use super::message::Message;
 use super::own::Recon;
@@ -48,7 +49,7 @@ impl Alert<'_> {
         prepared: &mut Prepared,
         line: &mut Vec<u8>,
     ) -> serde_json::Result<()> {
-        serde_json::to_writer(&mut *line, &self.head)?;
+        write_json(line, &self.head)?;
         // More members follow.
         line.pop();
         prepared.add_rule(self.query, line)?;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::ecs::{EcsAgent, EcsRule, Host, Observer, Threat};
+use super::json::write_json;
 use super::lines::Origin;
 use crate::stream::Query;
 
@@ -136,7 +137,7 @@ impl HostText {
 /// Adds the members of an object that has some to one that has begun and has some.
 pub(super) fn add_members(line: &mut Vec<u8>, object: impl Serialize) -> serde_json::Result<()> {
     let begin = line.len();
-    serde_json::to_writer(&mut *line, &object)?;
+    write_json(line, &object)?;
     line[begin] = b',';
     line.pop();
     Ok(())

@@ -5,6 +5,7 @@ mod enriched;
 mod eve;
 mod formats;
 mod ids;
+mod json_text;
 mod messages;
 mod ocsf;
 mod schema;
