@@ -65,9 +65,12 @@ impl SignalSet {
 
     /// The members, in the order of their numbers.
     pub fn iter(self) -> impl Iterator<Item = Signal> {
-        Signal::ALL
-            .into_iter()
-            .filter(move |&signal| self.contains(signal))
+        let mut left = self.bits();
+        std::iter::from_fn(move || {
+            let number = left.trailing_zeros();
+            left &= left.wrapping_sub(1);
+            Signal::from_number(number as u8)
+        })
     }
 }
 
@@ -82,5 +85,28 @@ impl FromIterator<Signal> for SignalSet {
         let mut set = Self::default();
         signals.into_iter().for_each(|signal| set.insert(signal));
         set
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_gives_its_members_in_order() {
+        let all = Signal::ALL;
+        let every_third: Vec<_> = all.into_iter().step_by(3).collect();
+        for members in [
+            &[][..],
+            &all[..1],
+            &all[all.len() - 1..],
+            &every_third,
+            &all,
+        ] {
+            let reversed = members.iter().rev().copied();
+            let set: SignalSet = reversed.collect();
+            assert_eq!(set.iter().collect::<Vec<_>>(), members);
+            assert!(members.iter().all(|&member| set.contains(member)));
+        }
     }
 }
