@@ -14,6 +14,19 @@ use serde::{Deserialize, Serialize};
 const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
 const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
 
+/// The most zeros at the beginning of a part that are one step.
+const MOST_ZEROS: usize = 10;
+/// The powers of the prime.
+const POWERS: [u128; MOST_ZEROS + 1] = {
+    let mut powers = [1; MOST_ZEROS + 1];
+    let mut next = 1;
+    while next < powers.len() {
+        powers[next] = PRIME.wrapping_mul(powers[next - 1]);
+        next += 1;
+    }
+    powers
+};
+
 /// The hash of the parts that it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StableHash(u128);
@@ -23,7 +36,7 @@ impl StableHash {
     pub(crate) const EMPTY: Self = Self(OFFSET);
 
     /// Adds a part, preceded by its length so that other parts give another hash.
-    pub(crate) fn with(self, part: &[u8]) -> Self {
+    pub(crate) const fn with(self, part: &[u8]) -> Self {
         let length = (part.len() as u64).to_be_bytes();
         self.with_bytes(&length).with_bytes(part)
     }
@@ -48,9 +61,19 @@ impl StableHash {
         (self.0 >> u64::BITS) as u64
     }
 
-    fn with_bytes(self, bytes: &[u8]) -> Self {
-        let add = |hash: u128, &byte: &u8| (hash ^ u128::from(byte)).wrapping_mul(PRIME);
-        Self(bytes.iter().fold(self.0, add))
+    const fn with_bytes(self, bytes: &[u8]) -> Self {
+        let mut place = 0;
+        while place < MOST_ZEROS && place < bytes.len() && bytes[place] == 0 {
+            place += 1;
+        }
+        // A zero changes the hash by the factor alone: those of a length, and of an IPv4 address,
+        // are one step.
+        let mut hash = self.0.wrapping_mul(POWERS[place]);
+        while place < bytes.len() {
+            hash = (hash ^ bytes[place] as u128).wrapping_mul(PRIME);
+            place += 1;
+        }
+        Self(hash)
     }
 }
 
@@ -79,6 +102,14 @@ mod tests {
             ("a", "d228cb696f1a8caf78912b704e4a8964"),
             ("ab", "08809544bbab1be95aa0733055b69a62"),
             ("abc", "a68d622cec8b5822836dbc7977af7f3b"),
+            ("\0", "d228cb69101a8caf78912b704e4a147f"),
+            ("\0\0a", "a68bb3932b8b5822836dbc78c742144c"),
+            ("\0\0\0\0\0\0\0\0\0\0a", "27d3a91dea6e0f9757730f14203bf22c"),
+            (
+                "\0\0\0\0\0\0\0\0\0\0\0\0a",
+                "4d7b456f8f591aa6338f6fc1a92bfa14",
+            ),
+            ("a\0\0b", "697128ab6c757277b806e976f4a36442"),
         ] {
             let hash = StableHash::EMPTY.with_bytes(text.as_bytes());
             assert_eq!(hash.to_string(), expected, "{text}");

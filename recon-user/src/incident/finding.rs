@@ -275,13 +275,21 @@ pub enum Source {
 impl Source {
     /// What identifies it, on this host.
     pub(crate) fn identify(self) -> StableHash {
-        let of = |kind: &[u8], id: &[u8]| StableHash::EMPTY.with(kind).with(id);
+        /// The hashes of what it is, which are the same for all.
+        const KINDS: [StableHash; 5] = [
+            StableHash::EMPTY.with(b"remote"),
+            StableHash::EMPTY.with(b"network"),
+            StableHash::EMPTY.with(b"site"),
+            StableHash::EMPTY.with(b"block"),
+            StableHash::EMPTY.with(b"process"),
+        ];
+        let [remote, network, site, block, process] = KINDS;
         match self {
-            Self::Remote(remote) => of(b"remote", &octets(remote)),
-            Self::Network(first, NetworkSize::Neighbours) => of(b"network", &octets(first)),
-            Self::Network(first, NetworkSize::Site) => of(b"site", &octets(first)),
-            Self::Network(first, NetworkSize::Block) => of(b"block", &octets(first)),
-            Self::Process(pid) => of(b"process", &pid.to_be_bytes()),
+            Self::Remote(address) => remote.with(&octets(address)),
+            Self::Network(first, NetworkSize::Neighbours) => network.with(&octets(first)),
+            Self::Network(first, NetworkSize::Site) => site.with(&octets(first)),
+            Self::Network(first, NetworkSize::Block) => block.with(&octets(first)),
+            Self::Process(pid) => process.with(&pid.to_be_bytes()),
         }
     }
 }
