@@ -14,28 +14,31 @@ pub(crate) const TICKS_PER_SECOND: i64 = 10_000_000;
 /// Nanoseconds of a tick.
 pub(crate) const TICK_NANOS: i128 = 100;
 
-/// Names of units and their ticks, longest first. The first name of a unit is the one written.
-const UNITS: [(&str, i64); 7] = [
-    ("d day days", 86_400 * TICKS_PER_SECOND),
-    ("h hr hrs hour hours", 3_600 * TICKS_PER_SECOND),
-    ("m min minute minutes", 60 * TICKS_PER_SECOND),
-    ("s sec second seconds", TICKS_PER_SECOND),
+/// The names of units, first the one that is written, and their ticks. The longest unit is first.
+const UNITS: [(&str, &str, i64); 7] = [
+    ("d", "day days", 86_400 * TICKS_PER_SECOND),
+    ("h", "hr hrs hour hours", 3_600 * TICKS_PER_SECOND),
+    ("m", "min minute minutes", 60 * TICKS_PER_SECOND),
+    ("s", "sec second seconds", TICKS_PER_SECOND),
     (
-        "ms milli millis millisec millisecond milliseconds",
+        "ms",
+        "milli millis millisec millisecond milliseconds",
         TICKS_PER_SECOND / 1_000,
     ),
     (
-        "microsecond micro micros microsec microseconds",
+        "microsecond",
+        "micro micros microsec microseconds",
         TICKS_PER_SECOND / 1_000_000,
     ),
-    ("tick ticks", 1),
+    ("tick", "ticks", 1),
 ];
 
 /// The ticks of a unit.
 pub(crate) fn unit(name: &str) -> Option<i64> {
     let is_meant = |names: &str| names.split(' ').any(|other| other == name);
-    let (_, size) = UNITS.iter().find(|(names, _)| is_meant(names))?;
-    Some(*size)
+    let mut units = UNITS.into_iter();
+    let found = units.find(|(written, others, _)| *written == name || is_meant(others));
+    found.map(|(_, _, size)| size)
 }
 
 /// The ticks of a decimal number of a unit, rounded down.
@@ -68,13 +71,11 @@ impl Ticks {
 impl fmt::Display for Ticks {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(ticks) = self;
-        let unit = UNITS
-            .iter()
-            .find(|(_, size)| ticks % size == 0 && *ticks != 0);
-        match unit {
-            Some((names, size)) => {
-                let name = names.split(' ').next().unwrap_or_default();
-                write!(formatter, "{}{name}", ticks / size)
+        let divides = |size: i64| ticks % size == 0 && *ticks != 0;
+        match UNITS.iter().find(|(_, _, size)| divides(*size)) {
+            Some((name, _, size)) => {
+                (ticks / size).fmt(formatter)?;
+                formatter.write_str(name)
             }
             None => formatter.write_str("0s"),
         }

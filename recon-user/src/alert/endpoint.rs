@@ -3,19 +3,18 @@
 //! In: an address and a port, what is known of the address. Out: a structure that serializes under
 //! the names of ECS. Unknown values are omitted, never null.
 
-use std::net::IpAddr;
-
 use serde::Serialize;
 
+use super::ip_text::IpText;
 use crate::enrich::AddressFacts;
 
 #[derive(Serialize)]
 pub(super) struct EcsEndpoint {
     /// The same as `ip`: ECS wants it in each event, and `ip` only where it is one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    address: Option<IpAddr>,
+    address: Option<IpText>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) ip: Option<IpAddr>,
+    pub(super) ip: Option<IpText>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) port: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,7 +43,7 @@ struct Geo {
 }
 
 impl EcsEndpoint {
-    pub(super) const fn new(ip: Option<IpAddr>, port: Option<u16>) -> Self {
+    pub(super) const fn new(ip: Option<IpText>, port: Option<u16>) -> Self {
         Self {
             address: ip,
             ip,

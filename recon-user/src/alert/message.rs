@@ -9,6 +9,7 @@ use std::fmt::{self, Display, Formatter, from_fn};
 
 use recon_common::{Address, Tool};
 
+use super::ip_text::IpText;
 use super::{actor, names};
 use crate::blind::BlindPart;
 use crate::contact::Outcomes;
@@ -108,8 +109,8 @@ fn write_sentence(to: &mut Formatter<'_>, finding: &Finding, who: &[Process]) ->
 
 /// Who did it, and to what.
 fn write_ends(to: &mut Formatter<'_>, finding: &Finding, who: &[Process]) -> fmt::Result {
-    let remote = finding.remote.map(Address::to_ip);
-    let local = finding.local.map(Address::to_ip);
+    let text = |address: Address| IpText::of(address.to_ip());
+    let [remote, local] = [finding.remote, finding.local].map(|it| it.map(text));
     if finding.is_outbound() {
         match (actor::called(who), local) {
             (Some(who), _) => who.fmt(to)?,
@@ -118,7 +119,7 @@ fn write_ends(to: &mut Formatter<'_>, finding: &Finding, who: &[Process]) -> fmt
         }
         match (finding.query.measure, remote) {
             (Measure::Count, Some(remote)) => write!(to, " to {remote}")?,
-            (_, Some(remote)) => write!(to, " on {remote}")?,
+            (_, Some(remote)) => write_on(to, &remote)?,
             (_, None) if finding.port.is_none() => {}
             (_, None) => to.write_str(" on")?,
         }
@@ -132,13 +133,18 @@ fn write_ends(to: &mut Formatter<'_>, finding: &Finding, who: &[Process]) -> fmt
             },
         }
         if let Some(local) = local {
-            write!(to, " on {local}")?;
+            write_on(to, &local)?;
         }
     }
     match finding.port {
         Some(port) => write!(to, " port {port}"),
         None => Ok(()),
     }
+}
+
+fn write_on(to: &mut Formatter<'_>, address: &IpText) -> fmt::Result {
+    to.write_str(" on ")?;
+    address.fmt(to)
 }
 
 /// What is counted, in the plural.
@@ -160,12 +166,15 @@ pub(crate) fn unit(finding: &Finding) -> impl Display {
 
 fn write_measured(to: &mut Formatter<'_>, finding: &Finding) -> fmt::Result {
     let query = &finding.query;
-    write!(to, "{} {}", finding.count, unit(finding))?;
+    finding.count.fmt(to)?;
+    to.write_str(" ")?;
+    unit(finding).fmt(to)?;
     match query.threshold() {
         0 => {}
         threshold => write!(to, ", over {threshold}")?,
     }
-    write!(to, " in {}", Ticks::of(query.window()))
+    to.write_str(" in ")?;
+    Ticks::of(query.window()).fmt(to)
 }
 
 /// What the probes look like.
@@ -218,8 +227,10 @@ fn write_list(
     items: impl IntoIterator<Item = impl Display>,
 ) -> fmt::Result {
     items.into_iter().enumerate().try_for_each(|(place, item)| {
-        let comma = if place == 0 { "" } else { ", " };
-        write!(to, "{comma}{item}")
+        if place > 0 {
+            to.write_str(", ")?;
+        }
+        item.fmt(to)
     })
 }
 

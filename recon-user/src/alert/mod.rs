@@ -14,6 +14,7 @@ mod ecs;
 mod endpoint;
 mod eve;
 mod format;
+mod ip_text;
 mod json;
 mod lines;
 mod message;
@@ -38,11 +39,12 @@ pub(crate) use blind::{OWN_RULE_IDS, is_own_id, own_rule_id};
 use ecs::{AsText, Ecs, EcsEvent, EventText, NetworkFields, Related};
 use endpoint::EcsEndpoint;
 pub use format::LineFormat;
+use ip_text::IpText;
 pub use lines::AlertLines;
 use lines::Origin;
 pub(crate) use message::unit;
 use message::{Message, Reason};
-use own::{EcsColumns, LeftOutSource, Recon};
+use own::{EcsColumns, LeftOutSource, Recon, SignalNames};
 use parts::{Alert, AlertEnds, AlertHead, AlertTail};
 
 /// `recon.phase` of suppressed findings.
@@ -94,11 +96,12 @@ fn finding_alert<'a>(finding: &'a Finding, origin: Origin<'a>, who: &'a [Process
     let facts = remote.map(|ip| origin.enrichment.find(ip));
     let facts = facts.unwrap_or_default();
     let domain_by = facts.domain_by;
-    let remote_end = |port| EcsEndpoint::new(remote, port).with_facts(facts);
+    let [remote_text, local_text] = [remote, local].map(|ip| ip.map(IpText::of));
+    let remote_end = |port| EcsEndpoint::new(remote_text, port).with_facts(facts);
     let (source, destination) = if finding.is_outbound() {
-        (EcsEndpoint::new(local, None), remote_end(finding.port))
+        (EcsEndpoint::new(local_text, None), remote_end(finding.port))
     } else {
-        (remote_end(None), EcsEndpoint::new(local, finding.port))
+        (remote_end(None), EcsEndpoint::new(local_text, finding.port))
     };
     // The remote and the local address are of the same family.
     let family = remote.or(local);
@@ -226,7 +229,7 @@ fn recon<'a>(finding: &'a Finding, host: Option<&str>, who: &'a [Process]) -> Re
         count: finding.count,
         threshold: query.threshold(),
         window: AsText(Ticks::of(query.window())),
-        signals: names(finding.signals.iter()),
+        signals: SignalNames(finding.signals),
         ports,
         sources,
         source_network,
@@ -253,10 +256,10 @@ fn several(all: Option<Address>, seen: &[Address]) -> Vec<IpAddr> {
 }
 
 /// The names of signals. Signals with the same name give it once.
-fn names(signals: impl Iterator<Item = Signal>) -> Vec<&'static str> {
-    let mut names: Vec<_> = signals.map(Signal::name).collect();
-    names.dedup();
-    names
+fn names(signals: impl Iterator<Item = Signal>) -> impl Iterator<Item = &'static str> {
+    let mut last = None;
+    let names = signals.map(Signal::name);
+    names.filter(move |&name| last.replace(name) != Some(name))
 }
 
 /// The IANA name of the transport that all signals of the finding share. For echo requests, it

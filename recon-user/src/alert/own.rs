@@ -13,6 +13,7 @@ use crate::contact::Outcomes;
 use crate::duration::Ticks;
 use crate::enrich::NamedBy;
 use crate::kql::eval::Value;
+use crate::row::SignalSet;
 use crate::stable_hash::StableHash;
 
 /// The columns that a query projects, in its order.
@@ -22,6 +23,15 @@ impl Serialize for EcsColumns<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let known = self.0.iter().filter(|(_, value)| !value.is_null());
         serializer.collect_map(known.map(|(name, value)| (&**name, value)))
+    }
+}
+
+/// The names of signals, each once.
+pub(super) struct SignalNames(pub(super) SignalSet);
+
+impl Serialize for SignalNames {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(super::names(self.0.iter()))
     }
 }
 
@@ -55,7 +65,7 @@ pub(super) struct Recon<'a> {
     pub(super) count: u64,
     pub(super) threshold: u64,
     pub(super) window: AsText<Ticks>,
-    pub(super) signals: Vec<&'static str>,
+    pub(super) signals: SignalNames,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub(super) ports: &'a [u16],
     #[serde(skip_serializing_if = "Vec::is_empty")]
