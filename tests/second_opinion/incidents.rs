@@ -158,12 +158,23 @@ fn ensure_incidents(lines: &[String], phases: &[&str]) -> Result<()> {
             .all(|group| group["id"].as_str().is_some_and(|id| ids.contains(id))),
         "{sentinel:?}"
     );
-    let elastic = rows("elastic").len();
-    ensure!(
-        elastic == ids.len(),
-        "incidents.esql: {elastic} rows of {} incidents",
-        ids.len()
-    );
+    // One row of each, with the message of its last line.
+    let messages = |of: &str, id: &str, message: &str| {
+        let rows = rows(of);
+        let pairs = rows
+            .iter()
+            .map(|row| (row[id].clone(), row[message].clone()));
+        let mut pairs: Vec<_> = pairs.map(|pair| format!("{pair:?}")).collect();
+        pairs.sort_unstable();
+        pairs
+    };
+    let expected = messages("last", "id", "message");
+    for (file, found) in [
+        ("incidents.esql", messages("elastic", "id", "message")),
+        ("incidents.kql", messages("sentinel", "EventId", "Message")),
+    ] {
+        ensure!(found == expected, "{file}: {found:#?}, not {expected:#?}");
+    }
     Ok(())
 }
 
