@@ -6,10 +6,10 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, ErrorKind, PipeReader, Write as _, pipe};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
@@ -132,111 +132,136 @@ fn ensure_counted(ended: &Ended, sink: &str, received: &[String]) -> Result<()> 
     Ok(())
 }
 
-#[test]
-fn written_and_dropped_lines_are_what_was_sent_whatever_fails() -> Result<()> {
-    let Some(program) = program().filter(|_| has_journald()) else {
-        return Ok(());
-    };
-    let folder = tempfile::tempdir()?;
-    let [disk, run] = ["disk", "run"].map(|name| folder.path().join(name));
-    [&disk, &run].into_iter().try_for_each(fs::create_dir)?;
-    mounts::enter()?;
-    mounts::mount_new("tmpfs", &disk, "size=8m")?;
-    let filler = disk.join("filler");
-    let lab = Lab::new()?;
-    let journald = Journald::start(&lab, &run)?;
-    let bus = free_address(&lab)?;
-    let nats = NatsServer::start(&lab, &program, folder.path(), bus, "")?;
-    nats.client(&lab, &json!({}))?.set_stream("CREATE", -1)?;
-    let hook = HttpServer::start(&lab, "127.0.0.1:0".parse()?, None)?;
-    let address = hook.address;
-    let (reader, stdout) = pipe()?;
-    fcntl(&reader, FcntlArg::F_SETPIPE_SZ(PAGE))?;
-    let tables = tables(folder.path(), &address.to_string(), &bus.to_string());
-    let watched = Watched::start_into(lab, folder.path(), &tables, stdout.into())?;
-    scan_from(&watched, 0..2)?;
-    for sink in ["bus", "hook", "journal"] {
-        watched.wait_state(sink, "all is written", |it| {
-            it.written > 0 && it.waiting == 0
-        })?;
+/// The readers of an agent beside its disks and its stdout.
+struct Readers {
+    journald: Journald,
+    nats: NatsServer,
+    hook: HttpServer,
+}
+
+impl Readers {
+    /// Starts those that are at these addresses. What their folder holds of earlier ones is there
+    /// again.
+    fn start(lab: &Lab, at: &Place, hook: SocketAddr) -> Result<Self> {
+        Ok(Self {
+            journald: Journald::start(lab, &at.run)?,
+            nats: NatsServer::start(lab, &at.program, at.folder, at.bus, "")?,
+            hook: HttpServer::start(lab, hook, None)?,
+        })
     }
 
-    // All fail.
-    fs::write(&filler, vec![0; 16 << 20]).expect_err("a full disk");
-    journald.stop()?;
-    nats.kill()?;
-    let mut hooked = lines_of(&hook.kill()?)?;
+    /// Ends them. Returns the lines that the webhook got.
+    fn end(self) -> Result<Vec<String>> {
+        self.journald.stop()?;
+        self.nats.kill()?;
+        lines_of(&self.hook.kill()?)
+    }
+}
+
+/// Where the readers are.
+struct Place<'a> {
+    folder: &'a Path,
+    /// The full disk, and the folder of journald.
+    disk: PathBuf,
+    run: PathBuf,
+    program: PathBuf,
+    bus: SocketAddr,
+}
+
+impl<'a> Place<'a> {
+    /// With a disk of its own.
+    fn new(lab: &Lab, folder: &'a Path, program: PathBuf) -> Result<Self> {
+        let [disk, run] = ["disk", "run"].map(|name| folder.join(name));
+        [&disk, &run].into_iter().try_for_each(fs::create_dir)?;
+        mounts::mount_new("tmpfs", &disk, "size=8m")?;
+        Ok(Self {
+            folder,
+            disk,
+            run,
+            program,
+            bus: free_address(lab)?,
+        })
+    }
+
+    /// What fills the disk.
+    fn filler(&self) -> PathBuf {
+        self.disk.join("filler")
+    }
+}
+
+/// The sinks whose readers can go.
+const GOING: [&str; 3] = ["bus", "hook", "journal"];
+
+fn alerts_unwritten(watched: &Watched) -> Result<Option<u64>> {
+    Ok(watched.status()?["alerts_unwritten"].as_u64())
+}
+
+/// Lets all readers fail at once, and scans. Returns what the webhook got before, and what keeps
+/// the agent's output unread.
+fn fail_all<'w>(
+    watched: &'w Watched,
+    at: &Place<'_>,
+    readers: Readers,
+) -> Result<(Vec<String>, impl Drop + use<'w>)> {
+    fs::write(at.filler(), vec![0; 16 << 20]).expect_err("a full disk");
+    let hooked = readers.end()?;
     let held = watched.agent.hold();
     fill_stderr(&watched.agent)?;
     let before = watched.state(ALL)?.written;
-    scan_from(&watched, 2..40)?;
+    scan_from(watched, 2..40)?;
     fill_stderr(&watched.agent)?;
     // An alert and 25 rows of each, beside what was on its way before.
-    wait_unseen(&watched, ALL, |it| {
+    wait_unseen(watched, ALL, |it| {
         it["written"]
             .as_u64()
             .is_some_and(|written| written >= before + 38 * 26)
     })?;
-    for sink in ["bus", "hook", "journal"] {
-        wait_unseen(&watched, sink, |it| {
+    for sink in GOING {
+        wait_unseen(watched, sink, |it| {
             it["waiting"].as_u64() > Some(0) && it["dropped"] == 0 && it["problem"].is_string()
         })?;
     }
-    let unwritten = |status: &Value| status["alerts_unwritten"].as_u64();
-    ensure!(unwritten(&watched.status()?) > Some(0), "stdout is read");
-    wait_unseen(&watched, "disk", |it| it["dropped"].as_u64() > Some(0))?;
+    ensure!(alerts_unwritten(watched)? > Some(0), "stdout is read");
+    wait_unseen(watched, "disk", |it| it["dropped"].as_u64() > Some(0))?;
+    Ok((hooked, held))
+}
 
-    // All are back.
-    drop(held);
-    fs::remove_file(&filler)?;
-    let journald = Journald::start(&watched.lab, &run)?;
-    let nats = NatsServer::start(&watched.lab, &program, folder.path(), bus, "")?;
-    let hook = HttpServer::start(&watched.lab, address, None)?;
-    let (last, is_last) = channel();
-    let reader = read_until(reader, is_last);
-    scan_from(&watched, 40..50)?;
+/// Waits until nothing waits in any sink.
+fn wait_all_written(watched: &Watched) -> Result<()> {
     for sink in ["bus", "hook", "journal", "disk"] {
         watched.wait_empty(sink)?;
     }
-
     let until = Instant::now() + PATIENCE;
-    while unwritten(&watched.status()?) != Some(0) {
+    while alerts_unwritten(watched)? != Some(0) {
         ensure!(Instant::now() < until, "stdout: alerts wait");
         watched.agent.wait_poll()?;
     }
+    Ok(())
+}
 
-    // The reader of stdout goes, which ends the agent.
-    last.send("203.0.113.99".to_owned())?;
-    scan_from(&watched, 99..100)?;
-    let read = reader.join().map_err(|_| anyhow!("a reader panicked"))??;
-    let ended = watched.end(Agent::wait)?;
-    hooked.extend(lines_of(&hook.kill()?)?);
-    journald.stop()?;
-
-    ensure_counted(&ended, "hook", &hooked)?;
-    nats.kill()?;
-    let stored = NatsServer::stored(&program, folder.path())?;
-    let stored: Vec<_> = stored.into_iter().map(|(_, line)| line).collect();
-    ensure_counted(&ended, "bus", &stored)?;
-    let text = fs::read_to_string(disk.join("lines.jsonl"))?;
+/// Checks what the two files have, one of them on the disk that was full.
+fn ensure_files(ended: &Ended, at: &Place<'_>) -> Result<()> {
+    let text = fs::read_to_string(at.disk.join("lines.jsonl"))?;
     // What the full disk has cut off is a line of its own.
     let whole = text
         .lines()
         .filter(|it| serde_json::from_str::<Value>(it).is_ok());
     let whole: Vec<_> = whole.map(str::to_owned).collect();
     ended.ensure_agrees("disk", &whole)?;
-    let rotated = (1..).map(|number| folder.path().join(format!("rotated.jsonl.{number}")));
-    let mut texts = vec![fs::read_to_string(folder.path().join("rotated.jsonl"))?];
+    let rotated = (1..).map(|number| at.folder.join(format!("rotated.jsonl.{number}")));
+    let mut texts = vec![fs::read_to_string(at.folder.join("rotated.jsonl"))?];
     for file in rotated.take_while(|it| it.exists()) {
         texts.insert(0, fs::read_to_string(file)?);
     }
     ensure!(texts.len() > 2, "{} files", texts.len());
     ensure!(lines(&texts.concat())? == ended.sent, "the rotated files");
+    Ok(())
+}
 
-    // The journal and stdout have the alerts alone.
+/// Checks what has come of the alerts: the journal and stdout have these alone.
+fn ensure_alerts(ended: &Ended, entries: &[String], read: &[String]) -> Result<()> {
     let is_alert = |line: &&String| line.contains("\"event\":{");
     let alerts: BTreeSet<_> = ended.sent.iter().filter(is_alert).collect();
-    let [entries, _] = received(&Lab::new()?, &run)?;
     let totals = ended.totals("journal")?;
     ensure!(
         totals.written + totals.dropped == alerts.len() as u64
@@ -246,7 +271,7 @@ fn written_and_dropped_lines_are_what_was_sent_whatever_fails() -> Result<()> {
         entries.len(),
         alerts.len()
     );
-    let [written, dropped] = ["alerts", "alerts_dropped"].map(|name| total(&ended, name));
+    let [written, dropped] = ["alerts", "alerts_dropped"].map(|name| total(ended, name));
     let (written, dropped) = (written?, dropped?);
     ensure!(
         written + dropped == alerts.len() && read.len() <= written,
@@ -259,4 +284,54 @@ fn written_and_dropped_lines_are_what_was_sent_whatever_fails() -> Result<()> {
         "a strange line"
     );
     Ok(())
+}
+
+#[test]
+fn written_and_dropped_lines_are_what_was_sent_whatever_fails() -> Result<()> {
+    let Some(program) = program().filter(|_| has_journald()) else {
+        return Ok(());
+    };
+    let folder = tempfile::tempdir()?;
+    mounts::enter()?;
+    let lab = Lab::new()?;
+    let at = Place::new(&lab, folder.path(), program)?;
+    let readers = Readers::start(&lab, &at, "127.0.0.1:0".parse()?)?;
+    let mut client = readers.nats.client(&lab, &json!({}))?;
+    client.set_stream("CREATE", -1)?;
+    let address = readers.hook.address;
+    let (reader, stdout) = pipe()?;
+    fcntl(&reader, FcntlArg::F_SETPIPE_SZ(PAGE))?;
+    let tables = tables(at.folder, &address.to_string(), &at.bus.to_string());
+    let watched = Watched::start_into(lab, at.folder, &tables, stdout.into())?;
+    scan_from(&watched, 0..2)?;
+    for sink in GOING {
+        watched.wait_state(sink, "all is written", |it| {
+            it.written > 0 && it.waiting == 0
+        })?;
+    }
+    let (mut hooked, held) = fail_all(&watched, &at, readers)?;
+
+    // All are back.
+    drop(held);
+    fs::remove_file(at.filler())?;
+    let readers = Readers::start(&watched.lab, &at, address)?;
+    let (last, is_last) = channel();
+    let reader = read_until(reader, is_last);
+    scan_from(&watched, 40..50)?;
+    wait_all_written(&watched)?;
+
+    // The reader of stdout goes, which ends the agent.
+    last.send("203.0.113.99".to_owned())?;
+    scan_from(&watched, 99..100)?;
+    let read = reader.join().map_err(|_| anyhow!("a reader panicked"))??;
+    let ended = watched.end(Agent::wait)?;
+    hooked.extend(readers.end()?);
+
+    ensure_counted(&ended, "hook", &hooked)?;
+    let stored = NatsServer::stored(&at.program, at.folder)?;
+    let stored: Vec<_> = stored.into_iter().map(|(_, line)| line).collect();
+    ensure_counted(&ended, "bus", &stored)?;
+    ensure_files(&ended, &at)?;
+    let [entries, _] = received(&Lab::new()?, &at.run)?;
+    ensure_alerts(&ended, &entries, &read)
 }
