@@ -9,11 +9,13 @@ use recon_tests::dns::{self, Record, Responder, kind};
 use recon_tests::lab::{ATTACKER, ATTACKER6, HOST, Lab};
 use recon_tests::process::{run, shell};
 use recon_tests::scan::{PORTS, scan};
+use recon_tests::scrape::{Address, Scraper};
 use recon_tests::{Agent, PATIENCE, rows};
 use serde_json::json;
 
 use super::{INTERVAL, last_of, scan6};
 
+const LOST: &str = "recon_lost_dns_messages_total";
 const NAMES: &str = "[enrich]\nnames = true\n";
 
 /// What the server knows.
@@ -150,8 +152,10 @@ fn an_address_of_ipv6_has_a_name_too() -> Result<()> {
 #[test]
 fn what_nobody_has_asked_for_names_nobody() -> Result<()> {
     const FLOOD: u16 = 20_000;
+    let folder = tempfile::tempdir()?;
+    let metrics = Address::Unix(folder.path().join("metrics.sock"));
     // A poll can't read all that comes in a second.
-    let watched = Watched::start("--interval 1s")?;
+    let watched = Watched::start(&format!("--interval 1s --metrics {metrics}"))?;
     let asker = watched
         .lab
         .host()
@@ -187,9 +191,21 @@ fn what_nobody_has_asked_for_names_nobody() -> Result<()> {
     scan6(&watched.lab)?;
     let found = watched.named(ATTACKER6.into())?;
     ensure!(found[0] == Some(json!("www.example")), "{found:?}");
+    let scraper = Scraper::new(&watched.lab, &metrics);
+    let lost = scraper
+        .wait_for(&watched.agent, "lost messages", |samples| {
+            samples.sum(LOST, &[]) > 0
+        })?
+        .sum(LOST, &[]);
     let stopped = watched.agent.stop()?;
     let text = "DNS messages came faster than polls read them";
-    ensure!(stopped.seen.has_logged(text), "{}", stopped.seen);
+    let said = stopped.seen.log.iter().filter(|line| line.contains(text));
+    let numbers = said.filter_map(|line| {
+        let (_, after) = line.split_once("enrich.names: ")?;
+        after.split(' ').next()?.parse::<u64>().ok()
+    });
+    let said: u64 = numbers.sum();
+    ensure!(lost == said, "{lost} by the metric: {}", stopped.seen);
     ensure!(
         stopped
             .seen

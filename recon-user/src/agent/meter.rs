@@ -129,6 +129,7 @@ impl<M: CountMaps> Agent<M> {
             pipeline: self.pipeline.stats(),
             lines: Arc::clone(&totals.lines),
             sinks: self.output.sink_counts(),
+            lost_dns_messages: self.lost_dns_messages(),
             log_dropped: dropped_lines(),
             state_failures: self.state_failures(),
             blind: self.blind.open().cloned().collect(),

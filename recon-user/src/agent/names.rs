@@ -62,6 +62,12 @@ impl<M: CountMaps> Agent<M> {
         feed.report_lost(false);
     }
 
+    /// How many frames came faster than polls read them.
+    pub(super) fn lost_dns_messages(&self) -> u64 {
+        let feed = self.name_feed.as_ref();
+        feed.map_or(0, |feed| feed.frames.lost())
+    }
+
     /// Takes the last ones, and says what was lost.
     pub(super) fn end_names(&mut self) {
         self.learn_names();

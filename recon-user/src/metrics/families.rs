@@ -310,6 +310,12 @@ pub(super) const FAMILIES: &[Family] = &[
         |scrape| sinks(scrape, |sink| sink.dropped),
     ),
     counter(
+        "lost_dns_messages",
+        &[],
+        "DNS messages that came faster than polls read them, with enrich.names",
+        |scrape| Sample::count(scrape.snapshot.lost_dns_messages),
+    ),
+    counter(
         "dropped_log_lines",
         &[],
         "Log lines dropped because the reader of stderr was slow",

@@ -32,6 +32,8 @@ pub(crate) struct Snapshot {
     pub(crate) pipeline: PipelineStats,
     pub(crate) lines: Arc<LineCounts>,
     pub(crate) sinks: Vec<SinkCounts>,
+    /// Messages that the ring for `enrich.names` had no room for.
+    pub(crate) lost_dns_messages: u64,
     pub(crate) log_dropped: u64,
     pub(crate) state_failures: u64,
     /// What is blind now.
