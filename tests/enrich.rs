@@ -158,7 +158,10 @@ fn a_reload_takes_another_database_and_refuses_a_wrong_one() -> Result<()> {
         let is_said = |line: &&str| line.contains(name) && line.contains(expected);
         ensure!(said.lines().any(|line| is_said(&line)), "{name}: {said}");
     }
-    // What is cut off is refused, and what was in force stays.
+    // What is cut off is refused, and what was in force stays: all of it, also of other settings.
+    let settings = fs::read_to_string(files.path("recon.toml"))?;
+    let other = format!("{settings}[rules.port-scan]\nenabled = false\n");
+    fs::write(files.path("recon.toml"), other)?;
     let whole = fs::read(files.path("asn.mmdb"))?;
     fs::write(files.path("asn.mmdb"), &whole[..whole.len() / 2])?;
     let refused = files.ask(&lab, "reload")?;

@@ -28,7 +28,7 @@ pub enum LimitError {
     Stack(u64),
     /// The memory.
     #[error(
-        "recon may have {} MiB of {what}, and may need {} ({} of them by `limits.memory`): type `ulimit {flag} unlimited` in the shell that starts recon, remove {unit} from its systemd unit, or lower `limits.memory`", .limit / MIB, .needed / MIB, .settings / MIB
+        "recon may have {} MiB of {what}, and may need {} ({} of them by `limits.memory`{}): type `ulimit {flag} unlimited` in the shell that starts recon, remove {unit} from its systemd unit, or lower `limits.memory`", .limit / MIB, .needed / MIB, .settings / MIB, by_databases(*.databases)
     )]
     Memory {
         /// What is limited.
@@ -43,7 +43,17 @@ pub enum LimitError {
         needed: u64,
         /// What the settings allow.
         settings: u64,
+        /// What the databases that they name take.
+        databases: u64,
     },
+}
+
+/// What an error says of databases, if there are any.
+fn by_databases(bytes: u64) -> String {
+    match bytes.div_ceil(MIB) {
+        0 => String::new(),
+        mib => format!(", and twice {mib} by the databases of `[enrich]`"),
+    }
 }
 
 /// Checks the stack.
@@ -72,12 +82,15 @@ pub(crate) fn let_owner_use_new_files() {
 }
 
 /// Raises the limits on memory as far as they may be, and checks that they allow what the settings
-/// do.
+/// do, and the databases twice: a reload holds the old ones and the new ones.
 ///
 /// # Errors
 /// [`LimitError::Memory`].
-pub(crate) fn check_memory(settings: u64) -> Result<(), LimitError> {
-    let needed = settings.saturating_add(BESIDE_SETTINGS);
+pub(crate) fn check_memory(settings: u64, databases: u64) -> Result<(), LimitError> {
+    let databases_twice = databases.saturating_mul(2);
+    let needed = settings
+        .saturating_add(BESIDE_SETTINGS)
+        .saturating_add(databases_twice);
     for (resource, what, flag, unit) in [
         (Resource::RLIMIT_AS, "address space", "-v", "LimitAS"),
         (Resource::RLIMIT_DATA, "data", "-d", "LimitDATA"),
@@ -95,8 +108,38 @@ pub(crate) fn check_memory(settings: u64) -> Result<(), LimitError> {
                 limit,
                 needed,
                 settings,
+                databases,
             });
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_takes_the_memory() {
+        for (databases, expected) in [
+            (0, "may need 320 (256 of them by `limits.memory`): type"),
+            (
+                1,
+                "(256 of them by `limits.memory`, and twice 1 by the databases of `[enrich]`): type",
+            ),
+            (128 * MIB, ", and twice 128 by the databases of `[enrich]`"),
+        ] {
+            let error = LimitError::Memory {
+                what: "data",
+                flag: "-d",
+                unit: "LimitDATA",
+                limit: MIB,
+                needed: 320 * MIB,
+                settings: 256 * MIB,
+                databases,
+            };
+            let says = error.to_string();
+            assert!(says.contains(expected), "{says}");
+        }
+    }
 }

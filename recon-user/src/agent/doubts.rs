@@ -94,10 +94,15 @@ pub(crate) fn doubts(
             "a table of {table_entries} keys takes {needed} MiB of the kernel's memory, of {free} MiB that are free: --table-entries sets it"
         ));
     }
-    let rules = in_force.settings.memory();
-    if rules > total {
+    let settings = &in_force.settings;
+    let (rules, databases) = (settings.memory(), settings.databases.bytes());
+    if rules.saturating_add(databases) > total {
+        let besides = match databases.div_ceil(MIB) {
+            0 => String::new(),
+            mib => format!(", the databases of `[enrich]` take {mib} MiB"),
+        };
         doubts.push(format!(
-            "`limits.memory` allows recon {} MiB, and this machine has {} MiB: under a flood recon may be killed for lack of memory; lower it",
+            "`limits.memory` allows recon {} MiB{besides}, and this machine has {} MiB: under a flood recon may be killed for lack of memory; lower it",
             rules / MIB,
             total / MIB
         ));
@@ -123,6 +128,8 @@ mod tests {
     use super::*;
     use crate::settings::{RuleOptions, in_force};
 
+    /// A small one.
+    const DATABASE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/enrich/asn.mmdb");
     const MEMINFO: &str =
         "MemTotal:        1024000 kB\nMemFree:  1 kB\nMemAvailable:     512000 kB\n";
 
@@ -167,6 +174,13 @@ mod tests {
                 second,
                 1 << 17,
                 "`limits.memory` allows recon 2048 MiB, and this machine has 1000 MiB: under a flood recon may be killed for lack of memory; lower it",
+            ),
+            (
+                "all memory for the rules, and a database besides",
+                &format!("limits.memory = '1000MiB'\n[enrich]\nasn = '{DATABASE}'"),
+                second,
+                1 << 17,
+                "`limits.memory` allows recon 1000 MiB, the databases of `[enrich]` take 1 MiB, and this machine has 1000 MiB: under a flood recon may be killed for lack of memory; lower it",
             ),
             (
                 "a window of a second",

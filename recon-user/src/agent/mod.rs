@@ -91,7 +91,8 @@ use totals::Totals;
 pub fn run(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     descriptors::raise_limit()?;
     let_owner_use_new_files();
-    check_memory(in_force.settings.memory())?;
+    let settings = &in_force.settings;
+    check_memory(settings.memory(), settings.databases.bytes())?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -114,11 +115,7 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     let cgroup = Cgroup::select(options.cgroup.as_deref())?;
     for (content, database) in in_force.settings.databases.files() {
         let setting = content.setting();
-        tracing::info!(
-            "enrich.{setting}: {}: {}",
-            database.name(),
-            database.version()
-        );
+        tracing::info!("enrich.{setting}: {}", database.in_words());
     }
     let host = output::host_name();
     let output = output::open(options, &in_force.settings, &host)?;

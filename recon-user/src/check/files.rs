@@ -34,7 +34,7 @@ pub(super) fn check_rules(in_force: &InForce, report: &mut Report) {
 pub(super) fn check_databases(in_force: &InForce, report: &mut Report) {
     for (content, database) in in_force.settings.databases.files() {
         let check = content.setting();
-        let says = format!("{}: {}", database.name(), database.version());
+        let says = database.in_words();
         report.push(match database.check_records(content) {
             Ok(()) => Line::ok(PART, check, says),
             Err(error) => Line::note(PART, check, format!("{says}, damaged: {error}"))

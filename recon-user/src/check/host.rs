@@ -77,10 +77,13 @@ pub(super) fn check_limits(
     let Some(in_force) = in_force else {
         return may_try;
     };
-    report.push(match check_memory(in_force.settings.memory()) {
-        Ok(()) => Line::ok(LIMITS, "address space", "allows what the settings do"),
-        Err(error) => Line::failure(LIMITS, "address space", error),
-    });
+    let settings = &in_force.settings;
+    report.push(
+        match check_memory(settings.memory(), settings.databases.bytes()) {
+            Ok(()) => Line::ok(LIMITS, "address space", "allows what the settings do"),
+            Err(error) => Line::failure(LIMITS, "address space", error),
+        },
+    );
     // The next start takes the table over.
     let memory = memory.map(|memory| match has_table(pins) {
         true => memory.with_table(entries),

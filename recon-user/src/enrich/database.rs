@@ -123,6 +123,8 @@ pub(crate) struct Database {
     path: PathBuf,
     pub(super) reader: Reader<Vec<u8>>,
     checksum: u32,
+    /// The bytes that it takes in memory: those of the file.
+    pub(super) bytes: u64,
     /// Whether a look-up has failed: it is reported once.
     is_damaged: AtomicBool,
 }
@@ -148,7 +150,9 @@ impl Database {
         if !kind.is_file() {
             return Err(DatabaseError::NoFile);
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(kind.len().min(MAX_BYTES)).unwrap_or(0));
+        let mut bytes = Vec::new();
+        let length = usize::try_from(kind.len().min(MAX_BYTES)).unwrap_or(0);
+        bytes.try_reserve_exact(length).map_err(io::Error::from)?;
         file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > MAX_BYTES {
             return Err(DatabaseError::TooLarge);
@@ -160,6 +164,7 @@ impl Database {
         Ok(Self {
             path: path.to_owned(),
             checksum: crc32fast::hash(&bytes),
+            bytes: bytes.len() as u64,
             reader: Reader::from_source(bytes).map_err(DatabaseError::NoDatabase)?,
             is_damaged: AtomicBool::new(false),
         })
@@ -258,6 +263,13 @@ impl Database {
         let built = built.and_then(|built| Timestamp::from_second(built).ok());
         let built = built.map_or_else(|| "an unknown date".to_owned(), |it| it.to_string());
         format!("{} of {built}", self.kind())
+    }
+
+    /// What a start and a check say of it.
+    pub(crate) fn in_words(&self) -> String {
+        const KIB: u64 = 1 << 10;
+        let kib = self.bytes.div_ceil(KIB);
+        format!("{}: {}, {kib} KiB in memory", self.name(), self.version())
     }
 
     /// What its maker calls it.

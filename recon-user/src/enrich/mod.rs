@@ -102,6 +102,14 @@ impl Databases {
         }
     }
 
+    /// The memory that they take. One file may be both.
+    pub(crate) fn bytes(&self) -> u64 {
+        let asn = self.asn.as_ref();
+        let other = |it: &&Arc<Database>| !asn.is_some_and(|asn| Arc::ptr_eq(asn, it));
+        let country = self.country.as_ref().filter(other);
+        asn.into_iter().chain(country).map(|it| it.bytes).sum()
+    }
+
     /// Each setting's database.
     pub(crate) fn files(&self) -> impl Iterator<Item = (Content, &Arc<Database>)> {
         let asn = self.asn.iter().map(|it| (Content::Asn, it));

@@ -279,6 +279,18 @@ fn another_file_is_a_change() {
     assert_eq!(after.changes(&before), [expected]);
 }
 
+#[test]
+fn a_file_that_is_both_takes_its_memory_once() {
+    let [asn, country, lite] = [asn_file(), country_file(), lite_file()];
+    let sum = (asn.len() + country.len()) as u64;
+    assert_eq!(example().bytes(), sum);
+    assert_eq!(databases(&lite).bytes(), lite.len() as u64);
+    assert_eq!(Databases::default().bytes(), 0);
+    let said = databases(&lite).asn.map(|it| it.in_words());
+    let expected = "test.mmdb: ipinfo lite.mmdb of 2026-01-01T00:00:00Z, 1 KiB in memory";
+    assert_eq!(said.as_deref(), Some(expected));
+}
+
 proptest! {
     /// A damaged file costs its facts: no panic, no loop.
     #[test]
