@@ -2,7 +2,7 @@
 //!
 //! In: rows of a key, a type, a default and a doc comment; `as` gives a key that is no name in
 //! Rust. Out: a struct with its default, the reader and writer of its TOML table and its rows in
-//! the docs.
+//! the docs. A doc comment of several lines is one cell there.
 
 /// Declares a table of recon.toml.
 macro_rules! table {
@@ -10,7 +10,7 @@ macro_rules! table {
         $(#[$meta:meta])*
         $struct_visibility:vis $name:ident ($example:literal) {
             $(
-                #[doc = $doc:literal]
+                $(#[doc = $doc:literal])+
                 $key:ident $(as $name_in_file:literal)?: $type:ty = $default:expr;
             )*
         }
@@ -20,7 +20,7 @@ macro_rules! table {
         #[derive(Clone, Debug, PartialEq, serde::Serialize)]
         $struct_visibility struct $name {
             $(
-                #[doc = $doc]
+                $(#[doc = $doc])+
                 #[serde(skip_serializing_if = "SettingType::is_unset")]
                 $(#[serde(rename = $name_in_file)])?
                 pub(crate) $key: $type,
@@ -41,7 +41,7 @@ macro_rules! table {
             const KEYS: &'static [&'static str] = &[
                 $($crate::settings::declare::key_name!($key $($name_in_file)?)),*
             ];
-            const DOCS: &'static [&'static str] = &[$($doc),*];
+            const DOCS: &'static [&'static str] = &[$(concat!($($doc),+)),*];
             const EXAMPLE: &'static str = $example;
 
             fn set(&mut self, key: &str, value: &TomlValue<'_>, reader: &mut TomlReader<'_>) {
@@ -63,7 +63,7 @@ macro_rules! table {
                         "{prefix}{}",
                         $crate::settings::declare::key_name!($key $($name_in_file)?)
                     ),
-                    $doc,
+                    concat!($($doc),+),
                     rows,
                 );)*
             }

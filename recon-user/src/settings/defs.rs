@@ -137,11 +137,13 @@ table! {
 table! {
     /// A sink.
     pub(crate) SinkSettings ("[sinks.audit]") {
-        /// What it writes to: `file`, `journald`, `syslog`, `unix`, `tcp`, `webhook`, `otlp` or `nats`
+        /// What it writes to: `file`, `journald`, `syslog`, `unix`, `tcp`, `webhook`, `otlp` or
+        /// `nats`
         kind as "type": Option<SinkType> = None;
         /// The file, or the socket of `journald`, `syslog` or `unix`
         path: Option<PathBuf> = None;
-        /// The peer of `tcp` or `nats`, by its address; of other types, where the host of the URL is
+        /// The peer of `tcp` or `nats`, by its address; of other types, where the host of the URL
+        /// is
         address: Option<SocketAddr> = None;
         /// How a `unix` sink sends: as `stream`, the default, or as a `datagram` for each line
         socket: Option<SocketType> = None;
@@ -151,9 +153,11 @@ table! {
         endpoint: Option<HttpUrl> = None;
         /// A file of headers for each request, one a line; only its owner and group may read it
         headers_file: Option<PathBuf> = None;
-        /// The subject that `nats` publishes to: `{lines}` in it is `alerts` or `rows`, `{host}` the name of this host
+        /// The subject that `nats` publishes to: `{lines}` in it is `alerts` or `rows`, `{host}`
+        /// the name of this host
         subject: Option<NatsSubject> = None;
-        /// A file with the `user:` and `password:` of `nats`, or its `token:`; only its owner and group may read it
+        /// A file with the `user:` and `password:` of `nats`, or its `token:`; only its owner and
+        /// group may read it
         credentials_file: Option<PathBuf> = None;
         /// Whether the connection of `tcp` or `nats` is encrypted
         tls: Option<bool> = None;

@@ -1,7 +1,9 @@
 //! The bytes of a connection to a NATS server, plain or encrypted.
 //!
 //! In: bytes, and until when. Out: bytes at the server.
-//! The decision held here: a server that takes a byte now and then has no longer than another one.
+//! The decisions held here: a server that takes a byte now and then has no longer than another one.
+//! This is no [`super::connection::Connection`], which knows of whole lines, of peers that only
+//! read and of Unix sockets, and reads nothing: the two have no more than [`TlsStream`] in common.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
