@@ -1,12 +1,9 @@
 //! What the kernel programs hand over of this host's DNS queries and their answers.
 //!
-//! In: at which hook a frame was seen. Out: one word of a record, and back; how much of the frame a
-//! record has, and how many records wait.
+//! In: nothing. Out: the layout of a record, how much of a frame it has, and how many records wait.
 //! The decision held here: a record has the frame's first bytes, and the agent parses them again,
 //! as those of [`crate::lost_frame`]: so the kernel programs carry nothing more from header to
 //! header.
-
-use crate::Direction;
 
 /// The ring with the records, and the count of those that it had no room for: maps that belong to
 /// one agent and its programs.
@@ -26,66 +23,10 @@ pub const RING_BYTES: u32 = 1 << 20;
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct DnsFrame {
-    /// A packed [`FrameOrigin`].
+    /// A packed [`crate::FrameOrigin`]: a query goes out, an answer comes in.
     pub origin: u32,
     /// How many of the bytes are the frame's.
     pub captured: u32,
     /// The first bytes of the frame.
     pub bytes: [u8; CAPTURED],
-}
-
-/// At which hook a frame was seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FrameOrigin {
-    /// A query goes out, an answer comes in.
-    pub direction: Direction,
-    /// Whether it starts with IP.
-    pub is_bare: bool,
-}
-
-impl FrameOrigin {
-    const OUT: u32 = 1;
-    const BARE: u32 = 1 << 1;
-
-    /// As a word.
-    #[inline(always)]
-    #[must_use]
-    pub const fn pack(self) -> u32 {
-        let direction = match self.direction {
-            Direction::In => 0,
-            Direction::Out => Self::OUT,
-        };
-        let bare = match self.is_bare {
-            true => Self::BARE,
-            false => 0,
-        };
-        direction | bare
-    }
-
-    /// Reads a word.
-    #[must_use]
-    pub const fn unpack(word: u32) -> Self {
-        Self {
-            direction: match word & Self::OUT {
-                0 => Direction::In,
-                _ => Direction::Out,
-            },
-            is_bare: word & Self::BARE != 0,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_read_back() {
-        for direction in [Direction::In, Direction::Out] {
-            for is_bare in [false, true] {
-                let origin = FrameOrigin { direction, is_bare };
-                assert_eq!(FrameOrigin::unpack(origin.pack()), origin);
-            }
-        }
-    }
 }

@@ -10,6 +10,7 @@
 //! | signal | [`tool`] | which tool's fingerprint a probe carries |
 //! | count | [`frame_class`] | in which counter a frame is, whatever it shows |
 //! | count | [`lost_frame`] | what the kernel's log says of a frame that can't be read |
+//! | count | [`frame_origin`] | at which hook a frame was seen that is handed over |
 //! | names | [`dns_frame`] | what is handed over of DNS queries and answers |
 //! | count | [`table`] | the [`Key`] under which it counts |
 //! | count | [`detail`] | the key's sender, interface, or namespace and ending |
@@ -35,6 +36,7 @@ pub mod dns_frame;
 pub mod ending;
 pub mod flow;
 pub mod frame_class;
+pub mod frame_origin;
 pub mod keyed_hash;
 pub mod loss;
 pub mod lost_frame;
@@ -55,6 +57,7 @@ pub use detail::Detail;
 pub use ending::Ending;
 pub use flow::{Address, Flow};
 pub use frame_class::{FrameClass, Ignored};
+pub use frame_origin::FrameOrigin;
 pub use keyed_hash::HashSecrets;
 pub use loss::Loss;
 pub use lost_frame::LostFrame;

@@ -6,7 +6,7 @@
 //! stopped. The agent parses the bytes again, by the same parser, which costs the kernel programs
 //! nothing.
 
-use crate::{Direction, Loss};
+use crate::{FrameOrigin, Loss};
 
 /// The ring of aya-log with the records, the array that limits them, and space for bytes: the maps
 /// of the log, which belong to one agent and its programs.
@@ -33,29 +33,19 @@ pub struct LostFrame {
     /// Why.
     pub loss: Loss,
     /// At which hook.
-    pub direction: Direction,
-    /// Whether it starts with IP.
-    pub is_bare: bool,
+    pub origin: FrameOrigin,
 }
 
 impl LostFrame {
-    const OUT: u32 = 1 << 8;
-    const BARE: u32 = 1 << 9;
-    const LOSS: u32 = Self::OUT - 1;
+    /// The bits of the loss, below those of the origin.
+    const LOSS_BITS: u32 = u8::BITS;
+    const LOSS: u32 = (1 << Self::LOSS_BITS) - 1;
 
     /// As a word.
     #[inline(always)]
     #[must_use]
     pub const fn pack(self) -> u32 {
-        let direction = match self.direction {
-            Direction::In => 0,
-            Direction::Out => Self::OUT,
-        };
-        let bare = match self.is_bare {
-            true => Self::BARE,
-            false => 0,
-        };
-        self.loss as u32 | direction | bare
+        self.loss as u32 | self.origin.pack() << Self::LOSS_BITS
     }
 
     /// Reads a word, or `None` if no frame is lost like that.
@@ -64,11 +54,7 @@ impl LostFrame {
         let mut losses = Loss::OF_FRAMES.into_iter();
         let frame = Self {
             loss: losses.find(|&loss| loss as u32 == word & Self::LOSS)?,
-            direction: match word & Self::OUT {
-                0 => Direction::In,
-                _ => Direction::Out,
-            },
-            is_bare: word & Self::BARE != 0,
+            origin: FrameOrigin::unpack(word >> Self::LOSS_BITS),
         };
         (frame.pack() == word).then_some(frame)
     }
@@ -77,19 +63,14 @@ impl LostFrame {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame_origin::tests::all;
 
     #[test]
     fn words_are_read_back() {
         for loss in Loss::OF_FRAMES {
-            for direction in [Direction::In, Direction::Out] {
-                for is_bare in [false, true] {
-                    let frame = LostFrame {
-                        loss,
-                        direction,
-                        is_bare,
-                    };
-                    assert_eq!(LostFrame::unpack(frame.pack()), Some(frame));
-                }
+            for origin in all() {
+                let frame = LostFrame { loss, origin };
+                assert_eq!(LostFrame::unpack(frame.pack()), Some(frame));
             }
         }
         for word in [3, 0xff, 1 << 10, u32::MAX] {

@@ -7,17 +7,18 @@
 //! at that constant. An answer is copied only on a flow on which this host has sent, so that a
 //! flood from port 53 fills no ring. Whether it answers a query, and which, is the agent's to say.
 
-use core::arch::asm;
-
 use aya_ebpf::Global;
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, RingBuf};
-use recon_common::dns_frame::{CAPTURED, DnsFrame, FrameOrigin, RING_BYTES};
+use recon_common::dns_frame::{CAPTURED, DnsFrame, RING_BYTES};
 use recon_common::protocol::{DNS_HEADER, IPV4_HEADER, UDP_HEADER, port};
-use recon_common::{Direction, FlowMarks, FlowState, Observation, Packet, Parsed, Signal};
+use recon_common::{
+    Direction, FlowMarks, FlowState, FrameOrigin, Observation, Packet, Parsed, Signal,
+};
 
 use crate::count::atomic_add;
+use crate::hook::hide_bounds;
 
 /// Whether frames are copied. The agent sets it before it loads the programs.
 #[unsafe(no_mangle)]
@@ -60,11 +61,7 @@ pub(crate) fn copy_dns_frame<P: CopiedFrame>(
         }
     };
     if is_concerned {
-        let origin = FrameOrigin {
-            direction,
-            is_bare: P::STARTS_WITH_IP,
-        };
-        frame.copy(origin.pack());
+        frame.copy(FrameOrigin::of::<P>(direction).pack());
     }
 }
 
@@ -99,14 +96,4 @@ pub(crate) fn write_frame(
         (&raw mut (*record).captured).write(captured);
     }
     entry.submit(0);
-}
-
-/// The number itself, of which the compiler knows nothing: the verifier needs both bounds at a
-/// call, each by a comparison of its own, and the compiler would leave them out or join them. That
-/// a number is not 0 is no bound for Linux 5.10.
-#[inline(always)]
-fn hide_bounds(mut number: u64) -> u64 {
-    // SAFETY: adds 0 to a number.
-    unsafe { asm!("{number} += 0", number = inout(reg) number) };
-    number
 }

@@ -16,7 +16,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray};
 use aya_log_ebpf::warn;
 use recon_common::lost_frame::{ALLOWED, CAPTURED, FOUND, LIMIT_WORDS};
-use recon_common::{Direction, Loss, LostFrame, Packet};
+use recon_common::{Direction, FrameOrigin, Loss, LostFrame, Packet};
 
 use crate::count::atomic_add;
 
@@ -46,8 +46,7 @@ pub(crate) fn log_lost_frame<P: LoggedFrame>(frame: &P, loss: Loss, direction: D
     }
     let lost = LostFrame {
         loss,
-        direction,
-        is_bare: P::STARTS_WITH_IP,
+        origin: FrameOrigin::of::<P>(direction),
     };
     frame.log(lost.pack());
 }
@@ -72,7 +71,7 @@ pub(crate) fn write_record(frame: &FrameBytes, lost: u32) {
     let Some(place) = LOG_BYTES.get_ptr_mut(0) else {
         return;
     };
-    let captured = capture(frame.start, frame.end, place.cast());
+    let captured = capture(frame.start, frame.end, CAPTURED, place.cast());
     // SAFETY: the value belongs to this CPU, and packet hooks run with bottom halves off.
     let bytes: &[u8] = unsafe { &*place };
     // The macro takes a context, which it does not use.
@@ -104,11 +103,12 @@ fn may_log() -> bool {
     }
 }
 
-/// Copies the first bytes of the frame's first buffer. Returns how many.
+/// Copies at most so many bytes from the start of the frame's first buffer, and no more than
+/// [`CAPTURED`]. Returns how many.
 #[inline(always)]
-fn capture(start: usize, end: usize, to: *mut u8) -> u32 {
+pub(crate) fn capture(start: usize, end: usize, most: usize, to: *mut u8) -> u32 {
     let mut captured = 0;
-    while captured < CAPTURED {
+    while captured < CAPTURED && captured < most {
         let mut after = start + captured + 1;
         // SAFETY: adds 0 to a number. This keeps the compiler from turning `after > end` into
         // `after - 1 >= end`, from which the verifier learns nothing.

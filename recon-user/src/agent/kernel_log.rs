@@ -41,7 +41,7 @@ fn log_frame<'a>(frame: &LoggedFrame, named: impl Iterator<Item = (u32, &'a str)
         Some((_, name)) => name.to_owned(),
         None => frame.interface.to_string(),
     };
-    let direction = match frame.lost.direction {
+    let direction = match frame.lost.origin.direction {
         Direction::In => "in",
         Direction::Out => "out",
     };

@@ -25,6 +25,7 @@ mod listener;
 mod live;
 mod logins;
 mod losses;
+mod lost_frames;
 mod meter;
 mod names;
 mod namespaces;

@@ -3,25 +3,19 @@
 //! In: the frames that the kernel programs hand over. Out: names, which lines take; log lines about
 //! frames that came faster than polls read them.
 
-use std::time::{Duration, Instant};
-
 use aya::Ebpf;
-use recon_common::dns_frame::FrameOrigin;
+use recon_common::FrameOrigin;
 
 use super::Agent;
 use super::clock::now;
+use super::lost_frames::LostFrames;
 use crate::drain::{CountMaps, DnsFrames, DrainError};
-
-/// How often it is said that frames are lost.
-const PAUSE: Duration = Duration::from_secs(60);
 
 /// Where names come from.
 #[derive(Debug)]
 pub(super) struct NameFeed {
     frames: DnsFrames,
-    /// Of the lost frames, how many have been said, and when.
-    said: u64,
-    said_at: Option<Instant>,
+    lost: LostFrames,
 }
 
 impl NameFeed {
@@ -29,21 +23,17 @@ impl NameFeed {
     pub(super) fn open(ebpf: &mut Ebpf) -> Result<Self, DrainError> {
         Ok(Self {
             frames: DnsFrames::open(ebpf)?,
-            said: 0,
-            said_at: None,
+            lost: LostFrames::default(),
         })
     }
 
     /// Says how many frames are lost, at most once in a while.
     fn report_lost(&mut self, is_last: bool) {
-        let unsaid = self.frames.lost().saturating_sub(self.said);
-        let is_due = self.said_at.is_none_or(|at| at.elapsed() >= PAUSE);
-        if unsaid > 0 && (is_due || is_last) {
+        let lost = self.frames.lost();
+        if let Some(unsaid) = self.lost.take_unsaid(lost, is_last) {
             tracing::warn!(
                 "enrich.names: {unsaid} DNS messages came faster than polls read them: remotes that they are about may lack a name; a shorter --interval reads more"
             );
-            self.said += unsaid;
-            self.said_at = Some(Instant::now());
         }
     }
 }

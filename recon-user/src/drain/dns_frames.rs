@@ -1,82 +1,48 @@
 //! DNS queries of this host and their answers, as the kernel programs hand them over.
 //!
 //! In: the kernel's ring. Out: each [`DnsFrame`] once; how many the ring had no room for.
-//! The decision held here: a call gives no more than the ring holds, so that whoever fills it while
-//! it is read does not hold up a poll.
 
-use std::fmt;
+use std::mem::offset_of;
 
 use aya::Ebpf;
-use aya::maps::{MapData, RingBuf};
 use recon_common::dns_frame::{CAPTURED, DnsFrame, LOST, RING, RING_BYTES};
 
 use super::DrainError;
-use super::error::map_error;
-use super::shared_array::SharedArray;
-
-/// Records that the ring holds, each behind a word of the kernel's.
-const MOST: usize = RING_BYTES as usize / (size_of::<u64>() + size_of::<DnsFrame>());
-/// Where a record has its numbers and its bytes.
-const CAPTURED_AT: usize = std::mem::offset_of!(DnsFrame, captured);
-const BYTES_AT: usize = std::mem::offset_of!(DnsFrame, bytes);
+use super::frame_ring::{FrameRing, captured, word};
 
 /// Reads the ring.
-pub(crate) struct DnsFrames {
-    ring: RingBuf<MapData>,
-    lost: SharedArray<u64>,
-}
+#[derive(Debug)]
+pub(crate) struct DnsFrames(FrameRing);
 
 impl DnsFrames {
     /// Takes the ring out of a loaded kernel object.
     ///
     /// # Errors
-    /// [`DrainError`] if the object is not the one this agent was built with, or the kernel does
-    /// not share a map.
+    /// As [`FrameRing::open`].
     pub(crate) fn open(ebpf: &mut Ebpf) -> Result<Self, DrainError> {
-        let map = ebpf
-            .take_map(RING)
-            .ok_or(DrainError::NoMap { name: RING })?;
-        Ok(Self {
-            ring: map.try_into().map_err(map_error(RING))?,
-            lost: super::map_shared(ebpf, LOST, |data| SharedArray::map(data, 1))?,
-        })
+        FrameRing::open::<DnsFrame>(ebpf, RING, RING_BYTES, LOST).map(Self)
     }
 
     /// Gives what is in the ring to `frame`: the word of its origin, and its first bytes.
     pub(crate) fn read(&mut self, mut frame: impl FnMut(u32, &[u8])) {
-        for _ in 0..MOST {
-            let Some(entry) = self.ring.next() else {
-                return;
-            };
-            if let Some((origin, bytes)) = parse(&entry) {
+        self.0.read(|record| {
+            if let Some((origin, bytes)) = parse(record) {
                 frame(origin, bytes);
             }
-        }
+        });
     }
 
     /// How many frames the ring had no room for since the programs were loaded.
     pub(crate) fn lost(&self) -> u64 {
-        // SAFETY: the word is within the mapping. The kernel may write to it meanwhile, and a read
-        // of 8 bytes is whole.
-        unsafe { self.lost.value(0).read_volatile() }
-    }
-}
-
-impl fmt::Debug for DnsFrames {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DnsFrames").finish_non_exhaustive()
+        self.0.lost()
     }
 }
 
 /// The parts of a record, unless another build has written it.
 fn parse(record: &[u8]) -> Option<(u32, &[u8])> {
-    let number = |at: usize| {
-        let bytes = record.get(at..)?.first_chunk()?;
-        Some(u32::from_ne_bytes(*bytes))
-    };
-    let captured = number(CAPTURED_AT)? as usize;
-    let bytes = record.get(BYTES_AT..BYTES_AT + CAPTURED)?.get(..captured)?;
-    Some((number(0)?, bytes))
+    let taken = word(record, offset_of!(DnsFrame, captured))?;
+    let bytes = captured(record, offset_of!(DnsFrame, bytes), CAPTURED, taken)?;
+    Some((word(record, offset_of!(DnsFrame, origin))?, bytes))
 }
 
 #[cfg(test)]

@@ -224,7 +224,7 @@ impl Allowance {
 mod tests {
     use super::*;
     use recon_common::lost_frame::CAPTURED;
-    use recon_common::{Direction, Loss};
+    use recon_common::{Direction, FrameOrigin, Loss};
 
     #[test]
     fn a_record_is_read() {
@@ -232,8 +232,7 @@ mod tests {
         let frame = LoggedFrame {
             lost: LostFrame {
                 loss: Loss::Malformed,
-                direction: Direction::Out,
-                is_bare: false,
+                origin: FrameOrigin::of::<[u8]>(Direction::Out),
             },
             interface: 7,
             length: 3,

@@ -15,6 +15,7 @@ mod committed;
 mod dns_frames;
 mod error;
 mod exec_events;
+mod frame_ring;
 mod frozen;
 mod grace;
 mod interference;

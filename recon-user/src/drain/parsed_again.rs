@@ -12,7 +12,7 @@ use recon_common::{FrameClass, LostFrame, Packet, parse};
 
 /// Where the parser stops in a frame of that length which begins with `bytes`.
 pub(super) fn stop_of(lost: LostFrame, bytes: &[u8], length: usize) -> Option<usize> {
-    match lost.is_bare {
+    match lost.origin.is_bare {
         true => parse_again::<true>(lost, bytes, length),
         false => parse_again::<false>(lost, bytes, length),
     }
@@ -25,7 +25,7 @@ fn parse_again<const IS_BARE: bool>(lost: LostFrame, bytes: &[u8], length: usize
         stop: Cell::new(None),
         lacks_bytes: Cell::new(false),
     };
-    let class = match parse(&frame, lost.direction) {
+    let class = match parse(&frame, lost.origin.direction) {
         Ok(_) => FrameClass::Signal,
         Err(class) => class,
     };
@@ -68,7 +68,7 @@ impl<const IS_BARE: bool> Packet for FrameStart<'_, IS_BARE> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use recon_common::{Direction, Loss};
+    use recon_common::{Direction, FrameOrigin, Loss};
 
     /// An Ethernet header, and an IPv4 header of 20 bytes before TCP, which says that the datagram
     /// has 40.
@@ -170,8 +170,10 @@ mod tests {
         ] {
             let lost = LostFrame {
                 loss,
-                direction: Direction::In,
-                is_bare,
+                origin: FrameOrigin {
+                    direction: Direction::In,
+                    is_bare,
+                },
             };
             assert_eq!(stop_of(lost, &frame, frame.len()), expected, "{name}");
         }
@@ -181,16 +183,14 @@ mod tests {
     fn what_was_not_sent_is_not_guessed() {
         let lost = LostFrame {
             loss: Loss::Truncated,
-            direction: Direction::In,
-            is_bare: false,
+            origin: FrameOrigin::of::<[u8]>(Direction::In),
         };
         let frame = tagged(100);
         assert_eq!(stop_of(lost, &frame[..256], frame.len()), None);
         // Two tags are the most on the way out.
         let lost = LostFrame {
             loss: Loss::TooDeep,
-            direction: Direction::Out,
-            is_bare: false,
+            origin: FrameOrigin::of::<[u8]>(Direction::Out),
         };
         assert_eq!(stop_of(lost, &frame[..256], frame.len()), Some(22));
     }

@@ -14,10 +14,9 @@ use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 use jiff::{SignedDuration, Timestamp};
-use recon_common::dns_frame::FrameOrigin;
 use recon_common::packet::BarePacket;
 use recon_common::parse::udp_payload;
-use recon_common::{Direction, Flow};
+use recon_common::{Direction, Flow, FrameOrigin};
 use serde::{Deserialize, Serialize};
 
 use super::dns::{Message, Question, Said};

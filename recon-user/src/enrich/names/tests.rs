@@ -1,6 +1,6 @@
 //! Which answers name an address, and that what is kept of them is bounded.
 
-use recon_common::Address;
+use recon_common::{Address, FrameOrigin};
 
 use super::super::dns::tests::{message, record};
 use super::*;
@@ -194,10 +194,7 @@ fn a_frame_is_read_with_its_headers() {
         (Direction::In, answer),
     ] {
         let bytes = frame(direction, &payload);
-        let origin = FrameOrigin {
-            direction,
-            is_bare: false,
-        };
+        let origin = FrameOrigin::of::<[u8]>(direction);
         // The end is cut off.
         let bytes = match direction {
             Direction::In => &bytes[..bytes.len() - 1],
