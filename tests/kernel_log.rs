@@ -219,6 +219,7 @@ fn loaded_instructions(kernel_log: bool) -> Result<Vec<(&'static str, u32)>> {
         netns: Netns::Watched,
         kernel_log,
         dns_names: false,
+        record: None,
     };
     let mut hooks = Hooks::load_pinned(options, None)?;
     let mut found = Vec::new();

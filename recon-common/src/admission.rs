@@ -131,10 +131,16 @@ impl AdmissionSlot {
     #[inline(always)]
     #[must_use]
     pub const fn meets(self, hash: u64, generation: u32, terms: Terms) -> bool {
-        terms.packets <= 1
-            || (self.packets(hash) >= terms.packets
-                && self.keys(hash, generation) < terms.keys
-                && (!terms.in_turn || has_turn(hash, generation)))
+        terms.packets <= 1 || self.meets_all(hash, generation, terms)
+    }
+
+    /// The same if the terms hold for every source, also where there is room for all.
+    #[inline(always)]
+    #[must_use]
+    pub const fn meets_all(self, hash: u64, generation: u32, terms: Terms) -> bool {
+        self.packets(hash) >= terms.packets
+            && self.keys(hash, generation) < terms.keys
+            && (!terms.in_turn || has_turn(hash, generation))
     }
 
     /// The slot after another packet of that source.

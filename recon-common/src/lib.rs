@@ -11,6 +11,7 @@
 //! | count | [`frame_class`] | in which counter a frame is, whatever it shows |
 //! | count | [`lost_frame`] | what the kernel's log says of a frame that can't be read |
 //! | count | [`frame_origin`] | at which hook a frame was seen that is handed over |
+//! | record | [`hit_header`] | what is handed over of the packets that count |
 //! | names | [`dns_frame`] | what is handed over of DNS queries and answers |
 //! | count | [`table`] | the [`Key`] under which it counts |
 //! | count | [`detail`] | the key's sender, interface, or namespace and ending |
@@ -37,6 +38,7 @@ pub mod ending;
 pub mod flow;
 pub mod frame_class;
 pub mod frame_origin;
+pub mod hit_header;
 pub mod keyed_hash;
 pub mod loss;
 pub mod lost_frame;
@@ -58,6 +60,7 @@ pub use ending::Ending;
 pub use flow::{Address, Flow};
 pub use frame_class::{FrameClass, Ignored};
 pub use frame_origin::FrameOrigin;
+pub use hit_header::HitHeader;
 pub use keyed_hash::HashSecrets;
 pub use loss::Loss;
 pub use lost_frame::LostFrame;

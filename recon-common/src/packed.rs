@@ -83,6 +83,14 @@ impl PackedKey {
         Self([0, 0, c, d, e & WITHOUT_TOOL])
     }
 
+    /// Whether it is an overflow key; see [`Key::is_overflow`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_overflow(&self) -> bool {
+        let [a, b, ..] = self.0;
+        a | b == 0
+    }
+
     /// Whether its signal is an answer of this host; see [`Signal::is_answer`].
     #[inline(always)]
     #[must_use]

@@ -125,6 +125,9 @@ pub mod icmp {
     pub const INFORMATION: u8 = 15;
     /// Asks for the network's mask (RFC 950).
     pub const ADDRESS_MASK: u8 = 17;
+    /// Those that quote the packet they are about: unreachable, source quench, redirect, time
+    /// exceeded, parameter problem.
+    pub const ERRORS: [u8; 5] = [UNREACHABLE, 4, 5, 11, 12];
 }
 
 /// Types and codes of ICMPv6 (RFC 4443).
@@ -135,6 +138,8 @@ pub mod icmpv6 {
     pub const PROHIBITED: u8 = 1;
     /// Code of [`UNREACHABLE`]: nobody has that port.
     pub const PORT_UNREACHABLE: u8 = 4;
+    /// Those that quote the packet they are about, up to [`PARAMETER_PROBLEM`].
+    pub const ERRORS: core::ops::RangeInclusive<u8> = UNREACHABLE..=PARAMETER_PROBLEM;
     /// Echo request.
     pub const ECHO_REQUEST: u8 = 128;
     /// Echo reply.
@@ -157,6 +162,8 @@ pub mod icmpv6 {
 pub mod sctp {
     /// The header before the first chunk.
     pub const HEADER: usize = 12;
+    /// Type, flags and length of a chunk.
+    pub const CHUNK_HEADER: usize = 4;
     /// Starts an association.
     pub const INIT: u8 = 1;
     /// Completes one.

@@ -21,6 +21,7 @@ use recon_common::{
 
 use crate::admit;
 use crate::dns::{CopiedFrame, copy_dns_frame};
+use crate::hit_headers::{RecordedFrame, record_headers};
 use crate::kernel_log::{LoggedFrame, log_lost_frame};
 use crate::recent::RecentSlot;
 
@@ -59,7 +60,7 @@ pub(crate) struct Live {
 impl Live {
     #[inline(always)]
     fn load() -> Self {
-        let flips = GENERATION.get(0).copied().unwrap_or_default();
+        let flips = flips();
         match flips & 1 {
             1 => Self {
                 counts: &COUNTS_1,
@@ -115,14 +116,18 @@ impl Live {
 /// Counts what `packet` shows, if anything.
 #[inline(always)]
 pub(crate) fn count_packet(
-    packet: &(impl LoggedFrame + CopiedFrame),
+    packet: &(impl LoggedFrame + CopiedFrame + RecordedFrame),
     state: &impl FlowState,
     direction: Direction,
 ) {
     let class = match parse(packet, direction) {
         Ok(parsed) => {
             copy_dns_frame(packet, &parsed, state, direction);
-            count_parsed(&parsed, state, direction)
+            let class = count_parsed(&parsed, state, direction);
+            if class == FrameClass::Signal {
+                record_headers(packet, direction);
+            }
+            class
         }
         Err(class) => class,
     };
@@ -146,6 +151,20 @@ fn count_parsed(parsed: &Parsed, state: &impl FlowState, direction: Direction) -
     };
     count_recent(&Key::for_flow(&parsed.flow, signal, detail).with_tool(signal, parsed.tool));
     FrameClass::Signal
+}
+
+/// The key under which this processor's last packet counts. `None` if that is an overflow key.
+#[inline(always)]
+pub(crate) fn counted_key<'a>() -> Option<&'a PackedKey> {
+    // SAFETY: the value belongs to this CPU, and packet hooks run with bottom halves off.
+    let key = unsafe { KEY.get_ptr(0)?.as_ref() }?;
+    (!key.is_overflow()).then_some(key)
+}
+
+/// How often the generations have changed places.
+#[inline(always)]
+pub(crate) fn flips() -> u32 {
+    GENERATION.get(0).copied().unwrap_or_default()
 }
 
 /// The key's words without what the verifier knows of them: it would walk the rest of the program

@@ -14,6 +14,7 @@
 //! - [`admit`]: which packets get a key when room is short
 //! - [`kernel_log`]: which frames could not be read, for whoever asks
 //! - [`dns`]: this host's DNS queries and their answers, for whoever asks
+//! - [`hit_headers`]: the headers of packets that count, for whoever asks
 //! - [`count`]: one map update per interesting packet
 //!
 //! `recon-common` decides what a packet means, with the code that the host's tests run too.
@@ -27,6 +28,7 @@ mod admit;
 mod count;
 mod dns;
 mod flow_state;
+mod hit_headers;
 mod hook;
 mod kernel_log;
 mod recent;

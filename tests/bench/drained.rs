@@ -45,6 +45,7 @@ impl Drained {
             netns: Netns::Watched,
             kernel_log: false,
             dns_names: false,
+            record: None,
         };
         let mut hooks = Hooks::load_pinned(options, pins)?;
         let [first, second] = GENERATIONS;

@@ -23,7 +23,7 @@ use recon_common::table::TABLE_ENTRIES;
 use recon_tests::dns::{self, QUERY};
 use recon_tests::frame::{CLIENT_PORT, Path, data, segment, syn};
 use recon_user::drain::{Drain, Grace};
-use recon_user::hook::{Hooks, Netns};
+use recon_user::hook::{Hooks, Netns, ProgramOptions};
 
 use raw::{Verdict, pass, run, time, with_new_sources};
 
@@ -48,6 +48,8 @@ struct Case {
     frame: Vec<u8>,
     /// Whether each packet has a new source and the table is full.
     has_new_sources: bool,
+    /// Whether the headers of what counts are recorded, of which the source has enough.
+    is_recorded: bool,
 }
 
 fn cases() -> Result<Vec<Case>> {
@@ -65,6 +67,7 @@ fn cases() -> Result<Vec<Case>> {
         program,
         frame,
         has_new_sources: false,
+        is_recorded: false,
     };
     Ok(vec![
         case(
@@ -83,6 +86,14 @@ fn cases() -> Result<Vec<Case>> {
             has_new_sources: true,
             ..case(
                 "SYN, ever-new sources, table full",
+                XDP,
+                inward.tcp(syn(SERVICE), &[])?,
+            )
+        },
+        Case {
+            is_recorded: true,
+            ..case(
+                "SYN, repeated, with --record",
                 XDP,
                 inward.tcp(syn(SERVICE), &[])?,
             )
@@ -117,7 +128,14 @@ fn main() -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNET).context("a network namespace: this needs root")?;
     let baselines = [(XDP, pass(Verdict::Xdp)?), (EGRESS, pass(Verdict::Tc)?)];
     for case in cases()? {
-        let mut hooks = Hooks::load(TABLE_ENTRIES, Netns::Watched)?;
+        let options = ProgramOptions {
+            table_entries: TABLE_ENTRIES,
+            netns: Netns::Watched,
+            kernel_log: false,
+            dns_names: false,
+            record: case.is_recorded.then_some(0),
+        };
+        let mut hooks = Hooks::load_pinned(options, None)?;
         // The maps must outlive the runs.
         let mut drain = Drain::open(hooks.ebpf(), Grace::detect())?;
         let program = descriptor(&mut hooks, case.program)?;

@@ -10,6 +10,7 @@
 
 mod checksum;
 mod established;
+mod extent;
 mod fingerprint;
 mod link;
 mod neighbour;
@@ -24,6 +25,7 @@ use crate::observation::NONE;
 use crate::packet::{Cursor, Fields as _};
 use crate::protocol::{UDP_HEADER, ip_protocol};
 use crate::{Flow, FlowMarks, FlowState, FrameClass, Ignored, Observation, Packet, Signal, Tool};
+pub use extent::{Extent, extent};
 use link::Frame;
 pub use link::{NETWORK_START, behind_tunnel_headers};
 

@@ -14,7 +14,7 @@ use crate::{Address, Flow, FrameClass, Ignored, Loss, Observation, Packet, Signa
 /// The hop limit of neighbour discovery: no router has forwarded it (RFC 4861, 7.1.1).
 const FROM_LINK: u8 = 255;
 /// An IPv6 header and the target of a solicitation.
-const SOLICITATION: usize = IPV6_HEADER + ICMP_HEADER + 16;
+pub(super) const SOLICITATION: usize = IPV6_HEADER + ICMP_HEADER + 16;
 
 /// What an ARP message shows.
 #[inline(always)]

@@ -235,6 +235,15 @@ impl<P: Packet + ?Sized> Datagram<'_, P> {
         })
     }
 
+    /// How long the fragment header of IPv6 is at the cursor, of a fragment that is not the first.
+    #[inline(always)]
+    pub(super) fn fragment_header_left(&self) -> usize {
+        match self.fragment_header != 0 && self.fragment_header == self.payload.offset {
+            true => IPV6_EXTENSION,
+            false => 0,
+        }
+    }
+
     /// Its identification, its offset, and the length of what it carries.
     #[inline(always)]
     fn fragment(&self) -> Result<(u16, u16, usize), Loss> {

@@ -22,6 +22,7 @@ use recon_common::{Direction, Packet};
 use super::{InPlace, hide_offset};
 use crate::dns::{CopiedFrame, write_frame};
 use crate::flow_state::{KernelFlowState, PacketHook};
+use crate::hit_headers::{self, FramePlace, RecordedFrame};
 use crate::kernel_log::{FrameBytes, LoggedFrame, write_record};
 use crate::{count, sender};
 
@@ -207,6 +208,41 @@ impl<const IS_BARE: bool> CopiedFrame for SkbFrame<IS_BARE> {
     fn copy(&self, origin: u32) {
         copy_skb_frame(self.0.skb.skb, origin);
     }
+}
+
+impl<const IS_BARE: bool> RecordedFrame for SkbFrame<IS_BARE> {
+    #[inline(always)]
+    fn record(&self, direction: Direction) {
+        let context = self.0.skb.skb;
+        match direction {
+            Direction::In => record_skb_frame::<IS_BARE, false>(context),
+            Direction::Out => record_skb_frame::<IS_BARE, true>(context),
+        }
+    }
+}
+
+/// The direction is a constant: each has headers of its own to be found.
+#[inline(never)]
+fn record_skb_frame<const IS_BARE: bool, const IS_OUT: bool>(context: *mut __sk_buff) {
+    // SAFETY: the context is the program's own.
+    let (interface, length) = unsafe { ((*context).ifindex, (*context).len) };
+    let place = FramePlace {
+        direction: if IS_OUT {
+            Direction::Out
+        } else {
+            Direction::In
+        },
+        interface,
+        length,
+    };
+    let frame = SkbFrame::<IS_BARE>(TcContext::new(context));
+    hit_headers::write_record(&frame, &place, |bytes, start, length| {
+        // SAFETY: the helper writes `length` bytes, for which there is room.
+        match unsafe { bpf_skb_load_bytes(context.cast(), start, bytes.cast(), length) } {
+            0 => length,
+            _ => 0,
+        }
+    });
 }
 
 #[inline(never)]

@@ -15,7 +15,8 @@ use super::{InPlace, hide_offset};
 use crate::count;
 use crate::dns::{CopiedFrame, write_frame};
 use crate::flow_state::{KernelFlowState, PacketHook};
-use crate::kernel_log::{FrameBytes, LoggedFrame, write_record};
+use crate::hit_headers::{self, FramePlace, RecordedFrame};
+use crate::kernel_log::{FrameBytes, LoggedFrame, capture, write_record};
 
 /// Whether frames may come in several buffers, and the kernel has the helper that reads them (Linux
 /// 5.18 and later). The agent sets it before it loads the programs; the verifier skips the call of
@@ -86,6 +87,47 @@ impl CopiedFrame for XdpFrame {
     }
 }
 
+impl RecordedFrame for XdpFrame {
+    #[inline(always)]
+    fn record(&self, _: Direction) {
+        record_xdp_frame(self.0.ctx);
+    }
+}
+
+/// Without the helper, the headers are copied from the first buffer, where the parser has read
+/// them.
+#[inline(never)]
+fn record_xdp_frame(context: *mut xdp_md) {
+    let frame = XdpContext::new(context);
+    let (start, end) = (frame.data(), frame.data_end());
+    let has_frags = XDP_HAS_FRAGS.load() != 0;
+    let place = FramePlace {
+        direction: Direction::In,
+        interface: frame.ingress_ifindex() as u32,
+        length: frame_length(&frame),
+    };
+    hit_headers::write_record(&XdpFrame(frame), &place, |bytes, _, length| {
+        if !has_frags {
+            return capture(start, end, length as usize, bytes.cast());
+        }
+        // SAFETY: the helper writes `length` bytes, for which there is room.
+        match unsafe { bpf_xdp_load_bytes(context, 0, bytes.cast(), length) } {
+            0 => length,
+            _ => 0,
+        }
+    });
+}
+
+/// With what is not in the frame's first buffer.
+#[inline(always)]
+fn frame_length(frame: &XdpContext) -> u32 {
+    match XDP_HAS_FRAGS.load() {
+        0 => (frame.data_end() - frame.data()) as u32,
+        // SAFETY: the context is the program's own.
+        _ => unsafe { bpf_xdp_get_buff_len(frame.ctx) as u32 },
+    }
+}
+
 /// Without the helper, nothing is copied: a loop over the bytes takes half of what the verifier of
 /// Linux 5.10 looks at.
 #[inline(never)]
@@ -104,16 +146,10 @@ fn copy_xdp_frame(context: *mut xdp_md, origin: u32) {
 #[inline(never)]
 fn log_xdp_frame(context: *mut xdp_md, lost: u32) {
     let frame = XdpContext::new(context);
-    let (start, end) = (frame.data(), frame.data_end());
-    let length = match XDP_HAS_FRAGS.load() {
-        0 => end - start,
-        // SAFETY: the context is the program's own.
-        _ => unsafe { bpf_xdp_get_buff_len(context) as usize },
-    };
     let frame = FrameBytes {
-        start,
-        end,
-        length: length as u32,
+        start: frame.data(),
+        end: frame.data_end(),
+        length: frame_length(&frame),
         interface: frame.ingress_ifindex() as u32,
     };
     write_record(&frame, lost);

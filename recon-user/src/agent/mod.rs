@@ -134,6 +134,7 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
         netns: settings.netns,
         kernel_log: options.kernel_log,
         dns_names: settings.enrich.names,
+        record: None,
     };
     let mut hooks = Hooks::load_pinned(programs, pins)?;
     for feature in KernelFeatures::of_kernel().missing() {

@@ -95,6 +95,7 @@ fn load(run: &RunOptions, in_force: Option<&InForce>, report: &mut Report) -> Op
         netns: netns.unwrap_or_default(),
         kernel_log: run.kernel_log,
         dns_names: names.unwrap_or_default(),
+        record: None,
     };
     let mut hooks = match Hooks::load_pinned(options, None) {
         Ok(hooks) => hooks,

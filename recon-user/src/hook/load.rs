@@ -8,7 +8,7 @@ use std::path::Path;
 use aya::programs::Program;
 use aya::{Ebpf, EbpfLoader};
 use clap::ValueEnum;
-use recon_common::{dns_frame, lost_frame};
+use recon_common::{dns_frame, hit_header, lost_frame};
 use serde::Serialize;
 
 use super::object::object_for;
@@ -52,6 +52,9 @@ pub struct ProgramOptions {
     pub kernel_log: bool,
     /// Whether they hand over DNS queries and answers.
     pub dns_names: bool,
+    /// Whether they record the headers of packets that count, and how many bytes of a payload with
+    /// them.
+    pub record: Option<u32>,
 }
 
 /// Opens the folder of pins, if one is named, for this agent, whose table has so many entries. To
@@ -102,6 +105,7 @@ pub(super) fn load_object(options: ProgramOptions, pins: Option<&Pins>) -> Resul
         netns,
         kernel_log,
         dns_names,
+        record,
     } = options;
     let features = KernelFeatures::of_kernel();
     let has = |feature| u32::from(features.has(feature));
@@ -114,6 +118,7 @@ pub(super) fn load_object(options: ProgramOptions, pins: Option<&Pins>) -> Resul
     let all_netns = u32::from(netns == Netns::All);
     let has_log = u32::from(kernel_log);
     let has_names = u32::from(dns_names);
+    let (has_headers, payload) = (u32::from(record.is_some()), record.unwrap_or_default());
     let mut loader = EbpfLoader::new();
     loader
         .override_global("SECRETS", hash_secrets().0.as_slice(), true)
@@ -124,7 +129,9 @@ pub(super) fn load_object(options: ProgramOptions, pins: Option<&Pins>) -> Resul
         .override_global("OWN_NETNS", &own_netns, true)
         .override_global("ALL_NETNS", &all_netns, true)
         .override_global("KERNEL_LOG", &has_log, true)
-        .override_global("DNS_NAMES", &has_names, true);
+        .override_global("DNS_NAMES", &has_names, true)
+        .override_global("RECORD_HEADERS", &has_headers, true)
+        .override_global("RECORD_PAYLOAD", &payload, true);
     // The kernel makes a page of it.
     const UNUSED: u32 = 1;
     if !kernel_log {
@@ -132,6 +139,10 @@ pub(super) fn load_object(options: ProgramOptions, pins: Option<&Pins>) -> Resul
     }
     if !dns_names {
         loader.map_max_entries(dns_frame::RING, UNUSED);
+    }
+    if record.is_none() {
+        loader.map_max_entries(hit_header::RING, UNUSED);
+        loader.map_max_entries(hit_header::SOURCES, UNUSED);
     }
     for (map, entries) in sizes(table_entries) {
         loader.map_max_entries(map, entries);

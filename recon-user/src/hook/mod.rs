@@ -129,6 +129,7 @@ impl Hooks {
             netns,
             kernel_log: false,
             dns_names: false,
+            record: None,
         };
         Self::load_pinned(options, None)
     }

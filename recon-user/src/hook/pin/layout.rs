@@ -16,7 +16,7 @@ use recon_common::recent::{Recent, first_slot};
 use recon_common::sources::Sketch;
 use recon_common::{
     Address, Counter, Detail, Ending, Flow, HashSecrets, ImageId, Key, Loss, NetnsId, PackedKey,
-    PendingConnect, Registers, Signal, Tool, dns_frame, lost_frame,
+    PendingConnect, Registers, Signal, Tool, dns_frame, hit_header, lost_frame,
 };
 
 use crate::stable_hash::StableHash;
@@ -39,16 +39,17 @@ pub(super) struct MapDefinition {
 /// What the maps hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
-    /// All maps but those of constants, of the log and of names, ordered by name. These are their
-    /// agent's: the next one has programs and a log of its own, whether or not it was asked for
-    /// one.
+    /// All maps but those of constants, of the log, of names and of headers, ordered by name. These
+    /// are their agent's: the next one has programs and a log of its own, whether or not it was
+    /// asked for one.
     pub(super) maps: Vec<MapDefinition>,
     pub(super) version: u64,
 }
 
 /// Whether the map belongs to one agent and its programs.
 fn is_of_one_agent(name: &str) -> bool {
-    lost_frame::MAPS.contains(&name) || dns_frame::MAPS.contains(&name)
+    let own = [&lost_frame::MAPS[..], &dns_frame::MAPS, &hit_header::MAPS];
+    own.concat().contains(&name)
 }
 
 impl Layout {
