@@ -282,6 +282,13 @@ pub struct RunOptions {
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
 
+    /// Leave the headers of the last packets of each alert in this folder, a pcapng file each
+    ///
+    /// The alert names its file. recon creates the folder and deletes the oldest files, by `size` in
+    /// `[record]` of recon.toml. Nothing of payloads is kept unless `payload` there says so.
+    #[arg(long, value_name = "DIR")]
+    pub record: Option<PathBuf>,
+
     /// The format of the alerts
     ///
     /// Elastic Common Schema has a field for all that recon knows. The other formats are mappings

@@ -33,7 +33,7 @@
 //! process halfway), `usage` (errors of the command line), `diagnostic` (errors in rule files and
 //! recon.toml), `enrich` (networks, countries and names of addresses), `stable_hash` (ids of
 //! incidents and sources), `saved` (the saved form of times). `state` holds the files that outlive
-//! a process.
+//! a process, `record` the packets that alerts are about.
 //!
 //! [`agent`] connects all of them, [`check`] says what this host allows it, [`judge`] runs the
 //! pipeline over rows that were written earlier, [`replay`] over the packets of a `capture`, and
@@ -68,6 +68,7 @@ pub mod pipeline;
 mod private_signals;
 pub mod process;
 pub mod process_limits;
+mod record;
 pub mod replay;
 pub mod row;
 pub mod rule;

@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use super::output::{AgentOutput, is_stdout};
+use super::record;
 use crate::cli::RunOptions;
 use crate::hook;
 use crate::metrics::MetricsAddress;
@@ -70,6 +71,7 @@ fn paths(options: &RunOptions, settings: &Settings) -> Paths {
         _ => None,
     });
     let written = written.chain(options.pins.as_deref());
+    let written = written.chain(record::folder(options, settings));
     written.for_each(|path| paths.write_file(path));
     paths
 }

@@ -18,6 +18,7 @@ impl<M: CountMaps> Agent<M> {
             let finding = notification.finding();
             let who = finding.map_or_else(Vec::new, |finding| self.actors.of(finding));
             notification.shift(offset);
+            self.record_evidence(&mut notification, &who);
             let line = self.lines.notification(&notification, &who);
             match line {
                 Ok(line) => self.output.alert(line),

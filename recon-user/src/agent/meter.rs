@@ -13,6 +13,7 @@ use jiff::Timestamp;
 
 use super::Agent;
 use super::interfaces::WatchedInterfaces;
+use super::record::Recorder;
 use super::totals::Totals;
 use crate::alert::{OWN_RULE_IDS, own_rule_id};
 use crate::blind::BlindReport;
@@ -116,6 +117,8 @@ impl<M: CountMaps> Agent<M> {
         let there = interfaces.indexes().count();
         let hooks = &interfaces.hooks;
         let totals = &self.totals;
+        let recorded = self.recorder.as_ref().map(Recorder::counts);
+        let (evidence, lost_headers) = recorded.unwrap_or_default();
         meter.published.publish(Snapshot {
             polls: totals.polls,
             failed_polls: totals.failed_polls,
@@ -130,6 +133,8 @@ impl<M: CountMaps> Agent<M> {
             lines: Arc::clone(&totals.lines),
             sinks: self.output.sink_counts(),
             lost_dns_messages: self.lost_dns_messages(),
+            evidence,
+            lost_headers,
             log_dropped: dropped_lines(),
             state_failures: self.state_failures(),
             blind: self.blind.open().cloned().collect(),

@@ -33,6 +33,7 @@ mod output;
 mod output_files;
 mod places;
 mod poll;
+pub(crate) mod record;
 mod refusals;
 mod reload;
 mod repair;
@@ -78,6 +79,7 @@ use meter::Meter;
 use names::NameFeed;
 use output::AgentOutput;
 use places::PlaceNames;
+use record::Recorder;
 use saving::Saving;
 use selected::Selected;
 use service::Service;
@@ -120,6 +122,7 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     }
     let host = output::host_name();
     let output = output::open(options, &in_force.settings, &host)?;
+    let evidence = record::start_writer(options, &in_force.settings)?;
     let (saving, loaded) = saving::open(options.state.as_deref())?;
     let mut service = Service::start(options, in_force)?;
     let mut meter = Meter::start(options)?;
@@ -134,7 +137,7 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
         netns: settings.netns,
         kernel_log: options.kernel_log,
         dns_names: settings.enrich.names,
-        record: None,
+        record: evidence.is_some().then_some(settings.record.payload.0),
     };
     let mut hooks = Hooks::load_pinned(programs, pins)?;
     for feature in KernelFeatures::of_kernel().missing() {
@@ -147,6 +150,7 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
     let callers = Callers::open(hooks.ebpf())?;
     let kernel_log = options.kernel_log.then(|| KernelLog::open(hooks.ebpf()));
     let names = settings.enrich.names.then(|| NameFeed::open(hooks.ebpf()));
+    let recorder = evidence.map(|writer| Recorder::open(hooks.ebpf(), writer, settings));
     let sockets = attach_sockets(&mut hooks, cgroup.as_ref(), in_force);
     let scanners = settings.scanner_names();
     // After the hook that reports new processes, so that none is missed.
@@ -184,6 +188,7 @@ async fn watch(options: &RunOptions, in_force: InForce) -> anyhow::Result<()> {
         incident_log: IncidentLog::default(),
         kernel_log: kernel_log.transpose()?,
         name_feed: names.transpose()?,
+        recorder: recorder.transpose()?,
     };
     let lost = interfaces.hooks.settle();
     agent.restore(loaded, pipeline_settings);
@@ -271,6 +276,8 @@ struct Agent<M> {
     kernel_log: Option<KernelLog>,
     /// Where names of remotes come from, if they are on.
     name_feed: Option<NameFeed>,
+    /// What keeps the headers of packets, if they are recorded.
+    recorder: Option<Recorder>,
 }
 
 impl<M: CountMaps> Agent<M> {

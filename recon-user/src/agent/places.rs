@@ -122,17 +122,21 @@ impl PlaceNames {
         interfaces.binary_search_by_key(&index, |named| named.index)
     }
 
+    /// The name of the interface with that index, if it is known.
+    pub(super) fn interface_name(&mut self, index: u32) -> Option<Name> {
+        let place = self.find_interface(index).ok()?;
+        let NamedInterface { name, text, .. } = self.interfaces.get_mut(place)?;
+        *name = name.or_else(|| Name::new(text));
+        *name
+    }
+
     /// A key as a row's, with the names of its interface and its namespace. `None` for a signal of
     /// another layout.
     pub(super) fn unpack(&mut self, key: &Key) -> Option<RowKey> {
         let (mut row, detail) = RowKey::unpack_detail(key)?;
         let netns = match detail {
             Some(Detail::Interface(index)) => {
-                if let Ok(place) = self.find_interface(index.get()) {
-                    let NamedInterface { name, text, .. } = &mut self.interfaces[place];
-                    *name = name.or_else(|| Name::new(text));
-                    row.interface = *name;
-                }
+                row.interface = self.interface_name(index.get());
                 None
             }
             Some(Detail::Connection { netns, .. }) => netns,

@@ -41,6 +41,7 @@ impl<M: CountMaps> Agent<M> {
         self.served.begin_poll();
         let drained = self.read_counts(interval, offset, drain);
         let tally = drained.unwrap_or_default();
+        self.keep_headers();
         self.end_rows(interval, offset, &tally);
         self.judge(interval, &tally);
         self.commit_poll();

@@ -61,6 +61,7 @@ fn agent(grace: Grace, file: &File, events: Option<&Path>) -> Agent<FakeMaps> {
         incident_log: IncidentLog::default(),
         kernel_log: None,
         name_feed: None,
+        recorder: None,
     }
 }
 

@@ -55,6 +55,9 @@ impl<M: CountMaps> Agent<M> {
     /// Waits until all lines are written, and logs the totals.
     pub(super) fn log_totals(self) {
         let suppressed_lines = self.pipeline.suppressed();
+        if let Some(recorder) = self.recorder {
+            recorder.finish();
+        }
         let Totals {
             polls,
             failed_polls,

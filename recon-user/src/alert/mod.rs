@@ -51,6 +51,11 @@ use parts::{Alert, AlertEnds, AlertHead, AlertTail};
 const SUPPRESSED: &str = "left_out";
 /// `event.module` of all lines.
 const MODULE: &str = "recon";
+/// The sentence of a finding's line.
+pub(crate) fn message(finding: &Finding, who: &[Process]) -> String {
+    Message::Finding(finding, who).to_string()
+}
+
 /// The alert about suppressed findings.
 fn suppressed_alert<'a>(
     first: &'a Finding,
@@ -243,6 +248,7 @@ fn recon<'a>(finding: &'a Finding, host: Option<&str>, who: &'a [Process]) -> Re
         processes: actor::several(who),
         unit: actor::only(who).and_then(|process| process.unit.as_deref()),
         outcomes: finding.outcomes.as_ref(),
+        evidence: finding.evidence.as_ref(),
         columns: EcsColumns(&finding.columns),
         lower_bound: finding.lower_bound,
         suppressed: finding.suppressed,

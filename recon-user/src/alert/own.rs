@@ -12,6 +12,7 @@ use super::ecs::{AsText, Brief};
 use crate::contact::Outcomes;
 use crate::duration::Ticks;
 use crate::enrich::NamedBy;
+use crate::incident::PacketEvidence;
 use crate::kql::eval::Value;
 use crate::row::SignalSet;
 use crate::stable_hash::StableHash;
@@ -96,6 +97,8 @@ pub(super) struct Recon<'a> {
     pub(super) verdict: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) source_proven: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) evidence: Option<&'a PacketEvidence>,
     pub(super) columns: EcsColumns<'a>,
     pub(super) lower_bound: bool,
     pub(super) suppressed: u64,

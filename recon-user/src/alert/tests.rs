@@ -74,6 +74,7 @@ pub(crate) fn finding(id: &str, signals: &[Signal]) -> Finding {
         tools: ToolSet::default(),
         suppressed: 2,
         lower_bound: false,
+        evidence: None,
     }
 }
 

@@ -29,10 +29,10 @@ const TWO: &[Written<'static>] = &[
 ];
 
 /// What was read of a packet: its time as text, its bytes, its length, its interface.
-type Found = (Option<String>, Vec<u8>, u32, Option<&'static str>);
+pub(crate) type Found = (Option<String>, Vec<u8>, u32, Option<&'static str>);
 
 /// All packets of a file, and how it ended.
-fn read(file: Vec<u8>) -> (Vec<Found>, Result<Option<u64>, CaptureError>) {
+pub(crate) fn read(file: Vec<u8>) -> (Vec<Found>, Result<Option<u64>, CaptureError>) {
     let mut packets = Vec::new();
     let input = Input::of("file".to_owned(), Cursor::new(file), None);
     let mut container = match input.and_then(CaptureContainer::open) {

@@ -12,6 +12,7 @@ use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, faccessat};
 
 use super::report::{Line, Report};
+use crate::agent::record;
 use crate::cli::RunOptions;
 use crate::parent_folder::parent_folder;
 use crate::settings::InForce;
@@ -57,18 +58,21 @@ pub(super) fn check_files(run: &RunOptions, report: &mut Report) {
     }
 }
 
-/// The folder that windows and incidents are saved in, or the one that it will be created in.
+/// The folder of evidence files.
+pub(super) fn check_record(run: &RunOptions, in_force: &InForce, report: &mut Report) {
+    if let Some(folder) = record::folder(run, &in_force.settings) {
+        check_folder("record", folder, report);
+    }
+}
+
+/// The folder that windows and incidents are saved in.
 fn check_state(folder: &Path, report: &mut Report) {
-    let name = folder.display();
-    let place = match folder.exists() {
-        true => folder,
-        false => parent_folder(folder),
-    };
     if folder.is_dir()
         && let Err(error) = look_at_state(folder)
     {
         report.push(match error {
             StateError::Locked { .. } => {
+                let name = folder.display();
                 let says = format!("a recon that runs uses {name}; another one can't meanwhile");
                 Line::note(PART, "state", says).mend("end that one first, or restart the service")
             }
@@ -76,13 +80,23 @@ fn check_state(folder: &Path, report: &mut Report) {
         });
         return;
     }
+    check_folder("state", folder, report);
+}
+
+/// A folder that recon writes to, or the one that it will be created in.
+fn check_folder(check: &'static str, folder: &Path, report: &mut Report) {
+    let name = folder.display();
+    let place = match folder.exists() {
+        true => folder,
+        false => parent_folder(folder),
+    };
     report.push(match may_create_in(place) {
-        Ok(()) if place.is_dir() => Line::ok(PART, "state", format!("{name} can be written")),
-        Ok(()) => Line::failure(PART, "state", format!("{name} is no folder")),
-        Err(error) => Line::failure(PART, "state", format!("{name} can't be written: {error}"))
+        Ok(()) if place.is_dir() => Line::ok(PART, check, format!("{name} can be written")),
+        Ok(()) => Line::failure(PART, check, format!("{name} is no folder")),
+        Err(error) => Line::failure(PART, check, format!("{name} can't be written: {error}"))
             .mend("create it, and give it to the user that recon runs as"),
     });
-    check_space("state", place, report);
+    check_space(check, place, report);
 }
 
 /// Warns of a file system that is nearly full.

@@ -6,6 +6,7 @@
 //! into maps that nobody reads.
 
 use super::report::{Line, Report};
+use crate::agent::record;
 use crate::cli::RunOptions;
 use crate::diagnostic::error_chain;
 use crate::drain::{Drain, Grace};
@@ -95,7 +96,10 @@ fn load(run: &RunOptions, in_force: Option<&InForce>, report: &mut Report) -> Op
         netns: netns.unwrap_or_default(),
         kernel_log: run.kernel_log,
         dns_names: names.unwrap_or_default(),
-        record: None,
+        record: in_force.and_then(|in_force| {
+            let payload = in_force.settings.record.payload.0;
+            record::folder(run, &in_force.settings).map(|_| payload)
+        }),
     };
     let mut hooks = match Hooks::load_pinned(options, None) {
         Ok(hooks) => hooks,

@@ -43,6 +43,7 @@ pub fn run(options: &CheckOptions) -> anyhow::Result<u8> {
     };
     files::check_files(run, &mut report);
     if let Some(in_force) = &in_force {
+        files::check_record(run, in_force, &mut report);
         sinks::check_sinks(&in_force.settings, &mut report);
     }
     places::check_control(run, &mut report);

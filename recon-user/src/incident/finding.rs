@@ -96,6 +96,18 @@ pub struct Finding {
     pub suppressed: u64,
     /// Whether something was lost while counting, so that the true count may be higher.
     pub lower_bound: bool,
+    /// Where the headers of its last packets are, if they are recorded.
+    #[serde(skip)]
+    pub evidence: Option<PacketEvidence>,
+}
+
+/// A file with the headers of packets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PacketEvidence {
+    /// Its path.
+    pub file: String,
+    /// How many packets it has.
+    pub packets: usize,
 }
 
 impl Finding {
@@ -177,6 +189,7 @@ impl Finding {
             sorted_by: sorted_by.collect(),
             suppressed: report.suppressed,
             lower_bound: group.evidence.is_lossy,
+            evidence: None,
         }
     }
 

@@ -51,7 +51,7 @@ use state::{Due, Incident, Report, observe_count};
 
 pub(crate) use current::{CurrentIncident, IncidentLife, Surroundings};
 pub use digest::Digest;
-pub use finding::{Finding, Source};
+pub use finding::{Finding, PacketEvidence, Source};
 pub use limit::{LineLimit, LineLimiter, Notification, Suppressed, SuppressedSource};
 pub(crate) use reference::unmet_references;
 pub(crate) use saved::{IncidentsState, SavedIncidents};

@@ -13,7 +13,7 @@ use super::family::{BaseUnit, Family, Kind, Sample, Scrape, Value};
 use crate::blind::BlindPart;
 use crate::row::Verdict;
 use crate::service::SHORT_VERSION;
-use read::{frames, hooks, parts, programs, seconds_of, signals, sinks};
+use read::{evidence, frames, hooks, parts, programs, seconds_of, signals, sinks};
 
 type Read = fn(&Scrape<'_>) -> Vec<Sample>;
 
@@ -314,6 +314,25 @@ pub(super) const FAMILIES: &[Family] = &[
         &[],
         "DNS messages that came faster than polls read them, with enrich.names",
         |scrape| Sample::count(scrape.snapshot.lost_dns_messages),
+    ),
+    counter(
+        "evidence_files",
+        &["outcome"],
+        "Files of [record]: written, deleted for newer ones, or failed",
+        evidence,
+    ),
+    counter(
+        "evidence",
+        &[],
+        "Bytes of written files of [record]",
+        |scrape| Sample::count(scrape.snapshot.evidence.bytes),
+    )
+    .in_unit(BYTES),
+    counter(
+        "lost_headers",
+        &[],
+        "Packets whose headers had no room for [record]; they count",
+        |scrape| Sample::count(scrape.snapshot.lost_headers),
     ),
     counter(
         "dropped_log_lines",

@@ -12,6 +12,7 @@ use crate::blind::BlindPart;
 use crate::drain::Tally;
 use crate::hook::{HookCount, ProgramRuns};
 use crate::pipeline::PipelineStats;
+use crate::record::EvidenceCounts;
 use crate::stream::EvictionStats;
 
 /// What is known at the end of a poll. Sums are those since the start of the process.
@@ -34,6 +35,9 @@ pub(crate) struct Snapshot {
     pub(crate) sinks: Vec<SinkCounts>,
     /// Messages that the ring for `enrich.names` had no room for.
     pub(crate) lost_dns_messages: u64,
+    /// What became of evidence files, and the packets whose headers had no room.
+    pub(crate) evidence: EvidenceCounts,
+    pub(crate) lost_headers: u64,
     pub(crate) log_dropped: u64,
     pub(crate) state_failures: u64,
     /// What is blind now.

@@ -14,7 +14,7 @@ use crate::stream::rule_id;
 
 /// Settings that take effect only at a start: the kernel programs have them, or threads whose files
 /// and system calls the sandbox knows.
-const NEED_RESTART: [&str; 3] = ["netns", "sinks.", "enrich.names"];
+const NEED_RESTART: [&str; 4] = ["netns", "sinks.", "enrich.names", "record."];
 /// Rules are compared as they are in force.
 const OF_RULES: &str = "rules.";
 /// Except for their lists of remotes: a list for all rules is not one change for each.
@@ -32,6 +32,7 @@ impl InForce {
         self.settings.netns = before.settings.netns;
         self.settings.sinks.clone_from(&before.settings.sinks);
         self.settings.enrich.names = before.settings.enrich.names;
+        self.settings.record.clone_from(&before.settings.record);
         let is_kept = |key: &&String| NEED_RESTART.iter().any(|start| key.starts_with(start));
         let keys: BTreeSet<_> = old.keys().chain(new.keys()).filter(is_kept).collect();
         let changed = keys.into_iter().filter_map(|key| {

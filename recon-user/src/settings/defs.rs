@@ -13,6 +13,7 @@ use super::declare::table;
 use super::network_files::Lists;
 use super::options::{program_name, time};
 use super::read::{TomlReader, TomlValue};
+use super::record::{DEFAULT_FOLDER, FolderSize, PayloadLength};
 use super::sinks::{FileSize, LineKind, ServerName, SinkType, SocketType};
 use super::value::{Bytes, DigestedLines, LineCount, Located, SettingType, Time, TomlTable};
 use super::{Origin, bytes};
@@ -59,6 +60,8 @@ table! {
         labels: Labels = Labels::default();
         /// What else alerts say of remotes
         enrich: Enrich = Enrich::default();
+        /// What alerts leave behind of their packets
+        record: Record = Record::default();
         /// Where lines go besides stdout, `--alerts` and `--events`
         sinks: BTreeMap<String, Located<SinkSettings>> = BTreeMap::new();
         /// Settings of one rule
@@ -131,6 +134,18 @@ table! {
         country: Option<PathBuf> = None;
         /// Learn names of remotes from the answers to this host's own DNS queries
         names: bool = false;
+    }
+}
+
+table! {
+    /// What alerts leave behind of their packets.
+    pub(crate) Record ("[record]") {
+        /// Folder for a pcapng file beside each alert, with the headers of its last packets
+        directory: Option<PathBuf> = None;
+        /// What these files may take together; the oldest go first
+        size: FolderSize = DEFAULT_FOLDER;
+        /// How many bytes behind the headers are kept too
+        payload: PayloadLength = PayloadLength::default();
     }
 }
 

@@ -32,6 +32,7 @@ mod listing;
 mod network_files;
 mod options;
 mod read;
+mod record;
 mod sinks;
 mod table;
 mod value;
@@ -244,9 +245,16 @@ impl Settings {
     }
 
     /// The part of the agent's memory that is for the state of rules, in bytes. The rest is for a
-    /// poll's rows, for processes and for alerts that wait to be written.
+    /// poll's rows, for processes, for headers and for alerts that wait to be written.
     pub fn state_memory(&self) -> u64 {
         self.limits.memory.0 / 2
+    }
+
+    /// The part for the headers of `[record]`, in bytes.
+    pub(crate) fn header_memory(&self) -> usize {
+        /// A remote's headers take some 10 KiB: by default there is room for those of 1,600.
+        const SHARE: u64 = 16;
+        usize::try_from(self.limits.memory.0 / SHARE).unwrap_or(usize::MAX)
     }
 
     /// The file names of scanning tools.

@@ -10,7 +10,7 @@ use super::*;
 use crate::address::NetworkSize;
 use crate::blind::{BlindPart, BlindReport};
 use crate::enrich::NamedBy;
-use crate::incident::{Source, Suppressed, SuppressedSource};
+use crate::incident::{PacketEvidence, Source, Suppressed, SuppressedSource};
 
 /// Fields of recon's own are below this one.
 const OWN: &str = "recon";
@@ -152,6 +152,10 @@ fn findings() -> Vec<Notification> {
                 port: Some(22),
                 label: Some("a label".into()),
                 tools,
+                evidence: Some(PacketEvidence {
+                    file: "/var/log/recon/evidence/a.pcapng".to_owned(),
+                    packets: 64,
+                }),
                 ..finding("port-scan", &[Signal::Syn])
             };
             let bare = Finding {

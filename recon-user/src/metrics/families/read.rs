@@ -99,3 +99,15 @@ pub(super) fn parts(scrape: &Scrape<'_>, is_tampering: bool) -> Vec<Sample> {
         .map(|(name, _)| Sample::of(&[name], open(name)))
         .collect()
 }
+
+/// What became of evidence files.
+pub(super) fn evidence(scrape: &Scrape<'_>) -> Vec<Sample> {
+    let counts = &scrape.snapshot.evidence;
+    let outcomes = [
+        ("written", counts.files),
+        ("evicted", counts.evicted),
+        ("failed", counts.failed),
+    ];
+    let sample = |(outcome, count): (&str, u64)| Sample::of(&[outcome], count);
+    outcomes.map(sample).into()
+}

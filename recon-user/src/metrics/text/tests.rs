@@ -224,6 +224,7 @@ fn labels_are_the_reviewed_ones() {
         "direction",
         "hook",
         "kind",
+        "outcome",
         "part",
         "phase",
         "program",

@@ -125,8 +125,9 @@ const SINK_EXAMPLE: [(&str, Option<&str>); 19] = [
     ("fsync", Some("\"line\"")),
 ];
 
-/// Files, of which there are none by default.
-const FILES_EXAMPLE: [(&str, &str); 2] = [
+/// Files and folders, of which there are none by default.
+const FILES_EXAMPLE: [(&str, &str); 3] = [
+    ("record.directory", "\"/var/log/recon/evidence\""),
     ("enrich.asn", "\"/var/lib/recon/GeoLite2-ASN.mmdb\""),
     ("enrich.country", "\"/var/lib/recon/GeoLite2-Country.mmdb\""),
 ];
@@ -193,5 +194,7 @@ fn the_installed_file_changes_nothing_until_it_is_edited() {
     edited.sinks.clear();
     assert!(edited.enrich.asn.is_some(), "the example of a database");
     edited.enrich = Default::default();
+    assert!(edited.record.directory.is_some(), "the example of a folder");
+    edited.record = Default::default();
     assert_eq!(edited, Settings::default(), "each value is the default");
 }
