@@ -8,6 +8,8 @@
 
 use recon_common::protocol::{ETHERNET_HEADER, VLAN_TAG, ethertype};
 
+use super::wrapped::Wrapper;
+
 /// A link layer that recon reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Link {
@@ -29,6 +31,8 @@ pub(crate) enum Link {
     Wireless,
     /// 802.11 behind a header of the radio.
     Radiotap,
+    /// Another one behind a header.
+    Wrapped(Wrapper),
 }
 
 /// A packet as the parser takes it.
@@ -63,7 +67,10 @@ impl Link {
             104 => Self::Hdlc,
             105 => Self::Wireless,
             127 => Self::Radiotap,
-            _ => return None,
+            _ => match Wrapper::of(number) {
+                Some(wrapper) => Self::Wrapped(wrapper),
+                None => return None,
+            },
         })
     }
 }
@@ -96,6 +103,10 @@ impl LinkReader {
             Link::Cooked => self.cooked(bytes),
             Link::Cooked2 => self.cooked2(bytes),
             Link::Radiotap => self.radiotap(bytes),
+            Link::Wrapped(wrapper) => {
+                let (link, bytes) = wrapper.unwrap(bytes)?;
+                self.read(link, bytes)
+            }
         }
     }
 

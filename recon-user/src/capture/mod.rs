@@ -7,7 +7,7 @@
 //! | open | [`input`] | the bytes, decompressed |
 //! | buffer | [`window`] | whole headers and packets, in bounded memory |
 //! | container | [`container`], [`pcapng`] | packets of pcap and pcapng |
-//! | link layer | [`link`] | frames as the parser takes them |
+//! | link layer | [`link`], [`wrapped`] | frames as the parser takes them |
 //!
 //! The decisions held here: pcap-parser reads headers and blocks, and the bytes come from a buffer
 //! of our own: its readers drop the cause of an error and the place in the file. A length that a
@@ -19,6 +19,7 @@ mod input;
 mod link;
 mod pcapng;
 mod window;
+mod wrapped;
 mod zstd;
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Containers, compression and link layers, a row each; and bytes that nobody meant.
 
 mod robust;
+mod wrapped;
 pub(crate) mod written;
 
 use std::io::Cursor;

@@ -52,7 +52,9 @@ proptest! {
     /// Whatever a packet says, its link layer is read or not.
     #[test]
     fn no_packet_is_too_broken(
-        link in prop::sample::select(vec![0, 1, 9, 101, 113, 127, 276]),
+        link in prop::sample::select(vec![
+            0, 1, 8, 9, 101, 107, 113, 117, 119, 127, 163, 166, 192, 204, 239, 276,
+        ]),
         bytes in prop::collection::vec(any::<u8>(), 0..80),
     ) {
         let mut reader = LinkReader::default();
