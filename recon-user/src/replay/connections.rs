@@ -6,7 +6,7 @@
 //! - A connection is accepted when the remote has acknowledged the SYN-ACK: its ACK has a number
 //!   that only a receiver of the SYN-ACK knows. It ends by a reset, or when both sides have closed.
 //! - A host that acknowledges has the connection: to a segment of none it answers by a reset. So
-//!   connections from before the capture are known by what the host sends on them.
+//!   one from before the capture, or whose handshake it lacks, is known by what the host sends.
 //! - Where only the inbound way is captured: a remote that sends an ACK with the number behind its
 //!   SYN has a connection, and so has one that sends segments without a SYN or FIN.
 //! - Direct-mapped slots, as in the kernel: memory is constant. What the host opens or answers
@@ -19,7 +19,7 @@ use recon_common::process::ACCEPTED_SLOTS;
 use recon_common::protocol::tcp_flag::{ACK, FIN, RST, SYN};
 use recon_common::{Direction, Ending, Flow};
 
-use super::segment::Segment;
+use super::segment::{Segment, advance};
 use crate::seed::hash_secrets;
 
 const _: () = assert!(ACCEPTED_SLOTS <= FLOW_SLOTS && ACCEPTED_SLOTS.is_power_of_two());
@@ -76,6 +76,8 @@ struct TcpConnection {
     /// Bytes up to and with the FIN of the host.
     local_end: Option<u64>,
     has_remote_closed: bool,
+    /// Whether anything of the remote has come.
+    is_reached: bool,
 }
 
 /// The connections of all hosts that are watched.
@@ -119,6 +121,20 @@ impl Connections {
         connection.fingerprint == fingerprint && connection.state == TcpState::Tried
     }
 
+    /// Whether anything of the remote has come on that flow, as far as it is followed.
+    pub(super) fn was_reached(&self, flow: &Flow) -> bool {
+        let (slot, fingerprint) = place(flow);
+        let connection = &self.slots[slot];
+        connection.fingerprint == fingerprint && connection.is_reached
+    }
+
+    /// Notes that something of the remote has come that has no [`Segment`], such as a fragment.
+    pub(super) fn mark_reached(&mut self, flow: &Flow, now: Timestamp) {
+        if let Some(connection) = self.take_slot(flow, false, now) {
+            connection.is_reached = true;
+        }
+    }
+
     /// Follows a segment. `is_one_way` says that the host's own segments are not captured.
     pub(super) fn follow(
         &mut self,
@@ -128,10 +144,27 @@ impl Connections {
         now: Timestamp,
         is_one_way: bool,
     ) -> Option<SocketEvent> {
+        let opens = direction == Direction::Out && segment.flags & (SYN | RST) == SYN;
+        let connection = self.take_slot(flow, opens, now)?;
+        match direction {
+            Direction::Out => connection.send(segment, now),
+            Direction::In => {
+                connection.is_reached = true;
+                connection.receive(segment, now, is_one_way)
+            }
+        }
+    }
+
+    /// The connection of a flow, if its slot is free or its own.
+    fn take_slot(
+        &mut self,
+        flow: &Flow,
+        opens: bool,
+        now: Timestamp,
+    ) -> Option<&mut TcpConnection> {
         let (slot, fingerprint) = place(flow);
         let connection = &mut self.slots[slot];
         if connection.fingerprint != fingerprint {
-            let opens = direction == Direction::Out && segment.flags & (SYN | RST) == SYN;
             // A flood of SYNs must not displace connections.
             if !opens && connection.is_kept(now) {
                 self.unfollowed += 1;
@@ -147,10 +180,7 @@ impl Connections {
             };
         }
         connection.latest = now;
-        match direction {
-            Direction::Out => connection.send(segment, now),
-            Direction::In => connection.receive(segment, now, is_one_way),
-        }
+        Some(connection)
     }
 }
 
@@ -201,6 +231,7 @@ impl TcpConnection {
                         latest: now,
                         local_start: start,
                         remote_start: segment.acknowledged,
+                        is_reached: self.is_reached,
                         ..Self::default()
                     };
                 }
@@ -212,28 +243,42 @@ impl TcpConnection {
                     since: now,
                     latest: now,
                     local_start: segment.end(),
+                    is_reached: self.is_reached,
                     ..Self::default()
                 };
             }
-            (false, true) => self.send_on(segment),
-            // A probe of the host.
+            (false, true) => return self.send_on(segment, now),
             (false, false) => {}
         }
         None
     }
 
-    fn send_on(&mut self, segment: &Segment) {
+    fn send_on(&mut self, segment: &Segment, now: Timestamp) -> Option<SocketEvent> {
+        // To acknowledge data takes a connection; the SYN alone, that or a SYN-ACK.
+        let answered = u32::from(self.state == TcpState::Answered);
+        let is_open = segment.acknowledges(self.remote_start.wrapping_add(answered));
         match self.state {
-            TcpState::Accepted => {
-                self.has_sent_data |= segment.length > 0;
-                if segment.flags & FIN != 0 {
-                    let mut end = self.acknowledged;
-                    advance(&mut end, self.local_start, segment.end());
-                    self.local_end = Some(end);
+            TcpState::Accepted => self.send_accepted(segment),
+            TcpState::Tried | TcpState::Answered if is_open => {
+                if self.state == TcpState::Tried {
+                    self.local_start = segment.sequence;
                 }
+                (self.state, self.since) = (TcpState::Accepted, now);
+                self.send_accepted(segment);
+                return Some(SocketEvent::Accepted);
             }
             TcpState::None | TcpState::Tried | TcpState::Heard => self.state = TcpState::Used,
             _ => {}
+        }
+        None
+    }
+
+    fn send_accepted(&mut self, segment: &Segment) {
+        self.has_sent_data |= segment.length > 0;
+        if segment.flags & FIN != 0 {
+            let mut end = self.acknowledged;
+            advance(&mut end, self.local_start, segment.end());
+            self.local_end = Some(end);
         }
     }
 
@@ -257,15 +302,11 @@ impl TcpConnection {
         }
         match (flags & SYN != 0, flags & ACK != 0) {
             (true, false) => {
-                let is_over = matches!(
+                let is_open = matches!(
                     self.state,
-                    TcpState::None
-                        | TcpState::Tried
-                        | TcpState::Heard
-                        | TcpState::Used
-                        | TcpState::Ended
+                    TcpState::Answered | TcpState::Accepted | TcpState::Opening
                 );
-                if is_over {
+                if !is_open {
                     self.state = TcpState::Tried;
                     self.remote_start = segment.end();
                 }
@@ -354,16 +395,5 @@ impl TcpConnection {
             bytes(self.has_sent_data, self.acknowledged),
             u64::try_from(lived).unwrap_or_default(),
         )))
-    }
-}
-
-/// Advances a number of bytes to a sequence number, unless that is an older one. Sequence numbers
-/// begin anew every 4 GiB.
-fn advance(bytes: &mut u64, start: u32, number: u32) {
-    /// What is further ahead is older.
-    const HALF: u32 = 1 << 31;
-    let ahead = number.wrapping_sub(start).wrapping_sub(*bytes as u32);
-    if ahead < HALF {
-        *bytes += u64::from(ahead);
     }
 }

@@ -23,6 +23,7 @@ use super::connections::{Connections, SocketEvent};
 use super::flows::{Flows, PacketState};
 use super::segment::{PacketEnds, Segment};
 use super::two_way::TwoWay;
+use super::waiting;
 use crate::address::NetworkSet;
 use crate::capture::LinkFrame;
 use crate::seed::Secrets;
@@ -79,6 +80,17 @@ pub(crate) enum LocalAddresses {
 struct Ways {
     leaves: bool,
     comes_in: bool,
+}
+
+/// A frame's way over the boundary of a local host.
+#[derive(Clone, Copy, Debug)]
+struct Crossing {
+    direction: Direction,
+    /// The number of the interface, 0 if it has none.
+    interface: u32,
+    now: Timestamp,
+    /// Whether [`Connections`] follow its segment.
+    is_followed: bool,
 }
 
 impl LocalAddresses {
@@ -153,15 +165,28 @@ impl Engine {
             return;
         }
         let segment = header.and_then(|header| header.segment);
+        let crossing = |direction| Crossing {
+            direction,
+            interface,
+            now,
+            is_followed: segment.is_some(),
+        };
         let mut class = None;
         if leaves {
-            class = Some(self.cross(frame, Direction::Out, interface));
+            let left = self.cross(frame, crossing(Direction::Out));
+            if left == Ignored::Group.into()
+                && let (Some(packet), Some(header)) = (frame.network(), &header)
+                && let Some(flow) = waiting::after_question(packet, header)
+            {
+                self.flows.marks(&flow).expect_answers();
+            }
+            class = Some(left);
             if let (Some(header), Some(segment)) = (&header, &segment) {
                 self.follow(header, segment, Direction::Out, now);
             }
         }
         if comes_in {
-            class = Some(self.cross(frame, Direction::In, interface));
+            class = Some(self.cross(frame, crossing(Direction::In)));
             if let (Some(header), Some(segment)) = (&header, &segment) {
                 self.follow(header, segment, Direction::In, now);
             }
@@ -177,33 +202,29 @@ impl Engine {
         self.lost[loss as usize] += 1;
     }
 
-    /// PollCounts what a frame shows that crosses a hook in that direction.
-    fn cross(&mut self, frame: LinkFrame<'_>, direction: Direction, interface: u32) -> FrameClass {
+    /// PollCounts what a frame shows that crosses a hook.
+    fn cross(&mut self, frame: LinkFrame<'_>, crossing: Crossing) -> FrameClass {
         match frame {
-            LinkFrame::Ethernet(bytes) => self.count_packet(bytes, direction, interface),
-            LinkFrame::Bare(bytes) => self.count_packet(&BarePacket(bytes), direction, interface),
+            LinkFrame::Ethernet(bytes) => self.count_packet(bytes, crossing),
+            LinkFrame::Bare(bytes) => self.count_packet(&BarePacket(bytes), crossing),
         }
     }
 
     /// The twin of the kernel's function of that name.
-    fn count_packet(
-        &mut self,
-        packet: &(impl Packet + ?Sized),
-        direction: Direction,
-        interface: u32,
-    ) -> FrameClass {
-        match parse(packet, direction) {
-            Ok(parsed) => self.count_parsed(&parsed, direction, interface),
+    fn count_packet(&mut self, packet: &(impl Packet + ?Sized), crossing: Crossing) -> FrameClass {
+        match parse(packet, crossing.direction) {
+            Ok(parsed) => self.count_parsed(&parsed, crossing),
             Err(class) => class,
         }
     }
 
-    fn count_parsed(
-        &mut self,
-        parsed: &Parsed,
-        direction: Direction,
-        interface: u32,
-    ) -> FrameClass {
+    fn count_parsed(&mut self, parsed: &Parsed, crossing: Crossing) -> FrameClass {
+        let Crossing {
+            direction,
+            interface,
+            now,
+            is_followed,
+        } = crossing;
         let flow = &parsed.flow;
         // A question of ARP for somebody else, or an error about another host's datagram.
         if !self.locals.contains(flow.local) {
@@ -218,6 +239,13 @@ impl Engine {
             Ok(signal) => signal,
             Err(ignored) => return ignored.into(),
         };
+        if direction == Direction::In && flow.protocol == ip_protocol::TCP && !is_followed {
+            self.connections.mark_reached(flow, now);
+        }
+        if matches!(signal, Signal::DatagramSent | Signal::DnsSentUdp) {
+            let waiting = waiting::for_remote(flow);
+            self.flows.marks(&waiting).expect_answers();
+        }
         let detail = match direction {
             Direction::In if signal.has_interface() => interface,
             _ => 0,
@@ -231,17 +259,44 @@ impl Engine {
 
     /// Whether a signal counts. Where all are local, what somebody sends is what another one gets.
     fn is_judged(&mut self, signal: Signal, flow: &Flow) -> bool {
-        // A reset of a connection from before the capture: what it would refuse is no SYN, and
-        // comes from a service's port to a client's.
-        let is_end = signal == Signal::RefusedTcp
-            && flow.looks_like_answer()
-            && !self.connections.was_tried(flow);
-        if is_end {
+        if self.is_stray_refusal(signal, flow) {
             self.two_way.withheld += 1;
+            return false;
+        }
+        if self.answers_waiting_port(signal, flow) {
             return false;
         }
         let is_twice = matches!(self.locals, LocalAddresses::All) && signal.is_outbound();
         !is_twice && self.two_way.admits(signal, flow)
+    }
+
+    /// Whether a refusal shows no attempt, since what it refuses was not captured: somebody has
+    /// forged the address that gets it, or it ends a connection from before the capture. What a
+    /// reset from a client's port to a service's refuses is no SYN.
+    fn is_stray_refusal(&self, signal: Signal, flow: &Flow) -> bool {
+        match (signal, flow.protocol) {
+            (Signal::RefusedTcp, _) if flow.looks_like_answer() => {
+                !self.connections.was_tried(flow)
+            }
+            (Signal::RefusedTcp, _) | (Signal::RefusedIcmp, ip_protocol::TCP) => {
+                !self.connections.was_reached(flow)
+            }
+            (Signal::RefusedIcmp, ip_protocol::UDP | ip_protocol::UDP_LITE) => {
+                !self.flows.marks(flow).was_reached()
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a datagram answers what its receiver has asked from that port, or was refused since
+    /// it came late.
+    fn answers_waiting_port(&self, signal: Signal, flow: &Flow) -> bool {
+        let waits = |flow: Flow| self.flows.marks(&flow).expects_answers();
+        matches!(
+            signal,
+            Signal::Datagram | Signal::TraceProbe | Signal::RefusedIcmp
+        ) && flow.protocol == ip_protocol::UDP
+            && (waits(waiting::for_remote(flow)) || waits(waiting::for_anybody(flow)))
     }
 
     /// PollCounts what a socket would have seen.

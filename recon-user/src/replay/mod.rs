@@ -8,6 +8,7 @@
 //! | packets | [`crate::capture`] |
 //! | time | [`clock`], [`polls`] |
 //! | counts, as in the kernel | [`engine`], over [`flows`] and [`connections`] |
+//! | answers from other ports than were asked | [`waiting`] |
 //! | what one direction alone can't say | [`two_way`] |
 //! | rows | [`served`] |
 //! | rules, verdicts, alerts | [`crate::pipeline`] |
@@ -29,6 +30,7 @@ mod served;
 mod summary;
 mod two_way;
 mod verify;
+mod waiting;
 
 #[cfg(test)]
 mod tests;
@@ -293,6 +295,9 @@ impl Replay {
                 ..Row::bare(row, *count, interval.to)
             };
             pipeline.push(&row, interval);
+            if let Some(answer) = served.answer_to_stream(&row.key, *count) {
+                pipeline.push(&Row::bare(answer, 1, interval.to), interval);
+            }
         }
         let mut notifications = pipeline.end_poll(interval, counts.lost > 0);
         blind.lose_signals(counts.signals, counts.lost);

@@ -35,6 +35,24 @@ impl Segment {
         let marks = (self.flags & SYN != 0) as u32 + (self.flags & FIN != 0) as u32;
         self.sequence.wrapping_add(self.length).wrapping_add(marks)
     }
+
+    /// Whether it acknowledges what begins at that number, and at most a window more. A segment of
+    /// another connection has any number.
+    pub(super) const fn acknowledges(&self, start: u32) -> bool {
+        const WINDOW: u32 = 1 << 16;
+        self.acknowledged.wrapping_sub(start) < WINDOW
+    }
+}
+
+/// Advances a number of bytes to a sequence number, unless that is an older one. Sequence numbers
+/// begin anew every 4 GiB.
+pub(super) fn advance(bytes: &mut u64, start: u32, number: u32) {
+    /// What is further ahead is older.
+    const HALF: u32 = 1 << 31;
+    let ahead = number.wrapping_sub(start).wrapping_sub(*bytes as u32);
+    if ahead < HALF {
+        *bytes += u64::from(ahead);
+    }
 }
 
 impl PacketEnds {

@@ -3,7 +3,8 @@
 //! In: the counts of a poll. Out: the value of `LocalListener`.
 //! The decision held here: the agent asks the kernel; a capture shows it. Where a host has answered
 //! or accepted, somebody waits, and where it has refused, nobody does. Of a port that is silent
-//! nothing is known. Bounded: when there are too many ports, all are forgotten.
+//! nothing is known, unless a stream of datagrams goes there. Bounded: when there are too many
+//! ports, all are forgotten.
 
 use std::collections::HashMap;
 
@@ -28,7 +29,7 @@ impl Served {
     pub(super) fn note_port(&mut self, key: &RowKey) {
         let is_served = match key.signal {
             Signal::AnsweredTcp | Signal::AnsweredUdp | Signal::Accepted => true,
-            Signal::RefusedTcp => false,
+            Signal::RefusedTcp | Signal::RefusedIcmp => false,
             _ => return,
         };
         let Some(port) = port(key) else { return };
@@ -36,6 +37,21 @@ impl Served {
             self.0.clear();
         }
         self.0.insert(port, is_served);
+    }
+
+    /// The answer that a row stands for: a stream of datagrams that nobody refuses is taken, such
+    /// as media of which one side is silent.
+    pub(super) fn answer_to_stream(&self, key: &RowKey, count: u64) -> Option<RowKey> {
+        /// A scanner repeats a datagram a few times, and media have 20 and more in a second.
+        const STREAM: u64 = 10;
+        let is_refused = self.listener(key) == Some(false);
+        let is_stream = key.signal == Signal::Datagram && count >= STREAM && !is_refused;
+        is_stream.then_some(RowKey {
+            signal: Signal::AnsweredUdp,
+            tool: None,
+            interface: None,
+            ..*key
+        })
     }
 
     /// Whether a socket waits where a client's packet goes.
@@ -50,6 +66,8 @@ impl Served {
 }
 
 fn port(key: &RowKey) -> Option<Port> {
-    let is_udp = key.signal.transport() == Some(Transport::Udp);
+    // What ICMP refuses is a datagram, but for a firewall's refusals.
+    let is_udp =
+        key.signal == Signal::RefusedIcmp || key.signal.transport() == Some(Transport::Udp);
     Some((key.local?, key.port?, is_udp))
 }

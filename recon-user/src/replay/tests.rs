@@ -137,6 +137,15 @@ fn sockets_report_what_dialogues_show() {
             true,
         ),
         (
+            "a SYN-ACK that was not captured",
+            vec![
+                handshake()[0],
+                (OUT, ACK, behind(LOCAL, 0), behind(REMOTE, 9), 0),
+            ],
+            vec![Accepted],
+            true,
+        ),
+        (
             "a retransmitted SYN-ACK",
             with(&[(OUT, SYN | ACK, LOCAL, behind(REMOTE, 0), 0)]),
             vec![Accepted],
