@@ -171,14 +171,21 @@ fn run(command: Command) -> anyhow::Result<bool> {
 }
 
 fn run_replay(options: &ReplayOptions) -> anyhow::Result<bool> {
-    let in_force = in_force(&options.rule_options)?;
+    let of_hosts = settings::in_force(&options.rule_options, rule::captured)?;
+    // The others have the same warnings.
+    report(&of_hosts.warnings);
+    let of_mirror = settings::in_force(&options.rule_options, rule::mirrored)?;
+    let rules = replay::ReplayRules {
+        of_hosts: &of_hosts,
+        of_mirror: &of_mirror,
+    };
     let mut out = io::stdout().lock();
     match &options.verify {
-        Some(folder) => replay::verify(folder, options.learn, &options.local, &in_force, &mut out),
+        Some(folder) => replay::verify(folder, options.learn, &options.local, rules, &mut out),
         None => replay::run(
             &options.files,
             &options.local,
-            &in_force,
+            rules.of(&options.local),
             options.format,
             &mut out,
         ),

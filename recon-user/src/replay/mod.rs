@@ -62,6 +62,26 @@ use served::Served;
 use summary::{Summary, readable_links};
 pub use verify::verify;
 
+/// The rules in force, by whose packets a capture has.
+#[derive(Clone, Copy, Debug)]
+pub struct ReplayRules<'a> {
+    /// Those of local hosts.
+    pub of_hosts: &'a InForce,
+    /// Those of a network, in which everybody is local.
+    pub of_mirror: &'a InForce,
+}
+
+impl<'a> ReplayRules<'a> {
+    /// The rules for packets of these networks; those of everybody if there are none.
+    #[must_use]
+    pub fn of(self, local: &[Network]) -> &'a InForce {
+        match local {
+            [] => self.of_mirror,
+            _ => self.of_hosts,
+        }
+    }
+}
+
 /// Judges the packets of captures, writes alerts to `out`, and logs a summary. A closed `out` is no
 /// error. Returns whether all packets were read; if not, that has been reported.
 ///

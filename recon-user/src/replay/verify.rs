@@ -16,7 +16,7 @@ use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::incidents::{FinalIncident, incidents};
-use super::judge_files;
+use super::{ReplayRules, judge_files};
 use crate::address::Network;
 use crate::alert::LineFormat;
 use crate::settings::InForce;
@@ -76,11 +76,14 @@ pub fn verify(
     folder: &Path,
     learns: bool,
     local: &[Network],
-    in_force: &InForce,
+    rules: ReplayRules<'_>,
     out: &mut dyn Write,
 ) -> anyhow::Result<bool> {
     let cases = cases(folder)?;
-    let in_force = without_line_limits(in_force);
+    let rules = ReplayRules {
+        of_hosts: &without_line_limits(rules.of_hosts),
+        of_mirror: &without_line_limits(rules.of_mirror),
+    };
     let mut failed = 0;
     for case in &cases {
         let name = case
@@ -88,7 +91,7 @@ pub fn verify(
             .unwrap_or(case)
             .display()
             .to_string();
-        let written = match run_case(case, learns, local, &in_force) {
+        let written = match run_case(case, learns, local, rules) {
             Ok(CaseResult::Learned(count)) => writeln!(out, "learned  {name}: {count} incidents"),
             Ok(CaseResult::Checked(reasons)) if reasons.is_empty() => {
                 writeln!(out, "ok       {name}")
@@ -166,7 +169,7 @@ fn run_case(
     case: &Path,
     learns: bool,
     local: &[Network],
-    in_force: &InForce,
+    rules: ReplayRules<'_>,
 ) -> anyhow::Result<CaseResult> {
     let path = case.join(EXPECTED);
     let expected = match fs::read_to_string(&path) {
@@ -179,7 +182,7 @@ fn run_case(
     }
     let is_new = expected.is_none();
     let expected: Expected = expected.unwrap_or_default();
-    let found = replay_case(case, &expected, local, in_force)?;
+    let found = replay_case(case, &expected, local, rules)?;
     if !is_new {
         return Ok(CaseResult::Checked(expected.reasons(&found)));
     }
@@ -203,7 +206,7 @@ fn replay_case(
     case: &Path,
     expected: &Expected,
     local: &[Network],
-    in_force: &InForce,
+    rules: ReplayRules<'_>,
 ) -> anyhow::Result<Vec<FinalIncident>> {
     let own: Vec<Network> = expected
         .local
@@ -222,7 +225,7 @@ fn replay_case(
     };
     ensure!(!files.is_empty(), "there is no capture");
     let mut lines = Vec::new();
-    judge_files(&files, local, in_force, LineFormat::Ecs, &mut lines)?;
+    judge_files(&files, local, rules.of(local), LineFormat::Ecs, &mut lines)?;
     incidents(&lines)
 }
 

@@ -5,10 +5,12 @@
 
 mod catalogue;
 mod configured;
+mod forms;
 mod remotes;
 mod scanner;
 
 pub use catalogue::{Profile, Technique, defaults};
 pub use configured::Configured;
+pub use forms::{captured, mirrored};
 pub use remotes::Remotes;
 pub use scanner::{SCANNERS, scanners};
