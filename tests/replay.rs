@@ -8,10 +8,14 @@
 mod cases;
 #[path = "replay/containers.rs"]
 mod containers;
+#[path = "replay/kept.rs"]
+mod kept;
 #[path = "replay/made.rs"]
 mod made;
 #[path = "replay/recording.rs"]
 mod recording;
+#[path = "replay/sent.rs"]
+mod sent;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

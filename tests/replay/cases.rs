@@ -2,13 +2,16 @@
 
 use std::fs;
 use std::io::{Seek as _, Write as _};
+use std::net::Ipv4Addr;
 use std::process::Stdio;
 
 use anyhow::{Result, ensure};
 use recon_tests::agent::recon;
+use recon_tests::frame::{Path, syn};
+use recon_tests::lab::HOST;
 use tempfile::TempDir;
 
-use crate::made::{pcap, scan};
+use crate::made::{START, pcap, scan};
 use crate::recording::{finish, replay_files};
 
 #[test]
@@ -86,4 +89,35 @@ fn cases_are_learned_and_verified() -> Result<()> {
         1,
         &["FAILED   quiet: unexpected: port-scan/distinct_ports by 198.51.100.2"],
     )
+}
+
+/// A limit that leaves lines out must not hide what is expected, nor what is forbidden.
+#[test]
+fn no_limit_on_lines_hides_an_incident_of_a_case() -> Result<()> {
+    const SCANNERS: u8 = 6;
+    let folder = TempDir::new()?;
+    let case = folder.path().join("scanners");
+    fs::create_dir(&case)?;
+    let mut packets = Vec::new();
+    for number in 0..SCANNERS {
+        let path = Path::new(Ipv4Addr::new(203, 0, 113, number), HOST);
+        for port in 0..40 {
+            packets.push((START, path.tcp(syn(2000 + port), &[])?));
+        }
+    }
+    let file = pcap(&packets);
+    fs::write(case.join("a.pcap"), &file)?;
+    let config = folder.path().join("recon.toml");
+    fs::write(&config, "[alerts]\nlines = 1\ninformational_per_hour = 1\n")?;
+    let arguments = format!("--config {}", config.display());
+    let limited = replay_files(&[file], &format!("--profile source {arguments}"))?;
+    ensure!(limited.log.contains("suppressed_lines="), "{}", limited.log);
+    let scans = format!("[[alert]]\nrule = \"port-scan\"\nincidents = {SCANNERS}\ncount = 40\n");
+    let forbidden = "[[alert]]\nrule = \"port-scan\"\nsource = \"203.0.113.5\"\nincidents = 0\n";
+    for (expected, code) in [(scans.as_str(), 0), (forbidden, 1)] {
+        fs::write(case.join("expect.toml"), expected)?;
+        let (found, text) = verify(&folder, &arguments)?;
+        ensure!(found == Some(code), "{expected}: {found:?}\n{text}");
+    }
+    Ok(())
 }

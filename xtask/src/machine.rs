@@ -36,7 +36,7 @@ pub(crate) const WEB_SERVER: Tool = tool("nginx", "nginx");
 
 /// Real scanners, clients and servers. netcat has its full name here, since there is another one;
 /// Python must be Debian's own.
-pub(crate) const TEST_TOOLS: [Tool; 22] = [
+pub(crate) const TEST_TOOLS: [Tool; 23] = [
     tool("nmap", "nmap"),
     tool("hping3", "hping3"),
     tool("masscan", "masscan"),
@@ -59,6 +59,7 @@ pub(crate) const TEST_TOOLS: [Tool; 22] = [
     tool("systemd-analyze", "systemd"),
     tool("tmux", "tmux"),
     tool("tcpdump", "tcpdump"),
+    tool("tcpreplay", "tcpreplay"),
 ];
 
 const fn tool(program: &'static str, package: &'static str) -> Tool {
