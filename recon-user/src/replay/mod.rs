@@ -33,6 +33,8 @@ mod verify;
 mod waiting;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
 
 use std::io::{self, Write};
