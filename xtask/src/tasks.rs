@@ -37,6 +37,22 @@ pub(crate) const STATIC: [&str; 3] = ["--", "-C", "target-feature=+crt-static"];
 /// The start of a line in which cargo repeats the output of the agent's build script, which
 /// compiles the kernel programs.
 const KERNEL_BUILD: &str = "warning: recon-user@";
+/// The agent's unit tests are compiled for themselves alone. Without most optimisations that takes a
+/// third of the time, and they run as long.
+const LIGHT_AGENT: &str = "profile.release.package.recon-user.opt-level=1";
+/// The same for the tests, whose time goes into waiting.
+const LIGHT_TESTS: &str = "profile.release.package.recon-tests.opt-level=1";
+/// Of the benchmarks, which are examples, one has tests.
+const OTHER_UNIT_TESTS: [&str; 8] = [
+    "--workspace",
+    "--exclude",
+    AGENT,
+    "--exclude",
+    KERNEL,
+    "--lib",
+    "--bins",
+    "--example=precision",
+];
 /// The package with the kernel programs, which compiles for the BPF target only.
 const KERNEL: &str = "recon-ebpf";
 /// The end of a `cargo clippy` line.
@@ -73,9 +89,13 @@ pub(crate) fn test(args: &[OsString], hostile: bool) -> Result<()> {
     need_root("tests", "test")?;
     let agent = agent(Goal::Test)?;
     if !hostile && args.is_empty() {
-        // Unit tests first: they take seconds, and what follows many minutes. Of the benchmarks,
-        // which are examples, one has tests.
-        run_tests(&agent, &["--lib", "--bins", "--example", "precision"], &[])?;
+        // Unit tests first: they take seconds, and what follows many minutes.
+        run_tests(
+            &agent,
+            &["--package", AGENT, "--lib", "--config", LIGHT_AGENT],
+            &[],
+        )?;
+        run_tests(&agent, &OTHER_UNIT_TESTS, &[])?;
         return run_tests(&agent, &["--test", "*"], &[]);
     }
     let chosen: Vec<_> = match hostile {
@@ -88,6 +108,7 @@ pub(crate) fn test(args: &[OsString], hostile: bool) -> Result<()> {
 /// With the agent's profile, so that shared dependencies are compiled once.
 fn run_tests(agent: &Path, chosen: &[&str], args: &[OsString]) -> Result<()> {
     let mut tests = cargo("test --release")?;
+    tests.args(["--config", LIGHT_TESTS]);
     run_cargo(tests.args(chosen).args(args).env("RECON_BIN", agent))
 }
 
