@@ -13,6 +13,7 @@
 
 mod driver;
 mod mixture;
+mod random;
 mod score;
 
 use std::collections::BTreeMap;

@@ -4,10 +4,12 @@
 //! The decision held here: the process's own clock has a resolution of nanoseconds, utime and stime
 //! in /proc one of ten milliseconds.
 
-use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
@@ -44,6 +46,49 @@ fn peak(status: &str) -> Option<u64> {
         .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let number: u64 = line.strip_suffix("kB")?.trim().parse().ok()?;
     Some(number * UNIT)
+}
+
+/// What a command has taken from its start to its end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spent {
+    /// Its processor time.
+    pub processor: Duration,
+    /// Its peak memory in bytes: `ru_maxrss` of getrusage(2).
+    pub peak_memory: u64,
+}
+
+/// Runs a command to its end, without input.
+///
+/// # Errors
+/// When it can't be started, or fails.
+pub fn run_measured(command: &mut Command) -> Result<Spent> {
+    const KIB: u64 = 1024;
+    let name = format!("{command:?}");
+    let child = command.stdin(Stdio::null()).spawn();
+    let pid = child.with_context(|| name.clone())?.id().cast_signed();
+    let mut status = 0;
+    // SAFETY: numbers, of which any bytes are some.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    loop {
+        // SAFETY: both places outlive the call.
+        let ended = unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) };
+        let error = io::Error::last_os_error();
+        match ended == pid {
+            true => break,
+            false if error.kind() == io::ErrorKind::Interrupted => {}
+            false => return Err(error).with_context(|| format!("wait4: {name}")),
+        }
+    }
+    let status = ExitStatus::from_raw(status);
+    ensure!(status.success(), "{name}: {status}");
+    let time = |time: libc::timeval| -> Result<Duration> {
+        let seconds = Duration::from_secs(u64::try_from(time.tv_sec)?);
+        Ok(seconds + Duration::from_micros(u64::try_from(time.tv_usec)?))
+    };
+    Ok(Spent {
+        processor: time(usage.ru_utime)? + time(usage.ru_stime)?,
+        peak_memory: u64::try_from(usage.ru_maxrss)? * KIB,
+    })
 }
 
 /// Measures the processor time of a process from the meter's start on.
@@ -101,6 +146,19 @@ mod tests {
         ] {
             assert_eq!(peak(status), expected, "{status}");
         }
+    }
+
+    #[test]
+    fn what_a_command_takes_is_measured() -> Result<()> {
+        let spent = run_measured(
+            Command::new("sh").args(["-c", "i=0; while [ $i -lt 9999 ]; do i=$((i+1)); done"]),
+        )?;
+        assert!(
+            spent.processor > Duration::ZERO && spent.peak_memory > 1 << 16,
+            "{spent:?}"
+        );
+        assert!(run_measured(&mut Command::new("false")).is_err());
+        Ok(())
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 
 use recon_common::Address;
 
-use super::random::Random;
+use crate::random::Random;
 
 pub(crate) const FTP: u16 = 21;
 pub(crate) const SSH: u16 = 22;

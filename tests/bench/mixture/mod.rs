@@ -32,7 +32,6 @@
 mod background;
 mod clients;
 mod host;
-mod random;
 mod scanners;
 mod source;
 mod strays;
@@ -45,9 +44,9 @@ use std::collections::HashMap;
 
 use recon_common::Address;
 
+use crate::random::Random;
 use host::{Addresses, scanner_network};
 pub(crate) use host::{Closed, Kind, kind_at};
-use random::Random;
 pub(crate) use scanners::SCANNERS;
 use source::Source;
 use traffic::Traffic;

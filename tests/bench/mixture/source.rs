@@ -6,8 +6,8 @@
 use recon_common::{Address, Signal};
 
 use super::host::{SITES, site_for};
-use super::random::Random;
 use super::traffic::{Connection, HOUR, Millis, Outcome, SECOND, Sent, Stack, Traffic};
+use crate::random::Random;
 
 /// What a remote wants of a connection.
 #[derive(Clone, Copy, Debug)]

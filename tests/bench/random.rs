@@ -16,6 +16,7 @@ const EXACT_BITS: u32 = f64::MANTISSA_DIGITS;
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 
+#[allow(dead_code, reason = "shared by benchmarks")]
 impl Random {
     /// A stream of its own for the part with that number.
     pub(crate) fn part(seed: u64, number: u64) -> Self {
