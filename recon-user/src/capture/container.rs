@@ -8,10 +8,7 @@
 use std::io::{self, Read};
 
 use jiff::Timestamp;
-use pcap_parser::pcap::{
-    LegacyPcapBlock, PcapHeader, parse_pcap_frame, parse_pcap_frame_be, parse_pcap_frame_modified,
-    parse_pcap_header,
-};
+use pcap_parser::pcap::{PcapHeader, parse_pcap_header};
 
 use super::input::{Input, ReadProgress};
 use super::pcapng::Sections;
@@ -22,8 +19,6 @@ use super::{CaptureError, Captured, Next};
 const FILE_HEADER: usize = 24;
 const PACKET_HEADER: usize = 16;
 const MODIFIED_HEADER: usize = 24;
-/// Where the captured length is in a packet's header.
-const CAPTURED_LENGTH: usize = 8;
 /// The longest packet: four times what libpcap captures.
 const LONGEST_PACKET: u32 = 1 << 20;
 /// The first four bytes of pcapng, in either byte order.
@@ -44,7 +39,7 @@ pub(super) struct CaptureStream {
 }
 
 enum ContainerFormat {
-    Pcap(PcapHeader),
+    Pcap(PcapFormat),
     Pcapng(Box<Sections>),
     /// A file without a byte.
     Empty,
@@ -79,7 +74,7 @@ impl CaptureContainer {
             match parse_pcap_header(start) {
                 Ok((_, header)) => {
                     stream.window.skip(FILE_HEADER);
-                    ContainerFormat::Pcap(header)
+                    ContainerFormat::Pcap(PcapFormat::new(&header))
                 }
                 Err(_) => return Err(CaptureError::NotCapture { name: stream.name }),
             }
@@ -91,11 +86,12 @@ impl CaptureContainer {
     ///
     /// # Errors
     /// The bytes can't be read, or make no sense.
+    #[inline]
     pub(crate) fn next(&mut self) -> Result<Next<'_>, CaptureError> {
         let Self { stream, format } = self;
         match format {
             ContainerFormat::Empty => Ok(Next::End),
-            ContainerFormat::Pcap(header) => next_of_pcap(stream, header),
+            ContainerFormat::Pcap(format) => next_of_pcap(stream, *format),
             ContainerFormat::Pcapng(sections) => sections.next(stream),
         }
     }
@@ -104,6 +100,7 @@ impl CaptureContainer {
 impl CaptureStream {
     /// Reads until so many bytes are there. Returns whether they are: a compressed stream that
     /// breaks off ends there.
+    #[inline]
     pub(super) fn fill(&mut self, length: usize) -> Result<bool, CaptureError> {
         self.window
             .fill(length)
@@ -152,63 +149,75 @@ impl CaptureStream {
     }
 }
 
-fn next_of_pcap<'a>(
-    stream: &'a mut CaptureStream,
-    header: &PcapHeader,
-) -> Result<Next<'a>, CaptureError> {
-    let packet_header = match header.is_modified_format() {
-        true => MODIFIED_HEADER,
-        false => PACKET_HEADER,
-    };
-    if !stream.fill(packet_header)? {
+/// How the packets of a file of pcap are written.
+#[derive(Clone, Copy)]
+struct PcapFormat {
+    is_big_endian: bool,
+    /// The length of a packet's header.
+    header: usize,
+    /// Nanoseconds in the unit of a packet's time.
+    unit: i64,
+    link: u16,
+}
+
+impl PcapFormat {
+    fn new(header: &PcapHeader) -> Self {
+        /// Above them are flags, such as the length of a frame check sequence.
+        const LINK_BITS: i32 = 0xffff;
+        Self {
+            is_big_endian: header.is_bigendian(),
+            header: match header.is_modified_format() {
+                true => MODIFIED_HEADER,
+                false => PACKET_HEADER,
+            },
+            unit: match header.is_nanosecond_precision() {
+                true => 1,
+                false => 1000,
+            },
+            link: (header.network.0 & LINK_BITS) as u16,
+        }
+    }
+
+    fn number(self, bytes: [u8; 4]) -> u32 {
+        match self.is_big_endian {
+            true => u32::from_be_bytes(bytes),
+            false => u32::from_le_bytes(bytes),
+        }
+    }
+}
+
+/// The next packet. Its header is read here and not by pcap-parser, which reads it a second time.
+#[inline]
+fn next_of_pcap(stream: &mut CaptureStream, format: PcapFormat) -> Result<Next<'_>, CaptureError> {
+    if !stream.fill(format.header)? {
         return Ok(stream.end());
     }
-    let start = stream.window.bytes(packet_header);
-    let field = start[CAPTURED_LENGTH..].first_chunk().copied();
-    let field = field.unwrap_or_default();
-    let captured = match header.is_bigendian() {
-        true => u32::from_be_bytes(field),
-        false => u32::from_le_bytes(field),
+    let start = stream.window.bytes(PACKET_HEADER).as_chunks().0;
+    let &[seconds, fraction, captured, length] = start else {
+        return Ok(stream.end());
     };
+    let [seconds, fraction, captured, length] =
+        [seconds, fraction, captured, length].map(|field| format.number(field));
     if captured > LONGEST_PACKET {
         return Err(stream.corrupt(format!("a packet of {captured} bytes")));
     }
-    let length = packet_header + captured as usize;
-    if !stream.fill(length)? {
+    if !stream.fill(format.header + captured as usize)? {
         return Ok(stream.end());
     }
-    let position = stream.window.position();
-    stream.window.skip(length);
-    let bytes = stream.window.skipped(length);
-    let parse = match (header.is_modified_format(), header.is_bigendian()) {
-        (true, _) => parse_pcap_frame_modified,
-        (_, true) => parse_pcap_frame_be,
-        (_, false) => parse_pcap_frame,
-    };
-    // The length has been checked, and the parser checks nothing else.
-    let Ok((_, packet)) = parse(bytes) else {
-        return Ok(Next::Cut(position));
-    };
-    Ok(Next::Packet(of_pcap(header, packet)))
-}
-
-fn of_pcap<'a>(header: &PcapHeader, packet: LegacyPcapBlock<'a>) -> Captured<'a> {
-    /// Above them are flags, such as the length of a frame check sequence.
-    const LINK_BITS: i32 = 0xffff;
-    let unit = match header.is_nanosecond_precision() {
-        true => 1,
-        false => 1000,
-    };
+    stream.window.skip(format.header + captured as usize);
     // A fraction above a second carries over, as libpcap has it.
-    let fraction = i64::from(packet.ts_usec) * unit;
-    let seconds = i64::from(packet.ts_sec) + fraction / i64::from(NANOSECONDS);
-    Captured {
-        time: Some(time(seconds, fraction % i64::from(NANOSECONDS))),
-        link: (header.network.0 & LINK_BITS) as u16,
+    let fraction = i64::from(fraction) * format.unit;
+    let carried = fraction / i64::from(NANOSECONDS);
+    Ok(Next::Packet(Captured {
+        time: Some(time(
+            i64::from(seconds) + carried,
+            fraction % i64::from(NANOSECONDS),
+        )),
+        link: format.link,
         interface: None,
-        bytes: packet.data,
-        length: packet.origlen,
-    }
+        bytes: stream.window.skipped(captured as usize),
+        length,
+    }))
 }
 
 /// In a second.

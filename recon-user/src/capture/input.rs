@@ -19,7 +19,7 @@ use crate::diagnostic::visible;
 use crate::standard_streams::{GZIP, STDIN, ZSTD, check_stdin, decompressor};
 
 /// How much of a file is read at once.
-const CHUNK: usize = 256 << 10;
+const CHUNK: usize = 64 << 10;
 
 /// The second to fourth byte of a Zstandard frame to be skipped, whose first is 0x50 to 0x5f.
 const ZSTD_SKIPPED: &[u8] = b"\x2a\x4d\x18";

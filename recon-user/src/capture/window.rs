@@ -7,7 +7,7 @@
 use std::io::{self, Read};
 
 /// How much is read at once.
-const STEP: usize = 256 << 10;
+const STEP: usize = 64 << 10;
 
 /// The bytes of a stream from the current place on.
 pub(super) struct Window<R> {
@@ -42,7 +42,15 @@ impl<R: Read> Window<R> {
     }
 
     /// Reads until `length` bytes are there, or the stream ends. Returns whether they are.
+    #[inline]
     pub(super) fn fill(&mut self, length: usize) -> io::Result<bool> {
+        match self.available() >= length {
+            true => Ok(true),
+            false => self.read_until(length),
+        }
+    }
+
+    fn read_until(&mut self, length: usize) -> io::Result<bool> {
         while self.available() < length {
             if self.start > 0 {
                 self.buffer.copy_within(self.start..self.end, 0);
