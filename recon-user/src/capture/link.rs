@@ -83,6 +83,7 @@ pub(crate) struct LinkReader {
 
 impl LinkReader {
     /// The frame in a packet.
+    #[inline]
     pub(crate) fn read<'a>(
         &'a mut self,
         link: Link,
@@ -240,6 +241,7 @@ fn wireless_header(frame: &[u8]) -> Result<(bool, usize), Unreadable> {
 }
 
 /// Ethernet. Of PPP over it, a modem's side shows what the host's own interface has without.
+#[inline]
 fn ethernet(bytes: &[u8]) -> Result<LinkFrame<'_>, Unreadable> {
     const SESSION: u16 = 0x8864;
     match number(bytes, ETHERNET_HEADER - 2) {
@@ -291,7 +293,21 @@ fn number(bytes: &[u8], at: usize) -> Result<u16, Unreadable> {
 }
 
 impl<'a> LinkFrame<'a> {
+    /// Whether nothing is between its link layer and the IP header that this announces.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        let &Self::Ethernet(bytes) = self else {
+            return true;
+        };
+        let version = bytes.get(ETHERNET_HEADER).map(|first| first >> 4);
+        matches!(
+            (number(bytes, ETHERNET_HEADER - 2), version),
+            (Ok(ethertype::IPV4), Some(4)) | (Ok(ethertype::IPV6), Some(6))
+        )
+    }
+
     /// The packet's IP header and what follows, if it has one: behind any tags of VLANs.
+    #[inline]
     pub(crate) fn network(&self) -> Option<&'a [u8]> {
         let bytes = match *self {
             Self::Bare(bytes) => return Some(bytes),

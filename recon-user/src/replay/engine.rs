@@ -11,15 +11,15 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use recon_common::packet::BarePacket;
-use recon_common::protocol::ip_protocol;
 use recon_common::protocol::tcp_flag::{ACK, RST, SYN};
+use recon_common::protocol::{ip_protocol, port};
 use recon_common::table::TABLE_ENTRIES;
 use recon_common::{
     Address, Detail, Direction, Flow, FlowMarks as _, FrameClass, Ignored, Key, Loss, Packet,
     Parsed, Signal, parse,
 };
 
-use super::connections::{Connections, SocketEvent};
+use super::connections::{Connections, SocketEvent, SocketPlace};
 use super::flows::{Flows, PacketState};
 use super::segment::{PacketEnds, Segment};
 use super::two_way::TwoWay;
@@ -145,64 +145,102 @@ impl Engine {
         self.connections.unfollowed
     }
 
-    /// PollCounts what a frame shows.
+    /// Counts what a frame shows.
     pub(super) fn observe(&mut self, frame: LinkFrame<'_>, interface: u32, now: Timestamp) {
         let header = frame.network().and_then(PacketEnds::read);
-        let ways = match &header {
-            Some(header) => {
-                self.two_way.observe(header.source, header.destination);
-                self.locals.ways(header)
-            }
-            // ARP, and what can't be read: it has no ends yet.
-            None => Ways {
-                leaves: false,
-                comes_in: true,
-            },
-        };
-        let Ways { leaves, comes_in } = ways;
-        if !leaves && !comes_in {
-            self.foreign += 1;
-            return;
-        }
-        let segment = header.and_then(|header| header.segment);
         let crossing = |direction| Crossing {
             direction,
             interface,
             now,
-            is_followed: segment.is_some(),
+            is_followed: header.is_some_and(|header| header.segment.is_some()),
         };
+        let Some(header) = header else {
+            // ARP, and what can't be read: it has no ends yet.
+            let class = self.cross(frame, crossing(Direction::In));
+            return self.lose_class(class);
+        };
+        let ways = self.locals.ways(&header);
+        let Some(segment) = &header.segment else {
+            self.two_way.observe(header.source, header.destination);
+            return self.observe_datagram(frame, &header, ways, crossing);
+        };
+        let is_data = header.is_data && frame.is_plain();
+        let place = SocketPlace::from(&flow(&header, segment, Direction::Out));
+        if !self.is_two_way(place, ways) {
+            self.two_way.observe(header.source, header.destination);
+        }
         let mut class = None;
-        if leaves {
+        if ways.leaves {
+            if !is_data {
+                class = Some(self.cross(frame, crossing(Direction::Out)));
+            }
+            self.follow(&header, segment, place, Direction::Out, now);
+        }
+        if ways.comes_in {
+            if !is_data || segment.destination_port == port::HTTP {
+                class = Some(self.cross(frame, crossing(Direction::In)));
+            }
+            self.follow(&header, segment, place.of_other_end(), Direction::In, now);
+        }
+        match class {
+            Some(class) => self.lose_class(class),
+            None if !ways.leaves && !ways.comes_in => self.foreign += 1,
+            None => {}
+        }
+    }
+
+    /// Counts what a packet shows that no socket of TCP follows.
+    fn observe_datagram(
+        &mut self,
+        frame: LinkFrame<'_>,
+        header: &PacketEnds,
+        ways: Ways,
+        crossing: impl Fn(Direction) -> Crossing,
+    ) {
+        let mut class = None;
+        if ways.leaves {
             let left = self.cross(frame, crossing(Direction::Out));
             if left == Ignored::Group.into()
-                && let (Some(packet), Some(header)) = (frame.network(), &header)
+                && let Some(packet) = frame.network()
                 && let Some(flow) = waiting::after_question(packet, header)
             {
                 self.flows.marks(&flow).expect_answers();
             }
             class = Some(left);
-            if let (Some(header), Some(segment)) = (&header, &segment) {
-                self.follow(header, segment, Direction::Out, now);
-            }
         }
-        if comes_in {
+        if ways.comes_in {
             class = Some(self.cross(frame, crossing(Direction::In)));
-            if let (Some(header), Some(segment)) = (&header, &segment) {
-                self.follow(header, segment, Direction::In, now);
-            }
         }
-        if let Some(FrameClass::Lost(loss)) = class {
+        match class {
+            Some(class) => self.lose_class(class),
+            None => self.foreign += 1,
+        }
+    }
+
+    /// Whether the directions of a connection are known, so that its packets show nothing of them.
+    #[inline]
+    fn is_two_way(&self, sent: SocketPlace, ways: Ways) -> bool {
+        match (ways.leaves, ways.comes_in) {
+            (true, _) => self.connections.is_two_way(sent),
+            (false, true) => self.connections.is_two_way(sent.of_other_end()),
+            (false, false) => false,
+        }
+    }
+
+    /// Counts a frame that can't be read.
+    fn lose_class(&mut self, class: FrameClass) {
+        if let FrameClass::Lost(loss) = class {
             self.lose(loss);
         }
     }
 
-    /// PollCounts a frame that can't be read.
+    /// Counts a frame that can't be read.
     pub(super) fn lose(&mut self, loss: Loss) {
         self.counts.lost += 1;
         self.lost[loss as usize] += 1;
     }
 
-    /// PollCounts what a frame shows that crosses a hook.
+    /// Counts what a frame shows that crosses a hook.
     fn cross(&mut self, frame: LinkFrame<'_>, crossing: Crossing) -> FrameClass {
         match frame {
             LinkFrame::Ethernet(bytes) => self.count_packet(bytes, crossing),
@@ -299,41 +337,50 @@ impl Engine {
             && (waits(waiting::for_remote(flow)) || waits(waiting::for_anybody(flow)))
     }
 
-    /// PollCounts what a socket would have seen.
+    /// Counts what a socket would have seen.
+    #[inline]
     fn follow(
         &mut self,
         header: &PacketEnds,
         segment: &Segment,
+        place: SocketPlace,
         direction: Direction,
         now: Timestamp,
     ) {
-        let flow = flow(header, segment, direction);
         if !self.two_way.is_shown() && direction == Direction::Out {
             self.two_way.has_only_sent |= segment.flags & (ACK | SYN | RST) == ACK;
         }
-        let is_one_way = direction == Direction::In && !self.two_way.shows_sending_of(flow.local);
+        let is_one_way = direction == Direction::In
+            && !self.connections.is_two_way(place)
+            && !self.two_way.shows_sending_of(header.destination);
         let event = self
             .connections
-            .follow(&flow, segment, direction, now, is_one_way);
+            .follow(place, segment, direction, now, is_one_way);
+        if let Some(event) = event {
+            self.count_event(&flow(header, segment, direction), event);
+        }
+    }
+
+    /// Counts an event of a socket.
+    fn count_event(&mut self, flow: &Flow, event: SocketEvent) {
         let (signal, ending) = match event {
-            None => return,
-            Some(SocketEvent::Accepted) => {
+            SocketEvent::Accepted => {
                 // Its end is then known to be one, and its reset refuses nothing.
-                let marks = self.flows.marks(&flow);
+                let marks = self.flows.marks(flow);
                 marks.expect_answers();
                 marks.mark_reached();
                 (Signal::Accepted, 0)
             }
-            Some(SocketEvent::Ended(ending)) => (Signal::Ended, ending.pack()),
-            Some(SocketEvent::ConnectFailed) => (Signal::ConnectFailed, 0),
+            SocketEvent::Ended(ending) => (Signal::Ended, ending.pack()),
+            SocketEvent::ConnectFailed => (Signal::ConnectFailed, 0),
         };
         const THIS_NAMESPACE: u32 = 0;
         let detail = match signal {
             Signal::ConnectFailed => 0,
             _ => Detail::connection_word(ending, THIS_NAMESPACE),
         };
-        if self.is_judged(signal, &flow) {
-            self.counts.count(Key::for_flow(&flow, signal, detail));
+        if self.is_judged(signal, flow) {
+            self.counts.count(Key::for_flow(flow, signal, detail));
         }
     }
 }

@@ -34,6 +34,7 @@ impl Default for Flows {
 
 impl Flows {
     /// What is remembered of that flow.
+    #[inline]
     pub(super) fn marks(&self, flow: &Flow) -> Marks<'_> {
         let (number, fingerprint) = flow.fingerprint(hash_secrets());
         self.at(number, fingerprint)

@@ -19,6 +19,7 @@
 //! and of what sockets know differ. What no packet shows is absent: processes, namespaces, logins.
 
 mod clock;
+mod connection;
 mod connections;
 mod engine;
 mod flows;
@@ -42,6 +43,7 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
+use jiff::Timestamp;
 use recon_common::{Detail, Loss};
 
 use crate::address::Network;
@@ -251,13 +253,10 @@ impl Replay {
             self.summary.note_time(time);
         }
         let now = self.clock.advance(packet.time);
-        let polls = self.polls.get_or_insert_with(|| Polls::begin(now));
-        let mut polls = *polls;
-        while let Some(ended) = polls.end_before(now) {
-            self.end_poll(ended, out)?;
+        match &mut self.polls {
+            Some(polls) if !polls.has_ended(now) => polls.note_packet(),
+            _ => self.begin_poll(now, out)?,
         }
-        polls.note_packet();
-        self.polls = Some(polls);
         let Some(link) = Link::of(packet.link) else {
             if self.summary.note_unknown_link(packet.link) {
                 tracing::error!(
@@ -279,11 +278,23 @@ impl Replay {
             Err(Unreadable::Cut) => self.engine.lose(Loss::Truncated),
             Err(Unreadable::NoNetwork) => self.summary.no_network += 1,
         }
-        if self.engine.counts.is_full() {
+        if self.engine.counts.is_full()
+            && let Some(polls) = &mut self.polls
+        {
             let cut = polls.cut(now);
-            self.polls = Some(polls);
             self.end_poll(cut, out)?;
         }
+        Ok(())
+    }
+
+    /// Ends the polls before a packet of that time.
+    fn begin_poll(&mut self, now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
+        let mut polls = self.polls.unwrap_or_else(|| Polls::begin(now));
+        while let Some(ended) = polls.end_before(now) {
+            self.end_poll(ended, out)?;
+        }
+        polls.note_packet();
+        self.polls = Some(polls);
         Ok(())
     }
 

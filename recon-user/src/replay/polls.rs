@@ -36,10 +36,16 @@ impl Polls {
         }
     }
 
+    /// Whether a poll has ended before a packet of that time.
+    #[inline]
+    pub(super) fn has_ended(&self, time: Timestamp) -> bool {
+        time > self.to
+    }
+
     /// The poll that has ended before a packet of that time, if one has. To be called until none
     /// has.
     pub(super) fn end_before(&mut self, time: Timestamp) -> Option<Interval> {
-        (time > self.to).then(|| {
+        self.has_ended(time).then(|| {
             let ended = self.current();
             self.from = self.to;
             self.idle += 1;

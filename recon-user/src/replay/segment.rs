@@ -6,8 +6,8 @@
 //! header of IPv6, has no [`Segment`]: its connection is not followed, and its signal counts.
 
 use recon_common::Address;
-use recon_common::protocol::tcp_flag::{FIN, SYN};
-use recon_common::protocol::{IPV4_HEADER, IPV6_HEADER, TCP_HEADER, ip_protocol};
+use recon_common::protocol::tcp_flag::{ACK, FIN, RST, SYN};
+use recon_common::protocol::{IPV4_HEADER, IPV4_PLAIN, IPV6_HEADER, TCP_HEADER, ip_protocol, port};
 
 /// The ends of a packet, and its segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,9 @@ pub(super) struct PacketEnds {
     pub(super) source: Address,
     pub(super) destination: Address,
     pub(super) segment: Option<Segment>,
+    /// Whether the segment is data or an acknowledgement of a connection, with plain headers: the
+    /// parser takes it for nothing else, unless it comes in on port 80.
+    pub(super) is_data: bool,
 }
 
 /// A TCP segment.
@@ -30,6 +33,11 @@ pub(super) struct Segment {
 }
 
 impl Segment {
+    /// Whether it belongs to an established connection, and is no query of DNS.
+    const fn is_data(&self) -> bool {
+        self.flags & (ACK | SYN | FIN | RST) == ACK && self.destination_port != port::DNS
+    }
+
     /// The sequence number behind it: a SYN and a FIN count as a byte each.
     pub(super) const fn end(&self) -> u32 {
         let marks = (self.flags & SYN != 0) as u32 + (self.flags & FIN != 0) as u32;
@@ -57,6 +65,7 @@ pub(super) fn advance(bytes: &mut u64, start: u32, number: u32) {
 
 impl PacketEnds {
     /// Reads a packet. `None` if it is no IP, or ends within the header.
+    #[inline]
     pub(super) fn read(packet: &[u8]) -> Option<Self> {
         match packet.first()? >> 4 {
             4 => Self::read_v4(packet),
@@ -65,6 +74,7 @@ impl PacketEnds {
         }
     }
 
+    #[inline]
     fn read_v4(packet: &[u8]) -> Option<Self> {
         /// 'More fragments', and the offset.
         const FRAGMENT: u16 = 0x3fff;
@@ -87,15 +97,18 @@ impl PacketEnds {
             source: address(12),
             destination: address(16),
             segment,
+            is_data: header[0] == IPV4_PLAIN
+                && number(2) >= (IPV4_HEADER + TCP_HEADER) as u16
+                && segment.is_some_and(|segment| segment.is_data()),
         })
     }
 
     fn read_v6(packet: &[u8]) -> Option<Self> {
         let header: &[u8; IPV6_HEADER] = packet.first_chunk()?;
-        let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
-        let length = match length {
+        let payload = usize::from(u16::from_be_bytes([header[4], header[5]]));
+        let length = match payload {
             0 => packet.len(),
-            length => IPV6_HEADER + length,
+            payload => IPV6_HEADER + payload,
         };
         let address = |at: usize| {
             let octets = header[at..].first_chunk().copied();
@@ -108,11 +121,13 @@ impl PacketEnds {
             source: address(8),
             destination: address(24),
             segment,
+            is_data: payload >= TCP_HEADER && segment.is_some_and(|segment| segment.is_data()),
         })
     }
 }
 
 /// The segment at that offset of a packet of that length.
+#[inline]
 fn read_segment(packet: &[u8], start: usize, length: usize) -> Option<Segment> {
     let header: &[u8; TCP_HEADER] = packet.get(start..)?.first_chunk()?;
     let number = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
@@ -127,3 +142,6 @@ fn read_segment(packet: &[u8], start: usize, length: usize) -> Option<Segment> {
         length: u32::try_from(length.saturating_sub(data)).unwrap_or(u32::MAX),
     })
 }
+
+#[cfg(test)]
+mod tests;
