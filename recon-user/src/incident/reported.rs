@@ -18,12 +18,19 @@ use crate::stream::{GroupKey, Query, Secrets, Tag};
 #[derive(Debug)]
 pub(super) struct ReportedRemotes {
     queries: Vec<Dependencies>,
-    /// By query: the tag of each remote's incident. Empty for queries that no other follows.
-    remotes: Vec<HashMap<Address, Tag, Secrets>>,
-    /// Remotes in all maps.
-    total: usize,
-    /// The queries that count only after another.
+    /// The incidents of each remote, of queries that others follow. Most remotes have none, and
+    /// each row asks.
+    remotes: HashMap<Address, Vec<ReportedBy>, Secrets>,
+    /// The queries that count only after another, and those that skip what another reports.
     followers: Vec<usize>,
+    skippers: Vec<usize>,
+}
+
+/// An incident of a remote, and the query that reports it, by index.
+#[derive(Clone, Copy, Debug)]
+struct ReportedBy {
+    query: usize,
+    tag: Tag,
 }
 
 /// What a query depends on, by index.
@@ -56,11 +63,12 @@ impl ReportedRemotes {
             query: Arc::clone(query),
         };
         let is_follower = |&index: &usize| !after(&queries[index]).is_empty();
+        let is_skipper = |&index: &usize| !unless(&queries[index]).is_empty();
         Self {
             followers: (0..queries.len()).filter(is_follower).collect(),
+            skippers: (0..queries.len()).filter(is_skipper).collect(),
             queries: queries.iter().enumerate().map(dependencies).collect(),
-            remotes: queries.iter().map(|_| HashMap::default()).collect(),
-            total: 0,
+            remotes: HashMap::default(),
         }
     }
 
@@ -79,21 +87,24 @@ impl ReportedRemotes {
         if self.queries[index].is_followed
             && let Some(remote) = key.remote
         {
-            self.remotes[index].insert(remote, tag);
-            self.total = self.remotes.iter().map(HashMap::len).sum();
+            let reported = self.remotes.entry(remote).or_default();
+            match reported.iter_mut().find(|by| by.query == index) {
+                Some(by) => by.tag = tag,
+                None => reported.push(ReportedBy { query: index, tag }),
+            }
         }
     }
 
     /// Removes incidents: all in one call, since each call visits every remote.
     pub(super) fn remove_all(&mut self, tags: &[Tag]) {
-        if tags.is_empty() || self.total == 0 {
+        if tags.is_empty() || self.remotes.is_empty() {
             return;
         }
         let tags: HashSet<Tag, Secrets> = tags.iter().copied().collect();
-        for remotes in &mut self.remotes {
-            remotes.retain(|_, of| !tags.contains(of));
-        }
-        self.total = self.remotes.iter().map(HashMap::len).sum();
+        self.remotes.retain(|_, reported| {
+            reported.retain(|by| !tags.contains(&by.tag));
+            !reported.is_empty()
+        });
     }
 
     /// Queries whose `unless` names this query.
@@ -112,7 +123,7 @@ impl ReportedRemotes {
         now: Timestamp,
         is_over: &dyn Fn(Tag, Timestamp) -> bool,
     ) -> Vec<usize> {
-        self.depending(remote, now, is_over, |dependencies| &dependencies.unless)
+        self.depending(remote, now, is_over, &self.skippers, |of| &of.unless)
     }
 
     /// The queries whose `after` has reported a remote.
@@ -123,7 +134,7 @@ impl ReportedRemotes {
         now: Timestamp,
         is_over: &dyn Fn(Tag, Timestamp) -> bool,
     ) -> Vec<usize> {
-        self.depending(remote, now, is_over, |dependencies| &dependencies.after)
+        self.depending(remote, now, is_over, &self.followers, |of| &of.after)
     }
 
     fn depending(
@@ -131,19 +142,18 @@ impl ReportedRemotes {
         remote: Address,
         now: Timestamp,
         is_over: &dyn Fn(Tag, Timestamp) -> bool,
-        on: impl Fn(&Dependencies) -> &[usize],
+        dependent: &[usize],
+        on: fn(&Dependencies) -> &[usize],
     ) -> Vec<usize> {
-        if self.total == 0 {
+        let Some(reported) = self.remotes.get(&remote) else {
             return Vec::new();
-        }
-        let has_reported = |&index: &usize| {
-            let tag = self.remotes[index].get(&remote);
-            tag.is_some_and(|&tag| is_over(tag, window_start_of(&self.queries[index].query, now)))
         };
-        let all = self.queries.iter().enumerate();
-        all.filter(|(_, dependencies)| on(dependencies).iter().any(has_reported))
-            .map(|(index, _)| index)
-            .collect()
+        let has_reported = |&index: &usize| {
+            let by = reported.iter().find(|by| by.query == index);
+            by.is_some_and(|by| is_over(by.tag, window_start_of(&self.queries[index].query, now)))
+        };
+        let depends = |&index: &usize| on(&self.queries[index]).iter().any(has_reported);
+        dependent.iter().copied().filter(depends).collect()
     }
 }
 
