@@ -89,8 +89,8 @@ impl SocketPlace {
 impl Connections {
     /// Whether a socket has the flow: open, half open or just closed. Unknown if another flow has
     /// its slot.
-    pub(super) fn is_connected(&self, flow: &Flow) -> Option<bool> {
-        let (connection, is_own) = self.find(flow.into());
+    pub(super) fn is_connected(&self, place: impl Into<SocketPlace>) -> Option<bool> {
+        let (connection, is_own) = self.find(place.into());
         if !is_own {
             return connection.kept_for().is_none().then_some(false);
         }

@@ -7,63 +7,24 @@
 //! two local addresses a packet is what both of their kernels would have seen: it leaves the one,
 //! and comes in at the other.
 
-use std::collections::HashMap;
-
 use jiff::Timestamp;
 use recon_common::packet::BarePacket;
 use recon_common::protocol::tcp_flag::{ACK, RST, SYN};
 use recon_common::protocol::{ip_protocol, port};
-use recon_common::table::TABLE_ENTRIES;
 use recon_common::{
     Address, Detail, Direction, Flow, FlowMarks as _, FrameClass, Ignored, Key, Loss, Packet,
     Parsed, Signal, parse,
 };
 
 use super::connections::{Connections, SocketEvent, SocketPlace};
+use super::ends::OldEnds;
 use super::flows::{Flows, PacketState};
+use super::poll_counts::PollCounts;
 use super::segment::{PacketEnds, Segment};
 use super::two_way::TwoWay;
 use super::waiting;
 use crate::address::NetworkSet;
 use crate::capture::LinkFrame;
-use crate::seed::Secrets;
-
-/// What a poll has counted.
-#[derive(Default)]
-pub(super) struct PollCounts {
-    places: HashMap<Key, usize, Secrets>,
-    /// Keys with their counts, in the order of their first packets.
-    pub(super) rows: Vec<(Key, u64)>,
-    /// Frames that could not be read.
-    pub(super) lost: u64,
-    /// Signals.
-    pub(super) signals: u64,
-}
-
-impl PollCounts {
-    fn count(&mut self, key: Key) {
-        self.signals += 1;
-        let Self { places, rows, .. } = self;
-        let place = *places.entry(key).or_insert_with(|| {
-            rows.push((key, 0));
-            rows.len() - 1
-        });
-        rows[place].1 += 1;
-    }
-
-    /// Whether it has as many keys as the kernel's table can hold.
-    pub(super) fn is_full(&self) -> bool {
-        self.rows.len() >= TABLE_ENTRIES as usize
-    }
-
-    /// Empties it, and keeps its memory.
-    pub(super) fn clear(&mut self) {
-        self.places.clear();
-        self.rows.clear();
-        self.lost = 0;
-        self.signals = 0;
-    }
-}
 
 /// Whose addresses are local.
 #[derive(Clone, Debug)]
@@ -115,6 +76,7 @@ pub(super) struct Engine {
     flows: Flows,
     connections: Connections,
     pub(super) two_way: TwoWay,
+    old_ends: OldEnds,
     pub(super) counts: PollCounts,
     /// Frames between addresses that are not local.
     pub(super) foreign: u64,
@@ -129,6 +91,7 @@ impl Engine {
             flows: Flows::default(),
             connections: Connections::default(),
             two_way: TwoWay::default(),
+            old_ends: OldEnds::default(),
             counts: PollCounts::default(),
             foreign: 0,
             lost: [0; Loss::OF_FRAMES.len()],
@@ -290,9 +253,26 @@ impl Engine {
         };
         if self.is_judged(signal, flow) {
             let key = Key::for_flow(flow, signal, detail);
-            self.counts.count(key.with_tool(signal, parsed.tool));
+            let key = key.with_tool(signal, parsed.tool);
+            let counted = match signal {
+                Signal::MaimonProbe => self.old_ends.wait(flow, key, now),
+                _ => Some(key),
+            };
+            if let Some(key) = counted {
+                self.counts.count(key);
+            }
         }
         FrameClass::Signal
+    }
+
+    /// Counts what has waited for an answer until that time.
+    pub(super) fn settle_ends(&mut self, now: Timestamp) {
+        while let Some(settled) = self.old_ends.next_settled(&self.connections, now) {
+            match settled {
+                Some(key) => self.counts.count(key),
+                None => self.two_way.withheld += 1,
+            }
+        }
     }
 
     /// Whether a signal counts. Where all are local, what somebody sends is what another one gets.

@@ -10,6 +10,7 @@
 //! | counts, as in the kernel | [`engine`], over [`flows`] and [`connections`] |
 //! | answers from other ports than were asked | [`waiting`] |
 //! | what one direction alone can't say | [`two_way`] |
+//! | what began before the capture | [`ends`] |
 //! | rows | [`served`] |
 //! | rules, verdicts, alerts | [`crate::pipeline`] |
 //! | what somebody expects | [`verify`], over [`incidents`] |
@@ -21,9 +22,11 @@
 mod clock;
 mod connection;
 mod connections;
+mod ends;
 mod engine;
 mod flows;
 mod incidents;
+mod poll_counts;
 mod polls;
 mod progress;
 mod segment;
@@ -301,6 +304,7 @@ impl Replay {
     /// Judges what a poll has counted.
     fn end_poll(&mut self, interval: Interval, out: &mut dyn Write) -> io::Result<()> {
         self.summary.polls += 1;
+        self.engine.settle_ends(interval.to);
         let Self {
             engine,
             pipeline,
@@ -345,6 +349,8 @@ impl Replay {
     fn finish(&mut self, out: &mut dyn Write) -> io::Result<()> {
         if let Some(polls) = self.polls {
             let last = polls.current();
+            // Nothing more answers.
+            self.engine.settle_ends(Timestamp::MAX);
             self.end_poll(last, out)?;
             let mut notifications = self.pipeline.finish(last.to);
             let reports = self.blind.finish(last.to);
