@@ -71,7 +71,7 @@ mod tests {
         let ratio = |row: &Row| row.ratio().expect("a comparison");
         assert_eq!(
             (syn.what.as_str(), syn.figure(), syn.facts.len()),
-            ("SYN", 50.0, 0)
+            ("SYN", Some(50.0), 0)
         );
         assert_eq!((syn.baseline(), ratio(syn).median), (Some(21.0), 2.5));
         assert_eq!(ratio(udp).greatest, 1.5);

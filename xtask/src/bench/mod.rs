@@ -12,6 +12,7 @@ mod interfaces;
 mod output;
 mod precision;
 mod readers;
+mod replay;
 mod report;
 mod row;
 mod socket;
@@ -52,6 +53,8 @@ enum Measurement {
     Example(&'static str),
     /// By this function, which starts the agent.
     Agent(fn(&Path) -> Result<Vec<Row>>),
+    /// By this function, which starts the agent and the example with this name.
+    Both(&'static str, fn(&Path, &Path) -> Result<Vec<Row>>),
 }
 
 struct Part {
@@ -162,6 +165,15 @@ const PARTS: &[Part] = &[
         },
     },
     Part {
+        name: "replay",
+        title: "a packet of a capture",
+        about: "A capture of 2,000,000 packets, of which 92 % belong to TCP connections, replayed by recon and read by other programs, each on the same one processor. Times are processor time.",
+        contents: Contents::Comparison {
+            sides: ["the other", "recon"],
+            measurements: &[Measurement::Both("capture", replay::measure)],
+        },
+    },
+    Part {
         name: "precision",
         title: "precision",
         about: "Whom the lines name, over an hour of 10,000 legitimate clients, 1,000 sources of background radiation and 20 scanners, under the built-in rules and the default limit of lines. A column counts the lines at or above its severity. `refuses` is a host whose closed ports refuse, `drops` one whose firewall drops. A figure is the median of five seeds, with the least and the greatest.",
@@ -190,7 +202,7 @@ impl Contents {
             Self::Comparison { measurements, .. } => measurements.iter(),
         };
         let examples = measurements.filter_map(|measurement| match measurement {
-            Measurement::Example(name) => Some(*name),
+            Measurement::Example(name) | Measurement::Both(name, _) => Some(*name),
             Measurement::Agent(_) => None,
         });
         examples.collect()
@@ -241,6 +253,7 @@ fn measure_part(part: &Part, agent: &Path, examples: &Path) -> Result<Table> {
         rows.extend(match measurement {
             Measurement::Example(name) => example::measure(&examples.join(name))?,
             Measurement::Agent(measure) => measure(agent)?,
+            Measurement::Both(name, measure) => measure(agent, &examples.join(name))?,
         });
     }
     Ok(Table::compared(part.title, part.about, sides, &rows))

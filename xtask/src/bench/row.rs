@@ -78,6 +78,8 @@ pub(crate) struct Row {
     baseline: Vec<f64>,
     with: Vec<f64>,
     pub(crate) facts: Vec<Fact>,
+    /// Why there are no figures.
+    pub(crate) missing: Option<String>,
 }
 
 impl Row {
@@ -89,6 +91,15 @@ impl Row {
             baseline: Vec::new(),
             with: Vec::new(),
             facts: Vec::new(),
+            missing: None,
+        }
+    }
+
+    /// A row without figures, and why it has none.
+    pub(crate) fn missing(what: &str, why: &str) -> Self {
+        Self {
+            missing: Some(why.to_owned()),
+            ..Self::new(what, "")
         }
     }
 
@@ -127,9 +138,10 @@ impl Row {
         self.baseline.iter().copied().zip(self.with.iter().copied())
     }
 
-    /// The median of recon's rounds.
-    pub(crate) fn figure(&self) -> f64 {
-        Spread::of(self.with.iter().copied()).median
+    /// The median of recon's rounds, if there are any.
+    pub(crate) fn figure(&self) -> Option<f64> {
+        let median = || Spread::of(self.with.iter().copied()).median;
+        (!self.with.is_empty()).then(median)
     }
 
     /// The median of the baseline's rounds, if there is a baseline.
@@ -200,7 +212,7 @@ pub(crate) mod tests {
         };
         assert_eq!(
             (row.baseline(), row.ratio(), row.figure()),
-            (Some(1100.0), Some(ratio), 1100.0)
+            (Some(1100.0), Some(ratio), Some(1100.0))
         );
         let [adds] = &row.facts[..] else {
             panic!("{row:?}")
@@ -215,7 +227,7 @@ pub(crate) mod tests {
         row.note("peak memory", "MB", 12.5);
         assert_eq!(
             (row.baseline(), row.ratio(), row.figure()),
-            (None, None, 3.0)
+            (None, None, Some(3.0))
         );
         assert_eq!(row.facts[0].to_string(), "peak memory 12.5 MB");
     }

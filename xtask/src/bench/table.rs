@@ -124,6 +124,7 @@ fn json_row(part: &str, row: &Row) -> Value {
         "ratio_least": ratio.map(|ratio| ratio.least),
         "ratio_greatest": ratio.map(|ratio| ratio.greatest),
         "facts": row.facts.iter().map(fact).collect::<Value>(),
+        "missing": row.missing,
     })
 }
 
@@ -136,11 +137,12 @@ fn cells(row: &Row) -> [String; COMPARED.len()] {
             format!("{:.3} to {:.3}", ratio.least, ratio.greatest),
         ]
     });
-    let facts: Vec<String> = row.facts.iter().map(Fact::to_string).collect();
+    let facts = row.facts.iter().map(Fact::to_string);
+    let facts: Vec<String> = facts.chain(row.missing.clone()).collect();
     [
         row.what.clone(),
         row.baseline().map(with_unit).unwrap_or_default(),
-        with_unit(row.figure()),
+        row.figure().map(with_unit).unwrap_or_default(),
         ratio,
         rounds,
         facts.join(", "),
@@ -155,8 +157,9 @@ mod tests {
     fn table() -> Table {
         let mut alone = Row::new("a longer name", "%");
         alone.push(true, 0.5);
+        let missing = Row::missing("another", "not installed");
         let sides = ["without", "with"];
-        Table::compared("sockets", "Connections.", sides, &[row(), alone])
+        Table::compared("sockets", "Connections.", sides, &[row(), alone, missing])
     }
 
     #[test]
@@ -165,6 +168,7 @@ mod tests {
 sockets        without     with  ratio  of rounds
 connect        1100 ns  1100 ns  1.050  1.000 to 1.100  adds 100 ns (0 to 100)
 a longer name            0.50 %
+another                                                 not installed
 ";
         assert_eq!(table().to_string(), expected);
         let expected = "Connections.
@@ -173,14 +177,15 @@ a longer name            0.50 %
 | --- | ---: | ---: | ---: | --- | --- |
 | connect | 1100 ns | 1100 ns | 1.050 | 1.000 to 1.100 | adds 100 ns (0 to 100) |
 | a longer name |  | 0.50 % |  |  |  |
+| another |  |  |  |  | not installed |
 ";
         assert_eq!(table().markdown(), expected);
     }
 
     #[test]
     fn json_has_all_figures() {
-        let [connect, alone] = &table().json_rows[..] else {
-            panic!("two rows")
+        let [connect, alone, missing] = &table().json_rows[..] else {
+            panic!("three rows")
         };
         assert_eq!(connect["ratio_greatest"], 1.1);
         assert_eq!(connect["facts"][0]["median"], 100.0);
@@ -189,13 +194,21 @@ a longer name            0.50 %
             (&json!("sockets"), &json!(0.5))
         );
         assert_eq!(alone["ratio"], Value::Null);
+        assert_eq!(
+            (&missing["with"], &missing["missing"]),
+            (&Value::Null, &json!("not installed"))
+        );
     }
 
     #[test]
     fn notes_are_below_the_table() {
         let mut table = table();
         table.notes = vec!["One.".to_owned(), "Two.".to_owned()];
-        assert!(table.to_string().ends_with("0.50 %\nOne.\nTwo.\n"));
-        assert!(table.markdown().ends_with("|  |  |  |\n\nOne.\n\nTwo.\n"));
+        assert!(table.to_string().ends_with("not installed\nOne.\nTwo.\n"));
+        assert!(
+            table
+                .markdown()
+                .ends_with("not installed |\n\nOne.\n\nTwo.\n")
+        );
     }
 }
