@@ -7,6 +7,7 @@
 
 mod bench;
 mod cargo_tool;
+mod charts;
 mod guests;
 mod lab;
 mod machine;
@@ -99,6 +100,14 @@ enum Task {
         #[arg(long)]
         advisories: bool,
     },
+    /// Make the chart library in the page of `recon report` again, from a lock file with checksums
+    ///
+    /// Needs npm. Builds and tests don't: the file is part of the project.
+    Charts {
+        /// Change nothing, and fail if the file would be another one
+        #[arg(long)]
+        verify: bool,
+    },
     /// Check formatting and run clippy with warnings denied, for the host and for the kernel
     /// programs
     Lint,
@@ -136,6 +145,7 @@ fn main() -> ExitCode {
         Task::Lab {
             place: Some(Place::Vm { kernel, shell }),
         } => tasks::lab_vm(&kernel, shell),
+        Task::Charts { verify } => tasks::charts(verify),
         Task::Bench(options) => tasks::bench(&options),
         Task::BenchWorker(work) => bench::run_worker(&work),
         Task::Package(options) => package::package(&options),

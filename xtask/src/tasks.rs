@@ -19,7 +19,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::{
     bench,
     cargo_tool::CARGO_DENY,
-    lab,
+    charts, lab,
     package::Arch,
     plan::Goal,
     setup,
@@ -71,6 +71,10 @@ pub(crate) fn build(debug: bool) -> Result<()> {
     };
     println!("{}", agent.display());
     Ok(())
+}
+
+pub(crate) fn charts(verify: bool) -> Result<()> {
+    charts::bundle(workspace()?, verify)
 }
 
 /// Replaces this process with recon, so that signals reach it and its exit code is the command's.
