@@ -1,0 +1,169 @@
+// What was tried: source by port, and of one source target by time.
+"use strict";
+
+const MATRIX_ROWS = 40;
+const ROW = 15;
+const POINT = 3;
+const TARGETS = 300;
+const GREATEST_PORT = 65535;
+
+/** Points of the picture by source. */
+function pointsOf(picture) {
+  const points = picture.sources.map(() => []);
+  picture.source.forEach((source, point) => points[source].push(point));
+  return points;
+}
+
+/** Gathers points that fall on one mark. */
+function gatherMarks(picture, points, place) {
+  const marks = new Map();
+  for (const point of points) {
+    const [x, y] = place(point);
+    const key = x * 65536 + y;
+    let mark = marks.get(key);
+    if (!mark) marks.set(key, mark = { x, y, outcome: picture.outcome[point], points: [] });
+    mark.points.push(point);
+    const outcome = picture.outcome[point];
+    if (OUTCOME_ORDER[outcome] > OUTCOME_ORDER[mark.outcome]) mark.outcome = outcome;
+  }
+  // What matters more is drawn later, and so on top.
+  return [...marks.values()].sort((one, other) => OUTCOME_ORDER[one.outcome] - OUTCOME_ORDER[other.outcome]);
+}
+
+/** What a mark stands for, in words. */
+function describeMark(picture, { points }) {
+  const counts = OUTCOMES.map((name, outcome) =>
+    [name, points.filter((point) => picture.outcome[point] === outcome).length]);
+  const ports = ranges(points.map((point) => picture.port[point]), 8);
+  return `port ${ports}: ${counts.filter(([, count]) => count > 0)
+    .map(([name, count]) => `${number(count)} ${name}`).join(", ")}`;
+}
+
+function portScale(isLog, left, right) {
+  return isLog ? charts.scaleLog([1, GREATEST_PORT], [left, right])
+    : charts.scaleLinear([0, GREATEST_PORT], [left, right]);
+}
+
+/** Sources by port. `choose` is called with the source whose label is chosen. */
+function matrix(model, wanted, width, isLog, choose) {
+  const { picture } = model;
+  const all = pointsOf(picture);
+  const selected = picture.sources.map(([source], row) => ({ source, row }))
+    .filter(({ source }) => wanted.has(source));
+  const scans = ({ source }) => model.sources[source].severity >= 0 || model.sources[source].verdict === "scanner";
+  const rows = selected.some(scans) ? selected.filter(scans) : selected;
+  const shown = rows.slice(0, MATRIX_ROWS)
+    .sort((one, other) => model.sources[one.source].first - model.sources[other.source].first);
+  if (shown.length === 0) return note("No source of these incidents has tried ports.");
+  const x = portScale(isLog, LABEL, width - MARGIN);
+  const bottom = shown.length * ROW + 4;
+  const svg = shape("svg", { class: "matrix", width, height: bottom + AXIS + 14, role: "img", "aria-label": "Sources by port" });
+  const ticks = isLog ? [1, 10, 22, 80, 443, 1024, 3389, 8080, 65535] : undefined;
+  const axis = shape("g", { class: "axis", transform: `translate(0,${bottom})` });
+  charts.select(axis).call(charts.axisBottom(x).tickValues(ticks && width < 700 ? [1, 22, 443, 8080, 65535] : ticks)
+    .tickFormat((port) => `${port}`).tickSizeInner(-bottom).tickSizeOuter(0));
+  svg.append(axis);
+  shown.forEach(({ source, row }, lane) => {
+    const top = lane * ROW + 2;
+    const { name } = model.sources[source];
+    svg.append(shape("a", { href: "#targets", click: (event) => { event.preventDefault(); choose(row); } },
+      shape("text", { x: LABEL - 8, y: top + 11, class: "label end" }, clip(name, 25)),
+      shape("title", {}, `${name}: show target by time`)));
+    const place = (point) => [Math.round(x(Math.max(picture.port[point], 1)) / POINT), 0];
+    for (const mark of gatherMarks(picture, all[row], place)) {
+      svg.append(shape("rect", {
+        x: mark.x * POINT - POINT / 2, y: top + 1, width: POINT, height: ROW - 3, class: `mark outcome-${mark.outcome}`,
+      }, shape("title", {}, `${name} ${describeMark(picture, mark)}`)));
+    }
+  });
+  svg.append(shape("text", { x: LABEL - 8, y: bottom + 15, class: "label end" }, isLog ? "port (log)" : "port"));
+  const quiet = selected.length - rows.length;
+  return element("div", {}, svg,
+    note(rows.length > shown.length && `${MATRIX_ROWS} of ${number(rows.length)} sources are shown: those with the most severe incidents, then with the most targets.`),
+    note(quiet > 0 && `${plural(quiet, "source")} without an incident and without the verdict scanner ${quiet === 1 ? "has" : "have"} no row.`));
+}
+
+/** Ports, or addresses if there are more of them, of one source by time. */
+function targets(model, row, width) {
+  const { picture } = model;
+  const [source, total, kept] = picture.sources[row];
+  const points = pointsOf(picture)[row];
+  const ports = points.map((point) => picture.port[point]);
+  const hosts = [...new Set(points.map((point) => picture.host[point]))];
+  const isSweep = hosts.length > new Set(ports).size;
+  hosts.sort((one, other) => picture.hosts[one].localeCompare(picture.hosts[other], "en", { numeric: true }));
+  const order = new Map(hosts.map((host, position) => [host, position]));
+  const times = points.map((point) => picture.at[point] + picture.from);
+  const x = timeScale(charts.min(times), charts.max(times), LABEL, width - MARGIN);
+  const domain = isSweep ? [0, hosts.length - 1] : [charts.min(ports), charts.max(ports)];
+  const y = charts.scaleLinear(domain[0] === domain[1] ? [domain[0] - 1, domain[1] + 1] : domain, [TARGETS, 8]);
+  const svg = shape("svg", { class: "targets", width, height: TARGETS + 8 + AXIS, role: "img", "aria-label": "Targets by time" });
+  const bottom = shape("g", { class: "axis", transform: `translate(0,${TARGETS + 6})` });
+  charts.select(bottom).call(charts.axisBottom(x).ticks(width / 130).tickFormat(tickTime).tickSizeOuter(0));
+  const left = shape("g", { class: "axis", transform: `translate(${LABEL - 4},0)` });
+  const name = (value) => (isSweep ? picture.hosts[hosts[value]] ?? "" : `${value}`);
+  charts.select(left).call(charts.axisLeft(y).ticks(6).tickFormat(name).tickSizeOuter(0));
+  svg.append(bottom, left);
+  const place = (point) => [
+    Math.round(x(picture.at[point] + picture.from) / POINT),
+    Math.round(y(isSweep ? order.get(picture.host[point]) : picture.port[point]) / POINT),
+  ];
+  for (const mark of gatherMarks(picture, points, place)) {
+    const size = OUTCOME_ORDER[mark.outcome] >= 3 ? POINT + 2 : POINT;
+    const first = mark.points[0];
+    svg.append(shape("rect", {
+      x: mark.x * POINT - size / 2, y: mark.y * POINT - size / 2, width: size, height: size, class: `mark outcome-${mark.outcome}`,
+    }, shape("title", {}, `${exactTime(picture.at[first] + picture.from)} ${picture.hosts[picture.host[first]]} ${describeMark(picture, mark)}`)));
+  }
+  svg.append(shape("text", { x: 4, y: 16, class: "label" }, isSweep ? "address" : "port"),
+    shape("text", { x: LABEL - 8, y: TARGETS + 22, class: "label end" }, "UTC"));
+  return element("div", {}, svg, note(kept < total
+    ? `${number(kept)} of the ${number(total)} targets of ${model.sources[source].name} are drawn: all open ones, and of the others each n-th in the order of time.` : undefined));
+}
+
+/** Both pictures with their controls. `redraw` returns what is selected. */
+function pictureSection(model) {
+  const { picture, unknown } = model;
+  let isLog = true;
+  let chosen = 0;
+  let last = { wanted: new Set(), width: 0 };
+  const sources = element("div");
+  const ofOne = element("div", { id: "targets" });
+  const select = element("select", { id: "chosen-source", change: () => { chosen = Number(select.value); draw(); } },
+    picture.sources.map(([source, total], row) => element("option", { value: row },
+      `${model.sources[source].name} (${plural(total, "target")})`)));
+  const scale = element("button", { type: "button", click: () => { isLog = !isLog; draw(); } });
+  function choose(row) {
+    chosen = row;
+    draw();
+    document.getElementById("targets").scrollIntoView({ block: "nearest" });
+  }
+  function draw() {
+    scale.textContent = isLog ? "linear ports" : "logarithmic ports";
+    sources.replaceChildren(matrix(model, last.wanted, last.width, isLog, choose) ?? "");
+    if (picture.is_exact && picture.sources.length > 0) {
+      select.value = `${chosen}`;
+      ofOne.replaceChildren(targets(model, chosen, last.width));
+    }
+  }
+  const kinds = picture.is_exact ? [3, 2, 1, 0] : [3, 2, 1, 0, 4];
+  const present = kinds.filter((outcome) => picture.outcome.includes(outcome));
+  const none = picture.sources.length === 0;
+  const root = section("picture", "Who tried which port",
+    note(unknown.picture),
+    none ? note("No source has tried a port that is known.") : [
+      element("div", { class: "controls" }, legend(present.map((it) => [`outcome-${it}`, OUTCOMES[it]])), scale),
+      sources,
+    ],
+    element("h3", {}, "Target by time"),
+    picture.is_exact && !none
+      ? [element("div", { class: "controls" }, element("label", { for: "chosen-source" }, "Source "), select), ofOne]
+      : note(unknown.attempts ?? "No source has tried a port that is known."));
+  return {
+    root,
+    update(wanted, width) {
+      last = { wanted: new Set(wanted), width };
+      if (!none) draw();
+    },
+  };
+}
