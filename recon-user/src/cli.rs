@@ -13,8 +13,8 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use recon_common::table::TABLE_ENTRIES;
 use tracing::level_filters::LevelFilter;
 
-use offline::{JUDGE_EXAMPLES, REPLAY_EXAMPLES};
-pub use offline::{JudgeOptions, ReplayOptions};
+use offline::{JUDGE_EXAMPLES, REPLAY_EXAMPLES, REPORT_EXAMPLES};
+pub use offline::{JudgeOptions, ReplayOptions, ReportOptions};
 pub use running::{ControlOptions, ExplainOptions, SourceOptions, StatusOptions, TopOptions};
 
 use crate::alert::LineFormat;
@@ -90,6 +90,13 @@ pub enum Command {
     /// capture does not show, such as processes, is absent. A summary goes to stderr.
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(ReplayOptions),
+    /// Write one page of HTML about alerts, rows or captures
+    ///
+    /// Incidents over time, which source tried which port and what it found, processes of this host
+    /// that scan, and what is not known. The page loads nothing and needs no server. Nothing is
+    /// attached, and no privileges are needed.
+    #[command(after_help = REPORT_EXAMPLES)]
+    Report(ReportOptions),
     /// List the rules in force, which are KQL queries over DeviceNetworkEvents, or check rule files
     #[command(args_conflicts_with_subcommands = true)]
     Rules(RulesOptions),

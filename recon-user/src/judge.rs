@@ -23,7 +23,7 @@ use crate::alert::{AlertLines, LineFormat};
 use crate::blind::{Blind, BlindReport};
 use crate::diagnostic::visible;
 use crate::incident::{Finding, Notification};
-use crate::pipeline::{Pipeline, PipelineSettings};
+use crate::pipeline::{Pipeline, PipelineSettings, RunEvidence};
 use crate::process::Process;
 use crate::row::json::{self, Line, OwnedRow};
 use crate::row::{LONGEST_POLL, SignalSet};
@@ -31,11 +31,13 @@ use crate::settings::InForce;
 use crate::standard_streams::{STDIN, check_stdin, decompressor};
 use crate::stream::Interval;
 pub use faults::Faults;
-use lines::{Lines, NextLine};
+pub(crate) use lines::{Lines, NextLine};
 
 /// How many processes are remembered for alerts, at least: half of what a 64-bit kernel runs by
 /// default.
 const REMEMBERED: usize = 1 << 14;
+/// How many lines that are no rows a report names.
+const NAMED: usize = 20;
 
 /// Runs the rules over the rows in a file and writes alerts to `out`. A closed `out` is no error.
 /// Returns whether every line was judged; if not, that has been reported.
@@ -84,25 +86,66 @@ pub fn judge(
     format: LineFormat,
     out: &mut dyn Write,
 ) -> anyhow::Result<Faults> {
-    let mut judging = Judging::new(name, &in_force, format);
-    let mut lines = Lines::new(rows);
-    let mut number = 0;
-    let read = loop {
-        number += 1;
-        let taken = match lines.next_line() {
-            Ok(Some(line)) => judging.take_line(line, number, out),
-            Ok(None) => break Ok(()),
-            Err(error) => break Err(error),
-        };
-        if !ended_by(taken)? {
-            return Ok(judging.faults);
-        }
-    };
+    let mut judging = Judging::new(&in_force, format);
+    let read = judging.read_rows(name, rows, out);
+    if matches!(read, Err(RowsEnded::Closed)) {
+        return Ok(judging.faults);
+    }
     // What was read is judged, also if the rest can't be read.
     ended_by(judging.finish(out))?;
     judging.faults.report(name);
-    read.with_context(|| format!("can't read {name} from line {number} on"))?;
-    Ok(judging.faults)
+    match read {
+        Err(RowsEnded::Failed(error)) => Err(error),
+        _ => Ok(judging.faults),
+    }
+}
+
+/// What rules found in rows, and what the rows say beyond that.
+pub(crate) struct JudgedRows {
+    pub(crate) evidence: RunEvidence,
+    pub(crate) faults: Faults,
+    /// The first lines that are no rows, each with its file and number.
+    pub(crate) named: Vec<String>,
+    /// Why the rest can't be read.
+    pub(crate) read: anyhow::Result<()>,
+}
+
+/// Runs the rules over rows from several readers in their order, each with its name, and keeps what
+/// remotes tried. What was read is judged, also if the rest can't be read.
+///
+/// # Errors
+/// `out` can't be written.
+pub(crate) fn judge_and_keep(
+    files: Vec<(String, Box<dyn BufRead>)>,
+    in_force: &InForce,
+    out: &mut dyn Write,
+) -> anyhow::Result<JudgedRows> {
+    let mut judging = Judging::new(in_force, LineFormat::Ecs);
+    judging.pipeline.log_attempts();
+    let mut read = Ok(());
+    for (name, rows) in files {
+        if let Err(RowsEnded::Failed(error)) = judging.read_rows(&name, rows, out) {
+            read = Err(error);
+            break;
+        }
+    }
+    judging
+        .finish(out)
+        .context("can't keep what the rules find")?;
+    judging.faults.report("rows");
+    Ok(JudgedRows {
+        evidence: judging.pipeline.take_evidence(),
+        faults: judging.faults,
+        named: judging.named,
+        read,
+    })
+}
+
+/// Why rows were not read to their end.
+enum RowsEnded {
+    /// Nobody reads the alerts.
+    Closed,
+    Failed(anyhow::Error),
 }
 
 /// Whether to continue. A closed output ends the run without an error.
@@ -114,10 +157,12 @@ fn ended_by(written: io::Result<()>) -> anyhow::Result<bool> {
     }
 }
 
-struct Judging<'a> {
+struct Judging {
     /// What the rows are called in messages.
-    name: &'a str,
+    name: String,
     faults: Faults,
+    /// The first lines that are no rows.
+    named: Vec<String>,
     pipeline: Pipeline,
     blind: Blind,
     /// The poll that is being read. `None` before the first row.
@@ -128,11 +173,12 @@ struct Judging<'a> {
     processes: Remembered,
 }
 
-impl<'a> Judging<'a> {
-    fn new(name: &'a str, in_force: &InForce, format: LineFormat) -> Self {
+impl Judging {
+    fn new(in_force: &InForce, format: LineFormat) -> Self {
         Self {
-            name,
+            name: String::new(),
             faults: Faults::default(),
+            named: Vec::new(),
             pipeline: Pipeline::new(PipelineSettings::new(in_force, SignalSet::default())),
             blind: Blind::new(in_force.settings.quiet.0),
             poll: None,
@@ -142,6 +188,41 @@ impl<'a> Judging<'a> {
                 .enriched_by(in_force.settings.databases.clone()),
             processes: Remembered::default(),
         }
+    }
+
+    /// Reads rows to their end. Messages refer to them as `name`.
+    fn read_rows(
+        &mut self,
+        name: &str,
+        rows: impl BufRead,
+        out: &mut dyn Write,
+    ) -> Result<(), RowsEnded> {
+        name.clone_into(&mut self.name);
+        let mut lines = Lines::new(rows);
+        let mut number = 0;
+        loop {
+            number += 1;
+            let taken = match lines.next_line() {
+                Ok(Some(line)) => self.take_line(line, number, out),
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    let place = format!("can't read {name} from line {number} on");
+                    return Err(RowsEnded::Failed(anyhow::Error::new(error).context(place)));
+                }
+            };
+            match ended_by(taken) {
+                Ok(true) => {}
+                Ok(false) => return Err(RowsEnded::Closed),
+                Err(error) => return Err(RowsEnded::Failed(error)),
+            }
+        }
+    }
+
+    fn add_bad(&mut self, reason: String) {
+        if self.named.len() < NAMED {
+            self.named.push(format!("{} {reason}", self.name));
+        }
+        self.faults.add_bad(&self.name, reason);
     }
 
     /// The poll of that time. Ends the one before if that is another.
@@ -168,8 +249,7 @@ impl<'a> Judging<'a> {
         let (text, is_ended) = match line {
             NextLine::Text(text, is_ended) => (text, is_ended),
             NextLine::Broken(reason) => {
-                let reason = format!("line {number}: {reason}");
-                self.faults.add_bad(self.name, reason);
+                self.add_bad(format!("line {number}: {reason}"));
                 return Ok(());
             }
         };
@@ -185,7 +265,7 @@ impl<'a> Judging<'a> {
                 } else {
                     "; the file ends within it"
                 };
-                self.faults.add_bad(self.name, format!("{error}{end}"));
+                self.add_bad(format!("{error}{end}"));
                 Ok(())
             }
         }
@@ -199,11 +279,11 @@ impl<'a> Judging<'a> {
         let behind = poll.to.duration_since(time);
         if behind > LONGEST_POLL {
             self.faults
-                .add_outdated(self.name, number, format_args!("{behind:#}"));
+                .add_outdated(&self.name, number, format_args!("{behind:#}"));
             return None;
         }
         self.faults
-            .add_late(self.name, number, format_args!("{behind:#}"));
+            .add_late(&self.name, number, format_args!("{behind:#}"));
         Some(poll.to)
     }
 

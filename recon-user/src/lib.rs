@@ -36,7 +36,8 @@
 //! a process, `record` the packets that alerts are about.
 //!
 //! [`agent`] connects all of them, [`check`] says what this host allows it, [`judge`] runs the
-//! pipeline over rows that were written earlier, [`replay`] over the packets of a `capture`, and
+//! pipeline over rows that were written earlier, [`replay`] over the packets of a `capture`,
+//! [`report`] makes a page of what they find, and
 //! [`cli`] declares their options. [`seed`] is
 //! the secret with which all of them hash addresses. Everything from `row` to `alert` is a pure
 //! function of its input; the caller passes the clock.
@@ -70,6 +71,7 @@ pub mod process;
 pub mod process_limits;
 mod record;
 pub mod replay;
+pub mod report;
 pub mod row;
 pub mod rule;
 mod sandbox;

@@ -8,18 +8,18 @@ use std::process::ExitCode;
 use anyhow::{Context, ensure};
 use clap::Parser;
 use recon_user::cli::{
-    CheckOptions, Cli, Command, ControlOptions, ReplayOptions, RulesCommand, SourceOptions,
-    StatusOptions,
+    CheckOptions, Cli, Command, ControlOptions, ReplayOptions, ReportOptions, RulesCommand,
+    SourceOptions, StatusOptions,
 };
 use recon_user::logging::{self, LogWait, LogWriter};
 use recon_user::process_limits::{check_stack, survive_full_files};
 use recon_user::settings::{self, InForce, Refused, RuleOptions};
 use recon_user::standard_streams::check_stdout;
-use recon_user::{agent, check, hook, judge, replay, rule, service, top, usage};
+use recon_user::{agent, check, hook, judge, replay, report, rule, service, top, usage};
 
 fn main() -> ExitCode {
     if let Err(error) = check_stack() {
-        report(&format!("error: {error}\n"));
+        write_to_stderr(&format!("error: {error}\n"));
         return ExitCode::FAILURE;
     }
     survive_full_files();
@@ -36,7 +36,7 @@ fn start() -> ExitCode {
     let log = match start_log(&cli) {
         Ok(log) => log,
         Err(error) => {
-            report(&format!(
+            write_to_stderr(&format!(
                 "error: can't start the thread that writes the log: {error}{}\n",
                 threads_hint(&error)
             ));
@@ -91,7 +91,7 @@ fn exit_code(result: anyhow::Result<bool>) -> ExitCode {
         Err(error) => {
             match error.downcast_ref::<Refused>() {
                 // Lines that begin with the file's name, as compilers print them.
-                Some(refused) => report(&refused.to_string()),
+                Some(refused) => write_to_stderr(&refused.to_string()),
                 None => tracing::error!("{error:#}"),
             }
             ExitCode::FAILURE
@@ -121,6 +121,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
             );
         }
         Command::Replay(options) => return run_replay(&options),
+        Command::Report(options) => return run_report(&options),
         Command::Rules(options) => match options.command {
             Some(RulesCommand::Check { files }) => {
                 return settings::check(&files, &mut io::stdout(), &mut io::stderr())
@@ -134,7 +135,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Reload(ControlOptions { control }) => match service::reload(&control)? {
             Ok(changes) => show(|out| out.write_all(changes.as_bytes()))?,
             Err(refused) => {
-                report(&refused);
+                write_to_stderr(&refused);
                 return Ok(false);
             }
         },
@@ -173,7 +174,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
 fn run_replay(options: &ReplayOptions) -> anyhow::Result<bool> {
     let of_hosts = settings::in_force(&options.rule_options, rule::captured)?;
     // The others have the same warnings.
-    report(&of_hosts.warnings);
+    write_to_stderr(&of_hosts.warnings);
     let of_mirror = settings::in_force(&options.rule_options, rule::mirrored)?;
     let rules = replay::ReplayRules {
         of_hosts: &of_hosts,
@@ -192,10 +193,25 @@ fn run_replay(options: &ReplayOptions) -> anyhow::Result<bool> {
     }
 }
 
+fn run_report(options: &ReportOptions) -> anyhow::Result<bool> {
+    let of_rows = in_force(&options.rule_options)?;
+    let defaults = match options.local[..] {
+        [] => rule::mirrored,
+        _ => rule::captured,
+    };
+    // The others have the same warnings.
+    let of_captures = settings::in_force(&options.rule_options, defaults)?;
+    let rules = report::ReportRules {
+        of_rows: &of_rows,
+        of_captures: &of_captures,
+    };
+    report::run(options, rules, &mut io::stdout().lock())
+}
+
 /// Loads the rules and settings that the options ask for, and reports warnings.
 fn in_force(options: &RuleOptions) -> Result<InForce, Refused> {
     let in_force = settings::in_force(options, rule::defaults)?;
-    report(&in_force.warnings);
+    write_to_stderr(&in_force.warnings);
     Ok(in_force)
 }
 
@@ -208,6 +224,6 @@ fn show(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<
 }
 
 /// Writes lines to stderr as they are. If that fails there is nobody to report it to.
-fn report(lines: &str) {
+fn write_to_stderr(lines: &str) {
     let _ = io::stderr().write_all(lines.as_bytes());
 }

@@ -12,6 +12,7 @@
 //! nothing else, so all report the same for the same rows, including the last growth of incidents
 //! still open at the end.
 
+mod attempt_log;
 mod live;
 mod state;
 mod stats;
@@ -35,6 +36,7 @@ use crate::rule::Configured;
 use crate::settings::InForce;
 use crate::stream::{EvictionStats, Interval, ProcessNeeds, Query, Stream, StreamSettings};
 
+pub(crate) use attempt_log::{LoggedAttempt, LoggedOutcome, LoggedTarget, RunEvidence};
 pub use state::Reconfigured;
 pub(crate) use stats::PipelineStats;
 
@@ -101,6 +103,8 @@ pub struct Pipeline {
     labels: Labels,
     /// The users of the processes behind this poll's rows, by pid.
     users: HashMap<u32, u32>,
+    /// What remotes tried, if somebody asks for it.
+    attempt_log: Option<attempt_log::AttemptLog>,
 }
 
 impl Pipeline {
@@ -148,6 +152,7 @@ impl Pipeline {
                 && lines.informational_per_hour.is_some(),
             labels,
             users: HashMap::new(),
+            attempt_log: None,
         }
     }
 
@@ -239,6 +244,9 @@ impl Pipeline {
     fn judge(&mut self, interval: Interval, is_lossy: bool, is_last: bool) -> Vec<Finding> {
         let device = self.contacts.device();
         let attempts = self.contacts.settle(interval.to, is_last);
+        if let Some(log) = &mut self.attempt_log {
+            log.add(&attempts, interval.to);
+        }
         for (position, settled) in attempts.iter().enumerate() {
             let next = attempts.get(position + 1);
             self.stream.prefetch(next.and_then(|next| next.key.remote));

@@ -24,6 +24,11 @@ const LONGEST_PACKET: u32 = 1 << 20;
 /// The first four bytes of pcapng, in either byte order.
 const SECTION_HEADER: &[u8] = b"\x0a\x0d\x0d\x0a";
 
+/// Whether a file that begins so is a capture.
+pub(crate) fn is_capture(start: &[u8]) -> bool {
+    start.starts_with(SECTION_HEADER) || parse_pcap_header(start).is_ok()
+}
+
 /// The packets of a capture.
 pub(crate) struct CaptureContainer {
     stream: CaptureStream,

@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::rc::Rc;
@@ -122,6 +122,29 @@ impl Input {
             length,
             is_compressed,
         })
+    }
+}
+
+impl Input {
+    /// The first bytes, up to that many, which are read again.
+    ///
+    /// # Errors
+    /// They can't be read.
+    pub(crate) fn peek(&mut self, length: u64) -> io::Result<Vec<u8>> {
+        let mut start = Vec::new();
+        let read = self.bytes.by_ref().take(length).read_to_end(&mut start);
+        // What breaks off later than at its first byte is for whoever reads on.
+        if start.is_empty() {
+            read?;
+        }
+        let rest = std::mem::replace(&mut self.bytes, Box::new(io::empty()));
+        self.bytes = Box::new(Cursor::new(start.clone()).chain(rest));
+        Ok(start)
+    }
+
+    /// Its bytes, as lines are read.
+    pub(crate) fn into_reader(self) -> Box<dyn BufRead> {
+        Box::new(BufReader::with_capacity(CHUNK, self.bytes))
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) mod tests;
 
 use jiff::Timestamp;
 
-pub(crate) use container::CaptureContainer;
+pub(crate) use container::{CaptureContainer, is_capture};
 pub(crate) use error::CaptureError;
 pub(crate) use input::Input;
 pub(crate) use link::{Link, LinkFrame, LinkReader, Unreadable};

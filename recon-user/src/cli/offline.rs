@@ -1,6 +1,6 @@
 //! The options of commands that read files instead of watching.
 //!
-//! In: arguments. Out: [`JudgeOptions`], [`ReplayOptions`].
+//! In: arguments. Out: [`JudgeOptions`], [`ReplayOptions`], [`ReportOptions`].
 
 use std::path::PathBuf;
 
@@ -80,6 +80,42 @@ Examples:
   recon replay mirror.pcapng.zst --min-severity low   the port of a switch that mirrors a network
   tcpdump -w - -i eth0 | recon replay - --rules try.kql
   recon replay --verify cases --rules try.kql         cases/*/expect.toml says what must come";
+
+/// Options of `recon report`.
+#[derive(Args, Debug, Clone)]
+pub struct ReportOptions {
+    /// Alerts of `recon run`, rows of `recon run --events`, or captures, also compressed by gzip or
+    /// zstd; `-` is stdin. The content says which of them a file holds
+    ///
+    /// Alerts and rows go together: incidents come from the alerts, and what each source tried from
+    /// the rows. A capture goes with neither. A line that can't be read is reported, on the page
+    /// too, and the exit code is then 1.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+
+    /// Write the page to this file, whole or not at all [default: stdout]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+
+    /// Replace the file of --out if it is there
+    #[arg(long, requires = "out")]
+    pub force: bool,
+
+    /// The addresses of the host under watch in a capture, as for `recon replay`; may be repeated
+    #[arg(long, value_name = "CIDR", value_parser = local_network)]
+    pub local: Vec<Network>,
+
+    /// Which rules to run over rows and captures.
+    #[command(flatten)]
+    pub rule_options: RuleOptions,
+}
+
+pub(super) const REPORT_EXAMPLES: &str = "\
+Examples:
+  recon report /var/log/recon/alerts.jsonl --out night.html   the incidents of a night
+  recon report alerts.jsonl rows.jsonl --out night.html       and each port that each source tried
+  recon report night.pcap --local 198.51.100.7 --out night.html
+  journalctl -u recon -o cat | grep '^{' | recon report - --min-severity medium --out night.html";
 
 fn local_network(text: &str) -> Result<Network, String> {
     text.parse()

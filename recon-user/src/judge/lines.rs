@@ -11,7 +11,7 @@ const LONGEST: usize = 1 << 20;
 
 /// A line.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum NextLine<'a> {
+pub(crate) enum NextLine<'a> {
     /// The text, without its line break; and whether it has one.
     Text(&'a str, bool),
     /// Why it is not text.
@@ -22,14 +22,14 @@ pub(super) enum NextLine<'a> {
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Reads lines.
-pub(super) struct Lines<R> {
+pub(crate) struct Lines<R> {
     reader: R,
     buffer: Vec<u8>,
     is_first: bool,
 }
 
 impl<R: BufRead> Lines<R> {
-    pub(super) fn new(reader: R) -> Self {
+    pub(crate) fn new(reader: R) -> Self {
         Self {
             reader,
             buffer: Vec::new(),
@@ -38,7 +38,7 @@ impl<R: BufRead> Lines<R> {
     }
 
     /// The next line, or `None` at the end.
-    pub(super) fn next_line(&mut self) -> io::Result<Option<NextLine<'_>>> {
+    pub(crate) fn next_line(&mut self) -> io::Result<Option<NextLine<'_>>> {
         self.buffer.clear();
         let limit = LONGEST as u64 + 1;
         let read = self

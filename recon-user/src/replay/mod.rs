@@ -14,6 +14,7 @@
 //! | rows | [`served`] |
 //! | rules, verdicts, alerts | [`crate::pipeline`] |
 //! | what somebody expects | [`verify`], over [`incidents`] |
+//! | what a report draws | [`kept`] |
 //!
 //! The decision held here: one engine for live and replayed packets. The parser, what a packet
 //! means for a flow, rules and alerts are the agent's code; only the sources of packets, of time
@@ -26,6 +27,7 @@ mod ends;
 mod engine;
 mod flows;
 mod incidents;
+mod kept;
 mod poll_counts;
 mod polls;
 mod progress;
@@ -63,6 +65,7 @@ use crate::settings::InForce;
 use crate::stream::Interval;
 use clock::CaptureClock;
 use engine::{Engine, LocalAddresses};
+pub(crate) use kept::{ReplayedCaptures, replay_and_keep};
 use polls::Polls;
 use progress::Progress;
 use served::Served;
@@ -276,10 +279,17 @@ impl Replay {
         let interface = packet
             .interface
             .map_or(NO_NAME, |name| name.number().get().into());
+        let keys_before = self.engine.counts.rows.len();
         match links.read(link, packet.bytes) {
             Ok(frame) => self.engine.observe(frame, interface, now),
             Err(Unreadable::Cut) => self.engine.lose(Loss::Truncated),
             Err(Unreadable::NoNetwork) => self.summary.no_network += 1,
+        }
+        if let Some(log) = self.pipeline.attempt_log_mut() {
+            let new = self.engine.counts.rows.iter().skip(keys_before);
+            for key in new.filter_map(|(key, _)| RowKey::unpack(key)) {
+                log.note_packet(&key, now);
+            }
         }
         if self.engine.counts.is_full()
             && let Some(polls) = &mut self.polls
@@ -305,6 +315,9 @@ impl Replay {
     fn end_poll(&mut self, interval: Interval, out: &mut dyn Write) -> io::Result<()> {
         self.summary.polls += 1;
         self.engine.settle_ends(interval.to);
+        if let Some(log) = self.pipeline.attempt_log_mut() {
+            log.set_offset(self.clock.offset());
+        }
         let Self {
             engine,
             pipeline,
@@ -368,8 +381,13 @@ impl Replay {
                 two_way.withheld
             );
         }
+        self.summary.report(&self.engine, &self.losses());
+    }
+
+    fn losses(&self) -> Vec<(String, u64)> {
+        let suppressed = self.pipeline.suppressed();
         self.summary
-            .report(&self.engine, self.clock.faults, self.pipeline.suppressed());
+            .losses(&self.engine, self.clock.faults, suppressed)
     }
 
     fn write(

@@ -61,8 +61,40 @@ impl Summary {
         !self.unknown_links.is_empty()
     }
 
+    /// What was not judged, or only in part, by name; without what is 0.
+    pub(super) fn losses(
+        &self,
+        engine: &Engine,
+        times: TimeFaults,
+        suppressed: u64,
+    ) -> Vec<(String, u64)> {
+        let frames = Loss::OF_FRAMES.into_iter().zip(engine.lost);
+        let frames = frames.map(|(loss, count)| (loss.name(), count));
+        let TimeFaults {
+            late,
+            broken,
+            back,
+            ahead,
+        } = times;
+        let rest = [
+            ("connection_ends", engine.lost_ends()),
+            ("unfollowed_segments", engine.unfollowed()),
+            ("times_late", late),
+            ("times_broken", broken),
+            ("times_back", back),
+            ("times_ahead", ahead),
+            ("suppressed_lines", suppressed),
+        ];
+        let named = frames.chain(rest);
+        let named = named.map(|(name, count)| (name.to_owned(), count));
+        let links = self.unknown_links.iter();
+        let links = links.map(|(link, &count)| (format!("link_type_{link}"), count));
+        let all = named.chain(links);
+        all.filter(|(_, count)| *count > 0).collect()
+    }
+
     /// Logs the sums.
-    pub(super) fn report(&self, engine: &Engine, times: TimeFaults, suppressed: u64) {
+    pub(super) fn report(&self, engine: &Engine, losses: &[(String, u64)]) {
         let Self {
             packets,
             bytes,
@@ -82,30 +114,8 @@ impl Summary {
             engine.foreign,
             engine.two_way.withheld
         );
-        let losses = Loss::OF_FRAMES.into_iter().zip(engine.lost);
-        let lost = losses.map(|(loss, count)| (loss.name(), count));
-        let TimeFaults {
-            late,
-            broken,
-            back,
-            ahead,
-        } = times;
-        let rest = [
-            ("connection_ends", engine.lost_ends()),
-            ("unfollowed_segments", engine.unfollowed()),
-            ("times_late", late),
-            ("times_broken", broken),
-            ("times_back", back),
-            ("times_ahead", ahead),
-            ("suppressed_lines", suppressed),
-        ];
-        for (name, count) in lost.chain(rest) {
-            if count > 0 {
-                line.push_str(&format!(" {name}={count}"));
-            }
-        }
-        for (link, count) in &self.unknown_links {
-            line.push_str(&format!(" link_type_{link}={count}"));
+        for (name, count) in losses {
+            line.push_str(&format!(" {name}={count}"));
         }
         tracing::info!("{line}");
         let alerts: Vec<String> = self

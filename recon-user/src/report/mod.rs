@@ -1,0 +1,289 @@
+//! `recon report`: incidents as one page of HTML.
+//!
+//! In: alert lines, rows or captures. Out: a page that loads nothing.
+//!
+//! | step | module |
+//! |---|---|
+//! | what a file holds | [`input`] |
+//! | alert lines | [`alert_line`], [`ends`], [`gather`] |
+//! | rows, captures | [`crate::judge`], [`crate::replay`], whose alerts are read as those of a file |
+//! | what the page shows, as data | [`build`], over [`learned`], [`picture`], [`losses`] to [`model`] |
+//! | HTML | [`page`] with the files of `recon-user/report/` |
+//! | the file | [`output`] |
+//!
+//! The decision held here: alert lines are the one way to incidents. What rows and captures know
+//! beyond them, each attempt and each source, comes from the pipeline's own log.
+
+mod alert_line;
+mod build;
+mod ends;
+mod gather;
+mod input;
+mod learned;
+mod losses;
+mod model;
+mod output;
+mod page;
+mod picture;
+
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, BufRead, Write};
+
+use anyhow::Context as _;
+
+use crate::capture::Input;
+use crate::cli::ReportOptions;
+use crate::judge::{JudgedRows, Lines, NextLine, judge_and_keep};
+use crate::replay::{ReplayedCaptures, replay_and_keep};
+use crate::settings::InForce;
+use alert_line::{LineKind, kind_of};
+use build::Material;
+use gather::Gathered;
+use input::Inputs;
+use model::InputRead;
+
+/// How many lines that can't be read are named.
+const NAMED: u64 = 20;
+
+/// The rules in force, by what they judge.
+#[derive(Clone, Copy, Debug)]
+pub struct ReportRules<'a> {
+    /// Those for rows.
+    pub of_rows: &'a InForce,
+    /// Those for captures.
+    pub of_captures: &'a InForce,
+}
+
+/// Writes the page about some files. Returns whether all of them could be read; if not, that has
+/// been reported, and is on the page.
+///
+/// # Errors
+/// A file can't be opened, or the page can't be written.
+pub fn run(
+    options: &ReportOptions,
+    rules: ReportRules<'_>,
+    stdout: &mut dyn Write,
+) -> anyhow::Result<bool> {
+    if let Some(out) = &options.out {
+        output::check(out, options.force)?;
+    }
+    let inputs = input::open(&options.files)?;
+    let mut reader = Reader::new(rules);
+    reader.read(inputs, options)?;
+    let page = page::page(&build::build(reader.material)).context("can't make the page")?;
+    match &options.out {
+        Some(out) => output::write(out, options.force, &page)?,
+        None => match stdout.write_all(page.as_bytes()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            written => written.context("can't write to stdout")?,
+        },
+    }
+    Ok(!reader.has_gaps)
+}
+
+/// Reads files into [`Material`].
+struct Reader<'a> {
+    rules: ReportRules<'a>,
+    material: Material,
+    has_gaps: bool,
+}
+
+impl<'a> Reader<'a> {
+    fn new(rules: ReportRules<'a>) -> Self {
+        Self {
+            rules,
+            material: Material {
+                gathered: Gathered::new(rules.of_rows.settings.min_severity),
+                ..Material::default()
+            },
+            has_gaps: false,
+        }
+    }
+
+    fn read(&mut self, inputs: Inputs, options: &ReportOptions) -> anyhow::Result<()> {
+        let Inputs {
+            alerts,
+            rows,
+            captures,
+            empty,
+        } = inputs;
+        for name in empty {
+            tracing::warn!("{name} is empty");
+            self.note_input(name, "empty", String::new());
+        }
+        let has_alerts = !alerts.is_empty();
+        for input in alerts {
+            self.read_alerts(input);
+        }
+        if !rows.is_empty() {
+            self.read_rows(rows, has_alerts)?;
+        }
+        match captures.is_empty() {
+            false => self.read_captures(captures, options)?,
+            true if !options.local.is_empty() => {
+                tracing::warn!("--local changes nothing: no file is a capture");
+            }
+            true => {}
+        }
+        Ok(())
+    }
+
+    fn note_input(&mut self, name: String, kind: &'static str, read: String) {
+        self.material.inputs.push(InputRead { name, kind, read });
+    }
+
+    fn add_unreadable(&mut self, place: String) {
+        self.has_gaps = true;
+        self.material.unreadable += 1;
+        if self.material.unreadable <= NAMED {
+            tracing::error!("{place}; skipping the line");
+            self.material.places.push(place);
+        }
+    }
+
+    /// Reads alert lines to their end.
+    fn read_alerts(&mut self, input: Input) {
+        let name = input.name.clone();
+        let before = self.material.gathered.lines;
+        self.add_lines(&name, input.into_reader());
+        let lines = self.material.gathered.lines - before;
+        self.note_input(name, "alerts", format!("{lines} lines"));
+    }
+
+    fn add_lines(&mut self, name: &str, reader: Box<dyn BufRead>) {
+        let mut lines = Lines::new(reader);
+        let mut number = 0_u64;
+        loop {
+            number += 1;
+            let wrong = match lines.next_line() {
+                Ok(None) => return,
+                Ok(Some(NextLine::Broken(reason))) => reason.to_owned(),
+                Ok(Some(NextLine::Text(text, is_ended))) => {
+                    if text.trim().is_empty() {
+                        continue;
+                    }
+                    match self.material.gathered.add_line(text) {
+                        Ok(()) => continue,
+                        Err(_) if kind_of(text) == LineKind::Row => {
+                            "is a row among alerts".to_owned()
+                        }
+                        Err(reason) if is_ended => reason,
+                        Err(reason) => format!("{reason}; the file ends within it"),
+                    }
+                }
+                Err(error) => {
+                    let place = format!("{name} can't be read from line {number} on: {error}");
+                    self.add_unreadable(place);
+                    return;
+                }
+            };
+            self.add_unreadable(format!("{name} line {number}: {wrong}"));
+        }
+    }
+
+    /// Runs the rules over rows. With alerts, those are the incidents, and rows add what was tried.
+    fn read_rows(&mut self, inputs: Vec<Input>, has_alerts: bool) -> anyhow::Result<()> {
+        let names: Vec<String> = inputs.iter().map(|input| input.name.clone()).collect();
+        let files = inputs
+            .into_iter()
+            .map(|input| (input.name.clone(), input.into_reader()))
+            .collect();
+        let mut found = FoundLines::of(&mut self.material.gathered, !has_alerts);
+        let JudgedRows {
+            evidence,
+            faults,
+            named,
+            read,
+        } = judge_and_keep(files, self.rules.of_rows, &mut found)?;
+        self.has_gaps |= faults.has_gaps();
+        self.material.unreadable += faults.bad;
+        self.material.places.extend(named);
+        self.material.unjudged.extend(
+            [
+                ("rows out of order", faults.outdated),
+                ("late rows", faults.late),
+            ]
+            .map(|(name, count)| (name.to_owned(), count)),
+        );
+        self.material.evidence = Some(evidence);
+        for name in names {
+            self.note_input(name, "rows", String::new());
+        }
+        self.note_end(read);
+        Ok(())
+    }
+
+    fn read_captures(&mut self, inputs: Vec<Input>, options: &ReportOptions) -> anyhow::Result<()> {
+        let names: Vec<String> = inputs.iter().map(|input| input.name.clone()).collect();
+        let mut found = FoundLines::of(&mut self.material.gathered, true);
+        let ReplayedCaptures {
+            evidence,
+            packets,
+            losses,
+            has_gaps,
+            read,
+        } = replay_and_keep(inputs, &options.local, self.rules.of_captures, &mut found)?;
+        self.has_gaps |= has_gaps;
+        self.material.unjudged.extend(losses);
+        self.material.evidence = Some(evidence);
+        self.material.is_capture = true;
+        for (number, name) in names.into_iter().enumerate() {
+            let read = match number {
+                0 => format!("{packets} packets in all"),
+                _ => String::new(),
+            };
+            self.note_input(name, "capture", read);
+        }
+        self.note_end(read.map_err(anyhow::Error::new));
+        Ok(())
+    }
+
+    /// Notes why the rest of a file can't be read.
+    fn note_end(&mut self, read: anyhow::Result<()>) {
+        if let Err(error) = read {
+            self.add_unreadable(format!("{error:#}"));
+        }
+    }
+}
+
+/// Takes lines as they are written, and adds them to what is gathered.
+struct FoundLines<'a> {
+    gathered: &'a mut Gathered,
+    are_wanted: bool,
+    /// The beginning of a line.
+    begun: Vec<u8>,
+}
+
+impl<'a> FoundLines<'a> {
+    fn of(gathered: &'a mut Gathered, are_wanted: bool) -> Self {
+        Self {
+            gathered,
+            are_wanted,
+            begun: Vec::new(),
+        }
+    }
+}
+
+impl Write for FoundLines<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.are_wanted {
+            for part in bytes.split_inclusive(|&byte| byte == b'\n') {
+                self.begun.extend(part);
+                if self.begun.ends_with(b"\n") {
+                    let line = str::from_utf8(&self.begun).map_err(io::Error::other)?;
+                    self.gathered
+                        .add_line(line.trim_end())
+                        .map_err(io::Error::other)?;
+                    self.begun.clear();
+                }
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
