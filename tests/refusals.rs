@@ -171,6 +171,7 @@ tables! {
     wrong_streams: "streams.txt";
     wrong_settings: "settings.txt";
     wrong_tables: "tables.txt";
+    wrong_reports: "report.txt";
     wrong_rules: "rules.txt";
     wrong_annotations: "annotations.txt";
     wrong_rows: "rows.txt";

@@ -15,6 +15,7 @@ use recon_tests::program::locate;
 
 use crate::cargo_tool::CargoTool;
 use crate::package::{Arch, chroot};
+use crate::plan::BROWSER;
 use crate::prometheus;
 use crate::python_tool::{self, PythonTool};
 use crate::toolchain::{self, CORE_SOURCES, Compiler, DEBIAN_ROOT, LLVM_MAJOR, NIGHTLY};
@@ -98,6 +99,8 @@ pub(crate) struct Machine {
     pub(crate) missing_python_tools: Vec<PythonTool>,
     /// Prometheus is unpacked.
     pub(crate) prometheus: bool,
+    /// The browser is installed.
+    pub(crate) browser: bool,
 }
 
 impl Machine {
@@ -142,6 +145,7 @@ impl Machine {
                 .filter(|tool| !tool.is_there(workspace))
                 .collect(),
             prometheus: prometheus::is_there(workspace),
+            browser: on_path(BROWSER),
         }
     }
 }

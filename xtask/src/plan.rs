@@ -84,6 +84,27 @@ pub(crate) fn prometheus_step(machine: &Machine, goal: Goal, workspace: &Path) -
     (goal == Goal::Test && machine.apt && !machine.prometheus).then(|| prometheus::step(workspace))
 }
 
+/// The browser in which the tests look at the pages of `recon report`.
+pub(crate) const BROWSER: &str = "chromium";
+
+/// The step without which these tests check nothing: the package may be missing in the archive.
+pub(crate) fn browser_step(machine: &Machine, goal: Goal) -> Option<Step> {
+    let is_wanted = goal == Goal::Test && machine.apt && machine.root && !machine.browser;
+    is_wanted.then(|| {
+        let install = [
+            "install",
+            "--yes",
+            "--no-install-recommends",
+            "--no-remove",
+            BROWSER,
+        ];
+        apt(
+            "chromium: the tests look at the pages of `recon report` in it",
+            install,
+        )
+    })
+}
+
 /// The steps that make this machine able to do `goal`; none if it is able already.
 pub(crate) fn plan_steps(machine: &Machine, goal: Goal, workspace: &Path) -> Vec<Step> {
     let mut steps = apt_steps(machine, goal);

@@ -42,6 +42,15 @@ pub(crate) fn ensure_ready(goal: Goal, workspace: &Path) -> Result<&'static str>
             )
         })?;
     }
+    // After the steps before, which have fetched the package lists.
+    if let Some(mut step) = plan::browser_step(&machine, goal)
+        && !step.try_out(workspace)
+    {
+        eprintln!(
+            "setup: apt-get has no {}: the tests that need it check nothing",
+            plan::BROWSER
+        );
+    }
     if !steps.is_empty() {
         machine = Machine::look(workspace);
         let missing = plan::plan_steps(&machine, goal, workspace);

@@ -37,6 +37,7 @@ fn ready() -> Machine {
         venv: true,
         missing_python_tools: Vec::new(),
         prometheus: true,
+        browser: true,
         ..debian()
     }
 }
@@ -230,6 +231,28 @@ fn prometheus_is_fetched_for_tests_where_apt_may_have_it() {
         (ready(), Goal::Test, false),
     ] {
         let step = prometheus_step(&machine, goal, Path::new(WORKSPACE));
+        assert_eq!(step.is_some(), expected, "{goal:?}");
+        // Nothing else waits for it.
+        assert_eq!(lines(&machine, goal), [""; 0], "{goal:?}");
+    }
+}
+
+#[test]
+fn the_browser_is_installed_for_tests_where_apt_may_have_it() {
+    let missing = |apt, root| Machine {
+        apt,
+        root,
+        browser: false,
+        ..ready()
+    };
+    for (machine, goal, expected) in [
+        (missing(true, true), Goal::Test, true),
+        (missing(true, false), Goal::Test, false),
+        (missing(true, true), Goal::Lab, false),
+        (missing(false, true), Goal::Test, false),
+        (ready(), Goal::Test, false),
+    ] {
+        let step = browser_step(&machine, goal);
         assert_eq!(step.is_some(), expected, "{goal:?}");
         // Nothing else waits for it.
         assert_eq!(lines(&machine, goal), [""; 0], "{goal:?}");
