@@ -210,6 +210,21 @@ impl Flow {
         }
     }
 
+    /// The flow whose media (RTP) this one may carry control packets (RTCP) for: media go from an
+    /// even port to an even one, and their control packets between the next ones (RFC 3550, 11).
+    #[inline(always)]
+    #[must_use]
+    pub const fn media(&self) -> Option<Self> {
+        if self.remote_port & self.local_port & 1 == 0 {
+            return None;
+        }
+        Some(Self {
+            remote_port: self.remote_port - 1,
+            local_port: self.local_port - 1,
+            ..*self
+        })
+    }
+
     /// Slot and fingerprint of the flow under secrets that an outsider can't know, so that nobody
     /// can choose flows that share a slot. The fingerprint is never 0, which marks an empty slot,
     /// and leaves the highest bit for [`ANSWERED`].
@@ -244,6 +259,27 @@ mod tests {
             let ip: IpAddr = text.parse().expect("an address");
             assert_eq!(Address::from(ip).to_ip(), ip);
             assert_eq!(Address::from(ip).to_v4().is_some(), ip.is_ipv4(), "{text}");
+        }
+    }
+
+    #[test]
+    fn control_packets_go_between_the_ports_after_those_of_media() {
+        let flow = |remote_port, local_port| Flow {
+            remote: Address::v4([198, 51, 100, 7]),
+            local: Address::v4([203, 0, 113, 1]),
+            remote_port,
+            local_port,
+            protocol: ip_protocol::UDP,
+        };
+        for ((remote_port, local_port), media) in [
+            ((30_001, 16_385), Some((30_000, 16_384))),
+            ((u16::MAX, 1), Some((u16::MAX - 1, 0))),
+            ((30_000, 16_385), None),
+            ((30_001, 16_384), None),
+            ((0, 0), None),
+        ] {
+            let expected = media.map(|(remote_port, local_port)| flow(remote_port, local_port));
+            assert_eq!(flow(remote_port, local_port).media(), expected);
         }
     }
 

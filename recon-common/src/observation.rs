@@ -176,7 +176,9 @@ impl Observation {
                 if marks.was_answered() {
                     return Some(Signal::SessionDatagram);
                 }
-                if !marks.was_reached() && state.awaits_datagram(flow) {
+                if !marks.was_reached()
+                    && (state.awaits_datagram(flow) || controls_sent_media(flow, state))
+                {
                     // Later datagrams of the flow cost one look at its marks.
                     marks.mark_reached();
                     marks.expect_answers();
@@ -279,6 +281,14 @@ fn unless_connected(
         return None;
     }
     Some(signal)
+}
+
+/// Whether the flow may carry control packets for media that this host was the first to send. Many
+/// hosts do not listen for them.
+#[inline(always)]
+fn controls_sent_media(flow: &Flow, state: &impl FlowState) -> bool {
+    flow.media()
+        .is_some_and(|media| state.marks(&media).expects_answers())
 }
 
 /// Remembers that the remote began this flow of datagrams, and that what this host sends to its

@@ -275,6 +275,14 @@ def write_quiet_clients():
                      datagram(HOST, CLIENT, (media, 30_000 + media), b"\x80" + bytes(171))]
         call.append(datagram(CLIENT, HOST, (30_001 + media, media + 1), b"\x80\xc8" + bytes(26)))
     write("quiet-voip", pcap(spread(call, 0.02)))
+    host_first = [datagram(CLIENT, HOST, (5060, 5060), b"INVITE sip:a"), datagram(HOST, CLIENT, (5060, 5060), b"SIP/2.0 200")]
+    for call_number in range(60):
+        media = 16_384 + 4 * call_number
+        for i in range(20):
+            host_first += [datagram(HOST, CLIENT, (media, 30_000 + media), b"\x80" + bytes(171)),
+                           datagram(CLIENT, HOST, (30_000 + media, media), b"\x80" + bytes(171))]
+        host_first.append(datagram(CLIENT, HOST, (30_001 + media, media + 1), b"\x80\xc8" + bytes(26)))
+    write("quiet-voip-host-first", pcap(spread(host_first, 0.02)))
     one_way = [datagram(CLIENT, HOST, (5060, 5060), b"INVITE sip:a"), datagram(HOST, CLIENT, (5060, 5060), b"SIP/2.0 200")]
     for call_number in range(25):
         media = 16_384 + 2 * call_number
