@@ -15,8 +15,6 @@ mod http_server;
 mod journals;
 #[path = "sinks/nats.rs"]
 mod nats;
-#[path = "sinks/nats_server.rs"]
-mod nats_server;
 #[path = "sinks/otlp.rs"]
 mod otlp;
 #[path = "sinks/peers.rs"]

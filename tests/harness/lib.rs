@@ -12,6 +12,7 @@
 //! | [`frame`], [`sender`] | crafted frames, sent from the attacker's end of the pair |
 //! | [`scan`] | a port scan by plain connections, and the alert about it |
 //! | [`dns`], [`server`] | a DNS responder, nginx, iperf3 and netcat |
+//! | [`nats_server`] | a NATS server with JetStream, and what its stream has |
 //! | [`agent`], [`seen`] | the agent as a process, and its output so far |
 //! | [`machine`] | the machines of the scenarios |
 //! | [`kernel`] | the running kernel, and the first kernels with some features |
@@ -40,6 +41,7 @@ pub mod lab;
 pub mod machine;
 pub mod mounts;
 pub mod namespace;
+pub mod nats_server;
 pub mod pins;
 pub mod process;
 pub mod program;

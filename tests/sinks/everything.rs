@@ -18,12 +18,12 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use nix::fcntl::{FcntlArg, fcntl};
 use recon_tests::frame::{Path as Route, syn};
 use recon_tests::lab::HOST;
+use recon_tests::nats_server::{NO_LIMIT, NatsServer, free_address, program};
 use recon_tests::{Agent, Lab, PATIENCE, mounts};
 use serde_json::{Value, json};
 
 use super::http_server::HttpServer;
 use super::journals::{Journald, has_journald, journal_socket, received};
-use super::nats_server::{NatsServer, free_address, program};
 use super::webhooks::lines_of;
 use super::{ALL, Ended, Watched, lines};
 
@@ -297,7 +297,7 @@ fn written_and_dropped_lines_are_what_was_sent_whatever_fails() -> Result<()> {
     let at = Place::new(&lab, folder.path(), program)?;
     let readers = Readers::start(&lab, &at, "127.0.0.1:0".parse()?)?;
     let mut client = readers.nats.client(&lab, &json!({}))?;
-    client.set_stream("CREATE", -1)?;
+    client.set_stream("CREATE", NO_LIMIT)?;
     let address = readers.hook.address;
     let (reader, stdout) = pipe()?;
     fcntl(&reader, FcntlArg::F_SETPIPE_SZ(PAGE))?;

@@ -9,16 +9,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use recon_tests::Lab;
+use recon_tests::nats_server::{NO_LIMIT, NatsServer, free_address, program};
 use recon_tests::scan::{PORTS, ensure_alert};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::nats_server::{NatsServer, free_address, program};
 use super::tls::Authority;
 use super::{Ended, Totals, Watched};
-
-/// As many messages as come.
-const NO_LIMIT: i64 = -1;
 
 /// A file that only its owner may read.
 fn secret(folder: &Path, name: &str, text: &str) -> Result<PathBuf> {

@@ -128,7 +128,7 @@ const PARTS: &[Part] = &[
     Part {
         name: "output",
         title: "what leaves",
-        about: "A poll with scans by 100 sources, and an alert with its rows, to a file, journald, a Unix socket, a TCP peer, a webhook and OTLP at once, compared with alerts to /dev/null alone. What a scrape of the metrics adds, and how long `recon status` keeps the next poll from beginning.",
+        about: "A poll with scans by 100 sources, and an alert with its rows, to a file, journald, a Unix socket, a TCP peer, a webhook, OTLP and a stream of NATS JetStream at once, compared with alerts to /dev/null alone. What a scrape of the metrics adds, and how long `recon status` keeps the next poll from beginning.",
         contents: Contents::Comparison {
             sides: ["no sinks", "all"],
             measurements: &[Measurement::Agent(output::measure)],

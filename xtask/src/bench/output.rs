@@ -4,7 +4,7 @@
 //! The decisions held here: each side has an agent of its own that sees the same scans, and the
 //! sides take turns. Without sinks, alerts go to /dev/null. A poll is timed by the agent's own
 //! histogram; it includes the wait for running programs, some milliseconds. A processor's time is
-//! that of all threads of the agent.
+//! that of all threads of the agent. Without a NATS server, the rows say that it is missing.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -17,13 +17,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use recon_tests::frame::{Path as Flow, syn};
 use recon_tests::lab::{HOST, HOST_LINK};
+use recon_tests::nats_server;
 use recon_tests::process::run;
 use recon_tests::scrape::{Address, Scraper};
 use recon_tests::usage::Meter;
 use recon_tests::{Agent, Lab, Sender};
 use serde_json::Value;
 
-use super::readers;
+use super::readers::{BUS, Readers};
 use super::row::Row;
 use super::watch::watch;
 
@@ -89,13 +90,13 @@ impl Measured {
         })
     }
 
-    /// The number of a metric, summed over its labels.
+    /// The number of a metric: that with its labels, or without them the sum over all.
     fn count(&self, lab: &Lab, name: &str) -> Result<f64> {
         let answer = Scraper::new(lab, &self.metrics).get("/metrics", "")?;
         let samples = answer.body.lines().filter_map(|line| {
             let (sample, value) = line.split_once(' ')?;
             let of = sample.split('{').next()?;
-            (of == name).then(|| value.split(' ').next()?.parse::<f64>().ok())?
+            (of == name || sample == name).then(|| value.split(' ').next()?.parse::<f64>().ok())?
         });
         Ok(samples.sum())
     }
@@ -123,18 +124,26 @@ impl Measured {
 fn sinks(agent: &Path) -> Result<[Row; 2]> {
     let lab = Lab::new()?;
     let sender = lab.sender()?;
+    let nats = nats_server::installed();
+    let all = match nats {
+        Some(_) => "all sinks",
+        None => "all sinks but NATS (`cargo xtask test` installs its server)",
+    };
     let mut rows = [
-        Row::new("a poll with scans, all sinks", UNIT),
-        Row::new("an alert and its rows, all sinks, processor time", UNIT),
+        Row::new(&format!("a poll with scans, {all}"), UNIT),
+        Row::new(
+            &format!("an alert and its rows, {all}, processor time"),
+            UNIT,
+        ),
     ];
     for round in 0..ROUNDS {
         let with_first = round % 2 == 1;
         for with in [with_first, !with_first] {
             let folder = tempfile::tempdir()?;
-            let tables = match with {
-                true => readers::start(&lab, folder.path())?,
-                false => String::new(),
-            };
+            let readers = with
+                .then(|| Readers::start(&lab, folder.path(), nats.as_deref()))
+                .transpose()?;
+            let tables = readers.as_ref().map_or("", |it| &it.tables);
             let settings = folder.path().join("recon.toml");
             fs::write(&settings, format!("{UNLIMITED}{tables}"))?;
             let options = ["--config", settings.to_str().context("a path")?];
@@ -150,6 +159,11 @@ fn sinks(agent: &Path) -> Result<[Row; 2]> {
                 alerts > 0.0 && polls > 0.0,
                 "{alerts} alerts, {polls} polls"
             );
+            if with && nats.is_some() {
+                let stored = count(&format!("recon_sink_written_lines_total{{sink=\"{BUS}\"}}"))?;
+                ensure!(stored >= alerts, "NATS has {stored} lines, {alerts} alerts");
+                rows[1].note("NATS has stored", "lines an alert", stored / alerts);
+            }
             rows[0].push(with, seconds * 1e6 / polls);
             rows[1].push(with, spent.as_secs_f64() * 1e6 / alerts);
             rows[0].note("alerts", "a poll", alerts / polls);

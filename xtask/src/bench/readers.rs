@@ -1,8 +1,10 @@
 //! Readers at the other ends of all kinds of sinks.
 //!
-//! In: a lab, a folder. Out: tables of recon.toml; threads that read whatever comes.
-//! The decision held here: they do as little as they may, since they share the processors with the
-//! agent that is measured. They end with the process.
+//! In: a lab, a folder, the program of a NATS server. Out: tables of recon.toml; threads and a
+//! server that take whatever comes.
+//! The decisions held here: they do as little as they may, since they share the processors with the
+//! agent that is measured. The threads end with the process, the server with its guard. Only NATS
+//! has a real server: a publisher waits for what its stream has stored.
 
 use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -12,12 +14,55 @@ use std::thread;
 
 use anyhow::Result;
 use recon_tests::Lab;
+use recon_tests::nats_server::{NO_LIMIT, NatsServer, free_address};
+use serde_json::json;
 
 /// The longest entry of a journal that is read.
 const ENTRY: usize = 1 << 16;
 
-/// Listens on one of each kind, and returns the sinks' tables.
-pub(super) fn start(lab: &Lab, folder: &Path) -> Result<String> {
+/// The sink to the NATS server.
+pub(super) const BUS: &str = "bus";
+/// What each sink gets that can.
+const BOTH: &str = "lines = ['alerts', 'rows']";
+
+/// What the sinks need.
+pub(super) struct Readers {
+    /// The sinks' tables of recon.toml.
+    pub(super) tables: String,
+    _nats: Option<NatsServer>,
+}
+
+impl Readers {
+    /// One of each kind; none of NATS without its program.
+    pub(super) fn start(lab: &Lab, folder: &Path, nats: Option<&Path>) -> Result<Self> {
+        let mut tables = listen(lab, folder)?;
+        let nats = nats
+            .map(|program| start_nats(lab, folder, program))
+            .transpose()?;
+        if let Some(server) = &nats {
+            tables += &format!(
+                "[sinks.{BUS}]\ntype = 'nats'\naddress = '{}'\n{BOTH}\n",
+                server.address
+            );
+        }
+        Ok(Self {
+            tables,
+            _nats: nats,
+        })
+    }
+}
+
+/// A server with a stream that takes all lines.
+fn start_nats(lab: &Lab, folder: &Path, program: &Path) -> Result<NatsServer> {
+    let server = NatsServer::start(lab, program, folder, free_address(lab)?, "")?;
+    server
+        .client(lab, &json!({}))?
+        .set_stream("CREATE", NO_LIMIT)?;
+    Ok(server)
+}
+
+/// Listens on one of each other kind, and returns the sinks' tables.
+fn listen(lab: &Lab, folder: &Path) -> Result<String> {
     let [file, journal, unix] = ["lines", "journal", "unix"].map(|name| folder.join(name));
     let entries = UnixDatagram::bind(&journal)?;
     thread::spawn(move || {
@@ -37,13 +82,12 @@ pub(super) fn start(lab: &Lab, folder: &Path) -> Result<String> {
         thread::spawn(move || listener.incoming().flatten().for_each(answer_all));
     }
     let [tcp, webhook, otlp] = places;
-    let both = "lines = ['alerts', 'rows']";
     Ok(format!(
-        "[sinks.file]\ntype = 'file'\npath = '{}'\n{both}\n\
+        "[sinks.file]\ntype = 'file'\npath = '{}'\n{BOTH}\n\
          [sinks.journal]\ntype = 'journald'\npath = '{}'\n\
-         [sinks.unix]\ntype = 'unix'\npath = '{}'\n{both}\n\
-         [sinks.tcp]\ntype = 'tcp'\naddress = '{}'\n{both}\n\
-         [sinks.webhook]\ntype = 'webhook'\nurl = 'http://{}/'\n{both}\n\
+         [sinks.unix]\ntype = 'unix'\npath = '{}'\n{BOTH}\n\
+         [sinks.tcp]\ntype = 'tcp'\naddress = '{}'\n{BOTH}\n\
+         [sinks.webhook]\ntype = 'webhook'\nurl = 'http://{}/'\n{BOTH}\n\
          [sinks.otlp]\ntype = 'otlp'\nendpoint = 'http://{}'\n",
         file.display(),
         journal.display(),

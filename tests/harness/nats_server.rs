@@ -1,6 +1,6 @@
 //! A real nats-server with JetStream, and a client of it.
 //!
-//! In: settings of the server. Out: a server that listens; what is in its stream.
+//! In: a lab, settings of the server. Out: a server that listens; what is in its stream.
 //! The decision held here: the client speaks the few lines of the protocol that a test needs. It
 //! shares nothing with recon's own code, so that a mistake there is not made twice.
 
@@ -13,36 +13,51 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::Signal;
-use recon_tests::report::skip;
-use recon_tests::{Lab, PATIENCE, Process};
 use serde_json::{Value, json};
+
+use crate::report::skip;
+use crate::{Lab, PATIENCE, Process};
 
 /// Where `cargo xtask test` installs it, relative to this package.
 const PROGRAM: &str = "../target/tools/nats/bin/nats-server";
-/// The stream of the tests, and its subjects.
+/// As many messages as come.
+pub const NO_LIMIT: i64 = -1;
+/// The stream, and its subjects: those that recon has by default.
 const STREAM: &str = "LINES";
 const SUBJECTS: &str = "recon.>";
 /// Where the client gets its answers.
 const INBOX: &str = "_INBOX.test";
 
 /// A server in the lab's host. Dropping it kills it.
-pub(crate) struct NatsServer {
+#[derive(Debug)]
+pub struct NatsServer {
     process: Process,
-    pub(crate) address: SocketAddr,
+    /// Where it listens.
+    pub address: SocketAddr,
 }
 
 /// The program, if it is there.
-pub(crate) fn program() -> Option<PathBuf> {
+#[must_use]
+pub fn installed() -> Option<PathBuf> {
     let found = Path::new(env!("CARGO_MANIFEST_DIR")).join(PROGRAM);
-    if !found.exists() {
+    found.exists().then_some(found)
+}
+
+/// The program, if it is there. A test says that it skips what needs it.
+#[must_use]
+pub fn program() -> Option<PathBuf> {
+    let found = installed();
+    if found.is_none() {
         skip("nats-server", "cargo xtask test installs it");
-        return None;
     }
-    Some(found)
+    found
 }
 
 /// An address of the lab's host that nobody listens on.
-pub(crate) fn free_address(lab: &Lab) -> Result<SocketAddr> {
+///
+/// # Errors
+/// When the host has none left.
+pub fn free_address(lab: &Lab) -> Result<SocketAddr> {
     let listener = lab.host().enter(|| Ok(TcpListener::bind("127.0.0.1:0")?))?;
     Ok(listener.local_addr()?)
 }
@@ -50,7 +65,10 @@ pub(crate) fn free_address(lab: &Lab) -> Result<SocketAddr> {
 impl NatsServer {
     /// Starts it with more lines of its configuration, and waits until it listens. What its folder
     /// holds of an earlier one is there again.
-    pub(crate) fn start(
+    ///
+    /// # Errors
+    /// When it can't be started, or does not listen: with its log.
+    pub fn start(
         lab: &Lab,
         program: &Path,
         folder: &Path,
@@ -90,21 +108,30 @@ impl NatsServer {
     }
 
     /// Ends it as `kill -9` does. The end of its lab may have done so.
-    pub(crate) fn kill(mut self) -> Result<()> {
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn kill(mut self) -> Result<()> {
         let _ = self.process.signal(Signal::SIGKILL);
         self.process.wait(PATIENCE)?;
         Ok(())
     }
 
     /// The subject and the line of each message that a server which has ended left in that folder.
-    pub(crate) fn stored(program: &Path, folder: &Path) -> Result<Vec<(String, String)>> {
+    ///
+    /// # Errors
+    /// When no server can be started on it, or none has a stream there.
+    pub fn stored(program: &Path, folder: &Path) -> Result<Vec<(String, String)>> {
         let lab = Lab::new()?;
         let server = Self::start(&lab, program, folder, free_address(&lab)?, "")?;
         server.client(&lab, &Value::Null)?.messages()
     }
 
     /// A client, with what it says of itself.
-    pub(crate) fn client(&self, lab: &Lab, credentials: &Value) -> Result<Client> {
+    ///
+    /// # Errors
+    /// When it can't connect.
+    pub fn client(&self, lab: &Lab, credentials: &Value) -> Result<Client> {
         let stream = lab.host().enter(|| Ok(TcpStream::connect(self.address)?))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let mut client = Client {
@@ -120,7 +147,8 @@ impl NatsServer {
 }
 
 /// A client that asks one thing at a time.
-pub(crate) struct Client {
+#[derive(Debug)]
+pub struct Client {
     reader: BufReader<TcpStream>,
 }
 
@@ -166,7 +194,10 @@ impl Client {
     }
 
     /// Creates the stream, or changes how many messages it takes.
-    pub(crate) fn set_stream(&mut self, what: &str, most: i64) -> Result<()> {
+    ///
+    /// # Errors
+    /// What the server says against it.
+    pub fn set_stream(&mut self, what: &str, most: i64) -> Result<()> {
         let settings = json!({
             "name": STREAM, "subjects": [SUBJECTS], "storage": "file", "retention": "limits",
             "discard": "new", "max_msgs": most, "allow_direct": true, "num_replicas": 1,
@@ -175,7 +206,10 @@ impl Client {
     }
 
     /// The subject and the line of each message of the stream, in its order.
-    pub(crate) fn messages(&mut self) -> Result<Vec<(String, String)>> {
+    ///
+    /// # Errors
+    /// When there is no stream, or a message of it is gone.
+    pub fn messages(&mut self) -> Result<Vec<(String, String)>> {
         let info = self.ask_stream("INFO", &json!({}))?;
         let last = info["state"]["last_seq"].as_u64().context("last_seq")?;
         let subject = format!("$JS.API.DIRECT.GET.{STREAM}");
