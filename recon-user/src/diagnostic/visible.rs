@@ -2,17 +2,18 @@
 //!
 //! In: bytes. Out: text that can neither break nor forge a line, nor control the terminal that
 //! shows it.
-//! The decision held here: control characters are escaped as `\u{1b}`, the rest of Unicode stays as
-//! it is. A backslash is not doubled, so a literal `\u{1b}` looks the same. That does no harm.
+//! The decision held here: control characters, and those that nobody sees, are escaped as `\u{1b}`;
+//! the rest of Unicode stays as it is. A backslash is not doubled, so a literal `\u{1b}` looks the
+//! same. That does no harm.
 
 use super::CUT;
 
-/// Decodes `bytes` and escapes control characters. Invalid UTF-8 becomes U+FFFD.
+/// Decodes `bytes` and escapes control and invisible characters. Invalid UTF-8 becomes U+FFFD.
 pub(crate) fn visible(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut shown = String::with_capacity(text.len());
     for letter in text.chars() {
-        if is_control(letter) {
+        if is_control(letter) || is_invisible(letter) {
             shown.extend(letter.escape_unicode());
         } else {
             shown.push(letter);
@@ -67,6 +68,16 @@ fn is_control(letter: char) -> bool {
             | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Characters without a glyph, by which two different names look the same: Unicode's
+/// `Default_Ignorable_Code_Point` without the joiners and selectors that scripts and emoji need,
+/// and the empty Braille pattern.
+const fn is_invisible(letter: char) -> bool {
+    matches!(letter,
+        '\u{ad}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}' | '\u{2060}'..='\u{2064}'
+        | '\u{206a}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+        | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +107,10 @@ mod tests {
             (
                 "\u{202a}\u{202e}\u{2066}\u{2069}\u{200f}".as_bytes(),
                 r"\u{202a}\u{202e}\u{2066}\u{2069}\u{200f}",
+            ),
+            (
+                "a\u{200b}\u{ad}\u{feff}\u{3164}\u{2800}\u{e0041}b".as_bytes(),
+                r"a\u{200b}\u{ad}\u{feff}\u{3164}\u{2800}\u{e0041}b",
             ),
             (b"a\xffb\xc3", "a\u{fffd}b\u{fffd}"),
             (b"\x9b", "\u{fffd}"),
